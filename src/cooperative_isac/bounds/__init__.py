@@ -1,0 +1,1 @@
+"""Cramer-Rao bounds."""

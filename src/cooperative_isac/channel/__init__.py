@@ -1,0 +1,1 @@
+"""What happens on the air: propagation paths are generated, then applied to a frame."""

@@ -1,0 +1,1 @@
+"""Monte-Carlo experiments over many drawn frames."""

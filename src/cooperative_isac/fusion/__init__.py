@@ -1,0 +1,1 @@
+"""What several access points know together: paths to targets."""

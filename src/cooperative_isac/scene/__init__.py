@@ -1,0 +1,1 @@
+"""Where everything is and how it moves: sites, arrays, targets, trajectories, geometry."""

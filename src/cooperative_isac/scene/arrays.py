@@ -1,0 +1,49 @@
+"""Antenna arrays: element geometry and steering vectors."""
+
+from __future__ import annotations
+
+import numpy as np
+
+
+def ula(num_elements: int, spacing_m: float) -> np.ndarray:
+    """Uniform linear array along its own y axis, first element at the origin.
+
+    Returns element positions [num_elements, 3], float64, m (CF eqs. 1-2).
+    """
+    positions = np.zeros((num_elements, 3))
+    positions[:, 1] = np.arange(num_elements) * spacing_m
+    return positions
+
+
+def planar(num_horizontal: int, num_vertical: int, spacing_m: float) -> np.ndarray:
+    """Uniform planar array in its own y-z plane, looking along x, centred on the origin.
+
+    Returns element positions [num_horizontal * num_vertical, 3], float64, m; z runs fastest.
+    """
+    y = (np.arange(num_horizontal) - (num_horizontal - 1) / 2) * spacing_m
+    z = (np.arange(num_vertical) - (num_vertical - 1) / 2) * spacing_m
+    grid = np.stack(np.meshgrid(y, z, indexing="ij"), axis=-1).reshape(-1, 2)
+    return np.column_stack([np.zeros(len(grid)), grid])
+
+
+def steering_vectors(elements_m: np.ndarray, directions: np.ndarray, wavelength_m: float) -> np.ndarray:
+    """Unit-norm steering vectors exp(-j 2 pi p.u / lambda) / sqrt(num_ant) (CF eqs. 1-2).
+
+    elements_m: [num_ant, 3], m, in map axes; directions: [..., 3], unit vectors from the site.
+    Returns [..., num_ant], complex128.
+    """
+    phase = directions @ elements_m.T * (-2 * np.pi / wavelength_m)
+    return np.exp(1j * phase) / np.sqrt(len(elements_m))
+
+
+def steering_derivatives(elements_m: np.ndarray, directions: np.ndarray, distances_m: np.ndarray,
+                         wavelength_m: float) -> np.ndarray:
+    """Derivative of each steering vector with the far point's location (CF eqs. 36-37, any geometry).
+
+    elements_m: [num_ant, 3]; directions: [..., 3]; distances_m: [...], m.
+    Returns [..., num_ant, 3], complex128, 1/m.
+    """
+    steering = steering_vectors(elements_m, directions, wavelength_m)
+    across = np.eye(3) - directions[..., :, None] * directions[..., None, :]
+    phase_slope = elements_m @ across * (-2 * np.pi / wavelength_m) / distances_m[..., None, None]
+    return 1j * phase_slope * steering[..., None]

@@ -1,0 +1,51 @@
+"""Bistatic geometry of transmitter, target and receiver."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+SPEED_OF_LIGHT_MPS = 299_792_458.0
+
+
+@dataclass(frozen=True)
+class BistaticGeometry:
+    """Delay, Doppler and directions of the paths transmitter -> point -> receiver; leading axes as the points.
+
+    delay_s, doppler_hz: [...]; aod, aoa: [..., 3], unit vectors from transmitter and receiver to the point;
+    tx_distance_m, rx_distance_m: [...].
+    """
+
+    delay_s: np.ndarray
+    doppler_hz: np.ndarray
+    aod: np.ndarray
+    aoa: np.ndarray
+    tx_distance_m: np.ndarray
+    rx_distance_m: np.ndarray
+
+    @property
+    def range_m(self) -> np.ndarray:
+        """Bistatic range d = d_tx + d_rx [m] (CF eq. 7)."""
+        return self.tx_distance_m + self.rx_distance_m
+
+    @property
+    def range_gradient(self) -> np.ndarray:
+        """Derivative of the bistatic range with the point's location, [..., 3] (CF eq. 34)."""
+        return self.aod + self.aoa
+
+
+def bistatic_geometry(transmitter_m: np.ndarray, receiver_m: np.ndarray, points_m: np.ndarray,
+                      velocities_mps: np.ndarray, wavelength_m: float) -> BistaticGeometry:
+    """Delay, Doppler and directions of points seen by one transmitter and one receiver (CF eqs. 7-11).
+
+    transmitter_m, receiver_m: [3]; points_m, velocities_mps: [..., 3].
+    Doppler is positive when the path shortens.
+    """
+    from_tx, from_rx = points_m - transmitter_m, points_m - receiver_m
+    tx_distance = np.linalg.norm(from_tx, axis=-1)
+    rx_distance = np.linalg.norm(from_rx, axis=-1)
+    aod, aoa = from_tx / tx_distance[..., None], from_rx / rx_distance[..., None]
+    doppler = -np.sum((aod + aoa) * velocities_mps, axis=-1) / wavelength_m
+    return BistaticGeometry((tx_distance + rx_distance) / SPEED_OF_LIGHT_MPS, doppler, aod, aoa,
+                            tx_distance, rx_distance)

@@ -1,0 +1,1 @@
+"""What one access point extracts from its own echo."""

@@ -1,0 +1,1 @@
+"""Detections to continuous tracks: motion models, filters, association, track life."""

@@ -1,0 +1,1 @@
+"""What the network transmits: OFDM grid, constellations, precoders, frames."""

@@ -1,0 +1,72 @@
+"""Paths applied to a frame: the echo that a receiver hears."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from cooperative_isac.channel.paths import PathSet
+from cooperative_isac.scene.arrays import steering_vectors
+from cooperative_isac.scene.model import OfdmGrid, Propagation, Scene, Site
+from cooperative_isac.waveform.frame import TransmitFrame
+
+
+def path_phases(grid: OfdmGrid, delay_s: np.ndarray, doppler_hz: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Phase ramps of CF eq. 6: over subcarriers [num_subcarriers, num_paths] and symbols [num_paths, num_symbols]."""
+    over_subcarriers = np.exp(-2j * np.pi * grid.subcarrier_offsets_hz[:, None] * delay_s)
+    over_symbols = np.exp(2j * np.pi * doppler_hz[:, None] * grid.symbol_times_s)
+    return over_subcarriers.astype(np.complex64), over_symbols.astype(np.complex64)
+
+
+def path_signals(scene: Scene, frame: TransmitFrame, paths: PathSet) -> np.ndarray:
+    """Each path's signal without its receive steering, [num_subcarriers, num_paths, num_symbols], complex64.
+
+    The scalar beta sqrt(PL) exp(-j phi) a_t^H x of CF eq. 6.
+    """
+    over_subcarriers, over_symbols = path_phases(frame.grid, paths.delay_s, paths.doppler_hz)
+    shape = (frame.grid.num_subcarriers, len(paths.delay_s), frame.grid.num_symbols)
+    signals = np.empty(shape, np.complex64)
+    for index, site in enumerate(scene.transmitters):
+        chosen = paths.transmitter == index
+        steering = steering_vectors(site.elements_m, paths.aod[chosen], scene.grid.wavelength_m)
+        signals[:, chosen] = frame.toward(index, steering)
+    signals *= (paths.amplitude.astype(np.complex64) * over_subcarriers)[:, :, None]
+    signals *= over_symbols
+    return signals
+
+
+def clock_phases(propagation: Propagation, grid: OfdmGrid, num_transmitters: int,
+                 generator: np.random.Generator) -> np.ndarray:
+    """Residual clock offset phases of CF eq. 30, [num_transmitters, num_symbols], complex64, new in each symbol.
+
+    The equation draws offsets as CN(0, sigma^2); a phase needs a real number, so the real part is drawn, N(0, sigma^2).
+    """
+    shape = (num_transmitters, grid.num_symbols)
+    timing = propagation.timing_offset_std_s * generator.standard_normal(shape)
+    frequency = propagation.frequency_offset_std_hz * generator.standard_normal(shape)
+    cycles = frequency * grid.symbol_period_s - timing * grid.subcarrier_spacing_hz
+    return np.exp(2j * np.pi * cycles).astype(np.complex64)
+
+
+def thermal_noise(shape, power_w: float, generator: np.random.Generator) -> np.ndarray:
+    """Receiver noise CN(0, power_w), complex64 of that shape."""
+    real = generator.standard_normal((*shape, 2), np.float32)
+    real *= np.float32(np.sqrt(power_w / 2))
+    return real.view(np.complex64)[..., 0]
+
+
+def apply_paths(scene: Scene, frame: TransmitFrame, receiver: Site, paths: PathSet,
+                generator: np.random.Generator) -> np.ndarray:
+    """The echo y of CF eq. 6 with clutter (29) and clock offsets (30), and noise.
+
+    Returns [num_rx_ant, num_subcarriers, num_symbols], complex64, sqrt(W).
+    """
+    signals = path_signals(scene, frame, paths)
+    propagation = scene.propagation
+    if propagation.timing_offset_std_s or propagation.frequency_offset_std_hz:
+        phases = clock_phases(propagation, frame.grid, len(scene.transmitters), generator)
+        signals *= phases[paths.transmitter]
+    steering = steering_vectors(receiver.elements_m, paths.aoa, scene.grid.wavelength_m).astype(np.complex64)
+    shape = (receiver.num_ant, frame.grid.num_subcarriers, frame.grid.num_symbols)
+    echo = thermal_noise(shape, propagation.noise_power_w, generator)
+    echo += np.matmul(steering.T, signals).transpose(1, 0, 2)
+    return echo

@@ -1,0 +1,70 @@
+"""Propagation paths: generated here, applied in echo.py, so that truth stays available."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Sequence
+
+import numpy as np
+
+from cooperative_isac.scene.geometry import bistatic_geometry
+from cooperative_isac.scene.model import Propagation, Scene, Site, TargetState
+
+
+@dataclass(frozen=True)
+class PathSet:
+    """All paths that reach one receiver (one term of CF eq. 6 or 29 each).
+
+    transmitter, scatterer: [num_paths], int, indices (targets first, then clutter); delay_s, doppler_hz: [num_paths];
+    amplitude: [num_paths], complex128, beta sqrt(PL); aod, aoa: [num_paths, 3], unit vectors to the scatterer.
+    """
+
+    transmitter: np.ndarray
+    scatterer: np.ndarray
+    delay_s: np.ndarray
+    doppler_hz: np.ndarray
+    amplitude: np.ndarray
+    aod: np.ndarray
+    aoa: np.ndarray
+
+
+def amplitude_gain(propagation: Propagation, distance_m: np.ndarray) -> np.ndarray:
+    """Large-scale amplitude sqrt(alpha_0 (d / d_0)^-zeta), same shape (CF section II-C)."""
+    ratio = np.asarray(distance_m) / propagation.reference_distance_m
+    return np.sqrt(propagation.reference_gain * ratio ** -propagation.pathloss_exponent)
+
+
+def complex_normal(generator: np.random.Generator, shape, variance: float = 1.0) -> np.ndarray:
+    """Circular complex Gaussian draws CN(0, variance), complex128."""
+    return generator.standard_normal((*shape, 2)) @ (np.array([1, 1j]) * np.sqrt(variance / 2))
+
+
+def clutter_positions(scene: Scene, generator: np.random.Generator) -> np.ndarray:
+    """Scatterers of CF eq. 29, [num_scatterers, 3]: the scene's fixed ones, or uniform in the area."""
+    clutter = scene.propagation.clutter
+    if clutter.positions_m is not None:
+        return clutter.positions_m
+    return generator.uniform(scene.area.low_m, scene.area.high_m, (clutter.num_scatterers, 3))
+
+
+def draw_paths(scene: Scene, receiver: Site, targets: Sequence[TargetState], clutter_m: np.ndarray,
+               generator: np.random.Generator) -> PathSet:
+    """Paths of all targets and static clutter from every transmitter to one receiver (CF eqs. 6-11, 29).
+
+    clutter_m: [num_scatterers, 3], m.
+    """
+    points = np.array([t.position_m for t in targets]).reshape(-1, 3)
+    velocities = np.array([t.velocity_mps for t in targets]).reshape(-1, 3)
+    points = np.concatenate([points, clutter_m])
+    velocities = np.concatenate([velocities, np.zeros_like(clutter_m)])
+    variance = np.full(len(points), scene.propagation.reflection_variance)
+    variance[len(targets):] = scene.propagation.clutter.reflection_variance
+    parts = []
+    for index, transmitter in enumerate(scene.transmitters):
+        geometry = bistatic_geometry(transmitter.position_m, receiver.position_m, points, velocities,
+                                     scene.grid.wavelength_m)
+        gain = amplitude_gain(scene.propagation, geometry.range_m) * np.sqrt(variance)
+        amplitude = gain * complex_normal(generator, (len(points),))
+        parts.append((np.full(len(points), index), np.arange(len(points)), geometry.delay_s, geometry.doppler_hz,
+                      amplitude, geometry.aod, geometry.aoa))
+    return PathSet(*(np.concatenate(column) for column in zip(*parts)))

@@ -1,0 +1,82 @@
+"""The whole chain in one process: targets -> channel -> access point -> fronthaul -> fusion centre -> tracker.
+
+The ROS nodes call the same stage functions, one each; everything random in frame k is a function of
+(seed, k, who), so that they all agree and a replay gives the same bytes.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Iterator, Sequence
+
+import numpy as np
+
+from cooperative_isac.channel.echo import apply_paths
+from cooperative_isac.channel.paths import clutter_positions, draw_paths
+from cooperative_isac.channel.users import user_channels
+from cooperative_isac.fusion.detection import Detection
+from cooperative_isac.scene.draw import draw_users, frame_generator, scene_targets
+from cooperative_isac.scene.model import Scene, TargetState
+from cooperative_isac.schemes.registry import make_scheme
+from cooperative_isac.tracking.track import Track
+from cooperative_isac.tracking.tracker import Tracker
+from cooperative_isac.waveform.frame import TransmitFrame, antenna_slices, draw_symbols, with_reference
+from cooperative_isac.waveform.precoding import limit_power, precode, user_rates
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """All that one frame brought: truth, packets by receiver, detections and tracks."""
+
+    number: int
+    time_s: float
+    targets: tuple[TargetState, ...]
+    packets: dict[str, bytes]
+    detections: tuple[Detection, ...]
+    tracks: tuple[Track, ...]
+
+
+def downlink_channels(scene: Scene, number: int) -> np.ndarray:
+    """The users' channels of one frame, [num_groups, num_users, num_tx_ant]."""
+    generator = frame_generator(scene.seed, number, "users")
+    return user_channels(scene, draw_users(scene, generator), generator)
+
+
+def transmit(scene: Scene, number: int) -> TransmitFrame:
+    """What all transmitters send in frame `number` (CF eqs. 3-5)."""
+    waveform, antennas = scene.waveform, antenna_slices(scene)
+    per_subcarrier_w = waveform.power_w * len(scene.transmitters) / scene.grid.num_subcarriers
+    precoders = precode(waveform.precoder, downlink_channels(scene, number), scene.users.noise_power_w,
+                        per_subcarrier_w)
+    precoders = limit_power(precoders, antennas, waveform.group_size, waveform.power_w).astype(np.complex64)
+    symbols = draw_symbols(waveform, scene.users.num_users, frame_generator(scene.seed, number, "payload"))
+    frame = TransmitFrame(number, scene.grid, waveform.modulation_order, symbols, precoders, antennas)
+    return with_reference(scene, frame)
+
+
+def sum_rate(scene: Scene, frame: TransmitFrame) -> float:
+    """Sum spectral efficiency of all users in a frame [bit/s/Hz]: the communication half of ISAC."""
+    channels = downlink_channels(scene, frame.number)
+    return float(user_rates(channels, frame.precoders, scene.users.noise_power_w).sum())
+
+
+def hear(scene: Scene, frame: TransmitFrame, receiver: str, targets: Sequence[TargetState]) -> np.ndarray:
+    """The echo at one receiver, [num_rx_ant, num_subcarriers, num_symbols], complex64, sqrt(W) (CF eq. 6)."""
+    site = scene.receiver(receiver)
+    clutter = clutter_positions(scene, frame_generator(scene.seed, frame.number, "clutter"))
+    generator = frame_generator(scene.seed, frame.number, f"channel/{receiver}")
+    return apply_paths(scene, frame, site, draw_paths(scene, site, targets, clutter, generator), generator)
+
+
+def run(scene: Scene, num_frames: int, scheme_name: str | None = None) -> Iterator[Snapshot]:
+    """Run the scene for num_frames at its update rate and yield every frame's snapshot."""
+    scheme = make_scheme(scheme_name or scene.sensing.scheme, scene)
+    tracker = Tracker(scene.tracking, scene.dimension)
+    for number in range(num_frames):
+        time_s = number / scene.update_rate_hz
+        targets = scene_targets(scene, time_s)
+        frame = transmit(scene, number)
+        packets = {site.name: scheme.encode(hear(scene, frame, site.name, targets), frame, site.name)
+                   for site in scene.receivers}
+        detections = scheme.decode(packets, frame)
+        yield Snapshot(number, time_s, targets, packets, detections, tracker.update(time_s, detections))

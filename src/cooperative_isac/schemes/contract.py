@@ -10,6 +10,14 @@ from cooperative_isac.fusion.detection import Detection
 from cooperative_isac.waveform.frame import TransmitFrame
 
 
+class PacketError(ValueError):
+    """A packet that cannot be trusted: damaged, truncated, of another version, scene or frame."""
+
+    def __init__(self, receiver: str, reason: str):
+        super().__init__(f"packet of '{receiver}' refused: {reason}")
+        self.receiver = receiver
+
+
 class Scheme(Protocol):
     """Encode at the access point, decode at the centre; the packet's bytes are all that travels between them."""
 

@@ -1,0 +1,162 @@
+"""From the validated file to the scene that the stages use: decibels to watts, degrees to rotations."""
+
+from __future__ import annotations
+
+import math
+import os
+import re
+from pathlib import Path
+
+import numpy as np
+
+from cooperative_isac.scene import arrays, schema
+from cooperative_isac.scene.errors import Problem
+from cooperative_isac.scene.geometry import SPEED_OF_LIGHT_MPS
+from cooperative_isac.scene.model import (Area, Clutter, OfdmGrid, Propagation, Sensing, Site, Target, TargetClass,
+                                          TargetDraw, Tracking, Users, Waveform)
+from cooperative_isac.scene.motion import ConstantVelocity, CoordinatedTurn, Delayed, Motion
+from cooperative_isac.scene.trajectory_file import read_trajectory
+from cooperative_isac.scene.waypoints import placed, trajectory_motion, waypoints_at_speed, waypoints_at_times
+
+DEADLINE_SHARE = 0.8
+VARIABLE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)(?::-([^}]*))?\}")
+
+
+class UnsetVariable(ValueError):
+    """A path uses an environment variable that is not set and has no default."""
+
+
+def dbm_to_w(power_dbm: float) -> float:
+    """Power in W."""
+    return 1e-3 * 10 ** (power_dbm / 10)
+
+
+def w_to_dbm(power_w: float) -> float:
+    """Power in dBm."""
+    return 10 * math.log10(power_w / 1e-3)
+
+
+def rotation_matrix(yaw_deg: float, pitch_deg: float, roll_deg: float) -> np.ndarray:
+    """Array axes to map axes, [3, 3]: roll about x, then pitch (positive looks up), then yaw about z (REP-103)."""
+    (cy, cp, cr), (sy, sp, sr) = (f(np.radians([yaw_deg, -pitch_deg, roll_deg])) for f in (np.cos, np.sin))
+    yaw = np.array([[cy, -sy, 0], [sy, cy, 0], [0, 0, 1]])
+    pitch = np.array([[cp, 0, sp], [0, 1, 0], [-sp, 0, cp]])
+    roll = np.array([[1, 0, 0], [0, cr, -sr], [0, sr, cr]])
+    return yaw @ pitch @ roll
+
+
+def point(values: list[float], height_m: float) -> np.ndarray:
+    """A point of the file as [3]; one of two numbers lies at height_m."""
+    return np.array([*values, height_m][:3], float)
+
+
+def build_site(entry: schema.SiteEntry, wavelength_m: float, height_m: float) -> Site:
+    """A site with its elements turned into map axes."""
+    spec, turn = entry.array, entry.orientation
+    if isinstance(spec, schema.Custom):
+        elements = np.array(spec.elements_m)
+    elif isinstance(spec, schema.Ula):
+        elements = arrays.ula(spec.num_elements, spec.spacing_wavelengths * wavelength_m)
+    else:
+        elements = arrays.planar(spec.num_horizontal, spec.num_vertical, spec.spacing_wavelengths * wavelength_m)
+    rotation = rotation_matrix(turn.yaw_deg, turn.pitch_deg, turn.roll_deg)
+    return Site(entry.name, point(entry.position_m, height_m), rotation, elements @ rotation.T, spec.kind)
+
+
+def build_waveform(entry: schema.WaveformEntry) -> Waveform:
+    """The grid and what is sent on it."""
+    grid = OfdmGrid(entry.carrier_hz, entry.subcarrier_spacing_hz, entry.num_subcarriers, entry.num_symbols,
+                    entry.cyclic_prefix_s, entry.subcarrier_stride, entry.symbol_stride)
+    return Waveform(grid, entry.modulation, entry.precoder, entry.group_size, dbm_to_w(entry.power_dbm),
+                    entry.reference_subcarrier_stride, entry.reference_symbol_stride)
+
+
+def build_propagation(entry: schema.PropagationEntry, height_m: float) -> Propagation:
+    """The sensing channel's constants."""
+    clutter, positions = entry.clutter, None
+    if clutter.positions_m is not None:
+        positions = np.array([point(p, height_m) for p in clutter.positions_m]).reshape(-1, 3)
+    count = clutter.num_scatterers or 0 if positions is None else len(positions)
+    return Propagation(10 ** (entry.reference_gain_db / 10), entry.reference_distance_m, entry.pathloss_exponent,
+                       entry.reflection_variance, dbm_to_w(entry.noise_power_dbm),
+                       Clutter(count, clutter.reflection_variance, positions),
+                       entry.timing_offset_std_s, entry.frequency_offset_std_hz)
+
+
+def build_parts(file: schema.SceneFile) -> dict:
+    """The fields of Scene that need no file beside the scene file."""
+    height, waveform = file.plane_height_m, build_waveform(file.waveform)
+    wavelength = SPEED_OF_LIGHT_MPS / file.waveform.carrier_hz
+    users, draw, sensing = file.users, file.draw, file.sensing
+    user_height = height if users.height_m is None else users.height_m
+    deadline = sensing.deadline_s or DEADLINE_SHARE / file.update_rate_hz
+    return {
+        "dimension": file.dimension, "plane_height_m": height, "height_std_m": file.height_std_m, "seed": file.seed,
+        "update_rate_hz": file.update_rate_hz, "continuity_threshold_m": file.continuity_threshold_m,
+        "area": Area(point(file.area.low_m, height), point(file.area.high_m, height)),
+        "transmitters": tuple(build_site(site, wavelength, height) for site in file.transmitters),
+        "receivers": tuple(build_site(site, wavelength, height) for site in file.receivers),
+        "users": Users(users.num_users, user_height, dbm_to_w(users.noise_power_dbm), users.rician_factor,
+                       users.delay_spread_s),
+        "waveform": waveform, "propagation": build_propagation(file.propagation, height),
+        "draw": TargetDraw(draw.num_targets, draw.max_speed_mps, draw.max_climb_mps,
+                           tuple(draw.height_m) if draw.height_m else None),
+        "sensing": Sensing(**(sensing.model_dump() | {"deadline_s": deadline})),
+        "tracking": Tracking(**file.tracking.model_dump()),
+    }
+
+
+def build_targets(file: schema.SceneFile, folder: Path) -> tuple[tuple[Target, ...], list[Problem]]:
+    """The live targets, and the faults of those that cannot be built; absent optional ones are left out."""
+    targets, problems = [], []
+    for i, entry in enumerate(file.targets):
+        try:
+            motion = build_motion(entry.motion, folder, file.plane_height_m)
+        except UnsetVariable as error:
+            if not entry.optional:
+                problems.append(Problem(f"targets[{i}].motion.file", f"{error}, or mark the target optional: true"))
+            continue
+        except ValueError as error:
+            problems.append(Problem(f"targets[{i}].motion", str(error)))
+            continue
+        motion = Delayed(motion, entry.appears_s) if entry.appears_s else motion
+        targets.append(Target(entry.name, TargetClass[entry.target_class.upper()], motion))
+    return tuple(targets), problems
+
+
+def build_motion(entry: schema.Section, folder: Path, height_m: float) -> Motion:
+    """The motion that an entry of the file describes; trajectory paths are relative to folder."""
+    if isinstance(entry, schema.TrajectoryEntry):
+        return _trajectory(entry, folder)
+    if isinstance(entry, schema.WaypointsEntry):
+        return _waypoints(entry, height_m)
+    duration = entry.duration_s or math.inf
+    position, velocity = point(entry.position_m, height_m), point(entry.velocity_mps, 0.0)
+    if isinstance(entry, schema.ConstantVelocityEntry) or entry.turn_rate_degps == 0:
+        return ConstantVelocity(position, velocity, duration)
+    return CoordinatedTurn(position, velocity, math.radians(entry.turn_rate_degps), duration)
+
+
+def expand_variables(text: str) -> str:
+    """Text with ${NAME} and ${NAME:-default} replaced from the environment; an empty variable counts as unset."""
+    def value(match: re.Match) -> str:
+        found = os.environ.get(match[1]) or match[2]
+        if found is None:
+            raise UnsetVariable(f"environment variable {match[1]} is not set; set it, give a default "
+                                f"(${{{match[1]}:-file.tum}})")
+        return found
+    return VARIABLE.sub(value, text)
+
+
+def _trajectory(entry: schema.TrajectoryEntry, folder: Path) -> Motion:
+    path = folder / Path(expand_variables(entry.file)).expanduser()
+    stretch = placed(read_trajectory(path), entry.start_s, entry.stop_s or math.inf, math.radians(entry.yaw_deg),
+                     np.array(entry.origin_m), np.array(entry.translation_m))
+    return trajectory_motion(stretch, entry.smoothing_s, entry.loop)
+
+
+def _waypoints(entry: schema.WaypointsEntry, height_m: float) -> Motion:
+    points = np.array([point(p, height_m) for p in entry.points_m])
+    if entry.speed_mps is not None:
+        return waypoints_at_speed(points, entry.speed_mps, entry.corner_radius_m, entry.loop)
+    return waypoints_at_times(points, np.array(entry.times_s), entry.loop)

@@ -1,0 +1,119 @@
+"""What must hold between the keys of a scene file; each check returns the problems it found."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+
+from cooperative_isac.scene import schema
+from cooperative_isac.scene.errors import Problem
+
+
+def check_file(file: schema.SceneFile) -> list[Problem]:
+    """Faults between keys that show before anything is built."""
+    checks = (_points, _names, _waveform, _symbols, _clutter, _draw, _waypoints)
+    return [problem for check in checks for problem in check(file)]
+
+
+def _points(file: schema.SceneFile) -> Iterator[Problem]:
+    """In 3-D every point has three numbers; in a plane a third one must be the plane's height."""
+    for key, values, height in _all_points(file):
+        if file.dimension == 3 and len(values) != 3:
+            yield Problem(key, f"has 2 numbers; a scene of dimension 3 needs x, y, z")
+        if file.dimension == 2 and len(values) == 3 and values[2] != height:
+            yield Problem(key, f"has z = {values[2]:g}; a scene of dimension 2 allows x, y alone or z = {height:g}")
+
+
+def _all_points(file: schema.SceneFile) -> Iterator[tuple[str, list[float], float]]:
+    """Key, numbers, and the z that a plane allows, of every point and velocity."""
+    height = file.plane_height_m
+    yield "area.low_m", file.area.low_m, height
+    yield "area.high_m", file.area.high_m, height
+    for group in ("transmitters", "receivers"):
+        for i, site in enumerate(getattr(file, group)):
+            yield f"{group}[{i}].position_m", site.position_m, height
+    for i, position in enumerate(file.propagation.clutter.positions_m or []):
+        yield f"propagation.clutter.positions_m[{i}]", position, height
+    for i, target in enumerate(file.targets):
+        motion, key = target.motion, f"targets[{i}].motion"
+        if isinstance(motion, schema.WaypointsEntry):
+            yield from ((f"{key}.points_m[{n}]", values, height) for n, values in enumerate(motion.points_m))
+        elif not isinstance(motion, schema.TrajectoryEntry):
+            yield f"{key}.position_m", motion.position_m, height
+            yield f"{key}.velocity_mps", motion.velocity_mps, 0.0
+
+
+def _names(file: schema.SceneFile) -> Iterator[Problem]:
+    sites = [(f"{group}[{i}].name", site.name) for group in ("transmitters", "receivers")
+             for i, site in enumerate(getattr(file, group))]
+    targets = [(f"targets[{i}].name", target.name) for i, target in enumerate(file.targets)]
+    for named in (sites, targets):
+        counts = Counter(name for _, name in named)
+        for name in (name for name, count in counts.items() if count > 1):
+            keys = [key for key, other in named if other == name]
+            yield Problem(keys[-1], f"'{name}' is already the name at {keys[0]}; names must differ")
+
+
+def _waveform(file: schema.SceneFile) -> Iterator[Problem]:
+    wave = file.waveform
+    if wave.num_subcarriers % wave.group_size:
+        yield Problem("waveform.group_size", f"is {wave.group_size}; must divide num_subcarriers ({wave.num_subcarriers})")
+    strides = (("reference_subcarrier_stride", "num_subcarriers"), ("reference_symbol_stride", "num_symbols"))
+    for key, count in strides:
+        stride, total = getattr(wave, key), getattr(wave, count)
+        if stride and total % stride:
+            yield Problem(f"waveform.{key}", f"is {stride}; must divide {count} ({total}), or be 0 for no reference symbols")
+    if bool(wave.reference_subcarrier_stride) != bool(wave.reference_symbol_stride):
+        yield Problem("waveform.reference_symbol_stride", "must be 0 exactly when reference_subcarrier_stride is 0")
+
+
+def _symbols(file: schema.SceneFile) -> Iterator[Problem]:
+    if file.sensing.symbols == "reference_only" and not file.waveform.reference_subcarrier_stride:
+        yield Problem("sensing.symbols", "is 'reference_only', but the waveform has no reference symbols; set "
+                      "waveform.reference_subcarrier_stride and reference_symbol_stride, or symbols: payload")
+    if file.tracking.confirm_hits > file.tracking.confirm_window:
+        yield Problem("tracking.confirm_hits", f"is {file.tracking.confirm_hits}; must be at most confirm_window "
+                      f"({file.tracking.confirm_window})")
+
+
+def _clutter(file: schema.SceneFile) -> Iterator[Problem]:
+    clutter = file.propagation.clutter
+    if clutter.positions_m is not None and clutter.num_scatterers not in (None, len(clutter.positions_m)):
+        yield Problem("propagation.clutter.num_scatterers", f"is {clutter.num_scatterers}, but positions_m lists "
+                      f"{len(clutter.positions_m)}; give one of the two keys")
+
+
+def _draw(file: schema.SceneFile) -> Iterator[Problem]:
+    draw = file.draw
+    if file.dimension == 2 and draw.max_climb_mps:
+        yield Problem("draw.max_climb_mps", f"is {draw.max_climb_mps:g}; must be 0 in a scene of dimension 2")
+    if draw.height_m and file.dimension == 2:
+        yield Problem("draw.height_m", "is not for a scene of dimension 2; leave it out")
+    elif draw.height_m and draw.height_m[0] > draw.height_m[1]:
+        yield Problem("draw.height_m", f"is {draw.height_m}; the first height must not be above the second")
+    if draw.num_targets > file.sensing.max_targets:
+        yield Problem("draw.num_targets", f"is {draw.num_targets}; must be at most sensing.max_targets "
+                      f"({file.sensing.max_targets})")
+
+
+def _waypoints(file: schema.SceneFile) -> Iterator[Problem]:
+    for i, target in enumerate(file.targets):
+        if isinstance(target.motion, schema.WaypointsEntry):
+            yield from _one_waypoints(target.motion, f"targets[{i}].motion")
+
+
+def _one_waypoints(motion: schema.WaypointsEntry, key: str) -> Iterator[Problem]:
+    if (motion.speed_mps is None) == (motion.times_s is None):
+        yield Problem(key, "needs exactly one of speed_mps and times_s")
+    if motion.loop and len(motion.points_m) < 3:
+        yield Problem(f"{key}.points_m", f"has {len(motion.points_m)} points; a loop needs at least 3")
+    if motion.times_s is None:
+        return
+    expected = len(motion.points_m) + motion.loop
+    if motion.corner_radius_m is not None:
+        yield Problem(f"{key}.corner_radius_m", "goes with speed_mps only; leave it out beside times_s")
+    if len(motion.times_s) != expected:
+        yield Problem(f"{key}.times_s", f"has {len(motion.times_s)} times; needs {expected}: one a point"
+                      + (", and one for the return to the first" if motion.loop else ""))
+    elif motion.times_s[0] != 0 or any(b <= a for a, b in zip(motion.times_s, motion.times_s[1:])):
+        yield Problem(f"{key}.times_s", "must begin with 0 and rise")

@@ -1,0 +1,96 @@
+"""Scene files: find, read, validate, and turn into a Scene."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+import os
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+from pydantic import ValidationError
+
+from cooperative_isac.scene.build import build_parts, build_targets, dbm_to_w
+from cooperative_isac.scene.checks import check_file
+from cooperative_isac.scene.errors import Problem, SceneError, problems_of, suggestion
+from cooperative_isac.scene.model import Scene
+from cooperative_isac.scene.physics import check_scene
+from cooperative_isac.scene.schema import SceneFile
+from cooperative_isac.scene.yaml_text import parse_yaml
+
+FINGERPRINT_DIGITS = 16
+
+
+def load_scene(name_or_path: str | Path) -> Scene:
+    """The scene of a file, or of a shipped scene's name; SceneError lists everything that is wrong with it."""
+    path = scene_path(name_or_path)
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise SceneError(str(path), [Problem("", f"cannot be read as text ({error})")]) from None
+    return parse_scene(text, path)
+
+
+def parse_scene(text: str, path: Path) -> Scene:
+    """The scene that a YAML text describes; path names it in errors and is where relative files are looked for."""
+    file = _validated(parse_yaml(text, str(path)), str(path))
+    _refuse(str(path), check_file(file))
+    targets, problems = build_targets(file, path.parent)
+    scene = Scene(name=file.name or path.stem, targets=targets, fingerprint=fingerprint(file), source=str(path),
+                  **build_parts(file))
+    _refuse(str(path), problems + check_scene(scene))
+    return scene
+
+
+def with_power(scene: Scene, power_dbm: float) -> Scene:
+    """The scene with another transmit power, and a fingerprint that says so."""
+    power_w = dbm_to_w(power_dbm)
+    if math.isclose(power_w, scene.waveform.power_w, rel_tol=1e-9):
+        return scene
+    mark = _digest(f"{scene.fingerprint} power_dbm={power_dbm:.6f}")
+    return replace(scene, waveform=replace(scene.waveform, power_w=power_w), fingerprint=mark)
+
+
+def fingerprint(file: SceneFile) -> str:
+    """What two processes compare to know that they play the same scene: a digest of the content, not of its layout."""
+    return _digest(json.dumps(file.model_dump(mode="json"), sort_keys=True))
+
+
+def scene_path(name_or_path: str | Path) -> Path:
+    """The file of a scene: a path as it is, a bare name among the shipped scenes."""
+    path = Path(name_or_path).expanduser()
+    if path.is_file():
+        return path
+    if path.suffix or len(path.parts) != 1:
+        raise SceneError(str(path), [Problem("", "no such scene file")])
+    for folder in scene_folders():
+        if (folder / f"{path}.yaml").is_file():
+            return folder / f"{path}.yaml"
+    known = sorted({file.stem for folder in scene_folders() for file in folder.glob("*.yaml")})
+    hint = suggestion(path, known)
+    raise SceneError(str(path), [Problem("", f"no scene of that name; {hint}known: {', '.join(known)}")])
+
+
+def scene_folders() -> list[Path]:
+    """Folders of shipped scenes: beside the source, then under each ROS prefix, then under Python's own prefix."""
+    prefixes = [*filter(None, os.environ.get("AMENT_PREFIX_PATH", "").split(os.pathsep)), sys.prefix]
+    shared = [Path(prefix) / "share" / "cooperative_isac" / "config" / "scenes" for prefix in prefixes]
+    return [Path(__file__).resolve().parents[3] / "config" / "scenes", *shared]
+
+
+def _validated(data: dict, source: str) -> SceneFile:
+    try:
+        return SceneFile.model_validate(data)
+    except ValidationError as error:
+        raise SceneError(source, problems_of(error, SceneFile, data)) from None
+
+
+def _refuse(source: str, problems: list[Problem]) -> None:
+    if problems:
+        raise SceneError(source, problems)
+
+
+def _digest(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()[:FINGERPRINT_DIGITS]

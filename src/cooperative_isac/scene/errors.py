@@ -1,0 +1,147 @@
+"""Faults of a scene file, in words: file, key, what is wrong, what is allowed."""
+
+from __future__ import annotations
+
+import difflib
+import typing
+from dataclasses import dataclass
+
+from pydantic import BaseModel, ValidationError
+
+BOUNDS = {"greater_than": ("gt", "greater than"), "greater_than_equal": ("ge", "at least"),
+          "less_than": ("lt", "less than"), "less_than_equal": ("le", "at most")}
+TYPES = {"float_type": "a number", "int_type": "a whole number", "int_from_float": "a whole number",
+         "string_type": "a text", "bool_type": "true or false", "list_type": "a list",
+         "model_type": "a mapping of keys", "model_attributes_type": "a mapping of keys",
+         "dict_type": "a mapping of keys", "finite_number": "a finite number"}
+
+
+@dataclass(frozen=True)
+class Problem:
+    """One fault: the path of the key (`receivers[1].array.kind`) and a sentence."""
+
+    key: str
+    text: str
+
+
+class SceneError(ValueError):
+    """A scene that cannot be used; problems holds every fault found, one line each in the message."""
+
+    def __init__(self, source: str, problems: list[Problem]) -> None:
+        self.source, self.problems = source, tuple(problems)
+        super().__init__("\n".join(f"{source}: {p.key}: {p.text}" if p.key else f"{source}: {p.text}" for p in problems))
+
+
+def problems_of(error: ValidationError, model: type[BaseModel], data: object) -> list[Problem]:
+    """The faults that pydantic found in data, in the words of the file."""
+    return [_problem(fault, model, data) for fault in error.errors(include_url=False)]
+
+
+def key_path(location: tuple[int | str, ...], data: object) -> str:
+    """`receivers[1].array.kind` of a pydantic location; the tags of unions are left out."""
+    text = ""
+    for part in without_tags(location, data):
+        text += f"[{part}]" if isinstance(part, int) else f".{part}" if text else str(part)
+    return text
+
+
+def without_tags(location: tuple[int | str, ...], data: object) -> list[int | str]:
+    """The location's parts without the kinds that pydantic adds where a union was chosen by `kind`."""
+    parts = []
+    for part in location:
+        if isinstance(data, dict) and data.get("kind") == part and part not in data:
+            continue
+        parts.append(part)
+        inside = isinstance(data, list) and isinstance(part, int) or isinstance(data, dict) and part in data
+        data = data[part] if inside else None
+    return parts
+
+
+def suggestion(word: object, allowed: typing.Iterable[str]) -> str:
+    """`did you mean 'x'? ` when one of the allowed words is near."""
+    near = difflib.get_close_matches(str(word), list(allowed), n=1, cutoff=0.6)
+    return f"did you mean '{near[0]}'? " if near else ""
+
+
+def _problem(fault: dict, model: type[BaseModel], data: object) -> Problem:
+    location, kind, value = fault["loc"], fault["type"], fault["input"]
+    key, context = key_path(location, data), fault.get("ctx", {})
+    if kind == "extra_forbidden":
+        allowed = _keys(_section(model, location[:-1]))
+        return Problem(key, f"is not a known key; {suggestion(location[-1], allowed)}allowed: {', '.join(allowed)}")
+    if kind == "missing":
+        return Problem(key, "is missing")
+    if kind == "union_tag_not_found":
+        return Problem(f"{key}.kind", f"is missing; allowed: {_listed(context_kinds(model, location))}")
+    if kind == "union_tag_invalid":
+        return Problem(f"{key}.kind", _choice(context["tag"], context_kinds(model, location)))
+    if kind == "literal_error":
+        return Problem(key, _choice(value, typing.get_args(_literal(model, location))))
+    return Problem(key, _value_fault(kind, value, context, fault["msg"]))
+
+
+def _value_fault(kind: str, value: object, context: dict, message: str) -> str:
+    if kind in BOUNDS:
+        name, words = BOUNDS[kind]
+        return f"is {_shown(value)}; must be {words} {context[name]:g}"
+    if kind in TYPES:
+        return f"is {_shown(value)}; must be {TYPES[kind]}"
+    if kind in ("too_short", "too_long"):
+        words, bound = ("at least", "min_length") if kind == "too_short" else ("at most", "max_length")
+        return f"has {context['actual_length']} entries; must have {words} {context[bound]}"
+    if kind == "string_pattern_mismatch":
+        return f"is {_shown(value)}; allowed: lower-case letters, digits and '_', beginning with a letter"
+    return f"is {_shown(value)}; {message}"
+
+
+def context_kinds(model: type[BaseModel], location: tuple[int | str, ...]) -> tuple[str, ...]:
+    """The kinds that the union at a location knows."""
+    return tuple(typing.get_args(s.model_fields["kind"].annotation)[0] for s in _sections(_annotation(model, location)))
+
+
+def _choice(value: object, allowed: tuple) -> str:
+    return f"is {_shown(value)}; {suggestion(value, [str(a) for a in allowed])}allowed: {_listed(allowed)}"
+
+
+def _listed(values: typing.Iterable) -> str:
+    return ", ".join(str(value) for value in values)
+
+
+def _shown(value: object) -> str:
+    text = f"'{value}'" if isinstance(value, str) else "empty" if value is None else str(value)
+    return text if len(text) <= 60 else text[:57] + "..."
+
+
+def _keys(section: type[BaseModel]) -> list[str]:
+    return [field.alias or name for name, field in section.model_fields.items()]
+
+
+def _section(model: type[BaseModel], location: tuple[int | str, ...]) -> type[BaseModel]:
+    """The model of the mapping at a location; a tag in the location picks a member of a union."""
+    for part in location:
+        if isinstance(part, int):
+            continue
+        by_key = {field.alias or name: field for name, field in model.model_fields.items()}
+        if part in by_key:
+            sections = _sections(by_key[part].annotation)
+            union, model = sections, sections[0] if sections else model
+        else:
+            model = next(s for s in union if typing.get_args(s.model_fields["kind"].annotation)[0] == part)
+    return model
+
+
+def _annotation(model: type[BaseModel], location: tuple[int | str, ...]) -> object:
+    name = [part for part in location if isinstance(part, str)][-1]
+    parent = _section(model, location[:location.index(name)] if name in location else location)
+    return next(field.annotation for key, field in parent.model_fields.items() if name in (key, field.alias))
+
+
+def _literal(model: type[BaseModel], location: tuple[int | str, ...]) -> object:
+    return _annotation(model, location)
+
+
+def _sections(annotation: object) -> list[type[BaseModel]]:
+    """The models inside an annotation such as `list[Annotated[A | B, ...]]`."""
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return [annotation]
+    return [section for part in typing.get_args(annotation) for section in _sections(part)]

@@ -1,0 +1,200 @@
+"""The scene file as written: keys, units, defaults. docs/scenes.md is its reference."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+Finite = Annotated[float, Field(allow_inf_nan=False)]
+Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+NotNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+Probability = Annotated[float, Field(gt=0, lt=1)]
+Vector = Annotated[list[Finite], Field(min_length=3, max_length=3)]
+Point = Annotated[list[Finite], Field(min_length=2, max_length=3)]
+Pair = Annotated[list[Finite], Field(min_length=2, max_length=2)]
+Count = Annotated[int, Field(ge=1)]
+Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$")]
+
+
+class Section(BaseModel):
+    """A mapping of the file: no unknown keys, no guessing of types."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+
+
+class Ula(Section):
+    kind: Literal["ula"]
+    num_elements: Count
+    spacing_wavelengths: Positive = 0.5
+
+
+class Planar(Section):
+    kind: Literal["planar"]
+    num_horizontal: Count
+    num_vertical: Count
+    spacing_wavelengths: Positive = 0.5
+
+
+class Custom(Section):
+    kind: Literal["custom"]
+    elements_m: Annotated[list[Vector], Field(min_length=1)]
+
+
+class Orientation(Section):
+    yaw_deg: Finite = 0.0
+    pitch_deg: Annotated[float, Field(ge=-90, le=90)] = 0.0
+    roll_deg: Finite = 0.0
+
+
+class SiteEntry(Section):
+    name: Name
+    position_m: Point
+    orientation: Orientation = Orientation()
+    array: Annotated[Ula | Planar | Custom, Field(discriminator="kind")]
+
+
+class AreaEntry(Section):
+    low_m: Point
+    high_m: Point
+
+
+class WaveformEntry(Section):
+    carrier_hz: Positive
+    subcarrier_spacing_hz: Positive
+    num_subcarriers: Count
+    num_symbols: Count
+    cyclic_prefix_s: NotNegative
+    subcarrier_stride: Count = 1
+    symbol_stride: Count = 1
+    modulation: Literal[4, 16, 64, 256] = 16
+    precoder: Literal["mmse", "zero_forcing", "maximum_ratio"] = "mmse"
+    group_size: Count = 1
+    power_dbm: Finite
+    reference_subcarrier_stride: Annotated[int, Field(ge=0)] = 0
+    reference_symbol_stride: Annotated[int, Field(ge=0)] = 0
+
+
+class UsersEntry(Section):
+    num_users: Count
+    height_m: Finite | None = None
+    noise_power_dbm: Finite = -90.0
+    rician_factor: NotNegative = 0.0
+    delay_spread_s: NotNegative = 50e-9
+
+
+class ClutterEntry(Section):
+    num_scatterers: Annotated[int, Field(ge=0)] | None = None
+    positions_m: list[Point] | None = None
+    reflection_variance: NotNegative = 0.1
+
+
+class PropagationEntry(Section):
+    reference_gain_db: Finite = -60.0
+    reference_distance_m: Positive = 1.0
+    pathloss_exponent: Positive = 2.0
+    reflection_variance: Positive = 1.0
+    noise_power_dbm: Finite = -90.0
+    clutter: ClutterEntry = ClutterEntry(num_scatterers=0)
+    timing_offset_std_s: NotNegative = 0.0
+    frequency_offset_std_hz: NotNegative = 0.0
+
+
+class DrawEntry(Section):
+    num_targets: Count
+    max_speed_mps: NotNegative
+    max_climb_mps: NotNegative = 0.0
+    height_m: Pair | None = None
+
+
+class SensingEntry(Section):
+    scheme: Name = "local_ml"
+    symbols: Literal["payload", "reference_only"] = "payload"
+    false_alarm_probability: Probability = 0.01
+    max_targets: Count = 6
+    max_speed_mps: Positive
+    min_speed_mps: NotNegative = 0.0
+    deadline_s: Positive | None = None
+
+
+class TrackingEntry(Section):
+    model: Literal["cv", "imm"] = "imm"
+    accel_std_mps2: Positive = 2.0
+    vertical_accel_std_mps2: Positive = 1.0
+    turn_rate_std_radps: Positive = 0.3
+    gate_probability: Probability = 0.999
+    confirm_hits: Count = 3
+    confirm_window: Count = 4
+    max_coast_s: Positive = 1.0
+    max_speed_mps: Positive = 40.0
+    uav_height_m: Finite = 4.0
+
+
+class ConstantVelocityEntry(Section):
+    kind: Literal["constant_velocity"]
+    position_m: Point
+    velocity_mps: Point
+    duration_s: Positive | None = None
+
+
+class CoordinatedTurnEntry(Section):
+    kind: Literal["coordinated_turn"]
+    position_m: Point
+    velocity_mps: Point
+    turn_rate_degps: Finite
+    duration_s: Positive | None = None
+
+
+class WaypointsEntry(Section):
+    kind: Literal["waypoints"]
+    points_m: Annotated[list[Point], Field(min_length=2)]
+    speed_mps: Positive | None = None
+    times_s: list[Finite] | None = None
+    corner_radius_m: Positive | None = None
+    loop: bool = False
+
+
+class TrajectoryEntry(Section):
+    kind: Literal["trajectory"]
+    file: Annotated[str, Field(min_length=1)]
+    start_s: NotNegative = 0.0
+    stop_s: Positive | None = None
+    origin_m: Vector = [0.0, 0.0, 0.0]
+    translation_m: Vector = [0.0, 0.0, 0.0]
+    yaw_deg: Finite = 0.0
+    smoothing_s: NotNegative = 0.05
+    loop: bool = False
+
+
+MotionEntry = Annotated[ConstantVelocityEntry | CoordinatedTurnEntry | WaypointsEntry | TrajectoryEntry,
+                        Field(discriminator="kind")]
+
+
+class TargetEntry(Section):
+    name: Name
+    target_class: Annotated[Literal["unknown", "uav", "vehicle"], Field(alias="class")] = "unknown"
+    appears_s: NotNegative = 0.0
+    optional: bool = False
+    motion: MotionEntry
+
+
+class SceneFile(Section):
+    """A whole scene file."""
+
+    name: Name | None = None
+    dimension: Literal[2, 3]
+    plane_height_m: Finite = 0.0
+    height_std_m: Positive = 0.1
+    seed: Annotated[int, Field(ge=0)] = 0
+    update_rate_hz: Positive
+    continuity_threshold_m: Positive = 1.0
+    area: AreaEntry
+    transmitters: Annotated[list[SiteEntry], Field(min_length=1)]
+    receivers: Annotated[list[SiteEntry], Field(min_length=1)]
+    waveform: WaveformEntry
+    users: UsersEntry
+    propagation: PropagationEntry = PropagationEntry()
+    draw: DrawEntry
+    sensing: SensingEntry
+    tracking: TrackingEntry = TrackingEntry()
+    targets: list[TargetEntry] = []

@@ -19,6 +19,7 @@ from cooperative_isac.scene.trajectory_file import read_trajectory
 from cooperative_isac.scene.waypoints import placed, trajectory_motion, waypoints_at_speed, waypoints_at_times
 
 DEADLINE_SHARE = 0.8
+USER_HEIGHT_M = 1.5
 VARIABLE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)(?::-([^}]*))?\}")
 
 
@@ -88,7 +89,7 @@ def build_parts(file: schema.SceneFile) -> dict:
     height, waveform = file.plane_height_m, build_waveform(file.waveform)
     wavelength = SPEED_OF_LIGHT_MPS / file.waveform.carrier_hz
     users, draw, sensing = file.users, file.draw, file.sensing
-    user_height = height if users.height_m is None else users.height_m
+    user_height = users.height_m if users.height_m is not None else height if file.dimension == 2 else USER_HEIGHT_M
     deadline = sensing.deadline_s or DEADLINE_SHARE / file.update_rate_hz
     return {
         "dimension": file.dimension, "plane_height_m": height, "height_std_m": file.height_std_m, "seed": file.seed,

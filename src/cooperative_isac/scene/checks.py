@@ -11,7 +11,7 @@ from cooperative_isac.scene.errors import Problem
 
 def check_file(file: schema.SceneFile) -> list[Problem]:
     """Faults between keys that show before anything is built."""
-    checks = (_points, _names, _waveform, _symbols, _clutter, _draw, _waypoints)
+    checks = (_points, _users, _names, _waveform, _symbols, _clutter, _draw, _waypoints)
     return [problem for check in checks for problem in check(file)]
 
 
@@ -19,7 +19,7 @@ def _points(file: schema.SceneFile) -> Iterator[Problem]:
     """In 3-D every point has three numbers; in a plane a third one must be the plane's height."""
     for key, values, height in _all_points(file):
         if file.dimension == 3 and len(values) != 3:
-            yield Problem(key, f"has 2 numbers; a scene of dimension 3 needs x, y, z")
+            yield Problem(key, "has 2 numbers; a scene of dimension 3 needs x, y, z")
         if file.dimension == 2 and len(values) == 3 and values[2] != height:
             yield Problem(key, f"has z = {values[2]:g}; a scene of dimension 2 allows x, y alone or z = {height:g}")
 
@@ -41,6 +41,12 @@ def _all_points(file: schema.SceneFile) -> Iterator[tuple[str, list[float], floa
         elif not isinstance(motion, schema.TrajectoryEntry):
             yield f"{key}.position_m", motion.position_m, height
             yield f"{key}.velocity_mps", motion.velocity_mps, 0.0
+
+
+def _users(file: schema.SceneFile) -> Iterator[Problem]:
+    if file.dimension == 2 and file.users.height_m not in (None, file.plane_height_m):
+        yield Problem("users.height_m", f"is {file.users.height_m:g}; a scene of dimension 2 allows plane_height_m "
+                      f"({file.plane_height_m:g}) alone")
 
 
 def _names(file: schema.SceneFile) -> Iterator[Problem]:

@@ -1,0 +1,99 @@
+"""What a scene consists of and what it can resolve, in words."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from cooperative_isac.scene.build import w_to_dbm
+from cooperative_isac.scene.geometry import SPEED_OF_LIGHT_MPS
+from cooperative_isac.scene.model import Area, Scene, Site, Target
+from cooperative_isac.scene.physics import unambiguous_range, unambiguous_speed
+
+BITS_PER_SAMPLE = 2 * 32
+CELLS_PER_AXIS = 21
+
+
+def describe(scene: Scene) -> list[tuple[str, str]]:
+    """Label and value of each line that `isac check` prints."""
+    rows = [("scene", f"{scene.name} ({scene.dimension}-D), fingerprint {scene.fingerprint}"), ("file", scene.source),
+            ("area", f"{_triple(scene.area.low_m)} to {_triple(scene.area.high_m)} m")]
+    rows += [(f"transmitter {site.name}", _site(scene, site)) for site in scene.transmitters]
+    rows += [(f"receiver {site.name}", _site(scene, site)) for site in scene.receivers]
+    return rows + _waveform(scene) + _resolution(scene) + [(f"target {t.name}", _target(t)) for t in scene.targets]
+
+
+def raw_bits(scene: Scene, receiver: Site) -> int:
+    """Bits of one receiver's whole echo of one frame in single precision, uncompressed (CF section V)."""
+    return BITS_PER_SAMPLE * receiver.num_ant * scene.grid.num_subcarriers * scene.grid.num_symbols
+
+
+def range_resolution(scene: Scene) -> float:
+    """Bistatic range resolution c / B, m."""
+    grid = scene.grid
+    return SPEED_OF_LIGHT_MPS / (grid.num_subcarriers * grid.subcarrier_stride * grid.subcarrier_spacing_hz)
+
+
+def speed_resolution(scene: Scene) -> float:
+    """Resolution of the speed along the bistatic bisector, lambda / (2 T), m/s."""
+    return scene.grid.wavelength_m / (2 * scene.grid.num_symbols * scene.grid.symbol_period_s)
+
+
+def angle_resolution(scene: Scene, site: Site) -> tuple[float, float]:
+    """Beam widths lambda / aperture at boresight along the array's y and z axes, degrees; 180 for no aperture."""
+    extents = np.ptp(site.elements_m @ site.rotation[:, 1:], axis=0)
+    widths = [scene.grid.wavelength_m / (extent + scene.grid.wavelength_m / 2) for extent in extents]
+    return tuple(min(math.degrees(width), 180.0) if extent > 1e-9 else 180.0 for width, extent in zip(widths, extents))
+
+
+def share_in_front(area: Area, site: Site) -> float:
+    """Share of the area on the side to which the array looks; a flat array cannot tell its two sides apart."""
+    axes = [np.linspace(low, high, CELLS_PER_AXIS) for low, high in zip(area.low_m, area.high_m)]
+    points = np.stack(np.meshgrid(*axes), axis=-1).reshape(-1, 3)
+    return float(np.mean((points - site.position_m) @ site.boresight >= -1e-9))
+
+
+def _site(scene: Scene, site: Site) -> str:
+    x, y, z = site.boresight
+    yaw, pitch = math.degrees(math.atan2(y, x)), math.degrees(math.asin(max(-1.0, min(1.0, z))))
+    widths = [f"{width:.1f}" for width in angle_resolution(scene, site) if width < 180]
+    beam = f", beam {' x '.join(widths)} deg" if widths else ""
+    front = f"{share_in_front(scene.area, site):.0%} of the area in front"
+    return (f"{_triple(site.position_m)} m, {site.kind} of {site.num_ant}, yaw {yaw:.0f} deg, pitch {pitch:.0f} deg"
+            f"{beam}, {front}")
+
+
+def _waveform(scene: Scene) -> list[tuple[str, str]]:
+    wave, grid = scene.waveform, scene.grid
+    frame_s = grid.num_symbols * grid.symbol_period_s
+    return [
+        ("waveform", f"{grid.num_subcarriers} subcarriers x {grid.num_symbols} symbols at {grid.carrier_hz / 1e9:g} GHz, "
+         f"{wave.modulation_order}-QAM, {wave.precoder}"),
+        ("power", f"{w_to_dbm(wave.power_w):.1f} dBm a transmitter, sensing noise "
+         f"{w_to_dbm(scene.propagation.noise_power_w):.1f} dBm"),
+        ("frame", f"{frame_s * 1e3:.3g} ms, {scene.update_rate_hz:g} frames/s"),
+        ("users", f"{scene.users.num_users}"),
+        ("raw echo", ", ".join(f"{site.name} {raw_bits(scene, site) / 1e6:.3g} Mbit" for site in scene.receivers)
+         + " a frame"),
+    ]
+
+
+def _resolution(scene: Scene) -> list[tuple[str, str]]:
+    return [
+        ("resolution", f"bistatic range {range_resolution(scene):.3g} m, speed {speed_resolution(scene):.3g} m/s"),
+        ("unambiguous", f"bistatic range span {unambiguous_range(scene):.4g} m, "
+         f"speed {unambiguous_speed(scene):.4g} m/s"),
+    ]
+
+
+def _target(target: Target) -> str:
+    motion = target.motion
+    ends = "without end" if math.isinf(motion.duration_s) else f"for {motion.duration_s:.1f} s"
+    position, velocity = motion.state(motion.start_s)
+    return (f"{target.target_class.name.lower()}, from {motion.start_s:g} s {ends}, begins at {_triple(position)} m with "
+            f"{np.linalg.norm(velocity):.3g} m/s")
+
+
+def _triple(values: np.ndarray) -> str:
+    return "(" + ", ".join(f"{value:.4g}" for value in values) + ")"

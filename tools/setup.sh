@@ -1,0 +1,124 @@
+#!/usr/bin/env bash
+# Makes the development environment: setup.sh VENV ROS_DISTRO. A second call with the same inputs does nothing.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+venv="$PWD/$1"
+distro="$2"
+log="$venv/setup.log"
+message_sources=(ros2_ws/src/cooperative_isac_msgs)
+ros_packages=("rclpy[fastrtps]" common-interfaces rosidl-default-generators rosidl-default-runtime
+    ament-cmake ament-package)
+# The wheels above look for these when they build a message package, without depending on them.
+ros_build_packages=(ament-cmake-gmock ament-cmake-gtest ament-cmake-include-directories ament-cmake-pytest
+    ament-cmake-ros)
+if [ "$distro" = jazzy ]; then ros_build_packages+=(python-cmake-module); fi
+colcon_packages=(colcon-core colcon-cmake colcon-ros colcon-defaults colcon-metadata colcon-output
+    colcon-package-information colcon-package-selection colcon-recursive-crawl)
+
+fail() { echo "set-up: $*" >&2; exit 1; }
+say() { echo "set-up: $*"; }
+
+# A sourced ROS 2 installation would mix its own libraries with those of the wheels.
+unset PYTHONPATH AMENT_PREFIX_PATH CMAKE_PREFIX_PATH COLCON_PREFIX_PATH LD_LIBRARY_PATH ROS_VERSION \
+    ROS_PYTHON_VERSION _ROS_WHEELS_BOOTSTRAP_COMPLETE
+
+fingerprint() {
+    { echo "$venv $distro"; for source in "$@"; do find "$source" -type f -print0 | sort -z | xargs -0 sha256sum; done; } |
+        sha256sum | cut -d' ' -f1
+}
+
+is_current() { [ -f "$venv/$1" ] && [ "$(cat "$venv/$1")" = "$2" ]; }
+
+# A pyenv shim can be on the PATH and refuse to run, so each candidate is tried.
+find_python() {
+    local candidate
+    for candidate in ${PYTHON:+"$PYTHON"} python3.12 python3.11 python3; do
+        if "$candidate" -c 'import sys; sys.exit(sys.version_info[:2] not in ((3, 11), (3, 12)))' 2>/dev/null; then
+            echo "$candidate"
+            return
+        fi
+    done
+    fail "no Python 3.11 or 3.12 that runs. Install one, e.g. 'apt install python3.12 python3.12-venv python3.12-dev'" \
+        "or 'apt install python3.11 python3.11-venv python3.11-dev'${PYTHON:+ (PYTHON=$PYTHON was tried first)}."
+}
+
+require_tools() {
+    local python="$1" version
+    version=$("$python" -c 'import sys; print("%d.%d" % sys.version_info[:2])')
+    "$python" -c 'import venv, ensurepip' 2>/dev/null ||
+        fail "Python $version has no venv module. Install it: 'apt install python$version-venv'."
+    [ -f "$("$python" -c 'import sysconfig; print(sysconfig.get_path("include"))')/Python.h" ] ||
+        fail "Python $version has no header files (Python.h). Install them: 'apt install python$version-dev'."
+    command -v "${CXX:-c++}" >/dev/null ||
+        fail "no C++ compiler (${CXX:-c++}), which builds the messages. Install it: 'apt install g++'."
+    command -v cmake >/dev/null || fail "no cmake, which builds the messages. Install it: 'apt install cmake'."
+    command -v make >/dev/null || fail "no make, which builds the messages. Install it: 'apt install make'."
+}
+
+make_venv() {
+    # A moved or half-made environment does not know its own place.
+    [ "$("$venv/bin/python" -c 'import sys; print(sys.prefix)' 2>/dev/null)" = "$venv" ] && return
+    local python
+    python=$(find_python)
+    require_tools "$python"
+    say "making ${venv##*/} with $("$python" --version)"
+    rm -rf "$venv"
+    "$python" -m venv "$venv"
+}
+
+pip_install() {
+    "$venv/bin/python" -m pip install --disable-pip-version-check --constraint "$venv/constraints.txt" "$@" 2>&1 |
+        tee -a "$log" | awk '/^Collecting/ && ++n % 20 == 0 { print "set-up:   " n " packages found"; fflush() }
+            /^Installing collected/ { print "set-up:   unpacking them"; fflush() } /^ERROR|^error/' ||
+        fail "pip could not install the dependencies; the whole story is in $log. Is the package index reachable?"
+}
+
+install_packages() {
+    say "installing pinned packages (1 to 3 minutes the first time)"
+    sed "/# only /{/# only $distro\$/!d}" constraints.txt > "$venv/constraints.txt"
+    : > "$log"
+    pip_install setuptools wheel
+    pip_install "${ros_packages[@]/#/ros-$distro-}" "${ros_build_packages[@]/#/ros-$distro-}" \
+        "${colcon_packages[@]}" "$@"
+}
+
+# The wheels' cmake files name the include folders of the machine that they were built on.
+repair_cmake_paths() {
+    local include site
+    include=$("$venv/bin/python" -c 'import sysconfig; print(sysconfig.get_path("include"))')
+    site=$("$venv/bin/python" -c 'import sysconfig; print(sysconfig.get_path("purelib"))')
+    find "$venv/share" -name '*.cmake' -exec sed -i -E \
+        -e "s#/opt/python/[^;\"]*/include/python[0-9.]+#$include#g" \
+        -e "s#/opt/python/[^;\"]*/site-packages#$site#g" {} +
+}
+
+build_messages() {
+    say "building the messages with colcon (about 30 s)"
+    (
+        cd ros2_ws
+        export PATH="$venv/bin:$PATH" CMAKE_PREFIX_PATH="$venv"
+        colcon --log-base "$venv/log" build --base-paths src --merge-install --install-base "$venv" \
+            --build-base "$venv/build" --event-handlers console_cohesion- --cmake-args -DBUILD_TESTING=OFF \
+            -DCMAKE_BUILD_TYPE=Release -DPython3_EXECUTABLE="$venv/bin/python" 2>&1 | sed 's/^/set-up:   /'
+    ) || fail "the messages could not be built; the compiler's words are in $venv/log/latest_build."
+    "$venv/bin/python" -c 'from cooperative_isac_msgs.msg import Frame; Frame()' ||
+        fail "the messages were built but Python cannot load them; see $venv/log/latest_build."
+}
+
+exec 9< tools/setup.sh
+if command -v flock >/dev/null; then flock 9; fi
+make_venv
+packages=$(fingerprint constraints.txt setup.cfg setup.py pyproject.toml tools/setup.sh)
+if ! is_current .packages "$packages"; then
+    rm -f "$venv/.packages" "$venv/.messages"
+    install_packages --no-build-isolation --editable ".[test]"
+    repair_cmake_paths
+    echo "$packages" > "$venv/.packages"
+fi
+messages=$(fingerprint "${message_sources[@]}" "$venv/.packages")
+if ! is_current .messages "$messages"; then
+    rm -rf "$venv/build/cooperative_isac_msgs"
+    build_messages
+    echo "$messages" > "$venv/.messages"
+fi
+say "${venv##*/} is ready (ROS 2 $distro, $("$venv/bin/python" --version))"

@@ -12,11 +12,12 @@ import numpy as np
 from cooperative_isac.scene import arrays, schema
 from cooperative_isac.scene.errors import Problem
 from cooperative_isac.scene.geometry import SPEED_OF_LIGHT_MPS
-from cooperative_isac.scene.model import (Area, Clutter, OfdmGrid, Propagation, Sensing, Site, Target, TargetClass,
-                                          TargetDraw, Tracking, Users, Waveform)
+from cooperative_isac.scene.model import (Area, Clutter, OfdmGrid, Propagation, Sensing, Site, Target,
+                                          TargetClass, TargetDraw, Tracking, Users, Waveform)
 from cooperative_isac.scene.motion import ConstantVelocity, CoordinatedTurn, Delayed, Motion
 from cooperative_isac.scene.trajectory_file import read_trajectory
-from cooperative_isac.scene.waypoints import placed, trajectory_motion, waypoints_at_speed, waypoints_at_times
+from cooperative_isac.scene.waypoints import (at_height, placed, trajectory_motion, waypoints_at_speed,
+                                              waypoints_at_times)
 
 DEADLINE_SHARE = 0.8
 USER_HEIGHT_M = 1.5
@@ -38,7 +39,7 @@ def w_to_dbm(power_w: float) -> float:
 
 
 def rotation_matrix(yaw_deg: float, pitch_deg: float, roll_deg: float) -> np.ndarray:
-    """Array axes to map axes, [3, 3]: roll about x, then pitch (positive looks up), then yaw about z (REP-103)."""
+    """Array axes to map axes, [3, 3]: roll about x, pitch (positive looks up), yaw about z (REP-103)."""
     (cy, cp, cr), (sy, sp, sr) = (f(np.radians([yaw_deg, -pitch_deg, roll_deg])) for f in (np.cos, np.sin))
     yaw = np.array([[cy, -sy, 0], [sy, cy, 0], [0, 0, 1]])
     pitch = np.array([[cp, 0, sp], [0, 1, 0], [-sp, 0, cp]])
@@ -59,15 +60,16 @@ def build_site(entry: schema.SiteEntry, wavelength_m: float, height_m: float) ->
     elif isinstance(spec, schema.Ula):
         elements = arrays.ula(spec.num_elements, spec.spacing_wavelengths * wavelength_m)
     else:
-        elements = arrays.planar(spec.num_horizontal, spec.num_vertical, spec.spacing_wavelengths * wavelength_m)
+        spacing = spec.spacing_wavelengths * wavelength_m
+        elements = arrays.planar(spec.num_horizontal, spec.num_vertical, spacing)
     rotation = rotation_matrix(turn.yaw_deg, turn.pitch_deg, turn.roll_deg)
     return Site(entry.name, point(entry.position_m, height_m), rotation, elements @ rotation.T, spec.kind)
 
 
 def build_waveform(entry: schema.WaveformEntry) -> Waveform:
     """The grid and what is sent on it."""
-    grid = OfdmGrid(entry.carrier_hz, entry.subcarrier_spacing_hz, entry.num_subcarriers, entry.num_symbols,
-                    entry.cyclic_prefix_s, entry.subcarrier_stride, entry.symbol_stride)
+    grid = OfdmGrid(entry.carrier_hz, entry.subcarrier_spacing_hz, entry.num_subcarriers,
+                    entry.num_symbols, entry.cyclic_prefix_s, entry.subcarrier_stride, entry.symbol_stride)
     return Waveform(grid, entry.modulation, entry.precoder, entry.group_size, dbm_to_w(entry.power_dbm),
                     entry.reference_subcarrier_stride, entry.reference_symbol_stride)
 
@@ -78,8 +80,8 @@ def build_propagation(entry: schema.PropagationEntry, height_m: float) -> Propag
     if clutter.positions_m is not None:
         positions = np.array([point(p, height_m) for p in clutter.positions_m]).reshape(-1, 3)
     count = clutter.num_scatterers or 0 if positions is None else len(positions)
-    return Propagation(10 ** (entry.reference_gain_db / 10), entry.reference_distance_m, entry.pathloss_exponent,
-                       entry.reflection_variance, dbm_to_w(entry.noise_power_dbm),
+    return Propagation(10 ** (entry.reference_gain_db / 10), entry.reference_distance_m,
+                       entry.pathloss_exponent, entry.reflection_variance, dbm_to_w(entry.noise_power_dbm),
                        Clutter(count, clutter.reflection_variance, positions),
                        entry.timing_offset_std_s, entry.frequency_offset_std_hz)
 
@@ -89,16 +91,18 @@ def build_parts(file: schema.SceneFile) -> dict:
     height, waveform = file.plane_height_m, build_waveform(file.waveform)
     wavelength = SPEED_OF_LIGHT_MPS / file.waveform.carrier_hz
     users, draw, sensing = file.users, file.draw, file.sensing
-    user_height = users.height_m if users.height_m is not None else height if file.dimension == 2 else USER_HEIGHT_M
+    usual_height = height if file.dimension == 2 else USER_HEIGHT_M
+    user_height = usual_height if users.height_m is None else users.height_m
     deadline = sensing.deadline_s or DEADLINE_SHARE / file.update_rate_hz
     return {
-        "dimension": file.dimension, "plane_height_m": height, "height_std_m": file.height_std_m, "seed": file.seed,
-        "update_rate_hz": file.update_rate_hz, "continuity_threshold_m": file.continuity_threshold_m,
+        "dimension": file.dimension, "plane_height_m": height, "height_std_m": file.height_std_m,
+        "seed": file.seed, "update_rate_hz": file.update_rate_hz,
+        "continuity_threshold_m": file.continuity_threshold_m,
         "area": Area(point(file.area.low_m, height), point(file.area.high_m, height)),
         "transmitters": tuple(build_site(site, wavelength, height) for site in file.transmitters),
         "receivers": tuple(build_site(site, wavelength, height) for site in file.receivers),
-        "users": Users(users.num_users, user_height, dbm_to_w(users.noise_power_dbm), users.rician_factor,
-                       users.delay_spread_s),
+        "users": Users(users.num_users, user_height, dbm_to_w(users.noise_power_dbm),
+                       users.rician_factor, users.delay_spread_s),
         "waveform": waveform, "propagation": build_propagation(file.propagation, height),
         "draw": TargetDraw(draw.num_targets, draw.max_speed_mps, draw.max_climb_mps,
                            tuple(draw.height_m) if draw.height_m else None),
@@ -108,14 +112,15 @@ def build_parts(file: schema.SceneFile) -> dict:
 
 
 def build_targets(file: schema.SceneFile, folder: Path) -> tuple[tuple[Target, ...], list[Problem]]:
-    """The live targets, and the faults of those that cannot be built; absent optional ones are left out."""
+    """The live targets, and the faults of those that cannot be built; optional ones may be left out."""
     targets, problems = [], []
     for i, entry in enumerate(file.targets):
         try:
             motion = build_motion(entry.motion, folder, file.plane_height_m)
         except UnsetVariable as error:
             if not entry.optional:
-                problems.append(Problem(f"targets[{i}].motion.file", f"{error}, or mark the target optional: true"))
+                remedy = f"{error}, or mark the target optional: true"
+                problems.append(Problem(f"targets[{i}].motion.file", remedy))
             continue
         except ValueError as error:
             problems.append(Problem(f"targets[{i}].motion", str(error)))
@@ -139,7 +144,7 @@ def build_motion(entry: schema.Section, folder: Path, height_m: float) -> Motion
 
 
 def expand_variables(text: str) -> str:
-    """Text with ${NAME} and ${NAME:-default} replaced from the environment; an empty variable counts as unset."""
+    """Text with ${NAME} and ${NAME:-default} replaced from the environment; empty counts as unset."""
     def value(match: re.Match) -> str:
         found = os.environ.get(match[1]) or match[2]
         if found is None:
@@ -151,8 +156,10 @@ def expand_variables(text: str) -> str:
 
 def _trajectory(entry: schema.TrajectoryEntry, folder: Path) -> Motion:
     path = folder / Path(expand_variables(entry.file)).expanduser()
-    stretch = placed(read_trajectory(path), entry.start_s, entry.stop_s or math.inf, math.radians(entry.yaw_deg),
-                     np.array(entry.origin_m), np.array(entry.translation_m))
+    stretch = placed(read_trajectory(path), entry.start_s, entry.stop_s or math.inf,
+                     math.radians(entry.yaw_deg), np.array(entry.origin_m), np.array(entry.translation_m))
+    if entry.height_m is not None:
+        stretch = at_height(stretch, entry.height_m)
     return trajectory_motion(stretch, entry.smoothing_s, entry.loop)
 
 

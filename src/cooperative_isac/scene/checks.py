@@ -1,4 +1,4 @@
-"""What must hold between the keys of a scene file; each check returns the problems it found."""
+"""What must hold between the keys of a scene file."""
 
 from __future__ import annotations
 
@@ -21,7 +21,8 @@ def _points(file: schema.SceneFile) -> Iterator[Problem]:
         if file.dimension == 3 and len(values) != 3:
             yield Problem(key, "has 2 numbers; a scene of dimension 3 needs x, y, z")
         if file.dimension == 2 and len(values) == 3 and values[2] != height:
-            yield Problem(key, f"has z = {values[2]:g}; a scene of dimension 2 allows x, y alone or z = {height:g}")
+            yield Problem(key, f"has z = {values[2]:g}; a scene of dimension 2 allows x, y alone or "
+                          f"z = {height:g}")
 
 
 def _all_points(file: schema.SceneFile) -> Iterator[tuple[str, list[float], float]]:
@@ -45,8 +46,8 @@ def _all_points(file: schema.SceneFile) -> Iterator[tuple[str, list[float], floa
 
 def _users(file: schema.SceneFile) -> Iterator[Problem]:
     if file.dimension == 2 and file.users.height_m not in (None, file.plane_height_m):
-        yield Problem("users.height_m", f"is {file.users.height_m:g}; a scene of dimension 2 allows plane_height_m "
-                      f"({file.plane_height_m:g}) alone")
+        yield Problem("users.height_m", f"is {file.users.height_m:g}; a scene of dimension 2 allows only "
+                      f"plane_height_m ({file.plane_height_m:g})")
 
 
 def _names(file: schema.SceneFile) -> Iterator[Problem]:
@@ -63,30 +64,33 @@ def _names(file: schema.SceneFile) -> Iterator[Problem]:
 def _waveform(file: schema.SceneFile) -> Iterator[Problem]:
     wave = file.waveform
     if wave.num_subcarriers % wave.group_size:
-        yield Problem("waveform.group_size", f"is {wave.group_size}; must divide num_subcarriers ({wave.num_subcarriers})")
+        yield Problem("waveform.group_size", f"is {wave.group_size}; must divide num_subcarriers "
+                      f"({wave.num_subcarriers})")
     strides = (("reference_subcarrier_stride", "num_subcarriers"), ("reference_symbol_stride", "num_symbols"))
     for key, count in strides:
         stride, total = getattr(wave, key), getattr(wave, count)
         if stride and total % stride:
-            yield Problem(f"waveform.{key}", f"is {stride}; must divide {count} ({total}), or be 0 for no reference symbols")
+            yield Problem(f"waveform.{key}", f"is {stride}; must divide {count} ({total}), or be 0 for no "
+                          "reference symbols")
     if bool(wave.reference_subcarrier_stride) != bool(wave.reference_symbol_stride):
-        yield Problem("waveform.reference_symbol_stride", "must be 0 exactly when reference_subcarrier_stride is 0")
+        yield Problem("waveform.reference_symbol_stride", f"is {wave.reference_symbol_stride}; must be 0 "
+                      f"exactly when reference_subcarrier_stride ({wave.reference_subcarrier_stride}) is")
 
 
 def _symbols(file: schema.SceneFile) -> Iterator[Problem]:
     if file.sensing.symbols == "reference_only" and not file.waveform.reference_subcarrier_stride:
-        yield Problem("sensing.symbols", "is 'reference_only', but the waveform has no reference symbols; set "
-                      "waveform.reference_subcarrier_stride and reference_symbol_stride, or symbols: payload")
+        yield Problem("sensing.symbols", "is 'reference_only', but the waveform has no reference "
+                      "symbols; set waveform.reference_subcarrier_stride and reference_symbol_stride, or symbols: payload")
     if file.tracking.confirm_hits > file.tracking.confirm_window:
-        yield Problem("tracking.confirm_hits", f"is {file.tracking.confirm_hits}; must be at most confirm_window "
-                      f"({file.tracking.confirm_window})")
+        yield Problem("tracking.confirm_hits", f"is {file.tracking.confirm_hits}; must be at most "
+                      f"confirm_window ({file.tracking.confirm_window})")
 
 
 def _clutter(file: schema.SceneFile) -> Iterator[Problem]:
     clutter = file.propagation.clutter
     if clutter.positions_m is not None and clutter.num_scatterers not in (None, len(clutter.positions_m)):
-        yield Problem("propagation.clutter.num_scatterers", f"is {clutter.num_scatterers}, but positions_m lists "
-                      f"{len(clutter.positions_m)}; give one of the two keys")
+        yield Problem("propagation.clutter.num_scatterers", f"is {clutter.num_scatterers}, but positions_m "
+                      f"lists {len(clutter.positions_m)}; give one of the two keys")
 
 
 def _draw(file: schema.SceneFile) -> Iterator[Problem]:

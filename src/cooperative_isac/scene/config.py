@@ -24,7 +24,7 @@ FINGERPRINT_DIGITS = 16
 
 
 def load_scene(name_or_path: str | Path) -> Scene:
-    """The scene of a file, or of a shipped scene's name; SceneError lists everything that is wrong with it."""
+    """The scene of a file, or of a shipped scene's name; SceneError lists everything that is wrong."""
     path = scene_path(name_or_path)
     try:
         text = path.read_text(encoding="utf-8")
@@ -34,12 +34,12 @@ def load_scene(name_or_path: str | Path) -> Scene:
 
 
 def parse_scene(text: str, path: Path) -> Scene:
-    """The scene that a YAML text describes; path names it in errors and is where relative files are looked for."""
+    """The scene that a YAML text describes; path names it in errors and anchors its relative paths."""
     file = _validated(parse_yaml(text, str(path)), str(path))
     _refuse(str(path), check_file(file))
     targets, problems = build_targets(file, path.parent)
-    scene = Scene(name=file.name or path.stem, targets=targets, fingerprint=fingerprint(file), source=str(path),
-                  **build_parts(file))
+    scene = Scene(name=file.name or path.stem, targets=targets, fingerprint=fingerprint(file),
+                  source=str(path), **build_parts(file))
     _refuse(str(path), problems + check_scene(scene))
     return scene
 
@@ -54,7 +54,7 @@ def with_power(scene: Scene, power_dbm: float) -> Scene:
 
 
 def fingerprint(file: SceneFile) -> str:
-    """What two processes compare to know that they play the same scene: a digest of the content, not of its layout."""
+    """Digest of the content, not of its layout: processes that compare it know they play the same scene."""
     return _digest(json.dumps(file.model_dump(mode="json"), sort_keys=True))
 
 
@@ -74,7 +74,7 @@ def scene_path(name_or_path: str | Path) -> Path:
 
 
 def scene_folders() -> list[Path]:
-    """Folders of shipped scenes: beside the source, then under each ROS prefix, then under Python's own prefix."""
+    """Folders of shipped scenes: beside the source, under each ROS prefix, under Python's own prefix."""
     prefixes = [*filter(None, os.environ.get("AMENT_PREFIX_PATH", "").split(os.pathsep)), sys.prefix]
     shared = [Path(prefix) / "share" / "cooperative_isac" / "config" / "scenes" for prefix in prefixes]
     return [Path(__file__).resolve().parents[3] / "config" / "scenes", *shared]

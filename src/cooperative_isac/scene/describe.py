@@ -13,15 +13,18 @@ from cooperative_isac.scene.physics import unambiguous_range, unambiguous_speed
 
 BITS_PER_SAMPLE = 2 * 32
 CELLS_PER_AXIS = 21
+NO_TARGETS = "none of its own; whatever publishes odometry on targets/<name>/odom"
 
 
 def describe(scene: Scene) -> list[tuple[str, str]]:
     """Label and value of each line that `isac check` prints."""
-    rows = [("scene", f"{scene.name} ({scene.dimension}-D), fingerprint {scene.fingerprint}"), ("file", scene.source),
+    rows = [("scene", f"{scene.name} ({scene.dimension}-D), fingerprint {scene.fingerprint}"),
+            ("file", scene.source),
             ("area", f"{_triple(scene.area.low_m)} to {_triple(scene.area.high_m)} m")]
     rows += [(f"transmitter {site.name}", _site(scene, site)) for site in scene.transmitters]
     rows += [(f"receiver {site.name}", _site(scene, site)) for site in scene.receivers]
-    return rows + _waveform(scene) + _resolution(scene) + [(f"target {t.name}", _target(t)) for t in scene.targets]
+    targets = [(f"target {target.name}", _target(target)) for target in scene.targets]
+    return rows + _waveform(scene) + _resolution(scene) + (targets or [("targets", NO_TARGETS)])
 
 
 def raw_bits(scene: Scene, receiver: Site) -> int:
@@ -41,14 +44,15 @@ def speed_resolution(scene: Scene) -> float:
 
 
 def angle_resolution(scene: Scene, site: Site) -> tuple[float, float]:
-    """Beam widths lambda / aperture at boresight along the array's y and z axes, degrees; 180 for no aperture."""
+    """Beam widths lambda / aperture at boresight along the array's y and z axes, degrees (180: no extent)."""
     extents = np.ptp(site.elements_m @ site.rotation[:, 1:], axis=0)
     widths = [scene.grid.wavelength_m / (extent + scene.grid.wavelength_m / 2) for extent in extents]
-    return tuple(min(math.degrees(width), 180.0) if extent > 1e-9 else 180.0 for width, extent in zip(widths, extents))
+    return tuple(min(math.degrees(width), 180.0) if extent > 1e-9 else 180.0
+                 for width, extent in zip(widths, extents))
 
 
 def share_in_front(area: Area, site: Site) -> float:
-    """Share of the area on the side to which the array looks; a flat array cannot tell its two sides apart."""
+    """Share of the area on the side to which the array looks; a flat array cannot tell its sides apart."""
     axes = [np.linspace(low, high, CELLS_PER_AXIS) for low, high in zip(area.low_m, area.high_m)]
     points = np.stack(np.meshgrid(*axes), axis=-1).reshape(-1, 3)
     return float(np.mean((points - site.position_m) @ site.boresight >= -1e-9))
@@ -60,28 +64,29 @@ def _site(scene: Scene, site: Site) -> str:
     widths = [f"{width:.1f}" for width in angle_resolution(scene, site) if width < 180]
     beam = f", beam {' x '.join(widths)} deg" if widths else ""
     front = f"{share_in_front(scene.area, site):.0%} of the area in front"
-    return (f"{_triple(site.position_m)} m, {site.kind} of {site.num_ant}, yaw {yaw:.0f} deg, pitch {pitch:.0f} deg"
-            f"{beam}, {front}")
+    return (f"{_triple(site.position_m)} m, {site.kind} of {site.num_ant}, yaw {yaw:.0f} deg, "
+            f"pitch {pitch:.0f} deg{beam}, {front}")
 
 
 def _waveform(scene: Scene) -> list[tuple[str, str]]:
     wave, grid = scene.waveform, scene.grid
     frame_s = grid.num_symbols * grid.symbol_period_s
+    echoes = [f"{site.name} {raw_bits(scene, site) / 1e6:.3g} Mbit" for site in scene.receivers]
     return [
-        ("waveform", f"{grid.num_subcarriers} subcarriers x {grid.num_symbols} symbols at {grid.carrier_hz / 1e9:g} GHz, "
-         f"{wave.modulation_order}-QAM, {wave.precoder}"),
+        ("waveform", f"{grid.num_subcarriers} subcarriers x {grid.num_symbols} symbols at "
+         f"{grid.carrier_hz / 1e9:g} GHz, {wave.modulation_order}-QAM, {wave.precoder}"),
         ("power", f"{w_to_dbm(wave.power_w):.1f} dBm a transmitter, sensing noise "
          f"{w_to_dbm(scene.propagation.noise_power_w):.1f} dBm"),
         ("frame", f"{frame_s * 1e3:.3g} ms, {scene.update_rate_hz:g} frames/s"),
         ("users", f"{scene.users.num_users}"),
-        ("raw echo", ", ".join(f"{site.name} {raw_bits(scene, site) / 1e6:.3g} Mbit" for site in scene.receivers)
-         + " a frame"),
+        ("raw echo", ", ".join(echoes) + " a frame"),
     ]
 
 
 def _resolution(scene: Scene) -> list[tuple[str, str]]:
     return [
-        ("resolution", f"bistatic range {range_resolution(scene):.3g} m, speed {speed_resolution(scene):.3g} m/s"),
+        ("resolution", f"bistatic range {range_resolution(scene):.3g} m, "
+         f"speed {speed_resolution(scene):.3g} m/s"),
         ("unambiguous", f"bistatic range span {unambiguous_range(scene):.4g} m, "
          f"speed {unambiguous_speed(scene):.4g} m/s"),
     ]
@@ -91,8 +96,8 @@ def _target(target: Target) -> str:
     motion = target.motion
     ends = "without end" if math.isinf(motion.duration_s) else f"for {motion.duration_s:.1f} s"
     position, velocity = motion.state(motion.start_s)
-    return (f"{target.target_class.name.lower()}, from {motion.start_s:g} s {ends}, begins at {_triple(position)} m with "
-            f"{np.linalg.norm(velocity):.3g} m/s")
+    return (f"{target.target_class.name.lower()}, from {motion.start_s:g} s {ends}, begins at "
+            f"{_triple(position)} m with {np.linalg.norm(velocity):.3g} m/s")
 
 
 def _triple(values: np.ndarray) -> str:

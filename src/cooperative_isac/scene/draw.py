@@ -27,7 +27,7 @@ def draw_targets(scene: Scene, generator: np.random.Generator) -> tuple[TargetSt
 
 
 def draw_users(scene: Scene, generator: np.random.Generator) -> np.ndarray:
-    """Positions of the users, uniform in the area at their height: [num_users, 3], float64, m (CF section V)."""
+    """Users' positions, uniform in the area at their height: [num_users, 3], float64, m (CF section V)."""
     area = _area_at(scene.area, (scene.users.height_m, scene.users.height_m))
     return generator.uniform(area.low_m, area.high_m, (scene.users.num_users, 3))
 

@@ -29,7 +29,8 @@ class SceneError(ValueError):
 
     def __init__(self, source: str, problems: list[Problem]) -> None:
         self.source, self.problems = source, tuple(problems)
-        super().__init__("\n".join(f"{source}: {p.key}: {p.text}" if p.key else f"{source}: {p.text}" for p in problems))
+        places = [f"{source}: {problem.key}" if problem.key else source for problem in problems]
+        super().__init__("\n".join(f"{place}: {problem.text}" for place, problem in zip(places, problems)))
 
 
 def problems_of(error: ValidationError, model: type[BaseModel], data: object) -> list[Problem]:
@@ -37,15 +38,15 @@ def problems_of(error: ValidationError, model: type[BaseModel], data: object) ->
     return [_problem(fault, model, data) for fault in error.errors(include_url=False)]
 
 
-def key_path(location: tuple[int | str, ...], data: object) -> str:
+def _key_path(location: tuple[int | str, ...], data: object) -> str:
     """`receivers[1].array.kind` of a pydantic location; the tags of unions are left out."""
     text = ""
-    for part in without_tags(location, data):
+    for part in _without_tags(location, data):
         text += f"[{part}]" if isinstance(part, int) else f".{part}" if text else str(part)
     return text
 
 
-def without_tags(location: tuple[int | str, ...], data: object) -> list[int | str]:
+def _without_tags(location: tuple[int | str, ...], data: object) -> list[int | str]:
     """The location's parts without the kinds that pydantic adds where a union was chosen by `kind`."""
     parts = []
     for part in location:
@@ -65,18 +66,19 @@ def suggestion(word: object, allowed: typing.Iterable[str]) -> str:
 
 def _problem(fault: dict, model: type[BaseModel], data: object) -> Problem:
     location, kind, value = fault["loc"], fault["type"], fault["input"]
-    key, context = key_path(location, data), fault.get("ctx", {})
+    key, context = _key_path(location, data), fault.get("ctx", {})
     if kind == "extra_forbidden":
-        allowed = _keys(_section(model, location[:-1]))
-        return Problem(key, f"is not a known key; {suggestion(location[-1], allowed)}allowed: {', '.join(allowed)}")
+        allowed = _keys(_sections(_annotation(model, location[:-1]))[0])
+        hint = suggestion(location[-1], allowed)
+        return Problem(key, f"is not a known key; {hint}allowed: {', '.join(allowed)}")
     if kind == "missing":
         return Problem(key, "is missing")
     if kind == "union_tag_not_found":
-        return Problem(f"{key}.kind", f"is missing; allowed: {_listed(context_kinds(model, location))}")
+        return Problem(f"{key}.kind", f"is missing; allowed: {_listed(_kinds(model, location))}")
     if kind == "union_tag_invalid":
-        return Problem(f"{key}.kind", _choice(context["tag"], context_kinds(model, location)))
+        return Problem(f"{key}.kind", _choice(context["tag"], _kinds(model, location)))
     if kind == "literal_error":
-        return Problem(key, _choice(value, typing.get_args(_literal(model, location))))
+        return Problem(key, _choice(value, typing.get_args(_annotation(model, location))))
     return Problem(key, _value_fault(kind, value, context, fault["msg"]))
 
 
@@ -94,9 +96,8 @@ def _value_fault(kind: str, value: object, context: dict, message: str) -> str:
     return f"is {_shown(value)}; {message}"
 
 
-def context_kinds(model: type[BaseModel], location: tuple[int | str, ...]) -> tuple[str, ...]:
-    """The kinds that the union at a location knows."""
-    return tuple(typing.get_args(s.model_fields["kind"].annotation)[0] for s in _sections(_annotation(model, location)))
+def _kinds(model: type[BaseModel], location: tuple[int | str, ...]) -> list[str | None]:
+    return [_kind(section) for section in _sections(_annotation(model, location))]
 
 
 def _choice(value: object, allowed: tuple) -> str:
@@ -108,7 +109,10 @@ def _listed(values: typing.Iterable) -> str:
 
 
 def _shown(value: object) -> str:
-    text = f"'{value}'" if isinstance(value, str) else "empty" if value is None else str(value)
+    words = {None: "empty", True: "true", False: "false"}
+    text = f"'{value}'" if isinstance(value, str) else str(value)
+    if value is None or isinstance(value, bool):
+        text = words[value]
     return text if len(text) <= 60 else text[:57] + "..."
 
 
@@ -116,28 +120,22 @@ def _keys(section: type[BaseModel]) -> list[str]:
     return [field.alias or name for name, field in section.model_fields.items()]
 
 
-def _section(model: type[BaseModel], location: tuple[int | str, ...]) -> type[BaseModel]:
-    """The model of the mapping at a location; a tag in the location picks a member of a union."""
-    for part in location:
-        if isinstance(part, int):
-            continue
-        by_key = {field.alias or name: field for name, field in model.model_fields.items()}
-        if part in by_key:
-            sections = _sections(by_key[part].annotation)
-            union, model = sections, sections[0] if sections else model
-        else:
-            model = next(s for s in union if typing.get_args(s.model_fields["kind"].annotation)[0] == part)
-    return model
-
-
 def _annotation(model: type[BaseModel], location: tuple[int | str, ...]) -> object:
-    name = [part for part in location if isinstance(part, str)][-1]
-    parent = _section(model, location[:location.index(name)] if name in location else location)
-    return next(field.annotation for key, field in parent.model_fields.items() if name in (key, field.alias))
+    """The type that the models declare at a location."""
+    annotation: object = model
+    for part in (part for part in location if isinstance(part, str)):
+        sections = _sections(annotation)
+        chosen = [section for section in sections if _kind(section) == part]
+        annotation = chosen[0] if chosen else next(field.annotation for section in sections
+                                                   for name, field in section.model_fields.items()
+                                                   if part == (field.alias or name))
+    return annotation
 
 
-def _literal(model: type[BaseModel], location: tuple[int | str, ...]) -> object:
-    return _annotation(model, location)
+def _kind(section: type[BaseModel]) -> str | None:
+    """The `kind` by which a union chooses this model."""
+    field = section.model_fields.get("kind")
+    return typing.get_args(field.annotation)[0] if field else None
 
 
 def _sections(annotation: object) -> list[type[BaseModel]]:

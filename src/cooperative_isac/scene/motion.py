@@ -64,9 +64,10 @@ class CoordinatedTurn:
         """Position [3] m and velocity [3] m/s."""
         _require_defined(self, time_s)
         rate, angle = self.turn_rate_radps, self.turn_rate_radps * time_s
-        sine, versine = math.sin(angle) / rate, (1 - math.cos(angle)) / rate
-        moved = np.array([[sine, -versine, 0], [versine, sine, 0], [0, 0, time_s]])
-        turned = np.array([[math.cos(angle), -math.sin(angle), 0], [math.sin(angle), math.cos(angle), 0], [0, 0, 1]])
+        sine, cosine = math.sin(angle), math.cos(angle)
+        along, across = sine / rate, (1 - cosine) / rate
+        moved = np.array([[along, -across, 0], [across, along, 0], [0, 0, time_s]])
+        turned = np.array([[cosine, -sine, 0], [sine, cosine, 0], [0, 0, 1]])
         return self.position_m + moved @ self.velocity_mps, turned @ self.velocity_mps
 
 

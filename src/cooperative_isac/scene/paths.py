@@ -54,8 +54,9 @@ class RoundedPolyline:
         if bend == 0:
             return piece.origin_m + along * piece.direction, piece.direction.copy()
         angle = along * bend
-        position = piece.origin_m + (math.sin(angle) * piece.direction + (1 - math.cos(angle)) * piece.normal) / bend
-        return position, math.cos(angle) * piece.direction + math.sin(angle) * piece.normal
+        sine, cosine = math.sin(angle), math.cos(angle)
+        position = piece.origin_m + (sine * piece.direction + (1 - cosine) * piece.normal) / bend
+        return position, cosine * piece.direction + sine * piece.normal
 
 
 @dataclass(frozen=True)
@@ -77,7 +78,7 @@ class SmoothCurve:
 
 
 def rounded_polyline(points_m: np.ndarray, corner_radius_m: float, closed: bool) -> RoundedPolyline:
-    """Polyline through points_m [num_points, 3] with its corners rounded; closed returns to the first point."""
+    """Polyline through points_m [num_points, 3] with rounded corners; closed returns to the first point."""
     corners = [_corner(points_m, i, corner_radius_m, closed) for i in range(len(points_m))]
     cuts = np.array([0.0 if corner is None else corner[0] for corner in corners])
     pieces: list[Piece] = []
@@ -86,24 +87,26 @@ def rounded_polyline(points_m: np.ndarray, corner_radius_m: float, closed: bool)
         length, direction = _segment(points_m, i)
         straight = length - cuts[i] - cuts[following]
         if straight < -1e-9:
-            raise ValueError(f"points {i} and {following} are {length:.4g} m apart; corners of radius {corner_radius_m:g}"
-                             f" m need {cuts[i] + cuts[following]:.4g} m: move the points apart or reduce corner_radius_m")
+            raise ValueError(f"points {i} and {following} are {length:.4g} m apart; their corners of radius "
+                             f"{corner_radius_m:g} m need {cuts[i] + cuts[following]:.4g} m: move the points "
+                             "apart or reduce corner_radius_m")
         origin = points_m[i] + cuts[i] * direction
         _append(pieces, max(straight, 0.0), origin, direction, np.zeros(3), 0.0)
         if corners[following] is not None:
             cut, normal, angle = corners[following]
-            _append(pieces, angle * corner_radius_m, points_m[following] - cut * direction, direction, normal,
-                    1 / corner_radius_m)
+            begin = points_m[following] - cut * direction
+            _append(pieces, angle * corner_radius_m, begin, direction, normal, 1 / corner_radius_m)
     return RoundedPolyline(tuple(pieces), closed)
 
 
 def smooth_curve(points_m: np.ndarray, closed: bool) -> SmoothCurve:
     """Smooth curve through points_m [num_points, 3]; closed returns to the first point."""
     through = np.vstack([points_m, points_m[:1]]) if closed else points_m
-    knots = np.concatenate([[0.0], np.cumsum(np.linalg.norm(np.diff(through, axis=0), axis=1))])
+    knots = np.cumsum([0.0] + [_segment(points_m, i)[0] for i in range(len(through) - 1)])
     spline = CubicSpline(knots, through, bc_type="periodic" if closed else "natural")
     tangent = spline.derivative()
-    fine = np.unique(np.concatenate([np.linspace(a, b, ARC_SAMPLES_PER_SPAN) for a, b in zip(knots, knots[1:])]))
+    spans = [np.linspace(begin, end, ARC_SAMPLES_PER_SPAN) for begin, end in zip(knots, knots[1:])]
+    fine = np.unique(np.concatenate(spans))
     speed = np.linalg.norm(tangent(fine), axis=1)
     middle = np.linalg.norm(tangent((fine[1:] + fine[:-1]) / 2), axis=1)
     arc = np.concatenate([[0.0], np.cumsum(np.diff(fine) * (speed[1:] + speed[:-1] + 4 * middle) / 6)])
@@ -116,12 +119,13 @@ def _segment(points_m: np.ndarray, i: int) -> tuple[float, np.ndarray]:
     step = points_m[(i + 1) % len(points_m)] - points_m[i]
     length = float(np.linalg.norm(step))
     if length == 0:
-        raise ValueError(f"points {i} and {(i + 1) % len(points_m)} are the same; a path needs distinct points")
+        raise ValueError(f"points {i} and {(i + 1) % len(points_m)} are the same; neighbours must differ")
     return length, step / length
 
 
-def _corner(points_m: np.ndarray, i: int, radius_m: float, closed: bool) -> tuple[float, np.ndarray, float] | None:
-    """What a corner takes off its segments [m], the normal of its arc and its angle; None where there is none."""
+def _corner(points_m: np.ndarray, i: int, radius_m: float,
+            closed: bool) -> tuple[float, np.ndarray, float] | None:
+    """What a corner takes off its segments [m], the normal of its arc and its angle, or None if straight."""
     if not closed and i in (0, len(points_m) - 1):
         return None
     (_, before), (_, after) = _segment(points_m, i - 1), _segment(points_m, i)
@@ -134,7 +138,7 @@ def _corner(points_m: np.ndarray, i: int, radius_m: float, closed: bool) -> tupl
     return radius_m * math.tan(angle / 2), across / np.linalg.norm(across), angle
 
 
-def _append(pieces: list[Piece], length_m: float, origin: np.ndarray, direction: np.ndarray, normal: np.ndarray,
-            curvature: float) -> None:
+def _append(pieces: list[Piece], length_m: float, origin: np.ndarray, direction: np.ndarray,
+            normal: np.ndarray, curvature: float) -> None:
     begin = pieces[-1].begin_m + pieces[-1].length_m if pieces else 0.0
     pieces.append(Piece(begin, length_m, origin, direction, normal, curvature))

@@ -1,4 +1,4 @@
-"""What must hold for a scene to be measurable: places, ambiguities, speeds; each check returns its problems."""
+"""What must hold for a scene to be measurable: places, ambiguities, speeds."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ SLACK_M = 1e-6
 
 def check_scene(scene: Scene) -> list[Problem]:
     """Faults of a scene that has been built."""
-    checks = (_area, _sites, _delays, _doppler, _frame, _draw, _live_targets)
-    return [problem for check in checks for problem in check(scene)]
+    checks = (_sites, _delays, _doppler, _frame, _draw, _live_targets)
+    return list(_area(scene)) or [problem for check in checks for problem in check(scene)]
 
 
 def largest_excess_path(area: Area, transmitter_m: np.ndarray, receiver_m: np.ndarray) -> float:
@@ -36,7 +36,8 @@ def largest_excess_path(area: Area, transmitter_m: np.ndarray, receiver_m: np.nd
 def unambiguous_range(scene: Scene) -> float:
     """Span of bistatic ranges that the sensed comb of subcarriers tells apart, m."""
     grid = scene.grid
-    return SPEED_OF_LIGHT_MPS / (grid.subcarrier_spacing_hz * grid.subcarrier_stride * _reference_strides(scene)[0])
+    stride = grid.subcarrier_stride * _reference_strides(scene)[0]
+    return SPEED_OF_LIGHT_MPS / (grid.subcarrier_spacing_hz * stride)
 
 
 def unambiguous_speed(scene: Scene) -> float:
@@ -63,8 +64,8 @@ def _sites(scene: Scene) -> Iterator[Problem]:
     for (key, site), (other_key, other) in itertools.combinations(_keyed_sites(scene), 2):
         distance, reach = np.linalg.norm(site.position_m - other.position_m), _reach(site) + _reach(other)
         if distance <= reach:
-            yield Problem(f"{other_key}.position_m", f"is {distance:.3g} m from {key} ('{site.name}'); their arrays need "
-                          f"more than {reach:.3g} m between them")
+            yield Problem(f"{other_key}.position_m", f"is {distance:.3g} m from {key} ('{site.name}'); their "
+                          f"arrays need more than {reach:.3g} m between them")
 
 
 def _keyed_sites(scene: Scene) -> list[tuple[str, Site]]:
@@ -81,38 +82,39 @@ def _delays(scene: Scene) -> Iterator[Problem]:
     excess = max(largest_excess_path(scene.area, tx.position_m, rx.position_m) for tx, rx in pairs)
     span, prefix = unambiguous_range(scene), scene.grid.cyclic_prefix_s * SPEED_OF_LIGHT_MPS
     if excess >= span:
-        yield Problem("waveform.subcarrier_stride", f"leaves delays ambiguous: paths in the area differ by up to "
-                      f"{excess:.4g} m, the comb tells {span:.4g} m apart; reduce the stride, the spacing or the area")
+        yield Problem("waveform.subcarrier_stride", "leaves delays ambiguous: paths in the area differ "
+                      f"by up to {excess:.4g} m, the comb tells {span:.4g} m apart; reduce the stride or the area")
     if excess >= prefix:
-        yield Problem("waveform.cyclic_prefix_s", f"is {prefix:.4g} m of path; must exceed the longest excess path in the "
-                      f"area ({excess:.4g} m)")
+        yield Problem("waveform.cyclic_prefix_s", f"is {prefix:.4g} m of path; must exceed the longest "
+                      f"excess path in the area ({excess:.4g} m)")
 
 
 def _doppler(scene: Scene) -> Iterator[Problem]:
     limit, speed = unambiguous_speed(scene), scene.sensing.max_speed_mps
     if speed >= limit:
-        yield Problem("waveform.symbol_stride", f"leaves Doppler ambiguous: it allows speeds below {limit:.4g} m/s, "
-                      f"sensing.max_speed_mps is {speed:g}; reduce the stride or the speed")
+        yield Problem("waveform.symbol_stride", "leaves Doppler ambiguous: it allows speeds below "
+                      f"{limit:.4g} m/s, sensing.max_speed_mps is {speed:g}; reduce the stride or the speed")
     if scene.sensing.min_speed_mps >= speed:
-        yield Problem("sensing.min_speed_mps", f"is {scene.sensing.min_speed_mps:g}; must be below max_speed_mps ({speed:g})")
+        yield Problem("sensing.min_speed_mps", f"is {scene.sensing.min_speed_mps:g}; must be below "
+                      f"max_speed_mps ({speed:g})")
 
 
 def _frame(scene: Scene) -> Iterator[Problem]:
     lasts, period = scene.grid.num_symbols * scene.grid.symbol_period_s, 1 / scene.update_rate_hz
     if lasts >= period:
-        yield Problem("update_rate_hz", f"is {scene.update_rate_hz:g}; a frame of {lasts * 1e3:.4g} ms allows less than "
-                      f"{1 / lasts:.4g}")
+        yield Problem("update_rate_hz", f"is {scene.update_rate_hz:g}; a frame of {lasts * 1e3:.4g} ms "
+                      f"allows less than {1 / lasts:.4g}")
     if scene.sensing.deadline_s > period:
-        yield Problem("sensing.deadline_s", f"is {scene.sensing.deadline_s:g}; must be at most the update period "
-                      f"({period:g} s)")
+        yield Problem("sensing.deadline_s", f"is {scene.sensing.deadline_s:g}; must be at most the update "
+                      f"period ({period:g} s)")
 
 
 def _draw(scene: Scene) -> Iterator[Problem]:
     draw, area = scene.draw, scene.area
     fastest = math.sqrt(2 * draw.max_speed_mps**2 + draw.max_climb_mps**2)
     if fastest > scene.sensing.max_speed_mps:
-        yield Problem("draw.max_speed_mps", f"allows speeds up to {fastest:.4g} m/s (all axes together); "
-                      f"sensing.max_speed_mps is {scene.sensing.max_speed_mps:g}: raise it or draw slower targets")
+        yield Problem("draw.max_speed_mps", f"allows speeds up to {fastest:.4g} m/s (all axes "
+                      f"together); sensing.max_speed_mps is {scene.sensing.max_speed_mps:g}: raise it or draw slower targets")
     if draw.height_m and not area.low_m[2] <= draw.height_m[0] <= draw.height_m[1] <= area.high_m[2]:
         yield Problem("draw.height_m", f"is {list(draw.height_m)}; must lie within the area's heights "
                       f"({area.low_m[2]:g} to {area.high_m[2]:g})")
@@ -129,12 +131,13 @@ def _one_target(scene: Scene, target: Target, key: str) -> Iterator[Problem]:
     times = motion.start_s + np.linspace(0, min(motion.duration_s, LONGEST_LOOK_S), MOTION_SAMPLES)
     times[-1] = min(times[-1], motion.start_s + motion.duration_s)
     states = [motion.state(float(time)) for time in times]
-    positions, speeds = np.array([p for p, _ in states]), np.array([np.linalg.norm(v) for _, v in states])
-    outside = np.any((positions < scene.area.low_m - SLACK_M) | (positions > scene.area.high_m + SLACK_M), axis=1)
+    positions, speeds = np.array([p for p, _ in states]), [np.linalg.norm(v) for _, v in states]
+    low, high, limit = scene.area.low_m - SLACK_M, scene.area.high_m + SLACK_M, scene.sensing.max_speed_mps
+    outside = np.any((positions < low) | (positions > high), axis=1)
     if outside.any():
         first = int(np.argmax(outside))
         x, y, z = positions[first]
-        yield Problem(key, f"leaves the area at {times[first]:.2f} s ({x:.2f}, {y:.2f}, {z:.2f}); enlarge area, move the "
-                      "target, or end its motion earlier (duration_s, stop_s)")
-    if speeds.max() > scene.sensing.max_speed_mps:
-        yield Problem(key, f"reaches {speeds.max():.4g} m/s; sensing.max_speed_mps is {scene.sensing.max_speed_mps:g}")
+        yield Problem(key, f"leaves the area at {times[first]:.2f} s ({x:.2f}, {y:.2f}, {z:.2f}); enlarge "
+                      "area, move the target, or end its motion earlier (duration_s, stop_s)")
+    if max(speeds) > limit:
+        yield Problem(key, f"reaches {max(speeds):.4g} m/s; sensing.max_speed_mps is {limit:g}")

@@ -162,6 +162,7 @@ class TrajectoryEntry(Section):
     origin_m: Vector = [0.0, 0.0, 0.0]
     translation_m: Vector = [0.0, 0.0, 0.0]
     yaw_deg: Finite = 0.0
+    height_m: Finite | None = None
     smoothing_s: NotNegative = 0.05
     loop: bool = False
 

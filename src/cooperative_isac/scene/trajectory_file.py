@@ -43,7 +43,7 @@ def read_tum(path: Path | str) -> Trajectory:
 
 
 def read_csv(path: Path | str) -> Trajectory:
-    """Trajectory of a CSV file whose header names at least time_s, x_m, y_m, z_m; other columns are ignored."""
+    """Trajectory of a CSV file whose header names at least time_s, x_m, y_m, z_m; others are ignored."""
     path = Path(path)
     lines = _content_lines(path)
     number, header = next(lines, (1, ""))
@@ -87,13 +87,15 @@ def _content_lines(path: Path):
 
 def _numbers(path: Path, number: int, cells: list[str], columns: tuple[str, ...]) -> list[float]:
     if len(cells) < len(columns):
-        raise TrajectoryError(f"{path}:{number}: has {len(cells)} columns, needs {len(columns)}: {' '.join(columns)}")
+        raise TrajectoryError(f"{path}:{number}: has {len(cells)} columns, needs {len(columns)}: "
+                              f"{' '.join(columns)}")
     values = []
     for name, cell in zip(columns, cells):
         try:
             values.append(float(cell))
         except ValueError:
-            raise TrajectoryError(f"{path}:{number}: {name} is '{cell.strip()}', which is not a number") from None
+            text = f"{path}:{number}: {name} is '{cell.strip()}'; it must be a number"
+            raise TrajectoryError(text) from None
         if not np.isfinite(values[-1]):
             raise TrajectoryError(f"{path}:{number}: {name} is {cell.strip()}; it must be finite")
     return values
@@ -106,6 +108,6 @@ def _checked(path: Path, rows: list[tuple[int, list[float]]]) -> np.ndarray:
     for (_, before), (number, after) in zip(rows, rows[1:]):
         if after[0] <= before[0]:
             fault = "repeats the stamp" if after[0] == before[0] else "goes back from"
-            raise TrajectoryError(f"{path}:{number}: time {after[0]:g} {fault} {before[0]:g}; stamps must rise: "
-                                  "sort the file and drop duplicates")
+            raise TrajectoryError(f"{path}:{number}: time {after[0]:.6f} {fault} {before[0]:.6f}; stamps "
+                                  "must rise: sort the file and drop duplicates")
     return np.array([values for _, values in rows])

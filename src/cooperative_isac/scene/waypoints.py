@@ -18,7 +18,10 @@ MIN_SMOOTHED_POSES = 5
 
 def waypoints_at_speed(points_m: np.ndarray, speed_mps: float, corner_radius_m: float | None = None,
                        loop: bool = False) -> PathMotion:
-    """Constant speed through points_m [num_points, 3]: straight lines with round corners, or a smooth curve (None)."""
+    """Constant speed along points_m [num_points, 3]: straight lines with round corners, or a smooth curve.
+
+    The curve (corner_radius_m None) passes through every point, round corners pass inside theirs.
+    """
     if corner_radius_m is None:
         return PathMotion(smooth_curve(points_m, loop), speed_mps)
     return PathMotion(rounded_polyline(points_m, corner_radius_m, loop), speed_mps)
@@ -45,16 +48,22 @@ def placed(trajectory: Trajectory, start_s: float = 0.0, stop_s: float = math.in
     since = trajectory.times_s - trajectory.times_s[0]
     keep = (since >= start_s - 1e-9) & (since <= stop_s + 1e-9)
     if keep.sum() < 2:
-        raise ValueError(f"start_s {start_s:g} and stop_s {stop_s:g} leave {keep.sum()} poses of a trajectory that lasts "
-                         f"{since[-1]:g} s; at least 2 are needed")
+        raise ValueError(f"start_s {start_s:g} and stop_s {stop_s:g} leave {keep.sum()} poses of a "
+                         f"trajectory that lasts {since[-1]:g} s; at least 2 are needed")
     cosine, sine = math.cos(yaw_rad), math.sin(yaw_rad)
     rotation = np.array([[cosine, -sine, 0], [sine, cosine, 0], [0, 0, 1]])
     positions = (trajectory.positions_m[keep] - origin) @ rotation.T + target
     return Trajectory(since[keep] - since[keep][0], positions)
 
 
+def at_height(trajectory: Trajectory, height_m: float) -> Trajectory:
+    """The trajectory in the horizontal plane of height_m."""
+    flat = np.column_stack([trajectory.positions_m[:, :2], np.full(len(trajectory.times_s), height_m)])
+    return Trajectory(trajectory.times_s, flat)
+
+
 def trajectory_motion(trajectory: Trajectory, smoothing_s: float = 0.05, loop: bool = False) -> SplineMotion:
-    """Motion along a trajectory: a cubic spline through its positions, smoothed over about smoothing_s (0: exact).
+    """Motion along a trajectory: a cubic spline, smoothed over about smoothing_s (0: through each position).
 
     Smoothing passes a motion of angular frequency w with gain 1 / (1 + (w smoothing_s)^4).
     """
@@ -64,9 +73,11 @@ def trajectory_motion(trajectory: Trajectory, smoothing_s: float = 0.05, loop: b
         return SplineMotion(spline, spline.derivative(), float(times[-1]))
     period = float(times[-1] + _closing_time(times, positions))
     if smoothing_s == 0:
-        closed = CubicSpline(np.append(times, period), np.vstack([positions, positions[:1]]), bc_type="periodic")
+        lap = np.vstack([positions, positions[:1]])
+        closed = CubicSpline(np.append(times, period), lap, bc_type="periodic")
         return SplineMotion(closed, closed.derivative(), period, loop=True)
-    spline = _spline(np.concatenate([times - period, times, times + period]), np.tile(positions, (3, 1)), smoothing_s)
+    laps = np.concatenate([times - period, times, times + period])
+    spline = _spline(laps, np.tile(positions, (3, 1)), smoothing_s)
     return SplineMotion(spline, spline.derivative(), period, loop=True)
 
 
@@ -74,10 +85,11 @@ def _closing_time(times_s: np.ndarray, positions_m: np.ndarray) -> float:
     """How long the step from the last pose back to the first takes."""
     gap = float(np.linalg.norm(positions_m[0] - positions_m[-1]))
     if gap > MAX_LOOP_GAP_M:
-        raise ValueError(f"loop needs a trajectory that ends within {MAX_LOOP_GAP_M:g} m of its beginning; the ends are "
-                         f"{gap:.3g} m apart: set loop: false or choose other start_s and stop_s")
+        raise ValueError(f"loop needs a trajectory that ends within {MAX_LOOP_GAP_M:g} m of its "
+                         f"beginning; the ends are {gap:.3g} m apart: set loop: false or choose other start_s and stop_s")
     speeds = np.linalg.norm(np.diff(positions_m, axis=0), axis=1) / np.diff(times_s)
-    return max(float(np.median(np.diff(times_s))), gap / max((speeds[0] + speeds[-1]) / 2, MIN_CLOSING_SPEED_MPS))
+    speed = max((speeds[0] + speeds[-1]) / 2, MIN_CLOSING_SPEED_MPS)
+    return max(float(np.median(np.diff(times_s))), gap / speed)
 
 
 def _spline(times_s: np.ndarray, positions_m: np.ndarray, smoothing_s: float) -> BSpline | CubicSpline:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 
 import yaml
+from yaml.constructor import ConstructorError
 
 from cooperative_isac.scene.errors import Problem, SceneError
 
@@ -17,14 +18,15 @@ class _Loader(yaml.SafeLoader):
         for key_node, _ in node.value:
             key = self.construct_object(key_node, deep=True)
             if not isinstance(key, str):
-                raise yaml.constructor.ConstructorError(None, None, f"key {key} is not a text", key_node.start_mark)
+                raise ConstructorError(None, None, f"key {key} is not a text", key_node.start_mark)
             if key in seen:
-                raise yaml.constructor.ConstructorError(None, None, f"key '{key}' appears twice", key_node.start_mark)
+                raise ConstructorError(None, None, f"key '{key}' appears twice", key_node.start_mark)
             seen.add(key)
         return super().construct_mapping(node, deep)
 
 
-_Loader.yaml_implicit_resolvers = {first: list(rules) for first, rules in yaml.SafeLoader.yaml_implicit_resolvers.items()}
+_Loader.yaml_implicit_resolvers = {first: list(rules)
+                                   for first, rules in yaml.SafeLoader.yaml_implicit_resolvers.items()}
 _Loader.add_implicit_resolver("tag:yaml.org,2002:float", NUMBER, list("-+0123456789."))
 
 
@@ -34,9 +36,10 @@ def parse_yaml(text: str, source: str) -> dict:
         data = yaml.load(text, Loader=_Loader)
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
-        raise SceneError(f"{source}:{mark.line + 1}", [Problem("", f"not valid YAML: {error.problem}")]) from None
+        place = f"{source}:{mark.line + 1}" if mark else source
+        raise SceneError(place, [Problem("", f"not valid YAML: {error.problem}")]) from None
     except yaml.YAMLError as error:
         raise SceneError(source, [Problem("", f"not valid YAML: {error}")]) from None
     if not isinstance(data, dict):
-        raise SceneError(source, [Problem("", "a scene file must be a mapping of keys, such as 'dimension: 3'")])
+        raise SceneError(source, [Problem("", "must be a mapping of keys, such as 'dimension: 3'")])
     return data

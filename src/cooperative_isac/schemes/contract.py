@@ -1,4 +1,4 @@
-"""The contract that every scheme keeps, and the errors of a packet that breaks it."""
+"""The contract that every scheme keeps."""
 
 from __future__ import annotations
 
@@ -6,16 +6,11 @@ from typing import Mapping, Protocol
 
 import numpy as np
 
+from cooperative_isac.fronthaul.packet import PacketError
 from cooperative_isac.fusion.detection import Detection
 from cooperative_isac.waveform.frame import TransmitFrame
 
-
-class PacketError(ValueError):
-    """A packet that cannot be trusted: damaged, truncated, of another version, scene or frame."""
-
-    def __init__(self, receiver: str, reason: str):
-        super().__init__(f"packet of '{receiver}' refused: {reason}")
-        self.receiver = receiver
+__all__ = ["PacketError", "Scheme"]
 
 
 class Scheme(Protocol):
@@ -27,4 +22,10 @@ class Scheme(Protocol):
         """Compress one echo [num_rx_ant, num_subcarriers, num_symbols], complex64, sqrt(W), to a packet."""
 
     def decode(self, packets: Mapping[str, bytes], frame: TransmitFrame) -> tuple[Detection, ...]:
-        """Detections from the packets of the receivers that were heard. PacketError names a damaged one."""
+        """Detections in one frame from the packets of the receivers that were heard.
+
+        PacketError names a damaged packet; decode the others without it.
+        """
+
+    def downlink_bits(self, frame: TransmitFrame) -> int:
+        """Bits that each access point must be told of a frame before it can encode."""

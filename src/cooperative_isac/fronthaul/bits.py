@@ -1,0 +1,58 @@
+"""Bit packing: unsigned fields of any width, most significant bit first."""
+
+from __future__ import annotations
+
+import numpy as np
+
+
+class BitWriter:
+    """Collects fields and gives them back as bytes, zero-padded to a whole byte."""
+
+    def __init__(self) -> None:
+        self._value, self._length = 0, 0
+
+    def write(self, value: int, width: int) -> None:
+        """Append an unsigned field. ValueError when the value does not fit."""
+        if not 0 <= value < 1 << width:
+            raise ValueError(f"{value} does not fit {width} bits")
+        self._value, self._length = self._value << width | int(value), self._length + width
+
+    def to_bytes(self) -> bytes:
+        """All fields so far."""
+        padding = -self._length % 8
+        return (self._value << padding).to_bytes((self._length + padding) // 8, "big")
+
+
+class BitReader:
+    """Reads fields in the order they were written."""
+
+    def __init__(self, data: bytes) -> None:
+        self._value, self._left = int.from_bytes(data, "big"), 8 * len(data)
+
+    def read(self, width: int) -> int:
+        """The next unsigned field. EOFError when the data ends before it."""
+        if width > self._left:
+            raise EOFError(f"{width} bits wanted, {self._left} left")
+        self._left -= width
+        return self._value >> self._left & (1 << width) - 1
+
+    @property
+    def left(self) -> int:
+        """Bits not read yet."""
+        return self._left
+
+
+def pack_labels(labels: np.ndarray, width: int) -> bytes:
+    """Pack uint8 labels of any shape at `width` bits each, C order."""
+    bits = np.unpackbits(labels.reshape(-1, 1), axis=1)[:, 8 - width:]
+    return np.packbits(bits).tobytes()
+
+
+def unpack_labels(data: bytes, width: int, count: int) -> np.ndarray:
+    """The inverse of pack_labels, [count], uint8. ValueError when data has too few bits."""
+    bits = np.unpackbits(np.frombuffer(data, np.uint8))
+    if len(bits) < count * width:
+        raise ValueError(f"{count} labels of {width} bits need {count * width} bits, got {len(bits)}")
+    padded = np.zeros((count, 8), np.uint8)
+    padded[:, 8 - width:] = bits[:count * width].reshape(count, width)
+    return np.packbits(padded, axis=1)[:, 0]

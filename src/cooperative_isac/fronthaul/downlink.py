@@ -1,0 +1,45 @@
+"""What it costs to tell a receive access point what is transmitted: payload symbols and precoders, packed."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from cooperative_isac.fronthaul.bits import pack_labels, unpack_labels
+from cooperative_isac.scene.model import Scene
+from cooperative_isac.waveform.frame import TransmitFrame, antenna_slices, with_reference
+
+HEADER = np.dtype([("number", "<u8"), ("order", "<u2"), ("streams", "<u2"), ("scale", "<f4")])
+
+
+def pack_downlink(frame: TransmitFrame) -> bytes:
+    """Symbols at log2(order) bits and precoders at 16 bits a real number, behind a header."""
+    scale = float(np.abs(frame.precoders.view(np.float32)).max()) / 32767
+    header = np.array([(frame.number, frame.modulation_order, frame.indices.shape[1], scale)], HEADER)
+    precoders = np.rint(frame.precoders.view(np.float32) / np.float32(scale)).astype("<i2")
+    return header.tobytes() + precoders.tobytes() + pack_labels(frame.indices, _label_width(frame.modulation_order))
+
+
+def unpack_downlink(scene: Scene, data: bytes) -> TransmitFrame:
+    """The frame that pack_downlink packed. ValueError says what does not fit the scene."""
+    if len(data) < HEADER.itemsize:
+        raise ValueError(f"downlink payload has {len(data)} bytes, its header alone needs {HEADER.itemsize}")
+    header = np.frombuffer(data[:HEADER.itemsize], HEADER)[0]
+    order, streams = int(header["order"]), int(header["streams"])
+    if (order, streams) != (scene.waveform.modulation_order, scene.users.num_users):
+        raise ValueError(f"downlink payload has {streams} streams of {order}-QAM, "
+                         f"the scene {scene.users.num_users} of {scene.waveform.modulation_order}-QAM")
+    grid, antennas = scene.grid, antenna_slices(scene)
+    shape = (grid.num_subcarriers // scene.waveform.group_size, antennas[-1].stop, streams)
+    body = HEADER.itemsize + 4 * int(np.prod(shape))
+    values = np.frombuffer(data[HEADER.itemsize:body], "<i2")
+    if values.size != 2 * np.prod(shape):
+        raise ValueError(f"downlink payload is too short for precoders of shape {shape}")
+    precoders = (values.astype(np.float32) * header["scale"]).view(np.complex64).reshape(shape)
+    count = grid.num_subcarriers * streams * grid.num_symbols
+    indices = unpack_labels(data[body:], _label_width(order), count)
+    indices = indices.reshape(grid.num_subcarriers, streams, grid.num_symbols)
+    return with_reference(scene, TransmitFrame(int(header["number"]), grid, order, indices, precoders, antennas))
+
+
+def _label_width(order: int) -> int:
+    return int(np.log2(order))

@@ -1,0 +1,127 @@
+"""The packet of scheme local_ml: echo reports, quantised and bit-packed behind a versioned header.
+
+    header   version 4 | scene 16 | receiver 8 | frame 32 | reports 5
+    report   location 16 per axis | one bit per transmitter: heard?
+    path     Doppler 16 | SNR 10 | information (fronthaul.quantise)
+    trailer  CRC-32 of all bytes before it
+"""
+
+from __future__ import annotations
+
+import zlib
+from typing import Sequence
+
+import numpy as np
+
+from cooperative_isac.fronthaul.bits import BitReader, BitWriter
+from cooperative_isac.fronthaul.quantise import Quantiser, information_fields, information_matrix, information_widths
+from cooperative_isac.scene.model import Scene
+from cooperative_isac.sensing.report import EchoReport, PathReport
+
+VERSION = 1
+HEADER = {"version": 4, "scene": 16, "receiver": 8, "frame": 32, "reports": 5}
+MAX_REPORTS = (1 << HEADER["reports"]) - 1
+POWER_DB = Quantiser(0.0, 80.0, 10)
+MARGIN = 0.05
+
+
+class PacketError(ValueError):
+    """A packet that cannot be trusted: damaged, truncated, of another version, scene or frame."""
+
+    def __init__(self, receiver: str, reason: str):
+        super().__init__(f"packet of '{receiver}' refused: {reason}")
+        self.receiver = receiver
+
+
+def location_quantisers(scene: Scene) -> tuple[Quantiser, ...]:
+    """Quantisers of the location axes: the scene's area with a margin."""
+    low, high = scene.area.low_m[:scene.dimension], scene.area.high_m[:scene.dimension]
+    margin = MARGIN * (high - low)
+    return tuple(Quantiser(float(a), float(b), 16) for a, b in zip(low - margin, high + margin))
+
+
+def doppler_quantiser(scene: Scene) -> Quantiser:
+    """Quantiser of Doppler shifts: twice what the scene's maximum speed can give."""
+    limit = 4 * scene.sensing.max_speed_mps / scene.grid.wavelength_m
+    return Quantiser(-limit, limit, 16)
+
+
+def inside(scene: Scene, point_m: np.ndarray) -> bool:
+    """Whether a packet can tell the location: the area and its margin."""
+    return all(q.low <= value <= q.high for q, value in zip(location_quantisers(scene), point_m))
+
+
+def pack_reports(scene: Scene, receiver: str, number: int, reports: Sequence[EchoReport]) -> bytes:
+    """Reports of one receiver in frame `number` as a packet; the strongest MAX_REPORTS of those in the area."""
+    kept = [report for report in reports if inside(scene, report.point_m)][:MAX_REPORTS]
+    writer = BitWriter()
+    values = (VERSION, _scene_tag(scene), _receiver_index(scene, receiver), number & 0xFFFFFFFF, len(kept))
+    for value, width in zip(values, HEADER.values()):
+        writer.write(value, width)
+    for report in kept:
+        _write_report(writer, scene, report)
+    body = writer.to_bytes()
+    return body + zlib.crc32(body).to_bytes(4, "big")
+
+
+def unpack_reports(scene: Scene, receiver: str, number: int, packet: bytes) -> tuple[EchoReport, ...]:
+    """The reports in a packet. PacketError says why one is refused."""
+    body, checksum = packet[:-4], packet[-4:]
+    if len(packet) < 4 or zlib.crc32(body).to_bytes(4, "big") != checksum:
+        raise PacketError(receiver, f"checksum does not fit its {len(packet)} bytes; it was damaged or truncated")
+    reader = BitReader(body)
+    try:
+        header = {name: reader.read(width) for name, width in HEADER.items()}
+        _check_header(scene, receiver, number, header)
+        reports = tuple(_read_report(reader, scene, receiver) for _ in range(header["reports"]))
+    except EOFError as error:
+        raise PacketError(receiver, f"it ends early: {error}") from error
+    if reader.left >= 8:
+        raise PacketError(receiver, f"{reader.left} bits follow its last report")
+    return reports
+
+
+def _check_header(scene: Scene, receiver: str, number: int, header: dict[str, int]) -> None:
+    expected = {"version": VERSION, "scene": _scene_tag(scene), "receiver": _receiver_index(scene, receiver),
+                "frame": number & 0xFFFFFFFF}
+    for name, value in expected.items():
+        if header[name] != value:
+            raise PacketError(receiver, f"its {name} is {header[name]}, expected {value}")
+
+
+def _write_report(writer: BitWriter, scene: Scene, report: EchoReport) -> None:
+    for quantiser, value in zip(location_quantisers(scene), report.point_m):
+        writer.write(quantiser.encode(value), quantiser.width)
+    heard = {path.transmitter: path for path in report.paths}
+    for transmitter in range(len(scene.transmitters)):
+        writer.write(int(transmitter in heard), 1)
+    for _, path in sorted(heard.items()):
+        writer.write(doppler_quantiser(scene).encode(path.doppler_hz), 16)
+        writer.write(POWER_DB.encode(10 * np.log10(path.power)), POWER_DB.width)
+        for index, width in information_fields(path.information):
+            writer.write(index, width)
+
+
+def _read_report(reader: BitReader, scene: Scene, receiver: str) -> EchoReport:
+    point = np.array([0.0, 0.0, scene.plane_height_m])
+    for axis, quantiser in enumerate(location_quantisers(scene)):
+        point[axis] = quantiser.decode(reader.read(quantiser.width))
+    heard = [tx for tx in range(len(scene.transmitters)) if reader.read(1)]
+    if not heard:
+        raise PacketError(receiver, "a report has no path")
+    return EchoReport(receiver, point, tuple(_read_path(reader, scene, tx) for tx in heard))
+
+
+def _read_path(reader: BitReader, scene: Scene, transmitter: int) -> PathReport:
+    doppler = doppler_quantiser(scene).decode(reader.read(16))
+    power = 10 ** (POWER_DB.decode(reader.read(POWER_DB.width)) / 10)
+    indices = [reader.read(width) for width in information_widths(scene.dimension)]
+    return PathReport(transmitter, doppler, power, information_matrix(indices, scene.dimension))
+
+
+def _scene_tag(scene: Scene) -> int:
+    return zlib.crc32(scene.fingerprint.encode()) & 0xFFFF
+
+
+def _receiver_index(scene: Scene, receiver: str) -> int:
+    return [site.name for site in scene.receivers].index(receiver)

@@ -1,0 +1,86 @@
+"""Echo reports of several receivers to detections: associate, estimate, tell ghosts apart."""
+
+from __future__ import annotations
+
+from typing import Sequence
+
+import numpy as np
+from scipy.stats import chi2
+
+from cooperative_isac.fusion.detection import Detection
+from cooperative_isac.fusion.estimate import Estimate, estimate
+from cooperative_isac.scene.model import Scene
+from cooperative_isac.sensing.report import EchoReport
+
+GATE_PROBABILITY = 0.9999
+MISFIT_PROBABILITY = 0.99999
+MODEL_STD_M = 0.02
+MIN_PATHS = 2
+
+
+def fuse(scene: Scene, reports: Sequence[EchoReport]) -> tuple[Detection, ...]:
+    """Detections from all reports of one frame, strongest first.
+
+    A cluster grows from the strongest free report by the statistically nearest report of every other receiver; a
+    cluster that no second path supports is a ghost (or too weak to locate) and is not told.
+    """
+    free = sorted(reports, key=lambda report: -report.power)
+    detections = []
+    while free:
+        cluster = _consistent(scene, _grow(scene, free))
+        free = [report for report in free if not any(report is used for used in cluster)]
+        if sum(len(report.paths) for report in cluster) >= MIN_PATHS:
+            detections.append(_detection(scene, cluster, estimate(scene, cluster)))
+    return tuple(d for d in detections if np.linalg.norm(d.velocity_mps) >= scene.sensing.min_speed_mps)
+
+
+def _grow(scene: Scene, free: Sequence[EchoReport]) -> list[EchoReport]:
+    """The strongest report and the nearest reports that can be of the same target."""
+    cluster, information = [free[0]], free[0].information
+    gate = chi2.ppf(GATE_PROBABILITY, scene.dimension)
+    while True:
+        centre = np.linalg.solve(information, sum(r.information @ r.point_m[:scene.dimension] for r in cluster))
+        distances = [(_distance(scene, report, centre, information), index) for index, report in enumerate(free)
+                     if _compatible(report, cluster)]
+        if not distances or min(distances)[0] > gate:
+            return cluster
+        cluster.append(free[min(distances)[1]])
+        information = information + cluster[-1].information
+
+
+def _compatible(report: EchoReport, cluster: Sequence[EchoReport]) -> bool:
+    """A path between one transmitter and one receiver meets a target only once."""
+    taken = {(r.receiver, path.transmitter) for r in cluster for path in r.paths}
+    return not any((report.receiver, path.transmitter) in taken for path in report.paths)
+
+
+def _distance(scene: Scene, report: EchoReport, centre: np.ndarray, information: np.ndarray) -> float:
+    """Squared Mahalanobis distance between a report's location and a cluster's."""
+    covariance = np.linalg.inv(report.information) + np.linalg.inv(information)
+    covariance += MODEL_STD_M ** 2 * np.eye(scene.dimension)
+    away = report.point_m[:scene.dimension] - centre
+    return float(away @ np.linalg.solve(covariance, away))
+
+
+def _consistent(scene: Scene, cluster: list[EchoReport]) -> list[EchoReport]:
+    """The cluster without the reports whose location or Doppler shifts contradict the rest."""
+    while len(cluster) > 1:
+        fitted = estimate(scene, cluster)
+        if fitted.misfits.sum() <= chi2.ppf(MISFIT_PROBABILITY, max(fitted.degrees, 1)):
+            break
+        rest = [[r for r in cluster if r is not left_out] for left_out in cluster]
+        cluster = min(rest, key=lambda reports: estimate(scene, reports).misfits.sum())
+    return cluster
+
+
+def _detection(scene: Scene, cluster: Sequence[EchoReport], fitted: Estimate) -> Detection:
+    size = scene.dimension
+    position, velocity = np.array([0.0, 0.0, scene.plane_height_m]), np.zeros(3)
+    position[:size], velocity[:size] = fitted.position_m, fitted.velocity_mps
+    covariance = np.diag([scene.height_std_m ** 2] * 6)
+    axes = np.concatenate([np.arange(size), 3 + np.arange(size)])
+    covariance[np.ix_(axes, axes)] = fitted.covariance
+    power = sum(report.power for report in cluster)
+    sites = tuple(sorted({report.receiver for report in cluster}))
+    return Detection(position, velocity, covariance, float(10 * np.log10(power)), sites,
+                     sum(len(report.paths) for report in cluster))

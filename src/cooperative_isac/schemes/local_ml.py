@@ -1,0 +1,54 @@
+"""Scheme local_ml: maximum likelihood at each access point, weighted least squares at the centre."""
+
+from __future__ import annotations
+
+from functools import cached_property
+from typing import Mapping
+
+import numpy as np
+
+from cooperative_isac.fronthaul.downlink import pack_downlink
+from cooperative_isac.fronthaul.packet import pack_reports, unpack_reports
+from cooperative_isac.fusion.detection import Detection
+from cooperative_isac.fusion.fuse import fuse
+from cooperative_isac.scene.model import Scene
+from cooperative_isac.sensing.local_ml import LocalMl
+from cooperative_isac.sensing.report import report_groups
+from cooperative_isac.waveform.frame import TransmitFrame, comb
+
+
+class LocalMlScheme:
+    """Access points find targets by themselves and send a few numbers per path.
+
+    With the scene's `symbols: reference_only` they use the public reference symbols alone.
+    """
+
+    name = "local_ml"
+
+    def __init__(self, scene: Scene):
+        self.scene = scene
+        self.reference_only = scene.sensing.symbols == "reference_only"
+        self.strides = (1, 1)
+        if self.reference_only:
+            self.strides = scene.waveform.reference_subcarrier_stride, scene.waveform.reference_symbol_stride
+
+    @cached_property
+    def _sensors(self) -> dict[str, LocalMl]:
+        grid = comb(self.scene.grid, *self.strides)
+        return {site.name: LocalMl(self.scene, site, grid) for site in self.scene.receivers}
+
+    def encode(self, echo: np.ndarray, frame: TransmitFrame, receiver: str) -> bytes:
+        """Packet of the targets that one receiver heard; see schemes.contract."""
+        known = frame.reference if self.reference_only else frame
+        groups = self._sensors[receiver].sense(echo[:, ::self.strides[0], ::self.strides[1]], known)
+        return pack_reports(self.scene, receiver, frame.number, report_groups(receiver, groups))
+
+    def decode(self, packets: Mapping[str, bytes], frame: TransmitFrame) -> tuple[Detection, ...]:
+        """Detections from the packets of the receivers that were heard; see schemes.contract."""
+        reports = [report for receiver, packet in sorted(packets.items())
+                   for report in unpack_reports(self.scene, receiver, frame.number, packet)]
+        return fuse(self.scene, reports)
+
+    def downlink_bits(self, frame: TransmitFrame) -> int:
+        """The payload of the frame, packed; nothing with reference symbols only."""
+        return 0 if self.reference_only else 8 * len(pack_downlink(frame))

@@ -1,0 +1,56 @@
+"""What an access point says of each target that it heard."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Sequence
+
+import numpy as np
+
+from cooperative_isac.scene.model import OfdmGrid
+from cooperative_isac.sensing.echo_group import EchoGroup
+
+
+@dataclass(frozen=True)
+class PathReport:
+    """One path transmitter -> target -> receiver.
+
+    power: coherent SNR (linear); information: [dimension, dimension] of the location, 1/m^2.
+    """
+
+    transmitter: int
+    doppler_hz: float
+    power: float
+    information: np.ndarray
+
+
+@dataclass(frozen=True)
+class EchoReport:
+    """Paths of one target at one receiver, fitted with a shared location; point_m: [3] in map."""
+
+    receiver: str
+    point_m: np.ndarray
+    paths: tuple[PathReport, ...]
+
+    @property
+    def power(self) -> float:
+        """Coherent SNR summed over the paths."""
+        return sum(path.power for path in self.paths)
+
+    @property
+    def information(self) -> np.ndarray:
+        """Fisher information of the location, [dimension, dimension], 1/m^2."""
+        return sum(path.information for path in self.paths)
+
+
+def doppler_information(grid: OfdmGrid, power: float) -> float:
+    """Fisher information of a path's Doppler shift at a coherent SNR, 1/Hz^2 (CF eq. 23 with one unknown path)."""
+    return 2 * power * (2 * np.pi) ** 2 * float(np.var(grid.symbol_times_s))
+
+
+def report_groups(receiver: str, groups: Sequence[EchoGroup]) -> tuple[EchoReport, ...]:
+    """Fitted groups as reports, strongest first."""
+    reports = (EchoReport(receiver, group.point_m, tuple(
+        PathReport(int(tx), group.doppler_hz[tx], fit.power, fit.information)
+        for tx, fit in sorted(group.fits.items()))) for group in groups)
+    return tuple(sorted(reports, key=lambda report: -report.power))

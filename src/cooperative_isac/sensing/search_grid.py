@@ -1,0 +1,92 @@
+"""The cells in which an access point looks for targets: along its beams, through the scene's area."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from cooperative_isac.scene.arrays import steering_vectors
+from cooperative_isac.scene.geometry import SPEED_OF_LIGHT_MPS, bistatic_geometry
+from cooperative_isac.scene.model import Area, OfdmGrid, Scene, Site
+
+RANGE_OVERSAMPLING = 2.0
+BEAM_OVERSAMPLING = {2: 2.0, 3: 1.5}
+NEAREST_M = 1.0
+
+
+@dataclass(frozen=True)
+class SearchGrid:
+    """Cells sorted by beam.
+
+    beams: [num_beams, num_rx_ant], conjugate receive steering; starts: [num_beams + 1], first cell of each beam;
+    points_m: [num_cells, 3]; delay_phases: per transmitter [num_cells, num_subcarriers], exp(+j 2 pi f_i tau);
+    departures: per transmitter [num_cells, num_tx_ant], transmit steering. All arrays of numbers complex64.
+    """
+
+    beams: np.ndarray
+    starts: np.ndarray
+    points_m: np.ndarray
+    delay_phases: tuple[np.ndarray, ...]
+    departures: tuple[np.ndarray, ...]
+
+
+def beam_directions(site: Site, dimension: int, wavelength_m: float) -> np.ndarray:
+    """Unit vectors of beams over the half space that the array faces, [num_beams, 3].
+
+    Uniform in direction cosine; in a plane (dimension 2) along the array's line only.
+    """
+    local = site.elements_m @ site.rotation
+    extents = [_aperture(local[:, axis]) for axis in (1, 2)[:dimension - 1]]
+    cosines = [_cosines(extent / wavelength_m, BEAM_OVERSAMPLING[dimension]) for extent in extents]
+    grid = np.stack(np.meshgrid(*cosines, indexing="ij"), axis=-1).reshape(-1, len(cosines))
+    grid = grid[np.sum(grid ** 2, axis=1) < 1]
+    forward = np.sqrt(1 - np.sum(grid ** 2, axis=1))
+    directions = np.column_stack([forward, grid, np.zeros((len(grid), 3 - dimension))])
+    return directions @ site.rotation.T
+
+
+def _aperture(coordinates: np.ndarray) -> float:
+    """Length of a line of elements, one spacing past the last element counted in."""
+    places = np.unique(np.round(coordinates, 9))
+    return float(np.ptp(places) * len(places) / max(len(places) - 1, 1))
+
+
+def _cosines(aperture_wavelengths: float, oversampling: float) -> np.ndarray:
+    count = max(int(np.ceil(2 * aperture_wavelengths * oversampling)), 1)
+    return (np.arange(count) + 0.5) * 2 / count - 1
+
+
+def ray_ranges(origin_m: np.ndarray, direction: np.ndarray, area: Area, dimension: int, step_m: float) -> np.ndarray:
+    """Distances along a ray at which it is inside the area, [num_ranges], m; empty where it misses."""
+    axes = slice(0, dimension)
+    with np.errstate(divide="ignore"):
+        inverse = 1 / direction[axes]
+    to_low, to_high = (area.low_m - origin_m)[axes] * inverse, (area.high_m - origin_m)[axes] * inverse
+    near = max(float(np.max(np.minimum(to_low, to_high))), NEAREST_M)
+    far = float(np.min(np.maximum(to_low, to_high)))
+    if far < near:
+        return np.empty(0)
+    return near + np.arange(int((far - near) / step_m) + 1) * step_m
+
+
+def search_grid(scene: Scene, receiver: Site, grid: OfdmGrid) -> SearchGrid:
+    """Lay the cells of one receiver for a resource grid (the scene's, or a comb of it)."""
+    bandwidth = grid.num_subcarriers * grid.subcarrier_stride * grid.subcarrier_spacing_hz
+    step = SPEED_OF_LIGHT_MPS / bandwidth / 2 / RANGE_OVERSAMPLING
+    beams, counts, points = [], [], []
+    for direction in beam_directions(receiver, scene.dimension, grid.wavelength_m):
+        ranges = ray_ranges(receiver.position_m, direction, scene.area, scene.dimension, step)
+        if len(ranges):
+            beams.append(steering_vectors(receiver.elements_m, direction, grid.wavelength_m).conj())
+            counts.append(len(ranges))
+            points.append(receiver.position_m + ranges[:, None] * direction)
+    cells = np.concatenate(points)
+    delays, departures = zip(*(_from_transmitter(site, receiver, cells, grid) for site in scene.transmitters))
+    return SearchGrid(np.array(beams, np.complex64), np.concatenate([[0], np.cumsum(counts)]), cells, delays, departures)
+
+
+def _from_transmitter(site: Site, receiver: Site, cells: np.ndarray, grid: OfdmGrid):
+    paths = bistatic_geometry(site.position_m, receiver.position_m, cells, np.zeros(3), grid.wavelength_m)
+    phases = np.exp(2j * np.pi * paths.delay_s[:, None] * grid.subcarrier_offsets_hz)
+    return phases.astype(np.complex64), steering_vectors(site.elements_m, paths.aod, grid.wavelength_m)

@@ -1,0 +1,84 @@
+"""The noiseless echo of each path and its derivatives, kept as products of small factors."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from cooperative_isac.channel.echo import path_phases
+from cooperative_isac.channel.paths import PathSet, amplitude_gain
+from cooperative_isac.scene.arrays import steering_derivatives, steering_vectors
+from cooperative_isac.scene.geometry import SPEED_OF_LIGHT_MPS, BistaticGeometry, bistatic_geometry
+from cooperative_isac.scene.model import Scene, Site, TargetState
+from cooperative_isac.waveform.frame import TransmitFrame
+
+
+@dataclass(frozen=True)
+class PathBasis:
+    """One path's echo rho = A a_r (x) u and what its derivatives are made of (CF eqs. 31-41), dimension D.
+
+    receive: [1 + D, num_rx_ant], a_r and its location derivatives;
+    signal: [1 + 2 D, num_samples], complex64: u, then its derivatives with location, then with velocity;
+    amplitude: A = beta sqrt(PL); gain: sqrt(PL).
+    """
+
+    receive: np.ndarray
+    signal: np.ndarray
+    amplitude: complex
+    gain: float
+
+
+def path_basis(scene: Scene, frame: TransmitFrame, receiver: Site, transmitter: int, target: TargetState,
+               amplitude: complex, gain: float) -> PathBasis:
+    """Factors of one path; the phase ramps are centred, which the unknown phase of beta absorbs."""
+    size, wavelength = scene.dimension, frame.grid.wavelength_m
+    site = scene.transmitters[transmitter]
+    path = bistatic_geometry(site.position_m, receiver.position_m, target.position_m, target.velocity_mps, wavelength)
+    receive = _with_derivatives(receiver, path.aoa, path.rx_distance_m, wavelength, size)
+    departure = _with_derivatives(site, path.aod, path.tx_distance_m, wavelength, size)
+    return PathBasis(receive, _signal_derivatives(scene, frame, transmitter, departure, path, target), amplitude, gain)
+
+
+def _with_derivatives(site: Site, direction, distance_m, wavelength_m, size) -> np.ndarray:
+    steering = steering_vectors(site.elements_m, direction, wavelength_m)
+    return np.vstack([steering, steering_derivatives(site.elements_m, direction, distance_m, wavelength_m)[:, :size].T])
+
+
+def _signal_derivatives(scene, frame, transmitter, departure, path: BistaticGeometry, target) -> np.ndarray:
+    size, grid = scene.dimension, frame.grid
+    over_subcarriers, over_symbols = path_phases(grid, path.delay_s[None], path.doppler_hz[None])
+    toward = frame.toward(transmitter, departure) * (over_subcarriers[:, :, None] * over_symbols)
+    ramp = 2j * np.pi * (grid.subcarrier_offsets_hz - grid.subcarrier_offsets_hz.mean())[:, None]
+    turn = 2j * np.pi * (grid.symbol_times_s - grid.symbol_times_s.mean())
+    delay_slope = path.range_gradient / SPEED_OF_LIGHT_MPS
+    gain_slope = -scene.propagation.pathloss_exponent / (2 * path.range_m) * path.range_gradient
+    doppler_slope = doppler_location_gradient(path, target.velocity_mps, grid.wavelength_m)
+    echo = toward[:, 0]
+    rows = [echo]
+    for axis in range(size):
+        rows.append(toward[:, 1 + axis]
+                    + (gain_slope[axis] - ramp * delay_slope[axis] + turn * doppler_slope[axis]) * echo)
+    for axis in range(size):
+        rows.append(turn * (-path.range_gradient[axis] / grid.wavelength_m) * echo)
+    return np.stack(rows).reshape(len(rows), -1).astype(np.complex64)
+
+
+def doppler_location_gradient(path: BistaticGeometry, velocity_mps: np.ndarray, wavelength_m: float) -> np.ndarray:
+    """Derivative of a path's Doppler shift with the target's location, [3], Hz/m (CF eq. 35 leaves it out)."""
+    across_tx = (np.eye(3) - np.outer(path.aod, path.aod)) / path.tx_distance_m
+    across_rx = (np.eye(3) - np.outer(path.aoa, path.aoa)) / path.rx_distance_m
+    return -(across_tx + across_rx) @ velocity_mps / wavelength_m
+
+
+def receiver_basis(scene: Scene, frame: TransmitFrame, receiver: Site, targets, paths: PathSet) -> list[PathBasis]:
+    """Factors of all target paths of one receiver, in the order of `paths`; clutter is left out."""
+    return [path_basis(scene, frame, receiver, tx, targets[q], amplitude, gain)
+            for tx, q, amplitude, gain in _target_paths(scene, targets, paths)]
+
+
+def _target_paths(scene, targets, paths):
+
+    for tx, q, delay, amplitude in zip(paths.transmitter, paths.scatterer, paths.delay_s, paths.amplitude):
+        if q < len(targets):
+            yield int(tx), int(q), amplitude, float(amplitude_gain(scene.propagation, delay * SPEED_OF_LIGHT_MPS))

@@ -80,7 +80,8 @@ def _waveform(file: schema.SceneFile) -> Iterator[Problem]:
 def _symbols(file: schema.SceneFile) -> Iterator[Problem]:
     if file.sensing.symbols == "reference_only" and not file.waveform.reference_subcarrier_stride:
         yield Problem("sensing.symbols", "is 'reference_only', but the waveform has no reference "
-                      "symbols; set waveform.reference_subcarrier_stride and reference_symbol_stride, or symbols: payload")
+                      "symbols; set waveform.reference_subcarrier_stride and reference_symbol_stride, or "
+                      "symbols: payload")
     if file.tracking.confirm_hits > file.tracking.confirm_window:
         yield Problem("tracking.confirm_hits", f"is {file.tracking.confirm_hits}; must be at most "
                       f"confirm_window ({file.tracking.confirm_window})")

@@ -83,7 +83,8 @@ def _delays(scene: Scene) -> Iterator[Problem]:
     span, prefix = unambiguous_range(scene), scene.grid.cyclic_prefix_s * SPEED_OF_LIGHT_MPS
     if excess >= span:
         yield Problem("waveform.subcarrier_stride", "leaves delays ambiguous: paths in the area differ "
-                      f"by up to {excess:.4g} m, the comb tells {span:.4g} m apart; reduce the stride or the area")
+                      f"by up to {excess:.4g} m, the comb tells {span:.4g} m apart; reduce the stride or the "
+                      "area")
     if excess >= prefix:
         yield Problem("waveform.cyclic_prefix_s", f"is {prefix:.4g} m of path; must exceed the longest "
                       f"excess path in the area ({excess:.4g} m)")
@@ -114,7 +115,8 @@ def _draw(scene: Scene) -> Iterator[Problem]:
     fastest = math.sqrt(2 * draw.max_speed_mps**2 + draw.max_climb_mps**2)
     if fastest > scene.sensing.max_speed_mps:
         yield Problem("draw.max_speed_mps", f"allows speeds up to {fastest:.4g} m/s (all axes "
-                      f"together); sensing.max_speed_mps is {scene.sensing.max_speed_mps:g}: raise it or draw slower targets")
+                      f"together); sensing.max_speed_mps is {scene.sensing.max_speed_mps:g}: raise it or "
+                      "draw slower targets")
     if draw.height_m and not area.low_m[2] <= draw.height_m[0] <= draw.height_m[1] <= area.high_m[2]:
         yield Problem("draw.height_m", f"is {list(draw.height_m)}; must lie within the area's heights "
                       f"({area.low_m[2]:g} to {area.high_m[2]:g})")

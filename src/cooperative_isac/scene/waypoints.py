@@ -14,6 +14,7 @@ from cooperative_isac.scene.trajectory_file import Trajectory
 MAX_LOOP_GAP_M = 1.0
 MIN_CLOSING_SPEED_MPS = 0.1
 MIN_SMOOTHED_POSES = 5
+SHORTEST_STEP = 0.2
 
 
 def waypoints_at_speed(points_m: np.ndarray, speed_mps: float, corner_radius_m: float | None = None,
@@ -71,7 +72,10 @@ def trajectory_motion(trajectory: Trajectory, smoothing_s: float = 0.05, loop: b
     if not loop:
         spline = _spline(times, positions, smoothing_s)
         return SplineMotion(spline, spline.derivative(), float(times[-1]))
-    period = float(times[-1] + _closing_time(times, positions))
+    closing = _closing_time(times, positions)
+    if closing < SHORTEST_STEP * float(np.median(np.diff(times))):
+        times, positions, closing = times[:-1], positions[:-1], float(times[-1] - times[-2])
+    period = float(times[-1] + closing)
     if smoothing_s == 0:
         lap = np.vstack([positions, positions[:1]])
         closed = CubicSpline(np.append(times, period), lap, bc_type="periodic")
@@ -86,15 +90,15 @@ def _closing_time(times_s: np.ndarray, positions_m: np.ndarray) -> float:
     gap = float(np.linalg.norm(positions_m[0] - positions_m[-1]))
     if gap > MAX_LOOP_GAP_M:
         raise ValueError(f"loop needs a trajectory that ends within {MAX_LOOP_GAP_M:g} m of its "
-                         f"beginning; the ends are {gap:.3g} m apart: set loop: false or choose other start_s and stop_s")
+                         f"beginning; the ends are {gap:.3g} m apart: set loop: false or choose other "
+                         "start_s and stop_s")
     speeds = np.linalg.norm(np.diff(positions_m, axis=0), axis=1) / np.diff(times_s)
-    speed = max((speeds[0] + speeds[-1]) / 2, MIN_CLOSING_SPEED_MPS)
-    return max(float(np.median(np.diff(times_s))), gap / speed)
+    return gap / max(float(speeds[0] + speeds[-1]) / 2, MIN_CLOSING_SPEED_MPS)
 
 
 def _spline(times_s: np.ndarray, positions_m: np.ndarray, smoothing_s: float) -> BSpline | CubicSpline:
     if smoothing_s == 0 or len(times_s) < MIN_SMOOTHED_POSES:
-        return CubicSpline(times_s, positions_m, bc_type="natural")
+        return CubicSpline(times_s, positions_m)
     penalty = smoothing_s**4 / float(np.median(np.diff(times_s)))
     axes = [make_smoothing_spline(times_s, positions_m[:, axis], lam=penalty) for axis in range(3)]
     return BSpline(axes[0].t, np.column_stack([spline.c for spline in axes]), axes[0].k)

@@ -7,6 +7,7 @@ from setuptools import setup
 PACKAGE = "cooperative_isac"
 NODES = (
     "access_point",
+    "bag_recorder",
     "evaluator",
     "fusion_center",
     "scene_markers",
@@ -14,6 +15,7 @@ NODES = (
     "tracker",
     "transmit_controller",
 )
+SCHEMES = ("local_ml = cooperative_isac.schemes.local_ml:LocalMlScheme",)
 SHARED_FOLDERS = ("config", "launch")
 
 
@@ -36,6 +38,7 @@ setup(
         "console_scripts": [
             f"isac = {PACKAGE}.cli:main",
             *(f"{node} = {PACKAGE}_ros.nodes.{node}:main" for node in NODES),
-        ]
+        ],
+        f"{PACKAGE}.schemes": list(SCHEMES),
     },
 )

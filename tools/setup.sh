@@ -5,7 +5,6 @@ cd "$(dirname "$0")/.."
 venv="$PWD/$1"
 distro="$2"
 log="$venv/setup.log"
-message_sources=(ros2_ws/src/cooperative_isac_msgs)
 ros_packages=("rclpy[fastrtps]" common-interfaces rosidl-default-generators rosidl-default-runtime
     ament-cmake ament-package)
 # The wheels above look for these when they build a message package, without depending on them.
@@ -20,47 +19,55 @@ say() { echo "set-up: $*"; }
 
 # A sourced ROS 2 installation would mix its own libraries with those of the wheels.
 unset PYTHONPATH AMENT_PREFIX_PATH CMAKE_PREFIX_PATH COLCON_PREFIX_PATH LD_LIBRARY_PATH ROS_VERSION \
-    ROS_PYTHON_VERSION _ROS_WHEELS_BOOTSTRAP_COMPLETE
+    ROS_PYTHON_VERSION _ROS_WHEELS_BOOTSTRAP_COMPLETE MAKEFLAGS MFLAGS
 
-fingerprint() {
-    { echo "$venv $distro"; for source in "$@"; do find "$source" -type f -print0 | sort -z | xargs -0 sha256sum; done; } |
-        sha256sum | cut -d' ' -f1
-}
+pins() { sed "/# only /{/# only $distro\$/!d}" constraints.txt; }
+files() { find "$@" -type f -print0 | LC_ALL=C sort -z | xargs -0 sha256sum; }
+fingerprint() { { echo "$venv $distro"; cat; } | sha256sum | cut -d' ' -f1; }
+package_inputs() { pins; files setup.cfg setup.py tools/setup.sh; }
+message_inputs() { pins | grep -E '# only|^numpy=='; files ros2_ws/src/cooperative_isac_msgs tools/setup.sh; }
 
 is_current() { [ -f "$venv/$1" ] && [ "$(cat "$venv/$1")" = "$2" ]; }
+
+version_of() { "$1" -c 'import sys; print("%d.%d" % sys.version_info[:2])' 2>/dev/null; }
 
 # A pyenv shim can be on the PATH and refuse to run, so each candidate is tried.
 find_python() {
     local candidate
-    for candidate in ${PYTHON:+"$PYTHON"} python3.12 python3.11 python3; do
-        if "$candidate" -c 'import sys; sys.exit(sys.version_info[:2] not in ((3, 11), (3, 12)))' 2>/dev/null; then
-            echo "$candidate"
-            return
-        fi
+    for candidate in ${PYTHON:-python3.12 python3.11 python3}; do
+        if [[ "$(version_of "$candidate")" =~ ^3\.1[12]$ ]]; then echo "$candidate"; return; fi
     done
-    fail "no Python 3.11 or 3.12 that runs. Install one, e.g. 'apt install python3.12 python3.12-venv python3.12-dev'" \
-        "or 'apt install python3.11 python3.11-venv python3.11-dev'${PYTHON:+ (PYTHON=$PYTHON was tried first)}."
+    fail "found no Python 3.11 or 3.12 that runs (tried ${PYTHON:-python3.12, python3.11, python3}). Install one, e.g." \
+        "'apt install python3.12 python3.12-venv python3.12-dev', or the same with 3.11; PYTHON=/path/to/python names it."
 }
 
-require_tools() {
+require_python_parts() {
     local python="$1" version
-    version=$("$python" -c 'import sys; print("%d.%d" % sys.version_info[:2])')
+    version=$(version_of "$python")
     "$python" -c 'import venv, ensurepip' 2>/dev/null ||
         fail "Python $version has no venv module. Install it: 'apt install python$version-venv'."
     [ -f "$("$python" -c 'import sysconfig; print(sysconfig.get_path("include"))')/Python.h" ] ||
         fail "Python $version has no header files (Python.h). Install them: 'apt install python$version-dev'."
-    command -v "${CXX:-c++}" >/dev/null ||
-        fail "no C++ compiler (${CXX:-c++}), which builds the messages. Install it: 'apt install g++'."
+}
+
+require_compiler() {
+    command -v "${CC:-cc}" >/dev/null && command -v "${CXX:-c++}" >/dev/null ||
+        fail "no C and C++ compiler (${CC:-cc}, ${CXX:-c++}), which build the messages. Install them: 'apt install g++'."
     command -v cmake >/dev/null || fail "no cmake, which builds the messages. Install it: 'apt install cmake'."
-    command -v make >/dev/null || fail "no make, which builds the messages. Install it: 'apt install make'."
+}
+
+# A moved or half-made environment does not know its own place; PYTHON=... asks for another version.
+is_usable() {
+    [ "$("$venv/bin/python" -c 'import sys; print(sys.prefix)' 2>/dev/null)" = "$venv" ] &&
+        { [ -z "${PYTHON:-}" ] || [ "$(version_of "$PYTHON")" = "$(version_of "$venv/bin/python")" ]; }
 }
 
 make_venv() {
-    # A moved or half-made environment does not know its own place.
-    [ "$("$venv/bin/python" -c 'import sys; print(sys.prefix)' 2>/dev/null)" = "$venv" ] && return
+    if is_usable; then return; fi
     local python
     python=$(find_python)
-    require_tools "$python"
+    require_python_parts "$python"
+    require_compiler
     say "making ${venv##*/} with $("$python" --version)"
     rm -rf "$venv"
     "$python" -m venv "$venv"
@@ -75,7 +82,7 @@ pip_install() {
 
 install_packages() {
     say "installing pinned packages (1 to 3 minutes the first time)"
-    sed "/# only /{/# only $distro\$/!d}" constraints.txt > "$venv/constraints.txt"
+    pins > "$venv/constraints.txt"
     : > "$log"
     pip_install setuptools wheel
     pip_install "${ros_packages[@]/#/ros-$distro-}" "${ros_build_packages[@]/#/ros-$distro-}" \
@@ -96,10 +103,11 @@ build_messages() {
     say "building the messages with colcon (about 30 s)"
     (
         cd ros2_ws
-        export PATH="$venv/bin:$PATH" CMAKE_PREFIX_PATH="$venv"
+        export PATH="$venv/bin:$PATH" AMENT_PREFIX_PATH="$venv" CMAKE_PREFIX_PATH="$venv" MAKEFLAGS="-j$(nproc)"
         colcon --log-base "$venv/log" build --base-paths src --merge-install --install-base "$venv" \
             --build-base "$venv/build" --event-handlers console_cohesion- --cmake-args -DBUILD_TESTING=OFF \
-            -DCMAKE_BUILD_TYPE=Release -DPython3_EXECUTABLE="$venv/bin/python" 2>&1 | sed 's/^/set-up:   /'
+            -DCMAKE_BUILD_TYPE=Release -DPython3_EXECUTABLE="$venv/bin/python" 2>&1 |
+            sed -e "/doesn't contain any 'local_setup/d" -e 's/^/set-up:   /'
     ) || fail "the messages could not be built; the compiler's words are in $venv/log/latest_build."
     "$venv/bin/python" -c 'from cooperative_isac_msgs.msg import Frame; Frame()' ||
         fail "the messages were built but Python cannot load them; see $venv/log/latest_build."
@@ -108,16 +116,17 @@ build_messages() {
 exec 9< tools/setup.sh
 if command -v flock >/dev/null; then flock 9; fi
 make_venv
-packages=$(fingerprint constraints.txt setup.cfg setup.py pyproject.toml tools/setup.sh)
+packages=$(package_inputs | fingerprint)
 if ! is_current .packages "$packages"; then
-    rm -f "$venv/.packages" "$venv/.messages"
+    rm -f "$venv/.packages"
     install_packages --no-build-isolation --editable ".[test]"
     repair_cmake_paths
     echo "$packages" > "$venv/.packages"
 fi
-messages=$(fingerprint "${message_sources[@]}" "$venv/.packages")
+messages=$(message_inputs | fingerprint)
 if ! is_current .messages "$messages"; then
-    rm -rf "$venv/build/cooperative_isac_msgs"
+    require_compiler
+    rm -rf "$venv/.messages" "$venv/build/cooperative_isac_msgs"
     build_messages
     echo "$messages" > "$venv/.messages"
 fi

@@ -1,0 +1,97 @@
+"""Imports go one way: ROS 2 stays at the border, and the science's folders import only down the signal chain."""
+
+import ast
+from pathlib import Path
+
+import pytest
+
+SOURCE = Path(__file__).resolve().parents[2] / "src"
+SCIENCE = SOURCE / "cooperative_isac"
+ROS_ROOTS = {"rclpy", "launch", "launch_ros", "ament_index_python", "tf2_ros", "rosidl_runtime_py"}
+MESSAGE_SUFFIXES = ("_msgs", "_interfaces", "_srvs")
+CHAIN = ("scene", "waveform", "channel", "sensing", "fronthaul", "fusion", "tracking")
+SIGNAL = CHAIN[:3]
+ALLOWED = {
+    **{folder: set(CHAIN[:place]) for place, folder in enumerate(CHAIN)},
+    "bounds": set(SIGNAL),
+    "schemes": set(CHAIN) - {"tracking"},  # a scheme is what a node of each end runs
+    "metrics": set(CHAIN),  # judges what the chain says
+}
+FREE = {"cli", "evaluation", "pipeline", "twin"}
+
+
+def imported_modules(text: str) -> set[str]:
+    """Full names of all modules that a source text imports, wherever it does so."""
+    names = set()
+    for node in ast.walk(ast.parse(text)):
+        if isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, "relative imports hide where an arrow goes"
+            names |= {node.module} | {f"{node.module}.{alias.name}" for alias in node.names}
+    return names
+
+
+def is_ros(module: str) -> bool:
+    """Whether a module belongs to ROS 2 or to a message package."""
+    root = module.split(".")[0]
+    return root in ROS_ROOTS or root.endswith(MESSAGE_SUFFIXES)
+
+
+def science_folders(modules: set[str]) -> set[str]:
+    """Folders (or top-level modules) of the science part among imported modules."""
+    parts = [module.split(".") for module in modules]
+    return {part[1] for part in parts if part[0] == "cooperative_isac" and len(part) > 1}
+
+
+def forbidden_arrows(folder: str, modules: set[str]) -> set[str]:
+    """Folders that a file of one folder imports and must not."""
+    if folder in FREE:
+        return set()
+    return science_folders(modules) - ALLOWED[folder] - {folder, "__version__"}
+
+
+def source_files(top: Path):
+    return [pytest.param(path, id=str(path.relative_to(SOURCE))) for path in sorted(top.rglob("*.py"))]
+
+
+@pytest.mark.parametrize("path", source_files(SCIENCE))
+def test_science_is_free_of_ros(path):
+    modules = imported_modules(path.read_text())
+    assert not [module for module in modules if is_ros(module)]
+    starts_nodes = any(module.startswith("cooperative_isac_ros") for module in modules)
+    assert path == SCIENCE / "cli.py" or not starts_nodes
+
+
+@pytest.mark.parametrize("path", source_files(SCIENCE))
+def test_arrows_go_down_the_chain(path):
+    folder = path.relative_to(SCIENCE).parts[0].removesuffix(".py")
+    if folder != "__init__":
+        assert not forbidden_arrows(folder, imported_modules(path.read_text()))
+
+
+def test_only_the_ros_package_stands_beside_the_science():
+    packages = {path.name for path in SOURCE.iterdir() if (path / "__init__.py").is_file()}
+    assert packages == {"cooperative_isac", "cooperative_isac_ros"}
+
+
+@pytest.mark.parametrize("text", [
+    "import rclpy",
+    "from geometry_msgs.msg import Point",
+    "def late():\n    from std_srvs.srv import Trigger",
+    "import builtin_interfaces.msg as time",
+])
+def test_ros_is_recognised(text):
+    assert any(is_ros(module) for module in imported_modules(text))
+
+
+@pytest.mark.parametrize("folder, text, wrong", [
+    ("scene", "from cooperative_isac.waveform.frame import x", {"waveform"}),
+    ("channel", "from cooperative_isac import sensing", {"sensing"}),
+    ("sensing", "import cooperative_isac.metrics.ospa", {"metrics"}),
+    ("bounds", "from cooperative_isac.sensing import report", {"sensing"}),
+    ("fusion", "from cooperative_isac.sensing.report import PathReport", set()),
+    ("pipeline", "from cooperative_isac.tracking.tracker import Tracker", set()),
+])
+def test_wrong_arrows_are_recognised(folder, text, wrong):
+    assert forbidden_arrows(folder, imported_modules(text)) == wrong

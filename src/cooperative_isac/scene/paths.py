@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from bisect import bisect_right
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -48,8 +49,8 @@ class RoundedPolyline:
     def at(self, distance_m: float) -> tuple[np.ndarray, np.ndarray]:
         """Position [3] m and unit tangent [3] after distance_m along the path."""
         distance_m = distance_m % self.length_m if self.closed else distance_m
-        index = np.searchsorted([p.begin_m for p in self.pieces], distance_m, side="right") - 1
-        piece = self.pieces[max(index, 0)]
+        following = bisect_right(self.pieces, distance_m, key=lambda piece: piece.begin_m)
+        piece = self.pieces[max(following - 1, 0)]
         along, bend = distance_m - piece.begin_m, piece.curvature
         if bend == 0:
             return piece.origin_m + along * piece.direction, piece.direction.copy()

@@ -12,7 +12,7 @@ from cooperative_isac.scene.errors import Problem
 from cooperative_isac.scene.geometry import SPEED_OF_LIGHT_MPS
 from cooperative_isac.scene.model import Area, Scene, Site, Target
 
-MOTION_SAMPLES = 2000
+MOTION_SAMPLES = 601
 LONGEST_LOOK_S = 600.0
 SLACK_M = 1e-6
 
@@ -139,7 +139,7 @@ def _one_target(scene: Scene, target: Target, key: str) -> Iterator[Problem]:
     if outside.any():
         first = int(np.argmax(outside))
         x, y, z = positions[first]
-        yield Problem(key, f"leaves the area at {times[first]:.2f} s ({x:.2f}, {y:.2f}, {z:.2f}); enlarge "
-                      "area, move the target, or end its motion earlier (duration_s, stop_s)")
+        yield Problem(key, f"is outside the area at {times[first]:.2f} s ({x:.2f}, {y:.2f}, {z:.2f}); "
+                      "enlarge area, move the target, or end its motion earlier (duration_s, stop_s)")
     if max(speeds) > limit:
         yield Problem(key, f"reaches {max(speeds):.4g} m/s; sensing.max_speed_mps is {limit:g}")

@@ -1,0 +1,58 @@
+"""Steering vectors against a plain loop, their derivatives against finite differences."""
+
+import cmath
+import math
+
+import numpy as np
+import pytest
+
+from cooperative_isac.scene.arrays import planar, steering_derivatives, steering_vectors, ula
+
+WAVELENGTH_M = 0.01
+ARRAYS = {"ula": ula(5, WAVELENGTH_M / 2), "planar": planar(3, 4, WAVELENGTH_M / 2),
+          "custom": np.random.default_rng(0).normal(scale=0.02, size=(6, 3))}
+
+
+def test_a_ula_begins_at_the_origin_along_y():
+    assert ula(3, 0.5).tolist() == [[0, 0, 0], [0, 0.5, 0], [0, 1, 0]]
+
+
+def test_a_planar_array_is_centred_and_runs_along_z_first():
+    assert planar(2, 3, 1.0).tolist() == [[0, -0.5, -1], [0, -0.5, 0], [0, -0.5, 1],
+                                          [0, 0.5, -1], [0, 0.5, 0], [0, 0.5, 1]]
+
+
+@pytest.mark.parametrize("kind", ARRAYS)
+def test_steering_vectors_are_those_of_a_plain_loop(kind):
+    elements = ARRAYS[kind]
+    directions = np.random.default_rng(1).normal(size=(2, 3, 3))
+    directions /= np.linalg.norm(directions, axis=-1, keepdims=True)
+    found = steering_vectors(elements, directions, WAVELENGTH_M)
+    for index in np.ndindex(2, 3):
+        for n, element in enumerate(elements):
+            phase = -2 * math.pi / WAVELENGTH_M * sum(e * u for e, u in zip(element, directions[index]))
+            assert found[index][n] == pytest.approx(cmath.exp(1j * phase) / math.sqrt(len(elements)))
+
+
+def test_a_ula_has_the_phases_of_the_paper():
+    # CF eq. 1: exp(-j 2 pi d n cos(theta) / lambda), theta from the array's axis.
+    theta = 1.1
+    direction = np.array([math.sin(theta), math.cos(theta), 0])
+    expected = np.exp(-1j * np.pi * np.arange(5) * math.cos(theta)) / math.sqrt(5)
+    assert np.allclose(steering_vectors(ARRAYS["ula"], direction, WAVELENGTH_M), expected)
+
+
+@pytest.mark.parametrize("kind", ARRAYS)
+def test_derivatives_are_those_of_finite_differences(kind):
+    elements, point, step = ARRAYS[kind], np.array([12.0, -7.0, 5.0]), 1e-4
+
+    def steering(at):
+        return steering_vectors(elements, at / np.linalg.norm(at), WAVELENGTH_M)
+
+    distance = np.linalg.norm(point)
+    found = steering_derivatives(elements, point / distance, np.array(distance), WAVELENGTH_M)
+    for axis in range(3):
+        ahead, behind = point.copy(), point.copy()
+        ahead[axis] += step
+        behind[axis] -= step
+        assert np.allclose(found[:, axis], (steering(ahead) - steering(behind)) / (2 * step), atol=1e-6)

@@ -1,0 +1,60 @@
+"""What `isac check` prints, against figures of the paper and of textbooks."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from cooperative_isac.scene.config import load_scene
+from cooperative_isac.scene.describe import (angle_resolution, describe, range_resolution, raw_bits,
+                                             share_in_front, speed_resolution)
+from cooperative_isac.scene.model import Area, Site
+
+GOOD_SCENE = Path(__file__).with_name("good_scene.yaml")
+
+
+def test_figures_of_the_table1_scene():
+    scene = load_scene("cell_free_table1")
+    # CF section V: 2 x 32 x M_r N_s T_s = 67 Mbit.
+    assert raw_bits(scene, scene.receivers[0]) == 67_108_864
+    # c / B and lambda / (2 T) of 61.44 MHz and 256 symbols of 5.207 us.
+    assert range_resolution(scene) == pytest.approx(4.8795, rel=1e-4)
+    assert speed_resolution(scene) == pytest.approx(3.7484, rel=1e-4)
+
+
+def test_beams_of_half_wavelength_arrays_are_two_over_n_wide():
+    campus, plane = load_scene(GOOD_SCENE), load_scene("cell_free_table1")
+    horizontal, vertical = angle_resolution(campus, campus.transmitters[0])
+    assert np.radians(horizontal) == pytest.approx(2 / 8) and np.radians(vertical) == pytest.approx(2 / 4)
+    along, across = angle_resolution(plane, plane.receivers[0])
+    assert np.radians(along) == pytest.approx(2 / 16) and across == 180
+
+
+def test_the_share_of_the_area_in_front():
+    site = Site("a", np.array([5.0, 0, 0]), np.eye(3), np.zeros((1, 3)), "custom")
+    assert share_in_front(Area(np.zeros(3), np.array([10.0, 1, 1])), site) == pytest.approx(11 / 21)
+    assert share_in_front(Area(np.full(3, 6.0), np.full(3, 7.0)), site) == 1
+
+
+@pytest.mark.parametrize("name", ["campus", "cell_free_table1", "indoor_uav", "street"])
+def test_shipped_arrays_have_the_whole_area_in_front(name):
+    scene = load_scene(name)
+    assert {share_in_front(scene.area, site) for site in scene.transmitters + scene.receivers} == {1.0}
+
+
+def test_the_description_names_every_site_and_target():
+    scene = load_scene(GOOD_SCENE)
+    rows = dict(describe(scene))
+    assert rows["scene"] == f"good_scene (3-D), fingerprint {scene.fingerprint}"
+    assert rows["file"] == str(GOOD_SCENE)
+    assert {f"receiver {site.name}" for site in scene.receivers} <= set(rows)
+    assert {f"target {target.name}" for target in scene.targets} <= set(rows)
+    assert "planar of 64, yaw -45 deg, pitch 5 deg, beam 14.3 x 14.3 deg" in rows["receiver rx1"]
+    assert rows["frame"] == "1.33 ms, 5 frames/s"
+    assert rows["raw echo"] == "rx1 16.8 Mbit, rx2 16.8 Mbit, rx3 16.8 Mbit a frame"
+    assert rows["target uav1"] == "uav, from 0 s without end, begins at (25, 30, 18) m with 8 m/s"
+
+
+def test_a_scene_without_targets_says_where_they_come_from(monkeypatch):
+    monkeypatch.delenv("ISAC_CAR_TRAJECTORY", raising=False)
+    assert dict(describe(load_scene("street")))["targets"].endswith("targets/<name>/odom")

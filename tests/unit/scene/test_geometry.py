@@ -1,0 +1,42 @@
+"""Delays and directions against a plain loop, Doppler against the path's rate of change."""
+
+import math
+
+import numpy as np
+import pytest
+
+from cooperative_isac.scene.geometry import SPEED_OF_LIGHT_MPS, bistatic_geometry
+
+TX, RX, WAVELENGTH_M = np.array([-5.0, 2, 8]), np.array([40.0, -3, 6]), 0.01
+GENERATOR = np.random.default_rng(3)
+POINTS, VELOCITIES = GENERATOR.uniform(5, 30, (4, 5, 3)), GENERATOR.uniform(-20, 20, (4, 5, 3))
+
+
+def path_length(point):
+    return math.dist(TX, point) + math.dist(point, RX)
+
+
+def test_delays_and_directions_are_those_of_a_plain_loop():
+    found = bistatic_geometry(TX, RX, POINTS, VELOCITIES, WAVELENGTH_M)
+    for index in np.ndindex(4, 5):
+        point = POINTS[index]
+        assert found.delay_s[index] * SPEED_OF_LIGHT_MPS == pytest.approx(path_length(point))
+        assert found.range_m[index] == pytest.approx(path_length(point))
+        assert np.allclose(found.aod[index], (point - TX) / math.dist(TX, point))
+        assert np.allclose(found.aoa[index], (point - RX) / math.dist(RX, point))
+
+
+def test_doppler_is_positive_when_the_path_shortens():
+    found = bistatic_geometry(TX, RX, POINTS, VELOCITIES, WAVELENGTH_M)
+    for index in np.ndindex(4, 5):
+        step = 1e-5 * VELOCITIES[index]
+        rate = (path_length(POINTS[index] + step) - path_length(POINTS[index] - step)) / 2e-5
+        assert found.doppler_hz[index] == pytest.approx(-rate / WAVELENGTH_M, rel=1e-4, abs=1e-2)
+
+
+def test_the_range_gradient_is_that_of_finite_differences():
+    found = bistatic_geometry(TX, RX, POINTS, VELOCITIES, WAVELENGTH_M).range_gradient
+    for index in np.ndindex(4, 5):
+        for axis, step in enumerate(1e-4 * np.eye(3)):
+            slope = (path_length(POINTS[index] + step) - path_length(POINTS[index] - step)) / 2e-4
+            assert found[index][axis] == pytest.approx(slope, abs=1e-6)

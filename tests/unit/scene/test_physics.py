@@ -1,0 +1,44 @@
+"""Ambiguities of a scene against brute force. The refusals themselves are in test_errors."""
+
+import itertools
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from cooperative_isac.scene.config import load_scene
+from cooperative_isac.scene.geometry import SPEED_OF_LIGHT_MPS, bistatic_geometry
+from cooperative_isac.scene.physics import largest_excess_path, unambiguous_range, unambiguous_speed
+
+
+@pytest.mark.parametrize("name", ["campus", "cell_free_table1"])
+def test_no_point_of_the_area_has_a_longer_path_than_its_corners(name):
+    scene = load_scene(name)
+    points = np.random.default_rng(0).uniform(scene.area.low_m, scene.area.high_m, (20000, 3))
+    for tx, rx in itertools.product(scene.transmitters, scene.receivers):
+        paths = bistatic_geometry(tx.position_m, rx.position_m, points, np.zeros((20000, 3)), 0.01).range_m
+        excess = paths - np.linalg.norm(tx.position_m - rx.position_m)
+        bound = largest_excess_path(scene.area, tx.position_m, rx.position_m)
+        assert 0.9 * bound < excess.max() <= bound
+
+
+def test_two_paths_one_span_apart_look_the_same():
+    scene = load_scene("campus")
+    span, offsets = unambiguous_range(scene), scene.grid.subcarrier_offsets_hz
+    turns = offsets * span / SPEED_OF_LIGHT_MPS
+    assert np.allclose(turns, np.round(turns))
+    assert not np.allclose(turns / 2, np.round(turns / 2))
+
+
+def test_doppler_at_the_unambiguous_speed_turns_half_a_cycle_a_symbol():
+    scene = load_scene("campus")
+    doppler = 2 * unambiguous_speed(scene) / scene.grid.wavelength_m
+    assert doppler * scene.grid.symbol_period_s == pytest.approx(0.5)
+
+
+def test_reference_symbols_alone_make_the_comb_coarser():
+    scene = load_scene("campus")
+    waveform = replace(scene.waveform, reference_subcarrier_stride=2, reference_symbol_stride=4)
+    comb = replace(scene, waveform=waveform, sensing=replace(scene.sensing, symbols="reference_only"))
+    assert unambiguous_range(comb) == pytest.approx(unambiguous_range(scene) / 2)
+    assert unambiguous_speed(comb) == pytest.approx(unambiguous_speed(scene) / 4)

@@ -3,35 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import Mapping
 
 import numpy as np
 
 from cooperative_isac.channel.echo import path_phases
 from cooperative_isac.scene.arrays import steering_vectors
 from cooperative_isac.scene.geometry import bistatic_geometry
-from cooperative_isac.sensing.matched_filter import MatchedFilter, PathFit
+from cooperative_isac.sensing.matched_filter import MatchedFilter, PathEcho, PathFit, View
 
 MAX_STEPS = 12
 LEAK_ROUNDS = 2
-CONVERGED = 1e-3
-
-
-@dataclass(frozen=True)
-class PathEcho:
-    """One path in the correlation: arrival [num_rx_ant], its receive steering; own [num_subcarriers, num_streams,
-    num_blocks], its waveform correlated with the streams."""
-
-    arrival: np.ndarray
-    own: np.ndarray
-
-    @property
-    def correlation(self) -> np.ndarray:
-        """[num_rx_ant, num_subcarriers, num_streams, num_blocks]."""
-        return self.arrival[:, None, None, None] * self.own
-
-    def behind(self, basis: np.ndarray) -> np.ndarray:
-        """The path behind a basis of beams [num_beams, num_rx_ant]."""
-        return (basis.conj() @ self.arrival).astype(np.complex64)[:, None, None, None] * self.own
+CONVERGED = 1e-2
 
 
 @dataclass(frozen=True)
@@ -53,45 +36,45 @@ class EchoGroup:
         return sum(fit.information for fit in self.fits.values())
 
 
-def match_group(matched: MatchedFilter, correlation: np.ndarray, point_m: np.ndarray, doppler_hz: dict[int, float],
-                echoes: dict[int, PathEcho] | None = None) -> EchoGroup:
-    """Match the given transmitters' paths at one point; correlation as StreamReference.correlate gives it.
-
-    echoes: what each path of the group leaves in the correlation; every path is matched with the others' removed.
-    """
-    basis, behind = matched.receive(correlation, point_m)
-    fits = {}
-    for tx, shift in doppler_hz.items():
-        alone = behind
-        for other in (echoes or {}).keys() - {tx}:
-            alone = alone - echoes[other].behind(basis)
-        fits[tx] = matched.match((basis, alone), point_m, tx, shift)
+def match_group(matched: MatchedFilter, views: Mapping[int, View], point_m: np.ndarray,
+                doppler_hz: dict[int, float]) -> EchoGroup:
+    """Match the given transmitters' paths at one point; views: what each transmitter's path is matched against."""
+    fits = {tx: matched.match(matched.receive(views[tx], point_m), point_m, tx, shift)
+            for tx, shift in doppler_hz.items()}
     return EchoGroup(point_m, dict(doppler_hz), fits)
 
 
-def refine_group(matched: MatchedFilter, correlation: np.ndarray, group: EchoGroup) -> EchoGroup:
-    """Climb to the peak of the joint likelihood of the group's paths.
+def refine_group(matched: MatchedFilter, view: View, point_m: np.ndarray, doppler_hz: dict[int, float]) -> EchoGroup:
+    """Climb to the peak of the joint likelihood of a group's paths, from a rough start.
 
     All transmitters send the same streams, so paths of one target leak into each other; after a first climb each is
     matched with the others' exact waveforms removed, until that settles.
     """
-    group = _climb(matched, correlation, group, {})
-    for _ in range(LEAK_ROUNDS if len(group.fits) > 1 else 0):
-        echoes = {tx: path_echo(matched, group, tx) for tx in group.fits}
-        group = _climb(matched, correlation, match_group(matched, correlation, group.point_m, group.doppler_hz, echoes),
-                       echoes)
+    views = dict.fromkeys(doppler_hz, view)
+    group = _climb(matched, views, match_group(matched, views, point_m, doppler_hz))
+    for _ in range(LEAK_ROUNDS):
+        group = settle_group(matched, view, group)
     return group
 
 
-def _climb(matched: MatchedFilter, correlation: np.ndarray, group: EchoGroup, echoes: dict[int, PathEcho]) -> EchoGroup:
+def settle_group(matched: MatchedFilter, view: View, group: EchoGroup) -> EchoGroup:
+    """Climb once more with each path freed of the others' waveforms as they are fitted now."""
+    if len(group.fits) < 2:
+        return group
+    echoes = {tx: path_echo(matched, group, tx) for tx in group.fits}
+    views = {tx: view.without(echoes[other] for other in echoes if other != tx) for tx in echoes}
+    return _climb(matched, views, match_group(matched, views, group.point_m, group.doppler_hz))
+
+
+def _climb(matched: MatchedFilter, views: Mapping[int, View], group: EchoGroup) -> EchoGroup:
     """Fisher scoring with step halving."""
     scale = 1.0
     for _ in range(MAX_STEPS):
         step, shifts, gain = _scoring_step(group, matched.dimension)
         if gain < CONVERGED:
             break
-        candidate = match_group(matched, correlation, group.point_m + scale * step,
-                                {tx: group.doppler_hz[tx] + scale * shifts[tx] for tx in shifts}, echoes)
+        candidate = match_group(matched, views, group.point_m + scale * step,
+                                {tx: group.doppler_hz[tx] + scale * shifts[tx] for tx in shifts})
         if candidate.power >= group.power:
             group, scale = candidate, min(2 * scale, 1.0)
         else:
@@ -126,9 +109,9 @@ def path_echo(matched: MatchedFilter, group: EchoGroup, transmitter: int) -> Pat
     return PathEcho(arrival.astype(np.complex64), reference.correlate(signal[None])[0])
 
 
-def group_correlation(matched: MatchedFilter, group: EchoGroup) -> np.ndarray:
-    """What a group's paths leave in the correlation, the shape of StreamReference.correlate's result."""
-    return sum(path_echo(matched, group, tx).correlation for tx in group.fits)
+def group_echoes(matched: MatchedFilter, group: EchoGroup) -> list[PathEcho]:
+    """The exact waveforms of all paths of a group."""
+    return [path_echo(matched, group, tx) for tx in group.fits]
 
 
 def keep_paths(group: EchoGroup, threshold: float) -> EchoGroup:

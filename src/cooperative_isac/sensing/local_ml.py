@@ -4,20 +4,25 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import chain
+from typing import Sequence
 
 import numpy as np
 
 from cooperative_isac.scene.model import OfdmGrid, Scene, Site
 from cooperative_isac.sensing.correlation import StreamReference, stream_reference
-from cooperative_isac.sensing.echo_group import (EchoGroup, group_correlation, keep_paths, match_group, path_echo,
-                                                    refine_group)
-from cooperative_isac.sensing.matched_filter import MatchedFilter
+from cooperative_isac.sensing.echo_group import (EchoGroup, group_echoes, keep_paths, match_group, refine_group,
+                                                 settle_group)
+from cooperative_isac.sensing.matched_filter import MatchedFilter, PathEcho, View
 from cooperative_isac.sensing.search_grid import SearchGrid, search_grid
-from cooperative_isac.sensing.surface import Surface, doppler_bins, likelihood_surface
+from cooperative_isac.sensing.surface import doppler_bins, likelihood_surface
 from cooperative_isac.waveform.frame import TransmitFrame
 
-POLISH_ROUNDS = 2
+POLISH_ROUNDS = 3
 PATH_FALSE_ALARM = 0.01
+MAX_SEARCHES = 3
+MAX_PEAKS = 24
+STILL_THERE = 0.5
 
 
 @dataclass(frozen=True)
@@ -38,20 +43,16 @@ class LocalMl:
         return 2 * self.scene.sensing.max_speed_mps / self.grid.wavelength_m
 
     def sense(self, echo: np.ndarray, frame: TransmitFrame) -> list[EchoGroup]:
-        """Find targets in an echo [num_rx_ant, num_subcarriers, num_symbols], complex64, sqrt(W), strongest first."""
+        """Find targets in an echo [num_rx_ant, num_subcarriers, num_symbols], complex64, sqrt(W)."""
         reference = stream_reference(frame, self.max_doppler_hz)
         matched = MatchedFilter(self.scene, self.receiver, reference)
-        residual = reference.correlate(echo)
+        correlation = reference.correlate(echo)
         groups: list[EchoGroup] = []
-        while len(groups) < self.scene.sensing.max_targets:
-            surface = likelihood_surface(self.search, reference, residual, matched.noise_power_w, self.max_doppler_hz)
-            start = self._strongest(surface, matched, residual)
-            if start is None:
+        for _ in range(MAX_SEARCHES):
+            found = self._search(matched, correlation, groups)
+            if not found:
                 break
-            group = self._fit(matched, residual, start)
-            residual = residual - group_correlation(matched, group)
-            groups.append(group)
-            groups, residual = self._polish(matched, residual, groups)
+            groups = self._polish(matched, correlation, groups + found)
         return groups
 
     def detection_threshold(self, reference: StreamReference) -> float:
@@ -66,58 +67,89 @@ class LocalMl:
         bins, _ = doppler_bins(reference, self.max_doppler_hz)
         return float(-np.log(PATH_FALSE_ALARM / len(bins)))
 
-    def _strongest(self, surface: Surface, matched: MatchedFilter, residual: np.ndarray) -> EchoGroup | None:
-        """The strongest path of the cell that all transmitters together support best."""
-        reference = matched.reference
-        if surface.power.max() < self.detection_threshold(reference):
-            return None
-        supported = np.where(surface.power > self.path_threshold(reference), surface.power, 0)
-        cell = int(supported.sum(axis=0).argmax())
-        tx = int(supported[:, cell].argmax())
-        return match_group(matched, residual, self.search.points_m[cell], {tx: float(surface.doppler_hz[tx, cell])})
+    def _search(self, matched: MatchedFilter, correlation: np.ndarray, known: list[EchoGroup]) -> list[EchoGroup]:
+        """New groups among the peaks of what the known ones leave of the correlation, strongest first."""
+        threshold = self.detection_threshold(matched.reference)
+        residual = take_off(correlation, [echo for group in known for echo in group_echoes(matched, group)])
+        surface = likelihood_surface(self.search, matched.reference, residual, matched.noise_power_w,
+                                     self.max_doppler_hz)
+        power = np.where(surface.power > self.path_threshold(matched.reference), surface.power, 0)
+        groups: list[EchoGroup] = []
+        for _ in range(MAX_PEAKS):
+            cell = int(power.sum(axis=0).argmax())
+            tx = int(power[:, cell].argmax())
+            if len(groups) + len(known) >= self.scene.sensing.max_targets or power[tx, cell] < threshold:
+                break
+            power[:, self.search.neighbours(cell)] = 0
+            start = self._still_there(matched, residual, cell, tx, surface.doppler_hz[tx, cell], threshold)
+            if start is None:
+                continue
+            group = self._fit(matched, matched.view(residual, start.point_m), start)
+            if group.power >= threshold:
+                residual = take_off(residual, group_echoes(matched, group))
+                groups.append(group)
+        return groups
 
-    def _fit(self, matched: MatchedFilter, correlation: np.ndarray, start: EchoGroup) -> EchoGroup:
-        """Refine a group, adding the strongest missing path until none is left above the threshold.
+    def _still_there(self, matched: MatchedFilter, residual: np.ndarray, cell: int, tx: int, doppler_hz: float,
+                     threshold: float) -> EchoGroup | None:
+        """The path at a peak of the surface, unless the groups found since have explained it away."""
+        point = self.search.points_m[cell]
+        group = match_group(matched, {tx: matched.glance(residual, point)}, point, {tx: float(doppler_hz)})
+        return group if group.power >= threshold * STILL_THERE else None
+
+    def _fit(self, matched: MatchedFilter, view: View, start: EchoGroup) -> EchoGroup:
+        """Refine a group, then add the strongest missing path until none is left above the threshold.
 
         Each path is looked for with the ones already found removed: at equal delays one transmitter's echo would
         else be taken for another's.
         """
+        return self._complete(matched, view, refine_group(matched, view, start.point_m, start.doppler_hz))
+
+    def _complete(self, matched: MatchedFilter, view: View, group: EchoGroup) -> EchoGroup:
         threshold = self.path_threshold(matched.reference)
-        group = keep_paths(refine_group(matched, correlation, start), threshold)
-        while group.fits and (missing := self._missing_path(matched, correlation, group, threshold)):
-            doppler_hz = group.doppler_hz | missing
-            grown = refine_group(matched, correlation, match_group(matched, correlation, group.point_m, doppler_hz))
-            grown = keep_paths(grown, threshold)
+        group = keep_paths(group, threshold)
+        while group.fits and (missing := self._missing_path(matched, view, group, threshold)):
+            grown = keep_paths(refine_group(matched, view, group.point_m, group.doppler_hz | missing), threshold)
             if len(grown.fits) <= len(group.fits):
                 break
             group = grown
         return group
 
-    def _missing_path(self, matched: MatchedFilter, correlation: np.ndarray, group: EchoGroup,
+    def _missing_path(self, matched: MatchedFilter, view: View, group: EchoGroup,
                       threshold: float) -> dict[int, float]:
         """Transmitter and Doppler shift of the strongest path that the group lacks; empty where none is heard."""
+        absent = set(range(len(self.scene.transmitters))) - group.fits.keys()
+        if not absent:
+            return {}
         _, shifts = doppler_bins(matched.reference, self.max_doppler_hz)
-        basis, behind = matched.receive(correlation, group.point_m)
-        behind = behind - sum(path_echo(matched, group, tx).behind(basis) for tx in group.fits)
+        received = matched.receive(view.without(group_echoes(matched, group)), group.point_m)
         found = {}
-        for tx in set(range(len(self.scene.transmitters))) - group.fits.keys():
-            spectrum = matched.doppler_spectrum((basis, behind), group.point_m, tx, shifts)
-            if spectrum.max() > threshold:
-                found[tx] = (float(spectrum.max()), float(shifts[spectrum.argmax()]))
-        strongest = max(found, key=found.get, default=None)
-        return {} if strongest is None else {strongest: found[strongest][1]}
+        for tx in absent:
+            spectrum = matched.doppler_spectrum(received, group.point_m, tx, shifts)
+            found[tx] = (float(spectrum.max()), float(shifts[spectrum.argmax()]))
+        strongest = max(found, key=found.get)
+        return {strongest: found[strongest][1]} if found[strongest][0] > threshold else {}
 
-    def _polish(self, matched: MatchedFilter, residual: np.ndarray, groups: list[EchoGroup]):
-        """Fit every group again with all the others subtracted; groups that fade away are given back."""
+    def _polish(self, matched: MatchedFilter, correlation: np.ndarray, groups: list[EchoGroup]) -> list[EchoGroup]:
+        """Fit every group again with the exact waveforms of all the others removed; drop those that fade away."""
+        views = [matched.view(correlation, group.point_m) for group in groups]
+        echoes = [group_echoes(matched, group) for group in groups]
         for _ in range(POLISH_ROUNDS if len(groups) > 1 else 0):
-            polished = []
-            for group in groups:
-                alone = residual + group_correlation(matched, group)
-                group = self._fit(matched, alone, group)
-                if group.fits:
-                    residual = alone - group_correlation(matched, group)
-                    polished.append(group)
-                else:
-                    residual = alone
-            groups = polished
-        return groups, residual
+            for index, group in enumerate(groups):
+                if not group.fits:
+                    continue
+                others = chain.from_iterable(echoes[:index] + echoes[index + 1:])
+                view = views[index].without(others)
+                alone = match_group(matched, dict.fromkeys(group.fits, view), group.point_m, group.doppler_hz)
+                groups[index] = self._complete(matched, view, settle_group(matched, view, alone))
+                echoes[index] = group_echoes(matched, groups[index])
+        return [group for group in groups if group.fits]
+
+
+def take_off(correlation: np.ndarray, echoes: Sequence[PathEcho]) -> np.ndarray:
+    """The correlation without the given paths."""
+    if not echoes:
+        return correlation
+    arrivals = np.stack([echo.arrival for echo in echoes], axis=1)
+    waveforms = np.stack([echo.own.ravel() for echo in echoes])
+    return correlation - (arrivals @ waveforms).reshape(correlation.shape)

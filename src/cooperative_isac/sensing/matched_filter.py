@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Iterable
 
 import numpy as np
 
@@ -10,6 +11,8 @@ from cooperative_isac.scene.arrays import steering_derivatives, steering_vectors
 from cooperative_isac.scene.geometry import SPEED_OF_LIGHT_MPS, bistatic_geometry
 from cooperative_isac.scene.model import Scene, Site
 from cooperative_isac.sensing.correlation import StreamReference
+
+VIEW_ACCURACY = 1e-3
 
 
 @dataclass(frozen=True)
@@ -28,6 +31,40 @@ class PathFit:
     doppler_information: float
 
 
+@dataclass(frozen=True)
+class View:
+    """A correlation seen through the few beams around a point.
+
+    beams: [num_rx_ant, num_beams], orthonormal; correlation: [num_beams, num_subcarriers, num_streams, num_blocks].
+    """
+
+    beams: np.ndarray
+    correlation: np.ndarray
+
+    def without(self, echoes: Iterable[PathEcho]) -> View:
+        """The view with the given paths removed."""
+        return self._plus(echoes, -1)
+
+    def including(self, echoes: Iterable[PathEcho]) -> View:
+        """The view with the given paths added back."""
+        return self._plus(echoes, 1)
+
+    def _plus(self, echoes: Iterable[PathEcho], sign: int) -> View:
+        seen = self.correlation.copy()
+        for echo in echoes:
+            seen += (sign * (self.beams.conj().T @ echo.arrival))[:, None, None, None] * echo.own
+        return View(self.beams, seen)
+
+
+@dataclass(frozen=True)
+class PathEcho:
+    """One path as the correlation sees it: arrival [num_rx_ant], its receive steering; own [num_subcarriers,
+    num_streams, num_blocks], its waveform correlated with the streams. Both complex64."""
+
+    arrival: np.ndarray
+    own: np.ndarray
+
+
 class MatchedFilter:
     """Matches paths of one receiver against a stream correlation; holds geometry only, no signal."""
 
@@ -36,8 +73,26 @@ class MatchedFilter:
         self.dimension = scene.dimension
         self.wavelength_m = scene.grid.wavelength_m
         self.noise_power_w = scene.propagation.noise_power_w
+        self._reach = local_reach(receiver, self.wavelength_m)
 
-    def receive(self, correlation: np.ndarray, point_m: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    def view(self, correlation: np.ndarray, point_m: np.ndarray) -> View:
+        """Look at a correlation [num_rx_ant, num_subcarriers, num_streams, num_blocks] around a point."""
+        direction = (point_m - self.receiver.position_m) / np.linalg.norm(point_m - self.receiver.position_m)
+        nearby = direction + self._reach
+        nearby = nearby / np.linalg.norm(nearby, axis=1, keepdims=True)
+        left, strength, _ = np.linalg.svd(steering_vectors(self.receiver.elements_m, nearby, self.wavelength_m).T,
+                                          full_matrices=False)
+        beams = left[:, strength > VIEW_ACCURACY * strength[0]].astype(np.complex64)
+        flat = beams.conj().T @ correlation.reshape(correlation.shape[0], -1)
+        return View(beams, flat.reshape(-1, *correlation.shape[1:]))
+
+    def glance(self, correlation: np.ndarray, point_m: np.ndarray) -> View:
+        """The view through the one beam to a point: enough to match there, not to move."""
+        direction = (point_m - self.receiver.position_m) / np.linalg.norm(point_m - self.receiver.position_m)
+        beam = steering_vectors(self.receiver.elements_m, direction, self.wavelength_m).astype(np.complex64)
+        return View(beam[:, None], np.tensordot(beam.conj(), correlation, axes=1)[None])
+
+    def receive(self, view: View, point_m: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Correlation behind the beam to a point and behind the beam's derivatives.
 
         Returns the steering and its derivatives [1 + dimension, num_rx_ant], and the correlation behind each
@@ -45,12 +100,12 @@ class MatchedFilter:
         """
         away = point_m - self.receiver.position_m
         distance = np.linalg.norm(away)
-        direction = away / distance
-        steering = steering_vectors(self.receiver.elements_m, direction, self.wavelength_m)
-        slopes = steering_derivatives(self.receiver.elements_m, direction, distance, self.wavelength_m)
+        steering = steering_vectors(self.receiver.elements_m, away / distance, self.wavelength_m)
+        slopes = steering_derivatives(self.receiver.elements_m, away / distance, distance, self.wavelength_m)
         basis = np.vstack([steering, slopes[:, :self.dimension].T])
-        flat = basis.conj().astype(np.complex64) @ correlation.reshape(correlation.shape[0], -1)
-        return basis, flat.reshape(len(basis), *correlation.shape[1:])
+        seen = view.correlation
+        flat = (basis.conj() @ view.beams).astype(np.complex64) @ seen.reshape(len(seen), -1)
+        return basis, flat.reshape(len(basis), *seen.shape[1:])
 
     def match(self, received: tuple[np.ndarray, np.ndarray], point_m: np.ndarray, transmitter: int,
               doppler_hz: float) -> PathFit:
@@ -92,7 +147,7 @@ class MatchedFilter:
         delay_slope = -2j * np.pi * offsets[:, None] / SPEED_OF_LIGHT_MPS * path.range_gradient[:self.dimension]
         gains[1:] += delay_slope.T[:, :, None] * gains[0]
         weighted = self.reference.gram @ gains.transpose(1, 2, 0)
-        gram = np.einsum("dik,ike->de", gains.conj(), weighted, optimize=True)
+        gram = gains.reshape(len(gains), -1).conj() @ weighted.reshape(-1, len(gains))
         return _Replica(gains * np.exp(-2j * np.pi * offsets * path.delay_s)[:, None], gram)
 
 
@@ -103,6 +158,14 @@ class _Replica:
 
     waveform: np.ndarray
     gram: np.ndarray
+
+
+def local_reach(receiver: Site, wavelength_m: float) -> np.ndarray:
+    """Offsets of unit directions that cover the beam around one, [9, 3] in map: half a beam to every side."""
+    local = receiver.elements_m @ receiver.rotation
+    half_beam = wavelength_m / 2 / np.maximum(np.ptp(local, axis=0), wavelength_m / 2)
+    sides = np.array([[0.0, y, z] for y in (-1, 0, 1) for z in (-1, 0, 1)])
+    return (sides * half_beam) @ receiver.rotation.T
 
 
 def _location_information(basis: np.ndarray, gram: np.ndarray) -> np.ndarray:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
@@ -10,7 +11,8 @@ from cooperative_isac.scene.arrays import steering_vectors
 from cooperative_isac.scene.geometry import SPEED_OF_LIGHT_MPS, bistatic_geometry
 from cooperative_isac.scene.model import Area, OfdmGrid, Scene, Site
 
-RANGE_OVERSAMPLING = 2.0
+RANGE_OVERSAMPLING = 1.5
+BEAM_OVERLAP = 0.5
 BEAM_OVERSAMPLING = {2: 2.0, 3: 1.5}
 NEAREST_M = 1.0
 
@@ -21,7 +23,8 @@ class SearchGrid:
 
     beams: [num_beams, num_rx_ant], conjugate receive steering; starts: [num_beams + 1], first cell of each beam;
     points_m: [num_cells, 3]; delay_phases: per transmitter [num_cells, num_subcarriers], exp(+j 2 pi f_i tau);
-    departures: per transmitter [num_cells, num_tx_ant], transmit steering. All arrays of numbers complex64.
+    departures: per transmitter [num_cells, num_tx_ant], transmit steering;
+    ranges_m: [num_cells], distance from the receiver.
     """
 
     beams: np.ndarray
@@ -29,6 +32,20 @@ class SearchGrid:
     points_m: np.ndarray
     delay_phases: tuple[np.ndarray, ...]
     departures: tuple[np.ndarray, ...]
+    ranges_m: np.ndarray
+    range_step_m: float
+
+    @cached_property
+    def beam_of_cell(self) -> np.ndarray:
+        """Index of each cell's beam, [num_cells]."""
+        return np.repeat(np.arange(len(self.beams)), np.diff(self.starts))
+
+    def neighbours(self, cell: int) -> np.ndarray:
+        """Cells within the main lobe of one: in overlapping beams at about its range, [num_cells], bool."""
+        beam = self.beam_of_cell[cell]
+        overlapping = np.abs(self.beams.conj() @ self.beams[beam]) > BEAM_OVERLAP
+        near = np.abs(self.ranges_m - self.ranges_m[cell]) <= 2 * RANGE_OVERSAMPLING * self.range_step_m
+        return overlapping[self.beam_of_cell] & near
 
 
 def beam_directions(site: Site, dimension: int, wavelength_m: float) -> np.ndarray:
@@ -83,7 +100,8 @@ def search_grid(scene: Scene, receiver: Site, grid: OfdmGrid) -> SearchGrid:
             points.append(receiver.position_m + ranges[:, None] * direction)
     cells = np.concatenate(points)
     delays, departures = zip(*(_from_transmitter(site, receiver, cells, grid) for site in scene.transmitters))
-    return SearchGrid(np.array(beams, np.complex64), np.concatenate([[0], np.cumsum(counts)]), cells, delays, departures)
+    return SearchGrid(np.array(beams, np.complex64), np.concatenate([[0], np.cumsum(counts)]), cells, delays, departures,
+                      np.linalg.norm(cells - receiver.position_m, axis=1), step)
 
 
 def _from_transmitter(site: Site, receiver: Site, cells: np.ndarray, grid: OfdmGrid):

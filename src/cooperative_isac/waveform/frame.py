@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 
@@ -34,7 +35,7 @@ class TransmitFrame:
         """Neighbouring subcarriers that share one precoder."""
         return self.grid.num_subcarriers // len(self.precoders)
 
-    @property
+    @cached_property
     def streams(self) -> np.ndarray:
         """Data symbols s of CF eq. 3, [num_subcarriers, num_streams, num_symbols], complex64, unit power."""
         return constellation(self.modulation_order)[self.indices]

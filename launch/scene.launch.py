@@ -1,0 +1,48 @@
+"""Starts a whole scene: ros2 launch cooperative_isac scene.launch.py scene:=campus"""
+
+from launch import LaunchDescription
+from launch.actions import DeclareLaunchArgument, OpaqueFunction, SetEnvironmentVariable
+from launch.substitutions import LaunchConfiguration
+from launch_ros.actions import Node
+
+from cooperative_isac.scene.config import load_scene
+from cooperative_isac_ros.graph import GraphOptions, node_variables, scene_nodes, shared_file
+
+PACKAGE = "cooperative_isac"
+FLAGS = ["true", "false"]
+ARGUMENTS = (
+    ("scene", "campus", "scene file, or the name of a shipped scene", None),
+    ("scheme", "", "sensing scheme; empty: the scene's", None),
+    ("rate", "0.0", "frames per second; 0: the scene's", None),
+    ("namespace", "/", "namespace of the whole scene", None),
+    ("out", "", "folder for the evaluator's report at the end; empty: no report", None),
+    ("bag", "", "new folder to record all topics into; empty: no recording", None),
+    ("markers", "true", "draw for RViz", FLAGS),
+    ("simulate_targets", "true", "move the scene file's own targets; false where robots publish their odometry", FLAGS),
+    ("rviz", "false", "open RViz", FLAGS),
+    ("use_sim_time", "false", "take the time from /clock", FLAGS),
+)
+
+
+def start(context):
+    """The actions of one scene, once the arguments are known."""
+    given = {name: LaunchConfiguration(name).perform(context) for name, *_ in ARGUMENTS}
+    options = GraphOptions(
+        scheme=given["scheme"], rate_hz=float(given["rate"]), namespace=given["namespace"], out=given["out"],
+        bag=given["bag"], use_sim_time=given["use_sim_time"] == "true", markers=given["markers"] == "true",
+        simulate_targets=given["simulate_targets"] == "true")
+    actions = [SetEnvironmentVariable(name, value) for name, value in node_variables().items()]
+    actions += [Node(package=PACKAGE, executable=spec.executable, name=spec.name, namespace=spec.namespace,
+                     parameters=[spec.parameters], remappings=spec.remappings, output="screen")
+                for spec in scene_nodes(load_scene(given["scene"]), options)]
+    if given["rviz"] == "true":
+        actions.append(Node(package="rviz2", executable="rviz2", arguments=["-d", str(shared_file("rviz/scene.rviz"))],
+                            parameters=[{"use_sim_time": options.use_sim_time}]))
+    return actions
+
+
+def generate_launch_description():
+    """Arguments, then the nodes that they ask for."""
+    declared = [DeclareLaunchArgument(name, default_value=default, description=description, choices=choices)
+                for name, default, description, choices in ARGUMENTS]
+    return LaunchDescription([*declared, OpaqueFunction(function=start)])

@@ -1,0 +1,115 @@
+"""The command `isac`."""
+
+from __future__ import annotations
+
+import sys
+import time
+from pathlib import Path
+from typing import Annotated, Optional
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from cooperative_isac.scene.config import load_scene
+from cooperative_isac.scene.describe import describe
+from cooperative_isac.scene.model import Scene
+from cooperative_isac.schemes.registry import scheme_names
+
+app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False,
+                  help="Cooperative integrated sensing and communication.")
+SceneArgument = Annotated[str, typer.Argument(metavar="SCENE", help="Scene file, or the name of a shipped scene.")]
+
+
+@app.command()
+def run(scene: SceneArgument = "campus",
+        duration: Annotated[Optional[float], typer.Option(help="Seconds from the first frame on; without it until "
+                                                          "Ctrl-C.", min=0.1)] = None,
+        scheme: Annotated[Optional[str], typer.Option(help="Sensing scheme instead of the scene's.")] = None,
+        bag: Annotated[Optional[Path], typer.Option(help="Record all topics into this new folder.")] = None,
+        rate: Annotated[Optional[float], typer.Option(help="Frames per second instead of the scene's.", min=0.1,
+                                                      max=100.0)] = None,
+        out: Annotated[Optional[Path], typer.Option(help="Folder for the report; by default a new one in "
+                                                    "runs/.")] = None,
+        markers: Annotated[bool, typer.Option(help="Draw for RViz.")] = True) -> None:
+    """Start a whole scene of ROS 2 nodes, show it, and report how well it tracked."""
+    loaded = _scene(scene)
+    if scheme is not None and scheme not in scheme_names():
+        _fail(f"scheme '{scheme}' is not known; use one of {', '.join(scheme_names())}")
+    if bag is not None and bag.exists():
+        _fail(f"{bag} exists; name a folder that does not")
+    try:
+        from cooperative_isac_ros.graph import GraphOptions
+        from cooperative_isac_ros.run import run_scene
+    except ImportError as error:
+        _fail(f"ROS 2 is not there ({error}); run 'make setup', or source a ROS 2 workspace that holds this package")
+    folder = out or Path("runs") / f"{loaded.name}-{time.strftime('%Y%m%d-%H%M%S')}"
+    options = GraphOptions(scheme=scheme or "", rate_hz=rate or 0.0, out=str(folder),
+                           bag=str(bag.resolve()) if bag else "", markers=markers)
+    raise typer.Exit(run_scene(loaded, options, duration, Console()))
+
+
+@app.command()
+def check(scene: SceneArgument) -> None:
+    """Read a scene file; say what is wrong with it, or what the scene can resolve."""
+    table = Table.grid(padding=(0, 2))
+    for label, value in describe(_scene(scene)):
+        table.add_row(f"[bold]{label}[/]", value)
+    Console().print(table, highlight=False)
+
+
+@app.command()
+def evaluate(scene: SceneArgument,
+             schemes: Annotated[Optional[str], typer.Option(help="Comma-separated; by default the scene's.")] = None,
+             frames: Annotated[int, typer.Option(help="Independent frames to draw.", min=1)] = 200,
+             seed: Annotated[int, typer.Option(help="Of all draws.", min=0)] = 1,
+             power_dbm: Annotated[Optional[list[float]], typer.Option(help="Transmit powers; by default the "
+                                                                      "scene's.")] = None,
+             json: Annotated[Optional[Path], typer.Option(help="Write the results to this file, too.")] = None) -> None:
+    """Measure schemes on frames that are drawn at random, beside the Cramer-Rao bound."""
+    loaded = _scene(scene)
+    names = [name.strip() for name in (schemes or loaded.sensing.scheme).split(",")]
+    unknown = [name for name in names if name not in scheme_names()]
+    if unknown:
+        _fail(f"scheme '{unknown[0]}' is not known; use some of {', '.join(scheme_names())}")
+    from cooperative_isac.evaluation.command import evaluate as run_evaluation
+    run_evaluation(loaded, names, frames, seed, power_dbm, json)
+
+
+def repeat_option(arguments: list[str], option: str) -> list[str]:
+    """Arguments in which `option 1 2 3` is written `option 1 option 2 option 3`."""
+    repeated: list[str] = []
+    for argument in arguments:
+        if _is_number(argument) and repeated[-2:-1] == [option]:
+            repeated.append(option)
+        repeated.append(argument)
+    return repeated
+
+
+def main() -> None:
+    """Entry point of the command."""
+    app(repeat_option(sys.argv[1:], "--power-dbm"))
+
+
+def _scene(name: str) -> Scene:
+    try:
+        return load_scene(name)
+    except ValueError as error:
+        _fail(str(error))
+
+
+def _fail(message: str) -> None:
+    typer.echo("\n".join(f"error: {line}" for line in message.splitlines()), err=True)
+    raise typer.Exit(1)
+
+
+def _is_number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True
+
+
+if __name__ == "__main__":
+    main()

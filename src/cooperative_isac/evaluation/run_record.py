@@ -1,0 +1,88 @@
+"""What a live run saw, frame by frame, as columns in one file."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Sequence
+
+import numpy as np
+
+from cooperative_isac.fusion.detection import Detection
+from cooperative_isac.scene.model import TargetState
+from cooperative_isac.tracking.track import Track
+
+
+@dataclass(frozen=True)
+class RunRecord:
+    """Columns of a run. Rows of truth, detection and track columns belong to frame number *_frame, int64.
+
+    frame_number, frame_stamp_ns: [num_frames], int64; *_state: [num_rows, 6], x y z vx vy vz in map, SI;
+    *_covariance: [num_rows, 6, 6]; truth_name: str; *_class, track_status: the numbers of their enumerations.
+    """
+
+    frame_number: np.ndarray
+    frame_stamp_ns: np.ndarray
+    truth_frame: np.ndarray
+    truth_name: np.ndarray
+    truth_class: np.ndarray
+    truth_state: np.ndarray
+    detection_frame: np.ndarray
+    detection_state: np.ndarray
+    detection_covariance: np.ndarray
+    detection_snr_db: np.ndarray
+    track_frame: np.ndarray
+    track_id: np.ndarray
+    track_status: np.ndarray
+    track_class: np.ndarray
+    track_state: np.ndarray
+    track_covariance: np.ndarray
+
+    def save(self, path: Path) -> None:
+        """Write a compressed .npz file."""
+        np.savez_compressed(path, **{item.name: getattr(self, item.name) for item in fields(self)})
+
+
+def load_run_record(path: Path) -> RunRecord:
+    """Read what RunRecord.save wrote; ValueError names missing columns."""
+    with np.load(path, allow_pickle=False) as columns:
+        missing = [item.name for item in fields(RunRecord) if item.name not in columns]
+        if missing:
+            raise ValueError(f"{path}: lacks {', '.join(missing)}; it is not the record of a run")
+        return RunRecord(**{item.name: columns[item.name] for item in fields(RunRecord)})
+
+
+class RunRecorder:
+    """Collects the rows of a RunRecord."""
+
+    def __init__(self):
+        self._frames: list[tuple] = []
+        self._truths: list[tuple] = []
+        self._detections: list[tuple] = []
+        self._tracks: list[tuple] = []
+
+    def add(self, number: int, stamp_ns: int, truths: Sequence[TargetState], detections: Sequence[Detection],
+            tracks: Sequence[Track]) -> None:
+        """Take in one frame."""
+        self._frames.append((number, stamp_ns))
+        self._truths += [(number, t.name, t.target_class.value, _state(t)) for t in truths]
+        self._detections += [(number, _state(d), d.covariance, d.snr_db) for d in detections]
+        self._tracks += [(number, t.track_id, t.status.value, t.target_class.value, _state(t), t.covariance)
+                         for t in tracks]
+
+    def record(self) -> RunRecord:
+        """Everything so far."""
+        return RunRecord(*_columns(self._frames, ("i8", ()), ("i8", ())),
+                         *_columns(self._truths, ("i8", ()), ("U64", ()), ("i8", ()), ("f8", (6,))),
+                         *_columns(self._detections, ("i8", ()), ("f8", (6,)), ("f8", (6, 6)), ("f8", ())),
+                         *_columns(self._tracks, ("i8", ()), ("i8", ()), ("i8", ()), ("i8", ()), ("f8", (6,)),
+                                   ("f8", (6, 6))))
+
+
+def _state(item: TargetState | Detection | Track) -> np.ndarray:
+    return np.concatenate([item.position_m, item.velocity_mps])
+
+
+def _columns(rows: list[tuple], *columns: tuple[str, tuple[int, ...]]) -> list[np.ndarray]:
+    return [np.array([row[index] for row in rows], kind).reshape(-1, *shape)
+            for index, (kind, shape) in enumerate(columns)]

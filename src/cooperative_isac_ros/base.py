@@ -1,0 +1,101 @@
+"""What all nodes share: the scene, parameters, health, clock, and how they start and end."""
+
+from __future__ import annotations
+
+import sys
+import time
+from dataclasses import replace
+from typing import Callable, Sequence
+
+import rclpy
+from cooperative_isac_msgs.msg import StageTiming
+from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
+from rclpy.node import Node
+
+from cooperative_isac.fronthaul.downlink import unpack_downlink
+from cooperative_isac.pipeline import transmit
+from cooperative_isac.scene.config import load_scene
+from cooperative_isac.scene.model import Scene
+from cooperative_isac.waveform.frame import TransmitFrame
+from cooperative_isac_ros import conversions, qos
+from cooperative_isac_ros.health import Health
+from cooperative_isac_ros.parameters import SCENE, Parameter, Settings
+from cooperative_isac_ros.records import Announcement, FrameStamp, Timing
+
+
+class SceneNode(Node):
+    """A node of one scene. `namespace_depth` namespaces are its own; topics of the whole scene lie above them."""
+
+    def __init__(self, name: str, parameters: Sequence[Parameter] = (), namespace_depth: int = 0, **options):
+        super().__init__(name, **options)
+        self.settings = Settings(self, (SCENE, *parameters))
+        self.scene: Scene = load_scene(self.settings["scene"])
+        self.health = Health(self, self.waiting_for)
+        parts = self.get_namespace().strip("/").split("/")
+        self._root = "/".join(["", *filter(None, parts[:len(parts) - namespace_depth])])
+        self._timings = 0
+        self._timing_publisher = self.create_publisher(StageTiming, self.shared("timing"), qos.STREAM)
+
+    def shared(self, topic: str) -> str:
+        """Name of a topic of the whole scene."""
+        return f"{self._root}/{topic}"
+
+    def waiting_for(self) -> str:
+        """What the node still needs before it can do its work; empty when it is ready."""
+        return ""
+
+    def close(self) -> None:
+        """Called once at the end, before the node is destroyed."""
+
+    @property
+    def now_ns(self) -> int:
+        """ROS time [ns]."""
+        return self.get_clock().now().nanoseconds
+
+    def scene_of(self, announcement: Announcement) -> Scene:
+        """The scene with the frame's seed; ValueError when the frame is of another scene."""
+        if announcement.scene_fingerprint != self.scene.fingerprint:
+            raise ValueError(f"frame {announcement.frame.number} is of scene '{announcement.scene}' "
+                             f"({announcement.scene_fingerprint}), this node has '{self.scene.name}' "
+                             f"({self.scene.fingerprint}); start all nodes with one scene file")
+        return self.scene if announcement.seed == self.scene.seed else replace(self.scene, seed=announcement.seed)
+
+    def signal_of(self, announcement: Announcement) -> TransmitFrame:
+        """What the transmitters send in a frame; ValueError when the payload does not fit the scene."""
+        scene = self.scene_of(announcement)
+        if announcement.payload:
+            return unpack_downlink(scene, announcement.payload)
+        return transmit(scene, announcement.frame.number)
+
+    def say_timing(self, frame: FrameStamp, stage: str, began_s: float) -> None:
+        """Publish what a stage took since time.perf_counter() was began_s, and how old the frame is."""
+        duration_ms = (time.perf_counter() - began_s) * 1e3
+        latency_ms = max((self.now_ns - frame.stamp_ns) * 1e-6, 0.0)
+        record = Timing(frame, self._timings, stage, self.get_fully_qualified_name(), duration_ms, latency_ms)
+        self._timing_publisher.publish(conversions.timing_message(record))
+        self._timings += 1
+        self.health.figures[f"{stage}_ms"] = f"{duration_ms:.1f}"
+        self.health.figures["latency_ms"] = f"{latency_ms:.1f}"
+
+
+def run_node(make: Callable[[], SceneNode], args: list[str] | None = None) -> int:
+    """Spin a node until it is told to end; the exit code. Wrong scenes and parameters are one line, not a traceback."""
+    rclpy.init(args=args)
+    executor, node = SingleThreadedExecutor(), None
+    try:
+        node = make()
+        executor.add_node(node)
+        executor.spin()
+    except (KeyboardInterrupt, ExternalShutdownException):
+        return 0
+    except ValueError as error:
+        if node is not None:
+            raise
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    finally:
+        if node is not None:
+            node.close()
+            node.destroy_node()
+        rclpy.try_shutdown()
+    return 0

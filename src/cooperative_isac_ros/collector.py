@@ -1,0 +1,160 @@
+"""Waiting for the packets of a frame: who is in, who is missing, when to decode."""
+
+from __future__ import annotations
+
+from collections import OrderedDict, deque
+from dataclasses import dataclass, field
+from typing import Callable, Mapping, Sequence
+
+from cooperative_isac.fusion.detection import Detection
+from cooperative_isac.schemes.contract import PacketError, Scheme
+from cooperative_isac.waveform.frame import TransmitFrame
+from cooperative_isac_ros.records import Announcement, Packet
+
+MAX_EARLY_PACKETS = 64
+
+
+@dataclass(frozen=True)
+class CollectedFrame:
+    """A frame that is ready to decode, with the packets that came in time and the receivers that did not."""
+
+    announcement: Announcement
+    packets: Mapping[str, Packet]
+    sites_missing: tuple[str, ...]
+
+
+@dataclass
+class _OpenFrame:
+    announcement: Announcement
+    packets: dict[str, Packet] = field(default_factory=dict)
+
+
+class PacketCollector:
+    """Gathers packets by frame and gives frames out in the order of their numbers.
+
+    A receiver that was silent for `patience` frames in a row is not waited for until it is heard again.
+    on_fault(event, reason) hears of everything that is refused.
+    """
+
+    def __init__(self, sites: Sequence[str], scheme: str, patience: int = 3,
+                 on_fault: Callable[[str, str], None] = lambda event, reason: None):
+        self._sites, self._scheme, self._patience, self._on_fault = tuple(sites), scheme, patience, on_fault
+        self._ended_runs: deque[int] = deque(maxlen=8)
+        self._early: OrderedDict[tuple[int, int, str], Packet] = OrderedDict()
+        self._run: int | None = None
+        self._begin(None)
+
+    @property
+    def run(self) -> int | None:
+        """The run whose frames are gathered."""
+        return self._run
+
+    @property
+    def num_early(self) -> int:
+        """Packets that wait for the announcement of their frame."""
+        return len(self._early)
+
+    @property
+    def absent(self) -> tuple[str, ...]:
+        """Receivers that are not waited for."""
+        return tuple(site for site in self._sites if self._silent[site] >= self._patience)
+
+    def announce(self, announcement: Announcement) -> bool:
+        """Open a frame; False when it was announced before. Another run, or numbers that go back, start anew."""
+        frame = announcement.frame
+        if frame.run != self._run:
+            self._begin(frame.run)
+        elif frame.number < self._announced:
+            self._early.clear()
+            self._begin(frame.run)
+        elif frame.number == self._announced:
+            self._on_fault("frames_repeated", f"frame {frame.number} was announced twice")
+            return False
+        self._announced = frame.number
+        opened = self._open[frame.number] = _OpenFrame(announcement)
+        for site in self._sites:
+            packet = self._early.pop((frame.run, frame.number, site), None)
+            if packet is not None:
+                opened.packets[site] = packet
+        return True
+
+    def add(self, packet: Packet) -> bool:
+        """Take in a packet; False when it is refused."""
+        fault = self._fault(packet)
+        if fault is not None:
+            self._on_fault(*fault)
+            return False
+        self._silent[packet.site] = 0
+        frame = packet.frame
+        if frame.run == self._run and frame.number in self._open:
+            self._open[frame.number].packets[packet.site] = packet
+            return True
+        self._early[(frame.run, frame.number, packet.site)] = packet
+        if len(self._early) > MAX_EARLY_PACKETS:
+            (_, number, site), _ = self._early.popitem(last=False)
+            self._on_fault("packets_unannounced", f"packet of '{site}' for frame {number}, which nobody announced")
+        return True
+
+    def complete(self) -> list[CollectedFrame]:
+        """Close frames up to the newest one that every awaited receiver has answered."""
+        awaited = [site for site in self._sites if self._silent[site] < self._patience]
+        done = [number for number, opened in self._open.items()
+                if awaited and all(site in opened.packets for site in awaited)]
+        return self._close(max(done)) if done else []
+
+    def expire(self, announcement: Announcement) -> list[CollectedFrame]:
+        """Close frames up to one whose deadline has passed."""
+        return self._close(announcement.frame.number) if announcement.frame.run == self._run else []
+
+    def _begin(self, run: int | None) -> None:
+        if self._run is not None:
+            self._on_fault("restarts", f"run {run} began")
+            if run != self._run:
+                self._ended_runs.append(self._run)
+        self._run, self._announced, self._closed = run, -1, -1
+        self._open: dict[int, _OpenFrame] = {}
+        self._silent = dict.fromkeys(self._sites, 0)
+
+    def _fault(self, packet: Packet) -> tuple[str, str] | None:
+        """Event and reason of a packet that cannot be used."""
+        site, frame = packet.site, packet.frame
+        if site not in self._sites:
+            return "packets_of_unknown_site", f"site '{site}' is not in the scene; it has {', '.join(self._sites)}"
+        if packet.scheme != self._scheme:
+            return "packets_of_other_scheme", f"'{site}' speaks scheme '{packet.scheme}', the centre '{self._scheme}'"
+        if frame.run in self._ended_runs:
+            return "packets_stale", f"packet of '{site}' is of an earlier run"
+        if frame.run != self._run:
+            return None
+        if frame.number <= self._closed:
+            self._silent[site] = 0
+            return "packets_late", f"packet of '{site}' for frame {frame.number} came after it was decoded"
+        known = self._open.get(frame.number)
+        if known is not None and site in known.packets:
+            return "packets_repeated", f"second packet of '{site}' for frame {frame.number}"
+        return None
+
+    def _close(self, last: int) -> list[CollectedFrame]:
+        closed = []
+        for number in [number for number in self._open if number <= last]:
+            opened = self._open.pop(number)
+            missing = tuple(sorted(site for site in self._sites if site not in opened.packets))
+            for site in missing:
+                self._silent[site] += 1
+            self._closed = number
+            closed.append(CollectedFrame(opened.announcement, opened.packets, missing))
+        return closed
+
+
+def decode_trusted(scheme: Scheme, packets: Mapping[str, bytes],
+                   frame: TransmitFrame) -> tuple[tuple[Detection, ...], dict[str, PacketError]]:
+    """Detections from the packets that the scheme accepts, and the errors of those it refuses, by receiver."""
+    trusted, refused = dict(packets), {}
+    while True:
+        try:
+            return scheme.decode(trusted, frame), refused
+        except PacketError as error:
+            if error.receiver not in trusted:
+                raise
+            refused[error.receiver] = error
+            del trusted[error.receiver]

@@ -1,0 +1,312 @@
+"""The border: records to messages and back. Messages that mean nothing raise ConversionError."""
+
+from __future__ import annotations
+
+import array
+import math
+from typing import Sequence
+
+import numpy as np
+from builtin_interfaces.msg import Time
+from cooperative_isac_msgs import msg as own
+from geometry_msgs.msg import Point, Quaternion, Vector3
+from nav_msgs.msg import Odometry
+from sensor_msgs.msg import PointCloud2, PointField
+from std_msgs.msg import Header, String
+
+from cooperative_isac.fusion.detection import Detection
+from cooperative_isac.scene.model import TargetClass
+from cooperative_isac.scene.odometry import OdometrySample
+from cooperative_isac.tracking.track import Track, TrackStatus
+from cooperative_isac_ros.records import (AccuracyRecord, Announcement, DetectionList, EchoRecord, FrameStamp, Packet,
+                                          Timing, TrackList)
+
+MAP_FRAME = "map"
+POINT_FIELDS = ("x", "y", "z", "vx", "vy", "vz", "snr_db")
+UNKNOWN_ANGLE_VARIANCE = math.pi ** 2  # rad^2: any orientation
+STILL_MPS = 0.05
+MAX_ECHO_VALUES = 2 ** 28
+
+
+class ConversionError(ValueError):
+    """A message that decodes but means nothing."""
+
+
+def to_time(stamp_ns: int) -> Time:
+    """Message time of a stamp [ns]."""
+    return Time(sec=int(stamp_ns // 1_000_000_000), nanosec=int(stamp_ns % 1_000_000_000))
+
+
+def to_ns(time: Time) -> int:
+    """Stamp [ns] of a message time."""
+    return time.sec * 1_000_000_000 + time.nanosec
+
+
+def map_header(stamp_ns: int) -> Header:
+    """Header of something in the map frame."""
+    return Header(stamp=to_time(stamp_ns), frame_id=MAP_FRAME)
+
+
+def to_point(vector: np.ndarray) -> Point:
+    """Point of a [3] array."""
+    return Point(x=float(vector[0]), y=float(vector[1]), z=float(vector[2]))
+
+
+def to_vector3(vector: np.ndarray) -> Vector3:
+    """Vector3 of a [3] array."""
+    return Vector3(x=float(vector[0]), y=float(vector[1]), z=float(vector[2]))
+
+
+def _from_xyz(message) -> np.ndarray:
+    return np.array([message.x, message.y, message.z])
+
+
+def frame_stamp(message) -> FrameStamp:
+    """The frame that one of our messages is about."""
+    return FrameStamp(message.run, message.number, to_ns(message.header.stamp))
+
+
+def _frame_fields(frame: FrameStamp) -> dict:
+    return {"header": map_header(frame.stamp_ns), "run": int(frame.run), "number": int(frame.number)}
+
+
+def _result_fields(frame: FrameStamp, simulated: bool) -> dict:
+    # The frame's number, not a counter: a replay that starts late must give the same bytes.
+    return {**_frame_fields(frame), "sequence": int(frame.number) & 0xFFFFFFFF, "simulated": bool(simulated)}
+
+
+def frame_message(record: Announcement) -> own.Frame:
+    """Frame message of an announcement."""
+    return own.Frame(**_frame_fields(record.frame), scene=record.scene, scene_fingerprint=record.scene_fingerprint,
+                     simulated=bool(record.simulated), seed=int(record.seed), payload=_bytes(record.payload),
+                     downlink_bits=int(record.downlink_bits))
+
+
+def announcement(message: own.Frame) -> Announcement:
+    """Announcement of a Frame message."""
+    return Announcement(frame_stamp(message), message.scene, message.scene_fingerprint, message.simulated,
+                        message.seed, bytes(message.payload), message.downlink_bits)
+
+
+def echo_message(record: EchoRecord) -> own.Echo:
+    """Echo message of an echo [num_rx_ant, num_subcarriers, num_symbols], complex64."""
+    num_rx_ant, num_subcarriers, num_symbols = record.echo.shape
+    iq = array.array("f")
+    iq.frombytes(np.ascontiguousarray(record.echo, np.complex64).tobytes())
+    return own.Echo(**_frame_fields(record.frame), site=record.site, simulated=bool(record.simulated),
+                    num_rx_ant=int(num_rx_ant), num_subcarriers=int(num_subcarriers), num_symbols=int(num_symbols),
+                    noise_power_w=float(record.noise_power_w), iq=iq)
+
+
+def echo_record(message: own.Echo) -> EchoRecord:
+    """Echo of a message; refused when its sizes disagree or a number is not finite."""
+    shape = message.num_rx_ant, message.num_subcarriers, message.num_symbols
+    num_values = 2 * math.prod(shape)
+    if not 0 < num_values <= MAX_ECHO_VALUES or len(message.iq) != num_values:
+        raise ConversionError(f"echo of '{message.site}' has {len(message.iq)} values in iq; sizes "
+                              f"{' x '.join(map(str, shape))} need {num_values}")
+    if not (math.isfinite(message.noise_power_w) and message.noise_power_w > 0):
+        raise ConversionError(f"echo of '{message.site}' has noise_power_w {message.noise_power_w}; it must be above 0")
+    iq = np.frombuffer(message.iq, np.float32)
+    if not np.isfinite(iq).all():
+        raise ConversionError(f"echo of '{message.site}' holds values that are not finite")
+    return EchoRecord(frame_stamp(message), message.site, message.simulated, message.noise_power_w,
+                      iq.view(np.complex64).reshape(shape))
+
+
+def packet_message(record: Packet) -> own.FeaturePacket:
+    """FeaturePacket message of a packet."""
+    return own.FeaturePacket(**_frame_fields(record.frame), sequence=int(record.sequence) & 0xFFFFFFFF,
+                             site=record.site, scheme=record.scheme, simulated=bool(record.simulated),
+                             data=_bytes(record.data))
+
+
+def packet(message: own.FeaturePacket) -> Packet:
+    """Packet of a FeaturePacket message; the scheme alone can judge its bytes."""
+    if not message.data:
+        raise ConversionError(f"packet of '{message.site}' for frame {message.number} is empty")
+    return Packet(frame_stamp(message), message.sequence, message.site, message.scheme, message.simulated,
+                  bytes(message.data))
+
+
+def detections_message(record: DetectionList) -> own.Detections:
+    """Detections message of a frame's detections."""
+    return own.Detections(**_result_fields(record.frame, record.simulated),
+                          detections=[_detection_message(item) for item in record.detections],
+                          sites_missing=list(record.sites_missing))
+
+
+def detection_list(message: own.Detections) -> DetectionList:
+    """Detections of a message; refused when one has no finite place or no valid covariance."""
+    detections = tuple(_detection(item, index) for index, item in enumerate(message.detections))
+    return DetectionList(frame_stamp(message), message.simulated, detections, tuple(message.sites_missing))
+
+
+def _detection_message(item: Detection) -> own.Detection:
+    return own.Detection(**_state_fields(item), snr_db=float(item.snr_db), sites=list(item.sites),
+                         num_paths=int(item.num_paths))
+
+
+def _detection(message: own.Detection, index: int) -> Detection:
+    state = _state(message, f"detection {index}")
+    return Detection(*state, message.snr_db, tuple(message.sites), message.num_paths)
+
+
+def tracks_message(record: TrackList) -> own.Tracks:
+    """Tracks message of all tracks after a frame."""
+    tracks = [own.Track(id=int(track.track_id), status=int(track.status.value),
+                        target_class=int(track.target_class.value), class_probability=float(track.class_probability),
+                        **_state_fields(track), age_s=float(track.age_s), since_update_s=float(track.since_update_s),
+                        num_detections=int(track.num_detections)) for track in record.tracks]
+    return own.Tracks(**_result_fields(record.frame, record.simulated), tracks=tracks)
+
+
+def track_list(message: own.Tracks) -> TrackList:
+    """Tracks of a message; refused when a state or an enumeration means nothing."""
+    return TrackList(frame_stamp(message), message.simulated, tuple(_track(item) for item in message.tracks))
+
+
+def _track(message: own.Track) -> Track:
+    position, velocity, covariance = _state(message, f"track {message.id}")
+    try:
+        status, target_class = TrackStatus(message.status), TargetClass(message.target_class)
+    except ValueError as error:
+        raise ConversionError(f"track {message.id}: {error}") from None
+    return Track(message.id, status, target_class, message.class_probability, position, velocity, covariance,
+                 message.age_s, message.since_update_s, message.num_detections)
+
+
+def _state_fields(item: Detection | Track) -> dict:
+    return {"position": to_point(item.position_m), "velocity": to_vector3(item.velocity_mps),
+            "covariance": np.array(item.covariance, np.float64).reshape(36)}
+
+
+def _state(message, who: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Position, velocity [3] and covariance [6, 6], checked."""
+    position, velocity = _from_xyz(message.position), _from_xyz(message.velocity)
+    covariance = np.array(message.covariance, float).reshape(6, 6)
+    if not all(np.isfinite(part).all() for part in (position, velocity, covariance)):
+        raise ConversionError(f"{who} holds values that are not finite")
+    if not np.allclose(covariance, covariance.T) or np.linalg.eigvalsh(covariance)[0] <= 0:
+        raise ConversionError(f"{who} has a covariance that is not symmetric and positive definite")
+    return position, velocity, covariance
+
+
+def accuracy_message(record: AccuracyRecord) -> own.Accuracy:
+    """Accuracy message of one frame's errors."""
+    numbers = {name: float(getattr(record, name)) for name in _ACCURACY_NUMBERS}
+    return own.Accuracy(**_result_fields(record.frame, record.simulated), nees_samples=int(record.nees_samples),
+                        **numbers)
+
+
+def accuracy_record(message: own.Accuracy) -> AccuracyRecord:
+    """Errors of an Accuracy message."""
+    numbers = {name: getattr(message, name) for name in _ACCURACY_NUMBERS}
+    return AccuracyRecord(frame_stamp(message), message.simulated, nees_samples=message.nees_samples, **numbers)
+
+
+_ACCURACY_NUMBERS = ("gospa_m", "gospa_localisation_m", "gospa_missed_m", "gospa_false_m", "nees",
+                     "error_to_bound_location", "error_to_bound_velocity")
+
+
+def timing_message(record: Timing) -> own.StageTiming:
+    """StageTiming message."""
+    return own.StageTiming(**_frame_fields(record.frame), sequence=int(record.sequence), stage=record.stage,
+                           node=record.node, duration_ms=float(record.duration_ms),
+                           latency_ms=float(record.latency_ms))
+
+
+def timing(message: own.StageTiming) -> Timing:
+    """Timing of a StageTiming message."""
+    return Timing(frame_stamp(message), message.sequence, message.stage, message.node, message.duration_ms,
+                  message.latency_ms)
+
+
+def odometry_message(child: str, stamp_ns: int, position_m: np.ndarray, velocity_mps: np.ndarray,
+                     covariance: np.ndarray | None = None) -> Odometry:
+    """Odometry in map of something that looks where it goes; its twist is in the child frame (REP-105).
+
+    position_m, velocity_mps: [3] in map; covariance: [6, 6] of both in map, SI, zero when it is exact.
+    """
+    rotation = heading_rotation(velocity_mps)
+    message = Odometry(header=map_header(stamp_ns), child_frame_id=child)
+    message.pose.pose.position = to_point(position_m)
+    message.pose.pose.orientation = yaw_quaternion(rotation)
+    message.twist.twist.linear = to_vector3(rotation.T @ velocity_mps)
+    if covariance is not None:
+        message.pose.covariance = _six_by_six(covariance[:3, :3])
+        message.twist.covariance = _six_by_six(rotation.T @ covariance[3:, 3:] @ rotation)
+    return message
+
+
+def odometry_sample(message: Odometry) -> OdometrySample:
+    """Odometry of a target, its twist turned from the child frame to map (REP-105)."""
+    if message.header.frame_id != MAP_FRAME:
+        raise ConversionError(f"odometry is in frame '{message.header.frame_id}'; publish it in '{MAP_FRAME}'")
+    rotation = rotation_matrix(message.pose.pose.orientation)
+    return OdometrySample(to_ns(message.header.stamp), _from_xyz(message.pose.pose.position),
+                          rotation @ _from_xyz(message.twist.twist.linear))
+
+
+def rotation_matrix(orientation: Quaternion) -> np.ndarray:
+    """Rotation [3, 3] from the child frame to its parent."""
+    x, y, z, w = orientation.x, orientation.y, orientation.z, orientation.w
+    norm = x * x + y * y + z * z + w * w
+    if not (math.isfinite(norm) and norm > 1e-6):
+        raise ConversionError(f"orientation quaternion ({x}, {y}, {z}, {w}) is not a rotation; its norm must be 1")
+    vector = np.array([x, y, z])
+    cross = np.array([[0, -z, y], [z, 0, -x], [-y, x, 0]])
+    return np.eye(3) + (2 / norm) * (w * cross + np.outer(vector, vector) - (vector @ vector) * np.eye(3))
+
+
+def heading_rotation(velocity_mps: np.ndarray) -> np.ndarray:
+    """Rotation [3, 3] about z that turns x to the course of a velocity [3]; none at standstill."""
+    speed = math.hypot(velocity_mps[0], velocity_mps[1])
+    cos, sin = velocity_mps[:2] / speed if speed > STILL_MPS else (1.0, 0.0)
+    return np.array([[cos, -sin, 0], [sin, cos, 0], [0, 0, 1]])
+
+
+def yaw_quaternion(rotation: np.ndarray) -> Quaternion:
+    """Quaternion of a rotation [3, 3] about z."""
+    half = math.atan2(rotation[1, 0], rotation[0, 0]) / 2
+    return Quaternion(z=math.sin(half), w=math.cos(half))
+
+
+def _six_by_six(linear: np.ndarray) -> np.ndarray:
+    full = UNKNOWN_ANGLE_VARIANCE * np.eye(6)
+    full[:3, :3] = linear
+    return full.reshape(36)
+
+
+def detections_cloud(record: DetectionList) -> PointCloud2:
+    """Detections as a point cloud with velocity and strength, as radar tools know it."""
+    rows = [[*item.position_m, *item.velocity_mps, item.snr_db] for item in record.detections]
+    fields = [PointField(name=name, offset=4 * index, datatype=PointField.FLOAT32, count=1)
+              for index, name in enumerate(POINT_FIELDS)]
+    step = 4 * len(POINT_FIELDS)
+    return PointCloud2(header=map_header(record.frame.stamp_ns), height=1, width=len(rows), fields=fields,
+                       is_bigendian=False, point_step=step, row_step=step * len(rows), is_dense=True,
+                       data=_bytes(np.array(rows, "<f4").tobytes()))
+
+
+def class_message(target_class: TargetClass) -> String:
+    """What a target says it is: uav, vehicle or unknown."""
+    return String(data=target_class.name.lower())
+
+
+def target_class(message: String) -> TargetClass:
+    """Class that a target says it has."""
+    return class_of_name(message.data)
+
+
+def class_of_name(name: str) -> TargetClass:
+    """Class of a word; ConversionError lists the allowed ones."""
+    try:
+        return TargetClass[name.strip().upper()]
+    except KeyError:
+        allowed: Sequence[str] = [item.name.lower() for item in TargetClass]
+        raise ConversionError(f"target class '{name}' is unknown; allowed: {', '.join(allowed)}") from None
+
+
+def _bytes(data: bytes) -> array.array:
+    return array.array("B", data)

@@ -1,0 +1,80 @@
+"""What a scene consists of, said once: `isac run` and launch/scene.launch.py both read it."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from cooperative_isac.scene.config import scene_folders
+from cooperative_isac.scene.model import Scene
+
+SINGLE_THREAD = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
+PROFILE_VARIABLES = ("FASTRTPS_DEFAULT_PROFILES_FILE", "FASTDDS_DEFAULT_PROFILES_FILE")
+
+
+@dataclass(frozen=True)
+class NodeSpec:
+    """One node to start: an executable of this package, its name, namespace, parameters and remappings."""
+
+    executable: str
+    name: str
+    namespace: str = "/"
+    parameters: dict = field(default_factory=dict)
+    remappings: tuple[tuple[str, str], ...] = ()
+
+    @property
+    def full_name(self) -> str:
+        """Fully qualified name of the node."""
+        return f"{self.namespace.rstrip('/')}/{self.name}"
+
+
+@dataclass(frozen=True)
+class GraphOptions:
+    """How a scene is started. rate_hz 0: the scene's; scheme "": the scene's; out, bag "": none."""
+
+    scheme: str = ""
+    rate_hz: float = 0.0
+    namespace: str = "/"
+    out: str = ""
+    bag: str = ""
+    use_sim_time: bool = False
+    markers: bool = True
+    simulate_targets: bool = True
+
+
+def scene_nodes(scene: Scene, options: GraphOptions = GraphOptions()) -> tuple[NodeSpec, ...]:
+    """The nodes of a scene; the controller is last and announces no frame before the others are ready."""
+    common = {"scene": str(Path(scene.source).resolve()), "use_sim_time": options.use_sim_time}
+    rate = {"rate_hz": float(options.rate_hz)}
+    slowed = scene.update_rate_hz / options.rate_hz if options.rate_hz else 1.0
+    deadline = {"deadline_s": float(scene.sensing.deadline_s * slowed)}
+    scheme = {"scheme": options.scheme or scene.sensing.scheme}
+    root = options.namespace
+
+    def node(executable: str, *parameters: dict) -> NodeSpec:
+        return NodeSpec(executable, executable, root, {k: v for group in (common, *parameters) for k, v in group.items()})
+
+    nodes = [NodeSpec("access_point", "access_point", f"{root.rstrip('/')}/{site.name}",
+                      {**common, **scheme, "site": site.name}) for site in scene.receivers]
+    nodes += [node("fusion_center", scheme, deadline), node("tracker"), node("evaluator", rate, {"out": options.out})]
+    if options.markers:
+        nodes.append(node("scene_markers"))
+    if options.simulate_targets and scene.targets:
+        nodes.append(node("target_simulator", rate))
+    if options.bag:
+        nodes.append(node("bag_recorder", {"directory": options.bag}))
+    waited = [spec.full_name for spec in nodes]
+    return (*nodes, node("transmit_controller", rate, scheme, {"wait_for_nodes": waited}))
+
+
+def shared_file(name: str) -> Path | None:
+    """A shipped file under config/, wherever this package is installed."""
+    return next(filter(Path.is_file, (folder.parent / name for folder in scene_folders())), None)
+
+
+def node_variables() -> dict[str, str]:
+    """Environment that nodes need beyond the user's own: one thread each, shared memory wide enough for echoes."""
+    wanted = {**dict.fromkeys(SINGLE_THREAD, "1"), "PYTHONUNBUFFERED": "1",
+              **dict.fromkeys(PROFILE_VARIABLES, str(shared_file("fastdds.xml") or ""))}
+    return {name: value for name, value in wanted.items() if value and name not in os.environ}

@@ -1,0 +1,69 @@
+"""What a node says of itself on /diagnostics: liveness, rates, and what went wrong how often."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import Callable
+
+from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
+from rclpy.clock import Clock, ClockType
+from rclpy.node import Node
+
+from cooperative_isac_ros.qos import STREAM
+
+PERIOD_S = 0.5
+LOG_EVERY_NS = 5_000_000_000
+READY, WAITING = "running", "waiting"
+
+
+class Health:
+    """Counters and figures of one node, published while it lives.
+
+    `waiting_for` says what the node still needs before it can do its work, or nothing.
+    """
+
+    def __init__(self, node: Node, waiting_for: Callable[[], str]):
+        self.counts: Counter[str] = Counter()
+        self.figures: dict[str, object] = {}
+        self._node, self._waiting_for = node, waiting_for
+        self._faults: dict[str, str] = {}
+        self._logged_ns: dict[str, int] = {}
+        self._reported: Counter[str] = Counter()
+        self._publisher = node.create_publisher(DiagnosticArray, "/diagnostics", STREAM)
+        # A heartbeat must not stop with a paused simulation clock.
+        self._clock = Clock(clock_type=ClockType.STEADY_TIME)
+        self._last_ns = self._clock.now().nanoseconds
+        node.create_timer(PERIOD_S, self.report, clock=self._clock)
+
+    def count(self, event: str, amount: int = 1) -> None:
+        """Count something that is expected to happen."""
+        self.counts[event] += amount
+
+    def fault(self, event: str, reason: str, amount: int = 1) -> None:
+        """Count something that is wrong; the next report is a warning that tells the reason."""
+        self.counts[event] += amount
+        self._faults[event] = reason
+        now_ns = self._clock.now().nanoseconds
+        if now_ns - self._logged_ns.get(event, -LOG_EVERY_NS) >= LOG_EVERY_NS:
+            self._logged_ns[event] = now_ns
+            self._node.get_logger().warning(f"{event} ({self.counts[event]}): {reason}")
+
+    def status(self) -> DiagnosticStatus:
+        """The node's state now."""
+        waiting = self._waiting_for()
+        level, message = DiagnosticStatus.OK, f"{WAITING} for {waiting}" if waiting else READY
+        if self._faults:
+            level, message = DiagnosticStatus.WARN, "; ".join(f"{key}: {why}" for key, why in self._faults.items())
+        elapsed_s = max((self._clock.now().nanoseconds - self._last_ns) * 1e-9, 1e-3)
+        rate = (self.counts["frames"] - self._reported["frames"]) / elapsed_s
+        shown = {"ready": not waiting, "frames_per_s": f"{rate:.2f}", **self.figures, **self.counts}
+        return DiagnosticStatus(level=level, name=self._node.get_fully_qualified_name(), message=message,
+                                values=[KeyValue(key=key, value=str(value)) for key, value in shown.items()])
+
+    def report(self) -> None:
+        """Publish the state and begin a new period."""
+        array = DiagnosticArray(status=[self.status()])
+        array.header.stamp = self._node.get_clock().now().to_msg()
+        self._publisher.publish(array)
+        self._faults.clear()
+        self._reported, self._last_ns = self.counts.copy(), self._clock.now().nanoseconds

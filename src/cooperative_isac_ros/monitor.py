@@ -1,0 +1,86 @@
+"""Listens to a running scene for the live line of `isac run`."""
+
+from __future__ import annotations
+
+import time
+
+from cooperative_isac_msgs.msg import Accuracy, Frame, StageTiming, Tracks
+from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
+from rclpy.node import Node
+from rich.console import Group
+from rich.table import Table
+from rich.text import Text
+
+from cooperative_isac.tracking.track import TrackStatus
+from cooperative_isac_ros import qos
+from cooperative_isac_ros.health import WAITING
+
+SHOWN = (TrackStatus.CONFIRMED.value, TrackStatus.COASTING.value)
+
+
+class Monitor(Node):
+    """Counts what passes by and remembers what nodes complain about."""
+
+    def __init__(self, namespace: str):
+        super().__init__("isac_monitor", namespace=namespace)
+        self.first_frame_s: float | None = None
+        self._frames = self._decoded = self._late = 0
+        self._period_ms = float("inf")
+        self._last: Frame | None = None
+        self._latency_ms, self._tracks, self._accuracy = 0.0, [], None
+        self._complaints: dict[str, str] = {}
+        for message_type, topic, callback in (
+                (Frame, "frame", self._hear_frame), (StageTiming, "timing", self._hear_timing),
+                (Tracks, "tracks", self._hear_tracks), (Accuracy, "accuracy", self._hear_accuracy),
+                (DiagnosticArray, "/diagnostics", self._hear_diagnostics)):
+            self.create_subscription(message_type, topic, callback, qos.STREAM)
+
+    @property
+    def elapsed_s(self) -> float:
+        """Seconds since the first frame was heard; 0 before."""
+        return time.monotonic() - self.first_frame_s if self.first_frame_s is not None else 0.0
+
+    def _hear_frame(self, message: Frame) -> None:
+        if self.first_frame_s is None:
+            self.first_frame_s = time.monotonic()
+        self._frames += 1
+
+    def _hear_timing(self, message: StageTiming) -> None:
+        if message.stage == "decode":
+            self._decoded += 1
+            self._latency_ms = message.latency_ms
+
+    def _hear_tracks(self, message: Tracks) -> None:
+        self._tracks = [track for track in message.tracks if track.status in SHOWN]
+
+    def _hear_accuracy(self, message: Accuracy) -> None:
+        self._accuracy = message
+
+    def _hear_diagnostics(self, message: DiagnosticArray) -> None:
+        for status in message.status:
+            self._complaints.pop(status.name, None)
+            waiting = self.first_frame_s is None and status.message.startswith(WAITING)
+            if status.level != DiagnosticStatus.OK or waiting:
+                self._complaints[status.name] = status.message
+
+    def view(self, duration_s: float | None) -> Group:
+        """The live picture: progress, tracks, and what nodes complain about."""
+        until = f" of {duration_s:g}" if duration_s else ""
+        line = "starting" if self.first_frame_s is None else (
+            f"{self.elapsed_s:5.1f}{until} s   {self._frames} frames, {self._decoded} decoded   "
+            f"latency {self._latency_ms:.0f} ms")
+        if self._accuracy is not None:
+            line += f"   GOSPA {self._accuracy.gospa_m:.2f} m   NEES {self._accuracy.nees:.1f}"
+        complaints = [Text(f"{name}: {why}", style="yellow", no_wrap=True, overflow="ellipsis")
+                      for name, why in sorted(self._complaints.items())]
+        return Group(Text(line, style="bold"), _track_table(self._tracks), *complaints)
+
+
+def _track_table(tracks) -> Table:
+    table = Table("track", "class", "x [m]", "y [m]", "z [m]", "speed [m/s]", "age [s]", box=None, pad_edge=False)
+    for track in tracks:
+        speed = (track.velocity.x ** 2 + track.velocity.y ** 2 + track.velocity.z ** 2) ** 0.5
+        kind = {track.UAV: "uav", track.VEHICLE: "vehicle"}.get(track.target_class, "-")
+        table.add_row(str(track.id), kind, *(f"{value:.1f}" for value in (
+            track.position.x, track.position.y, track.position.z, speed, track.age_s)))
+    return table

@@ -1,0 +1,87 @@
+"""An access point: hears the echo of each frame and publishes its features."""
+
+from __future__ import annotations
+
+import sys
+import time
+
+import numpy as np
+from cooperative_isac_msgs.msg import FeaturePacket, Frame
+
+from cooperative_isac.pipeline import hear, transmit
+from cooperative_isac.scene.model import Site
+from cooperative_isac.schemes.registry import make_scheme
+from cooperative_isac.waveform.frame import TransmitFrame
+from cooperative_isac_ros import conversions, qos
+from cooperative_isac_ros.base import SceneNode, run_node
+from cooperative_isac_ros.front_ends import FRONT_ENDS
+from cooperative_isac_ros.parameters import Parameter
+from cooperative_isac_ros.records import Announcement, Packet
+from cooperative_isac_ros.target_watch import WATCH_PARAMETERS
+
+PARAMETERS = (
+    Parameter("site", "", "receiver of the scene that this node is; empty: the last part of its namespace"),
+    Parameter("scheme", "", "how echoes become features; empty: the scene's"),
+    Parameter("front_end", "simulated", "simulated: echoes of the targets' odometry; topic: echoes of a real radio",
+              choices=tuple(FRONT_ENDS)),
+    Parameter("publish_echo", False, "publish each simulated echo, megabytes a frame", live=True),
+    Parameter("odometry_wait_s", 0.06, "how long a frame waits for odometry at or after its stamp [s]", 0.001, 1.0),
+    *WATCH_PARAMETERS,
+)
+
+
+class AccessPoint(SceneNode):
+    """Works on the newest frame only; one that it could not begin before the next came is dropped and counted."""
+
+    def __init__(self, **options):
+        super().__init__("access_point", PARAMETERS, namespace_depth=1, **options)
+        self.site = self._find_site()
+        self._scheme = make_scheme(self.settings["scheme"] or self.scene.sensing.scheme, self.scene)
+        self._sequence, self._last = 0, None
+        self._features = self.create_publisher(FeaturePacket, "features", qos.STREAM)
+        self._front_end = FRONT_ENDS[self.settings["front_end"]](self, self.site, self._report)
+        self._warm_up()
+        self.create_subscription(Frame, self.shared("frame"), self._hear_frame, qos.NEWEST)
+
+    def waiting_for(self) -> str:
+        """A listener to its features, or whatever its front end needs."""
+        heard = self._features.get_subscription_count()
+        return self._front_end.waiting_for() if heard else "a fusion centre"
+
+    def _find_site(self) -> Site:
+        try:
+            return self.scene.receiver(self.settings["site"] or self.get_namespace().rpartition("/")[2])
+        except KeyError as error:
+            raise ValueError(f"{error.args[0]}; set parameter 'site'") from None
+
+    def _warm_up(self) -> None:
+        """Sense an empty echo: a scheme's tables are made now, not in frame 0."""
+        signal = transmit(self.scene, 0)
+        self._scheme.encode(hear(self.scene, signal, self.site.name, ()), signal, self.site.name)
+
+    def _hear_frame(self, message: Frame) -> None:
+        announcement = conversions.announcement(message)
+        last, self._last = self._last, announcement.frame
+        skipped = announcement.frame.number - last.number - 1 if last and last.run == announcement.frame.run else 0
+        if skipped > 0:
+            self.health.fault("frames_dropped", f"{skipped} before frame {announcement.frame.number}: too busy", skipped)
+        self._front_end.announce(announcement)
+
+    def _report(self, announcement: Announcement, signal: TransmitFrame, echo: np.ndarray, simulated: bool) -> None:
+        began_s = time.perf_counter()
+        data = self._scheme.encode(echo, signal, self.site.name)
+        self._features.publish(conversions.packet_message(Packet(
+            announcement.frame, self._sequence, self.site.name, self._scheme.name, simulated, data)))
+        self._sequence += 1
+        self.health.count("frames")
+        self.health.figures["packet_bits"] = 8 * len(data)
+        self.say_timing(announcement.frame, "encode", began_s)
+
+
+def main(args: list[str] | None = None) -> int:
+    """Run the node."""
+    return run_node(AccessPoint, args)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

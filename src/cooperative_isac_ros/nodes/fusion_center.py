@@ -1,0 +1,102 @@
+"""The centre: gathers the packets of all access points and publishes detections."""
+
+from __future__ import annotations
+
+import sys
+import time
+from functools import partial
+
+from cooperative_isac_msgs.msg import Detections, FeaturePacket, Frame
+from rclpy.clock import Clock, ClockType
+from sensor_msgs.msg import PointCloud2
+
+from cooperative_isac.pipeline import transmit
+from cooperative_isac.schemes.registry import make_scheme
+from cooperative_isac_ros import conversions, qos
+from cooperative_isac_ros.base import SceneNode, run_node
+from cooperative_isac_ros.collector import CollectedFrame, PacketCollector, decode_trusted
+from cooperative_isac_ros.front_ends import signal_or_fault
+from cooperative_isac_ros.parameters import Parameter
+from cooperative_isac_ros.records import Announcement, DetectionList
+
+PARAMETERS = (
+    Parameter("scheme", "", "how features are read; empty: the scene's"),
+    Parameter("deadline_s", 0.0, "longest wait for packets after a frame's announcement [s]; 0: the scene's", 0.0, 60.0),
+    Parameter("patience_frames", 3, "an access point that missed so many frames in a row is not waited for until it "
+              "is heard again", 1, 1000),
+)
+
+
+class FusionCenter(SceneNode):
+    """Decodes a frame when all awaited packets are in, or at its deadline; frames leave in order."""
+
+    def __init__(self, **options):
+        super().__init__("fusion_center", PARAMETERS, **options)
+        self._scheme = make_scheme(self.settings["scheme"] or self.scene.sensing.scheme, self.scene)
+        sites = [site.name for site in self.scene.receivers]
+        self.collector = PacketCollector(sites, self._scheme.name, self.settings["patience_frames"], self.health.fault)
+        self._deadline_s = self.settings["deadline_s"] or self.scene.sensing.deadline_s
+        self._steady = Clock(clock_type=ClockType.STEADY_TIME)
+        self._detections = self.create_publisher(Detections, self.shared("detections"), qos.STREAM)
+        self._cloud = self.create_publisher(PointCloud2, self.shared("detections/points"), qos.STREAM)
+        self._scheme.decode({}, transmit(self.scene, 0))
+        self.create_subscription(Frame, self.shared("frame"), self._hear_frame, qos.STREAM)
+        for site in sites:
+            self.create_subscription(FeaturePacket, self.shared(f"{site}/features"), self._hear_packet, qos.STREAM)
+
+    def waiting_for(self) -> str:
+        """A listener to its detections."""
+        return "" if self._detections.get_subscription_count() else "a tracker"
+
+    def _hear_frame(self, message: Frame) -> None:
+        announcement = conversions.announcement(message)
+        if not self.collector.announce(announcement):
+            return
+        deadline = self.create_timer(self._deadline_s, lambda: None, clock=self._steady)
+        deadline.callback = partial(self._expire, announcement, deadline)
+        self._publish(self.collector.complete())
+
+    def _hear_packet(self, message: FeaturePacket) -> None:
+        try:
+            self.collector.add(conversions.packet(message))
+        except conversions.ConversionError as error:
+            self.health.fault("packets_damaged", str(error))
+            return
+        self._publish(self.collector.complete())
+
+    def _expire(self, announcement: Announcement, deadline) -> None:
+        self.destroy_timer(deadline)
+        self._publish(self.collector.expire(announcement))
+
+    def _publish(self, frames: list[CollectedFrame]) -> None:
+        for collected in frames:
+            self._decode(collected)
+        self.health.figures["sites_absent"] = ", ".join(self.collector.absent) or "none"
+
+    def _decode(self, collected: CollectedFrame) -> None:
+        signal = signal_or_fault(self, collected.announcement)
+        if signal is None:
+            return
+        began_s, frame = time.perf_counter(), collected.announcement.frame
+        data = {site: packet.data for site, packet in collected.packets.items()}
+        detections, refused = decode_trusted(self._scheme, data, signal)
+        for error in refused.values():
+            self.health.fault("packets_damaged", str(error))
+        missing = tuple(sorted({*collected.sites_missing, *refused}))
+        if missing:
+            self.health.fault("frames_incomplete", f"frame {frame.number} without {', '.join(missing)}")
+        simulated = any(packet.simulated for packet in collected.packets.values())
+        record = DetectionList(frame, simulated, detections, missing)
+        self._detections.publish(conversions.detections_message(record))
+        self._cloud.publish(conversions.detections_cloud(record))
+        self.health.count("frames")
+        self.say_timing(frame, "decode", began_s)
+
+
+def main(args: list[str] | None = None) -> int:
+    """Run the node."""
+    return run_node(FusionCenter, args)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

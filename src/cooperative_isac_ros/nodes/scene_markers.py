@@ -1,0 +1,137 @@
+"""Draws the running scene for RViz, and the way of each track as a path."""
+
+from __future__ import annotations
+
+import sys
+from collections import deque
+from functools import partial
+
+from cooperative_isac_msgs.msg import Accuracy, Detections, FeaturePacket, Tracks
+from geometry_msgs.msg import PoseStamped
+from nav_msgs.msg import Path
+from visualization_msgs.msg import Marker, MarkerArray
+
+from cooperative_isac.tracking.track import Track, TrackStatus
+from cooperative_isac_ros import conversions, markers, qos
+from cooperative_isac_ros.base import SceneNode, run_node
+from cooperative_isac_ros.parameters import Parameter
+from cooperative_isac_ros.records import AccuracyRecord, DetectionList, TrackList
+from cooperative_isac_ros.target_watch import WATCH_PARAMETERS, TargetWatch
+from cooperative_isac_ros.transforms import TransformPublisher, site_transforms, track_frame
+
+SITES_EVERY = 10
+LIFE_S = 1.0
+SHOWN = (TrackStatus.CONFIRMED, TrackStatus.COASTING)
+PARAMETERS = (
+    Parameter("enabled", True, "draw; off saves the work", live=True),
+    Parameter("trail_length", 100, "frames that a trail and a path reach back", 2, 10000),
+    *WATCH_PARAMETERS,
+)
+
+
+class SceneMarkers(SceneNode):
+    """Draws when tracks come, not on a timer."""
+
+    def __init__(self, **options):
+        super().__init__("scene_markers", PARAMETERS, **options)
+        self._watch = TargetWatch(self)
+        self._run, self._drawn = None, 0
+        self._stamps_ns: deque[int] = deque(maxlen=20)
+        self._bits: dict[str, deque[int]] = {site.name: deque(maxlen=20) for site in self.scene.receivers}
+        self._detections: DetectionList | None = None
+        self._accuracy: AccuracyRecord | None = None
+        self._trails: dict[int, deque[PoseStamped]] = {}
+        self._paths: dict[int, object] = {}
+        self._markers = self.create_publisher(MarkerArray, self.shared("markers"), qos.STREAM)
+        TransformPublisher(self).publish(site_transforms([*self.scene.transmitters, *self.scene.receivers], self.now_ns),
+                                         static=True)
+        for message_type, topic, callback in (
+                (Detections, "detections", self._hear_detections), (Tracks, "tracks", self._hear_tracks),
+                (Accuracy, "accuracy", self._hear_accuracy)):
+            self.create_subscription(message_type, self.shared(topic), callback, qos.STREAM)
+        for site in self.scene.receivers:
+            self.create_subscription(FeaturePacket, self.shared(f"{site.name}/features"),
+                                     partial(self._hear_packet, site.name), qos.STREAM)
+
+    def _hear_packet(self, site: str, message: FeaturePacket) -> None:
+        self._bits[site].append(8 * len(message.data))
+
+    def _hear_accuracy(self, message: Accuracy) -> None:
+        self._accuracy = conversions.accuracy_record(message)
+
+    def _hear_detections(self, message: Detections) -> None:
+        self._detections = self._converted(conversions.detection_list, message)
+
+    def _hear_tracks(self, message: Tracks) -> None:
+        record = self._converted(conversions.track_list, message)
+        if record is None or not self.settings["enabled"]:
+            return
+        self._forget_if_new(record)
+        self._stamps_ns.append(record.frame.stamp_ns)
+        tracks = [track for track in record.tracks if track.status in SHOWN]
+        self._grow_trails(tracks, record.frame.stamp_ns)
+        self._markers.publish(MarkerArray(markers=self._draw(record, tracks)))
+        self._drawn += 1
+        self.health.count("frames")
+
+    def _converted(self, convert, message):
+        try:
+            return convert(message)
+        except conversions.ConversionError as error:
+            self.health.fault("messages_refused", f"frame {message.number}: {error}")
+            return None
+
+    def _forget_if_new(self, record: TrackList) -> None:
+        """Another run, or a clock that went back, begins a new picture."""
+        if record.frame.run != self._run or (self._stamps_ns and record.frame.stamp_ns < self._stamps_ns[-1]):
+            self._grow_trails([], record.frame.stamp_ns)
+            self._stamps_ns.clear()
+            self._drawn = 0
+            self._markers.publish(MarkerArray(markers=[Marker(action=Marker.DELETEALL)]))
+        self._run = record.frame.run
+
+    def _draw(self, record: TrackList, tracks: list[Track]) -> list[Marker]:
+        stamp_ns, size_m = record.frame.stamp_ns, markers.scene_size(self.scene)
+        drawn = markers.site_markers(self.scene, stamp_ns) if self._drawn % SITES_EVERY == 0 else []
+        drawn += markers.truth_markers(self._watch.registry.at(stamp_ns), size_m, stamp_ns, LIFE_S)
+        if self._detections is not None:
+            drawn += markers.detection_markers(self._detections.detections, size_m, stamp_ns, LIFE_S)
+        trails = {number: [pose.pose.position for pose in poses] for number, poses in self._trails.items()}
+        drawn += markers.track_markers(tracks, trails, size_m, stamp_ns, LIFE_S)
+        return [*drawn, markers.figures_marker(self.scene, self._figures(), stamp_ns)]
+
+    def _figures(self) -> list[str]:
+        span_s = (self._stamps_ns[-1] - self._stamps_ns[0]) * 1e-9
+        rate = (len(self._stamps_ns) - 1) / span_s if span_s > 0 else 0.0
+        uplink = [f"{site} {sum(bits) / len(bits) * rate * 1e-3:.1f}" for site, bits in self._bits.items() if bits]
+        lines = [f"{self.scene.name}  {rate:.1f} frames/s", f"fronthaul {', '.join(uplink) or '-'} kbit/s"]
+        if self._accuracy is not None:
+            accuracy = self._accuracy
+            lines += [f"GOSPA {accuracy.gospa_m:.2f} m", f"NEES {accuracy.nees:.1f} of {accuracy.nees_samples}",
+                      f"error / bound {accuracy.error_to_bound_location:.2f}"]
+        return lines
+
+    def _grow_trails(self, tracks: list[Track], stamp_ns: int) -> None:
+        """One path topic for each established track; those of others end."""
+        names = {track.track_id: track for track in tracks}
+        for number in [number for number in self._paths if number not in names]:
+            self.destroy_publisher(self._paths.pop(number))
+            del self._trails[number]
+        for number, track in names.items():
+            if number not in self._paths:
+                self._paths[number] = self.create_publisher(Path, self.shared(f"tracks/{track_frame(track)}/path"),
+                                                            qos.STREAM)
+                self._trails[number] = deque(maxlen=self.settings["trail_length"])
+            pose = PoseStamped(header=conversions.map_header(stamp_ns))
+            pose.pose.position = conversions.to_point(track.position_m)
+            self._trails[number].append(pose)
+            self._paths[number].publish(Path(header=pose.header, poses=list(self._trails[number])))
+
+
+def main(args: list[str] | None = None) -> int:
+    """Run the node."""
+    return run_node(SceneMarkers, args)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

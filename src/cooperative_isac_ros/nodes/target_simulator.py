@@ -1,0 +1,68 @@
+"""Moves the targets of the scene file and publishes their odometry, as robots would."""
+
+from __future__ import annotations
+
+import sys
+
+from cooperative_isac_msgs.msg import Frame
+from nav_msgs.msg import Odometry
+from std_msgs.msg import String
+
+from cooperative_isac.scene.draw import scene_targets
+from cooperative_isac_ros import conversions, qos
+from cooperative_isac_ros.base import SceneNode, run_node
+from cooperative_isac_ros.clock import AlignedTimer
+from cooperative_isac_ros.parameters import Parameter, rate_parameter
+
+PARAMETERS = (
+    Parameter("odometry_rate_hz", 20.0, "samples per second and target; a multiple of the frame rate puts one at "
+              "every frame's stamp, which gives all nodes the same truth without waiting", 1.0, 1000.0),
+    rate_parameter("rate at which frames are announced"),
+)
+
+
+class TargetSimulator(SceneNode):
+    """Targets stand at their start until frame 0, so that frame k finds them at the same place in every run."""
+
+    def __init__(self, **options):
+        super().__init__("target_simulator", PARAMETERS, **options)
+        self._run: int | None = None
+        self._number = -1
+        self._start_ns: int | None = None
+        self._frame_period_ns = 1e9 / (self.settings["rate_hz"] or self.scene.update_rate_hz)
+        names = [target.name for target in self.scene.targets]
+        self._odometry = {name: self.create_publisher(Odometry, self.shared(f"targets/{name}/odom"), qos.ODOMETRY)
+                          for name in names}
+        self._classes = [self._say_class(target) for target in self.scene.targets]
+        self.create_subscription(Frame, self.shared("frame"), self._hear_frame, qos.STREAM)
+        self._timer = AlignedTimer(self, self.settings["odometry_rate_hz"], self._publish)
+
+    def _say_class(self, target):
+        publisher = self.create_publisher(String, self.shared(f"targets/{target.name}/class"), qos.LATCHED)
+        publisher.publish(conversions.class_message(target.target_class))
+        return publisher
+
+    def _hear_frame(self, message: Frame) -> None:
+        frame = conversions.frame_stamp(message)
+        if frame.run != self._run or frame.number < self._number:
+            self._start_ns = frame.stamp_ns - round(frame.number * self._frame_period_ns)
+            self.get_logger().info(f"the targets set off: run {frame.run} began")
+        self._run, self._number = frame.run, frame.number
+
+    def _publish(self, stamp_ns: int) -> None:
+        elapsed_s = max((stamp_ns - self._start_ns) * 1e-9, 0.0) if self._start_ns is not None else 0.0
+        states = scene_targets(self.scene, elapsed_s)
+        for state in states:
+            message = conversions.odometry_message(state.name, stamp_ns, state.position_m, state.velocity_mps)
+            self._odometry[state.name].publish(message)
+        self.health.count("samples")
+        self.health.figures["targets"] = len(states)
+
+
+def main(args: list[str] | None = None) -> int:
+    """Run the node."""
+    return run_node(TargetSimulator, args)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,81 @@
+"""Turns detections into tracks and publishes each also as odometry."""
+
+from __future__ import annotations
+
+import sys
+import time
+
+from cooperative_isac_msgs.msg import Detections, Tracks
+from nav_msgs.msg import Odometry
+
+from cooperative_isac.tracking.track import Track, TrackStatus
+from cooperative_isac.tracking.tracker import Tracker
+from cooperative_isac_ros import conversions, qos
+from cooperative_isac_ros.base import SceneNode, run_node
+from cooperative_isac_ros.records import DetectionList, FrameStamp, TrackList
+from cooperative_isac_ros.transforms import TransformPublisher, track_frame, track_transforms
+
+SHOWN = (TrackStatus.CONFIRMED, TrackStatus.COASTING)
+
+
+class TrackerNode(SceneNode):
+    """Keeps the tracks; begins anew, and says so, when another run begins or the clock goes back."""
+
+    def __init__(self, **options):
+        super().__init__("tracker", **options)
+        self._tracker = Tracker(self.scene.tracking, self.scene.dimension)
+        self._run: int | None = None
+        self._odometry: dict[str, object] = {}
+        self._tracks = self.create_publisher(Tracks, self.shared("tracks"), qos.STREAM)
+        self._transforms = TransformPublisher(self)
+        self.create_subscription(Detections, self.shared("detections"), self._hear, qos.STREAM)
+
+    def _hear(self, message: Detections) -> None:
+        began_s = time.perf_counter()
+        try:
+            record = conversions.detection_list(message)
+            tracks = self._update(record)
+        except ValueError as error:
+            self.health.fault("detections_refused", f"frame {message.number}: {error}")
+            return
+        self._tracks.publish(conversions.tracks_message(TrackList(record.frame, record.simulated, tracks)))
+        self._show([track for track in tracks if track.status in SHOWN], record.frame)
+        self.health.count("frames")
+        self.health.figures["tracks"] = len(self._odometry)
+        self.say_timing(record.frame, "track", began_s)
+
+    def _update(self, record: DetectionList) -> tuple[Track, ...]:
+        frame = record.frame
+        if self._run is not None and frame.run != self._run:
+            self._tracker = Tracker(self.scene.tracking, self.scene.dimension)
+            self._say_reset(f"run {frame.run} began")
+        self._run = frame.run
+        tracks = self._tracker.update(frame.stamp_ns * 1e-9, record.detections)
+        if self._tracker.was_reset:
+            self._say_reset(f"the clock went back to {frame.stamp_ns * 1e-9:.3f} s")
+        return tracks
+
+    def _say_reset(self, reason: str) -> None:
+        self.health.count("resets")
+        self.get_logger().warning(f"all tracks are reset: {reason}")
+
+    def _show(self, tracks: list[Track], frame: FrameStamp) -> None:
+        """One odometry topic and one /tf frame for each established track."""
+        names = {track_frame(track): track for track in tracks}
+        for name in [name for name in self._odometry if name not in names]:
+            self.destroy_publisher(self._odometry.pop(name))
+        for name, track in names.items():
+            if name not in self._odometry:
+                self._odometry[name] = self.create_publisher(Odometry, self.shared(f"tracks/{name}/odom"), qos.ODOMETRY)
+            self._odometry[name].publish(conversions.odometry_message(
+                name, frame.stamp_ns, track.position_m, track.velocity_mps, track.covariance))
+        self._transforms.publish(track_transforms(tracks, frame.stamp_ns))
+
+
+def main(args: list[str] | None = None) -> int:
+    """Run the node."""
+    return run_node(TrackerNode, args)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,92 @@
+"""Announces the sensing frames at the update rate."""
+
+from __future__ import annotations
+
+import secrets
+import sys
+from functools import partial
+
+from cooperative_isac_msgs.msg import Frame
+from diagnostic_msgs.msg import DiagnosticArray
+from rclpy.clock import Clock, ClockType
+
+from cooperative_isac.fronthaul.downlink import pack_downlink
+from cooperative_isac.pipeline import sum_rate, transmit
+from cooperative_isac.schemes.registry import make_scheme
+from cooperative_isac_ros import conversions, qos
+from cooperative_isac_ros.base import SceneNode, run_node
+from cooperative_isac_ros.clock import AlignedTimer
+from cooperative_isac_ros.health import READY
+from cooperative_isac_ros.parameters import Parameter, rate_parameter
+from cooperative_isac_ros.records import Announcement, FrameStamp
+
+SUM_RATE_EVERY = 10
+PARAMETERS = (
+    rate_parameter("frames per second"),
+    Parameter("scheme", "", "scheme of the access points, for the downlink figure; empty: the scene's"),
+    Parameter("announce_payload", False, "put the packed symbols and precoders into the announcement, as a real "
+              "network would, instead of their seed"),
+    Parameter("wait_for_nodes", [""], "full names of nodes that must report to be running before frame 0"),
+    Parameter("wait_at_most_s", 20.0, "frame 0 comes after this time even if a node is missing [s]", 0.0, 600.0),
+)
+
+
+class TransmitController(SceneNode):
+    """Frame k leaves at a whole multiple of the period; its signal is a function of (seed, k)."""
+
+    def __init__(self, **options):
+        super().__init__("transmit_controller", PARAMETERS, **options)
+        self._run, self._number = secrets.randbits(63), 0
+        self._scheme = make_scheme(self.settings["scheme"] or self.scene.sensing.scheme, self.scene)
+        self._publisher = self.create_publisher(Frame, self.shared("frame"), qos.STREAM)
+        self._timer: AlignedTimer | None = None
+        self._awaited = set(filter(None, self.settings["wait_for_nodes"]))
+        self._listener = self.create_subscription(DiagnosticArray, "/diagnostics", self._hear, qos.STREAM)
+        steady = Clock(clock_type=ClockType.STEADY_TIME)
+        self._patience = self.create_timer(self.settings["wait_at_most_s"], self._begin, clock=steady)
+        self._check = self.create_timer(0.1, partial(self._begin_if_ready), clock=steady)
+
+    def waiting_for(self) -> str:
+        """The nodes that did not report yet."""
+        return ", ".join(sorted(self._awaited)) if self._timer is None else ""
+
+    def _hear(self, message: DiagnosticArray) -> None:
+        for status in message.status:
+            if any(value.key == "ready" and value.value == "True" for value in status.values):
+                self._awaited.discard(status.name)
+
+    def _begin_if_ready(self) -> None:
+        if not self._awaited:
+            self._begin()
+
+    def _begin(self) -> None:
+        for timer in (self._patience, self._check):
+            timer.cancel()
+        self.destroy_subscription(self._listener)
+        if self._awaited:
+            self.get_logger().warning(f"frame 0 comes without {self.waiting_for()}: not heard within "
+                                      f"{self.settings['wait_at_most_s']:g} s")
+        rate_hz = self.settings["rate_hz"] or self.scene.update_rate_hz
+        self._timer = AlignedTimer(self, rate_hz, self._announce)
+        self.get_logger().info(f"run {self._run}: scene '{self.scene.name}' at {rate_hz:g} frames/s")
+
+    def _announce(self, stamp_ns: int) -> None:
+        frame = FrameStamp(self._run, self._number, stamp_ns)
+        signal = transmit(self.scene, frame.number)
+        payload = pack_downlink(signal) if self.settings["announce_payload"] else b""
+        self._publisher.publish(conversions.frame_message(Announcement(
+            frame, self.scene.name, self.scene.fingerprint, True, self.scene.seed, payload,
+            self._scheme.downlink_bits(signal))))
+        self.health.count("frames")
+        if self._number % SUM_RATE_EVERY == 0:
+            self.health.figures["sum_rate_bit_per_s_per_hz"] = f"{sum_rate(self.scene, signal):.2f}"
+        self._number += 1
+
+
+def main(args: list[str] | None = None) -> int:
+    """Run the node."""
+    return run_node(TransmitController, args)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

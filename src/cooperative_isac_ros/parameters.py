@@ -1,0 +1,101 @@
+"""Parameters of the nodes: declared with description and range, refused with a reason."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Callable, Sequence
+
+from rcl_interfaces.msg import FloatingPointRange, IntegerRange, ParameterDescriptor, SetParametersResult
+from rclpy.exceptions import InvalidParameterTypeException, InvalidParameterValueException
+from rclpy.node import Node
+
+KINDS = {bool: "a bool", int: "an integer", float: "a double (5.0, not 5)", str: "a string",
+         list: "a list of strings"}
+
+
+class ParameterError(ValueError):
+    """A node was started with a parameter that it cannot take."""
+
+
+@dataclass(frozen=True)
+class Parameter:
+    """One parameter of a node. low, high: closed range; choices: allowed words; live: may change while it runs."""
+
+    name: str
+    default: bool | int | float | str | list
+    description: str
+    low: float | None = None
+    high: float | None = None
+    choices: tuple[str, ...] = ()
+    live: bool = False
+    check: Callable[[object], str | None] | None = None
+
+    def fault(self, value) -> str | None:
+        """What is wrong with a value, or None."""
+        if isinstance(value, float) and not math.isfinite(value):
+            return f"parameter '{self.name}' is {value}; it must be finite"
+        if self.low is not None and not self.low <= value <= self.high:
+            return f"parameter '{self.name}' is {value}; allowed: {self.low} to {self.high}"
+        if self.choices and value not in self.choices:
+            return f"parameter '{self.name}' is '{value}'; allowed: {', '.join(self.choices)}"
+        return self.check(value) if self.check is not None else None
+
+    def descriptor(self) -> ParameterDescriptor:
+        """How the parameter shows in `ros2 param describe`."""
+        descriptor = ParameterDescriptor(name=self.name, description=self.description, read_only=not self.live,
+                                         additional_constraints=_words(self.choices))
+        if self.low is not None and isinstance(self.default, float):
+            descriptor.floating_point_range = [FloatingPointRange(from_value=float(self.low),
+                                                                  to_value=float(self.high))]
+        elif self.low is not None:
+            descriptor.integer_range = [IntegerRange(from_value=int(self.low), to_value=int(self.high), step=1)]
+        return descriptor
+
+
+SCENE = Parameter("scene", "campus", "scene file, or the name of a shipped scene")
+
+
+def rate_parameter(description: str) -> Parameter:
+    """A rate that overrides the scene's when it is not 0."""
+    return Parameter("rate_hz", 0.0, f"{description} [Hz]; 0: the scene's update rate", 0.0, 100.0)
+
+
+class Settings:
+    """The current parameter values of a node by name."""
+
+    def __init__(self, node: Node, parameters: Sequence[Parameter]):
+        self._known = {parameter.name: parameter for parameter in parameters}
+        self._values = {parameter.name: _declare(node, parameter) for parameter in parameters}
+        node.add_on_set_parameters_callback(self._judge)
+
+    def __getitem__(self, name: str):
+        return self._values[name]
+
+    def _judge(self, changes) -> SetParametersResult:
+        for change in changes:
+            known = self._known.get(change.name)
+            fault = known.fault(change.value) if known is not None else None
+            if fault is not None:
+                return SetParametersResult(successful=False, reason=fault)
+        self._values.update({change.name: change.value for change in changes if change.name in self._known})
+        return SetParametersResult(successful=True)
+
+
+def _declare(node: Node, parameter: Parameter):
+    default = parameter.default
+    try:
+        value = node.declare_parameter(parameter.name, default, parameter.descriptor()).value
+    except InvalidParameterTypeException:
+        raise ParameterError(f"parameter '{parameter.name}' must be {KINDS[type(default)]}") from None
+    except InvalidParameterValueException as error:
+        raise ParameterError(f"parameter '{parameter.name}' is refused: {error}; allowed: "
+                             f"{parameter.low} to {parameter.high}") from None
+    fault = parameter.fault(value)
+    if fault is not None:
+        raise ParameterError(fault)
+    return value
+
+
+def _words(choices: tuple[str, ...]) -> str:
+    return f"one of {', '.join(choices)}" if choices else ""

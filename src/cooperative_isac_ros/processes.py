@@ -1,0 +1,105 @@
+"""Node processes: started together, watched, and ended together whatever happens."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Sequence
+
+import yaml
+
+from cooperative_isac_ros.graph import NodeSpec, node_variables
+
+PR_SET_PDEATHSIG = 1
+GRACE_S = ((signal.SIGINT, 8.0), (signal.SIGTERM, 2.0), (signal.SIGKILL, 5.0))
+LAST_LINES = 15
+
+
+@dataclass(frozen=True)
+class Crash:
+    """A node that ended by itself, with what it said last."""
+
+    name: str
+    exit_code: int
+    last_output: str
+
+
+def node_command(spec: NodeSpec, parameter_file: Path) -> list[str]:
+    """Command line of a node whose parameters lie in a file."""
+    renames = (("__node", spec.name), ("__ns", spec.namespace), *spec.remappings)
+    remaps = [part for old, new in renames for part in ("-r", f"{old}:={new}")]
+    return [sys.executable, "-m", f"cooperative_isac_ros.nodes.{spec.executable}", "--ros-args", *remaps,
+            "--params-file", str(parameter_file)]
+
+
+class ProcessGroup:
+    """The processes of one scene; leaving the context ends them all. Files go to a folder."""
+
+    def __init__(self, folder: Path):
+        self._folder = folder
+        self._processes: dict[str, subprocess.Popen] = {}
+
+    def __enter__(self) -> ProcessGroup:
+        return self
+
+    def __exit__(self, *_) -> None:
+        self.stop()
+
+    def start(self, spec: NodeSpec) -> None:
+        """Start one node; its output goes to a log file of its name."""
+        stem = spec.full_name.strip("/").replace("/", ".")
+        parameter_file = self._folder / f"{stem}.yaml"
+        parameter_file.write_text(yaml.safe_dump({spec.full_name: {"ros__parameters": spec.parameters}}))
+        with open(self._log(spec.full_name), "wb") as log:
+            self._processes[spec.full_name] = subprocess.Popen(
+                node_command(spec, parameter_file), stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT,
+                env={**os.environ, **node_variables()}, start_new_session=True, preexec_fn=_end_with_parent(os.getpid()))
+
+    def crashed(self) -> Crash | None:
+        """The first node that ended by itself."""
+        for name, process in self._processes.items():
+            if process.poll() is not None:
+                lines = self._log(name).read_text(errors="replace").splitlines()[-LAST_LINES:]
+                return Crash(name, process.returncode, "\n".join(lines))
+        return None
+
+    def stop(self, names: Sequence[str] | None = None) -> None:
+        """End nodes (all by default): ask, insist, then kill."""
+        processes = [self._processes.pop(name) for name in list(names or self._processes) if name in self._processes]
+        for number, grace_s in GRACE_S:
+            for process in processes:
+                if process.poll() is None:
+                    _signal_group(process, number)
+            deadline = time.monotonic() + grace_s
+            while any(process.poll() is None for process in processes) and time.monotonic() < deadline:
+                time.sleep(0.02)
+
+    def _log(self, name: str) -> Path:
+        return self._folder / f"{name.strip('/').replace('/', '.')}.log"
+
+
+def _signal_group(process: subprocess.Popen, number: int) -> None:
+    try:
+        os.killpg(process.pid, number)
+    except ProcessLookupError:
+        pass
+
+
+def _end_with_parent(parent: int):
+    """What a child does before it becomes a node: ask the kernel for SIGTERM when its parent dies (Linux)."""
+    if not sys.platform.startswith("linux"):
+        return None
+    libc = ctypes.CDLL(None)
+
+    def prepare() -> None:
+        libc.prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
+        if os.getppid() != parent:
+            os._exit(1)
+
+    return prepare

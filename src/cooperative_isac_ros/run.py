@@ -1,0 +1,145 @@
+"""`isac run`: a whole scene of nodes, started, shown and ended."""
+
+from __future__ import annotations
+
+import json
+import signal
+import time
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+
+import rclpy
+from rclpy.executors import SingleThreadedExecutor
+from rclpy.signals import SignalHandlerOptions
+from rich.console import Console
+from rich.live import Live
+from rich.table import Table
+
+from cooperative_isac.scene.model import Scene
+from cooperative_isac_ros.graph import GraphOptions, scene_nodes
+from cooperative_isac_ros.monitor import Monitor
+from cooperative_isac_ros.processes import Crash, ProcessGroup
+
+FIRST_FRAME_WITHIN_S = 90.0
+REFRESH_S = 0.25
+SUMMARY_FILE = "summary.json"
+
+
+def run_scene(scene: Scene, options: GraphOptions, duration_s: float | None, console: Console) -> int:
+    """Run a scene until duration_s after its first frame, or until Ctrl-C; the exit code."""
+    folder = Path(options.out).resolve()
+    logs = folder / "logs"
+    logs.mkdir(parents=True, exist_ok=True)
+    (folder / SUMMARY_FILE).unlink(missing_ok=True)
+    specs = scene_nodes(scene, replace(options, out=str(folder)))
+    console.print(f"scene [bold]{scene.name}[/]: {len(specs)} nodes, Ctrl-C ends them; files go to {folder}")
+    with _interruptible(), ProcessGroup(logs) as group:
+        for spec in specs:
+            group.start(spec)
+        fault = _watch(group, options.namespace, duration_s, console)
+        with _uninterruptible():
+            group.stop([specs[-1].full_name])
+            time.sleep(min(1 / (options.rate_hz or scene.update_rate_hz), 1.0))
+            fault = fault or group.crashed()
+            group.stop()
+    return _conclude(fault, folder, console)
+
+
+def _watch(group: ProcessGroup, namespace: str, duration_s: float | None, console: Console) -> Crash | str | None:
+    """Show the scene until it is over; what went wrong, if anything."""
+    rclpy.init(signal_handler_options=SignalHandlerOptions.NO)
+    executor = SingleThreadedExecutor()
+    monitor = Monitor(namespace)
+    executor.add_node(monitor)
+    began_s = shown_s = time.monotonic()
+    try:
+        with Live(monitor.view(duration_s), console=console, auto_refresh=False, transient=True) as live:
+            while duration_s is None or monitor.elapsed_s < duration_s:
+                executor.spin_once(timeout_sec=0.1)
+                crash = group.crashed()
+                if crash is not None:
+                    return crash
+                if monitor.first_frame_s is None and time.monotonic() - began_s > FIRST_FRAME_WITHIN_S:
+                    return f"no frame was announced within {FIRST_FRAME_WITHIN_S:g} s"
+                if time.monotonic() - shown_s > REFRESH_S:
+                    shown_s = time.monotonic()
+                    live.update(monitor.view(duration_s), refresh=True)
+    except KeyboardInterrupt:
+        console.print("ending the scene")
+    finally:
+        executor.shutdown()
+        monitor.destroy_node()
+        rclpy.try_shutdown()
+    return None
+
+
+def _conclude(fault: Crash | str | None, folder: Path, console: Console) -> int:
+    summary_file = folder / SUMMARY_FILE
+    if summary_file.is_file():
+        print_summary(json.loads(summary_file.read_text(encoding="utf-8")), console)
+    if isinstance(fault, Crash):
+        console.print(f"[bold red]error:[/] node {fault.name} ended by itself with exit code {fault.exit_code}; it said")
+        console.print(fault.last_output or "nothing", markup=False, highlight=False)
+    elif fault is not None:
+        console.print(f"[bold red]error:[/] {fault}")
+    elif not summary_file.is_file():
+        fault = "the evaluator wrote no summary"
+        console.print(f"[bold red]error:[/] {fault}")
+    console.print(f"files: {folder} (logs/ holds what each node said)")
+    return 0 if fault is None else 1
+
+
+def print_summary(summary: dict, console: Console) -> None:
+    """Print what summary.json holds."""
+    targets = Table("target", "continuity", "RMSE [m]", "identity switches", title=f"{summary['scene']}, "
+                    f"scheme {summary['scheme']}", title_justify="left")
+    for name, score in summary["targets"].items():
+        targets.add_row(name, _number(score["continuity"], 3), _number(score["rmse_m"], 3),
+                        str(score["identity_switches"]))
+    console.print(targets)
+    uplink = ", ".join(f"{site} {_number(bits and bits * 1e-3, 1)}"
+                       for site, bits in summary["fronthaul_bits_per_s"].items())
+    latency = summary["latency_ms"]
+    rows = [("frames", f"{summary['frames']}, late {summary['frames_late']}, lost {summary['frames_lost']}"),
+            ("false confirmed tracks", str(summary["false_tracks"])),
+            ("fronthaul up [kbit/s]", uplink or "-"),
+            ("fronthaul down [kbit/s]", _number(_kilo(summary["fronthaul_downlink_bits_per_s"]), 1)),
+            *((f"{stage.replace('_', ' ')} [ms]", f"median {_number(latency[stage]['p50'], 1)}, "
+               f"99 % {_number(latency[stage]['p99'], 1)}") for stage in latency)]
+    table = Table.grid(padding=(0, 2))
+    for row in rows:
+        table.add_row(*row)
+    console.print(table)
+
+
+def _kilo(value: float | None) -> float | None:
+    return None if value is None else value * 1e-3
+
+
+def _number(value: float | None, digits: int) -> str:
+    return "-" if value is None else f"{value:.{digits}f}"
+
+
+@contextmanager
+def _interruptible():
+    """SIGTERM ends a run as Ctrl-C does."""
+    def interrupt(*_):
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGTERM, interrupt)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+@contextmanager
+def _uninterruptible():
+    """Ending is quick and must not be cut short by a second Ctrl-C."""
+    before = {number: signal.signal(number, signal.SIG_IGN) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

@@ -1,0 +1,63 @@
+"""Frames of sites and tracks for /tf, where tf2_msgs is installed (ROS 2's wheels do not have it)."""
+
+from __future__ import annotations
+
+from typing import Sequence
+
+import numpy as np
+from geometry_msgs.msg import Quaternion, TransformStamped
+from scipy.spatial.transform import Rotation
+
+from cooperative_isac.scene.model import Site
+from cooperative_isac.tracking.track import Track
+from cooperative_isac_ros import conversions, qos
+
+try:
+    from tf2_msgs.msg import TFMessage
+except ImportError:
+    TFMessage = None
+
+
+class TransformPublisher:
+    """Publishes to /tf and /tf_static, or nowhere when there is no tf2_msgs."""
+
+    def __init__(self, node):
+        self._publishers = {}
+        if TFMessage is not None:
+            self._publishers = {False: node.create_publisher(TFMessage, "/tf", qos.STREAM),
+                                True: node.create_publisher(TFMessage, "/tf_static", qos.LATCHED)}
+
+    def publish(self, transforms: Sequence[TransformStamped], static: bool = False) -> None:
+        """Say where frames are."""
+        if self._publishers and transforms:
+            self._publishers[static].publish(TFMessage(transforms=list(transforms)))
+
+
+def site_transforms(sites: Sequence[Site], stamp_ns: int) -> list[TransformStamped]:
+    """Array frames of sites in map: x is boresight, y the line of a ULA."""
+    return [_transform(site.name, stamp_ns, site.position_m, rotation_quaternion(site.rotation)) for site in sites]
+
+
+def track_transforms(tracks: Sequence[Track], stamp_ns: int) -> list[TransformStamped]:
+    """Frames of tracks in map, x in the direction of travel."""
+    return [_transform(track_frame(track), stamp_ns, track.position_m,
+                       conversions.yaw_quaternion(conversions.heading_rotation(track.velocity_mps)))
+            for track in tracks]
+
+
+def track_frame(track: Track) -> str:
+    """Name of a track as a frame and as a topic, neither of which may begin with a digit."""
+    return f"track_{track.track_id}"
+
+
+def rotation_quaternion(rotation: np.ndarray) -> Quaternion:
+    """Quaternion of a rotation matrix [3, 3]."""
+    x, y, z, w = (float(value) for value in Rotation.from_matrix(rotation).as_quat())
+    return Quaternion(x=x, y=y, z=z, w=w)
+
+
+def _transform(child: str, stamp_ns: int, position_m: np.ndarray, orientation: Quaternion) -> TransformStamped:
+    message = TransformStamped(header=conversions.map_header(stamp_ns), child_frame_id=child)
+    message.transform.translation = conversions.to_vector3(position_m)
+    message.transform.rotation = orientation
+    return message

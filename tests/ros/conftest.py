@@ -1,0 +1,137 @@
+"""A bench for nodes in this process: one context, one executor, a namespace of its own for each test."""
+
+import itertools
+import struct
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+import rclpy
+from rclpy.context import Context
+from rclpy.executors import SingleThreadedExecutor
+from rclpy.parameter import Parameter
+
+from cooperative_isac.fusion.detection import Detection
+from cooperative_isac.scene.config import load_scene
+from cooperative_isac.schemes.contract import PacketError
+from cooperative_isac_ros import conversions, qos
+from cooperative_isac_ros.records import Announcement, FrameStamp, Packet
+
+TINY = Path(__file__).resolve().parents[1] / "scenes" / "tiny.yaml"
+NUMBERS = itertools.count()
+
+
+class Bench:
+    """Nodes under test, and a plain node beside them that talks and listens."""
+
+    def __init__(self):
+        self.namespace = f"/bench{next(NUMBERS)}"
+        self.context = Context()
+        rclpy.init(context=self.context)
+        self.executor = SingleThreadedExecutor(context=self.context)
+        self.nodes = []
+        self.helper = self._added(rclpy.create_node("helper", namespace=self.namespace, context=self.context))
+
+    def _added(self, node):
+        self.nodes.append(node)
+        self.executor.add_node(node)
+        return node
+
+    def start(self, node_class, below="", **parameters):
+        """A node of the product in the bench's namespace."""
+        overrides = [Parameter(name, value=value) for name, value in {"scene": str(TINY), **parameters}.items()]
+        return self._added(node_class(namespace=self.namespace + below, context=self.context,
+                                      parameter_overrides=overrides))
+
+    def listen(self, message_type, topic, profile=qos.STREAM):
+        """A list that grows with every message of a topic."""
+        heard = []
+        self.helper.create_subscription(message_type, topic, heard.append, profile)
+        return heard
+
+    def publisher(self, message_type, topic, readers=1):
+        """A publisher that has found its readers."""
+        publisher = self.helper.create_publisher(message_type, topic, qos.STREAM)
+        self.until(lambda: publisher.get_subscription_count() >= readers)
+        return publisher
+
+    def until(self, condition, timeout_s=20.0):
+        """Spin until a condition holds; fails when it does not in time."""
+        deadline = time.monotonic() + timeout_s
+        while not condition():
+            assert time.monotonic() < deadline, "the nodes did not get there in time"
+            self.executor.spin_once(timeout_sec=0.02)
+
+    def spin(self, seconds):
+        """Let time pass."""
+        deadline = time.monotonic() + seconds
+        while time.monotonic() < deadline:
+            self.executor.spin_once(timeout_sec=0.02)
+
+    def close(self):
+        self.executor.shutdown()
+        for node in self.nodes:
+            node.destroy_node()
+        rclpy.shutdown(context=self.context)
+
+
+class CountingScheme:
+    """A packet is frame number, then a value; the detections are one place for each value."""
+
+    name = "counting"
+    encoded = 0
+
+    def __init__(self, scene):
+        self.scene = scene
+
+    def encode(self, echo, frame, receiver):
+        CountingScheme.encoded += 1
+        return struct.pack("<If", frame.number, float(np.abs(echo).max()))
+
+    def decode(self, packets, frame):
+        for receiver, data in packets.items():
+            if len(data) != 8 or struct.unpack("<If", data)[0] != frame.number:
+                raise PacketError(receiver, f"{len(data)} bytes for frame {frame.number}")
+        place = np.array([10.0 * len(packets), float(frame.number), 0.0])
+        return (Detection(place, np.array([0.0, 10.0, 0.0]), 0.01 * np.eye(6), 20.0, tuple(sorted(packets)),
+                          len(packets)),) if packets else ()
+
+    def downlink_bits(self, frame):
+        return 800
+
+
+@pytest.fixture
+def bench(monkeypatch):
+    """A bench on which nodes find the scheme `counting`."""
+    for node in ("access_point", "fusion_center", "transmit_controller"):
+        monkeypatch.setattr(f"cooperative_isac_ros.nodes.{node}.make_scheme", lambda name, scene: CountingScheme(scene))
+    bench = Bench()
+    yield bench
+    bench.close()
+
+
+@pytest.fixture(scope="session")
+def tiny():
+    """The scene of these tests."""
+    return load_scene(TINY)
+
+
+@pytest.fixture
+def announce(tiny):
+    """Makes Frame messages of the scene."""
+    def make(number, run=1, stamp_ns=None, **changes):
+        frame = FrameStamp(run, number, 10 ** 9 * (1000 + number) if stamp_ns is None else stamp_ns)
+        values = {"scene": tiny.name, "scene_fingerprint": tiny.fingerprint, "simulated": True, "seed": tiny.seed}
+        return conversions.frame_message(Announcement(frame, **{**values, **changes}))
+    return make
+
+
+@pytest.fixture
+def features():
+    """Makes FeaturePacket messages of the counting scheme."""
+    def make(number, site, run=1, data=None, scheme="counting"):
+        frame = FrameStamp(run, number, 10 ** 9 * (1000 + number))
+        data = struct.pack("<If", number, 1.0) if data is None else data
+        return conversions.packet_message(Packet(frame, number, site, scheme, True, data))
+    return make

@@ -1,0 +1,142 @@
+"""Gathering packets without ROS: order, patience, restarts; against a scheme that refuses."""
+
+from collections import Counter
+
+import pytest
+
+from cooperative_isac.schemes.contract import PacketError
+from cooperative_isac_ros.collector import MAX_EARLY_PACKETS, PacketCollector, decode_trusted
+from cooperative_isac_ros.records import Announcement, FrameStamp, Packet
+
+
+def announcement(number, run=1):
+    return Announcement(FrameStamp(run, number, number), "tiny", "0", True, 3)
+
+
+def packet(number, site, run=1, scheme="s"):
+    return Packet(FrameStamp(run, number, number), 0, site, scheme, True, b"x")
+
+
+@pytest.fixture
+def faults():
+    return Counter()
+
+
+@pytest.fixture
+def collector(faults):
+    return PacketCollector(("a", "b"), "s", patience=2, on_fault=lambda event, reason: faults.update([event]))
+
+
+def closed(frames):
+    return [(frame.announcement.frame.number, sorted(frame.packets), frame.sites_missing) for frame in frames]
+
+
+def test_a_frame_closes_when_everybody_answered(collector):
+    collector.announce(announcement(0))
+    assert collector.add(packet(0, "a")) and collector.complete() == []
+    assert collector.add(packet(0, "b")) and closed(collector.complete()) == [(0, ["a", "b"], ())]
+
+
+def test_a_complete_frame_takes_older_ones_with_it(collector):
+    for number in range(3):
+        collector.announce(announcement(number))
+    collector.add(packet(0, "a"))
+    for site in ("a", "b"):
+        collector.add(packet(1, site))
+    assert closed(collector.complete()) == [(0, ["a"], ("b",)), (1, ["a", "b"], ())]
+
+
+def test_a_deadline_closes_once(collector):
+    collector.announce(announcement(0))
+    assert closed(collector.expire(announcement(0))) == [(0, [], ("a", "b"))]
+    assert collector.expire(announcement(0)) == []
+
+
+def test_the_deadline_of_an_earlier_run_closes_nothing(collector):
+    collector.announce(announcement(0))
+    collector.announce(announcement(0, run=2))
+    assert collector.expire(announcement(0)) == []
+
+
+def test_a_silent_receiver_is_absent_until_heard(collector):
+    for number in range(2):
+        collector.announce(announcement(number))
+        collector.add(packet(number, "a"))
+        assert collector.complete() == []
+        collector.expire(announcement(number))
+    assert collector.absent == ("b",)
+    collector.announce(announcement(2))
+    collector.add(packet(2, "a"))
+    assert closed(collector.complete()) == [(2, ["a"], ("b",))]
+    assert not collector.add(packet(2, "b"))
+    assert collector.absent == ()
+
+
+def test_when_all_are_absent_the_deadline_decides(collector):
+    for number in range(3):
+        collector.announce(announcement(number))
+        assert collector.complete() == []
+        collector.expire(announcement(number))
+    assert collector.absent == ("a", "b")
+
+
+@pytest.mark.parametrize("bad, event", [
+    (packet(0, "z"), "packets_of_unknown_site"), (packet(0, "a", scheme="t"), "packets_of_other_scheme"),
+    (packet(0, "a", run=0), "packets_stale"), (packet(1, "a"), "packets_repeated")])
+def test_every_refusal_is_told(collector, faults, bad, event):
+    collector.announce(announcement(0, run=0))
+    collector.announce(announcement(1))
+    collector.add(packet(1, "a"))
+    assert not collector.add(bad)
+    assert faults == {"restarts": 1, event: 1}
+
+
+def test_late_packets_are_told(collector, faults):
+    collector.announce(announcement(3))
+    collector.expire(announcement(3))
+    assert not collector.add(packet(3, "a")) and not collector.add(packet(2, "a"))
+    assert faults == {"packets_late": 2}
+
+
+def test_an_announcement_counts_once(collector, faults):
+    assert collector.announce(announcement(0)) and not collector.announce(announcement(0))
+    assert faults == {"frames_repeated": 1}
+
+
+def test_packets_that_nobody_announces_do_not_pile_up(collector, faults):
+    for number in range(MAX_EARLY_PACKETS + 3):
+        collector.add(packet(number, "a"))
+    assert collector.num_early == MAX_EARLY_PACKETS and faults == {"packets_unannounced": 3}
+
+
+def test_numbers_that_go_back_begin_anew(collector, faults):
+    for number in (5, 6):
+        collector.announce(announcement(number))
+    collector.announce(announcement(0))
+    for site in ("a", "b"):
+        assert collector.add(packet(0, site))
+    assert closed(collector.complete()) == [(0, ["a", "b"], ())] and faults == {"restarts": 1}
+
+
+class Choosy:
+    name = "choosy"
+
+    def decode(self, packets, frame):
+        for receiver, data in packets.items():
+            if data == b"bad":
+                raise PacketError(receiver, "bad")
+        return tuple(sorted(packets))
+
+
+def test_refused_packets_do_not_spoil_the_rest():
+    detections, refused = decode_trusted(Choosy(), {"a": b"bad", "b": b"good", "c": b"bad"}, None)
+    assert detections == ("b",) and sorted(refused) == ["a", "c"]
+
+
+def test_an_error_that_names_nobody_is_not_hidden():
+    class Broken:
+        def decode(self, packets, frame):
+            raise PacketError("nobody", "always")
+
+    with pytest.raises(PacketError, match="nobody"):
+        decode_trusted(Broken(), {"a": b""}, None)

@@ -1,0 +1,204 @@
+"""Records survive the way through serialised messages; messages that mean nothing are refused."""
+
+import math
+from dataclasses import fields, is_dataclass
+
+import numpy as np
+import pytest
+from geometry_msgs.msg import Quaternion
+from nav_msgs.msg import Odometry
+from rclpy.serialization import deserialize_message, serialize_message
+from scipy.spatial.transform import Rotation
+from std_msgs.msg import String
+
+from cooperative_isac.fusion.detection import Detection
+from cooperative_isac.scene.model import TargetClass
+from cooperative_isac.tracking.track import Track, TrackStatus
+from cooperative_isac_ros import conversions, records
+from cooperative_isac_ros.conversions import ConversionError
+
+FRAME = records.FrameStamp(2 ** 63 + 5, 2 ** 32 + 7, 1_700_000_000_123_456_789)
+
+
+def covariance(seed=0):
+    factor = np.random.default_rng(seed).standard_normal((6, 6))
+    return factor @ factor.T + np.eye(6)
+
+
+DETECTION = Detection(np.array([1.5, -2, 3]), np.array([4, 5.25, -6]), covariance(), np.float32(17.5), ("rx1", "rx2"),
+                      np.int64(3))
+TRACK = Track(9, TrackStatus.COASTING, TargetClass.VEHICLE, 0.75, np.array([1, 2, 3.0]), np.array([4, 5, 6.0]),
+              covariance(1), 2.5, 0.2, 11)
+ECHO = (np.arange(24).reshape(2, 3, 4) * (1 + 2j)).astype(np.complex64)
+RECORDS = {
+    "frame": (records.Announcement(FRAME, "campus", "abc", True, 2 ** 64 - 1, bytes(range(256)), 77),
+              conversions.frame_message, conversions.announcement),
+    "echo": (records.EchoRecord(FRAME, "rx1", False, np.float64(1e-12), ECHO), conversions.echo_message,
+             conversions.echo_record),
+    "packet": (records.Packet(FRAME, 5, "rx1", "local_ml", True, b"\x00\xff\x80"), conversions.packet_message,
+               conversions.packet),
+    "detections": (records.DetectionList(FRAME, True, (DETECTION, DETECTION), ("rx3",)), conversions.detections_message,
+                   conversions.detection_list),
+    "no detections": (records.DetectionList(FRAME, False, ()), conversions.detections_message,
+                      conversions.detection_list),
+    "tracks": (records.TrackList(FRAME, True, (TRACK,)), conversions.tracks_message, conversions.track_list),
+    "accuracy": (records.AccuracyRecord(FRAME, True, 1.0, 2.0, 3.0, 4.0, 5.0, 6, 7.0, 8.0),
+                 conversions.accuracy_message, conversions.accuracy_record),
+    "timing": (records.Timing(FRAME, 4, "encode", "/rx1/access_point", 12.5, np.float32(30.5)),
+               conversions.timing_message, conversions.timing),
+}
+
+
+def assert_same(one, other):
+    """Equality through dataclasses, tuples and arrays."""
+    if is_dataclass(one):
+        assert type(one) is type(other)
+        for field in fields(one):
+            assert_same(getattr(one, field.name), getattr(other, field.name))
+    elif isinstance(one, tuple):
+        assert len(one) == len(other)
+        for left, right in zip(one, other):
+            assert_same(left, right)
+    else:
+        assert np.array_equal(one, other)
+
+
+def through_the_wire(message):
+    return deserialize_message(serialize_message(message), type(message))
+
+
+@pytest.mark.parametrize("kind", RECORDS)
+def test_what_arrives_is_what_was_sent(kind):
+    record, to_message, to_record = RECORDS[kind]
+    assert_same(to_record(through_the_wire(to_message(record))), record)
+
+
+def test_results_are_numbered_by_their_frame():
+    message = conversions.detections_message(records.DetectionList(FRAME, True, ()))
+    assert message.sequence == 7  # the frame's number modulo 2^32, whoever counted and since when
+
+
+def echo_with(**changes):
+    message = conversions.echo_message(RECORDS["echo"][0])
+    for name, value in changes.items():
+        setattr(message, name, value)
+    return message
+
+
+@pytest.mark.parametrize("changes, reason", [
+    ({"num_symbols": 5}, "48 values in iq; sizes 2 x 3 x 5 need 60"), ({"num_rx_ant": 0}, "need 0"),
+    ({"num_rx_ant": 2 ** 31}, "48 values"), ({"noise_power_w": 0.0}, "noise_power_w 0.0"),
+    ({"noise_power_w": math.nan}, "noise_power_w nan")])
+def test_an_echo_whose_sizes_or_noise_are_wrong_is_refused(changes, reason):
+    with pytest.raises(ConversionError, match=reason):
+        conversions.echo_record(echo_with(**changes))
+
+
+def test_an_echo_with_nan_is_refused():
+    message = echo_with()
+    message.iq[7] = math.nan
+    with pytest.raises(ConversionError, match="echo of 'rx1' holds values that are not finite"):
+        conversions.echo_record(message)
+
+
+def test_an_empty_packet_is_refused():
+    with pytest.raises(ConversionError, match="packet of 'rx1' for frame .* is empty"):
+        conversions.packet(conversions.packet_message(records.Packet(FRAME, 0, "rx1", "s", True, b"")))
+
+
+def broken_state(message, fault):
+    if fault == "nan":
+        message.position.x = math.nan
+    elif fault == "infinite":
+        message.velocity.z = math.inf
+    elif fault == "skew":
+        message.covariance[1] += 1.0
+    else:
+        message.covariance[35] = -1.0
+    return message
+
+
+@pytest.mark.parametrize("fault, reason", [("nan", "not finite"), ("infinite", "not finite"),
+                                           ("skew", "not symmetric"), ("negative", "positive definite")])
+def test_states_that_are_no_gaussian_are_refused_by_name(fault, reason):
+    detections = conversions.detections_message(RECORDS["detections"][0])
+    broken_state(detections.detections[1], fault)
+    with pytest.raises(ConversionError, match=f"detection 1.*{reason}"):
+        conversions.detection_list(detections)
+    tracks = conversions.tracks_message(RECORDS["tracks"][0])
+    broken_state(tracks.tracks[0], fault)
+    with pytest.raises(ConversionError, match=f"track 9.*{reason}"):
+        conversions.track_list(tracks)
+
+
+@pytest.mark.parametrize("field", ["status", "target_class"])
+def test_numbers_outside_an_enumeration_are_refused(field):
+    message = conversions.tracks_message(RECORDS["tracks"][0])
+    setattr(message.tracks[0], field, 9)
+    with pytest.raises(ConversionError, match="track 9: 9 is not a valid"):
+        conversions.track_list(message)
+
+
+@pytest.mark.parametrize("velocity", [(3.0, 4.0, 1.0), (-2.0, 0.0, 0.0), (0.0, 0.0, 2.0), (0.0, 0.0, 0.0)])
+def test_odometry_looks_where_it_goes_and_comes_back_in_map(velocity):
+    velocity = np.array(velocity)
+    message = through_the_wire(conversions.odometry_message("uav1", 123, np.array([1.0, 2, 3]), velocity, covariance()))
+    assert (message.header.frame_id, message.child_frame_id) == ("map", "uav1")
+    twist = message.twist.twist.linear
+    assert math.isclose(twist.x, math.hypot(*velocity[:2]), abs_tol=1e-12) and abs(twist.y) < 1e-12
+    sample = conversions.odometry_sample(message)
+    assert sample.stamp_ns == 123 and np.array_equal(sample.position_m, [1, 2, 3])
+    assert np.allclose(sample.velocity_mps, velocity, atol=1e-12)
+
+
+def test_the_twist_of_any_robot_is_turned_from_its_own_frame():
+    rotation = Rotation.from_euler("zyx", [0.3, -0.4, 1.2])
+    x, y, z, w = rotation.as_quat()
+    message = Odometry()
+    message.header.frame_id = "map"
+    message.pose.pose.orientation = Quaternion(x=2 * x, y=2 * y, z=2 * z, w=2 * w)  # not quite of norm 1
+    message.twist.twist.linear.x, message.twist.twist.linear.z = 5.0, -1.0
+    assert np.allclose(conversions.odometry_sample(message).velocity_mps, rotation.apply([5, 0, -1]))
+
+
+def test_covariances_of_odometry_are_in_map_and_in_the_child_frame():
+    full = np.diag([1.0, 2, 3, 4, 9, 16])
+    message = conversions.odometry_message("a", 0, np.zeros(3), np.array([0.0, 1, 0]), full)
+    assert np.allclose(np.diag(message.pose.covariance.reshape(6, 6))[:3], [1, 2, 3])
+    assert np.allclose(np.diag(message.twist.covariance.reshape(6, 6))[:3], [9, 4, 16])
+
+
+@pytest.mark.parametrize("frame_id, w, reason", [("odom", 1.0, "in frame 'odom'; publish it in 'map'"),
+                                                 ("map", 0.0, "is not a rotation"), ("map", math.nan, "is not a rotation")])
+def test_odometry_that_cannot_be_placed_is_refused(frame_id, w, reason):
+    message = Odometry()
+    message.header.frame_id, message.pose.pose.orientation.w = frame_id, w
+    with pytest.raises(ConversionError, match=reason):
+        conversions.odometry_sample(message)
+
+
+def test_the_cloud_holds_place_velocity_and_strength():
+    cloud = through_the_wire(conversions.detections_cloud(RECORDS["detections"][0]))
+    values = np.frombuffer(bytes(cloud.data), np.dtype([(f.name, "<f4") for f in cloud.fields]))
+    assert cloud.width == 2 and cloud.row_step == 56 and [f.offset for f in cloud.fields] == list(range(0, 28, 4))
+    assert values[1].tolist() == (1.5, -2, 3, 4, 5.25, -6, 17.5)
+
+
+def test_an_empty_cloud_is_valid():
+    cloud = through_the_wire(conversions.detections_cloud(RECORDS["no detections"][0]))
+    assert (cloud.width, len(cloud.data), len(cloud.fields)) == (0, 0, 7)
+
+
+@pytest.mark.parametrize("target_class", TargetClass)
+def test_classes_are_words(target_class):
+    assert conversions.target_class(through_the_wire(conversions.class_message(target_class))) is target_class
+
+
+def test_an_unknown_word_is_no_class():
+    with pytest.raises(ConversionError, match="'boat' is unknown; allowed: unknown, uav, vehicle"):
+        conversions.target_class(String(data="boat"))
+
+
+@pytest.mark.parametrize("stamp_ns", [0, 999_999_999, 1_700_000_000_000_000_001])
+def test_stamps_are_exact(stamp_ns):
+    assert conversions.to_ns(conversions.to_time(stamp_ns)) == stamp_ns

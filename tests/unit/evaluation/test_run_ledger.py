@@ -1,0 +1,65 @@
+"""Late and lost frames, bit rates and percentiles of a run."""
+
+import pytest
+
+from cooperative_isac.evaluation.run_ledger import RunLedger
+
+SECOND = 1_000_000_000
+
+
+def ledger_of(numbers, latencies_ms, period_s=0.2):
+    ledger = RunLedger(period_s)
+    for number in numbers:
+        ledger.announce(number, 100 * SECOND + round(number * period_s * SECOND), downlink_bits=1000)
+    for number, latency_ms in latencies_ms.items():
+        ledger.time_stage(number, "decode", 5.0, latency_ms)
+    return ledger
+
+
+def test_a_frame_is_late_after_one_period():
+    ledger = ledger_of(range(3), {0: 199.0, 1: 201.0, 2: 50.0})
+    summary = ledger.summary(200 * SECOND)
+    assert (summary["frames"], summary["frames_late"], summary["frames_lost"]) == (3, 1, 0)
+
+
+def test_a_frame_without_detections_is_lost_and_late():
+    summary = ledger_of(range(4), {0: 50.0, 3: 50.0}).summary(200 * SECOND)
+    assert (summary["frames"], summary["frames_late"], summary["frames_lost"]) == (4, 2, 2)
+
+
+def test_a_lost_announcement_is_a_frame_all_the_same():
+    summary = ledger_of([0, 1, 3], {0: 50.0, 1: 50.0, 3: 50.0}).summary(200 * SECOND)
+    assert (summary["frames"], summary["frames_lost"]) == (4, 1)
+
+
+def test_frames_that_did_not_have_their_period_are_not_judged():
+    ledger = ledger_of(range(3), {0: 50.0})
+    now_ns = 100 * SECOND + round(0.39 * SECOND)
+    assert ledger.frames(now_ns) == [0]
+    assert ledger.summary(now_ns)["frames_late"] == 0
+
+
+def test_bits_are_per_second_of_the_run():
+    ledger = ledger_of(range(10), {})
+    for _ in range(10):
+        ledger.hear_packet("rx2", 100)
+        ledger.hear_packet("rx1", 50)
+    summary = ledger.summary(200 * SECOND)
+    assert summary["duration_s"] == pytest.approx(2.0)
+    assert summary["fronthaul_bits_per_s"] == {"rx1": 2000.0, "rx2": 4000.0}
+    assert summary["fronthaul_downlink_bits_per_s"] == 5000.0
+
+
+def test_percentiles_of_every_stage():
+    ledger = ledger_of([0], {})
+    for value in range(101):
+        ledger.time_stage(value, "track", value, 2.0 * value)
+    latency = ledger.summary(200 * SECOND)["latency_ms"]
+    assert latency["track"] == {"p50": 50.0, "p99": 99.0}
+    assert latency["end_to_end"] == {"p50": 100.0, "p99": 198.0}
+    assert latency["encode"] == {"p50": None, "p99": None}
+
+
+def test_an_empty_run_has_no_rates():
+    summary = RunLedger(0.2).summary(SECOND)
+    assert summary["frames"] == 0 and summary["fronthaul_downlink_bits_per_s"] is None

@@ -10,7 +10,7 @@ ros_packages=("rclpy[fastrtps]" common-interfaces rosidl-default-generators rosi
 # The wheels above look for these when they build a message package, without depending on them.
 ros_build_packages=(ament-cmake-gmock ament-cmake-gtest ament-cmake-include-directories ament-cmake-pytest
     ament-cmake-ros rosidl-core-generators)
-if [ "$distro" = jazzy ]; then ros_build_packages+=(python-cmake-module); fi
+if [ "$distro" = jazzy ]; then ros_build_packages+=(python-cmake-module); else ros_build_packages+=(ament-cmake-ros-core); fi
 colcon_packages=(colcon-core colcon-cmake colcon-ros colcon-defaults colcon-metadata colcon-output
     colcon-package-information colcon-package-selection colcon-recursive-crawl)
 

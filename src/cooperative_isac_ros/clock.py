@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from fractions import Fraction
 from typing import Callable
 
 from rclpy.node import Node
 
-EARLY = 1e-3  # share of a period by which a timer may fire early through rounding
+EARLY = Fraction(1, 1000)  # share of a period by which a timer may fire early through rounding
 
 
 class AlignedTimer:
@@ -14,7 +15,8 @@ class AlignedTimer:
 
     def __init__(self, node: Node, rate_hz: float, callback: Callable[[int], None]):
         self._node, self._callback = node, callback
-        self._period_ns = 1e9 / rate_hz
+        # Stamps are beyond what a double holds exactly.
+        self._period_ns = 10 ** 9 / Fraction(rate_hz).limit_denominator(1_000_000)
         self._index: int | None = None
         self._timer = node.create_timer(self._wait_ns() * 1e-9, self._tick)
 
@@ -22,12 +24,14 @@ class AlignedTimer:
         """Stop for good."""
         self._timer.cancel()
 
+    def _now_ns(self) -> int:
+        return self._node.get_clock().now().nanoseconds
+
     def _wait_ns(self) -> int:
-        now = self._node.get_clock().now().nanoseconds
-        return max(int(self._period_ns - now % self._period_ns), 1)
+        return max(int(self._period_ns - self._now_ns() % self._period_ns), 1)
 
     def _tick(self) -> None:
-        index = int(self._node.get_clock().now().nanoseconds / self._period_ns + EARLY)
+        index = int(self._now_ns() / self._period_ns + EARLY)
         self._timer.timer_period_ns = self._wait_ns()
         self._timer.reset()
         if index != self._index:

@@ -55,7 +55,7 @@ def odometry(bench, tiny):
 
 def test_the_echo_is_that_of_the_pipeline_at_the_frames_stamp(bench, announce, odometry, tiny):
     site = Site(bench, publish_echo=True)
-    odometry(0.0, 2.0, 2.05)
+    odometry(2.0, 2.05)
     bench.until(lambda: site.node.waiting_for() == "")
     site.frame.publish(announce(2))
     bench.until(lambda: site.packets and site.echoes and site.timings)

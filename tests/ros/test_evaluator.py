@@ -1,0 +1,150 @@
+"""The evaluator: live accuracy, and the report that it leaves behind."""
+
+import json
+import math
+
+import numpy as np
+import pytest
+from cooperative_isac_msgs.msg import Accuracy, Detections, FeaturePacket, Frame, StageTiming, Tracks
+from nav_msgs.msg import Odometry
+
+from cooperative_isac.evaluation.run_record import load_run_record
+from cooperative_isac.fusion.detection import Detection
+from cooperative_isac.scene.model import TargetClass
+from cooperative_isac.tracking.track import Track, TrackStatus
+from cooperative_isac_ros import conversions
+from cooperative_isac_ros.nodes.evaluator import Evaluator
+from cooperative_isac_ros.records import DetectionList, FrameStamp, Timing, TrackList
+
+PERIOD_NS = 10**8
+OFFSET = np.array([0.3, 0.4, 0.0])  # 0.5 m
+
+
+class Rig:
+    """An evaluator, and everything that it hears of one target that drives straight on."""
+
+    def __init__(self, bench, **parameters):
+        self.bench = bench
+        self.node = bench.start(Evaluator, **parameters)
+        self.accuracy = bench.listen(Accuracy, "accuracy")
+        topics = ((Frame, "frame"), (Detections, "detections"), (Tracks, "tracks"), (StageTiming, "timing"),
+                  (FeaturePacket, "rx1/features"))
+        self.publishers = {topic: bench.publisher(kind, topic) for kind, topic in topics}
+        self.odometry = bench.helper.create_publisher(Odometry, "targets/car1/odom", 10)
+        bench.until(self.odometry.get_subscription_count)
+        bench.spin(0.2)
+
+    def place(self, number):
+        return np.array([10.0 + 0.5 * number, 20.0, 0.0])
+
+    def say(self, topic, message):
+        self.publishers[topic].publish(message)
+
+    def say_truth(self, number):
+        self.odometry.publish(conversions.odometry_message("car1", 10**12 + number * PERIOD_NS, self.place(number),
+                                                           np.array([5.0, 0, 0])))
+
+    def say_result(self, number, run=1, detections=True):
+        frame = FrameStamp(run, number, 10**12 + number * PERIOD_NS)
+        place, velocity, covariance = self.place(number) + OFFSET, np.array([5.0, 0, 0]), np.eye(6)
+        if detections:
+            found = Detection(place, velocity, covariance, 20.0, ("rx1",), 2)
+            self.say("detections", conversions.detections_message(DetectionList(frame, True, (found,))))
+        track = Track(4, TrackStatus.CONFIRMED, TargetClass.UNKNOWN, 0.0, place, velocity, covariance, 1.0, 0.0, 5)
+        self.say("tracks", conversions.tracks_message(TrackList(frame, True, (track,))))
+
+    def play(self, numbers, announce, features, run=1, latency_ms=20.0):
+        for number in numbers:
+            frame = FrameStamp(run, number, 10**12 + number * PERIOD_NS)
+            before, announced = len(self.accuracy), self.node.health.counts["frames"]
+            self.say_truth(number)
+            self.say("frame", announce(number, run=run, stamp_ns=frame.stamp_ns, downlink_bits=100))
+            self.bench.until(lambda: self.node.health.counts["frames"] > announced)
+            self.say("rx1/features", features(number, "rx1", run=run))
+            for stage in ("encode", "decode", "track"):
+                self.say("timing", conversions.timing_message(Timing(frame, 0, stage, "/n", 4.0, latency_ms)))
+            self.say_result(number, run=run)
+            self.bench.until(lambda: len(self.accuracy) > before)
+
+
+def test_every_frame_is_judged_against_the_truth_at_its_stamp(bench, announce, features):
+    rig = Rig(bench)
+    rig.play(range(3), announce, features)
+    last = rig.accuracy[-1]
+    assert (last.number, last.sequence, last.run, last.simulated) == (2, 2, 1, True)
+    assert last.gospa_m == pytest.approx(0.5) and last.gospa_localisation_m == pytest.approx(0.5)
+    assert (last.gospa_missed_m, last.gospa_false_m, last.nees_samples) == (0.0, 0.0, 1)
+    assert last.nees == pytest.approx(0.25)  # 0.3^2 + 0.4^2 over variances of 1
+
+
+def test_tracks_wait_for_their_detections_and_for_the_truth(bench, announce):
+    rig = Rig(bench, odometry_wait_s=1.0)
+    rig.say("frame", announce(1, stamp_ns=10**12 + PERIOD_NS))
+    rig.say_truth(0)
+    rig.say_result(1, detections=False)
+    bench.spin(0.2)
+    assert not rig.accuracy
+    rig.say_result(1)
+    bench.spin(0.2)
+    assert not rig.accuracy
+    rig.say_truth(1)
+    bench.until(lambda: rig.accuracy)
+
+
+def test_tracks_without_detections_are_not_judged_but_counted(bench, announce):
+    rig = Rig(bench)
+    rig.say("frame", announce(0, stamp_ns=10**12))
+    bench.until(lambda: rig.node.health.counts["frames"])
+    rig.say_result(0, detections=False)
+    bench.until(lambda: rig.node.health.counts["detections_unheard"] == 1)
+    assert not rig.accuracy
+
+
+def test_the_report_holds_what_happened(bench, announce, features, tmp_path):
+    rig = Rig(bench, out=str(tmp_path / "new" / "folder"))
+    rig.play(range(8), announce, features)
+    rig.play([9], announce, features, latency_ms=150.0)  # frame 8 is lost, frame 9 is late
+    bench.spin(0.2)
+    rig.node.close()
+    summary = json.loads((tmp_path / "new" / "folder" / "summary.json").read_text())
+    assert (summary["frames"], summary["frames_late"], summary["frames_lost"]) == (10, 2, 1)
+    assert summary["scene"] == "tiny" and summary["scheme"] == "counting" and summary["false_tracks"] == 0
+    car = summary["targets"]["car1"]
+    assert car["continuity"] == 1.0 and car["rmse_m"] == pytest.approx(0.5) and car["identity_switches"] == 0
+    assert summary["fronthaul_bits_per_s"] == {"rx1": 9 * 64.0}
+    assert summary["fronthaul_downlink_bits_per_s"] == 900.0
+    assert summary["latency_ms"]["end_to_end"] == {"p50": 20.0, "p99": pytest.approx(139.6)}
+    assert summary["latency_ms"]["encode"]["p50"] == 4.0
+    record = load_run_record(tmp_path / "new" / "folder" / "run.npz")
+    assert record.frame_number.tolist() == [*range(8), 9]
+    assert np.allclose(record.track_state[:, :3] - record.truth_state[:, :3], OFFSET)
+
+
+def test_another_run_is_another_report(bench, announce, features):
+    rig = Rig(bench)
+    rig.play(range(3), announce, features)
+    rig.play(range(3, 5), announce, features, run=2)
+    bench.spin(0.2)
+    assert rig.node.summary()["frames"] == 2 and rig.node.health.counts["restarts"] == 1
+
+
+def test_a_recording_that_begins_again_is_another_report(bench, announce, features):
+    rig = Rig(bench)
+    rig.play(range(12), announce, features)
+    rig.play(range(2), announce, features)
+    assert rig.node.summary()["frames"] == 2
+
+
+def test_messages_that_mean_nothing_are_refused(bench, announce):
+    rig = Rig(bench)
+    rig.say("frame", announce(0, stamp_ns=10**12))
+    bench.until(lambda: rig.node.health.counts["frames"])
+    found = Detection(np.array([math.inf, 0, 0]), np.zeros(3), np.eye(6), 20.0, (), 1)
+    rig.say("detections", conversions.detections_message(DetectionList(FrameStamp(1, 0, 10**12), True, (found,))))
+    bench.until(lambda: rig.node.health.counts["messages_refused"] == 1)
+
+
+def test_without_a_folder_nothing_is_written(bench, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    bench.start(Evaluator).close()
+    assert not list(tmp_path.iterdir())

@@ -1,0 +1,121 @@
+"""What RViz is given: every kind of marker, trails that grow, and nothing when it is switched off."""
+
+import numpy as np
+import pytest
+from cooperative_isac_msgs.msg import Accuracy, Detections, FeaturePacket, Tracks
+from nav_msgs.msg import Odometry, Path
+from rclpy.parameter import Parameter
+from scipy.spatial.transform import Rotation
+from visualization_msgs.msg import Marker, MarkerArray
+
+from cooperative_isac.fusion.detection import Detection
+from cooperative_isac.scene.model import TargetClass
+from cooperative_isac.tracking.track import Track, TrackStatus
+from cooperative_isac_ros import conversions, markers
+from cooperative_isac_ros.nodes.scene_markers import SceneMarkers
+from cooperative_isac_ros.records import AccuracyRecord, DetectionList, FrameStamp, TrackList
+
+
+def stamp(number, run=1):
+    return FrameStamp(run, number, 10**12 + number * 10**8)
+
+
+def track(number, status=TrackStatus.CONFIRMED):
+    return Track(3, status, TargetClass.UAV, 0.9, np.array([number, 2.0, 5.0]), np.array([10.0, 0, 0]), np.eye(6), 1.0,
+                 0.0, 4)
+
+
+class Rig:
+    """The node with everything that talks to it."""
+
+    def __init__(self, bench):
+        self.bench = bench
+        self.node = bench.start(SceneMarkers)
+        self.drawn = bench.listen(MarkerArray, "markers")
+        self.publishers = {topic: bench.publisher(kind, topic) for kind, topic in (
+            (Tracks, "tracks"), (Detections, "detections"), (Accuracy, "accuracy"), (FeaturePacket, "rx1/features"))}
+        bench.until(lambda: self.node.count_subscribers(f"{bench.namespace}/markers"))
+
+    def say(self, number, run=1, status=TrackStatus.CONFIRMED):
+        before = len(self.drawn)
+        record = TrackList(stamp(number, run), True, (track(number, status),))
+        self.publishers["tracks"].publish(conversions.tracks_message(record))
+        self.bench.until(lambda: len(self.drawn) > before and self.drawn[-1].markers[0].action != Marker.DELETEALL)
+
+    def last(self, namespace):
+        return [marker for marker in self.drawn[-1].markers if marker.ns == namespace]
+
+
+@pytest.fixture
+def rig(bench):
+    return Rig(bench)
+
+
+def test_all_that_is_known_is_drawn(bench, rig, features):
+    odometry = bench.helper.create_publisher(Odometry, "targets/car1/odom", 10)
+    bench.until(odometry.get_subscription_count)
+    bench.spin(0.2)
+    odometry.publish(conversions.odometry_message("car1", 10**12, np.array([1.0, 2, 0]), np.zeros(3)))
+    rig.publishers["rx1/features"].publish(features(0, "rx1"))
+    found = Detection(np.ones(3), np.zeros(3), np.diag([1.0, 4, 9, 1, 1, 1]), 20.0, ("rx1",), 2)
+    rig.publishers["detections"].publish(conversions.detections_message(DetectionList(stamp(0), True, (found,))))
+    rig.publishers["accuracy"].publish(conversions.accuracy_message(AccuracyRecord(stamp(0), True, 1.25)))
+    bench.spin(0.3)
+    rig.say(0)
+    seen = {marker.ns for marker in rig.drawn[-1].markers}
+    assert seen >= {"transmitters", "receivers", "receiver directions", "receiver names", "truth", "truth names",
+                    "detections", "detection uncertainty", "tracks", "track velocities", "track names", "figures"}
+    assert all(marker.header.frame_id == "map" for marker in rig.drawn[-1].markers)
+    assert "GOSPA 1.25 m" in rig.last("figures")[0].text
+    assert rig.last("track names")[0].text == "3 uav 10.0 m/s"
+    tip = rig.last("track velocities")[0].points[1]
+    assert (tip.x, tip.y, tip.z) == (10.0, 2.0, 5.0)  # one second ahead
+
+
+def test_trails_and_paths_grow_with_the_track_and_end_with_it(bench, rig):
+    paths = bench.listen(Path, "tracks/track_3/path")
+    rig.say(0)
+    bench.until(lambda: bench.helper.count_publishers(f"{bench.namespace}/tracks/track_3/path"))
+    bench.spin(0.2)
+    for number in range(1, 4):
+        rig.say(number)
+    assert [point.x for point in rig.last("trails")[0].points] == [0.0, 1.0, 2.0, 3.0]
+    bench.until(lambda: paths and len(paths[-1].poses) == 4)
+    rig.say(4, status=TrackStatus.DELETED)
+    assert not rig.last("trails") and not rig.last("tracks")
+    bench.until(lambda: not bench.helper.count_publishers(f"{bench.namespace}/tracks/track_3/path"))
+
+
+def test_another_run_is_a_clean_picture(rig):
+    for number in range(3):
+        rig.say(number)
+    rig.say(0, run=2)
+    assert any(m.markers[0].action == Marker.DELETEALL for m in rig.drawn) and not rig.last("trails")
+    assert rig.last("transmitters")
+
+
+def test_drawing_can_be_switched_off(bench, rig):
+    rig.say(0)
+    rig.node.set_parameters([Parameter("enabled", value=False)])
+    before = len(rig.drawn)
+    rig.publishers["tracks"].publish(conversions.tracks_message(TrackList(stamp(1), True, (track(1),))))
+    bench.spin(0.3)
+    assert len(rig.drawn) == before
+
+
+def test_the_ellipsoid_is_that_of_the_covariance():
+    rotation = Rotation.from_euler("xyz", [0.4, -0.3, 1.0]).as_matrix()
+    covariance = np.eye(6)
+    covariance[:3, :3] = rotation @ np.diag([4.0, 1.0, 0.25]) @ rotation.T
+    _, shape = markers.detection_markers([Detection(np.zeros(3), np.zeros(3), covariance, 0.0, (), 1)], 1.0, 0, 1.0)
+    orientation = shape.pose.orientation
+    axes = Rotation.from_quat([orientation.x, orientation.y, orientation.z, orientation.w]).as_matrix()
+    radii = np.array([shape.scale.x, shape.scale.y, shape.scale.z]) / 2
+    assert np.allclose(axes @ np.diag((radii / markers.ELLIPSOID_SIGMAS) ** 2) @ axes.T, covariance[:3, :3])
+
+
+def test_sites_look_along_their_boresight(tiny):
+    arrows = [m for m in markers.site_markers(tiny, 0) if m.ns == "transmitter directions"]
+    assert len(arrows) == 2
+    tail, tip = arrows[0].points
+    assert (tail.x, tail.y) == (15.0, -2.0) and abs(tip.x - 15.0) < 1e-9 and tip.y > -2.0

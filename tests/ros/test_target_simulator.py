@@ -1,0 +1,63 @@
+"""Simulated targets: where they are at every frame, in every run."""
+
+import numpy as np
+from cooperative_isac_msgs.msg import Frame
+from nav_msgs.msg import Odometry
+from std_msgs.msg import String
+
+from cooperative_isac.scene.draw import scene_targets
+from cooperative_isac_ros import conversions, qos
+from cooperative_isac_ros.nodes.target_simulator import TargetSimulator
+
+
+def test_targets_stand_until_frame_0_and_then_follow_their_motion(bench, announce, tiny):
+    samples = bench.listen(Odometry, "targets/car1/odom", qos.ODOMETRY_OF_ANYONE)
+    node = bench.start(TargetSimulator, odometry_rate_hz=50.0)
+    frame = bench.publisher(Frame, "frame")
+    bench.until(lambda: len(samples) >= 3)
+    start = scene_targets(tiny, 0.0)[0]
+    assert all(np.allclose(conversions.odometry_sample(m).position_m, start.position_m) for m in samples)
+    begin_ns = node.now_ns // 20_000_000 * 20_000_000
+    frame.publish(announce(0, stamp_ns=begin_ns))
+    bench.until(lambda: node.health.figures["targets"] and conversions.to_ns(samples[-1].header.stamp) > begin_ns + 10**8)
+    moved = conversions.odometry_sample(samples[-1])
+    expected = scene_targets(tiny, (moved.stamp_ns - begin_ns) * 1e-9)[0]
+    assert moved.stamp_ns % 20_000_000 == 0
+    assert np.allclose(moved.position_m, expected.position_m, atol=1e-9)
+    assert np.allclose(moved.velocity_mps, expected.velocity_mps, atol=1e-9)
+    assert samples[-1].child_frame_id == "car1"
+
+
+def test_a_late_simulator_joins_where_the_targets_must_be(bench, announce, tiny):
+    samples = bench.listen(Odometry, "targets/car1/odom", qos.ODOMETRY_OF_ANYONE)
+    node = bench.start(TargetSimulator, odometry_rate_hz=50.0)
+    frame = bench.publisher(Frame, "frame")
+    bench.until(lambda: samples)
+    now_ns = node.now_ns
+    frame.publish(announce(30, stamp_ns=now_ns))  # at 10 frames/s, 3 s after frame 0
+    bench.until(lambda: conversions.to_ns(samples[-1].header.stamp) > now_ns + 5 * 10**7)
+    sample = conversions.odometry_sample(samples[-1])
+    expected = scene_targets(tiny, 3.0 + (sample.stamp_ns - now_ns) * 1e-9)[0]
+    assert np.allclose(sample.position_m, expected.position_m, atol=1e-9)
+
+
+def test_another_run_sends_the_targets_back_to_their_start(bench, announce, tiny):
+    samples = bench.listen(Odometry, "targets/car1/odom", qos.ODOMETRY_OF_ANYONE)
+    node = bench.start(TargetSimulator, odometry_rate_hz=50.0)
+    frame = bench.publisher(Frame, "frame")
+    bench.until(lambda: samples)
+    for run, age_ns in ((1, 4 * 10**9), (2, 0)):
+        now_ns = node.now_ns
+        frame.publish(announce(0, run=run, stamp_ns=now_ns - age_ns))
+        bench.until(lambda: conversions.to_ns(samples[-1].header.stamp) > now_ns + 5 * 10**7)
+    elapsed_s = (conversions.to_ns(samples[-1].header.stamp) - now_ns) * 1e-9
+    expected = scene_targets(tiny, elapsed_s)[0]
+    assert np.allclose(conversions.odometry_sample(samples[-1]).position_m, expected.position_m, atol=1e-9)
+
+
+def test_a_late_listener_learns_the_class(bench):
+    bench.start(TargetSimulator)
+    bench.spin(0.1)
+    words = bench.listen(String, "targets/car1/class", qos.LATCHED)
+    bench.until(lambda: words)
+    assert words[0].data == "vehicle"

@@ -1,0 +1,97 @@
+"""Targets are found whoever publishes them, and kept apart from topics that only look like them."""
+
+import math
+
+import pytest
+from nav_msgs.msg import Odometry
+from rclpy.qos import qos_profile_sensor_data
+from std_msgs.msg import String
+
+from cooperative_isac.scene.model import TargetClass
+from cooperative_isac_ros import conversions, qos
+from cooperative_isac_ros.base import SceneNode
+from cooperative_isac_ros.target_watch import WATCH_PARAMETERS, TargetWatch
+
+
+class Watcher(SceneNode):
+    def __init__(self, **options):
+        super().__init__("watcher", WATCH_PARAMETERS, **options)
+        self.samples = 0
+        self.watch = TargetWatch(self, on_sample=self.count)
+
+    def count(self):
+        self.samples += 1
+
+
+@pytest.fixture
+def watcher(bench):
+    return bench.start(Watcher, target_classes=["drone:uav"])
+
+
+def robot(bench, name, profile=10):
+    """A robot's odometry publisher that the watcher has found, and a message for it."""
+    publisher = bench.helper.create_publisher(Odometry, f"targets/{name}/odom", profile)
+    bench.until(publisher.get_subscription_count)
+    bench.spin(0.2)
+    message = Odometry(header=conversions.map_header(5 * 10**9))
+    message.pose.pose.position.x = 3.0
+    return publisher, message
+
+
+@pytest.mark.parametrize("profile", [10, qos_profile_sensor_data], ids=["reliable", "best effort"])
+def test_any_robot_is_heard(bench, watcher, profile):
+    publisher, message = robot(bench, "drone", profile)
+    publisher.publish(message)
+    bench.until(lambda: watcher.samples)
+    state, = watcher.watch.registry.at(5 * 10**9)
+    assert (state.name, state.target_class, state.position_m[0]) == ("drone", TargetClass.UAV, 3.0)
+
+
+def test_the_scenes_own_targets_are_waited_for(bench, watcher):
+    assert watcher.watch.waiting_for() == "odometry of car1"
+    publisher, message = robot(bench, "car1")
+    publisher.publish(message)
+    bench.until(lambda: watcher.watch.waiting_for() == "")
+
+
+def test_a_robot_may_say_what_it_is(bench, watcher):
+    publisher, message = robot(bench, "rover")
+    word = bench.helper.create_publisher(String, "targets/rover/class", qos.LATCHED)
+    word.publish(String(data="vehicle"))
+    bench.until(lambda: word.get_subscription_count())
+    bench.spin(0.2)
+    publisher.publish(message)
+    bench.until(lambda: watcher.samples)
+    assert watcher.watch.registry.at(5 * 10**9)[0].target_class is TargetClass.VEHICLE
+    word.publish(String(data="boat"))
+    bench.until(lambda: watcher.health.counts["classes_refused"] == 1)
+
+
+def test_odometry_that_is_not_finite_is_refused_and_the_next_is_heard(bench, watcher):
+    publisher, message = robot(bench, "drone")
+    message.pose.pose.position.y = math.nan
+    publisher.publish(message)
+    bench.until(lambda: watcher.health.counts["odometry_refused"] == 1)
+    assert "targets/drone/odom: odometry of 'drone' is not finite" in watcher.health.status().message
+    message.pose.pose.position.y = 0.0
+    publisher.publish(message)
+    bench.until(lambda: watcher.samples)
+
+
+def test_repeated_stamps_are_counted(bench, watcher):
+    publisher, message = robot(bench, "drone")
+    for _ in range(2):
+        publisher.publish(message)
+    bench.until(lambda: watcher.health.counts["odometry_out_of_order"] == 1)
+
+
+def test_a_topic_of_another_type_is_named(bench, watcher):
+    bench.helper.create_publisher(String, "targets/ghost/odom", 10)
+    bench.until(lambda: watcher.health.counts["targets_refused"])
+    assert "std_msgs/msg/String, not nav_msgs/msg/Odometry" in watcher.health.status().message
+
+
+def test_deeper_topics_are_no_targets(bench, watcher):
+    bench.helper.create_publisher(Odometry, "targets/team/one/odom", 10)
+    robot(bench, "drone")
+    assert bench.helper.count_subscribers(f"{bench.namespace}/targets/team/one/odom") == 0

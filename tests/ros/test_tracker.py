@@ -1,0 +1,104 @@
+"""The tracker node: tracks as messages and as odometry, resets that are told, detections it refuses."""
+
+import math
+
+import numpy as np
+import pytest
+from cooperative_isac_msgs.msg import Detections, StageTiming, Track, Tracks
+from nav_msgs.msg import Odometry
+
+from cooperative_isac.fusion.detection import Detection
+from cooperative_isac_ros import conversions
+from cooperative_isac_ros.nodes.tracker import TrackerNode
+from cooperative_isac_ros.records import DetectionList, FrameStamp
+
+
+class Rig:
+    """A tracker that is told of one target on a straight line at 10 frames/s."""
+
+    def __init__(self, bench):
+        self.bench = bench
+        self.node = bench.start(TrackerNode)
+        self.tracks = bench.listen(Tracks, "tracks")
+        self.timings = bench.listen(StageTiming, "timing")
+        self.publisher = bench.publisher(Detections, "detections")
+        bench.until(lambda: self.node.count_subscribers(f"{bench.namespace}/tracks"))
+
+    def message(self, number, run=1, seen=True):
+        place, velocity = np.array([10.0 + 0.5 * number, 20, 0]), np.array([5.0, 0, 0])
+        covariance = np.diag([0.02, 0.02, 0.01, 0.2, 0.2, 0.01])
+        found = (Detection(place, velocity, covariance, 20.0, ("rx1",), 2),) if seen else ()
+        frame = FrameStamp(run, number, 10**12 + number * 10**8)
+        return conversions.detections_message(DetectionList(frame, True, found))
+
+    def say(self, numbers, **options):
+        for number in numbers:
+            before = len(self.tracks)
+            self.publisher.publish(self.message(number, **options))
+            self.bench.until(lambda: len(self.tracks) > before)
+
+
+@pytest.fixture
+def rig(bench):
+    return Rig(bench)
+
+
+def test_a_target_becomes_a_track_with_odometry_of_its_own(bench, rig):
+    rig.say(range(5))
+    odometry = bench.listen(Odometry, "tracks/track_1/odom")
+    bench.until(lambda: bench.helper.count_publishers(f"{bench.namespace}/tracks/track_1/odom"))
+    bench.spin(0.3)
+    rig.say(range(5, 8))
+    bench.until(lambda: odometry and odometry[-1].header == rig.tracks[-1].header)
+    track, = rig.tracks[-1].tracks
+    assert (track.id, track.status, rig.tracks[-1].number, rig.tracks[-1].run) == (1, Track.CONFIRMED, 7, 1)
+    assert abs(track.position.x - 13.5) < 0.2 and abs(track.velocity.x - 5.0) < 0.5
+    assert odometry[-1].child_frame_id == "track_1" and odometry[-1].header.frame_id == "map"
+    assert np.allclose(odometry[-1].pose.covariance.reshape(6, 6)[:3, :3], track.covariance.reshape(6, 6)[:3, :3])
+    bench.until(lambda: len(rig.timings) == 8)
+    assert rig.timings[-1].stage == "track" and rig.timings[-1].sequence == 7
+
+
+def test_the_topic_of_a_track_ends_with_it(bench, rig):
+    rig.say(range(5))
+    topic = f"{bench.namespace}/tracks/track_1/odom"
+    bench.until(lambda: bench.helper.count_publishers(topic) == 1)
+    rig.say(range(5, 20), seen=False)
+    assert rig.tracks[5].tracks[0].status == Track.COASTING and not rig.tracks[-1].tracks
+    bench.until(lambda: bench.helper.count_publishers(topic) == 0)
+
+
+def test_another_run_resets_the_tracks(rig):
+    rig.say(range(5))
+    rig.say([5], run=2)
+    assert rig.node.health.counts["resets"] == 1
+    assert [track.status for track in rig.tracks[-1].tracks] == [Track.TENTATIVE]
+
+
+def test_a_clock_that_goes_back_resets_the_tracks(rig):
+    rig.say(range(5))
+    rig.say([0])
+    assert rig.node.health.counts["resets"] == 1
+    assert [track.status for track in rig.tracks[-1].tracks] == [Track.DELETED, Track.TENTATIVE]
+
+
+def test_a_looped_recording_gives_the_same_tracks_again(rig):
+    rig.say(range(5))
+    rig.say(range(5))
+    again = [[(t.position.x, t.status) for t in m.tracks if t.status != Track.DELETED] for m in rig.tracks]
+    assert again[:5] == again[5:]
+
+
+@pytest.mark.parametrize("fault, reason", [
+    (lambda m: setattr(m.detections[0].position, "x", math.nan), "detection 0 holds values that are not finite"),
+    (lambda m: m.detections[0].covariance.fill(0.0), "positive definite"),
+    (lambda m: setattr(m, "header", conversions.map_header(10**12 + 4 * 10**8)), "came twice")])
+def test_detections_that_mean_nothing_are_refused_and_the_tracks_go_on(bench, rig, fault, reason):
+    rig.say(range(5))
+    message = rig.message(5)
+    fault(message)
+    rig.publisher.publish(message)
+    bench.until(lambda: rig.node.health.counts["detections_refused"] == 1)
+    assert reason in rig.node.health.status().message
+    rig.say([6])
+    assert [track.id for track in rig.tracks[-1].tracks] == [1]

@@ -1,0 +1,92 @@
+"""The controller: numbers and stamps, waiting for others, the simulation clock, the payload."""
+
+import pytest
+from cooperative_isac_msgs.msg import Frame
+from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
+from rosgraph_msgs.msg import Clock
+
+from cooperative_isac.fronthaul.downlink import unpack_downlink
+from cooperative_isac.pipeline import transmit
+from cooperative_isac_ros.conversions import to_ns, to_time
+from cooperative_isac_ros.nodes.transmit_controller import TransmitController
+
+SECOND = 10 ** 9
+
+
+def test_frames_are_numbered_and_stamped_at_multiples_of_the_period(bench, tiny):
+    frames = bench.listen(Frame, "frame")
+    node = bench.start(TransmitController, rate_hz=20.0)
+    bench.until(lambda: len(frames) >= 5)
+    numbers = [frame.number for frame in frames]
+    stamps = [to_ns(frame.header.stamp) for frame in frames]
+    assert numbers == list(range(numbers[0], numbers[0] + len(frames)))
+    assert all(stamp % (SECOND // 20) == 0 for stamp in stamps) and stamps == sorted(set(stamps))
+    assert {frame.run for frame in frames} == {frames[0].run} and frames[0].seed == tiny.seed
+    assert (frames[0].scene, frames[0].scene_fingerprint) == ("tiny", tiny.fingerprint)
+    assert frames[0].downlink_bits == 800 and not len(frames[0].payload)
+    assert float(node.health.figures["sum_rate_bit_per_s_per_hz"]) > 0
+
+
+def test_every_start_is_another_run(bench):
+    frames = bench.listen(Frame, "frame")
+    for _ in range(2):
+        bench.start(TransmitController, rate_hz=20.0)
+    bench.until(lambda: len({frame.run for frame in frames}) == 2)
+
+
+def test_the_payload_can_be_announced(bench, tiny):
+    frames = bench.listen(Frame, "frame")
+    bench.start(TransmitController, rate_hz=20.0, announce_payload=True)
+    bench.until(lambda: frames)
+    signal = unpack_downlink(tiny, bytes(frames[0].payload))
+    assert (signal.indices == transmit(tiny, frames[0].number).indices).all()
+
+
+def diagnostics(name, ready):
+    status = DiagnosticStatus(name=name, values=[KeyValue(key="ready", value=str(ready))])
+    return DiagnosticArray(status=[status])
+
+
+def test_frame_0_waits_until_all_nodes_are_ready(bench):
+    frames = bench.listen(Frame, "frame")
+    node = bench.start(TransmitController, rate_hz=20.0, wait_for_nodes=["/a", "/b"])
+    publisher = bench.publisher(DiagnosticArray, "/diagnostics")
+    for name, ready in (("/a", True), ("/b", False), ("/c", True)):
+        publisher.publish(diagnostics(name, ready))
+    bench.until(lambda: node.waiting_for() == "/b")
+    bench.spin(0.3)
+    assert not frames
+    publisher.publish(diagnostics("/b", True))
+    bench.until(lambda: frames)
+    assert frames[0].number == 0 and node.waiting_for() == ""
+
+
+def test_frame_0_does_not_wait_for_ever(bench):
+    frames = bench.listen(Frame, "frame")
+    bench.start(TransmitController, rate_hz=20.0, wait_for_nodes=["/a"], wait_at_most_s=0.2)
+    bench.until(lambda: frames)
+
+
+@pytest.fixture
+def clock(bench):
+    """Sets the simulation clock."""
+    publisher = bench.helper.create_publisher(Clock, "/clock", 10)
+    return lambda time_s: publisher.publish(Clock(clock=to_time(round(time_s * SECOND))))
+
+
+def test_frames_follow_the_simulation_clock(bench, clock):
+    frames = bench.listen(Frame, "frame")
+    bench.start(TransmitController, rate_hz=2.0, use_sim_time=True)
+
+    def set_clock(time_s):
+        clock(time_s)
+        bench.spin(0.1)
+
+    set_clock(100.2)
+    bench.spin(1.0)
+    assert len(frames) <= 1  # the time stands still; starting, it jumped from 0
+    frames.clear()
+    for step in range(30):
+        set_clock(100.2 + 0.1 * step)
+    stamps = [to_ns(frame.header.stamp) / SECOND for frame in frames]
+    assert stamps[-5:] == [101.0, 101.5, 102.0, 102.5, 103.0]

@@ -80,7 +80,7 @@ def repeat_option(arguments: list[str], option: str) -> list[str]:
     """Arguments in which `option 1 2 3` is written `option 1 option 2 option 3`."""
     repeated: list[str] = []
     for argument in arguments:
-        if _is_number(argument) and repeated[-2:-1] == [option]:
+        if _is_number(argument) and repeated[-2:-1] == [option] and _is_number(repeated[-1]):
             repeated.append(option)
         repeated.append(argument)
     return repeated

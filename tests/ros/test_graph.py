@@ -1,0 +1,76 @@
+"""What a scene consists of, for every option."""
+
+from dataclasses import replace
+from importlib.util import find_spec
+from pathlib import Path
+
+import pytest
+
+from cooperative_isac.scene.config import load_scene
+from cooperative_isac_ros.graph import GraphOptions, NodeSpec, node_variables, scene_nodes, shared_file
+
+NODES = ["access_point", "access_point", "fusion_center", "tracker", "evaluator", "scene_markers", "target_simulator",
+         "transmit_controller"]
+
+
+def by_name(scene, **options):
+    return {spec.full_name: spec for spec in scene_nodes(scene, GraphOptions(**options))}
+
+
+def test_a_scene_is_its_sites_and_the_chain_behind_them(tiny):
+    specs = scene_nodes(tiny)
+    assert [spec.executable for spec in specs] == NODES
+    assert [spec.full_name for spec in specs[:2]] == ["/rx1/access_point", "/rx2/access_point"]
+    assert all(Path(spec.parameters["scene"]) == Path(tiny.source).resolve() for spec in specs)
+    assert all(find_spec(f"cooperative_isac_ros.nodes.{spec.executable}") for spec in specs)
+
+
+def test_the_controller_waits_for_all_others(tiny):
+    *others, controller = scene_nodes(tiny)
+    assert controller.parameters["wait_for_nodes"] == [spec.full_name for spec in others]
+
+
+@pytest.mark.parametrize("options, absent", [({"markers": False}, "/scene_markers"),
+                                             ({"simulate_targets": False}, "/target_simulator")])
+def test_parts_can_be_left_out(tiny, options, absent):
+    assert absent in by_name(tiny) and absent not in by_name(tiny, **options)
+
+
+def test_a_scene_without_targets_needs_no_simulator(tiny):
+    assert "/target_simulator" not in by_name(replace(tiny, targets=()))
+
+
+def test_a_slower_rate_stretches_the_deadline(tiny):
+    specs = by_name(tiny, rate_hz=2.0)
+    assert specs["/transmit_controller"].parameters["rate_hz"] == 2.0
+    assert specs["/evaluator"].parameters["rate_hz"] == specs["/target_simulator"].parameters["rate_hz"] == 2.0
+    assert specs["/fusion_center"].parameters["deadline_s"] == pytest.approx(5 * tiny.sensing.deadline_s)
+    assert by_name(tiny)["/fusion_center"].parameters["deadline_s"] == tiny.sensing.deadline_s
+
+
+def test_options_reach_the_nodes(tiny):
+    specs = by_name(tiny, scheme="other", out="/o", bag="/b", use_sim_time=True, namespace="/north")
+    assert all(name.startswith("/north/") and spec.parameters["use_sim_time"] for name, spec in specs.items())
+    assert specs["/north/rx1/access_point"].parameters["scheme"] == "other"
+    assert specs["/north/fusion_center"].parameters["scheme"] == "other"
+    assert specs["/north/evaluator"].parameters["out"] == "/o"
+    assert specs["/north/bag_recorder"].parameters["directory"] == "/b"
+
+
+@pytest.mark.parametrize("name", ["campus", "cell_free_table1", "indoor_uav", "street"])
+def test_every_shipped_scene_has_a_graph(name):
+    scene = load_scene(name)
+    assert len(scene_nodes(scene)) >= len(scene.receivers) + 5
+
+
+def test_full_names():
+    assert NodeSpec("a", "a").full_name == "/a" and NodeSpec("a", "b", "/x/y").full_name == "/x/y/b"
+
+
+def test_the_users_environment_wins(monkeypatch):
+    monkeypatch.delenv("FASTDDS_DEFAULT_PROFILES_FILE", raising=False)
+    monkeypatch.setenv("OMP_NUM_THREADS", "7")
+    variables = node_variables()
+    assert "OMP_NUM_THREADS" not in variables
+    assert Path(variables["FASTDDS_DEFAULT_PROFILES_FILE"]).is_file()
+    assert shared_file("no_such_file") is None

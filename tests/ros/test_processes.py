@@ -1,0 +1,117 @@
+"""Processes of a scene: parameters, environment, crashes, and an end that nobody escapes."""
+
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+import time
+
+import pytest
+
+from cooperative_isac_ros import processes
+from cooperative_isac_ros.graph import NodeSpec
+from cooperative_isac_ros.processes import ProcessGroup
+
+SPEC = NodeSpec("tracker", "tracker", "/here", {"scene": "/nowhere.yaml"})
+PATIENT = "import time; print('ready', flush=True); time.sleep(600)"
+STUBBORN = "import signal; [signal.signal(s, signal.SIG_IGN) for s in (2, 15)]; " + PATIENT
+
+
+def ran(spec, code):
+    return [sys.executable, "-c", code]
+
+
+def wait_for(condition, timeout_s=20.0):
+    deadline = time.monotonic() + timeout_s
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+
+
+def alive(pid):
+    try:
+        with open(f"/proc/{pid}/stat") as stat:
+            return stat.read().rpartition(")")[2].split()[0] != "Z"
+    except FileNotFoundError:
+        return False
+
+
+@pytest.fixture
+def group(tmp_path, monkeypatch):
+    """A group whose nodes are little programs."""
+    monkeypatch.setattr(processes, "GRACE_S", ((signal.SIGINT, 0.5), (signal.SIGTERM, 0.5), (signal.SIGKILL, 5.0)))
+    group = ProcessGroup(tmp_path)
+
+    def start(code, name="tracker"):
+        monkeypatch.setattr(processes, "node_command", lambda spec, file: ran(spec, code))
+        group.start(NodeSpec("tracker", name, "/here", {"scene": "x"}))
+        log = tmp_path / f"here.{name}.log"
+        wait_for(lambda: log.read_text())
+        return group._processes[f"/here/{name}"].pid
+
+    group.start_program = start
+    yield group
+    group.stop()
+
+
+def test_a_command_line_names_node_namespace_and_parameters(tmp_path):
+    spec = NodeSpec("tracker", "follower", "/here", {}, (("detections", "/there/detections"),))
+    command = processes.node_command(spec, tmp_path / "p.yaml")
+    assert command[1:3] == ["-m", "cooperative_isac_ros.nodes.tracker"]
+    assert " ".join(command[3:]) == ("--ros-args -r __node:=follower -r __ns:=/here -r detections:=/there/detections "
+                                     f"--params-file {tmp_path / 'p.yaml'}")
+
+
+def test_a_node_that_ends_by_itself_is_named_with_what_it_said(tmp_path):
+    with ProcessGroup(tmp_path) as group:
+        group.start(SPEC)
+        wait_for(lambda: group.crashed() is not None)
+        crash = group.crashed()
+    assert (crash.name, crash.exit_code) == ("/here/tracker", 2)
+    assert crash.last_output == "error: /nowhere.yaml: no such scene file"
+    assert "scene: /nowhere.yaml" in (tmp_path / "here.tracker.yaml").read_text()
+
+
+@pytest.mark.parametrize("code", [PATIENT, STUBBORN], ids=["obedient", "stubborn"])
+def test_everything_ends(group, code):
+    pids = [group.start_program(code, name) for name in ("one", "two")]
+    assert all(map(alive, pids)) and group.crashed() is None
+    group.stop()
+    assert not any(map(alive, pids))
+
+
+def test_one_node_can_be_ended_before_the_rest(group):
+    first, second = (group.start_program(PATIENT, name) for name in ("one", "two"))
+    group.stop(["/here/one"])
+    assert not alive(first) and alive(second) and group.crashed() is None
+
+
+def test_grandchildren_end_too(group, tmp_path):
+    child = group.start_program(f"import subprocess, sys; p = subprocess.Popen([sys.executable, '-c', {PATIENT!r}]); "
+                                f"open({str(tmp_path / 'pid')!r}, 'w').write(str(p.pid)); p.wait()")
+    grandchild = int((tmp_path / "pid").read_text())
+    assert alive(child) and alive(grandchild)
+    group.stop()
+    wait_for(lambda: not alive(grandchild))
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="only Linux tells children of their parent's death")
+def test_children_end_when_their_parent_is_killed(tmp_path):
+    script = textwrap.dedent(f"""
+        import sys, time
+        from pathlib import Path
+        from cooperative_isac_ros import processes
+        from cooperative_isac_ros.graph import NodeSpec
+        processes.node_command = lambda spec, file: [sys.executable, "-c", {PATIENT!r}]
+        group = processes.ProcessGroup(Path({str(tmp_path)!r}))
+        group.start(NodeSpec("tracker", "tracker"))
+        print(group._processes["/tracker"].pid, flush=True)
+        time.sleep(600)
+    """)
+    parent = subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, text=True)
+    child = int(parent.stdout.readline())
+    wait_for(lambda: (tmp_path / "tracker.log").read_text())
+    os.kill(parent.pid, signal.SIGKILL)
+    parent.wait()
+    wait_for(lambda: not alive(child))

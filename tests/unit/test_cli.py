@@ -1,0 +1,65 @@
+"""The command line: what it accepts, and what it says when it does not."""
+
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from cooperative_isac import cli
+
+TINY = str(Path(__file__).resolve().parents[1] / "scenes" / "tiny.yaml")
+
+
+def isac(*arguments):
+    """Exit code, output and errors of a call."""
+    result = CliRunner().invoke(cli.app, list(arguments))
+    return result.exit_code, result.stdout, result.stderr
+
+
+def test_a_good_scene_is_described():
+    code, output, _ = isac("check", TINY)
+    assert code == 0 and "tiny (2-D)" in output and "bistatic range" in output
+
+
+def test_every_fault_of_a_bad_scene_is_a_line(tmp_path):
+    bad = tmp_path / "bad.yaml"
+    bad.write_text(Path(TINY).read_text().replace("modulation: 16", "modulation: 15").replace("seed: 3", "sead: 3"))
+    code, output, errors = isac("check", str(bad))
+    assert code == 1 and not output
+    lines = errors.splitlines()
+    assert len(lines) >= 2 and all(line.startswith(f"error: {bad}") for line in lines)
+    assert any("modulation" in line for line in lines) and any("sead" in line for line in lines)
+
+
+@pytest.mark.parametrize("command", ["check", "run", "evaluate"])
+def test_a_scene_that_is_not_there_is_an_error(command):
+    code, _, errors = isac(command, "/nowhere/scene.yaml")
+    assert code == 1 and errors == "error: /nowhere/scene.yaml: no such scene file\n"
+
+
+@pytest.mark.parametrize("arguments", [("run", TINY, "--scheme", "smoke_signals"),
+                                       ("evaluate", TINY, "--schemes", "local_ml,smoke_signals")])
+def test_an_unknown_scheme_names_the_known_ones(arguments):
+    code, _, errors = isac(*arguments)
+    assert code == 1 and "scheme 'smoke_signals' is not known" in errors and "local_ml" in errors
+
+
+def test_a_recording_is_not_overwritten(tmp_path):
+    code, _, errors = isac("run", TINY, "--bag", str(tmp_path))
+    assert code == 1 and errors.startswith(f"error: {tmp_path} exists")
+
+
+@pytest.mark.parametrize("arguments", [("run", TINY, "--rate", "0"), ("run", TINY, "--duration", "-1"),
+                                       ("evaluate", TINY, "--frames", "0")])
+def test_numbers_out_of_range_are_refused(arguments):
+    code, _, errors = isac(*arguments)
+    assert code == 2 and "or equal to" in " ".join(errors.split())
+
+
+@pytest.mark.parametrize("given, meant", [
+    ("s --power-dbm 20 30 -5 --frames 3", "s --power-dbm 20 --power-dbm 30 --power-dbm -5 --frames 3"),
+    ("s --power-dbm 20", "s --power-dbm 20"), ("--power-dbm 20 --power-dbm 30 40", "--power-dbm 20 --power-dbm 30 "
+                                               "--power-dbm 40"),
+    ("s --frames 3 4", "s --frames 3 4"), ("s --power-dbm --frames 3", "s --power-dbm --frames 3")])
+def test_an_option_may_take_several_numbers(given, meant):
+    assert cli.repeat_option(given.split(), "--power-dbm") == meant.split()

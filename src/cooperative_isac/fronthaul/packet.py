@@ -17,12 +17,12 @@ from cooperative_isac.fronthaul.bits import BitReader, BitWriter
 from cooperative_isac.fronthaul.quantise import Quantiser, information_fields, information_matrix, information_widths
 from cooperative_isac.scene.model import Scene
 from cooperative_isac.sensing.report import EchoReport, PathReport
+from cooperative_isac.sensing.search_grid import AREA_MARGIN
 
 VERSION = 1
 HEADER = {"version": 4, "scene": 16, "receiver": 8, "frame": 32, "reports": 5}
 MAX_REPORTS = (1 << HEADER["reports"]) - 1
 POWER_DB = Quantiser(0.0, 80.0, 10)
-MARGIN = 0.05
 
 
 class PacketError(ValueError):
@@ -35,9 +35,8 @@ class PacketError(ValueError):
 
 def location_quantisers(scene: Scene) -> tuple[Quantiser, ...]:
     """Quantisers of the location axes: the scene's area with a margin."""
-    low, high = scene.area.low_m[:scene.dimension], scene.area.high_m[:scene.dimension]
-    margin = MARGIN * (high - low)
-    return tuple(Quantiser(float(a), float(b), 16) for a, b in zip(low - margin, high + margin))
+    area = scene.area.padded(AREA_MARGIN)
+    return tuple(Quantiser(float(area.low_m[axis]), float(area.high_m[axis]), 16) for axis in range(scene.dimension))
 
 
 def doppler_quantiser(scene: Scene) -> Quantiser:

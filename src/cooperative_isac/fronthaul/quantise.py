@@ -39,8 +39,8 @@ def information_fields(information: np.ndarray) -> list[tuple[int, int]]:
     step keeps 1 - r^2 to about a per cent even where location is known along one direction only.
     """
     diagonal = np.diag(information)
-    fields = [(SCALE_DB.encode(10 * np.log10(entry)), SCALE_DB.width) for entry in diagonal]
-    correlation = information / np.sqrt(np.outer(diagonal, diagonal))
+    fields = [(SCALE_DB.encode(10 * np.log10(max(entry, 1e-12))), SCALE_DB.width) for entry in diagonal]
+    correlation = information / np.sqrt(np.outer(diagonal, diagonal) + 1e-30)
     for row in range(1, len(information)):
         for column in range(row):
             partial = _partial_correlation(correlation, row, column)
@@ -71,6 +71,6 @@ def information_matrix(indices: list[int], size: int) -> np.ndarray:
 
 def _partial_correlation(correlation: np.ndarray, row: int, column: int) -> float:
     """Entry of the correlation's Cholesky factor over what the entries before it in its row leave."""
-    root = np.linalg.cholesky(correlation + 1e-9 * np.eye(len(correlation)))
+    root = np.linalg.cholesky(correlation + 1e-6 * np.eye(len(correlation)))
     left = 1 - np.sum(root[row, :column] ** 2)
     return root[row, column] / np.sqrt(max(left, 1e-12))

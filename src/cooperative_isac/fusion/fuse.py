@@ -10,28 +10,38 @@ from scipy.stats import chi2
 from cooperative_isac.fusion.detection import Detection
 from cooperative_isac.fusion.estimate import Estimate, estimate
 from cooperative_isac.scene.model import Scene
-from cooperative_isac.sensing.report import EchoReport
+from cooperative_isac.sensing.report import EchoReport, doppler_information
 
 GATE_PROBABILITY = 0.9999
 MISFIT_PROBABILITY = 0.99999
 MODEL_STD_M = 0.02
-MIN_PATHS = 2
+STATIC_SIGMAS = 3.0
 
 
 def fuse(scene: Scene, reports: Sequence[EchoReport]) -> tuple[Detection, ...]:
     """Detections from all reports of one frame, strongest first.
 
     A cluster grows from the strongest free report by the statistically nearest report of every other receiver; a
-    cluster that no second path supports is a ghost (or too weak to locate) and is not told.
+    cluster with fewer paths than dimensions is a ghost, or too weak to tell its full velocity, and is not told.
     """
     free = sorted(reports, key=lambda report: -report.power)
     detections = []
     while free:
         cluster = _consistent(scene, _grow(scene, free))
         free = [report for report in free if not any(report is used for used in cluster)]
-        if sum(len(report.paths) for report in cluster) >= MIN_PATHS:
+        if sum(len(report.paths) for report in cluster) >= scene.dimension and not is_static(scene, cluster):
             detections.append(_detection(scene, cluster, estimate(scene, cluster)))
-    return tuple(d for d in detections if np.linalg.norm(d.velocity_mps) >= scene.sensing.min_speed_mps)
+    return tuple(detections)
+
+
+def is_static(scene: Scene, cluster: Sequence[EchoReport]) -> bool:
+    """Whether no path's Doppler shift tells the cluster from clutter, which moves slower than the scene's minimum speed."""
+    limit = 2 * scene.sensing.min_speed_mps / scene.grid.wavelength_m
+    if limit == 0:
+        return False
+    paths = [path for report in cluster for path in report.paths]
+    return all(abs(path.doppler_hz) < limit + STATIC_SIGMAS / np.sqrt(doppler_information(scene.grid, path.power))
+               for path in paths)
 
 
 def _grow(scene: Scene, free: Sequence[EchoReport]) -> list[EchoReport]:

@@ -55,6 +55,11 @@ class Area:
     low_m: np.ndarray
     high_m: np.ndarray
 
+    def padded(self, share: float) -> Area:
+        """The box grown on every side by a share of its size."""
+        margin = share * (self.high_m - self.low_m)
+        return Area(self.low_m - margin, self.high_m + margin)
+
 
 @dataclass(frozen=True)
 class OfdmGrid:

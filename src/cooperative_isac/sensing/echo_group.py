@@ -13,7 +13,6 @@ from cooperative_isac.scene.geometry import bistatic_geometry
 from cooperative_isac.sensing.matched_filter import MatchedFilter, PathEcho, PathFit, View
 
 MAX_STEPS = 12
-LEAK_ROUNDS = 2
 CONVERGED = 1e-2
 
 
@@ -39,7 +38,8 @@ class EchoGroup:
 def match_group(matched: MatchedFilter, views: Mapping[int, View], point_m: np.ndarray,
                 doppler_hz: dict[int, float]) -> EchoGroup:
     """Match the given transmitters' paths at one point; views: what each transmitter's path is matched against."""
-    fits = {tx: matched.match(matched.receive(views[tx], point_m), point_m, tx, shift)
+    basis = matched.receive_basis(point_m)
+    fits = {tx: matched.match(basis, views[tx].behind(basis), point_m, tx, shift)
             for tx, shift in doppler_hz.items()}
     return EchoGroup(point_m, dict(doppler_hz), fits)
 
@@ -48,19 +48,14 @@ def refine_group(matched: MatchedFilter, view: View, point_m: np.ndarray, dopple
     """Climb to the peak of the joint likelihood of a group's paths, from a rough start.
 
     All transmitters send the same streams, so paths of one target leak into each other; after a first climb each is
-    matched with the others' exact waveforms removed, until that settles.
+    matched with the others' exact waveforms removed.
     """
     views = dict.fromkeys(doppler_hz, view)
-    group = _climb(matched, views, match_group(matched, views, point_m, doppler_hz))
-    for _ in range(LEAK_ROUNDS):
-        group = settle_group(matched, view, group)
-    return group
+    return settle_group(matched, view, _climb(matched, views, match_group(matched, views, point_m, doppler_hz)))
 
 
 def settle_group(matched: MatchedFilter, view: View, group: EchoGroup) -> EchoGroup:
     """Climb once more with each path freed of the others' waveforms as they are fitted now."""
-    if len(group.fits) < 2:
-        return group
     echoes = {tx: path_echo(matched, group, tx) for tx in group.fits}
     views = {tx: view.without(echoes[other] for other in echoes if other != tx) for tx in echoes}
     return _climb(matched, views, match_group(matched, views, group.point_m, group.doppler_hz))

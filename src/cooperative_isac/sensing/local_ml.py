@@ -20,7 +20,7 @@ from cooperative_isac.waveform.frame import TransmitFrame
 
 POLISH_ROUNDS = 3
 PATH_FALSE_ALARM = 0.01
-MAX_SEARCHES = 3
+MAX_SEARCHES = 2
 MAX_PEAKS = 24
 STILL_THERE = 0.5
 
@@ -122,10 +122,10 @@ class LocalMl:
         if not absent:
             return {}
         _, shifts = doppler_bins(matched.reference, self.max_doppler_hz)
-        received = matched.receive(view.without(group_echoes(matched, group)), group.point_m)
+        behind = view.without(group_echoes(matched, group)).behind(matched.receive_basis(group.point_m))
         found = {}
         for tx in absent:
-            spectrum = matched.doppler_spectrum(received, group.point_m, tx, shifts)
+            spectrum = matched.doppler_spectrum(behind, group.point_m, tx, shifts)
             found[tx] = (float(spectrum.max()), float(shifts[spectrum.argmax()]))
         strongest = max(found, key=found.get)
         return {strongest: found[strongest][1]} if found[strongest][0] > threshold else {}
@@ -140,8 +140,7 @@ class LocalMl:
                     continue
                 others = chain.from_iterable(echoes[:index] + echoes[index + 1:])
                 view = views[index].without(others)
-                alone = match_group(matched, dict.fromkeys(group.fits, view), group.point_m, group.doppler_hz)
-                groups[index] = self._complete(matched, view, settle_group(matched, view, alone))
+                groups[index] = self._complete(matched, view, settle_group(matched, view, group))
                 echoes[index] = group_echoes(matched, groups[index])
         return [group for group in groups if group.fits]
 

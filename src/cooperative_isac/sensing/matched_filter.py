@@ -41,18 +41,17 @@ class View:
     beams: np.ndarray
     correlation: np.ndarray
 
+    def behind(self, basis: np.ndarray) -> np.ndarray:
+        """The correlation behind beams [num_beams, num_rx_ant], [num_beams, num_subcarriers, num_streams, num_blocks]."""
+        seen = self.correlation
+        flat = (basis.conj() @ self.beams).astype(np.complex64) @ seen.reshape(len(seen), -1)
+        return flat.reshape(len(basis), *seen.shape[1:])
+
     def without(self, echoes: Iterable[PathEcho]) -> View:
         """The view with the given paths removed."""
-        return self._plus(echoes, -1)
-
-    def including(self, echoes: Iterable[PathEcho]) -> View:
-        """The view with the given paths added back."""
-        return self._plus(echoes, 1)
-
-    def _plus(self, echoes: Iterable[PathEcho], sign: int) -> View:
         seen = self.correlation.copy()
         for echo in echoes:
-            seen += (sign * (self.beams.conj().T @ echo.arrival))[:, None, None, None] * echo.own
+            seen -= (self.beams.conj().T @ echo.arrival)[:, None, None, None] * echo.own
         return View(self.beams, seen)
 
 
@@ -92,25 +91,24 @@ class MatchedFilter:
         beam = steering_vectors(self.receiver.elements_m, direction, self.wavelength_m).astype(np.complex64)
         return View(beam[:, None], np.tensordot(beam.conj(), correlation, axes=1)[None])
 
-    def receive(self, view: View, point_m: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Correlation behind the beam to a point and behind the beam's derivatives.
+    def receive_basis(self, point_m: np.ndarray) -> np.ndarray:
+        """Receive steering to a point and its location derivatives, [1 + dimension, num_rx_ant]."""
+        return self._with_slopes(self.receiver, point_m)
 
-        Returns the steering and its derivatives [1 + dimension, num_rx_ant], and the correlation behind each
-        [1 + dimension, num_subcarriers, num_streams, num_blocks].
-        """
-        away = point_m - self.receiver.position_m
-        distance = np.linalg.norm(away)
-        steering = steering_vectors(self.receiver.elements_m, away / distance, self.wavelength_m)
-        slopes = steering_derivatives(self.receiver.elements_m, away / distance, distance, self.wavelength_m)
-        basis = np.vstack([steering, slopes[:, :self.dimension].T])
-        seen = view.correlation
-        flat = (basis.conj() @ view.beams).astype(np.complex64) @ seen.reshape(len(seen), -1)
-        return basis, flat.reshape(len(basis), *seen.shape[1:])
+    def _with_slopes(self, site: Site, point_m: np.ndarray) -> np.ndarray:
+        away = point_m - site.position_m
+        distance = np.sqrt(away @ away)
+        steering = steering_vectors(site.elements_m, away / distance, self.wavelength_m)
+        slopes = steering_derivatives(site.elements_m, away / distance, distance, self.wavelength_m)
+        return np.vstack([steering, slopes[:, :self.dimension].T])
 
-    def match(self, received: tuple[np.ndarray, np.ndarray], point_m: np.ndarray, transmitter: int,
+    def match(self, basis: np.ndarray, behind: np.ndarray, point_m: np.ndarray, transmitter: int,
               doppler_hz: float) -> PathFit:
-        """Match the path transmitter -> point -> receiver at one Doppler shift (log-likelihood |u^H y|^2 / sigma^2 ||u||^2)."""
-        basis, behind = received
+        """Match the path transmitter -> point -> receiver at one Doppler shift.
+
+        The log-likelihood is |u^H y|^2 / (sigma^2 ||u||^2), u the path's waveform. basis: receive_basis(point_m);
+        behind: the correlation behind it, View.behind(basis).
+        """
         replica = self._replica(point_m, transmitter)
         times = self.reference.block_times_s
         turn = np.exp(-2j * np.pi * doppler_hz * times)
@@ -128,20 +126,18 @@ class MatchedFilter:
         return PathFit(amplitude, power, gradient, 2 * power * _location_information(basis, replica.gram),
                        2 * power * (2 * np.pi) ** 2 * spread)
 
-    def doppler_spectrum(self, received: tuple[np.ndarray, np.ndarray], point_m: np.ndarray, transmitter: int,
+    def doppler_spectrum(self, behind: np.ndarray, point_m: np.ndarray, transmitter: int,
                          doppler_hz: np.ndarray) -> np.ndarray:
-        """Matched-filter power over Doppler shifts at one point, [num_shifts], in noise variances."""
+        """Matched-filter power over Doppler shifts [num_shifts] at one point, in noise variances; behind as in match."""
         replica = self._replica(point_m, transmitter)
-        blocks = np.tensordot(replica.waveform[0].conj(), received[1][0], axes=2)
+        blocks = np.tensordot(replica.waveform[0].conj(), behind[0], axes=2)
         turns = np.exp(-2j * np.pi * doppler_hz[:, None] * self.reference.block_times_s)
         return np.abs(turns @ blocks) ** 2 / (replica.gram[0, 0].real * self.noise_power_w)
 
     def _replica(self, point_m: np.ndarray, transmitter: int) -> _Replica:
         site, frame = self.scene.transmitters[transmitter], self.reference.frame
         path = bistatic_geometry(site.position_m, self.receiver.position_m, point_m, np.zeros(3), self.wavelength_m)
-        steering = steering_vectors(site.elements_m, path.aod, self.wavelength_m)
-        slopes = steering_derivatives(site.elements_m, path.aod, path.tx_distance_m, self.wavelength_m)
-        basis = np.vstack([steering, slopes[:, :self.dimension].T])
+        basis = self._with_slopes(site, point_m)
         gains = np.repeat(frame.stream_gains(transmitter, basis), frame.group_size, axis=0).transpose(1, 0, 2)
         offsets = frame.grid.subcarrier_offsets_hz
         delay_slope = -2j * np.pi * offsets[:, None] / SPEED_OF_LIGHT_MPS * path.range_gradient[:self.dimension]

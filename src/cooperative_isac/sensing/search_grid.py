@@ -15,6 +15,8 @@ RANGE_OVERSAMPLING = 1.5
 BEAM_OVERLAP = 0.5
 BEAM_OVERSAMPLING = {2: 2.0, 3: 1.5}
 NEAREST_M = 1.0
+EDGE = 0.999
+AREA_MARGIN = 0.05
 
 
 @dataclass(frozen=True)
@@ -51,16 +53,25 @@ class SearchGrid:
 def beam_directions(site: Site, dimension: int, wavelength_m: float) -> np.ndarray:
     """Unit vectors of beams over the half space that the array faces, [num_beams, 3].
 
-    Uniform in direction cosine; in a plane (dimension 2) along the array's line only.
+    Uniform in direction cosine; in a plane (dimension 2) along the array's line only. Beams whose main lobe reaches
+    over the array's edge are turned onto it.
     """
-    local = site.elements_m @ site.rotation
-    extents = [_aperture(local[:, axis]) for axis in (1, 2)[:dimension - 1]]
-    cosines = [_cosines(extent / wavelength_m, BEAM_OVERSAMPLING[dimension]) for extent in extents]
+    cosines = beam_cosines(site, dimension, wavelength_m)
     grid = np.stack(np.meshgrid(*cosines, indexing="ij"), axis=-1).reshape(-1, len(cosines))
-    grid = grid[np.sum(grid ** 2, axis=1) < 1]
+    length = np.linalg.norm(grid, axis=1)
+    reaching = length < 1 + max(1 / len(line) for line in cosines)
+    grid = (grid / np.maximum(length / EDGE, 1)[:, None])[reaching]
     forward = np.sqrt(1 - np.sum(grid ** 2, axis=1))
     directions = np.column_stack([forward, grid, np.zeros((len(grid), 3 - dimension))])
     return directions @ site.rotation.T
+
+
+def beam_cosines(site: Site, dimension: int, wavelength_m: float) -> list[np.ndarray]:
+    """Direction cosines of the beams along the array's own y axis and, in three dimensions, its z axis."""
+    local = site.elements_m @ site.rotation
+    counts = [max(int(np.ceil(2 * _aperture(local[:, axis]) / wavelength_m * BEAM_OVERSAMPLING[dimension])), 1)
+              for axis in (1, 2)[:dimension - 1]]
+    return [(np.arange(count) + 0.5) * 2 / count - 1 for count in counts]
 
 
 def _aperture(coordinates: np.ndarray) -> float:
@@ -69,22 +80,18 @@ def _aperture(coordinates: np.ndarray) -> float:
     return float(np.ptp(places) * len(places) / max(len(places) - 1, 1))
 
 
-def _cosines(aperture_wavelengths: float, oversampling: float) -> np.ndarray:
-    count = max(int(np.ceil(2 * aperture_wavelengths * oversampling)), 1)
-    return (np.arange(count) + 0.5) * 2 / count - 1
+def ray_ranges(origin_m: np.ndarray, direction: np.ndarray, area: Area, dimension: int, step_m: float,
+               half_width: float) -> np.ndarray:
+    """Distances along a beam at which it touches the area, [num_ranges], m; empty where it misses.
 
-
-def ray_ranges(origin_m: np.ndarray, direction: np.ndarray, area: Area, dimension: int, step_m: float) -> np.ndarray:
-    """Distances along a ray at which it is inside the area, [num_ranges], m; empty where it misses."""
+    half_width: half of the beam's width [rad].
+    """
     axes = slice(0, dimension)
-    with np.errstate(divide="ignore"):
-        inverse = 1 / direction[axes]
-    to_low, to_high = (area.low_m - origin_m)[axes] * inverse, (area.high_m - origin_m)[axes] * inverse
-    near = max(float(np.max(np.minimum(to_low, to_high))), NEAREST_M)
-    far = float(np.min(np.maximum(to_low, to_high)))
-    if far < near:
-        return np.empty(0)
-    return near + np.arange(int((far - near) / step_m) + 1) * step_m
+    farthest = np.linalg.norm(np.maximum(np.abs(area.low_m - origin_m), np.abs(area.high_m - origin_m)))
+    ranges = np.arange(NEAREST_M, farthest, step_m)
+    points = (origin_m + ranges[:, None] * direction)[:, axes]
+    outside = np.maximum(np.maximum(area.low_m[axes] - points, points - area.high_m[axes]), 0)
+    return ranges[np.linalg.norm(outside, axis=1) <= half_width * ranges]
 
 
 def search_grid(scene: Scene, receiver: Site, grid: OfdmGrid) -> SearchGrid:
@@ -92,8 +99,9 @@ def search_grid(scene: Scene, receiver: Site, grid: OfdmGrid) -> SearchGrid:
     bandwidth = grid.num_subcarriers * grid.subcarrier_stride * grid.subcarrier_spacing_hz
     step = SPEED_OF_LIGHT_MPS / bandwidth / 2 / RANGE_OVERSAMPLING
     beams, counts, points = [], [], []
+    half_width = max(1 / len(line) for line in beam_cosines(receiver, scene.dimension, grid.wavelength_m))
     for direction in beam_directions(receiver, scene.dimension, grid.wavelength_m):
-        ranges = ray_ranges(receiver.position_m, direction, scene.area, scene.dimension, step)
+        ranges = ray_ranges(receiver.position_m, direction, scene.area, scene.dimension, step, half_width)
         if len(ranges):
             beams.append(steering_vectors(receiver.elements_m, direction, grid.wavelength_m).conj())
             counts.append(len(ranges))

@@ -1,12 +1,10 @@
 # make setup | test | scene | clean, for a machine without ROS 2; with ROS 2 installed, see README.md.
 ROS_DISTRO ?= jazzy
 WHEEL_DISTROS := jazzy kilted
-ifeq ($(filter $(ROS_DISTRO),$(WHEEL_DISTROS)),)
-ifneq ($(MAKECMDGOALS),clean)
-$(error ROS_DISTRO is '$(ROS_DISTRO)'$(if $(findstring environment,$(origin ROS_DISTRO)), (from your environment: is a \
-ROS 2 installation sourced?)); ROS 2 comes as Python wheels for: $(WHEEL_DISTROS). Say 'make $(or $(MAKECMDGOALS),setup) \
-ROS_DISTRO=jazzy', or build with colcon as README.md describes)
-endif
+ifeq ($(filter $(ROS_DISTRO),$(WHEEL_DISTROS))$(filter clean,$(MAKECMDGOALS)),)
+SOURCED := $(if $(findstring environment,$(origin ROS_DISTRO)), (from your environment: is a ROS 2 sourced?))
+$(error ROS_DISTRO is '$(ROS_DISTRO)'$(SOURCED), but ROS 2 comes as Python wheels for: $(WHEEL_DISTROS). \
+Say 'make ROS_DISTRO=jazzy $(or $(MAKECMDGOALS),setup)', or build with colcon as README.md describes)
 endif
 
 VENV := $(if $(filter jazzy,$(ROS_DISTRO)),.venv,.venv-$(ROS_DISTRO))
@@ -15,8 +13,8 @@ DURATION ?= 30
 PYTEST_ARGS ?=
 
 # What a sourced ROS 2 installation sets would reach into the wheels.
-unexport PYTHONPATH AMENT_PREFIX_PATH CMAKE_PREFIX_PATH COLCON_PREFIX_PATH LD_LIBRARY_PATH ROS_VERSION ROS_PYTHON_VERSION
-unexport _ROS_WHEELS_BOOTSTRAP_COMPLETE RMW_IMPLEMENTATION
+unexport PYTHONPATH AMENT_PREFIX_PATH CMAKE_PREFIX_PATH COLCON_PREFIX_PATH LD_LIBRARY_PATH
+unexport ROS_VERSION ROS_PYTHON_VERSION RMW_IMPLEMENTATION _ROS_WHEELS_BOOTSTRAP_COMPLETE
 export ROS_DISTRO
 
 .PHONY: setup test scene clean
@@ -30,4 +28,5 @@ scene: setup
 	$(VENV)/bin/isac run $(SCENE) --duration $(DURATION)
 
 clean:
-	rm -rf .venv .venv-* ros2_ws/build ros2_ws/install ros2_ws/log .pytest_cache .hypothesis .coverage* src/*.egg-info
+	rm -rf .venv .venv-* ros2_ws/build ros2_ws/install ros2_ws/log
+	rm -rf .pytest_cache .hypothesis .coverage .coverage.* src/*.egg-info

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Makes the development environment: setup.sh VENV ROS_DISTRO. A second call with the same inputs does nothing.
+# Makes the development environment: setup.sh VENV ROS_DISTRO. A second call with equal inputs does nothing.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 venv="$PWD/$1"
@@ -10,7 +10,10 @@ ros_packages=("rclpy[fastrtps]" common-interfaces rosidl-default-generators rosi
 # The wheels above look for these when they build a message package, without depending on them.
 ros_build_packages=(ament-cmake-gmock ament-cmake-gtest ament-cmake-include-directories ament-cmake-pytest
     ament-cmake-ros rosidl-core-generators)
-if [ "$distro" = jazzy ]; then ros_build_packages+=(python-cmake-module); else ros_build_packages+=(ament-cmake-ros-core); fi
+case "$distro" in
+    jazzy) ros_build_packages+=(python-cmake-module) ;;
+    *) ros_build_packages+=(ament-cmake-ros-core) ;;
+esac
 colcon_packages=(colcon-core colcon-cmake colcon-ros colcon-defaults colcon-metadata colcon-output
     colcon-package-information colcon-package-selection colcon-recursive-crawl)
 
@@ -37,8 +40,9 @@ find_python() {
     for candidate in ${PYTHON:-python3.12 python3.11 python3}; do
         if [[ "$(version_of "$candidate")" =~ ^3\.1[12]$ ]]; then echo "$candidate"; return; fi
     done
-    fail "found no Python 3.11 or 3.12 that runs (tried ${PYTHON:-python3.12, python3.11, python3}). Install one, e.g." \
-        "'apt install python3.12 python3.12-venv python3.12-dev', or the same with 3.11; PYTHON=/path/to/python names it."
+    fail "found no Python 3.11 or 3.12 that runs (tried ${PYTHON:-python3.12, python3.11, python3})." \
+        "Install one: 'apt install python3.12 python3.12-venv python3.12-dev', or the same with 3.11." \
+        "One in an unusual place is named by PYTHON=/path/to/python."
 }
 
 require_python_parts() {
@@ -52,8 +56,10 @@ require_python_parts() {
 
 require_compiler() {
     command -v "${CC:-cc}" >/dev/null && command -v "${CXX:-c++}" >/dev/null ||
-        fail "no C and C++ compiler (${CC:-cc}, ${CXX:-c++}), which build the messages. Install them: 'apt install g++'."
-    command -v cmake >/dev/null || fail "no cmake, which builds the messages. Install it: 'apt install cmake'."
+        fail "found no C and C++ compiler (${CC:-cc}, ${CXX:-c++}) to build the messages." \
+            "Install them: 'apt install gcc g++'."
+    command -v cmake >/dev/null ||
+        fail "found no cmake to build the messages. Install it: 'apt install cmake'."
 }
 
 # A moved or half-made environment does not know its own place; PYTHON=... asks for another version.
@@ -73,11 +79,16 @@ make_venv() {
     "$python" -m venv "$venv"
 }
 
+show_pip_progress() {
+    awk '/^Collecting/ && ++n % 20 == 0 { print "set-up:   " n " packages found"; fflush() }
+        /^Installing collected/ { print "set-up:   unpacking them"; fflush() }
+        /^ERROR|^error/'
+}
+
 pip_install() {
-    "$venv/bin/python" -m pip install --disable-pip-version-check --constraint "$venv/constraints.txt" "$@" 2>&1 |
-        tee -a "$log" | awk '/^Collecting/ && ++n % 20 == 0 { print "set-up:   " n " packages found"; fflush() }
-            /^Installing collected/ { print "set-up:   unpacking them"; fflush() } /^ERROR|^error/' ||
-        fail "pip could not install the dependencies; the whole story is in $log. Is the package index reachable?"
+    "$venv/bin/python" -m pip install --disable-pip-version-check --no-color \
+        --constraint "$venv/constraints.txt" "$@" 2>&1 | tee -a "$log" | show_pip_progress ||
+        fail "pip could not install the packages; its words are in $log. Is the package index reachable?"
 }
 
 install_packages() {
@@ -100,10 +111,11 @@ repair_cmake_paths() {
 }
 
 build_messages() {
-    say "building the messages with colcon (about 30 s)"
+    say "building the messages with colcon (about a minute)"
     (
         cd ros2_ws
-        export PATH="$venv/bin:$PATH" AMENT_PREFIX_PATH="$venv" CMAKE_PREFIX_PATH="$venv" MAKEFLAGS="-j$(nproc)"
+        export PATH="$venv/bin:$PATH" AMENT_PREFIX_PATH="$venv" CMAKE_PREFIX_PATH="$venv"
+        MAKEFLAGS="-j$(nproc)" \
         colcon --log-base "$venv/log" build --base-paths src --merge-install --install-base "$venv" \
             --build-base "$venv/build" --event-handlers console_cohesion- --cmake-args -DBUILD_TESTING=OFF \
             -DCMAKE_BUILD_TYPE=Release -DPython3_EXECUTABLE="$venv/bin/python" 2>&1 |

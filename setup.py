@@ -5,16 +5,7 @@ from pathlib import Path
 from setuptools import setup
 
 PACKAGE = "cooperative_isac"
-NODES = (
-    "access_point",
-    "bag_recorder",
-    "evaluator",
-    "fusion_center",
-    "scene_markers",
-    "target_simulator",
-    "tracker",
-    "transmit_controller",
-)
+NODES = sorted(path.stem for path in Path(f"src/{PACKAGE}_ros/nodes").glob("[a-z]*.py"))
 SCHEMES = ("local_ml = cooperative_isac.schemes.local_ml:LocalMlScheme",)
 SHARED_FOLDERS = ("config", "launch")
 
@@ -29,6 +20,7 @@ def shared_files():
 
 
 setup(
+    python_requires=">=3.11",  # in setup.cfg it becomes an object that colcon cannot read
     data_files=[
         ("share/ament_index/resource_index/packages", [f"resource/{PACKAGE}"]),
         (f"share/{PACKAGE}", ["package.xml"]),

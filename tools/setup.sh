@@ -27,7 +27,7 @@ unset PYTHONPATH AMENT_PREFIX_PATH CMAKE_PREFIX_PATH COLCON_PREFIX_PATH LD_LIBRA
 pins() { sed "/# only /{/# only $distro\$/!d}" constraints.txt; }
 files() { find "$@" -type f -print0 | LC_ALL=C sort -z | xargs -0 sha256sum; }
 fingerprint() { { echo "$venv $distro"; cat; } | sha256sum | cut -d' ' -f1; }
-package_inputs() { pins; files setup.cfg setup.py tools/setup.sh; }
+package_inputs() { pins; ls src/cooperative_isac_ros/nodes; files setup.cfg setup.py tools/setup.sh; }
 message_inputs() { pins | grep -E '# only|^numpy=='; files ros2_ws/src/cooperative_isac_msgs tools/setup.sh; }
 
 is_current() { [ -f "$venv/$1" ] && [ "$(cat "$venv/$1")" = "$2" ]; }

@@ -50,7 +50,7 @@ def scene_nodes(scene: Scene, options: GraphOptions = GraphOptions()) -> tuple[N
     slowed = scene.update_rate_hz / options.rate_hz if options.rate_hz else 1.0
     deadline = {"deadline_s": float(scene.sensing.deadline_s * slowed)}
     scheme = {"scheme": options.scheme or scene.sensing.scheme}
-    root = options.namespace
+    root = "/" + options.namespace.strip("/")
 
     def node(executable: str, *parameters: dict) -> NodeSpec:
         return NodeSpec(executable, executable, root, {k: v for group in (common, *parameters) for k, v in group.items()})

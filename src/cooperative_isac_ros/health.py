@@ -11,7 +11,7 @@ from rclpy.node import Node
 
 from cooperative_isac_ros.qos import STREAM
 
-PERIOD_S = 0.5
+PERIOD_S = 1.0
 LOG_EVERY_NS = 5_000_000_000
 READY, WAITING = "running", "waiting"
 

@@ -21,12 +21,10 @@ SHOWN = (TrackStatus.CONFIRMED.value, TrackStatus.COASTING.value)
 class Monitor(Node):
     """Counts what passes by and remembers what nodes complain about."""
 
-    def __init__(self, namespace: str):
-        super().__init__("isac_monitor", namespace=namespace)
+    def __init__(self, namespace: str, **options):
+        super().__init__("isac_monitor", namespace=namespace, **options)
         self.first_frame_s: float | None = None
-        self._frames = self._decoded = self._late = 0
-        self._period_ms = float("inf")
-        self._last: Frame | None = None
+        self._frames = self._decoded = 0
         self._latency_ms, self._tracks, self._accuracy = 0.0, [], None
         self._complaints: dict[str, str] = {}
         for message_type, topic, callback in (

@@ -22,7 +22,7 @@ from cooperative_isac_ros.monitor import Monitor
 from cooperative_isac_ros.processes import Crash, ProcessGroup
 
 FIRST_FRAME_WITHIN_S = 90.0
-REFRESH_S = 0.25
+REFRESH_S = 0.5
 SUMMARY_FILE = "summary.json"
 
 
@@ -103,6 +103,8 @@ def print_summary(summary: dict, console: Console) -> None:
     latency = summary["latency_ms"]
     rows = [("frames", f"{summary['frames']}, late {summary['frames_late']}, lost {summary['frames_lost']}"),
             ("false confirmed tracks", str(summary["false_tracks"])),
+            ("rms error / root CRLB", f"location {_number(summary['error_to_bound_location'], 2)}, velocity "
+             f"{_number(summary['error_to_bound_velocity'], 2)} ({summary['error_to_bound_samples']} samples)"),
             ("fronthaul up [kbit/s]", uplink or "-"),
             ("fronthaul down [kbit/s]", _number(_kilo(summary["fronthaul_downlink_bits_per_s"]), 1)),
             *((f"{stage.replace('_', ' ')} [ms]", f"median {_number(latency[stage]['p50'], 1)}, "

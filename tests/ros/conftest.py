@@ -31,9 +31,9 @@ class Bench:
         rclpy.init(context=self.context)
         self.executor = SingleThreadedExecutor(context=self.context)
         self.nodes = []
-        self.helper = self._added(rclpy.create_node("helper", namespace=self.namespace, context=self.context))
+        self.helper = self.added(rclpy.create_node("helper", namespace=self.namespace, context=self.context))
 
-    def _added(self, node):
+    def added(self, node):
         self.nodes.append(node)
         self.executor.add_node(node)
         return node
@@ -41,7 +41,7 @@ class Bench:
     def start(self, node_class, below="", **parameters):
         """A node of the product in the bench's namespace."""
         overrides = [Parameter(name, value=value) for name, value in {"scene": str(TINY), **parameters}.items()]
-        return self._added(node_class(namespace=self.namespace + below, context=self.context,
+        return self.added(node_class(namespace=self.namespace + below, context=self.context,
                                       parameter_overrides=overrides))
 
     def listen(self, message_type, topic, profile=qos.STREAM):

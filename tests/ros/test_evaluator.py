@@ -77,6 +77,15 @@ def test_every_frame_is_judged_against_the_truth_at_its_stamp(bench, announce, f
     assert last.nees == pytest.approx(0.25)  # 0.3^2 + 0.4^2 over variances of 1
 
 
+def test_the_bound_is_asked_for_every_so_many_frames(bench, announce, features):
+    rig = Rig(bench, bound_every=2)
+    rig.play(range(3), announce, features)
+    ratios = [message.error_to_bound_location for message in rig.accuracy]
+    assert ratios[0] > 1 and ratios[1] == 0 and ratios[2] > 1
+    summary = rig.node.summary()
+    assert summary["error_to_bound_samples"] == 2 and summary["error_to_bound_location"] > 1
+
+
 def test_tracks_wait_for_their_detections_and_for_the_truth(bench, announce):
     rig = Rig(bench, odometry_wait_s=1.0)
     rig.say("frame", announce(1, stamp_ns=10**12 + PERIOD_NS))

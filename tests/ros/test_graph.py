@@ -49,7 +49,7 @@ def test_a_slower_rate_stretches_the_deadline(tiny):
 
 
 def test_options_reach_the_nodes(tiny):
-    specs = by_name(tiny, scheme="other", out="/o", bag="/b", use_sim_time=True, namespace="/north")
+    specs = by_name(tiny, scheme="other", out="/o", bag="/b", use_sim_time=True, namespace="north/")
     assert all(name.startswith("/north/") and spec.parameters["use_sim_time"] for name, spec in specs.items())
     assert specs["/north/rx1/access_point"].parameters["scheme"] == "other"
     assert specs["/north/fusion_center"].parameters["scheme"] == "other"

@@ -1,6 +1,9 @@
 """Simulated targets: where they are at every frame, in every run."""
 
+from fractions import Fraction
+
 import numpy as np
+import pytest
 from cooperative_isac_msgs.msg import Frame
 from nav_msgs.msg import Odometry
 from std_msgs.msg import String
@@ -61,3 +64,14 @@ def test_a_late_listener_learns_the_class(bench):
     words = bench.listen(String, "targets/car1/class", qos.LATCHED)
     bench.until(lambda: words)
     assert words[0].data == "vehicle"
+
+
+@pytest.mark.parametrize("frame_rate_hz, rate", [(2.0, 10), (4.0, 12), (20.0, 20)])
+def test_a_sample_falls_on_the_stamp_of_every_frame(bench, frame_rate_hz, rate):
+    samples = bench.listen(Odometry, "targets/car1/odom", qos.ODOMETRY_OF_ANYONE)
+    bench.start(TargetSimulator, rate_hz=frame_rate_hz)
+    bench.until(lambda: len(samples) >= 4)
+    stamps = [conversions.to_ns(sample.header.stamp) for sample in samples]
+    indices = [round(Fraction(stamp * rate, 10**9)) for stamp in stamps]
+    assert stamps == [round(Fraction(index * 10**9, rate)) for index in indices]
+    assert min(np.diff(indices)) == 1

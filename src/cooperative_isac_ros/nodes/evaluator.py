@@ -13,13 +13,15 @@ from pathlib import Path
 from cooperative_isac_msgs.msg import Accuracy, Detections, FeaturePacket, Frame, StageTiming, Tracks
 from rclpy.clock import Clock, ClockType
 
+from cooperative_isac.evaluation.live_bound import BoundLog, frame_bound
 from cooperative_isac.evaluation.run_ledger import RunLedger
 from cooperative_isac.evaluation.run_record import RunRecorder
 from cooperative_isac.metrics.run_score import LiveFigures, RunScore
 from cooperative_isac_ros import conversions, qos
 from cooperative_isac_ros.base import SceneNode, run_node
+from cooperative_isac_ros.front_ends import signal_or_fault
 from cooperative_isac_ros.parameters import Parameter, rate_parameter
-from cooperative_isac_ros.records import AccuracyRecord, DetectionList, FrameStamp, TrackList
+from cooperative_isac_ros.records import AccuracyRecord, Announcement, DetectionList, FrameStamp, TrackList
 from cooperative_isac_ros.target_watch import WATCH_PARAMETERS, TargetWatch
 
 FRAMES_KEPT = 32
@@ -27,6 +29,7 @@ SUMMARY_FILE, RECORD_FILE = "summary.json", "run.npz"
 PARAMETERS = (
     rate_parameter("rate at which frames are announced"),
     Parameter("out", "", f"folder for {SUMMARY_FILE} and {RECORD_FILE} at the end; empty: none"),
+    Parameter("bound_every", 25, "frames from one Cramer-Rao bound to the next, of simulated echoes; 0: never", 0, 100000),
     Parameter("odometry_wait_s", 0.06, "how long tracks wait for odometry at or after their stamp [s]", 0.001, 1.0),
     *WATCH_PARAMETERS,
 )
@@ -61,6 +64,8 @@ class Evaluator(SceneNode):
         rate_hz = self.settings["rate_hz"] or self.scene.update_rate_hz
         self._ledger, self._recorder = RunLedger(1 / rate_hz), RunRecorder()
         self._score = RunScore(self.scene.continuity_threshold_m, self.scene.tracking, self.scene.dimension)
+        self._bounds = BoundLog(self.scene.dimension)
+        self._bounded: dict[int, Announcement] = {}
         self._detections: OrderedDict[int, DetectionList] = OrderedDict()
         self._due: deque[TrackList] = deque()
 
@@ -70,6 +75,8 @@ class Evaluator(SceneNode):
             self.health.count("restarts")
             self._begin()
         self._run, self._number = message.run, message.number
+        if self.settings["bound_every"] and message.simulated and message.number % self.settings["bound_every"] == 0:
+            self._bounded = {message.number: conversions.announcement(message)}
         self._ledger.announce(message.number, conversions.to_ns(message.header.stamp), message.downlink_bits)
         self.health.count("frames")
 
@@ -123,15 +130,25 @@ class Evaluator(SceneNode):
         truths = self._watch.registry.at(frame.stamp_ns)
         self._recorder.add(frame.number, frame.stamp_ns, truths, detections.detections, tracks.tracks)
         live = self._score.add(frame.stamp_ns * 1e-9, truths, detections.detections, tracks.tracks)
+        ratios = self._compare_to_bound(frame.number, truths, detections)
         if self.context.ok():
-            self._accuracy.publish(conversions.accuracy_message(_accuracy(frame, tracks.simulated, live)))
+            self._accuracy.publish(conversions.accuracy_message(_accuracy(frame, tracks.simulated, live, ratios)))
         self.health.figures["gospa_m"] = f"{live.gospa.distance_m:.2f}"
+
+    def _compare_to_bound(self, number: int, truths, detections: DetectionList) -> tuple[float, float]:
+        announcement = self._bounded.pop(number, None)
+        signal = signal_or_fault(self, announcement) if announcement is not None and truths else None
+        if signal is None:
+            return 0.0, 0.0
+        bound = frame_bound(self.scene_of(announcement), signal, truths)
+        return self._bounds.add(bound, truths, detections.detections)
 
     def summary(self) -> dict:
         """The report so far, as summary.json holds it."""
+        score = asdict(self._score.summary())
+        del score["frames"], score["error_to_bound"]
         return {"scene": self.scene.name, "scene_fingerprint": self.scene.fingerprint, "scheme": self._scheme,
-                **self._ledger.summary(self.now_ns), **asdict(self._score.summary()),
-                "frames": len(self._ledger.frames(self.now_ns))}
+                **self._ledger.summary(self.now_ns), **score, **self._bounds.summary()}
 
     def close(self) -> None:
         """Write the report."""
@@ -144,10 +161,10 @@ class Evaluator(SceneNode):
         (folder / SUMMARY_FILE).write_text(json.dumps(self.summary(), indent=2) + "\n", encoding="utf-8")
 
 
-def _accuracy(frame: FrameStamp, simulated: bool, live: LiveFigures) -> AccuracyRecord:
+def _accuracy(frame: FrameStamp, simulated: bool, live: LiveFigures, ratios: tuple[float, float]) -> AccuracyRecord:
     parts_m = (math.sqrt(part) for part in (live.gospa.localisation, live.gospa.missed, live.gospa.false))
     return AccuracyRecord(frame, simulated, live.gospa.distance_m, *parts_m, live.nees or 0.0, live.num_detected,
-                          live.error_to_bound or 0.0)
+                          *ratios)
 
 
 def main(args: list[str] | None = None) -> int:

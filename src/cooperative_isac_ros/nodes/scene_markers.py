@@ -40,6 +40,7 @@ class SceneMarkers(SceneNode):
         self._bits: dict[str, deque[int]] = {site.name: deque(maxlen=20) for site in self.scene.receivers}
         self._detections: DetectionList | None = None
         self._accuracy: AccuracyRecord | None = None
+        self._to_bound = "-"
         self._trails: dict[int, deque[PoseStamped]] = {}
         self._paths: dict[int, object] = {}
         self._markers = self.create_publisher(MarkerArray, self.shared("markers"), qos.STREAM)
@@ -58,6 +59,8 @@ class SceneMarkers(SceneNode):
 
     def _hear_accuracy(self, message: Accuracy) -> None:
         self._accuracy = conversions.accuracy_record(message)
+        if self._accuracy.error_to_bound_location:
+            self._to_bound = f"{self._accuracy.error_to_bound_location:.2f}"
 
     def _hear_detections(self, message: Detections) -> None:
         self._detections = self._converted(conversions.detection_list, message)
@@ -108,7 +111,7 @@ class SceneMarkers(SceneNode):
         if self._accuracy is not None:
             accuracy = self._accuracy
             lines += [f"GOSPA {accuracy.gospa_m:.2f} m", f"NEES {accuracy.nees:.1f} of {accuracy.nees_samples}",
-                      f"error / bound {accuracy.error_to_bound_location:.2f}"]
+                      f"error / bound {self._to_bound}"]
         return lines
 
     def _grow_trails(self, tracks: list[Track], stamp_ns: int) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import sys
 
 from cooperative_isac_msgs.msg import Frame
@@ -14,9 +15,10 @@ from cooperative_isac_ros.base import SceneNode, run_node
 from cooperative_isac_ros.clock import AlignedTimer
 from cooperative_isac_ros.parameters import Parameter, rate_parameter
 
+LOWEST_RATE_HZ = 10.0
 PARAMETERS = (
-    Parameter("odometry_rate_hz", 20.0, "samples per second and target; a multiple of the frame rate puts one at "
-              "every frame's stamp, which gives all nodes the same truth without waiting", 1.0, 1000.0),
+    Parameter("odometry_rate_hz", 0.0, "samples per second and target; 0: the lowest multiple of the frame rate from "
+              f"{LOWEST_RATE_HZ:g} on, which puts one at every frame's stamp", 0.0, 1000.0),
     rate_parameter("rate at which frames are announced"),
 )
 
@@ -29,13 +31,15 @@ class TargetSimulator(SceneNode):
         self._run: int | None = None
         self._number = -1
         self._start_ns: int | None = None
-        self._frame_period_ns = 1e9 / (self.settings["rate_hz"] or self.scene.update_rate_hz)
+        frame_rate_hz = self.settings["rate_hz"] or self.scene.update_rate_hz
+        self._frame_period_ns = 1e9 / frame_rate_hz
         names = [target.name for target in self.scene.targets]
         self._odometry = {name: self.create_publisher(Odometry, self.shared(f"targets/{name}/odom"), qos.ODOMETRY)
                           for name in names}
         self._classes = [self._say_class(target) for target in self.scene.targets]
         self.create_subscription(Frame, self.shared("frame"), self._hear_frame, qos.STREAM)
-        self._timer = AlignedTimer(self, self.settings["odometry_rate_hz"], self._publish)
+        rate_hz = self.settings["odometry_rate_hz"] or frame_rate_hz * math.ceil(LOWEST_RATE_HZ / frame_rate_hz)
+        self._timer = AlignedTimer(self, rate_hz, self._publish)
 
     def _say_class(self, target):
         publisher = self.create_publisher(String, self.shared(f"targets/{target.name}/class"), qos.LATCHED)

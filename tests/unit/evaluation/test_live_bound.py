@@ -1,0 +1,73 @@
+"""Errors of a run beside the bounds of its own draws."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from cooperative_isac.bounds.crlb import Bound
+from cooperative_isac.channel.echo import apply_paths
+from cooperative_isac.evaluation import live_bound
+from cooperative_isac.evaluation.live_bound import BoundLog, frame_bound
+from cooperative_isac.fusion.detection import Detection
+from cooperative_isac.pipeline import hear, transmit
+from cooperative_isac.scene.config import load_scene
+from cooperative_isac.scene.draw import frame_generator, scene_targets
+from cooperative_isac.scene.model import TargetClass, TargetState
+
+TINY = Path(__file__).resolve().parents[2] / "scenes" / "tiny.yaml"
+
+
+def truth(name, x, speed=0.0):
+    return TargetState(name, TargetClass.UNKNOWN, np.array([x, 0.0, 0.0]), np.array([speed, 0.0, 0.0]))
+
+
+def detection(x, speed=0.0, z=0.0):
+    return Detection(np.array([x, 0.0, z]), np.array([speed, 0.0, 0.0]), np.eye(6), 20.0, (), 1)
+
+
+BOUND = Bound(np.diag([0.01, 0.03, 0.02, 0.02, 0.5, 0.5, 0.5, 0.5]), 2)  # root 0.2 m and 1 m/s for both targets
+
+
+def test_ratios_are_rms_errors_over_root_bounds():
+    log = BoundLog(2)
+    ratios = log.add(BOUND, [truth("a", 0.0), truth("b", 50.0)], [detection(50.4, 3.0, z=9.0), detection(0.0, 0.0)])
+    assert ratios == pytest.approx((0.4 / 0.2 / np.sqrt(2), 3.0 / np.sqrt(2)))
+
+
+def test_frames_add_up():
+    log = BoundLog(2)
+    for error in (0.3, 0.1):
+        log.add(BOUND, [truth("a", 0.0), truth("b", 50.0)], [detection(error, error)])
+    rms = np.sqrt((0.3 ** 2 + 0.1 ** 2) / 2)
+    assert log.summary() == {"error_to_bound_location": pytest.approx(rms / 0.2),
+                             "error_to_bound_velocity": pytest.approx(rms), "error_to_bound_samples": 2}
+
+
+def test_what_is_not_detected_is_not_compared():
+    log = BoundLog(2)
+    assert log.add(BOUND, [truth("a", 0.0), truth("b", 50.0)], [detection(20.0)]) == (0.0, 0.0)
+    assert log.add(BOUND, [], []) == (0.0, 0.0)
+    assert log.summary()["error_to_bound_samples"] == 0 and log.summary()["error_to_bound_location"] is None
+
+
+def test_the_bound_is_of_the_fading_that_is_heard(monkeypatch):
+    scene, number = load_scene(TINY), 4
+    targets, signal = scene_targets(scene, 1.0), transmit(scene, number)
+    seen = {}
+    monkeypatch.setattr(live_bound, "crlb", lambda *arguments: seen.update(paths=arguments[3]))
+    frame_bound(scene, signal, targets)
+    for site in scene.receivers:
+        generator = frame_generator(scene.seed, number, f"channel/{site.name}")
+        live_bound.draw_paths(scene, site, targets, np.zeros((0, 3)), generator)
+        echo = apply_paths(scene, signal, site, seen["paths"][site.name], generator)
+        assert np.array_equal(echo, hear(scene, signal, site.name, targets))
+
+
+def test_more_power_lowers_the_bound():
+    scene = load_scene(TINY)
+    targets, signal = scene_targets(scene, 1.0), transmit(scene, 4)
+    louder = replace(signal, precoders=signal.precoders * np.float32(10))
+    weak, strong = (frame_bound(scene, frame, targets) for frame in (signal, louder))
+    assert strong.location_m[0] == pytest.approx(weak.location_m[0] / 10, rel=1e-3)

@@ -88,8 +88,10 @@ def run_node(make: Callable[[], SceneNode], args: list[str] | None = None) -> in
         executor.spin()
     except (KeyboardInterrupt, ExternalShutdownException):
         return 0
-    except ValueError as error:
-        if node is not None:
+    except Exception as error:
+        if not rclpy.ok():
+            return 0  # told to end in the middle of a callback, which could not publish any more
+        if node is not None or not isinstance(error, ValueError):
             raise
         print(f"error: {error}", file=sys.stderr)
         return 2

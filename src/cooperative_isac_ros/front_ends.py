@@ -9,6 +9,7 @@ from typing import Callable, Protocol
 import numpy as np
 from cooperative_isac_msgs.msg import Echo
 from rclpy.clock import Clock, ClockType
+from rclpy.qos import QoSProfile
 
 from cooperative_isac.pipeline import hear
 from cooperative_isac.scene.model import Site
@@ -25,6 +26,8 @@ OnEcho = Callable[[Announcement, TransmitFrame, np.ndarray, bool], None]
 class FrontEnd(Protocol):
     """Turns announcements into echoes; calls on_echo(announcement, signal, echo, simulated) for each."""
 
+    frame_profile: QoSProfile
+
     def announce(self, announcement: Announcement) -> None:
         """A frame is on the air."""
 
@@ -34,6 +37,8 @@ class FrontEnd(Protocol):
 
 class SimulatedFrontEnd:
     """Echoes of all targets that publish odometry. Only the newest frame is worked on."""
+
+    frame_profile = qos.NEWEST
 
     def __init__(self, node: SceneNode, site: Site, on_echo: OnEcho):
         self._node, self._site, self._on_echo = node, site, on_echo
@@ -79,6 +84,8 @@ class SimulatedFrontEnd:
 
 class TopicFrontEnd:
     """Echoes that a radio publishes on `echo`, checked against scene and announcements."""
+
+    frame_profile = qos.STREAM  # an echo may come long after its announcement
 
     def __init__(self, node: SceneNode, site: Site, on_echo: OnEcho):
         self._node, self._site, self._on_echo = node, site, on_echo

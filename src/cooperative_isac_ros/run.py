@@ -53,6 +53,7 @@ def _watch(group: ProcessGroup, namespace: str, duration_s: float | None, consol
     monitor = Monitor(namespace)
     executor.add_node(monitor)
     began_s = shown_s = time.monotonic()
+    announced = False
     try:
         with Live(monitor.view(duration_s), console=console, auto_refresh=False, transient=True) as live:
             while duration_s is None or monitor.elapsed_s < duration_s:
@@ -62,6 +63,9 @@ def _watch(group: ProcessGroup, namespace: str, duration_s: float | None, consol
                     return crash
                 if monitor.first_frame_s is None and time.monotonic() - began_s > FIRST_FRAME_WITHIN_S:
                     return f"no frame was announced within {FIRST_FRAME_WITHIN_S:g} s"
+                if monitor.first_frame_s is not None and not announced:
+                    announced = True
+                    console.print(f"frame 0 after {monitor.first_frame_s - began_s:.1f} s: all nodes are there")
                 if time.monotonic() - shown_s > REFRESH_S:
                     shown_s = time.monotonic()
                     live.update(monitor.view(duration_s), refresh=True)

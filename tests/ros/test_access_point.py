@@ -199,3 +199,19 @@ def test_every_kind_of_front_end_can_be_asked_what_it_waits_for(bench):
         node = bench.start(AccessPoint, below=f"/{site}", front_end=name)
         bench.listen(FeaturePacket, f"{site}/features")
         bench.until(lambda: node.waiting_for() not in ("", "a fusion centre"))
+
+
+def test_both_front_ends_make_the_same_packet_of_one_echo(bench, announce, odometry):
+    simulated = Site(bench, publish_echo=True)
+    bench.start(AccessPoint, below="/mirror/rx1", front_end="topic")
+    mirrored = bench.listen(FeaturePacket, "mirror/rx1/features")
+    frame = bench.publisher(Frame, "mirror/frame")
+    echo = bench.publisher(Echo, "mirror/rx1/echo")
+    odometry(2.0)
+    bench.until(lambda: simulated.node.waiting_for() == "")
+    simulated.frame.publish(announce(2))
+    frame.publish(announce(2))
+    bench.until(lambda: simulated.packets and simulated.echoes)
+    echo.publish(simulated.echoes[0])
+    bench.until(lambda: mirrored)
+    assert bytes(mirrored[0].data) == bytes(simulated.packets[0].data)

@@ -31,7 +31,7 @@ PARAMETERS = (
 
 
 class AccessPoint(SceneNode):
-    """Works on the newest frame only; one that it could not begin before the next came is dropped and counted."""
+    """Works on one frame at a time; frames that it could not begin in time are dropped and counted."""
 
     def __init__(self, **options):
         super().__init__("access_point", PARAMETERS, namespace_depth=1, **options)
@@ -41,7 +41,7 @@ class AccessPoint(SceneNode):
         self._features = self.create_publisher(FeaturePacket, "features", qos.STREAM)
         self._front_end = FRONT_ENDS[self.settings["front_end"]](self, self.site, self._report)
         self._warm_up()
-        self.create_subscription(Frame, self.shared("frame"), self._hear_frame, qos.NEWEST)
+        self.create_subscription(Frame, self.shared("frame"), self._hear_frame, self._front_end.frame_profile)
 
     def waiting_for(self) -> str:
         """A listener to its features, or whatever its front end needs."""

@@ -1,0 +1,63 @@
+"""How nodes start and end, and where their topics lie."""
+
+from pathlib import Path
+
+import pytest
+import rclpy
+
+from cooperative_isac_ros.base import SceneNode, run_node
+
+TINY = str(Path(__file__).resolve().parents[1] / "scenes" / "tiny.yaml")
+ARGUMENTS = ["--ros-args", "-p", f"scene:={TINY}"]
+
+
+class Ending(SceneNode):
+    """A node that does something after a moment, and remembers whether it was closed."""
+
+    closed = 0
+
+    def __init__(self, act):
+        super().__init__("ending")
+        self.create_timer(0.05, lambda: act(self))
+
+    def close(self):
+        Ending.closed += 1
+
+
+def interrupt(node):
+    raise KeyboardInterrupt
+
+
+def stop_and_publish(node):
+    rclpy.shutdown()
+    node.health.report()
+
+
+def fail(node):
+    raise ValueError("a mistake in a callback")
+
+
+@pytest.mark.parametrize("act", [interrupt, stop_and_publish, lambda node: rclpy.shutdown()],
+                         ids=["Ctrl-C", "in the middle of a callback", "from outside"])
+def test_a_node_that_is_told_to_end_closes_and_ends_well(act):
+    before = Ending.closed
+    assert run_node(lambda: Ending(act), ARGUMENTS) == 0
+    assert Ending.closed == before + 1 and not rclpy.ok()
+
+
+def test_a_mistake_in_a_callback_is_not_hidden():
+    before = Ending.closed
+    with pytest.raises(ValueError, match="a mistake in a callback"):
+        run_node(lambda: Ending(fail), ARGUMENTS)
+    assert Ending.closed == before + 1 and not rclpy.ok()
+
+
+class Deep(SceneNode):
+    def __init__(self, depth, **options):
+        super().__init__("deep", namespace_depth=depth, **options)
+
+
+@pytest.mark.parametrize("below, depth, topic", [("", 0, "{}/frame"), ("/rx1", 1, "{}/frame"), ("/a/rx1", 1, "{}/a/frame")])
+def test_shared_topics_lie_above_a_nodes_own_namespaces(bench, below, depth, topic):
+    node = bench.start(lambda **options: Deep(depth, **options), below=below)
+    assert node.shared("frame") == topic.format(bench.namespace)

@@ -13,7 +13,7 @@ from cooperative_isac.fusion.detection import Detection
 from cooperative_isac.fusion.fuse import fuse
 from cooperative_isac.scene.model import Scene
 from cooperative_isac.sensing.local_ml import LocalMl
-from cooperative_isac.sensing.report import report_groups
+from cooperative_isac.sensing.report import report_fit
 from cooperative_isac.waveform.frame import TransmitFrame, comb
 
 
@@ -40,8 +40,8 @@ class LocalMlScheme:
     def encode(self, echo: np.ndarray, frame: TransmitFrame, receiver: str) -> bytes:
         """Packet of the targets that one receiver heard; see schemes.contract."""
         known = frame.reference if self.reference_only else frame
-        groups = self._sensors[receiver].sense(echo[:, ::self.strides[0], ::self.strides[1]], known)
-        return pack_reports(self.scene, receiver, frame.number, report_groups(receiver, groups))
+        fit = self._sensors[receiver].sense(echo[:, ::self.strides[0], ::self.strides[1]], known)
+        return pack_reports(self.scene, receiver, frame.number, report_fit(receiver, fit))
 
     def decode(self, packets: Mapping[str, bytes], frame: TransmitFrame) -> tuple[Detection, ...]:
         """Detections from the packets of the receivers that were heard; see schemes.contract."""

@@ -10,11 +10,11 @@ import numpy as np
 from cooperative_isac.scene.model import OfdmGrid
 from cooperative_isac.waveform.frame import TransmitFrame
 
-CYCLES_PER_BLOCK = 0.25
+CYCLES_PER_BLOCK = 0.4
 
 
 def block_length(grid: OfdmGrid, max_doppler_hz: float) -> int:
-    """Largest power of two of symbols over which the strongest Doppler turns a quarter of a cycle at most."""
+    """Largest power of two of symbols over which the strongest Doppler turns CYCLES_PER_BLOCK of a cycle at most."""
     length = 1
     while length * 2 <= grid.num_symbols and 2 * length * grid.symbol_period_s * max_doppler_hz <= CYCLES_PER_BLOCK:
         length *= 2

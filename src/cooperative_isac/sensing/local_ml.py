@@ -1,28 +1,31 @@
-"""The local maximum-likelihood access point: targets out of one echo, strongest first (DESIGN of the scheme in docs)."""
+"""The local maximum-likelihood access point: targets out of one echo."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
-from itertools import chain
-from typing import Sequence
+from itertools import combinations
 
 import numpy as np
+from scipy.stats import chi2
 
 from cooperative_isac.scene.model import OfdmGrid, Scene, Site
 from cooperative_isac.sensing.correlation import StreamReference, stream_reference
-from cooperative_isac.sensing.echo_group import (EchoGroup, group_echoes, keep_paths, match_group, refine_group,
-                                                 settle_group)
-from cooperative_isac.sensing.matched_filter import MatchedFilter, PathEcho, View
+from cooperative_isac.sensing.joint_fit import Fit, JointFit
+from cooperative_isac.sensing.path_state import NO_PATHS, PathState, single_path
+from cooperative_isac.sensing.replica import ReplicaMaker
 from cooperative_isac.sensing.search_grid import SearchGrid, search_grid
 from cooperative_isac.sensing.surface import doppler_bins, likelihood_surface
 from cooperative_isac.waveform.frame import TransmitFrame
 
-POLISH_ROUNDS = 3
 PATH_FALSE_ALARM = 0.01
+MERGE_PROBABILITY = 0.9999
 MAX_SEARCHES = 2
 MAX_PEAKS = 24
 STILL_THERE = 0.5
+ROUGH = {"steps": 10, "tolerance": 1.0}
+FINE = {"steps": 8, "tolerance": 0.02}
+UNRESOLVED = 0.6
 
 
 @dataclass(frozen=True)
@@ -42,18 +45,26 @@ class LocalMl:
         """Largest bistatic Doppler shift of a target at the scene's maximum speed."""
         return 2 * self.scene.sensing.max_speed_mps / self.grid.wavelength_m
 
-    def sense(self, echo: np.ndarray, frame: TransmitFrame) -> list[EchoGroup]:
-        """Find targets in an echo [num_rx_ant, num_subcarriers, num_symbols], complex64, sqrt(W)."""
+    def sense(self, echo: np.ndarray, frame: TransmitFrame) -> Fit | None:
+        """Find targets in an echo [num_rx_ant, num_subcarriers, num_symbols], complex64, sqrt(W); None if there is none.
+
+        Peaks of the likelihood surface are taken strongest first, each fitted roughly and removed; then all paths are
+        fitted together, transmitters' missing paths are let in, and what all leave is searched once more.
+        """
         reference = stream_reference(frame, self.max_doppler_hz)
-        matched = MatchedFilter(self.scene, self.receiver, reference)
+        maker = ReplicaMaker(self.scene, self.receiver, reference)
         correlation = reference.correlate(echo)
-        groups: list[EchoGroup] = []
+        joint, fit = self._joint_fit(maker, correlation), None
         for _ in range(MAX_SEARCHES):
-            found = self._search(matched, correlation, groups)
-            if not found:
+            found = self._search(maker, correlation, fit)
+            if not found.num_targets:
                 break
-            groups = self._polish(matched, correlation, groups + found)
-        return groups
+            state = found if fit is None else fit.state.with_target(found)
+            fit = joint.climb(joint.match(state), **FINE)
+            while (merged := merge_targets(fit)).num_targets < fit.state.num_targets:
+                fit = joint.climb(joint.match(merged), **FINE)
+            fit = self._settle(joint, fit)
+        return fit
 
     def detection_threshold(self, reference: StreamReference) -> float:
         """Power that noise alone exceeds anywhere with the scene's false-alarm probability (Exp(1) per cell)."""
@@ -67,88 +78,101 @@ class LocalMl:
         bins, _ = doppler_bins(reference, self.max_doppler_hz)
         return float(-np.log(PATH_FALSE_ALARM / len(bins)))
 
-    def _search(self, matched: MatchedFilter, correlation: np.ndarray, known: list[EchoGroup]) -> list[EchoGroup]:
-        """New groups among the peaks of what the known ones leave of the correlation, strongest first."""
-        threshold = self.detection_threshold(matched.reference)
-        residual = take_off(correlation, [echo for group in known for echo in group_echoes(matched, group)])
-        surface = likelihood_surface(self.search, matched.reference, residual, matched.noise_power_w,
+    def _joint_fit(self, maker: ReplicaMaker, correlation: np.ndarray) -> JointFit:
+        return JointFit(maker, correlation, self.scene.propagation.noise_power_w)
+
+    def _search(self, maker: ReplicaMaker, correlation: np.ndarray, known: Fit | None) -> PathState:
+        """New targets among the peaks of what the known ones leave, strongest first, with their strongest path."""
+        reference = maker.reference
+        threshold = self.detection_threshold(reference)
+        residual = correlation if known is None else without(correlation, known)
+        surface = likelihood_surface(self.search, reference, residual, self.scene.propagation.noise_power_w,
                                      self.max_doppler_hz)
-        power = np.where(surface.power > self.path_threshold(matched.reference), surface.power, 0)
-        groups: list[EchoGroup] = []
+        power = np.where(surface.power > self.path_threshold(reference), surface.power, 0)
+        found, most = NO_PATHS, self.scene.sensing.max_targets - (known.state.num_targets if known else 0)
         for _ in range(MAX_PEAKS):
             cell = int(power.sum(axis=0).argmax())
-            tx = int(power[:, cell].argmax())
-            if len(groups) + len(known) >= self.scene.sensing.max_targets or power[tx, cell] < threshold:
+            index = int(power[:, cell].argmax())
+            if found.num_targets >= most or power[index, cell] < threshold:
                 break
             power[:, self.search.neighbours(cell)] = 0
-            start = self._still_there(matched, residual, cell, tx, surface.doppler_hz[tx, cell], threshold)
-            if start is None:
+            joint = self._joint_fit(maker, residual)
+            fit = joint.match(single_path(self.search.points_m[cell], index, surface.doppler_hz[index, cell]))
+            if fit.power[0] < threshold * STILL_THERE:
                 continue
-            group = self._fit(matched, matched.view(residual, start.point_m), start)
-            if group.power >= threshold:
-                residual = take_off(residual, group_echoes(matched, group))
-                groups.append(group)
-        return groups
+            fit = joint.climb(fit, **ROUGH)
+            if fit.power[0] >= threshold:
+                residual = without(residual, fit)
+                found = found.with_target(fit.state)
+        return found
 
-    def _still_there(self, matched: MatchedFilter, residual: np.ndarray, cell: int, tx: int, doppler_hz: float,
-                     threshold: float) -> EchoGroup | None:
-        """The path at a peak of the surface, unless the groups found since have explained it away."""
-        point = self.search.points_m[cell]
-        group = match_group(matched, {tx: matched.glance(residual, point)}, point, {tx: float(doppler_hz)})
-        return group if group.power >= threshold * STILL_THERE else None
-
-    def _fit(self, matched: MatchedFilter, view: View, start: EchoGroup) -> EchoGroup:
-        """Refine a group, then add the strongest missing path until none is left above the threshold.
-
-        Each path is looked for with the ones already found removed: at equal delays one transmitter's echo would
-        else be taken for another's.
-        """
-        return self._complete(matched, view, refine_group(matched, view, start.point_m, start.doppler_hz))
-
-    def _complete(self, matched: MatchedFilter, view: View, group: EchoGroup) -> EchoGroup:
-        threshold = self.path_threshold(matched.reference)
-        group = keep_paths(group, threshold)
-        while group.fits and (missing := self._missing_path(matched, view, group, threshold)):
-            grown = keep_paths(refine_group(matched, view, group.point_m, group.doppler_hz | missing), threshold)
-            if len(grown.fits) <= len(group.fits):
+    def _settle(self, joint: JointFit, fit: Fit) -> Fit | None:
+        """Let missing paths in, one per target and round, and weak ones out."""
+        for _ in range(len(self.scene.transmitters)):
+            grown = self._with_missing_paths(joint.maker, fit)
+            if grown.num_paths == fit.state.num_paths:
                 break
-            group = grown
-        return group
+            fit = joint.climb(joint.match(grown), **FINE)
+            fit = self._without_weak_paths(joint, fit)
+            if fit is None:
+                return None
+        return self._without_weak_paths(joint, fit)
 
-    def _missing_path(self, matched: MatchedFilter, view: View, group: EchoGroup,
-                      threshold: float) -> dict[int, float]:
-        """Transmitter and Doppler shift of the strongest path that the group lacks; empty where none is heard."""
-        absent = set(range(len(self.scene.transmitters))) - group.fits.keys()
-        if not absent:
-            return {}
-        _, shifts = doppler_bins(matched.reference, self.max_doppler_hz)
-        behind = view.without(group_echoes(matched, group)).behind(matched.receive_basis(group.point_m))
-        found = {}
-        for tx in absent:
-            spectrum = matched.doppler_spectrum(behind, group.point_m, tx, shifts)
-            found[tx] = (float(spectrum.max()), float(shifts[spectrum.argmax()]))
-        strongest = max(found, key=found.get)
-        return {strongest: found[strongest][1]} if found[strongest][0] > threshold else {}
+    def _without_weak_paths(self, joint: JointFit, fit: Fit) -> Fit | None:
+        reference = joint.maker.reference
+        target_heard = fit.target_power >= self.detection_threshold(reference)
+        heard = (fit.power >= self.path_threshold(reference)) & target_heard[fit.state.owner] & ~unresolved(fit)
+        if heard.all():
+            return fit
+        if not heard.any():
+            return None
+        return joint.climb(joint.match(fit.state.keep(heard)), **FINE)
 
-    def _polish(self, matched: MatchedFilter, correlation: np.ndarray, groups: list[EchoGroup]) -> list[EchoGroup]:
-        """Fit every group again with the exact waveforms of all the others removed; drop those that fade away."""
-        views = [matched.view(correlation, group.point_m) for group in groups]
-        echoes = [group_echoes(matched, group) for group in groups]
-        for _ in range(POLISH_ROUNDS if len(groups) > 1 else 0):
-            for index, group in enumerate(groups):
-                if not group.fits:
-                    continue
-                others = chain.from_iterable(echoes[:index] + echoes[index + 1:])
-                view = views[index].without(others)
-                groups[index] = self._complete(matched, view, settle_group(matched, view, group))
-                echoes[index] = group_echoes(matched, groups[index])
-        return [group for group in groups if group.fits]
+    def _with_missing_paths(self, maker: ReplicaMaker, fit: Fit) -> PathState:
+        """The state with each target's strongest missing path, where one stands out of what all paths leave."""
+        reference, state = maker.reference, fit.state
+        _, shifts = doppler_bins(reference, self.max_doppler_hz)
+        turns = np.exp(-2j * np.pi * reference.block_times_s[:, None] * shifts).astype(np.complex64)
+        best = {}
+        for index in range(len(self.scene.transmitters)):
+            lacking = [target for target in range(state.num_targets) if not state.has(target, index)]
+            if not lacking:
+                continue
+            filters, energy = maker.filters_at(index, state.points_m[lacking])
+            blocks = np.einsum("tik,tikb->tb", filters.conj(), fit.residual[lacking], optimize=True)
+            power = np.abs(blocks @ turns) ** 2 / (energy[:, None] * self.scene.propagation.noise_power_w)
+            for target, spectrum in zip(lacking, power):
+                if spectrum.max() > max(self.path_threshold(reference), best.get(target, (0.0,))[0]):
+                    best[target] = (float(spectrum.max()), index, float(shifts[spectrum.argmax()]))
+        for target, (_, index, doppler_hz) in best.items():
+            state = state.with_path(target, index, doppler_hz)
+        return state
 
 
-def take_off(correlation: np.ndarray, echoes: Sequence[PathEcho]) -> np.ndarray:
-    """The correlation without the given paths."""
-    if not echoes:
-        return correlation
-    arrivals = np.stack([echo.arrival for echo in echoes], axis=1)
-    waveforms = np.stack([echo.own.ravel() for echo in echoes])
-    return correlation - (arrivals @ waveforms).reshape(correlation.shape)
+def merge_targets(fit: Fit) -> PathState:
+    """The state with the first two targets made one that lie together and were heard from different transmitters."""
+    state, information = fit.state, fit.target_information
+    size = information.shape[-1]
+    gate = chi2.ppf(MERGE_PROBABILITY, size)
+    for first, second in combinations(range(state.num_targets), 2):
+        senders = [set(state.transmitter[state.owner == target]) for target in (first, second)]
+        away = (state.points_m[first] - state.points_m[second])[:size]
+        both = information[first] + information[second]
+        distance = away @ information[first] @ np.linalg.solve(both, information[second] @ away)
+        if senders[0].isdisjoint(senders[1]) and distance < gate:
+            point = state.points_m[first].copy()
+            point[:size] -= np.linalg.solve(both, information[second] @ away)
+            return state.merged(first, second, point)
+    return state
+
+
+def unresolved(fit: Fit) -> np.ndarray:
+    """Which paths stand in the main lobe of a stronger one, [num_paths], bool: two of them explain one echo."""
+    close = np.abs(fit.coherence) > UNRESOLVED
+    return np.any(close & (fit.power[:, None] < fit.power[None, :]), axis=1)
+
+
+def without(correlation: np.ndarray, fit: Fit) -> np.ndarray:
+    """The correlation without the paths of a fit."""
+    arrivals, own = fit.echoes
+    return correlation - (arrivals.T @ own.reshape(len(own), -1)).reshape(correlation.shape)

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Sequence
 
 import numpy as np
 
 from cooperative_isac.scene.model import OfdmGrid
-from cooperative_isac.sensing.echo_group import EchoGroup
+from cooperative_isac.sensing.joint_fit import Fit
 
 
 @dataclass(frozen=True)
@@ -48,9 +47,14 @@ def doppler_information(grid: OfdmGrid, power: float) -> float:
     return 2 * power * (2 * np.pi) ** 2 * float(np.var(grid.symbol_times_s))
 
 
-def report_groups(receiver: str, groups: Sequence[EchoGroup]) -> tuple[EchoReport, ...]:
-    """Fitted groups as reports, strongest first."""
-    reports = (EchoReport(receiver, group.point_m, tuple(
-        PathReport(int(tx), group.doppler_hz[tx], fit.power, fit.information)
-        for tx, fit in sorted(group.fits.items()))) for group in groups)
+def report_fit(receiver: str, fit: Fit | None) -> tuple[EchoReport, ...]:
+    """The targets of a fit as reports, strongest first."""
+    if fit is None:
+        return ()
+    paths = [[] for _ in range(fit.state.num_targets)]
+    for index in np.argsort(fit.state.transmitter, kind="stable"):
+        paths[fit.state.owner[index]].append(PathReport(int(fit.state.transmitter[index]),
+                                                        float(fit.state.doppler_hz[index]), float(fit.power[index]),
+                                                        fit.information[index]))
+    reports = (EchoReport(receiver, point, tuple(own)) for point, own in zip(fit.state.points_m, paths))
     return tuple(sorted(reports, key=lambda report: -report.power))

@@ -1,0 +1,158 @@
+"""The joint likelihood of all paths in an echo, and the climb to its peak."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from cooperative_isac.sensing.path_state import PathState
+from cooperative_isac.sensing.replica import Replica, ReplicaMaker
+
+
+@dataclass(frozen=True)
+class Fit:
+    """A state matched against a correlation, with the best complex amplitude of every path.
+
+    amplitude: [num_paths], complex, beta sqrt(PL); power: [num_paths], coherent SNR (matched-filter power in noise
+    variances, the other paths removed); location_slope: [num_targets, D] and doppler_slope [num_paths], gradient of
+    the log-likelihood; information: [num_paths, D, D] of the location, 1/m^2, and doppler_information [num_paths],
+    1/Hz^2, with the path's amplitude unknown; residual: [num_targets, num_subcarriers, num_streams, num_blocks], what
+    all paths leave behind the beam to each target; coherence: [num_paths, num_paths], normalised inner products of
+    the paths' waveforms.
+    """
+
+    state: PathState
+    replica: Replica
+    amplitude: np.ndarray
+    power: np.ndarray
+    location_slope: np.ndarray
+    doppler_slope: np.ndarray
+    information: np.ndarray
+    doppler_information: np.ndarray
+    residual: np.ndarray
+    coherence: np.ndarray
+
+    @property
+    def target_power(self) -> np.ndarray:
+        """Coherent SNR of each target summed over its paths, [num_targets]."""
+        return np.bincount(self.state.owner, self.power, self.state.num_targets)
+
+    @property
+    def target_information(self) -> np.ndarray:
+        """Information of each target's location, [num_targets, D, D]."""
+        return _by_owner(self.information, self.state)
+
+    @property
+    def echoes(self) -> tuple[np.ndarray, np.ndarray]:
+        """Arrival steering [num_paths, num_rx_ant] and waveform of every path, with its amplitude."""
+        arrivals = self.replica.receive[self.state.owner, 0] * self.amplitude[:, None].astype(np.complex64)
+        return arrivals, self.replica.own
+
+
+class JointFit:
+    """Fits paths to one receiver's stream correlation.
+
+    Every gradient is exact for the joint likelihood; the information is taken block by block (each target's location,
+    each path's Doppler shift), which Fisher scoring repairs in a few steps as paths couple weakly.
+    """
+
+    def __init__(self, maker: ReplicaMaker, correlation: np.ndarray, noise_power_w: float):
+        self.maker, self.correlation, self.noise_power_w = maker, correlation, noise_power_w
+        self._flat = correlation.reshape(len(correlation), -1)
+
+    def match(self, state: PathState) -> Fit:
+        """Match every path of a state, all others removed."""
+        replica = self.maker.make(state)
+        size, shape = self.maker.dimension, self.correlation.shape[1:]
+        beams = replica.receive.conj().reshape(-1, len(self._flat))
+        behind = (beams @ self._flat).reshape(state.num_targets, 1 + size, -1)
+        own = replica.own.reshape(state.num_paths, -1)
+        matched = replica.filters[:, 0].conj()[..., None] * replica.turns[:, None, None, :]
+        matched = matched.reshape(state.num_paths, -1)
+        arrivals = replica.receive[state.owner, 0]
+        overlap = (matched @ own.T) * (arrivals.conj() @ arrivals.T)
+        received = np.einsum("pn,pn->p", matched, behind[state.owner, 0])
+        amplitude = np.linalg.solve(overlap.astype(complex), received)
+        leaks = np.einsum("tdr,pr->tdp", replica.receive.conj(), arrivals * amplitude.astype(np.complex64)[:, None])
+        residual = (behind - leaks @ own).reshape(state.num_targets, 1 + size, *shape)
+        location, doppler = self._slopes(state, replica, amplitude, residual)
+        energy = replica.gram[:, 0, 0].real
+        power = np.abs(amplitude * np.diag(overlap)) ** 2 / (energy * self.noise_power_w)
+        spread = np.var(self.maker.reference.frame.grid.symbol_times_s)
+        return Fit(state, replica, amplitude, power, location, doppler,
+                   2 * power[:, None, None] * _location_information(replica.receive[state.owner], replica.gram),
+                   2 * power * (2 * np.pi) ** 2 * spread, residual[:, 0], overlap / np.sqrt(np.outer(energy, energy)))
+
+    def climb(self, fit: Fit, steps: int, tolerance: float) -> Fit:
+        """Fisher scoring until no target expects to gain more log-likelihood than the tolerance.
+
+        A target whose power falls goes back and takes shorter steps.
+        """
+        scale = np.ones(fit.state.num_targets)
+        for _ in range(steps):
+            moves, shifts, gain = scoring_step(fit)
+            if np.all(gain * scale < tolerance):
+                break
+            tried = self.match(_moved(fit.state, scale[:, None] * moves, scale[fit.state.owner] * shifts))
+            worse = tried.target_power < fit.target_power - tolerance
+            if worse.any():
+                back = np.where(worse, 0.0, scale)
+                scale = np.where(worse, scale / 4, scale)
+                if not worse.all():
+                    tried = self.match(_moved(fit.state, back[:, None] * moves, back[fit.state.owner] * shifts))
+                else:
+                    tried = fit
+            fit = tried
+        return fit
+
+    def _slopes(self, state: PathState, replica: Replica, amplitude: np.ndarray,
+                residual: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Gradient of the log-likelihood with locations [num_targets, D] and Doppler shifts [num_paths]."""
+        times = self.maker.reference.block_times_s
+        ramp = -2j * np.pi * (times - times.mean())
+        weights = np.stack([replica.turns, replica.turns * ramp], axis=-1).astype(np.complex64)
+        summed = residual[state.owner] @ weights[:, None, None]
+        filters = replica.filters.conj()
+        location = (np.einsum("pik,pdik->pd", filters[:, 0], summed[:, 1:, ..., 0])
+                    + np.einsum("pdik,pik->pd", filters[:, 1:], summed[:, 0, ..., 0]))
+        doppler = np.einsum("pik,pik->p", filters[:, 0], summed[:, 0, ..., 1])
+        factor = 2 / self.noise_power_w * amplitude.conj()
+        return _by_owner(np.real(factor[:, None] * location), state), np.real(factor * doppler)
+
+
+def scoring_step(fit: Fit) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Newton step with the Fisher information: locations [num_targets, 3], Doppler shifts [num_paths], and the gain in
+    log-likelihood that each target expects [num_targets]."""
+    information = fit.target_information
+    size = information.shape[-1]
+    damping = 1e-6 * np.trace(information, axis1=1, axis2=2)[:, None, None] * np.eye(size)
+    moves = np.zeros((fit.state.num_targets, 3))
+    moves[:, :size] = np.linalg.solve(information + damping, fit.location_slope[..., None])[..., 0]
+    shifts = fit.doppler_slope / fit.doppler_information
+    gain = np.sum(moves[:, :size] * fit.location_slope, axis=1)
+    return moves, shifts, gain + np.bincount(fit.state.owner, shifts * fit.doppler_slope, fit.state.num_targets)
+
+
+def _moved(state: PathState, moves_m: np.ndarray, shifts_hz: np.ndarray) -> PathState:
+    return replace(state, points_m=state.points_m + moves_m, doppler_hz=state.doppler_hz + shifts_hz)
+
+
+def _by_owner(values: np.ndarray, state: PathState) -> np.ndarray:
+    """Sum of the paths' values over each target, [num_targets, ...]."""
+    total = np.zeros((state.num_targets, *values.shape[1:]))
+    np.add.at(total, state.owner, values)
+    return total
+
+
+def _location_information(receive: np.ndarray, gram: np.ndarray) -> np.ndarray:
+    """Information of the location per unit of 2 SNR, amplitude and Doppler unknown, [num_paths, D, D].
+
+    receive: [num_paths, 1 + D, num_rx_ant]; gram: [num_paths, 1 + D, 1 + D].
+    """
+    beams = receive.conj() @ receive.swapaxes(1, 2)
+    energy = gram[:, 0, 0].real[:, None, None]
+    crossed = beams[:, 1:, :1] * gram[:, :1, 1:]
+    inner = beams[:, 1:, 1:] * energy + crossed + crossed.conj().swapaxes(1, 2) + gram[:, 1:, 1:]
+    along = beams[:, 0, 1:] * energy[:, 0] + gram[:, 0, 1:]
+    return np.real(inner - along[:, :, None].conj() * along[:, None, :] / energy) / energy

@@ -1,0 +1,98 @@
+"""What the paths of a state look like in the stream correlation: exact echoes, and matched filters with slopes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from cooperative_isac.channel.echo import path_phases
+from cooperative_isac.scene.arrays import steering_derivatives, steering_vectors
+from cooperative_isac.scene.geometry import SPEED_OF_LIGHT_MPS, bistatic_geometry
+from cooperative_isac.scene.model import Scene, Site
+from cooperative_isac.sensing.correlation import StreamReference
+from cooperative_isac.sensing.path_state import PathState
+
+
+@dataclass(frozen=True)
+class Replica:
+    """All paths of a state at unit amplitude; D the scene's dimension.
+
+    receive: [num_targets, 1 + D, num_rx_ant], receive steering and its location derivatives;
+    filters: [num_paths, 1 + D, num_subcarriers, num_streams], stream weights and their location derivatives;
+    gram: [num_paths, 1 + D, 1 + D], the filters' inner products over the frame;
+    turns: [num_paths, num_blocks], exp(-j 2 pi f t) at the blocks' centres;
+    own: [num_paths, num_subcarriers, num_streams, num_blocks], the exact waveform correlated with the streams.
+    """
+
+    receive: np.ndarray
+    filters: np.ndarray
+    gram: np.ndarray
+    turns: np.ndarray
+    own: np.ndarray
+
+
+class ReplicaMaker:
+    """Makes replicas for one receiver and one known frame."""
+
+    def __init__(self, scene: Scene, receiver: Site, reference: StreamReference):
+        self.scene, self.receiver, self.reference = scene, receiver, reference
+        self.dimension = scene.dimension
+
+    def make(self, state: PathState) -> Replica:
+        """The replica of every path of a state."""
+        shape = (state.num_paths, 1 + self.dimension, *self.reference.streams.shape[:2])
+        filters = np.empty(shape, np.complex64)
+        own = np.empty((state.num_paths, *shape[2:], self.reference.num_blocks), np.complex64)
+        for index in np.unique(state.transmitter):
+            chosen = state.transmitter == index
+            filters[chosen], own[chosen] = self._from_transmitter(int(index), state.points_m[state.owner[chosen]],
+                                                                  state.doppler_hz[chosen])
+        turns = np.exp(-2j * np.pi * state.doppler_hz[:, None] * self.reference.block_times_s).astype(np.complex64)
+        return Replica(self._with_slopes(self.receiver, state.points_m), filters, self._gram(filters), turns, own)
+
+    def filters_at(self, transmitter: int, points_m: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Stream weights of a transmitter's paths at points, [num_points, num_subcarriers, num_streams], and energies."""
+        filters = self._filters(transmitter, points_m)[:, :1]
+        return filters[:, 0], self._gram(filters)[:, 0, 0].real
+
+    def _from_transmitter(self, index: int, points_m: np.ndarray, doppler_hz: np.ndarray):
+        frame, site = self.reference.frame, self.scene.transmitters[index]
+        away = points_m - site.position_m
+        steering = steering_vectors(site.elements_m, away / np.linalg.norm(away, axis=1, keepdims=True),
+                                    self.scene.grid.wavelength_m)
+        over_subcarriers, over_symbols = path_phases(frame.grid, self._delays(site, points_m), doppler_hz)
+        signals = frame.toward(index, steering) * over_subcarriers[..., None]
+        signals *= over_symbols
+        return self._filters(index, points_m), self.reference.correlate(signals.swapaxes(0, 1))
+
+    def _filters(self, index: int, points_m: np.ndarray) -> np.ndarray:
+        """Stream weights a^H W exp(-j 2 pi f tau) and their derivatives with location, with the mean delay slope out."""
+        frame, site = self.reference.frame, self.scene.transmitters[index]
+        basis = self._with_slopes(site, points_m)
+        gains = frame.stream_gains(index, basis.reshape(-1, site.num_ant))
+        gains = np.repeat(gains, frame.group_size, axis=0)
+        gains = gains.reshape(len(gains), *basis.shape[:2], -1).transpose(1, 2, 0, 3)
+        path = bistatic_geometry(site.position_m, self.receiver.position_m, points_m, np.zeros(3), 1.0)
+        offsets = frame.grid.subcarrier_offsets_hz
+        slope = path.range_gradient[:, :self.dimension, None] * (-2j * np.pi / SPEED_OF_LIGHT_MPS * offsets)
+        gains[:, 1:] += slope[..., None].astype(np.complex64) * gains[:, :1]
+        phases = np.exp(-2j * np.pi * path.delay_s[:, None] * offsets).astype(np.complex64)
+        return gains * phases[:, None, :, None]
+
+    def _gram(self, filters: np.ndarray) -> np.ndarray:
+        weighted = (filters[..., None, :] @ self.reference.gram.swapaxes(1, 2))[..., 0, :]
+        flat = filters.reshape(*filters.shape[:2], -1)
+        return flat.conj() @ weighted.reshape(flat.shape).swapaxes(1, 2)
+
+    def _delays(self, site: Site, points_m: np.ndarray) -> np.ndarray:
+        return bistatic_geometry(site.position_m, self.receiver.position_m, points_m, np.zeros(3), 1.0).delay_s
+
+    def _with_slopes(self, site: Site, points_m: np.ndarray) -> np.ndarray:
+        """Steering to points and its location derivatives, [num_points, 1 + D, num_ant], complex64."""
+        away = points_m - site.position_m
+        distances = np.linalg.norm(away, axis=1)
+        directions, wavelength = away / distances[:, None], self.scene.grid.wavelength_m
+        steering = steering_vectors(site.elements_m, directions, wavelength)
+        slopes = steering_derivatives(site.elements_m, directions, distances, wavelength)[..., :self.dimension]
+        return np.concatenate([steering[:, None], slopes.swapaxes(1, 2)], axis=1).astype(np.complex64)

@@ -87,7 +87,7 @@ class JointFit:
     def climb(self, fit: Fit, steps: int, tolerance: float) -> Fit:
         """Fisher scoring until no target expects to gain more log-likelihood than the tolerance.
 
-        A target whose power falls goes back and takes shorter steps.
+        A target whose power fell takes shorter steps; a step that helped nobody is taken back.
         """
         scale = np.ones(fit.state.num_targets)
         for _ in range(steps):
@@ -96,14 +96,9 @@ class JointFit:
                 break
             tried = self.match(_moved(fit.state, scale[:, None] * moves, scale[fit.state.owner] * shifts))
             worse = tried.target_power < fit.target_power - tolerance
-            if worse.any():
-                back = np.where(worse, 0.0, scale)
-                scale = np.where(worse, scale / 4, scale)
-                if not worse.all():
-                    tried = self.match(_moved(fit.state, back[:, None] * moves, back[fit.state.owner] * shifts))
-                else:
-                    tried = fit
-            fit = tried
+            scale = np.where(worse, scale / 4, np.minimum(2 * scale, 1.0))
+            if not worse.all():
+                fit = tried
         return fit
 
     def _slopes(self, state: PathState, replica: Replica, amplitude: np.ndarray,

@@ -23,8 +23,8 @@ MERGE_PROBABILITY = 0.9999
 MAX_SEARCHES = 2
 MAX_PEAKS = 24
 STILL_THERE = 0.5
-ROUGH = {"steps": 10, "tolerance": 1.0}
-FINE = {"steps": 8, "tolerance": 0.02}
+ROUGH = {"steps": 8, "tolerance": 1.0}
+FINE = {"steps": 5, "tolerance": 0.05}
 UNRESOLVED = 0.6
 
 
@@ -60,10 +60,7 @@ class LocalMl:
             if not found.num_targets:
                 break
             state = found if fit is None else fit.state.with_target(found)
-            fit = joint.climb(joint.match(state), **FINE)
-            while (merged := merge_targets(fit)).num_targets < fit.state.num_targets:
-                fit = joint.climb(joint.match(merged), **FINE)
-            fit = self._settle(joint, fit)
+            fit = self._settle(joint, joint.climb(joint.match(state), **FINE))
         return fit
 
     def detection_threshold(self, reference: StreamReference) -> float:
@@ -96,73 +93,80 @@ class LocalMl:
             if found.num_targets >= most or power[index, cell] < threshold:
                 break
             power[:, self.search.neighbours(cell)] = 0
-            joint = self._joint_fit(maker, residual)
-            fit = joint.match(single_path(self.search.points_m[cell], index, surface.doppler_hz[index, cell]))
-            if fit.power[0] < threshold * STILL_THERE:
+            if self._power_at(maker, residual, cell, index, surface.doppler_hz[index, cell]) < threshold * STILL_THERE:
                 continue
-            fit = joint.climb(fit, **ROUGH)
+            joint = self._joint_fit(maker, residual)
+            start = single_path(self.search.points_m[cell], index, surface.doppler_hz[index, cell])
+            fit = joint.climb(joint.match(start), **ROUGH)
             if fit.power[0] >= threshold:
                 residual = without(residual, fit)
                 found = found.with_target(fit.state)
         return found
 
+    def _power_at(self, maker: ReplicaMaker, residual: np.ndarray, cell: int, index: int, doppler_hz: float) -> float:
+        """Matched-filter power of one transmitter at a cell: a peak may be explained away since the surface was made."""
+        beam = self.search.beams[self.search.beam_of_cell[cell]]
+        filters, energy = maker.filters_at(index, self.search.points_m[cell][None])
+        turn = np.exp(-2j * np.pi * doppler_hz * maker.reference.block_times_s).astype(np.complex64)
+        behind = np.tensordot(beam, residual, axes=1) @ turn
+        return float(np.abs(np.vdot(filters[0], behind)) ** 2 / (energy[0] * self.scene.propagation.noise_power_w))
+
     def _settle(self, joint: JointFit, fit: Fit) -> Fit | None:
-        """Let missing paths in, one per target and round, and weak ones out."""
-        for _ in range(len(self.scene.transmitters)):
-            grown = self._with_missing_paths(joint.maker, fit)
-            if grown.num_paths == fit.state.num_paths:
-                break
-            fit = joint.climb(joint.match(grown), **FINE)
-            fit = self._without_weak_paths(joint, fit)
-            if fit is None:
+        """Revise what the echo is made of and fit again, until nothing changes."""
+        for _ in range(1 + len(self.scene.transmitters)):
+            heard = self._heard(joint.maker, fit)
+            merged = merge_targets(fit, heard)
+            revised = self._with_missing_paths(joint.maker, fit, merged, heard)
+            if revised is fit.state and heard.all():
+                return fit
+            revised = revised.keep(np.append(heard, np.ones(revised.num_paths - fit.state.num_paths, bool)))
+            if not revised.num_paths:
                 return None
-        return self._without_weak_paths(joint, fit)
+            fit = joint.climb(joint.match(revised), **FINE)
+        heard = self._heard(joint.maker, fit)
+        return joint.match(fit.state.keep(heard)) if heard.any() else None
 
-    def _without_weak_paths(self, joint: JointFit, fit: Fit) -> Fit | None:
-        reference = joint.maker.reference
-        target_heard = fit.target_power >= self.detection_threshold(reference)
-        heard = (fit.power >= self.path_threshold(reference)) & target_heard[fit.state.owner] & ~unresolved(fit)
-        if heard.all():
-            return fit
-        if not heard.any():
-            return None
-        return joint.climb(joint.match(fit.state.keep(heard)), **FINE)
+    def _heard(self, maker: ReplicaMaker, fit: Fit) -> np.ndarray:
+        """Which paths stand out of the noise and are not another path's double, [num_paths], bool."""
+        target_heard = fit.target_power >= self.detection_threshold(maker.reference)
+        return (fit.power >= self.path_threshold(maker.reference)) & target_heard[fit.state.owner] & ~unresolved(fit)
 
-    def _with_missing_paths(self, maker: ReplicaMaker, fit: Fit) -> PathState:
+    def _with_missing_paths(self, maker: ReplicaMaker, fit: Fit, state: PathState, heard: np.ndarray) -> PathState:
         """The state with each target's strongest missing path, where one stands out of what all paths leave."""
-        reference, state = maker.reference, fit.state
-        _, shifts = doppler_bins(reference, self.max_doppler_hz)
-        turns = np.exp(-2j * np.pi * reference.block_times_s[:, None] * shifts).astype(np.complex64)
-        best = {}
+        _, shifts = doppler_bins(maker.reference, self.max_doppler_hz)
+        turns = np.exp(-2j * np.pi * maker.reference.block_times_s[:, None] * shifts).astype(np.complex64)
+        there = {*zip(state.owner[heard], state.transmitter[heard])}
+        best: dict[int, tuple[float, int, float]] = {}
         for index in range(len(self.scene.transmitters)):
-            lacking = [target for target in range(state.num_targets) if not state.has(target, index)]
+            lacking = [target for target in np.unique(state.owner[heard]) if (target, index) not in there]
             if not lacking:
                 continue
             filters, energy = maker.filters_at(index, state.points_m[lacking])
             blocks = np.einsum("tik,tikb->tb", filters.conj(), fit.residual[lacking], optimize=True)
             power = np.abs(blocks @ turns) ** 2 / (energy[:, None] * self.scene.propagation.noise_power_w)
             for target, spectrum in zip(lacking, power):
-                if spectrum.max() > max(self.path_threshold(reference), best.get(target, (0.0,))[0]):
-                    best[target] = (float(spectrum.max()), index, float(shifts[spectrum.argmax()]))
-        for target, (_, index, doppler_hz) in best.items():
-            state = state.with_path(target, index, doppler_hz)
+                found = (float(spectrum.max()), index, float(shifts[spectrum.argmax()]))
+                best[target] = max(best.get(target, found), found)
+        for target, (power, index, doppler_hz) in best.items():
+            if power > self.path_threshold(maker.reference):
+                state = state.with_path(target, index, doppler_hz)
         return state
 
 
-def merge_targets(fit: Fit) -> PathState:
-    """The state with the first two targets made one that lie together and were heard from different transmitters."""
+def merge_targets(fit: Fit, heard: np.ndarray) -> PathState:
+    """The state with targets made one that lie together and were heard from different transmitters."""
     state, information = fit.state, fit.target_information
     size = information.shape[-1]
     gate = chi2.ppf(MERGE_PROBABILITY, size)
     for first, second in combinations(range(state.num_targets), 2):
-        senders = [set(state.transmitter[state.owner == target]) for target in (first, second)]
+        senders = [set(state.transmitter[heard & (state.owner == target)]) for target in (first, second)]
         away = (state.points_m[first] - state.points_m[second])[:size]
         both = information[first] + information[second]
         distance = away @ information[first] @ np.linalg.solve(both, information[second] @ away)
-        if senders[0].isdisjoint(senders[1]) and distance < gate:
+        if all(senders) and senders[0].isdisjoint(senders[1]) and distance < gate:
             point = state.points_m[first].copy()
             point[:size] -= np.linalg.solve(both, information[second] @ away)
-            return state.merged(first, second, point)
+            state = state.merged(first, second, point)
     return state
 
 

@@ -27,10 +27,6 @@ class PathState:
     def num_paths(self) -> int:
         return len(self.owner)
 
-    def has(self, target: int, transmitter: int) -> bool:
-        """Whether a transmitter's path to a target is there."""
-        return bool(np.any((self.owner == target) & (self.transmitter == transmitter)))
-
     def with_target(self, other: PathState) -> PathState:
         """Both states' targets, the other's behind."""
         return PathState(np.concatenate([self.points_m, other.points_m]),
@@ -44,11 +40,10 @@ class PathState:
                          np.append(self.doppler_hz, doppler_hz))
 
     def merged(self, first: int, second: int, point_m: np.ndarray) -> PathState:
-        """The state with the second target's paths given to the first, at a new location."""
+        """The second target's paths given to the first, at a new location; the second is left without paths."""
         points = self.points_m.copy()
         points[first] = point_m
-        owner = np.where(self.owner == second, first, self.owner)
-        return PathState(points, owner, self.transmitter, self.doppler_hz).keep(np.ones(self.num_paths, bool))
+        return PathState(points, np.where(self.owner == second, first, self.owner), self.transmitter, self.doppler_hz)
 
     def keep(self, paths: np.ndarray) -> PathState:
         """Only the chosen paths ([num_paths], bool), and the targets that still have one."""

@@ -18,7 +18,8 @@ ARGUMENTS = (
     ("out", "", "folder for the evaluator's report at the end; empty: no report", None),
     ("bag", "", "new folder to record all topics into; empty: no recording", None),
     ("markers", "true", "draw for RViz", FLAGS),
-    ("simulate_targets", "true", "move the scene file's own targets; false where robots publish their odometry", FLAGS),
+    ("simulate_targets", "true",
+     "move the scene file's own targets; false where robots publish their odometry", FLAGS),
     ("rviz", "false", "open RViz", FLAGS),
     ("use_sim_time", "false", "take the time from /clock", FLAGS),
 )
@@ -36,7 +37,8 @@ def start(context):
                      parameters=[spec.parameters], remappings=spec.remappings, output="screen")
                 for spec in scene_nodes(load_scene(given["scene"]), options)]
     if given["rviz"] == "true":
-        actions.append(Node(package="rviz2", executable="rviz2", arguments=["-d", str(shared_file("rviz/scene.rviz"))],
+        view = ["-d", str(shared_file("rviz/scene.rviz"))]
+        actions.append(Node(package="rviz2", executable="rviz2", arguments=view,
                             parameters=[{"use_sim_time": options.use_sim_time}]))
     return actions
 

@@ -18,20 +18,24 @@ from cooperative_isac.schemes.registry import scheme_names
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False,
                   help="Cooperative integrated sensing and communication.")
-SceneArgument = Annotated[str, typer.Argument(metavar="SCENE", help="Scene file, or the name of a shipped scene.")]
+Option = typer.Option
+SceneArgument = Annotated[str, typer.Argument(metavar="SCENE", help="File, or name of a shipped scene.")]
+Duration = Annotated[Optional[float], Option(help="Seconds from frame 0 on; else until Ctrl-C.", min=0.1)]
+Scheme = Annotated[Optional[str], Option(help="Sensing scheme instead of the scene's.")]
+Bag = Annotated[Optional[Path], Option(help="Record all topics into this new folder.")]
+Rate = Annotated[Optional[float], Option(help="Frames a second, not the scene's.", min=0.1, max=100.0)]
+Out = Annotated[Optional[Path], Option(help="Folder for the report; by default a new one in runs/.")]
+Markers = Annotated[bool, Option(help="Draw for RViz.")]
+Schemes = Annotated[Optional[str], Option(help="Comma-separated; by default the scene's.")]
+Frames = Annotated[int, Option(help="Independent frames to draw.", min=1)]
+Seed = Annotated[int, Option(help="Of all draws.", min=0)]
+Powers = Annotated[Optional[list[float]], Option(help="Transmit powers [dBm]; by default the scene's.")]
+Json = Annotated[Optional[Path], Option(help="Write the results to this file, too.")]
 
 
 @app.command()
-def run(scene: SceneArgument = "campus",
-        duration: Annotated[Optional[float], typer.Option(help="Seconds from the first frame on; without it until "
-                                                          "Ctrl-C.", min=0.1)] = None,
-        scheme: Annotated[Optional[str], typer.Option(help="Sensing scheme instead of the scene's.")] = None,
-        bag: Annotated[Optional[Path], typer.Option(help="Record all topics into this new folder.")] = None,
-        rate: Annotated[Optional[float], typer.Option(help="Frames per second instead of the scene's.", min=0.1,
-                                                      max=100.0)] = None,
-        out: Annotated[Optional[Path], typer.Option(help="Folder for the report; by default a new one in "
-                                                    "runs/.")] = None,
-        markers: Annotated[bool, typer.Option(help="Draw for RViz.")] = True) -> None:
+def run(scene: SceneArgument = "campus", duration: Duration = None, scheme: Scheme = None, bag: Bag = None,
+        rate: Rate = None, out: Out = None, markers: Markers = True) -> None:
     """Start a whole scene of ROS 2 nodes, show it, and report how well it tracked."""
     loaded = _scene(scene)
     if scheme is not None and scheme not in scheme_names():
@@ -42,7 +46,7 @@ def run(scene: SceneArgument = "campus",
         from cooperative_isac_ros.graph import GraphOptions
         from cooperative_isac_ros.run import run_scene
     except ImportError as error:
-        _fail(f"ROS 2 is not there ({error}); run 'make setup', or source a ROS 2 workspace that holds this package")
+        _fail(f"ROS 2 is not there ({error}); run 'make setup', or source a workspace with this package")
     folder = out or Path("runs") / f"{loaded.name}-{time.strftime('%Y%m%d-%H%M%S')}"
     options = GraphOptions(scheme=scheme or "", rate_hz=rate or 0.0, out=str(folder),
                            bag=str(bag.resolve()) if bag else "", markers=markers)
@@ -59,13 +63,8 @@ def check(scene: SceneArgument) -> None:
 
 
 @app.command()
-def evaluate(scene: SceneArgument,
-             schemes: Annotated[Optional[str], typer.Option(help="Comma-separated; by default the scene's.")] = None,
-             frames: Annotated[int, typer.Option(help="Independent frames to draw.", min=1)] = 200,
-             seed: Annotated[int, typer.Option(help="Of all draws.", min=0)] = 1,
-             power_dbm: Annotated[Optional[list[float]], typer.Option(help="Transmit powers; by default the "
-                                                                      "scene's.")] = None,
-             json: Annotated[Optional[Path], typer.Option(help="Write the results to this file, too.")] = None) -> None:
+def evaluate(scene: SceneArgument, schemes: Schemes = None, frames: Frames = 200, seed: Seed = 1,
+             power_dbm: Powers = None, json: Json = None) -> None:
     """Measure schemes on frames that are drawn at random, beside the Cramer-Rao bound."""
     loaded = _scene(scene)
     names = [name.strip() for name in (schemes or loaded.sensing.scheme).split(",")]

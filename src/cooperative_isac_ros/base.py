@@ -24,7 +24,7 @@ from cooperative_isac_ros.records import Announcement, FrameStamp, Timing
 
 
 class SceneNode(Node):
-    """A node of one scene. `namespace_depth` namespaces are its own; topics of the whole scene lie above them."""
+    """A node of one scene; the scene's topics lie above the `namespace_depth` namespaces of its own."""
 
     def __init__(self, name: str, parameters: Sequence[Parameter] = (), namespace_depth: int = 0, **options):
         super().__init__(name, **options)
@@ -58,7 +58,9 @@ class SceneNode(Node):
             raise ValueError(f"frame {announcement.frame.number} is of scene '{announcement.scene}' "
                              f"({announcement.scene_fingerprint}), this node has '{self.scene.name}' "
                              f"({self.scene.fingerprint}); start all nodes with one scene file")
-        return self.scene if announcement.seed == self.scene.seed else replace(self.scene, seed=announcement.seed)
+        if announcement.seed == self.scene.seed:
+            return self.scene
+        return replace(self.scene, seed=announcement.seed)
 
     def signal_of(self, announcement: Announcement) -> TransmitFrame:
         """What the transmitters send in a frame; ValueError when the payload does not fit the scene."""
@@ -79,7 +81,7 @@ class SceneNode(Node):
 
 
 def run_node(make: Callable[[], SceneNode], args: list[str] | None = None) -> int:
-    """Spin a node until it is told to end; the exit code. Wrong scenes and parameters are one line, not a traceback."""
+    """Spin a node until it is told to end; the exit code. A wrong scene or parameter is one line."""
     rclpy.init(args=args)
     executor, node = SingleThreadedExecutor(), None
     try:

@@ -60,7 +60,7 @@ class PacketCollector:
         return tuple(site for site in self._sites if self._silent[site] >= self._patience)
 
     def announce(self, announcement: Announcement) -> bool:
-        """Open a frame; False when it was announced before. Another run, or numbers that go back, start anew."""
+        """Open a frame; False when it was announced before. Another run, or a lower number, begins anew."""
         frame = announcement.frame
         if frame.run != self._run:
             self._begin(frame.run)
@@ -92,7 +92,8 @@ class PacketCollector:
         self._early[(frame.run, frame.number, packet.site)] = packet
         if len(self._early) > MAX_EARLY_PACKETS:
             (_, number, site), _ = self._early.popitem(last=False)
-            self._on_fault("packets_unannounced", f"packet of '{site}' for frame {number}, which nobody announced")
+            self._on_fault("packets_unannounced",
+                           f"packet of '{site}' for frame {number}, which nobody announced")
         return True
 
     def complete(self) -> list[CollectedFrame]:
@@ -119,9 +120,11 @@ class PacketCollector:
         """Event and reason of a packet that cannot be used."""
         site, frame = packet.site, packet.frame
         if site not in self._sites:
-            return "packets_of_unknown_site", f"site '{site}' is not in the scene; it has {', '.join(self._sites)}"
+            known = ", ".join(self._sites)
+            return "packets_of_unknown_site", f"site '{site}' is not in the scene; it has {known}"
         if packet.scheme != self._scheme:
-            return "packets_of_other_scheme", f"'{site}' speaks scheme '{packet.scheme}', the centre '{self._scheme}'"
+            return ("packets_of_other_scheme",
+                    f"'{site}' speaks scheme '{packet.scheme}', the centre '{self._scheme}'")
         if frame.run in self._ended_runs:
             return "packets_stale", f"packet of '{site}' is of an earlier run"
         if frame.run != self._run:
@@ -129,8 +132,8 @@ class PacketCollector:
         if frame.number <= self._closed:
             self._silent[site] = 0
             return "packets_late", f"packet of '{site}' for frame {frame.number} came after it was decoded"
-        known = self._open.get(frame.number)
-        if known is not None and site in known.packets:
+        opened = self._open.get(frame.number)
+        if opened is not None and site in opened.packets:
             return "packets_repeated", f"second packet of '{site}' for frame {frame.number}"
         return None
 
@@ -148,7 +151,7 @@ class PacketCollector:
 
 def decode_trusted(scheme: Scheme, packets: Mapping[str, bytes],
                    frame: TransmitFrame) -> tuple[tuple[Detection, ...], dict[str, PacketError]]:
-    """Detections from the packets that the scheme accepts, and the errors of those it refuses, by receiver."""
+    """Detections from the packets that the scheme accepts; the errors of those it refuses, by receiver."""
     trusted, refused = dict(packets), {}
     while True:
         try:

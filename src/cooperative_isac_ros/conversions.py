@@ -18,8 +18,8 @@ from cooperative_isac.fusion.detection import Detection
 from cooperative_isac.scene.model import TargetClass
 from cooperative_isac.scene.odometry import OdometrySample
 from cooperative_isac.tracking.track import Track, TrackStatus
-from cooperative_isac_ros.records import (AccuracyRecord, Announcement, DetectionList, EchoRecord, FrameStamp, Packet,
-                                          Timing, TrackList)
+from cooperative_isac_ros.records import (AccuracyRecord, Announcement, DetectionList, EchoRecord, FrameStamp,
+                                          Packet, Timing, TrackList)
 
 MAP_FRAME = "map"
 POINT_FIELDS = ("x", "y", "z", "vx", "vy", "vz", "snr_db")
@@ -77,8 +77,9 @@ def _result_fields(frame: FrameStamp, simulated: bool) -> dict:
 
 def frame_message(record: Announcement) -> own.Frame:
     """Frame message of an announcement."""
-    return own.Frame(**_frame_fields(record.frame), scene=record.scene, scene_fingerprint=record.scene_fingerprint,
-                     simulated=bool(record.simulated), seed=int(record.seed), payload=_bytes(record.payload),
+    return own.Frame(**_frame_fields(record.frame), scene=record.scene,
+                     scene_fingerprint=record.scene_fingerprint, simulated=bool(record.simulated),
+                     seed=int(record.seed), payload=_bytes(record.payload),
                      downlink_bits=int(record.downlink_bits))
 
 
@@ -94,8 +95,8 @@ def echo_message(record: EchoRecord) -> own.Echo:
     iq = array.array("f")
     iq.frombytes(np.ascontiguousarray(record.echo, np.complex64).tobytes())
     return own.Echo(**_frame_fields(record.frame), site=record.site, simulated=bool(record.simulated),
-                    num_rx_ant=int(num_rx_ant), num_subcarriers=int(num_subcarriers), num_symbols=int(num_symbols),
-                    noise_power_w=float(record.noise_power_w), iq=iq)
+                    num_rx_ant=int(num_rx_ant), num_subcarriers=int(num_subcarriers),
+                    num_symbols=int(num_symbols), noise_power_w=float(record.noise_power_w), iq=iq)
 
 
 def echo_record(message: own.Echo) -> EchoRecord:
@@ -106,7 +107,8 @@ def echo_record(message: own.Echo) -> EchoRecord:
         raise ConversionError(f"echo of '{message.site}' has {len(message.iq)} values in iq; sizes "
                               f"{' x '.join(map(str, shape))} need {num_values}")
     if not (math.isfinite(message.noise_power_w) and message.noise_power_w > 0):
-        raise ConversionError(f"echo of '{message.site}' has noise_power_w {message.noise_power_w}; it must be above 0")
+        raise ConversionError(
+            f"echo of '{message.site}' has noise_power_w {message.noise_power_w}; it must be above 0")
     iq = np.frombuffer(message.iq, np.float32)
     if not np.isfinite(iq).all():
         raise ConversionError(f"echo of '{message.site}' holds values that are not finite")
@@ -154,10 +156,13 @@ def _detection(message: own.Detection, index: int) -> Detection:
 
 def tracks_message(record: TrackList) -> own.Tracks:
     """Tracks message of all tracks after a frame."""
-    tracks = [own.Track(id=int(track.track_id), status=int(track.status.value),
-                        target_class=int(track.target_class.value), class_probability=float(track.class_probability),
-                        **_state_fields(track), age_s=float(track.age_s), since_update_s=float(track.since_update_s),
-                        num_detections=int(track.num_detections)) for track in record.tracks]
+    tracks = [
+        own.Track(id=int(track.track_id), status=int(track.status.value),
+                  target_class=int(track.target_class.value),
+                  class_probability=float(track.class_probability), **_state_fields(track),
+                  age_s=float(track.age_s), since_update_s=float(track.since_update_s),
+                  num_detections=int(track.num_detections)) for track in record.tracks
+    ]
     return own.Tracks(**_result_fields(record.frame, record.simulated), tracks=tracks)
 
 
@@ -195,14 +200,15 @@ def _state(message, who: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 def accuracy_message(record: AccuracyRecord) -> own.Accuracy:
     """Accuracy message of one frame's errors."""
     numbers = {name: float(getattr(record, name)) for name in _ACCURACY_NUMBERS}
-    return own.Accuracy(**_result_fields(record.frame, record.simulated), nees_samples=int(record.nees_samples),
-                        **numbers)
+    return own.Accuracy(**_result_fields(record.frame, record.simulated),
+                        nees_samples=int(record.nees_samples), **numbers)
 
 
 def accuracy_record(message: own.Accuracy) -> AccuracyRecord:
     """Errors of an Accuracy message."""
     numbers = {name: getattr(message, name) for name in _ACCURACY_NUMBERS}
-    return AccuracyRecord(frame_stamp(message), message.simulated, nees_samples=message.nees_samples, **numbers)
+    return AccuracyRecord(frame_stamp(message), message.simulated, nees_samples=message.nees_samples,
+                          **numbers)
 
 
 _ACCURACY_NUMBERS = ("gospa_m", "gospa_localisation_m", "gospa_missed_m", "gospa_false_m", "nees",
@@ -242,7 +248,8 @@ def odometry_message(child: str, stamp_ns: int, position_m: np.ndarray, velocity
 def odometry_sample(message: Odometry) -> OdometrySample:
     """Odometry of a target, its twist turned from the child frame to map (REP-105)."""
     if message.header.frame_id != MAP_FRAME:
-        raise ConversionError(f"odometry is in frame '{message.header.frame_id}'; publish it in '{MAP_FRAME}'")
+        raise ConversionError(
+            f"odometry is in frame '{message.header.frame_id}'; publish it in '{MAP_FRAME}'")
     rotation = rotation_matrix(message.pose.pose.orientation)
     return OdometrySample(to_ns(message.header.stamp), _from_xyz(message.pose.pose.position),
                           rotation @ _from_xyz(message.twist.twist.linear))
@@ -253,7 +260,8 @@ def rotation_matrix(orientation: Quaternion) -> np.ndarray:
     x, y, z, w = orientation.x, orientation.y, orientation.z, orientation.w
     norm = x * x + y * y + z * z + w * w
     if not (math.isfinite(norm) and norm > 1e-6):
-        raise ConversionError(f"orientation quaternion ({x}, {y}, {z}, {w}) is not a rotation; its norm must be 1")
+        raise ConversionError(
+            f"orientation quaternion ({x}, {y}, {z}, {w}) is not a rotation; its norm must be 1")
     vector = np.array([x, y, z])
     cross = np.array([[0, -z, y], [z, 0, -x], [-y, x, 0]])
     return np.eye(3) + (2 / norm) * (w * cross + np.outer(vector, vector) - (vector @ vector) * np.eye(3))

@@ -45,7 +45,7 @@ class SimulatedFrontEnd:
         self._pending: Announcement | None = None
         self._echo = node.create_publisher(Echo, "echo", qos.BULK)
         self._watch = TargetWatch(node, on_sample=self._answer_if_complete)
-        # Odometry at or after the stamp makes the truth of all nodes identical; a silent robot must not stop them.
+        # Odometry at or after the stamp gives all nodes the same truth; a silent robot must not stop them.
         self._patience = node.create_timer(node.settings["odometry_wait_s"], self._answer,
                                            clock=Clock(clock_type=ClockType.STEADY_TIME))
         self._patience.cancel()
@@ -53,7 +53,8 @@ class SimulatedFrontEnd:
     def announce(self, announcement: Announcement) -> None:
         """A frame is on the air."""
         if self._pending is not None:
-            self._node.health.fault("frames_dropped", f"frame {self._pending.frame.number} was overtaken by the next")
+            self._node.health.fault("frames_dropped",
+                                    f"frame {self._pending.frame.number} was overtaken by the next")
         self._pending = announcement
         self._patience.reset()
         self._answer_if_complete()
@@ -78,7 +79,8 @@ class SimulatedFrontEnd:
         self._node.health.figures["front_end_ms"] = f"{(time.perf_counter() - began_s) * 1e3:.1f}"
         self._on_echo(announcement, signal, echo, True)
         if self._node.settings["publish_echo"]:
-            record = EchoRecord(announcement.frame, self._site.name, True, scene.propagation.noise_power_w, echo)
+            record = EchoRecord(announcement.frame, self._site.name, True, scene.propagation.noise_power_w,
+                                echo)
             self._echo.publish(conversions.echo_message(record))
 
 
@@ -110,7 +112,8 @@ class TopicFrontEnd:
     def _hear(self, message: Echo) -> None:
         if (message.run, message.number) not in self._known:
             if self._early is not None:
-                self._node.health.fault("echoes_unannounced", f"no announcement of frame {self._early.number}")
+                self._node.health.fault("echoes_unannounced",
+                                        f"no announcement of frame {self._early.number}")
             self._early = message
             return
         self._early = None

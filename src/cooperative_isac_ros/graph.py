@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections import ChainMap
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -53,11 +54,12 @@ def scene_nodes(scene: Scene, options: GraphOptions = GraphOptions()) -> tuple[N
     root = "/" + options.namespace.strip("/")
 
     def node(executable: str, *parameters: dict) -> NodeSpec:
-        return NodeSpec(executable, executable, root, {k: v for group in (common, *parameters) for k, v in group.items()})
+        return NodeSpec(executable, executable, root, dict(ChainMap(*parameters, common)))
 
     nodes = [NodeSpec("access_point", "access_point", f"{root.rstrip('/')}/{site.name}",
                       {**common, **scheme, "site": site.name}) for site in scene.receivers]
-    nodes += [node("fusion_center", scheme, deadline), node("tracker"), node("evaluator", rate, {"out": options.out})]
+    nodes += [node("fusion_center", scheme, deadline), node("tracker"),
+              node("evaluator", rate, {"out": options.out})]
     if options.markers:
         nodes.append(node("scene_markers"))
     if options.simulate_targets and scene.targets:
@@ -74,7 +76,7 @@ def shared_file(name: str) -> Path | None:
 
 
 def node_variables() -> dict[str, str]:
-    """Environment that nodes need beyond the user's own: one thread each, shared memory wide enough for echoes."""
+    """What nodes need in their environment: one thread each, shared memory wide enough for echoes."""
     wanted = {**dict.fromkeys(SINGLE_THREAD, "1"), "PYTHONUNBUFFERED": "1",
               **dict.fromkeys(PROFILE_VARIABLES, str(shared_file("fastdds.xml") or ""))}
     return {name: value for name, value in wanted.items() if value and name not in os.environ}

@@ -53,7 +53,8 @@ class Health:
         waiting = self._waiting_for()
         level, message = DiagnosticStatus.OK, f"{WAITING} for {waiting}" if waiting else READY
         if self._faults:
-            level, message = DiagnosticStatus.WARN, "; ".join(f"{key}: {why}" for key, why in self._faults.items())
+            level = DiagnosticStatus.WARN
+            message = "; ".join(f"{event}: {reason}" for event, reason in self._faults.items())
         elapsed_s = max((self._clock.now().nanoseconds - self._last_ns) * 1e-9, 1e-3)
         rate = (self.counts["frames"] - self._reported["frames"]) / elapsed_s
         shown = {"ready": not waiting, "frames_per_s": f"{rate:.2f}", **self.figures, **self.counts}

@@ -18,9 +18,11 @@ from cooperative_isac_ros.transforms import rotation_quaternion
 
 ELLIPSOID_SIGMAS = 2.0
 SECONDS_AHEAD = 1.0
-COLOURS = {"transmitter": (0.9, 0.4, 0.1), "receiver": (0.2, 0.5, 0.9), "truth": (0.6, 0.6, 0.6),
-           "detection": (0.95, 0.85, 0.2), TargetClass.UAV: (0.8, 0.3, 0.9), TargetClass.VEHICLE: (0.2, 0.8, 0.3),
-           TargetClass.UNKNOWN: (0.9, 0.9, 0.9), "text": (1.0, 1.0, 1.0)}
+COLOURS = {
+    "transmitter": (0.9, 0.4, 0.1), "receiver": (0.2, 0.5, 0.9), "truth": (0.6, 0.6, 0.6),
+    "detection": (0.95, 0.85, 0.2), TargetClass.UAV: (0.8, 0.3, 0.9), TargetClass.VEHICLE: (0.2, 0.8, 0.3),
+    TargetClass.UNKNOWN: (0.9, 0.9, 0.9), "text": (1.0, 1.0, 1.0)
+}
 
 
 def site_markers(scene: Scene, stamp_ns: int) -> list[Marker]:
@@ -34,12 +36,15 @@ def _site(kind: str, site: Site, index: int, size_m: float, stamp_ns: int) -> li
     colour = COLOURS[kind]
     box = _marker(f"{kind}s", index, Marker.CUBE, stamp_ns, colour, (size_m, size_m, size_m))
     box.pose.position, box.pose.orientation = to_point(site.position_m), rotation_quaternion(site.rotation)
-    arrow = _arrow(f"{kind} directions", index, stamp_ns, colour, site.position_m, 4 * size_m * site.boresight, size_m)
-    text = _text(f"{kind} names", index, stamp_ns, site.position_m + np.array([0, 0, 1.5 * size_m]), size_m, site.name)
+    arrow = _arrow(f"{kind} directions", index, stamp_ns, colour, site.position_m,
+                   4 * size_m * site.boresight, size_m)
+    text = _text(f"{kind} names", index, stamp_ns, site.position_m + np.array([0, 0, 1.5 * size_m]), size_m,
+                 site.name)
     return [box, arrow, text]
 
 
-def truth_markers(targets: Sequence[TargetState], size_m: float, stamp_ns: int, life_s: float) -> list[Marker]:
+def truth_markers(targets: Sequence[TargetState], size_m: float, stamp_ns: int,
+                  life_s: float) -> list[Marker]:
     """Where the targets are by their own odometry, as grey balls with their names."""
     markers = []
     for index, target in enumerate(targets):
@@ -50,12 +55,13 @@ def truth_markers(targets: Sequence[TargetState], size_m: float, stamp_ns: int, 
     return markers
 
 
-def detection_markers(detections: Sequence[Detection], size_m: float, stamp_ns: int, life_s: float) -> list[Marker]:
+def detection_markers(detections: Sequence[Detection], size_m: float, stamp_ns: int,
+                      life_s: float) -> list[Marker]:
     """Detections as balls, with the ellipsoid of two standard deviations."""
     markers = []
     for index, detection in enumerate(detections):
-        ball = _marker("detections", index, Marker.SPHERE, stamp_ns, COLOURS["detection"], (0.4 * size_m,) * 3, 1.0,
-                       life_s)
+        ball = _marker("detections", index, Marker.SPHERE, stamp_ns, COLOURS["detection"],
+                       (0.4 * size_m,) * 3, 1.0, life_s)
         ball.pose.position = to_point(detection.position_m)
         markers += [ball, _ellipsoid("detection uncertainty", index, stamp_ns, detection, life_s)]
     return markers
@@ -73,9 +79,10 @@ def track_markers(tracks: Sequence[Track], trails: dict[int, Iterable[Point]], s
         arrow = _arrow("track velocities", number, stamp_ns, colour, track.position_m,
                        SECONDS_AHEAD * track.velocity_mps, size_m, life_s)
         label = f"{number} {track.target_class.name.lower()} {np.linalg.norm(track.velocity_mps):.1f} m/s"
-        text = _text("track names", number, stamp_ns, track.position_m + np.array([0, 0, size_m]), 0.8 * size_m, label,
-                     life_s)
-        trail = _marker("trails", number, Marker.LINE_STRIP, stamp_ns, colour, (0.15 * size_m, 0.0, 0.0), 0.7, life_s)
+        text = _text("track names", number, stamp_ns, track.position_m + np.array([0, 0, size_m]),
+                     0.8 * size_m, label, life_s)
+        trail = _marker("trails", number, Marker.LINE_STRIP, stamp_ns, colour, (0.15 * size_m, 0.0, 0.0), 0.7,
+                        life_s)
         trail.points = list(trails.get(number, ()))
         markers += [cube, arrow, text, *([trail] if len(trail.points) > 1 else [])]
     return markers
@@ -104,16 +111,16 @@ def _marker(namespace: str, number: int, kind: int, stamp_ns: int, colour, scale
 
 def _arrow(namespace: str, number: int, stamp_ns: int, colour, origin_m: np.ndarray, reach_m: np.ndarray,
            size_m: float, life_s: float = 0.0) -> Marker:
-    arrow = _marker(namespace, number, Marker.ARROW, stamp_ns, colour, (0.2 * size_m, 0.5 * size_m, 0.5 * size_m),
-                    life_s=life_s)
+    arrow = _marker(namespace, number, Marker.ARROW, stamp_ns, colour,
+                    (0.2 * size_m, 0.5 * size_m, 0.5 * size_m), life_s=life_s)
     arrow.points = [to_point(origin_m), to_point(origin_m + reach_m)]
     return arrow
 
 
 def _text(namespace: str, number: int, stamp_ns: int, place_m: np.ndarray, height_m: float, text: str,
           life_s: float = 0.0) -> Marker:
-    marker = _marker(namespace, number, Marker.TEXT_VIEW_FACING, stamp_ns, COLOURS["text"], (0.0, 0.0, height_m),
-                     life_s=life_s)
+    marker = _marker(namespace, number, Marker.TEXT_VIEW_FACING, stamp_ns, COLOURS["text"],
+                     (0.0, 0.0, height_m), life_s=life_s)
     marker.pose.position, marker.text = to_point(place_m), text
     return marker
 

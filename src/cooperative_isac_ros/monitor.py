@@ -75,7 +75,8 @@ class Monitor(Node):
 
 
 def _track_table(tracks) -> Table:
-    table = Table("track", "class", "x [m]", "y [m]", "z [m]", "speed [m/s]", "age [s]", box=None, pad_edge=False)
+    table = Table("track", "class", "x [m]", "y [m]", "z [m]", "speed [m/s]", "age [s]", box=None,
+                  pad_edge=False)
     for track in tracks:
         speed = (track.velocity.x ** 2 + track.velocity.y ** 2 + track.velocity.z ** 2) ** 0.5
         kind = {track.UAV: "uav", track.VEHICLE: "vehicle"}.get(track.target_class, "-")

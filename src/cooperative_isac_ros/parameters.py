@@ -20,7 +20,7 @@ class ParameterError(ValueError):
 
 @dataclass(frozen=True)
 class Parameter:
-    """One parameter of a node. low, high: closed range; choices: allowed words; live: may change while it runs."""
+    """One parameter of a node. low, high: closed range; choices: allowed words; live: may change any time."""
 
     name: str
     default: bool | int | float | str | list
@@ -43,13 +43,15 @@ class Parameter:
 
     def descriptor(self) -> ParameterDescriptor:
         """How the parameter shows in `ros2 param describe`."""
-        descriptor = ParameterDescriptor(name=self.name, description=self.description, read_only=not self.live,
-                                         additional_constraints=_words(self.choices))
+        descriptor = ParameterDescriptor(name=self.name, description=self.description,
+                                         read_only=not self.live, additional_constraints=_words(self.choices))
         if self.low is not None and isinstance(self.default, float):
             descriptor.floating_point_range = [FloatingPointRange(from_value=float(self.low),
                                                                   to_value=float(self.high))]
         elif self.low is not None:
-            descriptor.integer_range = [IntegerRange(from_value=int(self.low), to_value=int(self.high), step=1)]
+            descriptor.integer_range = [
+                IntegerRange(from_value=int(self.low), to_value=int(self.high), step=1)
+            ]
         return descriptor
 
 

@@ -57,9 +57,12 @@ class ProcessGroup:
         parameter_file = self._folder / f"{stem}.yaml"
         parameter_file.write_text(yaml.safe_dump({spec.full_name: {"ros__parameters": spec.parameters}}))
         with open(self._log(spec.full_name), "wb") as log:
-            self._processes[spec.full_name] = subprocess.Popen(
-                node_command(spec, parameter_file), stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT,
-                env={**os.environ, **node_variables()}, start_new_session=True, preexec_fn=_end_with_parent(os.getpid()))
+            self._processes[spec.full_name] = subprocess.Popen(node_command(spec, parameter_file),
+                                                               stdin=subprocess.DEVNULL, stdout=log,
+                                                               stderr=subprocess.STDOUT,
+                                                               env={**os.environ, **node_variables()
+                                                                    }, start_new_session=True,
+                                                               preexec_fn=_end_with_parent(os.getpid()))
 
     def crashed(self) -> Crash | None:
         """The first node that ended by itself."""
@@ -71,7 +74,9 @@ class ProcessGroup:
 
     def stop(self, names: Sequence[str] | None = None) -> None:
         """End nodes (all by default): ask, insist, then kill."""
-        processes = [self._processes.pop(name) for name in list(names or self._processes) if name in self._processes]
+        processes = [
+            self._processes.pop(name) for name in list(names or self._processes) if name in self._processes
+        ]
         for number, grace_s in GRACE_S:
             for process in processes:
                 if process.poll() is None:

@@ -3,8 +3,10 @@
 from rclpy.qos import DurabilityPolicy, HistoryPolicy, QoSProfile, ReliabilityPolicy
 
 
-def _profile(depth: int, reliability=ReliabilityPolicy.RELIABLE, durability=DurabilityPolicy.VOLATILE) -> QoSProfile:
-    return QoSProfile(history=HistoryPolicy.KEEP_LAST, depth=depth, reliability=reliability, durability=durability)
+def _profile(depth: int, reliability=ReliabilityPolicy.RELIABLE,
+             durability=DurabilityPolicy.VOLATILE) -> QoSProfile:
+    return QoSProfile(history=HistoryPolicy.KEEP_LAST, depth=depth, reliability=reliability,
+                      durability=durability)
 
 
 STREAM = _profile(10)  # frames, features, detections, tracks: numbered, so that a drop is seen
@@ -12,4 +14,5 @@ NEWEST = _profile(1)  # where a slow reader must skip to the newest message
 BULK = _profile(2)  # echoes of megabytes
 LATCHED = _profile(1, durability=DurabilityPolicy.TRANSIENT_LOCAL)
 ODOMETRY = _profile(10)
-ODOMETRY_OF_ANYONE = _profile(50, reliability=ReliabilityPolicy.BEST_EFFORT)  # matches every robot's publisher
+ODOMETRY_OF_ANYONE = _profile(50,
+                              reliability=ReliabilityPolicy.BEST_EFFORT)  # matches every robot's publisher

@@ -46,7 +46,8 @@ def run_scene(scene: Scene, options: GraphOptions, duration_s: float | None, con
     return _conclude(fault, folder, console)
 
 
-def _watch(group: ProcessGroup, namespace: str, duration_s: float | None, console: Console) -> Crash | str | None:
+def _watch(group: ProcessGroup, namespace: str, duration_s: float | None,
+           console: Console) -> Crash | str | None:
     """Show the scene until it is over; what went wrong, if anything."""
     rclpy.init(signal_handler_options=SignalHandlerOptions.NO)
     executor = SingleThreadedExecutor()
@@ -65,7 +66,8 @@ def _watch(group: ProcessGroup, namespace: str, duration_s: float | None, consol
                     return f"no frame was announced within {FIRST_FRAME_WITHIN_S:g} s"
                 if monitor.first_frame_s is not None and not announced:
                     announced = True
-                    console.print(f"frame 0 after {monitor.first_frame_s - began_s:.1f} s: all nodes are there")
+                    console.print(
+                        f"frame 0 after {monitor.first_frame_s - began_s:.1f} s: all nodes are there")
                 if time.monotonic() - shown_s > REFRESH_S:
                     shown_s = time.monotonic()
                     live.update(monitor.view(duration_s), refresh=True)
@@ -83,7 +85,9 @@ def _conclude(fault: Crash | str | None, folder: Path, console: Console) -> int:
     if summary_file.is_file():
         print_summary(json.loads(summary_file.read_text(encoding="utf-8")), console)
     if isinstance(fault, Crash):
-        console.print(f"[bold red]error:[/] node {fault.name} ended by itself with exit code {fault.exit_code}; it said")
+        console.print(
+            f"[bold red]error:[/] node {fault.name} ended by itself with exit code {fault.exit_code}; it said"
+        )
         console.print(fault.last_output or "nothing", markup=False, highlight=False)
     elif fault is not None:
         console.print(f"[bold red]error:[/] {fault}")
@@ -105,14 +109,16 @@ def print_summary(summary: dict, console: Console) -> None:
     uplink = ", ".join(f"{site} {_number(bits and bits * 1e-3, 1)}"
                        for site, bits in summary["fronthaul_bits_per_s"].items())
     latency = summary["latency_ms"]
-    rows = [("frames", f"{summary['frames']}, late {summary['frames_late']}, lost {summary['frames_lost']}"),
-            ("false confirmed tracks", str(summary["false_tracks"])),
-            ("rms error / root CRLB", f"location {_number(summary['error_to_bound_location'], 2)}, velocity "
-             f"{_number(summary['error_to_bound_velocity'], 2)} ({summary['error_to_bound_samples']} samples)"),
-            ("fronthaul up [kbit/s]", uplink or "-"),
-            ("fronthaul down [kbit/s]", _number(_kilo(summary["fronthaul_downlink_bits_per_s"]), 1)),
-            *((f"{stage.replace('_', ' ')} [ms]", f"median {_number(latency[stage]['p50'], 1)}, "
-               f"99 % {_number(latency[stage]['p99'], 1)}") for stage in latency)]
+    rows = [
+        ("frames", f"{summary['frames']}, late {summary['frames_late']}, lost {summary['frames_lost']}"),
+        ("false confirmed tracks", str(summary["false_tracks"])),
+        ("rms error / root CRLB", f"location {_number(summary['error_to_bound_location'], 2)}, velocity "
+         f"{_number(summary['error_to_bound_velocity'], 2)} ({summary['error_to_bound_samples']} samples)"),
+        ("fronthaul up [kbit/s]", uplink or "-"),
+        ("fronthaul down [kbit/s]", _number(_kilo(summary["fronthaul_downlink_bits_per_s"]), 1)),
+        *((f"{stage.replace('_', ' ')} [ms]", f"median {_number(latency[stage]['p50'], 1)}, "
+           f"99 % {_number(latency[stage]['p99'], 1)}") for stage in latency)
+    ]
     table = Table.grid(padding=(0, 2))
     for row in rows:
         table.add_row(*row)

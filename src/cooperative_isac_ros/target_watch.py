@@ -32,7 +32,8 @@ def _check_classes(pairs) -> str | None:
 WATCH_PARAMETERS = (
     Parameter("target_timeout_s", 1.0, "a target that was silent for longer is gone [s]", 0.05, 60.0),
     # Empty lists have no type in ROS, so one empty word stands for none.
-    Parameter("target_classes", [""], "classes of targets that do not say theirs, as name:uav or name:vehicle",
+    Parameter("target_classes", [""],
+              "classes of targets that do not say theirs, as name:uav or name:vehicle",
               check=lambda pairs: _check_classes([pair for pair in pairs if pair])),
 )
 
@@ -63,7 +64,8 @@ class TargetWatch:
             if topic != f"{self._prefix}{name}/odom" or "/" in name or name in self._known:
                 continue
             if ODOMETRY_TYPE not in types:
-                self._node.health.fault("targets_refused", f"{topic} is {', '.join(types)}, not {ODOMETRY_TYPE}")
+                self._node.health.fault("targets_refused",
+                                        f"{topic} is {', '.join(types)}, not {ODOMETRY_TYPE}")
                 continue
             self._subscribe(topic, name)
 

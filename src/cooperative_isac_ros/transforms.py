@@ -35,7 +35,9 @@ class TransformPublisher:
 
 def site_transforms(sites: Sequence[Site], stamp_ns: int) -> list[TransformStamped]:
     """Array frames of sites in map: x is boresight, y the line of a ULA."""
-    return [_transform(site.name, stamp_ns, site.position_m, rotation_quaternion(site.rotation)) for site in sites]
+    return [
+        _transform(site.name, stamp_ns, site.position_m, rotation_quaternion(site.rotation)) for site in sites
+    ]
 
 
 def track_transforms(tracks: Sequence[Track], stamp_ns: int) -> list[TransformStamped]:
@@ -56,7 +58,8 @@ def rotation_quaternion(rotation: np.ndarray) -> Quaternion:
     return Quaternion(x=x, y=y, z=z, w=w)
 
 
-def _transform(child: str, stamp_ns: int, position_m: np.ndarray, orientation: Quaternion) -> TransformStamped:
+def _transform(child: str, stamp_ns: int, position_m: np.ndarray,
+               orientation: Quaternion) -> TransformStamped:
     message = TransformStamped(header=conversions.map_header(stamp_ns), child_frame_id=child)
     message.transform.translation = conversions.to_vector3(position_m)
     message.transform.rotation = orientation

@@ -26,7 +26,8 @@ def tick():
     angle = now.nanoseconds % 100_000_000_000 * 1e-9 * 0.3
     message = Odometry()
     message.header.stamp, message.header.frame_id = now.to_msg(), "map"
-    message.pose.pose.position.x, message.pose.pose.position.y = 30 + 10 * math.cos(angle), 30 + 10 * math.sin(angle)
+    place = message.pose.pose.position
+    place.x, place.y = 30 + 10 * math.cos(angle), 30 + 10 * math.sin(angle)
     message.pose.pose.orientation.w, message.pose.pose.orientation.z = (
         math.cos(angle / 2 + math.pi / 4), math.sin(angle / 2 + math.pi / 4))
     message.twist.twist.linear.x = 3.0
@@ -50,10 +51,10 @@ class Run:
         found = []
         for entry in Path("/proc").iterdir():
             try:
-                words = (entry / "cmdline").read_bytes().decode(errors="replace").split("\0") if entry.name.isdigit() else []
+                words = (entry / "cmdline").read_text(errors="replace") if entry.name.isdigit() else ""
             except OSError:
                 continue
-            if any(str(self.folder) in word for word in words) and any(f"nodes.{node}" in word for word in words):
+            if str(self.folder) in words and f"nodes.{node}" in words:
                 found.append(int(entry.name))
         return found
 

@@ -40,7 +40,9 @@ class Bench:
 
     def start(self, node_class, below="", **parameters):
         """A node of the product in the bench's namespace."""
-        overrides = [Parameter(name, value=value) for name, value in {"scene": str(TINY), **parameters}.items()]
+        overrides = [
+            Parameter(name, value=value) for name, value in {"scene": str(TINY), **parameters}.items()
+        ]
         return self.added(node_class(namespace=self.namespace + below, context=self.context,
                                       parameter_overrides=overrides))
 
@@ -105,7 +107,8 @@ class CountingScheme:
 def bench(monkeypatch):
     """A bench on which nodes find the scheme `counting`."""
     for node in ("access_point", "fusion_center", "transmit_controller"):
-        monkeypatch.setattr(f"cooperative_isac_ros.nodes.{node}.make_scheme", lambda name, scene: CountingScheme(scene))
+        monkeypatch.setattr(f"cooperative_isac_ros.nodes.{node}.make_scheme",
+                            lambda name, scene: CountingScheme(scene))
     bench = Bench()
     yield bench
     bench.close()
@@ -122,7 +125,9 @@ def announce(tiny):
     """Makes Frame messages of the scene."""
     def make(number, run=1, stamp_ns=None, **changes):
         frame = FrameStamp(run, number, 10 ** 9 * (1000 + number) if stamp_ns is None else stamp_ns)
-        values = {"scene": tiny.name, "scene_fingerprint": tiny.fingerprint, "simulated": True, "seed": tiny.seed}
+        values = {
+            "scene": tiny.name, "scene_fingerprint": tiny.fingerprint, "simulated": True, "seed": tiny.seed
+        }
         return conversions.frame_message(Announcement(frame, **{**values, **changes}))
     return make
 

@@ -175,9 +175,9 @@ def test_echoes_are_scaled_to_the_noise_that_the_scheme_knows(bench, announce, r
     assert np.isclose(peak, 0.5)
 
 
-@pytest.mark.parametrize("changes, reason", [
-    ({"site": "rx2"}, "echo is of site 'rx2', this node is 'rx1'"), ({"shape": (8, 2, 2)}, "echo has sizes (8, 2, 2)"),
-    ({"value": np.nan}, "values that are not finite")])
+@pytest.mark.parametrize("changes, reason", [({"site": "rx2"}, "echo is of site 'rx2', this node is 'rx1'"),
+                                             ({"shape": (8, 2, 2)}, "echo has sizes (8, 2, 2)"),
+                                             ({"value": np.nan}, "values that are not finite")])
 def test_a_wrong_echo_is_refused_and_the_node_lives(bench, announce, radio, changes, reason):
     radio.site.frame.publish(announce(0))
     bench.spin(0.2)

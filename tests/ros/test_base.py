@@ -57,7 +57,8 @@ class Deep(SceneNode):
         super().__init__("deep", namespace_depth=depth, **options)
 
 
-@pytest.mark.parametrize("below, depth, topic", [("", 0, "{}/frame"), ("/rx1", 1, "{}/frame"), ("/a/rx1", 1, "{}/a/frame")])
+@pytest.mark.parametrize("below, depth, topic", [("", 0, "{}/frame"), ("/rx1", 1, "{}/frame"),
+                                                 ("/a/rx1", 1, "{}/a/frame")])
 def test_shared_topics_lie_above_a_nodes_own_namespaces(bench, below, depth, topic):
     node = bench.start(lambda **options: Deep(depth, **options), below=below)
     assert node.shared("frame") == topic.format(bench.namespace)

@@ -25,22 +25,22 @@ def covariance(seed=0):
     return factor @ factor.T + np.eye(6)
 
 
-DETECTION = Detection(np.array([1.5, -2, 3]), np.array([4, 5.25, -6]), covariance(), np.float32(17.5), ("rx1", "rx2"),
-                      np.int64(3))
-TRACK = Track(9, TrackStatus.COASTING, TargetClass.VEHICLE, 0.75, np.array([1, 2, 3.0]), np.array([4, 5, 6.0]),
-              covariance(1), 2.5, 0.2, 11)
+DETECTION = Detection(np.array([1.5, -2, 3]), np.array([4, 5.25, -6]), covariance(), np.float32(17.5),
+                      ("rx1", "rx2"), np.int64(3))
+TRACK = Track(9, TrackStatus.COASTING, TargetClass.VEHICLE, 0.75, np.array([1, 2, 3.0]),
+              np.array([4, 5, 6.0]), covariance(1), 2.5, 0.2, 11)
 ECHO = (np.arange(24).reshape(2, 3, 4) * (1 + 2j)).astype(np.complex64)
 RECORDS = {
     "frame": (records.Announcement(FRAME, "campus", "abc", True, 2 ** 64 - 1, bytes(range(256)), 77),
               conversions.frame_message, conversions.announcement),
-    "echo": (records.EchoRecord(FRAME, "rx1", False, np.float64(1e-12), ECHO), conversions.echo_message,
-             conversions.echo_record),
-    "packet": (records.Packet(FRAME, 5, "rx1", "local_ml", True, b"\x00\xff\x80"), conversions.packet_message,
-               conversions.packet),
-    "detections": (records.DetectionList(FRAME, True, (DETECTION, DETECTION), ("rx3",)), conversions.detections_message,
-                   conversions.detection_list),
-    "no detections": (records.DetectionList(FRAME, False, ()), conversions.detections_message,
-                      conversions.detection_list),
+    "echo": (records.EchoRecord(FRAME, "rx1", False, np.float64(1e-12), ECHO),
+             conversions.echo_message, conversions.echo_record),
+    "packet": (records.Packet(FRAME, 5, "rx1", "local_ml", True, b"\x00\xff\x80"),
+               conversions.packet_message, conversions.packet),
+    "detections": (records.DetectionList(FRAME, True, (DETECTION, DETECTION), ("rx3",)),
+                   conversions.detections_message, conversions.detection_list),
+    "no detections": (records.DetectionList(FRAME, False, ()),
+                      conversions.detections_message, conversions.detection_list),
     "tracks": (records.TrackList(FRAME, True, (TRACK,)), conversions.tracks_message, conversions.track_list),
     "accuracy": (records.AccuracyRecord(FRAME, True, 1.0, 2.0, 3.0, 4.0, 5.0, 6, 7.0, 8.0),
                  conversions.accuracy_message, conversions.accuracy_record),
@@ -142,7 +142,8 @@ def test_numbers_outside_an_enumeration_are_refused(field):
 @pytest.mark.parametrize("velocity", [(3.0, 4.0, 1.0), (-2.0, 0.0, 0.0), (0.0, 0.0, 2.0), (0.0, 0.0, 0.0)])
 def test_odometry_looks_where_it_goes_and_comes_back_in_map(velocity):
     velocity = np.array(velocity)
-    message = through_the_wire(conversions.odometry_message("uav1", 123, np.array([1.0, 2, 3]), velocity, covariance()))
+    message = through_the_wire(
+        conversions.odometry_message("uav1", 123, np.array([1.0, 2, 3]), velocity, covariance()))
     assert (message.header.frame_id, message.child_frame_id) == ("map", "uav1")
     twist = message.twist.twist.linear
     assert math.isclose(twist.x, math.hypot(*velocity[:2]), abs_tol=1e-12) and abs(twist.y) < 1e-12
@@ -169,7 +170,8 @@ def test_covariances_of_odometry_are_in_map_and_in_the_child_frame():
 
 
 @pytest.mark.parametrize("frame_id, w, reason", [("odom", 1.0, "in frame 'odom'; publish it in 'map'"),
-                                                 ("map", 0.0, "is not a rotation"), ("map", math.nan, "is not a rotation")])
+                                                 ("map", 0.0, "is not a rotation"),
+                                                 ("map", math.nan, "is not a rotation")])
 def test_odometry_that_cannot_be_placed_is_refused(frame_id, w, reason):
     message = Odometry()
     message.header.frame_id, message.pose.pose.orientation.w = frame_id, w
@@ -180,7 +182,8 @@ def test_odometry_that_cannot_be_placed_is_refused(frame_id, w, reason):
 def test_the_cloud_holds_place_velocity_and_strength():
     cloud = through_the_wire(conversions.detections_cloud(RECORDS["detections"][0]))
     values = np.frombuffer(bytes(cloud.data), np.dtype([(f.name, "<f4") for f in cloud.fields]))
-    assert cloud.width == 2 and cloud.row_step == 56 and [f.offset for f in cloud.fields] == list(range(0, 28, 4))
+    assert cloud.width == 2 and cloud.row_step == 56
+    assert [field.offset for field in cloud.fields] == list(range(0, 28, 4))
     assert values[1].tolist() == (1.5, -2, 3, 4, 5.25, -6, 17.5)
 
 

@@ -41,8 +41,9 @@ class Rig:
         self.publishers[topic].publish(message)
 
     def say_truth(self, number):
-        self.odometry.publish(conversions.odometry_message("car1", 10**12 + number * PERIOD_NS, self.place(number),
-                                                           np.array([5.0, 0, 0])))
+        self.odometry.publish(
+            conversions.odometry_message("car1", 10 ** 12 + number * PERIOD_NS, self.place(number),
+                                         np.array([5.0, 0, 0])))
 
     def say_result(self, number, run=1, detections=True):
         frame = FrameStamp(run, number, 10**12 + number * PERIOD_NS)
@@ -50,7 +51,8 @@ class Rig:
         if detections:
             found = Detection(place, velocity, covariance, 20.0, ("rx1",), 2)
             self.say("detections", conversions.detections_message(DetectionList(frame, True, (found,))))
-        track = Track(4, TrackStatus.CONFIRMED, TargetClass.UNKNOWN, 0.0, place, velocity, covariance, 1.0, 0.0, 5)
+        track = Track(4, TrackStatus.CONFIRMED, TargetClass.UNKNOWN, 0.0, place, velocity, covariance, 1.0,
+                      0.0, 5)
         self.say("tracks", conversions.tracks_message(TrackList(frame, True, (track,))))
 
     def play(self, numbers, announce, features, run=1, latency_ms=20.0):
@@ -149,7 +151,8 @@ def test_messages_that_mean_nothing_are_refused(bench, announce):
     rig.say("frame", announce(0, stamp_ns=10**12))
     bench.until(lambda: rig.node.health.counts["frames"])
     found = Detection(np.array([math.inf, 0, 0]), np.zeros(3), np.eye(6), 20.0, (), 1)
-    rig.say("detections", conversions.detections_message(DetectionList(FrameStamp(1, 0, 10**12), True, (found,))))
+    rig.say("detections",
+            conversions.detections_message(DetectionList(FrameStamp(1, 0, 10 ** 12), True, (found,))))
     bench.until(lambda: rig.node.health.counts["messages_refused"] == 1)
 
 

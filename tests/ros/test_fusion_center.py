@@ -91,7 +91,8 @@ def test_an_absent_access_point_is_not_waited_for_until_it_speaks(bench, announc
     bench.until(lambda: centre.node.collector.absent == ())
 
 
-@pytest.mark.parametrize("data", [b"\x01", b"\x00" * 8, b"\xff" * 9], ids=["truncated", "other frame", "too long"])
+@pytest.mark.parametrize("data", [b"\x01", b"\x00" * 8, b"\xff" * 9],
+                         ids=["truncated", "other frame", "too long"])
 def test_a_damaged_packet_is_dropped_and_its_sender_named(centre, announce, features, data):
     centre.frame.publish(announce(5))
     centre.features["rx1"].publish(features(5, "rx1"))

@@ -45,13 +45,14 @@ def test_frames_of_sites_have_the_arrays_axes(tiny):
     frames = transforms.site_transforms(tiny.receivers, 5)
     assert [frame.child_frame_id for frame in frames] == ["rx1", "rx2"]
     turn = frames[0].transform.rotation
-    assert np.allclose(Rotation.from_quat([turn.x, turn.y, turn.z, turn.w]).as_matrix(), tiny.receivers[0].rotation)
+    assert np.allclose(
+        Rotation.from_quat([turn.x, turn.y, turn.z, turn.w]).as_matrix(), tiny.receivers[0].rotation)
     assert frames[0].transform.translation.y == 62.0 and frames[0].header.frame_id == "map"
 
 
 def test_frames_of_tracks_look_along_their_course():
-    track = Track(12, TrackStatus.CONFIRMED, TargetClass.UAV, 1.0, np.array([1.0, 2, 3]), np.array([0.0, 5, 0]),
-                  np.eye(6), 1.0, 0.0, 3)
+    track = Track(12, TrackStatus.CONFIRMED, TargetClass.UAV, 1.0, np.array([1.0, 2, 3]),
+                  np.array([0.0, 5, 0]), np.eye(6), 1.0, 0.0, 3)
     frame, = transforms.track_transforms([track], 7)
     assert frame.child_frame_id == "track_12" and frame.header.stamp.nanosec == 7
     turn = frame.transform.rotation

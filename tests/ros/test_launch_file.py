@@ -1,4 +1,4 @@
-"""The launch file asks for the nodes of the graph; where `launch` is not installed, stand-ins take its calls."""
+"""The launch file asks for the nodes of the graph; stand-ins for `launch` take its calls."""
 
 import sys
 from dataclasses import dataclass, field
@@ -63,7 +63,8 @@ def nodes(launch_file, **arguments):
 
 def test_every_argument_is_described(launch_file):
     *declared, _ = launch_file.generate_launch_description()
-    assert {"scene", "scheme", "rate", "rviz", "bag", "use_sim_time", "out"} <= {item.values[0] for item in declared}
+    names = {item.values[0] for item in declared}
+    assert {"scene", "scheme", "rate", "rviz", "bag", "use_sim_time", "out"} <= names
     assert all(item.options["description"] for item in declared)
 
 

@@ -27,7 +27,8 @@ def shown(console, monitor, duration_s=30.0):
 def test_before_the_first_frame_it_says_who_is_waited_for(bench, monitor, console):
     publisher = bench.publisher(DiagnosticArray, "/diagnostics")
     for name, message, level in (("/a", "waiting for odometry of car1", DiagnosticStatus.OK),
-                                 ("/b", "running", DiagnosticStatus.OK), ("/c", "echoes lost", DiagnosticStatus.WARN)):
+                                 ("/b", "running", DiagnosticStatus.OK),
+                                 ("/c", "echoes lost", DiagnosticStatus.WARN)):
         publisher.publish(DiagnosticArray(status=[DiagnosticStatus(name=name, message=message, level=level)]))
     bench.until(lambda: len(monitor._complaints) == 2)
     text = shown(console, monitor)
@@ -55,10 +56,11 @@ def test_a_running_scene_is_shown_in_numbers(bench, monitor, console):
 
 def summary(**changes):
     stages = {stage: {"p50": 12.34, "p99": 56.78} for stage in ("encode", "decode", "track", "end_to_end")}
-    return {"scene": "tiny", "scheme": "local_ml", "frames": 10, "frames_late": 2, "frames_lost": 1, "false_tracks": 3,
-            "targets": {"car1": {"continuity": 0.98765, "rmse_m": 0.1234, "identity_switches": 0}},
-            "fronthaul_bits_per_s": {"rx1": 1500.0}, "fronthaul_downlink_bits_per_s": 66000.0, "latency_ms": stages,
-            "error_to_bound_location": 1.05, "error_to_bound_velocity": None, "error_to_bound_samples": 4, **changes}
+    car = {"continuity": 0.98765, "rmse_m": 0.1234, "identity_switches": 0}
+    return {"scene": "tiny", "scheme": "local_ml", "frames": 10, "frames_late": 2, "frames_lost": 1,
+            "false_tracks": 3, "targets": {"car1": car}, "fronthaul_bits_per_s": {"rx1": 1500.0},
+            "fronthaul_downlink_bits_per_s": 66000.0, "latency_ms": stages, "error_to_bound_location": 1.05,
+            "error_to_bound_velocity": None, "error_to_bound_samples": 4, **changes}
 
 
 def test_the_table_at_the_end_holds_the_report(console):

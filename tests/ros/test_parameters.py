@@ -37,7 +37,8 @@ def test_an_unknown_site_names_those_there_are(bench):
 
 def test_a_live_parameter_changes_and_a_fixed_one_does_not(bench):
     node = bench.start(SceneMarkers)
-    changed, fixed = node.set_parameters([Parameter("enabled", value=False), Parameter("trail_length", value=7)])
+    changes = [Parameter("enabled", value=False), Parameter("trail_length", value=7)]
+    changed, fixed = node.set_parameters(changes)
     assert changed.successful and node.settings["enabled"] is False
     assert not fixed.successful and "read-only" in fixed.reason and node.settings["trail_length"] == 100
     wrong, = node.set_parameters([Parameter("enabled", value="maybe")])

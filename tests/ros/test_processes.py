@@ -40,7 +40,8 @@ def alive(pid):
 @pytest.fixture
 def group(tmp_path, monkeypatch):
     """A group whose nodes are little programs."""
-    monkeypatch.setattr(processes, "GRACE_S", ((signal.SIGINT, 0.5), (signal.SIGTERM, 0.5), (signal.SIGKILL, 5.0)))
+    monkeypatch.setattr(processes, "GRACE_S",
+                        ((signal.SIGINT, 0.5), (signal.SIGTERM, 0.5), (signal.SIGKILL, 5.0)))
     group = ProcessGroup(tmp_path)
 
     def start(code, name="tracker"):
@@ -59,8 +60,9 @@ def test_a_command_line_names_node_namespace_and_parameters(tmp_path):
     spec = NodeSpec("tracker", "follower", "/here", {}, (("detections", "/there/detections"),))
     command = processes.node_command(spec, tmp_path / "p.yaml")
     assert command[1:3] == ["-m", "cooperative_isac_ros.nodes.tracker"]
-    assert " ".join(command[3:]) == ("--ros-args -r __node:=follower -r __ns:=/here -r detections:=/there/detections "
-                                     f"--params-file {tmp_path / 'p.yaml'}")
+    arguments = " ".join(command[3:])
+    assert arguments == ("--ros-args -r __node:=follower -r __ns:=/here -r detections:=/there/detections "
+                         f"--params-file {tmp_path / 'p.yaml'}")
 
 
 def test_a_node_that_ends_by_itself_is_named_with_what_it_said(tmp_path):
@@ -88,15 +90,17 @@ def test_one_node_can_be_ended_before_the_rest(group):
 
 
 def test_grandchildren_end_too(group, tmp_path):
-    child = group.start_program(f"import subprocess, sys; p = subprocess.Popen([sys.executable, '-c', {PATIENT!r}]); "
-                                f"open({str(tmp_path / 'pid')!r}, 'w').write(str(p.pid)); p.wait()")
+    child = group.start_program(
+        f"import subprocess, sys; p = subprocess.Popen([sys.executable, '-c', {PATIENT!r}]); "
+        f"open({str(tmp_path / 'pid')!r}, 'w').write(str(p.pid)); p.wait()")
     grandchild = int((tmp_path / "pid").read_text())
     assert alive(child) and alive(grandchild)
     group.stop()
     wait_for(lambda: not alive(grandchild))
 
 
-@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="only Linux tells children of their parent's death")
+@pytest.mark.skipif(not sys.platform.startswith("linux"),
+                    reason="only Linux tells children of their parent's death")
 def test_children_end_when_their_parent_is_killed(tmp_path):
     script = textwrap.dedent(f"""
         import sys, time

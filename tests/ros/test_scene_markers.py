@@ -21,8 +21,8 @@ def stamp(number, run=1):
 
 
 def track(number, status=TrackStatus.CONFIRMED):
-    return Track(3, status, TargetClass.UAV, 0.9, np.array([number, 2.0, 5.0]), np.array([10.0, 0, 0]), np.eye(6), 1.0,
-                 0.0, 4)
+    return Track(3, status, TargetClass.UAV, 0.9, np.array([number, 2.0, 5.0]), np.array([10.0, 0, 0]),
+                 np.eye(6), 1.0, 0.0, 4)
 
 
 class Rig:
@@ -32,15 +32,19 @@ class Rig:
         self.bench = bench
         self.node = bench.start(SceneMarkers)
         self.drawn = bench.listen(MarkerArray, "markers")
-        self.publishers = {topic: bench.publisher(kind, topic) for kind, topic in (
-            (Tracks, "tracks"), (Detections, "detections"), (Accuracy, "accuracy"), (FeaturePacket, "rx1/features"))}
+        self.publishers = {
+            topic: bench.publisher(kind, topic)
+            for kind, topic in ((Tracks, "tracks"), (Detections, "detections"), (Accuracy, "accuracy"),
+                                (FeaturePacket, "rx1/features"))
+        }
         bench.until(lambda: self.node.count_subscribers(f"{bench.namespace}/markers"))
 
     def say(self, number, run=1, status=TrackStatus.CONFIRMED):
         before = len(self.drawn)
         record = TrackList(stamp(number, run), True, (track(number, status),))
         self.publishers["tracks"].publish(conversions.tracks_message(record))
-        self.bench.until(lambda: len(self.drawn) > before and self.drawn[-1].markers[0].action != Marker.DELETEALL)
+        self.bench.until(
+            lambda: len(self.drawn) > before and self.drawn[-1].markers[0].action != Marker.DELETEALL)
 
     def last(self, namespace):
         return [marker for marker in self.drawn[-1].markers if marker.ns == namespace]
@@ -58,13 +62,16 @@ def test_all_that_is_known_is_drawn(bench, rig, features):
     odometry.publish(conversions.odometry_message("car1", 10**12, np.array([1.0, 2, 0]), np.zeros(3)))
     rig.publishers["rx1/features"].publish(features(0, "rx1"))
     found = Detection(np.ones(3), np.zeros(3), np.diag([1.0, 4, 9, 1, 1, 1]), 20.0, ("rx1",), 2)
-    rig.publishers["detections"].publish(conversions.detections_message(DetectionList(stamp(0), True, (found,))))
+    rig.publishers["detections"].publish(
+        conversions.detections_message(DetectionList(stamp(0), True, (found,))))
     rig.publishers["accuracy"].publish(conversions.accuracy_message(AccuracyRecord(stamp(0), True, 1.25)))
     bench.spin(0.3)
     rig.say(0)
     seen = {marker.ns for marker in rig.drawn[-1].markers}
-    assert seen >= {"transmitters", "receivers", "receiver directions", "receiver names", "truth", "truth names",
-                    "detections", "detection uncertainty", "tracks", "track velocities", "track names", "figures"}
+    assert seen >= {
+        "transmitters", "receivers", "receiver directions", "receiver names", "truth", "truth names",
+        "detections", "detection uncertainty", "tracks", "track velocities", "track names", "figures"
+    }
     assert all(marker.header.frame_id == "map" for marker in rig.drawn[-1].markers)
     assert "GOSPA 1.25 m" in rig.last("figures")[0].text
     assert rig.last("track names")[0].text == "3 uav 10.0 m/s"
@@ -107,7 +114,8 @@ def test_the_ellipsoid_is_that_of_the_covariance():
     rotation = Rotation.from_euler("xyz", [0.4, -0.3, 1.0]).as_matrix()
     covariance = np.eye(6)
     covariance[:3, :3] = rotation @ np.diag([4.0, 1.0, 0.25]) @ rotation.T
-    _, shape = markers.detection_markers([Detection(np.zeros(3), np.zeros(3), covariance, 0.0, (), 1)], 1.0, 0, 1.0)
+    _, shape = markers.detection_markers([Detection(np.zeros(3), np.zeros(3), covariance, 0.0, (), 1)], 1.0,
+                                         0, 1.0)
     orientation = shape.pose.orientation
     axes = Rotation.from_quat([orientation.x, orientation.y, orientation.z, orientation.w]).as_matrix()
     radii = np.array([shape.scale.x, shape.scale.y, shape.scale.z]) / 2

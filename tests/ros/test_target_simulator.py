@@ -22,7 +22,8 @@ def test_targets_stand_until_frame_0_and_then_follow_their_motion(bench, announc
     assert all(np.allclose(conversions.odometry_sample(m).position_m, start.position_m) for m in samples)
     begin_ns = node.now_ns // 20_000_000 * 20_000_000
     frame.publish(announce(0, stamp_ns=begin_ns))
-    bench.until(lambda: node.health.figures["targets"] and conversions.to_ns(samples[-1].header.stamp) > begin_ns + 10**8)
+    bench.until(lambda: node.health.figures["targets"] and conversions.to_ns(samples[-1].header.stamp) >
+                begin_ns + 10 ** 8)
     moved = conversions.odometry_sample(samples[-1])
     expected = scene_targets(tiny, (moved.stamp_ns - begin_ns) * 1e-9)[0]
     assert moved.stamp_ns % 20_000_000 == 0

@@ -54,7 +54,8 @@ def test_a_target_becomes_a_track_with_odometry_of_its_own(bench, rig):
     assert (track.id, track.status, rig.tracks[-1].number, rig.tracks[-1].run) == (1, Track.CONFIRMED, 7, 1)
     assert abs(track.position.x - 13.5) < 0.2 and abs(track.velocity.x - 5.0) < 0.5
     assert odometry[-1].child_frame_id == "track_1" and odometry[-1].header.frame_id == "map"
-    assert np.allclose(odometry[-1].pose.covariance.reshape(6, 6)[:3, :3], track.covariance.reshape(6, 6)[:3, :3])
+    assert np.allclose(odometry[-1].pose.covariance.reshape(6, 6)[:3, :3],
+                       track.covariance.reshape(6, 6)[:3, :3])
     bench.until(lambda: len(rig.timings) == 8)
     assert rig.timings[-1].stage == "track" and rig.timings[-1].sequence == 7
 
@@ -89,10 +90,12 @@ def test_a_looped_recording_gives_the_same_tracks_again(rig):
     assert again[:5] == again[5:]
 
 
-@pytest.mark.parametrize("fault, reason", [
-    (lambda m: setattr(m.detections[0].position, "x", math.nan), "detection 0 holds values that are not finite"),
-    (lambda m: m.detections[0].covariance.fill(0.0), "positive definite"),
-    (lambda m: setattr(m, "header", conversions.map_header(10**12 + 4 * 10**8)), "came twice")])
+@pytest.mark.parametrize(
+    "fault, reason",
+    [(lambda m: setattr(m.detections[0].position, "x", math.nan),
+      "detection 0 holds values that are not finite"),
+     (lambda m: m.detections[0].covariance.fill(0.0), "positive definite"),
+     (lambda m: setattr(m, "header", conversions.map_header(10 ** 12 + 4 * 10 ** 8)), "came twice")])
 def test_detections_that_mean_nothing_are_refused_and_the_tracks_go_on(bench, rig, fault, reason):
     rig.say(range(5))
     message = rig.message(5)

@@ -23,7 +23,8 @@ def test_a_good_scene_is_described():
 
 def test_every_fault_of_a_bad_scene_is_a_line(tmp_path):
     bad = tmp_path / "bad.yaml"
-    bad.write_text(Path(TINY).read_text().replace("modulation: 16", "modulation: 15").replace("seed: 3", "sead: 3"))
+    bad.write_text(
+        Path(TINY).read_text().replace("modulation: 16", "modulation: 15").replace("seed: 3", "sead: 3"))
     code, output, errors = isac("check", str(bad))
     assert code == 1 and not output
     lines = errors.splitlines()
@@ -56,10 +57,12 @@ def test_numbers_out_of_range_are_refused(arguments):
     assert code == 2 and "or equal to" in " ".join(errors.split())
 
 
-@pytest.mark.parametrize("given, meant", [
-    ("s --power-dbm 20 30 -5 --frames 3", "s --power-dbm 20 --power-dbm 30 --power-dbm -5 --frames 3"),
-    ("s --power-dbm 20", "s --power-dbm 20"), ("--power-dbm 20 --power-dbm 30 40", "--power-dbm 20 --power-dbm 30 "
-                                               "--power-dbm 40"),
-    ("s --frames 3 4", "s --frames 3 4"), ("s --power-dbm --frames 3", "s --power-dbm --frames 3")])
+@pytest.mark.parametrize(
+    "given, meant",
+    [("s --power-dbm 20 30 -5 --frames 3", "s --power-dbm 20 --power-dbm 30 --power-dbm -5 --frames 3"),
+     ("s --power-dbm 20", "s --power-dbm 20"),
+     ("--power-dbm 20 --power-dbm 30 40", "--power-dbm 20 --power-dbm 30 "
+      "--power-dbm 40"), ("s --frames 3 4", "s --frames 3 4"),
+     ("s --power-dbm --frames 3", "s --power-dbm --frames 3")])
 def test_an_option_may_take_several_numbers(given, meant):
     assert cli.repeat_option(given.split(), "--power-dbm") == meant.split()

@@ -34,12 +34,14 @@ class BoundLog:
         self._dimension = dimension
         self._rows: list[tuple[np.ndarray, float, float]] = []
 
-    def add(self, bound: Bound, truths: Sequence[TargetState], detections: Sequence[Detection]) -> tuple[float, float]:
-        """Take in one frame; its ratios of rms error to root CRLB in location and velocity, 0 without detections."""
+    def add(self, bound: Bound, truths: Sequence[TargetState],
+            detections: Sequence[Detection]) -> tuple[float, float]:
+        """Take in one frame; its rms error over root CRLB of location and velocity, 0 without detections."""
         where = [np.array([item.position_m for item in items]).reshape(-1, 3)[:, :self._dimension]
                  for items in (truths, detections)]
-        rows = [(_error(detections[d], truths[t], self._dimension), bound.location_m[t], bound.velocity_mps[t])
-                for t, d in match_within(pairwise_distances(*where), DETECTION_CUTOFF_M)]
+        pairs = match_within(pairwise_distances(*where), DETECTION_CUTOFF_M)
+        rows = [(_error(detections[d], truths[t], self._dimension), bound.location_m[t],
+                 bound.velocity_mps[t]) for t, d in pairs]
         self._rows += rows
         return _ratios(rows, self._dimension)
 

@@ -1,4 +1,4 @@
-"""Bookkeeping of a live run: which frames came through in time, what the stages took, what the fronthaul carried."""
+"""Bookkeeping of a live run: which frames came in time, what stages took, what the fronthaul carried."""
 
 from __future__ import annotations
 
@@ -51,9 +51,9 @@ class RunLedger:
         duration_s = len(frames) * self._period_s
         stages = {**{stage: self._stages_ms[stage] for stage in ("encode", "decode", "track")},
                   "end_to_end": self._end_to_end_ms}
+        uplink = {site: _rate(bits, duration_s) for site, bits in sorted(self._bits.items())}
         return {"frames": len(frames), "frames_late": len(lost) + len(slow), "frames_lost": len(lost),
-                "duration_s": duration_s,
-                "fronthaul_bits_per_s": {site: _rate(bits, duration_s) for site, bits in sorted(self._bits.items())},
+                "duration_s": duration_s, "fronthaul_bits_per_s": uplink,
                 "fronthaul_downlink_bits_per_s": _rate(self._downlink_bits, duration_s),
                 "latency_ms": {stage: _percentiles(values) for stage, values in stages.items()}}
 
@@ -63,4 +63,6 @@ def _rate(bits: int, duration_s: float) -> float | None:
 
 
 def _percentiles(values: list[float]) -> dict[str, float | None]:
-    return {name: round(float(np.percentile(values, q)), 3) if values else None for name, q in PERCENTILES.items()}
+    if not values:
+        return dict.fromkeys(PERCENTILES)
+    return {name: round(float(np.percentile(values, q)), 3) for name, q in PERCENTILES.items()}

@@ -1,4 +1,4 @@
-"""Where targets were at any time, from the odometry that they report: simulated ones and real robots alike."""
+"""Where targets were at any time, from the odometry that they report, simulated or real."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ class OdometrySample:
 class TargetRegistry:
     """The latest samples of every target, and the state at a stamp between them.
 
-    Nodes that hold the same samples on both sides of a stamp get the same state, bit by bit. A target that was
-    silent for longer than timeout_s is gone.
+    Nodes that hold the same samples on both sides of a stamp get the same state, bit by bit. A target that
+    was silent for longer than timeout_s is gone.
     """
 
     def __init__(self, timeout_s: float = 1.0, max_samples: int = 256):
@@ -82,16 +82,18 @@ def _state_at(samples, stamp_ns: int, timeout_ns: int) -> tuple[np.ndarray, np.n
 
 def extrapolate(sample: OdometrySample, stamp_ns: int) -> tuple[np.ndarray, np.ndarray]:
     """Position and velocity [3] after a sample at constant velocity."""
-    return sample.position_m + sample.velocity_mps * ((stamp_ns - sample.stamp_ns) * 1e-9), sample.velocity_mps
+    age_s = (stamp_ns - sample.stamp_ns) * 1e-9
+    return sample.position_m + sample.velocity_mps * age_s, sample.velocity_mps
 
 
 def hermite(before: OdometrySample, after: OdometrySample, stamp_ns: int) -> tuple[np.ndarray, np.ndarray]:
-    """Position and velocity [3] between two samples, on the cubic that meets both in position and velocity."""
+    """Position and velocity [3] between two samples, on the cubic that meets both states."""
     if stamp_ns == before.stamp_ns:
         return before.position_m, before.velocity_mps
     span = (after.stamp_ns - before.stamp_ns) * 1e-9
     u = (stamp_ns - before.stamp_ns) * 1e-9 / span
-    step, leave, arrive = after.position_m - before.position_m, span * before.velocity_mps, span * after.velocity_mps
+    step = after.position_m - before.position_m
+    leave, arrive = span * before.velocity_mps, span * after.velocity_mps
     square, cube = 3 * step - 2 * leave - arrive, leave + arrive - 2 * step
     position = before.position_m + u * (leave + u * (square + u * cube))
     return position, (leave + u * (2 * square + 3 * u * cube)) / span

@@ -9,6 +9,7 @@ import numpy as np
 from cooperative_isac_msgs.msg import FeaturePacket, Frame
 
 from cooperative_isac.pipeline import hear, transmit
+from cooperative_isac.scene.draw import draw_targets, frame_generator
 from cooperative_isac.scene.model import Site
 from cooperative_isac.schemes.registry import make_scheme
 from cooperative_isac.waveform.frame import TransmitFrame
@@ -22,10 +23,12 @@ from cooperative_isac_ros.target_watch import WATCH_PARAMETERS
 PARAMETERS = (
     Parameter("site", "", "receiver of the scene that this node is; empty: the last part of its namespace"),
     Parameter("scheme", "", "how echoes become features; empty: the scene's"),
-    Parameter("front_end", "simulated", "simulated: echoes of the targets' odometry; topic: echoes of a real radio",
+    Parameter("front_end", "simulated",
+              "simulated: echoes of the targets' odometry; topic: echoes of a real radio",
               choices=tuple(FRONT_ENDS)),
     Parameter("publish_echo", False, "publish each simulated echo, megabytes a frame", live=True),
-    Parameter("odometry_wait_s", 0.06, "how long a frame waits for odometry at or after its stamp [s]", 0.001, 1.0),
+    Parameter("odometry_wait_s", 0.06, "how long a frame waits for odometry at or after its stamp [s]", 0.001,
+              1.0),
     *WATCH_PARAMETERS,
 )
 
@@ -55,19 +58,21 @@ class AccessPoint(SceneNode):
             raise ValueError(f"{error.args[0]}; set parameter 'site'") from None
 
     def _warm_up(self) -> None:
-        """Sense an empty echo: a scheme's tables are made now, not in frame 0."""
+        """Sense a drawn echo: a scheme's tables are made now, not in frame 0."""
         signal = transmit(self.scene, 0)
-        self._scheme.encode(hear(self.scene, signal, self.site.name, ()), signal, self.site.name)
+        targets = draw_targets(self.scene, frame_generator(self.scene.seed, 0, "warm-up"))
+        self._scheme.encode(hear(self.scene, signal, self.site.name, targets), signal, self.site.name)
 
     def _hear_frame(self, message: Frame) -> None:
         announcement = conversions.announcement(message)
-        last, self._last = self._last, announcement.frame
-        skipped = announcement.frame.number - last.number - 1 if last and last.run == announcement.frame.run else 0
+        frame, last, self._last = announcement.frame, self._last, announcement.frame
+        skipped = frame.number - last.number - 1 if last and last.run == frame.run else 0
         if skipped > 0:
-            self.health.fault("frames_dropped", f"{skipped} before frame {announcement.frame.number}: too busy", skipped)
+            self.health.fault("frames_dropped", f"{skipped} before frame {frame.number}: too busy", skipped)
         self._front_end.announce(announcement)
 
-    def _report(self, announcement: Announcement, signal: TransmitFrame, echo: np.ndarray, simulated: bool) -> None:
+    def _report(self, announcement: Announcement, signal: TransmitFrame, echo: np.ndarray,
+                simulated: bool) -> None:
         began_s = time.perf_counter()
         data = self._scheme.encode(echo, signal, self.site.name)
         self._features.publish(conversions.packet_message(Packet(

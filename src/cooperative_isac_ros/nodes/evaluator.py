@@ -29,8 +29,10 @@ SUMMARY_FILE, RECORD_FILE = "summary.json", "run.npz"
 PARAMETERS = (
     rate_parameter("rate at which frames are announced"),
     Parameter("out", "", f"folder for {SUMMARY_FILE} and {RECORD_FILE} at the end; empty: none"),
-    Parameter("bound_every", 25, "frames from one Cramer-Rao bound to the next, of simulated echoes; 0: never", 0, 100000),
-    Parameter("odometry_wait_s", 0.06, "how long tracks wait for odometry at or after their stamp [s]", 0.001, 1.0),
+    Parameter("bound_every", 25,
+              "frames from one Cramer-Rao bound to the next, of simulated echoes; 0: never", 0, 100000),
+    Parameter("odometry_wait_s", 0.06, "how long tracks wait for odometry at or after their stamp [s]", 0.001,
+              1.0),
     *WATCH_PARAMETERS,
 )
 
@@ -75,7 +77,8 @@ class Evaluator(SceneNode):
             self.health.count("restarts")
             self._begin()
         self._run, self._number = message.run, message.number
-        if self.settings["bound_every"] and message.simulated and message.number % self.settings["bound_every"] == 0:
+        every = self.settings["bound_every"]
+        if every and message.simulated and message.number % every == 0:
             self._bounded = {message.number: conversions.announcement(message)}
         self._ledger.announce(message.number, conversions.to_ns(message.header.stamp), message.downlink_bits)
         self.health.count("frames")
@@ -132,7 +135,8 @@ class Evaluator(SceneNode):
         live = self._score.add(frame.stamp_ns * 1e-9, truths, detections.detections, tracks.tracks)
         ratios = self._compare_to_bound(frame.number, truths, detections)
         if self.context.ok():
-            self._accuracy.publish(conversions.accuracy_message(_accuracy(frame, tracks.simulated, live, ratios)))
+            self._accuracy.publish(
+                conversions.accuracy_message(_accuracy(frame, tracks.simulated, live, ratios)))
         self.health.figures["gospa_m"] = f"{live.gospa.distance_m:.2f}"
 
     def _compare_to_bound(self, number: int, truths, detections: DetectionList) -> tuple[float, float]:
@@ -161,10 +165,11 @@ class Evaluator(SceneNode):
         (folder / SUMMARY_FILE).write_text(json.dumps(self.summary(), indent=2) + "\n", encoding="utf-8")
 
 
-def _accuracy(frame: FrameStamp, simulated: bool, live: LiveFigures, ratios: tuple[float, float]) -> AccuracyRecord:
+def _accuracy(frame: FrameStamp, simulated: bool, live: LiveFigures,
+              ratios: tuple[float, float]) -> AccuracyRecord:
     parts_m = (math.sqrt(part) for part in (live.gospa.localisation, live.gospa.missed, live.gospa.false))
-    return AccuracyRecord(frame, simulated, live.gospa.distance_m, *parts_m, live.nees or 0.0, live.num_detected,
-                          *ratios)
+    return AccuracyRecord(frame, simulated, live.gospa.distance_m, *parts_m, live.nees or 0.0,
+                          live.num_detected, *ratios)
 
 
 def main(args: list[str] | None = None) -> int:

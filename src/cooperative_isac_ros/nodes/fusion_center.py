@@ -21,9 +21,10 @@ from cooperative_isac_ros.records import Announcement, DetectionList
 
 PARAMETERS = (
     Parameter("scheme", "", "how features are read; empty: the scene's"),
-    Parameter("deadline_s", 0.0, "longest wait for packets after a frame's announcement [s]; 0: the scene's", 0.0, 60.0),
-    Parameter("patience_frames", 3, "an access point that missed so many frames in a row is not waited for until it "
-              "is heard again", 1, 1000),
+    Parameter("deadline_s", 0.0, "longest wait for packets after a frame's announcement [s]; 0: the scene's",
+              0.0, 60.0),
+    Parameter("patience_frames", 3, "an access point that missed so many frames in a row is not waited for "
+              "until it is heard again", 1, 1000),
 )
 
 
@@ -34,7 +35,8 @@ class FusionCenter(SceneNode):
         super().__init__("fusion_center", PARAMETERS, **options)
         self._scheme = make_scheme(self.settings["scheme"] or self.scene.sensing.scheme, self.scene)
         sites = [site.name for site in self.scene.receivers]
-        self.collector = PacketCollector(sites, self._scheme.name, self.settings["patience_frames"], self.health.fault)
+        self.collector = PacketCollector(sites, self._scheme.name, self.settings["patience_frames"],
+                                         self.health.fault)
         self._deadline_s = self.settings["deadline_s"] or self.scene.sensing.deadline_s
         self._steady = Clock(clock_type=ClockType.STEADY_TIME)
         self._detections = self.create_publisher(Detections, self.shared("detections"), qos.STREAM)
@@ -42,7 +44,8 @@ class FusionCenter(SceneNode):
         self._scheme.decode({}, transmit(self.scene, 0))
         self.create_subscription(Frame, self.shared("frame"), self._hear_frame, qos.STREAM)
         for site in sites:
-            self.create_subscription(FeaturePacket, self.shared(f"{site}/features"), self._hear_packet, qos.STREAM)
+            self.create_subscription(FeaturePacket, self.shared(f"{site}/features"), self._hear_packet,
+                                     qos.STREAM)
 
     def waiting_for(self) -> str:
         """A listener to its detections."""

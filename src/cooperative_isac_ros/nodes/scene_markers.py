@@ -44,8 +44,8 @@ class SceneMarkers(SceneNode):
         self._trails: dict[int, deque[PoseStamped]] = {}
         self._paths: dict[int, object] = {}
         self._markers = self.create_publisher(MarkerArray, self.shared("markers"), qos.STREAM)
-        TransformPublisher(self).publish(site_transforms([*self.scene.transmitters, *self.scene.receivers], self.now_ns),
-                                         static=True)
+        TransformPublisher(self).publish(
+            site_transforms([*self.scene.transmitters, *self.scene.receivers], self.now_ns), static=True)
         for message_type, topic, callback in (
                 (Detections, "detections", self._hear_detections), (Tracks, "tracks", self._hear_tracks),
                 (Accuracy, "accuracy", self._hear_accuracy)):
@@ -106,12 +106,16 @@ class SceneMarkers(SceneNode):
     def _figures(self) -> list[str]:
         span_s = (self._stamps_ns[-1] - self._stamps_ns[0]) * 1e-9
         rate = (len(self._stamps_ns) - 1) / span_s if span_s > 0 else 0.0
-        uplink = [f"{site} {sum(bits) / len(bits) * rate * 1e-3:.1f}" for site, bits in self._bits.items() if bits]
+        uplink = [
+            f"{site} {sum(bits) / len(bits) * rate * 1e-3:.1f}" for site, bits in self._bits.items() if bits
+        ]
         lines = [f"{self.scene.name}  {rate:.1f} frames/s", f"fronthaul {', '.join(uplink) or '-'} kbit/s"]
         if self._accuracy is not None:
             accuracy = self._accuracy
-            lines += [f"GOSPA {accuracy.gospa_m:.2f} m", f"NEES {accuracy.nees:.1f} of {accuracy.nees_samples}",
-                      f"error / bound {self._to_bound}"]
+            lines += [
+                f"GOSPA {accuracy.gospa_m:.2f} m", f"NEES {accuracy.nees:.1f} of {accuracy.nees_samples}",
+                f"error / bound {self._to_bound}"
+            ]
         return lines
 
     def _grow_trails(self, tracks: list[Track], stamp_ns: int) -> None:
@@ -122,8 +126,8 @@ class SceneMarkers(SceneNode):
             del self._trails[number]
         for number, track in names.items():
             if number not in self._paths:
-                self._paths[number] = self.create_publisher(Path, self.shared(f"tracks/{track_frame(track)}/path"),
-                                                            qos.STREAM)
+                topic = self.shared(f"tracks/{track_frame(track)}/path")
+                self._paths[number] = self.create_publisher(Path, topic, qos.STREAM)
                 self._trails[number] = deque(maxlen=self.settings["trail_length"])
             pose = PoseStamped(header=conversions.map_header(stamp_ns))
             pose.pose.position = conversions.to_point(track.position_m)

@@ -17,14 +17,14 @@ from cooperative_isac_ros.parameters import Parameter, rate_parameter
 
 LOWEST_RATE_HZ = 10.0
 PARAMETERS = (
-    Parameter("odometry_rate_hz", 0.0, "samples per second and target; 0: the lowest multiple of the frame rate from "
-              f"{LOWEST_RATE_HZ:g} on, which puts one at every frame's stamp", 0.0, 1000.0),
+    Parameter("odometry_rate_hz", 0.0, "samples per second and target; 0: the lowest multiple of the frame "
+              f"rate from {LOWEST_RATE_HZ:g} on, which puts one at every frame's stamp", 0.0, 1000.0),
     rate_parameter("rate at which frames are announced"),
 )
 
 
 class TargetSimulator(SceneNode):
-    """Targets stand at their start until frame 0, so that frame k finds them at the same place in every run."""
+    """Targets stand at their start until frame 0, so frame k finds them at the same place in every run."""
 
     def __init__(self, **options):
         super().__init__("target_simulator", PARAMETERS, **options)
@@ -34,12 +34,14 @@ class TargetSimulator(SceneNode):
         frame_rate_hz = self.settings["rate_hz"] or self.scene.update_rate_hz
         self._frame_period_ns = 1e9 / frame_rate_hz
         names = [target.name for target in self.scene.targets]
-        self._odometry = {name: self.create_publisher(Odometry, self.shared(f"targets/{name}/odom"), qos.ODOMETRY)
-                          for name in names}
+        self._odometry = {
+            name: self.create_publisher(Odometry, self.shared(f"targets/{name}/odom"), qos.ODOMETRY)
+            for name in names
+        }
         self._classes = [self._say_class(target) for target in self.scene.targets]
         self.create_subscription(Frame, self.shared("frame"), self._hear_frame, qos.STREAM)
-        rate_hz = self.settings["odometry_rate_hz"] or frame_rate_hz * math.ceil(LOWEST_RATE_HZ / frame_rate_hz)
-        self._timer = AlignedTimer(self, rate_hz, self._publish)
+        aligned_hz = frame_rate_hz * math.ceil(LOWEST_RATE_HZ / frame_rate_hz)
+        self._timer = AlignedTimer(self, self.settings["odometry_rate_hz"] or aligned_hz, self._publish)
 
     def _say_class(self, target):
         publisher = self.create_publisher(String, self.shared(f"targets/{target.name}/class"), qos.LATCHED)

@@ -66,7 +66,8 @@ class TrackerNode(SceneNode):
             self.destroy_publisher(self._odometry.pop(name))
         for name, track in names.items():
             if name not in self._odometry:
-                self._odometry[name] = self.create_publisher(Odometry, self.shared(f"tracks/{name}/odom"), qos.ODOMETRY)
+                topic = self.shared(f"tracks/{name}/odom")
+                self._odometry[name] = self.create_publisher(Odometry, topic, qos.ODOMETRY)
             self._odometry[name].publish(conversions.odometry_message(
                 name, frame.stamp_ns, track.position_m, track.velocity_mps, track.covariance))
         self._transforms.publish(track_transforms(tracks, frame.stamp_ns))

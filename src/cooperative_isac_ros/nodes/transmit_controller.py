@@ -24,10 +24,11 @@ SUM_RATE_EVERY = 10
 PARAMETERS = (
     rate_parameter("frames per second"),
     Parameter("scheme", "", "scheme of the access points, for the downlink figure; empty: the scene's"),
-    Parameter("announce_payload", False, "put the packed symbols and precoders into the announcement, as a real "
-              "network would, instead of their seed"),
+    Parameter("announce_payload", False, "put the packed symbols and precoders into the announcement, as a "
+              "real network would, instead of their seed"),
     Parameter("wait_for_nodes", [""], "full names of nodes that must report to be running before frame 0"),
-    Parameter("wait_at_most_s", 20.0, "frame 0 comes after this time even if a node is missing [s]", 0.0, 600.0),
+    Parameter("wait_at_most_s", 20.0, "frame 0 comes after this time even if a node is missing [s]", 0.0,
+              600.0),
 )
 
 

@@ -27,12 +27,14 @@ def detection(x, speed=0.0, z=0.0):
     return Detection(np.array([x, 0.0, z]), np.array([speed, 0.0, 0.0]), np.eye(6), 20.0, (), 1)
 
 
-BOUND = Bound(np.diag([0.01, 0.03, 0.02, 0.02, 0.5, 0.5, 0.5, 0.5]), 2)  # root 0.2 m and 1 m/s for both targets
+BOUND = Bound(np.diag([0.01, 0.03, 0.02, 0.02, 0.5, 0.5, 0.5, 0.5]),
+              2)  # root 0.2 m and 1 m/s for both targets
 
 
 def test_ratios_are_rms_errors_over_root_bounds():
     log = BoundLog(2)
-    ratios = log.add(BOUND, [truth("a", 0.0), truth("b", 50.0)], [detection(50.4, 3.0, z=9.0), detection(0.0, 0.0)])
+    ratios = log.add(BOUND, [truth("a", 0.0), truth("b", 50.0)],
+                     [detection(50.4, 3.0, z=9.0), detection(0.0, 0.0)])
     assert ratios == pytest.approx((0.4 / 0.2 / np.sqrt(2), 3.0 / np.sqrt(2)))
 
 

@@ -18,7 +18,8 @@ def recorded(num_frames):
     for number in range(num_frames):
         truth = TargetState("uav1", TargetClass.UAV, number * ONES, ONES)
         detection = Detection(number * ONES + 0.1, ONES, np.eye(6), 20.0, ("rx1",), 2)
-        track = Track(7, TrackStatus.CONFIRMED, TargetClass.UAV, 0.9, number * ONES, ONES, 2 * np.eye(6), 1.0, 0.0, 3)
+        track = Track(7, TrackStatus.CONFIRMED, TargetClass.UAV, 0.9, number * ONES, ONES, 2 * np.eye(6), 1.0,
+                      0.0, 3)
         recorder.add(number, number * 10, [truth], [detection, detection], [track] if number else [])
     return recorder.record()
 

@@ -1,0 +1,36 @@
+"""docs/nodes.md names every parameter of every node, with its default."""
+
+import json
+import re
+from importlib import import_module
+from pathlib import Path
+
+import pytest
+
+DOCUMENT = Path(__file__).resolve().parents[2] / "docs" / "nodes.md"
+NODES = ("transmit_controller", "target_simulator", "access_point", "fusion_center", "scene_markers",
+         "evaluator")
+
+
+def documented():
+    """Parameters by node: name to default, as the table says."""
+    found, node = {}, ""
+    for cells in re.findall(r"^\|(.*)\|(.*)\|(.*)\|.*\|$", DOCUMENT.read_text(), re.MULTILINE):
+        names = re.findall(r"`(\w+)`", cells[1])
+        node = (re.findall(r"`(\w+)`", cells[0]) or [node])[0]
+        found.setdefault(node, {}).update({name: cells[2].strip() for name in names})
+    return found
+
+
+def as_written(default):
+    """A default as the table writes it; empty cells refer to another node's."""
+    return json.dumps(default) if isinstance(default, (bool, list)) or default == "" else str(default)
+
+
+@pytest.mark.parametrize("node", NODES)
+def test_every_parameter_is_documented(node):
+    parameters = import_module(f"cooperative_isac_ros.nodes.{node}").PARAMETERS
+    table = documented()[node]
+    assert set(table) == {parameter.name for parameter in parameters}
+    for parameter in parameters:
+        assert table[parameter.name] in (as_written(parameter.default), ""), parameter.name

@@ -48,16 +48,24 @@ class StreamReference:
         return np.ascontiguousarray(self.streams.conj().reshape(shape).transpose(0, 2, 3, 1))
 
     @cached_property
+    def block_grams(self) -> np.ndarray:
+        """Gram matrix of the streams in each block, [num_subcarriers, num_blocks * num_streams, num_streams]."""
+        shape = (*self.streams.shape[:2], self.num_blocks, self.block)
+        blocks = self.streams.reshape(shape).transpose(0, 2, 1, 3)
+        grams = blocks.conj() @ blocks.swapaxes(2, 3)
+        return np.ascontiguousarray(grams).reshape(shape[0], -1, shape[1])
+
+    @cached_property
     def gram(self) -> np.ndarray:
         """Gram matrix of the streams on each subcarrier, [num_subcarriers, num_streams, num_streams]."""
-        return self.streams.conj() @ self.streams.swapaxes(1, 2)
+        num_streams = self.streams.shape[1]
+        return self.block_grams.reshape(len(self.streams), -1, num_streams, num_streams).sum(axis=1)
 
-    def block_gain(self, doppler_hz: float) -> float:
-        """What a Doppler shift leaves of the coherent sum within a block (Dirichlet kernel)."""
-        half_turn = np.pi * doppler_hz * self.frame.grid.symbol_period_s
-        if abs(half_turn) < 1e-9:
-            return 1.0
-        return float(np.sin(self.block * half_turn) / (self.block * np.sin(half_turn)))
+    def block_gain(self, doppler_hz: np.ndarray) -> np.ndarray:
+        """What Doppler shifts leave of the coherent sum within a block (Dirichlet kernel), same shape."""
+        offsets = np.arange(self.block) - (self.block - 1) / 2
+        turns = 2 * np.pi * self.frame.grid.symbol_period_s * np.asarray(doppler_hz)[..., None] * offsets
+        return np.cos(turns).mean(axis=-1)
 
     def correlate(self, signal: np.ndarray) -> np.ndarray:
         """Sum of signal times conjugate stream over each block.

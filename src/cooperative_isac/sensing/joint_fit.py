@@ -87,13 +87,14 @@ class JointFit:
     def climb(self, fit: Fit, steps: int, tolerance: float) -> Fit:
         """Fisher scoring until no target expects to gain more log-likelihood than the tolerance.
 
-        A target whose power fell takes shorter steps; a step that helped nobody is taken back.
+        A target whose power fell takes shorter steps; a step that helped nobody is taken back. The last step, which is
+        small, is taken without matching again.
         """
         scale = np.ones(fit.state.num_targets)
         for _ in range(steps):
             moves, shifts, gain = scoring_step(fit)
             if np.all(gain * scale < tolerance):
-                break
+                return replace(fit, state=_moved(fit.state, scale[:, None] * moves, scale[fit.state.owner] * shifts))
             tried = self.match(_moved(fit.state, scale[:, None] * moves, scale[fit.state.owner] * shifts))
             worse = tried.target_power < fit.target_power - tolerance
             scale = np.where(worse, scale / 4, np.minimum(2 * scale, 1.0))

@@ -23,8 +23,8 @@ MERGE_PROBABILITY = 0.9999
 MAX_SEARCHES = 2
 MAX_PEAKS = 24
 STILL_THERE = 0.5
-ROUGH = {"steps": 8, "tolerance": 1.0}
-FINE = {"steps": 5, "tolerance": 0.05}
+ROUGH = {"steps": 4, "tolerance": 6.0}
+FINE = {"steps": 4, "tolerance": 1.0}
 UNRESOLVED = 0.6
 
 

@@ -1,4 +1,4 @@
-"""What the paths of a state look like in the stream correlation: exact echoes, and matched filters with slopes."""
+"""What the paths of a state look like in the stream correlation: echoes, and matched filters with slopes."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from cooperative_isac.channel.echo import path_phases
 from cooperative_isac.scene.arrays import steering_derivatives, steering_vectors
 from cooperative_isac.scene.geometry import SPEED_OF_LIGHT_MPS, bistatic_geometry
 from cooperative_isac.scene.model import Scene, Site
@@ -22,7 +21,7 @@ class Replica:
     filters: [num_paths, 1 + D, num_subcarriers, num_streams], stream weights and their location derivatives;
     gram: [num_paths, 1 + D, 1 + D], the filters' inner products over the frame;
     turns: [num_paths, num_blocks], exp(-j 2 pi f t) at the blocks' centres;
-    own: [num_paths, num_subcarriers, num_streams, num_blocks], the exact waveform correlated with the streams.
+    own: [num_paths, num_subcarriers, num_streams, num_blocks], the waveform correlated with the streams.
     """
 
     receive: np.ndarray
@@ -41,14 +40,13 @@ class ReplicaMaker:
 
     def make(self, state: PathState) -> Replica:
         """The replica of every path of a state."""
-        shape = (state.num_paths, 1 + self.dimension, *self.reference.streams.shape[:2])
-        filters = np.empty(shape, np.complex64)
-        own = np.empty((state.num_paths, *shape[2:], self.reference.num_blocks), np.complex64)
+        reference = self.reference
+        filters = np.empty((state.num_paths, 1 + self.dimension, *reference.streams.shape[:2]), np.complex64)
         for index in np.unique(state.transmitter):
             chosen = state.transmitter == index
-            filters[chosen], own[chosen] = self._from_transmitter(int(index), state.points_m[state.owner[chosen]],
-                                                                  state.doppler_hz[chosen])
-        turns = np.exp(-2j * np.pi * state.doppler_hz[:, None] * self.reference.block_times_s).astype(np.complex64)
+            filters[chosen] = self._filters(int(index), state.points_m[state.owner[chosen]])
+        turns = np.exp(-2j * np.pi * state.doppler_hz[:, None] * reference.block_times_s).astype(np.complex64)
+        own = self._own(filters[:, 0], turns.conj() * reference.block_gain(state.doppler_hz)[:, None])
         return Replica(self._with_slopes(self.receiver, state.points_m), filters, self._gram(filters), turns, own)
 
     def filters_at(self, transmitter: int, points_m: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -56,15 +54,12 @@ class ReplicaMaker:
         filters = self._filters(transmitter, points_m)[:, :1]
         return filters[:, 0], self._gram(filters)[:, 0, 0].real
 
-    def _from_transmitter(self, index: int, points_m: np.ndarray, doppler_hz: np.ndarray):
-        frame, site = self.reference.frame, self.scene.transmitters[index]
-        away = points_m - site.position_m
-        steering = steering_vectors(site.elements_m, away / np.linalg.norm(away, axis=1, keepdims=True),
-                                    self.scene.grid.wavelength_m)
-        over_subcarriers, over_symbols = path_phases(frame.grid, self._delays(site, points_m), doppler_hz)
-        signals = frame.toward(index, steering) * over_subcarriers[..., None]
-        signals *= over_symbols
-        return self._filters(index, points_m), self.reference.correlate(signals.swapaxes(0, 1))
+    def _own(self, filters: np.ndarray, turns: np.ndarray) -> np.ndarray:
+        """Waveforms correlated with the streams, with the Doppler turn held over each block."""
+        num_paths, num_subcarriers, num_streams = filters.shape
+        own = self.reference.block_grams @ np.ascontiguousarray(filters.transpose(1, 2, 0))
+        own = own.reshape(num_subcarriers, -1, num_streams, num_paths).transpose(3, 0, 2, 1)
+        return own * turns[:, None, None, :].astype(np.complex64)
 
     def _filters(self, index: int, points_m: np.ndarray) -> np.ndarray:
         """Stream weights a^H W exp(-j 2 pi f tau) and their derivatives with location, with the mean delay slope out."""
@@ -84,9 +79,6 @@ class ReplicaMaker:
         weighted = (filters[..., None, :] @ self.reference.gram.swapaxes(1, 2))[..., 0, :]
         flat = filters.reshape(*filters.shape[:2], -1)
         return flat.conj() @ weighted.reshape(flat.shape).swapaxes(1, 2)
-
-    def _delays(self, site: Site, points_m: np.ndarray) -> np.ndarray:
-        return bistatic_geometry(site.position_m, self.receiver.position_m, points_m, np.zeros(3), 1.0).delay_s
 
     def _with_slopes(self, site: Site, points_m: np.ndarray) -> np.ndarray:
         """Steering to points and its location derivatives, [num_points, 1 + D, num_ant], complex64."""

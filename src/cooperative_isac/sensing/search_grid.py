@@ -11,9 +11,9 @@ from cooperative_isac.scene.arrays import steering_vectors
 from cooperative_isac.scene.geometry import SPEED_OF_LIGHT_MPS, bistatic_geometry
 from cooperative_isac.scene.model import Area, OfdmGrid, Scene, Site
 
-RANGE_OVERSAMPLING = 1.5
+RANGE_OVERSAMPLING = 1.25
 BEAM_OVERLAP = 0.5
-BEAM_OVERSAMPLING = {2: 2.0, 3: 1.5}
+BEAM_OVERSAMPLING = {2: 1.5, 3: 1.25}
 NEAREST_M = 1.0
 EDGE = 0.999
 AREA_MARGIN = 0.05

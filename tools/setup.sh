@@ -62,9 +62,9 @@ require_compiler() {
         fail "found no cmake to build the messages. Install it: 'apt install cmake'."
 }
 
-# A moved or half-made environment does not know its own place; PYTHON=... asks for another version.
+# A moved environment's scripts call the old place; PYTHON=... may ask for another version.
 is_usable() {
-    [ "$("$venv/bin/python" -c 'import sys; print(sys.prefix)' 2>/dev/null)" = "$venv" ] &&
+    "$venv/bin/python" -c '' 2>/dev/null && grep -qF "$venv/bin/python" "$venv/bin/pip" 2>/dev/null &&
         { [ -z "${PYTHON:-}" ] || [ "$(version_of "$PYTHON")" = "$(version_of "$venv/bin/python")" ]; }
 }
 

@@ -1,0 +1,97 @@
+"""How long each stage of a scene takes on one core, beside the time between two frames.
+
+    python benchmarks/stages.py SCENE [--scheme NAME] [--frames N]
+"""
+
+import argparse
+import os
+import time
+
+os.environ.update(OMP_NUM_THREADS="1", OPENBLAS_NUM_THREADS="1", MKL_NUM_THREADS="1")
+
+import numpy as np
+from rich.box import SIMPLE_HEAD
+from rich.console import Console
+from rich.table import Table
+
+from cooperative_isac.pipeline import hear, transmit
+from cooperative_isac.scene.config import load_scene
+from cooperative_isac.scene.draw import scene_targets
+from cooperative_isac.scene.model import Scene
+from cooperative_isac.schemes.contract import Scheme
+from cooperative_isac.schemes.registry import make_scheme
+from cooperative_isac.tracking.tracker import Tracker
+
+STAGES = {"transmit": "once", "hear": "per receiver", "encode": "per receiver", "decode": "once", "track": "once"}
+
+
+class Stopwatch:
+    """Processor times of named stages, in ms."""
+
+    def __init__(self):
+        self.times_ms = {stage: [] for stage in STAGES}
+
+    def measure(self, stage, function, *arguments):
+        """What the function returns; its time is kept."""
+        began_s = time.process_time()
+        result = function(*arguments)
+        self.times_ms[stage].append(1e3 * (time.process_time() - began_s))
+        return result
+
+
+def time_stages(scene: Scene, scheme_name: str, num_frames: int) -> Stopwatch:
+    """Run the scene's live targets; the first frame, in which tables are made, does not count."""
+    scheme, tracker = make_scheme(scheme_name, scene), Tracker(scene.tracking, scene.dimension)
+    watch = Stopwatch()
+    run_frame(scene, scheme, tracker, 0, Stopwatch())
+    for number in range(1, num_frames + 1):
+        run_frame(scene, scheme, tracker, number, watch)
+    return watch
+
+
+def run_frame(scene: Scene, scheme: Scheme, tracker: Tracker, number: int, watch: Stopwatch) -> None:
+    """One frame from transmitters to tracks."""
+    time_s = number / scene.update_rate_hz
+    targets = scene_targets(scene, time_s)
+    frame = watch.measure("transmit", transmit, scene, number)
+    packets = {}
+    for site in scene.receivers:
+        echo = watch.measure("hear", hear, scene, frame, site.name, targets)
+        packets[site.name] = watch.measure("encode", scheme.encode, echo, frame, site.name)
+    detections = watch.measure("decode", scheme.decode, packets, frame)
+    watch.measure("track", tracker.update, time_s, detections)
+
+
+def report(scene: Scene, watch: Stopwatch) -> Table:
+    """Median, worst and share of the update period of each stage."""
+    period_ms = 1e3 / scene.update_rate_hz
+    table = Table(title=f"{scene.name}: a frame every {period_ms:.0f} ms", title_justify="left", box=SIMPLE_HEAD)
+    for header, side in (("stage", "left"), ("", "left"), ("median (ms)", "right"), ("worst (ms)", "right"),
+                         ("of the period", "right")):
+        table.add_column(header, justify=side, no_wrap=True)
+    for stage, often in STAGES.items():
+        median, worst = np.median(watch.times_ms[stage]), np.max(watch.times_ms[stage])
+        table.add_row(stage, often, f"{median:.1f}", f"{worst:.1f}", f"{median / period_ms:.1%}")
+    per_frame = sum(sum(times) for times in watch.times_ms.values()) / len(watch.times_ms["transmit"])
+    table.add_row("all", "mean of a frame", f"{per_frame:.1f}", "", f"{per_frame / period_ms:.1%}")
+    return table
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("scene", help="scene file, or the name of a shipped scene")
+    parser.add_argument("--scheme", help="instead of the scene's")
+    parser.add_argument("--frames", type=int, default=20, help="frames to time (default: 20)")
+    options = parser.parse_args()
+    if options.frames < 1:
+        parser.error("--frames must be at least 1")
+    try:
+        scene = load_scene(options.scene)
+        watch = time_stages(scene, options.scheme or scene.sensing.scheme, options.frames)
+    except ValueError as error:
+        parser.error(str(error))
+    Console().print(report(scene, watch))
+
+
+if __name__ == "__main__":
+    main()

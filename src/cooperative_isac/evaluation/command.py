@@ -1,0 +1,144 @@
+"""`isac evaluate`: schemes on random frames, shown as tables beside the bound."""
+
+from __future__ import annotations
+
+import json
+import math
+import sys
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Mapping, Sequence
+
+from rich.box import SIMPLE_HEAD
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.table import Table
+
+from cooperative_isac.evaluation.figures import BoundFigures, SchemeFigures, bound_figures, scheme_figures
+from cooperative_isac.evaluation.monte_carlo import FrameSample, SchemeFailure
+from cooperative_isac.evaluation.workers import measure_frames, num_processors
+from cooperative_isac.scene.model import Scene
+
+
+@dataclass(frozen=True)
+class PowerResult:
+    """All figures at one transmit power; sum_rate: mean over frames, all users together, bit/s/Hz."""
+
+    power_dbm: float
+    schemes: Mapping[str, SchemeFigures]
+    bound: BoundFigures
+    sum_rate: float
+
+
+def evaluate(scene: Scene, schemes: list[str], num_frames: int, seed: int, power_dbm: list[float] | None,
+             json_path: Path | None) -> None:
+    """Measure schemes on the same random frames at each power [dBm]; print tables, write results."""
+    if json_path is not None and not json_path.resolve().parent.is_dir():
+        _fail(f"cannot write {json_path}: there is no folder {json_path.resolve().parent}")
+    powers = list(dict.fromkeys(power_dbm or [scene_power_dbm(scene)]))
+    names = list(dict.fromkeys(schemes))
+    try:
+        results = measure(replace(scene, seed=seed), names, powers, num_frames, num_processors())
+    except SchemeFailure as failure:
+        _fail(str(failure))
+    show(scene, results, num_frames, seed, Console())
+    if json_path is not None:
+        text = json.dumps(results_dict(scene, results, num_frames, seed), indent=2, allow_nan=False)
+        json_path.write_text(text + "\n", encoding="utf-8")
+
+
+def measure(scene: Scene, schemes: Sequence[str], powers_dbm: Sequence[float], num_frames: int,
+            num_workers: int) -> list[PowerResult]:
+    """Figures of schemes at each power, with a progress bar; the draws are those of the scene's seed."""
+    total = len(powers_dbm) * num_frames
+    columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
+    samples = []
+    with Progress(*columns, console=Console(stderr=True)) as progress:
+        task = progress.add_task(f"frames of {scene.name}", total=total)
+        for sample in measure_frames(scene, schemes, powers_dbm, num_frames, min(num_workers, total)):
+            samples.append(sample)
+            progress.advance(task)
+    chunks = [samples[index:index + num_frames] for index in range(0, total, num_frames)]
+    return [power_result(power, schemes, chunk) for power, chunk in zip(powers_dbm, chunks)]
+
+
+def power_result(power_dbm: float, schemes: Sequence[str], samples: Sequence[FrameSample]) -> PowerResult:
+    """Figures of the frames at one power."""
+    num_targets = sum(len(sample.location_bounds_m) for sample in samples)
+    figures = {name: scheme_figures([sample.schemes[name] for sample in samples], num_targets)
+               for name in schemes}
+    return PowerResult(power_dbm, figures, bound_figures(samples),
+                       sum(sample.sum_rate for sample in samples) / len(samples))
+
+
+def scene_power_dbm(scene: Scene) -> float:
+    """The scene's own transmit power."""
+    return round(10 * math.log10(scene.waveform.power_w) + 30, 6)
+
+
+def results_dict(scene: Scene, results: Sequence[PowerResult], num_frames: int, seed: int) -> dict:
+    """The results file: schemes.<name>.<power>, crlb.<power>, sum_rate.<power>; what has no samples is null."""
+    schemes = {name: {_key(result): _without_nan(asdict(result.schemes[name])) for result in results}
+               for name in results[0].schemes}
+    return {"scene": scene.name, "simulated": True, "frames": num_frames, "seed": seed, "schemes": schemes,
+            "crlb": {_key(result): _without_nan(asdict(result.bound)) for result in results},
+            "sum_rate": {_key(result): result.sum_rate for result in results}}
+
+
+def show(scene: Scene, results: Sequence[PowerResult], num_frames: int, seed: int, console: Console) -> None:
+    """Print accuracy beside the bound, and what it costs."""
+    console.print(f"\n[bold]{scene.name}[/]: {num_frames} simulated frames, seed {seed}", highlight=False)
+    console.print(accuracy_table(results), cost_table(results))
+
+
+def accuracy_table(results: Sequence[PowerResult]) -> Table:
+    """Errors of detected targets, the root CRLB of the same draws, and their ratio."""
+    table = _table("location (m) and velocity (m/s) of detected targets; false alarms per frame",
+                   ("location\nRMSE", "location\nmedian", "velocity\nRMSE", "velocity\nmedian", "found",
+                    "false\nalarms"))
+    for result in results:
+        bounds = list(asdict(result.bound).values())
+        table.add_row(_key(result), "root CRLB", *(f"{bound:.3f}" for bound in bounds))
+        for name, figures in result.schemes.items():
+            errors = list(asdict(figures).values())[:len(bounds)]
+            table.add_row("", name, *(f"{error:.3f}" for error in errors), f"{figures.detection_rate:.1%}",
+                          f"{figures.false_alarms_per_frame:.3f}")
+            ratios = (f"{error / bound:.2f}" for error, bound in zip(errors, bounds))
+            table.add_row("", "over bound", *ratios, style="dim")
+    return table
+
+
+def cost_table(results: Sequence[PowerResult]) -> Table:
+    """Fronthaul bits per access point and frame, processor time, and what the users get meanwhile."""
+    table = _table("cost per access point and frame",
+                   ("bits to\nthe centre", "bits from it\n(symbols)", "encode\n(ms)", "decode\n(ms)",
+                    "sum rate\n(bit/s/Hz)"))
+    for result in results:
+        for name, figures in result.schemes.items():
+            bits = figures.fronthaul_bits, figures.fronthaul_downlink_bits
+            others = figures.encode_ms, figures.decode_ms, result.sum_rate
+            table.add_row(_key(result), name, *(f"{count:,.0f}" for count in bits),
+                          *(f"{value:.1f}" for value in others))
+    return table
+
+
+def _table(title: str, headers: Sequence[str]) -> Table:
+    table = Table(title=title, title_justify="left", box=SIMPLE_HEAD, pad_edge=False)
+    table.add_column("dBm", justify="right", no_wrap=True)
+    table.add_column("scheme", no_wrap=True)
+    for header in headers:
+        table.add_column(header, justify="right", no_wrap=True)
+    return table
+
+
+def _key(result: PowerResult) -> str:
+    return f"{result.power_dbm:g}"
+
+
+def _without_nan(figures: Mapping[str, float]) -> dict[str, float | None]:
+    return {name: None if math.isnan(value) else value for name, value in figures.items()}
+
+
+def _fail(message: str) -> None:
+    print(f"error: {message}", file=sys.stderr)
+    raise SystemExit(1)

@@ -1,0 +1,116 @@
+"""Independent random frames, and what schemes make of them."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from typing import Mapping, Sequence
+
+import numpy as np
+
+from cooperative_isac.evaluation.live_bound import frame_bound
+from cooperative_isac.fusion.detection import Detection
+from cooperative_isac.metrics.assignment import match_within, pairwise_distances
+from cooperative_isac.metrics.run_score import DETECTION_CUTOFF_M
+from cooperative_isac.pipeline import hear, sum_rate, transmit
+from cooperative_isac.scene.draw import draw_targets, frame_generator
+from cooperative_isac.scene.model import Scene, TargetState
+from cooperative_isac.schemes.contract import Scheme
+from cooperative_isac.waveform.frame import TransmitFrame
+
+
+class SchemeFailure(RuntimeError):
+    """A scheme that raised an error, or whose packets were refused; one message survives pickling."""
+
+
+@dataclass(frozen=True)
+class Draw:
+    """One random frame: what was sent, where the targets are, and each receiver's echo (pipeline.hear)."""
+
+    frame: TransmitFrame
+    targets: tuple[TargetState, ...]
+    echoes: Mapping[str, np.ndarray]
+
+
+@dataclass(frozen=True)
+class SchemeSample:
+    """What one scheme made of one frame; D the scene's dimension.
+
+    location_errors_m, velocity_errors_mps: [num_detected, D], float64; encode_s: mean over the receivers.
+    """
+
+    location_errors_m: np.ndarray
+    velocity_errors_mps: np.ndarray
+    num_false: int
+    packet_bits: tuple[int, ...]
+    downlink_bits: int
+    encode_s: float
+    decode_s: float
+
+
+@dataclass(frozen=True)
+class FrameSample:
+    """One frame of all schemes.
+
+    location_bounds_m, velocity_bounds_mps: root CRLB of each target, [num_targets]; sum_rate: bit/s/Hz.
+    """
+
+    location_bounds_m: np.ndarray
+    velocity_bounds_mps: np.ndarray
+    sum_rate: float
+    schemes: Mapping[str, SchemeSample]
+
+
+def draw_frame(scene: Scene, number: int) -> Draw:
+    """Random targets, users, symbols and fading: a function of the scene's seed and the frame's number."""
+    targets = draw_targets(scene, frame_generator(scene.seed, number, "targets"))
+    frame = transmit(scene, number)
+    echoes = {site.name: hear(scene, frame, site.name, targets) for site in scene.receivers}
+    return Draw(frame, targets, echoes)
+
+
+def measure_frame(scene: Scene, schemes: Mapping[str, Scheme], number: int) -> FrameSample:
+    """Run all schemes on the same draw, beside its bound. SchemeFailure names the scheme that failed."""
+    draw = draw_frame(scene, number)
+    bound = frame_bound(scene, draw.frame, draw.targets)
+    samples = {}
+    for name, scheme in schemes.items():
+        try:
+            samples[name] = measure_scheme(scheme, draw, scene.dimension)
+        except Exception as error:
+            raise SchemeFailure(f"scheme '{name}' failed in frame {number} of seed {scene.seed}: "
+                                f"{type(error).__name__}: {error}") from error
+    return FrameSample(bound.location_m, bound.velocity_mps, sum_rate(scene, draw.frame), samples)
+
+
+def measure_scheme(scheme: Scheme, draw: Draw, dimension: int) -> SchemeSample:
+    """Encode every echo, decode the packets and score the detections of one draw."""
+    began_s = time.process_time()
+    packets = {receiver: scheme.encode(echo, draw.frame, receiver) for receiver, echo in draw.echoes.items()}
+    encoded_s = time.process_time()
+    detections = scheme.decode(packets, draw.frame)
+    decoded_s = time.process_time()
+    location, velocity, num_false = score(draw.targets, detections, dimension)
+    return SchemeSample(location, velocity, num_false, tuple(8 * len(packet) for packet in packets.values()),
+                        scheme.downlink_bits(draw.frame), (encoded_s - began_s) / len(packets),
+                        decoded_s - encoded_s)
+
+
+def score(targets: Sequence[TargetState], detections: Sequence[Detection],
+          dimension: int) -> tuple[np.ndarray, np.ndarray, int]:
+    """Errors of the detected targets, [num_detected, dimension] in m and m/s, and the number of false alarms.
+
+    Targets and detections are paired by optimal assignment within DETECTION_CUTOFF_M.
+    """
+    positions, velocities = _states(targets, dimension)
+    found_positions, found_velocities = _states(detections, dimension)
+    pairs = match_within(pairwise_distances(positions, found_positions), DETECTION_CUTOFF_M)
+    rows, columns = [row for row, _ in pairs], [column for _, column in pairs]
+    return (found_positions[columns] - positions[rows], found_velocities[columns] - velocities[rows],
+            len(detections) - len(pairs))
+
+
+def _states(items: Sequence[TargetState | Detection], dimension: int) -> tuple[np.ndarray, np.ndarray]:
+    positions = np.array([item.position_m for item in items], float).reshape(-1, 3)
+    velocities = np.array([item.velocity_mps for item in items], float).reshape(-1, 3)
+    return positions[:, :dimension], velocities[:, :dimension]

@@ -11,7 +11,7 @@ from cooperative_isac.scene.geometry import bistatic_geometry
 from cooperative_isac.scene.model import Scene
 from cooperative_isac.sensing.report import EchoReport, doppler_information
 
-STEPS = 4
+STEPS = 3
 
 
 @dataclass(frozen=True)
@@ -38,49 +38,52 @@ def estimate(scene: Scene, reports: Sequence[EchoReport]) -> Estimate:
     """
     size = scene.dimension
     information = sum(report.information for report in reports)
-    position = np.linalg.solve(information, sum(r.information @ r.point_m[:size] for r in reports))
-    velocity = np.zeros(size)
+    weighted = sum(report.information @ report.point_m[:size] for report in reports)
+    position, velocity = np.linalg.solve(information, weighted), np.zeros(size)
     prior = np.diag(np.repeat([0.0, scene.sensing.max_speed_mps ** -2.0], size))
+    shifts = _doppler_shifts(scene, reports)
     for _ in range(STEPS):
-        rows, errors, weights = _doppler_equations(scene, reports, position, velocity)
-        normal = prior + rows.T @ (weights[:, None] * rows)
+        slopes, errors = shifts.equations(scene, position, velocity)
+        rows = np.concatenate([np.zeros_like(slopes), slopes], axis=1)
+        normal = prior + rows.T @ (shifts.weights[:, None] * rows)
         normal[:size, :size] += information
-        slope = rows.T @ (weights * errors) - prior @ np.concatenate([position, velocity])
-        slope[:size] += sum(r.information @ (r.point_m[:size] - position) for r in reports)
+        slope = rows.T @ (shifts.weights * errors) - prior @ np.concatenate([position, velocity])
+        slope[:size] += weighted - information @ position
         step = np.linalg.solve(normal, slope)
         position, velocity = position + step[:size], velocity + step[size:]
-    degrees = size * len(reports) + len(rows) - 2 * size
-    misfits = _misfits(scene, reports, position, velocity)
+    degrees = size * len(reports) + len(shifts.weights) - 2 * size
+    _, errors = shifts.equations(scene, position, velocity)
+    misfits = np.bincount(shifts.owner, shifts.weights * errors ** 2, len(reports))
+    for index, report in enumerate(reports):
+        away = report.point_m[:size] - position
+        misfits[index] += away @ report.information @ away
     return Estimate(position, velocity, np.linalg.inv(normal), misfits, degrees)
 
 
-def _doppler_equations(scene, reports, position, velocity):
-    """Jacobian rows [num_paths, 2 dimension] of all Doppler shifts, their errors and weights [num_paths]."""
-    size = scene.dimension
-    rows, errors, weights = [], [], []
-    for report in reports:
-        receiver = scene.receiver(report.receiver)
-        for path in report.paths:
-            geometry = _path_geometry(scene, receiver, path.transmitter, position, velocity)
-            shift_slope = -geometry.range_gradient[:size] / scene.grid.wavelength_m
-            rows.append(np.concatenate([np.zeros(size), shift_slope]))
-            errors.append(path.doppler_hz - geometry.doppler_hz)
-            weights.append(doppler_information(scene.grid, path.power))
-    return np.array(rows), np.array(errors), np.array(weights)
+@dataclass(frozen=True)
+class _DopplerShifts:
+    """The Doppler shifts of all paths: ends of each path [num_paths, 3], measured shift, weight and report's index."""
+
+    transmitters_m: np.ndarray
+    receivers_m: np.ndarray
+    doppler_hz: np.ndarray
+    weights: np.ndarray
+    owner: np.ndarray
+
+    def equations(self, scene: Scene, position: np.ndarray, velocity: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Slope of each shift with velocity [num_paths, dimension], and its error [num_paths], at a state."""
+        point, moving = np.array([0.0, 0.0, scene.plane_height_m]), np.zeros(3)
+        point[:scene.dimension], moving[:scene.dimension] = position, velocity
+        paths = bistatic_geometry(self.transmitters_m, self.receivers_m, point, moving, scene.grid.wavelength_m)
+        slopes = -paths.range_gradient[:, :scene.dimension] / scene.grid.wavelength_m
+        return slopes, self.doppler_hz - paths.doppler_hz
 
 
-def _misfits(scene, reports, position, velocity) -> np.ndarray:
-    _, errors, weights = _doppler_equations(scene, reports, position, velocity)
-    squares = iter(np.split(weights * errors ** 2, np.cumsum([len(r.paths) for r in reports])[:-1]))
-    away = [report.point_m[:scene.dimension] - position for report in reports]
-    return np.array([offset @ report.information @ offset + next(squares).sum()
-                     for report, offset in zip(reports, away)])
-
-
-def _path_geometry(scene, receiver, transmitter, position, velocity):
-    point = np.array([0.0, 0.0, scene.plane_height_m])
-    point[:scene.dimension] = position
-    moving = np.zeros(3)
-    moving[:scene.dimension] = velocity
-    return bistatic_geometry(scene.transmitters[transmitter].position_m, receiver.position_m, point, moving,
-                             scene.grid.wavelength_m)
+def _doppler_shifts(scene: Scene, reports: Sequence[EchoReport]) -> _DopplerShifts:
+    owners = [index for index, report in enumerate(reports) for _ in report.paths]
+    paths = [path for report in reports for path in report.paths]
+    powers = np.array([path.power for path in paths])
+    return _DopplerShifts(np.array([scene.transmitters[path.transmitter].position_m for path in paths]),
+                          np.array([scene.receiver(reports[owner].receiver).position_m for owner in owners]),
+                          np.array([path.doppler_hz for path in paths]),
+                          doppler_information(scene.grid, powers), np.array(owners))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Sequence
 
 import numpy as np
-from scipy.stats import chi2
+from scipy.special import chdtri
 
 from cooperative_isac.fusion.detection import Detection
 from cooperative_isac.fusion.estimate import Estimate, estimate
@@ -47,7 +47,7 @@ def is_static(scene: Scene, cluster: Sequence[EchoReport]) -> bool:
 def _grow(scene: Scene, free: Sequence[EchoReport]) -> list[EchoReport]:
     """The strongest report and the nearest reports that can be of the same target."""
     cluster, information = [free[0]], free[0].information
-    gate = chi2.ppf(GATE_PROBABILITY, scene.dimension)
+    gate = chdtri(scene.dimension, 1 - GATE_PROBABILITY)
     while True:
         centre = np.linalg.solve(information, sum(r.information @ r.point_m[:scene.dimension] for r in cluster))
         distances = [(_distance(scene, report, centre, information), index) for index, report in enumerate(free)
@@ -76,7 +76,7 @@ def _consistent(scene: Scene, cluster: list[EchoReport]) -> list[EchoReport]:
     """The cluster without the reports whose location or Doppler shifts contradict the rest."""
     while len(cluster) > 1:
         fitted = estimate(scene, cluster)
-        if fitted.misfits.sum() <= chi2.ppf(MISFIT_PROBABILITY, max(fitted.degrees, 1)):
+        if fitted.misfits.sum() <= chdtri(max(fitted.degrees, 1), 1 - MISFIT_PROBABILITY):
             break
         rest = [[r for r in cluster if r is not left_out] for left_out in cluster]
         cluster = min(rest, key=lambda reports: estimate(scene, reports).misfits.sum())

@@ -7,7 +7,7 @@ from functools import cached_property
 from itertools import combinations
 
 import numpy as np
-from scipy.stats import chi2
+from scipy.special import chdtri
 
 from cooperative_isac.scene.model import OfdmGrid, Scene, Site
 from cooperative_isac.sensing.correlation import StreamReference, stream_reference
@@ -157,7 +157,7 @@ def merge_targets(fit: Fit, heard: np.ndarray) -> PathState:
     """The state with targets made one that lie together and were heard from different transmitters."""
     state, information = fit.state, fit.target_information
     size = information.shape[-1]
-    gate = chi2.ppf(MERGE_PROBABILITY, size)
+    gate = chdtri(size, 1 - MERGE_PROBABILITY)
     for first, second in combinations(range(state.num_targets), 2):
         senders = [set(state.transmitter[heard & (state.owner == target)]) for target in (first, second)]
         away = (state.points_m[first] - state.points_m[second])[:size]

@@ -42,8 +42,8 @@ class EchoReport:
         return sum(path.information for path in self.paths)
 
 
-def doppler_information(grid: OfdmGrid, power: float) -> float:
-    """Fisher information of a path's Doppler shift at a coherent SNR, 1/Hz^2 (CF eq. 23 with one unknown path)."""
+def doppler_information(grid: OfdmGrid, power: np.ndarray) -> np.ndarray:
+    """Fisher information of paths' Doppler shifts at coherent SNRs (any shape), 1/Hz^2 (CF eq. 23, one unknown path)."""
     return 2 * power * (2 * np.pi) ** 2 * float(np.var(grid.symbol_times_s))
 
 

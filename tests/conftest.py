@@ -26,8 +26,6 @@ os.environ.update(
     ROS_DOMAIN_ID=str(ros_domain()),
     ROS_PYTHON_CHECK_FIELDS="1",
     ROS_LOG_DIR=str(ROOT / ".pytest_cache" / "ros_log"),
-    FASTRTPS_DEFAULT_PROFILES_FILE=str(ROOT / "config" / "fastdds.xml"),
-    FASTDDS_DEFAULT_PROFILES_FILE=str(ROOT / "config" / "fastdds.xml"),
 )
 
 settings.register_profile("reproducible", deadline=None, derandomize=True)

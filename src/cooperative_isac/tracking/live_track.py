@@ -1,0 +1,62 @@
+"""One track while it lives: its filter, its life and what is known of its class."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from cooperative_isac.scene.model import Tracking
+from cooperative_isac.tracking.classify import accumulate, decide, frame_log_odds
+from cooperative_isac.tracking.filters import make_filter
+from cooperative_isac.tracking.life import Life, advance
+from cooperative_isac.tracking.track import Track, TrackStatus
+
+
+def start_state(value: np.ndarray, covariance: np.ndarray,
+                max_speed_mps: float) -> tuple[np.ndarray, np.ndarray]:
+    """Mean [6] and covariance [6, 6] of a track's start: the detection, and velocities near max_speed_mps.
+
+    value: [6], position and velocity; covariance: [6, 6]; float64, SI, map. The prior matters only where the
+    detection says little of the velocity.
+    """
+    gain = covariance[:, 3:] @ np.linalg.inv(covariance[3:, 3:] + max_speed_mps ** 2 * np.eye(3))
+    return value - gain @ value[3:], covariance - gain @ covariance[3:, :]
+
+
+class LiveTrack:
+    """A track that was born at time_s from one detection, value [6] and covariance [6, 6]."""
+
+    def __init__(self, track_id: int, time_s: float, value: np.ndarray, covariance: np.ndarray,
+                 settings: Tracking, dimension: int):
+        self.track_id, self._settings, self._dimension = track_id, settings, dimension
+        self.filter = make_filter(settings, *start_state(value, covariance, settings.max_speed_mps))
+        self._born_s, self.updated_s = time_s, time_s
+        self.life, self._log_odds, self._num_detections = Life(), 0.0, 0
+        self._count(time_s)
+
+    @property
+    def alive(self) -> bool:
+        return self.life.status is not TrackStatus.DELETED
+
+    def hit(self, time_s: float, value: np.ndarray, covariance: np.ndarray) -> None:
+        """A detection of this frame, value [6] and covariance [6, 6], belongs to the track."""
+        self.filter.update(value, covariance)
+        self._count(time_s)
+
+    def miss(self, time_s: float) -> None:
+        """No detection of this frame belongs to the track."""
+        self.life = advance(self.life, False, time_s - self.updated_s, self._settings)
+
+    def _count(self, time_s: float) -> None:
+        self.updated_s = time_s
+        self._num_detections += 1
+        self.life = advance(self.life, True, 0.0, self._settings)
+        added = frame_log_odds(self.filter.mean, self.filter.covariance, self._settings, self._dimension)
+        self._log_odds = accumulate(self._log_odds, added)
+
+    def snapshot(self, time_s: float) -> Track:
+        """The track as others see it, at time_s."""
+        target_class, probability = decide(self._log_odds)
+        mean = self.filter.mean
+        return Track(track_id=self.track_id, status=self.life.status, target_class=target_class,
+                     class_probability=probability, position_m=mean[:3], velocity_mps=mean[3:],
+                     covariance=self.filter.covariance, age_s=time_s - self._born_s, since_update_s=time_s - self.updated_s, num_detections=self._num_detections)

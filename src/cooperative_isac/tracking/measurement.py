@@ -1,0 +1,68 @@
+"""The detections of one frame as arrays, checked."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from cooperative_isac.fusion.detection import Detection
+
+SHAPES = {"position_m": (3,), "velocity_mps": (3,), "covariance": (6, 6)}
+SYMMETRY_TOLERANCE = 1e-6
+
+
+@dataclass(frozen=True)
+class Measurements:
+    """values: [num, 6] position and velocity in map; covariances: [num, 6, 6]; float64, SI."""
+
+    values: np.ndarray
+    covariances: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.values)
+
+    def without(self, taken: Sequence[int]) -> Measurements:
+        """The measurements other than those at the indices taken."""
+        return Measurements(np.delete(self.values, taken, axis=0), np.delete(self.covariances, taken, axis=0))
+
+    def speeds_mps(self) -> np.ndarray:
+        """Speed of each, [num], m/s."""
+        return np.linalg.norm(self.values[:, 3:], axis=1)
+
+    def speed_stds_mps(self) -> np.ndarray:
+        """Standard deviation of the velocity of each over all axes, [num], m/s."""
+        return np.sqrt(np.trace(self.covariances[:, 3:, 3:], axis1=1, axis2=2))
+
+
+def stack(detections: Sequence[Detection]) -> Measurements:
+    """Detections as arrays; ValueError names the first that `detection_problem` objects to."""
+    for index, detection in enumerate(detections):
+        problem = detection_problem(detection)
+        if problem:
+            raise ValueError(f"detection {index}: {problem}")
+    values = np.array([[*d.position_m, *d.velocity_mps] for d in detections], float)
+    covariances = np.array([d.covariance for d in detections], float)
+    return Measurements(values.reshape(-1, 6), covariances.reshape(-1, 6, 6))
+
+
+def detection_problem(detection: Detection) -> str | None:
+    """What makes this detection unfit for tracking, in words, or None."""
+    for name, shape in SHAPES.items():
+        array = np.asarray(getattr(detection, name), float)
+        if array.shape != shape:
+            return f"{name} has shape {array.shape}, it must be {shape}"
+        if not np.all(np.isfinite(array)):
+            return f"{name} is not finite"
+    return _covariance_problem(np.asarray(detection.covariance, float))
+
+
+def _covariance_problem(covariance: np.ndarray) -> str | None:
+    if np.abs(covariance - covariance.T).max() > SYMMETRY_TOLERANCE * np.abs(covariance).max():
+        return "covariance is not symmetric"
+    try:
+        np.linalg.cholesky(covariance)
+    except np.linalg.LinAlgError:
+        return "covariance is not positive definite"
+    return None

@@ -1,0 +1,48 @@
+"""Track life, frame by frame."""
+
+import pytest
+
+from cooperative_isac.scene.model import Tracking
+from cooperative_isac.tracking.life import Life, advance, expired
+from cooperative_isac.tracking.track import TrackStatus
+
+SETTINGS = Tracking(confirm_hits=3, confirm_window=4, max_coast_s=1.0)
+LETTERS = {TrackStatus.TENTATIVE: "t", TrackStatus.CONFIRMED: "C", TrackStatus.COASTING: "c",
+           TrackStatus.DELETED: "D"}
+
+
+def lives(frames, settings=SETTINGS, period_s=0.2):
+    """Status letters of a track that sees detections (x) and misses (.) every period_s."""
+    life, silent, letters = Life(), 0, ""
+    for frame in frames:
+        silent = 0 if frame == "x" else silent + 1
+        life = advance(life, frame == "x", silent * period_s, settings)
+        letters += LETTERS[life.status]
+    return letters
+
+
+@pytest.mark.parametrize("frames, expected", [
+    ("xxx", "ttC"), ("x.xx", "tttC"), ("xx.x", "tttC"),
+    ("x..", "ttD"), ("xx..", "tttD"), ("x.x.", "tttD"),
+    ("xxx.x..x", "ttCcCccC"),
+    ("xxx......", "ttCcccccD"), ("xxx.......x", "ttCcccccDDD"),
+])
+def test_a_track_is_born_confirmed_coasts_and_dies(frames, expected):
+    assert lives(frames) == expected
+
+
+def test_one_hit_may_be_enough():
+    assert lives("x.", Tracking(confirm_hits=1, confirm_window=1)) == "Cc"
+
+
+def test_a_tentative_track_does_not_outlive_the_coasting_time():
+    assert lives("x.", Tracking(confirm_hits=3, confirm_window=20), period_s=1.1) == "tD"
+
+
+def test_the_rounding_of_stamps_ends_no_track():
+    assert not expired(1.0 + 1e-9, SETTINGS) and expired(1.001, SETTINGS)
+
+
+def test_coasting_ends_after_its_time_whatever_the_frame_rate():
+    assert lives("xxx" + "." * 10, period_s=0.1) == "ttC" + "c" * 10
+    assert lives("xxx" + "." * 11, period_s=0.1) == "ttC" + "c" * 10 + "D"

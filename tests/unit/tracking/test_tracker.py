@@ -1,0 +1,223 @@
+"""The tracker's promises: identities, life, clock, gates, class, same bytes."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from cooperative_isac.scene.model import TargetClass, Tracking
+from cooperative_isac.tracking.filters import FILTERS
+from cooperative_isac.tracking.track import TrackStatus
+from cooperative_isac.tracking.tracker import Tracker
+
+VELOCITY = np.array([5.0, 0.0, 0.0])
+SETTINGS = Tracking()
+
+
+def feed(tracker, detect, frames, start_s=0.0, offset=(0, 0, 2), period_s=0.2):
+    """Tracks of each frame of a target that moves along x; a frame that is False brings no detection."""
+    outputs = []
+    for frame, seen in enumerate(frames):
+        time_s = start_s + period_s * frame
+        outputs.append(tracker.update(time_s, [detect(offset + VELOCITY * time_s, VELOCITY)] if seen else []))
+    return outputs
+
+
+@pytest.mark.parametrize("model", FILTERS)
+@pytest.mark.parametrize("dimension", [2, 3])
+def test_a_target_becomes_one_track_that_follows_it(detect, model, dimension):
+    outputs = feed(Tracker(Tracking(model=model), dimension), detect, [True] * 10)
+    assert [len(tracks) for tracks in outputs] == [1] * 10
+    last = outputs[-1][0]
+    assert last.track_id == 1 and last.status is TrackStatus.CONFIRMED
+    assert np.allclose(last.position_m, [9, 0, 2], atol=1e-6)
+    assert np.allclose(last.velocity_mps, VELOCITY, atol=1e-6)
+    assert last.age_s == pytest.approx(1.8) and last.since_update_s == 0 and last.num_detections == 10
+
+
+def test_a_track_confirms_coasts_and_is_reported_deleted_once(detect):
+    outputs = feed(Tracker(SETTINGS, 3), detect, [True] * 3 + [False] * 8)
+    statuses = [[track.status.name for track in tracks] for tracks in outputs]
+    assert statuses == [["TENTATIVE"]] * 2 + [["CONFIRMED"]] + [["COASTING"]] * 5 + [["DELETED"]] + [[]] * 2
+    assert outputs[7][0].since_update_s == pytest.approx(1.0)
+    assert np.allclose(outputs[7][0].position_m, [7, 0, 2], atol=0.05)
+
+
+def test_a_coasting_track_takes_its_target_back_under_the_same_identity(detect):
+    outputs = feed(Tracker(SETTINGS, 3), detect, [True] * 5 + [False] * 4 + [True] * 3)
+    assert [track.track_id for track in outputs[-1]] == [1]
+    assert outputs[-1][0].status is TrackStatus.CONFIRMED
+
+
+def test_lost_frames_are_bridged_and_long_gaps_are_not(detect):
+    for gap_s, expected in ((0.8, [(1, TrackStatus.CONFIRMED)]),
+                            (1.5, [(1, TrackStatus.DELETED), (2, TrackStatus.TENTATIVE)])):
+        tracker = Tracker(SETTINGS, 3)
+        feed(tracker, detect, [True] * 5)
+        tracks = feed(tracker, detect, [True], start_s=0.8 + gap_s)[0]
+        assert [(track.track_id, track.status) for track in tracks] == expected
+
+
+def test_identities_are_never_used_again(detect):
+    tracker, seen = Tracker(SETTINGS, 3), set()
+    for life in range(3):
+        for tracks in feed(tracker, detect, [True] * 3 + [False] * 7, start_s=10 * life):
+            seen |= {track.track_id for track in tracks}
+    assert seen == {1, 2, 3}
+
+
+def test_a_clock_that_goes_backwards_resets_and_says_so(detect):
+    tracker = Tracker(SETTINGS, 3)
+    feed(tracker, detect, [True] * 5, start_s=100)
+    assert not tracker.was_reset
+    old, new = feed(tracker, detect, [True], start_s=50)[0]
+    assert tracker.was_reset
+    assert (old.track_id, old.status) == (1, TrackStatus.DELETED)
+    assert (new.track_id, new.status) == (2, TrackStatus.TENTATIVE)
+    assert old.age_s == pytest.approx(0.8) and old.since_update_s == 0
+    tracks = feed(tracker, detect, [True], start_s=50.2)[0]
+    assert not tracker.was_reset and [track.track_id for track in tracks] == [2]
+
+
+@pytest.mark.parametrize("time_s, words", [(0.8, "0.8 s came twice"), (np.nan, "nan s is not finite")])
+def test_a_wrong_stamp_is_refused_and_changes_nothing(detect, time_s, words):
+    tracker, other = Tracker(SETTINGS, 3), Tracker(SETTINGS, 3)
+    feed(tracker, detect, [True] * 5)
+    feed(other, detect, [True] * 5)
+    with pytest.raises(ValueError, match=words):
+        tracker.update(time_s, [])
+    assert_same(feed(tracker, detect, [True], 1.0), feed(other, detect, [True], 1.0))
+
+
+def test_an_unfit_detection_is_refused_and_changes_nothing(detect):
+    tracker, other = Tracker(SETTINGS, 3), Tracker(SETTINGS, 3)
+    feed(tracker, detect, [True] * 5)
+    feed(other, detect, [True] * 5)
+    with pytest.raises(ValueError, match="detection 0: covariance is not positive definite"):
+        tracker.update(1.0, [replace(detect((0, 0, 0)), covariance=np.zeros((6, 6)))])
+    assert_same(feed(tracker, detect, [True], 1.0), feed(other, detect, [True], 1.0))
+
+
+def test_the_same_detections_give_the_same_bytes(detect):
+    rng = np.random.default_rng(0)
+    frames = [[detect(rng.uniform(-20, 20, 3), rng.normal(0, 3, 3)) for _ in range(3)] for _ in range(15)]
+    runs = []
+    for _ in range(2):
+        tracker = Tracker(SETTINGS, 3)
+        runs.append([tracker.update(0.2 * k, frame) for k, frame in enumerate(frames)])
+    assert_same(*runs)
+
+
+def assert_same(first, second):
+    for ours, theirs in zip(first, second, strict=True):
+        assert [track.track_id for track in ours] == [track.track_id for track in theirs]
+        for one, other in zip(ours, theirs):
+            assert one.covariance.tobytes() == other.covariance.tobytes()
+            assert one.position_m.tobytes() == other.position_m.tobytes()
+            assert one.status is other.status and one.class_probability == other.class_probability
+
+
+def test_snapshots_stay_what_they_were(detect):
+    tracker = Tracker(SETTINGS, 3)
+    first = feed(tracker, detect, [True] * 3)[-1][0]
+    before = first.position_m.copy(), first.covariance.copy()
+    feed(tracker, detect, [True] * 3, start_s=0.6)
+    assert np.array_equal(first.position_m, before[0]) and np.array_equal(first.covariance, before[1])
+
+
+def test_crossing_targets_keep_their_identities(detect):
+    tracker = Tracker(SETTINGS, 3)
+    rng = np.random.default_rng(1)
+    for frame in range(60):
+        time_s = 0.2 * frame
+        states = [((-30 + 5 * time_s, 0, 2), VELOCITY), ((30 - 5 * time_s, 0.5, 2), -VELOCITY)]
+        detections = [detect(rng.normal(position, 0.15), rng.normal(velocity, 0.5))
+                      for position, velocity in rng.permutation(np.array(states))]
+        tracks = tracker.update(time_s, detections)
+        headings = {track.track_id: np.sign(track.velocity_mps[0]) for track in tracks}
+        if frame == 5:
+            expected = headings
+    assert headings == expected and len(tracks) == 2
+
+
+def test_a_detection_far_off_neither_costs_an_identity_nor_makes_a_second_track(detect):
+    tracker = Tracker(SETTINGS, 3)
+    feed(tracker, detect, [True] * 10)
+    tracks = tracker.update(2.0, [detect((10, 1.2, 2), VELOCITY)])
+    assert [(track.track_id, track.status) for track in tracks] == [(1, TrackStatus.CONFIRMED)]
+    assert abs(tracks[0].position_m[1]) < 0.3
+
+
+def test_a_second_detection_of_a_known_target_starts_no_track(detect):
+    tracker = Tracker(SETTINGS, 3)
+    feed(tracker, detect, [True] * 10)
+    split = [detect((10, 0, 2), VELOCITY), detect((10, 1.2, 2), VELOCITY)]
+    assert len(tracker.update(2.0, split)) == 1
+    apart = [detect((11, 0, 2), VELOCITY), detect((11, 5, 2), VELOCITY)]
+    assert len(tracker.update(2.2, apart)) == 2
+
+
+def test_no_track_follows_further_than_a_target_can_go(detect):
+    tracker = Tracker(Tracking(max_speed_mps=40.0), 3)
+    feed(tracker, detect, [True] * 10)
+    tracks = tracker.update(2.0, [detect((110, 0, 2), VELOCITY, position_std=20)])
+    assert [(track.track_id, track.status) for track in tracks] == [(1, TrackStatus.COASTING),
+                                                                    (2, TrackStatus.TENTATIVE)]
+
+
+def test_a_track_that_knows_little_does_not_take_anothers_detection(detect):
+    tracker = Tracker(SETTINGS, 3)
+    for frame in range(14):
+        here = VELOCITY * 0.2 * frame
+        neighbour = [detect(here + [0, 2, 0], VELOCITY)] if frame < 10 else []
+        tracker.update(0.2 * frame, [detect(here, VELOCITY)] + neighbour)
+    tracks = tracker.update(2.8, [detect((14, 0.5, 0), VELOCITY)])
+    assert [track.status for track in tracks] == [TrackStatus.CONFIRMED, TrackStatus.COASTING]
+
+
+def test_false_alarms_confirm_nothing(detect):
+    tracker, rng, statuses = Tracker(SETTINGS, 3), np.random.default_rng(2), set()
+    for frame in range(200):
+        alarm = detect(rng.uniform(-50, 50, 3), rng.normal(0, 5, 3))
+        statuses |= {track.status for track in tracker.update(0.2 * frame, [alarm])}
+    assert statuses == {TrackStatus.TENTATIVE, TrackStatus.DELETED}
+
+
+def test_what_no_target_can_do_starts_no_track(detect):
+    tracker = Tracker(Tracking(max_speed_mps=20.0), 3)
+    assert tracker.update(0.0, [detect((0, 0, 0), (30, 0, 0))]) == ()
+    assert len(tracker.update(0.2, [detect((0, 0, 0), (30, 0, 0), velocity_std=5.0)])) == 1
+
+
+def test_an_unknown_velocity_starts_from_what_targets_can_do(detect):
+    covariance = np.diag([0.02] * 3 + [0.25, 0.25, 1e10])
+    tracker = Tracker(Tracking(max_speed_mps=40.0), 3)
+    track = tracker.update(0.0, [detect((1, 2, 3), (5, 0, 900), covariance=covariance)])[0]
+    assert np.allclose([*track.position_m, *track.velocity_mps], [1, 2, 3, 5, 0, 0], atol=1e-3)
+    assert np.allclose(np.diag(track.covariance), [0.02] * 3 + [0.25, 0.25, 1600], rtol=1e-3)
+
+
+@pytest.mark.parametrize("height_m, expected", [(12, TargetClass.UAV), (0.5, TargetClass.VEHICLE)])
+def test_the_class_is_unknown_first_and_then_told_by_height(detect, height_m, expected):
+    outputs = feed(Tracker(SETTINGS, 3), detect, [True] * 6, offset=(0, 0, height_m))
+    assert outputs[0][0].target_class is TargetClass.UNKNOWN and outputs[0][0].class_probability < 0.7
+    assert outputs[-1][0].target_class is expected and outputs[-1][0].class_probability > 0.9
+    flat = feed(Tracker(SETTINGS, 2), detect, [True] * 6, offset=(0, 0, height_m))
+    assert flat[-1][0].target_class is TargetClass.UNKNOWN and flat[-1][0].class_probability == 0.5
+
+
+@pytest.mark.parametrize("variance", [1e-10, 1e6])
+def test_a_height_known_exactly_or_not_at_all_is_tolerated(detect, variance):
+    covariance = np.diag([0.02, 0.02, variance, 0.25, 0.25, variance])
+    tracker = Tracker(SETTINGS, 2)
+    for frame in range(20):
+        tracks = tracker.update(0.2 * frame, [detect((frame, 0, 1.5), VELOCITY, covariance=covariance)])
+    assert np.allclose(tracks[0].position_m, [19, 0, 1.5], atol=1e-6)
+    assert np.linalg.eigvalsh(tracks[0].covariance).min() > 0
+
+
+def test_wrong_settings_are_refused():
+    with pytest.raises(ValueError, match=r"dimension 4 is unknown; allowed: \[2, 3\]"):
+        Tracker(SETTINGS, 4)
+    with pytest.raises(ValueError, match="'singer' is unknown"):
+        Tracker(Tracking(model="singer"), 3)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections import ChainMap
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -11,7 +12,6 @@ from cooperative_isac.scene.config import scene_folders
 from cooperative_isac.scene.model import Scene
 
 SINGLE_THREAD = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
-PROFILE_VARIABLES = ("FASTRTPS_DEFAULT_PROFILES_FILE", "FASTDDS_DEFAULT_PROFILES_FILE")
 
 
 @dataclass(frozen=True)
@@ -75,8 +75,15 @@ def shared_file(name: str) -> Path | None:
     return next(filter(Path.is_file, (folder.parent / name for folder in scene_folders())), None)
 
 
+def profile_variable() -> str:
+    """The variable that tells this ROS 2 its Fast DDS profile: renamed after Jazzy, and Kilted warns of the old name."""
+    prefixes = [sys.prefix, *os.environ.get("AMENT_PREFIX_PATH", "").split(os.pathsep)]
+    old = any((Path(prefix) / "share" / "fastrtps").is_dir() for prefix in prefixes if prefix)
+    return "FASTRTPS_DEFAULT_PROFILES_FILE" if old else "FASTDDS_DEFAULT_PROFILES_FILE"
+
+
 def node_variables() -> dict[str, str]:
     """What nodes need in their environment: one thread each, shared memory wide enough for echoes."""
     wanted = {**dict.fromkeys(SINGLE_THREAD, "1"), "PYTHONUNBUFFERED": "1",
-              **dict.fromkeys(PROFILE_VARIABLES, str(shared_file("fastdds.xml") or ""))}
+              profile_variable(): str(shared_file("fastdds.xml") or "")}
     return {name: value for name, value in wanted.items() if value and name not in os.environ}

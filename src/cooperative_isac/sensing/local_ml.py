@@ -79,7 +79,7 @@ class LocalMl:
         return JointFit(maker, correlation, self.scene.propagation.noise_power_w)
 
     def _search(self, maker: ReplicaMaker, correlation: np.ndarray, known: Fit | None) -> PathState:
-        """New targets among the peaks of what the known ones leave, strongest first, with their strongest path."""
+        """New targets among the peaks of what the known ones leave, strongest first."""
         reference = maker.reference
         threshold = self.detection_threshold(reference)
         residual = correlation if known is None else without(correlation, known)
@@ -99,6 +99,8 @@ class LocalMl:
             start = single_path(self.search.points_m[cell], index, surface.doppler_hz[index, cell])
             fit = joint.climb(joint.match(start), **ROUGH)
             if fit.power[0] >= threshold:
+                grown = self._with_missing_paths(maker, fit, fit.state, np.ones(1, bool))
+                fit = fit if grown is fit.state else joint.match(grown)
                 residual = without(residual, fit)
                 found = found.with_target(fit.state)
         return found

@@ -22,7 +22,8 @@ from cooperative_isac.schemes.contract import Scheme
 from cooperative_isac.schemes.registry import make_scheme
 from cooperative_isac.tracking.tracker import Tracker
 
-STAGES = {"transmit": "once", "hear": "per receiver", "encode": "per receiver", "decode": "once", "track": "once"}
+STAGES = {"transmit": "once", "hear": "per receiver", "encode": "per receiver", "decode": "once",
+          "track": "once"}
 
 
 class Stopwatch:
@@ -65,7 +66,8 @@ def run_frame(scene: Scene, scheme: Scheme, tracker: Tracker, number: int, watch
 def report(scene: Scene, watch: Stopwatch) -> Table:
     """Median, worst and share of the update period of each stage."""
     period_ms = 1e3 / scene.update_rate_hz
-    table = Table(title=f"{scene.name}: a frame every {period_ms:.0f} ms", title_justify="left", box=SIMPLE_HEAD)
+    title = f"{scene.name}: a frame every {period_ms:.0f} ms"
+    table = Table(title=title, title_justify="left", box=SIMPLE_HEAD)
     for header, side in (("stage", "left"), ("", "left"), ("median (ms)", "right"), ("worst (ms)", "right"),
                          ("of the period", "right")):
         table.add_column(header, justify=side, no_wrap=True)

@@ -43,7 +43,7 @@ def clock_phases(propagation: Propagation, grid: OfdmGrid, num_transmitters: int
     shape = (num_transmitters, grid.num_symbols)
     timing = propagation.timing_offset_std_s * generator.standard_normal(shape)
     frequency = propagation.frequency_offset_std_hz * generator.standard_normal(shape)
-    cycles = frequency * grid.symbol_period_s - timing * grid.subcarrier_spacing_hz
+    cycles = frequency * grid.symbol_period_s / grid.symbol_stride - timing * grid.subcarrier_spacing_hz
     return np.exp(2j * np.pi * cycles).astype(np.complex64)
 
 

@@ -37,8 +37,20 @@ class TransmitFrame:
 
     @cached_property
     def streams(self) -> np.ndarray:
-        """Data symbols s of CF eq. 3, [num_subcarriers, num_streams, num_symbols], complex64, unit power."""
-        return constellation(self.modulation_order)[self.indices]
+        """Data symbols s of CF eq. 3, [num_subcarriers, num_streams, num_symbols], complex64, unit power.
+
+        Zero where reference symbols take their place.
+        """
+        streams = constellation(self.modulation_order)[self.indices]
+        if self.reference is not None:
+            streams[self.reference_elements] = 0
+        return streams
+
+    @property
+    def reference_elements(self) -> tuple[slice, slice, slice]:
+        """Where the reference symbols lie among [num_subcarriers, any, num_symbols]."""
+        over_subcarriers, over_symbols = self.reference_strides
+        return slice(None, None, over_subcarriers), slice(None), slice(None, None, over_symbols)
 
     def stream_gains(self, transmitter: int, steering: np.ndarray) -> np.ndarray:
         """What each stream weighs in given directions: a^H W, [num_groups, num_directions, num_streams].
@@ -55,8 +67,7 @@ class TransmitFrame:
         gains = np.repeat(self.stream_gains(transmitter, steering), self.group_size, axis=0)
         signal = gains @ self.streams
         if self.reference is not None:
-            over_subcarriers, over_symbols = self.reference_strides
-            signal[::over_subcarriers, :, ::over_symbols] = self.reference.toward(transmitter, steering)
+            signal[self.reference_elements] = self.reference.toward(transmitter, steering)
         return signal
 
 

@@ -16,7 +16,8 @@ def pack_downlink(frame: TransmitFrame) -> bytes:
     scale = float(np.abs(frame.precoders.view(np.float32)).max()) / 32767
     header = np.array([(frame.number, frame.modulation_order, frame.indices.shape[1], scale)], HEADER)
     precoders = np.rint(frame.precoders.view(np.float32) / np.float32(scale)).astype("<i2")
-    return header.tobytes() + precoders.tobytes() + pack_labels(frame.indices, _label_width(frame.modulation_order))
+    labels = pack_labels(frame.indices, _label_width(frame.modulation_order))
+    return header.tobytes() + precoders.tobytes() + labels
 
 
 def unpack_downlink(scene: Scene, data: bytes) -> TransmitFrame:
@@ -28,17 +29,20 @@ def unpack_downlink(scene: Scene, data: bytes) -> TransmitFrame:
     if (order, streams) != (scene.waveform.modulation_order, scene.users.num_users):
         raise ValueError(f"downlink payload has {streams} streams of {order}-QAM, "
                          f"the scene {scene.users.num_users} of {scene.waveform.modulation_order}-QAM")
+    if not 0 < header["scale"] < np.inf:
+        raise ValueError(f"downlink payload scales its precoders by {header['scale']}; it must be positive")
     grid, antennas = scene.grid, antenna_slices(scene)
     shape = (grid.num_subcarriers // scene.waveform.group_size, antennas[-1].stop, streams)
-    body = HEADER.itemsize + 4 * int(np.prod(shape))
+    body, count = HEADER.itemsize + 4 * int(np.prod(shape)), grid.num_subcarriers * streams * grid.num_symbols
+    size = body + -(-count * _label_width(order) // 8)
+    if len(data) != size:
+        raise ValueError(f"downlink payload has {len(data)} bytes, the scene's frames have {size}")
     values = np.frombuffer(data[HEADER.itemsize:body], "<i2")
-    if values.size != 2 * np.prod(shape):
-        raise ValueError(f"downlink payload is too short for precoders of shape {shape}")
     precoders = (values.astype(np.float32) * header["scale"]).view(np.complex64).reshape(shape)
-    count = grid.num_subcarriers * streams * grid.num_symbols
     indices = unpack_labels(data[body:], _label_width(order), count)
     indices = indices.reshape(grid.num_subcarriers, streams, grid.num_symbols)
-    return with_reference(scene, TransmitFrame(int(header["number"]), grid, order, indices, precoders, antennas))
+    frame = TransmitFrame(int(header["number"]), grid, order, indices, precoders, antennas)
+    return with_reference(scene, frame)
 
 
 def _label_width(order: int) -> int:

@@ -1,0 +1,56 @@
+"""The cost of telling an access point what is sent: there and back, its size, damaged payloads."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from cooperative_isac.fronthaul.downlink import HEADER, pack_downlink, unpack_downlink
+from cooperative_isac.pipeline import transmit
+
+
+@pytest.mark.parametrize("name", ["small", "tilted"])
+def test_a_frame_comes_back(name, request):
+    scene = request.getfixturevalue(name)
+    frame = transmit(scene, 2 ** 40 + 5)
+    found = unpack_downlink(scene, pack_downlink(frame))
+    assert found.number == frame.number and found.antennas == frame.antennas and found.grid == frame.grid
+    assert np.array_equal(found.indices, frame.indices) and found.indices.dtype == np.uint8
+    step = np.abs(frame.precoders.view(np.float32)).max() / 32767
+    assert np.abs((found.precoders - frame.precoders).view(np.float32)).max() <= 0.51 * step
+    assert np.array_equal(found.reference.indices, frame.reference.indices)
+
+
+def test_the_size_is_symbols_at_their_bits_and_precoders_at_32(small):
+    # 64 x 64 elements of 3 streams at 4 bits; 16 groups x 16 antennas x 3 streams at 2 x 16 bits.
+    bits = 64 * 64 * 3 * 4 + 16 * 16 * 3 * 32
+    assert 8 * len(pack_downlink(transmit(small, 0))) == 8 * HEADER.itemsize + bits
+
+
+def test_every_wrong_length_is_told(small):
+    data = pack_downlink(transmit(small, 0))
+    for wrong in (data[:-1], data + b"\0", data[:HEADER.itemsize], data[:HEADER.itemsize + 100]):
+        with pytest.raises(ValueError, match=f"has {len(wrong)} bytes, the scene's frames have {len(data)}"):
+            unpack_downlink(small, wrong)
+    for wrong in (b"", data[:HEADER.itemsize - 1]):
+        with pytest.raises(ValueError, match=f"has {len(wrong)} bytes, its header alone needs"):
+            unpack_downlink(small, wrong)
+
+
+def test_a_frame_of_another_scene_is_told(small, tilted):
+    with pytest.raises(ValueError, match="has 3 streams of 64-QAM, the scene 3 of 16-QAM"):
+        unpack_downlink(small, pack_downlink(transmit(tilted, 0)))
+
+
+@pytest.mark.parametrize("scale", [np.nan, np.inf, 0.0, -1.0])
+def test_precoders_without_a_scale_are_told(small, scale):
+    data = pack_downlink(transmit(small, 0))
+    header = np.frombuffer(data[:HEADER.itemsize], HEADER).copy()
+    header["scale"] = scale
+    with pytest.raises(ValueError, match="scales its precoders by"):
+        unpack_downlink(small, header.tobytes() + data[HEADER.itemsize:])
+
+
+def test_a_frame_without_reference_symbols_stays_without(small):
+    plain = replace(small, waveform=replace(small.waveform, reference_subcarrier_stride=0))
+    assert unpack_downlink(plain, pack_downlink(transmit(plain, 0))).reference is None

@@ -1,0 +1,147 @@
+"""Packets of reports: there and back within the quantisers' steps, and every damage refused."""
+
+import re
+import zlib
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from cooperative_isac.fronthaul.packet import (HEADER, MAX_REPORTS, VERSION, PacketError, doppler_quantiser,
+                                               location_quantisers, pack_reports, unpack_reports)
+from cooperative_isac.scene.config import with_power
+from cooperative_isac.sensing.report import EchoReport, PathReport
+
+SCENES = ["small", "tilted"]
+NUMBER = 77
+
+
+def some_reports(scene, count, seed=0):
+    """Reports of receiver rx2 at random places, the strongest first."""
+    generator, size = np.random.default_rng(seed), scene.dimension
+    reports = []
+    for strength in np.linspace(40, 20, count):
+        point = generator.uniform(scene.area.low_m, scene.area.high_m)
+        root = generator.standard_normal((2, size, size)) * 10
+        paths = tuple(PathReport(tx, generator.uniform(-2000, 2000), 10 ** (strength / 10),
+                                 root[tx] @ root[tx].T + np.eye(size)) for tx in (0, 1))
+        reports.append(EchoReport("rx2", point, paths[int(generator.integers(2)):]))
+    return tuple(reports)
+
+
+@pytest.fixture(params=SCENES)
+def scene(request):
+    return request.getfixturevalue(request.param)
+
+
+@pytest.fixture
+def packet(scene):
+    return pack_reports(scene, "rx2", NUMBER, some_reports(scene, 3))
+
+
+def reason(scene, packet, receiver="rx2", number=NUMBER):
+    """Why a packet is refused; the error must name its receiver."""
+    with pytest.raises(PacketError) as caught:
+        unpack_reports(scene, receiver, number, packet)
+    assert caught.value.receiver == receiver
+    assert str(caught.value).startswith(f"packet of '{receiver}' refused: ")
+    return str(caught.value)
+
+
+def with_checksum(body):
+    return body + zlib.crc32(body).to_bytes(4, "big")
+
+
+@pytest.mark.parametrize("count", [0, 1, 3, MAX_REPORTS])
+def test_reports_come_back_within_half_a_step(scene, count):
+    reports = some_reports(scene, count)
+    found = unpack_reports(scene, "rx2", NUMBER, pack_reports(scene, "rx2", NUMBER, reports))
+    assert len(found) == count
+    steps = np.array([quantiser.step for quantiser in location_quantisers(scene)])
+    for sent, came in zip(reports, found):
+        assert came.receiver == "rx2" and came.point_m.shape == (3,)
+        assert np.all(np.abs(came.point_m - sent.point_m)[:scene.dimension] <= 0.51 * steps)
+        assert [path.transmitter for path in came.paths] == [path.transmitter for path in sent.paths]
+        for before, after in zip(sent.paths, came.paths):
+            assert abs(after.doppler_hz - before.doppler_hz) <= 0.51 * doppler_quantiser(scene).step
+            assert after.power == pytest.approx(before.power, rel=0.01)
+            assert np.allclose(after.information, before.information, atol=0.05 * before.information.max())
+
+
+def test_steps_are_far_below_what_is_to_be_measured(scene):
+    assert max(quantiser.step for quantiser in location_quantisers(scene)) < 2e-3
+    assert doppler_quantiser(scene).step * scene.grid.wavelength_m < 2e-3
+
+
+def test_sizes_are_those_of_the_format(small, tilted):
+    # Header 65, per report 16 an axis and 2 flags, per path 26 and the information, checksum 32 bits.
+    for scene, location, information in ((small, 32, 31), (tilted, 48, 63)):
+        reports = some_reports(scene, 3)
+        num_paths = sum(len(report.paths) for report in reports)
+        bits = sum(HEADER.values()) + 3 * (location + 2) + num_paths * (26 + information)
+        assert sum(HEADER.values()) == 65
+        assert len(pack_reports(scene, "rx2", 0, reports)) == -(-bits // 8) + 4
+
+
+def test_the_strongest_reports_are_kept(scene):
+    reports = some_reports(scene, MAX_REPORTS + 5)
+    found = unpack_reports(scene, "rx2", 0, pack_reports(scene, "rx2", 0, reports))
+    assert len(found) == MAX_REPORTS
+    assert found[-1].power == pytest.approx(reports[MAX_REPORTS - 1].power, rel=0.01)
+
+
+def test_what_lies_outside_the_area_is_not_told(scene):
+    inside, outside = some_reports(scene, 2)
+    outside = replace(outside, point_m=scene.area.high_m + (scene.area.high_m - scene.area.low_m))
+    found = unpack_reports(scene, "rx2", 0, pack_reports(scene, "rx2", 0, (outside, inside)))
+    assert len(found) == 1 and np.allclose(found[0].point_m[:2], inside.point_m[:2], atol=0.01)
+
+
+def test_every_flipped_bit_is_noticed(scene, packet):
+    for bit in range(8 * len(packet)):
+        damaged = bytearray(packet)
+        damaged[bit // 8] ^= 1 << bit % 8
+        assert "checksum" in reason(scene, bytes(damaged))
+
+
+def test_every_truncation_is_noticed(scene, packet):
+    for length in range(len(packet)):
+        assert f"{length} bytes" in reason(scene, packet[:length])
+    assert "checksum" in reason(scene, packet + b"\0")
+
+
+def test_a_packet_of_something_else_is_refused(scene, packet):
+    assert "its receiver is 1, expected 0" in reason(scene, packet, receiver="rx1")
+    assert f"its frame is {NUMBER}, expected {NUMBER + 1}" in reason(scene, packet, number=NUMBER + 1)
+    assert "its scene is" in reason(with_power(scene, 17.0), packet)
+    body = bytes([(VERSION + 1) << 4 | packet[0] & 15]) + packet[1:-4]
+    assert f"its version is {VERSION + 1}, expected {VERSION}" in reason(scene, with_checksum(body))
+
+
+def test_a_body_of_another_length_than_its_reports_is_refused(scene, packet):
+    assert "it ends early" in reason(scene, with_checksum(packet[:-12]))
+    assert "bits follow its last report" in reason(scene, with_checksum(packet[:-4] + b"\0\0"))
+    assert "it ends early" in reason(scene, with_checksum(b""))
+
+
+@given(count=st.integers(1, MAX_REPORTS), seed=st.integers(0, 2 ** 32))
+def test_any_bits_behind_a_good_header_are_refused_or_make_sense(tilted, count, seed):
+    # 60 bits of a good header, the number of reports, then more bits than they can need.
+    head = int.from_bytes(pack_reports(tilted, "rx1", NUMBER, ())[:8], "big") >> 4
+    body = ((head << 5 | count) << 7).to_bytes(9, "big") + np.random.default_rng(seed).bytes(1000)
+    refused = reason(tilted, with_checksum(body), "rx1")
+    if "a report has no path" in refused:
+        return
+    spare = int(re.search("([0-9]+) bits follow its last report", refused)[1])
+    reports = unpack_reports(tilted, "rx1", NUMBER, with_checksum(body[:len(body) - spare // 8]))
+    assert len(reports) == count
+    for report in reports:
+        assert report.paths and np.all(np.isfinite(report.point_m)) and report.power > 0
+        np.linalg.cholesky(report.information)
+
+
+def test_the_frame_number_may_pass_32_bits(scene):
+    packet = pack_reports(scene, "rx1", 2 ** 32 + 5, ())
+    assert unpack_reports(scene, "rx1", 2 ** 32 + 5, packet) == ()

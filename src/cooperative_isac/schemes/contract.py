@@ -14,9 +14,14 @@ __all__ = ["PacketError", "Scheme"]
 
 
 class Scheme(Protocol):
-    """Encode at the access point, decode at the centre; the packet's bytes are all that travels between them."""
+    """Encode at the access point, decode at the centre; the packet's bytes are all that travels between them.
+
+    live: set to True by who feeds it consecutive frames of one scene, so that it may use what earlier ones taught it;
+    False where frames are independent draws.
+    """
 
     name: str
+    live: bool
 
     def encode(self, echo: np.ndarray, frame: TransmitFrame, receiver: str) -> bytes:
         """Compress one echo [num_rx_ant, num_subcarriers, num_symbols], complex64, sqrt(W), to a packet."""

@@ -13,6 +13,8 @@ from cooperative_isac.fusion.detection import Detection
 from cooperative_isac.fusion.fuse import fuse
 from cooperative_isac.scene.model import Scene
 from cooperative_isac.sensing.local_ml import LocalMl
+from cooperative_isac.sensing.memory import Memory
+from cooperative_isac.sensing.path_state import NO_PATHS, PathState
 from cooperative_isac.sensing.report import report_fit
 from cooperative_isac.waveform.frame import TransmitFrame, comb
 
@@ -20,10 +22,12 @@ from cooperative_isac.waveform.frame import TransmitFrame, comb
 class LocalMlScheme:
     """Access points find targets by themselves and send a few numbers per path.
 
-    With the scene's `symbols: reference_only` they use the public reference symbols alone.
+    With the scene's `symbols: reference_only` they use the public reference symbols alone. Live, they start from
+    where the last frame's targets should be by now, which takes a quarter of the time.
     """
 
     name = "local_ml"
+    live = False
 
     def __init__(self, scene: Scene):
         self.scene = scene
@@ -31,6 +35,7 @@ class LocalMlScheme:
         self.strides = (1, 1)
         if self.reference_only:
             self.strides = scene.waveform.reference_subcarrier_stride, scene.waveform.reference_symbol_stride
+        self._memories: dict[str, Memory] = {}
 
     @cached_property
     def _sensors(self) -> dict[str, LocalMl]:
@@ -40,8 +45,16 @@ class LocalMlScheme:
     def encode(self, echo: np.ndarray, frame: TransmitFrame, receiver: str) -> bytes:
         """Packet of the targets that one receiver heard; see schemes.contract."""
         known = frame.reference if self.reference_only else frame
-        fit = self._sensors[receiver].sense(echo[:, ::self.strides[0], ::self.strides[1]], known)
+        sensor = self._sensors[receiver]
+        expected = self._expected(sensor, frame.number) if self.live else None
+        fit = sensor.sense(echo[:, ::self.strides[0], ::self.strides[1]], known, expected)
+        if self.live and fit is not None:
+            self._memories[receiver] = Memory(frame.number, fit.state)
         return pack_reports(self.scene, receiver, frame.number, report_fit(receiver, fit))
+
+    def _expected(self, sensor: LocalMl, number: int) -> PathState:
+        memory = self._memories.get(sensor.receiver.name)
+        return memory.recall(self.scene, sensor.receiver, number) if memory else NO_PATHS
 
     def decode(self, packets: Mapping[str, bytes], frame: TransmitFrame) -> tuple[Detection, ...]:
         """Detections from the packets of the receivers that were heard; see schemes.contract."""

@@ -22,6 +22,7 @@ PATH_FALSE_ALARM = 0.01
 MERGE_PROBABILITY = 0.9999
 MAX_SEARCHES = 2
 MAX_PEAKS = 24
+NEW_PER_FRAME = 3
 STILL_THERE = 0.5
 ROUGH = {"steps": 4, "tolerance": 6.0}
 FINE = {"steps": 4, "tolerance": 1.0}
@@ -45,18 +46,25 @@ class LocalMl:
         """Largest bistatic Doppler shift of a target at the scene's maximum speed."""
         return 2 * self.scene.sensing.max_speed_mps / self.grid.wavelength_m
 
-    def sense(self, echo: np.ndarray, frame: TransmitFrame) -> Fit | None:
+    def sense(self, echo: np.ndarray, frame: TransmitFrame, expected: PathState | None = None) -> Fit | None:
         """Find targets in an echo [num_rx_ant, num_subcarriers, num_symbols], complex64, sqrt(W); None if there is none.
 
-        Peaks of the likelihood surface are taken strongest first, each fitted roughly and removed; then all paths are
-        fitted together, transmitters' missing paths are let in, and what all leave is searched once more.
+        Peaks of the likelihood surface are taken strongest first, each fitted roughly and removed; all paths are fitted
+        together, transmitters' missing paths are let in, and what all leave is searched once more. With the paths that
+        an earlier frame lets expect, those are fitted first, and NEW_PER_FRAME targets at most are taken from one
+        search, so that no frame takes much longer than the others.
         """
         reference = stream_reference(frame, self.max_doppler_hz)
         maker = ReplicaMaker(self.scene, self.receiver, reference)
         correlation = reference.correlate(echo)
         joint, fit = self._joint_fit(maker, correlation), None
-        for _ in range(MAX_SEARCHES):
-            found = self._search(maker, correlation, fit)
+        most = self.scene.sensing.max_targets
+        if expected is not None and expected.num_paths:
+            fit = self._settle(joint, joint.climb(joint.match(expected), **FINE))
+        for _ in range(MAX_SEARCHES if expected is None else 1):
+            known = fit.state.num_targets if fit else 0
+            room = most - known if expected is None else min(most - known, NEW_PER_FRAME)
+            found = self._search(maker, correlation, fit, room)
             if not found.num_targets:
                 break
             state = found if fit is None else fit.state.with_target(found)
@@ -78,15 +86,15 @@ class LocalMl:
     def _joint_fit(self, maker: ReplicaMaker, correlation: np.ndarray) -> JointFit:
         return JointFit(maker, correlation, self.scene.propagation.noise_power_w)
 
-    def _search(self, maker: ReplicaMaker, correlation: np.ndarray, known: Fit | None) -> PathState:
-        """New targets among the peaks of what the known ones leave, strongest first."""
+    def _search(self, maker: ReplicaMaker, correlation: np.ndarray, known: Fit | None, most: int) -> PathState:
+        """At most `most` new targets among the peaks of what the known ones leave, strongest first."""
         reference = maker.reference
         threshold = self.detection_threshold(reference)
         residual = correlation if known is None else without(correlation, known)
         surface = likelihood_surface(self.search, reference, residual, self.scene.propagation.noise_power_w,
                                      self.max_doppler_hz)
         power = np.where(surface.power > self.path_threshold(reference), surface.power, 0)
-        found, most = NO_PATHS, self.scene.sensing.max_targets - (known.state.num_targets if known else 0)
+        found = NO_PATHS
         for _ in range(MAX_PEAKS):
             cell = int(power.sum(axis=0).argmax())
             index = int(power[:, cell].argmax())

@@ -45,10 +45,10 @@ def likelihood_surface(grid: SearchGrid, reference: StreamReference, correlation
     for index, phases in enumerate(grid.delay_phases):
         gains = reference.frame.stream_gains(index, grid.departures[index]).transpose(1, 0, 2)
         energy = _energy(gains, reference)
+        replica = _replica(phases, gains, num_subcarriers)
         filtered = np.empty((shape[1], num_blocks), np.complex64)
         for beam, (start, stop) in enumerate(zip(grid.starts[:-1], grid.starts[1:])):
-            replica = _replica(phases[start:stop], gains[start:stop], num_subcarriers)
-            np.matmul(replica, beams[beam], out=filtered[start:stop])
+            np.matmul(replica[start:stop], beams[beam], out=filtered[start:stop])
         spectrum = fft.fft(filtered, num_blocks * DOPPLER_OVERSAMPLING, axis=1)[:, bins]
         squared = spectrum.real ** 2 + spectrum.imag ** 2
         best = squared.argmax(axis=1)

@@ -44,6 +44,7 @@ class AccessPoint(SceneNode):
         self._features = self.create_publisher(FeaturePacket, "features", qos.STREAM)
         self._front_end = FRONT_ENDS[self.settings["front_end"]](self, self.site, self._report)
         self._warm_up()
+        self._scheme.live = True
         self.create_subscription(Frame, self.shared("frame"), self._hear_frame, self._front_end.frame_profile)
 
     def waiting_for(self) -> str:

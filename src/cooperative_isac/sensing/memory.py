@@ -1,0 +1,41 @@
+"""What an access point remembers from one frame to the next: where its paths will be."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from cooperative_isac.scene.geometry import bistatic_geometry
+from cooperative_isac.scene.model import Scene, Site
+from cooperative_isac.sensing.path_state import NO_PATHS, PathState
+
+FORGET_S = 1.0
+
+
+@dataclass(frozen=True)
+class Memory:
+    """The paths of an earlier frame: its number and their state."""
+
+    number: int
+    state: PathState
+
+    def recall(self, scene: Scene, receiver: Site, number: int) -> PathState:
+        """Where the remembered paths are expected in frame `number`; none after FORGET_S or from a later frame."""
+        elapsed_s = (number - self.number) / scene.update_rate_hz
+        if not 0 < elapsed_s <= FORGET_S:
+            return NO_PATHS
+        return replace(self.state, points_m=self.state.points_m + elapsed_s * drift(scene, receiver, self.state))
+
+
+def drift(scene: Scene, receiver: Site, state: PathState) -> np.ndarray:
+    """The slowest velocity of each target that explains its Doppler shifts, [num_targets, 3], m/s (CF eq. 9)."""
+    velocities = np.zeros_like(state.points_m)
+    size, wavelength = scene.dimension, scene.grid.wavelength_m
+    transmitters = np.array([scene.transmitters[index].position_m for index in state.transmitter])
+    paths = bistatic_geometry(transmitters, receiver.position_m, state.points_m[state.owner], np.zeros(3), wavelength)
+    for target in range(state.num_targets):
+        own = state.owner == target
+        slopes = -paths.range_gradient[own, :size] / wavelength
+        velocities[target, :size] = np.linalg.lstsq(slopes, state.doppler_hz[own], rcond=0.1)[0]
+    return velocities

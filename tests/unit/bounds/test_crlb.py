@@ -1,0 +1,195 @@
+"""The bound in closed form against automatic differentiation of CF eq. 6."""
+
+from dataclasses import replace
+
+import autograd.numpy as anp
+import numpy as np
+import pytest
+from autograd import make_jvp
+
+from cooperative_isac.bounds.crlb import crlb, path_information
+from cooperative_isac.bounds.path_basis import doppler_location_gradient
+from cooperative_isac.channel.paths import draw_paths
+from cooperative_isac.pipeline import transmit
+from cooperative_isac.scene.draw import draw_targets
+from cooperative_isac.scene.geometry import bistatic_geometry
+from cooperative_isac.scene.model import TargetClass, TargetState
+
+LIGHT_MPS = 299_792_458.0
+
+
+@pytest.fixture(params=["small", "tilted"])
+def scene(request):
+    """A small grid of a scene: derivatives are taken sample by sample."""
+    full = request.getfixturevalue(request.param)
+    grid = replace(full.grid, num_subcarriers=6, num_symbols=4, subcarrier_stride=20, symbol_stride=20)
+    return replace(full, waveform=replace(full.waveform, grid=grid, group_size=2))
+
+
+def drawn(scene, number=2):
+    """A frame, its targets, and the paths to each receiver."""
+    generator = np.random.default_rng(number)
+    targets = draw_targets(scene, generator)
+    paths = {site.name: draw_paths(scene, site, targets, np.zeros((0, 3)), generator)
+             for site in scene.receivers}
+    return transmit(scene, number), targets, paths
+
+
+def signals(frame):
+    """The vectors x of CF eq. 3 of each transmitter, [num_subcarriers, num_tx_ant, num_symbols]."""
+    return [frame.toward(tx, np.eye(part.stop - part.start)).astype(complex)
+            for tx, part in enumerate(frame.antennas)]
+
+
+def steering(site, direction, wavelength):
+    return anp.exp(-2j * anp.pi / wavelength * anp.dot(site.elements_m, direction)) / np.sqrt(site.num_ant)
+
+
+def path_echo(scene, frame, receiver, transmitter, sent, point, velocity, reflection):
+    """One term of CF eq. 6, in full: [num_rx_ant, num_subcarriers, num_symbols]."""
+    wave, spread, site = scene.grid.wavelength_m, scene.propagation, scene.transmitters[transmitter]
+    from_tx, from_rx = point - site.position_m, point - receiver.position_m
+    d_tx, d_rx = anp.sqrt(anp.sum(from_tx ** 2)), anp.sqrt(anp.sum(from_rx ** 2))
+    ratio = (d_tx + d_rx) / spread.reference_distance_m
+    loss = spread.reference_gain * ratio ** -spread.pathloss_exponent
+    doppler = -anp.sum(velocity * (from_tx / d_tx + from_rx / d_rx)) / wave
+    over_frequency = anp.exp(-2j * anp.pi * frame.grid.subcarrier_offsets_hz * (d_tx + d_rx) / LIGHT_MPS)
+    over_time = anp.exp(2j * anp.pi * frame.grid.symbol_times_s * doppler)
+    departure = anp.conj(steering(site, from_tx / d_tx, wave))
+    toward = anp.sum(departure[:, None, None] * anp.transpose(sent, (1, 0, 2)), axis=0)
+    arriving = reflection * anp.sqrt(loss) * toward * over_frequency[:, None] * over_time
+    return steering(receiver, from_rx / d_rx, wave)[:, None, None] * arriving
+
+
+def embedded(scene, values):
+    """Coordinates of the scene's dimension as [3]; the other ones are zero, as in the plane."""
+    return anp.dot(np.eye(3)[:, :scene.dimension], values)
+
+
+def information(scene, echo, unknowns, num_wanted):
+    """FIM of CF eq. 23 by automatic differentiation, and its Schur complement, CF eq. 24."""
+    def samples(values):
+        rho = echo(values)
+        return anp.concatenate([anp.real(rho).ravel(), anp.imag(rho).ravel()])
+
+    jvp = make_jvp(samples)(unknowns)
+    jacobian = np.array([jvp(direction)[1] for direction in np.eye(len(unknowns))])
+    fisher = 2 / scene.propagation.noise_power_w * jacobian @ jacobian.T
+    cross = fisher[:num_wanted, num_wanted:]
+    unwanted = fisher[num_wanted:, num_wanted:]
+    return fisher[:num_wanted, :num_wanted] - cross @ np.linalg.solve(unwanted, cross.T)
+
+
+def reflections(scene, paths):
+    """beta of each path, from its amplitude beta sqrt(PL)."""
+    spread = scene.propagation
+    ratio = paths.delay_s * LIGHT_MPS / spread.reference_distance_m
+    return paths.amplitude / np.sqrt(spread.reference_gain * ratio ** -spread.pathloss_exponent)
+
+
+def receiver_information(scene, frame, targets, receiver, paths):
+    """Information of one receiver's echo about all locations, then all velocities."""
+    size, count, sent = scene.dimension, len(targets), signals(frame)
+    places, velocities = [t.position_m[:size] for t in targets], [t.velocity_mps[:size] for t in targets]
+    state, beta = np.ravel([places, velocities]), reflections(scene, paths)
+
+    def echo(values):
+        locations, velocities = anp.reshape(values[:2 * size * count], (2, count, size))
+        real, imaginary = anp.reshape(values[2 * size * count:], (2, -1))
+        return sum(path_echo(scene, frame, receiver, tx, sent[tx], embedded(scene, locations[q]),
+                             embedded(scene, velocities[q]), real[p] + 1j * imaginary[p])
+                   for p, (tx, q) in enumerate(zip(paths.transmitter, paths.scatterer)))
+
+    return information(scene, echo, np.concatenate([state, beta.real, beta.imag]), len(state))
+
+
+def test_the_bound_is_that_of_automatic_differentiation(scene):
+    frame, targets, paths = drawn(scene)
+    expected = sum(receiver_information(scene, frame, targets, site, paths[site.name])
+                   for site in scene.receivers)
+    found = np.linalg.inv(crlb(scene, frame, targets, paths).covariance)
+    scale = np.sqrt(np.diag(expected))
+    assert np.allclose(found / np.outer(scale, scale), expected / np.outer(scale, scale), atol=2e-4)
+
+
+def test_the_information_of_a_path_is_that_of_automatic_differentiation(scene):
+    frame, targets, paths = drawn(scene)
+    site, target, size = scene.receivers[1], targets[0], scene.dimension
+    for tx in (0, 1):
+        drawn_paths = paths[site.name]
+        row = int(np.flatnonzero((drawn_paths.transmitter == tx) & (drawn_paths.scatterer == 0))[0])
+        beta, sent = reflections(scene, drawn_paths)[row], signals(frame)[tx]
+
+        def echo(values):
+            return path_echo(scene, frame, site, tx, sent, embedded(scene, values[:size]),
+                             embedded(scene, values[size:2 * size]), values[-2] + 1j * values[-1])
+
+        state = [*target.position_m[:size], *target.velocity_mps[:size], beta.real, beta.imag]
+        expected = information(scene, echo, np.array(state), 2 * size)
+        found = path_information(scene, frame, site, tx, target, drawn_paths.amplitude[row])
+        scale = np.sqrt(np.diag(expected))
+        assert np.allclose(found / np.outer(scale, scale), expected / np.outer(scale, scale), atol=2e-4)
+
+
+def test_the_bound_falls_with_power(scene):
+    frame, targets, paths = drawn(scene)
+    louder = replace(frame, precoders=2 * frame.precoders,
+                     reference=replace(frame.reference, precoders=2 * frame.reference.precoders))
+    before, after = (crlb(scene, signal, targets, paths) for signal in (frame, louder))
+    assert np.allclose(after.covariance * 4, before.covariance, rtol=1e-3)
+    assert np.allclose(after.location_m * 2, before.location_m, rtol=1e-3)
+
+
+def test_a_receiver_more_never_hurts(scene):
+    frame, targets, paths = drawn(scene)
+    site = scene.receivers[0]
+    alone = crlb(replace(scene, receivers=(site,)), frame, targets, paths).covariance
+    both = crlb(scene, frame, targets, paths).covariance
+    assert np.linalg.eigvalsh(alone - both)[0] > -1e-6 * np.trace(both)
+    assert np.trace(both) < 0.9 * np.trace(alone)
+
+
+def test_roots_are_those_of_each_target(small):
+    frame, targets, paths = drawn(small)
+    bound = crlb(small, frame, targets, paths)
+    variances = np.diag(bound.covariance)
+    assert bound.covariance.shape == (8, 8)
+    assert bound.location_m == pytest.approx(np.sqrt(variances[[0, 2]] + variances[[1, 3]]))
+    assert bound.velocity_mps == pytest.approx(np.sqrt(variances[[4, 6]] + variances[[5, 7]]))
+
+
+def test_far_targets_are_bounded_as_if_alone_and_near_ones_worse(small):
+    frame = transmit(small, 0)
+    bounds = {}
+    for distance in (25.0, 1.0, None):
+        places = [np.array([25.0, 20, 0])] + ([np.array([25.0, 20 + distance, 0])] if distance else [])
+        targets = [TargetState("", TargetClass.UNKNOWN, place, np.array([3.0, 2, 0])) for place in places]
+        paths = {site.name: draw_paths(small, site, targets, np.zeros((0, 3)), np.random.default_rng(0))
+                 for site in small.receivers}
+        for drawn_paths in paths.values():
+            drawn_paths.amplitude[:] = 1e-6
+        bounds[distance] = crlb(small, frame, targets, paths).location_m[0]
+    assert bounds[25.0] == pytest.approx(bounds[None], rel=0.05) and bounds[1.0] > 1.2 * bounds[None]
+
+
+def test_clutter_is_left_out(small):
+    frame, targets, _ = drawn(small)
+    paths = {site.name: draw_paths(small, site, targets, np.array([[30.0, 30, 0]]), np.random.default_rng(1))
+             for site in small.receivers}
+    alone = {name: type(found)(*(column[found.scatterer < 2] for column in vars(found).values()))
+             for name, found in paths.items()}
+    assert np.array_equal(crlb(small, frame, targets, paths).covariance,
+                          crlb(small, frame, targets, alone).covariance)
+
+
+def test_the_slope_of_doppler_with_location_is_that_of_differences(tilted):
+    place, velocity, step = np.array([12.0, 17, 9]), np.array([5.0, -3, 1]), 1e-4
+    ends = tilted.transmitters[0].position_m, tilted.receivers[0].position_m
+
+    def geometry(at):
+        return bistatic_geometry(*ends, at, velocity, tilted.grid.wavelength_m)
+
+    found = doppler_location_gradient(geometry(place), velocity, tilted.grid.wavelength_m)
+    for axis, direction in enumerate(np.eye(3)):
+        ahead, behind = (geometry(place + sign * step * direction).doppler_hz for sign in (1, -1))
+        assert found[axis] == pytest.approx((ahead - behind) / (2 * step), rel=1e-5)

@@ -20,9 +20,6 @@ class Measurements:
     values: np.ndarray
     covariances: np.ndarray
 
-    def __len__(self) -> int:
-        return len(self.values)
-
     def without(self, taken: Sequence[int]) -> Measurements:
         """The measurements other than those at the indices taken."""
         return Measurements(np.delete(self.values, taken, axis=0), np.delete(self.covariances, taken, axis=0))

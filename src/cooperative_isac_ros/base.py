@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import time
 from dataclasses import replace
@@ -21,6 +22,8 @@ from cooperative_isac_ros import conversions, qos
 from cooperative_isac_ros.health import Health
 from cooperative_isac_ros.parameters import SCENE, Parameter, Settings
 from cooperative_isac_ros.records import Announcement, FrameStamp, Timing
+
+BACKGROUND_NICE = 10
 
 
 class SceneNode(Node):
@@ -80,8 +83,13 @@ class SceneNode(Node):
         self.health.figures["latency_ms"] = f"{latency_ms:.1f}"
 
 
-def run_node(make: Callable[[], SceneNode], args: list[str] | None = None) -> int:
-    """Spin a node until it is told to end; the exit code. A wrong scene or parameter is one line."""
+def run_node(make: Callable[[], SceneNode], args: list[str] | None = None, background: bool = False) -> int:
+    """Spin a node until it is told to end; the exit code. A wrong scene or parameter is one line.
+
+    A node in the background only looks on: it leaves the processor to the chain from target to track.
+    """
+    if background:
+        os.nice(BACKGROUND_NICE)
     rclpy.init(args=args)
     executor, node = SingleThreadedExecutor(), None
     try:

@@ -60,8 +60,8 @@ class ProcessGroup:
             self._processes[spec.full_name] = subprocess.Popen(node_command(spec, parameter_file),
                                                                stdin=subprocess.DEVNULL, stdout=log,
                                                                stderr=subprocess.STDOUT,
-                                                               env={**os.environ, **node_variables()
-                                                                    }, start_new_session=True,
+                                                               env={**os.environ, **node_variables()},
+                                                               process_group=0,
                                                                preexec_fn=_end_with_parent(os.getpid()))
 
     def crashed(self) -> Crash | None:

@@ -68,13 +68,14 @@ def fisher_information(basis: Sequence[PathBasis], owners: Sequence[int], num_ta
     """
     receive = np.concatenate([path.receive for path in basis])
     signal = np.concatenate([path.signal for path in basis])
-    products = np.kron(receive.conj() @ receive.T, signal.conj() @ signal.T)
     weights = _derivative_weights(basis, owners, num_targets, size)
-    return 2 / noise_power_w * np.real(weights.conj() @ products @ weights.T)
+    products = (receive.conj() @ receive.T) @ weights @ (signal.conj() @ signal.T).T
+    flat = weights.reshape(len(weights), -1)
+    return 2 / noise_power_w * np.real(flat.conj() @ products.reshape(flat.shape).T)
 
 
 def _derivative_weights(basis, owners, num_targets, size) -> np.ndarray:
-    """Weight of each (receive factor, signal factor) pair in each parameter's derivative, [parameters, pairs]."""
+    """Weight of each pair of factors in each parameter's derivative, [parameters, receive factors, signal factors]."""
     num_paths = len(basis)
     weights = np.zeros((2 * size * num_targets + 2 * num_paths, num_paths * (1 + size), num_paths * (1 + 2 * size)),
                        complex)
@@ -88,7 +89,7 @@ def _derivative_weights(basis, owners, num_targets, size) -> np.ndarray:
         reflection = 2 * size * num_targets + index
         weights[reflection, row, column] = path.gain
         weights[reflection + num_paths, row, column] = 1j * path.gain
-    return weights.reshape(len(weights), -1)
+    return weights
 
 
 def _schur(fisher: np.ndarray, unknowns: int) -> np.ndarray:

@@ -108,7 +108,7 @@ class LocalMl:
             fit = joint.climb(joint.match(start), **ROUGH)
             if fit.power[0] >= threshold:
                 grown = self._with_missing_paths(maker, fit, fit.state, np.ones(1, bool))
-                fit = fit if grown is fit.state else joint.match(grown)
+                fit = fit if grown is fit.state else joint.climb(joint.match(grown), **ROUGH)
                 residual = without(residual, fit)
                 found = found.with_target(fit.state)
         return found

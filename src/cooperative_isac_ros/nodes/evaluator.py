@@ -174,7 +174,7 @@ def _accuracy(frame: FrameStamp, simulated: bool, live: LiveFigures,
 
 def main(args: list[str] | None = None) -> int:
     """Run the node."""
-    return run_node(Evaluator, args)
+    return run_node(Evaluator, args, background=True)
 
 
 if __name__ == "__main__":

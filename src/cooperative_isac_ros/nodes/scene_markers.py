@@ -137,7 +137,7 @@ class SceneMarkers(SceneNode):
 
 def main(args: list[str] | None = None) -> int:
     """Run the node."""
-    return run_node(SceneMarkers, args)
+    return run_node(SceneMarkers, args, background=True)
 
 
 if __name__ == "__main__":

@@ -1,0 +1,79 @@
+"""Weighted least squares: exact for exact reports, and with the covariance that it states."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from cooperative_isac.fusion.estimate import estimate
+from cooperative_isac.metrics.consistency import nees, nees_interval
+from cooperative_isac.scene.config import load_scene
+from cooperative_isac.scene.geometry import bistatic_geometry
+from cooperative_isac.sensing.report import doppler_information
+
+STATES = {"small": ((20.0, 30.0), (4.0, -6.0)), "campus": ((40.0, 60.0, 14.0), (4.0, -6.0, 1.0))}
+
+
+@pytest.fixture(params=STATES)
+def scene(request, small):
+    return small if request.param == "small" else load_scene(request.param)
+
+
+@pytest.fixture
+def truth(scene, target):
+    return target(*STATES[scene.name])
+
+
+def test_exact_reports_give_the_exact_state(scene, truth, reports_of):
+    found = estimate(scene, reports_of(scene, truth))
+    size = scene.dimension
+    assert np.allclose(found.position_m, truth.position_m[:size], atol=1e-6)
+    # The prior draws the velocity a little towards zero.
+    assert np.allclose(found.velocity_mps, truth.velocity_mps[:size], atol=0.01)
+    assert found.degrees == size * len(scene.receivers) + 2 * len(scene.receivers) - 2 * size
+    assert found.misfits.shape == (len(scene.receivers),) and found.misfits.max() < 0.01
+
+
+def test_the_covariance_is_the_inverse_of_all_information(scene, truth, reports_of):
+    size = scene.dimension
+    reports, normal = reports_of(scene, truth), np.zeros((2 * size, 2 * size))
+    for site, report in zip(scene.receivers, reports):
+        for transmitter, path in zip(scene.transmitters, report.paths):
+            normal[:size, :size] += path.information
+            geometry = bistatic_geometry(transmitter.position_m, site.position_m, truth.position_m,
+                                         truth.velocity_mps, scene.grid.wavelength_m)
+            slope = geometry.range_gradient[:size] / scene.grid.wavelength_m
+            normal[size:, size:] += doppler_information(scene.grid, path.power) * np.outer(slope, slope)
+    normal[size:, size:] += np.eye(size) / scene.sensing.max_speed_mps ** 2
+    assert np.allclose(estimate(scene, reports).covariance @ normal, np.eye(2 * size), atol=1e-6)
+
+
+def test_errors_agree_with_the_stated_covariance(scene, truth, reports_of):
+    generator, size, count = np.random.default_rng(3), scene.dimension, 400
+    fits = [estimate(scene, reports_of(scene, truth, generator)) for _ in range(count)]
+    states = np.array([np.concatenate([fit.position_m, fit.velocity_mps]) for fit in fits])
+    errors = states - np.concatenate([truth.position_m[:size], truth.velocity_mps[:size]])
+    low, high = nees_interval(count, 2 * size, 0.999)
+    assert low < nees(errors, np.array([fit.covariance for fit in fits])).mean() < high
+
+
+def test_misfits_are_chi_squares_of_the_stated_degrees(scene, truth, reports_of):
+    generator, count = np.random.default_rng(4), 400
+    fits = [estimate(scene, reports_of(scene, truth, generator)) for _ in range(count)]
+    degrees, mean = fits[0].degrees, np.mean([fit.misfits.sum() for fit in fits])
+    assert abs(mean - degrees) < 4 * np.sqrt(2 * degrees / count)
+
+
+def test_a_stronger_report_weighs_more(scene, truth, reports_of):
+    weak, strong = reports_of(scene, truth, power=100.0)[0], reports_of(scene, truth, power=1e4)[1]
+    shift = np.zeros(3)
+    shift[0] = 1.0
+    moved = estimate(scene, [replace(weak, point_m=weak.point_m + shift), strong])
+    assert np.linalg.norm(moved.position_m - truth.position_m[:scene.dimension]) < 0.1
+
+
+def test_a_velocity_that_is_not_seen_stays_within_the_maximum_speed(scene, truth, reports_of):
+    report = reports_of(scene, truth)[0]
+    found = estimate(scene, [replace(report, paths=report.paths[:1])])
+    spread = np.sqrt(np.linalg.eigvalsh(found.covariance[scene.dimension:, scene.dimension:]))
+    assert spread[-1] == pytest.approx(scene.sensing.max_speed_mps, rel=0.01) and spread[0] < 2

@@ -16,6 +16,7 @@ from rich.console import Console
 from rich.live import Live
 from rich.table import Table
 
+from cooperative_isac.evaluation.run_record import load_run_record
 from cooperative_isac.scene.model import Scene
 from cooperative_isac_ros.graph import GraphOptions, scene_nodes
 from cooperative_isac_ros.monitor import Monitor
@@ -23,7 +24,7 @@ from cooperative_isac_ros.processes import Crash, ProcessGroup
 
 FIRST_FRAME_WITHIN_S = 90.0
 REFRESH_S = 0.5
-SUMMARY_FILE = "summary.json"
+SUMMARY_FILE, RECORD_FILE, PICTURE_FILE = "summary.json", "run.npz", "scene.png"
 
 
 def run_scene(scene: Scene, options: GraphOptions, duration_s: float | None, console: Console) -> int:
@@ -31,7 +32,8 @@ def run_scene(scene: Scene, options: GraphOptions, duration_s: float | None, con
     folder = Path(options.out).resolve()
     logs = folder / "logs"
     logs.mkdir(parents=True, exist_ok=True)
-    (folder / SUMMARY_FILE).unlink(missing_ok=True)
+    for name in (SUMMARY_FILE, RECORD_FILE, PICTURE_FILE):
+        (folder / name).unlink(missing_ok=True)
     specs = scene_nodes(scene, replace(options, out=str(folder)))
     console.print(f"scene [bold]{scene.name}[/]: {len(specs)} nodes, Ctrl-C ends them; files go to {folder}")
     with _interruptible(), ProcessGroup(logs) as group:
@@ -43,7 +45,16 @@ def run_scene(scene: Scene, options: GraphOptions, duration_s: float | None, con
             time.sleep(min(1 / (options.rate_hz or scene.update_rate_hz), 1.0))
             fault = fault or group.crashed()
             group.stop()
+    draw_run(scene, folder)
     return _conclude(fault, folder, console)
+
+
+def draw_run(scene: Scene, folder: Path) -> None:
+    """Draw what the evaluator recorded, if it did, as scene.png."""
+    from cooperative_isac.evaluation.scene_picture import draw_scene_picture  # matplotlib takes a second to load
+
+    if (folder / RECORD_FILE).is_file():
+        draw_scene_picture(scene, load_run_record(folder / RECORD_FILE), folder / PICTURE_FILE)
 
 
 def _watch(group: ProcessGroup, namespace: str, duration_s: float | None,
@@ -94,7 +105,8 @@ def _conclude(fault: Crash | str | None, folder: Path, console: Console) -> int:
     elif not summary_file.is_file():
         fault = "the evaluator wrote no summary"
         console.print(f"[bold red]error:[/] {fault}")
-    console.print(f"files: {folder} (logs/ holds what each node said)")
+    made = [name for name in (PICTURE_FILE, SUMMARY_FILE, RECORD_FILE) if (folder / name).is_file()]
+    console.print(f"files: {folder} ({', '.join([*made, 'logs/'])})")
     return 0 if fault is None else 1
 
 

@@ -1,4 +1,4 @@
-"""Scenes that the tests of the science share."""
+"""Scenes and schemes that the tests of the science share."""
 
 from pathlib import Path
 
@@ -19,3 +19,18 @@ def small():
 def tilted():
     """Arrays of every kind, tilted every way in three dimensions; drawn clutter, clock offsets."""
     return load_scene(SCENES / "tilted.yaml")
+
+
+@pytest.fixture
+def install_scheme(tmp_path, monkeypatch):
+    """Installs a scheme by name as another package's entry point; its module defines class Scheme."""
+    monkeypatch.syspath_prepend(tmp_path)
+
+    def install(name, text):
+        (tmp_path / f"{name}_package.py").write_text(text)
+        metadata = tmp_path / f"{name}_package-1.0.dist-info"
+        metadata.mkdir()
+        (metadata / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}-package\nVersion: 1.0\n")
+        points = f"[cooperative_isac.schemes]\n{name} = {name}_package:Scheme\n"
+        (metadata / "entry_points.txt").write_text(points)
+    return install

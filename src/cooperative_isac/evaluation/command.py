@@ -17,6 +17,7 @@ from rich.table import Table
 from cooperative_isac.evaluation.figures import BoundFigures, SchemeFigures, bound_figures, scheme_figures
 from cooperative_isac.evaluation.monte_carlo import FrameSample, SchemeFailure
 from cooperative_isac.evaluation.workers import measure_frames, num_processors
+from cooperative_isac.scene.build import w_to_dbm
 from cooperative_isac.scene.model import Scene
 
 
@@ -73,11 +74,11 @@ def power_result(power_dbm: float, schemes: Sequence[str], samples: Sequence[Fra
 
 def scene_power_dbm(scene: Scene) -> float:
     """The scene's own transmit power."""
-    return round(10 * math.log10(scene.waveform.power_w) + 30, 6)
+    return round(w_to_dbm(scene.waveform.power_w), 6)
 
 
 def results_dict(scene: Scene, results: Sequence[PowerResult], num_frames: int, seed: int) -> dict:
-    """The results file: schemes.<name>.<power>, crlb.<power>, sum_rate.<power>; what has no samples is null."""
+    """The results file: schemes.<name>.<power>, crlb.<power>, sum_rate.<power>; null without samples."""
     schemes = {name: {_key(result): _without_nan(asdict(result.schemes[name])) for result in results}
                for name in results[0].schemes}
     return {"scene": scene.name, "simulated": True, "frames": num_frames, "seed": seed, "schemes": schemes,

@@ -80,7 +80,8 @@ def test_the_echo_is_left_as_it_is(scheme, heard):
 
 
 def test_the_order_of_packets_is_irrelevant(scheme, heard, packets):
-    forwards, backwards = (scheme.decode(dict(order(packets.items())), heard[0]) for order in (list, reversed))
+    forwards, backwards = (scheme.decode(dict(order(packets.items())), heard[0])
+                           for order in (list, reversed))
     assert np.array_equal(states(forwards), states(backwards))
 
 

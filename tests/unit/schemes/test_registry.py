@@ -6,26 +6,15 @@ from cooperative_isac.schemes.local_ml import LocalMlScheme
 from cooperative_isac.schemes.registry import make_scheme, scheme_names
 
 
-def install(folder, name, text):
-    """A distribution with a scheme as an entry point, as pip would leave it in a folder of sys.path."""
-    (folder / f"{name}_package.py").write_text(text)
-    metadata = folder / f"{name}_package-1.0.dist-info"
-    metadata.mkdir()
-    (metadata / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}-package\nVersion: 1.0\n")
-    points = f"[cooperative_isac.schemes]\n{name} = {name}_package:Scheme\n"
-    (metadata / "entry_points.txt").write_text(points)
-
-
 def test_the_built_in_scheme_is_there(small):
     scheme = make_scheme("local_ml", small)
     assert isinstance(scheme, LocalMlScheme) and scheme.name == "local_ml" and scheme.scene is small
     assert "local_ml" in scheme_names()
 
 
-def test_an_installed_package_can_bring_a_scheme(small, tmp_path, monkeypatch):
+def test_an_installed_package_can_bring_a_scheme(small, install_scheme):
     text = "class Scheme:\n    def __init__(self, scene):\n        self.heard = scene.name\n"
-    install(tmp_path, "shouting", text)
-    monkeypatch.syspath_prepend(tmp_path)
+    install_scheme("shouting", text)
     assert {"local_ml", "shouting"} <= set(scheme_names())
     assert make_scheme("shouting", small).heard == "small"
 

@@ -1,0 +1,89 @@
+"""`isac evaluate`: the results file, the tables, and what it refuses."""
+
+import json
+from dataclasses import asdict, fields
+
+import pytest
+
+from cooperative_isac.evaluation.command import PowerResult, evaluate, results_dict, scene_power_dbm
+from cooperative_isac.evaluation.figures import BoundFigures, SchemeFigures
+
+SCHEME_KEYS = {"rmse_location_m", "median_location_m", "rmse_velocity_mps", "median_velocity_mps",
+               "detection_rate", "false_alarms_per_frame", "fronthaul_bits", "fronthaul_downlink_bits",
+               "encode_ms", "decode_ms"}
+BOUND_KEYS = {"root_mean_location_m", "median_location_m", "root_mean_velocity_mps", "median_velocity_mps"}
+
+
+@pytest.fixture(scope="module")
+def results(small, tmp_path_factory):
+    """The results file of a few frames at two powers."""
+    path = tmp_path_factory.mktemp("evaluation") / "results.json"
+    evaluate(small, ["local_ml", "local_ml"], 12, 3, [30.0, 40.0], path)
+    return json.loads(path.read_text())
+
+
+def test_the_file_holds_schemes_and_bounds_by_power(results):
+    assert set(results["schemes"]) == {"local_ml"} and set(results["crlb"]) == {"30", "40"}
+    assert all(set(figures) == SCHEME_KEYS for figures in results["schemes"]["local_ml"].values())
+    assert all(set(figures) == BOUND_KEYS for figures in results["crlb"].values())
+    told = {key: results[key] for key in ("scene", "frames", "seed", "simulated")}
+    assert told == {"scene": "small", "frames": 12, "seed": 3, "simulated": True}
+
+
+def test_ten_decibels_are_a_factor_of_ten_in_the_bound(results):
+    for key in BOUND_KEYS:
+        low, high = (results["crlb"][power][key] ** 2 for power in ("30", "40"))
+        assert low == pytest.approx(10 * high, rel=0.01)
+
+
+def test_the_scheme_is_near_the_bound_and_users_gain_from_power(results):
+    found, bound = results["schemes"]["local_ml"]["40"], results["crlb"]["40"]
+    assert found["detection_rate"] > 0.7 and found["false_alarms_per_frame"] < 0.5
+    assert 0.4 < found["median_location_m"] / bound["median_location_m"] < 1.5
+    assert 0.3 < found["median_velocity_mps"] / bound["median_velocity_mps"] < 1.8
+    assert 100 < found["fronthaul_bits"] < 2000 and found["fronthaul_downlink_bits"] == 73856
+    assert 0 < results["sum_rate"]["30"] < results["sum_rate"]["40"]
+
+
+def test_tables_show_errors_over_the_bound_and_bits(small, capsys):
+    evaluate(small, ["local_ml"], 2, 0, None, None)
+    output = capsys.readouterr().out
+    assert "small: 2 simulated frames, seed 0" in output
+    for words in ("root CRLB", "over bound", "false", "bits from it", "73,856", "sum rate"):
+        assert words in output
+    assert [line.split()[:2] for line in output.splitlines() if line.split()[:1] == ["40"]] == [
+        ["40", "root"], ["40", "local_ml"]]
+
+
+def test_figures_without_samples_are_null(small):
+    nothing = SchemeFigures(*[float("nan")] * 4, 0.0, 0.0, 1.0, 2.0, 3.0, 4.0)
+    result = PowerResult(-3.5, {"deaf": nothing}, BoundFigures(1.0, 2.0, 3.0, 4.0), 5.0)
+    written = results_dict(small, [result], 1, 2)
+    assert written["schemes"]["deaf"]["-3.5"]["rmse_location_m"] is None
+    assert written["schemes"]["deaf"]["-3.5"]["decode_ms"] == 4.0
+    json.dumps(written, allow_nan=False)
+
+
+def test_a_scheme_that_fails_is_told_in_a_line(small, install_scheme, capsys):
+    text = "class Scheme:\n    def __init__(self, scene):\n        raise ValueError('no voice')\n"
+    install_scheme("mute", text)
+    with pytest.raises(SystemExit) as ended:
+        evaluate(small, ["mute"], 2, 0, None, None)
+    assert ended.value.code == 1
+    assert "error: scheme 'mute' cannot be made for scene 'small': no voice\n" in capsys.readouterr().err
+
+
+def test_a_file_that_cannot_be_written_is_told_before_the_work(small, tmp_path, capsys):
+    path = tmp_path / "missing" / "results.json"
+    with pytest.raises(SystemExit):
+        evaluate(small, ["local_ml"], 10 ** 6, 0, None, path)
+    assert capsys.readouterr().err == f"error: cannot write {path}: there is no folder {path.parent}\n"
+
+
+def test_the_power_of_the_scene_is_told_in_dbm(small, tilted):
+    assert (scene_power_dbm(small), scene_power_dbm(tilted)) == (40.0, 33.0)
+
+
+def test_figures_have_the_names_of_the_file():
+    assert {field.name for field in fields(SchemeFigures)} == SCHEME_KEYS
+    assert set(asdict(BoundFigures(0, 0, 0, 0))) == BOUND_KEYS

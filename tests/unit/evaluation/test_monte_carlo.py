@@ -1,0 +1,106 @@
+"""Random frames are a function of seed and number; detections are scored by optimal assignment."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from cooperative_isac.bounds.crlb import crlb
+from cooperative_isac.evaluation.live_bound import frame_bound
+from cooperative_isac.evaluation.monte_carlo import SchemeFailure, draw_frame, measure_frame, score
+from cooperative_isac.fusion.detection import Detection
+from cooperative_isac.scene.config import with_power
+from cooperative_isac.scene.model import TargetClass, TargetState
+
+
+def detection(position, velocity=(0, 0, 0)):
+    return Detection(np.array(position, float), np.array(velocity, float), np.eye(6), 20.0, (), 2)
+
+
+def target(position, velocity=(0, 0, 0)):
+    return TargetState("", TargetClass.UNKNOWN, np.array(position, float), np.array(velocity, float))
+
+
+class Oracle:
+    """A scheme that knows the targets, errs by 0.1 m and 1 m/s, and sees one that is not there."""
+
+    def __init__(self, scene):
+        self.scene = scene
+
+    def encode(self, echo, frame, receiver):
+        return bytes(3 if receiver == "rx1" else 5)
+
+    def decode(self, packets, frame):
+        ghost = detection(self.scene.area.high_m + 50)
+        return ghost, *(detection(target.position_m + [0.1, 0, 0], target.velocity_mps + [0, 1, 0])
+                        for target in draw_frame(self.scene, frame.number).targets)
+
+    def downlink_bits(self, frame):
+        return 17
+
+
+class Broken(Oracle):
+    def decode(self, packets, frame):
+        raise KeyError("no codebook")
+
+
+def test_a_frame_is_a_function_of_seed_and_number(small):
+    first, again = draw_frame(small, 3), draw_frame(small, 3)
+    for name, echo in first.echoes.items():
+        assert echo.tobytes() == again.echoes[name].tobytes()
+    for other in (draw_frame(small, 4), draw_frame(replace(small, seed=99), 3)):
+        assert not np.array_equal(other.echoes["rx1"], first.echoes["rx1"])
+        assert not np.array_equal(other.targets[0].position_m, first.targets[0].position_m)
+        assert not np.array_equal(other.frame.indices, first.frame.indices)
+
+
+def test_powers_share_their_draws(small):
+    quiet, loud = (draw_frame(with_power(small, power), 3) for power in (20.0, 40.0))
+    assert np.array_equal(quiet.targets[1].position_m, loud.targets[1].position_m)
+    noise = (10 * quiet.echoes["rx1"] - loud.echoes["rx1"]) / 9
+    # What does not grow with the power is the same noise in both.
+    assert np.mean(np.abs(noise) ** 2) == pytest.approx(small.propagation.noise_power_w, rel=0.15)
+
+
+def test_detections_are_assigned_as_well_as_can_be():
+    # The first target's nearest detection is the second target's only one.
+    targets = [target((0, 0, 0), (1, 0, 0)), target((2, 0, 0)), target((40, 0, 0))]
+    detections = [detection((1.1, 0, 0)), detection((-1.5, 0, 0), (1, 2, 0)), detection((40, 3.1, 0))]
+    location, velocity, num_false = score(targets, detections, 2)
+    assert np.allclose(location, [[-1.5, 0], [-0.9, 0]]) and np.allclose(velocity, [[0, 2], [0, 0]])
+    assert num_false == 1
+
+
+@pytest.mark.parametrize("dimension, found", [(2, 1), (3, 0)])
+def test_height_counts_in_three_dimensions_only(dimension, found):
+    location, velocity, num_false = score([target((0, 0, 0))], [detection((0, 0, 9))], dimension)
+    assert location.shape == velocity.shape == (found, dimension) and num_false == 1 - found
+
+
+def test_nothing_found_is_nothing_wrong():
+    location, velocity, num_false = score([target((0, 0, 0))], [], 2)
+    assert location.shape == velocity.shape == (0, 2) and num_false == 0
+
+
+def test_a_scheme_is_measured_by_what_it_sends_and_says(small):
+    sample = measure_frame(small, {"oracle": Oracle(small)}, 6)
+    of_scheme = sample.schemes["oracle"]
+    assert np.allclose(of_scheme.location_errors_m, [[0.1, 0]] * 2)
+    assert np.allclose(of_scheme.velocity_errors_mps, [[0, 1]] * 2)
+    assert of_scheme.num_false == 1 and of_scheme.packet_bits == (24, 40) and of_scheme.downlink_bits == 17
+    bound = frame_bound(small, draw_frame(small, 6).frame, draw_frame(small, 6).targets)
+    assert np.array_equal(sample.location_bounds_m, bound.location_m)
+    assert np.array_equal(sample.velocity_bounds_mps, bound.velocity_mps)
+    assert 5 < sample.sum_rate < 60
+
+
+def test_the_bound_is_that_of_the_symbols_that_are_known(small):
+    reference = replace(small, sensing=replace(small.sensing, symbols="reference_only"))
+    known, partly = (measure_frame(scene, {}, 6).location_bounds_m for scene in (small, reference))
+    assert np.all(partly > 1.2 * known)
+
+
+def test_a_failing_scheme_is_named_with_its_frame(small):
+    message = "scheme 'broken' failed in frame 2 of seed 5: KeyError: 'no codebook'"
+    with pytest.raises(SchemeFailure, match=message):
+        measure_frame(small, {"good": Oracle(small), "broken": Broken(small)}, 2)

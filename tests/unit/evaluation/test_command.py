@@ -42,6 +42,7 @@ def test_the_scheme_is_near_the_bound_and_users_gain_from_power(results):
     assert 0.4 < found["median_location_m"] / bound["median_location_m"] < 1.5
     assert 0.3 < found["median_velocity_mps"] / bound["median_velocity_mps"] < 1.8
     assert 100 < found["fronthaul_bits"] < 2000 and found["fronthaul_downlink_bits"] == 73856
+    assert found["encode_ms"] > 0 and found["decode_ms"] > 0
     assert 0 < results["sum_rate"]["30"] < results["sum_rate"]["40"]
 
 

@@ -26,6 +26,7 @@ NEW_PER_FRAME = 3
 STILL_THERE = 0.5
 ROUGH = {"steps": 4, "tolerance": 6.0}
 FINE = {"steps": 4, "tolerance": 1.0}
+FROM_MEMORY = {"steps": 10, "tolerance": 1.0}
 UNRESOLVED = 0.6
 
 
@@ -60,7 +61,7 @@ class LocalMl:
         joint, fit = self._joint_fit(maker, correlation), None
         most = self.scene.sensing.max_targets
         if expected is not None and expected.num_paths:
-            fit = self._settle(joint, joint.climb(joint.match(expected), **FINE))
+            fit = self._settle(joint, joint.climb(joint.match(expected), **FROM_MEMORY))
         for _ in range(MAX_SEARCHES if expected is None else 1):
             known = fit.state.num_targets if fit else 0
             room = most - known if expected is None else min(most - known, NEW_PER_FRAME)

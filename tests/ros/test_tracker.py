@@ -73,7 +73,9 @@ def test_another_run_resets_the_tracks(rig):
     rig.say(range(5))
     rig.say([5], run=2)
     assert rig.node.health.counts["resets"] == 1
-    assert [track.status for track in rig.tracks[-1].tracks] == [Track.TENTATIVE]
+    ended, started = rig.tracks[-1].tracks
+    assert (ended.status, started.status) == (Track.DELETED, Track.TENTATIVE)
+    assert started.id > ended.id
 
 
 def test_a_clock_that_goes_back_resets_the_tracks(rig):

@@ -40,6 +40,12 @@ class Tracker:
         """Whether the last update met a clock that had gone backwards, and began anew."""
         return self._was_reset
 
+    def reset(self) -> tuple[Track, ...]:
+        """End all tracks, told for the last time; identities go on, so that none is used twice."""
+        ended = tuple(replace(track.snapshot(self._time_s), status=TrackStatus.DELETED) for track in self._tracks)
+        self._tracks, self._time_s, self._interval_s = [], -np.inf, np.inf
+        return ended
+
     def update(self, time_s: float, detections: Sequence[Detection]) -> tuple[Track, ...]:
         """Take in one frame, also an empty one; every live track, and for the last time each that it ended.
 
@@ -59,10 +65,8 @@ class Tracker:
             raise ValueError(f"stamp {time_s} s is not finite")
         if time_s == self._time_s:
             raise ValueError(f"stamp {time_s} s came twice; each frame needs a later stamp")
-        self._was_reset, ended = bool(time_s < self._time_s), []
-        if self._was_reset:
-            ended = [replace(t.snapshot(self._time_s), status=TrackStatus.DELETED) for t in self._tracks]
-            self._tracks = []
+        self._was_reset = bool(time_s < self._time_s)
+        ended = list(self.reset()) if self._was_reset else []
         self._interval_s, self._time_s = time_s - self._time_s, time_s
         for track in self._tracks:
             track.filter.predict(self._interval_s)

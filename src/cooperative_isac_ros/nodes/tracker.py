@@ -45,12 +45,12 @@ class TrackerNode(SceneNode):
         self.say_timing(record.frame, "track", began_s)
 
     def _update(self, record: DetectionList) -> tuple[Track, ...]:
-        frame = record.frame
+        frame, ended = record.frame, ()
         if self._run is not None and frame.run != self._run:
-            self._tracker = Tracker(self.scene.tracking, self.scene.dimension)
+            ended = self._tracker.reset()
             self._say_reset(f"run {frame.run} began")
         self._run = frame.run
-        tracks = self._tracker.update(frame.stamp_ns * 1e-9, record.detections)
+        tracks = ended + self._tracker.update(frame.stamp_ns * 1e-9, record.detections)
         if self._tracker.was_reset:
             self._say_reset(f"the clock went back to {frame.stamp_ns * 1e-9:.3f} s")
         return tracks

@@ -46,11 +46,22 @@ def run(scene: SceneArgument = "campus", duration: Duration = None, scheme: Sche
         from cooperative_isac_ros.graph import GraphOptions
         from cooperative_isac_ros.run import run_scene
     except ImportError as error:
-        _fail(f"ROS 2 is not there ({error}); run 'make setup', or source a workspace with this package")
+        _no_ros(error)
     folder = out or Path("runs") / f"{loaded.name}-{time.strftime('%Y%m%d-%H%M%S')}"
     options = GraphOptions(scheme=scheme or "", rate_hz=rate or 0.0, out=str(folder),
                            bag=str(bag.resolve()) if bag else "", markers=markers)
     raise typer.Exit(run_scene(loaded, options, duration, Console()))
+
+
+@app.command(add_help_option=False, context_settings={"allow_extra_args": True, "ignore_unknown_options": True,
+                                                      "allow_interspersed_args": False})
+def bag(context: typer.Context) -> None:
+    """Record, play, look into and replay rosbag2 folders."""
+    try:
+        from cooperative_isac_ros.bag.app import app as bag_app
+    except ImportError as error:
+        _no_ros(error)
+    bag_app(context.args, prog_name="isac bag")
 
 
 @app.command()
@@ -100,6 +111,10 @@ def _scene(name: str) -> Scene:
 def _fail(message: str) -> None:
     typer.echo("\n".join(f"error: {line}" for line in message.splitlines()), err=True)
     raise typer.Exit(1)
+
+
+def _no_ros(error: ImportError) -> None:
+    _fail(f"ROS 2 is not there ({error}); run 'make setup', or source a workspace with this package")
 
 
 def _is_number(text: str) -> bool:

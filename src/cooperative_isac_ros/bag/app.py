@@ -1,0 +1,157 @@
+"""`isac bag`: record, play, look into and replay bags."""
+
+from __future__ import annotations
+
+import os
+import signal
+import tempfile
+import time
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated, Optional
+
+import typer
+from rich.console import Console
+from rich.progress import track
+from rich.table import Table
+
+from cooperative_isac_ros.bag.metadata import BagError
+from cooperative_isac_ros.bag.reader import BagReader, BagSummary
+
+app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False,
+                  help="Record, play and replay rosbag2 folders (MCAP), which 'ros2 bag' reads too.")
+BagArgument = Annotated[Path, typer.Argument(metavar="BAG", help="Folder of a bag.")]
+NewBag = Annotated[Path, typer.Argument(metavar="BAG", help="New folder for the bag.")]
+Topics = Annotated[Optional[list[str]], typer.Option(help="Topic by its full name; may be repeated. Default: all.")]
+Rate = Annotated[float, typer.Option(help="Times faster than recorded.", min=0.01, max=1000.0)]
+Offset = Annotated[float, typer.Option(help="Begin so many seconds after the first message.", min=0.0)]
+Loop = Annotated[bool, typer.Option("--loop", help="Begin again at the end, until Ctrl-C.")]
+ClockOption = Annotated[bool, typer.Option("--clock", help="Publish /clock for nodes with use_sim_time.")]
+Wait = Annotated[float, typer.Option(help="Longest wait for a listener before the first message [s].", min=0.0)]
+SimTime = Annotated[bool, typer.Option("--use-sim-time", help="Stamp with /clock instead of the time of arrival.")]
+Duration = Annotated[Optional[float], typer.Option(help="Seconds to record; else until Ctrl-C.", min=0.1)]
+SceneOption = Annotated[Optional[str], typer.Option(help="Scene file; by default the shipped scene of that name.")]
+Out = Annotated[Optional[Path], typer.Option(help="Also write the new detections and tracks to this new bag.")]
+
+
+@app.command()
+def record(bag: NewBag, topics: Topics = None, duration: Duration = None, use_sim_time: SimTime = False) -> None:
+    """Record all topics, or those that are named, also such as appear later."""
+    with _faults(), _node("isac_bag_recorder", use_sim_time) as (node, executor):
+        from cooperative_isac_ros.bag.recorder import Recorder
+        recorder = Recorder(node, bag, topics or ())
+        typer.echo(f"recording into {bag}, Ctrl-C ends it")
+        try:
+            _spin(executor, duration)
+        finally:
+            recorder.close()
+    _show(BagReader(bag).summary())
+
+
+@app.command()
+def play(bag: BagArgument, topics: Topics = None, rate: Rate = 1.0, start_offset: Offset = 0.0,
+         loop: Loop = False, clock: ClockOption = False, wait: Wait = 10.0) -> None:
+    """Publish what was recorded, with its quality of service and at its pace."""
+    with _faults(), _node("isac_bag_player") as (node, _):
+        from cooperative_isac_ros.bag.player import Pace, Player, chosen_topics, play_once
+        reader = BagReader(bag)
+        summary = reader.summary()
+        player = Player(node, chosen_topics(summary.topics, topics or ()))
+        for name, reason in player.skipped.items():
+            typer.echo(f"{name} is left out: {reason}", err=True)
+        pace = Pace(node, rate, clock)
+        if not player.wait_for_subscribers(wait):
+            typer.echo(f"nobody listened within {wait:g} s; playing all the same", err=True)
+        start_ns = summary.start_ns + round(start_offset * 1e9)
+        while True:
+            number = play_once(reader, player, pace, start_ns)
+            typer.echo(f"{number} messages played")
+            if not loop or not number:
+                break
+
+
+@app.command()
+def info(bag: BagArgument) -> None:
+    """What a bag holds, and whether it was closed properly."""
+    with _faults():
+        _show(BagReader(bag).summary())
+
+
+@app.command()
+def replay(bag: BagArgument, scene: SceneOption = None, out: Out = None) -> None:
+    """Give recorded features to a new fusion centre and tracker; exit code 1 unless detections are the same bytes."""
+    with _faults(), _node("isac_bag_replay") as (node, executor):
+        from cooperative_isac.scene.config import load_scene
+        from cooperative_isac_ros.bag.replay import recording_of, replay as replay_bag
+        reader = BagReader(bag)
+        summary = reader.summary()
+        recording = recording_of(reader, summary)
+        loaded = load_scene(scene or recording.scene)
+        if loaded.fingerprint != recording.fingerprint:
+            raise BagError(f"{bag} was recorded with scene '{recording.scene}' ({recording.fingerprint}), but "
+                           f"'{loaded.name}' is {loaded.fingerprint}; name the scene file with --scene")
+        frames = next(topic.num_messages for topic in recording.results if topic.name.endswith("detections"))
+        with tempfile.TemporaryDirectory(prefix="isac_replay_") as folder:
+            progress = iter(track(range(frames), "frames", console=Console(stderr=True), transient=True))
+            compared = replay_bag(reader, recording, loaded, node, executor, Path(folder), out,
+                                  lambda: next(progress, None))
+    for item in compared:
+        typer.echo(f"{item.identical} of {item.recorded} {item.topic} messages identical")
+        if item.frames:
+            typer.echo(f"different or missing: frames {', '.join(map(str, item.frames[:20]))}")
+    raise typer.Exit(0 if not compared[0].frames else 1)
+
+
+def _show(summary: BagSummary) -> None:
+    table = Table("topic", "type", "messages", "rate [Hz]")
+    for topic in summary.topics:
+        rate = topic.num_messages / summary.duration_s if summary.duration_s else 0.0
+        table.add_row(topic.name, topic.type_name, str(topic.num_messages), f"{rate:.1f}")
+    console = Console()
+    console.print(table)
+    console.print(f"{summary.num_messages} messages in {summary.duration_s:.1f} s, {summary.size * 1e-6:.1f} MB",
+                  highlight=False)
+    if not summary.closed:
+        console.print("not closed: its recorder was killed or still records; all messages up to there are shown.\n"
+                      "'ros2 bag reindex' brings its metadata.yaml up to date", highlight=False)
+
+
+@contextmanager
+def _faults():
+    """Errors of bags and scenes in one line, exit code 1."""
+    try:
+        yield
+    except (ValueError, OSError) as error:
+        typer.echo(f"error: {error}", err=True)
+        raise typer.Exit(1) from None
+
+
+@contextmanager
+def _node(name: str, use_sim_time: bool = False):
+    """A node with its executor; Ctrl-C and SIGTERM arrive as KeyboardInterrupt and end the command."""
+    import rclpy
+    from rclpy.executors import SingleThreadedExecutor
+    from rclpy.parameter import Parameter
+    from rclpy.signals import SignalHandlerOptions
+    from cooperative_isac_ros.graph import node_variables
+    os.environ.update(node_variables())
+    rclpy.init(signal_handler_options=SignalHandlerOptions.NO)
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    node = rclpy.create_node(name, parameter_overrides=[Parameter("use_sim_time", value=use_sim_time)])
+    executor = SingleThreadedExecutor()
+    executor.add_node(node)
+    try:
+        yield node, executor
+    except KeyboardInterrupt:
+        typer.echo("ended")
+    finally:
+        executor.shutdown()
+        node.destroy_node()
+        rclpy.try_shutdown()
+        signal.signal(signal.SIGTERM, before)
+
+
+def _spin(executor, duration_s: float | None) -> None:
+    deadline = time.monotonic() + duration_s if duration_s else None
+    while deadline is None or time.monotonic() < deadline:
+        executor.spin_once(timeout_sec=0.1)

@@ -12,7 +12,7 @@ from typing import Annotated, Optional
 
 import typer
 from rich.console import Console
-from rich.progress import track
+from rich.progress import Progress
 from rich.table import Table
 
 from cooperative_isac_ros.bag.metadata import BagError
@@ -82,24 +82,30 @@ def replay(bag: BagArgument, scene: SceneOption = None, out: Out = None) -> None
     """Give recorded features to a new fusion centre and tracker; exit code 1 unless detections are the same bytes."""
     with _faults(), _node("isac_bag_replay") as (node, executor):
         from cooperative_isac.scene.config import load_scene
-        from cooperative_isac_ros.bag.replay import recording_of, replay as replay_bag
-        reader = BagReader(bag)
-        summary = reader.summary()
-        recording = recording_of(reader, summary)
+        from cooperative_isac_ros.bag.recording import read_recording
+        from cooperative_isac_ros.bag.replay import Replay
+        if out is not None and out.exists():
+            raise BagError(f"{out} exists; name a folder that does not")
+        recording = read_recording(BagReader(bag))
         loaded = load_scene(scene or recording.scene)
         if loaded.fingerprint != recording.fingerprint:
             raise BagError(f"{bag} was recorded with scene '{recording.scene}' ({recording.fingerprint}), but "
                            f"'{loaded.name}' is {loaded.fingerprint}; name the scene file with --scene")
-        frames = next(topic.num_messages for topic in recording.results if topic.name.endswith("detections"))
-        with tempfile.TemporaryDirectory(prefix="isac_replay_") as folder:
-            progress = iter(track(range(frames), "frames", console=Console(stderr=True), transient=True))
-            compared = replay_bag(reader, recording, loaded, node, executor, Path(folder), out,
-                                  lambda: next(progress, None))
-    for item in compared:
-        typer.echo(f"{item.identical} of {item.recorded} {item.topic} messages identical")
-        if item.frames:
-            typer.echo(f"different or missing: frames {', '.join(map(str, item.frames[:20]))}")
-    raise typer.Exit(0 if not compared[0].frames else 1)
+        again = Replay(recording, node, executor)
+        console = Console(stderr=True)
+        with tempfile.TemporaryDirectory(prefix="isac_replay_") as folder, \
+                Progress(console=console, transient=True) as progress:
+            task = progress.add_task("frames", total=len(recording.frames))
+            again.run(loaded, Path(folder), lambda: progress.advance(task))
+        if out is not None:
+            again.save(out)
+        compared = again.comparisons()
+        for item in compared:
+            identical = item.recorded - len(item.frames_different)
+            typer.echo(f"{identical} of {item.recorded} {item.topic} messages identical")
+            if item.frames_different:
+                typer.echo(f"  different or missing: frames {', '.join(map(str, item.frames_different[:20]))}")
+        raise typer.Exit(1 if compared[0].frames_different else 0)
 
 
 def _show(summary: BagSummary) -> None:

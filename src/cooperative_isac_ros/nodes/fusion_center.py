@@ -14,6 +14,7 @@ from cooperative_isac.pipeline import transmit
 from cooperative_isac.schemes.registry import make_scheme
 from cooperative_isac_ros import conversions, qos
 from cooperative_isac_ros.base import SceneNode, run_node
+from cooperative_isac_ros.cdr import serialized
 from cooperative_isac_ros.collector import CollectedFrame, PacketCollector, decode_trusted
 from cooperative_isac_ros.front_ends import signal_or_fault
 from cooperative_isac_ros.parameters import Parameter
@@ -90,7 +91,7 @@ class FusionCenter(SceneNode):
             self.health.fault("frames_incomplete", f"frame {frame.number} without {', '.join(missing)}")
         simulated = any(packet.simulated for packet in collected.packets.values())
         record = DetectionList(frame, simulated, detections, missing)
-        self._detections.publish(conversions.detections_message(record))
+        self._detections.publish(serialized(conversions.detections_message(record)))
         self._cloud.publish(conversions.detections_cloud(record))
         self.health.count("frames")
         self.say_timing(frame, "decode", began_s)

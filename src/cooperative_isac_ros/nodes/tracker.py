@@ -12,6 +12,7 @@ from cooperative_isac.tracking.track import Track, TrackStatus
 from cooperative_isac.tracking.tracker import Tracker
 from cooperative_isac_ros import conversions, qos
 from cooperative_isac_ros.base import SceneNode, run_node
+from cooperative_isac_ros.cdr import serialized
 from cooperative_isac_ros.records import DetectionList, FrameStamp, TrackList
 from cooperative_isac_ros.transforms import TransformPublisher, track_frame, track_transforms
 
@@ -38,7 +39,8 @@ class TrackerNode(SceneNode):
         except ValueError as error:
             self.health.fault("detections_refused", f"frame {message.number}: {error}")
             return
-        self._tracks.publish(conversions.tracks_message(TrackList(record.frame, record.simulated, tracks)))
+        self._tracks.publish(
+            serialized(conversions.tracks_message(TrackList(record.frame, record.simulated, tracks))))
         self._show([track for track in tracks if track.status in SHOWN], record.frame)
         self.health.count("frames")
         self.health.figures["tracks"] = len(self._odometry)

@@ -1,0 +1,110 @@
+"""A recorded run, frame by frame: what the fusion centre was given and what it made of it."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from dataclasses import dataclass
+from typing import Sequence
+
+from cooperative_isac_msgs.msg import Detections, FeaturePacket, Frame, Tracks
+from rclpy.serialization import deserialize_message
+
+from cooperative_isac_ros.bag.metadata import BagError, Topic
+from cooperative_isac_ros.bag.reader import BagReader
+
+FRAME_TYPE, FEATURES_TYPE = "cooperative_isac_msgs/msg/Frame", "cooperative_isac_msgs/msg/FeaturePacket"
+RESULTS = {"detections": Detections, "tracks": Tracks}
+
+FrameKey = tuple[int, int]  # run, number
+
+
+@dataclass(frozen=True)
+class RecordedPacket:
+    """A packet as bytes; used: the centre took it in before it decoded the frame."""
+
+    topic: str
+    data: bytes
+    used: bool
+
+
+@dataclass(frozen=True)
+class RecordedFrame:
+    """An announcement as bytes, and the packets of its access points."""
+
+    key: FrameKey
+    data: bytes
+    packets: tuple[RecordedPacket, ...]
+
+
+@dataclass(frozen=True)
+class Recording:
+    """A run: scene, scheme, input topics, frames in their order, results as bytes by topic and frame.
+
+    root: namespace of the scene with a slash at its end; result_topics: those of the results, by their names.
+    """
+
+    root: str
+    scene: str
+    fingerprint: str
+    scheme: str
+    frame_topic: Topic
+    feature_topics: tuple[Topic, ...]
+    result_topics: dict[str, Topic]
+    frames: tuple[RecordedFrame, ...]
+    results: dict[str, dict[FrameKey, bytes]]
+
+
+def read_recording(reader: BagReader) -> Recording:
+    """Read a bag; BagError names what it lacks for a replay."""
+    topics = [topic for topic in reader.summary().topics if topic.num_messages]
+    frame_topics = [topic for topic in topics if topic.type_name == FRAME_TYPE]
+    if len(frame_topics) != 1:
+        raise BagError(f"{reader.folder} has {len(frame_topics)} topics with frames; a replay needs exactly 1")
+    root = frame_topics[0].name.rpartition("/")[0] + "/"
+    features = tuple(topic for topic in topics if topic.type_name == FEATURES_TYPE and topic.name.startswith(root))
+    found = {topic.name.removeprefix(root): topic for topic in topics}
+    result_topics = {name: found[name] for name in RESULTS if name in found}
+    if not features or "detections" not in result_topics:
+        raise BagError(f"{reader.folder} lacks {root}<ap>/features or {root}detections; a replay needs both")
+    inputs, packets, results = _sorted_messages(reader, frame_topics[0], features, result_topics)
+    first, scheme = deserialize_message(inputs[0][1], Frame), _scheme(packets)
+    missing = {key: set(deserialize_message(data, Detections).sites_missing)
+               for key, data in results["detections"].items()}
+    frames = tuple(RecordedFrame(key, data, tuple(
+        RecordedPacket(topic, packet, _site(packet) not in missing.get(key, ())) for topic, packet in packets[key]))
+        for key, data in inputs)
+    return Recording(root, first.scene, first.scene_fingerprint, scheme, frame_topics[0], features, result_topics,
+                     frames, results)
+
+
+def frame_key(data: bytes, kind) -> FrameKey:
+    """Run and number of a serialized message of ours."""
+    message = deserialize_message(data, kind)
+    return message.run, message.number
+
+
+def _sorted_messages(reader: BagReader, frame_topic: Topic, features: Sequence[Topic],
+                     result_topics: dict[str, Topic]):
+    """Announcements with their keys, packets by key, results by name and key."""
+    inputs: list[tuple[FrameKey, bytes]] = []
+    packets: dict[FrameKey, list[tuple[str, bytes]]] = defaultdict(list)
+    results: dict[str, dict[FrameKey, bytes]] = {name: {} for name in result_topics}
+    feature_names = {topic.name for topic in features}
+    result_names = {topic.name: name for name, topic in result_topics.items()}
+    for message in reader.messages([frame_topic.name, *feature_names, *result_names]):
+        if message.topic == frame_topic.name:
+            inputs.append((frame_key(message.data, Frame), message.data))
+        elif message.topic in feature_names:
+            packets[frame_key(message.data, FeaturePacket)].append((message.topic, message.data))
+        else:
+            name = result_names[message.topic]
+            results[name][frame_key(message.data, RESULTS[name])] = message.data
+    return inputs, packets, results
+
+
+def _scheme(packets: dict[FrameKey, list[tuple[str, bytes]]]) -> str:
+    return next(deserialize_message(data, FeaturePacket).scheme for items in packets.values() for _, data in items)
+
+
+def _site(data: bytes) -> str:
+    return deserialize_message(data, FeaturePacket).site

@@ -87,7 +87,10 @@ def replay(bag: BagArgument, scene: SceneOption = None, out: Out = None) -> None
         if out is not None and out.exists():
             raise BagError(f"{out} exists; name a folder that does not")
         recording = read_recording(BagReader(bag))
-        loaded = load_scene(scene or recording.scene)
+        try:
+            loaded = load_scene(scene or recording.scene)
+        except ValueError as error:
+            raise BagError(f"{error}" if scene else f"{error}; name the scene file with --scene") from None
         if loaded.fingerprint != recording.fingerprint:
             raise BagError(f"{bag} was recorded with scene '{recording.scene}' ({recording.fingerprint}), but "
                            f"'{loaded.name}' is {loaded.fingerprint}; name the scene file with --scene")

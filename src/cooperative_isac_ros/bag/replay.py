@@ -60,7 +60,6 @@ class Replay:
                 self._feed(frame)
                 _stop_if_crashed(group)
                 on_frame()
-            self._until(lambda: self.heard["tracks"].keys() >= self.heard["detections"].keys(), ANSWER_WITHIN_S)
 
     def comparisons(self) -> list[Comparison]:
         """Every recorded topic beside what came now."""
@@ -84,12 +83,14 @@ class Replay:
                 for spec in scene_nodes(scene, options) if spec.executable in REPLAYED]
 
     def _feed(self, frame: RecordedFrame) -> None:
-        """Publish a frame with the packets that were used, await its detections, then publish what came too late."""
+        """Publish a frame with the packets that were used, await its results, then publish what came too late."""
         self._player.publish(self._recording.frame_topic.name, frame.data)
         for packet in frame.packets:
             if packet.used:
                 self._player.publish(packet.topic, packet.data)
-        self._until(lambda: frame.key in self.heard["detections"], ANSWER_WITHIN_S)
+        # The tracks too: a burst of detections would overrun the tracker's queue.
+        expected = {"detections", *(name for name, known in self._recording.results.items() if frame.key in known)}
+        self._until(lambda: all(frame.key in self.heard[name] for name in expected), ANSWER_WITHIN_S)
         for packet in frame.packets:
             if not packet.used:
                 self._player.publish(packet.topic, packet.data)

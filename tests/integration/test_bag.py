@@ -1,0 +1,115 @@
+"""`isac bag` and `isac run --bag` with real processes: a run replayed to the byte, a recorder that is killed."""
+
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import rclpy
+from rclpy.context import Context
+from rosbags.rosbag2 import Reader
+from std_msgs.msg import Int64
+
+from cooperative_isac_ros.bag.reader import BagReader
+
+TINY = Path(__file__).resolve().parents[1] / "scenes" / "tiny.yaml"
+PERIOD_S = 0.01
+
+
+def isac(*arguments, timeout_s=100):
+    """Exit code and output of a command."""
+    done = subprocess.run([sys.executable, "-m", "cooperative_isac.cli", *map(str, arguments)], text=True,
+                          stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=timeout_s,
+                          env={**os.environ, "COLUMNS": "160"})
+    return done.returncode, done.stdout
+
+
+@pytest.fixture
+def counter():
+    """Publishes when each number was published [ns of the system clock], a hundred times a second."""
+    context = Context()
+    rclpy.init(context=context)
+    node = rclpy.create_node("counter", context=context)
+    publisher = node.create_publisher(Int64, "count", 10)
+
+    def count(seconds, until=lambda: False):
+        deadline = time.monotonic() + seconds
+        while time.monotonic() < deadline and not until():
+            publisher.publish(Int64(data=time.time_ns()))
+            time.sleep(PERIOD_S)
+
+    count.heard = publisher.get_subscription_count
+    yield count
+    node.destroy_node()
+    rclpy.shutdown(context=context)
+
+
+@pytest.mark.timeout(300)
+def test_a_run_is_replayed_to_the_byte_twice(tmp_path):
+    bag = tmp_path / "bag"
+    code, output = isac("run", TINY, "--duration", "6", "--rate", "3", "--no-markers", "--bag", bag, "--out",
+                        tmp_path / "out")
+    assert code == 0, output
+    for again in (tmp_path / "again1", tmp_path / "again2"):
+        code, output = isac("bag", "replay", bag, "--scene", TINY, "--out", again)
+        assert code == 0, output
+        compared = re.findall(r"(\d+) of (\d+) (\w+) messages identical", output)
+        assert [name for _, _, name in compared] == ["detections", "tracks"]
+        assert all(same == total and int(total) >= 15 for same, total, _ in compared), output
+    assert results(tmp_path / "again1") == results(tmp_path / "again2") == results(bag)
+    assert any(len(data) > 300 for _, data in results(bag))  # a detection at least, not only empty lists
+    code, output = isac("bag", "replay", bag)
+    assert code == 1 and "--scene" in output
+
+
+def results(bag):
+    """Topics and bytes of all results as another library reads them."""
+    with Reader(bag) as reader:
+        chosen = [connection for connection in reader.connections if connection.topic in ("/detections", "/tracks")]
+        return sorted((connection.topic, data) for connection, _, data in reader.messages(chosen))
+
+
+@pytest.mark.timeout(120)
+def test_a_killed_recorder_loses_less_than_a_second(tmp_path, counter):
+    bag = tmp_path / "bag"
+    recorder = subprocess.Popen([sys.executable, "-m", "cooperative_isac.cli", "bag", "record", str(bag)])
+    try:
+        counter(60.0, until=lambda: counter.heard() > 0)
+        counter(2.7)
+        recorder.send_signal(signal.SIGKILL)
+        killed_ns = time.time_ns()
+    finally:
+        recorder.kill()
+        recorder.wait()
+    reader = BagReader(bag)
+    summary = reader.summary()
+    assert not summary.closed
+    stamps = [message.publish_ns for message in reader.messages(["/count"])]
+    assert len(stamps) > 50 and (killed_ns - stamps[-1]) * 1e-9 < 1.0
+    code, output = isac("bag", "info", bag)
+    assert code == 0 and "not closed" in output and "/count" in output
+    code, output = isac("bag", "play", bag, "--topics", "count", "--rate", "20", "--wait", "0")
+    assert code == 0 and f"{len(stamps)} messages played" in output
+
+
+@pytest.mark.timeout(120)
+def test_ctrl_c_completes_a_bag(tmp_path, counter):
+    bag = tmp_path / "bag"
+    command = [sys.executable, "-m", "cooperative_isac.cli", "bag", "record", str(bag), "--topics", "/count"]
+    recorder = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+    counter(60.0, until=lambda: counter.heard() > 0)
+    counter(1.0)
+    recorder.send_signal(signal.SIGINT)
+    output, _ = recorder.communicate(timeout=30)
+    assert recorder.returncode == 0 and "not closed" not in output
+    with Reader(bag) as reader:
+        assert [connection.topic for connection in reader.connections] == ["/count"]
+        assert reader.message_count == BagReader(bag).summary().num_messages > 20
+    code, output = isac("bag", "record", bag)
+    assert code == 1 and "exists; a bag is never overwritten" in output
+    code, output = isac("bag", "play", bag, "--topics", "/other")
+    assert code == 1 and "topic /other is not in the bag; it has /count" in output

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from cooperative_isac.scene.config import load_scene
-from cooperative_isac_ros.graph import GraphOptions, NodeSpec, node_variables, scene_nodes, shared_file
+from cooperative_isac_ros.graph import GraphOptions, NodeSpec, node_variables, profile_variable, scene_nodes, shared_file
 
 NODES = [
     "access_point", "access_point", "fusion_center", "tracker", "evaluator", "scene_markers",
@@ -70,9 +70,9 @@ def test_full_names():
 
 
 def test_the_users_environment_wins(monkeypatch):
-    monkeypatch.delenv("FASTDDS_DEFAULT_PROFILES_FILE", raising=False)
+    monkeypatch.delenv(profile_variable(), raising=False)
     monkeypatch.setenv("OMP_NUM_THREADS", "7")
     variables = node_variables()
     assert "OMP_NUM_THREADS" not in variables
-    assert Path(variables["FASTDDS_DEFAULT_PROFILES_FILE"]).is_file()
+    assert Path(variables[profile_variable()]).is_file()
     assert shared_file("no_such_file") is None

@@ -33,8 +33,8 @@ class McapFile:
 
     @property
     def size(self) -> int:
-        """Bytes in the file and in the open chunk."""
-        return self._size + self._builder.count
+        """Bytes in the file."""
+        return self._size
 
     @property
     def num_messages(self) -> int:
@@ -59,22 +59,26 @@ class McapFile:
 
     def add_message(self, channel: int, log_ns: int, publish_ns: int, data: bytes) -> None:
         """Put a message into the open chunk. Times are [ns] since the epoch."""
-        index = self._indexes.setdefault(channel, MessageIndex(channel_id=channel, records=[]))
-        index.records.append((log_ns, self._builder.count))
-        Message(channel_id=channel, log_time=log_ns, publish_time=publish_ns, sequence=0,
-                data=data).write(self._builder)
+        self._pending.append(Message(channel_id=channel, log_time=log_ns, publish_time=publish_ns, sequence=0,
+                                     data=data))
         self._counts[channel] += 1
 
     def flush(self) -> None:
-        """Close the chunk and bring it to the disk."""
-        if not self._indexes:
+        """Close the chunk, its messages in the order of their log times, and bring it to the disk."""
+        if not self._pending:
             return
-        times = [log_ns for index in self._indexes.values() for log_ns, _ in index.records]
+        self._pending.sort(key=lambda message: message.log_time)
+        indexes: dict[int, MessageIndex] = {}
+        for message in self._pending:
+            index = indexes.setdefault(message.channel_id, MessageIndex(message.channel_id, []))
+            index.records.append((message.log_time, self._builder.count))
+            message.write(self._builder)
         data = self._builder.end()
-        chunk = Chunk(compression="", data=data, message_start_time=min(times), message_end_time=max(times),
-                      uncompressed_crc=zlib.crc32(data), uncompressed_size=len(data))
-        self._append_chunk(chunk)
+        self._append_chunk(Chunk(compression="", data=data, message_start_time=self._pending[0].log_time,
+                                 message_end_time=self._pending[-1].log_time, uncompressed_crc=zlib.crc32(data),
+                                 uncompressed_size=len(data)), indexes)
         os.fsync(self._file)
+        self._begin_chunk()
 
     def close(self) -> None:
         """Flush, write the index and close."""
@@ -85,7 +89,7 @@ class McapFile:
         os.close(self._file)
 
     def _begin_chunk(self) -> None:
-        self._builder, self._indexes = RecordBuilder(), {}
+        self._builder, self._pending = RecordBuilder(), []
 
     def _append(self, data: bytes) -> None:
         view = memoryview(data)
@@ -93,9 +97,9 @@ class McapFile:
             view = view[os.write(self._file, view):]
         self._size += len(data)
 
-    def _append_chunk(self, chunk: Chunk) -> None:
+    def _append_chunk(self, chunk: Chunk, indexes: dict[int, MessageIndex]) -> None:
         head, offsets, tail = _bytes_of([chunk]), {}, b""
-        for channel, index in self._indexes.items():
+        for channel, index in indexes.items():
             offsets[channel] = self._size + len(head) + len(tail)
             tail += _bytes_of([index])
         self._chunk_indexes.append(ChunkIndex(
@@ -104,7 +108,6 @@ class McapFile:
             message_start_time=chunk.message_start_time, message_end_time=chunk.message_end_time,
             message_index_length=len(tail), message_index_offsets=offsets))
         self._append(head + tail)
-        self._begin_chunk()
 
     def _summary(self, start: int) -> bytes:
         """Everything a reader needs to find its way, repeated behind the data."""

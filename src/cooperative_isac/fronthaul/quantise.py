@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -21,7 +22,7 @@ class Quantiser:
 
     def encode(self, value: float) -> int:
         """Index of the nearest level."""
-        return int(np.clip(np.rint((value - self.low) / self.step), 0, (1 << self.width) - 1))
+        return min(max(round((value - self.low) / self.step), 0), (1 << self.width) - 1)
 
     def decode(self, index: int) -> float:
         """The level of an index."""
@@ -39,12 +40,15 @@ def information_fields(information: np.ndarray) -> list[tuple[int, int]]:
     step keeps 1 - r^2 to about a per cent even where location is known along one direction only.
     """
     diagonal = np.diag(information)
-    fields = [(SCALE_DB.encode(10 * np.log10(max(entry, 1e-12))), SCALE_DB.width) for entry in diagonal]
+    fields = [(SCALE_DB.encode(10 * math.log10(max(entry, 1e-12))), SCALE_DB.width) for entry in diagonal]
     correlation = information / np.sqrt(np.outer(diagonal, diagonal) + 1e-30)
-    for row in range(1, len(information)):
-        for column in range(row):
-            partial = _partial_correlation(correlation, row, column)
-            fields.append((PARTIAL.encode(np.arctanh(np.clip(partial, -0.9999, 0.9999))), PARTIAL.width))
+    root = np.linalg.cholesky(correlation + 1e-6 * np.eye(len(correlation))).tolist()
+    for row in range(1, len(root)):
+        left = 1.0
+        for entry in root[row][:row]:
+            partial = min(max(entry / math.sqrt(max(left, 1e-12)), -0.9999), 0.9999)
+            fields.append((PARTIAL.encode(math.atanh(partial)), PARTIAL.width))
+            left -= entry ** 2
     return fields
 
 
@@ -68,9 +72,3 @@ def information_matrix(indices: list[int], size: int) -> np.ndarray:
     scaled = scales[:, None] * root
     return scaled @ scaled.T
 
-
-def _partial_correlation(correlation: np.ndarray, row: int, column: int) -> float:
-    """Entry of the correlation's Cholesky factor over what the entries before it in its row leave."""
-    root = np.linalg.cholesky(correlation + 1e-6 * np.eye(len(correlation)))
-    left = 1 - np.sum(root[row, :column] ** 2)
-    return root[row, column] / np.sqrt(max(left, 1e-12))

@@ -22,11 +22,11 @@ PATH_FALSE_ALARM = 0.01
 MERGE_PROBABILITY = 0.9999
 MAX_SEARCHES = 2
 MAX_PEAKS = 24
-NEW_PER_FRAME = 3
+NEW_PER_FRAME = 2
 STILL_THERE = 0.5
 ROUGH = {"steps": 4, "tolerance": 6.0}
 FINE = {"steps": 4, "tolerance": 1.0}
-FROM_MEMORY = {"steps": 10, "tolerance": 1.0}
+FROM_MEMORY = {"steps": 4, "tolerance": 3.0}
 UNRESOLVED = 0.6
 
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace as changed
 from pathlib import Path
 from typing import Callable
 
+from diagnostic_msgs.msg import DiagnosticArray
 from rclpy.executors import SingleThreadedExecutor
 from rclpy.node import Node
 from rclpy.serialization import deserialize_message
@@ -45,8 +46,8 @@ class Replay:
         self._recording, self._node, self._executor = recording, node, executor
         self._space = f"/replay_{os.getpid()}/"
         self.heard: dict[str, dict[FrameKey, bytes]] = {name: {} for name in RESULTS}
-        for name, kind in RESULTS.items():
-            node.create_subscription(kind, self._space + name, self._collector(name, kind), qos.STREAM, raw=True)
+        self._center_ready = False
+        node.create_subscription(DiagnosticArray, "/diagnostics", self._hear_health, qos.STREAM)
         self._player = Player(node, (recording.frame_topic, *recording.feature_topics),
                               lambda name: self._space + name.removeprefix(recording.root))
 
@@ -98,13 +99,21 @@ class Replay:
     def _wait_until_ready(self, group: ProcessGroup) -> None:
         def ready() -> bool:
             _stop_if_crashed(group)
-            return (all(self._player.matched.values())
-                    and self._node.count_subscribers(f"{self._space}detections") >= 2
+            return (self._center_ready and all(self._player.matched.values())
                     and all(self._node.count_publishers(self._space + name) for name in RESULTS))
 
         if not self._until(ready, READY_WITHIN_S):
             raise BagError(f"the fusion centre and the tracker were not ready within {READY_WITHIN_S:g} s")
+        # Not before: the centre is ready when somebody hears its detections, and that must be the tracker.
+        for name, kind in RESULTS.items():
+            self._node.create_subscription(kind, self._space + name, self._collector(name, kind), qos.STREAM,
+                                           raw=True)
         self._until(lambda: False, SETTLE_S)
+
+    def _hear_health(self, message: DiagnosticArray) -> None:
+        for status in message.status:
+            if status.name.startswith(f"{self._space}fusion_center"):
+                self._center_ready = any(item.key == "ready" and item.value == "True" for item in status.values)
 
     def _until(self, condition: Callable[[], bool], at_most_s: float) -> bool:
         deadline = time.monotonic() + at_most_s

@@ -23,7 +23,7 @@ from cooperative_isac_ros.health import Health
 from cooperative_isac_ros.parameters import SCENE, Parameter, Settings
 from cooperative_isac_ros.records import Announcement, FrameStamp, Timing
 
-BACKGROUND_NICE = 10
+WORKER_NICE, ONLOOKER_NICE = 3, 10
 
 
 class SceneNode(Node):
@@ -83,13 +83,12 @@ class SceneNode(Node):
         self.health.figures["latency_ms"] = f"{latency_ms:.1f}"
 
 
-def run_node(make: Callable[[], SceneNode], args: list[str] | None = None, background: bool = False) -> int:
+def run_node(make: Callable[[], SceneNode], args: list[str] | None = None, nice: int = 0) -> int:
     """Spin a node until it is told to end; the exit code. A wrong scene or parameter is one line.
 
-    A node in the background only looks on: it leaves the processor to the chain from target to track.
+    nice: how far the process stands back: who waits for others goes first, who only looks on goes last.
     """
-    if background:
-        os.nice(BACKGROUND_NICE)
+    os.nice(nice)
     rclpy.init(args=args)
     executor, node = SingleThreadedExecutor(), None
     try:

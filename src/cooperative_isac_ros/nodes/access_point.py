@@ -14,7 +14,7 @@ from cooperative_isac.scene.model import Site
 from cooperative_isac.schemes.registry import make_scheme
 from cooperative_isac.waveform.frame import TransmitFrame
 from cooperative_isac_ros import conversions, qos
-from cooperative_isac_ros.base import SceneNode, run_node
+from cooperative_isac_ros.base import WORKER_NICE, run_node, SceneNode
 from cooperative_isac_ros.front_ends import FRONT_ENDS
 from cooperative_isac_ros.parameters import Parameter
 from cooperative_isac_ros.records import Announcement, Packet
@@ -86,7 +86,7 @@ class AccessPoint(SceneNode):
 
 def main(args: list[str] | None = None) -> int:
     """Run the node."""
-    return run_node(AccessPoint, args)
+    return run_node(AccessPoint, args, WORKER_NICE)
 
 
 if __name__ == "__main__":

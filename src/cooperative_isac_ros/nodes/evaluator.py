@@ -18,7 +18,7 @@ from cooperative_isac.evaluation.run_ledger import RunLedger
 from cooperative_isac.evaluation.run_record import RunRecorder
 from cooperative_isac.metrics.run_score import LiveFigures, RunScore
 from cooperative_isac_ros import conversions, qos
-from cooperative_isac_ros.base import SceneNode, run_node
+from cooperative_isac_ros.base import ONLOOKER_NICE, run_node, SceneNode
 from cooperative_isac_ros.front_ends import signal_or_fault
 from cooperative_isac_ros.parameters import Parameter, rate_parameter
 from cooperative_isac_ros.records import AccuracyRecord, Announcement, DetectionList, FrameStamp, TrackList
@@ -174,7 +174,7 @@ def _accuracy(frame: FrameStamp, simulated: bool, live: LiveFigures,
 
 def main(args: list[str] | None = None) -> int:
     """Run the node."""
-    return run_node(Evaluator, args, background=True)
+    return run_node(Evaluator, args, ONLOOKER_NICE)
 
 
 if __name__ == "__main__":

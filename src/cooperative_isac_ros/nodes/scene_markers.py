@@ -13,7 +13,7 @@ from visualization_msgs.msg import Marker, MarkerArray
 
 from cooperative_isac.tracking.track import Track, TrackStatus
 from cooperative_isac_ros import conversions, markers, qos
-from cooperative_isac_ros.base import SceneNode, run_node
+from cooperative_isac_ros.base import ONLOOKER_NICE, run_node, SceneNode
 from cooperative_isac_ros.parameters import Parameter
 from cooperative_isac_ros.records import AccuracyRecord, DetectionList, TrackList
 from cooperative_isac_ros.target_watch import WATCH_PARAMETERS, TargetWatch
@@ -137,7 +137,7 @@ class SceneMarkers(SceneNode):
 
 def main(args: list[str] | None = None) -> int:
     """Run the node."""
-    return run_node(SceneMarkers, args, background=True)
+    return run_node(SceneMarkers, args, ONLOOKER_NICE)
 
 
 if __name__ == "__main__":

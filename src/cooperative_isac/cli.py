@@ -53,8 +53,10 @@ def run(scene: SceneArgument = "campus", duration: Duration = None, scheme: Sche
     raise typer.Exit(run_scene(loaded, options, duration, Console()))
 
 
-@app.command(add_help_option=False, context_settings={"allow_extra_args": True, "ignore_unknown_options": True,
-                                                      "allow_interspersed_args": False})
+@app.command(
+    add_help_option=False, context_settings={
+        "allow_extra_args": True, "ignore_unknown_options": True, "allow_interspersed_args": False
+    })
 def bag(context: typer.Context) -> None:
     """Record, play, look into and replay rosbag2 folders."""
     try:

@@ -14,8 +14,10 @@ from rosidl_parser.definition import (AbstractNestedType, AbstractString, Abstra
 
 HEADER_BYTES = 4  # alignment counts from behind the encapsulation header
 PLAIN_CDR = {b"\x00\x00": "big", b"\x00\x01": "little"}
-SIZES = {"boolean": 1, "octet": 1, "char": 1, "int8": 1, "uint8": 1, "int16": 2, "uint16": 2, "wchar": 4, "int32": 4,
-         "uint32": 4, "float": 4, "int64": 8, "uint64": 8, "double": 8, "long double": 16}
+SIZES = {
+    "boolean": 1, "octet": 1, "char": 1, "int8": 1, "uint8": 1, "int16": 2, "uint16": 2, "wchar": 4,
+    "int32": 4, "uint32": 4, "float": 4, "int64": 8, "uint64": 8, "double": 8, "long double": 16
+}
 
 
 def serialized(message) -> bytes:

@@ -8,7 +8,7 @@ from geometry_msgs.msg import Point
 from mcap.reader import make_reader
 from rclpy.duration import Duration
 from rclpy.qos import DurabilityPolicy, HistoryPolicy, QoSProfile, ReliabilityPolicy
-from rclpy.serialization import deserialize_message, serialize_message
+from rclpy.serialization import serialize_message
 from rosbags.rosbag2 import Reader
 from rosbags.typesys import get_types_from_msg
 from std_msgs.msg import String
@@ -66,7 +66,8 @@ def test_other_libraries_read_our_bags(tmp_path):
         assert reader.get_header().profile == "ros2"
         statistics = reader.get_summary().statistics
         assert (statistics.message_count, statistics.chunk_count) == (26, 3)
-        assert (statistics.message_start_time, statistics.message_end_time) == (START_NS, START_NS + 24_000_000)
+        assert (statistics.message_start_time, statistics.message_end_time) == (START_NS,
+                                                                                START_NS + 24_000_000)
         late = list(reader.iter_messages(starting_at=START_NS + 20_000_000))
         assert len(late) == 5 and late[0][0].encoding == "ros2msg"
 
@@ -145,7 +146,8 @@ def test_what_is_no_bag_is_named(tmp_path):
 
 
 def test_definitions_hold_every_type_that_is_needed():
-    for name in ("cooperative_isac_msgs/msg/Tracks", "visualization_msgs/msg/MarkerArray", "rcl_interfaces/msg/Log"):
+    for name in ("cooperative_isac_msgs/msg/Tracks", "visualization_msgs/msg/MarkerArray",
+                 "rcl_interfaces/msg/Log"):
         text = message_definition(name)
         types = get_types_from_msg(text, name)
         used = {part for _, fields in types.values() for part in _names(fields)}

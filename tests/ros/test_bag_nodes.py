@@ -49,7 +49,8 @@ def test_topics_are_recorded_also_those_that_come_later(bench, tmp_path):
 
 def test_a_recorder_of_a_scene_is_ready_when_it_hears_the_results(bench, tmp_path, announce):
     recorder = bench.start(BagRecorder, directory=str(tmp_path / "bag"))
-    assert f"{bench.namespace}/detections" in recorder.waiting_for() and "rx1/features" in recorder.waiting_for()
+    assert f"{bench.namespace}/detections" in recorder.waiting_for(
+    ) and "rx1/features" in recorder.waiting_for()
     names = ("rx1/features", "rx2/features", "detections", "tracks")
     publishers = [bench.helper.create_publisher(Detections, name, qos.STREAM) for name in names]
     bench.until(lambda: not recorder.waiting_for())
@@ -116,9 +117,12 @@ def test_topics_are_chosen_by_name():
 
 
 def test_a_recording_tells_which_packets_were_used(bench, tmp_path, announce, features):
-    recorder = recorded(bench, tmp_path / "bag", "frame", "rx1/features", "rx2/features", "detections", "tracks")
-    messages = {"frame": announce(1), "rx1/features": features(1, "rx1"), "rx2/features": features(1, "rx2"),
-                "detections": Detections(run=1, number=1, sites_missing=["rx2"]), "tracks": Tracks(run=1, number=1)}
+    recorder = recorded(bench, tmp_path / "bag", "frame", "rx1/features", "rx2/features", "detections",
+                        "tracks")
+    messages = {
+        "frame": announce(1), "rx1/features": features(1, "rx1"), "rx2/features": features(1, "rx2"),
+        "detections": Detections(run=1, number=1, sites_missing=["rx2"]), "tracks": Tracks(run=1, number=1)
+    }
     publishers = {name: bench.publisher(type(message), name, readers=0) for name, message in messages.items()}
     bench.until(lambda: all(publisher.get_subscription_count() == 1 for publisher in publishers.values()))
     for name, message in messages.items():

@@ -22,20 +22,26 @@ app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_
                   help="Record, play and replay rosbag2 folders (MCAP), which 'ros2 bag' reads too.")
 BagArgument = Annotated[Path, typer.Argument(metavar="BAG", help="Folder of a bag.")]
 NewBag = Annotated[Path, typer.Argument(metavar="BAG", help="New folder for the bag.")]
-Topics = Annotated[Optional[list[str]], typer.Option(help="Topic by its full name; may be repeated. Default: all.")]
+Topics = Annotated[Optional[list[str]],
+                   typer.Option(help="Topic by its full name; may be repeated. Default: all.")]
 Rate = Annotated[float, typer.Option(help="Times faster than recorded.", min=0.01, max=1000.0)]
 Offset = Annotated[float, typer.Option(help="Begin so many seconds after the first message.", min=0.0)]
 Loop = Annotated[bool, typer.Option("--loop", help="Begin again at the end, until Ctrl-C.")]
 ClockOption = Annotated[bool, typer.Option("--clock", help="Publish /clock for nodes with use_sim_time.")]
-Wait = Annotated[float, typer.Option(help="Longest wait for a listener before the first message [s].", min=0.0)]
-SimTime = Annotated[bool, typer.Option("--use-sim-time", help="Stamp with /clock instead of the time of arrival.")]
+Wait = Annotated[float,
+                 typer.Option(help="Longest wait for a listener before the first message [s].", min=0.0)]
+SimTime = Annotated[bool,
+                    typer.Option("--use-sim-time", help="Stamp with /clock instead of the time of arrival.")]
 Duration = Annotated[Optional[float], typer.Option(help="Seconds to record; else until Ctrl-C.", min=0.1)]
-SceneOption = Annotated[Optional[str], typer.Option(help="Scene file; by default the shipped scene of that name.")]
-Out = Annotated[Optional[Path], typer.Option(help="Also write the new detections and tracks to this new bag.")]
+SceneOption = Annotated[Optional[str],
+                        typer.Option(help="Scene file; by default the shipped scene of that name.")]
+Out = Annotated[Optional[Path],
+                typer.Option(help="Also write the new detections and tracks to this new bag.")]
 
 
 @app.command()
-def record(bag: NewBag, topics: Topics = None, duration: Duration = None, use_sim_time: SimTime = False) -> None:
+def record(bag: NewBag, topics: Topics = None, duration: Duration = None,
+           use_sim_time: SimTime = False) -> None:
     """Record all topics, or those that are named, also such as appear later."""
     with _faults(), _node("isac_bag_recorder", use_sim_time) as (node, executor):
         from cooperative_isac_ros.bag.recorder import Recorder
@@ -79,7 +85,7 @@ def info(bag: BagArgument) -> None:
 
 @app.command()
 def replay(bag: BagArgument, scene: SceneOption = None, out: Out = None) -> None:
-    """Give recorded features to a new fusion centre and tracker; exit code 1 unless detections are the same bytes."""
+    """Give recorded features to a new fusion centre and tracker; exit code 1 unless all are the same."""
     with _faults(), _node("isac_bag_replay") as (node, executor):
         from cooperative_isac.scene.config import load_scene
         from cooperative_isac_ros.bag.recording import read_recording
@@ -92,8 +98,9 @@ def replay(bag: BagArgument, scene: SceneOption = None, out: Out = None) -> None
         except ValueError as error:
             raise BagError(f"{error}" if scene else f"{error}; name the scene file with --scene") from None
         if loaded.fingerprint != recording.fingerprint:
-            raise BagError(f"{bag} was recorded with scene '{recording.scene}' ({recording.fingerprint}), but "
-                           f"'{loaded.name}' is {loaded.fingerprint}; name the scene file with --scene")
+            raise BagError(
+                f"{bag} was recorded with scene '{recording.scene}' ({recording.fingerprint}), but "
+                f"'{loaded.name}' is {loaded.fingerprint}; name the scene file with --scene")
         again = Replay(recording, node, executor)
         console = Console(stderr=True)
         with tempfile.TemporaryDirectory(prefix="isac_replay_") as folder, \
@@ -107,7 +114,8 @@ def replay(bag: BagArgument, scene: SceneOption = None, out: Out = None) -> None
             identical = item.recorded - len(item.frames_different)
             typer.echo(f"{identical} of {item.recorded} {item.topic} messages identical")
             if item.frames_different:
-                typer.echo(f"  different or missing: frames {', '.join(map(str, item.frames_different[:20]))}")
+                typer.echo(
+                    f"  different or missing: frames {', '.join(map(str, item.frames_different[:20]))}")
         raise typer.Exit(1 if compared[0].frames_different else 0)
 
 
@@ -118,11 +126,13 @@ def _show(summary: BagSummary) -> None:
         table.add_row(topic.name, topic.type_name, str(topic.num_messages), f"{rate:.1f}")
     console = Console()
     console.print(table)
-    console.print(f"{summary.num_messages} messages in {summary.duration_s:.1f} s, {summary.size * 1e-6:.1f} MB",
-                  highlight=False)
+    console.print(
+        f"{summary.num_messages} messages in {summary.duration_s:.1f} s, {summary.size * 1e-6:.1f} MB",
+        highlight=False)
     if not summary.closed:
-        console.print("not closed: its recorder was killed or still records; all messages up to there are shown.\n"
-                      "'ros2 bag reindex' brings its metadata.yaml up to date", highlight=False)
+        console.print(
+            "not closed: its recorder was killed or still records; all messages up to there are shown.\n"
+            "'ros2 bag reindex' brings its metadata.yaml up to date", highlight=False)
 
 
 @contextmanager

@@ -12,8 +12,8 @@ from typing import Sequence
 
 from mcap.data_stream import RecordBuilder
 from mcap.opcode import Opcode
-from mcap.records import (Channel, Chunk, ChunkIndex, DataEnd, Footer, Header, McapRecord, Message, MessageIndex,
-                          Schema, Statistics, SummaryOffset)
+from mcap.records import (Channel, Chunk, ChunkIndex, DataEnd, Footer, Header, McapRecord, Message,
+                          MessageIndex, Schema, Statistics, SummaryOffset)
 
 MAGIC = b"\x89MCAP0\r\n"
 
@@ -74,9 +74,10 @@ class McapFile:
             index.records.append((message.log_time, self._builder.count))
             message.write(self._builder)
         data = self._builder.end()
-        self._append_chunk(Chunk(compression="", data=data, message_start_time=self._pending[0].log_time,
-                                 message_end_time=self._pending[-1].log_time, uncompressed_crc=zlib.crc32(data),
-                                 uncompressed_size=len(data)), indexes)
+        self._append_chunk(
+            Chunk(compression="", data=data, message_start_time=self._pending[0].log_time,
+                  message_end_time=self._pending[-1].log_time, uncompressed_crc=zlib.crc32(data),
+                  uncompressed_size=len(data)), indexes)
         os.fsync(self._file)
         self._begin_chunk()
 

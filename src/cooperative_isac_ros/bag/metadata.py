@@ -27,7 +27,7 @@ class BagError(ValueError):
 
 @dataclass(frozen=True)
 class Topic:
-    """A recorded topic; offered: the profiles of its publishers, as rosbag2 writes them; type_hash: RIHS01_..."""
+    """A recorded topic; offered: its publishers' profiles in the words of rosbag2; type_hash: RIHS01_..."""
 
     name: str
     type_name: str
@@ -79,13 +79,15 @@ def bag_files(folder: Path) -> list[Path]:
     if not listed.is_file():
         return sorted(folder.glob("*.mcap"))
     try:
-        information = yaml.load(listed.read_text(encoding="utf-8"), Loader=LOADER)["rosbag2_bagfile_information"]
+        information = yaml.load(listed.read_text(encoding="utf-8"),
+                                Loader=LOADER)["rosbag2_bagfile_information"]
         storage, names = information["storage_identifier"], information["relative_file_paths"]
     except (yaml.YAMLError, KeyError, TypeError) as error:
         raise BagError(f"{listed} is not the metadata of a bag ({error}); without it the .mcap files are read"
                        ) from None
     if storage != "mcap":
-        raise BagError(f"{folder} is stored as {storage}; only mcap is read here: 'ros2 bag convert' makes it")
+        raise BagError(
+            f"{folder} is stored as {storage}; only mcap is read here: 'ros2 bag convert' makes it")
     return [folder / name for name in names]
 
 

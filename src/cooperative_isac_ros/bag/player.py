@@ -106,7 +106,7 @@ def play_once(reader: BagReader, player: Player, pace: Pace, start_ns: int) -> i
 
 
 def chosen_topics(topics: Sequence[Topic], names: Sequence[str]) -> list[Topic]:
-    """The topics of those names, or all; /clock is played only when it is named. BagError names a wrong one."""
+    """The topics of those names, or all but /clock. BagError names one that is not there."""
     known = {topic.name: topic for topic in topics}
     full_names = [f"/{name.lstrip('/')}" for name in names]
     wrong = [name for name in full_names if name not in known]

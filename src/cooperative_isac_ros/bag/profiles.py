@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Sequence
 
 from rclpy.duration import Duration, Infinite
-from rclpy.qos import (DurabilityPolicy, HistoryPolicy, LivelinessPolicy, QoSProfile, ReliabilityPolicy)
+from rclpy.qos import DurabilityPolicy, HistoryPolicy, QoSProfile, ReliabilityPolicy
 
 INFINITE = {"sec": 9223372036, "nsec": 854775807}
 SECOND = 1_000_000_000

@@ -73,9 +73,11 @@ class BagReader:
         for message in self._in_file_order():
             counts[message.topic] += 1
             times.append(message.log_ns)
-        topics = tuple(replace(topic, num_messages=counts[name]) for name, topic in sorted(self._topics.items()))
+        topics = tuple(
+            replace(topic, num_messages=counts[name]) for name, topic in sorted(self._topics.items()))
         size = sum(path.stat().st_size for path in self._files)
-        return BagSummary(self.folder, topics, min(times, default=0), max(times, default=0), size, self.closed)
+        return BagSummary(self.folder, topics, min(times, default=0), max(times, default=0), size,
+                          self.closed)
 
     def messages(self, topics: Iterable[str] | None = None) -> Iterator[Recorded]:
         """Messages of some topics (all by default) in the order of their log times."""
@@ -108,7 +110,8 @@ class BagReader:
                     names[record.id] = record.topic
                     self._topics.setdefault(record.topic, _topic(record, schemas[record.schema_id]))
                 elif isinstance(record, Message):
-                    yield Recorded(names[record.channel_id], record.log_time, record.publish_time, record.data)
+                    yield Recorded(names[record.channel_id], record.log_time, record.publish_time,
+                                   record.data)
                 ended = isinstance(record, Footer)
         except EndOfFile:
             pass

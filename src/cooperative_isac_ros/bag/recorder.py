@@ -20,7 +20,7 @@ DISCOVERY_TICKS = 3
 
 
 class _Polled(CallbackGroup):
-    """Entities that the executor leaves alone: waking up for each message costs ten times as much as asking."""
+    """Entities that the executor leaves alone: waking for each message costs ten times more than asking."""
 
     def can_execute(self, entity) -> bool:
         return False
@@ -59,7 +59,8 @@ class Recorder:
     def discover(self) -> None:
         """Subscribe to wanted topics that somebody publishes by now."""
         for name, types in self._node.get_topic_names_and_types():
-            if name in self._subscriptions or name in self.skipped or (self._wanted and name not in self._wanted):
+            known = name in self._subscriptions or name in self.skipped
+            if known or (self._wanted and name not in self._wanted):
                 continue
             publishers = self._node.get_publishers_info_by_topic(name)
             if publishers:
@@ -99,8 +100,9 @@ class Recorder:
         offered = tuple(profile_fields(profile) for profile in profiles)
         self._writer.add_topic(Topic(name, types[0], offered, str(publishers[0].topic_type_hash)))
         # Raw, and never called: a callback is asked for all the same.
-        self._subscriptions[name] = self._node.create_subscription(
-            message_type, name, lambda data: None, heard_profile(profiles), callback_group=self._polled, raw=True)
+        self._subscriptions[name] = self._node.create_subscription(message_type, name, lambda data: None,
+                                                                   heard_profile(profiles),
+                                                                   callback_group=self._polled, raw=True)
 
     def _write(self, name: str, data: bytes, info: dict, polled_ns: int) -> None:
         """Its time is when the message came, not when its turn came: readers order by it."""

@@ -59,9 +59,11 @@ def read_recording(reader: BagReader) -> Recording:
     topics = [topic for topic in reader.summary().topics if topic.num_messages]
     frame_topics = [topic for topic in topics if topic.type_name == FRAME_TYPE]
     if len(frame_topics) != 1:
-        raise BagError(f"{reader.folder} has {len(frame_topics)} topics with frames; a replay needs exactly 1")
+        raise BagError(
+            f"{reader.folder} has {len(frame_topics)} topics with frames; a replay needs exactly 1")
     root = frame_topics[0].name.rpartition("/")[0] + "/"
-    features = tuple(topic for topic in topics if topic.type_name == FEATURES_TYPE and topic.name.startswith(root))
+    features = tuple(topic for topic in topics
+                     if topic.type_name == FEATURES_TYPE and topic.name.startswith(root))
     found = {topic.name.removeprefix(root): topic for topic in topics}
     result_topics = {name: found[name] for name in RESULTS if name in found}
     if not features or "detections" not in result_topics:
@@ -70,11 +72,15 @@ def read_recording(reader: BagReader) -> Recording:
     first, scheme = deserialize_message(inputs[0][1], Frame), _scheme(packets)
     missing = {key: set(deserialize_message(data, Detections).sites_missing)
                for key, data in results["detections"].items()}
-    frames = tuple(RecordedFrame(key, data, tuple(
-        RecordedPacket(topic, packet, _site(packet) not in missing.get(key, ())) for topic, packet in packets[key]))
+    frames = tuple(
+        RecordedFrame(
+            key, data,
+            tuple(
+                RecordedPacket(topic, packet,
+                               _site(packet) not in missing.get(key, ())) for topic, packet in packets[key]))
         for key, data in inputs)
-    return Recording(root, first.scene, first.scene_fingerprint, scheme, frame_topics[0], features, result_topics,
-                     frames, results)
+    return Recording(root, first.scene, first.scene_fingerprint, scheme, frame_topics[0], features,
+                     result_topics, frames, results)
 
 
 def frame_key(data: bytes, kind) -> FrameKey:
@@ -103,7 +109,8 @@ def _sorted_messages(reader: BagReader, frame_topic: Topic, features: Sequence[T
 
 
 def _scheme(packets: dict[FrameKey, list[tuple[str, bytes]]]) -> str:
-    return next(deserialize_message(data, FeaturePacket).scheme for items in packets.values() for _, data in items)
+    return next(
+        deserialize_message(data, FeaturePacket).scheme for items in packets.values() for _, data in items)
 
 
 def _site(data: bytes) -> str:

@@ -1,4 +1,4 @@
-"""Gives recorded features to a new fusion centre and tracker, and compares what they say with the recording."""
+"""Gives recorded features to a new fusion centre and tracker, and compares the results."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ REPLAYED = ("fusion_center", "tracker")
 
 @dataclass(frozen=True)
 class Comparison:
-    """How many recorded messages of a topic came again with the same bytes, and the numbers of the others' frames."""
+    """How many messages of a topic were recorded, and the numbers of the frames that came otherwise."""
 
     topic: str
     recorded: int
@@ -64,7 +64,9 @@ class Replay:
 
     def comparisons(self) -> list[Comparison]:
         """Every recorded topic beside what came now."""
-        return [_compare(name, recorded, self.heard[name]) for name, recorded in self._recording.results.items()]
+        return [
+            _compare(name, recorded, self.heard[name]) for name, recorded in self._recording.results.items()
+        ]
 
     def save(self, folder: Path) -> None:
         """Write what came to a new bag, at the stamps of its frames."""
@@ -80,17 +82,21 @@ class Replay:
         options = GraphOptions(scheme=self._recording.scheme, namespace=self._space, markers=False)
         # The centre must wait for each packet that it is going to get, however long a site was silent before.
         patient = {"patience_frames": 1000, "deadline_s": max(DEADLINE_S, scene.sensing.deadline_s)}
-        return [changed(spec, parameters={**spec.parameters, **(patient if spec.name == "fusion_center" else {})})
-                for spec in scene_nodes(scene, options) if spec.executable in REPLAYED]
+        return [
+            changed(spec, parameters={**spec.parameters, **(patient if spec.name == "fusion_center" else {})})
+            for spec in scene_nodes(scene, options) if spec.executable in REPLAYED
+        ]
 
     def _feed(self, frame: RecordedFrame) -> None:
-        """Publish a frame with the packets that were used, await its results, then publish what came too late."""
+        """Publish a frame with the packets that were used, await its results, then publish what was late."""
         self._player.publish(self._recording.frame_topic.name, frame.data)
         for packet in frame.packets:
             if packet.used:
                 self._player.publish(packet.topic, packet.data)
         # The tracks too: a burst of detections would overrun the tracker's queue.
-        expected = {"detections", *(name for name, known in self._recording.results.items() if frame.key in known)}
+        expected = {
+            "detections", *(name for name, known in self._recording.results.items() if frame.key in known)
+        }
         self._until(lambda: all(frame.key in self.heard[name] for name in expected), ANSWER_WITHIN_S)
         for packet in frame.packets:
             if not packet.used:
@@ -113,7 +119,8 @@ class Replay:
     def _hear_health(self, message: DiagnosticArray) -> None:
         for status in message.status:
             if status.name.startswith(f"{self._space}fusion_center"):
-                self._center_ready = any(item.key == "ready" and item.value == "True" for item in status.values)
+                self._center_ready = any(item.key == "ready" and item.value == "True"
+                                         for item in status.values)
 
     def _until(self, condition: Callable[[], bool], at_most_s: float) -> bool:
         deadline = time.monotonic() + at_most_s

@@ -85,7 +85,7 @@ def info(bag: BagArgument) -> None:
 
 @app.command()
 def replay(bag: BagArgument, scene: SceneOption = None, out: Out = None) -> None:
-    """Feed recorded features to a new fusion centre and tracker; exit code 1 unless detections are identical."""
+    """Feed recorded features to a new centre and tracker; exit code 1 unless detections are the same."""
     with _faults(), _node("isac_bag_replay") as (node, executor):
         from cooperative_isac.scene.config import load_scene
         from cooperative_isac_ros.bag.recording import read_recording

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import secrets
 import sys
-from functools import partial
 
 from cooperative_isac_msgs.msg import Frame
 from diagnostic_msgs.msg import DiagnosticArray
@@ -16,7 +15,6 @@ from cooperative_isac.schemes.registry import make_scheme
 from cooperative_isac_ros import conversions, qos
 from cooperative_isac_ros.base import SceneNode, run_node
 from cooperative_isac_ros.clock import AlignedTimer
-from cooperative_isac_ros.health import READY
 from cooperative_isac_ros.parameters import Parameter, rate_parameter
 from cooperative_isac_ros.records import Announcement, FrameStamp
 
@@ -45,7 +43,7 @@ class TransmitController(SceneNode):
         self._listener = self.create_subscription(DiagnosticArray, "/diagnostics", self._hear, qos.STREAM)
         steady = Clock(clock_type=ClockType.STEADY_TIME)
         self._patience = self.create_timer(self.settings["wait_at_most_s"], self._begin, clock=steady)
-        self._check = self.create_timer(0.1, partial(self._begin_if_ready), clock=steady)
+        self._check = self.create_timer(0.1, self._begin_if_ready, clock=steady)
 
     def waiting_for(self) -> str:
         """The nodes that did not report yet."""

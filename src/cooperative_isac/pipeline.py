@@ -71,7 +71,7 @@ def hear(scene: Scene, frame: TransmitFrame, receiver: str, targets: Sequence[Ta
 def run(scene: Scene, num_frames: int, scheme_name: str | None = None) -> Iterator[Snapshot]:
     """Run the scene for num_frames at its update rate and yield every frame's snapshot."""
     scheme = make_scheme(scheme_name or scene.sensing.scheme, scene)
-    scheme.live = True
+    scheme.period_s = 1 / scene.update_rate_hz
     tracker = Tracker(scene.tracking, scene.dimension)
     for number in range(num_frames):
         time_s = number / scene.update_rate_hz

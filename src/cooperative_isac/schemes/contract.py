@@ -16,12 +16,12 @@ __all__ = ["PacketError", "Scheme"]
 class Scheme(Protocol):
     """Encode at the access point, decode at the centre; the packet's bytes are all that travels between them.
 
-    live: set to True by who feeds it consecutive frames of one scene, so that it may use what earlier ones taught it;
-    False where frames are independent draws.
+    period_s: time from one frame to the next, set by who feeds it consecutive frames of one scene, so that it may use
+    what earlier ones taught it; None where frames are independent draws.
     """
 
     name: str
-    live: bool
+    period_s: float | None
 
     def encode(self, echo: np.ndarray, frame: TransmitFrame, receiver: str) -> bytes:
         """Compress one echo [num_rx_ant, num_subcarriers, num_symbols], complex64, sqrt(W), to a packet."""

@@ -27,7 +27,7 @@ class LocalMlScheme:
     """
 
     name = "local_ml"
-    live = False
+    period_s: float | None = None
 
     def __init__(self, scene: Scene):
         self.scene = scene
@@ -46,15 +46,15 @@ class LocalMlScheme:
         """Packet of the targets that one receiver heard; see schemes.contract."""
         known = frame.reference if self.reference_only else frame
         sensor = self._sensors[receiver]
-        expected = self._expected(sensor, frame.number) if self.live else None
+        expected = self._expected(sensor, frame.number) if self.period_s else None
         fit = sensor.sense(echo[:, ::self.strides[0], ::self.strides[1]], known, expected)
-        if self.live and fit is not None:
+        if self.period_s and fit is not None:
             self._memories[receiver] = Memory(frame.number, fit.state)
         return pack_reports(self.scene, receiver, frame.number, report_fit(receiver, fit))
 
     def _expected(self, sensor: LocalMl, number: int) -> PathState:
         memory = self._memories.get(sensor.receiver.name)
-        return memory.recall(self.scene, sensor.receiver, number) if memory else NO_PATHS
+        return memory.recall(self.scene, sensor.receiver, number, self.period_s) if memory else NO_PATHS
 
     def decode(self, packets: Mapping[str, bytes], frame: TransmitFrame) -> tuple[Detection, ...]:
         """Detections from the packets of the receivers that were heard; see schemes.contract."""

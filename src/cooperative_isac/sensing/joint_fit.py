@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -50,6 +51,13 @@ class Fit:
         return arrivals, self.replica.own
 
 
+@dataclass
+class Effort:
+    """How often states may still be matched in this frame: what it may cost, told without a clock."""
+
+    matches_left: float = math.inf
+
+
 class JointFit:
     """Fits paths to one receiver's stream correlation.
 
@@ -57,12 +65,15 @@ class JointFit:
     each path's Doppler shift), which Fisher scoring repairs in a few steps as paths couple weakly.
     """
 
-    def __init__(self, maker: ReplicaMaker, correlation: np.ndarray, noise_power_w: float):
+    def __init__(self, maker: ReplicaMaker, correlation: np.ndarray, noise_power_w: float,
+                 effort: Effort | None = None):
         self.maker, self.correlation, self.noise_power_w = maker, correlation, noise_power_w
+        self.effort = effort or Effort()
         self._flat = correlation.reshape(len(correlation), -1)
 
     def match(self, state: PathState) -> Fit:
         """Match every path of a state, all others removed."""
+        self.effort.matches_left -= 1
         replica = self.maker.make(state)
         size, shape = self.maker.dimension, self.correlation.shape[1:]
         beams = replica.receive.conj().reshape(-1, len(self._flat))
@@ -88,10 +99,12 @@ class JointFit:
         """Fisher scoring until no target expects to gain more log-likelihood than the tolerance.
 
         A target whose power fell takes shorter steps; a step that helped nobody is taken back. The last step, which is
-        small, is taken without matching again.
+        small, is taken without matching again. Ends where the frame's effort does.
         """
         scale = np.ones(fit.state.num_targets)
         for _ in range(steps):
+            if self.effort.matches_left <= 0:
+                break
             moves, shifts, gain = scoring_step(fit)
             if np.all(gain * scale < tolerance):
                 return replace(fit, state=_moved(fit.state, scale[:, None] * moves, scale[fit.state.owner] * shifts))
@@ -108,7 +121,8 @@ class JointFit:
         times = self.maker.reference.block_times_s
         ramp = -2j * np.pi * (times - times.mean())
         weights = np.stack([replica.turns, replica.turns * ramp], axis=-1).astype(np.complex64)
-        summed = residual[state.owner] @ weights[:, None, None]
+        behind = residual[state.owner].reshape(state.num_paths, -1, len(times))
+        summed = (behind @ weights).reshape(*replica.filters.shape, 2)
         filters = replica.filters.conj()
         location = (np.einsum("pik,pdik->pd", filters[:, 0], summed[:, 1:, ..., 0])
                     + np.einsum("pdik,pik->pd", filters[:, 1:], summed[:, 0, ..., 0]))

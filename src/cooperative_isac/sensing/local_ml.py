@@ -11,7 +11,7 @@ from scipy.special import chdtri
 
 from cooperative_isac.scene.model import OfdmGrid, Scene, Site
 from cooperative_isac.sensing.correlation import StreamReference, stream_reference
-from cooperative_isac.sensing.joint_fit import Fit, JointFit
+from cooperative_isac.sensing.joint_fit import Effort, Fit, JointFit
 from cooperative_isac.sensing.path_state import NO_PATHS, PathState, single_path
 from cooperative_isac.sensing.replica import ReplicaMaker
 from cooperative_isac.sensing.search_grid import SearchGrid, search_grid
@@ -22,7 +22,9 @@ PATH_FALSE_ALARM = 0.01
 MERGE_PROBABILITY = 0.9999
 MAX_SEARCHES = 2
 MAX_PEAKS = 24
-NEW_PER_FRAME = 2
+LIVE_MATCHES = 14
+LIVE_SEARCH_EVERY = 2
+SEARCH_MATCHES, PEAK_MATCHES = 6, 6
 STILL_THERE = 0.5
 ROUGH = {"steps": 4, "tolerance": 6.0}
 FINE = {"steps": 4, "tolerance": 1.0}
@@ -52,25 +54,32 @@ class LocalMl:
 
         Peaks of the likelihood surface are taken strongest first, each fitted roughly and removed; all paths are fitted
         together, transmitters' missing paths are let in, and what all leave is searched once more. With the paths that
-        an earlier frame lets expect, those are fitted first, and NEW_PER_FRAME targets at most are taken from one
-        search, so that no frame takes much longer than the others.
+        an earlier frame lets expect, those are fitted first, and what would match states more than LIVE_MATCHES times
+        is left to the next frame; receivers take turns to search for others.
         """
         reference = stream_reference(frame, self.max_doppler_hz)
         maker = ReplicaMaker(self.scene, self.receiver, reference)
         correlation = reference.correlate(echo)
-        joint, fit = self._joint_fit(maker, correlation), None
-        most = self.scene.sensing.max_targets
+        effort = Effort() if expected is None else Effort(LIVE_MATCHES)
+        joint, fit = JointFit(maker, correlation, self.scene.propagation.noise_power_w, effort), None
         if expected is not None and expected.num_paths:
             fit = self._settle(joint, joint.climb(joint.match(expected), **FROM_MEMORY))
-        for _ in range(MAX_SEARCHES if expected is None else 1):
-            known = fit.state.num_targets if fit else 0
-            room = most - known if expected is None else min(most - known, NEW_PER_FRAME)
-            found = self._search(maker, correlation, fit, room)
+        for _ in range(self._searches(frame.number, expected, fit)):
+            if effort.matches_left < SEARCH_MATCHES:
+                break
+            found = self._search(joint, fit)
             if not found.num_targets:
                 break
             state = found if fit is None else fit.state.with_target(found)
             fit = self._settle(joint, joint.climb(joint.match(state), **FINE))
         return fit
+
+    def _searches(self, number: int, expected: PathState | None, fit: Fit | None) -> int:
+        """How often the echo of a frame is searched at most; live receivers that follow targets take turns."""
+        if expected is None or fit is None:
+            return MAX_SEARCHES if expected is None else 1
+        turn = sorted(site.name for site in self.scene.receivers).index(self.receiver.name)
+        return int((number + turn) % LIVE_SEARCH_EVERY == 0)
 
     def detection_threshold(self, reference: StreamReference) -> float:
         """Power that noise alone exceeds anywhere with the scene's false-alarm probability (Exp(1) per cell)."""
@@ -84,27 +93,25 @@ class LocalMl:
         bins, _ = doppler_bins(reference, self.max_doppler_hz)
         return float(-np.log(PATH_FALSE_ALARM / len(bins)))
 
-    def _joint_fit(self, maker: ReplicaMaker, correlation: np.ndarray) -> JointFit:
-        return JointFit(maker, correlation, self.scene.propagation.noise_power_w)
-
-    def _search(self, maker: ReplicaMaker, correlation: np.ndarray, known: Fit | None, most: int) -> PathState:
-        """At most `most` new targets among the peaks of what the known ones leave, strongest first."""
-        reference = maker.reference
+    def _search(self, whole: JointFit, known: Fit | None) -> PathState:
+        """New targets among the peaks of what the known ones leave, strongest first."""
+        maker, reference, noise_power_w = whole.maker, whole.maker.reference, whole.noise_power_w
         threshold = self.detection_threshold(reference)
-        residual = correlation if known is None else without(correlation, known)
-        surface = likelihood_surface(self.search, reference, residual, self.scene.propagation.noise_power_w,
-                                     self.max_doppler_hz)
+        residual = whole.correlation if known is None else without(whole.correlation, known)
+        most = self.scene.sensing.max_targets - (known.state.num_targets if known else 0)
+        surface = likelihood_surface(self.search, reference, residual, noise_power_w, self.max_doppler_hz)
         power = np.where(surface.power > self.path_threshold(reference), surface.power, 0)
         found = NO_PATHS
         for _ in range(MAX_PEAKS):
             cell = int(power.sum(axis=0).argmax())
             index = int(power[:, cell].argmax())
-            if found.num_targets >= most or power[index, cell] < threshold:
+            spent = whole.effort.matches_left < PEAK_MATCHES
+            if spent or found.num_targets >= most or power[index, cell] < threshold:
                 break
             power[:, self.search.neighbours(cell)] = 0
             if self._power_at(maker, residual, cell, index, surface.doppler_hz[index, cell]) < threshold * STILL_THERE:
                 continue
-            joint = self._joint_fit(maker, residual)
+            joint = JointFit(maker, residual, noise_power_w, whole.effort)
             start = single_path(self.search.points_m[cell], index, surface.doppler_hz[index, cell])
             fit = joint.climb(joint.match(start), **ROUGH)
             if fit.power[0] >= threshold:
@@ -134,6 +141,8 @@ class LocalMl:
             if not revised.num_paths:
                 return None
             fit = joint.climb(joint.match(revised), **FINE)
+            if joint.effort.matches_left <= 0:
+                break
         heard = self._heard(joint.maker, fit)
         return joint.match(fit.state.keep(heard)) if heard.any() else None
 

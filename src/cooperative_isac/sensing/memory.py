@@ -20,9 +20,9 @@ class Memory:
     number: int
     state: PathState
 
-    def recall(self, scene: Scene, receiver: Site, number: int) -> PathState:
+    def recall(self, scene: Scene, receiver: Site, number: int, period_s: float) -> PathState:
         """Where the remembered paths are expected in frame `number`; none after FORGET_S or from a later frame."""
-        elapsed_s = (number - self.number) / scene.update_rate_hz
+        elapsed_s = (number - self.number) * period_s
         if not 0 < elapsed_s <= FORGET_S:
             return NO_PATHS
         return replace(self.state, points_m=self.state.points_m + elapsed_s * drift(scene, receiver, self.state))

@@ -44,7 +44,7 @@ class AccessPoint(SceneNode):
         self._features = self.create_publisher(FeaturePacket, "features", qos.STREAM)
         self._front_end = FRONT_ENDS[self.settings["front_end"]](self, self.site, self._report)
         self._warm_up()
-        self._scheme.live = True
+        self._scheme.period_s = 1 / self.scene.update_rate_hz
         self.create_subscription(Frame, self.shared("frame"), self._hear_frame, self._front_end.frame_profile)
 
     def waiting_for(self) -> str:
@@ -67,9 +67,11 @@ class AccessPoint(SceneNode):
     def _hear_frame(self, message: Frame) -> None:
         announcement = conversions.announcement(message)
         frame, last, self._last = announcement.frame, self._last, announcement.frame
-        skipped = frame.number - last.number - 1 if last and last.run == frame.run else 0
-        if skipped > 0:
-            self.health.fault("frames_dropped", f"{skipped} before frame {frame.number}: too busy", skipped)
+        passed = frame.number - last.number if last and last.run == frame.run else 0
+        if passed > 0:
+            self._scheme.period_s = (frame.stamp_ns - last.stamp_ns) * 1e-9 / passed
+        if passed > 1:
+            self.health.fault("frames_dropped", f"{passed - 1} before frame {frame.number}: too busy", passed - 1)
         self._front_end.announce(announcement)
 
     def _report(self, announcement: Announcement, signal: TransmitFrame, echo: np.ndarray,

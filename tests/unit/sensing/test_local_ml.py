@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from cooperative_isac.channel.echo import thermal_noise
-from cooperative_isac.sensing.local_ml import LocalMl
+from cooperative_isac.sensing.joint_fit import JointFit
+from cooperative_isac.sensing.local_ml import LIVE_MATCHES, LocalMl
 from cooperative_isac.sensing.memory import Memory
 from cooperative_isac.sensing.path_state import NO_PATHS
 
@@ -67,7 +68,7 @@ def test_memory_expects_targets_where_their_doppler_shifts_carry_them(listener):
     echo, _ = listener.echo(place, VELOCITIES, 1e-5)
     fit = listener.sensor.sense(echo, listener.frame, NO_PATHS)
     memory = Memory(listener.frame.number, fit.state)
-    expected = memory.recall(scene, listener.site, listener.frame.number + 1)
+    expected = memory.recall(scene, listener.site, listener.frame.number + 1, 1 / scene.update_rate_hz)
     moved = np.array(place[0]) + np.array(VELOCITIES[0]) / scene.update_rate_hz
     before = np.linalg.norm(moved - fit.state.points_m[0])
     assert np.linalg.norm(moved - expected.points_m[0]) < before
@@ -79,4 +80,20 @@ def test_memory_expects_targets_where_their_doppler_shifts_carry_them(listener):
 def test_memory_forgets_across_a_gap_or_a_step_back(listener, later):
     echo, _ = listener.echo(PLACES[listener.scene.name], VELOCITIES, 1e-5)
     memory = Memory(10, listener.sensor.sense(echo, listener.frame).state)
-    assert memory.recall(listener.scene, listener.site, 10 + later).num_targets == 0
+    assert memory.recall(listener.scene, listener.site, 10 + later, 1 / listener.scene.update_rate_hz).num_targets == 0
+
+
+def test_a_frame_that_follows_another_matches_states_so_often_at_most(listener, monkeypatch):
+    echo, _ = listener.echo(PLACES[listener.scene.name], VELOCITIES, 1e-5)
+    matches = []
+    match = JointFit.match
+    monkeypatch.setattr(JointFit, "match", lambda joint, state: matches.append(state) or match(joint, state))
+    listener.sensor.sense(echo, listener.frame, NO_PATHS)
+    assert len(matches) <= LIVE_MATCHES + 3
+
+
+def test_receivers_that_follow_targets_take_turns_to_search(listener):
+    fit = listener.sensor.sense(listener.echo(PLACES[listener.scene.name][:1], VELOCITIES, 1e-5)[0], listener.frame)
+    searches = [listener.sensor._searches(number, fit.state, fit) for number in range(4)]
+    assert sorted(searches[:2]) == [0, 1] and searches[:2] == searches[2:]
+    assert listener.sensor._searches(0, NO_PATHS, None) == listener.sensor._searches(1, NO_PATHS, None) == 1

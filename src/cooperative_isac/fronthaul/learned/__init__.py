@@ -1,0 +1,1 @@
+"""Learned codecs: encoders and codebooks at the access points, one decoder at the centre. Needs torch."""

@@ -1,0 +1,86 @@
+"""What every learned codec is made of, and all that schemes and training know of it.
+
+    echo, frame --observe--> observation --encoder--> latents --codebook--> indices on the fronthaul
+    indices --codebook--> latents of all receivers --centre (with what it knows of the frame)--> output --read--> found
+
+Training exchanges latents and their gradients between encoder and centre (CF Algorithm 1); a scheme sends the packed
+indices, or float32 latents where there is no codebook.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+
+import numpy as np
+from torch import Tensor, nn
+
+from cooperative_isac.fronthaul.learned.quantiser import Codebook
+from cooperative_isac.scene.model import Scene
+from cooperative_isac.waveform.frame import TransmitFrame
+
+
+@dataclass(frozen=True)
+class Truth:
+    """Targets of a batch, in no order: present [batch, Q], bool; state [batch, Q, 2 dimension], float32, location [m]
+    then velocity [m/s]; zero where no target is present."""
+
+    present: Tensor
+    state: Tensor
+
+
+@dataclass(frozen=True)
+class Found:
+    """What a network found: presence [batch, Q], float32, probabilities; state [batch, Q, 2 dimension], float32,
+    location [m] then velocity [m/s]."""
+
+    presence: Tensor
+    state: Tensor
+
+
+class Network(nn.Module, ABC):
+    """A learned codec of one scene; a subclass is made from (scene, config) alone.
+
+    config: frozen dataclass of plain values, its hyperparameters; it is stored beside the weights.
+    encoders: one module per receiver, observations [batch, *observation] -> latents [batch, L, D], float32.
+    codebooks: one Codebook per receiver, or none at all: then latents travel as float32.
+    centre: module (latents [batch, M, L, D], heard [batch, M], knowledge [batch, ...]) -> output of any kind; M
+    receivers in the scene's order, latents zero where a receiver was not heard (heard 0.0, else 1.0).
+    """
+
+    kind: str
+    latent_shape: tuple[int, int]
+
+    def __init__(self, scene: Scene, config):
+        super().__init__()
+        self.scene, self.config = scene, config
+        self.encoders, self.codebooks = nn.ModuleDict(), nn.ModuleDict()
+
+    @property
+    def receivers(self) -> tuple[str, ...]:
+        """Names of the receivers, in the order of the centre's latents."""
+        return tuple(site.name for site in self.scene.receivers)
+
+    def codebook(self, receiver: str) -> Codebook | None:
+        """The codebook of a receiver, None where latents travel as float32."""
+        return self.codebooks[receiver] if receiver in self.codebooks else None
+
+    @abstractmethod
+    def observe(self, echo: np.ndarray, frame: TransmitFrame, receiver: str) -> np.ndarray:
+        """What one encoder takes: fixed arithmetic at the access point, nothing learned; a dataset may cache it.
+
+        echo: [num_rx_ant, num_subcarriers, num_symbols], complex64, sqrt(W). Returns [*observation], float32, of order
+        one: it survives float16.
+        """
+
+    @abstractmethod
+    def knowledge(self, frame: TransmitFrame) -> np.ndarray:
+        """What the centre's decoder takes of the transmitted frame itself, float32, of order one; may be empty."""
+
+    @abstractmethod
+    def loss(self, output, truth: Truth) -> Tensor:
+        """Estimation loss of a batch, a scalar (CF eq. 17); it must not depend on the order of the targets."""
+
+    @abstractmethod
+    def read(self, output) -> Found:
+        """Targets of a batch from the centre's output."""

@@ -59,7 +59,7 @@ def test_options_reach_the_nodes(tiny):
     assert specs["/north/bag_recorder"].parameters["directory"] == "/b"
 
 
-@pytest.mark.parametrize("name", ["campus", "cell_free_table1", "indoor_uav", "street"])
+@pytest.mark.parametrize("name", ["campus", "cell_free_compact", "cell_free_table1", "indoor_uav", "street"])
 def test_every_shipped_scene_has_a_graph(name):
     scene = load_scene(name)
     assert len(scene_nodes(scene)) >= len(scene.receivers) + 5

@@ -30,7 +30,7 @@ def good_text():
 
 
 def test_the_shipped_scenes_are_those_of_the_documentation():
-    assert SHIPPED == ["campus", "cell_free_table1", "indoor_uav", "street"]
+    assert SHIPPED == ["campus", "cell_free_compact", "cell_free_table1", "indoor_uav", "street"]
 
 
 @pytest.mark.parametrize("name", SHIPPED)
@@ -54,6 +54,19 @@ def test_the_table1_scene_is_that_of_the_paper():
     assert air.reflection_variance == 1 and math.isclose(air.noise_power_w, 1e-12)
     assert scene.waveform.modulation_order == 16 and math.isclose(scene.waveform.power_w, 1.0)
     assert (scene.users.num_users, scene.draw.num_targets, scene.draw.max_speed_mps) == (4, 2, 20)
+
+
+def test_the_compact_scene_is_that_of_the_paper_on_less_data():
+    compact, paper = load_scene("cell_free_compact"), load_scene("cell_free_table1")
+    for small, large in zip(compact.transmitters + compact.receivers, paper.transmitters + paper.receivers):
+        assert np.array_equal(small.position_m, large.position_m) and small.num_ant == 8
+    assert (compact.draw, compact.users, compact.propagation) == (paper.draw, paper.users, paper.propagation)
+    assert compact.grid.num_subcarriers * compact.grid.subcarrier_stride == paper.grid.num_subcarriers
+    assert compact.grid.num_symbols * compact.grid.symbol_stride == paper.grid.num_symbols
+    # The echo's energy over all samples: every symbol radiates P, of which a direction gets 1 / N_t on average.
+    energies = [scene.grid.num_symbols * scene.waveform.power_w / scene.transmitters[0].num_ant
+                for scene in (compact, paper)]
+    assert energies[0] == pytest.approx(energies[1], rel=0.01)
 
 
 def test_the_campus_scene_has_the_resolution_of_the_paper():
@@ -118,7 +131,7 @@ def test_an_unknown_name_suggests_a_shipped_scene():
     with pytest.raises(SceneError) as error:
         scene_path("capus")
     assert str(error.value) == ("capus: no scene of that name; did you mean 'campus'? known: "
-                                "campus, cell_free_table1, indoor_uav, street")
+                                "campus, cell_free_compact, cell_free_table1, indoor_uav, street")
 
 
 def test_a_missing_or_binary_file_is_named(tmp_path):

@@ -53,7 +53,7 @@ def _signal_derivatives(scene, frame, transmitter, departure, path: BistaticGeom
     turn = 2j * np.pi * (grid.symbol_times_s - grid.symbol_times_s.mean())
     delay_slope = path.range_gradient / SPEED_OF_LIGHT_MPS
     gain_slope = -scene.propagation.pathloss_exponent / (2 * path.range_m) * path.range_gradient
-    doppler_slope = doppler_location_gradient(path, target.velocity_mps, grid.wavelength_m)
+    doppler_slope = path.doppler_location_gradient(target.velocity_mps, grid.wavelength_m)
     echo = toward[:, 0]
     rows = [echo]
     for axis in range(size):
@@ -64,13 +64,6 @@ def _signal_derivatives(scene, frame, transmitter, departure, path: BistaticGeom
     return np.stack(rows).reshape(len(rows), -1).astype(np.complex64)
 
 
-def doppler_location_gradient(path: BistaticGeometry, velocity_mps: np.ndarray, wavelength_m: float) -> np.ndarray:
-    """Derivative of a path's Doppler shift with the target's location, [3], Hz/m (CF eq. 35 leaves it out)."""
-    across_tx = (np.eye(3) - np.outer(path.aod, path.aod)) / path.tx_distance_m
-    across_rx = (np.eye(3) - np.outer(path.aoa, path.aoa)) / path.rx_distance_m
-    return -(across_tx + across_rx) @ velocity_mps / wavelength_m
-
-
 def receiver_basis(scene: Scene, frame: TransmitFrame, receiver: Site, targets, paths: PathSet) -> list[PathBasis]:
     """Factors of all target paths of one receiver, in the order of `paths`; clutter is left out."""
     return [path_basis(scene, frame, receiver, tx, targets[q], amplitude, gain)
@@ -78,7 +71,6 @@ def receiver_basis(scene: Scene, frame: TransmitFrame, receiver: Site, targets, 
 
 
 def _target_paths(scene, targets, paths):
-
     for tx, q, delay, amplitude in zip(paths.transmitter, paths.scatterer, paths.delay_s, paths.amplitude):
         if q < len(targets):
             yield int(tx), int(q), amplitude, float(amplitude_gain(scene.propagation, delay * SPEED_OF_LIGHT_MPS))

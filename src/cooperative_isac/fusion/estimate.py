@@ -43,8 +43,7 @@ def estimate(scene: Scene, reports: Sequence[EchoReport]) -> Estimate:
     prior = np.diag(np.repeat([0.0, scene.sensing.max_speed_mps ** -2.0], size))
     shifts = _doppler_shifts(scene, reports)
     for _ in range(STEPS):
-        slopes, errors = shifts.equations(scene, position, velocity)
-        rows = np.concatenate([np.zeros_like(slopes), slopes], axis=1)
+        rows, errors = shifts.equations(scene, position, velocity)
         normal = prior + rows.T @ (shifts.weights[:, None] * rows)
         normal[:size, :size] += information
         slope = rows.T @ (shifts.weights * errors) - prior @ np.concatenate([position, velocity])
@@ -71,12 +70,14 @@ class _DopplerShifts:
     owner: np.ndarray
 
     def equations(self, scene: Scene, position: np.ndarray, velocity: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Slope of each shift with velocity [num_paths, dimension], and its error [num_paths], at a state."""
+        """Slope of each shift with location and velocity [num_paths, 2 dimension], and its error, at a state."""
+        size, wavelength = scene.dimension, scene.grid.wavelength_m
         point, moving = np.array([0.0, 0.0, scene.plane_height_m]), np.zeros(3)
-        point[:scene.dimension], moving[:scene.dimension] = position, velocity
-        paths = bistatic_geometry(self.transmitters_m, self.receivers_m, point, moving, scene.grid.wavelength_m)
-        slopes = -paths.range_gradient[:, :scene.dimension] / scene.grid.wavelength_m
-        return slopes, self.doppler_hz - paths.doppler_hz
+        point[:size], moving[:size] = position, velocity
+        paths = bistatic_geometry(self.transmitters_m, self.receivers_m, point, moving, wavelength)
+        with_location = paths.doppler_location_gradient(moving, wavelength)[:, :size]
+        with_velocity = -paths.range_gradient[:, :size] / wavelength
+        return np.concatenate([with_location, with_velocity], axis=1), self.doppler_hz - paths.doppler_hz
 
 
 def _doppler_shifts(scene: Scene, reports: Sequence[EchoReport]) -> _DopplerShifts:

@@ -34,6 +34,20 @@ class BistaticGeometry:
         """Derivative of the bistatic range with the point's location, [..., 3] (CF eq. 34)."""
         return self.aod + self.aoa
 
+    def doppler_location_gradient(self, velocities_mps: np.ndarray, wavelength_m: float) -> np.ndarray:
+        """Derivative of the Doppler shift with the point's location, [..., 3], Hz/m (CF eq. 35 leaves it out).
+
+        velocities_mps: [..., 3], float64, of the points.
+        """
+        turning = _across(velocities_mps, self.aod) / self.tx_distance_m[..., None]
+        turning = turning + _across(velocities_mps, self.aoa) / self.rx_distance_m[..., None]
+        return -turning / wavelength_m
+
+
+def _across(vectors: np.ndarray, directions: np.ndarray) -> np.ndarray:
+    """What of vectors is perpendicular to unit directions, [..., 3]."""
+    return vectors - np.sum(vectors * directions, axis=-1, keepdims=True) * directions
+
 
 def bistatic_geometry(transmitter_m: np.ndarray, receiver_m: np.ndarray, points_m: np.ndarray,
                       velocities_mps: np.ndarray, wavelength_m: float) -> BistaticGeometry:

@@ -8,11 +8,9 @@ import pytest
 from autograd import make_jvp
 
 from cooperative_isac.bounds.crlb import crlb, path_information
-from cooperative_isac.bounds.path_basis import doppler_location_gradient
 from cooperative_isac.channel.paths import draw_paths
 from cooperative_isac.pipeline import transmit
 from cooperative_isac.scene.draw import draw_targets
-from cooperative_isac.scene.geometry import bistatic_geometry
 from cooperative_isac.scene.model import TargetClass, TargetState
 
 LIGHT_MPS = 299_792_458.0
@@ -180,16 +178,3 @@ def test_clutter_is_left_out(small):
              for name, found in paths.items()}
     assert np.array_equal(crlb(small, frame, targets, paths).covariance,
                           crlb(small, frame, targets, alone).covariance)
-
-
-def test_the_slope_of_doppler_with_location_is_that_of_differences(tilted):
-    place, velocity, step = np.array([12.0, 17, 9]), np.array([5.0, -3, 1]), 1e-4
-    ends = tilted.transmitters[0].position_m, tilted.receivers[0].position_m
-
-    def geometry(at):
-        return bistatic_geometry(*ends, at, velocity, tilted.grid.wavelength_m)
-
-    found = doppler_location_gradient(geometry(place), velocity, tilted.grid.wavelength_m)
-    for axis, direction in enumerate(np.eye(3)):
-        ahead, behind = (geometry(place + sign * step * direction).doppler_hz for sign in (1, -1))
-        assert found[axis] == pytest.approx((ahead - behind) / (2 * step), rel=1e-5)

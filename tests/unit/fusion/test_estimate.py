@@ -11,7 +11,8 @@ from cooperative_isac.scene.config import load_scene
 from cooperative_isac.scene.geometry import bistatic_geometry
 from cooperative_isac.sensing.report import doppler_information
 
-STATES = {"small": ((20.0, 30.0), (4.0, -6.0)), "campus": ((40.0, 60.0, 14.0), (4.0, -6.0, 1.0))}
+STATES = {"small": ((20.0, 30.0), (4.0, -6.0)), "campus": ((40.0, 60.0, 14.0), (4.0, -6.0, 1.0)),
+          "indoor_uav": ((1.0, 2.0, 1.5), (2.0, -1.5, 0.5))}
 
 
 @pytest.fixture(params=STATES)
@@ -27,11 +28,23 @@ def truth(scene, target):
 def test_exact_reports_give_the_exact_state(scene, truth, reports_of):
     found = estimate(scene, reports_of(scene, truth))
     size = scene.dimension
-    assert np.allclose(found.position_m, truth.position_m[:size], atol=1e-6)
     # The prior draws the velocity a little towards zero.
+    assert np.allclose(found.position_m, truth.position_m[:size], atol=1e-3)
     assert np.allclose(found.velocity_mps, truth.velocity_mps[:size], atol=0.01)
     assert found.degrees == size * len(scene.receivers) + 2 * len(scene.receivers) - 2 * size
     assert found.misfits.shape == (len(scene.receivers),) and found.misfits.max() < 0.01
+
+
+def doppler_slope(scene, ends, truth):
+    """Derivative of a path's Doppler shift with location and velocity, [2 D], by differences."""
+    def shift(state):
+        point, moving = truth.position_m.copy(), truth.velocity_mps.copy()
+        point[:size], moving[:size] = state[:size], state[size:]
+        return bistatic_geometry(*ends, point, moving, scene.grid.wavelength_m).doppler_hz
+
+    size = scene.dimension
+    state = np.concatenate([truth.position_m[:size], truth.velocity_mps[:size]])
+    return np.array([shift(state + step) - shift(state - step) for step in 1e-4 * np.eye(2 * size)]) / 2e-4
 
 
 def test_the_covariance_is_the_inverse_of_all_information(scene, truth, reports_of):
@@ -39,13 +52,12 @@ def test_the_covariance_is_the_inverse_of_all_information(scene, truth, reports_
     reports, normal = reports_of(scene, truth), np.zeros((2 * size, 2 * size))
     for site, report in zip(scene.receivers, reports):
         for transmitter, path in zip(scene.transmitters, report.paths):
+            slope = doppler_slope(scene, (transmitter.position_m, site.position_m), truth)
+            normal += doppler_information(scene.grid, path.power) * np.outer(slope, slope)
             normal[:size, :size] += path.information
-            geometry = bistatic_geometry(transmitter.position_m, site.position_m, truth.position_m,
-                                         truth.velocity_mps, scene.grid.wavelength_m)
-            slope = geometry.range_gradient[:size] / scene.grid.wavelength_m
-            normal[size:, size:] += doppler_information(scene.grid, path.power) * np.outer(slope, slope)
     normal[size:, size:] += np.eye(size) / scene.sensing.max_speed_mps ** 2
-    assert np.allclose(estimate(scene, reports).covariance @ normal, np.eye(2 * size), atol=1e-6)
+    root = np.linalg.cholesky(normal)
+    assert np.allclose(root.T @ estimate(scene, reports).covariance @ root, np.eye(2 * size), atol=2e-3)
 
 
 def test_errors_agree_with_the_stated_covariance(scene, truth, reports_of):

@@ -40,3 +40,14 @@ def test_the_range_gradient_is_that_of_finite_differences():
         for axis, step in enumerate(1e-4 * np.eye(3)):
             slope = (path_length(POINTS[index] + step) - path_length(POINTS[index] - step)) / 2e-4
             assert found[index][axis] == pytest.approx(slope, abs=1e-6)
+
+
+def test_the_slope_of_doppler_with_location_is_that_of_finite_differences():
+    def shifts(points):
+        return bistatic_geometry(TX, RX, points, VELOCITIES, WAVELENGTH_M).doppler_hz
+
+    geometry = bistatic_geometry(TX, RX, POINTS, VELOCITIES, WAVELENGTH_M)
+    found = geometry.doppler_location_gradient(VELOCITIES, WAVELENGTH_M)
+    for axis, step in enumerate(1e-4 * np.eye(3)):
+        slopes = (shifts(POINTS + step) - shifts(POINTS - step)) / 2e-4
+        assert np.allclose(found[..., axis], slopes, rtol=1e-5, atol=1e-5)

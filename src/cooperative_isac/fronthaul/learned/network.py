@@ -13,6 +13,7 @@ from abc import ABC, abstractmethod
 from dataclasses import dataclass
 
 import numpy as np
+import torch
 from torch import Tensor, nn
 
 from cooperative_isac.fronthaul.learned.quantiser import Codebook
@@ -32,10 +33,11 @@ class Truth:
 @dataclass(frozen=True)
 class Found:
     """What a network found: presence [batch, Q], float32, probabilities; state [batch, Q, 2 dimension], float32,
-    location [m] then velocity [m/s]."""
+    location [m] then velocity [m/s]; deviation: its standard deviations, same shape."""
 
     presence: Tensor
     state: Tensor
+    deviation: Tensor
 
 
 class Network(nn.Module, ABC):
@@ -46,6 +48,8 @@ class Network(nn.Module, ABC):
     codebooks: one Codebook per receiver, or none at all: then latents travel as float32.
     centre: module (latents [batch, M, L, D], heard [batch, M], knowledge [batch, ...]) -> output of any kind; M
     receivers in the scene's order, latents zero where a receiver was not heard (heard 0.0, else 1.0).
+    deviation: [2 dimension], standard deviations of the errors; training measures them at its end. A network that
+    tells deviations by itself ignores it.
     """
 
     kind: str
@@ -55,6 +59,7 @@ class Network(nn.Module, ABC):
         super().__init__()
         self.scene, self.config = scene, config
         self.encoders, self.codebooks = nn.ModuleDict(), nn.ModuleDict()
+        self.register_buffer("deviation", torch.ones(2 * scene.dimension))
 
     @property
     def receivers(self) -> tuple[str, ...]:

@@ -12,11 +12,11 @@ from typing import Iterator, Sequence
 import numpy as np
 
 from cooperative_isac.channel.echo import apply_paths
-from cooperative_isac.channel.paths import clutter_positions, draw_paths
+from cooperative_isac.channel.paths import PathSet, clutter_positions, draw_paths
 from cooperative_isac.channel.users import user_channels
 from cooperative_isac.fusion.detection import Detection
 from cooperative_isac.scene.draw import draw_users, frame_generator, scene_targets
-from cooperative_isac.scene.model import Scene, TargetState
+from cooperative_isac.scene.model import Scene, Site, TargetState
 from cooperative_isac.schemes.registry import make_scheme
 from cooperative_isac.tracking.track import Track
 from cooperative_isac.tracking.tracker import Tracker
@@ -60,12 +60,19 @@ def sum_rate(scene: Scene, frame: TransmitFrame) -> float:
     return float(user_rates(channels, frame.precoders, scene.users.noise_power_w).sum())
 
 
+def paths_to(scene: Scene, number: int, receiver: Site,
+             targets: Sequence[TargetState]) -> tuple[PathSet, np.random.Generator]:
+    """The paths of frame `number` to one receiver (CF eq. 6), and the generator that its noise is drawn from next."""
+    clutter = clutter_positions(scene, frame_generator(scene.seed, number, "clutter"))
+    generator = frame_generator(scene.seed, number, f"channel/{receiver.name}")
+    return draw_paths(scene, receiver, targets, clutter, generator), generator
+
+
 def hear(scene: Scene, frame: TransmitFrame, receiver: str, targets: Sequence[TargetState]) -> np.ndarray:
     """The echo at one receiver, [num_rx_ant, num_subcarriers, num_symbols], complex64, sqrt(W) (CF eq. 6)."""
     site = scene.receiver(receiver)
-    clutter = clutter_positions(scene, frame_generator(scene.seed, frame.number, "clutter"))
-    generator = frame_generator(scene.seed, frame.number, f"channel/{receiver}")
-    return apply_paths(scene, frame, site, draw_paths(scene, site, targets, clutter, generator), generator)
+    paths, generator = paths_to(scene, frame.number, site, targets)
+    return apply_paths(scene, frame, site, paths, generator)
 
 
 def run(scene: Scene, num_frames: int, scheme_name: str | None = None) -> Iterator[Snapshot]:

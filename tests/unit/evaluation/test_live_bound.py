@@ -11,9 +11,9 @@ from cooperative_isac.channel.echo import apply_paths
 from cooperative_isac.evaluation import live_bound
 from cooperative_isac.evaluation.live_bound import BoundLog, frame_bound
 from cooperative_isac.fusion.detection import Detection
-from cooperative_isac.pipeline import hear, transmit
+from cooperative_isac.pipeline import hear, paths_to, transmit
 from cooperative_isac.scene.config import load_scene
-from cooperative_isac.scene.draw import frame_generator, scene_targets
+from cooperative_isac.scene.draw import scene_targets
 from cooperative_isac.scene.model import TargetClass, TargetState
 
 TINY = Path(__file__).resolve().parents[2] / "scenes" / "tiny.yaml"
@@ -54,6 +54,15 @@ def test_what_is_not_detected_is_not_compared():
     assert log.summary()["error_to_bound_samples"] == 0 and log.summary()["error_to_bound_location"] is None
 
 
+@pytest.mark.parametrize("first", [(np.inf, np.inf), (np.nan, 0.03), (0.0, 0.0)])
+def test_a_target_without_a_bound_is_left_out(first):
+    log = BoundLog(2)
+    bound = Bound(np.diag([*first, 0.02, 0.02, 0.5, 0.5, 0.5, 0.5]), 2)
+    found = [detection(0.1), detection(50.4, 3.0)]
+    assert log.add(bound, [truth("a", 0.0), truth("b", 50.0)], found) == pytest.approx((2.0, 3.0))
+    assert log.summary()["error_to_bound_samples"] == 1
+
+
 def test_the_bound_is_of_the_fading_that_is_heard(monkeypatch):
     scene, number = load_scene(TINY), 4
     targets, signal = scene_targets(scene, 1.0), transmit(scene, number)
@@ -61,8 +70,7 @@ def test_the_bound_is_of_the_fading_that_is_heard(monkeypatch):
     monkeypatch.setattr(live_bound, "crlb", lambda *arguments: seen.update(paths=arguments[3]))
     frame_bound(scene, signal, targets)
     for site in scene.receivers:
-        generator = frame_generator(scene.seed, number, f"channel/{site.name}")
-        live_bound.draw_paths(scene, site, targets, np.zeros((0, 3)), generator)
+        _, generator = paths_to(scene, number, site, targets)
         echo = apply_paths(scene, signal, site, seen["paths"][site.name], generator)
         assert np.array_equal(echo, hear(scene, signal, site.name, targets))
 

@@ -1,0 +1,69 @@
+"""From a network's numbers to targets and back: min-max normalised labels, and a loss that knows no order."""
+
+from __future__ import annotations
+
+from itertools import permutations
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from cooperative_isac.fronthaul.learned.network import Found, Truth
+from cooperative_isac.scene.model import Scene
+
+PRESENCE_WEIGHT = 0.1
+
+
+def label_range(scene: Scene) -> tuple[Tensor, Tensor]:
+    """Minimum and maximum of the labels (location [m], velocity [m/s]), each [2 dimension], float32 (CF section IV)."""
+    size, draw = scene.dimension, scene.draw
+    speed = np.maximum([draw.max_speed_mps, draw.max_speed_mps, draw.max_climb_mps][:size], 1.0)
+    low = np.concatenate([scene.area.low_m[:size], -speed])
+    high = np.concatenate([scene.area.high_m[:size], speed])
+    return torch.tensor(low, dtype=torch.float32), torch.tensor(high, dtype=torch.float32)
+
+
+class TargetHead(nn.Module):
+    """The last layer Phi_out: features [batch, num_features] to numbers of Q targets [batch, Q, 1 + 2 dimension].
+
+    The first number of a target is the log-odds of its presence, the others its normalised state.
+    """
+
+    def __init__(self, scene: Scene, num_features: int, num_targets: int):
+        super().__init__()
+        low, high = label_range(scene)
+        self.register_buffer("low", low)
+        self.register_buffer("high", high)
+        self.out = nn.Linear(num_features, num_targets * (1 + len(low)))
+        nn.init.constant_(self.out.bias, 0.5)
+
+    def forward(self, features: Tensor) -> Tensor:
+        return self.out(features).reshape(len(features), -1, 1 + len(self.low))
+
+    def normalised(self, state: Tensor) -> Tensor:
+        """States [..., 2 dimension] in m and m/s between 0 and 1."""
+        return (state - self.low) / (self.high - self.low)
+
+    def read(self, output: Tensor, deviation: Tensor) -> Found:
+        """The targets that an output tells, each with the same deviation [2 dimension]."""
+        state = self.low + output[..., 1:].float() * (self.high - self.low)
+        return Found(output[..., 0].float().sigmoid(), state, deviation.expand_as(state))
+
+    def loss(self, output: Tensor, truth: Truth) -> Tensor:
+        """Loss of a batch, a scalar: set_loss on normalised labels."""
+        return set_loss(output[..., 0], output[..., 1:], truth.present, self.normalised(truth.state))
+
+
+def set_loss(log_odds: Tensor, state: Tensor, present: Tensor, label: Tensor) -> Tensor:
+    """Squared error of states plus cross-entropy of presence under the best order of the targets, mean over the batch.
+
+    CF eq. 17 for targets without an order. log_odds, present: [batch, Q]; state, label: [batch, Q, size].
+    """
+    wanted = present.to(log_odds.dtype)
+    errors = (state[:, :, None] - label[:, None]).square().mean(-1) * wanted[:, None]
+    doubts = nn.functional.binary_cross_entropy_with_logits(
+        log_odds[:, :, None].expand_as(errors), wanted[:, None].expand_as(errors), reduction="none")
+    costs = errors + PRESENCE_WEIGHT * doubts
+    outputs = torch.arange(present.shape[1], device=state.device)
+    orders = [costs[:, outputs, list(order)].mean(-1) for order in permutations(range(present.shape[1]))]
+    return torch.stack(orders).amin(0).mean()

@@ -20,10 +20,6 @@ class AlignedTimer:
         self._index: int | None = None
         self._timer = node.create_timer(self._wait_ns() * 1e-9, self._tick)
 
-    def cancel(self) -> None:
-        """Stop for good."""
-        self._timer.cancel()
-
     def _now_ns(self) -> int:
         return self._node.get_clock().now().nanoseconds
 

@@ -37,13 +37,3 @@ def test_what_was_missed_is_skipped_and_the_phase_is_kept(bench):
     bench.until(lambda: len(stamps) >= 4)
     assert stamps[2] - stamps[1] >= 300_000_000
     assert all(stamp % 100_000_000 == 0 for stamp in stamps)
-
-
-def test_a_cancelled_timer_is_silent(bench):
-    stamps = []
-    timer = AlignedTimer(bench.helper, 50.0, stamps.append)
-    bench.until(lambda: stamps)
-    timer.cancel()
-    before = len(stamps)
-    bench.spin(0.1)
-    assert len(stamps) == before

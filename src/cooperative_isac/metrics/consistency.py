@@ -33,8 +33,3 @@ def median_error(errors: np.ndarray) -> float:
 def error_to_bound(errors: np.ndarray, bounds: np.ndarray) -> float:
     """Root mean square of errors [num, dim] over that of their root bounds [num]; nan without."""
     return rmse(errors) / float(np.sqrt(np.mean(bounds ** 2))) if len(errors) else float("nan")
-
-
-def median_error_to_bound(errors: np.ndarray, bounds: np.ndarray) -> float:
-    """Median of the lengths of errors [num, dim] over the median of their root bounds [num]; nan without."""
-    return median_error(errors) / float(np.median(bounds)) if len(errors) else float("nan")

@@ -1,4 +1,4 @@
-"""Trajectory files: TUM and CSV in, TUM out."""
+"""Trajectory files, TUM and CSV."""
 
 from __future__ import annotations
 
@@ -60,15 +60,6 @@ def read_csv(path: Path | str) -> Trajectory:
         rows.append((number, _numbers(path, number, [cells[i] for i in picks], CSV_COLUMNS)))
     values = _checked(path, rows)
     return Trajectory(values[:, 0], values[:, 1:4])
-
-
-def write_tum(path: Path | str, trajectory: Trajectory) -> None:
-    """Write a trajectory as TUM, to 0.1 us and 1 um; without orientations the identity is written."""
-    quaternions = trajectory.orientations
-    if quaternions is None:
-        quaternions = np.tile([0.0, 0.0, 0.0, 1.0], (len(trajectory.times_s), 1))
-    rows = np.column_stack([trajectory.times_s, trajectory.positions_m, quaternions])
-    np.savetxt(path, rows, fmt=["%.7f"] + ["%.6f"] * 7, header=" ".join(TUM_COLUMNS))
 
 
 def _content_lines(path: Path):

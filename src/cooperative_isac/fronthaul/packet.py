@@ -8,12 +8,12 @@
 
 from __future__ import annotations
 
-import zlib
 from typing import Sequence
 
 import numpy as np
 
 from cooperative_isac.fronthaul.bits import BitReader, BitWriter
+from cooperative_isac.fronthaul.envelope import PacketError, check_header, checked, identity, with_checksum
 from cooperative_isac.fronthaul.quantise import Quantiser, information_fields, information_matrix, information_widths
 from cooperative_isac.scene.model import Scene
 from cooperative_isac.sensing.report import EchoReport, PathReport
@@ -23,14 +23,6 @@ VERSION = 1
 HEADER = {"version": 4, "scene": 16, "receiver": 8, "frame": 32, "reports": 5}
 MAX_REPORTS = (1 << HEADER["reports"]) - 1
 POWER_DB = Quantiser(0.0, 80.0, 10)
-
-
-class PacketError(ValueError):
-    """A packet that cannot be trusted: damaged, truncated, of another version, scene or frame."""
-
-    def __init__(self, receiver: str, reason: str):
-        super().__init__(f"packet of '{receiver}' refused: {reason}")
-        self.receiver = receiver
 
 
 def location_quantisers(scene: Scene) -> tuple[Quantiser, ...]:
@@ -54,38 +46,26 @@ def pack_reports(scene: Scene, receiver: str, number: int, reports: Sequence[Ech
     """Reports of one receiver in frame `number` as a packet; the strongest MAX_REPORTS of those in the area."""
     kept = [report for report in reports if inside(scene, report.point_m)][:MAX_REPORTS]
     writer = BitWriter()
-    values = (VERSION, _scene_tag(scene), _receiver_index(scene, receiver), number & 0xFFFFFFFF, len(kept))
-    for value, width in zip(values, HEADER.values()):
-        writer.write(value, width)
+    header = {"version": VERSION, **identity(scene, receiver, number), "reports": len(kept)}
+    for name, width in HEADER.items():
+        writer.write(header[name], width)
     for report in kept:
         _write_report(writer, scene, report)
-    body = writer.to_bytes()
-    return body + zlib.crc32(body).to_bytes(4, "big")
+    return with_checksum(writer.to_bytes())
 
 
 def unpack_reports(scene: Scene, receiver: str, number: int, packet: bytes) -> tuple[EchoReport, ...]:
     """The reports in a packet. PacketError says why one is refused."""
-    body, checksum = packet[:-4], packet[-4:]
-    if len(packet) < 4 or zlib.crc32(body).to_bytes(4, "big") != checksum:
-        raise PacketError(receiver, f"checksum does not fit its {len(packet)} bytes; it was damaged or truncated")
-    reader = BitReader(body)
+    reader = BitReader(checked(receiver, packet))
     try:
         header = {name: reader.read(width) for name, width in HEADER.items()}
-        _check_header(scene, receiver, number, header)
+        check_header(receiver, header, {"version": VERSION, **identity(scene, receiver, number)})
         reports = tuple(_read_report(reader, scene, receiver) for _ in range(header["reports"]))
     except EOFError as error:
         raise PacketError(receiver, f"it ends early: {error}") from error
     if reader.left >= 8:
         raise PacketError(receiver, f"{reader.left} bits follow its last report")
     return reports
-
-
-def _check_header(scene: Scene, receiver: str, number: int, header: dict[str, int]) -> None:
-    expected = {"version": VERSION, "scene": _scene_tag(scene), "receiver": _receiver_index(scene, receiver),
-                "frame": number & 0xFFFFFFFF}
-    for name, value in expected.items():
-        if header[name] != value:
-            raise PacketError(receiver, f"its {name} is {header[name]}, expected {value}")
 
 
 def _write_report(writer: BitWriter, scene: Scene, report: EchoReport) -> None:
@@ -116,11 +96,3 @@ def _read_path(reader: BitReader, scene: Scene, transmitter: int) -> PathReport:
     power = 10 ** (POWER_DB.decode(reader.read(POWER_DB.width)) / 10)
     indices = [reader.read(width) for width in information_widths(scene.dimension)]
     return PathReport(transmitter, doppler, power, information_matrix(indices, scene.dimension))
-
-
-def _scene_tag(scene: Scene) -> int:
-    return zlib.crc32(scene.fingerprint.encode()) & 0xFFFF
-
-
-def _receiver_index(scene: Scene, receiver: str) -> int:
-    return [site.name for site in scene.receivers].index(receiver)

@@ -6,7 +6,7 @@ from typing import Mapping, Protocol
 
 import numpy as np
 
-from cooperative_isac.fronthaul.packet import PacketError
+from cooperative_isac.fronthaul.envelope import PacketError
 from cooperative_isac.fusion.detection import Detection
 from cooperative_isac.waveform.frame import TransmitFrame
 

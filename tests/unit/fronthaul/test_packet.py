@@ -1,7 +1,6 @@
 """Packets of reports: there and back within the quantisers' steps, and every damage refused."""
 
 import re
-import zlib
 from dataclasses import replace
 
 import numpy as np
@@ -9,8 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cooperative_isac.fronthaul.packet import (HEADER, MAX_REPORTS, VERSION, PacketError, doppler_quantiser,
-                                               location_quantisers, pack_reports, unpack_reports)
+from cooperative_isac.fronthaul.envelope import PacketError, with_checksum
+from cooperative_isac.fronthaul.packet import (HEADER, MAX_REPORTS, VERSION, doppler_quantiser, location_quantisers,
+                                               pack_reports, unpack_reports)
 from cooperative_isac.scene.config import with_power
 from cooperative_isac.sensing.report import EchoReport, PathReport
 
@@ -48,10 +48,6 @@ def reason(scene, packet, receiver="rx2", number=NUMBER):
     assert caught.value.receiver == receiver
     assert str(caught.value).startswith(f"packet of '{receiver}' refused: ")
     return str(caught.value)
-
-
-def with_checksum(body):
-    return body + zlib.crc32(body).to_bytes(4, "big")
 
 
 @pytest.mark.parametrize("count", [0, 1, 3, MAX_REPORTS])

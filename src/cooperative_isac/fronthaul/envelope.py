@@ -1,0 +1,69 @@
+"""What every packet has around its payload: whose it is, and a checksum.
+
+    header   format 8 | scene 16 | receiver 8 | frame 32
+    payload  whole bytes
+    trailer  CRC-32 of all bytes before it
+
+Format numbers below 32 belong to the bit-packed header of fronthaul.packet.
+"""
+
+from __future__ import annotations
+
+import struct
+import zlib
+from typing import Mapping
+
+from cooperative_isac.scene.model import Scene
+
+HEADER = struct.Struct(">BHBI")
+CHECKSUM_BYTES = 4
+OVERHEAD_BITS = 8 * (HEADER.size + CHECKSUM_BYTES)
+
+
+class PacketError(ValueError):
+    """A packet that cannot be trusted: damaged, truncated, of another format, scene or frame."""
+
+    def __init__(self, receiver: str, reason: str):
+        super().__init__(f"packet of '{receiver}' refused: {reason}")
+        self.receiver = receiver
+
+
+def identity(scene: Scene, receiver: str, number: int) -> dict[str, int]:
+    """Header fields that say of which scene, receiver and frame a packet is."""
+    return {"scene": zlib.crc32(scene.fingerprint.encode()) & 0xFFFF,
+            "receiver": [site.name for site in scene.receivers].index(receiver), "frame": number & 0xFFFFFFFF}
+
+
+def check_header(receiver: str, header: Mapping[str, int], expected: Mapping[str, int]) -> None:
+    """PacketError names the first field that is not as expected."""
+    for name, value in expected.items():
+        if header[name] != value:
+            raise PacketError(receiver, f"its {name} is {header[name]}, expected {value}")
+
+
+def with_checksum(body: bytes) -> bytes:
+    """The body and its CRC-32."""
+    return body + zlib.crc32(body).to_bytes(CHECKSUM_BYTES, "big")
+
+
+def checked(receiver: str, packet: bytes) -> bytes:
+    """The body before a packet's CRC-32. PacketError when they do not fit."""
+    body, checksum = packet[:-CHECKSUM_BYTES], packet[-CHECKSUM_BYTES:]
+    if len(packet) < CHECKSUM_BYTES or zlib.crc32(body).to_bytes(CHECKSUM_BYTES, "big") != checksum:
+        raise PacketError(receiver, f"checksum does not fit its {len(packet)} bytes; it was damaged or truncated")
+    return body
+
+
+def seal(scene: Scene, format_number: int, receiver: str, number: int, payload: bytes) -> bytes:
+    """A packet of one receiver's payload in frame `number`."""
+    return with_checksum(HEADER.pack(format_number, *identity(scene, receiver, number).values()) + payload)
+
+
+def unseal(scene: Scene, format_number: int, receiver: str, number: int, packet: bytes) -> bytes:
+    """The payload of a packet. PacketError says why one is refused."""
+    body = checked(receiver, packet)
+    if len(body) < HEADER.size:
+        raise PacketError(receiver, f"it ends early: {len(body)} bytes, its header alone needs {HEADER.size}")
+    expected = {"format": format_number, **identity(scene, receiver, number)}
+    check_header(receiver, dict(zip(expected, HEADER.unpack_from(body))), expected)
+    return body[HEADER.size:]

@@ -12,22 +12,27 @@ from cooperative_isac.channel.paths import PathSet
 from cooperative_isac.scene.model import Scene, Site, TargetState
 from cooperative_isac.waveform.frame import TransmitFrame
 
+UNSEEN = 1e-12
+
 
 @dataclass(frozen=True)
 class Bound:
-    """covariance: [2 D Q, 2 D Q], the CRLB of psi = (all locations, all velocities), D dimensions, Q targets."""
+    """covariance: [2 D Q, 2 D Q], the CRLB of psi = (all locations, all velocities), D dimensions, Q targets.
+
+    What the echoes do not tell has variance inf and covariance 0 with all else.
+    """
 
     covariance: np.ndarray
     dimension: int
 
     @property
     def location_m(self) -> np.ndarray:
-        """Root CRLB of each target's location, summed over axes, [Q], m."""
+        """Root CRLB of each target's location, summed over axes, [Q], m; inf where not told."""
         return np.sqrt(self._variances[0].sum(axis=-1))
 
     @property
     def velocity_mps(self) -> np.ndarray:
-        """Root CRLB of each target's velocity, summed over axes, [Q], m/s."""
+        """Root CRLB of each target's velocity, summed over axes, [Q], m/s; inf where not told."""
         return np.sqrt(self._variances[1].sum(axis=-1))
 
     @property
@@ -40,15 +45,14 @@ def crlb(scene: Scene, frame: TransmitFrame, targets: Sequence[TargetState], pat
 
     frame: the symbols that the receivers know; paths: each receiver's true paths, by its name.
     """
-    size = scene.dimension
-    unknowns = 2 * size * len(targets)
-    effective = np.zeros((unknowns, unknowns))
+    size, parts, owners = scene.dimension, [], []
     for site in scene.receivers:
-        basis = receiver_basis(scene, frame, site, targets, paths[site.name])
-        owners = [q for q in paths[site.name].scatterer if q < len(targets)]
-        fisher = fisher_information(basis, owners, len(targets), size, scene.propagation.noise_power_w)
-        effective += _schur(fisher, unknowns)
-    return Bound(np.linalg.pinv(effective, hermitian=True), size)
+        own = [int(q) for q in paths[site.name].scatterer if q < len(targets)]
+        if own:
+            basis = receiver_basis(scene, frame, site, targets, paths[site.name])
+            parts.append(fisher_information(basis, own, len(targets), size, scene.propagation.noise_power_w))
+            owners += 2 * own
+    return Bound(_inverse(_joined(parts, 2 * size * len(targets)), np.array(owners, int), size), size)
 
 
 def path_information(scene: Scene, frame: TransmitFrame, receiver: Site, transmitter: int, target: TargetState,
@@ -90,6 +94,46 @@ def _derivative_weights(basis, owners, num_targets, size) -> np.ndarray:
         weights[reflection, row, column] = path.gain
         weights[reflection + num_paths, row, column] = 1j * path.gain
     return weights
+
+
+def _joined(parts: Sequence[np.ndarray], wanted: int) -> np.ndarray:
+    """Information of all receivers: the first `wanted` parameters are shared, reflections each one's own."""
+    order = wanted + sum(len(part) - wanted for part in parts)
+    total, begin = np.zeros((order, order)), wanted
+    for part in parts:
+        end = begin + len(part) - wanted
+        index = np.r_[:wanted, begin:end]
+        total[np.ix_(index, index)] += part
+        begin = end
+    return total
+
+
+def _inverse(fisher: np.ndarray, owners: np.ndarray, size: int) -> np.ndarray:
+    """Covariance of the states with all reflections unknown (inverse of CF eq. 24), inf where nothing is told.
+
+    owners: target of each reflection parameter. Targets whose reflections can replace each other are
+    not told.
+    """
+    wanted = len(fisher) - len(owners)
+    scale = _scales(np.diag(fisher), wanted, size)
+    values, vectors = np.linalg.eigh(fisher / np.outer(scale, scale))
+    seen = values > UNSEEN
+    states = vectors[:wanted, seen] / scale[:wanted, None]
+    covariance = (states / values[seen]) @ states.T
+    hidden = np.sum(vectors[:, ~seen] ** 2, axis=1)
+    mixed = owners[(hidden[wanted:] > UNSEEN) & (hidden[wanted:] < 1 - UNSEEN)]
+    owner_of_state = np.tile(np.repeat(np.arange(wanted // (2 * size)), size), 2)
+    lost = (hidden[:wanted] > UNSEEN) | np.isin(owner_of_state, mixed)
+    covariance[lost] = covariance[:, lost] = 0
+    covariance[lost, lost] = np.inf
+    return covariance
+
+
+def _scales(diagonal: np.ndarray, wanted: int, size: int) -> np.ndarray:
+    """Root information of each parameter by itself; of locations and velocities, that of the best axis."""
+    best = diagonal[:wanted].reshape(-1, size).max(axis=1)
+    scale = np.sqrt(np.concatenate([np.repeat(best, size), diagonal[wanted:]]))
+    return np.where(scale > 0, scale, 1.0)
 
 
 def _schur(fisher: np.ndarray, unknowns: int) -> np.ndarray:

@@ -19,7 +19,7 @@ class PathBasis:
     """One path's echo rho = A a_r (x) u and what its derivatives are made of (CF eqs. 31-41), dimension D.
 
     receive: [1 + D, num_rx_ant], a_r and its location derivatives;
-    signal: [1 + 2 D, num_samples], complex64: u, then its derivatives with location, then with velocity;
+    signal: [1 + 2 D, num_samples], complex128: u, then its derivatives with location, then with velocity;
     amplitude: A = beta sqrt(PL); gain: sqrt(PL).
     """
 
@@ -61,7 +61,7 @@ def _signal_derivatives(scene, frame, transmitter, departure, path: BistaticGeom
                     + (gain_slope[axis] - ramp * delay_slope[axis] + turn * doppler_slope[axis]) * echo)
     for axis in range(size):
         rows.append(turn * (-path.range_gradient[axis] / grid.wavelength_m) * echo)
-    return np.stack(rows).reshape(len(rows), -1).astype(np.complex64)
+    return np.stack(rows).reshape(len(rows), -1)
 
 
 def receiver_basis(scene: Scene, frame: TransmitFrame, receiver: Site, targets, paths: PathSet) -> list[PathBasis]:

@@ -78,11 +78,11 @@ def scene_power_dbm(scene: Scene) -> float:
 
 
 def results_dict(scene: Scene, results: Sequence[PowerResult], num_frames: int, seed: int) -> dict:
-    """The results file: schemes.<name>.<power>, crlb.<power>, sum_rate.<power>; null without samples."""
-    schemes = {name: {_key(result): _without_nan(asdict(result.schemes[name])) for result in results}
+    """The results file: schemes.<name>.<power>, crlb.<power>, sum_rate.<power>; null without samples or bound."""
+    schemes = {name: {_key(result): _finite(asdict(result.schemes[name])) for result in results}
                for name in results[0].schemes}
     return {"scene": scene.name, "simulated": True, "frames": num_frames, "seed": seed, "schemes": schemes,
-            "crlb": {_key(result): _without_nan(asdict(result.bound)) for result in results},
+            "crlb": {_key(result): _finite(asdict(result.bound)) for result in results},
             "sum_rate": {_key(result): result.sum_rate for result in results}}
 
 
@@ -136,8 +136,8 @@ def _key(result: PowerResult) -> str:
     return f"{result.power_dbm:g}"
 
 
-def _without_nan(figures: Mapping[str, float]) -> dict[str, float | None]:
-    return {name: None if math.isnan(value) else value for name, value in figures.items()}
+def _finite(figures: Mapping[str, float]) -> dict[str, float | None]:
+    return {name: value if math.isfinite(value) else None for name, value in figures.items()}
 
 
 def _fail(message: str) -> None:

@@ -143,8 +143,63 @@ def test_a_receiver_more_never_hurts(scene):
     site = scene.receivers[0]
     alone = crlb(replace(scene, receivers=(site,)), frame, targets, paths).covariance
     both = crlb(scene, frame, targets, paths).covariance
-    assert np.linalg.eigvalsh(alone - both)[0] > -1e-6 * np.trace(both)
+    told = np.isfinite(np.diag(alone))
+    alone, both = (matrix[np.ix_(told, told)] for matrix in (alone, both))
+    assert told.any() and np.linalg.eigvalsh(alone - both)[0] > -1e-6 * np.trace(both)
     assert np.trace(both) < 0.9 * np.trace(alone)
+
+
+def still(*places, velocity=(3.0, 2, 1)):
+    return [TargetState("", TargetClass.UNKNOWN, np.array(place), np.array(velocity)) for place in places]
+
+
+def paths_of(scene, targets):
+    """Paths to each receiver, all of one strength."""
+    paths = {site.name: draw_paths(scene, site, targets, np.zeros((0, 3)), np.random.default_rng(0))
+             for site in scene.receivers}
+    for found in paths.values():
+        found.amplitude[:] *= 1e-6 / np.abs(found.amplitude)
+    return paths
+
+
+def test_a_velocity_of_which_paths_tell_one_component_has_no_bound(small):
+    lonely = replace(small, transmitters=small.transmitters[:1], receivers=small.receivers[:1])
+    targets = still((25.0, 20, 0))
+    bound = crlb(lonely, transmit(lonely, 0), targets, paths_of(lonely, targets))
+    assert np.isfinite(bound.location_m[0]) and bound.velocity_mps[0] == np.inf
+    assert not bound.covariance[2:, :2].any() and bound.covariance[2, 3] == 0
+
+
+def test_an_axis_that_no_path_tells_leaves_the_others_their_bound(small):
+    lonely = replace(small, transmitters=small.transmitters[:1], receivers=small.receivers[:1])
+    targets = still((25.0, 30, 0))  # half-way between (15, -2) and (15, 62): the shift tells vx alone
+    variances = np.diag(crlb(lonely, transmit(lonely, 0), targets, paths_of(lonely, targets)).covariance)
+    assert np.isfinite(variances[:3]).all() and variances[3] == np.inf
+
+
+def test_targets_in_one_state_have_no_bound_and_leave_others_theirs(small):
+    places, frame = [(25.0, 20, 0), (45.0, 40, 0)], transmit(small, 0)
+    other = still(places[1], velocity=(-4.0, 3, 0))
+    alone, twins = (still(places[0]) * count + other for count in (1, 2))
+    before, after = (crlb(small, frame, targets, paths_of(small, targets)) for targets in (alone, twins))
+    assert np.all(after.location_m[:2] == np.inf) and np.all(after.velocity_mps[:2] == np.inf)
+    assert after.location_m[2] == pytest.approx(before.location_m[1], rel=0.01)
+
+
+def test_a_silent_path_costs_nothing_but_itself_and_a_silent_target_everything(small):
+    targets, frame = still((25.0, 20, 0), (45.0, 40, 0)), transmit(small, 0)
+    paths = paths_of(small, targets)
+    for found in paths.values():
+        found.amplitude[found.scatterer == 1] = 0
+    found = crlb(small, frame, targets, paths)
+    alone = crlb(small, frame, targets[:1], paths_of(small, targets[:1]))
+    assert found.location_m[1] == found.velocity_mps[1] == np.inf
+    assert found.location_m[0] == pytest.approx(alone.location_m[0], rel=0.05)
+
+
+def test_no_targets_have_a_bound_without_entries(small):
+    bound = crlb(small, transmit(small, 0), [], paths_of(small, []))
+    assert bound.location_m.shape == bound.velocity_mps.shape == (0,)
 
 
 def test_roots_are_those_of_each_target(small):

@@ -56,12 +56,13 @@ def test_tables_show_errors_over_the_bound_and_bits(small, capsys):
         ["40", "root"], ["40", "local_ml"]]
 
 
-def test_figures_without_samples_are_null(small):
+def test_figures_without_samples_and_bounds_without_end_are_null(small):
     nothing = SchemeFigures(*[float("nan")] * 4, 0.0, 0.0, 1.0, 2.0, 3.0, 4.0)
-    result = PowerResult(-3.5, {"deaf": nothing}, BoundFigures(1.0, 2.0, 3.0, 4.0), 5.0)
+    result = PowerResult(-3.5, {"deaf": nothing}, BoundFigures(float("inf"), 2.0, 3.0, 4.0), 5.0)
     written = results_dict(small, [result], 1, 2)
     assert written["schemes"]["deaf"]["-3.5"]["rmse_location_m"] is None
     assert written["schemes"]["deaf"]["-3.5"]["decode_ms"] == 4.0
+    assert written["crlb"]["-3.5"]["root_mean_location_m"] is None
     json.dumps(written, allow_nan=False)
 
 

@@ -2,29 +2,37 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import OrderedDict, defaultdict, deque
 
 import numpy as np
 
 PERCENTILES = {"p50": 50, "p99": 99}
+TIMES_KEPT = 36_000  # of each stage: its percentiles are over the latest
+FRAMES_OPEN = 256  # older frames have had their period, and no timing comes any more
 
 
 class RunLedger:
-    """Announced frames, latencies and bits of one run; a frame is late after one period."""
+    """Announced frames, latencies and bits of one run of any length; a frame is late after one period."""
 
     def __init__(self, period_s: float):
         self._period_s = period_s
-        self._stamps_ns: dict[int, int] = {}
-        self._decoded_ms: dict[int, float] = {}
-        self._stages_ms: dict[str, list[float]] = defaultdict(list)
-        self._end_to_end_ms: list[float] = []
+        self._first: int | None = None
+        self._last_closed: int | None = None
+        self._stamps_ns: OrderedDict[int, int] = OrderedDict()
+        self._decoded_ms: OrderedDict[int, float] = OrderedDict()
+        self._closed_decoded = self._closed_slow = 0
+        self._stages_ms: dict[str, deque[float]] = defaultdict(lambda: deque(maxlen=TIMES_KEPT))
         self._bits: dict[str, int] = defaultdict(int)
         self._downlink_bits = 0
 
     def announce(self, number: int, stamp_ns: int, downlink_bits: int) -> None:
-        """A frame is on the air; downlink_bits tell ONE access point what is sent."""
+        """A frame is on the air, a later one each time; downlink_bits tell ONE access point what is sent."""
+        if self._first is None:
+            self._first = number
         self._stamps_ns[number] = stamp_ns
         self._downlink_bits += downlink_bits
+        if len(self._stamps_ns) > FRAMES_OPEN:
+            self._last_closed, _ = self._stamps_ns.popitem(last=False)
 
     def hear_packet(self, site: str, num_bytes: int) -> None:
         """An access point's packet went over the fronthaul."""
@@ -33,36 +41,44 @@ class RunLedger:
     def time_stage(self, number: int, stage: str, duration_ms: float, latency_ms: float) -> None:
         """A stage (encode, decode, track) took duration_ms and ended latency_ms after the frame's stamp."""
         self._stages_ms[stage].append(duration_ms)
+        if stage == "track":
+            self._stages_ms["end_to_end"].append(latency_ms)
         if stage == "decode":
             self._decoded_ms[number] = latency_ms
-        if stage == "track":
-            self._end_to_end_ms.append(latency_ms)
-
-    def frames(self, now_ns: int) -> list[int]:
-        """Numbers of the frames that had their period, those whose announcement was lost included."""
-        due = [number for number, stamp in self._stamps_ns.items() if stamp + self._period_s * 1e9 < now_ns]
-        return list(range(min(due), max(due) + 1)) if due else []
+            if len(self._decoded_ms) > FRAMES_OPEN:
+                decoded, slow = self._judge([self._decoded_ms.popitem(last=False)])
+                self._closed_decoded += decoded
+                self._closed_slow += slow
 
     def summary(self, now_ns: int) -> dict:
-        """Counts, rates and percentiles so far."""
-        frames = self.frames(now_ns)
-        lost = [number for number in frames if number not in self._decoded_ms]
-        slow = [number for number in frames if self._decoded_ms.get(number, 0.0) > 1e3 * self._period_s]
-        duration_s = len(frames) * self._period_s
-        stages = {**{stage: self._stages_ms[stage] for stage in ("encode", "decode", "track")},
-                  "end_to_end": self._end_to_end_ms}
-        uplink = {site: _rate(bits, duration_s) for site, bits in sorted(self._bits.items())}
-        return {"frames": len(frames), "frames_late": len(lost) + len(slow), "frames_lost": len(lost),
-                "duration_s": duration_s, "fronthaul_bits_per_s": uplink,
+        """Counts, rates and percentiles so far, of the frames that had their period.
+
+        Frames whose announcement was lost are frames too; those that were never decoded are lost and late.
+        """
+        due = [number for number, stamp in self._stamps_ns.items() if stamp + self._period_s * 1e9 < now_ns]
+        last = max(due, default=self._last_closed)
+        frames = last - self._first + 1 if last is not None else 0
+        decoded, slow = self._judge([item for item in self._decoded_ms.items() if frames and item[0] <= last])
+        lost = max(frames - self._closed_decoded - decoded, 0)
+        late = lost + self._closed_slow + slow
+        duration_s = frames * self._period_s
+        return {"frames": frames, "frames_late": late, "frames_lost": lost, "duration_s": duration_s,
+                "fronthaul_bits_per_s": {site: _rate(self._bits[site], duration_s) for site in sorted(self._bits)},
                 "fronthaul_downlink_bits_per_s": _rate(self._downlink_bits, duration_s),
-                "latency_ms": {stage: _percentiles(values) for stage, values in stages.items()}}
+                "latency_ms": {stage: _percentiles(self._stages_ms[stage])
+                               for stage in ("encode", "decode", "track", "end_to_end")}}
+
+    def _judge(self, decoded: list[tuple[int, float]]) -> tuple[int, int]:
+        """How many of decoded frames (number, latency) belong to the run, and how many of these were slow."""
+        known = [latency_ms for number, latency_ms in decoded if self._first is not None and number >= self._first]
+        return len(known), sum(latency_ms > 1e3 * self._period_s for latency_ms in known)
 
 
 def _rate(bits: int, duration_s: float) -> float | None:
     return round(bits / duration_s, 1) if duration_s else None
 
 
-def _percentiles(values: list[float]) -> dict[str, float | None]:
+def _percentiles(values: deque[float]) -> dict[str, float | None]:
     if not values:
         return dict.fromkeys(PERCENTILES)
     return {name: round(float(np.percentile(values, q)), 3) for name, q in PERCENTILES.items()}

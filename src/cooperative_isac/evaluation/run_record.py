@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+from collections import deque
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Sequence
@@ -11,6 +13,8 @@ import numpy as np
 from cooperative_isac.fusion.detection import Detection
 from cooperative_isac.scene.model import TargetState
 from cooperative_isac.tracking.track import Track
+
+FRAMES_KEPT = 36_000  # an hour at 10 frames/s
 
 
 @dataclass(frozen=True)
@@ -39,8 +43,10 @@ class RunRecord:
     track_covariance: np.ndarray
 
     def save(self, path: Path) -> None:
-        """Write a compressed .npz file."""
-        np.savez_compressed(path, **{item.name: getattr(self, item.name) for item in fields(self)})
+        """Write an .npz file, in one step; not compressed, for a node that is told to end has only seconds."""
+        part = path.with_name(f"{path.stem}.part.npz")
+        np.savez(part, **{item.name: getattr(self, item.name) for item in fields(self)})
+        os.replace(part, path)
 
 
 def load_run_record(path: Path) -> RunRecord:
@@ -53,29 +59,28 @@ def load_run_record(path: Path) -> RunRecord:
 
 
 class RunRecorder:
-    """Collects the rows of a RunRecord."""
+    """Collects the rows of a RunRecord: of a long run, those of its last FRAMES_KEPT frames."""
 
     def __init__(self):
-        self._frames: list[tuple] = []
-        self._truths: list[tuple] = []
-        self._detections: list[tuple] = []
-        self._tracks: list[tuple] = []
+        self._frames: deque[tuple[list[tuple], ...]] = deque(maxlen=FRAMES_KEPT)
 
     def add(self, number: int, stamp_ns: int, truths: Sequence[TargetState], detections: Sequence[Detection],
             tracks: Sequence[Track]) -> None:
         """Take in one frame."""
-        self._frames.append((number, stamp_ns))
-        self._truths += [(number, t.name, t.target_class.value, _state(t)) for t in truths]
-        self._detections += [(number, _state(d), d.covariance, d.snr_db) for d in detections]
-        self._tracks += [(number, t.track_id, t.status.value, t.target_class.value, _state(t), t.covariance)
-                         for t in tracks]
+        self._frames.append((
+            [(number, stamp_ns)],
+            [(number, t.name, t.target_class.value, _state(t)) for t in truths],
+            [(number, _state(d), d.covariance, d.snr_db) for d in detections],
+            [(number, t.track_id, t.status.value, t.target_class.value, _state(t), t.covariance) for t in tracks]))
 
     def record(self) -> RunRecord:
-        """Everything so far."""
-        return RunRecord(*_columns(self._frames, ("i8", ()), ("i8", ())),
-                         *_columns(self._truths, ("i8", ()), ("U64", ()), ("i8", ()), ("f8", (6,))),
-                         *_columns(self._detections, ("i8", ()), ("f8", (6,)), ("f8", (6, 6)), ("f8", ())),
-                         *_columns(self._tracks, ("i8", ()), ("i8", ()), ("i8", ()), ("i8", ()), ("f8", (6,)),
+        """Everything that is kept."""
+        frames, truths, detections, tracks = ([row for frame in self._frames for row in frame[kind]]
+                                              for kind in range(4))
+        return RunRecord(*_columns(frames, ("i8", ()), ("i8", ())),
+                         *_columns(truths, ("i8", ()), ("U64", ()), ("i8", ()), ("f8", (6,))),
+                         *_columns(detections, ("i8", ()), ("f8", (6,)), ("f8", (6, 6)), ("f8", ())),
+                         *_columns(tracks, ("i8", ()), ("i8", ()), ("i8", ()), ("i8", ()), ("f8", (6,)),
                                    ("f8", (6, 6))))
 
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from cooperative_isac.evaluation.run_ledger import RunLedger
+from cooperative_isac.evaluation.run_ledger import FRAMES_OPEN, TIMES_KEPT, RunLedger
 
 SECOND = 1_000_000_000
 
@@ -34,9 +34,8 @@ def test_a_lost_announcement_is_a_frame_all_the_same():
 
 def test_frames_that_did_not_have_their_period_are_not_judged():
     ledger = ledger_of(range(3), {0: 50.0})
-    now_ns = 100 * SECOND + round(0.39 * SECOND)
-    assert ledger.frames(now_ns) == [0]
-    assert ledger.summary(now_ns)["frames_late"] == 0
+    summary = ledger.summary(100 * SECOND + round(0.39 * SECOND))
+    assert (summary["frames"], summary["frames_late"]) == (1, 0)
 
 
 def test_bits_are_per_second_of_the_run():
@@ -63,3 +62,39 @@ def test_percentiles_of_every_stage():
 def test_an_empty_run_has_no_rates():
     summary = RunLedger(0.2).summary(SECOND)
     assert summary["frames"] == 0 and summary["fronthaul_downlink_bits_per_s"] is None
+
+
+def held(thing):
+    """How many values an object keeps in its containers."""
+    return sum(len(value) for value in vars(thing).values() if hasattr(value, "__len__"))
+
+
+def test_a_long_run_is_counted_whole_and_kept_in_part():
+    """Of 4 frames one is slow and one is lost, for longer than any frame is remembered."""
+    num_frames = 4 * (FRAMES_OPEN + 5)
+    ledger = ledger_of(range(num_frames), {number: 250.0 if number % 4 == 1 else 20.0
+                                           for number in range(num_frames) if number % 4})
+    summary = ledger.summary(10 ** 6 * SECOND)
+    assert (summary["frames"], summary["frames_lost"]) == (num_frames, num_frames // 4)
+    assert summary["frames_late"] == num_frames // 2 and summary["duration_s"] == pytest.approx(0.2 * num_frames)
+    assert held(ledger) <= 2 * FRAMES_OPEN + 10
+
+
+def test_percentiles_are_of_the_latest_times():
+    ledger = ledger_of([0], {})
+    for value in (*[9.0] * 10, *[1.0] * TIMES_KEPT):
+        ledger.time_stage(0, "encode", value, 0.0)
+    assert ledger.summary(200 * SECOND)["latency_ms"]["encode"] == {"p50": 1.0, "p99": 1.0}
+
+
+@pytest.mark.parametrize("stray", [10 ** 18, 3])
+def test_a_stray_number_costs_no_memory_and_no_negative_count(stray):
+    ledger = ledger_of([5, 6], {5: 20.0, 6: 20.0, stray: 20.0})
+    ledger.announce(max(stray, 7), 102 * SECOND, 0)
+    assert ledger.summary(200 * SECOND)["frames_lost"] >= 0 and held(ledger) < 20
+
+
+def test_a_clock_behind_the_stamps_still_counts_what_is_long_over():
+    ledger = ledger_of(range(FRAMES_OPEN + 10), dict.fromkeys(range(FRAMES_OPEN + 10), 20.0))
+    summary = ledger.summary(0)
+    assert (summary["frames"], summary["frames_lost"], summary["frames_late"]) == (10, 0, 0)

@@ -5,6 +5,7 @@ from dataclasses import fields
 import numpy as np
 import pytest
 
+from cooperative_isac.evaluation import run_record
 from cooperative_isac.evaluation.run_record import RunRecord, RunRecorder, load_run_record
 from cooperative_isac.fusion.detection import Detection
 from cooperative_isac.scene.model import TargetClass, TargetState
@@ -33,10 +34,18 @@ def test_rows_belong_to_their_frames():
     assert record.track_covariance.shape == (2, 6, 6) and record.track_class.tolist() == [1, 1]
 
 
+def test_of_a_long_run_the_last_frames_are_kept(monkeypatch):
+    monkeypatch.setattr(run_record, "FRAMES_KEPT", 4)
+    record = recorded(10)
+    assert record.frame_number.tolist() == record.track_frame.tolist() == [6, 7, 8, 9]
+    assert record.detection_frame.tolist() == [6, 6, 7, 7, 8, 8, 9, 9]
+
+
 @pytest.mark.parametrize("num_frames", [0, 3])
 def test_what_is_loaded_is_what_was_saved(tmp_path, num_frames):
     record = recorded(num_frames)
     record.save(tmp_path / "run.npz")
+    assert [path.name for path in tmp_path.iterdir()] == ["run.npz"]
     loaded = load_run_record(tmp_path / "run.npz")
     for column in fields(RunRecord):
         assert np.array_equal(getattr(loaded, column.name), getattr(record, column.name)), column.name

@@ -55,9 +55,13 @@ def transmit(scene: Scene, number: int) -> TransmitFrame:
 
 
 def sum_rate(scene: Scene, frame: TransmitFrame) -> float:
-    """Sum spectral efficiency of all users in a frame [bit/s/Hz]: the communication half of ISAC."""
+    """Sum spectral efficiency of all users in a frame [bit/s/Hz]: the communication half of ISAC.
+
+    Reference symbols carry nothing to the users.
+    """
     channels = downlink_channels(scene, frame.number)
-    return float(user_rates(channels, frame.precoders, scene.users.noise_power_w).sum())
+    rates = user_rates(channels, frame.precoders, scene.users.noise_power_w)
+    return frame.payload_share * float(rates.sum())
 
 
 def paths_to(scene: Scene, number: int, receiver: Site,

@@ -81,7 +81,9 @@ def test_the_sum_rate_is_that_of_the_sinr(small):
         for user in range(3):
             others = sum(power[user, other] for other in range(3) if other != user)
             total += np.log2(1 + power[user, user] / (others + noise)) / len(channels)
-    assert sum_rate(small, frame) == pytest.approx(total, rel=1e-5)
+    assert sum_rate(small, replace(frame, reference=None)) == pytest.approx(total, rel=1e-5)
+    # Every second subcarrier of every second symbol is a reference symbol.
+    assert sum_rate(small, frame) == pytest.approx(0.75 * total, rel=1e-5)
 
 
 def test_an_unknown_receiver_or_scheme_is_named(small):

@@ -52,6 +52,14 @@ class TransmitFrame:
         over_subcarriers, over_symbols = self.reference_strides
         return slice(None, None, over_subcarriers), slice(None), slice(None, None, over_symbols)
 
+    @property
+    def payload_share(self) -> float:
+        """Share of the resource elements that carry payload."""
+        if self.reference is None:
+            return 1.0
+        taken, grid = self.reference.grid, self.grid
+        return 1 - taken.num_subcarriers * taken.num_symbols / (grid.num_subcarriers * grid.num_symbols)
+
     def stream_gains(self, transmitter: int, steering: np.ndarray) -> np.ndarray:
         """What each stream weighs in given directions: a^H W, [num_groups, num_directions, num_streams].
 

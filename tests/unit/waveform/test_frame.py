@@ -43,7 +43,8 @@ def test_reference_symbols_replace_the_payload_on_their_comb(small):
     streams, ones = frame.streams, np.ones((1, 8))
     taken = np.zeros(streams.shape, bool)
     taken[::2, :, ::2] = True
-    assert np.array_equal(streams == 0, taken)
+    assert np.array_equal(streams == 0, taken) and frame.payload_share == 1 - taken.mean()
+    assert replace(frame, reference=None).payload_share == 1
     over = np.zeros((64, 64), bool)
     over[::2, ::2] = True
     with_comb, without = frame.toward(0, ones)[:, 0], replace(frame, reference=None).toward(0, ones)[:, 0]

@@ -51,11 +51,12 @@ def draw_paths(scene: Scene, receiver: Site, targets: Sequence[TargetState], clu
                generator: np.random.Generator) -> PathSet:
     """Paths of all targets and static clutter from every transmitter to one receiver (CF eqs. 6-11, 29).
 
-    clutter_m: [num_scatterers, 3], m.
+    clutter_m: [num_scatterers, 3], m. ValueError names what stands exactly at a site: no direction leads there.
     """
     points = np.array([t.position_m for t in targets]).reshape(-1, 3)
     velocities = np.array([t.velocity_mps for t in targets]).reshape(-1, 3)
     points = np.concatenate([points, clutter_m])
+    _refuse_points_at_sites((*scene.transmitters, receiver), targets, points)
     velocities = np.concatenate([velocities, np.zeros_like(clutter_m)])
     variance = np.full(len(points), scene.propagation.reflection_variance)
     variance[len(targets):] = scene.propagation.clutter.reflection_variance
@@ -68,3 +69,13 @@ def draw_paths(scene: Scene, receiver: Site, targets: Sequence[TargetState], clu
         parts.append((np.full(len(points), index), np.arange(len(points)), geometry.delay_s, geometry.doppler_hz,
                       amplitude, geometry.aod, geometry.aoa))
     return PathSet(*(np.concatenate(column) for column in zip(*parts)))
+
+
+def _refuse_points_at_sites(sites: Sequence[Site], targets: Sequence[TargetState],
+                            points_m: np.ndarray) -> None:
+    for site in sites:
+        for index in np.flatnonzero(np.linalg.norm(points_m - site.position_m, axis=1) == 0):
+            what = (f"target '{targets[index].name}'" if index < len(targets)
+                    else f"scatterer {index - len(targets)} of the clutter")
+            raise ValueError(f"{what} stands exactly at site '{site.name}', so that no direction leads from "
+                             "one to the other; move one of them")

@@ -39,6 +39,18 @@ def test_targets_come_first_and_clutter_rests(small):
     assert np.array_equal(paths.doppler_hz == 0, paths.scatterer == 2)
 
 
+@pytest.mark.parametrize("site", ["tx2", "rx1"])
+def test_what_stands_exactly_at_a_site_is_refused_by_name(small, site):
+    place = next(s for s in small.transmitters + small.receivers if s.name == site).position_m
+    others, nothing, generator = [target((10, 10, 0))], np.zeros((0, 3)), np.random.default_rng(0)
+    with pytest.raises(ValueError, match=f"target 't' stands exactly at site '{site}'.*; move one of them"):
+        draw_paths(small, small.receivers[0], others + [target(place)], nothing, generator)
+    with pytest.raises(ValueError, match=f"scatterer 1 of the clutter stands exactly at site '{site}'"):
+        draw_paths(small, small.receivers[0], others, np.array([[1.0, 2, 0], place]), generator)
+    beside = draw_paths(small, small.receivers[0], [target(place + [0, 1e-9, 0])], nothing, generator)
+    assert all(np.all(np.isfinite(column)) for column in vars(beside).values())
+
+
 def test_amplitudes_have_the_variances_of_targets_and_clutter(tilted):
     variances = []
     for seed in range(1500):

@@ -1,20 +1,15 @@
-"""How continuously a target is tracked, and under how many names."""
+"""Which track holds which target from frame to frame, and which track holds none."""
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 
 import numpy as np
 
 from cooperative_isac.metrics.assignment import match_within
 
-
-def sensing_continuity(errors_m: np.ndarray, threshold_m: float) -> float:
-    """Fraction of consecutive instants in which the error is below a threshold (DC II-B); nan without.
-
-    errors_m: [n], float64, m; inf where nothing tracked the target.
-    """
-    return float(np.mean(errors_m < threshold_m)) if len(errors_m) else float("nan")
+TRACKS_OPEN = 1000  # those seen longest ago are over, and only counted
 
 
 def match_tracks(distances_m: np.ndarray, names: Sequence[str], track_ids: Sequence[int],
@@ -33,15 +28,32 @@ def match_tracks(distances_m: np.ndarray, names: Sequence[str], track_ids: Seque
     return matches
 
 
-def identity_switches(track_ids: Sequence[int | None]) -> int:
-    """How often the track of one target became another one; None where it had none, which is no switch."""
-    known = [track_id for track_id in track_ids if track_id is not None]
-    return sum(before != after for before, after in zip(known, known[1:]))
+class TrackTally:
+    """Tracks that were ever established; a false one was matched to a target for less than half of that life."""
+
+    def __init__(self):
+        self._open: OrderedDict[int, tuple[int, int]] = OrderedDict()
+        self._old = self._old_false = 0
+
+    @property
+    def num_tracks(self) -> int:
+        """All tracks so far."""
+        return self._old + len(self._open)
+
+    @property
+    def num_false(self) -> int:
+        """The false ones among them."""
+        return self._old_false + sum(map(_is_false, self._open.values()))
+
+    def add(self, track_id: int, is_matched: bool) -> None:
+        """One frame in which a track is confirmed or coasting."""
+        matched, frames = self._open.pop(track_id, (0, 0))
+        self._open[track_id] = matched + is_matched, frames + 1
+        if len(self._open) > TRACKS_OPEN:
+            _, life = self._open.popitem(last=False)
+            self._old, self._old_false = self._old + 1, self._old_false + _is_false(life)
 
 
-def count_false_tracks(matched: Mapping[int, Sequence[bool]]) -> int:
-    """Tracks that were matched to a target for less than half of their established life.
-
-    matched: for each track, whether it was matched in each frame in which it was confirmed or coasting.
-    """
-    return sum(2 * sum(frames) < len(frames) for frames in matched.values())
+def _is_false(life: tuple[int, int]) -> bool:
+    matched, frames = life
+    return 2 * matched < frames

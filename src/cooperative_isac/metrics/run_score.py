@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -11,7 +11,7 @@ import numpy as np
 from cooperative_isac.fusion.detection import Detection
 from cooperative_isac.metrics.assignment import match_within, pairwise_distances
 from cooperative_isac.metrics.consistency import error_to_bound, nees, nees_interval
-from cooperative_isac.metrics.continuity import count_false_tracks, match_tracks
+from cooperative_isac.metrics.continuity import TrackTally, match_tracks
 from cooperative_isac.metrics.ospa import Gospa, gospa
 from cooperative_isac.metrics.target_log import TargetLog, TargetScore
 from cooperative_isac.scene.model import TargetState, Tracking
@@ -54,15 +54,18 @@ class RunSummary:
 
 
 class RunScore:
-    """Collects a run of the scene's tracker settings; threshold_m: how near a track holds its target."""
+    """Collects a run of the scene's tracker settings; threshold_m: how near a track holds its target.
+
+    Keeps running figures, so that a run of any length takes the same memory.
+    """
 
     def __init__(self, threshold_m: float, settings: Tracking, dimension: int):
         self._threshold_m, self._settings = threshold_m, settings
         self._dimension, self._axes = dimension, OBSERVED[dimension]
         self._targets: dict[str, TargetLog] = {}
         self._previous: dict[str, int] = {}
-        self._matched: dict[int, list[bool]] = defaultdict(list)
-        self._figures: list[LiveFigures] = []
+        self._tally, self._frames = TrackTally(), 0
+        self._gospa_m, self._nees, self._error_to_bound = _Mean(), _Mean(), _Mean()
 
     def add(self, time_s: float, truths: Sequence[TargetState], detections: Sequence[Detection],
             tracks: Sequence[Track], bounds_m: Mapping[str, float] | None = None) -> LiveFigures:
@@ -75,14 +78,17 @@ class RunScore:
         self._follow(time_s, truths, established, pairwise_distances(positions, estimates))
         figures = LiveFigures(time_s, gospa(estimates, positions, GOSPA_CUTOFF_M),
                               **self._judge(truths, detections, bounds_m))
-        self._figures.append(figures)
+        self._frames += 1
+        self._gospa_m.add(figures.gospa.distance_m)
+        self._nees.add(figures.nees)
+        self._error_to_bound.add(figures.error_to_bound)
         return figures
 
     def _follow(self, time_s: float, truths: Sequence[TargetState], established: Sequence[Track],
                 distances: np.ndarray) -> None:
         names, track_ids = [t.name for t in truths], [t.track_id for t in established]
         for name in names:
-            self._targets.setdefault(name, TargetLog(self._settings)).see(time_s)
+            self._targets.setdefault(name, TargetLog(self._threshold_m, self._settings)).see(time_s)
         matches = match_tracks(distances, names, track_ids, self._previous, self._threshold_m)
         self._previous = matches
         for row, name in enumerate(names):
@@ -90,7 +96,7 @@ class RunScore:
             error = np.inf if track_id is None else distances[row, track_ids.index(track_id)]
             self._targets[name].add(track_id, float(error))
         for track_id in track_ids:
-            self._matched[track_id].append(track_id in matches.values())
+            self._tally.add(track_id, track_id in matches.values())
 
     def _judge(self, truths: Sequence[TargetState], detections: Sequence[Detection],
                bounds_m: Mapping[str, float] | None) -> dict[str, float | int]:
@@ -114,18 +120,26 @@ class RunScore:
 
     def summary(self) -> RunSummary:
         """The run so far."""
-        scores = {name: log.score(self._threshold_m) for name, log in sorted(self._targets.items())}
-        return RunSummary(frames=len(self._figures), targets=scores,
-                          false_tracks=count_false_tracks(self._matched), confirmed_tracks=len(self._matched),
-                          gospa_m=_mean([figures.gospa.distance_m for figures in self._figures]),
-                          nees=_mean([figures.nees for figures in self._figures]),
-                          error_to_bound=_mean([figures.error_to_bound for figures in self._figures]))
+        return RunSummary(
+            frames=self._frames, targets={name: log.score() for name, log in sorted(self._targets.items())},
+            false_tracks=self._tally.num_false, confirmed_tracks=self._tally.num_tracks,
+            gospa_m=self._gospa_m.value, nees=self._nees.value, error_to_bound=self._error_to_bound.value)
+
+
+class _Mean:
+    """Mean of the finite values so far, None without any."""
+
+    def __init__(self):
+        self._sum, self._count = 0.0, 0
+
+    def add(self, value: float | None) -> None:
+        if value is not None and math.isfinite(value):
+            self._sum, self._count = self._sum + value, self._count + 1
+
+    @property
+    def value(self) -> float | None:
+        return self._sum / self._count if self._count else None
 
 
 def _state(item: TargetState | Detection) -> np.ndarray:
     return np.concatenate((item.position_m, item.velocity_mps))
-
-
-def _mean(values: Sequence[float | None]) -> float | None:
-    known = [value for value in values if value is not None]
-    return float(np.mean(known)) if known else None

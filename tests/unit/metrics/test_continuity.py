@@ -1,15 +1,9 @@
-"""Continuity, matching that remembers, identity switches and false tracks."""
+"""Matching that remembers, and false tracks."""
 
 import numpy as np
-import pytest
 
-from cooperative_isac.metrics.continuity import (count_false_tracks, identity_switches, match_tracks,
-                                                 sensing_continuity)
-
-
-def test_continuity_is_the_fraction_of_accurate_instants():
-    assert sensing_continuity(np.array([0.2, 0.9, 1.1, np.inf]), 1.0) == 0.5
-    assert np.isnan(sensing_continuity(np.zeros(0), 1.0))
+from cooperative_isac.metrics import continuity
+from cooperative_isac.metrics.continuity import TrackTally, match_tracks
 
 
 def test_a_target_keeps_its_track_while_it_is_near_enough():
@@ -30,12 +24,23 @@ def test_one_track_holds_one_target_only():
     assert match_tracks(np.zeros((2, 0)), ["a", "b"], [], {"a": 7}, 1.0) == {}
 
 
-@pytest.mark.parametrize("track_ids, expected", [
-    ([], 0), ([1, 1, 1], 0), ([None, 1, None, 1], 0), ([1, None, 2], 1), ([1, 2, 1, 1], 2)])
-def test_identity_switches_are_changes_of_track(track_ids, expected):
-    assert identity_switches(track_ids) == expected
+def tally_of(lives):
+    tally = TrackTally()
+    for track_id, life in lives.items():
+        for is_matched in life:
+            tally.add(track_id, is_matched)
+    return tally
 
 
 def test_a_false_track_is_unmatched_most_of_its_life():
-    matched = {1: [True, True, False], 2: [False], 3: [True, False], 4: [True, False, False]}
-    assert count_false_tracks(matched) == 2
+    tally = tally_of({1: [True, True, False], 2: [False], 3: [True, False], 4: [True, False, False]})
+    assert (tally.num_tracks, tally.num_false) == (4, 2)
+
+
+def test_tracks_of_long_ago_are_only_counted(monkeypatch):
+    monkeypatch.setattr(continuity, "TRACKS_OPEN", 2)
+    tally = TrackTally()
+    for number in range(100):
+        tally.add(7, True)
+        tally.add(number + 8, number % 2 == 0)
+    assert (tally.num_tracks, tally.num_false) == (101, 50) and len(tally._open) == 2

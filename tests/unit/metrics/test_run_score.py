@@ -122,3 +122,11 @@ def test_frames_without_detections_have_no_figures():
     car = summary.targets["car"]
     assert (summary.nees, car.continuity, car.rmse_m) == (None, None, None)
     assert summary.gospa_m == pytest.approx(np.sqrt(12.5))
+
+
+def test_an_infinite_figure_does_not_spoil_the_mean():
+    score = RunScore(1.0, SETTINGS, 3)
+    flat = Detection(np.zeros(3), np.array([1.0, 0, 0]), 5e-324 * np.eye(6), 20.0, ("rx1",), 2)
+    assert not np.isfinite(score.add(0.0, [target()], [flat], []).nees)
+    figures = score.add(0.2, [target()], [detection((0.2, 0, 0))], [])
+    assert score.summary().nees == pytest.approx(figures.nees)

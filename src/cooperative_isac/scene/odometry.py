@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from bisect import bisect_right
 from collections import deque
 from dataclasses import dataclass
@@ -9,6 +10,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from cooperative_isac.scene.model import TargetClass, TargetState
+
+MAX_DISTANCE_M, MAX_SPEED_MPS = 100e3, 1000.0
 
 
 @dataclass(frozen=True)
@@ -35,7 +38,7 @@ class TargetRegistry:
 
     @property
     def names(self) -> tuple[str, ...]:
-        """Names of all targets that were ever heard, in order."""
+        """Names of all targets that were heard and not forgotten, in order."""
         return tuple(sorted(self._samples))
 
     def set_class(self, name: str, target_class: TargetClass) -> None:
@@ -43,13 +46,11 @@ class TargetRegistry:
         self._classes[name] = target_class
 
     def add(self, name: str, sample: OdometrySample) -> bool:
-        """Take in one sample; False for one that comes out of order. ValueError when it is not finite.
+        """Take in one sample; False for one that comes out of order. ValueError when it cannot be true.
 
         Time that goes back by more than the timeout is a rewound clock: the target's past is forgotten.
         """
-        if not (np.isfinite(sample.position_m).all() and np.isfinite(sample.velocity_mps).all()):
-            raise ValueError(f"odometry of '{name}' is not finite: position {sample.position_m} m, "
-                             f"velocity {sample.velocity_mps} m/s")
+        _check(name, sample)
         samples = self._samples.setdefault(name, deque(maxlen=self._max_samples))
         if samples and sample.stamp_ns <= samples[-1].stamp_ns:
             if samples[-1].stamp_ns - sample.stamp_ns < self._timeout_ns:
@@ -57,6 +58,10 @@ class TargetRegistry:
             samples.clear()
         samples.append(sample)
         return True
+
+    def forget(self, name: str) -> None:
+        """Drop the samples of a target that is gone for good."""
+        self._samples.pop(name, None)
 
     def is_complete(self, stamp_ns: int) -> bool:
         """Whether every target that is alive at a stamp has reported at or after it."""
@@ -68,6 +73,17 @@ class TargetRegistry:
         found = ((name, _state_at(self._samples[name], stamp_ns, self._timeout_ns)) for name in self.names)
         return tuple(TargetState(name, self._classes.get(name, TargetClass.UNKNOWN), *state)
                      for name, state in found if state is not None)
+
+
+def _check(name: str, sample: OdometrySample) -> None:
+    """ValueError when a target cannot be there, or cannot be so fast."""
+    for what, vector, unit, limit in (("position", sample.position_m, "m", MAX_DISTANCE_M),
+                                      ("velocity", sample.velocity_mps, "m/s", MAX_SPEED_MPS)):
+        if not np.isfinite(vector).all():
+            raise ValueError(f"odometry of '{name}' is not finite: {what} {vector} {unit}")
+        if math.hypot(*vector) > limit:
+            raise ValueError(f"odometry of '{name}' has {what} {vector} {unit}; its length may be {limit:g} {unit} "
+                             "at most")
 
 
 def _state_at(samples, stamp_ns: int, timeout_ns: int) -> tuple[np.ndarray, np.ndarray] | None:

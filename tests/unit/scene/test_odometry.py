@@ -104,3 +104,25 @@ def test_late_samples_are_ignored_and_a_rewound_clock_starts_anew():
 def test_a_sample_that_is_not_finite_is_refused_by_name():
     with pytest.raises(ValueError, match="odometry of 'a' is not finite"):
         TargetRegistry().add("a", sample(1.0, (np.nan, 0, 0)))
+
+
+@pytest.mark.parametrize("position, velocity, reason", [
+    ((0, 101e3, 0), (0, 0, 0), "position .* m; its length may be 100000 m at most"),
+    ((0, 0, 0), (800, 0, 800), "velocity .* m/s; its length may be 1000 m/s at most"),
+    ((1e300, 1e300, 0), (0, 0, 0), "position .* m; its length may be 100000 m at most")])
+def test_a_sample_that_cannot_be_true_is_refused_with_the_limit(position, velocity, reason):
+    registry = TargetRegistry()
+    with pytest.raises(ValueError, match=f"odometry of 'a' has {reason}"):
+        registry.add("a", sample(1.0, position, velocity))
+    assert registry.names == ()
+
+
+def test_a_target_that_is_forgotten_was_never_heard():
+    registry = TargetRegistry()
+    registry.set_class("a", TargetClass.UAV)
+    registry.add("a", sample(10.0))
+    registry.forget("a")
+    registry.forget("b")
+    assert registry.names == () and registry.at(10 * SECOND) == () and registry.is_complete(10 * SECOND)
+    registry.add("a", sample(3.0))
+    assert registry.at(3 * SECOND)[0].target_class is TargetClass.UAV

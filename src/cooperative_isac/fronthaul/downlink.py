@@ -9,11 +9,13 @@ from cooperative_isac.scene.model import Scene
 from cooperative_isac.waveform.frame import TransmitFrame, antenna_slices, with_reference
 
 HEADER = np.dtype([("number", "<u8"), ("order", "<u2"), ("streams", "<u2"), ("scale", "<f4")])
+MAX_LEVEL = 32767
+SURPLUS = 10.0  # amplitude that a real transmitter may have over the scene's: 20 dB
 
 
 def pack_downlink(frame: TransmitFrame) -> bytes:
     """Symbols at log2(order) bits and precoders at 16 bits a real number, behind a header."""
-    scale = float(np.abs(frame.precoders.view(np.float32)).max()) / 32767
+    scale = float(np.abs(frame.precoders.view(np.float32)).max()) / MAX_LEVEL
     header = np.array([(frame.number, frame.modulation_order, frame.indices.shape[1], scale)], HEADER)
     precoders = np.rint(frame.precoders.view(np.float32) / np.float32(scale)).astype("<i2")
     labels = pack_labels(frame.indices, _label_width(frame.modulation_order))
@@ -29,8 +31,10 @@ def unpack_downlink(scene: Scene, data: bytes) -> TransmitFrame:
     if (order, streams) != (scene.waveform.modulation_order, scene.users.num_users):
         raise ValueError(f"downlink payload has {streams} streams of {order}-QAM, "
                          f"the scene {scene.users.num_users} of {scene.waveform.modulation_order}-QAM")
-    if not 0 < header["scale"] < np.inf:
-        raise ValueError(f"downlink payload scales its precoders by {header['scale']}; it must be positive")
+    largest = SURPLUS * np.sqrt(scene.waveform.power_w) / MAX_LEVEL
+    if not 0 < header["scale"] <= largest:
+        raise ValueError(f"downlink payload scales its precoders by {header['scale']:g}; it must be positive, and the "
+                         f"scene's transmit power allows {largest:g} at most")
     grid, antennas = scene.grid, antenna_slices(scene)
     shape = (grid.num_subcarriers // scene.waveform.group_size, antennas[-1].stop, streams)
     body, count = HEADER.itemsize + 4 * int(np.prod(shape)), grid.num_subcarriers * streams * grid.num_symbols

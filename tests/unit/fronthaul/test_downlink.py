@@ -42,8 +42,8 @@ def test_a_frame_of_another_scene_is_told(small, tilted):
         unpack_downlink(small, pack_downlink(transmit(tilted, 0)))
 
 
-@pytest.mark.parametrize("scale", [np.nan, np.inf, 0.0, -1.0])
-def test_precoders_without_a_scale_are_told(small, scale):
+@pytest.mark.parametrize("scale", [np.nan, np.inf, 0.0, -1.0, 1e36, 1.0])
+def test_precoders_without_a_possible_scale_are_told(small, scale):
     data = pack_downlink(transmit(small, 0))
     header = np.frombuffer(data[:HEADER.itemsize], HEADER).copy()
     header["scale"] = scale

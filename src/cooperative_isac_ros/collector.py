@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections import OrderedDict, deque
+from collections import OrderedDict
 from dataclasses import dataclass, field
 from typing import Callable, Mapping, Sequence
 
 from cooperative_isac.fusion.detection import Detection
 from cooperative_isac.schemes.contract import PacketError, Scheme
 from cooperative_isac.waveform.frame import TransmitFrame
+from cooperative_isac_ros.frame_order import FrameOrder
 from cooperative_isac_ros.records import Announcement, Packet
 
 MAX_EARLY_PACKETS = 64
@@ -39,7 +40,7 @@ class PacketCollector:
     def __init__(self, sites: Sequence[str], scheme: str, patience: int = 3,
                  on_fault: Callable[[str, str], None] = lambda event, reason: None):
         self._sites, self._scheme, self._patience, self._on_fault = tuple(sites), scheme, patience, on_fault
-        self._ended_runs: deque[int] = deque(maxlen=8)
+        self._order: FrameOrder[Announcement] = FrameOrder("frames", on_fault)
         self._early: OrderedDict[tuple[int, int, str], Packet] = OrderedDict()
         self._run: int | None = None
         self._begin(None)
@@ -59,24 +60,16 @@ class PacketCollector:
         """Receivers that are not waited for."""
         return tuple(site for site in self._sites if self._silent[site] >= self._patience)
 
-    def announce(self, announcement: Announcement) -> bool:
-        """Open a frame; False when it was announced before. Another run, or a lower number, begins anew."""
-        frame = announcement.frame
-        if frame.run != self._run:
-            self._begin(frame.run)
-        elif frame.number < self._announced:
-            self._early.clear()
-            self._begin(frame.run)
-        elif frame.number == self._announced:
-            self._on_fault("frames_repeated", f"frame {frame.number} was announced twice")
-            return False
-        self._announced = frame.number
-        opened = self._open[frame.number] = _OpenFrame(announcement)
-        for site in self._sites:
-            packet = self._early.pop((frame.run, frame.number, site), None)
-            if packet is not None:
-                opened.packets[site] = packet
-        return True
+    def announce(self, announcement: Announcement) -> tuple[Announcement, ...]:
+        """The frames that this opens: one; none when it is stale; two when it shows that a recording plays again."""
+        turns = self._order.take(announcement.frame, announcement)
+        for turn in turns:
+            if turn.begins:
+                self._begin(turn.frame.run)
+            self._open_frame(turn.item)
+        if self._order.aside is None:
+            self._forget_late()
+        return tuple(turn.item for turn in turns)
 
     def add(self, packet: Packet) -> bool:
         """Take in a packet; False when it is refused."""
@@ -104,17 +97,32 @@ class PacketCollector:
         return self._close(max(done)) if done else []
 
     def expire(self, announcement: Announcement) -> list[CollectedFrame]:
-        """Close frames up to one whose deadline has passed."""
-        return self._close(announcement.frame.number) if announcement.frame.run == self._run else []
+        """Close frames up to one whose deadline has passed; none when that one is closed, or of an earlier pass."""
+        opened = self._open.get(announcement.frame.number)
+        is_open = opened is not None and opened.announcement is announcement
+        return self._close(announcement.frame.number) if is_open else []
 
     def _begin(self, run: int | None) -> None:
         if self._run is not None:
             self._on_fault("restarts", f"run {run} began")
-            if run != self._run:
-                self._ended_runs.append(self._run)
-        self._run, self._announced, self._closed = run, -1, -1
+        self._run, self._closed = run, -1
         self._open: dict[int, _OpenFrame] = {}
         self._silent = dict.fromkeys(self._sites, 0)
+
+    def _open_frame(self, announcement: Announcement) -> None:
+        frame = announcement.frame
+        opened = self._open[frame.number] = _OpenFrame(announcement)
+        for site in self._sites:
+            packet = self._early.pop((frame.run, frame.number, site), None)
+            if packet is not None:
+                opened.packets[site] = packet
+
+    def _forget_late(self) -> None:
+        """Packets that were kept for a recording that did not play again."""
+        for run, number, site in [*self._early]:
+            if run == self._run and number <= self._closed:
+                del self._early[run, number, site]
+                self._on_fault("packets_late", f"packet of '{site}' for frame {number} came after it was decoded")
 
     def _fault(self, packet: Packet) -> tuple[str, str] | None:
         """Event and reason of a packet that cannot be used."""
@@ -125,16 +133,19 @@ class PacketCollector:
         if packet.scheme != self._scheme:
             return ("packets_of_other_scheme",
                     f"'{site}' speaks scheme '{packet.scheme}', the centre '{self._scheme}'")
-        if frame.run in self._ended_runs:
+        opened = self._open.get(frame.number) if frame.run == self._run else None
+        if opened is not None and site in opened.packets:
+            return "packets_repeated", f"second packet of '{site}' for frame {frame.number}"
+        aside = self._order.aside
+        if aside is not None and frame.run == aside.run and frame.number >= aside.number:
+            return None  # of a recording that plays again, unless the next announcement says otherwise
+        if self._order.has_ended(frame.run):
             return "packets_stale", f"packet of '{site}' is of an earlier run"
         if frame.run != self._run:
             return None
         if frame.number <= self._closed:
             self._silent[site] = 0
             return "packets_late", f"packet of '{site}' for frame {frame.number} came after it was decoded"
-        opened = self._open.get(frame.number)
-        if opened is not None and site in opened.packets:
-            return "packets_repeated", f"second packet of '{site}' for frame {frame.number}"
         return None
 
     def _close(self, last: int) -> list[CollectedFrame]:

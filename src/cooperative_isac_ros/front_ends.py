@@ -15,6 +15,7 @@ from cooperative_isac.pipeline import hear
 from cooperative_isac.scene.model import Site
 from cooperative_isac.waveform.frame import TransmitFrame
 from cooperative_isac_ros import conversions, qos
+from cooperative_isac_ros.announcements import signal_or_fault
 from cooperative_isac_ros.base import SceneNode
 from cooperative_isac_ros.records import Announcement, EchoRecord
 from cooperative_isac_ros.target_watch import TargetWatch
@@ -75,7 +76,12 @@ class SimulatedFrontEnd:
             return
         began_s = time.perf_counter()
         scene = self._node.scene_of(announcement)
-        echo = hear(scene, signal, self._site.name, self._watch.registry.at(announcement.frame.stamp_ns))
+        targets = self._watch.registry.at(announcement.frame.stamp_ns)
+        try:
+            echo = _finite(hear(scene, signal, self._site.name, targets), "the echo")
+        except ValueError as error:
+            self._node.health.fault("echoes_refused", f"frame {announcement.frame.number}: {error}")
+            return
         self._node.health.figures["front_end_ms"] = f"{(time.perf_counter() - began_s) * 1e3:.1f}"
         self._on_echo(announcement, signal, echo, True)
         if self._node.settings["publish_echo"]:
@@ -118,35 +124,38 @@ class TopicFrontEnd:
             return
         self._early = None
         try:
-            record = self._checked(conversions.echo_record(message))
+            record = conversions.echo_record(message)
+            echo = self._checked(record)
         except ValueError as error:
             self._node.health.fault("echoes_refused", str(error))
             return
         announcement = self._known.pop((record.frame.run, record.frame.number))
         signal = signal_or_fault(self._node, announcement)
         if signal is not None:
-            # Schemes know the scene's noise power; scaling keeps the signal-to-noise ratio of the radio's.
-            scale = np.float32(np.sqrt(self._node.scene.propagation.noise_power_w / record.noise_power_w))
-            self._on_echo(announcement, signal, scale * record.echo, record.simulated)
+            self._on_echo(announcement, signal, echo, record.simulated)
 
-    def _checked(self, record: EchoRecord) -> EchoRecord:
+    def _checked(self, record: EchoRecord) -> np.ndarray:
+        """The echo [num_rx_ant, num_subcarriers, num_symbols], complex64, at the noise power of the scene."""
         grid = self._node.scene.grid
         shape = self._site.num_ant, grid.num_subcarriers, grid.num_symbols
         if record.site != self._site.name:
             raise ValueError(f"echo is of site '{record.site}', this node is '{self._site.name}'")
         if record.echo.shape != shape:
             raise ValueError(f"echo has sizes {record.echo.shape}, the scene has {shape}")
-        return record
+        # Schemes know the scene's noise power; scaling keeps the signal-to-noise ratio of the radio's.
+        noise_power_w = self._node.scene.propagation.noise_power_w
+        with np.errstate(over="ignore", invalid="ignore"):
+            echo = np.float32(np.sqrt(noise_power_w / record.noise_power_w)) * record.echo
+        return _finite(echo, f"the echo with noise_power_w {record.noise_power_w:g}, scaled to {noise_power_w:g},")
+
+
+def _finite(echo: np.ndarray, name: str) -> np.ndarray:
+    with np.errstate(over="ignore", invalid="ignore"):
+        energy = np.vdot(echo, echo)
+    if not np.isfinite(energy):
+        raise ValueError(f"{name} has no finite energy")
+    return echo
 
 
 FRONT_ENDS: dict[str, Callable[[SceneNode, Site, OnEcho], FrontEnd]] = {"simulated": SimulatedFrontEnd,
                                                                         "topic": TopicFrontEnd}
-
-
-def signal_or_fault(node: SceneNode, announcement: Announcement) -> TransmitFrame | None:
-    """The frame's signal; None, and counted, when the announcement does not fit the node's scene."""
-    try:
-        return node.signal_of(announcement)
-    except ValueError as error:
-        node.health.fault("frames_refused", str(error))
-        return None

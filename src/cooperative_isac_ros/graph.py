@@ -58,7 +58,7 @@ def scene_nodes(scene: Scene, options: GraphOptions = GraphOptions()) -> tuple[N
 
     nodes = [NodeSpec("access_point", "access_point", f"{root.rstrip('/')}/{site.name}",
                       {**common, **scheme, "site": site.name}) for site in scene.receivers]
-    nodes += [node("fusion_center", scheme, deadline), node("tracker"),
+    nodes += [node("fusion_center", scheme, deadline, rate), node("tracker"),
               node("evaluator", rate, {"out": options.out})]
     if options.markers:
         nodes.append(node("scene_markers"))

@@ -47,23 +47,26 @@ def test_a_complete_frame_takes_older_ones_with_it(collector):
 
 
 def test_a_deadline_closes_once(collector):
-    collector.announce(announcement(0))
-    assert closed(collector.expire(announcement(0))) == [(0, [], ("a", "b"))]
-    assert collector.expire(announcement(0)) == []
+    opened, = collector.announce(announcement(0))
+    assert closed(collector.expire(opened)) == [(0, [], ("a", "b"))]
+    assert collector.expire(opened) == []
 
 
-def test_the_deadline_of_an_earlier_run_closes_nothing(collector):
-    collector.announce(announcement(0))
-    collector.announce(announcement(0, run=2))
-    assert collector.expire(announcement(0)) == []
+@pytest.mark.parametrize("again", [[announcement(0, run=2)], [announcement(0), announcement(1)]],
+                         ids=["another run", "played again"])
+def test_the_deadline_of_an_earlier_pass_closes_nothing(collector, again):
+    first = [opened for number in range(3) for opened in collector.announce(announcement(number))]
+    second = [opened for item in again for opened in collector.announce(item)]
+    assert [frame for opened in first for frame in collector.expire(opened)] == []
+    assert [number for number, _, _ in closed(collector.expire(second[-1]))] == list(range(len(again)))
 
 
 def test_a_silent_receiver_is_absent_until_heard(collector):
     for number in range(2):
-        collector.announce(announcement(number))
+        opened, = collector.announce(announcement(number))
         collector.add(packet(number, "a"))
         assert collector.complete() == []
-        collector.expire(announcement(number))
+        collector.expire(opened)
     assert collector.absent == ("b",)
     collector.announce(announcement(2))
     collector.add(packet(2, "a"))
@@ -74,9 +77,9 @@ def test_a_silent_receiver_is_absent_until_heard(collector):
 
 def test_when_all_are_absent_the_deadline_decides(collector):
     for number in range(3):
-        collector.announce(announcement(number))
+        opened, = collector.announce(announcement(number))
         assert collector.complete() == []
-        collector.expire(announcement(number))
+        collector.expire(opened)
     assert collector.absent == ("a", "b")
 
 
@@ -92,8 +95,7 @@ def test_every_refusal_is_told(collector, faults, bad, event):
 
 
 def test_late_packets_are_told(collector, faults):
-    collector.announce(announcement(3))
-    collector.expire(announcement(3))
+    collector.expire(*collector.announce(announcement(3)))
     assert not collector.add(packet(3, "a")) and not collector.add(packet(2, "a"))
     assert faults == {"packets_late": 2}
 
@@ -109,13 +111,37 @@ def test_packets_that_nobody_announces_do_not_pile_up(collector, faults):
     assert collector.num_early == MAX_EARLY_PACKETS and faults == {"packets_unannounced": 3}
 
 
-def test_numbers_that_go_back_begin_anew(collector, faults):
-    for number in (5, 6):
-        collector.announce(announcement(number))
-    collector.announce(announcement(0))
+def fill(collector, number, run=1):
+    """Both receivers answer a frame; what this closes."""
     for site in ("a", "b"):
-        assert collector.add(packet(0, site))
-    assert closed(collector.complete()) == [(0, ["a", "b"], ())] and faults == {"restarts": 1}
+        assert collector.add(packet(number, site, run))
+    return closed(collector.complete())
+
+
+@pytest.mark.parametrize("packets_first", [True, False])
+@pytest.mark.parametrize("between", [[], [announcement(0, run=2)]], ids=["at once", "after another run"])
+def test_numbers_that_go_back_begin_anew_and_lose_nothing(collector, faults, between, packets_first):
+    for item in (announcement(5), announcement(6), *between):
+        collector.announce(item)
+    assert collector.announce(announcement(0)) == ()
+    before = fill(collector, 0) + fill(collector, 1) if packets_first else []
+    assert [item.frame.number for item in collector.announce(announcement(1))] == [0, 1]
+    after = closed(collector.complete()) if packets_first else fill(collector, 0) + fill(collector, 1)
+    assert before == [] and after == [(0, ["a", "b"], ()), (1, ["a", "b"], ())]
+    assert faults == {"restarts": 1 + len(between), "frames_stale": 1}
+
+
+@pytest.mark.parametrize("stale", [announcement(2), announcement(9, run=0)], ids=["lower number", "ended run"])
+def test_one_stale_announcement_changes_nothing(collector, faults, stale):
+    for item in (announcement(9, run=0), announcement(5), announcement(6), stale):
+        collector.announce(item)
+    collector.add(packet(6, "a"))
+    collector.add(packet(2, "a"))
+    collector.announce(announcement(7))
+    assert fill(collector, 7) == [(5, [], ("a", "b")), (6, ["a"], ("b",)), (7, ["a", "b"], ())]
+    assert faults["restarts"] == 1 and faults["frames_stale"] == 1
+    collector.announce(announcement(8))
+    assert faults["packets_late"] == 1 and collector.num_early == 0
 
 
 class Choosy:

@@ -121,21 +121,56 @@ def test_a_packet_of_an_earlier_run_is_stale(centre, announce, features):
     centre.bench.until(lambda: centre.counts("packets_stale") == 1)
 
 
-def test_a_frame_of_another_scene_is_refused(centre, announce):
-    centre.frame.publish(announce(0, scene="elsewhere", scene_fingerprint="0" * 16))
+def test_a_frame_of_another_scene_is_refused_before_it_changes_anything(centre, announce, features):
+    centre.frame.publish(announce(3))
+    centre.features["rx1"].publish(features(3, "rx1"))
+    centre.bench.until(lambda: centre.node.collector.run == 1)
+    centre.frame.publish(announce(4, run=2, scene="elsewhere", scene_fingerprint="0" * 16))
     centre.bench.until(lambda: centre.counts("frames_refused") == 1)
     assert "start all nodes with one scene file" in centre.node.health.status().message
-    assert not centre.detections
+    assert centre.node.collector.run == 1 and centre.counts("restarts") == 0
+    centre.bench.until(lambda: centre.detections)
+    assert [message.number for message in centre.detections] == [3]
+
+
+def test_one_stale_frame_changes_nothing(bench, announce, features):
+    centre = Centre(bench, deadline_s=60.0)
+    for number in (5, 6, 2):
+        centre.frame.publish(announce(number))
+    centre.bench.until(lambda: centre.counts("frames_stale") == 1)
+    for site in ("rx1", "rx2"):
+        centre.features[site].publish(features(6, site))
+    centre.bench.until(lambda: len(centre.detections) == 2)
+    assert [message.number for message in centre.detections] == [5, 6] and centre.counts("restarts") == 0
 
 
 def test_a_rewound_recording_gives_the_same_bytes_again(centre, announce, features):
-    for _ in range(2):
-        for number in range(3):
+    for decoded in ((1, 2, 3), (3, 5, 6)):  # when a recording plays again, its first frame waits for the second
+        for number, expected in enumerate(decoded):
             centre.frame.publish(announce(number))
+            centre.bench.until(lambda: number or decoded[0] == 1 or centre.counts("frames_stale"))
             for site in ("rx1", "rx2"):
                 centre.features[site].publish(features(number, site))
-            before = len(centre.detections)
-            centre.bench.until(lambda: len(centre.detections) > before)
+            centre.bench.until(lambda: len(centre.detections) == expected)
     first, second = centre.detections[:3], centre.detections[3:]
     assert [serialize_message(m) for m in first] == [serialize_message(m) for m in second]
     assert centre.counts("restarts") == 1
+
+
+def test_frames_are_late_after_one_period_of_the_announced_rate(bench, announce, features):
+    centre = Centre(bench, deadline_s=60.0, rate_hz=0.05)
+    for number, age_ns in enumerate((0, 30 * 10 ** 9)):
+        centre.frame.publish(announce(number, stamp_ns=centre.node.now_ns - age_ns, run=number))
+        bench.until(lambda: centre.node.collector.run == number)
+        for site in ("rx1", "rx2"):
+            centre.features[site].publish(features(number, site, run=number))
+        bench.until(lambda: len(centre.detections) == number + 1)
+        assert centre.counts("frames_late") == number
+    assert "after its stamp; a period is 20 s" in centre.node.health.status().message
+
+
+@pytest.mark.parametrize("announced", [True, False])
+def test_a_frame_without_packets_is_as_simulated_as_its_announcement(centre, announce, announced):
+    centre.frame.publish(announce(0, simulated=announced))
+    centre.bench.until(lambda: centre.detections)
+    assert centre.detections[0].simulated is announced

@@ -19,7 +19,7 @@ from cooperative_isac.evaluation.run_record import RunRecorder
 from cooperative_isac.metrics.run_score import LiveFigures, RunScore
 from cooperative_isac_ros import conversions, qos
 from cooperative_isac_ros.base import ONLOOKER_NICE, run_node, SceneNode
-from cooperative_isac_ros.front_ends import signal_or_fault
+from cooperative_isac_ros.announcements import announcement_or_fault, signal_or_fault
 from cooperative_isac_ros.parameters import Parameter, rate_parameter
 from cooperative_isac_ros.records import AccuracyRecord, Announcement, DetectionList, FrameStamp, TrackList
 from cooperative_isac_ros.target_watch import WATCH_PARAMETERS, TargetWatch

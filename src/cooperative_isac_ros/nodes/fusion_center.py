@@ -13,12 +13,12 @@ from sensor_msgs.msg import PointCloud2
 from cooperative_isac.pipeline import transmit
 from cooperative_isac.schemes.registry import make_scheme
 from cooperative_isac_ros import conversions, qos
+from cooperative_isac_ros.announcements import announcement_or_fault, signal_or_fault
 from cooperative_isac_ros.base import SceneNode, run_node
 from cooperative_isac_ros.cdr import serialized
 from cooperative_isac_ros.collector import CollectedFrame, PacketCollector, decode_trusted
-from cooperative_isac_ros.front_ends import signal_or_fault
-from cooperative_isac_ros.parameters import Parameter
-from cooperative_isac_ros.records import Announcement, DetectionList
+from cooperative_isac_ros.parameters import Parameter, rate_parameter
+from cooperative_isac_ros.records import Announcement, DetectionList, FrameStamp
 
 PARAMETERS = (
     Parameter("scheme", "", "how features are read; empty: the scene's"),
@@ -26,6 +26,7 @@ PARAMETERS = (
               0.0, 60.0),
     Parameter("patience_frames", 3, "an access point that missed so many frames in a row is not waited for "
               "until it is heard again", 1, 1000),
+    rate_parameter("rate at which frames are announced: they are late after one period"),
 )
 
 
@@ -39,6 +40,7 @@ class FusionCenter(SceneNode):
         self.collector = PacketCollector(sites, self._scheme.name, self.settings["patience_frames"],
                                          self.health.fault)
         self._deadline_s = self.settings["deadline_s"] or self.scene.sensing.deadline_s
+        self._period_s = 1 / (self.settings["rate_hz"] or self.scene.update_rate_hz)
         self._steady = Clock(clock_type=ClockType.STEADY_TIME)
         self._detections = self.create_publisher(Detections, self.shared("detections"), qos.STREAM)
         self._cloud = self.create_publisher(PointCloud2, self.shared("detections/points"), qos.STREAM)
@@ -53,11 +55,12 @@ class FusionCenter(SceneNode):
         return "" if self._detections.get_subscription_count() else "a tracker"
 
     def _hear_frame(self, message: Frame) -> None:
-        announcement = conversions.announcement(message)
-        if not self.collector.announce(announcement):
+        announcement = announcement_or_fault(self, message)
+        if announcement is None:
             return
-        deadline = self.create_timer(self._deadline_s, lambda: None, clock=self._steady)
-        deadline.callback = partial(self._expire, announcement, deadline)
+        for opened in self.collector.announce(announcement):
+            deadline = self.create_timer(self._deadline_s, lambda: None, clock=self._steady)
+            deadline.callback = partial(self._expire, opened, deadline)
         self._publish(self.collector.complete())
 
     def _hear_packet(self, message: FeaturePacket) -> None:
@@ -89,12 +92,20 @@ class FusionCenter(SceneNode):
         missing = tuple(sorted({*collected.sites_missing, *refused}))
         if missing:
             self.health.fault("frames_incomplete", f"frame {frame.number} without {', '.join(missing)}")
-        simulated = any(packet.simulated for packet in collected.packets.values())
+        packets = collected.packets.values() or [collected.announcement]
+        simulated = any(item.simulated for item in packets)
         record = DetectionList(frame, simulated, detections, missing)
         self._detections.publish(serialized(conversions.detections_message(record)))
         self._cloud.publish(conversions.detections_cloud(record))
         self.health.count("frames")
         self.say_timing(frame, "decode", began_s)
+        self._count_late(frame)
+
+    def _count_late(self, frame: FrameStamp) -> None:
+        age_s = (self.now_ns - frame.stamp_ns) * 1e-9
+        if age_s > self._period_s:
+            self.health.fault("frames_late", f"frame {frame.number} was decoded {age_s:.3g} s after its stamp; a "
+                              f"period is {self._period_s:.3g} s")
 
 
 def main(args: list[str] | None = None) -> int:

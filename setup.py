@@ -6,7 +6,13 @@ from setuptools import setup
 
 PACKAGE = "cooperative_isac"
 NODES = sorted(path.stem for path in Path(f"src/{PACKAGE}_ros/nodes").glob("[a-z]*.py"))
-SCHEMES = ("local_ml = cooperative_isac.schemes.local_ml:LocalMlScheme",)
+SCHEMES = (
+    "local_ml = cooperative_isac.schemes.local_ml:LocalMlScheme",
+    "dvqvae = cooperative_isac.schemes.dvqvae:DvqvaeScheme",
+    "dvqvae_paper = cooperative_isac.schemes.dvqvae:DvqvaePaperScheme",
+    "dvae = cooperative_isac.schemes.dvae:DvaeScheme",
+    "cnn = cooperative_isac.schemes.cnn:CnnScheme",
+)
 SHARED_FOLDERS = ("config", "launch")
 
 

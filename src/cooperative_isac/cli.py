@@ -15,6 +15,7 @@ from cooperative_isac.scene.config import load_scene
 from cooperative_isac.scene.describe import describe
 from cooperative_isac.scene.model import Scene
 from cooperative_isac.schemes.registry import scheme_names
+from cooperative_isac.training.app import dataset, train
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False,
                   help="Cooperative integrated sensing and communication.")
@@ -86,6 +87,10 @@ def evaluate(scene: SceneArgument, schemes: Schemes = None, frames: Frames = 200
         _fail(f"scheme '{unknown[0]}' is not known; use some of {', '.join(scheme_names())}")
     from cooperative_isac.evaluation.command import evaluate as run_evaluation
     run_evaluation(loaded, names, frames, seed, power_dbm, json)
+
+
+app.command()(train)
+app.command()(dataset)
 
 
 def repeat_option(arguments: list[str], option: str) -> list[str]:

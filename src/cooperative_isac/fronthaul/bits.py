@@ -43,16 +43,17 @@ class BitReader:
 
 
 def pack_labels(labels: np.ndarray, width: int) -> bytes:
-    """Pack uint8 labels of any shape at `width` bits each, C order."""
-    bits = np.unpackbits(labels.reshape(-1, 1), axis=1)[:, 8 - width:]
-    return np.packbits(bits).tobytes()
+    """Pack uint8 or uint16 labels of any shape at `width` bits each, C order."""
+    big_endian = labels.astype(labels.dtype.newbyteorder(">")).reshape(-1, 1).view(np.uint8)
+    return np.packbits(np.unpackbits(big_endian, axis=1)[:, -width:]).tobytes()
 
 
 def unpack_labels(data: bytes, width: int, count: int) -> np.ndarray:
-    """The inverse of pack_labels, [count], uint8. ValueError when data has too few bits."""
+    """The inverse of pack_labels, [count], uint8 up to 8 bits, else uint16. ValueError when data has too few bits."""
     bits = np.unpackbits(np.frombuffer(data, np.uint8))
     if len(bits) < count * width:
         raise ValueError(f"{count} labels of {width} bits need {count * width} bits, got {len(bits)}")
-    padded = np.zeros((count, 8), np.uint8)
-    padded[:, 8 - width:] = bits[:count * width].reshape(count, width)
-    return np.packbits(padded, axis=1)[:, 0]
+    padded = np.zeros((count, 8 if width <= 8 else 16), np.uint8)
+    padded[:, -width:] = bits[:count * width].reshape(count, width)
+    packed = np.packbits(padded, axis=1)
+    return packed[:, 0] if width <= 8 else packed.view(">u2")[:, 0].astype(np.uint16)

@@ -8,7 +8,8 @@ import numpy as np
 from torch import Tensor, nn
 
 from cooperative_isac.fronthaul.learned.config import CnnConfig
-from cooperative_isac.fronthaul.learned.inputs import num_channels, observation
+from cooperative_isac.fronthaul.learned.dvqvae import common_shape
+from cooperative_isac.fronthaul.learned.inputs import raw_observation
 from cooperative_isac.fronthaul.learned.network import Found, Network, Truth
 from cooperative_isac.fronthaul.learned.targets import TargetHead
 from cooperative_isac.scene.model import Scene
@@ -24,18 +25,22 @@ class Cnn(Network):
 
     def __init__(self, scene: Scene, config: CnnConfig):
         super().__init__(scene, config)
-        grid, channels = scene.grid, num_channels(scene, config.input)
-        shape = scene.receivers[0].num_ant, grid.num_subcarriers, grid.num_symbols
-        if any(site.num_ant != shape[0] for site in scene.receivers):
-            raise ValueError(f"scene '{scene.name}' has receivers with different numbers of antennas; the CNN stacks "
-                             "their echoes, so give them equal arrays")
+        channels, *shape = common_shape(scene, "raw")
         self.latent_shape = prod(shape), channels
         for site in scene.receivers:
             self.encoders[site.name] = Elements()
         self.centre = CnnCentre(scene, config, shape, channels)
 
+    @property
+    def needs_symbols(self) -> bool:
+        return False
+
+    @property
+    def input_key(self) -> str:
+        return self.kind
+
     def observe(self, echo: np.ndarray, frame: TransmitFrame, receiver: str) -> np.ndarray:
-        return observation(self.scene, echo, frame, self.config.input)
+        return raw_observation(self.scene, echo)
 
     def knowledge(self, frame: TransmitFrame) -> np.ndarray:
         return np.empty(0, np.float32)

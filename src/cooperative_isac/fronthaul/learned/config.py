@@ -13,11 +13,12 @@ INPUTS = ("raw", "demodulated")
 class DvqvaeConfig:
     """The network of CF section III; the defaults are CF Table II.
 
-    num_targets: Q, the targets it can tell; input: raw | demodulated, what the encoders take;
+    num_targets: Q, the targets it can tell; input: raw | demodulated, what the encoders take (learned.inputs);
     hidden: H, channels after the encoder's convolutions; latent_dim: D, length of a codeword;
     codebook: None for the D-VAE, whose latents are the H channels themselves;
     features: outputs of each of the centre's two linear projectors, not in CF: 32 gives its 206 million parameters;
-    *_layers: convolutions that halve every axis, L_cnn; *_residuals: residual convolutions, L_res.
+    *_layers: convolutions that halve every axis, L_cnn; *_residuals: residual convolutions, L_res; transmit_layers 0:
+    the centre does not look at the transmit signal.
     """
 
     num_targets: int = 2
@@ -33,7 +34,8 @@ class DvqvaeConfig:
     features: int = 32
 
     def __post_init__(self) -> None:
-        _check_input(self.input)
+        if self.input not in INPUTS:
+            raise ValueError(f"input '{self.input}' is not known; use one of {', '.join(INPUTS)}")
 
 
 @dataclass(frozen=True)
@@ -42,15 +44,6 @@ class CnnConfig:
     three fully connected layers of 256 neurons; channels are not in CF."""
 
     num_targets: int = 2
-    input: str = "raw"
     channels: tuple[int, int] = (8, 16)
     neurons: int = 256
     pooling: int = 4
-
-    def __post_init__(self) -> None:
-        _check_input(self.input)
-
-
-def _check_input(name: str) -> None:
-    if name not in INPUTS:
-        raise ValueError(f"input '{name}' of a learned codec is not known; use one of {', '.join(INPUTS)}")

@@ -10,7 +10,8 @@ from torch import Tensor, nn
 
 from cooperative_isac.fronthaul.learned.config import DvqvaeConfig
 from cooperative_isac.fronthaul.learned.encoder import Encoder, Residual, halving, latent_count, reduced
-from cooperative_isac.fronthaul.learned.inputs import num_channels, observation, transmit_tensor
+from cooperative_isac.fronthaul.learned.inputs import (demodulated_observation, observation_shape, raw_observation,
+                                                       transmit_tensor)
 from cooperative_isac.fronthaul.learned.network import Found, Network, Truth
 from cooperative_isac.fronthaul.learned.quantiser import Codebook
 from cooperative_isac.fronthaul.learned.targets import TargetHead
@@ -27,25 +28,31 @@ class Dvqvae(Network):
 
     def __init__(self, scene: Scene, config: DvqvaeConfig):
         super().__init__(scene, config)
-        grid, latent_dim = scene.grid, config.latent_dim if config.codebook else None
-        shapes = {(site.num_ant, grid.num_subcarriers, grid.num_symbols) for site in scene.receivers}
-        if len(shapes) > 1:
-            raise ValueError(f"scene '{scene.name}' has receivers with different numbers of antennas; the D-VQVAE stacks "
-                             "their latents, so give them equal arrays")
-        shape = shapes.pop()
+        latent_dim = config.latent_dim if config.codebook else None
+        channels, *shape = common_shape(scene, config.input)
         self.latent_shape = latent_count(shape, config.encoder_layers), latent_dim or config.hidden
         for site in scene.receivers:
-            self.encoders[site.name] = Encoder(num_channels(scene, config.input), config.hidden,
-                                               config.encoder_layers, config.encoder_residuals, latent_dim)
+            self.encoders[site.name] = Encoder(channels, config.hidden, config.encoder_layers,
+                                               config.encoder_residuals, latent_dim)
             if config.codebook:
                 self.codebooks[site.name] = Codebook(config.latent_dim, config.codebook)
         self.centre = Centre(scene, config, self.latent_shape[1], reduced(shape, config.encoder_layers))
 
+    @property
+    def needs_symbols(self) -> bool:
+        return self.config.input != "raw"
+
+    @property
+    def input_key(self) -> str:
+        return f"{self.kind} {self.config.input} {bool(self.config.transmit_layers)}"
+
     def observe(self, echo: np.ndarray, frame: TransmitFrame, receiver: str) -> np.ndarray:
-        return observation(self.scene, echo, frame, self.config.input)
+        if self.config.input == "raw":
+            return raw_observation(self.scene, echo)
+        return demodulated_observation(self.scene, echo, frame)
 
     def knowledge(self, frame: TransmitFrame) -> np.ndarray:
-        return transmit_tensor(frame)
+        return transmit_tensor(frame) if self.config.transmit_layers else np.empty(0, np.float32)
 
     def loss(self, output: Tensor, truth: Truth) -> Tensor:
         return self.centre.head.loss(output, truth)
@@ -60,21 +67,36 @@ class Centre(nn.Module):
     def __init__(self, scene: Scene, config: DvqvaeConfig, latent_dim: int, latent_axes: tuple[int, ...]):
         super().__init__()
         self.latent_axes = latent_axes
-        hidden, residuals = config.hidden, config.transmit_residuals
-        widths = [len(scene.receivers) * latent_dim, *[hidden] * config.centre_residuals]
+        widths = [len(scene.receivers) * latent_dim, *[config.hidden] * config.centre_residuals]
         self.residuals = nn.Sequential(*(Residual(*pair) for pair in zip(widths, widths[1:])))
-        self.transmit = nn.Sequential(halving(2, hidden, config.transmit_layers),
-                                      *(Residual(hidden, hidden) for _ in range(residuals)))
+        self.from_latents = nn.Linear(widths[-1] * prod(latent_axes), config.features)
+        self.transmit = self._transmit_branch(scene, config) if config.transmit_layers else None
+        branches = 2 if self.transmit else 1
+        self.joint = nn.Sequential(nn.Linear(branches * config.features, NEURONS), nn.ReLU())
+        self.head = TargetHead(scene, NEURONS, config.num_targets)
+
+    @staticmethod
+    def _transmit_branch(scene: Scene, config: DvqvaeConfig) -> nn.Module:
         antennas = sum(site.num_ant for site in scene.transmitters)
         shape = antennas, scene.grid.num_subcarriers, scene.grid.num_symbols
-        self.from_latents = nn.Linear(widths[-1] * prod(latent_axes), config.features)
-        self.from_transmit = nn.Linear(hidden * latent_count(shape, config.transmit_layers), config.features)
-        self.joint = nn.Sequential(nn.Linear(2 * config.features, NEURONS), nn.ReLU())
-        self.head = TargetHead(scene, NEURONS, config.num_targets)
+        residuals = (Residual(config.hidden, config.hidden) for _ in range(config.transmit_residuals))
+        size = config.hidden * latent_count(shape, config.transmit_layers)
+        return nn.Sequential(halving(2, config.hidden, config.transmit_layers), *residuals, nn.Flatten(),
+                             nn.Linear(size, config.features))
 
     def forward(self, latents: Tensor, heard: Tensor, knowledge: Tensor) -> Tensor:
         """latents: [batch, M, L, D]; knowledge: transmit_tensor. Returns [batch, Q, 1 + 2 dimension] (TargetHead)."""
         tensor = latents.mT.reshape(len(latents), -1, *self.latent_axes)
-        parts = [self.from_latents(self.residuals(tensor).flatten(1)),
-                 self.from_transmit(self.transmit(knowledge).flatten(1))]
+        parts = [self.from_latents(self.residuals(tensor).flatten(1))]
+        if self.transmit:
+            parts.append(self.transmit(knowledge))
         return self.head(self.joint(torch.cat(parts, dim=1)))
+
+
+def common_shape(scene: Scene, kind: str) -> tuple[int, ...]:
+    """Shape of every receiver's observation. ValueError where receivers differ."""
+    shapes = {observation_shape(scene, site, kind) for site in scene.receivers}
+    if len(shapes) > 1:
+        raise ValueError(f"scene '{scene.name}' has receivers with different numbers of antennas; this network stacks "
+                         "what they send, so give them equal arrays")
+    return shapes.pop()

@@ -3,26 +3,55 @@
 from __future__ import annotations
 
 import numpy as np
+from scipy import fft
 
-from cooperative_isac.scene.model import Scene
+from cooperative_isac.scene.model import Scene, Site
 from cooperative_isac.waveform.frame import TransmitFrame
 
-
-def num_channels(scene: Scene, kind: str) -> int:
-    """Channels of an observation of one receiver: real and imaginary parts of its echo, or of each stream's."""
-    return 2 if kind == "raw" else 2 * scene.users.num_users
+DOPPLER_BINS_STEP = 4
 
 
-def observation(scene: Scene, echo: np.ndarray, frame: TransmitFrame, kind: str) -> np.ndarray:
-    """The echo in units of the noise, as it is or freed of the symbols, stream by stream (y s_k^*).
-
-    echo: [num_rx_ant, num_subcarriers, num_symbols], complex64, sqrt(W).
-    Returns [num_channels, num_rx_ant, num_subcarriers, num_symbols], float32 (CF section III-A).
-    """
-    scaled = echo * np.float32(scene.propagation.noise_power_w ** -0.5)
+def observation_shape(scene: Scene, receiver: Site, kind: str) -> tuple[int, int, int, int]:
+    """Shape of an observation: channels, then space, frequency (or delay) and time (or Doppler)."""
+    grid = scene.grid
     if kind == "raw":
-        return real_channels(scaled[None])
-    return real_channels(scaled * frame.streams.conj().transpose(1, 0, 2)[:, None])
+        return 2, receiver.num_ant, grid.num_subcarriers, grid.num_symbols
+    return scene.users.num_users, receiver.num_ant, grid.num_subcarriers, num_doppler_bins(scene)
+
+
+def raw_observation(scene: Scene, echo: np.ndarray) -> np.ndarray:
+    """Real and imaginary part of the echo in units of the noise (CF section III-A).
+
+    echo: [num_rx_ant, num_subcarriers, num_symbols], complex64, sqrt(W). Returns observation_shape, float32.
+    """
+    return real_channels(_in_noise_units(scene, echo)[None])
+
+
+def demodulated_observation(scene: Scene, echo: np.ndarray, frame: TransmitFrame) -> np.ndarray:
+    """The echo freed of the symbols, stream by stream (y s_k^*), as log power over beam, delay and Doppler shift.
+
+    Each path is a peak at its own place then; among the symbols it is noise. echo: [num_rx_ant, num_subcarriers,
+    num_symbols], complex64, sqrt(W). Returns observation_shape, float32.
+    """
+    streams = _in_noise_units(scene, echo) * frame.streams.conj().transpose(1, 0, 2)[:, None]
+    spectrum = fft.fft(streams, axis=3, norm="ortho")[..., doppler_bins(scene)]
+    spectrum = fft.ifft(spectrum, axis=2, norm="ortho")
+    spectrum = fft.fftshift(fft.fft(spectrum, axis=1, norm="ortho"), axes=1)
+    return np.log1p(spectrum.real ** 2 + spectrum.imag ** 2)
+
+
+def num_doppler_bins(scene: Scene) -> int:
+    """Doppler bins that hold the scene's fastest targets, a multiple of DOPPLER_BINS_STEP."""
+    grid = scene.grid
+    fastest = 2 * scene.sensing.max_speed_mps / grid.wavelength_m * grid.num_symbols * grid.symbol_period_s
+    steps = -(-2 * int(np.ceil(fastest)) // DOPPLER_BINS_STEP)
+    return min(steps * DOPPLER_BINS_STEP, grid.num_symbols)
+
+
+def doppler_bins(scene: Scene) -> np.ndarray:
+    """Indices of these bins in a Fourier transform over the symbols, ascending Doppler, [num_doppler_bins]."""
+    count = num_doppler_bins(scene)
+    return np.arange(-(count // 2), count - count // 2) % scene.grid.num_symbols
 
 
 def transmit_tensor(frame: TransmitFrame) -> np.ndarray:
@@ -40,3 +69,7 @@ def transmit_tensor(frame: TransmitFrame) -> np.ndarray:
 def real_channels(signals: np.ndarray) -> np.ndarray:
     """[count, ...], complex, as channels [2 count, ...], float32: real parts, then imaginary parts."""
     return np.concatenate([signals.real, signals.imag]).astype(np.float32)
+
+
+def _in_noise_units(scene: Scene, echo: np.ndarray) -> np.ndarray:
+    return echo * np.float32(scene.propagation.noise_power_w ** -0.5)

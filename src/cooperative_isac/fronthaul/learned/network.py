@@ -43,7 +43,7 @@ class Found:
 class Network(nn.Module, ABC):
     """A learned codec of one scene; a subclass is made from (scene, config) alone.
 
-    config: frozen dataclass of plain values, its hyperparameters; it is stored beside the weights.
+    config: frozen dataclass of plain values, its hyperparameters, num_targets among them; stored beside the weights.
     encoders: one module per receiver, observations [batch, *observation] -> latents [batch, L, D], float32.
     codebooks: one Codebook per receiver, or none at all: then latents travel as float32.
     centre: module (latents [batch, M, L, D], heard [batch, M], knowledge [batch, ...]) -> output of any kind; M
@@ -69,6 +69,16 @@ class Network(nn.Module, ABC):
     def codebook(self, receiver: str) -> Codebook | None:
         """The codebook of a receiver, None where latents travel as float32."""
         return self.codebooks[receiver] if receiver in self.codebooks else None
+
+    @property
+    def needs_symbols(self) -> bool:
+        """Whether observe looks at the frame, so that access points must be told its symbols."""
+        return True
+
+    @property
+    def input_key(self) -> str:
+        """What observe and knowledge depend on beside the scene: networks with one key can share cached samples."""
+        return f"{self.kind} {self.config}"
 
     @abstractmethod
     def observe(self, echo: np.ndarray, frame: TransmitFrame, receiver: str) -> np.ndarray:

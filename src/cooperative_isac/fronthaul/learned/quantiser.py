@@ -7,6 +7,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+TRAINING_STATE = ("counts", "sums", "idle_steps")  # of a Codebook: not needed once it is trained
+
 
 @dataclass(frozen=True)
 class CodebookConfig:
@@ -81,11 +83,6 @@ class Codebook(nn.Module):
     def _parts(self, latents: Tensor) -> Tensor:
         """[num_parts, number of latents, part_dim]"""
         return latents.reshape(-1, self.config.num_parts, self.codewords.shape[-1]).transpose(0, 1)
-
-
-def straight_through(latents: Tensor, codewords: Tensor) -> Tensor:
-    """The codewords, with the gradient going to the latents as if nothing had been quantised (CF section IV)."""
-    return latents + (codewords - latents).detach()
 
 
 def commitment(latents: Tensor, codewords: Tensor) -> Tensor:

@@ -1,0 +1,106 @@
+"""Weights on disk: tensors in safetensors, hyperparameters and scene as JSON beside them; nothing is unpickled."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+from pathlib import Path
+from typing import Mapping
+
+import numpy as np
+from pydantic import TypeAdapter, ValidationError
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save
+
+from cooperative_isac.fronthaul.learned.cnn import Cnn
+from cooperative_isac.fronthaul.learned.config import CnnConfig, DvqvaeConfig
+from cooperative_isac.fronthaul.learned.dvqvae import Dvqvae
+from cooperative_isac.fronthaul.learned.network import Network
+from cooperative_isac.fronthaul.learned.quantiser import TRAINING_STATE
+from cooperative_isac.scene.model import Scene, Site
+
+FORMAT = "cooperative_isac weights 1"
+KINDS = {"dvqvae": (Dvqvae, DvqvaeConfig), "cnn": (Cnn, CnnConfig)}
+
+
+class WeightsError(ValueError):
+    """Weights that cannot be used; the message says why, and what to do."""
+
+
+def save_weights(path: Path, network: Network, training: Mapping, half: bool = False) -> None:
+    """Write a network; training: how it was trained and how good it is; half: store 16 bits a number."""
+    tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in network.state_dict().items()
+               if name.rpartition(".")[2] not in TRAINING_STATE}
+    if half:
+        tensors = {name: tensor.half() if tensor.is_floating_point() else tensor for name, tensor in tensors.items()}
+    metadata = {"format": FORMAT, "kind": network.kind, "config": json.dumps(asdict(network.config)),
+                "scene": json.dumps(scene_facts(network.scene)), "training": json.dumps(dict(training))}
+    path.write_bytes(save(tensors, metadata))
+
+
+def load_weights(path: Path, scene: Scene) -> Network:
+    """The network of a file, for a scene that it was trained for. WeightsError says what does not fit."""
+    metadata = weights_metadata(path)
+    differences = fact_differences(json.loads(metadata["scene"]), scene_facts(scene))
+    if differences:
+        raise WeightsError(f"weights {path} were trained for another scene than '{scene.name}': "
+                           f"{'; '.join(differences[:4])}. Train others with 'isac train'")
+    network = make_network(scene, metadata["kind"], json.loads(metadata["config"]))
+    with safe_open(path, framework="pt") as file:
+        tensors = {name: file.get_tensor(name) for name in file.keys()}
+    try:
+        missing, unexpected = network.load_state_dict(tensors, strict=False)
+    except RuntimeError as error:
+        raise WeightsError(f"weights {path} do not fit their own hyperparameters: {error}") from None
+    missing = [name for name in missing if name.rpartition(".")[2] not in TRAINING_STATE]
+    if missing or unexpected:
+        raise WeightsError(f"weights {path} are incomplete: missing {missing[:3]}, unknown {unexpected[:3]}")
+    return network.eval().requires_grad_(False)
+
+
+def make_network(scene: Scene, kind: str, config: Mapping | None = None) -> Network:
+    """A new network of a kind with the hyperparameters of a mapping, others by default."""
+    if kind not in KINDS:
+        raise WeightsError(f"network kind '{kind}' is not known; use one of {', '.join(KINDS)}")
+    network_class, config_class = KINDS[kind]
+    try:
+        return network_class(scene, TypeAdapter(config_class).validate_python(dict(config or {})))
+    except ValidationError as error:
+        raise WeightsError(f"hyperparameters of '{kind}': {error}") from None
+
+
+def weights_metadata(path: Path) -> dict[str, str]:
+    """What stands beside the tensors. WeightsError when the file is not one of ours."""
+    try:
+        with safe_open(path, framework="pt") as file:
+            metadata = file.metadata() or {}
+    except (OSError, SafetensorError) as error:
+        raise WeightsError(f"weights {path} cannot be read: {error}") from None
+    if metadata.get("format") != FORMAT:
+        raise WeightsError(f"weights {path} are of format '{metadata.get('format')}', not '{FORMAT}'")
+    return metadata
+
+
+def scene_facts(scene: Scene) -> dict[str, object]:
+    """All that weights depend on: geometry, arrays and resource grid; power, noise and clutter may differ."""
+    grid = asdict(scene.grid)
+    facts: dict[str, object] = {"dimension": scene.dimension, "num_users": scene.users.num_users, **grid,
+                                "area_m": _rounded([scene.area.low_m, scene.area.high_m])}
+    for role, sites in (("transmitter", scene.transmitters), ("receiver", scene.receivers)):
+        facts[f"{role}s"] = [site.name for site in sites]
+        facts |= {f"{role} {site.name} {name}": value for site in sites for name, value in _site_facts(site).items()}
+    return facts
+
+
+def fact_differences(before: Mapping[str, object], now: Mapping[str, object]) -> list[str]:
+    """What differs between two scenes' facts, one sentence each."""
+    return [f"{name} {before.get(name)} there, {now.get(name)} here"
+            for name in dict.fromkeys([*before, *now]) if before.get(name) != now.get(name)]
+
+
+def _site_facts(site: Site) -> dict[str, object]:
+    return {"num_ant": site.num_ant, "position_m": _rounded(site.position_m), "elements_m": _rounded(site.elements_m)}
+
+
+def _rounded(values) -> list:
+    return np.round(np.array(values, float), 6).tolist()

@@ -1,0 +1,98 @@
+"""What all learned schemes share: weights are found, echoes encoded, packets decoded."""
+
+from __future__ import annotations
+
+import os
+import zlib
+from pathlib import Path
+from typing import Mapping
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from cooperative_isac.fronthaul.downlink import pack_downlink
+from cooperative_isac.fronthaul.learned.network import Found
+from cooperative_isac.fronthaul.learned.packet import LatentCodec
+from cooperative_isac.fronthaul.learned.weights import load_weights
+from cooperative_isac.fusion.detection import Detection
+from cooperative_isac.scene.model import Scene
+from cooperative_isac.waveform.frame import TransmitFrame
+
+WEIGHTS_VARIABLE = "ISAC_WEIGHTS"
+SHIPPED = Path(__file__).resolve().parents[1] / "weights"
+PRESENT = 0.5
+
+
+class LearnedScheme:
+    """A network with its weights behind the contract of schemes.contract."""
+
+    period_s = None
+
+    def __init__(self, scene: Scene, name: str):
+        self.scene, self.name = scene, name
+        path = find_weights(scene, name)
+        self.network = load_weights(path, scene)
+        self.codec = LatentCodec(self.network, zlib.crc32(path.read_bytes()))
+
+    def encode(self, echo: np.ndarray, frame: TransmitFrame, receiver: str) -> bytes:
+        """Packet of one receiver's codewords; see schemes.contract."""
+        observation = torch.from_numpy(self.network.observe(echo, frame, receiver))
+        latents = self.network.encoders[receiver](observation[None])[0]
+        return self.codec.pack(latents, receiver, frame.number)
+
+    def decode(self, packets: Mapping[str, bytes], frame: TransmitFrame) -> tuple[Detection, ...]:
+        """Detections from the packets of the receivers that were heard; see schemes.contract."""
+        if not packets:
+            return ()
+        latents = {name: self.codec.unpack(packet, name, frame.number) for name, packet in sorted(packets.items())}
+        missing = torch.zeros(self.network.latent_shape)
+        stacked = torch.stack([latents.get(name, missing) for name in self.network.receivers])
+        heard = torch.tensor([float(name in latents) for name in self.network.receivers])
+        knowledge = torch.from_numpy(self.network.knowledge(frame))
+        found = self.network.read(self.network.centre(stacked[None], heard[None], knowledge[None]))
+        return detections(self.scene, found, tuple(latents))
+
+    def downlink_bits(self, frame: TransmitFrame) -> int:
+        """The payload of the frame, packed, where the encoder removes the symbols; else nothing."""
+        return 8 * len(pack_downlink(frame)) if self.network.needs_symbols else 0
+
+
+def detections(scene: Scene, found: Found, sites: tuple[str, ...]) -> tuple[Detection, ...]:
+    """What a network found in one frame (a batch of one) that moves fast enough to be no clutter."""
+    chosen = found.presence[0] > PRESENT
+    all_found = [_detection(scene, *row, sites) for row in zip(found.presence[0][chosen], found.state[0][chosen],
+                                                               found.deviation[0][chosen])]
+    return tuple(one for one in all_found if np.isfinite(one.position_m).all() and np.isfinite(one.velocity_mps).all()
+                 and np.linalg.norm(one.velocity_mps) >= scene.sensing.min_speed_mps)
+
+
+def _detection(scene: Scene, presence: Tensor, state: Tensor, deviation: Tensor, sites: tuple[str, ...]) -> Detection:
+    size = scene.dimension
+    position, velocity = np.array([0.0, 0.0, scene.plane_height_m]), np.zeros(3)
+    position[:size], velocity[:size] = state[:size].numpy(), state[size:].numpy()
+    variances = np.full((2, 3), scene.height_std_m ** 2)
+    variances[:, :size] = deviation.double().numpy().reshape(2, size) ** 2
+    odds_db = 10 / np.log(10) * float(torch.logit(presence.double(), eps=1e-6))
+    return Detection(position, velocity, np.diag(variances.ravel()), odds_db, sites,
+                     len(sites) * len(scene.transmitters))
+
+
+def find_weights(scene: Scene, name: str) -> Path:
+    """The weights of a scheme for a scene: those that ISAC_WEIGHTS names, a file or a folder, else shipped ones.
+
+    In a folder, <scene>-<scheme>-q<Q>.safetensors (Q targets) goes before <scene>-<scheme>.safetensors.
+    """
+    given = os.environ.get(WEIGHTS_VARIABLE)
+    if given and Path(given).is_file():
+        return Path(given)
+    stem = f"{scene.name}-{name}"
+    folders = [Path(given)] if given else []
+    for folder in (*folders, SHIPPED):
+        for file in (f"{stem}-q{scene.draw.num_targets}.safetensors", f"{stem}.safetensors"):
+            if (folder / file).is_file():
+                return folder / file
+    known = sorted(path.stem for path in SHIPPED.glob("*.safetensors"))
+    raise ValueError(f"scheme '{name}' has no weights for scene '{scene.name}' ({stem}.safetensors); shipped: "
+                     f"{', '.join(known) or 'none'}. Train some with 'isac train {scene.source or scene.name} --scheme "
+                     f"{name}' and name them with {WEIGHTS_VARIABLE}=FILE")

@@ -1,0 +1,201 @@
+"""CF Algorithm 1: access points and centre exchange latents and their gradients, nothing else."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol, Sequence
+
+import torch
+from torch import Tensor, nn
+
+from cooperative_isac.fronthaul.learned.network import Found, Network
+from cooperative_isac.fronthaul.learned.quantiser import Codebook, commitment, perplexity
+from cooperative_isac.training.batches import Batch
+
+
+@dataclass(frozen=True)
+class Optimisation:
+    """How one side learns. commitment_weight: omega of CF eq. 21, for the mean squared distance;
+
+    clip: largest norm of a side's gradient (0: any); precision: float32 | bfloat16.
+    """
+
+    commitment_weight: float = 0.25
+    clip: float = 0.0
+    weight_decay: float = 0.0
+    precision: str = "float32"
+
+
+class AccessPoint(Protocol):
+    """One receiver as the centre sees it: here, or in another process."""
+
+    def take(self, batch: Batch, training: bool) -> None:
+        """Begin to work on a batch."""
+
+    def latents(self) -> Tensor:
+        """Latents of that batch as the fronthaul carries them, [batch, L, D] (lines 7-9 of Algorithm 1).
+
+        In training the codebook follows them (line 10).
+        """
+
+    def learn(self, gradient: Tensor, learning_rate: float) -> None:
+        """Take the gradient of what was sent, [batch, L, D], and update the encoder (line 16)."""
+
+    def report(self) -> dict[str, float]:
+        """Figures of the last training step: commitment, perplexity."""
+
+    def hand_over(self, network: Network) -> None:
+        """Put the encoder and codebook as they are now into a network at the centre."""
+
+    def state_dict(self) -> dict:
+        """All that goes on with training after an interruption."""
+
+    def load_state_dict(self, state: dict) -> None:
+        """Go on from a state."""
+
+
+class LocalAccessPoint:
+    """A receiver with its encoder, codebook and optimiser in this process."""
+
+    def __init__(self, name: str, encoder: nn.Module, codebook: Codebook | None, optimisation: Optimisation, seed: int):
+        self.name, self.encoder, self.codebook, self.optimisation = name, encoder, codebook, optimisation
+        self.optimiser = adam(encoder, optimisation)
+        self.generator = torch.Generator().manual_seed(seed)
+        self._report: dict[str, float] = {}
+
+    def begin(self, parameters: dict) -> None:
+        """Take the initial parameters of encoder and codebook from the centre (CF section IV-B, step 1)."""
+        self.encoder.load_state_dict(parameters["encoder"])
+        if self.codebook:
+            self.codebook.load_state_dict(parameters["codebook"])
+
+    def take(self, batch: Batch, training: bool) -> None:
+        self._observations, self._training = batch.observations[self.name], training
+
+    def latents(self) -> Tensor:
+        if self._training:
+            return self._to_train()
+        with torch.no_grad():
+            latents = self._encoded()
+            return self.codebook.lookup(self.codebook.nearest(latents)) if self.codebook else latents
+
+    def _to_train(self) -> Tensor:
+        self._latents = self._encoded()
+        if self.codebook is None:
+            return self._latents.detach()
+        indices = self.codebook.nearest(self._latents)
+        codewords = self.codebook.lookup(indices)
+        self._commitment = self.optimisation.commitment_weight * commitment(self._latents, codewords)
+        self._report = {"commitment": float(self._commitment.detach()),
+                        "perplexity": perplexity(indices, self.codebook.config.size)}
+        self.codebook.follow(self._latents.detach(), indices, self.generator)
+        return codewords
+
+    def learn(self, gradient: Tensor, learning_rate: float) -> None:
+        """The gradient of the codewords is taken for that of the latents: the straight-through estimator."""
+        self.optimiser.zero_grad()
+        if self._latents.requires_grad:
+            if self.codebook is None:
+                self._latents.backward(gradient)
+            else:
+                torch.autograd.backward([self._latents, self._commitment], [gradient, None])
+            step(self.optimiser, self.encoder, learning_rate, self.optimisation)
+
+    def report(self) -> dict[str, float]:
+        return self._report
+
+    def hand_over(self, network: Network) -> None:
+        if network.encoders[self.name] is not self.encoder:
+            network.encoders[self.name].load_state_dict(self.encoder.state_dict())
+            if self.codebook:
+                network.codebooks[self.name].load_state_dict(self.codebook.state_dict())
+
+    def _encoded(self) -> Tensor:
+        with autocast(self._observations.device, self.optimisation):
+            return self.encoder(self._observations).float()
+
+    def state_dict(self) -> dict:
+        return {"encoder": self.encoder.state_dict(), "optimiser": self.optimiser.state_dict(),
+                "codebook": self.codebook.state_dict() if self.codebook else {}, "random": self.generator.get_state()}
+
+    def load_state_dict(self, state: dict) -> None:
+        self.encoder.load_state_dict(state["encoder"])
+        self.optimiser.load_state_dict(state["optimiser"])
+        self.generator.set_state(state["random"])
+        if self.codebook:
+            self.codebook.load_state_dict(state["codebook"])
+
+
+class Centre:
+    """The decoder with its optimiser; truth and transmit signal are here alone."""
+
+    def __init__(self, network: Network, optimisation: Optimisation):
+        self.network, self.optimisation = network, optimisation
+        self.optimiser = adam(network.centre, optimisation)
+
+    def learn(self, latents: Tensor, heard: Tensor, batch: Batch, learning_rate: float) -> tuple[float, Tensor]:
+        """One training step (lines 12-14): the loss, and its gradient [batch, M, L, D] for the access points.
+
+        latents: [batch, M, L, D]; heard: [batch, M], zero for a receiver that is left out.
+        """
+        latents = latents.requires_grad_()
+        self.optimiser.zero_grad()
+        with autocast(latents.device, self.optimisation):
+            output = self.network.centre(latents * heard[:, :, None, None], heard, batch.knowledge)
+            loss = self.network.loss(output, batch.truth)
+        loss.backward()
+        step(self.optimiser, self.network.centre, learning_rate, self.optimisation)
+        return float(loss.detach()), latents.grad
+
+    def judge(self, latents: Tensor, batch: Batch) -> tuple[float, Found]:
+        """Loss of a batch, and what was found in it, without learning."""
+        heard = torch.ones(latents.shape[:2], device=latents.device)
+        with torch.no_grad(), autocast(latents.device, self.optimisation):
+            output = self.network.centre(latents, heard, batch.knowledge)
+            return float(self.network.loss(output, batch.truth)), self.network.read(output)
+
+    def state_dict(self) -> dict:
+        """All that goes on with training after an interruption."""
+        return {"centre": self.network.centre.state_dict(), "optimiser": self.optimiser.state_dict()}
+
+    def load_state_dict(self, state: dict) -> None:
+        """Go on from a state."""
+        self.network.centre.load_state_dict(state["centre"])
+        self.optimiser.load_state_dict(state["optimiser"])
+
+
+def train_step(access_points: Sequence[AccessPoint], centre: Centre, batch: Batch, heard: Tensor,
+               learning_rate: float) -> float:
+    """One step of Algorithm 1 (lines 5-17); returns the estimation loss. heard: [batch, M], as in Centre.learn."""
+    latents = all_latents(access_points, batch, training=True)
+    loss, gradients = centre.learn(latents, heard, batch, learning_rate)
+    for access_point, gradient in zip(access_points, gradients.unbind(1)):
+        access_point.learn(gradient, learning_rate)
+    return loss
+
+
+def all_latents(access_points: Sequence[AccessPoint], batch: Batch, training: bool) -> Tensor:
+    """Latents of all access points, which work at the same time, [batch, M, L, D]."""
+    for access_point in access_points:
+        access_point.take(batch, training)
+    return torch.stack([access_point.latents() for access_point in access_points], dim=1)
+
+
+def adam(module: nn.Module, optimisation: Optimisation) -> torch.optim.Optimizer:
+    """Adam (CF [37]) over a module's parameters; with decoupled weight decay where there is some."""
+    parameters = list(module.parameters()) or [nn.Parameter(torch.zeros(0))]
+    return torch.optim.AdamW(parameters, weight_decay=optimisation.weight_decay)
+
+
+def step(optimiser: torch.optim.Optimizer, module: nn.Module, learning_rate: float, optimisation: Optimisation) -> None:
+    """One step of an optimiser at a learning rate."""
+    if optimisation.clip:
+        nn.utils.clip_grad_norm_(module.parameters(), optimisation.clip)
+    for group in optimiser.param_groups:
+        group["lr"] = learning_rate
+    optimiser.step()
+
+
+def autocast(device: torch.device, optimisation: Optimisation) -> torch.autocast:
+    """Mixed precision where it is asked for."""
+    return torch.autocast(device.type, torch.bfloat16, enabled=optimisation.precision == "bfloat16")

@@ -1,0 +1,102 @@
+"""Samples as batches of tensors, drawn by worker processes, with a cache of observations on disk."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Iterator, Mapping, Sequence
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset
+
+from cooperative_isac.fronthaul.learned.network import Network, Truth
+from cooperative_isac.scene.model import TargetState
+from cooperative_isac.training.cache import Cache
+from cooperative_isac.training.samples import Source
+
+
+@dataclass(frozen=True)
+class Batch:
+    """numbers: of the samples; observations: by receiver, [batch, ...]; knowledge: [batch, ...].
+
+    An access point has neither knowledge nor truth, a centre without its access points no observations.
+    """
+
+    numbers: tuple[int, ...]
+    observations: Mapping[str, Tensor]
+    knowledge: Tensor | None = None
+    truth: Truth | None = None
+
+    def to(self, device: torch.device) -> Batch:
+        """The batch on a device, as float32."""
+        observations = {name: tensor.to(device).float() for name, tensor in self.observations.items()}
+        if self.truth is None:
+            return Batch(self.numbers, observations)
+        truth = Truth(self.truth.present.to(device), self.truth.state.to(device))
+        return Batch(self.numbers, observations, self.knowledge.to(device).float(), truth)
+
+
+class Examples(Dataset):
+    """Samples as a network takes them; receivers: whose echoes are observed; at_centre: with knowledge and truth."""
+
+    def __init__(self, network: Network, source: Source, receivers: Sequence[str], at_centre: bool = True,
+                 cache: Cache | None = None):
+        self.network, self.source, self.receivers = network, source, tuple(receivers)
+        self.at_centre, self.cache = at_centre, cache
+
+    def __getitem__(self, number: int) -> dict[str, np.ndarray]:
+        known = self.cache.read(number) if self.cache else None
+        if known is not None:
+            return known
+        example = self._drawn(number)
+        if self.cache:
+            self.cache.write(number, example)
+            return self.cache.read(number)
+        return example
+
+    def _drawn(self, number: int) -> dict[str, np.ndarray]:
+        situation, network = self.source.situation(number), self.network
+        example = {f"observation/{name}": network.observe(self.source.echo(situation, name), situation.frame, name)
+                   for name in self.receivers}
+        if self.at_centre:
+            example["knowledge"] = network.knowledge(situation.frame)
+            example["present"], example["state"] = truth_arrays(situation.targets, network.config.num_targets,
+                                                                network.scene.dimension)
+        return example
+
+
+def truth_arrays(targets: Sequence[TargetState], num_targets: int, dimension: int) -> tuple[np.ndarray, np.ndarray]:
+    """Labels of a sample: present [num_targets], bool; state [num_targets, 2 dimension], float32, m and m/s."""
+    if len(targets) > num_targets:
+        raise ValueError(f"a sample has {len(targets)} targets, the network tells {num_targets} at most; "
+                         "train one for more targets or draw fewer")
+    state = np.zeros((num_targets, 2, dimension), np.float32)
+    for row, target in zip(state, targets):
+        row[0], row[1] = target.position_m[:dimension], target.velocity_mps[:dimension]
+    return np.arange(num_targets) < len(targets), state.reshape(num_targets, -1)
+
+
+def batches(examples: Examples, groups: Sequence[Sequence[int]], num_workers: int) -> Iterator[Batch]:
+    """Batches of the samples with these numbers, in this order, whatever the number of worker processes."""
+    context = "fork" if num_workers else None
+    loader = DataLoader(examples, batch_sampler=[[int(number) for number in group] for group in groups],
+                        num_workers=num_workers, multiprocessing_context=context, collate_fn=_stacked)
+    for group, tensors in zip(groups, loader):
+        observations = {name: tensors[f"observation/{name}"] for name in examples.receivers}
+        numbers = tuple(int(number) for number in group)
+        if examples.at_centre:
+            yield Batch(numbers, observations, tensors["knowledge"], Truth(tensors["present"], tensors["state"]))
+        else:
+            yield Batch(numbers, observations)
+
+
+def epoch_groups(numbers: np.ndarray, batch_size: int, seed: int, epoch: int) -> list[np.ndarray]:
+    """Numbers of one epoch's batches, shuffled: a function of (seed, epoch); a rest too small for a batch is left out."""
+    shuffled = np.random.default_rng([seed, epoch]).permutation(numbers)
+    whole = len(shuffled) // batch_size * batch_size
+    return list(shuffled[:whole].reshape(-1, batch_size))
+
+
+def _stacked(examples: Sequence[Mapping[str, np.ndarray]]) -> dict[str, Tensor]:
+    return {name: torch.from_numpy(np.stack([example[name] for example in examples])) for name in examples[0]}

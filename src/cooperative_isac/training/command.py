@@ -1,0 +1,110 @@
+"""What `isac train` does: put a job together, run it, show how it goes."""
+
+from __future__ import annotations
+
+from dataclasses import fields, replace
+from pathlib import Path
+from typing import Mapping
+
+import torch
+from rich.box import SIMPLE_HEAD
+from rich.console import Console
+from rich.progress import Progress
+from rich.table import Table
+
+from cooperative_isac.fronthaul.learned.network import Network
+from cooperative_isac.scene.model import Scene
+from cooperative_isac.training.algorithm import Optimisation
+from cooperative_isac.training.app import progress
+from cooperative_isac.training.distributed import is_distributed
+from cooperative_isac.training.loop import Training, Watcher
+from cooperative_isac.training.recipes import Recipe, recipe
+from cooperative_isac.training.recordings import RecordedSamples
+from cooperative_isac.training.run import Job, train_as_one_of_several, train_here
+from cooperative_isac.training.samples import Variety
+from cooperative_isac.training.settings import Settings
+
+SHOWN = ("epoch", "loss", "validation_loss", "median_location_m", "median_velocity_mps", "detection_rate",
+         "false_alarms")
+
+
+def make_job(scene: Scene, scheme: str, folder: Path, chosen: Mapping[str, object], variety: Variety,
+             hyperparameters: Mapping[str, object], data: Path | None) -> Job:
+    """The recipe of a scheme with what the user chose instead; data: folder of recorded samples, or None."""
+    basis = recipe(scheme)
+    settings = {**basis.settings, **chosen}
+    names = {field.name for field in fields(Optimisation)}
+    optimisation = Optimisation(**{name: settings.pop(name) for name in names & settings.keys()})
+    most = {"num_targets": max(variety.targets[1] if variety.targets else scene.draw.num_targets, 1)}
+    network = merged(merged(basis.network, most), hyperparameters)
+    return Job(scene, scheme, Recipe(basis.kind, network), Settings(**settings, variety=variety, optimisation=optimisation),
+               folder, RecordedSamples(scene, data.resolve()) if data else None)
+
+
+def run_job(job: Job, console: Console) -> None:
+    """Train, with a progress bar and a line for each epoch; say where the weights are."""
+    job = replace(job, device=_device(job.device))
+    with progress() as bar:
+        watcher = ProgressWatcher(bar, console, job)
+        training = train_as_one_of_several(job, watcher) if is_distributed() else train_here(job, watcher)
+    if training is not None:
+        show(training, job, console)
+
+
+class ProgressWatcher(Watcher):
+    """Shows a run on the screen."""
+
+    def __init__(self, bar: Progress, console: Console, job: Job):
+        self.bar, self.console, self.job = bar, console, job
+        self.loss = float("nan")
+
+    def begin(self, training: Training, network: Network) -> None:
+        sizes = [count_parameters(network.encoders[network.receivers[0]]), count_parameters(network.centre)]
+        self.console.print(f"{self.job.scheme} for {self.job.scene.name} on {self.job.device}: encoder {sizes[0]:,} "
+                           f"parameters, decoder {sizes[1]:,}; {self.job.folder}", highlight=False)
+        if training.rows or training.step:
+            self.console.print(f"going on at epoch {training.epoch + 1}, step {training.step}", highlight=False)
+        self.task = self.bar.add_task("epoch", total=training.steps_per_epoch, note="")
+
+    def begin_epoch(self, epoch: int, steps_done: int) -> None:
+        self.bar.reset(self.task, completed=steps_done, description=f"epoch {epoch + 1}", note="")
+
+    def step(self, loss: float) -> None:
+        smooth = loss if self.loss != self.loss else 0.98 * self.loss + 0.02 * loss
+        self.loss = smooth
+        self.bar.update(self.task, advance=1, note=f"loss {smooth:.4f}")
+
+    def end_epoch(self, row: Mapping[str, float]) -> None:
+        self.console.print("  ".join(f"{name} {row[name]:.4g}" for name in SHOWN), highlight=False)
+
+
+def show(training: Training, job: Job, console: Console) -> None:
+    """The best epoch, and how to use its weights."""
+    best = training.rows[training.best_epoch - 1]
+    table = Table("figure", "best epoch", "last epoch", box=SIMPLE_HEAD)
+    for name, value in best.items():
+        table.add_row(name, f"{value:.5g}", f"{training.rows[-1][name]:.5g}")
+    console.print(table)
+    weights = training.folder.weights
+    console.print(f"weights: {weights}\nuse them: ISAC_WEIGHTS={weights} isac evaluate "
+                  f"{job.scene.source} --schemes {job.scheme}", highlight=False, soft_wrap=True)
+
+
+def count_parameters(module: torch.nn.Module) -> int:
+    """Numbers that training changes."""
+    return sum(parameter.numel() for parameter in module.parameters())
+
+
+def merged(basis: Mapping[str, object], changes: Mapping[str, object]) -> dict[str, object]:
+    """A mapping with changes, those in mappings within it too."""
+    result = dict(basis)
+    for name, value in changes.items():
+        inner = result.get(name)
+        result[name] = merged(inner, value) if isinstance(inner, Mapping) and isinstance(value, Mapping) else value
+    return result
+
+
+def _device(name: str) -> str:
+    if name == "auto":
+        return "cuda" if torch.cuda.is_available() and not is_distributed() else "cpu"
+    return name

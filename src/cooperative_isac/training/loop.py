@@ -1,0 +1,148 @@
+"""A training run from its first step to its last, through interruptions."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import asdict
+from typing import Callable, Mapping, Sequence
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from cooperative_isac.fronthaul.learned.network import Network
+from cooperative_isac.fronthaul.learned.weights import save_weights
+from cooperative_isac.training.algorithm import AccessPoint, Centre, all_latents, train_step
+from cooperative_isac.training.batches import Batch, Examples, batches, epoch_groups
+from cooperative_isac.training.folder import RunFolder
+from cooperative_isac.training.samples import split_numbers
+from cooperative_isac.training.score import ErrorLog
+from cooperative_isac.training.settings import Settings
+
+
+class Watcher:
+    """Hears how a run goes on; this one does nothing."""
+
+    def begin(self, training: Training, network: Network) -> None:
+        """A run begins, or goes on after an interruption."""
+
+    def begin_epoch(self, epoch: int, steps_done: int) -> None:
+        """An epoch begins, or goes on after an interruption."""
+
+    def step(self, loss: float) -> None:
+        """A training step is done."""
+
+    def end_epoch(self, row: Mapping[str, float]) -> None:
+        """An epoch is done: its line of the curves."""
+
+
+class Training:
+    """State of a run: all of it is in the checkpoint."""
+
+    def __init__(self, access_points: Sequence[AccessPoint], centre: Centre, examples: Examples, settings: Settings,
+                 folder: RunFolder, num_workers: int = 0, device: torch.device = torch.device("cpu"),
+                 half: bool = False):
+        self.access_points, self.centre, self.examples = access_points, centre, examples
+        self.settings, self.folder, self.num_workers = settings, folder, num_workers
+        self.device, self.half = device, half
+        self.train_numbers = split_numbers(examples.source, "train", settings.train_samples)
+        self.validation_numbers = split_numbers(examples.source, "validation", settings.validation_samples)
+        self.epoch, self.step, self.losses, self.rows = 0, 0, [], []
+        self.best_loss, self.best_epoch = float("inf"), 0
+        state = folder.load()
+        if state is not None:
+            self._restore(state)
+
+    def run(self, watcher: Watcher = Watcher()) -> None:
+        """Train until the last epoch, or until validation has not improved for `patience` epochs."""
+        watcher.begin(self, self.centre.network)
+        while self.epoch < self.settings.epochs and not self.stopped_early:
+            began_s = time.monotonic()
+            watcher.begin_epoch(self.epoch, self.step)
+            self._train_epoch(watcher)
+            row = self._close_epoch(time.monotonic() - began_s)
+            watcher.end_epoch(row)
+
+    @property
+    def steps_per_epoch(self) -> int:
+        """Batches of an epoch."""
+        return len(self.train_numbers) // self.settings.batch_size
+
+    @property
+    def stopped_early(self) -> bool:
+        """Whether validation has not improved for too long."""
+        return 0 < self.settings.patience <= self.epoch - self.best_epoch
+
+    def _train_epoch(self, watcher: Watcher) -> None:
+        settings = self.settings
+        groups = epoch_groups(self.train_numbers, settings.batch_size, settings.seed, self.epoch)[self.step:]
+        for batch in batches(self.examples, groups, self.num_workers):
+            total = self.epoch * self.steps_per_epoch + self.step
+            heard = heard_receivers(len(batch.numbers), len(self.access_points), settings, total)
+            loss = train_step(self.access_points, self.centre, batch.to(self.device), heard.to(self.device),
+                              settings.learning_rate_at(total, self.steps_per_epoch))
+            self.losses.append(loss)
+            self.step += 1
+            watcher.step(loss)
+            if self.step % settings.checkpoint_steps == 0:
+                self.folder.save(self._state())
+
+    def _close_epoch(self, seconds: float) -> dict[str, float]:
+        log, validation_loss = self._validate()
+        self.epoch, self.step = self.epoch + 1, 0
+        row = {"epoch": self.epoch, "loss": float(np.mean(self.losses)), "validation_loss": validation_loss,
+               **asdict(log.score()), **self._reports(), "seconds": round(seconds, 1)}
+        self.rows, self.losses = [*self.rows, row], []
+        if validation_loss < self.best_loss:
+            self.best_loss, self.best_epoch = validation_loss, self.epoch
+            self._keep(log, row)
+        self.folder.write_curves(self.rows)
+        self.folder.save(self._state())
+        return row
+
+    def _validate(self) -> tuple[ErrorLog, float]:
+        numbers = self.validation_numbers
+        groups = np.array_split(numbers, -(-len(numbers) // self.settings.batch_size))
+        log, total = ErrorLog(self.centre.network.scene.dimension), 0.0
+        for batch in batches(self.examples, groups, self.num_workers):
+            batch = batch.to(self.device)
+            loss, found = self.centre.judge(all_latents(self.access_points, batch, training=False), batch)
+            log.add(found, batch.truth)
+            total += loss * len(batch.numbers)
+        return log, total / len(numbers)
+
+    def _reports(self) -> dict[str, float]:
+        names = self.examples.network.receivers
+        return {f"{figure}_{name}": value for name, access_point in zip(names, self.access_points)
+                for figure, value in access_point.report().items()}
+
+    def _keep(self, log: ErrorLog, row: Mapping[str, float]) -> None:
+        network = self.centre.network
+        for access_point in self.access_points:
+            access_point.hand_over(network)
+        network.deviation.copy_(torch.from_numpy(log.deviation()))
+        training = {"run": self.folder.description(), "validation": dict(row)}
+        self.folder.replace(self.folder.weights.name, lambda path: save_weights(path, network, training, self.half))
+
+    def _state(self) -> dict:
+        return {"epoch": self.epoch, "step": self.step, "losses": self.losses, "rows": self.rows,
+                "best_loss": self.best_loss, "best_epoch": self.best_epoch, "centre": self.centre.state_dict(),
+                "access_points": [access_point.state_dict() for access_point in self.access_points]}
+
+    def _restore(self, state: dict) -> None:
+        self.epoch, self.step, self.losses, self.rows = (state[name] for name in ("epoch", "step", "losses", "rows"))
+        self.best_loss, self.best_epoch = state["best_loss"], state["best_epoch"]
+        self.centre.load_state_dict(state["centre"])
+        for access_point, part in zip(self.access_points, state["access_points"]):
+            access_point.load_state_dict(part)
+
+
+def heard_receivers(batch_size: int, num_receivers: int, settings: Settings, step: int) -> Tensor:
+    """Which receivers the centre hears in a training step, [batch, M], float32: a function of the seed and the step.
+
+    At least one is heard in every sample.
+    """
+    generator = np.random.default_rng([settings.seed, step])
+    heard = generator.random((batch_size, num_receivers)) >= settings.drop_out
+    heard[np.arange(batch_size), generator.integers(num_receivers, size=batch_size)] |= ~heard.any(axis=1)
+    return torch.from_numpy(heard.astype(np.float32))

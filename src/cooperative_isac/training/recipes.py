@@ -1,0 +1,33 @@
+"""Which network a scheme is trained with, and how."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Mapping
+
+COMPACT = {"input": "demodulated", "hidden": 32, "latent_dim": 32, "features": 128,
+           "transmit_layers": 0}
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """kind and hyperparameters of the network (those left out are its defaults), and settings of the run."""
+
+    kind: str
+    network: Mapping[str, object] = field(default_factory=dict)
+    settings: Mapping[str, object] = field(default_factory=dict)
+
+
+RECIPES = {
+    "dvqvae": Recipe("dvqvae", {**COMPACT, "codebook": {"size": 256}}, {"learning_rate": 1e-3, "schedule": "cosine"}),
+    "dvqvae_paper": Recipe("dvqvae"),
+    "dvae": Recipe("dvqvae", {**COMPACT, "codebook": None}, {"learning_rate": 1e-3, "schedule": "cosine"}),
+    "cnn": Recipe("cnn"),
+}
+
+
+def recipe(scheme: str) -> Recipe:
+    """The recipe of a scheme. ValueError lists those there are."""
+    if scheme not in RECIPES:
+        raise ValueError(f"scheme '{scheme}' has nothing to train; use one of {', '.join(RECIPES)}")
+    return RECIPES[scheme]

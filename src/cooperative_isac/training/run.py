@@ -1,0 +1,111 @@
+"""One training run of a scheme for a scene, in one process or as one of several."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Mapping
+
+import torch
+
+from cooperative_isac.fronthaul.learned.network import Network
+from cooperative_isac.fronthaul.learned.weights import make_network
+from cooperative_isac.scene.model import Scene
+from cooperative_isac.training.algorithm import Centre, LocalAccessPoint
+from cooperative_isac.training.batches import Examples
+from cooperative_isac.training.cache import Cache, cached_fields
+from cooperative_isac.training.distributed import CENTRE, RemoteAccessPoint, join, serve
+from cooperative_isac.training.folder import RunFolder
+from cooperative_isac.training.loop import Training, Watcher
+from cooperative_isac.training.recipes import Recipe
+from cooperative_isac.training.samples import SPLITS, DrawnSamples, Source
+from cooperative_isac.training.settings import Settings
+
+
+@dataclass(frozen=True)
+class Job:
+    """What to train and where; source: None to draw samples on the fly; cache: folder for observations, or None."""
+
+    scene: Scene
+    scheme: str
+    recipe: Recipe
+    settings: Settings
+    folder: Path
+    source: Source | None = None
+    cache: Path | None = None
+    num_workers: int = 0
+    device: str = "cpu"
+    half: bool = False
+
+    @property
+    def samples(self) -> Source:
+        """Where the samples come from."""
+        return self.source or DrawnSamples(self.scene, self.settings.variety)
+
+    @property
+    def description(self) -> Mapping:
+        """What makes a run this run and no other."""
+        return {"scheme": self.scheme, "scene": self.scene.name, "fingerprint": self.scene.fingerprint,
+                "source": repr(self.source) if self.source else "drawn", "kind": self.recipe.kind,
+                "network": dict(self.recipe.network), "settings": asdict(self.settings)}
+
+
+def train_here(job: Job, watcher: Watcher) -> Training:
+    """Train with centre and all access points in this process."""
+    torch.manual_seed(job.settings.seed)
+    network = make_network(job.scene, job.recipe.kind, job.recipe.network).to(job.device)
+    access_points = [local_access_point(network, name, job.settings) for name in network.receivers]
+    examples = Examples(network, job.samples, network.receivers, cache=_cache(job, network))
+    return _trained(job, network, access_points, examples, watcher)
+
+
+def train_as_one_of_several(job: Job, watcher: Watcher) -> Training | None:
+    """Train as the centre (rank 0) or as one access point; only the centre returns its training."""
+    rank = join(len(job.scene.receivers))
+    if rank != CENTRE:
+        _be_access_point(job, rank - 1)
+        return None
+    torch.manual_seed(job.settings.seed)
+    network = make_network(job.scene, job.recipe.kind, job.recipe.network)
+    access_points = [RemoteAccessPoint(name, 1 + index, network.latent_shape)
+                     for index, name in enumerate(network.receivers)]
+    for access_point in access_points:
+        access_point.begin(network)
+    training = _trained(job, network, access_points, Examples(network, job.samples, ()), watcher)
+    for access_point in access_points:
+        access_point.end()
+    return training
+
+
+def local_access_point(network: Network, name: str, settings: Settings) -> LocalAccessPoint:
+    """One receiver's side of the training; its random numbers are its own."""
+    return LocalAccessPoint(name, network.encoders[name], network.codebook(name), settings.optimisation,
+                            settings.seed + 1 + network.receivers.index(name))
+
+
+def _be_access_point(job: Job, index: int) -> None:
+    with torch.device("meta"):  # the centre's parameters, which may be many, are never made here
+        network = make_network(job.scene, job.recipe.kind, job.recipe.network)
+    name = network.receivers[index]
+    network.encoders[name].to_empty(device="cpu")
+    if network.codebook(name):
+        network.codebooks[name].to_empty(device="cpu")
+    serve(local_access_point(network, name, job.settings), Examples(network, job.samples, (name,), at_centre=False))
+
+
+def _trained(job: Job, network: Network, access_points, examples: Examples, watcher: Watcher) -> Training:
+    folder = RunFolder(job.folder)
+    folder.describe(job.description)
+    training = Training(access_points, Centre(network, job.settings.optimisation), examples, job.settings, folder,
+                        job.num_workers, torch.device(job.device), job.half)
+    training.run(watcher)
+    return training
+
+
+def _cache(job: Job, network: Network) -> Cache | None:
+    if job.cache is None:
+        return None
+    key = f"{job.scene.fingerprint} {network.input_key} {job.samples!r}" if job.source else \
+        f"{job.scene.fingerprint} {network.input_key} {job.settings.variety}"
+    example = Examples(network, job.samples, network.receivers)[0]
+    return Cache(job.cache, key, sum(split.count for split in SPLITS.values()), cached_fields(example))

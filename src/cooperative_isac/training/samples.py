@@ -1,0 +1,115 @@
+"""Training samples: each a function of the scene, the variety and its number."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Mapping, Protocol
+
+import numpy as np
+
+from cooperative_isac.pipeline import hear, transmit
+from cooperative_isac.scene.config import with_power
+from cooperative_isac.scene.draw import draw_targets, frame_generator
+from cooperative_isac.scene.model import Scene, TargetState
+from cooperative_isac.waveform.frame import TransmitFrame
+
+TRAINING_SEED = 5_270_913_604  # far from the small seeds that people evaluate with
+
+
+@dataclass(frozen=True)
+class Split:
+    """A named part of all samples."""
+
+    first: int
+    count: int
+
+
+SPLITS = {"train": Split(0, 16_000), "validation": Split(16_000, 4_000)}  # CF section V: 16,000 + 4,000
+
+
+@dataclass(frozen=True)
+class Variety:
+    """In what samples differ from the scene, each (low, high) drawn uniformly; None: as the scene says.
+
+    targets: their number; power_dbm: transmit power; scatterers: number of clutter scatterers (CF eq. 29);
+    timing_offset_s, frequency_offset_hz: standard deviations of the clock offsets (CF eq. 30).
+    """
+
+    targets: tuple[int, int] | None = None
+    power_dbm: tuple[float, float] | None = None
+    scatterers: tuple[int, int] | None = None
+    timing_offset_s: tuple[float, float] | None = None
+    frequency_offset_hz: tuple[float, float] | None = None
+
+
+@dataclass(frozen=True)
+class Situation:
+    """One sample without its echoes."""
+
+    number: int
+    scene: Scene
+    frame: TransmitFrame
+    targets: tuple[TargetState, ...]
+
+
+class Source(Protocol):
+    """Where samples come from; splits: train and validation."""
+
+    splits: Mapping[str, Split]
+
+    def situation(self, number: int) -> Situation:
+        """What is sent and where the targets are in one sample."""
+
+    def echo(self, situation: Situation, receiver: str) -> np.ndarray:
+        """The echo at one receiver, [num_rx_ant, num_subcarriers, num_symbols], complex64, sqrt(W)."""
+
+
+@dataclass(frozen=True)
+class DrawnSamples:
+    """Samples drawn on the fly, the same in every process."""
+
+    scene: Scene
+    variety: Variety = Variety()
+
+    @property
+    def splits(self) -> Mapping[str, Split]:
+        return SPLITS
+
+    def situation(self, number: int) -> Situation:
+        scene = varied(replace(self.scene, seed=TRAINING_SEED), self.variety, number)
+        targets = draw_targets(scene, frame_generator(scene.seed, number, "targets"))
+        return Situation(number, scene, transmit(scene, number), targets)
+
+    def echo(self, situation: Situation, receiver: str) -> np.ndarray:
+        return hear(situation.scene, situation.frame, receiver, situation.targets)
+
+
+def split_numbers(source: Source, name: str, count: int) -> np.ndarray:
+    """Numbers of the first `count` samples of a split, of all where count is 0. ValueError when it has fewer."""
+    split = source.splits[name]
+    if count > split.count:
+        raise ValueError(f"{count} {name} samples are wanted, the split has {split.count}")
+    return np.arange(split.first, split.first + (count or split.count))
+
+
+def varied(scene: Scene, variety: Variety, number: int) -> Scene:
+    """The scene of one sample."""
+    generator = frame_generator(scene.seed, number, "variety")
+    if variety.targets is not None:
+        count = int(generator.integers(variety.targets[0], variety.targets[1] + 1))
+        scene = replace(scene, draw=replace(scene.draw, num_targets=count))
+    if variety.power_dbm is not None:
+        scene = with_power(scene, generator.uniform(*variety.power_dbm))
+    return replace(scene, propagation=_varied_propagation(scene.propagation, variety, generator))
+
+
+def _varied_propagation(propagation, variety: Variety, generator: np.random.Generator):
+    if variety.scatterers is not None:
+        count = int(generator.integers(variety.scatterers[0], variety.scatterers[1] + 1))
+        clutter = replace(propagation.clutter, num_scatterers=count, positions_m=None)
+        propagation = replace(propagation, clutter=clutter)
+    if variety.timing_offset_s is not None:
+        propagation = replace(propagation, timing_offset_std_s=generator.uniform(*variety.timing_offset_s))
+    if variety.frequency_offset_hz is not None:
+        propagation = replace(propagation, frequency_offset_std_hz=generator.uniform(*variety.frequency_offset_hz))
+    return propagation

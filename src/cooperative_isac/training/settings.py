@@ -1,0 +1,53 @@
+"""What a training run does; stored in its folder, so that a resumed run is the same run."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+from cooperative_isac.training.algorithm import Optimisation
+from cooperative_isac.training.samples import Variety
+
+SCHEDULES = ("constant", "cosine")
+PRECISIONS = ("float32", "bfloat16")
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Defaults are CF's where CF says anything: a constant learning rate of 1e-4.
+
+    schedule: constant | cosine (down to zero over the epochs, after warmup_steps); drop_out: probability that a receiver
+    is left out of a sample, so that the centre learns to do without; patience: epochs without a better validation loss
+    after which training stops (0: never); checkpoint_steps: steps between checkpoints inside an epoch;
+    train_samples, validation_samples: how many of the splits are used (0: all).
+    """
+
+    epochs: int = 100
+    batch_size: int = 16
+    learning_rate: float = 1e-4
+    schedule: str = "constant"
+    warmup_steps: int = 0
+    drop_out: float = 0.0
+    patience: int = 20
+    seed: int = 0
+    checkpoint_steps: int = 500
+    train_samples: int = 0
+    validation_samples: int = 0
+    variety: Variety = Variety()
+    optimisation: Optimisation = Optimisation()
+
+    def __post_init__(self) -> None:
+        _check("schedule", self.schedule, SCHEDULES)
+        _check("precision", self.optimisation.precision, PRECISIONS)
+
+    def learning_rate_at(self, step: int, steps_per_epoch: int) -> float:
+        """Learning rate of a training step, counted from 0 over all epochs."""
+        rate = self.learning_rate * min(1.0, (step + 1) / (self.warmup_steps + 1))
+        if self.schedule == "cosine":
+            rate *= 0.5 * (1 + math.cos(math.pi * step / (self.epochs * steps_per_epoch)))
+        return rate
+
+
+def _check(name: str, value: str, allowed: tuple[str, ...]) -> None:
+    if value not in allowed:
+        raise ValueError(f"{name} '{value}' is not known; use one of {', '.join(allowed)}")

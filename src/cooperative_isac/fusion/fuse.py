@@ -1,4 +1,4 @@
-"""Echo reports of several receivers to detections: associate, estimate, tell ghosts apart."""
+"""Echo reports of several receivers to detections: associate, estimate, leave out what is doubtful."""
 
 from __future__ import annotations
 
@@ -8,16 +8,14 @@ import numpy as np
 from scipy.special import chdtri
 
 from cooperative_isac.fusion.detection import Detection
+from cooperative_isac.fusion.doubt import is_ghost, is_possible, is_static
 from cooperative_isac.fusion.estimate import Estimate, estimate
 from cooperative_isac.scene.model import Scene
-from cooperative_isac.sensing.report import EchoReport, doppler_information
+from cooperative_isac.sensing.report import EchoReport
 
 GATE_PROBABILITY = 0.9999
 MISFIT_PROBABILITY = 0.99999
 MODEL_STD_M = 0.02
-STATIC_SIGMAS = 3.0
-SPEED_SIGMAS = 3.0
-SIDE_LOBE = 10.0
 
 
 def fuse(scene: Scene, reports: Sequence[EchoReport]) -> tuple[Detection, ...]:
@@ -27,55 +25,17 @@ def fuse(scene: Scene, reports: Sequence[EchoReport]) -> tuple[Detection, ...]:
     cluster that is a ghost, static clutter or impossibly fast is not told.
     """
     free = sorted(reports, key=lambda report: -report.power)
-    told: list[list[EchoReport]] = []
-    detections = []
+    told: list[tuple[list[EchoReport], Detection]] = []
     while free:
         cluster = _consistent(scene, _grow(scene, free))
         free = [report for report in free if not any(report is used for used in cluster)]
-        if is_static(scene, cluster) or is_ghost(scene, cluster, told):
-            continue
-        detection = _detection(scene, cluster, estimate(scene, cluster))
-        if is_possible(scene, detection):
-            told.append(cluster)
-            detections.append(detection)
-    return tuple(detections)
-
-
-def is_ghost(scene: Scene, cluster: Sequence[EchoReport], told: Sequence[Sequence[EchoReport]]) -> bool:
-    """Whether a cluster is no target of its own.
-
-    Fewer paths than dimensions cannot tell its full velocity. Heard by one receiver alone, and with the Doppler shifts
-    of a much stronger target there, it is that target's side lobe.
-    """
-    if sum(len(report.paths) for report in cluster) < scene.dimension:
-        return True
-    if len({report.receiver for report in cluster}) > 1:
-        return False
-    resolution_hz = 1 / (scene.grid.num_symbols * scene.grid.symbol_period_s)
-    mine = {path.transmitter: path for path in cluster[0].paths}
-    for report in (r for other in told for r in other if r.receiver == cluster[0].receiver):
-        shared = [path for path in report.paths if path.transmitter in mine]
-        if shared and report.power > SIDE_LOBE * cluster[0].power and all(
-                abs(path.doppler_hz - mine[path.transmitter].doppler_hz) < resolution_hz for path in shared):
-            return True
-    return False
-
-
-def is_possible(scene: Scene, detection: Detection) -> bool:
-    """Whether a target of the scene can be as fast as a detection says, within its accuracy."""
-    speed = np.linalg.norm(detection.velocity_mps)
-    deviation = np.sqrt(np.linalg.eigvalsh(detection.covariance[3:, 3:])[-1])
-    return bool(speed <= scene.sensing.max_speed_mps + SPEED_SIGMAS * deviation)
-
-
-def is_static(scene: Scene, cluster: Sequence[EchoReport]) -> bool:
-    """Whether no path's Doppler shift tells the cluster from clutter, which moves slower than the scene's minimum speed."""
-    limit = 2 * scene.sensing.min_speed_mps / scene.grid.wavelength_m
-    if limit == 0:
-        return False
-    paths = [path for report in cluster for path in report.paths]
-    return all(abs(path.doppler_hz) < limit + STATIC_SIGMAS / np.sqrt(doppler_information(scene.grid, path.power))
-               for path in paths)
+        fitted = estimate(scene, cluster)
+        detection = _detection(scene, cluster, fitted)
+        doubtful = (is_static(scene, cluster, fitted) or is_ghost(scene, cluster, told)
+                    or not is_possible(scene, detection))
+        if not doubtful:
+            told.append((cluster, detection))
+    return tuple(detection for _, detection in told)
 
 
 def _grow(scene: Scene, free: Sequence[EchoReport]) -> list[EchoReport]:

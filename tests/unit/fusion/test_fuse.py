@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from cooperative_isac.fronthaul.packet import pack_reports, unpack_reports
 from cooperative_isac.fronthaul.quantise import information_matrix, information_widths
-from cooperative_isac.fusion.fuse import fuse, is_static
+from cooperative_isac.fusion.fuse import fuse
 from cooperative_isac.metrics.consistency import nees, nees_interval
 from cooperative_isac.scene.config import load_scene
 from cooperative_isac.sensing.report import EchoReport, PathReport
@@ -126,7 +126,6 @@ def test_what_does_not_move_is_clutter_where_the_scene_says_so(small, target, re
     assert len(found) == 1 and np.allclose(found[0].position_m, [40, 20, 0], atol=0.01)
     keeping = replace(small, sensing=replace(small.sensing, min_speed_mps=0.0))
     assert len(fuse(keeping, resting + moving)) == 2
-    assert is_static(small, resting) and not is_static(small, moving) and not is_static(keeping, resting)
 
 
 def test_the_strongest_comes_first_and_order_of_arrival_is_irrelevant(small, target, reports_of):

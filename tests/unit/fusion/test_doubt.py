@@ -1,0 +1,126 @@
+"""What is not told: clutter that rests, echoes at a wrong place, impossible speeds."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from scipy.optimize import minimize
+
+from cooperative_isac.fusion.doubt import distance_to_ball, is_ghost, is_static
+from cooperative_isac.fusion.estimate import estimate
+from cooperative_isac.fusion.fuse import fuse
+
+# Here the four paths' directions to and from the target nearly cancel along y: 6 m/s give less than 50 Hz.
+BETWEEN = (30.0, 24.0)
+
+
+def static(scene, cluster):
+    return is_static(scene, cluster, estimate(scene, cluster))
+
+
+def weaker(report, factor):
+    """The report with powers and information divided."""
+    paths = (replace(path, power=path.power / factor, information=path.information / factor)
+             for path in report.paths)
+    return replace(report, paths=tuple(paths))
+
+
+def elsewhere(report, away_m, shifts_hz=None):
+    """The report at another place, with its own Doppler shifts or others."""
+    shifts = [path.doppler_hz for path in report.paths] if shifts_hz is None else shifts_hz
+    paths = (replace(path, doppler_hz=float(shift)) for path, shift in zip(report.paths, shifts))
+    return replace(report, point_m=report.point_m + away_m, paths=tuple(paths))
+
+
+def test_a_mover_whose_doppler_shifts_cancel_on_every_path_is_told(small, target, reports_of):
+    truth, generator = target(BETWEEN, (0.3, 6.0)), np.random.default_rng(0)
+    assert max(abs(path.doppler_hz) for report in reports_of(small, truth) for path in report.paths) < 100
+    for _ in range(20):
+        reports = reports_of(small, truth, generator)
+        assert not static(small, reports) and len(fuse(small, reports)) == 1
+
+
+@pytest.mark.parametrize("place", [BETWEEN, (20.0, 40.0)])
+def test_what_rests_or_creeps_is_clutter_wherever_it_is(small, target, reports_of, place):
+    generator = np.random.default_rng(1)
+    for velocity in [(0, 0), (0.6, -0.7)]:
+        for _ in range(100):
+            assert static(small, reports_of(small, target(place, velocity), generator))
+
+
+def test_one_receiver_alone_must_hear_a_shift(small, target, reports_of):
+    assert static(small, reports_of(small, target(BETWEEN, (0.3, 6.0)))[:1])
+    assert not static(small, reports_of(small, target(BETWEEN, (6.0, 0.3)))[:1])
+
+
+def test_nothing_is_clutter_in_a_scene_that_keeps_what_rests(small, target, reports_of):
+    keeping = replace(small, sensing=replace(small.sensing, min_speed_mps=0.0))
+    resting = reports_of(small, target((20, 30), (0, 0)))
+    assert static(small, resting) and not static(keeping, resting)
+
+
+@pytest.mark.parametrize("size", [2, 3])
+def test_the_distance_to_slow_velocities_is_that_of_an_optimiser(size):
+    generator = np.random.default_rng(size)
+    for _ in range(10):
+        root = generator.standard_normal((size, size)) * generator.uniform(0.05, 3, size)
+        covariance, vector = root @ root.T, generator.uniform(-5, 5, size)
+        precision = np.linalg.inv(covariance)
+        found = minimize(lambda u: (u - vector) @ precision @ (u - vector), np.zeros(size), method="SLSQP",
+                         jac=lambda u: 2 * precision @ (u - vector), options={"ftol": 1e-12, "maxiter": 500},
+                         constraints={"type": "ineq", "fun": lambda u: 1 - u @ u, "jac": lambda u: -2 * u})
+        assert distance_to_ball(vector, covariance, 1.0) == pytest.approx(found.fun, rel=1e-4, abs=1e-6)
+    assert distance_to_ball(np.full(size, 0.5), np.eye(size), 1.0) == 0
+    assert distance_to_ball(4 * np.eye(size)[0], 9 * np.eye(size), 1.0) == pytest.approx(1.0)
+
+
+@pytest.fixture
+def both(small, target, reports_of):
+    """Reports of one target at rx1 and rx2."""
+    return reports_of(small, target((40, 20), (4, -6)), power=1e4)
+
+
+def ghost(scene, report, told):
+    """Whether a report alone is a ghost beside the one target of other reports."""
+    detection, = fuse(scene, told)
+    return is_ghost(scene, [report], [(told, detection)])
+
+
+AWAY_M = (-20.0, 25.0, 0.0)
+
+
+def test_the_echo_of_a_target_that_its_receiver_mislays_is_a_ghost(small, both):
+    lost, found = both
+    misplaced = weaker(elsewhere(lost, AWAY_M), 10)
+    assert ghost(small, misplaced, [found]) and len(fuse(small, [found, misplaced])) == 1
+    swapped = [path.doppler_hz for path in misplaced.paths[::-1]]
+    assert ghost(small, elsewhere(misplaced, 0.0, swapped), [found])
+
+
+def test_other_shifts_or_the_same_strength_are_of_another_target(small, both, target, reports_of):
+    lost, found = both
+    other = reports_of(small, target((20, 45), (-9, 6)))[0]
+    assert not ghost(small, other, [found]) and len(fuse(small, [found, other])) == 2
+    assert not ghost(small, weaker(elsewhere(lost, AWAY_M), 2), [found])
+    half = elsewhere(lost, AWAY_M, [lost.paths[0].doppler_hz, lost.paths[1].doppler_hz + 900])
+    assert not ghost(small, weaker(half, 10), [found])
+
+
+def test_a_side_lobe_is_a_ghost_where_the_target_itself_is_heard(small, both):
+    lobe = elsewhere(both[0], AWAY_M)
+    assert ghost(small, weaker(lobe, 30), both) and not ghost(small, weaker(lobe, 5), both)
+    bin_hz = 1 / (small.grid.num_symbols * small.grid.symbol_period_s)
+    apart = elsewhere(lobe, 0.0, [path.doppler_hz + 1.1 * bin_hz for path in lobe.paths])
+    assert not ghost(small, weaker(apart, 30), both)
+
+
+def test_what_two_receivers_hear_is_no_ghost_however_weak(small, both):
+    weak = [weaker(elsewhere(report, AWAY_M), 100) for report in both]
+    detection, = fuse(small, both)
+    assert not is_ghost(small, weak, [(both, detection)])
+
+
+def test_what_is_faster_than_the_scene_allows_is_not_told(small, target, reports_of):
+    assert small.sensing.max_speed_mps == 15
+    assert len(fuse(small, reports_of(small, target((20, 30), (14, 0))))) == 1
+    assert fuse(small, reports_of(small, target((20, 30), (25, 0)))) == ()

@@ -23,6 +23,7 @@ from cooperative_isac_ros.records import (AccuracyRecord, Announcement, Detectio
 
 MAP_FRAME = "map"
 POINT_FIELDS = ("x", "y", "z", "vx", "vy", "vz", "snr_db")
+STAGES = ("encode", "decode", "track")
 UNKNOWN_ANGLE_VARIANCE = math.pi ** 2  # rad^2: any orientation
 STILL_MPS = 0.05
 MAX_ECHO_VALUES = 2 ** 28
@@ -150,8 +151,9 @@ def _detection_message(item: Detection) -> own.Detection:
 
 
 def _detection(message: own.Detection, index: int) -> Detection:
-    state = _state(message, f"detection {index}")
-    return Detection(*state, message.snr_db, tuple(message.sites), message.num_paths)
+    who = f"detection {index}"
+    _check_range(who, message, snr_db=(-math.inf, math.inf), num_paths=(1, math.inf))
+    return Detection(*_state(message, who), message.snr_db, tuple(message.sites), message.num_paths)
 
 
 def tracks_message(record: TrackList) -> own.Tracks:
@@ -173,6 +175,8 @@ def track_list(message: own.Tracks) -> TrackList:
 
 def _track(message: own.Track) -> Track:
     position, velocity, covariance = _state(message, f"track {message.id}")
+    _check_range(f"track {message.id}", message, class_probability=(0, 1), age_s=(0, math.inf),
+                 since_update_s=(0, math.inf), num_detections=(1, math.inf))
     try:
         status, target_class = TrackStatus(message.status), TargetClass(message.target_class)
     except ValueError as error:
@@ -197,6 +201,14 @@ def _state(message, who: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     return position, velocity, covariance
 
 
+def _check_range(who: str, message, **ranges: tuple[float, float]) -> None:
+    """ConversionError unless each named field is finite and within its closed range."""
+    for name, (low, high) in ranges.items():
+        value = getattr(message, name)
+        if not (math.isfinite(value) and low <= value <= high):
+            raise ConversionError(f"{who} has {name} {value}; allowed: finite, {low} to {high}")
+
+
 def accuracy_message(record: AccuracyRecord) -> own.Accuracy:
     """Accuracy message of one frame's errors."""
     numbers = {name: float(getattr(record, name)) for name in _ACCURACY_NUMBERS}
@@ -205,7 +217,8 @@ def accuracy_message(record: AccuracyRecord) -> own.Accuracy:
 
 
 def accuracy_record(message: own.Accuracy) -> AccuracyRecord:
-    """Errors of an Accuracy message."""
+    """Errors of an Accuracy message; refused when a number is not finite."""
+    _check_range("accuracy", message, **dict.fromkeys(_ACCURACY_NUMBERS, (-math.inf, math.inf)))
     numbers = {name: getattr(message, name) for name in _ACCURACY_NUMBERS}
     return AccuracyRecord(frame_stamp(message), message.simulated, nees_samples=message.nees_samples,
                           **numbers)
@@ -223,7 +236,10 @@ def timing_message(record: Timing) -> own.StageTiming:
 
 
 def timing(message: own.StageTiming) -> Timing:
-    """Timing of a StageTiming message."""
+    """Timing of a StageTiming message; refused when the stage is unknown or a time is none."""
+    if message.stage not in STAGES:
+        raise ConversionError(f"stage '{message.stage}' is unknown; allowed: {', '.join(STAGES)}")
+    _check_range(f"stage '{message.stage}'", message, duration_ms=(0, math.inf), latency_ms=(0, math.inf))
     return Timing(frame_stamp(message), message.sequence, message.stage, message.node, message.duration_ms,
                   message.latency_ms)
 

@@ -139,6 +139,27 @@ def test_numbers_outside_an_enumeration_are_refused(field):
         conversions.track_list(message)
 
 
+@pytest.mark.parametrize("kind, items, changes, reason", [
+    ("detections", "detections", {"snr_db": math.nan}, "detection 0 has snr_db nan; allowed: finite"),
+    ("detections", "detections", {"num_paths": 0}, "detection 0 has num_paths 0; allowed: finite, 1 to inf"),
+    ("tracks", "tracks", {"class_probability": 1.5}, "track 9 has class_probability 1.5; allowed: finite, 0 to 1"),
+    ("tracks", "tracks", {"age_s": math.inf}, "track 9 has age_s inf; allowed: finite, 0 to inf"),
+    ("tracks", "tracks", {"since_update_s": -0.1}, "track 9 has since_update_s -0.1; allowed"),
+    ("tracks", "tracks", {"num_detections": 0}, "track 9 has num_detections 0; allowed"),
+    ("accuracy", "", {"nees": math.nan}, "accuracy has nees nan; allowed"),
+    ("accuracy", "", {"error_to_bound_velocity": math.inf}, "accuracy has error_to_bound_velocity inf; allowed"),
+    ("timing", "", {"duration_ms": math.nan}, "stage 'encode' has duration_ms nan; allowed"),
+    ("timing", "", {"latency_ms": -1.0}, "stage 'encode' has latency_ms -1.0; allowed"),
+    ("timing", "", {"stage": "lunch"}, "stage 'lunch' is unknown; allowed: encode, decode, track")])
+def test_numbers_out_of_their_range_are_refused_by_name(kind, items, changes, reason):
+    record, to_message, to_record = RECORDS[kind]
+    message = to_message(record)
+    for name, value in changes.items():
+        setattr(getattr(message, items)[0] if items else message, name, value)
+    with pytest.raises(ConversionError, match=reason):
+        to_record(message)
+
+
 @pytest.mark.parametrize("velocity", [(3.0, 4.0, 1.0), (-2.0, 0.0, 0.0), (0.0, 0.0, 2.0), (0.0, 0.0, 0.0)])
 def test_odometry_looks_where_it_goes_and_comes_back_in_map(velocity):
     velocity = np.array(velocity)

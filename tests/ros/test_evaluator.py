@@ -45,28 +45,35 @@ class Rig:
             conversions.odometry_message("car1", 10 ** 12 + number * PERIOD_NS, self.place(number),
                                          np.array([5.0, 0, 0])))
 
-    def say_result(self, number, run=1, detections=True):
+    def say_result(self, number, run=1, detections=True, variance=1.0):
         frame = FrameStamp(run, number, 10**12 + number * PERIOD_NS)
         place, velocity, covariance = self.place(number) + OFFSET, np.array([5.0, 0, 0]), np.eye(6)
         if detections:
-            found = Detection(place, velocity, covariance, 20.0, ("rx1",), 2)
+            found = Detection(place, velocity, variance * covariance, 20.0, ("rx1",), 2)
             self.say("detections", conversions.detections_message(DetectionList(frame, True, (found,))))
         track = Track(4, TrackStatus.CONFIRMED, TargetClass.UNKNOWN, 0.0, place, velocity, covariance, 1.0,
                       0.0, 5)
         self.say("tracks", conversions.tracks_message(TrackList(frame, True, (track,))))
 
-    def play(self, numbers, announce, features, run=1, latency_ms=20.0):
+    def say_frame(self, number, announce, run=1):
+        counts = self.node.health.counts
+        before = counts["frames"] + counts["frames_stale"]
+        self.say_truth(number)
+        self.say("frame", announce(number, run=run, stamp_ns=10**12 + number * PERIOD_NS, downlink_bits=100))
+        self.bench.until(lambda: counts["frames"] + counts["frames_stale"] > before)
+
+    def say_rest(self, number, features, run=1, latency_ms=20.0):
+        frame, before = FrameStamp(run, number, 10**12 + number * PERIOD_NS), len(self.accuracy)
+        self.say("rx1/features", features(number, "rx1", run=run))
+        for stage in ("encode", "decode", "track"):
+            self.say("timing", conversions.timing_message(Timing(frame, 0, stage, "/n", 4.0, latency_ms)))
+        self.say_result(number, run=run)
+        self.bench.until(lambda: len(self.accuracy) > before)
+
+    def play(self, numbers, announce, features, **options):
         for number in numbers:
-            frame = FrameStamp(run, number, 10**12 + number * PERIOD_NS)
-            before, announced = len(self.accuracy), self.node.health.counts["frames"]
-            self.say_truth(number)
-            self.say("frame", announce(number, run=run, stamp_ns=frame.stamp_ns, downlink_bits=100))
-            self.bench.until(lambda: self.node.health.counts["frames"] > announced)
-            self.say("rx1/features", features(number, "rx1", run=run))
-            for stage in ("encode", "decode", "track"):
-                self.say("timing", conversions.timing_message(Timing(frame, 0, stage, "/n", 4.0, latency_ms)))
-            self.say_result(number, run=run)
-            self.bench.until(lambda: len(self.accuracy) > before)
+            self.say_frame(number, announce, run=options.get("run", 1))
+            self.say_rest(number, features, **options)
 
 
 def test_every_frame_is_judged_against_the_truth_at_its_stamp(bench, announce, features):
@@ -142,18 +149,74 @@ def test_another_run_is_another_report(bench, announce, features):
 def test_a_recording_that_begins_again_is_another_report(bench, announce, features):
     rig = Rig(bench)
     rig.play(range(12), announce, features)
+    for number in range(2):
+        rig.say_frame(number, announce)
+    for number in range(2):
+        rig.say_rest(number, features)
+    rig.play([2], announce, features)
+    bench.until(lambda: rig.node.summary()["frames_lost"] == 0)
+    assert rig.node.summary()["frames"] == 3 and rig.node.health.counts["restarts"] == 1
+    assert rig.node._recorder.record().frame_number.tolist() == [0, 1, 2]
+
+
+@pytest.mark.parametrize("run, fingerprint, event", [(1, None, "frames_stale"), (7, "0" * 16, "frames_refused")])
+def test_one_stale_or_foreign_frame_is_no_restart(bench, announce, features, run, fingerprint, event):
+    rig = Rig(bench)
+    rig.play(range(4), announce, features)
+    changes = {"scene_fingerprint": fingerprint} if fingerprint else {}
+    rig.say("frame", announce(1, run=run, stamp_ns=10**12 + PERIOD_NS, **changes))
+    bench.until(lambda: rig.node.health.counts[event] == 1)
+    rig.play([4], announce, features)
+    assert rig.node.summary()["frames"] == 5 and rig.node.health.counts["restarts"] == 0
+
+
+def test_what_is_published_is_finite_even_if_a_covariance_is_absurd(bench, announce):
+    rig = Rig(bench)
+    rig.say_frame(0, announce)
+    rig.say_result(0, variance=1e-310)
+    bench.until(lambda: rig.accuracy)
+    assert (rig.accuracy[0].nees, rig.accuracy[0].nees_samples) == (0.0, 1)
+
+
+@pytest.mark.parametrize("error", [np.linalg.LinAlgError("singular"), ValueError("no direction"),
+                                   FloatingPointError("overflow")])
+def test_a_bound_that_cannot_be_computed_is_counted(bench, announce, features, monkeypatch, error):
+    def fail(*_):
+        raise error
+
+    monkeypatch.setattr("cooperative_isac_ros.nodes.evaluator.frame_bound", fail)
+    rig = Rig(bench, bound_every=1)
     rig.play(range(2), announce, features)
-    assert rig.node.summary()["frames"] == 2
+    assert rig.node.health.counts["bounds_failed"] == 2
+    assert f"frame 1: {error}" in rig.node.health.status().message
+    assert rig.node.summary()["error_to_bound_samples"] == 0
+
+
+def test_targets_in_one_place_have_no_bound_and_end_nothing(bench, announce, features):
+    rig = Rig(bench, bound_every=1)
+    twin = bench.publisher(Odometry, "targets/twin/odom")
+    bench.spin(0.2)
+    for number in range(2):
+        stamp_ns = 10**12 + number * PERIOD_NS
+        twin.publish(conversions.odometry_message("twin", stamp_ns, rig.place(number), np.array([5.0, 0, 0])))
+        rig.play([number], announce, features)
+    assert rig.accuracy[-1].number == 1 and rig.node.summary()["error_to_bound_samples"] == 0
 
 
 def test_messages_that_mean_nothing_are_refused(bench, announce):
     rig = Rig(bench)
-    rig.say("frame", announce(0, stamp_ns=10**12))
-    bench.until(lambda: rig.node.health.counts["frames"])
+    rig.say_frame(0, announce)
+    frame, far = FrameStamp(1, 0, 10**12), FrameStamp(1, 10**15, 10**12)
     found = Detection(np.array([math.inf, 0, 0]), np.zeros(3), np.eye(6), 20.0, (), 1)
-    rig.say("detections",
-            conversions.detections_message(DetectionList(FrameStamp(1, 0, 10 ** 12), True, (found,))))
-    bench.until(lambda: rig.node.health.counts["messages_refused"] == 1)
+    for topic, message in (
+            ("detections", conversions.detections_message(DetectionList(frame, True, (found,)))),
+            ("timing", conversions.timing_message(Timing(frame, 0, "decode", "/n", math.nan, 1.0))),
+            ("timing", conversions.timing_message(Timing(far, 0, "decode", "/n", 1.0, 1.0))),
+            ("tracks", conversions.tracks_message(TrackList(far, True, ())))):
+        before = rig.node.health.counts["messages_refused"]
+        rig.say(topic, message)
+        bench.until(lambda: rig.node.health.counts["messages_refused"] == before + 1)
+    assert f"frame {10**15}: the last that was announced is 0" in rig.node.health.status().message
 
 
 def test_without_a_folder_nothing_is_written(bench, tmp_path, monkeypatch):

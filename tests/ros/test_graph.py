@@ -45,7 +45,8 @@ def test_a_scene_without_targets_needs_no_simulator(tiny):
 def test_a_slower_rate_stretches_the_deadline(tiny):
     specs = by_name(tiny, rate_hz=2.0)
     assert specs["/transmit_controller"].parameters["rate_hz"] == 2.0
-    assert all(specs[name].parameters["rate_hz"] == 2.0 for name in ("/evaluator", "/fusion_center", "/target_simulator"))
+    assert all(specs[name].parameters["rate_hz"] == 2.0
+               for name in ("/evaluator", "/fusion_center", "/target_simulator"))
     assert specs["/fusion_center"].parameters["deadline_s"] == pytest.approx(5 * tiny.sensing.deadline_s)
     assert by_name(tiny)["/fusion_center"].parameters["deadline_s"] == tiny.sensing.deadline_s
 

@@ -2,29 +2,31 @@
 
 from __future__ import annotations
 
-import json
 import math
 import sys
-from collections import OrderedDict, deque
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 
+import numpy as np
 from cooperative_isac_msgs.msg import Accuracy, Detections, FeaturePacket, Frame, StageTiming, Tracks
 from rclpy.clock import Clock, ClockType
 
 from cooperative_isac.evaluation.live_bound import BoundLog, frame_bound
 from cooperative_isac.evaluation.run_ledger import RunLedger
 from cooperative_isac.evaluation.run_record import RunRecorder
+from cooperative_isac.evaluation.summary_file import write_summary
 from cooperative_isac.metrics.run_score import LiveFigures, RunScore
 from cooperative_isac_ros import conversions, qos
-from cooperative_isac_ros.base import ONLOOKER_NICE, run_node, SceneNode
 from cooperative_isac_ros.announcements import announcement_or_fault, signal_or_fault
+from cooperative_isac_ros.base import ONLOOKER_NICE, SceneNode, run_node
+from cooperative_isac_ros.frame_order import FrameOrder
 from cooperative_isac_ros.parameters import Parameter, rate_parameter
 from cooperative_isac_ros.records import AccuracyRecord, Announcement, DetectionList, FrameStamp, TrackList
+from cooperative_isac_ros.result_pairs import ResultPairs
 from cooperative_isac_ros.target_watch import WATCH_PARAMETERS, TargetWatch
 
-FRAMES_KEPT = 32
+FRAMES_AHEAD = 32  # that a result may be about while their announcements are still on their way
 SUMMARY_FILE, RECORD_FILE = "summary.json", "run.npz"
 PARAMETERS = (
     rate_parameter("rate at which frames are announced"),
@@ -38,15 +40,15 @@ PARAMETERS = (
 
 
 class Evaluator(SceneNode):
-    """Judges one run; another run, or a clock that goes back, begins a new report."""
+    """Judges one run; another run, or a recording that plays again, begins a new report."""
 
     def __init__(self, **options):
         super().__init__("evaluator", PARAMETERS, **options)
-        self._run, self._number = None, -1
+        self._order: FrameOrder[Announcement] = FrameOrder("frames", self.health.fault)
         self._scheme = self.scene.sensing.scheme
         self._begin()
         self._watch = TargetWatch(self, on_sample=self._judge_complete)
-        self._patience = self.create_timer(self.settings["odometry_wait_s"], self._judge_oldest,
+        self._patience = self.create_timer(self.settings["odometry_wait_s"], self._judge_rest,
                                            clock=Clock(clock_type=ClockType.STEADY_TIME))
         self._patience.cancel()
         self._accuracy = self.create_publisher(Accuracy, self.shared("accuracy"), qos.STREAM)
@@ -68,19 +70,29 @@ class Evaluator(SceneNode):
         self._score = RunScore(self.scene.continuity_threshold_m, self.scene.tracking, self.scene.dimension)
         self._bounds = BoundLog(self.scene.dimension)
         self._bounded: dict[int, Announcement] = {}
-        self._detections: OrderedDict[int, DetectionList] = OrderedDict()
-        self._due: deque[TrackList] = deque()
+        self._pairs = ResultPairs(self.health.fault)
+
+    @property
+    def _run(self) -> int | None:
+        return self._order.last.run if self._order.last is not None else None
 
     def _hear_frame(self, message: Frame) -> None:
-        if self._run is not None and (message.run != self._run or message.number < self._number):
-            self.get_logger().warning(f"the report begins anew: frame {message.number} of run {message.run}")
-            self.health.count("restarts")
-            self._begin()
-        self._run, self._number = message.run, message.number
-        every = self.settings["bound_every"]
-        if every and message.simulated and message.number % every == 0:
-            self._bounded = {message.number: conversions.announcement(message)}
-        self._ledger.announce(message.number, conversions.to_ns(message.header.stamp), message.downlink_bits)
+        announcement, run = announcement_or_fault(self, message), self._run
+        if announcement is None:
+            return
+        for turn in self._order.take(announcement.frame, announcement):
+            if turn.begins and run is not None:
+                self.get_logger().warning(
+                    f"the report begins anew: frame {turn.frame.number} of run {turn.frame.run}")
+                self.health.count("restarts")
+                self._begin()
+            self._announce(turn.item)
+
+    def _announce(self, announcement: Announcement) -> None:
+        frame, every = announcement.frame, self.settings["bound_every"]
+        if every and announcement.simulated and frame.number % every == 0:
+            self._bounded = {frame.number: announcement}
+        self._ledger.announce(frame.number, frame.stamp_ns, announcement.downlink_bits)
         self.health.count("frames")
 
     def _hear_packet(self, site: str, message: FeaturePacket) -> None:
@@ -89,47 +101,46 @@ class Evaluator(SceneNode):
             self._ledger.hear_packet(site, len(message.data))
 
     def _hear_timing(self, message: StageTiming) -> None:
-        if message.run == self._run:
-            self._ledger.time_stage(message.number, message.stage, message.duration_ms, message.latency_ms)
+        record = self._converted(conversions.timing, message)
+        if record is not None:
+            self._ledger.time_stage(record.frame.number, record.stage, record.duration_ms, record.latency_ms)
 
     def _hear_detections(self, message: Detections) -> None:
         record = self._converted(conversions.detection_list, message)
         if record is not None:
-            self._detections[record.frame.number] = record
-            if len(self._detections) > FRAMES_KEPT:
-                self._detections.popitem(last=False)
+            self._pairs.add_detections(record)
             self._judge_complete()
 
     def _hear_tracks(self, message: Tracks) -> None:
         record = self._converted(conversions.track_list, message)
         if record is not None:
-            self._due.append(record)
+            self._pairs.add_tracks(record)
             self._patience.reset()
             self._judge_complete()
 
     def _converted(self, convert, message):
+        """The record of a message of this run; None, and counted, when it means nothing."""
+        if message.run != self._run:
+            return None
         try:
-            return convert(message) if message.run == self._run else None
+            if message.number > self._order.last.number + FRAMES_AHEAD:
+                raise conversions.ConversionError(f"the last that was announced is {self._order.last.number}")
+            return convert(message)
         except conversions.ConversionError as error:
             self.health.fault("messages_refused", f"frame {message.number}: {error}")
             return None
 
     def _judge_complete(self) -> None:
-        while self._due and self._due[0].frame.number in self._detections and \
-                self._watch.registry.is_complete(self._due[0].frame.stamp_ns):
-            self._judge(self._due.popleft())
+        for pair in self._pairs.complete(self._watch.registry.is_complete):
+            self._judge(*pair)
 
-    def _judge_oldest(self) -> None:
+    def _judge_rest(self) -> None:
         self._patience.cancel()
-        while self._due:
-            self._judge(self._due.popleft())
+        for pair in self._pairs.rest():
+            self._judge(*pair)
 
-    def _judge(self, tracks: TrackList) -> None:
+    def _judge(self, detections: DetectionList, tracks: TrackList) -> None:
         frame = tracks.frame
-        detections = self._detections.pop(frame.number, None)
-        if detections is None:
-            self.health.fault("detections_unheard", f"tracks of frame {frame.number} came without detections")
-            return
         truths = self._watch.registry.at(frame.stamp_ns)
         self._recorder.add(frame.number, frame.stamp_ns, truths, detections.detections, tracks.tracks)
         live = self._score.add(frame.stamp_ns * 1e-9, truths, detections.detections, tracks.tracks)
@@ -144,8 +155,12 @@ class Evaluator(SceneNode):
         signal = signal_or_fault(self, announcement) if announcement is not None and truths else None
         if signal is None:
             return 0.0, 0.0
-        bound = frame_bound(self.scene_of(announcement), signal, truths)
-        return self._bounds.add(bound, truths, detections.detections)
+        try:
+            bound = frame_bound(self.scene_of(announcement), signal, truths)
+            return self._bounds.add(bound, truths, detections.detections)
+        except (np.linalg.LinAlgError, FloatingPointError, ValueError) as error:
+            self.health.fault("bounds_failed", f"frame {number}: {error}")
+            return 0.0, 0.0
 
     def summary(self) -> dict:
         """The report so far, as summary.json holds it."""
@@ -156,20 +171,20 @@ class Evaluator(SceneNode):
 
     def close(self) -> None:
         """Write the report."""
-        self._judge_oldest()
+        self._judge_rest()
         if not self.settings["out"]:
             return
         folder = Path(self.settings["out"]).expanduser()
         folder.mkdir(parents=True, exist_ok=True)
+        write_summary(folder / SUMMARY_FILE, self.summary())
         self._recorder.record().save(folder / RECORD_FILE)
-        (folder / SUMMARY_FILE).write_text(json.dumps(self.summary(), indent=2) + "\n", encoding="utf-8")
 
 
 def _accuracy(frame: FrameStamp, simulated: bool, live: LiveFigures,
               ratios: tuple[float, float]) -> AccuracyRecord:
     parts_m = (math.sqrt(part) for part in (live.gospa.localisation, live.gospa.missed, live.gospa.false))
-    return AccuracyRecord(frame, simulated, live.gospa.distance_m, *parts_m, live.nees or 0.0,
-                          live.num_detected, *ratios)
+    nees = live.nees if live.nees is not None and math.isfinite(live.nees) else 0.0
+    return AccuracyRecord(frame, simulated, live.gospa.distance_m, *parts_m, nees, live.num_detected, *ratios)
 
 
 def main(args: list[str] | None = None) -> int:

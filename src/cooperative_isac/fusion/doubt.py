@@ -29,8 +29,8 @@ def is_ghost(scene: Scene, cluster: Cluster, told: Sequence[tuple[Cluster, Detec
     """Whether a cluster is no target of its own.
 
     Fewer paths than dimensions cannot tell its full velocity. Heard by one receiver alone, much weaker than a
-    target that was told and with its Doppler shifts, it is an echo of that target: a side lobe where the receiver
-    heard the target as well, else the echo itself at a wrong place.
+    target that was told and with its Doppler shifts, it is an echo of that target: a side lobe where the
+    receiver heard the target as well, else the echo itself at a wrong place.
     """
     paths = _paths(cluster)
     if len(paths) < scene.dimension:
@@ -46,8 +46,8 @@ def is_ghost(scene: Scene, cluster: Cluster, told: Sequence[tuple[Cluster, Detec
 def is_static(scene: Scene, cluster: Cluster, fitted: Estimate) -> bool:
     """Whether nothing tells a cluster from clutter, which moves slower than the scene's minimum speed.
 
-    Several receivers: a velocity that slow agrees with the fitted one. The fit of one receiver alone depends on
-    its location, which nobody confirms: there some path's Doppler shift must exceed clutter's.
+    Several receivers: a velocity that slow agrees with the fitted one. The fit of one receiver alone depends
+    on its location, which nobody confirms: there some path's Doppler shift must exceed clutter's.
     """
     limit = scene.sensing.min_speed_mps
     if limit == 0:
@@ -72,8 +72,8 @@ def is_possible(scene: Scene, detection: Detection) -> bool:
 def distance_to_ball(vector: np.ndarray, covariance: np.ndarray, radius: float) -> float:
     """Squared Mahalanobis distance from a vector [n] to the nearest vector no longer than radius.
 
-    covariance: [n, n], positive definite. The nearest vector solves (P^-1 + m I) u = P^-1 v with the multiplier
-    m at which its length is the radius.
+    covariance: [n, n], positive definite. The nearest vector solves (P^-1 + m I) u = P^-1 v with the
+    multiplier m at which its length is the radius.
     """
     variances, axes = np.linalg.eigh(covariance)
     variances = np.maximum(variances, ROUNDING * variances[-1])

@@ -99,7 +99,7 @@ def test_the_echo_of_a_target_that_its_receiver_mislays_is_a_ghost(small, both):
 
 def test_other_shifts_or_the_same_strength_are_of_another_target(small, both, target, reports_of):
     lost, found = both
-    other = reports_of(small, target((20, 45), (-9, 6)))[0]
+    other = reports_of(small, target((50, 40), (9, 4)))[0]
     assert not ghost(small, other, [found]) and len(fuse(small, [found, other])) == 2
     assert not ghost(small, weaker(elsewhere(lost, AWAY_M), 2), [found])
     half = elsewhere(lost, AWAY_M, [lost.paths[0].doppler_hz, lost.paths[1].doppler_hz + 900])

@@ -59,6 +59,32 @@ def test_another_run_sends_the_targets_back_to_their_start(bench, announce, tiny
     assert np.allclose(conversions.odometry_sample(samples[-1]).position_m, expected.position_m, atol=1e-9)
 
 
+@pytest.mark.parametrize("changes, event", [
+    ({}, "frames_stale"), ({"run": 2, "scene_fingerprint": "0" * 16}, "frames_refused")])
+def test_one_stale_or_foreign_frame_moves_no_target(bench, announce, tiny, changes, event):
+    samples = bench.listen(Odometry, "targets/car1/odom", qos.ODOMETRY_OF_ANYONE)
+    node = bench.start(TargetSimulator, odometry_rate_hz=50.0)
+    frame = bench.publisher(Frame, "frame")
+    begin_ns = node.now_ns - 3 * 10 ** 9
+    frame.publish(announce(30, stamp_ns=begin_ns + 3 * 10 ** 9))
+    bench.until(lambda: node._start_ns is not None)
+    frame.publish(announce(7, stamp_ns=begin_ns + 2 * 10 ** 9, **changes))
+    bench.until(lambda: node.health.counts[event] == 1)
+    heard = len(samples)
+    bench.until(lambda: len(samples) > heard + 2)
+    sample = conversions.odometry_sample(samples[-1])
+    expected = scene_targets(tiny, (sample.stamp_ns - begin_ns) * 1e-9)[0]
+    assert np.allclose(sample.position_m, expected.position_m, atol=1e-9)
+
+
+def test_a_recording_that_plays_again_sends_the_targets_back(bench, announce):
+    node = bench.start(TargetSimulator)
+    frame = bench.publisher(Frame, "frame")
+    for number in (5, 6, 0, 1):
+        frame.publish(announce(number, stamp_ns=10 ** 12 + number * 10 ** 8 + (0 if number > 1 else 7)))
+    bench.until(lambda: node._start_ns == 10 ** 12 + 7)
+
+
 def test_a_late_listener_learns_the_class(bench):
     bench.start(TargetSimulator)
     bench.spin(0.1)

@@ -78,18 +78,29 @@ def test_another_run_resets_the_tracks(rig):
     assert started.id > ended.id
 
 
-def test_a_clock_that_goes_back_resets_the_tracks(rig):
-    rig.say(range(5))
-    rig.say([0])
-    assert rig.node.health.counts["resets"] == 1
-    assert [track.status for track in rig.tracks[-1].tracks] == [Track.DELETED, Track.TENTATIVE]
-
-
 def test_a_looped_recording_gives_the_same_tracks_again(rig):
     rig.say(range(5))
-    rig.say(range(5))
+    for number in range(5):
+        rig.publisher.publish(rig.message(number))
+    rig.bench.until(lambda: len(rig.tracks) == 10)
+    assert rig.node.health.counts["resets"] == 1 and rig.node.health.counts["detections_stale"] == 1
+    assert [track.status for track in rig.tracks[5].tracks] == [Track.DELETED, Track.TENTATIVE]
     again = [[(t.position.x, t.status) for t in m.tracks if t.status != Track.DELETED] for m in rig.tracks]
     assert again[:5] == again[5:]
+
+
+@pytest.mark.parametrize("number, run, event", [
+    (2, 1, "detections_stale"), (2, 7, "detections_stale"), (4, 1, "detections_repeated")],
+    ids=["lower number", "ended run", "same number"])
+def test_stale_detections_cost_no_track(rig, number, run, event):
+    rig.say([0], run=7)
+    rig.say(range(5))
+    rig.publisher.publish(rig.message(number, run=run))
+    rig.bench.until(lambda: rig.node.health.counts[event] == 1)
+    rig.say([5])
+    track, = rig.tracks[-1].tracks
+    assert track.status == Track.CONFIRMED and rig.node.health.counts["resets"] == 1
+    assert [message.number for message in rig.tracks] == [0, 0, 1, 2, 3, 4, 5]
 
 
 @pytest.mark.parametrize(

@@ -11,8 +11,10 @@ from std_msgs.msg import String
 
 from cooperative_isac.scene.draw import scene_targets
 from cooperative_isac_ros import conversions, qos
+from cooperative_isac_ros.announcements import announcement_or_fault
 from cooperative_isac_ros.base import SceneNode, run_node
 from cooperative_isac_ros.clock import AlignedTimer
+from cooperative_isac_ros.frame_order import FrameOrder
 from cooperative_isac_ros.parameters import Parameter, rate_parameter
 
 LOWEST_RATE_HZ = 10.0
@@ -28,8 +30,7 @@ class TargetSimulator(SceneNode):
 
     def __init__(self, **options):
         super().__init__("target_simulator", PARAMETERS, **options)
-        self._run: int | None = None
-        self._number = -1
+        self._order: FrameOrder[None] = FrameOrder("frames", self.health.fault)
         self._start_ns: int | None = None
         frame_rate_hz = self.settings["rate_hz"] or self.scene.update_rate_hz
         self._frame_period_ns = 1e9 / frame_rate_hz
@@ -49,11 +50,13 @@ class TargetSimulator(SceneNode):
         return publisher
 
     def _hear_frame(self, message: Frame) -> None:
-        frame = conversions.frame_stamp(message)
-        if frame.run != self._run or frame.number < self._number:
-            self._start_ns = frame.stamp_ns - round(frame.number * self._frame_period_ns)
-            self.get_logger().info(f"the targets set off: run {frame.run} began")
-        self._run, self._number = frame.run, frame.number
+        announcement = announcement_or_fault(self, message)
+        if announcement is None:
+            return
+        for turn in self._order.take(announcement.frame, None):
+            if turn.begins:
+                self._start_ns = turn.frame.stamp_ns - round(turn.frame.number * self._frame_period_ns)
+                self.get_logger().info(f"the targets set off: run {turn.frame.run} began")
 
     def _publish(self, stamp_ns: int) -> None:
         elapsed_s = max((stamp_ns - self._start_ns) * 1e-9, 0.0) if self._start_ns is not None else 0.0

@@ -13,6 +13,7 @@ from cooperative_isac.tracking.tracker import Tracker
 from cooperative_isac_ros import conversions, qos
 from cooperative_isac_ros.base import SceneNode, run_node
 from cooperative_isac_ros.cdr import serialized
+from cooperative_isac_ros.frame_order import FrameOrder
 from cooperative_isac_ros.records import DetectionList, FrameStamp, TrackList
 from cooperative_isac_ros.transforms import TransformPublisher, track_frame, track_transforms
 
@@ -20,46 +21,44 @@ SHOWN = (TrackStatus.CONFIRMED, TrackStatus.COASTING)
 
 
 class TrackerNode(SceneNode):
-    """Keeps the tracks; begins anew, and says so, when another run begins or the clock goes back."""
+    """Keeps the tracks; begins anew, and says so, when another run begins or a recording plays again."""
 
     def __init__(self, **options):
         super().__init__("tracker", **options)
         self._tracker = Tracker(self.scene.tracking, self.scene.dimension)
-        self._run: int | None = None
+        self._order: FrameOrder[DetectionList] = FrameOrder("detections", self.health.fault)
         self._odometry: dict[str, object] = {}
         self._tracks = self.create_publisher(Tracks, self.shared("tracks"), qos.STREAM)
         self._transforms = TransformPublisher(self)
         self.create_subscription(Detections, self.shared("detections"), self._hear, qos.STREAM)
 
     def _hear(self, message: Detections) -> None:
-        began_s = time.perf_counter()
         try:
-            record = conversions.detection_list(message)
-            tracks = self._update(record)
-        except ValueError as error:
+            record, last = conversions.detection_list(message), self._order.last
+        except conversions.ConversionError as error:
             self.health.fault("detections_refused", f"frame {message.number}: {error}")
             return
-        self._tracks.publish(
-            serialized(conversions.tracks_message(TrackList(record.frame, record.simulated, tracks))))
-        self._show([track for track in tracks if track.status in SHOWN], record.frame)
+        for turn in self._order.take(record.frame, record):
+            self._update(turn.item, restarts=turn.begins and last is not None)
+
+    def _update(self, record: DetectionList, restarts: bool) -> None:
+        began_s, frame = time.perf_counter(), record.frame
+        ended = self._reset(frame) if restarts else ()
+        try:
+            tracks = ended + self._tracker.update(frame.stamp_ns * 1e-9, record.detections)
+        except ValueError as error:
+            self.health.fault("detections_refused", f"frame {frame.number}: {error}")
+            return
+        self._tracks.publish(serialized(conversions.tracks_message(TrackList(frame, record.simulated, tracks))))
+        self._show([track for track in tracks if track.status in SHOWN], frame)
         self.health.count("frames")
         self.health.figures["tracks"] = len(self._odometry)
-        self.say_timing(record.frame, "track", began_s)
+        self.say_timing(frame, "track", began_s)
 
-    def _update(self, record: DetectionList) -> tuple[Track, ...]:
-        frame, ended = record.frame, ()
-        if self._run is not None and frame.run != self._run:
-            ended = self._tracker.reset()
-            self._say_reset(f"run {frame.run} began")
-        self._run = frame.run
-        tracks = ended + self._tracker.update(frame.stamp_ns * 1e-9, record.detections)
-        if self._tracker.was_reset:
-            self._say_reset(f"the clock went back to {frame.stamp_ns * 1e-9:.3f} s")
-        return tracks
-
-    def _say_reset(self, reason: str) -> None:
+    def _reset(self, frame: FrameStamp) -> tuple[Track, ...]:
         self.health.count("resets")
-        self.get_logger().warning(f"all tracks are reset: {reason}")
+        self.get_logger().warning(f"all tracks are reset: frame {frame.number} of run {frame.run} began another pass")
+        return self._tracker.reset()
 
     def _show(self, tracks: list[Track], frame: FrameStamp) -> None:
         """One odometry topic and one /tf frame for each established track."""

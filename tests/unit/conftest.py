@@ -21,6 +21,12 @@ def tilted():
     return load_scene(SCENES / "tilted.yaml")
 
 
+@pytest.fixture(scope="session")
+def tiny():
+    """A plane with two transmitters and two receivers on a grid of 32 x 32, one drawn target."""
+    return load_scene(SCENES / "tiny.yaml")
+
+
 @pytest.fixture
 def install_scheme(tmp_path, monkeypatch):
     """Installs a scheme by name as another package's entry point; its module defines class Scheme."""

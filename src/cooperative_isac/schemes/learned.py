@@ -86,6 +86,8 @@ def find_weights(scene: Scene, name: str) -> Path:
     given = os.environ.get(WEIGHTS_VARIABLE)
     if given and Path(given).is_file():
         return Path(given)
+    if given and not Path(given).is_dir():
+        raise ValueError(f"{WEIGHTS_VARIABLE}={given} is neither a file nor a folder")
     stem = f"{scene.name}-{name}"
     folders = [Path(given)] if given else []
     for folder in (*folders, SHIPPED):

@@ -44,12 +44,19 @@ def test_reading_past_the_end_is_an_error():
         reader.read(3)
 
 
-@pytest.mark.parametrize("width", range(1, 9))
+@pytest.mark.parametrize("width", range(1, 17))
 def test_labels_come_back_and_take_no_more_than_their_bits(width):
-    labels = np.random.default_rng(width).integers(1 << width, size=(3, 5, 7), dtype=np.uint8)
+    kind = np.uint8 if width <= 8 else np.uint16
+    labels = np.random.default_rng(width).integers(1 << width, size=(3, 5, 7), dtype=kind)
     data = pack_labels(labels, width)
     assert len(data) == -(-105 * width // 8)
-    assert np.array_equal(unpack_labels(data, width, 105).reshape(3, 5, 7), labels)
+    found = unpack_labels(data, width, 105).reshape(3, 5, 7)
+    assert found.dtype == kind and np.array_equal(found, labels)
+
+
+def test_a_wide_type_packs_like_a_narrow_one():
+    labels = np.arange(16, dtype=np.uint8)
+    assert pack_labels(labels.astype(np.uint16), 5) == pack_labels(labels, 5)
 
 
 def test_missing_labels_are_told():

@@ -63,10 +63,15 @@ def make_network(scene: Scene, kind: str, config: Mapping | None = None) -> Netw
     if kind not in KINDS:
         raise WeightsError(f"network kind '{kind}' is not known; use one of {', '.join(KINDS)}")
     network_class, config_class = KINDS[kind]
+    given = dict(config or {})
     try:
-        return network_class(scene, TypeAdapter(config_class).validate_python(dict(config or {})))
+        made = TypeAdapter(config_class).validate_python(given)
     except ValidationError as error:
         raise WeightsError(f"hyperparameters of '{kind}': {error}") from None
+    unknown = _unknown(given, asdict(made))
+    if unknown:
+        raise WeightsError(f"'{kind}' has no hyperparameter {', '.join(unknown)}; it has {', '.join(asdict(made))}")
+    return network_class(scene, made)
 
 
 def weights_metadata(path: Path) -> dict[str, str]:
@@ -96,6 +101,15 @@ def fact_differences(before: Mapping[str, object], now: Mapping[str, object]) ->
     """What differs between two scenes' facts, one sentence each."""
     return [f"{name} {before.get(name)} there, {now.get(name)} here"
             for name in dict.fromkeys([*before, *now]) if before.get(name) != now.get(name)]
+
+
+def _unknown(given: Mapping, known: Mapping, prefix: str = "") -> list[str]:
+    """Names in a nested mapping that another one does not have."""
+    names = [prefix + name for name in given if name not in known]
+    for name in given.keys() & known.keys():
+        if isinstance(given[name], Mapping) and isinstance(known[name], Mapping):
+            names += _unknown(given[name], known[name], f"{prefix}{name}.")
+    return names
 
 
 def _site_facts(site: Site) -> dict[str, object]:

@@ -1,0 +1,142 @@
+"""Learned schemes on the contract, with weights that have learned nothing: what does not depend on their quality."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from cooperative_isac.evaluation.monte_carlo import draw_frame
+from cooperative_isac.fronthaul.downlink import pack_downlink
+from cooperative_isac.fronthaul.learned.network import Found
+from cooperative_isac.fronthaul.learned.weights import make_network, save_weights
+from cooperative_isac.pipeline import transmit
+from cooperative_isac.schemes.contract import PacketError
+from cooperative_isac.schemes.learned import detections, find_weights
+from cooperative_isac.schemes.registry import make_scheme
+from cooperative_isac.training.recipes import RECIPES
+
+SMALL = {"dvqvae": {"hidden": 8, "latent_dim": 6, "features": 8}, "cnn": {"channels": (2, 3), "neurons": 8}}
+
+
+@pytest.fixture
+def weights(tiny, tmp_path, monkeypatch):
+    """A folder with fresh weights for every learned scheme, all sure that there are targets."""
+    torch.manual_seed(0)
+    for name, recipe in RECIPES.items():
+        network = make_network(tiny, recipe.kind, {**recipe.network, **SMALL[recipe.kind]})
+        network.centre.head.out.bias.data[::5] = 3.0
+        save_weights(tmp_path / f"tiny-{name}.safetensors", network, {})
+    monkeypatch.setenv("ISAC_WEIGHTS", str(tmp_path))
+    return tmp_path
+
+
+@pytest.fixture(params=list(RECIPES))
+def scheme(request, tiny, weights):
+    return make_scheme(request.param, tiny)
+
+
+@pytest.fixture(scope="module")
+def heard(tiny):
+    draw = draw_frame(tiny, 3)
+    return draw.frame, draw.echoes
+
+
+@pytest.fixture
+def packets(scheme, heard):
+    frame, echoes = heard
+    return {receiver: scheme.encode(echo, frame, receiver) for receiver, echo in echoes.items()}
+
+
+def states(found):
+    return np.array([(one.position_m, one.velocity_mps) for one in found])
+
+
+def test_packets_are_all_that_the_centre_needs(scheme, tiny, heard, packets):
+    other = make_scheme(scheme.name, tiny)
+    found = scheme.decode(packets, heard[0])
+    assert len(found) == 2 and np.array_equal(states(other.decode(packets, heard[0])), states(found))
+
+
+def test_the_same_echo_gives_the_same_bytes_and_stays_as_it_is(scheme, heard, packets):
+    frame, echoes = heard
+    before = echoes["rx1"].copy()
+    assert scheme.encode(echoes["rx1"], frame, "rx1") == packets["rx1"]
+    assert np.array_equal(echoes["rx1"], before)
+
+
+def test_the_order_of_packets_is_irrelevant(scheme, heard, packets):
+    backwards = dict(reversed(packets.items()))
+    assert np.array_equal(states(scheme.decode(backwards, heard[0])), states(scheme.decode(packets, heard[0])))
+
+
+def test_a_missing_packet_is_left_out(scheme, heard, packets):
+    alone = scheme.decode({"rx1": packets["rx1"]}, heard[0])
+    assert all(one.sites == ("rx1",) and one.num_paths == 2 for one in alone)
+    assert scheme.decode({}, heard[0]) == ()
+
+
+def test_a_damaged_packet_is_named(scheme, heard, packets):
+    for damaged in (packets["rx2"][:-1], b"", packets["rx1"]):
+        with pytest.raises(PacketError) as caught:
+            scheme.decode({**packets, "rx2": damaged}, heard[0])
+        assert caught.value.receiver == "rx2"
+
+
+def test_a_packet_of_another_frame_is_refused(scheme, tiny, heard, packets):
+    with pytest.raises(PacketError, match="its frame is 3, expected 4"):
+        scheme.decode(packets, transmit(tiny, 4))
+
+
+def test_only_codewords_are_far_smaller_than_the_echo(scheme, heard, packets):
+    raw = heard[1]["rx1"].nbytes
+    limit = 0.02 if scheme.name.startswith("dvqvae") else 1.01
+    assert all(0 < len(packet) < limit * raw for packet in packets.values())
+
+
+def test_only_raw_input_needs_no_downlink(scheme, heard):
+    expected = 0 if scheme.name in ("cnn", "dvqvae_paper") else 8 * len(pack_downlink(heard[0]))
+    assert scheme.downlink_bits(heard[0]) == expected
+
+
+def some_found(presence, state):
+    return Found(torch.tensor([presence]), torch.tensor([state]), torch.tensor([[1.0, 2.0, 3.0, 4.0]]).expand(1, 3, 4))
+
+
+def test_what_was_found_becomes_detections_in_the_plane(tiny):
+    scene = replace(tiny, plane_height_m=1.5, sensing=replace(tiny.sensing, min_speed_mps=1.0))
+    state = [[10.0, 20.0, 3.0, -4.0], [30.0, 40.0, 0.1, 0.1], [1.0, 2.0, 5.0, 5.0]]
+    one, = detections(scene, some_found([0.9, 0.9, 0.4], state), ("rx1", "rx2"))
+    assert np.allclose(one.position_m, [10, 20, 1.5]) and np.allclose(one.velocity_mps, [3, -4, 0])
+    height = scene.height_std_m ** 2
+    assert np.allclose(one.covariance, np.diag([1, 4, height, 9, 16, height]))
+    assert one.snr_db == pytest.approx(10 * np.log10(9), abs=1e-3) and one.num_paths == 4
+
+
+def test_states_that_are_no_numbers_are_left_out(tiny):
+    nan = float("nan")
+    found = some_found([0.9, 0.9, 1.0], [[nan, 0, 1, 1], [5.0, 5.0, nan, 1.0], [5.0, 5.0, 2.0, 1.0]])
+    one, = detections(tiny, found, ("rx1",))
+    assert np.isfinite(one.snr_db)
+
+
+def test_weights_for_the_number_of_targets_go_first(tiny, weights):
+    assert find_weights(tiny, "dvqvae").name == "tiny-dvqvae.safetensors"
+    (weights / "tiny-dvqvae-q1.safetensors").write_bytes(b"")
+    assert find_weights(tiny, "dvqvae").name == "tiny-dvqvae-q1.safetensors"
+    three = replace(tiny, draw=replace(tiny.draw, num_targets=3))
+    assert find_weights(three, "dvqvae").name == "tiny-dvqvae.safetensors"
+
+
+def test_one_file_serves_by_its_own_name(tiny, weights, monkeypatch):
+    monkeypatch.setenv("ISAC_WEIGHTS", str(weights / "tiny-dvae.safetensors"))
+    assert find_weights(tiny, "dvqvae") == weights / "tiny-dvae.safetensors"
+
+
+def test_without_weights_the_remedy_is_named(tiny, monkeypatch):
+    monkeypatch.delenv("ISAC_WEIGHTS", raising=False)
+    with pytest.raises(ValueError, match="'dvqvae' has no weights for scene 'tiny' .*isac train .*--scheme dvqvae"):
+        make_scheme("dvqvae", tiny)
+    monkeypatch.setenv("ISAC_WEIGHTS", "/nowhere")
+    with pytest.raises(ValueError, match="ISAC_WEIGHTS=/nowhere is neither a file nor a folder"):
+        make_scheme("dvqvae", tiny)

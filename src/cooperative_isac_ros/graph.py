@@ -50,6 +50,7 @@ def scene_nodes(scene: Scene, options: GraphOptions = GraphOptions()) -> tuple[N
     rate = {"rate_hz": float(options.rate_hz)}
     slowed = scene.update_rate_hz / options.rate_hz if options.rate_hz else 1.0
     deadline = {"deadline_s": float(scene.sensing.deadline_s * slowed)}
+    watch = {"wait_for_targets": options.simulate_targets}
     scheme = {"scheme": options.scheme or scene.sensing.scheme}
     root = "/" + options.namespace.strip("/")
 
@@ -57,11 +58,11 @@ def scene_nodes(scene: Scene, options: GraphOptions = GraphOptions()) -> tuple[N
         return NodeSpec(executable, executable, root, dict(ChainMap(*parameters, common)))
 
     nodes = [NodeSpec("access_point", "access_point", f"{root.rstrip('/')}/{site.name}",
-                      {**common, **scheme, "site": site.name}) for site in scene.receivers]
+                      {**common, **scheme, **watch, "site": site.name}) for site in scene.receivers]
     nodes += [node("fusion_center", scheme, deadline, rate), node("tracker"),
-              node("evaluator", rate, {"out": options.out})]
+              node("evaluator", rate, watch, {"out": options.out})]
     if options.markers:
-        nodes.append(node("scene_markers"))
+        nodes.append(node("scene_markers", watch))
     if options.simulate_targets and scene.targets:
         nodes.append(node("target_simulator", rate))
     if options.bag:

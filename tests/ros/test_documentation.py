@@ -1,4 +1,4 @@
-"""docs/nodes.md names every parameter of every node, with its default."""
+"""docs/nodes.md names every parameter of every node, with its default, and every counter."""
 
 import json
 import re
@@ -7,7 +7,9 @@ from pathlib import Path
 
 import pytest
 
-DOCUMENT = Path(__file__).resolve().parents[2] / "docs" / "nodes.md"
+ROOT = Path(__file__).resolve().parents[2]
+DOCUMENT = ROOT / "docs" / "nodes.md"
+COUNTED = re.compile(r"""(?:fault|count)\(\s*"(\w+)"|return \(?"(\w+)",""")
 NODES = ("transmit_controller", "target_simulator", "access_point", "fusion_center", "scene_markers",
          "evaluator")
 
@@ -34,3 +36,10 @@ def test_every_parameter_is_documented(node):
     assert set(table) == {parameter.name for parameter in parameters}
     for parameter in parameters:
         assert table[parameter.name] in (as_written(parameter.default), ""), parameter.name
+
+
+def test_every_counter_is_documented():
+    sources = [path.read_text() for path in (ROOT / "src" / "cooperative_isac_ros").rglob("*.py")]
+    counted = {name for text in sources for names in COUNTED.findall(text) for name in names if name}
+    assert {"frames_late", "packets_stale", "resets"} <= counted
+    assert counted <= set(re.findall(r"`(\w+)`", DOCUMENT.read_text()))

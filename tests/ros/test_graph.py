@@ -38,6 +38,13 @@ def test_parts_can_be_left_out(tiny, options, absent):
     assert absent in by_name(tiny) and absent not in by_name(tiny, **options)
 
 
+@pytest.mark.parametrize("simulated", [True, False])
+def test_targets_are_waited_for_where_somebody_moves_them(tiny, simulated):
+    specs = by_name(tiny, simulate_targets=simulated)
+    for name in ("/rx1/access_point", "/rx2/access_point", "/evaluator", "/scene_markers"):
+        assert specs[name].parameters["wait_for_targets"] is simulated
+
+
 def test_a_scene_without_targets_needs_no_simulator(tiny):
     assert "/target_simulator" not in by_name(replace(tiny, targets=()))
 

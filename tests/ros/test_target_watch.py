@@ -8,7 +8,7 @@ from rclpy.qos import qos_profile_sensor_data
 from std_msgs.msg import String
 
 from cooperative_isac.scene.model import TargetClass
-from cooperative_isac_ros import conversions, qos
+from cooperative_isac_ros import conversions, qos, target_watch
 from cooperative_isac_ros.base import SceneNode
 from cooperative_isac_ros.target_watch import WATCH_PARAMETERS, TargetWatch
 
@@ -52,6 +52,39 @@ def test_the_scenes_own_targets_are_waited_for(bench, watcher):
     publisher, message = robot(bench, "car1")
     publisher.publish(message)
     bench.until(lambda: watcher.watch.waiting_for() == "")
+
+
+def test_nobody_waits_for_targets_that_nobody_moves(bench):
+    assert bench.start(Watcher, wait_for_targets=False).watch.waiting_for() == ""
+
+
+def test_a_target_that_nobody_offers_any_more_is_let_go_and_may_come_back(bench, watcher, monkeypatch):
+    monkeypatch.setattr(target_watch, "FORGET_AFTER_S", 1.0)
+    topic = f"{bench.namespace}/targets/drone/odom"
+    for _ in range(2):
+        publisher, message = robot(bench, "drone")
+        publisher.publish(message)
+        bench.until(lambda: watcher.watch.registry.names == ("drone",))
+        bench.helper.destroy_publisher(publisher)
+        bench.until(lambda: watcher.watch.registry.names == () and watcher.count_subscribers(topic) == 0)
+    assert watcher.watch.registry.at(5 * 10**9) == ()
+
+
+def test_a_topic_that_others_only_listen_to_is_no_target(bench, watcher):
+    bench.listen(Odometry, "targets/ghost/odom")
+    robot(bench, "drone")
+    assert bench.helper.count_subscribers(f"{bench.namespace}/targets/ghost/odom") == 1
+
+
+@pytest.mark.parametrize("offset_s, side", [(-600, "behind"), (900, "ahead of"), (4, "")])
+def test_stamps_of_another_clock_are_told_and_taken(bench, watcher, offset_s, side):
+    publisher, message = robot(bench, "drone")
+    message.header = conversions.map_header(watcher.now_ns + offset_s * 10**9)
+    publisher.publish(message)
+    bench.until(lambda: watcher.samples)
+    assert watcher.watch.registry.names == ("drone",)
+    assert watcher.health.counts["odometry_stale"] == bool(side)
+    assert not side or f" s {side} the node's clock; set use_sim_time" in watcher.health.status().message
 
 
 def test_a_robot_may_say_what_it_is(bench, watcher):

@@ -48,7 +48,8 @@ class Codebook(nn.Module):
         latents: [..., latent_dim]. Returns [..., num_parts], int64.
         """
         parts = self._parts(latents.detach())
-        distances = self.codewords.square().sum(-1)[:, None] - 2 * parts @ self.codewords.mT
+        lengths = self.codewords.square().sum(-1)[:, None]
+        distances = torch.baddbmm(lengths, parts, self.codewords.mT, alpha=-2)
         return distances.argmin(-1).T.reshape(*latents.shape[:-1], -1)
 
     def lookup(self, indices: Tensor) -> Tensor:
@@ -63,10 +64,11 @@ class Codebook(nn.Module):
         latents: [..., latent_dim]; indices: [..., num_parts].
         """
         parts, decay = self._parts(latents), self.config.decay
-        assigned = nn.functional.one_hot(indices.reshape(-1, indices.shape[-1]).T, self.config.size).to(parts.dtype)
-        used = assigned.sum(1)
+        used = usage(indices, self.config.size).to(parts.dtype)
+        places = _places(indices, self.config.size)
+        assigned = torch.zeros_like(self.sums).flatten(0, 1).index_add_(0, places, parts.flatten(0, 1))
         self.counts.lerp_(used, 1 - decay)
-        self.sums.lerp_(assigned.mT @ parts, 1 - decay)
+        self.sums.lerp_(assigned.view_as(self.sums), 1 - decay)
         alive = self.counts > 1e-6
         self.codewords[alive] = self.sums[alive] / self.counts[alive, None]
         self.idle_steps.add_(1).masked_fill_(used > 0, 0)
@@ -92,6 +94,17 @@ def commitment(latents: Tensor, codewords: Tensor) -> Tensor:
 
 def perplexity(indices: Tensor, size: int) -> float:
     """How many codewords are in use, effectively: exp of the entropy of the indices [..., num_parts], mean over parts."""
-    counts = nn.functional.one_hot(indices.reshape(-1, indices.shape[-1]).T, size).sum(1)
+    counts = usage(indices, size)
     shares = counts / counts.sum(-1, keepdim=True)
     return float(torch.special.entr(shares).sum(-1).exp().mean())
+
+
+def usage(indices: Tensor, size: int) -> Tensor:
+    """How often each codeword is used: indices [..., num_parts], int64, to counts [num_parts, size], int64."""
+    return torch.bincount(_places(indices, size), minlength=indices.shape[-1] * size).reshape(-1, size)
+
+
+def _places(indices: Tensor, size: int) -> Tensor:
+    """Rows of indices [..., num_parts] in a table of all parts' codewords, part by part, [num_parts * latents]."""
+    rows = indices.reshape(-1, indices.shape[-1]).T
+    return (rows + size * torch.arange(len(rows), device=rows.device)[:, None]).reshape(-1)

@@ -1,0 +1,44 @@
+"""The robot of README.md, as a user would copy it."""
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from nav_msgs.msg import Odometry
+
+from cooperative_isac.scene.config import load_scene
+from cooperative_isac_ros import qos
+from cooperative_isac_ros.conversions import odometry_sample
+
+README = Path(__file__).resolve().parents[2] / "README.md"
+
+
+@pytest.fixture
+def robot(bench, tmp_path):
+    """The snippet as a program of its own, in the bench's namespace."""
+    program = tmp_path / "my_robot.py"
+    program.write_text(re.search(r"```python\n(.*?)```", README.read_text(), re.DOTALL).group(1))
+    with subprocess.Popen([sys.executable, program, "--ros-args", "-r", f"__ns:={bench.namespace}"],
+                          stderr=subprocess.PIPE, text=True) as process:
+        yield process
+        process.terminate()
+
+
+def test_the_robot_moves_as_its_twist_says_and_fast_enough_for_campus(bench, robot):
+    heard, campus = bench.listen(Odometry, "targets/my_robot/odom", qos.ODOMETRY_OF_ANYONE), load_scene("campus")
+
+    def enough():
+        assert robot.poll() is None, robot.stderr.read()
+        return len(heard) >= 30
+
+    bench.until(enough)
+    samples = [odometry_sample(message) for message in heard]
+    for before, after in zip(samples, samples[1:]):
+        angle = 0.6 * (after.stamp_ns - before.stamp_ns) * 1e-9
+        chord, mean_mps = after.position_m - before.position_m, (before.velocity_mps + after.velocity_mps) / 2
+        assert np.allclose(0.6 * np.cos(angle / 2) * chord, 2 * np.sin(angle / 2) * mean_mps, atol=1e-3)
+        assert np.linalg.norm(after.velocity_mps) > campus.sensing.min_speed_mps
+        assert np.all(campus.area.low_m < after.position_m) and np.all(after.position_m < campus.area.high_m)

@@ -14,5 +14,6 @@ NEWEST = _profile(1)  # where a slow reader must skip to the newest message
 BULK = _profile(2)  # echoes of megabytes
 LATCHED = _profile(1, durability=DurabilityPolicy.TRANSIENT_LOCAL)
 ODOMETRY = _profile(10)
-ODOMETRY_OF_ANYONE = _profile(50,
-                              reliability=ReliabilityPolicy.BEST_EFFORT)  # matches every robot's publisher
+# Match every robot's publisher:
+ODOMETRY_OF_ANYONE = _profile(50, reliability=ReliabilityPolicy.BEST_EFFORT)
+NEWEST_OF_ANYONE = _profile(1, reliability=ReliabilityPolicy.BEST_EFFORT)

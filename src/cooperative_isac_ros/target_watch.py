@@ -7,6 +7,7 @@ from functools import partial
 
 from nav_msgs.msg import Odometry
 from rclpy.clock import Clock, ClockType
+from rclpy.event_handler import SubscriptionEventCallbacks
 from rclpy.subscription import Subscription
 from std_msgs.msg import String
 
@@ -47,7 +48,7 @@ WATCH_PARAMETERS = (
 class _Heard:
     """A topic that is listened to. silent_checks: checks in a row in which nobody offered it."""
 
-    subscriptions: tuple[Subscription, Subscription]
+    subscriptions: tuple[Subscription, ...]
     silent_checks: int = 0
 
 
@@ -88,11 +89,13 @@ class TargetWatch:
         self._forget_gone()
 
     def _subscribe(self, topic: str, name: str) -> None:
-        node = self._node
+        """The class is heard twice: one that is latched comes late too, one that is not latched comes at all."""
+        create, class_topic = self._node.create_subscription, f"{self._prefix}{name}/class"
+        quiet = SubscriptionEventCallbacks(use_default_callbacks=False)  # would warn of each that is not latched
         self._known[name] = _Heard((
-            node.create_subscription(Odometry, topic, partial(self._hear, name), qos.ODOMETRY_OF_ANYONE),
-            node.create_subscription(String, f"{self._prefix}{name}/class", partial(self._hear_class, name),
-                                     qos.LATCHED)))
+            create(Odometry, topic, partial(self._hear, name), qos.ODOMETRY_OF_ANYONE),
+            create(String, class_topic, partial(self._hear_class, name), qos.LATCHED, event_callbacks=quiet),
+            create(String, class_topic, partial(self._hear_class, name), qos.NEWEST_OF_ANYONE)))
 
     def _forget_gone(self) -> None:
         for name, heard in [*self._known.items()]:

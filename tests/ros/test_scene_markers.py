@@ -16,8 +16,8 @@ from cooperative_isac_ros.nodes.scene_markers import SceneMarkers
 from cooperative_isac_ros.records import AccuracyRecord, DetectionList, FrameStamp, TrackList
 
 
-def stamp(number, run=1):
-    return FrameStamp(run, number, 10**12 + number * 10**8)
+def stamp(number, run=1, period_ns=10**8):
+    return FrameStamp(run, number, 10**12 + number * period_ns)
 
 
 def track(number, status=TrackStatus.CONFIRMED):
@@ -39,9 +39,9 @@ class Rig:
         }
         bench.until(lambda: self.node.count_subscribers(f"{bench.namespace}/markers"))
 
-    def say(self, number, run=1, status=TrackStatus.CONFIRMED):
+    def say(self, number, run=1, status=TrackStatus.CONFIRMED, simulated=True, period_ns=10**8):
         before = len(self.drawn)
-        record = TrackList(stamp(number, run), True, (track(number, status),))
+        record = TrackList(stamp(number, run, period_ns), simulated, (track(number, status),))
         self.publishers["tracks"].publish(conversions.tracks_message(record))
         self.bench.until(
             lambda: len(self.drawn) > before and self.drawn[-1].markers[0].action != Marker.DELETEALL)
@@ -99,6 +99,21 @@ def test_another_run_is_a_clean_picture(rig):
     rig.say(0, run=2)
     assert any(m.markers[0].action == Marker.DELETEALL for m in rig.drawn) and not rig.last("trails")
     assert rig.last("transmitters")
+
+
+def test_what_is_simulated_says_so(rig):
+    rig.say(0)
+    assert "simulated echoes" in rig.last("figures")[0].text
+    rig.say(1, simulated=False)
+    assert "measured echoes" in rig.last("figures")[0].text and "simulated" not in rig.last("figures")[0].text
+
+
+@pytest.mark.parametrize("period_s, life_s", [(0.1, 1.0), (2.5, 5.0)])
+def test_markers_live_until_after_the_next_frame(rig, period_s, life_s):
+    for number in range(3):
+        rig.say(number, period_ns=round(period_s * 1e9))
+    lifetime = rig.last("tracks")[0].lifetime
+    assert lifetime.sec + lifetime.nanosec * 1e-9 == pytest.approx(life_s)
 
 
 def test_drawing_can_be_switched_off(bench, rig):

@@ -20,7 +20,7 @@ from cooperative_isac_ros.target_watch import WATCH_PARAMETERS, TargetWatch
 from cooperative_isac_ros.transforms import TransformPublisher, site_transforms, track_frame
 
 SITES_EVERY = 10
-LIFE_S = 1.0
+LIFE_S, LIFE_PERIODS = 1.0, 2.0  # what moves vanishes when no frame comes for the longer of both
 SHOWN = (TrackStatus.CONFIRMED, TrackStatus.COASTING)
 PARAMETERS = (
     Parameter("enabled", True, "draw; off saves the work", live=True),
@@ -94,22 +94,30 @@ class SceneMarkers(SceneNode):
         self._run = record.frame.run
 
     def _draw(self, record: TrackList, tracks: list[Track]) -> list[Marker]:
-        stamp_ns, size_m = record.frame.stamp_ns, markers.scene_size(self.scene)
+        stamp_ns, size_m, life_s = record.frame.stamp_ns, markers.scene_size(self.scene), self._life_s()
         drawn = markers.site_markers(self.scene, stamp_ns) if self._drawn % SITES_EVERY == 0 else []
-        drawn += markers.truth_markers(self._watch.registry.at(stamp_ns), size_m, stamp_ns, LIFE_S)
+        drawn += markers.truth_markers(self._watch.registry.at(stamp_ns), size_m, stamp_ns, life_s)
         if self._detections is not None:
-            drawn += markers.detection_markers(self._detections.detections, size_m, stamp_ns, LIFE_S)
+            drawn += markers.detection_markers(self._detections.detections, size_m, stamp_ns, life_s)
         trails = {number: [pose.pose.position for pose in poses] for number, poses in self._trails.items()}
-        drawn += markers.track_markers(tracks, trails, size_m, stamp_ns, LIFE_S)
-        return [*drawn, markers.figures_marker(self.scene, self._figures(), stamp_ns)]
+        drawn += markers.track_markers(tracks, trails, size_m, stamp_ns, life_s)
+        return [*drawn, markers.figures_marker(self.scene, self._figures(record.simulated), stamp_ns)]
 
-    def _figures(self) -> list[str]:
+    def _rate_hz(self) -> float:
+        """Of the latest frames; 0 before there are two."""
         span_s = (self._stamps_ns[-1] - self._stamps_ns[0]) * 1e-9
-        rate = (len(self._stamps_ns) - 1) / span_s if span_s > 0 else 0.0
+        return (len(self._stamps_ns) - 1) / span_s if span_s > 0 else 0.0
+
+    def _life_s(self) -> float:
+        return max(LIFE_S, LIFE_PERIODS / (self._rate_hz() or self.scene.update_rate_hz))
+
+    def _figures(self, simulated: bool) -> list[str]:
+        rate = self._rate_hz()
         uplink = [
             f"{site} {sum(bits) / len(bits) * rate * 1e-3:.1f}" for site, bits in self._bits.items() if bits
         ]
-        lines = [f"{self.scene.name}  {rate:.1f} frames/s", f"fronthaul {', '.join(uplink) or '-'} kbit/s"]
+        lines = [f"{self.scene.name}  {rate:.1f} frames/s  {'simulated' if simulated else 'measured'} echoes",
+                 f"fronthaul {', '.join(uplink) or '-'} kbit/s"]
         if self._accuracy is not None:
             accuracy = self._accuracy
             lines += [

@@ -21,12 +21,14 @@ FRAMES_KEPT = 36_000  # an hour at 10 frames/s
 class RunRecord:
     """Columns of a run. Rows of truth, detection and track columns belong to frame number *_frame, int64.
 
-    frame_number, frame_stamp_ns: [num_frames], int64; *_state: [num_rows, 6], x y z vx vy vz in map, SI;
-    *_covariance: [num_rows, 6, 6]; truth_name: str; *_class, track_status: the numbers of their enumerations.
+    frame_number, frame_stamp_ns: [num_frames], int64; frame_simulated: [num_frames], bool;
+    *_state: [num_rows, 6], x y z vx vy vz in map, SI; *_covariance: [num_rows, 6, 6]; truth_name: str;
+    *_class, track_status: the numbers of their enumerations.
     """
 
     frame_number: np.ndarray
     frame_stamp_ns: np.ndarray
+    frame_simulated: np.ndarray
     truth_frame: np.ndarray
     truth_name: np.ndarray
     truth_class: np.ndarray
@@ -65,10 +67,10 @@ class RunRecorder:
         self._frames: deque[tuple[list[tuple], ...]] = deque(maxlen=FRAMES_KEPT)
 
     def add(self, number: int, stamp_ns: int, truths: Sequence[TargetState], detections: Sequence[Detection],
-            tracks: Sequence[Track]) -> None:
-        """Take in one frame."""
+            tracks: Sequence[Track], simulated: bool = True) -> None:
+        """Take in one frame. simulated: its echoes are."""
         self._frames.append((
-            [(number, stamp_ns)],
+            [(number, stamp_ns, simulated)],
             [(number, t.name, t.target_class.value, _state(t)) for t in truths],
             [(number, _state(d), d.covariance, d.snr_db) for d in detections],
             [(number, t.track_id, t.status.value, t.target_class.value, _state(t), t.covariance) for t in tracks]))
@@ -77,7 +79,7 @@ class RunRecorder:
         """Everything that is kept."""
         frames, truths, detections, tracks = ([row for frame in self._frames for row in frame[kind]]
                                               for kind in range(4))
-        return RunRecord(*_columns(frames, ("i8", ()), ("i8", ())),
+        return RunRecord(*_columns(frames, ("i8", ()), ("i8", ()), ("?", ())),
                          *_columns(truths, ("i8", ()), ("U64", ()), ("i8", ()), ("f8", (6,))),
                          *_columns(detections, ("i8", ()), ("f8", (6,)), ("f8", (6, 6)), ("f8", ())),
                          *_columns(tracks, ("i8", ()), ("i8", ()), ("i8", ()), ("i8", ()), ("f8", (6,)),

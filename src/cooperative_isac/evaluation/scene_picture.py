@@ -30,9 +30,18 @@ def draw_scene_picture(scene: Scene, record: RunRecord, path: Path) -> None:
     _draw_plan(axes[0], scene, record)
     if in_space:
         _draw_heights(axes[1], record)
-    seconds = np.ptp(record.frame_stamp_ns) * 1e-9 if len(record.frame_stamp_ns) else 0.0
-    figure.suptitle(f"{scene.name}: {len(record.frame_number)} frames in {seconds:.0f} s, simulated echoes")
+    figure.suptitle(picture_title(scene, record))
     figure.savefig(path, dpi=110)
+
+
+def picture_title(scene: Scene, record: RunRecord) -> str:
+    """Scene, length, and whether the echoes were simulated."""
+    num_frames, num_simulated = len(record.frame_number), int(record.frame_simulated.sum())
+    if not num_frames:
+        return f"{scene.name}: no frames"
+    kind = {0: "measured echoes", num_frames: "simulated echoes"}.get(
+        num_simulated, f"echoes simulated in {num_simulated} of them")
+    return f"{scene.name}: {num_frames} frames in {np.ptp(record.frame_stamp_ns) * 1e-9:.0f} s, {kind}"
 
 
 def _draw_plan(axes: Axes, scene: Scene, record: RunRecord) -> None:

@@ -21,13 +21,15 @@ def recorded(num_frames):
         detection = Detection(number * ONES + 0.1, ONES, np.eye(6), 20.0, ("rx1",), 2)
         track = Track(7, TrackStatus.CONFIRMED, TargetClass.UAV, 0.9, number * ONES, ONES, 2 * np.eye(6), 1.0,
                       0.0, 3)
-        recorder.add(number, number * 10, [truth], [detection, detection], [track] if number else [])
+        recorder.add(number, number * 10, [truth], [detection, detection], [track] if number else [],
+                     simulated=number != 1)
     return recorder.record()
 
 
 def test_rows_belong_to_their_frames():
     record = recorded(3)
     assert record.frame_number.tolist() == [0, 1, 2] and record.frame_stamp_ns.tolist() == [0, 10, 20]
+    assert record.frame_simulated.tolist() == [True, False, True]
     assert record.detection_frame.tolist() == [0, 0, 1, 1, 2, 2] and record.track_frame.tolist() == [1, 2]
     assert record.truth_name.tolist() == ["uav1"] * 3 and record.track_id.tolist() == [7, 7]
     assert record.truth_state[2].tolist() == [2, 2, 2, 1, 1, 1]
@@ -54,5 +56,5 @@ def test_what_is_loaded_is_what_was_saved(tmp_path, num_frames):
 
 def test_a_file_without_the_columns_is_named(tmp_path):
     np.savez(tmp_path / "other.npz", frame_number=np.zeros(1))
-    with pytest.raises(ValueError, match="other.npz: lacks frame_stamp_ns, truth_frame"):
+    with pytest.raises(ValueError, match="other.npz: lacks frame_stamp_ns, frame_simulated, truth_frame"):
         load_run_record(tmp_path / "other.npz")

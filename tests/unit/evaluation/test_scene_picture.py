@@ -5,7 +5,7 @@ import pytest
 from matplotlib.image import imread
 
 from cooperative_isac.evaluation.run_record import RunRecorder
-from cooperative_isac.evaluation.scene_picture import COLOURS, draw_scene_picture
+from cooperative_isac.evaluation.scene_picture import COLOURS, draw_scene_picture, picture_title
 from cooperative_isac.fusion.detection import Detection
 from cooperative_isac.scene.config import load_scene
 from cooperative_isac.scene.model import TargetClass, TargetState
@@ -35,6 +35,16 @@ def test_established_tracks_are_seen_and_tentative_ones_not(name, tmp_path):
     scene = load_scene(name)
     assert pixels(drawn(scene, tmp_path / "yes.png", TrackStatus.CONFIRMED), COLOURS[0]) > 300
     assert pixels(drawn(scene, tmp_path / "no.png", TrackStatus.TENTATIVE), COLOURS[0]) == 0
+
+
+@pytest.mark.parametrize("simulated, title", [
+    ((True, True), "2 frames in 3 s, simulated echoes"), ((False, False), "2 frames in 3 s, measured echoes"),
+    ((False, True), "2 frames in 3 s, echoes simulated in 1 of them"), ((), "no frames")])
+def test_the_title_says_what_was_simulated(simulated, title):
+    recorder = RunRecorder()
+    for number, flag in enumerate(simulated):
+        recorder.add(number, number * 3 * 10**9, [], [], [], flag)
+    assert picture_title(load_scene("campus"), recorder.record()) == f"campus: {title}"
 
 
 def test_a_run_without_anything_has_a_picture_too(tmp_path):

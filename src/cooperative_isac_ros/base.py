@@ -20,6 +20,7 @@ from cooperative_isac.scene.model import Scene
 from cooperative_isac.waveform.frame import TransmitFrame
 from cooperative_isac_ros import conversions, qos
 from cooperative_isac_ros.health import Health
+from cooperative_isac_ros.interrupts import first_interrupt_only
 from cooperative_isac_ros.parameters import SCENE, Parameter, Settings
 from cooperative_isac_ros.records import Announcement, FrameStamp, Timing
 
@@ -89,6 +90,11 @@ def run_node(make: Callable[[], SceneNode], args: list[str] | None = None, nice:
     nice: how far the process stands back: who waits for others goes first, who only looks on goes last.
     """
     os.nice(nice)
+    with first_interrupt_only():
+        return _spin_to_the_end(make, args)
+
+
+def _spin_to_the_end(make: Callable[[], SceneNode], args: list[str] | None) -> int:
     rclpy.init(args=args)
     executor, node = SingleThreadedExecutor(), None
     try:

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import json
-import signal
 import time
-from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
+from typing import Sequence
 
 import rclpy
 from rclpy.executors import SingleThreadedExecutor
@@ -18,7 +17,8 @@ from rich.table import Table
 
 from cooperative_isac.evaluation.run_record import load_run_record
 from cooperative_isac.scene.model import Scene
-from cooperative_isac_ros.graph import GraphOptions, scene_nodes
+from cooperative_isac_ros.graph import GraphOptions, NodeSpec, scene_nodes
+from cooperative_isac_ros.interrupts import first_interrupt_only, ignore_interrupts
 from cooperative_isac_ros.monitor import Monitor
 from cooperative_isac_ros.processes import Crash, ProcessGroup
 
@@ -36,17 +36,14 @@ def run_scene(scene: Scene, options: GraphOptions, duration_s: float | None, con
         (folder / name).unlink(missing_ok=True)
     specs = scene_nodes(scene, replace(options, out=str(folder)))
     console.print(f"scene [bold]{scene.name}[/]: {len(specs)} nodes, Ctrl-C ends them; files go to {folder}")
-    with _interruptible(), ProcessGroup(logs) as group:
-        for spec in specs:
-            group.start(spec)
-        fault = _watch(group, options.namespace, duration_s, console)
-        with _uninterruptible():
-            group.stop([specs[-1].full_name])
-            time.sleep(min(1 / (options.rate_hz or scene.update_rate_hz), 1.0))
-            fault = fault or group.crashed()
-            group.stop()
-    draw_run(scene, folder)
-    return _conclude(fault, folder, console)
+    with first_interrupt_only(), ProcessGroup(logs) as group:
+        fault = _start_and_watch(group, specs, options.namespace, duration_s, console)
+        group.stop([specs[-1].full_name])
+        time.sleep(min(1 / (options.rate_hz or scene.update_rate_hz), 1.0))
+        fault = fault or group.crashed()
+        group.stop()
+        draw_run(scene, folder)
+        return _conclude(fault, folder, console)
 
 
 def draw_run(scene: Scene, folder: Path) -> None:
@@ -55,6 +52,20 @@ def draw_run(scene: Scene, folder: Path) -> None:
 
     if (folder / RECORD_FILE).is_file():
         draw_scene_picture(scene, load_run_record(folder / RECORD_FILE), folder / PICTURE_FILE)
+
+
+def _start_and_watch(group: ProcessGroup, specs: Sequence[NodeSpec], namespace: str,
+                     duration_s: float | None, console: Console) -> Crash | str | None:
+    """Until the scene is over; what went wrong, if anything. Nothing interrupts what comes then."""
+    try:
+        for spec in specs:
+            group.start(spec)
+        fault = _watch(group, namespace, duration_s, console)
+        ignore_interrupts()
+        return fault
+    except KeyboardInterrupt:
+        console.print("ending the scene")
+        return None
 
 
 def _watch(group: ProcessGroup, namespace: str, duration_s: float | None,
@@ -82,8 +93,6 @@ def _watch(group: ProcessGroup, namespace: str, duration_s: float | None,
                 if time.monotonic() - shown_s > REFRESH_S:
                     shown_s = time.monotonic()
                     live.update(monitor.view(duration_s), refresh=True)
-    except KeyboardInterrupt:
-        console.print("ending the scene")
     finally:
         executor.shutdown()
         monitor.destroy_node()
@@ -143,27 +152,3 @@ def _kilo(value: float | None) -> float | None:
 
 def _number(value: float | None, digits: int) -> str:
     return "-" if value is None else f"{value:.{digits}f}"
-
-
-@contextmanager
-def _interruptible():
-    """SIGTERM ends a run as Ctrl-C does."""
-    def interrupt(*_):
-        raise KeyboardInterrupt
-
-    before = signal.signal(signal.SIGTERM, interrupt)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)
-
-
-@contextmanager
-def _uninterruptible():
-    """Ending is quick and must not be cut short by a second Ctrl-C."""
-    before = {number: signal.signal(number, signal.SIG_IGN) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)

@@ -1,5 +1,8 @@
 """How nodes start and end, and where their topics lie."""
 
+import signal
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -50,6 +53,38 @@ def test_a_mistake_in_a_callback_is_not_hidden():
     with pytest.raises(ValueError, match="a mistake in a callback"):
         run_node(lambda: Ending(fail), ARGUMENTS)
     assert Ending.closed == before + 1 and not rclpy.ok()
+
+
+SLOW_TO_CLOSE = """
+import sys, time
+from cooperative_isac_ros.base import SceneNode, run_node
+
+class Slow(SceneNode):
+    def __init__(self):
+        super().__init__("slow")
+        self.create_timer(0.05, lambda: print("runs", flush=True))
+
+    def close(self):
+        print("closes", flush=True)
+        for _ in range(20):
+            time.sleep(0.05)
+        print("closed", flush=True)
+
+sys.exit(run_node(Slow, sys.argv[1:]))
+"""
+
+
+@pytest.mark.parametrize("first", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("second", [signal.SIGINT, signal.SIGTERM])
+def test_a_second_signal_does_not_cut_the_end_short(first, second):
+    with subprocess.Popen([sys.executable, "-c", SLOW_TO_CLOSE, *ARGUMENTS], text=True, stdout=subprocess.PIPE,
+                          stderr=subprocess.PIPE) as process:
+        for number, word in ((first, "runs"), (second, "closes")):
+            while process.stdout.readline() not in (f"{word}\n", ""):
+                pass
+            process.send_signal(number)
+        output, faults = process.communicate(timeout=60)
+    assert output == "closed\n" and process.returncode == 0 and "Traceback" not in faults, faults
 
 
 class Deep(SceneNode):

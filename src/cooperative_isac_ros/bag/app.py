@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import signal
 import tempfile
 import time
 from contextlib import contextmanager
@@ -17,6 +16,7 @@ from rich.table import Table
 
 from cooperative_isac_ros.bag.metadata import BagError
 from cooperative_isac_ros.bag.reader import BagReader, BagSummary
+from cooperative_isac_ros.interrupts import first_interrupt_only
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False,
                   help="Record, play and replay rosbag2 folders (MCAP), which 'ros2 bag' reads too.")
@@ -147,7 +147,7 @@ def _faults():
 
 @contextmanager
 def _node(name: str, use_sim_time: bool = False):
-    """A node with its executor; Ctrl-C and SIGTERM arrive as KeyboardInterrupt and end the command."""
+    """A node with its executor; the first Ctrl-C or SIGTERM ends the command."""
     import rclpy
     from rclpy.executors import SingleThreadedExecutor
     from rclpy.parameter import Parameter
@@ -155,19 +155,18 @@ def _node(name: str, use_sim_time: bool = False):
     from cooperative_isac_ros.graph import node_variables
     os.environ.update(node_variables())
     rclpy.init(signal_handler_options=SignalHandlerOptions.NO)
-    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
     node = rclpy.create_node(name, parameter_overrides=[Parameter("use_sim_time", value=use_sim_time)])
     executor = SingleThreadedExecutor()
     executor.add_node(node)
-    try:
-        yield node, executor
-    except KeyboardInterrupt:
-        typer.echo("ended")
-    finally:
-        executor.shutdown()
-        node.destroy_node()
-        rclpy.try_shutdown()
-        signal.signal(signal.SIGTERM, before)
+    with first_interrupt_only():
+        try:
+            yield node, executor
+        except KeyboardInterrupt:
+            typer.echo("ended")
+        finally:
+            executor.shutdown()
+            node.destroy_node()
+            rclpy.try_shutdown()
 
 
 def _spin(executor, duration_s: float | None) -> None:

@@ -1,7 +1,7 @@
 """Starts a whole scene: ros2 launch cooperative_isac scene.launch.py scene:=campus"""
 
 from launch import LaunchDescription
-from launch.actions import DeclareLaunchArgument, OpaqueFunction, SetEnvironmentVariable
+from launch.actions import DeclareLaunchArgument, LogInfo, OpaqueFunction, SetEnvironmentVariable, Shutdown
 from launch.substitutions import LaunchConfiguration
 from launch_ros.actions import Node
 
@@ -34,13 +34,24 @@ def start(context):
         simulate_targets=given["simulate_targets"] == "true")
     actions = [SetEnvironmentVariable(name, value) for name, value in node_variables().items()]
     actions += [Node(package=PACKAGE, executable=spec.executable, name=spec.name, namespace=spec.namespace,
-                     parameters=[spec.parameters], remappings=spec.remappings, output="screen")
+                     parameters=[spec.parameters], remappings=spec.remappings, output="screen",
+                     on_exit=ending(spec.full_name))
                 for spec in scene_nodes(load_scene(given["scene"]), options)]
     if given["rviz"] == "true":
         view = ["-d", str(shared_file("rviz/scene.rviz"))]
         actions.append(Node(package="rviz2", executable="rviz2", arguments=view,
                             parameters=[{"use_sim_time": options.use_sim_time}]))
     return actions
+
+
+def ending(name):
+    """What happens when a node ends: if it did so by itself, the scene ends and says which."""
+    def act(event, context):
+        if context.is_shutdown:
+            return None
+        reason = f"node {name} ended by itself with exit code {event.returncode}"
+        return [LogInfo(msg=f"{reason}: the scene ends"), Shutdown(reason=reason)]
+    return act
 
 
 def generate_launch_description():

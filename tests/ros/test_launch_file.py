@@ -4,7 +4,7 @@ import sys
 from dataclasses import dataclass, field
 from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
-from types import ModuleType
+from types import ModuleType, SimpleNamespace
 
 import pytest
 
@@ -39,8 +39,8 @@ class LaunchConfiguration:
 def launch_file(monkeypatch):
     """The launch file, loaded against stand-ins for launch and launch_ros."""
     members = {"launch": {"LaunchDescription": list},
-               "launch.actions": {name: action(name) for name in ("DeclareLaunchArgument", "OpaqueFunction",
-                                                                 "SetEnvironmentVariable")},
+               "launch.actions": {name: action(name) for name in ("DeclareLaunchArgument", "LogInfo", "OpaqueFunction",
+                                                                 "SetEnvironmentVariable", "Shutdown")},
                "launch.substitutions": {"LaunchConfiguration": LaunchConfiguration},
                "launch_ros": {}, "launch_ros.actions": {"Node": action("Node")}}
     for name, content in members.items():
@@ -78,6 +78,15 @@ def test_arguments_are_the_graphs_options(launch_file, tiny):
                   markers="false", simulate_targets="false")
     options = GraphOptions("s", 2.0, "/n", "/o", "/b", True, False, False)
     assert [n["parameters"] for n in given] == [[spec.parameters] for spec in scene_nodes(tiny, options)]
+
+
+def test_a_node_that_ends_by_itself_ends_the_scene_and_is_named(launch_file):
+    for node in nodes(launch_file, namespace="/n"):
+        below = f"{node['namespace']}/{node['name']}"
+        said, shutdown = node["on_exit"](SimpleNamespace(returncode=-9), SimpleNamespace(is_shutdown=False))
+        assert f"node {below} ended by itself with exit code -9" in said.options["msg"]
+        assert shutdown.kind == "Shutdown" and below in shutdown.options["reason"]
+        assert not node["on_exit"](SimpleNamespace(returncode=0), SimpleNamespace(is_shutdown=True))
 
 
 def test_rviz_opens_on_request(launch_file):

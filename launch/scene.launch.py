@@ -1,12 +1,16 @@
 """Starts a whole scene: ros2 launch cooperative_isac scene.launch.py scene:=campus"""
 
+import tempfile
+from pathlib import Path
+
 from launch import LaunchDescription
 from launch.actions import DeclareLaunchArgument, LogInfo, OpaqueFunction, SetEnvironmentVariable, Shutdown
 from launch.substitutions import LaunchConfiguration
 from launch_ros.actions import Node
 
 from cooperative_isac.scene.config import load_scene
-from cooperative_isac_ros.graph import GraphOptions, node_variables, scene_nodes, shared_file
+from cooperative_isac_ros.graph import GraphOptions, node_variables, scene_nodes
+from cooperative_isac_ros.rviz import scene_view
 
 PACKAGE = "cooperative_isac"
 FLAGS = ["true", "false"]
@@ -32,14 +36,16 @@ def start(context):
         scheme=given["scheme"], rate_hz=float(given["rate"]), namespace=given["namespace"], out=given["out"],
         bag=given["bag"], use_sim_time=given["use_sim_time"] == "true", markers=given["markers"] == "true",
         simulate_targets=given["simulate_targets"] == "true")
+    scene = load_scene(given["scene"])
     actions = [SetEnvironmentVariable(name, value) for name, value in node_variables().items()]
     actions += [Node(package=PACKAGE, executable=spec.executable, name=spec.name, namespace=spec.namespace,
                      parameters=[spec.parameters], remappings=spec.remappings, output="screen",
                      on_exit=ending(spec.full_name))
-                for spec in scene_nodes(load_scene(given["scene"]), options)]
+                for spec in scene_nodes(scene, options)]
     if given["rviz"] == "true":
-        view = ["-d", str(shared_file("rviz/scene.rviz"))]
-        actions.append(Node(package="rviz2", executable="rviz2", arguments=view,
+        view = Path(tempfile.mkdtemp(prefix="isac_")) / "scene.rviz"
+        view.write_text(scene_view(scene, options.namespace), encoding="utf-8")
+        actions.append(Node(package="rviz2", executable="rviz2", arguments=["-d", str(view)],
                             parameters=[{"use_sim_time": options.use_sim_time}]))
     return actions
 

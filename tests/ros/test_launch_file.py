@@ -89,7 +89,9 @@ def test_a_node_that_ends_by_itself_ends_the_scene_and_is_named(launch_file):
         assert not node["on_exit"](SimpleNamespace(returncode=0), SimpleNamespace(is_shutdown=True))
 
 
-def test_rviz_opens_on_request(launch_file):
+def test_rviz_opens_on_request(launch_file, monkeypatch, tmp_path):
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
     assert "rviz2" not in [n["executable"] for n in nodes(launch_file)]
-    rviz = nodes(launch_file, rviz="true")[-1]
-    assert (rviz["package"], rviz["arguments"][0]) == ("rviz2", "-d")
+    rviz = nodes(launch_file, rviz="true", namespace="/n")[-1]
+    (flag, view), package = rviz["arguments"], rviz["package"]
+    assert (package, flag) == ("rviz2", "-d") and "/n/markers" in Path(view).read_text()

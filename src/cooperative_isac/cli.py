@@ -26,6 +26,8 @@ Scheme = Annotated[Optional[str], Option(help="Sensing scheme instead of the sce
 Bag = Annotated[Optional[Path], Option(help="Record all topics into this new folder.")]
 Rate = Annotated[Optional[float], Option(help="Frames a second, not the scene's.", min=0.1, max=100.0)]
 Out = Annotated[Optional[Path], Option(help="Folder for the report; by default a new one in runs/.")]
+Folder = Annotated[Path, typer.Argument(metavar="DIR", help="Folder of a run that has ended.")]
+SceneOption = Annotated[Optional[str], Option(help="Scene file; by default the shipped scene of that name.")]
 Markers = Annotated[bool, Option(help="Draw for RViz.")]
 Schemes = Annotated[Optional[str], Option(help="Comma-separated; by default the scene's.")]
 Frames = Annotated[int, Option(help="Independent frames to draw.", min=1)]
@@ -74,6 +76,16 @@ def check(scene: SceneArgument) -> None:
     for label, value in describe(_scene(scene)):
         table.add_row(f"[bold]{label}[/]", value)
     Console().print(table, highlight=False)
+
+
+@app.command()
+def report(folder: Folder, scene: SceneOption = None) -> None:
+    """Show the report of a run again, and draw its picture anew."""
+    from cooperative_isac.evaluation.run_report import show_report
+    try:
+        show_report(folder, scene, Console())
+    except (ValueError, OSError) as error:
+        _fail(str(error))
 
 
 @app.command()

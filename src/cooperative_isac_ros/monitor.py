@@ -75,7 +75,7 @@ class Monitor(Node):
 
 
 def _track_table(tracks) -> Table:
-    table = Table("track", "class", "x [m]", "y [m]", "z [m]", "speed [m/s]", "age [s]", box=None,
+    table = Table("track", "class", "x (m)", "y (m)", "z (m)", "speed (m/s)", "age (s)", box=None,
                   pad_edge=False)
     for track in tracks:
         speed = (track.velocity.x ** 2 + track.velocity.y ** 2 + track.velocity.z ** 2) ** 0.5

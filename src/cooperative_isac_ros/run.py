@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -13,9 +12,10 @@ from rclpy.executors import SingleThreadedExecutor
 from rclpy.signals import SignalHandlerOptions
 from rich.console import Console
 from rich.live import Live
-from rich.table import Table
+from rich.markup import escape
 
-from cooperative_isac.evaluation.run_record import load_run_record
+from cooperative_isac.evaluation.run_report import (PICTURE_FILE, RECORD_FILE, SUMMARY_FILE, draw_run,
+                                                    print_summary, read_summary)
 from cooperative_isac.scene.model import Scene
 from cooperative_isac_ros.graph import GraphOptions, NodeSpec, scene_nodes
 from cooperative_isac_ros.interrupts import first_interrupt_only, ignore_interrupts
@@ -24,7 +24,6 @@ from cooperative_isac_ros.processes import Crash, ProcessGroup
 
 FIRST_FRAME_WITHIN_S = 90.0
 REFRESH_S = 0.5
-SUMMARY_FILE, RECORD_FILE, PICTURE_FILE = "summary.json", "run.npz", "scene.png"
 
 
 def run_scene(scene: Scene, options: GraphOptions, duration_s: float | None, console: Console) -> int:
@@ -35,23 +34,17 @@ def run_scene(scene: Scene, options: GraphOptions, duration_s: float | None, con
     for name in (SUMMARY_FILE, RECORD_FILE, PICTURE_FILE):
         (folder / name).unlink(missing_ok=True)
     specs = scene_nodes(scene, replace(options, out=str(folder)))
-    console.print(f"scene [bold]{scene.name}[/]: {len(specs)} nodes, Ctrl-C ends them; files go to {folder}")
+    console.print(f"scene [bold]{scene.name}[/]: {len(specs)} nodes, Ctrl-C ends them; "
+                  f"files go to {escape(str(folder))}")
     with first_interrupt_only(), ProcessGroup(logs) as group:
         fault = _start_and_watch(group, specs, options.namespace, duration_s, console)
         group.stop([specs[-1].full_name])
         time.sleep(min(1 / (options.rate_hz or scene.update_rate_hz), 1.0))
         fault = fault or group.crashed()
         group.stop()
-        draw_run(scene, folder)
+        if (folder / RECORD_FILE).is_file():
+            draw_run(scene, folder)
         return _conclude(fault, folder, console)
-
-
-def draw_run(scene: Scene, folder: Path) -> None:
-    """Draw what the evaluator recorded, if it did, as scene.png."""
-    from cooperative_isac.evaluation.scene_picture import draw_scene_picture  # matplotlib takes a second to load
-
-    if (folder / RECORD_FILE).is_file():
-        draw_scene_picture(scene, load_run_record(folder / RECORD_FILE), folder / PICTURE_FILE)
 
 
 def _start_and_watch(group: ProcessGroup, specs: Sequence[NodeSpec], namespace: str,
@@ -101,54 +94,18 @@ def _watch(group: ProcessGroup, namespace: str, duration_s: float | None,
 
 
 def _conclude(fault: Crash | str | None, folder: Path, console: Console) -> int:
-    summary_file = folder / SUMMARY_FILE
-    if summary_file.is_file():
-        print_summary(json.loads(summary_file.read_text(encoding="utf-8")), console)
+    reported = (folder / SUMMARY_FILE).is_file()
+    if reported:
+        print_summary(read_summary(folder), console)
     if isinstance(fault, Crash):
-        console.print(
-            f"[bold red]error:[/] node {fault.name} ended by itself with exit code {fault.exit_code}; it said"
-        )
+        console.print(f"[bold red]error:[/] node {fault.name} ended by itself with exit code "
+                      f"{fault.exit_code}; it said")
         console.print(fault.last_output or "nothing", markup=False, highlight=False)
     elif fault is not None:
         console.print(f"[bold red]error:[/] {fault}")
-    elif not summary_file.is_file():
+    elif not reported:
         fault = "the evaluator wrote no summary"
         console.print(f"[bold red]error:[/] {fault}")
     made = [name for name in (PICTURE_FILE, SUMMARY_FILE, RECORD_FILE) if (folder / name).is_file()]
-    console.print(f"files: {folder} ({', '.join([*made, 'logs/'])})")
+    console.print(f"files: {folder} ({', '.join([*made, 'logs/'])})", markup=False)
     return 0 if fault is None else 1
-
-
-def print_summary(summary: dict, console: Console) -> None:
-    """Print what summary.json holds."""
-    targets = Table("target", "continuity", "RMSE [m]", "identity switches", title=f"{summary['scene']}, "
-                    f"scheme {summary['scheme']}", title_justify="left")
-    for name, score in summary["targets"].items():
-        targets.add_row(name, _number(score["continuity"], 3), _number(score["rmse_m"], 3),
-                        str(score["identity_switches"]))
-    console.print(targets)
-    uplink = ", ".join(f"{site} {_number(bits and bits * 1e-3, 1)}"
-                       for site, bits in summary["fronthaul_bits_per_s"].items())
-    latency = summary["latency_ms"]
-    rows = [
-        ("frames", f"{summary['frames']}, late {summary['frames_late']}, lost {summary['frames_lost']}"),
-        ("false confirmed tracks", str(summary["false_tracks"])),
-        ("rms error / root CRLB", f"location {_number(summary['error_to_bound_location'], 2)}, velocity "
-         f"{_number(summary['error_to_bound_velocity'], 2)} ({summary['error_to_bound_samples']} samples)"),
-        ("fronthaul up [kbit/s]", uplink or "-"),
-        ("fronthaul down [kbit/s]", _number(_kilo(summary["fronthaul_downlink_bits_per_s"]), 1)),
-        *((f"{stage.replace('_', ' ')} [ms]", f"median {_number(latency[stage]['p50'], 1)}, "
-           f"99 % {_number(latency[stage]['p99'], 1)}") for stage in latency)
-    ]
-    table = Table.grid(padding=(0, 2))
-    for row in rows:
-        table.add_row(*row)
-    console.print(table)
-
-
-def _kilo(value: float | None) -> float | None:
-    return None if value is None else value * 1e-3
-
-
-def _number(value: float | None, digits: int) -> str:
-    return "-" if value is None else f"{value:.{digits}f}"

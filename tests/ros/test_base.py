@@ -77,8 +77,8 @@ sys.exit(run_node(Slow, sys.argv[1:]))
 @pytest.mark.parametrize("first", [signal.SIGINT, signal.SIGTERM])
 @pytest.mark.parametrize("second", [signal.SIGINT, signal.SIGTERM])
 def test_a_second_signal_does_not_cut_the_end_short(first, second):
-    with subprocess.Popen([sys.executable, "-c", SLOW_TO_CLOSE, *ARGUMENTS], text=True, stdout=subprocess.PIPE,
-                          stderr=subprocess.PIPE) as process:
+    with subprocess.Popen([sys.executable, "-c", SLOW_TO_CLOSE, *ARGUMENTS], text=True,
+                          stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
         for number, word in ((first, "runs"), (second, "closes")):
             while process.stdout.readline() not in (f"{word}\n", ""):
                 pass

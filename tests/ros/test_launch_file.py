@@ -38,9 +38,9 @@ class LaunchConfiguration:
 @pytest.fixture
 def launch_file(monkeypatch):
     """The launch file, loaded against stand-ins for launch and launch_ros."""
+    actions = ("DeclareLaunchArgument", "LogInfo", "OpaqueFunction", "SetEnvironmentVariable", "Shutdown")
     members = {"launch": {"LaunchDescription": list},
-               "launch.actions": {name: action(name) for name in ("DeclareLaunchArgument", "LogInfo", "OpaqueFunction",
-                                                                 "SetEnvironmentVariable", "Shutdown")},
+               "launch.actions": {name: action(name) for name in actions},
                "launch.substitutions": {"LaunchConfiguration": LaunchConfiguration},
                "launch_ros": {}, "launch_ros.actions": {"Node": action("Node")}}
     for name, content in members.items():

@@ -28,7 +28,8 @@ def robot(bench, tmp_path):
 
 
 def test_the_robot_moves_as_its_twist_says_and_fast_enough_for_campus(bench, robot):
-    heard, campus = bench.listen(Odometry, "targets/my_robot/odom", qos.ODOMETRY_OF_ANYONE), load_scene("campus")
+    heard = bench.listen(Odometry, "targets/my_robot/odom", qos.ODOMETRY_OF_ANYONE)
+    campus = load_scene("campus")
 
     def enough():
         assert robot.poll() is None, robot.stderr.read()

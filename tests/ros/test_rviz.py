@@ -35,7 +35,7 @@ def test_every_display_hears_a_topic_of_its_type(bench, tiny):
 
     def published():
         record = DetectionList(FrameStamp(1, k := next(number), 10 ** 12 + k * 10 ** 8), True, tuple(
-            Detection(np.array([8.0 * place, 30.0, 0.0]), np.zeros(3), 0.01 * np.eye(6), 30.0, ("rx1", "rx2"), 4)
+            Detection(np.array([8.0 * place, 30, 0]), np.zeros(3), 0.01 * np.eye(6), 30.0, ("rx1", "rx2"), 4)
             for place in range(1, 7)))
         publisher.publish(conversions.detections_message(record))
         bench.spin(0.1)

@@ -50,6 +50,11 @@ def test_a_recording_is_not_overwritten(tmp_path):
     assert code == 1 and errors.startswith(f"error: {tmp_path} exists")
 
 
+def test_a_folder_without_a_report_is_an_error(tmp_path):
+    code, _, errors = isac("report", str(tmp_path))
+    assert code == 1 and errors.startswith(f"error: {tmp_path / 'summary.json'}: no such file")
+
+
 @pytest.mark.parametrize("arguments", [("run", TINY, "--rate", "0"), ("run", TINY, "--duration", "-1"),
                                        ("evaluate", TINY, "--frames", "0")])
 def test_numbers_out_of_range_are_refused(arguments):

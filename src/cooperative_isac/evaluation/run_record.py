@@ -7,6 +7,7 @@ from collections import deque
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Sequence
+from zipfile import BadZipFile
 
 import numpy as np
 
@@ -52,12 +53,18 @@ class RunRecord:
 
 
 def load_run_record(path: Path) -> RunRecord:
-    """Read what RunRecord.save wrote; ValueError names missing columns."""
-    with np.load(path, allow_pickle=False) as columns:
-        missing = [item.name for item in fields(RunRecord) if item.name not in columns]
-        if missing:
-            raise ValueError(f"{path}: lacks {', '.join(missing)}; it is not the record of a run")
-        return RunRecord(**{item.name: columns[item.name] for item in fields(RunRecord)})
+    """Read what RunRecord.save wrote; ValueError says what is wrong with the file."""
+    try:
+        with np.load(path, allow_pickle=False) as columns:
+            found = {item.name: columns[item.name] for item in fields(RunRecord) if item.name in columns}
+    except FileNotFoundError:
+        raise ValueError(f"{path}: no such file") from None
+    except (BadZipFile, EOFError, TypeError, ValueError):
+        raise ValueError(f"{path}: not an .npz file of arrays; it is not the record of a run") from None
+    missing = [item.name for item in fields(RunRecord) if item.name not in found]
+    if missing:
+        raise ValueError(f"{path}: lacks {', '.join(missing)}; it is not the record of a run")
+    return RunRecord(**found)
 
 
 class RunRecorder:

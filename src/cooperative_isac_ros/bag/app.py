@@ -87,20 +87,13 @@ def info(bag: BagArgument) -> None:
 def replay(bag: BagArgument, scene: SceneOption = None, out: Out = None) -> None:
     """Feed recorded features to a new centre and tracker; exit code 1 unless detections are the same."""
     with _faults(), _node("isac_bag_replay") as (node, executor):
-        from cooperative_isac.scene.config import load_scene
+        from cooperative_isac.evaluation.run_report import recorded_scene
         from cooperative_isac_ros.bag.recording import read_recording
         from cooperative_isac_ros.bag.replay import Replay
         if out is not None and out.exists():
             raise BagError(f"{out} exists; name a folder that does not")
         recording = read_recording(BagReader(bag))
-        try:
-            loaded = load_scene(scene or recording.scene)
-        except ValueError as error:
-            raise BagError(f"{error}" if scene else f"{error}; name the scene file with --scene") from None
-        if loaded.fingerprint != recording.fingerprint:
-            raise BagError(
-                f"{bag} was recorded with scene '{recording.scene}' ({recording.fingerprint}), but "
-                f"'{loaded.name}' is {loaded.fingerprint}; name the scene file with --scene")
+        loaded = recorded_scene(recording.scene, recording.fingerprint, scene, bag)
         again = Replay(recording, node, executor)
         console = Console(stderr=True)
         with tempfile.TemporaryDirectory(prefix="isac_replay_") as folder, \
@@ -120,7 +113,7 @@ def replay(bag: BagArgument, scene: SceneOption = None, out: Out = None) -> None
 
 
 def _show(summary: BagSummary) -> None:
-    table = Table("topic", "type", "messages", "rate [Hz]")
+    table = Table("topic", "type", "messages", "rate (Hz)")
     for topic in summary.topics:
         rate = topic.num_messages / summary.duration_s if summary.duration_s else 0.0
         table.add_row(topic.name, topic.type_name, str(topic.num_messages), f"{rate:.1f}")

@@ -45,21 +45,21 @@ def read_summary(folder: Path) -> dict:
 
 
 def recorded_scene(name: str, fingerprint: str, scene_file: str | None, recording: Path) -> Scene:
-    """The scene of a run: a file that is given, or the shipped one of that name; ValueError when it is another."""
+    """The scene of a run: a given file, or the shipped one of its name; ValueError when that is another."""
     remedy = "name the scene file with --scene"
     try:
         scene = load_scene(scene_file or name)
     except ValueError as error:
         raise ValueError(f"{error}" if scene_file else f"{error}; {remedy}") from None
     if scene.fingerprint != fingerprint:
-        raise ValueError(f"{recording} was recorded with scene '{name}' ({fingerprint}), but '{scene.name}' is "
-                         f"{scene.fingerprint}; {remedy}")
+        raise ValueError(f"{recording} was recorded with scene '{name}' ({fingerprint}), but '{scene.name}' "
+                         f"is {scene.fingerprint}; {remedy}")
     return scene
 
 
 def draw_run(scene: Scene, folder: Path) -> None:
     """Draw what the evaluator recorded as scene.png."""
-    from cooperative_isac.evaluation.scene_picture import draw_scene_picture  # matplotlib takes a second to load
+    from cooperative_isac.evaluation.scene_picture import draw_scene_picture  # takes a second to load
 
     draw_scene_picture(scene, load_run_record(folder / RECORD_FILE), folder / PICTURE_FILE)
 

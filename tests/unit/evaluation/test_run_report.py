@@ -25,8 +25,9 @@ def console():
 def summary(**changes):
     stages = {stage: {"p50": 12.34, "p99": 56.78} for stage in ("encode", "decode", "track", "end_to_end")}
     car = {"continuity": 0.98765, "rmse_m": 0.1234, "identity_switches": 0}
-    return {"scene": "tiny", "scene_fingerprint": load_scene(TINY).fingerprint, "scheme": "local_ml", "frames": 10, "frames_late": 2, "frames_lost": 1,
-            "false_tracks": 3, "targets": {"car1": car}, "fronthaul_bits_per_s": {"rx1": 1500.0},
+    return {"scene": "tiny", "scene_fingerprint": load_scene(TINY).fingerprint, "scheme": "local_ml",
+            "frames": 10, "frames_late": 2, "frames_lost": 1, "false_tracks": 3,
+            "targets": {"car1": car}, "fronthaul_bits_per_s": {"rx1": 1500.0},
             "fronthaul_downlink_bits_per_s": 66000.0, "latency_ms": stages, "error_to_bound_location": 1.05,
             "error_to_bound_velocity": None, "error_to_bound_samples": 4, **changes}
 
@@ -34,7 +35,8 @@ def summary(**changes):
 def test_the_table_at_the_end_holds_the_report(console):
     print_summary(summary(), console)
     text = console.export_text()
-    for part in ("tiny, scheme local_ml", "RMSE (m)", "0.988", "0.123", "10, late 2, lost 1", "up (kbit/s)", "rx1 1.5", "66.0",
+    for part in ("tiny, scheme local_ml", "RMSE (m)", "0.988", "0.123", "10, late 2, lost 1", "up (kbit/s)",
+                 "rx1 1.5", "66.0",
                  "median 12.3, 99 % 56.8", "location 1.05, velocity - (4 samples)"):
         assert part in text, part
 

@@ -7,7 +7,6 @@ import math
 import numpy as np
 
 from cooperative_isac.scene.build import w_to_dbm
-from cooperative_isac.scene.geometry import SPEED_OF_LIGHT_MPS
 from cooperative_isac.scene.model import Area, Scene, Site, Target
 from cooperative_isac.scene.physics import unambiguous_range, unambiguous_speed
 
@@ -32,15 +31,9 @@ def raw_bits(scene: Scene, receiver: Site) -> int:
     return BITS_PER_SAMPLE * receiver.num_ant * scene.grid.num_subcarriers * scene.grid.num_symbols
 
 
-def range_resolution(scene: Scene) -> float:
-    """Bistatic range resolution c / B, m."""
-    grid = scene.grid
-    return SPEED_OF_LIGHT_MPS / (grid.num_subcarriers * grid.subcarrier_stride * grid.subcarrier_spacing_hz)
-
-
 def speed_resolution(scene: Scene) -> float:
     """Resolution of the speed along the bistatic bisector, lambda / (2 T), m/s."""
-    return scene.grid.wavelength_m / (2 * scene.grid.num_symbols * scene.grid.symbol_period_s)
+    return scene.grid.wavelength_m / 2 * scene.grid.doppler_resolution_hz
 
 
 def angle_resolution(scene: Scene, site: Site) -> tuple[float, float]:
@@ -85,7 +78,7 @@ def _waveform(scene: Scene) -> list[tuple[str, str]]:
 
 def _resolution(scene: Scene) -> list[tuple[str, str]]:
     return [
-        ("resolution", f"bistatic range {range_resolution(scene):.3g} m, "
+        ("resolution", f"bistatic range {scene.grid.range_resolution_m:.3g} m, "
          f"speed {speed_resolution(scene):.3g} m/s"),
         ("unambiguous", f"bistatic range span {unambiguous_range(scene):.4g} m, "
          f"speed {unambiguous_speed(scene):.4g} m/s"),

@@ -63,3 +63,15 @@ def bistatic_geometry(transmitter_m: np.ndarray, receiver_m: np.ndarray, points_
     doppler = -np.sum((aod + aoa) * velocities_mps, axis=-1) / wavelength_m
     return BistaticGeometry((tx_distance + rx_distance) / SPEED_OF_LIGHT_MPS, doppler, aod, aoa,
                             tx_distance, rx_distance)
+
+
+def point_on_ray(transmitter_m: np.ndarray, receiver_m: np.ndarray, directions: np.ndarray,
+                 ranges_m: np.ndarray) -> np.ndarray:
+    """Where rays from the receiver meet the ellipses of bistatic ranges, [..., 3], m (CF eq. 7 solved for the point).
+
+    directions: [..., 3], unit vectors; ranges_m: [...]. A range not above the direct path gives the receiver itself.
+    """
+    direct = transmitter_m - receiver_m
+    excess = np.maximum(np.square(ranges_m) - direct @ direct, 0)
+    away = excess / np.maximum(2 * (ranges_m - directions @ direct), np.finfo(float).tiny)
+    return receiver_m + away[..., None] * directions

@@ -92,6 +92,16 @@ class OfdmGrid:
         """Start times of the used symbols from the frame's start, [num_symbols], s."""
         return np.arange(self.num_symbols) * self.symbol_period_s
 
+    @property
+    def range_resolution_m(self) -> float:
+        """Bistatic range resolution c / B."""
+        return SPEED_OF_LIGHT_MPS / (self.num_subcarriers * self.subcarrier_stride * self.subcarrier_spacing_hz)
+
+    @property
+    def doppler_resolution_hz(self) -> float:
+        """One over the frame's length."""
+        return 1 / (self.num_symbols * self.symbol_period_s)
+
 
 @dataclass(frozen=True)
 class Waveform:

@@ -96,19 +96,24 @@ def ray_ranges(origin_m: np.ndarray, direction: np.ndarray, area: Area, dimensio
 
 def search_grid(scene: Scene, receiver: Site, grid: OfdmGrid) -> SearchGrid:
     """Lay the cells of one receiver for a resource grid (the scene's, or a comb of it)."""
-    bandwidth = grid.num_subcarriers * grid.subcarrier_stride * grid.subcarrier_spacing_hz
-    step = SPEED_OF_LIGHT_MPS / bandwidth / 2 / RANGE_OVERSAMPLING
+    return cells_along(scene, receiver, grid, beam_directions(receiver, scene.dimension, grid.wavelength_m))
+
+
+def cells_along(scene: Scene, receiver: Site, grid: OfdmGrid, directions: np.ndarray) -> SearchGrid:
+    """Cells along chosen beams, unit vectors [num_beams, 3]; beams that miss the area have none."""
+    step = grid.range_resolution_m / 2 / RANGE_OVERSAMPLING
     beams, counts, points = [], [], []
     half_width = max(1 / len(line) for line in beam_cosines(receiver, scene.dimension, grid.wavelength_m))
-    for direction in beam_directions(receiver, scene.dimension, grid.wavelength_m):
+    for direction in directions:
         ranges = ray_ranges(receiver.position_m, direction, scene.area, scene.dimension, step, half_width)
         if len(ranges):
             beams.append(steering_vectors(receiver.elements_m, direction, grid.wavelength_m).conj())
             counts.append(len(ranges))
             points.append(receiver.position_m + ranges[:, None] * direction)
-    cells = np.concatenate(points)
+    cells = np.concatenate(points) if points else np.zeros((0, 3))
     delays, departures = zip(*(_from_transmitter(site, receiver, cells, grid) for site in scene.transmitters))
-    return SearchGrid(np.array(beams, np.complex64), np.concatenate([[0], np.cumsum(counts)]), cells, delays, departures,
+    return SearchGrid(np.array(beams, np.complex64).reshape(-1, receiver.num_ant),
+                      np.concatenate([[0], np.cumsum(counts)]).astype(int), cells, delays, departures,
                       np.linalg.norm(cells - receiver.position_m, axis=1), step)
 
 

@@ -6,8 +6,7 @@ import numpy as np
 import pytest
 
 from cooperative_isac.scene.config import load_scene
-from cooperative_isac.scene.describe import (angle_resolution, describe, range_resolution, raw_bits,
-                                             share_in_front, speed_resolution)
+from cooperative_isac.scene.describe import angle_resolution, describe, raw_bits, share_in_front, speed_resolution
 from cooperative_isac.scene.model import Area, Site
 
 GOOD_SCENE = Path(__file__).with_name("good_scene.yaml")
@@ -18,7 +17,7 @@ def test_figures_of_the_table1_scene():
     # CF section V: 2 x 32 x M_r N_s T_s = 67 Mbit.
     assert raw_bits(scene, scene.receivers[0]) == 67_108_864
     # c / B and lambda / (2 T) of 61.44 MHz and 256 symbols of 5.207 us.
-    assert range_resolution(scene) == pytest.approx(4.8795, rel=1e-4)
+    assert scene.grid.range_resolution_m == pytest.approx(4.8795, rel=1e-4)
     assert speed_resolution(scene) == pytest.approx(3.7484, rel=1e-4)
 
 

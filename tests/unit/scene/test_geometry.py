@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from cooperative_isac.scene.geometry import SPEED_OF_LIGHT_MPS, bistatic_geometry
+from cooperative_isac.scene.geometry import SPEED_OF_LIGHT_MPS, bistatic_geometry, point_on_ray
 
 TX, RX, WAVELENGTH_M = np.array([-5.0, 2, 8]), np.array([40.0, -3, 6]), 0.01
 GENERATOR = np.random.default_rng(3)
@@ -51,3 +51,15 @@ def test_the_slope_of_doppler_with_location_is_that_of_finite_differences():
     for axis, step in enumerate(1e-4 * np.eye(3)):
         slopes = (shifts(POINTS + step) - shifts(POINTS - step)) / 2e-4
         assert np.allclose(found[..., axis], slopes, rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("transmitter", [TX, RX])
+def test_direction_and_range_give_the_point_back(transmitter):
+    found = bistatic_geometry(transmitter, RX, POINTS, VELOCITIES, WAVELENGTH_M)
+    assert np.allclose(point_on_ray(transmitter, RX, found.aoa, found.range_m), POINTS)
+
+
+def test_a_range_within_the_direct_path_gives_the_receiver():
+    directions = np.array([[1.0, 0, 0], (TX - RX) / math.dist(TX, RX)])
+    found = point_on_ray(TX, RX, directions, np.array([0.5, 1.0]) * math.dist(TX, RX))
+    assert np.allclose(found, RX)

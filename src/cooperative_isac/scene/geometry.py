@@ -72,6 +72,7 @@ def point_on_ray(transmitter_m: np.ndarray, receiver_m: np.ndarray, directions: 
     directions: [..., 3], unit vectors; ranges_m: [...]. A range not above the direct path gives the receiver itself.
     """
     direct = transmitter_m - receiver_m
-    excess = np.maximum(np.square(ranges_m) - direct @ direct, 0)
-    away = excess / np.maximum(2 * (ranges_m - directions @ direct), np.finfo(float).tiny)
+    longer = ranges_m > np.linalg.norm(direct)
+    excess, along = np.square(ranges_m) - direct @ direct, ranges_m - directions @ direct
+    away = np.where(longer, excess, 0) / np.where(longer, 2 * along, 1)
     return receiver_m + away[..., None] * directions

@@ -55,7 +55,7 @@ def train(scene: Scene, scheme: Scheme = "dvqvae", out: Out = None, epochs: Epoc
     """Train the codec of a learned scheme for a scene; curves, checkpoints and the best weights go into a folder."""
     chosen = {"epochs": epochs, "batch_size": batch_size, "learning_rate": learning_rate, "schedule": schedule,
               "patience": patience, "train_samples": samples, "validation_samples": validation_samples,
-              "drop_out": drop_out, "seed": seed}
+              "drop_out": drop_out, "seed": seed, "precision": precision}
     with faults():
         from cooperative_isac.training.command import make_job, run_job
         loaded = load_scene(scene)

@@ -32,6 +32,8 @@ def make_job(scene: Scene, scheme: str, folder: Path, chosen: Mapping[str, objec
              hyperparameters: Mapping[str, object], data: Path | None) -> Job:
     """The recipe of a scheme with what the user chose instead; data: folder of recorded samples, or None."""
     basis = recipe(scheme)
+    given = {name: value for name, value in vars(variety).items() if value is not None}
+    variety = replace(basis.variety, **given)
     settings = {**basis.settings, **chosen}
     names = {field.name for field in fields(Optimisation)}
     optimisation = Optimisation(**{name: settings.pop(name) for name in names & settings.keys()})
@@ -44,9 +46,13 @@ def make_job(scene: Scene, scheme: str, folder: Path, chosen: Mapping[str, objec
 def run_job(job: Job, console: Console) -> None:
     """Train, with a progress bar and a line for each epoch; say where the weights are."""
     job = replace(job, device=_device(job.device))
-    with progress() as bar:
-        watcher = ProgressWatcher(bar, console, job)
+    bar = progress()
+    watcher = ProgressWatcher(bar, console, job)
+    try:
         training = train_as_one_of_several(job, watcher) if is_distributed() else train_here(job, watcher)
+    finally:
+        if bar.live.is_started:
+            bar.stop()
     if training is not None:
         show(training, job, console)
 
@@ -64,6 +70,7 @@ class ProgressWatcher(Watcher):
                            f"parameters, decoder {sizes[1]:,}; {self.job.folder}", highlight=False)
         if training.rows or training.step:
             self.console.print(f"going on at epoch {training.epoch + 1}, step {training.step}", highlight=False)
+        self.bar.start()
         self.task = self.bar.add_task("epoch", total=training.steps_per_epoch, note="")
 
     def begin_epoch(self, epoch: int, steps_done: int) -> None:

@@ -5,17 +5,20 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Mapping
 
+from cooperative_isac.training.samples import Variety
+
 COMPACT = {"input": "demodulated", "hidden": 32, "latent_dim": 32, "features": 128,
            "transmit_layers": 0}
 
 
 @dataclass(frozen=True)
 class Recipe:
-    """kind and hyperparameters of the network (those left out are its defaults), and settings of the run."""
+    """kind and hyperparameters of the network (those left out are its defaults), settings and samples of the run."""
 
     kind: str
     network: Mapping[str, object] = field(default_factory=dict)
     settings: Mapping[str, object] = field(default_factory=dict)
+    variety: Variety = Variety()
 
 
 RECIPES = {

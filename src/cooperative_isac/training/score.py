@@ -56,7 +56,7 @@ class ErrorLog:
     def score(self) -> Score:
         """Figures of all batches so far; infinite where nothing was found."""
         location, velocity = self._lengths(self._errors)
-        everywhere = [float(np.sqrt(np.mean(lengths ** 2))) for lengths in self._lengths(self._all)]
+        everywhere = [float(np.sqrt(np.mean(lengths ** 2))) if len(lengths) else 0.0 for lengths in self._lengths(self._all)]
         return Score(*(float(np.median(lengths)) if len(lengths) else np.inf for lengths in (location, velocity)),
                      *everywhere, len(location) / max(self._targets, 1), self._false / max(self._samples, 1))
 

@@ -39,6 +39,8 @@ class Settings:
     def __post_init__(self) -> None:
         _check("schedule", self.schedule, SCHEDULES)
         _check("precision", self.optimisation.precision, PRECISIONS)
+        if self.batch_size < 1:
+            raise ValueError(f"batch_size is {self.batch_size}; it must be 1 or more")
 
     def learning_rate_at(self, step: int, steps_per_epoch: int) -> float:
         """Learning rate of a training step, counted from 0 over all epochs."""

@@ -1,0 +1,17 @@
+"""A training job that takes a second."""
+
+import pytest
+
+from cooperative_isac.training.recipes import Recipe
+from cooperative_isac.training.run import Job
+from cooperative_isac.training.settings import Settings
+
+NETWORK = {"input": "demodulated", "hidden": 8, "latent_dim": 6, "features": 8, "transmit_layers": 0, "num_targets": 1,
+           "codebook": {"size": 16, "restart_after": 4}}
+
+
+@pytest.fixture
+def job(tiny, tmp_path):
+    settings = Settings(epochs=3, batch_size=4, learning_rate=1e-3, schedule="cosine", drop_out=0.2, seed=5,
+                        checkpoint_steps=2, train_samples=20, validation_samples=6)
+    return Job(tiny, "dvqvae", Recipe("dvqvae", NETWORK), settings, tmp_path / "run")

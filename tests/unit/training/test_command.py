@@ -1,0 +1,109 @@
+"""`isac train` and `isac dataset` as they are typed."""
+
+import csv
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from typer.testing import CliRunner
+
+from cooperative_isac.cli import app
+from cooperative_isac.fronthaul.learned.weights import load_weights
+from cooperative_isac.training.app import pairs
+from cooperative_isac.training.command import make_job
+from cooperative_isac.training.recipes import RECIPES
+from cooperative_isac.training.samples import Variety
+
+TINY = Path(__file__).resolve().parents[2] / "scenes" / "tiny.yaml"
+SMALL = ["--set", "hidden=8", "--set", "latent_dim=6", "--set", "features=8", "--set", "codebook.size=16"]
+QUICK = ["--epochs", "2", "--batch-size", "4", "--samples", "8", "--validation-samples", "4", "--workers", "0"]
+
+
+def isac(*arguments):
+    return CliRunner().invoke(app, [str(argument) for argument in arguments])
+
+
+def test_training_leaves_weights_that_evaluate(tmp_path, tiny, monkeypatch):
+    result = isac("train", TINY, "--out", tmp_path / "run", *QUICK, *SMALL)
+    assert result.exit_code == 0, result.output
+    weights = tmp_path / "run" / "weights.safetensors"
+    assert str(weights) in result.output.replace("\n", "") and "ISAC_WEIGHTS=" in result.output
+    assert load_weights(weights, tiny).config.codebook.size == 16
+    again = isac("train", TINY, "--out", tmp_path / "run", *QUICK, *SMALL)
+    assert again.exit_code == 0 and "going on at epoch 3" in again.output
+
+
+def test_other_settings_in_the_same_folder_are_refused(tmp_path):
+    isac("train", TINY, "--out", tmp_path / "run", *QUICK, *SMALL)
+    result = isac("train", TINY, "--out", tmp_path / "run", *QUICK, *SMALL, "--learning-rate", "0.5")
+    assert result.exit_code == 1 and "settings.learning_rate: 0.001 there, 0.5 now" in result.output
+
+
+@pytest.mark.parametrize("arguments, text", [
+    (["--scheme", "local_ml"], "scheme 'local_ml' has nothing to train; use one of"),
+    (["--set", "hidden"], "--set hidden: write NAME=VALUE"),
+    (["--set", "hiden=3"], "no hyperparameter hiden"),
+    (["--samples", "16001"], "16001 train samples are wanted, the split has 16000"),
+    (["--precision", "float8"], "precision 'float8' is not known"),
+    (["--data", "/nowhere"], "/nowhere is no dataset"),
+])
+def test_mistakes_are_one_line(tmp_path, arguments, text):
+    result = isac("train", TINY, "--out", tmp_path / "run", *arguments)
+    assert result.exit_code == 1 and result.output.startswith("error: ") and text in result.output
+
+
+def test_a_dataset_is_written_and_described(tmp_path):
+    result = isac("dataset", TINY, "--out", tmp_path / "data", "--samples", "5", "--targets", "0", "2")
+    assert result.exit_code == 0, result.output
+    assert "echo-rx1.npy" in result.output and "5 x 8 x 32 x 32 x 2" in result.output
+    refused = isac("dataset", TINY, "--out", tmp_path / "data", "--samples", "5")
+    assert refused.exit_code == 1 and "exists; name a folder that does not" in refused.output
+
+
+def test_options_go_down_into_hyperparameters():
+    assert pairs(["hidden=8", "codebook.size=4", "input=raw", "codebook.decay=0.5"]) == {
+        "hidden": 8, "codebook": {"size": 4, "decay": 0.5}, "input": "raw"}
+    assert pairs(["codebook=null"]) == {"codebook": None}
+
+
+def test_a_job_is_the_recipe_with_what_was_chosen(tiny, tmp_path):
+    job = make_job(tiny, "dvqvae", tmp_path, {"batch_size": 3, "precision": "bfloat16"}, Variety(targets=(0, 3)),
+                   {"codebook": {"decay": 0.5}}, None)
+    recipe = RECIPES["dvqvae"]
+    assert job.recipe.network == {**recipe.network, "num_targets": 3,
+                                  "codebook": {**recipe.network["codebook"], "decay": 0.5}}
+    assert job.settings.batch_size == 3 and job.settings.optimisation.precision == "bfloat16"
+    assert job.settings.learning_rate == recipe.settings["learning_rate"]
+
+
+@pytest.mark.parametrize("scheme", list(RECIPES))
+def test_every_recipe_makes_a_job(tiny, tmp_path, scheme):
+    assert make_job(tiny, scheme, tmp_path, {}, Variety(), {}, None).recipe.network["num_targets"] == 1
+
+
+def test_torch_is_not_loaded_by_schemes_that_do_not_learn():
+    text = ("import sys; from cooperative_isac import cli, pipeline; from cooperative_isac.schemes.registry import "
+            "make_scheme; from cooperative_isac.scene.config import load_scene; "
+            f"next(pipeline.run(load_scene({str(TINY)!r}), 1, 'local_ml')); "
+            "sys.exit('torch' in sys.modules)")
+    assert subprocess.run([sys.executable, "-c", text], check=False).returncode == 0
+
+
+def test_separate_processes_train_to_the_same_parameters(tmp_path, tiny):
+    command = ["train", str(TINY), "--epochs", "1", "--batch-size", "4", "--samples", "4", "--validation-samples", "4",
+               "--workers", "0", "--device", "cpu", *SMALL]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    subprocess.run([sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "3", "-m",
+                    "cooperative_isac.cli", *command, "--out", str(tmp_path / "apart")], check=True, env=environment,
+                   timeout=110)
+    subprocess.run([sys.executable, "-m", "cooperative_isac.cli", *command, "--out", str(tmp_path / "together")],
+                   check=True, env=environment, timeout=60)
+    apart, together = (load_weights(tmp_path / name / "weights.safetensors", tiny).state_dict()
+                       for name in ("apart", "together"))
+    for name, tensor in together.items():
+        assert torch.allclose(apart[name], tensor, atol=1e-6, rtol=0), name
+    rows = [list(csv.DictReader((tmp_path / name / "curves.csv").open())) for name in ("apart", "together")]
+    assert float(rows[0][0]["loss"]) == pytest.approx(float(rows[1][0]["loss"]), abs=1e-6)

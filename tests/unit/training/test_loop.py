@@ -1,0 +1,115 @@
+"""Runs: what is written, early stop, and a kill that changes nothing."""
+
+import csv
+import json
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from cooperative_isac.fronthaul.learned.weights import load_weights, weights_metadata
+from cooperative_isac.training.loop import Watcher, heard_receivers
+from cooperative_isac.training.run import train_here
+from cooperative_isac.training.settings import Settings
+
+
+class Killed(Exception):
+    """Stands for a signal that ends the process."""
+
+
+class Killer(Watcher):
+    """Ends a run after so many steps."""
+
+    def __init__(self, steps):
+        self.left = steps
+
+    def step(self, loss):
+        self.left -= 1
+        if self.left < 0:
+            raise Killed
+
+
+def curves(folder):
+    with (folder / "curves.csv").open() as file:
+        return [{name: float(value) for name, value in row.items() if name != "seconds"} for row in csv.DictReader(file)]
+
+
+@pytest.mark.parametrize("steps", [0, 3, 5, 12])
+def test_a_killed_run_goes_on_to_the_same_result(job, steps):
+    train_here(job, Watcher())
+    other = replace(job, folder=job.folder.with_name("killed"))
+    with pytest.raises(Killed):
+        train_here(other, Killer(steps))
+    train_here(other, Watcher())
+    assert curves(other.folder) == curves(job.folder) and len(curves(job.folder)) == 3
+    first, second = (load_weights(one.folder / "weights.safetensors", job.scene) for one in (job, other))
+    assert all(torch.equal(own, twin) for own, twin in zip(first.state_dict().values(), second.state_dict().values()))
+
+
+def test_a_finished_run_does_nothing_more(job):
+    train_here(job, Watcher())
+    before = (job.folder / "checkpoint.pt").stat().st_mtime_ns
+    training = train_here(job, Killer(0))
+    assert training.epoch == 3 and (job.folder / "checkpoint.pt").stat().st_mtime_ns == before
+
+
+def test_a_folder_of_another_run_is_refused(job):
+    train_here(job, Watcher())
+    faster = replace(job, settings=replace(job.settings, learning_rate=0.01))
+    with pytest.raises(ValueError, match="settings.learning_rate: 0.001 there, 0.01 now.*name another folder"):
+        train_here(faster, Watcher())
+
+
+def test_the_best_weights_are_kept_with_their_history(job):
+    training = train_here(job, Watcher())
+    rows = curves(job.folder)
+    best = min(rows, key=lambda row: row["validation_loss"])
+    assert training.best_epoch == best["epoch"]
+    story = json.loads(weights_metadata(job.folder / "weights.safetensors")["training"])
+    assert story["validation"]["validation_loss"] == best["validation_loss"]
+    assert story["run"]["settings"]["batch_size"] == 4
+    deviation = load_weights(job.folder / "weights.safetensors", job.scene).deviation
+    assert (deviation > 0).all() and not torch.equal(deviation, torch.ones(4))
+
+
+def test_curves_tell_of_loss_accuracy_and_codebooks(job):
+    train_here(job, Watcher())
+    rows = curves(job.folder)
+    assert [row["epoch"] for row in rows] == [1, 2, 3]
+    assert rows[-1]["loss"] < rows[0]["loss"]
+    assert {"validation_loss", "rmse_location_m", "detection_rate", "perplexity_rx1", "commitment_rx2"} <= rows[0].keys()
+
+
+def test_training_stops_when_validation_does_not_improve(job):
+    still = replace(job, settings=replace(job.settings, learning_rate=0.0, epochs=50, patience=2))
+    still.recipe.network["codebook"]["restart_after"] = 0
+    training = train_here(still, Watcher())
+    assert training.stopped_early and training.epoch < 50
+
+
+def test_drop_out_leaves_a_receiver_in_every_sample():
+    settings = Settings(drop_out=0.6, seed=1)
+    heard = heard_receivers(4000, 3, settings, 8).numpy()
+    assert (heard.sum(axis=1) >= 1).all() and set(np.unique(heard)) == {0.0, 1.0}
+    assert heard.mean() == pytest.approx(0.4 + 0.6 ** 3 / 3, abs=0.03)
+    assert np.array_equal(heard, heard_receivers(4000, 3, settings, 8).numpy())
+    assert not np.array_equal(heard, heard_receivers(4000, 3, settings, 9).numpy())
+    assert heard_receivers(50, 2, Settings(), 0).all()
+
+
+def test_the_learning_rate_follows_its_schedule():
+    cosine = Settings(epochs=10, learning_rate=0.2, schedule="cosine", warmup_steps=4)
+    rates = [cosine.learning_rate_at(step, 10) for step in range(100)]
+    assert rates[0] == pytest.approx(0.04) and max(rates) == pytest.approx(0.2, rel=0.02)
+    assert rates[50] == pytest.approx(0.1) and 0 < rates[99] < 1e-3
+    assert {Settings().learning_rate_at(step, 10) for step in range(100)} == {1e-4}
+
+
+@pytest.mark.parametrize("change, text", [
+    ({"schedule": "wild"}, "schedule 'wild' is not known; use one of constant, cosine"),
+    ({"batch_size": 0}, "batch_size is 0; it must be 1 or more"),
+])
+def test_settings_that_make_no_sense_are_refused(change, text):
+    with pytest.raises(ValueError, match=text):
+        Settings(**change)

@@ -1,0 +1,55 @@
+"""Samples: functions of their number, as various as asked for."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from cooperative_isac.training.samples import SPLITS, DrawnSamples, Variety, split_numbers, varied
+
+
+def drawn(source, number, receiver="rx1"):
+    situation = source.situation(number)
+    return situation, source.echo(situation, receiver)
+
+
+def test_a_sample_is_a_function_of_its_number(tiny):
+    source = DrawnSamples(tiny, Variety(targets=(0, 3)))
+    (first, echo), (again, same), (other, another) = drawn(source, 5), drawn(source, 5), drawn(source, 6)
+    assert np.array_equal(echo, same) and len(first.targets) == len(again.targets)
+    assert not np.array_equal(echo, another) and not np.array_equal(first.frame.indices, other.frame.indices)
+
+
+def test_the_scene_s_seed_does_not_matter(tiny):
+    assert np.array_equal(drawn(DrawnSamples(tiny), 5)[1], drawn(DrawnSamples(replace(tiny, seed=77)), 5)[1])
+
+
+def test_without_variety_the_scene_is_as_it_is(tiny):
+    assert varied(tiny, Variety(), 3) == tiny
+
+
+def test_variety_reaches_its_ends_and_not_beyond(tiny):
+    variety = Variety(targets=(0, 2), power_dbm=(10.0, 20.0), scatterers=(1, 2), timing_offset_s=(0.0, 1e-9),
+                      frequency_offset_hz=(0.0, 100.0))
+    scenes = [varied(tiny, variety, number) for number in range(60)]
+    assert {scene.draw.num_targets for scene in scenes} == {0, 1, 2}
+    assert {scene.propagation.clutter.num_scatterers for scene in scenes} == {1, 2}
+    powers = 10 * np.log10([1000 * scene.waveform.power_w for scene in scenes])
+    assert 10 <= powers.min() < 11 and 19 < powers.max() <= 20
+    for name, most in (("timing_offset_std_s", 1e-9), ("frequency_offset_std_hz", 100.0)):
+        values = [getattr(scene.propagation, name) for scene in scenes]
+        assert 0 <= min(values) < 0.1 * most and 0.9 * most < max(values) <= most
+
+
+def test_the_splits_are_those_of_the_paper_and_apart():
+    train, validation = SPLITS["train"], SPLITS["validation"]
+    assert (train.count, validation.count) == (16_000, 4_000)  # CF section V
+    assert train.first + train.count <= validation.first
+
+
+def test_a_part_of_a_split_is_its_beginning(tiny):
+    source = DrawnSamples(tiny)
+    assert list(split_numbers(source, "validation", 3)) == [16_000, 16_001, 16_002]
+    assert len(split_numbers(source, "train", 0)) == 16_000
+    with pytest.raises(ValueError, match="4001 validation samples are wanted, the split has 4000"):
+        split_numbers(source, "validation", 4_001)

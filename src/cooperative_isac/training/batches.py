@@ -28,14 +28,6 @@ class Batch:
     knowledge: Tensor | None = None
     truth: Truth | None = None
 
-    def to(self, device: torch.device) -> Batch:
-        """The batch on a device, as float32."""
-        observations = {name: tensor.to(device).float() for name, tensor in self.observations.items()}
-        if self.truth is None:
-            return Batch(self.numbers, observations)
-        truth = Truth(self.truth.present.to(device), self.truth.state.to(device))
-        return Batch(self.numbers, observations, self.knowledge.to(device).float(), truth)
-
 
 class Examples(Dataset):
     """Samples as a network takes them; receivers: whose echoes are observed; at_centre: with knowledge and truth."""
@@ -66,6 +58,15 @@ class Examples(Dataset):
         return example
 
 
+    def assemble(self, numbers: Sequence[int], tensors: Mapping[str, Tensor], device: torch.device) -> Batch:
+        """The batch of stacked examples, on a device, float32."""
+        observations = {name: tensors[f"observation/{name}"].to(device).float() for name in self.receivers}
+        if not self.at_centre:
+            return Batch(tuple(numbers), observations)
+        truth = Truth(tensors["present"].to(device), tensors["state"].to(device))
+        return Batch(tuple(numbers), observations, tensors["knowledge"].to(device).float(), truth)
+
+
 def truth_arrays(targets: Sequence[TargetState], num_targets: int, dimension: int) -> tuple[np.ndarray, np.ndarray]:
     """Labels of a sample: present [num_targets], bool; state [num_targets, 2 dimension], float32, m and m/s."""
     if len(targets) > num_targets:
@@ -77,18 +78,15 @@ def truth_arrays(targets: Sequence[TargetState], num_targets: int, dimension: in
     return np.arange(num_targets) < len(targets), state.reshape(num_targets, -1)
 
 
-def batches(examples: Examples, groups: Sequence[Sequence[int]], num_workers: int) -> Iterator[Batch]:
+def batches(examples: Examples, groups: Sequence[Sequence[int]], num_workers: int,
+            device: torch.device = torch.device("cpu")) -> Iterator[Batch]:
     """Batches of the samples with these numbers, in this order, whatever the number of worker processes."""
+    groups = [[int(number) for number in group] for group in groups]
     context = "fork" if num_workers else None
-    loader = DataLoader(examples, batch_sampler=[[int(number) for number in group] for group in groups],
-                        num_workers=num_workers, multiprocessing_context=context, collate_fn=_stacked)
+    loader = DataLoader(examples, batch_sampler=groups, num_workers=num_workers, multiprocessing_context=context,
+                        collate_fn=_stacked)
     for group, tensors in zip(groups, loader):
-        observations = {name: tensors[f"observation/{name}"] for name in examples.receivers}
-        numbers = tuple(int(number) for number in group)
-        if examples.at_centre:
-            yield Batch(numbers, observations, tensors["knowledge"], Truth(tensors["present"], tensors["state"]))
-        else:
-            yield Batch(numbers, observations)
+        yield examples.assemble(group, tensors, device)
 
 
 def epoch_groups(numbers: np.ndarray, batch_size: int, seed: int, epoch: int) -> list[np.ndarray]:

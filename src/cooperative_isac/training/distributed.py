@@ -120,7 +120,7 @@ def _encode(access_point: LocalAccessPoint, examples: Examples, batch_size: int,
     numbers = torch.empty(batch_size, dtype=torch.int64)
     dist.recv(numbers, CENTRE)
     batch = next(batches(examples, [numbers.tolist()], num_workers=0))
-    access_point.take(batch.to(numbers.device), training)
+    access_point.take(batch, training)
     latents = access_point.latents().contiguous()
     dist.send(latents, CENTRE)
     return latents

@@ -76,10 +76,10 @@ class Training:
     def _train_epoch(self, watcher: Watcher) -> None:
         settings = self.settings
         groups = epoch_groups(self.train_numbers, settings.batch_size, settings.seed, self.epoch)[self.step:]
-        for batch in batches(self.examples, groups, self.num_workers):
+        for batch in batches(self.examples, groups, self.num_workers, self.device):
             total = self.epoch * self.steps_per_epoch + self.step
             heard = heard_receivers(len(batch.numbers), len(self.access_points), settings, total)
-            loss = train_step(self.access_points, self.centre, batch.to(self.device), heard.to(self.device),
+            loss = train_step(self.access_points, self.centre, batch, heard.to(self.device),
                               settings.learning_rate_at(total, self.steps_per_epoch))
             self.losses.append(loss)
             self.step += 1
@@ -104,8 +104,7 @@ class Training:
         numbers = self.validation_numbers
         groups = np.array_split(numbers, -(-len(numbers) // self.settings.batch_size))
         log, total = ErrorLog(self.centre.network.scene.dimension), 0.0
-        for batch in batches(self.examples, groups, self.num_workers):
-            batch = batch.to(self.device)
+        for batch in batches(self.examples, groups, self.num_workers, self.device):
             loss, found = self.centre.judge(all_latents(self.access_points, batch, training=False), batch)
             log.add(found, batch.truth)
             total += loss * len(batch.numbers)

@@ -8,16 +8,20 @@ from typing import Mapping
 
 import torch
 
+from cooperative_isac.fronthaul.learned.cnn import Cnn
+from cooperative_isac.fronthaul.learned.dvqvae import Dvqvae
 from cooperative_isac.fronthaul.learned.network import Network
 from cooperative_isac.fronthaul.learned.weights import make_network
 from cooperative_isac.scene.model import Scene
 from cooperative_isac.training.algorithm import Centre, LocalAccessPoint
 from cooperative_isac.training.batches import Examples
 from cooperative_isac.training.cache import Cache, cached_fields
+from cooperative_isac.training.device_samples import DeviceExamples
 from cooperative_isac.training.distributed import CENTRE, RemoteAccessPoint, join, serve
 from cooperative_isac.training.folder import RunFolder
 from cooperative_isac.training.loop import Training, Watcher
 from cooperative_isac.training.recipes import Recipe
+from cooperative_isac.training.recordings import RecordedSamples
 from cooperative_isac.training.samples import SPLITS, DrawnSamples, Source
 from cooperative_isac.training.settings import Settings
 
@@ -31,7 +35,7 @@ class Job:
     recipe: Recipe
     settings: Settings
     folder: Path
-    source: Source | None = None
+    source: RecordedSamples | None = None
     cache: Path | None = None
     num_workers: int = 0
     device: str = "cpu"
@@ -46,7 +50,7 @@ class Job:
     def description(self) -> Mapping:
         """What makes a run this run and no other."""
         return {"scheme": self.scheme, "scene": self.scene.name, "fingerprint": self.scene.fingerprint,
-                "source": repr(self.source) if self.source else "drawn", "kind": self.recipe.kind,
+                "source": str(self.source.folder) if self.source else "drawn", "kind": self.recipe.kind,
                 "network": dict(self.recipe.network), "settings": asdict(self.settings)}
 
 
@@ -55,8 +59,7 @@ def train_here(job: Job, watcher: Watcher) -> Training:
     torch.manual_seed(job.settings.seed)
     network = make_network(job.scene, job.recipe.kind, job.recipe.network).to(job.device)
     access_points = [local_access_point(network, name, job.settings) for name in network.receivers]
-    examples = Examples(network, job.samples, network.receivers, cache=_cache(job, network))
-    return _trained(job, network, access_points, examples, watcher)
+    return _trained(job, network, access_points, _examples(job, network), watcher)
 
 
 def train_as_one_of_several(job: Job, watcher: Watcher) -> Training | None:
@@ -95,17 +98,25 @@ def _be_access_point(job: Job, index: int) -> None:
 
 def _trained(job: Job, network: Network, access_points, examples: Examples, watcher: Watcher) -> Training:
     folder = RunFolder(job.folder)
-    folder.describe(job.description)
+    folder.describe({**job.description, "examples": type(examples).__name__})
     training = Training(access_points, Centre(network, job.settings.optimisation), examples, job.settings, folder,
                         job.num_workers, torch.device(job.device), job.half)
     training.run(watcher)
     return training
 
 
+def _examples(job: Job, network: Network) -> Examples:
+    on_device = torch.device(job.device).type != "cpu" and job.source is None and job.cache is None
+    has_reference = job.scene.waveform.reference_symbol_stride
+    if on_device and isinstance(network, (Dvqvae, Cnn)) and not network.needs_symbols and not has_reference:
+        return DeviceExamples(network, job.samples)
+    return Examples(network, job.samples, network.receivers, cache=_cache(job, network))
+
+
 def _cache(job: Job, network: Network) -> Cache | None:
     if job.cache is None:
         return None
-    key = f"{job.scene.fingerprint} {network.input_key} {job.samples!r}" if job.source else \
-        f"{job.scene.fingerprint} {network.input_key} {job.settings.variety}"
+    samples = job.source.folder if job.source else job.settings.variety
+    key = f"{job.scene.fingerprint} {network.input_key} {samples}"
     example = Examples(network, job.samples, network.receivers)[0]
     return Cache(job.cache, key, sum(split.count for split in SPLITS.values()), cached_fields(example))

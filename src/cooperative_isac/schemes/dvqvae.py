@@ -13,6 +13,13 @@ class DvqvaeScheme(LearnedScheme):
         super().__init__(scene, "dvqvae")
 
 
+class DvqvaeDemodulatedScheme(LearnedScheme):
+    """With the paper's architecture on echoes that are freed of the symbols."""
+
+    def __init__(self, scene: Scene):
+        super().__init__(scene, "dvqvae_demodulated")
+
+
 class DvqvaePaperScheme(LearnedScheme):
     """With the paper's own architecture and input: raw echoes at the access points (CF section III, Table II)."""
 

@@ -10,6 +10,9 @@ from cooperative_isac.training.samples import Variety
 COMPACT = {"input": "demodulated", "hidden": 32, "latent_dim": 32, "features": 128,
            "transmit_layers": 0}
 
+CODEBOOK = {"size": 256, "restart_after": 20}
+ANNEALED = {"learning_rate": 1e-3, "schedule": "cosine", "epochs": 30}
+
 
 @dataclass(frozen=True)
 class Recipe:
@@ -22,9 +25,10 @@ class Recipe:
 
 
 RECIPES = {
-    "dvqvae": Recipe("dvqvae", {**COMPACT, "codebook": {"size": 256}}, {"learning_rate": 1e-3, "schedule": "cosine"}),
+    "dvqvae": Recipe("dvqvae", {**COMPACT, "codebook": CODEBOOK}, ANNEALED),
+    "dvqvae_demodulated": Recipe("dvqvae", {**COMPACT, "codebook": CODEBOOK}, ANNEALED),
     "dvqvae_paper": Recipe("dvqvae"),
-    "dvae": Recipe("dvqvae", {**COMPACT, "codebook": None}, {"learning_rate": 1e-3, "schedule": "cosine"}),
+    "dvae": Recipe("dvqvae", {**COMPACT, "codebook": None}, ANNEALED),
     "cnn": Recipe("cnn"),
 }
 

@@ -17,7 +17,8 @@ def scene(request, small):
     return replace(small, sensing=replace(small.sensing, symbols=request.param))
 
 
-LEARNED = {"cnn", "dvae", "dvqvae", "dvqvae_paper"}  # they need weights for the scene: test_learned.py
+# They need weights for the scene: test_learned.py.
+LEARNED = {"cnn", "dvae", "dvqvae", "dvqvae_demodulated", "dvqvae_paper"}
 
 
 @pytest.fixture(params=[name for name in scheme_names() if name not in LEARNED])

@@ -1,0 +1,7 @@
+#!/usr/bin/env bash
+# Trains the D-VQVAE of the cell-free paper at the scale of its Table I on one GPU (24 GB). Interrupt it whenever you
+# like: the same call goes on from the last checkpoint. OUT: folder of the run; WORKERS: processes that draw samples.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+exec .venv/bin/isac train cell_free_table1 --scheme dvqvae_paper --device cuda --precision bfloat16 \
+    --epochs 100 --batch-size 16 --workers "${WORKERS:-8}" --out "${OUT:-runs/table1-dvqvae_paper}" "$@"

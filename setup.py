@@ -9,6 +9,7 @@ NODES = sorted(path.stem for path in Path(f"src/{PACKAGE}_ros/nodes").glob("[a-z
 SCHEMES = (
     "local_ml = cooperative_isac.schemes.local_ml:LocalMlScheme",
     "dvqvae = cooperative_isac.schemes.dvqvae:DvqvaeScheme",
+    "dvqvae_demodulated = cooperative_isac.schemes.dvqvae:DvqvaeDemodulatedScheme",
     "dvqvae_paper = cooperative_isac.schemes.dvqvae:DvqvaePaperScheme",
     "dvae = cooperative_isac.schemes.dvae:DvaeScheme",
     "cnn = cooperative_isac.schemes.cnn:CnnScheme",

@@ -6,18 +6,25 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import rclpy
+from cooperative_isac_msgs.msg import Detections, FeaturePacket
 from rclpy.context import Context
+from rclpy.serialization import deserialize_message
 from rosbags.rosbag2 import Reader
 from std_msgs.msg import Int64
 
+from cooperative_isac_ros.bag.metadata import Topic
 from cooperative_isac_ros.bag.reader import BagReader
+from cooperative_isac_ros.bag.writer import BagWriter
+from cooperative_isac_ros.cdr import serialized
 
 TINY = Path(__file__).resolve().parents[1] / "scenes" / "tiny.yaml"
 PERIOD_S = 0.01
+RESULTS = ("/detections", "/tracks")
 
 
 def isac(*arguments, timeout_s=180):
@@ -59,18 +66,56 @@ def test_a_run_is_replayed_to_the_byte_twice(tmp_path):
         assert code == 0, output
         compared = re.findall(r"(\d+) of (\d+) (\w+) messages identical", output)
         assert [name for _, _, name in compared] == ["detections", "tracks"]
-        assert all(same == total and int(total) >= 15 for same, total, _ in compared), output
+        assert all(same == total and int(total) >= 8 for same, total, _ in compared), output
     assert results(tmp_path / "again1") == results(tmp_path / "again2") == results(bag)
     assert any(len(data) > 300 for _, data in results(bag))  # a detection at least, not only empty lists
     code, output = isac("bag", "replay", bag)
     assert code == 1 and "--scene" in output
+    silent_sites_are_replayed_too(bag, tmp_path)
+
+
+def silent_sites_are_replayed_too(bag, folder):
+    """Of a run in which rx1's packets came late, and at the end not at all: what a replay gives, another gives."""
+    late, again, mixed = (folder / name for name in ("late", "again", "mixed"))
+    write(late, [changed(message) for message in BagReader(bag).messages() if kept(message)])
+    code, output = isac("bag", "replay", late, "--scene", TINY, "--out", again)
+    assert code == 1 and "different or missing: frames 3, 4, 5, 6" in output, output
+    inputs = [message for message in BagReader(late).messages() if message.topic not in RESULTS]
+    write(mixed, [*inputs, *BagReader(again).messages()])
+    code, output = isac("bag", "replay", mixed, "--scene", TINY)
+    assert code == 0, output
+
+
+def kept(message):
+    return message.topic != "/rx1/features" or deserialize_message(message.data, FeaturePacket).number <= 6
+
+
+def changed(message):
+    """From frame 3 on the detections lack a site."""
+    if message.topic != "/detections":
+        return message
+    detections = deserialize_message(message.data, Detections)
+    detections.sites_missing = ["rx1"] if detections.number >= 3 else []
+    return replace(message, data=serialized(detections))
+
+
+def write(folder, messages):
+    """A bag with the topics of these messages."""
+    kinds = {"/frame": "Frame", "/detections": "Detections", "/tracks": "Tracks"}
+    writer = BagWriter(folder)
+    for name in sorted({message.topic for message in messages} & {*kinds, "/rx1/features", "/rx2/features"}):
+        writer.add_topic(Topic(name, f"cooperative_isac_msgs/msg/{kinds.get(name, 'FeaturePacket')}"))
+        for message in messages:
+            if message.topic == name:
+                writer.write(name, message.log_ns, message.publish_ns, message.data)
+    writer.close()
 
 
 def results(bag):
     """Topics and bytes of all results as another library reads them."""
     with Reader(bag) as reader:
         chosen = [
-            connection for connection in reader.connections if connection.topic in ("/detections", "/tracks")
+            connection for connection in reader.connections if connection.topic in RESULTS
         ]
         return sorted((connection.topic, data) for connection, _, data in reader.messages(chosen))
 

@@ -89,17 +89,19 @@ def replay(bag: BagArgument, scene: SceneOption = None, out: Out = None) -> None
     with _faults(), _node("isac_bag_replay") as (node, executor):
         from cooperative_isac.evaluation.run_report import recorded_scene
         from cooperative_isac_ros.bag.recording import read_recording
-        from cooperative_isac_ros.bag.replay import Replay
+        from cooperative_isac_ros.bag.replay import ATTEMPTS, Replay
         if out is not None and out.exists():
             raise BagError(f"{out} exists; name a folder that does not")
         recording = read_recording(BagReader(bag))
         loaded = recorded_scene(recording.scene, recording.fingerprint, scene, bag)
-        again = Replay(recording, node, executor)
-        console = Console(stderr=True)
         with tempfile.TemporaryDirectory(prefix="isac_replay_") as folder, \
-                Progress(console=console, transient=True) as progress:
+                Progress(console=Console(stderr=True), transient=True) as progress:
             task = progress.add_task("frames", total=len(recording.frames))
-            again.run(loaded, Path(folder), lambda: progress.advance(task))
+            for _ in range(ATTEMPTS):
+                progress.reset(task)
+                again = Replay(recording, loaded, node, executor)
+                if again.run(Path(folder), lambda: progress.advance(task)):
+                    break
         if out is not None:
             again.save(out)
         compared = again.comparisons()

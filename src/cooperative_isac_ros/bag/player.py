@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from typing import Callable, Mapping, Sequence
+from typing import Callable, Sequence
 
 from rclpy.node import Node
 from rosgraph_msgs.msg import Clock
@@ -41,9 +41,14 @@ class Player:
         return tuple(self._publishers)
 
     @property
-    def matched(self) -> Mapping[str, int]:
-        """Subscriptions that each topic has found."""
-        return {name: publisher.get_subscription_count() for name, publisher in self._publishers.items()}
+    def num_listeners(self) -> int:
+        """Subscriptions that the topics have found."""
+        return sum(publisher.get_subscription_count() for publisher in self._publishers.values())
+
+    @property
+    def all_heard(self) -> bool:
+        """Whether every topic has found a subscription."""
+        return all(publisher.get_subscription_count() for publisher in self._publishers.values())
 
     def publish(self, name: str, data: bytes) -> None:
         """Publish the bytes of a message."""
@@ -54,7 +59,7 @@ class Player:
         deadline = time.monotonic() + at_most_s
         heard, since = 0, time.monotonic()
         while time.monotonic() < deadline:
-            number = sum(self.matched.values())
+            number = self.num_listeners
             if number != heard:
                 heard, since = number, time.monotonic()
             if heard and time.monotonic() - since >= SETTLE_S:

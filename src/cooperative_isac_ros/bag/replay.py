@@ -2,31 +2,37 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import time
 from dataclasses import dataclass, replace as changed
 from pathlib import Path
 from typing import Callable
 
+from cooperative_isac_msgs.msg import Frame
 from diagnostic_msgs.msg import DiagnosticArray
 from rclpy.executors import SingleThreadedExecutor
 from rclpy.node import Node
 from rclpy.serialization import deserialize_message
 
 from cooperative_isac.scene.model import Scene
-from cooperative_isac_ros import qos
-from cooperative_isac_ros.bag.metadata import BagError
+from cooperative_isac_ros import conversions, qos
+from cooperative_isac_ros.bag.metadata import BagError, Topic
 from cooperative_isac_ros.bag.player import Player
 from cooperative_isac_ros.bag.recording import RESULTS, FrameKey, RecordedFrame, Recording, frame_key
 from cooperative_isac_ros.bag.writer import BagWriter
+from cooperative_isac_ros.cdr import serialized
 from cooperative_isac_ros.conversions import to_ns
 from cooperative_isac_ros.graph import GraphOptions, NodeSpec, scene_nodes
 from cooperative_isac_ros.processes import ProcessGroup
+from cooperative_isac_ros.records import Packet
 
-READY_WITHIN_S = 60.0
-ANSWER_WITHIN_S = 10.0
-SETTLE_S = 0.5
-DEADLINE_S = 0.5
+ATTEMPTS = 3
+READY_WITHIN_S, ANSWER_WITHIN_S = 120.0, 30.0
+LONGEST_STEP_S = 0.1  # what takes longer is a machine that stood still, and so did the nodes
+DEADLINE_S = 60.0  # the longest that a centre takes: none is to pass, for each frame is answered in full
+NUMBERS = itertools.count()
+NOTHING = b"\x00"
 REPLAYED = ("fusion_center", "tracker")
 
 
@@ -42,25 +48,30 @@ class Comparison:
 class Replay:
     """A fusion centre and a tracker in a namespace of their own, fed by this process."""
 
-    def __init__(self, recording: Recording, node: Node, executor: SingleThreadedExecutor):
-        self._recording, self._node, self._executor = recording, node, executor
-        self._space = f"/replay_{os.getpid()}/"
+    def __init__(self, recording: Recording, scene: Scene, node: Node, executor: SingleThreadedExecutor):
+        self._recording, self._scene, self._node, self._executor = recording, scene, node, executor
+        self._space = f"/replay_{os.getpid()}_{next(NUMBERS)}/"
         self.heard: dict[str, dict[FrameKey, bytes]] = {name: {} for name in RESULTS}
-        self._center_ready = False
-        node.create_subscription(DiagnosticArray, "/diagnostics", self._hear_health, qos.STREAM)
-        self._player = Player(node, (recording.frame_topic, *recording.feature_topics),
+        self._feature_topics = {site.name: self._feature_topic(site.name) for site in scene.receivers}
+        self._player = Player(node, (recording.frame_topic, *self._feature_topics.values()),
                               lambda name: self._space + name.removeprefix(recording.root))
 
-    def run(self, scene: Scene, folder: Path, on_frame: Callable[[], None] = lambda: None) -> None:
-        """Start the nodes, with files in a folder, and give them every frame."""
+    def run(self, folder: Path, on_frame: Callable[[], None] = lambda: None) -> bool:
+        """Start the nodes, with files in a folder, and give them every frame; False when an answer was lost.
+
+        So it may be on a machine that stood still: after 20 s nodes forget each other.
+        """
         with ProcessGroup(folder) as group:
-            for spec in self._specs(scene):
+            for spec in self._specs():
                 group.start(spec)
             self._wait_until_ready(group)
             for frame in self._recording.frames:
-                self._feed(frame)
+                answered = self._feed(frame)
                 _stop_if_crashed(group)
+                if not answered:  # the tracker may lack this frame, too
+                    return False
                 on_frame()
+        return True
 
     def comparisons(self) -> list[Comparison]:
         """Every recorded topic beside what came now."""
@@ -78,56 +89,81 @@ class Replay:
                 writer.write(topic.name, stamp_ns, stamp_ns, data)
         writer.close()
 
-    def _specs(self, scene: Scene) -> list[NodeSpec]:
+    def _feature_topic(self, site: str) -> Topic:
+        """Where a site's packets were recorded; of a site that said nothing, where they would have been."""
+        known = {topic.name: topic for topic in self._recording.feature_topics}
+        name = f"{self._recording.root}{site}/features"
+        return known.get(name, changed(self._recording.feature_topics[0], name=name))
+
+    def _specs(self) -> list[NodeSpec]:
         options = GraphOptions(scheme=self._recording.scheme, namespace=self._space, markers=False)
-        # The centre must wait for each packet that it is going to get, however long a site was silent before.
-        patient = {"patience_frames": 1000, "deadline_s": max(DEADLINE_S, scene.sensing.deadline_s)}
+        patient = {"patience_frames": 1000, "deadline_s": DEADLINE_S}
         return [
             changed(spec, parameters={**spec.parameters, **(patient if spec.name == "fusion_center" else {})})
-            for spec in scene_nodes(scene, options) if spec.executable in REPLAYED
+            for spec in scene_nodes(self._scene, options) if spec.executable in REPLAYED
         ]
 
-    def _feed(self, frame: RecordedFrame) -> None:
-        """Publish a frame with the packets that were used, await its results, then publish what was late."""
+    def _feed(self, frame: RecordedFrame) -> bool:
+        """Publish a frame after a packet of every site; whether its results came."""
+        for site, topic in self._feature_topics.items():
+            used = {packet.topic: packet.data for packet in frame.packets if packet.used}
+            data = used.get(topic.name)
+            self._player.publish(topic.name, self._silence(frame, site, not used) if data is None else data)
         self._player.publish(self._recording.frame_topic.name, frame.data)
-        for packet in frame.packets:
-            if packet.used:
-                self._player.publish(packet.topic, packet.data)
         # The tracks too: a burst of detections would overrun the tracker's queue.
-        expected = {
-            "detections", *(name for name, known in self._recording.results.items() if frame.key in known)
-        }
-        self._until(lambda: all(frame.key in self.heard[name] for name in expected), ANSWER_WITHIN_S)
-        for packet in frame.packets:
-            if not packet.used:
-                self._player.publish(packet.topic, packet.data)
+        recorded = {name for name, known in self._recording.results.items() if frame.key in known}
+        expected = recorded | {"detections"}
+        came = self._until(lambda: all(frame.key in self.heard[name] for name in expected), ANSWER_WITHIN_S)
+        return came or not recorded
+
+    def _silence(self, frame: RecordedFrame, site: str, simulated: bool) -> bytes:
+        """For a site without a packet: one that every scheme refuses, so that nothing hangs on a deadline."""
+        announcement = conversions.announcement(deserialize_message(frame.data, Frame))
+        packet = Packet(announcement.frame, 0, site, self._recording.scheme,
+                        simulated and announcement.simulated, NOTHING)
+        return serialized(conversions.packet_message(packet))
 
     def _wait_until_ready(self, group: ProcessGroup) -> None:
-        def ready() -> bool:
-            _stop_if_crashed(group)
-            return (self._center_ready and all(self._player.matched.values())
-                    and all(self._node.count_publishers(self._space + name) for name in RESULTS))
-
-        if not self._until(ready, READY_WITHIN_S):
-            raise BagError(f"the fusion centre and the tracker were not ready within {READY_WITHIN_S:g} s")
+        center, tracker = (f"{self._space}{name}" for name in REPLAYED)
+        reports = self._reports()
+        self._wait(group, lambda: reports.get(center) and tracker in reports and self._player.all_heard)
         # Not before: the centre is ready when somebody hears its detections, and that must be the tracker.
         for name, kind in RESULTS.items():
             self._node.create_subscription(kind, self._space + name, self._collector(name, kind), qos.STREAM,
                                            raw=True)
-        self._until(lambda: False, SETTLE_S)
+        # Discovery keeps its order: who reports to a listener knows the listeners that came before it.
+        reports_after = self._reports()
+        self._wait(group, lambda: center in reports_after and tracker in reports_after)
 
-    def _hear_health(self, message: DiagnosticArray) -> None:
-        for status in message.status:
-            if status.name.startswith(f"{self._space}fusion_center"):
-                self._center_ready = any(item.key == "ready" and item.value == "True"
-                                         for item in status.values)
+    def _reports(self) -> dict[str, bool]:
+        """Whether nodes are ready, by their names: those that this listener has heard of."""
+        reports: dict[str, bool] = {}
+
+        def hear(message: DiagnosticArray) -> None:
+            for status in message.status:
+                reports[status.name] = any(item.key == "ready" and item.value == "True"
+                                           for item in status.values)
+
+        self._node.create_subscription(DiagnosticArray, "/diagnostics", hear, qos.STREAM)
+        return reports
+
+    def _wait(self, group: ProcessGroup, condition: Callable[[], bool]) -> None:
+        def checked() -> bool:
+            _stop_if_crashed(group)
+            return condition()
+
+        if not self._until(checked, READY_WITHIN_S):
+            raise BagError(f"the fusion centre and the tracker were not ready within {READY_WITHIN_S:g} s")
 
     def _until(self, condition: Callable[[], bool], at_most_s: float) -> bool:
-        deadline = time.monotonic() + at_most_s
+        """Spin until a condition holds or the time is up; while the machine stood still is no time."""
+        left_s = at_most_s
         while not condition():
-            if time.monotonic() > deadline:
+            if left_s <= 0:
                 return False
+            began_s = time.monotonic()
             self._executor.spin_once(timeout_sec=0.02)
+            left_s -= min(time.monotonic() - began_s, LONGEST_STEP_S)
         return True
 
     def _collector(self, name: str, kind):

@@ -2,21 +2,27 @@
 
 import threading
 import time
+from pathlib import Path
 
 import pytest
 from cooperative_isac_msgs.msg import Detections, Frame, Tracks
 from rclpy.qos import DurabilityPolicy, QoSProfile
 from rosgraph_msgs.msg import Clock
 from std_msgs.msg import String
+from typer.testing import CliRunner
 
 from cooperative_isac_ros import qos
+from cooperative_isac_ros.bag import replay
+from cooperative_isac_ros.bag.app import app
 from cooperative_isac_ros.bag.metadata import BagError, Topic
 from cooperative_isac_ros.bag.player import Pace, Player, chosen_topics, play_once
 from cooperative_isac_ros.bag.reader import BagReader
 from cooperative_isac_ros.bag.recorder import Recorder
 from cooperative_isac_ros.bag.recording import read_recording
+from cooperative_isac_ros.bag.replay import Comparison
 from cooperative_isac_ros.nodes.bag_recorder import BagRecorder
 
+TINY = Path(__file__).resolve().parents[1] / "scenes" / "tiny.yaml"
 LATCHED = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)
 
 
@@ -116,8 +122,9 @@ def test_topics_are_chosen_by_name():
         chosen_topics(topics, ["b"])
 
 
-def test_a_recording_tells_which_packets_were_used(bench, tmp_path, announce, features):
-    recorder = recorded(bench, tmp_path / "bag", "frame", "rx1/features", "rx2/features", "detections",
+def recorded_frame(bench, folder, announce, features):
+    """A bag of one frame, without the packet of rx2."""
+    recorder = recorded(bench, folder, "frame", "rx1/features", "rx2/features", "detections",
                         "tracks")
     messages = {
         "frame": announce(1), "rx1/features": features(1, "rx1"), "rx2/features": features(1, "rx2"),
@@ -129,12 +136,42 @@ def test_a_recording_tells_which_packets_were_used(bench, tmp_path, announce, fe
         publishers[name].publish(message)
     bench.until(lambda: sum(topic.num_messages for topic in recorder.topics) == 5)
     recorder.close()
-    recording = read_recording(BagReader(tmp_path / "bag"))
+    return folder
+
+
+def test_a_recording_tells_which_packets_were_used(bench, tmp_path, announce, features):
+    recording = read_recording(BagReader(recorded_frame(bench, tmp_path / "bag", announce, features)))
     assert (recording.root, recording.scene, recording.scheme) == (f"{bench.namespace}/", "tiny", "counting")
     assert [frame.key for frame in recording.frames] == [(1, 1)]
     assert {packet.topic[-12:]: packet.used for packet in recording.frames[0].packets} == {
         "rx1/features": True, "rx2/features": False}
     assert set(recording.results) == {"detections", "tracks"}
+
+
+@pytest.mark.parametrize("answered, attempts, different", [([True], 1, 0), ([False, True], 2, 0),
+                                                           ([False] * 3, 3, 1)])
+def test_a_replay_begins_anew_when_an_answer_was_lost(bench, tmp_path, announce, features, monkeypatch,
+                                                      answered, attempts, different):
+    made = []
+
+    class Attempt:
+        """A replay that gets its answers, or not."""
+
+        def __init__(self, recording, *_):
+            self.answered = answered[len(made)]
+            made.append(self)
+
+        def run(self, folder, on_frame):
+            return self.answered
+
+        def comparisons(self):
+            return [Comparison("detections", 1, () if self.answered else (1,))]
+
+    monkeypatch.setattr(replay, "Replay", Attempt)
+    bag = recorded_frame(bench, tmp_path / "bag", announce, features)
+    result = CliRunner().invoke(app, ["replay", str(bag), "--scene", str(TINY)])
+    assert len(made) == attempts and result.exit_code == different
+    assert f"{1 - different} of 1 detections messages identical" in result.output
 
 
 def test_a_bag_without_features_cannot_be_replayed(bench, tmp_path):

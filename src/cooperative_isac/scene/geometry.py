@@ -67,9 +67,10 @@ def bistatic_geometry(transmitter_m: np.ndarray, receiver_m: np.ndarray, points_
 
 def point_on_ray(transmitter_m: np.ndarray, receiver_m: np.ndarray, directions: np.ndarray,
                  ranges_m: np.ndarray) -> np.ndarray:
-    """Where rays from the receiver meet the ellipses of bistatic ranges, [..., 3], m (CF eq. 7 solved for the point).
+    """Where rays from the receiver meet ellipses of bistatic ranges, [..., 3], m (CF eq. 7, for the point).
 
-    directions: [..., 3], unit vectors; ranges_m: [...]. A range not above the direct path gives the receiver itself.
+    directions: [..., 3], unit vectors; ranges_m: [...]. A range within the direct path gives the receiver
+    itself.
     """
     direct = transmitter_m - receiver_m
     longer = ranges_m > np.linalg.norm(direct)

@@ -20,6 +20,12 @@ def scene(request, small):
     return replace(full, waveform=replace(full.waveform, reference_subcarrier_stride=0))
 
 
+@pytest.fixture
+def plane(small):
+    """The plane alone."""
+    return replace(small, waveform=replace(small.waveform, reference_subcarrier_stride=0))
+
+
 class Listener:
     """One receiver of a scene, and echoes of targets with amplitudes of one's choice."""
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Sequence
+from typing import Iterator, Sequence
 
 import numpy as np
 from scipy.special import chdtri
@@ -21,21 +21,30 @@ MODEL_STD_M = 0.02
 def fuse(scene: Scene, reports: Sequence[EchoReport]) -> tuple[Detection, ...]:
     """Detections from all reports of one frame, strongest first.
 
-    A cluster grows from the strongest free report by the statistically nearest report of every other receiver; a
-    cluster that is a ghost, static clutter or impossibly fast is not told.
+    A cluster that is a ghost, static clutter or impossibly fast is not told.
     """
-    free = sorted(reports, key=lambda report: -report.power)
     told: list[tuple[list[EchoReport], Detection]] = []
-    while free:
-        cluster = _consistent(scene, _grow(scene, free))
-        free = [report for report in free if not any(report is used for used in cluster)]
+    for cluster in clusters(scene, reports):
         fitted = estimate(scene, cluster)
-        detection = _detection(scene, cluster, fitted)
+        detection = detection_of(scene, cluster, fitted)
         doubtful = (is_static(scene, cluster, fitted) or is_ghost(scene, cluster, told)
                     or not is_possible(scene, detection))
         if not doubtful:
             told.append((cluster, detection))
     return tuple(detection for _, detection in told)
+
+
+def clusters(scene: Scene, reports: Sequence[EchoReport]) -> Iterator[list[EchoReport]]:
+    """Reports that may be of one target, each in one cluster.
+
+    A cluster grows from the strongest free report by the statistically nearest report of every other
+    receiver.
+    """
+    free = sorted(reports, key=lambda report: -report.power)
+    while free:
+        cluster = _consistent(scene, _grow(scene, free))
+        free = [report for report in free if not any(report is used for used in cluster)]
+        yield cluster
 
 
 def _grow(scene: Scene, free: Sequence[EchoReport]) -> list[EchoReport]:
@@ -77,7 +86,8 @@ def _consistent(scene: Scene, cluster: list[EchoReport]) -> list[EchoReport]:
     return cluster
 
 
-def _detection(scene: Scene, cluster: Sequence[EchoReport], fitted: Estimate) -> Detection:
+def detection_of(scene: Scene, cluster: Sequence[EchoReport], fitted: Estimate) -> Detection:
+    """What the centre says of a cluster of reports and its estimate."""
     size = scene.dimension
     position, velocity = np.array([0.0, 0.0, scene.plane_height_m]), np.zeros(3)
     position[:size], velocity[:size] = fitted.position_m, fitted.velocity_mps

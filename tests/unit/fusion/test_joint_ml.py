@@ -1,0 +1,121 @@
+"""The joint likelihood of several receivers: gradient, climb, evidence, and what the centre tells."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from cooperative_isac.fusion.joint_detect import detect_jointly
+from cooperative_isac.fusion.joint_ml import JointMl, Targets
+from cooperative_isac.pipeline import hear, transmit
+from cooperative_isac.scene.config import load_scene
+from cooperative_isac.sensing.correlation import stream_reference
+from cooperative_isac.sensing.local_ml import LocalMl
+from cooperative_isac.sensing.report import report_fit
+
+STATES = {"small": [((22.0, 31.0, 0.0), (4.0, -6.0, 0.0)), ((41.0, 18.0, 0.0), (-5.0, 7.0, 0.0))],
+          "campus": [((30.0, 45.0, 14.0), (4.0, -6.0, 1.0)), ((70.0, 60.0, 6.0), (-5.0, 7.0, 0.0))]}
+
+
+class Centre:
+    """A frame, the echoes of all receivers of a scene, and the joint likelihood."""
+
+    def __init__(self, scene, targets, number=1):
+        self.scene, self.targets = scene, targets
+        frame = transmit(scene, number)
+        self.sensors = {site.name: LocalMl(scene, site, scene.grid) for site in scene.receivers}
+        self.search = self.sensors["rx1"]
+        self.reference = stream_reference(frame, self.search.max_doppler_hz)
+        echoes = {name: hear(scene, frame, name, targets) for name in self.sensors}
+        correlations = {name: self.reference.correlate(echo) for name, echo in echoes.items()}
+        self.joint = JointMl(scene, self.reference, correlations)
+        self.reports = [report for name, sensor in self.sensors.items()
+                        for report in report_fit(name, sensor.sense(echoes[name], frame))]
+
+    def detect(self, reports):
+        return detect_jointly(self.joint, reports, self.search.detection_threshold(self.reference),
+                              self.search.path_threshold(self.reference))
+
+
+@pytest.fixture(params=["small", "campus"])
+def centre(request, small, target):
+    full = small if request.param == "small" else load_scene("campus")
+    clutter = replace(full.propagation.clutter, positions_m=None, num_scatterers=0)
+    scene = replace(full, waveform=replace(full.waveform, reference_subcarrier_stride=0),
+                    propagation=replace(full.propagation, clutter=clutter))
+    return Centre(scene, [target(*state) for state in STATES[request.param]])
+
+
+def true_state(centre):
+    return Targets(np.array([one.position_m for one in centre.targets]),
+                   np.array([one.velocity_mps for one in centre.targets]))
+
+
+def log_likelihood(centre, targets):
+    """What the paths explain of all echoes, a^H G a / sigma^2 with the best amplitudes, and the prior."""
+    match = centre.joint.match(targets)
+    total = 0.0
+    for fit in match.fits.values():
+        scaled = fit.amplitude * np.sqrt(fit.replica.gram[:, 0, 0].real)
+        total += np.real(scaled.conj() @ fit.coherence @ scaled)
+    prior = np.sum((targets.velocities_mps / centre.scene.sensing.max_speed_mps) ** 2) / 2
+    return total / centre.scene.propagation.noise_power_w - prior
+
+
+def test_the_gradient_is_that_of_the_joint_likelihood(centre):
+    size = centre.scene.dimension
+    away = true_state(centre).moved(np.tile(np.repeat([0.2, 0.4], size), (2, 1)))
+    slope = centre.joint.match(away).slope
+    for target in range(2):
+        for axis in range(2 * size):
+            step = np.zeros((2, 2 * size))
+            step[target, axis] = 0.01
+            up, down = (log_likelihood(centre, away.moved(sign * step)) for sign in (1, -1))
+            wanted = (up - down) / 0.02
+            scale = np.abs(slope[target].reshape(2, -1)[axis // size]).max()
+            assert slope[target, axis] == pytest.approx(wanted, abs=0.06 * scale)
+
+
+def test_the_climb_ends_at_the_targets_within_the_stated_accuracy(centre):
+    size, true = centre.scene.dimension, true_state(centre)
+    match = centre.joint.climb(centre.joint.match(true.moved(np.tile(np.repeat([0.5, 1.0], size), (2, 1)))))
+    for target in range(2):
+        away = np.concatenate([(match.targets.points_m - true.points_m)[target, :size],
+                               (match.targets.velocities_mps - true.velocities_mps)[target, :size]])
+        assert away @ match.information[target] @ away < 25
+    assert np.all(match.evidence > 50)
+
+
+def test_evidence_speaks_against_an_empty_place_and_a_double(centre):
+    true = true_state(centre)
+    empty = Targets(np.append(true.points_m, [[50.0, 55.0, true.points_m[0, 2]]], axis=0),
+                    np.append(true.velocities_mps, [[8.0, 8.0, 0.0]], axis=0))
+    assert centre.joint.match(empty).evidence[2] < 0
+
+
+def test_one_of_two_that_no_echo_tells_apart_is_a_double(centre):
+    size, true = centre.scene.dimension, true_state(centre)
+    assert centre.joint.match(true).double() is None
+    steps = np.zeros((3, 2 * size))
+    steps[2, 0] = 0.05
+    assert centre.joint.match(true.keep(np.array([0, 1, 1])).moved(steps)).double() == 2
+    steps[2, size:] = 5.0
+    split = centre.joint.match(true.keep(np.array([0, 1, 1])).moved(steps))
+    assert split.double() is None and split.evidence[:2].min() > 50 > split.evidence[2]
+
+
+def test_all_targets_are_told_once_with_all_that_heard_them(centre):
+    detections = centre.detect(centre.reports)
+    assert len(detections) == 2
+    for one in centre.targets:
+        nearest = min(detections, key=lambda detection: np.linalg.norm(detection.position_m - one.position_m))
+        assert np.linalg.norm(nearest.position_m - one.position_m) < 0.5
+        assert np.linalg.norm(nearest.velocity_mps - one.velocity_mps) < 2.0
+        assert set(nearest.sites) <= set(centre.sensors) and nearest.num_paths >= 2
+    assert detections[0].snr_db >= detections[1].snr_db
+
+
+def test_a_ghost_of_one_receiver_is_not_told(centre):
+    ghost = replace(centre.reports[0], point_m=centre.reports[0].point_m + [9.0, 5.0, 0.0])
+    assert len(centre.detect([*centre.reports, ghost])) == 2
+    assert centre.detect([]) == ()

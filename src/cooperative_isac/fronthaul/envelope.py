@@ -50,7 +50,8 @@ def checked(receiver: str, packet: bytes) -> bytes:
     """The body before a packet's CRC-32. PacketError when they do not fit."""
     body, checksum = packet[:-CHECKSUM_BYTES], packet[-CHECKSUM_BYTES:]
     if len(packet) < CHECKSUM_BYTES or zlib.crc32(body).to_bytes(CHECKSUM_BYTES, "big") != checksum:
-        raise PacketError(receiver, f"checksum does not fit its {len(packet)} bytes; it was damaged or truncated")
+        raise PacketError(receiver, f"checksum does not fit its {len(packet)} bytes; "
+                                    "it was damaged or truncated")
     return body
 
 

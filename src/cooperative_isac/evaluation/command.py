@@ -95,8 +95,7 @@ def show(scene: Scene, results: Sequence[PowerResult], num_frames: int, seed: in
 def accuracy_table(results: Sequence[PowerResult]) -> Table:
     """Errors of detected targets, the root CRLB of the same draws, and their ratio."""
     table = _table("location (m) and velocity (m/s) of detected targets; false alarms per frame",
-                   ("location\nRMSE", "location\nmedian", "velocity\nRMSE", "velocity\nmedian", "found",
-                    "false\nalarms"))
+                   ("loc.\nRMSE", "loc.\nmedian", "vel.\nRMSE", "vel.\nmedian", "found", "false\nalarms"))
     for result in results:
         bounds = list(asdict(result.bound).values())
         table.add_row(_key(result), "root CRLB", *(f"{bound:.3f}" for bound in bounds))
@@ -112,8 +111,7 @@ def accuracy_table(results: Sequence[PowerResult]) -> Table:
 def cost_table(results: Sequence[PowerResult]) -> Table:
     """Fronthaul bits per access point and frame, processor time, and what the users get meanwhile."""
     table = _table("cost per access point and frame",
-                   ("bits to\nthe centre", "bits from it\n(symbols)", "encode\n(ms)", "decode\n(ms)",
-                    "sum rate\n(bit/s/Hz)"))
+                   ("bits up", "bits down\n(symbols)", "encode\n(ms)", "decode\n(ms)", "sum rate\nbit/s/Hz"))
     for result in results:
         for name, figures in result.schemes.items():
             bits = figures.fronthaul_bits, figures.fronthaul_downlink_bits

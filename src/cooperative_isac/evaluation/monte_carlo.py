@@ -15,7 +15,7 @@ from cooperative_isac.metrics.run_score import DETECTION_CUTOFF_M
 from cooperative_isac.pipeline import hear, sum_rate, transmit
 from cooperative_isac.scene.draw import draw_targets, frame_generator
 from cooperative_isac.scene.model import Scene, TargetState
-from cooperative_isac.schemes.contract import Scheme
+from cooperative_isac.schemes.contract import Scheme, network
 from cooperative_isac.waveform.frame import TransmitFrame
 
 
@@ -70,13 +70,19 @@ def draw_frame(scene: Scene, number: int) -> Draw:
 
 
 def measure_frame(scene: Scene, schemes: Mapping[str, Scheme], number: int) -> FrameSample:
-    """Run all schemes on the same draw, beside its bound. SchemeFailure names the scheme that failed."""
+    """Run all schemes on the same draw, beside its bound. SchemeFailure names the scheme that failed.
+
+    A scheme with a network of its own hears the same targets there, while the same users are served; the
+    bound stays the scene's.
+    """
     draw = draw_frame(scene, number)
     bound = frame_bound(scene, draw.frame, draw.targets)
     samples = {}
     for name, scheme in schemes.items():
         try:
-            samples[name] = measure_scheme(scheme, draw, scene.dimension)
+            arranged = network(scheme, scene)
+            own = draw if arranged is scene else draw_frame(arranged, number)
+            samples[name] = measure_scheme(scheme, own, scene.dimension)
         except Exception as error:
             raise SchemeFailure(f"scheme '{name}' failed in frame {number} of seed {scene.seed}: "
                                 f"{type(error).__name__}: {error}") from error

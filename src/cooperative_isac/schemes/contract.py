@@ -8,16 +8,20 @@ import numpy as np
 
 from cooperative_isac.fronthaul.envelope import PacketError
 from cooperative_isac.fusion.detection import Detection
+from cooperative_isac.scene.model import Scene
 from cooperative_isac.waveform.frame import TransmitFrame
 
-__all__ = ["PacketError", "Scheme"]
+__all__ = ["PacketError", "Scheme", "network"]
 
 
 class Scheme(Protocol):
     """Encode at the access point, decode at the centre; the packet's bytes are all that travels between them.
 
-    period_s: time from one frame to the next, set by who feeds it consecutive frames of one scene, so that it may use
-    what earlier ones taught it; None where frames are independent draws.
+    period_s: time from one frame to the next, set by who feeds it consecutive frames of one scene, so that it
+    may use what earlier ones taught it; None where frames are independent draws.
+
+    A scheme that needs another network than the scene's sites also has a static method arrange(scene) ->
+    Scene: the same scene with its own transmitters and receivers. Arranging twice changes nothing more.
     """
 
     name: str
@@ -34,3 +38,9 @@ class Scheme(Protocol):
 
     def downlink_bits(self, frame: TransmitFrame) -> int:
         """Bits that each access point must be told of a frame before it can encode."""
+
+
+def network(scheme: Scheme | type[Scheme], scene: Scene) -> Scene:
+    """The scene with the sites that a scheme works with: its own if it has an `arrange`, else the scene's."""
+    arrange = getattr(scheme, "arrange", None)
+    return scene if arrange is None else arrange(scene)

@@ -7,23 +7,23 @@ from typing import Mapping
 
 import numpy as np
 
-from cooperative_isac.fronthaul.downlink import pack_downlink
 from cooperative_isac.fronthaul.packet import pack_reports, unpack_reports
 from cooperative_isac.fusion.detection import Detection
 from cooperative_isac.fusion.fuse import fuse
 from cooperative_isac.scene.model import Scene
+from cooperative_isac.schemes.known_symbols import KnownSymbols
 from cooperative_isac.sensing.local_ml import LocalMl
 from cooperative_isac.sensing.memory import Memory
 from cooperative_isac.sensing.path_state import NO_PATHS, PathState
-from cooperative_isac.sensing.report import report_fit
-from cooperative_isac.waveform.frame import TransmitFrame, comb
+from cooperative_isac.sensing.report import EchoReport, report_fit
+from cooperative_isac.waveform.frame import TransmitFrame
 
 
 class LocalMlScheme:
     """Access points find targets by themselves and send a few numbers per path.
 
-    With the scene's `symbols: reference_only` they use the public reference symbols alone. Live, they start from
-    where the last frame's targets should be by now, which takes a quarter of the time.
+    With the scene's `symbols: reference_only` they use the public reference symbols alone. Live, they start
+    from where the last frame's targets should be by now, which takes a quarter of the time.
     """
 
     name = "local_ml"
@@ -31,26 +31,31 @@ class LocalMlScheme:
 
     def __init__(self, scene: Scene):
         self.scene = scene
-        self.reference_only = scene.sensing.symbols == "reference_only"
-        self.strides = (1, 1)
-        if self.reference_only:
-            self.strides = scene.waveform.reference_subcarrier_stride, scene.waveform.reference_symbol_stride
+        self.known = KnownSymbols(scene)
         self._memories: dict[str, Memory] = {}
 
     @cached_property
     def _sensors(self) -> dict[str, LocalMl]:
-        grid = comb(self.scene.grid, *self.strides)
-        return {site.name: LocalMl(self.scene, site, grid) for site in self.scene.receivers}
+        return {site.name: LocalMl(self.scene, site, self.known.grid) for site in self.scene.receivers}
+
+    def sensor(self, receiver: str) -> LocalMl:
+        """The maximum-likelihood search at one receiver."""
+        return self._sensors[receiver]
 
     def encode(self, echo: np.ndarray, frame: TransmitFrame, receiver: str) -> bytes:
         """Packet of the targets that one receiver heard; see schemes.contract."""
-        known = frame.reference if self.reference_only else frame
-        sensor = self._sensors[receiver]
+        reports = self.reports(self.known.of_echo(echo), frame, receiver)
+        return pack_reports(self.scene, receiver, frame.number, reports)
+
+    def reports(self, echo: np.ndarray, frame: TransmitFrame, receiver: str) -> tuple[EchoReport, ...]:
+        """What one receiver finds in the known part of its echo, [num_rx_ant, num_subcarriers, num_symbols],
+        complex64, sqrt(W)."""
+        sensor = self.sensor(receiver)
         expected = self._expected(sensor, frame.number) if self.period_s else None
-        fit = sensor.sense(echo[:, ::self.strides[0], ::self.strides[1]], known, expected)
+        fit = sensor.sense(echo, self.known.of_frame(frame), expected)
         if self.period_s and fit is not None:
             self._memories[receiver] = Memory(frame.number, fit.state)
-        return pack_reports(self.scene, receiver, frame.number, report_fit(receiver, fit))
+        return report_fit(receiver, fit)
 
     def _expected(self, sensor: LocalMl, number: int) -> PathState:
         memory = self._memories.get(sensor.receiver.name)
@@ -64,4 +69,4 @@ class LocalMlScheme:
 
     def downlink_bits(self, frame: TransmitFrame) -> int:
         """The payload of the frame, packed; nothing with reference symbols only."""
-        return 0 if self.reference_only else 8 * len(pack_downlink(frame))
+        return self.known.downlink_bits(frame)

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from importlib.metadata import entry_points
+from typing import Callable
 
 from cooperative_isac.scene.model import Scene
-from cooperative_isac.schemes.contract import Scheme
+from cooperative_isac.schemes.contract import Scheme, network
 
 ENTRY_POINT_GROUP = "cooperative_isac.schemes"
 
@@ -17,6 +18,15 @@ def scheme_names() -> tuple[str, ...]:
 
 def make_scheme(name: str, scene: Scene) -> Scheme:
     """The scheme of that name for a scene. ValueError lists the names there are."""
+    return _load(name)(scene)
+
+
+def scheme_scene(name: str, scene: Scene) -> Scene:
+    """The scene with the sites that the scheme of that name works with, mostly the scene itself."""
+    return network(_load(name), scene)
+
+
+def _load(name: str) -> Callable[[Scene], Scheme]:
     for point in entry_points(group=ENTRY_POINT_GROUP, name=name):
-        return point.load()(scene)
+        return point.load()
     raise ValueError(f"scheme '{name}' is not known; use one of {', '.join(scheme_names())}")

@@ -50,7 +50,7 @@ def test_tables_show_errors_over_the_bound_and_bits(small, capsys):
     evaluate(small, ["local_ml"], 2, 0, None, None)
     output = capsys.readouterr().out
     assert "small: 2 simulated frames, seed 0" in output
-    for words in ("root CRLB", "over bound", "false", "bits from it", "73,856", "sum rate"):
+    for words in ("root CRLB", "over bound", "false", "bits down", "73,856", "sum rate"):
         assert words in output
     assert [line.split()[:2] for line in output.splitlines() if line.split()[:1] == ["40"]] == [
         ["40", "root"], ["40", "local_ml"]]

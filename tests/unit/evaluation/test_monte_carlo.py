@@ -94,6 +94,27 @@ def test_a_scheme_is_measured_by_what_it_sends_and_says(small):
     assert 5 < sample.sum_rate < 60
 
 
+class Elsewhere(Oracle):
+    """A scheme that hears at another place."""
+
+    @staticmethod
+    def arrange(scene):
+        return replace(scene, receivers=(replace(scene.receivers[0], name="mast"),))
+
+    def encode(self, echo, frame, receiver):
+        return receiver.encode()
+
+
+def test_a_scheme_with_its_own_sites_hears_the_same_targets_there(small):
+    sample = measure_frame(small, {"oracle": Oracle(small), "elsewhere": Elsewhere(small)}, 6)
+    here, there = sample.schemes["oracle"], sample.schemes["elsewhere"]
+    assert (here.packet_bits, there.packet_bits) == ((24, 40), (32,))
+    assert np.array_equal(here.location_errors_m, there.location_errors_m)
+    own, usual = draw_frame(Elsewhere.arrange(small), 6), draw_frame(small, 6)
+    assert np.array_equal(own.targets[1].velocity_mps, usual.targets[1].velocity_mps)
+    assert list(own.echoes) == ["mast"] and not np.array_equal(own.echoes["mast"], usual.echoes["rx1"])
+
+
 def test_the_bound_is_that_of_the_symbols_that_are_known(small):
     reference = replace(small, sensing=replace(small.sensing, symbols="reference_only"))
     known, partly = (measure_frame(scene, {}, 6).location_bounds_m for scene in (small, reference))

@@ -1,0 +1,47 @@
+"""What an access point knows of a frame: the payload it was told, or the public reference symbols."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from cooperative_isac.fronthaul.downlink import pack_downlink
+from cooperative_isac.scene.model import OfdmGrid, Scene
+from cooperative_isac.waveform.frame import TransmitFrame, comb
+
+
+@dataclass(frozen=True)
+class KnownSymbols:
+    """The resource elements of a scene's frames that can be sensed, as its `sensing.symbols` says."""
+
+    scene: Scene
+
+    @property
+    def reference_only(self) -> bool:
+        return self.scene.sensing.symbols == "reference_only"
+
+    @property
+    def strides(self) -> tuple[int, int]:
+        """Every n-th subcarrier and every m-th symbol of the scene's grid."""
+        waveform = self.scene.waveform
+        if not self.reference_only:
+            return 1, 1
+        return waveform.reference_subcarrier_stride, waveform.reference_symbol_stride
+
+    @property
+    def grid(self) -> OfdmGrid:
+        """The sensed resource elements."""
+        return comb(self.scene.grid, *self.strides)
+
+    def of_frame(self, frame: TransmitFrame) -> TransmitFrame:
+        """What of a frame is known."""
+        return frame.reference if self.reference_only else frame
+
+    def of_echo(self, echo: np.ndarray) -> np.ndarray:
+        """The sensed part of an echo [num_rx_ant, num_subcarriers, num_symbols]."""
+        return echo[:, ::self.strides[0], ::self.strides[1]]
+
+    def downlink_bits(self, frame: TransmitFrame) -> int:
+        """The payload of the frame, packed; nothing with reference symbols only."""
+        return 0 if self.reference_only else 8 * len(pack_downlink(frame))

@@ -17,6 +17,7 @@ from cooperative_isac.channel.users import user_channels
 from cooperative_isac.fusion.detection import Detection
 from cooperative_isac.scene.draw import draw_users, frame_generator, scene_targets
 from cooperative_isac.scene.model import Scene, Site, TargetState
+from cooperative_isac.schemes.contract import network
 from cooperative_isac.schemes.registry import make_scheme
 from cooperative_isac.tracking.track import Track
 from cooperative_isac.tracking.tracker import Tracker
@@ -82,6 +83,7 @@ def hear(scene: Scene, frame: TransmitFrame, receiver: str, targets: Sequence[Ta
 def run(scene: Scene, num_frames: int, scheme_name: str | None = None) -> Iterator[Snapshot]:
     """Run the scene for num_frames at its update rate and yield every frame's snapshot."""
     scheme = make_scheme(scheme_name or scene.sensing.scheme, scene)
+    scene = network(scheme, scene)
     scheme.period_s = 1 / scene.update_rate_hz
     tracker = Tracker(scene.tracking, scene.dimension)
     for number in range(num_frames):

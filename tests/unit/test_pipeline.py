@@ -99,3 +99,8 @@ def test_the_benchmark_of_the_stages_runs():
     assert done.returncode == 0, done.stderr
     for words in ("transmit", "hear", "encode", "decode", "track", "of the period"):
         assert words in done.stdout
+
+
+def test_a_scheme_with_its_own_sites_runs_there(small):
+    *_, last = run(small, 3, "monostatic")
+    assert list(last.packets) == ["bs"] and len(last.targets) == 2

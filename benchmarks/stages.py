@@ -19,7 +19,7 @@ from cooperative_isac.scene.config import load_scene
 from cooperative_isac.scene.draw import scene_targets
 from cooperative_isac.scene.model import Scene
 from cooperative_isac.schemes.contract import Scheme
-from cooperative_isac.schemes.registry import make_scheme
+from cooperative_isac.schemes.registry import make_scheme, scheme_scene
 from cooperative_isac.tracking.tracker import Tracker
 
 STAGES = {"transmit": "once", "hear": "per receiver", "encode": "per receiver", "decode": "once",
@@ -42,6 +42,7 @@ class Stopwatch:
 
 def time_stages(scene: Scene, scheme_name: str, num_frames: int) -> Stopwatch:
     """Run the scene's live targets; the first frame, in which tables are made, does not count."""
+    scene = scheme_scene(scheme_name, scene)
     scheme, tracker = make_scheme(scheme_name, scene), Tracker(scene.tracking, scene.dimension)
     watch = Stopwatch()
     run_frame(scene, scheme, tracker, 0, Stopwatch())

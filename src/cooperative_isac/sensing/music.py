@@ -33,9 +33,9 @@ def num_sources(eigenvalues: np.ndarray, num_snapshots: int) -> int:
     which costs nothing here: a direction without a target is searched in vain.
     """
     size = len(eigenvalues)
-    scores = []
+    scores, positive = [], np.maximum(eigenvalues, np.finfo(float).tiny)
     for order in range(size):
-        noise = eigenvalues[order:]
+        noise = positive[order:]
         flatness = np.log(np.mean(noise)) - np.mean(np.log(noise))
         scores.append(num_snapshots * (size - order) * flatness + order * (2 * size - order))
     return int(np.argmin(scores))

@@ -37,7 +37,8 @@ def test_two_sources_within_a_beam_are_told_apart(small):
 
 
 @pytest.mark.parametrize("eigenvalues, wanted", [([9.0, 5, 1, 1, 1, 1], 2), ([1.0, 1, 1, 1, 1, 1], 0),
-                                                 ([9.0, 1.02, 1.0, 1, 0.99, 0.98], 1)])
+                                                 ([9.0, 1.02, 1.0, 1, 0.99, 0.98], 1),
+                                                 ([0.0] * 6, 0)])
 def test_the_number_of_sources_is_that_of_large_eigenvalues(eigenvalues, wanted):
     assert num_sources(np.array(eigenvalues), 1000) == wanted
 

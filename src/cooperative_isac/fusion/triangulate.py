@@ -21,7 +21,8 @@ from cooperative_isac.sensing.report import EchoReport, PathReport, doppler_info
 from cooperative_isac.sensing.search_grid import AREA_MARGIN
 
 MISFIT_PROBABILITY = 0.9999
-STEPS = 4
+FIRST_STEPS, LAST_STEPS = 2, 2
+HOPELESS = 30.0
 UNSEEN_M = 1e3
 
 
@@ -69,16 +70,24 @@ def locate_each(scene: Scene, measurements: Sequence[Measurement]) -> tuple[Dete
 
 
 def fit(scene: Scene, measurements: Sequence[Measurement], members: tuple[int, ...]) -> Match:
-    """The best location and velocity of measurements, by Gauss-Newton steps from each one's own location."""
+    """The best location and velocity of measurements, by Gauss-Newton steps from the better of their locations.
+
+    What disagrees beyond hope after the first steps is left there.
+    """
     chosen = [measurements[index] for index in members]
     starts = [location_of(scene, measurement.receiver, measurement.parameters) for measurement in chosen]
-    return min((_climb(scene, chosen, members, start) for start in starts), key=lambda match: match.misfit)
+    begun = min((_climb(scene, chosen, members, start, FIRST_STEPS) for start in starts),
+                key=lambda match: match.misfit)
+    if begun.misfit > HOPELESS:
+        return begun
+    point = np.append(begun.fitted.position_m, scene.plane_height_m)
+    return _climb(scene, chosen, members, point, LAST_STEPS)
 
 
-def _climb(scene: Scene, chosen: Sequence[Measurement], members: tuple[int, ...],
-           start_m: np.ndarray) -> Match:
+def _climb(scene: Scene, chosen: Sequence[Measurement], members: tuple[int, ...], start_m: np.ndarray,
+           steps: int) -> Match:
     area, point = scene.area.padded(AREA_MARGIN), start_m.copy()
-    for _ in range(STEPS):
+    for _ in range(steps):
         point[:2] = np.clip(point[:2], area.low_m[:2], area.high_m[:2])
         reports = tuple(_linearised(scene, measurement, point) for measurement in chosen)
         fitted = estimate(scene, reports)

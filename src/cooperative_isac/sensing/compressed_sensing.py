@@ -60,10 +60,13 @@ class DelayDictionary:
         """
         num_rx_ant, num_subcarriers, _, num_bins = spectrum.shape
         snapshots = spectrum.transpose(1, 2, 0, 3).reshape(num_subcarriers, -1, num_rx_ant * num_bins)
-        columns = self.columns @ snapshots
-        delayed = fft.ifft(columns.reshape(num_subcarriers, -1), self._length, axis=0, norm="forward")
-        energy = np.sum(delayed.real ** 2 + delayed.imag ** 2, axis=1) / self._noise_power_w
-        unknowns = delayed.shape[1]
+        columns = (self.columns @ snapshots).reshape(num_subcarriers, -1)
+        # The energy at a delay is a sum over pairs of subcarriers, of which only the distance counts.
+        pairs = columns @ columns.conj().T
+        distances = np.subtract.outer(np.arange(num_subcarriers), np.arange(num_subcarriers)) % self._length
+        sums = [np.bincount(distances.ravel(), part.ravel(), self._length) for part in (pairs.real, pairs.imag)]
+        energy = fft.ifft(sums[0] + 1j * sums[1], norm="forward").real / self._noise_power_w
+        unknowns = columns.shape[1]
         return (energy[self._bins % self._length] - unknowns) / np.sqrt(unknowns)
 
 

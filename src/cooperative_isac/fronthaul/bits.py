@@ -49,7 +49,7 @@ def pack_labels(labels: np.ndarray, width: int) -> bytes:
 
 
 def unpack_labels(data: bytes, width: int, count: int) -> np.ndarray:
-    """The inverse of pack_labels, [count], uint8 up to 8 bits, else uint16. ValueError when data has too few bits."""
+    """The inverse of pack_labels, [count], uint8 up to 8 bits, else uint16. ValueError: too few bits."""
     bits = np.unpackbits(np.frombuffer(data, np.uint8))
     if len(bits) < count * width:
         raise ValueError(f"{count} labels of {width} bits need {count * width} bits, got {len(bits)}")

@@ -1,4 +1,4 @@
-"""Scheme cnn: raw echoes on the fronthaul, one convolutional network at the centre (CF section V-A, its [1])."""
+"""Scheme cnn: raw echoes on the fronthaul, one convolutional network at the centre (CF section V-A)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Scheme dvqvae: learned encoders, codeword indices on the fronthaul, a learned decoder at the centre (CF)."""
+"""Scheme dvqvae: learned encoders, codeword indices on the fronthaul, a learned decoder (CF)."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class DvqvaeDemodulatedScheme(LearnedScheme):
 
 
 class DvqvaePaperScheme(LearnedScheme):
-    """With the paper's own architecture and input: raw echoes at the access points (CF section III, Table II)."""
+    """With the paper's own architecture and input: raw echoes (CF section III, Table II)."""
 
     def __init__(self, scene: Scene):
         super().__init__(scene, "dvqvae_paper")

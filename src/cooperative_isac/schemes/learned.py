@@ -45,7 +45,8 @@ class LearnedScheme:
         """Detections from the packets of the receivers that were heard; see schemes.contract."""
         if not packets:
             return ()
-        latents = {name: self.codec.unpack(packet, name, frame.number) for name, packet in sorted(packets.items())}
+        latents = {name: self.codec.unpack(packet, name, frame.number)
+                   for name, packet in sorted(packets.items())}
         missing = torch.zeros(self.network.latent_shape)
         stacked = torch.stack([latents.get(name, missing) for name in self.network.receivers])
         heard = torch.tensor([float(name in latents) for name in self.network.receivers])
@@ -61,13 +62,15 @@ class LearnedScheme:
 def detections(scene: Scene, found: Found, sites: tuple[str, ...]) -> tuple[Detection, ...]:
     """What a network found in one frame (a batch of one) that moves fast enough to be no clutter."""
     chosen = found.presence[0] > PRESENT
-    all_found = [_detection(scene, *row, sites) for row in zip(found.presence[0][chosen], found.state[0][chosen],
-                                                               found.deviation[0][chosen])]
-    return tuple(one for one in all_found if np.isfinite(one.position_m).all() and np.isfinite(one.velocity_mps).all()
+    rows = zip(found.presence[0][chosen], found.state[0][chosen], found.deviation[0][chosen])
+    all_found = [_detection(scene, *row, sites) for row in rows]
+    return tuple(one for one in all_found
+                 if np.isfinite(one.position_m).all() and np.isfinite(one.velocity_mps).all()
                  and np.linalg.norm(one.velocity_mps) >= scene.sensing.min_speed_mps)
 
 
-def _detection(scene: Scene, presence: Tensor, state: Tensor, deviation: Tensor, sites: tuple[str, ...]) -> Detection:
+def _detection(scene: Scene, presence: Tensor, state: Tensor, deviation: Tensor,
+               sites: tuple[str, ...]) -> Detection:
     size = scene.dimension
     position, velocity = np.array([0.0, 0.0, scene.plane_height_m]), np.zeros(3)
     position[:size], velocity[:size] = state[:size].numpy(), state[size:].numpy()
@@ -79,7 +82,7 @@ def _detection(scene: Scene, presence: Tensor, state: Tensor, deviation: Tensor,
 
 
 def find_weights(scene: Scene, name: str) -> Path:
-    """The weights of a scheme for a scene: those that ISAC_WEIGHTS names, a file or a folder, else shipped ones.
+    """The weights of a scheme for a scene: those of ISAC_WEIGHTS, a file or folder, else shipped ones.
 
     In a folder, <scene>-<scheme>-q<Q>.safetensors (Q targets) goes before <scene>-<scheme>.safetensors.
     """
@@ -95,6 +98,7 @@ def find_weights(scene: Scene, name: str) -> Path:
             if (folder / file).is_file():
                 return folder / file
     known = sorted(path.stem for path in SHIPPED.glob("*.safetensors"))
-    raise ValueError(f"scheme '{name}' has no weights for scene '{scene.name}' ({stem}.safetensors); shipped: "
-                     f"{', '.join(known) or 'none'}. Train some with 'isac train {scene.source or scene.name} --scheme "
-                     f"{name}' and name them with {WEIGHTS_VARIABLE}=FILE")
+    command = f"isac train {scene.source or scene.name} --scheme {name}"
+    raise ValueError(f"scheme '{name}' has no weights for scene '{scene.name}' ({stem}.safetensors); "
+                     f"shipped: {', '.join(known) or 'none'}. Train some with '{command}' and name them with "
+                     f"{WEIGHTS_VARIABLE}=FILE")

@@ -57,7 +57,8 @@ class AccessPoint(Protocol):
 class LocalAccessPoint:
     """A receiver with its encoder, codebook and optimiser in this process."""
 
-    def __init__(self, name: str, encoder: nn.Module, codebook: Codebook | None, optimisation: Optimisation, seed: int):
+    def __init__(self, name: str, encoder: nn.Module, codebook: Codebook | None, optimisation: Optimisation,
+                 seed: int):
         self.name, self.encoder, self.codebook, self.optimisation = name, encoder, codebook, optimisation
         self.optimiser = adam(encoder, optimisation)
         self.generator = torch.Generator().manual_seed(seed)
@@ -115,8 +116,9 @@ class LocalAccessPoint:
             return self.encoder(self._observations).float()
 
     def state_dict(self) -> dict:
+        codebook = self.codebook.state_dict() if self.codebook else {}
         return {"encoder": self.encoder.state_dict(), "optimiser": self.optimiser.state_dict(),
-                "codebook": self.codebook.state_dict() if self.codebook else {}, "random": self.generator.get_state()}
+                "codebook": codebook, "random": self.generator.get_state()}
 
     def load_state_dict(self, state: dict) -> None:
         self.encoder.load_state_dict(state["encoder"])
@@ -133,7 +135,8 @@ class Centre:
         self.network, self.optimisation = network, optimisation
         self.optimiser = adam(network.centre, optimisation)
 
-    def learn(self, latents: Tensor, heard: Tensor, batch: Batch, learning_rate: float) -> tuple[float, Tensor]:
+    def learn(self, latents: Tensor, heard: Tensor, batch: Batch,
+              learning_rate: float) -> tuple[float, Tensor]:
         """One training step (lines 12-14): the loss, and its gradient [batch, M, L, D] for the access points.
 
         latents: [batch, M, L, D]; heard: [batch, M], zero for a receiver that is left out.
@@ -166,7 +169,7 @@ class Centre:
 
 def train_step(access_points: Sequence[AccessPoint], centre: Centre, batch: Batch, heard: Tensor,
                learning_rate: float) -> float:
-    """One step of Algorithm 1 (lines 5-17); returns the estimation loss. heard: [batch, M], as in Centre.learn."""
+    """One step of Algorithm 1 (lines 5-17); returns the estimation loss. heard: as in Centre.learn."""
     latents = all_latents(access_points, batch, training=True)
     loss, gradients = centre.learn(latents, heard, batch, learning_rate)
     for access_point, gradient in zip(access_points, gradients.unbind(1)):
@@ -187,7 +190,8 @@ def adam(module: nn.Module, optimisation: Optimisation) -> torch.optim.Optimizer
     return torch.optim.AdamW(parameters, weight_decay=optimisation.weight_decay)
 
 
-def step(optimiser: torch.optim.Optimizer, module: nn.Module, learning_rate: float, optimisation: Optimisation) -> None:
+def step(optimiser: torch.optim.Optimizer, module: nn.Module, learning_rate: float,
+         optimisation: Optimisation) -> None:
     """One step of an optimiser at a learning rate."""
     if optimisation.clip:
         nn.utils.clip_grad_norm_(module.parameters(), optimisation.clip)

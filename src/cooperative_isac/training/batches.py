@@ -30,7 +30,7 @@ class Batch:
 
 
 class Examples(Dataset):
-    """Samples as a network takes them; receivers: whose echoes are observed; at_centre: with knowledge and truth."""
+    """Samples as a network takes them; receivers: whose echoes are observed; at_centre: and truth."""
 
     def __init__(self, network: Network, source: Source, receivers: Sequence[str], at_centre: bool = True,
                  cache: Cache | None = None):
@@ -49,8 +49,10 @@ class Examples(Dataset):
 
     def _drawn(self, number: int) -> dict[str, np.ndarray]:
         situation, network = self.source.situation(number), self.network
-        example = {f"observation/{name}": network.observe(self.source.echo(situation, name), situation.frame, name)
-                   for name in self.receivers}
+        example = {}
+        for name in self.receivers:
+            echo = self.source.echo(situation, name)
+            example[f"observation/{name}"] = network.observe(echo, situation.frame, name)
         if self.at_centre:
             example["knowledge"] = network.knowledge(situation.frame)
             example["present"], example["state"] = truth_arrays(situation.targets, network.config.num_targets,
@@ -67,8 +69,9 @@ class Examples(Dataset):
         return Batch(tuple(numbers), observations, tensors["knowledge"].to(device).float(), truth)
 
 
-def truth_arrays(targets: Sequence[TargetState], num_targets: int, dimension: int) -> tuple[np.ndarray, np.ndarray]:
-    """Labels of a sample: present [num_targets], bool; state [num_targets, 2 dimension], float32, m and m/s."""
+def truth_arrays(targets: Sequence[TargetState], num_targets: int,
+                 dimension: int) -> tuple[np.ndarray, np.ndarray]:
+    """Labels of a sample: present [num_targets], bool; state [num_targets, 2 dimension], float32."""
     if len(targets) > num_targets:
         raise ValueError(f"a sample has {len(targets)} targets, the network tells {num_targets} at most; "
                          "train one for more targets or draw fewer")
@@ -83,14 +86,14 @@ def batches(examples: Examples, groups: Sequence[Sequence[int]], num_workers: in
     """Batches of the samples with these numbers, in this order, whatever the number of worker processes."""
     groups = [[int(number) for number in group] for group in groups]
     context = "fork" if num_workers else None
-    loader = DataLoader(examples, batch_sampler=groups, num_workers=num_workers, multiprocessing_context=context,
-                        collate_fn=_stacked)
+    loader = DataLoader(examples, batch_sampler=groups, num_workers=num_workers,
+                        multiprocessing_context=context, collate_fn=_stacked)
     for group, tensors in zip(groups, loader):
         yield examples.assemble(group, tensors, device)
 
 
 def epoch_groups(numbers: np.ndarray, batch_size: int, seed: int, epoch: int) -> list[np.ndarray]:
-    """Numbers of one epoch's batches, shuffled: a function of (seed, epoch); a rest too small for a batch is left out."""
+    """Numbers of one epoch's whole batches, shuffled: a function of (seed, epoch)."""
     shuffled = np.random.default_rng([seed, epoch]).permutation(numbers)
     whole = len(shuffled) // batch_size * batch_size
     return list(shuffled[:whole].reshape(-1, batch_size))

@@ -14,16 +14,17 @@ DESCRIPTION = "cache.json"
 class Cache:
     """Examples by number in memory-mapped files, one per field; many processes may read and write it at once.
 
-    key: says what is cached; a folder with another key is refused. fields: name -> (shape, dtype) of an example.
+    key: says what is cached; a folder with another key is refused. fields: name -> (shape, dtype).
     """
 
     def __init__(self, folder: Path, key: str, size: int, fields: Mapping[str, tuple[tuple[int, ...], str]]):
         self.folder, self.size = folder, size
-        description = {"key": key, "size": size, "fields": {name: [list(shape), dtype]
-                                                            for name, (shape, dtype) in sorted(fields.items())}}
+        listed = {name: [list(shape), dtype] for name, (shape, dtype) in sorted(fields.items())}
+        description = {"key": key, "size": size, "fields": listed}
         self._check(description)
         arrays = {**fields, "there": ((), "bool")}
-        self._arrays = {name: self._open(name, (size, *shape), dtype) for name, (shape, dtype) in arrays.items()}
+        self._arrays = {name: self._open(name, (size, *shape), dtype)
+                        for name, (shape, dtype) in arrays.items()}
         (folder / DESCRIPTION).write_text(json.dumps(description, indent=1), encoding="utf-8")
 
     def read(self, number: int) -> dict[str, np.ndarray] | None:
@@ -47,8 +48,8 @@ class Cache:
         self.folder.mkdir(parents=True, exist_ok=True)
         path = self.folder / DESCRIPTION
         if path.is_file() and json.loads(path.read_text(encoding="utf-8")) != description:
-            raise ValueError(f"cache {self.folder} holds samples of another scene, network input, variety or number; "
-                             "remove it or name another folder")
+            raise ValueError(f"cache {self.folder} holds samples of another scene, network input, variety or "
+                             "number; remove it or name another folder")
 
     def _open(self, name: str, shape: tuple[int, ...], dtype: str) -> np.ndarray:
         path = self.folder / f"{name.replace('/', '-')}.npy"
@@ -58,6 +59,7 @@ class Cache:
 
 
 def cached_fields(example: Mapping[str, np.ndarray]) -> dict[str, tuple[tuple[int, ...], str]]:
-    """Shapes and types of an example in a cache: float32 observations and knowledge as float16, labels as they are."""
+    """Shapes and types of an example in a cache: float16, and labels as they are."""
     halved = {name for name in example if name == "knowledge" or name.startswith("observation/")}
-    return {name: (value.shape, "float16" if name in halved else value.dtype.str) for name, value in example.items()}
+    return {name: (value.shape, "float16" if name in halved else value.dtype.str)
+            for name, value in example.items()}

@@ -39,8 +39,9 @@ def make_job(scene: Scene, scheme: str, folder: Path, chosen: Mapping[str, objec
     optimisation = Optimisation(**{name: settings.pop(name) for name in names & settings.keys()})
     most = {"num_targets": max(variety.targets[1] if variety.targets else scene.draw.num_targets, 1)}
     network = merged(merged(basis.network, most), hyperparameters)
-    return Job(scene, scheme, Recipe(basis.kind, network), Settings(**settings, variety=variety, optimisation=optimisation),
-               folder, RecordedSamples(scene, data.resolve()) if data else None)
+    return Job(scene, scheme, Recipe(basis.kind, network),
+               Settings(**settings, variety=variety, optimisation=optimisation), folder,
+               RecordedSamples(scene, data.resolve()) if data else None)
 
 
 def run_job(job: Job, console: Console) -> None:
@@ -66,10 +67,12 @@ class ProgressWatcher(Watcher):
 
     def begin(self, training: Training, network: Network) -> None:
         sizes = [count_parameters(network.encoders[network.receivers[0]]), count_parameters(network.centre)]
-        self.console.print(f"{self.job.scheme} for {self.job.scene.name} on {self.job.device}: encoder {sizes[0]:,} "
-                           f"parameters, decoder {sizes[1]:,}; {self.job.folder}", highlight=False)
+        self.console.print(
+            f"{self.job.scheme} for {self.job.scene.name} on {self.job.device}: encoder {sizes[0]:,} "
+            f"parameters, decoder {sizes[1]:,}; {self.job.folder}", highlight=False)
         if training.rows or training.step:
-            self.console.print(f"going on at epoch {training.epoch + 1}, step {training.step}", highlight=False)
+            self.console.print(f"going on at epoch {training.epoch + 1}, step {training.step}",
+                               highlight=False)
         self.bar.start()
         self.task = self.bar.add_task("epoch", total=training.steps_per_epoch, note="")
 
@@ -107,7 +110,8 @@ def merged(basis: Mapping[str, object], changes: Mapping[str, object]) -> dict[s
     result = dict(basis)
     for name, value in changes.items():
         inner = result.get(name)
-        result[name] = merged(inner, value) if isinstance(inner, Mapping) and isinstance(value, Mapping) else value
+        result[name] = merged(inner,
+                              value) if isinstance(inner, Mapping) and isinstance(value, Mapping) else value
     return result
 
 

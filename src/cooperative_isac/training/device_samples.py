@@ -1,4 +1,5 @@
-"""Raw echoes computed where the network trains: worker processes draw only paths and symbols, a few kilobytes.
+"""Raw echoes computed where the network trains: worker processes draw only paths and symbols, a few
+kilobytes.
 
 The paths, symbols and precoders are those of training.samples to the bit; the noise is the device's own.
 """
@@ -36,9 +37,12 @@ class DeviceExamples(Examples):
         situation, scene = self.source.situation(number), self.network.scene
         example = {"indices": situation.frame.indices, "precoders": situation.frame.precoders}
         for site in scene.receivers:
-            example |= {f"{site.name}/{name}": self._padded(value) for name, value in _path_arrays(situation, site).items()}
-        example["present"], example["state"] = truth_arrays(situation.targets, self.network.config.num_targets,
-                                                            scene.dimension)
+            example |= {
+                f"{site.name}/{name}": self._padded(value)
+                for name, value in _path_arrays(situation, site).items()
+            }
+        example["present"], example["state"] = truth_arrays(situation.targets,
+                                                            self.network.config.num_targets, scene.dimension)
         return example
 
     def assemble(self, numbers: Sequence[int], tensors: Mapping[str, Tensor], device: torch.device) -> Batch:
@@ -47,7 +51,10 @@ class DeviceExamples(Examples):
         streams = torch.from_numpy(constellation(order)).to(device)[tensors["indices"].long()]
         observations = {}
         for name in self.receivers:
-            parts = {part: tensors[f"{name}/{part}"] for part in ("gains", "over_subcarriers", "over_symbols", "steering")}
+            parts = {
+                part: tensors[f"{name}/{part}"]
+                for part in ("gains", "over_subcarriers", "over_symbols", "steering")
+            }
             echo = echoes(streams, **parts) + self._noise(numbers, name, device)
             observations[name] = torch.stack([echo.real, echo.imag], dim=1)
         knowledge = transmit_tensors(streams, tensors["precoders"])
@@ -68,14 +75,16 @@ class DeviceExamples(Examples):
         return torch.stack(rows)
 
 
-def echoes(streams: Tensor, gains: Tensor, over_subcarriers: Tensor, over_symbols: Tensor, steering: Tensor) -> Tensor:
+def echoes(streams: Tensor, gains: Tensor, over_subcarriers: Tensor, over_symbols: Tensor,
+           steering: Tensor) -> Tensor:
     """Noiseless echoes of CF eq. 6, [batch, num_rx_ant, num_subcarriers, num_symbols], complex64.
 
-    streams: [batch, num_subcarriers, num_streams, num_symbols]; gains: [batch, num_paths, num_groups, num_streams],
-    amplitude times a_t^H W; over_subcarriers: [batch, num_paths, num_subcarriers]; over_symbols: [batch, num_paths,
-    num_symbols]; steering: [batch, num_paths, num_rx_ant].
+    streams: [batch, num_subcarriers, num_streams, num_symbols]; gains: [batch, num_paths, num_groups,
+    num_streams], amplitude times a_t^H W; over_subcarriers: [batch, num_paths, num_subcarriers];
+    over_symbols: [batch, num_paths, num_symbols]; steering: [batch, num_paths, num_rx_ant].
     """
-    weights = gains.repeat_interleave(over_subcarriers.shape[2] // gains.shape[2], dim=2) * over_subcarriers[..., None]
+    weights = gains.repeat_interleave(over_subcarriers.shape[2] // gains.shape[2],
+                                      dim=2) * over_subcarriers[..., None]
     signals = weights.transpose(1, 2) @ streams * over_symbols[:, None]
     return torch.einsum("bpm,bnpt->bmnt", steering, signals)
 

@@ -2,7 +2,8 @@
 
     torchrun --nproc-per-node 3 -m cooperative_isac.cli train SCENE --scheme dvqvae
 
-The centre says which samples come next; latents and gradients travel, and parameters at the beginning and the end.
+The centre says which samples come next; latents and gradients travel, and parameters at the beginning and the
+end.
 """
 
 from __future__ import annotations
@@ -35,7 +36,7 @@ def join(num_receivers: int) -> int:
     """Meet the other processes; the rank of this one. ValueError when their number does not fit the scene."""
     dist.init_process_group("gloo")
     if dist.get_world_size() != num_receivers + 1:
-        raise ValueError(f"{dist.get_world_size()} processes were started; the scene needs {num_receivers + 1}: one for the "
+        raise ValueError(f"{dist.get_world_size()} processes were started; the scene needs one for the "
                          f"centre and one per receiver (torchrun --nproc-per-node {num_receivers + 1})")
     return dist.get_rank()
 
@@ -50,7 +51,10 @@ class RemoteAccessPoint:
     def begin(self, network: Network) -> None:
         """Send the initial parameters of its encoder and codebook (CF section IV-B, step 1)."""
         codebook = network.codebook(self.name)
-        state = {"encoder": network.encoders[self.name].state_dict(), "codebook": codebook.state_dict() if codebook else {}}
+        state = {
+            "encoder": network.encoders[self.name].state_dict(),
+            "codebook": codebook.state_dict() if codebook else {}
+        }
         dist.send_object_list([state], self.rank)
 
     def take(self, batch: Batch, training: bool) -> None:

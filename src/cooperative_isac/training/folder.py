@@ -28,8 +28,9 @@ class RunFolder:
         path = self.path / "run.json"
         text = json.dumps(description, indent=2)
         if path.is_file() and path.read_text(encoding="utf-8") != text:
-            raise ValueError(f"{self.path} holds a run with other settings ({_differences(path, description)}); name "
-                             "another folder with --out, or repeat the command that began this one to resume it")
+            raise ValueError(
+                f"{self.path} holds a run with other settings ({_differences(path, description)}); name "
+                "another folder with --out, or repeat the command that began this one to resume it")
         self.replace("run.json", lambda temporary: temporary.write_text(text, encoding="utf-8"))
 
     def description(self) -> dict:
@@ -62,7 +63,8 @@ class RunFolder:
 
 
 def _differences(path: Path, description: Mapping) -> str:
-    before, now = _flat(json.loads(path.read_text(encoding="utf-8"))), _flat(json.loads(json.dumps(description)))
+    texts = path.read_text(encoding="utf-8"), json.dumps(description)
+    before, now = (_flat(json.loads(text)) for text in texts)
     names = sorted(name for name in before.keys() | now.keys() if before.get(name) != now.get(name))
     return ", ".join(f"{name}: {before.get(name)} there, {now.get(name)} now" for name in names[:3])
 
@@ -70,4 +72,8 @@ def _differences(path: Path, description: Mapping) -> str:
 def _flat(data, prefix: str = "") -> dict:
     if not isinstance(data, dict):
         return {prefix.rstrip("."): data}
-    return {name: value for key, entry in data.items() for name, value in _flat(entry, f"{prefix}{key}.").items()}
+    return {
+        name: value
+        for key, entry in data.items()
+        for name, value in _flat(entry, f"{prefix}{key}.").items()
+    }

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from dataclasses import asdict
-from typing import Callable, Mapping, Sequence
+from typing import Mapping, Sequence
 
 import numpy as np
 import torch
@@ -13,7 +13,7 @@ from torch import Tensor
 from cooperative_isac.fronthaul.learned.network import Network
 from cooperative_isac.fronthaul.learned.weights import save_weights
 from cooperative_isac.training.algorithm import AccessPoint, Centre, all_latents, train_step
-from cooperative_isac.training.batches import Batch, Examples, batches, epoch_groups
+from cooperative_isac.training.batches import Examples, batches, epoch_groups
 from cooperative_isac.training.folder import RunFolder
 from cooperative_isac.training.samples import split_numbers
 from cooperative_isac.training.score import ErrorLog
@@ -39,9 +39,9 @@ class Watcher:
 class Training:
     """State of a run: all of it is in the checkpoint."""
 
-    def __init__(self, access_points: Sequence[AccessPoint], centre: Centre, examples: Examples, settings: Settings,
-                 folder: RunFolder, num_workers: int = 0, device: torch.device = torch.device("cpu"),
-                 half: bool = False):
+    def __init__(self, access_points: Sequence[AccessPoint], centre: Centre, examples: Examples,
+                 settings: Settings, folder: RunFolder, num_workers: int = 0,
+                 device: torch.device = torch.device("cpu"), half: bool = False):
         self.access_points, self.centre, self.examples = access_points, centre, examples
         self.settings, self.folder, self.num_workers = settings, folder, num_workers
         self.device, self.half = device, half
@@ -121,15 +121,24 @@ class Training:
             access_point.hand_over(network)
         network.deviation.copy_(torch.from_numpy(log.deviation()))
         training = {"run": self.folder.description(), "validation": dict(row)}
-        self.folder.replace(self.folder.weights.name, lambda path: save_weights(path, network, training, self.half))
+        self.folder.replace(self.folder.weights.name,
+                            lambda path: save_weights(path, network, training, self.half))
 
     def _state(self) -> dict:
-        return {"epoch": self.epoch, "step": self.step, "losses": self.losses, "rows": self.rows,
-                "best_loss": self.best_loss, "best_epoch": self.best_epoch, "centre": self.centre.state_dict(),
-                "access_points": [access_point.state_dict() for access_point in self.access_points]}
+        return {
+            "epoch": self.epoch,
+            "step": self.step,
+            "losses": self.losses,
+            "rows": self.rows,
+            "best_loss": self.best_loss,
+            "best_epoch": self.best_epoch,
+            "centre": self.centre.state_dict(),
+            "access_points": [access_point.state_dict() for access_point in self.access_points]
+        }
 
     def _restore(self, state: dict) -> None:
-        self.epoch, self.step, self.losses, self.rows = (state[name] for name in ("epoch", "step", "losses", "rows"))
+        self.epoch, self.step, self.losses, self.rows = (state[name]
+                                                         for name in ("epoch", "step", "losses", "rows"))
         self.best_loss, self.best_epoch = state["best_loss"], state["best_epoch"]
         self.centre.load_state_dict(state["centre"])
         for access_point, part in zip(self.access_points, state["access_points"]):
@@ -137,7 +146,8 @@ class Training:
 
 
 def heard_receivers(batch_size: int, num_receivers: int, settings: Settings, step: int) -> Tensor:
-    """Which receivers the centre hears in a training step, [batch, M], float32: a function of the seed and the step.
+    """Which receivers the centre hears in a training step, [batch, M], float32: a function of the seed and
+    the step.
 
     At least one is heard in every sample.
     """

@@ -16,7 +16,7 @@ ANNEALED = {"learning_rate": 1e-3, "schedule": "cosine", "epochs": 30}
 
 @dataclass(frozen=True)
 class Recipe:
-    """kind and hyperparameters of the network (those left out are its defaults), settings and samples of the run."""
+    """kind and hyperparameters of the network (else its defaults), settings and samples of a run."""
 
     kind: str
     network: Mapping[str, object] = field(default_factory=dict)

@@ -1,10 +1,10 @@
 """Samples on disk: drawn ones written out, or recordings that somebody brings in the same files.
 
     dataset.json            format, what the scene must be, number of samples
-    echo-<receiver>.npy     [N, num_rx_ant, num_subcarriers, num_symbols, 2], float16: real and imaginary part of the
-                            received signal in units of the square root of the noise power
+    echo-<receiver>.npy     [N, num_rx_ant, num_subcarriers, num_symbols, 2], float16: real and imaginary part
+                            of the received signal in units of the square root of the noise power
     downlink.npy            [N, bytes], uint8: symbols and precoders of each frame (fronthaul.downlink)
-    targets.npy             [N, Q, 2, 3], float32: location [m] and velocity [m/s] in map; NaN where there is no target
+    targets.npy             [N, Q, 2, 3], float32: location [m] and velocity [m/s] in map; NaN: no target
 """
 
 from __future__ import annotations
@@ -39,7 +39,8 @@ class RecordedSamples:
         """What dataset.json says. ValueError when the samples are not of this scene."""
         path = self.folder / DESCRIPTION
         if not path.is_file():
-            raise ValueError(f"{self.folder} is no dataset: it has no {DESCRIPTION}; 'isac dataset' writes one")
+            raise ValueError(
+                f"{self.folder} is no dataset: it has no {DESCRIPTION}; 'isac dataset' writes one")
         description = json.loads(path.read_text(encoding="utf-8"))
         if description.get("format") != FORMAT:
             raise ValueError(f"{path}: format '{description.get('format')}' is not '{FORMAT}'")
@@ -58,7 +59,8 @@ class RecordedSamples:
     def situation(self, number: int) -> Situation:
         rows = self._array("targets")[number]
         present = np.flatnonzero(np.isfinite(rows).all(axis=(1, 2)))
-        targets = tuple(TargetState(f"target_{row}", TargetClass.UNKNOWN, *rows[row].astype(float)) for row in present)
+        targets = tuple(
+            TargetState(f"target_{row}", TargetClass.UNKNOWN, *rows[row].astype(float)) for row in present)
         frame = unpack_downlink(self.scene, self._array("downlink")[number].tobytes())
         return Situation(number, self.scene, frame, targets)
 
@@ -77,7 +79,8 @@ def write_samples(samples: DrawnSamples, folder: Path, count: int) -> Iterator[i
     for number in range(count):
         for name, value in _arrays(samples, number).items():
             if name not in files:
-                files[name] = np.lib.format.open_memmap(folder / f"{name}.npy", "w+", value.dtype, (count, *value.shape))
+                files[name] = np.lib.format.open_memmap(folder / f"{name}.npy", "w+", value.dtype,
+                                                        (count, *value.shape))
             files[name][number] = value
         yield number + 1
     description = {"format": FORMAT, "samples": count, "variety": repr(samples.variety),

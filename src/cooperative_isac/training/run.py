@@ -28,7 +28,7 @@ from cooperative_isac.training.settings import Settings
 
 @dataclass(frozen=True)
 class Job:
-    """What to train and where; source: None to draw samples on the fly; cache: folder for observations, or None."""
+    """What to train and where; source: None to draw samples on the fly; cache: folder of observations."""
 
     scene: Scene
     scheme: str
@@ -93,14 +93,15 @@ def _be_access_point(job: Job, index: int) -> None:
     network.encoders[name].to_empty(device="cpu")
     if network.codebook(name):
         network.codebooks[name].to_empty(device="cpu")
-    serve(local_access_point(network, name, job.settings), Examples(network, job.samples, (name,), at_centre=False))
+    serve(local_access_point(network, name, job.settings),
+          Examples(network, job.samples, (name, ), at_centre=False))
 
 
 def _trained(job: Job, network: Network, access_points, examples: Examples, watcher: Watcher) -> Training:
     folder = RunFolder(job.folder)
     folder.describe({**job.description, "examples": type(examples).__name__})
-    training = Training(access_points, Centre(network, job.settings.optimisation), examples, job.settings, folder,
-                        job.num_workers, torch.device(job.device), job.half)
+    training = Training(access_points, Centre(network, job.settings.optimisation), examples, job.settings,
+                        folder, job.num_workers, torch.device(job.device), job.half)
     training.run(watcher)
     return training
 

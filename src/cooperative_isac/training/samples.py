@@ -85,7 +85,7 @@ class DrawnSamples:
 
 
 def split_numbers(source: Source, name: str, count: int) -> np.ndarray:
-    """Numbers of the first `count` samples of a split, of all where count is 0. ValueError when it has fewer."""
+    """Numbers of the first `count` samples of a split, of all where count is 0. ValueError: it has fewer."""
     split = source.splits[name]
     if count > split.count:
         raise ValueError(f"{count} {name} samples are wanted, the split has {split.count}")
@@ -111,5 +111,6 @@ def _varied_propagation(propagation, variety: Variety, generator: np.random.Gene
     if variety.timing_offset_s is not None:
         propagation = replace(propagation, timing_offset_std_s=generator.uniform(*variety.timing_offset_s))
     if variety.frequency_offset_hz is not None:
-        propagation = replace(propagation, frequency_offset_std_hz=generator.uniform(*variety.frequency_offset_hz))
+        propagation = replace(propagation,
+                              frequency_offset_std_hz=generator.uniform(*variety.frequency_offset_hz))
     return propagation

@@ -18,7 +18,8 @@ MAD_TO_STD = 1.4826
 
 @dataclass(frozen=True)
 class Score:
-    """Errors of targets found within DETECTION_CUTOFF_M, and over all targets as CF does (rmse_*), best pairing.
+    """Errors of targets found within DETECTION_CUTOFF_M, and over all targets as CF does (rmse_*), best
+    pairing.
 
     detection_rate: share of targets found; false_alarms: per sample.
     """
@@ -56,9 +57,11 @@ class ErrorLog:
     def score(self) -> Score:
         """Figures of all batches so far; infinite where nothing was found."""
         location, velocity = self._lengths(self._errors)
-        everywhere = [float(np.sqrt(np.mean(lengths ** 2))) if len(lengths) else 0.0 for lengths in self._lengths(self._all)]
-        return Score(*(float(np.median(lengths)) if len(lengths) else np.inf for lengths in (location, velocity)),
-                     *everywhere, len(location) / max(self._targets, 1), self._false / max(self._samples, 1))
+        medians = [float(np.median(lengths)) if len(lengths) else np.inf for lengths in (location, velocity)]
+        roots = [float(np.sqrt(np.mean(lengths ** 2))) if len(lengths) else 0.0
+                 for lengths in self._lengths(self._all)]
+        found, false = len(location) / max(self._targets, 1), self._false / max(self._samples, 1)
+        return Score(*medians, *roots, found, false)
 
     def deviation(self) -> np.ndarray:
         """Robust standard deviation of each number of a state, [2 dimension], float32, m and m/s."""

@@ -1,4 +1,4 @@
-"""Learned schemes on the contract, with weights that have learned nothing: what does not depend on their quality."""
+"""Learned schemes on the contract, with weights that have learned nothing yet."""
 
 from dataclasses import replace
 
@@ -66,8 +66,8 @@ def test_the_same_echo_gives_the_same_bytes_and_stays_as_it_is(scheme, heard, pa
 
 
 def test_the_order_of_packets_is_irrelevant(scheme, heard, packets):
-    backwards = dict(reversed(packets.items()))
-    assert np.array_equal(states(scheme.decode(backwards, heard[0])), states(scheme.decode(packets, heard[0])))
+    found, other = (scheme.decode(dict(order(packets.items())), heard[0]) for order in (list, reversed))
+    assert np.array_equal(states(found), states(other))
 
 
 def test_a_missing_packet_is_left_out(scheme, heard, packets):
@@ -100,7 +100,8 @@ def test_only_raw_input_needs_no_downlink(scheme, heard):
 
 
 def some_found(presence, state):
-    return Found(torch.tensor([presence]), torch.tensor([state]), torch.tensor([[1.0, 2.0, 3.0, 4.0]]).expand(1, 3, 4))
+    return Found(torch.tensor([presence]), torch.tensor([state]),
+                 torch.tensor([[1.0, 2.0, 3.0, 4.0]]).expand(1, 3, 4))
 
 
 def test_what_was_found_becomes_detections_in_the_plane(tiny):
@@ -135,7 +136,8 @@ def test_one_file_serves_by_its_own_name(tiny, weights, monkeypatch):
 
 def test_without_weights_the_remedy_is_named(tiny, monkeypatch):
     monkeypatch.delenv("ISAC_WEIGHTS", raising=False)
-    with pytest.raises(ValueError, match="'dvqvae' has no weights for scene 'tiny' .*isac train .*--scheme dvqvae"):
+    with pytest.raises(ValueError,
+                       match="'dvqvae' has no weights for scene 'tiny' .*isac train .*--scheme dvqvae"):
         make_scheme("dvqvae", tiny)
     monkeypatch.setenv("ISAC_WEIGHTS", "/nowhere")
     with pytest.raises(ValueError, match="ISAC_WEIGHTS=/nowhere is neither a file nor a folder"):

@@ -6,8 +6,8 @@ from cooperative_isac.training.recipes import Recipe
 from cooperative_isac.training.run import Job
 from cooperative_isac.training.settings import Settings
 
-NETWORK = {"input": "demodulated", "hidden": 8, "latent_dim": 6, "features": 8, "transmit_layers": 0, "num_targets": 1,
-           "codebook": {"size": 16, "restart_after": 4}}
+NETWORK = {"input": "demodulated", "hidden": 8, "latent_dim": 6, "features": 8, "transmit_layers": 0,
+           "num_targets": 1, "codebook": {"size": 16, "restart_after": 4}}
 
 
 @pytest.fixture

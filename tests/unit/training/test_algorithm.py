@@ -7,7 +7,8 @@ import torch
 
 from cooperative_isac.fronthaul.learned.quantiser import commitment
 from cooperative_isac.fronthaul.learned.weights import make_network
-from cooperative_isac.training.algorithm import Centre, LocalAccessPoint, Optimisation, all_latents, train_step
+from cooperative_isac.training.algorithm import (Centre, LocalAccessPoint, Optimisation, all_latents,
+                                                     train_step)
 from cooperative_isac.training.batches import Examples, batches
 
 RATE = 1e-3
@@ -55,13 +56,16 @@ def test_one_step_is_that_of_one_backward_pass(network, batch):
     joint_step(twin, batch, heard)
     train_step(*sides(network), batch, heard, RATE)
     for (name, own), (_, other) in zip(network.named_parameters(), twin.named_parameters(), strict=True):
-        assert torch.allclose(own.grad, other.grad, atol=1e-6 * float(other.grad.abs().max()), rtol=1e-3), name
+        assert torch.allclose(own.grad, other.grad, atol=1e-6 * float(other.grad.abs().max()),
+                              rtol=1e-3), name
 
 
 def test_a_receiver_that_is_left_out_learns_only_its_commitment(network, batch):
     before = copy.deepcopy(network.encoders["rx2"].state_dict())
-    train_step(*sides(network, Optimisation(commitment_weight=0.0)), batch, torch.tensor([[1.0, 0.0]] * 4), RATE)
-    assert all(torch.equal(before[name], tensor) for name, tensor in network.encoders["rx2"].state_dict().items())
+    train_step(*sides(network, Optimisation(commitment_weight=0.0)), batch, torch.tensor([[1.0, 0.0]] * 4),
+               RATE)
+    assert all(
+        torch.equal(before[name], tensor) for name, tensor in network.encoders["rx2"].state_dict().items())
 
 
 def test_the_centre_sees_nothing_of_the_encoders(network, batch):
@@ -118,4 +122,6 @@ def test_a_state_goes_on_where_it_was(network, batch):
         other.load_state_dict(copy.deepcopy(one.state_dict()))
     for parts in ((access_points, centre), (others, other_centre)):
         train_step(*parts, batch, torch.ones(4, 2), RATE)
-    assert all(torch.equal(own, other) for own, other in zip(network.state_dict().values(), twin.state_dict().values()))
+    assert all(
+        torch.equal(own, other) for own, other in zip(network.state_dict().values(),
+                                                      twin.state_dict().values()))

@@ -23,8 +23,8 @@ def examples(job, network):
 
 def same(first, second):
     return (first.numbers == second.numbers and torch.equal(first.knowledge, second.knowledge)
-            and torch.equal(first.truth.state, second.truth.state)
-            and all(torch.equal(first.observations[name], second.observations[name]) for name in ("rx1", "rx2")))
+            and torch.equal(first.truth.state, second.truth.state) and all(
+                torch.equal(first.observations[name], second.observations[name]) for name in ("rx1", "rx2")))
 
 
 def test_a_batch_holds_what_each_side_takes(job, network, examples):
@@ -38,7 +38,8 @@ def test_a_batch_holds_what_each_side_takes(job, network, examples):
 
 
 def test_worker_processes_change_nothing(examples):
-    assert all(same(*pair) for pair in zip(batches(examples, GROUPS, 0), batches(examples, GROUPS, 2), strict=True))
+    assert all(
+        same(*pair) for pair in zip(batches(examples, GROUPS, 0), batches(examples, GROUPS, 2), strict=True))
 
 
 def test_an_access_point_draws_only_its_own(job, network, examples):
@@ -60,7 +61,8 @@ def test_epochs_shuffle_all_samples_anew():
     assert [len(group) for group in first] == [4, 4]
     drawn = np.concatenate(first)
     assert len(set(drawn)) == 8 and set(drawn) <= set(range(100, 111))
-    assert not np.array_equal(first, second) and np.array_equal(first, epoch_groups(np.arange(100, 111), 4, 7, 0))
+    assert not np.array_equal(first, second) and np.array_equal(first,
+                                                                epoch_groups(np.arange(100, 111), 4, 7, 0))
 
 
 def cache_of(examples, folder, key="key"):
@@ -92,5 +94,3 @@ def test_networks_of_other_width_share_a_cache(job, network):
     wide, raw = (make_network(job.scene, "dvqvae", {**job.recipe.network, **change})
                  for change in ({"hidden": 16}, {"input": "raw"}))
     assert wide.input_key == network.input_key != raw.input_key
-
-

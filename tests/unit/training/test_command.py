@@ -19,7 +19,8 @@ from cooperative_isac.training.samples import Variety
 
 TINY = Path(__file__).resolve().parents[2] / "scenes" / "tiny.yaml"
 SMALL = ["--set", "hidden=8", "--set", "latent_dim=6", "--set", "features=8", "--set", "codebook.size=16"]
-QUICK = ["--epochs", "2", "--batch-size", "4", "--samples", "8", "--validation-samples", "4", "--workers", "0"]
+QUICK = ["--epochs", "2", "--batch-size", "4", "--samples", "8", "--validation-samples", "4",
+         "--workers", "0"]
 
 
 def isac(*arguments):
@@ -70,8 +71,8 @@ def test_options_go_down_into_hyperparameters():
 
 
 def test_a_job_is_the_recipe_with_what_was_chosen(tiny, tmp_path):
-    job = make_job(tiny, "dvqvae", tmp_path, {"batch_size": 3, "precision": "bfloat16"}, Variety(targets=(0, 3)),
-                   {"codebook": {"decay": 0.5}}, None)
+    chosen, changes = {"batch_size": 3, "precision": "bfloat16"}, {"codebook": {"decay": 0.5}}
+    job = make_job(tiny, "dvqvae", tmp_path, chosen, Variety(targets=(0, 3)), changes, None)
     recipe = RECIPES["dvqvae"]
     assert job.recipe.network == {**recipe.network, "num_targets": 3,
                                   "codebook": {**recipe.network["codebook"], "decay": 0.5}}
@@ -85,22 +86,24 @@ def test_every_recipe_makes_a_job(tiny, tmp_path, scheme):
 
 
 def test_torch_is_not_loaded_by_schemes_that_do_not_learn():
-    text = ("import sys; from cooperative_isac import cli, pipeline; from cooperative_isac.schemes.registry import "
-            "make_scheme; from cooperative_isac.scene.config import load_scene; "
-            f"next(pipeline.run(load_scene({str(TINY)!r}), 1, 'local_ml')); "
-            "sys.exit('torch' in sys.modules)")
+    text = ("import sys; from cooperative_isac import cli, pipeline; "
+            "from cooperative_isac.scene.config import load_scene; "
+            f"next(pipeline.run(load_scene({str(TINY)!r}), 1, 'local_ml')); sys.exit('torch' in sys.modules)")
     assert subprocess.run([sys.executable, "-c", text], check=False).returncode == 0
 
 
 def test_separate_processes_train_to_the_same_parameters(tmp_path, tiny):
-    command = ["train", str(TINY), "--epochs", "1", "--batch-size", "4", "--samples", "4", "--validation-samples", "4",
-               "--workers", "0", "--device", "cpu", *SMALL]
+    command = ["train", str(TINY), "--epochs", "1", "--batch-size", "4", "--samples", "4",
+               "--validation-samples", "4", "--workers", "0", "--device", "cpu", *SMALL]
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    subprocess.run([sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "3", "-m",
-                    "cooperative_isac.cli", *command, "--out", str(tmp_path / "apart")], check=True, env=environment,
-                   timeout=110)
-    subprocess.run([sys.executable, "-m", "cooperative_isac.cli", *command, "--out", str(tmp_path / "together")],
-                   check=True, env=environment, timeout=60)
+    subprocess.run([
+        sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "3", "-m",
+        "cooperative_isac.cli", *command, "--out",
+        str(tmp_path / "apart")
+    ], check=True, env=environment, timeout=110)
+    subprocess.run(
+        [sys.executable, "-m", "cooperative_isac.cli", *command, "--out",
+         str(tmp_path / "together")], check=True, env=environment, timeout=60)
     apart, together = (load_weights(tmp_path / name / "weights.safetensors", tiny).state_dict()
                        for name in ("apart", "together"))
     for name, tensor in together.items():

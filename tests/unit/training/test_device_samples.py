@@ -12,7 +12,8 @@ from cooperative_isac.training.device_samples import DeviceExamples
 from cooperative_isac.training.samples import DrawnSamples, Variety
 
 GROUPS = [[3, 8], [5, 4]]
-VARIETY = Variety(targets=(0, 2), scatterers=(0, 3), timing_offset_s=(0.0, 1e-8), frequency_offset_hz=(0.0, 200.0))
+VARIETY = Variety(targets=(0, 2), scatterers=(0, 3), timing_offset_s=(0.0, 1e-8),
+                  frequency_offset_hz=(0.0, 200.0))
 
 
 @pytest.fixture
@@ -34,7 +35,8 @@ def test_echoes_are_those_of_the_channel(network, tiny, variety):
         assert torch.allclose(computed.knowledge, drawn.knowledge, atol=1e-4)
         for name in network.receivers:
             scale = max(float(drawn.observations[name].abs().max()), 1e4)
-            assert torch.allclose(computed.observations[name], drawn.observations[name], atol=1e-3 * scale, rtol=0)
+            assert torch.allclose(computed.observations[name], drawn.observations[name], atol=1e-3 * scale,
+                                  rtol=0)
 
 
 def test_noise_has_unit_power_and_is_a_function_of_sample_and_receiver(network, tiny):

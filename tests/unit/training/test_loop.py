@@ -32,7 +32,10 @@ class Killer(Watcher):
 
 def curves(folder):
     with (folder / "curves.csv").open() as file:
-        return [{name: float(value) for name, value in row.items() if name != "seconds"} for row in csv.DictReader(file)]
+        return [{
+            name: float(value)
+            for name, value in row.items() if name != "seconds"
+        } for row in csv.DictReader(file)]
 
 
 @pytest.mark.parametrize("steps", [0, 3, 5, 12])
@@ -44,7 +47,9 @@ def test_a_killed_run_goes_on_to_the_same_result(job, steps):
     train_here(other, Watcher())
     assert curves(other.folder) == curves(job.folder) and len(curves(job.folder)) == 3
     first, second = (load_weights(one.folder / "weights.safetensors", job.scene) for one in (job, other))
-    assert all(torch.equal(own, twin) for own, twin in zip(first.state_dict().values(), second.state_dict().values()))
+    assert all(
+        torch.equal(own, twin) for own, twin in zip(first.state_dict().values(),
+                                                    second.state_dict().values()))
 
 
 def test_a_finished_run_does_nothing_more(job):
@@ -57,7 +62,8 @@ def test_a_finished_run_does_nothing_more(job):
 def test_a_folder_of_another_run_is_refused(job):
     train_here(job, Watcher())
     faster = replace(job, settings=replace(job.settings, learning_rate=0.01))
-    with pytest.raises(ValueError, match="settings.learning_rate: 0.001 there, 0.01 now.*name another folder"):
+    with pytest.raises(ValueError,
+                       match="settings.learning_rate: 0.001 there, 0.01 now.*name another folder"):
         train_here(faster, Watcher())
 
 
@@ -78,7 +84,8 @@ def test_curves_tell_of_loss_accuracy_and_codebooks(job):
     rows = curves(job.folder)
     assert [row["epoch"] for row in rows] == [1, 2, 3]
     assert rows[-1]["loss"] < rows[0]["loss"]
-    assert {"validation_loss", "rmse_location_m", "detection_rate", "perplexity_rx1", "commitment_rx2"} <= rows[0].keys()
+    assert {"validation_loss", "rmse_location_m", "detection_rate", "perplexity_rx1",
+            "commitment_rx2"} <= rows[0].keys()
 
 
 def test_training_stops_when_validation_does_not_improve(job):

@@ -28,10 +28,12 @@ def test_samples_come_back(drawn, folder, tiny):
     for number in range(10):
         before, now = drawn.situation(number), recorded.situation(number)
         assert np.array_equal(now.frame.indices, before.frame.indices) and now.frame.number == number
-        assert np.allclose(now.frame.precoders, before.frame.precoders, atol=1e-4 * np.abs(before.frame.precoders).max())
+        assert np.allclose(now.frame.precoders, before.frame.precoders,
+                           atol=1e-4 * np.abs(before.frame.precoders).max())
         assert len(now.targets) == len(before.targets)
         for one, other in zip(now.targets, before.targets):
-            assert np.allclose(one.position_m, other.position_m) and np.allclose(one.velocity_mps, other.velocity_mps)
+            assert np.allclose(one.position_m, other.position_m)
+            assert np.allclose(one.velocity_mps, other.velocity_mps)
         noise = np.sqrt(tiny.propagation.noise_power_w)
         echo = drawn.echo(before, "rx2")
         assert np.abs(recorded.echo(now, "rx2") - echo).max() < 0.01 * noise
@@ -46,8 +48,8 @@ def test_four_fifths_are_for_training(folder, tiny):
 def test_recordings_train(job, folder):
     recipe = replace(job.recipe, network={**job.recipe.network, "num_targets": 2})
     settings = replace(job.settings, train_samples=0, validation_samples=0, batch_size=2, epochs=1)
-    training = train_here(replace(job, recipe=recipe, settings=settings, source=RecordedSamples(job.scene, folder)),
-                          Watcher())
+    training = train_here(
+        replace(job, recipe=recipe, settings=settings, source=RecordedSamples(job.scene, folder)), Watcher())
     assert training.steps_per_epoch == 4 and training.folder.weights.is_file()
 
 

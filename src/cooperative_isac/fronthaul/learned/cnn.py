@@ -69,10 +69,12 @@ class CnnCentre(nn.Module):
         first, second = config.channels
         self.features = nn.Sequential(
             nn.Conv3d(len(scene.receivers) * channels, first, KERNEL, padding=KERNEL // 2), nn.ReLU(),
-            nn.Conv3d(first, second, KERNEL, padding=KERNEL // 2), nn.ReLU(), nn.MaxPool3d(pools), nn.Flatten())
+            nn.Conv3d(first, second, KERNEL, padding=KERNEL // 2), nn.ReLU(), nn.MaxPool3d(pools),
+            nn.Flatten())
         flat = second * prod(length // pool for length, pool in zip(shape, pools))
         widths = [flat, config.neurons, config.neurons, config.neurons]
-        self.joint = nn.Sequential(*(nn.Sequential(nn.Linear(*pair), nn.ReLU()) for pair in zip(widths, widths[1:])))
+        self.joint = nn.Sequential(*(nn.Sequential(nn.Linear(*pair), nn.ReLU())
+                                     for pair in zip(widths, widths[1:])))
         self.head = TargetHead(scene, config.neurons, config.num_targets)
 
     def forward(self, latents: Tensor, heard: Tensor, knowledge: Tensor) -> Tensor:

@@ -13,12 +13,12 @@ INPUTS = ("raw", "demodulated")
 class DvqvaeConfig:
     """The network of CF section III; the defaults are CF Table II.
 
-    num_targets: Q, the targets it can tell; input: raw | demodulated, what the encoders take (learned.inputs);
+    num_targets: Q, targets it can tell; input: raw | demodulated, what the encoders take (learned.inputs);
     hidden: H, channels after the encoder's convolutions; latent_dim: D, length of a codeword;
     codebook: None for the D-VAE, whose latents are the H channels themselves;
-    features: outputs of each of the centre's two linear projectors, not in CF: 32 gives its 206 million parameters;
-    *_layers: convolutions that halve every axis, L_cnn; *_residuals: residual convolutions, L_res; transmit_layers 0:
-    the centre does not look at the transmit signal.
+    features: outputs of each of the centre's two linear projectors, not in CF: 32 gives its 206 million;
+    *_layers: convolutions that halve every axis, L_cnn (transmit_layers 0: the centre does not look at the
+    transmit signal); *_residuals: residual convolutions, L_res.
     """
 
     num_targets: int = 2
@@ -40,8 +40,8 @@ class DvqvaeConfig:
 
 @dataclass(frozen=True)
 class CnnConfig:
-    """The centralised network of CF section V-A and its reference [1]: two convolutions of kernel 5 with max pooling,
-    three fully connected layers of 256 neurons; channels are not in CF."""
+    """The centralised network of CF section V-A and its reference [1]: two convolutions of kernel 5 with max
+    pooling, three fully connected layers of 256 neurons; channels are not in CF."""
 
     num_targets: int = 2
     channels: tuple[int, int] = (8, 16)

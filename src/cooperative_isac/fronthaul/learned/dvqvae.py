@@ -10,8 +10,8 @@ from torch import Tensor, nn
 
 from cooperative_isac.fronthaul.learned.config import DvqvaeConfig
 from cooperative_isac.fronthaul.learned.encoder import Encoder, Residual, halving, latent_count, reduced
-from cooperative_isac.fronthaul.learned.inputs import (demodulated_observation, observation_shape, raw_observation,
-                                                       transmit_tensor)
+from cooperative_isac.fronthaul.learned.inputs import (demodulated_observation, observation_shape,
+                                                       raw_observation, transmit_tensor)
 from cooperative_isac.fronthaul.learned.network import Found, Network, Truth
 from cooperative_isac.fronthaul.learned.quantiser import Codebook
 from cooperative_isac.fronthaul.learned.targets import TargetHead
@@ -62,7 +62,7 @@ class Dvqvae(Network):
 
 
 class Centre(nn.Module):
-    """The decoder of CF section III-C (eq. 16): latents of all receivers and the transmit signal to targets."""
+    """The decoder of CF section III-C (eq. 16): all latents and the transmit signal to targets."""
 
     def __init__(self, scene: Scene, config: DvqvaeConfig, latent_dim: int, latent_axes: tuple[int, ...]):
         super().__init__()
@@ -85,7 +85,7 @@ class Centre(nn.Module):
                              nn.Linear(size, config.features))
 
     def forward(self, latents: Tensor, heard: Tensor, knowledge: Tensor) -> Tensor:
-        """latents: [batch, M, L, D]; knowledge: transmit_tensor. Returns [batch, Q, 1 + 2 dimension] (TargetHead)."""
+        """latents: [batch, M, L, D]; knowledge: transmit_tensor. Returns what TargetHead does."""
         tensor = latents.mT.reshape(len(latents), -1, *self.latent_axes)
         parts = [self.from_latents(self.residuals(tensor).flatten(1))]
         if self.transmit:
@@ -97,6 +97,6 @@ def common_shape(scene: Scene, kind: str) -> tuple[int, ...]:
     """Shape of every receiver's observation. ValueError where receivers differ."""
     shapes = {observation_shape(scene, site, kind) for site in scene.receivers}
     if len(shapes) > 1:
-        raise ValueError(f"scene '{scene.name}' has receivers with different numbers of antennas; this network stacks "
-                         "what they send, so give them equal arrays")
+        raise ValueError(f"scene '{scene.name}' has receivers with different numbers of antennas; this "
+                         "network stacks what they send, so give them equal arrays")
     return shapes.pop()

@@ -27,7 +27,7 @@ def halving(in_channels: int, hidden: int, layers: int) -> nn.Sequential:
 
 
 class Residual(nn.Module):
-    """A 3-D convolution of kernel 3 with ReLU beside an identity; a 1 x 1 x 1 projection where the width changes."""
+    """A 3-D convolution of kernel 3 with ReLU beside an identity, or a projection if the width changes."""
 
     def __init__(self, in_channels: int, out_channels: int):
         super().__init__()
@@ -40,7 +40,7 @@ class Residual(nn.Module):
 
 
 class Encoder(nn.Module):
-    """Observations [batch, channels, num_rx_ant, num_subcarriers, num_symbols] to latents [batch, L, D] (CF 12-13).
+    """Observations [batch, channels, num_rx_ant, num_subcarriers, num_symbols] to latents [batch, L, D].
 
     latent_dim None leaves out the projector: the latents are the hidden channels.
     """

@@ -28,10 +28,10 @@ def raw_observation(scene: Scene, echo: np.ndarray) -> np.ndarray:
 
 
 def demodulated_observation(scene: Scene, echo: np.ndarray, frame: TransmitFrame) -> np.ndarray:
-    """The echo freed of the symbols, stream by stream (y s_k^*), as log power over beam, delay and Doppler shift.
+    """The echo freed of the symbols, stream by stream (y s_k^*), as log power over beam, delay, Doppler.
 
-    Each path is a peak at its own place then; among the symbols it is noise. echo: [num_rx_ant, num_subcarriers,
-    num_symbols], complex64, sqrt(W). Returns observation_shape, float32.
+    Each path is a peak at its own place then; among the symbols it is noise. echo: [num_rx_ant,
+    num_subcarriers, num_symbols], complex64, sqrt(W). Returns observation_shape, float32.
     """
     streams = _in_noise_units(scene, echo) * frame.streams.conj().transpose(1, 0, 2)[:, None]
     spectrum = fft.fft(streams, axis=3, norm="ortho")[..., doppler_bins(scene)]
@@ -49,7 +49,7 @@ def num_doppler_bins(scene: Scene) -> int:
 
 
 def doppler_bins(scene: Scene) -> np.ndarray:
-    """Indices of these bins in a Fourier transform over the symbols, ascending Doppler, [num_doppler_bins]."""
+    """These bins of a Fourier transform over the symbols, ascending Doppler, [num_doppler_bins]."""
     count = num_doppler_bins(scene)
     return np.arange(-(count // 2), count - count // 2) % scene.grid.num_symbols
 

@@ -1,4 +1,4 @@
-"""Packets of learned codecs, inside fronthaul.envelope: the model's fingerprint, then indices or float32 latents.
+"""Packets of learned codecs, in fronthaul.envelope: a model's fingerprint, then indices or float32 latents.
 
     payload  model 32 | indices at log2(N_c) bits each (CF section III-D), or latents at 32 bits a number
 """
@@ -34,7 +34,8 @@ class LatentCodec:
         else:
             indices = codebook.nearest(latents).numpy().astype(np.uint16)
             body, kind = pack_labels(indices, codebook.config.width), INDICES
-        return seal(self.network.scene, kind, receiver, number, self.model.to_bytes(MODEL_BYTES, "big") + body)
+        return seal(self.network.scene, kind, receiver, number,
+                    self.model.to_bytes(MODEL_BYTES, "big") + body)
 
     def unpack(self, packet: bytes, receiver: str, number: int) -> Tensor:
         """The latents [L, D], float32, that a packet carries. PacketError says why one is refused."""
@@ -43,11 +44,14 @@ class LatentCodec:
         payload = unseal(self.network.scene, kind, receiver, number, packet)
         model, body = int.from_bytes(payload[:MODEL_BYTES], "big"), payload[MODEL_BYTES:]
         if model != self.model:
-            raise PacketError(receiver, f"its model is {model:08x}, expected {self.model:08x}: access point and centre "
-                                        "use different weights")
+            raise PacketError(receiver, f"its model is {model:08x}, expected {self.model:08x}: access point "
+                                        "and centre use different weights")
         if len(body) != self.body_bytes(receiver):
-            raise PacketError(receiver, f"it carries {len(body)} bytes of latents, expected {self.body_bytes(receiver)}")
-        return self._latents(body, receiver) if codebook is None else codebook.lookup(self._indices(body, receiver))
+            raise PacketError(receiver, f"it carries {len(body)} bytes of latents, "
+                                        f"expected {self.body_bytes(receiver)}")
+        if codebook is None:
+            return self._latents(body, receiver)
+        return codebook.lookup(self._indices(body, receiver))
 
     def body_bytes(self, receiver: str) -> int:
         """Bytes of a receiver's indices or latents."""

@@ -1,4 +1,4 @@
-"""Vector quantisation with codebooks that follow the latents by exponential moving averages (CF sections III-B, IV-A)."""
+"""Codebooks that follow the latents by exponential moving averages (CF sections III-B and IV-A)."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ TRAINING_STATE = ("counts", "sums", "idle_steps")  # of a Codebook: not needed o
 
 @dataclass(frozen=True)
 class CodebookConfig:
-    """size: codewords N_c, a power of two; num_parts: each latent is cut into so many parts, each with a codebook of
-    its own (1: CF; more: product quantisation); decay: gamma of CF eqs. 18-19; restart_after: training steps without
-    use after which a codeword is replaced by a latent of the batch (0: never)."""
+    """size: codewords N_c, a power of two; num_parts: each latent is cut into so many parts, each with a
+    codebook of its own (1: CF; more: product quantisation); decay: gamma of CF eqs. 18-19; restart_after:
+    training steps without use after which a codeword is replaced by a latent of the batch (0: never)."""
 
     size: int
     num_parts: int = 1
@@ -33,8 +33,9 @@ class Codebook(nn.Module):
     def __init__(self, latent_dim: int, config: CodebookConfig):
         super().__init__()
         if latent_dim % config.num_parts or config.size != 1 << config.width:
-            raise ValueError(f"codebook of {config.size} codewords in {config.num_parts} parts does not fit latents of "
-                             f"{latent_dim} numbers: size must be a power of two, num_parts divide {latent_dim}")
+            raise ValueError(f"codebook of {config.size} codewords in {config.num_parts} parts does not fit "
+                             f"latents of {latent_dim} numbers: size must be a power of two, num_parts a "
+                             f"divisor of {latent_dim}")
         self.config = config
         shape = (config.num_parts, config.size, latent_dim // config.num_parts)
         self.register_buffer("codewords", torch.randn(shape) * shape[-1] ** -0.5)
@@ -59,7 +60,7 @@ class Codebook(nn.Module):
 
     @torch.no_grad()
     def follow(self, latents: Tensor, indices: Tensor, generator: torch.Generator) -> None:
-        """One training step of the codewords towards the latents assigned to them (CF eqs. 18-20); restart the dead.
+        """One training step of the codewords towards their latents (CF eqs. 18-20); restart the dead.
 
         latents: [..., latent_dim]; indices: [..., num_parts].
         """
@@ -88,23 +89,23 @@ class Codebook(nn.Module):
 
 
 def commitment(latents: Tensor, codewords: Tensor) -> Tensor:
-    """Mean squared distance of latents to their codewords, which stay where they are (CF eq. 21 without omega)."""
+    """Mean squared distance of latents to their codewords, which stay where they are (CF eq. 21)."""
     return nn.functional.mse_loss(latents, codewords.detach())
 
 
 def perplexity(indices: Tensor, size: int) -> float:
-    """How many codewords are in use, effectively: exp of the entropy of the indices [..., num_parts], mean over parts."""
+    """Codewords in use, effectively: exp of the entropy of indices [..., num_parts], mean over parts."""
     counts = usage(indices, size)
     shares = counts / counts.sum(-1, keepdim=True)
     return float(torch.special.entr(shares).sum(-1).exp().mean())
 
 
 def usage(indices: Tensor, size: int) -> Tensor:
-    """How often each codeword is used: indices [..., num_parts], int64, to counts [num_parts, size], int64."""
+    """How often each codeword is used: indices [..., num_parts], int64, to [num_parts, size], int64."""
     return torch.bincount(_places(indices, size), minlength=indices.shape[-1] * size).reshape(-1, size)
 
 
 def _places(indices: Tensor, size: int) -> Tensor:
-    """Rows of indices [..., num_parts] in a table of all parts' codewords, part by part, [num_parts * latents]."""
+    """Rows of indices [..., num_parts] in a table of all parts' codewords, part by part."""
     rows = indices.reshape(-1, indices.shape[-1]).T
     return (rows + size * torch.arange(len(rows), device=rows.device)[:, None]).reshape(-1)

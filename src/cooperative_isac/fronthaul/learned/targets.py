@@ -15,7 +15,7 @@ PRESENCE_WEIGHT = 0.1
 
 
 def label_range(scene: Scene) -> tuple[Tensor, Tensor]:
-    """Minimum and maximum of the labels (location [m], velocity [m/s]), each [2 dimension], float32 (CF section IV)."""
+    """Minimum and maximum of the labels (location [m], velocity [m/s]), each [2 dimension], float32."""
     size, draw = scene.dimension, scene.draw
     speed = np.maximum([draw.max_speed_mps, draw.max_speed_mps, draw.max_climb_mps][:size], 1.0)
     low = np.concatenate([scene.area.low_m[:size], -speed])
@@ -24,7 +24,7 @@ def label_range(scene: Scene) -> tuple[Tensor, Tensor]:
 
 
 class TargetHead(nn.Module):
-    """The last layer Phi_out: features [batch, num_features] to numbers of Q targets [batch, Q, 1 + 2 dimension].
+    """The last layer Phi_out: features [batch, num_features] to Q targets [batch, Q, 1 + 2 dimension].
 
     The first number of a target is the log-odds of its presence, the others its normalised state.
     """
@@ -55,7 +55,7 @@ class TargetHead(nn.Module):
 
 
 def set_loss(log_odds: Tensor, state: Tensor, present: Tensor, label: Tensor) -> Tensor:
-    """Squared error of states plus cross-entropy of presence under the best order of the targets, mean over the batch.
+    """Squared error of states plus cross-entropy of presence in the best order, mean of the batch.
 
     CF eq. 17 for targets without an order. log_odds, present: [batch, Q]; state, label: [batch, Q, size].
     """

@@ -1,4 +1,4 @@
-"""Weights on disk: tensors in safetensors, hyperparameters and scene as JSON beside them; nothing is unpickled."""
+"""Weights on disk: safetensors, with hyperparameters and scene as JSON beside them; nothing is unpickled."""
 
 from __future__ import annotations
 
@@ -32,7 +32,8 @@ def save_weights(path: Path, network: Network, training: Mapping, half: bool = F
     tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in network.state_dict().items()
                if name.rpartition(".")[2] not in TRAINING_STATE}
     if half:
-        tensors = {name: tensor.half() if tensor.is_floating_point() else tensor for name, tensor in tensors.items()}
+        tensors = {name: tensor.half() if tensor.is_floating_point() else tensor
+                   for name, tensor in tensors.items()}
     metadata = {"format": FORMAT, "kind": network.kind, "config": json.dumps(asdict(network.config)),
                 "scene": json.dumps(scene_facts(network.scene)), "training": json.dumps(dict(training))}
     path.write_bytes(save(tensors, metadata))
@@ -70,7 +71,8 @@ def make_network(scene: Scene, kind: str, config: Mapping | None = None) -> Netw
         raise WeightsError(f"hyperparameters of '{kind}': {error}") from None
     unknown = _unknown(given, asdict(made))
     if unknown:
-        raise WeightsError(f"'{kind}' has no hyperparameter {', '.join(unknown)}; it has {', '.join(asdict(made))}")
+        raise WeightsError(f"'{kind}' has no hyperparameter {', '.join(unknown)}; "
+                           f"it has {', '.join(asdict(made))}")
     return network_class(scene, made)
 
 
@@ -93,7 +95,8 @@ def scene_facts(scene: Scene) -> dict[str, object]:
                                 "area_m": _rounded([scene.area.low_m, scene.area.high_m])}
     for role, sites in (("transmitter", scene.transmitters), ("receiver", scene.receivers)):
         facts[f"{role}s"] = [site.name for site in sites]
-        facts |= {f"{role} {site.name} {name}": value for site in sites for name, value in _site_facts(site).items()}
+        for site in sites:
+            facts |= {f"{role} {site.name} {name}": value for name, value in _site_facts(site).items()}
     return facts
 
 
@@ -113,7 +116,8 @@ def _unknown(given: Mapping, known: Mapping, prefix: str = "") -> list[str]:
 
 
 def _site_facts(site: Site) -> dict[str, object]:
-    return {"num_ant": site.num_ant, "position_m": _rounded(site.position_m), "elements_m": _rounded(site.elements_m)}
+    return {"num_ant": site.num_ant, "position_m": _rounded(site.position_m),
+            "elements_m": _rounded(site.elements_m)}
 
 
 def _rounded(values) -> list:

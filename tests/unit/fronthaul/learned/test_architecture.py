@@ -31,7 +31,8 @@ def test_parameters_are_as_many_as_the_paper_says(table1):
 
 def test_encoder_and_codebook_take_the_memory_that_the_paper_says(table1):
     words = table1.codebooks["rx1"].codewords.numel()
-    assert 4 * (num_parameters(table1.encoders["rx1"]) + words) == pytest.approx(5e6, rel=0.05)  # CF: about 5 MB
+    size = 4 * (num_parameters(table1.encoders["rx1"]) + words)
+    assert size == pytest.approx(5e6, rel=0.05)  # CF section V: about 5 MB
 
 
 def test_indices_take_the_bits_of_the_paper(table1):
@@ -94,7 +95,8 @@ def test_unknown_inputs_are_refused():
 
 def test_every_network_gives_what_it_promises(network, latents, heard, tiny):
     frame, _ = heard
-    assert all(latent.shape == network.latent_shape and latent.dtype == torch.float32 for latent in latents.values())
+    assert all(latent.shape == network.latent_shape and latent.dtype == torch.float32
+               for latent in latents.values())
     stacked = torch.stack(list(latents.values()))[None]
     output = network.centre(stacked, torch.ones(1, 2), torch.from_numpy(network.knowledge(frame))[None])
     found = network.read(output)
@@ -114,7 +116,8 @@ def test_raw_networks_need_no_symbols(network, heard):
     frame, echoes = heard
     forged = type(frame)(frame.number, frame.grid, frame.modulation_order, frame.indices * 0, frame.precoders,
                          frame.antennas)
-    same = np.array_equal(network.observe(echoes["rx1"], forged, "rx1"), network.observe(echoes["rx1"], frame, "rx1"))
+    same = np.array_equal(network.observe(echoes["rx1"], forged, "rx1"),
+                          network.observe(echoes["rx1"], frame, "rx1"))
     assert same == (not network.needs_symbols)
 
 

@@ -7,8 +7,9 @@ import pytest
 
 from cooperative_isac.channel.paths import PathSet
 from cooperative_isac.channel.echo import apply_paths
-from cooperative_isac.fronthaul.learned.inputs import (demodulated_observation, doppler_bins, num_doppler_bins,
-                                                       observation_shape, raw_observation, transmit_tensor)
+from cooperative_isac.fronthaul.learned.inputs import (demodulated_observation, doppler_bins,
+                                                       num_doppler_bins, observation_shape, raw_observation,
+                                                       transmit_tensor)
 
 
 def test_raw_is_real_and_imaginary_part_in_units_of_the_noise(tiny, heard):
@@ -28,7 +29,8 @@ def test_demodulated_is_the_spectrum_of_each_stream(tiny, heard):
     for antenna in range(8):
         for subcarrier in range(32):
             for symbol in range(32):
-                freed = echoes["rx2"][antenna, subcarrier, symbol] * frame.streams[subcarrier, stream, symbol].conj()
+                sent = frame.streams[subcarrier, stream, symbol]
+                freed = echoes["rx2"][antenna, subcarrier, symbol] * sent.conj()
                 turns = delay * subcarrier / 32 - shift * symbol / 32 - (beam - 4) * antenna / 8
                 total += freed * np.exp(2j * np.pi * turns)
     power = np.abs(total) ** 2 / (8 * 32 * 32) / tiny.propagation.noise_power_w
@@ -40,8 +42,8 @@ def test_a_fast_target_peaks_at_its_doppler_shift(tiny, heard):
     quiet = replace(tiny, propagation=replace(tiny.propagation, noise_power_w=1e-20))
     resolution = 1 / (tiny.grid.num_symbols * tiny.grid.symbol_period_s)
     forward = np.array([receiver.boresight])
-    path = PathSet(np.array([0]), np.array([0]), np.array([0.0]), np.array([2 * resolution]), np.array([1e-6 + 0j]),
-                   forward, forward)
+    path = PathSet(np.array([0]), np.array([0]), np.array([0.0]), np.array([2 * resolution]),
+                   np.array([1e-6 + 0j]), forward, forward)
     echo = apply_paths(quiet, frame, receiver, path, np.random.default_rng(0))
     spectrum = demodulated_observation(quiet, echo, frame).max(axis=0)
     beam, _, shift = np.unravel_index(spectrum.argmax(), spectrum.shape)

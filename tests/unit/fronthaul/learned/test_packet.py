@@ -39,7 +39,9 @@ def test_the_centre_reads_the_nearest_codewords(codec, network, latents, packet)
 def test_a_packet_has_the_bits_of_its_indices_and_no_more(network, latents, packet):
     count, size = network.latent_shape
     codebook = network.codebook("rx1")
-    bits = 32 * count * size if codebook is None else count * codebook.config.num_parts * codebook.config.width
+    bits = 32 * count * size
+    if codebook is not None:
+        bits = count * codebook.config.num_parts * codebook.config.width
     assert 8 * len(packet) == OVERHEAD_BITS + 8 * MODEL_BYTES + -(-bits // 8) * 8
 
 
@@ -80,4 +82,5 @@ def test_latents_that_are_not_numbers_are_refused(codec, latents):
 
 @pytest.mark.parametrize("network", ["raw"], indirect=True)
 def test_indices_and_latents_are_told_apart(codec, network):
-    assert f"its format is {LATENTS}, expected {INDICES}" in reason(codec, seal(network.scene, LATENTS, "rx1", 7, b""))
+    assert f"its format is {LATENTS}, expected {INDICES}" in reason(
+        codec, seal(network.scene, LATENTS, "rx1", 7, b""))

@@ -41,8 +41,9 @@ def test_each_part_takes_its_nearest_codeword(num_parts):
 @pytest.mark.parametrize("num_parts", [1, 3])
 def test_an_independent_implementation_agrees_step_by_step(num_parts):
     ours, generator = codebook_of(num_parts=num_parts), random_generator()
-    theirs = VectorQuantize(6, 8, codebook_dim=6 // num_parts, heads=num_parts, separate_codebook_per_head=True,
-                            decay=DECAY, eps=1e-12, threshold_ema_dead_code=0, rotation_trick=False)
+    theirs = VectorQuantize(6, 8, codebook_dim=6 // num_parts, heads=num_parts,
+                            separate_codebook_per_head=True, decay=DECAY, eps=1e-12,
+                            threshold_ema_dead_code=0, rotation_trick=False)
     state = theirs._codebook
     for own, other in ((ours.codewords, state.embed), (ours.codewords, state.embed_avg)):
         other.data.copy_(own)
@@ -63,7 +64,8 @@ def test_codewords_begin_as_the_mean_of_what_is_assigned_to_them():
     codebook.follow(latents, indices, random_generator())
     for word in range(8):
         own = latents[indices[:, 0] == word]
-        assert torch.allclose(codebook.codewords[0, word], own.mean(0) if len(own) else before[0, word], atol=1e-6)
+        assert torch.allclose(codebook.codewords[0, word],
+                              own.mean(0) if len(own) else before[0, word], atol=1e-6)
 
 
 def test_a_codeword_without_use_is_restarted_at_a_latent_of_the_batch():

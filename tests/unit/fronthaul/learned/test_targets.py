@@ -19,7 +19,7 @@ def head(tiny):
 def batch(generator, size=5, num_targets=3):
     """Random outputs and labels, with fewer targets than outputs in some samples."""
     log_odds, state, label = (torch.from_numpy(generator.standard_normal(shape).astype(np.float32))
-                              for shape in ((size, num_targets), (size, num_targets, 4), (size, num_targets, 4)))
+                              for shape in ((size, num_targets), *[(size, num_targets, 4)] * 2))
     counts = torch.from_numpy(generator.integers(num_targets + 1, size=(size, 1)))
     return log_odds, state, torch.arange(num_targets) < counts, label
 

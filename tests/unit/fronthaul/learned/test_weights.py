@@ -7,8 +7,8 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from cooperative_isac.fronthaul.learned.weights import (WeightsError, load_weights, make_network, save_weights,
-                                                        weights_metadata)
+from cooperative_isac.fronthaul.learned.weights import (WeightsError, load_weights, make_network,
+                                                        save_weights, weights_metadata)
 from cooperative_isac.scene.config import with_power
 
 
@@ -55,11 +55,14 @@ def test_power_and_seed_may_differ(path, tiny):
 
 @pytest.mark.parametrize("network", ["raw"], indirect=True)
 def test_another_scene_is_told_with_its_differences(path, tiny, small):
-    with pytest.raises(WeightsError, match="another scene than 'small': num_users 2 there, 3 here; .*isac train"):
+    with pytest.raises(WeightsError,
+                       match="another scene than 'small': num_users 2 there, 3 here; .*isac train"):
         load_weights(path, small)
     site = tiny.receivers[0]
-    moved = replace(tiny, receivers=(replace(site, position_m=site.position_m + [0, 1, 0]), tiny.receivers[1]))
-    with pytest.raises(WeightsError, match=r"receiver rx1 position_m \[15.0, 62.0, 0.0\] there, \[15.0, 63.0, 0.0\] here"):
+    elsewhere = replace(site, position_m=site.position_m + [0, 1, 0])
+    moved = replace(tiny, receivers=(elsewhere, tiny.receivers[1]))
+    with pytest.raises(WeightsError,
+                       match=r"receiver rx1 position_m \[15.0, 62.0, 0.0\] there, \[15.0, 63.0, 0.0\] here"):
         load_weights(path, moved)
 
 
@@ -85,7 +88,8 @@ def test_incomplete_weights_are_refused(network, tiny, tmp_path):
 def test_wrong_hyperparameters_are_named(tiny):
     with pytest.raises(WeightsError, match="hidden"):
         make_network(tiny, "dvqvae", {"hidden": "wide"})
-    with pytest.raises(WeightsError, match="no hyperparameter hiden, codebook.sise; it has num_targets, input, "):
+    with pytest.raises(WeightsError,
+                       match="no hyperparameter hiden, codebook.sise; it has num_targets, input, "):
         make_network(tiny, "dvqvae", {"hiden": 3, "codebook": {"size": 8, "sise": 9}})
     with pytest.raises(WeightsError, match="kind 'rnn' is not known; use one of .*dvqvae"):
         make_network(tiny, "rnn")

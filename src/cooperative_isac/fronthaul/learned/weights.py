@@ -92,7 +92,8 @@ def scene_facts(scene: Scene) -> dict[str, object]:
     """All that weights depend on: geometry, arrays and resource grid; power, noise and clutter may differ."""
     grid = asdict(scene.grid)
     facts: dict[str, object] = {"dimension": scene.dimension, "num_users": scene.users.num_users, **grid,
-                                "area_m": _rounded([scene.area.low_m, scene.area.high_m])}
+                                "area_m": _rounded([scene.area.low_m, scene.area.high_m]),
+                                "sensing.max_speed_mps": scene.sensing.max_speed_mps}
     for role, sites in (("transmitter", scene.transmitters), ("receiver", scene.receivers)):
         facts[f"{role}s"] = [site.name for site in sites]
         for site in sites:

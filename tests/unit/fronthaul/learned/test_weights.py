@@ -58,6 +58,9 @@ def test_another_scene_is_told_with_its_differences(path, tiny, small):
     with pytest.raises(WeightsError,
                        match="another scene than 'small': num_users 2 there, 3 here; .*isac train"):
         load_weights(path, small)
+    faster = replace(tiny, sensing=replace(tiny.sensing, max_speed_mps=30.0))
+    with pytest.raises(WeightsError, match="sensing.max_speed_mps 15.0 there, 30.0 here"):
+        load_weights(path, faster)
     site = tiny.receivers[0]
     elsewhere = replace(site, position_m=site.position_m + [0, 1, 0])
     moved = replace(tiny, receivers=(elsewhere, tiny.receivers[1]))

@@ -23,7 +23,7 @@ node = rclpy.create_node("my_robot")
 publisher = node.create_publisher(Odometry, "targets/rover/odom", 10)
 def tick():
     now = node.get_clock().now()
-    angle = now.nanoseconds % 100_000_000_000 * 1e-9 * 0.3
+    angle = now.nanoseconds * 1e-9 * 0.3
     message = Odometry()
     message.header.stamp, message.header.frame_id = now.to_msg(), "map"
     place = message.pose.pose.position

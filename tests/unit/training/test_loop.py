@@ -46,10 +46,8 @@ def test_a_killed_run_goes_on_to_the_same_result(job, steps):
         train_here(other, Killer(steps))
     train_here(other, Watcher())
     assert curves(other.folder) == curves(job.folder) and len(curves(job.folder)) == 3
-    first, second = (load_weights(one.folder / "weights.safetensors", job.scene) for one in (job, other))
-    assert all(
-        torch.equal(own, twin) for own, twin in zip(first.state_dict().values(),
-                                                    second.state_dict().values()))
+    assert other.folder.joinpath("weights.safetensors").read_bytes() == \
+        job.folder.joinpath("weights.safetensors").read_bytes()
 
 
 def test_a_finished_run_does_nothing_more(job):

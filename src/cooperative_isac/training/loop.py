@@ -120,7 +120,8 @@ class Training:
         for access_point in self.access_points:
             access_point.hand_over(network)
         network.deviation.copy_(torch.from_numpy(log.deviation()))
-        figures = {name: value for name, value in row.items() if name != "seconds"}  # same run, same bytes
+        figures = {name: value if np.isfinite(value) else None for name, value in row.items()}
+        del figures["seconds"]  # the same run leaves the same bytes
         training = {"run": self.folder.description(), "validation": figures}
         self.folder.replace(self.folder.weights.name,
                             lambda path: save_weights(path, network, training, self.half))

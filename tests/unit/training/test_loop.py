@@ -1,14 +1,13 @@
 """Runs: what is written, early stop, and a kill that changes nothing."""
 
 import csv
-import json
 from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
 
-from cooperative_isac.fronthaul.learned.weights import load_weights, weights_metadata
+from cooperative_isac.fronthaul.learned.weights import load_weights, weights_description
 from cooperative_isac.training.loop import Watcher, heard_receivers
 from cooperative_isac.training.run import train_here
 from cooperative_isac.training.settings import Settings
@@ -70,7 +69,7 @@ def test_the_best_weights_are_kept_with_their_history(job):
     rows = curves(job.folder)
     best = min(rows, key=lambda row: row["validation_loss"])
     assert training.best_epoch == best["epoch"]
-    story = json.loads(weights_metadata(job.folder / "weights.safetensors")["training"])
+    story = weights_description(job.folder / "weights.safetensors")["training"]
     assert story["validation"]["validation_loss"] == best["validation_loss"]
     assert story["run"]["settings"]["batch_size"] == 4
     deviation = load_weights(job.folder / "weights.safetensors", job.scene).deviation

@@ -20,6 +20,7 @@ from cooperative_isac.fronthaul.learned.quantiser import TRAINING_STATE
 from cooperative_isac.scene.model import Scene, Site
 
 FORMAT = "cooperative_isac weights 1"
+DESCRIPTION = "cooperative_isac"
 KINDS = {"dvqvae": (Dvqvae, DvqvaeConfig), "cnn": (Cnn, CnnConfig)}
 
 
@@ -34,19 +35,20 @@ def save_weights(path: Path, network: Network, training: Mapping, half: bool = F
     if half:
         tensors = {name: tensor.half() if tensor.is_floating_point() else tensor
                    for name, tensor in tensors.items()}
-    metadata = {"format": FORMAT, "kind": network.kind, "config": json.dumps(asdict(network.config)),
-                "scene": json.dumps(scene_facts(network.scene)), "training": json.dumps(dict(training))}
+    description = {"format": FORMAT, "kind": network.kind, "config": asdict(network.config),
+                   "scene": scene_facts(network.scene), "training": dict(training)}
+    metadata = {DESCRIPTION: json.dumps(description, allow_nan=False)}  # one key: no order to vary
     path.write_bytes(save(tensors, metadata))
 
 
 def load_weights(path: Path, scene: Scene) -> Network:
     """The network of a file, for a scene that it was trained for. WeightsError says what does not fit."""
-    metadata = weights_metadata(path)
-    differences = fact_differences(json.loads(metadata["scene"]), scene_facts(scene))
+    description = weights_description(path)
+    differences = fact_differences(description["scene"], scene_facts(scene))
     if differences:
         raise WeightsError(f"weights {path} were trained for another scene than '{scene.name}': "
                            f"{'; '.join(differences[:4])}. Train others with 'isac train'")
-    network = make_network(scene, metadata["kind"], json.loads(metadata["config"]))
+    network = make_network(scene, description["kind"], description["config"])
     with safe_open(path, framework="pt") as file:
         tensors = {name: file.get_tensor(name) for name in file.keys()}
     try:
@@ -76,16 +78,17 @@ def make_network(scene: Scene, kind: str, config: Mapping | None = None) -> Netw
     return network_class(scene, made)
 
 
-def weights_metadata(path: Path) -> dict[str, str]:
-    """What stands beside the tensors. WeightsError when the file is not one of ours."""
+def weights_description(path: Path) -> dict:
+    """What stands beside the tensors: format, kind, config, scene, training. WeightsError: not ours."""
     try:
         with safe_open(path, framework="pt") as file:
-            metadata = file.metadata() or {}
+            text = (file.metadata() or {}).get(DESCRIPTION, "{}")
     except (OSError, SafetensorError) as error:
         raise WeightsError(f"weights {path} cannot be read: {error}") from None
-    if metadata.get("format") != FORMAT:
-        raise WeightsError(f"weights {path} are of format '{metadata.get('format')}', not '{FORMAT}'")
-    return metadata
+    description = json.loads(text)
+    if description.get("format") != FORMAT:
+        raise WeightsError(f"weights {path} are of format '{description.get('format')}', not '{FORMAT}'")
+    return description
 
 
 def scene_facts(scene: Scene) -> dict[str, object]:

@@ -1,6 +1,5 @@
 """Weights: there and back, and clear words when they do not fit."""
 
-import json
 from dataclasses import replace
 
 import pytest
@@ -8,7 +7,7 @@ import torch
 from safetensors.torch import save_file
 
 from cooperative_isac.fronthaul.learned.weights import (WeightsError, load_weights, make_network,
-                                                        save_weights, weights_metadata)
+                                                        save_weights, weights_description)
 from cooperative_isac.scene.config import with_power
 
 
@@ -46,7 +45,7 @@ def test_half_precision_halves_the_file_and_changes_little(network, path, tiny, 
 
 
 def test_what_was_said_of_the_training_is_kept(path):
-    assert json.loads(weights_metadata(path)["training"]) == {"hours": 2}
+    assert weights_description(path)["training"] == {"hours": 2}
 
 
 def test_power_and_seed_may_differ(path, tiny):

@@ -14,7 +14,7 @@ from rich.table import Table
 from cooperative_isac.scene.config import load_scene
 from cooperative_isac.scene.describe import describe
 from cooperative_isac.scene.model import Scene
-from cooperative_isac.schemes.registry import scheme_names
+from cooperative_isac.schemes.registry import scheme_names, scheme_scene
 from cooperative_isac.training.app import dataset, train
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False,
@@ -41,8 +41,10 @@ def run(scene: SceneArgument = "campus", duration: Duration = None, scheme: Sche
         rate: Rate = None, out: Out = None, markers: Markers = True) -> None:
     """Start a whole scene of ROS 2 nodes, show it, and report how well it tracked."""
     loaded = _scene(scene)
-    if scheme is not None and scheme not in scheme_names():
-        _fail(f"scheme '{scheme}' is not known; use one of {', '.join(scheme_names())}")
+    try:
+        scheme_scene(scheme or loaded.sensing.scheme, loaded)
+    except ValueError as error:
+        _fail(str(error))
     if bag is not None and bag.exists():
         _fail(f"{bag} exists; name a folder that does not")
     try:

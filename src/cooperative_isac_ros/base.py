@@ -17,23 +17,31 @@ from cooperative_isac.fronthaul.downlink import unpack_downlink
 from cooperative_isac.pipeline import transmit
 from cooperative_isac.scene.config import load_scene
 from cooperative_isac.scene.model import Scene
+from cooperative_isac.schemes.registry import scheme_scene
 from cooperative_isac.waveform.frame import TransmitFrame
 from cooperative_isac_ros import conversions, qos
 from cooperative_isac_ros.health import Health
 from cooperative_isac_ros.interrupts import first_interrupt_only
-from cooperative_isac_ros.parameters import SCENE, Parameter, Settings
+from cooperative_isac_ros.parameters import SCENE, SCHEME, Parameter, Settings
 from cooperative_isac_ros.records import Announcement, FrameStamp, Timing
 
 WORKER_NICE, ONLOOKER_NICE = 3, 10
 
 
 class SceneNode(Node):
-    """A node of one scene; the scene's topics lie above the `namespace_depth` namespaces of its own."""
+    """A node of one scene; the scene's topics lie above the `namespace_depth` namespaces of its own.
+
+    One that takes the parameter SCHEME has the sites that the scheme works with.
+    """
 
     def __init__(self, name: str, parameters: Sequence[Parameter] = (), namespace_depth: int = 0, **options):
         super().__init__(name, **options)
         self.settings = Settings(self, (SCENE, *parameters))
         self.scene: Scene = load_scene(self.settings["scene"])
+        self.scheme_name = self.scene.sensing.scheme
+        if SCHEME in parameters:
+            self.scheme_name = self.settings["scheme"] or self.scheme_name
+            self.scene = scheme_scene(self.scheme_name, self.scene)
         self.health = Health(self, self.waiting_for)
         parts = self.get_namespace().strip("/").split("/")
         self._root = "/".join(["", *filter(None, parts[:len(parts) - namespace_depth])])

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from cooperative_isac.scene.config import scene_folders
 from cooperative_isac.scene.model import Scene
+from cooperative_isac.schemes.registry import scheme_scene
 
 SINGLE_THREAD = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 
@@ -51,7 +52,8 @@ def scene_nodes(scene: Scene, options: GraphOptions = GraphOptions()) -> tuple[N
     slowed = scene.update_rate_hz / options.rate_hz if options.rate_hz else 1.0
     deadline = {"deadline_s": float(scene.sensing.deadline_s * slowed)}
     watch = {"wait_for_targets": options.simulate_targets}
-    scheme = {"scheme": options.scheme or scene.sensing.scheme}
+    name = options.scheme or scene.sensing.scheme
+    scene, scheme = scheme_scene(name, scene), {"scheme": name}
     root = "/" + options.namespace.strip("/")
 
     def node(executable: str, *parameters: dict) -> NodeSpec:
@@ -60,9 +62,9 @@ def scene_nodes(scene: Scene, options: GraphOptions = GraphOptions()) -> tuple[N
     nodes = [NodeSpec("access_point", "access_point", f"{root.rstrip('/')}/{site.name}",
                       {**common, **scheme, **watch, "site": site.name}) for site in scene.receivers]
     nodes += [node("fusion_center", scheme, deadline, rate), node("tracker"),
-              node("evaluator", rate, watch, {"out": options.out})]
+              node("evaluator", rate, scheme, watch, {"out": options.out})]
     if options.markers:
-        nodes.append(node("scene_markers", watch))
+        nodes.append(node("scene_markers", scheme, watch))
     if options.simulate_targets and scene.targets:
         nodes.append(node("target_simulator", rate))
     if options.bag:

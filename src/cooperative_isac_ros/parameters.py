@@ -56,6 +56,8 @@ class Parameter:
 
 
 SCENE = Parameter("scene", "campus", "scene file, or the name of a shipped scene")
+SCHEME = Parameter("scheme", "", "how echoes become features and features detections, and which sites take part; "
+                   "empty: the scene's")
 
 
 def rate_parameter(description: str) -> Parameter:

@@ -17,6 +17,7 @@ from rich.markup import escape
 from cooperative_isac.evaluation.run_report import (PICTURE_FILE, RECORD_FILE, SUMMARY_FILE, draw_run,
                                                     print_summary, read_summary)
 from cooperative_isac.scene.model import Scene
+from cooperative_isac.schemes.registry import scheme_scene
 from cooperative_isac_ros.graph import GraphOptions, NodeSpec, scene_nodes
 from cooperative_isac_ros.interrupts import first_interrupt_only, ignore_interrupts
 from cooperative_isac_ros.monitor import Monitor
@@ -43,7 +44,7 @@ def run_scene(scene: Scene, options: GraphOptions, duration_s: float | None, con
         fault = fault or group.crashed()
         group.stop()
         if (folder / RECORD_FILE).is_file():
-            draw_run(scene, folder)
+            draw_run(scheme_scene(options.scheme or scene.sensing.scheme, scene), folder)
         return _conclude(fault, folder, console)
 
 

@@ -59,12 +59,18 @@ def test_a_slower_rate_stretches_the_deadline(tiny):
 
 
 def test_options_reach_the_nodes(tiny):
-    specs = by_name(tiny, scheme="other", out="/o", bag="/b", use_sim_time=True, namespace="north/")
+    specs = by_name(tiny, scheme="music", out="/o", bag="/b", use_sim_time=True, namespace="north/")
     assert all(name.startswith("/north/") and spec.parameters["use_sim_time"] for name, spec in specs.items())
-    assert specs["/north/rx1/access_point"].parameters["scheme"] == "other"
-    assert specs["/north/fusion_center"].parameters["scheme"] == "other"
+    for name in ("rx1/access_point", "fusion_center", "evaluator", "scene_markers", "transmit_controller"):
+        assert specs[f"/north/{name}"].parameters["scheme"] == "music"
     assert specs["/north/evaluator"].parameters["out"] == "/o"
     assert specs["/north/bag_recorder"].parameters["directory"] == "/b"
+
+
+def test_a_scheme_has_its_own_sites():
+    executables = [spec.full_name for spec in scene_nodes(load_scene("cell_free_compact"),
+                                                          GraphOptions(scheme="monostatic"))]
+    assert [name for name in executables if name.endswith("access_point")] == ["/bs/access_point"]
 
 
 @pytest.mark.parametrize("name", ["campus", "cell_free_compact", "cell_free_table1", "indoor_uav", "street"])

@@ -74,9 +74,9 @@ def test_the_nodes_are_those_of_the_graph(launch_file, tiny):
 
 
 def test_arguments_are_the_graphs_options(launch_file, tiny):
-    given = nodes(launch_file, scheme="s", rate="2", namespace="/n", out="/o", bag="/b", use_sim_time="true",
+    given = nodes(launch_file, scheme="music", rate="2", namespace="/n", out="/o", bag="/b", use_sim_time="true",
                   markers="false", simulate_targets="false")
-    options = GraphOptions("s", 2.0, "/n", "/o", "/b", True, False, False)
+    options = GraphOptions("music", 2.0, "/n", "/o", "/b", True, False, False)
     assert [n["parameters"] for n in given] == [[spec.parameters] for spec in scene_nodes(tiny, options)]
 
 

@@ -74,7 +74,7 @@ class RunRecorder:
         self._frames: deque[tuple[list[tuple], ...]] = deque(maxlen=FRAMES_KEPT)
 
     def add(self, number: int, stamp_ns: int, truths: Sequence[TargetState], detections: Sequence[Detection],
-            tracks: Sequence[Track], simulated: bool = True) -> None:
+            tracks: Sequence[Track], simulated: bool) -> None:
         """Take in one frame. simulated: its echoes are."""
         self._frames.append((
             [(number, stamp_ns, simulated)],

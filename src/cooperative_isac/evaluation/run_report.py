@@ -11,6 +11,7 @@ from rich.table import Table
 from cooperative_isac.evaluation.run_record import load_run_record
 from cooperative_isac.scene.config import load_scene
 from cooperative_isac.scene.model import Scene
+from cooperative_isac.schemes.registry import scheme_scene
 
 SUMMARY_FILE, RECORD_FILE, PICTURE_FILE = "summary.json", "run.npz", "scene.png"
 
@@ -25,7 +26,7 @@ def show_report(folder: Path, scene_file: str | None, console: Console) -> None:
     summary = read_summary(folder)
     print_summary(summary, console)
     scene = recorded_scene(summary["scene"], summary["scene_fingerprint"], scene_file, folder)
-    draw_run(scene, folder)
+    draw_run(scheme_scene(summary["scheme"], scene), folder)
     console.print(f"picture: {folder / PICTURE_FILE}", markup=False)
 
 

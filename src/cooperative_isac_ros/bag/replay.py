@@ -16,6 +16,7 @@ from rclpy.node import Node
 from rclpy.serialization import deserialize_message
 
 from cooperative_isac.scene.model import Scene
+from cooperative_isac.schemes.registry import scheme_scene
 from cooperative_isac_ros import conversions, qos
 from cooperative_isac_ros.bag.metadata import BagError, Topic
 from cooperative_isac_ros.bag.player import Player
@@ -52,7 +53,8 @@ class Replay:
         self._recording, self._scene, self._node, self._executor = recording, scene, node, executor
         self._space = f"/replay_{os.getpid()}_{next(NUMBERS)}/"
         self.heard: dict[str, dict[FrameKey, bytes]] = {name: {} for name in RESULTS}
-        self._feature_topics = {site.name: self._feature_topic(site.name) for site in scene.receivers}
+        sites = scheme_scene(recording.scheme, scene).receivers
+        self._feature_topics = {site.name: self._feature_topic(site.name) for site in sites}
         self._player = Player(node, (recording.frame_topic, *self._feature_topics.values()),
                               lambda name: self._space + name.removeprefix(recording.root))
 

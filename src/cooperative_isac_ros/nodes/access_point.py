@@ -16,13 +16,13 @@ from cooperative_isac.waveform.frame import TransmitFrame
 from cooperative_isac_ros import conversions, qos
 from cooperative_isac_ros.base import WORKER_NICE, run_node, SceneNode
 from cooperative_isac_ros.front_ends import FRONT_ENDS
-from cooperative_isac_ros.parameters import Parameter
+from cooperative_isac_ros.parameters import SCHEME, Parameter
 from cooperative_isac_ros.records import Announcement, Packet
 from cooperative_isac_ros.target_watch import WATCH_PARAMETERS
 
 PARAMETERS = (
     Parameter("site", "", "receiver of the scene that this node is; empty: the last part of its namespace"),
-    Parameter("scheme", "", "how echoes become features; empty: the scene's"),
+    SCHEME,
     Parameter("front_end", "simulated",
               "simulated: echoes of the targets' odometry; topic: echoes of a real radio",
               choices=tuple(FRONT_ENDS)),
@@ -39,7 +39,7 @@ class AccessPoint(SceneNode):
     def __init__(self, **options):
         super().__init__("access_point", PARAMETERS, namespace_depth=1, **options)
         self.site = self._find_site()
-        self._scheme = make_scheme(self.settings["scheme"] or self.scene.sensing.scheme, self.scene)
+        self._scheme = make_scheme(self.scheme_name, self.scene)
         self._sequence, self._last = 0, None
         self._features = self.create_publisher(FeaturePacket, "features", qos.STREAM)
         self._front_end = FRONT_ENDS[self.settings["front_end"]](self, self.site, self._report)

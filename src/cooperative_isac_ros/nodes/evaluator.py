@@ -21,7 +21,7 @@ from cooperative_isac_ros import conversions, qos
 from cooperative_isac_ros.announcements import announcement_or_fault, signal_or_fault
 from cooperative_isac_ros.base import ONLOOKER_NICE, SceneNode, run_node
 from cooperative_isac_ros.frame_order import FrameOrder
-from cooperative_isac_ros.parameters import Parameter, rate_parameter
+from cooperative_isac_ros.parameters import SCHEME, Parameter, rate_parameter
 from cooperative_isac_ros.records import AccuracyRecord, Announcement, DetectionList, FrameStamp, TrackList
 from cooperative_isac_ros.result_pairs import ResultPairs
 from cooperative_isac_ros.target_watch import WATCH_PARAMETERS, TargetWatch
@@ -29,6 +29,7 @@ from cooperative_isac_ros.target_watch import WATCH_PARAMETERS, TargetWatch
 FRAMES_AHEAD = 32  # that a result may be about while their announcements are still on their way
 SUMMARY_FILE, RECORD_FILE = "summary.json", "run.npz"
 PARAMETERS = (
+    SCHEME,
     rate_parameter("rate at which frames are announced"),
     Parameter("out", "", f"folder for {SUMMARY_FILE} and {RECORD_FILE} at the end; empty: none"),
     Parameter("bound_every", 25,
@@ -45,7 +46,7 @@ class Evaluator(SceneNode):
     def __init__(self, **options):
         super().__init__("evaluator", PARAMETERS, **options)
         self._order: FrameOrder[Announcement] = FrameOrder("frames", self.health.fault)
-        self._scheme = self.scene.sensing.scheme
+        self._scheme = self.scheme_name
         self._begin()
         self._watch = TargetWatch(self, on_sample=self._judge_complete)
         self._patience = self.create_timer(self.settings["odometry_wait_s"], self._judge_rest,
@@ -142,7 +143,8 @@ class Evaluator(SceneNode):
     def _judge(self, detections: DetectionList, tracks: TrackList) -> None:
         frame = tracks.frame
         truths = self._watch.registry.at(frame.stamp_ns)
-        self._recorder.add(frame.number, frame.stamp_ns, truths, detections.detections, tracks.tracks)
+        self._recorder.add(frame.number, frame.stamp_ns, truths, detections.detections, tracks.tracks,
+                           tracks.simulated)
         live = self._score.add(frame.stamp_ns * 1e-9, truths, detections.detections, tracks.tracks)
         ratios = self._compare_to_bound(frame.number, truths, detections)
         if self.context.ok():

@@ -17,11 +17,11 @@ from cooperative_isac_ros.announcements import announcement_or_fault, signal_or_
 from cooperative_isac_ros.base import SceneNode, run_node
 from cooperative_isac_ros.cdr import serialized
 from cooperative_isac_ros.collector import CollectedFrame, PacketCollector, decode_trusted
-from cooperative_isac_ros.parameters import Parameter, rate_parameter
+from cooperative_isac_ros.parameters import SCHEME, Parameter, rate_parameter
 from cooperative_isac_ros.records import Announcement, DetectionList, FrameStamp
 
 PARAMETERS = (
-    Parameter("scheme", "", "how features are read; empty: the scene's"),
+    SCHEME,
     Parameter("deadline_s", 0.0, "longest wait for packets after a frame's announcement [s]; 0: the scene's",
               0.0, 60.0),
     Parameter("patience_frames", 3, "an access point that missed so many frames in a row is not waited for "
@@ -35,7 +35,7 @@ class FusionCenter(SceneNode):
 
     def __init__(self, **options):
         super().__init__("fusion_center", PARAMETERS, **options)
-        self._scheme = make_scheme(self.settings["scheme"] or self.scene.sensing.scheme, self.scene)
+        self._scheme = make_scheme(self.scheme_name, self.scene)
         sites = [site.name for site in self.scene.receivers]
         self.collector = PacketCollector(sites, self._scheme.name, self.settings["patience_frames"],
                                          self.health.fault)

@@ -14,7 +14,7 @@ from visualization_msgs.msg import Marker, MarkerArray
 from cooperative_isac.tracking.track import Track, TrackStatus
 from cooperative_isac_ros import conversions, markers, qos
 from cooperative_isac_ros.base import ONLOOKER_NICE, run_node, SceneNode
-from cooperative_isac_ros.parameters import Parameter
+from cooperative_isac_ros.parameters import SCHEME, Parameter
 from cooperative_isac_ros.records import AccuracyRecord, DetectionList, TrackList
 from cooperative_isac_ros.target_watch import WATCH_PARAMETERS, TargetWatch
 from cooperative_isac_ros.transforms import TransformPublisher, site_transforms, track_frame
@@ -23,6 +23,7 @@ SITES_EVERY = 10
 LIFE_S, LIFE_PERIODS = 1.0, 2.0  # what moves vanishes when no frame comes for the longer of both
 SHOWN = (TrackStatus.CONFIRMED, TrackStatus.COASTING)
 PARAMETERS = (
+    SCHEME,
     Parameter("enabled", True, "draw; off saves the work", live=True),
     Parameter("trail_length", 100, "frames that a trail and a path reach back", 2, 10000),
     *WATCH_PARAMETERS,

@@ -15,13 +15,13 @@ from cooperative_isac.schemes.registry import make_scheme
 from cooperative_isac_ros import conversions, qos
 from cooperative_isac_ros.base import SceneNode, run_node
 from cooperative_isac_ros.clock import AlignedTimer
-from cooperative_isac_ros.parameters import Parameter, rate_parameter
+from cooperative_isac_ros.parameters import SCHEME, Parameter, rate_parameter
 from cooperative_isac_ros.records import Announcement, FrameStamp
 
 SUM_RATE_EVERY = 10
 PARAMETERS = (
     rate_parameter("frames per second"),
-    Parameter("scheme", "", "scheme of the access points, for the downlink figure; empty: the scene's"),
+    SCHEME,
     Parameter("announce_payload", False, "put the packed symbols and precoders into the announcement, as a "
               "real network would, instead of their seed"),
     Parameter("wait_for_nodes", [""], "full names of nodes that must report to be running before frame 0"),
@@ -36,7 +36,7 @@ class TransmitController(SceneNode):
     def __init__(self, **options):
         super().__init__("transmit_controller", PARAMETERS, **options)
         self._run, self._number = secrets.randbits(63), 0
-        self._scheme = make_scheme(self.settings["scheme"] or self.scene.sensing.scheme, self.scene)
+        self._scheme = make_scheme(self.scheme_name, self.scene)
         self._publisher = self.create_publisher(Frame, self.shared("frame"), qos.STREAM)
         self._timer: AlignedTimer | None = None
         self._awaited = set(filter(None, self.settings["wait_for_nodes"]))

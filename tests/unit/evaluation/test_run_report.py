@@ -55,7 +55,7 @@ def folder(tmp_path):
     recorder = RunRecorder()
     for number in range(2):
         car = TargetState("car1", TargetClass.VEHICLE, np.array([30.0 + number, 30.0, 0.0]), np.ones(3))
-        recorder.add(number, number * 10**9, [car], [], [])
+        recorder.add(number, number * 10**9, [car], [], [], simulated=True)
     recorder.record().save(tmp_path / RECORD_FILE)
     return tmp_path
 

@@ -19,7 +19,7 @@ def drawn(scene, path, status):
         place, speed = np.array([10.0 + 2 * number, 30.0, 1.0]), np.array([10.0, 0.0, 0.0])
         track = Track(1, status, TargetClass.VEHICLE, 0.9, place, speed, np.eye(6), 1.0, 0.0, number)
         recorder.add(number, number * 200_000_000, [TargetState("car", TargetClass.VEHICLE, place, speed)],
-                     [Detection(place, speed, np.eye(6), 30.0, ("rx1",), 4)], [track])
+                     [Detection(place, speed, np.eye(6), 30.0, ("rx1",), 4)], [track], simulated=True)
     draw_scene_picture(scene, recorder.record(), path)
     return imread(path)[..., :3]
 

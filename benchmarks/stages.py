@@ -18,12 +18,12 @@ from cooperative_isac.pipeline import hear, transmit
 from cooperative_isac.scene.config import load_scene
 from cooperative_isac.scene.draw import scene_targets
 from cooperative_isac.scene.model import Scene
-from cooperative_isac.schemes.contract import Scheme
+from cooperative_isac.schemes.contract import Scheme, after_sending
 from cooperative_isac.schemes.registry import make_scheme, scheme_scene
 from cooperative_isac.tracking.tracker import Tracker
 
-STAGES = {"transmit": "once", "hear": "per receiver", "encode": "per receiver", "decode": "once",
-          "track": "once"}
+STAGES = {"transmit": "once", "hear": "per receiver", "encode": "per receiver",
+          "after sending": "per receiver", "decode": "once", "track": "once"}
 
 
 class Stopwatch:
@@ -44,7 +44,7 @@ def time_stages(scene: Scene, scheme_name: str, num_frames: int) -> Stopwatch:
     """Run the scene's live targets; the first frame, in which tables are made, does not count."""
     scene = scheme_scene(scheme_name, scene)
     scheme, tracker = make_scheme(scheme_name, scene), Tracker(scene.tracking, scene.dimension)
-    watch = Stopwatch()
+    scheme.period_s, watch = 1 / scene.update_rate_hz, Stopwatch()
     run_frame(scene, scheme, tracker, 0, Stopwatch())
     for number in range(1, num_frames + 1):
         run_frame(scene, scheme, tracker, number, watch)
@@ -60,6 +60,7 @@ def run_frame(scene: Scene, scheme: Scheme, tracker: Tracker, number: int, watch
     for site in scene.receivers:
         echo = watch.measure("hear", hear, scene, frame, site.name, targets)
         packets[site.name] = watch.measure("encode", scheme.encode, echo, frame, site.name)
+        watch.measure("after sending", after_sending, scheme, site.name)
     detections = watch.measure("decode", scheme.decode, packets, frame)
     watch.measure("track", tracker.update, time_s, detections)
 

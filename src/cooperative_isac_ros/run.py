@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -18,6 +19,7 @@ from cooperative_isac.evaluation.run_report import (PICTURE_FILE, RECORD_FILE, S
                                                     print_summary, read_summary)
 from cooperative_isac.scene.model import Scene
 from cooperative_isac.schemes.registry import scheme_scene
+from cooperative_isac_ros.base import ONLOOKER_NICE
 from cooperative_isac_ros.graph import GraphOptions, NodeSpec, scene_nodes
 from cooperative_isac_ros.interrupts import first_interrupt_only, ignore_interrupts
 from cooperative_isac_ros.monitor import Monitor
@@ -54,6 +56,7 @@ def _start_and_watch(group: ProcessGroup, specs: Sequence[NodeSpec], namespace: 
     try:
         for spec in specs:
             group.start(spec)
+        os.nice(ONLOOKER_NICE)
         fault = _watch(group, namespace, duration_s, console)
         ignore_interrupts()
         return fault

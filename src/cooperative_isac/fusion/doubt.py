@@ -12,7 +12,8 @@ from cooperative_isac.fusion.detection import Detection
 from cooperative_isac.fusion.estimate import Estimate
 from cooperative_isac.scene.geometry import bistatic_geometry
 from cooperative_isac.scene.model import Scene
-from cooperative_isac.sensing.report import EchoReport, PathReport, doppler_information
+from cooperative_isac.sensing.information import doppler_information
+from cooperative_isac.sensing.report import EchoReport, PathReport
 
 STATIC_PROBABILITY = 0.9999
 STATIC_SIGMAS = 3.0

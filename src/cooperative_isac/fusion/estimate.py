@@ -9,9 +9,11 @@ import numpy as np
 
 from cooperative_isac.scene.geometry import bistatic_geometry
 from cooperative_isac.scene.model import Scene
-from cooperative_isac.sensing.report import EchoReport, doppler_information
+from cooperative_isac.sensing.information import doppler_information
+from cooperative_isac.sensing.report import EchoReport
 
 STEPS = 3
+SETTLED = 1e-6  # squared length of a step, in standard deviations
 
 
 @dataclass(frozen=True)
@@ -50,6 +52,8 @@ def estimate(scene: Scene, reports: Sequence[EchoReport]) -> Estimate:
         slope[:size] += weighted - information @ position
         step = np.linalg.solve(normal, slope)
         position, velocity = position + step[:size], velocity + step[size:]
+        if step @ normal @ step < SETTLED:
+            break
     degrees = size * len(reports) + len(shifts.weights) - 2 * size
     _, errors = shifts.equations(scene, position, velocity)
     misfits = np.bincount(shifts.owner, shifts.weights * errors ** 2, len(reports))

@@ -24,8 +24,7 @@ def fuse(scene: Scene, reports: Sequence[EchoReport]) -> tuple[Detection, ...]:
     A cluster that is a ghost, static clutter or impossibly fast is not told.
     """
     told: list[tuple[list[EchoReport], Detection]] = []
-    for cluster in clusters(scene, reports):
-        fitted = estimate(scene, cluster)
+    for cluster, fitted in clusters(scene, reports):
         detection = detection_of(scene, cluster, fitted)
         doubtful = (is_static(scene, cluster, fitted) or is_ghost(scene, cluster, told)
                     or not is_possible(scene, detection))
@@ -34,31 +33,31 @@ def fuse(scene: Scene, reports: Sequence[EchoReport]) -> tuple[Detection, ...]:
     return tuple(detection for _, detection in told)
 
 
-def clusters(scene: Scene, reports: Sequence[EchoReport]) -> Iterator[list[EchoReport]]:
-    """Reports that may be of one target, each in one cluster.
+def clusters(scene: Scene, reports: Sequence[EchoReport]) -> Iterator[tuple[list[EchoReport], Estimate]]:
+    """Reports that may be of one target, each in one cluster, and what they tell together.
 
     A cluster grows from the strongest free report by the statistically nearest report of every other
     receiver.
     """
     free = sorted(reports, key=lambda report: -report.power)
     while free:
-        cluster = _consistent(scene, _grow(scene, free))
+        cluster, fitted = _consistent(scene, _grow(scene, free))
         free = [report for report in free if not any(report is used for used in cluster)]
-        yield cluster
+        yield cluster, fitted
 
 
 def _grow(scene: Scene, free: Sequence[EchoReport]) -> list[EchoReport]:
     """The strongest report and the nearest reports that can be of the same target."""
     cluster, information = [free[0]], free[0].information
     gate = chdtri(scene.dimension, 1 - GATE_PROBABILITY)
-    while True:
+    while candidates := [report for report in free if _compatible(report, cluster)]:
         centre = np.linalg.solve(information, sum(r.information @ r.point_m[:scene.dimension] for r in cluster))
-        distances = [(_distance(scene, report, centre, information), index) for index, report in enumerate(free)
-                     if _compatible(report, cluster)]
-        if not distances or min(distances)[0] > gate:
-            return cluster
-        cluster.append(free[min(distances)[1]])
+        distances = _distances(scene, candidates, centre, information)
+        if distances.min() > gate:
+            break
+        cluster.append(candidates[distances.argmin()])
         information = information + cluster[-1].information
+    return cluster
 
 
 def _compatible(report: EchoReport, cluster: Sequence[EchoReport]) -> bool:
@@ -67,23 +66,24 @@ def _compatible(report: EchoReport, cluster: Sequence[EchoReport]) -> bool:
     return not any((report.receiver, path.transmitter) in taken for path in report.paths)
 
 
-def _distance(scene: Scene, report: EchoReport, centre: np.ndarray, information: np.ndarray) -> float:
-    """Squared Mahalanobis distance between a report's location and a cluster's."""
-    covariance = np.linalg.inv(report.information) + np.linalg.inv(information)
-    covariance += MODEL_STD_M ** 2 * np.eye(scene.dimension)
-    away = report.point_m[:scene.dimension] - centre
-    return float(away @ np.linalg.solve(covariance, away))
+def _distances(scene: Scene, reports: Sequence[EchoReport], centre: np.ndarray,
+               information: np.ndarray) -> np.ndarray:
+    """Squared Mahalanobis distances between the locations of reports and a cluster's, [num_reports]."""
+    covariances = np.array([report.covariance for report in reports]) + np.linalg.inv(information)
+    covariances += MODEL_STD_M ** 2 * np.eye(scene.dimension)
+    away = np.array([report.point_m[:scene.dimension] for report in reports]) - centre
+    return np.einsum("ri,ri->r", away, np.linalg.solve(covariances, away[..., None])[..., 0])
 
 
-def _consistent(scene: Scene, cluster: list[EchoReport]) -> list[EchoReport]:
+def _consistent(scene: Scene, cluster: list[EchoReport]) -> tuple[list[EchoReport], Estimate]:
     """The cluster without the reports whose location or Doppler shifts contradict the rest."""
-    while len(cluster) > 1:
-        fitted = estimate(scene, cluster)
-        if fitted.misfits.sum() <= chdtri(max(fitted.degrees, 1), 1 - MISFIT_PROBABILITY):
-            break
+    fitted = estimate(scene, cluster)
+    while len(cluster) > 1 and fitted.misfits.sum() > chdtri(max(fitted.degrees, 1), 1 - MISFIT_PROBABILITY):
         rest = [[r for r in cluster if r is not left_out] for left_out in cluster]
-        cluster = min(rest, key=lambda reports: estimate(scene, reports).misfits.sum())
-    return cluster
+        fits = [estimate(scene, reports) for reports in rest]
+        best = min(range(len(fits)), key=lambda index: fits[index].misfits.sum())
+        cluster, fitted = rest[best], fits[best]
+    return cluster, fitted
 
 
 def detection_of(scene: Scene, cluster: Sequence[EchoReport], fitted: Estimate) -> Detection:

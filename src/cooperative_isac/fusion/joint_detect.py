@@ -49,7 +49,7 @@ def _believed(joint: JointMl, targets: Targets, threshold: float) -> JointMatch 
 
 def _beginnings(scene: Scene, reports: Sequence[EchoReport]) -> Targets:
     """Where targets may be, from the reports of single receivers: ghosts and clutter are among them."""
-    begun, size = [estimate(scene, cluster) for cluster in clusters(scene, reports)], scene.dimension
+    begun, size = [fitted for _, fitted in clusters(scene, reports)], scene.dimension
     points, velocities = np.zeros((len(begun), 3)), np.zeros((len(begun), 3))
     points[:, 2] = scene.plane_height_m
     for index, fitted in enumerate(begun):

@@ -17,7 +17,8 @@ from cooperative_isac.scene.geometry import bistatic_geometry
 from cooperative_isac.scene.model import Scene, Site
 from cooperative_isac.sensing.path_parameters import (Accuracy, PathParameters, accuracy_of, location_of,
                                                       location_slopes)
-from cooperative_isac.sensing.report import EchoReport, PathReport, doppler_information
+from cooperative_isac.sensing.information import doppler_information
+from cooperative_isac.sensing.report import EchoReport, PathReport
 from cooperative_isac.sensing.search_grid import AREA_MARGIN
 
 MISFIT_PROBABILITY = 0.9999

@@ -11,7 +11,7 @@ from cooperative_isac.fusion.detection import Detection
 from cooperative_isac.scene.model import Scene
 from cooperative_isac.waveform.frame import TransmitFrame
 
-__all__ = ["PacketError", "Scheme", "network"]
+__all__ = ["PacketError", "Scheme", "after_sending", "network"]
 
 
 class Scheme(Protocol):
@@ -22,6 +22,10 @@ class Scheme(Protocol):
 
     A scheme that needs another network than the scene's sites also has a static method arrange(scene) ->
     Scene: the same scene with its own transmitters and receivers. Arranging twice changes nothing more.
+
+    A scheme may have a method after_sending(receiver): what an access point does when the packet of a frame is
+    on its way and the next echo not there yet. It changes later packets only, and encode does it where nobody
+    did.
     """
 
     name: str
@@ -38,6 +42,13 @@ class Scheme(Protocol):
 
     def downlink_bits(self, frame: TransmitFrame) -> int:
         """Bits that each access point must be told of a frame before it can encode."""
+
+
+def after_sending(scheme: Scheme, receiver: str) -> None:
+    """What a receiver still has to do when its packet is on its way: nothing in most schemes."""
+    work = getattr(scheme, "after_sending", None)
+    if work is not None:
+        work(receiver)
 
 
 def network(scheme: Scheme | type[Scheme], scene: Scene) -> Scene:

@@ -12,18 +12,22 @@ from cooperative_isac.fusion.detection import Detection
 from cooperative_isac.fusion.fuse import fuse
 from cooperative_isac.scene.model import Scene
 from cooperative_isac.schemes.known_symbols import KnownSymbols
+from cooperative_isac.sensing.joint_fit import Effort, Fit, JointFit
 from cooperative_isac.sensing.local_ml import LocalMl
 from cooperative_isac.sensing.memory import Memory
 from cooperative_isac.sensing.path_state import NO_PATHS, PathState
 from cooperative_isac.sensing.report import EchoReport, report_fit
 from cooperative_isac.waveform.frame import TransmitFrame
 
+FOLLOW_MATCHES, SEARCH_MATCHES = 10, 16  # what a live frame may cost before its packet is sent, and after
+
 
 class LocalMlScheme:
     """Access points find targets by themselves and send a few numbers per path.
 
-    With the scene's `symbols: reference_only` they use the public reference symbols alone. Live, they start
-    from where the last frame's targets should be by now, which takes a quarter of the time.
+    With the scene's `symbols: reference_only` they use the public reference symbols alone. Live, they tell of
+    the last frame's targets, from where these should be by now; others are searched for when the packet is on
+    its way, and told of in the next frame.
     """
 
     name = "local_ml"
@@ -33,6 +37,7 @@ class LocalMlScheme:
         self.scene = scene
         self.known = KnownSymbols(scene)
         self._memories: dict[str, Memory] = {}
+        self._unsearched: dict[str, tuple[int, JointFit, Fit | None]] = {}
 
     @cached_property
     def _sensors(self) -> dict[str, LocalMl]:
@@ -50,12 +55,26 @@ class LocalMlScheme:
     def reports(self, echo: np.ndarray, frame: TransmitFrame, receiver: str) -> tuple[EchoReport, ...]:
         """What one receiver finds in the known part of its echo, [num_rx_ant, num_subcarriers, num_symbols],
         complex64, sqrt(W)."""
-        sensor = self.sensor(receiver)
-        expected = self._expected(sensor, frame.number) if self.period_s else None
-        fit = sensor.sense(echo, self.known.of_frame(frame), expected)
-        if self.period_s and fit is not None:
-            self._memories[receiver] = Memory(frame.number, fit.state)
+        sensor, known = self.sensor(receiver), self.known.of_frame(frame)
+        if not self.period_s:
+            return report_fit(receiver, sensor.sense(echo, known))
+        self.after_sending(receiver)
+        joint = sensor.listen(echo, known, Effort(FOLLOW_MATCHES))
+        fit = sensor.follow(joint, self._expected(sensor, frame.number))
+        self._unsearched[receiver] = frame.number, joint, fit
         return report_fit(receiver, fit)
+
+    def after_sending(self, receiver: str) -> None:
+        """Search the last echo for targets that are not followed yet; see schemes.contract."""
+        number, joint, fit = self._unsearched.pop(receiver, (0, None, None))
+        if joint is None:
+            return
+        sensor = self.sensor(receiver)
+        if fit is None or sensor.has_turn(number):
+            joint.effort.matches_left = SEARCH_MATCHES
+            fit = sensor.find(joint, fit, searches=1)
+        if fit is not None:
+            self._memories[receiver] = Memory(number, fit.state)
 
     def _expected(self, sensor: LocalMl, number: int) -> PathState:
         memory = self._memories.get(sensor.receiver.name)

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from cooperative_isac.sensing.information import doppler_information, location_information
 from cooperative_isac.sensing.path_state import PathState
 from cooperative_isac.sensing.replica import Replica, ReplicaMaker
 
@@ -83,17 +84,18 @@ class JointFit:
         matched = matched.reshape(state.num_paths, -1)
         arrivals = replica.receive[state.owner, 0]
         overlap = (matched @ own.T) * (arrivals.conj() @ arrivals.T)
-        received = np.einsum("pn,pn->p", matched, behind[state.owner, 0])
+        received = (matched @ behind[:, 0].T)[np.arange(state.num_paths), state.owner]
         amplitude = np.linalg.solve(overlap.astype(complex), received)
         leaks = np.einsum("tdr,pr->tdp", replica.receive.conj(), arrivals * amplitude.astype(np.complex64)[:, None])
-        residual = (behind - leaks @ own).reshape(state.num_targets, 1 + size, *shape)
+        behind -= leaks @ own
+        residual = behind.reshape(state.num_targets, 1 + size, *shape)
         location, doppler = self._slopes(state, replica, amplitude, residual)
         energy = replica.gram[:, 0, 0].real
         power = np.abs(amplitude * np.diag(overlap)) ** 2 / (energy * self.noise_power_w)
-        spread = np.var(self.maker.reference.frame.grid.symbol_times_s)
         return Fit(state, replica, amplitude, power, location, doppler,
-                   2 * power[:, None, None] * _location_information(replica.receive[state.owner], replica.gram),
-                   2 * power * (2 * np.pi) ** 2 * spread, residual[:, 0], overlap / np.sqrt(np.outer(energy, energy)))
+                   2 * power[:, None, None] * location_information(replica.receive[state.owner], replica.gram),
+                   doppler_information(self.maker.reference.frame.grid, power), residual[:, 0],
+                   overlap / np.sqrt(np.outer(energy, energy)))
 
     def climb(self, fit: Fit, steps: int, tolerance: float) -> Fit:
         """Fisher scoring until no target expects to gain more log-likelihood than the tolerance.
@@ -120,9 +122,11 @@ class JointFit:
         """Gradient of the log-likelihood with locations [num_targets, D] and Doppler shifts [num_paths]."""
         times = self.maker.reference.block_times_s
         ramp = -2j * np.pi * (times - times.mean())
-        weights = np.stack([replica.turns, replica.turns * ramp], axis=-1).astype(np.complex64)
-        behind = residual[state.owner].reshape(state.num_paths, -1, len(times))
-        summed = (behind @ weights).reshape(*replica.filters.shape, 2)
+        weights = np.stack([replica.turns, replica.turns * ramp]).astype(np.complex64)
+        # Every target's residual with every path's turns: cheaper than a copy of the residual for each path.
+        summed = residual.reshape(state.num_targets, -1, len(times)) @ weights.reshape(-1, len(times)).T
+        summed = summed.reshape(*summed.shape[:2], 2, -1)[state.owner, ..., np.arange(state.num_paths)]
+        summed = summed.reshape(*replica.filters.shape, 2)
         filters = replica.filters.conj()
         location = (np.einsum("pik,pdik->pd", filters[:, 0], summed[:, 1:, ..., 0])
                     + np.einsum("pdik,pik->pd", filters[:, 1:], summed[:, 0, ..., 0]))
@@ -153,16 +157,3 @@ def _by_owner(values: np.ndarray, state: PathState) -> np.ndarray:
     total = np.zeros((state.num_targets, *values.shape[1:]))
     np.add.at(total, state.owner, values)
     return total
-
-
-def _location_information(receive: np.ndarray, gram: np.ndarray) -> np.ndarray:
-    """Information of the location per unit of 2 SNR, amplitude and Doppler unknown, [num_paths, D, D].
-
-    receive: [num_paths, 1 + D, num_rx_ant]; gram: [num_paths, 1 + D, 1 + D].
-    """
-    beams = receive.conj() @ receive.swapaxes(1, 2)
-    energy = gram[:, 0, 0].real[:, None, None]
-    crossed = beams[:, 1:, :1] * gram[:, :1, 1:]
-    inner = beams[:, 1:, 1:] * energy + crossed + crossed.conj().swapaxes(1, 2) + gram[:, 1:, 1:]
-    along = beams[:, 0, 1:] * energy[:, 0] + gram[:, 0, 1:]
-    return np.real(inner - along[:, :, None].conj() * along[:, None, :] / energy) / energy

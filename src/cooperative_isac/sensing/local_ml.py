@@ -22,9 +22,8 @@ PATH_FALSE_ALARM = 0.01
 MERGE_PROBABILITY = 0.9999
 MAX_SEARCHES = 2
 MAX_PEAKS = 24
-LIVE_MATCHES = 14
-LIVE_SEARCH_EVERY = 2
-SEARCH_MATCHES, PEAK_MATCHES = 6, 6
+SEARCH_EVERY = 2
+PEAK_MATCHES = 6
 STILL_THERE = 0.5
 ROUGH = {"steps": 4, "tolerance": 6.0}
 FINE = {"steps": 4, "tolerance": 1.0}
@@ -49,24 +48,27 @@ class LocalMl:
         """Largest bistatic Doppler shift of a target at the scene's maximum speed."""
         return 2 * self.scene.sensing.max_speed_mps / self.grid.wavelength_m
 
-    def sense(self, echo: np.ndarray, frame: TransmitFrame, expected: PathState | None = None) -> Fit | None:
-        """Find targets in an echo [num_rx_ant, num_subcarriers, num_symbols], complex64, sqrt(W); None if there is none.
+    def sense(self, echo: np.ndarray, frame: TransmitFrame) -> Fit | None:
+        """Find targets in an echo [num_rx_ant, num_subcarriers, num_symbols], complex64, sqrt(W); None if there is none."""
+        return self.find(self.listen(echo, frame))
 
-        Peaks of the likelihood surface are taken strongest first, each fitted roughly and removed; all paths are fitted
-        together, transmitters' missing paths are let in, and what all leave is searched once more. With the paths that
-        an earlier frame lets expect, those are fitted first, and what would match states more than LIVE_MATCHES times
-        is left to the next frame; receivers take turns to search for others.
-        """
+    def listen(self, echo: np.ndarray, frame: TransmitFrame, effort: Effort | None = None) -> JointFit:
+        """What fits paths to an echo; effort: what that may cost."""
         reference = stream_reference(frame, self.max_doppler_hz)
         maker = ReplicaMaker(self.scene, self.receiver, reference)
-        correlation = reference.correlate(echo)
-        effort = Effort() if expected is None else Effort(LIVE_MATCHES)
-        joint, fit = JointFit(maker, correlation, self.scene.propagation.noise_power_w, effort), None
-        if expected is not None and expected.num_paths:
-            fit = self._settle(joint, joint.climb(joint.match(expected), **FROM_MEMORY))
-        for _ in range(self._searches(frame.number, expected, fit)):
-            if effort.matches_left < SEARCH_MATCHES:
-                break
+        return JointFit(maker, reference.correlate(echo), self.scene.propagation.noise_power_w, effort)
+
+    def follow(self, joint: JointFit, expected: PathState) -> Fit | None:
+        """Fit the paths that an earlier frame lets expect, and transmitters' missing paths; None if none is heard."""
+        return self._settle(joint, joint.climb(joint.match(expected), **FROM_MEMORY)) if expected.num_paths else None
+
+    def find(self, joint: JointFit, fit: Fit | None = None, searches: int = MAX_SEARCHES) -> Fit | None:
+        """Search what known targets (those of a fit) leave, and fit all together.
+
+        Peaks of the likelihood surface are taken strongest first, each fitted roughly and removed; all paths are fitted
+        together, transmitters' missing paths are let in, and what all leave is searched again.
+        """
+        for _ in range(searches):
             found = self._search(joint, fit)
             if not found.num_targets:
                 break
@@ -74,12 +76,10 @@ class LocalMl:
             fit = self._settle(joint, joint.climb(joint.match(state), **FINE))
         return fit
 
-    def _searches(self, number: int, expected: PathState | None, fit: Fit | None) -> int:
-        """How often the echo of a frame is searched at most; live receivers that follow targets take turns."""
-        if expected is None or fit is None:
-            return MAX_SEARCHES if expected is None else 1
+    def has_turn(self, number: int) -> bool:
+        """Whether this receiver searches frame `number` for others than it follows: receivers take turns."""
         turn = sorted(site.name for site in self.scene.receivers).index(self.receiver.name)
-        return int((number + turn) % LIVE_SEARCH_EVERY == 0)
+        return (number + turn) % SEARCH_EVERY == 0
 
     def detection_threshold(self, reference: StreamReference) -> float:
         """Power that noise alone exceeds anywhere with the scene's false-alarm probability (Exp(1) per cell)."""

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
-from cooperative_isac.scene.model import OfdmGrid
 from cooperative_isac.sensing.joint_fit import Fit
 
 
@@ -31,20 +31,20 @@ class EchoReport:
     point_m: np.ndarray
     paths: tuple[PathReport, ...]
 
-    @property
+    @cached_property
     def power(self) -> float:
         """Coherent SNR summed over the paths."""
         return sum(path.power for path in self.paths)
 
-    @property
+    @cached_property
     def information(self) -> np.ndarray:
         """Fisher information of the location, [dimension, dimension], 1/m^2."""
         return sum(path.information for path in self.paths)
 
-
-def doppler_information(grid: OfdmGrid, power: np.ndarray) -> np.ndarray:
-    """Fisher information of paths' Doppler shifts at coherent SNRs (any shape), 1/Hz^2 (CF eq. 23, one unknown path)."""
-    return 2 * power * (2 * np.pi) ** 2 * float(np.var(grid.symbol_times_s))
+    @cached_property
+    def covariance(self) -> np.ndarray:
+        """Covariance of the location, [dimension, dimension], m^2."""
+        return np.linalg.inv(self.information)
 
 
 def report_fit(receiver: str, fit: Fit | None) -> tuple[EchoReport, ...]:

@@ -11,6 +11,7 @@ from cooperative_isac_msgs.msg import FeaturePacket, Frame
 from cooperative_isac.pipeline import hear, transmit
 from cooperative_isac.scene.draw import draw_targets, frame_generator
 from cooperative_isac.scene.model import Site
+from cooperative_isac.schemes.contract import after_sending
 from cooperative_isac.schemes.registry import make_scheme
 from cooperative_isac.waveform.frame import TransmitFrame
 from cooperative_isac_ros import conversions, qos
@@ -84,6 +85,7 @@ class AccessPoint(SceneNode):
         self.health.count("frames")
         self.health.figures["packet_bits"] = 8 * len(data)
         self.say_timing(announcement.frame, "encode", began_s)
+        after_sending(self._scheme, self.site.name)
 
 
 def main(args: list[str] | None = None) -> int:

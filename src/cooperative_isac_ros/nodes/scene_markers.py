@@ -31,7 +31,7 @@ PARAMETERS = (
 
 
 class SceneMarkers(SceneNode):
-    """Draws when tracks come, not on a timer."""
+    """Draws when tracks come, not on a timer, and only what somebody looks at."""
 
     def __init__(self, **options):
         super().__init__("scene_markers", PARAMETERS, **options)
@@ -74,8 +74,11 @@ class SceneMarkers(SceneNode):
         self._stamps_ns.append(record.frame.stamp_ns)
         tracks = [track for track in record.tracks if track.status in SHOWN]
         self._grow_trails(tracks, record.frame.stamp_ns)
-        self._markers.publish(MarkerArray(markers=self._draw(record, tracks)))
-        self._drawn += 1
+        if self._markers.get_subscription_count():
+            self._markers.publish(MarkerArray(markers=self._draw(record, tracks)))
+            self._drawn += 1
+        else:
+            self._drawn = 0
         self.health.count("frames")
 
     def _converted(self, convert, message):
@@ -141,7 +144,8 @@ class SceneMarkers(SceneNode):
             pose = PoseStamped(header=conversions.map_header(stamp_ns))
             pose.pose.position = conversions.to_point(track.position_m)
             self._trails[number].append(pose)
-            self._paths[number].publish(Path(header=pose.header, poses=list(self._trails[number])))
+            if self._paths[number].get_subscription_count():
+                self._paths[number].publish(Path(header=pose.header, poses=list(self._trails[number])))
 
 
 def main(args: list[str] | None = None) -> int:

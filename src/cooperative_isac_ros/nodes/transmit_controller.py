@@ -19,6 +19,7 @@ from cooperative_isac_ros.parameters import SCHEME, Parameter, rate_parameter
 from cooperative_isac_ros.records import Announcement, FrameStamp
 
 SUM_RATE_EVERY = 10
+CHECK_S, SETTLED_CHECKS = 0.1, 10  # nodes that are ready still meet each other for a while
 PARAMETERS = (
     rate_parameter("frames per second"),
     SCHEME,
@@ -43,7 +44,8 @@ class TransmitController(SceneNode):
         self._listener = self.create_subscription(DiagnosticArray, "/diagnostics", self._hear, qos.STREAM)
         steady = Clock(clock_type=ClockType.STEADY_TIME)
         self._patience = self.create_timer(self.settings["wait_at_most_s"], self._begin, clock=steady)
-        self._check = self.create_timer(0.1, self._begin_if_ready, clock=steady)
+        self._settled = 0
+        self._check = self.create_timer(CHECK_S, self._begin_if_ready, clock=steady)
 
     def waiting_for(self) -> str:
         """The nodes that did not report yet."""
@@ -55,7 +57,8 @@ class TransmitController(SceneNode):
                 self._awaited.discard(status.name)
 
     def _begin_if_ready(self) -> None:
-        if not self._awaited:
+        self._settled += not self._awaited
+        if self._settled >= SETTLED_CHECKS or not any(self.settings["wait_for_nodes"]):
             self._begin()
 
     def _begin(self) -> None:

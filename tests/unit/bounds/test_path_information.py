@@ -12,7 +12,8 @@ from cooperative_isac.pipeline import transmit
 from cooperative_isac.scene.config import load_scene
 from cooperative_isac.scene.model import TargetClass, TargetState
 from cooperative_isac.sensing.local_ml import LocalMl
-from cooperative_isac.sensing.report import doppler_information, report_fit
+from cooperative_isac.sensing.information import doppler_information
+from cooperative_isac.sensing.report import report_fit
 
 PLACES = {"small": (22.0, 31.0, 0.0), "campus": (40.0, 60.0, 14.0)}
 AMPLITUDE = 3e-5  # some 45 dB: the information, which goes with the measured power, errs by a per cent

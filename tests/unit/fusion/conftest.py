@@ -5,7 +5,8 @@ import pytest
 
 from cooperative_isac.scene.geometry import bistatic_geometry
 from cooperative_isac.scene.model import TargetClass, TargetState
-from cooperative_isac.sensing.report import EchoReport, PathReport, doppler_information
+from cooperative_isac.sensing.information import doppler_information
+from cooperative_isac.sensing.report import EchoReport, PathReport
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ from cooperative_isac.fusion.estimate import estimate
 from cooperative_isac.metrics.consistency import nees, nees_interval
 from cooperative_isac.scene.config import load_scene
 from cooperative_isac.scene.geometry import bistatic_geometry
-from cooperative_isac.sensing.report import doppler_information
+from cooperative_isac.sensing.information import doppler_information
 
 STATES = {"small": ((20.0, 30.0), (4.0, -6.0)), "campus": ((40.0, 60.0, 14.0), (4.0, -6.0, 1.0)),
           "indoor_uav": ((1.0, 2.0, 1.5), (2.0, -1.5, 0.5))}

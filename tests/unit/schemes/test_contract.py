@@ -9,7 +9,7 @@ from cooperative_isac.fronthaul.downlink import pack_downlink
 from cooperative_isac.fronthaul.envelope import OVERHEAD_BITS
 from cooperative_isac.pipeline import hear, transmit
 from cooperative_isac.scene.draw import scene_targets
-from cooperative_isac.schemes.contract import PacketError, network
+from cooperative_isac.schemes.contract import PacketError, after_sending, network
 from cooperative_isac.schemes.registry import make_scheme, scheme_names, scheme_scene
 
 
@@ -172,3 +172,14 @@ def test_a_scheme_with_sites_of_its_own_is_arranged_once(scheme, scene, world):
     again = network(scheme, world)
     assert again is world or (again.receivers, again.transmitters) == (world.receivers, world.transmitters)
     assert scheme.scene.fingerprint == scene.fingerprint == world.fingerprint
+
+
+def test_what_is_done_after_sending_changes_later_packets_only_and_is_never_left_out(name, scene, world, first):
+    """Two followers of the same echoes, one of which never does it by itself."""
+    diligent, lazy = make_scheme(name, scene), make_scheme(name, scene)
+    diligent.period_s = lazy.period_s = 1 / scene.update_rate_hz
+    for number in range(3):
+        frame = transmit(world, number)
+        echo = hear(world, frame, first, scene_targets(scene, number * diligent.period_s))
+        assert diligent.encode(echo, frame, first) == lazy.encode(echo, frame, first)
+        after_sending(diligent, first)

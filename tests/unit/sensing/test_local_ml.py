@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from cooperative_isac.channel.echo import thermal_noise
-from cooperative_isac.sensing.joint_fit import JointFit
-from cooperative_isac.sensing.local_ml import LIVE_MATCHES, LocalMl
+from cooperative_isac.sensing.joint_fit import Effort, JointFit
+from cooperative_isac.sensing.local_ml import LocalMl
 from cooperative_isac.sensing.memory import Memory
 from cooperative_isac.sensing.path_state import NO_PATHS
 
@@ -66,14 +66,14 @@ def test_reference_symbols_alone_find_a_target(small, listen):
 def test_memory_expects_targets_where_their_doppler_shifts_carry_them(listener):
     scene, place = listener.scene, PLACES[listener.scene.name][:1]
     echo, _ = listener.echo(place, VELOCITIES, 1e-5)
-    fit = listener.sensor.sense(echo, listener.frame, NO_PATHS)
+    fit = listener.sensor.sense(echo, listener.frame)
     memory = Memory(listener.frame.number, fit.state)
     expected = memory.recall(scene, listener.site, listener.frame.number + 1, 1 / scene.update_rate_hz)
     moved = np.array(place[0]) + np.array(VELOCITIES[0]) / scene.update_rate_hz
     before = np.linalg.norm(moved - fit.state.points_m[0])
     assert np.linalg.norm(moved - expected.points_m[0]) < before
-    again = listener.sensor.sense(listener.echo([moved], VELOCITIES, 1e-5)[0], listener.frame, expected)
-    assert_found(again, scene, [moved])
+    joint = listener.sensor.listen(listener.echo([moved], VELOCITIES, 1e-5)[0], listener.frame)
+    assert_found(listener.sensor.follow(joint, expected), scene, [moved])
 
 
 @pytest.mark.parametrize("later", [0, -3, 1000])
@@ -83,17 +83,30 @@ def test_memory_forgets_across_a_gap_or_a_step_back(listener, later):
     assert memory.recall(listener.scene, listener.site, 10 + later, 1 / listener.scene.update_rate_hz).num_targets == 0
 
 
-def test_a_frame_that_follows_another_matches_states_so_often_at_most(listener, monkeypatch):
-    echo, _ = listener.echo(PLACES[listener.scene.name], VELOCITIES, 1e-5)
-    matches = []
-    match = JointFit.match
+def test_what_is_followed_costs_no_more_matches_than_allowed(listener, monkeypatch):
+    places = PLACES[listener.scene.name]
+    echo, _ = listener.echo(places, VELOCITIES, 1e-5)
+    astray = replace(listener.sensor.sense(echo, listener.frame).state, points_m=np.array(places) + [1.0, -1.0, 0.0])
+    matches, match = [], JointFit.match
     monkeypatch.setattr(JointFit, "match", lambda joint, state: matches.append(state) or match(joint, state))
-    listener.sensor.sense(echo, listener.frame, NO_PATHS)
-    assert len(matches) <= LIVE_MATCHES + 3
+    listener.sensor.follow(listener.sensor.listen(echo, listener.frame, Effort(4)), astray)
+    assert 2 <= len(matches) <= 4 + 3
 
 
-def test_receivers_that_follow_targets_take_turns_to_search(listener):
-    fit = listener.sensor.sense(listener.echo(PLACES[listener.scene.name][:1], VELOCITIES, 1e-5)[0], listener.frame)
-    searches = [listener.sensor._searches(number, fit.state, fit) for number in range(4)]
-    assert sorted(searches[:2]) == [0, 1] and searches[:2] == searches[2:]
-    assert listener.sensor._searches(0, NO_PATHS, None) == listener.sensor._searches(1, NO_PATHS, None) == 1
+def test_nothing_expected_is_nothing_followed(listener):
+    echo, _ = listener.echo(PLACES[listener.scene.name], VELOCITIES, 1e-5)
+    assert listener.sensor.follow(listener.sensor.listen(echo, listener.frame), NO_PATHS) is None
+
+
+def test_a_search_adds_to_what_is_followed(listener):
+    first, second = PLACES[listener.scene.name]
+    alone = listener.sensor.sense(listener.echo([first], VELOCITIES, 1e-5)[0], listener.frame)
+    joint = listener.sensor.listen(listener.echo([first, second], VELOCITIES, 1e-5)[0], listener.frame)
+    fit = listener.sensor.follow(joint, alone.state)
+    assert fit.state.num_targets == 1
+    assert_found(listener.sensor.find(joint, fit, searches=1), listener.scene, [first, second])
+
+
+def test_receivers_take_turns_to_search(listener):
+    turns = [listener.sensor.has_turn(number) for number in range(4)]
+    assert sorted(turns[:2]) == [False, True] and turns[:2] == turns[2:]

@@ -16,7 +16,9 @@ from cooperative_isac.schemes.learned import detections, find_weights
 from cooperative_isac.schemes.registry import make_scheme
 from cooperative_isac.training.recipes import RECIPES
 
-SMALL = {"dvqvae": {"hidden": 8, "latent_dim": 6, "features": 8}, "cnn": {"channels": (2, 3), "neurons": 8}}
+SMALL = {"dvqvae": {"hidden": 8, "latent_dim": 6, "features": 8}, "cnn": {"channels": (2, 3), "neurons": 8},
+         "maps": {"num_targets": 2, "cells": 12, "coarse": 4, "encoder_channels": 8, "centre_channels": 8,
+                  "codebook": {"size": 16, "num_parts": 3}}}
 
 
 @pytest.fixture
@@ -25,7 +27,10 @@ def weights(tiny, tmp_path, monkeypatch):
     torch.manual_seed(0)
     for name, recipe in RECIPES.items():
         network = make_network(tiny, recipe.kind, {**recipe.network, **SMALL[recipe.kind]})
-        network.centre.head.out.bias.data[::5] = 3.0
+        if recipe.kind == "maps":
+            network.centre.out.bias.data[0] = 3.0
+        else:
+            network.centre.head.out.bias.data[::5] = 3.0
         save_weights(tmp_path / f"tiny-{name}.safetensors", network, {})
     monkeypatch.setenv("ISAC_WEIGHTS", str(tmp_path))
     return tmp_path

@@ -18,7 +18,7 @@ from cooperative_isac.training.recipes import RECIPES
 from cooperative_isac.training.samples import Variety
 
 TINY = Path(__file__).resolve().parents[2] / "scenes" / "tiny.yaml"
-SMALL = ["--set", "hidden=8", "--set", "latent_dim=6", "--set", "features=8", "--set", "codebook.size=16"]
+SMALL = ["--scheme", "dvqvae_demodulated", "--set", "hidden=8", "--set", "latent_dim=6", "--set", "features=8", "--set", "codebook.size=16"]
 QUICK = ["--epochs", "2", "--batch-size", "4", "--samples", "8", "--validation-samples", "4",
          "--workers", "0"]
 
@@ -72,8 +72,8 @@ def test_options_go_down_into_hyperparameters():
 
 def test_a_job_is_the_recipe_with_what_was_chosen(tiny, tmp_path):
     chosen, changes = {"batch_size": 3, "precision": "bfloat16"}, {"codebook": {"decay": 0.5}}
-    job = make_job(tiny, "dvqvae", tmp_path, chosen, Variety(targets=(0, 3)), changes, None)
-    recipe = RECIPES["dvqvae"]
+    job = make_job(tiny, "dvqvae_demodulated", tmp_path, chosen, Variety(targets=(0, 3)), changes, None)
+    recipe = RECIPES["dvqvae_demodulated"]
     assert job.recipe.network == {**recipe.network, "num_targets": 3,
                                   "codebook": {**recipe.network["codebook"], "decay": 0.5}}
     assert job.settings.batch_size == 3 and job.settings.optimisation.precision == "bfloat16"
@@ -82,7 +82,19 @@ def test_a_job_is_the_recipe_with_what_was_chosen(tiny, tmp_path):
 
 @pytest.mark.parametrize("scheme", list(RECIPES))
 def test_every_recipe_makes_a_job(tiny, tmp_path, scheme):
-    assert make_job(tiny, scheme, tmp_path, {}, Variety(), {}, None).recipe.network["num_targets"] == 1
+    most = (RECIPES[scheme].variety.targets or (0, 1))[1]
+    assert make_job(tiny, scheme, tmp_path, {}, Variety(), {}, None).recipe.network["num_targets"] == most
+
+
+def test_the_maps_network_learns(tmp_path):
+    small = ["--set", "cells=12", "--set", "coarse=4", "--set", "encoder_channels=8", "--set", "centre_channels=8"]
+    result = isac("train", TINY, "--out", tmp_path / "run", "--scheme", "dvqvae", *small, "--epochs", "8",
+                  "--batch-size", "4", "--samples", "32", "--validation-samples", "8", "--workers", "0",
+                  "--learning-rate", "0.01")
+    assert result.exit_code == 0, result.output
+    with open(tmp_path / "run" / "curves.csv", encoding="utf-8") as file:
+        losses = [float(row["loss"]) for row in csv.DictReader(file)]
+    assert losses[-1] < 0.8 * losses[0]
 
 
 def test_torch_is_not_loaded_by_schemes_that_do_not_learn():

@@ -15,13 +15,14 @@ from safetensors.torch import save
 from cooperative_isac.fronthaul.learned.cnn import Cnn
 from cooperative_isac.fronthaul.learned.config import CnnConfig, DvqvaeConfig
 from cooperative_isac.fronthaul.learned.dvqvae import Dvqvae
+from cooperative_isac.fronthaul.learned.maps import Maps, MapsConfig
 from cooperative_isac.fronthaul.learned.network import Network
 from cooperative_isac.fronthaul.learned.quantiser import TRAINING_STATE
 from cooperative_isac.scene.model import Scene, Site
 
 FORMAT = "cooperative_isac weights 1"
 DESCRIPTION = "cooperative_isac"
-KINDS = {"dvqvae": (Dvqvae, DvqvaeConfig), "cnn": (Cnn, CnnConfig)}
+KINDS = {"dvqvae": (Dvqvae, DvqvaeConfig), "cnn": (Cnn, CnnConfig), "maps": (Maps, MapsConfig)}
 
 
 class WeightsError(ValueError):

@@ -1,0 +1,111 @@
+"""The maps network: what passes its quantiser before anything is learned, what it tells, what it learns."""
+
+import pytest
+import torch
+
+from cooperative_isac.fronthaul.learned.map_centre import PlaneOutput
+from cooperative_isac.fronthaul.learned.map_loss import heat_loss, laplace
+from cooperative_isac.fronthaul.learned.network import Truth
+from cooperative_isac.fronthaul.learned.weights import WeightsError, make_network
+
+CONFIG = {"cells": 12, "coarse": 4, "encoder_channels": 8, "centre_channels": 16, "num_targets": 3,
+          "codebook": {"size": 256, "num_parts": 4}}
+
+
+@pytest.fixture
+def maps(tiny):
+    torch.manual_seed(2)
+    return make_network(tiny, "maps", CONFIG)
+
+
+def observed(doppler, power=3.0, cell=(4, 7)):
+    """A map of noise with one echo of each transmitter in one cell."""
+    plane = torch.zeros(1, 2, 2, 12, 12)
+    plane[:, :, 0] = 0.6
+    plane[0, :, 0, cell[0], cell[1]] = power
+    plane[0, :, 1, cell[0], cell[1]] = torch.tensor(doppler)
+    return plane
+
+
+def plane_output(maps, **changes):
+    """An output in which every cell says: nothing, at my centre."""
+    centre = maps.centre
+    rows, columns, _ = centre.centres_m.shape
+    still = torch.zeros(1, rows, columns, centre.velocity.num_paths)
+    values = {"heat": torch.full((1, rows, columns), -6.0), "point_m": centre.centres_m[None].clone(),
+              "log_spread_m": torch.zeros(1, rows, columns, 2), "doppler_khz": still, "log_spread_khz": still - 2,
+              "heard": torch.ones(1, centre.velocity.num_paths)}
+    return PlaneOutput(**{**values, **changes})
+
+
+def test_doppler_shifts_reach_the_centre_before_anything_is_learned(maps):
+    latents = torch.stack([maps.encoders[name](observed([0.5, -0.25])) for name in maps.receivers], 1)
+    output = maps.centre(latents, torch.ones(1, 2), torch.empty(1, 0))
+    most_khz = 1e-3 * maps._maps["rx1"].max_doppler_hz
+    row, column = 2 * (4 // 3), 2 * (7 // 3)
+    told = output.doppler_khz[0, row, column] / most_khz
+    assert told.reshape(2, 2).detach().numpy() == pytest.approx(0.75 * torch.tensor([[0.5, -0.25]] * 2).numpy(),
+                                                                rel=0.15)
+
+
+def test_where_nothing_is_heard_no_doppler_shift_is_told(maps):
+    latents = maps.encoders["rx1"](observed([0.5, -0.25], power=0.7))
+    assert not latents[..., -2 * maps.config.part_dim:].any()
+
+
+def test_a_receiver_that_was_not_heard_changes_nothing(maps):
+    latents = torch.randn(1, 2, *maps.latent_shape)
+    other = latents.clone()
+    other[:, 1] += 1
+    alone = torch.tensor([[1.0, 0.0]])
+    assert torch.equal(maps.centre(latents, alone, None).heat, maps.centre(other, alone, None).heat)
+    assert not torch.equal(maps.centre(latents, alone + 1, None).heat, maps.centre(other, alone + 1, None).heat)
+
+
+def test_peaks_are_told_highest_first_and_neighbours_are_one_target(maps):
+    heat = plane_output(maps).heat
+    heat[0, 2, 3], heat[0, 2, 4], heat[0, 6, 1] = 2.0, 1.0, 3.0
+    found = maps.read(plane_output(maps, heat=heat))
+    assert found.state[0, :2, :2].numpy() == pytest.approx(maps.centre.centres_m[[6, 2], [1, 3]].numpy())
+    assert (found.presence[0] > 0.5).tolist() == [True, True, False]
+    assert found.deviation.shape == found.state.shape == (1, 3, 4) and (found.deviation > 0).all()
+
+
+def test_the_loss_is_least_at_the_truth_and_ignores_the_order(maps):
+    centre = maps.centre
+    state = torch.tensor([[[20.0, 31.0, 3.0, -2.0], [47.0, 12.0, -4.0, 1.0], [0.0, 0.0, 0.0, 0.0]]])
+    truth = Truth(torch.tensor([[True, True, False]]), state)
+    points, heat = centre.centres_m[None].clone(), torch.full((1, 8, 8), -6.0)
+    doppler = torch.zeros(1, 8, 8, 4)
+    for target in state[0, :2]:
+        away = (centre.centres_m - target[:2]).norm(dim=-1)
+        heat[0].view(-1)[away.argmin()] = 6.0
+        near = away < 2 * centre.cell_m.max()
+        points[0][near], doppler[0][near] = target[:2], centre.velocity.doppler(target)
+    right = plane_output(maps, heat=heat, point_m=points, doppler_khz=doppler)
+    value = maps.loss(right, truth)
+    turned = Truth(truth.present[:, [1, 0, 2]], state[:, [1, 0, 2]])
+    assert maps.loss(right, turned) == pytest.approx(value.item(), rel=1e-5)
+    for changes in ({"heat": heat.flip(1)}, {"point_m": points + 1}, {"doppler_khz": doppler + 0.3}):
+        values = {"heat": heat, "point_m": points, "doppler_khz": doppler, **changes}
+        assert maps.loss(plane_output(maps, **values), truth) > value + 0.05
+
+
+def test_a_frame_without_targets_wants_a_cold_plane():
+    squared = torch.full((1, 2, 4, 4), 1e9)
+    nobody = torch.zeros(1, 2, dtype=torch.bool)
+    cold, hot = torch.full((1, 4, 4), -8.0), torch.zeros(1, 4, 4)
+    assert heat_loss(cold, squared, nobody) < 1e-3 < heat_loss(hot, squared, nobody)
+
+
+def test_the_best_spread_is_the_mean_error():
+    errors = torch.tensor([0.5, 1.5, 1.0])
+    values = [laplace(errors, torch.tensor(spread).log()).mean() for spread in (0.7, 1.0, 1.4)]
+    assert min(values) == values[1]
+
+
+@pytest.mark.parametrize("config, reason", [({"cells": 50}, "must be a multiple"),
+                                            ({"codebook": {"size": 16, "num_parts": 2}}, "need 3 or more")])
+def test_sizes_that_do_not_fit_are_refused(tiny, config, reason):
+    with pytest.raises((ValueError, WeightsError), match=reason):
+        make_network(tiny, "maps", {**CONFIG, **config})

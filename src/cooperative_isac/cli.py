@@ -11,6 +11,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from cooperative_isac.evaluation.paper.app import app as figures_app
 from cooperative_isac.scene.config import load_scene
 from cooperative_isac.scene.describe import describe
 from cooperative_isac.scene.model import Scene
@@ -103,6 +104,7 @@ def evaluate(scene: SceneArgument, schemes: Schemes = None, frames: Frames = 200
     run_evaluation(loaded, names, frames, seed, power_dbm, json)
 
 
+app.add_typer(figures_app, name="figures")
 app.command()(train)
 app.command()(dataset)
 

@@ -1,0 +1,1 @@
+"""Figures and tables of the cell-free paper (CF section V), by `isac figures cf`."""

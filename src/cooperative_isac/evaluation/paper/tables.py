@@ -1,0 +1,111 @@
+"""CF Tables I to III: the setting, the networks' sizes, and what a frame takes on this machine."""
+
+from __future__ import annotations
+
+import time
+from typing import Callable
+
+import torch
+
+from cooperative_isac.fronthaul.learned.config import DvqvaeConfig
+from cooperative_isac.fronthaul.learned.dvqvae import Dvqvae
+from cooperative_isac.fronthaul.learned.maps import Maps, MapsConfig
+from cooperative_isac.fronthaul.learned.network import Network
+from cooperative_isac.scene.config import load_scene
+from cooperative_isac.scene.describe import describe
+from cooperative_isac.scene.model import OfdmGrid, Scene
+from cooperative_isac.evaluation.paper.scenes import changed_scene
+
+REPETITIONS = 5
+SETTINGS = ((16, 256), (8, 256), (8, 128))  # antennas, subcarriers and symbols of CF Table III
+
+
+def setting_rows() -> list[dict]:
+    """CF Table I beside the compact scene."""
+    scenes = {name: dict(describe(load_scene(name))) for name in ("cell_free_table1", "cell_free_compact")}
+    labels = dict.fromkeys(label for texts in scenes.values() for label in texts)
+    return [{"what": label, **{name: texts.get(label, "") for name, texts in scenes.items()}}
+            for label in labels if label != "file" and not label.startswith("target")]
+
+
+def size_rows() -> list[dict]:
+    """CF Table II: parameters and bits of the paper's network at its own scale, and of the compact one."""
+    rows = []
+    with torch.device("meta"):
+        paper = Dvqvae(load_scene("cell_free_table1"), DvqvaeConfig())
+    for name, network in (("dvqvae_paper, Table I", paper),
+                          ("dvqvae, compact", Maps(load_scene("cell_free_compact"), MapsConfig()))):
+        book = network.codebook(network.receivers[0])
+        rows.append({"network": name, "encoder_parameters": count(network.encoders[network.receivers[0]]),
+                     "decoder_parameters": count(network.centre), "latents": network.latent_shape[0],
+                     "latent_size": network.latent_shape[1], "codewords": book.config.size,
+                     "bits": network.latent_shape[0] * book.config.num_parts * book.config.width})
+    return rows
+
+
+def count(module: torch.nn.Module) -> int:
+    """Numbers that training changes."""
+    return sum(parameter.numel() for parameter in module.parameters())
+
+
+@torch.no_grad()
+def time_rows(batch: int, on_row: Callable[[], None]) -> list[dict]:
+    """CF Table III: milliseconds a frame of encoder, quantiser and decoder, in batches as in CF, on this CPU and GPU."""
+    rows = []
+    for device in ("cpu", *(("cuda",) if torch.cuda.is_available() else ())):
+        for antennas, elements in SETTINGS:
+            changes = {"receivers.*.array.num_elements": antennas, "transmitters.*.array.num_elements": antennas,
+                       "waveform.num_subcarriers": elements, "waveform.num_symbols": elements,
+                       "waveform.group_size": 4}
+            scene = changed_scene("cell_free_table1", changes)
+            for config in (DvqvaeConfig(), DvqvaeConfig(input="demodulated", transmit_layers=0, hidden=32,
+                                                        latent_dim=32)):
+                name = "dvqvae_paper" if config.input == "raw" else "dvqvae_demodulated"
+                rows.append({"device": device, "network": name, "antennas": antennas, "elements": elements,
+                             **_times(Dvqvae(scene, config), scene, batch, device)})
+                on_row()
+        compact = load_scene("cell_free_compact")
+        rows.append({"device": device, "network": "dvqvae", "antennas": 8, "elements": 64,
+                     **_times(Maps(compact, MapsConfig()), compact, batch, device)})
+        on_row()
+    return rows
+
+
+def _times(network: Network, scene: Scene, batch: int, device: str) -> dict[str, float]:
+    network = network.to(device).eval()
+    name = network.receivers[0]
+    observation = torch.zeros(batch, *_observation(network, scene), device=device)
+    knowledge = torch.zeros(batch, *_knowledge(network, scene), device=device)
+    codebook, encoder = network.codebook(name), network.encoders[name]
+    latents = encoder(observation)
+    sent = codebook.lookup(codebook.nearest(latents))[:, None].expand(-1, len(network.receivers), -1, -1)
+    heard = torch.ones(batch, len(network.receivers), device=device)
+    stages = {"encoder_ms": lambda: encoder(observation), "quantiser_ms": lambda: codebook.nearest(latents),
+              "decoder_ms": lambda: network.centre(sent, heard, knowledge)}
+    return {stage: 1e3 / batch * _fastest_s(work, device) for stage, work in stages.items()}
+
+
+def _fastest_s(work: Callable[[], object], device: str) -> float:
+    times = []
+    for _ in range(REPETITIONS):
+        began_s = time.perf_counter()
+        work()
+        if device == "cuda":
+            torch.cuda.synchronize()
+        times.append(time.perf_counter() - began_s)
+    return min(times)
+
+
+def _observation(network: Network, scene: Scene) -> tuple[int, ...]:
+    from cooperative_isac.fronthaul.learned.inputs import observation_shape
+
+    if isinstance(network, Maps):
+        return len(scene.transmitters), 2, network.config.cells, network.config.cells
+    return observation_shape(scene, scene.receivers[0], network.config.input)
+
+
+def _knowledge(network: Network, scene: Scene) -> tuple[int, ...]:
+    if not getattr(network.config, "transmit_layers", 0):
+        return (0,)
+    grid: OfdmGrid = scene.grid
+    return 2, sum(site.num_ant for site in scene.transmitters), grid.num_subcarriers, grid.num_symbols

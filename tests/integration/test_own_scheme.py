@@ -1,0 +1,35 @@
+"""docs/own_scheme.md: its code, installed as it says, works as a scheme."""
+
+import json
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+TINY = ROOT / "tests" / "scenes" / "tiny.yaml"
+
+
+def blocks(language):
+    """The document's code blocks of a language."""
+    text = (ROOT / "docs" / "own_scheme.md").read_text(encoding="utf-8")
+    return re.findall(rf"```{language}\n(.*?)```", text, re.DOTALL)
+
+
+def test_the_documented_scheme_is_installed_and_finds_a_target(tmp_path):
+    package, site = tmp_path / "brightest", tmp_path / "site"
+    package.mkdir()
+    (code,), (project,) = blocks("python"), blocks("toml")
+    assert len(code.split("class Brightest")[1].splitlines()) <= 40
+    (package / "brightest.py").write_text(code, encoding="utf-8")
+    (package / "pyproject.toml").write_text(project, encoding="utf-8")
+    subprocess.run([sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--no-index",
+                    "--no-build-isolation", "--target", str(site), str(package)], check=True)
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(site), str(ROOT / "src")])}
+    command = [sys.executable, "-m", "cooperative_isac.cli", "evaluate", str(TINY), "--schemes",
+               "brightest,local_ml", "--frames", "12", "--json", str(tmp_path / "figures.json")]
+    subprocess.run(command, check=True, env=environment, timeout=110, capture_output=True)
+    measured = json.loads((tmp_path / "figures.json").read_text())["schemes"]["brightest"]["40"]
+    assert measured["detection_rate"] > 0.8 and measured["median_location_m"] < 1.5
+    assert measured["median_velocity_mps"] < 4 and measured["fronthaul_bits"] == 208

@@ -7,6 +7,7 @@ from typing import Callable
 
 import torch
 
+from cooperative_isac.evaluation.paper.scenes import changed_scene
 from cooperative_isac.fronthaul.learned.config import DvqvaeConfig
 from cooperative_isac.fronthaul.learned.dvqvae import Dvqvae
 from cooperative_isac.fronthaul.learned.maps import Maps, MapsConfig
@@ -14,7 +15,7 @@ from cooperative_isac.fronthaul.learned.network import Network
 from cooperative_isac.scene.config import load_scene
 from cooperative_isac.scene.describe import describe
 from cooperative_isac.scene.model import OfdmGrid, Scene
-from cooperative_isac.evaluation.paper.scenes import changed_scene
+from cooperative_isac.training.command import count_parameters
 
 REPETITIONS = 5
 SETTINGS = ((16, 256), (8, 256), (8, 128))  # antennas, subcarriers and symbols of CF Table III
@@ -36,16 +37,11 @@ def size_rows() -> list[dict]:
     for name, network in (("dvqvae_paper, Table I", paper),
                           ("dvqvae, compact", Maps(load_scene("cell_free_compact"), MapsConfig()))):
         book = network.codebook(network.receivers[0])
-        rows.append({"network": name, "encoder_parameters": count(network.encoders[network.receivers[0]]),
-                     "decoder_parameters": count(network.centre), "latents": network.latent_shape[0],
+        rows.append({"network": name, "encoder_parameters": count_parameters(network.encoders[network.receivers[0]]),
+                     "decoder_parameters": count_parameters(network.centre), "latents": network.latent_shape[0],
                      "latent_size": network.latent_shape[1], "codewords": book.config.size,
                      "bits": network.latent_shape[0] * book.config.num_parts * book.config.width})
     return rows
-
-
-def count(module: torch.nn.Module) -> int:
-    """Numbers that training changes."""
-    return sum(parameter.numel() for parameter in module.parameters())
 
 
 @torch.no_grad()

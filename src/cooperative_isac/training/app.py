@@ -45,6 +45,7 @@ Data = Annotated[Optional[Path],
                  Option(help="Folder of 'isac dataset' to train on, not samples drawn on the fly.")]
 CacheFolder = Annotated[Optional[Path],
                         Option("--cache", help="Folder that keeps what encoders take, for later epochs.")]
+Begin = Annotated[Optional[Path], Option(help="Weights to begin from, instead of random ones.", exists=True)]
 Workers = Annotated[int, Option(help="Processes that draw samples beside the training.", min=0)]
 Device = Annotated[str, Option(help="cpu, cuda, or auto: cuda where it is.")]
 Half = Annotated[bool, Option("--half", help="Store the weights in 16 bits.")]
@@ -57,7 +58,7 @@ def train(scene: Scene, scheme: Scheme = "dvqvae", out: Out = None, epochs: Epoc
           patience: Patience = None, samples: Samples = None, validation_samples: Validation = None,
           drop_out: DropOut = None, seed: Seed = None, precision: Precision = None, targets: Targets = None,
           power_dbm: Power = None, scatterers: Scatterers = None, hyperparameters: Hyper = None,
-          data: Data = None, cache: CacheFolder = None, workers: Workers = 1, device: Device = "auto",
+          data: Data = None, begin: Begin = None, cache: CacheFolder = None, workers: Workers = 1, device: Device = "auto",
           half: Half = False) -> None:
     """Train the codec of a learned scheme for a scene; curves and the best weights go into a folder."""
     settings = {"epochs": epochs, "batch_size": batch_size, "learning_rate": learning_rate,
@@ -71,7 +72,7 @@ def train(scene: Scene, scheme: Scheme = "dvqvae", out: Out = None, epochs: Epoc
         chosen = {name: value for name, value in settings.items() if value is not None}
         job = make_job(loaded, scheme, folder, chosen, Variety(targets, power_dbm, scatterers),
                        pairs(hyperparameters or []), data)
-        run_job(replace(job, cache=cache, num_workers=workers, device=device, half=half), Console())
+        run_job(replace(job, begin=begin, cache=cache, num_workers=workers, device=device, half=half), Console())
 
 
 def dataset(scene: Scene, out: NewFolder, samples: Count = sum(split.count for split in SPLITS.values()),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zlib
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Mapping
@@ -11,7 +12,7 @@ import torch
 from cooperative_isac.fronthaul.learned.cnn import Cnn
 from cooperative_isac.fronthaul.learned.dvqvae import Dvqvae
 from cooperative_isac.fronthaul.learned.network import Network
-from cooperative_isac.fronthaul.learned.weights import make_network
+from cooperative_isac.fronthaul.learned.weights import WeightsError, load_weights, make_network
 from cooperative_isac.scene.model import Scene
 from cooperative_isac.training.algorithm import Centre, LocalAccessPoint
 from cooperative_isac.training.batches import Examples
@@ -28,7 +29,10 @@ from cooperative_isac.training.settings import Settings
 
 @dataclass(frozen=True)
 class Job:
-    """What to train and where; source: None to draw samples on the fly; cache: folder of observations."""
+    """What to train and where; source: None to draw samples on the fly; cache: folder of observations;
+
+    begin: weights to begin from, codebooks excepted, which are made anew.
+    """
 
     scene: Scene
     scheme: str
@@ -37,6 +41,7 @@ class Job:
     folder: Path
     source: RecordedSamples | None = None
     cache: Path | None = None
+    begin: Path | None = None
     num_workers: int = 0
     device: str = "cpu"
     half: bool = False
@@ -51,13 +56,14 @@ class Job:
         """What makes a run this run and no other."""
         return {"scheme": self.scheme, "scene": self.scene.name, "fingerprint": self.scene.fingerprint,
                 "source": str(self.source.folder) if self.source else "drawn", "kind": self.recipe.kind,
-                "network": dict(self.recipe.network), "settings": asdict(self.settings)}
+                "network": dict(self.recipe.network), "settings": asdict(self.settings),
+                **({"begin": f"{zlib.crc32(self.begin.read_bytes()):08x}"} if self.begin else {})}
 
 
 def train_here(job: Job, watcher: Watcher) -> Training:
     """Train with centre and all access points in this process."""
     torch.manual_seed(job.settings.seed)
-    network = make_network(job.scene, job.recipe.kind, job.recipe.network).to(job.device)
+    network = first_network(job).to(job.device)
     access_points = [local_access_point(network, name, job.settings) for name in network.receivers]
     return _trained(job, network, access_points, _examples(job, network), watcher)
 
@@ -69,7 +75,7 @@ def train_as_one_of_several(job: Job, watcher: Watcher) -> Training | None:
         _be_access_point(job, rank - 1)
         return None
     torch.manual_seed(job.settings.seed)
-    network = make_network(job.scene, job.recipe.kind, job.recipe.network)
+    network = first_network(job)
     access_points = [RemoteAccessPoint(name, 1 + index, network.latent_shape)
                      for index, name in enumerate(network.receivers)]
     for access_point in access_points:
@@ -78,6 +84,19 @@ def train_as_one_of_several(job: Job, watcher: Watcher) -> Training | None:
     for access_point in access_points:
         access_point.end()
     return training
+
+
+def first_network(job: Job) -> Network:
+    """The network that training begins with. WeightsError when those to begin from do not fit it."""
+    network = make_network(job.scene, job.recipe.kind, job.recipe.network)
+    if job.begin:
+        known = load_weights(job.begin, job.scene).state_dict()
+        known = {name: tensor for name, tensor in known.items() if not name.startswith("codebooks.")}
+        try:
+            network.load_state_dict({**network.state_dict(), **known})
+        except RuntimeError as error:
+            raise WeightsError(f"training cannot begin from {job.begin}: it is another network ({error})") from None
+    return network
 
 
 def local_access_point(network: Network, name: str, settings: Settings) -> LocalAccessPoint:

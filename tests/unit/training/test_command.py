@@ -37,6 +37,19 @@ def test_training_leaves_weights_that_evaluate(tmp_path, tiny, monkeypatch):
     assert again.exit_code == 0 and "going on at epoch 3" in again.output
 
 
+def test_training_may_begin_from_weights(tmp_path, tiny):
+    first, second = tmp_path / "first", tmp_path / "second"
+    assert isac("train", TINY, "--out", first, *QUICK, *SMALL).exit_code == 0
+    weights = first / "weights.safetensors"
+    still = ["--learning-rate", "0", "--begin", weights]
+    assert isac("train", TINY, "--out", second, *QUICK, *SMALL, *still).exit_code == 0
+    before, after = (load_weights(run / "weights.safetensors", tiny).state_dict() for run in (first, second))
+    same = {name for name in before if torch.equal(before[name], after[name])}
+    assert {name for name in before if name.startswith(("encoders.", "centre."))} <= same
+    other = isac("train", TINY, "--out", tmp_path / "third", *QUICK, *SMALL, "--set", "hidden=16", *still)
+    assert other.exit_code == 1 and "it is another network" in other.output
+
+
 def test_other_settings_in_the_same_folder_are_refused(tmp_path):
     isac("train", TINY, "--out", tmp_path / "run", *QUICK, *SMALL)
     result = isac("train", TINY, "--out", tmp_path / "run", *QUICK, *SMALL, "--learning-rate", "0.5")

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from cooperative_isac.fronthaul.learned.map_encoder import DOPPLER_GAIN, GROUPS, PlaneResidual
+from cooperative_isac.fronthaul.learned.map_encoder import DOPPLER_GAIN, GROUPS, PlaneResidual, doppler_weights
 from cooperative_isac.fronthaul.learned.path_velocity import PathVelocity
 from cooperative_isac.scene.model import Scene
 
@@ -42,8 +42,10 @@ class MapCentre(nn.Module):
     """
 
     def __init__(self, scene: Scene, coarse: int, num_parts: int, part_dim: int, channels: int, residuals: int,
-                 max_doppler_hz: float):
+                 max_doppler_hz: float, doppler_weight: float):
         super().__init__()
+        weights = doppler_weights(num_parts, len(scene.transmitters), part_dim, doppler_weight)
+        self.register_buffer("weights", weights, persistent=False)
         self.coarse, self.part_dim, self.num_tx = coarse, part_dim, len(scene.transmitters)
         self.num_rx = len(scene.receivers)
         num_paths, (inner, outer) = self.num_rx * self.num_tx, HEAD_CHANNELS
@@ -80,7 +82,7 @@ class MapCentre(nn.Module):
 
     def forward(self, latents: Tensor, heard: Tensor, knowledge: Tensor) -> PlaneOutput:
         """latents: [batch, M, coarse^2, D]; heard: [batch, M]; knowledge is not used."""
-        planes = latents.transpose(2, 3).unflatten(3, (self.coarse, self.coarse))
+        planes = (latents / self.weights).transpose(2, 3).unflatten(3, (self.coarse, self.coarse))
         plane = self.place.expand(len(latents), -1, -1, -1)
         for index, enter in enumerate(self.enter):
             plane = plane + enter(planes[:, index]) * heard[:, index, None, None, None]

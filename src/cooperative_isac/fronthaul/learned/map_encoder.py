@@ -8,7 +8,7 @@ from torch import Tensor, nn
 NOISE_LEVEL, GATE_SLOPE = 1.1, 6.0  # of log10(1 + power): what noise alone seldom exceeds, and how sharply
 HEARD_LEVEL = 1.25
 PEAK_SHARPNESS = 8.0
-DOPPLER_GAIN = 8.0  # the Doppler shift outweighs all else in the distances of its codebook
+DOPPLER_GAIN = 8.0  # of a Doppler shift beside the other numbers of a latent
 GROUPS = 8
 
 
@@ -32,8 +32,9 @@ class MapEncoder(nn.Module):
     """
 
     def __init__(self, num_tx: int, cells: int, coarse: int, num_parts: int, part_dim: int, channels: int,
-                 residuals: int):
+                 residuals: int, doppler_weight: float):
         super().__init__()
+        self.register_buffer("weights", doppler_weights(num_parts, num_tx, part_dim, doppler_weight), persistent=False)
         self.num_tx, self.coarse, self.stride, self.part_dim = num_tx, coarse, cells // coarse, part_dim
         self.stem = nn.Conv2d(3 * num_tx, channels // 2, 5, padding=2)
         self.down = nn.Conv2d(channels // 2, channels, self.stride + 2, self.stride, padding=1)
@@ -57,7 +58,7 @@ class MapEncoder(nn.Module):
         latents = self.head(self.body(plane))
         latents = torch.cat([latents[:, :-self.num_tx * self.part_dim],
                              latents[:, -self.num_tx * self.part_dim:] + self._told(best_power, best_doppler)], 1)
-        return latents.flatten(2).transpose(1, 2)
+        return latents.flatten(2).transpose(1, 2) * self.weights
 
     def _strongest(self, power: Tensor, doppler: Tensor) -> tuple[Tensor, Tensor]:
         """Power and Doppler shift of the strongest echo in each coarse cell, [batch, num_tx, coarse, coarse]."""
@@ -75,3 +76,10 @@ class MapEncoder(nn.Module):
         told = torch.stack([DOPPLER_GAIN * doppler * heard, power * heard], 2)
         rest = told.new_zeros(*told.shape[:2], self.part_dim - 2, *told.shape[3:])
         return torch.cat([told, rest], 2).flatten(1, 2)
+
+
+def doppler_weights(num_parts: int, num_tx: int, part_dim: int, weight: float) -> Tensor:
+    """What a latent is multiplied with for the codebooks, [num_parts part_dim]: Doppler shifts count more."""
+    weights = torch.ones(num_parts, part_dim)
+    weights[-num_tx:, 0] = weight
+    return weights.flatten()

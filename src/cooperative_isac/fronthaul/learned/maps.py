@@ -25,7 +25,8 @@ LEAST_HEAT = 0.3  # of a target that is told
 class MapsConfig:
     """num_targets: how many it tells at most; cells, coarse: of the maps and of the latents along an axis;
 
-    codebook: with a part for each transmitter's Doppler shift, and the others for whatever is learned.
+    codebook: with a part for each transmitter's Doppler shift, and the others for whatever is learned;
+    doppler_weight: how much the Doppler shift counts in the distances of its part.
     """
 
     num_targets: int = 4
@@ -33,6 +34,7 @@ class MapsConfig:
     coarse: int = 16
     part_dim: int = 8
     codebook: CodebookConfig = CodebookConfig(256, num_parts=6, restart_after=20)
+    doppler_weight: float = 4.0
     encoder_channels: int = 64
     encoder_residuals: int = 2
     centre_channels: int = 96
@@ -56,11 +58,12 @@ class Maps(Network):
         self.latent_shape = config.coarse ** 2, parts * config.part_dim
         for site in scene.receivers:
             self.encoders[site.name] = MapEncoder(num_tx, config.cells, config.coarse, parts, config.part_dim,
-                                                  config.encoder_channels, config.encoder_residuals)
+                                                  config.encoder_channels, config.encoder_residuals,
+                                                  config.doppler_weight)
             self.codebooks[site.name] = Codebook(self.latent_shape[1], config.codebook)
         most_hz = self._maps[scene.receivers[0].name].max_doppler_hz
         self.centre = MapCentre(scene, config.coarse, parts, config.part_dim, config.centre_channels,
-                                config.centre_residuals, most_hz)
+                                config.centre_residuals, most_hz, config.doppler_weight)
 
     @cached_property
     def _maps(self) -> dict[str, LocationMap]:

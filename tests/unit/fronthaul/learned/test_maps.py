@@ -48,6 +48,17 @@ def test_doppler_shifts_reach_the_centre_before_anything_is_learned(maps):
                                                                 rel=0.15)
 
 
+def test_a_doppler_shift_counts_more_in_codebooks_and_no_more_at_the_centre(tiny, maps):
+    heavy = make_network(tiny, "maps", {**CONFIG, "doppler_weight": 100.0})
+    heavy.load_state_dict(maps.state_dict())
+    seen = observed([0.5, -0.25])
+    light, weighted = maps.encoders["rx1"](seen).detach(), heavy.encoders["rx1"](seen).detach()
+    assert weighted[0, :, -8].abs().max().item() == pytest.approx(25 * light[0, :, -8].abs().max().item())
+    both = [network.centre(torch.stack([latents, latents], 1), torch.ones(1, 2), None).doppler_khz
+            for network, latents in ((maps, light), (heavy, weighted))]
+    assert both[1].detach().numpy() == pytest.approx(both[0].detach().numpy(), abs=1e-4)
+
+
 def test_where_nothing_is_heard_no_doppler_shift_is_told(maps):
     latents = maps.encoders["rx1"](observed([0.5, -0.25], power=0.7))
     assert not latents[..., -2 * maps.config.part_dim:].any()

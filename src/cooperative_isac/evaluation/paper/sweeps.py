@@ -66,7 +66,7 @@ def _clutter(scale: str) -> Sweep:
 
 
 def _offsets(scale: str) -> Sweep:
-    points = tuple(Point(1e9 * timing, {"propagation.timing_offset_std_s": timing,
+    points = tuple(Point(round(1e9 * timing, 3), {"propagation.timing_offset_std_s": timing,
                                         "propagation.frequency_offset_std_hz": frequency},
                          f"frequency offset {frequency:g} Hz")
                    for frequency in (0.0, 1000.0, 5000.0) for timing in (0.0, 30e-9, 100e-9, 300e-9))

@@ -18,7 +18,7 @@ from cooperative_isac.scene.model import Scene
 from cooperative_isac.sensing.location_map import LocationMap
 from cooperative_isac.waveform.frame import TransmitFrame
 
-LEAST_HEAT = 0.3  # of a target that is told
+LEAST_HEAT, LARGEST_SPREAD_CELLS = 0.3, 0.5  # of a target that is told
 
 
 @dataclass(frozen=True)
@@ -84,7 +84,7 @@ class Maps(Network):
         return plane_loss(output, truth, centre.velocity, centre.centres_m, centre.cell_m)
 
     def read(self, output: PlaneOutput) -> Found:
-        """The highest peaks of the heat, each with what its cell says."""
+        """The highest peaks of the heat, each with what its cell says; absent where it is unsure of the place."""
         heat = output.heat.float()
         peak = nn.functional.max_pool2d(heat[:, None], 3, 1, 1)[:, 0] == heat
         heat, cell = torch.where(peak, heat, -torch.inf).flatten(1).topk(self.config.num_targets)
@@ -98,5 +98,7 @@ class Maps(Network):
         heard = output.heard[:, None].expand_as(doppler)
         velocity, covariance = self.centre.velocity.velocity(point, doppler, doppler_spread, heard)
         presence = torch.sigmoid(heat - float(np.log(LEAST_HEAT / (1 - LEAST_HEAT))))
+        unsure = spread.norm(dim=-1) > LARGEST_SPREAD_CELLS * self.centre.cell_m.max()
+        presence = presence.masked_fill(unsure, 0.0)
         deviation = torch.cat([spread, covariance.diagonal(dim1=-2, dim2=-1).sqrt()], -1)
         return Found(presence, torch.cat([point, velocity], -1), deviation)

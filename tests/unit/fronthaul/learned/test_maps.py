@@ -82,6 +82,13 @@ def test_peaks_are_told_highest_first_and_neighbours_are_one_target(maps):
     assert found.deviation.shape == found.state.shape == (1, 3, 4) and (found.deviation > 0).all()
 
 
+def test_who_is_unsure_of_the_place_tells_nothing(maps):
+    output = plane_output(maps)
+    output.heat[0, 2, 3], output.heat[0, 6, 1] = 5.0, 4.0
+    output.log_spread_m[0, 2, 3] = 2.0
+    assert (maps.read(output).presence[0] > 0.5).tolist() == [False, True, False]
+
+
 def test_the_loss_is_least_at_the_truth_and_ignores_the_order(maps):
     centre = maps.centre
     state = torch.tensor([[[20.0, 31.0, 3.0, -2.0], [47.0, 12.0, -4.0, 1.0], [0.0, 0.0, 0.0, 0.0]]])

@@ -8,7 +8,7 @@ from functools import cached_property
 import numpy as np
 
 from cooperative_isac.scene.arrays import steering_vectors
-from cooperative_isac.scene.geometry import bistatic_geometry
+from cooperative_isac.scene.geometry import SPEED_OF_LIGHT_MPS, bistatic_geometry
 from cooperative_isac.scene.model import Scene, Site
 from cooperative_isac.waveform.frame import TransmitFrame
 
@@ -34,17 +34,22 @@ class LocationMap:
                              "dimension 2")
 
     def observe(self, echo: np.ndarray, frame: TransmitFrame) -> np.ndarray:
-        """Power and Doppler shift of the strongest single path from each transmitter over each cell.
+        """The strongest single path from each transmitter over each cell.
 
-        echo: [num_rx_ant, num_subcarriers, num_symbols], complex64, sqrt(W). Returns [num_tx, 2, num_cells, num_cells],
-        float32, rows along y: log10(1 + |u^H y|^2 / (sigma^2 ||u||^2)), then Doppler over the largest there is.
+        echo: [num_rx_ant, num_subcarriers, num_symbols], complex64, sqrt(W). Returns [num_tx, 3, num_cells, num_cells],
+        float32, rows along y: log10(1 + |u^H y|^2 / (sigma^2 ||u||^2)), Doppler shift over the largest there is, and
+        how much longer the path is than the one over the cell's centre, over max_excess_m.
         """
         spectra = self.spectra(echo, frame)
         beams = (self._beams @ spectra.reshape(len(spectra), -1)).reshape(-1, *spectra.shape[1:])
-        maps = np.empty((len(self.scene.transmitters), 2, self.num_cells ** 2), np.float32)
+        maps = np.empty((len(self.scene.transmitters), 3, self.num_cells ** 2), np.float32)
         for index, part in enumerate(maps):
-            power, bins = highest(self._power(index, beams, frame))
-            part[:, self._order] = np.log10(1 + power), (bins - (len(self.shifts_hz) - 1) / 2) * self._step
+            halves, noise = self._filtered(index, beams, frame)
+            both = halves.sum(0)
+            power, bins = highest((np.square(both.real) + np.square(both.imag)) / noise[:, None])
+            low, high = halves[:, np.arange(len(bins)), np.rint(bins).astype(int)]
+            part[:, self._order] = (np.log10(1 + power), (bins - (len(self.shifts_hz) - 1) / 2) * self._step,
+                                    np.angle(low * high.conj()) / np.pi)
         return maps.reshape(*maps.shape[:2], self.num_cells, self.num_cells)
 
     @cached_property
@@ -69,8 +74,9 @@ class LocationMap:
         turns = np.exp(-2j * np.pi * self.scene.grid.symbol_times_s[:, None] * self.shifts_hz).astype(np.complex64)
         return (streams.reshape(-1, len(turns)) @ turns).reshape(len(echo), -1, len(self.shifts_hz))
 
-    def _power(self, transmitter: int, beams: np.ndarray, frame: TransmitFrame) -> np.ndarray:
-        """Matched-filter power over the noise, [num_cells^2, num_shifts], cells by sector.
+    def _filtered(self, transmitter: int, beams: np.ndarray, frame: TransmitFrame) -> tuple[np.ndarray, np.ndarray]:
+        """Matched filters of the lower and of the upper half of the band, [2, num_cells^2, num_shifts], cells by
+        sector, and the noise power of both together, [num_cells^2].
 
         beams: [num_sectors, num_subcarriers * num_streams, num_shifts].
         """
@@ -79,11 +85,22 @@ class LocationMap:
         replica = (phases * gains.conj()[:, :, None]).reshape(len(gains), -1)
         sent = np.square(np.abs(frame.streams)).sum(-1).reshape(gains.shape[1], -1, gains.shape[2]).sum(1)
         energy = np.einsum("cgk,gk->c", np.square(np.abs(gains)), sent)
-        filtered = np.empty((len(gains), beams.shape[-1]), np.complex64)
+        middle = replica.shape[1] // len(self._delay_phases[transmitter][0]) * self._half_band
+        filtered = np.empty((2, len(gains), beams.shape[-1]), np.complex64)
         for sector, (start, stop) in enumerate(zip(self._starts[:-1], self._starts[1:])):
-            np.matmul(replica[start:stop], beams[sector], out=filtered[start:stop])
-        noise = energy[:, None] * self.scene.propagation.noise_power_w
-        return (np.square(filtered.real) + np.square(filtered.imag)) / np.maximum(noise, np.finfo(np.float32).tiny)
+            for half, columns in zip(filtered, (slice(middle), slice(middle, None))):
+                np.matmul(replica[start:stop, columns], beams[sector, columns], out=half[start:stop])
+        return filtered, np.maximum(energy * self.scene.propagation.noise_power_w, np.finfo(np.float32).tiny)
+
+    @property
+    def _half_band(self) -> int:
+        return self.scene.grid.num_subcarriers // 2
+
+    @cached_property
+    def max_excess_m(self) -> float:
+        """Excess length of a path that a map shows as 1: half a turn between the halves of the band."""
+        offsets = self.scene.grid.subcarrier_offsets_hz
+        return SPEED_OF_LIGHT_MPS / (2 * (offsets[self._half_band:].mean() - offsets[:self._half_band].mean()))
 
     @property
     def _step(self) -> float:

@@ -18,7 +18,7 @@ from cooperative_isac.training.recipes import RECIPES
 
 SMALL = {"dvqvae": {"hidden": 8, "latent_dim": 6, "features": 8}, "cnn": {"channels": (2, 3), "neurons": 8},
          "maps": {"num_targets": 2, "cells": 12, "coarse": 4, "encoder_channels": 8, "centre_channels": 8,
-                  "codebook": {"size": 16, "num_parts": 3}}}
+                  "codebook": {"size": 16, "num_parts": 6}}}
 
 
 @pytest.fixture

@@ -32,7 +32,7 @@ def plain_power(scene, site, frame, echo, transmitter, point_m, shift_hz):
 def test_a_map_is_the_matched_filter_of_every_cell(plane, listen, located):
     listener = listen(plane)
     echo, _ = listener.echo([[22.0, 31.0, 0.0]], [[4.0, -6.0, 0.0]], 1e-5)
-    maps = located.observe(echo, listener.frame).reshape(2, 2, -1)
+    maps = located.observe(echo, listener.frame).reshape(2, 3, -1)
     for transmitter in range(2):
         for cell in np.argsort(-maps[transmitter, 0])[:3]:
             plain = max(plain_power(plane, listener.site, listener.frame, echo, transmitter, located.points_m[cell],
@@ -46,13 +46,28 @@ def test_targets_stand_out_where_they_are_with_their_doppler_shift(plane, listen
     listener = listen(plane)
     echo, _ = listener.echo([located.points_m[cell]], [velocity], 1e-5)
     maps = located.observe(echo, listener.frame)
-    for transmitter, (power, doppler) in enumerate(maps):
+    for transmitter, (power, doppler, _) in enumerate(maps):
         row, column = np.unravel_index(power.argmax(), power.shape)
         assert abs(row - 7) <= 1 and abs(column - 9) <= 1
         path = bistatic_geometry(plane.transmitters[transmitter].position_m, listener.site.position_m,
                                  located.points_m[cell], velocity, plane.grid.wavelength_m)
         bin_hz = 1 / (plane.grid.num_symbols * plane.grid.symbol_period_s)
         assert doppler[7, 9] * located.max_doppler_hz == pytest.approx(path.doppler_hz, abs=0.2 * bin_hz)
+
+
+def test_cells_around_a_target_agree_on_the_length_of_its_path(plane, listen, located):
+    cell = 7 * CELLS + 9
+    listener = listen(plane)
+    echo, _ = listener.echo([located.points_m[cell] + np.array([0.4, -0.3, 0.0])], [np.zeros(3)], 1e-5)
+    maps = located.observe(echo, listener.frame)
+    near = [cell - 1, cell, cell + 1, cell - CELLS]
+    for transmitter, site in enumerate(plane.transmitters):
+        def length(points_m, site=site):
+            return sum(np.linalg.norm(points_m - end.position_m, axis=-1) for end in (site, listener.site))
+
+        assert np.ptp(length(located.points_m[near])) > 1.5
+        told = length(located.points_m[near]) + maps[transmitter, 2].ravel()[near] * located.max_excess_m
+        assert told == pytest.approx(length(located.points_m[cell] + np.array([0.4, -0.3, 0.0])), abs=0.7)
 
 
 def test_noise_alone_stays_low(plane, listen, located):

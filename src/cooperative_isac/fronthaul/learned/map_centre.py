@@ -7,103 +7,130 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from cooperative_isac.fronthaul.learned.map_encoder import DOPPLER_GAIN, GROUPS, PlaneResidual, doppler_weights
-from cooperative_isac.fronthaul.learned.path_velocity import PathVelocity
+from cooperative_isac.fronthaul.learned.consensus import PathTold
+from cooperative_isac.fronthaul.learned.map_encoder import GROUPS, PlaneResidual
+from cooperative_isac.fronthaul.learned.map_latents import LatentLayout
+from cooperative_isac.fronthaul.learned.path_geometry import PathGeometry
 from cooperative_isac.scene.model import Scene
 
 UPSAMPLING = 2
 NEIGHBOURS = 9
 RARE = -4.0  # log-odds of a target in a cell before anything is learned
-LOG_SPREAD_M, LOG_SPREAD_KHZ = (-3.0, 4.0), (-4.5, 2.5)
-HEAD_CHANNELS = 48, 64
-CORRECTION_KHZ = 0.2
+LOG_SPREAD_M, LOG_DEVIATION = (-3.0, 4.0), (-5.0, 3.0)
+HEAD_CHANNELS = 32, 48
+OWN_CELL, POWER_GAIN = 2.0, 2.0
+DOUBT, DOUBT_SLOPE, MEAN_POWER = -3.0, -2.0, 2.0  # log-odds that a path lies, and how they fall with its power
+DOPPLER_FLOOR_KHZ, DOPPLER_AT_0_DB = 0.03, 1.0  # standard deviations: of the strongest path, and at an SNR of 1
+LENGTH_FLOOR_M, LENGTH_AT_0_DB = 0.1, 3.0
 
 
 @dataclass(frozen=True)
 class PlaneOutput:
     """What each cell of the plane says of a target in it, rows along y; all [batch, rows, columns, ...].
 
-    heat: log-odds; point_m, log_spread_m: [..., 2], location and log of its mean absolute error;
-    doppler_khz, log_spread_khz: [..., num_paths]; heard: [batch, num_paths], 0 or 1.
+    heat: log-odds; point_m, log_spread_m: [..., 2], a first guess of its location and the log of its mean absolute
+    error; doppler [kHz], length [m]: [..., num_paths]; heard: [batch, num_paths], 0 or 1.
     """
 
     heat: Tensor
     point_m: Tensor
     log_spread_m: Tensor
-    doppler_khz: Tensor
-    log_spread_khz: Tensor
+    doppler: PathTold
+    length: PathTold
     heard: Tensor
+
+
+class PathCertainty(nn.Module):
+    """How much a path's word counts at a power: log of the standard deviation and log-odds of a lie."""
+
+    def __init__(self, floor: float, at_0_db: float):
+        super().__init__()
+        self.log_floor, self.log_at_0_db = (nn.Parameter(torch.tensor(value).log()) for value in (floor, at_0_db))
+        self.doubt, self.doubt_slope = (nn.Parameter(torch.tensor(value)) for value in (DOUBT, DOUBT_SLOPE))
+
+    def forward(self, value: Tensor, power: Tensor, log_change: Tensor, doubt_change: Tensor) -> PathTold:
+        """All [..., num_paths]; power: log10(1 + SNR); changes: what the centre sees beside the power."""
+        variance = (2 * self.log_floor).exp() + (2 * self.log_at_0_db).exp() * 10 ** -power
+        return PathTold(value, (0.5 * variance.log() + log_change).clamp(*LOG_DEVIATION),
+                        self.doubt + self.doubt_slope * (power - MEAN_POWER) + doubt_change)
 
 
 class MapCentre(nn.Module):
     """Adds the receivers' latents, cell by cell, and looks for targets in the sum.
 
-    A path's Doppler shift is chosen among those that its receiver told of the cells around.
+    What a path tells of a target is chosen among what its receiver measured in the cells around.
     """
 
-    def __init__(self, scene: Scene, coarse: int, num_parts: int, part_dim: int, channels: int, residuals: int,
-                 max_doppler_hz: float, doppler_weight: float):
+    def __init__(self, scene: Scene, layout: LatentLayout, coarse: int, channels: int, residuals: int,
+                 max_doppler_hz: float):
         super().__init__()
-        weights = doppler_weights(num_parts, len(scene.transmitters), part_dim, doppler_weight)
-        self.register_buffer("weights", weights, persistent=False)
-        self.coarse, self.part_dim, self.num_tx = coarse, part_dim, len(scene.transmitters)
-        self.num_rx = len(scene.receivers)
-        num_paths, (inner, outer) = self.num_rx * self.num_tx, HEAD_CHANNELS
-        self.enter = nn.ModuleList(nn.Conv2d(num_parts * part_dim, channels, 1) for _ in range(self.num_rx))
-        self.doppler = nn.ModuleList(nn.Conv2d(self.num_tx * part_dim, self.num_tx, 1, groups=self.num_tx)
-                                     for _ in range(self.num_rx))
+        self.layout, self.coarse, self.max_doppler_khz = layout, coarse, 1e-3 * max_doppler_hz
+        num_rx, num_paths, (inner, outer) = len(scene.receivers), len(scene.receivers) * layout.num_tx, HEAD_CHANNELS
+        self.enter = nn.ModuleList(nn.Conv2d(layout.num_learned * layout.part_dim + 3 * layout.num_tx, channels, 1)
+                                   for _ in range(num_rx))
         self.place = nn.Parameter(0.02 * torch.randn(channels, coarse, coarse))
         self.body = nn.Sequential(*(PlaneResidual(channels) for _ in range(residuals)))
         self.finer = nn.Sequential(
             nn.GroupNorm(GROUPS, channels), nn.ReLU(),
             nn.Conv2d(channels, inner * UPSAMPLING ** 2, 3, padding=1), nn.PixelShuffle(UPSAMPLING), nn.ReLU(),
             nn.Conv2d(inner, outer, 3, padding=1), nn.ReLU())
-        self.out = nn.Conv2d(outer, 1 + 4 + (2 + NEIGHBOURS) * num_paths, 1)
-        self.velocity = PathVelocity(scene, 1e3)
-        self._begin(num_paths, max_doppler_hz)
+        self.out = nn.Conv2d(outer, 5 + (4 + NEIGHBOURS) * num_paths, 1)
+        self.power_gain = nn.Parameter(torch.tensor(POWER_GAIN))
+        self.doppler = PathCertainty(DOPPLER_FLOOR_KHZ, DOPPLER_AT_0_DB)
+        self.length = PathCertainty(LENGTH_FLOOR_M, LENGTH_AT_0_DB)
+        self.paths = PathGeometry(scene)
+        self._begin()
         low, high = scene.area.low_m[:2], scene.area.high_m[:2]
-        size = torch.tensor((high - low) / (coarse * UPSAMPLING), dtype=torch.float32)
-        steps = torch.arange(coarse * UPSAMPLING) + 0.5
-        x, y = torch.meshgrid(steps * size[0] + float(low[0]), steps * size[1] + float(low[1]), indexing="xy")
-        self.register_buffer("cell_m", size, persistent=False)
-        self.register_buffer("centres_m", torch.stack([x, y], -1), persistent=False)
+        self.register_buffer("cell_m", torch.tensor((high - low) / (coarse * UPSAMPLING), dtype=torch.float32),
+                             persistent=False)
+        self.register_buffer("centres_m", centres(low, high, coarse * UPSAMPLING), persistent=False)
+        lengths = self.paths.length(centres(low, high, coarse)).permute(2, 0, 1)
+        self.register_buffer("lengths_m", lengths.contiguous(), persistent=False)
 
     @torch.no_grad()
-    def _begin(self, num_paths: int, max_doppler_hz: float) -> None:
-        """Nothing is there, and Doppler shifts are those that the receivers told of the very cell."""
+    def _begin(self) -> None:
+        """Nothing is there, and paths tell what was measured in the very cell."""
         self.out.weight[5:].zero_()
         self.out.bias.zero_()
         self.out.bias[0] = RARE
-        self.out.bias[5 + 2 * num_paths:].view(num_paths, NEIGHBOURS)[:, NEIGHBOURS // 2] = 3.0
-        for layer in self.doppler:
-            layer.weight.zero_()
-            layer.bias.zero_()
-            layer.weight[:, 0] = 1e-3 * max_doppler_hz / DOPPLER_GAIN
+        self.out.bias[-NEIGHBOURS * self.paths.num_paths:].view(-1, NEIGHBOURS)[:, NEIGHBOURS // 2] = OWN_CELL
 
     def forward(self, latents: Tensor, heard: Tensor, knowledge: Tensor) -> PlaneOutput:
         """latents: [batch, M, coarse^2, D]; heard: [batch, M]; knowledge is not used."""
-        planes = (latents / self.weights).transpose(2, 3).unflatten(3, (self.coarse, self.coarse))
-        plane = self.place.expand(len(latents), -1, -1, -1)
+        plane, told = self.place.expand(len(latents), -1, -1, -1), []
         for index, enter in enumerate(self.enter):
-            plane = plane + enter(planes[:, index]) * heard[:, index, None, None, None]
-        out = self.out(self.finer(self.body(plane)))
-        paths = self.num_rx * self.num_tx
-        heat, offset, spread, correction, spread_khz, choice = out.split(
-            [1, 2, 2, paths, paths, NEIGHBOURS * paths], 1)
+            learned, measured = self.layout.split(latents[:, index], self.coarse)
+            told.append(torch.stack([measured.power, measured.doppler, measured.length_m], 1))
+            plane = plane + enter(torch.cat([learned, told[-1].flatten(1, 2)], 1)) * heard[:, index, None, None, None]
+        paths = self.paths.num_paths
+        heat, offset, spread, changes, choice = self.out(self.finer(self.body(plane))).split(
+            [1, 2, 2, 4 * paths, NEIGHBOURS * paths], 1)
+        power, doppler, length = self._chosen(torch.cat(told, 2), choice)
+        doppler_change, doppler_doubt, length_change, length_doubt = _last(changes).chunk(4, -1)
         return PlaneOutput(
             heat[:, 0], self.centres_m + _last(offset) * self.cell_m, _last(spread + 0.5).clamp(*LOG_SPREAD_M),
-            _last(self._doppler(planes, choice) + CORRECTION_KHZ * correction),
-            _last(spread_khz).clamp(*LOG_SPREAD_KHZ), heard.repeat_interleave(self.num_tx, 1))
+            self.doppler(doppler * self.max_doppler_khz, power, doppler_change, doppler_doubt),
+            self.length(length, power, length_change, length_doubt), heard.repeat_interleave(self.layout.num_tx, 1))
 
-    def _doppler(self, planes: Tensor, choice: Tensor) -> Tensor:
-        """Doppler shift of each path at each fine cell, [batch, num_paths, rows, columns], kHz."""
-        told = torch.cat([layer(planes[:, index, -self.num_tx * self.part_dim:])
-                          for index, layer in enumerate(self.doppler)], 1)
-        around = nn.functional.unfold(told, 3, padding=1).unflatten(1, (told.shape[1], NEIGHBOURS))
-        around = around.unflatten(3, (self.coarse, self.coarse))
-        around = around.repeat_interleave(UPSAMPLING, 3).repeat_interleave(UPSAMPLING, 4)
-        weights = torch.softmax(choice.unflatten(1, (told.shape[1], NEIGHBOURS)), 2)
-        return (weights * around).sum(2)
+    def _chosen(self, told: Tensor, choice: Tensor) -> tuple[Tensor, ...]:
+        """Power, Doppler shift and length of each path at each fine cell, [batch, rows, columns, num_paths] each.
+
+        told: [batch, 3, num_paths, coarse, coarse].
+        """
+        told = torch.stack([*told[:, :2].unbind(1), told[:, 2] + self.lengths_m], 1)
+        around = nn.functional.pad(told.flatten(1, 2), (1, 1, 1, 1), mode="replicate")
+        around = nn.functional.unfold(around, 3).unflatten(1, (3, -1, NEIGHBOURS))
+        around = around.unflatten(4, (self.coarse, self.coarse))
+        around = around.repeat_interleave(UPSAMPLING, 4).repeat_interleave(UPSAMPLING, 5)
+        weights = torch.softmax(choice.unflatten(1, (-1, NEIGHBOURS)) + self.power_gain * around[:, 0], 2)
+        return tuple(_last(plane) for plane in (weights[:, None] * around).sum(3).unbind(1))
+
+
+def centres(low, high, cells: int) -> Tensor:
+    """Centres of cells x cells cells between two corners, [cells, cells, 2], rows along y, m."""
+    x, y = (torch.tensor(low[axis] + (torch.arange(cells) + 0.5).numpy() * (high[axis] - low[axis]) / cells,
+                         dtype=torch.float32) for axis in (0, 1))
+    return torch.stack(torch.meshgrid(x, y, indexing="xy"), -1)
 
 
 def _last(planes: Tensor) -> Tensor:

@@ -5,16 +5,17 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from cooperative_isac.fronthaul.learned.consensus import negative_log_likelihood
 from cooperative_isac.fronthaul.learned.map_centre import PlaneOutput
 from cooperative_isac.fronthaul.learned.network import Truth
-from cooperative_isac.fronthaul.learned.path_velocity import PathVelocity
+from cooperative_isac.fronthaul.learned.path_geometry import LYING_KHZ, LYING_M, PathGeometry
 
 SPOT_CELLS, NEAR_CELLS, WEIGHT_CELLS = 0.6, 1.6, 0.8
-LOCATION, DOPPLER, VELOCITY = 0.3, 0.15, 0.05
+GUESS, PATHS, LOCATION, VELOCITY = 0.15, 0.1, 0.3, 0.05
 SMALLEST = 1e-5
 
 
-def plane_loss(output: PlaneOutput, truth: Truth, paths: PathVelocity, centres_m: Tensor,
+def plane_loss(output: PlaneOutput, truth: Truth, paths: PathGeometry, centres_m: Tensor,
                cell_m: Tensor) -> Tensor:
     """Loss of a batch, a scalar: focal loss of the heat, Laplace log-likelihoods around each target.
 
@@ -39,20 +40,22 @@ def heat_loss(heat: Tensor, squared: Tensor, present: Tensor) -> Tensor:
     return -torch.where(is_target, hits, misses).sum() / is_target.sum().clamp_min(1)
 
 
-def _around_targets(output: PlaneOutput, truth: Truth, paths: PathVelocity, nearest: Tensor,
+def _around_targets(output: PlaneOutput, truth: Truth, paths: PathGeometry, nearest: Tensor,
                     which: Tensor) -> Tensor:
     weight = torch.exp(-nearest / (2 * WEIGHT_CELLS ** 2)) * (nearest < NEAR_CELLS ** 2)
     batch, row, column = torch.nonzero(weight, as_tuple=True)
     weight = weight[batch, row, column]
     wanted = truth.state[batch, which[batch, row, column]]
-    point, spread = output.point_m[batch, row, column], output.log_spread_m[batch, row, column]
-    location = laplace(point - wanted[:, :2], spread).sum(-1)
-    doppler, spread = output.doppler_khz[batch, row, column], output.log_spread_khz[batch, row, column]
-    heard = output.heard[batch]
-    shifts = (laplace(doppler - paths.doppler(wanted), spread) * heard).sum(-1)
-    velocity, _ = paths.velocity(point.detach(), doppler, 2 ** 0.5 * spread.exp(), heard)
-    speed = (velocity - wanted[:, 2:]).abs().sum(-1)
-    loss = LOCATION * location + DOPPLER * shifts + VELOCITY * speed
+    at, heard = (batch, row, column), output.heard[batch]
+    point, spread = output.point_m[at], output.log_spread_m[at]
+    guess = laplace(point - wanted[:, :2], spread).sum(-1)
+    told = negative_log_likelihood(output.doppler[at], paths.doppler(wanted), LYING_KHZ) \
+        + negative_log_likelihood(output.length[at], paths.length(wanted[:, :2]), LYING_M)
+    place, _ = paths.location(point, 2 ** 0.5 * spread.exp(), output.length[at], heard)
+    velocity, _ = paths.velocity(place.detach(), output.doppler[at], heard)
+    location, speed = ((found - true).abs().sum(-1)
+                       for found, true in ((place, wanted[:, :2]), (velocity, wanted[:, 2:])))
+    loss = GUESS * guess + PATHS * (told * heard).sum(-1) + LOCATION * location + VELOCITY * speed
     return (loss * weight).sum() / weight.sum().clamp_min(SMALLEST)
 
 

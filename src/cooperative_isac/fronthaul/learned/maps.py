@@ -9,8 +9,10 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from cooperative_isac.fronthaul.learned.map_centre import MapCentre, PlaneOutput
+from cooperative_isac.fronthaul.learned.consensus import PathTold
+from cooperative_isac.fronthaul.learned.map_centre import MapCentre, PlaneOutput, centres
 from cooperative_isac.fronthaul.learned.map_encoder import MapEncoder
+from cooperative_isac.fronthaul.learned.map_latents import LatentLayout
 from cooperative_isac.fronthaul.learned.map_loss import plane_loss
 from cooperative_isac.fronthaul.learned.network import Found, Network, Truth
 from cooperative_isac.fronthaul.learned.quantiser import Codebook, CodebookConfig
@@ -25,19 +27,17 @@ LEAST_HEAT, LARGEST_SPREAD_CELLS = 0.3, 0.5  # of a target that is told
 class MapsConfig:
     """num_targets: how many it tells at most; cells, coarse: of the maps and of the latents along an axis;
 
-    codebook: with a part for each transmitter's Doppler shift, and the others for whatever is learned;
-    doppler_weight: how much the Doppler shift counts in the distances of its part.
+    codebook: its parts are laid out by LatentLayout.
     """
 
     num_targets: int = 4
     cells: int = 48
     coarse: int = 16
     part_dim: int = 8
-    codebook: CodebookConfig = CodebookConfig(256, num_parts=6, restart_after=20)
-    doppler_weight: float = 4.0
+    codebook: CodebookConfig = CodebookConfig(256, num_parts=8, restart_after=20)
     encoder_channels: int = 64
-    encoder_residuals: int = 2
-    centre_channels: int = 96
+    encoder_residuals: int = 1
+    centre_channels: int = 64
     centre_residuals: int = 3
 
     def __post_init__(self) -> None:
@@ -52,18 +52,24 @@ class Maps(Network):
 
     def __init__(self, scene: Scene, config: MapsConfig):
         super().__init__(scene, config)
-        num_tx, parts = len(scene.transmitters), config.codebook.num_parts
-        if parts <= num_tx:
-            raise ValueError(f"codebook.num_parts is {parts}; {num_tx} transmitters need {num_tx + 1} or more")
-        self.latent_shape = config.coarse ** 2, parts * config.part_dim
-        for site in scene.receivers:
-            self.encoders[site.name] = MapEncoder(num_tx, config.cells, config.coarse, parts, config.part_dim,
-                                                  config.encoder_channels, config.encoder_residuals,
-                                                  config.doppler_weight)
-            self.codebooks[site.name] = Codebook(self.latent_shape[1], config.codebook)
-        most_hz = self._maps[scene.receivers[0].name].max_doppler_hz
-        self.centre = MapCentre(scene, config.coarse, parts, config.part_dim, config.centre_channels,
-                                config.centre_residuals, most_hz, config.doppler_weight)
+        layout = LatentLayout(config.codebook.num_parts, config.part_dim, len(scene.transmitters))
+        self.latent_shape = config.coarse ** 2, layout.size
+        first = self._maps[scene.receivers[0].name]
+        self.centre = MapCentre(scene, layout, config.coarse, config.centre_channels, config.centre_residuals,
+                                first.max_doppler_hz)
+        for index, site in enumerate(scene.receivers):
+            excess = self._excess(index * layout.num_tx, layout.num_tx)
+            self.encoders[site.name] = MapEncoder(layout, config.coarse, excess, first.max_excess_m,
+                                                  config.encoder_channels, config.encoder_residuals)
+            self.codebooks[site.name] = Codebook(layout.size, config.codebook)
+
+    def _excess(self, first: int, num_paths: int) -> Tensor:
+        """Lengths of paths over the fine cells less those over their coarse cells, [num_paths, cells, cells], m."""
+        area, config, paths = self.scene.area, self.config, slice(first, first + num_paths)
+        fine, coarse = (self.centre.paths.length(centres(area.low_m, area.high_m, cells)).permute(2, 0, 1)[paths]
+                        for cells in (config.cells, config.coarse))
+        repeats = config.cells // config.coarse
+        return fine - coarse.repeat_interleave(repeats, 1).repeat_interleave(repeats, 2)
 
     @cached_property
     def _maps(self) -> dict[str, LocationMap]:
@@ -80,8 +86,7 @@ class Maps(Network):
         return np.empty(0, np.float32)
 
     def loss(self, output: PlaneOutput, truth: Truth) -> Tensor:
-        centre = self.centre
-        return plane_loss(output, truth, centre.velocity, centre.centres_m, centre.cell_m)
+        return plane_loss(output, truth, self.centre.paths, self.centre.centres_m, self.centre.cell_m)
 
     def read(self, output: PlaneOutput) -> Found:
         """The highest peaks of the heat, each with what its cell says; absent where it is unsure of the place."""
@@ -93,12 +98,15 @@ class Maps(Network):
             values = planes.float().flatten(1, 2)
             return values.gather(1, cell[..., None].expand(-1, -1, values.shape[-1]))
 
-        point, spread = at_peaks(output.point_m), 2 ** 0.5 * at_peaks(output.log_spread_m).exp()
-        doppler, doppler_spread = at_peaks(output.doppler_khz), 2 ** 0.5 * at_peaks(output.log_spread_khz).exp()
-        heard = output.heard[:, None].expand_as(doppler)
-        velocity, covariance = self.centre.velocity.velocity(point, doppler, doppler_spread, heard)
+        def told(paths: PathTold) -> PathTold:
+            return PathTold(*(at_peaks(planes) for planes in (paths.value, paths.log_deviation, paths.doubt)))
+
+        heard = output.heard[:, None].expand(-1, cell.shape[1], -1)
+        guess, spread = at_peaks(output.point_m), 2 ** 0.5 * at_peaks(output.log_spread_m).exp()
+        point, place = self.centre.paths.location(guess, spread, told(output.length), heard)
+        velocity, speed = self.centre.paths.velocity(point, told(output.doppler), heard)
+        deviation = torch.cat([part.diagonal(dim1=-2, dim2=-1).sqrt() for part in (place, speed)], -1)
         presence = torch.sigmoid(heat - float(np.log(LEAST_HEAT / (1 - LEAST_HEAT))))
-        unsure = spread.norm(dim=-1) > LARGEST_SPREAD_CELLS * self.centre.cell_m.max()
+        unsure = deviation[..., :2].norm(dim=-1) > LARGEST_SPREAD_CELLS * self.centre.cell_m.max()
         presence = presence.masked_fill(unsure, 0.0)
-        deviation = torch.cat([spread, covariance.diagonal(dim1=-2, dim2=-1).sqrt()], -1)
         return Found(presence, torch.cat([point, velocity], -1), deviation)

@@ -14,7 +14,7 @@ NETWORKS = {
                          "codebook": {"size": 512, "num_parts": 3}}),
     "dvae": ("dvqvae", {**SMALL, "codebook": None, "num_targets": 3}),
     "maps": ("maps", {"cells": 12, "coarse": 4, "encoder_channels": 8, "centre_channels": 8,
-                      "codebook": {"size": 16, "num_parts": 3}}),
+                      "codebook": {"size": 16, "num_parts": 6}}),
     "cnn": ("cnn", {"channels": (2, 3), "neurons": 8, "num_targets": 1}),
 }
 

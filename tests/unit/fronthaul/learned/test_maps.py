@@ -3,13 +3,15 @@
 import pytest
 import torch
 
+from cooperative_isac.fronthaul.learned.consensus import PathTold
 from cooperative_isac.fronthaul.learned.map_centre import PlaneOutput
 from cooperative_isac.fronthaul.learned.map_loss import heat_loss, laplace
 from cooperative_isac.fronthaul.learned.network import Truth
 from cooperative_isac.fronthaul.learned.weights import WeightsError, make_network
 
 CONFIG = {"cells": 12, "coarse": 4, "encoder_channels": 8, "centre_channels": 16, "num_targets": 3,
-          "codebook": {"size": 256, "num_parts": 4}}
+          "codebook": {"size": 256, "num_parts": 7}}
+LISTENED = 4, 7  # the fine cell with an echo, in the coarse cell (1, 2)
 
 
 @pytest.fixture
@@ -18,50 +20,48 @@ def maps(tiny):
     return make_network(tiny, "maps", CONFIG)
 
 
-def observed(doppler, power=3.0, cell=(4, 7)):
-    """A map of noise with one echo of each transmitter in one cell."""
-    plane = torch.zeros(1, 2, 2, 12, 12)
+def observed(doppler, power=3.0):
+    """A map of noise with one echo of each transmitter in one cell, right over the cell's centre."""
+    plane = torch.zeros(1, 2, 3, 12, 12)
     plane[:, :, 0] = 0.6
-    plane[0, :, 0, cell[0], cell[1]] = power
-    plane[0, :, 1, cell[0], cell[1]] = torch.tensor(doppler)
+    plane[(0, slice(None), 0, *LISTENED)] = power
+    plane[(0, slice(None), 1, *LISTENED)] = torch.tensor(doppler)
     return plane
 
 
-def plane_output(maps, **changes):
-    """An output in which every cell says: nothing, at my centre."""
+def plane_output(maps, heat=None, point_m=None, doppler_khz=None, log_spread_m=None):
+    """An output in which every cell says: nothing; and of a target here: at my centre, standing still."""
     centre = maps.centre
     rows, columns, _ = centre.centres_m.shape
-    still = torch.zeros(1, rows, columns, centre.velocity.num_paths)
-    values = {"heat": torch.full((1, rows, columns), -6.0), "point_m": centre.centres_m[None].clone(),
-              "log_spread_m": torch.zeros(1, rows, columns, 2), "doppler_khz": still, "log_spread_khz": still - 2,
-              "heard": torch.ones(1, centre.velocity.num_paths)}
-    return PlaneOutput(**{**values, **changes})
+    still = torch.zeros(1, rows, columns, centre.paths.num_paths)
+    points = centre.centres_m[None].clone() if point_m is None else point_m
+    return PlaneOutput(
+        torch.full((1, rows, columns), -6.0) if heat is None else heat, points,
+        torch.zeros(1, rows, columns, 2) if log_spread_m is None else log_spread_m,
+        PathTold(still if doppler_khz is None else doppler_khz, still - 2, still - 4),
+        PathTold(centre.paths.length(points), still, still - 4), torch.ones(1, centre.paths.num_paths))
 
 
-def test_doppler_shifts_reach_the_centre_before_anything_is_learned(maps):
+def test_what_was_measured_reaches_the_centre_before_anything_is_learned(maps):
     latents = torch.stack([maps.encoders[name](observed([0.5, -0.25])) for name in maps.receivers], 1)
     output = maps.centre(latents, torch.ones(1, 2), torch.empty(1, 0))
-    most_khz = 1e-3 * maps._maps["rx1"].max_doppler_hz
-    row, column = 2 * (4 // 3), 2 * (7 // 3)
-    told = output.doppler_khz[0, row, column] / most_khz
-    assert told.reshape(2, 2).detach().numpy() == pytest.approx(0.75 * torch.tensor([[0.5, -0.25]] * 2).numpy(),
-                                                                rel=0.15)
+    at, centre = (0, 2 * (LISTENED[0] // 3), 2 * (LISTENED[1] // 3)), maps.centre
+    told = output.doppler.value[at].reshape(2, 2) / centre.max_doppler_khz
+    assert told.detach().numpy() == pytest.approx(torch.tensor([[0.5, -0.25]] * 2).numpy(), rel=0.1)
+    low, high = (torch.tensor(corner[:2], dtype=torch.float32) for corner in (maps.scene.area.low_m,
+                                                                              maps.scene.area.high_m))
+    place = low + (torch.tensor(LISTENED[::-1]) + 0.5) * (high - low) / 12
+    assert output.length.value[at].detach().numpy() == pytest.approx(centre.paths.length(place).numpy(), abs=0.5)
+    weak = maps.centre(torch.stack([maps.encoders[name](observed([0.5, -0.25], 1.5)) for name in maps.receivers], 1),
+                       torch.ones(1, 2), None)
+    assert (weak.doppler.log_deviation[at] > output.doppler.log_deviation[at]).all()
+    assert (weak.length.doubt[at] > output.length.doubt[at]).all()
 
 
-def test_a_doppler_shift_counts_more_in_codebooks_and_no_more_at_the_centre(tiny, maps):
-    heavy = make_network(tiny, "maps", {**CONFIG, "doppler_weight": 100.0})
-    heavy.load_state_dict(maps.state_dict())
-    seen = observed([0.5, -0.25])
-    light, weighted = maps.encoders["rx1"](seen).detach(), heavy.encoders["rx1"](seen).detach()
-    assert weighted[0, :, -8].abs().max().item() == pytest.approx(25 * light[0, :, -8].abs().max().item())
-    both = [network.centre(torch.stack([latents, latents], 1), torch.ones(1, 2), None).doppler_khz
-            for network, latents in ((maps, light), (heavy, weighted))]
-    assert both[1].detach().numpy() == pytest.approx(both[0].detach().numpy(), abs=1e-4)
-
-
-def test_where_nothing_is_heard_no_doppler_shift_is_told(maps):
+def test_where_nothing_is_heard_nothing_is_measured(maps):
     latents = maps.encoders["rx1"](observed([0.5, -0.25], power=0.7))
-    assert not latents[..., -2 * maps.config.part_dim:].any()
+    told = 5 * maps.config.part_dim
+    assert not latents[..., -told:].any() and latents[..., :-told].any()
 
 
 def test_a_receiver_that_was_not_heard_changes_nothing(maps):
@@ -85,7 +85,7 @@ def test_peaks_are_told_highest_first_and_neighbours_are_one_target(maps):
 def test_who_is_unsure_of_the_place_tells_nothing(maps):
     output = plane_output(maps)
     output.heat[0, 2, 3], output.heat[0, 6, 1] = 5.0, 4.0
-    output.log_spread_m[0, 2, 3] = 2.0
+    output.log_spread_m[0, 2, 3] = output.length.log_deviation[0, 2, 3] = 3.0
     assert (maps.read(output).presence[0] > 0.5).tolist() == [False, True, False]
 
 
@@ -99,7 +99,7 @@ def test_the_loss_is_least_at_the_truth_and_ignores_the_order(maps):
         away = (centre.centres_m - target[:2]).norm(dim=-1)
         heat[0].view(-1)[away.argmin()] = 6.0
         near = away < 2 * centre.cell_m.max()
-        points[0][near], doppler[0][near] = target[:2], centre.velocity.doppler(target)
+        points[0][near], doppler[0][near] = target[:2], centre.paths.doppler(target)
     right = plane_output(maps, heat=heat, point_m=points, doppler_khz=doppler)
     value = maps.loss(right, truth)
     turned = Truth(truth.present[:, [1, 0, 2]], state[:, [1, 0, 2]])
@@ -123,7 +123,8 @@ def test_the_best_spread_is_the_mean_error():
 
 
 @pytest.mark.parametrize("config, reason", [({"cells": 50}, "must be a multiple"),
-                                            ({"codebook": {"size": 16, "num_parts": 2}}, "need 3 or more")])
+                                            ({"codebook": {"size": 16, "num_parts": 5}}, "need 6 or more"),
+                                            ({"part_dim": 1}, "need 2 or more")])
 def test_sizes_that_do_not_fit_are_refused(tiny, config, reason):
     with pytest.raises((ValueError, WeightsError), match=reason):
         make_network(tiny, "maps", {**CONFIG, **config})

@@ -1,0 +1,63 @@
+"""How a latent of the maps network is laid out: what is learned, then what an access point measured."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class Measured:
+    """The strongest echo of each transmitter in each coarse cell, all [batch, num_tx, coarse, coarse]:
+    power, log10(1 + SNR); doppler, over the largest; length, of the path less the one over the cell's centre, m.
+    All are 0 where nothing is heard."""
+
+    power: Tensor
+    doppler: Tensor
+    length_m: Tensor
+
+
+@dataclass(frozen=True)
+class LatentLayout:
+    """num_parts parts of part_dim numbers: learned ones, one with the powers, then one Doppler shift and one length
+    of each transmitter, alone in its part: its codebook has nothing else to tell."""
+
+    num_parts: int
+    part_dim: int
+    num_tx: int
+
+    def __post_init__(self) -> None:
+        if self.num_learned < 1:
+            raise ValueError(f"codebook.num_parts is {self.num_parts}; {self.num_tx} transmitters need "
+                             f"{2 * self.num_tx + 2} or more")
+        if self.part_dim < self.num_tx:
+            raise ValueError(f"part_dim is {self.part_dim}; {self.num_tx} transmitters need {self.num_tx} or more")
+
+    @property
+    def size(self) -> int:
+        return self.num_parts * self.part_dim
+
+    @property
+    def num_learned(self) -> int:
+        """Parts that are learned."""
+        return self.num_parts - 1 - 2 * self.num_tx
+
+    def join(self, learned: Tensor, measured: Measured) -> Tensor:
+        """learned: [batch, num_learned part_dim, coarse, coarse]. Returns [batch, coarse^2, size]."""
+        batch, _, *plane = learned.shape
+        alone = torch.stack([measured.doppler, measured.length_m], 1).flatten(1, 2)[:, :, None]
+        parts = torch.cat([self._padded(measured.power[:, None]), self._padded(alone)], 1)
+        return torch.cat([learned, parts.reshape(batch, -1, *plane)], 1).flatten(2).transpose(1, 2)
+
+    def _padded(self, parts: Tensor) -> Tensor:
+        rest = parts.new_zeros(*parts.shape[:2], self.part_dim - parts.shape[2], *parts.shape[3:])
+        return torch.cat([parts, rest], 2)
+
+    def split(self, latents: Tensor, coarse: int) -> tuple[Tensor, Measured]:
+        """Learned planes and what was measured, from latents [batch, coarse^2, size]."""
+        planes = latents.transpose(1, 2).unflatten(2, (coarse, coarse))
+        learned, told = planes.split([self.num_learned * self.part_dim, (1 + 2 * self.num_tx) * self.part_dim], 1)
+        power, alone = told[:, :self.num_tx], told[:, self.part_dim::self.part_dim]
+        return learned, Measured(power, alone[:, :self.num_tx], alone[:, self.num_tx:])

@@ -96,7 +96,7 @@ def _observation(network: Network, scene: Scene) -> tuple[int, ...]:
     from cooperative_isac.fronthaul.learned.inputs import observation_shape
 
     if isinstance(network, Maps):
-        return len(scene.transmitters), 2, network.config.cells, network.config.cells
+        return len(scene.transmitters), 3, network.config.cells, network.config.cells
     return observation_shape(scene, scene.receivers[0], network.config.input)
 
 

@@ -24,13 +24,15 @@ class Recipe:
     variety: Variety = Variety()
 
 
+MAPS = {"learning_rate": 1.5e-3, "schedule": "cosine", "warmup_steps": 100, "epochs": 12, "batch_size": 32,
+        "drop_out": 0.08, "weight_decay": 1e-2, "clip": 1.0}
+VARIED = Variety(targets=(1, 3), power_dbm=(28.0, 38.0), scatterers=(0, 6))
+
 RECIPES = {
-    "dvqvae": Recipe("maps", {}, {"learning_rate": 1.5e-3, "schedule": "cosine", "warmup_steps": 100, "epochs": 12,
-                                  "batch_size": 32, "drop_out": 0.08, "weight_decay": 1e-2, "clip": 1.0},
-                     Variety(targets=(1, 3), power_dbm=(28.0, 38.0), scatterers=(0, 6))),
+    "dvqvae": Recipe("maps", {}, MAPS, VARIED),
     "dvqvae_demodulated": Recipe("dvqvae", {**COMPACT, "codebook": CODEBOOK}, ANNEALED),
     "dvqvae_paper": Recipe("dvqvae"),
-    "dvae": Recipe("dvqvae", {**COMPACT, "codebook": None}, ANNEALED),
+    "dvae": Recipe("maps", {"quantised": False}, MAPS, VARIED),
     "cnn": Recipe("cnn"),
 }
 

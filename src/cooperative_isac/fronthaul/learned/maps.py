@@ -27,7 +27,7 @@ LEAST_HEAT, LARGEST_SPREAD_CELLS = 0.3, 0.5  # of a target that is told
 class MapsConfig:
     """num_targets: how many it tells at most; cells, coarse: of the maps and of the latents along an axis;
 
-    codebook: its parts are laid out by LatentLayout.
+    codebook: its parts are laid out by LatentLayout; quantised: else latents travel as they are, as float32.
     """
 
     num_targets: int = 4
@@ -35,6 +35,7 @@ class MapsConfig:
     coarse: int = 16
     part_dim: int = 8
     codebook: CodebookConfig = CodebookConfig(256, num_parts=8, restart_after=20)
+    quantised: bool = True
     encoder_channels: int = 64
     encoder_residuals: int = 1
     centre_channels: int = 64
@@ -61,7 +62,8 @@ class Maps(Network):
             excess = self._excess(index * layout.num_tx, layout.num_tx)
             self.encoders[site.name] = MapEncoder(layout, config.coarse, excess, first.max_excess_m,
                                                   config.encoder_channels, config.encoder_residuals)
-            self.codebooks[site.name] = Codebook(layout.size, config.codebook)
+            if config.quantised:
+                self.codebooks[site.name] = Codebook(layout.size, config.codebook)
 
     def _excess(self, first: int, num_paths: int) -> Tensor:
         """Lengths of paths over the fine cells less those over their coarse cells, [num_paths, cells, cells], m."""

@@ -64,6 +64,14 @@ def test_where_nothing_is_heard_nothing_is_measured(maps):
     assert not latents[..., -told:].any() and latents[..., :-told].any()
 
 
+def test_without_codebooks_the_latents_are_the_same(tiny, maps):
+    bare = make_network(tiny, "maps", {**CONFIG, "quantised": False})
+    assert bare.codebook("rx1") is None and maps.codebook("rx1") is not None
+    bare.load_state_dict(maps.state_dict(), strict=False)
+    seen = observed([0.5, -0.25])
+    assert torch.equal(bare.encoders["rx1"](seen), maps.encoders["rx1"](seen))
+
+
 def test_a_receiver_that_was_not_heard_changes_nothing(maps):
     latents = torch.randn(1, 2, *maps.latent_shape)
     other = latents.clone()

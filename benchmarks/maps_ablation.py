@@ -1,0 +1,97 @@
+"""What each part of scheme dvqvae brings: the trained network with one part taken away at a time.
+
+    python benchmarks/maps_ablation.py [--frames N] [--seed N]
+"""
+
+import argparse
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+from rich.box import SIMPLE_HEAD
+from rich.console import Console
+from rich.progress import track
+from rich.table import Column, Table
+
+from cooperative_isac.evaluation.monte_carlo import draw_frame, measure_scheme
+from cooperative_isac.fronthaul.learned import consensus
+from cooperative_isac.fronthaul.learned.map_centre import PlaneOutput
+from cooperative_isac.scene.config import load_scene
+from cooperative_isac.schemes.learned import LearnedScheme, detections
+
+CERTAIN_LIE = 40.0  # log-odds
+
+
+@dataclass(frozen=True)
+class Variant:
+    """quantised: codewords travel, not float32; lengths: the lengths of paths refine the guess; most_liars: of paths,
+    0 is least squares."""
+
+    name: str
+    quantised: bool = True
+    lengths: bool = True
+    most_liars: int = consensus.MOST_LIARS
+
+
+VARIANTS = (Variant("as shipped"),
+            Variant("float32 latents, no codebooks", quantised=False),
+            Variant("least squares over all paths", most_liars=0),
+            Variant("the guess alone, without path lengths", lengths=False),
+            Variant("neither", lengths=False, most_liars=0))
+
+
+class VariantScheme(LearnedScheme):
+    """Scheme dvqvae as one variant; its packets are tensors, since nothing travels here."""
+
+    def __init__(self, scene, variant):
+        super().__init__(scene, "dvqvae")
+        self.variant = variant
+
+    def encode(self, echo, frame, receiver):
+        observation = torch.from_numpy(self.network.observe(echo, frame, receiver))
+        latents = self.network.encoders[receiver](observation[None])
+        codebook = self.network.codebook(receiver)
+        sent = codebook.lookup(codebook.nearest(latents)) if self.variant.quantised else latents
+        return sent[0].numpy().tobytes()
+
+    def decode(self, packets, frame):
+        latents = [torch.frombuffer(bytearray(packets[name]), dtype=torch.float32).reshape(self.network.latent_shape)
+                   for name in self.network.receivers]
+        output = self.network.centre(torch.stack(latents)[None], torch.ones(1, len(latents)), torch.empty(1, 0))
+        consensus.MOST_LIARS = self.variant.most_liars
+        return detections(self.scene, self.network.read(self._changed(output)), tuple(packets))
+
+    def _changed(self, output: PlaneOutput) -> PlaneOutput:
+        if self.variant.lengths:
+            return output
+        useless = output.length.log_deviation + CERTAIN_LIE
+        return replace(output, length=replace(output.length, log_deviation=useless))
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--frames", type=int, default=200, help="random frames (default: 200)")
+    parser.add_argument("--seed", type=int, default=1, help="of the frames (default: 1)")
+    options = parser.parse_args()
+    scene = replace(load_scene("cell_free_compact"), seed=options.seed)
+    schemes = [VariantScheme(scene, variant) for variant in VARIANTS]
+    errors, found, wanted = [([], []) for _ in schemes], [0] * len(schemes), 0
+    with torch.no_grad():
+        for number in track(range(options.frames), "frames"):
+            draw = draw_frame(scene, number)
+            wanted += len(draw.targets)
+            for index, scheme in enumerate(schemes):
+                sample = measure_scheme(scheme, draw, scene.dimension)
+                found[index] += len(sample.location_errors_m)
+                for kept, new in zip(errors[index], (sample.location_errors_m, sample.velocity_errors_mps)):
+                    kept += list(np.linalg.norm(new, axis=1))
+    table = Table(Column("", no_wrap=True), *("location median", "RMSE (m)", "velocity median", "RMSE (m/s)", "found"), box=SIMPLE_HEAD)
+    for variant, own, count in zip(VARIANTS, errors, found):
+        figures = [f"{value:.3f}" for lengths in own
+                   for value in (np.median(lengths), np.sqrt(np.mean(np.square(lengths))))]
+        table.add_row(variant.name, *figures, f"{count / wanted:.1%}")
+    Console().print(table)
+
+
+if __name__ == "__main__":
+    main()

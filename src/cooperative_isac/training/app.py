@@ -12,10 +12,10 @@ import typer
 import yaml
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
 from cooperative_isac.scene.config import load_scene
+from cooperative_isac.training.progress_bar import progress
 from cooperative_isac.training.samples import SPLITS, DrawnSamples, Variety
 
 Option = typer.Option
@@ -88,12 +88,6 @@ def dataset(scene: Scene, out: NewFolder, samples: Count = sum(split.count for s
             for written in write_samples(source, out, samples):
                 bar.update(task, completed=written)
         _describe(out, Console())
-
-
-def progress() -> Progress:
-    """The progress bar of both commands; `note` stands at its end."""
-    return Progress(TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(),
-                    TimeRemainingColumn(), TextColumn("{task.fields[note]}"), console=Console(stderr=True))
 
 
 def pairs(texts: list[str]) -> dict[str, object]:

@@ -15,9 +15,9 @@ from rich.table import Table
 from cooperative_isac.fronthaul.learned.network import Network
 from cooperative_isac.scene.model import Scene
 from cooperative_isac.training.algorithm import Optimisation
-from cooperative_isac.training.app import progress
 from cooperative_isac.training.distributed import is_distributed
 from cooperative_isac.training.loop import Training, Watcher
+from cooperative_isac.training.progress_bar import progress
 from cooperative_isac.training.recipes import Recipe, recipe
 from cooperative_isac.training.recordings import RecordedSamples
 from cooperative_isac.training.run import Job, train_as_one_of_several, train_here

@@ -10,7 +10,7 @@ import torch
 from cooperative_isac.evaluation.paper.scenes import changed_scene
 from cooperative_isac.fronthaul.learned.config import DvqvaeConfig
 from cooperative_isac.fronthaul.learned.dvqvae import Dvqvae
-from cooperative_isac.fronthaul.learned.maps import Maps, MapsConfig
+from cooperative_isac.fronthaul.learned.maps.network import Maps, MapsConfig
 from cooperative_isac.fronthaul.learned.network import Network
 from cooperative_isac.scene.config import load_scene
 from cooperative_isac.scene.describe import describe

@@ -9,11 +9,11 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from cooperative_isac.fronthaul.learned.consensus import PathTold
-from cooperative_isac.fronthaul.learned.map_centre import MapCentre, PlaneOutput, centres
-from cooperative_isac.fronthaul.learned.map_encoder import MapEncoder
-from cooperative_isac.fronthaul.learned.map_latents import LatentLayout
-from cooperative_isac.fronthaul.learned.map_loss import plane_loss
+from cooperative_isac.fronthaul.learned.maps.consensus import PathTold
+from cooperative_isac.fronthaul.learned.maps.centre import MapCentre, PlaneOutput, centres
+from cooperative_isac.fronthaul.learned.maps.encoder import MapEncoder
+from cooperative_isac.fronthaul.learned.maps.latents import LatentLayout
+from cooperative_isac.fronthaul.learned.maps.loss import plane_loss
 from cooperative_isac.fronthaul.learned.network import Found, Network, Truth
 from cooperative_isac.fronthaul.learned.quantiser import Codebook, CodebookConfig
 from cooperative_isac.scene.model import Scene

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from cooperative_isac.fronthaul.learned.consensus import PathTold
-from cooperative_isac.fronthaul.learned.map_encoder import GROUPS, PlaneResidual
-from cooperative_isac.fronthaul.learned.map_latents import LatentLayout
-from cooperative_isac.fronthaul.learned.path_geometry import PathGeometry
+from cooperative_isac.fronthaul.learned.maps.consensus import PathTold
+from cooperative_isac.fronthaul.learned.maps.encoder import GROUPS, PlaneResidual
+from cooperative_isac.fronthaul.learned.maps.latents import LatentLayout
+from cooperative_isac.fronthaul.learned.maps.path_geometry import PathGeometry
 from cooperative_isac.scene.model import Scene
 
 UPSAMPLING = 2

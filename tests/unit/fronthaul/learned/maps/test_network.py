@@ -3,9 +3,9 @@
 import pytest
 import torch
 
-from cooperative_isac.fronthaul.learned.consensus import PathTold
-from cooperative_isac.fronthaul.learned.map_centre import PlaneOutput
-from cooperative_isac.fronthaul.learned.map_loss import heat_loss, laplace
+from cooperative_isac.fronthaul.learned.maps.consensus import PathTold
+from cooperative_isac.fronthaul.learned.maps.centre import PlaneOutput
+from cooperative_isac.fronthaul.learned.maps.loss import heat_loss, laplace
 from cooperative_isac.fronthaul.learned.network import Truth
 from cooperative_isac.fronthaul.learned.weights import WeightsError, make_network
 

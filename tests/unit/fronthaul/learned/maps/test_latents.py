@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from cooperative_isac.fronthaul.learned.map_latents import LatentLayout, Measured
+from cooperative_isac.fronthaul.learned.maps.latents import LatentLayout, Measured
 
 
 def test_what_is_joined_comes_apart_again():

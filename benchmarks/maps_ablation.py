@@ -34,9 +34,9 @@ class Variant:
 
 
 VARIANTS = (Variant("as shipped"),
-            Variant("float32 latents, no codebooks", quantised=False),
-            Variant("least squares over all paths", most_liars=0),
-            Variant("the guess alone, without path lengths", lengths=False),
+            Variant("float32, no codebooks", quantised=False),
+            Variant("least squares, all paths", most_liars=0),
+            Variant("the guess, without lengths", lengths=False),
             Variant("neither", lengths=False, most_liars=0))
 
 
@@ -85,7 +85,9 @@ def main() -> None:
                 found[index] += len(sample.location_errors_m)
                 for kept, new in zip(errors[index], (sample.location_errors_m, sample.velocity_errors_mps)):
                     kept += list(np.linalg.norm(new, axis=1))
-    table = Table(Column("", no_wrap=True), *("location median", "RMSE (m)", "velocity median", "RMSE (m/s)", "found"), box=SIMPLE_HEAD)
+    headers = "loc. median", "RMSE (m)", "vel. median", "RMSE (m/s)", "found"
+    table = Table(*(Column(name, no_wrap=True, justify="right" if name else "left") for name in ("", *headers)),
+                  box=SIMPLE_HEAD)
     for variant, own, count in zip(VARIANTS, errors, found):
         figures = [f"{value:.3f}" for lengths in own
                    for value in (np.median(lengths), np.sqrt(np.mean(np.square(lengths))))]

@@ -7,13 +7,6 @@ from typing import Mapping
 
 from cooperative_isac.training.samples import Variety
 
-COMPACT = {"input": "demodulated", "hidden": 32, "latent_dim": 32, "features": 128,
-           "transmit_layers": 0}
-
-CODEBOOK = {"size": 256, "restart_after": 20}
-ANNEALED = {"learning_rate": 1e-3, "schedule": "cosine", "epochs": 30}
-
-
 @dataclass(frozen=True)
 class Recipe:
     """kind and hyperparameters of the network (else its defaults), settings and samples of a run."""
@@ -26,11 +19,12 @@ class Recipe:
 
 MAPS = {"learning_rate": 1.5e-3, "schedule": "cosine", "warmup_steps": 100, "epochs": 12, "batch_size": 32,
         "drop_out": 0.08, "weight_decay": 1e-2, "clip": 1.0}
+SPECTRA = {**MAPS, "learning_rate": 4e-3, "batch_size": 16}
 VARIED = Variety(targets=(1, 3), power_dbm=(28.0, 38.0), scatterers=(0, 6))
 
 RECIPES = {
     "dvqvae": Recipe("maps", {}, MAPS, VARIED),
-    "dvqvae_demodulated": Recipe("dvqvae", {**COMPACT, "codebook": CODEBOOK}, ANNEALED),
+    "dvqvae_demodulated": Recipe("spectra", {}, SPECTRA, VARIED),
     "dvqvae_paper": Recipe("dvqvae"),
     "dvae": Recipe("maps", {"quantised": False}, MAPS, VARIED),
     "cnn": Recipe("cnn"),

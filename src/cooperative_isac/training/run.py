@@ -109,11 +109,19 @@ def _be_access_point(job: Job, index: int) -> None:
     with torch.device("meta"):  # the centre's parameters, which may be many, are never made here
         network = make_network(job.scene, job.recipe.kind, job.recipe.network)
     name = network.receivers[index]
-    network.encoders[name].to_empty(device="cpu")
+    _make_real(network.encoders[name])
     if network.codebook(name):
-        network.codebooks[name].to_empty(device="cpu")
+        _make_real(network.codebooks[name])
     serve(local_access_point(network, name, job.settings),
           Examples(network, job.samples, (name, ), at_centre=False))
+
+
+def _make_real(module: torch.nn.Module) -> None:
+    """Give a module memory, for the centre to fill; what it knows from the scene alone it keeps."""
+    known = {name: buffer.clone() for name, buffer in module.named_buffers() if not buffer.is_meta}
+    module.to_empty(device="cpu")
+    for name, values in known.items():
+        module.get_buffer(name).copy_(values)
 
 
 def _trained(job: Job, network: Network, access_points, examples: Examples, watcher: Watcher) -> Training:

@@ -18,7 +18,9 @@ from cooperative_isac.training.recipes import RECIPES
 
 SMALL = {"dvqvae": {"hidden": 8, "latent_dim": 6, "features": 8}, "cnn": {"channels": (2, 3), "neurons": 8},
          "maps": {"num_targets": 2, "cells": 12, "coarse": 4, "encoder_channels": 8, "centre_channels": 8,
-                  "codebook": {"size": 16, "num_parts": 6}}}
+                  "codebook": {"size": 16, "num_parts": 6}},
+         "spectra": {"num_targets": 2, "hidden": 8, "latent_dim": 6, "cells": 12, "centre_channels": 8,
+                     "codebook": {"size": 16, "num_parts": 2}}}
 
 
 @pytest.fixture
@@ -27,7 +29,7 @@ def weights(tiny, tmp_path, monkeypatch):
     torch.manual_seed(0)
     for name, recipe in RECIPES.items():
         network = make_network(tiny, recipe.kind, {**recipe.network, **SMALL[recipe.kind]})
-        if recipe.kind == "maps":
+        if recipe.kind in ("maps", "spectra"):
             network.centre.out.bias.data[0] = 3.0
         else:
             network.centre.head.out.bias.data[::5] = 3.0

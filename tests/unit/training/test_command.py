@@ -18,7 +18,10 @@ from cooperative_isac.training.recipes import RECIPES
 from cooperative_isac.training.samples import Variety
 
 TINY = Path(__file__).resolve().parents[2] / "scenes" / "tiny.yaml"
-SMALL = ["--scheme", "dvqvae_demodulated", "--set", "hidden=8", "--set", "latent_dim=6", "--set", "features=8", "--set", "codebook.size=16"]
+SMALL = ["--scheme", "dvqvae_demodulated", "--set", "hidden=8", "--set", "latent_dim=6", "--set", "centre_channels=8",
+         "--set", "cells=12", "--set", "codebook.size=16"]
+SMALL_MAPS = ["--scheme", "dvqvae", "--set", "cells=12", "--set", "coarse=4", "--set", "encoder_channels=8",
+              "--set", "centre_channels=8"]
 QUICK = ["--epochs", "2", "--batch-size", "4", "--samples", "8", "--validation-samples", "4",
          "--workers", "0"]
 
@@ -53,7 +56,7 @@ def test_training_may_begin_from_weights(tmp_path, tiny):
 def test_other_settings_in_the_same_folder_are_refused(tmp_path):
     isac("train", TINY, "--out", tmp_path / "run", *QUICK, *SMALL)
     result = isac("train", TINY, "--out", tmp_path / "run", *QUICK, *SMALL, "--learning-rate", "0.5")
-    assert result.exit_code == 1 and "settings.learning_rate: 0.001 there, 0.5 now" in result.output
+    assert result.exit_code == 1 and "settings.learning_rate: 0.004 there, 0.5 now" in result.output
 
 
 @pytest.mark.parametrize("arguments, text", [
@@ -85,10 +88,9 @@ def test_options_go_down_into_hyperparameters():
 
 def test_a_job_is_the_recipe_with_what_was_chosen(tiny, tmp_path):
     chosen, changes = {"batch_size": 3, "precision": "bfloat16"}, {"codebook": {"decay": 0.5}}
-    job = make_job(tiny, "dvqvae_demodulated", tmp_path, chosen, Variety(targets=(0, 3)), changes, None)
-    recipe = RECIPES["dvqvae_demodulated"]
-    assert job.recipe.network == {**recipe.network, "num_targets": 3,
-                                  "codebook": {**recipe.network["codebook"], "decay": 0.5}}
+    job = make_job(tiny, "dvae", tmp_path, chosen, Variety(targets=(0, 4)), changes, None)
+    recipe = RECIPES["dvae"]
+    assert job.recipe.network == {**recipe.network, "num_targets": 4, "codebook": {"decay": 0.5}}
     assert job.settings.batch_size == 3 and job.settings.optimisation.precision == "bfloat16"
     assert job.settings.learning_rate == recipe.settings["learning_rate"]
 
@@ -100,10 +102,8 @@ def test_every_recipe_makes_a_job(tiny, tmp_path, scheme):
 
 
 def test_the_maps_network_learns(tmp_path):
-    small = ["--set", "cells=12", "--set", "coarse=4", "--set", "encoder_channels=8", "--set", "centre_channels=8"]
-    result = isac("train", TINY, "--out", tmp_path / "run", "--scheme", "dvqvae", *small, "--epochs", "8",
-                  "--batch-size", "4", "--samples", "32", "--validation-samples", "8", "--workers", "0",
-                  "--learning-rate", "0.01")
+    result = isac("train", TINY, "--out", tmp_path / "run", *SMALL_MAPS, "--epochs", "8", "--batch-size", "4",
+                  "--samples", "32", "--validation-samples", "8", "--workers", "0", "--learning-rate", "0.01")
     assert result.exit_code == 0, result.output
     with open(tmp_path / "run" / "curves.csv", encoding="utf-8") as file:
         losses = [float(row["loss"]) for row in csv.DictReader(file)]
@@ -117,9 +117,10 @@ def test_torch_is_not_loaded_by_schemes_that_do_not_learn():
     assert subprocess.run([sys.executable, "-c", text], check=False).returncode == 0
 
 
-def test_separate_processes_train_to_the_same_parameters(tmp_path, tiny):
+@pytest.mark.parametrize("network", [SMALL, SMALL_MAPS], ids=["dvqvae_demodulated", "dvqvae"])
+def test_separate_processes_train_to_the_same_parameters(tmp_path, tiny, network):
     command = ["train", str(TINY), "--epochs", "1", "--batch-size", "4", "--samples", "4",
-               "--validation-samples", "4", "--workers", "0", "--device", "cpu", *SMALL]
+               "--validation-samples", "4", "--workers", "0", "--device", "cpu", *network]
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     subprocess.run([
         sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "3", "-m",

@@ -13,7 +13,9 @@ from rich.console import Console
 from cooperative_isac.scene.model import Scene
 
 RATES = (1e-3, 1e-4, 1e-5)
-TRAINED = "dvqvae_demodulated"
+TRAINED = "dvqvae_paper"
+CHANGES = {"input": "demodulated", "hidden": 32, "latent_dim": 32, "features": 128, "transmit_layers": 0,
+           "codebook": {"size": 256}}  # small enough for a processor, and with an input that it learns from
 
 
 def learning_rows(scene: Scene, folder: Path, epochs: int, samples: int, console: Console) -> list[dict]:
@@ -23,10 +25,10 @@ def learning_rows(scene: Scene, folder: Path, epochs: int, samples: int, console
 
     rows = []
     for rate in RATES:
-        run = folder / f"{scene.name}-{TRAINED}-{rate:g}-{samples}"
+        run = folder / f"{scene.name}-demodulated-{rate:g}-{samples}"
         chosen = {"learning_rate": rate, "schedule": "constant", "epochs": epochs, "train_samples": samples,
                   "validation_samples": max(samples // 8, 16), "patience": 0}
-        job = make_job(scene, TRAINED, run, chosen, Variety(), {}, None)
+        job = make_job(scene, TRAINED, run, chosen, Variety(), CHANGES, None)
         run_job(replace(job, cache=folder / f"cache-{scene.name}"), console)
         with (run / "curves.csv").open(encoding="utf-8") as file:
             rows += [{"learning_rate": rate, "epoch": int(row["epoch"]), "loss": float(row["loss"]),
@@ -44,7 +46,7 @@ def draw_learning(scene: Scene, rows: list[dict], path: Path) -> None:
         for key, style in (("loss", "-"), ("validation_loss", "--")):
             axes.plot([row["epoch"] for row in own], [row[key] for row in own], style, color=f"C{index}",
                       label=f"lr {rate:g}, {'training' if key == 'loss' else 'validation'}")
-    axes.set(xlabel="epoch", ylabel="loss", yscale="log", title=f"CF Fig. 11: {TRAINED}, {scene.name}, simulated")
+    axes.set(xlabel="epoch", ylabel="loss", yscale="log", title=f"CF Fig. 11: {TRAINED}, demodulated input, {scene.name}, simulated")
     axes.grid(alpha=0.3, which="both")
     axes.legend(fontsize=8)
     figure.savefig(path, dpi=90)

@@ -12,6 +12,7 @@ from cooperative_isac.fronthaul.learned.config import DvqvaeConfig
 from cooperative_isac.fronthaul.learned.dvqvae import Dvqvae
 from cooperative_isac.fronthaul.learned.maps.network import Maps, MapsConfig
 from cooperative_isac.fronthaul.learned.network import Network
+from cooperative_isac.fronthaul.learned.spectra.network import Spectra, SpectraConfig
 from cooperative_isac.scene.config import load_scene
 from cooperative_isac.scene.describe import describe
 from cooperative_isac.scene.model import OfdmGrid, Scene
@@ -31,11 +32,12 @@ def setting_rows() -> list[dict]:
 
 def size_rows() -> list[dict]:
     """CF Table II: parameters and bits of the paper's network at its own scale, and of the compact one."""
-    rows = []
+    rows, compact = [], load_scene("cell_free_compact")
     with torch.device("meta"):
         paper = Dvqvae(load_scene("cell_free_table1"), DvqvaeConfig())
     for name, network in (("dvqvae_paper, Table I", paper),
-                          ("dvqvae, compact", Maps(load_scene("cell_free_compact"), MapsConfig()))):
+                          ("dvqvae_demodulated, compact", Spectra(compact, SpectraConfig())),
+                          ("dvqvae, compact", Maps(compact, MapsConfig()))):
         book = network.codebook(network.receivers[0])
         rows.append({"network": name, "encoder_parameters": count_parameters(network.encoders[network.receivers[0]]),
                      "decoder_parameters": count_parameters(network.centre), "latents": network.latent_shape[0],
@@ -54,16 +56,17 @@ def time_rows(batch: int, on_row: Callable[[], None]) -> list[dict]:
                        "waveform.num_subcarriers": elements, "waveform.num_symbols": elements,
                        "waveform.group_size": 4}
             scene = changed_scene("cell_free_table1", changes)
-            for config in (DvqvaeConfig(), DvqvaeConfig(input="demodulated", transmit_layers=0, hidden=32,
-                                                        latent_dim=32)):
-                name = "dvqvae_paper" if config.input == "raw" else "dvqvae_demodulated"
+            for name, network in (("dvqvae_paper", Dvqvae(scene, DvqvaeConfig())),
+                                  ("dvqvae_demodulated", Spectra(scene, SpectraConfig()))):
                 rows.append({"device": device, "network": name, "antennas": antennas, "elements": elements,
-                             **_times(Dvqvae(scene, config), scene, batch, device)})
+                             **_times(network, scene, batch, device)})
                 on_row()
         compact = load_scene("cell_free_compact")
-        rows.append({"device": device, "network": "dvqvae", "antennas": 8, "elements": 64,
-                     **_times(Maps(compact, MapsConfig()), compact, batch, device)})
-        on_row()
+        for name, network in (("dvqvae_demodulated", Spectra(compact, SpectraConfig())),
+                              ("dvqvae", Maps(compact, MapsConfig()))):
+            rows.append({"device": device, "network": name, "antennas": 8, "elements": 64,
+                         **_times(network, compact, batch, device)})
+            on_row()
     return rows
 
 
@@ -97,7 +100,7 @@ def _observation(network: Network, scene: Scene) -> tuple[int, ...]:
 
     if isinstance(network, Maps):
         return len(scene.transmitters), 3, network.config.cells, network.config.cells
-    return observation_shape(scene, scene.receivers[0], network.config.input)
+    return observation_shape(scene, scene.receivers[0], getattr(network.config, "input", "demodulated"))
 
 
 def _knowledge(network: Network, scene: Scene) -> tuple[int, ...]:

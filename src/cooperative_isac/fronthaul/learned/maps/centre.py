@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -128,9 +129,8 @@ class MapCentre(nn.Module):
 
 def centres(low, high, cells: int) -> Tensor:
     """Centres of cells x cells cells between two corners, [cells, cells, 2], rows along y, m."""
-    x, y = (torch.tensor(low[axis] + (torch.arange(cells) + 0.5).numpy() * (high[axis] - low[axis]) / cells,
-                         dtype=torch.float32) for axis in (0, 1))
-    return torch.stack(torch.meshgrid(x, y, indexing="xy"), -1)
+    axes = ((low + (np.arange(cells)[:, None] + 0.5) * (high - low) / cells)[:, axis] for axis in (0, 1))
+    return torch.tensor(np.stack(np.meshgrid(*axes), -1), dtype=torch.float32, device="cpu")
 
 
 def _last(planes: Tensor) -> Tensor:

@@ -6,21 +6,16 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
-import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from cooperative_isac.fronthaul.learned.maps.consensus import PathTold
-from cooperative_isac.fronthaul.learned.maps.centre import MapCentre, PlaneOutput, centres
+from cooperative_isac.fronthaul.learned.maps.centre import MapCentre, centres
 from cooperative_isac.fronthaul.learned.maps.encoder import MapEncoder
 from cooperative_isac.fronthaul.learned.maps.latents import LatentLayout
-from cooperative_isac.fronthaul.learned.maps.loss import plane_loss
-from cooperative_isac.fronthaul.learned.network import Found, Network, Truth
+from cooperative_isac.fronthaul.learned.maps.plane_network import PlaneNetwork
 from cooperative_isac.fronthaul.learned.quantiser import Codebook, CodebookConfig
 from cooperative_isac.scene.model import Scene
 from cooperative_isac.sensing.location_map import LocationMap
 from cooperative_isac.waveform.frame import TransmitFrame
-
-LEAST_HEAT, LARGEST_SPREAD_CELLS = 0.3, 0.5  # of a target that is told
 
 
 @dataclass(frozen=True)
@@ -46,7 +41,7 @@ class MapsConfig:
             raise ValueError(f"cells {self.cells} must be a multiple of coarse {self.coarse}")
 
 
-class Maps(Network):
+class Maps(PlaneNetwork):
     """Maps of locations, product-quantised by convolutional encoders, added and read at the centre."""
 
     kind = "maps"
@@ -83,32 +78,3 @@ class Maps(Network):
 
     def observe(self, echo: np.ndarray, frame: TransmitFrame, receiver: str) -> np.ndarray:
         return self._maps[receiver].observe(echo, frame)
-
-    def knowledge(self, frame: TransmitFrame) -> np.ndarray:
-        return np.empty(0, np.float32)
-
-    def loss(self, output: PlaneOutput, truth: Truth) -> Tensor:
-        return plane_loss(output, truth, self.centre.paths, self.centre.centres_m, self.centre.cell_m)
-
-    def read(self, output: PlaneOutput) -> Found:
-        """The highest peaks of the heat, each with what its cell says; absent where it is unsure of the place."""
-        heat = output.heat.float()
-        peak = nn.functional.max_pool2d(heat[:, None], 3, 1, 1)[:, 0] == heat
-        heat, cell = torch.where(peak, heat, -torch.inf).flatten(1).topk(self.config.num_targets)
-
-        def at_peaks(planes: Tensor) -> Tensor:
-            values = planes.float().flatten(1, 2)
-            return values.gather(1, cell[..., None].expand(-1, -1, values.shape[-1]))
-
-        def told(paths: PathTold) -> PathTold:
-            return PathTold(*(at_peaks(planes) for planes in (paths.value, paths.log_deviation, paths.doubt)))
-
-        heard = output.heard[:, None].expand(-1, cell.shape[1], -1)
-        guess, spread = at_peaks(output.point_m), 2 ** 0.5 * at_peaks(output.log_spread_m).exp()
-        point, place = self.centre.paths.location(guess, spread, told(output.length), heard)
-        velocity, speed = self.centre.paths.velocity(point, told(output.doppler), heard)
-        deviation = torch.cat([part.diagonal(dim1=-2, dim2=-1).sqrt() for part in (place, speed)], -1)
-        presence = torch.sigmoid(heat - float(np.log(LEAST_HEAT / (1 - LEAST_HEAT))))
-        unsure = deviation[..., :2].norm(dim=-1) > LARGEST_SPREAD_CELLS * self.centre.cell_m.max()
-        presence = presence.masked_fill(unsure, 0.0)
-        return Found(presence, torch.cat([point, velocity], -1), deviation)

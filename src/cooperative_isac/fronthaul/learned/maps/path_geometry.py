@@ -20,7 +20,7 @@ class PathGeometry(nn.Module):
     def __init__(self, scene: Scene):
         super().__init__()
         for name, sites in (("transmitters", scene.transmitters), ("receivers", scene.receivers)):
-            places = torch.tensor([site.position_m[:2].tolist() for site in sites], dtype=torch.float32)
+            places = torch.tensor([site.position_m[:2].tolist() for site in sites], dtype=torch.float32, device="cpu")
             self.register_buffer(name, places, persistent=False)
         self.khz_per_mps = 1e-3 / scene.grid.wavelength_m
         self.slowness = 3 / max(scene.draw.max_speed_mps, 1.0) ** 2  # information of a speed uniform on each axis

@@ -1,0 +1,50 @@
+"""What networks share whose centre reads targets from a plane of locations."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from cooperative_isac.fronthaul.learned.maps.centre import PlaneOutput
+from cooperative_isac.fronthaul.learned.maps.consensus import PathTold
+from cooperative_isac.fronthaul.learned.maps.loss import plane_loss
+from cooperative_isac.fronthaul.learned.network import Found, Network, Truth
+from cooperative_isac.waveform.frame import TransmitFrame
+
+LEAST_HEAT, LARGEST_SPREAD_CELLS = 0.3, 0.5  # of a target that is told
+
+
+class PlaneNetwork(Network):
+    """A network whose centre answers with a PlaneOutput, and has paths, centres_m and cell_m."""
+
+    largest_spread_cells = LARGEST_SPREAD_CELLS
+
+    def knowledge(self, frame: TransmitFrame) -> np.ndarray:
+        return np.empty(0, np.float32)
+
+    def loss(self, output: PlaneOutput, truth: Truth) -> Tensor:
+        return plane_loss(output, truth, self.centre.paths, self.centre.centres_m, self.centre.cell_m)
+
+    def read(self, output: PlaneOutput) -> Found:
+        """The highest peaks of the heat, each with what its cell says; absent where it is unsure of the place."""
+        heat = output.heat.float()
+        peak = nn.functional.max_pool2d(heat[:, None], 3, 1, 1)[:, 0] == heat
+        heat, cell = torch.where(peak, heat, -torch.inf).flatten(1).topk(self.config.num_targets)
+
+        def at_peaks(planes: Tensor) -> Tensor:
+            values = planes.float().flatten(1, 2)
+            return values.gather(1, cell[..., None].expand(-1, -1, values.shape[-1]))
+
+        def told(paths: PathTold) -> PathTold:
+            return PathTold(*(at_peaks(planes) for planes in (paths.value, paths.log_deviation, paths.doubt)))
+
+        heard = output.heard[:, None].expand(-1, cell.shape[1], -1)
+        guess, spread = at_peaks(output.point_m), 2 ** 0.5 * at_peaks(output.log_spread_m).exp()
+        point, place = self.centre.paths.location(guess, spread, told(output.length), heard)
+        velocity, speed = self.centre.paths.velocity(point, told(output.doppler), heard)
+        deviation = torch.cat([part.diagonal(dim1=-2, dim2=-1).sqrt() for part in (place, speed)], -1)
+        presence = torch.sigmoid(heat - float(np.log(LEAST_HEAT / (1 - LEAST_HEAT))))
+        unsure = deviation[..., :2].norm(dim=-1) > self.largest_spread_cells * self.centre.cell_m.max()
+        presence = presence.masked_fill(unsure, 0.0)
+        return Found(presence, torch.cat([point, velocity], -1), deviation)

@@ -1,0 +1,73 @@
+"""Where the cells of a plane lie in the spectra of each receiver: geometry that a decoder need not learn."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from cooperative_isac.scene.arrays import steering_vectors
+from cooperative_isac.scene.geometry import bistatic_geometry
+from cooperative_isac.scene.model import Scene, Site
+
+NUM_PLACES = 6
+UNEVEN = 1e-6  # of the phase steps from antenna to antenna
+
+
+class Projection(nn.Module):
+    """Takes latents [batch, channels, beams, delays] of one receiver to cells of the plane.
+
+    beams, delays: coordinates of each path over each cell in the latents, [num_tx, num_cells], in steps. What a
+    cell takes is interpolated between the latents around it; places [num_tx, num_cells, NUM_PLACES] tell where
+    between and in which direction it lies.
+    """
+
+    def __init__(self, beams: np.ndarray, delays: np.ndarray, shape: tuple[int, int]):
+        super().__init__()
+        turns = 2 * np.pi * np.stack([beams, delays])
+        places = [*np.cos(turns), *np.sin(turns), beams / shape[0] - 0.5, delays / shape[1] - 0.5]
+        shares = np.einsum("...bc,...dc->...bdc", shares_of(beams, shape[0]), shares_of(delays, shape[1]))
+        for name, values in (("places", np.stack(places, -1)), ("shares", shares.reshape(len(beams), -1, beams.shape[1]))):
+            self.register_buffer(name, torch.tensor(values, dtype=torch.float32), persistent=False)
+
+    def forward(self, latents: Tensor, transmitter: int) -> Tensor:
+        """Returns [batch, channels, num_cells]."""
+        return latents.flatten(2) @ self.shares[transmitter]
+
+
+def shares_of(coordinates: np.ndarray, size: int) -> np.ndarray:
+    """Weights of linear interpolation between 0 ... size - 1 at coordinates [..., num], [..., size, num]."""
+    away = np.clip(coordinates, 0, size - 1)[..., None, :] - np.arange(size)[:, None]
+    return np.maximum(1 - np.abs(away), 0)
+
+
+def projection(scene: Scene, receiver: Site, points_m: np.ndarray, layers: int, shape: tuple[int, int]) -> Projection:
+    """The projection of one receiver onto points [num_cells, 3], m, of latents with so many halvings behind them."""
+    grid = scene.grid
+    beams, delays = [], []
+    for site in scene.transmitters:
+        paths = bistatic_geometry(site.position_m, receiver.position_m, points_m, np.zeros(3), grid.wavelength_m)
+        beams.append(beam_bins(receiver, paths.aoa, grid.wavelength_m))
+        step_hz = grid.subcarrier_stride * grid.subcarrier_spacing_hz
+        delays.append(paths.delay_s * step_hz * grid.num_subcarriers % grid.num_subcarriers)
+    return Projection(*(halved(np.array(axis), layers) for axis in (beams, delays)), shape)
+
+
+def beam_bins(receiver: Site, directions: np.ndarray, wavelength_m: float) -> np.ndarray:
+    """Where directions [num, 3] lie in a Fourier transform over the antennas with its zero in the middle, [num].
+
+    ValueError where the antennas are not a uniform line.
+    """
+    steering = steering_vectors(receiver.elements_m, directions, wavelength_m)
+    steps = steering[:, 1:] * steering[:, :-1].conj() * receiver.num_ant
+    if steps.size == 0 or np.abs(steps - steps[:, :1]).max() > UNEVEN:
+        raise ValueError(f"the antennas of '{receiver.name}' are not a uniform line; this network needs one at each "
+                         "receiver, use scheme dvqvae")
+    return (np.angle(steps[:, 0]) / (2 * np.pi) + 0.5) * receiver.num_ant
+
+
+def halved(bins: np.ndarray, layers: int) -> np.ndarray:
+    """Coordinates after convolutions of kernel 4, stride 2 and padding 1: their outputs lie between two inputs."""
+    for _ in range(layers):
+        bins = (bins - 0.5) / 2
+    return bins

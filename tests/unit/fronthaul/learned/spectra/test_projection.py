@@ -1,0 +1,58 @@
+"""Cells of the plane lie in a spectrum where an echo from there peaks."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from cooperative_isac.channel.echo import apply_paths
+from cooperative_isac.channel.paths import draw_paths
+from cooperative_isac.fronthaul.learned.inputs import demodulated_observation
+from cooperative_isac.fronthaul.learned.spectra.projection import Projection, beam_bins, halved, projection
+from cooperative_isac.fronthaul.learned.weights import make_network
+from cooperative_isac.pipeline import transmit
+from cooperative_isac.scene.model import TargetClass, TargetState
+
+
+@pytest.mark.parametrize("place_m", [(22.0, 31.0), (44.0, 12.0), (9.0, 40.0)])
+def test_a_cell_takes_the_peak_of_an_echo_from_it(small, place_m):
+    frame, site, point = transmit(small, 2), small.receivers[1], np.array([*place_m, small.plane_height_m])
+    target = TargetState("", TargetClass.UNKNOWN, point, np.zeros(3))
+    paths = draw_paths(small, site, [target], np.zeros((0, 3)), np.random.default_rng(1))
+    paths.amplitude[:] = [0.0, 1e-4]  # the second transmitter's alone
+    echo = apply_paths(small, frame, site, paths, np.random.default_rng(2))
+    power = demodulated_observation(small, echo, frame).sum(0).max(-1)
+    shape = power.shape
+    around = point + np.array([[0.0, 0.0, 0.0], [25.0, 0.0, 0.0], [0.0, 25.0, 0.0], [-25.0, -5.0, 0.0]])
+    taken = projection(small, site, around, 0, shape)(torch.tensor(power)[None, None], 1)[0, 0].numpy()
+    assert taken[0] > 0.5 * power.max() and taken[0] == taken.max()
+
+
+def test_between_latents_a_cell_takes_of_both(small):
+    latents = torch.arange(12.0).reshape(1, 1, 3, 4)
+    beams, delays = np.array([[1.0, 0.5, -3.0]]), np.array([[2.25, 1.0, 9.0]])
+    taken = Projection(beams, delays, (3, 4))(latents, 0)
+    assert taken.flatten().tolist() == pytest.approx([6.25, 3.0, 3.0])  # beyond the edge: the edge
+
+
+def test_halving_convolutions_move_coordinates_like_their_outputs():
+    # An output sees inputs 2i - 1 to 2i + 2, so it lies at 2i + 1/2.
+    assert halved(np.array([0.5, 2.5, 5.5]), 1) == pytest.approx([0, 1, 2.5])
+    assert halved(np.array([1.5]), 2) == pytest.approx([0.0])
+
+
+def test_straight_ahead_is_the_middle_beam(small):
+    site = small.receivers[0]
+    ahead = site.rotation @ np.array([1.0, 0.0, 0.0])
+    assert beam_bins(site, ahead[None], small.grid.wavelength_m) == pytest.approx(site.num_ant / 2)
+
+
+def test_arrays_that_are_no_line_are_refused(small, tilted):
+    bent = small.receivers[0].elements_m.copy()
+    bent[0] += 0.3 * small.grid.wavelength_m
+    site = replace(small.receivers[0], elements_m=bent)
+    with pytest.raises(ValueError, match="antennas of 'rx1' are not a uniform line"):
+        beam_bins(site, np.array([[0.6, 0.8, 0.0]]), small.grid.wavelength_m)
+    with pytest.raises(ValueError, match="dimension 3; this network needs dimension 2"):
+        make_network(tilted, "spectra")

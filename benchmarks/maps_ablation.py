@@ -15,7 +15,7 @@ from rich.table import Column, Table
 
 from cooperative_isac.evaluation.monte_carlo import draw_frame, measure_scheme
 from cooperative_isac.fronthaul.learned.maps import consensus
-from cooperative_isac.fronthaul.learned.maps.centre import PlaneOutput
+from cooperative_isac.fronthaul.learned.plane.output import PlaneOutput
 from cooperative_isac.scene.config import load_scene
 from cooperative_isac.schemes.learned import LearnedScheme, detections
 

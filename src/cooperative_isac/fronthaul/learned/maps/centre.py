@@ -2,43 +2,23 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
-import numpy as np
 import torch
 from torch import Tensor, nn
 
-from cooperative_isac.fronthaul.learned.maps.consensus import PathTold
-from cooperative_isac.fronthaul.learned.maps.encoder import GROUPS, PlaneResidual
 from cooperative_isac.fronthaul.learned.maps.latents import LatentLayout
-from cooperative_isac.fronthaul.learned.maps.path_geometry import PathGeometry
+from cooperative_isac.fronthaul.learned.plane.consensus import PathTold
+from cooperative_isac.fronthaul.learned.plane.output import LOG_DEVIATION, LOG_SPREAD_M, RARE, PlaneOutput, centres, last
+from cooperative_isac.fronthaul.learned.plane.path_geometry import PathGeometry
+from cooperative_isac.fronthaul.learned.plane.residual import GROUPS, PlaneResidual
 from cooperative_isac.scene.model import Scene
 
 UPSAMPLING = 2
 NEIGHBOURS = 9
-RARE = -4.0  # log-odds of a target in a cell before anything is learned
-LOG_SPREAD_M, LOG_DEVIATION = (-3.0, 4.0), (-5.0, 3.0)
 HEAD_CHANNELS = 32, 48
 OWN_CELL, POWER_GAIN = 2.0, 2.0
 DOUBT, DOUBT_SLOPE, MEAN_POWER = -3.0, -2.0, 2.0  # log-odds that a path lies, and how they fall with its power
 DOPPLER_FLOOR_KHZ, DOPPLER_AT_0_DB = 0.03, 1.0  # standard deviations: of the strongest path, and at an SNR of 1
 LENGTH_FLOOR_M, LENGTH_AT_0_DB = 0.1, 3.0
-
-
-@dataclass(frozen=True)
-class PlaneOutput:
-    """What each cell of the plane says of a target in it, rows along y; all [batch, rows, columns, ...].
-
-    heat: log-odds; point_m, log_spread_m: [..., 2], a first guess of its location and the log of its mean absolute
-    error; doppler [kHz], length [m]: [..., num_paths]; heard: [batch, num_paths], 0 or 1.
-    """
-
-    heat: Tensor
-    point_m: Tensor
-    log_spread_m: Tensor
-    doppler: PathTold
-    length: PathTold
-    heard: Tensor
 
 
 class PathCertainty(nn.Module):
@@ -107,9 +87,9 @@ class MapCentre(nn.Module):
         heat, offset, spread, changes, choice = self.out(self.finer(self.body(plane))).split(
             [1, 2, 2, 4 * paths, NEIGHBOURS * paths], 1)
         power, doppler, length = self._chosen(torch.cat(told, 2), choice)
-        doppler_change, doppler_doubt, length_change, length_doubt = _last(changes).chunk(4, -1)
+        doppler_change, doppler_doubt, length_change, length_doubt = last(changes).chunk(4, -1)
         return PlaneOutput(
-            heat[:, 0], self.centres_m + _last(offset) * self.cell_m, _last(spread + 0.5).clamp(*LOG_SPREAD_M),
+            heat[:, 0], self.centres_m + last(offset) * self.cell_m, last(spread + 0.5).clamp(*LOG_SPREAD_M),
             self.doppler(doppler * self.max_doppler_khz, power, doppler_change, doppler_doubt),
             self.length(length, power, length_change, length_doubt), heard.repeat_interleave(self.layout.num_tx, 1))
 
@@ -124,14 +104,4 @@ class MapCentre(nn.Module):
         around = around.unflatten(4, (self.coarse, self.coarse))
         around = around.repeat_interleave(UPSAMPLING, 4).repeat_interleave(UPSAMPLING, 5)
         weights = torch.softmax(choice.unflatten(1, (-1, NEIGHBOURS)) + self.power_gain * around[:, 0], 2)
-        return tuple(_last(plane) for plane in (weights[:, None] * around).sum(3).unbind(1))
-
-
-def centres(low, high, cells: int) -> Tensor:
-    """Centres of cells x cells cells between two corners, [cells, cells, 2], rows along y, m."""
-    axes = ((low + (np.arange(cells)[:, None] + 0.5) * (high - low) / cells)[:, axis] for axis in (0, 1))
-    return torch.tensor(np.stack(np.meshgrid(*axes), -1), dtype=torch.float32, device="cpu")
-
-
-def _last(planes: Tensor) -> Tensor:
-    return planes.permute(0, 2, 3, 1)
+        return tuple(last(plane) for plane in (weights[:, None] * around).sum(3).unbind(1))

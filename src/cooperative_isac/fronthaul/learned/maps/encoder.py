@@ -6,22 +6,10 @@ import torch
 from torch import Tensor, nn
 
 from cooperative_isac.fronthaul.learned.maps.latents import LatentLayout, Measured
+from cooperative_isac.fronthaul.learned.plane.residual import GROUPS, PlaneResidual
 
 NOISE_LEVEL, GATE_SLOPE = 1.1, 6.0  # of log10(1 + power): what noise alone seldom exceeds, and how sharply
 PEAK_SHARPNESS = 8.0
-GROUPS = 8
-
-
-class PlaneResidual(nn.Module):
-    """Two convolutions beside an identity, normalised first."""
-
-    def __init__(self, channels: int):
-        super().__init__()
-        self.body = nn.Sequential(*(layer for _ in range(2) for layer in (
-            nn.GroupNorm(GROUPS, channels), nn.ReLU(), nn.Conv2d(channels, channels, 3, padding=1))))
-
-    def forward(self, plane: Tensor) -> Tensor:
-        return plane + self.body(plane)
 
 
 class MapEncoder(nn.Module):

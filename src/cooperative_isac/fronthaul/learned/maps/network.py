@@ -11,7 +11,7 @@ from torch import Tensor
 from cooperative_isac.fronthaul.learned.maps.centre import MapCentre, centres
 from cooperative_isac.fronthaul.learned.maps.encoder import MapEncoder
 from cooperative_isac.fronthaul.learned.maps.latents import LatentLayout
-from cooperative_isac.fronthaul.learned.maps.plane_network import PlaneNetwork
+from cooperative_isac.fronthaul.learned.plane.network import PlaneNetwork
 from cooperative_isac.fronthaul.learned.quantiser import Codebook, CodebookConfig
 from cooperative_isac.scene.model import Scene
 from cooperative_isac.sensing.location_map import LocationMap

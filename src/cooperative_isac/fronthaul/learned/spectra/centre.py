@@ -5,10 +5,10 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from cooperative_isac.fronthaul.learned.maps.centre import LOG_DEVIATION, LOG_SPREAD_M, RARE, PlaneOutput, centres
-from cooperative_isac.fronthaul.learned.maps.consensus import PathTold
-from cooperative_isac.fronthaul.learned.maps.encoder import GROUPS, PlaneResidual
-from cooperative_isac.fronthaul.learned.maps.path_geometry import PathGeometry
+from cooperative_isac.fronthaul.learned.plane.consensus import PathTold
+from cooperative_isac.fronthaul.learned.plane.output import LOG_DEVIATION, LOG_SPREAD_M, RARE, PlaneOutput, centres, last
+from cooperative_isac.fronthaul.learned.plane.path_geometry import PathGeometry
+from cooperative_isac.fronthaul.learned.plane.residual import GROUPS, PlaneResidual
 from cooperative_isac.fronthaul.learned.spectra.projection import NUM_PLACES, projection
 from cooperative_isac.scene.model import Scene
 
@@ -53,10 +53,10 @@ class SpectraCentre(nn.Module):
         body = self.body(self.plane(paths) + self.place)
         heat, offset, spread, told = self.out(torch.cat([body, paths], 1)).split(
             [1, 2, 2, 6 * self.paths.num_paths], 1)
-        shift, shift_deviation, shift_doubt, length, length_deviation, length_doubt = _last(told).chunk(6, -1)
-        point = self.centres_m + _last(offset) * self.cell_m
+        shift, shift_deviation, shift_doubt, length, length_deviation, length_doubt = last(told).chunk(6, -1)
+        point = self.centres_m + last(offset) * self.cell_m
         return PlaneOutput(
-            heat[:, 0], point, _last(spread + LOG_SPREAD).clamp(*LOG_SPREAD_M),
+            heat[:, 0], point, last(spread + LOG_SPREAD).clamp(*LOG_SPREAD_M),
             PathTold(shift * self.max_doppler_khz, shift_deviation.clamp(*LOG_DEVIATION), shift_doubt + DOUBT),
             PathTold(self.paths.length(self.centres_m) + length * self.cell_m.max(),
                      (length_deviation + LOG_SPREAD).clamp(*LOG_DEVIATION), length_doubt + DOUBT),
@@ -75,7 +75,3 @@ class SpectraCentre(nn.Module):
             inner = torch.relu(projection(part, transmitter).mT * (1 + scale) + shift)
             seen.append(torch.relu(self.path[number](inner)).mT)
         return torch.cat(seen, 1).unflatten(2, (self.cells, self.cells))
-
-
-def _last(planes: Tensor) -> Tensor:
-    return planes.permute(0, 2, 3, 1)

@@ -9,7 +9,7 @@ import numpy as np
 from cooperative_isac.fronthaul.learned.dvqvae import common_shape
 from cooperative_isac.fronthaul.learned.encoder import Encoder, latent_count, reduced
 from cooperative_isac.fronthaul.learned.inputs import demodulated_observation, num_doppler_bins
-from cooperative_isac.fronthaul.learned.maps.plane_network import PlaneNetwork
+from cooperative_isac.fronthaul.learned.plane.network import PlaneNetwork
 from cooperative_isac.fronthaul.learned.quantiser import Codebook, CodebookConfig
 from cooperative_isac.fronthaul.learned.spectra.centre import SpectraCentre
 from cooperative_isac.scene.model import Scene

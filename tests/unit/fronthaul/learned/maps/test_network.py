@@ -3,10 +3,10 @@
 import pytest
 import torch
 
-from cooperative_isac.fronthaul.learned.maps.consensus import PathTold
-from cooperative_isac.fronthaul.learned.maps.centre import PlaneOutput
-from cooperative_isac.fronthaul.learned.maps.loss import heat_loss, laplace
 from cooperative_isac.fronthaul.learned.network import Truth
+from cooperative_isac.fronthaul.learned.plane.consensus import PathTold
+from cooperative_isac.fronthaul.learned.plane.loss import heat_loss, laplace
+from cooperative_isac.fronthaul.learned.plane.output import PlaneOutput
 from cooperative_isac.fronthaul.learned.weights import WeightsError, make_network
 
 CONFIG = {"cells": 12, "coarse": 4, "encoder_channels": 8, "centre_channels": 16, "num_targets": 3,

@@ -6,10 +6,10 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from cooperative_isac.fronthaul.learned.maps.centre import PlaneOutput
-from cooperative_isac.fronthaul.learned.maps.consensus import PathTold
-from cooperative_isac.fronthaul.learned.maps.loss import plane_loss
 from cooperative_isac.fronthaul.learned.network import Found, Network, Truth
+from cooperative_isac.fronthaul.learned.plane.consensus import PathTold
+from cooperative_isac.fronthaul.learned.plane.loss import plane_loss
+from cooperative_isac.fronthaul.learned.plane.output import PlaneOutput
 from cooperative_isac.waveform.frame import TransmitFrame
 
 LEAST_HEAT, LARGEST_SPREAD_CELLS = 0.3, 0.5  # of a target that is told

@@ -5,10 +5,10 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from cooperative_isac.fronthaul.learned.maps.consensus import negative_log_likelihood
-from cooperative_isac.fronthaul.learned.maps.centre import PlaneOutput
 from cooperative_isac.fronthaul.learned.network import Truth
-from cooperative_isac.fronthaul.learned.maps.path_geometry import LYING_KHZ, LYING_M, PathGeometry
+from cooperative_isac.fronthaul.learned.plane.consensus import negative_log_likelihood
+from cooperative_isac.fronthaul.learned.plane.output import PlaneOutput
+from cooperative_isac.fronthaul.learned.plane.path_geometry import LYING_KHZ, LYING_M, PathGeometry
 
 SPOT_CELLS, NEAR_CELLS, WEIGHT_CELLS = 0.6, 1.6, 0.8
 GUESS, PATHS, LOCATION, VELOCITY = 0.15, 0.1, 0.3, 0.05

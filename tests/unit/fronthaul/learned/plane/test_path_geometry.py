@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 import torch
 
-from cooperative_isac.fronthaul.learned.maps.consensus import PathTold
-from cooperative_isac.fronthaul.learned.maps.path_geometry import PathGeometry
+from cooperative_isac.fronthaul.learned.plane.consensus import PathTold
+from cooperative_isac.fronthaul.learned.plane.path_geometry import PathGeometry
 from cooperative_isac.scene.geometry import SPEED_OF_LIGHT_MPS, bistatic_geometry
 
 STATE = torch.tensor([[20.0, 35.0, 6.0, -4.0], [41.0, 12.0, -3.0, 8.0]])

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from cooperative_isac.fronthaul.learned.maps.consensus import PathTold, consensus
+from cooperative_isac.fronthaul.learned.plane.consensus import PathTold, consensus
 from cooperative_isac.scene.model import Scene
 
 NEAREST_M = 0.5

@@ -5,7 +5,7 @@ from math import log, pi
 import pytest
 import torch
 
-from cooperative_isac.fronthaul.learned.maps.consensus import PathTold, consensus, negative_log_likelihood
+from cooperative_isac.fronthaul.learned.plane.consensus import PathTold, consensus, negative_log_likelihood
 
 SLOPES = torch.tensor([[1.0, 0.0], [0.0, 1.0], [1.0, 1.0], [1.0, -1.0]])
 TRUTH = torch.tensor([3.0, -2.0])

@@ -1,0 +1,41 @@
+"""What a centre says of each cell of a plane of locations."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from cooperative_isac.fronthaul.learned.plane.consensus import PathTold
+
+RARE = -4.0  # log-odds of a target in a cell before anything is learned
+LOG_SPREAD_M, LOG_DEVIATION = (-3.0, 4.0), (-5.0, 3.0)
+
+
+@dataclass(frozen=True)
+class PlaneOutput:
+    """What each cell of the plane says of a target in it, rows along y; all [batch, rows, columns, ...].
+
+    heat: log-odds; point_m, log_spread_m: [..., 2], a first guess of its location and the log of its mean absolute
+    error; doppler [kHz], length [m]: [..., num_paths]; heard: [batch, num_paths], 0 or 1.
+    """
+
+    heat: Tensor
+    point_m: Tensor
+    log_spread_m: Tensor
+    doppler: PathTold
+    length: PathTold
+    heard: Tensor
+
+
+def centres(low, high, cells: int) -> Tensor:
+    """Centres of cells x cells cells between two corners, [cells, cells, 2], rows along y, m."""
+    axes = ((low + (np.arange(cells)[:, None] + 0.5) * (high - low) / cells)[:, axis] for axis in (0, 1))
+    return torch.tensor(np.stack(np.meshgrid(*axes), -1), dtype=torch.float32, device="cpu")
+
+
+def last(planes: Tensor) -> Tensor:
+    """Channels last: [batch, rows, columns, channels]."""
+    return planes.permute(0, 2, 3, 1)

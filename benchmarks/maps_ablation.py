@@ -14,12 +14,12 @@ from rich.progress import track
 from rich.table import Column, Table
 
 from cooperative_isac.evaluation.monte_carlo import draw_frame, measure_scheme
-from cooperative_isac.fronthaul.learned.maps import consensus
+from cooperative_isac.fronthaul.learned.plane import consensus
 from cooperative_isac.fronthaul.learned.plane.output import PlaneOutput
 from cooperative_isac.scene.config import load_scene
 from cooperative_isac.schemes.learned import LearnedScheme, detections
 
-CERTAIN_LIE = 40.0  # log-odds
+USELESS = 40.0  # added to the log of a standard deviation
 
 
 @dataclass(frozen=True)
@@ -64,7 +64,7 @@ class VariantScheme(LearnedScheme):
     def _changed(self, output: PlaneOutput) -> PlaneOutput:
         if self.variant.lengths:
             return output
-        useless = output.length.log_deviation + CERTAIN_LIE
+        useless = output.length.log_deviation + USELESS
         return replace(output, length=replace(output.length, log_deviation=useless))
 
 

@@ -9,7 +9,7 @@ import numpy as np
 
 from cooperative_isac.scene.arrays import steering_vectors
 from cooperative_isac.scene.geometry import SPEED_OF_LIGHT_MPS, bistatic_geometry
-from cooperative_isac.scene.model import Scene, Site
+from cooperative_isac.scene.model import OfdmGrid, Scene, Site
 from cooperative_isac.waveform.frame import TransmitFrame
 
 DOPPLER_OVERSAMPLING = 2
@@ -29,6 +29,11 @@ class LocationMap:
     num_cells: int
 
     def __post_init__(self) -> None:
+        if self.num_cells < 1:
+            raise ValueError(f"a map of {self.num_cells} cells along an axis shows nothing; it needs 1 or more")
+        if self.scene.grid.num_subcarriers < 2:
+            raise ValueError(f"scene '{self.scene.name}' has {self.scene.grid.num_subcarriers} subcarrier; maps of "
+                             "locations need 2 or more")
         if self.scene.dimension != 2:
             raise ValueError(f"scene '{self.scene.name}' has dimension {self.scene.dimension}; maps of locations need "
                              "dimension 2")
@@ -98,9 +103,8 @@ class LocationMap:
 
     @cached_property
     def max_excess_m(self) -> float:
-        """Excess length of a path that a map shows as 1: half a turn between the halves of the band."""
-        offsets = self.scene.grid.subcarrier_offsets_hz
-        return SPEED_OF_LIGHT_MPS / (2 * (offsets[self._half_band:].mean() - offsets[:self._half_band].mean()))
+        """Excess length of a path that a map shows as 1."""
+        return max_excess_m(self.scene.grid)
 
     @property
     def _step(self) -> float:
@@ -109,10 +113,8 @@ class LocationMap:
     @cached_property
     def points_m(self) -> np.ndarray:
         """Centres of the cells, x fastest, [num_cells^2, 3], m."""
-        low, high = self.scene.area.low_m, self.scene.area.high_m
-        places = low + (np.arange(self.num_cells)[:, None] + 0.5) * (high - low) / self.num_cells
-        x, y = np.meshgrid(places[:, 0], places[:, 1])
-        return np.column_stack([x.ravel(), y.ravel(), np.full(x.size, self.scene.plane_height_m)])
+        plane = cell_centres(self.scene.area.low_m, self.scene.area.high_m, self.num_cells).reshape(-1, 2)
+        return np.column_stack([plane, np.full(len(plane), self.scene.plane_height_m)])
 
     @cached_property
     def _sectors(self) -> np.ndarray:
@@ -157,6 +159,19 @@ class LocationMap:
     def _departures(self) -> list[np.ndarray]:
         return [steering_vectors(site.elements_m, paths.aod, self.scene.grid.wavelength_m)
                 for site, paths in zip(self.scene.transmitters, self._geometry)]
+
+
+def max_excess_m(grid: OfdmGrid) -> float:
+    """The longest excess of a path that is told without ambiguity: half a turn between the halves of the band, m."""
+    offsets, half = grid.subcarrier_offsets_hz, grid.num_subcarriers // 2
+    return float(SPEED_OF_LIGHT_MPS / (2 * (offsets[half:].mean() - offsets[:half].mean())))
+
+
+def cell_centres(low_m: np.ndarray, high_m: np.ndarray, num_cells: int) -> np.ndarray:
+    """Centres of num_cells x num_cells cells between two corners, [num_cells, num_cells, 2], rows along y, m."""
+    steps = (np.arange(num_cells)[:, None] + 0.5) / num_cells
+    x, y = (low_m[:2] + steps * (high_m - low_m)[:2]).T
+    return np.stack(np.meshgrid(x, y), -1)
 
 
 def highest(power: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -2,6 +2,7 @@
 
 import copy
 
+import numpy as np
 import pytest
 import torch
 
@@ -10,6 +11,7 @@ from cooperative_isac.fronthaul.learned.weights import make_network
 from cooperative_isac.training.algorithm import (Centre, LocalAccessPoint, Optimisation, all_latents,
                                                      train_step)
 from cooperative_isac.training.batches import Examples, batches
+from cooperative_isac.training.samples import DrawnSamples
 
 RATE = 1e-3
 OPTIMISATION = Optimisation(commitment_weight=0.7)
@@ -102,6 +104,21 @@ def test_mixed_precision_learns_nearly_the_same(network, batch):
               for one, precision in ((network, "float32"), (twin, "bfloat16"))]
     assert losses[1] != losses[0] and losses[1] == pytest.approx(losses[0], rel=0.05)
     assert all(parameter.dtype == torch.float32 for parameter in twin.parameters())
+
+
+@pytest.mark.parametrize("kind, config", [
+    ("maps", {"cells": 12, "coarse": 4, "encoder_channels": 8, "centre_channels": 8}),
+    ("spectra", {"hidden": 8, "latent_dim": 6, "cells": 12, "centre_channels": 8})])
+def test_planes_learn_in_mixed_precision(tiny, kind, config):
+    torch.manual_seed(1)
+    network = make_network(tiny, kind, {**config, "num_targets": 1})
+    samples = Examples(network, DrawnSamples(tiny), network.receivers)
+    batch = next(batches(samples, [range(4)], num_workers=0))
+    access_points, centre = sides(network, Optimisation(precision="bfloat16", clip=1.0))
+    losses = [train_step(access_points, centre, batch, torch.ones(4, 2), 3e-3) for _ in range(20)]
+    assert np.isfinite(losses).all() and losses[-1] < 0.8 * losses[0]
+    _, found = centre.judge(all_latents(access_points, batch, training=False), batch)
+    assert torch.isfinite(found.state).all()
 
 
 def test_gradients_are_clipped_on_each_side(network, batch):

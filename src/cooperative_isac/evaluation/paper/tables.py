@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from typing import Callable
 
+import numpy as np
 import torch
 
 from cooperative_isac.evaluation.paper.scenes import changed_scene
@@ -13,9 +14,10 @@ from cooperative_isac.fronthaul.learned.dvqvae import Dvqvae
 from cooperative_isac.fronthaul.learned.maps.network import Maps, MapsConfig
 from cooperative_isac.fronthaul.learned.network import Network
 from cooperative_isac.fronthaul.learned.spectra.network import Spectra, SpectraConfig
+from cooperative_isac.pipeline import transmit
 from cooperative_isac.scene.config import load_scene
 from cooperative_isac.scene.describe import describe
-from cooperative_isac.scene.model import OfdmGrid, Scene
+from cooperative_isac.scene.model import Scene
 from cooperative_isac.training.command import count_parameters
 
 REPETITIONS = 5
@@ -72,16 +74,21 @@ def time_rows(batch: int, on_row: Callable[[], None]) -> list[dict]:
 
 def _times(network: Network, scene: Scene, batch: int, device: str) -> dict[str, float]:
     network = network.to(device).eval()
-    name = network.receivers[0]
-    observation = torch.zeros(batch, *_observation(network, scene), device=device)
-    knowledge = torch.zeros(batch, *_knowledge(network, scene), device=device)
-    codebook, encoder = network.codebook(name), network.encoders[name]
+    frame, site = transmit(scene, 0), scene.receivers[0]
+    silence = np.zeros((site.num_ant, scene.grid.num_subcarriers, scene.grid.num_symbols), np.complex64)
+    observation = _batch(network.observe(silence, frame, site.name), batch, device)
+    knowledge = _batch(network.knowledge(frame), batch, device)
+    codebook, encoder = network.codebook(site.name), network.encoders[site.name]
     latents = encoder(observation)
     sent = codebook.lookup(codebook.nearest(latents))[:, None].expand(-1, len(network.receivers), -1, -1)
     heard = torch.ones(batch, len(network.receivers), device=device)
     stages = {"encoder_ms": lambda: encoder(observation), "quantiser_ms": lambda: codebook.nearest(latents),
-              "decoder_ms": lambda: network.centre(sent, heard, knowledge)}
+              "decoder_ms": lambda: network.read(network.centre(sent, heard, knowledge))}
     return {stage: 1e3 / batch * _fastest_s(work, device) for stage, work in stages.items()}
+
+
+def _batch(values: np.ndarray, batch: int, device: str) -> torch.Tensor:
+    return torch.from_numpy(values).to(device).expand(batch, *values.shape).contiguous()
 
 
 def _fastest_s(work: Callable[[], object], device: str) -> float:
@@ -93,18 +100,3 @@ def _fastest_s(work: Callable[[], object], device: str) -> float:
             torch.cuda.synchronize()
         times.append(time.perf_counter() - began_s)
     return min(times)
-
-
-def _observation(network: Network, scene: Scene) -> tuple[int, ...]:
-    from cooperative_isac.fronthaul.learned.inputs import observation_shape
-
-    if isinstance(network, Maps):
-        return len(scene.transmitters), 3, network.config.cells, network.config.cells
-    return observation_shape(scene, scene.receivers[0], getattr(network.config, "input", "demodulated"))
-
-
-def _knowledge(network: Network, scene: Scene) -> tuple[int, ...]:
-    if not getattr(network.config, "transmit_layers", 0):
-        return (0,)
-    grid: OfdmGrid = scene.grid
-    return 2, sum(site.num_ant for site in scene.transmitters), grid.num_subcarriers, grid.num_symbols

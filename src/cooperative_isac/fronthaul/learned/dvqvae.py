@@ -1,4 +1,4 @@
-"""The D-VQVAE of CF section III, and the D-VAE, which is the same without codebooks."""
+"""The D-VQVAE of CF section III, or without codebooks the D-VAE of CF section V-A."""
 
 from __future__ import annotations
 

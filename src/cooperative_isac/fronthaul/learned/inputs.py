@@ -16,7 +16,7 @@ def observation_shape(scene: Scene, receiver: Site, kind: str) -> tuple[int, int
     grid = scene.grid
     if kind == "raw":
         return 2, receiver.num_ant, grid.num_subcarriers, grid.num_symbols
-    return scene.users.num_users, receiver.num_ant, grid.num_subcarriers, num_doppler_bins(scene)
+    return 1, receiver.num_ant, grid.num_subcarriers, num_doppler_bins(scene)
 
 
 def raw_observation(scene: Scene, echo: np.ndarray) -> np.ndarray:
@@ -30,14 +30,16 @@ def raw_observation(scene: Scene, echo: np.ndarray) -> np.ndarray:
 def demodulated_observation(scene: Scene, echo: np.ndarray, frame: TransmitFrame) -> np.ndarray:
     """The echo freed of the symbols, stream by stream (y s_k^*), as log power over beam, delay, Doppler.
 
-    Each path is a peak at its own place then; among the symbols it is noise. echo: [num_rx_ant,
+    Each path is a peak at its own place then; among the symbols it is noise. Powers are means over the streams, as
+    who does not know the precoders cannot tell which stream to expect where; 0 is the mean of noise alone. echo: [num_rx_ant,
     num_subcarriers, num_symbols], complex64, sqrt(W). Returns observation_shape, float32.
     """
     streams = _in_noise_units(scene, echo) * frame.streams.conj().transpose(1, 0, 2)[:, None]
     spectrum = fft.fft(streams, axis=3, norm="ortho")[..., doppler_bins(scene)]
     spectrum = fft.ifft(spectrum, axis=2, norm="ortho")
     spectrum = fft.fftshift(fft.fft(spectrum, axis=1, norm="ortho"), axes=1)
-    return np.log1p(spectrum.real ** 2 + spectrum.imag ** 2)
+    power = np.mean(spectrum.real ** 2 + spectrum.imag ** 2, axis=0, keepdims=True)
+    return np.log1p(power) - np.float32(np.log(2))
 
 
 def num_doppler_bins(scene: Scene) -> int:

@@ -64,8 +64,8 @@ class MapCentre(nn.Module):
         low, high = scene.area.low_m[:2], scene.area.high_m[:2]
         self.register_buffer("cell_m", torch.tensor((high - low) / (coarse * UPSAMPLING), dtype=torch.float32),
                              persistent=False)
-        self.register_buffer("centres_m", centres(low, high, coarse * UPSAMPLING), persistent=False)
-        lengths = self.paths.length(centres(low, high, coarse)).permute(2, 0, 1)
+        self.register_buffer("centres_m", centres(scene, coarse * UPSAMPLING), persistent=False)
+        lengths = self.paths.length(centres(scene, coarse)).permute(2, 0, 1)
         self.register_buffer("lengths_m", lengths.contiguous(), persistent=False)
 
     @torch.no_grad()

@@ -22,11 +22,13 @@ class Measured:
 @dataclass(frozen=True)
 class LatentLayout:
     """num_parts parts of part_dim numbers: learned ones, one with the powers, then one Doppler shift and one length
-    of each transmitter, alone in its part: its codebook has nothing else to tell."""
+    of each transmitter, alone in its part: its codebook has nothing else to tell. quantised: parts are filled up with
+    zeros to part_dim, else there is nothing in a latent but what it tells."""
 
     num_parts: int
     part_dim: int
     num_tx: int
+    quantised: bool = True
 
     def __post_init__(self) -> None:
         if self.num_learned < 1:
@@ -37,7 +39,7 @@ class LatentLayout:
 
     @property
     def size(self) -> int:
-        return self.num_parts * self.part_dim
+        return self.num_parts * self.part_dim if self.quantised else self.num_learned * self.part_dim + 3 * self.num_tx
 
     @property
     def num_learned(self) -> int:
@@ -46,18 +48,20 @@ class LatentLayout:
 
     def join(self, learned: Tensor, measured: Measured) -> Tensor:
         """learned: [batch, num_learned part_dim, coarse, coarse]. Returns [batch, coarse^2, size]."""
-        batch, _, *plane = learned.shape
         alone = torch.stack([measured.doppler, measured.length_m], 1).flatten(1, 2)[:, :, None]
-        parts = torch.cat([self._padded(measured.power[:, None]), self._padded(alone)], 1)
-        return torch.cat([learned, parts.reshape(batch, -1, *plane)], 1).flatten(2).transpose(1, 2)
+        parts = torch.cat([self._padded(part).flatten(1, 2) for part in (measured.power[:, None], alone)], 1)
+        return torch.cat([learned, parts], 1).flatten(2).transpose(1, 2)
 
     def _padded(self, parts: Tensor) -> Tensor:
+        if not self.quantised:
+            return parts
         rest = parts.new_zeros(*parts.shape[:2], self.part_dim - parts.shape[2], *parts.shape[3:])
         return torch.cat([parts, rest], 2)
 
     def split(self, latents: Tensor, coarse: int) -> tuple[Tensor, Measured]:
         """Learned planes and what was measured, from latents [batch, coarse^2, size]."""
         planes = latents.transpose(1, 2).unflatten(2, (coarse, coarse))
-        learned, told = planes.split([self.num_learned * self.part_dim, (1 + 2 * self.num_tx) * self.part_dim], 1)
-        power, alone = told[:, :self.num_tx], told[:, self.part_dim::self.part_dim]
+        powers, alone_size = (self.part_dim, self.part_dim) if self.quantised else (self.num_tx, 1)
+        learned, told = planes.tensor_split([self.num_learned * self.part_dim], 1)
+        power, alone = told[:, :self.num_tx], told[:, powers::alone_size]
         return learned, Measured(power, alone[:, :self.num_tx], alone[:, self.num_tx:])

@@ -8,10 +8,11 @@ from functools import cached_property
 import numpy as np
 from torch import Tensor
 
-from cooperative_isac.fronthaul.learned.maps.centre import MapCentre, centres
+from cooperative_isac.fronthaul.learned.maps.centre import MapCentre
 from cooperative_isac.fronthaul.learned.maps.encoder import MapEncoder
 from cooperative_isac.fronthaul.learned.maps.latents import LatentLayout
-from cooperative_isac.fronthaul.learned.plane.network import PlaneNetwork
+from cooperative_isac.fronthaul.learned.plane.network import PlaneNetwork, check_plane
+from cooperative_isac.fronthaul.learned.plane.output import centres
 from cooperative_isac.fronthaul.learned.quantiser import Codebook, CodebookConfig
 from cooperative_isac.scene.model import Scene
 from cooperative_isac.sensing.location_map import LocationMap
@@ -37,7 +38,8 @@ class MapsConfig:
     centre_residuals: int = 3
 
     def __post_init__(self) -> None:
-        if self.cells % self.coarse:
+        check_plane(self.num_targets, self.coarse, (self.encoder_channels, self.centre_channels))
+        if self.cells < 1 or self.cells % self.coarse:
             raise ValueError(f"cells {self.cells} must be a multiple of coarse {self.coarse}")
 
 
@@ -48,7 +50,7 @@ class Maps(PlaneNetwork):
 
     def __init__(self, scene: Scene, config: MapsConfig):
         super().__init__(scene, config)
-        layout = LatentLayout(config.codebook.num_parts, config.part_dim, len(scene.transmitters))
+        layout = LatentLayout(config.codebook.num_parts, config.part_dim, len(scene.transmitters), config.quantised)
         self.latent_shape = config.coarse ** 2, layout.size
         first = self._maps[scene.receivers[0].name]
         self.centre = MapCentre(scene, layout, config.coarse, config.centre_channels, config.centre_residuals,
@@ -62,8 +64,8 @@ class Maps(PlaneNetwork):
 
     def _excess(self, first: int, num_paths: int) -> Tensor:
         """Lengths of paths over the fine cells less those over their coarse cells, [num_paths, cells, cells], m."""
-        area, config, paths = self.scene.area, self.config, slice(first, first + num_paths)
-        fine, coarse = (self.centre.paths.length(centres(area.low_m, area.high_m, cells)).permute(2, 0, 1)[paths]
+        config, paths = self.config, slice(first, first + num_paths)
+        fine, coarse = (self.centre.paths.length(centres(self.scene, cells)).permute(2, 0, 1)[paths]
                         for cells in (config.cells, config.coarse))
         repeats = config.cells // config.coarse
         return fine - coarse.repeat_interleave(repeats, 1).repeat_interleave(repeats, 2)

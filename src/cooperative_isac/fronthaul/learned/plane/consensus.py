@@ -41,11 +41,18 @@ def consensus(told: PathTold, slopes: Tensor, heard: Tensor, prior: Tensor, widt
 
     Weighs every choice of at most MOST_LIARS lying paths by its evidence. slopes: [..., num_paths, size]; heard:
     [..., num_paths], 0 or 1; prior: information about u = 0, [..., size, size]; width: within which liars lie.
+    In float64: informations differ by more than float32 has digits.
     """
+    with torch.autocast(slopes.device.type, enabled=False):
+        exact = PathTold(told.value.double(), told.log_deviation.double(), told.doubt.double())
+        mean, covariance = _posterior(exact, slopes.double(), heard.double(), prior.double(), width)
+    return mean.float(), covariance.float()
+
+
+def _posterior(told: PathTold, slopes: Tensor, heard: Tensor, prior: Tensor, width: float) -> tuple[Tensor, Tensor]:
     honest = _choices(slopes.shape[-2], slopes)
-    told, heard = PathTold(told.value[..., None, :], told.log_deviation[..., None, :], told.doubt[..., None, :]), \
-        heard[..., None, :]
-    slopes = slopes[..., None, :, :]
+    told = PathTold(told.value[..., None, :], told.log_deviation[..., None, :], told.doubt[..., None, :])
+    heard, slopes = heard[..., None, :], slopes[..., None, :, :]
     weighted = slopes * (honest * heard * (-2 * told.log_deviation).exp())[..., None]
     covariance = torch.linalg.inv(weighted.mT @ slopes + prior[..., None, :, :])
     means = (covariance @ (weighted.mT @ told.value[..., None])).squeeze(-1)
@@ -53,7 +60,8 @@ def consensus(told: PathTold, slopes: Tensor, heard: Tensor, prior: Tensor, widt
     fits, lies = _log_densities(residual, told, width)
     evidence = (heard * torch.where(honest > 0, fits, lies)).sum(-1) + 0.5 * torch.logdet(covariance) \
         - 0.5 * torch.einsum("...i,...ij,...j->...", means, prior[..., None, :, :], means)
-    weights = evidence.softmax(-1)[..., None]
+    counted_before = ((honest == 0) & (heard == 0)).any(-1)  # whether a path that is not heard lies is no choice
+    weights = evidence.masked_fill(counted_before, -torch.inf).softmax(-1)[..., None]
     mean = (weights * means).sum(-2)
     away = means - mean[..., None, :]
     spread = covariance + away[..., :, None] * away[..., None, :]

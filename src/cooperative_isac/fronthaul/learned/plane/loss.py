@@ -8,7 +8,7 @@ from torch import Tensor
 from cooperative_isac.fronthaul.learned.network import Truth
 from cooperative_isac.fronthaul.learned.plane.consensus import negative_log_likelihood
 from cooperative_isac.fronthaul.learned.plane.output import PlaneOutput
-from cooperative_isac.fronthaul.learned.plane.path_geometry import LYING_KHZ, LYING_M, PathGeometry
+from cooperative_isac.fronthaul.learned.plane.path_geometry import PathGeometry
 
 SPOT_CELLS, NEAR_CELLS, WEIGHT_CELLS = 0.6, 1.6, 0.8
 GUESS, PATHS, LOCATION, VELOCITY = 0.15, 0.1, 0.3, 0.05
@@ -17,7 +17,8 @@ SMALLEST = 1e-5
 
 def plane_loss(output: PlaneOutput, truth: Truth, paths: PathGeometry, centres_m: Tensor,
                cell_m: Tensor) -> Tensor:
-    """Loss of a batch, a scalar: focal loss of the heat, Laplace log-likelihoods around each target.
+    """Loss of a batch, a scalar: focal loss of the heat; around each target, likelihoods of the guess
+    and of what paths tell, and absolute errors of the location and velocity that follow.
 
     centres_m: [rows, columns, 2]; cell_m: [2].
     """
@@ -49,8 +50,8 @@ def _around_targets(output: PlaneOutput, truth: Truth, paths: PathGeometry, near
     at, heard = (batch, row, column), output.heard[batch]
     point, spread = output.point_m[at], output.log_spread_m[at]
     guess = laplace(point - wanted[:, :2], spread).sum(-1)
-    told = negative_log_likelihood(output.doppler[at], paths.doppler(wanted), LYING_KHZ) \
-        + negative_log_likelihood(output.length[at], paths.length(wanted[:, :2]), LYING_M)
+    told = negative_log_likelihood(output.doppler[at], paths.doppler(wanted), paths.lying_khz) \
+        + negative_log_likelihood(output.length[at], paths.length(wanted[:, :2]), paths.lying_m)
     place, _ = paths.location(point, 2 ** 0.5 * spread.exp(), output.length[at], heard)
     velocity, _ = paths.velocity(place.detach(), output.doppler[at], heard)
     location, speed = ((found - true).abs().sum(-1)

@@ -10,9 +10,18 @@ from cooperative_isac.fronthaul.learned.network import Found, Network, Truth
 from cooperative_isac.fronthaul.learned.plane.consensus import PathTold
 from cooperative_isac.fronthaul.learned.plane.loss import plane_loss
 from cooperative_isac.fronthaul.learned.plane.output import PlaneOutput
+from cooperative_isac.fronthaul.learned.plane.residual import GROUPS
 from cooperative_isac.waveform.frame import TransmitFrame
 
 LEAST_HEAT, LARGEST_SPREAD_CELLS = 0.3, 0.5  # of a target that is told
+
+
+def check_plane(num_targets: int, cells: int, channels: tuple[int, ...]) -> None:
+    """ValueError where no network can be made of these: cells along an axis, channels of planes."""
+    if cells < 1 or not 0 < num_targets <= cells ** 2:
+        raise ValueError(f"a plane of {cells} x {cells} cells cannot tell {num_targets} targets")
+    if any(count < 1 or count % GROUPS for count in channels):
+        raise ValueError(f"channels of planes are {', '.join(map(str, channels))}; each must be a multiple of {GROUPS}")
 
 
 class PlaneNetwork(Network):

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import numpy as np
 import torch
 from torch import Tensor
 
 from cooperative_isac.fronthaul.learned.plane.consensus import PathTold
+from cooperative_isac.scene.model import Scene
+from cooperative_isac.sensing.location_map import cell_centres
 
 RARE = -4.0  # log-odds of a target in a cell before anything is learned
 LOG_SPREAD_M, LOG_DEVIATION = (-3.0, 4.0), (-5.0, 3.0)
@@ -30,10 +31,10 @@ class PlaneOutput:
     heard: Tensor
 
 
-def centres(low, high, cells: int) -> Tensor:
-    """Centres of cells x cells cells between two corners, [cells, cells, 2], rows along y, m."""
-    axes = ((low + (np.arange(cells)[:, None] + 0.5) * (high - low) / cells)[:, axis] for axis in (0, 1))
-    return torch.tensor(np.stack(np.meshgrid(*axes), -1), dtype=torch.float32, device="cpu")
+def centres(scene: Scene, cells: int) -> Tensor:
+    """Centres of the cells of a scene's plane, [cells, cells, 2], rows along y, m."""
+    places = cell_centres(scene.area.low_m, scene.area.high_m, cells)
+    return torch.tensor(places, dtype=torch.float32, device="cpu")
 
 
 def last(planes: Tensor) -> Tensor:

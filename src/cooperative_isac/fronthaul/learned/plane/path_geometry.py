@@ -7,15 +7,18 @@ from torch import Tensor, nn
 
 from cooperative_isac.fronthaul.learned.plane.consensus import PathTold, consensus
 from cooperative_isac.scene.model import Scene
+from cooperative_isac.sensing.location_map import max_excess_m
 
 NEAREST_M = 0.5
 LOCATION_STEPS = 2
-LYING_KHZ, LYING_M = 6.0, 10.0
 
 
 class PathGeometry(nn.Module):
     """Lengths [m] and Doppler shifts [kHz] of paths in the plane of a scene; paths run over receivers, then
-    transmitters."""
+    transmitters.
+
+    lying_khz, lying_m: within which a lying path lies; liars are mostly echoes too, so half of what can be told.
+    """
 
     def __init__(self, scene: Scene):
         super().__init__()
@@ -23,6 +26,8 @@ class PathGeometry(nn.Module):
             places = torch.tensor([site.position_m[:2].tolist() for site in sites], dtype=torch.float32, device="cpu")
             self.register_buffer(name, places, persistent=False)
         self.khz_per_mps = 1e-3 / scene.grid.wavelength_m
+        self.lying_khz = 2 * scene.sensing.max_speed_mps * self.khz_per_mps
+        self.lying_m = 2 * max_excess_m(scene.grid)
         self.slowness = 3 / max(scene.draw.max_speed_mps, 1.0) ** 2  # information of a speed uniform on each axis
 
     @property
@@ -56,13 +61,14 @@ class PathGeometry(nn.Module):
             at, slopes = point_m + step.detach(), self.slopes(point_m + step.detach())
             excess = length.value - self.length(at) + (slopes @ step.detach()[..., None]).squeeze(-1)
             step, covariance = consensus(PathTold(excess, length.log_deviation, length.doubt), slopes, heard, prior,
-                                         LYING_M)
+                                         self.lying_m)
         return point_m + step, covariance
 
     def velocity(self, point_m: Tensor, doppler: PathTold, heard: Tensor) -> tuple[Tensor, Tensor]:
         """Velocity [..., 2] and its covariance [..., 2, 2], with the draw's spread as prior; shapes as location."""
         prior = self.slowness * torch.eye(2, device=point_m.device).expand(*point_m.shape[:-1], 2, 2)
-        return consensus(doppler, -self.khz_per_mps * self.slopes(point_m), heard, prior, LYING_KHZ)
+        return consensus(doppler, -self.khz_per_mps * self.slopes(point_m), heard, prior,
+                         self.lying_khz)
 
 
 def _directions(points_m: Tensor, sites_m: Tensor) -> Tensor:

@@ -28,7 +28,7 @@ class SpectraCentre(nn.Module):
         num_rx, num_tx, paths = len(scene.receivers), len(scene.transmitters), self.paths.num_paths
         low, high = scene.area.low_m[:2], scene.area.high_m[:2]
         self.register_buffer("cell_m", torch.tensor((high - low) / cells, dtype=torch.float32), persistent=False)
-        self.register_buffer("centres_m", centres(low, high, cells), persistent=False)
+        self.register_buffer("centres_m", centres(scene, cells), persistent=False)
         points = nn.functional.pad(self.centres_m.flatten(0, 1), (0, 1), value=scene.plane_height_m).double().numpy()
         beams, delays, shifts = latent_axes
         self.projections = nn.ModuleList(projection(scene, site, points, layers, (beams, delays))
@@ -64,10 +64,8 @@ class SpectraCentre(nn.Module):
 
     def _seen(self, receiver: int, latents: Tensor) -> Tensor:
         """What one receiver says of each cell, [batch, num_tx PATH_CHANNELS, cells, cells]."""
-        beams, delays, _ = self.latent_axes
         spectra = latents.mT.unflatten(2, self.latent_axes).movedim(4, 2).flatten(1, 2)
-        parts = self.enter[receiver](spectra.reshape(len(latents), -1, beams, delays)).chunk(
-            len(self.path) // len(self.enter), 1)
+        parts = self.enter[receiver](spectra).chunk(len(self.path) // len(self.enter), 1)
         projection, seen = self.projections[receiver], []
         for transmitter, part in enumerate(parts):
             number = receiver * len(parts) + transmitter

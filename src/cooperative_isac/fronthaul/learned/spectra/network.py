@@ -9,7 +9,7 @@ import numpy as np
 from cooperative_isac.fronthaul.learned.dvqvae import common_shape
 from cooperative_isac.fronthaul.learned.encoder import Encoder, latent_count, reduced
 from cooperative_isac.fronthaul.learned.inputs import demodulated_observation, num_doppler_bins
-from cooperative_isac.fronthaul.learned.plane.network import PlaneNetwork
+from cooperative_isac.fronthaul.learned.plane.network import PlaneNetwork, check_plane
 from cooperative_isac.fronthaul.learned.quantiser import Codebook, CodebookConfig
 from cooperative_isac.fronthaul.learned.spectra.centre import SpectraCentre
 from cooperative_isac.scene.model import Scene
@@ -32,6 +32,9 @@ class SpectraConfig:
     cells: int = 24
     centre_channels: int = 32
     centre_residuals: int = 2
+
+    def __post_init__(self) -> None:
+        check_plane(self.num_targets, self.cells, (self.centre_channels, ))
 
 
 class Spectra(PlaneNetwork):

@@ -36,9 +36,13 @@ class Projection(nn.Module):
 
 
 def shares_of(coordinates: np.ndarray, size: int) -> np.ndarray:
-    """Weights of linear interpolation between 0 ... size - 1 at coordinates [..., num], [..., size, num]."""
-    away = np.clip(coordinates, 0, size - 1)[..., None, :] - np.arange(size)[:, None]
-    return np.maximum(1 - np.abs(away), 0)
+    """Weights of linear interpolation on a circle of places 0 ... size - 1 at coordinates [..., num].
+
+    Returns [..., size, num], which sum to 1: beams and delays of a Fourier transform go round.
+    """
+    away = (coordinates[..., None, :] - np.arange(size)[:, None] + size / 2) % size - size / 2
+    shares = np.maximum(1 - np.abs(away), 0)
+    return shares / shares.sum(-2, keepdims=True)
 
 
 def projection(scene: Scene, receiver: Site, points_m: np.ndarray, layers: int, shape: tuple[int, int]) -> Projection:
@@ -63,7 +67,7 @@ def beam_bins(receiver: Site, directions: np.ndarray, wavelength_m: float) -> np
     if steps.size == 0 or np.abs(steps - steps[:, :1]).max() > UNEVEN:
         raise ValueError(f"the antennas of '{receiver.name}' are not a uniform line; this network needs one at each "
                          "receiver, use scheme dvqvae")
-    return (np.angle(steps[:, 0]) / (2 * np.pi) + 0.5) * receiver.num_ant
+    return np.angle(steps[:, 0]) / (2 * np.pi) * receiver.num_ant + receiver.num_ant // 2
 
 
 def halved(bins: np.ndarray, layers: int) -> np.ndarray:

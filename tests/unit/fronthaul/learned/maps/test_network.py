@@ -64,12 +64,17 @@ def test_where_nothing_is_heard_nothing_is_measured(maps):
     assert not latents[..., -told:].any() and latents[..., :-told].any()
 
 
-def test_without_codebooks_the_latents_are_the_same(tiny, maps):
+def test_without_codebooks_nothing_is_padded_and_the_centre_sees_the_same(tiny, maps):
     bare = make_network(tiny, "maps", {**CONFIG, "quantised": False})
-    assert bare.codebook("rx1") is None and maps.codebook("rx1") is not None
+    assert bare.codebook("rx1") is None and bare.latent_shape[1] == 2 * bare.config.part_dim + 6
+    assert maps.latent_shape[1] == 7 * maps.config.part_dim
     bare.load_state_dict(maps.state_dict(), strict=False)
-    seen = observed([0.5, -0.25])
-    assert torch.equal(bare.encoders["rx1"](seen), maps.encoders["rx1"](seen))
+    output, other = (network.centre(torch.stack([network.encoders[name](observed([0.5, -0.25]))
+                                                 for name in network.receivers], 1), torch.ones(1, 2), None)
+                     for network in (bare, maps))
+    assert torch.allclose(output.heat, other.heat, atol=1e-6)
+    assert torch.allclose(output.doppler.value, other.doppler.value, atol=1e-6)
+    assert torch.allclose(output.length.value, other.length.value, atol=1e-4)
 
 
 def test_a_receiver_that_was_not_heard_changes_nothing(maps):

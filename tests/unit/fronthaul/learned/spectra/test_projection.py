@@ -12,6 +12,7 @@ from cooperative_isac.fronthaul.learned.inputs import demodulated_observation
 from cooperative_isac.fronthaul.learned.spectra.projection import Projection, beam_bins, halved, projection
 from cooperative_isac.fronthaul.learned.weights import make_network
 from cooperative_isac.pipeline import transmit
+from cooperative_isac.scene.arrays import steering_vectors
 from cooperative_isac.scene.model import TargetClass, TargetState
 
 
@@ -31,21 +32,32 @@ def test_a_cell_takes_the_peak_of_an_echo_from_it(small, place_m):
 
 def test_between_latents_a_cell_takes_of_both(small):
     latents = torch.arange(12.0).reshape(1, 1, 3, 4)
-    beams, delays = np.array([[1.0, 0.5, -3.0]]), np.array([[2.25, 1.0, 9.0]])
+    beams, delays = np.array([[1.0, 0.5, 0.0]]), np.array([[2.25, 1.0, 3.25]])
     taken = Projection(beams, delays, (3, 4))(latents, 0)
-    assert taken.flatten().tolist() == pytest.approx([6.25, 3.0, 3.0])  # beyond the edge: the edge
+    assert taken.flatten().tolist() == pytest.approx([6.25, 3.0, 0.75 * 3])  # after the last comes the first
 
 
 def test_halving_convolutions_move_coordinates_like_their_outputs():
     # An output sees inputs 2i - 1 to 2i + 2, so it lies at 2i + 1/2.
     assert halved(np.array([0.5, 2.5, 5.5]), 1) == pytest.approx([0, 1, 2.5])
-    assert halved(np.array([1.5]), 2) == pytest.approx([0.0])
+    line = torch.zeros(3, 1, 16)
+    line[0, 0, 5] = line[1, 0, 6] = line[2, 0, 9] = 1.0
+    for _ in range(2):
+        line = torch.nn.functional.conv1d(line, torch.ones(1, 1, 4), stride=2, padding=1)
+    middle = (line[:, 0] @ torch.arange(4.0)) / line[:, 0].sum(1)
+    assert np.abs(halved(np.array([5.0, 6.0, 9.0]), 2) - middle.numpy()).max() <= 0.5
 
 
-def test_straight_ahead_is_the_middle_beam(small):
-    site = small.receivers[0]
-    ahead = site.rotation @ np.array([1.0, 0.0, 0.0])
-    assert beam_bins(site, ahead[None], small.grid.wavelength_m) == pytest.approx(site.num_ant / 2)
+@pytest.mark.parametrize("num_ant", [7, 8])
+@pytest.mark.parametrize("bin_place", [0, 2, 3, 6])
+def test_beams_are_where_the_fourier_transform_peaks(small, num_ant, bin_place):
+    site = replace(small.receivers[0], elements_m=small.receivers[0].elements_m[:num_ant])
+    spacing = np.linalg.norm(np.diff(site.elements_m[:2], axis=0))
+    sine = (bin_place - num_ant // 2) / num_ant * small.grid.wavelength_m / spacing
+    along = site.rotation @ np.array([np.sqrt(1 - sine ** 2), -sine, 0.0])
+    steering = steering_vectors(site.elements_m, along, small.grid.wavelength_m)
+    assert np.abs(np.fft.fftshift(np.fft.fft(steering))).argmax() == bin_place
+    assert beam_bins(site, along[None], small.grid.wavelength_m) == pytest.approx(bin_place)
 
 
 def test_arrays_that_are_no_line_are_refused(small, tilted):

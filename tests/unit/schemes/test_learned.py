@@ -9,12 +9,13 @@ import torch
 from cooperative_isac.evaluation.monte_carlo import draw_frame
 from cooperative_isac.fronthaul.downlink import pack_downlink
 from cooperative_isac.fronthaul.learned.network import Found
-from cooperative_isac.fronthaul.learned.weights import make_network, save_weights
+from cooperative_isac.fronthaul.learned.weights import load_weights, make_network, save_weights
 from cooperative_isac.pipeline import transmit
+from cooperative_isac.scene.config import load_scene
 from cooperative_isac.schemes.contract import PacketError
-from cooperative_isac.schemes.learned import detections, find_weights
+from cooperative_isac.schemes.learned import SHIPPED, detections, find_weights
 from cooperative_isac.schemes.registry import make_scheme
-from cooperative_isac.training.recipes import RECIPES
+from cooperative_isac.training.recipes import RECIPES, recipe
 
 SMALL = {"dvqvae": {"hidden": 8, "latent_dim": 6, "features": 8}, "cnn": {"channels": (2, 3), "neurons": 8},
          "maps": {"num_targets": 2, "cells": 12, "coarse": 4, "encoder_channels": 8, "centre_channels": 8,
@@ -149,3 +150,14 @@ def test_without_weights_the_remedy_is_named(tiny, monkeypatch):
     monkeypatch.setenv("ISAC_WEIGHTS", "/nowhere")
     with pytest.raises(ValueError, match="ISAC_WEIGHTS=/nowhere is neither a file nor a folder"):
         make_scheme("dvqvae", tiny)
+
+
+@pytest.mark.parametrize("path", sorted(SHIPPED.glob("*.safetensors")), ids=lambda path: path.stem)
+def test_shipped_weights_are_of_the_network_that_training_makes(path):
+    scene_name, scheme_name = path.stem.split("-")
+    network = load_weights(path, load_scene(scene_name))
+    basis = recipe(scheme_name)
+    assert network.kind == basis.kind
+    for name, value in basis.network.items():
+        assert getattr(network.config, name) == value, name
+    assert path.stat().st_size < 60e6 / len(list(SHIPPED.glob("*.safetensors")))

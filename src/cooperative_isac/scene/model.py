@@ -60,6 +60,12 @@ class Area:
         margin = share * (self.high_m - self.low_m)
         return Area(self.low_m - margin, self.high_m + margin)
 
+    def cell_centres_m(self, num_cells: int) -> np.ndarray:
+        """Centres of num_cells x num_cells cells over the ground, [num_cells, num_cells, 2], rows along y."""
+        steps = (np.arange(num_cells)[:, None] + 0.5) / num_cells
+        x, y = (self.low_m[:2] + steps * (self.high_m - self.low_m)[:2]).T
+        return np.stack(np.meshgrid(x, y), -1)
+
 
 @dataclass(frozen=True)
 class OfdmGrid:

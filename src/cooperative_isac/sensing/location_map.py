@@ -8,8 +8,8 @@ from functools import cached_property
 import numpy as np
 
 from cooperative_isac.scene.arrays import steering_vectors
-from cooperative_isac.scene.geometry import SPEED_OF_LIGHT_MPS, bistatic_geometry
-from cooperative_isac.scene.model import OfdmGrid, Scene, Site
+from cooperative_isac.scene.geometry import bistatic_geometry
+from cooperative_isac.scene.model import Scene, Site
 from cooperative_isac.waveform.frame import TransmitFrame
 
 DOPPLER_OVERSAMPLING = 2
@@ -101,10 +101,10 @@ class LocationMap:
     def _half_band(self) -> int:
         return self.scene.grid.num_subcarriers // 2
 
-    @cached_property
+    @property
     def max_excess_m(self) -> float:
-        """Excess length of a path that a map shows as 1."""
-        return max_excess_m(self.scene.grid)
+        """Excess length of a path that a map shows as 1: half a turn between the halves of the band."""
+        return self.scene.grid.range_resolution_m
 
     @property
     def _step(self) -> float:
@@ -113,7 +113,7 @@ class LocationMap:
     @cached_property
     def points_m(self) -> np.ndarray:
         """Centres of the cells, x fastest, [num_cells^2, 3], m."""
-        plane = cell_centres(self.scene.area.low_m, self.scene.area.high_m, self.num_cells).reshape(-1, 2)
+        plane = self.scene.area.cell_centres_m(self.num_cells).reshape(-1, 2)
         return np.column_stack([plane, np.full(len(plane), self.scene.plane_height_m)])
 
     @cached_property
@@ -159,19 +159,6 @@ class LocationMap:
     def _departures(self) -> list[np.ndarray]:
         return [steering_vectors(site.elements_m, paths.aod, self.scene.grid.wavelength_m)
                 for site, paths in zip(self.scene.transmitters, self._geometry)]
-
-
-def max_excess_m(grid: OfdmGrid) -> float:
-    """The longest excess of a path that is told without ambiguity: half a turn between the halves of the band, m."""
-    offsets, half = grid.subcarrier_offsets_hz, grid.num_subcarriers // 2
-    return float(SPEED_OF_LIGHT_MPS / (2 * (offsets[half:].mean() - offsets[:half].mean())))
-
-
-def cell_centres(low_m: np.ndarray, high_m: np.ndarray, num_cells: int) -> np.ndarray:
-    """Centres of num_cells x num_cells cells between two corners, [num_cells, num_cells, 2], rows along y, m."""
-    steps = (np.arange(num_cells)[:, None] + 0.5) / num_cells
-    x, y = (low_m[:2] + steps * (high_m - low_m)[:2]).T
-    return np.stack(np.meshgrid(x, y), -1)
 
 
 def highest(power: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -15,7 +15,7 @@ from cooperative_isac.scene.model import Scene
 RATES = (1e-3, 1e-4, 1e-5)
 TRAINED = "dvqvae_paper"
 CHANGES = {"input": "demodulated", "hidden": 32, "latent_dim": 32, "features": 128, "transmit_layers": 0,
-           "codebook": {"size": 256}}  # small enough for a processor, and with an input that it learns from
+           "codebook": {"size": 256, "restart_after": 20}}  # small enough for a processor, and with an input that it learns from
 
 
 def learning_rows(scene: Scene, folder: Path, epochs: int, samples: int, console: Console) -> list[dict]:
@@ -29,7 +29,7 @@ def learning_rows(scene: Scene, folder: Path, epochs: int, samples: int, console
         chosen = {"learning_rate": rate, "schedule": "constant", "epochs": epochs, "train_samples": samples,
                   "validation_samples": max(samples // 8, 16), "patience": 0}
         job = make_job(scene, TRAINED, run, chosen, Variety(), CHANGES, None)
-        run_job(replace(job, cache=folder / f"cache-{scene.name}"), console)
+        run_job(replace(job, cache=folder / f"cache-{scene.name}-demodulated"), console)
         with (run / "curves.csv").open(encoding="utf-8") as file:
             rows += [{"learning_rate": rate, "epoch": int(row["epoch"]), "loss": float(row["loss"]),
                       "validation_loss": float(row["validation_loss"])} for row in csv.DictReader(file)]

@@ -10,8 +10,8 @@ from torch import Tensor, nn
 
 from cooperative_isac.fronthaul.learned.config import DvqvaeConfig
 from cooperative_isac.fronthaul.learned.encoder import Encoder, Residual, halving, latent_count, reduced
-from cooperative_isac.fronthaul.learned.inputs import (demodulated_observation, observation_shape,
-                                                       raw_observation, transmit_tensor)
+from cooperative_isac.fronthaul.learned.inputs import (MEAN_SPECTRUM, demodulated_observation,
+                                                       observation_shape, raw_observation, transmit_tensor)
 from cooperative_isac.fronthaul.learned.network import Found, Network, Truth
 from cooperative_isac.fronthaul.learned.quantiser import Codebook
 from cooperative_isac.fronthaul.learned.targets import TargetHead
@@ -44,7 +44,8 @@ class Dvqvae(Network):
 
     @property
     def input_key(self) -> str:
-        return f"{self.kind} {self.config.input} {bool(self.config.transmit_layers)}"
+        observed = "raw" if self.config.input == "raw" else MEAN_SPECTRUM
+        return f"{observed} {bool(self.config.transmit_layers)}"
 
     def observe(self, echo: np.ndarray, frame: TransmitFrame, receiver: str) -> np.ndarray:
         if self.config.input == "raw":

@@ -9,6 +9,7 @@ from cooperative_isac.scene.model import Scene, Site
 from cooperative_isac.waveform.frame import TransmitFrame
 
 DOPPLER_BINS_STEP = 4
+MEAN_SPECTRUM = "demodulated, mean of streams"  # names cached observations
 
 
 def observation_shape(scene: Scene, receiver: Site, kind: str) -> tuple[int, int, int, int]:
@@ -30,8 +31,8 @@ def raw_observation(scene: Scene, echo: np.ndarray) -> np.ndarray:
 def demodulated_observation(scene: Scene, echo: np.ndarray, frame: TransmitFrame) -> np.ndarray:
     """The echo freed of the symbols, stream by stream (y s_k^*), as log power over beam, delay, Doppler.
 
-    Each path is a peak at its own place then; among the symbols it is noise. Powers are means over the streams, as
-    who does not know the precoders cannot tell which stream to expect where; 0 is the mean of noise alone. echo: [num_rx_ant,
+    Each path is a peak at its own place then; among the symbols it is noise. Powers are means over the streams: which
+    of them leads to where is not told to the network. 0 is the power of noise. echo: [num_rx_ant,
     num_subcarriers, num_symbols], complex64, sqrt(W). Returns observation_shape, float32.
     """
     streams = _in_noise_units(scene, echo) * frame.streams.conj().transpose(1, 0, 2)[:, None]

@@ -24,6 +24,10 @@ class PathTold:
     def __getitem__(self, index) -> PathTold:
         return PathTold(self.value[index], self.log_deviation[index], self.doubt[index])
 
+    def to(self, dtype: torch.dtype) -> PathTold:
+        """The same in another precision."""
+        return PathTold(self.value.to(dtype), self.log_deviation.to(dtype), self.doubt.to(dtype))
+
 
 def negative_log_likelihood(told: PathTold, truth: Tensor, width: float) -> Tensor:
     """Of a truth [..., num_paths]: normal about what is told, or anywhere within a width."""
@@ -43,9 +47,7 @@ def consensus(told: PathTold, slopes: Tensor, heard: Tensor, prior: Tensor, widt
     [..., num_paths], 0 or 1; prior: information about u = 0, [..., size, size]; width: within which liars lie.
     In float64: informations differ by more than float32 has digits.
     """
-    with torch.autocast(slopes.device.type, enabled=False):
-        exact = PathTold(told.value.double(), told.log_deviation.double(), told.doubt.double())
-        mean, covariance = _posterior(exact, slopes.double(), heard.double(), prior.double(), width)
+    mean, covariance = _posterior(told.to(torch.float64), slopes.double(), heard.double(), prior.double(), width)
     return mean.float(), covariance.float()
 
 

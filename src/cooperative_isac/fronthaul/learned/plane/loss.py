@@ -1,4 +1,4 @@
-"""The loss of the maps network: targets are places in a plane, so they have no order by themselves."""
+"""The loss of networks on planes: targets are places in a plane, so they have no order by themselves."""
 
 from __future__ import annotations
 

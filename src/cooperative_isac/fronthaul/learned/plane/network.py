@@ -33,16 +33,20 @@ class PlaneNetwork(Network):
         return np.empty(0, np.float32)
 
     def loss(self, output: PlaneOutput, truth: Truth) -> Tensor:
-        return plane_loss(output, truth, self.centre.paths, self.centre.centres_m, self.centre.cell_m)
+        with _exact(output):
+            return plane_loss(output.float(), truth, self.centre.paths, self.centre.centres_m, self.centre.cell_m)
 
     def read(self, output: PlaneOutput) -> Found:
         """The highest peaks of the heat, each with what its cell says; absent where it is unsure of the place."""
-        heat = output.heat.float()
-        peak = nn.functional.max_pool2d(heat[:, None], 3, 1, 1)[:, 0] == heat
-        heat, cell = torch.where(peak, heat, -torch.inf).flatten(1).topk(self.config.num_targets)
+        with _exact(output):
+            return self._read(output.float())
+
+    def _read(self, output: PlaneOutput) -> Found:
+        peak = nn.functional.max_pool2d(output.heat[:, None], 3, 1, 1)[:, 0] == output.heat
+        heat, cell = torch.where(peak, output.heat, -torch.inf).flatten(1).topk(self.config.num_targets)
 
         def at_peaks(planes: Tensor) -> Tensor:
-            values = planes.float().flatten(1, 2)
+            values = planes.flatten(1, 2)
             return values.gather(1, cell[..., None].expand(-1, -1, values.shape[-1]))
 
         def told(paths: PathTold) -> PathTold:
@@ -57,3 +61,8 @@ class PlaneNetwork(Network):
         unsure = deviation[..., :2].norm(dim=-1) > self.largest_spread_cells * self.centre.cell_m.max()
         presence = presence.masked_fill(unsure, 0.0)
         return Found(presence, torch.cat([point, velocity], -1), deviation)
+
+
+def _exact(output: PlaneOutput) -> torch.autocast:
+    """Geometry wants all digits, also where the network itself does with half of them."""
+    return torch.autocast(output.heat.device.type, enabled=False)

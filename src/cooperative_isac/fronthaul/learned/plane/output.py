@@ -9,7 +9,6 @@ from torch import Tensor
 
 from cooperative_isac.fronthaul.learned.plane.consensus import PathTold
 from cooperative_isac.scene.model import Scene
-from cooperative_isac.sensing.location_map import cell_centres
 
 RARE = -4.0  # log-odds of a target in a cell before anything is learned
 LOG_SPREAD_M, LOG_DEVIATION = (-3.0, 4.0), (-5.0, 3.0)
@@ -30,11 +29,15 @@ class PlaneOutput:
     length: PathTold
     heard: Tensor
 
+    def float(self) -> PlaneOutput:
+        """The same in float32."""
+        return PlaneOutput(self.heat.float(), self.point_m.float(), self.log_spread_m.float(),
+                           self.doppler.to(torch.float32), self.length.to(torch.float32), self.heard.float())
+
 
 def centres(scene: Scene, cells: int) -> Tensor:
     """Centres of the cells of a scene's plane, [cells, cells, 2], rows along y, m."""
-    places = cell_centres(scene.area.low_m, scene.area.high_m, cells)
-    return torch.tensor(places, dtype=torch.float32, device="cpu")
+    return torch.tensor(scene.area.cell_centres_m(cells), dtype=torch.float32, device="cpu")
 
 
 def last(planes: Tensor) -> Tensor:

@@ -7,7 +7,6 @@ from torch import Tensor, nn
 
 from cooperative_isac.fronthaul.learned.plane.consensus import PathTold, consensus
 from cooperative_isac.scene.model import Scene
-from cooperative_isac.sensing.location_map import max_excess_m
 
 NEAREST_M = 0.5
 LOCATION_STEPS = 2
@@ -17,7 +16,7 @@ class PathGeometry(nn.Module):
     """Lengths [m] and Doppler shifts [kHz] of paths in the plane of a scene; paths run over receivers, then
     transmitters.
 
-    lying_khz, lying_m: within which a lying path lies; liars are mostly echoes too, so half of what can be told.
+    lying_khz, lying_m: widths within which a lying path lies: liars are mostly echoes too, so it is not anywhere.
     """
 
     def __init__(self, scene: Scene):
@@ -27,7 +26,7 @@ class PathGeometry(nn.Module):
             self.register_buffer(name, places, persistent=False)
         self.khz_per_mps = 1e-3 / scene.grid.wavelength_m
         self.lying_khz = 2 * scene.sensing.max_speed_mps * self.khz_per_mps
-        self.lying_m = 2 * max_excess_m(scene.grid)
+        self.lying_m = 2 * scene.grid.range_resolution_m
         self.slowness = 3 / max(scene.draw.max_speed_mps, 1.0) ** 2  # information of a speed uniform on each axis
 
     @property

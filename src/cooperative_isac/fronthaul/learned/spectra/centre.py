@@ -25,7 +25,7 @@ class SpectraCentre(nn.Module):
         super().__init__()
         self.latent_axes, self.cells, self.max_doppler_khz = latent_axes, cells, 1e-3 * max_doppler_hz
         self.paths = PathGeometry(scene)
-        num_rx, num_tx, paths = len(scene.receivers), len(scene.transmitters), self.paths.num_paths
+        num_rx, num_tx, num_paths = len(scene.receivers), len(scene.transmitters), self.paths.num_paths
         low, high = scene.area.low_m[:2], scene.area.high_m[:2]
         self.register_buffer("cell_m", torch.tensor((high - low) / cells, dtype=torch.float32), persistent=False)
         self.register_buffer("centres_m", centres(scene, cells), persistent=False)
@@ -34,13 +34,13 @@ class SpectraCentre(nn.Module):
         self.projections = nn.ModuleList(projection(scene, site, points, layers, (beams, delays))
                                          for site in scene.receivers)
         self.enter = nn.ModuleList(nn.Conv2d(latent_dim * shifts, num_tx * PATH_CHANNELS, 1) for _ in range(num_rx))
-        self.places = nn.ModuleList(nn.Linear(NUM_PLACES, 2 * PATH_CHANNELS) for _ in range(paths))
-        self.path = nn.ModuleList(nn.Linear(PATH_CHANNELS, PATH_CHANNELS) for _ in range(paths))
-        self.plane = nn.Conv2d(paths * PATH_CHANNELS, channels, 1)
-        self.place = nn.Parameter(0.02 * torch.randn(channels, cells, cells))
+        self.modulation = nn.ModuleList(nn.Linear(NUM_PLACES, 2 * PATH_CHANNELS) for _ in range(num_paths))
+        self.path_layers = nn.ModuleList(nn.Linear(PATH_CHANNELS, PATH_CHANNELS) for _ in range(num_paths))
+        self.plane = nn.Conv2d(num_paths * PATH_CHANNELS, channels, 1)
+        self.cell_bias = nn.Parameter(0.02 * torch.randn(channels, cells, cells))
         self.body = nn.Sequential(*(PlaneResidual(channels) for _ in range(residuals)),
                                   nn.GroupNorm(GROUPS, channels), nn.ReLU())
-        self.out = nn.Conv2d(channels + paths * PATH_CHANNELS, 5 + 6 * paths, 1)
+        self.out = nn.Conv2d(channels + num_paths * PATH_CHANNELS, 5 + 6 * num_paths, 1)
         with torch.no_grad():
             self.out.weight[5:].zero_()
             self.out.bias.zero_()
@@ -48,10 +48,10 @@ class SpectraCentre(nn.Module):
 
     def forward(self, latents: Tensor, heard: Tensor, knowledge: Tensor) -> PlaneOutput:
         """latents: [batch, M, L, D]; heard: [batch, M]; knowledge is not used."""
-        paths = torch.cat([self._seen(index, latents[:, index]) * heard[:, index, None, None, None]
-                           for index in range(len(self.enter))], 1)
-        body = self.body(self.plane(paths) + self.place)
-        heat, offset, spread, told = self.out(torch.cat([body, paths], 1)).split(
+        seen = torch.cat([self._seen(index, latents[:, index]) * heard[:, index, None, None, None]
+                          for index in range(len(self.enter))], 1)
+        body = self.body(self.plane(seen) + self.cell_bias)
+        heat, offset, spread, told = self.out(torch.cat([body, seen], 1)).split(
             [1, 2, 2, 6 * self.paths.num_paths], 1)
         shift, shift_deviation, shift_doubt, length, length_deviation, length_doubt = last(told).chunk(6, -1)
         point = self.centres_m + last(offset) * self.cell_m
@@ -60,16 +60,16 @@ class SpectraCentre(nn.Module):
             PathTold(shift * self.max_doppler_khz, shift_deviation.clamp(*LOG_DEVIATION), shift_doubt + DOUBT),
             PathTold(self.paths.length(self.centres_m) + length * self.cell_m.max(),
                      (length_deviation + LOG_SPREAD).clamp(*LOG_DEVIATION), length_doubt + DOUBT),
-            heard.repeat_interleave(len(self.path) // len(self.enter), 1))
+            heard.repeat_interleave(len(self.path_layers) // len(self.enter), 1))
 
     def _seen(self, receiver: int, latents: Tensor) -> Tensor:
         """What one receiver says of each cell, [batch, num_tx PATH_CHANNELS, cells, cells]."""
         spectra = latents.mT.unflatten(2, self.latent_axes).movedim(4, 2).flatten(1, 2)
-        parts = self.enter[receiver](spectra).chunk(len(self.path) // len(self.enter), 1)
+        parts = self.enter[receiver](spectra).chunk(len(self.path_layers) // len(self.enter), 1)
         projection, seen = self.projections[receiver], []
         for transmitter, part in enumerate(parts):
             number = receiver * len(parts) + transmitter
-            scale, shift = self.places[number](projection.places[transmitter]).chunk(2, -1)
+            scale, shift = self.modulation[number](projection.places[transmitter]).chunk(2, -1)
             inner = torch.relu(projection(part, transmitter).mT * (1 + scale) + shift)
-            seen.append(torch.relu(self.path[number](inner)).mT)
+            seen.append(torch.relu(self.path_layers[number](inner)).mT)
         return torch.cat(seen, 1).unflatten(2, (self.cells, self.cells))

@@ -8,7 +8,7 @@ import numpy as np
 
 from cooperative_isac.fronthaul.learned.dvqvae import common_shape
 from cooperative_isac.fronthaul.learned.encoder import Encoder, latent_count, reduced
-from cooperative_isac.fronthaul.learned.inputs import demodulated_observation, num_doppler_bins
+from cooperative_isac.fronthaul.learned.inputs import MEAN_SPECTRUM, demodulated_observation, num_doppler_bins
 from cooperative_isac.fronthaul.learned.plane.network import PlaneNetwork, check_plane
 from cooperative_isac.fronthaul.learned.quantiser import Codebook, CodebookConfig
 from cooperative_isac.fronthaul.learned.spectra.centre import SpectraCentre
@@ -35,6 +35,9 @@ class SpectraConfig:
 
     def __post_init__(self) -> None:
         check_plane(self.num_targets, self.cells, (self.centre_channels, ))
+        for name in ("encoder_layers", "hidden", "latent_dim"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name} is {getattr(self, name)}; it must be 1 or more")
 
 
 class Spectra(PlaneNetwork):
@@ -49,6 +52,9 @@ class Spectra(PlaneNetwork):
         if scene.dimension != 2:
             raise ValueError(f"scene '{scene.name}' has dimension {scene.dimension}; this network needs dimension 2")
         channels, *shape = common_shape(scene, "demodulated")
+        if any(length % 2 ** config.encoder_layers for length in shape[:2]):
+            raise ValueError(f"{shape[0]} antennas and {shape[1]} subcarriers cannot be halved {config.encoder_layers} "
+                             "times; this network needs numbers that can")
         self.latent_shape = latent_count(shape, config.encoder_layers), config.latent_dim
         for site in scene.receivers:
             self.encoders[site.name] = Encoder(channels, config.hidden, config.encoder_layers,
@@ -62,7 +68,7 @@ class Spectra(PlaneNetwork):
 
     @property
     def input_key(self) -> str:
-        return "demodulated"
+        return MEAN_SPECTRUM
 
     def observe(self, echo: np.ndarray, frame: TransmitFrame, receiver: str) -> np.ndarray:
         return demodulated_observation(self.scene, echo, frame)

@@ -11,6 +11,7 @@ from cooperative_isac.scene.geometry import bistatic_geometry
 from cooperative_isac.scene.model import Scene, Site
 
 NUM_PLACES = 6
+AT_SITE_M = 1e-3  # a cell there has no direction of its own
 UNEVEN = 1e-6  # of the phase steps from antenna to antenna
 
 
@@ -50,6 +51,8 @@ def projection(scene: Scene, receiver: Site, points_m: np.ndarray, layers: int, 
     grid = scene.grid
     beams, delays = [], []
     for site in scene.transmitters:
+        for end in (site, receiver):
+            points_m = points_m + AT_SITE_M * (np.linalg.norm(points_m - end.position_m, axis=1) < AT_SITE_M)[:, None]
         paths = bistatic_geometry(site.position_m, receiver.position_m, points_m, np.zeros(3), grid.wavelength_m)
         beams.append(beam_bins(receiver, paths.aoa, grid.wavelength_m))
         step_hz = grid.subcarrier_stride * grid.subcarrier_spacing_hz

@@ -1,5 +1,7 @@
 """The maps network: what passes its quantiser before anything is learned, what it tells, what it learns."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 
@@ -141,3 +143,14 @@ def test_the_best_spread_is_the_mean_error():
 def test_sizes_that_do_not_fit_are_refused(tiny, config, reason):
     with pytest.raises((ValueError, WeightsError), match=reason):
         make_network(tiny, "maps", {**CONFIG, **config})
+
+
+def test_a_sure_heat_has_a_loss_and_a_gradient_in_half_precision(maps):
+    output = plane_output(maps)
+    output.heat[0, 2, 3] = output.heat[0, 2, 4] = 10.0
+    heat = output.heat.bfloat16().requires_grad_(True)
+    state = torch.cat([maps.centre.centres_m[2, 3], torch.zeros(2)])[None, None]
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        loss = maps.loss(replace(output, heat=heat), Truth(torch.tensor([[True]]), state))
+    loss.backward()
+    assert torch.isfinite(loss) and torch.isfinite(heat.grad).all() and heat.grad.any()

@@ -48,15 +48,13 @@ def test_who_is_not_heard_is_as_if_not_there(heard):
         assert part.numpy() == pytest.approx(other.numpy(), rel=1e-5)
 
 
-@pytest.mark.parametrize("precision", [torch.float32, torch.bfloat16])
 @pytest.mark.parametrize("log_deviation", [-5.0, 3.0])
 @pytest.mark.parametrize("log_spread", [-3.0, 4.0])
-def test_extremes_stay_finite_in_any_precision(precision, log_deviation, log_spread):
+def test_extremes_stay_finite(log_deviation, log_spread):
     values = PathTold(1e3 * SLOPES @ TRUTH, torch.full((4, ), log_deviation), torch.full((4, ), -4.0))
     values.value.requires_grad_(True)
-    with torch.autocast("cpu", dtype=torch.bfloat16, enabled=precision == torch.bfloat16):
-        found = consensus(values, SLOPES, HEARD, (-2 * torch.tensor(log_spread)).exp() * torch.eye(2), WIDTH)
-        sum(part.sum() for part in found).backward()
+    found = consensus(values, SLOPES, HEARD, (-2 * torch.tensor(log_spread)).exp() * torch.eye(2), WIDTH)
+    sum(part.sum() for part in found).backward()
     assert all(torch.isfinite(part).all() for part in (*found, values.value.grad))
     assert torch.linalg.eigvalsh(found[1]).min() > 0
 

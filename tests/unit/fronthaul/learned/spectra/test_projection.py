@@ -68,3 +68,20 @@ def test_arrays_that_are_no_line_are_refused(small, tilted):
         beam_bins(site, np.array([[0.6, 0.8, 0.0]]), small.grid.wavelength_m)
     with pytest.raises(ValueError, match="dimension 3; this network needs dimension 2"):
         make_network(tilted, "spectra")
+
+
+def test_a_site_on_the_plane_spoils_nothing(small):
+    site = small.receivers[0]
+    seen = projection(small, site, np.array([site.position_m, site.position_m + [0, -5, 0]]), 1, (4, 16))
+    assert torch.isfinite(seen.shares).all() and torch.isfinite(seen.places).all()
+
+
+@pytest.mark.parametrize("config, reason", [
+    ({"encoder_layers": 0}, "encoder_layers is 0; it must be 1 or more"),
+    ({"encoder_layers": 4}, "8 antennas and 32 subcarriers cannot be halved 4 times"),
+    ({"cells": 1, "num_targets": 3}, "a plane of 1 x 1 cells cannot tell 3 targets"),
+    ({"centre_channels": 12}, "channels of planes are 12; each must be a multiple of 8"),
+])
+def test_sizes_that_do_not_fit_are_refused(tiny, config, reason):
+    with pytest.raises(ValueError, match=reason):
+        make_network(tiny, "spectra", config)

@@ -46,7 +46,7 @@ def draw_learning(scene: Scene, rows: list[dict], path: Path) -> None:
         for key, style in (("loss", "-"), ("validation_loss", "--")):
             axes.plot([row["epoch"] for row in own], [row[key] for row in own], style, color=f"C{index}",
                       label=f"lr {rate:g}, {'training' if key == 'loss' else 'validation'}")
-    axes.set(xlabel="epoch", ylabel="loss", yscale="log", title=f"CF Fig. 11: {TRAINED}, demodulated input, {scene.name}, simulated")
+    axes.set(xlabel="epoch", ylabel="loss", yscale="log", title=f"CF Fig. 11: demodulated input, {scene.name}, simulated")
     axes.grid(alpha=0.3, which="both")
     axes.legend(fontsize=8)
     figure.savefig(path, dpi=90)

@@ -266,6 +266,11 @@ class Scene:
     def grid(self) -> OfdmGrid:
         return self.waveform.grid
 
+    def cell_points_m(self, num_cells: int) -> np.ndarray:
+        """Centres of num_cells x num_cells cells in the plane of the scene, x fastest, [num_cells^2, 3], m."""
+        plane = self.area.cell_centres_m(num_cells).reshape(-1, 2)
+        return np.column_stack([plane, np.full(len(plane), self.plane_height_m)])
+
     def receiver(self, name: str) -> Site:
         """The receiver of that name; KeyError names the ones there are."""
         for site in self.receivers:

@@ -113,8 +113,7 @@ class LocationMap:
     @cached_property
     def points_m(self) -> np.ndarray:
         """Centres of the cells, x fastest, [num_cells^2, 3], m."""
-        plane = self.scene.area.cell_centres_m(self.num_cells).reshape(-1, 2)
-        return np.column_stack([plane, np.full(len(plane), self.scene.plane_height_m)])
+        return self.scene.cell_points_m(self.num_cells)
 
     @cached_property
     def _sectors(self) -> np.ndarray:

@@ -7,6 +7,7 @@ from typing import Mapping
 
 from cooperative_isac.training.samples import Variety
 
+
 @dataclass(frozen=True)
 class Recipe:
     """kind and hyperparameters of the network (else its defaults), settings and samples of a run."""

@@ -14,8 +14,9 @@ from cooperative_isac.scene.model import Scene
 
 RATES = (1e-3, 1e-4, 1e-5)
 TRAINED = "dvqvae_paper"
+# Small enough for a processor, and with an input that it learns from.
 CHANGES = {"input": "demodulated", "hidden": 32, "latent_dim": 32, "features": 128, "transmit_layers": 0,
-           "codebook": {"size": 256, "restart_after": 20}}  # small enough for a processor, and with an input that it learns from
+           "codebook": {"size": 256, "restart_after": 20}}
 
 
 def learning_rows(scene: Scene, folder: Path, epochs: int, samples: int, console: Console) -> list[dict]:
@@ -46,7 +47,8 @@ def draw_learning(scene: Scene, rows: list[dict], path: Path) -> None:
         for key, style in (("loss", "-"), ("validation_loss", "--")):
             axes.plot([row["epoch"] for row in own], [row[key] for row in own], style, color=f"C{index}",
                       label=f"lr {rate:g}, {'training' if key == 'loss' else 'validation'}")
-    axes.set(xlabel="epoch", ylabel="loss", yscale="log", title=f"CF Fig. 11: demodulated input, {scene.name}, simulated")
+    axes.set(xlabel="epoch", ylabel="loss", yscale="log",
+             title=f"CF Fig. 11: demodulated input, {scene.name}, simulated")
     axes.grid(alpha=0.3, which="both")
     axes.legend(fontsize=8)
     figure.savefig(path, dpi=90)

@@ -16,9 +16,9 @@ from cooperative_isac.fronthaul.learned.cnn import Cnn
 from cooperative_isac.fronthaul.learned.config import CnnConfig, DvqvaeConfig
 from cooperative_isac.fronthaul.learned.dvqvae import Dvqvae
 from cooperative_isac.fronthaul.learned.maps.network import Maps, MapsConfig
-from cooperative_isac.fronthaul.learned.spectra.network import Spectra, SpectraConfig
 from cooperative_isac.fronthaul.learned.network import Network
 from cooperative_isac.fronthaul.learned.quantiser import TRAINING_STATE
+from cooperative_isac.fronthaul.learned.spectra.network import Spectra, SpectraConfig
 from cooperative_isac.scene.model import Scene, Site
 
 FORMAT = "cooperative_isac weights 1"

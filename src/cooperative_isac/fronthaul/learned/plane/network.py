@@ -13,7 +13,7 @@ from cooperative_isac.fronthaul.learned.plane.output import PlaneOutput
 from cooperative_isac.fronthaul.learned.plane.residual import GROUPS
 from cooperative_isac.waveform.frame import TransmitFrame
 
-LEAST_HEAT, LARGEST_SPREAD_CELLS = 0.3, 0.5  # of a target that is told
+LEAST_HEAT = 0.3  # of a target that is told
 
 
 def check_plane(num_targets: int, cells: int, channels: tuple[int, ...]) -> None:
@@ -27,7 +27,7 @@ def check_plane(num_targets: int, cells: int, channels: tuple[int, ...]) -> None
 class PlaneNetwork(Network):
     """A network whose centre answers with a PlaneOutput, and has paths, centres_m and cell_m."""
 
-    largest_spread_cells = LARGEST_SPREAD_CELLS
+    largest_spread_cells = 0.5  # of a target that is told
 
     def knowledge(self, frame: TransmitFrame) -> np.ndarray:
         return np.empty(0, np.float32)

@@ -29,9 +29,8 @@ class SpectraCentre(nn.Module):
         low, high = scene.area.low_m[:2], scene.area.high_m[:2]
         self.register_buffer("cell_m", torch.tensor((high - low) / cells, dtype=torch.float32), persistent=False)
         self.register_buffer("centres_m", centres(scene, cells), persistent=False)
-        points = nn.functional.pad(self.centres_m.flatten(0, 1), (0, 1), value=scene.plane_height_m).double().numpy()
         beams, delays, shifts = latent_axes
-        self.projections = nn.ModuleList(projection(scene, site, points, layers, (beams, delays))
+        self.projections = nn.ModuleList(projection(scene, site, scene.cell_points_m(cells), layers, (beams, delays))
                                          for site in scene.receivers)
         self.enter = nn.ModuleList(nn.Conv2d(latent_dim * shifts, num_tx * PATH_CHANNELS, 1) for _ in range(num_rx))
         self.modulation = nn.ModuleList(nn.Linear(NUM_PLACES, 2 * PATH_CHANNELS) for _ in range(num_paths))
@@ -60,12 +59,12 @@ class SpectraCentre(nn.Module):
             PathTold(shift * self.max_doppler_khz, shift_deviation.clamp(*LOG_DEVIATION), shift_doubt + DOUBT),
             PathTold(self.paths.length(self.centres_m) + length * self.cell_m.max(),
                      (length_deviation + LOG_SPREAD).clamp(*LOG_DEVIATION), length_doubt + DOUBT),
-            heard.repeat_interleave(len(self.path_layers) // len(self.enter), 1))
+            heard.repeat_interleave(len(self.paths.transmitters), 1))
 
     def _seen(self, receiver: int, latents: Tensor) -> Tensor:
         """What one receiver says of each cell, [batch, num_tx PATH_CHANNELS, cells, cells]."""
         spectra = latents.mT.unflatten(2, self.latent_axes).movedim(4, 2).flatten(1, 2)
-        parts = self.enter[receiver](spectra).chunk(len(self.path_layers) // len(self.enter), 1)
+        parts = self.enter[receiver](spectra).chunk(len(self.paths.transmitters), 1)
         projection, seen = self.projections[receiver], []
         for transmitter, part in enumerate(parts):
             number = receiver * len(parts) + transmitter

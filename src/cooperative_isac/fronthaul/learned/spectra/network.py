@@ -60,8 +60,7 @@ class Spectra(PlaneNetwork):
             self.encoders[site.name] = Encoder(channels, config.hidden, config.encoder_layers,
                                                config.encoder_residuals, config.latent_dim)
             self.codebooks[site.name] = Codebook(config.latent_dim, config.codebook)
-        grid = scene.grid
-        max_doppler_hz = num_doppler_bins(scene) / (2 * grid.num_symbols * grid.symbol_period_s)
+        max_doppler_hz = num_doppler_bins(scene) / 2 * scene.grid.doppler_resolution_hz
         self.centre = SpectraCentre(scene, config.latent_dim, reduced(shape, config.encoder_layers),
                                     config.encoder_layers, config.cells, config.centre_channels,
                                     config.centre_residuals, max_doppler_hz)

@@ -50,13 +50,12 @@ def projection(scene: Scene, receiver: Site, points_m: np.ndarray, layers: int, 
     """The projection of one receiver onto points [num_cells, 3], m, of latents with so many halvings behind them."""
     grid = scene.grid
     beams, delays = [], []
+    for end in (*scene.transmitters, receiver):
+        points_m = points_m + AT_SITE_M * (np.linalg.norm(points_m - end.position_m, axis=1) < AT_SITE_M)[:, None]
     for site in scene.transmitters:
-        for end in (site, receiver):
-            points_m = points_m + AT_SITE_M * (np.linalg.norm(points_m - end.position_m, axis=1) < AT_SITE_M)[:, None]
         paths = bistatic_geometry(site.position_m, receiver.position_m, points_m, np.zeros(3), grid.wavelength_m)
         beams.append(beam_bins(receiver, paths.aoa, grid.wavelength_m))
-        step_hz = grid.subcarrier_stride * grid.subcarrier_spacing_hz
-        delays.append(paths.delay_s * step_hz * grid.num_subcarriers % grid.num_subcarriers)
+        delays.append(paths.range_m / grid.range_resolution_m % grid.num_subcarriers)
     return Projection(*(halved(np.array(axis), layers) for axis in (beams, delays)), shape)
 
 

@@ -19,6 +19,7 @@ SCHEMES = (
     "dvqvae_paper = cooperative_isac.schemes.dvqvae:DvqvaePaperScheme",
     "dvae = cooperative_isac.schemes.dvae:DvaeScheme",
     "cnn = cooperative_isac.schemes.cnn:CnnScheme",
+    "cnn_paper = cooperative_isac.schemes.cnn:CnnPaperScheme",
 )
 SHARED_FOLDERS = ("config", "launch")
 

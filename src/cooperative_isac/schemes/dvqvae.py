@@ -14,7 +14,7 @@ class DvqvaeScheme(LearnedScheme):
 
 
 class DvqvaeDemodulatedScheme(LearnedScheme):
-    """With the paper's encoder on echoes that are freed of the symbols."""
+    """With convolutions on echoes that are freed of the symbols."""
 
     def __init__(self, scene: Scene):
         super().__init__(scene, "dvqvae_demodulated")

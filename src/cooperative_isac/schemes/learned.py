@@ -12,9 +12,11 @@ import torch
 from torch import Tensor
 
 from cooperative_isac.fronthaul.downlink import pack_downlink
+from cooperative_isac.fronthaul.envelope import PacketError
 from cooperative_isac.fronthaul.learned.network import Found
 from cooperative_isac.fronthaul.learned.packet import LatentCodec
 from cooperative_isac.fronthaul.learned.weights import load_weights
+from cooperative_isac.fronthaul.raw_packet import pack_echo, unpack_echo
 from cooperative_isac.fusion.detection import Detection
 from cooperative_isac.scene.model import Scene
 from cooperative_isac.waveform.frame import TransmitFrame
@@ -37,16 +39,13 @@ class LearnedScheme:
 
     def encode(self, echo: np.ndarray, frame: TransmitFrame, receiver: str) -> bytes:
         """Packet of one receiver's codewords; see schemes.contract."""
-        observation = torch.from_numpy(self.network.observe(echo, frame, receiver))
-        latents = self.network.encoders[receiver](observation[None])[0]
-        return self.codec.pack(latents, receiver, frame.number)
+        return self.codec.pack(self.encoded(echo, frame, receiver), receiver, frame.number)
 
     def decode(self, packets: Mapping[str, bytes], frame: TransmitFrame) -> tuple[Detection, ...]:
         """Detections from the packets of the receivers that were heard; see schemes.contract."""
         if not packets:
             return ()
-        latents = {name: self.codec.unpack(packet, name, frame.number)
-                   for name, packet in sorted(packets.items())}
+        latents = {name: self.unpacked(packet, name, frame) for name, packet in sorted(packets.items())}
         missing = torch.zeros(self.network.latent_shape)
         stacked = torch.stack([latents.get(name, missing) for name in self.network.receivers])
         heard = torch.tensor([float(name in latents) for name in self.network.receivers])
@@ -54,9 +53,38 @@ class LearnedScheme:
         found = self.network.read(self.network.centre(stacked[None], heard[None], knowledge[None]))
         return detections(self.scene, found, tuple(latents))
 
+    def encoded(self, echo: np.ndarray, frame: TransmitFrame, receiver: str) -> Tensor:
+        """Latents [L, D] of one receiver's echo."""
+        observation = torch.from_numpy(self.network.observe(echo, frame, receiver))
+        return self.network.encoders[receiver](observation[None])[0]
+
+    def unpacked(self, packet: bytes, receiver: str, frame: TransmitFrame) -> Tensor:
+        """Latents [L, D] as the centre knows them from one receiver's packet. PacketError says why one is refused."""
+        return self.codec.unpack(packet, receiver, frame.number)
+
     def downlink_bits(self, frame: TransmitFrame) -> int:
         """The payload of the frame, packed, where the encoder removes the symbols; else nothing."""
         return 8 * len(pack_downlink(frame)) if self.network.needs_symbols else 0
+
+
+class CentralScheme(LearnedScheme):
+    """Raw echoes on the fronthaul; the encoders, too, are at the centre, which knows the symbols."""
+
+    def encode(self, echo: np.ndarray, frame: TransmitFrame, receiver: str) -> bytes:
+        """Packet of one receiver's whole echo; see schemes.contract."""
+        return pack_echo(self.scene, receiver, frame.number, echo)
+
+    def unpacked(self, packet: bytes, receiver: str, frame: TransmitFrame) -> Tensor:
+        """Latents [L, D] of the echo in one receiver's packet. PacketError says why one is refused."""
+        echo = unpack_echo(self.scene, self.scene.grid, receiver, frame.number, packet)
+        latents = self.encoded(echo, frame, receiver)
+        if not torch.isfinite(latents).all():
+            raise PacketError(receiver, "its echo is too strong to be one")
+        return latents
+
+    def downlink_bits(self, frame: TransmitFrame) -> int:
+        """Nothing: only the centre uses the symbols, and it made them."""
+        return 0
 
 
 def detections(scene: Scene, found: Found, sites: tuple[str, ...]) -> tuple[Detection, ...]:

@@ -126,7 +126,7 @@ def _make_real(module: torch.nn.Module) -> None:
 
 def _trained(job: Job, network: Network, access_points, examples: Examples, watcher: Watcher) -> Training:
     folder = RunFolder(job.folder)
-    folder.describe({**job.description, "examples": type(examples).__name__})
+    folder.describe({**job.description, "examples": type(examples).__name__, "input": network.input_key})
     training = Training(access_points, Centre(network, job.settings.optimisation), examples, job.settings,
                         folder, job.num_workers, torch.device(job.device), job.half)
     training.run(watcher)

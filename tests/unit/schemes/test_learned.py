@@ -9,6 +9,7 @@ import torch
 from cooperative_isac.evaluation.monte_carlo import draw_frame
 from cooperative_isac.fronthaul.downlink import pack_downlink
 from cooperative_isac.fronthaul.learned.network import Found
+from cooperative_isac.fronthaul.raw_packet import unpack_echo
 from cooperative_isac.fronthaul.learned.weights import load_weights, make_network, save_weights
 from cooperative_isac.pipeline import transmit
 from cooperative_isac.scene.config import load_scene
@@ -20,8 +21,8 @@ from cooperative_isac.training.recipes import RECIPES, recipe
 SMALL = {"dvqvae": {"hidden": 8, "latent_dim": 6, "features": 8}, "cnn": {"channels": (2, 3), "neurons": 8},
          "maps": {"num_targets": 2, "cells": 12, "coarse": 4, "encoder_channels": 8, "centre_channels": 8,
                   "codebook": {"size": 16, "num_parts": 6}},
-         "spectra": {"num_targets": 2, "hidden": 8, "latent_dim": 6, "cells": 12, "centre_channels": 8,
-                     "codebook": {"size": 16, "num_parts": 2}}}
+         "spectra": {"num_targets": 2, "hidden": 4, "part_dim": 2, "cells": 12, "centre_channels": 8,
+                     "codebook": {"size": 16, "num_parts": 6}}}
 
 
 @pytest.fixture
@@ -102,9 +103,21 @@ def test_only_codewords_are_far_smaller_than_the_echo(scheme, heard, packets):
     assert all(0 < len(packet) < limit * raw for packet in packets.values())
 
 
-def test_only_raw_input_needs_no_downlink(scheme, heard):
-    expected = 0 if scheme.name in ("cnn", "dvqvae_paper") else 8 * len(pack_downlink(heard[0]))
+def test_who_sends_the_raw_echo_or_encodes_it_needs_no_downlink(scheme, heard):
+    expected = 0 if scheme.name in ("cnn", "cnn_paper", "dvqvae_paper") else 8 * len(pack_downlink(heard[0]))
     assert scheme.downlink_bits(heard[0]) == expected
+
+
+@pytest.mark.parametrize("name", ["cnn", "cnn_paper"])
+def test_a_central_scheme_sends_the_echo_itself_and_encodes_it_at_the_centre(tiny, weights, heard, name):
+    frame, echoes = heard
+    scheme = make_scheme(name, tiny)
+    packet = scheme.encode(echoes["rx1"], frame, "rx1")
+    assert np.array_equal(unpack_echo(tiny, tiny.grid, "rx1", frame.number, packet), echoes["rx1"])
+    assert torch.equal(scheme.unpacked(packet, "rx1", frame), scheme.encoded(echoes["rx1"], frame, "rx1"))
+    absurd = scheme.encode(np.full_like(echoes["rx1"], 3e38), frame, "rx1")
+    with np.errstate(all="ignore"), pytest.raises(PacketError, match="too strong"):
+        scheme.decode({"rx1": absurd}, frame)
 
 
 def some_found(presence, state):

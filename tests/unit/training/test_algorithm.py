@@ -108,7 +108,7 @@ def test_mixed_precision_learns_nearly_the_same(network, batch):
 
 @pytest.mark.parametrize("kind, config", [
     ("maps", {"cells": 12, "coarse": 4, "encoder_channels": 8, "centre_channels": 8}),
-    ("spectra", {"hidden": 8, "latent_dim": 6, "cells": 12, "centre_channels": 8})])
+    ("spectra", {"hidden": 4, "part_dim": 2, "cells": 12, "centre_channels": 8})])
 def test_planes_learn_in_mixed_precision(tiny, kind, config):
     torch.manual_seed(1)
     network = make_network(tiny, kind, {**config, "num_targets": 1})

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Mapping
 
 CLASSICAL = ("local_ml", "raw_ml", "music", "music_fine", "compressed_sensing", "monostatic", "monostatic_fine")
-LEARNED = ("dvqvae", "dvqvae_demodulated", "dvqvae_paper", "dvae", "cnn")
+LEARNED = ("dvqvae", "dvqvae_demodulated", "dvqvae_paper", "dvae", "cnn", "cnn_paper")
 SCALES = {"compact": "cell_free_compact", "table1": "cell_free_table1"}
 
 

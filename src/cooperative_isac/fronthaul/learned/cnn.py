@@ -1,4 +1,4 @@
-"""The centralised network of CF section V-A: all raw echoes travel to the centre, which does everything."""
+"""The centralised network of CF section V-A (scheme cnn_paper): all raw echoes travel to the centre, which does everything."""
 
 from __future__ import annotations
 

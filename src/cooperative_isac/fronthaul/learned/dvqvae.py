@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from cooperative_isac.fronthaul.learned.config import DvqvaeConfig
 from cooperative_isac.fronthaul.learned.encoder import Encoder, Residual, halving, latent_count, reduced
-from cooperative_isac.fronthaul.learned.inputs import (MEAN_SPECTRUM, demodulated_observation,
+from cooperative_isac.fronthaul.learned.inputs import (SPECTRUM, demodulated_observation,
                                                        observation_shape, raw_observation, transmit_tensor)
 from cooperative_isac.fronthaul.learned.network import Found, Network, Truth
 from cooperative_isac.fronthaul.learned.quantiser import Codebook
@@ -44,7 +44,7 @@ class Dvqvae(Network):
 
     @property
     def input_key(self) -> str:
-        observed = "raw" if self.config.input == "raw" else MEAN_SPECTRUM
+        observed = "raw" if self.config.input == "raw" else SPECTRUM
         return f"{observed} {bool(self.config.transmit_layers)}"
 
     def observe(self, echo: np.ndarray, frame: TransmitFrame, receiver: str) -> np.ndarray:

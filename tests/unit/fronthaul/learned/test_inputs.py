@@ -1,13 +1,14 @@
 """What encoders take, against plain sums."""
 
 from dataclasses import replace
+from itertools import product
 
 import numpy as np
 import pytest
 
 from cooperative_isac.channel.paths import PathSet
 from cooperative_isac.channel.echo import apply_paths
-from cooperative_isac.fronthaul.learned.inputs import (demodulated_observation, doppler_bins,
+from cooperative_isac.fronthaul.learned.inputs import (delay_bins, demodulated_observation, doppler_bins,
                                                        num_doppler_bins, observation_shape, raw_observation,
                                                        transmit_tensor)
 
@@ -20,34 +21,54 @@ def test_raw_is_real_and_imaginary_part_in_units_of_the_noise(tiny, heard):
     assert np.allclose((channels[0] + 1j * channels[1]) * scale, echo, rtol=1e-5, atol=0)
 
 
-def test_demodulated_is_the_mean_spectrum_of_the_streams(tiny, heard):
+def test_demodulated_is_the_spectrum_in_the_strongest_beam_of_departure(tiny, heard):
     frame, echoes = heard
     found = demodulated_observation(tiny, echoes["rx2"], frame)
-    assert found.shape == observation_shape(tiny, tiny.receivers[1], "demodulated") == (1, 8, 32, 12)
-    beam, delay, bin_place = 5, 9, 3
-    total, shift = np.zeros(2, complex), doppler_bins(tiny)[bin_place]
-    for antenna in range(8):
-        for subcarrier in range(32):
-            for symbol in range(32):
-                sent = frame.streams[subcarrier, :, symbol]
-                freed = echoes["rx2"][antenna, subcarrier, symbol] * sent.conj()
-                turns = delay * subcarrier / 32 - shift * symbol / 32 - (beam - 4) * antenna / 8
-                total += freed * np.exp(2j * np.pi * turns)
-    power = np.mean(np.abs(total) ** 2) / (8 * 32 * 32) / tiny.propagation.noise_power_w
-    assert found[0, beam, delay, bin_place] == pytest.approx(np.log1p(power) - np.log(2), rel=1e-3)
+    assert found.shape == observation_shape(tiny, tiny.receivers[1], "demodulated") == (8, 8, 16, 12)
+    beam, delay_place, bin_place, antennas = 5, 7, 3, np.arange(8)
+    delay, shift = delay_bins(tiny)[delay_place], doppler_bins(tiny)[bin_place]
+    subcarriers, symbols = np.arange(32)[:, None], np.arange(32)
+    echo = echoes["rx2"] * np.exp(-2j * np.pi * (beam - 4) * antennas / 8)[:, None, None]
+    echo = echo * np.exp(2j * np.pi * (delay * subcarriers - shift * symbols) / 32)
+    powers, second = [], frame.antennas[1]
+    for departure in range(8):
+        weights = np.exp(2j * np.pi * departure * np.arange(8) / 8)
+        gains = np.repeat(weights @ frame.precoders[:, second], frame.group_size, axis=0)
+        sent = np.einsum("nk,nkt->nt", gains, frame.streams)
+        scale = np.mean(np.sum(np.abs(gains) ** 2, axis=1))
+        powers.append(np.abs((echo * sent.conj()).sum()) ** 2 / scale / (8 * 32 * 32))
+    power = max(powers) / tiny.propagation.noise_power_w
+    assert found[4, beam, delay_place, bin_place] == pytest.approx(np.log1p(power) - np.log(2), rel=1e-3)
 
 
-def test_a_fast_target_peaks_at_its_doppler_shift(tiny, heard):
+@pytest.mark.parametrize("between", [-0.35, 0.0, 0.3])
+def test_a_peak_tells_where_between_bins_it_lies(tiny, heard, between):
     frame, receiver = heard[0], tiny.receivers[0]
     quiet = replace(tiny, propagation=replace(tiny.propagation, noise_power_w=1e-20))
     resolution = 1 / (tiny.grid.num_symbols * tiny.grid.symbol_period_s)
-    forward = np.array([receiver.boresight])
-    path = PathSet(np.array([0]), np.array([0]), np.array([0.0]), np.array([2 * resolution]),
-                   np.array([1e-6 + 0j]), forward, forward)
+    spacing = np.linalg.norm(np.diff(receiver.elements_m[:2], axis=0)) / tiny.grid.wavelength_m
+    sine = -(1 + between) / receiver.num_ant / spacing
+    arrives, leaves = receiver.rotation @ np.array([np.sqrt(1 - sine ** 2), sine, 0.0]), receiver.boresight
+    delay, shift = delay_bins(tiny)[9] + between, 2 + between
+    path = PathSet(np.array([0]), np.array([0]), np.array([delay * tiny.grid.range_resolution_m / 299_792_458.0]),
+                   np.array([shift * resolution]), np.array([1e-6 + 0j]), leaves[None], arrives[None])
     echo = apply_paths(quiet, frame, receiver, path, np.random.default_rng(0))
-    spectrum = demodulated_observation(quiet, echo, frame).max(axis=0)
-    beam, _, shift = np.unravel_index(spectrum.argmax(), spectrum.shape)
-    assert (beam, doppler_bins(tiny)[shift]) == (4, 2)
+    spectrum = demodulated_observation(quiet, echo, frame)[:4]
+    place = np.unravel_index(spectrum[0].argmax(), spectrum[0].shape)
+    assert (*place[:2], doppler_bins(tiny)[place[2]]) == (5, 9, 2)
+    assert spectrum[(slice(1, None), *place)] == pytest.approx(np.sin(np.pi * np.array([between] * 3)), abs=0.1)
+
+
+def test_delay_bins_hold_every_path_over_the_area(tiny):
+    bins, resolution = delay_bins(tiny), tiny.grid.range_resolution_m
+    points = np.random.default_rng(0).uniform(tiny.area.low_m, tiny.area.high_m, (500, 3))
+    for first, second in product(tiny.transmitters, tiny.receivers):
+        ends = first.position_m, second.position_m
+        lengths = sum(np.linalg.norm(points - end, axis=1) for end in ends)
+        assert ((lengths / resolution >= bins[0]) & (lengths / resolution <= bins[-1])).all()
+    assert len(bins) % 4 == 0 and (np.diff(bins) == 1).all()
+    wide = replace(tiny, area=tiny.area.padded(5.0))
+    assert sorted(delay_bins(wide)) == list(range(32))
 
 
 def test_doppler_bins_hold_the_fastest_target(tiny):

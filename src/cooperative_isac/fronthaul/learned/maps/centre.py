@@ -5,9 +5,9 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from cooperative_isac.fronthaul.learned.maps.latents import LatentLayout
-from cooperative_isac.fronthaul.learned.plane.consensus import PathTold
-from cooperative_isac.fronthaul.learned.plane.output import LOG_DEVIATION, LOG_SPREAD_M, RARE, PlaneOutput, centres, last
+from cooperative_isac.fronthaul.learned.plane.certainty import DOPPLER_KHZ, LENGTH_M, PathCertainty
+from cooperative_isac.fronthaul.learned.plane.latents import LatentLayout
+from cooperative_isac.fronthaul.learned.plane.output import LOG_SPREAD_M, RARE, PlaneOutput, centres, last
 from cooperative_isac.fronthaul.learned.plane.path_geometry import PathGeometry
 from cooperative_isac.fronthaul.learned.plane.residual import GROUPS, PlaneResidual
 from cooperative_isac.scene.model import Scene
@@ -16,24 +16,6 @@ UPSAMPLING = 2
 NEIGHBOURS = 9
 HEAD_CHANNELS = 32, 48
 OWN_CELL, POWER_GAIN = 2.0, 2.0
-DOUBT, DOUBT_SLOPE, MEAN_POWER = -3.0, -2.0, 2.0  # log-odds that a path lies, and how they fall with its power
-DOPPLER_FLOOR_KHZ, DOPPLER_AT_0_DB = 0.03, 1.0  # standard deviations: of the strongest path, and at an SNR of 1
-LENGTH_FLOOR_M, LENGTH_AT_0_DB = 0.1, 3.0
-
-
-class PathCertainty(nn.Module):
-    """How much a path's word counts at a power: log of the standard deviation and log-odds of a lie."""
-
-    def __init__(self, floor: float, at_0_db: float):
-        super().__init__()
-        self.log_floor, self.log_at_0_db = (nn.Parameter(torch.tensor(value).log()) for value in (floor, at_0_db))
-        self.doubt, self.doubt_slope = (nn.Parameter(torch.tensor(value)) for value in (DOUBT, DOUBT_SLOPE))
-
-    def forward(self, value: Tensor, power: Tensor, log_change: Tensor, doubt_change: Tensor) -> PathTold:
-        """All [..., num_paths]; power: log10(1 + SNR); changes: what the centre sees beside the power."""
-        variance = (2 * self.log_floor).exp() + (2 * self.log_at_0_db).exp() * 10 ** -power
-        return PathTold(value, (0.5 * variance.log() + log_change).clamp(*LOG_DEVIATION),
-                        self.doubt + self.doubt_slope * (power - MEAN_POWER) + doubt_change)
 
 
 class MapCentre(nn.Module):
@@ -47,7 +29,7 @@ class MapCentre(nn.Module):
         super().__init__()
         self.layout, self.coarse, self.max_doppler_khz = layout, coarse, 1e-3 * max_doppler_hz
         num_rx, num_paths, (inner, outer) = len(scene.receivers), len(scene.receivers) * layout.num_tx, HEAD_CHANNELS
-        self.enter = nn.ModuleList(nn.Conv2d(layout.num_learned * layout.part_dim + 3 * layout.num_tx, channels, 1)
+        self.enter = nn.ModuleList(nn.Conv2d(layout.num_numbers, channels, 1)
                                    for _ in range(num_rx))
         self.place = nn.Parameter(0.02 * torch.randn(channels, coarse, coarse))
         self.body = nn.Sequential(*(PlaneResidual(channels) for _ in range(residuals)))
@@ -57,8 +39,8 @@ class MapCentre(nn.Module):
             nn.Conv2d(inner, outer, 3, padding=1), nn.ReLU())
         self.out = nn.Conv2d(outer, 5 + (4 + NEIGHBOURS) * num_paths, 1)
         self.power_gain = nn.Parameter(torch.tensor(POWER_GAIN))
-        self.doppler = PathCertainty(DOPPLER_FLOOR_KHZ, DOPPLER_AT_0_DB)
-        self.length = PathCertainty(LENGTH_FLOOR_M, LENGTH_AT_0_DB)
+        self.doppler = PathCertainty(*DOPPLER_KHZ)
+        self.length = PathCertainty(*LENGTH_M)
         self.paths = PathGeometry(scene)
         self._begin()
         low, high = scene.area.low_m[:2], scene.area.high_m[:2]
@@ -80,7 +62,7 @@ class MapCentre(nn.Module):
         """latents: [batch, M, coarse^2, D]; heard: [batch, M]; knowledge is not used."""
         plane, told = self.place.expand(len(latents), -1, -1, -1), []
         for index, enter in enumerate(self.enter):
-            learned, measured = self.layout.split(latents[:, index], self.coarse)
+            learned, measured = self.layout.split(latents[:, index], (self.coarse, self.coarse))
             told.append(torch.stack([measured.power, measured.doppler, measured.length_m], 1))
             plane = plane + enter(torch.cat([learned, told[-1].flatten(1, 2)], 1)) * heard[:, index, None, None, None]
         paths = self.paths.num_paths

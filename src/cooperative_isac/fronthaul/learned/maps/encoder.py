@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from cooperative_isac.fronthaul.learned.maps.latents import LatentLayout, Measured
+from cooperative_isac.fronthaul.learned.plane.latents import LatentLayout, Measured
 from cooperative_isac.fronthaul.learned.plane.residual import GROUPS, PlaneResidual
 
 NOISE_LEVEL, GATE_SLOPE = 1.1, 6.0  # of log10(1 + power): what noise alone seldom exceeds, and how sharply

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from cooperative_isac.fronthaul.learned.maps.centre import MapCentre
 from cooperative_isac.fronthaul.learned.maps.encoder import MapEncoder
-from cooperative_isac.fronthaul.learned.maps.latents import LatentLayout
+from cooperative_isac.fronthaul.learned.plane.latents import LatentLayout
 from cooperative_isac.fronthaul.learned.plane.network import PlaneNetwork, check_plane
 from cooperative_isac.fronthaul.learned.plane.output import centres
 from cooperative_isac.fronthaul.learned.quantiser import Codebook, CodebookConfig

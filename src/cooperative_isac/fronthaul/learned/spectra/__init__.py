@@ -1,1 +1,1 @@
-"""The D-VQVAE on spectra: CF's encoder at the access points, and a centre that knows where beams and delays lie."""
+"""Codecs of spectra: convolutions over beam, delay and Doppler shift, and a centre that knows where echoes lie."""

@@ -1,45 +1,57 @@
-"""A centre for latents of beam, delay and Doppler shift: it knows the geometry and learns the rest."""
+"""A centre for latents of beam and delay: it knows the geometry and learns the rest."""
 
 from __future__ import annotations
+
+from collections.abc import Iterator
 
 import torch
 from torch import Tensor, nn
 
-from cooperative_isac.fronthaul.learned.plane.consensus import PathTold
-from cooperative_isac.fronthaul.learned.plane.output import LOG_DEVIATION, LOG_SPREAD_M, RARE, PlaneOutput, centres, last
+from cooperative_isac.fronthaul.learned.plane.certainty import DOPPLER_KHZ, LENGTH_M, PathCertainty
+from cooperative_isac.fronthaul.learned.plane.latents import LatentLayout
+from cooperative_isac.fronthaul.learned.plane.output import LOG_SPREAD_M, RARE, PlaneOutput, centres, last
 from cooperative_isac.fronthaul.learned.plane.path_geometry import PathGeometry
 from cooperative_isac.fronthaul.learned.plane.residual import GROUPS, PlaneResidual
 from cooperative_isac.fronthaul.learned.spectra.projection import NUM_PLACES, projection
 from cooperative_isac.scene.model import Scene
 
-PATH_CHANNELS = 32
-DOUBT = -2.0  # log-odds that a path lies before anything is learned
+CONTEXT, PATH_CHANNELS = 16, 32
+SHARPNESS = 3.0, 7.0  # of each head: how much more it listens to what is stronger
+HEADS = len(SHARPNESS)
+LARGEST = 60.0  # log of a weight: float32 ends at 88
+TOLD = 4 + CONTEXT  # numbers that a head tells of a cell
 LOG_SPREAD = 0.5
 
 
 class SpectraCentre(nn.Module):
     """Projects the latents of each receiver onto a plane, once for each transmitter, and reads targets from it."""
 
-    def __init__(self, scene: Scene, latent_dim: int, latent_axes: tuple[int, ...], layers: int, cells: int,
-                 channels: int, residuals: int, max_doppler_hz: float):
+    def __init__(self, scene: Scene, layout: LatentLayout, latent_axes: tuple[int, int], cells: int, channels: int,
+                 residuals: int, max_doppler_hz: float):
         super().__init__()
-        self.latent_axes, self.cells, self.max_doppler_khz = latent_axes, cells, 1e-3 * max_doppler_hz
+        self.layout, self.latent_axes, self.cells = layout, latent_axes, cells
+        self.max_doppler_khz, self.resolution_m = 1e-3 * max_doppler_hz, scene.grid.range_resolution_m
         self.paths = PathGeometry(scene)
-        num_rx, num_tx, num_paths = len(scene.receivers), len(scene.transmitters), self.paths.num_paths
+        num_rx, num_paths = len(scene.receivers), self.paths.num_paths
         low, high = scene.area.low_m[:2], scene.area.high_m[:2]
         self.register_buffer("cell_m", torch.tensor((high - low) / cells, dtype=torch.float32), persistent=False)
         self.register_buffer("centres_m", centres(scene, cells), persistent=False)
-        beams, delays, shifts = latent_axes
-        self.projections = nn.ModuleList(projection(scene, site, scene.cell_points_m(cells), layers, (beams, delays))
+        self.projections = nn.ModuleList(projection(scene, site, scene.cell_points_m(cells), latent_axes)
                                          for site in scene.receivers)
-        self.enter = nn.ModuleList(nn.Conv2d(latent_dim * shifts, num_tx * PATH_CHANNELS, 1) for _ in range(num_rx))
+        self.contexts = nn.ModuleList(nn.Sequential(
+            nn.Conv2d(layout.num_numbers, PATH_CHANNELS, 3, padding=1), nn.ReLU(),
+            nn.Conv2d(PATH_CHANNELS, CONTEXT, 3, padding=1)) for _ in range(num_rx))
+        self.sharpness = nn.Parameter(torch.tensor(SHARPNESS).expand(num_paths, HEADS).clone())
+        self.enter = nn.ModuleList(nn.Linear(HEADS * TOLD, PATH_CHANNELS) for _ in range(num_paths))
         self.modulation = nn.ModuleList(nn.Linear(NUM_PLACES, 2 * PATH_CHANNELS) for _ in range(num_paths))
         self.path_layers = nn.ModuleList(nn.Linear(PATH_CHANNELS, PATH_CHANNELS) for _ in range(num_paths))
-        self.plane = nn.Conv2d(num_paths * PATH_CHANNELS, channels, 1)
+        seen = num_paths * (PATH_CHANNELS + HEADS * TOLD)
+        self.plane = nn.Conv2d(seen, channels, 1)
         self.cell_bias = nn.Parameter(0.02 * torch.randn(channels, cells, cells))
         self.body = nn.Sequential(*(PlaneResidual(channels) for _ in range(residuals)),
                                   nn.GroupNorm(GROUPS, channels), nn.ReLU())
-        self.out = nn.Conv2d(channels + num_paths * PATH_CHANNELS, 5 + 6 * num_paths, 1)
+        self.out = nn.Conv2d(channels + seen, 5 + (4 + HEADS) * num_paths, 1)
+        self.doppler, self.length = PathCertainty(*DOPPLER_KHZ), PathCertainty(*LENGTH_M)
         with torch.no_grad():
             self.out.weight[5:].zero_()
             self.out.bias.zero_()
@@ -47,28 +59,54 @@ class SpectraCentre(nn.Module):
 
     def forward(self, latents: Tensor, heard: Tensor, knowledge: Tensor) -> PlaneOutput:
         """latents: [batch, M, L, D]; heard: [batch, M]; knowledge is not used."""
-        seen = torch.cat([self._seen(index, latents[:, index]) * heard[:, index, None, None, None]
-                          for index in range(len(self.enter))], 1)
+        planes, told = zip(*(path for receiver in range(latents.shape[1])
+                             for path in self._seen(receiver, latents[:, receiver], heard[:, receiver])))
+        seen, paths = torch.cat(planes, 1), self.paths.num_paths
         body = self.body(self.plane(seen) + self.cell_bias)
-        heat, offset, spread, told = self.out(torch.cat([body, seen], 1)).split(
-            [1, 2, 2, 6 * self.paths.num_paths], 1)
-        shift, shift_deviation, shift_doubt, length, length_deviation, length_doubt = last(told).chunk(6, -1)
-        point = self.centres_m + last(offset) * self.cell_m
+        heat, offset, spread, changes, choice = self.out(torch.cat([body, seen], 1)).split(
+            [1, 2, 2, 4 * paths, HEADS * paths], 1)
+        weights = last(choice).unflatten(-1, (HEADS, paths)).softmax(-2)
+        power, beyond, shift = _chosen(told, weights)
+        shift_change, shift_doubt, length_change, length_doubt = last(changes).chunk(4, -1)
         return PlaneOutput(
-            heat[:, 0], point, last(spread + LOG_SPREAD).clamp(*LOG_SPREAD_M),
-            PathTold(shift * self.max_doppler_khz, shift_deviation.clamp(*LOG_DEVIATION), shift_doubt + DOUBT),
-            PathTold(self.paths.length(self.centres_m) + length * self.cell_m.max(),
-                     (length_deviation + LOG_SPREAD).clamp(*LOG_DEVIATION), length_doubt + DOUBT),
-            heard.repeat_interleave(len(self.paths.transmitters), 1))
+            heat[:, 0], self.centres_m + last(offset) * self.cell_m, last(spread + LOG_SPREAD).clamp(*LOG_SPREAD_M),
+            self.doppler(shift * self.max_doppler_khz, power, shift_change, shift_doubt),
+            self.length(self.paths.length(self.centres_m) + beyond * self.resolution_m, power, length_change,
+                        length_doubt), heard.repeat_interleave(self.layout.num_tx, 1))
 
-    def _seen(self, receiver: int, latents: Tensor) -> Tensor:
-        """What one receiver says of each cell, [batch, num_tx PATH_CHANNELS, cells, cells]."""
-        spectra = latents.mT.unflatten(2, self.latent_axes).movedim(4, 2).flatten(1, 2)
-        parts = self.enter[receiver](spectra).chunk(len(self.paths.transmitters), 1)
-        projection, seen = self.projections[receiver], []
-        for transmitter, part in enumerate(parts):
-            number = receiver * len(parts) + transmitter
-            scale, shift = self.modulation[number](projection.places[transmitter]).chunk(2, -1)
-            inner = torch.relu(projection(part, transmitter).mT * (1 + scale) + shift)
-            seen.append(torch.relu(self.path_layers[number](inner)).mT)
-        return torch.cat(seen, 1).unflatten(2, (self.cells, self.cells))
+    def _seen(self, receiver: int, latents: Tensor, heard: Tensor
+              ) -> Iterator[tuple[Tensor, Tensor]]:
+        """For each path to a receiver what it tells of each cell: [batch, PATH_CHANNELS + HEADS TOLD, cells, cells],
+        and of that power, delay beyond the cell's and Doppler shift, [batch, 3, HEADS, cells, cells]."""
+        learned, measured = self.layout.split(latents, self.latent_axes)
+        numbers = torch.cat([learned, measured.power, measured.doppler, measured.length_m / self.resolution_m], 1)
+        context = self.contexts[receiver](numbers)
+        delays = torch.arange(self.latent_axes[1], device=latents.device) + measured.length_m / self.resolution_m
+        for transmitter in range(self.layout.num_tx):
+            one = torch.stack([measured.power, delays, measured.doppler], 1)[:, :, transmitter]
+            with torch.autocast(latents.device.type, enabled=False):  # these weights want all digits
+                told = self._at_cells(receiver, transmitter, torch.cat([one, context], 1).float())
+            path = receiver * self.layout.num_tx + transmitter
+            places = self.projections[receiver].places[transmitter]
+            scale, shift = self.modulation[path](places).chunk(2, -1)
+            inner = torch.relu(self.enter[path](told.flatten(1, 2).mT) * (1 + scale) + shift)
+            planes = torch.cat([torch.relu(self.path_layers[path](inner)).mT, told.flatten(1, 2)], 1)
+            shape = self.cells, self.cells
+            yield (planes * heard[:, None, None]).unflatten(2, shape), told[:, 1:4].unflatten(3, shape)
+
+    def _at_cells(self, receiver: int, transmitter: int, spectrum: Tensor) -> Tensor:
+        """Means over the latents around each cell, of each head [batch, TOLD, HEADS, num_cells]: log of the weights,
+        then what [batch, 3 + CONTEXT, beams, delays] tells, power and delay first, the delay beyond the cell's."""
+        path, projection = receiver * self.layout.num_tx + transmitter, self.projections[receiver]
+        weights = (self.sharpness[path, :, None, None] * spectrum[:, None, 0]).clamp_max(LARGEST).exp()
+        sums = projection(weights, transmitter)
+        told = projection((spectrum[:, :, None] * weights[:, None]).flatten(1, 2), transmitter)
+        power, delay, *others = (told.unflatten(1, (-1, HEADS)) / sums[:, None]).split([1, 1, 1, CONTEXT], 1)
+        return torch.cat([0.1 * sums[:, None].log(), power, delay - projection.delays[transmitter], *others], 1)
+
+
+def _chosen(told: tuple[Tensor, ...], weights: Tensor) -> tuple[Tensor, ...]:
+    """Of the heads' [batch, 3, HEADS, rows, columns] of each path a mean, [batch, rows, columns, num_paths] each;
+    weights: [batch, rows, columns, HEADS, num_paths]."""
+    heads = torch.stack(told, -1).movedim((1, 2), (-3, -2))
+    return (heads * weights[:, :, :, None]).sum(-2).unbind(3)

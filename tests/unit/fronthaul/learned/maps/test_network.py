@@ -7,7 +7,6 @@ import torch
 
 from cooperative_isac.fronthaul.learned.network import Truth
 from cooperative_isac.fronthaul.learned.plane.consensus import PathTold
-from cooperative_isac.fronthaul.learned.plane.loss import heat_loss, laplace
 from cooperative_isac.fronthaul.learned.plane.output import PlaneOutput
 from cooperative_isac.fronthaul.learned.weights import WeightsError, make_network
 
@@ -122,19 +121,6 @@ def test_the_loss_is_least_at_the_truth_and_ignores_the_order(maps):
     for changes in ({"heat": heat.flip(1)}, {"point_m": points + 1}, {"doppler_khz": doppler + 0.3}):
         values = {"heat": heat, "point_m": points, "doppler_khz": doppler, **changes}
         assert maps.loss(plane_output(maps, **values), truth) > value + 0.05
-
-
-def test_a_frame_without_targets_wants_a_cold_plane():
-    squared = torch.full((1, 2, 4, 4), 1e9)
-    nobody = torch.zeros(1, 2, dtype=torch.bool)
-    cold, hot = torch.full((1, 4, 4), -8.0), torch.zeros(1, 4, 4)
-    assert heat_loss(cold, squared, nobody) < 1e-3 < heat_loss(hot, squared, nobody)
-
-
-def test_the_best_spread_is_the_mean_error():
-    errors = torch.tensor([0.5, 1.5, 1.0])
-    values = [laplace(errors, torch.tensor(spread).log()).mean() for spread in (0.7, 1.0, 1.4)]
-    assert min(values) == values[1]
 
 
 @pytest.mark.parametrize("config, reason", [({"cells": 50}, "must be a multiple"),

@@ -1,13 +1,18 @@
 """The network on spectra: what it tells before it has learned, and that it learns."""
 
+import math
+
 import pytest
 import torch
 
+from cooperative_isac.fronthaul.learned.inputs import delay_bins, observation_shape
 from cooperative_isac.fronthaul.learned.network import Truth
+from cooperative_isac.fronthaul.learned.plane.latents import Measured
 from cooperative_isac.fronthaul.learned.weights import make_network
 
-CONFIG = {"hidden": 8, "latent_dim": 8, "cells": 12, "centre_channels": 16, "num_targets": 2,
-          "codebook": {"size": 16, "num_parts": 2}}
+CONFIG = {"hidden": 4, "part_dim": 4, "cells": 12, "centre_channels": 16, "num_targets": 2,
+          "codebook": {"size": 16, "num_parts": 7}}
+CELL = 4, 7
 
 
 @pytest.fixture
@@ -16,12 +21,44 @@ def spectra(tiny):
     return make_network(tiny, "spectra", CONFIG)
 
 
-def test_before_anything_is_learned_nothing_is_there(spectra):
-    latents = torch.randn(3, 2, *spectra.latent_shape)
-    output = spectra.centre(latents, torch.ones(3, 2), None)
+def latents_of_an_echo(spectra, tiny, excess_m, doppler):
+    """What the receivers tell of an echo beyond the middle of CELL: excess path length and Doppler shift."""
+    centre, latents = spectra.centre, []
+    length_m = centre.paths.length(centre.centres_m[CELL]) + excess_m
+    for receiver, projection in enumerate(centre.projections):
+        numbers = torch.zeros(3, 1, 2, *centre.latent_axes)
+        for transmitter in range(2):
+            delay = length_m[2 * receiver + transmitter] / tiny.grid.range_resolution_m - delay_bins(tiny)[0]
+            share = projection.shares[transmitter][:, CELL[0] * 12 + CELL[1]].view(centre.latent_axes)
+            place = int(share.sum(1).argmax()), round(float(delay))
+            between_m = (float(delay) - place[1]) * tiny.grid.range_resolution_m
+            numbers[:, 0, transmitter, *place] = torch.tensor([3.0, doppler, between_m])
+        learned = torch.zeros(1, centre.layout.num_learned * centre.layout.part_dim, *centre.latent_axes)
+        latents.append(centre.layout.join(learned, Measured(*numbers)))
+    return torch.stack(latents, 1)
+
+
+def test_before_anything_is_learned_what_was_measured_reaches_the_centre(spectra, tiny):
+    output = spectra.centre(latents_of_an_echo(spectra, tiny, 1.5, -0.25), torch.ones(1, 2), None)
     assert not (spectra.read(output).presence > 0.5).any()
-    lengths = spectra.centre.paths.length(spectra.centre.centres_m)
-    assert output.length.value[0].detach().numpy() == pytest.approx(lengths.numpy())
+    told = output.length.value[(0, *CELL)] - spectra.centre.paths.length(spectra.centre.centres_m[CELL])
+    assert told.detach().numpy() == pytest.approx(1.5, abs=0.1)
+    shift_khz = output.doppler.value[(0, *CELL)].detach().numpy()
+    assert shift_khz == pytest.approx(-0.25 * spectra.centre.max_doppler_khz, rel=0.02)
+
+
+@torch.no_grad()
+def test_an_encoder_tells_the_strongest_echo_of_each_beam_and_delay(spectra):
+    _, beams, delays, shifts = observation_shape(spectra.scene, spectra.scene.receivers[0], "demodulated")
+    encoder, layout = spectra.encoders["rx1"], spectra.centre.layout
+    spectrum = torch.zeros(1, 2, 4, beams, delays, shifts)
+    spectrum[0, 1, :, 3, 5, 2] = torch.tensor([5.0, 0.0, math.sin(0.25 * math.pi), -1.0])
+    _, told = layout.split(encoder(spectrum.flatten(1, 2)), (beams, delays))
+    power, doppler, length_m = (numbers[0, :, 3, 5].numpy() for numbers in (told.power, told.doppler, told.length_m))
+    assert power == pytest.approx([0, (5 + math.log(2)) / math.log(10)], rel=1e-3)
+    assert doppler == pytest.approx([0, (2 - 0.5) / (shifts / 2) - 1], abs=1e-3)
+    assert length_m == pytest.approx([0, 0.25 * encoder.resolution_m], rel=1e-3)
+    assert told.power.count_nonzero() == 1
 
 
 def test_a_receiver_that_was_not_heard_changes_nothing(spectra):

@@ -1,4 +1,4 @@
-"""How a latent of the maps network is laid out: what is learned, then what an access point measured."""
+"""How a latent is laid out of which a centre makes a plane: what is learned, then what an access point measured."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from torch import Tensor
 
 @dataclass(frozen=True)
 class Measured:
-    """The strongest echo of each transmitter in each coarse cell, all [batch, num_tx, coarse, coarse]:
-    power, log10(1 + SNR); doppler, over the largest; length, of the path less the one over the cell's centre, m.
-    All are 0 where nothing is heard."""
+    """The strongest echo of each transmitter in each cell of a map or spectrum, all [batch, num_tx, rows, columns]:
+    power, log10(1 + SNR); doppler, over the largest; length, of the path less that of the cell's middle, m. All are 0
+    where nothing is heard."""
 
     power: Tensor
     doppler: Tensor
@@ -38,8 +38,13 @@ class LatentLayout:
             raise ValueError(f"part_dim is {self.part_dim}; {self.num_tx} transmitters need {self.num_tx} or more")
 
     @property
+    def num_numbers(self) -> int:
+        """Numbers of a latent that tell something."""
+        return self.num_learned * self.part_dim + 3 * self.num_tx
+
+    @property
     def size(self) -> int:
-        return self.num_parts * self.part_dim if self.quantised else self.num_learned * self.part_dim + 3 * self.num_tx
+        return self.num_parts * self.part_dim if self.quantised else self.num_numbers
 
     @property
     def num_learned(self) -> int:
@@ -47,7 +52,7 @@ class LatentLayout:
         return self.num_parts - 1 - 2 * self.num_tx
 
     def join(self, learned: Tensor, measured: Measured) -> Tensor:
-        """learned: [batch, num_learned part_dim, coarse, coarse]. Returns [batch, coarse^2, size]."""
+        """learned: [batch, num_learned part_dim, rows, columns]. Returns [batch, rows columns, size]."""
         alone = torch.stack([measured.doppler, measured.length_m], 1).flatten(1, 2)[:, :, None]
         parts = torch.cat([self._padded(part).flatten(1, 2) for part in (measured.power[:, None], alone)], 1)
         return torch.cat([learned, parts], 1).flatten(2).transpose(1, 2)
@@ -58,9 +63,9 @@ class LatentLayout:
         rest = parts.new_zeros(*parts.shape[:2], self.part_dim - parts.shape[2], *parts.shape[3:])
         return torch.cat([parts, rest], 2)
 
-    def split(self, latents: Tensor, coarse: int) -> tuple[Tensor, Measured]:
-        """Learned planes and what was measured, from latents [batch, coarse^2, size]."""
-        planes = latents.transpose(1, 2).unflatten(2, (coarse, coarse))
+    def split(self, latents: Tensor, shape: tuple[int, int]) -> tuple[Tensor, Measured]:
+        """Learned planes and what was measured, from latents [batch, rows columns, size]; shape: (rows, columns)."""
+        planes = latents.transpose(1, 2).unflatten(2, shape)
         powers, alone_size = (self.part_dim, self.part_dim) if self.quantised else (self.num_tx, 1)
         learned, told = planes.tensor_split([self.num_learned * self.part_dim], 1)
         power, alone = told[:, :self.num_tx], told[:, powers::alone_size]

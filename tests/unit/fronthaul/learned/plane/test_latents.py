@@ -3,15 +3,15 @@
 import pytest
 import torch
 
-from cooperative_isac.fronthaul.learned.maps.latents import LatentLayout, Measured
+from cooperative_isac.fronthaul.learned.plane.latents import LatentLayout, Measured
 
 
 def test_what_is_joined_comes_apart_again():
     layout = LatentLayout(num_parts=8, part_dim=4, num_tx=2)
-    learned, *measured = (torch.randn(3, size, 5, 5) for size in (layout.num_learned * 4, 2, 2, 2))
+    learned, *measured = (torch.randn(3, size, 3, 5) for size in (layout.num_learned * 4, 2, 2, 2))
     latents = layout.join(learned, Measured(*measured))
-    assert latents.shape == (3, 25, layout.size) == (3, 25, 32)
-    again, told = layout.split(latents, 5)
+    assert latents.shape == (3, 15, layout.size) == (3, 15, 32)
+    again, told = layout.split(latents, (3, 5))
     assert torch.equal(again, learned)
     assert all(torch.equal(*pair) for pair in zip(measured, (told.power, told.doppler, told.length_m)))
 

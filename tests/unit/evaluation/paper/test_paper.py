@@ -108,6 +108,6 @@ def test_sizes_are_those_of_the_paper():
     assert paper["encoder_parameters"] == pytest.approx(1.2e6, rel=0.05)
     assert paper["decoder_parameters"] == pytest.approx(206e6, rel=0.05)
     assert (paper["latents"], paper["bits"]) == (16_384, 81_920)
-    assert compact["decoder_parameters"] < 0.1 * paper["decoder_parameters"] and compact["bits"] == 12_288
+    assert compact["decoder_parameters"] < 0.1 * paper["decoder_parameters"] and compact["bits"] == 16_384
     assert demodulated["decoder_parameters"] < compact["decoder_parameters"] and demodulated["bits"] == 12_288
     assert np.all([row["cell_free_table1"] for row in setting_rows()])

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import time
 from pathlib import Path
 from typing import Annotated, Optional
+
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # before numpy: matrices are small, and workers fight for processors
 
 import typer
 from rich.console import Console

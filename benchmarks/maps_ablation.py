@@ -48,11 +48,10 @@ class VariantScheme(LearnedScheme):
         self.variant = variant
 
     def encode(self, echo, frame, receiver):
-        observation = torch.from_numpy(self.network.observe(echo, frame, receiver))
-        latents = self.network.encoders[receiver](observation[None])
+        latents = self.network.encoded(echo, frame, receiver)
         codebook = self.network.codebook(receiver)
         sent = codebook.lookup(codebook.nearest(latents)) if self.variant.quantised else latents
-        return sent[0].numpy().tobytes()
+        return sent.numpy().tobytes()
 
     def decode(self, packets, frame):
         latents = [torch.frombuffer(bytearray(packets[name]), dtype=torch.float32).reshape(self.network.latent_shape)

@@ -39,7 +39,7 @@ class LearnedScheme:
 
     def encode(self, echo: np.ndarray, frame: TransmitFrame, receiver: str) -> bytes:
         """Packet of one receiver's codewords; see schemes.contract."""
-        return self.codec.pack(self.encoded(echo, frame, receiver), receiver, frame.number)
+        return self.codec.pack(self.network.encoded(echo, frame, receiver), receiver, frame.number)
 
     def decode(self, packets: Mapping[str, bytes], frame: TransmitFrame) -> tuple[Detection, ...]:
         """Detections from the packets of the receivers that were heard; see schemes.contract."""
@@ -52,11 +52,6 @@ class LearnedScheme:
         knowledge = torch.from_numpy(self.network.knowledge(frame))
         found = self.network.read(self.network.centre(stacked[None], heard[None], knowledge[None]))
         return detections(self.scene, found, tuple(latents))
-
-    def encoded(self, echo: np.ndarray, frame: TransmitFrame, receiver: str) -> Tensor:
-        """Latents [L, D] of one receiver's echo."""
-        observation = torch.from_numpy(self.network.observe(echo, frame, receiver))
-        return self.network.encoders[receiver](observation[None])[0]
 
     def unpacked(self, packet: bytes, receiver: str, frame: TransmitFrame) -> Tensor:
         """Latents [L, D] as the centre knows them from one receiver's packet. PacketError says why one is refused."""
@@ -77,7 +72,7 @@ class CentralScheme(LearnedScheme):
     def unpacked(self, packet: bytes, receiver: str, frame: TransmitFrame) -> Tensor:
         """Latents [L, D] of the echo in one receiver's packet. PacketError says why one is refused."""
         echo = unpack_echo(self.scene, self.scene.grid, receiver, frame.number, packet)
-        latents = self.encoded(echo, frame, receiver)
+        latents = self.network.encoded(echo, frame, receiver)
         if not torch.isfinite(latents).all():
             raise PacketError(receiver, "its echo is too strong to be one")
         return latents

@@ -79,8 +79,7 @@ def draw_fronthaul(scene: Scene, rows: Sequence[dict], path: Path) -> None:
 
 def _encoded(network: Network, scene: Scene, number: int, on_frame: Callable[[], None]):
     draw = draw_frame(scene, number)
-    latents = {name: network.encoders[name](torch.from_numpy(network.observe(echo, draw.frame, name))[None])[0]
-               for name, echo in draw.echoes.items()}
+    latents = {name: network.encoded(echo, draw.frame, name) for name, echo in draw.echoes.items()}
     on_frame()
     return draw, latents
 

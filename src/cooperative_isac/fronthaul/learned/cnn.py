@@ -1,4 +1,4 @@
-"""The centralised network of CF section V-A (scheme cnn_paper): all raw echoes travel to the centre, which does everything."""
+"""The centralised network of CF section V-A, scheme cnn_paper: raw echoes travel to the centre, which does all."""
 
 from __future__ import annotations
 

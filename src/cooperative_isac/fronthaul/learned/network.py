@@ -89,6 +89,10 @@ class Network(nn.Module, ABC):
         of order one: it survives float16.
         """
 
+    def encoded(self, echo: np.ndarray, frame: TransmitFrame, receiver: str) -> Tensor:
+        """Latents [L, D] of one receiver's echo; arguments as in observe."""
+        return self.encoders[receiver](torch.from_numpy(self.observe(echo, frame, receiver))[None])[0]
+
     @abstractmethod
     def knowledge(self, frame: TransmitFrame) -> np.ndarray:
         """What the centre takes of the transmitted frame itself, float32, of order one, or empty."""

@@ -38,8 +38,7 @@ def heard(tiny):
 def latents(network, heard):
     """Latents of each receiver, [L, D]."""
     frame, echoes = heard
-    return {name: network.encoders[name](torch.from_numpy(network.observe(echo, frame, name))[None])[0]
-            for name, echo in echoes.items()}
+    return {name: network.encoded(echo, frame, name) for name, echo in echoes.items()}
 
 
 @pytest.fixture

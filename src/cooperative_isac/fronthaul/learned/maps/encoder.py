@@ -5,11 +5,10 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from cooperative_isac.fronthaul.learned.plane.latents import LatentLayout, Measured
+from cooperative_isac.fronthaul.learned.plane.latents import LatentLayout, Measured, strongest
 from cooperative_isac.fronthaul.learned.plane.residual import GROUPS, PlaneResidual
 
 NOISE_LEVEL, GATE_SLOPE = 1.1, 6.0  # of log10(1 + power): what noise alone seldom exceeds, and how sharply
-PEAK_SHARPNESS = 8.0
 
 
 class MapEncoder(nn.Module):
@@ -42,12 +41,8 @@ class MapEncoder(nn.Module):
         plane = self.down(torch.relu(self.stem(fine))) + self.beside(coarse) + self.place
         return self.layout.join(self.head(self.body(plane)), best)
 
-    def _strongest(self, power: Tensor, doppler: Tensor, length_m: Tensor) -> Measured:
-        power, doppler, length_m = (self._gathered(plane) for plane in (power, doppler, length_m))
-        weights = torch.softmax(PEAK_SHARPNESS * power, -1)
-        power, doppler, length_m = ((weights * plane).sum(-1) for plane in (power, doppler, length_m))
-        heard = (power > NOISE_LEVEL).to(power.dtype)
-        return Measured(power * heard, doppler * heard, length_m * heard)
+    def _strongest(self, *planes: Tensor) -> Measured:
+        return strongest(*(self._gathered(plane) for plane in planes), NOISE_LEVEL)
 
     def _gathered(self, plane: Tensor) -> Tensor:
         """[batch, num_tx, cells, cells] to [batch, num_tx, coarse, coarse, stride^2]."""

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+PEAK_SHARPNESS = 8.0
+
 
 @dataclass(frozen=True)
 class Measured:
@@ -17,6 +19,14 @@ class Measured:
     power: Tensor
     doppler: Tensor
     length_m: Tensor
+
+
+def strongest(power: Tensor, doppler: Tensor, length_m: Tensor, noise_level: float) -> Measured:
+    """Of echoes along the last axis the strongest; nothing is heard where it is no stronger than noise_level."""
+    weights = torch.softmax(PEAK_SHARPNESS * power, -1)
+    power, doppler, length_m = ((weights * values).sum(-1) for values in (power, doppler, length_m))
+    heard = (power > noise_level).to(power.dtype)
+    return Measured(power * heard, doppler * heard, length_m * heard)
 
 
 @dataclass(frozen=True)

@@ -74,14 +74,13 @@ class SpectraCentre(nn.Module):
             self.length(self.paths.length(self.centres_m) + beyond * self.resolution_m, power, length_change,
                         length_doubt), heard.repeat_interleave(self.layout.num_tx, 1))
 
-    def _seen(self, receiver: int, latents: Tensor, heard: Tensor
-              ) -> Iterator[tuple[Tensor, Tensor]]:
+    def _seen(self, receiver: int, latents: Tensor, heard: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
         """For each path to a receiver what it tells of each cell: [batch, PATH_CHANNELS + HEADS TOLD, cells, cells],
         and of that power, delay beyond the cell's and Doppler shift, [batch, 3, HEADS, cells, cells]."""
         learned, measured = self.layout.split(latents, self.latent_axes)
-        numbers = torch.cat([learned, measured.power, measured.doppler, measured.length_m / self.resolution_m], 1)
-        context = self.contexts[receiver](numbers)
-        delays = torch.arange(self.latent_axes[1], device=latents.device) + measured.length_m / self.resolution_m
+        between = measured.length_m / self.resolution_m
+        context = self.contexts[receiver](torch.cat([learned, measured.power, measured.doppler, between], 1))
+        delays = torch.arange(self.latent_axes[1], device=latents.device) + between
         for transmitter in range(self.layout.num_tx):
             one = torch.stack([measured.power, delays, measured.doppler], 1)[:, :, transmitter]
             with torch.autocast(latents.device.type, enabled=False):  # these weights want all digits

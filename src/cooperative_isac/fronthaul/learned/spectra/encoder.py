@@ -9,10 +9,9 @@ from torch import Tensor, nn
 
 from cooperative_isac.fronthaul.learned.encoder import Residual
 from cooperative_isac.fronthaul.learned.inputs import CHANNELS
-from cooperative_isac.fronthaul.learned.plane.latents import LatentLayout, Measured
+from cooperative_isac.fronthaul.learned.plane.latents import LatentLayout, Measured, strongest
 
 NOISE_LEVEL = 0.95  # of log10(1 + power): what noise alone seldom exceeds at any Doppler shift
-PEAK_SHARPNESS = 8.0
 
 
 class SpectrumEncoder(nn.Module):
@@ -38,12 +37,9 @@ class SpectrumEncoder(nn.Module):
     def _measured(self, spectra: Tensor) -> Measured:
         power, _, delay, shift = spectra.unflatten(1, (-1, CHANNELS)).unbind(2)
         power = (power + log(2)) / log(10)
-        bins = torch.arange(power.shape[-1], device=power.device) + _between(shift)
-        weights = torch.softmax(PEAK_SHARPNESS * power, -1)
-        power, shift, delay = ((weights * values).sum(-1) for values in (power, bins, _between(delay)))
-        heard = (power > NOISE_LEVEL).to(power.dtype)
         count = spectra.shape[-1]
-        return Measured(power * heard, (shift - count // 2) / (count / 2) * heard, delay * self.resolution_m * heard)
+        bins = torch.arange(count, device=power.device) - count // 2 + _between(shift)
+        return strongest(power, bins / (count / 2), _between(delay) * self.resolution_m, NOISE_LEVEL)
 
 
 def _between(offset: Tensor) -> Tensor:

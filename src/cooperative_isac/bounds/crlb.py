@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Mapping, Sequence
+from typing import Callable, Mapping, Sequence
 
 import numpy as np
 
@@ -45,14 +45,27 @@ def crlb(scene: Scene, frame: TransmitFrame, targets: Sequence[TargetState], pat
 
     frame: the symbols that the receivers know; paths: each receiver's true paths, by its name.
     """
+
+    def information(site: Site, own: list[int]) -> np.ndarray:
+        basis = receiver_basis(scene, frame, site, targets, paths[site.name])
+        return fisher_information(basis, own, len(targets), scene.dimension, scene.propagation.noise_power_w)
+
+    return joint_bound(scene, len(targets), paths, information)
+
+
+def joint_bound(scene: Scene, num_targets: int, paths: Mapping[str, PathSet],
+                information: Callable[[Site, list[int]], np.ndarray]) -> Bound:
+    """The bound from all receivers' information, shaped as fisher_information's.
+
+    information: of a receiver and the targets that own its paths.
+    """
     size, parts, owners = scene.dimension, [], []
     for site in scene.receivers:
-        own = [int(q) for q in paths[site.name].scatterer if q < len(targets)]
+        own = [int(q) for q in paths[site.name].scatterer if q < num_targets]
         if own:
-            basis = receiver_basis(scene, frame, site, targets, paths[site.name])
-            parts.append(fisher_information(basis, own, len(targets), size, scene.propagation.noise_power_w))
+            parts.append(information(site, own))
             owners += 2 * own
-    return Bound(_inverse(_joined(parts, 2 * size * len(targets)), np.array(owners, int), size), size)
+    return Bound(_inverse(_joined(parts, 2 * size * num_targets), np.array(owners, int), size), size)
 
 
 def path_information(scene: Scene, frame: TransmitFrame, receiver: Site, transmitter: int, target: TargetState,
@@ -72,13 +85,13 @@ def fisher_information(basis: Sequence[PathBasis], owners: Sequence[int], num_ta
     """
     receive = np.concatenate([path.receive for path in basis])
     signal = np.concatenate([path.signal for path in basis])
-    weights = _derivative_weights(basis, owners, num_targets, size)
+    weights = derivative_weights(basis, owners, num_targets, size)
     products = (receive.conj() @ receive.T) @ weights @ (signal.conj() @ signal.T).T
     flat = weights.reshape(len(weights), -1)
     return 2 / noise_power_w * np.real(flat.conj() @ products.reshape(flat.shape).T)
 
 
-def _derivative_weights(basis, owners, num_targets, size) -> np.ndarray:
+def derivative_weights(basis: Sequence[PathBasis], owners: Sequence[int], num_targets: int, size: int) -> np.ndarray:
     """Weight of each pair of factors in each parameter's derivative, [parameters, receive factors, signal factors]."""
     num_paths = len(basis)
     weights = np.zeros((2 * size * num_targets + 2 * num_paths, num_paths * (1 + size), num_paths * (1 + 2 * size)),

@@ -1,0 +1,71 @@
+"""What symbols are worth: bounds with and without them, and how far the angles in raw echoes lead.
+
+    python benchmarks/unknown_symbols.py [--scene NAME] [--frames N] [--targets Q] [--seed N]
+"""
+
+import argparse
+from dataclasses import replace
+from itertools import product
+
+import numpy as np
+from rich.box import SIMPLE_HEAD
+from rich.console import Console
+from rich.progress import track
+from rich.table import Column, Table
+
+from cooperative_isac.bounds.crlb import crlb
+from cooperative_isac.bounds.unknown_symbols import crlb_unknown_symbols
+from cooperative_isac.evaluation.monte_carlo import draw_frame
+from cooperative_isac.metrics.run_score import DETECTION_CUTOFF_M
+from cooperative_isac.pipeline import paths_to
+from cooperative_isac.scene.config import load_scene
+from cooperative_isac.sensing.music import music_cosines
+from cooperative_isac.sensing.path_parameters import arrival_direction
+
+BOUNDS = {"root CRLB, symbols known": crlb, "root CRLB, symbols not known": crlb_unknown_symbols}
+ANGLES = "MUSIC on raw echoes, right crossing told"
+
+
+def crossings(scene, echoes) -> np.ndarray:
+    """Where directions from the first two receivers cross, [num_crossings, 2], m."""
+    sites, rays = scene.receivers[:2], []
+    for site in sites:
+        cosines = music_cosines(echoes[site.name].reshape(site.num_ant, -1), site, scene.grid.wavelength_m)
+        rays.append(arrival_direction(site, cosines)[:, :2])
+    apart, points = (sites[1].position_m - sites[0].position_m)[:2], []
+    for first, second in product(*rays):
+        lengths = np.linalg.lstsq(np.column_stack([first, -second]), apart)[0]
+        points.append(sites[0].position_m[:2] + lengths[0] * first)
+    return np.array(points).reshape(-1, 2)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--scene", default="cell_free_compact", help="a plane (default: cell_free_compact)")
+    parser.add_argument("--frames", type=int, default=50, help="random frames (default: 50)")
+    parser.add_argument("--targets", type=int, default=2, help="in each frame (default: 2)")
+    parser.add_argument("--seed", type=int, default=1, help="of the frames (default: 1)")
+    options = parser.parse_args()
+    scene = load_scene(options.scene)
+    scene = replace(scene, seed=options.seed, draw=replace(scene.draw, num_targets=options.targets))
+    bounds, misses = {name: ([], []) for name in BOUNDS}, []
+    for number in track(range(options.frames), "frames"):
+        draw = draw_frame(scene, number)
+        paths = {site.name: paths_to(scene, number, site, draw.targets)[0] for site in scene.receivers}
+        for name, bound_of in BOUNDS.items():
+            bound = bound_of(scene, draw.frame, draw.targets, paths)
+            for kept, new in zip(bounds[name], (bound.location_m, bound.velocity_mps)):
+                kept += list(new)
+        points = crossings(scene, draw.echoes)
+        misses += [np.linalg.norm(points - target.position_m[:2], axis=1).min(initial=np.inf)
+                   for target in draw.targets]
+    table = Table("", *(Column(name, no_wrap=True, justify="right")
+                        for name in ("location median (m)", "velocity median (m/s)", "within 3 m")), box=SIMPLE_HEAD)
+    for name, both in bounds.items():
+        table.add_row(name, *(f"{np.median(values):.3g}" for values in both), "")
+    table.add_row(ANGLES, f"{np.median(misses):.3g}", "", f"{np.mean(np.array(misses) <= DETECTION_CUTOFF_M):.0%}")
+    Console().print(table)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,74 @@
+"""The bound without symbols against automatic differentiation of the echo's covariance."""
+
+from dataclasses import replace
+
+import autograd.numpy as anp
+import numpy as np
+from autograd import make_jvp
+
+from cooperative_isac.bounds.crlb import crlb
+from cooperative_isac.bounds.unknown_symbols import crlb_unknown_symbols
+from cooperative_isac.scene.model import Scene
+from unit.bounds.echo_model import drawn, embedded, path_echo, reflections
+
+
+def receiver_information(scene: Scene, frame, targets, receiver, paths):
+    """FIM of one receiver about locations, velocities and reflections, one resource element at a time."""
+    size, count, noise = scene.dimension, len(targets), scene.propagation.noise_power_w
+    states = [t.position_m[:size] for t in targets], [t.velocity_mps[:size] for t in targets]
+    beta = reflections(scene, paths)
+
+    def covariances(values):
+        locations, velocities = anp.reshape(values[:2 * size * count], (2, count, size))
+        real, imaginary = anp.reshape(values[2 * size * count:], (2, -1))
+        total = 0
+        for stream in range(frame.precoders.shape[2]):
+            column = np.repeat(frame.precoders[:, :, stream], frame.group_size, 0).astype(complex)[..., None]
+            sent = [column[:, part] * np.ones(frame.grid.num_symbols) for part in frame.antennas]
+            echo = sum(path_echo(scene, frame, receiver, tx, sent[tx], embedded(scene, locations[q]),
+                                 embedded(scene, velocities[q]), real[p] + 1j * imaginary[p])
+                       for p, (tx, q) in enumerate(zip(paths.transmitter, paths.scatterer)))
+            total = total + echo[:, None] * anp.conj(echo)[None]
+        return total / noise
+
+    unknowns = np.concatenate([np.ravel(states), beta.real, beta.imag])
+    value = covariances(unknowns)
+    jvp = make_jvp(lambda values: anp.stack([anp.real(covariances(values)), anp.imag(covariances(values))]))(unknowns)
+    changes = [real + 1j * imaginary for real, imaginary in (jvp(row)[1] for row in np.eye(len(unknowns)))]
+    fisher = np.zeros((len(unknowns), len(unknowns)))
+    for element in np.ndindex(value.shape[2:]):
+        whitening = np.linalg.inv(value[(..., *element)] + np.eye(receiver.num_ant))
+        rows = [whitening @ change[(..., *element)] for change in changes]
+        fisher += [[np.trace(first @ second).real for second in rows] for first in rows]
+    phase = np.concatenate([np.zeros(np.size(states)), -beta.imag, beta.real])
+    return fisher + np.trace(fisher) * np.outer(phase, phase)  # nothing tells of it, and nothing depends on it
+
+
+def test_the_bound_is_that_of_automatic_differentiation(scene):
+    frame, targets, paths = drawn(scene)
+    wanted, expected = 2 * scene.dimension * len(targets), 0
+    for site in scene.receivers:
+        fisher = receiver_information(scene, frame, targets, site, paths[site.name])
+        cross, others = fisher[:wanted, wanted:], fisher[wanted:, wanted:]
+        expected = expected + fisher[:wanted, :wanted] - cross @ np.linalg.solve(others, cross.T)
+    scale = np.sqrt(np.diag(expected))
+    expected = np.linalg.pinv(expected / np.outer(scale, scale), 1e-9, hermitian=True)
+    found = crlb_unknown_symbols(scene, frame, targets, paths).covariance
+    told = np.flatnonzero(np.isfinite(np.diag(found)))
+    assert set(told) >= set(range(wanted // 2))
+    rows = np.ix_(told, told)
+    assert np.allclose(found[rows] * np.outer(scale, scale)[rows], expected[rows], rtol=1e-3, atol=1e-3)
+
+
+def test_who_knows_the_symbols_knows_more(scene):
+    frame, targets, paths = drawn(scene)
+    frame = replace(frame, reference=None, reference_strides=(0, 0))
+    known, unknown = (bound(scene, frame, targets, paths) for bound in (crlb, crlb_unknown_symbols))
+    assert np.all(unknown.location_m > known.location_m) and np.all(unknown.velocity_mps > 2 * known.velocity_mps)
+
+
+def test_one_target_of_one_transmitter_tells_no_velocity(small):
+    lonely = replace(small, transmitters=small.transmitters[:1])
+    frame, targets, paths = drawn(lonely)
+    bound = crlb_unknown_symbols(lonely, frame, targets[:1], paths)
+    assert bound.velocity_mps[0] == np.inf

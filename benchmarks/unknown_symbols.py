@@ -22,12 +22,14 @@ from cooperative_isac.scene.config import load_scene
 from cooperative_isac.sensing.music import music_cosines
 from cooperative_isac.sensing.path_parameters import arrival_direction
 
-BOUNDS = {"root CRLB, symbols known": crlb, "root CRLB, symbols not known": crlb_unknown_symbols}
-ANGLES = "MUSIC on raw echoes, right crossing told"
+BOUNDS = {"CRLB, symbols known": crlb, "CRLB, not known": crlb_unknown_symbols}
+ANGLES = "MUSIC, crossings told"  # of raw echoes: which crossings of directions are targets it cannot know
 
 
 def crossings(scene, echoes) -> np.ndarray:
     """Where directions from the first two receivers cross, [num_crossings, 2], m."""
+    if len(scene.receivers) < 2:
+        raise SystemExit(f"scene '{scene.name}' has one receiver; directions cross from two on")
     sites, rays = scene.receivers[:2], []
     for site in sites:
         cosines = music_cosines(echoes[site.name].reshape(site.num_ant, -1), site, scene.grid.wavelength_m)
@@ -35,7 +37,8 @@ def crossings(scene, echoes) -> np.ndarray:
     apart, points = (sites[1].position_m - sites[0].position_m)[:2], []
     for first, second in product(*rays):
         lengths = np.linalg.lstsq(np.column_stack([first, -second]), apart)[0]
-        points.append(sites[0].position_m[:2] + lengths[0] * first)
+        if np.all(lengths > 0):
+            points.append(sites[0].position_m[:2] + lengths[0] * first)
     return np.array(points).reshape(-1, 2)
 
 
@@ -59,8 +62,9 @@ def main() -> None:
         points = crossings(scene, draw.echoes)
         misses += [np.linalg.norm(points - target.position_m[:2], axis=1).min(initial=np.inf)
                    for target in draw.targets]
-    table = Table("", *(Column(name, no_wrap=True, justify="right")
-                        for name in ("location median (m)", "velocity median (m/s)", "within 3 m")), box=SIMPLE_HEAD)
+    headers = "location", "velocity", "within 3 m"
+    table = Table("medians, m and m/s", *(Column(name, no_wrap=True, justify="right") for name in headers),
+                  box=SIMPLE_HEAD)
     for name, both in bounds.items():
         table.add_row(name, *(f"{np.median(values):.3g}" for values in both), "")
     table.add_row(ANGLES, f"{np.median(misses):.3g}", "", f"{np.mean(np.array(misses) <= DETECTION_CUTOFF_M):.0%}")

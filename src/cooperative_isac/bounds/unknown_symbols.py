@@ -14,6 +14,7 @@ from cooperative_isac.scene.model import OfdmGrid, Scene, Site, TargetState
 from cooperative_isac.waveform.frame import TransmitFrame
 
 ROUNDING = 1e-9
+BLOCK = 4096  # resource elements at a time
 
 
 def crlb_unknown_symbols(scene: Scene, frame: TransmitFrame, targets: Sequence[TargetState],
@@ -21,9 +22,13 @@ def crlb_unknown_symbols(scene: Scene, frame: TransmitFrame, targets: Sequence[T
     """CRLB as bounds.crlb's, but of the symbols only that they are independent, normal and of unit power is known.
 
     Precoders and noise power are known, reflections are not. An echo is then normal noise, and tells of targets by its
-    covariance alone, the same for all phases of a receiver's reflections (Slepian-Bangs; S. M. Kay, Fundamentals of
-    Statistical Signal Processing: Estimation Theory, eq. 15.52).
+    covariance alone, which a phase common to the reflections of all that sends the same streams does not change
+    (Slepian-Bangs; S. M. Kay, Fundamentals of Statistical Signal Processing: Estimation Theory, eq. 15.52).
+    ValueError for a frame with reference symbols, which everybody knows.
     """
+    if frame.reference is not None:
+        raise ValueError(f"frame {frame.number} has reference symbols, which are known; this bound is for a frame "
+                         "without them")
 
     def information(site: Site, own: list[int]) -> np.ndarray:
         return _fisher_information(scene, frame, site, targets, paths[site.name], own)
@@ -55,17 +60,40 @@ def _fisher_information(scene: Scene, frame: TransmitFrame, site: Site, targets:
     receive = np.concatenate([path.receive for path in basis]).T / np.sqrt(noise)
     signal = np.stack([np.concatenate([path.signal for path in stream]) for stream in streams], -1).swapaxes(0, 1)
     changes = derivative_weights(basis, own, len(targets), scene.dimension)
-    amplitudes = np.array([path.amplitude / path.gain for path in basis])
-    echo = receive @ np.tensordot(amplitudes, changes[-2 * len(basis):-len(basis)], 1) @ signal
-    whitening = np.linalg.inv(echo @ echo.conj().mT + np.eye(len(receive)))
-    whitened = []
+    reflections = np.array([path.amplitude / path.gain for path in basis])
+    echo = np.tensordot(reflections, changes[-2 * len(basis):-len(basis)], 1)
+    fisher = sum(_block_information(receive, block, echo, changes)
+                 for block in np.array_split(signal, -(-len(signal) // BLOCK)))
+    return _with_phases(fisher, reflections)
+
+
+def _block_information(receive: np.ndarray, signal: np.ndarray, echo: np.ndarray, changes: np.ndarray) -> np.ndarray:
+    """Slepian-Bangs over some resource elements, [parameters, parameters]; noise has unit power.
+
+    receive: [num_rx_ant, receive factors]; signal: [elements, signal factors, streams]; echo, changes: weights of
+    their products in the echo, and in its derivatives.
+    """
+    heard = receive @ echo @ signal
+    whitening = np.linalg.inv(heard @ heard.conj().mT + np.eye(len(receive)))
+    rows = []
     for change in changes:
-        product = receive @ change @ signal @ echo.conj().mT
+        product = receive @ change @ signal @ heard.conj().mT
         both = product + product.conj().mT
         told = np.linalg.norm(both) > ROUNDING * np.linalg.norm(product)
-        whitened.append((whitening @ both).reshape(len(signal), -1) * told)
-    rows = np.stack(whitened)
-    transposed = rows.reshape(*rows.shape[:2], len(receive), -1).mT.reshape(rows.shape)
-    fisher = np.tensordot(rows, transposed, ((1, 2), (1, 2))).real
-    turn = np.concatenate([np.zeros(len(changes) - 2 * len(basis)), -amplitudes.imag, amplitudes.real])
-    return fisher + np.trace(fisher) * np.outer(turn, turn)  # their common phase is none of the unknowns
+        rows.append(whitening @ both * told)
+    rows = np.stack(rows)
+    return np.tensordot(rows, rows.mT, ((1, 2, 3), (1, 2, 3))).real
+
+
+def _with_phases(fisher: np.ndarray, reflections: np.ndarray) -> np.ndarray:
+    """The information with those phases of reflections known of which nothing tells, and which tell nothing."""
+    num_paths = len(reflections)
+    strengths = np.diag(fisher)[-2 * num_paths:].reshape(2, -1).sum(0) * np.abs(reflections) ** 2
+    turns = np.zeros((len(fisher), num_paths))
+    turns[-2 * num_paths:] = np.vstack([-np.diag(reflections.imag), np.diag(reflections.real)])
+    turns /= np.sqrt(np.where(strengths > 0, strengths, 1.0))
+    values, vectors = np.linalg.eigh(turns.T @ fisher @ turns)
+    free = turns @ vectors[:, values < ROUNDING]
+    free = free[:, np.any(free != 0, axis=0)]
+    free /= np.sum(free ** 2, axis=0)
+    return fisher + free @ free.T

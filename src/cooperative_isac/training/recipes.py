@@ -20,7 +20,7 @@ class Recipe:
 
 MAPS = {"learning_rate": 1.5e-3, "schedule": "cosine", "warmup_steps": 100, "epochs": 12, "batch_size": 32,
         "drop_out": 0.08, "weight_decay": 1e-2, "clip": 1.0}
-SPECTRA = {**MAPS, "learning_rate": 4e-3, "batch_size": 16, "epochs": 8}
+SPECTRA = {**MAPS, "learning_rate": 4e-3, "batch_size": 16, "epochs": 16}
 # CF section V-A: two convolutions of kernel 5, then the strongest
 CENTRAL = {"quantised": False, "kernel": 5, "encoder_layers": 2, "encoder_residuals": 0, "hidden": 8}
 VARIED = Variety(targets=(1, 3), power_dbm=(28.0, 38.0), scatterers=(0, 6))

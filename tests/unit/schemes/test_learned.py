@@ -22,7 +22,7 @@ SMALL = {"dvqvae": {"hidden": 8, "latent_dim": 6, "features": 8}, "cnn": {"chann
          "maps": {"num_targets": 2, "cells": 12, "coarse": 4, "encoder_channels": 8, "centre_channels": 8,
                   "codebook": {"size": 16, "num_parts": 6}},
          "spectra": {"num_targets": 2, "hidden": 4, "part_dim": 2, "cells": 12, "centre_channels": 8,
-                     "codebook": {"size": 16, "num_parts": 6}}}
+                     "codebook": {"size": 16, "num_parts": 7}}}
 
 
 @pytest.fixture

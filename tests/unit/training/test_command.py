@@ -19,7 +19,7 @@ from cooperative_isac.training.samples import Variety
 
 TINY = Path(__file__).resolve().parents[2] / "scenes" / "tiny.yaml"
 SMALL = ["--scheme", "dvqvae_demodulated", "--set", "hidden=8", "--set", "part_dim=2", "--set", "centre_channels=8",
-         "--set", "cells=12", "--set", "codebook.size=16", "--set", "codebook.num_parts=6"]
+         "--set", "cells=12", "--set", "codebook.size=16", "--set", "codebook.num_parts=7"]
 SMALL_MAPS = ["--scheme", "dvqvae", "--set", "cells=12", "--set", "coarse=4", "--set", "encoder_channels=8",
               "--set", "centre_channels=8"]
 QUICK = ["--epochs", "2", "--batch-size", "4", "--samples", "8", "--validation-samples", "4",

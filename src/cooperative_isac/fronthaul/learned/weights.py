@@ -57,7 +57,8 @@ def load_weights(path: Path, scene: Scene) -> Network:
     try:
         missing, unexpected = network.load_state_dict(tensors, strict=False)
     except RuntimeError as error:
-        raise WeightsError(f"weights {path} do not fit their own hyperparameters: {error}") from None
+        raise WeightsError(f"weights {path} are of another version of network '{description['kind']}'; train anew "
+                           f"({error})") from None
     missing = [name for name in missing if name.rpartition(".")[2] not in TRAINING_STATE]
     if missing or unexpected:
         raise WeightsError(f"weights {path} are incomplete: missing {missing[:3]}, unknown {unexpected[:3]}")

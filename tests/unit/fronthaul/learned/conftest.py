@@ -16,7 +16,7 @@ NETWORKS = {
     "maps": ("maps", {"cells": 12, "coarse": 4, "encoder_channels": 8, "centre_channels": 8,
                       "codebook": {"size": 16, "num_parts": 6}}),
     "spectra": ("spectra", {"hidden": 4, "part_dim": 2, "cells": 12, "centre_channels": 8, "centre_residuals": 1,
-                            "codebook": {"size": 16, "num_parts": 6}}),
+                            "codebook": {"size": 16, "num_parts": 7}}),
     "cnn": ("cnn", {"channels": (2, 3), "neurons": 8, "num_targets": 1}),
 }
 

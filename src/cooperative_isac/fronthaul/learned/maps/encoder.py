@@ -42,7 +42,7 @@ class MapEncoder(nn.Module):
         return self.layout.join(self.head(self.body(plane)), best)
 
     def _strongest(self, *planes: Tensor) -> Measured:
-        return strongest(*(self._gathered(plane) for plane in planes), NOISE_LEVEL)
+        return strongest(*(self._gathered(plane) for plane in planes), noise_level=NOISE_LEVEL)
 
     def _gathered(self, plane: Tensor) -> Tensor:
         """[batch, num_tx, cells, cells] to [batch, num_tx, coarse, coarse, stride^2]."""

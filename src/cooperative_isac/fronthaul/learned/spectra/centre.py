@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -19,7 +20,7 @@ CONTEXT, PATH_CHANNELS = 16, 32
 SHARPNESS = 3.0, 7.0  # of each head: how much more it listens to what is stronger
 HEADS = len(SHARPNESS)
 LARGEST = 60.0  # log of a weight: float32 ends at 88
-TOLD = 4 + CONTEXT  # numbers that a head tells of a cell
+TOLD = 6 + CONTEXT  # numbers that a head tells of a cell
 LOG_SPREAD = 0.5
 
 
@@ -36,7 +37,8 @@ class SpectraCentre(nn.Module):
         low, high = scene.area.low_m[:2], scene.area.high_m[:2]
         self.register_buffer("cell_m", torch.tensor((high - low) / cells, dtype=torch.float32), persistent=False)
         self.register_buffer("centres_m", centres(scene, cells), persistent=False)
-        self.projections = nn.ModuleList(projection(scene, site, scene.cell_points_m(cells), latent_axes)
+        corner_m = np.linalg.norm(high - low) / (2 * cells)
+        self.projections = nn.ModuleList(projection(scene, site, scene.cell_points_m(cells), corner_m, latent_axes)
                                          for site in scene.receivers)
         self.contexts = nn.ModuleList(nn.Sequential(
             nn.Conv2d(layout.num_numbers, PATH_CHANNELS, 3, padding=1), nn.ReLU(),
@@ -79,10 +81,11 @@ class SpectraCentre(nn.Module):
         and of that power, delay beyond the cell's and Doppler shift, [batch, 3, HEADS, cells, cells]."""
         learned, measured = self.layout.split(latents, self.latent_axes)
         between = measured.length_m / self.resolution_m
-        context = self.contexts[receiver](torch.cat([learned, measured.power, measured.doppler, between], 1))
+        seen = torch.cat([learned, measured.power, measured.doppler, between, measured.beam], 1)
+        context = self.contexts[receiver](seen)
         delays = torch.arange(self.latent_axes[1], device=latents.device) + between
         for transmitter in range(self.layout.num_tx):
-            one = torch.stack([measured.power, delays, measured.doppler], 1)[:, :, transmitter]
+            one = torch.stack([measured.power, delays, measured.doppler, measured.beam], 1)[:, :, transmitter]
             with torch.autocast(latents.device.type, enabled=False):  # these weights want all digits
                 told = self._at_cells(receiver, transmitter, torch.cat([one, context], 1).float())
             path = receiver * self.layout.num_tx + transmitter
@@ -95,13 +98,19 @@ class SpectraCentre(nn.Module):
 
     def _at_cells(self, receiver: int, transmitter: int, spectrum: Tensor) -> Tensor:
         """Means over the latents around each cell, of each head [batch, TOLD, HEADS, num_cells]: log of the weights,
-        then what [batch, 3 + CONTEXT, beams, delays] tells, power and delay first, the delay beyond the cell's."""
+        power, delay beyond the cell's, Doppler shift, where in the plane the beam points, in cells from this one, and
+        context. spectrum: power, delay, Doppler shift, beam beyond its own and context, [batch, 4 + CONTEXT, beams,
+        delays]."""
         path, projection = receiver * self.layout.num_tx + transmitter, self.projections[receiver]
         weights = (self.sharpness[path, :, None, None] * spectrum[:, None, 0]).clamp_max(LARGEST).exp()
         sums = projection(weights, transmitter)
         told = projection((spectrum[:, :, None] * weights[:, None]).flatten(1, 2), transmitter)
-        power, delay, *others = (told.unflatten(1, (-1, HEADS)) / sums[:, None]).split([1, 1, 1, CONTEXT], 1)
-        return torch.cat([0.1 * sums[:, None].log(), power, delay - projection.delays[transmitter], *others], 1)
+        power, delay, doppler, beam, context = (told.unflatten(1, (-1, HEADS)) / sums[:, None]).split(
+            [1, 1, 1, 1, CONTEXT], 1)
+        beam = beam + (projection.beams_beyond(weights, transmitter) / sums)[:, None]
+        across = beam * (projection.across_m / self.cell_m).mT[:, None]
+        return torch.cat([0.1 * sums[:, None].log(), power, delay - projection.delays[transmitter], doppler, across,
+                          context], 1)
 
 
 def _chosen(told: tuple[Tensor, ...], weights: Tensor) -> tuple[Tensor, ...]:

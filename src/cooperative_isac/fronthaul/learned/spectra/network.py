@@ -30,7 +30,7 @@ class SpectraConfig:
     encoder_layers: int = 1
     encoder_residuals: int = 1
     part_dim: int = 8
-    codebook: CodebookConfig = CodebookConfig(256, num_parts=8, restart_after=20)
+    codebook: CodebookConfig = CodebookConfig(256, num_parts=9, restart_after=20)
     quantised: bool = True
     cells: int = 24
     centre_channels: int = 32
@@ -60,10 +60,12 @@ class Spectra(PlaneNetwork):
         if delays == scene.grid.num_subcarriers:
             raise ValueError(f"paths over the area of scene '{scene.name}' differ by more than its {delays} subcarriers "
                              "can tell apart; this network needs more subcarriers, a smaller stride or a smaller area")
-        layout = LatentLayout(config.codebook.num_parts, config.part_dim, len(scene.transmitters), config.quantised)
+        layout = LatentLayout(config.codebook.num_parts, config.part_dim, len(scene.transmitters), config.quantised,
+                              has_beams=True)
         self.latent_shape = beams * delays, layout.size
+        departures = max(site.num_ant for site in scene.transmitters)
         for site in scene.receivers:
-            self.encoders[site.name] = SpectrumEncoder(layout, scene.grid.range_resolution_m, config.hidden,
+            self.encoders[site.name] = SpectrumEncoder(layout, scene.grid.range_resolution_m, departures, config.hidden,
                                                        config.kernel, config.encoder_layers, config.encoder_residuals)
             if config.quantised:
                 self.codebooks[site.name] = Codebook(layout.size, config.codebook)

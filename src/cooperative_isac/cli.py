@@ -124,7 +124,8 @@ def repeat_option(arguments: list[str], option: str) -> list[str]:
 
 def main() -> None:
     """Entry point of the command."""
-    app(repeat_option(sys.argv[1:], "--power-dbm"))
+    arguments = sys.argv[1:]
+    app(repeat_option(arguments, "--power-dbm") if arguments[:1] == ["evaluate"] else arguments)
 
 
 def _scene(name: str) -> Scene:

@@ -71,3 +71,14 @@ def test_numbers_out_of_range_are_refused(arguments):
      ("s --power-dbm --frames 3", "s --power-dbm --frames 3")])
 def test_an_option_may_take_several_numbers(given, meant):
     assert cli.repeat_option(given.split(), "--power-dbm") == meant.split()
+
+
+@pytest.mark.parametrize("command", [("evaluate", TINY, "--frames", "1", "--schemes", "local_ml"),
+                                     ("dataset", TINY, "--samples", "5", "--out", "{folder}")])
+def test_powers_are_a_list_or_a_range_as_the_command_says(command, tmp_path, monkeypatch, capsys):
+    folder = str(tmp_path / "drawn")
+    arguments = [argument.format(folder=folder) for argument in command]
+    monkeypatch.setattr("sys.argv", ["isac", *arguments, "--power-dbm", "20", "30"])
+    with pytest.raises(SystemExit) as end:
+        cli.main()
+    assert end.value.code == 0, capsys.readouterr().err

@@ -36,7 +36,7 @@ DropOut = Annotated[Optional[float],
 Seed = Annotated[Optional[int], Option(help="Of weights, order and drop-out.", min=0)]
 Precision = Annotated[Optional[str], Option(help="float32, or bfloat16 for mixed precision.")]
 Targets = Annotated[Optional[tuple[int, int]], Option(help="Fewest and most targets of a sample.")]
-Power = Annotated[Optional[tuple[float, float]], Option(help="Lowest and highest transmit power [dBm].")]
+Power = Annotated[Optional[tuple[float, float]], Option(help="Lowest and highest transmit power, dBm.")]
 Scatterers = Annotated[Optional[tuple[int, int]], Option(help="Fewest and most clutter scatterers.")]
 Hyper = Annotated[
     Optional[list[str]],

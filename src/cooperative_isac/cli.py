@@ -36,7 +36,7 @@ Markers = Annotated[bool, Option(help="Draw for RViz.")]
 Schemes = Annotated[Optional[str], Option(help="Comma-separated; by default the scene's.")]
 Frames = Annotated[int, Option(help="Independent frames to draw.", min=1)]
 Seed = Annotated[int, Option(help="Of all draws.", min=0)]
-Powers = Annotated[Optional[list[float]], Option(help="Transmit powers [dBm]; by default the scene's.")]
+Powers = Annotated[Optional[list[float]], Option(help="Transmit powers, dBm; by default the scene's.")]
 Json = Annotated[Optional[Path], Option(help="Write the results to this file, too.")]
 
 

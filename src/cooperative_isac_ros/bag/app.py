@@ -29,7 +29,7 @@ Offset = Annotated[float, typer.Option(help="Begin so many seconds after the fir
 Loop = Annotated[bool, typer.Option("--loop", help="Begin again at the end, until Ctrl-C.")]
 ClockOption = Annotated[bool, typer.Option("--clock", help="Publish /clock for nodes with use_sim_time.")]
 Wait = Annotated[float,
-                 typer.Option(help="Longest wait for a listener before the first message [s].", min=0.0)]
+                 typer.Option(help="Longest wait for a listener before the first message, s.", min=0.0)]
 SimTime = Annotated[bool,
                     typer.Option("--use-sim-time", help="Stamp with /clock instead of the time of arrival.")]
 Duration = Annotated[Optional[float], typer.Option(help="Seconds to record; else until Ctrl-C.", min=0.1)]

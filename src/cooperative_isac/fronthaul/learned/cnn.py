@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from cooperative_isac.fronthaul.learned.config import CnnConfig
 from cooperative_isac.fronthaul.learned.dvqvae import common_shape
+from cooperative_isac.fronthaul.learned.encoder import FAST
 from cooperative_isac.fronthaul.learned.inputs import raw_observation
 from cooperative_isac.fronthaul.learned.network import Found, Network, Truth
 from cooperative_isac.fronthaul.learned.targets import TargetHead
@@ -76,6 +77,7 @@ class CnnCentre(nn.Module):
         self.joint = nn.Sequential(*(nn.Sequential(nn.Linear(*pair), nn.ReLU())
                                      for pair in zip(widths, widths[1:])))
         self.head = TargetHead(scene, config.neurons, config.num_targets)
+        self.to(memory_format=FAST)
 
     def forward(self, latents: Tensor, heard: Tensor, knowledge: Tensor) -> Tensor:
         """latents: [batch, M, L, channels]. Returns [batch, Q, 1 + 2 dimension] (TargetHead)."""

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from math import prod
 
+import torch
 from torch import Tensor, nn
+
+FAST = torch.channels_last_3d  # for 3-D convolutions of stride 1 on a processor
 
 
 def reduced(shape: tuple[int, ...], layers: int) -> tuple[int, ...]:

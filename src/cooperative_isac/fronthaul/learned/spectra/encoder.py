@@ -7,11 +7,10 @@ from math import log, log10
 import torch
 from torch import Tensor, nn
 
-from cooperative_isac.fronthaul.learned.encoder import Residual
+from cooperative_isac.fronthaul.learned.encoder import FAST, Residual
 from cooperative_isac.fronthaul.learned.inputs import CHANNELS
 from cooperative_isac.fronthaul.learned.plane.latents import LatentLayout, Measured, strongest
 
-FAST = torch.channels_last_3d  # 3-D convolutions on a processor
 SELDOM = 0.05  # how often noise alone is taken for an echo, in a beam and delay
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Callable, Mapping, Sequence
+from typing import Mapping, Sequence
 
 import numpy as np
 
@@ -45,27 +45,14 @@ def crlb(scene: Scene, frame: TransmitFrame, targets: Sequence[TargetState], pat
 
     frame: the symbols that the receivers know; paths: each receiver's true paths, by its name.
     """
-
-    def information(site: Site, own: list[int]) -> np.ndarray:
-        basis = receiver_basis(scene, frame, site, targets, paths[site.name])
-        return fisher_information(basis, own, len(targets), scene.dimension, scene.propagation.noise_power_w)
-
-    return joint_bound(scene, len(targets), paths, information)
-
-
-def joint_bound(scene: Scene, num_targets: int, paths: Mapping[str, PathSet],
-                information: Callable[[Site, list[int]], np.ndarray]) -> Bound:
-    """The bound from all receivers' information, shaped as fisher_information's.
-
-    information: of a receiver and the targets that own its paths.
-    """
     size, parts, owners = scene.dimension, [], []
     for site in scene.receivers:
-        own = [int(q) for q in paths[site.name].scatterer if q < num_targets]
+        own = [int(q) for q in paths[site.name].scatterer if q < len(targets)]
         if own:
-            parts.append(information(site, own))
+            basis = receiver_basis(scene, frame, site, targets, paths[site.name])
+            parts.append(fisher_information(basis, own, len(targets), size, scene.propagation.noise_power_w))
             owners += 2 * own
-    return Bound(_inverse(_joined(parts, 2 * size * num_targets), np.array(owners, int), size), size)
+    return Bound(states_covariance(_joined(parts, 2 * size * len(targets)), np.array(owners, int), size), size)
 
 
 def path_information(scene: Scene, frame: TransmitFrame, receiver: Site, transmitter: int, target: TargetState,
@@ -121,7 +108,7 @@ def _joined(parts: Sequence[np.ndarray], wanted: int) -> np.ndarray:
     return total
 
 
-def _inverse(fisher: np.ndarray, owners: np.ndarray, size: int) -> np.ndarray:
+def states_covariance(fisher: np.ndarray, owners: np.ndarray, size: int) -> np.ndarray:
     """Covariance of the states with all reflections unknown (inverse of CF eq. 24), inf where nothing is told.
 
     owners: target of each reflection parameter. Targets whose reflections can replace each other are

@@ -2,38 +2,41 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Mapping, Sequence
 
 import numpy as np
 
-from cooperative_isac.bounds.crlb import Bound, derivative_weights, joint_bound
-from cooperative_isac.bounds.path_basis import receiver_basis
+from cooperative_isac.bounds.crlb import Bound, derivative_weights, states_covariance
+from cooperative_isac.bounds.path_basis import PathBasis, receiver_basis
 from cooperative_isac.channel.paths import PathSet
-from cooperative_isac.scene.model import OfdmGrid, Scene, Site, TargetState
+from cooperative_isac.scene.model import OfdmGrid, Scene, TargetState
 from cooperative_isac.waveform.frame import TransmitFrame
 
 ROUNDING = 1e-9
-BLOCK = 4096  # resource elements at a time
+BLOCK = 512  # resource elements at a time
 
 
 def crlb_unknown_symbols(scene: Scene, frame: TransmitFrame, targets: Sequence[TargetState],
                          paths: Mapping[str, PathSet]) -> Bound:
     """CRLB as bounds.crlb's, but of the symbols only that they are independent, normal and of unit power is known.
 
-    Precoders and noise power are known, reflections are not. An echo is then normal noise, and tells of targets by its
-    covariance alone, which a phase common to the reflections of all that sends the same streams does not change
-    (Slepian-Bangs; S. M. Kay, Fundamentals of Statistical Signal Processing: Estimation Theory, eq. 15.52).
+    Precoders and noise power are known, reflections are not. Echoes are then normal noise, and tell of targets by their
+    covariance alone, also between receivers, as all hear the same symbols. A phase common to the reflections of all that
+    sends the same streams does not change it (Slepian-Bangs; S. M. Kay, Fundamentals of Statistical Signal Processing: Estimation Theory, eq. 15.52).
     ValueError for a frame with reference symbols, which everybody knows.
     """
     if frame.reference is not None:
         raise ValueError(f"frame {frame.number} has reference symbols, which are known; this bound is for a frame "
                          "without them")
 
-    def information(site: Site, own: list[int]) -> np.ndarray:
-        return _fisher_information(scene, frame, site, targets, paths[site.name], own)
-
-    return joint_bound(scene, len(targets), paths, information)
+    own = [int(q) for site in scene.receivers for q in paths[site.name].scatterer if q < len(targets)]
+    streams = [_all_paths(scene, _OneStream(frame, stream), targets, paths)
+               for stream in range(frame.precoders.shape[2])]
+    size = scene.dimension
+    fisher = _fisher_information(streams, own, len(targets), size, scene.propagation.noise_power_w) if own \
+        else np.zeros((2 * size * len(targets), ) * 2)
+    return Bound(states_covariance(fisher, np.array(2 * own, int), size), size)
 
 
 @dataclass(frozen=True)
@@ -52,14 +55,25 @@ class _OneStream:
         return np.repeat(np.repeat(gains, self.frame.group_size, 0), self.grid.num_symbols, 2)
 
 
-def _fisher_information(scene: Scene, frame: TransmitFrame, site: Site, targets: Sequence[TargetState],
-                        paths: PathSet, own: list[int]) -> np.ndarray:
-    streams = [receiver_basis(scene, _OneStream(frame, stream), site, targets, paths)
-               for stream in range(frame.precoders.shape[2])]
-    basis, noise = streams[0], scene.propagation.noise_power_w
-    receive = np.concatenate([path.receive for path in basis]).T / np.sqrt(noise)
+def _all_paths(scene: Scene, frame: _OneStream, targets: Sequence[TargetState],
+               paths: Mapping[str, PathSet]) -> list[PathBasis]:
+    """Factors of all receivers' paths, as of one receiver that has all their antennas."""
+    found, first, total = [], 0, sum(site.num_ant for site in scene.receivers)
+    for site in scene.receivers:
+        around = (0, 0), (first, total - first - site.num_ant)
+        found += [replace(path, receive=np.pad(path.receive, around))
+                  for path in receiver_basis(scene, frame, site, targets, paths[site.name])]
+        first += site.num_ant
+    return found
+
+
+def _fisher_information(streams: Sequence[Sequence[PathBasis]], own: Sequence[int], num_targets: int, size: int,
+                        noise_power_w: float) -> np.ndarray:
+    """FIM over what bounds.crlb's is; streams: factors of all paths, of each stream alone."""
+    basis = streams[0]
+    receive = np.concatenate([path.receive for path in basis]).T / np.sqrt(noise_power_w)
     signal = np.stack([np.concatenate([path.signal for path in stream]) for stream in streams], -1).swapaxes(0, 1)
-    changes = derivative_weights(basis, own, len(targets), scene.dimension)
+    changes = derivative_weights(basis, own, num_targets, size)
     reflections = np.array([path.amplitude / path.gain for path in basis])
     echo = np.tensordot(reflections, changes[-2 * len(basis):-len(basis)], 1)
     fisher = sum(_block_information(receive, block, echo, changes)

@@ -15,9 +15,9 @@ from rich.table import Column, Table
 
 from cooperative_isac.bounds.crlb import crlb
 from cooperative_isac.bounds.unknown_symbols import crlb_unknown_symbols
+from cooperative_isac.evaluation.live_bound import true_paths
 from cooperative_isac.evaluation.monte_carlo import draw_frame
 from cooperative_isac.metrics.run_score import DETECTION_CUTOFF_M
-from cooperative_isac.pipeline import paths_to
 from cooperative_isac.scene.config import load_scene
 from cooperative_isac.sensing.music import music_cosines
 from cooperative_isac.sensing.path_parameters import arrival_direction
@@ -54,7 +54,7 @@ def main() -> None:
     bounds, misses = {name: ([], []) for name in BOUNDS}, []
     for number in track(range(options.frames), "frames"):
         draw = draw_frame(scene, number)
-        paths = {site.name: paths_to(scene, number, site, draw.targets)[0] for site in scene.receivers}
+        paths = true_paths(scene, number, draw.targets)
         for name, bound_of in BOUNDS.items():
             bound = bound_of(scene, draw.frame, draw.targets, paths)
             for kept, new in zip(bounds[name], (bound.location_m, bound.velocity_mps)):

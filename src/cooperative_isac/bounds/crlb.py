@@ -7,7 +7,7 @@ from typing import Mapping, Sequence
 
 import numpy as np
 
-from cooperative_isac.bounds.path_basis import PathBasis, path_basis, receiver_basis
+from cooperative_isac.bounds.path_basis import PathBasis, owners, path_basis, receiver_basis
 from cooperative_isac.channel.paths import PathSet
 from cooperative_isac.scene.model import Scene, Site, TargetState
 from cooperative_isac.waveform.frame import TransmitFrame
@@ -45,14 +45,14 @@ def crlb(scene: Scene, frame: TransmitFrame, targets: Sequence[TargetState], pat
 
     frame: the symbols that the receivers know; paths: each receiver's true paths, by its name.
     """
-    size, parts, owners = scene.dimension, [], []
+    size, parts, reflecting = scene.dimension, [], []
     for site in scene.receivers:
-        own = [int(q) for q in paths[site.name].scatterer if q < len(targets)]
+        own = owners(paths[site.name], len(targets))
         if own:
             basis = receiver_basis(scene, frame, site, targets, paths[site.name])
             parts.append(fisher_information(basis, own, len(targets), size, scene.propagation.noise_power_w))
-            owners += 2 * own
-    return Bound(states_covariance(_joined(parts, 2 * size * len(targets)), np.array(owners, int), size), size)
+            reflecting += 2 * own
+    return Bound(states_covariance(_joined(parts, 2 * size * len(targets)), np.array(reflecting, int), size), size)
 
 
 def path_information(scene: Scene, frame: TransmitFrame, receiver: Site, transmitter: int, target: TargetState,

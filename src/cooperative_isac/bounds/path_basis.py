@@ -70,6 +70,11 @@ def receiver_basis(scene: Scene, frame: TransmitFrame, receiver: Site, targets, 
             for tx, q, amplitude, gain in _target_paths(scene, targets, paths)]
 
 
+def owners(paths: PathSet, num_targets: int) -> list[int]:
+    """The target of each path that receiver_basis has factors of."""
+    return [int(q) for q in paths.scatterer if q < num_targets]
+
+
 def _target_paths(scene, targets, paths):
     for tx, q, delay, amplitude in zip(paths.transmitter, paths.scatterer, paths.delay_s, paths.amplitude):
         if q < len(targets):

@@ -8,7 +8,7 @@ from typing import Mapping, Sequence
 import numpy as np
 
 from cooperative_isac.bounds.crlb import Bound, derivative_weights, states_covariance
-from cooperative_isac.bounds.path_basis import PathBasis, receiver_basis
+from cooperative_isac.bounds.path_basis import PathBasis, owners, receiver_basis
 from cooperative_isac.channel.paths import PathSet
 from cooperative_isac.scene.model import OfdmGrid, Scene, TargetState
 from cooperative_isac.waveform.frame import TransmitFrame
@@ -22,15 +22,14 @@ def crlb_unknown_symbols(scene: Scene, frame: TransmitFrame, targets: Sequence[T
     """CRLB as bounds.crlb's, but of the symbols only that they are independent, normal and of unit power is known.
 
     Precoders and noise power are known, reflections are not. Echoes are then normal noise, and tell of targets by their
-    covariance alone, also between receivers, as all hear the same symbols. A phase common to the reflections of all that
-    sends the same streams does not change it (Slepian-Bangs; S. M. Kay, Fundamentals of Statistical Signal Processing: Estimation Theory, eq. 15.52).
-    ValueError for a frame with reference symbols, which everybody knows.
+    covariance alone, also between receivers, as all hear the same symbols. A phase common to the reflections of all
+    that sends the same streams does not change it (Slepian-Bangs; S. M. Kay, Fundamentals of Statistical Signal
+    Processing: Estimation Theory, eq. 15.52). ValueError for a frame with reference symbols, which everybody knows.
     """
     if frame.reference is not None:
         raise ValueError(f"frame {frame.number} has reference symbols, which are known; this bound is for a frame "
                          "without them")
-
-    own = [int(q) for site in scene.receivers for q in paths[site.name].scatterer if q < len(targets)]
+    own = [target for site in scene.receivers for target in owners(paths[site.name], len(targets))]
     streams = [_all_paths(scene, _OneStream(frame, stream), targets, paths)
                for stream in range(frame.precoders.shape[2])]
     size = scene.dimension

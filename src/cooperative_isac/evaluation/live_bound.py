@@ -7,6 +7,7 @@ from typing import Sequence
 import numpy as np
 
 from cooperative_isac.bounds.crlb import Bound, crlb
+from cooperative_isac.channel.paths import PathSet
 from cooperative_isac.fusion.detection import Detection
 from cooperative_isac.metrics.assignment import match_within, pairwise_distances
 from cooperative_isac.metrics.run_score import DETECTION_CUTOFF_M
@@ -17,9 +18,13 @@ from cooperative_isac.waveform.frame import TransmitFrame
 
 def frame_bound(scene: Scene, signal: TransmitFrame, targets: Sequence[TargetState]) -> Bound:
     """CRLB of the targets in one simulated frame, with the fading that pipeline.hear draws for it."""
-    paths = {site.name: paths_to(scene, signal.number, site, targets)[0] for site in scene.receivers}
     known = signal.reference if scene.sensing.symbols == "reference_only" else signal
-    return crlb(scene, known, targets, paths)
+    return crlb(scene, known, targets, true_paths(scene, signal.number, targets))
+
+
+def true_paths(scene: Scene, number: int, targets: Sequence[TargetState]) -> dict[str, PathSet]:
+    """The paths to each receiver, by its name, that pipeline.hear draws for frame `number`."""
+    return {site.name: paths_to(scene, number, site, targets)[0] for site in scene.receivers}
 
 
 class BoundLog:

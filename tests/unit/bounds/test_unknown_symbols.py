@@ -21,7 +21,7 @@ def drawn(scene):
 
 
 def all_information(scene: Scene, frame, targets, paths):
-    """FIM of all receivers' antennas together about locations, velocities and reflections, one resource element at a time."""
+    """FIM of all antennas together about locations, velocities and reflections, one resource element at a time."""
     size, count, noise = scene.dimension, len(targets), scene.propagation.noise_power_w
     states = [t.position_m[:size] for t in targets], [t.velocity_mps[:size] for t in targets]
     heard = [(site, tx, q) for site in scene.receivers
@@ -86,7 +86,7 @@ def test_one_target_of_one_transmitter_tells_no_velocity(small):
 
 def test_transmitters_with_streams_of_their_own_leave_the_angles(small):
     frame, targets, paths = drawn(small)
-    own = np.concatenate([frame.precoders * 1, frame.precoders * 1], 2)
+    own = np.concatenate([frame.precoders, frame.precoders], 2)
     for index, part in enumerate(frame.antennas):
         streams = slice(index * frame.precoders.shape[2], (index + 1) * frame.precoders.shape[2])
         others = np.ones(own.shape[1], bool)
@@ -101,3 +101,8 @@ def test_known_reference_symbols_are_refused(small):
     frame, targets, paths = drawn_with_reference(small)
     with pytest.raises(ValueError, match="frame 2 has reference symbols"):
         crlb_unknown_symbols(small, frame, targets, paths)
+
+
+def test_no_targets_have_a_bound_without_entries(small):
+    frame, _, paths = drawn(small)
+    assert crlb_unknown_symbols(small, frame, [], paths).covariance.shape == (0, 0)

@@ -128,6 +128,16 @@ class LocalAccessPoint:
             self.codebook.load_state_dict(state["codebook"])
 
 
+class HeldAccessPoint(LocalAccessPoint):
+    """A receiver whose encoder is held as it is: what it observes are latents, and only its codebook learns."""
+
+    def __init__(self, name: str, codebook: Codebook | None, optimisation: Optimisation, seed: int):
+        super().__init__(name, nn.Identity(), codebook, optimisation, seed)
+
+    def hand_over(self, network: Network) -> None:
+        """Nothing: the network has the encoder, and the codebook is its own."""
+
+
 class Centre:
     """The decoder with its optimiser; truth and transmit signal are here alone."""
 

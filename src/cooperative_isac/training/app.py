@@ -29,10 +29,13 @@ LearningRate = Annotated[Optional[float], Option(help="Of Adam.", min=0.0)]
 Schedule = Annotated[Optional[str], Option(help="Of the learning rate: constant or cosine.")]
 Patience = Annotated[Optional[int],
                      Option(help="Stop after so many epochs without a better one; 0: never.", min=0)]
-Samples = Annotated[Optional[int], Option(help="Training samples; default: the whole split.", min=1)]
+Samples = Annotated[Optional[int],
+                    Option(help="Training samples; default: the whole split, 16,000 of drawn ones.", min=1)]
 Validation = Annotated[Optional[int], Option(help="Validation samples; default: the whole split.", min=1)]
 DropOut = Annotated[Optional[float],
                     Option(help="Probability that a receiver is left out.", min=0.0, max=0.9)]
+HoldEncoders = Annotated[bool, Option("--hold-encoders",
+                                      help="Encoders stay as they are; codebooks and centre learn.")]
 Seed = Annotated[Optional[int], Option(help="Of weights, order and drop-out.", min=0)]
 Precision = Annotated[Optional[str], Option(help="float32, or bfloat16 for mixed precision.")]
 Targets = Annotated[Optional[tuple[int, int]], Option(help="Fewest and most targets of a sample.")]
@@ -56,15 +59,15 @@ Count = Annotated[int, Option("--samples", help="How many samples.", min=5)]
 def train(scene: Scene, scheme: Scheme = "dvqvae", out: Out = None, epochs: Epochs = None,
           batch_size: BatchSize = None, learning_rate: LearningRate = None, schedule: Schedule = None,
           patience: Patience = None, samples: Samples = None, validation_samples: Validation = None,
-          drop_out: DropOut = None, seed: Seed = None, precision: Precision = None, targets: Targets = None,
-          power_dbm: Power = None, scatterers: Scatterers = None, hyperparameters: Hyper = None,
-          data: Data = None, begin: Begin = None, cache: CacheFolder = None, workers: Workers = 1, device: Device = "auto",
-          half: Half = False) -> None:
+          drop_out: DropOut = None, hold_encoders: HoldEncoders = False, seed: Seed = None,
+          precision: Precision = None, targets: Targets = None, power_dbm: Power = None,
+          scatterers: Scatterers = None, hyperparameters: Hyper = None, data: Data = None, begin: Begin = None,
+          cache: CacheFolder = None, workers: Workers = 1, device: Device = "auto", half: Half = False) -> None:
     """Train the codec of a learned scheme for a scene; curves and the best weights go into a folder."""
     settings = {"epochs": epochs, "batch_size": batch_size, "learning_rate": learning_rate,
                 "schedule": schedule, "patience": patience, "train_samples": samples,
                 "validation_samples": validation_samples, "drop_out": drop_out, "seed": seed,
-                "precision": precision}
+                "precision": precision, "hold_encoders": hold_encoders or None}
     with faults():
         from cooperative_isac.training.command import make_job, run_job
         loaded = load_scene(scene)

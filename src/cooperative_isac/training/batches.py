@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zlib
 from dataclasses import dataclass
 from typing import Iterator, Mapping, Sequence
 
@@ -14,6 +15,7 @@ from cooperative_isac.fronthaul.learned.network import Network, Truth
 from cooperative_isac.scene.model import TargetState
 from cooperative_isac.training.cache import Cache
 from cooperative_isac.training.samples import Source
+from cooperative_isac.waveform.frame import TransmitFrame
 
 
 @dataclass(frozen=True)
@@ -37,6 +39,11 @@ class Examples(Dataset):
         self.network, self.source, self.receivers = network, source, tuple(receivers)
         self.at_centre, self.cache = at_centre, cache
 
+    @property
+    def input_key(self) -> str:
+        """What examples depend on beside scene and samples."""
+        return self.network.input_key
+
     def __getitem__(self, number: int) -> dict[str, np.ndarray]:
         known = self.cache.read(number) if self.cache else None
         if known is not None:
@@ -52,13 +59,15 @@ class Examples(Dataset):
         example = {}
         for name in self.receivers:
             echo = self.source.echo(situation, name)
-            example[f"observation/{name}"] = network.observe(echo, situation.frame, name)
+            example[f"observation/{name}"] = self._observed(echo, situation.frame, name)
         if self.at_centre:
             example["knowledge"] = network.knowledge(situation.frame)
             example["present"], example["state"] = truth_arrays(situation.targets, network.config.num_targets,
                                                                 network.scene.dimension)
         return example
 
+    def _observed(self, echo: np.ndarray, frame: TransmitFrame, receiver: str) -> np.ndarray:
+        return self.network.observe(echo, frame, receiver)
 
     def assemble(self, numbers: Sequence[int], tensors: Mapping[str, Tensor], device: torch.device) -> Batch:
         """The batch of stacked examples, on a device, float32."""
@@ -67,6 +76,20 @@ class Examples(Dataset):
             return Batch(tuple(numbers), observations)
         truth = Truth(tensors["present"].to(device), tensors["state"].to(device))
         return Batch(tuple(numbers), observations, tensors["knowledge"].to(device).float(), truth)
+
+
+class EncodedExamples(Examples):
+    """Examples of a network whose encoders are held: what they make of an echo is observed."""
+
+    @property
+    def input_key(self) -> str:
+        """Also what the encoders are."""
+        tensors = self.network.encoders.state_dict().values()
+        return f"{super().input_key} {zlib.crc32(b''.join(tensor.numpy().tobytes() for tensor in tensors)):08x}"
+
+    def _observed(self, echo: np.ndarray, frame: TransmitFrame, receiver: str) -> np.ndarray:
+        with torch.no_grad():
+            return self.network.encoded(echo, frame, receiver).numpy()
 
 
 def truth_arrays(targets: Sequence[TargetState], num_targets: int,

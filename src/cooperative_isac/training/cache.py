@@ -48,8 +48,8 @@ class Cache:
         self.folder.mkdir(parents=True, exist_ok=True)
         path = self.folder / DESCRIPTION
         if path.is_file() and json.loads(path.read_text(encoding="utf-8")) != description:
-            raise ValueError(f"cache {self.folder} holds samples of another scene, network input, variety or "
-                             "number; remove it or name another folder")
+            raise ValueError(f"cache {self.folder} holds samples of another scene, network input, variety, "
+                             "number or held encoders; remove it or name another folder")
 
     def _open(self, name: str, shape: tuple[int, ...], dtype: str) -> np.ndarray:
         path = self.folder / f"{name.replace('/', '-')}.npy"

@@ -46,7 +46,7 @@ def make_job(scene: Scene, scheme: str, folder: Path, chosen: Mapping[str, objec
 
 def run_job(job: Job, console: Console) -> None:
     """Train, with a progress bar and a line for each epoch; say where the weights are."""
-    job = replace(job, device=_device(job.device))
+    job = replace(job, device=_device(job.device, job.settings.hold_encoders))
     bar = progress()
     watcher = ProgressWatcher(bar, console, job)
     try:
@@ -115,7 +115,7 @@ def merged(basis: Mapping[str, object], changes: Mapping[str, object]) -> dict[s
     return result
 
 
-def _device(name: str) -> str:
+def _device(name: str, hold_encoders: bool) -> str:
     if name == "auto":
-        return "cuda" if torch.cuda.is_available() and not is_distributed() else "cpu"
+        return "cuda" if torch.cuda.is_available() and not is_distributed() and not hold_encoders else "cpu"
     return name

@@ -14,8 +14,8 @@ from cooperative_isac.fronthaul.learned.dvqvae import Dvqvae
 from cooperative_isac.fronthaul.learned.network import Network
 from cooperative_isac.fronthaul.learned.weights import WeightsError, load_weights, make_network
 from cooperative_isac.scene.model import Scene
-from cooperative_isac.training.algorithm import Centre, LocalAccessPoint
-from cooperative_isac.training.batches import Examples
+from cooperative_isac.training.algorithm import Centre, HeldAccessPoint, LocalAccessPoint
+from cooperative_isac.training.batches import EncodedExamples, Examples
 from cooperative_isac.training.cache import Cache, cached_fields
 from cooperative_isac.training.device_samples import DeviceExamples
 from cooperative_isac.training.distributed import CENTRE, RemoteAccessPoint, join, serve
@@ -23,7 +23,7 @@ from cooperative_isac.training.folder import RunFolder
 from cooperative_isac.training.loop import Training, Watcher
 from cooperative_isac.training.recipes import Recipe
 from cooperative_isac.training.recordings import RecordedSamples
-from cooperative_isac.training.samples import SPLITS, DrawnSamples, Source
+from cooperative_isac.training.samples import SPLITS, DrawnSamples, Source, split_numbers
 from cooperative_isac.training.settings import Settings
 
 
@@ -54,14 +54,19 @@ class Job:
     @property
     def description(self) -> Mapping:
         """What makes a run this run and no other."""
+        settings = asdict(self.settings)
+        if not self.settings.hold_encoders:
+            del settings["hold_encoders"]  # runs that began before there was one go on
         return {"scheme": self.scheme, "scene": self.scene.name, "fingerprint": self.scene.fingerprint,
                 "source": str(self.source.folder) if self.source else "drawn", "kind": self.recipe.kind,
-                "network": dict(self.recipe.network), "settings": asdict(self.settings),
+                "network": dict(self.recipe.network), "settings": settings,
                 **({"begin": f"{zlib.crc32(self.begin.read_bytes()):08x}"} if self.begin else {})}
 
 
 def train_here(job: Job, watcher: Watcher) -> Training:
     """Train with centre and all access points in this process."""
+    if job.settings.hold_encoders and job.device != "cpu":
+        raise ValueError("encoders are held on the CPU only; add --device cpu, or train without --hold-encoders")
     torch.manual_seed(job.settings.seed)
     network = first_network(job).to(job.device)
     access_points = [local_access_point(network, name, job.settings) for name in network.receivers]
@@ -70,6 +75,8 @@ def train_here(job: Job, watcher: Watcher) -> Training:
 
 def train_as_one_of_several(job: Job, watcher: Watcher) -> Training | None:
     """Train as the centre (rank 0) or as one access point; only the centre returns its training."""
+    if job.settings.hold_encoders:
+        raise ValueError("encoders are held in one process; train without torchrun, or without --hold-encoders")
     rank = join(len(job.scene.receivers))
     if rank != CENTRE:
         _be_access_point(job, rank - 1)
@@ -89,6 +96,7 @@ def train_as_one_of_several(job: Job, watcher: Watcher) -> Training | None:
 def first_network(job: Job) -> Network:
     """The network that training begins with. WeightsError when those to begin from do not fit it."""
     network = make_network(job.scene, job.recipe.kind, job.recipe.network)
+    network.first_weights()
     if job.begin:
         known = load_weights(job.begin, job.scene).state_dict()
         known = {name: tensor for name, tensor in known.items() if not name.startswith("codebooks.")}
@@ -101,8 +109,10 @@ def first_network(job: Job) -> Network:
 
 def local_access_point(network: Network, name: str, settings: Settings) -> LocalAccessPoint:
     """One receiver's side of the training; its random numbers are its own."""
-    return LocalAccessPoint(name, network.encoders[name], network.codebook(name), settings.optimisation,
-                            settings.seed + 1 + network.receivers.index(name))
+    seed = settings.seed + 1 + network.receivers.index(name)
+    if settings.hold_encoders:
+        return HeldAccessPoint(name, network.codebook(name), settings.optimisation, seed)
+    return LocalAccessPoint(name, network.encoders[name], network.codebook(name), settings.optimisation, seed)
 
 
 def _be_access_point(job: Job, index: int) -> None:
@@ -126,7 +136,7 @@ def _make_real(module: torch.nn.Module) -> None:
 
 def _trained(job: Job, network: Network, access_points, examples: Examples, watcher: Watcher) -> Training:
     folder = RunFolder(job.folder)
-    folder.describe({**job.description, "examples": type(examples).__name__, "input": network.input_key})
+    folder.describe({**job.description, "examples": type(examples).__name__, "input": examples.input_key})
     training = Training(access_points, Centre(network, job.settings.optimisation), examples, job.settings,
                         folder, job.num_workers, torch.device(job.device), job.half)
     training.run(watcher)
@@ -138,13 +148,17 @@ def _examples(job: Job, network: Network) -> Examples:
     has_reference = job.scene.waveform.reference_symbol_stride
     if on_device and isinstance(network, (Dvqvae, Cnn)) and not network.needs_symbols and not has_reference:
         return DeviceExamples(network, job.samples)
-    return Examples(network, job.samples, network.receivers, cache=_cache(job, network))
+    kind = EncodedExamples if job.settings.hold_encoders else Examples
+    examples = kind(network, job.samples, network.receivers)
+    if job.cache is not None:
+        examples.cache = _cache(job, examples)
+    return examples
 
 
-def _cache(job: Job, network: Network) -> Cache | None:
-    if job.cache is None:
-        return None
+def _cache(job: Job, examples: Examples) -> Cache:
     samples = job.source.folder if job.source else job.settings.variety
-    key = f"{job.scene.fingerprint} {network.input_key} {samples}"
-    example = Examples(network, job.samples, network.receivers)[0]
-    return Cache(job.cache, key, sum(split.count for split in SPLITS.values()), cached_fields(example))
+    key = f"{job.scene.fingerprint} {examples.input_key} {samples}"
+    wanted = {"train": job.settings.train_samples, "validation": job.settings.validation_samples}
+    last = max(split_numbers(job.samples, name, count)[-1] for name, count in wanted.items())
+    named = sum(split.count for split in SPLITS.values())
+    return Cache(job.cache, key, max(named, int(last) + 1), cached_fields(examples[0]))

@@ -18,13 +18,14 @@ TRAINING_SEED = 5_270_913_604  # far from the small seeds that people evaluate w
 
 @dataclass(frozen=True)
 class Split:
-    """A named part of all samples."""
+    """A named part of all samples; beyond: first of more samples for those who want them, None: there are no more."""
 
     first: int
     count: int
+    beyond: int | None = None
 
 
-SPLITS = {"train": Split(0, 16_000), "validation": Split(16_000, 4_000)}  # CF section V: 16,000 + 4,000
+SPLITS = {"train": Split(0, 16_000, 20_000), "validation": Split(16_000, 4_000)}  # CF section V: 16,000 + 4,000
 
 
 @dataclass(frozen=True)
@@ -85,11 +86,15 @@ class DrawnSamples:
 
 
 def split_numbers(source: Source, name: str, count: int) -> np.ndarray:
-    """Numbers of the first `count` samples of a split, of all where count is 0. ValueError: it has fewer."""
+    """Numbers of the first `count` samples of a split, of all where count is 0; more than it has go on at `beyond`.
+
+    ValueError: it has fewer."""
     split = source.splits[name]
-    if count > split.count:
+    more = max(count - split.count, 0)
+    if more and split.beyond is None:
         raise ValueError(f"{count} {name} samples are wanted, the split has {split.count}")
-    return np.arange(split.first, split.first + (count or split.count))
+    named = np.arange(split.first, split.first + (count - more or split.count))
+    return np.concatenate([named, split.beyond + np.arange(more)]) if more else named
 
 
 def varied(scene: Scene, variety: Variety, number: int) -> Scene:

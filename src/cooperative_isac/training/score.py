@@ -64,9 +64,11 @@ class ErrorLog:
         return Score(*medians, *roots, found, false)
 
     def deviation(self) -> np.ndarray:
-        """Robust standard deviation of each number of a state, [2 dimension], float32, m and m/s."""
-        errors = np.array(self._errors if self._errors else self._all)
-        return (MAD_TO_STD * np.median(np.abs(errors), axis=0)).astype(np.float32)
+        """Robust standard deviation of each number of a state, [2 dimension], float32, m and m/s.
+
+        Of all outputs, also those far from their targets: a tracker must know how seldom a network is near.
+        """
+        return (MAD_TO_STD * np.median(np.abs(np.array(self._all)), axis=0)).astype(np.float32)
 
     def _lengths(self, errors: Sequence[np.ndarray]) -> list[np.ndarray]:
         parts = np.array(errors).reshape(-1, 2, self.dimension)

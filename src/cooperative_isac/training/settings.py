@@ -19,7 +19,8 @@ class Settings:
     schedule: constant | cosine (down to zero over the epochs, after warmup_steps); drop_out: probability that
     a receiver is left out of a sample, so that the centre learns to do without; patience: epochs without a
     better validation loss after which training stops (0: never); checkpoint_steps: steps between checkpoints
-    inside an epoch; train_samples, validation_samples: how many of the splits are used (0: all).
+    inside an epoch; train_samples, validation_samples: how many of the splits are used (0: all);
+    hold_encoders: they stay as they are, codebooks and centre learn.
     """
 
     epochs: int = 100
@@ -33,6 +34,7 @@ class Settings:
     checkpoint_steps: int = 500
     train_samples: int = 0
     validation_samples: int = 0
+    hold_encoders: bool = False
     variety: Variety = Variety()
     optimisation: Optimisation = Optimisation()
 

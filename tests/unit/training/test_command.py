@@ -63,7 +63,7 @@ def test_other_settings_in_the_same_folder_are_refused(tmp_path):
     (["--scheme", "local_ml"], "scheme 'local_ml' has nothing to train; use one of"),
     (["--set", "hidden"], "--set hidden: write NAME=VALUE"),
     (["--set", "hiden=3"], "no hyperparameter hiden"),
-    (["--samples", "16001"], "16001 train samples are wanted, the split has 16000"),
+    (["--validation-samples", "4001"], "4001 validation samples are wanted, the split has 4000"),
     (["--precision", "float8"], "precision 'float8' is not known"),
     (["--data", "/nowhere"], "/nowhere is no dataset"),
 ])

@@ -7,10 +7,18 @@ import numpy as np
 import pytest
 import torch
 
-from cooperative_isac.fronthaul.learned.weights import load_weights, weights_description
+from cooperative_isac.fronthaul.learned.weights import load_weights, save_weights, weights_description
+from cooperative_isac.scene.config import load_scene
+from cooperative_isac.training.batches import EncodedExamples
 from cooperative_isac.training.loop import Watcher, heard_receivers
-from cooperative_isac.training.run import train_here
+from cooperative_isac.training.recipes import Recipe
+from cooperative_isac.training.run import first_network, train_as_one_of_several, train_here
 from cooperative_isac.training.settings import Settings
+
+
+@pytest.fixture(scope="module")
+def compact():
+    return load_scene("cell_free_compact")
 
 
 class Killed(Exception):
@@ -35,6 +43,53 @@ def curves(folder):
             name: float(value)
             for name, value in row.items() if name != "seconds"
         } for row in csv.DictReader(file)]
+
+
+def test_held_encoders_stay_while_codebooks_and_centre_learn(job, tmp_path):
+    network = {**job.recipe.network, "input": "raw"}
+    held = replace(job, recipe=Recipe("dvqvae", network), cache=tmp_path / "cache",
+                   settings=replace(job.settings, hold_encoders=True))
+    torch.manual_seed(job.settings.seed)
+    before = first_network(held)
+    after = load_weights(train_here(held, Watcher()).folder.weights, job.scene)
+    for name, tensor in before.encoders.state_dict().items():
+        assert torch.equal(after.encoders.state_dict()[name], tensor)
+    assert not torch.equal(after.codebooks["rx1"].codewords, before.codebooks["rx1"].codewords)
+    assert not torch.equal(after.centre.head.out.weight, before.centre.head.out.weight)
+    others = replace(held, folder=tmp_path / "other", settings=replace(held.settings, seed=9))
+    with pytest.raises(ValueError, match="holds samples of another scene, network input"):
+        train_here(others, Watcher())  # other encoders, other latents
+
+
+def test_training_begins_with_beams_or_with_weights_that_are_given(job, compact):
+    beams = {"beams": 2, "hidden": 8, "encoder_layers": 3, "encoder_residuals": 0, "latent_dim": 8,
+             "transmit_layers": 0}
+    begun = first_network(replace(job, scene=compact, recipe=Recipe("dvqvae", beams)))
+    assert torch.count_nonzero(begun.encoders["rx1"].halving[0][0].weight[0]) == 8  # antennas, real and imaginary
+    with torch.no_grad():
+        begun.encoders["rx1"].halving[0][0].weight.fill_(0.25)
+    job.folder.mkdir()
+    save_weights(job.folder / "given.safetensors", begun, {}, False)
+    again = first_network(replace(job, scene=compact, recipe=Recipe("dvqvae", beams),
+                                  begin=job.folder / "given.safetensors"))
+    assert (again.encoders["rx1"].halving[0][0].weight == 0.25).all()
+
+
+def test_latents_of_held_encoders_are_those_of_the_network(job):
+    network = first_network(replace(job, recipe=Recipe("dvqvae", {**job.recipe.network, "input": "raw"})))
+    situation = job.samples.situation(4)
+    example = EncodedExamples(network, job.samples, network.receivers)[4]
+    for name in network.receivers:
+        expected = network.encoded(job.samples.echo(situation, name), situation.frame, name)
+        assert np.array_equal(example[f"observation/{name}"], expected.detach().numpy())
+
+
+def test_encoders_are_held_in_one_process_on_a_processor(job):
+    held = replace(job, settings=replace(job.settings, hold_encoders=True))
+    with pytest.raises(ValueError, match="encoders are held in one process; train without torchrun"):
+        train_as_one_of_several(held, Watcher())
+    with pytest.raises(ValueError, match="encoders are held on the CPU only; add --device cpu"):
+        train_here(replace(held, device="meta"), Watcher())
 
 
 @pytest.mark.parametrize("steps", [0, 3, 5, 12])

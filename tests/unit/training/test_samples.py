@@ -51,5 +51,6 @@ def test_a_part_of_a_split_is_its_beginning(tiny):
     source = DrawnSamples(tiny)
     assert list(split_numbers(source, "validation", 3)) == [16_000, 16_001, 16_002]
     assert len(split_numbers(source, "train", 0)) == 16_000
+    assert list(split_numbers(source, "train", 16_002)[-3:]) == [15_999, 20_000, 20_001]  # not those of validation
     with pytest.raises(ValueError, match="4001 validation samples are wanted, the split has 4000"):
         split_numbers(source, "validation", 4_001)

@@ -48,6 +48,13 @@ def test_the_deviation_is_robust():
     assert np.allclose(log.deviation(), [0.1, 0.2, 0.3, 0.4], rtol=0.1)
 
 
+def test_outputs_that_are_nowhere_near_are_in_the_deviation():
+    log = ErrorLog(2)
+    for miss in (0.1, 0.2, 8.0, 9.0, 10.0):
+        log.add(*batch([0.9], [[5 + miss, 5, 0, 0]], [True], [[5, 5, 0, 0]]))
+    assert log.deviation()[0] == pytest.approx(1.4826 * 8.0)
+
+
 def test_samples_without_targets_are_scored():
     log = ErrorLog(2)
     log.add(*batch([0.9], [[5, 5, 0, 0]], [False], [[0, 0, 0, 0]]))

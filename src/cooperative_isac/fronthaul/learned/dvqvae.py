@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from itertools import product
 from math import prod
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from cooperative_isac.fronthaul.learned.config import DvqvaeConfig
-from cooperative_isac.fronthaul.learned.encoder import Encoder, Residual, halving, latent_count, reduced
+from cooperative_isac.fronthaul.learned.beams import above_noise, average, listen
+from cooperative_isac.fronthaul.learned.config import BEAM_CHANNELS, DvqvaeConfig
+from cooperative_isac.fronthaul.learned.encoder import (ElementMean, Encoder, Residual, fourfold, halving,
+                                                        latent_count, reduced)
 from cooperative_isac.fronthaul.learned.inputs import (SPECTRUM, demodulated_observation,
                                                        observation_shape, raw_observation, transmit_tensor)
 from cooperative_isac.fronthaul.learned.network import Found, Network, Truth
@@ -19,6 +22,7 @@ from cooperative_isac.scene.model import Scene
 from cooperative_isac.waveform.frame import TransmitFrame
 
 NEURONS = 256
+INNER = 1, 2  # taps of a kernel of 4 with stride 2 that no other position has
 
 
 class Dvqvae(Network):
@@ -31,12 +35,18 @@ class Dvqvae(Network):
         latent_dim = config.latent_dim if config.codebook else None
         channels, *shape = common_shape(scene, config.input)
         self.latent_shape = latent_count(shape, config.encoder_layers), latent_dim or config.hidden
+        widths = tuple(config.beams * count for count in BEAM_CHANNELS) if config.beams else \
+            fourfold(config.hidden, config.encoder_layers)
         for site in scene.receivers:
-            self.encoders[site.name] = Encoder(channels, config.hidden, config.encoder_layers,
-                                               config.encoder_residuals, latent_dim)
+            self.encoders[site.name] = Encoder(channels, widths, config.encoder_residuals, latent_dim)
             if config.codebook:
                 self.codebooks[site.name] = Codebook(config.latent_dim, config.codebook)
         self.centre = Centre(scene, config, self.latent_shape[1], reduced(shape, config.encoder_layers))
+
+    def first_weights(self) -> None:
+        if self.config.beams:
+            for encoder in self.encoders.values():
+                _begin_with_beams(encoder, self.config.beams)
 
     @property
     def needs_symbols(self) -> bool:
@@ -56,7 +66,7 @@ class Dvqvae(Network):
         return transmit_tensor(frame) if self.config.transmit_layers else np.empty(0, np.float32)
 
     def loss(self, output: Tensor, truth: Truth) -> Tensor:
-        return self.centre.head.loss(output, truth)
+        return self.centre.head.loss(output, truth, self.config.error)
 
     def read(self, output: Tensor) -> Found:
         return self.centre.head.read(output, self.deviation)
@@ -68,9 +78,12 @@ class Centre(nn.Module):
     def __init__(self, scene: Scene, config: DvqvaeConfig, latent_dim: int, latent_axes: tuple[int, ...]):
         super().__init__()
         self.latent_axes = latent_axes
-        widths = [len(scene.receivers) * latent_dim, *[config.hidden] * config.centre_residuals]
+        num_receivers, hidden = len(scene.receivers), config.centre_hidden or config.hidden
+        widths = [num_receivers * latent_dim, *[hidden] * config.centre_residuals]
+        self.elements = ElementMean(num_receivers, latent_dim, latent_axes[0]) if config.alike else None
         self.residuals = nn.Sequential(*(Residual(*pair) for pair in zip(widths, widths[1:])))
-        self.from_latents = nn.Linear(widths[-1] * prod(latent_axes), config.features)
+        places = latent_axes[0] if config.alike else prod(latent_axes)
+        self.from_latents = nn.Linear(widths[-1] * places, config.features)
         self.transmit = self._transmit_branch(scene, config) if config.transmit_layers else None
         branches = 2 if self.transmit else 1
         self.joint = nn.Sequential(nn.Linear(branches * config.features, NEURONS), nn.ReLU())
@@ -82,16 +95,29 @@ class Centre(nn.Module):
         shape = antennas, scene.grid.num_subcarriers, scene.grid.num_symbols
         residuals = (Residual(config.hidden, config.hidden) for _ in range(config.transmit_residuals))
         size = config.hidden * latent_count(shape, config.transmit_layers)
-        return nn.Sequential(halving(2, config.hidden, config.transmit_layers), *residuals, nn.Flatten(),
+        return nn.Sequential(halving(2, fourfold(config.hidden, config.transmit_layers)), *residuals, nn.Flatten(),
                              nn.Linear(size, config.features))
 
     def forward(self, latents: Tensor, heard: Tensor, knowledge: Tensor) -> Tensor:
         """latents: [batch, M, L, D]; knowledge: transmit_tensor. Returns what TargetHead does."""
-        tensor = latents.mT.reshape(len(latents), -1, *self.latent_axes)
-        parts = [self.from_latents(self.residuals(tensor).flatten(1))]
+        tensor = latents.mT.unflatten(3, self.latent_axes)
+        if self.elements:
+            tensor = self.elements(tensor, heard)
+        parts = [self.from_latents(self.residuals(tensor.flatten(1, 2)).flatten(1))]
         if self.transmit:
             parts.append(self.transmit(knowledge))
         return self.head(self.joint(torch.cat(parts, dim=1)))
+
+
+def _begin_with_beams(encoder: Encoder, num_beams: int) -> None:
+    """Amplitudes of beams of four antennas, over that of noise: each beam of every second four in a channel."""
+    first, second, third = (step[0] for step in encoder.halving)
+    listen(first, num_beams, list(product(INNER, INNER)), (1, -1))
+    average(second, INNER, slice(1, 3), first.out_channels // num_beams)
+    average(third, INNER, slice(1, 3), 1)
+    above_noise(third)
+    if isinstance(encoder.projector, nn.Linear):
+        nn.init.eye_(encoder.projector.weight)
 
 
 def common_shape(scene: Scene, kind: str) -> tuple[int, ...]:

@@ -62,6 +62,9 @@ class Network(nn.Module, ABC):
         self.encoders, self.codebooks = nn.ModuleDict(), nn.ModuleDict()
         self.register_buffer("deviation", torch.ones(2 * scene.dimension))
 
+    def first_weights(self) -> None:
+        """Choose the weights that training begins with; as they are, unless a network knows better."""
+
     @property
     def receivers(self) -> tuple[str, ...]:
         """Names of the receivers, in the order of the centre's latents."""

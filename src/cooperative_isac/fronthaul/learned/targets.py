@@ -49,21 +49,26 @@ class TargetHead(nn.Module):
         state = self.low + output[..., 1:].float() * (self.high - self.low)
         return Found(output[..., 0].float().sigmoid(), state, deviation.expand_as(state))
 
-    def loss(self, output: Tensor, truth: Truth) -> Tensor:
+    def loss(self, output: Tensor, truth: Truth, error: str = "squared") -> Tensor:
         """Loss of a batch, a scalar: set_loss on normalised labels."""
-        return set_loss(output[..., 0], output[..., 1:], truth.present, self.normalised(truth.state))
+        return set_loss(output[..., 0], output[..., 1:], truth.present, self.normalised(truth.state), error)
 
 
-def set_loss(log_odds: Tensor, state: Tensor, present: Tensor, label: Tensor) -> Tensor:
-    """Squared error of states plus cross-entropy of presence in the best order, mean of the batch.
+def set_loss(log_odds: Tensor, state: Tensor, present: Tensor, label: Tensor, error: str = "squared") -> Tensor:
+    """Squared or absolute error of states plus cross-entropy of presence in the best order, mean of the batch.
 
-    CF eq. 17 for targets without an order. log_odds, present: [batch, Q]; state, label: [batch, Q, size].
+    CF eq. 17 for targets without an order: they are told apart by place, as speeds alone would sort targets that
+    nobody can locate yet. log_odds, present: [batch, Q]; state, label: [batch, Q, size], half of it the place.
     """
     wanted = present.to(log_odds.dtype)
-    errors = (state[:, :, None] - label[:, None]).square().mean(-1) * wanted[:, None]
-    doubts = nn.functional.binary_cross_entropy_with_logits(
-        log_odds[:, :, None].expand_as(errors), wanted[:, None].expand_as(errors), reduction="none")
-    costs = errors + PRESENCE_WEIGHT * doubts
+    differences = state[:, :, None] - label[:, None]
+    errors = (differences.abs() if error == "absolute" else differences.square()) * wanted[:, None, :, None]
+    doubts = PRESENCE_WEIGHT * nn.functional.binary_cross_entropy_with_logits(
+        log_odds[:, :, None].expand_as(errors[..., 0]), wanted[:, None].expand_as(errors[..., 0]), reduction="none")
+    places = errors[..., :errors.shape[-1] // 2].mean(-1) + doubts
+    costs = torch.stack([places, errors.mean(-1) + doubts])
     outputs = torch.arange(present.shape[1], device=state.device)
-    orders = [costs[:, outputs, list(order)].mean(-1) for order in permutations(range(present.shape[1]))]
-    return torch.stack(orders).amin(0).mean()
+    orders = torch.stack([costs[:, :, outputs, list(order)].mean(-1)
+                          for order in permutations(range(present.shape[1]))])
+    by_place, whole = orders.unbind(1)
+    return whole.gather(0, by_place.argmin(0, keepdim=True)).mean()

@@ -61,7 +61,8 @@ def load_weights(path: Path, scene: Scene) -> Network:
                            f"({error})") from None
     missing = [name for name in missing if name.rpartition(".")[2] not in TRAINING_STATE]
     if missing or unexpected:
-        raise WeightsError(f"weights {path} are incomplete: missing {missing[:3]}, unknown {unexpected[:3]}")
+        raise WeightsError(f"weights {path} are incomplete or of another version of network "
+                           f"'{description['kind']}': missing {missing[:3]}, unknown {unexpected[:3]}; train anew")
     return network.eval().requires_grad_(False)
 
 

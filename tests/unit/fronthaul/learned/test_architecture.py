@@ -67,7 +67,7 @@ def test_one_frame_of_the_paper_goes_from_echo_to_targets():
 
 def test_latents_are_what_the_encoder_gives_at_each_place():
     torch.manual_seed(0)
-    encoder, signal = Encoder(2, 8, 2, 1, 5), torch.randn(1, 2, 8, 16, 12)
+    encoder, signal = Encoder(2, (2, 8), 1, 5), torch.randn(1, 2, 8, 16, 12)
     latents = encoder(signal)
     features = encoder.residuals(encoder.halving(signal))
     assert features.shape == (1, 8, 2, 4, 3) and latents.shape == (1, 24, 5)

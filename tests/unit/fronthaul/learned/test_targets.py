@@ -30,19 +30,33 @@ def plain_loss(log_odds, state, present, label):
     for odds, row, there, wanted in zip(log_odds.numpy(), state.numpy(), present.numpy(), label.numpy()):
         probability, costs = 1 / (1 + np.exp(-odds)), []
         for order in permutations(range(len(there))):
-            cost = 0.0
+            cost = place = 0.0
             for output, target in enumerate(order):
-                cost += there[target] * np.mean((row[output] - wanted[target]) ** 2)
+                squares = there[target] * (row[output] - wanted[target]) ** 2
                 right = probability[output] if there[target] else 1 - probability[output]
-                cost -= PRESENCE_WEIGHT * np.log(right)
-            costs.append(cost / len(there))
-        total += min(costs)
+                cost += np.mean(squares) - PRESENCE_WEIGHT * np.log(right)
+                place += np.mean(squares[:2]) - PRESENCE_WEIGHT * np.log(right)
+            costs.append((place, cost / len(there)))
+        total += min(costs)[1]
     return total / len(log_odds)
 
 
 def test_the_loss_is_that_of_the_best_order(generator):
     parts = batch(generator)
     assert float(set_loss(*parts)) == pytest.approx(plain_loss(*parts), rel=1e-5)
+
+
+def test_speeds_do_not_choose_the_order():
+    odds, there = torch.full((1, 2), 50.0), torch.tensor([[True, True]])
+    state = torch.tensor([[[0.2, 0.2, 1.0, 1.0], [0.8, 0.8, 0.0, 0.0]]])
+    label = torch.tensor([[[0.3, 0.2, 0.0, 0.0], [0.8, 0.8, 1.0, 1.0]]])
+    assert float(set_loss(odds, state, there, label)) == pytest.approx((0.01 + 4) / 8, rel=1e-4)
+
+
+def test_absolute_errors_are_not_squared():
+    odds, there = torch.full((1, 2), 50.0), torch.tensor([[True, True]])
+    state, label = torch.tensor([[[0.1, 0.0], [0.5, 0.5]]]), torch.tensor([[[0.5, 0.7], [0.0, 0.0]]])
+    assert float(set_loss(odds, state, there, label, "absolute")) == pytest.approx((0.1 + 0.0 + 0.0 + 0.2) / 4)
 
 
 def test_the_loss_does_not_depend_on_the_order(generator):

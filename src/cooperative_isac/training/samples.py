@@ -88,7 +88,8 @@ class DrawnSamples:
 def split_numbers(source: Source, name: str, count: int) -> np.ndarray:
     """Numbers of the first `count` samples of a split, of all where count is 0; more than it has go on at `beyond`.
 
-    ValueError: it has fewer."""
+    ValueError: it has fewer and nothing beyond.
+    """
     split = source.splits[name]
     more = max(count - split.count, 0)
     if more and split.beyond is None:

@@ -66,7 +66,7 @@ class ErrorLog:
     def deviation(self) -> np.ndarray:
         """Robust standard deviation of each number of a state, [2 dimension], float32, m and m/s.
 
-        Of all outputs, also those far from their targets: a tracker must know how seldom a network is near.
+        Of all outputs, also those far from their targets, as a tracker meets those, too.
         """
         return (MAD_TO_STD * np.median(np.abs(np.array(self._all)), axis=0)).astype(np.float32)
 

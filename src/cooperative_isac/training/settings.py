@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
+from cooperative_isac.fronthaul.learned.config import check_choice
 from cooperative_isac.training.algorithm import Optimisation
 from cooperative_isac.training.samples import Variety
 
@@ -39,8 +40,8 @@ class Settings:
     optimisation: Optimisation = Optimisation()
 
     def __post_init__(self) -> None:
-        _check("schedule", self.schedule, SCHEDULES)
-        _check("precision", self.optimisation.precision, PRECISIONS)
+        check_choice("schedule", self.schedule, SCHEDULES)
+        check_choice("precision", self.optimisation.precision, PRECISIONS)
         if self.batch_size < 1:
             raise ValueError(f"batch_size is {self.batch_size}; it must be 1 or more")
 
@@ -50,8 +51,3 @@ class Settings:
         if self.schedule == "cosine":
             rate *= 0.5 * (1 + math.cos(math.pi * step / (self.epochs * steps_per_epoch)))
         return rate
-
-
-def _check(name: str, value: str, allowed: tuple[str, ...]) -> None:
-    if value not in allowed:
-        raise ValueError(f"{name} '{value}' is not known; use one of {', '.join(allowed)}")

@@ -44,8 +44,8 @@ class DvqvaeConfig:
     error: str = "squared"
 
     def __post_init__(self) -> None:
-        _check("input", self.input, INPUTS)
-        _check("error", self.error, ERRORS)
+        check_choice("input", self.input, INPUTS)
+        check_choice("error", self.error, ERRORS)
         wanted = BEAM_LAYERS, BEAM_CHANNELS[-1] * self.beams
         if self.beams and (self.input != "raw" or (self.encoder_layers, self.hidden) != wanted):
             raise ValueError(f"{self.beams} beams need input raw, encoder_layers {wanted[0]} and hidden {wanted[1]}, "
@@ -71,11 +71,12 @@ class CnnConfig:
     error: str = "squared"
 
     def __post_init__(self) -> None:
-        _check("error", self.error, ERRORS)
+        check_choice("error", self.error, ERRORS)
         if self.beams and tuple(self.channels) != 2 * (self.beams, ):
             raise ValueError(f"{self.beams} beams need channels {2 * [self.beams]}, not {list(self.channels)}")
 
 
-def _check(name: str, value: str, allowed: tuple[str, ...]) -> None:
+def check_choice(name: str, value: str, allowed: tuple[str, ...]) -> None:
+    """ValueError for a setting that is none of the allowed values, with all of them."""
     if value not in allowed:
         raise ValueError(f"{name} '{value}' is not known; use one of {', '.join(allowed)}")

@@ -62,12 +62,14 @@ def main() -> None:
         points = crossings(scene, draw.echoes)
         misses += [np.linalg.norm(points - target.position_m[:2], axis=1).min(initial=np.inf)
                    for target in draw.targets]
-    headers = "location", "velocity", "within 3 m"
+    cutoffs_m = DETECTION_CUTOFF_M, scene.continuity_threshold_m
+    headers = "location", "velocity", *(f"within {cutoff:g} m" for cutoff in cutoffs_m)
     table = Table("medians, m and m/s", *(Column(name, no_wrap=True, justify="right") for name in headers),
                   box=SIMPLE_HEAD)
     for name, both in bounds.items():
-        table.add_row(name, *(f"{np.median(values):.3g}" for values in both), "")
-    table.add_row(ANGLES, f"{np.median(misses):.3g}", "", f"{np.mean(np.array(misses) <= DETECTION_CUTOFF_M):.0%}")
+        table.add_row(name, *(f"{np.median(values):.3g}" for values in both))
+    shares = (np.mean(np.array(misses) <= cutoff) for cutoff in cutoffs_m)
+    table.add_row(ANGLES, f"{np.median(misses):.3g}", "", *(f"{share:.0%}" for share in shares))
     Console().print(table)
 
 

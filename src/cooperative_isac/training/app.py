@@ -41,6 +41,10 @@ Precision = Annotated[Optional[str], Option(help="float32, or bfloat16 for mixed
 Targets = Annotated[Optional[tuple[int, int]], Option(help="Fewest and most targets of a sample.")]
 Power = Annotated[Optional[tuple[float, float]], Option(help="Lowest and highest transmit power, dBm.")]
 Scatterers = Annotated[Optional[tuple[int, int]], Option(help="Fewest and most clutter scatterers.")]
+Timing = Annotated[Optional[tuple[float, float]],
+                   Option(help="Lowest and highest standard deviation of the timing offsets, s.")]
+Frequency = Annotated[Optional[tuple[float, float]],
+                      Option(help="Lowest and highest standard deviation of the frequency offsets, Hz.")]
 Hyper = Annotated[
     Optional[list[str]],
     Option("--set", metavar="NAME=VALUE", help="Hyperparameter of the network, as codebook.size=64.")]
@@ -61,8 +65,9 @@ def train(scene: Scene, scheme: Scheme = "dvqvae", out: Out = None, epochs: Epoc
           patience: Patience = None, samples: Samples = None, validation_samples: Validation = None,
           drop_out: DropOut = None, hold_encoders: HoldEncoders = False, seed: Seed = None,
           precision: Precision = None, targets: Targets = None, power_dbm: Power = None,
-          scatterers: Scatterers = None, hyperparameters: Hyper = None, data: Data = None, begin: Begin = None,
-          cache: CacheFolder = None, workers: Workers = 1, device: Device = "auto", half: Half = False) -> None:
+          scatterers: Scatterers = None, timing_offset_s: Timing = None, frequency_offset_hz: Frequency = None,
+          hyperparameters: Hyper = None, data: Data = None, begin: Begin = None, cache: CacheFolder = None,
+          workers: Workers = 1, device: Device = "auto", half: Half = False) -> None:
     """Train the codec of a learned scheme for a scene; curves and the best weights go into a folder."""
     settings = {"epochs": epochs, "batch_size": batch_size, "learning_rate": learning_rate,
                 "schedule": schedule, "patience": patience, "train_samples": samples,
@@ -73,17 +78,19 @@ def train(scene: Scene, scheme: Scheme = "dvqvae", out: Out = None, epochs: Epoc
         loaded = load_scene(scene)
         folder = out or Path("runs") / f"train-{loaded.name}-{scheme}"
         chosen = {name: value for name, value in settings.items() if value is not None}
-        job = make_job(loaded, scheme, folder, chosen, Variety(targets, power_dbm, scatterers),
-                       pairs(hyperparameters or []), data)
+        variety = Variety(targets, power_dbm, scatterers, timing_offset_s, frequency_offset_hz)
+        job = make_job(loaded, scheme, folder, chosen, variety, pairs(hyperparameters or []), data)
         run_job(replace(job, begin=begin, cache=cache, num_workers=workers, device=device, half=half), Console())
 
 
 def dataset(scene: Scene, out: NewFolder, samples: Count = sum(split.count for split in SPLITS.values()),
-            targets: Targets = None, power_dbm: Power = None, scatterers: Scatterers = None) -> None:
+            targets: Targets = None, power_dbm: Power = None, scatterers: Scatterers = None,
+            timing_offset_s: Timing = None, frequency_offset_hz: Frequency = None) -> None:
     """Write drawn samples into a folder, in files that recordings can take the place of."""
     with faults():
         from cooperative_isac.training.recordings import write_samples
-        source = DrawnSamples(load_scene(scene), Variety(targets, power_dbm, scatterers))
+        variety = Variety(targets, power_dbm, scatterers, timing_offset_s, frequency_offset_hz)
+        source = DrawnSamples(load_scene(scene), variety)
         if out.exists():
             raise ValueError(f"{out} exists; name a folder that does not")
         with progress() as bar:

@@ -12,7 +12,7 @@ import torch
 from cooperative_isac.fronthaul.learned.cnn import Cnn
 from cooperative_isac.fronthaul.learned.dvqvae import Dvqvae
 from cooperative_isac.fronthaul.learned.network import Network
-from cooperative_isac.fronthaul.learned.weights import WeightsError, load_weights, make_network
+from cooperative_isac.fronthaul.learned.weights import begin_with, make_network
 from cooperative_isac.scene.model import Scene
 from cooperative_isac.training.algorithm import Centre, HeldAccessPoint, LocalAccessPoint
 from cooperative_isac.training.batches import EncodedExamples, Examples
@@ -31,7 +31,7 @@ from cooperative_isac.training.settings import Settings
 class Job:
     """What to train and where; source: None to draw samples on the fly; cache: folder of observations;
 
-    begin: weights to begin from, codebooks excepted, which are made anew.
+    begin: weights to begin from, also of another scene; codebooks are made anew.
     """
 
     scene: Scene
@@ -98,12 +98,7 @@ def first_network(job: Job) -> Network:
     network = make_network(job.scene, job.recipe.kind, job.recipe.network)
     network.first_weights()
     if job.begin:
-        known = load_weights(job.begin, job.scene).state_dict()
-        known = {name: tensor for name, tensor in known.items() if not name.startswith("codebooks.")}
-        try:
-            network.load_state_dict({**network.state_dict(), **known})
-        except RuntimeError as error:
-            raise WeightsError(f"training cannot begin from {job.begin}: it is another network ({error})") from None
+        begin_with(network, job.begin)
     return network
 
 

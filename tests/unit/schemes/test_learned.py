@@ -150,6 +150,13 @@ def test_weights_for_the_number_of_targets_go_first(tiny, weights):
     assert find_weights(three, "dvqvae").name == "tiny-dvqvae.safetensors"
 
 
+def test_weights_for_the_shape_of_echoes_go_first(tiny, weights):
+    shape = tiny.receivers[0].num_ant, tiny.grid.num_subcarriers, tiny.grid.num_symbols
+    file = f"tiny-dvqvae-{'x'.join(map(str, shape))}.safetensors"
+    (weights / file).write_bytes(b"")
+    assert find_weights(tiny, "dvqvae").name == file
+
+
 def test_one_file_serves_by_its_own_name(tiny, weights, monkeypatch):
     monkeypatch.setenv("ISAC_WEIGHTS", str(weights / "tiny-dvae.safetensors"))
     assert find_weights(tiny, "dvqvae") == weights / "tiny-dvae.safetensors"

@@ -1,6 +1,7 @@
 """`isac train` and `isac dataset` as they are typed."""
 
 import csv
+import json
 import os
 import subprocess
 import sys
@@ -51,6 +52,14 @@ def test_training_may_begin_from_weights(tmp_path, tiny):
     assert {name for name in before if name.startswith(("encoders.", "centre."))} <= same
     other = isac("train", TINY, "--out", tmp_path / "third", *QUICK, *SMALL, "--set", "hidden=16", *still)
     assert other.exit_code == 1 and "it is another network" in other.output
+
+
+def test_samples_vary_as_the_command_says(tmp_path):
+    vary = ["--timing-offset-s", 0, 3e-7, "--frequency-offset-hz", 0, 5e3, "--power-dbm", 20, 30]
+    assert isac("train", TINY, "--out", tmp_path / "run", *QUICK, *SMALL, *vary).exit_code == 0
+    variety = json.loads((tmp_path / "run" / "run.json").read_text(encoding="utf-8"))["settings"]["variety"]
+    assert variety["timing_offset_s"] == [0, 3e-7] and variety["frequency_offset_hz"] == [0, 5e3]
+    assert variety["power_dbm"] == [20, 30]
 
 
 def test_other_settings_in_the_same_folder_are_refused(tmp_path):

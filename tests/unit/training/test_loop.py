@@ -75,6 +75,21 @@ def test_training_begins_with_beams_or_with_weights_that_are_given(job, compact)
     assert (again.encoders["rx1"].halving[0][0].weight == 0.25).all()
 
 
+def test_training_may_begin_from_weights_of_another_scene(job):
+    maps = replace(job, recipe=Recipe("maps", {"cells": 8, "coarse": 4}))
+    given = first_network(maps)
+    maps.folder.mkdir()
+    save_weights(maps.folder / "given.safetensors", given, {}, False)
+    moved = tuple(replace(site, position_m=site.position_m + 3.0) for site in job.scene.receivers)
+    torch.manual_seed(5)
+    begun = first_network(replace(maps, scene=replace(job.scene, receivers=moved),
+                                  begin=maps.folder / "given.safetensors"))
+    for name, parameter in begun.named_parameters():
+        assert torch.equal(parameter, given.get_parameter(name))
+    assert not torch.equal(begun.centre.paths.receivers, given.centre.paths.receivers)
+    assert not torch.equal(begun.codebooks["rx1"].codewords, given.codebooks["rx1"].codewords)
+
+
 def test_latents_of_held_encoders_are_those_of_the_network(job):
     network = first_network(replace(job, recipe=Recipe("dvqvae", {**job.recipe.network, "input": "raw"})))
     situation = job.samples.situation(4)

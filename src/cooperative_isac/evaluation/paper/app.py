@@ -9,12 +9,12 @@ import typer
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-from rich.table import Table
+from rich.table import Column, Table
 
 from cooperative_isac.evaluation.monte_carlo import SchemeFailure
 from cooperative_isac.evaluation.paper.results import PointStore
 from cooperative_isac.evaluation.paper.scenes import changed_scene
-from cooperative_isac.evaluation.paper.sweeps import LEARNED, SCALES, SWEEPS, Sweep, sweep
+from cooperative_isac.evaluation.paper.sweeps import SCALES, SWEEPS, Sweep, sweep
 from cooperative_isac.evaluation.paper.trained import has_weights
 from cooperative_isac.evaluation.workers import num_processors
 from cooperative_isac.scene.config import load_scene
@@ -22,7 +22,8 @@ from cooperative_isac.scene.config import load_scene
 app = typer.Typer(no_args_is_help=True, help="Figures and tables of papers, measured here.")
 Option = typer.Option
 SHOWN = {"x": "", "rmse_location_m": "loc. (m)", "rmse_velocity_mps": "vel. (m/s)", "detection_rate": "found",
-         "false_alarms_per_frame": "false", "fronthaul_bits": "bits"}
+         "false_alarms_per_frame": "false", "fronthaul_bits": "bits", "encoder_parameters": "encoder",
+         "decoder_parameters": "decoder", "latents": "L", "latent_size": "D", "codewords": "N_c"}
 FIGURES = ("6", "7", "8", "9", "10", "11", "12", "13", "14", "I", "II", "III")
 Fig = Annotated[str, Option(help=f"{', '.join(FIGURES)}, or all.")]
 Scale = Annotated[str, Option(help="compact, or table1: the paper's own, classical schemes only.")]
@@ -95,11 +96,14 @@ def _make(name: str, scale: str, stem: Path, store: PointStore, chosen: tuple[st
 def _measured(figure: Sweep, scale: str, store: PointStore, chosen: tuple[str, ...] | None,
               bar: Progress) -> list[dict[str, dict]]:
     scenes = [changed_scene(SCALES[scale], point.changes) for point in figure.points]
-    names = [name for name in chosen or figure.schemes
-             if (figure.learned_fits or name not in LEARNED) and has_weights(scenes[0], name)]
-    total = sum(store.num_missing(scene, names) for scene in scenes)
+    names = [[name for name in chosen or figure.schemes if has_weights(scene, name)] for scene in scenes]
+    nowhere = set(chosen or ()) - {name for of_scene in names for name in of_scene}
+    if nowhere:
+        raise ValueError(f"no weights of {', '.join(sorted(nowhere))} fit any point of Fig. {figure.number} at scale "
+                         f"{scale}; train some with 'isac train', or leave it out of --schemes")
+    total = sum(map(store.num_missing, scenes, names))
     task = bar.add_task(f"Fig. {figure.number}: frames", total=total)
-    return [store.figures(scene, names, lambda: bar.advance(task)) for scene in scenes]
+    return [store.figures(scene, of_scene, lambda: bar.advance(task)) for scene, of_scene in zip(scenes, names)]
 
 
 def _fronthaul(scale: str, store: PointStore, chosen: tuple[str, ...] | None, bar: Progress,
@@ -123,8 +127,9 @@ def _fronthaul(scale: str, store: PointStore, chosen: tuple[str, ...] | None, ba
 def _show(name: str, rows: list[dict], console: Console) -> None:
     keys = [key for key in dict.fromkeys(key for row in rows for key in row)
             if not key.startswith(("median", "fronthaul_down", "encode_ms", "decode_ms"))]
-    table = Table(*(SHOWN.get(key, key) for key in keys), box=SIMPLE_HEAD, title=f"CF {'Table' if name[0] == 'I' else 'Fig.'} {name}",
-                  title_justify="left")
+    title = f"CF {'Table' if name[0] == 'I' else 'Fig.'} {name}"
+    columns = (Column(SHOWN.get(key, key), no_wrap=bool(place)) for place, key in enumerate(keys))
+    table = Table(*columns, box=SIMPLE_HEAD, title=title, title_justify="left")
     for row in rows:
         table.add_row(*(_text(row.get(key, "")) for key in keys))
     console.print(table, highlight=False)

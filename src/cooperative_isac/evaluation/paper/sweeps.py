@@ -21,14 +21,13 @@ class Point:
 
 @dataclass(frozen=True)
 class Sweep:
-    """One figure. schemes: who is in it; learned_fits: whether weights fit the changed scenes."""
+    """One figure. schemes: who is in it, wherever it can run."""
 
     number: int
     title: str
     axis: str
     points: tuple[Point, ...]
     schemes: tuple[str, ...] = CLASSICAL + LEARNED
-    learned_fits: bool = True
 
 
 def sweep(number: int, scale: str) -> Sweep:
@@ -49,13 +48,13 @@ def _targets(scale: str) -> Sweep:
 def _symbols(scale: str) -> Sweep:
     most = {"compact": 64, "table1": 256}[scale]
     points = tuple(Point(count, {"waveform.num_symbols": count}) for count in (most // 4, most // 2, most))
-    return Sweep(8, "number of OFDM symbols", "T_s", points, learned_fits=False)
+    return Sweep(8, "number of OFDM symbols", "T_s", points)
 
 
 def _antennas(scale: str) -> Sweep:
     most = {"compact": 16, "table1": 16}[scale]
     points = tuple(Point(count, {"receivers.*.array.num_elements": count}) for count in (most // 4, most // 2, most))
-    return Sweep(9, "receive antennas", "M_r", points, learned_fits=False)
+    return Sweep(9, "receive antennas", "M_r", points)
 
 
 def _clutter(scale: str) -> Sweep:

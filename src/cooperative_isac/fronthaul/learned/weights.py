@@ -66,6 +66,24 @@ def load_weights(path: Path, scene: Scene) -> Network:
     return network.eval().requires_grad_(False)
 
 
+def begin_with(network: Network, path: Path) -> None:
+    """Give a network the parameters of a file, also of one for another scene.
+
+    Codebooks and statistics stay as they are. WeightsError when it is another network's.
+    """
+    kind = weights_description(path)["kind"]
+    parameters = dict(network.named_parameters())
+    with safe_open(path, framework="pt") as file:
+        known = {name: file.get_tensor(name) for name in file.keys() if name in parameters}
+    differing = [name for name, parameter in parameters.items()
+                 if name not in known or known[name].shape != parameter.shape]
+    if kind != network.kind or differing:
+        raise WeightsError(f"training cannot begin from {path}: it is another network (kind '{kind}', wanted "
+                           f"'{network.kind}'; {len(differing)} of {len(parameters)} parameters differ"
+                           f"{', ' + differing[0] + ' first' if differing else ''})")
+    network.load_state_dict(known, strict=False)
+
+
 def make_network(scene: Scene, kind: str, config: Mapping | None = None) -> Network:
     """A new network of a kind with the hyperparameters of a mapping, others by default."""
     if kind not in KINDS:

@@ -19,6 +19,7 @@ from cooperative_isac.evaluation.paper.scenes import changed_scene
 from cooperative_isac.evaluation.paper.sweeps import SCALES, SWEEPS, Point, Sweep, sweep
 from cooperative_isac.evaluation.paper.tables import setting_rows, size_rows
 from cooperative_isac.fronthaul.learned.quantiser import Codebook, CodebookConfig
+from cooperative_isac.fronthaul.learned.weights import make_network, save_weights
 from cooperative_isac.scene.errors import SceneError
 
 TINY = Path(__file__).resolve().parents[3] / "scenes" / "tiny.yaml"
@@ -78,6 +79,20 @@ def test_a_figure_is_a_picture_and_a_table(tmp_path, monkeypatch):
     assert imread(tmp_path / "cf_fig7_compact.png").std() > 0.05
     assert isac("figures", "cf", "--fig", "10", "--schemes", "local_ml", "--out", tmp_path).exit_code == 0
     assert imread(tmp_path / "cf_fig10_compact.png").std() > 0.05
+
+
+def test_a_scheme_is_in_those_points_that_its_weights_fit(tiny, tmp_path, monkeypatch):
+    monkeypatch.setitem(SCALES, "compact", str(TINY))
+    monkeypatch.setenv("ISAC_WEIGHTS", str(tmp_path))
+    arguments = "figures", "cf", "--fig", "8", "--frames", "1", "--schemes", "dvqvae", "--out", tmp_path / "out"
+    nothing = isac(*arguments)
+    assert nothing.exit_code == 1 and "no weights of dvqvae fit any point of Fig. 8" in nothing.output
+    middle = changed_scene(str(TINY), sweep(8, "compact").points[1].changes)
+    save_weights(tmp_path / "tiny-dvqvae.safetensors", make_network(middle, "maps", {"cells": 8, "coarse": 4}), {})
+    assert isac(*arguments).exit_code == 0
+    with (tmp_path / "out" / "cf_fig8_compact.csv").open(encoding="utf-8") as file:
+        rows = [(row["x"], row["scheme"]) for row in csv.DictReader(file)]
+    assert rows == [("16", "crlb"), ("32", "dvqvae"), ("32", "crlb"), ("64", "crlb")]
 
 
 @pytest.mark.parametrize("arguments", [["--fig", "5"], ["--fig", "6", "--scale", "huge"]])

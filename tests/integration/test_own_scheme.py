@@ -1,4 +1,4 @@
-"""docs/own_scheme.md: its code, installed as it says, works as a scheme."""
+"""docs/own_scheme.md: its code, installed as it says, works as a scheme: in an evaluation and in the ROS graph."""
 
 import json
 import os
@@ -6,6 +6,8 @@ import re
 import subprocess
 import sys
 from pathlib import Path
+
+import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 TINY = ROOT / "tests" / "scenes" / "tiny.yaml"
@@ -17,6 +19,7 @@ def blocks(language):
     return re.findall(rf"```{language}\n(.*?)```", text, re.DOTALL)
 
 
+@pytest.mark.timeout(300)
 def test_the_documented_scheme_is_installed_and_finds_a_target(tmp_path):
     package, site = tmp_path / "brightest", tmp_path / "site"
     package.mkdir()
@@ -33,3 +36,8 @@ def test_the_documented_scheme_is_installed_and_finds_a_target(tmp_path):
     measured = json.loads((tmp_path / "figures.json").read_text())["schemes"]["brightest"]["40"]
     assert measured["detection_rate"] > 0.8 and measured["median_location_m"] < 1.5
     assert measured["median_velocity_mps"] < 4 and measured["fronthaul_bits"] == 208
+    live = [sys.executable, "-m", "cooperative_isac.cli", "run", str(TINY), "--scheme", "brightest", "--duration", "6",
+            "--rate", "2", "--no-markers", "--out", str(tmp_path / "live")]
+    subprocess.run(live, check=True, env=environment, timeout=110, capture_output=True)
+    summary = json.loads((tmp_path / "live" / "summary.json").read_text())
+    assert summary["scheme"] == "brightest" and max(one["continuity"] for one in summary["targets"].values()) > 0

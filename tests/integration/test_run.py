@@ -126,6 +126,16 @@ def test_a_robot_that_publishes_odometry_is_tracked(run, robot, empty_scene):
 
 
 @pytest.mark.timeout(240)
+def test_a_learned_codec_tracks_in_the_graph(run):
+    scene = run("cell_free_compact", "--scheme", "dvqvae", "--duration", "10", "--rate", "1", "--no-markers")
+    code, output = scene.finish()
+    assert code == 0, output
+    summary = json.loads((scene.folder / "summary.json").read_text())
+    assert max(target["continuity"] for target in summary["targets"].values()) > 0.3, output
+    assert all(0 < bits < 20_000 for bits in summary["fronthaul_bits_per_s"].values())
+
+
+@pytest.mark.timeout(240)
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_ctrl_c_ends_everything_and_reports(run, number):
     scene = run(TINY, "--rate", "2", "--no-markers")

@@ -2,8 +2,8 @@
 
     torchrun --nproc-per-node 3 -m cooperative_isac.cli train SCENE --scheme dvqvae
 
-The centre says which samples come next; latents and gradients travel, and parameters at the beginning and the
-end.
+The centre says which samples come next; latents and gradients travel in every step. Parameters travel at the
+beginning and where they are kept: with every better epoch, and with the optimiser's state in every checkpoint.
 """
 
 from __future__ import annotations

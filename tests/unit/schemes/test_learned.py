@@ -6,7 +6,9 @@ import numpy as np
 import pytest
 import torch
 
-from cooperative_isac.evaluation.monte_carlo import draw_frame
+from cooperative_isac.evaluation.command import power_result
+from cooperative_isac.evaluation.monte_carlo import draw_frame, measure_frame
+from cooperative_isac.evaluation.paper.scenes import changed_scene
 from cooperative_isac.fronthaul.downlink import pack_downlink
 from cooperative_isac.fronthaul.learned.network import Found
 from cooperative_isac.fronthaul.raw_packet import unpack_echo
@@ -174,14 +176,27 @@ def test_without_weights_the_remedy_is_named(tiny, monkeypatch):
 
 @pytest.mark.parametrize("path", sorted(SHIPPED.glob("*.safetensors")), ids=lambda path: path.stem)
 def test_shipped_weights_are_of_the_network_that_training_makes(path):
-    scene_name, scheme_name, *_ = path.stem.split("-")
+    scene_name, scheme_name, *ending = path.stem.split("-")
     scene, basis = load_scene(scene_name), recipe(scheme_name)
+    if ending and "x" in ending[0]:
+        antennas, subcarriers, symbols = map(int, ending[0].split("x"))
+        scene = changed_scene(scene_name, {"receivers.*.array.num_elements": antennas,
+                                           "waveform.num_subcarriers": subcarriers, "waveform.num_symbols": symbols})
+        assert find_weights(scene, scheme_name) == path
     network = load_weights(path, scene)
     assert network.kind == basis.kind
     if scheme_name.endswith("_paper"):
         return  # the paper's own sizes are those of its Table I
     made = make_network(scene, basis.kind, {**basis.network, "num_targets": network.config.num_targets})
     assert network.config == made.config
+
+
+def test_the_shipped_codec_is_as_accurate_as_it_must_be():
+    scene, name = load_scene("cell_free_compact"), "dvqvae"
+    samples = [measure_frame(scene, {name: make_scheme(name, scene)}, number) for number in range(20)]
+    found = power_result(33.0, [name], samples).schemes[name]
+    assert found.median_location_m < 1.0 and found.median_velocity_mps < 2.0 and found.detection_rate > 0.9
+    assert found.fronthaul_bits < 0.02 * 64 * 8 * 64 * 64  # of the raw echo
 
 
 def test_shipped_weights_take_little_room():

@@ -17,7 +17,7 @@ ALLOWED = {
     "schemes": set(CHAIN) - {"tracking"},  # a scheme is what a node of each end runs
     "metrics": set(CHAIN),  # judges what the chain says
 }
-FREE = {"cli", "evaluation", "pipeline", "training", "twin"}
+FREE = {"cli", "evaluation", "pipeline", "training"}
 
 
 def imported_modules(text: str) -> set[str]:

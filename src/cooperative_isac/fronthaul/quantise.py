@@ -34,7 +34,7 @@ PARTIAL = Quantiser(-5.0, 5.0, 11)
 
 
 def information_fields(information: np.ndarray) -> list[tuple[int, int]]:
-    """Code a symmetric positive definite matrix as (index, width) fields.
+    """Code a symmetric positive definite matrix, but for rounding, as (index, width) fields.
 
     information: [n, n], n <= 3, 1/m^2. Diagonal in dB, then Fisher's z of the canonical partial correlations, whose
     step keeps 1 - r^2 to about a per cent even where location is known along one direction only.
@@ -42,7 +42,8 @@ def information_fields(information: np.ndarray) -> list[tuple[int, int]]:
     diagonal = np.diag(information)
     fields = [(SCALE_DB.encode(10 * math.log10(max(entry, 1e-12))), SCALE_DB.width) for entry in diagonal]
     correlation = information / np.sqrt(np.outer(diagonal, diagonal) + 1e-30)
-    root = np.linalg.cholesky(correlation + 1e-6 * np.eye(len(correlation))).tolist()
+    ridge = 1e-6 + max(-np.linalg.eigvalsh(correlation)[0], 0.0)  # rounding may leave one direction below nothing
+    root = np.linalg.cholesky(correlation + ridge * np.eye(len(correlation))).tolist()
     for row in range(1, len(root)):
         left = 1.0
         for entry in root[row][:row]:

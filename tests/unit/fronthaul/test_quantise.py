@@ -64,6 +64,15 @@ def test_a_direction_that_is_hardly_known_stays_so():
     assert 0 < along @ found @ along < 10
 
 
+def test_a_direction_that_rounding_takes_below_nothing_is_hardly_known():
+    """As an access point met it: -1.0000016 for a correlation, with an information of 2e8 1/m^2."""
+    information = np.array([[2.01009902e8, -2.47195049e6], [-2.47195049e6, 3.03990981e4]])
+    assert np.linalg.eigvalsh(information)[0] < 0
+    indices = [index for index, _ in information_fields(information)]
+    least, most = np.linalg.eigvalsh(information_matrix(indices, 2))
+    assert 0 < least < 1e-3 * most and most == pytest.approx(10 ** (SCALE_DB.high / 10), rel=0.01)
+
+
 def test_widths_are_those_of_the_packet():
     assert information_widths(2) == [10, 10, 11] and information_widths(3) == [10] * 3 + [11] * 3
     assert (SCALE_DB.width, PARTIAL.width) == (10, 11)

@@ -84,9 +84,8 @@ def main() -> None:
                 found[index] += len(sample.location_errors_m)
                 for kept, new in zip(errors[index], (sample.location_errors_m, sample.velocity_errors_mps)):
                     kept += list(np.linalg.norm(new, axis=1))
-    headers = "loc. median", "RMSE (m)", "vel. median", "RMSE (m/s)", "found"
-    table = Table(*(Column(name, no_wrap=True, justify="right" if name else "left") for name in ("", *headers)),
-                  box=SIMPLE_HEAD)
+    headers = "median, m", "RMSE", "median, m/s", "RMSE", "found"
+    table = Table("", *(Column(name, no_wrap=True, justify="right") for name in headers), box=SIMPLE_HEAD)
     for variant, own, count in zip(VARIANTS, errors, found):
         figures = [f"{value:.3f}" for lengths in own
                    for value in (np.median(lengths), np.sqrt(np.mean(np.square(lengths))))]

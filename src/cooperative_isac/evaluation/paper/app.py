@@ -23,7 +23,8 @@ app = typer.Typer(no_args_is_help=True, help="Figures and tables of papers, meas
 Option = typer.Option
 SHOWN = {"x": "", "rmse_location_m": "loc. (m)", "rmse_velocity_mps": "vel. (m/s)", "detection_rate": "found",
          "false_alarms_per_frame": "false", "fronthaul_bits": "bits", "encoder_parameters": "encoder",
-         "decoder_parameters": "decoder", "latents": "L", "latent_size": "D", "codewords": "N_c"}
+         "decoder_parameters": "decoder", "latents": "L", "latent_size": "D", "codewords": "N_c",
+         "encoder_ms": "enc. (ms)", "quantiser_ms": "quant. (ms)", "decoder_ms": "dec. (ms)"}
 FIGURES = ("6", "7", "8", "9", "10", "11", "12", "13", "14", "I", "II", "III")
 Fig = Annotated[str, Option(help=f"{', '.join(FIGURES)}, or all.")]
 Scale = Annotated[str, Option(help="compact, or table1: the paper's own, classical schemes only.")]

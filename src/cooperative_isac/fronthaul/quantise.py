@@ -31,6 +31,7 @@ class Quantiser:
 
 SCALE_DB = Quantiser(-40.0, 80.0, 10)
 PARTIAL = Quantiser(-5.0, 5.0, 11)
+LEAST_INFORMATION = 1e-12
 
 
 def information_fields(information: np.ndarray) -> list[tuple[int, int]]:
@@ -39,9 +40,10 @@ def information_fields(information: np.ndarray) -> list[tuple[int, int]]:
     information: [n, n], n <= 3, 1/m^2. Diagonal in dB, then Fisher's z of the canonical partial correlations, whose
     step keeps 1 - r^2 to about a per cent even where location is known along one direction only.
     """
-    diagonal = np.diag(information)
-    fields = [(SCALE_DB.encode(10 * math.log10(max(entry, 1e-12))), SCALE_DB.width) for entry in diagonal]
-    correlation = information / np.sqrt(np.outer(diagonal, diagonal) + 1e-30)
+    diagonal = np.maximum(np.diag(information), LEAST_INFORMATION)
+    fields = [(SCALE_DB.encode(10 * math.log10(entry)), SCALE_DB.width) for entry in diagonal]
+    correlation = information / np.sqrt(np.outer(diagonal, diagonal))
+    np.fill_diagonal(correlation, 1.0)
     ridge = 1e-6 + max(-np.linalg.eigvalsh(correlation)[0], 0.0)  # rounding may leave one direction below nothing
     root = np.linalg.cholesky(correlation + ridge * np.eye(len(correlation))).tolist()
     for row in range(1, len(root)):

@@ -107,8 +107,8 @@ def _detection(scene: Scene, presence: Tensor, state: Tensor, deviation: Tensor,
 def find_weights(scene: Scene, name: str) -> Path:
     """The weights of a scheme for a scene: those of ISAC_WEIGHTS, a file or folder, else shipped ones.
 
-    In a folder, <scene>-<scheme>-q<Q>.safetensors (Q targets) goes before those for echoes of one shape,
-    <scene>-<scheme>-<antennas>x<subcarriers>x<symbols>.safetensors, and these before <scene>-<scheme>.safetensors.
+    In a folder, those for echoes of one shape, <scene>-<scheme>-<antennas>x<subcarriers>x<symbols>.safetensors, go
+    before <scene>-<scheme>-q<Q>.safetensors (Q targets), and these before <scene>-<scheme>.safetensors.
     """
     given = os.environ.get(WEIGHTS_VARIABLE)
     if given and Path(given).is_file():
@@ -117,7 +117,7 @@ def find_weights(scene: Scene, name: str) -> Path:
         raise ValueError(f"{WEIGHTS_VARIABLE}={given} is neither a file nor a folder")
     stem = f"{scene.name}-{name}"
     shape = scene.receivers[0].num_ant, scene.grid.num_subcarriers, scene.grid.num_symbols
-    endings = f"-q{scene.draw.num_targets}", f"-{'x'.join(map(str, shape))}", ""
+    endings = f"-{'x'.join(map(str, shape))}", f"-q{scene.draw.num_targets}", ""
     folders = [Path(given)] if given else []
     for folder in (*folders, SHIPPED):
         for path in (folder / f"{stem}{ending}.safetensors" for ending in endings):

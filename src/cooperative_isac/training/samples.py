@@ -42,6 +42,13 @@ class Variety:
     timing_offset_s: tuple[float, float] | None = None
     frequency_offset_hz: tuple[float, float] | None = None
 
+    def __post_init__(self) -> None:
+        for name, limits in vars(self).items():
+            least = -np.inf if name == "power_dbm" else 0
+            if limits is not None and not (np.isfinite(limits).all() and least <= limits[0] <= limits[1]):
+                raise ValueError(f"{name} {limits[0]} to {limits[1]}: write the lower limit first, then the higher"
+                                 f"{'' if name == 'power_dbm' else ', none below 0'}")
+
 
 @dataclass(frozen=True)
 class Situation:

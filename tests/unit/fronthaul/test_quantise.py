@@ -73,6 +73,13 @@ def test_a_direction_that_rounding_takes_below_nothing_is_hardly_known():
     assert 0 < least < 1e-3 * most and most == pytest.approx(10 ** (SCALE_DB.high / 10), rel=0.01)
 
 
+@pytest.mark.parametrize("information", [[[2e8, 0], [0, -1e-9]], [[2e8, 1e-4], [1e-4, -1e-8]], [[0, 0], [0, 0]],
+                                         [[1e4, 50], [50, -1e-3]]])
+def test_nothing_known_along_an_axis_has_a_code_too(information):
+    indices = [index for index, _ in information_fields(np.array(information, float))]
+    assert np.all(np.linalg.eigvalsh(information_matrix(indices, 2)) > 0)
+
+
 def test_widths_are_those_of_the_packet():
     assert information_widths(2) == [10, 10, 11] and information_widths(3) == [10] * 3 + [11] * 3
     assert (SCALE_DB.width, PARTIAL.width) == (10, 11)

@@ -73,6 +73,8 @@ def test_other_settings_in_the_same_folder_are_refused(tmp_path):
     (["--set", "hidden"], "--set hidden: write NAME=VALUE"),
     (["--set", "hiden=3"], "no hyperparameter hiden"),
     (["--validation-samples", "4001"], "4001 validation samples are wanted, the split has 4000"),
+    (["--power-dbm", "30", "20"], "power_dbm 30.0 to 20.0: write the lower limit first"),
+    (["--timing-offset-s", "-1e-7", "0"], "timing_offset_s -1e-07 to 0.0: write the lower limit first, then the higher, none"),
     (["--precision", "float8"], "precision 'float8' is not known"),
     (["--data", "/nowhere"], "/nowhere is no dataset"),
 ])

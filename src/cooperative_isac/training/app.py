@@ -52,7 +52,8 @@ Data = Annotated[Optional[Path],
                  Option(help="Folder of 'isac dataset' to train on, not samples drawn on the fly.")]
 CacheFolder = Annotated[Optional[Path],
                         Option("--cache", help="Folder that keeps what encoders take, for later epochs.")]
-Begin = Annotated[Optional[Path], Option(help="Weights to begin from, also of another scene, instead of random ones.", exists=True)]
+Begin = Annotated[Optional[Path],
+                  Option(help="Weights to begin from, also of another scene, instead of random ones.", exists=True)]
 Workers = Annotated[int, Option(help="Processes that draw samples beside the training.", min=0)]
 Device = Annotated[str, Option(help="cpu, cuda, or auto: cuda where it is.")]
 Half = Annotated[bool, Option("--half", help="Store the weights in 16 bits.")]

@@ -96,9 +96,10 @@ def train_as_one_of_several(job: Job, watcher: Watcher) -> Training | None:
 def first_network(job: Job) -> Network:
     """The network that training begins with. WeightsError when those to begin from do not fit it."""
     network = make_network(job.scene, job.recipe.kind, job.recipe.network)
-    network.first_weights()
     if job.begin:
         begin_with(network, job.begin)
+    else:
+        network.first_weights()
     return network
 
 

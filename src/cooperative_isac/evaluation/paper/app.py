@@ -18,6 +18,7 @@ from cooperative_isac.evaluation.paper.sweeps import SCALES, SWEEPS, Sweep, swee
 from cooperative_isac.evaluation.paper.trained import has_weights
 from cooperative_isac.evaluation.workers import num_processors
 from cooperative_isac.scene.config import load_scene
+from cooperative_isac.scene.model import Scene
 
 app = typer.Typer(no_args_is_help=True, help="Figures and tables of papers, measured here.")
 Option = typer.Option
@@ -97,19 +98,21 @@ def _make(name: str, scale: str, stem: Path, store: PointStore, chosen: tuple[st
 def _measured(figure: Sweep, scale: str, store: PointStore, chosen: tuple[str, ...] | None,
               bar: Progress) -> list[dict[str, dict]]:
     scenes = [changed_scene(SCALES[scale], point.changes) for point in figure.points]
-    names = [[name for name in chosen or figure.schemes if has_weights(scene, name)] for scene in scenes]
-    _check_all_fit(chosen, names, f"Fig. {figure.number} at scale {scale}")
+    names = _fitting(scenes, figure.schemes, chosen, f"Fig. {figure.number} at scale {scale}")
     total = sum(map(store.num_missing, scenes, names))
     task = bar.add_task(f"Fig. {figure.number}: frames", total=total)
     return [store.figures(scene, of_scene, lambda: bar.advance(task)) for scene, of_scene in zip(scenes, names)]
 
 
-def _check_all_fit(chosen: tuple[str, ...] | None, names: list[list[str]], where: str) -> None:
-    """ValueError for schemes that were asked for and are in no point of a figure; names: those of each point."""
-    nowhere = set(chosen or ()) - {name for of_point in names for name in of_point}
+def _fitting(scenes: list[Scene], schemes: tuple[str, ...], chosen: tuple[str, ...] | None,
+             where: str) -> list[list[str]]:
+    """The chosen schemes, else all, that can run in each scene. ValueError for a chosen one that can in none."""
+    names = [[name for name in chosen or schemes if has_weights(scene, name)] for scene in scenes]
+    nowhere = set(chosen or ()) - {name for of_scene in names for name in of_scene}
     if nowhere:
         raise ValueError(f"no weights of {', '.join(sorted(nowhere))} fit any point of {where}; train some with "
                          "'isac train', or leave it out of --schemes")
+    return names
 
 
 def _fronthaul(scale: str, store: PointStore, chosen: tuple[str, ...] | None, bar: Progress,
@@ -120,8 +123,7 @@ def _fronthaul(scale: str, store: PointStore, chosen: tuple[str, ...] | None, ba
     if not has_weights(scene, "dvqvae"):
         raise ValueError(f"Fig. 12 needs weights of dvqvae for scene '{scene.name}': isac train {scene.name} "
                          "--scheme dvqvae, then ISAC_WEIGHTS=FILE")
-    names = [name for name in chosen or sweep(6, scale).schemes if has_weights(scene, name)]
-    _check_all_fit(chosen, [names], f"Fig. 12 at scale {scale}")
+    names, = _fitting([scene], sweep(6, scale).schemes, chosen, f"Fig. 12 at scale {scale}")
     task = bar.add_task("Fig. 12: frames", total=store.num_missing(scene, names) + 2 * store.num_frames)
     known = store.figures(scene, names, lambda: bar.advance(task))
     keys = "fronthaul_bits", "rmse_location_m", "rmse_velocity_mps", "detection_rate"

@@ -20,7 +20,7 @@ def path_phases(grid: OfdmGrid, delay_s: np.ndarray, doppler_hz: np.ndarray) -> 
 def path_signals(scene: Scene, frame: TransmitFrame, paths: PathSet) -> np.ndarray:
     """Each path's signal without its receive steering, [num_subcarriers, num_paths, num_symbols], complex64.
 
-    The scalar beta sqrt(PL) exp(-j phi) a_t^H x of CF eq. 6.
+    The scalar beta sqrt(PL) exp(-j phi) a_t^T x (CF eq. 6, signs as in scene.arrays).
     """
     over_subcarriers, over_symbols = path_phases(frame.grid, paths.delay_s, paths.doppler_hz)
     shape = (frame.grid.num_subcarriers, len(paths.delay_s), frame.grid.num_symbols)

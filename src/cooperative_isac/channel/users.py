@@ -33,7 +33,7 @@ def _from_site(scene, site, positions_m, offsets, generator):
     steering = steering_vectors(site.elements_m, away / distances[:, None], scene.grid.wavelength_m)
     carrier_phase = np.exp(2j * np.pi * generator.random(len(distances)))
     direct = np.exp(-2j * np.pi * offsets[:, None] * distances / SPEED_OF_LIGHT_MPS) * carrier_phase
-    direct = direct[..., None] * steering.conj() * np.sqrt(site.num_ant)
+    direct = direct[..., None] * steering * np.sqrt(site.num_ant)
     delays = np.arange(NUM_TAPS) * (4 * scene.users.delay_spread_s / NUM_TAPS)
     profile = np.exp(-np.arange(NUM_TAPS) * 4 / NUM_TAPS)
     taps = generator.standard_normal((NUM_TAPS, len(distances), site.num_ant, 2)) @ (np.sqrt(0.5), 1j * np.sqrt(0.5))

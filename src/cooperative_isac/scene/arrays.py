@@ -27,23 +27,29 @@ def planar(num_horizontal: int, num_vertical: int, spacing_m: float) -> np.ndarr
 
 
 def steering_vectors(elements_m: np.ndarray, directions: np.ndarray, wavelength_m: float) -> np.ndarray:
-    """Unit-norm steering vectors exp(-j 2 pi p.u / lambda) / sqrt(num_ant) (CF eqs. 1-2).
+    """Unit-norm steering vectors exp(+j 2 pi p.u / lambda) / sqrt(num_ant).
 
-    elements_m: [num_ant, 3], m, in map axes; directions: [..., 3], unit vectors from the site.
+    Phase falls with delay, so an element nearer to the far point is ahead. The sign is the same on both sides of a
+    path: a receiver sees a_r s, and the signal of a transmitter towards the point is a_t^T x. CF eqs. 1-2 define
+    the complex conjugate and use it as a_r (...) a_t^H x: that is the same on the transmit side, and the mirror image
+    on the receive side (docs/real_echoes.md).
+
+    elements_m: [num_ant, 3], float64, m, offsets from the site in map axes
+    directions: [..., 3], float64, unit vectors from the site towards the far point
     Returns [..., num_ant], complex128.
     """
-    phase = directions @ elements_m.T * (-2 * np.pi / wavelength_m)
+    phase = directions @ elements_m.T * (2 * np.pi / wavelength_m)
     return np.exp(1j * phase) / np.sqrt(len(elements_m))
 
 
 def steering_derivatives(elements_m: np.ndarray, directions: np.ndarray, distances_m: np.ndarray,
                          wavelength_m: float) -> np.ndarray:
-    """Derivative of each steering vector with the far point's location (CF eqs. 36-37, any geometry).
+    """Derivative of each steering vector with the far point's location (CF eqs. 36-37 conjugated, any geometry).
 
     elements_m: [num_ant, 3]; directions: [..., 3]; distances_m: [...], m.
     Returns [..., num_ant, 3], complex128, 1/m.
     """
     steering = steering_vectors(elements_m, directions, wavelength_m)
     across = np.eye(3) - directions[..., :, None] * directions[..., None, :]
-    phase_slope = elements_m @ across * (-2 * np.pi / wavelength_m) / distances_m[..., None, None]
+    phase_slope = elements_m @ across * (2 * np.pi / wavelength_m) / distances_m[..., None, None]
     return 1j * phase_slope * steering[..., None]

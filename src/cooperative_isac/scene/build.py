@@ -12,7 +12,7 @@ import numpy as np
 from cooperative_isac.scene import arrays, schema
 from cooperative_isac.scene.errors import Problem
 from cooperative_isac.scene.geometry import SPEED_OF_LIGHT_MPS
-from cooperative_isac.scene.model import (Area, Clutter, OfdmGrid, Propagation, Sensing, Site, Target,
+from cooperative_isac.scene.model import (Area, Body, Clutter, OfdmGrid, Propagation, Sensing, Site, Target,
                                           TargetClass, TargetDraw, Tracking, Users, Waveform)
 from cooperative_isac.scene.motion import ConstantVelocity, CoordinatedTurn, Delayed, Motion
 from cooperative_isac.scene.trajectory_file import read_trajectory
@@ -108,6 +108,8 @@ def build_parts(file: schema.SceneFile) -> dict:
                            tuple(draw.height_m) if draw.height_m else None),
         "sensing": Sensing(**(sensing.model_dump() | {"deadline_s": deadline})),
         "tracking": Tracking(**file.tracking.model_dump()),
+        "bodies": {TargetClass[name.upper()]: Body(np.array(getattr(file.bodies, name).size_m))
+                   for name in schema.BodiesEntry.model_fields},
     }
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from enum import Enum
+from typing import Mapping
 
 import numpy as np
 
@@ -190,6 +191,21 @@ class Target:
 
 
 @dataclass(frozen=True)
+class Body:
+    """What scatters of a target of one class: size_m [3], length, width and height of its box; zeros: a point."""
+
+    size_m: np.ndarray
+
+    @property
+    def radius_m(self) -> float:
+        """Distance from the middle to a corner of the box."""
+        return float(np.linalg.norm(self.size_m) / 2)
+
+
+POINT_BODY = Body(np.zeros(3))
+
+
+@dataclass(frozen=True)
 class TargetState:
     """Where a target is now: position_m, velocity_mps [3] in map."""
 
@@ -205,6 +221,8 @@ class Sensing:
 
     max_targets bounds the reported targets per AP; min_speed_mps: slower detections are static clutter (0: keep);
     deadline_s: the centre waits no longer than this for a packet after the frame's announcement.
+    static_paths: what happens to paths without Doppler shift (line of sight, ground, walls) before the search: keep,
+    project (out of every frame by itself) or learn (a background over frames, remembered for static_memory_s).
     """
 
     scheme: str
@@ -214,6 +232,8 @@ class Sensing:
     max_speed_mps: float
     min_speed_mps: float
     deadline_s: float
+    static_paths: str = "keep"
+    static_memory_s: float = 30.0
 
 
 @dataclass(frozen=True)
@@ -261,10 +281,15 @@ class Scene:
     fingerprint: str = ""
     continuity_threshold_m: float = 1.0
     source: str = field(default="", compare=False)
+    bodies: Mapping[TargetClass, Body] = field(default_factory=dict)
 
     @property
     def grid(self) -> OfdmGrid:
         return self.waveform.grid
+
+    def body(self, target_class: TargetClass) -> Body:
+        """The body of a target class; a point where the scene file says nothing of it."""
+        return self.bodies.get(target_class, POINT_BODY)
 
     def cell_points_m(self, num_cells: int) -> np.ndarray:
         """Centres of num_cells x num_cells cells in the plane of the scene, x fastest, [num_cells^2, 3], m."""

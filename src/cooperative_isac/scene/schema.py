@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -15,6 +15,11 @@ Point = Annotated[list[Finite], Field(min_length=2, max_length=3)]
 Pair = Annotated[list[Finite], Field(min_length=2, max_length=2)]
 Count = Annotated[int, Field(ge=1)]
 Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$")]
+
+
+def later(default) -> Any:
+    """A key that came after the first release: at its default it leaves no trace in a scene's fingerprint."""
+    return Field(default, exclude_if=lambda value: value == default)
 
 
 class Section(BaseModel):
@@ -115,6 +120,18 @@ class SensingEntry(Section):
     max_speed_mps: Positive
     min_speed_mps: NotNegative = 0.0
     deadline_s: Positive | None = None
+    static_paths: Literal["keep", "project", "learn"] = later("keep")
+    static_memory_s: Positive = later(30.0)
+
+
+class BodyEntry(Section):
+    size_m: Annotated[list[NotNegative], Field(min_length=3, max_length=3)] = [0.0, 0.0, 0.0]
+
+
+class BodiesEntry(Section):
+    unknown: BodyEntry = BodyEntry()
+    uav: BodyEntry = BodyEntry()
+    vehicle: BodyEntry = BodyEntry()
 
 
 class TrackingEntry(Section):
@@ -198,4 +215,5 @@ class SceneFile(Section):
     draw: DrawEntry
     sensing: SensingEntry
     tracking: TrackingEntry = TrackingEntry()
+    bodies: BodiesEntry = later(BodiesEntry())
     targets: list[TargetEntry] = []

@@ -80,7 +80,7 @@ def echoes(streams: Tensor, gains: Tensor, over_subcarriers: Tensor, over_symbol
     """Noiseless echoes of CF eq. 6, [batch, num_rx_ant, num_subcarriers, num_symbols], complex64.
 
     streams: [batch, num_subcarriers, num_streams, num_symbols]; gains: [batch, num_paths, num_groups,
-    num_streams], amplitude times a_t^H W; over_subcarriers: [batch, num_paths, num_subcarriers];
+    num_streams], amplitude times a_t^T W; over_subcarriers: [batch, num_paths, num_subcarriers];
     over_symbols: [batch, num_paths, num_symbols]; steering: [batch, num_paths, num_rx_ant].
     """
     weights = gains.repeat_interleave(over_subcarriers.shape[2] // gains.shape[2],
@@ -112,11 +112,11 @@ def _path_arrays(situation: Situation, site: Site) -> dict[str, np.ndarray]:
     amplitude = paths.amplitude * propagation.noise_power_w ** -0.5
     return {"gains": amplitude[:, None, None] * _stream_gains(situation, paths),
             "over_subcarriers": over_subcarriers.T, "over_symbols": over_symbols,
-            "steering": steering_vectors(site.elements_m, paths.aoa, scene.grid.wavelength_m)}
+            "steering": steering_vectors(site.elements_m[::-1], paths.aoa, scene.grid.wavelength_m)}
 
 
 def _stream_gains(situation: Situation, paths: PathSet) -> np.ndarray:
-    """a_t^H W of every path, [num_paths, num_groups, num_streams]."""
+    """a_t^T W of every path, [num_paths, num_groups, num_streams]."""
     scene, frame = situation.scene, situation.frame
     gains = np.empty((len(paths.delay_s), len(frame.precoders), frame.precoders.shape[2]), np.complex64)
     for index, site in enumerate(scene.transmitters):

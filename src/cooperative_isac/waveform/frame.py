@@ -61,14 +61,14 @@ class TransmitFrame:
         return 1 - taken.num_subcarriers * taken.num_symbols / (grid.num_subcarriers * grid.num_symbols)
 
     def stream_gains(self, transmitter: int, steering: np.ndarray) -> np.ndarray:
-        """What each stream weighs in given directions: a^H W, [num_groups, num_directions, num_streams].
+        """What each stream weighs in given directions: a^T W, [num_groups, num_directions, num_streams].
 
         steering: [num_directions, num_ant], the transmitter's steering vectors (or their derivatives).
         """
-        return steering.conj().astype(np.complex64) @ self.precoders[:, self.antennas[transmitter]]
+        return steering.astype(np.complex64) @ self.precoders[:, self.antennas[transmitter]]
 
     def toward(self, transmitter: int, steering: np.ndarray) -> np.ndarray:
-        """Signal a^H x of CF eq. 6 in given directions, [num_subcarriers, num_directions, num_symbols], sqrt(W).
+        """Signal a^T x in given directions (a^H x of CF eq. 6), [num_subcarriers, num_directions, num_symbols], sqrt(W).
 
         steering: [num_directions, num_ant].
         """

@@ -26,7 +26,7 @@ def signals(frame):
 
 
 def steering(site, direction, wavelength):
-    return anp.exp(-2j * anp.pi / wavelength * anp.dot(site.elements_m, direction)) / np.sqrt(site.num_ant)
+    return anp.exp(2j * anp.pi / wavelength * anp.dot(site.elements_m, direction)) / np.sqrt(site.num_ant)
 
 
 def path_echo(scene, frame, receiver, transmitter, sent, point, velocity, reflection):
@@ -39,7 +39,7 @@ def path_echo(scene, frame, receiver, transmitter, sent, point, velocity, reflec
     doppler = -anp.sum(velocity * (from_tx / d_tx + from_rx / d_rx)) / wave
     over_frequency = anp.exp(-2j * anp.pi * frame.grid.subcarrier_offsets_hz * (d_tx + d_rx) / LIGHT_MPS)
     over_time = anp.exp(2j * anp.pi * frame.grid.symbol_times_s * doppler)
-    departure = anp.conj(steering(site, from_tx / d_tx, wave))
+    departure = steering(site, from_tx / d_tx, wave)
     toward = anp.sum(departure[:, None, None] * anp.transpose(sent, (1, 0, 2)), axis=0)
     arriving = reflection * anp.sqrt(loss) * toward * over_frequency[:, None] * over_time
     return steering(receiver, from_rx / d_rx, wave)[:, None, None] * arriving

@@ -48,8 +48,8 @@ def sent(frame, subcarrier, symbol):
 
 
 def steered(site, direction, wavelength):
-    """CF eqs. 1-2 for elements anywhere."""
-    phases = [-2 * math.pi / wavelength * sum(p * u for p, u in zip(place, direction))
+    """An element nearer to the far point is ahead."""
+    phases = [2 * math.pi / wavelength * sum(p * u for p, u in zip(place, direction))
               for place in site.elements_m]
     return [cmath.exp(1j * phase) / math.sqrt(len(phases)) for phase in phases]
 
@@ -71,7 +71,7 @@ def loop_echo(scene, frame, receiver, scatterers, reflections, offsets):
             departure = steered(transmitter, -to_tx / d_tx, wave)
             for i, offset_hz in enumerate(scene.grid.subcarrier_offsets_hz):
                 for t, time_s in enumerate(scene.grid.symbol_times_s):
-                    toward = np.vdot(departure, sent(frame, i, t)[frame.antennas[n]])
+                    toward = np.dot(departure, sent(frame, i, t)[frame.antennas[n]])
                     turn = cmath.exp(-2j * math.pi * (offset_hz * delay - time_s * doppler)) * offsets[n, t]
                     for r, gain in enumerate(arrival):
                         echo[r, i, t] += reflections[n, q] * math.sqrt(loss) * turn * gain * toward

@@ -32,13 +32,13 @@ def test_the_mean_power_is_the_pathloss(tilted, factor):
 
 
 def test_in_line_of_sight_a_beam_to_a_user_lights_a_target_at_its_place(tilted):
-    # Communication and sensing must agree on where a precoder radiates: h^H along a_t^H of CF eqs. 4 and 6.
+    # Communication and sensing must agree on where a precoder radiates: h^H of CF eq. 4 along a_t^T.
     site = tilted.transmitters[0]
     only = channels(with_users(tilted, rician_factor=1e9))[0][:, :1, :6]
     beam = precode("maximum_ratio", only, 1.0, 1.0)[0, :, 0]
     away = PLACES[0] - site.position_m
     steering = steering_vectors(site.elements_m, away / np.linalg.norm(away), tilted.grid.wavelength_m)
-    assert abs(np.vdot(steering, beam)) == pytest.approx(1, abs=1e-3)
+    assert abs(np.dot(steering, beam)) == pytest.approx(1, abs=1e-3)
 
 
 def test_scattered_channels_turn_over_frequency_as_the_delay_spread_says(tilted):

@@ -30,16 +30,32 @@ def test_steering_vectors_are_those_of_a_plain_loop(kind):
     found = steering_vectors(elements, directions, WAVELENGTH_M)
     for index in np.ndindex(2, 3):
         for n, element in enumerate(elements):
-            phase = -2 * math.pi / WAVELENGTH_M * sum(e * u for e, u in zip(element, directions[index]))
+            phase = 2 * math.pi / WAVELENGTH_M * sum(e * u for e, u in zip(element, directions[index]))
             assert found[index][n] == pytest.approx(cmath.exp(1j * phase) / math.sqrt(len(elements)))
 
 
-def test_a_ula_has_the_phases_of_the_paper():
-    # CF eq. 1: exp(-j 2 pi d n cos(theta) / lambda), theta from the array's axis.
+def test_a_ula_has_the_conjugate_phases_of_the_paper():
+    # CF eq. 1: exp(-j 2 pi d n cos(theta) / lambda), theta from the array's axis; used as a_t^H x when sending.
     theta = 1.1
     direction = np.array([math.sin(theta), math.cos(theta), 0])
-    expected = np.exp(-1j * np.pi * np.arange(5) * math.cos(theta)) / math.sqrt(5)
+    expected = np.exp(1j * np.pi * np.arange(5) * math.cos(theta)) / math.sqrt(5)
     assert np.allclose(steering_vectors(ARRAYS["ula"], direction, WAVELENGTH_M), expected)
+
+
+@pytest.mark.parametrize("kind", ARRAYS)
+def test_both_sides_of_a_path_follow_from_the_distances_of_every_element(kind):
+    """Phase -2 pi d / lambda along element - far point - element, relative to the arrays' origins."""
+    elements, wavelength = ARRAYS[kind], WAVELENGTH_M
+    sender, receiver, point = np.array([3e4, -1e4, 500.0]), np.array([-2e4, 4e3, 30.0]), np.array([40.0, 60.0, 10.0])
+
+    def relative(site):
+        lengths = np.array([math.dist(site + element, point) for element in elements]) - math.dist(site, point)
+        return np.exp(-2j * np.pi * lengths / wavelength)
+
+    for site in (sender, receiver):
+        direction = (point - site) / math.dist(site, point)
+        steering = steering_vectors(elements, direction, wavelength) * math.sqrt(len(elements))
+        assert np.allclose(steering, relative(site), atol=0.05)
 
 
 @pytest.mark.parametrize("kind", ARRAYS)

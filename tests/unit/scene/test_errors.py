@@ -11,7 +11,7 @@ GOOD = Path(__file__).with_name("good_scene.yaml").read_text()
 PLANE = scene_path("cell_free_table1").read_text()
 TOP = ("allowed: name, dimension, plane_height_m, height_std_m, seed, update_rate_hz, "
        "continuity_threshold_m, area, transmitters, receivers, waveform, users, propagation, draw, sensing, "
-       "tracking, targets")
+       "tracking, bodies, targets")
 
 
 def faults(text):

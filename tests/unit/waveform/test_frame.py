@@ -34,7 +34,7 @@ def test_the_signal_in_a_direction_is_that_of_a_plain_loop(name, request):
         for symbol in (0, 1, 4, 9):
             sent = written_out(frame, subcarrier, symbol)[part]
             for direction in range(2):
-                expected = np.vdot(steering[direction], sent)
+                expected = np.dot(steering[direction], sent)
                 assert abs(found[subcarrier, direction, symbol] - expected) < 1e-5 * np.linalg.norm(sent)
 
 

@@ -29,7 +29,7 @@ def raw_observation(scene: Scene, echo: np.ndarray) -> np.ndarray:
 
     echo: [num_rx_ant, num_subcarriers, num_symbols], complex64, sqrt(W). Returns observation_shape, float32.
     """
-    return real_channels(_in_noise_units(scene, echo)[None])
+    return real_channels(_network_echo(scene, echo)[None])
 
 
 def demodulated_observation(scene: Scene, echo: np.ndarray, frame: TransmitFrame) -> np.ndarray:
@@ -41,7 +41,7 @@ def demodulated_observation(scene: Scene, echo: np.ndarray, frame: TransmitFrame
     that of noise, and where between bins a peak lies, along beam, delay and Doppler shift: sin(pi bins), weaker where
     noise is. echo: [num_rx_ant, num_subcarriers, num_symbols], complex64, sqrt(W). Returns observation_shape, float32.
     """
-    streams = _in_noise_units(scene, echo) * frame.streams.conj().transpose(1, 0, 2)[:, None]
+    streams = _network_echo(scene, echo) * frame.streams.conj().transpose(1, 0, 2)[:, None]
     beams, delays, shifts = _transforms(scene, len(echo))
     over_shifts = np.stack([streams @ transform.T for transform in shifts])
     channels = []
@@ -59,7 +59,7 @@ def _departing(frame: TransmitFrame, transmitter: int) -> np.ndarray:
     """Conjugate weights of the streams in each beam of departure, [num_subcarriers, num_beams, num_streams], that
     leave noise as strong as it is."""
     part = frame.antennas[transmitter]
-    steering = np.fft.fft(np.eye(part.stop - part.start))
+    steering = np.fft.ifft(np.eye(part.stop - part.start), norm="forward")
     gains = frame.stream_gains(transmitter, steering).conj()
     power = np.mean(np.sum(np.abs(gains) ** 2, axis=2), axis=0)
     gains /= np.sqrt(np.maximum(power, np.finfo(np.float32).tiny))[:, None]
@@ -156,5 +156,10 @@ def real_channels(signals: np.ndarray) -> np.ndarray:
     return np.concatenate([signals.real, signals.imag]).astype(np.float32)
 
 
-def _in_noise_units(scene: Scene, echo: np.ndarray) -> np.ndarray:
-    return echo * np.float32(scene.propagation.noise_power_w ** -0.5)
+def _network_echo(scene: Scene, echo: np.ndarray) -> np.ndarray:
+    """The echo in units of the noise, antennas in reverse order.
+
+    The networks were trained on the mirrored receive steering of CF eqs. 1-2; for a uniform linear array that is the
+    physical one with its elements counted from the other end.
+    """
+    return echo[::-1] * np.float32(scene.propagation.noise_power_w ** -0.5)

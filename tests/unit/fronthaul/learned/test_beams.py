@@ -75,7 +75,7 @@ def test_an_encoder_tells_the_amplitude_of_its_beams(compact):
     echo = echo_of(compact, 0.3, 0.3)
     with torch.no_grad():
         latents = network.encoded(echo, None, "rx1").mean(0).reshape(BEAMS, 2, 2)  # beam, taps of second, third
-    unit = echo / compact.propagation.noise_power_w ** 0.5
+    unit = echo[::-1] / compact.propagation.noise_power_w ** 0.5
     sines = (2 * np.arange(BEAMS) + 1) / BEAMS - 1
     for index, first in ((1, 0), (0, 1)):  # antennas 1 to 4 and 3 to 6
         antennas = np.arange(1 + 2 * first, 5 + 2 * first)

@@ -18,7 +18,7 @@ def test_raw_is_real_and_imaginary_part_in_units_of_the_noise(tiny, heard):
     channels = raw_observation(tiny, echo)
     assert channels.shape == observation_shape(tiny, tiny.receivers[0], "raw") == (2, 8, 32, 32)
     scale = np.sqrt(tiny.propagation.noise_power_w)
-    assert np.allclose((channels[0] + 1j * channels[1]) * scale, echo, rtol=1e-5, atol=0)
+    assert np.allclose((channels[0] + 1j * channels[1]) * scale, echo[::-1], rtol=1e-5, atol=0)
 
 
 def test_demodulated_is_the_spectrum_in_the_strongest_beam_of_departure(tiny, heard):
@@ -28,7 +28,7 @@ def test_demodulated_is_the_spectrum_in_the_strongest_beam_of_departure(tiny, he
     beam, delay_place, bin_place, antennas = 5, 7, 3, np.arange(8)
     delay, shift = delay_bins(tiny)[delay_place], doppler_bins(tiny)[bin_place]
     subcarriers, symbols = np.arange(32)[:, None], np.arange(32)
-    echo = echoes["rx2"] * np.exp(-2j * np.pi * (beam - 4) * antennas / 8)[:, None, None]
+    echo = echoes["rx2"][::-1] * np.exp(-2j * np.pi * (beam - 4) * antennas / 8)[:, None, None]
     echo = echo * np.exp(2j * np.pi * (delay * subcarriers - shift * symbols) / 32)
     powers, second = [], frame.antennas[1]
     for departure in range(8):

@@ -103,11 +103,12 @@ def projection(scene: Scene, receiver: Site, points_m: np.ndarray, corner_m: flo
 
 
 def beam_bins(receiver: Site, directions: np.ndarray, wavelength_m: float) -> np.ndarray:
-    """Where directions [num, 3] lie in a Fourier transform over the antennas with its zero in the middle, [num].
+    """Where directions [num, 3] lie in a Fourier transform over the antennas in the networks' reverse order
+    (learned.inputs) with its zero in the middle, [num].
 
     ValueError where the antennas are not a uniform line.
     """
-    steering = steering_vectors(receiver.elements_m, directions, wavelength_m)
+    steering = steering_vectors(receiver.elements_m[::-1], directions, wavelength_m)
     steps = steering[:, 1:] * steering[:, :-1].conj() * receiver.num_ant
     if steps.size == 0 or np.abs(steps - steps[:, :1]).max() > UNEVEN:
         raise ValueError(f"the antennas of '{receiver.name}' are not a uniform line; this network needs one at each "
@@ -117,7 +118,7 @@ def beam_bins(receiver: Site, directions: np.ndarray, wavelength_m: float) -> np
 
 def beam_slopes(receiver: Site, directions: np.ndarray, distances_m: np.ndarray, wavelength_m: float) -> np.ndarray:
     """How beam_bins change with the place in the plane, [num, 2], 1/m; distances_m: [num], from the receiver."""
-    first = receiver.elements_m[:2]
+    first = receiver.elements_m[1::-1]
     steering = steering_vectors(first, directions, wavelength_m)
     turns = (steering_derivatives(first, directions, distances_m, wavelength_m) / steering[..., None]).imag
     return (turns[:, 1] - turns[:, 0])[:, :2] / (2 * np.pi) * receiver.num_ant

@@ -36,6 +36,7 @@ CLIP_COUNT = 8  # values at the very maximum; a Gaussian has one
 CLIP_PILE = 2.0  # times as many values at the maximum as in the 2 % below it
 PHASE_RIGHT_RAD = np.deg2rad(30)  # of a swapped antenna after it is put back
 PHASE_WRONG_RAD = np.deg2rad(60)  # and before
+STRONG_SHARE = 0.3  # of the strongest path's amplitude: weaker ones are too noisy to order antennas by
 BOLTZMANN_J_PER_K = 1.380649e-23
 ROOM_K = 290.0
 
@@ -278,29 +279,34 @@ def _check_swapped(matcher: Matcher, echoes: Sequence[np.ndarray], choice: Choic
     """Whether the line of sight fits better with two antennas exchanged."""
     mirrored, sign, elements = choice.index[1:]
     steering = matcher.arrival[elements]
-    shift = np.exp(2j * np.pi * matcher.offsets_hz * _delay_at(matcher, choice.offset))
-    parts = np.stack([(matcher.per_antenna(echo, frame, mirrored, sign) * shift).sum(axis=-1)
-                      for frame, echo in enumerate(echoes)])
+    delay_s = _delay_at(matcher, choice.offset)
+    parts = np.stack([matcher.per_antenna(echo, frame, mirrored, sign, delay_s) for frame, echo in enumerate(echoes)])
     parts = parts * steering.conj()
 
-    # Frames brought to one phase, the paths weighted by their strength
+    # Frames brought to one phase
     total = parts.sum(axis=-1)
     parts = (parts * total.conj()[..., None]).sum(axis=0)
-    strongest = np.abs(parts.sum(axis=-1)).argmax()
-    aligned, ideal = parts[strongest], steering[strongest]
-    aligned = aligned / aligned.sum() * len(ideal)
+    num_ant = steering.shape[-1]
+    strength = np.abs(parts.sum(axis=-1))
 
-    # Gain of every exchange
-    cross = aligned[:, None] * ideal[:, None] * ideal.conj() * len(ideal)
-    gain = (cross + cross.T - aligned[:, None] - aligned).real
-    first, second = np.unravel_index(np.triu(gain, 1).argmax(), gain.shape)
-    before = np.abs(np.angle(aligned[[first, second]]))
-    after = np.abs(np.angle([cross[first, second], cross[second, first]]))
-    evidence = choice.best * (np.abs(1 + gain[first, second] / len(ideal)) ** 2 - 1)
-    if before.min() > PHASE_WRONG_RAD and after.max() < PHASE_RIGHT_RAD and evidence > MIN_EVIDENCE:
-        return Check("antenna swaps", WRONG, f"antennas {first} and {second} (counted from 0) are exchanged")
-    rms_deg = np.rad2deg(np.sqrt(np.mean(np.angle(aligned) ** 2)))
-    return Check("antenna swaps", OK, f"no two are exchanged; phases deviate by {rms_deg:.0f} degrees r.m.s. from a plane wave")
+    # The exchange that gains most, in any path that is not much weaker than the strongest
+    found = None
+    for path in np.flatnonzero(strength > strength.max() * STRONG_SHARE):
+        aligned = parts[path] / parts[path].sum() * num_ant
+        relative = steering[path] * np.sqrt(num_ant)
+        moved = aligned[:, None] * relative[:, None] * relative.conj()
+        gain = (moved + moved.T - aligned[:, None] - aligned).real
+        first, second = (int(part) for part in np.unravel_index(np.triu(gain, 1).argmax(), gain.shape))
+        before = np.abs(np.angle(aligned[[first, second]])).min()
+        after = np.abs(np.angle([moved[first, second], moved[second, first]])).max()
+        evidence = choice.best * ((1 + gain[first, second] / num_ant) ** 2 - 1)
+        if before > PHASE_WRONG_RAD and after < PHASE_RIGHT_RAD and evidence > MIN_EVIDENCE:
+            found = first, second
+    if found:
+        return Check("antenna swaps", WRONG, f"antennas {found[0]} and {found[1]} (counted from 0) are exchanged")
+    rms_deg = np.rad2deg(np.sqrt(np.mean(np.angle(parts[strength.argmax()] / parts[strength.argmax()].sum()) ** 2)))
+    text = f"no two are exchanged; phases deviate by {rms_deg:.0f} degrees r.m.s. from a plane wave"
+    return Check("antenna swaps", OK, text)
 
 
 def _delay_at(matcher: Matcher, offset: int) -> float:

@@ -238,25 +238,31 @@ class Matcher:
             both.append(part.gains(int(index), np.stack([steering, steering.conj()])))
         return np.stack(both, axis=1)
 
-    def gram(self, frame: int) -> np.ndarray:
-        """Inner products of the paths' replicas in one frame, [2, 2, num_element_orders, num_paths, num_paths]."""
+    def _transmit_gram(self, frame: int) -> np.ndarray:
+        """Inner products of what one antenna receives by each path, [2, 2, num_paths, num_paths]."""
         num_paths = len(self.paths.delay_s)
         over = np.zeros((2, num_paths, num_paths, len(self.offsets_hz)), complex)
         for part, gains in zip(self.parts[frame], self.gains[frame]):
             over[..., part.subcarriers] += np.einsum("xink,nlk,xjnl->xijn", gains.conj(), part.gram, gains)
-        across = np.einsum("vim,vjm->vij", self.arrival.conj(), self.arrival)
-        along = np.einsum("xijn,sin,sjn->xsij", over, self.phases.conj(), self.phases)
-        gram = along[:, :, None] * across
-        floor = GRAM_FLOOR * np.trace(gram, axis1=-2, axis2=-1).real / num_paths
-        return gram + floor[..., None, None] * np.eye(num_paths)
+        return np.einsum("xijn,sin,sjn->xsij", over, self.phases.conj(), self.phases)
 
-    def per_antenna(self, echo: np.ndarray, frame: int, mirrored: int, sign: int) -> np.ndarray:
-        """Echo behind each path's transmit side, by antenna and subcarrier, [num_paths, num_rx_ant, num_subcarriers]."""
+    def gram(self, frame: int) -> np.ndarray:
+        """Inner products of the paths' replicas in one frame, [2, 2, num_element_orders, num_paths, num_paths]."""
+        across = np.einsum("vim,vjm->vij", self.arrival.conj(), self.arrival)
+        return _floored(self._transmit_gram(frame)[:, :, None] * across)
+
+    def per_antenna(self, echo: np.ndarray, frame: int, mirrored: int, sign: int, delay_s: float) -> np.ndarray:
+        """Amplitude of each path at each antenna by least squares, [num_paths, num_rx_ant].
+
+        mirrored, sign: of the transmit elements and of the delay; delay_s: on top of the paths' own
+        """
         behind = np.zeros((len(self.paths.delay_s), len(echo), len(self.offsets_hz)), complex)
         for part, gains in zip(self.parts[frame], self.gains[frame]):
             correlated = part.correlated(echo)
             behind[..., part.subcarriers] += np.einsum("ink,nmk->imn", gains[mirrored].conj(), correlated)
-        return behind * self.phases[sign].conj()[:, None]
+        late = np.exp(2j * np.pi * self.offsets_hz * delay_s)
+        matched = (behind * (self.phases[sign].conj() * late)[:, None]).sum(axis=-1)
+        return np.linalg.solve(_floored(self._transmit_gram(frame)[mirrored, sign]), matched)
 
     def matched(self, echo: np.ndarray, frame: int) -> np.ndarray:
         """Echo behind each path's replica, over subcarriers, [2, 2, num_element_orders, num_paths, num_subcarriers]."""
@@ -301,3 +307,10 @@ class Matcher:
                 energy += explained - len(echo) * rank * noise_power
                 num_elements += len(echo) * part.used.sum()
         return float(energy / num_elements)
+
+
+def _floored(gram: np.ndarray) -> np.ndarray:
+    """Gram matrices [..., n, n] that can be inverted where replicas are alike."""
+    size = gram.shape[-1]
+    floor = GRAM_FLOOR * np.trace(gram, axis1=-2, axis2=-1).real / size
+    return gram + floor[..., None, None] * np.eye(size)

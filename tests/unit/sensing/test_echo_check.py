@@ -1,0 +1,226 @@
+"""Echoes of exact spherical waves, delivered right and in every wrong way that is told apart."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from unit.sensing.exact_echo import line_of_sight_echo, noise, target_echo
+
+from cooperative_isac.channel.static import channel_matrix, static_echo
+from cooperative_isac.pipeline import transmit
+from cooperative_isac.scene.config import load_scene
+from cooperative_isac.sensing.echo_check import CANNOT_SAY, OK, WRONG, check_echoes
+from cooperative_isac.sensing.echo_hypotheses import element_orders, line_of_sight, sample_orders
+
+NUMBERS = (1, 2)
+TARGETS = {"small": ((22.0, 31.0, 0.0), (4.0, -6.0, 0.0)), "campus": ((30.0, 45.0, 14.0), (5.0, -4.0, 1.0))}
+CONVENTIONS = ("samples", "subcarriers", "symbols", "transmit elements", "delay sign", "receive elements", "time zero",
+               "antenna swaps")
+
+
+class Recorded:
+    """Frames and echoes of one receiver, and the check of what became of them."""
+
+    def __init__(self, scene, late_s=0.0, target=True, direct=True):
+        self.scene = scene
+        self.site = scene.receivers[1]
+        self.noise_w = scene.propagation.noise_power_w
+        self.frames = [transmit(scene, number) for number in NUMBERS]
+        self.echoes = []
+        generator = np.random.default_rng(4)
+        for frame in self.frames:
+            shape = (self.site.num_ant, scene.grid.num_subcarriers, scene.grid.num_symbols)
+            echo = noise(shape, self.noise_w, generator)
+            if direct:
+                echo += line_of_sight_echo(scene, self.site, frame, late_s)
+            if target:
+                echo += target_echo(scene, self.site, frame, *TARGETS[scene.name], 6e-7)
+            self.echoes.append(echo.astype(np.complex64))
+
+    def check(self, change=lambda echo: echo, noise_w=None, scene=None):
+        changed = [change(echo) for echo in self.echoes]
+        return check_echoes(scene or self.scene, self.site, self.frames, changed,
+                            [noise_w or self.noise_w] * len(changed))
+
+
+@pytest.fixture(scope="module", params=["small", "campus"])
+def recorded(request, small):
+    """Line of sight, a moving target and noise."""
+    return Recorded(small if request.param == "small" else load_scene("campus"))
+
+
+def wrong(assessment):
+    return {check.name for check in assessment.checks if check.verdict == WRONG}
+
+
+def test_what_is_delivered_as_stated_is_found_so(recorded):
+    assessment = recorded.check()
+    assert assessment.verdict == OK and not wrong(assessment)
+    assert all(assessment.check(name).verdict == OK for name in CONVENTIONS)
+    assert abs(assessment.delay_offset_s) < 0.2e-9
+    assert assessment.noise_power_w == pytest.approx(recorded.noise_w, rel=0.05)
+    assert "+0 dB from free space" in assessment.check("line of sight").text.replace("-0 dB", "+0 dB")
+
+
+MUTATIONS = {
+    "samples": (np.conj, "samples", "conjugated"),
+    "reversed subcarriers": (lambda echo: echo[:, ::-1], "subcarriers", "are in reverse order"),
+    "mirrored spectrum": (lambda echo: np.roll(echo[:, ::-1], 1, axis=1), "subcarriers", "mirrored about"),
+    "fftshift": (lambda echo: np.fft.fftshift(echo, axes=1), "subcarriers", "halves swapped"),
+    "off by one": (lambda echo: np.roll(echo, 1, axis=1), "subcarriers", "shifted up by one"),
+    "reversed symbols": (lambda echo: echo[:, :, ::-1], "symbols", "are in reverse order"),
+    "a symbol late": (lambda echo: np.roll(echo, 1, axis=2), "symbols", "one too late"),
+    "reversed antennas": (lambda echo: echo[::-1], "receive elements", "mirrored"),
+}
+
+
+@pytest.mark.parametrize("case", MUTATIONS)
+def test_each_wrong_order_is_named_and_nothing_else(recorded, case):
+    change, name, words = MUTATIONS[case]
+    assessment = recorded.check(change)
+    assert wrong(assessment) == {name}
+    assert words in assessment.check(name).text and assessment.verdict == WRONG
+
+
+def test_two_faults_at_once_are_both_named(recorded):
+    spectrum_inverted = recorded.check(lambda echo: np.roll(echo[:, ::-1], 1, axis=1).conj())
+    assert wrong(spectrum_inverted) == {"samples", "subcarriers"}
+    assert wrong(recorded.check(lambda echo: echo[::-1, :, ::-1])) == {"receive elements", "symbols"}
+
+
+def test_a_transposed_planar_array_is_named():
+    campus = Recorded(load_scene("campus"))
+    transposed = campus.check(lambda echo: echo.reshape(8, 4, 64, 64).swapaxes(0, 1).reshape(32, 64, 64))
+    assert wrong(transposed) == {"receive elements"} and "y running fastest" in transposed.check("receive elements").text
+
+
+@pytest.mark.parametrize("mirror, name", [("rx", "receive elements"), ("tx", "transmit elements"), ("delay", "delay sign")])
+def test_each_wrong_sign_of_a_phase_is_named(recorded, mirror, name):
+    """Channels with one sign turned, from closed forms of plane waves in plain loops."""
+    scene, site = recorded.scene, recorded.site
+    echoes = []
+    generator = np.random.default_rng(6)
+    for frame in recorded.frames:
+        echo = noise(recorded.echoes[0].shape, recorded.noise_w, generator)
+        for index, transmitter in enumerate(scene.transmitters):
+            away = transmitter.position_m - site.position_m
+            distance = np.sqrt(sum(part ** 2 for part in away))
+            direction = away / distance
+            wavelength = 299_792_458.0 / scene.grid.carrier_hz
+            ahead = {side: np.exp(2j * np.pi * (elements @ toward) / wavelength) for side, elements, toward in (
+                ("rx", site.elements_m, direction), ("tx", transmitter.elements_m, -direction))}
+            over = np.exp(-2j * np.pi * scene.grid.subcarrier_offsets_hz * distance / 299_792_458.0)
+            turned = {**ahead, "delay": over}
+            turned[mirror] = turned[mirror].conj()
+            signal = frame.toward(index, turned["tx"][None])[:, 0]
+            echo += wavelength / (4 * np.pi * distance) * turned["rx"][:, None, None] * (turned["delay"][:, None] * signal)
+        echoes.append(echo.astype(np.complex64))
+    assessment = check_echoes(scene, site, recorded.frames, echoes, [recorded.noise_w] * len(echoes))
+    assert wrong(assessment) == {name}
+
+
+@pytest.mark.parametrize("late_ns", [-130.0, 9.3, 260.0])
+def test_a_constant_delay_is_measured(small, late_ns):
+    assessment = Recorded(small, late_ns * 1e-9).check()
+    assert wrong(assessment) == {"time zero"}
+    assert assessment.delay_offset_s == pytest.approx(late_ns * 1e-9, abs=0.2e-9)
+
+
+def test_two_exchanged_antennas_are_found(recorded):
+    def exchanged(echo):
+        order = np.arange(len(echo))
+        order[[1, 4]] = order[[4, 1]]
+        return echo[order]
+
+    assessment = recorded.check(exchanged)
+    assert wrong(assessment) == {"antenna swaps"} and "antennas 1 and 4" in assessment.check("antenna swaps").text
+
+
+@pytest.mark.parametrize("factor, words", [(64.0, "64 times too large"), (8.0, "sqrt(64) times too large"),
+                                           (1 / 256, "256 times too small")])
+def test_a_missing_scale_of_the_fft_is_named(recorded, factor, words):
+    assessment = recorded.check(lambda echo: echo * np.float32(factor))
+    assert "noise power" in wrong(assessment) and words in assessment.check("noise power").text
+    assert all(assessment.check(name).verdict == OK for name in CONVENTIONS)
+
+
+def test_a_wrong_noise_power_is_found_and_its_size(recorded):
+    assessment = recorded.check(noise_w=recorded.noise_w * 10 ** -0.5)
+    assert wrong(assessment) == {"noise power"} and "+5.0 dB" in assessment.check("noise power").text
+    assert assessment.noise_power_w == pytest.approx(recorded.noise_w, rel=0.05)
+
+
+def test_dead_and_silent_antennas_are_counted(recorded):
+    def broken(echo):
+        gains = np.ones((len(echo), 1, 1), np.float32)
+        gains[3] = 0
+        gains[5] = 0.01
+        return echo * gains
+
+    text = recorded.check(broken).check("antennas").text
+    assert "antennas 3 are zero" in text and "antennas 5 are more than 20 dB" in text
+    silence = recorded.check(np.zeros_like)
+    assert wrong(silence) == {"antennas"} and silence.check("antennas").text == "all samples are zero"
+
+
+def test_clipping_is_found_and_coarse_steps_are_not_taken_for_it(recorded):
+    def rounded(echo, top):
+        values = np.round(echo.view(np.float32) / (top / 127)).clip(-127, 127)
+        return (values * (top / 127)).astype(np.float32).view(np.complex64)
+
+    top = float(np.abs(recorded.echoes[0].view(np.float32)).max())
+    assert recorded.check(lambda echo: rounded(echo, top)).check("clipping").verdict == OK
+    assert recorded.check(lambda echo: rounded(echo, top / 2)).check("clipping").verdict == WRONG
+
+
+def test_without_a_line_of_sight_nothing_is_said_of_signs(small):
+    for target in (False, True):
+        assessment = Recorded(small, target=target, direct=False).check()
+        assert not wrong(assessment) and assessment.check("noise power").verdict == OK
+        for name in ("receive elements", "subcarriers", "delay sign", "line of sight"):
+            assert assessment.check(name).verdict == CANNOT_SAY
+            assert assessment.check(name).text.startswith("cannot be checked: ")
+
+
+def test_what_the_sites_cannot_tell_is_not_said(small):
+    """Boresight to boresight, a mirrored array gives the same samples."""
+    ahead = replace(small, transmitters=small.transmitters[:1], receivers=small.receivers[:1] * 2)
+    recorded = Recorded(ahead, target=False)
+    assert recorded.check().check("receive elements").verdict == CANNOT_SAY
+    assert not wrong(recorded.check(lambda echo: echo[::-1]))
+
+
+def test_static_paths_above_the_noise_recommend_their_projection(recorded):
+    advice = "sensing.static_paths: project"
+    assert advice in recorded.check().check("static paths").text
+    projected = replace(recorded.scene, sensing=replace(recorded.scene.sensing, static_paths="project"))
+    assert advice not in recorded.check(scene=projected).check("static paths").text
+    assert recorded.check().static_to_noise_db > 5
+
+
+def test_static_power_is_that_of_the_line_of_sight(small):
+    recorded = Recorded(small, target=False)
+    direct = [line_of_sight_echo(small, recorded.site, frame) for frame in recorded.frames]
+    expected_db = 10 * np.log10(np.mean(np.abs(direct) ** 2) / recorded.noise_w)
+    assert recorded.check().static_to_noise_db == pytest.approx(expected_db, abs=0.1)
+
+
+@pytest.mark.parametrize("name", ["small", "campus", "tilted"])
+def test_the_predicted_line_of_sight_is_the_exact_one(name, small, tilted):
+    scene = {"small": small, "tilted": tilted}.get(name) or load_scene(name)
+    frame = transmit(scene, 1)
+    for site in scene.receivers:
+        exact = line_of_sight_echo(scene, site, frame)
+        predicted = static_echo(frame, channel_matrix(scene, site, line_of_sight(scene, site)))
+        # Sites are corners or middles of their arrays, plane waves have no curvature: some degrees
+        assert np.linalg.norm(predicted - exact) < 0.1 * np.linalg.norm(exact)
+
+
+def test_orders_restore_what_they_describe():
+    generator = np.random.default_rng(0)
+    echo = noise((2, 6, 5), 1.0, generator)
+    orders = {(order.conjugated, order.subcarriers_name, order.symbols_name): order for order in sample_orders(6, 5)}
+    assert np.array_equal(orders[False, "", ""].restored(echo), echo)
+    late = orders[True, "in reverse order", "one too late"]
+    assert np.allclose(late.restored(np.roll(echo, 1, axis=2)[:, ::-1].conj()), echo)
+    assert len(element_orders(load_scene("campus").receivers[0])) == 8

@@ -287,7 +287,7 @@ def _check_swapped(matcher: Matcher, echoes: Sequence[np.ndarray], choice: Choic
     total = parts.sum(axis=-1)
     parts = (parts * total.conj()[..., None]).sum(axis=0)
     num_ant = steering.shape[-1]
-    strength = np.abs(parts.sum(axis=-1))
+    strength = np.sqrt(np.abs(parts.sum(axis=-1)))
 
     # The exchange that gains most, in any path that is not much weaker than the strongest
     found = None

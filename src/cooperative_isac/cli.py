@@ -32,6 +32,10 @@ Rate = Annotated[Optional[float], Option(help="Frames a second, not the scene's.
 Out = Annotated[Optional[Path], Option(help="Folder for the report; by default a new one in runs/.")]
 Folder = Annotated[Path, typer.Argument(metavar="DIR", help="Folder of a run that has ended.")]
 SceneOption = Annotated[Optional[str], Option(help="Scene file; by default the shipped scene of that name.")]
+EchoBag = Annotated[Path, typer.Argument(metavar="BAG", help="Folder of a bag with echoes and frames.")]
+SiteOption = Annotated[Optional[str], Option(help="Only this receiver.")]
+EchoFrames = Annotated[int, Option(help="Echoes of each receiver that are looked at.", min=1)]
+UNUSABLE = 2
 Markers = Annotated[bool, Option(help="Draw for RViz.")]
 Schemes = Annotated[Optional[str], Option(help="Comma-separated; by default the scene's.")]
 Frames = Annotated[int, Option(help="Independent frames to draw.", min=1)]
@@ -85,6 +89,23 @@ def check(scene: SceneArgument) -> None:
 
 
 @app.command()
+def check_echo(bag: EchoBag, scene: SceneOption = None, site: SiteOption = None, frames: EchoFrames = 8) -> None:
+    """Say whether recorded echoes of a radio have plausible signs, orders, levels and noise.
+
+    Exit code 0: nothing is wrong; 1: something is; 2: the bag cannot be used.
+    """
+    try:
+        from cooperative_isac_ros.bag.echoes import check_bag
+    except ImportError as error:
+        _no_ros(error)
+    try:
+        code = check_bag(bag, scene, site, frames, Console())
+    except (ValueError, OSError) as error:
+        _fail(str(error), UNUSABLE)
+    raise typer.Exit(code)
+
+
+@app.command()
 def report(folder: Folder, scene: SceneOption = None) -> None:
     """Show the report of a run again, and draw its picture anew."""
     from cooperative_isac.evaluation.run_report import show_report
@@ -135,9 +156,9 @@ def _scene(name: str) -> Scene:
         _fail(str(error))
 
 
-def _fail(message: str) -> None:
+def _fail(message: str, code: int = 1) -> None:
     typer.echo("\n".join(f"error: {line}" for line in message.splitlines()), err=True)
-    raise typer.Exit(1)
+    raise typer.Exit(code)
 
 
 def _no_ros(error: ImportError) -> None:

@@ -1,0 +1,151 @@
+"""Echoes of a bag beside the frames that they answer, and their check for a radio engineer."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from cooperative_isac_msgs.msg import Echo, Frame
+from rclpy.serialization import deserialize_message
+from rich.console import Console
+from rich.table import Table
+
+from cooperative_isac.evaluation.run_report import recorded_scene
+from cooperative_isac.fronthaul.downlink import unpack_downlink
+from cooperative_isac.pipeline import transmit
+from cooperative_isac.scene.model import Scene, Site
+from cooperative_isac.sensing.echo_check import CANNOT_SAY, OK, WRONG, Check, EchoAssessment, check_echoes
+from cooperative_isac.waveform.frame import TransmitFrame
+from cooperative_isac_ros import conversions
+from cooperative_isac_ros.bag.metadata import BagError
+from cooperative_isac_ros.bag.reader import BagReader
+from cooperative_isac_ros.bag.recording import FRAME_TYPE, FrameKey
+from cooperative_isac_ros.records import Announcement, EchoRecord
+
+ECHO_TYPE = "cooperative_isac_msgs/msg/Echo"
+STYLES = {OK: "green", WRONG: "bold red", CANNOT_SAY: "yellow"}
+STAMP_TOLERANCE_NS = 1_000_000  # of an echo's stamp beside its announcement's: a copied stamp is the same
+
+
+@dataclass
+class SiteEchoes:
+    """What a bag holds of one receiver: usable echoes with their announcements, and what the others lack."""
+
+    site: str
+    used: list[tuple[Announcement, EchoRecord]] = field(default_factory=list)
+    num_messages: int = 0
+    num_unannounced: int = 0
+    num_other_stamp: int = 0
+    refused: list[str] = field(default_factory=list)
+
+    def check(self) -> Check:
+        """Whether the messages themselves are as they must be."""
+        faults = []
+        if self.num_unannounced:
+            faults.append(f"{self.num_unannounced} of {self.num_messages} answer a run and number that nobody announced")
+        if self.refused:
+            faults.append(f"{len(self.refused)} of {self.num_messages} refused: {self.refused[0]}")
+        if self.num_other_stamp:
+            faults.append(f"{self.num_other_stamp} have another stamp than the frame with their number")
+        if faults:
+            return Check("messages", WRONG, "; ".join(faults))
+        return Check("messages", OK, f"{self.num_messages} echoes, each of an announced frame; {len(self.used)} checked")
+
+
+def read_echoes(reader: BagReader, scene_file: str | None, max_frames: int) -> tuple[Scene, dict[str, SiteEchoes]]:
+    """Scene of a bag, and the first echoes of each receiver; BagError names what the bag lacks."""
+    topics = reader.summary().topics
+    frame_topics = [topic.name for topic in topics if topic.type_name == FRAME_TYPE and topic.num_messages]
+    echo_topics = [topic.name for topic in topics if topic.type_name == ECHO_TYPE and topic.num_messages]
+    if len(frame_topics) != 1:
+        raise BagError(f"{reader.folder} has {len(frame_topics)} topics with frames; a check needs exactly 1: record "
+                       "the topic 'frame', too")
+    if not echo_topics:
+        raise BagError(f"{reader.folder} holds no echoes; record the topics '<site>/echo' (simulated ones are published "
+                       "with the access point's parameter publish_echo)")
+
+    # Announcements first: an echo may have been recorded before its own
+    announced: dict[FrameKey, Announcement] = {}
+    for message in reader.messages(frame_topics):
+        announcement = conversions.announcement(deserialize_message(message.data, Frame))
+        announced[announcement.frame.run, announcement.frame.number] = announcement
+    first = next(iter(announced.values()))
+    scene = recorded_scene(first.scene, first.scene_fingerprint, scene_file, reader.folder)
+
+    # Echoes by receiver
+    sites: dict[str, SiteEchoes] = {}
+    for message in reader.messages(echo_topics):
+        echo = deserialize_message(message.data, Echo)
+        site = sites.setdefault(echo.site, SiteEchoes(echo.site))
+        site.num_messages += 1
+        announcement = announced.get((echo.run, echo.number))
+        if announcement is None or announcement.scene_fingerprint != scene.fingerprint:
+            site.num_unannounced += 1
+            continue
+        if abs(conversions.to_ns(echo.header.stamp) - announcement.frame.stamp_ns) > STAMP_TOLERANCE_NS:
+            site.num_other_stamp += 1
+        if len(site.used) < max_frames:
+            _take(site, scene, announcement, echo)
+    return scene, sites
+
+
+def _take(site: SiteEchoes, scene: Scene, announcement: Announcement, message: Echo) -> None:
+    """Add an echo to those that are used, or its fault to those that are refused."""
+    try:
+        record = conversions.echo_record(message)
+        shape = scene.receiver(record.site).num_ant, scene.grid.num_subcarriers, scene.grid.num_symbols
+        if record.echo.shape != shape:
+            raise ValueError(f"sizes are {' x '.join(map(str, record.echo.shape))}, the scene has "
+                             f"{' x '.join(map(str, shape))} (antennas, subcarriers, symbols)")
+    except ValueError as error:
+        site.refused.append(str(error))
+        return
+    except KeyError as error:
+        site.refused.append(str(error.args[0]))
+        return
+    site.used.append((announcement, record))
+
+
+def signal_of(scene: Scene, announcement: Announcement) -> TransmitFrame:
+    """What was sent in an announced frame; ValueError when its payload does not fit the scene."""
+    seeded = replace(scene, seed=announcement.seed)
+    if announcement.payload:
+        return unpack_downlink(seeded, announcement.payload)
+    return transmit(seeded, announcement.frame.number)
+
+
+def assess(scene: Scene, receiver: Site, echoes: SiteEchoes) -> EchoAssessment:
+    """Check of one receiver, its messages first."""
+    frames = [signal_of(scene, announcement) for announcement, _ in echoes.used]
+    samples = [record.echo for _, record in echoes.used]
+    powers_w = [record.noise_power_w for _, record in echoes.used]
+    found = check_echoes(scene, receiver, frames, samples, powers_w)
+    return replace(found, checks=(echoes.check(), *found.checks))
+
+
+def check_bag(bag: Path, scene_file: str | None, site: str | None, max_frames: int, console: Console) -> int:
+    """Print the check of each receiver in a bag; exit code 0 plausible, 1 something is wrong.
+
+    BagError or ValueError: the bag, the scene or the site cannot be used.
+    """
+    scene, recorded = read_echoes(BagReader(bag), scene_file, max_frames)
+    if site is not None and site not in recorded:
+        raise BagError(f"{bag} holds no echo of '{site}'; it has echoes of {', '.join(sorted(recorded))}")
+    names = [site] if site else sorted(recorded)
+    table = Table("receiver", "check", "verdict", "found", title=f"{bag}, scene {scene.name}", title_justify="left")
+    verdicts = []
+    for name in names:
+        if name not in [receiver.name for receiver in scene.receivers]:
+            checks = (Check("messages", WRONG, f"the scene has no receiver '{name}'"),)
+        else:
+            checks = assess(scene, scene.receiver(name), recorded[name]).checks
+        for number, check in enumerate(checks):
+            shown = f"[{STYLES[check.verdict]}]{check.verdict}[/]"
+            table.add_row("" if number else name, check.name, shown, check.text, end_section=check is checks[-1])
+            verdicts.append(check.verdict)
+    console.print(table, highlight=False)
+    num_wrong = verdicts.count(WRONG)
+    num_open = verdicts.count(CANNOT_SAY)
+    console.print(f"{len(verdicts)} checks: {num_wrong} wrong, {num_open} that cannot be said; docs/echo_interface.md says "
+                  "what each of them wants", highlight=False)
+    return 1 if num_wrong else 0

@@ -18,13 +18,25 @@ from cooperative_isac_ros.records import Announcement, EchoRecord, FrameStamp
 
 TINY = Path(__file__).resolve().parents[1] / "scenes" / "tiny.yaml"
 START_NS = 1_700_000_000_000_000_000
-STATED = (lambda echo: echo)
+
+
+def stated(echo):
+    return echo
 
 
 @pytest.fixture
 def record(tiny, tmp_path):
     """Writes a bag of a radio whose echoes are changed before they are published."""
-    def write(change=STATED, sites=("rx1", "rx2"), payload=False, numbers=(0, 1), shift=0, fingerprint=None, frames=True):
+
+    def write(
+        change=stated,
+        sites=("rx1", "rx2"),
+        payload=False,
+        numbers=(0, 1),
+        shift=0,
+        fingerprint=None,
+        frames=True,
+    ):
         folder = tmp_path / "bag"
         writer = BagWriter(folder)
         if frames:
@@ -35,20 +47,41 @@ def record(tiny, tmp_path):
         for number in numbers:
             stamp = FrameStamp(7, number, START_NS + number * 100_000_000)
             frame = transmit(tiny, number)
-            announced = Announcement(stamp, tiny.name, fingerprint or tiny.fingerprint, not payload, tiny.seed,
-                                     pack_downlink(frame) if payload else b"")
+            announced = Announcement(
+                stamp,
+                tiny.name,
+                fingerprint or tiny.fingerprint,
+                not payload,
+                tiny.seed,
+                pack_downlink(frame) if payload else b"",
+            )
             if frames:
-                writer.write("/frame", stamp.stamp_ns, stamp.stamp_ns, serialized(conversions.frame_message(announced)))
+                writer.write(
+                    "/frame",
+                    stamp.stamp_ns,
+                    stamp.stamp_ns,
+                    serialized(conversions.frame_message(announced)),
+                )
             for site in sites:
                 known = tiny.receiver(site) if site in ("rx1", "rx2") else tiny.receivers[0]
                 echo = line_of_sight_echo(tiny, known, frame)
                 echo += noise(echo.shape, tiny.propagation.noise_power_w, generator)
                 answered = FrameStamp(7, number + shift, stamp.stamp_ns)
-                message = conversions.echo_message(EchoRecord(answered, site, False, tiny.propagation.noise_power_w,
-                                                              change(echo).astype(np.complex64)))
-                writer.write(f"/{site}/echo", stamp.stamp_ns + 1, stamp.stamp_ns + 1, serialized(message))
+                message = conversions.echo_message(
+                    EchoRecord(
+                        answered,
+                        site,
+                        False,
+                        tiny.propagation.noise_power_w,
+                        change(echo).astype(np.complex64),
+                    )
+                )
+                writer.write(
+                    f"/{site}/echo", stamp.stamp_ns + 1, stamp.stamp_ns + 1, serialized(message)
+                )
         writer.close()
         return folder
+
     return write
 
 
@@ -68,7 +101,11 @@ def test_a_right_radio_passes(record, payload):
 
 def test_a_wrong_order_is_named_with_its_margin(record):
     code, said = check(record(lambda echo: echo[:, ::-1]))
-    assert code == 1 and "subcarriers are in reverse order; the line of sight is" in said and "2 wrong" in said
+    assert (
+        code == 1
+        and "subcarriers are in reverse order; the line of sight is" in said
+        and "2 wrong" in said
+    )
 
 
 def test_one_site_is_looked_at_alone(record):
@@ -91,11 +128,14 @@ def test_echoes_of_frames_that_nobody_announced_are_wrong(record):
     assert "1 have another stamp than the frame with their number" in said
 
 
-@pytest.mark.parametrize("options, words", [
-    ({"sites": ()}, "holds no echoes"),
-    ({"frames": False}, "has 0 topics with frames"),
-    ({"fingerprint": "0123456789abcdef"}, "was recorded with scene"),
-])
+@pytest.mark.parametrize(
+    "options, words",
+    [
+        ({"sites": ()}, "holds no echoes"),
+        ({"frames": False}, "has 0 topics with frames"),
+        ({"fingerprint": "0123456789abcdef"}, "was recorded with scene"),
+    ],
+)
 def test_a_bag_that_cannot_be_used_gives_code_2(record, options, words):
     code, said = check(record(**options))
     assert code == 2 and words in said

@@ -14,7 +14,14 @@ from cooperative_isac.evaluation.run_report import recorded_scene
 from cooperative_isac.fronthaul.downlink import unpack_downlink
 from cooperative_isac.pipeline import transmit
 from cooperative_isac.scene.model import Scene, Site
-from cooperative_isac.sensing.echo_check import CANNOT_SAY, OK, WRONG, Check, EchoAssessment, check_echoes
+from cooperative_isac.sensing.echo_check import (
+    CANNOT_SAY,
+    OK,
+    WRONG,
+    Check,
+    EchoAssessment,
+    check_echoes,
+)
 from cooperative_isac.waveform.frame import TransmitFrame
 from cooperative_isac_ros import conversions
 from cooperative_isac_ros.bag.metadata import BagError
@@ -24,12 +31,14 @@ from cooperative_isac_ros.records import Announcement, EchoRecord
 
 ECHO_TYPE = "cooperative_isac_msgs/msg/Echo"
 STYLES = {OK: "green", WRONG: "bold red", CANNOT_SAY: "yellow"}
-STAMP_TOLERANCE_NS = 1_000_000  # of an echo's stamp beside its announcement's: a copied stamp is the same
+STAMP_TOLERANCE_NS = (
+    1_000_000  # of an echo's stamp beside its announcement's: a copied stamp is the same
+)
 
 
 @dataclass
 class SiteEchoes:
-    """What a bag holds of one receiver: usable echoes with their announcements, and what the others lack."""
+    """What a bag holds of one receiver: usable echoes with their announcements, and faults."""
 
     site: str
     used: list[tuple[Announcement, EchoRecord]] = field(default_factory=list)
@@ -42,27 +51,48 @@ class SiteEchoes:
         """Whether the messages themselves are as they must be."""
         faults = []
         if self.num_unannounced:
-            faults.append(f"{self.num_unannounced} of {self.num_messages} answer a run and number that nobody announced")
+            faults.append(
+                f"{self.num_unannounced} of {self.num_messages} answer a run and number that "
+                "nobody announced"
+            )
         if self.refused:
             faults.append(f"{len(self.refused)} of {self.num_messages} refused: {self.refused[0]}")
         if self.num_other_stamp:
-            faults.append(f"{self.num_other_stamp} have another stamp than the frame with their number")
+            faults.append(
+                f"{self.num_other_stamp} have another stamp than the frame with their number"
+            )
         if faults:
             return Check("messages", WRONG, "; ".join(faults))
-        return Check("messages", OK, f"{self.num_messages} echoes, each of an announced frame; {len(self.used)} checked")
+        return Check(
+            "messages",
+            OK,
+            f"{self.num_messages} echoes, each of an announced frame; {len(self.used)} checked",
+        )
 
 
-def read_echoes(reader: BagReader, scene_file: str | None, max_frames: int) -> tuple[Scene, dict[str, SiteEchoes]]:
+def read_echoes(
+    reader: BagReader, scene_file: str | None, max_frames: int
+) -> tuple[Scene, dict[str, SiteEchoes]]:
     """Scene of a bag, and the first echoes of each receiver; BagError names what the bag lacks."""
     topics = reader.summary().topics
-    frame_topics = [topic.name for topic in topics if topic.type_name == FRAME_TYPE and topic.num_messages]
-    echo_topics = [topic.name for topic in topics if topic.type_name == ECHO_TYPE and topic.num_messages]
+    frame_topics = [
+        topic.name for topic in topics if topic.type_name == FRAME_TYPE and topic.num_messages
+    ]
+    echo_topics = [
+        topic.name for topic in topics if topic.type_name == ECHO_TYPE and topic.num_messages
+    ]
     if len(frame_topics) != 1:
-        raise BagError(f"{reader.folder} has {len(frame_topics)} topics with frames; a check needs exactly 1: record "
-                       "the topic 'frame', too")
+        raise BagError(
+            f"{reader.folder} has {len(frame_topics)} topics with frames; a check needs exactly 1: "
+            "record "
+            "the topic 'frame', too"
+        )
     if not echo_topics:
-        raise BagError(f"{reader.folder} holds no echoes; record the topics '<site>/echo' (simulated ones are published "
-                       "with the access point's parameter publish_echo)")
+        raise BagError(
+            f"{reader.folder} holds no echoes; record the topics '<site>/echo' (simulated ones are "
+            "published "
+            "with the access point's parameter publish_echo)"
+        )
 
     # Announcements first: an echo may have been recorded before its own
     announced: dict[FrameKey, Announcement] = {}
@@ -82,7 +112,10 @@ def read_echoes(reader: BagReader, scene_file: str | None, max_frames: int) -> t
         if announcement is None or announcement.scene_fingerprint != scene.fingerprint:
             site.num_unannounced += 1
             continue
-        if abs(conversions.to_ns(echo.header.stamp) - announcement.frame.stamp_ns) > STAMP_TOLERANCE_NS:
+        if (
+            abs(conversions.to_ns(echo.header.stamp) - announcement.frame.stamp_ns)
+            > STAMP_TOLERANCE_NS
+        ):
             site.num_other_stamp += 1
         if len(site.used) < max_frames:
             _take(site, scene, announcement, echo)
@@ -93,10 +126,16 @@ def _take(site: SiteEchoes, scene: Scene, announcement: Announcement, message: E
     """Add an echo to those that are used, or its fault to those that are refused."""
     try:
         record = conversions.echo_record(message)
-        shape = scene.receiver(record.site).num_ant, scene.grid.num_subcarriers, scene.grid.num_symbols
+        shape = (
+            scene.receiver(record.site).num_ant,
+            scene.grid.num_subcarriers,
+            scene.grid.num_symbols,
+        )
         if record.echo.shape != shape:
-            raise ValueError(f"sizes are {' x '.join(map(str, record.echo.shape))}, the scene has "
-                             f"{' x '.join(map(str, shape))} (antennas, subcarriers, symbols)")
+            raise ValueError(
+                f"sizes are {' x '.join(map(str, record.echo.shape))}, the scene has "
+                f"{' x '.join(map(str, shape))} (antennas, subcarriers, symbols)"
+            )
     except ValueError as error:
         site.refused.append(str(error))
         return
@@ -123,16 +162,27 @@ def assess(scene: Scene, receiver: Site, echoes: SiteEchoes) -> EchoAssessment:
     return replace(found, checks=(echoes.check(), *found.checks))
 
 
-def check_bag(bag: Path, scene_file: str | None, site: str | None, max_frames: int, console: Console) -> int:
+def check_bag(
+    bag: Path, scene_file: str | None, site: str | None, max_frames: int, console: Console
+) -> int:
     """Print the check of each receiver in a bag; exit code 0 plausible, 1 something is wrong.
 
     BagError or ValueError: the bag, the scene or the site cannot be used.
     """
     scene, recorded = read_echoes(BagReader(bag), scene_file, max_frames)
     if site is not None and site not in recorded:
-        raise BagError(f"{bag} holds no echo of '{site}'; it has echoes of {', '.join(sorted(recorded))}")
+        raise BagError(
+            f"{bag} holds no echo of '{site}'; it has echoes of {', '.join(sorted(recorded))}"
+        )
     names = [site] if site else sorted(recorded)
-    table = Table("receiver", "check", "verdict", "found", title=f"{bag}, scene {scene.name}", title_justify="left")
+    table = Table(
+        "receiver",
+        "check",
+        "verdict",
+        "found",
+        title=f"{bag}, scene {scene.name}",
+        title_justify="left",
+    )
     verdicts = []
     for name in names:
         if name not in [receiver.name for receiver in scene.receivers]:
@@ -141,11 +191,21 @@ def check_bag(bag: Path, scene_file: str | None, site: str | None, max_frames: i
             checks = assess(scene, scene.receiver(name), recorded[name]).checks
         for number, check in enumerate(checks):
             shown = f"[{STYLES[check.verdict]}]{check.verdict}[/]"
-            table.add_row("" if number else name, check.name, shown, check.text, end_section=check is checks[-1])
+            table.add_row(
+                "" if number else name,
+                check.name,
+                shown,
+                check.text,
+                end_section=check is checks[-1],
+            )
             verdicts.append(check.verdict)
     console.print(table, highlight=False)
     num_wrong = verdicts.count(WRONG)
     num_open = verdicts.count(CANNOT_SAY)
-    console.print(f"{len(verdicts)} checks: {num_wrong} wrong, {num_open} that cannot be said; docs/echo_interface.md says "
-                  "what each of them wants", highlight=False)
+    console.print(
+        f"{len(verdicts)} checks: {num_wrong} wrong, {num_open} that cannot be said; "
+        "docs/echo_interface.md says "
+        "what each of them wants",
+        highlight=False,
+    )
     return 1 if num_wrong else 0

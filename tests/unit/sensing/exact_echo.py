@@ -1,4 +1,7 @@
-"""Echoes of spherical waves, summed element by element over exact distances; of the product only the symbols are taken."""
+"""Echoes of spherical waves, summed element by element over exact distances.
+
+Of the product only the symbols are taken.
+"""
 
 import math
 
@@ -8,7 +11,7 @@ LIGHT_MPS = 299_792_458.0
 
 
 def sent(frame):
-    """What each transmit antenna sends, [num_tx_ant, num_subcarriers, num_symbols], complex128, sqrt(W)."""
+    """What each transmit antenna sends, [num_tx_ant, num_subcarriers, num_symbols], sqrt(W)."""
     num_subcarriers, _, num_symbols = frame.streams.shape
     group = num_subcarriers // len(frame.precoders)
     signal = np.empty((frame.precoders.shape[1], num_subcarriers, num_symbols), complex)
@@ -22,12 +25,16 @@ def sent(frame):
 
 def places(site):
     """Each element's place in map, as lists."""
-    return [[site.position_m[axis] + element[axis] for axis in range(3)] for element in site.elements_m]
+    return [
+        [site.position_m[axis] + element[axis] for axis in range(3)] for element in site.elements_m
+    ]
 
 
 def noise(shape, power_w, generator):
     """Circular Gaussian noise, complex128."""
-    return (generator.standard_normal(shape) + 1j * generator.standard_normal(shape)) * math.sqrt(power_w / 2)
+    return (generator.standard_normal(shape) + 1j * generator.standard_normal(shape)) * math.sqrt(
+        power_w / 2
+    )
 
 
 def line_of_sight_echo(scene, receiver, frame, late_s=0.0, only=None):
@@ -35,8 +42,10 @@ def line_of_sight_echo(scene, receiver, frame, late_s=0.0, only=None):
     grid = scene.grid
     signal = sent(frame)
     echo = np.zeros((receiver.num_ant, grid.num_subcarriers, grid.num_symbols), complex)
-    frequencies = [grid.carrier_hz + number * grid.subcarrier_stride * grid.subcarrier_spacing_hz
-                   for number in range(grid.num_subcarriers)]
+    frequencies = [
+        grid.carrier_hz + number * grid.subcarrier_stride * grid.subcarrier_spacing_hz
+        for number in range(grid.num_subcarriers)
+    ]
     antenna = 0
     for site in scene.transmitters:
         for origin in places(site):
@@ -46,7 +55,9 @@ def line_of_sight_echo(scene, receiver, frame, late_s=0.0, only=None):
                 turns = np.array([frequency * distance / LIGHT_MPS for frequency in frequencies])
                 turns += late_s * (np.array(frequencies) - grid.carrier_hz)
                 if only in (None, site.name):
-                    echo[receive] += amplitude * np.exp(-2j * math.pi * turns)[:, None] * signal[antenna]
+                    echo[receive] += (
+                        amplitude * np.exp(-2j * math.pi * turns)[:, None] * signal[antenna]
+                    )
             antenna += 1
     return echo
 
@@ -59,8 +70,12 @@ def target_echo(scene, receiver, frame, point_m, velocity_mps, amplitude):
     grid = scene.grid
     signal = sent(frame)
     echo = np.zeros((receiver.num_ant, grid.num_subcarriers, grid.num_symbols), complex)
-    frequencies = np.array([grid.carrier_hz + number * grid.subcarrier_stride * grid.subcarrier_spacing_hz
-                            for number in range(grid.num_subcarriers)])
+    frequencies = np.array(
+        [
+            grid.carrier_hz + number * grid.subcarrier_stride * grid.subcarrier_spacing_hz
+            for number in range(grid.num_subcarriers)
+        ]
+    )
     period_s = (1 / grid.subcarrier_spacing_hz + grid.cyclic_prefix_s) * grid.symbol_stride
     for symbol in range(grid.num_symbols):
         point = [point_m[axis] + velocity_mps[axis] * symbol * period_s for axis in range(3)]
@@ -69,9 +84,13 @@ def target_echo(scene, receiver, frame, point_m, velocity_mps, amplitude):
         for site in scene.transmitters:
             for origin in places(site):
                 delay_s = math.dist(origin, point) / LIGHT_MPS
-                incident += np.exp(-2j * math.pi * frequencies * delay_s) * signal[antenna, :, symbol]
+                incident += (
+                    np.exp(-2j * math.pi * frequencies * delay_s) * signal[antenna, :, symbol]
+                )
                 antenna += 1
         for receive, place in enumerate(places(receiver)):
             delay_s = math.dist(point, place) / LIGHT_MPS
-            echo[receive, :, symbol] = amplitude * np.exp(-2j * math.pi * frequencies * delay_s) * incident
+            echo[receive, :, symbol] = (
+                amplitude * np.exp(-2j * math.pi * frequencies * delay_s) * incident
+            )
     return echo

@@ -13,9 +13,20 @@ from cooperative_isac.sensing.echo_check import CANNOT_SAY, OK, WRONG, check_ech
 from cooperative_isac.sensing.echo_hypotheses import element_orders, line_of_sight, sample_orders
 
 NUMBERS = (1, 2)
-TARGETS = {"small": ((22.0, 31.0, 0.0), (4.0, -6.0, 0.0)), "campus": ((30.0, 45.0, 14.0), (5.0, -4.0, 1.0))}
-CONVENTIONS = ("samples", "subcarriers", "symbols", "transmit elements", "delay sign", "receive elements", "time zero",
-               "antenna swaps")
+TARGETS = {
+    "small": ((22.0, 31.0, 0.0), (4.0, -6.0, 0.0)),
+    "campus": ((30.0, 45.0, 14.0), (5.0, -4.0, 1.0)),
+}
+CONVENTIONS = (
+    "samples",
+    "subcarriers",
+    "symbols",
+    "transmit elements",
+    "delay sign",
+    "receive elements",
+    "time zero",
+    "antenna swaps",
+)
 
 
 class Recorded:
@@ -39,8 +50,13 @@ class Recorded:
 
     def check(self, change=lambda echo: echo, noise_w=None, scene=None):
         changed = [change(echo) for echo in self.echoes]
-        return check_echoes(scene or self.scene, self.site, self.frames, changed,
-                            [noise_w or self.noise_w] * len(changed))
+        return check_echoes(
+            scene or self.scene,
+            self.site,
+            self.frames,
+            changed,
+            [noise_w or self.noise_w] * len(changed),
+        )
 
 
 @pytest.fixture(scope="module", params=["small", "campus"])
@@ -59,13 +75,19 @@ def test_what_is_delivered_as_stated_is_found_so(recorded):
     assert all(assessment.check(name).verdict == OK for name in CONVENTIONS)
     assert abs(assessment.delay_offset_s) < 0.2e-9
     assert assessment.noise_power_w == pytest.approx(recorded.noise_w, rel=0.05)
-    assert "+0 dB from free space" in assessment.check("line of sight").text.replace("-0 dB", "+0 dB")
+    assert "+0 dB from free space" in assessment.check("line of sight").text.replace(
+        "-0 dB", "+0 dB"
+    )
 
 
 MUTATIONS = {
     "samples": (np.conj, "samples", "conjugated"),
     "reversed subcarriers": (lambda echo: echo[:, ::-1], "subcarriers", "are in reverse order"),
-    "mirrored spectrum": (lambda echo: np.roll(echo[:, ::-1], 1, axis=1), "subcarriers", "mirrored about"),
+    "mirrored spectrum": (
+        lambda echo: np.roll(echo[:, ::-1], 1, axis=1),
+        "subcarriers",
+        "mirrored about",
+    ),
     "fftshift": (lambda echo: np.fft.fftshift(echo, axes=1), "subcarriers", "halves swapped"),
     "off by one": (lambda echo: np.roll(echo, 1, axis=1), "subcarriers", "shifted up by one"),
     "reversed symbols": (lambda echo: echo[:, :, ::-1], "symbols", "are in reverse order"),
@@ -85,16 +107,27 @@ def test_each_wrong_order_is_named_and_nothing_else(recorded, case):
 def test_two_faults_at_once_are_both_named(recorded):
     spectrum_inverted = recorded.check(lambda echo: np.roll(echo[:, ::-1], 1, axis=1).conj())
     assert wrong(spectrum_inverted) == {"samples", "subcarriers"}
-    assert wrong(recorded.check(lambda echo: echo[::-1, :, ::-1])) == {"receive elements", "symbols"}
+    assert wrong(recorded.check(lambda echo: echo[::-1, :, ::-1])) == {
+        "receive elements",
+        "symbols",
+    }
 
 
 def test_a_transposed_planar_array_is_named():
     campus = Recorded(load_scene("campus"))
-    transposed = campus.check(lambda echo: echo.reshape(8, 4, 64, 64).swapaxes(0, 1).reshape(32, 64, 64))
-    assert wrong(transposed) == {"receive elements"} and "y running fastest" in transposed.check("receive elements").text
+    transposed = campus.check(
+        lambda echo: echo.reshape(8, 4, 64, 64).swapaxes(0, 1).reshape(32, 64, 64)
+    )
+    assert (
+        wrong(transposed) == {"receive elements"}
+        and "y running fastest" in transposed.check("receive elements").text
+    )
 
 
-@pytest.mark.parametrize("mirror, name", [("rx", "receive elements"), ("tx", "transmit elements"), ("delay", "delay sign")])
+@pytest.mark.parametrize(
+    "mirror, name",
+    [("rx", "receive elements"), ("tx", "transmit elements"), ("delay", "delay sign")],
+)
 def test_each_wrong_sign_of_a_phase_is_named(recorded, mirror, name):
     """Channels with one sign turned, from closed forms of plane waves in plain loops."""
     scene, site = recorded.scene, recorded.site
@@ -104,18 +137,30 @@ def test_each_wrong_sign_of_a_phase_is_named(recorded, mirror, name):
         echo = noise(recorded.echoes[0].shape, recorded.noise_w, generator)
         for index, transmitter in enumerate(scene.transmitters):
             away = transmitter.position_m - site.position_m
-            distance = np.sqrt(sum(part ** 2 for part in away))
+            distance = np.sqrt(sum(part**2 for part in away))
             direction = away / distance
             wavelength = 299_792_458.0 / scene.grid.carrier_hz
-            ahead = {side: np.exp(2j * np.pi * (elements @ toward) / wavelength) for side, elements, toward in (
-                ("rx", site.elements_m, direction), ("tx", transmitter.elements_m, -direction))}
+            ahead = {
+                side: np.exp(2j * np.pi * (elements @ toward) / wavelength)
+                for side, elements, toward in (
+                    ("rx", site.elements_m, direction),
+                    ("tx", transmitter.elements_m, -direction),
+                )
+            }
             over = np.exp(-2j * np.pi * scene.grid.subcarrier_offsets_hz * distance / 299_792_458.0)
             turned = {**ahead, "delay": over}
             turned[mirror] = turned[mirror].conj()
             signal = frame.toward(index, turned["tx"][None])[:, 0]
-            echo += wavelength / (4 * np.pi * distance) * turned["rx"][:, None, None] * (turned["delay"][:, None] * signal)
+            echo += (
+                wavelength
+                / (4 * np.pi * distance)
+                * turned["rx"][:, None, None]
+                * (turned["delay"][:, None] * signal)
+            )
         echoes.append(echo.astype(np.complex64))
-    assessment = check_echoes(scene, site, recorded.frames, echoes, [recorded.noise_w] * len(echoes))
+    assessment = check_echoes(
+        scene, site, recorded.frames, echoes, [recorded.noise_w] * len(echoes)
+    )
     assert wrong(assessment) == {name}
 
 
@@ -133,11 +178,20 @@ def test_two_exchanged_antennas_are_found(recorded):
         return echo[order]
 
     assessment = recorded.check(exchanged)
-    assert wrong(assessment) == {"antenna swaps"} and "antennas 1 and 4" in assessment.check("antenna swaps").text
+    assert (
+        wrong(assessment) == {"antenna swaps"}
+        and "antennas 1 and 4" in assessment.check("antenna swaps").text
+    )
 
 
-@pytest.mark.parametrize("factor, words", [(64.0, "64 times too large"), (8.0, "sqrt(64) times too large"),
-                                           (1 / 256, "256 times too small")])
+@pytest.mark.parametrize(
+    "factor, words",
+    [
+        (64.0, "64 times too large"),
+        (8.0, "sqrt(64) times too large"),
+        (1 / 256, "256 times too small"),
+    ],
+)
 def test_a_missing_scale_of_the_fft_is_named(recorded, factor, words):
     assessment = recorded.check(lambda echo: echo * np.float32(factor))
     assert "noise power" in wrong(assessment) and words in assessment.check("noise power").text
@@ -145,8 +199,10 @@ def test_a_missing_scale_of_the_fft_is_named(recorded, factor, words):
 
 
 def test_a_wrong_noise_power_is_found_and_its_size(recorded):
-    assessment = recorded.check(noise_w=recorded.noise_w * 10 ** -0.5)
-    assert wrong(assessment) == {"noise power"} and "+5.0 dB" in assessment.check("noise power").text
+    assessment = recorded.check(noise_w=recorded.noise_w * 10**-0.5)
+    assert (
+        wrong(assessment) == {"noise power"} and "+5.0 dB" in assessment.check("noise power").text
+    )
     assert assessment.noise_power_w == pytest.approx(recorded.noise_w, rel=0.05)
 
 
@@ -160,7 +216,9 @@ def test_dead_and_silent_antennas_are_counted(recorded):
     text = recorded.check(broken).check("antennas").text
     assert "antennas 3 are zero" in text and "antennas 5 are more than 20 dB" in text
     silence = recorded.check(np.zeros_like)
-    assert wrong(silence) == {"antennas"} and silence.check("antennas").text == "all samples are zero"
+    assert (
+        wrong(silence) == {"antennas"} and silence.check("antennas").text == "all samples are zero"
+    )
 
 
 def test_clipping_is_found_and_coarse_steps_are_not_taken_for_it(recorded):
@@ -173,13 +231,15 @@ def test_clipping_is_found_and_coarse_steps_are_not_taken_for_it(recorded):
     assert recorded.check(lambda echo: rounded(echo, top / 2)).check("clipping").verdict == WRONG
 
 
-def test_without_a_line_of_sight_nothing_is_said_of_signs(small):
-    for target in (False, True):
-        assessment = Recorded(small, target=target, direct=False).check()
-        assert not wrong(assessment) and assessment.check("noise power").verdict == OK
-        for name in ("receive elements", "subcarriers", "delay sign", "line of sight"):
-            assert assessment.check(name).verdict == CANNOT_SAY
-            assert assessment.check(name).text.startswith("cannot be checked: ")
+@pytest.mark.parametrize("target", [False, True])
+def test_without_a_line_of_sight_nothing_is_said_of_signs(small, target):
+    assessment = Recorded(small, target=target, direct=False).check()
+    assert not wrong(assessment) and assessment.check("noise power").verdict == OK
+    silent = ["receive elements", "transmit elements", "delay sign", "line of sight"]
+    for name in silent if target else silent + ["subcarriers", "symbols", "samples"]:
+        assert assessment.check(name).verdict == CANNOT_SAY
+        assert assessment.check(name).text.startswith("cannot be checked: ")
+    assert assessment.delay_offset_s is None
 
 
 def test_what_the_sites_cannot_tell_is_not_said(small):
@@ -193,7 +253,9 @@ def test_what_the_sites_cannot_tell_is_not_said(small):
 def test_static_paths_above_the_noise_recommend_their_projection(recorded):
     advice = "sensing.static_paths: project"
     assert advice in recorded.check().check("static paths").text
-    projected = replace(recorded.scene, sensing=replace(recorded.scene.sensing, static_paths="project"))
+    projected = replace(
+        recorded.scene, sensing=replace(recorded.scene.sensing, static_paths="project")
+    )
     assert advice not in recorded.check(scene=projected).check("static paths").text
     assert recorded.check().static_to_noise_db > 5
 
@@ -219,8 +281,45 @@ def test_the_predicted_line_of_sight_is_the_exact_one(name, small, tilted):
 def test_orders_restore_what_they_describe():
     generator = np.random.default_rng(0)
     echo = noise((2, 6, 5), 1.0, generator)
-    orders = {(order.conjugated, order.subcarriers_name, order.symbols_name): order for order in sample_orders(6, 5)}
+    orders = {
+        (order.conjugated, order.subcarriers_name, order.symbols_name): order
+        for order in sample_orders(6, 5)
+    }
     assert np.array_equal(orders[False, "", ""].restored(echo), echo)
     late = orders[True, "in reverse order", "one too late"]
     assert np.allclose(late.restored(np.roll(echo, 1, axis=2)[:, ::-1].conj()), echo)
     assert len(element_orders(load_scene("campus").receivers[0])) == 8
+
+
+def test_reflections_alone_tell_the_order_of_samples_and_nothing_of_angles(small):
+    """Walls, as mirror images of the transmitters, while the direct way is blocked."""
+    images = [
+        replace(site, position_m=site.position_m * [-1, 1, 1] + [-7, 9, 0])
+        for site in small.transmitters
+    ]
+    mirrored = replace(small, transmitters=tuple(images))
+    recorded = Recorded(small, target=False, direct=False)
+    recorded.echoes = [
+        (echo + line_of_sight_echo(mirrored, recorded.site, frame)).astype(np.complex64)
+        for echo, frame in zip(recorded.echoes, recorded.frames)
+    ]
+    stated = recorded.check()
+    assert not wrong(stated) and stated.check("subcarriers").verdict == OK
+    assert stated.check("receive elements").verdict == CANNOT_SAY
+    changed = recorded.check(lambda echo: echo[:, ::-1])
+    assert (
+        wrong(changed) == {"subcarriers"}
+        and "in reverse order" in changed.check("subcarriers").text
+    )
+    assert changed.noise_power_w == pytest.approx(recorded.noise_w, rel=0.05)
+
+
+def test_a_receiver_without_a_transmitter_elsewhere_says_so(small):
+    alone = replace(small, transmitters=small.transmitters[:1])
+    site = replace(alone.transmitters[0], name="rx2")
+    here = replace(alone, receivers=(site, site))
+    shape = (8, here.grid.num_subcarriers, here.grid.num_symbols)
+    echo = noise(shape, here.propagation.noise_power_w, np.random.default_rng(0))
+    assessment = check_echoes(here, site, [transmit(here, 1)], [echo.astype(np.complex64)], [1e-12])
+    assert assessment.check("line of sight").verdict == CANNOT_SAY
+    assert check_echoes(here, site, [], [], []).verdict == CANNOT_SAY

@@ -15,7 +15,7 @@ from cooperative_isac.scene.geometry import SPEED_OF_LIGHT_MPS
 from cooperative_isac.scene.model import Scene, Site
 from cooperative_isac.waveform.frame import TransmitFrame
 
-OVERSAMPLING = 8  # points of the delay profile per resolution cell: a parabola is then exact to 1 %
+OVERSAMPLING = 8  # points of the delay profile per cell: a parabola is then exact to 1 % of it
 GRAM_FLOOR = (
     1e-6  # share of the mean added to Gram matrices, so that equal replicas do not divide by zero
 )

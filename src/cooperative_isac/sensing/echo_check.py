@@ -40,6 +40,7 @@ FREE_DELAY_DB = 3.0  # dB that a delay offset of any size must win over one with
 MIN_SHARE = 0.4  # of all static power: below this a reflection may be taken for the line of sight
 CLEAR_SHARE = 0.6  # of all static power, from which the peak's delay is that of the line of sight
 STATIC_DEVIATIONS = 8.0  # of the noise in the static energy, by which reflections must exceed it
+DOPPLER_TOLERANCE = 0.05  # of a Doppler cell: static paths turn by nothing, targets pull a little
 DELAY_TOLERANCE = 0.25  # of a resolution cell: a ground reflection shifts the peak by as much
 NOISE_TOLERANCE_DB = 2.0  # dB: changes a threshold at 1 % false alarm to 0.07 % or 5 %
 SCALE_TOLERANCE_DB = 1.0  # dB within which a ratio is taken for a power of the FFT size
@@ -108,7 +109,7 @@ class Choice:
     threshold: log-likelihood gain that noise alone reaches
     share: of all static power, explained by the chosen hypothesis
     static: [num_orders], energy of all static paths over noise in each order of samples; only where
-    the line of sight says nothing and they stand out of the noise
+    the line of sight shows nothing and they stand out of the noise
     """
 
     index: tuple[int, int, int, int]
@@ -139,7 +140,7 @@ def check_echoes(
 
     frames: what was sent, one for each echo
     echoes: each [num_rx_ant, num_subcarriers, num_symbols], complex64, sqrt(W)
-    noise_powers_w: what the radio says of each, W per antenna and resource element
+    noise_powers_w: stated by the radio, W per antenna and resource element
 
     The static channel is matched with the line of sight under every hypothesis of sample_orders and
     element_orders, both transmit sides and delay signs; that with the largest likelihood gain is
@@ -180,8 +181,9 @@ def check_echoes(
     if choice.visible:
         offset_s = _peak(profile, choice.offset)
         checks.append(_check_time_zero(scene, offset_s, choice))
+        checks.append(_check_carrier(scene, matcher, ordered, choice))
         checks.append(_check_swapped(matcher, ordered, choice))
-    checks += [_check_noise(scene, noise, stated_w), levels.check()]
+    checks += [_check_noise(scene, noise, stated_w, levels.highest_db), levels.check()]
     static_db = None
     if noise:
         static_db = 10 * np.log10(max(static / noise, 1e-9))
@@ -231,18 +233,22 @@ def _choose(
     share = float(power[index] / max(static, power[index]))
     choice = Choice(index, power / unit, offset, threshold, share)
 
-    # Without a line of sight, reflections still tell the order of samples
+    # Without a line of sight, reflections still show the order of samples
     if not choice.visible:
         energies = []
         for order in orders:
             energies.append(matcher.static_energy([order.restored(echo) for echo in echoes])[0])
         static_by_order = np.array(energies) / unit - freedom
         best = int(static_by_order.argmax())
-        if static_by_order[best] > STATIC_DEVIATIONS * np.sqrt(freedom):
-            ordered = [orders[best].restored(echo) for echo in echoes]
-            noise = matcher.noise_power(ordered)
-            static = matcher.static_energy(ordered)[0] - freedom * (noise or 1.0)
-            choice = replace(choice, index=(best, *index[1:]), static=static_by_order)
+        is_static = static_by_order[best] > STATIC_DEVIATIONS * np.sqrt(freedom)
+        best = best if is_static else 0
+
+        # Noise of that order, of the stated one where nothing shows another
+        ordered = [orders[best].restored(echo) for echo in echoes]
+        noise = matcher.noise_power(ordered)
+        static = matcher.static_energy(ordered)[0] - freedom * (noise or 1.0)
+        static_by_order = static_by_order if is_static else None
+        choice = replace(choice, index=(best, *index[1:]), static=static_by_order)
     return noise, static / matcher.num_elements, choice, Profiles(curve, profiles[0].delays_s)
 
 
@@ -263,7 +269,7 @@ def _peak(profile: Profiles, place: int) -> float:
 
 
 def _check_conventions(matcher: Matcher, orders: Sequence[Order], choice: Choice) -> list[Check]:
-    """One check for each convention that the line of sight can tell."""
+    """One check for each convention that the line of sight shows."""
     checks = []
 
     # Orders of samples: rivals differ from the chosen one in one respect
@@ -337,7 +343,7 @@ def _verdict(
             "stronger so",
         )
 
-    # Rivals that these sites and reflections do not tell from the stated way
+    # Rivals that these sites and reflections leave as likely as the stated way
     needed = max(MIN_EVIDENCE, REFLECTED_SHARE * choice.best * (1 / choice.share - 1))
     twins = [
         index
@@ -385,7 +391,10 @@ def _static_verdict(
 
 def _why_not(choice: Choice) -> str:
     if choice.best <= choice.threshold:
-        return "no line of sight stands out of the noise"
+        return (
+            "no line of sight stands out of the noise: obstructed, symbols of another frame, or "
+            "carriers that differ by more than a Doppler cell"
+        )
     return (
         f"the strongest line of sight under any convention has only {100 * choice.share:.0f} % "
         "of the static power; "
@@ -408,6 +417,28 @@ def _check_time_zero(scene: Scene, offset_s: float, choice: Choice) -> Check:
             f"cannot be checked: {text}, but reflections are nearly as strong",
         )
     return Check("time zero", WRONG, f"{text}: delays must count from the emission of the frame")
+
+
+def _check_carrier(
+    scene: Scene, matcher: Matcher, echoes: Sequence[np.ndarray], choice: Choice
+) -> Check:
+    """Whether the line of sight has a Doppler shift, which only carriers that differ give it."""
+    delay_s = _delay_at(matcher, choice.offset)
+    num_shifts = OVERSAMPLING * scene.grid.num_symbols
+    power = np.zeros(num_shifts)
+    for frame, echo in enumerate(echoes):
+        turning = matcher.over_symbols(echo, frame, *choice.index[1:], delay_s)
+        power += (np.abs(np.fft.fft(turning, num_shifts, axis=-1)) ** 2).sum(axis=0)
+
+    # Peak of the spectrum by a parabola
+    shifts_hz = np.fft.fftfreq(num_shifts) / scene.grid.symbol_period_s
+    shift_hz = _peak(Profiles(power, shifts_hz), int(power.argmax()))
+    std_hz = np.sqrt(12) / (2 * np.pi) * scene.grid.doppler_resolution_hz / np.sqrt(2 * choice.best)
+    text = f"line of sight turns by {shift_hz:+.1f} Hz, standard deviation {std_hz:.1f} Hz"
+    if abs(shift_hz) <= DOPPLER_TOLERANCE * scene.grid.doppler_resolution_hz + 5 * std_hz:
+        return Check("carrier", OK, text)
+    ratio = shift_hz / scene.grid.carrier_hz * 1e6
+    return Check("carrier", WRONG, f"{text}: carriers differ by {ratio:+.3g} ppm; lock them")
 
 
 def _check_swapped(matcher: Matcher, echoes: Sequence[np.ndarray], choice: Choice) -> Check:
@@ -483,7 +514,14 @@ def _fft_words(scene: Scene, ratio_db: float) -> str:
     return ""
 
 
-def _check_noise(scene: Scene, noise: float | None, stated_w: float) -> Check:
+def _check_noise(
+    scene: Scene, noise: float | None, stated_w: float, level_db: float | None
+) -> Check:
+    """Whether noise_power_w is that of the samples.
+
+    level_db: of the line of sight over free space, which shows whether the samples are of the right
+    scale; None: not seen
+    """
     if noise is None:
         return Check(
             "noise power",
@@ -498,6 +536,8 @@ def _check_noise(scene: Scene, noise: float | None, stated_w: float) -> Check:
     if abs(ratio_db) <= NOISE_TOLERANCE_DB:
         return Check("noise power", OK, text)
     fft = _fft_words(scene, ratio_db)
+    if level_db is not None and abs(level_db) < abs(ratio_db) / 2:
+        fft = "the line of sight has its level, so noise_power_w is wrong, not the samples"
     return Check("noise power", WRONG, f"{text}: {ratio_db:+.1f} dB" + (f"; {fft}" if fft else ""))
 
 
@@ -513,7 +553,9 @@ class _Levels:
         stated_w: float,
         noise: float | None,
     ):
-        self.scene, self.stated_w, self.choice = scene, stated_w, choice
+        self.scene = scene
+        self.stated_w = stated_w
+        self.choice = choice
         mirrored, sign, elements = choice.index[1:]
         shift = np.exp(2j * np.pi * matcher.offsets_hz * _delay_at(matcher, choice.offset))
 
@@ -531,6 +573,7 @@ class _Levels:
         free_space = np.abs(matcher.paths.amplitude) ** 2 / stated_w
         self.names = [scene.transmitters[index].name for index in matcher.paths.transmitter]
         self.level_db = 10 * np.log10(power / free_space)
+        self.highest_db = float(self.level_db.max()) if choice.visible else None
         self.energy_db = np.full(len(scene.transmitters), -np.inf)
         energy = power * np.mean(energies, axis=0) / (noise or 1.0)
         self.energy_db[matcher.paths.transmitter] = 10 * np.log10(energy)
@@ -550,7 +593,6 @@ class _Levels:
             for name, noise_db, level_db in zip(self.names, over_noise, self.level_db)
         )
         thermal_w = BOLTZMANN_J_PER_K * ROOM_K * self.scene.grid.subcarrier_spacing_hz
-        highest_db = float(self.level_db.max())
         if self.stated_w < thermal_w / 2:
             return Check(
                 "line of sight",
@@ -558,14 +600,14 @@ class _Levels:
                 f"{text}; level cannot be checked: noise_power_w is below thermal "
                 f"noise ({_dbm(thermal_w)}), so samples are not in sqrt(W); only the ratio matters",
             )
-        if highest_db > MAX_ABOVE_FREE_SPACE_DB:
-            fft = _fft_words(self.scene, highest_db)
+        if self.highest_db > MAX_ABOVE_FREE_SPACE_DB:
+            fft = _fft_words(self.scene, self.highest_db)
             return Check(
                 "line of sight",
                 WRONG,
                 f"{text}; more than elements can gain" + (f"; {fft}" if fft else ""),
             )
-        if highest_db < -MAX_BELOW_FREE_SPACE_DB:
+        if self.highest_db < -MAX_BELOW_FREE_SPACE_DB:
             return Check(
                 "line of sight",
                 CANNOT_SAY,

@@ -26,8 +26,8 @@ ONE_WAY_MIRRORS = ("mirrored left to right", "mirrored top to bottom")
 def line_of_sight(scene: Scene, receiver: Site) -> PathSet:
     """Straight paths in free space from all transmitters that stand elsewhere.
 
-    Amplitude of Friis between isotropic elements, wavelength / (4 pi d), for unit-norm steering vectors on both sides,
-    with the phase of the carrier. scatterer: the transmitter's index.
+    Amplitude of Friis between isotropic elements, wavelength / (4 pi d), for steering vectors of
+    unit norm on both sides, with the phase of the carrier. scatterer: the transmitter's index.
     """
     away = np.array([site.position_m for site in scene.transmitters]) - receiver.position_m
     distances = np.linalg.norm(away, axis=1)
@@ -331,6 +331,24 @@ class Matcher:
             weighted = np.einsum("xink,vink->xvin", gains.conj(), behind, optimize=True)
             over = self.phases.conj()[:, None, :, part.subcarriers]
             found[..., part.subcarriers] += weighted[:, None] * over
+        return found
+
+    def over_symbols(
+        self, echo: np.ndarray, frame: int, mirrored: int, sign: int, elements: int, delay_s: float
+    ) -> np.ndarray:
+        """Echo behind each path's replica, by symbol, [num_paths, num_symbols].
+
+        mirrored, sign, elements: the hypothesis; delay_s: on top of the paths' own
+        """
+        found = np.zeros((len(self.paths.delay_s), echo.shape[2]), complex)
+        late = np.exp(-2j * np.pi * self.offsets_hz * delay_s)
+        phases = self.phases[sign] * late
+        for part, gains in zip(self.parts[frame], self.gains[frame]):
+            replica = np.einsum("ink,nkt->int", gains[mirrored], part.streams, optimize=True)
+            replica *= phases[:, part.subcarriers, None]
+            samples = echo[:, part.subcarriers, part.symbols]
+            behind = np.tensordot(self.arrival[elements].conj(), samples, axes=1)
+            found[:, part.symbols] += (replica.conj() * behind).sum(axis=1)
         return found
 
     def profiles(self, echoes: Sequence[np.ndarray]) -> Profiles:

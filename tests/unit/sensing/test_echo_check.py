@@ -1,6 +1,7 @@
-"""Echoes of exact spherical waves, delivered right and in every wrong way that is told apart."""
+"""Echoes of exact spherical waves, delivered right and in every wrong way that is distinguished."""
 
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -26,6 +27,7 @@ CONVENTIONS = (
     "receive elements",
     "time zero",
     "antenna swaps",
+    "carrier",
 )
 
 
@@ -67,6 +69,12 @@ def recorded(request, small):
 
 def wrong(assessment):
     return {check.name for check in assessment.checks if check.verdict == WRONG}
+
+
+def test_the_document_names_every_check(recorded):
+    text = (Path(__file__).resolve().parents[3] / "docs" / "echo_interface.md").read_text()
+    for check in recorded.check().checks:
+        assert f"`{check.name}`" in text, check.name
 
 
 def test_what_is_delivered_as_stated_is_found_so(recorded):
@@ -200,9 +208,11 @@ def test_a_missing_scale_of_the_fft_is_named(recorded, factor, words):
 
 def test_a_wrong_noise_power_is_found_and_its_size(recorded):
     assessment = recorded.check(noise_w=recorded.noise_w * 10**-0.5)
-    assert (
-        wrong(assessment) == {"noise power"} and "+5.0 dB" in assessment.check("noise power").text
-    )
+    text = assessment.check("noise power").text
+    assert wrong(assessment) == {"noise power"} and "+5.0 dB" in text
+    assert "noise_power_w is wrong, not the samples" in text
+    whole_band = recorded.check(noise_w=recorded.noise_w * 64).check("noise power").text
+    assert "noise_power_w is wrong, not the samples" in whole_band
     assert assessment.noise_power_w == pytest.approx(recorded.noise_w, rel=0.05)
 
 
@@ -242,7 +252,7 @@ def test_without_a_line_of_sight_nothing_is_said_of_signs(small, target):
     assert assessment.delay_offset_s is None
 
 
-def test_what_the_sites_cannot_tell_is_not_said(small):
+def test_a_mirror_image_that_looks_the_same_from_these_sites_is_no_verdict(small):
     """Boresight to boresight, a mirrored array gives the same samples."""
     ahead = replace(small, transmitters=small.transmitters[:1], receivers=small.receivers[:1] * 2)
     recorded = Recorded(ahead, target=False)
@@ -291,7 +301,7 @@ def test_orders_restore_what_they_describe():
     assert len(element_orders(load_scene("campus").receivers[0])) == 8
 
 
-def test_reflections_alone_tell_the_order_of_samples_and_nothing_of_angles(small):
+def test_reflections_alone_show_the_order_of_samples_and_nothing_of_angles(small):
     """Walls, as mirror images of the transmitters, while the direct way is blocked."""
     images = [
         replace(site, position_m=site.position_m * [-1, 1, 1] + [-7, 9, 0])
@@ -323,3 +333,14 @@ def test_a_receiver_without_a_transmitter_elsewhere_says_so(small):
     assessment = check_echoes(here, site, [transmit(here, 1)], [echo.astype(np.complex64)], [1e-12])
     assert assessment.check("line of sight").verdict == CANNOT_SAY
     assert check_echoes(here, site, [], [], []).verdict == CANNOT_SAY
+
+
+@pytest.mark.parametrize("cells", [-0.3, 0.2, 0.7])
+def test_carriers_that_differ_are_measured(recorded, cells):
+    grid = recorded.scene.grid
+    cell_hz = 1 / (grid.num_symbols * grid.symbol_period_s)
+    turn = np.exp(2j * np.pi * cells * cell_hz * grid.symbol_times_s).astype(np.complex64)
+    check = recorded.check(lambda echo: echo * turn).check("carrier")
+    assert check.verdict == WRONG
+    measured_hz = float(check.text.split(" turns by ")[1].split(" Hz")[0])
+    assert measured_hz == pytest.approx(cells * cell_hz, abs=0.03 * cell_hz)

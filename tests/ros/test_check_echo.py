@@ -36,6 +36,8 @@ def record(tiny, tmp_path):
         shift=0,
         fingerprint=None,
         frames=True,
+        run=7,
+        announced=None,
     ):
         folder = tmp_path / "bag"
         writer = BagWriter(folder)
@@ -47,7 +49,7 @@ def record(tiny, tmp_path):
         for number in numbers:
             stamp = FrameStamp(7, number, START_NS + number * 100_000_000)
             frame = transmit(tiny, number)
-            announced = Announcement(
+            announcement = Announcement(
                 stamp,
                 tiny.name,
                 fingerprint or tiny.fingerprint,
@@ -55,18 +57,18 @@ def record(tiny, tmp_path):
                 tiny.seed,
                 pack_downlink(frame) if payload else b"",
             )
-            if frames:
+            if frames and (announced is None or number in announced):
                 writer.write(
                     "/frame",
                     stamp.stamp_ns,
                     stamp.stamp_ns,
-                    serialized(conversions.frame_message(announced)),
+                    serialized(conversions.frame_message(announcement)),
                 )
             for site in sites:
                 known = tiny.receiver(site) if site in ("rx1", "rx2") else tiny.receivers[0]
                 echo = line_of_sight_echo(tiny, known, frame)
                 echo += noise(echo.shape, tiny.propagation.noise_power_w, generator)
-                answered = FrameStamp(7, number + shift, stamp.stamp_ns)
+                answered = FrameStamp(run, number + shift, stamp.stamp_ns)
                 message = conversions.echo_message(
                     EchoRecord(
                         answered,
@@ -122,10 +124,22 @@ def test_wrong_sizes_and_sites_are_wrong(record):
     assert "the scene has no receiver 'rx9'" in said
 
 
-def test_echoes_of_frames_that_nobody_announced_are_wrong(record):
+def test_numbers_that_are_off_by_one_are_found_by_their_stamps(record):
     code, said = check(record(shift=1))
-    assert code == 1 and "1 of 2 answer a run and number that nobody announced" in said
-    assert "1 have another stamp than the frame with their number" in said
+    assert code == 1 and "1 have another stamp than the frame with their number" in said
+
+
+def test_echoes_of_frames_that_nobody_announced_are_wrong(record):
+    code, said = check(record(run=8))
+    assert code == 1 and "2 of 2 answer a run and number that nobody announced" in said
+
+
+def test_echoes_from_before_the_first_recorded_frame_are_left_out(record):
+    code, said = check(record(numbers=(0, 1, 2), announced=(1, 2)))
+    assert (
+        code == 0
+        and "3 echoes, 1 of them of frames before or after the recording; 2 checked" in said
+    )
 
 
 @pytest.mark.parametrize(

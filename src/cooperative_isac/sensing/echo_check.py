@@ -24,6 +24,7 @@ from cooperative_isac.waveform.frame import TransmitFrame
 OK = "ok"
 WRONG = "wrong"
 CANNOT_SAY = "cannot say"
+UNSEEN = "cannot be checked: no clear line of sight (see there)"
 
 FALSE_ALARM = 1e-4  # chance that noise alone is taken for a line of sight under any hypothesis
 MIN_EVIDENCE = (
@@ -328,7 +329,7 @@ def _verdict(
 ) -> Check:
     """Check of one convention. values: names of its ways, empty or False for the stated one."""
     if not choice.visible:
-        return Check(name, CANNOT_SAY, f"cannot be checked: {_why_not(choice)}")
+        return Check(name, CANNOT_SAY, UNSEEN)
     if len(values) < 2:
         return Check(name, OK, "there is only one way")
     rivals = [
@@ -375,7 +376,7 @@ def _static_verdict(
     noise = STATIC_DEVIATIONS / 2 * np.sqrt(best)
     margin_db = 10 * np.log10(best / max(rival, noise, 1.0))
     if best < 2 * max(rival, 1.0):
-        return Check(name, CANNOT_SAY, f"cannot be checked: {_why_not(choice)}")
+        return Check(name, CANNOT_SAY, UNSEEN)
     if found:
         return Check(
             name,

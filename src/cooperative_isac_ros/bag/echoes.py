@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -31,29 +32,32 @@ from cooperative_isac_ros.records import Announcement, EchoRecord
 
 ECHO_TYPE = "cooperative_isac_msgs/msg/Echo"
 STYLES = {OK: "green", WRONG: "bold red", CANNOT_SAY: "yellow"}
-STAMP_TOLERANCE_NS = (
-    1_000_000  # of an echo's stamp beside its announcement's: a copied stamp is the same
-)
+# ns between the stamps of an echo and of its announcement: a copied stamp is the same
+STAMP_TOLERANCE_NS = 1_000_000
 
 
 @dataclass
 class SiteEchoes:
-    """What a bag holds of one receiver: usable echoes with their announcements, and faults."""
+    """What a bag holds of one receiver: usable echoes with their announcements, and faults.
+
+    num_outside: echoes of frames before the first or after the last announcement in the bag
+    """
 
     site: str
     used: list[tuple[Announcement, EchoRecord]] = field(default_factory=list)
     num_messages: int = 0
     num_unannounced: int = 0
+    num_outside: int = 0
     num_other_stamp: int = 0
     refused: list[str] = field(default_factory=list)
 
     def check(self) -> Check:
         """Whether the messages themselves are as they must be."""
         faults = []
-        if self.num_unannounced:
+        if self.num_unannounced or not self.used and self.num_outside:
+            number = self.num_unannounced + self.num_outside
             faults.append(
-                f"{self.num_unannounced} of {self.num_messages} answer a run and number that "
-                "nobody announced"
+                f"{number} of {self.num_messages} answer a run and number that nobody announced"
             )
         if self.refused:
             faults.append(f"{len(self.refused)} of {self.num_messages} refused: {self.refused[0]}")
@@ -63,11 +67,11 @@ class SiteEchoes:
             )
         if faults:
             return Check("messages", WRONG, "; ".join(faults))
-        return Check(
-            "messages",
-            OK,
-            f"{self.num_messages} echoes, each of an announced frame; {len(self.used)} checked",
-        )
+        which = "each of an announced frame"
+        if self.num_outside:
+            which = f"{self.num_outside} of them of frames before or after the recording"
+        text = f"{self.num_messages} echoes, {which}; {len(self.used)} checked"
+        return Check("messages", OK, text)
 
 
 def read_echoes(
@@ -99,6 +103,10 @@ def read_echoes(
     for message in reader.messages(frame_topics):
         announcement = conversions.announcement(deserialize_message(message.data, Frame))
         announced[announcement.frame.run, announcement.frame.number] = announcement
+    ranges: dict[int, tuple[int, int]] = {}
+    for run, number in announced:
+        lowest, highest = ranges.get(run, (number, number))
+        ranges[run] = min(lowest, number), max(highest, number)
     first = next(iter(announced.values()))
     scene = recorded_scene(first.scene, first.scene_fingerprint, scene_file, reader.folder)
 
@@ -108,6 +116,10 @@ def read_echoes(
         echo = deserialize_message(message.data, Echo)
         site = sites.setdefault(echo.site, SiteEchoes(echo.site))
         site.num_messages += 1
+        first_number, last_number = ranges.get(echo.run, (0, math.inf))
+        if not first_number <= echo.number <= last_number:
+            site.num_outside += 1  # its announcement came before or after the recording
+            continue
         announcement = announced.get((echo.run, echo.number))
         if announcement is None or announcement.scene_fingerprint != scene.fingerprint:
             site.num_unannounced += 1

@@ -7,6 +7,7 @@ from typing import Iterator, Sequence
 import numpy as np
 from scipy.special import chdtri
 
+from cooperative_isac.fusion.body import body_model
 from cooperative_isac.fusion.detection import Detection
 from cooperative_isac.fusion.doubt import is_ghost, is_possible, is_static
 from cooperative_isac.fusion.estimate import Estimate, estimate
@@ -40,8 +41,13 @@ def clusters(scene: Scene, reports: Sequence[EchoReport]) -> Iterator[tuple[list
     receiver.
     """
     free = sorted(reports, key=lambda report: -report.power)
+    bodies = [body for body in scene.bodies.values() if body.radius_m > 0]
     while free:
-        cluster, fitted = _consistent(scene, _grow(scene, free))
+        grown = _grow(scene, free)
+        if bodies:
+            cluster, fitted = min((_consistent(scene, grown, body) for body in bodies), key=lambda x: _score(x))
+        else:
+            cluster, fitted = _consistent(scene, grown)
         free = [report for report in free if not any(report is used for used in cluster)]
         yield cluster, fitted
 
@@ -71,16 +77,33 @@ def _distances(scene: Scene, reports: Sequence[EchoReport], centre: np.ndarray,
     """Squared Mahalanobis distances between the locations of reports and a cluster's, [num_reports]."""
     covariances = np.array([report.covariance for report in reports]) + np.linalg.inv(information)
     covariances += MODEL_STD_M ** 2 * np.eye(scene.dimension)
+    for body in [max(scene.bodies.values(), key=lambda b: b.radius_m)] if scene.bodies else []:
+        covariances = covariances + (0.3 * body.size_m.max()) ** 2 * np.eye(scene.dimension)
     away = np.array([report.point_m[:scene.dimension] for report in reports]) - centre
     return np.einsum("ri,ri->r", away, np.linalg.solve(covariances, away[..., None])[..., 0])
 
 
-def _consistent(scene: Scene, cluster: list[EchoReport]) -> tuple[list[EchoReport], Estimate]:
+def _score(found) -> float:
+    cluster, fitted = found
+    num = sum(len(r.paths) for r in cluster)
+    return -num, fitted.misfits.sum() + fitted.log_det
+
+
+def _fit(scene, cluster, body):
+    if body is None:
+        return estimate(scene, cluster)
+    fitted = estimate(scene, cluster, body_model(scene, cluster, body, None))
+    velocity = np.zeros(3)
+    velocity[:scene.dimension] = fitted.velocity_mps
+    return estimate(scene, cluster, body_model(scene, cluster, body, velocity))
+
+
+def _consistent(scene: Scene, cluster: list[EchoReport], body=None) -> tuple[list[EchoReport], Estimate]:
     """The cluster without the reports whose location or Doppler shifts contradict the rest."""
-    fitted = estimate(scene, cluster)
+    fitted = _fit(scene, cluster, body)
     while len(cluster) > 1 and fitted.misfits.sum() > chdtri(max(fitted.degrees, 1), 1 - MISFIT_PROBABILITY):
         rest = [[r for r in cluster if r is not left_out] for left_out in cluster]
-        fits = [estimate(scene, reports) for reports in rest]
+        fits = [_fit(scene, reports, body) for reports in rest]
         best = min(range(len(fits)), key=lambda index: fits[index].misfits.sum())
         cluster, fitted = rest[best], fits[best]
     return cluster, fitted

@@ -16,6 +16,7 @@ from cooperative_isac.sensing.joint_fit import Effort, Fit, JointFit
 from cooperative_isac.sensing.local_ml import LocalMl
 from cooperative_isac.sensing.memory import Memory
 from cooperative_isac.sensing.path_state import NO_PATHS, PathState
+from cooperative_isac.sensing.static_paths import suppress, unknown_static
 from cooperative_isac.sensing.report import EchoReport, report_fit
 from cooperative_isac.waveform.frame import TransmitFrame
 
@@ -56,10 +57,14 @@ class LocalMlScheme:
         """What one receiver finds in the known part of its echo, [num_rx_ant, num_subcarriers, num_symbols],
         complex64, sqrt(W)."""
         sensor, known = self.sensor(receiver), self.known.of_frame(frame)
+        static = None
+        if self.scene.sensing.static_paths != "keep":
+            static = unknown_static(known.streams)
+            echo = suppress(echo, known.streams, static)
         if not self.period_s:
-            return report_fit(receiver, sensor.sense(echo, known))
+            return report_fit(receiver, sensor.find(sensor.listen(echo, known, static=static)))
         self.after_sending(receiver)
-        joint = sensor.listen(echo, known, Effort(FOLLOW_MATCHES))
+        joint = sensor.listen(echo, known, Effort(FOLLOW_MATCHES), static)
         fit = sensor.follow(joint, self._expected(sensor, frame.number))
         self._unsearched[receiver] = frame.number, joint, fit
         return report_fit(receiver, fit)

@@ -94,7 +94,7 @@ class JointFit:
         power = np.abs(amplitude * np.diag(overlap)) ** 2 / (energy * self.noise_power_w)
         return Fit(state, replica, amplitude, power, location, doppler,
                    2 * power[:, None, None] * location_information(replica.receive[state.owner], replica.gram),
-                   doppler_information(self.maker.reference.frame.grid, power), residual[:, 0],
+                   replica.doppler_share * doppler_information(self.maker.reference.frame.grid, power), residual[:, 0],
                    overlap / np.sqrt(np.outer(energy, energy)))
 
     def climb(self, fit: Fit, steps: int, tolerance: float) -> Fit:

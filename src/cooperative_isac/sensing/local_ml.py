@@ -15,7 +15,8 @@ from cooperative_isac.sensing.joint_fit import Effort, Fit, JointFit
 from cooperative_isac.sensing.path_state import NO_PATHS, PathState, single_path
 from cooperative_isac.sensing.replica import ReplicaMaker
 from cooperative_isac.sensing.search_grid import SearchGrid, search_grid
-from cooperative_isac.sensing.surface import doppler_bins, likelihood_surface
+from cooperative_isac.sensing.static_paths import StaticNuisance
+from cooperative_isac.sensing.surface import LEAST_STATIC_SHARE, doppler_bins, likelihood_surface
 from cooperative_isac.waveform.frame import TransmitFrame
 
 PATH_FALSE_ALARM = 0.01
@@ -52,9 +53,10 @@ class LocalMl:
         """Find targets in an echo [num_rx_ant, num_subcarriers, num_symbols], complex64, sqrt(W); None if there is none."""
         return self.find(self.listen(echo, frame))
 
-    def listen(self, echo: np.ndarray, frame: TransmitFrame, effort: Effort | None = None) -> JointFit:
-        """What fits paths to an echo; effort: what that may cost."""
-        reference = stream_reference(frame, self.max_doppler_hz)
+    def listen(self, echo: np.ndarray, frame: TransmitFrame, effort: Effort | None = None,
+               static: StaticNuisance | None = None) -> JointFit:
+        """What fits paths to an echo, whose static paths were suppressed if given; effort: what that may cost."""
+        reference = stream_reference(frame, self.max_doppler_hz, static)
         maker = ReplicaMaker(self.scene, self.receiver, reference)
         return JointFit(maker, reference.correlate(echo), self.scene.propagation.noise_power_w, effort)
 
@@ -127,7 +129,9 @@ class LocalMl:
         filters, energy = maker.filters_at(index, self.search.points_m[cell][None])
         turn = np.exp(-2j * np.pi * doppler_hz * maker.reference.block_times_s).astype(np.complex64)
         behind = np.tensordot(beam, residual, axes=1) @ turn
-        return float(np.abs(np.vdot(filters[0], behind)) ** 2 / (energy[0] * self.scene.propagation.noise_power_w))
+        share = max(float(maker.reference.static_share(np.array([doppler_hz]))[0]), LEAST_STATIC_SHARE)
+        noise = share * energy[0] * self.scene.propagation.noise_power_w
+        return float(np.abs(np.vdot(filters[0], behind)) ** 2 / noise)
 
     def _settle(self, joint: JointFit, fit: Fit) -> Fit | None:
         """Revise what the echo is made of and fit again, until nothing changes."""
@@ -155,6 +159,8 @@ class LocalMl:
         """The state with each target's strongest missing path, where one stands out of what all paths leave."""
         _, shifts = doppler_bins(maker.reference, self.max_doppler_hz)
         turns = np.exp(-2j * np.pi * maker.reference.block_times_s[:, None] * shifts).astype(np.complex64)
+        shares = maker.reference.static_share(shifts)
+        weights = np.where(shares < LEAST_STATIC_SHARE, 0, 1 / np.maximum(shares, LEAST_STATIC_SHARE))
         there = {*zip(state.owner[heard], state.transmitter[heard])}
         best: dict[int, tuple[float, int, float]] = {}
         for index in range(len(self.scene.transmitters)):
@@ -163,7 +169,7 @@ class LocalMl:
                 continue
             filters, energy = maker.filters_at(index, state.points_m[lacking])
             blocks = np.einsum("tik,tikb->tb", filters.conj(), fit.residual[lacking], optimize=True)
-            power = np.abs(blocks @ turns) ** 2 / (energy[:, None] * self.scene.propagation.noise_power_w)
+            power = weights * np.abs(blocks @ turns) ** 2 / (energy[:, None] * self.scene.propagation.noise_power_w)
             for target, spectrum in zip(lacking, power):
                 found = (float(spectrum.max()), index, float(shifts[spectrum.argmax()]))
                 best[target] = max(best.get(target, found), found)

@@ -12,7 +12,7 @@ from typing import Sequence
 import numpy as np
 
 from cooperative_isac.scene.geometry import bistatic_geometry
-from cooperative_isac.scene.model import Body, Scene
+from cooperative_isac.scene.model import POINT_BODY, Body, Scene
 from cooperative_isac.sensing.report import EchoReport
 
 SPREAD = 0.25  # standard deviation of the points that scatter over the length of the body's axis; uniform: 0.29
@@ -33,6 +33,12 @@ class BodyModel:
     points_m: np.ndarray
     covariances: np.ndarray
     doppler_std_hz: float
+
+
+def distinct_bodies(scene: Scene) -> list[Body]:
+    """The bodies that targets of the scene can have, smallest first; a point where no class has one."""
+    bodies = {tuple(body.size_m): body for body in scene.bodies.values() if body.radius_m > 0}
+    return sorted(bodies.values(), key=lambda body: body.radius_m) or [POINT_BODY]
 
 
 def body_model(scene: Scene, reports: Sequence[EchoReport], body: Body, velocity_mps: np.ndarray | None) -> BodyModel:

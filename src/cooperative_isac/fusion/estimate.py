@@ -9,7 +9,7 @@ import numpy as np
 
 from cooperative_isac.fusion.body import BodyModel
 from cooperative_isac.scene.geometry import bistatic_geometry
-from cooperative_isac.scene.model import Scene
+from cooperative_isac.scene.model import POINT_BODY, Body, Scene
 from cooperative_isac.sensing.information import doppler_information, suppressed_doppler_information
 from cooperative_isac.sensing.report import EchoReport
 
@@ -31,6 +31,7 @@ class Estimate:
     misfits: np.ndarray
     degrees: int
     log_det: float = 0.0
+    body: Body = POINT_BODY
 
 
 def estimate(scene: Scene, reports: Sequence[EchoReport], model: BodyModel | None = None) -> Estimate:

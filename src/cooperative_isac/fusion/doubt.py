@@ -65,6 +65,10 @@ def is_part_of_body(scene: Scene, cluster: Cluster, detection: Detection, other:
         return False
     size = scene.dimension
 
+    # Where one body is there cannot be another.
+    if np.linalg.norm(detection.position_m - other.detection.position_m) < other.body.radius_m:
+        return True
+
     # Inside the body, or so near that its accuracy does not tell.
     away = (detection.position_m - other.detection.position_m)[:size]
     distance = np.linalg.norm(away)

@@ -12,7 +12,7 @@ from cooperative_isac.fusion.body import body_model, distinct_bodies
 from cooperative_isac.fusion.detection import Detection
 from cooperative_isac.fusion.doubt import Accepted, is_ghost, is_part_of_body, is_possible, is_static
 from cooperative_isac.fusion.estimate import Estimate, estimate
-from cooperative_isac.scene.model import Body, Scene
+from cooperative_isac.scene.model import Body, Scene, TargetClass
 from cooperative_isac.sensing.report import EchoReport
 
 GATE_PROBABILITY = 0.9999
@@ -20,6 +20,8 @@ MISFIT_PROBABILITY = 0.99999
 POINT_STD_M = 0.02
 GROW_SPREAD = 0.3
 MISFIT_PER_DEGREE = 3.0
+OUTLIER_COST = 12.0
+HEIGHT_COST = 100.0
 
 
 def fuse(scene: Scene, reports: Sequence[EchoReport]) -> tuple[Detection, ...]:
@@ -49,15 +51,20 @@ def clusters(scene: Scene, reports: Sequence[EchoReport]) -> Iterator[tuple[list
     while free:
         grown = _grow(scene, free, bodies[-1])
         hypotheses = [_consistent(scene, grown, body) for body in bodies]
-        members, fitted = min(hypotheses, key=lambda found: _cost(*found))
+        members, fitted = min(hypotheses, key=lambda found: _cost(scene, *found))
         free = [report for report in free if not any(report is member.report for member in members)]
         yield [member.used for member in members], fitted
 
 
-def _cost(members: Sequence[Member], fitted: Estimate) -> tuple[int, float]:
-    """What decides between bodies: explained paths first, then minus twice the log-likelihood."""
+def _cost(scene: Scene, members: Sequence[Member], fitted: Estimate) -> float:
+    """Minus twice the log-likelihood of a body, with outliers at their gate and its class at the height found."""
     explained = sum(len(member.used.paths) for member in members)
-    return -explained, float(fitted.misfits.sum() + fitted.log_det)
+    cost = float(fitted.misfits.sum() + fitted.log_det) - OUTLIER_COST * explained
+    if scene.dimension == 3:
+        flies = fitted.position_m[2] > scene.tracking.uav_height_m
+        expected = TargetClass.UAV if flies else TargetClass.VEHICLE
+        cost += 0.0 if fitted.body.radius_m == scene.body(expected).radius_m else HEIGHT_COST
+    return cost
 
 
 @dataclass(frozen=True)

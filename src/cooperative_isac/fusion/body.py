@@ -53,10 +53,11 @@ def body_model(scene: Scene, reports: Sequence[EchoReport], body: Body, velocity
     points = np.empty((len(reports), 3))
     covariances = np.empty((len(reports), size, size))
     for index, report in enumerate(reports):
-        # The surface faces the bisector of the directions to transmitter and receiver, half the extent away.
+        # An ellipsoid reflects where its normal is the bisector of the directions to transmitter and receiver.
         normal = _bisector(scene, report)
-        depth = np.abs(axes @ normal) @ extent / 2
-        points[index] = report.point_m - depth * normal
+        squared_axes = axes.T @ np.diag((extent / 2) ** 2) @ axes
+        towards = squared_axes @ normal
+        points[index] = report.point_m - towards / max(np.sqrt(normal @ towards), 1e-9)
         covariances[index] = report.covariance + spread[:size, :size]
 
     doppler_std_mps = np.hypot(DOPPLER_STD_MPS, TURN_RATE_STD_RADPS * SPREAD * extent.max()) if extent.any() else 0.0

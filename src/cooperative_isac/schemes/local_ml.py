@@ -20,8 +20,6 @@ from cooperative_isac.sensing.static_paths import suppress, unknown_static
 from cooperative_isac.sensing.report import EchoReport, report_fit
 from cooperative_isac.waveform.frame import TransmitFrame
 
-FOLLOW_MATCHES, SEARCH_MATCHES = 10, 16  # what a live frame may cost before its packet is sent, and after
-
 
 class LocalMlScheme:
     """Access points find targets by themselves and send a few numbers per path.
@@ -62,12 +60,13 @@ class LocalMlScheme:
             static = unknown_static(known.streams)
             echo = suppress(echo, known.streams, static)
         if not self.period_s:
-            return report_fit(receiver, sensor.find(sensor.listen(echo, known, static=static)))
+            fit = sensor.find(sensor.listen(echo, known, static=static))
+            return report_fit(receiver, sensor.main_targets(fit))
         self.after_sending(receiver)
-        joint = sensor.listen(echo, known, Effort(FOLLOW_MATCHES), static)
+        joint = sensor.listen(echo, known, Effort(sensor.budget.follow_matches), static)
         fit = sensor.follow(joint, self._expected(sensor, frame.number))
         self._unsearched[receiver] = frame.number, joint, fit
-        return report_fit(receiver, fit)
+        return report_fit(receiver, sensor.main_targets(fit))
 
     def after_sending(self, receiver: str) -> None:
         """Search the last echo for targets that are not followed yet; see schemes.contract."""
@@ -76,7 +75,7 @@ class LocalMlScheme:
             return
         sensor = self.sensor(receiver)
         if fit is None or sensor.has_turn(number):
-            joint.effort.matches_left = SEARCH_MATCHES
+            joint.effort.matches_left = sensor.budget.search_matches
             fit = sensor.find(joint, fit, searches=1)
         if fit is not None:
             self._memories[receiver] = Memory(number, fit.state)

@@ -5,7 +5,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from cooperative_isac.channel.paths import amplitude_gain, clutter_positions, complex_normal, draw_paths
+from cooperative_isac.channel.gain import amplitude_gain
+from cooperative_isac.channel.paths import clutter_positions, draw_paths
+from cooperative_isac.channel.random_numbers import complex_normal
 from cooperative_isac.scene.model import Clutter, TargetClass, TargetState
 
 

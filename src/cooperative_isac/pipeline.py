@@ -68,7 +68,7 @@ def sum_rate(scene: Scene, frame: TransmitFrame) -> float:
 
 def paths_to(scene: Scene, number: int, receiver: Site,
              targets: Sequence[TargetState]) -> tuple[PathSet, np.random.Generator]:
-    """The paths of frame `number` to one receiver (CF eq. 6), and the generator that its noise is drawn from next.
+    """The paths of frame `number` to one receiver (CF eq. 6), and the generator of its noise.
 
     Those of targets and drawn clutter; the static world is a matrix of its own (channel.world).
     """

@@ -58,19 +58,23 @@ def _signal_derivatives(scene, frame, transmitter, departure, path: BistaticGeom
     echo = toward[:, 0]
     rows = [echo]
     for axis in range(size):
-        rows.append(toward[:, 1 + axis]
-                    + (amplitude_slope[axis] - ramp * delay_slope[axis] + turn * doppler_slope[axis]) * echo)
+        rows.append(
+            toward[:, 1 + axis]
+            + (amplitude_slope[axis] - ramp * delay_slope[axis] + turn * doppler_slope[axis]) * echo
+        )
     for axis in range(size):
         rows.append(turn * (-path.range_gradient[axis] / grid.wavelength_m) * echo)
     return np.stack(rows).reshape(len(rows), -1)
 
 
 def receiver_basis(scene: Scene, frame: TransmitFrame, receiver: Site, targets, paths: PathSet) -> list[PathBasis]:
-    """Factors of all direct target paths of one receiver, in the order of `owners`; clutter is left out."""
+    """Factors of one receiver's direct target paths, in the order of `owners`."""
     basis = []
     for transmitter, index, amplitude in _target_paths(paths, len(targets)):
         gain = _middle_gain(scene, receiver, transmitter, targets[index])
-        basis.append(path_basis(scene, frame, receiver, transmitter, targets[index], amplitude, gain))
+        basis.append(
+            path_basis(scene, frame, receiver, transmitter, targets[index], amplitude, gain)
+        )
     return basis
 
 
@@ -82,8 +86,9 @@ def owners(paths: PathSet, num_targets: int) -> list[int]:
 def _target_paths(paths: PathSet, num_targets: int) -> list[tuple[int, int, complex]]:
     """Transmitter, target and amplitude of each pair that has direct paths, in their order.
 
-    A bound is for points: the points of a body act as one at its middle, with the sum of their amplitudes. Paths that
-    the static world reflects on their way are left out, as no scheme looks for them.
+    A bound is for points: the points of a body act as one at its middle, with the sum of their
+    amplitudes. Paths that the static world reflects on their way are left out, as no scheme looks
+    for them.
     """
     sums: dict[tuple[int, int], complex] = {}
     reflected = np.zeros(len(paths.scatterer), bool) if paths.reflected is None else paths.reflected
@@ -96,6 +101,11 @@ def _target_paths(paths: PathSet, num_targets: int) -> list[tuple[int, int, comp
 def _middle_gain(scene: Scene, receiver: Site, transmitter: int, target: TargetState) -> float:
     """unit_gain of one transmitter's path by way of a target's middle."""
     site = scene.transmitters[transmitter]
-    path = bistatic_geometry(site.position_m, receiver.position_m, target.position_m, target.velocity_mps,
-                             scene.grid.wavelength_m)
+    path = bistatic_geometry(
+        site.position_m,
+        receiver.position_m,
+        target.position_m,
+        target.velocity_mps,
+        scene.grid.wavelength_m,
+    )
     return float(unit_gain(scene, site, receiver, path))

@@ -13,7 +13,9 @@ LARGEST_ATTENUATION_DB = 30.0
 
 
 def tr38901_gain_dbi(zenith_deg: np.ndarray, azimuth_deg: np.ndarray) -> np.ndarray:
-    """Gain of an element in its own axes, boresight at zenith 90, azimuth 0 (3GPP TR 38.901 table 7.3-1).
+    """Gain of an element in its own axes (3GPP TR 38.901 table 7.3-1).
+
+    Boresight is at zenith 90, azimuth 0.
 
     zenith_deg, azimuth_deg: [...], degrees
     Returns [...], dBi.

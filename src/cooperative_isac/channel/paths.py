@@ -19,9 +19,10 @@ class PathSet:
     """All paths that reach one receiver (one term of CF eq. 6 or 29 each).
 
     transmitter, scatterer: [num_paths], int, indices (targets first, then clutter); delay_s, doppler_hz: [num_paths];
-    amplitude: [num_paths], complex128, beta sqrt(PL); aod, aoa: [num_paths, 3], unit vectors to the scatterer, or to
-    the first or last surface on the way to it; reflected: [num_paths], bool, whether the static world reflects the path
-    on its way (None: none of them). A target with a body has several paths of a link.
+    amplitude: [num_paths], complex128, beta sqrt(PL); aod, aoa: [num_paths, 3], unit vectors to the
+    scatterer, or to the first or last surface on the way to it; reflected: [num_paths], bool,
+    whether the static world reflects the path on its way (None: none of them). A target with a body
+    has several paths of a link.
     """
 
     transmitter: np.ndarray
@@ -46,7 +47,8 @@ def draw_paths(scene: Scene, receiver: Site, targets: Sequence[TargetState], clu
                generator: np.random.Generator) -> PathSet:
     """Paths of all targets and static clutter from every transmitter to one receiver (CF eqs. 6-11, 29).
 
-    In a physical scene (a static world, or the radar equation) they are those of channel.target_paths.
+    In a physical scene (a static world, or the radar equation) they are those of
+    channel.target_paths.
 
     clutter_m: [num_scatterers, 3], m. ValueError names what stands exactly at a site: no direction leads there.
     """
@@ -70,8 +72,13 @@ def draw_paths(scene: Scene, receiver: Site, targets: Sequence[TargetState], clu
     return PathSet(*(np.concatenate(column) for column in zip(*parts)))
 
 
-def _physical_paths(scene: Scene, receiver: Site, targets: Sequence[TargetState], clutter_m: np.ndarray,
-                    generator: np.random.Generator) -> PathSet:
+def _physical_paths(
+    scene: Scene,
+    receiver: Site,
+    targets: Sequence[TargetState],
+    clutter_m: np.ndarray,
+    generator: np.random.Generator,
+) -> PathSet:
     parts = []
     for index, transmitter in enumerate(scene.transmitters):
         columns = link_paths(scene, transmitter, receiver, targets, clutter_m, generator)

@@ -9,7 +9,8 @@ import numpy as np
 from cooperative_isac.scene.world import Material, Surface, World
 
 UP = np.array([0.0, 0.0, 1.0])
-# Below this sine two directions count as parallel, so that a polarization is chosen instead of divided by rounding.
+# Below this sine two directions count as parallel, so that a polarization is chosen instead of
+# divided by rounding.
 PARALLEL = 1e-9
 
 
@@ -17,7 +18,8 @@ PARALLEL = 1e-9
 class Legs:
     """Ways from one fixed point to other points, straight or by way of one surface.
 
-    source_m: [3], the fixed point, or its image behind the surface: the ways are straight lines from there
+    source_m: [3], the fixed point, or its image behind the surface: the ways are straight lines
+    from there
     distance_m: [...], whole length
     departure: [..., 3], unit vectors from the fixed point along its end of the way
     coefficient: [...], complex, of the reflection; 1 for a straight way
@@ -36,11 +38,16 @@ def straight_legs(world: World | None, fixed_m: np.ndarray, points_m: np.ndarray
     away = points_m - fixed_m
     distance = np.linalg.norm(away, axis=-1)
     blocked = np.zeros(distance.shape, bool) if world is None else world.blocks(fixed_m, points_m)
-    return Legs(fixed_m, distance, away / distance[..., None], np.ones(distance.shape, complex), ~blocked)
+    return Legs(
+        fixed_m, distance, away / distance[..., None], np.ones(distance.shape, complex), ~blocked
+    )
 
 
-def mirrored_legs(world: World, surface: Surface, fixed_m: np.ndarray, points_m: np.ndarray) -> Legs:
-    """Ways from fixed_m [3] to points_m [..., 3] by way of one specular reflection (image method)."""
+def mirrored_legs(
+    world: World, surface: Surface, fixed_m: np.ndarray, points_m: np.ndarray
+) -> Legs:
+    """Ways from fixed_m [3] to points_m [..., 3] by way of one specular reflection (image method).
+    """
     image = surface.mirrored(fixed_m)
     distance = np.linalg.norm(points_m - image, axis=-1)
     incoming, share = surface.crossing(np.broadcast_to(image, points_m.shape), points_m)
@@ -58,11 +65,11 @@ def mirrored_legs(world: World, surface: Surface, fixed_m: np.ndarray, points_m:
 
 
 def fresnel(material: Material, cosine: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Reflection coefficients of the field, perpendicular (TE) and parallel (TM) to the plane of incidence.
+    """Reflection coefficients of fields across (TE) and in (TM) the plane of incidence.
 
     cosine: [...], of the angle of incidence from the normal
-    Returns two arrays [...], complex. At normal incidence TM is minus TE (its field turns with the direction).
-    A stated reflection loss stands for both, with the signs of a conductor.
+    Returns two arrays [...], complex. At normal incidence TM is minus TE (its field turns with the
+    direction). A stated reflection loss stands for both, with the signs of a conductor.
     """
     if material.reflection_loss_db is not None:
         magnitude = np.full(np.shape(cosine), 10 ** (-material.reflection_loss_db / 20), complex)
@@ -76,8 +83,9 @@ def fresnel(material: Material, cosine: np.ndarray) -> tuple[np.ndarray, np.ndar
 def copolar_coefficient(surface: Surface, before: np.ndarray, after: np.ndarray) -> np.ndarray:
     """Reflection coefficient between vertically polarized elements at both ends, [...], complex.
 
-    The specular field is weakened by sqrt(1 - S^2) for what the surface scatters (Degli-Esposti et al., IEEE Trans.
-    Antennas Propag. 55(1), 2007, eq. 6). before, after: [..., 3], unit vectors along the way
+    The specular field is weakened by sqrt(1 - S^2) for what the surface scatters (Degli-Esposti et
+    al., IEEE Trans. Antennas Propag. 55(1), 2007, eq. 6). before, after: [..., 3], unit vectors
+    along the way
     """
     cosine = np.abs(before @ surface.normal)
     perpendicular, parallel = fresnel(surface.material, cosine)
@@ -85,7 +93,9 @@ def copolar_coefficient(surface: Surface, before: np.ndarray, after: np.ndarray)
     # unit vectors of the two polarizations before and after the surface
     across = np.cross(before, surface.normal)
     sine = np.linalg.norm(across, axis=-1, keepdims=True)
-    across = np.where(sine > PARALLEL, across / np.maximum(sine, PARALLEL), _any_across(surface.normal))
+    across = np.where(
+        sine > PARALLEL, across / np.maximum(sine, PARALLEL), _any_across(surface.normal)
+    )
     lies_before = np.cross(across, before)
     lies_after = np.cross(across, after)
 
@@ -93,7 +103,7 @@ def copolar_coefficient(surface: Surface, before: np.ndarray, after: np.ndarray)
     sent, received = vertical_polarization(before), vertical_polarization(after)
     co = perpendicular * _dot(sent, across) * _dot(received, across)
     co = co + parallel * _dot(sent, lies_before) * _dot(received, lies_after)
-    return co * np.sqrt(1 - surface.material.scattering ** 2)
+    return co * np.sqrt(1 - surface.material.scattering**2)
 
 
 def mean_reflectivity(material: Material, cosine: np.ndarray) -> np.ndarray:
@@ -103,10 +113,12 @@ def mean_reflectivity(material: Material, cosine: np.ndarray) -> np.ndarray:
 
 
 def vertical_polarization(directions: np.ndarray) -> np.ndarray:
-    """Field of a vertical element in directions of travel [..., 3]: as upright as a transverse field can be."""
+    """Transverse unit vectors nearest to the vertical, for directions of travel [..., 3]."""
     upright = UP - directions[..., 2:] * directions
     length = np.linalg.norm(upright, axis=-1, keepdims=True)
-    return np.where(length > PARALLEL, upright / np.maximum(length, PARALLEL), np.array([1.0, 0.0, 0.0]))
+    return np.where(
+        length > PARALLEL, upright / np.maximum(length, PARALLEL), np.array([1.0, 0.0, 0.0])
+    )
 
 
 def _any_across(normal: np.ndarray) -> np.ndarray:

@@ -21,8 +21,9 @@ def group_offsets_hz(grid: OfdmGrid, group_size: int) -> np.ndarray:
 def user_channels(scene: Scene, positions_m: np.ndarray, generator: np.random.Generator) -> np.ndarray:
     """Frequency-selective Rician channels h^H to all users, [num_groups, num_users, num_tx_ant] (h of CF eq. 4).
 
-    positions_m: [num_users, 3]. Scattered taps: exponential power delay profile, independent per antenna. Mean power:
-    path loss, or with the radar equation free space; times the gain of the site's elements towards the user.
+    positions_m: [num_users, 3]. Scattered taps: exponential power delay profile, independent per
+    antenna. Mean power: path loss, or with the radar equation free space; times the gain of the
+    site's elements towards the user.
     """
     offsets = group_offsets_hz(scene.grid, scene.waveform.group_size)
     return np.concatenate([_from_site(scene, site, positions_m, offsets, generator)

@@ -1,4 +1,4 @@
-"""The static world as paths: line of sight, specular reflections, diffuse scattering; summed once per receiver."""
+"""The static world as paths: line of sight, specular reflections, diffuse scattering."""
 
 from __future__ import annotations
 
@@ -22,7 +22,9 @@ KEPT_MATRICES = 64
 
 
 def static_paths(scene: Scene, receiver: Site) -> PathSet:
-    """All paths of the static world to one receiver: a function of the scene and its seed, the same in every frame.
+    """All paths of the static world to one receiver, the same in every frame.
+
+    They are a function of the scene and its seed.
 
     `scatterer` is a running number; `reflected` is false for lines of sight.
     """
@@ -30,14 +32,24 @@ def static_paths(scene: Scene, receiver: Site) -> PathSet:
     for index, transmitter in enumerate(scene.transmitters):
         columns = _link_paths(scene, transmitter, receiver)
         parts.append((np.full(len(columns[0]), index), *columns))
-    transmitter, length_m, amplitude, aod, aoa, reflected = (np.concatenate(column) for column in zip(*parts))
+    transmitter, length_m, amplitude, aod, aoa, reflected = (
+        np.concatenate(column) for column in zip(*parts)
+    )
     count = len(length_m)
-    return PathSet(transmitter, np.arange(count), length_m / SPEED_OF_LIGHT_MPS, np.zeros(count), amplitude, aod, aoa,
-                   reflected)
+    return PathSet(
+        transmitter,
+        np.arange(count),
+        length_m / SPEED_OF_LIGHT_MPS,
+        np.zeros(count),
+        amplitude,
+        aod,
+        aoa,
+        reflected,
+    )
 
 
 def line_of_sight(scene: Scene, transmitter: Site, receiver: Site) -> tuple[np.ndarray, ...]:
-    """The direct path (Friis): length_m, amplitude, aod, aoa, reflected; no row where it is blocked.
+    """The direct path (Friis): length_m, amplitude, aod, aoa, reflected; none where blocked.
 
     A station's path to itself is none.
     """
@@ -45,30 +57,51 @@ def line_of_sight(scene: Scene, transmitter: Site, receiver: Site) -> tuple[np.n
         return _no_rows()
     legs = straight_legs(scene.world, transmitter.position_m, receiver.position_m[None])
     amplitude = _free_space(scene, legs.distance_m)
-    return _kept(transmitter, receiver, legs.open, legs.distance_m, amplitude, legs.departure, -legs.departure, False)
+    return _kept(
+        transmitter,
+        receiver,
+        legs.open,
+        legs.distance_m,
+        amplitude,
+        legs.departure,
+        -legs.departure,
+        False,
+    )
 
 
-def specular_reflection(scene: Scene, transmitter: Site, receiver: Site, surface: Surface) -> tuple[np.ndarray, ...]:
+def specular_reflection(
+    scene: Scene, transmitter: Site, receiver: Site, surface: Surface
+) -> tuple[np.ndarray, ...]:
     """The specular path by way of one surface (image method), columns as of line_of_sight."""
     legs = mirrored_legs(scene.world, surface, transmitter.position_m, receiver.position_m[None])
     arrival = (legs.source_m - receiver.position_m) / legs.distance_m[:, None]
     amplitude = _free_space(scene, legs.distance_m) * legs.coefficient
-    return _kept(transmitter, receiver, legs.open, legs.distance_m, amplitude, legs.departure, arrival, True)
+    return _kept(
+        transmitter, receiver, legs.open, legs.distance_m, amplitude, legs.departure, arrival, True
+    )
 
 
-def diffuse_scattering(scene: Scene, transmitter: Site, receiver: Site, surface: Surface,
-                       generator: np.random.Generator) -> tuple[np.ndarray, ...]:
+def diffuse_scattering(
+    scene: Scene,
+    transmitter: Site,
+    receiver: Site,
+    surface: Surface,
+    generator: np.random.Generator,
+) -> tuple[np.ndarray, ...]:
     """Paths by way of a surface's tiles, columns as of line_of_sight.
 
-    Each tile scatters the share S^2 of what it reflects of the power that falls on it, with Lambert's cosine and a phase
-    of its own, random and drawn once (Degli-Esposti et al., IEEE Trans. Antennas Propag. 55(1), 2007, Lambertian
-    pattern): a radar cross section of 4 S^2 R cos(incidence) cos(scattering) area.
+    Each tile scatters the share S^2 of what it reflects of the power that falls on it, with
+    Lambert's cosine and a phase of its own, random and drawn once (Degli-Esposti et al., IEEE
+    Trans. Antennas Propag. 55(1), 2007, Lambertian pattern): a radar cross section of 4 S^2 R
+    cos(incidence) cos(scattering) area.
     """
     middles, area_m2 = surface.tiles(scene.world.tile_m)
     phases = np.exp(2j * np.pi * generator.random(len(middles)))
 
     # both ends on one side of the surface
-    heights = [(site.position_m - surface.corner_m) @ surface.normal for site in (transmitter, receiver)]
+    heights = [
+        (site.position_m - surface.corner_m) @ surface.normal for site in (transmitter, receiver)
+    ]
     outward = straight_legs(scene.world, transmitter.position_m, middles)
     inward = straight_legs(scene.world, receiver.position_m, middles)
     exists = outward.open & inward.open & (heights[0] * heights[1] > 0)
@@ -76,14 +109,24 @@ def diffuse_scattering(scene: Scene, transmitter: Site, receiver: Site, surface:
     incidence = np.abs(outward.departure @ surface.normal)
     leaving = np.abs(inward.departure @ surface.normal)
     reflected = mean_reflectivity(surface.material, incidence)
-    rcs = 4 * surface.material.scattering ** 2 * reflected * incidence * leaving * area_m2
-    amplitude = phases * radar_amplitude(scene.grid.wavelength_m, rcs, outward.distance_m, inward.distance_m)
-    return _kept(transmitter, receiver, exists, outward.distance_m + inward.distance_m, amplitude,
-                 outward.departure, inward.departure, True)
+    rcs = 4 * surface.material.scattering**2 * reflected * incidence * leaving * area_m2
+    amplitude = phases * radar_amplitude(
+        scene.grid.wavelength_m, rcs, outward.distance_m, inward.distance_m
+    )
+    return _kept(
+        transmitter,
+        receiver,
+        exists,
+        outward.distance_m + inward.distance_m,
+        amplitude,
+        outward.departure,
+        inward.departure,
+        True,
+    )
 
 
 def static_matrix(scene: Scene, receiver: Site) -> np.ndarray | None:
-    """Channel matrix of the static world (channel.static) to one receiver, or None where there is none.
+    """Channel matrix of the static world (channel.static) to one receiver; None without a world.
 
     It is computed once for a world, its sites, grid and seed.
     """
@@ -94,7 +137,7 @@ def static_matrix(scene: Scene, receiver: Site) -> np.ndarray | None:
 
 
 class _Same:
-    """Something that is equal to itself only; `free`: equal to all others, for what a cache need not look at."""
+    """A part of a cache's key: equal to itself only, or, where `free`, to all others."""
 
     def __init__(self, value: Any, free: bool = False):
         self.value = value
@@ -108,7 +151,9 @@ class _Same:
 
 
 @lru_cache(maxsize=KEPT_MATRICES)
-def _matrix(scene: _Same, world: _Same, transmitters: _Same, receiver: _Same, grid, seed) -> np.ndarray:
+def _matrix(
+    scene: _Same, world: _Same, transmitters: _Same, receiver: _Same, grid, seed
+) -> np.ndarray:
     matrix = channel_matrix(scene.value, receiver.value, static_paths(scene.value, receiver.value))
     matrix.setflags(write=False)
     return matrix
@@ -136,16 +181,25 @@ def _free_space(scene: Scene, length_m: np.ndarray) -> np.ndarray:
     return friis_amplitude(wavelength, length_m) * np.exp(-2j * np.pi * length_m / wavelength)
 
 
-def _kept(transmitter: Site, receiver: Site, exists: np.ndarray, length_m: np.ndarray, amplitude: np.ndarray,
-          aod: np.ndarray, aoa: np.ndarray, reflected: bool) -> tuple[np.ndarray, ...]:
-    """Columns of the paths that exist, with the patterns of the elements and the size of the arrays."""
+def _kept(
+    transmitter: Site,
+    receiver: Site,
+    exists: np.ndarray,
+    length_m: np.ndarray,
+    amplitude: np.ndarray,
+    aod: np.ndarray,
+    aoa: np.ndarray,
+    reflected: bool,
+) -> tuple[np.ndarray, ...]:
+    """Columns of the paths that exist, with element patterns and array sizes."""
     gain = element_amplitude(transmitter, aod) * element_amplitude(receiver, aoa)
     amplitude = amplitude * gain * array_amplitude(transmitter, receiver)
     return _rows(length_m[exists], amplitude[exists], aod[exists], aoa[exists], reflected)
 
 
-def _rows(length_m: np.ndarray, amplitude: np.ndarray, aod: np.ndarray, aoa: np.ndarray,
-          reflected: bool) -> tuple[np.ndarray, ...]:
+def _rows(
+    length_m: np.ndarray, amplitude: np.ndarray, aod: np.ndarray, aoa: np.ndarray, reflected: bool
+) -> tuple[np.ndarray, ...]:
     return length_m, amplitude, aod, aoa, np.full(len(length_m), reflected)
 
 

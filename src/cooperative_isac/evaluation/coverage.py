@@ -22,8 +22,8 @@ LINKS_FOR_A_POINT = 3
 def integration_gain(scene: Scene, transmitter: Site) -> float:
     """SNR of a path of amplitude 1 (unit-norm steering) after integration.
 
-    Coherent over all resource elements of a frame and all receive antennas, at full power; the transmit array adds 0 dB, its
-    mean over directions, as its beams serve the users.
+    Coherent over all resource elements of a frame and all receive antennas, at full power; the
+    transmit array adds 0 dB, its mean over directions, as its beams serve the users.
     """
     energy = scene.waveform.power_w * scene.grid.num_symbols / transmitter.num_ant
     return energy / scene.propagation.noise_power_w
@@ -35,14 +35,20 @@ def links(scene: Scene) -> list[tuple[Site, Site]]:
 
 
 def target_classes(scene: Scene) -> list[TargetClass | None]:
-    """Classes whose target paths differ: those of the live targets, or all; [None] where the model has no classes."""
+    """Classes with a cross section of their own; [None] where the model has no classes."""
     if not scene.propagation.has_radar_equation:
         return [None]
     present = {target.target_class for target in scene.targets} or set(TargetClass)
-    return [kind for kind in (TargetClass.UAV, TargetClass.VEHICLE, TargetClass.UNKNOWN) if kind in present]
+    return [
+        kind
+        for kind in (TargetClass.UAV, TargetClass.VEHICLE, TargetClass.UNKNOWN)
+        if kind in present
+    ]
 
 
-def grid_points(scene: Scene, num_cells: int = GRID_CELLS, heights_m: Sequence[float] | None = None) -> np.ndarray:
+def grid_points(
+    scene: Scene, num_cells: int = GRID_CELLS, heights_m: Sequence[float] | None = None
+) -> np.ndarray:
     """Points over the area, [num_points, 3], m: heights slowest, then y, then x."""
     if scene.dimension == 2:
         return scene.cell_points_m(num_cells)
@@ -50,29 +56,42 @@ def grid_points(scene: Scene, num_cells: int = GRID_CELLS, heights_m: Sequence[f
         low, high = scene.area.low_m[2], scene.area.high_m[2]
         heights_m = low + (np.arange(GRID_HEIGHTS) + 0.5) / GRID_HEIGHTS * (high - low)
     plane = scene.area.cell_centres_m(num_cells).reshape(-1, 2)
-    return np.concatenate([np.column_stack([plane, np.full(len(plane), height)]) for height in heights_m])
+    return np.concatenate(
+        [np.column_stack([plane, np.full(len(plane), height)]) for height in heights_m]
+    )
 
 
 def inside_boxes(scene: Scene, points_m: np.ndarray) -> np.ndarray:
-    """Whether points are within a building of the world; points_m: [num_points, 3]; returns [num_points], bool."""
+    """Whether points_m [num_points, 3] are within a building, [num_points], bool."""
     inside = np.zeros(len(points_m), bool)
     for box in scene.world.boxes if scene.world else ():
         inside |= box.contains(points_m)
     return inside
 
 
-def path_snr(scene: Scene, transmitter: Site, receiver: Site, points_m: np.ndarray,
-             target_class: TargetClass | None) -> np.ndarray:
+def path_snr(
+    scene: Scene,
+    transmitter: Site,
+    receiver: Site,
+    points_m: np.ndarray,
+    target_class: TargetClass | None,
+) -> np.ndarray:
     """Expected SNR after integration of the direct path by way of a target at each point.
 
     points_m: [num_points, 3], m
     Returns [num_points], a power ratio; 0 where the world blocks the path.
     """
-    path = bistatic_geometry(transmitter.position_m, receiver.position_m, points_m, np.zeros(3), scene.grid.wavelength_m)
+    path = bistatic_geometry(
+        transmitter.position_m, receiver.position_m, points_m, np.zeros(3), scene.grid.wavelength_m
+    )
     rcs_m2 = None if target_class is None else scene.body(target_class).rcs_m2
-    power = expected_power(scene, transmitter, receiver, path, rcs_m2) * integration_gain(scene, transmitter)
+    power = expected_power(scene, transmitter, receiver, path, rcs_m2) * integration_gain(
+        scene, transmitter
+    )
     if scene.world is not None:
-        blocked = scene.world.blocks(transmitter.position_m, points_m) | scene.world.blocks(points_m, receiver.position_m)
+        blocked = scene.world.blocks(transmitter.position_m, points_m) | scene.world.blocks(
+            points_m, receiver.position_m
+        )
         power = np.where(blocked, 0.0, power)
     return power
 
@@ -86,7 +105,9 @@ def line_of_sight_snr(scene: Scene, transmitter: Site, receiver: Site) -> float:
 
 
 def usable_snr(scene: Scene, points_m: np.ndarray, target_class: TargetClass | None) -> np.ndarray:
-    """SNR of the weakest link that a point needs to be located: the third strongest, or the last where there are fewer.
+    """SNR of the weakest link that a point needs to be located.
+
+    That is the third strongest, or the last where there are fewer.
 
     points_m: [num_points, 3], m
     Returns [num_points], a power ratio.
@@ -97,21 +118,31 @@ def usable_snr(scene: Scene, points_m: np.ndarray, target_class: TargetClass | N
 
 
 def coverage_rows(scene: Scene) -> list[tuple[str, str]]:
-    """A line for each link, for `isac check`: target paths over the area and line of sight, in dB over the noise."""
+    """The link budget that `isac check` prints, a line for each link, in dB over the noise."""
     points = grid_points(scene)
     points = points[~inside_boxes(scene, points)]
-    rows = [("SNR", "of a target path after integration over resource elements and receive antennas: median (10 to 90 %) "
-             "over the area")]
+    rows = [
+        (
+            "SNR",
+            "of a target path after integration over resource elements and receive antennas: "
+            "median (10 to 90 %) "
+            "over the area",
+        )
+    ]
     for transmitter, receiver in links(scene):
-        parts = [_class_text(scene, transmitter, receiver, points, kind) for kind in target_classes(scene)]
+        parts = [
+            _class_text(scene, transmitter, receiver, points, kind)
+            for kind in target_classes(scene)
+        ]
         if scene.world is not None:
             parts.append(_world_text(scene, transmitter, receiver, points))
         rows.append((f"{transmitter.name} - {receiver.name}", "; ".join(parts)))
     return rows
 
 
-def _class_text(scene: Scene, transmitter: Site, receiver: Site, points_m: np.ndarray,
-                kind: TargetClass | None) -> str:
+def _class_text(
+    scene: Scene, transmitter: Site, receiver: Site, points_m: np.ndarray, kind: TargetClass | None
+) -> str:
     snr = path_snr(scene, transmitter, receiver, points_m, kind)
     name = "target" if kind is None else kind.name.lower()
     if not snr.any():

@@ -1,4 +1,5 @@
-"""The picture of a scene's coverage: where a target is strong enough on as many links as locate it."""
+"""The picture of a scene's coverage: where a target is strong enough on as many links as locate it.
+"""
 
 from __future__ import annotations
 
@@ -12,8 +13,14 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch, Rectangle
 from matplotlib.patheffects import Normal, Stroke
 
-from cooperative_isac.evaluation.coverage import (LINKS_FOR_A_POINT, grid_points, inside_boxes, links, target_classes,
-                                                  usable_snr)
+from cooperative_isac.evaluation.coverage import (
+    LINKS_FOR_A_POINT,
+    grid_points,
+    inside_boxes,
+    links,
+    target_classes,
+    usable_snr,
+)
 from cooperative_isac.evaluation.scene_picture import SITE, draw_site
 from cooperative_isac.scene.model import Scene, TargetClass
 from cooperative_isac.scene.motion import is_defined
@@ -52,21 +59,31 @@ def draw_coverage(scene: Scene, path: Path) -> None:
     scale = 0.07 * float(np.max((high - low)[:2]))
     for index, site in enumerate((*scene.transmitters, *scene.receivers)):
         draw_site(axes, site, scale, transmits=index < len(scene.transmitters))
-    axes.add_patch(Rectangle(low[:2], *(high - low)[:2], fill=False, linestyle=":", edgecolor=OUTLINE))
+    axes.add_patch(
+        Rectangle(low[:2], *(high - low)[:2], fill=False, linestyle=":", edgecolor=OUTLINE)
+    )
     axes.set(xlabel="x [m]", ylabel="y [m]", aspect="equal", xlim=(left, right), ylim=(bottom, top))
     axes.spines[["top", "right"]].set_visible(False)
     what = "target" if kind is None else {TargetClass.UAV: "UAV"}.get(kind, kind.name.lower())
     place = min(LINKS_FOR_A_POINT, len(links(scene)))
     where = "" if scene.dimension == 2 else f" at {height:g} m"
-    axes.set_title(f"{scene.name}: {what}{where}, SNR of the {ORDINALS[place]} of {len(links(scene))} links", loc="left",
-                   pad=10)
-    figure.legend(handles=_legend(scene, height, bool(np.isnan(levels).any())), loc="outside lower center", ncols=4,
-                  frameon=False, fontsize=9)
+    axes.set_title(
+        f"{scene.name}: {what}{where}, SNR of the {ORDINALS[place]} of {len(links(scene))} links",
+        loc="left",
+        pad=10,
+    )
+    figure.legend(
+        handles=_legend(scene, height, bool(np.isnan(levels).any())),
+        loc="outside lower center",
+        ncols=4,
+        frameon=False,
+        fontsize=9,
+    )
     figure.savefig(path, dpi=130)
 
 
 def class_height_m(scene: Scene, kind: TargetClass | None) -> float:
-    """Height at which a class is drawn: that of its first live target, or the middle of where targets are drawn."""
+    """Height of the map: the class's first live target's, or the middle of the drawn heights."""
     if scene.dimension == 2:
         return scene.plane_height_m
     for target in scene.targets:
@@ -78,7 +95,11 @@ def class_height_m(scene: Scene, kind: TargetClass | None) -> float:
 
 def _limits(scene: Scene) -> tuple[float, float, float, float]:
     """Left, right, bottom and top of the map: all that stands in the scene, and a margin."""
-    places = [scene.area.low_m, scene.area.high_m, *(site.position_m for site in scene.transmitters + scene.receivers)]
+    places = [
+        scene.area.low_m,
+        scene.area.high_m,
+        *(site.position_m for site in scene.transmitters + scene.receivers),
+    ]
     if scene.world is not None:
         places += [corner for box in scene.world.boxes for corner in (box.low_m, box.high_m)]
         places += [corner for wall in scene.world.walls for corner in wall.corners_m]
@@ -97,18 +118,30 @@ def _draw_levels(figure: Figure, axes: Axes, scene: Scene, levels_db: np.ndarray
     """The map in steps of LEVEL_STEP_DB; what too few links reach stays light."""
     low, high = scene.area.low_m, scene.area.high_m
     extent = (low[0], high[0], low[1], high[1])
-    axes.add_patch(Rectangle(low[:2], *(high - low)[:2], facecolor=SHADOW, edgecolor="none", zorder=0))
+    axes.add_patch(
+        Rectangle(low[:2], *(high - low)[:2], facecolor=SHADOW, edgecolor="none", zorder=0)
+    )
     if np.isnan(levels_db).all():
         return
     # a few cells beside a site would stretch the colors
     floor, ceiling = np.nanpercentile(levels_db, [0.5, 99.5])
     floor = LEVEL_STEP_DB * np.floor(floor / LEVEL_STEP_DB)
     ceiling = max(LEVEL_STEP_DB * np.ceil(ceiling / LEVEL_STEP_DB), floor + LEVEL_STEP_DB)
-    image = axes.imshow(levels_db, extent=extent, origin="lower", cmap="viridis", vmin=floor, vmax=ceiling, zorder=1)
+    image = axes.imshow(
+        levels_db, extent=extent, origin="lower", cmap="viridis", vmin=floor, vmax=ceiling, zorder=1
+    )
     steps = np.arange(floor, ceiling, LEVEL_STEP_DB)
     centers = scene.area.cell_centres_m(PICTURE_CELLS)
-    lines = axes.contour(centers[..., 0], centers[..., 1], levels_db, steps, colors="white", linewidths=0.7, alpha=0.8,
-                         zorder=2)
+    lines = axes.contour(
+        centers[..., 0],
+        centers[..., 1],
+        levels_db,
+        steps,
+        colors="white",
+        linewidths=0.7,
+        alpha=0.8,
+        zorder=2,
+    )
     axes.clabel(lines, fmt="%g dB", fontsize=8)
     figure.colorbar(image, ax=axes, label="SNR after integration [dB]", shrink=0.8, pad=0.02)
 
@@ -120,13 +153,35 @@ def _draw_world(axes: Axes, scene: Scene, height_m: float) -> None:
     for box in scene.world.boxes:
         size = box.high_m - box.low_m
         tall = box.high_m[2] > height_m
-        axes.add_patch(Rectangle(box.low_m[:2], *size[:2], facecolor=BUILDING if tall else "none", edgecolor=OUTLINE,
-                                 hatch=None if tall else "////", linewidth=1.2, zorder=4))
+        axes.add_patch(
+            Rectangle(
+                box.low_m[:2],
+                *size[:2],
+                facecolor=BUILDING if tall else "none",
+                edgecolor=OUTLINE,
+                hatch=None if tall else "////",
+                linewidth=1.2,
+                zorder=4,
+            )
+        )
         small = size[:2].min() < SMALL * float(np.max((scene.area.high_m - scene.area.low_m)[:2]))
         place = (box.low_m[0] + size[0] / 2, box.high_m[1]) if small else (box.low_m + size / 2)[:2]
-        axes.annotate(f"{size[2]:g} m", place, (0, 9 if small else 0), textcoords="offset points", ha="center", va="center",
-                      fontsize=8, zorder=5,
-                      bbox={"boxstyle": "round,pad=0.2", "facecolor": "white", "edgecolor": "none", "alpha": 0.9})
+        axes.annotate(
+            f"{size[2]:g} m",
+            place,
+            (0, 9 if small else 0),
+            textcoords="offset points",
+            ha="center",
+            va="center",
+            fontsize=8,
+            zorder=5,
+            bbox={
+                "boxstyle": "round,pad=0.2",
+                "facecolor": "white",
+                "edgecolor": "none",
+                "alpha": 0.9,
+            },
+        )
     for wall in scene.world.walls:
         axes.plot(*wall.corners_m[[0, 1, 2, 3, 0], :2].T, color=OUTLINE, linewidth=2.5, zorder=4)
 
@@ -138,24 +193,55 @@ def _draw_routes(axes: Axes, scene: Scene, kind: TargetClass | None) -> None:
             continue
         motion = target.motion
         times = motion.start_s + np.linspace(0, min(motion.duration_s, ROUTE_S), 600)
-        route = np.array([motion.state(float(time))[0] for time in times if is_defined(motion, float(time))])
+        route = np.array(
+            [motion.state(float(time))[0] for time in times if is_defined(motion, float(time))]
+        )
         axes.plot(*route[:, :2].T, color=ROUTE, linewidth=1.2, path_effects=RIM, zorder=3)
-        axes.annotate(target.name, route[0, :2], (6, 6), textcoords="offset points", fontsize=9, color=ROUTE,
-                      path_effects=RIM, zorder=6)
+        axes.annotate(
+            target.name,
+            route[0, :2],
+            (6, 6),
+            textcoords="offset points",
+            fontsize=9,
+            color=ROUTE,
+            path_effects=RIM,
+            zorder=6,
+        )
 
 
 def _legend(scene: Scene, height_m: float, has_gaps: bool) -> list:
     """What the map shows, beside it."""
-    handles = [Line2D([], [], linestyle="", marker="^", color=SITE, markersize=8, label="transmitter"),
-               Line2D([], [], linestyle="", marker="s", color=SITE, markerfacecolor="white", markersize=8,
-                      label="receiver")]
+    handles = [
+        Line2D([], [], linestyle="", marker="^", color=SITE, markersize=8, label="transmitter"),
+        Line2D(
+            [],
+            [],
+            linestyle="",
+            marker="s",
+            color=SITE,
+            markerfacecolor="white",
+            markersize=8,
+            label="receiver",
+        ),
+    ]
     if scene.targets:
-        handles.append(Line2D([], [], color=ROUTE, linewidth=1.2, path_effects=RIM, label="route of a target"))
+        handles.append(
+            Line2D([], [], color=ROUTE, linewidth=1.2, path_effects=RIM, label="route of a target")
+        )
     boxes = scene.world.boxes if scene.world is not None else ()
     if any(box.high_m[2] <= height_m for box in boxes):
-        handles.append(Patch(facecolor="white", edgecolor=OUTLINE, hatch="////", label="building below the map's height"))
+        handles.append(
+            Patch(
+                facecolor="white",
+                edgecolor=OUTLINE,
+                hatch="////",
+                label="building below the map's height",
+            )
+        )
     if any(box.high_m[2] > height_m for box in boxes):
-        handles.append(Patch(facecolor=BUILDING, edgecolor=OUTLINE, label="building above the map's height"))
+        handles.append(
+            Patch(facecolor=BUILDING, edgecolor=OUTLINE, label="building above the map's height")
+        )
     if scene.world is not None and scene.world.walls:
         handles.append(Line2D([], [], color=OUTLINE, linewidth=2.5, label="wall"))
     if has_gaps:

@@ -152,7 +152,9 @@ class JointMl:
         gain = np.empty(len(points))
         for index, site in enumerate(self.scene.transmitters):
             chosen = state.transmitter == index
-            path = bistatic_geometry(site.position_m, receiver.position_m, points[chosen], np.zeros(3), 1.0)
+            path = bistatic_geometry(
+                site.position_m, receiver.position_m, points[chosen], np.zeros(3), 1.0
+            )
             gain[chosen] = expected_power(self.scene, site, receiver, path)
         mean = gain * fit.replica.gram[:, 0, 0].real / air.noise_power_w
         size = len(fit.coherence)

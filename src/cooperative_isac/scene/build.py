@@ -24,8 +24,9 @@ DEADLINE_SHARE = 0.8
 USER_HEIGHT_M = 1.5
 BOLTZMANN_J_PER_K = 1.380649e-23
 REFERENCE_TEMPERATURE_K = 290.0
-# Mean radar cross section in dBsm and deviation in dB of each class: 3GPP TR 38.901 section 7.9 (release 19), small UAV,
-# passenger car (without its directional lobes), and for targets of no class a person.
+# Mean radar cross section in dBsm and deviation in dB of each class: 3GPP TR 38.901 section 7.9
+# (release 19), small UAV, passenger car (without its directional lobes), and for targets of no
+# class a person.
 USUAL_RCS = {"uav": (-12.81, 3.74), "vehicle": (11.25, 3.41), "unknown": (-1.37, 3.94)}
 VARIABLE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)(?::-([^}]*))?\}")
 
@@ -69,8 +70,14 @@ def build_site(entry: schema.SiteEntry, wavelength_m: float, height_m: float) ->
         spacing = spec.spacing_wavelengths * wavelength_m
         elements = arrays.planar(spec.num_horizontal, spec.num_vertical, spacing)
     rotation = rotation_matrix(turn.yaw_deg, turn.pitch_deg, turn.roll_deg)
-    return Site(entry.name, point(entry.position_m, height_m), rotation, elements @ rotation.T, spec.kind,
-                spec.pattern)
+    return Site(
+        entry.name,
+        point(entry.position_m, height_m),
+        rotation,
+        elements @ rotation.T,
+        spec.kind,
+        spec.pattern,
+    )
 
 
 def build_waveform(entry: schema.WaveformEntry) -> Waveform:
@@ -87,7 +94,7 @@ def thermal_noise_w(bandwidth_hz: float, noise_figure_db: float) -> float:
 
 
 def build_body(name: str, entry: schema.BodyEntry) -> Body:
-    """The body of the target class of that name; what the file leaves out has the class's usual value."""
+    """The body of a target class; what the file leaves out has the class's usual value."""
     usual_dbsm, usual_std_db = USUAL_RCS[name]
     rcs_dbsm = usual_dbsm if entry.rcs_dbsm is None else entry.rcs_dbsm
     rcs_std_db = usual_std_db if entry.rcs_std_db is None else entry.rcs_std_db
@@ -121,7 +128,9 @@ def build_parts(file: schema.SceneFile) -> dict:
     area = Area(point(file.area.low_m, height), point(file.area.high_m, height))
     transmitters = tuple(build_site(site, wavelength, height) for site in file.transmitters)
     receivers = tuple(build_site(site, wavelength, height) for site in file.receivers)
-    places = np.array([area.low_m, area.high_m, *(site.position_m for site in transmitters + receivers)])
+    places = np.array(
+        [area.low_m, area.high_m, *(site.position_m for site in transmitters + receivers)]
+    )
     return {
         "dimension": file.dimension, "plane_height_m": height, "height_std_m": file.height_std_m,
         "seed": file.seed, "update_rate_hz": file.update_rate_hz,
@@ -132,7 +141,8 @@ def build_parts(file: schema.SceneFile) -> dict:
         "users": Users(users.num_users, user_height, dbm_to_w(users.noise_power_dbm),
                        users.rician_factor, users.delay_spread_s),
         "waveform": waveform,
-        "propagation": build_propagation(file.propagation, height, file.waveform.subcarrier_spacing_hz),
+        "propagation": build_propagation(file.propagation, height,
+                                         file.waveform.subcarrier_spacing_hz),
         "draw": TargetDraw(draw.num_targets, draw.max_speed_mps, draw.max_climb_mps,
                            tuple(draw.height_m) if draw.height_m else None),
         "sensing": Sensing(**(sensing.model_dump() | {"deadline_s": deadline})),

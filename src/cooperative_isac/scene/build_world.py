@@ -10,7 +10,8 @@ from cooperative_isac.scene import schema
 from cooperative_isac.scene.world import Box, Material, Surface, World
 
 VACUUM_PERMITTIVITY_F_PER_M = 8.8541878128e-12
-# Concrete of ITU-R P.2040-3 Table 3: relative permittivity, and conductivity c f^d in S/m with f in GHz.
+# Concrete of ITU-R P.2040-3 Table 3: relative permittivity, and conductivity c f^d in S/m with f in
+# GHz.
 CONCRETE_PERMITTIVITY = 5.24
 CONCRETE_CONDUCTIVITY = (0.0462, 0.7822)
 
@@ -30,12 +31,15 @@ def build_material(entry: schema.MaterialEntry, carrier_hz: float) -> Material:
 def build_world(entry: schema.WorldEntry, carrier_hz: float, places_m: np.ndarray) -> World:
     """The static world.
 
-    places_m: [num_places, 3], sites and corners of the area; the ground reaches margin_m beyond them
+    places_m: [num_places, 3], sites and corners of the area; the ground reaches margin_m beyond
+    them
     """
     ground = _ground(entry.ground, carrier_hz, places_m) if entry.ground else None
     walls = tuple(_wall(wall, carrier_hz) for wall in entry.walls)
-    boxes = tuple(Box(np.array(box.low_m), np.array(box.high_m), build_material(box.material, carrier_hz))
-                  for box in entry.boxes)
+    boxes = tuple(
+        Box(np.array(box.low_m), np.array(box.high_m), build_material(box.material, carrier_hz))
+        for box in entry.boxes
+    )
     return World(entry.line_of_sight, ground, walls, boxes, entry.tile_m, entry.target_reflections)
 
 
@@ -44,7 +48,9 @@ def _ground(entry: schema.GroundEntry, carrier_hz: float, places_m: np.ndarray) 
     high = places_m[:, :2].max(axis=0) + entry.margin_m
     x, y = np.diag(high - low)
     corner = np.append(low, entry.height_m)
-    return Surface(corner, np.append(x, 0.0), np.append(y, 0.0), build_material(entry.material, carrier_hz))
+    return Surface(
+        corner, np.append(x, 0.0), np.append(y, 0.0), build_material(entry.material, carrier_hz)
+    )
 
 
 def _wall(entry: schema.WallEntry, carrier_hz: float) -> Surface:

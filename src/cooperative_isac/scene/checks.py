@@ -9,13 +9,25 @@ from collections.abc import Iterator
 from cooperative_isac.scene import schema
 from cooperative_isac.scene.errors import Problem
 
-# Cosine of the angle between a wall's edges up to which it counts as a right angle: rounding of written numbers.
+# Cosine of the angle between a wall's edges up to which it counts as a right angle: rounding of
+# written numbers.
 RIGHT_ANGLE = 1e-3
 
 
 def check_file(file: schema.SceneFile) -> list[Problem]:
     """Faults between keys that show before anything is built."""
-    checks = (_points, _users, _names, _waveform, _symbols, _clutter, _draw, _waypoints, _noise, _world)
+    checks = (
+        _points,
+        _users,
+        _names,
+        _waveform,
+        _symbols,
+        _clutter,
+        _draw,
+        _waypoints,
+        _noise,
+        _world,
+    )
     return [problem for check in checks for problem in check(file)]
 
 
@@ -101,8 +113,11 @@ def _clutter(file: schema.SceneFile) -> Iterator[Problem]:
 def _noise(file: schema.SceneFile) -> Iterator[Problem]:
     air = file.propagation
     if air.noise_figure_db is not None and "noise_power_dbm" in air.model_fields_set:
-        yield Problem("propagation.noise_figure_db", f"is {air.noise_figure_db:g} beside noise_power_dbm "
-                      f"({air.noise_power_dbm:g}); give one of the two keys")
+        yield Problem(
+            "propagation.noise_figure_db",
+            f"is {air.noise_figure_db:g} beside noise_power_dbm "
+            f"({air.noise_power_dbm:g}); give one of the two keys",
+        )
 
 
 def _world(file: schema.SceneFile) -> Iterator[Problem]:
@@ -111,7 +126,9 @@ def _world(file: schema.SceneFile) -> Iterator[Problem]:
     if world is None:
         return
     if file.dimension == 2:
-        yield Problem("world", "is for scenes of dimension 3 only; set dimension: 3 or leave it out")
+        yield Problem(
+            "world", "is for scenes of dimension 3 only; set dimension: 3 or leave it out"
+        )
     if world.ground:
         yield from _material(world.ground.material, "world.ground.material")
     for i, wall in enumerate(world.walls):
@@ -119,8 +136,10 @@ def _world(file: schema.SceneFile) -> Iterator[Problem]:
         yield from _material(wall.material, f"world.walls[{i}].material")
     for i, box in enumerate(world.boxes):
         if any(low >= high for low, high in zip(box.low_m, box.high_m)):
-            yield Problem(f"world.boxes[{i}].high_m", f"is {box.high_m}; must be above low_m ({box.low_m}) on every "
-                          "axis")
+            yield Problem(
+                f"world.boxes[{i}].high_m",
+                f"is {box.high_m}; must be above low_m ({box.low_m}) on every axis",
+            )
         yield from _material(box.material, f"world.boxes[{i}].material")
 
 
@@ -135,8 +154,10 @@ def _wall(wall: schema.WallEntry, key: str) -> Iterator[Problem]:
         product = sum(a * b for a, b in zip(first, second))
         lengths = math.hypot(*first), math.hypot(*second)
         if not all(lengths) or abs(product) > RIGHT_ANGLE * lengths[0] * lengths[1]:
-            yield Problem(f"{key}.edges_m", f"is {wall.edges_m}; the two edges must have a length and be at right "
-                          "angles")
+            yield Problem(
+                f"{key}.edges_m",
+                f"is {wall.edges_m}; the two edges must have a length and be at right angles",
+            )
     elif wall.from_m == wall.to_m or wall.height_m[0] >= wall.height_m[1]:
         yield Problem(key, "has no area: from_m and to_m must differ, and height_m must rise")
 
@@ -144,8 +165,10 @@ def _wall(wall: schema.WallEntry, key: str) -> Iterator[Problem]:
 def _material(material: schema.MaterialEntry, key: str) -> Iterator[Problem]:
     if material.reflection_loss_db is not None and (material.permittivity is not None
                                                     or material.conductivity_spm is not None):
-        yield Problem(f"{key}.reflection_loss_db", "stands beside permittivity or conductivity_spm; give the loss, "
-                      "or of what it is made")
+        yield Problem(
+            f"{key}.reflection_loss_db",
+            "stands beside permittivity or conductivity_spm; give the loss, or of what it is made",
+        )
 
 
 def _draw(file: schema.SceneFile) -> Iterator[Problem]:

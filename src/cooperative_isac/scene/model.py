@@ -159,8 +159,9 @@ class Propagation:
     """The sensing channel of CF eq. 6: pathloss alpha_0 (d/d_0)^-zeta, reflection CN(0, chi^2), noise, offsets.
 
     timing_offset_std_s and frequency_offset_std_hz are the residual clock offsets of CF eq. 30.
-    model: pathloss (CF), or radar_equation: target paths by their radar cross section, then clutter.reflection_variance
-    is a mean cross section in m^2, and users are reached as in free space.
+    model: pathloss (CF), or radar_equation: target paths by their radar cross section, then
+    clutter.reflection_variance is a mean cross section in m^2, and users are reached as in free
+    space.
     """
 
     reference_gain: float
@@ -312,7 +313,7 @@ class Scene:
 
     @property
     def has_extended_targets(self) -> bool:
-        """Whether a target fills its body: in a physical scene it does, elsewhere targets are points."""
+        """Whether targets fill their bodies; in a scene that is not physical they are points."""
         return self.world is not None or self.propagation.has_radar_equation
 
     def cell_points_m(self, num_cells: int) -> np.ndarray:

@@ -128,15 +128,20 @@ def _world_sites(scene: Scene) -> Iterator[Problem]:
     for key, site in _keyed_sites(scene):
         for i, box in enumerate(scene.world.boxes):
             if box.contains(site.position_m):
-                yield Problem(f"{key}.position_m", f"is inside world.boxes[{i}]; move the site or the box")
+                yield Problem(
+                    f"{key}.position_m", f"is inside world.boxes[{i}]; move the site or the box"
+                )
         ground = scene.world.ground
         if ground is not None and site.position_m[2] <= ground.corner_m[2]:
-            yield Problem(f"{key}.position_m", f"is {site.position_m[2]:g} m high; must be above the ground "
-                          f"(world.ground.height_m: {ground.corner_m[2]:g})")
+            yield Problem(
+                f"{key}.position_m",
+                f"is {site.position_m[2]:g} m high; must be above the ground "
+                f"(world.ground.height_m: {ground.corner_m[2]:g})",
+            )
 
 
 def _world_delays(scene: Scene) -> Iterator[Problem]:
-    """Echoes of the world arrive within the cyclic prefix; a sum of distances is longest at a corner."""
+    """Echoes of the world arrive within the cyclic prefix; the longest runs over a corner."""
     if scene.world is None or not scene.world.surfaces:
         return
     corners = np.concatenate([surface.corners_m for surface in scene.world.surfaces])
@@ -144,12 +149,19 @@ def _world_delays(scene: Scene) -> Iterator[Problem]:
     excess = max(_longest_excess(corners, tx.position_m, rx.position_m) for tx, rx in pairs)
     prefix = scene.grid.cyclic_prefix_s * SPEED_OF_LIGHT_MPS
     if excess >= prefix:
-        yield Problem("waveform.cyclic_prefix_s", f"is {prefix:.4g} m of path; must exceed the longest excess path "
-                      f"over the world ({excess:.4g} m); make the world smaller (world.ground.margin_m)")
+        yield Problem(
+            "waveform.cyclic_prefix_s",
+            f"is {prefix:.4g} m of path; must exceed the longest excess path "
+            f"over the world ({excess:.4g} m); make the world smaller (world.ground.margin_m)",
+        )
 
 
-def _longest_excess(points_m: np.ndarray, transmitter_m: np.ndarray, receiver_m: np.ndarray) -> float:
-    paths = np.linalg.norm(points_m - transmitter_m, axis=1) + np.linalg.norm(points_m - receiver_m, axis=1)
+def _longest_excess(
+    points_m: np.ndarray, transmitter_m: np.ndarray, receiver_m: np.ndarray
+) -> float:
+    paths = np.linalg.norm(points_m - transmitter_m, axis=1) + np.linalg.norm(
+        points_m - receiver_m, axis=1
+    )
     return float(paths.max() - np.linalg.norm(transmitter_m - receiver_m))
 
 
@@ -176,7 +188,10 @@ def _one_target(scene: Scene, target: Target, key: str) -> Iterator[Problem]:
         through = scene.world.blocks(positions[:-1], positions[1:])
         if through.any():
             first = int(np.argmax(through))
-            yield Problem(key, f"runs through a wall or a box of the world between {times[first]:.2f} and "
-                          f"{times[first + 1]:.2f} s; move its way or what stands there")
+            yield Problem(
+                key,
+                f"runs through a wall or a box of the world between {times[first]:.2f} and "
+                f"{times[first + 1]:.2f} s; move its way or what stands there",
+            )
     if max(speeds) > limit:
         yield Problem(key, f"reaches {max(speeds):.4g} m/s; sensing.max_speed_mps is {limit:g}")

@@ -17,7 +17,8 @@ class Material:
 
     permittivity: complex, relative to vacuum, at the carrier: eps' - j sigma / (2 pi f eps_0)
     reflection_loss_db: of every specular reflection, instead of Fresnel's coefficients; None: those
-    scattering: share S of the reflected field's amplitude that is scattered diffusely (Degli-Esposti et al. 2007)
+    scattering: share S of the reflected field's amplitude that is scattered diffusely
+    (Degli-Esposti et al. 2007)
     """
 
     permittivity: complex
@@ -50,7 +51,7 @@ class Surface:
         return self.corner_m + steps @ np.stack([self.first_m, self.second_m])
 
     def contains(self, points_m: np.ndarray) -> np.ndarray:
-        """Whether points of the surface's plane lie within the rectangle; points_m: [..., 3]; returns [...]."""
+        """Whether points_m [..., 3] of the surface's plane lie within the rectangle, [...]."""
         offset = points_m - self.corner_m
         along = offset @ self.first_m / (self.first_m @ self.first_m)
         across = offset @ self.second_m / (self.second_m @ self.second_m)
@@ -65,8 +66,9 @@ class Surface:
         """Where segments meet the plane.
 
         starts_m, ends_m: [..., 3]
-        Returns the points, [..., 3] (NaN for segments that are parallel to the plane), and the share of the segment
-        before them, [...], between 0 and 1 where the segment itself meets the plane.
+        Returns the points, [..., 3] (NaN for segments that are parallel to the plane), and the
+        share of the segment before them, [...], between 0 and 1 where the segment itself meets the
+        plane.
         """
         rise = (ends_m - starts_m) @ self.normal
         height = (self.corner_m - starts_m) @ self.normal
@@ -74,14 +76,15 @@ class Surface:
         return starts_m + share[..., None] * (ends_m - starts_m), share
 
     def blocks(self, starts_m: np.ndarray, ends_m: np.ndarray) -> np.ndarray:
-        """Whether segments pass through the rectangle; starts_m, ends_m: [..., 3]; returns [...], bool."""
+        """Whether segments starts_m to ends_m, [..., 3], pass through the rectangle, [...]."""
         points, share = self.crossing(starts_m, ends_m)
         before_m = share * np.linalg.norm(ends_m - starts_m, axis=-1)
         after_m = (1 - share) * np.linalg.norm(ends_m - starts_m, axis=-1)
         return (before_m > TOUCH_M) & (after_m > TOUCH_M) & self.contains(points)
 
     def tiles(self, size_m: float) -> tuple[np.ndarray, float]:
-        """Middles of equal tiles of at most that size, [num_tiles, 3], and the area of each, m^2."""
+        """Middles of equal tiles of at most that size, [num_tiles, 3], and the area of each, m^2.
+        """
         lengths = [np.linalg.norm(self.first_m), np.linalg.norm(self.second_m)]
         counts = [max(1, int(np.ceil(length / size_m))) for length in lengths]
         along, across = ((np.arange(count) + 0.5) / count for count in counts)
@@ -103,7 +106,10 @@ class Box:
         return np.all((points_m > self.low_m) & (points_m < self.high_m), axis=-1)
 
     def blocks(self, starts_m: np.ndarray, ends_m: np.ndarray) -> np.ndarray:
-        """Whether segments pass through the inside (slab method); starts_m, ends_m: [..., 3]; returns [...], bool."""
+        """Whether segments starts_m to ends_m, [..., 3], pass through the inside, [...].
+
+        By the slab method.
+        """
         along = ends_m - starts_m
         length_m = np.linalg.norm(along, axis=-1)
 
@@ -155,8 +161,9 @@ class World:
         return ground + self.walls + tuple(face for box in self.boxes for face in box.faces)
 
     def blocks(self, starts_m: np.ndarray, ends_m: np.ndarray) -> np.ndarray:
-        """Whether segments pass through a wall or a box; starts_m, ends_m: [..., 3]; returns [...], bool.
+        """Whether segments pass through a wall or a box.
 
+        starts_m, ends_m: [..., 3]; returns [...], bool
         Ends may touch what they pass. The ground blocks nothing: everything stands above it.
         """
         starts_m, ends_m = np.broadcast_arrays(starts_m, ends_m)

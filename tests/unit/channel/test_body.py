@@ -1,7 +1,6 @@
 """Points of a body, and paths by way of them."""
 
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -37,7 +36,8 @@ def test_every_point_is_in_the_box_and_the_shares_make_the_whole():
 
 
 def test_the_glint_is_where_the_way_over_the_hull_is_shortest():
-    # Fermat on the ellipsoid in the box: of all points of its visible side the specular one has the shortest way.
+    # Fermat on the ellipsoid in the box: of all points of its visible side the specular one has the
+    # shortest way.
     car, far = state(), 1e4
     axes, generator = body_axes(np.array([6.0, 8.0, 0.0])), np.random.default_rng(2)
     drawn = generator.normal(size=(200_000, 3))
@@ -55,7 +55,11 @@ def test_corners_behind_the_box_are_hidden():
     car = state((5.0, 0.0, 0.0))
     ahead, aside = np.array([0.8, 0.6, 0.0]), np.array([0.6, 0.8, 0.0])
     corners = body_points(CAR, car, ahead, aside)[0][1:] - car.position_m
-    assert sorted(map(tuple, corners.round(6))) == [(-2.2, 0.9, 0.0), (2.2, -0.9, 0.0), (2.2, 0.9, 0.0)]
+    assert sorted(map(tuple, corners.round(6))) == [
+        (-2.2, 0.9, 0.0),
+        (2.2, -0.9, 0.0),
+        (2.2, 0.9, 0.0),
+    ]
     between = body_points(CAR, car, ahead, -ahead)[0][1:] - car.position_m
     assert sorted(map(tuple, between.round(6))) == [(-2.2, 0.9, 0.0), (2.2, -0.9, 0.0)]
 
@@ -83,11 +87,13 @@ def test_paths_of_a_body_have_the_phases_and_dopplers_of_its_points(yard):
     wave = scene.grid.wavelength_m
     assert np.all(paths.scatterer == 0)
     assert paths.delay_s[chosen] * LIGHT_MPS == pytest.approx(lengths)
-    assert paths.doppler_hz[chosen] == pytest.approx((lengths - later) / 1e-6 / wave, rel=1e-3, abs=0.05)
+    assert paths.doppler_hz[chosen] == pytest.approx(
+        (lengths - later) / 1e-6 / wave, rel=1e-3, abs=0.05
+    )
     turned = paths.amplitude[chosen] * np.exp(2j * np.pi * lengths / wave)
     assert np.allclose(turned.imag, 0, atol=1e-6 * np.abs(turned).max()) and np.all(turned.real > 0)
     tx, rx = (np.linalg.norm(points - end, axis=-1) for end in ends)
-    power = 13.3 * shares * wave ** 2 / ((4 * np.pi) ** 3 * tx ** 2 * rx ** 2) * 32 * 32
+    power = 13.3 * shares * wave**2 / ((4 * np.pi) ** 3 * tx**2 * rx**2) * 32 * 32
     assert np.abs(paths.amplitude[chosen]) ** 2 == pytest.approx(power)
 
 
@@ -105,11 +111,18 @@ def test_a_moving_body_glints_around_the_power_of_its_cross_section(yard):
 
 
 def test_the_bound_takes_the_points_of_a_body_as_one(yard):
-    car, uav = state(), replace(state(target_class=TargetClass.UAV), position_m=np.array([60.0, 40.0, 18.0]))
+    car, uav = (
+        state(),
+        replace(state(target_class=TargetClass.UAV), position_m=np.array([60.0, 40.0, 18.0])),
+    )
     receiver = yard.receivers[0]
     paths = draw_paths(yard, receiver, [car, uav], NOTHING, np.random.default_rng(4))
     assert len(paths.scatterer) > 4
     assert owners(paths, 2) == [0, 1, 0, 1]
     basis = receiver_basis(yard, transmit(yard, 0), receiver, [car, uav], paths)
-    sums = [paths.amplitude[(paths.transmitter == t) & (paths.scatterer == q)].sum() for t in (0, 1) for q in (0, 1)]
+    sums = [
+        paths.amplitude[(paths.transmitter == t) & (paths.scatterer == q)].sum()
+        for t in (0, 1)
+        for q in (0, 1)
+    ]
     assert [path.amplitude for path in basis] == pytest.approx(sums)

@@ -82,14 +82,24 @@ def test_complex_normal_is_circular():
 
 
 def test_a_scene_without_a_world_keeps_its_draws(tilted):
-    # Path by path, as equation 6 has it: the draws and bytes of scenes from before the physical channel.
-    targets, clutter = [target((20, 20, 9)), target((9, 31, 4), (1, 2, 0))], np.array([[5.0, 6, 7], [30, 3, 2]])
+    # Path by path, as equation 6 has it: the draws and bytes of scenes from before the physical
+    # channel.
+    targets, clutter = (
+        [target((20, 20, 9)), target((9, 31, 4), (1, 2, 0))],
+        np.array([[5.0, 6, 7], [30, 3, 2]]),
+    )
     air, points = tilted.propagation, np.array([[20.0, 20, 9], [9, 31, 4], [5, 6, 7], [30, 3, 2]])
     paths = draw_paths(tilted, tilted.receivers[1], targets, clutter, np.random.default_rng(5))
     generator, expected = np.random.default_rng(5), []
     for site in tilted.transmitters:
-        path = bistatic_geometry(site.position_m, tilted.receivers[1].position_m, points, np.zeros(3), 1.0)
-        loss = np.sqrt(air.reference_gain * (path.range_m / air.reference_distance_m) ** -air.pathloss_exponent)
+        path = bistatic_geometry(
+            site.position_m, tilted.receivers[1].position_m, points, np.zeros(3), 1.0
+        )
+        loss = np.sqrt(
+            air.reference_gain * (path.range_m / air.reference_distance_m) ** -air.pathloss_exponent
+        )
         gain = loss * np.sqrt([air.reflection_variance] * 2 + [air.clutter.reflection_variance] * 2)
-        expected.append(gain * (generator.standard_normal((4, 2)) @ (np.array([1, 1j]) * np.sqrt(0.5))))
+        expected.append(
+            gain * (generator.standard_normal((4, 2)) @ (np.array([1, 1j]) * np.sqrt(0.5)))
+        )
     assert np.array_equal(paths.amplitude, np.concatenate(expected)) and not paths.reflected.any()

@@ -9,8 +9,15 @@ from typer.testing import CliRunner
 from cooperative_isac import cli
 from cooperative_isac.channel.echo import path_signals
 from cooperative_isac.channel.paths import draw_paths
-from cooperative_isac.evaluation.coverage import (coverage_rows, grid_points, inside_boxes, integration_gain, links,
-                                                  path_snr, usable_snr)
+from cooperative_isac.evaluation.coverage import (
+    coverage_rows,
+    grid_points,
+    inside_boxes,
+    integration_gain,
+    links,
+    path_snr,
+    usable_snr,
+)
 from cooperative_isac.pipeline import transmit
 from cooperative_isac.scene.config import load_scene
 from cooperative_isac.scene.model import TargetClass, TargetState
@@ -25,8 +32,8 @@ def yard():
 
 @pytest.mark.parametrize("name, kind", [("campus", None), ("yard", TargetClass.UAV)])
 def test_the_snr_is_that_of_many_simulated_echoes(name, kind):
-    # Energy of one path in a frame over the noise of one sample, over many frames and drawn reflections. Precoders may
-    # spend less than the full power: scaled by what they spend.
+    # Energy of one path in a frame over the noise of one sample, over many frames and drawn
+    # reflections. Precoders may spend less than the full power: scaled by what they spend.
     scene = load_scene(name)
     bodies = {key: replace(body, size_m=np.zeros(3)) for key, body in scene.bodies.items()}
     scene = replace(scene, bodies=bodies)
@@ -34,7 +41,9 @@ def test_the_snr_is_that_of_many_simulated_echoes(name, kind):
     targets = [TargetState("a", TargetClass.UAV, PLACE, np.array([3.0, 2.0, 0.0]))]
     for number in range(60):
         frame = transmit(scene, number)
-        paths = draw_paths(scene, receiver, targets * 40, np.zeros((0, 3)), np.random.default_rng(number))
+        paths = draw_paths(
+            scene, receiver, targets * 40, np.zeros((0, 3)), np.random.default_rng(number)
+        )
         first = paths.transmitter == 0
         one = replace(paths, **{key: value[first] for key, value in vars(paths).items()})
         single = replace(one, **{key: value[:1] for key, value in vars(one).items()})
@@ -50,10 +59,16 @@ def test_the_snr_is_that_of_many_simulated_echoes(name, kind):
 
 
 def test_the_link_budget_by_hand(yard):
-    # 60 dBm, 64 symbols, 32 receive antennas, -90 dBm: 60 + 18.06 + 15.05 + 90 dB and the radar equation.
-    tx, rx = (np.linalg.norm(PLACE - site.position_m) for site in (yard.transmitters[0], yard.receivers[1]))
+    # 60 dBm, 64 symbols, 32 receive antennas, -90 dBm: 60 + 18.06 + 15.05 + 90 dB and the radar
+    # equation.
+    tx, rx = (
+        np.linalg.norm(PLACE - site.position_m)
+        for site in (yard.transmitters[0], yard.receivers[1])
+    )
     wave = 20 * np.log10(yard.grid.wavelength_m)
-    expected = 60 + 18.06 + 15.05 + 90 + wave - 5.85 - 30 * np.log10(4 * np.pi) - 20 * np.log10(tx * rx)
+    expected = (
+        60 + 18.06 + 15.05 + 90 + wave - 5.85 - 30 * np.log10(4 * np.pi) - 20 * np.log10(tx * rx)
+    )
     found = path_snr(yard, yard.transmitters[0], yard.receivers[1], PLACE[None], TargetClass.UAV)
     assert 10 * np.log10(found[0]) == pytest.approx(expected, abs=0.01)
 
@@ -90,5 +105,7 @@ def test_the_map_is_a_picture(name, tmp_path):
     file = tmp_path / "map.png"
     result = CliRunner().invoke(cli.app, ["check", name, "--coverage", str(file)])
     assert result.exit_code == 0 and file.read_bytes()[:8] == b"\x89PNG\r\n\x1a\n"
-    lost = CliRunner().invoke(cli.app, ["check", name, "--coverage", str(tmp_path / "no" / "map.png")])
+    lost = CliRunner().invoke(
+        cli.app, ["check", name, "--coverage", str(tmp_path / "no" / "map.png")]
+    )
     assert lost.exit_code == 1 and "cannot be written" in lost.stderr

@@ -36,6 +36,9 @@ EchoBag = Annotated[Path, typer.Argument(metavar="BAG", help="Folder of a bag wi
 SiteOption = Annotated[Optional[str], Option(help="Only this receiver.")]
 EchoFrames = Annotated[int, Option(help="Echoes of each receiver that are looked at.", min=1)]
 UNUSABLE = 2
+Coverage = Annotated[
+    Optional[Path], Option(metavar="FILE.png", help="Draw a map of the area with its SNR.")
+]
 Markers = Annotated[bool, Option(help="Draw for RViz.")]
 Schemes = Annotated[Optional[str], Option(help="Comma-separated; by default the scene's.")]
 Frames = Annotated[int, Option(help="Independent frames to draw.", min=1)]
@@ -80,12 +83,20 @@ def bag(context: typer.Context) -> None:
 
 
 @app.command()
-def check(scene: SceneArgument) -> None:
-    """Read a scene file; say what is wrong with it, or what the scene can resolve."""
+def check(scene: SceneArgument, coverage: Coverage = None) -> None:
+    """Read a scene file; print its faults, or its resolution and link budget."""
+    loaded = _scene(scene)
+    from cooperative_isac.evaluation.coverage import coverage_rows
     table = Table.grid(padding=(0, 2))
-    for label, value in describe(_scene(scene)):
+    for label, value in describe(loaded) + coverage_rows(loaded):
         table.add_row(f"[bold]{label}[/]", value)
     Console().print(table, highlight=False)
+    if coverage is not None:
+        from cooperative_isac.evaluation.coverage_picture import draw_coverage
+        try:
+            draw_coverage(loaded, coverage)
+        except (ValueError, OSError) as error:
+            _fail(f"{coverage}: cannot be written ({error})")
 
 
 @app.command()

@@ -14,6 +14,7 @@ import numpy as np
 from cooperative_isac.channel.echo import apply_paths
 from cooperative_isac.channel.paths import PathSet, clutter_positions, draw_paths
 from cooperative_isac.channel.users import user_channels
+from cooperative_isac.channel.world import static_matrix
 from cooperative_isac.fusion.detection import Detection
 from cooperative_isac.scene.draw import draw_users, frame_generator, scene_targets
 from cooperative_isac.scene.model import Scene, Site, TargetState
@@ -67,7 +68,10 @@ def sum_rate(scene: Scene, frame: TransmitFrame) -> float:
 
 def paths_to(scene: Scene, number: int, receiver: Site,
              targets: Sequence[TargetState]) -> tuple[PathSet, np.random.Generator]:
-    """The paths of frame `number` to one receiver (CF eq. 6), and the generator that its noise is drawn from next."""
+    """The paths of frame `number` to one receiver (CF eq. 6), and the generator of its noise.
+
+    Those of targets and drawn clutter; the static world is a matrix of its own (channel.world).
+    """
     clutter = clutter_positions(scene, frame_generator(scene.seed, number, "clutter"))
     generator = frame_generator(scene.seed, number, f"channel/{receiver.name}")
     return draw_paths(scene, receiver, targets, clutter, generator), generator
@@ -77,7 +81,7 @@ def hear(scene: Scene, frame: TransmitFrame, receiver: str, targets: Sequence[Ta
     """The echo at one receiver, [num_rx_ant, num_subcarriers, num_symbols], complex64, sqrt(W) (CF eq. 6)."""
     site = scene.receiver(receiver)
     paths, generator = paths_to(scene, frame.number, site, targets)
-    return apply_paths(scene, frame, site, paths, generator)
+    return apply_paths(scene, frame, site, paths, generator, static_matrix(scene, site))
 
 
 def run(scene: Scene, num_frames: int, scheme_name: str | None = None) -> Iterator[Snapshot]:

@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 from scipy.optimize import minimize
 
-from cooperative_isac.fusion.doubt import distance_to_ball, is_ghost, is_static
+from cooperative_isac.fusion.doubt import Accepted, distance_to_ball, is_ghost, is_static
 from cooperative_isac.fusion.estimate import estimate
 from cooperative_isac.fusion.fuse import fuse
+from cooperative_isac.scene.model import POINT_BODY
 
 # Here the four paths' directions to and from the target nearly cancel along y: 6 m/s give less than 50 Hz.
 BETWEEN = (30.0, 24.0)
@@ -83,7 +84,7 @@ def both(small, target, reports_of):
 def ghost(scene, report, told):
     """Whether a report alone is a ghost beside the one target of other reports."""
     detection, = fuse(scene, told)
-    return is_ghost(scene, [report], [(told, detection)])
+    return is_ghost(scene, [report], [Accepted(told, detection, POINT_BODY)])
 
 
 AWAY_M = (-20.0, 25.0, 0.0)
@@ -117,7 +118,7 @@ def test_a_side_lobe_is_a_ghost_where_the_target_itself_is_heard(small, both):
 def test_what_two_receivers_hear_is_no_ghost_however_weak(small, both):
     weak = [weaker(elsewhere(report, AWAY_M), 100) for report in both]
     detection, = fuse(small, both)
-    assert not is_ghost(small, weak, [(both, detection)])
+    assert not is_ghost(small, weak, [Accepted(both, detection, POINT_BODY)])
 
 
 def test_what_is_faster_than_the_scene_allows_is_not_told(small, target, reports_of):

@@ -13,6 +13,7 @@ import numpy as np
 
 from cooperative_isac.channel.echo import apply_paths
 from cooperative_isac.channel.paths import PathSet, clutter_positions, draw_paths
+from cooperative_isac.channel.traced import moving_paths, static_matrix
 from cooperative_isac.channel.users import user_channels
 from cooperative_isac.fusion.detection import Detection
 from cooperative_isac.scene.draw import draw_users, frame_generator, scene_targets
@@ -67,7 +68,12 @@ def sum_rate(scene: Scene, frame: TransmitFrame) -> float:
 
 def paths_to(scene: Scene, number: int, receiver: Site,
              targets: Sequence[TargetState]) -> tuple[PathSet, np.random.Generator]:
-    """The paths of frame `number` to one receiver (CF eq. 6), and the generator that its noise is drawn from next."""
+    """The paths of frame `number` to one receiver (CF eq. 6), and the generator that its noise is drawn from next.
+
+    With a path file they are those of the file's frame that are in motion, whatever the targets.
+    """
+    if scene.propagation.paths is not None:
+        return moving_paths(scene, number, receiver), frame_generator(scene.seed, number, f"channel/{receiver.name}")
     clutter = clutter_positions(scene, frame_generator(scene.seed, number, "clutter"))
     generator = frame_generator(scene.seed, number, f"channel/{receiver.name}")
     return draw_paths(scene, receiver, targets, clutter, generator), generator
@@ -77,16 +83,28 @@ def hear(scene: Scene, frame: TransmitFrame, receiver: str, targets: Sequence[Ta
     """The echo at one receiver, [num_rx_ant, num_subcarriers, num_symbols], complex64, sqrt(W) (CF eq. 6)."""
     site = scene.receiver(receiver)
     paths, generator = paths_to(scene, frame.number, site, targets)
-    return apply_paths(scene, frame, site, paths, generator)
+    return apply_paths(scene, frame, site, paths, generator, static_matrix(scene, site))
 
 
-def run(scene: Scene, num_frames: int, scheme_name: str | None = None) -> Iterator[Snapshot]:
-    """Run the scene for num_frames at its update rate and yield every frame's snapshot."""
+def frame_count(scene: Scene, wanted: int | None) -> int:
+    """Number of frames to run: as many as wanted, at most those of the scene's path file, all of these when None."""
+    if scene.num_frames is None:
+        if wanted is None:
+            raise ValueError(f"scene '{scene.name}' has no end; say how many frames to run")
+        return wanted
+    return scene.num_frames if wanted is None else min(wanted, scene.num_frames)
+
+
+def run(scene: Scene, num_frames: int | None = None, scheme_name: str | None = None) -> Iterator[Snapshot]:
+    """Run the scene for num_frames at its update rate and yield every frame's snapshot.
+
+    A scene with a path file ends with it.
+    """
     scheme = make_scheme(scheme_name or scene.sensing.scheme, scene)
     scene = network(scheme, scene)
     scheme.period_s = 1 / scene.update_rate_hz
     tracker = Tracker(scene.tracking, scene.dimension)
-    for number in range(num_frames):
+    for number in range(frame_count(scene, num_frames)):
         time_s = number / scene.update_rate_hz
         targets = scene_targets(scene, time_s)
         frame = transmit(scene, number)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from cooperative_isac.channel.paths import PathSet
+from cooperative_isac.channel.static import static_echo
 from cooperative_isac.scene.arrays import steering_vectors
 from cooperative_isac.scene.model import OfdmGrid, Propagation, Scene, Site
 from cooperative_isac.waveform.frame import TransmitFrame
@@ -55,13 +56,16 @@ def thermal_noise(shape, power_w: float, generator: np.random.Generator) -> np.n
 
 
 def apply_paths(scene: Scene, frame: TransmitFrame, receiver: Site, paths: PathSet,
-                generator: np.random.Generator) -> np.ndarray:
+                generator: np.random.Generator, static: np.ndarray | None = None) -> np.ndarray:
     """The echo y of CF eq. 6 with clutter (29) and clock offsets (30), and noise.
 
+    static: [num_rx_ant, num_subcarriers, num_tx_ant], complex64, channel matrix of further paths without Doppler
+    shift (channel.static)
     Returns [num_rx_ant, num_subcarriers, num_symbols], complex64, sqrt(W).
     """
     signals = path_signals(scene, frame, paths)
     propagation = scene.propagation
+    phases = None
     if propagation.timing_offset_std_s or propagation.frequency_offset_std_hz:
         phases = clock_phases(propagation, frame.grid, len(scene.transmitters), generator)
         signals *= phases[paths.transmitter]
@@ -69,4 +73,6 @@ def apply_paths(scene: Scene, frame: TransmitFrame, receiver: Site, paths: PathS
     shape = (receiver.num_ant, frame.grid.num_subcarriers, frame.grid.num_symbols)
     echo = thermal_noise(shape, propagation.noise_power_w, generator)
     echo += np.matmul(steering.T, signals).transpose(1, 0, 2)
+    if static is not None:
+        echo += static_echo(frame, static, phases)
     return echo

@@ -10,6 +10,10 @@ import numpy as np
 
 from cooperative_isac.scene.geometry import SPEED_OF_LIGHT_MPS
 from cooperative_isac.scene.motion import Motion
+from cooperative_isac.scene.path_file import PATH_KINDS, PathFile
+
+# Continuity threshold of a vehicle with a body: half of a car's length, since echoes come from anywhere on it.
+LARGE_BODY_THRESHOLD_M = 2.0
 
 
 class TargetClass(Enum):
@@ -156,6 +160,7 @@ class Propagation:
     """The sensing channel of CF eq. 6: pathloss alpha_0 (d/d_0)^-zeta, reflection CN(0, chi^2), noise, offsets.
 
     timing_offset_std_s and frequency_offset_std_hz are the residual clock offsets of CF eq. 30.
+    paths: a ray tracer's paths, which take the place of eq. 6; path_kinds: those of them that are used.
     """
 
     reference_gain: float
@@ -166,6 +171,8 @@ class Propagation:
     clutter: Clutter
     timing_offset_std_s: float = 0.0
     frequency_offset_std_hz: float = 0.0
+    paths: PathFile | None = None
+    path_kinds: tuple[str, ...] = PATH_KINDS
 
 
 @dataclass(frozen=True)
@@ -286,6 +293,18 @@ class Scene:
     @property
     def grid(self) -> OfdmGrid:
         return self.waveform.grid
+
+    @property
+    def num_frames(self) -> int | None:
+        """Number of frames of a scene whose paths come from a file; None: without end."""
+        paths = self.propagation.paths
+        return None if paths is None else paths.num_frames
+
+    @property
+    def class_thresholds_m(self) -> dict[TargetClass, float]:
+        """Continuity thresholds of the classes that have another than continuity_threshold_m, m."""
+        large = self.body(TargetClass.VEHICLE).radius_m > 0
+        return {TargetClass.VEHICLE: max(LARGE_BODY_THRESHOLD_M, self.continuity_threshold_m)} if large else {}
 
     def body(self, target_class: TargetClass) -> Body:
         """The body of a target class; a point where the scene file says nothing of it."""

@@ -52,6 +52,13 @@ def after_sending(scheme: Scheme, receiver: str) -> None:
 
 
 def network(scheme: Scheme | type[Scheme], scene: Scene) -> Scene:
-    """The scene with the sites that a scheme works with: its own if it has an `arrange`, else the scene's."""
+    """The scene with the sites that a scheme works with: its own if it has an `arrange`, else the scene's.
+
+    ValueError: the scene's echoes come from a path file, which has paths between the scene's own sites only.
+    """
     arrange = getattr(scheme, "arrange", None)
-    return scene if arrange is None else arrange(scene)
+    arranged = scene if arrange is None else arrange(scene)
+    if arranged is not scene and scene.propagation.paths is not None:
+        raise ValueError(f"scheme '{scheme.name}' works with sites of its own, but {scene.propagation.paths.source} "
+                         f"has paths between those of scene '{scene.name}' only; use another scheme")
+    return arranged

@@ -26,16 +26,29 @@ def path_by_way_of(point, velocity, receiver, transmitter, gain):
     theta_t, phi_t = angles(to_tx)
     theta_r, phi_r = angles(to_rx)
     length = np.linalg.norm(to_tx) + np.linalg.norm(to_rx)
-    return {"rx": receiver, "tx": transmitter, "tau": length / 0.299792458, "theta_t": theta_t, "phi_t": phi_t,
-            "theta_r": theta_r, "phi_r": phi_r, "nu": -towards @ velocity / WAVELENGTH_M, "a": gain}
+    return {
+        "rx": receiver,
+        "tx": transmitter,
+        "tau": length / 0.299792458,
+        "theta_t": theta_t,
+        "phi_t": phi_t,
+        "theta_r": theta_r,
+        "phi_r": phi_r,
+        "nu": -towards @ velocity / WAVELENGTH_M,
+        "a": gain,
+    }
 
 
 def grouped(group, paths):
     """Arrays of a group from its paths."""
     whole = ("rx", "tx", "f", "who")
-    return {f"{group}_{name}": np.array([path[name] for path in paths],
-                                        int if name in whole else bool if name == "multi" else None)
-            for name in paths[0]}
+    return {
+        f"{group}_{name}": np.array(
+            [path[name] for path in paths],
+            int if name in whole else bool if name == "multi" else None,
+        )
+        for name in paths[0]
+    }
 
 
 def car_arrays(num_frames=8, car_gain=4e-6):
@@ -48,15 +61,40 @@ def car_arrays(num_frames=8, car_gain=4e-6):
     for frame, place in enumerate(positions):
         for link in links:
             truth = {"f": frame, "who": 0}
-            moving.append({**path_by_way_of(place, velocity, *link, car_gain), **truth, "multi": False})
-            # Its length is that of a detour by another point: the test needs a path, not a plausible one.
-            moving.append({**path_by_way_of(place + [9.0, 7, 0], -velocity, *link, 3e-7j), **truth, "multi": True})
-    wall = [path_by_way_of(np.array([50.0, 45, 0]), still, *link, (2 - 1j) * 1e-6) for link in links]
-    rough = [path_by_way_of(np.array([8.0, 40 + step, 0]), still, *link, 1e-7) for step in range(3) for link in links]
+            moving.append(
+                {**path_by_way_of(place, velocity, *link, car_gain), **truth, "multi": False}
+            )
+            # Its length is that of a detour by another point: the test needs a path, not a
+            # plausible one.
+            moving.append(
+                {
+                    **path_by_way_of(place + [9.0, 7, 0], -velocity, *link, 3e-7j),
+                    **truth,
+                    "multi": True,
+                }
+            )
+    wall = [
+        path_by_way_of(np.array([50.0, 45, 0]), still, *link, (2 - 1j) * 1e-6) for link in links
+    ]
+    rough = [
+        path_by_way_of(np.array([8.0, 40 + step, 0]), still, *link, 1e-7)
+        for step in range(3)
+        for link in links
+    ]
     direct = [path_by_way_of(np.array([30.0, 30, 0]), still, *link, 5e-6) for link in links]
-    return {"tx": TRANSMITTERS, "rx": RECEIVERS, "fc": CARRIER_HZ, "period_s": PERIOD_S, "kind": np.array([2]),
-            "pos": positions[:, None], "vel": np.broadcast_to(velocity, (num_frames, 1, 3)),
-            **grouped("los", direct), **grouped("spec", wall), **grouped("diff", rough), **grouped("dyn", moving)}
+    return {
+        "tx": TRANSMITTERS,
+        "rx": RECEIVERS,
+        "fc": CARRIER_HZ,
+        "period_s": PERIOD_S,
+        "kind": np.array([2]),
+        "pos": positions[:, None],
+        "vel": np.broadcast_to(velocity, (num_frames, 1, 3)),
+        **grouped("los", direct),
+        **grouped("spec", wall),
+        **grouped("diff", rough),
+        **grouped("dyn", moving),
+    }
 
 
 def write_scene(folder, arrays, **propagation):

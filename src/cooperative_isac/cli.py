@@ -35,12 +35,14 @@ Folder = Annotated[Path, typer.Argument(metavar="DIR", help="Folder of a run tha
 SceneOption = Annotated[Optional[str], Option(help="Scene file; by default the shipped scene of that name.")]
 Markers = Annotated[bool, Option(help="Draw for RViz.")]
 Schemes = Annotated[Optional[str], Option(help="Comma-separated; by default the scene's.")]
-Frames = Annotated[Optional[int], Option(help="Independent frames to draw.", min=1, show_default="200")]
-Sequence = Annotated[Optional[int], Option(help="Consecutive frames of the scene's targets, with the tracker, instead; "
-                                           "a scene with a path file is always measured so, by default all of it.",
-                                           min=1)]
-Seed = Annotated[Optional[int], Option(help="Of all draws; of a sequence by default the scene's.", min=0,
-                                       show_default="1")]
+Frames = Annotated[Optional[int],
+                   Option(help="Independent frames to draw.", min=1, show_default="200")]
+Sequence = Annotated[Optional[int],
+                     Option(help="Consecutive frames, with the tracker, instead; a scene with a "
+                                 "path file is always measured so, by default all of it.", min=1)]
+Seed = Annotated[Optional[int],
+                 Option(help="Of all draws; of a sequence by default the scene's.", min=0,
+                        show_default="1")]
 Powers = Annotated[Optional[list[float]], Option(help="Transmit powers, dBm; by default the scene's.")]
 Json = Annotated[Optional[Path], Option(help="Write the results to this file, too.")]
 
@@ -105,9 +107,10 @@ def report(folder: Folder, scene: SceneOption = None) -> None:
 
 
 @app.command()
-def evaluate(scene: SceneArgument, schemes: Schemes = None, frames: Frames = None, seed: Seed = None,
-             power_dbm: Powers = None, json: Json = None, sequence: Sequence = None) -> None:
-    """Measure schemes on frames that are drawn at random, beside the Cramer-Rao bound, or on consecutive ones."""
+def evaluate(scene: SceneArgument, schemes: Schemes = None, frames: Frames = None,
+             seed: Seed = None, power_dbm: Powers = None, json: Json = None,
+             sequence: Sequence = None) -> None:
+    """Measure schemes on random frames, beside the Cramer-Rao bound, or on consecutive ones."""
     loaded = _scene(scene)
     names = [name.strip() for name in (schemes or loaded.sensing.scheme).split(",")]
     unknown = [name for name in names if name not in scheme_names()]
@@ -115,7 +118,8 @@ def evaluate(scene: SceneArgument, schemes: Schemes = None, frames: Frames = Non
         _fail(f"scheme '{unknown[0]}' is not known; use some of {', '.join(scheme_names())}")
     recorded = loaded.propagation.paths is not None
     if frames is not None and (sequence is not None or recorded):
-        reason = "the scene's echoes come from a path file" if recorded else "--sequence takes consecutive ones"
+        reason = ("the scene's echoes come from a path file" if recorded
+                  else "--sequence takes consecutive ones")
         _fail(f"--frames draws independent frames, but {reason}; leave it out"
               + ("; --sequence says how many frames of the file" if recorded else ""))
     if sequence is not None or recorded:
@@ -123,7 +127,8 @@ def evaluate(scene: SceneArgument, schemes: Schemes = None, frames: Frames = Non
         evaluate_sequence(loaded, names, sequence, seed, power_dbm, json)
         return
     from cooperative_isac.evaluation.command import evaluate as run_evaluation
-    run_evaluation(loaded, names, frames or DRAWN_FRAMES, DRAWN_SEED if seed is None else seed, power_dbm, json)
+    run_evaluation(loaded, names, frames or DRAWN_FRAMES, DRAWN_SEED if seed is None else seed,
+                   power_dbm, json)
 
 
 app.add_typer(figures_app, name="figures")

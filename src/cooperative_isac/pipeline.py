@@ -73,7 +73,8 @@ def paths_to(scene: Scene, number: int, receiver: Site,
     With a path file they are those of the file's frame that are in motion, whatever the targets.
     """
     if scene.propagation.paths is not None:
-        return moving_paths(scene, number, receiver), frame_generator(scene.seed, number, f"channel/{receiver.name}")
+        generator = frame_generator(scene.seed, number, f"channel/{receiver.name}")
+        return moving_paths(scene, number, receiver), generator
     clutter = clutter_positions(scene, frame_generator(scene.seed, number, "clutter"))
     generator = frame_generator(scene.seed, number, f"channel/{receiver.name}")
     return draw_paths(scene, receiver, targets, clutter, generator), generator
@@ -87,7 +88,10 @@ def hear(scene: Scene, frame: TransmitFrame, receiver: str, targets: Sequence[Ta
 
 
 def frame_count(scene: Scene, wanted: int | None) -> int:
-    """Number of frames to run: as many as wanted, at most those of the scene's path file, all of these when None."""
+    """Number of frames to run: as many as wanted, but no more than the scene's path file has.
+
+    wanted: None for all frames of the file
+    """
     if scene.num_frames is None:
         if wanted is None:
             raise ValueError(f"scene '{scene.name}' has no end; say how many frames to run")
@@ -95,7 +99,8 @@ def frame_count(scene: Scene, wanted: int | None) -> int:
     return scene.num_frames if wanted is None else min(wanted, scene.num_frames)
 
 
-def run(scene: Scene, num_frames: int | None = None, scheme_name: str | None = None) -> Iterator[Snapshot]:
+def run(scene: Scene, num_frames: int | None = None,
+        scheme_name: str | None = None) -> Iterator[Snapshot]:
     """Run the scene for num_frames at its update rate and yield every frame's snapshot.
 
     A scene with a path file ends with it.

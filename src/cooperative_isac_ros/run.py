@@ -26,12 +26,13 @@ from cooperative_isac_ros.monitor import Monitor
 from cooperative_isac_ros.processes import Crash, ProcessGroup
 
 FIRST_FRAME_WITHIN_S = 90.0
-LAST_TRACKS_WITHIN_S = 3.0  # after the last frame of a recording; far more than a frame takes from stamp to tracks
+# Wait for tracks after the last frame of a recording: far more than a frame takes to become tracks.
+LAST_TRACKS_WITHIN_S = 3.0
 REFRESH_S = 0.5
 
 
 def run_scene(scene: Scene, options: GraphOptions, duration_s: float | None, console: Console) -> int:
-    """Run a scene until duration_s after its first frame, the end of its path file, or Ctrl-C; the exit code."""
+    """Run a scene until duration_s after frame 0, its path file's end, or Ctrl-C; the exit code."""
     folder = Path(options.out).resolve()
     logs = folder / "logs"
     logs.mkdir(parents=True, exist_ok=True)
@@ -84,8 +85,9 @@ def _watch(group: ProcessGroup, scene: Scene, namespace: str, duration_s: float 
                     return crash
                 if recording_is_over(scene, monitor.tracked_number, monitor.elapsed_s):
                     early = f", before --duration {duration_s:g}" if duration_s is not None else ""
-                    console.print(f"the recording {escape(scene.propagation.paths.source)} ended after "
-                                  f"{scene.num_frames} frames{early}")
+                    source = escape(scene.propagation.paths.source)
+                    console.print(f"the recording {source} ended after {scene.num_frames} frames"
+                                  f"{early}")
                     return None
                 if monitor.first_frame_s is None and time.monotonic() - began_s > FIRST_FRAME_WITHIN_S:
                     return f"no frame was announced within {FIRST_FRAME_WITHIN_S:g} s"
@@ -106,7 +108,8 @@ def _watch(group: ProcessGroup, scene: Scene, namespace: str, duration_s: float 
 def recording_is_over(scene: Scene, tracked_number: int, elapsed_s: float) -> bool:
     """Whether all frames of the scene's path file have been worked on.
 
-    tracked_number: latest frame with tracks; elapsed_s: time since frame 0, s, for tracks that never come
+    tracked_number: latest frame with tracks
+    elapsed_s: time since frame 0, s, for tracks that never come
     """
     if scene.num_frames is None:
         return False

@@ -1,4 +1,4 @@
-"""Nodes of a scene with a path file: the echo of the announced frame, an end, and a rate that is the file's."""
+"""Nodes of a scene with a path file: the echo of the announced frame, an end, the file's rate."""
 
 import struct
 
@@ -34,8 +34,10 @@ def test_the_controller_ends_with_the_file(bench, traced):
 
 
 def test_another_rate_than_the_files_is_refused(bench, traced):
-    with pytest.raises(ParameterError, match="parameter 'rate_hz' is 5; must be 10, since the frames of .*car.npz are "
-                                             "0.1 s apart"):
+    with pytest.raises(
+        ParameterError,
+        match="parameter 'rate_hz' is 5; must be 10, since the frames of .*car.npz are 0.1 s apart",
+    ):
         bench.start(TransmitController, scene=traced.source, rate_hz=5.0)
     with pytest.raises(ValueError, match="the rate is 5; must be 10"):
         scene_nodes(traced, GraphOptions(rate_hz=5.0))
@@ -67,6 +69,7 @@ def test_a_frame_after_the_end_has_no_echo(bench, traced, announce):
 
 def test_odometry_is_that_of_the_file(bench, traced, announce):
     from nav_msgs.msg import Odometry
+
     heard = bench.listen(Odometry, "targets/car1/odom")
     bench.start(TargetSimulator, scene=traced.source)
     bench.until(lambda: heard)
@@ -74,8 +77,17 @@ def test_odometry_is_that_of_the_file(bench, traced, announce):
     assert [place.x, place.y, place.z] == pytest.approx([28.0, 26.0, 0.0])
 
 
-@pytest.mark.parametrize("tracked, elapsed_s, over", [(-1, 0.0, False), (6, 0.7, False), (7, 0.7, True),
-                                                      (3, 0.7 + LAST_TRACKS_WITHIN_S + 0.01, True)])
-def test_a_run_is_over_with_the_tracks_of_the_last_frame_or_without_them(traced, tiny, tracked, elapsed_s, over):
+@pytest.mark.parametrize(
+    "tracked, elapsed_s, over",
+    [
+        (-1, 0.0, False),
+        (6, 0.7, False),
+        (7, 0.7, True),
+        (3, 0.7 + LAST_TRACKS_WITHIN_S + 0.01, True),
+    ],
+)
+def test_a_run_is_over_with_the_tracks_of_the_last_frame_or_without_them(
+    traced, tiny, tracked, elapsed_s, over
+):
     assert recording_is_over(traced, tracked, elapsed_s) is over
     assert not recording_is_over(tiny, tracked, elapsed_s)

@@ -33,11 +33,12 @@ def channel_matrix(scene: Scene, receiver: Site, paths: PathSet) -> np.ndarray:
     return matrix.transpose(1, 0, 2).astype(np.complex64)
 
 
-def static_echo(frame: TransmitFrame, matrix: np.ndarray, phases: np.ndarray | None = None) -> np.ndarray:
+def static_echo(frame: TransmitFrame, matrix: np.ndarray,
+                phases: np.ndarray | None = None) -> np.ndarray:
     """Echo of a frame through a static channel, [num_rx_ant, num_subcarriers, num_symbols], complex64, sqrt(W).
 
     matrix: [num_rx_ant, num_subcarriers, num_tx_ant], complex64, from channel_matrix
-    phases: [num_transmitters, num_symbols], complex64, residual clock offsets of CF eq. 30; None without
+    phases: [num_transmitters, num_symbols], complex64, clock offsets of CF eq. 30; None without
     """
     echo = np.zeros((*matrix.shape[:2], frame.grid.num_symbols), np.complex64)
 

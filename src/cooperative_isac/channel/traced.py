@@ -1,4 +1,4 @@
-"""Paths of a path file as the channel uses them: those at rest as one matrix, those in motion as path sets."""
+"""Paths of a path file in the channel: at rest as one matrix, in motion as path sets."""
 
 from __future__ import annotations
 
@@ -18,17 +18,25 @@ _matrices: WeakKeyDictionary[PathFile, dict[tuple, np.ndarray]] = WeakKeyDiction
 
 
 def moving_paths(scene: Scene, number: int, receiver: Site) -> PathSet:
-    """Paths by way of the targets to one receiver in the file's frame `number`; scatterer: the target's index.
+    """Paths by way of the targets to one receiver in the file's frame `number`; scatterer: the
+    target's index.
 
     Raises ValueError for a frame that the file does not have.
     """
     file = scene.propagation.paths
     if not 0 <= number < file.num_frames:
-        raise ValueError(f"{file.source} has frames 0 to {file.num_frames - 1}; there is no frame {number}")
+        raise ValueError(
+            f"{file.source} has frames 0 to {file.num_frames - 1}; there is no frame {number}"
+        )
 
     # Paths of this frame and receiver.
-    chosen = (file.frames == number) & (file.moving.receiver == _site_index(file.receivers_m, receiver, file))
-    chosen &= np.where(file.multi_bounce, *(kind in scene.propagation.path_kinds for kind in ("multi_bounce", "targets")))
+    chosen = (file.frames == number) & (
+        file.moving.receiver == _site_index(file.receivers_m, receiver, file)
+    )
+    chosen &= np.where(
+        file.multi_bounce,
+        *(kind in scene.propagation.path_kinds for kind in ("multi_bounce", "targets")),
+    )
 
     return path_set(scene, receiver, file.moving.chosen(chosen), file.targets[chosen])
 
@@ -39,11 +47,18 @@ def static_matrix(scene: Scene, receiver: Site) -> np.ndarray | None:
     Returns [num_rx_ant, num_subcarriers, num_tx_ant], complex64.
     """
     file = scene.propagation.paths
-    kinds = [] if file is None else [kind for kind in scene.propagation.path_kinds if len(file.static.get(kind, ()))]
+    kinds = (
+        []
+        if file is None
+        else [kind for kind in scene.propagation.path_kinds if len(file.static.get(kind, ()))]
+    )
     if not kinds:
         return None
 
-    sites = tuple((site.position_m.tobytes(), site.elements_m.tobytes()) for site in (receiver, *scene.transmitters))
+    sites = tuple(
+        (site.position_m.tobytes(), site.elements_m.tobytes())
+        for site in (receiver, *scene.transmitters)
+    )
     key = sites, scene.grid, tuple(kinds)
     known = _matrices.setdefault(file, {})
     if key not in known:
@@ -54,13 +69,16 @@ def static_matrix(scene: Scene, receiver: Site) -> np.ndarray | None:
 def _matrix_of(scene: Scene, receiver: Site, file: PathFile, kind: str) -> np.ndarray:
     paths = file.static[kind]
     paths = paths.chosen(paths.receiver == _site_index(file.receivers_m, receiver, file))
-    return channel_matrix(scene, receiver, path_set(scene, receiver, paths, np.full(len(paths), NO_SCATTERER)))
+    return channel_matrix(
+        scene, receiver, path_set(scene, receiver, paths, np.full(len(paths), NO_SCATTERER))
+    )
 
 
 def path_set(scene: Scene, receiver: Site, paths: PathList, scatterer: np.ndarray) -> PathSet:
     """Paths of a file in the terms of the channel.
 
-    A file's gains are those between isotropic elements without the carrier's phase; steering vectors of unit norm on
+    A file's gains are those between isotropic elements without the carrier's phase; steering
+    vectors of unit norm on
     both sides take a factor sqrt(num_rx_ant num_tx_ant).
 
     paths: paths to the receiver
@@ -80,8 +98,15 @@ def path_set(scene: Scene, receiver: Site, paths: PathList, scatterer: np.ndarra
     carrier_phase = np.exp(-2j * np.pi * (file.carrier_hz * paths.delay_s % 1))
     amplitude = paths.gain * carrier_phase * np.sqrt(receiver.num_ant * num_ant[paths.transmitter])
 
-    return PathSet(order[paths.transmitter], scatterer, paths.delay_s, paths.doppler_hz, amplitude, paths.departure,
-                   paths.arrival)
+    return PathSet(
+        order[paths.transmitter],
+        scatterer,
+        paths.delay_s,
+        paths.doppler_hz,
+        amplitude,
+        paths.departure,
+        paths.arrival,
+    )
 
 
 def _site_index(places_m: np.ndarray, site: Site, file: PathFile) -> int:

@@ -93,8 +93,9 @@ def show(scene: Scene, results: Sequence[PowerResult], num_frames: int, seed: in
 
 def accuracy_table(results: Sequence[PowerResult]) -> Table:
     """Errors of detected targets, the root CRLB of the same draws, and their ratio."""
-    table = figures_table("location (m) and velocity (m/s) of detected targets; false alarms per frame",
-                          ("loc.\nRMSE", "loc.\nmedian", "vel.\nRMSE", "vel.\nmedian", "found", "false\nalarms"))
+    title = "location (m) and velocity (m/s) of detected targets; false alarms per frame"
+    errors = "loc.\nRMSE", "loc.\nmedian", "vel.\nRMSE", "vel.\nmedian"
+    table = figures_table(title, (*errors, "found", "false\nalarms"))
     for result in results:
         bounds = list(asdict(result.bound).values())
         table.add_row(_key(result), "root CRLB", *(f"{bound:.3f}" for bound in bounds))

@@ -30,4 +30,5 @@ def match_within_each(distances: np.ndarray, cutoffs: np.ndarray) -> list[tuple[
     """
     if distances.size == 0:
         return []
-    return match_within(np.where(distances < cutoffs[:, None], distances, np.inf), float(cutoffs.max()))
+    near = np.where(distances < cutoffs[:, None], distances, np.inf)
+    return match_within(near, float(cutoffs.max()))

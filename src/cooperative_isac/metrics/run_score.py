@@ -92,7 +92,8 @@ class RunScore:
     def _follow(self, time_s: float, truths: Sequence[TargetState], established: Sequence[Track],
                 distances: np.ndarray) -> None:
         names, track_ids = [t.name for t in truths], [t.track_id for t in established]
-        thresholds = [self._class_thresholds_m.get(t.target_class, self._threshold_m) for t in truths]
+        thresholds = [self._class_thresholds_m.get(truth.target_class, self._threshold_m)
+                      for truth in truths]
         for name, threshold in zip(names, thresholds):
             self._targets.setdefault(name, TargetLog(threshold, self._settings)).see(time_s)
         matches = match_tracks(distances, names, track_ids, self._previous, np.array(thresholds))

@@ -116,7 +116,10 @@ def build_parts(file: schema.SceneFile) -> dict:
 
 
 def build_paths(file: schema.SceneFile, folder: Path) -> tuple[PathFile | None, list[Problem]]:
-    """The path file of the scene, and the fault of one that cannot be used; its name is relative to folder."""
+    """The path file of the scene, and the fault of one that cannot be used.
+
+    folder: what the file's name is relative to
+    """
     name = file.propagation.paths
     if name is None:
         return None, []

@@ -98,15 +98,16 @@ def _paths(file: schema.SceneFile) -> Iterator[Problem]:
     propagation = file.propagation
     if propagation.paths is None:
         if propagation.path_kinds is not None:
-            yield Problem("propagation.path_kinds", "goes with propagation.paths only; leave it out")
+            yield Problem("propagation.path_kinds",
+                          "goes with propagation.paths only; leave it out")
         return
     if file.targets:
-        yield Problem("targets", "lists targets, but those of a scene with propagation.paths come from that file; "
-                      "leave one of the two keys out")
+        yield Problem("targets", "lists targets, but those of a scene with propagation.paths come "
+                      "from that file; leave one of the two keys out")
     clutter = propagation.clutter
     if clutter.num_scatterers or clutter.positions_m:
-        yield Problem("propagation.clutter", "draws scatterers, but with propagation.paths all paths come from that "
-                      "file; leave one of the two keys out")
+        yield Problem("propagation.clutter", "draws scatterers, but with propagation.paths all "
+                      "paths come from that file; leave one of the two keys out")
     kinds = propagation.path_kinds or []
     for kind in (kind for kind, count in Counter(kinds).items() if count > 1):
         yield Problem("propagation.path_kinds", f"lists '{kind}' twice")

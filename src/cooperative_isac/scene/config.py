@@ -12,7 +12,8 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
-from cooperative_isac.scene.build import build_parts, build_paths, build_targets, dbm_to_w, recorded_targets, with_paths
+from cooperative_isac.scene.build import (build_parts, build_paths, build_targets, dbm_to_w,
+                                          recorded_targets, with_paths)
 from cooperative_isac.scene.checks import check_file
 from cooperative_isac.scene.errors import Problem, SceneError, problems_of, suggestion
 from cooperative_isac.scene.model import Scene
@@ -46,7 +47,8 @@ def parse_scene(text: str, path: Path) -> Scene:
         parts["propagation"] = with_paths(parts["propagation"], paths, file.propagation.path_kinds)
         targets = recorded_targets(paths)
         mark = _digest(f"{mark} paths={paths.digest}")
-    scene = Scene(name=file.name or path.stem, targets=targets, fingerprint=mark, source=str(path), **parts)
+    scene = Scene(name=file.name or path.stem, targets=targets, fingerprint=mark,
+                  source=str(path), **parts)
     _refuse(str(path), problems + check_scene(scene))
     return scene
 

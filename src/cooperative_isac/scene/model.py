@@ -12,7 +12,8 @@ from cooperative_isac.scene.geometry import SPEED_OF_LIGHT_MPS
 from cooperative_isac.scene.motion import Motion
 from cooperative_isac.scene.path_file import PATH_KINDS, PathFile
 
-# Continuity threshold of a vehicle with a body: half of a car's length, since echoes come from anywhere on it.
+# Continuity threshold of a vehicle with a body: half of a car's length, since its echoes come from
+# anywhere on it.
 LARGE_BODY_THRESHOLD_M = 2.0
 
 
@@ -160,7 +161,7 @@ class Propagation:
     """The sensing channel of CF eq. 6: pathloss alpha_0 (d/d_0)^-zeta, reflection CN(0, chi^2), noise, offsets.
 
     timing_offset_std_s and frequency_offset_std_hz are the residual clock offsets of CF eq. 30.
-    paths: a ray tracer's paths, which take the place of eq. 6; path_kinds: those of them that are used.
+    paths: a ray tracer's paths instead of those of eq. 6; path_kinds: those of them that are used.
     """
 
     reference_gain: float
@@ -303,8 +304,9 @@ class Scene:
     @property
     def class_thresholds_m(self) -> dict[TargetClass, float]:
         """Continuity thresholds of the classes that have another than continuity_threshold_m, m."""
-        large = self.body(TargetClass.VEHICLE).radius_m > 0
-        return {TargetClass.VEHICLE: max(LARGE_BODY_THRESHOLD_M, self.continuity_threshold_m)} if large else {}
+        if self.body(TargetClass.VEHICLE).radius_m == 0:
+            return {}
+        return {TargetClass.VEHICLE: max(LARGE_BODY_THRESHOLD_M, self.continuity_threshold_m)}
 
     def body(self, target_class: TargetClass) -> Body:
         """The body of a target class; a point where the scene file says nothing of it."""

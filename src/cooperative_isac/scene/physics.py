@@ -85,8 +85,8 @@ def rate_fault(scene: Scene, rate_hz: float) -> str | None:
     paths = scene.propagation.paths
     if paths is None or abs(rate_hz * paths.period_s - 1) < RATE_TOLERANCE:
         return None
-    return (f"is {rate_hz:g}; must be {1 / paths.period_s:g}, since the frames of {paths.source} are "
-            f"{paths.period_s:g} s apart")
+    return (f"is {rate_hz:g}; must be {1 / paths.period_s:g}, since the frames of {paths.source} "
+            f"are {paths.period_s:g} s apart")
 
 
 def _path_file(scene: Scene) -> Iterator[Problem]:
@@ -98,23 +98,26 @@ def _path_file(scene: Scene) -> Iterator[Problem]:
     if fault is not None:
         yield Problem("update_rate_hz", fault)
     if abs(paths.carrier_hz / scene.grid.carrier_hz - 1) > CARRIER_TOLERANCE:
-        yield Problem("propagation.paths", f"{paths.source}: fc: is {paths.carrier_hz:g} Hz, waveform.carrier_hz is "
-                      f"{scene.grid.carrier_hz:g}; trace the paths at the scene's carrier")
-    for array, group, places in (("tx", "transmitters", paths.transmitters_m), ("rx", "receivers", paths.receivers_m)):
+        yield Problem("propagation.paths", f"{paths.source}: fc: is {paths.carrier_hz:g} Hz, "
+                      f"waveform.carrier_hz is {scene.grid.carrier_hz:g}; trace the paths at the "
+                      "scene's carrier")
+    groups = ("tx", "transmitters", paths.transmitters_m), ("rx", "receivers", paths.receivers_m)
+    for array, group, places in groups:
         yield from _sites_of_file(f"{paths.source}: {array}", group, places, getattr(scene, group))
 
 
-def _sites_of_file(array: str, group: str, places_m: np.ndarray, sites: Sequence[Site]) -> Iterator[Problem]:
+def _sites_of_file(array: str, group: str, places_m: np.ndarray,
+                   sites: Sequence[Site]) -> Iterator[Problem]:
     if len(places_m) != len(sites):
-        yield Problem("propagation.paths", f"{array}: has {len(places_m)} sites, the scene has {len(sites)} {group}; "
-                      "both must list the same sites in the same order")
+        yield Problem("propagation.paths", f"{array}: has {len(places_m)} sites, the scene has "
+                      f"{len(sites)} {group}; both must list the same sites in the same order")
         return
     for index, (place, site) in enumerate(zip(places_m, sites)):
         apart = float(np.linalg.norm(place - site.position_m))
         if apart > SITE_TOLERANCE_M:
-            yield Problem("propagation.paths", f"{array}[{index}]: is {apart:.3g} m from {group}[{index}] "
-                          f"('{site.name}'); at most {SITE_TOLERANCE_M:g} m: both must list the same sites in the same "
-                          "order")
+            yield Problem("propagation.paths", f"{array}[{index}]: is {apart:.3g} m from "
+                          f"{group}[{index}] ('{site.name}'); at most {SITE_TOLERANCE_M:g} m: both "
+                          "must list the same sites in the same order")
 
 
 def _delays(scene: Scene) -> Iterator[Problem]:
@@ -165,7 +168,9 @@ def _draw(scene: Scene) -> Iterator[Problem]:
 def _live_targets(scene: Scene) -> Iterator[Problem]:
     recorded = scene.propagation.paths
     for i, target in enumerate(scene.targets):
-        key = f"targets[{i}].motion" if recorded is None else f"propagation.paths: target '{target.name}'"
+        key = f"targets[{i}].motion"
+        if recorded is not None:
+            key = f"propagation.paths: target '{target.name}'"
         yield from _one_target(scene, target, key)
 
 

@@ -77,7 +77,8 @@ class TransmitController(SceneNode):
             self.get_logger().warning(f"frame 0 comes without {self.waiting_for()}: not heard within "
                                       f"{self.settings['wait_at_most_s']:g} s")
         self._timer = AlignedTimer(self, self._rate_hz, self._announce)
-        self.get_logger().info(f"run {self._run}: scene '{self.scene.name}' at {self._rate_hz:g} frames/s")
+        self.get_logger().info(f"run {self._run}: scene '{self.scene.name}' at "
+                               f"{self._rate_hz:g} frames/s")
 
     def _announce(self, stamp_ns: int) -> None:
         frame = FrameStamp(self._run, self._number, stamp_ns)
@@ -92,8 +93,9 @@ class TransmitController(SceneNode):
         self._number += 1
         if self._number == self.scene.num_frames:
             self._timer.cancel()
-            self.get_logger().info(f"the recording {self.scene.propagation.paths.source} has ended: frame "
-                                   f"{frame.number} was the last of run {self._run}")
+            source = self.scene.propagation.paths.source
+            self.get_logger().info(f"the recording {source} has ended: frame {frame.number} was the "
+                                   f"last of run {self._run}")
             self.health.figures["recording"] = "ended"
 
 

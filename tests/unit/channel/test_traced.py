@@ -1,4 +1,4 @@
-"""Echoes of a path file: the physical sum over its paths, the same static part in all frames, frames that end."""
+"""Echoes of a path file: the sum over its paths, a static part computed once, frames that end."""
 
 from dataclasses import replace
 
@@ -12,7 +12,12 @@ from cooperative_isac.scene.config import load_scene
 from cooperative_isac.scene.path_file import PATH_KINDS
 from traced import car_arrays, write_scene
 
-GROUPS = {"line_of_sight": ["los"], "clutter": ["spec", "diff"], "targets": ["dyn"], "multi_bounce": ["dyn"]}
+GROUPS = {
+    "line_of_sight": ["los"],
+    "clutter": ["spec", "diff"],
+    "targets": ["dyn"],
+    "multi_bounce": ["dyn"],
+}
 
 
 @pytest.fixture
@@ -34,28 +39,55 @@ def expected_echo(scene, arrays, number, receiver, kinds):
     for kind in kinds:
         for group in GROUPS[kind]:
             for path in range(len(arrays[f"{group}_tau"])):
-                value = {name: arrays[f"{group}_{name}"][path]
-                         for name in ("rx", "tx", "tau", "theta_t", "phi_t", "theta_r", "phi_r", "nu", "a")}
-                if group == "dyn" and (arrays["dyn_f"][path] != number
-                                       or arrays["dyn_multi"][path] != (kind == "multi_bounce")):
+                value = {
+                    name: arrays[f"{group}_{name}"][path]
+                    for name in (
+                        "rx",
+                        "tx",
+                        "tau",
+                        "theta_t",
+                        "phi_t",
+                        "theta_r",
+                        "phi_r",
+                        "nu",
+                        "a",
+                    )
+                }
+                if group == "dyn" and (
+                    arrays["dyn_f"][path] != number
+                    or arrays["dyn_multi"][path] != (kind == "multi_bounce")
+                ):
                     continue
                 if value["rx"] != receiver:
                     continue
                 tau = value["tau"] * 1e-9
                 ways = []
-                for end, elements in (("r", site.elements_m), ("t", scene.transmitters[value["tx"]].elements_m)):
+                for end, elements in (
+                    ("r", site.elements_m),
+                    ("t", scene.transmitters[value["tx"]].elements_m),
+                ):
                     theta, phi = value[f"theta_{end}"], value[f"phi_{end}"]
                     unit = [np.sin(theta) * np.cos(phi), np.sin(theta) * np.sin(phi), np.cos(theta)]
-                    ways.append(np.array([np.exp(2j * np.pi * np.dot(unit, place) / grid.wavelength_m)
-                                          for place in elements]))
+                    ways.append(
+                        np.array(
+                            [
+                                np.exp(2j * np.pi * np.dot(unit, place) / grid.wavelength_m)
+                                for place in elements
+                            ]
+                        )
+                    )
                 arrival, departure = ways
                 signal = np.einsum("a,san->sn", departure, sent[value["tx"]])
-                phase = np.exp(-2j * np.pi * (30e9 + offsets[:, None]) * tau + 2j * np.pi * value["nu"] * times)
+                phase = np.exp(
+                    -2j * np.pi * (30e9 + offsets[:, None]) * tau + 2j * np.pi * value["nu"] * times
+                )
                 echo += value["a"] * arrival[:, None, None] * (signal * phase)
     return echo
 
 
-@pytest.mark.parametrize("kinds", [PATH_KINDS, *([kind] for kind in PATH_KINDS), ["clutter", "targets"]])
+@pytest.mark.parametrize(
+    "kinds", [PATH_KINDS, *([kind] for kind in PATH_KINDS), ["clutter", "targets"]]
+)
 @pytest.mark.parametrize("number, receiver", [(0, 0), (5, 1)])
 def test_the_echo_is_the_physical_sum_over_paths(tmp_path, arrays, kinds, number, receiver):
     scene = quiet(load_scene(write_scene(tmp_path, arrays, path_kinds=list(kinds))))
@@ -70,7 +102,9 @@ def test_noise_is_that_of_the_frame(tmp_path, arrays):
     noise = hear(scene, frame, "rx2", ()) - hear(quiet(scene), frame, "rx2", ())
     assert np.mean(abs(noise) ** 2) == pytest.approx(1e-12, rel=0.05)
     assert np.array_equal(hear(scene, frame, "rx2", ()), hear(scene, frame, "rx2", ()))
-    other = hear(scene, transmit(scene, 4), "rx2", ()) - hear(quiet(scene), transmit(scene, 4), "rx2", ())
+    other = hear(scene, transmit(scene, 4), "rx2", ()) - hear(
+        quiet(scene), transmit(scene, 4), "rx2", ()
+    )
     assert abs(np.vdot(noise, other)) < 0.05 * np.linalg.norm(noise) ** 2
 
 
@@ -89,15 +123,21 @@ def test_the_order_of_sites_is_irrelevant(tmp_path, arrays):
 
 
 def test_clock_offsets_reach_static_paths(tmp_path, arrays):
-    """Offsets turn the signal of a whole transmitter: as if its static paths were in motion sets, too."""
-    scene = quiet(load_scene(write_scene(tmp_path, arrays, timing_offset_std_s=1e-7, path_kinds=["line_of_sight"])))
+    """Offsets turn the signal of a whole transmitter, by way of static paths, too."""
+    scene = quiet(
+        load_scene(
+            write_scene(tmp_path, arrays, timing_offset_std_s=1e-7, path_kinds=["line_of_sight"])
+        )
+    )
     steady = replace(scene, propagation=replace(scene.propagation, timing_offset_std_s=0.0))
     frame = transmit(scene, 0)
     shaken, still = hear(scene, frame, "rx1", ()), hear(steady, frame, "rx1", ())
     assert np.linalg.norm(shaken - still) > 0.05 * np.linalg.norm(still)
     file = scene.propagation.paths
     own = file.static["line_of_sight"].receiver == 0
-    as_moving = traced.path_set(scene, scene.receivers[0], file.static["line_of_sight"].chosen(own), np.zeros(2, int))
+    as_moving = traced.path_set(
+        scene, scene.receivers[0], file.static["line_of_sight"].chosen(own), np.zeros(2, int)
+    )
     _, generator = paths_to(scene, 0, scene.receivers[0], ())
     expected = apply_paths(scene, frame, scene.receivers[0], as_moving, generator)
     assert np.linalg.norm(shaken - expected) < 1e-4 * np.linalg.norm(expected)
@@ -137,11 +177,16 @@ def test_a_scene_without_end_needs_a_number_of_frames(tiny):
 def test_the_car_of_a_path_file_is_found(tmp_path):
     scene = load_scene(write_scene(tmp_path, car_arrays(car_gain=4e-6), path_kinds=["targets"]))
     for snapshot in list(run(scene))[2:]:
-        errors = [np.linalg.norm(found.position_m - snapshot.targets[0].position_m) for found in snapshot.detections]
+        errors = [
+            np.linalg.norm(found.position_m - snapshot.targets[0].position_m)
+            for found in snapshot.detections
+        ]
         assert min(errors) < 0.5
 
 
 def test_a_scheme_with_sites_of_its_own_is_refused(tmp_path, arrays):
     scene = load_scene(write_scene(tmp_path, arrays))
-    with pytest.raises(ValueError, match="scheme 'monostatic' works with sites of its own, but .*car.npz has paths"):
+    with pytest.raises(
+        ValueError, match="scheme 'monostatic' works with sites of its own, but .*car.npz has paths"
+    ):
         next(run(scene, 1, "monostatic"))

@@ -48,5 +48,6 @@ def test_tracks_of_long_ago_are_only_counted(monkeypatch):
 
 def test_each_target_may_have_a_threshold_of_its_own():
     distances = np.array([[1.5, 9.0], [9.0, 1.5]])
-    assert match_tracks(distances, ["a", "b"], [7, 8], {}, np.array([1.0, 2.0])) == {"b": 8}
-    assert match_tracks(distances, ["a", "b"], [7, 8], {"a": 7, "b": 8}, np.array([1.0, 2.0])) == {"b": 8}
+    thresholds = np.array([1.0, 2.0])
+    assert match_tracks(distances, ["a", "b"], [7, 8], {}, thresholds) == {"b": 8}
+    assert match_tracks(distances, ["a", "b"], [7, 8], {"a": 7, "b": 8}, thresholds) == {"b": 8}

@@ -137,7 +137,9 @@ def test_a_class_may_have_a_threshold_of_its_own():
     drone = TargetState("drone", TargetClass.UAV, np.array([50.0, 0, 0]), np.zeros(3))
     score = RunScore(1.0, SETTINGS, 3, {TargetClass.VEHICLE: 2.0})
     for number in range(10):
-        score.add(0.2 * number, [target(), drone], [], [track(1, (0, 1.5, 0)), track(2, (50, 1.5, 0))])
+        tracks = [track(1, (0, 1.5, 0)), track(2, (50, 1.5, 0))]
+        score.add(0.2 * number, [target(), drone], [], tracks)
     summary = score.summary()
-    assert {name: item.continuity for name, item in summary.targets.items()} == {"car": 1, "drone": 0}
+    continuity = {name: item.continuity for name, item in summary.targets.items()}
+    assert continuity == {"car": 1, "drone": 0}
     assert (summary.confirmed_tracks, summary.false_tracks) == (2, 1)

@@ -33,6 +33,9 @@ Rate = Annotated[Optional[float], Option(help="Frames a second, not the scene's.
 Out = Annotated[Optional[Path], Option(help="Folder for the report; by default a new one in runs/.")]
 Folder = Annotated[Path, typer.Argument(metavar="DIR", help="Folder of a run that has ended.")]
 SceneOption = Annotated[Optional[str], Option(help="Scene file; by default the shipped scene of that name.")]
+Coverage = Annotated[
+    Optional[Path], Option(metavar="FILE.png", help="Draw a map of the area with its SNR.")
+]
 Markers = Annotated[bool, Option(help="Draw for RViz.")]
 Schemes = Annotated[Optional[str], Option(help="Comma-separated; by default the scene's.")]
 Frames = Annotated[Optional[int],
@@ -88,12 +91,20 @@ def bag(context: typer.Context) -> None:
 
 
 @app.command()
-def check(scene: SceneArgument) -> None:
-    """Read a scene file; say what is wrong with it, or what the scene can resolve."""
+def check(scene: SceneArgument, coverage: Coverage = None) -> None:
+    """Read a scene file; print its faults, or its resolution and link budget."""
+    loaded = _scene(scene)
+    from cooperative_isac.evaluation.coverage import coverage_rows
     table = Table.grid(padding=(0, 2))
-    for label, value in describe(_scene(scene)):
+    for label, value in describe(loaded) + coverage_rows(loaded):
         table.add_row(f"[bold]{label}[/]", value)
     Console().print(table, highlight=False)
+    if coverage is not None:
+        from cooperative_isac.evaluation.coverage_picture import draw_coverage
+        try:
+            draw_coverage(loaded, coverage)
+        except (ValueError, OSError) as error:
+            _fail(f"{coverage}: cannot be written ({error})")
 
 
 @app.command()

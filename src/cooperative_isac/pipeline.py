@@ -13,8 +13,9 @@ import numpy as np
 
 from cooperative_isac.channel.echo import apply_paths
 from cooperative_isac.channel.paths import PathSet, clutter_positions, draw_paths
-from cooperative_isac.channel.traced import moving_paths, static_matrix
+from cooperative_isac.channel.traced import moving_paths, traced_matrix
 from cooperative_isac.channel.users import user_channels
+from cooperative_isac.channel.world import static_matrix
 from cooperative_isac.fusion.detection import Detection
 from cooperative_isac.scene.draw import draw_users, frame_generator, scene_targets
 from cooperative_isac.scene.model import Scene, Site, TargetState
@@ -68,9 +69,10 @@ def sum_rate(scene: Scene, frame: TransmitFrame) -> float:
 
 def paths_to(scene: Scene, number: int, receiver: Site,
              targets: Sequence[TargetState]) -> tuple[PathSet, np.random.Generator]:
-    """The paths of frame `number` to one receiver (CF eq. 6), and the generator that its noise is drawn from next.
+    """The paths of frame `number` to one receiver (CF eq. 6), and the generator of its noise.
 
-    With a path file they are those of the file's frame that are in motion, whatever the targets.
+    Those of targets and drawn clutter; the static world is a matrix of its own (channel.world).
+    With a path file they are the moving ones of the file's frame, whatever the targets.
     """
     if scene.propagation.paths is not None:
         generator = frame_generator(scene.seed, number, f"channel/{receiver.name}")
@@ -84,7 +86,17 @@ def hear(scene: Scene, frame: TransmitFrame, receiver: str, targets: Sequence[Ta
     """The echo at one receiver, [num_rx_ant, num_subcarriers, num_symbols], complex64, sqrt(W) (CF eq. 6)."""
     site = scene.receiver(receiver)
     paths, generator = paths_to(scene, frame.number, site, targets)
-    return apply_paths(scene, frame, site, paths, generator, static_matrix(scene, site))
+    return apply_paths(scene, frame, site, paths, generator, static_channel(scene, site))
+
+
+def static_channel(scene: Scene, receiver: Site) -> np.ndarray | None:
+    """Channel matrix of all paths at rest to one receiver: of the path file or the world, if any.
+
+    Returns [num_rx_ant, num_subcarriers, num_tx_ant], complex64.
+    """
+    if scene.propagation.paths is not None:
+        return traced_matrix(scene, receiver)
+    return static_matrix(scene, receiver)
 
 
 def frame_count(scene: Scene, wanted: int | None) -> int:

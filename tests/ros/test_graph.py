@@ -73,7 +73,9 @@ def test_a_scheme_has_its_own_sites():
     assert [name for name in executables if name.endswith("access_point")] == ["/bs/access_point"]
 
 
-@pytest.mark.parametrize("name", ["campus", "cell_free_compact", "cell_free_table1", "indoor_uav", "street"])
+@pytest.mark.parametrize(
+    "name", ["campus", "cell_free_compact", "cell_free_table1", "indoor_uav", "street", "yard"]
+)
 def test_every_shipped_scene_has_a_graph(name):
     scene = load_scene(name)
     assert len(scene_nodes(scene)) >= len(scene.receivers) + 5

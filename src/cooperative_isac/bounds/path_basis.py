@@ -7,7 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from cooperative_isac.channel.echo import path_phases
-from cooperative_isac.channel.paths import PathSet, amplitude_gain
+from cooperative_isac.channel.gain import gain_slope, unit_gain
+from cooperative_isac.channel.paths import PathSet
 from cooperative_isac.scene.arrays import steering_derivatives, steering_vectors
 from cooperative_isac.scene.geometry import SPEED_OF_LIGHT_MPS, BistaticGeometry, bistatic_geometry
 from cooperative_isac.scene.model import Scene, Site, TargetState
@@ -52,30 +53,59 @@ def _signal_derivatives(scene, frame, transmitter, departure, path: BistaticGeom
     ramp = 2j * np.pi * (grid.subcarrier_offsets_hz - grid.subcarrier_offsets_hz.mean())[:, None]
     turn = 2j * np.pi * (grid.symbol_times_s - grid.symbol_times_s.mean())
     delay_slope = path.range_gradient / SPEED_OF_LIGHT_MPS
-    gain_slope = -scene.propagation.pathloss_exponent / (2 * path.range_m) * path.range_gradient
+    amplitude_slope = gain_slope(scene, path)
     doppler_slope = path.doppler_location_gradient(target.velocity_mps, grid.wavelength_m)
     echo = toward[:, 0]
     rows = [echo]
     for axis in range(size):
-        rows.append(toward[:, 1 + axis]
-                    + (gain_slope[axis] - ramp * delay_slope[axis] + turn * doppler_slope[axis]) * echo)
+        rows.append(
+            toward[:, 1 + axis]
+            + (amplitude_slope[axis] - ramp * delay_slope[axis] + turn * doppler_slope[axis]) * echo
+        )
     for axis in range(size):
         rows.append(turn * (-path.range_gradient[axis] / grid.wavelength_m) * echo)
     return np.stack(rows).reshape(len(rows), -1)
 
 
 def receiver_basis(scene: Scene, frame: TransmitFrame, receiver: Site, targets, paths: PathSet) -> list[PathBasis]:
-    """Factors of all target paths of one receiver, in the order of `paths`; clutter is left out."""
-    return [path_basis(scene, frame, receiver, tx, targets[q], amplitude, gain)
-            for tx, q, amplitude, gain in _target_paths(scene, targets, paths)]
+    """Factors of one receiver's direct target paths, in the order of `owners`."""
+    basis = []
+    for transmitter, index, amplitude in _target_paths(paths, len(targets)):
+        gain = _middle_gain(scene, receiver, transmitter, targets[index])
+        basis.append(
+            path_basis(scene, frame, receiver, transmitter, targets[index], amplitude, gain)
+        )
+    return basis
 
 
 def owners(paths: PathSet, num_targets: int) -> list[int]:
     """The target of each path that receiver_basis has factors of."""
-    return [int(q) for q in paths.scatterer if q < num_targets]
+    return [index for _, index, _ in _target_paths(paths, num_targets)]
 
 
-def _target_paths(scene, targets, paths):
-    for tx, q, delay, amplitude in zip(paths.transmitter, paths.scatterer, paths.delay_s, paths.amplitude):
-        if q < len(targets):
-            yield int(tx), int(q), amplitude, float(amplitude_gain(scene.propagation, delay * SPEED_OF_LIGHT_MPS))
+def _target_paths(paths: PathSet, num_targets: int) -> list[tuple[int, int, complex]]:
+    """Transmitter, target and amplitude of each pair that has direct paths, in their order.
+
+    A bound is for points: the points of a body act as one at its middle, with the sum of their
+    amplitudes. Paths that the static world reflects on their way are left out, as no scheme looks
+    for them.
+    """
+    sums: dict[tuple[int, int], complex] = {}
+    reflected = np.zeros(len(paths.scatterer), bool) if paths.reflected is None else paths.reflected
+    for place in np.flatnonzero((paths.scatterer < num_targets) & ~reflected):
+        pair = int(paths.transmitter[place]), int(paths.scatterer[place])
+        sums[pair] = sums[pair] + paths.amplitude[place] if pair in sums else paths.amplitude[place]
+    return [(transmitter, index, amplitude) for (transmitter, index), amplitude in sums.items()]
+
+
+def _middle_gain(scene: Scene, receiver: Site, transmitter: int, target: TargetState) -> float:
+    """unit_gain of one transmitter's path by way of a target's middle."""
+    site = scene.transmitters[transmitter]
+    path = bistatic_geometry(
+        site.position_m,
+        receiver.position_m,
+        target.position_m,
+        target.velocity_mps,
+        scene.grid.wavelength_m,
+    )
+    return float(unit_gain(scene, site, receiver, path))

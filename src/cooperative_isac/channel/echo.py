@@ -59,8 +59,8 @@ def apply_paths(scene: Scene, frame: TransmitFrame, receiver: Site, paths: PathS
                 generator: np.random.Generator, static: np.ndarray | None = None) -> np.ndarray:
     """The echo y of CF eq. 6 with clutter (29) and clock offsets (30), and noise.
 
-    static: [num_rx_ant, num_subcarriers, num_tx_ant], complex64, channel matrix of further paths,
-    without Doppler shift (channel.static)
+    static: channel matrix of the static world (channel.static), or None; clock offsets turn its
+    paths as all others
     Returns [num_rx_ant, num_subcarriers, num_symbols], complex64, sqrt(W).
     """
     signals = path_signals(scene, frame, paths)

@@ -7,8 +7,11 @@ from typing import Sequence
 
 import numpy as np
 
+from cooperative_isac.channel.gain import unit_gain
+from cooperative_isac.channel.random_numbers import complex_normal
+from cooperative_isac.channel.target_paths import link_paths
 from cooperative_isac.scene.geometry import bistatic_geometry
-from cooperative_isac.scene.model import Propagation, Scene, Site, TargetState
+from cooperative_isac.scene.model import Scene, Site, TargetState
 
 
 @dataclass(frozen=True)
@@ -16,7 +19,10 @@ class PathSet:
     """All paths that reach one receiver (one term of CF eq. 6 or 29 each).
 
     transmitter, scatterer: [num_paths], int, indices (targets first, then clutter); delay_s, doppler_hz: [num_paths];
-    amplitude: [num_paths], complex128, beta sqrt(PL); aod, aoa: [num_paths, 3], unit vectors to the scatterer.
+    amplitude: [num_paths], complex128, beta sqrt(PL); aod, aoa: [num_paths, 3], unit vectors to the
+    scatterer, or to the first or last surface on the way to it; reflected: [num_paths], bool,
+    whether the static world reflects the path on its way (None: none of them). A target with a body
+    has several paths of a link.
     """
 
     transmitter: np.ndarray
@@ -26,17 +32,7 @@ class PathSet:
     amplitude: np.ndarray
     aod: np.ndarray
     aoa: np.ndarray
-
-
-def amplitude_gain(propagation: Propagation, distance_m: np.ndarray) -> np.ndarray:
-    """Large-scale amplitude sqrt(alpha_0 (d / d_0)^-zeta), same shape (CF section II-C)."""
-    ratio = np.asarray(distance_m) / propagation.reference_distance_m
-    return np.sqrt(propagation.reference_gain * ratio ** -propagation.pathloss_exponent)
-
-
-def complex_normal(generator: np.random.Generator, shape, variance: float = 1.0) -> np.ndarray:
-    """Circular complex Gaussian draws CN(0, variance), complex128."""
-    return generator.standard_normal((*shape, 2)) @ (np.array([1, 1j]) * np.sqrt(variance / 2))
+    reflected: np.ndarray | None = None
 
 
 def clutter_positions(scene: Scene, generator: np.random.Generator) -> np.ndarray:
@@ -51,12 +47,17 @@ def draw_paths(scene: Scene, receiver: Site, targets: Sequence[TargetState], clu
                generator: np.random.Generator) -> PathSet:
     """Paths of all targets and static clutter from every transmitter to one receiver (CF eqs. 6-11, 29).
 
+    In a physical scene (a static world, or the radar equation) they are those of
+    channel.target_paths.
+
     clutter_m: [num_scatterers, 3], m. ValueError names what stands exactly at a site: no direction leads there.
     """
     points = np.array([t.position_m for t in targets]).reshape(-1, 3)
     velocities = np.array([t.velocity_mps for t in targets]).reshape(-1, 3)
     points = np.concatenate([points, clutter_m])
     _refuse_points_at_sites((*scene.transmitters, receiver), targets, points)
+    if scene.has_extended_targets:
+        return _physical_paths(scene, receiver, targets, clutter_m, generator)
     velocities = np.concatenate([velocities, np.zeros_like(clutter_m)])
     variance = np.full(len(points), scene.propagation.reflection_variance)
     variance[len(targets):] = scene.propagation.clutter.reflection_variance
@@ -64,10 +65,24 @@ def draw_paths(scene: Scene, receiver: Site, targets: Sequence[TargetState], clu
     for index, transmitter in enumerate(scene.transmitters):
         geometry = bistatic_geometry(transmitter.position_m, receiver.position_m, points, velocities,
                                      scene.grid.wavelength_m)
-        gain = amplitude_gain(scene.propagation, geometry.range_m) * np.sqrt(variance)
+        gain = unit_gain(scene, transmitter, receiver, geometry) * np.sqrt(variance)
         amplitude = gain * complex_normal(generator, (len(points),))
         parts.append((np.full(len(points), index), np.arange(len(points)), geometry.delay_s, geometry.doppler_hz,
-                      amplitude, geometry.aod, geometry.aoa))
+                      amplitude, geometry.aod, geometry.aoa, np.zeros(len(points), bool)))
+    return PathSet(*(np.concatenate(column) for column in zip(*parts)))
+
+
+def _physical_paths(
+    scene: Scene,
+    receiver: Site,
+    targets: Sequence[TargetState],
+    clutter_m: np.ndarray,
+    generator: np.random.Generator,
+) -> PathSet:
+    parts = []
+    for index, transmitter in enumerate(scene.transmitters):
+        columns = link_paths(scene, transmitter, receiver, targets, clutter_m, generator)
+        parts.append((np.full(len(columns[0]), index), *columns))
     return PathSet(*(np.concatenate(column) for column in zip(*parts)))
 
 

@@ -33,20 +33,22 @@ def channel_matrix(scene: Scene, receiver: Site, paths: PathSet) -> np.ndarray:
     return matrix.transpose(1, 0, 2).astype(np.complex64)
 
 
-def static_echo(frame: TransmitFrame, matrix: np.ndarray,
-                phases: np.ndarray | None = None) -> np.ndarray:
+def static_echo(
+    frame: TransmitFrame, matrix: np.ndarray, phases: np.ndarray | None = None
+) -> np.ndarray:
     """Echo of a frame through a static channel, [num_rx_ant, num_subcarriers, num_symbols], complex64, sqrt(W).
 
     matrix: [num_rx_ant, num_subcarriers, num_tx_ant], complex64, from channel_matrix
-    phases: [num_transmitters, num_symbols], complex64, clock offsets of CF eq. 30; None without
+    phases: [num_transmitters, num_symbols], complex64, of the transmitters' clocks; None: all 1
     """
     echo = np.zeros((*matrix.shape[:2], frame.grid.num_symbols), np.complex64)
 
     for index, part in enumerate(frame.antennas):
         every_antenna = np.eye(part.stop - part.start, dtype=np.complex64)
         signal = frame.toward(index, every_antenna)
+        arriving = matrix[:, :, part].transpose(1, 0, 2) @ signal
         if phases is not None:
-            signal *= phases[index]
-        echo += (matrix[:, :, part].transpose(1, 0, 2) @ signal).transpose(1, 0, 2)
+            arriving *= phases[index]
+        echo += arriving.transpose(1, 0, 2)
 
     return echo

@@ -6,6 +6,8 @@ from weakref import WeakKeyDictionary
 
 import numpy as np
 
+from cooperative_isac.channel.antenna_pattern import element_amplitude
+from cooperative_isac.channel.gain import array_amplitude
 from cooperative_isac.channel.paths import PathSet
 from cooperative_isac.channel.static import channel_matrix
 from cooperative_isac.scene.model import Scene, Site
@@ -18,9 +20,9 @@ _matrices: WeakKeyDictionary[PathFile, dict[tuple, np.ndarray]] = WeakKeyDiction
 
 
 def moving_paths(scene: Scene, number: int, receiver: Site) -> PathSet:
-    """Paths by way of the targets to one receiver in the file's frame `number`; scatterer: the
-    target's index.
+    """Paths by way of the targets to one receiver in the file's frame `number`.
 
+    Returns paths whose scatterer is the target's index.
     Raises ValueError for a frame that the file does not have.
     """
     file = scene.propagation.paths
@@ -30,82 +32,90 @@ def moving_paths(scene: Scene, number: int, receiver: Site) -> PathSet:
         )
 
     # Paths of this frame and receiver.
-    chosen = (file.frames == number) & (
-        file.moving.receiver == _site_index(file.receivers_m, receiver, file)
-    )
-    chosen &= np.where(
-        file.multi_bounce,
-        *(kind in scene.propagation.path_kinds for kind in ("multi_bounce", "targets")),
-    )
+    own = file.moving.receiver == _site_index(file.receivers_m, receiver, file)
+    chosen = own & (file.frames == number)
 
-    return path_set(scene, receiver, file.moving.chosen(chosen), file.targets[chosen])
+    # Those of the kinds that are used.
+    kinds = scene.propagation.path_kinds
+    chosen &= np.where(file.multi_bounce, "multi_bounce" in kinds, "targets" in kinds)
+
+    reflected = file.multi_bounce[chosen]
+    return path_set(scene, receiver, file.moving.chosen(chosen), file.targets[chosen], reflected)
 
 
-def static_matrix(scene: Scene, receiver: Site) -> np.ndarray | None:
+def traced_matrix(scene: Scene, receiver: Site) -> np.ndarray | None:
     """Channel matrix of all paths at rest to one receiver, computed once; None without a path file.
 
     Returns [num_rx_ant, num_subcarriers, num_tx_ant], complex64.
     """
     file = scene.propagation.paths
-    kinds = (
-        []
-        if file is None
-        else [kind for kind in scene.propagation.path_kinds if len(file.static.get(kind, ()))]
-    )
-    if not kinds:
+    if file is None:
+        return None
+    used = [kind for kind in scene.propagation.path_kinds if len(file.static.get(kind, ()))]
+    if not used:
         return None
 
-    sites = tuple(
-        (site.position_m.tobytes(), site.elements_m.tobytes())
-        for site in (receiver, *scene.transmitters)
-    )
-    key = sites, scene.grid, tuple(kinds)
+    # What the matrix depends on beside the file.
+    sites = tuple(_mark(site) for site in (receiver, *scene.transmitters))
+    key = sites, scene.grid, tuple(used)
+
     known = _matrices.setdefault(file, {})
     if key not in known:
-        known[key] = sum(_matrix_of(scene, receiver, file, kind) for kind in kinds)
+        known[key] = sum(_matrix_of(scene, receiver, file, kind) for kind in used)
     return known[key]
+
+
+def _mark(site: Site) -> tuple:
+    arrays = site.position_m, site.rotation, site.elements_m
+    return (site.pattern, *(array.tobytes() for array in arrays))
 
 
 def _matrix_of(scene: Scene, receiver: Site, file: PathFile, kind: str) -> np.ndarray:
     paths = file.static[kind]
     paths = paths.chosen(paths.receiver == _site_index(file.receivers_m, receiver, file))
-    return channel_matrix(
-        scene, receiver, path_set(scene, receiver, paths, np.full(len(paths), NO_SCATTERER))
-    )
+    nothing = np.full(len(paths), NO_SCATTERER)
+    return channel_matrix(scene, receiver, path_set(scene, receiver, paths, nothing))
 
 
-def path_set(scene: Scene, receiver: Site, paths: PathList, scatterer: np.ndarray) -> PathSet:
+def path_set(
+    scene: Scene,
+    receiver: Site,
+    paths: PathList,
+    scatterer: np.ndarray,
+    reflected: np.ndarray | None = None,
+) -> PathSet:
     """Paths of a file in the terms of the channel.
 
-    A file's gains are those between isotropic elements without the carrier's phase; steering
-    vectors of unit norm on
-    both sides take a factor sqrt(num_rx_ant num_tx_ant).
+    A file's gains are those between isotropic elements without the carrier's phase; the scene says
+    which pattern its elements have.
 
     paths: paths to the receiver
     scatterer: [num_paths], int
+    reflected: [num_paths], bool, a wall is in the path; None: in none
     """
     file = scene.propagation.paths
 
-    # The scene's transmitters in the order of the file.
-    order = np.zeros(len(file.transmitters_m), int)
-    num_ant = np.zeros(len(order))
-    for index, site in enumerate(scene.transmitters):
-        row = _site_index(file.transmitters_m, site, file)
-        order[row] = index
-        num_ant[row] = site.num_ant
-
-    # Physical amplitude between the arrays.
+    # Phase at the carrier, and the pattern at the receiver.
     carrier_phase = np.exp(-2j * np.pi * (file.carrier_hz * paths.delay_s % 1))
-    amplitude = paths.gain * carrier_phase * np.sqrt(receiver.num_ant * num_ant[paths.transmitter])
+    amplitude = paths.gain * carrier_phase * element_amplitude(receiver, paths.arrival)
+
+    # The scene's transmitters, whatever their order; steering vectors have unit norm.
+    transmitter = np.zeros(len(paths), int)
+    for index, site in enumerate(scene.transmitters):
+        own = paths.transmitter == _site_index(file.transmitters_m, site, file)
+        transmitter[own] = index
+        amplitude[own] *= element_amplitude(site, paths.departure[own])
+        amplitude[own] *= array_amplitude(site, receiver)
 
     return PathSet(
-        order[paths.transmitter],
+        transmitter,
         scatterer,
         paths.delay_s,
         paths.doppler_hz,
         amplitude,
         paths.departure,
         paths.arrival,
+        reflected,
     )
 
 

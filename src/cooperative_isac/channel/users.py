@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from cooperative_isac.channel.paths import amplitude_gain
+from cooperative_isac.channel.antenna_pattern import element_amplitude
+from cooperative_isac.channel.gain import amplitude_gain, friis_amplitude
 from cooperative_isac.scene.arrays import steering_vectors
 from cooperative_isac.scene.geometry import SPEED_OF_LIGHT_MPS
 from cooperative_isac.scene.model import OfdmGrid, Scene
@@ -20,7 +21,9 @@ def group_offsets_hz(grid: OfdmGrid, group_size: int) -> np.ndarray:
 def user_channels(scene: Scene, positions_m: np.ndarray, generator: np.random.Generator) -> np.ndarray:
     """Frequency-selective Rician channels h^H to all users, [num_groups, num_users, num_tx_ant] (h of CF eq. 4).
 
-    positions_m: [num_users, 3]. Scattered taps: exponential power delay profile, independent per antenna.
+    positions_m: [num_users, 3]. Scattered taps: exponential power delay profile, independent per
+    antenna. Mean power: path loss, or with the radar equation free space; times the gain of the
+    site's elements towards the user.
     """
     offsets = group_offsets_hz(scene.grid, scene.waveform.group_size)
     return np.concatenate([_from_site(scene, site, positions_m, offsets, generator)
@@ -41,4 +44,11 @@ def _from_site(scene, site, positions_m, offsets, generator):
     scattered = np.tensordot(np.exp(-2j * np.pi * offsets[:, None] * delays), taps, axes=1)
     factor = scene.users.rician_factor
     mixed = np.sqrt(factor / (1 + factor)) * direct + np.sqrt(1 / (1 + factor)) * scattered
-    return mixed * amplitude_gain(scene.propagation, distances)[:, None]
+    gain = _mean_amplitude(scene, distances) * element_amplitude(site, away / distances[:, None])
+    return mixed * gain[:, None]
+
+
+def _mean_amplitude(scene, distances):
+    if scene.propagation.has_radar_equation:
+        return friis_amplitude(scene.grid.wavelength_m, distances)
+    return amplitude_gain(scene.propagation, distances)

@@ -49,7 +49,7 @@ def _draw_plan(axes: Axes, scene: Scene, record: RunRecord) -> None:
     axes.add_patch(Rectangle(low[:2], *(high - low)[:2], fill=False, linestyle=":", edgecolor=FAINT))
     scale = 0.07 * float(np.max((high - low)[:2]))
     for index, site in enumerate((*scene.transmitters, *scene.receivers)):
-        _draw_site(axes, site, scale, transmits=index < len(scene.transmitters))
+        draw_site(axes, site, scale, transmits=index < len(scene.transmitters))
     clutter = scene.propagation.clutter.positions_m
     if clutter is not None and len(clutter):
         axes.plot(*clutter[:, :2].T, "x", color=FAINT, label="scatterers")
@@ -67,7 +67,8 @@ def _draw_plan(axes: Axes, scene: Scene, record: RunRecord) -> None:
     axes.legend(loc="upper left", bbox_to_anchor=(1.0, 1.0), fontsize=8, frameon=False)
 
 
-def _draw_site(axes: Axes, site: Site, scale: float, transmits: bool) -> None:
+def draw_site(axes: Axes, site: Site, scale: float, transmits: bool) -> None:
+    """A site from above with its name and an arrow of length scale [m] along its boresight."""
     place, ahead = site.position_m[:2], site.boresight[:2]
     axes.annotate("", place + scale * ahead, place, arrowprops={"arrowstyle": "->", "color": SITE})
     axes.plot(*place, "^" if transmits else "s", color=SITE, markersize=8,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Sequence
 
 import numpy as np
@@ -11,7 +12,7 @@ from scipy.special import chdtri
 from cooperative_isac.fusion.detection import Detection
 from cooperative_isac.fusion.estimate import Estimate
 from cooperative_isac.scene.geometry import bistatic_geometry
-from cooperative_isac.scene.model import Scene
+from cooperative_isac.scene.model import Body, Scene
 from cooperative_isac.sensing.information import doppler_information
 from cooperative_isac.sensing.report import EchoReport, PathReport
 
@@ -24,9 +25,20 @@ MISPLACED_BINS = 0.5
 ROUNDING = 1e-15
 
 Cluster = Sequence[EchoReport]
+BODY_SIGMAS = 3.0
+PART_SPEED_MPS = 3.0
 
 
-def is_ghost(scene: Scene, cluster: Cluster, told: Sequence[tuple[Cluster, Detection]]) -> bool:
+@dataclass(frozen=True)
+class Accepted:
+    """A cluster that was accepted as a target, its detection, and the body that explains it."""
+
+    cluster: Cluster
+    detection: Detection
+    body: Body
+
+
+def is_ghost(scene: Scene, cluster: Cluster, accepted: Sequence[Accepted]) -> bool:
     """Whether a cluster is no target of its own.
 
     Fewer paths than dimensions cannot tell its full velocity. Heard by one receiver alone, much weaker than a
@@ -40,8 +52,44 @@ def is_ghost(scene: Scene, cluster: Cluster, told: Sequence[tuple[Cluster, Detec
     if len(receivers) > 1:
         return False
     receiver, = receivers
-    return any(_is_side_lobe(scene, receiver, paths, other) if receiver in detection.sites
-               else _is_misplaced(scene, receiver, paths, other, detection) for other, detection in told)
+    return any(_is_side_lobe(scene, receiver, paths, other.cluster) if receiver in other.detection.sites
+               else _is_misplaced(scene, receiver, paths, other.cluster, other.detection) for other in accepted)
+
+
+def is_part_of_body(scene: Scene, cluster: Cluster, detection: Detection, other: Accepted) -> bool:
+    """Whether a cluster is of further points of a body that was detected already.
+
+    It lies within the body, as far as its accuracy can tell, and has the Doppler shifts of the body's motion.
+    """
+    if other.body.radius_m == 0:
+        return False
+    size = scene.dimension
+
+    # Where one body is there cannot be another.
+    if np.linalg.norm(detection.position_m - other.detection.position_m) < other.body.radius_m:
+        return True
+
+    # Inside the body, or so near that its accuracy does not tell.
+    away = (detection.position_m - other.detection.position_m)[:size]
+    distance = np.linalg.norm(away)
+    direction = away / max(distance, 1e-9)
+    spread = (detection.covariance + other.detection.covariance)[:size, :size]
+    deviation = np.sqrt(direction @ spread @ direction)
+    if distance > 2 * other.body.radius_m + BODY_SIGMAS * deviation:
+        return False
+
+    # Doppler shifts of the body's motion, which its own turning widens.
+    tolerance_hz = 2 * PART_SPEED_MPS / scene.grid.wavelength_m
+    velocity_std = np.sqrt(np.trace(other.detection.covariance[3:, 3:]))
+    tolerance_hz += 2 * velocity_std / scene.grid.wavelength_m
+    for report in cluster:
+        for path in report.paths:
+            expected = bistatic_geometry(scene.transmitters[path.transmitter].position_m,
+                                         scene.receiver(report.receiver).position_m, report.point_m,
+                                         other.detection.velocity_mps, scene.grid.wavelength_m).doppler_hz
+            if abs(path.doppler_hz - expected) > tolerance_hz:
+                return False
+    return True
 
 
 def is_static(scene: Scene, cluster: Cluster, fitted: Estimate) -> bool:

@@ -7,9 +7,10 @@ from typing import Sequence
 
 import numpy as np
 
+from cooperative_isac.fusion.body import BodyModel
 from cooperative_isac.scene.geometry import bistatic_geometry
-from cooperative_isac.scene.model import Scene
-from cooperative_isac.sensing.information import doppler_information
+from cooperative_isac.scene.model import POINT_BODY, Body, Scene
+from cooperative_isac.sensing.information import doppler_information, suppressed_doppler_information
 from cooperative_isac.sensing.report import EchoReport
 
 STEPS = 3
@@ -29,9 +30,11 @@ class Estimate:
     covariance: np.ndarray
     misfits: np.ndarray
     degrees: int
+    log_det: float = 0.0
+    body: Body = POINT_BODY
 
 
-def estimate(scene: Scene, reports: Sequence[EchoReport]) -> Estimate:
+def estimate(scene: Scene, reports: Sequence[EchoReport], model: BodyModel | None = None) -> Estimate:
     """Minimise the reports' normalised squared errors over location and velocity.
 
     Each report weighs its location by the information matrix it sent and each Doppler shift by its SNR; the sum is
@@ -39,11 +42,13 @@ def estimate(scene: Scene, reports: Sequence[EchoReport]) -> Estimate:
     speed (a weak prior). The inverse normal matrix is the covariance.
     """
     size = scene.dimension
-    information = sum(report.information for report in reports)
-    weighted = sum(report.information @ report.point_m[:size] for report in reports)
+    points = [report.point_m[:size] for report in reports] if model is None else model.points_m[:, :size]
+    weights = ([report.information for report in reports] if model is None else np.linalg.inv(model.covariances))
+    information = sum(weights)
+    weighted = sum(weight @ point for weight, point in zip(weights, points))
     position, velocity = np.linalg.solve(information, weighted), np.zeros(size)
     prior = np.diag(np.repeat([0.0, scene.sensing.max_speed_mps ** -2.0], size))
-    shifts = _doppler_shifts(scene, reports)
+    shifts = _doppler_shifts(scene, reports, 0.0 if model is None else model.doppler_std_hz)
     for _ in range(STEPS):
         rows, errors = shifts.equations(scene, position, velocity)
         normal = prior + rows.T @ (shifts.weights[:, None] * rows)
@@ -57,10 +62,11 @@ def estimate(scene: Scene, reports: Sequence[EchoReport]) -> Estimate:
     degrees = size * len(reports) + len(shifts.weights) - 2 * size
     _, errors = shifts.equations(scene, position, velocity)
     misfits = np.bincount(shifts.owner, shifts.weights * errors ** 2, len(reports))
-    for index, report in enumerate(reports):
-        away = report.point_m[:size] - position
-        misfits[index] += away @ report.information @ away
-    return Estimate(position, velocity, np.linalg.inv(normal), misfits, degrees)
+    log_det = -float(np.sum(np.linalg.slogdet(np.array(weights))[1]) + np.sum(np.log(shifts.weights)))
+    for index, (weight, point) in enumerate(zip(weights, points)):
+        away = point - position
+        misfits[index] += away @ weight @ away
+    return Estimate(position, velocity, np.linalg.inv(normal), misfits, degrees, log_det)
 
 
 @dataclass(frozen=True)
@@ -84,11 +90,12 @@ class _DopplerShifts:
         return np.concatenate([with_location, with_velocity], axis=1), self.doppler_hz - paths.doppler_hz
 
 
-def _doppler_shifts(scene: Scene, reports: Sequence[EchoReport]) -> _DopplerShifts:
+def _doppler_shifts(scene: Scene, reports: Sequence[EchoReport], model_std_hz: float) -> _DopplerShifts:
     owners = [index for index, report in enumerate(reports) for _ in report.paths]
     paths = [path for report in reports for path in report.paths]
     powers = np.array([path.power for path in paths])
+    information = (suppressed_doppler_information(scene.grid, powers, np.array([p.doppler_hz for p in paths])) if scene.sensing.static_paths == "project" else doppler_information(scene.grid, powers))
     return _DopplerShifts(np.array([scene.transmitters[path.transmitter].position_m for path in paths]),
                           np.array([scene.receiver(reports[owner].receiver).position_m for owner in owners]),
                           np.array([path.doppler_hz for path in paths]),
-                          doppler_information(scene.grid, powers), np.array(owners))
+                          1 / (1 / information + model_std_hz ** 2), np.array(owners))

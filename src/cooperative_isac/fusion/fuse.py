@@ -2,57 +2,86 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass, replace
 from typing import Iterator, Sequence
 
 import numpy as np
 from scipy.special import chdtri
 
+from cooperative_isac.fusion.body import body_model, distinct_bodies
 from cooperative_isac.fusion.detection import Detection
-from cooperative_isac.fusion.doubt import is_ghost, is_possible, is_static
+from cooperative_isac.fusion.doubt import Accepted, is_ghost, is_part_of_body, is_possible, is_static
 from cooperative_isac.fusion.estimate import Estimate, estimate
-from cooperative_isac.scene.model import Scene
+from cooperative_isac.scene.model import Body, Scene, TargetClass
 from cooperative_isac.sensing.report import EchoReport
 
 GATE_PROBABILITY = 0.9999
 MISFIT_PROBABILITY = 0.99999
-MODEL_STD_M = 0.02
+POINT_STD_M = 0.02
+GROW_SPREAD = 0.3
+MISFIT_PER_DEGREE = 3.0
+OUTLIER_COST = 12.0
+HEIGHT_COST = 100.0
 
 
 def fuse(scene: Scene, reports: Sequence[EchoReport]) -> tuple[Detection, ...]:
     """Detections from all reports of one frame, strongest first.
 
-    A cluster that is a ghost, static clutter or impossibly fast is not told.
+    A cluster is rejected that is a ghost, static clutter, impossibly fast, or a part of a body detected already.
     """
-    told: list[tuple[list[EchoReport], Detection]] = []
+    accepted: list[Accepted] = []
     for cluster, fitted in clusters(scene, reports):
         detection = detection_of(scene, cluster, fitted)
-        doubtful = (is_static(scene, cluster, fitted) or is_ghost(scene, cluster, told)
-                    or not is_possible(scene, detection))
-        if not doubtful:
-            told.append((cluster, detection))
-    return tuple(detection for _, detection in told)
+        rejected = (is_static(scene, cluster, fitted) or is_ghost(scene, cluster, accepted)
+                    or not is_possible(scene, detection)
+                    or any(is_part_of_body(scene, cluster, detection, other) for other in accepted))
+        if not rejected:
+            accepted.append(Accepted(cluster, detection, fitted.body))
+    return tuple(item.detection for item in accepted)
 
 
 def clusters(scene: Scene, reports: Sequence[EchoReport]) -> Iterator[tuple[list[EchoReport], Estimate]]:
-    """Reports that may be of one target, each in one cluster, and what they tell together.
+    """Reports that may be of one target, each in one cluster, and the target's estimate.
 
-    A cluster grows from the strongest free report by the statistically nearest report of every other
-    receiver.
+    A cluster grows from the strongest free report by the statistically nearest report of every other receiver. Where
+    targets have bodies, the likeliest of the scene's bodies explains it.
     """
+    bodies = distinct_bodies(scene)
     free = sorted(reports, key=lambda report: -report.power)
     while free:
-        cluster, fitted = _consistent(scene, _grow(scene, free))
-        free = [report for report in free if not any(report is used for used in cluster)]
-        yield cluster, fitted
+        grown = _grow(scene, free, bodies[-1])
+        hypotheses = [_consistent(scene, grown, body) for body in bodies]
+        members, fitted = min(hypotheses, key=lambda found: _cost(scene, *found))
+        free = [report for report in free if not any(report is member.report for member in members)]
+        yield [member.used for member in members], fitted
 
 
-def _grow(scene: Scene, free: Sequence[EchoReport]) -> list[EchoReport]:
+def _cost(scene: Scene, members: Sequence[Member], fitted: Estimate) -> float:
+    """Minus twice the log-likelihood of a body, with outliers at their gate and its class at the height found."""
+    explained = sum(len(member.used.paths) for member in members)
+    cost = float(fitted.misfits.sum() + fitted.log_det) - OUTLIER_COST * explained
+    if scene.dimension == 3:
+        flies = fitted.position_m[2] > scene.tracking.uav_height_m
+        expected = TargetClass.UAV if flies else TargetClass.VEHICLE
+        cost += 0.0 if fitted.body.radius_m == scene.body(expected).radius_m else HEIGHT_COST
+    return cost
+
+
+@dataclass(frozen=True)
+class Member:
+    """A report of a cluster, and what of it is used: paths that contradict the others are left out."""
+
+    report: EchoReport
+    used: EchoReport
+
+
+def _grow(scene: Scene, free: Sequence[EchoReport], largest: Body) -> list[EchoReport]:
     """The strongest report and the nearest reports that can be of the same target."""
     cluster, information = [free[0]], free[0].information
     gate = chdtri(scene.dimension, 1 - GATE_PROBABILITY)
     while candidates := [report for report in free if _compatible(report, cluster)]:
         centre = np.linalg.solve(information, sum(r.information @ r.point_m[:scene.dimension] for r in cluster))
-        distances = _distances(scene, candidates, centre, information)
+        distances = _distances(scene, candidates, centre, information, largest)
         if distances.min() > gate:
             break
         cluster.append(candidates[distances.argmin()])
@@ -66,24 +95,50 @@ def _compatible(report: EchoReport, cluster: Sequence[EchoReport]) -> bool:
     return not any((report.receiver, path.transmitter) in taken for path in report.paths)
 
 
-def _distances(scene: Scene, reports: Sequence[EchoReport], centre: np.ndarray,
-               information: np.ndarray) -> np.ndarray:
+def _distances(scene: Scene, reports: Sequence[EchoReport], centre: np.ndarray, information: np.ndarray,
+               largest: Body) -> np.ndarray:
     """Squared Mahalanobis distances between the locations of reports and a cluster's, [num_reports]."""
     covariances = np.array([report.covariance for report in reports]) + np.linalg.inv(information)
-    covariances += MODEL_STD_M ** 2 * np.eye(scene.dimension)
+    spread_m = np.hypot(POINT_STD_M, GROW_SPREAD * largest.size_m.max())
+    covariances += spread_m ** 2 * np.eye(scene.dimension)
     away = np.array([report.point_m[:scene.dimension] for report in reports]) - centre
     return np.einsum("ri,ri->r", away, np.linalg.solve(covariances, away[..., None])[..., 0])
 
 
-def _consistent(scene: Scene, cluster: list[EchoReport]) -> tuple[list[EchoReport], Estimate]:
-    """The cluster without the reports whose location or Doppler shifts contradict the rest."""
-    fitted = estimate(scene, cluster)
-    while len(cluster) > 1 and fitted.misfits.sum() > chdtri(max(fitted.degrees, 1), 1 - MISFIT_PROBABILITY):
-        rest = [[r for r in cluster if r is not left_out] for left_out in cluster]
-        fits = [estimate(scene, reports) for reports in rest]
-        best = min(range(len(fits)), key=lambda index: fits[index].misfits.sum())
-        cluster, fitted = rest[best], fits[best]
-    return cluster, fitted
+def _consistent(scene: Scene, cluster: Sequence[EchoReport], body: Body) -> tuple[list[Member], Estimate]:
+    """The cluster without what contradicts the rest: reports or, of a body, single paths."""
+    members = [Member(report, report) for report in cluster]
+    fitted = _fit(scene, members, body)
+    while len(members) > 1 and fitted.misfits.sum() > chdtri(max(fitted.degrees, 1), 1 - MISFIT_PROBABILITY):
+        candidates = list(_reduced(members, single_paths=body.radius_m > 0))
+        fits = [_fit(scene, candidate, body) for candidate in candidates]
+        scores = [fit.misfits.sum() - MISFIT_PER_DEGREE * fit.degrees for fit in fits]
+        best = int(np.argmin(scores))
+        members, fitted = candidates[best], fits[best]
+    return members, fitted
+
+
+def _reduced(members: Sequence[Member], single_paths: bool) -> Iterator[list[Member]]:
+    """The cluster with one report less, or with one path less of a report that has several."""
+    for index, member in enumerate(members):
+        yield [*members[:index], *members[index + 1:]]
+        if single_paths and len(member.used.paths) > 1:
+            for left_out in member.used.paths:
+                rest = tuple(path for path in member.used.paths if path is not left_out)
+                trimmed = Member(member.report, replace(member.used, paths=rest))
+                yield [*members[:index], trimmed, *members[index + 1:]]
+
+
+def _fit(scene: Scene, members: Sequence[Member], body: Body) -> Estimate:
+    """The estimate of a cluster under one body: its heading is that of the velocity."""
+    reports = [member.used for member in members]
+    if body.radius_m == 0:
+        return estimate(scene, reports)
+    fitted = estimate(scene, reports, body_model(scene, reports, body, None))
+    velocity = np.zeros(3)
+    velocity[:scene.dimension] = fitted.velocity_mps
+    fitted = estimate(scene, reports, body_model(scene, reports, body, velocity))
+    return replace(fitted, body=body)
 
 
 def detection_of(scene: Scene, cluster: Sequence[EchoReport], fitted: Estimate) -> Detection:

@@ -7,7 +7,7 @@ from typing import Mapping
 
 import numpy as np
 
-from cooperative_isac.channel.paths import amplitude_gain
+from cooperative_isac.channel.gain import expected_power
 from cooperative_isac.scene.geometry import bistatic_geometry
 from cooperative_isac.scene.model import Scene, Site
 from cooperative_isac.sensing.correlation import StreamReference
@@ -141,15 +141,21 @@ class JointMl:
     def _evidence(self, receiver: Site, fit: Fit) -> np.ndarray:
         """Log-likelihood ratio of each path to noise, its reflection being CN(0, chi^2), [num_paths].
 
+        With the radar equation chi^2 is the mean radar cross section of the smallest class.
+
         The power z that a path adds to what all others explain is Exp(1) in noise and Exp(1 + m) for a path
         of mean SNR m, so the ratio is z m / (1 + m) - ln(1 + m): a path that ought to be heard and is not
         speaks against its target.
         """
         air, state = self.scene.propagation, fit.state
-        senders = np.array([self.scene.transmitters[index].position_m for index in state.transmitter])
         points = state.points_m[state.owner]
-        path_m = bistatic_geometry(senders, receiver.position_m, points, np.zeros(3), 1.0).range_m
-        gain = air.reflection_variance * amplitude_gain(air, path_m) ** 2
+        gain = np.empty(len(points))
+        for index, site in enumerate(self.scene.transmitters):
+            chosen = state.transmitter == index
+            path = bistatic_geometry(
+                site.position_m, receiver.position_m, points[chosen], np.zeros(3), 1.0
+            )
+            gain[chosen] = expected_power(self.scene, site, receiver, path)
         mean = gain * fit.replica.gram[:, 0, 0].real / air.noise_power_w
         size = len(fit.coherence)
         shared = np.maximum(np.diag(np.linalg.inv(fit.coherence + ROUNDING * np.eye(size))).real, 1)

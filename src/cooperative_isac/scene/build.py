@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from cooperative_isac.scene import arrays, schema
+from cooperative_isac.scene.build_world import build_world
 from cooperative_isac.scene.errors import Problem
 from cooperative_isac.scene.geometry import SPEED_OF_LIGHT_MPS
 from cooperative_isac.scene.model import (Area, Body, Clutter, OfdmGrid, Propagation, Sensing, Site, Target,
@@ -23,6 +24,12 @@ from cooperative_isac.scene.waypoints import (at_height, placed, trajectory_moti
 
 DEADLINE_SHARE = 0.8
 USER_HEIGHT_M = 1.5
+BOLTZMANN_J_PER_K = 1.380649e-23
+REFERENCE_TEMPERATURE_K = 290.0
+# Mean radar cross section in dBsm and deviation in dB of each class: 3GPP TR 38.901 section 7.9
+# (release 19), small UAV, passenger car (without its directional lobes), and for targets of no
+# class a person.
+USUAL_RCS = {"uav": (-12.81, 3.74), "vehicle": (11.25, 3.41), "unknown": (-1.37, 3.94)}
 VARIABLE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)(?::-([^}]*))?\}")
 
 
@@ -65,7 +72,14 @@ def build_site(entry: schema.SiteEntry, wavelength_m: float, height_m: float) ->
         spacing = spec.spacing_wavelengths * wavelength_m
         elements = arrays.planar(spec.num_horizontal, spec.num_vertical, spacing)
     rotation = rotation_matrix(turn.yaw_deg, turn.pitch_deg, turn.roll_deg)
-    return Site(entry.name, point(entry.position_m, height_m), rotation, elements @ rotation.T, spec.kind)
+    return Site(
+        entry.name,
+        point(entry.position_m, height_m),
+        rotation,
+        elements @ rotation.T,
+        spec.kind,
+        spec.pattern,
+    )
 
 
 def build_waveform(entry: schema.WaveformEntry) -> Waveform:
@@ -76,16 +90,33 @@ def build_waveform(entry: schema.WaveformEntry) -> Waveform:
                     entry.reference_subcarrier_stride, entry.reference_symbol_stride)
 
 
-def build_propagation(entry: schema.PropagationEntry, height_m: float) -> Propagation:
+def thermal_noise_w(bandwidth_hz: float, noise_figure_db: float) -> float:
+    """Noise power k T0 B F of a receiver at 290 K, W."""
+    return BOLTZMANN_J_PER_K * REFERENCE_TEMPERATURE_K * bandwidth_hz * 10 ** (noise_figure_db / 10)
+
+
+def build_body(name: str, entry: schema.BodyEntry) -> Body:
+    """The body of a target class; what the file leaves out has the class's usual value."""
+    usual_dbsm, usual_std_db = USUAL_RCS[name]
+    rcs_dbsm = usual_dbsm if entry.rcs_dbsm is None else entry.rcs_dbsm
+    rcs_std_db = usual_std_db if entry.rcs_std_db is None else entry.rcs_std_db
+    return Body(np.array(entry.size_m), 10 ** (rcs_dbsm / 10), rcs_std_db)
+
+
+def build_propagation(entry: schema.PropagationEntry, height_m: float,
+                      subcarrier_spacing_hz: float) -> Propagation:
     """The sensing channel's constants."""
+    noise_w = dbm_to_w(entry.noise_power_dbm)
+    if entry.noise_figure_db is not None:
+        noise_w = thermal_noise_w(subcarrier_spacing_hz, entry.noise_figure_db)
     clutter, positions = entry.clutter, None
     if clutter.positions_m is not None:
         positions = np.array([point(p, height_m) for p in clutter.positions_m]).reshape(-1, 3)
     count = clutter.num_scatterers or 0 if positions is None else len(positions)
     return Propagation(10 ** (entry.reference_gain_db / 10), entry.reference_distance_m,
-                       entry.pathloss_exponent, entry.reflection_variance, dbm_to_w(entry.noise_power_dbm),
+                       entry.pathloss_exponent, entry.reflection_variance, noise_w,
                        Clutter(count, clutter.reflection_variance, positions),
-                       entry.timing_offset_std_s, entry.frequency_offset_std_hz)
+                       entry.timing_offset_std_s, entry.frequency_offset_std_hz, entry.model)
 
 
 def build_parts(file: schema.SceneFile) -> dict:
@@ -96,22 +127,31 @@ def build_parts(file: schema.SceneFile) -> dict:
     usual_height = height if file.dimension == 2 else USER_HEIGHT_M
     user_height = usual_height if users.height_m is None else users.height_m
     deadline = sensing.deadline_s or DEADLINE_SHARE / file.update_rate_hz
+    area = Area(point(file.area.low_m, height), point(file.area.high_m, height))
+    transmitters = tuple(build_site(site, wavelength, height) for site in file.transmitters)
+    receivers = tuple(build_site(site, wavelength, height) for site in file.receivers)
+    places = np.array(
+        [area.low_m, area.high_m, *(site.position_m for site in transmitters + receivers)]
+    )
     return {
         "dimension": file.dimension, "plane_height_m": height, "height_std_m": file.height_std_m,
         "seed": file.seed, "update_rate_hz": file.update_rate_hz,
         "continuity_threshold_m": file.continuity_threshold_m,
-        "area": Area(point(file.area.low_m, height), point(file.area.high_m, height)),
-        "transmitters": tuple(build_site(site, wavelength, height) for site in file.transmitters),
-        "receivers": tuple(build_site(site, wavelength, height) for site in file.receivers),
+        "area": area,
+        "transmitters": transmitters,
+        "receivers": receivers,
         "users": Users(users.num_users, user_height, dbm_to_w(users.noise_power_dbm),
                        users.rician_factor, users.delay_spread_s),
-        "waveform": waveform, "propagation": build_propagation(file.propagation, height),
+        "waveform": waveform,
+        "propagation": build_propagation(file.propagation, height,
+                                         file.waveform.subcarrier_spacing_hz),
         "draw": TargetDraw(draw.num_targets, draw.max_speed_mps, draw.max_climb_mps,
                            tuple(draw.height_m) if draw.height_m else None),
         "sensing": Sensing(**(sensing.model_dump() | {"deadline_s": deadline})),
         "tracking": Tracking(**file.tracking.model_dump()),
-        "bodies": {TargetClass[name.upper()]: Body(np.array(getattr(file.bodies, name).size_m))
+        "bodies": {TargetClass[name.upper()]: build_body(name, getattr(file.bodies, name))
                    for name in schema.BodiesEntry.model_fields},
+        "world": build_world(file.world, file.waveform.carrier_hz, places) if file.world else None,
     }
 
 

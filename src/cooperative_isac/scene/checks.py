@@ -2,16 +2,33 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Iterator
 
 from cooperative_isac.scene import schema
 from cooperative_isac.scene.errors import Problem
 
+# Cosine of the angle between a wall's edges up to which it counts as a right angle: rounding of
+# written numbers.
+RIGHT_ANGLE = 1e-3
+
 
 def check_file(file: schema.SceneFile) -> list[Problem]:
     """Faults between keys that show before anything is built."""
-    checks = (_points, _users, _names, _waveform, _symbols, _clutter, _paths, _draw, _waypoints)
+    checks = (
+        _points,
+        _users,
+        _names,
+        _waveform,
+        _symbols,
+        _clutter,
+        _paths,
+        _draw,
+        _waypoints,
+        _noise,
+        _world,
+    )
     return [problem for check in checks for problem in check(file)]
 
 
@@ -108,9 +125,73 @@ def _paths(file: schema.SceneFile) -> Iterator[Problem]:
     if clutter.num_scatterers or clutter.positions_m:
         yield Problem("propagation.clutter", "draws scatterers, but with propagation.paths all "
                       "paths come from that file; leave one of the two keys out")
+    if file.world is not None:
+        yield Problem("world", "places surfaces, but with propagation.paths all paths come from "
+                      "that file; leave one of the two keys out")
     kinds = propagation.path_kinds or []
     for kind in (kind for kind, count in Counter(kinds).items() if count > 1):
         yield Problem("propagation.path_kinds", f"lists '{kind}' twice")
+
+
+def _noise(file: schema.SceneFile) -> Iterator[Problem]:
+    air = file.propagation
+    if air.noise_figure_db is not None and "noise_power_dbm" in air.model_fields_set:
+        yield Problem(
+            "propagation.noise_figure_db",
+            f"is {air.noise_figure_db:g} beside noise_power_dbm "
+            f"({air.noise_power_dbm:g}); give one of the two keys",
+        )
+
+
+def _world(file: schema.SceneFile) -> Iterator[Problem]:
+    """A world stands in three dimensions; each of its walls and boxes is whole."""
+    world = file.world
+    if world is None:
+        return
+    if file.dimension == 2:
+        yield Problem(
+            "world", "is for scenes of dimension 3 only; set dimension: 3 or leave it out"
+        )
+    if world.ground:
+        yield from _material(world.ground.material, "world.ground.material")
+    for i, wall in enumerate(world.walls):
+        yield from _wall(wall, f"world.walls[{i}]")
+        yield from _material(wall.material, f"world.walls[{i}].material")
+    for i, box in enumerate(world.boxes):
+        if any(low >= high for low, high in zip(box.low_m, box.high_m)):
+            yield Problem(
+                f"world.boxes[{i}].high_m",
+                f"is {box.high_m}; must be above low_m ({box.low_m}) on every axis",
+            )
+        yield from _material(box.material, f"world.boxes[{i}].material")
+
+
+def _wall(wall: schema.WallEntry, key: str) -> Iterator[Problem]:
+    rectangle = (wall.corner_m, wall.edges_m)
+    upright = (wall.from_m, wall.to_m, wall.height_m)
+    given = [part is not None for part in rectangle], [part is not None for part in upright]
+    if not (all(given[0]) and not any(given[1]) or all(given[1]) and not any(given[0])):
+        yield Problem(key, "needs either corner_m and edges_m, or from_m, to_m and height_m")
+    elif wall.edges_m is not None:
+        first, second = wall.edges_m
+        product = sum(a * b for a, b in zip(first, second))
+        lengths = math.hypot(*first), math.hypot(*second)
+        if not all(lengths) or abs(product) > RIGHT_ANGLE * lengths[0] * lengths[1]:
+            yield Problem(
+                f"{key}.edges_m",
+                f"is {wall.edges_m}; the two edges must have a length and be at right angles",
+            )
+    elif wall.from_m == wall.to_m or wall.height_m[0] >= wall.height_m[1]:
+        yield Problem(key, "has no area: from_m and to_m must differ, and height_m must rise")
+
+
+def _material(material: schema.MaterialEntry, key: str) -> Iterator[Problem]:
+    if material.reflection_loss_db is not None and (material.permittivity is not None
+                                                    or material.conductivity_spm is not None):
+        yield Problem(
+            f"{key}.reflection_loss_db",
+            "stands beside permittivity or conductivity_spm; give the loss, or of what it is made",
+        )
 
 
 def _draw(file: schema.SceneFile) -> Iterator[Problem]:

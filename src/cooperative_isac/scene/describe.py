@@ -23,7 +23,8 @@ def describe(scene: Scene) -> list[tuple[str, str]]:
     rows += [(f"transmitter {site.name}", _site(scene, site)) for site in scene.transmitters]
     rows += [(f"receiver {site.name}", _site(scene, site)) for site in scene.receivers]
     targets = [(f"target {target.name}", _target(target)) for target in scene.targets]
-    return rows + _waveform(scene) + _resolution(scene) + _paths(scene) + (targets or [("targets", NO_TARGETS)])
+    rows += _waveform(scene) + _resolution(scene) + _paths(scene)
+    return rows + (targets or [("targets", NO_TARGETS)])
 
 
 def raw_bits(scene: Scene, receiver: Site) -> int:
@@ -90,8 +91,8 @@ def _paths(scene: Scene) -> list[tuple[str, str]]:
     if file is None:
         return []
     num_static = sum(map(len, file.static.values()))
-    return [("paths", f"{file.source}: {file.num_frames} frames, {file.num_frames * file.period_s:g} s; "
-             f"{num_static} static, {len(file.moving)} by way of targets"),
+    lasts_s = file.num_frames * file.period_s
+    return [("paths", f"{file.source}: {file.num_frames} frames, {lasts_s:g} s; {num_static} static, {len(file.moving)} by way of targets"),
             ("path kinds", ", ".join(scene.propagation.path_kinds))]
 
 

@@ -11,6 +11,7 @@ import numpy as np
 from cooperative_isac.scene.geometry import SPEED_OF_LIGHT_MPS
 from cooperative_isac.scene.motion import Motion
 from cooperative_isac.scene.path_file import PATH_KINDS, PathFile
+from cooperative_isac.scene.world import World
 
 # Continuity threshold of a vehicle with a body: half of a car's length, since its echoes come from
 # anywhere on it.
@@ -30,7 +31,8 @@ class Site:
     """An access point: a named antenna array at a place.
 
     position_m: [3] in map; rotation: [3, 3], array axes to map axes; elements_m: [num_ant, 3], offsets from
-    position_m in MAP axes (already rotated); boresight is the array's x axis in map.
+    position_m in MAP axes (already rotated); boresight is the array's x axis in map;
+    pattern: of each element, isotropic | tr38901 (channel.antenna_pattern).
     """
 
     name: str
@@ -38,6 +40,7 @@ class Site:
     rotation: np.ndarray
     elements_m: np.ndarray
     kind: str
+    pattern: str = "isotropic"
 
     @property
     def num_ant(self) -> int:
@@ -161,6 +164,9 @@ class Propagation:
     """The sensing channel of CF eq. 6: pathloss alpha_0 (d/d_0)^-zeta, reflection CN(0, chi^2), noise, offsets.
 
     timing_offset_std_s and frequency_offset_std_hz are the residual clock offsets of CF eq. 30.
+    model: pathloss (CF), or radar_equation: target paths by their radar cross section, then
+    clutter.reflection_variance is a mean cross section in m^2, and users are reached as in free
+    space.
     paths: a ray tracer's paths instead of those of eq. 6; path_kinds: those of them that are used.
     """
 
@@ -172,8 +178,14 @@ class Propagation:
     clutter: Clutter
     timing_offset_std_s: float = 0.0
     frequency_offset_std_hz: float = 0.0
+    model: str = "pathloss"
     paths: PathFile | None = None
     path_kinds: tuple[str, ...] = PATH_KINDS
+
+    @property
+    def has_radar_equation(self) -> bool:
+        """Whether target paths follow the radar equation."""
+        return self.model == "radar_equation"
 
 
 @dataclass(frozen=True)
@@ -200,9 +212,16 @@ class Target:
 
 @dataclass(frozen=True)
 class Body:
-    """What scatters of a target of one class: size_m [3], length, width and height of its box; zeros: a point."""
+    """What scatters of a target of one class.
+
+    size_m: [3], length, width and height of its box; zeros: a point
+    rcs_m2: mean radar cross section, used by the radar equation
+    rcs_std_db: deviation of the log-normal cross section of one link and frame
+    """
 
     size_m: np.ndarray
+    rcs_m2: float = 1.0
+    rcs_std_db: float = 0.0
 
     @property
     def radius_m(self) -> float:
@@ -290,6 +309,7 @@ class Scene:
     continuity_threshold_m: float = 1.0
     source: str = field(default="", compare=False)
     bodies: Mapping[TargetClass, Body] = field(default_factory=dict)
+    world: World | None = None
 
     @property
     def grid(self) -> OfdmGrid:
@@ -311,6 +331,11 @@ class Scene:
     def body(self, target_class: TargetClass) -> Body:
         """The body of a target class; a point where the scene file says nothing of it."""
         return self.bodies.get(target_class, POINT_BODY)
+
+    @property
+    def has_extended_targets(self) -> bool:
+        """Whether targets fill their bodies; in a scene that is not physical they are points."""
+        return self.world is not None or self.propagation.has_radar_equation
 
     def cell_points_m(self, num_cells: int) -> np.ndarray:
         """Centres of num_cells x num_cells cells in the plane of the scene, x fastest, [num_cells^2, 3], m."""

@@ -22,7 +22,17 @@ CARRIER_TOLERANCE = 1e-6  # relative; single precision
 
 def check_scene(scene: Scene) -> list[Problem]:
     """Faults of a scene that has been built."""
-    checks = (_sites, _path_file, _delays, _doppler, _frame, _draw, _live_targets)
+    checks = (
+        _sites,
+        _path_file,
+        _delays,
+        _doppler,
+        _frame,
+        _draw,
+        _live_targets,
+        _world_sites,
+        _world_delays,
+    )
     return list(_area(scene)) or [problem for check in checks for problem in check(scene)]
 
 
@@ -32,8 +42,7 @@ def largest_excess_path(area: Area, transmitter_m: np.ndarray, receiver_m: np.nd
     The sum of distances is convex, so the longest path runs over a corner of the area.
     """
     corners = np.array(list(itertools.product(*zip(area.low_m, area.high_m))))
-    paths = np.linalg.norm(corners - transmitter_m, axis=1) + np.linalg.norm(corners - receiver_m, axis=1)
-    return float(paths.max() - np.linalg.norm(transmitter_m - receiver_m))
+    return _longest_excess(corners, transmitter_m, receiver_m)
 
 
 def unambiguous_range(scene: Scene) -> float:
@@ -165,6 +174,50 @@ def _draw(scene: Scene) -> Iterator[Problem]:
                       f"({area.low_m[2]:g} to {area.high_m[2]:g})")
 
 
+def _world_sites(scene: Scene) -> Iterator[Problem]:
+    """Sites stand above the ground and outside the buildings."""
+    if scene.world is None:
+        return
+    for key, site in _keyed_sites(scene):
+        for i, box in enumerate(scene.world.boxes):
+            if box.contains(site.position_m):
+                yield Problem(
+                    f"{key}.position_m", f"is inside world.boxes[{i}]; move the site or the box"
+                )
+        ground = scene.world.ground
+        if ground is not None and site.position_m[2] <= ground.corner_m[2]:
+            yield Problem(
+                f"{key}.position_m",
+                f"is {site.position_m[2]:g} m high; must be above the ground "
+                f"(world.ground.height_m: {ground.corner_m[2]:g})",
+            )
+
+
+def _world_delays(scene: Scene) -> Iterator[Problem]:
+    """Echoes of the world arrive within the cyclic prefix; the longest runs over a corner."""
+    if scene.world is None or not scene.world.surfaces:
+        return
+    corners = np.concatenate([surface.corners_m for surface in scene.world.surfaces])
+    pairs = itertools.product(scene.transmitters, scene.receivers)
+    excess = max(_longest_excess(corners, tx.position_m, rx.position_m) for tx, rx in pairs)
+    prefix = scene.grid.cyclic_prefix_s * SPEED_OF_LIGHT_MPS
+    if excess >= prefix:
+        yield Problem(
+            "waveform.cyclic_prefix_s",
+            f"is {prefix:.4g} m of path; must exceed the longest excess path "
+            f"over the world ({excess:.4g} m); make the world smaller (world.ground.margin_m)",
+        )
+
+
+def _longest_excess(
+    points_m: np.ndarray, transmitter_m: np.ndarray, receiver_m: np.ndarray
+) -> float:
+    paths = np.linalg.norm(points_m - transmitter_m, axis=1) + np.linalg.norm(
+        points_m - receiver_m, axis=1
+    )
+    return float(paths.max() - np.linalg.norm(transmitter_m - receiver_m))
+
+
 def _live_targets(scene: Scene) -> Iterator[Problem]:
     recorded = scene.propagation.paths
     for i, target in enumerate(scene.targets):
@@ -190,5 +243,14 @@ def _one_target(scene: Scene, target: Target, key: str) -> Iterator[Problem]:
         x, y, z = positions[first]
         yield Problem(key, f"is outside the area at {times[first]:.2f} s ({x:.2f}, {y:.2f}, {z:.2f}); "
                       "enlarge area, move the target, or end its motion earlier (duration_s, stop_s)")
+    if scene.world is not None:
+        through = scene.world.blocks(positions[:-1], positions[1:])
+        if through.any():
+            first = int(np.argmax(through))
+            yield Problem(
+                key,
+                f"runs through a wall or a box of the world between {times[first]:.2f} and "
+                f"{times[first + 1]:.2f} s; move its way or what stands there",
+            )
     if max(speeds) > limit:
         yield Problem(key, f"reaches {max(speeds):.4g} m/s; sensing.max_speed_mps is {limit:g}")

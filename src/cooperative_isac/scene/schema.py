@@ -28,10 +28,14 @@ class Section(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
 
 
+Pattern = Literal["isotropic", "tr38901"]
+
+
 class Ula(Section):
     kind: Literal["ula"]
     num_elements: Count
     spacing_wavelengths: Positive = 0.5
+    pattern: Pattern = later("isotropic")
 
 
 class Planar(Section):
@@ -39,11 +43,13 @@ class Planar(Section):
     num_horizontal: Count
     num_vertical: Count
     spacing_wavelengths: Positive = 0.5
+    pattern: Pattern = later("isotropic")
 
 
 class Custom(Section):
     kind: Literal["custom"]
     elements_m: Annotated[list[Vector], Field(min_length=1)]
+    pattern: Pattern = later("isotropic")
 
 
 class Orientation(Section):
@@ -106,6 +112,8 @@ class PropagationEntry(Section):
     paths: Annotated[str, Field(min_length=1)] | None = later(None)
     path_kinds: Annotated[list[Literal["line_of_sight", "clutter", "targets", "multi_bounce"]],
                           Field(min_length=1)] | None = later(None)
+    model: Literal["pathloss", "radar_equation"] = later("pathloss")
+    noise_figure_db: Finite | None = later(None)
 
 
 class DrawEntry(Section):
@@ -129,12 +137,51 @@ class SensingEntry(Section):
 
 class BodyEntry(Section):
     size_m: Annotated[list[NotNegative], Field(min_length=3, max_length=3)] = [0.0, 0.0, 0.0]
+    rcs_dbsm: Finite | None = later(None)
+    rcs_std_db: NotNegative | None = later(None)
 
 
 class BodiesEntry(Section):
     unknown: BodyEntry = BodyEntry()
     uav: BodyEntry = BodyEntry()
     vehicle: BodyEntry = BodyEntry()
+
+
+class MaterialEntry(Section):
+    permittivity: Annotated[float, Field(ge=1, allow_inf_nan=False)] | None = None
+    conductivity_spm: NotNegative | None = None
+    reflection_loss_db: NotNegative | None = None
+    scattering: Annotated[float, Field(ge=0, le=1)] = 0.3
+
+
+class GroundEntry(Section):
+    height_m: Finite = 0.0
+    margin_m: NotNegative = 20.0
+    material: MaterialEntry = MaterialEntry()
+
+
+class WallEntry(Section):
+    corner_m: Vector | None = None
+    edges_m: Annotated[list[Vector], Field(min_length=2, max_length=2)] | None = None
+    from_m: Pair | None = None
+    to_m: Pair | None = None
+    height_m: Pair | None = None
+    material: MaterialEntry = MaterialEntry()
+
+
+class BoxEntry(Section):
+    low_m: Vector
+    high_m: Vector
+    material: MaterialEntry = MaterialEntry()
+
+
+class WorldEntry(Section):
+    line_of_sight: bool = True
+    ground: GroundEntry | None = None
+    walls: list[WallEntry] = []
+    boxes: list[BoxEntry] = []
+    tile_m: Positive = 2.0
+    target_reflections: bool = False
 
 
 class TrackingEntry(Section):
@@ -219,4 +266,5 @@ class SceneFile(Section):
     sensing: SensingEntry
     tracking: TrackingEntry = TrackingEntry()
     bodies: BodiesEntry = later(BodiesEntry())
+    world: WorldEntry | None = later(None)
     targets: list[TargetEntry] = []

@@ -16,10 +16,9 @@ from cooperative_isac.sensing.joint_fit import Effort, Fit, JointFit
 from cooperative_isac.sensing.local_ml import LocalMl
 from cooperative_isac.sensing.memory import Memory
 from cooperative_isac.sensing.path_state import NO_PATHS, PathState
+from cooperative_isac.sensing.static_paths import suppress, unknown_static
 from cooperative_isac.sensing.report import EchoReport, report_fit
 from cooperative_isac.waveform.frame import TransmitFrame
-
-FOLLOW_MATCHES, SEARCH_MATCHES = 10, 16  # what a live frame may cost before its packet is sent, and after
 
 
 class LocalMlScheme:
@@ -56,13 +55,18 @@ class LocalMlScheme:
         """What one receiver finds in the known part of its echo, [num_rx_ant, num_subcarriers, num_symbols],
         complex64, sqrt(W)."""
         sensor, known = self.sensor(receiver), self.known.of_frame(frame)
+        static = None
+        if self.scene.sensing.static_paths != "keep":
+            static = unknown_static(known.streams)
+            echo = suppress(echo, known.streams, static)
         if not self.period_s:
-            return report_fit(receiver, sensor.sense(echo, known))
+            fit = sensor.find(sensor.listen(echo, known, static=static))
+            return report_fit(receiver, sensor.main_targets(fit))
         self.after_sending(receiver)
-        joint = sensor.listen(echo, known, Effort(FOLLOW_MATCHES))
+        joint = sensor.listen(echo, known, Effort(sensor.budget.follow_matches), static)
         fit = sensor.follow(joint, self._expected(sensor, frame.number))
         self._unsearched[receiver] = frame.number, joint, fit
-        return report_fit(receiver, fit)
+        return report_fit(receiver, sensor.main_targets(fit))
 
     def after_sending(self, receiver: str) -> None:
         """Search the last echo for targets that are not followed yet; see schemes.contract."""
@@ -71,7 +75,7 @@ class LocalMlScheme:
             return
         sensor = self.sensor(receiver)
         if fit is None or sensor.has_turn(number):
-            joint.effort.matches_left = SEARCH_MATCHES
+            joint.effort.matches_left = sensor.budget.search_matches
             fit = sensor.find(joint, fit, searches=1)
         if fit is not None:
             self._memories[receiver] = Memory(number, fit.state)

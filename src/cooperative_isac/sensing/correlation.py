@@ -8,6 +8,7 @@ from functools import cached_property
 import numpy as np
 
 from cooperative_isac.scene.model import OfdmGrid
+from cooperative_isac.sensing.static_paths import StaticNuisance
 from cooperative_isac.waveform.frame import TransmitFrame
 
 CYCLES_PER_BLOCK = 0.4
@@ -25,12 +26,14 @@ def block_length(grid: OfdmGrid, max_doppler_hz: float) -> int:
 class StreamReference:
     """A known frame as the receiver correlates with it.
 
-    streams: [num_subcarriers, num_streams, num_symbols], complex64; block: symbols per block.
+    streams: [num_subcarriers, num_streams, num_symbols], complex64; block: symbols per block;
+    static: the static paths that were taken out of the echo, and so have to be taken out of replicas, too.
     """
 
     frame: TransmitFrame
     streams: np.ndarray
     block: int
+    static: StaticNuisance | None = None
 
     @property
     def num_blocks(self) -> int:
@@ -67,6 +70,41 @@ class StreamReference:
         turns = 2 * np.pi * self.frame.grid.symbol_period_s * np.asarray(doppler_hz)[..., None] * offsets
         return np.cos(turns).mean(axis=-1)
 
+    def without_static(self, correlation: np.ndarray) -> np.ndarray:
+        """Correlation of P x from that of x (sensing.static_paths); unchanged where nothing is suppressed.
+
+        correlation: [..., num_subcarriers, num_streams, num_blocks], complex64
+        Returns the same shape, complex64.
+        """
+        if self.static is None:
+            return correlation
+        coefficients = (self.static.inverse @ correlation.sum(axis=-1)[..., None])[..., 0]
+        num_subcarriers, num_streams = coefficients.shape[-2:]
+
+        # Sum over streams of the block Gram matrices times the coefficients, one matrix product a subcarrier.
+        columns = coefficients.reshape(-1, num_subcarriers, num_streams).transpose(1, 2, 0)
+        removed = (self.block_grams @ columns).reshape(num_subcarriers, self.num_blocks, num_streams, -1)
+        return correlation - removed.transpose(3, 0, 2, 1).reshape(correlation.shape)
+
+    def static_share(self, doppler_hz: np.ndarray) -> np.ndarray:
+        """Share of a path's energy that the suppression of static paths leaves, for weights that favor no stream.
+
+        doppler_hz: [num_shifts], float64, Hz
+        Returns [num_shifts], float64, 1 where nothing is suppressed.
+        """
+        shifts = np.asarray(doppler_hz, float)
+        if self.static is None:
+            return np.ones(shifts.shape)
+        num_streams = self.streams.shape[1]
+        grams = self.block_grams.reshape(len(self.streams), self.num_blocks, -1)
+        phases = np.exp(2j * np.pi * shifts[:, None] * self.block_times_s).astype(np.complex64)
+
+        # Correlation of each stream, turned by the Doppler shift, with all streams.
+        turned = (phases @ grams).reshape(len(self.streams), len(shifts), num_streams, num_streams)
+        removed = np.einsum("islk,ilm,ismk->s", turned.conj(), self.static.inverse, turned, optimize=True).real
+        energy = np.trace(self.gram, axis1=1, axis2=2).real.sum()
+        return np.clip(1 - removed / energy, 0.0, 1.0)
+
     def correlate(self, signal: np.ndarray) -> np.ndarray:
         """Sum of signal times conjugate stream over each block.
 
@@ -77,6 +115,10 @@ class StreamReference:
         return np.ascontiguousarray((blocks @ self.conjugate_blocks).transpose(2, 0, 3, 1))
 
 
-def stream_reference(frame: TransmitFrame, max_doppler_hz: float) -> StreamReference:
-    """Prepare a frame for correlation; Doppler shifts stay within max_doppler_hz."""
-    return StreamReference(frame, frame.streams, block_length(frame.grid, max_doppler_hz))
+def stream_reference(frame: TransmitFrame, max_doppler_hz: float,
+                     static: StaticNuisance | None = None) -> StreamReference:
+    """Prepare a frame for correlation with an echo whose static paths were suppressed, where `static` is given.
+
+    Doppler shifts stay within max_doppler_hz.
+    """
+    return StreamReference(frame, frame.streams, block_length(frame.grid, max_doppler_hz), static)

@@ -6,11 +6,37 @@ import numpy as np
 
 from cooperative_isac.scene.model import OfdmGrid
 
+LEAST_ENERGY = 1e-3  # share of a waveform's energy: below, the average over streams says nothing of a single frame
+
 
 def doppler_information(grid: OfdmGrid, power: np.ndarray) -> np.ndarray:
     """Fisher information of paths' Doppler shifts at coherent SNRs (any shape), 1/Hz^2 (CF eq. 23, one unknown path)."""
     variance_s2 = grid.symbol_period_s ** 2 * (grid.num_symbols ** 2 - 1) / 12  # of the symbols' times
     return 2 * power * (2 * np.pi) ** 2 * variance_s2
+
+
+def suppressed_doppler_information(grid: OfdmGrid, power: np.ndarray, doppler_hz: np.ndarray) -> np.ndarray:
+    """Fisher information of Doppler shifts when static paths of unknown amplitude are projected out.
+
+    The waveform x = exp(j 2 pi f t) and its slope are projected onto what is orthogonal to a constant, the average of
+    the projection over random streams.
+
+    power: [num_paths], float64, coherent SNR after the projection
+    doppler_hz: [num_paths], float64, Hz
+    Returns [num_paths], float64, 1/Hz^2.
+    """
+    times = grid.symbol_times_s - grid.symbol_times_s.mean()
+    waveform = np.exp(2j * np.pi * np.asarray(doppler_hz)[:, None] * times)
+
+    # Projected inner products: energy of the waveform, of its slope, and of both together.
+    mean = waveform.mean(axis=1)
+    slope_mean = (waveform * times).mean(axis=1)
+    energy = np.maximum(1 - np.abs(mean) ** 2, LEAST_ENERGY)
+    slope_energy = np.mean(times ** 2) - np.abs(slope_mean) ** 2
+    crossed = np.abs(mean * slope_mean) ** 2
+
+    left = np.maximum(slope_energy * energy - crossed, 0) / energy ** 2
+    return 2 * power * (2 * np.pi) ** 2 * np.maximum(left, LEAST_ENERGY * np.mean(times ** 2))
 
 
 def location_information(receive: np.ndarray, gram: np.ndarray) -> np.ndarray:

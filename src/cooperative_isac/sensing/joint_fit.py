@@ -45,6 +45,15 @@ class Fit:
         """Information of each target's location, [num_targets, D, D]."""
         return _by_owner(self.information, self.state)
 
+    def keep(self, paths: np.ndarray) -> Fit:
+        """The fit of chosen paths ([num_paths], bool), as it was beside the others; whole targets only."""
+        targets = np.unique(self.state.owner[paths])
+        replica = Replica(self.replica.receive[targets], *(getattr(self.replica, name)[paths] for name in
+                                                           ("filters", "gram", "turns", "own", "doppler_share")))
+        return Fit(self.state.keep(paths), replica, self.amplitude[paths], self.power[paths],
+                   self.location_slope[targets], self.doppler_slope[paths], self.information[paths],
+                   self.doppler_information[paths], self.residual[targets], self.coherence[np.ix_(paths, paths)])
+
     @property
     def echoes(self) -> tuple[np.ndarray, np.ndarray]:
         """Arrival steering [num_paths, num_rx_ant] and waveform of every path, with its amplitude."""
@@ -94,7 +103,7 @@ class JointFit:
         power = np.abs(amplitude * np.diag(overlap)) ** 2 / (energy * self.noise_power_w)
         return Fit(state, replica, amplitude, power, location, doppler,
                    2 * power[:, None, None] * location_information(replica.receive[state.owner], replica.gram),
-                   doppler_information(self.maker.reference.frame.grid, power), residual[:, 0],
+                   replica.doppler_share * doppler_information(self.maker.reference.frame.grid, power), residual[:, 0],
                    overlap / np.sqrt(np.outer(energy, energy)))
 
     def climb(self, fit: Fit, steps: int, tolerance: float) -> Fit:

@@ -15,21 +15,40 @@ from cooperative_isac.sensing.joint_fit import Effort, Fit, JointFit
 from cooperative_isac.sensing.path_state import NO_PATHS, PathState, single_path
 from cooperative_isac.sensing.replica import ReplicaMaker
 from cooperative_isac.sensing.search_grid import SearchGrid, search_grid
-from cooperative_isac.sensing.surface import doppler_bins, likelihood_surface
+from cooperative_isac.sensing.static_paths import StaticNuisance
+from cooperative_isac.sensing.surface import LEAST_STATIC_SHARE, doppler_bins, likelihood_surface
 from cooperative_isac.waveform.frame import TransmitFrame
 
 PATH_FALSE_ALARM = 0.01
 MERGE_PROBABILITY = 0.9999
 MAX_SEARCHES = 2
-MAX_PEAKS = 24
-SEARCH_EVERY = 2
 PEAK_MATCHES = 6
 STILL_THERE = 0.5
 ROUGH = {"steps": 4, "tolerance": 6.0}
 FINE = {"steps": 4, "tolerance": 1.0}
 FROM_MEMORY = {"steps": 4, "tolerance": 3.0}
-UNRESOLVED = 0.6
+UNRESOLVED = 0.6  # coherence of two paths above which they are taken for one echo
+SATELLITE = 0.95  # the same between points of one body, as far as a joint fit can tell them apart
 
+
+@dataclass(frozen=True)
+class SearchBudget:
+    """What a receiver may spend on one frame.
+
+    max_peaks: peaks of the likelihood surface that are tried in one search
+    follow_matches: joint fits before the packet is sent
+    search_matches: joint fits of the search after it
+    search_every: frames from one search to the next; receivers take turns
+    """
+
+    max_peaks: int
+    follow_matches: int
+    search_matches: int
+    search_every: int
+
+
+POINT_BUDGET = SearchBudget(max_peaks=24, follow_matches=10, search_matches=16, search_every=2)
+BODY_BUDGET = SearchBudget(max_peaks=48, follow_matches=40, search_matches=100, search_every=1)
 
 @dataclass(frozen=True)
 class LocalMl:
@@ -44,6 +63,16 @@ class LocalMl:
         return search_grid(self.scene, self.receiver, self.grid)
 
     @property
+    def has_bodies(self) -> bool:
+        """Whether targets scatter from several points."""
+        return any(body.radius_m > 0 for body in self.scene.bodies.values())
+
+    @property
+    def budget(self) -> SearchBudget:
+        """Points of bodies are many: they need more fits than point targets."""
+        return BODY_BUDGET if self.has_bodies else POINT_BUDGET
+
+    @property
     def max_doppler_hz(self) -> float:
         """Largest bistatic Doppler shift of a target at the scene's maximum speed."""
         return 2 * self.scene.sensing.max_speed_mps / self.grid.wavelength_m
@@ -52,9 +81,10 @@ class LocalMl:
         """Find targets in an echo [num_rx_ant, num_subcarriers, num_symbols], complex64, sqrt(W); None if there is none."""
         return self.find(self.listen(echo, frame))
 
-    def listen(self, echo: np.ndarray, frame: TransmitFrame, effort: Effort | None = None) -> JointFit:
-        """What fits paths to an echo; effort: what that may cost."""
-        reference = stream_reference(frame, self.max_doppler_hz)
+    def listen(self, echo: np.ndarray, frame: TransmitFrame, effort: Effort | None = None,
+               static: StaticNuisance | None = None) -> JointFit:
+        """What fits paths to an echo, whose static paths were suppressed if given; effort: what that may cost."""
+        reference = stream_reference(frame, self.max_doppler_hz, static)
         maker = ReplicaMaker(self.scene, self.receiver, reference)
         return JointFit(maker, reference.correlate(echo), self.scene.propagation.noise_power_w, effort)
 
@@ -79,7 +109,7 @@ class LocalMl:
     def has_turn(self, number: int) -> bool:
         """Whether this receiver searches frame `number` for others than it follows: receivers take turns."""
         turn = sorted(site.name for site in self.scene.receivers).index(self.receiver.name)
-        return (number + turn) % SEARCH_EVERY == 0
+        return (number + turn) % self.budget.search_every == 0
 
     def detection_threshold(self, reference: StreamReference) -> float:
         """Power that noise alone exceeds anywhere with the scene's false-alarm probability (Exp(1) per cell)."""
@@ -93,6 +123,17 @@ class LocalMl:
         bins, _ = doppler_bins(reference, self.max_doppler_hz)
         return float(-np.log(PATH_FALSE_ALARM / len(bins)))
 
+    def main_targets(self, fit: Fit | None) -> Fit | None:
+        """The targets of a fit without satellites: further points of a body, which a stronger point stands for.
+
+        They stay in the fit, so that what they scatter is not taken for other targets.
+        """
+        if fit is None or not self.has_bodies:
+            return fit
+        satellites = unresolved(fit)
+        main = np.bincount(fit.state.owner, ~satellites, fit.state.num_targets) > 0
+        return fit.keep(main[fit.state.owner]) if main.any() else None
+
     def _search(self, whole: JointFit, known: Fit | None) -> PathState:
         """New targets among the peaks of what the known ones leave, strongest first."""
         maker, reference, noise_power_w = whole.maker, whole.maker.reference, whole.noise_power_w
@@ -102,7 +143,7 @@ class LocalMl:
         surface = likelihood_surface(self.search, reference, residual, noise_power_w, self.max_doppler_hz)
         power = np.where(surface.power > self.path_threshold(reference), surface.power, 0)
         found = NO_PATHS
-        for _ in range(MAX_PEAKS):
+        for _ in range(self.budget.max_peaks):
             cell = int(power.sum(axis=0).argmax())
             index = int(power[:, cell].argmax())
             spent = whole.effort.matches_left < PEAK_MATCHES
@@ -127,7 +168,9 @@ class LocalMl:
         filters, energy = maker.filters_at(index, self.search.points_m[cell][None])
         turn = np.exp(-2j * np.pi * doppler_hz * maker.reference.block_times_s).astype(np.complex64)
         behind = np.tensordot(beam, residual, axes=1) @ turn
-        return float(np.abs(np.vdot(filters[0], behind)) ** 2 / (energy[0] * self.scene.propagation.noise_power_w))
+        share = max(float(maker.reference.static_share(np.array([doppler_hz]))[0]), LEAST_STATIC_SHARE)
+        noise = share * energy[0] * self.scene.propagation.noise_power_w
+        return float(np.abs(np.vdot(filters[0], behind)) ** 2 / noise)
 
     def _settle(self, joint: JointFit, fit: Fit) -> Fit | None:
         """Revise what the echo is made of and fit again, until nothing changes."""
@@ -148,13 +191,16 @@ class LocalMl:
 
     def _heard(self, maker: ReplicaMaker, fit: Fit) -> np.ndarray:
         """Which paths stand out of the noise and are not another path's double, [num_paths], bool."""
+        limit = SATELLITE if self.has_bodies else UNRESOLVED
         target_heard = fit.target_power >= self.detection_threshold(maker.reference)
-        return (fit.power >= self.path_threshold(maker.reference)) & target_heard[fit.state.owner] & ~unresolved(fit)
+        return (fit.power >= self.path_threshold(maker.reference)) & target_heard[fit.state.owner] & ~unresolved(fit, limit)
 
     def _with_missing_paths(self, maker: ReplicaMaker, fit: Fit, state: PathState, heard: np.ndarray) -> PathState:
         """The state with each target's strongest missing path, where one stands out of what all paths leave."""
         _, shifts = doppler_bins(maker.reference, self.max_doppler_hz)
         turns = np.exp(-2j * np.pi * maker.reference.block_times_s[:, None] * shifts).astype(np.complex64)
+        shares = maker.reference.static_share(shifts)
+        weights = np.where(shares < LEAST_STATIC_SHARE, 0, 1 / np.maximum(shares, LEAST_STATIC_SHARE))
         there = {*zip(state.owner[heard], state.transmitter[heard])}
         best: dict[int, tuple[float, int, float]] = {}
         for index in range(len(self.scene.transmitters)):
@@ -163,7 +209,7 @@ class LocalMl:
                 continue
             filters, energy = maker.filters_at(index, state.points_m[lacking])
             blocks = np.einsum("tik,tikb->tb", filters.conj(), fit.residual[lacking], optimize=True)
-            power = np.abs(blocks @ turns) ** 2 / (energy[:, None] * self.scene.propagation.noise_power_w)
+            power = weights * np.abs(blocks @ turns) ** 2 / (energy[:, None] * self.scene.propagation.noise_power_w)
             for target, spectrum in zip(lacking, power):
                 found = (float(spectrum.max()), index, float(shifts[spectrum.argmax()]))
                 best[target] = max(best.get(target, found), found)
@@ -190,9 +236,12 @@ def merge_targets(fit: Fit, heard: np.ndarray) -> PathState:
     return state
 
 
-def unresolved(fit: Fit) -> np.ndarray:
-    """Which paths stand in the main lobe of a stronger one, [num_paths], bool: two of them explain one echo."""
-    close = np.abs(fit.coherence) > UNRESOLVED
+def unresolved(fit: Fit, limit: float = UNRESOLVED) -> np.ndarray:
+    """Which paths stand in the main lobe of a stronger one, [num_paths], bool: two of them explain one echo.
+
+    limit: coherence from which on two paths count as one
+    """
+    close = np.abs(fit.coherence) > limit
     return np.any(close & (fit.power[:, None] < fit.power[None, :]), axis=1)
 
 

@@ -12,6 +12,8 @@ from cooperative_isac.scene.model import Scene, Site
 from cooperative_isac.sensing.correlation import StreamReference
 from cooperative_isac.sensing.path_state import PathState
 
+LEAST_SHARE = 1e-3  # of a path's energy and Doppler information that the suppression of static paths is said to leave
+
 
 @dataclass(frozen=True)
 class Replica:
@@ -19,9 +21,10 @@ class Replica:
 
     receive: [num_targets, 1 + D, num_rx_ant], receive steering and its location derivatives;
     filters: [num_paths, 1 + D, num_subcarriers, num_streams], stream weights and their location derivatives;
-    gram: [num_paths, 1 + D, 1 + D], the filters' inner products over the frame;
+    gram: [num_paths, 1 + D, 1 + D], the filters' inner products over the frame, static paths suppressed;
     turns: [num_paths, num_blocks], exp(-j 2 pi f t) at the blocks' centres;
-    own: [num_paths, num_subcarriers, num_streams, num_blocks], the waveform correlated with the streams.
+    own: [num_paths, num_subcarriers, num_streams, num_blocks], the waveform correlated with the streams;
+    doppler_share: [num_paths], Doppler information per SNR over what it is without the suppression of static paths.
     """
 
     receive: np.ndarray
@@ -29,6 +32,7 @@ class Replica:
     gram: np.ndarray
     turns: np.ndarray
     own: np.ndarray
+    doppler_share: np.ndarray
 
 
 class ReplicaMaker:
@@ -47,10 +51,17 @@ class ReplicaMaker:
             filters[chosen] = self._filters(int(index), state.points_m[state.owner[chosen]])
         turns = np.exp(-2j * np.pi * state.doppler_hz[:, None] * reference.block_times_s).astype(np.complex64)
         own = self._own(filters[:, 0], turns.conj() * reference.block_gain(state.doppler_hz)[:, None])
-        return Replica(self._with_slopes(self.receiver, state.points_m), filters, self._gram(filters), turns, own)
+        own = reference.without_static(own)
+        gram = self._gram(filters)
+        doppler_share = np.ones(state.num_paths)
+        if reference.static is not None:
+            suppressed, doppler_share = self._without_static(filters, turns, gram)
+            gram = suppressed
+        return Replica(self._with_slopes(self.receiver, state.points_m), filters, gram, turns, own, doppler_share)
 
     def filters_at(self, transmitter: int, points_m: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Stream weights of a transmitter's paths at points, [num_points, num_subcarriers, num_streams], and energies."""
+        """Stream weights of a transmitter's paths at points, [num_points, num_subcarriers, num_streams], and their
+        energies, static paths not yet suppressed (StreamReference.static_share)."""
         filters = self._filters(transmitter, points_m)[:, :1]
         return filters[:, 0], self._gram(filters)[:, 0, 0].real
 
@@ -79,6 +90,43 @@ class ReplicaMaker:
         weighted = (filters[..., None, :] @ self.reference.gram.swapaxes(1, 2))[..., 0, :]
         flat = filters.reshape(*filters.shape[:2], -1)
         return flat.conj() @ weighted.reshape(flat.shape).swapaxes(1, 2)
+
+    def _without_static(self, filters: np.ndarray, turns: np.ndarray,
+                        gram: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Inner products of the filters after the suppression of static paths, and `Replica.doppler_share`.
+
+        gram: [num_paths, 1 + D, 1 + D], inner products before
+        Returns [num_paths, 1 + D, 1 + D] and [num_paths].
+        """
+        reference = self.reference
+        num_paths, num_slopes, num_subcarriers, num_streams = filters.shape
+        times = reference.block_times_s - reference.block_times_s.mean()
+
+        # Correlation of each waveform with the streams over the whole frame: its filters, then its Doppler slope.
+        grams = reference.block_grams.reshape(num_subcarriers, reference.num_blocks, -1)
+        phases = turns.conj()
+        turned = (phases @ grams).reshape(num_subcarriers, num_paths, num_streams, num_streams)
+        sloped = ((phases * times.astype(np.float32)) @ grams).reshape(turned.shape)
+        projected = np.empty((num_paths, num_slopes + 1, num_subcarriers, num_streams), np.complex64)
+        projected[:, :-1] = np.einsum("iplk,pdik->pdil", turned, filters, optimize=True)
+        projected[:, -1] = np.einsum("iplk,pik->pil", sloped, filters[:, 0], optimize=True)
+
+        # Their inner products within the span of the streams.
+        weighted = (reference.static.inverse @ projected[..., None])[..., 0]
+        flat = projected.reshape(num_paths, num_slopes + 1, -1)
+        removed = flat.conj() @ weighted.reshape(flat.shape).swapaxes(1, 2)
+
+        # Doppler information with an unknown amplitude (Schur complement), over what it is without suppression.
+        whole = gram[:, 0, 0].real
+        spread = np.mean(times ** 2)
+        energy = np.maximum(whole - removed[:, 0, 0].real, LEAST_SHARE * whole)
+        slope_energy = whole * spread - removed[:, -1, -1].real
+        crossed = np.abs(removed[:, 0, -1]) ** 2
+        doppler_share = (slope_energy * energy - crossed) / (energy ** 2 * spread)
+
+        suppressed = gram - removed[:, :-1, :-1]
+        suppressed[:, 0, 0] = energy
+        return suppressed, np.maximum(doppler_share, LEAST_SHARE)
 
     def _with_slopes(self, site: Site, points_m: np.ndarray) -> np.ndarray:
         """Steering to points and its location derivatives, [num_points, 1 + D, num_ant], complex64."""

@@ -12,6 +12,10 @@ from cooperative_isac.sensing.search_grid import SearchGrid
 
 DOPPLER_OVERSAMPLING = 2
 
+# Share of a path's energy that the suppression of static paths must leave at a Doppler shift for it to be searched:
+# below, noise is amplified by the normalization, and single cells differ from the average share.
+LEAST_STATIC_SHARE = 0.1
+
 
 @dataclass(frozen=True)
 class Surface:
@@ -40,6 +44,8 @@ def likelihood_surface(grid: SearchGrid, reference: StreamReference, correlation
     num_rx_ant, num_subcarriers, num_streams, num_blocks = correlation.shape
     beams = (grid.beams @ correlation.reshape(num_rx_ant, -1)).reshape(-1, num_subcarriers * num_streams, num_blocks)
     bins, shifts = doppler_bins(reference, max_doppler_hz)
+    shares = reference.static_share(shifts).astype(np.float32)
+    weights = np.where(shares < LEAST_STATIC_SHARE, 0, 1 / np.maximum(shares, LEAST_STATIC_SHARE))
     shape = (len(grid.delay_phases), len(grid.points_m))
     power, doppler = np.zeros(shape, np.float32), np.zeros(shape)
     for index, phases in enumerate(grid.delay_phases):
@@ -50,7 +56,7 @@ def likelihood_surface(grid: SearchGrid, reference: StreamReference, correlation
         for beam, (start, stop) in enumerate(zip(grid.starts[:-1], grid.starts[1:])):
             np.matmul(replica[start:stop], beams[beam], out=filtered[start:stop])
         spectrum = fft.fft(filtered, num_blocks * DOPPLER_OVERSAMPLING, axis=1)[:, bins]
-        squared = spectrum.real ** 2 + spectrum.imag ** 2
+        squared = (spectrum.real ** 2 + spectrum.imag ** 2) * weights
         best = squared.argmax(axis=1)
         power[index] = np.take_along_axis(squared, best[:, None], 1)[:, 0] / (energy * noise_power_w)
         doppler[index] = shifts[best]

@@ -29,6 +29,12 @@ class DeviceExamples(Examples):
 
     def __init__(self, network: Network, source: DrawnSamples):
         super().__init__(network, source, network.receivers)
+        if source.scene.has_extended_targets:
+            raise ValueError(
+                f"scene '{source.scene.name}' has a static world or the radar equation; echoes "
+                f"computed on the "
+                "device have neither: train on a recorded data set (isac dataset), or without them"
+            )
         most = source.variety.scatterers[1] if source.variety.scatterers else \
             source.scene.propagation.clutter.num_scatterers
         self.num_paths = len(source.scene.transmitters) * (network.config.num_targets + most)

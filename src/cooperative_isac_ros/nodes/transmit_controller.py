@@ -94,8 +94,8 @@ class TransmitController(SceneNode):
         if self._number == self.scene.num_frames:
             self._timer.cancel()
             source = self.scene.propagation.paths.source
-            self.get_logger().info(f"the recording {source} has ended: frame {frame.number} was the "
-                                   f"last of run {self._run}")
+            self.get_logger().info(f"the recording {source} has ended: frame {frame.number} was "
+                                   f"the last of run {self._run}")
             self.health.figures["recording"] = "ended"
 
 

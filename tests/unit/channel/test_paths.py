@@ -5,7 +5,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from cooperative_isac.channel.paths import amplitude_gain, clutter_positions, complex_normal, draw_paths
+from cooperative_isac.channel.gain import amplitude_gain
+from cooperative_isac.channel.paths import clutter_positions, draw_paths
+from cooperative_isac.channel.random_numbers import complex_normal
+from cooperative_isac.scene.geometry import bistatic_geometry
 from cooperative_isac.scene.model import Clutter, TargetClass, TargetState
 
 
@@ -76,3 +79,27 @@ def test_clutter_is_where_the_scene_says_or_drawn_in_its_area(small, tilted):
 def test_complex_normal_is_circular():
     draws = complex_normal(np.random.default_rng(0), (40_000,), 4.0)
     assert np.mean(np.abs(draws) ** 2) == pytest.approx(4, rel=0.03) and abs(np.mean(draws ** 2)) < 0.1
+
+
+def test_a_scene_without_a_world_keeps_its_draws(tilted):
+    # Path by path, as equation 6 has it: the draws and bytes of scenes from before the physical
+    # channel.
+    targets, clutter = (
+        [target((20, 20, 9)), target((9, 31, 4), (1, 2, 0))],
+        np.array([[5.0, 6, 7], [30, 3, 2]]),
+    )
+    air, points = tilted.propagation, np.array([[20.0, 20, 9], [9, 31, 4], [5, 6, 7], [30, 3, 2]])
+    paths = draw_paths(tilted, tilted.receivers[1], targets, clutter, np.random.default_rng(5))
+    generator, expected = np.random.default_rng(5), []
+    for site in tilted.transmitters:
+        path = bistatic_geometry(
+            site.position_m, tilted.receivers[1].position_m, points, np.zeros(3), 1.0
+        )
+        loss = np.sqrt(
+            air.reference_gain * (path.range_m / air.reference_distance_m) ** -air.pathloss_exponent
+        )
+        gain = loss * np.sqrt([air.reflection_variance] * 2 + [air.clutter.reflection_variance] * 2)
+        expected.append(
+            gain * (generator.standard_normal((4, 2)) @ (np.array([1, 1j]) * np.sqrt(0.5)))
+        )
+    assert np.array_equal(paths.amplitude, np.concatenate(expected)) and not paths.reflected.any()

@@ -96,6 +96,28 @@ def test_the_echo_is_the_physical_sum_over_paths(tmp_path, arrays, kinds, number
     assert np.linalg.norm(echo - expected) < 1e-4 * np.linalg.norm(expected)
 
 
+def test_elements_have_the_pattern_of_the_scene(tmp_path, arrays):
+    """3GPP elements see the car from their front: 8 dBi at most, on both sides."""
+    scene = quiet(load_scene(write_scene(tmp_path, arrays, path_kinds=["targets"])))
+    sites = tuple(replace(site, pattern="tr38901") for site in scene.transmitters)
+    receivers = tuple(replace(site, pattern="tr38901") for site in scene.receivers)
+    isotropic, _ = paths_to(scene, 0, scene.receivers[0], ())
+    sharp = replace(scene, transmitters=sites, receivers=receivers)
+    patterned, _ = paths_to(sharp, 0, receivers[0], ())
+    for index in range(len(isotropic.amplitude)):
+        site = scene.transmitters[isotropic.transmitter[index]]
+        decibels = 16.0
+        for end, direction in (
+            (site, isotropic.aod[index]),
+            (scene.receivers[0], isotropic.aoa[index]),
+        ):
+            forward = np.dot(direction, end.boresight)
+            across = np.dot(direction, end.axis)
+            decibels -= min(12 * (np.degrees(np.arctan2(across, forward)) / 65) ** 2, 30)
+        expected = 10 ** (decibels / 20)
+        assert patterned.amplitude[index] / isotropic.amplitude[index] == pytest.approx(expected)
+
+
 def test_noise_is_that_of_the_frame(tmp_path, arrays):
     scene = load_scene(write_scene(tmp_path, arrays))
     frame = transmit(scene, 3)

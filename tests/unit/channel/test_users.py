@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from cooperative_isac.channel.paths import amplitude_gain
+from cooperative_isac.channel.gain import amplitude_gain
 from cooperative_isac.channel.users import group_offsets_hz, user_channels
 from cooperative_isac.scene.arrays import steering_vectors
 from cooperative_isac.waveform.precoding import precode

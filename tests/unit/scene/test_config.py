@@ -30,7 +30,14 @@ def good_text():
 
 
 def test_the_shipped_scenes_are_those_of_the_documentation():
-    assert SHIPPED == ["campus", "cell_free_compact", "cell_free_table1", "indoor_uav", "street"]
+    assert SHIPPED == [
+        "campus",
+        "cell_free_compact",
+        "cell_free_table1",
+        "indoor_uav",
+        "street",
+        "yard",
+    ]
 
 
 @pytest.mark.parametrize("name", SHIPPED)
@@ -131,7 +138,8 @@ def test_an_unknown_name_suggests_a_shipped_scene():
     with pytest.raises(SceneError) as error:
         scene_path("capus")
     assert str(error.value) == ("capus: no scene of that name; did you mean 'campus'? known: "
-                                "campus, cell_free_compact, cell_free_table1, indoor_uav, street")
+                                "campus, cell_free_compact, cell_free_table1, indoor_uav, street, "
+                                "yard")
 
 
 def test_a_missing_or_binary_file_is_named(tmp_path):

@@ -35,7 +35,8 @@ def test_the_share_of_the_area_in_front():
     assert share_in_front(Area(np.full(3, 6.0), np.full(3, 7.0)), site) == 1
 
 
-@pytest.mark.parametrize("name", ["campus", "cell_free_compact", "cell_free_table1", "indoor_uav", "street"])
+@pytest.mark.parametrize("name", ["campus", "cell_free_compact", "cell_free_table1", "indoor_uav",
+                                  "street", "yard"])
 def test_shipped_arrays_have_the_whole_area_in_front(name):
     scene = load_scene(name)
     assert {share_in_front(scene.area, site) for site in scene.transmitters + scene.receivers} == {1.0}

@@ -11,7 +11,7 @@ GOOD = Path(__file__).with_name("good_scene.yaml").read_text()
 PLANE = scene_path("cell_free_table1").read_text()
 TOP = ("allowed: name, dimension, plane_height_m, height_std_m, seed, update_rate_hz, "
        "continuity_threshold_m, area, transmitters, receivers, waveform, users, propagation, draw, sensing, "
-       "tracking, bodies, targets")
+       "tracking, bodies, world, targets")
 
 
 def faults(text):
@@ -48,7 +48,7 @@ KEYS = [
     ("kind: planar, ", "", ": transmitters[0].array.kind: is missing; allowed: ula, planar, custom"),
     ("num_vertical: 4", "num_vertical: 0", ": transmitters[0].array.num_vertical: is 0; must be at least 1"),
     ("num_vertical: 4", "num_vertical: 4, rows: 4", ": transmitters[0].array.rows: is not a known key; "
-     "allowed: kind, num_horizontal, num_vertical, spacing_wavelengths"),
+     "allowed: kind, num_horizontal, num_vertical, spacing_wavelengths, pattern"),
     ("{kind: planar, num_horizontal: 8, num_vertical: 4}", "8",
      ": transmitters[0].array: is 8; must be a mapping of keys"),
     ("[-3, -3, 10]", "[-3]", ": transmitters[0].position_m: has 1 entries; must have at least 2"),

@@ -166,7 +166,8 @@ def test_the_targets_of_the_scene_are_those_of_the_file(tmp_path):
 def test_the_file_is_described(tmp_path):
     path = write_scene(tmp_path, car_arrays(), path_kinds=["targets", "clutter"])
     rows = dict(describe(load_scene(path)))
-    assert rows["paths"] == f"{tmp_path / 'car.npz'}: 8 frames, 0.8 s; 20 static, 64 by way of targets"
+    said = "8 frames, 0.8 s; 20 static, 64 by way of targets"
+    assert rows["paths"] == f"{tmp_path / 'car.npz'}: {said}"
     assert rows["path kinds"] == "clutter, targets"
 
 
@@ -259,6 +260,17 @@ def test_one_source_of_targets_and_clutter(tmp_path):
         "from that file; leave one of "
         "the two keys out",
     ]
+
+
+def test_a_world_beside_a_file_is_refused(tmp_path):
+    path = write_scene(tmp_path, car_arrays())
+    content = yaml.safe_load(path.read_text())
+    content["world"] = {"ground": {}}
+    path.write_text(yaml.safe_dump(content))
+    assert (
+        "world: places surfaces, but with propagation.paths all paths come from that file; leave "
+        "one of the two keys out"
+    ) in scene_faults(path)
 
 
 def test_kinds_need_a_file_and_differ(tmp_path):

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from cooperative_isac.channel.paths import complex_normal
+from cooperative_isac.channel.random_numbers import complex_normal
 from cooperative_isac.scene.arrays import steering_vectors
 from cooperative_isac.sensing.correlation import stream_reference
 from cooperative_isac.sensing.music import music_cosines, num_sources, strongest_by_music

@@ -1,0 +1,106 @@
+"""How strong a path is: path loss of the paper, or the radar equation."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from cooperative_isac.channel.antenna_pattern import element_amplitude
+from cooperative_isac.scene.geometry import BistaticGeometry
+from cooperative_isac.scene.model import Propagation, Scene, Site
+
+
+def amplitude_gain(propagation: Propagation, distance_m: np.ndarray) -> np.ndarray:
+    """Large-scale amplitude sqrt(alpha_0 (d / d_0)^-zeta), same shape (CF section II-C)."""
+    ratio = np.asarray(distance_m) / propagation.reference_distance_m
+    return np.sqrt(propagation.reference_gain * ratio**-propagation.pathloss_exponent)
+
+
+def friis_amplitude(wavelength_m: float, distance_m: np.ndarray) -> np.ndarray:
+    """Free-space amplitude lambda / (4 pi d) between isotropic elements, same shape as distance_m.
+    """
+    return wavelength_m / (4 * np.pi * np.asarray(distance_m))
+
+
+def radar_amplitude(
+    wavelength_m: float,
+    rcs_m2: np.ndarray | float,
+    tx_distance_m: np.ndarray,
+    rx_distance_m: np.ndarray,
+) -> np.ndarray:
+    """Amplitude sqrt(lambda^2 sigma / ((4 pi)^3 d_tx^2 d_rx^2)): the bistatic radar equation.
+
+    Between isotropic elements.
+
+    rcs_m2, tx_distance_m, rx_distance_m: [...]
+    Returns [...].
+    """
+    return wavelength_m * np.sqrt(rcs_m2 / (4 * np.pi) ** 3) / (tx_distance_m * rx_distance_m)
+
+
+def array_amplitude(transmitter: Site, receiver: Site) -> float:
+    """Factor of an amplitude between single elements, as steering vectors have unit norm."""
+    return float(np.sqrt(transmitter.num_ant * receiver.num_ant))
+
+
+def spread_amplitude(
+    scene: Scene,
+    transmitter: Site,
+    receiver: Site,
+    tx_distance_m: np.ndarray,
+    rx_distance_m: np.ndarray,
+) -> np.ndarray:
+    """Amplitude by way of a scatterer of unit reflection, by the radar equation of 1 m^2.
+
+    Between isotropic elements.
+
+    tx_distance_m, rx_distance_m: [...], m
+    Returns [...], for steering vectors of unit norm.
+    """
+    if not scene.propagation.has_radar_equation:
+        return amplitude_gain(scene.propagation, tx_distance_m + rx_distance_m)
+    wavelength = scene.grid.wavelength_m
+    return radar_amplitude(wavelength, 1.0, tx_distance_m, rx_distance_m) * array_amplitude(
+        transmitter, receiver
+    )
+
+
+def unit_gain(
+    scene: Scene, transmitter: Site, receiver: Site, path: BistaticGeometry
+) -> np.ndarray:
+    """spread_amplitude with the patterns of the elements, [...] as the path's points."""
+    gain = spread_amplitude(scene, transmitter, receiver, path.tx_distance_m, path.rx_distance_m)
+    return gain * element_amplitude(transmitter, path.aod) * element_amplitude(receiver, path.aoa)
+
+
+def expected_power(
+    scene: Scene,
+    transmitter: Site,
+    receiver: Site,
+    path: BistaticGeometry,
+    rcs_m2: float | None = None,
+) -> np.ndarray:
+    """Mean of the squared amplitude of a target's path, [...] as the path's points.
+
+    rcs_m2: mean radar cross section for the radar equation; None: the smallest of the scene's
+    classes, which is what a target of unknown class has at least
+    """
+    if not scene.propagation.has_radar_equation:
+        mean = scene.propagation.reflection_variance
+    elif rcs_m2 is None:
+        mean = min(body.rcs_m2 for body in scene.bodies.values())
+    else:
+        mean = rcs_m2
+    return mean * unit_gain(scene, transmitter, receiver, path) ** 2
+
+
+def gain_slope(scene: Scene, path: BistaticGeometry) -> np.ndarray:
+    """Derivative of the logarithm of spread_amplitude with the point's location, [..., 3], 1/m.
+
+    The slope of the elements' patterns is left out. A bound with unknown complex reflections does
+    not depend on it: a change of a path's amplitude is a change of its reflection.
+    """
+    if scene.propagation.has_radar_equation:
+        return -path.aod / path.tx_distance_m[..., None] - path.aoa / path.rx_distance_m[..., None]
+    return (
+        -scene.propagation.pathloss_exponent / (2 * path.range_m[..., None]) * path.range_gradient
+    )

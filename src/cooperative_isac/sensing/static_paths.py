@@ -1,0 +1,70 @@
+"""Suppression of static paths: line of sight, ground and walls are taken out of an echo before it is searched.
+
+A path without Doppler shift adds g_i^T s_i(t) to an antenna on subcarrier i, whatever its delay and its angles: all
+static paths together lie in the span of the K streams s_i, K of the T symbol dimensions per antenna and subcarrier.
+With the coefficients g as nuisance parameters, CN(g_hat, Q), the log-likelihood of an echo y has the inner product
+
+    <x, y - S^T g_hat>_P,   P = I - S^H (S S^H + sigma^2 Q^-1)^-1 S,
+
+instead of <x, y>. Without side information Q^-1 = 0 and P projects the span out. A background that was learned over
+frames gives g_hat and a small Q, so that P leaves slow targets in.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+RANK_TOLERANCE = 1e-5  # singular values of a Gram matrix below this share of the largest are no stream
+
+
+@dataclass(frozen=True)
+class StaticNuisance:
+    """Static paths of one receiver in one frame as nuisance parameters.
+
+    mean: [num_rx_ant, num_subcarriers, num_streams], complex64, g_hat; None: zero
+    inverse: [num_subcarriers, num_streams, num_streams], complex64, (S S^H + sigma^2 Q^-1)^-1
+    """
+
+    mean: np.ndarray | None
+    inverse: np.ndarray
+
+
+def stream_grams(streams: np.ndarray) -> np.ndarray:
+    """Gram matrix conj(S) S^T of the streams on each subcarrier.
+
+    streams: [num_subcarriers, num_streams, num_symbols], complex64
+    Returns [num_subcarriers, num_streams, num_streams], complex128.
+    """
+    wide = streams.astype(complex)
+    return wide.conj() @ wide.swapaxes(1, 2)
+
+
+def unknown_static(streams: np.ndarray) -> StaticNuisance:
+    """Static paths of which nothing is known: P is a projection.
+
+    streams: [num_subcarriers, num_streams, num_symbols], complex64, zero where a resource element is not sensed
+    """
+    inverse = np.linalg.pinv(stream_grams(streams), rcond=RANK_TOLERANCE, hermitian=True)
+    return StaticNuisance(None, inverse.astype(np.complex64))
+
+
+def suppress(echo: np.ndarray, streams: np.ndarray, nuisance: StaticNuisance) -> np.ndarray:
+    """The echo P (y - S^T g_hat) without its static paths.
+
+    echo: [num_rx_ant, num_subcarriers, num_symbols], complex64, sqrt(W)
+    streams: [num_subcarriers, num_streams, num_symbols], complex64
+    Returns [num_rx_ant, num_subcarriers, num_symbols], complex64, sqrt(W).
+    """
+    by_subcarrier = echo.transpose(1, 0, 2)
+
+    # Subtract what is expected of the static paths.
+    if nuisance.mean is not None:
+        by_subcarrier = by_subcarrier - nuisance.mean.transpose(1, 0, 2) @ streams
+
+    # Least squares of what is left on the streams, shrunk by the side information.
+    correlation = by_subcarrier @ streams.conj().swapaxes(1, 2)
+    coefficients = correlation @ nuisance.inverse.swapaxes(1, 2)
+
+    return (by_subcarrier - coefficients @ streams).transpose(1, 0, 2)

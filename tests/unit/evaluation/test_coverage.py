@@ -1,0 +1,111 @@
+"""The link budget of `isac check` against simulated echoes, and its map."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from typer.testing import CliRunner
+
+from cooperative_isac import cli
+from cooperative_isac.channel.echo import path_signals
+from cooperative_isac.channel.paths import draw_paths
+from cooperative_isac.evaluation.coverage import (
+    coverage_rows,
+    grid_points,
+    inside_boxes,
+    integration_gain,
+    links,
+    path_snr,
+    usable_snr,
+)
+from cooperative_isac.pipeline import transmit
+from cooperative_isac.scene.config import load_scene
+from cooperative_isac.scene.model import TargetClass, TargetState
+
+PLACE = np.array([40.0, 55.0, 20.0])
+
+
+@pytest.fixture(scope="module")
+def yard():
+    return load_scene("yard")
+
+
+@pytest.mark.parametrize("name, kind", [("campus", None), ("yard", TargetClass.UAV)])
+def test_the_snr_is_that_of_many_simulated_echoes(name, kind):
+    # Energy of one path in a frame over the noise of one sample, over many frames and drawn
+    # reflections. Precoders may spend less than the full power: scaled by what they spend.
+    scene = load_scene(name)
+    bodies = {key: replace(body, size_m=np.zeros(3)) for key, body in scene.bodies.items()}
+    scene = replace(scene, bodies=bodies)
+    receiver, energies, spent = scene.receivers[0], [], []
+    targets = [TargetState("a", TargetClass.UAV, PLACE, np.array([3.0, 2.0, 0.0]))]
+    for number in range(60):
+        frame = transmit(scene, number)
+        paths = draw_paths(
+            scene, receiver, targets * 40, np.zeros((0, 3)), np.random.default_rng(number)
+        )
+        first = paths.transmitter == 0
+        one = replace(paths, **{key: value[first] for key, value in vars(paths).items()})
+        single = replace(one, **{key: value[:1] for key, value in vars(one).items()})
+        signal = path_signals(scene, frame, single)
+        scale = np.mean(np.abs(one.amplitude) ** 2) / np.abs(single.amplitude[0]) ** 2
+        energies.append(np.sum(np.abs(signal) ** 2) * scale)
+        part = frame.precoders[:, frame.antennas[0]]
+        spent.append(np.sum(np.abs(part) ** 2) * frame.group_size / scene.waveform.power_w)
+    # beams to random users: the mean over directions is only met roughly at one place
+    found = 10 * np.log10(np.mean(energies) / np.mean(spent) / scene.propagation.noise_power_w)
+    expected = 10 * np.log10(path_snr(scene, scene.transmitters[0], receiver, PLACE[None], kind)[0])
+    assert found == pytest.approx(expected, abs=3)
+
+
+def test_the_link_budget_by_hand(yard):
+    # 60 dBm, 64 symbols, 32 receive antennas, -90 dBm: 60 + 18.06 + 15.05 + 90 dB and the radar
+    # equation.
+    tx, rx = (
+        np.linalg.norm(PLACE - site.position_m)
+        for site in (yard.transmitters[0], yard.receivers[1])
+    )
+    wave = 20 * np.log10(yard.grid.wavelength_m)
+    expected = (
+        60 + 18.06 + 15.05 + 90 + wave - 5.85 - 30 * np.log10(4 * np.pi) - 20 * np.log10(tx * rx)
+    )
+    found = path_snr(yard, yard.transmitters[0], yard.receivers[1], PLACE[None], TargetClass.UAV)
+    assert 10 * np.log10(found[0]) == pytest.approx(expected, abs=0.01)
+
+
+def test_the_usable_snr_is_the_third_strongest(yard):
+    points = grid_points(yard)
+    levels = np.array([path_snr(yard, *link, points, TargetClass.VEHICLE) for link in links(yard)])
+    expected = [sorted(column, reverse=True)[2] for column in levels.T]
+    assert np.array_equal(usable_snr(yard, points, TargetClass.VEHICLE), expected)
+    assert (levels == 0).any() and (usable_snr(yard, points, TargetClass.VEHICLE) == 0).any()
+
+
+def test_points_within_buildings_are_found(yard):
+    inside = inside_boxes(yard, np.array([[80.0, 70, 5], [80, 70, 12], [49, 30, 2], [49, 30, 3.5]]))
+    assert inside.tolist() == [True, False, True, False]
+
+
+def test_every_link_has_a_line_with_every_class_and_its_line_of_sight(yard):
+    rows = dict(coverage_rows(yard))
+    assert {f"{tx.name} - {rx.name}" for tx, rx in links(yard)} <= set(rows)
+    assert all("uav" in rows[key] and "vehicle" in rows[key] for key in rows if " - " in key)
+    # Friis over 106 m: -102.5 dB, and the gain of the integration
+    expected = -102.50 + 10 * np.log10(integration_gain(yard, yard.transmitters[0]) * 32 * 32)
+    assert f"line of sight {expected:.1f} dB" in rows["tx1 - rx1"]
+
+
+def test_a_scene_of_the_path_loss_model_has_one_class_and_no_line_of_sight(tiny):
+    rows = dict(coverage_rows(tiny))
+    assert all("target" in rows[key] and "sight" not in rows[key] for key in rows if " - " in key)
+
+
+@pytest.mark.parametrize("name", ["yard", "cell_free_compact"])
+def test_the_map_is_a_picture(name, tmp_path):
+    file = tmp_path / "map.png"
+    result = CliRunner().invoke(cli.app, ["check", name, "--coverage", str(file)])
+    assert result.exit_code == 0 and file.read_bytes()[:8] == b"\x89PNG\r\n\x1a\n"
+    lost = CliRunner().invoke(
+        cli.app, ["check", name, "--coverage", str(tmp_path / "no" / "map.png")]
+    )
+    assert lost.exit_code == 1 and "cannot be written" in lost.stderr

@@ -92,7 +92,8 @@ def _paths(scene: Scene) -> list[tuple[str, str]]:
         return []
     num_static = sum(map(len, file.static.values()))
     lasts_s = file.num_frames * file.period_s
-    return [("paths", f"{file.source}: {file.num_frames} frames, {lasts_s:g} s; {num_static} static, {len(file.moving)} by way of targets"),
+    return [("paths", f"{file.source}: {file.num_frames} frames, {lasts_s:g} s; "
+             f"{num_static} static, {len(file.moving)} by way of targets"),
             ("path kinds", ", ".join(scene.propagation.path_kinds))]
 
 

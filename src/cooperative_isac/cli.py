@@ -18,6 +18,7 @@ from cooperative_isac.evaluation.paper.app import app as figures_app
 from cooperative_isac.scene.config import load_scene
 from cooperative_isac.scene.describe import describe
 from cooperative_isac.scene.model import Scene
+from cooperative_isac.scene.physics import rate_fault
 from cooperative_isac.schemes.registry import scheme_names, scheme_scene
 from cooperative_isac.training.app import dataset, train
 
@@ -41,10 +42,18 @@ Coverage = Annotated[
 ]
 Markers = Annotated[bool, Option(help="Draw for RViz.")]
 Schemes = Annotated[Optional[str], Option(help="Comma-separated; by default the scene's.")]
-Frames = Annotated[int, Option(help="Independent frames to draw.", min=1)]
-Seed = Annotated[int, Option(help="Of all draws.", min=0)]
+Frames = Annotated[Optional[int],
+                   Option(help="Independent frames to draw.", min=1, show_default="200")]
+Sequence = Annotated[Optional[int],
+                     Option(help="Consecutive frames, with the tracker, instead; a scene with a "
+                                 "path file is always measured so, by default all of it.", min=1)]
+Seed = Annotated[Optional[int],
+                 Option(help="Of all draws; of a sequence by default the scene's.", min=0,
+                        show_default="1")]
 Powers = Annotated[Optional[list[float]], Option(help="Transmit powers, dBm; by default the scene's.")]
 Json = Annotated[Optional[Path], Option(help="Write the results to this file, too.")]
+
+DRAWN_FRAMES, DRAWN_SEED = 200, 1  # of independent frames
 
 
 @app.command()
@@ -56,6 +65,9 @@ def run(scene: SceneArgument = "campus", duration: Duration = None, scheme: Sche
         scheme_scene(scheme or loaded.sensing.scheme, loaded)
     except ValueError as error:
         _fail(str(error))
+    fault = rate_fault(loaded, rate or loaded.update_rate_hz)
+    if fault is not None:
+        _fail(f"--rate {fault}; leave it out")
     if bag is not None and bag.exists():
         _fail(f"{bag} exists; name a folder that does not")
     try:
@@ -127,16 +139,28 @@ def report(folder: Folder, scene: SceneOption = None) -> None:
 
 
 @app.command()
-def evaluate(scene: SceneArgument, schemes: Schemes = None, frames: Frames = 200, seed: Seed = 1,
-             power_dbm: Powers = None, json: Json = None) -> None:
-    """Measure schemes on frames that are drawn at random, beside the Cramer-Rao bound."""
+def evaluate(scene: SceneArgument, schemes: Schemes = None, frames: Frames = None,
+             seed: Seed = None, power_dbm: Powers = None, json: Json = None,
+             sequence: Sequence = None) -> None:
+    """Measure schemes on random frames, beside the Cramer-Rao bound, or on consecutive ones."""
     loaded = _scene(scene)
     names = [name.strip() for name in (schemes or loaded.sensing.scheme).split(",")]
     unknown = [name for name in names if name not in scheme_names()]
     if unknown:
         _fail(f"scheme '{unknown[0]}' is not known; use some of {', '.join(scheme_names())}")
+    recorded = loaded.propagation.paths is not None
+    if frames is not None and (sequence is not None or recorded):
+        reason = ("the scene's echoes come from a path file" if recorded
+                  else "--sequence takes consecutive ones")
+        _fail(f"--frames draws independent frames, but {reason}; leave it out"
+              + ("; --sequence says how many frames of the file" if recorded else ""))
+    if sequence is not None or recorded:
+        from cooperative_isac.evaluation.sequence_command import evaluate_sequence
+        evaluate_sequence(loaded, names, sequence, seed, power_dbm, json)
+        return
     from cooperative_isac.evaluation.command import evaluate as run_evaluation
-    run_evaluation(loaded, names, frames, seed, power_dbm, json)
+    run_evaluation(loaded, names, frames or DRAWN_FRAMES, DRAWN_SEED if seed is None else seed,
+                   power_dbm, json)
 
 
 app.add_typer(figures_app, name="figures")

@@ -13,6 +13,7 @@ import numpy as np
 
 from cooperative_isac.channel.echo import apply_paths
 from cooperative_isac.channel.paths import PathSet, clutter_positions, draw_paths
+from cooperative_isac.channel.traced import moving_paths, traced_matrix
 from cooperative_isac.channel.users import user_channels
 from cooperative_isac.channel.world import static_matrix
 from cooperative_isac.fusion.detection import Detection
@@ -71,7 +72,11 @@ def paths_to(scene: Scene, number: int, receiver: Site,
     """The paths of frame `number` to one receiver (CF eq. 6), and the generator of its noise.
 
     Those of targets and drawn clutter; the static world is a matrix of its own (channel.world).
+    With a path file they are the moving ones of the file's frame, whatever the targets.
     """
+    if scene.propagation.paths is not None:
+        generator = frame_generator(scene.seed, number, f"channel/{receiver.name}")
+        return moving_paths(scene, number, receiver), generator
     clutter = clutter_positions(scene, frame_generator(scene.seed, number, "clutter"))
     generator = frame_generator(scene.seed, number, f"channel/{receiver.name}")
     return draw_paths(scene, receiver, targets, clutter, generator), generator
@@ -81,16 +86,42 @@ def hear(scene: Scene, frame: TransmitFrame, receiver: str, targets: Sequence[Ta
     """The echo at one receiver, [num_rx_ant, num_subcarriers, num_symbols], complex64, sqrt(W) (CF eq. 6)."""
     site = scene.receiver(receiver)
     paths, generator = paths_to(scene, frame.number, site, targets)
-    return apply_paths(scene, frame, site, paths, generator, static_matrix(scene, site))
+    return apply_paths(scene, frame, site, paths, generator, static_channel(scene, site))
 
 
-def run(scene: Scene, num_frames: int, scheme_name: str | None = None) -> Iterator[Snapshot]:
-    """Run the scene for num_frames at its update rate and yield every frame's snapshot."""
+def static_channel(scene: Scene, receiver: Site) -> np.ndarray | None:
+    """Channel matrix of all paths at rest to one receiver: of the path file or the world, if any.
+
+    Returns [num_rx_ant, num_subcarriers, num_tx_ant], complex64.
+    """
+    if scene.propagation.paths is not None:
+        return traced_matrix(scene, receiver)
+    return static_matrix(scene, receiver)
+
+
+def frame_count(scene: Scene, wanted: int | None) -> int:
+    """Number of frames to run: as many as wanted, but no more than the scene's path file has.
+
+    wanted: None for all frames of the file
+    """
+    if scene.num_frames is None:
+        if wanted is None:
+            raise ValueError(f"scene '{scene.name}' has no end; say how many frames to run")
+        return wanted
+    return scene.num_frames if wanted is None else min(wanted, scene.num_frames)
+
+
+def run(scene: Scene, num_frames: int | None = None,
+        scheme_name: str | None = None) -> Iterator[Snapshot]:
+    """Run the scene for num_frames at its update rate and yield every frame's snapshot.
+
+    A scene with a path file ends with it.
+    """
     scheme = make_scheme(scheme_name or scene.sensing.scheme, scene)
     scene = network(scheme, scene)
     scheme.period_s = 1 / scene.update_rate_hz
     tracker = Tracker(scene.tracking, scene.dimension)
-    for number in range(num_frames):
+    for number in range(frame_count(scene, num_frames)):
         time_s = number / scene.update_rate_hz
         targets = scene_targets(scene, time_s)
         frame = transmit(scene, number)

@@ -18,7 +18,13 @@ class AlignedTimer:
         # Stamps are beyond what a double holds exactly.
         self._period_ns = 10 ** 9 / Fraction(rate_hz).limit_denominator(1_000_000)
         self._index: int | None = None
+        self._ended = False
         self._timer = node.create_timer(self._wait_ns() * 1e-9, self._tick)
+
+    def cancel(self) -> None:
+        """Call back no more."""
+        self._ended = True
+        self._timer.cancel()
 
     def _now_ns(self) -> int:
         return self._node.get_clock().now().nanoseconds
@@ -27,6 +33,8 @@ class AlignedTimer:
         return max(int(self._period_ns - self._now_ns() % self._period_ns), 1)
 
     def _tick(self) -> None:
+        if self._ended:
+            return
         index = int(self._now_ns() / self._period_ns + EARLY)
         self._timer.timer_period_ns = self._wait_ns()
         self._timer.reset()

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from cooperative_isac.scene.config import scene_folders
 from cooperative_isac.scene.model import Scene
+from cooperative_isac.scene.physics import rate_fault
 from cooperative_isac.schemes.registry import scheme_scene
 
 SINGLE_THREAD = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
@@ -49,7 +50,13 @@ class GraphOptions:
 
 
 def scene_nodes(scene: Scene, options: GraphOptions = GraphOptions()) -> tuple[NodeSpec, ...]:
-    """The nodes of a scene; the controller is last and announces no frame before the others are ready."""
+    """The nodes of a scene; the controller is last and announces no frame before the others are ready.
+
+    ValueError: the rate is not that of the scene's path file.
+    """
+    fault = rate_fault(scene, options.rate_hz or scene.update_rate_hz)
+    if fault is not None:
+        raise ValueError(f"the rate {fault}; leave it out")
     common = {"scene": str(Path(scene.source).resolve()), "use_sim_time": options.use_sim_time}
     rate = {"rate_hz": float(options.rate_hz)}
     slowed = scene.update_rate_hz / options.rate_hz if options.rate_hz else 1.0

@@ -24,6 +24,7 @@ class Monitor(Node):
     def __init__(self, namespace: str, **options):
         super().__init__("isac_monitor", namespace=namespace, **options)
         self.first_frame_s: float | None = None
+        self.tracked_number = -1
         self._frames = self._decoded = 0
         self._latency_ms, self._tracks, self._accuracy = 0.0, [], None
         self._complaints: dict[str, str] = {}
@@ -49,6 +50,7 @@ class Monitor(Node):
             self._latency_ms = message.latency_ms
 
     def _hear_tracks(self, message: Tracks) -> None:
+        self.tracked_number = message.number
         self._tracks = [track for track in message.tracks if track.status in SHOWN]
 
     def _hear_accuracy(self, message: Accuracy) -> None:

@@ -26,11 +26,13 @@ from cooperative_isac_ros.monitor import Monitor
 from cooperative_isac_ros.processes import Crash, ProcessGroup
 
 FIRST_FRAME_WITHIN_S = 90.0
+# Wait for tracks after the last frame of a recording: far more than a frame takes to become tracks.
+LAST_TRACKS_WITHIN_S = 3.0
 REFRESH_S = 0.5
 
 
 def run_scene(scene: Scene, options: GraphOptions, duration_s: float | None, console: Console) -> int:
-    """Run a scene until duration_s after its first frame, or until Ctrl-C; the exit code."""
+    """Run a scene until duration_s after frame 0, its path file's end, or Ctrl-C; the exit code."""
     folder = Path(options.out).resolve()
     logs = folder / "logs"
     logs.mkdir(parents=True, exist_ok=True)
@@ -40,7 +42,7 @@ def run_scene(scene: Scene, options: GraphOptions, duration_s: float | None, con
     console.print(f"scene [bold]{scene.name}[/]: {len(specs)} nodes, Ctrl-C ends them; "
                   f"files go to {escape(str(folder))}")
     with first_interrupt_only(), ProcessGroup(logs) as group:
-        fault = _start_and_watch(group, specs, options.namespace, duration_s, console)
+        fault = _start_and_watch(group, specs, scene, options.namespace, duration_s, console)
         group.stop([specs[-1].full_name])
         time.sleep(min(1 / (options.rate_hz or scene.update_rate_hz), 1.0))
         fault = fault or group.crashed()
@@ -50,14 +52,14 @@ def run_scene(scene: Scene, options: GraphOptions, duration_s: float | None, con
         return _conclude(fault, folder, console)
 
 
-def _start_and_watch(group: ProcessGroup, specs: Sequence[NodeSpec], namespace: str,
+def _start_and_watch(group: ProcessGroup, specs: Sequence[NodeSpec], scene: Scene, namespace: str,
                      duration_s: float | None, console: Console) -> Crash | str | None:
     """Until the scene is over; what went wrong, if anything. Nothing interrupts what comes then."""
     try:
         for spec in specs:
             group.start(spec)
         os.nice(ONLOOKER_NICE)
-        fault = _watch(group, namespace, duration_s, console)
+        fault = _watch(group, scene, namespace, duration_s, console)
         ignore_interrupts()
         return fault
     except KeyboardInterrupt:
@@ -65,7 +67,7 @@ def _start_and_watch(group: ProcessGroup, specs: Sequence[NodeSpec], namespace: 
         return None
 
 
-def _watch(group: ProcessGroup, namespace: str, duration_s: float | None,
+def _watch(group: ProcessGroup, scene: Scene, namespace: str, duration_s: float | None,
            console: Console) -> Crash | str | None:
     """Show the scene until it is over; what went wrong, if anything."""
     rclpy.init(signal_handler_options=SignalHandlerOptions.NO)
@@ -81,6 +83,12 @@ def _watch(group: ProcessGroup, namespace: str, duration_s: float | None,
                 crash = group.crashed()
                 if crash is not None:
                     return crash
+                if recording_is_over(scene, monitor.tracked_number, monitor.elapsed_s):
+                    early = f", before --duration {duration_s:g}" if duration_s is not None else ""
+                    source = escape(scene.propagation.paths.source)
+                    console.print(f"the recording {source} ended after {scene.num_frames} frames"
+                                  f"{early}")
+                    return None
                 if monitor.first_frame_s is None and time.monotonic() - began_s > FIRST_FRAME_WITHIN_S:
                     return f"no frame was announced within {FIRST_FRAME_WITHIN_S:g} s"
                 if monitor.first_frame_s is not None and not announced:
@@ -95,6 +103,18 @@ def _watch(group: ProcessGroup, namespace: str, duration_s: float | None,
         monitor.destroy_node()
         rclpy.try_shutdown()
     return None
+
+
+def recording_is_over(scene: Scene, tracked_number: int, elapsed_s: float) -> bool:
+    """Whether all frames of the scene's path file have been worked on.
+
+    tracked_number: latest frame with tracks
+    elapsed_s: time since frame 0, s, for tracks that never come
+    """
+    if scene.num_frames is None:
+        return False
+    last = scene.num_frames - 1
+    return tracked_number >= last or elapsed_s > last / scene.update_rate_hz + LAST_TRACKS_WITHIN_S
 
 
 def _conclude(fault: Crash | str | None, folder: Path, console: Console) -> int:

@@ -13,6 +13,7 @@ import pytest
 import yaml
 
 from cooperative_isac.evaluation.run_record import load_run_record
+from traced import car_arrays, write_scene
 
 TINY = Path(__file__).resolve().parents[1] / "scenes" / "tiny.yaml"
 ROBOT = """
@@ -171,3 +172,18 @@ def test_nothing_outlives_a_killed_run(run):
     while scene.pids():
         assert time.monotonic() < deadline, "nodes live on without their parent"
         time.sleep(0.1)
+
+
+@pytest.mark.timeout(240)
+def test_a_path_file_ends_the_run(run, tmp_path):
+    path = write_scene(tmp_path, car_arrays(25), path_kinds=["targets"])
+    scene = run(path, "--duration", "60", "--no-markers")
+    code, output = scene.finish()
+    assert code == 0, output
+    assert "ended after 25 frames, before --duration 60" in " ".join(output.split())
+    summary = json.loads((scene.folder / "summary.json").read_text())
+    assert summary["frames"] == 25 and set(summary["targets"]) == {"car1"}
+    record = load_run_record(scene.folder / "run.npz")
+    east, north = (record.truth_state[:, :2] - [28.0, 26.0]).T
+    assert np.allclose(5 * east, 3 * north, atol=0.01)  # on the car's line
+    assert not scene.pids()

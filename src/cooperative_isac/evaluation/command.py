@@ -34,14 +34,13 @@ class PowerResult:
 def evaluate(scene: Scene, schemes: list[str], num_frames: int, seed: int, power_dbm: list[float] | None,
              json_path: Path | None) -> None:
     """Measure schemes on the same random frames at each power [dBm]; print tables, write results."""
-    if json_path is not None and not json_path.resolve().parent.is_dir():
-        _fail(f"cannot write {json_path}: there is no folder {json_path.resolve().parent}")
+    refuse_missing_folder(json_path)
     powers = list(dict.fromkeys(power_dbm or [scene_power_dbm(scene)]))
     names = list(dict.fromkeys(schemes))
     try:
         results = measure(replace(scene, seed=seed), names, powers, num_frames, num_processors())
     except SchemeFailure as failure:
-        _fail(str(failure))
+        fail(str(failure))
     show(scene, results, num_frames, seed, Console())
     if json_path is not None:
         text = json.dumps(results_dict(scene, results, num_frames, seed), indent=2, allow_nan=False)
@@ -94,8 +93,9 @@ def show(scene: Scene, results: Sequence[PowerResult], num_frames: int, seed: in
 
 def accuracy_table(results: Sequence[PowerResult]) -> Table:
     """Errors of detected targets, the root CRLB of the same draws, and their ratio."""
-    table = _table("location (m) and velocity (m/s) of detected targets; false alarms per frame",
-                   ("loc.\nRMSE", "loc.\nmedian", "vel.\nRMSE", "vel.\nmedian", "found", "false\nalarms"))
+    title = "location (m) and velocity (m/s) of detected targets; false alarms per frame"
+    errors = "loc.\nRMSE", "loc.\nmedian", "vel.\nRMSE", "vel.\nmedian"
+    table = figures_table(title, (*errors, "found", "false\nalarms"))
     for result in results:
         bounds = list(asdict(result.bound).values())
         table.add_row(_key(result), "root CRLB", *(f"{bound:.3f}" for bound in bounds))
@@ -110,7 +110,7 @@ def accuracy_table(results: Sequence[PowerResult]) -> Table:
 
 def cost_table(results: Sequence[PowerResult]) -> Table:
     """Fronthaul bits per access point and frame, processor time, and what the users get meanwhile."""
-    table = _table("cost per access point and frame",
+    table = figures_table("cost per access point and frame",
                    ("bits up", "bits down\n(symbols)", "encode\n(ms)", "decode\n(ms)", "sum rate\nbit/s/Hz"))
     for result in results:
         for name, figures in result.schemes.items():
@@ -121,7 +121,8 @@ def cost_table(results: Sequence[PowerResult]) -> Table:
     return table
 
 
-def _table(title: str, headers: Sequence[str]) -> Table:
+def figures_table(title: str, headers: Sequence[str]) -> Table:
+    """An empty table of figures by power and scheme."""
     table = Table(title=title, title_justify="left", box=SIMPLE_HEAD, pad_edge=False)
     table.add_column("dBm", justify="right", no_wrap=True)
     table.add_column("scheme", no_wrap=True)
@@ -138,6 +139,13 @@ def _finite(figures: Mapping[str, float]) -> dict[str, float | None]:
     return {name: value if math.isfinite(value) else None for name, value in figures.items()}
 
 
-def _fail(message: str) -> None:
+def refuse_missing_folder(json_path: Path | None) -> None:
+    """Refuse a results file that could not be written, before the work."""
+    if json_path is not None and not json_path.resolve().parent.is_dir():
+        fail(f"cannot write {json_path}: there is no folder {json_path.resolve().parent}")
+
+
+def fail(message: str) -> None:
+    """Print an error and end with exit code 1."""
     print(f"error: {message}", file=sys.stderr)
     raise SystemExit(1)

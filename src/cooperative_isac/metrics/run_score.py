@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 
 import numpy as np
 
@@ -14,7 +15,7 @@ from cooperative_isac.metrics.consistency import error_to_bound, nees, nees_inte
 from cooperative_isac.metrics.continuity import TrackTally, match_tracks
 from cooperative_isac.metrics.ospa import Gospa, gospa
 from cooperative_isac.metrics.target_log import TargetLog, TargetScore
-from cooperative_isac.scene.model import TargetState, Tracking
+from cooperative_isac.scene.model import TargetClass, TargetState, Tracking
 from cooperative_isac.tracking.association import OBSERVED
 from cooperative_isac.tracking.track import Track, TrackStatus
 
@@ -56,11 +57,15 @@ class RunSummary:
 class RunScore:
     """Collects a run of the scene's tracker settings; threshold_m: how near a track holds its target.
 
+    class_thresholds_m: the same for targets of some classes.
+
     Keeps running figures, so that a run of any length takes the same memory.
     """
 
-    def __init__(self, threshold_m: float, settings: Tracking, dimension: int):
+    def __init__(self, threshold_m: float, settings: Tracking, dimension: int,
+                 class_thresholds_m: Mapping[TargetClass, float] = MappingProxyType({})):
         self._threshold_m, self._settings = threshold_m, settings
+        self._class_thresholds_m = class_thresholds_m
         self._dimension, self._axes = dimension, OBSERVED[dimension]
         self._targets: dict[str, TargetLog] = {}
         self._previous: dict[str, int] = {}
@@ -87,9 +92,11 @@ class RunScore:
     def _follow(self, time_s: float, truths: Sequence[TargetState], established: Sequence[Track],
                 distances: np.ndarray) -> None:
         names, track_ids = [t.name for t in truths], [t.track_id for t in established]
-        for name in names:
-            self._targets.setdefault(name, TargetLog(self._threshold_m, self._settings)).see(time_s)
-        matches = match_tracks(distances, names, track_ids, self._previous, self._threshold_m)
+        thresholds = [self._class_thresholds_m.get(truth.target_class, self._threshold_m)
+                      for truth in truths]
+        for name, threshold in zip(names, thresholds):
+            self._targets.setdefault(name, TargetLog(threshold, self._settings)).see(time_s)
+        matches = match_tracks(distances, names, track_ids, self._previous, np.array(thresholds))
         self._previous = matches
         for row, name in enumerate(names):
             track_id = matches.get(name)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import os
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +17,7 @@ from cooperative_isac.scene.geometry import SPEED_OF_LIGHT_MPS
 from cooperative_isac.scene.model import (Area, Body, Clutter, OfdmGrid, Propagation, Sensing, Site, Target,
                                           TargetClass, TargetDraw, Tracking, Users, Waveform)
 from cooperative_isac.scene.motion import ConstantVelocity, CoordinatedTurn, Delayed, Motion
+from cooperative_isac.scene.path_file import PATH_KINDS, PathFile, PathFileError, read_path_file
 from cooperative_isac.scene.trajectory_file import read_trajectory
 from cooperative_isac.scene.waypoints import (at_height, placed, trajectory_motion, waypoints_at_speed,
                                               waypoints_at_times)
@@ -151,6 +153,32 @@ def build_parts(file: schema.SceneFile) -> dict:
                    for name in schema.BodiesEntry.model_fields},
         "world": build_world(file.world, file.waveform.carrier_hz, places) if file.world else None,
     }
+
+
+def build_paths(file: schema.SceneFile, folder: Path) -> tuple[PathFile | None, list[Problem]]:
+    """The path file of the scene, and the fault of one that cannot be used.
+
+    folder: what the file's name is relative to
+    """
+    name = file.propagation.paths
+    if name is None:
+        return None, []
+    try:
+        return read_path_file(folder / Path(expand_variables(name)).expanduser()), []
+    except (UnsetVariable, PathFileError) as error:
+        return None, [Problem("propagation.paths", str(error))]
+
+
+def with_paths(propagation: Propagation, paths: PathFile, kinds: list[str] | None) -> Propagation:
+    """The channel with the paths of a file; kinds: those that are used, all when None."""
+    chosen = tuple(kind for kind in PATH_KINDS if kinds is None or kind in kinds)
+    return replace(propagation, paths=paths, path_kinds=chosen)
+
+
+def recorded_targets(paths: PathFile) -> tuple[Target, ...]:
+    """The live targets of a path file."""
+    return tuple(Target(name, TargetClass(int(kind)), paths.motion(index))
+                 for index, (name, kind) in enumerate(zip(paths.names, paths.kinds)))
 
 
 def build_targets(file: schema.SceneFile, folder: Path) -> tuple[tuple[Target, ...], list[Problem]]:

@@ -23,6 +23,7 @@ def check_file(file: schema.SceneFile) -> list[Problem]:
         _waveform,
         _symbols,
         _clutter,
+        _paths,
         _draw,
         _waypoints,
         _noise,
@@ -108,6 +109,28 @@ def _clutter(file: schema.SceneFile) -> Iterator[Problem]:
     if clutter.positions_m is not None and clutter.num_scatterers not in (None, len(clutter.positions_m)):
         yield Problem("propagation.clutter.num_scatterers", f"is {clutter.num_scatterers}, but positions_m "
                       f"lists {len(clutter.positions_m)}; give one of the two keys")
+
+
+def _paths(file: schema.SceneFile) -> Iterator[Problem]:
+    propagation = file.propagation
+    if propagation.paths is None:
+        if propagation.path_kinds is not None:
+            yield Problem("propagation.path_kinds",
+                          "goes with propagation.paths only; leave it out")
+        return
+    if file.targets:
+        yield Problem("targets", "lists targets, but those of a scene with propagation.paths come "
+                      "from that file; leave one of the two keys out")
+    clutter = propagation.clutter
+    if clutter.num_scatterers or clutter.positions_m:
+        yield Problem("propagation.clutter", "draws scatterers, but with propagation.paths all "
+                      "paths come from that file; leave one of the two keys out")
+    if file.world is not None:
+        yield Problem("world", "places surfaces, but with propagation.paths all paths come from "
+                      "that file; leave one of the two keys out")
+    kinds = propagation.path_kinds or []
+    for kind in (kind for kind, count in Counter(kinds).items() if count > 1):
+        yield Problem("propagation.path_kinds", f"lists '{kind}' twice")
 
 
 def _noise(file: schema.SceneFile) -> Iterator[Problem]:

@@ -12,7 +12,8 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
-from cooperative_isac.scene.build import build_parts, build_targets, dbm_to_w
+from cooperative_isac.scene.build import (build_parts, build_paths, build_targets, dbm_to_w,
+                                          recorded_targets, with_paths)
 from cooperative_isac.scene.checks import check_file
 from cooperative_isac.scene.errors import Problem, SceneError, problems_of, suggestion
 from cooperative_isac.scene.model import Scene
@@ -38,8 +39,16 @@ def parse_scene(text: str, path: Path) -> Scene:
     file = _validated(parse_yaml(text, str(path)), str(path))
     _refuse(str(path), check_file(file))
     targets, problems = build_targets(file, path.parent)
-    scene = Scene(name=file.name or path.stem, targets=targets, fingerprint=fingerprint(file),
-                  source=str(path), **build_parts(file))
+    paths, path_problems = build_paths(file, path.parent)
+    _refuse(str(path), path_problems)
+    parts = build_parts(file)
+    mark = fingerprint(file)
+    if paths is not None:
+        parts["propagation"] = with_paths(parts["propagation"], paths, file.propagation.path_kinds)
+        targets = recorded_targets(paths)
+        mark = _digest(f"{mark} paths={paths.digest}")
+    scene = Scene(name=file.name or path.stem, targets=targets, fingerprint=mark,
+                  source=str(path), **parts)
     _refuse(str(path), problems + check_scene(scene))
     return scene
 

@@ -23,7 +23,8 @@ def describe(scene: Scene) -> list[tuple[str, str]]:
     rows += [(f"transmitter {site.name}", _site(scene, site)) for site in scene.transmitters]
     rows += [(f"receiver {site.name}", _site(scene, site)) for site in scene.receivers]
     targets = [(f"target {target.name}", _target(target)) for target in scene.targets]
-    return rows + _waveform(scene) + _resolution(scene) + (targets or [("targets", NO_TARGETS)])
+    rows += _waveform(scene) + _resolution(scene) + _paths(scene)
+    return rows + (targets or [("targets", NO_TARGETS)])
 
 
 def raw_bits(scene: Scene, receiver: Site) -> int:
@@ -83,6 +84,17 @@ def _resolution(scene: Scene) -> list[tuple[str, str]]:
         ("unambiguous", f"bistatic range span {unambiguous_range(scene):.4g} m, "
          f"speed {unambiguous_speed(scene):.4g} m/s"),
     ]
+
+
+def _paths(scene: Scene) -> list[tuple[str, str]]:
+    file = scene.propagation.paths
+    if file is None:
+        return []
+    num_static = sum(map(len, file.static.values()))
+    lasts_s = file.num_frames * file.period_s
+    return [("paths", f"{file.source}: {file.num_frames} frames, {lasts_s:g} s; "
+             f"{num_static} static, {len(file.moving)} by way of targets"),
+            ("path kinds", ", ".join(scene.propagation.path_kinds))]
 
 
 def _target(target: Target) -> str:

@@ -10,7 +10,12 @@ import numpy as np
 
 from cooperative_isac.scene.geometry import SPEED_OF_LIGHT_MPS
 from cooperative_isac.scene.motion import Motion
+from cooperative_isac.scene.path_file import PATH_KINDS, PathFile
 from cooperative_isac.scene.world import World
+
+# Continuity threshold of a vehicle with a body: half of a car's length, since its echoes come from
+# anywhere on it.
+LARGE_BODY_THRESHOLD_M = 2.0
 
 
 class TargetClass(Enum):
@@ -162,6 +167,7 @@ class Propagation:
     model: pathloss (CF), or radar_equation: target paths by their radar cross section, then
     clutter.reflection_variance is a mean cross section in m^2, and users are reached as in free
     space.
+    paths: a ray tracer's paths instead of those of eq. 6; path_kinds: those of them that are used.
     """
 
     reference_gain: float
@@ -173,6 +179,8 @@ class Propagation:
     timing_offset_std_s: float = 0.0
     frequency_offset_std_hz: float = 0.0
     model: str = "pathloss"
+    paths: PathFile | None = None
+    path_kinds: tuple[str, ...] = PATH_KINDS
 
     @property
     def has_radar_equation(self) -> bool:
@@ -306,6 +314,19 @@ class Scene:
     @property
     def grid(self) -> OfdmGrid:
         return self.waveform.grid
+
+    @property
+    def num_frames(self) -> int | None:
+        """Number of frames of a scene whose paths come from a file; None: without end."""
+        paths = self.propagation.paths
+        return None if paths is None else paths.num_frames
+
+    @property
+    def class_thresholds_m(self) -> dict[TargetClass, float]:
+        """Continuity thresholds of the classes that have another than continuity_threshold_m, m."""
+        if self.body(TargetClass.VEHICLE).radius_m == 0:
+            return {}
+        return {TargetClass.VEHICLE: max(LARGE_BODY_THRESHOLD_M, self.continuity_threshold_m)}
 
     def body(self, target_class: TargetClass) -> Body:
         """The body of a target class; a point where the scene file says nothing of it."""

@@ -4,22 +4,35 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 
 from cooperative_isac.scene.errors import Problem
 from cooperative_isac.scene.geometry import SPEED_OF_LIGHT_MPS
 from cooperative_isac.scene.model import Area, Scene, Site, Target
+from cooperative_isac.scene.path_file import SITE_TOLERANCE_M
 
 MOTION_SAMPLES = 601
 LONGEST_LOOK_S = 600.0
 SLACK_M = 1e-6
+RATE_TOLERANCE = 1e-6  # relative; what is left when a period was written with a few digits
+CARRIER_TOLERANCE = 1e-6  # relative; single precision
 
 
 def check_scene(scene: Scene) -> list[Problem]:
     """Faults of a scene that has been built."""
-    checks = (_sites, _delays, _doppler, _frame, _draw, _live_targets, _world_sites, _world_delays)
+    checks = (
+        _sites,
+        _path_file,
+        _delays,
+        _doppler,
+        _frame,
+        _draw,
+        _live_targets,
+        _world_sites,
+        _world_delays,
+    )
     return list(_area(scene)) or [problem for check in checks for problem in check(scene)]
 
 
@@ -74,6 +87,46 @@ def _keyed_sites(scene: Scene) -> list[tuple[str, Site]]:
 
 def _reach(site: Site) -> float:
     return float(np.linalg.norm(site.elements_m, axis=1).max())
+
+
+def rate_fault(scene: Scene, rate_hz: float) -> str | None:
+    """What is wrong with a frame rate [Hz] for the scene's path file, or None."""
+    paths = scene.propagation.paths
+    if paths is None or abs(rate_hz * paths.period_s - 1) < RATE_TOLERANCE:
+        return None
+    return (f"is {rate_hz:g}; must be {1 / paths.period_s:g}, since the frames of {paths.source} "
+            f"are {paths.period_s:g} s apart")
+
+
+def _path_file(scene: Scene) -> Iterator[Problem]:
+    """The paths are those between the scene's sites, at its carrier and rate."""
+    paths = scene.propagation.paths
+    if paths is None:
+        return
+    fault = rate_fault(scene, scene.update_rate_hz)
+    if fault is not None:
+        yield Problem("update_rate_hz", fault)
+    if abs(paths.carrier_hz / scene.grid.carrier_hz - 1) > CARRIER_TOLERANCE:
+        yield Problem("propagation.paths", f"{paths.source}: fc: is {paths.carrier_hz:g} Hz, "
+                      f"waveform.carrier_hz is {scene.grid.carrier_hz:g}; trace the paths at the "
+                      "scene's carrier")
+    groups = ("tx", "transmitters", paths.transmitters_m), ("rx", "receivers", paths.receivers_m)
+    for array, group, places in groups:
+        yield from _sites_of_file(f"{paths.source}: {array}", group, places, getattr(scene, group))
+
+
+def _sites_of_file(array: str, group: str, places_m: np.ndarray,
+                   sites: Sequence[Site]) -> Iterator[Problem]:
+    if len(places_m) != len(sites):
+        yield Problem("propagation.paths", f"{array}: has {len(places_m)} sites, the scene has "
+                      f"{len(sites)} {group}; both must list the same sites in the same order")
+        return
+    for index, (place, site) in enumerate(zip(places_m, sites)):
+        apart = float(np.linalg.norm(place - site.position_m))
+        if apart > SITE_TOLERANCE_M:
+            yield Problem("propagation.paths", f"{array}[{index}]: is {apart:.3g} m from "
+                          f"{group}[{index}] ('{site.name}'); at most {SITE_TOLERANCE_M:g} m: both "
+                          "must list the same sites in the same order")
 
 
 def _delays(scene: Scene) -> Iterator[Problem]:
@@ -166,8 +219,12 @@ def _longest_excess(
 
 
 def _live_targets(scene: Scene) -> Iterator[Problem]:
+    recorded = scene.propagation.paths
     for i, target in enumerate(scene.targets):
-        yield from _one_target(scene, target, f"targets[{i}].motion")
+        key = f"targets[{i}].motion"
+        if recorded is not None:
+            key = f"propagation.paths: target '{target.name}'"
+        yield from _one_target(scene, target, key)
 
 
 def _one_target(scene: Scene, target: Target, key: str) -> Iterator[Problem]:
@@ -175,6 +232,8 @@ def _one_target(scene: Scene, target: Target, key: str) -> Iterator[Problem]:
     motion = target.motion
     times = motion.start_s + np.linspace(0, min(motion.duration_s, LONGEST_LOOK_S), MOTION_SAMPLES)
     times[-1] = min(times[-1], motion.start_s + motion.duration_s)
+    if scene.num_frames is not None:
+        times = np.arange(scene.num_frames) / scene.update_rate_hz
     states = [motion.state(float(time)) for time in times]
     positions, speeds = np.array([p for p, _ in states]), [np.linalg.norm(v) for _, v in states]
     low, high, limit = scene.area.low_m - SLACK_M, scene.area.high_m + SLACK_M, scene.sensing.max_speed_mps

@@ -109,6 +109,9 @@ class PropagationEntry(Section):
     clutter: ClutterEntry = ClutterEntry(num_scatterers=0)
     timing_offset_std_s: NotNegative = 0.0
     frequency_offset_std_hz: NotNegative = 0.0
+    paths: Annotated[str, Field(min_length=1)] | None = later(None)
+    path_kinds: Annotated[list[Literal["line_of_sight", "clutter", "targets", "multi_bounce"]],
+                          Field(min_length=1)] | None = later(None)
     model: Literal["pathloss", "radar_equation"] = later("pathloss")
     noise_figure_db: Finite | None = later(None)
 

@@ -52,6 +52,14 @@ def after_sending(scheme: Scheme, receiver: str) -> None:
 
 
 def network(scheme: Scheme | type[Scheme], scene: Scene) -> Scene:
-    """The scene with the sites that a scheme works with: its own if it has an `arrange`, else the scene's."""
+    """The scene with the sites of a scheme: its own if it has an `arrange`, else the scene's.
+
+    ValueError: the sites are its own, and the scene's echoes come from a path file.
+    """
     arrange = getattr(scheme, "arrange", None)
-    return scene if arrange is None else arrange(scene)
+    arranged = scene if arrange is None else arrange(scene)
+    if arranged is not scene and scene.propagation.paths is not None:
+        raise ValueError(f"scheme '{scheme.name}' works with sites of its own, but "
+                         f"{scene.propagation.paths.source} has paths between those of scene "
+                         f"'{scene.name}' only; use another scheme")
+    return arranged

@@ -79,6 +79,12 @@ class DrawnSamples:
     scene: Scene
     variety: Variety = Variety()
 
+    def __post_init__(self) -> None:
+        if self.scene.propagation.paths is not None:
+            raise ValueError(f"the echoes of scene '{self.scene.name}' come from "
+                             f"{self.scene.propagation.paths.source}, those of drawn targets are "
+                             "wanted; use the scene without propagation.paths")
+
     @property
     def splits(self) -> Mapping[str, Split]:
         return SPLITS

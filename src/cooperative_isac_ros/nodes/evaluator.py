@@ -68,7 +68,8 @@ class Evaluator(SceneNode):
     def _begin(self) -> None:
         rate_hz = self.settings["rate_hz"] or self.scene.update_rate_hz
         self._ledger, self._recorder = RunLedger(1 / rate_hz), RunRecorder()
-        self._score = RunScore(self.scene.continuity_threshold_m, self.scene.tracking, self.scene.dimension)
+        self._score = RunScore(self.scene.continuity_threshold_m, self.scene.tracking,
+                               self.scene.dimension, self.scene.class_thresholds_m)
         self._bounds = BoundLog(self.scene.dimension)
         self._bounded: dict[int, Announcement] = {}
         self._pairs = ResultPairs(self.health.fault)
@@ -91,7 +92,9 @@ class Evaluator(SceneNode):
 
     def _announce(self, announcement: Announcement) -> None:
         frame, every = announcement.frame, self.settings["bound_every"]
-        if every and announcement.simulated and frame.number % every == 0:
+        # The bound has one path for each target and pair of sites: a path file has many.
+        one_path = self.scene.propagation.paths is None
+        if every and one_path and announcement.simulated and frame.number % every == 0:
             self._bounded = {frame.number: announcement}
         self._ledger.announce(frame.number, frame.stamp_ns, announcement.downlink_bits)
         self.health.count("frames")

@@ -11,11 +11,12 @@ from rclpy.clock import Clock, ClockType
 
 from cooperative_isac.fronthaul.downlink import pack_downlink
 from cooperative_isac.pipeline import sum_rate, transmit
+from cooperative_isac.scene.physics import rate_fault
 from cooperative_isac.schemes.registry import make_scheme
 from cooperative_isac_ros import conversions, qos
 from cooperative_isac_ros.base import SceneNode, run_node
 from cooperative_isac_ros.clock import AlignedTimer
-from cooperative_isac_ros.parameters import SCHEME, Parameter, rate_parameter
+from cooperative_isac_ros.parameters import SCHEME, Parameter, ParameterError, rate_parameter
 from cooperative_isac_ros.records import Announcement, FrameStamp
 
 SUM_RATE_EVERY = 10
@@ -32,10 +33,17 @@ PARAMETERS = (
 
 
 class TransmitController(SceneNode):
-    """Frame k leaves at a whole multiple of the period; its signal is a function of (seed, k)."""
+    """Frame k leaves at a whole multiple of the period; its signal is a function of (seed, k).
+
+    Where the scene's paths come from a file, the last frame is that of the file; the node lives on.
+    """
 
     def __init__(self, **options):
         super().__init__("transmit_controller", PARAMETERS, **options)
+        self._rate_hz = self.settings["rate_hz"] or self.scene.update_rate_hz
+        fault = rate_fault(self.scene, self._rate_hz)
+        if fault is not None:
+            raise ParameterError(f"parameter 'rate_hz' {fault}")
         self._run, self._number = secrets.randbits(63), 0
         self._scheme = make_scheme(self.scheme_name, self.scene)
         self._publisher = self.create_publisher(Frame, self.shared("frame"), qos.STREAM)
@@ -68,9 +76,9 @@ class TransmitController(SceneNode):
         if self._awaited:
             self.get_logger().warning(f"frame 0 comes without {self.waiting_for()}: not heard within "
                                       f"{self.settings['wait_at_most_s']:g} s")
-        rate_hz = self.settings["rate_hz"] or self.scene.update_rate_hz
-        self._timer = AlignedTimer(self, rate_hz, self._announce)
-        self.get_logger().info(f"run {self._run}: scene '{self.scene.name}' at {rate_hz:g} frames/s")
+        self._timer = AlignedTimer(self, self._rate_hz, self._announce)
+        self.get_logger().info(f"run {self._run}: scene '{self.scene.name}' at "
+                               f"{self._rate_hz:g} frames/s")
 
     def _announce(self, stamp_ns: int) -> None:
         frame = FrameStamp(self._run, self._number, stamp_ns)
@@ -83,6 +91,12 @@ class TransmitController(SceneNode):
         if self._number % SUM_RATE_EVERY == 0:
             self.health.figures["sum_rate_bit_per_s_per_hz"] = f"{sum_rate(self.scene, signal):.2f}"
         self._number += 1
+        if self._number == self.scene.num_frames:
+            self._timer.cancel()
+            source = self.scene.propagation.paths.source
+            self.get_logger().info(f"the recording {source} has ended: frame {frame.number} was "
+                                   f"the last of run {self._run}")
+            self.health.figures["recording"] = "ended"
 
 
 def main(args: list[str] | None = None) -> int:

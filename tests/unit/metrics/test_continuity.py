@@ -44,3 +44,10 @@ def test_tracks_of_long_ago_are_only_counted(monkeypatch):
         tally.add(7, True)
         tally.add(number + 8, number % 2 == 0)
     assert (tally.num_tracks, tally.num_false) == (101, 50) and len(tally._open) == 2
+
+
+def test_each_target_may_have_a_threshold_of_its_own():
+    distances = np.array([[1.5, 9.0], [9.0, 1.5]])
+    thresholds = np.array([1.0, 2.0])
+    assert match_tracks(distances, ["a", "b"], [7, 8], {}, thresholds) == {"b": 8}
+    assert match_tracks(distances, ["a", "b"], [7, 8], {"a": 7, "b": 8}, thresholds) == {"b": 8}

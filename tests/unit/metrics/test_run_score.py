@@ -130,3 +130,16 @@ def test_an_infinite_figure_does_not_spoil_the_mean():
     assert not np.isfinite(score.add(0.0, [target()], [flat], []).nees)
     figures = score.add(0.2, [target()], [detection((0.2, 0, 0))], [])
     assert score.summary().nees == pytest.approx(figures.nees)
+
+
+def test_a_class_may_have_a_threshold_of_its_own():
+    """Both tracks are 1.5 m off; only a vehicle may be."""
+    drone = TargetState("drone", TargetClass.UAV, np.array([50.0, 0, 0]), np.zeros(3))
+    score = RunScore(1.0, SETTINGS, 3, {TargetClass.VEHICLE: 2.0})
+    for number in range(10):
+        tracks = [track(1, (0, 1.5, 0)), track(2, (50, 1.5, 0))]
+        score.add(0.2 * number, [target(), drone], [], tracks)
+    summary = score.summary()
+    continuity = {name: item.continuity for name, item in summary.targets.items()}
+    assert continuity == {"car": 1, "drone": 0}
+    assert (summary.confirmed_tracks, summary.false_tracks) == (2, 1)

@@ -1,0 +1,127 @@
+"""Paths of a path file in the channel: at rest as one matrix, in motion as path sets."""
+
+from __future__ import annotations
+
+from weakref import WeakKeyDictionary
+
+import numpy as np
+
+from cooperative_isac.channel.antenna_pattern import element_amplitude
+from cooperative_isac.channel.gain import array_amplitude
+from cooperative_isac.channel.paths import PathSet
+from cooperative_isac.channel.static import channel_matrix
+from cooperative_isac.scene.model import Scene, Site
+from cooperative_isac.scene.path_file import SITE_TOLERANCE_M, PathFile, PathList
+
+NO_SCATTERER = -1
+
+# Channel matrices of each file, by what they depend on: sites, grid and kinds of paths.
+_matrices: WeakKeyDictionary[PathFile, dict[tuple, np.ndarray]] = WeakKeyDictionary()
+
+
+def moving_paths(scene: Scene, number: int, receiver: Site) -> PathSet:
+    """Paths by way of the targets to one receiver in the file's frame `number`.
+
+    Returns paths whose scatterer is the target's index.
+    Raises ValueError for a frame that the file does not have.
+    """
+    file = scene.propagation.paths
+    if not 0 <= number < file.num_frames:
+        raise ValueError(
+            f"{file.source} has frames 0 to {file.num_frames - 1}; there is no frame {number}"
+        )
+
+    # Paths of this frame and receiver.
+    own = file.moving.receiver == _site_index(file.receivers_m, receiver, file)
+    chosen = own & (file.frames == number)
+
+    # Those of the kinds that are used.
+    kinds = scene.propagation.path_kinds
+    chosen &= np.where(file.multi_bounce, "multi_bounce" in kinds, "targets" in kinds)
+
+    reflected = file.multi_bounce[chosen]
+    return path_set(scene, receiver, file.moving.chosen(chosen), file.targets[chosen], reflected)
+
+
+def traced_matrix(scene: Scene, receiver: Site) -> np.ndarray | None:
+    """Channel matrix of all paths at rest to one receiver, computed once; None without a path file.
+
+    Returns [num_rx_ant, num_subcarriers, num_tx_ant], complex64.
+    """
+    file = scene.propagation.paths
+    if file is None:
+        return None
+    used = [kind for kind in scene.propagation.path_kinds if len(file.static.get(kind, ()))]
+    if not used:
+        return None
+
+    # What the matrix depends on beside the file.
+    sites = tuple(_mark(site) for site in (receiver, *scene.transmitters))
+    key = sites, scene.grid, tuple(used)
+
+    known = _matrices.setdefault(file, {})
+    if key not in known:
+        known[key] = sum(_matrix_of(scene, receiver, file, kind) for kind in used)
+    return known[key]
+
+
+def _mark(site: Site) -> tuple:
+    arrays = site.position_m, site.rotation, site.elements_m
+    return (site.pattern, *(array.tobytes() for array in arrays))
+
+
+def _matrix_of(scene: Scene, receiver: Site, file: PathFile, kind: str) -> np.ndarray:
+    paths = file.static[kind]
+    paths = paths.chosen(paths.receiver == _site_index(file.receivers_m, receiver, file))
+    nothing = np.full(len(paths), NO_SCATTERER)
+    return channel_matrix(scene, receiver, path_set(scene, receiver, paths, nothing))
+
+
+def path_set(
+    scene: Scene,
+    receiver: Site,
+    paths: PathList,
+    scatterer: np.ndarray,
+    reflected: np.ndarray | None = None,
+) -> PathSet:
+    """Paths of a file in the terms of the channel.
+
+    A file's gains are those between isotropic elements without the carrier's phase; the scene says
+    which pattern its elements have.
+
+    paths: paths to the receiver
+    scatterer: [num_paths], int
+    reflected: [num_paths], bool, a wall is in the path; None: in none
+    """
+    file = scene.propagation.paths
+
+    # Phase at the carrier, and the pattern at the receiver.
+    carrier_phase = np.exp(-2j * np.pi * (file.carrier_hz * paths.delay_s % 1))
+    amplitude = paths.gain * carrier_phase * element_amplitude(receiver, paths.arrival)
+
+    # The scene's transmitters, whatever their order; steering vectors have unit norm.
+    transmitter = np.zeros(len(paths), int)
+    for index, site in enumerate(scene.transmitters):
+        own = paths.transmitter == _site_index(file.transmitters_m, site, file)
+        transmitter[own] = index
+        amplitude[own] *= element_amplitude(site, paths.departure[own])
+        amplitude[own] *= array_amplitude(site, receiver)
+
+    return PathSet(
+        transmitter,
+        scatterer,
+        paths.delay_s,
+        paths.doppler_hz,
+        amplitude,
+        paths.departure,
+        paths.arrival,
+        reflected,
+    )
+
+
+def _site_index(places_m: np.ndarray, site: Site, file: PathFile) -> int:
+    distances = np.linalg.norm(places_m - site.position_m, axis=1)
+    nearest = int(np.argmin(distances))
+    if distances[nearest] > SITE_TOLERANCE_M:
+        raise ValueError(f"{file.source} has no paths of site '{site.name}'")
+    return nearest

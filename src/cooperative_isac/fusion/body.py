@@ -6,7 +6,7 @@ error of the model beside its noise: the point that scatters lies on the near si
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Sequence
 
 import numpy as np
@@ -39,6 +39,19 @@ def distinct_bodies(scene: Scene) -> list[Body]:
     """The bodies that targets of the scene can have, smallest first; a point where no class has one."""
     bodies = {tuple(body.size_m): body for body in scene.bodies.values() if body.radius_m > 0}
     return sorted(bodies.values(), key=lambda body: body.radius_m) or [POINT_BODY]
+
+
+def limited_by_multipath(scene: Scene, reports: Sequence[EchoReport]) -> list[EchoReport]:
+    """Reports whose SNR is limited by the echoes of the same target by way of walls, an interference like noise."""
+    ratio = 10 ** (scene.sensing.multipath_ratio_db / 10)
+    limited = []
+    for report in reports:
+        paths = []
+        for path in report.paths:
+            share = 1 / (1 + path.power / ratio)
+            paths.append(replace(path, power=share * path.power, information=share * path.information))
+        limited.append(replace(report, paths=tuple(paths)))
+    return limited
 
 
 def body_model(scene: Scene, reports: Sequence[EchoReport], body: Body, velocity_mps: np.ndarray | None) -> BodyModel:

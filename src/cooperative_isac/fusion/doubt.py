@@ -46,9 +46,10 @@ def is_ghost(scene: Scene, cluster: Cluster, accepted: Sequence[Accepted]) -> bo
     receiver heard the target as well, else the echo itself at a wrong place.
     """
     paths = _paths(cluster)
-    if len(paths) < scene.dimension:
-        return True
     receivers = {report.receiver for report in cluster}
+    extended = any(body.radius_m > 0 for body in scene.bodies.values())
+    if len(paths) < scene.dimension and not (extended and len(receivers) > 1):
+        return True
     if len(receivers) > 1:
         return False
     receiver, = receivers

@@ -8,7 +8,7 @@ from typing import Iterator, Sequence
 import numpy as np
 from scipy.special import chdtri
 
-from cooperative_isac.fusion.body import body_model, distinct_bodies
+from cooperative_isac.fusion.body import body_model, distinct_bodies, limited_by_multipath
 from cooperative_isac.fusion.detection import Detection
 from cooperative_isac.fusion.doubt import Accepted, is_ghost, is_part_of_body, is_possible, is_static
 from cooperative_isac.fusion.estimate import Estimate, estimate
@@ -47,6 +47,8 @@ def clusters(scene: Scene, reports: Sequence[EchoReport]) -> Iterator[tuple[list
     targets have bodies, the likeliest of the scene's bodies explains it.
     """
     bodies = distinct_bodies(scene)
+    if bodies[-1].radius_m > 0:
+        reports = limited_by_multipath(scene, reports)
     free = sorted(reports, key=lambda report: -report.power)
     while free:
         grown = _grow(scene, free, bodies[-1])

@@ -249,7 +249,8 @@ class Sensing:
     max_targets bounds the reported targets per AP; min_speed_mps: slower detections are static clutter (0: keep);
     deadline_s: the centre waits no longer than this for a packet after the frame's announcement.
     static_paths: what happens to paths without Doppler shift (line of sight, ground, walls) before the search: keep,
-    project (out of every frame by itself) or learn (a background over frames, remembered for static_memory_s).
+    project (out of every frame by itself) or learn (a background over frames, remembered for static_memory_s);
+    multipath_ratio_db: power of a body's direct echo over its echoes by way of walls, which interfere with it.
     """
 
     scheme: str
@@ -261,6 +262,7 @@ class Sensing:
     deadline_s: float
     static_paths: str = "keep"
     static_memory_s: float = 30.0
+    multipath_ratio_db: float = 20.0
 
 
 @dataclass(frozen=True)

@@ -133,6 +133,7 @@ class SensingEntry(Section):
     deadline_s: Positive | None = None
     static_paths: Literal["keep", "project", "learn"] = later("keep")
     static_memory_s: Positive = later(30.0)
+    multipath_ratio_db: Finite = later(20.0)
 
 
 class BodyEntry(Section):

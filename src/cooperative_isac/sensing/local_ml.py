@@ -28,6 +28,10 @@ ROUGH = {"steps": 4, "tolerance": 6.0}
 FINE = {"steps": 4, "tolerance": 1.0}
 FROM_MEMORY = {"steps": 4, "tolerance": 3.0}
 UNRESOLVED = 0.6  # coherence of two paths above which they are taken for one echo
+# Power of a body's path from another transmitter over its strongest one, from which on they share a location in the fit.
+# Weaker ones are mostly echoes over walls, or what the fit of the strong path leaves; found by themselves, they make
+# reports of their own, and the fusion center joins those that fit.
+SHARED_PATH = 0.3
 SATELLITE = 0.95  # the same between points of one body, as far as a joint fit can tell them apart
 
 
@@ -214,7 +218,9 @@ class LocalMl:
                 found = (float(spectrum.max()), index, float(shifts[spectrum.argmax()]))
                 best[target] = max(best.get(target, found), found)
         for target, (power, index, doppler_hz) in best.items():
-            if power > self.path_threshold(maker.reference):
+            strongest = fit.power[heard & (state.owner[:len(heard)] == target)].max()
+            least = SHARED_PATH * strongest if self.has_bodies else 0.0
+            if power > max(self.path_threshold(maker.reference), least):
                 state = state.with_path(target, index, doppler_hz)
         return state
 

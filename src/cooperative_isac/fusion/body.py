@@ -15,10 +15,15 @@ from cooperative_isac.scene.geometry import bistatic_geometry
 from cooperative_isac.scene.model import POINT_BODY, Body, Scene
 from cooperative_isac.sensing.report import EchoReport
 
-SPREAD = 0.25  # standard deviation of the points that scatter over the length of the body's axis; uniform: 0.29
-TURN_RATE_STD_RADPS = 0.3  # of a body about its middle: gives its far points a velocity of their own
-DOPPLER_STD_MPS = 0.05  # of the velocity that several points of a body, interfering, pretend to have
-POINT_STD_M = 0.02  # what is left of a point: linearization and quantization
+# Standard deviation of the points that scatter, over the length of the body's axis. Uniform over it: 0.29; the point
+# nearest to both ends scatters most.
+SPREAD = 0.25
+
+TURN_RATE_STD_RADPS = 0.3  # rad/s, of a body about its middle: a turning car; gives its far points a velocity of their own
+DOPPLER_STD_MPS = 0.05  # m/s, of the velocity of several interfering points of a body, beside that of its middle
+POINT_STD_M = 0.02  # m, what is left of a point: linearization and quantization
+SLOWEST_HEADING_MPS = 1.0  # m/s, below which a velocity says nothing of where a body points
+TINY = 1e-9  # m, keeps directions defined where a length is zero
 
 
 @dataclass(frozen=True)
@@ -70,7 +75,7 @@ def body_model(scene: Scene, reports: Sequence[EchoReport], body: Body, velocity
         normal = _bisector(scene, report)
         squared_axes = axes.T @ np.diag((extent / 2) ** 2) @ axes
         towards = squared_axes @ normal
-        points[index] = report.point_m - towards / max(np.sqrt(normal @ towards), 1e-9)
+        points[index] = report.point_m - towards / max(np.sqrt(normal @ towards), TINY)
         covariances[index] = report.covariance + spread[:size, :size]
 
     doppler_std_mps = np.hypot(DOPPLER_STD_MPS, TURN_RATE_STD_RADPS * SPREAD * extent.max()) if extent.any() else 0.0
@@ -80,7 +85,7 @@ def body_model(scene: Scene, reports: Sequence[EchoReport], body: Body, velocity
 def _axes(body: Body, velocity_mps: np.ndarray | None) -> tuple[np.ndarray, np.ndarray]:
     """Axes of the body as rows, [3, 3], and its extent along each, [3], m."""
     speed = 0.0 if velocity_mps is None else float(np.hypot(velocity_mps[0], velocity_mps[1]))
-    if speed < 1.0:
+    if speed < SLOWEST_HEADING_MPS:
         horizontal = float(np.mean(body.size_m[:2]))
         return np.eye(3), np.array([horizontal, horizontal, body.size_m[2]])
     x, y = velocity_mps[:2] / speed
@@ -95,4 +100,4 @@ def _bisector(scene: Scene, report: EchoReport) -> np.ndarray:
     total = -geometry.range_gradient.sum(axis=0)
     if scene.dimension == 2:
         total[2] = 0.0
-    return total / max(np.linalg.norm(total), 1e-9)
+    return total / max(np.linalg.norm(total), TINY)

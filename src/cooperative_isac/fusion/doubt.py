@@ -13,7 +13,7 @@ from cooperative_isac.fusion.detection import Detection
 from cooperative_isac.fusion.estimate import Estimate
 from cooperative_isac.scene.geometry import bistatic_geometry
 from cooperative_isac.scene.model import Body, Scene
-from cooperative_isac.sensing.information import doppler_information
+from cooperative_isac.sensing.information import shift_information
 from cooperative_isac.sensing.report import EchoReport, PathReport
 
 STATIC_PROBABILITY = 0.9999
@@ -24,9 +24,10 @@ MISPLACED = 4.0
 MISPLACED_BINS = 0.5
 ROUNDING = 1e-15
 
+BODY_SIGMAS = 3.0  # standard deviations by which a cluster may lie outside a body that it is a part of
+PART_SPEED_MPS = 3.0  # m/s, speed of points of a turning body against its middle: 2.5 m from it at 70 degrees/s
+
 Cluster = Sequence[EchoReport]
-BODY_SIGMAS = 3.0
-PART_SPEED_MPS = 3.0
 
 
 @dataclass(frozen=True)
@@ -41,7 +42,8 @@ class Accepted:
 def is_ghost(scene: Scene, cluster: Cluster, accepted: Sequence[Accepted]) -> bool:
     """Whether a cluster is no target of its own.
 
-    Fewer paths than dimensions cannot tell its full velocity. Heard by one receiver alone, much weaker than a
+    Fewer paths than dimensions leave a part of its velocity unknown, and its location without a check; points of
+    bodies are often found on single paths, and there a second receiver is check enough. Heard by one receiver alone, much weaker than a
     target that was told and with its Doppler shifts, it is an echo of that target: a side lobe where the
     receiver heard the target as well, else the echo itself at a wrong place.
     """
@@ -107,8 +109,9 @@ def is_static(scene: Scene, cluster: Cluster, fitted: Estimate) -> bool:
         away = distance_to_ball(fitted.velocity_mps, fitted.covariance[size:, size:], limit)
         return bool(away < chdtri(size, 1 - STATIC_PROBABILITY))
     paths = _paths(cluster)
-    deviations = 1 / np.sqrt(doppler_information(scene.grid, np.array([path.power for path in paths])))
     shifts = np.abs([path.doppler_hz for path in paths])
+    powers = np.array([path.power for path in paths])
+    deviations = 1 / np.sqrt(shift_information(scene.grid, powers, shifts, scene.sensing.static_paths))
     return bool(np.all(shifts < 2 * limit / scene.grid.wavelength_m + STATIC_SIGMAS * deviations))
 
 

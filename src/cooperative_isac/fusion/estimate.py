@@ -10,7 +10,7 @@ import numpy as np
 from cooperative_isac.fusion.body import BodyModel
 from cooperative_isac.scene.geometry import bistatic_geometry
 from cooperative_isac.scene.model import POINT_BODY, Body, Scene
-from cooperative_isac.sensing.information import doppler_information, suppressed_doppler_information
+from cooperative_isac.sensing.information import shift_information
 from cooperative_isac.sensing.report import EchoReport
 
 STEPS = 3
@@ -22,7 +22,8 @@ class Estimate:
     """position_m, velocity_mps: [dimension]; covariance: [2 dimension, 2 dimension] of both;
 
     misfits: normalised squared error of each report (location and its Doppler shifts), in the order of the reports;
-    degrees: equations minus unknowns.
+    degrees: equations minus unknowns; log_det: log determinant of the covariances of all measurements; body: what the
+    reports were taken to be of.
     """
 
     position_m: np.ndarray
@@ -91,11 +92,19 @@ class _DopplerShifts:
 
 
 def _doppler_shifts(scene: Scene, reports: Sequence[EchoReport], model_std_hz: float) -> _DopplerShifts:
-    owners = [index for index, report in enumerate(reports) for _ in report.paths]
-    paths = [path for report in reports for path in report.paths]
+    """Doppler shifts of all paths, with an error of the model beside their noise."""
+    owners = []
+    paths = []
+    for index, report in enumerate(reports):
+        owners.extend([index] * len(report.paths))
+        paths.extend(report.paths)
+    shifts = np.array([path.doppler_hz for path in paths])
     powers = np.array([path.power for path in paths])
-    information = (suppressed_doppler_information(scene.grid, powers, np.array([p.doppler_hz for p in paths])) if scene.sensing.static_paths == "project" else doppler_information(scene.grid, powers))
-    return _DopplerShifts(np.array([scene.transmitters[path.transmitter].position_m for path in paths]),
-                          np.array([scene.receiver(reports[owner].receiver).position_m for owner in owners]),
-                          np.array([path.doppler_hz for path in paths]),
-                          1 / (1 / information + model_std_hz ** 2), np.array(owners))
+    information = shift_information(scene.grid, powers, shifts, scene.sensing.static_paths)
+    return _DopplerShifts(
+        transmitters_m=np.array([scene.transmitters[path.transmitter].position_m for path in paths]),
+        receivers_m=np.array([scene.receiver(reports[owner].receiver).position_m for owner in owners]),
+        doppler_hz=shifts,
+        weights=information / (1 + model_std_hz ** 2 * information),
+        owner=np.array(owners),
+    )

@@ -17,9 +17,17 @@ from cooperative_isac.sensing.report import EchoReport
 
 GATE_PROBABILITY = 0.9999
 MISFIT_PROBABILITY = 0.99999
-POINT_STD_M = 0.02
-GROW_SPREAD = 0.3
+POINT_STD_M = 0.02  # m, beside the noise of a report: linearization and quantization
+
+# Reports of one body may lie this share of its longest side apart, as a standard deviation, before its shape is fitted.
+GROWTH_SPREAD = 0.3
+
+# Which of several reports is left out first: one that takes more degrees of freedom must explain more of the misfit.
+# Three times the expected misfit of a degree, as for an outlier at three standard deviations per two degrees.
 MISFIT_PER_DEGREE = 3.0
+
+# What decides between bodies, in minus twice the log-likelihood: a path that is left out costs as much as one at 3.5
+# standard deviations; a body that does not belong to the height found costs more than any likelihood makes up for.
 OUTLIER_COST = 12.0
 HEIGHT_COST = 100.0
 
@@ -101,7 +109,7 @@ def _distances(scene: Scene, reports: Sequence[EchoReport], centre: np.ndarray, 
                largest: Body) -> np.ndarray:
     """Squared Mahalanobis distances between the locations of reports and a cluster's, [num_reports]."""
     covariances = np.array([report.covariance for report in reports]) + np.linalg.inv(information)
-    spread_m = np.hypot(POINT_STD_M, GROW_SPREAD * largest.size_m.max())
+    spread_m = np.hypot(POINT_STD_M, GROWTH_SPREAD * largest.size_m.max())
     covariances += spread_m ** 2 * np.eye(scene.dimension)
     away = np.array([report.point_m[:scene.dimension] for report in reports]) - centre
     return np.einsum("ri,ri->r", away, np.linalg.solve(covariances, away[..., None])[..., 0])

@@ -6,13 +6,27 @@ import numpy as np
 
 from cooperative_isac.scene.model import OfdmGrid
 
+LEAST_INFORMATION = 1e-12  # 1/Hz^2, of a Doppler shift that nothing is known of
 LEAST_ENERGY = 1e-3  # share of a waveform's energy: below, the average over streams says nothing of a single frame
+AMBIGUOUS_CELLS = 0.4  # Doppler shifts below this share of a resolution cell are confused with their negative
+AMBIGUOUS_STD_CELLS = 0.1  # their standard deviation then, beside twice the shift
 
 
 def doppler_information(grid: OfdmGrid, power: np.ndarray) -> np.ndarray:
     """Fisher information of paths' Doppler shifts at coherent SNRs (any shape), 1/Hz^2 (CF eq. 23, one unknown path)."""
     variance_s2 = grid.symbol_period_s ** 2 * (grid.num_symbols ** 2 - 1) / 12  # of the symbols' times
     return 2 * power * (2 * np.pi) ** 2 * variance_s2
+
+
+def shift_information(grid: OfdmGrid, power: np.ndarray, doppler_hz: np.ndarray, static_paths: str) -> np.ndarray:
+    """Fisher information of measured Doppler shifts, [num_paths], 1/Hz^2, for a way of handling static paths.
+
+    power: [num_paths], float64, coherent SNR
+    doppler_hz: [num_paths], float64, Hz
+    """
+    if static_paths == "project":
+        return suppressed_doppler_information(grid, power, doppler_hz)
+    return doppler_information(grid, power)
 
 
 def suppressed_doppler_information(grid: OfdmGrid, power: np.ndarray, doppler_hz: np.ndarray) -> np.ndarray:
@@ -31,12 +45,18 @@ def suppressed_doppler_information(grid: OfdmGrid, power: np.ndarray, doppler_hz
     # Projected inner products: energy of the waveform, of its slope, and of both together.
     mean = waveform.mean(axis=1)
     slope_mean = (waveform * times).mean(axis=1)
-    energy = np.maximum(1 - np.abs(mean) ** 2, LEAST_ENERGY)
+    energy = 1 - np.abs(mean) ** 2
     slope_energy = np.mean(times ** 2) - np.abs(slope_mean) ** 2
     crossed = np.abs(mean * slope_mean) ** 2
+    left = np.maximum(slope_energy * energy - crossed, 0) / np.maximum(energy, LEAST_ENERGY) ** 2
+    information = 2 * power * (2 * np.pi) ** 2 * left
 
-    left = np.maximum(slope_energy * energy - crossed, 0) / energy ** 2
-    return 2 * power * (2 * np.pi) ** 2 * np.maximum(left, LEAST_ENERGY * np.mean(times ** 2))
+    # Near zero, shifts of either sign leave the same waveform, a ramp: the likelihood has two peaks.
+    slow = np.abs(doppler_hz) < AMBIGUOUS_CELLS * grid.doppler_resolution_hz
+    between_peaks = np.hypot(2 * np.asarray(doppler_hz), AMBIGUOUS_STD_CELLS * grid.doppler_resolution_hz)
+    information = np.maximum(information, LEAST_INFORMATION)
+    information[slow] = 1 / (1 / information[slow] + between_peaks[slow] ** 2)
+    return information
 
 
 def location_information(receive: np.ndarray, gram: np.ndarray) -> np.ndarray:

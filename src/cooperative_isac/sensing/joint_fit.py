@@ -11,6 +11,10 @@ from cooperative_isac.sensing.information import doppler_information, location_i
 from cooperative_isac.sensing.path_state import PathState
 from cooperative_isac.sensing.replica import Replica, ReplicaMaker
 
+# Longest step of a Doppler shift, in resolution cells, while static paths are suppressed: near zero the information is
+# small, and a Newton step would leave the main lobe.
+MOST_SHIFT = 0.5
+
 
 @dataclass(frozen=True)
 class Fit:
@@ -85,26 +89,48 @@ class JointFit:
         """Match every path of a state, all others removed."""
         self.effort.matches_left -= 1
         replica = self.maker.make(state)
-        size, shape = self.maker.dimension, self.correlation.shape[1:]
+        size = self.maker.dimension
+        num_paths = state.num_paths
+
+        # Gather: the echo behind the beam to each target, and behind that beam's location derivatives.
         beams = replica.receive.conj().reshape(-1, len(self._flat))
         behind = (beams @ self._flat).reshape(state.num_targets, 1 + size, -1)
-        own = replica.own.reshape(state.num_paths, -1)
+
+        # Waveforms as they are in the correlation, and the filters matched to them.
+        own = replica.own.reshape(num_paths, -1)
         matched = replica.filters[:, 0].conj()[..., None] * replica.turns[:, None, None, :]
-        matched = matched.reshape(state.num_paths, -1)
+        matched = matched.reshape(num_paths, -1)
         arrivals = replica.receive[state.owner, 0]
+
+        # Solve for the complex amplitudes of all paths together.
         overlap = (matched @ own.T) * (arrivals.conj() @ arrivals.T)
-        received = (matched @ behind[:, 0].T)[np.arange(state.num_paths), state.owner]
+        received = (matched @ behind[:, 0].T)[np.arange(num_paths), state.owner]
         amplitude = np.linalg.solve(overlap.astype(complex), received)
-        leaks = np.einsum("tdr,pr->tdp", replica.receive.conj(), arrivals * amplitude.astype(np.complex64)[:, None])
+
+        # Subtract: what all paths leave behind each beam.
+        weighted = arrivals * amplitude.astype(np.complex64)[:, None]
+        leaks = np.einsum("tdr,pr->tdp", replica.receive.conj(), weighted)
         behind -= leaks @ own
-        residual = behind.reshape(state.num_targets, 1 + size, *shape)
-        location, doppler = self._slopes(state, replica, amplitude, residual)
+        residual = behind.reshape(state.num_targets, 1 + size, *self.correlation.shape[1:])
+
+        # Gradient and information of locations and Doppler shifts.
+        location_slope, doppler_slope = self._slopes(state, replica, amplitude, residual)
         energy = replica.gram[:, 0, 0].real
         power = np.abs(amplitude * np.diag(overlap)) ** 2 / (energy * self.noise_power_w)
-        return Fit(state, replica, amplitude, power, location, doppler,
-                   2 * power[:, None, None] * location_information(replica.receive[state.owner], replica.gram),
-                   replica.doppler_share * doppler_information(self.maker.reference.frame.grid, power), residual[:, 0],
-                   overlap / np.sqrt(np.outer(energy, energy)))
+        information = location_information(replica.receive[state.owner], replica.gram)
+        shift_information = doppler_information(self.maker.reference.frame.grid, power)
+        return Fit(
+            state=state,
+            replica=replica,
+            amplitude=amplitude,
+            power=power,
+            location_slope=location_slope,
+            doppler_slope=doppler_slope,
+            information=2 * power[:, None, None] * information,
+            doppler_information=replica.doppler_share * shift_information,
+            residual=residual[:, 0],
+            coherence=overlap / np.sqrt(np.outer(energy, energy)),
+        )
 
     def climb(self, fit: Fit, steps: int, tolerance: float) -> Fit:
         """Fisher scoring until no target expects to gain more log-likelihood than the tolerance.
@@ -117,6 +143,9 @@ class JointFit:
             if self.effort.matches_left <= 0:
                 break
             moves, shifts, gain = scoring_step(fit)
+            if self.maker.reference.static is not None:
+                most = MOST_SHIFT * self.maker.reference.frame.grid.doppler_resolution_hz
+                shifts = np.clip(shifts, -most, most)
             if np.all(gain * scale < tolerance):
                 return replace(fit, state=_moved(fit.state, scale[:, None] * moves, scale[fit.state.owner] * shifts))
             tried = self.match(_moved(fit.state, scale[:, None] * moves, scale[fit.state.owner] * shifts))

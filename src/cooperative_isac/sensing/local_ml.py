@@ -19,20 +19,29 @@ from cooperative_isac.sensing.static_paths import StaticNuisance
 from cooperative_isac.sensing.surface import LEAST_STATIC_SHARE, doppler_bins, likelihood_surface
 from cooperative_isac.waveform.frame import TransmitFrame
 
-PATH_FALSE_ALARM = 0.01
-MERGE_PROBABILITY = 0.9999
-MAX_SEARCHES = 2
-PEAK_MATCHES = 6
-STILL_THERE = 0.5
+PATH_FALSE_ALARM = 0.01  # per location, over its Doppler shifts, of a path that a detected target may have
+MERGE_PROBABILITY = 0.9999  # of two reports of one target to be merged
+MAX_SEARCHES = 2  # of an independent frame: the second finds what stronger targets masked
+PEAK_MATCHES = 6  # joint fits that trying one peak of the surface may take
+STILL_THERE = 0.5  # share of the threshold that a peak must keep when stronger ones are removed
+
+# Fisher scoring: joint fits, and gain in log-likelihood that is not worth another one.
 ROUGH = {"steps": 4, "tolerance": 6.0}
 FINE = {"steps": 4, "tolerance": 1.0}
 FROM_MEMORY = {"steps": 4, "tolerance": 3.0}
-UNRESOLVED = 0.6  # coherence of two paths above which they are taken for one echo
+
+# Coherence of two paths above which they are taken for one echo; between points of one body a joint fit tells more apart.
+UNRESOLVED = 0.6
+SATELLITE = 0.95
+
 # Power of a body's path from another transmitter over its strongest one, from which on they share a location in the fit.
 # Weaker ones are mostly echoes over walls, or what the fit of the strong path leaves; found by themselves, they make
 # reports of their own, and the fusion center joins those that fit.
 SHARED_PATH = 0.3
-SATELLITE = 0.95  # the same between points of one body, as far as a joint fit can tell them apart
+
+# The same for point targets where static paths are suppressed: a slow path is gone, and what stands in for it is what
+# the fit of the strong path leaves.
+SUPPRESSED_PATH = 0.001
 
 
 @dataclass(frozen=True)
@@ -52,7 +61,7 @@ class SearchBudget:
 
 
 POINT_BUDGET = SearchBudget(max_peaks=24, follow_matches=10, search_matches=16, search_every=2)
-BODY_BUDGET = SearchBudget(max_peaks=48, follow_matches=40, search_matches=100, search_every=1)
+PHYSICAL_BUDGET = SearchBudget(max_peaks=48, follow_matches=40, search_matches=100, search_every=1)
 
 @dataclass(frozen=True)
 class LocalMl:
@@ -71,10 +80,17 @@ class LocalMl:
         """Whether targets scatter from several points."""
         return any(body.radius_m > 0 for body in self.scene.bodies.values())
 
+    def shared_path(self, reference: StreamReference) -> float:
+        """Power over a target's strongest path from which on a path of another transmitter shares its location."""
+        if self.has_bodies:
+            return SHARED_PATH
+        return SUPPRESSED_PATH if reference.static is not None else 0.0
+
     @property
     def budget(self) -> SearchBudget:
-        """Points of bodies are many: they need more fits than point targets."""
-        return BODY_BUDGET if self.has_bodies else POINT_BUDGET
+        """Points of bodies are many, and slow paths converge late: both need more fits than points in empty space."""
+        physical = self.has_bodies or self.scene.sensing.static_paths != "keep"
+        return PHYSICAL_BUDGET if physical else POINT_BUDGET
 
     @property
     def max_doppler_hz(self) -> float:
@@ -219,7 +235,7 @@ class LocalMl:
                 best[target] = max(best.get(target, found), found)
         for target, (power, index, doppler_hz) in best.items():
             strongest = fit.power[heard & (state.owner[:len(heard)] == target)].max()
-            least = SHARED_PATH * strongest if self.has_bodies else 0.0
+            least = self.shared_path(maker.reference) * strongest
             if power > max(self.path_threshold(maker.reference), least):
                 state = state.with_path(target, index, doppler_hz)
         return state

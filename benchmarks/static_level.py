@@ -1,0 +1,148 @@
+"""Targets found over the level of static paths, with and without their suppression: table and figure.
+
+    python benchmarks/static_level.py [--scene yard] [--frames 40] [--out docs/images/static_level.png]
+
+The scene's own static world is scaled to each level; targets, noise and symbols stay the same. The level is the power of
+all static paths at a receiver over that of a target's path from one transmitter (median over targets and frames).
+"""
+
+import argparse
+import os
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import replace
+from itertools import product
+
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+
+import numpy as np
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from rich.box import SIMPLE_HEAD
+from rich.console import Console
+from rich.table import Table
+
+from cooperative_isac.channel.echo import apply_paths
+from cooperative_isac.channel.static import static_echo
+from cooperative_isac.metrics.assignment import match_within, pairwise_distances
+from cooperative_isac.metrics.run_score import DETECTION_CUTOFF_M
+from cooperative_isac.pipeline import paths_to, static_channel, transmit
+from cooperative_isac.scene.config import load_scene
+from cooperative_isac.scene.draw import scene_targets
+from cooperative_isac.schemes.contract import after_sending
+from cooperative_isac.schemes.registry import make_scheme
+
+LEVELS_DB = (-20, -10, 0, 10, 20, 30, 40, 50, 60, 70)
+MODES = ("keep", "project", "learn")
+LEVEL_FRAMES = 5  # frames that the level of the scene itself is measured on
+CURVES = {"keep": ("tab:red", "s", "kept"), "project": ("tab:blue", "o", "projected out"),
+          "learn": ("tab:green", "^", "learned background")}
+
+
+def power_w(echo: np.ndarray) -> float:
+    """Mean power of the samples of an echo."""
+    return float(np.mean(np.abs(echo) ** 2))
+
+
+def scene_level(scene) -> float:
+    """Power of static paths over that of a target's path, linear, in the scene as it is."""
+    quiet = replace(scene, propagation=replace(scene.propagation, noise_power_w=1e-30))
+    static, moving = [], []
+    for number in range(LEVEL_FRAMES):
+        frame = transmit(scene, number)
+        targets = scene_targets(scene, number / scene.update_rate_hz)
+        for site in scene.receivers:
+            static.append(power_w(static_echo(frame, static_channel(scene, site))))
+            for target in targets:
+                paths, generator = paths_to(quiet, number, site, [target])
+                echo = apply_paths(quiet, frame, site, paths, generator)
+                moving.append(power_w(echo) / len(scene.transmitters))
+    return float(np.mean(static) / np.median(moving))
+
+
+def measure(task: tuple[str, int, float, str]) -> dict[str, float]:
+    """Share of targets found, false detections a frame and location RMSE at one level, with one way of handling it."""
+    name, num_frames, scale, mode = task
+    scene = load_scene(name)
+    scene = replace(scene, sensing=replace(scene.sensing, static_paths=mode))
+    scheme = make_scheme("local_ml", scene)
+    scheme.period_s = 1 / scene.update_rate_hz
+
+    found = total = num_false = 0
+    squares = []
+    for number in range(num_frames):
+        frame = transmit(scene, number)
+        targets = scene_targets(scene, number / scene.update_rate_hz)
+
+        # Access points: echoes with the static paths at the level wanted.
+        packets = {}
+        for site in scene.receivers:
+            paths, generator = paths_to(scene, number, site, targets)
+            echo = apply_paths(scene, frame, site, paths, generator)
+            echo += np.float32(scale) * static_echo(frame, static_channel(scene, site))
+            packets[site.name] = scheme.encode(echo, frame, site.name)
+            after_sending(scheme, site.name)
+
+        # Center: detections beside the truth.
+        detections = scheme.decode(packets, frame)
+        truth = np.array([target.position_m for target in targets])
+        places = np.array([detection.position_m for detection in detections]).reshape(-1, 3)
+        distances = pairwise_distances(truth, places)
+        pairs = match_within(distances, DETECTION_CUTOFF_M)
+        found += len(pairs)
+        total += len(targets)
+        num_false += len(detections) - len(pairs)
+        squares += [distances[pair] ** 2 for pair in pairs]
+    return {"found": found / total, "false": num_false / num_frames,
+            "rmse_m": float(np.sqrt(np.mean(squares))) if squares else float("nan")}
+
+
+def draw(results: dict[tuple[str, int], dict[str, float]], modes: tuple[str, ...], name: str, path: str) -> None:
+    """Targets found and location error over the level."""
+    figure = Figure(figsize=(11, 4), layout="constrained")
+    FigureCanvasAgg(figure)
+    panels = (("found", "targets found within 3 m (share)"), ("rmse_m", "location RMSE of those found (m)"))
+    for axes, (key, label) in zip(figure.subplots(1, 2), panels):
+        for mode in modes:
+            color, marker, legend = CURVES[mode]
+            values = [results[mode, level][key] for level in LEVELS_DB]
+            axes.plot(LEVELS_DB, values, color=color, marker=marker, label=legend)
+        axes.set(xlabel="static paths over a target's path (dB)", ylabel=label, ylim=(0, None))
+        axes.grid(alpha=0.3)
+    handles, labels = figure.axes[0].get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside right upper", title="static paths")
+    figure.suptitle(f"Scene {name}, simulated")
+    figure.savefig(path, dpi=100)
+
+
+def main() -> None:
+    """Measure all levels on both processors, print the table, draw the figure."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--scene", default="yard")
+    parser.add_argument("--frames", type=int, default=40)
+    parser.add_argument("--modes", nargs="+", default=list(MODES), choices=MODES)
+    parser.add_argument("--out", default="docs/images/static_level.png")
+    arguments = parser.parse_args()
+
+    own_db = 10 * np.log10(scene_level(load_scene(arguments.scene)))
+    keys = list(product(arguments.modes, LEVELS_DB))
+    tasks = [(arguments.scene, arguments.frames, 10 ** ((level - own_db) / 20), mode) for mode, level in keys]
+    with ProcessPoolExecutor(len(os.sched_getaffinity(0))) as pool:
+        results = dict(zip(keys, pool.map(measure, tasks)))
+
+    console = Console()
+    console.print(f"{arguments.scene}: its own static paths are {own_db:.0f} dB over a target's path")
+    table = Table("level (dB)", *(f"{mode}\n{what}" for mode in arguments.modes for what in
+                                  ("found", "false", "RMSE (m)")), box=SIMPLE_HEAD)
+    for level in LEVELS_DB:
+        cells = []
+        for mode in arguments.modes:
+            result = results[mode, level]
+            cells += [f"{result['found']:.1%}", f"{result['false']:.2f}", f"{result['rmse_m']:.3f}"]
+        table.add_row(str(level), *cells)
+    console.print(table)
+    draw(results, tuple(arguments.modes), arguments.scene, arguments.out)
+    console.print(f"figure: {arguments.out}")
+
+
+if __name__ == "__main__":
+    main()

@@ -66,7 +66,34 @@ def estimate(scene: Scene, reports: Sequence[EchoReport], model: BodyModel | Non
     for index, (weight, point) in enumerate(zip(weights, points)):
         away = point - position
         misfits[index] += away @ weight @ away
-    return Estimate(position, velocity, np.linalg.inv(normal), misfits, degrees, log_det)
+    covariance = np.linalg.inv(normal)
+    if len(shifts.weights) < size:
+        noise_hz2 = 1 / shifts.weights + shifts.turning_variance_hz2(scene, position, np.linalg.inv(information))
+        covariance = _wide_covariance(information, scene.sensing.max_speed_mps, rows, noise_hz2)
+    return Estimate(position, velocity, covariance, misfits, degrees, log_det)
+
+
+def _wide_covariance(information: np.ndarray, max_speed_mps: float, rows: np.ndarray,
+                     noise_hz2: np.ndarray) -> np.ndarray:
+    """Covariance [2 D, 2 D] of location and velocity where few paths leave directions of the velocity open.
+
+    The inverse of the normal matrix, as the update of a Kalman filter in Joseph's form: between millimeters and the
+    maximum speed, the plain inverse loses its positive eigenvalues to rounding.
+
+    information: [D, D], float64, 1/m^2, of the location
+    rows: [num_paths, 2 D], float64, slopes of the Doppler shifts
+    noise_hz2: [num_paths], float64, Hz^2, variances of the Doppler shifts
+    """
+    size = len(information)
+    prior = np.zeros((2 * size, 2 * size))
+    prior[:size, :size] = np.linalg.inv(information)
+    prior[size:, size:] = max_speed_mps ** 2 * np.eye(size)
+
+    noise = np.diag(noise_hz2)
+    gain = np.linalg.solve(rows @ prior @ rows.T + noise, rows @ prior).T
+    rest = np.eye(2 * size) - gain @ rows
+    covariance = rest @ prior @ rest.T + gain @ noise @ gain.T
+    return (covariance + covariance.T) / 2
 
 
 @dataclass(frozen=True)
@@ -88,6 +115,23 @@ class _DopplerShifts:
         with_location = paths.doppler_location_gradient(moving, wavelength)[:, :size]
         with_velocity = -paths.range_gradient[:, :size] / wavelength
         return np.concatenate([with_location, with_velocity], axis=1), self.doppler_hz - paths.doppler_hz
+
+    def turning_variance_hz2(self, scene: Scene, position: np.ndarray, covariance: np.ndarray) -> np.ndarray:
+        """Variance of each shift by errors of location and velocity together, [num_paths], Hz^2.
+
+        The shift is bilinear in direction and velocity. Where the velocity is open up to the maximum speed, an error
+        of location turns an unknown share of it into the measured direction: tr(M V M^T P), M the mixed derivative.
+
+        covariance: [D, D], float64, m^2, of the location
+        """
+        size, wavelength = scene.dimension, scene.grid.wavelength_m
+        point = np.array([0.0, 0.0, scene.plane_height_m])
+        point[:size] = position
+        paths = bistatic_geometry(self.transmitters_m, self.receivers_m, point, np.zeros(3), wavelength)
+        mixed = [paths.doppler_location_gradient(axis, wavelength)[:, :size] for axis in np.eye(3)[:size]]
+        mixed = np.stack(mixed, axis=-1)
+        variance = np.einsum("pij,pkj,ik->p", mixed, mixed, covariance)
+        return scene.sensing.max_speed_mps ** 2 * variance
 
 
 def _doppler_shifts(scene: Scene, reports: Sequence[EchoReport], model_std_hz: float) -> _DopplerShifts:

@@ -24,7 +24,9 @@ MISPLACED = 4.0
 MISPLACED_BINS = 0.5
 ROUNDING = 1e-15
 EDGE_M = 1e-6  # a place in the plane of an array counts as in front of it
-LOCATED_SHARE = 0.1  # of the area's diagonal, largest deviation of a location that fewer paths may have
+# Largest deviation of a location from fewer paths than dimensions, share of the area's diagonal:
+# what is located worse starts no track that a second detection could confirm.
+LOCATED_SHARE = 0.1
 
 Cluster = Sequence[EchoReport]
 BODY_SIGMAS = 3.0
@@ -63,11 +65,14 @@ def is_ghost(scene: Scene, cluster: Cluster, accepted: Sequence[Accepted],
                else _is_misplaced(scene, receiver, paths, other.cluster, other.detection) for other in accepted)
 
 
-def paths_needed(scene: Scene, point_m: np.ndarray, receivers: Collection[str] | None = None) -> int:
+def paths_needed(
+    scene: Scene, point_m: np.ndarray, receivers: Collection[str] | None = None
+) -> int:
     """Number of paths that a target at a place needs to be accepted.
 
-    As many as dimensions, which give the full velocity, where as many links face the place: among many links a
-    cluster of fewer paths is mostly a ghost. Where fewer links face it, one path is enough.
+    As many as dimensions, which give the full velocity, where as many links face the place: among
+    many links a cluster of fewer paths is mostly a ghost. Where fewer links face it, one path is
+    enough.
 
     point_m: [3], float64, m, map; a place outside the area counts as the nearest one inside
     receivers: names of those whose packets arrived; None: all
@@ -138,12 +143,14 @@ def is_static(scene: Scene, cluster: Cluster, fitted: Estimate) -> bool:
 def is_possible(scene: Scene, detection: Detection) -> bool:
     """Whether a target of the scene can be as fast as a detection says, within its accuracy.
 
-    Fewer paths than dimensions leave directions of the velocity open: there some velocity that agrees with the
-    measured ones must be slow enough.
+    Fewer paths than dimensions leave directions of the velocity open: there some velocity that
+    agrees with the measured components must be slow enough.
     """
     if detection.num_paths < scene.dimension:
-        away = distance_to_ball(detection.velocity_mps, detection.covariance[3:, 3:], scene.sensing.max_speed_mps)
-        return away <= SPEED_SIGMAS ** 2
+        away = distance_to_ball(
+            detection.velocity_mps, detection.covariance[3:, 3:], scene.sensing.max_speed_mps
+        )
+        return away <= SPEED_SIGMAS**2
     speed = np.linalg.norm(detection.velocity_mps)
     deviation = np.sqrt(np.linalg.eigvalsh(detection.covariance[3:, 3:])[-1])
     return bool(speed <= scene.sensing.max_speed_mps + SPEED_SIGMAS * deviation)

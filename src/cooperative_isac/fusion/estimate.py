@@ -68,17 +68,18 @@ def estimate(scene: Scene, reports: Sequence[EchoReport], model: BodyModel | Non
         misfits[index] += away @ weight @ away
     covariance = np.linalg.inv(normal)
     if len(shifts.weights) < size:
-        noise_hz2 = 1 / shifts.weights + shifts.turning_variance_hz2(scene, position, np.linalg.inv(information))
+        turning_hz2 = shifts.turning_variance_hz2(scene, position, np.linalg.inv(information))
+        noise_hz2 = 1 / shifts.weights + turning_hz2
         covariance = _wide_covariance(information, scene.sensing.max_speed_mps, rows, noise_hz2)
     return Estimate(position, velocity, covariance, misfits, degrees, log_det)
 
 
 def _wide_covariance(information: np.ndarray, max_speed_mps: float, rows: np.ndarray,
                      noise_hz2: np.ndarray) -> np.ndarray:
-    """Covariance [2 D, 2 D] of location and velocity where few paths leave directions of the velocity open.
+    """Covariance [2 D, 2 D] of location and velocity where few paths leave velocities open.
 
-    The inverse of the normal matrix, as the update of a Kalman filter in Joseph's form: between millimeters and the
-    maximum speed, the plain inverse loses its positive eigenvalues to rounding.
+    The inverse of the normal matrix, as the update of a Kalman filter in Joseph's form: between
+    millimeters and the maximum speed, the plain inverse loses its positive eigenvalues to rounding.
 
     information: [D, D], float64, 1/m^2, of the location
     rows: [num_paths, 2 D], float64, slopes of the Doppler shifts
@@ -116,20 +117,26 @@ class _DopplerShifts:
         with_velocity = -paths.range_gradient[:, :size] / wavelength
         return np.concatenate([with_location, with_velocity], axis=1), self.doppler_hz - paths.doppler_hz
 
-    def turning_variance_hz2(self, scene: Scene, position: np.ndarray, covariance: np.ndarray) -> np.ndarray:
+    def turning_variance_hz2(
+        self, scene: Scene, position: np.ndarray, covariance: np.ndarray
+    ) -> np.ndarray:
         """Variance of each shift by errors of location and velocity together, [num_paths], Hz^2.
 
-        The shift is bilinear in direction and velocity. Where the velocity is open up to the maximum speed, an error
-        of location turns an unknown share of it into the measured direction: tr(M V M^T P), M the mixed derivative.
+        The shift is bilinear in direction and velocity. Where the velocity is open up to the
+        maximum speed, an error of location turns an unknown share of it into the measured
+        direction: tr(M V M^T P), M the mixed derivative.
 
         covariance: [D, D], float64, m^2, of the location
         """
-        size, wavelength = scene.dimension, scene.grid.wavelength_m
+        size = scene.dimension
+        wavelength = scene.grid.wavelength_m
         point = np.array([0.0, 0.0, scene.plane_height_m])
         point[:size] = position
-        paths = bistatic_geometry(self.transmitters_m, self.receivers_m, point, np.zeros(3), wavelength)
-        mixed = [paths.doppler_location_gradient(axis, wavelength)[:, :size] for axis in np.eye(3)[:size]]
-        mixed = np.stack(mixed, axis=-1)
+        paths = bistatic_geometry(
+            self.transmitters_m, self.receivers_m, point, np.zeros(3), wavelength
+        )
+        columns = [paths.doppler_location_gradient(axis, wavelength) for axis in np.eye(3)[:size]]
+        mixed = np.stack(columns, axis=-1)[:, :size]
         variance = np.einsum("pij,pkj,ik->p", mixed, mixed, covariance)
         return scene.sensing.max_speed_mps ** 2 * variance
 

@@ -138,6 +138,8 @@ def _fit(scene: Scene, members: Sequence[Member], body: Body) -> Estimate:
     if body.radius_m == 0:
         return estimate(scene, reports)
     fitted = estimate(scene, reports, body_model(scene, reports, body, None))
+    if sum(len(report.paths) for report in reports) < scene.dimension:
+        return replace(fitted, body=body)  # without the full velocity there is no heading
     velocity = np.zeros(3)
     velocity[:scene.dimension] = fitted.velocity_mps
     fitted = estimate(scene, reports, body_model(scene, reports, body, velocity))

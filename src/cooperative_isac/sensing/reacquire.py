@@ -1,7 +1,7 @@
 """Doppler shifts of followed paths that left their resolution cell since the last frame.
 
-A long frame resolves Doppler shifts finer than a target's acceleration changes them from frame to frame. The climb to
-the peak of the likelihood would then start on a side lobe and stay there.
+A long frame resolves Doppler shifts finer than a target's acceleration changes them from frame to
+frame. The climb to the peak of the likelihood would then start on a side lobe and stay there.
 """
 
 from __future__ import annotations
@@ -15,19 +15,21 @@ from cooperative_isac.sensing.joint_fit import Fit, JointFit
 from cooperative_isac.sensing.path_state import PathState
 
 MAX_ACCELERATION_MPS2 = 10.0  # of a target; a car that brakes or turns hard
-CELLS_REACHED = 1.5  # largest change in Doppler cells above which paths are reacquired: common ones leave the main lobe
+# Largest change in Doppler cells above which paths are reacquired: common ones then leave the main
+# lobe.
+CELLS_REACHED = 1.5
 OVERSAMPLING = 4  # trial shifts per Doppler cell
 BETTER = 2.0  # power over that at the expected shift, below which the shift is kept
 
 
 def doppler_reach_hz(grid: OfdmGrid, period_s: float) -> float:
-    """How far a Doppler shift may move from one frame to the next, Hz; 0 where that is within its cell."""
+    """How far a Doppler shift may move from frame to frame, Hz; 0 where that is within its cell."""
     reach = 2 * MAX_ACCELERATION_MPS2 * period_s / grid.wavelength_m
     return reach if reach > CELLS_REACHED * grid.doppler_resolution_hz else 0.0
 
 
 def reacquired(joint: JointFit, fit: Fit, reach_hz: float) -> PathState:
-    """The state of a fit, with the Doppler shift of each path at the strongest peak of its spectrum within reach.
+    """The state of a fit, with each path's Doppler shift at the peak of its spectrum within reach.
 
     The spectrum is that at the path's location, all other paths removed.
     """
@@ -49,4 +51,6 @@ def reacquired(joint: JointFit, fit: Fit, reach_hz: float) -> PathState:
     best = power.argmax(axis=1)
     paths = np.arange(fit.state.num_paths)
     better = power[paths, best] > BETTER * power[:, count]
-    return replace(fit.state, doppler_hz=np.where(better, shifts[paths, best], fit.state.doppler_hz))
+    return replace(
+        fit.state, doppler_hz=np.where(better, shifts[paths, best], fit.state.doppler_hz)
+    )

@@ -74,7 +74,8 @@ def test_a_scheme_has_its_own_sites():
 
 
 @pytest.mark.parametrize(
-    "name", ["campus", "cell_free_compact", "cell_free_table1", "indoor_uav", "street", "yard"]
+    "name",
+    ["campus", "cell_free_compact", "cell_free_table1", "indoor_uav", "one_pair", "street", "yard"],
 )
 def test_every_shipped_scene_has_a_graph(name):
     scene = load_scene(name)

@@ -27,6 +27,12 @@ def tiny():
     return load_scene(SCENES / "tiny.yaml")
 
 
+@pytest.fixture(scope="session")
+def pair_plane():
+    """A plane with one transmitter and one receiver, static clutter and two live targets."""
+    return load_scene(SCENES / "pair.yaml")
+
+
 @pytest.fixture
 def install_scheme(tmp_path, monkeypatch):
     """Installs a scheme by name as another package's entry point; its module defines class Scheme."""

@@ -103,7 +103,8 @@ def accuracy_table(results: Sequence[PowerResult]) -> Table:
             errors = list(asdict(figures).values())[:len(bounds)]
             table.add_row("", name, *(f"{error:.3f}" for error in errors), f"{figures.detection_rate:.1%}",
                           f"{figures.false_alarms_per_frame:.3f}")
-            ratios = (f"{error / bound:.2f}" for error, bound in zip(errors, bounds))
+            ratios = (f"{error / bound:.2f}" if math.isfinite(bound) else "-"
+                      for error, bound in zip(errors, bounds))
             table.add_row("", "over bound", *ratios, style="dim")
     return table
 

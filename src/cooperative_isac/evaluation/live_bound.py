@@ -38,14 +38,15 @@ class BoundLog:
             detections: Sequence[Detection]) -> tuple[float, float]:
         """Take in one frame; its rms error over root CRLB of location and velocity, 0 without detections.
 
-        A target without a finite bound is left out.
+        A target whose location has no finite bound is left out; its velocity alone, where that
+        has none.
         """
         where = [np.array([item.position_m for item in items]).reshape(-1, 3)[:, :self._dimension]
                  for items in (truths, detections)]
         pairs = match_within(pairwise_distances(*where), DETECTION_CUTOFF_M)
         squares = [_squares(detections[d], truths[t], bound.location_m[t], bound.velocity_mps[t], self._dimension)
                    for t, d in pairs]
-        squares = [item for item in squares if np.isfinite(item).all() and (item[1] > 0).all()]
+        squares = [item for item in map(_bounded, squares) if item[1, 0] > 0]
         frame = np.sum(squares, axis=0) if squares else np.zeros((2, 2))
         self._total, self._samples = self._total + frame, self._samples + len(squares)
         return _ratios(frame)
@@ -63,6 +64,11 @@ def _squares(detection: Detection, truth: TargetState, location_m: float, veloci
     errors = [np.sum((detection.position_m - truth.position_m)[:size] ** 2),
               np.sum((detection.velocity_mps - truth.velocity_mps)[:size] ** 2)]
     return np.array([errors, [location_m ** 2, velocity_mps ** 2]])
+
+
+def _bounded(squares: np.ndarray) -> np.ndarray:
+    """Squared errors and bounds, [2, 2]; zeros for a quantity without a finite bound above zero."""
+    return np.where(np.isfinite(squares).all(axis=0) & (squares[1] > 0), squares, 0.0)
 
 
 def _ratios(squares: np.ndarray) -> tuple[float, float]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Sequence
+from typing import Collection, Sequence
 
 import numpy as np
 from scipy.optimize import brentq
@@ -12,7 +12,7 @@ from scipy.special import chdtri
 from cooperative_isac.fusion.detection import Detection
 from cooperative_isac.fusion.estimate import Estimate
 from cooperative_isac.scene.geometry import bistatic_geometry
-from cooperative_isac.scene.model import Body, Scene
+from cooperative_isac.scene.model import Body, Scene, Site
 from cooperative_isac.sensing.information import shift_information
 from cooperative_isac.sensing.report import EchoReport, PathReport
 
@@ -23,6 +23,10 @@ SIDE_LOBE = 10.0
 MISPLACED = 4.0
 MISPLACED_BINS = 0.5
 ROUNDING = 1e-15
+EDGE_M = 1e-6  # a place in the plane of an array counts as in front of it
+# Largest deviation of a location from fewer paths than dimensions, share of the area's diagonal:
+# what is located worse starts no track that a second detection could confirm.
+LOCATED_SHARE = 0.1
 
 BODY_SIGMAS = 3.0  # standard deviations by which a cluster may lie outside a body that it is a part of
 PART_SPEED_MPS = 3.0  # m/s, speed of points of a turning body against its middle: 2.5 m from it at 70 degrees/s
@@ -39,24 +43,48 @@ class Accepted:
     body: Body
 
 
-def is_ghost(scene: Scene, cluster: Cluster, accepted: Sequence[Accepted]) -> bool:
+def is_ghost(scene: Scene, cluster: Cluster, accepted: Sequence[Accepted],
+             receivers: Collection[str] | None = None) -> bool:
     """Whether a cluster is no target of its own.
 
-    Fewer paths than dimensions leave a part of its velocity unknown, and its location without a check; points of
-    bodies are often found on single paths, and there a second receiver is check enough. Heard by one receiver alone, much weaker than a
-    target that was told and with its Doppler shifts, it is an echo of that target: a side lobe where the
-    receiver heard the target as well, else the echo itself at a wrong place.
+    It has fewer paths than its place needs; of bodies, which are often found on single paths, a second receiver is
+    check enough. A cluster of one receiver alone, much weaker than an accepted target and with its Doppler shifts, is
+    an echo of that target: a side lobe where the receiver supports that target as well, else its echo at a wrong place.
+
+    receivers: names of those whose packets arrived; None: all
     """
     paths = _paths(cluster)
-    receivers = {report.receiver for report in cluster}
-    extended = any(body.radius_m > 0 for body in scene.bodies.values())
-    if len(paths) < scene.dimension and not (extended and len(receivers) > 1):
+    sites = {report.receiver for report in cluster}
+    checked = len(sites) > 1 and any(body.radius_m > 0 for body in scene.bodies.values())
+    if not checked and len(paths) < paths_needed(scene, _middle(cluster), receivers):
         return True
-    if len(receivers) > 1:
+    if not checked and len(paths) < scene.dimension and not _is_located(scene, cluster):
+        return True
+    if len(sites) > 1:
         return False
-    receiver, = receivers
+    receiver, = sites
     return any(_is_side_lobe(scene, receiver, paths, other.cluster) if receiver in other.detection.sites
                else _is_misplaced(scene, receiver, paths, other.cluster, other.detection) for other in accepted)
+
+
+def paths_needed(
+    scene: Scene, point_m: np.ndarray, receivers: Collection[str] | None = None
+) -> int:
+    """Number of paths that a target at a place needs to be accepted.
+
+    As many as dimensions, which give the full velocity, where as many links face the place: among
+    many links a cluster of fewer paths is mostly a ghost. Where fewer links face it, one path is
+    enough.
+
+    point_m: [3], float64, m, map; a place outside the area counts as the nearest one inside
+    receivers: names of those whose packets arrived; None: all
+    """
+    inside = point_m.copy()
+    size = scene.dimension
+    inside[:size] = np.clip(point_m[:size], scene.area.low_m[:size], scene.area.high_m[:size])
+    heard = [site for site in scene.receivers if receivers is None or site.name in receivers]
+    links = _num_facing(scene.transmitters, inside) * _num_facing(heard, inside)
+    return scene.dimension if links >= scene.dimension else 1
 
 
 def is_part_of_body(scene: Scene, cluster: Cluster, detection: Detection, other: Accepted) -> bool:
@@ -116,7 +144,16 @@ def is_static(scene: Scene, cluster: Cluster, fitted: Estimate) -> bool:
 
 
 def is_possible(scene: Scene, detection: Detection) -> bool:
-    """Whether a target of the scene can be as fast as a detection says, within its accuracy."""
+    """Whether a target of the scene can be as fast as a detection says, within its accuracy.
+
+    Fewer paths than dimensions leave directions of the velocity open: there some velocity that
+    agrees with the measured components must be slow enough.
+    """
+    if detection.num_paths < scene.dimension:
+        away = distance_to_ball(
+            detection.velocity_mps, detection.covariance[3:, 3:], scene.sensing.max_speed_mps
+        )
+        return away <= SPEED_SIGMAS**2
     speed = np.linalg.norm(detection.velocity_mps)
     deviation = np.sqrt(np.linalg.eigvalsh(detection.covariance[3:, 3:])[-1])
     return bool(speed <= scene.sensing.max_speed_mps + SPEED_SIGMAS * deviation)
@@ -145,6 +182,23 @@ def distance_to_ball(vector: np.ndarray, covariance: np.ndarray, radius: float) 
 
 def _paths(cluster: Cluster) -> list[PathReport]:
     return [path for report in cluster for path in report.paths]
+
+
+def _middle(cluster: Cluster) -> np.ndarray:
+    """Mean location of a cluster's reports, [3], m."""
+    return np.mean([report.point_m for report in cluster], axis=0)
+
+
+def _num_facing(sites: Sequence[Site], point_m: np.ndarray) -> int:
+    """Number of arrays that have a place on their front side."""
+    return sum(bool(site.boresight @ (point_m - site.position_m) >= -EDGE_M) for site in sites)
+
+
+def _is_located(scene: Scene, cluster: Cluster) -> bool:
+    """Whether a cluster's location is known along every axis, to a small share of the area."""
+    limit_m = LOCATED_SHARE * np.linalg.norm((scene.area.high_m - scene.area.low_m)[:2])
+    information = sum(report.information for report in cluster)
+    return bool(np.linalg.eigvalsh(information)[0] > limit_m ** -2.0)
 
 
 def _doppler_bin_hz(scene: Scene) -> float:

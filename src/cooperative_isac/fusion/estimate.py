@@ -36,20 +36,32 @@ class Estimate:
 
 
 def estimate(scene: Scene, reports: Sequence[EchoReport], model: BodyModel | None = None) -> Estimate:
-    """Minimise the reports' normalised squared errors over location and velocity.
+    """Weighted least squares of location and velocity over the reports of one target.
 
     Each report weighs its location by the information matrix it sent and each Doppler shift by its SNR; the sum is
     the quadratic form of the joint likelihood around its peak. Unobserved velocity stays within the scene's maximum
     speed (a weak prior). The inverse normal matrix is the covariance.
+
+    model: the reports as measurements of the middle of a body; None: of a point
     """
     size = scene.dimension
-    points = [report.point_m[:size] for report in reports] if model is None else model.points_m[:, :size]
-    weights = ([report.information for report in reports] if model is None else np.linalg.inv(model.covariances))
+
+    # Locations and their weights, of a point or of a body's middle.
+    if model is None:
+        points = [report.point_m[:size] for report in reports]
+        weights = [report.information for report in reports]
+        model_std_hz = 0.0
+    else:
+        points = model.points_m[:, :size]
+        weights = np.linalg.inv(model.covariances)
+        model_std_hz = model.doppler_std_hz
     information = sum(weights)
     weighted = sum(weight @ point for weight, point in zip(weights, points))
-    position, velocity = np.linalg.solve(information, weighted), np.zeros(size)
+    shifts = _doppler_shifts(scene, reports, model_std_hz)
     prior = np.diag(np.repeat([0.0, scene.sensing.max_speed_mps ** -2.0], size))
-    shifts = _doppler_shifts(scene, reports, 0.0 if model is None else model.doppler_std_hz)
+
+    # Gauss-Newton steps: Doppler shifts depend on the location, and on the velocity linearly.
+    position, velocity = np.linalg.solve(information, weighted), np.zeros(size)
     for _ in range(STEPS):
         rows, errors = shifts.equations(scene, position, velocity)
         normal = prior + rows.T @ (shifts.weights[:, None] * rows)
@@ -60,14 +72,45 @@ def estimate(scene: Scene, reports: Sequence[EchoReport], model: BodyModel | Non
         position, velocity = position + step[:size], velocity + step[size:]
         if step @ normal @ step < SETTLED:
             break
+
+    # What is left: normalized squared errors of each report.
     degrees = size * len(reports) + len(shifts.weights) - 2 * size
     _, errors = shifts.equations(scene, position, velocity)
     misfits = np.bincount(shifts.owner, shifts.weights * errors ** 2, len(reports))
-    log_det = -float(np.sum(np.linalg.slogdet(np.array(weights))[1]) + np.sum(np.log(shifts.weights)))
     for index, (weight, point) in enumerate(zip(weights, points)):
         away = point - position
         misfits[index] += away @ weight @ away
-    return Estimate(position, velocity, np.linalg.inv(normal), misfits, degrees, log_det)
+    log_det = -float(np.sum(np.linalg.slogdet(np.array(weights))[1]) + np.sum(np.log(shifts.weights)))
+
+    covariance = np.linalg.inv(normal)
+    if len(shifts.weights) < size:
+        turning_hz2 = shifts.turning_variance_hz2(scene, position, np.linalg.inv(information))
+        noise_hz2 = 1 / shifts.weights + turning_hz2
+        covariance = _wide_covariance(information, scene.sensing.max_speed_mps, rows, noise_hz2)
+    return Estimate(position, velocity, covariance, misfits, degrees, log_det)
+
+
+def _wide_covariance(information: np.ndarray, max_speed_mps: float, rows: np.ndarray,
+                     noise_hz2: np.ndarray) -> np.ndarray:
+    """Covariance [2 D, 2 D] of location and velocity where few paths leave velocities open.
+
+    The inverse of the normal matrix, as the update of a Kalman filter in Joseph's form: between
+    millimeters and the maximum speed, the plain inverse loses its positive eigenvalues to rounding.
+
+    information: [D, D], float64, 1/m^2, of the location
+    rows: [num_paths, 2 D], float64, slopes of the Doppler shifts
+    noise_hz2: [num_paths], float64, Hz^2, variances of the Doppler shifts
+    """
+    size = len(information)
+    prior = np.zeros((2 * size, 2 * size))
+    prior[:size, :size] = np.linalg.inv(information)
+    prior[size:, size:] = max_speed_mps ** 2 * np.eye(size)
+
+    noise = np.diag(noise_hz2)
+    gain = np.linalg.solve(rows @ prior @ rows.T + noise, rows @ prior).T
+    rest = np.eye(2 * size) - gain @ rows
+    covariance = rest @ prior @ rest.T + gain @ noise @ gain.T
+    return (covariance + covariance.T) / 2
 
 
 @dataclass(frozen=True)
@@ -89,6 +132,29 @@ class _DopplerShifts:
         with_location = paths.doppler_location_gradient(moving, wavelength)[:, :size]
         with_velocity = -paths.range_gradient[:, :size] / wavelength
         return np.concatenate([with_location, with_velocity], axis=1), self.doppler_hz - paths.doppler_hz
+
+    def turning_variance_hz2(
+        self, scene: Scene, position: np.ndarray, covariance: np.ndarray
+    ) -> np.ndarray:
+        """Variance of each shift by errors of location and velocity together, [num_paths], Hz^2.
+
+        The shift is bilinear in direction and velocity. Where the velocity is open up to the
+        maximum speed, an error of location turns an unknown share of it into the measured
+        direction: tr(M V M^T P), M the mixed derivative.
+
+        covariance: [D, D], float64, m^2, of the location
+        """
+        size = scene.dimension
+        wavelength = scene.grid.wavelength_m
+        point = np.array([0.0, 0.0, scene.plane_height_m])
+        point[:size] = position
+        paths = bistatic_geometry(
+            self.transmitters_m, self.receivers_m, point, np.zeros(3), wavelength
+        )
+        columns = [paths.doppler_location_gradient(axis, wavelength) for axis in np.eye(3)[:size]]
+        mixed = np.stack(columns, axis=-1)[:, :size]
+        variance = np.einsum("pij,pkj,ik->p", mixed, mixed, covariance)
+        return scene.sensing.max_speed_mps ** 2 * variance
 
 
 def _doppler_shifts(scene: Scene, reports: Sequence[EchoReport], model_std_hz: float) -> _DopplerShifts:

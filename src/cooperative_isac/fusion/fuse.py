@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Iterator, Sequence
+from typing import Collection, Iterator, Sequence
 
 import numpy as np
 from scipy.special import chdtri
@@ -32,15 +32,18 @@ OUTLIER_COST = 12.0
 HEIGHT_COST = 100.0
 
 
-def fuse(scene: Scene, reports: Sequence[EchoReport]) -> tuple[Detection, ...]:
+def fuse(scene: Scene, reports: Sequence[EchoReport],
+         receivers: Collection[str] | None = None) -> tuple[Detection, ...]:
     """Detections from all reports of one frame, strongest first.
 
     A cluster is rejected that is a ghost, static clutter, impossibly fast, or a part of a body detected already.
+
+    receivers: names of those whose packets arrived, also without a target; None: all
     """
     accepted: list[Accepted] = []
     for cluster, fitted in clusters(scene, reports):
         detection = detection_of(scene, cluster, fitted)
-        rejected = (is_static(scene, cluster, fitted) or is_ghost(scene, cluster, accepted)
+        rejected = (is_static(scene, cluster, fitted) or is_ghost(scene, cluster, accepted, receivers)
                     or not is_possible(scene, detection)
                     or any(is_part_of_body(scene, cluster, detection, other) for other in accepted))
         if not rejected:
@@ -145,6 +148,8 @@ def _fit(scene: Scene, members: Sequence[Member], body: Body) -> Estimate:
     if body.radius_m == 0:
         return estimate(scene, reports)
     fitted = estimate(scene, reports, body_model(scene, reports, body, None))
+    if sum(len(report.paths) for report in reports) < scene.dimension:
+        return replace(fitted, body=body)  # without the full velocity there is no heading
     velocity = np.zeros(3)
     velocity[:scene.dimension] = fitted.velocity_mps
     fitted = estimate(scene, reports, body_model(scene, reports, body, velocity))

@@ -88,7 +88,7 @@ class LocalMlScheme:
         """Detections from the packets of the receivers that were heard; see schemes.contract."""
         reports = [report for receiver, packet in sorted(packets.items())
                    for report in unpack_reports(self.scene, receiver, frame.number, packet)]
-        return fuse(self.scene, reports)
+        return fuse(self.scene, reports, packets.keys())
 
     def downlink_bits(self, frame: TransmitFrame) -> int:
         """The payload of the frame, packed; nothing with reference symbols only."""

@@ -13,6 +13,7 @@ from cooperative_isac.scene.model import OfdmGrid, Scene, Site
 from cooperative_isac.sensing.correlation import StreamReference, stream_reference
 from cooperative_isac.sensing.joint_fit import Effort, Fit, JointFit
 from cooperative_isac.sensing.path_state import NO_PATHS, PathState, single_path
+from cooperative_isac.sensing.reacquire import doppler_reach_hz, reacquired
 from cooperative_isac.sensing.replica import ReplicaMaker
 from cooperative_isac.sensing.search_grid import SearchGrid, search_grid
 from cooperative_isac.sensing.static_paths import StaticNuisance
@@ -110,7 +111,13 @@ class LocalMl:
 
     def follow(self, joint: JointFit, expected: PathState) -> Fit | None:
         """Fit the paths that an earlier frame lets expect, and transmitters' missing paths; None if none is heard."""
-        return self._settle(joint, joint.climb(joint.match(expected), **FROM_MEMORY)) if expected.num_paths else None
+        if not expected.num_paths:
+            return None
+        fit = joint.match(expected)
+        reach_hz = doppler_reach_hz(self.grid, 1 / self.scene.update_rate_hz)
+        if reach_hz:
+            fit = joint.match(reacquired(joint, fit, reach_hz))
+        return self._settle(joint, joint.climb(fit, **FROM_MEMORY))
 
     def find(self, joint: JointFit, fit: Fit | None = None, searches: int = MAX_SEARCHES) -> Fit | None:
         """Search what known targets (those of a fit) leave, and fit all together.

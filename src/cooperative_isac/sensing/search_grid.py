@@ -14,6 +14,9 @@ from cooperative_isac.scene.model import Area, OfdmGrid, Scene, Site
 RANGE_OVERSAMPLING = 1.25
 BEAM_OVERLAP = 0.5
 BEAM_OVERSAMPLING = {2: 1.5, 3: 1.25}
+# Beams along each axis over the usual number where the scene has fewer links than dimensions: no
+# other receiver would contradict a climb that started on a side lobe.
+FEW_LINKS_FINENESS = 2.0
 NEAREST_M = 1.0
 EDGE = 0.999
 AREA_MARGIN = 0.05
@@ -50,13 +53,17 @@ class SearchGrid:
         return overlapping[self.beam_of_cell] & near
 
 
-def beam_directions(site: Site, dimension: int, wavelength_m: float) -> np.ndarray:
+def beam_directions(
+    site: Site, dimension: int, wavelength_m: float, fineness: float = 1.0
+) -> np.ndarray:
     """Unit vectors of beams over the half space that the array faces, [num_beams, 3].
 
     Uniform in direction cosine; in a plane (dimension 2) along the array's line only. Beams whose main lobe reaches
     over the array's edge are turned onto it.
+
+    fineness: number of beams along each axis over the usual one
     """
-    cosines = beam_cosines(site, dimension, wavelength_m)
+    cosines = beam_cosines(site, dimension, wavelength_m, fineness)
     grid = np.stack(np.meshgrid(*cosines, indexing="ij"), axis=-1).reshape(-1, len(cosines))
     length = np.linalg.norm(grid, axis=1)
     reaching = length < 1 + max(1 / len(line) for line in cosines)
@@ -66,10 +73,13 @@ def beam_directions(site: Site, dimension: int, wavelength_m: float) -> np.ndarr
     return directions @ site.rotation.T
 
 
-def beam_cosines(site: Site, dimension: int, wavelength_m: float) -> list[np.ndarray]:
+def beam_cosines(
+    site: Site, dimension: int, wavelength_m: float, fineness: float = 1.0
+) -> list[np.ndarray]:
     """Direction cosines of the beams along the array's own y axis and, in three dimensions, its z axis."""
     local = site.elements_m @ site.rotation
-    counts = [max(int(np.ceil(2 * _aperture(local[:, axis]) / wavelength_m * BEAM_OVERSAMPLING[dimension])), 1)
+    oversampling = fineness * BEAM_OVERSAMPLING[dimension]
+    counts = [max(int(np.ceil(2 * _aperture(local[:, axis]) / wavelength_m * oversampling)), 1)
               for axis in (1, 2)[:dimension - 1]]
     return [(np.arange(count) + 0.5) * 2 / count - 1 for count in counts]
 
@@ -96,7 +106,10 @@ def ray_ranges(origin_m: np.ndarray, direction: np.ndarray, area: Area, dimensio
 
 def search_grid(scene: Scene, receiver: Site, grid: OfdmGrid) -> SearchGrid:
     """Lay the cells of one receiver for a resource grid (the scene's, or a comb of it)."""
-    return cells_along(scene, receiver, grid, beam_directions(receiver, scene.dimension, grid.wavelength_m))
+    num_links = len(scene.transmitters) * len(scene.receivers)
+    fineness = FEW_LINKS_FINENESS if num_links < scene.dimension else 1.0
+    directions = beam_directions(receiver, scene.dimension, grid.wavelength_m, fineness)
+    return cells_along(scene, receiver, grid, directions)
 
 
 def cells_along(scene: Scene, receiver: Site, grid: OfdmGrid, directions: np.ndarray) -> SearchGrid:

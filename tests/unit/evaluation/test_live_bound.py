@@ -63,6 +63,15 @@ def test_a_target_without_a_bound_is_left_out(first):
     assert log.summary()["error_to_bound_samples"] == 1
 
 
+def test_a_velocity_without_a_bound_leaves_the_location_comparable():
+    log = BoundLog(2)
+    bound = Bound(np.diag([0.02, 0.02, 0.02, 0.02, np.inf, np.inf, 0.5, 0.5]), 2)
+    found = [detection(0.4, 9.0), detection(50.2, 3.0)]
+    ratios = log.add(bound, [truth("a", 0.0), truth("b", 50.0)], found)
+    assert ratios == pytest.approx((np.sqrt((0.4 ** 2 + 0.2 ** 2) / 0.08), 3.0))
+    assert log.summary()["error_to_bound_samples"] == 2
+
+
 def test_the_bound_is_of_the_fading_that_is_heard(monkeypatch):
     scene, number = load_scene(TINY), 4
     targets, signal = scene_targets(scene, 1.0), transmit(scene, number)

@@ -35,6 +35,7 @@ def test_the_shipped_scenes_are_those_of_the_documentation():
         "cell_free_compact",
         "cell_free_table1",
         "indoor_uav",
+        "one_pair",
         "street",
         "yard",
     ]
@@ -138,8 +139,8 @@ def test_an_unknown_name_suggests_a_shipped_scene():
     with pytest.raises(SceneError) as error:
         scene_path("capus")
     assert str(error.value) == ("capus: no scene of that name; did you mean 'campus'? known: "
-                                "campus, cell_free_compact, cell_free_table1, indoor_uav, street, "
-                                "yard")
+                                "campus, cell_free_compact, cell_free_table1, indoor_uav, one_pair, "
+                                "street, yard")
 
 
 def test_a_missing_or_binary_file_is_named(tmp_path):

@@ -36,7 +36,7 @@ def test_the_share_of_the_area_in_front():
 
 
 @pytest.mark.parametrize("name", ["campus", "cell_free_compact", "cell_free_table1", "indoor_uav",
-                                  "street", "yard"])
+                                  "one_pair", "street", "yard"])
 def test_shipped_arrays_have_the_whole_area_in_front(name):
     scene = load_scene(name)
     assert {share_in_front(scene.area, site) for site in scene.transmitters + scene.receivers} == {1.0}

@@ -1,9 +1,11 @@
 """Scheme local_ml on consecutive frames."""
 
+import numpy as np
 import pytest
 
 from cooperative_isac.fronthaul.packet import unpack_reports
 from cooperative_isac.pipeline import hear, transmit
+from cooperative_isac.scene.config import load_scene
 from cooperative_isac.scene.draw import scene_targets
 from cooperative_isac.schemes.registry import make_scheme
 
@@ -18,3 +20,25 @@ def test_a_new_target_is_told_of_when_its_frame_was_searched(small, live):
         packet = scheme.encode(hear(small, frame, "rx1", targets), frame, "rx1")
         told.append(len(unpack_reports(small, "rx1", number, packet)))
     assert min(told[1:]) >= len(targets) and (told[0] == 0) == live
+
+
+def test_the_center_accepts_fewer_paths_when_the_packets_of_the_others_are_missing():
+    campus = load_scene("campus")
+    scheme = make_scheme("local_ml", campus)
+    frame = transmit(campus, 5)
+    targets = scene_targets(campus, 1.0)
+    packets = {site.name: scheme.encode(hear(campus, frame, site.name, targets), frame, site.name)
+               for site in campus.receivers}
+    # Empty packets count: two receivers that found nothing speak against what the third reports.
+    nothing = {name: silent_of(scheme, campus, frame, name) for name in ("rx2", "rx3")}
+    assert scheme.decode({**packets, **nothing}, frame) == ()
+    alone = scheme.decode({"rx1": packets["rx1"]}, frame)
+    assert len(alone) >= 3 and {detection.sites for detection in alone} == {("rx1",)}
+    for detection in alone:
+        away = [np.linalg.norm(detection.position_m - target.position_m) for target in targets]
+        assert min(away) < 2.0
+
+
+def silent_of(scheme, scene, frame, receiver):
+    """The packet of a receiver that found nothing."""
+    return scheme.encode(np.zeros_like(hear(scene, frame, receiver, ())), frame, receiver)

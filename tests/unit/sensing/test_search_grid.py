@@ -1,5 +1,7 @@
 """Search cells: they cover the area, and stay in it."""
 
+from dataclasses import replace
+
 import numpy as np
 
 from cooperative_isac.scene.arrays import steering_vectors
@@ -31,3 +33,12 @@ def test_neighbours_are_close_in_range_and_direction(listener):
     cell = len(grid.points_m) // 2
     near = grid.neighbours(cell)
     assert near[cell] and 1 < near.sum() < len(near) / 4
+
+
+def test_beams_are_twice_as_dense_where_one_link_alone_sees_a_place(plane):
+    alone = replace(plane, transmitters=plane.transmitters[:1], receivers=plane.receivers[:1])
+    site = plane.receivers[0]
+    usual = len(search_grid(plane, site, plane.grid).beams)
+    assert 1.7 < len(search_grid(alone, site, plane.grid).beams) / usual < 2.3
+    two = replace(plane, transmitters=plane.transmitters[:1])
+    assert len(search_grid(two, site, plane.grid).beams) == usual

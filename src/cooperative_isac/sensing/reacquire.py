@@ -1,0 +1,56 @@
+"""Doppler shifts of followed paths that left their resolution cell since the last frame.
+
+A long frame resolves Doppler shifts finer than a target's acceleration changes them from frame to
+frame. The climb to the peak of the likelihood would then start on a side lobe and stay there.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+
+from cooperative_isac.scene.model import OfdmGrid
+from cooperative_isac.sensing.joint_fit import Fit, JointFit
+from cooperative_isac.sensing.path_state import PathState
+
+MAX_ACCELERATION_MPS2 = 10.0  # of a target; a car that brakes or turns hard
+# Largest change in Doppler cells above which paths are reacquired: common ones then leave the main
+# lobe.
+CELLS_REACHED = 1.5
+OVERSAMPLING = 4  # trial shifts per Doppler cell
+BETTER = 2.0  # power over that at the expected shift, below which the shift is kept
+
+
+def doppler_reach_hz(grid: OfdmGrid, period_s: float) -> float:
+    """How far a Doppler shift may move from frame to frame, Hz; 0 where that is within its cell."""
+    reach = 2 * MAX_ACCELERATION_MPS2 * period_s / grid.wavelength_m
+    return reach if reach > CELLS_REACHED * grid.doppler_resolution_hz else 0.0
+
+
+def reacquired(joint: JointFit, fit: Fit, reach_hz: float) -> PathState:
+    """The state of a fit, with each path's Doppler shift at the peak of its spectrum within reach.
+
+    The spectrum is that at the path's location, all other paths removed.
+    """
+    reference = joint.maker.reference
+    step_hz = reference.frame.grid.doppler_resolution_hz / OVERSAMPLING
+    count = int(np.ceil(reach_hz / step_hz))
+    offsets = step_hz * np.arange(-count, count + 1)
+
+    # Each path's own waveform, and what the fit leaves, behind its filter.
+    weights = fit.replica.filters[:, 0].conj()
+    amplitude = fit.amplitude[:, None, None, None].astype(np.complex64)
+    waveform = amplitude * fit.replica.own + fit.residual[fit.state.owner]
+    blocks = np.einsum("pki,pkib->pb", weights, waveform)
+
+    # Spectrum about the expected shift; the middle trial is that shift.
+    shifts = fit.state.doppler_hz[:, None] + offsets
+    turns = np.exp(-2j * np.pi * shifts[..., None] * reference.block_times_s)
+    power = np.abs(np.einsum("pb,psb->ps", blocks, turns)) ** 2
+    best = power.argmax(axis=1)
+    paths = np.arange(fit.state.num_paths)
+    better = power[paths, best] > BETTER * power[:, count]
+    return replace(
+        fit.state, doppler_hz=np.where(better, shifts[paths, best], fit.state.doppler_hz)
+    )

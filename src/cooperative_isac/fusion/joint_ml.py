@@ -10,10 +10,8 @@ import numpy as np
 from cooperative_isac.channel.gain import expected_power
 from cooperative_isac.scene.geometry import bistatic_geometry
 from cooperative_isac.scene.model import Scene, Site
-from cooperative_isac.sensing.correlation import StreamReference
 from cooperative_isac.sensing.joint_fit import Fit, JointFit
 from cooperative_isac.sensing.path_state import PathState
-from cooperative_isac.sensing.replica import ReplicaMaker
 
 STEPS = 8
 TOLERANCE = 0.1
@@ -80,15 +78,14 @@ class JointMatch:
 class JointMl:
     """The joint likelihood of the receivers that were heard.
 
-    correlations: by receiver, [num_rx_ant, num_subcarriers, num_streams, num_blocks] of the reference.
+    echoes: by receiver, its correlation, and what makes replicas of paths in it.
     """
 
-    def __init__(self, scene: Scene, reference: StreamReference, correlations: Mapping[str, np.ndarray]):
+    def __init__(self, scene: Scene, echoes: Mapping[str, JointFit]):
         self.scene = scene
-        self._sites = {name: scene.receiver(name) for name in correlations}
-        makers = {name: ReplicaMaker(scene, site, reference) for name, site in self._sites.items()}
-        self._joints = {name: JointFit(makers[name], correlation, scene.propagation.noise_power_w)
-                        for name, correlation in correlations.items()}
+        self._sites = {name: scene.receiver(name) for name in echoes}
+        self._joints = {name: JointFit(joint.maker, joint.correlation, joint.noise_power_w)
+                        for name, joint in echoes.items()}
         self._prior = np.diag(np.repeat([0.0, scene.sensing.max_speed_mps ** -2.0], scene.dimension))
 
     def match(self, targets: Targets) -> JointMatch:

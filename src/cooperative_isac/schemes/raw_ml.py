@@ -12,7 +12,7 @@ from cooperative_isac.fusion.joint_detect import detect_jointly
 from cooperative_isac.fusion.joint_ml import JointMl
 from cooperative_isac.scene.model import Scene
 from cooperative_isac.schemes.local_ml import LocalMlScheme
-from cooperative_isac.sensing.correlation import stream_reference
+from cooperative_isac.sensing.report import report_fit
 from cooperative_isac.waveform.frame import TransmitFrame
 
 
@@ -47,14 +47,14 @@ class RawMlScheme:
         """Detections from the packets of the receivers that were heard; see schemes.contract."""
         echoes = {receiver: unpack_echo(self.scene, self._known.grid, receiver, frame.number, packet)
                   for receiver, packet in sorted(packets.items())}
-        reports = [report for receiver, echo in echoes.items()
-                   for report in self._local.reports(echo, frame, receiver)]
+        sensed = {receiver: self._local.sense(echo, frame, receiver) for receiver, echo in echoes.items()}
+        reports = [report for receiver, (_, fit) in sensed.items() for report in report_fit(receiver, fit)]
         if not reports:
             return ()
         search = self._local.sensor(self.scene.receivers[0].name)
-        reference = stream_reference(self._known.of_frame(frame), search.max_doppler_hz)
-        correlations = {receiver: reference.correlate(echo) for receiver, echo in echoes.items()}
-        return detect_jointly(JointMl(self.scene, reference, correlations), reports,
+        joints = {receiver: joint for receiver, (joint, _) in sensed.items()}
+        reference = joints[min(joints)].maker.reference
+        return detect_jointly(JointMl(self.scene, joints), reports,
                               search.detection_threshold(reference), search.path_threshold(reference))
 
     def downlink_bits(self, frame: TransmitFrame) -> int:

@@ -45,9 +45,12 @@ def is_ghost(scene: Scene, cluster: Cluster, accepted: Sequence[Accepted]) -> bo
     target that was told and with its Doppler shifts, it is an echo of that target: a side lobe where the
     receiver heard the target as well, else the echo itself at a wrong place.
     """
+    return len(_paths(cluster)) < scene.dimension or is_echo_of_other(scene, cluster, accepted)
+
+
+def is_echo_of_other(scene: Scene, cluster: Cluster, accepted: Sequence[Accepted]) -> bool:
+    """Whether one receiver alone heard a cluster, and it is an echo of an accepted target: a side lobe or misplaced."""
     paths = _paths(cluster)
-    if len(paths) < scene.dimension:
-        return True
     receivers = {report.receiver for report in cluster}
     if len(receivers) > 1:
         return False

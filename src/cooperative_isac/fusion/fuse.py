@@ -9,7 +9,7 @@ import numpy as np
 from scipy.special import chdtri
 
 from cooperative_isac.fusion.body import body_model, distinct_bodies
-from cooperative_isac.fusion.detection import Detection
+from cooperative_isac.fusion.detection import Detection, detection_problem
 from cooperative_isac.fusion.doubt import Accepted, is_ghost, is_part_of_body, is_possible, is_static
 from cooperative_isac.fusion.estimate import Estimate, estimate
 from cooperative_isac.scene.model import Body, Scene, TargetClass
@@ -25,19 +25,26 @@ HEIGHT_COST = 100.0
 
 
 def fuse(scene: Scene, reports: Sequence[EchoReport]) -> tuple[Detection, ...]:
-    """Detections from all reports of one frame, strongest first.
-
-    A cluster is rejected that is a ghost, static clutter, impossibly fast, or a part of a body detected already.
-    """
+    """Detections from all reports of one frame, strongest first."""
     accepted: list[Accepted] = []
     for cluster, fitted in clusters(scene, reports):
         detection = detection_of(scene, cluster, fitted)
-        rejected = (is_static(scene, cluster, fitted) or is_ghost(scene, cluster, accepted)
-                    or not is_possible(scene, detection)
-                    or any(is_part_of_body(scene, cluster, detection, other) for other in accepted))
-        if not rejected:
+        if is_target(scene, cluster, fitted, detection, accepted):
             accepted.append(Accepted(cluster, detection, fitted.body))
     return tuple(item.detection for item in accepted)
+
+
+def is_target(scene: Scene, cluster: Sequence[EchoReport], fitted: Estimate, detection: Detection,
+              accepted: Sequence[Accepted]) -> bool:
+    """Whether a cluster is a target beside those accepted already.
+
+    Not one is a ghost, static clutter, what is impossibly fast, a part of a body detected already, or an estimate that
+    is not valid.
+    """
+    return not (detection_problem(detection) is not None
+                or is_static(scene, cluster, fitted) or is_ghost(scene, cluster, accepted)
+                or not is_possible(scene, detection)
+                or any(is_part_of_body(scene, cluster, detection, other) for other in accepted))
 
 
 def clusters(scene: Scene, reports: Sequence[EchoReport]) -> Iterator[tuple[list[EchoReport], Estimate]]:
@@ -50,10 +57,15 @@ def clusters(scene: Scene, reports: Sequence[EchoReport]) -> Iterator[tuple[list
     free = sorted(reports, key=lambda report: -report.power)
     while free:
         grown = _grow(scene, free, bodies[-1])
-        hypotheses = [_consistent(scene, grown, body) for body in bodies]
-        members, fitted = min(hypotheses, key=lambda found: _cost(scene, *found))
+        members, fitted = explain(scene, grown)
         free = [report for report in free if not any(report is member.report for member in members)]
         yield [member.used for member in members], fitted
+
+
+def explain(scene: Scene, reports: Sequence[EchoReport]) -> tuple[list[Member], Estimate]:
+    """Members and estimate of the likeliest body that reports may be of; those that contradict it are left out."""
+    hypotheses = [_consistent(scene, reports, body) for body in distinct_bodies(scene)]
+    return min(hypotheses, key=lambda found: _cost(scene, *found))
 
 
 def _cost(scene: Scene, members: Sequence[Member], fitted: Estimate) -> float:

@@ -113,7 +113,7 @@ class JointMl:
         """
         scale = np.ones(len(match.targets))
         for _ in range(STEPS):
-            steps = np.linalg.solve(match.information, match.slope[..., None])[..., 0]
+            steps = _newton_steps(match.information, match.slope)
             if np.all(scale * np.sum(steps * match.slope, axis=1) < TOLERANCE):
                 break
             tried = self.match(match.targets.moved(scale[:, None] * steps))
@@ -157,3 +157,19 @@ class JointMl:
         size = len(fit.coherence)
         shared = np.maximum(np.diag(np.linalg.inv(fit.coherence + ROUNDING * np.eye(size))).real, 1)
         return fit.power / shared * mean / (1 + mean) - np.log1p(mean)
+
+
+def _newton_steps(information: np.ndarray, slope: np.ndarray) -> np.ndarray:
+    """Steps [num_targets, 2 D] of Fisher scoring; none for a target that no echo locates.
+
+    information: [num_targets, 2 D, 2 D]
+    slope: [num_targets, 2 D]
+    """
+    try:
+        return np.linalg.solve(information, slope[..., None])[..., 0]
+    except np.linalg.LinAlgError:
+        steps = np.zeros_like(slope)
+        for target, one in enumerate(information):
+            if np.isfinite(one).all():
+                steps[target] = np.linalg.pinv(one, hermitian=True) @ slope[target]
+        return steps

@@ -1,9 +1,10 @@
-"""Detections of bodies from the raw echoes of all receivers: local fits, and paths that only the center can find.
+"""Detections of bodies from the raw echoes of all receivers: local fits, and predicted paths.
 
-Receivers see different points of a body, so that no common point fits all echoes. Each receiver's echo therefore has
-a fit of its own, and these are fused like reports. Beyond that, the center looks in each echo where and at what
-Doppler shift the other receivers expect a target: a path there has few false alarms to fear, and may be much weaker
-than one that is searched for everywhere, or close to the notch that the suppression of static paths leaves.
+Receivers see different points of a body, so that no common point fits all echoes. Each receiver's
+echo therefore has a fit of its own, and these are fused like reports. Beyond that, the center looks
+in each echo at the place and the Doppler shift that the other receivers predict for a target: few
+cells can raise a false alarm there, so that a path may be much weaker than one that is searched for
+everywhere, or close to the notch that the suppression of static paths leaves.
 """
 
 from __future__ import annotations
@@ -26,10 +27,12 @@ from cooperative_isac.sensing.local_ml import ROUGH, without
 from cooperative_isac.sensing.path_state import single_path
 from cooperative_isac.sensing.report import EchoReport, PathReport, report_fit
 
-FALSE_PATH_PROBABILITY = 1e-3  # of noise alone, for each path that is looked for at a predicted place
+FALSE_PATH_PROBABILITY = 1e-3  # of noise alone, for each predicted path
 DOPPLER_SIGMAS = 3.0  # half width of the predicted interval of Doppler shifts
-LEAST_SHARE = 0.01  # of a path's energy that the suppression of static paths must leave; below, it is rounding
-MOST_DOUBTFUL = 6  # clusters in doubt, strongest first, that are looked for in other echoes: bounds the time
+# Share of a path's energy that the suppression of static paths must leave: below, it is rounding.
+LEAST_SHARE = 0.01
+# Clusters in doubt, strongest first, that are looked for in other echoes: bounds the time.
+MOST_DOUBTFUL = 6
 STEPS_PER_BIN = 4  # Doppler shifts that are tried within one resolution cell
 
 
@@ -37,7 +40,8 @@ STEPS_PER_BIN = 4  # Doppler shifts that are tried within one resolution cell
 class SensedEcho:
     """One receiver's echo at the center.
 
-    joint: fits paths to the echo; fit: of all that the receiver finds alone, None if that is nothing;
+    joint: fits paths to the echo
+    fit: of all that the receiver finds alone, None if that is nothing
     main: the same without satellites (LocalMl.main_targets)
     """
 
@@ -48,7 +52,9 @@ class SensedEcho:
 
 def detect_bodies(scene: Scene, echoes: Mapping[str, SensedEcho]) -> tuple[Detection, ...]:
     """Detections of targets with bodies from the echoes of all receivers."""
-    reports = [sound(report) for receiver, echo in echoes.items() for report in report_fit(receiver, echo.main)]
+    reports = []
+    for receiver, echo in echoes.items():
+        reports += _sound_reports(receiver, echo.main)
     search = _FurtherPaths(scene, echoes)
     accepted: list[Accepted] = []
     doubtful: list[tuple[list[EchoReport], Estimate]] = []
@@ -75,7 +81,8 @@ def detect_bodies(scene: Scene, echoes: Mapping[str, SensedEcho]) -> tuple[Detec
         detection = detection_of(scene, cluster, fitted)
         if is_target(scene, cluster, fitted, detection, accepted):
             accepted.append(Accepted(cluster, detection, fitted.body))
-    return tuple(sorted((one.detection for one in accepted), key=lambda detection: -detection.snr_db))
+    detections = (one.detection for one in accepted)
+    return tuple(sorted(detections, key=lambda detection: -detection.snr_db))
 
 
 def _num_paths(cluster: Sequence[EchoReport]) -> int:
@@ -90,9 +97,16 @@ def _is_explained(scene: Scene, cluster: Sequence[EchoReport], detection: Detect
 
 
 def sound(report: EchoReport) -> EchoReport:
-    """The report with information matrices that are symmetric and positive definite despite rounding."""
-    paths = tuple(replace(path, information=positive_definite(path.information)) for path in report.paths)
+    """The report with symmetric, positive definite information matrices, whatever rounding did."""
+    paths = tuple(replace(path, information=positive_definite(path.information))
+                  for path in report.paths)
     return replace(report, paths=paths)
+
+
+def _sound_reports(receiver: str, fit: Fit | None) -> list[EchoReport]:
+    """Reports of a fit; targets without a finite location or information are left out."""
+    return [sound(report) for report in report_fit(receiver, fit)
+            if np.isfinite(report.point_m).all() and np.isfinite(report.information).all()]
 
 
 class _FurtherPaths:
@@ -114,14 +128,15 @@ class _FurtherPaths:
         return further
 
     def _path(self, receiver: str, transmitter: int, fitted: Estimate) -> list[EchoReport]:
-        """Report of the path of a target at one receiver from one transmitter, none if it is not heard."""
+        """Report of a target's path from a transmitter to a receiver, none if it is not heard."""
         joint = self._echoes[receiver].joint
         reference = joint.maker.reference
         residual = self._residual(receiver)
         point = self._reflecting_point(receiver, transmitter, fitted)
 
         # Doppler shifts that the estimate allows, without the notch of static paths.
-        shifts = self._expected_shifts(receiver, transmitter, point, fitted, reference.frame.grid.doppler_resolution_hz)
+        resolution_hz = reference.frame.grid.doppler_resolution_hz
+        shifts = self._expected_shifts(receiver, transmitter, point, fitted, resolution_hz)
         shares = reference.static_share(shifts)
         shifts, shares = shifts[shares > LEAST_SHARE], shares[shares > LEAST_SHARE]
         if not len(shifts):
@@ -140,11 +155,12 @@ class _FurtherPaths:
 
         # Fit its own point, as for a target of its own.
         alone = JointFit(joint.maker, residual, joint.noise_power_w)
-        fit = alone.climb(alone.match(single_path(point, transmitter, shifts[power.argmax()])), **ROUGH)
+        start = single_path(point, transmitter, shifts[power.argmax()])
+        fit = alone.climb(alone.match(start), **ROUGH)
         if not fit.power[0] > threshold:
             return []
         self._residuals[receiver] = without(residual, fit)
-        return [sound(report) for report in report_fit(receiver, fit)]
+        return _sound_reports(receiver, fit)
 
     def _residual(self, receiver: str) -> np.ndarray:
         """What the paths found so far leave of a receiver's correlation."""
@@ -155,7 +171,7 @@ class _FurtherPaths:
         return self._residuals[receiver]
 
     def _reflecting_point(self, receiver: str, transmitter: int, fitted: Estimate) -> np.ndarray:
-        """Point [3] of the estimated body that reflects from a transmitter to a receiver, in map."""
+        """Point [3] of the estimated body that reflects from transmitter to receiver, in map."""
         middle, velocity = self._state(fitted)
         if fitted.body.radius_m == 0:
             return middle
@@ -164,13 +180,14 @@ class _FurtherPaths:
         model = body_model(self.scene, [report], fitted.body, velocity)
         return middle + (middle - model.points_m[0])
 
-    def _expected_shifts(self, receiver: str, transmitter: int, point_m: np.ndarray, fitted: Estimate,
-                         resolution_hz: float) -> np.ndarray:
-        """Doppler shifts [num_shifts] that the estimate allows on a path, Hz."""
+    def _expected_shifts(self, receiver: str, transmitter: int, point_m: np.ndarray,
+                         fitted: Estimate, resolution_hz: float) -> np.ndarray:
+        """Doppler shifts that the estimate allows on a path, [num_shifts], Hz."""
         size, wavelength = self.scene.dimension, self.scene.grid.wavelength_m
         _, velocity = self._state(fitted)
         path = bistatic_geometry(self.scene.transmitters[transmitter].position_m,
-                                 self.scene.receiver(receiver).position_m, point_m, velocity, wavelength)
+                                 self.scene.receiver(receiver).position_m,
+                                 point_m, velocity, wavelength)
 
         # Mean and standard deviation of the shift, from the estimate's velocity.
         row = -path.range_gradient[:size] / wavelength

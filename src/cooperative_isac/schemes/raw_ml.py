@@ -23,7 +23,8 @@ class RawMlScheme:
     """The ceiling of accuracy, for a fronthaul without limit: the centre hears what all access points hear.
 
     It begins with what each echo alone tells (local_ml at the centre), so it follows live targets as that
-    does. The access points need not know the frame.
+    does. Point targets are fitted with one location in all echoes, bodies with one in each. The access
+    points need not know the frame.
     """
 
     name = "raw_ml"
@@ -55,10 +56,13 @@ class RawMlScheme:
             return self._bodies(echoes, frame)
         return self._points(echoes, frame)
 
-    def _points(self, echoes: Mapping[str, np.ndarray], frame: TransmitFrame) -> tuple[Detection, ...]:
+    def _points(self, echoes: Mapping[str, np.ndarray],
+                frame: TransmitFrame) -> tuple[Detection, ...]:
         """Detections of point targets: one point and velocity fit all echoes."""
-        sensed = {receiver: self._local.sense(echo, frame, receiver) for receiver, echo in echoes.items()}
-        reports = [report for receiver, (_, fit) in sensed.items() for report in report_fit(receiver, fit)]
+        sensed = {receiver: self._local.sense(echo, frame, receiver)
+                  for receiver, echo in echoes.items()}
+        reports = [report for receiver, (_, fit) in sensed.items()
+                   for report in report_fit(receiver, fit)]
         if not reports:
             return ()
         search = self._local.sensor(self.scene.receivers[0].name)
@@ -67,13 +71,15 @@ class RawMlScheme:
         return detect_jointly(JointMl(self.scene, joints), reports,
                               search.detection_threshold(reference), search.path_threshold(reference))
 
-    def _bodies(self, echoes: Mapping[str, np.ndarray], frame: TransmitFrame) -> tuple[Detection, ...]:
+    def _bodies(self, echoes: Mapping[str, np.ndarray],
+                frame: TransmitFrame) -> tuple[Detection, ...]:
         """Detections of targets with bodies: a fit for each echo, and paths that the others predict."""
-        sensed = {receiver: self._sensed(echo, frame, receiver) for receiver, echo in echoes.items()}
+        sensed = {receiver: self._sensed(echo, frame, receiver)
+                  for receiver, echo in echoes.items()}
         return detect_bodies(self.scene, sensed)
 
     def _sensed(self, echo: np.ndarray, frame: TransmitFrame, receiver: str) -> SensedEcho:
-        """Targets of one receiver's echo: those of the last frame, and others when it is the echo's turn."""
+        """Targets of one receiver's echo: those of the last frame, and others that it holds."""
         sensor = self._local.sensor(receiver)
         joint = self._local.listen(echo, frame, receiver)
         if not self.period_s:
@@ -88,12 +94,11 @@ class RawMlScheme:
             expected = memory.recall(self.scene, sensor.receiver, frame.number, self.period_s)
         fit = sensor.follow(joint, expected)
 
-        # Search what is left: in one echo a frame, as the time is short and its finds are looked for in the others.
-        turn = frame.number % len(self.scene.receivers)
-        if fit is None or self.scene.receivers[turn].name == receiver:
-            joint.effort.matches_left = sensor.budget.search_matches
-            fit = sensor.find(joint, fit, searches=1)
-        self._memories[receiver] = Memory(frame.number, NO_PATHS if fit is None else fit.state)
+        # Search what is left; the center has every echo before it answers.
+        joint.effort.matches_left = sensor.budget.search_matches
+        fit = sensor.find(joint, fit, searches=1)
+        if fit is not None:
+            self._memories[receiver] = Memory(frame.number, fit.state)
         return SensedEcho(joint, fit, sensor.main_targets(fit))
 
     def downlink_bits(self, frame: TransmitFrame) -> int:

@@ -6,7 +6,7 @@ error of the model beside its noise: the point that scatters lies on the near si
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Sequence
 
 import numpy as np
@@ -46,17 +46,19 @@ def distinct_bodies(scene: Scene) -> list[Body]:
     return sorted(bodies.values(), key=lambda body: body.radius_m) or [POINT_BODY]
 
 
-def limited_by_multipath(scene: Scene, reports: Sequence[EchoReport]) -> list[EchoReport]:
-    """Reports whose SNR is limited by the echoes of the same target by way of walls, an interference like noise."""
+def limited_by_multipath(scene: Scene, power: np.ndarray) -> np.ndarray:
+    """SNR that paths of a body are worth: its echoes by way of walls interfere, like noise that grows with the echo.
+
+    power: any shape, float64, coherent SNR, linear
+    Returns the same shape.
+    """
     ratio = 10 ** (scene.sensing.multipath_ratio_db / 10)
-    limited = []
-    for report in reports:
-        paths = []
-        for path in report.paths:
-            share = 1 / (1 + path.power / ratio)
-            paths.append(replace(path, power=share * path.power, information=share * path.information))
-        limited.append(replace(report, paths=tuple(paths)))
-    return limited
+    return power / (1 + power / ratio)
+
+
+def limited_information(scene: Scene, report: EchoReport) -> np.ndarray:
+    """Information of a report's location with the SNR of its paths limited by multipath, [D, D], 1/m^2."""
+    return sum(path.information * (limited_by_multipath(scene, path.power) / path.power) for path in report.paths)
 
 
 def body_model(scene: Scene, reports: Sequence[EchoReport], body: Body, velocity_mps: np.ndarray | None) -> BodyModel:
@@ -76,7 +78,8 @@ def body_model(scene: Scene, reports: Sequence[EchoReport], body: Body, velocity
         squared_axes = axes.T @ np.diag((extent / 2) ** 2) @ axes
         towards = squared_axes @ normal
         points[index] = report.point_m - towards / max(np.sqrt(normal @ towards), TINY)
-        covariances[index] = report.covariance + spread[:size, :size]
+        noise = np.linalg.inv(limited_information(scene, report))
+        covariances[index] = noise + spread[:size, :size]
 
     doppler_std_mps = np.hypot(DOPPLER_STD_MPS, TURN_RATE_STD_RADPS * SPREAD * extent.max()) if extent.any() else 0.0
     return BodyModel(points, covariances, 2 * doppler_std_mps / scene.grid.wavelength_m)

@@ -60,6 +60,13 @@ def is_ghost(scene: Scene, cluster: Cluster, accepted: Sequence[Accepted],
         return True
     if not checked and len(paths) < scene.dimension and not _is_located(scene, cluster):
         return True
+    return is_echo_of_other(scene, cluster, accepted)
+
+
+def is_echo_of_other(scene: Scene, cluster: Cluster, accepted: Sequence[Accepted]) -> bool:
+    """Whether a cluster of one receiver alone is an echo of an accepted target: a side lobe, or misplaced."""
+    paths = _paths(cluster)
+    sites = {report.receiver for report in cluster}
     if len(sites) > 1:
         return False
     receiver, = sites

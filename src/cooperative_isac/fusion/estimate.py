@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Sequence
 
 import numpy as np
 
-from cooperative_isac.fusion.body import BodyModel
+from cooperative_isac.fusion.body import BodyModel, limited_by_multipath
 from cooperative_isac.scene.geometry import bistatic_geometry
 from cooperative_isac.scene.model import POINT_BODY, Body, Scene
 from cooperative_isac.sensing.information import shift_information
@@ -50,14 +50,13 @@ def estimate(scene: Scene, reports: Sequence[EchoReport], model: BodyModel | Non
     if model is None:
         points = [report.point_m[:size] for report in reports]
         weights = [report.information for report in reports]
-        model_std_hz = 0.0
+        shifts = _doppler_shifts(scene, reports)
     else:
         points = model.points_m[:, :size]
         weights = np.linalg.inv(model.covariances)
-        model_std_hz = model.doppler_std_hz
+        shifts = _doppler_shifts(scene, reports).of_body(scene, model.doppler_std_hz)
     information = sum(weights)
     weighted = sum(weight @ point for weight, point in zip(weights, points))
-    shifts = _doppler_shifts(scene, reports, model_std_hz)
     prior = np.diag(np.repeat([0.0, scene.sensing.max_speed_mps ** -2.0], size))
 
     # Gauss-Newton steps: Doppler shifts depend on the location, and on the velocity linearly.
@@ -115,13 +114,26 @@ def _wide_covariance(information: np.ndarray, max_speed_mps: float, rows: np.nda
 
 @dataclass(frozen=True)
 class _DopplerShifts:
-    """The Doppler shifts of all paths: ends of each path [num_paths, 3], measured shift, weight and report's index."""
+    """Doppler shifts of all paths.
+
+    transmitters_m, receivers_m: [num_paths, 3], m, ends of each path
+    doppler_hz: [num_paths], measured shifts
+    powers: [num_paths], coherent SNR
+    weights: [num_paths], 1/Hz^2, inverse variances
+    owner: [num_paths], index of each path's report
+    """
 
     transmitters_m: np.ndarray
     receivers_m: np.ndarray
     doppler_hz: np.ndarray
+    powers: np.ndarray
     weights: np.ndarray
     owner: np.ndarray
+
+    def of_body(self, scene: Scene, model_std_hz: float) -> _DopplerShifts:
+        """The shifts with their SNR limited by multipath and an error of the model beside their noise."""
+        limited = self.weights * limited_by_multipath(scene, self.powers) / self.powers
+        return replace(self, weights=limited / (1 + model_std_hz ** 2 * limited))
 
     def equations(self, scene: Scene, position: np.ndarray, velocity: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Slope of each shift with location and velocity [num_paths, 2 dimension], and its error, at a state."""
@@ -157,8 +169,8 @@ class _DopplerShifts:
         return scene.sensing.max_speed_mps ** 2 * variance
 
 
-def _doppler_shifts(scene: Scene, reports: Sequence[EchoReport], model_std_hz: float) -> _DopplerShifts:
-    """Doppler shifts of all paths, with an error of the model beside their noise."""
+def _doppler_shifts(scene: Scene, reports: Sequence[EchoReport]) -> _DopplerShifts:
+    """Doppler shifts of all paths of the reports."""
     owners = []
     paths = []
     for index, report in enumerate(reports):
@@ -171,6 +183,7 @@ def _doppler_shifts(scene: Scene, reports: Sequence[EchoReport], model_std_hz: f
         transmitters_m=np.array([scene.transmitters[path.transmitter].position_m for path in paths]),
         receivers_m=np.array([scene.receiver(reports[owner].receiver).position_m for owner in owners]),
         doppler_hz=shifts,
-        weights=information / (1 + model_std_hz ** 2 * information),
+        powers=powers,
+        weights=information,
         owner=np.array(owners),
     )

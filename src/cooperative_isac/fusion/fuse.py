@@ -8,8 +8,8 @@ from typing import Collection, Iterator, Sequence
 import numpy as np
 from scipy.special import chdtri
 
-from cooperative_isac.fusion.body import body_model, distinct_bodies, limited_by_multipath
-from cooperative_isac.fusion.detection import Detection
+from cooperative_isac.fusion.body import body_model, distinct_bodies, limited_information
+from cooperative_isac.fusion.detection import Detection, detection_problem
 from cooperative_isac.fusion.doubt import Accepted, is_ghost, is_part_of_body, is_possible, is_static
 from cooperative_isac.fusion.estimate import Estimate, estimate
 from cooperative_isac.scene.model import Body, Scene, TargetClass
@@ -36,19 +36,30 @@ def fuse(scene: Scene, reports: Sequence[EchoReport],
          receivers: Collection[str] | None = None) -> tuple[Detection, ...]:
     """Detections from all reports of one frame, strongest first.
 
-    A cluster is rejected that is a ghost, static clutter, impossibly fast, or a part of a body detected already.
-
     receivers: names of those whose packets arrived, also without a target; None: all
     """
     accepted: list[Accepted] = []
     for cluster, fitted in clusters(scene, reports):
         detection = detection_of(scene, cluster, fitted)
-        rejected = (is_static(scene, cluster, fitted) or is_ghost(scene, cluster, accepted, receivers)
-                    or not is_possible(scene, detection)
-                    or any(is_part_of_body(scene, cluster, detection, other) for other in accepted))
-        if not rejected:
+        if is_target(scene, cluster, fitted, detection, accepted, receivers):
             accepted.append(Accepted(cluster, detection, fitted.body))
     return tuple(item.detection for item in accepted)
+
+
+def is_target(scene: Scene, cluster: Sequence[EchoReport], fitted: Estimate, detection: Detection,
+              accepted: Sequence[Accepted], receivers: Collection[str] | None = None) -> bool:
+    """Whether a cluster is a target beside those accepted already.
+
+    Rejected are ghosts, static clutter, what is impossibly fast, parts of bodies detected already, and estimates that
+    are not valid.
+    """
+    if detection_problem(detection) is not None:
+        return False
+    if is_static(scene, cluster, fitted) or not is_possible(scene, detection):
+        return False
+    if is_ghost(scene, cluster, accepted, receivers):
+        return False
+    return not any(is_part_of_body(scene, cluster, detection, other) for other in accepted)
 
 
 def clusters(scene: Scene, reports: Sequence[EchoReport]) -> Iterator[tuple[list[EchoReport], Estimate]]:
@@ -58,15 +69,18 @@ def clusters(scene: Scene, reports: Sequence[EchoReport]) -> Iterator[tuple[list
     targets have bodies, the likeliest of the scene's bodies explains it.
     """
     bodies = distinct_bodies(scene)
-    if bodies[-1].radius_m > 0:
-        reports = limited_by_multipath(scene, reports)
     free = sorted(reports, key=lambda report: -report.power)
     while free:
         grown = _grow(scene, free, bodies[-1])
-        hypotheses = [_consistent(scene, grown, body) for body in bodies]
-        members, fitted = min(hypotheses, key=lambda found: _cost(scene, *found))
+        members, fitted = explain(scene, grown)
         free = [report for report in free if not any(report is member.report for member in members)]
         yield [member.used for member in members], fitted
+
+
+def explain(scene: Scene, reports: Sequence[EchoReport]) -> tuple[list[Member], Estimate]:
+    """Members and estimate of the likeliest body that reports may be of; those that contradict it are left out."""
+    hypotheses = [_consistent(scene, reports, body) for body in distinct_bodies(scene)]
+    return min(hypotheses, key=lambda found: _cost(scene, *found))
 
 
 def _cost(scene: Scene, members: Sequence[Member], fitted: Estimate) -> float:
@@ -90,16 +104,26 @@ class Member:
 
 def _grow(scene: Scene, free: Sequence[EchoReport], largest: Body) -> list[EchoReport]:
     """The strongest report and the nearest reports that can be of the same target."""
-    cluster, information = [free[0]], free[0].information
-    gate = chdtri(scene.dimension, 1 - GATE_PROBABILITY)
+    size = scene.dimension
+    gate = chdtri(size, 1 - GATE_PROBABILITY)
+    cluster = [free[0]]
+    information = _information(scene, free[0], largest)
+    weighted = information @ free[0].point_m[:size]
     while candidates := [report for report in free if _compatible(report, cluster)]:
-        centre = np.linalg.solve(information, sum(r.information @ r.point_m[:scene.dimension] for r in cluster))
-        distances = _distances(scene, candidates, centre, information, largest)
+        center = np.linalg.solve(information, weighted)
+        distances = _distances(scene, candidates, center, information, largest)
         if distances.min() > gate:
             break
-        cluster.append(candidates[distances.argmin()])
-        information = information + cluster[-1].information
+        nearest = candidates[distances.argmin()]
+        cluster.append(nearest)
+        information = information + _information(scene, nearest, largest)
+        weighted = weighted + _information(scene, nearest, largest) @ nearest.point_m[:size]
     return cluster
+
+
+def _information(scene: Scene, report: EchoReport, largest: Body) -> np.ndarray:
+    """What a report says of its point: of a body, with its SNR limited by multipath."""
+    return report.information if largest.radius_m == 0 else limited_information(scene, report)
 
 
 def _compatible(report: EchoReport, cluster: Sequence[EchoReport]) -> bool:
@@ -108,13 +132,14 @@ def _compatible(report: EchoReport, cluster: Sequence[EchoReport]) -> bool:
     return not any((report.receiver, path.transmitter) in taken for path in report.paths)
 
 
-def _distances(scene: Scene, reports: Sequence[EchoReport], centre: np.ndarray, information: np.ndarray,
+def _distances(scene: Scene, reports: Sequence[EchoReport], center: np.ndarray, information: np.ndarray,
                largest: Body) -> np.ndarray:
     """Squared Mahalanobis distances between the locations of reports and a cluster's, [num_reports]."""
-    covariances = np.array([report.covariance for report in reports]) + np.linalg.inv(information)
+    covariances = np.linalg.inv(np.array([_information(scene, report, largest) for report in reports]))
+    covariances += np.linalg.inv(information)
     spread_m = np.hypot(POINT_STD_M, GROWTH_SPREAD * largest.size_m.max())
     covariances += spread_m ** 2 * np.eye(scene.dimension)
-    away = np.array([report.point_m[:scene.dimension] for report in reports]) - centre
+    away = np.array([report.point_m[:scene.dimension] for report in reports]) - center
     return np.einsum("ri,ri->r", away, np.linalg.solve(covariances, away[..., None])[..., 0])
 
 

@@ -6,9 +6,9 @@ from typing import Iterator, Sequence
 
 import numpy as np
 
-from cooperative_isac.fusion.detection import Detection
+from cooperative_isac.fusion.detection import Detection, detection_problem
 from cooperative_isac.fusion.doubt import is_possible, is_static
-from cooperative_isac.fusion.estimate import Estimate, estimate
+from cooperative_isac.fusion.estimate import Estimate
 from cooperative_isac.fusion.fuse import clusters, detection_of
 from cooperative_isac.fusion.joint_ml import JointMatch, JointMl, Targets
 from cooperative_isac.scene.model import Scene
@@ -30,9 +30,13 @@ def detect_jointly(joint: JointMl, reports: Sequence[EchoReport], threshold: flo
     for target in np.argsort(-match.power).tolist():
         cluster = list(_heard(match, target, path_threshold))
         fitted = _estimate(match, target, scene.dimension)
-        if cluster and not is_static(scene, cluster, fitted):
-            told.append(detection_of(scene, cluster, fitted))
-    return tuple(detection for detection in told if is_possible(scene, detection))
+        if not cluster or fitted is None:
+            continue
+        detection = detection_of(scene, cluster, fitted)
+        is_valid = detection_problem(detection) is None
+        if is_valid and not is_static(scene, cluster, fitted) and is_possible(scene, detection):
+            told.append(detection)
+    return tuple(told)
 
 
 def _believed(joint: JointMl, targets: Targets, threshold: float) -> JointMatch | None:
@@ -67,7 +71,12 @@ def _heard(match: JointMatch, target: int, path_threshold: float) -> Iterator[Ec
             yield EchoReport(receiver, match.targets.points_m[target], tuple(paths))
 
 
-def _estimate(match: JointMatch, target: int, size: int) -> Estimate:
-    """A target of the match; its misfit is in its evidence already."""
+def _estimate(match: JointMatch, target: int, size: int) -> Estimate | None:
+    """A target of the match, None where the echoes do not locate it; its misfit is in its evidence already."""
     position, velocity = match.targets.points_m[target, :size], match.targets.velocities_mps[target, :size]
-    return Estimate(position, velocity, np.linalg.inv(match.information[target]), np.zeros(0), 0)
+    try:
+        covariance = np.linalg.inv(match.information[target])
+    except np.linalg.LinAlgError:
+        return None
+    covariance = (covariance + covariance.T) / 2
+    return Estimate(position, velocity, covariance, np.zeros(0), 0)

@@ -10,10 +10,8 @@ import numpy as np
 from cooperative_isac.channel.gain import expected_power
 from cooperative_isac.scene.geometry import bistatic_geometry
 from cooperative_isac.scene.model import Scene, Site
-from cooperative_isac.sensing.correlation import StreamReference
 from cooperative_isac.sensing.joint_fit import Fit, JointFit
 from cooperative_isac.sensing.path_state import PathState
-from cooperative_isac.sensing.replica import ReplicaMaker
 
 STEPS = 8
 TOLERANCE = 0.1
@@ -80,15 +78,14 @@ class JointMatch:
 class JointMl:
     """The joint likelihood of the receivers that were heard.
 
-    correlations: by receiver, [num_rx_ant, num_subcarriers, num_streams, num_blocks] of the reference.
+    echoes: by receiver, its correlation, and what makes replicas of paths in it.
     """
 
-    def __init__(self, scene: Scene, reference: StreamReference, correlations: Mapping[str, np.ndarray]):
+    def __init__(self, scene: Scene, echoes: Mapping[str, JointFit]):
         self.scene = scene
-        self._sites = {name: scene.receiver(name) for name in correlations}
-        makers = {name: ReplicaMaker(scene, site, reference) for name, site in self._sites.items()}
-        self._joints = {name: JointFit(makers[name], correlation, scene.propagation.noise_power_w)
-                        for name, correlation in correlations.items()}
+        self._sites = {name: scene.receiver(name) for name in echoes}
+        self._joints = {name: JointFit(joint.maker, joint.correlation, joint.noise_power_w)
+                        for name, joint in echoes.items()}
         self._prior = np.diag(np.repeat([0.0, scene.sensing.max_speed_mps ** -2.0], scene.dimension))
 
     def match(self, targets: Targets) -> JointMatch:
@@ -116,7 +113,7 @@ class JointMl:
         """
         scale = np.ones(len(match.targets))
         for _ in range(STEPS):
-            steps = np.linalg.solve(match.information, match.slope[..., None])[..., 0]
+            steps = _newton_steps(match.information, match.slope)
             if np.all(scale * np.sum(steps * match.slope, axis=1) < TOLERANCE):
                 break
             tried = self.match(match.targets.moved(scale[:, None] * steps))
@@ -160,3 +157,19 @@ class JointMl:
         size = len(fit.coherence)
         shared = np.maximum(np.diag(np.linalg.inv(fit.coherence + ROUNDING * np.eye(size))).real, 1)
         return fit.power / shared * mean / (1 + mean) - np.log1p(mean)
+
+
+def _newton_steps(information: np.ndarray, slope: np.ndarray) -> np.ndarray:
+    """Steps [num_targets, 2 D] of Fisher scoring; none for a target that no echo locates.
+
+    information: [num_targets, 2 D, 2 D]
+    slope: [num_targets, 2 D]
+    """
+    try:
+        return np.linalg.solve(information, slope[..., None])[..., 0]
+    except np.linalg.LinAlgError:
+        steps = np.zeros_like(slope)
+        for target, one in enumerate(information):
+            if np.isfinite(one).all():
+                steps[target] = np.linalg.pinv(one, hermitian=True) @ slope[target]
+        return steps

@@ -10,6 +10,19 @@ from cooperative_isac.fronthaul.downlink import pack_downlink
 from cooperative_isac.scene.model import OfdmGrid, Scene
 from cooperative_isac.waveform.frame import TransmitFrame, comb
 
+LARGEST_SAMPLE = 1e9  # sqrt(W): no receiver delivers it, and matched filters of more overflow in float32
+
+
+def without_overflow(echo: np.ndarray) -> np.ndarray:
+    """The echo with zeros where a sample is too large to be one.
+
+    echo: [num_rx_ant, num_subcarriers, num_symbols], complex64, sqrt(W)
+    Returns the same shape; the same array where no sample is too large.
+    """
+    with np.errstate(over="ignore"):
+        lost = np.abs(echo) > LARGEST_SAMPLE
+    return np.where(lost, np.zeros((), echo.dtype), echo) if lost.any() else echo
+
 
 @dataclass(frozen=True)
 class KnownSymbols:
@@ -39,8 +52,8 @@ class KnownSymbols:
         return frame.reference if self.reference_only else frame
 
     def of_echo(self, echo: np.ndarray) -> np.ndarray:
-        """The sensed part of an echo [num_rx_ant, num_subcarriers, num_symbols]."""
-        return echo[:, ::self.strides[0], ::self.strides[1]]
+        """The sensed part of an echo [num_rx_ant, num_subcarriers, num_symbols], without samples that overflow."""
+        return without_overflow(echo[:, ::self.strides[0], ::self.strides[1]])
 
     def downlink_bits(self, frame: TransmitFrame) -> int:
         """The payload of the frame, packed; nothing with reference symbols only."""

@@ -19,6 +19,7 @@ from cooperative_isac.fronthaul.learned.weights import load_weights
 from cooperative_isac.fronthaul.raw_packet import pack_echo, unpack_echo
 from cooperative_isac.fusion.detection import Detection
 from cooperative_isac.scene.model import Scene
+from cooperative_isac.schemes.known_symbols import without_overflow
 from cooperative_isac.waveform.frame import TransmitFrame
 
 WEIGHTS_VARIABLE = "ISAC_WEIGHTS"
@@ -39,7 +40,7 @@ class LearnedScheme:
 
     def encode(self, echo: np.ndarray, frame: TransmitFrame, receiver: str) -> bytes:
         """Packet of one receiver's codewords; see schemes.contract."""
-        return self.codec.pack(self.network.encoded(echo, frame, receiver), receiver, frame.number)
+        return self.codec.pack(self.network.encoded(without_overflow(echo), frame, receiver), receiver, frame.number)
 
     def decode(self, packets: Mapping[str, bytes], frame: TransmitFrame) -> tuple[Detection, ...]:
         """Detections from the packets of the receivers that were heard; see schemes.contract."""

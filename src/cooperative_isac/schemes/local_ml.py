@@ -12,7 +12,7 @@ from cooperative_isac.fusion.detection import Detection
 from cooperative_isac.fusion.fuse import fuse
 from cooperative_isac.scene.model import Scene
 from cooperative_isac.schemes.known_symbols import KnownSymbols
-from cooperative_isac.sensing.joint_fit import Effort, Fit, JointFit
+from cooperative_isac.sensing.joint_fit import Fit, JointFit
 from cooperative_isac.sensing.local_ml import LocalMl
 from cooperative_isac.sensing.memory import Memory
 from cooperative_isac.sensing.path_state import NO_PATHS, PathState
@@ -54,19 +54,34 @@ class LocalMlScheme:
     def reports(self, echo: np.ndarray, frame: TransmitFrame, receiver: str) -> tuple[EchoReport, ...]:
         """What one receiver finds in the known part of its echo, [num_rx_ant, num_subcarriers, num_symbols],
         complex64, sqrt(W)."""
-        sensor, known = self.sensor(receiver), self.known.of_frame(frame)
-        static = None
+        _, fit = self.sense(echo, frame, receiver)
+        return report_fit(receiver, self.sensor(receiver).main_targets(fit))
+
+    def sense(self, echo: np.ndarray, frame: TransmitFrame, receiver: str) -> tuple[JointFit, Fit | None]:
+        """Fit the targets of one receiver's echo, and return what it was fitted with beside it.
+
+        echo: [num_rx_ant, num_subcarriers, num_symbols], complex64, sqrt(W), known part
+        """
+        sensor = self.sensor(receiver)
+        joint = self.listen(echo, frame, receiver)
+        if not self.period_s:
+            return joint, sensor.find(joint)
+        self.after_sending(receiver)
+        joint.effort.matches_left = sensor.budget.follow_matches
+        fit = sensor.follow(joint, self._expected(sensor, frame.number))
+        self._unsearched[receiver] = frame.number, joint, fit
+        return joint, fit
+
+    def listen(self, echo: np.ndarray, frame: TransmitFrame, receiver: str) -> JointFit:
+        """Correlate an echo with its frame, static paths suppressed where the scene says so.
+
+        echo: [num_rx_ant, num_subcarriers, num_symbols], complex64, sqrt(W), known part
+        """
+        known, static = self.known.of_frame(frame), None
         if self.scene.sensing.static_paths != "keep":
             static = unknown_static(known.streams)
             echo = suppress(echo, known.streams, static)
-        if not self.period_s:
-            fit = sensor.find(sensor.listen(echo, known, static=static))
-            return report_fit(receiver, sensor.main_targets(fit))
-        self.after_sending(receiver)
-        joint = sensor.listen(echo, known, Effort(sensor.budget.follow_matches), static)
-        fit = sensor.follow(joint, self._expected(sensor, frame.number))
-        self._unsearched[receiver] = frame.number, joint, fit
-        return report_fit(receiver, sensor.main_targets(fit))
+        return self.sensor(receiver).listen(echo, known, static=static)
 
     def after_sending(self, receiver: str) -> None:
         """Search the last echo for targets that are not followed yet; see schemes.contract."""

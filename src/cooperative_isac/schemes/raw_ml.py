@@ -8,11 +8,14 @@ import numpy as np
 
 from cooperative_isac.fronthaul.raw_packet import pack_echo, unpack_echo
 from cooperative_isac.fusion.detection import Detection
+from cooperative_isac.fusion.joint_bodies import SensedEcho, detect_bodies
 from cooperative_isac.fusion.joint_detect import detect_jointly
 from cooperative_isac.fusion.joint_ml import JointMl
 from cooperative_isac.scene.model import Scene
 from cooperative_isac.schemes.local_ml import LocalMlScheme
-from cooperative_isac.sensing.correlation import stream_reference
+from cooperative_isac.sensing.memory import Memory
+from cooperative_isac.sensing.path_state import NO_PATHS
+from cooperative_isac.sensing.report import report_fit
 from cooperative_isac.waveform.frame import TransmitFrame
 
 
@@ -20,7 +23,8 @@ class RawMlScheme:
     """The ceiling of accuracy, for a fronthaul without limit: the centre hears what all access points hear.
 
     It begins with what each echo alone tells (local_ml at the centre), so it follows live targets as that
-    does. The access points need not know the frame.
+    does. Point targets are fitted with one location in all echoes, bodies with one in each. The access
+    points need not know the frame.
     """
 
     name = "raw_ml"
@@ -29,6 +33,7 @@ class RawMlScheme:
         self.scene = scene
         self._local = LocalMlScheme(scene)
         self._known = self._local.known
+        self._memories: dict[str, Memory] = {}
 
     @property
     def period_s(self) -> float | None:
@@ -47,15 +52,54 @@ class RawMlScheme:
         """Detections from the packets of the receivers that were heard; see schemes.contract."""
         echoes = {receiver: unpack_echo(self.scene, self._known.grid, receiver, frame.number, packet)
                   for receiver, packet in sorted(packets.items())}
-        reports = [report for receiver, echo in echoes.items()
-                   for report in self._local.reports(echo, frame, receiver)]
+        if self._local.sensor(self.scene.receivers[0].name).has_bodies:
+            return self._bodies(echoes, frame)
+        return self._points(echoes, frame)
+
+    def _points(self, echoes: Mapping[str, np.ndarray],
+                frame: TransmitFrame) -> tuple[Detection, ...]:
+        """Detections of point targets: one point and velocity fit all echoes."""
+        sensed = {receiver: self._local.sense(echo, frame, receiver)
+                  for receiver, echo in echoes.items()}
+        reports = [report for receiver, (_, fit) in sensed.items()
+                   for report in report_fit(receiver, fit)]
         if not reports:
             return ()
         search = self._local.sensor(self.scene.receivers[0].name)
-        reference = stream_reference(self._known.of_frame(frame), search.max_doppler_hz)
-        correlations = {receiver: reference.correlate(echo) for receiver, echo in echoes.items()}
-        return detect_jointly(JointMl(self.scene, reference, correlations), reports,
+        joints = {receiver: joint for receiver, (joint, _) in sensed.items()}
+        reference = joints[min(joints)].maker.reference
+        return detect_jointly(JointMl(self.scene, joints), reports,
                               search.detection_threshold(reference), search.path_threshold(reference))
+
+    def _bodies(self, echoes: Mapping[str, np.ndarray],
+                frame: TransmitFrame) -> tuple[Detection, ...]:
+        """Detections of targets with bodies: a fit for each echo, and paths that the others predict."""
+        sensed = {receiver: self._sensed(echo, frame, receiver)
+                  for receiver, echo in echoes.items()}
+        return detect_bodies(self.scene, sensed)
+
+    def _sensed(self, echo: np.ndarray, frame: TransmitFrame, receiver: str) -> SensedEcho:
+        """Targets of one receiver's echo: those of the last frame, and others that it holds."""
+        sensor = self._local.sensor(receiver)
+        joint = self._local.listen(echo, frame, receiver)
+        if not self.period_s:
+            fit = sensor.find(joint)
+            return SensedEcho(joint, fit, sensor.main_targets(fit))
+
+        # Follow what was there.
+        joint.effort.matches_left = sensor.budget.follow_matches
+        memory = self._memories.get(receiver)
+        expected = NO_PATHS
+        if memory is not None:
+            expected = memory.recall(self.scene, sensor.receiver, frame.number, self.period_s)
+        fit = sensor.follow(joint, expected)
+
+        # Search what is left; the center has every echo before it answers.
+        joint.effort.matches_left = sensor.budget.search_matches
+        fit = sensor.find(joint, fit, searches=1)
+        if fit is not None:
+            self._memories[receiver] = Memory(frame.number, fit.state)
+        return SensedEcho(joint, fit, sensor.main_targets(fit))
 
     def downlink_bits(self, frame: TransmitFrame) -> int:
         """Nothing: only the centre uses the symbols, and it made them."""

@@ -10,6 +10,22 @@ LEAST_INFORMATION = 1e-12  # 1/Hz^2, of a Doppler shift that nothing is known of
 LEAST_ENERGY = 1e-3  # share of a waveform's energy: below, the average over streams says nothing of a single frame
 AMBIGUOUS_CELLS = 0.4  # Doppler shifts below this share of a resolution cell are confused with their negative
 AMBIGUOUS_STD_CELLS = 0.1  # their standard deviation then, beside twice the shift
+LEAST_LOCATION_INFORMATION = 1e-12  # 1/m^2: a location known to 1000 km
+RIDGE = 1e-6  # share of its diagonal that a matrix gets more: what float32 leaves uncertain
+
+
+def positive_definite(information: np.ndarray) -> np.ndarray:
+    """The nearest sound matrix to an information matrix that rounding made asymmetric or indefinite.
+
+    information: [D, D], float64, 1/m^2
+    Returns [D, D], float64, symmetric and positive definite.
+    """
+    diagonal = np.maximum(np.diag(information), LEAST_LOCATION_INFORMATION)
+    scale = np.sqrt(np.outer(diagonal, diagonal))
+    correlation = (information + information.T) / 2 / scale
+    np.fill_diagonal(correlation, 1.0)
+    ridge = RIDGE + max(-np.linalg.eigvalsh(correlation)[0], 0.0)
+    return scale * (correlation + ridge * np.eye(len(correlation)))
 
 
 def doppler_information(grid: OfdmGrid, power: np.ndarray) -> np.ndarray:

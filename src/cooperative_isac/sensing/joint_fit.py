@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from cooperative_isac.sensing.information import doppler_information, location_information
+from cooperative_isac.sensing.information import LEAST_INFORMATION, doppler_information, location_information
 from cooperative_isac.sensing.path_state import PathState
 from cooperative_isac.sensing.replica import Replica, ReplicaMaker
 
@@ -105,7 +105,7 @@ class JointFit:
         # Solve for the complex amplitudes of all paths together.
         overlap = (matched @ own.T) * (arrivals.conj() @ arrivals.T)
         received = (matched @ behind[:, 0].T)[np.arange(num_paths), state.owner]
-        amplitude = np.linalg.solve(overlap.astype(complex), received)
+        amplitude = _amplitudes(overlap.astype(complex), received)
 
         # Subtract: what all paths leave behind each beam.
         weighted = arrivals * amplitude.astype(np.complex64)[:, None]
@@ -178,12 +178,28 @@ def scoring_step(fit: Fit) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     log-likelihood that each target expects [num_targets]."""
     information = fit.target_information
     size = information.shape[-1]
-    damping = 1e-6 * np.trace(information, axis1=1, axis2=2)[:, None, None] * np.eye(size)
+    damping = 1e-6 * np.trace(information, axis1=1, axis2=2)[:, None, None]
+    damping = np.maximum(damping, LEAST_INFORMATION) * np.eye(size)
     moves = np.zeros((fit.state.num_targets, 3))
     moves[:, :size] = np.linalg.solve(information + damping, fit.location_slope[..., None])[..., 0]
-    shifts = fit.doppler_slope / fit.doppler_information
+    shifts = np.zeros(fit.state.num_paths)
+    np.divide(fit.doppler_slope, fit.doppler_information, out=shifts, where=fit.doppler_information > 0)
     gain = np.sum(moves[:, :size] * fit.location_slope, axis=1)
     return moves, shifts, gain + np.bincount(fit.state.owner, shifts * fit.doppler_slope, fit.state.num_targets)
+
+
+def _amplitudes(overlap: np.ndarray, received: np.ndarray) -> np.ndarray:
+    """Least-squares amplitudes of paths, [num_paths], complex128; paths that are equal share one echo.
+
+    overlap: [num_paths, num_paths], complex128, inner products of their waveforms
+    received: [num_paths], complex, inner products with the echo
+    """
+    try:
+        return np.linalg.solve(overlap, received)
+    except np.linalg.LinAlgError:
+        if not np.isfinite(overlap).all():
+            return np.zeros(len(overlap), complex)
+        return np.linalg.pinv(overlap) @ received
 
 
 def _moved(state: PathState, moves_m: np.ndarray, shifts_hz: np.ndarray) -> PathState:

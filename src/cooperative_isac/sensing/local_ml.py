@@ -255,10 +255,12 @@ def merge_targets(fit: Fit, heard: np.ndarray) -> PathState:
     gate = chdtri(size, 1 - MERGE_PROBABILITY)
     for first, second in combinations(range(state.num_targets), 2):
         senders = [set(state.transmitter[heard & (state.owner == target)]) for target in (first, second)]
+        if not all(senders) or not senders[0].isdisjoint(senders[1]):
+            continue
         away = (state.points_m[first] - state.points_m[second])[:size]
         both = information[first] + information[second]
         distance = away @ information[first] @ np.linalg.solve(both, information[second] @ away)
-        if all(senders) and senders[0].isdisjoint(senders[1]) and distance < gate:
+        if distance < gate:
             point = state.points_m[first].copy()
             point[:size] -= np.linalg.solve(both, information[second] @ away)
             state = state.merged(first, second, point)

@@ -65,6 +65,10 @@ class ReplicaMaker:
         filters = self._filters(transmitter, points_m)[:, :1]
         return filters[:, 0], self._gram(filters)[:, 0, 0].real
 
+    def receive_at(self, point_m: np.ndarray) -> np.ndarray:
+        """Receive steering [num_rx_ant], complex64, to a point [3], m, in map."""
+        return self._with_slopes(self.receiver, point_m[None])[0, 0]
+
     def _own(self, filters: np.ndarray, turns: np.ndarray) -> np.ndarray:
         """Waveforms correlated with the streams, with the Doppler turn held over each block."""
         num_paths, num_subcarriers, num_streams = filters.shape

@@ -7,10 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from cooperative_isac.fusion.detection import Detection
-
-SHAPES = {"position_m": (3,), "velocity_mps": (3,), "covariance": (6, 6)}
-SYMMETRY_TOLERANCE = 1e-6
+from cooperative_isac.fusion.detection import Detection, detection_problem
 
 
 @dataclass(frozen=True)
@@ -42,24 +39,3 @@ def stack(detections: Sequence[Detection]) -> Measurements:
     values = np.array([[*d.position_m, *d.velocity_mps] for d in detections], float)
     covariances = np.array([d.covariance for d in detections], float)
     return Measurements(values.reshape(-1, 6), covariances.reshape(-1, 6, 6))
-
-
-def detection_problem(detection: Detection) -> str | None:
-    """What makes this detection unfit for tracking, in words, or None."""
-    for name, shape in SHAPES.items():
-        array = np.asarray(getattr(detection, name), float)
-        if array.shape != shape:
-            return f"{name} has shape {array.shape}, it must be {shape}"
-        if not np.all(np.isfinite(array)):
-            return f"{name} is not finite"
-    return _covariance_problem(np.asarray(detection.covariance, float))
-
-
-def _covariance_problem(covariance: np.ndarray) -> str | None:
-    if np.abs(covariance - covariance.T).max() > SYMMETRY_TOLERANCE * np.abs(covariance).max():
-        return "covariance is not symmetric"
-    try:
-        np.linalg.cholesky(covariance)
-    except np.linalg.LinAlgError:
-        return "covariance is not positive definite"
-    return None

@@ -5,7 +5,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from cooperative_isac.fusion.body import body_model, distinct_bodies, limited_by_multipath
+from cooperative_isac.fusion.body import (body_model, distinct_bodies, limited_by_multipath,
+                                           limited_information)
 from cooperative_isac.fusion.fuse import fuse
 from cooperative_isac.scene.config import load_scene
 from cooperative_isac.scene.geometry import bistatic_geometry
@@ -108,9 +109,9 @@ def test_multipath_limits_what_strong_reports_are_worth(yard):
     target = TargetState("", TargetClass.UNKNOWN, np.array([45.0, 40.0, 20.0]), np.array([7.0, 4.0, 0.0]))
     strong = reports_at(yard, SPHERE, target, generator)[0]
     strong = replace(strong, paths=(replace(strong.paths[0], power=1e6),))
-    limited, = limited_by_multipath(yard, [strong])
-    assert limited.power == pytest.approx(10 ** (yard.sensing.multipath_ratio_db / 10), rel=1e-3)
-    assert np.allclose(limited.information, strong.information * limited.power / strong.power)
+    limit = 10 ** (yard.sensing.multipath_ratio_db / 10)
+    assert limited_by_multipath(yard, np.array([1e-3, 1e6])) == pytest.approx([1e-3, limit], rel=1e-3)
+    assert np.allclose(limited_information(yard, strong), strong.information * limit / 1e6, rtol=1e-3)
 
 
 def test_scenes_without_bodies_have_points(small, yard):

@@ -9,7 +9,6 @@ from cooperative_isac.fusion.joint_detect import detect_jointly
 from cooperative_isac.fusion.joint_ml import JointMl, Targets
 from cooperative_isac.pipeline import hear, transmit
 from cooperative_isac.scene.config import load_scene
-from cooperative_isac.sensing.correlation import stream_reference
 from cooperative_isac.sensing.local_ml import LocalMl
 from cooperative_isac.sensing.report import report_fit
 
@@ -25,10 +24,10 @@ class Centre:
         frame = transmit(scene, number)
         self.sensors = {site.name: LocalMl(scene, site, scene.grid) for site in scene.receivers}
         self.search = self.sensors["rx1"]
-        self.reference = stream_reference(frame, self.search.max_doppler_hz)
         echoes = {name: hear(scene, frame, name, targets) for name in self.sensors}
-        correlations = {name: self.reference.correlate(echo) for name, echo in echoes.items()}
-        self.joint = JointMl(scene, self.reference, correlations)
+        joints = {name: sensor.listen(echoes[name], frame) for name, sensor in self.sensors.items()}
+        self.reference = joints["rx1"].maker.reference
+        self.joint = JointMl(scene, joints)
         self.reports = [report for name, sensor in self.sensors.items()
                         for report in report_fit(name, sensor.sense(echoes[name], frame))]
 

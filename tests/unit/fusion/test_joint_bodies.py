@@ -15,8 +15,8 @@ from cooperative_isac.schemes.registry import make_scheme
 from cooperative_isac.sensing.information import positive_definite
 from cooperative_isac.sensing.report import EchoReport, PathReport
 
-FRAME = 5
-TIME_S = 1.0
+FRAME = 15
+TIME_S = 3.0
 
 
 @pytest.fixture(scope="module")

@@ -94,8 +94,21 @@ def _doppler_shifts(scene: Scene, reports: Sequence[EchoReport], model_std_hz: f
     owners = [index for index, report in enumerate(reports) for _ in report.paths]
     paths = [path for report in reports for path in report.paths]
     powers = np.array([path.power for path in paths])
-    information = (suppressed_doppler_information(scene.grid, powers, np.array([p.doppler_hz for p in paths])) if scene.sensing.static_paths == "project" else doppler_information(scene.grid, powers))
+    doppler_hz = np.array([path.doppler_hz for path in paths])
+    information = _doppler_information(scene, powers, doppler_hz)
     return _DopplerShifts(np.array([scene.transmitters[path.transmitter].position_m for path in paths]),
                           np.array([scene.receiver(reports[owner].receiver).position_m for owner in owners]),
-                          np.array([path.doppler_hz for path in paths]),
+                          doppler_hz,
                           1 / (1 / information + model_std_hz ** 2), np.array(owners))
+
+
+def _doppler_information(scene: Scene, powers: np.ndarray, doppler_hz: np.ndarray) -> np.ndarray:
+    """Fisher information of Doppler shifts, [num_paths], 1/Hz^2, as the receivers suppress static paths.
+
+    A packet does not say how much of a background was learned when it was sent: the lesser of both applies then.
+    """
+    known = doppler_information(scene.grid, powers)
+    if scene.sensing.static_paths == "keep":
+        return known
+    unknown = suppressed_doppler_information(scene.grid, powers, doppler_hz)
+    return unknown if scene.sensing.static_paths == "project" else np.minimum(known, unknown)

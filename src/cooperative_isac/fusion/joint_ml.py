@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from types import MappingProxyType
 from typing import Mapping
 
 import numpy as np
@@ -14,6 +15,7 @@ from cooperative_isac.sensing.correlation import StreamReference
 from cooperative_isac.sensing.joint_fit import Fit, JointFit
 from cooperative_isac.sensing.path_state import PathState
 from cooperative_isac.sensing.replica import ReplicaMaker
+from cooperative_isac.sensing.static_paths import StaticNuisance
 
 STEPS = 8
 TOLERANCE = 0.1
@@ -80,13 +82,17 @@ class JointMatch:
 class JointMl:
     """The joint likelihood of the receivers that were heard.
 
-    correlations: by receiver, [num_rx_ant, num_subcarriers, num_streams, num_blocks] of the reference.
+    correlations: by receiver, [num_rx_ant, num_subcarriers, num_streams, num_blocks] of the reference;
+    statics: by receiver, the static paths that were taken out of its echo, if any.
     """
 
-    def __init__(self, scene: Scene, reference: StreamReference, correlations: Mapping[str, np.ndarray]):
+    def __init__(self, scene: Scene, reference: StreamReference, correlations: Mapping[str, np.ndarray],
+                 statics: Mapping[str, StaticNuisance | None] = MappingProxyType({})):
         self.scene = scene
         self._sites = {name: scene.receiver(name) for name in correlations}
-        makers = {name: ReplicaMaker(scene, site, reference) for name, site in self._sites.items()}
+        references = {name: reference if statics.get(name) is None else replace(reference, static=statics[name])
+                      for name in correlations}
+        makers = {name: ReplicaMaker(scene, site, references[name]) for name, site in self._sites.items()}
         self._joints = {name: JointFit(makers[name], correlation, scene.propagation.noise_power_w)
                         for name, correlation in correlations.items()}
         self._prior = np.diag(np.repeat([0.0, scene.sensing.max_speed_mps ** -2.0], scene.dimension))

@@ -16,8 +16,9 @@ from cooperative_isac.sensing.joint_fit import Effort, Fit, JointFit
 from cooperative_isac.sensing.local_ml import LocalMl
 from cooperative_isac.sensing.memory import Memory
 from cooperative_isac.sensing.path_state import NO_PATHS, PathState
-from cooperative_isac.sensing.static_paths import suppress, unknown_static
 from cooperative_isac.sensing.report import EchoReport, report_fit
+from cooperative_isac.sensing.static_paths import StaticNuisance
+from cooperative_isac.sensing.static_stage import StaticStage
 from cooperative_isac.waveform.frame import TransmitFrame
 
 
@@ -35,6 +36,7 @@ class LocalMlScheme:
     def __init__(self, scene: Scene):
         self.scene = scene
         self.known = KnownSymbols(scene)
+        self.static = StaticStage(scene)
         self._memories: dict[str, Memory] = {}
         self._unsearched: dict[str, tuple[int, JointFit, Fit | None]] = {}
 
@@ -48,17 +50,19 @@ class LocalMlScheme:
 
     def encode(self, echo: np.ndarray, frame: TransmitFrame, receiver: str) -> bytes:
         """Packet of the targets that one receiver heard; see schemes.contract."""
-        reports = self.reports(self.known.of_echo(echo), frame, receiver)
+        reports = self.reports(*self.prepare(self.known.of_echo(echo), frame, receiver), frame, receiver)
         return pack_reports(self.scene, receiver, frame.number, reports)
 
-    def reports(self, echo: np.ndarray, frame: TransmitFrame, receiver: str) -> tuple[EchoReport, ...]:
-        """What one receiver finds in the known part of its echo, [num_rx_ant, num_subcarriers, num_symbols],
-        complex64, sqrt(W)."""
+    def prepare(self, echo: np.ndarray, frame: TransmitFrame,
+                receiver: str) -> tuple[np.ndarray, StaticNuisance | None]:
+        """The known part of an echo without its static paths; see sensing.static_stage. Once for each frame."""
+        return self.static.prepare(echo, self.known.of_frame(frame), receiver, self.period_s)
+
+    def reports(self, echo: np.ndarray, static: StaticNuisance | None, frame: TransmitFrame,
+                receiver: str) -> tuple[EchoReport, ...]:
+        """What one receiver finds in a prepared echo, [num_rx_ant, num_subcarriers, num_symbols], complex64,
+        sqrt(W); static: the static paths that were taken out of it."""
         sensor, known = self.sensor(receiver), self.known.of_frame(frame)
-        static = None
-        if self.scene.sensing.static_paths != "keep":
-            static = unknown_static(known.streams)
-            echo = suppress(echo, known.streams, static)
         if not self.period_s:
             fit = sensor.find(sensor.listen(echo, known, static=static))
             return report_fit(receiver, sensor.main_targets(fit))

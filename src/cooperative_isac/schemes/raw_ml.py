@@ -47,14 +47,16 @@ class RawMlScheme:
         """Detections from the packets of the receivers that were heard; see schemes.contract."""
         echoes = {receiver: unpack_echo(self.scene, self._known.grid, receiver, frame.number, packet)
                   for receiver, packet in sorted(packets.items())}
-        reports = [report for receiver, echo in echoes.items()
-                   for report in self._local.reports(echo, frame, receiver)]
+        prepared = {receiver: self._local.prepare(echo, frame, receiver) for receiver, echo in echoes.items()}
+        reports = [report for receiver, (echo, static) in prepared.items()
+                   for report in self._local.reports(echo, static, frame, receiver)]
         if not reports:
             return ()
         search = self._local.sensor(self.scene.receivers[0].name)
         reference = stream_reference(self._known.of_frame(frame), search.max_doppler_hz)
-        correlations = {receiver: reference.correlate(echo) for receiver, echo in echoes.items()}
-        return detect_jointly(JointMl(self.scene, reference, correlations), reports,
+        correlations = {receiver: reference.correlate(echo) for receiver, (echo, _) in prepared.items()}
+        statics = {receiver: static for receiver, (_, static) in prepared.items()}
+        return detect_jointly(JointMl(self.scene, reference, correlations, statics), reports,
                               search.detection_threshold(reference), search.path_threshold(reference))
 
     def downlink_bits(self, frame: TransmitFrame) -> int:

@@ -16,7 +16,7 @@ from cooperative_isac.sensing.path_state import NO_PATHS, PathState, single_path
 from cooperative_isac.sensing.replica import ReplicaMaker
 from cooperative_isac.sensing.search_grid import SearchGrid, search_grid
 from cooperative_isac.sensing.static_paths import StaticNuisance
-from cooperative_isac.sensing.surface import LEAST_STATIC_SHARE, doppler_bins, likelihood_surface
+from cooperative_isac.sensing.surface import LEAST_STATIC_SHARE, doppler_bins, likelihood_surface, static_weights
 from cooperative_isac.waveform.frame import TransmitFrame
 
 PATH_FALSE_ALARM = 0.01
@@ -199,8 +199,7 @@ class LocalMl:
         """The state with each target's strongest missing path, where one stands out of what all paths leave."""
         _, shifts = doppler_bins(maker.reference, self.max_doppler_hz)
         turns = np.exp(-2j * np.pi * maker.reference.block_times_s[:, None] * shifts).astype(np.complex64)
-        shares = maker.reference.static_share(shifts)
-        weights = np.where(shares < LEAST_STATIC_SHARE, 0, 1 / np.maximum(shares, LEAST_STATIC_SHARE))
+        weights = static_weights(maker.reference, shifts).astype(float)
         there = {*zip(state.owner[heard], state.transmitter[heard])}
         best: dict[int, tuple[float, int, float]] = {}
         for index in range(len(self.scene.transmitters)):

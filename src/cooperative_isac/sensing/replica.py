@@ -112,7 +112,7 @@ class ReplicaMaker:
         projected[:, -1] = np.einsum("iplk,pik->pil", sloped, filters[:, 0], optimize=True)
 
         # Their inner products within the span of the streams.
-        weighted = (reference.static.inverse @ projected[..., None])[..., 0]
+        weighted = (reference.static.weights @ projected[..., None])[..., 0]
         flat = projected.reshape(num_paths, num_slopes + 1, -1)
         removed = flat.conj() @ weighted.reshape(flat.shape).swapaxes(1, 2)
 

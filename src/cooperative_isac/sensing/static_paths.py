@@ -7,12 +7,13 @@ With the coefficients g as nuisance parameters, CN(g_hat, Q), the log-likelihood
     <x, y - S^T g_hat>_P,   P = I - S^H (S S^H + sigma^2 Q^-1)^-1 S,
 
 instead of <x, y>. Without side information Q^-1 = 0 and P projects the span out. A background that was learned over
-frames gives g_hat and a small Q, so that P leaves slow targets in.
+frames (sensing.background) gives g_hat and a small Q, so that P leaves slow targets in.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
@@ -24,11 +25,17 @@ class StaticNuisance:
     """Static paths of one receiver in one frame as nuisance parameters.
 
     mean: [num_rx_ant, num_subcarriers, num_streams], complex64, g_hat; None: zero
-    inverse: [num_subcarriers, num_streams, num_streams], complex64, (S S^H + sigma^2 Q^-1)^-1
+    inverse: [num_subcarriers, num_streams, num_streams], complex128, (S S^H + sigma^2 Q^-1)^-1; its errors times the
+    static paths are what these leave in the echo
     """
 
     mean: np.ndarray | None
     inverse: np.ndarray
+
+    @cached_property
+    def weights(self) -> np.ndarray:
+        """The inverse for replicas, whose rounding is that of a target, as complex64."""
+        return self.inverse.astype(np.complex64)
 
 
 def stream_grams(streams: np.ndarray) -> np.ndarray:
@@ -47,7 +54,34 @@ def unknown_static(streams: np.ndarray) -> StaticNuisance:
     streams: [num_subcarriers, num_streams, num_symbols], complex64, zero where a resource element is not sensed
     """
     inverse = np.linalg.pinv(stream_grams(streams), rcond=RANK_TOLERANCE, hermitian=True)
-    return StaticNuisance(None, inverse.astype(np.complex64))
+    return StaticNuisance(None, inverse)
+
+
+def without_mean(
+    echo: np.ndarray, streams: np.ndarray, mean: np.ndarray | None
+) -> tuple[np.ndarray, np.ndarray]:
+    """The echo without the expected static paths, and its correlation with the streams.
+
+    echo: [num_rx_ant, num_subcarriers, num_symbols], complex64, sqrt(W)
+    streams: [num_subcarriers, num_streams, num_symbols], complex64
+    mean: [num_rx_ant, num_subcarriers, num_streams], complex64, or None
+    Returns [num_subcarriers, num_rx_ant, num_symbols] and [num_subcarriers, num_rx_ant, num_streams], complex64.
+    """
+    by_subcarrier = echo.transpose(1, 0, 2)
+    if mean is not None:
+        by_subcarrier = by_subcarrier - mean.transpose(1, 0, 2) @ streams
+    return by_subcarrier, by_subcarrier @ streams.conj().swapaxes(1, 2)
+
+
+def shrunk(
+    by_subcarrier: np.ndarray, correlation: np.ndarray, streams: np.ndarray, inverse: np.ndarray
+) -> np.ndarray:
+    """P y from what without_mean returns: least squares on the streams, shrunk by side information, is subtracted.
+
+    Returns [num_rx_ant, num_subcarriers, num_symbols], complex64, sqrt(W).
+    """
+    coefficients = (correlation @ inverse.swapaxes(1, 2)).astype(np.complex64)
+    return (by_subcarrier - coefficients @ streams).transpose(1, 0, 2)
 
 
 def suppress(echo: np.ndarray, streams: np.ndarray, nuisance: StaticNuisance) -> np.ndarray:
@@ -57,14 +91,5 @@ def suppress(echo: np.ndarray, streams: np.ndarray, nuisance: StaticNuisance) ->
     streams: [num_subcarriers, num_streams, num_symbols], complex64
     Returns [num_rx_ant, num_subcarriers, num_symbols], complex64, sqrt(W).
     """
-    by_subcarrier = echo.transpose(1, 0, 2)
-
-    # Subtract what is expected of the static paths.
-    if nuisance.mean is not None:
-        by_subcarrier = by_subcarrier - nuisance.mean.transpose(1, 0, 2) @ streams
-
-    # Least squares of what is left on the streams, shrunk by the side information.
-    correlation = by_subcarrier @ streams.conj().swapaxes(1, 2)
-    coefficients = correlation @ nuisance.inverse.swapaxes(1, 2)
-
-    return (by_subcarrier - coefficients @ streams).transpose(1, 0, 2)
+    by_subcarrier, correlation = without_mean(echo, streams, nuisance.mean)
+    return shrunk(by_subcarrier, correlation, streams, nuisance.inverse)

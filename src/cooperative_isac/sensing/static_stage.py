@@ -1,0 +1,120 @@
+"""Where a scheme takes static paths out of its echoes, as the scene's `sensing.static_paths` says."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from cooperative_isac.scene.model import Scene
+from cooperative_isac.sensing.background import (
+    Background,
+    misfit,
+    predict,
+    taught,
+    unknown_background,
+)
+from cooperative_isac.sensing.static_paths import (
+    StaticNuisance,
+    shrunk,
+    suppress,
+    unknown_static,
+    without_mean,
+)
+from cooperative_isac.waveform.frame import TransmitFrame
+
+# Misfit of a background (1 where it is true) from which on it is given up: an antenna or a clock moved. A new target that
+# stands still must not reach it: at 40 dB after integration over 4096 coefficients (32 antennas, 64 subcarriers, 2
+# streams) it adds 2.4.
+MOST_MISFIT = 10.0
+
+
+class StaticStage:
+    """Suppression of static paths for all receivers of a scene, wherever their echoes are processed.
+
+    keep: echoes stay as they are; project: the static paths of a frame are unknown; learn: what earlier frames showed
+    of them is subtracted, and only its uncertainty is suppressed. Only consecutive frames teach.
+    """
+
+    def __init__(self, scene: Scene):
+        self.scene = scene
+        self._backgrounds: dict[str, Background] = {}
+
+    @property
+    def is_active(self) -> bool:
+        """Whether echoes change, so that whoever processes them needs the frame's symbols."""
+        return self.scene.sensing.static_paths != "keep"
+
+    def prepare(
+        self,
+        echo: np.ndarray,
+        frame: TransmitFrame,
+        receiver: str,
+        period_s: float | None = None,
+    ) -> tuple[np.ndarray, StaticNuisance | None]:
+        """An echo without its static paths, and what replicas have to lose likewise.
+
+        echo: [num_rx_ant, num_subcarriers, num_symbols], complex64, sqrt(W), on the frame's grid
+        frame: what is known of it: whole, or its reference symbols
+        period_s: time from one frame to the next; None where frames are independent draws, which teach nothing
+        Returns the echo, same shape, and the nuisance, None where nothing is suppressed.
+        """
+        if not self.is_active:
+            return echo, None
+        if self.scene.sensing.static_paths == "learn" and period_s:
+            return self._with_background(echo, frame, receiver, period_s)
+        static = unknown_static(frame.streams)
+        return suppress(echo, frame.streams, static), static
+
+    def clean(
+        self,
+        echo: np.ndarray,
+        frame: TransmitFrame,
+        receiver: str,
+        period_s: float | None = None,
+    ) -> np.ndarray:
+        """A whole echo without its static paths, for those who look at its samples and not at correlations.
+
+        Arguments as in prepare. On public reference symbols, which have streams of their own, static paths are always
+        projected out.
+        """
+        cleaned, static = self.prepare(echo, frame, receiver, period_s)
+        if static is None or frame.reference is None:
+            return cleaned
+        cleaned = cleaned.copy()
+        streams = frame.reference.streams
+        over_subcarriers, over_symbols = frame.reference_strides
+        part = cleaned[:, ::over_subcarriers, ::over_symbols]
+        part[...] = suppress(part, streams, unknown_static(streams))
+        return cleaned
+
+    def _with_background(
+        self, echo: np.ndarray, frame: TransmitFrame, receiver: str, period_s: float
+    ) -> tuple[np.ndarray, StaticNuisance]:
+        """prepare with what earlier frames showed; the frame then teaches, too."""
+        noise_power_w = self.scene.propagation.noise_power_w
+        background = self._background(frame, receiver, len(echo), period_s)
+        prediction = predict(background, frame, noise_power_w)
+        remaining, correlation = without_mean(echo, frame.streams, prediction.nuisance.mean)
+
+        # Begin anew where the echo contradicts the background.
+        if misfit(prediction, correlation) > MOST_MISFIT:
+            background = unknown_background(frame, len(echo), noise_power_w)
+            prediction = predict(background, frame, noise_power_w)
+            remaining, correlation = without_mean(echo, frame.streams, prediction.nuisance.mean)
+
+        self._backgrounds[receiver] = taught(
+            background, prediction, frame, correlation, noise_power_w
+        )
+        cleaned = shrunk(remaining, correlation, frame.streams, prediction.nuisance.inverse)
+        return cleaned, prediction.nuisance
+
+    def _background(
+        self, frame: TransmitFrame, receiver: str, num_rx_ant: int, period_s: float
+    ) -> Background:
+        """What a receiver still remembers; nothing in its first frame or where frame numbers do not rise."""
+        known = self._backgrounds.get(receiver)
+        if known is None or frame.number <= known.number:
+            return unknown_background(frame, num_rx_ant, self.scene.propagation.noise_power_w)
+        elapsed_s = (frame.number - known.number) * period_s
+        return known.forgotten(-math.expm1(-elapsed_s / self.scene.sensing.static_memory_s))

@@ -64,13 +64,13 @@ class LocalMlScheme:
         sqrt(W); static: the static paths that were taken out of it."""
         sensor, known = self.sensor(receiver), self.known.of_frame(frame)
         if not self.period_s:
-            fit = sensor.find(sensor.listen(echo, known, static=static))
-            return report_fit(receiver, sensor.main_targets(fit))
+            joint = sensor.listen(echo, known, static=static)
+            return report_fit(receiver, sensor.main_targets(sensor.find(joint), joint.maker))
         self.after_sending(receiver)
         joint = sensor.listen(echo, known, Effort(sensor.budget.follow_matches), static)
         fit = sensor.follow(joint, self._expected(sensor, frame.number))
         self._unsearched[receiver] = frame.number, joint, fit
-        return report_fit(receiver, sensor.main_targets(fit))
+        return report_fit(receiver, sensor.main_targets(fit, joint.maker))
 
     def after_sending(self, receiver: str) -> None:
         """Search the last echo for targets that are not followed yet; see schemes.contract."""

@@ -25,6 +25,15 @@ from cooperative_isac.waveform.frame import TransmitFrame
 # 50 dB above it; a larger prior changes nothing until rounding (double precision) does.
 PRIOR_RATIO = 1e8
 
+SIGNIFICANT = 5.0  # standard deviations of noise above which power is left over
+
+# Echo and background differ when what is left exceeds what noise leaves this many times, and these shares of the static
+# power. Above the first, 0.01 rad of phase, residues of static paths are stronger than most targets that stand still:
+# the frame is projected. Above the second an antenna moved or a clock jumped: the background begins anew.
+MOST_MISFIT = 10.0
+DRIFTED = 1e-4
+CONTRADICTED = 0.1
+
 
 @dataclass(frozen=True)
 class Background:
@@ -91,7 +100,6 @@ def predict(background: Background, frame: TransmitFrame, noise_power_w: float) 
     """
     precoders = frame.precoders.astype(complex)
     grams = stream_grams(frame.streams)
-    each = np.repeat(precoders, frame.group_size, axis=0)
 
     # Covariance of the coefficients, for each group.
     spread = np.linalg.solve(background.information, precoders.conj())
@@ -112,20 +120,33 @@ def predict(background: Background, frame: TransmitFrame, noise_power_w: float) 
     precision = inverse_root @ np.linalg.inv(within) @ inverse_root
     inverse = inverse_root @ inverse_root - noise_power_w * precision
 
-    mean = (background.mean @ each).transpose(1, 0, 2).astype(np.complex64)
+    mean = _by_group(background.mean, frame) @ precoders
+    mean = mean.reshape(*background.mean.shape[:2], -1).transpose(1, 0, 2).astype(np.complex64)
     nuisance = StaticNuisance(mean, inverse)
     return Prediction(precoders, grams, spread, precision, int(kept.sum()), nuisance)
 
 
-def misfit(prediction: Prediction, correlation: np.ndarray) -> float:
-    """Power of what a prediction leaves in a correlation, over what it is expected to leave.
+def left_over(
+    prediction: Prediction, correlation: np.ndarray, noise_power_w: float
+) -> tuple[float, float]:
+    """What static paths that differ from their prediction, or targets that stand still, leave in an echo.
 
     correlation: [num_subcarriers, num_rx_ant, num_streams], complex64, of static_paths.without_mean
-    Returns a value around 1 where the prediction is true and targets are weak.
+    Returns the misfit, power over what noise is expected to leave (1 in noise), and the share of the static power that
+    is left beyond that (0 where it may be noise).
     """
-    weighted = correlation @ prediction.precision.swapaxes(1, 2)
-    expected = max(correlation.shape[1] * prediction.num_observed, 1)
-    return float(np.vdot(correlation, weighted).real / expected)
+    num_observed = max(correlation.shape[1] * prediction.num_observed, 1)
+    misfit = _power(correlation, prediction.precision) / num_observed
+    if misfit < 1 + SIGNIFICANT / np.sqrt(num_observed):
+        return misfit, 0.0
+
+    # Power within the streams: what is left, and all.
+    inverse = prediction.nuisance.inverse + noise_power_w * prediction.precision
+    mean = prediction.nuisance.mean.transpose(1, 0, 2)
+    whole = correlation + mean @ prediction.grams.swapaxes(1, 2)
+    share = _power(correlation, inverse) / _power(whole, inverse)
+
+    return misfit, (1 - 1 / misfit) * share
 
 
 def taught(
@@ -141,13 +162,23 @@ def taught(
     """
     # Conditional mean of the channel, each subcarrier with its own Gram matrix.
     weights = (prediction.grams @ prediction.precision).swapaxes(1, 2)
-    spread = np.repeat(prediction.spread, frame.group_size, axis=0)
-    mean = background.mean + (correlation @ weights) @ spread.swapaxes(1, 2)
+    steps = _by_group(correlation @ weights, frame) @ prediction.spread.swapaxes(1, 2)
+    mean = background.mean + steps.reshape(background.mean.shape)
 
     observed = _observed(prediction.precoders, prediction.grams, noise_power_w)
     return replace(
         background, number=frame.number, mean=mean, information=background.information + observed
     )
+
+
+def _by_group(values: np.ndarray, frame: TransmitFrame) -> np.ndarray:
+    """Rows [num_subcarriers, num_rx_ant, n] as [num_groups, group_size * num_rx_ant, n]."""
+    return values.reshape(len(frame.precoders), -1, values.shape[-1])
+
+
+def _power(correlation: np.ndarray, weights: np.ndarray) -> float:
+    """Sum of c^H weights c over receive antennas and subcarriers."""
+    return float(np.vdot(correlation, correlation @ weights.swapaxes(1, 2)).real)
 
 
 def _observed(precoders: np.ndarray, grams: np.ndarray, noise_power_w: float) -> np.ndarray:

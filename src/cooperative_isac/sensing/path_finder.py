@@ -91,6 +91,10 @@ class PathFinder:
         power, doppler_hz = self.powers(transmitter, point_m[None])
         return FoundPath(transmitter, point_m, float(doppler_hz[0]), float(power[0]))
 
+    def is_residue(self, path: FoundPath) -> bool:
+        """Whether a path is what a learned background left (sensing.replica)."""
+        return self._maker.is_residue(path.transmitter, path.point_m, path.doppler_hz, path.power)
+
     def remove(self, path: FoundPath) -> None:
         """Take a path off the residual, with the amplitudes of all removed paths fitted together anew."""
         self._state = self._state.with_target(single_path(path.point_m, path.transmitter, path.doppler_hz))
@@ -135,12 +139,15 @@ def take_off(finder: PathFinder, strongest: Callable[[PathFinder], FoundPath | N
     strongest: proposes the next path of the residual.
     """
     found: list[FoundPath] = []
-    while len(found) < most:
+    for _ in range(2 * most):
+        if len(found) == most:
+            break
         path = strongest(finder)
         if path is None or path.power < finder.threshold:
             break
         if found and path.power * DYNAMIC_RANGE < found[0].power:
             break
-        found.append(path)
+        if not finder.is_residue(path):
+            found.append(path)
         finder.remove(path)
     return found

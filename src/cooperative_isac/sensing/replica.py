@@ -12,6 +12,7 @@ from cooperative_isac.scene.model import Scene, Site
 from cooperative_isac.sensing.correlation import StreamReference
 from cooperative_isac.sensing.path_state import PathState
 
+RESIDUE_MARGIN = 10.0  # of the mean share that changes of static paths leave of them, for a single one
 LEAST_SHARE = 1e-3  # of a path's energy and Doppler information that the suppression of static paths is said to leave
 
 
@@ -64,6 +65,27 @@ class ReplicaMaker:
         energies, static paths not yet suppressed (StreamReference.static_share)."""
         filters = self._filters(transmitter, points_m)[:, :1]
         return filters[:, 0], self._gram(filters)[:, 0, 0].real
+
+    def is_residue(self, transmitter: int, point_m: np.ndarray, doppler_hz: float, power: float) -> bool:
+        """Whether a path without Doppler shift is what small changes of a learned background leave, and no target.
+
+        A static path that changes by a share of its amplitude leaves that share of its own response everywhere.
+
+        point_m: [3], m; power: its coherent SNR
+        """
+        static, frame = self.reference.static, self.reference.frame
+        if static is None or static.left_share == 0 or abs(doppler_hz) > frame.grid.doppler_resolution_hz:
+            return False
+
+        # The background's response at the same place.
+        away = point_m - self.receiver.position_m
+        beam = steering_vectors(self.receiver.elements_m, away / np.linalg.norm(away), self.scene.grid.wavelength_m)
+        behind = np.tensordot(beam.conj(), static.mean, axes=1)
+        filters, energy = self.filters_at(transmitter, point_m[None])
+        matched = np.vdot(filters[0], (self.reference.gram @ behind[..., None])[..., 0])
+        background = np.abs(matched) ** 2 / (energy[0] * self.scene.propagation.noise_power_w)
+
+        return bool(power < RESIDUE_MARGIN * static.left_share * background)
 
     def _own(self, filters: np.ndarray, turns: np.ndarray) -> np.ndarray:
         """Waveforms correlated with the streams, with the Doppler turn held over each block."""

@@ -27,10 +27,13 @@ class StaticNuisance:
     mean: [num_rx_ant, num_subcarriers, num_streams], complex64, g_hat; None: zero
     inverse: [num_subcarriers, num_streams, num_streams], complex128, (S S^H + sigma^2 Q^-1)^-1; its errors times the
     static paths are what these leave in the echo
+    left_share: share of the static power that g_hat does not explain: changes of static paths, and targets that stand
+    still
     """
 
     mean: np.ndarray | None
     inverse: np.ndarray
+    left_share: float = 0.0
 
     @cached_property
     def weights(self) -> np.ndarray:

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import numpy as np
 
 from cooperative_isac.scene.model import Scene
 from cooperative_isac.sensing.background import (
+    CONTRADICTED,
+    DRIFTED,
+    MOST_MISFIT,
     Background,
-    misfit,
+    left_over,
     predict,
     taught,
     unknown_background,
@@ -22,11 +26,6 @@ from cooperative_isac.sensing.static_paths import (
     without_mean,
 )
 from cooperative_isac.waveform.frame import TransmitFrame
-
-# Misfit of a background (1 where it is true) from which on it is given up: an antenna or a clock moved. A new target that
-# stands still must not reach it: at 40 dB after integration over 4096 coefficients (32 antennas, 64 subcarriers, 2
-# streams) it adds 2.4.
-MOST_MISFIT = 10.0
 
 
 class StaticStage:
@@ -98,16 +97,23 @@ class StaticStage:
         remaining, correlation = without_mean(echo, frame.streams, prediction.nuisance.mean)
 
         # Begin anew where the echo contradicts the background.
-        if misfit(prediction, correlation) > MOST_MISFIT:
+        misfit, share = left_over(prediction, correlation, noise_power_w)
+        if misfit > MOST_MISFIT and share > CONTRADICTED:
             background = unknown_background(frame, len(echo), noise_power_w)
             prediction = predict(background, frame, noise_power_w)
             remaining, correlation = without_mean(echo, frame.streams, prediction.nuisance.mean)
+            misfit, share = left_over(prediction, correlation, noise_power_w)
 
         self._backgrounds[receiver] = taught(
             background, prediction, frame, correlation, noise_power_w
         )
+
+        # Where static paths drift too fast, what is learned of them is not good enough for this frame.
+        if misfit > MOST_MISFIT and share > DRIFTED:
+            static = unknown_static(frame.streams)
+            return suppress(echo, frame.streams, static), static
         cleaned = shrunk(remaining, correlation, frame.streams, prediction.nuisance.inverse)
-        return cleaned, prediction.nuisance
+        return cleaned, replace(prediction.nuisance, left_share=share)
 
     def _background(
         self, frame: TransmitFrame, receiver: str, num_rx_ant: int, period_s: float

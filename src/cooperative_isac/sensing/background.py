@@ -25,7 +25,7 @@ from cooperative_isac.waveform.frame import TransmitFrame
 # 50 dB above it; a larger prior changes nothing until rounding (double precision) does.
 PRIOR_RATIO = 1e8
 
-SIGNIFICANT = 5.0  # standard deviations of noise above which power is left over
+UNCERTAIN = 3.0  # standard deviations of noise within which power may be left unseen
 
 # Echo and background differ when what is left exceeds what noise leaves this many times, and these shares of the static
 # power. Above the first, 0.01 rad of phase, residues of static paths are stronger than most targets that stand still:
@@ -133,20 +133,19 @@ def left_over(
 
     correlation: [num_subcarriers, num_rx_ant, num_streams], complex64, of static_paths.without_mean
     Returns the misfit, power over what noise is expected to leave (1 in noise), and the share of the static power that
-    is left beyond that (0 where it may be noise).
+    may be left beyond that after the suppression, so far as noise hides it.
     """
     num_observed = max(correlation.shape[1] * prediction.num_observed, 1)
     misfit = _power(correlation, prediction.precision) / num_observed
-    if misfit < 1 + SIGNIFICANT / np.sqrt(num_observed):
-        return misfit, 0.0
+    excess = max(misfit - 1, 0.0) + UNCERTAIN / np.sqrt(num_observed)
 
-    # Power within the streams: what is left, and all.
+    # Static power within the streams, in noise variances.
     inverse = prediction.nuisance.inverse + noise_power_w * prediction.precision
     mean = prediction.nuisance.mean.transpose(1, 0, 2)
     whole = correlation + mean @ prediction.grams.swapaxes(1, 2)
-    share = _power(correlation, inverse) / _power(whole, inverse)
+    static = _power(whole, inverse) / noise_power_w
 
-    return misfit, (1 - 1 / misfit) * share
+    return misfit, num_observed * excess / max(static, 1.0)
 
 
 def taught(

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 
+from cooperative_isac.channel.echo import apply_paths
 from cooperative_isac.channel.paths import draw_paths
 from cooperative_isac.channel.static import channel_matrix, static_echo
 from cooperative_isac.fronthaul.downlink import pack_downlink
@@ -14,6 +15,8 @@ from cooperative_isac.scene.config import load_scene
 from cooperative_isac.scene.draw import draw_targets, frame_generator, scene_targets
 from cooperative_isac.scene.model import TargetClass, TargetState
 from cooperative_isac.schemes.registry import make_scheme, scheme_names, scheme_scene
+from cooperative_isac.tracking.track import TrackStatus
+from cooperative_isac.tracking.tracker import Tracker
 
 LEARNED = ("cnn", "dvae", "dvqvae")
 STRENGTH_DB = 50.0  # of static paths over the echo of targets
@@ -148,3 +151,98 @@ def test_training_takes_echoes_that_are_cleaned_likewise(tiny, monkeypatch):
         )
     assert np.abs(seen[0][1] - seen[0][0]).max() > 10
     assert np.allclose(seen[1][1], seen[1][0], atol=1e-2)
+
+
+class Hoverer:
+    """A target that flies in along x at 4 m/s and then stands still, among strong static paths."""
+
+    arrival_s, place_m, speed_mps = 9.0, np.array([30.0, 40.0, 0.0]), 4.0
+    amplitude = 10 ** (-105 / 20)
+    static_amplitude = 10 ** (-60 / 20)
+
+    def __init__(self, small, mode, drift=0.0):
+        clutter = replace(small.propagation.clutter, num_scatterers=0, positions_m=None)
+        waveform = replace(
+            small.waveform, reference_subcarrier_stride=0, reference_symbol_stride=0
+        )
+        sensing = replace(small.sensing, min_speed_mps=0.0, static_paths=mode)
+        self.scene = replace(
+            small,
+            waveform=waveform,
+            sensing=sensing,
+            propagation=replace(small.propagation, clutter=clutter),
+        )
+        self.drift = drift  # random walk of each static path's phase, rad per square root of a second
+        self.walks = {
+            site.name: np.zeros(len(PLACES_M) * len(small.transmitters)) for site in small.receivers
+        }
+
+    def target(self, time_s):
+        left_s = max(self.arrival_s - time_s, 0.0)
+        velocity = np.array([self.speed_mps if left_s else 0.0, 0.0, 0.0])
+        place = self.place_m - [self.speed_mps * left_s, 0.0, 0.0]
+        return TargetState("uav", TargetClass.UAV, place, velocity)
+
+    def echo(self, frame, site, target):
+        scene, period_s = self.scene, 1 / self.scene.update_rate_hz
+        generator = frame_generator(1, frame.number, site.name)
+        things = [TargetState("", TargetClass.UNKNOWN, at, np.zeros(3)) for at in PLACES_M]
+        paths = draw_paths(scene, site, things, np.zeros((0, 3)), np.random.default_rng(3))
+        walk = self.walks[site.name]
+        walk += self.drift * np.sqrt(period_s) * generator.standard_normal(len(walk))
+        turned = self.static_amplitude * np.exp(1j * (np.angle(paths.amplitude) + walk))
+        static = channel_matrix(scene, site, replace(paths, amplitude=turned))
+
+        moving = draw_paths(scene, site, [target], np.zeros((0, 3)), generator)
+        phases = np.exp(-2j * np.pi * scene.grid.carrier_hz * moving.delay_s)
+        moving = replace(moving, amplitude=self.amplitude * phases)
+        return apply_paths(scene, frame, site, moving, generator, static)
+
+    def run(self, num_frames):
+        """By frame: whether the target was found, whether a confirmed track is on it, and false detections."""
+        scheme = make_scheme("local_ml", self.scene)
+        scheme.period_s = 1 / self.scene.update_rate_hz
+        tracker = Tracker(self.scene.tracking, 2)
+        found, held, false = [], [], []
+        for number in range(num_frames):
+            time_s = number * scheme.period_s
+            frame, target = transmit(self.scene, number), self.target(time_s)
+            echoes = {
+                site.name: self.echo(frame, site, target) for site in self.scene.receivers
+            }
+            detections = detected(scheme, frame, echoes)
+            tracks = tracker.update(time_s, detections)
+            near = [
+                np.linalg.norm(one.position_m - target.position_m) < 1.5 for one in detections
+            ]
+            found.append(any(near))
+            false.append(len(near) - sum(near))
+            held.append(
+                any(
+                    one.status is TrackStatus.CONFIRMED
+                    and np.linalg.norm(one.position_m - target.position_m) < 1.5
+                    for one in tracks
+                )
+            )
+        return np.array(found), np.array(held), np.array(false)
+
+
+@pytest.mark.parametrize("drift", [0.0, 1e-4])
+def test_a_target_that_stands_still_is_held_where_static_paths_were_learned(small, drift):
+    """Static paths 45 dB above it, at rest or with phases that drift slowly."""
+    found, held, false = Hoverer(small, "learn", drift).run(160)
+    hovering = slice(95, None)
+    assert found[60:88].mean() > 0.9
+    assert found[hovering].mean() > 0.9 and held[hovering].mean() > 0.95
+    assert false.mean() < 0.05
+
+
+def test_a_target_that_stands_still_is_lost_where_static_paths_are_projected_out(small):
+    found, held, _ = Hoverer(small, "project").run(125)
+    assert found[60:88].mean() > 0.9
+    assert not found[92:].any() and not held[105:].any()
+
+
+def test_static_paths_that_drift_fast_are_projected_out_and_give_no_detections(small):
+    found, _, false = Hoverer(small, "learn", drift=0.03).run(110)
+    assert found[60:88].mean() > 0.8 and false.mean() < 0.1

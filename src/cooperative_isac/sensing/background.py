@@ -1,15 +1,17 @@
 """A background learned over frames: recursive least squares of the static channel of one receiver.
 
-The static paths are a channel H_i from all transmit antennas to a receive antenna on subcarrier i. A frame with the
-precoders W observes of it g_i = W^T h_i only, a few combinations, by least squares on its streams with the noise
-covariance sigma^2 G_i^-1, G_i the streams' Gram matrix. Frames with other precoders add other combinations. A row h of
-the channel is CN(h_hat, J^-1) with the information
+The static paths are a channel H_i from all transmit antennas to a receive antenna on subcarrier i.
+A frame with the precoders W observes of it g_i = W^T h_i only, a few combinations, by least squares
+on its streams with the noise covariance sigma^2 G_i^-1, G_i the streams' Gram matrix. Frames with
+other precoders add other combinations. A row h of the channel is CN(h_hat, J^-1) with the
+information
 
     J = J_0 + sum over frames of lambda^age W^* G W^T / sigma^2,
 
-the same for all receive antennas and, with the mean of their Gram matrices, for all subcarriers that share precoders.
-Forgetting (lambda < 1) leads back to the prior J_0, so that J^-1 never exceeds J_0^-1 (Kulhavy and Zarrop, Int. J.
-Control 58(4), 1993). A frame's coefficients are then CN(W^T h_hat, Q), Q = W^T J^-1 W^*.
+the same for all receive antennas and, with the mean of their Gram matrices, for all subcarriers
+that share precoders. Forgetting (lambda < 1) leads back to the prior J_0, so that J^-1 never
+exceeds J_0^-1 (Kulhavy and Zarrop, Int. J. Control 58(4), 1993). A frame's coefficients are then
+CN(W^T h_hat, Q), Q = W^T J^-1 W^*.
 """
 
 from __future__ import annotations
@@ -21,15 +23,17 @@ import numpy as np
 from cooperative_isac.sensing.static_paths import RANK_TOLERANCE, StaticNuisance, stream_grams
 from cooperative_isac.waveform.frame import TransmitFrame
 
-# Variance of static paths over that of a frame's estimate, before anything was learned. Line of sight at 60 dBm is some
-# 50 dB above it; a larger prior changes nothing until rounding (double precision) does.
+# Variance of static paths over that of a frame's estimate, before anything was learned. Line of
+# sight at 60 dBm is some 50 dB above it; a larger prior changes nothing until rounding (double
+# precision) does.
 PRIOR_RATIO = 1e8
 
 UNCERTAIN = 3.0  # standard deviations of noise within which power may be left unseen
 
-# Echo and background differ when what is left exceeds what noise leaves this many times, and these shares of the static
-# power. Above the first, 0.01 rad of phase, residues of static paths are stronger than most targets that stand still:
-# the frame is projected. Above the second an antenna moved or a clock jumped: the background begins anew.
+# Echo and background differ when what is left exceeds what noise leaves this many times, and these
+# shares of the static power. Above the first, 0.01 rad of phase, residues of static paths are
+# stronger than most targets that stand still: the frame is projected. Above the second an antenna
+# moved or a clock jumped: the background begins anew.
 MOST_MISFIT = 10.0
 DRIFTED = 1e-4
 CONTRADICTED = 0.1
@@ -62,9 +66,10 @@ class Prediction:
 
     precoders: [num_groups, num_tx_ant, num_streams], complex128
     grams: [num_subcarriers, num_streams, num_streams], complex128, G of the frame's streams
-    spread: [num_groups, num_tx_ant, num_streams], complex128, J^-1 W^*, covariance of channel and coefficients
-    precision: [num_subcarriers, num_streams, num_streams], complex128, pseudoinverse of G Q G + sigma^2 G, the
-    covariance of the correlation of an echo without its predicted static paths
+    spread: [num_groups, num_tx_ant, num_streams], complex128, J^-1 W^*, covariance of channel and
+    coefficients
+    precision: [num_subcarriers, num_streams, num_streams], complex128, pseudoinverse of G Q G +
+    sigma^2 G, the covariance of the correlation of an echo without its predicted static paths
     num_observed: coefficients of a receive antenna that the frame determines, over all subcarriers
     nuisance: the coefficients of this frame, as the suppression takes them
     """
@@ -85,7 +90,8 @@ def unknown_background(
     mean = np.zeros((frame.grid.num_subcarriers, num_rx_ant, num_tx_ant), complex)
 
     # Information that one frame brings, on average over antennas.
-    observed = _observed(frame.precoders.astype(complex), stream_grams(frame.streams), noise_power_w)
+    precoders = frame.precoders.astype(complex)
+    observed = _observed(precoders, stream_grams(frame.streams), noise_power_w)
     each = np.trace(observed, axis1=1, axis2=2).real.mean() / num_tx_ant
 
     prior = max(each / PRIOR_RATIO, np.finfo(float).tiny)
@@ -129,11 +135,11 @@ def predict(background: Background, frame: TransmitFrame, noise_power_w: float) 
 def left_over(
     prediction: Prediction, correlation: np.ndarray, noise_power_w: float
 ) -> tuple[float, float]:
-    """What static paths that differ from their prediction, or targets that stand still, leave in an echo.
+    """What changes of static paths, or targets that stand still, leave of an echo.
 
     correlation: [num_subcarriers, num_rx_ant, num_streams], complex64, of static_paths.without_mean
-    Returns the misfit, power over what noise is expected to leave (1 in noise), and the share of the static power that
-    may be left beyond that after the suppression, so far as noise hides it.
+    Returns the misfit, power over what noise is expected to leave (1 in noise), and the share of
+    the static power that may be left beyond that after the suppression, so far as noise hides it.
     """
     num_observed = max(correlation.shape[1] * prediction.num_observed, 1)
     misfit = _power(correlation, prediction.precision) / num_observed

@@ -1,13 +1,15 @@
-"""Suppression of static paths: line of sight, ground and walls are taken out of an echo before it is searched.
+"""Suppression of static paths: line of sight, ground and walls are taken out of an echo.
 
-A path without Doppler shift adds g_i^T s_i(t) to an antenna on subcarrier i, whatever its delay and its angles: all
-static paths together lie in the span of the K streams s_i, K of the T symbol dimensions per antenna and subcarrier.
-With the coefficients g as nuisance parameters, CN(g_hat, Q), the log-likelihood of an echo y has the inner product
+A path without Doppler shift adds g_i^T s_i(t) to an antenna on subcarrier i, whatever its delay and
+its angles: all static paths together lie in the span of the K streams s_i, K of the T symbol
+dimensions per antenna and subcarrier. With the coefficients g as nuisance parameters, CN(g_hat, Q),
+the log-likelihood of an echo y has the inner product
 
     <x, y - S^T g_hat>_P,   P = I - S^H (S S^H + sigma^2 Q^-1)^-1 S,
 
-instead of <x, y>. Without side information Q^-1 = 0 and P projects the span out. A background that was learned over
-frames (sensing.background) gives g_hat and a small Q, so that P leaves slow targets in.
+instead of <x, y>. Without side information Q^-1 = 0 and P projects the span out. A background that
+was learned over frames (sensing.background) gives g_hat and a small Q, so that P leaves slow
+targets in.
 """
 
 from __future__ import annotations
@@ -17,7 +19,8 @@ from functools import cached_property
 
 import numpy as np
 
-RANK_TOLERANCE = 1e-5  # singular values of a Gram matrix below this share of the largest are no stream
+# Singular values of a Gram matrix below this share of the largest are no stream.
+RANK_TOLERANCE = 1e-5
 
 
 @dataclass(frozen=True)
@@ -25,10 +28,10 @@ class StaticNuisance:
     """Static paths of one receiver in one frame as nuisance parameters.
 
     mean: [num_rx_ant, num_subcarriers, num_streams], complex64, g_hat; None: zero
-    inverse: [num_subcarriers, num_streams, num_streams], complex128, (S S^H + sigma^2 Q^-1)^-1; its errors times the
-    static paths are what these leave in the echo
-    left_share: share of the static power that g_hat does not explain: changes of static paths, and targets that stand
-    still
+    inverse: [num_subcarriers, num_streams, num_streams], complex128, (S S^H + sigma^2 Q^-1)^-1; its
+    errors times the static paths are what these leave in the echo
+    left_share: share of the static power that g_hat does not explain: changes of static paths, and
+    targets that stand still
     """
 
     mean: np.ndarray | None
@@ -54,7 +57,8 @@ def stream_grams(streams: np.ndarray) -> np.ndarray:
 def unknown_static(streams: np.ndarray) -> StaticNuisance:
     """Static paths of which nothing is known: P is a projection.
 
-    streams: [num_subcarriers, num_streams, num_symbols], complex64, zero where a resource element is not sensed
+    streams: [num_subcarriers, num_streams, num_symbols], complex64, zero where a resource element
+    is not sensed
     """
     inverse = np.linalg.pinv(stream_grams(streams), rcond=RANK_TOLERANCE, hermitian=True)
     return StaticNuisance(None, inverse)
@@ -68,7 +72,8 @@ def without_mean(
     echo: [num_rx_ant, num_subcarriers, num_symbols], complex64, sqrt(W)
     streams: [num_subcarriers, num_streams, num_symbols], complex64
     mean: [num_rx_ant, num_subcarriers, num_streams], complex64, or None
-    Returns [num_subcarriers, num_rx_ant, num_symbols] and [num_subcarriers, num_rx_ant, num_streams], complex64.
+    Returns [num_subcarriers, num_rx_ant, num_symbols] and [num_subcarriers, num_rx_ant,
+    num_streams], complex64.
     """
     by_subcarrier = echo.transpose(1, 0, 2)
     if mean is not None:
@@ -79,7 +84,7 @@ def without_mean(
 def shrunk(
     by_subcarrier: np.ndarray, correlation: np.ndarray, streams: np.ndarray, inverse: np.ndarray
 ) -> np.ndarray:
-    """P y from what without_mean returns: least squares on the streams, shrunk by side information, is subtracted.
+    """P y from what without_mean returns: shrunk least squares on the streams is subtracted.
 
     Returns [num_rx_ant, num_subcarriers, num_symbols], complex64, sqrt(W).
     """

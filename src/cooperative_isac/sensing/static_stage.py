@@ -1,4 +1,4 @@
-"""Where a scheme takes static paths out of its echoes, as the scene's `sensing.static_paths` says."""
+"""The stage of a scheme that takes static paths out of echoes, as `sensing.static_paths` says."""
 
 from __future__ import annotations
 
@@ -29,10 +29,11 @@ from cooperative_isac.waveform.frame import TransmitFrame
 
 
 class StaticStage:
-    """Suppression of static paths for all receivers of a scene, wherever their echoes are processed.
+    """Suppression of static paths for all receivers of a scene, where echoes are processed.
 
-    keep: echoes stay as they are; project: the static paths of a frame are unknown; learn: what earlier frames showed
-    of them is subtracted, and only its uncertainty is suppressed. Only consecutive frames teach.
+    keep: echoes stay as they are; project: the static paths of a frame are unknown; learn: what
+    earlier frames showed of them is subtracted, and only its uncertainty is suppressed. Only
+    consecutive frames teach.
     """
 
     def __init__(self, scene: Scene):
@@ -55,7 +56,8 @@ class StaticStage:
 
         echo: [num_rx_ant, num_subcarriers, num_symbols], complex64, sqrt(W), on the frame's grid
         frame: what is known of it: whole, or its reference symbols
-        period_s: time from one frame to the next; None where frames are independent draws, which teach nothing
+        period_s: time from one frame to the next; None where frames are independent draws, which
+        teach nothing
         Returns the echo, same shape, and the nuisance, None where nothing is suppressed.
         """
         if not self.is_active:
@@ -72,10 +74,10 @@ class StaticStage:
         receiver: str,
         period_s: float | None = None,
     ) -> np.ndarray:
-        """A whole echo without its static paths, for those who look at its samples and not at correlations.
+        """A whole echo without its static paths, for networks that look at its samples.
 
-        Arguments as in prepare. On public reference symbols, which have streams of their own, static paths are always
-        projected out.
+        Arguments as in prepare. On public reference symbols, which have streams of their own,
+        static paths are always projected out.
         """
         cleaned, static = self.prepare(echo, frame, receiver, period_s)
         if static is None or frame.reference is None:
@@ -108,7 +110,7 @@ class StaticStage:
             background, prediction, frame, correlation, noise_power_w
         )
 
-        # Where static paths drift too fast, what is learned of them is not good enough for this frame.
+        # Project where static paths drift too fast for what was learned of them.
         if misfit > MOST_MISFIT and share > DRIFTED:
             static = unknown_static(frame.streams)
             return suppress(echo, frame.streams, static), static
@@ -118,7 +120,7 @@ class StaticStage:
     def _background(
         self, frame: TransmitFrame, receiver: str, num_rx_ant: int, period_s: float
     ) -> Background:
-        """What a receiver still remembers; nothing in its first frame or where frame numbers do not rise."""
+        """What a receiver still remembers; nothing where frame numbers do not rise."""
         known = self._backgrounds.get(receiver)
         if known is None or frame.number <= known.number:
             return unknown_background(frame, num_rx_ant, self.scene.propagation.noise_power_w)

@@ -1,4 +1,4 @@
-"""Static paths in the echoes of every scheme: they change no detection where they are projected out."""
+"""Static paths in the echoes of every scheme: projected out, they change no detection."""
 
 from dataclasses import replace
 
@@ -20,7 +20,7 @@ from cooperative_isac.tracking.tracker import Tracker
 
 LEARNED = ("cnn", "dvae", "dvqvae")
 STRENGTH_DB = 50.0  # of static paths over the echo of targets
-# What rounding may change: steps of a climb that end at its tolerance, and codewords that lie next to each other.
+# What rounding may change: steps of a climb that end at its tolerance, and neighboring codewords.
 LIMITS = np.array([[0.1], [0.3]])  # m and m/s
 PLACES_M = np.array([[10.0, 20.0, 0.0], [30.0, 50.0, 0.0], [44.0, 12.0, 0.0]])
 
@@ -60,7 +60,8 @@ def scene(name, symbols, small):
     if symbols == "payload":
         waveform = replace(waveform, reference_subcarrier_stride=0, reference_symbol_stride=0)
     kind = "reference_only" if symbols == "reference_only" else "payload"
-    scene = replace(small, waveform=waveform, propagation=replace(small.propagation, clutter=clutter))
+    propagation = replace(small.propagation, clutter=clutter)
+    scene = replace(small, waveform=waveform, propagation=propagation)
     sensing = replace(scene.sensing, symbols=kind, min_speed_mps=0.0)
     return with_static(replace(scene, sensing=sensing), "project")
 
@@ -126,10 +127,9 @@ def test_the_reference_symbols_of_a_whole_echo_are_cleaned_too(small):
     stage = make_scheme("local_ml", scene).static
     for receiver in plain:
         clean = stage.clean(static[receiver], frame, receiver)
+        expected = stage.clean(plain[receiver], frame, receiver)
         assert np.mean(np.abs(clean) ** 2) < np.mean(np.abs(plain[receiver]) ** 2)
-        assert np.allclose(
-            clean, stage.clean(plain[receiver], frame, receiver), atol=1e-3 * np.std(plain[receiver])
-        )
+        assert np.allclose(clean, expected, atol=1e-3 * np.std(plain[receiver]))
 
 
 def test_training_takes_echoes_that_are_cleaned_likewise(tiny, monkeypatch):
@@ -172,7 +172,7 @@ class Hoverer:
             sensing=sensing,
             propagation=replace(small.propagation, clutter=clutter),
         )
-        self.drift = drift  # random walk of each static path's phase, rad per square root of a second
+        self.drift = drift  # of each static path's phase, a random walk, rad per root of a second
         self.walks = {
             site.name: np.zeros(len(PLACES_M) * len(small.transmitters)) for site in small.receivers
         }
@@ -199,7 +199,7 @@ class Hoverer:
         return apply_paths(scene, frame, site, moving, generator, static)
 
     def run(self, num_frames):
-        """By frame: whether the target was found, whether a confirmed track is on it, and false detections."""
+        """By frame: target found, confirmed track on it, number of false detections."""
         scheme = make_scheme("local_ml", self.scene)
         scheme.period_s = 1 / self.scene.update_rate_hz
         tracker = Tracker(self.scene.tracking, 2)

@@ -80,13 +80,16 @@ def test_single_precision_holds_eighty_decibels_below_static_paths(small, symbol
     if symbols == "payload":
         taken = np.any(frame.streams == 0, axis=1)
         quiet[:, taken], static[:, taken] = 0, 0
-    left = suppress(static + quiet, frame.streams, nuisance) - suppress(quiet, frame.streams, nuisance)
+    left = suppress(static + quiet, frame.streams, nuisance)
+    left = left - suppress(quiet, frame.streams, nuisance)
     assert np.sum(np.abs(left) ** 2) < 0.01 * 100  # the target has 100
 
 
 def plain_background(scene, frames, echoes, antenna, subcarrier, forgetting, prior):
-    """Kalman filter of one row of the channel, symbol by symbol, with the group's mean Gram matrix for the
-    covariance; the prior comes back as it is forgotten."""
+    """Kalman filter of one row of the channel on the symbols of a subcarrier.
+
+    The covariance follows the group's mean Gram matrix; the prior comes back as it is forgotten.
+    """
     num_tx_ant = frames[0].precoders.shape[1]
     mean, information = np.zeros(num_tx_ant, complex), prior * np.eye(num_tx_ant, dtype=complex)
     for frame, echo in zip(frames, echoes):
@@ -96,7 +99,7 @@ def plain_background(scene, frames, echoes, antenna, subcarrier, forgetting, pri
         if frame is not frames[0]:
             information = forgetting * information + (1 - forgetting) * prior * np.eye(num_tx_ant)
 
-        # Batch estimate of mean: y = sent^T h + n.
+        # Conditional mean: y = sent^T h + n.
         covariance = np.linalg.inv(information)
         left = echo[antenna, subcarrier] - sent.T @ mean
         innovation = sent.T @ covariance @ sent.conj()
@@ -105,7 +108,8 @@ def plain_background(scene, frames, echoes, antenna, subcarrier, forgetting, pri
 
         members = range(group * frame.group_size, (group + 1) * frame.group_size)
         gram = np.mean([frame.streams[i].conj() @ frame.streams[i].T for i in members], axis=0)
-        information = information + weights.conj() @ gram @ weights.T / scene.propagation.noise_power_w
+        observed = weights.conj() @ gram @ weights.T / scene.propagation.noise_power_w
+        information = information + observed
     return mean, information
 
 
@@ -146,8 +150,8 @@ def test_the_side_information_is_that_of_the_predicted_covariance(learning, matr
     for subcarrier in (0, 30):
         weights = frame.precoders[subcarrier // frame.group_size].astype(complex)
         streams = frame.streams[subcarrier].astype(complex)
-        covariance = weights.T @ np.linalg.inv(background.information[subcarrier // frame.group_size])
-        covariance = covariance @ weights.conj()
+        information = background.information[subcarrier // frame.group_size]
+        covariance = weights.T @ np.linalg.inv(information) @ weights.conj()
         expected = np.linalg.inv(
             streams.conj() @ streams.T + noise_power_w * np.linalg.inv(covariance)
         )
@@ -159,7 +163,7 @@ def test_the_side_information_is_that_of_the_predicted_covariance(learning, matr
 
 @pytest.fixture(params=["payload", "reference_only"])
 def known(request, learning, small, matrix):
-    """A scene that learns, a static channel on what is known of its frames, and that part of a frame."""
+    """A scene that learns, a static channel on what is known of its frames, and that part."""
     if request.param == "payload":
         return learning, matrix, lambda frame: frame
     waveform = replace(

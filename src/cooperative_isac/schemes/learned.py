@@ -20,6 +20,7 @@ from cooperative_isac.fronthaul.raw_packet import pack_echo, unpack_echo
 from cooperative_isac.fusion.detection import Detection
 from cooperative_isac.scene.model import Scene
 from cooperative_isac.schemes.known_symbols import without_overflow
+from cooperative_isac.sensing.static_stage import StaticStage
 from cooperative_isac.waveform.frame import TransmitFrame
 
 WEIGHTS_VARIABLE = "ISAC_WEIGHTS"
@@ -34,13 +35,15 @@ class LearnedScheme:
 
     def __init__(self, scene: Scene, name: str):
         self.scene, self.name = scene, name
+        self.static = StaticStage(scene)
         path = find_weights(scene, name)
         self.network = load_weights(path, scene)
         self.codec = LatentCodec(self.network, zlib.crc32(path.read_bytes()))
 
     def encode(self, echo: np.ndarray, frame: TransmitFrame, receiver: str) -> bytes:
         """Packet of one receiver's codewords; see schemes.contract."""
-        return self.codec.pack(self.network.encoded(without_overflow(echo), frame, receiver), receiver, frame.number)
+        echo = self.static.clean(without_overflow(echo), frame, receiver, self.period_s)
+        return self.codec.pack(self.network.encoded(echo, frame, receiver), receiver, frame.number)
 
     def decode(self, packets: Mapping[str, bytes], frame: TransmitFrame) -> tuple[Detection, ...]:
         """Detections from the packets of the receivers that were heard; see schemes.contract."""
@@ -59,8 +62,8 @@ class LearnedScheme:
         return self.codec.unpack(packet, receiver, frame.number)
 
     def downlink_bits(self, frame: TransmitFrame) -> int:
-        """The payload of the frame, packed, where the encoder removes the symbols; else nothing."""
-        return 8 * len(pack_downlink(frame)) if self.network.needs_symbols else 0
+        """The payload of the frame, packed, where symbols or static paths are removed before encoding; else nothing."""
+        return 8 * len(pack_downlink(frame)) if self.network.needs_symbols or self.static.is_active else 0
 
 
 class CentralScheme(LearnedScheme):
@@ -73,6 +76,7 @@ class CentralScheme(LearnedScheme):
     def unpacked(self, packet: bytes, receiver: str, frame: TransmitFrame) -> Tensor:
         """Latents [L, D] of the echo in one receiver's packet. PacketError says why one is refused."""
         echo = unpack_echo(self.scene, self.scene.grid, receiver, frame.number, packet)
+        echo = self.static.clean(echo, frame, receiver, self.period_s)
         latents = self.network.encoded(echo, frame, receiver)
         if not torch.isfinite(latents).all():
             raise PacketError(receiver, "its echo is too strong to be one")

@@ -16,8 +16,9 @@ from cooperative_isac.sensing.joint_fit import Fit, JointFit
 from cooperative_isac.sensing.local_ml import LocalMl
 from cooperative_isac.sensing.memory import Memory
 from cooperative_isac.sensing.path_state import NO_PATHS, PathState
-from cooperative_isac.sensing.static_paths import suppress, unknown_static
 from cooperative_isac.sensing.report import EchoReport, report_fit
+from cooperative_isac.sensing.static_paths import StaticNuisance
+from cooperative_isac.sensing.static_stage import StaticStage
 from cooperative_isac.waveform.frame import TransmitFrame
 
 
@@ -35,6 +36,7 @@ class LocalMlScheme:
     def __init__(self, scene: Scene):
         self.scene = scene
         self.known = KnownSymbols(scene)
+        self.static = StaticStage(scene)
         self._memories: dict[str, Memory] = {}
         self._unsearched: dict[str, tuple[int, JointFit, Fit | None]] = {}
 
@@ -48,22 +50,33 @@ class LocalMlScheme:
 
     def encode(self, echo: np.ndarray, frame: TransmitFrame, receiver: str) -> bytes:
         """Packet of the targets that one receiver heard; see schemes.contract."""
-        reports = self.reports(self.known.of_echo(echo), frame, receiver)
+        reports = self.reports(*self.prepare(self.known.of_echo(echo), frame, receiver), frame, receiver)
         return pack_reports(self.scene, receiver, frame.number, reports)
 
-    def reports(self, echo: np.ndarray, frame: TransmitFrame, receiver: str) -> tuple[EchoReport, ...]:
-        """What one receiver finds in the known part of its echo, [num_rx_ant, num_subcarriers, num_symbols],
-        complex64, sqrt(W)."""
-        _, fit = self.sense(echo, frame, receiver)
-        return report_fit(receiver, self.sensor(receiver).main_targets(fit))
+    def prepare(self, echo: np.ndarray, frame: TransmitFrame,
+                receiver: str) -> tuple[np.ndarray, StaticNuisance | None]:
+        """The known part of an echo without its static paths; see sensing.static_stage. Once for each frame."""
+        return self.static.prepare(echo, self.known.of_frame(frame), receiver, self.period_s)
 
-    def sense(self, echo: np.ndarray, frame: TransmitFrame, receiver: str) -> tuple[JointFit, Fit | None]:
-        """Fit the targets of one receiver's echo, and return what it was fitted with beside it.
+    def reports(self, echo: np.ndarray, static: StaticNuisance | None, frame: TransmitFrame,
+                receiver: str) -> tuple[EchoReport, ...]:
+        """Reports of the targets that one receiver finds in a prepared echo.
 
-        echo: [num_rx_ant, num_subcarriers, num_symbols], complex64, sqrt(W), known part
+        echo: [num_rx_ant, num_subcarriers, num_symbols], complex64, sqrt(W)
+        static: the static paths that were taken out of it
+        """
+        joint, fit = self.sense(echo, static, frame, receiver)
+        return report_fit(receiver, self.sensor(receiver).main_targets(fit, joint.maker))
+
+    def sense(self, echo: np.ndarray, static: StaticNuisance | None, frame: TransmitFrame,
+              receiver: str) -> tuple[JointFit, Fit | None]:
+        """Fit the targets of one receiver's prepared echo, and return what it was fitted with beside it.
+
+        echo: [num_rx_ant, num_subcarriers, num_symbols], complex64, sqrt(W)
+        static: the static paths that were taken out of it
         """
         sensor = self.sensor(receiver)
-        joint = self.listen(echo, frame, receiver)
+        joint = sensor.listen(echo, self.known.of_frame(frame), static=static)
         if not self.period_s:
             return joint, sensor.find(joint)
         self.after_sending(receiver)
@@ -71,17 +84,6 @@ class LocalMlScheme:
         fit = sensor.follow(joint, self._expected(sensor, frame.number))
         self._unsearched[receiver] = frame.number, joint, fit
         return joint, fit
-
-    def listen(self, echo: np.ndarray, frame: TransmitFrame, receiver: str) -> JointFit:
-        """Correlate an echo with its frame, static paths suppressed where the scene says so.
-
-        echo: [num_rx_ant, num_subcarriers, num_symbols], complex64, sqrt(W), known part
-        """
-        known, static = self.known.of_frame(frame), None
-        if self.scene.sensing.static_paths != "keep":
-            static = unknown_static(known.streams)
-            echo = suppress(echo, known.streams, static)
-        return self.sensor(receiver).listen(echo, known, static=static)
 
     def after_sending(self, receiver: str) -> None:
         """Search the last echo for targets that are not followed yet; see schemes.contract."""

@@ -14,6 +14,7 @@ from cooperative_isac.scene.model import Scene
 from cooperative_isac.schemes.known_symbols import KnownSymbols
 from cooperative_isac.sensing.parameter_sensor import Method, ParameterSensor
 from cooperative_isac.sensing.path_parameters import Accuracy, accuracy_of, check_plane, on_bins
+from cooperative_isac.sensing.static_stage import StaticStage
 from cooperative_isac.waveform.frame import TransmitFrame
 
 
@@ -36,6 +37,7 @@ class ParameterScheme:
         check_plane(scene, self.name)
         self.scene = scene
         self.known = KnownSymbols(scene)
+        self.static = StaticStage(scene)
 
     @cached_property
     def _sensors(self) -> dict[str, ParameterSensor]:
@@ -48,7 +50,9 @@ class ParameterScheme:
 
     def encode(self, echo: np.ndarray, frame: TransmitFrame, receiver: str) -> bytes:
         """Packet of the targets that one receiver heard; see schemes.contract."""
-        targets = self._sensors[receiver].sense(self.known.of_echo(echo), self.known.of_frame(frame))
+        known = self.known.of_frame(frame)
+        echo, static = self.static.prepare(self.known.of_echo(echo), known, receiver, self.period_s)
+        targets = self._sensors[receiver].sense(echo, known, static)
         if self.bins:
             targets = [on_bins(self.scene, target) for target in targets]
         return pack_parameters(self.scene, self.packet_format, receiver, frame.number, targets)

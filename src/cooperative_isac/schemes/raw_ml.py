@@ -16,7 +16,10 @@ from cooperative_isac.schemes.local_ml import LocalMlScheme
 from cooperative_isac.sensing.memory import Memory
 from cooperative_isac.sensing.path_state import NO_PATHS
 from cooperative_isac.sensing.report import report_fit
+from cooperative_isac.sensing.static_paths import StaticNuisance
 from cooperative_isac.waveform.frame import TransmitFrame
+
+PreparedEcho = tuple[np.ndarray, StaticNuisance | None]  # an echo, and the static paths that were taken out of it
 
 
 class RawMlScheme:
@@ -52,17 +55,18 @@ class RawMlScheme:
         """Detections from the packets of the receivers that were heard; see schemes.contract."""
         echoes = {receiver: unpack_echo(self.scene, self._known.grid, receiver, frame.number, packet)
                   for receiver, packet in sorted(packets.items())}
+        prepared = {receiver: self._local.prepare(echo, frame, receiver) for receiver, echo in echoes.items()}
         if self._local.sensor(self.scene.receivers[0].name).has_bodies:
-            return self._bodies(echoes, frame)
-        return self._points(echoes, frame)
+            return self._bodies(prepared, frame)
+        return self._points(prepared, frame)
 
-    def _points(self, echoes: Mapping[str, np.ndarray],
-                frame: TransmitFrame) -> tuple[Detection, ...]:
+    def _points(self, prepared: Mapping[str, PreparedEcho], frame: TransmitFrame) -> tuple[Detection, ...]:
         """Detections of point targets: one point and velocity fit all echoes."""
-        sensed = {receiver: self._local.sense(echo, frame, receiver)
-                  for receiver, echo in echoes.items()}
-        reports = [report for receiver, (_, fit) in sensed.items()
-                   for report in report_fit(receiver, fit)]
+        sensed = {receiver: self._local.sense(*echo, frame, receiver) for receiver, echo in prepared.items()}
+        reports = []
+        for receiver, (joint, fit) in sensed.items():
+            main = self._local.sensor(receiver).main_targets(fit, joint.maker)
+            reports += report_fit(receiver, main)
         if not reports:
             return ()
         search = self._local.sensor(self.scene.receivers[0].name)
@@ -71,20 +75,19 @@ class RawMlScheme:
         return detect_jointly(JointMl(self.scene, joints), reports,
                               search.detection_threshold(reference), search.path_threshold(reference))
 
-    def _bodies(self, echoes: Mapping[str, np.ndarray],
-                frame: TransmitFrame) -> tuple[Detection, ...]:
+    def _bodies(self, prepared: Mapping[str, PreparedEcho], frame: TransmitFrame) -> tuple[Detection, ...]:
         """Detections of targets with bodies: a fit for each echo, and paths that the others predict."""
-        sensed = {receiver: self._sensed(echo, frame, receiver)
-                  for receiver, echo in echoes.items()}
+        sensed = {receiver: self._sensed(echo, frame, receiver) for receiver, echo in prepared.items()}
         return detect_bodies(self.scene, sensed)
 
-    def _sensed(self, echo: np.ndarray, frame: TransmitFrame, receiver: str) -> SensedEcho:
+    def _sensed(self, prepared: PreparedEcho, frame: TransmitFrame, receiver: str) -> SensedEcho:
         """Targets of one receiver's echo: those of the last frame, and others that it holds."""
         sensor = self._local.sensor(receiver)
-        joint = self._local.listen(echo, frame, receiver)
+        echo, static = prepared
+        joint = sensor.listen(echo, self._known.of_frame(frame), static=static)
         if not self.period_s:
             fit = sensor.find(joint)
-            return SensedEcho(joint, fit, sensor.main_targets(fit))
+            return SensedEcho(joint, fit, sensor.main_targets(fit, joint.maker))
 
         # Follow what was there.
         joint.effort.matches_left = sensor.budget.follow_matches
@@ -99,7 +102,7 @@ class RawMlScheme:
         fit = sensor.find(joint, fit, searches=1)
         if fit is not None:
             self._memories[receiver] = Memory(frame.number, fit.state)
-        return SensedEcho(joint, fit, sensor.main_targets(fit))
+        return SensedEcho(joint, fit, sensor.main_targets(fit, joint.maker))
 
     def downlink_bits(self, frame: TransmitFrame) -> int:
         """Nothing: only the centre uses the symbols, and it made them."""

@@ -32,13 +32,15 @@ class DelayDictionary:
     """Blocks of columns exp(-j 2 pi f tau) W of one transmitter over a grid of delays, whitened.
 
     ranges_m: [num_delays], the bistatic ranges c tau of paths over the scene's area.
+    band_hz: [num_bins], Doppler bins that are looked at; the noise of each counts where static paths were suppressed.
     """
 
-    def __init__(self, scene: Scene, receiver: Site, transmitter: int, reference: StreamReference):
+    def __init__(self, scene: Scene, receiver: Site, transmitter: int, reference: StreamReference,
+                 band_hz: np.ndarray = np.zeros(1)):
         frame, grid = reference.frame, reference.frame.grid
         precoders = frame.precoders[:, frame.antennas[transmitter]]
         shape = len(precoders), frame.group_size, *reference.gram.shape[1:]
-        grams = reference.gram.reshape(shape).sum(axis=1)
+        grams = reference.noise_gram(band_hz).reshape(shape).sum(axis=1)
         noise = np.sum(precoders.conj() @ grams.conj() @ precoders.swapaxes(1, 2), axis=0)
         values, vectors = np.linalg.eigh(noise / reference.num_blocks)
         kept = values > RANK_TOLERANCE * values[-1]
@@ -72,7 +74,7 @@ class DelayDictionary:
 
 def strongest_by_delay(finder: PathFinder, search: SearchGrid) -> Callable[[PathFinder], FoundPath | None]:
     """The proposer of paths at the delay whose block holds most energy."""
-    dictionaries = [DelayDictionary(finder.scene, finder.receiver, index, finder.reference)
+    dictionaries = [DelayDictionary(finder.scene, finder.receiver, index, finder.reference, finder.band_hz)
                     for index in range(len(finder.scene.transmitters))]
     return lambda current: _strongest(current, dictionaries)
 

@@ -78,7 +78,7 @@ class StreamReference:
         """
         if self.static is None:
             return correlation
-        coefficients = (self.static.inverse @ correlation.sum(axis=-1)[..., None])[..., 0]
+        coefficients = (self.static.weights @ correlation.sum(axis=-1)[..., None])[..., 0]
         num_subcarriers, num_streams = coefficients.shape[-2:]
 
         # Sum over streams of the block Gram matrices times the coefficients, one matrix product a subcarrier.
@@ -95,15 +95,32 @@ class StreamReference:
         shifts = np.asarray(doppler_hz, float)
         if self.static is None:
             return np.ones(shifts.shape)
-        num_streams = self.streams.shape[1]
-        grams = self.block_grams.reshape(len(self.streams), self.num_blocks, -1)
-        phases = np.exp(2j * np.pi * shifts[:, None] * self.block_times_s).astype(np.complex64)
-
-        # Correlation of each stream, turned by the Doppler shift, with all streams.
-        turned = (phases @ grams).reshape(len(self.streams), len(shifts), num_streams, num_streams)
-        removed = np.einsum("islk,ilm,ismk->s", turned.conj(), self.static.inverse, turned, optimize=True).real
+        turned = self._turned(shifts)
+        removed = np.einsum("islk,ilm,ismk->s", turned.conj(), self.static.weights, turned, optimize=True).real
         energy = np.trace(self.gram, axis1=1, axis2=2).real.sum()
         return np.clip(1 - removed / energy, 0.0, 1.0)
+
+    def noise_gram(self, doppler_hz: np.ndarray) -> np.ndarray:
+        """Covariance of noise of unit power in the streams' correlation, the mean over Doppler bins.
+
+        doppler_hz: [num_bins], float64, Hz
+        Returns [num_subcarriers, num_streams, num_streams], complex64; the Gram matrix where nothing is suppressed.
+        """
+        if self.static is None:
+            return self.gram
+        turned = self._turned(doppler_hz)
+        removed = turned.conj().swapaxes(2, 3) @ (self.static.weights[:, None] @ turned)
+        return self.gram - removed.mean(axis=1)
+
+    def _turned(self, doppler_hz: np.ndarray) -> np.ndarray:
+        """Correlation of each stream, turned by Doppler shifts, with all streams.
+
+        Returns [num_subcarriers, num_shifts, num_streams (all), num_streams (turned)], complex64.
+        """
+        num_subcarriers, num_streams, _ = self.streams.shape
+        grams = self.block_grams.reshape(num_subcarriers, self.num_blocks, -1)
+        phases = np.exp(2j * np.pi * doppler_hz[:, None] * self.block_times_s).astype(np.complex64)
+        return (phases @ grams).reshape(num_subcarriers, -1, num_streams, num_streams)
 
     def correlate(self, signal: np.ndarray) -> np.ndarray:
         """Sum of signal times conjugate stream over each block.

@@ -37,12 +37,16 @@ def doppler_information(grid: OfdmGrid, power: np.ndarray) -> np.ndarray:
 def shift_information(grid: OfdmGrid, power: np.ndarray, doppler_hz: np.ndarray, static_paths: str) -> np.ndarray:
     """Fisher information of measured Doppler shifts, [num_paths], 1/Hz^2, for a way of handling static paths.
 
+    A packet does not say how much of a background was learned when it was sent: the lesser of both applies then.
+
     power: [num_paths], float64, coherent SNR
     doppler_hz: [num_paths], float64, Hz
     """
-    if static_paths == "project":
-        return suppressed_doppler_information(grid, power, doppler_hz)
-    return doppler_information(grid, power)
+    kept = doppler_information(grid, power)
+    if static_paths == "keep":
+        return kept
+    projected = suppressed_doppler_information(grid, power, doppler_hz)
+    return projected if static_paths == "project" else np.minimum(kept, projected)
 
 
 def suppressed_doppler_information(grid: OfdmGrid, power: np.ndarray, doppler_hz: np.ndarray) -> np.ndarray:

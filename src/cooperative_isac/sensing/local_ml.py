@@ -17,7 +17,7 @@ from cooperative_isac.sensing.reacquire import doppler_reach_hz, reacquired
 from cooperative_isac.sensing.replica import ReplicaMaker
 from cooperative_isac.sensing.search_grid import SearchGrid, search_grid
 from cooperative_isac.sensing.static_paths import StaticNuisance
-from cooperative_isac.sensing.surface import LEAST_STATIC_SHARE, doppler_bins, likelihood_surface
+from cooperative_isac.sensing.surface import LEAST_STATIC_SHARE, doppler_bins, likelihood_surface, static_weights
 from cooperative_isac.waveform.frame import TransmitFrame
 
 PATH_FALSE_ALARM = 0.01  # per location, over its Doppler shifts, of a path that a detected target may have
@@ -150,15 +150,20 @@ class LocalMl:
         bins, _ = doppler_bins(reference, self.max_doppler_hz)
         return float(-np.log(PATH_FALSE_ALARM / len(bins)))
 
-    def main_targets(self, fit: Fit | None) -> Fit | None:
-        """The targets of a fit without satellites: further points of a body, which a stronger point stands for.
+    def main_targets(self, fit: Fit | None, maker: ReplicaMaker) -> Fit | None:
+        """The targets of a fit without satellites, further points of a body, which a stronger point stands for, and
+        without residues of a learned background.
 
-        They stay in the fit, so that what they scatter is not taken for other targets.
+        Both stay in the fit, so that what they scatter is not taken for other targets.
         """
-        if fit is None or not self.has_bodies:
+        if fit is None:
+            return None
+        main = ~residues(maker, fit)
+        if self.has_bodies:
+            satellites = unresolved(fit)
+            main &= np.bincount(fit.state.owner, ~satellites, fit.state.num_targets) > 0
+        if main.all():
             return fit
-        satellites = unresolved(fit)
-        main = np.bincount(fit.state.owner, ~satellites, fit.state.num_targets) > 0
         return fit.keep(main[fit.state.owner]) if main.any() else None
 
     def _search(self, whole: JointFit, known: Fit | None) -> PathState:
@@ -166,7 +171,9 @@ class LocalMl:
         maker, reference, noise_power_w = whole.maker, whole.maker.reference, whole.noise_power_w
         threshold = self.detection_threshold(reference)
         residual = whole.correlation if known is None else without(whole.correlation, known)
-        most = self.scene.sensing.max_targets - (known.state.num_targets if known else 0)
+        num_known = int(np.sum(~residues(maker, known))) if known else 0
+        most = self.scene.sensing.max_targets - num_known
+        num_found = 0
         surface = likelihood_surface(self.search, reference, residual, noise_power_w, self.max_doppler_hz)
         power = np.where(surface.power > self.path_threshold(reference), surface.power, 0)
         found = NO_PATHS
@@ -174,19 +181,21 @@ class LocalMl:
             cell = int(power.sum(axis=0).argmax())
             index = int(power[:, cell].argmax())
             spent = whole.effort.matches_left < PEAK_MATCHES
-            if spent or found.num_targets >= most or power[index, cell] < threshold:
+            if spent or num_found >= most or power[index, cell] < threshold:
                 break
             power[:, self.search.neighbours(cell)] = 0
-            if self._power_at(maker, residual, cell, index, surface.doppler_hz[index, cell]) < threshold * STILL_THERE:
+            doppler_hz = surface.doppler_hz[index, cell]
+            if self._power_at(maker, residual, cell, index, doppler_hz) < threshold * STILL_THERE:
                 continue
             joint = JointFit(maker, residual, noise_power_w, whole.effort)
-            start = single_path(self.search.points_m[cell], index, surface.doppler_hz[index, cell])
+            start = single_path(self.search.points_m[cell], index, doppler_hz)
             fit = joint.climb(joint.match(start), **ROUGH)
             if fit.power[0] >= threshold:
                 grown = self._with_missing_paths(maker, fit, fit.state, np.ones(1, bool))
                 fit = fit if grown is fit.state else joint.climb(joint.match(grown), **ROUGH)
                 residual = without(residual, fit)
                 found = found.with_target(fit.state)
+                num_found += int(np.sum(~residues(maker, fit)))
         return found
 
     def _power_at(self, maker: ReplicaMaker, residual: np.ndarray, cell: int, index: int, doppler_hz: float) -> float:
@@ -226,8 +235,7 @@ class LocalMl:
         """The state with each target's strongest missing path, where one stands out of what all paths leave."""
         _, shifts = doppler_bins(maker.reference, self.max_doppler_hz)
         turns = np.exp(-2j * np.pi * maker.reference.block_times_s[:, None] * shifts).astype(np.complex64)
-        shares = maker.reference.static_share(shifts)
-        weights = np.where(shares < LEAST_STATIC_SHARE, 0, 1 / np.maximum(shares, LEAST_STATIC_SHARE))
+        weights = static_weights(maker.reference, shifts).astype(float)
         there = {*zip(state.owner[heard], state.transmitter[heard])}
         best: dict[int, tuple[float, int, float]] = {}
         for index in range(len(self.scene.transmitters)):
@@ -274,6 +282,22 @@ def unresolved(fit: Fit, limit: float = UNRESOLVED) -> np.ndarray:
     """
     close = np.abs(fit.coherence) > limit
     return np.any(close & (fit.power[:, None] < fit.power[None, :]), axis=1)
+
+
+def residues(maker: ReplicaMaker, fit: Fit) -> np.ndarray:
+    """Which targets are what a learned background left by their strongest path (ReplicaMaker.is_residue).
+
+    Returns [num_targets], bool.
+    """
+    state = fit.state
+    found = np.zeros(state.num_targets, bool)
+    for target in range(state.num_targets):
+        own = np.flatnonzero(state.owner == target)
+        path = own[fit.power[own].argmax()]
+        found[target] = maker.is_residue(
+            int(state.transmitter[path]), state.points_m[target], float(state.doppler_hz[path]), float(fit.power[path])
+        )
+    return found
 
 
 def without(correlation: np.ndarray, fit: Fit) -> np.ndarray:

@@ -16,6 +16,7 @@ from cooperative_isac.sensing.path_finder import FoundPath, PathFinder, take_off
 from cooperative_isac.sensing.path_parameters import (INTERPOLATED_CELLS, PathParameters, accuracy_of,
                                                       beam_width, location_information, parameters_of)
 from cooperative_isac.sensing.search_grid import SearchGrid
+from cooperative_isac.sensing.static_paths import StaticNuisance
 from cooperative_isac.waveform.frame import TransmitFrame
 
 LEFTOVER = 30.0
@@ -38,15 +39,18 @@ class ParameterSensor:
     def _local(self) -> LocalMl:
         return LocalMl(self.scene, self.receiver, self.grid)
 
-    def sense(self, echo: np.ndarray, frame: TransmitFrame) -> tuple[PathParameters, ...]:
+    def sense(self, echo: np.ndarray, frame: TransmitFrame,
+              static: StaticNuisance | None = None) -> tuple[PathParameters, ...]:
         """Targets in an echo [num_rx_ant, num_subcarriers, num_symbols], complex64, sqrt(W), strongest first.
+
+        static: the static paths that were taken out of the echo, if any.
 
         The number of targets is not known: paths are taken off while they exceed the threshold of the scene's
         false-alarm probability. Of a target's paths from several transmitters the one that tells most is
         kept.
         """
         local, most = self._local, self.scene.sensing.max_targets
-        reference = stream_reference(frame, local.max_doppler_hz)
+        reference = stream_reference(frame, local.max_doppler_hz, static)
         finder = PathFinder(self.scene, self.receiver, reference, reference.correlate(echo),
                             local.max_doppler_hz, local.detection_threshold(reference))
         paths = take_off(finder, self.method(finder, local.search), most * len(self.scene.transmitters))

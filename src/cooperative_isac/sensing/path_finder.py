@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Callable
 
 import numpy as np
@@ -15,6 +16,7 @@ from cooperative_isac.sensing.joint_fit import JointFit
 from cooperative_isac.sensing.local_ml import without
 from cooperative_isac.sensing.path_state import NO_PATHS, single_path
 from cooperative_isac.sensing.replica import ReplicaMaker
+from cooperative_isac.sensing.surface import static_weights
 
 DOPPLER_OVERSAMPLING = 8
 DYNAMIC_RANGE = 300.0
@@ -53,9 +55,14 @@ class PathFinder:
 
         Returns [num_rx_ant, num_subcarriers, num_streams, num_bins], complex64.
         """
-        reference = self.reference
-        shifts = fft.fftfreq(reference.num_blocks, reference.block * reference.frame.grid.symbol_period_s)
+        shifts = self._shifts_hz(self.reference.num_blocks)
         return fft.fft(self.residual, axis=3, norm="ortho")[..., np.abs(shifts) <= self.max_doppler_hz]
+
+    @property
+    def band_hz(self) -> np.ndarray:
+        """Doppler shifts of these bins, [num_bins], Hz."""
+        shifts = self._shifts_hz(self.reference.num_blocks)
+        return shifts[np.abs(shifts) <= self.max_doppler_hz]
 
     def powers(self, transmitter: int, points_m: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Largest matched-filter power of paths over points [num_points, 3], m, and its Doppler shift.
@@ -63,17 +70,13 @@ class PathFinder:
         Both [num_points], interpolated between Doppler bins; in noise alone a bin's power is Exp(1).
         """
         blocks, energy = self._filtered(transmitter, points_m)
-        length = self.reference.num_blocks * DOPPLER_OVERSAMPLING
-        shifts = fft.fftfreq(length, self.reference.block * self.reference.frame.grid.symbol_period_s)
-        step = shifts[1]
-        near = np.flatnonzero(np.abs(shifts) <= self.max_doppler_hz + step)
-        near = near[np.argsort(shifts[near])]
-        spectrum = fft.fft(blocks, length, axis=1)[:, near]
-        power = (spectrum.real ** 2 + spectrum.imag ** 2) / (energy[:, None] * self.noise_power_w)
+        near, shifts, weights = self._near
+        spectrum = fft.fft(blocks, self.reference.num_blocks * DOPPLER_OVERSAMPLING, axis=1)[:, near]
+        power = weights * (spectrum.real ** 2 + spectrum.imag ** 2) / (energy[:, None] * self.noise_power_w)
         best = np.clip(power.argmax(axis=1), 1, len(near) - 2)
         around = np.take_along_axis(power, best[:, None] + [-1, 0, 1], axis=1)
         offset, peak = vertex(*around.T)
-        return peak, shifts[near][best] + offset * step
+        return peak, shifts[best] + offset * (shifts[1] - shifts[0])
 
     def sharpen(self, transmitter: int, line: Callable[[np.ndarray], np.ndarray], reach: float) -> float:
         """Where power peaks on a line, between -reach and reach; line: offsets [n] to points [n, 3], m."""
@@ -88,10 +91,26 @@ class PathFinder:
         power, doppler_hz = self.powers(transmitter, point_m[None])
         return FoundPath(transmitter, point_m, float(doppler_hz[0]), float(power[0]))
 
+    def is_residue(self, path: FoundPath) -> bool:
+        """Whether a path is what a learned background left (sensing.replica)."""
+        return self._maker.is_residue(path.transmitter, path.point_m, path.doppler_hz, path.power)
+
     def remove(self, path: FoundPath) -> None:
         """Take a path off the residual, with the amplitudes of all removed paths fitted together anew."""
         self._state = self._state.with_target(single_path(path.point_m, path.transmitter, path.doppler_hz))
         self.residual = without(self._joint.correlation, self._joint.match(self._state))
+
+    def _shifts_hz(self, num_bins: int) -> np.ndarray:
+        return fft.fftfreq(num_bins, self.reference.block * self.reference.frame.grid.symbol_period_s)
+
+    @cached_property
+    def _near(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Bins of the oversampled spectrum that targets can have, ascending: indices, Doppler shifts in Hz, and what
+        power is multiplied by because static paths were suppressed (sensing.surface)."""
+        shifts = self._shifts_hz(self.reference.num_blocks * DOPPLER_OVERSAMPLING)
+        near = np.flatnonzero(np.abs(shifts) <= self.max_doppler_hz + shifts[1])
+        near = near[np.argsort(shifts[near])]
+        return near, shifts[near], static_weights(self.reference, shifts[near])
 
     def _filtered(self, transmitter: int, points_m: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Matched-filter output of each block, [num_points, num_blocks], and the filters' energies."""
@@ -120,12 +139,15 @@ def take_off(finder: PathFinder, strongest: Callable[[PathFinder], FoundPath | N
     strongest: proposes the next path of the residual.
     """
     found: list[FoundPath] = []
-    while len(found) < most:
+    for _ in range(2 * most):
+        if len(found) == most:
+            break
         path = strongest(finder)
         if path is None or path.power < finder.threshold:
             break
         if found and path.power * DYNAMIC_RANGE < found[0].power:
             break
-        found.append(path)
+        if not finder.is_residue(path):
+            found.append(path)
         finder.remove(path)
     return found

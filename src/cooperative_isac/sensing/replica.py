@@ -12,6 +12,7 @@ from cooperative_isac.scene.model import Scene, Site
 from cooperative_isac.sensing.correlation import StreamReference
 from cooperative_isac.sensing.path_state import PathState
 
+RESIDUE_MARGIN = 10.0  # of the mean share that changes of static paths leave of them, for a single one
 LEAST_SHARE = 1e-3  # of a path's energy and Doppler information that the suppression of static paths is said to leave
 
 
@@ -69,6 +70,25 @@ class ReplicaMaker:
         """Receive steering [num_rx_ant], complex64, to a point [3], m, in map."""
         return self._with_slopes(self.receiver, point_m[None])[0, 0]
 
+    def is_residue(self, transmitter: int, point_m: np.ndarray, doppler_hz: float, power: float) -> bool:
+        """Whether a path without Doppler shift is what small changes of a learned background leave, and no target.
+
+        A static path that changes by a share of its amplitude leaves that share of its own response everywhere.
+
+        point_m: [3], m; power: its coherent SNR
+        """
+        static, frame = self.reference.static, self.reference.frame
+        if static is None or static.left_share == 0 or abs(doppler_hz) > frame.grid.doppler_resolution_hz:
+            return False
+
+        # The background's response at the same place.
+        behind = np.tensordot(self.receive_at(point_m).conj(), static.mean, axes=1)
+        filters, energy = self.filters_at(transmitter, point_m[None])
+        matched = np.vdot(filters[0], (self.reference.gram @ behind[..., None])[..., 0])
+        background = np.abs(matched) ** 2 / (energy[0] * self.scene.propagation.noise_power_w)
+
+        return bool(power < RESIDUE_MARGIN * static.left_share * background)
+
     def _own(self, filters: np.ndarray, turns: np.ndarray) -> np.ndarray:
         """Waveforms correlated with the streams, with the Doppler turn held over each block."""
         num_paths, num_subcarriers, num_streams = filters.shape
@@ -116,7 +136,7 @@ class ReplicaMaker:
         projected[:, -1] = np.einsum("iplk,pik->pil", sloped, filters[:, 0], optimize=True)
 
         # Their inner products within the span of the streams.
-        weighted = (reference.static.inverse @ projected[..., None])[..., 0]
+        weighted = (reference.static.weights @ projected[..., None])[..., 0]
         flat = projected.reshape(num_paths, num_slopes + 1, -1)
         removed = flat.conj() @ weighted.reshape(flat.shape).swapaxes(1, 2)
 

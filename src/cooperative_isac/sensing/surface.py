@@ -35,6 +35,16 @@ def doppler_bins(reference: StreamReference, max_doppler_hz: float) -> tuple[np.
     return chosen, shifts[chosen]
 
 
+def static_weights(reference: StreamReference, doppler_hz: np.ndarray) -> np.ndarray:
+    """What matched-filter power is multiplied by because suppression of static paths took a share of the energy.
+
+    doppler_hz: [num_shifts], float64, Hz
+    Returns [num_shifts], float32; 0 where too little is left, 1 where nothing is suppressed.
+    """
+    shares = reference.static_share(doppler_hz).astype(np.float32)
+    return np.where(shares < LEAST_STATIC_SHARE, np.float32(0), 1 / np.maximum(shares, LEAST_STATIC_SHARE))
+
+
 def likelihood_surface(grid: SearchGrid, reference: StreamReference, correlation: np.ndarray,
                        noise_power_w: float, max_doppler_hz: float) -> Surface:
     """Evaluate |u^H y|^2 / (sigma^2 ||u||^2) of single paths over the whole search grid.
@@ -44,8 +54,7 @@ def likelihood_surface(grid: SearchGrid, reference: StreamReference, correlation
     num_rx_ant, num_subcarriers, num_streams, num_blocks = correlation.shape
     beams = (grid.beams @ correlation.reshape(num_rx_ant, -1)).reshape(-1, num_subcarriers * num_streams, num_blocks)
     bins, shifts = doppler_bins(reference, max_doppler_hz)
-    shares = reference.static_share(shifts).astype(np.float32)
-    weights = np.where(shares < LEAST_STATIC_SHARE, 0, 1 / np.maximum(shares, LEAST_STATIC_SHARE))
+    weights = static_weights(reference, shifts)
     shape = (len(grid.delay_phases), len(grid.points_m))
     power, doppler = np.zeros(shape, np.float32), np.zeros(shape)
     for index, phases in enumerate(grid.delay_phases):

@@ -13,6 +13,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from cooperative_isac.fronthaul.learned.network import Network, Truth
 from cooperative_isac.scene.model import TargetState
+from cooperative_isac.sensing.static_stage import StaticStage
 from cooperative_isac.training.cache import Cache
 from cooperative_isac.training.samples import Source
 from cooperative_isac.waveform.frame import TransmitFrame
@@ -38,6 +39,7 @@ class Examples(Dataset):
                  cache: Cache | None = None):
         self.network, self.source, self.receivers = network, source, tuple(receivers)
         self.at_centre, self.cache = at_centre, cache
+        self._static = StaticStage(network.scene)
 
     @property
     def input_key(self) -> str:
@@ -67,7 +69,7 @@ class Examples(Dataset):
         return example
 
     def _observed(self, echo: np.ndarray, frame: TransmitFrame, receiver: str) -> np.ndarray:
-        return self.network.observe(echo, frame, receiver)
+        return self.network.observe(self._static.clean(echo, frame, receiver), frame, receiver)
 
     def assemble(self, numbers: Sequence[int], tensors: Mapping[str, Tensor], device: torch.device) -> Batch:
         """The batch of stacked examples, on a device, float32."""
@@ -89,7 +91,7 @@ class EncodedExamples(Examples):
 
     def _observed(self, echo: np.ndarray, frame: TransmitFrame, receiver: str) -> np.ndarray:
         with torch.no_grad():
-            return self.network.encoded(echo, frame, receiver).numpy()
+            return self.network.encoded(self._static.clean(echo, frame, receiver), frame, receiver).numpy()
 
 
 def truth_arrays(targets: Sequence[TargetState], num_targets: int,

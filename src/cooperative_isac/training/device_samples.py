@@ -35,6 +35,12 @@ class DeviceExamples(Examples):
                 f"computed on the "
                 "device have neither: train on a recorded data set (isac dataset), or without them"
             )
+        if source.scene.sensing.static_paths != "keep":
+            raise ValueError(
+                f"scene '{source.scene.name}' has sensing.static_paths "
+                f"'{source.scene.sensing.static_paths}'; echoes computed on the device keep static "
+                "paths: train on a recorded data set (isac dataset), or with 'keep'"
+            )
         most = source.variety.scatterers[1] if source.variety.scatterers else \
             source.scene.propagation.clutter.num_scatterers
         self.num_paths = len(source.scene.transmitters) * (network.config.num_targets + most)

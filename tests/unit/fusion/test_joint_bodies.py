@@ -15,8 +15,8 @@ from cooperative_isac.schemes.registry import make_scheme
 from cooperative_isac.sensing.information import positive_definite
 from cooperative_isac.sensing.report import EchoReport, PathReport
 
-FRAME = 15
-TIME_S = 3.0
+FRAME = 5
+TIME_S = 1.0
 
 
 @pytest.fixture(scope="module")
@@ -27,13 +27,18 @@ def yard():
 @pytest.fixture(scope="module")
 def sensed(yard):
     """What every receiver finds alone in one frame of the yard."""
+    return sense(yard, FRAME)
+
+
+def sense(yard, number):
     scheme = LocalMlScheme(yard)
-    frame = transmit(yard, FRAME)
+    frame = transmit(yard, number)
+    targets = scene_targets(yard, number / yard.update_rate_hz)
     echoes = {}
     for site in yard.receivers:
-        echo = hear(yard, frame, site.name, scene_targets(yard, TIME_S))
-        joint, fit = scheme.sense(echo, frame, site.name)
-        echoes[site.name] = SensedEcho(joint, fit, scheme.sensor(site.name).main_targets(fit))
+        echo, static = scheme.prepare(hear(yard, frame, site.name, targets), frame, site.name)
+        joint, fit = scheme.sense(echo, static, frame, site.name)
+        echoes[site.name] = SensedEcho(joint, fit, scheme.sensor(site.name).main_targets(fit, joint.maker))
     return echoes
 
 
@@ -42,9 +47,10 @@ def near(detections, target, distance_m):
             if np.linalg.norm(one.position_m - target.position_m) < distance_m]
 
 
-def test_a_body_is_one_detection(yard, sensed):
-    detections = detect_bodies(yard, sensed)
-    for target in scene_targets(yard, TIME_S):
+def test_a_body_is_one_detection(yard):
+    number = 15
+    detections = detect_bodies(yard, sense(yard, number))
+    for target in scene_targets(yard, number / yard.update_rate_hz):
         assert len(near(detections, target, 3.0)) == 1
     powers = [one.snr_db for one in detections]
     assert powers == sorted(powers, reverse=True)

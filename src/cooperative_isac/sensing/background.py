@@ -1,0 +1,193 @@
+"""A background learned over frames: recursive least squares of the static channel of one receiver.
+
+The static paths are a channel H_i from all transmit antennas to a receive antenna on subcarrier i.
+A frame with the precoders W observes of it g_i = W^T h_i only, a few combinations, by least squares
+on its streams with the noise covariance sigma^2 G_i^-1, G_i the streams' Gram matrix. Frames with
+other precoders add other combinations. A row h of the channel is CN(h_hat, J^-1) with the
+information
+
+    J = J_0 + sum over frames of lambda^age W^* G W^T / sigma^2,
+
+the same for all receive antennas and, with the mean of their Gram matrices, for all subcarriers
+that share precoders. Forgetting (lambda < 1) leads back to the prior J_0, so that J^-1 never
+exceeds J_0^-1 (Kulhavy and Zarrop, Int. J. Control 58(4), 1993). A frame's coefficients are then
+CN(W^T h_hat, Q), Q = W^T J^-1 W^*.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from cooperative_isac.sensing.static_paths import RANK_TOLERANCE, StaticNuisance, stream_grams
+from cooperative_isac.waveform.frame import TransmitFrame
+
+# Variance of static paths over that of a frame's estimate, before anything was learned. Line of
+# sight at 60 dBm is some 50 dB above it; a larger prior changes nothing until rounding (double
+# precision) does.
+PRIOR_RATIO = 1e8
+
+UNCERTAIN = 3.0  # standard deviations of noise within which power may be left unseen
+
+# Echo and background differ when what is left exceeds what noise leaves this many times, and these
+# shares of the static power. Above the first, 0.01 rad of phase, residues of static paths are
+# stronger than most targets that stand still: the frame is projected. Above the second an antenna
+# moved or a clock jumped: the background begins anew.
+MOST_MISFIT = 10.0
+DRIFTED = 1e-4
+CONTRADICTED = 0.1
+
+
+@dataclass(frozen=True)
+class Background:
+    """What is known of the static channel to one receiver.
+
+    number: the frame that taught it last
+    mean: [num_subcarriers, num_rx_ant, num_tx_ant], complex128, H_hat
+    information: [num_groups, num_tx_ant, num_tx_ant], complex128, J of each group of subcarriers
+    prior: float, J_0 is this times the identity
+    """
+
+    number: int
+    mean: np.ndarray
+    information: np.ndarray
+    prior: float
+
+    def forgotten(self, share: float) -> Background:
+        """The background with a share (0 to 1) of its information replaced by the prior."""
+        prior = self.prior * np.eye(self.information.shape[-1])
+        return replace(self, information=(1 - share) * self.information + share * prior)
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """Static paths that a background predicts for one frame.
+
+    precoders: [num_groups, num_tx_ant, num_streams], complex128
+    grams: [num_subcarriers, num_streams, num_streams], complex128, G of the frame's streams
+    spread: [num_groups, num_tx_ant, num_streams], complex128, J^-1 W^*, covariance of channel and
+    coefficients
+    precision: [num_subcarriers, num_streams, num_streams], complex128, pseudoinverse of G Q G +
+    sigma^2 G, the covariance of the correlation of an echo without its predicted static paths
+    num_observed: coefficients of a receive antenna that the frame determines, over all subcarriers
+    nuisance: the coefficients of this frame, as the suppression takes them
+    """
+
+    precoders: np.ndarray
+    grams: np.ndarray
+    spread: np.ndarray
+    precision: np.ndarray
+    num_observed: int
+    nuisance: StaticNuisance
+
+
+def unknown_background(
+    frame: TransmitFrame, num_rx_ant: int, noise_power_w: float
+) -> Background:
+    """A background of which nothing is known; `frame` gives sizes and powers."""
+    num_groups, num_tx_ant, _ = frame.precoders.shape
+    mean = np.zeros((frame.grid.num_subcarriers, num_rx_ant, num_tx_ant), complex)
+
+    # Information that one frame brings, on average over antennas.
+    precoders = frame.precoders.astype(complex)
+    observed = _observed(precoders, stream_grams(frame.streams), noise_power_w)
+    each = np.trace(observed, axis1=1, axis2=2).real.mean() / num_tx_ant
+
+    prior = max(each / PRIOR_RATIO, np.finfo(float).tiny)
+    information = np.broadcast_to(prior * np.eye(num_tx_ant), (num_groups, num_tx_ant, num_tx_ant))
+    return Background(frame.number, mean, information.astype(complex), prior)
+
+
+def predict(background: Background, frame: TransmitFrame, noise_power_w: float) -> Prediction:
+    """The static paths of a frame, as expected, with their uncertainty.
+
+    frame: what is known of it: whole, or its reference symbols
+    """
+    precoders = frame.precoders.astype(complex)
+    grams = stream_grams(frame.streams)
+
+    # Covariance of the coefficients, for each group.
+    spread = np.linalg.solve(background.information, precoders.conj())
+    covariance = precoders.swapaxes(1, 2) @ spread
+    covariance = (covariance + covariance.conj().swapaxes(1, 2)) / 2
+
+    # Square roots of the Gram matrices, and of their inverses in the span of the streams.
+    values, vectors = np.linalg.eigh(grams)
+    kept = values > RANK_TOLERANCE * values[:, -1:]
+    roots = np.sqrt(np.where(kept, values, 0))
+    inverses = np.where(kept, 1 / np.where(kept, roots, 1), 0)
+    root = (vectors * roots[:, None]) @ vectors.conj().swapaxes(1, 2)
+    inverse_root = (vectors * inverses[:, None]) @ vectors.conj().swapaxes(1, 2)
+
+    # (G + sigma^2 Q^-1)^-1 = G^-1 - sigma^2 (G Q G + sigma^2 G)^-1, which holds for any Q.
+    within = root @ np.repeat(covariance, frame.group_size, axis=0) @ root
+    within += noise_power_w * np.eye(within.shape[-1])
+    precision = inverse_root @ np.linalg.inv(within) @ inverse_root
+    inverse = inverse_root @ inverse_root - noise_power_w * precision
+
+    mean = _by_group(background.mean, frame) @ precoders
+    mean = mean.reshape(*background.mean.shape[:2], -1).transpose(1, 0, 2).astype(np.complex64)
+    nuisance = StaticNuisance(mean, inverse)
+    return Prediction(precoders, grams, spread, precision, int(kept.sum()), nuisance)
+
+
+def left_over(
+    prediction: Prediction, correlation: np.ndarray, noise_power_w: float
+) -> tuple[float, float]:
+    """What changes of static paths, or targets that stand still, leave of an echo.
+
+    correlation: [num_subcarriers, num_rx_ant, num_streams], complex64, of static_paths.without_mean
+    Returns the misfit, power over what noise is expected to leave (1 in noise), and the share of
+    the static power that may be left beyond that after the suppression, so far as noise hides it.
+    """
+    num_observed = max(correlation.shape[1] * prediction.num_observed, 1)
+    misfit = _power(correlation, prediction.precision) / num_observed
+    excess = max(misfit - 1, 0.0) + UNCERTAIN / np.sqrt(num_observed)
+
+    # Static power within the streams, in noise variances.
+    inverse = prediction.nuisance.inverse + noise_power_w * prediction.precision
+    mean = prediction.nuisance.mean.transpose(1, 0, 2)
+    whole = correlation + mean @ prediction.grams.swapaxes(1, 2)
+    static = _power(whole, inverse) / noise_power_w
+
+    return misfit, num_observed * excess / max(static, 1.0)
+
+
+def taught(
+    background: Background,
+    prediction: Prediction,
+    frame: TransmitFrame,
+    correlation: np.ndarray,
+    noise_power_w: float,
+) -> Background:
+    """The background after a frame.
+
+    correlation: [num_subcarriers, num_rx_ant, num_streams], complex64, of static_paths.without_mean
+    """
+    # Conditional mean of the channel, each subcarrier with its own Gram matrix.
+    weights = (prediction.grams @ prediction.precision).swapaxes(1, 2)
+    steps = _by_group(correlation @ weights, frame) @ prediction.spread.swapaxes(1, 2)
+    mean = background.mean + steps.reshape(background.mean.shape)
+
+    observed = _observed(prediction.precoders, prediction.grams, noise_power_w)
+    return replace(
+        background, number=frame.number, mean=mean, information=background.information + observed
+    )
+
+
+def _by_group(values: np.ndarray, frame: TransmitFrame) -> np.ndarray:
+    """Rows [num_subcarriers, num_rx_ant, n] as [num_groups, group_size * num_rx_ant, n]."""
+    return values.reshape(len(frame.precoders), -1, values.shape[-1])
+
+
+def _power(correlation: np.ndarray, weights: np.ndarray) -> float:
+    """Sum of c^H weights c over receive antennas and subcarriers."""
+    return float(np.vdot(correlation, correlation @ weights.swapaxes(1, 2)).real)
+
+
+def _observed(precoders: np.ndarray, grams: np.ndarray, noise_power_w: float) -> np.ndarray:
+    """Information W^* G W^T / sigma^2 that a frame brings, [num_groups, num_tx_ant, num_tx_ant]."""
+    num_streams = precoders.shape[-1]
+    mean_grams = grams.reshape(len(precoders), -1, num_streams, num_streams).mean(axis=1)
+    return precoders.conj() @ (mean_grams / noise_power_w) @ precoders.swapaxes(1, 2)

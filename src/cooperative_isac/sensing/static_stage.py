@@ -1,0 +1,128 @@
+"""The stage of a scheme that takes static paths out of echoes, as `sensing.static_paths` says."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+
+import numpy as np
+
+from cooperative_isac.scene.model import Scene
+from cooperative_isac.sensing.background import (
+    CONTRADICTED,
+    DRIFTED,
+    MOST_MISFIT,
+    Background,
+    left_over,
+    predict,
+    taught,
+    unknown_background,
+)
+from cooperative_isac.sensing.static_paths import (
+    StaticNuisance,
+    shrunk,
+    suppress,
+    unknown_static,
+    without_mean,
+)
+from cooperative_isac.waveform.frame import TransmitFrame
+
+
+class StaticStage:
+    """Suppression of static paths for all receivers of a scene, where echoes are processed.
+
+    keep: echoes stay as they are; project: the static paths of a frame are unknown; learn: what
+    earlier frames showed of them is subtracted, and only its uncertainty is suppressed. Only
+    consecutive frames teach.
+    """
+
+    def __init__(self, scene: Scene):
+        self.scene = scene
+        self._backgrounds: dict[str, Background] = {}
+
+    @property
+    def is_active(self) -> bool:
+        """Whether echoes change, so that whoever processes them needs the frame's symbols."""
+        return self.scene.sensing.static_paths != "keep"
+
+    def prepare(
+        self,
+        echo: np.ndarray,
+        frame: TransmitFrame,
+        receiver: str,
+        period_s: float | None = None,
+    ) -> tuple[np.ndarray, StaticNuisance | None]:
+        """An echo without its static paths, and what replicas have to lose likewise.
+
+        echo: [num_rx_ant, num_subcarriers, num_symbols], complex64, sqrt(W), on the frame's grid
+        frame: what is known of it: whole, or its reference symbols
+        period_s: time from one frame to the next; None where frames are independent draws, which
+        teach nothing
+        Returns the echo, same shape, and the nuisance, None where nothing is suppressed.
+        """
+        if not self.is_active:
+            return echo, None
+        if self.scene.sensing.static_paths == "learn" and period_s:
+            return self._with_background(echo, frame, receiver, period_s)
+        static = unknown_static(frame.streams)
+        return suppress(echo, frame.streams, static), static
+
+    def clean(
+        self,
+        echo: np.ndarray,
+        frame: TransmitFrame,
+        receiver: str,
+        period_s: float | None = None,
+    ) -> np.ndarray:
+        """A whole echo without its static paths, for networks that look at its samples.
+
+        Arguments as in prepare. On public reference symbols, which have streams of their own,
+        static paths are always projected out.
+        """
+        cleaned, static = self.prepare(echo, frame, receiver, period_s)
+        if static is None or frame.reference is None:
+            return cleaned
+        cleaned = cleaned.copy()
+        streams = frame.reference.streams
+        over_subcarriers, over_symbols = frame.reference_strides
+        part = cleaned[:, ::over_subcarriers, ::over_symbols]
+        part[...] = suppress(part, streams, unknown_static(streams))
+        return cleaned
+
+    def _with_background(
+        self, echo: np.ndarray, frame: TransmitFrame, receiver: str, period_s: float
+    ) -> tuple[np.ndarray, StaticNuisance]:
+        """prepare with what earlier frames showed; the frame then teaches, too."""
+        noise_power_w = self.scene.propagation.noise_power_w
+        background = self._background(frame, receiver, len(echo), period_s)
+        prediction = predict(background, frame, noise_power_w)
+        remaining, correlation = without_mean(echo, frame.streams, prediction.nuisance.mean)
+
+        # Begin anew where the echo contradicts the background.
+        misfit, share = left_over(prediction, correlation, noise_power_w)
+        if misfit > MOST_MISFIT and share > CONTRADICTED:
+            background = unknown_background(frame, len(echo), noise_power_w)
+            prediction = predict(background, frame, noise_power_w)
+            remaining, correlation = without_mean(echo, frame.streams, prediction.nuisance.mean)
+            misfit, share = left_over(prediction, correlation, noise_power_w)
+
+        self._backgrounds[receiver] = taught(
+            background, prediction, frame, correlation, noise_power_w
+        )
+
+        # Project where static paths drift too fast for what was learned of them.
+        if misfit > MOST_MISFIT and share > DRIFTED:
+            static = unknown_static(frame.streams)
+            return suppress(echo, frame.streams, static), static
+        cleaned = shrunk(remaining, correlation, frame.streams, prediction.nuisance.inverse)
+        return cleaned, replace(prediction.nuisance, left_share=share)
+
+    def _background(
+        self, frame: TransmitFrame, receiver: str, num_rx_ant: int, period_s: float
+    ) -> Background:
+        """What a receiver still remembers; nothing where frame numbers do not rise."""
+        known = self._backgrounds.get(receiver)
+        if known is None or frame.number <= known.number:
+            return unknown_background(frame, num_rx_ant, self.scene.propagation.noise_power_w)
+        elapsed_s = (frame.number - known.number) * period_s
+        return known.forgotten(-math.expm1(-elapsed_s / self.scene.sensing.static_memory_s))

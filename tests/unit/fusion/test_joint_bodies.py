@@ -80,7 +80,8 @@ def test_noise_alone_confirms_no_target(yard, sensed):
     for name in ("rx1", "rx3"):
         shape = (yard.receiver(name).num_ant, yard.grid.num_subcarriers, yard.grid.num_symbols)
         noise = deviation * (generator.normal(size=shape) + 1j * generator.normal(size=shape))
-        joint = scheme.listen(noise.astype(np.complex64), frame, name)
+        echo, static = scheme.prepare(noise.astype(np.complex64), frame, name)
+        joint = scheme.sensor(name).listen(echo, frame, static=static)
         echoes[name] = SensedEcho(joint, None, None)
     assert detect_bodies(yard, echoes) == ()
 

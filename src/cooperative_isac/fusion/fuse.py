@@ -149,7 +149,7 @@ def _consistent(scene: Scene, cluster: Sequence[EchoReport], body: Body) -> tupl
     fitted = _fit(scene, members, body)
     while len(members) > 1 and fitted.misfits.sum() > chdtri(max(fitted.degrees, 1), 1 - MISFIT_PROBABILITY):
         candidates = list(_reduced(members, single_paths=body.radius_m > 0))
-        fits = [_fit(scene, candidate, body) for candidate in candidates]
+        fits = [_fit(scene, candidate, body, fitted) for candidate in candidates]
         scores = [fit.misfits.sum() - MISFIT_PER_DEGREE * fit.degrees for fit in fits]
         best = int(np.argmin(scores))
         members, fitted = candidates[best], fits[best]
@@ -167,18 +167,25 @@ def _reduced(members: Sequence[Member], single_paths: bool) -> Iterator[list[Mem
                 yield [*members[:index], trimmed, *members[index + 1:]]
 
 
-def _fit(scene: Scene, members: Sequence[Member], body: Body) -> Estimate:
-    """The estimate of a cluster under one body: its heading is that of the velocity."""
+def _fit(scene: Scene, members: Sequence[Member], body: Body, before: Estimate | None = None) -> Estimate:
+    """The estimate of a cluster under one body, which points along its velocity.
+
+    before: estimate of a cluster with more members, whose velocity says where the body points; None: fitted first
+    """
     reports = [member.used for member in members]
     if body.radius_m == 0:
         return estimate(scene, reports)
-    fitted = estimate(scene, reports, body_model(scene, reports, body, None))
+
+    # Without the full velocity there is no heading.
     if sum(len(report.paths) for report in reports) < scene.dimension:
-        return replace(fitted, body=body)  # without the full velocity there is no heading
+        return replace(estimate(scene, reports, body_model(scene, reports, body, None)), body=body)
+
+    # The heading, then the body along it.
+    if before is None:
+        before = estimate(scene, reports, body_model(scene, reports, body, None))
     velocity = np.zeros(3)
-    velocity[:scene.dimension] = fitted.velocity_mps
-    fitted = estimate(scene, reports, body_model(scene, reports, body, velocity))
-    return replace(fitted, body=body)
+    velocity[:scene.dimension] = before.velocity_mps
+    return replace(estimate(scene, reports, body_model(scene, reports, body, velocity)), body=body)
 
 
 def detection_of(scene: Scene, cluster: Sequence[EchoReport], fitted: Estimate) -> Detection:

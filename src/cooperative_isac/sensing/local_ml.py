@@ -62,7 +62,7 @@ class SearchBudget:
 
 
 POINT_BUDGET = SearchBudget(max_peaks=24, follow_matches=10, search_matches=16, search_every=2)
-PHYSICAL_BUDGET = SearchBudget(max_peaks=48, follow_matches=16, search_matches=40, search_every=1)
+PHYSICAL_BUDGET = SearchBudget(max_peaks=48, follow_matches=16, search_matches=24, search_every=1)
 
 @dataclass(frozen=True)
 class LocalMl:

@@ -30,12 +30,19 @@ EVERYTHING = (*DIRECT, "multi_bounce")
 
 @dataclass(frozen=True)
 class Row:
-    """One measurement: a path file, the kinds of paths in it that are used, how static paths are handled, a scheme."""
+    """One measurement.
+
+    place: which path file
+    kinds: kinds of its paths that are used
+    static_paths: how static paths are handled
+    multi_bounce_db: level of paths over target and wall, against the traced one
+    """
 
     place: str
     kinds: tuple[str, ...]
     static_paths: str
     scheme: str
+    multi_bounce_db: float = 0.0
 
 
 ROWS = (
@@ -45,6 +52,8 @@ ROWS = (
     Row("yard", EVERYTHING, "project", "raw_ml"),
     Row("canyon", DIRECT, "project", "local_ml"),
     Row("canyon", EVERYTHING, "project", "local_ml"),
+    Row("canyon", EVERYTHING, "project", "local_ml", -10.0),
+    Row("canyon", EVERYTHING, "project", "local_ml", -20.0),
 )
 
 
@@ -54,7 +63,10 @@ def measure(task: tuple[Row, int, str]) -> SequenceFigures:
     os.environ["ISAC_PATHS"] = file
     scene = load_scene(EXAMPLES / f"traced_{row.place}.yaml")
     sensing = replace(scene.sensing, static_paths=row.static_paths)
-    propagation = replace(scene.propagation, path_kinds=row.kinds)
+    file = scene.propagation.paths
+    factor = np.where(file.multi_bounce, 10 ** (row.multi_bounce_db / 20), 1.0)
+    moving = replace(file.moving, gain=factor * file.moving.gain)
+    propagation = replace(scene.propagation, path_kinds=row.kinds, paths=replace(file, moving=moving))
     scene = replace(scene, seed=seed, sensing=sensing, propagation=propagation)
     return measure_sequence(scene, [row.scheme], frame_count(scene, None))[row.scheme]
 
@@ -88,6 +100,8 @@ def main() -> None:
     for row in rows:
         seeds = [results[row, seed] for seed in arguments.seeds]
         kinds = "all" if row.kinds == EVERYTHING else "without multi-bounce"
+        if row.multi_bounce_db:
+            kinds = f"multi-bounce {row.multi_bounce_db:+.0f} dB"
         continuity = ", ".join(
             f"{name} {spread([figures.continuity[name] or 0.0 for figures in seeds], '.2f')}"
             for name in seeds[0].continuity)

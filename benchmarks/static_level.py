@@ -129,7 +129,7 @@ def main() -> None:
     with ProcessPoolExecutor(len(os.sched_getaffinity(0))) as pool:
         results = dict(zip(keys, pool.map(measure, tasks)))
 
-    console = Console()
+    console = Console(width=110)
     console.print(f"{arguments.scene}: its own static paths are {own_db:.0f} dB over a target's path")
     table = Table("level (dB)", *(f"{mode}\n{what}" for mode in arguments.modes for what in
                                   ("found", "false", "RMSE (m)")), box=SIMPLE_HEAD)

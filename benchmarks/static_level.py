@@ -1,8 +1,8 @@
 """Targets found over the level of static paths, with and without their suppression: table and figure.
 
-    python benchmarks/static_level.py [--scene yard] [--frames 40] [--out docs/images/static_level.png]
+    python benchmarks/static_level.py [--scene yard] [--world yard] [--frames 30] [--out docs/images/static_level.png]
 
-The scene's own static world is scaled to each level; targets, noise and symbols stay the same. The level is the power of
+The static world, the scene's own or that of another scene with the same sites, is scaled to each level; targets, noise and symbols stay the same. The level is the power of
 all static paths at a receiver over that of a target's path from one transmitter (median over targets and frames).
 """
 
@@ -43,15 +43,15 @@ def power_w(echo: np.ndarray) -> float:
     return float(np.mean(np.abs(echo) ** 2))
 
 
-def scene_level(scene) -> float:
-    """Power of static paths over that of a target's path, linear, in the scene as it is."""
+def scene_level(scene, world) -> float:
+    """Power of the world's static paths over that of a target's path, linear, as they are."""
     quiet = replace(scene, propagation=replace(scene.propagation, noise_power_w=1e-30))
     static, moving = [], []
     for number in range(LEVEL_FRAMES):
         frame = transmit(scene, number)
         targets = scene_targets(scene, number / scene.update_rate_hz)
         for site in scene.receivers:
-            static.append(power_w(static_echo(frame, static_channel(scene, site))))
+            static.append(power_w(static_echo(frame, static_channel(world, site))))
             for target in targets:
                 paths, generator = paths_to(quiet, number, site, [target])
                 echo = apply_paths(quiet, frame, site, paths, generator)
@@ -59,10 +59,11 @@ def scene_level(scene) -> float:
     return float(np.mean(static) / np.median(moving))
 
 
-def measure(task: tuple[str, int, float, str]) -> dict[str, float]:
+def measure(task: tuple[str, str, int, float, str]) -> dict[str, float]:
     """Share of targets found, false detections a frame and location RMSE at one level, with one way of handling it."""
-    name, num_frames, scale, mode = task
+    name, world_name, num_frames, scale, mode = task
     scene = load_scene(name)
+    world = load_scene(world_name)
     scene = replace(scene, sensing=replace(scene.sensing, static_paths=mode))
     scheme = make_scheme("local_ml", scene)
     scheme.period_s = 1 / scene.update_rate_hz
@@ -78,7 +79,7 @@ def measure(task: tuple[str, int, float, str]) -> dict[str, float]:
         for site in scene.receivers:
             paths, generator = paths_to(scene, number, site, targets)
             echo = apply_paths(scene, frame, site, paths, generator)
-            echo += np.float32(scale) * static_echo(frame, static_channel(scene, site))
+            echo += np.float32(scale) * static_echo(frame, static_channel(world, site))
             packets[site.name] = scheme.encode(echo, frame, site.name)
             after_sending(scheme, site.name)
 
@@ -118,19 +119,21 @@ def main() -> None:
     """Measure all levels on both processors, print the table, draw the figure."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--scene", default="yard")
-    parser.add_argument("--frames", type=int, default=40)
+    parser.add_argument("--world", help="scene whose static paths are used; by default the scene itself")
+    parser.add_argument("--frames", type=int, default=30)
     parser.add_argument("--modes", nargs="+", default=list(MODES), choices=MODES)
     parser.add_argument("--out", default="docs/images/static_level.png")
     arguments = parser.parse_args()
 
-    own_db = 10 * np.log10(scene_level(load_scene(arguments.scene)))
+    world = arguments.world or arguments.scene
+    own_db = 10 * np.log10(scene_level(load_scene(arguments.scene), load_scene(world)))
     keys = list(product(arguments.modes, LEVELS_DB))
-    tasks = [(arguments.scene, arguments.frames, 10 ** ((level - own_db) / 20), mode) for mode, level in keys]
+    tasks = [(arguments.scene, world, arguments.frames, 10 ** ((level - own_db) / 20), mode) for mode, level in keys]
     with ProcessPoolExecutor(len(os.sched_getaffinity(0))) as pool:
         results = dict(zip(keys, pool.map(measure, tasks)))
 
     console = Console(width=110)
-    console.print(f"{arguments.scene}: its own static paths are {own_db:.0f} dB over a target's path")
+    console.print(f"{arguments.scene}: static paths of {world} as they are: {own_db:.0f} dB over a target's path")
     table = Table("level (dB)", *(f"{mode}\n{what}" for mode in arguments.modes for what in
                                   ("found", "false", "RMSE (m)")), box=SIMPLE_HEAD)
     for level in LEVELS_DB:

@@ -55,7 +55,7 @@ def is_ghost(scene: Scene, cluster: Cluster, accepted: Sequence[Accepted],
     """
     paths = _paths(cluster)
     sites = {report.receiver for report in cluster}
-    checked = len(sites) > 1 and any(body.radius_m > 0 for body in scene.bodies.values())
+    checked = len(sites) > 1 and scene.has_bodies
     if not checked and len(paths) < paths_needed(scene, _middle(cluster), receivers):
         return True
     if not checked and len(paths) < scene.dimension and not _is_located(scene, cluster):

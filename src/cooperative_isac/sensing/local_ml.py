@@ -76,21 +76,16 @@ class LocalMl:
     def search(self) -> SearchGrid:
         return search_grid(self.scene, self.receiver, self.grid)
 
-    @property
-    def has_bodies(self) -> bool:
-        """Whether targets scatter from several points."""
-        return any(body.radius_m > 0 for body in self.scene.bodies.values())
-
     def shared_path(self, reference: StreamReference) -> float:
         """Power over a target's strongest path from which on a path of another transmitter shares its location."""
-        if self.has_bodies:
+        if self.scene.has_bodies:
             return SHARED_PATH
         return SUPPRESSED_PATH if reference.static is not None else 0.0
 
     @property
     def budget(self) -> SearchBudget:
         """Points of bodies are many, and slow paths converge late: both need more fits than points in empty space."""
-        physical = self.has_bodies or self.scene.sensing.static_paths != "keep"
+        physical = self.scene.has_bodies or self.scene.sensing.static_paths != "keep"
         return PHYSICAL_BUDGET if physical else POINT_BUDGET
 
     @property
@@ -159,7 +154,7 @@ class LocalMl:
         if fit is None:
             return None
         main = ~residues(maker, fit)
-        if self.has_bodies:
+        if self.scene.has_bodies:
             satellites = unresolved(fit)
             main &= np.bincount(fit.state.owner, ~satellites, fit.state.num_targets) > 0
         if main.all():
@@ -227,7 +222,7 @@ class LocalMl:
 
     def _heard(self, maker: ReplicaMaker, fit: Fit) -> np.ndarray:
         """Which paths stand out of the noise and are not another path's double, [num_paths], bool."""
-        limit = SATELLITE if self.has_bodies else UNRESOLVED
+        limit = SATELLITE if self.scene.has_bodies else UNRESOLVED
         target_heard = fit.target_power >= self.detection_threshold(maker.reference)
         return (fit.power >= self.path_threshold(maker.reference)) & target_heard[fit.state.owner] & ~unresolved(fit, limit)
 

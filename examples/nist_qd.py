@@ -191,8 +191,7 @@ def read_scenario(
         if rotation.is_file() and np.any(_table(rotation)):
             raise SystemExit(
                 f"error: {rotation}: node {node} is rotated, and its angles are in its axes; set "
-                "the "
-                "rotation to 0, the scene file turns the array"
+                "the rotation to 0, the scene file turns the array"
             )
         nodes[node] = _table(inputs / f"NodePosition{node}.dat")[0, :3]
 

@@ -506,8 +506,8 @@ def _fft_words(scene: Scene, ratio_db: float) -> str:
                 scale = factor.format(size)
                 side = "large" if ratio_db > 0 else "small"
                 return (
-                    f"samples seem to be {scale} times too {side} ({name} {size}): a missing scale "
-                    "of the FFT"
+                    f"samples seem to be {scale} times too {side} ({name} {size}): "
+                    "a missing scale of the FFT"
                 )
     return ""
 

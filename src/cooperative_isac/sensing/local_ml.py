@@ -64,6 +64,7 @@ class SearchBudget:
 POINT_BUDGET = SearchBudget(max_peaks=24, follow_matches=10, search_matches=16, search_every=2)
 PHYSICAL_BUDGET = SearchBudget(max_peaks=48, follow_matches=16, search_matches=24, search_every=1)
 
+
 @dataclass(frozen=True)
 class LocalMl:
     """A receiver that knows the frame and looks for targets; grid: the resource grid it senses on."""
@@ -146,10 +147,9 @@ class LocalMl:
         return float(-np.log(PATH_FALSE_ALARM / len(bins)))
 
     def main_targets(self, fit: Fit | None, maker: ReplicaMaker) -> Fit | None:
-        """The targets of a fit without satellites, further points of a body, which a stronger point stands for, and
-        without residues of a learned background.
+        """The targets of a fit without satellites and without residues of a learned background.
 
-        Both stay in the fit, so that what they scatter is not taken for other targets.
+        Satellites are further points of a body, for which its strongest point is reported. Both stay in the fit, so that what they scatter is not taken for other targets.
         """
         if fit is None:
             return None
@@ -163,31 +163,45 @@ class LocalMl:
 
     def _search(self, whole: JointFit, known: Fit | None) -> PathState:
         """New targets among the peaks of what the known ones leave, strongest first."""
-        maker, reference, noise_power_w = whole.maker, whole.maker.reference, whole.noise_power_w
+        maker = whole.maker
+        reference = maker.reference
+        noise_power_w = whole.noise_power_w
         threshold = self.detection_threshold(reference)
+
+        # Likelihood surface of what the known targets leave.
         residual = whole.correlation if known is None else without(whole.correlation, known)
-        num_known = int(np.sum(~residues(maker, known))) if known else 0
-        most = self.scene.sensing.max_targets - num_known
-        num_found = 0
         surface = likelihood_surface(self.search, reference, residual, noise_power_w, self.max_doppler_hz)
         power = np.where(surface.power > self.path_threshold(reference), surface.power, 0)
+
+        # Targets that may still be reported: residues of static paths do not count.
+        num_known = int(np.sum(~residues(maker, known))) if known else 0
+        most = self.scene.sensing.max_targets - num_known
         found = NO_PATHS
+        num_found = 0
+
         for _ in range(self.budget.max_peaks):
+            # Next peak, the sum over transmitters at its largest.
             cell = int(power.sum(axis=0).argmax())
             index = int(power[:, cell].argmax())
             spent = whole.effort.matches_left < PEAK_MATCHES
             if spent or num_found >= most or power[index, cell] < threshold:
                 break
+
+            # Whether it is still there without the peaks before.
             power[:, self.search.neighbours(cell)] = 0
             doppler_hz = surface.doppler_hz[index, cell]
             if self._power_at(maker, residual, cell, index, doppler_hz) < threshold * STILL_THERE:
                 continue
+
+            # Fit of its strongest path, then of the missing ones.
             joint = JointFit(maker, residual, noise_power_w, whole.effort)
             start = single_path(self.search.points_m[cell], index, doppler_hz)
             fit = joint.climb(joint.match(start), **ROUGH)
             if fit.power[0] >= threshold:
                 grown = self._with_missing_paths(maker, fit, fit.state, np.ones(1, bool))
                 fit = fit if grown is fit.state else joint.climb(joint.match(grown), **ROUGH)
+
+                # Subtract it before the next peak.
                 residual = without(residual, fit)
                 found = found.with_target(fit.state)
                 num_found += int(np.sum(~residues(maker, fit)))

@@ -32,8 +32,7 @@ class DeviceExamples(Examples):
         if source.scene.has_extended_targets:
             raise ValueError(
                 f"scene '{source.scene.name}' has a static world or the radar equation; echoes "
-                f"computed on the "
-                "device have neither: train on a recorded data set (isac dataset), or without them"
+                "computed on the device have neither: train on a recorded data set (isac dataset), or without them"
             )
         if source.scene.sensing.static_paths != "keep":
             raise ValueError(

@@ -340,8 +340,11 @@ class Scene:
         return any(body.radius_m > 0 for body in self.bodies.values())
 
     @property
-    def has_extended_targets(self) -> bool:
-        """Whether targets fill their bodies; in a scene that is not physical they are points."""
+    def is_physical(self) -> bool:
+        """Whether simulated echoes come from a static world, or target paths from cross sections.
+
+        Only then do targets scatter from the points of their bodies; elsewhere they are points.
+        """
         return self.world is not None or self.propagation.has_radar_equation
 
     def cell_points_m(self, num_cells: int) -> np.ndarray:

@@ -32,12 +32,10 @@ import numpy as np
 LENGTHENED = (
     3e8 / 299_792_458
 )  # the software's speed of light is 3e8 m/s: its delays are too short by 0.07 %
-SAME_DELAY_S = (
-    1e-14  # a tenth of a wavelength at 30 GHz is 3e-12 s; single precision of 100 ns is 7e-15 s
-)
-DIRECT_COSINE = (
-    1 - 1e-7
-)  # of the angle between a line of sight and the direction of the other node: 0.03 deg
+# A tenth of a wavelength at 30 GHz is 3e-12 s; single precision of 100 ns is 7e-15 s.
+SAME_DELAY_S = 1e-14
+# Cosine of the angle between a line of sight and the direction of the other node: 0.03 degrees.
+DIRECT_COSINE = 1 - 1e-7
 PATH_KEYS = ("delay", "gain", "phase", "aodel", "aodaz", "aoael", "aoaaz")
 
 
@@ -193,8 +191,7 @@ def read_scenario(
         if rotation.is_file() and np.any(_table(rotation)):
             raise SystemExit(
                 f"error: {rotation}: node {node} is rotated, and its angles are in its axes; set "
-                "the "
-                "rotation to 0, the scene file turns the array"
+                "the rotation to 0, the scene file turns the array"
             )
         nodes[node] = _table(inputs / f"NodePosition{node}.dat")[0, :3]
 

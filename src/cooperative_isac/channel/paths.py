@@ -56,7 +56,7 @@ def draw_paths(scene: Scene, receiver: Site, targets: Sequence[TargetState], clu
     velocities = np.array([t.velocity_mps for t in targets]).reshape(-1, 3)
     points = np.concatenate([points, clutter_m])
     _refuse_points_at_sites((*scene.transmitters, receiver), targets, points)
-    if scene.has_extended_targets:
+    if scene.is_physical:
         return _physical_paths(scene, receiver, targets, clutter_m, generator)
     velocities = np.concatenate([velocities, np.zeros_like(clutter_m)])
     variance = np.full(len(points), scene.propagation.reflection_variance)

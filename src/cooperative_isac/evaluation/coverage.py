@@ -125,8 +125,7 @@ def coverage_rows(scene: Scene) -> list[tuple[str, str]]:
         (
             "SNR",
             "of a target path after integration over resource elements and receive antennas: "
-            "median (10 to 90 %) "
-            "over the area",
+            "median (10 to 90 %) over the area",
         )
     ]
     for transmitter, receiver in links(scene):

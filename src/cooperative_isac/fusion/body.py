@@ -12,7 +12,7 @@ from typing import Sequence
 import numpy as np
 
 from cooperative_isac.scene.geometry import bistatic_geometry
-from cooperative_isac.scene.model import POINT_BODY, Body, Scene
+from cooperative_isac.scene.model import POINT_BODY, Body, Scene, TargetClass
 from cooperative_isac.sensing.report import EchoReport
 
 # Standard deviation of the points that scatter, over the length of the body's axis. Uniform over it: 0.29; the point
@@ -41,9 +41,14 @@ class BodyModel:
 
 
 def distinct_bodies(scene: Scene) -> list[Body]:
-    """The bodies that targets of the scene can have, smallest first; a point where no class has one."""
+    """The bodies that targets of the scene can have, smallest first.
+
+    A point is among them where UAVs or vehicles, one of which a detection is taken for, have no size.
+    """
     bodies = {tuple(body.size_m): body for body in scene.bodies.values() if body.radius_m > 0}
-    return sorted(bodies.values(), key=lambda body: body.radius_m) or [POINT_BODY]
+    if any(scene.body(kind).radius_m == 0 for kind in (TargetClass.UAV, TargetClass.VEHICLE)):
+        bodies[tuple(POINT_BODY.size_m)] = POINT_BODY
+    return sorted(bodies.values(), key=lambda body: body.radius_m)
 
 
 def limited_by_multipath(scene: Scene, power: np.ndarray) -> np.ndarray:

@@ -23,6 +23,7 @@ SIDE_LOBE = 10.0
 MISPLACED = 4.0
 MISPLACED_BINS = 0.5
 ROUNDING = 1e-15
+TINY = 1e-9  # m, keeps directions defined where a length is zero
 EDGE_M = 1e-6  # a place in the plane of an array counts as in front of it
 # Largest deviation of a location from fewer paths than dimensions, share of the area's diagonal:
 # what is located worse starts no track that a second detection could confirm.
@@ -55,11 +56,15 @@ def is_ghost(scene: Scene, cluster: Cluster, accepted: Sequence[Accepted],
     """
     paths = _paths(cluster)
     sites = {report.receiver for report in cluster}
-    checked = len(sites) > 1 and any(body.radius_m > 0 for body in scene.bodies.values())
-    if not checked and len(paths) < paths_needed(scene, _middle(cluster), receivers):
-        return True
-    if not checked and len(paths) < scene.dimension and not _is_located(scene, cluster):
-        return True
+
+    # Of a body, a second receiver confirms what few paths show.
+    is_confirmed = len(sites) > 1 and scene.has_bodies
+    if not is_confirmed:
+        if len(paths) < paths_needed(scene, _middle(cluster), receivers):
+            return True
+        if len(paths) < scene.dimension and not _is_located(scene, cluster):
+            return True
+
     return is_echo_of_other(scene, cluster, accepted)
 
 
@@ -107,10 +112,10 @@ def is_part_of_body(scene: Scene, cluster: Cluster, detection: Detection, other:
     if np.linalg.norm(detection.position_m - other.detection.position_m) < other.body.radius_m:
         return True
 
-    # Inside the body, or so near that its accuracy does not tell.
+    # Two bodies touch, or come so near that the accuracy does not tell.
     away = (detection.position_m - other.detection.position_m)[:size]
     distance = np.linalg.norm(away)
-    direction = away / max(distance, 1e-9)
+    direction = away / max(distance, TINY)
     spread = (detection.covariance + other.detection.covariance)[:size, :size]
     deviation = np.sqrt(direction @ spread @ direction)
     if distance > 2 * other.body.radius_m + BODY_SIGMAS * deviation:

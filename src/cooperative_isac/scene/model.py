@@ -335,8 +335,16 @@ class Scene:
         return self.bodies.get(target_class, POINT_BODY)
 
     @property
-    def has_extended_targets(self) -> bool:
-        """Whether targets fill their bodies; in a scene that is not physical they are points."""
+    def has_bodies(self) -> bool:
+        """Whether targets of some class have a size, so that they scatter from several points."""
+        return any(body.radius_m > 0 for body in self.bodies.values())
+
+    @property
+    def is_physical(self) -> bool:
+        """Whether simulated echoes come from a static world, or target paths from cross sections.
+
+        Only then do targets scatter from the points of their bodies; elsewhere they are points.
+        """
         return self.world is not None or self.propagation.has_radar_equation
 
     def cell_points_m(self, num_cells: int) -> np.ndarray:

@@ -1,5 +1,4 @@
-"""Propagation paths that a ray tracer computed, frame by frame, and the motion of the targets in
-them.
+"""Propagation paths of a ray tracer, frame by frame, and the motion of the targets in them.
 
 docs/path_files.md describes the format.
 """
@@ -9,6 +8,7 @@ from __future__ import annotations
 import hashlib
 import io
 import zipfile
+import zlib
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -22,15 +22,14 @@ from cooperative_isac.scene.motion import SplineMotion
 PATH_KINDS = ("line_of_sight", "clutter", "targets", "multi_bounce")
 STATIC_GROUPS = {"line_of_sight": ("los",), "clutter": ("spec", "diff")}
 KIND_WORDS = {0: "unknown", 1: "UAV", 2: "vehicle"}  # numbers of cooperative_isac_msgs/Track
-NAME_STEMS = {
-    0: "target",
-    1: "uav",
-    2: "car",
-}  # of targets in a file without names: uav1, uav2, car1
+# Of targets in a file without names: uav1, uav2, car1.
+NAME_STEMS = {0: "target", 1: "uav", 2: "car"}
 DEFAULT_PERIOD_S = 0.2  # files without `period_s` have 5 frames a second
 SITE_TOLERANCE_M = 0.01  # by which a site may differ from the scene's: rounding of floats and text
 STILL_HZ = 1e-3  # Doppler shift below which a path of the static world counts as still
 NANOSECOND = 1e-9
+# What reading a damaged or encrypted archive raises: in its directory, compressed data, headers.
+DAMAGED = (zipfile.BadZipFile, zlib.error, OSError, EOFError, ValueError, RuntimeError)
 
 
 class PathFileError(ValueError):
@@ -160,7 +159,7 @@ def read_path_file(path: Path | str) -> PathFile:
     shape = (len(moving),)
     frames = arrays.index("dyn_f", shape, num_frames)
     multi_bounce = arrays.flags("dyn_multi", shape)
-    arrays.flags("dyn_glint", shape)
+    arrays.flags("dyn_glint", shape)  # not used, but refused where it does not fit the paths
     if num_targets == 1 and "dyn_who" not in arrays:
         targets = np.zeros(shape, int)
     else:
@@ -217,7 +216,9 @@ def _loaded(path: Path, content: bytes) -> dict[str, np.ndarray]:
         with np.load(io.BytesIO(content), allow_pickle=False) as archive:
             names = archive.files
             return {name: _member(path, archive, name) for name in names}
-    except (zipfile.BadZipFile, OSError) as error:
+    except PathFileError:
+        raise
+    except DAMAGED as error:
         raise PathFileError(
             f"{path}: is damaged ({error}); write it anew with numpy.savez"
         ) from None
@@ -227,7 +228,7 @@ def _member(path: Path, archive, name: str) -> np.ndarray:
     """One array; only those of plain numbers and text are read."""
     try:
         value = archive[name]
-    except (ValueError, EOFError, zipfile.BadZipFile) as error:
+    except DAMAGED as error:
         raise PathFileError(f"{path}: {name}: cannot be read ({error})") from None
     if not isinstance(value, np.ndarray):
         raise PathFileError(f"{path}: {name}: is no array; write the file with numpy.savez")

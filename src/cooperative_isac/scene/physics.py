@@ -243,6 +243,16 @@ def _one_target(scene: Scene, target: Target, key: str) -> Iterator[Problem]:
         x, y, z = positions[first]
         yield Problem(key, f"is outside the area at {times[first]:.2f} s ({x:.2f}, {y:.2f}, {z:.2f}); "
                       "enlarge area, move the target, or end its motion earlier (duration_s, stop_s)")
+    if scene.world is not None and scene.world.ground is not None:
+        ground_m = scene.world.ground.corner_m[2]
+        below = positions[:, 2] <= ground_m
+        if below.any():
+            first = int(np.argmax(below))
+            yield Problem(
+                key,
+                f"is {positions[first, 2]:g} m high at {times[first]:.2f} s; must be above the ground "
+                f"(world.ground.height_m: {ground_m:g})",
+            )
     if scene.world is not None:
         through = scene.world.blocks(positions[:-1], positions[1:])
         if through.any():

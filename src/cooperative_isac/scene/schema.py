@@ -14,6 +14,8 @@ Vector = Annotated[list[Finite], Field(min_length=3, max_length=3)]
 Point = Annotated[list[Finite], Field(min_length=2, max_length=3)]
 Pair = Annotated[list[Finite], Field(min_length=2, max_length=2)]
 Count = Annotated[int, Field(ge=1)]
+# Of powers: far beyond anything physical, and far from overflow.
+Decibels = Annotated[float, Field(ge=-200, le=200)]
 Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$")]
 
 
@@ -113,7 +115,7 @@ class PropagationEntry(Section):
     path_kinds: Annotated[list[Literal["line_of_sight", "clutter", "targets", "multi_bounce"]],
                           Field(min_length=1)] | None = later(None)
     model: Literal["pathloss", "radar_equation"] = later("pathloss")
-    noise_figure_db: Finite | None = later(None)
+    noise_figure_db: Annotated[float, Field(ge=0, le=200)] | None = later(None)
 
 
 class DrawEntry(Section):
@@ -133,13 +135,13 @@ class SensingEntry(Section):
     deadline_s: Positive | None = None
     static_paths: Literal["keep", "project", "learn"] = later("keep")
     static_memory_s: Positive = later(30.0)
-    multipath_ratio_db: Finite = later(20.0)
+    multipath_ratio_db: Decibels = later(20.0)
 
 
 class BodyEntry(Section):
     size_m: Annotated[list[NotNegative], Field(min_length=3, max_length=3)] = [0.0, 0.0, 0.0]
-    rcs_dbsm: Finite | None = later(None)
-    rcs_std_db: NotNegative | None = later(None)
+    rcs_dbsm: Decibels | None = later(None)
+    rcs_std_db: Annotated[float, Field(ge=0, le=40)] | None = later(None)
 
 
 class BodiesEntry(Section):

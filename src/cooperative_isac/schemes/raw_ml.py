@@ -56,7 +56,7 @@ class RawMlScheme:
         echoes = {receiver: unpack_echo(self.scene, self._known.grid, receiver, frame.number, packet)
                   for receiver, packet in sorted(packets.items())}
         prepared = {receiver: self._local.prepare(echo, frame, receiver) for receiver, echo in echoes.items()}
-        if self._local.sensor(self.scene.receivers[0].name).has_bodies:
+        if self.scene.has_bodies:
             return self._bodies(prepared, frame)
         return self._points(prepared, frame)
 

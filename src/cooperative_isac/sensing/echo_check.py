@@ -8,6 +8,9 @@ from typing import Sequence
 import numpy as np
 from scipy.special import gammainccinv
 
+from cooperative_isac.channel.antenna_pattern import element_amplitude
+from cooperative_isac.channel.paths import PathSet
+from cooperative_isac.scene.build import thermal_noise_w
 from cooperative_isac.scene.geometry import SPEED_OF_LIGHT_MPS
 from cooperative_isac.scene.model import Scene, Site
 from cooperative_isac.sensing.echo_hypotheses import (
@@ -27,16 +30,13 @@ CANNOT_SAY = "cannot say"
 UNSEEN = "cannot be checked: no clear line of sight (see there)"
 
 FALSE_ALARM = 1e-4  # chance that noise alone is taken for a line of sight under any hypothesis
-MIN_EVIDENCE = (
-    15.0  # log-likelihood by which one hypothesis must beat another: wrong once in 3 million
-)
-MIN_FAULT_DB = (
-    1.0  # dB that a fault must explain more: errors of calibration and reflections give less
-)
+# Log-likelihood by which one hypothesis must beat another: wrong once in 3 million.
+MIN_EVIDENCE = 15.0
+# dB that a fault must explain more: errors of calibration and reflections give less.
+MIN_FAULT_DB = 1.0
 MIN_MARGIN_DB = 0.2  # dB over a rival: element errors of 10 degrees cost 0.13 dB
-REFLECTED_SHARE = (
-    0.1  # of the power that is not the line of sight may fall on a rival's replica by chance
-)
+# Share of the power beside the line of sight that may fall on a rival's replica by chance.
+REFLECTED_SHARE = 0.1
 FREE_DELAY_DB = 3.0  # dB that a delay offset of any size must win over one within a resolution cell
 MIN_SHARE = 0.4  # of all static power: below this a reflection may be taken for the line of sight
 CLEAR_SHARE = 0.6  # of all static power, from which the peak's delay is that of the line of sight
@@ -45,7 +45,7 @@ DOPPLER_TOLERANCE = 0.05  # of a Doppler cell: static paths turn by nothing, tar
 DELAY_TOLERANCE = 0.25  # of a resolution cell: a ground reflection shifts the peak by as much
 NOISE_TOLERANCE_DB = 2.0  # dB: changes a threshold at 1 % false alarm to 0.07 % or 5 %
 SCALE_TOLERANCE_DB = 1.0  # dB within which a ratio is taken for a power of the FFT size
-MAX_ABOVE_FREE_SPACE_DB = 10.0  # dB: two directive elements, towards each other
+MAX_ABOVE_FREE_SPACE_DB = 10.0  # dB: elements more directive than the scene says, at both ends
 MAX_BELOW_FREE_SPACE_DB = 20.0  # dB: more is an obstacle, or cables that the scene does not have
 DEAD_ANTENNA_DB = 20.0  # dB below the median antenna
 STATIC_ADVICE_DB = 5.0  # dB above noise from which static paths hide targets
@@ -53,11 +53,8 @@ CLIP_COUNT = 8  # values at the very maximum; a Gaussian has one
 CLIP_PILE = 2.0  # times as many values at the maximum as in the 2 % below it
 PHASE_RIGHT_RAD = np.deg2rad(30)  # of a swapped antenna after it is put back
 PHASE_WRONG_RAD = np.deg2rad(60)  # and before
-STRONG_SHARE = (
-    0.3  # of the strongest path's amplitude: weaker ones are too noisy to order antennas by
-)
-BOLTZMANN_J_PER_K = 1.380649e-23
-ROOM_K = 290.0
+# Share of the strongest path's amplitude: weaker ones are too noisy to order antennas by.
+STRONG_SHARE = 0.3
 
 
 @dataclass(frozen=True)
@@ -509,8 +506,8 @@ def _fft_words(scene: Scene, ratio_db: float) -> str:
                 scale = factor.format(size)
                 side = "large" if ratio_db > 0 else "small"
                 return (
-                    f"samples seem to be {scale} times too {side} ({name} {size}): a missing scale "
-                    "of the FFT"
+                    f"samples seem to be {scale} times too {side} ({name} {size}): "
+                    "a missing scale of the FFT"
                 )
     return ""
 
@@ -572,6 +569,7 @@ class _Levels:
         power = np.maximum(power.mean(axis=0), 1e-30)
 
         free_space = np.abs(matcher.paths.amplitude) ** 2 / stated_w
+        free_space *= _element_gain(scene, matcher.receiver, matcher.paths)
         self.names = [scene.transmitters[index].name for index in matcher.paths.transmitter]
         self.level_db = 10 * np.log10(power / free_space)
         self.highest_db = float(self.level_db.max()) if choice.visible else None
@@ -593,7 +591,7 @@ class _Levels:
             f"{level_db:+.0f} dB from free space"
             for name, noise_db, level_db in zip(self.names, over_noise, self.level_db)
         )
-        thermal_w = BOLTZMANN_J_PER_K * ROOM_K * self.scene.grid.subcarrier_spacing_hz
+        thermal_w = thermal_noise_w(self.scene.grid.subcarrier_spacing_hz, noise_figure_db=0.0)
         if self.stated_w < thermal_w / 2:
             return Check(
                 "line of sight",
@@ -616,6 +614,18 @@ class _Levels:
                 "than the scene has",
             )
         return Check("line of sight", OK, text)
+
+
+def _element_gain(scene: Scene, receiver: Site, paths: PathSet) -> np.ndarray:
+    """Power gain of both ends' element patterns along each path, at least 1, [num_paths].
+
+    Where the patterns attenuate, reflections from better directions are in the level, too, so that
+    it cannot be compared with the attenuated line of sight.
+    """
+    gain = element_amplitude(receiver, paths.aoa) ** 2
+    for path, index in enumerate(paths.transmitter):
+        gain[path] *= element_amplitude(scene.transmitters[index], paths.aod[path]) ** 2
+    return np.maximum(gain, 1.0)
 
 
 def _check_static(scene: Scene, static_db: float) -> Check:

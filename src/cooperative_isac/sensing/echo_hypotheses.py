@@ -9,6 +9,7 @@ from typing import Sequence
 
 import numpy as np
 
+from cooperative_isac.channel.gain import friis_amplitude
 from cooperative_isac.channel.paths import PathSet
 from cooperative_isac.scene.arrays import steering_vectors
 from cooperative_isac.scene.geometry import SPEED_OF_LIGHT_MPS
@@ -16,9 +17,8 @@ from cooperative_isac.scene.model import Scene, Site
 from cooperative_isac.waveform.frame import TransmitFrame
 
 OVERSAMPLING = 8  # points of the delay profile per cell: a parabola is then exact to 1 % of it
-GRAM_FLOOR = (
-    1e-6  # share of the mean added to Gram matrices, so that equal replicas do not divide by zero
-)
+# Share of the mean that is added to Gram matrices, so that those of equal replicas can be inverted.
+GRAM_FLOOR = 1e-6
 MIRRORED = "mirrored (phase of the wrong sign, or reverse order)"
 ONE_WAY_MIRRORS = ("mirrored left to right", "mirrored top to bottom")
 
@@ -36,11 +36,8 @@ def line_of_sight(scene: Scene, receiver: Site) -> PathSet:
     delays = distances[there] / SPEED_OF_LIGHT_MPS
     num_ant = np.array([scene.transmitters[index].num_ant for index in there])
 
-    gain = (
-        scene.grid.wavelength_m
-        / (4 * np.pi * distances[there])
-        * np.sqrt(num_ant * receiver.num_ant)
-    )
+    gain = friis_amplitude(scene.grid.wavelength_m, distances[there])
+    gain = gain * np.sqrt(num_ant * receiver.num_ant)
     amplitude = gain * np.exp(-2j * np.pi * scene.grid.carrier_hz * delays)
     return PathSet(there, there, delays, np.zeros(len(there)), amplitude, -directions, directions)
 
@@ -258,6 +255,7 @@ class Matcher:
     def __init__(self, scene: Scene, receiver: Site, frames: Sequence[TransmitFrame]):
         only = scene.sensing.symbols == "reference_only"
         self.parts = [known_parts(frame, only) for frame in frames]
+        self.receiver = receiver
         self.paths = line_of_sight(scene, receiver)
         self.offsets_hz = scene.grid.subcarrier_offsets_hz
         self.max_doppler_hz = 2 * scene.sensing.max_speed_mps / scene.grid.wavelength_m

@@ -7,11 +7,17 @@ import numpy as np
 from cooperative_isac.scene.model import OfdmGrid
 
 LEAST_INFORMATION = 1e-12  # 1/Hz^2, of a Doppler shift that nothing is known of
-LEAST_ENERGY = 1e-3  # share of a waveform's energy: below, the average over streams says nothing of a single frame
-AMBIGUOUS_CELLS = 0.4  # Doppler shifts below this share of a resolution cell are confused with their negative
-AMBIGUOUS_STD_CELLS = 0.1  # their standard deviation then, beside twice the shift
 LEAST_LOCATION_INFORMATION = 1e-12  # 1/m^2: a location known to 1000 km
-RIDGE = 1e-6  # share of its diagonal that a matrix gets more: what float32 leaves uncertain
+RIDGE = 1e-6  # share of its diagonal that is added to a matrix: what float32 leaves uncertain
+
+# Least share of a waveform's energy that the suppression of static paths leaves: below, the average
+# over random streams is no measure of a single frame.
+LEAST_ENERGY = 1e-3
+
+# Doppler shifts below this share of a resolution cell are confused with their negative; their
+# standard deviation then is this share of a cell, beside twice the shift.
+AMBIGUOUS_CELLS = 0.4
+AMBIGUOUS_STD_CELLS = 0.1
 
 
 def positive_definite(information: np.ndarray) -> np.ndarray:
@@ -29,16 +35,22 @@ def positive_definite(information: np.ndarray) -> np.ndarray:
 
 
 def doppler_information(grid: OfdmGrid, power: np.ndarray) -> np.ndarray:
-    """Fisher information of paths' Doppler shifts at coherent SNRs (any shape), 1/Hz^2 (CF eq. 23, one unknown path)."""
-    variance_s2 = grid.symbol_period_s ** 2 * (grid.num_symbols ** 2 - 1) / 12  # of the symbols' times
+    """Fisher information of paths' Doppler shifts, 1/Hz^2 (CF eq. 23, one unknown path).
+
+    power: any shape, float64, coherent SNR
+    """
+    # Variance of the symbols' times.
+    variance_s2 = grid.symbol_period_s ** 2 * (grid.num_symbols ** 2 - 1) / 12
     return 2 * power * (2 * np.pi) ** 2 * variance_s2
 
 
-def shift_information(grid: OfdmGrid, power: np.ndarray, doppler_hz: np.ndarray, static_paths: str) -> np.ndarray:
-    """Fisher information of measured Doppler shifts, [num_paths], 1/Hz^2, for a way of handling static paths.
+def shift_information(
+    grid: OfdmGrid, power: np.ndarray, doppler_hz: np.ndarray, static_paths: str
+) -> np.ndarray:
+    """Fisher information of measured Doppler shifts, [num_paths], 1/Hz^2.
 
-    A packet does not say how much of a background was learned when it was sent: the lesser of both applies then.
-
+    static_paths: keep | project | learn, of the scene. A packet does not say how much of a
+    background was learned when it was sent: with `learn` the lesser of both others applies.
     power: [num_paths], float64, coherent SNR
     doppler_hz: [num_paths], float64, Hz
     """

@@ -52,11 +52,26 @@ class Fit:
     def keep(self, paths: np.ndarray) -> Fit:
         """The fit of chosen paths ([num_paths], bool), as it was beside the others; whole targets only."""
         targets = np.unique(self.state.owner[paths])
-        replica = Replica(self.replica.receive[targets], *(getattr(self.replica, name)[paths] for name in
-                                                           ("filters", "gram", "turns", "own", "doppler_share")))
-        return Fit(self.state.keep(paths), replica, self.amplitude[paths], self.power[paths],
-                   self.location_slope[targets], self.doppler_slope[paths], self.information[paths],
-                   self.doppler_information[paths], self.residual[targets], self.coherence[np.ix_(paths, paths)])
+        replica = Replica(
+            receive=self.replica.receive[targets],
+            filters=self.replica.filters[paths],
+            gram=self.replica.gram[paths],
+            turns=self.replica.turns[paths],
+            own=self.replica.own[paths],
+            doppler_share=self.replica.doppler_share[paths],
+        )
+        return Fit(
+            state=self.state.keep(paths),
+            replica=replica,
+            amplitude=self.amplitude[paths],
+            power=self.power[paths],
+            location_slope=self.location_slope[targets],
+            doppler_slope=self.doppler_slope[paths],
+            information=self.information[paths],
+            doppler_information=self.doppler_information[paths],
+            residual=self.residual[targets],
+            coherence=self.coherence[np.ix_(paths, paths)],
+        )
 
     @property
     def echoes(self) -> tuple[np.ndarray, np.ndarray]:

@@ -64,6 +64,7 @@ class SearchBudget:
 POINT_BUDGET = SearchBudget(max_peaks=24, follow_matches=10, search_matches=16, search_every=2)
 PHYSICAL_BUDGET = SearchBudget(max_peaks=48, follow_matches=16, search_matches=24, search_every=1)
 
+
 @dataclass(frozen=True)
 class LocalMl:
     """A receiver that knows the frame and looks for targets; grid: the resource grid it senses on."""
@@ -76,21 +77,16 @@ class LocalMl:
     def search(self) -> SearchGrid:
         return search_grid(self.scene, self.receiver, self.grid)
 
-    @property
-    def has_bodies(self) -> bool:
-        """Whether targets scatter from several points."""
-        return any(body.radius_m > 0 for body in self.scene.bodies.values())
-
     def shared_path(self, reference: StreamReference) -> float:
         """Power over a target's strongest path from which on a path of another transmitter shares its location."""
-        if self.has_bodies:
+        if self.scene.has_bodies:
             return SHARED_PATH
         return SUPPRESSED_PATH if reference.static is not None else 0.0
 
     @property
     def budget(self) -> SearchBudget:
         """Points of bodies are many, and slow paths converge late: both need more fits than points in empty space."""
-        physical = self.has_bodies or self.scene.sensing.static_paths != "keep"
+        physical = self.scene.has_bodies or self.scene.sensing.static_paths != "keep"
         return PHYSICAL_BUDGET if physical else POINT_BUDGET
 
     @property
@@ -151,15 +147,14 @@ class LocalMl:
         return float(-np.log(PATH_FALSE_ALARM / len(bins)))
 
     def main_targets(self, fit: Fit | None, maker: ReplicaMaker) -> Fit | None:
-        """The targets of a fit without satellites, further points of a body, which a stronger point stands for, and
-        without residues of a learned background.
+        """The targets of a fit without satellites and without residues of a learned background.
 
-        Both stay in the fit, so that what they scatter is not taken for other targets.
+        Satellites are further points of a body, for which its strongest point is reported. Both stay in the fit, so that what they scatter is not taken for other targets.
         """
         if fit is None:
             return None
         main = ~residues(maker, fit)
-        if self.has_bodies:
+        if self.scene.has_bodies:
             satellites = unresolved(fit)
             main &= np.bincount(fit.state.owner, ~satellites, fit.state.num_targets) > 0
         if main.all():
@@ -168,31 +163,45 @@ class LocalMl:
 
     def _search(self, whole: JointFit, known: Fit | None) -> PathState:
         """New targets among the peaks of what the known ones leave, strongest first."""
-        maker, reference, noise_power_w = whole.maker, whole.maker.reference, whole.noise_power_w
+        maker = whole.maker
+        reference = maker.reference
+        noise_power_w = whole.noise_power_w
         threshold = self.detection_threshold(reference)
+
+        # Likelihood surface of what the known targets leave.
         residual = whole.correlation if known is None else without(whole.correlation, known)
-        num_known = int(np.sum(~residues(maker, known))) if known else 0
-        most = self.scene.sensing.max_targets - num_known
-        num_found = 0
         surface = likelihood_surface(self.search, reference, residual, noise_power_w, self.max_doppler_hz)
         power = np.where(surface.power > self.path_threshold(reference), surface.power, 0)
+
+        # Targets that may still be reported: residues of static paths do not count.
+        num_known = int(np.sum(~residues(maker, known))) if known else 0
+        most = self.scene.sensing.max_targets - num_known
         found = NO_PATHS
+        num_found = 0
+
         for _ in range(self.budget.max_peaks):
+            # Next peak, the sum over transmitters at its largest.
             cell = int(power.sum(axis=0).argmax())
             index = int(power[:, cell].argmax())
             spent = whole.effort.matches_left < PEAK_MATCHES
             if spent or num_found >= most or power[index, cell] < threshold:
                 break
+
+            # Whether it is still there without the peaks before.
             power[:, self.search.neighbours(cell)] = 0
             doppler_hz = surface.doppler_hz[index, cell]
             if self._power_at(maker, residual, cell, index, doppler_hz) < threshold * STILL_THERE:
                 continue
+
+            # Fit of its strongest path, then of the missing ones.
             joint = JointFit(maker, residual, noise_power_w, whole.effort)
             start = single_path(self.search.points_m[cell], index, doppler_hz)
             fit = joint.climb(joint.match(start), **ROUGH)
             if fit.power[0] >= threshold:
                 grown = self._with_missing_paths(maker, fit, fit.state, np.ones(1, bool))
                 fit = fit if grown is fit.state else joint.climb(joint.match(grown), **ROUGH)
+
+                # Subtract it before the next peak.
                 residual = without(residual, fit)
                 found = found.with_target(fit.state)
                 num_found += int(np.sum(~residues(maker, fit)))
@@ -227,7 +236,7 @@ class LocalMl:
 
     def _heard(self, maker: ReplicaMaker, fit: Fit) -> np.ndarray:
         """Which paths stand out of the noise and are not another path's double, [num_paths], bool."""
-        limit = SATELLITE if self.has_bodies else UNRESOLVED
+        limit = SATELLITE if self.scene.has_bodies else UNRESOLVED
         target_heard = fit.target_power >= self.detection_threshold(maker.reference)
         return (fit.power >= self.path_threshold(maker.reference)) & target_heard[fit.state.owner] & ~unresolved(fit, limit)
 

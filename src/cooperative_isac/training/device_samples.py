@@ -29,11 +29,10 @@ class DeviceExamples(Examples):
 
     def __init__(self, network: Network, source: DrawnSamples):
         super().__init__(network, source, network.receivers)
-        if source.scene.has_extended_targets:
+        if source.scene.is_physical:
             raise ValueError(
                 f"scene '{source.scene.name}' has a static world or the radar equation; echoes "
-                f"computed on the "
-                "device have neither: train on a recorded data set (isac dataset), or without them"
+                "computed on the device have neither: train on a recorded data set (isac dataset), or without them"
             )
         if source.scene.sensing.static_paths != "keep":
             raise ValueError(

@@ -142,9 +142,8 @@ def _trained(job: Job, network: Network, access_points, examples: Examples, watc
 def _examples(job: Job, network: Network) -> Examples:
     on_device = torch.device(job.device).type != "cpu" and job.source is None and job.cache is None
     has_reference = job.scene.waveform.reference_symbol_stride
-    has_points_only = not job.scene.has_extended_targets
     takes_echoes = isinstance(network, (Dvqvae, Cnn)) and not network.needs_symbols
-    if on_device and takes_echoes and not has_reference and has_points_only:
+    if on_device and takes_echoes and not has_reference and not job.scene.is_physical:
         return DeviceExamples(network, job.samples)
     kind = EncodedExamples if job.settings.hold_encoders else Examples
     examples = kind(network, job.samples, network.receivers)

@@ -88,14 +88,12 @@ def read_echoes(
     if len(frame_topics) != 1:
         raise BagError(
             f"{reader.folder} has {len(frame_topics)} topics with frames; a check needs exactly 1: "
-            "record "
-            "the topic 'frame', too"
+            "record the topic 'frame', too"
         )
     if not echo_topics:
         raise BagError(
             f"{reader.folder} holds no echoes; record the topics '<site>/echo' (simulated ones are "
-            "published "
-            "with the access point's parameter publish_echo)"
+            "published with the access point's parameter publish_echo)"
         )
 
     # Announcements first: an echo may have been recorded before its own

@@ -114,6 +114,18 @@ def test_multipath_limits_what_strong_reports_are_worth(yard):
     assert np.allclose(limited_information(yard, strong), strong.information * limit / 1e6, rtol=1e-3)
 
 
+@pytest.mark.parametrize("height_m, body", [(20.0, POINT_BODY), (1.0, CAR)])
+def test_a_class_without_a_size_is_a_point_beside_one_with_a_body(yard, height_m, body):
+    scene = replace(yard, bodies={TargetClass.VEHICLE: CAR})
+    target = TargetState("", TargetClass.UNKNOWN, np.array([45.0, 40.0, height_m]), np.array([7.0, 4.0, 0.0]))
+    shape = body if body.radius_m > 0 else Body(np.full(3, 1e-6))
+    detection, = fuse(scene, reports_at(scene, shape, target, np.random.default_rng(6)))
+    limit_m = 0.05 if body is POINT_BODY else 1.0
+    assert np.linalg.norm(detection.position_m - target.position_m) < limit_m
+
+
 def test_scenes_without_bodies_have_points(small, yard):
     assert distinct_bodies(small) == [POINT_BODY]
     assert [body.radius_m for body in distinct_bodies(yard)] == [SPHERE.radius_m, CAR.radius_m]
+    vehicles = replace(yard, bodies={TargetClass.VEHICLE: CAR})
+    assert [body.radius_m for body in distinct_bodies(vehicles)] == [0.0, CAR.radius_m]

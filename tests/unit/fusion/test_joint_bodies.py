@@ -77,7 +77,7 @@ def test_noise_alone_confirms_no_target(yard, sensed):
     scheme = LocalMlScheme(yard)
     echoes = {only: sensed[only]}
     deviation = np.sqrt(yard.propagation.noise_power_w / 2)
-    for name in ("rx1", "rx3"):
+    for name in ("rx1", "rx2"):
         shape = (yard.receiver(name).num_ant, yard.grid.num_subcarriers, yard.grid.num_symbols)
         noise = deviation * (generator.normal(size=shape) + 1j * generator.normal(size=shape))
         echo, static = scheme.prepare(noise.astype(np.complex64), frame, name)

@@ -99,6 +99,21 @@ def test_pickled_objects_are_not_read(tmp_path):
     assert said.startswith("names: cannot be read (Object arrays cannot be loaded")
 
 
+def test_damaged_files_are_refused_in_one_line(tmp_path):
+    """A byte anywhere in the compressed data: headers, code tables and checksums break differently."""
+    path = tmp_path / "damaged.npz"
+    np.savez_compressed(path, **car_arrays())
+    content = path.read_bytes()
+    for place in range(100, len(content), 151):
+        spoiled = bytearray(content)
+        spoiled[place] ^= 0xFF
+        path.write_bytes(spoiled)
+        try:
+            read_path_file(path)
+        except PathFileError as error:
+            assert str(error).startswith(f"{path}: ") and "\n" not in str(error)
+
+
 def test_what_is_no_npz_file_is_refused(tmp_path):
     text = tmp_path / "text.npz"
     text.write_text("no archive")

@@ -150,6 +150,29 @@ def test_a_plane_has_no_world():
     ]
 
 
+def test_targets_move_above_the_ground():
+    """The car's middle is 1 m high; nothing is simulated below the ground."""
+    yard = scene_path("yard").read_text()
+    buried = changed(yard, ("ground: {height_m: 0.0,", "ground: {height_m: 1.5,"))
+    assert faults(buried) == [
+        ": targets[2].motion: is 1 m high at 0.00 s; must be above the ground "
+        "(world.ground.height_m: 1.5)"
+    ]
+
+
+@pytest.mark.parametrize(
+    "old, new, key",
+    [
+        ("rcs_dbsm: -5.85", "rcs_dbsm: 9999", "bodies.uav.rcs_dbsm"),
+        ("static_paths:", "multipath_ratio_db: -4000.0\n  static_paths:", "sensing.multipath_ratio_db"),
+        ("noise_power_dbm: -90.0  ", "noise_figure_db: -5.0  ", "propagation.noise_figure_db"),
+    ],
+)
+def test_powers_that_would_overflow_are_refused(old, new, key):
+    fault, = faults(changed(scene_path("yard").read_text(), (old, new)))
+    assert fault.startswith(f": {key}: is ")
+
+
 def test_noise_is_given_once():
     both = changed(
         GOOD,

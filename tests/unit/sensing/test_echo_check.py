@@ -8,7 +8,7 @@ import pytest
 from unit.sensing.exact_echo import line_of_sight_echo, noise, target_echo
 
 from cooperative_isac.channel.static import channel_matrix, static_echo
-from cooperative_isac.pipeline import transmit
+from cooperative_isac.pipeline import hear, transmit
 from cooperative_isac.scene.config import load_scene
 from cooperative_isac.sensing.echo_check import CANNOT_SAY, OK, WRONG, check_echoes
 from cooperative_isac.sensing.echo_hypotheses import element_orders, line_of_sight, sample_orders
@@ -170,6 +170,26 @@ def test_each_wrong_sign_of_a_phase_is_named(recorded, mirror, name):
         scene, site, recorded.frames, echoes, [recorded.noise_w] * len(echoes)
     )
     assert wrong(assessment) == {name}
+
+
+@pytest.mark.parametrize("number", [0, 1])
+def test_directive_elements_that_face_each_other_are_no_fault(number):
+    """Sites on the diagonal of the yard have 8 dBi at both ends, 16 dB over isotropic elements."""
+    scene = load_scene("yard")
+    groups = ("transmitters", "receivers")
+    directive = {
+        group: tuple(replace(site, pattern="tr38901") for site in getattr(scene, group))
+        for group in groups
+    }
+    scene = replace(scene, **directive)
+    site = scene.receivers[number]
+    frames = [transmit(scene, 0)]
+    echoes = [hear(scene, frames[0], site.name, ())]
+    noise_w = scene.propagation.noise_power_w
+
+    assert not wrong(check_echoes(scene, site, frames, echoes, [noise_w]))
+    louder = [np.float32(10 ** (15 / 20)) * echo for echo in echoes]
+    assert "line of sight" in wrong(check_echoes(scene, site, frames, louder, [noise_w]))
 
 
 @pytest.mark.parametrize("late_ns", [-130.0, 9.3, 260.0])

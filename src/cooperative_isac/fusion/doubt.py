@@ -109,7 +109,8 @@ def is_part_of_body(scene: Scene, cluster: Cluster, detection: Detection, other:
     size = scene.dimension
 
     # Where one body is there cannot be another.
-    if np.linalg.norm(detection.position_m - other.detection.position_m) < other.body.radius_m:
+    apart = np.abs(detection.position_m - other.detection.position_m)
+    if np.linalg.norm(apart[:2]) < other.body.radius_m and apart[2] < other.body.size_m[2]:
         return True
 
     # Two bodies touch, or come so near that the accuracy does not tell.

@@ -90,7 +90,8 @@ def _cost(scene: Scene, members: Sequence[Member], fitted: Estimate) -> float:
     if scene.dimension == 3:
         flies = fitted.position_m[2] > scene.tracking.uav_height_m
         expected = TargetClass.UAV if flies else TargetClass.VEHICLE
-        cost += 0.0 if fitted.body.radius_m == scene.body(expected).radius_m else HEIGHT_COST
+        allowed = (scene.body(expected).radius_m, scene.body(TargetClass.UNKNOWN).radius_m or None)
+        cost += 0.0 if fitted.body.radius_m in allowed else HEIGHT_COST
     return cost
 
 

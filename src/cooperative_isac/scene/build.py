@@ -127,6 +127,9 @@ def build_parts(file: schema.SceneFile) -> dict:
     usual_height = height if file.dimension == 2 else USER_HEIGHT_M
     user_height = usual_height if users.height_m is None else users.height_m
     deadline = sensing.deadline_s or DEADLINE_SHARE / file.update_rate_hz
+    traced_kinds = file.propagation.path_kinds if file.propagation.paths is not None else ()
+    has_static_world = file.world is not None or bool({"line_of_sight", "clutter"} & {*traced_kinds})
+    static_paths = sensing.static_paths or ("project" if has_static_world else "keep")
     area = Area(point(file.area.low_m, height), point(file.area.high_m, height))
     transmitters = tuple(build_site(site, wavelength, height) for site in file.transmitters)
     receivers = tuple(build_site(site, wavelength, height) for site in file.receivers)
@@ -147,7 +150,7 @@ def build_parts(file: schema.SceneFile) -> dict:
                                          file.waveform.subcarrier_spacing_hz),
         "draw": TargetDraw(draw.num_targets, draw.max_speed_mps, draw.max_climb_mps,
                            tuple(draw.height_m) if draw.height_m else None),
-        "sensing": Sensing(**(sensing.model_dump() | {"deadline_s": deadline})),
+        "sensing": Sensing(**(sensing.model_dump() | {"deadline_s": deadline, "static_paths": static_paths})),
         "tracking": Tracking(**file.tracking.model_dump()),
         "bodies": {TargetClass[name.upper()]: build_body(name, getattr(file.bodies, name))
                    for name in schema.BodiesEntry.model_fields},

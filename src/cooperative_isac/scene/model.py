@@ -341,11 +341,8 @@ class Scene:
 
     @property
     def is_physical(self) -> bool:
-        """Whether simulated echoes come from a static world, or target paths from cross sections.
-
-        Only then do targets scatter from the points of their bodies; elsewhere they are points.
-        """
-        return self.world is not None or self.propagation.has_radar_equation
+        """Whether simulated echoes have more than points in empty space: a static world, cross sections or bodies."""
+        return self.world is not None or self.propagation.has_radar_equation or self.has_bodies
 
     def cell_points_m(self, num_cells: int) -> np.ndarray:
         """Centres of num_cells x num_cells cells in the plane of the scene, x fastest, [num_cells^2, 3], m."""

@@ -133,7 +133,7 @@ class SensingEntry(Section):
     max_speed_mps: Positive
     min_speed_mps: NotNegative = 0.0
     deadline_s: Positive | None = None
-    static_paths: Literal["keep", "project", "learn"] = later("keep")
+    static_paths: Literal["keep", "project", "learn"] | None = later(None)
     static_memory_s: Positive = later(30.0)
     multipath_ratio_db: Decibels = later(20.0)
 

@@ -219,7 +219,7 @@ def expand_variables(text: str) -> str:
         found = os.environ.get(match[1]) or match[2]
         if found is None:
             raise UnsetVariable(f"environment variable {match[1]} is not set; set it, give a default "
-                                f"(${{{match[1]}:-file.tum}})")
+                                f"(${{{match[1]}:-FILE}})")
         return found
     return VARIABLE.sub(value, text)
 

@@ -8,6 +8,11 @@ from pydantic import BaseModel, ConfigDict, Field
 
 Finite = Annotated[float, Field(allow_inf_nan=False)]
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+# Levels of dB, dBm and dBsm: far beyond all that is real, and their powers are numbers still.
+LEAST_LEVEL_DB = -200.0
+MOST_LEVEL_DB = 200.0
+Level = Annotated[float, Field(ge=LEAST_LEVEL_DB, le=MOST_LEVEL_DB, allow_inf_nan=False)]
+Deviation = Annotated[float, Field(ge=0, le=100, allow_inf_nan=False)]  # dB
 NotNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 Probability = Annotated[float, Field(gt=0, lt=1)]
 Vector = Annotated[list[Finite], Field(min_length=3, max_length=3)]
@@ -81,7 +86,7 @@ class WaveformEntry(Section):
     modulation: Literal[4, 16, 64, 256] = 16
     precoder: Literal["mmse", "zero_forcing", "maximum_ratio"] = "mmse"
     group_size: Count = 1
-    power_dbm: Finite
+    power_dbm: Level
     reference_subcarrier_stride: Annotated[int, Field(ge=0)] = 0
     reference_symbol_stride: Annotated[int, Field(ge=0)] = 0
 
@@ -89,7 +94,7 @@ class WaveformEntry(Section):
 class UsersEntry(Section):
     num_users: Count
     height_m: Finite | None = None
-    noise_power_dbm: Finite = -90.0
+    noise_power_dbm: Level = -90.0
     rician_factor: NotNegative = 0.0
     delay_spread_s: NotNegative = 50e-9
 
@@ -101,11 +106,11 @@ class ClutterEntry(Section):
 
 
 class PropagationEntry(Section):
-    reference_gain_db: Finite = -60.0
+    reference_gain_db: Level = -60.0
     reference_distance_m: Positive = 1.0
     pathloss_exponent: Positive = 2.0
     reflection_variance: Positive = 1.0
-    noise_power_dbm: Finite = -90.0
+    noise_power_dbm: Level = -90.0
     clutter: ClutterEntry = ClutterEntry(num_scatterers=0)
     timing_offset_std_s: NotNegative = 0.0
     frequency_offset_std_hz: NotNegative = 0.0
@@ -113,7 +118,7 @@ class PropagationEntry(Section):
     path_kinds: Annotated[list[Literal["line_of_sight", "clutter", "targets", "multi_bounce"]],
                           Field(min_length=1)] | None = later(None)
     model: Literal["pathloss", "radar_equation"] = later("pathloss")
-    noise_figure_db: Finite | None = later(None)
+    noise_figure_db: Level | None = later(None)
 
 
 class DrawEntry(Section):
@@ -133,13 +138,13 @@ class SensingEntry(Section):
     deadline_s: Positive | None = None
     static_paths: Literal["keep", "project", "learn"] = later("keep")
     static_memory_s: Positive = later(30.0)
-    multipath_ratio_db: Finite = later(20.0)
+    multipath_ratio_db: Annotated[float, Field(ge=0, le=MOST_LEVEL_DB, allow_inf_nan=False)] = later(20.0)
 
 
 class BodyEntry(Section):
     size_m: Annotated[list[NotNegative], Field(min_length=3, max_length=3)] = [0.0, 0.0, 0.0]
-    rcs_dbsm: Finite | None = later(None)
-    rcs_std_db: NotNegative | None = later(None)
+    rcs_dbsm: Level | None = later(None)
+    rcs_std_db: Deviation | None = later(None)
 
 
 class BodiesEntry(Section):

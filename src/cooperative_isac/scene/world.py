@@ -132,7 +132,7 @@ class Box:
         leaves = np.where(parallel, np.where(within, np.inf, -np.inf), np.maximum(one, other))
 
         # inside is where the segment is between all three pairs at once
-        enter = np.maximum(enters.max(axis=-1), 0.0)
+        enter = np.clip(enters.max(axis=-1), 0.0, 1.0)
         leave = np.minimum(leaves.min(axis=-1), 1.0)
         return np.where(leave > enter, (leave - enter) * length_m, 0.0) > TOUCH_M
 

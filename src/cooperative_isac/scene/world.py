@@ -133,7 +133,7 @@ class Box:
 
         # inside is where the segment is between all three pairs at once
         enter = np.clip(enters.max(axis=-1), 0.0, 1.0)
-        leave = np.minimum(leaves.min(axis=-1), 1.0)
+        leave = np.clip(leaves.min(axis=-1), 0.0, 1.0)
         return np.where(leave > enter, (leave - enter) * length_m, 0.0) > TOUCH_M
 
     @property

@@ -276,3 +276,12 @@ def test_a_surface_counts_its_tiles_without_making_them():
     wall = Surface(np.zeros(3), np.array([7.0, 0, 0]), np.array([0, 0, 2.5]), STONE)
     for size_m in (0.3, 1.0, 2.5, 100.0):
         assert wall.num_tiles(size_m) == len(wall.tiles(size_m)[0])
+
+
+def test_more_streams_than_symbols_leave_nothing_beside_static_paths():
+    text = changed(YARD, ("num_symbols: 64", "num_symbols: 2"))
+    assert faults(text) == [
+        ": sensing.static_paths: is 'project', which takes out all of 2 symbols with 2 streams "
+        "(users.num_users); needs more symbols than streams, or keep"
+    ]
+    parse_scene(changed(text, ("num_symbols: 2", "num_symbols: 3")), Path("x.yaml"))

@@ -227,8 +227,14 @@ def main() -> None:
         help="of each target: 0 unknown, 1 UAV, 2 vehicle",
     )
     options = parser.parse_args()
-    arrays = read_scenario(options.folder, options.tx, options.rx, options.every, options.kind)
-    np.savez_compressed(options.out, **arrays)
+    try:
+        arrays = read_scenario(options.folder, options.tx, options.rx, options.every, options.kind)
+        np.savez_compressed(options.out, **arrays)
+    except OSError as error:
+        parser.error(f"{error.filename}: {error.strerror}; folder is that of a scenario, with "
+                     "Input and Output in it")
+    except (ValueError, KeyError, IndexError) as error:
+        parser.error(f"{options.folder}: cannot be converted ({error})")
     print(f"{options.out}: {len(arrays['pos'])} frames, {arrays['period_s']:g} s apart")
 
 

@@ -81,7 +81,11 @@ def car_arrays(num_frames=8, car_gain=4e-6):
         for step in range(3)
         for link in links
     ]
-    direct = [path_by_way_of(np.array([30.0, 30, 0]), still, *link, 5e-6) for link in links]
+    # A line of sight is a path by way of the middle between both sites.
+    direct = [
+        path_by_way_of((RECEIVERS[link[0]] + TRANSMITTERS[link[1]]) / 2, still, *link, 5e-6)
+        for link in links
+    ]
     return {
         "tx": TRANSMITTERS,
         "rx": RECEIVERS,

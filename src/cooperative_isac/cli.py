@@ -19,6 +19,7 @@ from cooperative_isac.scene.config import load_scene
 from cooperative_isac.scene.describe import describe
 from cooperative_isac.scene.model import Scene
 from cooperative_isac.scene.physics import rate_fault
+from cooperative_isac.scene.schema import LEAST_LEVEL_DB, MOST_LEVEL_DB
 from cooperative_isac.schemes.registry import scheme_names, scheme_scene
 from cooperative_isac.training.app import dataset, train
 
@@ -98,6 +99,8 @@ def bag(context: typer.Context) -> None:
 def check(scene: SceneArgument, coverage: Coverage = None) -> None:
     """Read a scene file; print its faults, or its resolution and link budget."""
     loaded = _scene(scene)
+    if coverage is not None and coverage.suffix.lower() != ".png":
+        _fail(f"--coverage is {coverage}; must be a file whose name ends in .png")
     from cooperative_isac.evaluation.coverage import coverage_rows
     table = Table.grid(padding=(0, 2))
     for label, value in describe(loaded) + coverage_rows(loaded):
@@ -107,8 +110,9 @@ def check(scene: SceneArgument, coverage: Coverage = None) -> None:
         from cooperative_isac.evaluation.coverage_picture import draw_coverage
         try:
             draw_coverage(loaded, coverage)
-        except (ValueError, OSError) as error:
-            _fail(f"{coverage}: cannot be written ({error})")
+        except OSError as error:
+            _fail(f"{coverage}: cannot be written ({error.strerror}); name a file in a folder that "
+                  "is there and may be written to")
 
 
 @app.command()
@@ -148,6 +152,9 @@ def evaluate(scene: SceneArgument, schemes: Schemes = None, frames: Frames = Non
     unknown = [name for name in names if name not in scheme_names()]
     if unknown:
         _fail(f"scheme '{unknown[0]}' is not known; use some of {', '.join(scheme_names())}")
+    for power in power_dbm or []:
+        if not LEAST_LEVEL_DB <= power <= MOST_LEVEL_DB:
+            _fail(f"--power-dbm is {power:g}; must be within {LEAST_LEVEL_DB:g} and {MOST_LEVEL_DB:g}")
     recorded = loaded.propagation.paths is not None
     if frames is not None and (sequence is not None or recorded):
         reason = ("the scene's echoes come from a path file" if recorded

@@ -82,3 +82,26 @@ def test_powers_are_a_list_or_a_range_as_the_command_says(command, tmp_path, mon
     with pytest.raises(SystemExit) as end:
         cli.main()
     assert end.value.code == 0, capsys.readouterr().err
+
+
+@pytest.mark.parametrize("power", ["nan", "inf", "1e5", "-201"])
+def test_a_power_that_is_none_is_an_error(power):
+    code, _, errors = isac("evaluate", TINY, f"--power-dbm={power}")
+    assert code == 1 and errors.startswith("error: --power-dbm is ")
+    assert errors.endswith("must be within -200 and 200\n")
+
+
+def test_a_map_goes_to_a_png_file_that_can_be_written(tmp_path):
+    code, output, errors = isac("check", TINY, "--coverage", str(tmp_path))
+    assert code == 1 and not output
+    assert errors == f"error: --coverage is {tmp_path}; must be a file whose name ends in .png\n"
+    code, _, errors = isac("check", TINY, "--coverage", str(tmp_path / "no" / "map.png"))
+    assert code == 1 and errors.startswith(f"error: {tmp_path / 'no' / 'map.png'}: cannot be written")
+    assert errors.count("\n") == 1 and "name a file in a folder" in errors
+
+
+@pytest.mark.parametrize("more", [(), ("--sequence", "1")])
+def test_results_do_not_go_to_a_folder(tmp_path, more):
+    code, output, errors = isac("evaluate", TINY, "--json", str(tmp_path), *more)
+    assert code == 1 and not output
+    assert errors == f"error: cannot write {tmp_path}: it is a folder; name a file in it\n"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import os
 import sys
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -44,7 +45,7 @@ def evaluate(scene: Scene, schemes: list[str], num_frames: int, seed: int, power
     show(scene, results, num_frames, seed, Console())
     if json_path is not None:
         text = json.dumps(results_dict(scene, results, num_frames, seed), indent=2, allow_nan=False)
-        json_path.write_text(text + "\n", encoding="utf-8")
+        write_results(json_path, text)
 
 
 def measure(scene: Scene, schemes: Sequence[str], powers_dbm: Sequence[float], num_frames: int,
@@ -142,8 +143,23 @@ def _finite(figures: Mapping[str, float]) -> dict[str, float | None]:
 
 def refuse_missing_folder(json_path: Path | None) -> None:
     """Refuse a results file that could not be written, before the work."""
-    if json_path is not None and not json_path.resolve().parent.is_dir():
-        fail(f"cannot write {json_path}: there is no folder {json_path.resolve().parent}")
+    if json_path is None:
+        return
+    folder = json_path.resolve().parent
+    if not folder.is_dir():
+        fail(f"cannot write {json_path}: there is no folder {folder}")
+    if json_path.is_dir():
+        fail(f"cannot write {json_path}: it is a folder; name a file in it")
+    if not os.access(json_path if json_path.exists() else folder, os.W_OK):
+        fail(f"cannot write {json_path}: no permission; name a file elsewhere")
+
+
+def write_results(json_path: Path, text: str) -> None:
+    """Write the results file; one line where it cannot be written after all."""
+    try:
+        json_path.write_text(text + "\n", encoding="utf-8")
+    except OSError as error:
+        fail(f"cannot write {json_path}: {error.strerror}; name a file elsewhere")
 
 
 def fail(message: str) -> None:

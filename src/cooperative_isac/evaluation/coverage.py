@@ -63,10 +63,9 @@ def grid_points(
 
 def inside_boxes(scene: Scene, points_m: np.ndarray) -> np.ndarray:
     """Whether points_m [num_points, 3] are within a building, [num_points], bool."""
-    inside = np.zeros(len(points_m), bool)
-    for box in scene.world.boxes if scene.world else ():
-        inside |= box.contains(points_m)
-    return inside
+    if scene.world is None:
+        return np.zeros(len(points_m), bool)
+    return scene.world.is_inside(points_m)
 
 
 def path_snr(

@@ -17,6 +17,7 @@ from cooperative_isac.evaluation.command import (
     figures_table,
     refuse_missing_folder,
     scene_power_dbm,
+    write_results,
 )
 from cooperative_isac.evaluation.monte_carlo import SchemeFailure
 from cooperative_isac.evaluation.sequence import ENOUGH_LINKS, SequenceFigures, measure_sequence
@@ -63,7 +64,7 @@ def evaluate_sequence(
     show(scene, results, count, Console())
     if json_path is not None:
         text = json.dumps(results_dict(scene, results, count), indent=2, allow_nan=False)
-        json_path.write_text(text + "\n", encoding="utf-8")
+        write_results(json_path, text)
 
 
 def measure(

@@ -127,8 +127,10 @@ def build_parts(file: schema.SceneFile) -> dict:
     usual_height = height if file.dimension == 2 else USER_HEIGHT_M
     user_height = usual_height if users.height_m is None else users.height_m
     deadline = sensing.deadline_s or DEADLINE_SHARE / file.update_rate_hz
-    traced_kinds = file.propagation.path_kinds if file.propagation.paths is not None else ()
-    has_static_world = file.world is not None or bool({"line_of_sight", "clutter"} & {*traced_kinds})
+    traced_kinds = set()
+    if file.propagation.paths is not None:
+        traced_kinds = {*(file.propagation.path_kinds or PATH_KINDS)}
+    has_static_world = file.world is not None or bool(traced_kinds & {"line_of_sight", "clutter"})
     static_paths = sensing.static_paths or ("project" if has_static_world else "keep")
     area = Area(point(file.area.low_m, height), point(file.area.high_m, height))
     transmitters = tuple(build_site(site, wavelength, height) for site in file.transmitters)
@@ -222,7 +224,7 @@ def expand_variables(text: str) -> str:
         found = os.environ.get(match[1]) or match[2]
         if found is None:
             raise UnsetVariable(f"environment variable {match[1]} is not set; set it, give a default "
-                                f"(${{{match[1]}:-file.tum}})")
+                                f"(${{{match[1]}:-FILE}})")
         return found
     return VARIABLE.sub(value, text)
 

@@ -99,6 +99,13 @@ def _symbols(file: schema.SceneFile) -> Iterator[Problem]:
         yield Problem("sensing.symbols", "is 'reference_only', but the waveform has no reference "
                       "symbols; set waveform.reference_subcarrier_stride and reference_symbol_stride, or "
                       "symbols: payload")
+    if file.sensing.static_paths != "keep" and file.users.num_users >= file.waveform.num_symbols:
+        yield Problem(
+            "sensing.static_paths",
+            f"is '{file.sensing.static_paths}', which takes out all of {file.waveform.num_symbols} "
+            f"symbols with {file.users.num_users} streams (users.num_users); needs more symbols than "
+            "streams, or keep",
+        )
     if file.tracking.confirm_hits > file.tracking.confirm_window:
         yield Problem("tracking.confirm_hits", f"is {file.tracking.confirm_hits}; must be at most "
                       f"confirm_window ({file.tracking.confirm_window})")

@@ -23,7 +23,7 @@ def describe(scene: Scene) -> list[tuple[str, str]]:
     rows += [(f"transmitter {site.name}", _site(scene, site)) for site in scene.transmitters]
     rows += [(f"receiver {site.name}", _site(scene, site)) for site in scene.receivers]
     targets = [(f"target {target.name}", _target(target)) for target in scene.targets]
-    rows += _waveform(scene) + _resolution(scene) + _paths(scene)
+    rows += _waveform(scene) + _resolution(scene) + _paths(scene) + _static_paths(scene)
     return rows + (targets or [("targets", NO_TARGETS)])
 
 
@@ -95,6 +95,22 @@ def _paths(scene: Scene) -> list[tuple[str, str]]:
     return [("paths", f"{file.source}: {file.num_frames} frames, {lasts_s:g} s; "
              f"{num_static} static, {len(file.moving)} by way of targets"),
             ("path kinds", ", ".join(scene.propagation.path_kinds))]
+
+
+def _static_paths(scene: Scene) -> list[tuple[str, str]]:
+    """What becomes of paths without Doppler shift, where echoes have some."""
+    if scene.world is None and scene.propagation.paths is None:
+        return []
+    sensing = scene.sensing
+    remark = ""
+    if sensing.static_paths == "keep":
+        remark = ": what stands still in the echoes hides targets; project or learn takes it out"
+    elif sensing.static_paths == "learn" and sensing.min_speed_mps > 0:
+        remark = (
+            f": slow targets are left out all the same, as sensing.min_speed_mps is "
+            f"{sensing.min_speed_mps:g}; 0 keeps them"
+        )
+    return [("static paths", sensing.static_paths + remark)]
 
 
 def _target(target: Target) -> str:

@@ -8,6 +8,9 @@ import numpy as np
 
 from cooperative_isac.scene.model import Area, Scene, TargetClass, TargetState
 from cooperative_isac.scene.motion import is_defined
+from cooperative_isac.scene.world import World
+
+MOST_DRAWS = 1000  # attempts to place targets outside of buildings
 
 
 def frame_generator(scene_seed: int, frame_number: int, who: str) -> np.random.Generator:
@@ -17,13 +20,33 @@ def frame_generator(scene_seed: int, frame_number: int, who: str) -> np.random.G
 
 
 def draw_targets(scene: Scene, generator: np.random.Generator) -> tuple[TargetState, ...]:
-    """Targets uniform in the area with each velocity axis uniform within its limit (CF section V)."""
+    """Targets uniform in the area with each velocity axis uniform within its limit (CF section V).
+
+    Those within buildings are drawn anew.
+    """
     draw, area = scene.draw, _area_at(scene.area, scene.draw.height_m)
     limit = np.array([draw.max_speed_mps, draw.max_speed_mps, draw.max_climb_mps])
     positions = generator.uniform(area.low_m, area.high_m, (draw.num_targets, 3))
     velocities = generator.uniform(-limit, limit, (draw.num_targets, 3))
+    if scene.world is not None:
+        positions = _outside(scene.world, positions, area, generator)
     return tuple(TargetState(f"target_{i}", TargetClass.UNKNOWN, position, velocity)
                  for i, (position, velocity) in enumerate(zip(positions, velocities)))
+
+
+def _outside(
+    world: World, positions_m: np.ndarray, area: Area, generator: np.random.Generator
+) -> np.ndarray:
+    """Positions [num_targets, 3] m, those inside boxes replaced by others of the area."""
+    for _ in range(MOST_DRAWS):
+        inside = world.is_inside(positions_m)
+        if not inside.any():
+            return positions_m
+        others = generator.uniform(area.low_m, area.high_m, positions_m.shape)
+        positions_m = np.where(inside[:, None], others, positions_m)
+    raise ValueError(
+        "the boxes of the world fill the area at the drawn heights; change draw.height_m or the boxes"
+    )
 
 
 def draw_users(scene: Scene, generator: np.random.Generator) -> np.ndarray:

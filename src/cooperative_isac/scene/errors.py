@@ -78,7 +78,7 @@ def _problem(fault: dict, model: type[BaseModel], data: object) -> Problem:
     if kind == "union_tag_invalid":
         return Problem(f"{key}.kind", _choice(context["tag"], _kinds(model, location)))
     if kind == "literal_error":
-        return Problem(key, _choice(value, typing.get_args(_annotation(model, location))))
+        return Problem(key, _choice(value, _literals(_annotation(model, location))))
     return Problem(key, _value_fault(kind, value, context, fault["msg"]))
 
 
@@ -130,6 +130,13 @@ def _annotation(model: type[BaseModel], location: tuple[int | str, ...]) -> obje
                                                    for name, field in section.model_fields.items()
                                                    if part == (field.alias or name))
     return annotation
+
+
+def _literals(annotation: object) -> tuple:
+    """The values of the literal in an annotation such as `list[Literal["a", "b"]] | None`."""
+    if typing.get_origin(annotation) is typing.Literal:
+        return typing.get_args(annotation)
+    return next(filter(None, map(_literals, typing.get_args(annotation))), ())
 
 
 def _kind(section: type[BaseModel]) -> str | None:

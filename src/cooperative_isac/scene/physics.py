@@ -12,28 +12,35 @@ from cooperative_isac.scene.errors import Problem
 from cooperative_isac.scene.geometry import SPEED_OF_LIGHT_MPS
 from cooperative_isac.scene.model import Area, Scene, Site, Target
 from cooperative_isac.scene.path_file import SITE_TOLERANCE_M
+from cooperative_isac.scene.path_plausibility import path_faults
+from cooperative_isac.scene.world import World
 
 MOTION_SAMPLES = 601
 LONGEST_LOOK_S = 600.0
 SLACK_M = 1e-6
 RATE_TOLERANCE = 1e-6  # relative; what is left when a period was written with a few digits
 CARRIER_TOLERANCE = 1e-6  # relative; single precision
+MOST_TILES = 200_000  # of the world's surfaces; a link keeps some 100 byte for each
 
 
 def check_scene(scene: Scene) -> list[Problem]:
     """Faults of a scene that has been built."""
     checks = (
         _sites,
-        _path_file,
         _delays,
         _doppler,
         _frame,
         _draw,
         _live_targets,
+        _path_numbers,
         _world_sites,
         _world_delays,
+        _world_draw,
+        _world_tiles,
     )
-    return list(_area(scene)) or [problem for check in checks for problem in check(scene)]
+    # A path file of other sites or another rate makes all that follows meaningless.
+    first = list(_area(scene)) or list(_path_file(scene))
+    return first or [problem for check in checks for problem in check(scene)]
 
 
 def largest_excess_path(area: Area, transmitter_m: np.ndarray, receiver_m: np.ndarray) -> float:
@@ -113,6 +120,14 @@ def _path_file(scene: Scene) -> Iterator[Problem]:
     groups = ("tx", "transmitters", paths.transmitters_m), ("rx", "receivers", paths.receivers_m)
     for array, group, places in groups:
         yield from _sites_of_file(f"{paths.source}: {array}", group, places, getattr(scene, group))
+
+
+def _path_numbers(scene: Scene) -> Iterator[Problem]:
+    """Units, signs and directions of the path file fit each other."""
+    paths = scene.propagation.paths
+    if paths is not None:
+        for fault in path_faults(paths):
+            yield Problem("propagation.paths", f"{paths.source}: {fault}")
 
 
 def _sites_of_file(array: str, group: str, places_m: np.ndarray,
@@ -241,26 +256,78 @@ def _one_target(scene: Scene, target: Target, key: str) -> Iterator[Problem]:
     if outside.any():
         first = int(np.argmax(outside))
         x, y, z = positions[first]
+        remedy = "enlarge area, move the target, or end its motion earlier (duration_s, stop_s)"
+        if scene.propagation.paths is not None:
+            remedy = "enlarge area, or trace paths of targets within it"
         yield Problem(key, f"is outside the area at {times[first]:.2f} s ({x:.2f}, {y:.2f}, {z:.2f}); "
-                      "enlarge area, move the target, or end its motion earlier (duration_s, stop_s)")
-    if scene.world is not None and scene.world.ground is not None:
-        ground_m = scene.world.ground.corner_m[2]
-        below = positions[:, 2] <= ground_m
-        if below.any():
-            first = int(np.argmax(below))
-            yield Problem(
-                key,
-                f"is {positions[first, 2]:g} m high at {times[first]:.2f} s; must be above the ground "
-                f"(world.ground.height_m: {ground_m:g})",
-            )
+                      f"{remedy}")
     if scene.world is not None:
-        through = scene.world.blocks(positions[:-1], positions[1:])
-        if through.any():
-            first = int(np.argmax(through))
-            yield Problem(
-                key,
-                f"runs through a wall or a box of the world between {times[first]:.2f} and "
-                f"{times[first + 1]:.2f} s; move its way or what stands there",
-            )
+        yield from _target_in_world(scene.world, positions, times, key)
     if max(speeds) > limit:
         yield Problem(key, f"reaches {max(speeds):.4g} m/s; sensing.max_speed_mps is {limit:g}")
+
+
+def _target_in_world(
+    world: World, positions_m: np.ndarray, times_s: np.ndarray, key: str
+) -> Iterator[Problem]:
+    """A live target stays above the ground and outside walls and boxes; one fault, the gravest.
+
+    positions_m: [num_times, 3], m; times_s: [num_times], s
+    """
+    below, inside = world.is_below(positions_m), world.is_inside(positions_m)
+    through = world.blocks(positions_m[:-1], positions_m[1:])
+    if below.any():
+        first = int(np.argmax(below))
+        yield Problem(
+            key,
+            f"is {positions_m[first, 2]:.2f} m high at {times_s[first]:.2f} s; must be above the "
+            f"ground (world.ground.height_m: {world.ground.corner_m[2]:g})",
+        )
+    elif through.any():
+        first = int(np.argmax(through))
+        yield Problem(
+            key,
+            f"runs through a wall or a box of the world between {times_s[first]:.2f} and "
+            f"{times_s[first + 1]:.2f} s; move its way or what stands there",
+        )
+    elif inside.any():
+        yield Problem(
+            key,
+            f"is inside a box of the world at {times_s[int(np.argmax(inside))]:.2f} s; move the "
+            "target or the box",
+        )
+
+
+def _world_draw(scene: Scene) -> Iterator[Problem]:
+    """Drawn targets are above the ground, and some of their places are outside the boxes."""
+    if scene.world is None:
+        return
+    low_m, high_m = scene.draw.height_m or (scene.area.low_m[2], scene.area.high_m[2])
+    key = "draw.height_m" if scene.draw.height_m else "area.low_m"
+    ground = scene.world.ground
+    if ground is not None and low_m < ground.corner_m[2]:
+        yield Problem(
+            key,
+            f"lets drawn targets be {low_m:g} m high; must be above the ground "
+            f"(world.ground.height_m: {ground.corner_m[2]:g})",
+        )
+    low = np.append(scene.area.low_m[:2], low_m)
+    high = np.append(scene.area.high_m[:2], high_m)
+    if any(np.all((box.low_m <= low) & (box.high_m >= high)) for box in scene.world.boxes):
+        yield Problem(
+            key, "is filled by a box of the world; leave drawn targets a place outside of it"
+        )
+
+
+def _world_tiles(scene: Scene) -> Iterator[Problem]:
+    """Diffuse scattering is a path for each tile and link: not too many."""
+    if scene.world is None:
+        return
+    surfaces = [surface for surface in scene.world.surfaces if surface.material.scattering > 0]
+    count = sum(surface.num_tiles(scene.world.tile_m) for surface in surfaces)
+    if count > MOST_TILES:
+        yield Problem(
+            "world.tile_m",
+            f"is {scene.world.tile_m:g}, which makes {count} tiles; at most {MOST_TILES}: make "
+            "tiles larger or the world smaller",
+        )

@@ -8,6 +8,11 @@ from pydantic import BaseModel, ConfigDict, Field
 
 Finite = Annotated[float, Field(allow_inf_nan=False)]
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+# Levels of dB, dBm and dBsm: far beyond all that is real, and their powers are numbers still.
+LEAST_LEVEL_DB = -200.0
+MOST_LEVEL_DB = 200.0
+Level = Annotated[float, Field(ge=LEAST_LEVEL_DB, le=MOST_LEVEL_DB, allow_inf_nan=False)]
+Deviation = Annotated[float, Field(ge=0, le=100, allow_inf_nan=False)]  # dB
 NotNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 Probability = Annotated[float, Field(gt=0, lt=1)]
 Vector = Annotated[list[Finite], Field(min_length=3, max_length=3)]
@@ -15,7 +20,6 @@ Point = Annotated[list[Finite], Field(min_length=2, max_length=3)]
 Pair = Annotated[list[Finite], Field(min_length=2, max_length=2)]
 Count = Annotated[int, Field(ge=1)]
 # Of powers: far beyond anything physical, and far from overflow.
-Decibels = Annotated[float, Field(ge=-200, le=200)]
 Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$")]
 
 
@@ -83,7 +87,7 @@ class WaveformEntry(Section):
     modulation: Literal[4, 16, 64, 256] = 16
     precoder: Literal["mmse", "zero_forcing", "maximum_ratio"] = "mmse"
     group_size: Count = 1
-    power_dbm: Finite
+    power_dbm: Level
     reference_subcarrier_stride: Annotated[int, Field(ge=0)] = 0
     reference_symbol_stride: Annotated[int, Field(ge=0)] = 0
 
@@ -91,7 +95,7 @@ class WaveformEntry(Section):
 class UsersEntry(Section):
     num_users: Count
     height_m: Finite | None = None
-    noise_power_dbm: Finite = -90.0
+    noise_power_dbm: Level = -90.0
     rician_factor: NotNegative = 0.0
     delay_spread_s: NotNegative = 50e-9
 
@@ -103,11 +107,11 @@ class ClutterEntry(Section):
 
 
 class PropagationEntry(Section):
-    reference_gain_db: Finite = -60.0
+    reference_gain_db: Level = -60.0
     reference_distance_m: Positive = 1.0
     pathloss_exponent: Positive = 2.0
     reflection_variance: Positive = 1.0
-    noise_power_dbm: Finite = -90.0
+    noise_power_dbm: Level = -90.0
     clutter: ClutterEntry = ClutterEntry(num_scatterers=0)
     timing_offset_std_s: NotNegative = 0.0
     frequency_offset_std_hz: NotNegative = 0.0
@@ -135,13 +139,13 @@ class SensingEntry(Section):
     deadline_s: Positive | None = None
     static_paths: Literal["keep", "project", "learn"] | None = later(None)
     static_memory_s: Positive = later(30.0)
-    multipath_ratio_db: Decibels = later(20.0)
+    multipath_ratio_db: Annotated[float, Field(ge=0, le=MOST_LEVEL_DB, allow_inf_nan=False)] = later(20.0)
 
 
 class BodyEntry(Section):
     size_m: Annotated[list[NotNegative], Field(min_length=3, max_length=3)] = [0.0, 0.0, 0.0]
-    rcs_dbsm: Decibels | None = later(None)
-    rcs_std_db: Annotated[float, Field(ge=0, le=40)] | None = later(None)
+    rcs_dbsm: Level | None = later(None)
+    rcs_std_db: Deviation | None = later(None)
 
 
 class BodiesEntry(Section):

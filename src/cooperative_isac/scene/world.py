@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -86,11 +87,19 @@ class Surface:
         """Middles of equal tiles of at most that size, [num_tiles, 3], and the area of each, m^2.
         """
         lengths = [np.linalg.norm(self.first_m), np.linalg.norm(self.second_m)]
-        counts = [max(1, int(np.ceil(length / size_m))) for length in lengths]
+        counts = self._tile_counts(size_m)
         along, across = ((np.arange(count) + 0.5) / count for count in counts)
         steps = np.stack(np.meshgrid(along, across, indexing="ij"), axis=-1).reshape(-1, 2)
         middles = self.corner_m + steps @ np.stack([self.first_m, self.second_m])
         return middles, float(np.prod(lengths) / np.prod(counts))
+
+    def num_tiles(self, size_m: float) -> int:
+        """Number of tiles of at most that size."""
+        return math.prod(self._tile_counts(size_m))
+
+    def _tile_counts(self, size_m: float) -> list[int]:
+        lengths = np.linalg.norm(self.first_m), np.linalg.norm(self.second_m)
+        return [max(1, int(np.ceil(length / size_m))) for length in lengths]
 
 
 @dataclass(frozen=True)
@@ -123,8 +132,8 @@ class Box:
         leaves = np.where(parallel, np.where(within, np.inf, -np.inf), np.maximum(one, other))
 
         # inside is where the segment is between all three pairs at once
-        enter = np.maximum(enters.max(axis=-1), 0.0)
-        leave = np.minimum(leaves.min(axis=-1), 1.0)
+        enter = np.clip(enters.max(axis=-1), 0.0, 1.0)
+        leave = np.clip(leaves.min(axis=-1), 0.0, 1.0)
         return np.where(leave > enter, (leave - enter) * length_m, 0.0) > TOUCH_M
 
     @property
@@ -171,3 +180,16 @@ class World:
         for obstacle in (*self.walls, *self.boxes):
             blocked |= obstacle.blocks(starts_m, ends_m)
         return blocked
+
+    def is_inside(self, points_m: np.ndarray) -> np.ndarray:
+        """Whether points lie inside a box; points_m: [..., 3]; returns [...], bool."""
+        inside = np.zeros(points_m.shape[:-1], bool)
+        for box in self.boxes:
+            inside |= box.contains(points_m)
+        return inside
+
+    def is_below(self, points_m: np.ndarray) -> np.ndarray:
+        """Whether points lie below the ground; points_m: [..., 3]; returns [...], bool."""
+        if self.ground is None:
+            return np.zeros(points_m.shape[:-1], bool)
+        return points_m[..., 2] < self.ground.corner_m[2]

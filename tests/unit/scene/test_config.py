@@ -203,7 +203,7 @@ def test_an_unset_variable_is_an_error_or_an_absent_optional_target(monkeypatch)
         parse_scene(text, Path("x.yaml"))
     assert str(error.value) == ("x.yaml: targets[0].motion.file: environment variable ISAC_UAV_TRAJECTORY "
                                 "is not "
-                                "set; set it, give a default (${ISAC_UAV_TRAJECTORY:-file.tum}), or mark the "
+                                "set; set it, give a default (${ISAC_UAV_TRAJECTORY:-FILE}), or mark the "
                                 "target optional: true")
     optional = trajectory_scene("${ISAC_UAV_TRAJECTORY}", "    optional: true\n")
     assert parse_scene(optional, Path("x.yaml")).targets == ()

@@ -1,5 +1,6 @@
 """What `isac check` prints, against figures of the paper and of textbooks."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -58,3 +59,22 @@ def test_the_description_names_every_site_and_target():
 def test_a_scene_without_targets_says_where_they_come_from(monkeypatch):
     monkeypatch.delenv("ISAC_CAR_TRAJECTORY", raising=False)
     assert dict(describe(load_scene("street")))["targets"].endswith("targets/<name>/odom")
+
+
+def test_what_becomes_of_static_paths_is_shown_where_there_are_some():
+    yard = load_scene("yard")
+    shown = {
+        (kind, slowest): dict(
+            describe(
+                replace(
+                    yard,
+                    sensing=replace(yard.sensing, static_paths=kind, min_speed_mps=slowest),
+                )
+            )
+        )["static paths"]
+        for kind in ("keep", "project", "learn")
+        for slowest in (0.0, 1.0)
+    }
+    assert shown["project", 1.0] == "project" and shown["learn", 0.0] == "learn"
+    assert "hides targets" in shown["keep", 1.0] and "min_speed_mps is 1" in shown["learn", 1.0]
+    assert "static paths" not in dict(describe(load_scene("campus")))

@@ -1,5 +1,7 @@
 """Random draws are a function of (seed, frame, who), and lie where the scene says."""
 
+from dataclasses import replace
+
 import numpy as np
 
 from cooperative_isac.scene.config import load_scene
@@ -56,3 +58,22 @@ def test_live_targets_carry_their_names_classes_and_states():
     assert [(s.name, s.target_class) for s in states] == [(t.name, t.target_class) for t in scene.targets]
     position, velocity = scene.targets[0].motion.state(3.0)
     assert np.array_equal(states[0].position_m, position) and np.array_equal(states[0].velocity_mps, velocity)
+
+
+def test_targets_are_drawn_outside_of_buildings():
+    yard = load_scene("yard")
+    low = replace(yard, draw=replace(yard.draw, height_m=(0.5, 10.0)))
+    bare = replace(low, world=None)
+    inside = moved = 0
+    for number in range(200):
+        pairs = zip(
+            draw_targets(low, frame_generator(1, number, "targets")),
+            draw_targets(bare, frame_generator(1, number, "targets")),
+        )
+        for target, free in pairs:
+            moved += not np.array_equal(target.position_m, free.position_m)
+            inside += bool(yard.world.is_inside(free.position_m))
+            assert not yard.world.is_inside(target.position_m)
+            assert np.array_equal(target.velocity_mps, free.velocity_mps)
+    # the hall stands on 5 % of the area
+    assert inside == moved and 15 < inside < 50

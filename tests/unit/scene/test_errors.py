@@ -57,6 +57,9 @@ KEYS = [
     ("name: rx2", "name: RX-2",
      ": receivers[1].name: is 'RX-2'; allowed: lower-case letters, digits and '_', beginning with a letter"),
     ("name: uav1", "name: 7", ": targets[0].name: is 7; must be a text"),
+    ("power_dbm: 33.0", "power_dbm: 4e4",
+     ": waveform.power_dbm: is 40000.0; must be at most 200"),
+    ("power_dbm: 33.0", "power_dbm: .nan", ": waveform.power_dbm: is nan; must be a finite number"),
     ("modulation: 16", "modulation: 32", ": waveform.modulation: is 32; allowed: 4, 16, 64, 256"),
     ("precoder: mmse", "precoder: mmsee", ": waveform.precoder: is 'mmsee'; did you mean 'mmse'? "
      "allowed: mmse, zero_forcing, maximum_ratio"),

@@ -251,7 +251,8 @@ def test_a_file_of_another_scene_is_refused(tmp_path):
 def test_targets_stay_in_the_area_in_all_frames(tmp_path):
     arrays = car_arrays()
     arrays["pos"] = arrays["pos"] + [0, 31, 0]
-    (said,) = scene_faults(write_scene(tmp_path, arrays))
+    said, *numbers = scene_faults(write_scene(tmp_path, arrays))
+    assert numbers and all("dyn_" in number for number in numbers)
     assert said.startswith(
         "propagation.paths: target 'car1': is outside the area at 0.70 s (30.10, 60.50, 0.00)"
     )
@@ -319,3 +320,41 @@ def test_traced_channels_are_read(name, frames, names):
     )
     lengths = sum(np.linalg.norm(middle - place, axis=1) for place in sites)
     assert np.mean(abs(file.moving.delay_s[chosen] * 299_792_458 - lengths) < 4.5) > 0.998
+
+
+def scaled(factor, *names):
+    """The arrays with some of them multiplied."""
+    arrays = car_arrays()
+    return arrays | {name: np.array(arrays[name]) * factor for name in names}
+
+
+ANGLES = ["los_phi_t", "los_theta_t", "los_phi_r", "los_theta_r"]
+WRONG_UNITS = [
+    (1e-9, ["los_tau", "spec_tau", "diff_tau", "dyn_tau"], ["los_tau[", "dyn_tau:"]),
+    (180 / np.pi, ANGLES, ["los_theta_t, los_phi_t:", "los_theta_r, los_phi_r:"]),
+    (-1, ["dyn_nu"], ["dyn_nu:"]),
+    (2.5, ["vel"], ["vel:", "dyn_nu:"]),
+    (1e7, ["dyn_a"], ["dyn_a:"]),
+]
+
+
+@pytest.mark.parametrize("factor, names, found", WRONG_UNITS)
+def test_wrong_units_and_signs_are_named_by_their_array(tmp_path, factor, names, found):
+    lines = scene_faults(write_scene(tmp_path, scaled(factor, *names)))
+    start = f"propagation.paths: {tmp_path / 'car.npz'}: "
+    assert len(lines) == len(found)
+    for line, name in zip(lines, found):
+        assert line.startswith(start + name)
+
+
+def test_paths_by_way_of_a_wall_may_have_any_length(tmp_path):
+    arrays = car_arrays()
+    arrays["dyn_tau"] = np.where(arrays["dyn_multi"], 2.0, 1.0) * arrays["dyn_tau"]
+    load_scene(write_scene(tmp_path, arrays))
+
+
+def test_a_kind_of_paths_that_is_none_is_refused_with_those_that_are(tmp_path):
+    assert scene_faults(write_scene(tmp_path, car_arrays(), path_kinds=["los"])) == [
+        "propagation.path_kinds[0]: is 'los'; allowed: line_of_sight, clutter, targets, "
+        "multi_bounce"
+    ]

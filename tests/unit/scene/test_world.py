@@ -150,16 +150,6 @@ def test_a_plane_has_no_world():
     ]
 
 
-def test_targets_move_above_the_ground():
-    """The car's middle is 1 m high; nothing is simulated below the ground."""
-    yard = scene_path("yard").read_text()
-    buried = changed(yard, ("ground: {height_m: 0.0,", "ground: {height_m: 1.5,"))
-    assert faults(buried) == [
-        ": targets[2].motion: is 1 m high at 0.00 s; must be above the ground "
-        "(world.ground.height_m: 1.5)"
-    ]
-
-
 @pytest.mark.parametrize(
     "old, new, key",
     [
@@ -240,3 +230,71 @@ def test_routes_of_the_yard_stay_clear_of_its_buildings():
         for box in scene.world.boxes:
             away = np.maximum(np.maximum(box.low_m - positions, positions - box.high_m), 0)
             assert np.linalg.norm(away, axis=1).min() > 2.2 + 0.5
+
+
+YARD = scene_path("yard").read_text()
+HALL = "- {low_m: [70, 62, 0], high_m: [94, 84, 11]}    # hall in the yard, below the UAVs"
+HOVERING = """targets:
+  - name: still
+    motion: {kind: constant_velocity, position_m: [80, 70, 5], velocity_mps: [0, 0, 0]}
+"""
+
+
+def test_a_target_that_hovers_in_a_box_is_refused():
+    text = YARD[: YARD.index("targets:\n  - name: uav1")] + HOVERING
+    assert faults(text) == [
+        ": targets[0].motion: is inside a box of the world at 0.00 s; move the target or the box"
+    ]
+
+
+@pytest.mark.parametrize(
+    "change, line",
+    [
+        (
+            ("{height_m: 0.0, margin_m: 20.0}", "{height_m: 3.0, margin_m: 20.0}"),
+            ": targets[2].motion: is 1.00 m high at 0.00 s; must be above the ground "
+            "(world.ground.height_m: 3)",
+        ),
+        (
+            ("max_climb_mps: 3.0, height_m: [12, 35]", "max_climb_mps: 3.0, height_m: [0.5, 35]"),
+            None,
+        ),
+        # faces of the four boxes, 1540 + 1464 + 1250 + 108 m^2, in tiles of 0.0025 m^2
+        (
+            ("ground: {height_m: 0.0, margin_m: 20.0}", "tile_m: 0.05"),
+            ": world.tile_m: is 0.05, which makes 1744800 tiles; at most 200000: make tiles larger "
+            "or the world smaller",
+        ),
+        (
+            (HALL, "- {low_m: [0, 0, 36], high_m: [100, 100, 40]}"),
+            None,
+        ),
+        (
+            ("height_m: [12, 35]}", "height_m: [36, 40]}", HALL,
+             "- {low_m: [0, 0, 36], high_m: [100, 100, 40]}"),
+            ": draw.height_m: is filled by a box of the world; leave drawn targets a place outside "
+            "of it",
+        ),
+    ],
+)
+def test_what_is_below_the_ground_or_has_no_place_is_refused(change, line):
+    text = changed(YARD, *zip(change[::2], change[1::2]))
+    if line is None:
+        parse_scene(text, Path("x.yaml"))
+    else:
+        assert line in faults(text)
+
+
+def test_a_surface_counts_its_tiles_without_making_them():
+    wall = Surface(np.zeros(3), np.array([7.0, 0, 0]), np.array([0, 0, 2.5]), STONE)
+    for size_m in (0.3, 1.0, 2.5, 100.0):
+        assert wall.num_tiles(size_m) == len(wall.tiles(size_m)[0])
+
+
+def test_more_streams_than_symbols_leave_nothing_beside_static_paths():
+    text = changed(YARD, ("num_symbols: 64", "num_symbols: 2"))
+    assert faults(text) == [
+        ": sensing.static_paths: is 'project', which takes out all of 2 symbols with 2 streams "
+        "(users.num_users); needs more symbols than streams, or keep"
+    ]
+    parse_scene(changed(text, ("num_symbols: 2", "num_symbols: 3")), Path("x.yaml"))

@@ -80,8 +80,14 @@ class LocalMlScheme:
         if not self.period_s:
             return joint, sensor.find(joint)
         self.after_sending(receiver)
-        joint.effort.matches_left = sensor.budget.follow_matches
-        fit = sensor.follow(joint, self._expected(sensor, frame.number))
+        expected = self._expected(sensor, frame.number)
+        if sensor.budget.searches_first and not expected.num_paths:
+            # Nothing to follow: the search comes before the packet.
+            joint.effort.matches_left = sensor.budget.search_matches
+            fit = sensor.find(joint, searches=1)
+        else:
+            joint.effort.matches_left = sensor.budget.follow_matches
+            fit = sensor.follow(joint, expected)
         self._unsearched[receiver] = frame.number, joint, fit
         return joint, fit
 

@@ -53,16 +53,27 @@ class SearchBudget:
     follow_matches: joint fits before the packet is sent
     search_matches: joint fits of the search after it
     search_every: frames from one search to the next; receivers take turns
+    searches_first: whether a frame is searched before the packet is sent, where there is nothing to follow
     """
 
     max_peaks: int
     follow_matches: int
     search_matches: int
     search_every: int
+    searches_first: bool
 
 
-POINT_BUDGET = SearchBudget(max_peaks=24, follow_matches=10, search_matches=16, search_every=2)
-PHYSICAL_BUDGET = SearchBudget(max_peaks=48, follow_matches=16, search_matches=24, search_every=1)
+# Points in empty space; points among static paths, where slow paths converge late; bodies, whose points are many. The
+# search before the first packet of a body costs a track its start: what is fitted in a hurry is off by a body's size.
+POINT_BUDGET = SearchBudget(
+    max_peaks=24, follow_matches=10, search_matches=16, search_every=2, searches_first=False
+)
+SUPPRESSED_BUDGET = SearchBudget(
+    max_peaks=48, follow_matches=16, search_matches=24, search_every=1, searches_first=True
+)
+BODY_BUDGET = SearchBudget(
+    max_peaks=48, follow_matches=16, search_matches=24, search_every=1, searches_first=False
+)
 
 
 @dataclass(frozen=True)
@@ -85,9 +96,10 @@ class LocalMl:
 
     @property
     def budget(self) -> SearchBudget:
-        """Points of bodies are many, and slow paths converge late: both need more fits than points in empty space."""
-        physical = self.scene.has_bodies or self.scene.sensing.static_paths != "keep"
-        return PHYSICAL_BUDGET if physical else POINT_BUDGET
+        """What the receiver may spend on a frame of its scene."""
+        if self.scene.has_bodies:
+            return BODY_BUDGET
+        return POINT_BUDGET if self.scene.sensing.static_paths == "keep" else SUPPRESSED_BUDGET
 
     @property
     def max_doppler_hz(self) -> float:

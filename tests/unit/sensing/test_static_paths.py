@@ -7,7 +7,8 @@ import pytest
 
 from cooperative_isac.channel.paths import PathSet
 from cooperative_isac.channel.static import channel_matrix, static_echo
-from cooperative_isac.scene.arrays import steering_vectors
+from cooperative_isac.fronthaul.packet import unpack_reports
+from cooperative_isac.schemes.local_ml import LocalMlScheme
 from cooperative_isac.sensing.correlation import stream_reference
 from cooperative_isac.sensing.information import suppressed_doppler_information
 from cooperative_isac.sensing.joint_fit import JointFit
@@ -159,3 +160,16 @@ def test_slow_paths_have_an_ambiguous_shift(small):
     cell = small.grid.doppler_resolution_hz
     found = suppressed_doppler_information(small.grid, np.full(3, 1e8), cell * np.array([0.0, 0.1, 0.3]))
     assert np.all(1 / np.sqrt(found) > cell * np.array([0.1, 0.2, 0.6]))
+
+
+def test_the_first_frame_is_searched_before_its_packet_where_static_paths_are_suppressed(listener):
+    """In empty space the search follows the packet; there nothing is reported in the first frame."""
+    scene, name = listener.scene, listener.site.name
+    echo, _ = listener.echo(PLACES[scene.name], VELOCITIES, 1e-5)
+    found = {}
+    for mode in ("keep", "project"):
+        scheme = LocalMlScheme(replace(scene, sensing=replace(scene.sensing, static_paths=mode)))
+        scheme.period_s = 0.2
+        packet = scheme.encode(echo, listener.frame, name)
+        found[mode] = len(unpack_reports(scheme.scene, name, listener.frame.number, packet))
+    assert found == {"keep": 0, "project": 2}

@@ -16,6 +16,7 @@ ALLOWED = {
     "bounds": set(SIGNAL),
     "schemes": set(CHAIN) - {"tracking"},  # a scheme is what a node of each end runs
     "metrics": set(CHAIN),  # judges what the chain says
+    "output": set(),  # screen and disk, of no stage
 }
 FREE = {"cli", "evaluation", "pipeline", "training"}
 

@@ -1,0 +1,1 @@
+"""What commands leave on the screen and on disk."""

@@ -1,0 +1,116 @@
+"""Whether files and folders can be written, before the work whose results they take."""
+
+from __future__ import annotations
+
+import os
+import stat
+import tempfile
+from pathlib import Path
+
+ELSEWHERE = "name another place"
+
+
+class OutputError(ValueError):
+    """An output that cannot be written; the message is one line with its path and the remedy."""
+
+
+def check_file(path: Path) -> None:
+    """Refuse a file that could not be written, without a change to what is there.
+
+    path: file to write; its folder must be there
+    Raises OutputError: it is a folder, has no folder, may not be written, or the disk is full.
+    """
+    try:
+        mode = _mode(path)
+        if mode is None:
+            _probe_folder(path, path.resolve().parent)
+        elif stat.S_ISDIR(mode):
+            raise OutputError(f"cannot write {path}: it is a folder; name a file in it")
+        elif stat.S_ISREG(mode):
+            # Replaced as a whole, so that both the file and its folder must be writable.
+            with path.open("r+b"):
+                pass
+            _probe_folder(path, path.resolve().parent)
+        elif stat.S_ISCHR(mode):
+            _probe_device(path)
+    except (OSError, ValueError) as error:
+        raise _refusal(path, error) from None
+
+
+def check_folder(path: Path) -> None:
+    """Refuse a folder that could not be made or be written into, without making it.
+
+    path: folder to write into; it and folders above it may be missing
+    Raises OutputError: a part of the path is a file, may not be written, or the disk is full.
+    """
+    try:
+        place = path.resolve()
+        while _mode(place) is None and place != place.parent:
+            place = place.parent
+        if not stat.S_ISDIR(_mode(place)):
+            raise OutputError(f"cannot write {path}: {place} is a file; {ELSEWHERE}")
+        _probe_folder(path, place)
+    except (OSError, ValueError) as error:
+        raise _refusal(path, error) from None
+
+
+def check_new_folder(path: Path) -> None:
+    """Refuse a folder that exists, or that could not be made. Raises OutputError."""
+    try:
+        exists = os.path.lexists(path)
+    except ValueError as error:
+        raise _refusal(path, error) from None
+    if exists:
+        raise OutputError(f"{path} exists; name a folder that does not")
+    check_folder(path)
+
+
+def write_file(path: Path, content: bytes) -> None:
+    """Write a file as a whole: a regular one is replaced in one step, a device is written to.
+
+    Raises OutputError; what was there before stays.
+    """
+    try:
+        mode = _mode(path)
+        if mode is not None and not stat.S_ISREG(mode):
+            path.write_bytes(content)
+            return
+        place = path.resolve()  # a link stays a link
+        part = place.with_name(f"{place.name}.part")
+        try:
+            part.write_bytes(content)
+            os.replace(part, place)
+        finally:
+            part.unlink(missing_ok=True)
+    except (OSError, ValueError) as error:
+        raise _refusal(path, error) from None
+
+
+def _mode(path: Path) -> int | None:
+    """The kind of a path as os.stat has it; None where nothing is there."""
+    try:
+        return os.stat(path).st_mode
+    except FileNotFoundError:
+        return None
+
+
+def _probe_folder(path: Path, folder: Path) -> None:
+    """Write one byte into a file without a name: permission, read-only and full disks show."""
+    if not folder.is_dir():
+        raise OutputError(f"cannot write {path}: there is no folder {folder}")
+    with tempfile.TemporaryFile(dir=folder, buffering=0) as file:
+        file.write(b"\n")
+
+
+def _probe_device(path: Path) -> None:
+    """Write a line end, which means nothing in the formats used here, where it is no terminal."""
+    with path.open("wb", buffering=0) as device:
+        if not device.isatty():
+            device.write(b"\n")
+
+
+def _refusal(path: Path, error: Exception) -> OutputError:
+    if isinstance(error, OutputError):
+        return error
+    reason = getattr(error, "strerror", None) or str(error)
+    return OutputError(f"cannot write {path}: {reason}; {ELSEWHERE}")

@@ -11,10 +11,11 @@ from typing import Annotated, Optional
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # before numpy: matrices are small, and workers fight for processors
 
 import typer
-from rich.console import Console
 from rich.table import Table
 
 from cooperative_isac.evaluation.paper.app import app as figures_app
+from cooperative_isac.output.command import run_command
+from cooperative_isac.output.console import make_console
 from cooperative_isac.scene.config import load_scene
 from cooperative_isac.scene.describe import describe
 from cooperative_isac.scene.model import Scene
@@ -79,7 +80,7 @@ def run(scene: SceneArgument = "campus", duration: Duration = None, scheme: Sche
     folder = out or Path("runs") / f"{loaded.name}-{time.strftime('%Y%m%d-%H%M%S')}"
     options = GraphOptions(scheme=scheme or "", rate_hz=rate or 0.0, out=str(folder),
                            bag=str(bag.resolve()) if bag else "", markers=markers)
-    raise typer.Exit(run_scene(loaded, options, duration, Console()))
+    raise typer.Exit(run_scene(loaded, options, duration, make_console()))
 
 
 @app.command(
@@ -105,7 +106,7 @@ def check(scene: SceneArgument, coverage: Coverage = None) -> None:
     table = Table.grid(padding=(0, 2))
     for label, value in describe(loaded) + coverage_rows(loaded):
         table.add_row(f"[bold]{label}[/]", value)
-    Console().print(table, highlight=False)
+    make_console().print(table, highlight=False)
     if coverage is not None:
         from cooperative_isac.evaluation.coverage_picture import draw_coverage
         try:
@@ -126,7 +127,7 @@ def check_echo(bag: EchoBag, scene: SceneOption = None, site: SiteOption = None,
     except ImportError as error:
         _no_ros(error)
     try:
-        code = check_bag(bag, scene, site, frames, Console())
+        code = check_bag(bag, scene, site, frames, make_console())
     except (ValueError, OSError) as error:
         _fail(str(error), UNUSABLE)
     raise typer.Exit(code)
@@ -137,7 +138,7 @@ def report(folder: Folder, scene: SceneOption = None) -> None:
     """Show the report of a run again, and draw its picture anew."""
     from cooperative_isac.evaluation.run_report import show_report
     try:
-        show_report(folder, scene, Console())
+        show_report(folder, scene, make_console())
     except (ValueError, OSError) as error:
         _fail(str(error))
 
@@ -188,7 +189,9 @@ def repeat_option(arguments: list[str], option: str) -> list[str]:
 def main() -> None:
     """Entry point of the command."""
     arguments = sys.argv[1:]
-    app(repeat_option(arguments, "--power-dbm") if arguments[:1] == ["evaluate"] else arguments)
+    if arguments[:1] == ["evaluate"]:
+        arguments = repeat_option(arguments, "--power-dbm")
+    run_command(app, arguments)
 
 
 def _scene(name: str) -> Scene:

@@ -18,6 +18,7 @@ from rich.table import Table
 from cooperative_isac.evaluation.figures import BoundFigures, SchemeFigures, bound_figures, scheme_figures
 from cooperative_isac.evaluation.monte_carlo import FrameSample, SchemeFailure
 from cooperative_isac.evaluation.workers import measure_frames, num_processors
+from cooperative_isac.output.console import make_console
 from cooperative_isac.scene.build import w_to_dbm
 from cooperative_isac.scene.model import Scene
 
@@ -42,7 +43,7 @@ def evaluate(scene: Scene, schemes: list[str], num_frames: int, seed: int, power
         results = measure(replace(scene, seed=seed), names, powers, num_frames, num_processors())
     except SchemeFailure as failure:
         fail(str(failure))
-    show(scene, results, num_frames, seed, Console())
+    show(scene, results, num_frames, seed, make_console())
     if json_path is not None:
         text = json.dumps(results_dict(scene, results, num_frames, seed), indent=2, allow_nan=False)
         write_results(json_path, text)
@@ -54,7 +55,7 @@ def measure(scene: Scene, schemes: Sequence[str], powers_dbm: Sequence[float], n
     total = len(powers_dbm) * num_frames
     columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
     samples = []
-    with Progress(*columns, console=Console(stderr=True)) as progress:
+    with Progress(*columns, console=make_console(stderr=True)) as progress:
         task = progress.add_task(f"frames of {scene.name}", total=total)
         for sample in measure_frames(scene, schemes, powers_dbm, num_frames, min(num_workers, total)):
             samples.append(sample)

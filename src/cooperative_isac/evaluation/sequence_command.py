@@ -21,6 +21,7 @@ from cooperative_isac.evaluation.command import (
 )
 from cooperative_isac.evaluation.monte_carlo import SchemeFailure
 from cooperative_isac.evaluation.sequence import ENOUGH_LINKS, SequenceFigures, measure_sequence
+from cooperative_isac.output.console import make_console
 from cooperative_isac.pipeline import frame_count
 from cooperative_isac.scene.config import with_power
 from cooperative_isac.scene.model import Scene
@@ -53,7 +54,7 @@ def evaluate_sequence(
     names = list(dict.fromkeys(schemes))
     count = frame_count(scene, num_frames)
     if num_frames is not None and count < num_frames:
-        Console(stderr=True).print(
+        make_console(stderr=True).print(
             f"{scene.propagation.paths.source} has {count} frames: the sequence ends with them",
             markup=False,
         )
@@ -61,7 +62,7 @@ def evaluate_sequence(
         results = measure(scene, names, powers, count)
     except SchemeFailure as failure:
         fail(str(failure))
-    show(scene, results, count, Console())
+    show(scene, results, count, make_console())
     if json_path is not None:
         text = json.dumps(results_dict(scene, results, count), indent=2, allow_nan=False)
         write_results(json_path, text)
@@ -78,7 +79,7 @@ def measure(
         TimeRemainingColumn(),
     )
     results = []
-    with Progress(*columns, console=Console(stderr=True)) as progress:
+    with Progress(*columns, console=make_console(stderr=True)) as progress:
         task = progress.add_task(f"frames of {scene.name}", total=num_frames * len(powers_dbm))
         for power in powers_dbm:
             figures = measure_sequence(

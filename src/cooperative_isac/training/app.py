@@ -14,6 +14,7 @@ from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 
+from cooperative_isac.output.console import make_console
 from cooperative_isac.scene.config import load_scene
 from cooperative_isac.training.progress_bar import progress
 from cooperative_isac.training.samples import SPLITS, DrawnSamples, Variety
@@ -81,7 +82,7 @@ def train(scene: Scene, scheme: Scheme = "dvqvae", out: Out = None, epochs: Epoc
         chosen = {name: value for name, value in settings.items() if value is not None}
         variety = Variety(targets, power_dbm, scatterers, timing_offset_s, frequency_offset_hz)
         job = make_job(loaded, scheme, folder, chosen, variety, pairs(hyperparameters or []), data)
-        run_job(replace(job, begin=begin, cache=cache, num_workers=workers, device=device, half=half), Console())
+        run_job(replace(job, begin=begin, cache=cache, num_workers=workers, device=device, half=half), make_console())
 
 
 def dataset(scene: Scene, out: NewFolder, samples: Count = sum(split.count for split in SPLITS.values()),
@@ -98,7 +99,7 @@ def dataset(scene: Scene, out: NewFolder, samples: Count = sum(split.count for s
             task = bar.add_task(f"samples of {source.scene.name}", total=samples, note="")
             for written in write_samples(source, out, samples):
                 bar.update(task, completed=written)
-        _describe(out, Console())
+        _describe(out, make_console())
 
 
 def pairs(texts: list[str]) -> dict[str, object]:

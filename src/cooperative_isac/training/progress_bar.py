@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from cooperative_isac.output.console import make_console
 
 
 def progress() -> Progress:
     """A bar on standard error; the field `note` stands at its end."""
     return Progress(TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(),
-                    TimeRemainingColumn(), TextColumn("{task.fields[note]}"), console=Console(stderr=True))
+                    TimeRemainingColumn(), TextColumn("{task.fields[note]}"), console=make_console(stderr=True))

@@ -10,10 +10,10 @@ from pathlib import Path
 from typing import Annotated, Optional
 
 import typer
-from rich.console import Console
 from rich.progress import Progress
 from rich.table import Table
 
+from cooperative_isac.output.console import make_console
 from cooperative_isac_ros.bag.metadata import BagError
 from cooperative_isac_ros.bag.reader import BagReader, BagSummary
 from cooperative_isac_ros.interrupts import first_interrupt_only
@@ -95,7 +95,7 @@ def replay(bag: BagArgument, scene: SceneOption = None, out: Out = None) -> None
         recording = read_recording(BagReader(bag))
         loaded = recorded_scene(recording.scene, recording.fingerprint, scene, bag)
         with tempfile.TemporaryDirectory(prefix="isac_replay_") as folder, \
-                Progress(console=Console(stderr=True), transient=True) as progress:
+                Progress(console=make_console(stderr=True), transient=True) as progress:
             task = progress.add_task("frames", total=len(recording.frames))
             for _ in range(ATTEMPTS):
                 progress.reset(task)
@@ -119,7 +119,7 @@ def _show(summary: BagSummary) -> None:
     for topic in summary.topics:
         rate = topic.num_messages / summary.duration_s if summary.duration_s else 0.0
         table.add_row(topic.name, topic.type_name, str(topic.num_messages), f"{rate:.1f}")
-    console = Console()
+    console = make_console()
     console.print(table)
     console.print(
         f"{summary.num_messages} messages in {summary.duration_s:.1f} s, {summary.size * 1e-6:.1f} MB",

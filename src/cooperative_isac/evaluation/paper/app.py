@@ -17,6 +17,7 @@ from cooperative_isac.evaluation.paper.scenes import changed_scene
 from cooperative_isac.evaluation.paper.sweeps import SCALES, SWEEPS, Sweep, sweep
 from cooperative_isac.evaluation.paper.trained import has_weights
 from cooperative_isac.evaluation.workers import num_processors
+from cooperative_isac.output.console import make_console
 from cooperative_isac.scene.config import load_scene
 from cooperative_isac.scene.model import Scene
 
@@ -53,7 +54,7 @@ def cf(fig: Fig = "all", scale: Scale = "compact", frames: Frames = 100, seed: S
     if not set(wanted) <= set(FIGURES) or scale not in SCALES:
         _fail(f"--fig {fig} --scale {scale}: figures are {', '.join(FIGURES)}, all; scales {', '.join(SCALES)}")
     chosen = tuple(name.strip() for name in schemes.split(",")) if schemes else None
-    console, store = Console(), PointStore(out / "points", frames, seed, num_processors())
+    console, store = make_console(), PointStore(out / "points", frames, seed, num_processors())
     try:
         for name in wanted:
             stem = out / f"cf_{'table' if name[0] == 'I' else 'fig'}{name}_{scale}"
@@ -150,7 +151,7 @@ def _text(value) -> str:
 
 def _progress() -> Progress:
     return Progress(TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(),
-                    console=Console(stderr=True))
+                    console=make_console(stderr=True))
 
 
 def _fail(message: str) -> None:

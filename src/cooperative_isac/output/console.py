@@ -1,0 +1,84 @@
+"""The console of all commands: whole names in pipes, folded tables in narrow terminals."""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import Any
+
+from rich.console import Console
+from rich.measure import Measurement
+from rich.table import Table
+from rich.text import Text
+
+# Columns of a pipe or file, which has no edge: wider than any table.
+UNBOUNDED = 10_000
+# How a character that the stream's encoding lacks is written.
+UNENCODABLE = "backslashreplace"
+
+
+class ReportConsole(Console):
+    """A console that neither cuts off names nor breaks numbers in tables.
+
+    A table that is too wide has its cells wrapped between words; where this is not enough, each row
+    becomes a block of lines, one for each column.
+    """
+
+    def print(self, *objects: Any, **options: Any) -> None:
+        """Print objects as rich does; tables are made to fit."""
+        fitted = [fitting(item, self) if isinstance(item, Table) else item for item in objects]
+        super().print(*fitted, **options)
+
+
+def make_console(stderr: bool = False) -> ReportConsole:
+    """The console of standard output or standard error.
+
+    Without a terminal it is as wide as its lines, unless COLUMNS is set.
+    """
+    stream = sys.stderr if stderr else sys.stdout
+    in_terminal = stream is not None and stream.isatty()
+    bounded = in_terminal or os.environ.get("COLUMNS", "").isdigit()
+    return ReportConsole(stderr=stderr, width=None if bounded else UNBOUNDED)
+
+
+def fitting(table: Table, console: Console) -> Table:
+    """The table itself where it fits, with wrapped cells or as blocks of lines where it does not."""
+    width = console.width
+    natural = Measurement.get(console, console.options.update(width=UNBOUNDED), table)
+    if natural.maximum <= width:
+        return table
+    for column in table.columns:
+        column.no_wrap = False
+        column.overflow = "fold"
+    if natural.minimum <= width or not table.show_header:
+        return table
+    return _stacked(table)
+
+
+def keep_unencodable() -> None:
+    """Let the standard streams write characters that their encoding lacks as escapes."""
+    for stream in (sys.stdout, sys.stderr):
+        reconfigure = getattr(stream, "reconfigure", None)
+        if reconfigure is not None:
+            reconfigure(errors=UNENCODABLE)
+
+
+def _stacked(table: Table) -> Table:
+    """A row of a table as lines of header and value, an empty line between rows."""
+    lines = Table.grid(padding=(0, 1))
+    lines.title, lines.title_justify = table.title, table.title_justify
+    for _ in range(2):
+        lines.add_column(overflow="fold")
+    columns = [list(column.cells) for column in table.columns]
+    headers = [_one_line(column.header) for column in table.columns]
+    for row in zip(*columns):
+        for header, cell in zip(headers, row):
+            lines.add_row(header, cell)
+        lines.add_row("", "")
+    return lines
+
+
+def _one_line(header: Any) -> Any:
+    """A header without the line ends that kept its column narrow."""
+    text = header.plain if isinstance(header, Text) else header
+    return text.replace("-\n", "").replace("\n", " ") if isinstance(text, str) else text

@@ -24,6 +24,7 @@ from cooperative_isac_ros.health import Health
 from cooperative_isac_ros.interrupts import first_interrupt_only
 from cooperative_isac_ros.parameters import SCENE, SCHEME, Parameter, Settings
 from cooperative_isac_ros.records import Announcement, FrameStamp, Timing
+from cooperative_isac_ros.startup import start_ros
 
 WORKER_NICE, ONLOOKER_NICE = 3, 10
 
@@ -103,7 +104,7 @@ def run_node(make: Callable[[], SceneNode], args: list[str] | None = None, nice:
 
 
 def _spin_to_the_end(make: Callable[[], SceneNode], args: list[str] | None) -> int:
-    rclpy.init(args=args)
+    start_ros(args)
     executor, node = SingleThreadedExecutor(), None
     try:
         node = make()

@@ -24,6 +24,7 @@ from cooperative_isac_ros.graph import GraphOptions, NodeSpec, scene_nodes
 from cooperative_isac_ros.interrupts import first_interrupt_only, ignore_interrupts
 from cooperative_isac_ros.monitor import Monitor
 from cooperative_isac_ros.processes import Crash, ProcessGroup
+from cooperative_isac_ros.startup import start_ros
 
 FIRST_FRAME_WITHIN_S = 90.0
 # Wait for tracks after the last frame of a recording: far more than a frame takes to become tracks.
@@ -70,7 +71,7 @@ def _start_and_watch(group: ProcessGroup, specs: Sequence[NodeSpec], scene: Scen
 def _watch(group: ProcessGroup, scene: Scene, namespace: str, duration_s: float | None,
            console: Console) -> Crash | str | None:
     """Show the scene until it is over; what went wrong, if anything."""
-    rclpy.init(signal_handler_options=SignalHandlerOptions.NO)
+    start_ros(signals=SignalHandlerOptions.NO)
     executor = SingleThreadedExecutor()
     monitor = Monitor(namespace)
     executor.add_node(monitor)

@@ -148,8 +148,9 @@ def _node(name: str, use_sim_time: bool = False):
     from rclpy.parameter import Parameter
     from rclpy.signals import SignalHandlerOptions
     from cooperative_isac_ros.graph import node_variables
+    from cooperative_isac_ros.startup import start_ros
     os.environ.update(node_variables())
-    rclpy.init(signal_handler_options=SignalHandlerOptions.NO)
+    start_ros(signals=SignalHandlerOptions.NO)
     node = rclpy.create_node(name, parameter_overrides=[Parameter("use_sim_time", value=use_sim_time)])
     executor = SingleThreadedExecutor()
     executor.add_node(node)

@@ -3,19 +3,48 @@
 from __future__ import annotations
 
 import os
+import re
+import warnings
 from collections import deque
 from dataclasses import dataclass, fields
+from enum import Enum
 from pathlib import Path
 from typing import Sequence
-from zipfile import BadZipFile
 
 import numpy as np
 
 from cooperative_isac.fusion.detection import Detection
-from cooperative_isac.scene.model import TargetState
-from cooperative_isac.tracking.track import Track
+from cooperative_isac.scene.model import TargetClass, TargetState
+from cooperative_isac.tracking.track import Track, TrackStatus
 
 FRAMES_KEPT = 36_000  # an hour at 10 frames/s
+NOT_A_RECORD = "it is not the record of a run"
+# Columns by the rows that they share: type and shape of a row.
+COLUMNS = {
+    "frame": {"number": ("i8", ()), "stamp_ns": ("i8", ()), "simulated": ("?", ())},
+    "truth": {"frame": ("i8", ()), "name": ("U64", ()), "class": ("i8", ()), "state": ("f8", (6,))},
+    "detection": {
+        "frame": ("i8", ()),
+        "state": ("f8", (6,)),
+        "covariance": ("f8", (6, 6)),
+        "snr_db": ("f8", ()),
+    },
+    "track": {
+        "frame": ("i8", ()),
+        "id": ("i8", ()),
+        "status": ("i8", ()),
+        "class": ("i8", ()),
+        "state": ("f8", (6,)),
+        "covariance": ("f8", (6, 6)),
+    },
+}
+ENUMERATIONS = {"class": TargetClass, "status": TrackStatus}
+# Beyond what any scene holds, m or m/s: larger numbers are damage, and no picture can show them.
+LARGEST_STATE = 1e9
+# A part of a topic's name; what else a damaged file holds would mean something to terminal or picture.
+TARGET_NAME = re.compile(r"[\w./ -]+")
+# Time of a stamp, ns since 1970: differences of two stay within 64 bits.
+LARGEST_STAMP_NS = 2**62
 
 
 @dataclass(frozen=True)
@@ -53,18 +82,71 @@ class RunRecord:
 
 
 def load_run_record(path: Path) -> RunRecord:
-    """Read what RunRecord.save wrote; ValueError says what is wrong with the file."""
-    try:
-        with np.load(path, allow_pickle=False) as columns:
-            found = {item.name: columns[item.name] for item in fields(RunRecord) if item.name in columns}
-    except FileNotFoundError:
-        raise ValueError(f"{path}: no such file") from None
-    except (BadZipFile, EOFError, TypeError, ValueError):
-        raise ValueError(f"{path}: not an .npz file of arrays; it is not the record of a run") from None
+    """Read what RunRecord.save wrote.
+
+    Raises ValueError: one line with the file, and the column that is missing or wrong.
+    """
+    found = _read_columns(path)
     missing = [item.name for item in fields(RunRecord) if item.name not in found]
     if missing:
-        raise ValueError(f"{path}: lacks {', '.join(missing)}; it is not the record of a run")
+        raise ValueError(f"{path}: lacks {', '.join(missing)}; {NOT_A_RECORD}")
+    for rows, columns in COLUMNS.items():
+        num_rows = np.shape(found[f"{rows}_{next(iter(columns))}"])[:1]
+        for name, (kind, shape) in columns.items():
+            values = found[f"{rows}_{name}"]
+            fault = _type_fault(values, kind, (*num_rows, *shape)) or _value_fault(name, values)
+            if fault is not None:
+                raise ValueError(f"{path}: {rows}_{name} {fault}; {NOT_A_RECORD}")
+        if rows != "frame" and not np.isin(found[f"{rows}_frame"], found["frame_number"]).all():
+            raise ValueError(f"{path}: {rows}_frame has frames beside frame_number; {NOT_A_RECORD}")
     return RunRecord(**found)
+
+
+def _read_columns(path: Path) -> dict[str, np.ndarray]:
+    try:
+        with warnings.catch_warnings(), np.load(path, allow_pickle=False) as columns:
+            warnings.simplefilter("ignore")
+            names = [item.name for item in fields(RunRecord)]
+            return {name: columns[name] for name in names if name in columns}
+    except FileNotFoundError:
+        raise ValueError(f"{path}: no such file") from None
+    except Exception:  # whatever zipfile, zlib and numpy raise for damaged bytes
+        raise ValueError(f"{path}: not an .npz file of arrays, or damaged; {NOT_A_RECORD}") from None
+
+
+def _type_fault(values: np.ndarray, kind: str, shape: tuple[int, ...]) -> str | None:
+    """What is wrong with type or shape of a column, in words."""
+    wanted = np.dtype(kind)
+    if values.ndim == 0:
+        return "is a single value, must have one for each row"
+    if values.shape != shape:
+        return f"is {_sizes(values.shape)}, must be {_sizes(shape)}"
+    if values.dtype.kind != wanted.kind or wanted.kind in "if" and values.dtype != wanted:
+        return f"is of type {values.dtype}, must be {wanted}"
+    return None
+
+
+def _value_fault(name: str, values: np.ndarray) -> str | None:
+    """What is wrong with the values of a column, in words."""
+    if name in ENUMERATIONS and not np.isin(values, _numbers(ENUMERATIONS[name])).all():
+        return f"has numbers beside {', '.join(map(str, _numbers(ENUMERATIONS[name])))}"
+    if name == "stamp_ns" and not ((values >= 0) & (values < LARGEST_STAMP_NS)).all():
+        return "has times that are none"
+    if name == "state" and not (np.abs(values) <= LARGEST_STATE).all():
+        return f"has numbers beyond {LARGEST_STATE:g}, or none"
+    if values.dtype.kind == "f" and not np.isfinite(values).all():
+        return "has numbers that are not finite"
+    if name == "name" and not all(map(TARGET_NAME.fullmatch, values.tolist())):
+        return "has texts that are no names"
+    return None
+
+
+def _numbers(enumeration: type[Enum]) -> list[int]:
+    return [item.value for item in enumeration]
+
+
+def _sizes(shape: tuple[int, ...]) -> str:
+    return " x ".join(map(str, shape))
 
 
 class RunRecorder:
@@ -84,13 +166,11 @@ class RunRecorder:
 
     def record(self) -> RunRecord:
         """Everything that is kept."""
-        frames, truths, detections, tracks = ([row for frame in self._frames for row in frame[kind]]
-                                              for kind in range(4))
-        return RunRecord(*_columns(frames, ("i8", ()), ("i8", ()), ("?", ())),
-                         *_columns(truths, ("i8", ()), ("U64", ()), ("i8", ()), ("f8", (6,))),
-                         *_columns(detections, ("i8", ()), ("f8", (6,)), ("f8", (6, 6)), ("f8", ())),
-                         *_columns(tracks, ("i8", ()), ("i8", ()), ("i8", ()), ("i8", ()), ("f8", (6,)),
-                                   ("f8", (6, 6))))
+        columns: list[np.ndarray] = []
+        for kind, of_rows in enumerate(COLUMNS.values()):
+            rows = [row for frame in self._frames for row in frame[kind]]
+            columns += _columns(rows, *of_rows.values())
+        return RunRecord(*columns)
 
 
 def _state(item: TargetState | Detection | Track) -> np.ndarray:

@@ -2,47 +2,42 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
+from cooperative_isac.evaluation import summary_file
 from cooperative_isac.evaluation.run_record import load_run_record
+from cooperative_isac.output.files import check_file
 from cooperative_isac.scene.config import load_scene
 from cooperative_isac.scene.model import Scene
 from cooperative_isac.schemes.registry import scheme_scene
 
 SUMMARY_FILE, RECORD_FILE, PICTURE_FILE = "summary.json", "run.npz", "scene.png"
-
-
-NEEDED = ("scene", "scene_fingerprint", "scheme", "targets", "frames", "frames_late", "frames_lost",
-          "false_tracks", "error_to_bound_location", "error_to_bound_velocity", "error_to_bound_samples",
-          "fronthaul_bits_per_s", "fronthaul_downlink_bits_per_s", "latency_ms")
+LARGE = 1e12  # figures from here on are shown with an exponent
 
 
 def show_report(folder: Path, scene_file: str | None, console: Console) -> None:
     """Print the table of a finished run and draw its picture anew; ValueError names what the folder lacks."""
     summary = read_summary(folder)
     print_summary(summary, console)
+
+    # The picture, which needs more than the table does
     scene = recorded_scene(summary["scene"], summary["scene_fingerprint"], scene_file, folder)
-    draw_run(scheme_scene(summary["scheme"], scene), folder)
-    console.print(f"picture: {folder / PICTURE_FILE}", markup=False)
+    try:
+        scene = scheme_scene(summary["scheme"], scene)
+    except ValueError as error:
+        raise ValueError(f"{folder / SUMMARY_FILE}: {error}") from None
+    check_file(folder / PICTURE_FILE)
+    draw_run(scene, folder)
+    console.print(f"picture: {folder / PICTURE_FILE}", markup=False, highlight=False)
 
 
 def read_summary(folder: Path) -> dict:
     """What the evaluator reported; ValueError when it is not there or means nothing."""
-    path = folder / SUMMARY_FILE
-    try:
-        summary = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise ValueError(f"{path}: no such file; name the folder of a run that has ended") from None
-    except ValueError as error:
-        raise ValueError(f"{path}: {error}; it is not the summary of a run") from None
-    missing = [key for key in NEEDED if not isinstance(summary, dict) or key not in summary]
-    if missing:
-        raise ValueError(f"{path}: lacks {', '.join(missing)}; it is not the summary of a run")
-    return summary
+    return summary_file.read_summary(folder / SUMMARY_FILE)
 
 
 def recorded_scene(name: str, fingerprint: str, scene_file: str | None, recording: Path) -> Scene:
@@ -67,28 +62,49 @@ def draw_run(scene: Scene, folder: Path) -> None:
 
 def print_summary(summary: dict, console: Console) -> None:
     """Print what summary.json holds."""
-    targets = Table("target", "continuity", "RMSE (m)", "identity switches", title=f"{summary['scene']}, "
-                    f"scheme {summary['scheme']}", title_justify="left")
+    # What was tracked
+    title = Text(f"{summary['scene']}, scheme {summary['scheme']}")
+    targets = Table(
+        "target",
+        "continuity",
+        "RMSE (m)",
+        "identity switches",
+        title=title,
+        title_justify="left",
+    )
     for name, score in summary["targets"].items():
-        targets.add_row(name, _number(score["continuity"], 3), _number(score["rmse_m"], 3),
-                        str(score["identity_switches"]))
+        targets.add_row(
+            Text(name),
+            _number(score["continuity"], 3),
+            _number(score["rmse_m"], 3),
+            str(score["identity_switches"]),
+        )
     console.print(targets)
-    uplink = ", ".join(f"{site} {_number(bits and bits * 1e-3, 1)}"
-                       for site, bits in summary["fronthaul_bits_per_s"].items())
-    latency = summary["latency_ms"]
+
+    # What it took
+    frames = f"{summary['frames']}, late {summary['frames_late']}, lost {summary['frames_lost']}"
+    over_bound = (
+        f"location {_number(summary['error_to_bound_location'], 2)}, "
+        f"velocity {_number(summary['error_to_bound_velocity'], 2)} "
+        f"({summary['error_to_bound_samples']} samples)"
+    )
+    uplink = ", ".join(
+        f"{site} {_number(_kilo(bits), 1)}"
+        for site, bits in summary["fronthaul_bits_per_s"].items()
+    )
     rows = [
-        ("frames", f"{summary['frames']}, late {summary['frames_late']}, lost {summary['frames_lost']}"),
+        ("frames", frames),
         ("false confirmed tracks", str(summary["false_tracks"])),
-        ("rms error / root CRLB", f"location {_number(summary['error_to_bound_location'], 2)}, velocity "
-         f"{_number(summary['error_to_bound_velocity'], 2)} ({summary['error_to_bound_samples']} samples)"),
+        ("rms error / root CRLB", over_bound),
         ("fronthaul up (kbit/s)", uplink or "-"),
         ("fronthaul down (kbit/s)", _number(_kilo(summary["fronthaul_downlink_bits_per_s"]), 1)),
-        *((f"{stage.replace('_', ' ')} (ms)", f"median {_number(latency[stage]['p50'], 1)}, "
-           f"99 % {_number(latency[stage]['p99'], 1)}") for stage in latency)
     ]
+    for stage, times in summary["latency_ms"].items():
+        text = f"median {_number(times['p50'], 1)}, 99 % {_number(times['p99'], 1)}"
+        rows.append((f"{stage.replace('_', ' ')} (ms)", text))
     table = Table.grid(padding=(0, 2))
     for row in rows:
-        table.add_row(*row)
+        table.add_row(*map(Text, row))
     console.print(table)
 
 
@@ -97,4 +113,6 @@ def _kilo(value: float | None) -> float | None:
 
 
 def _number(value: float | None, digits: int) -> str:
-    return "-" if value is None else f"{value:.{digits}f}"
+    if value is None:
+        return "-"
+    return f"{value:.{digits}f}" if abs(value) < LARGE else f"{value:.3g}"

@@ -1,18 +1,31 @@
 """The report of a run, at its end and again."""
 
+import io
 import json
+from copy import deepcopy
+from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 from matplotlib.image import imread
 from rich.console import Console
 
-from cooperative_isac.evaluation.run_record import RunRecorder
-from cooperative_isac.evaluation.run_report import (PICTURE_FILE, RECORD_FILE, SUMMARY_FILE, print_summary,
-                                                    show_report)
+from cooperative_isac.evaluation.run_record import RunRecorder, load_run_record
+from cooperative_isac.evaluation.run_report import (
+    PICTURE_FILE,
+    RECORD_FILE,
+    SUMMARY_FILE,
+    print_summary,
+    read_summary,
+    show_report,
+)
+from cooperative_isac.fusion.detection import Detection
 from cooperative_isac.scene.config import load_scene
 from cooperative_isac.scene.model import TargetClass, TargetState
+from cooperative_isac.tracking.track import Track, TrackStatus
 
 TINY = str(Path(__file__).resolve().parents[2] / "scenes" / "tiny.yaml")
 
@@ -55,7 +68,10 @@ def folder(tmp_path):
     recorder = RunRecorder()
     for number in range(2):
         car = TargetState("car1", TargetClass.VEHICLE, np.array([30.0 + number, 30.0, 0.0]), np.ones(3))
-        recorder.add(number, number * 10**9, [car], [], [], simulated=True)
+        detection = Detection(car.position_m + 0.1, np.ones(3), np.eye(6), 20.0, ("rx1",), 2)
+        track = Track(1, TrackStatus.CONFIRMED, TargetClass.VEHICLE, 0.9, car.position_m, np.ones(3), np.eye(6),
+                      1.0, 0.0, 3)
+        recorder.add(number, number * 10**9, [car], [detection], [track], simulated=True)
     recorder.record().save(tmp_path / RECORD_FILE)
     return tmp_path
 
@@ -83,4 +99,144 @@ def test_what_a_folder_lacks_is_named(folder, console, name, content, message):
     if content is not None:
         (folder / name).write_bytes(content)
     with pytest.raises(ValueError, match=message):
+        show_report(folder, TINY, console)
+
+
+WHOLE = summary()
+# What a file may hold in place of what it should.
+ODD = st.sampled_from(
+    [None, True, -1, 0, 2**70, 1e308, float("nan"), float("inf"), "", "nan", "[/]", "\x1b[2J", "\ud800",
+     "x" * 5000, [], [1], {}, {"": {}}, {"[bold]": 3.0}, {"p50": 1}, [[[[]]]]])
+DAMAGED = settings(max_examples=200, suppress_health_check=[HealthCheck.function_scoped_fixture])
+
+
+def places(data, path=()):
+    """All paths of keys into nested mappings."""
+    if isinstance(data, dict):
+        for key, value in data.items():
+            yield path + (key,)
+            yield from places(value, path + (key,))
+
+
+@st.composite
+def odd_summaries(draw):
+    """The text of a summary with one to three keys changed, renamed or removed."""
+    data = deepcopy(WHOLE)
+    for _ in range(draw(st.integers(1, 3))):
+        *parents, last = draw(st.sampled_from(sorted(places(data), key=str)))
+        inside = data
+        for key in parents:
+            inside = inside[key]
+        value = inside.pop(last)
+        change = draw(st.sampled_from(["remove", "rename", "replace"]))
+        if change == "rename":
+            inside[draw(st.sampled_from(["", "x", "[/]", "\x1b[31m", "y" * 999]))] = value
+        if change == "replace":
+            inside[last] = deepcopy(draw(ODD))
+        if not data:
+            break
+    return json.dumps(data).encode()
+
+
+@st.composite
+def damaged_bytes(draw, content):
+    """Bytes cut, overwritten or with some put in between."""
+    begin = draw(st.integers(0, len(content)))
+    kind = draw(st.sampled_from(["cut", "flip", "write", "insert", "nest"]))
+    if kind == "cut":
+        return content[:begin]
+    if kind == "flip":
+        at = min(begin, len(content) - 1)
+        return content[:at] + bytes([content[at] ^ 1 << draw(st.integers(0, 7))]) + content[at + 1:]
+    if kind == "nest":
+        return b"[" * 100_000 + content
+    text = draw(st.binary(min_size=1, max_size=64))
+    return content[:begin] + text + content[begin + len(text) * (kind == "write"):]
+
+
+def one_line(path, error):
+    """Whether an error is one printable line with the file's name."""
+    message = str(error)
+    return message.startswith(f"{path}: ") and message.isprintable() and len(message) < 700
+
+
+def summary_is_shown_or_refused(path, content):
+    """A summary becomes a table of printable characters, or an error of one line."""
+    path.write_bytes(content)
+    try:
+        found = read_summary(path.parent)
+    except ValueError as error:
+        assert one_line(path, error), error
+        return
+    shown = io.StringIO()
+    print_summary(found, Console(file=shown, width=200))
+    assert shown.getvalue().replace("\n", "").isprintable()
+
+
+@DAMAGED
+@given(content=odd_summaries())
+def test_a_summary_with_odd_values_is_shown_or_refused(tmp_path, content):
+    summary_is_shown_or_refused(tmp_path / SUMMARY_FILE, content)
+
+
+@DAMAGED
+@given(content=damaged_bytes(json.dumps(WHOLE, indent=2).encode()))
+def test_a_damaged_summary_is_shown_or_refused(tmp_path, content):
+    summary_is_shown_or_refused(tmp_path / SUMMARY_FILE, content)
+
+
+@DAMAGED
+@given(data=st.data())
+def test_a_damaged_record_is_read_or_refused(folder, data):
+    path = folder / RECORD_FILE
+    whole = folder / "whole.npz"
+    if not whole.exists():
+        path.rename(whole)
+    path.write_bytes(data.draw(damaged_bytes(whole.read_bytes())))
+    try:
+        load_run_record(path)
+    except ValueError as error:
+        assert one_line(path, error), error
+
+
+@pytest.mark.parametrize(
+    "column, change, fault",
+    [
+        ("frame_number", lambda values: values[:1], "frame_stamp_ns is 2, must be 1"),
+        ("frame_number", lambda values: values[0], "frame_number is a single value"),
+        ("frame_stamp_ns", lambda values: values - 10**15, "times that are none"),
+        ("frame_simulated", lambda values: values.astype(float), "type float64, must be bool"),
+        ("truth_frame", lambda values: values + 7, "truth_frame has frames beside frame_number"),
+        ("truth_name", lambda values: np.array(["$x^$"] * 2), "truth_name has texts that are no names"),
+        ("truth_class", lambda values: values + 90, "truth_class has numbers beside 0, 1, 2"),
+        ("truth_state", lambda values: values * np.nan, "truth_state has numbers beyond 1e.09, or none"),
+        ("detection_state", lambda values: values[:, :3], "detection_state is 2 x 3, must be 2 x 6"),
+        ("detection_snr_db", lambda values: values * np.inf, "detection_snr_db has numbers that are not"),
+        ("track_status", lambda values: values - 99, "track_status has numbers beside"),
+        ("track_covariance", lambda values: values / 0.0, "track_covariance has numbers that are not"),
+        ("track_state", lambda values: np.array([{}, {}]), "not an .npz file of arrays, or damaged"),
+    ],
+)
+@pytest.mark.filterwarnings("ignore::RuntimeWarning")
+def test_a_wrong_column_is_named_and_the_table_is_shown(folder, console, column, change, fault):
+    path = folder / RECORD_FILE
+    columns = asdict(load_run_record(path))
+    columns[column] = change(columns[column])
+    np.savez(path, **columns)
+    with pytest.raises(ValueError, match=f"run.npz: .*{fault}.*not the record of a run") as caught:
+        show_report(folder, TINY, console)
+    assert one_line(path, caught.value)
+    assert "0.988" in console.export_text() and not (folder / PICTURE_FILE).exists()
+
+
+def test_a_picture_that_cannot_be_written_leaves_the_table(folder, console):
+    (folder / PICTURE_FILE).mkdir()
+    with pytest.raises(ValueError, match="scene.png: it is a folder"):
+        show_report(folder, TINY, console)
+    assert "0.988" in console.export_text()
+
+
+def test_an_unknown_scheme_names_the_file(folder, console):
+    (folder / SUMMARY_FILE).write_text(json.dumps(summary(scheme="smoke_signals")))
+    with pytest.raises(ValueError, match="summary.json: scheme 'smoke_signals' is not known"):
         show_report(folder, TINY, console)

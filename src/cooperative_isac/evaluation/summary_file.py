@@ -10,9 +10,9 @@ from typing import Annotated
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
+from cooperative_isac.scene.errors import quoted
+
 NOT_A_SUMMARY = "it is not the summary of a run"
-# Longest place and value that a message quotes, characters.
-MOST_QUOTED = 80
 
 
 def _printable(text: str) -> str:
@@ -102,13 +102,6 @@ def read_summary(path: Path) -> dict:
         place = quoted(".".join(map(str, fault["loc"])))
         raise ValueError(f"{path}: {place}: {quoted(fault['msg'])}; {NOT_A_SUMMARY}") from None
     return data
-
-
-def quoted(value: object) -> str:
-    """A text from a file for a message: one line of printable characters, shortened."""
-    text = str(value)
-    shown = text if text.isprintable() else ascii(text)[1:-1]
-    return shown if len(shown) <= MOST_QUOTED else f"{shown[:MOST_QUOTED]}..."
 
 
 def _finite(value):

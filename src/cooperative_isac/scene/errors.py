@@ -14,6 +14,8 @@ TYPES = {"float_type": "a number", "int_type": "a whole number", "int_from_float
          "string_type": "a text", "bool_type": "true or false", "list_type": "a list",
          "model_type": "a mapping of keys", "model_attributes_type": "a mapping of keys",
          "dict_type": "a mapping of keys", "finite_number": "a finite number"}
+# Longest value of a file that a message quotes, characters.
+MOST_QUOTED = 80
 
 
 @dataclass(frozen=True)
@@ -36,6 +38,13 @@ class SceneError(ValueError):
 def problems_of(error: ValidationError, model: type[BaseModel], data: object) -> list[Problem]:
     """The faults that pydantic found in data, in the words of the file."""
     return [_problem(fault, model, data) for fault in error.errors(include_url=False)]
+
+
+def quoted(value: object) -> str:
+    """A value of a file for a message: one line of printable characters, shortened."""
+    text = str(value)
+    shown = text if text.isprintable() else ascii(text)[1:-1]
+    return shown if len(shown) <= MOST_QUOTED else f"{shown[:MOST_QUOTED]}..."
 
 
 def _key_path(location: tuple[int | str, ...], data: object) -> str:

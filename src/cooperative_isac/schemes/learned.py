@@ -115,11 +115,12 @@ def find_weights(scene: Scene, name: str) -> Path:
     In a folder, those for echoes of one shape, <scene>-<scheme>-<antennas>x<subcarriers>x<symbols>.safetensors, go
     before <scene>-<scheme>-q<Q>.safetensors (Q targets), and these before <scene>-<scheme>.safetensors.
     """
-    given = os.environ.get(WEIGHTS_VARIABLE)
-    if given and Path(given).is_file():
+    given = os.path.expanduser(os.environ.get(WEIGHTS_VARIABLE, ""))
+    if os.path.isfile(given):
         return Path(given)
-    if given and not Path(given).is_dir():
-        raise ValueError(f"{WEIGHTS_VARIABLE}={given} is neither a file nor a folder")
+    if given and not os.path.isdir(given):
+        raise ValueError(f"{WEIGHTS_VARIABLE}={given} is neither a file nor a folder; name one, or unset it for the "
+                         "shipped weights")
     stem = f"{scene.name}-{name}"
     shape = scene.receivers[0].num_ant, scene.grid.num_subcarriers, scene.grid.num_symbols
     endings = f"-{'x'.join(map(str, shape))}", f"-q{scene.draw.num_targets}", ""

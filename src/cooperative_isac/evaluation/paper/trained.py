@@ -18,14 +18,19 @@ def weights_digest(scene: Scene, scheme: str) -> str:
 
 
 def has_weights(scene: Scene, scheme: str) -> bool:
-    """Whether a scheme can be made for a scene: always, where it does not learn."""
+    """Whether a scheme can be made for a scene: always, where it does not learn.
+
+    Raises DamagedWeightsError for a file that is no weights: it would be missed in silence.
+    """
     if scheme not in LEARNED:
         return True
-    from cooperative_isac.fronthaul.learned.weights import load_weights
+    from cooperative_isac.fronthaul.learned.weights import DamagedWeightsError, load_weights
     from cooperative_isac.schemes.learned import find_weights
 
     try:
         load_weights(find_weights(scene, scheme), scene)
+    except DamagedWeightsError:
+        raise
     except ValueError:
         return False
     return True

@@ -15,6 +15,7 @@ from rich.console import Console
 from rich.table import Table
 
 from cooperative_isac.output.console import make_console
+from cooperative_isac.output.files import check_folder, check_new_folder
 from cooperative_isac.scene.config import load_scene
 from cooperative_isac.training.progress_bar import progress
 from cooperative_isac.training.samples import SPLITS, DrawnSamples, Variety
@@ -79,6 +80,9 @@ def train(scene: Scene, scheme: Scheme = "dvqvae", out: Out = None, epochs: Epoc
         from cooperative_isac.training.command import make_job, run_job
         loaded = load_scene(scene)
         folder = out or Path("runs") / f"train-{loaded.name}-{scheme}"
+        check_folder(folder)
+        if cache is not None:
+            check_folder(cache)
         chosen = {name: value for name, value in settings.items() if value is not None}
         variety = Variety(targets, power_dbm, scatterers, timing_offset_s, frequency_offset_hz)
         job = make_job(loaded, scheme, folder, chosen, variety, pairs(hyperparameters or []), data)
@@ -93,8 +97,7 @@ def dataset(scene: Scene, out: NewFolder, samples: Count = sum(split.count for s
         from cooperative_isac.training.recordings import write_samples
         variety = Variety(targets, power_dbm, scatterers, timing_offset_s, frequency_offset_hz)
         source = DrawnSamples(load_scene(scene), variety)
-        if out.exists():
-            raise ValueError(f"{out} exists; name a folder that does not")
+        check_new_folder(out)
         with progress() as bar:
             task = bar.add_task(f"samples of {source.scene.name}", total=samples, note="")
             for written in write_samples(source, out, samples):

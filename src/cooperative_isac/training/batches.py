@@ -111,9 +111,11 @@ def batches(examples: Examples, groups: Sequence[Sequence[int]], num_workers: in
     """Batches of the samples with these numbers, in this order, whatever the number of worker processes."""
     groups = [[int(number) for number in group] for group in groups]
     context = "fork" if num_workers else None
-    loader = DataLoader(examples, batch_sampler=groups, num_workers=num_workers,
+    loader = DataLoader(_Faultless(examples), batch_sampler=groups, num_workers=num_workers,
                         multiprocessing_context=context, collate_fn=_stacked)
     for group, tensors in zip(groups, loader):
+        if isinstance(tensors, ValueError):
+            raise tensors
         yield examples.assemble(group, tensors, device)
 
 
@@ -124,5 +126,21 @@ def epoch_groups(numbers: np.ndarray, batch_size: int, seed: int, epoch: int) ->
     return list(shuffled[:whole].reshape(-1, batch_size))
 
 
-def _stacked(examples: Sequence[Mapping[str, np.ndarray]]) -> dict[str, Tensor]:
+class _Faultless(Dataset):
+    """Examples of which a fault is returned: torch wraps what a worker process raises in a traceback."""
+
+    def __init__(self, examples: Examples):
+        self._examples = examples
+
+    def __getitem__(self, number: int) -> dict[str, np.ndarray] | ValueError:
+        try:
+            return self._examples[number]
+        except ValueError as error:
+            return error
+
+
+def _stacked(examples: Sequence[Mapping[str, np.ndarray] | ValueError]) -> dict[str, Tensor] | ValueError:
+    for example in examples:
+        if isinstance(example, ValueError):
+            return example
     return {name: torch.from_numpy(np.stack([example[name] for example in examples])) for name in examples[0]}

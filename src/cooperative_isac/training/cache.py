@@ -8,7 +8,10 @@ from typing import Mapping
 
 import numpy as np
 
+from cooperative_isac.output.files import check_folder, write_file
+
 DESCRIPTION = "cache.json"
+REMEDY = "remove the cache or name another folder"
 
 
 class Cache:
@@ -25,7 +28,7 @@ class Cache:
         arrays = {**fields, "there": ((), "bool")}
         self._arrays = {name: self._open(name, (size, *shape), dtype)
                         for name, (shape, dtype) in arrays.items()}
-        (folder / DESCRIPTION).write_text(json.dumps(description, indent=1), encoding="utf-8")
+        write_file(folder / DESCRIPTION, json.dumps(description, indent=1).encode())
 
     def read(self, number: int) -> dict[str, np.ndarray] | None:
         """The example of a number, None where it is not there yet."""
@@ -45,16 +48,27 @@ class Cache:
         return int(self._arrays["there"].sum())
 
     def _check(self, description: dict) -> None:
+        check_folder(self.folder)
         self.folder.mkdir(parents=True, exist_ok=True)
         path = self.folder / DESCRIPTION
-        if path.is_file() and json.loads(path.read_text(encoding="utf-8")) != description:
+        try:
+            found = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else description
+        except (OSError, ValueError, RecursionError):
+            raise ValueError(f"{path}: is no description of a cache; {REMEDY}") from None
+        if found != description:
             raise ValueError(f"cache {self.folder} holds samples of another scene, network input, variety, "
-                             "number or held encoders; remove it or name another folder")
+                             f"number or held encoders; {REMEDY}")
 
     def _open(self, name: str, shape: tuple[int, ...], dtype: str) -> np.ndarray:
         path = self.folder / f"{name.replace('/', '-')}.npy"
         if path.is_file():
-            return np.lib.format.open_memmap(path, "r+")
+            try:
+                array = np.lib.format.open_memmap(path, "r+")
+            except (OSError, EOFError, OverflowError, SyntaxError, TypeError, ValueError):
+                raise ValueError(f"{path}: is no .npy file of numbers, or cut off; {REMEDY}") from None
+            if array.shape != shape or array.dtype != np.dtype(dtype):
+                raise ValueError(f"{path}: is not of the type and shape that the cache has; {REMEDY}")
+            return array
         return np.lib.format.open_memmap(path, "w+", np.dtype(dtype), shape)
 
 

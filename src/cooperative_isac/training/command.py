@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from dataclasses import fields, replace
 from pathlib import Path
 from typing import Mapping
@@ -70,6 +71,10 @@ class ProgressWatcher(Watcher):
         self.console.print(
             f"{self.job.scheme} for {self.job.scene.name} on {self.job.device}: encoder {sizes[0]:,} "
             f"parameters, decoder {sizes[1]:,}; {self.job.folder}", highlight=False)
+        if training.batch_size < training.settings.batch_size:
+            self.console.print(
+                f"batches of {training.batch_size} samples, which are all there are, not of "
+                f"{training.settings.batch_size}", highlight=False)
         if training.rows or training.step:
             self.console.print(f"going on at epoch {training.epoch + 1}, step {training.step}",
                                highlight=False)
@@ -90,14 +95,17 @@ class ProgressWatcher(Watcher):
 
 def show(training: Training, job: Job, console: Console) -> None:
     """The best epoch, and how to use its weights."""
+    if not training.best_epoch or not training.folder.weights.is_file():
+        raise ValueError(f"{training.folder.path} has no weights of this run; train in another folder")
     best = training.rows[training.best_epoch - 1]
     table = Table("figure", "best epoch", "last epoch", box=SIMPLE_HEAD)
     for name, value in best.items():
         table.add_row(name, f"{value:.5g}", f"{training.rows[-1][name]:.5g}")
     console.print(table)
     weights = training.folder.weights
-    console.print(f"weights: {weights}\nuse them: ISAC_WEIGHTS={weights} isac evaluate "
-                  f"{job.scene.source} --schemes {job.scheme}", highlight=False, soft_wrap=True)
+    variable, source = f"ISAC_WEIGHTS={shlex.quote(str(weights))}", shlex.quote(str(job.scene.source))
+    console.print(f"weights: {weights}\nuse them: {variable} isac evaluate {source} --schemes {job.scheme}",
+                  highlight=False, markup=False, soft_wrap=True)
 
 
 def count_parameters(module: torch.nn.Module) -> int:

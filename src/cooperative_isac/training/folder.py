@@ -5,10 +5,14 @@ from __future__ import annotations
 import csv
 import json
 import os
+import pickle
 from pathlib import Path
 from typing import Callable, Mapping, Sequence
 
 import torch
+
+from cooperative_isac.output.files import OutputError, check_folder
+from cooperative_isac.scene.errors import quoted
 
 
 class RunFolder:
@@ -16,6 +20,7 @@ class RunFolder:
 
     def __init__(self, path: Path):
         self.path = path
+        check_folder(path)
         path.mkdir(parents=True, exist_ok=True)
 
     @property
@@ -27,7 +32,7 @@ class RunFolder:
         """Keep what the run is. ValueError when the folder holds another run."""
         path = self.path / "run.json"
         text = json.dumps(description, indent=2)
-        if path.is_file() and path.read_text(encoding="utf-8") != text:
+        if path.is_file() and path.read_text(encoding="utf-8", errors="replace") != text:
             raise ValueError(
                 f"{self.path} holds a run with other settings ({_differences(path, description)}); name "
                 "another folder with --out, or repeat the command that began this one to resume it")
@@ -51,22 +56,50 @@ class RunFolder:
         self.replace("checkpoint.pt", lambda temporary: torch.save(dict(checkpoint), temporary))
 
     def load(self) -> dict | None:
-        """The checkpoint, None at the beginning."""
-        path = self.path / "checkpoint.pt"
-        return torch.load(path, map_location="cpu", weights_only=True) if path.is_file() else None
+        """The checkpoint, None at the beginning. ValueError when it is damaged."""
+        path = self.checkpoint
+        if not path.is_file():
+            return None
+        try:
+            state = torch.load(path, map_location="cpu", weights_only=True)
+        except (OSError, EOFError, LookupError, RuntimeError, TypeError, ValueError, pickle.UnpicklingError):
+            raise self.damaged_checkpoint() from None
+        if not isinstance(state, dict):
+            raise self.damaged_checkpoint()
+        return state
+
+    @property
+    def checkpoint(self) -> Path:
+        """All that goes on with training."""
+        return self.path / "checkpoint.pt"
+
+    def damaged_checkpoint(self) -> ValueError:
+        """The error of a checkpoint from which this run cannot go on."""
+        return ValueError(f"{self.checkpoint}: is no checkpoint of this run, or damaged; remove it to train from the "
+                          "beginning, or name another folder with --out")
 
     def replace(self, name: str, write: Callable[[Path], object]) -> None:
         """Write a file beside its place, then put it there."""
         temporary = self.path / f".{name}"
-        write(temporary)
-        os.replace(temporary, self.path / name)
+        try:
+            write(temporary)
+            os.replace(temporary, self.path / name)
+        except (OSError, RuntimeError) as error:  # RuntimeError: torch.save on a full disk
+            temporary.unlink(missing_ok=True)
+            reason = getattr(error, "strerror", None) or "is the disk full?"
+            raise OutputError(f"cannot write {self.path / name}: {reason}; make room, or name another folder with "
+                              "--out") from None
 
 
 def _differences(path: Path, description: Mapping) -> str:
-    texts = path.read_text(encoding="utf-8"), json.dumps(description)
-    before, now = (_flat(json.loads(text)) for text in texts)
+    try:
+        before = _flat(json.loads(path.read_text(encoding="utf-8")))
+    except (ValueError, RecursionError):
+        return f"{path.name} cannot be read"
+    now = _flat(json.loads(json.dumps(description)))
     names = sorted(name for name in before.keys() | now.keys() if before.get(name) != now.get(name))
-    return ", ".join(f"{name}: {before.get(name)} there, {now.get(name)} now" for name in names[:3])
+    return ", ".join(f"{quoted(name)}: {quoted(before.get(name))} there, {quoted(now.get(name))} now"
+                     for name in names[:3])
 
 
 def _flat(data, prefix: str = "") -> dict:

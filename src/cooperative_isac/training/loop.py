@@ -47,6 +47,8 @@ class Training:
         self.device, self.half = device, half
         self.train_numbers = split_numbers(examples.source, "train", settings.train_samples)
         self.validation_numbers = split_numbers(examples.source, "validation", settings.validation_samples)
+        # Whole batches are trained on: of fewer samples than one they are all of it.
+        self.batch_size = min(settings.batch_size, len(self.train_numbers))
         self.epoch, self.step, self.losses, self.rows = 0, 0, [], []
         self.best_loss, self.best_epoch = float("inf"), 0
         state = folder.load()
@@ -66,7 +68,7 @@ class Training:
     @property
     def steps_per_epoch(self) -> int:
         """Batches of an epoch."""
-        return len(self.train_numbers) // self.settings.batch_size
+        return len(self.train_numbers) // self.batch_size
 
     @property
     def stopped_early(self) -> bool:
@@ -75,12 +77,13 @@ class Training:
 
     def _train_epoch(self, watcher: Watcher) -> None:
         settings = self.settings
-        groups = epoch_groups(self.train_numbers, settings.batch_size, settings.seed, self.epoch)[self.step:]
+        groups = epoch_groups(self.train_numbers, self.batch_size, settings.seed, self.epoch)[self.step:]
         for batch in batches(self.examples, groups, self.num_workers, self.device):
             total = self.epoch * self.steps_per_epoch + self.step
             heard = heard_receivers(len(batch.numbers), len(self.access_points), settings, total)
             loss = train_step(self.access_points, self.centre, batch, heard.to(self.device),
                               settings.learning_rate_at(total, self.steps_per_epoch))
+            self._refuse_divergence("loss", loss)
             self.losses.append(loss)
             self.step += 1
             watcher.step(loss)
@@ -89,6 +92,7 @@ class Training:
 
     def _close_epoch(self, seconds: float) -> dict[str, float]:
         log, validation_loss = self._validate()
+        self._refuse_divergence("validation loss", validation_loss)
         self.epoch, self.step = self.epoch + 1, 0
         row = {"epoch": self.epoch, "loss": float(np.mean(self.losses)), "validation_loss": validation_loss,
                **asdict(log.score()), **self._reports(), "seconds": round(seconds, 1)}
@@ -100,9 +104,17 @@ class Training:
         self.folder.save(self._state())
         return row
 
+    def _refuse_divergence(self, name: str, loss: float) -> None:
+        """ValueError for a loss that is no number: what is trained from here on is worth nothing."""
+        if np.isfinite(loss):
+            return
+        kept = f"the weights of epoch {self.best_epoch} stay" if self.best_epoch else "there are no weights"
+        raise ValueError(f"the {name} is {loss} in step {self.step + 1} of epoch {self.epoch + 1}; {kept}. Train in "
+                         f"another folder with a lower --learning-rate than {self.settings.learning_rate:g}")
+
     def _validate(self) -> tuple[ErrorLog, float]:
         numbers = self.validation_numbers
-        groups = np.array_split(numbers, -(-len(numbers) // self.settings.batch_size))
+        groups = np.array_split(numbers, -(-len(numbers) // self.batch_size))
         log, total = ErrorLog(self.centre.network.scene.dimension), 0.0
         for batch in batches(self.examples, groups, self.num_workers, self.device):
             loss, found = self.centre.judge(all_latents(self.access_points, batch, training=False), batch)
@@ -139,12 +151,17 @@ class Training:
         }
 
     def _restore(self, state: dict) -> None:
-        self.epoch, self.step, self.losses, self.rows = (state[name]
-                                                         for name in ("epoch", "step", "losses", "rows"))
-        self.best_loss, self.best_epoch = state["best_loss"], state["best_epoch"]
-        self.centre.load_state_dict(state["centre"])
-        for access_point, part in zip(self.access_points, state["access_points"]):
-            access_point.load_state_dict(part)
+        try:
+            self.epoch, self.step = int(state["epoch"]), int(state["step"])
+            self.losses, self.rows = list(state["losses"]), list(state["rows"])
+            self.best_loss, self.best_epoch = float(state["best_loss"]), int(state["best_epoch"])
+            if not 0 <= self.best_epoch <= self.epoch == len(self.rows):
+                raise ValueError("its curves do not reach its epoch")
+            self.centre.load_state_dict(state["centre"])
+            for access_point, part in zip(self.access_points, state["access_points"], strict=True):
+                access_point.load_state_dict(part)
+        except (AttributeError, LookupError, RuntimeError, TypeError, ValueError):
+            raise self.folder.damaged_checkpoint() from None
 
 
 def heard_receivers(batch_size: int, num_receivers: int, settings: Settings, step: int) -> Tensor:

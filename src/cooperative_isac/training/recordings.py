@@ -9,22 +9,39 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import os
+import shutil
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Iterator, Mapping
+from typing import Any, Iterator, Literal, Mapping
 
 import numpy as np
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from cooperative_isac.fronthaul.downlink import pack_downlink, unpack_downlink
 from cooperative_isac.fronthaul.learned.weights import fact_differences, scene_facts
+from cooperative_isac.output.files import OutputError, check_new_folder, write_file
+from cooperative_isac.scene.errors import quoted
 from cooperative_isac.scene.model import Scene, TargetClass, TargetState
 from cooperative_isac.training.samples import DrawnSamples, Situation, Split
 
 FORMAT = "cooperative_isac dataset 1"
 DESCRIPTION = "dataset.json"
 TRAIN_SHARE = 0.8
+ANEW = "write the dataset anew"
+
+
+class Description(BaseModel):
+    """What dataset.json must hold. At least one sample is for training and one for validation."""
+
+    model_config = ConfigDict(strict=True)
+
+    format: Literal[FORMAT]
+    samples: int = Field(ge=2)
+    scene: dict[str, Any]
 
 
 @dataclass(frozen=True)
@@ -41,51 +58,132 @@ class RecordedSamples:
         if not path.is_file():
             raise ValueError(
                 f"{self.folder} is no dataset: it has no {DESCRIPTION}; 'isac dataset' writes one")
-        description = json.loads(path.read_text(encoding="utf-8"))
-        if description.get("format") != FORMAT:
-            raise ValueError(f"{path}: format '{description.get('format')}' is not '{FORMAT}'")
+        try:
+            description = json.loads(path.read_text(encoding="utf-8"))
+        except (OSError, ValueError, RecursionError) as error:
+            raise ValueError(f"{path}: {quoted(error)}; {ANEW}") from None
+        found = description.get("format") if isinstance(description, dict) else None
+        if found != FORMAT:
+            raise ValueError(f"{path}: format '{quoted(found)}' is not '{FORMAT}'; {ANEW}")
+        try:
+            Description.model_validate(description)
+        except ValidationError as error:
+            fault = error.errors(include_url=False)[0]
+            raise ValueError(f"{path}: {'.'.join(map(str, fault['loc']))}: {quoted(fault['msg'])}; {ANEW}") from None
         differences = fact_differences(description["scene"], scene_facts(self.scene))
         if differences:
             raise ValueError(f"dataset {self.folder} is of another scene than '{self.scene.name}': "
                              f"{'; '.join(differences[:4])}")
         return description
 
+    @cached_property
+    def arrays(self) -> Mapping[str, np.ndarray]:
+        """The files by name, not read yet. ValueError for one that is missing, cut off or of another shape."""
+        grid = self.scene.grid
+        shapes: dict[str, tuple[str, tuple[int | None, ...]]] = {
+            "targets": ("float32", (None, 2, 3)),
+            "downlink": ("uint8", (None,)),
+        }
+        for site in self.scene.receivers:
+            shape = site.num_ant, grid.num_subcarriers, grid.num_symbols, 2
+            shapes[f"echo-{site.name}"] = "float16", shape
+        count = self.description["samples"]
+        return {name: self._array(name, dtype, (count, *shape)) for name, (dtype, shape) in shapes.items()}
+
     @property
     def splits(self) -> Mapping[str, Split]:
-        count = self.description["samples"]
+        count = len(self.arrays["targets"])
         train = int(TRAIN_SHARE * count)
         return {"train": Split(0, train), "validation": Split(train, count - train)}
 
     def situation(self, number: int) -> Situation:
-        rows = self._array("targets")[number]
-        present = np.flatnonzero(np.isfinite(rows).all(axis=(1, 2)))
+        # Where the targets are
+        rows = self.arrays["targets"][number]
+        missing = np.isnan(rows).all(axis=(1, 2))
+        if not np.isfinite(rows[~missing]).all():
+            raise self._fault("targets", number, "has numbers that are not finite in the row of a target")
         targets = tuple(
-            TargetState(f"target_{row}", TargetClass.UNKNOWN, *rows[row].astype(float)) for row in present)
-        frame = unpack_downlink(self.scene, self._array("downlink")[number].tobytes())
+            TargetState(f"target_{row}", TargetClass.UNKNOWN, *rows[row].astype(float))
+            for row in np.flatnonzero(~missing)
+        )
+
+        # What was sent
+        try:
+            frame = unpack_downlink(self.scene, self.arrays["downlink"][number].tobytes())
+        except ValueError as error:
+            raise self._fault("downlink", number, str(error)) from None
         return Situation(number, self.scene, frame, targets)
 
     def echo(self, situation: Situation, receiver: str) -> np.ndarray:
-        parts = self._array(f"echo-{receiver}")[situation.number].astype(np.float32)
+        name = f"echo-{receiver}"
+        parts = self.arrays[name][situation.number].astype(np.float32)
+        if not np.isfinite(parts).all():
+            raise self._fault(name, situation.number, "has numbers that are not finite")
         return parts.view(np.complex64)[..., 0] * np.float32(np.sqrt(self.scene.propagation.noise_power_w))
 
-    def _array(self, name: str) -> np.ndarray:
-        return np.load(self.folder / f"{name}.npy", mmap_mode="r")
+    def _array(self, name: str, dtype: str, shape: tuple[int | None, ...]) -> np.ndarray:
+        """One file; None in a shape stands for any size."""
+        path = self.folder / f"{name}.npy"
+        try:
+            array = np.load(path, mmap_mode="r")
+        except FileNotFoundError:
+            raise ValueError(f"{path}: no such file; {ANEW}") from None
+        except (OSError, EOFError, OverflowError, SyntaxError, TypeError, ValueError):
+            raise ValueError(f"{path}: is no .npy file of numbers, or cut off; {ANEW}") from None
+        sizes = getattr(array, "shape", ())
+        fits = len(sizes) == len(shape) and all(
+            wanted in (None, size) for size, wanted in zip(sizes, shape)
+        )
+        if not fits or array.dtype != np.dtype(dtype):
+            found = f"{array.dtype} {' x '.join(map(str, sizes))}" if sizes else "no array"
+            wanted = " x ".join("any" if size is None else str(size) for size in shape)
+            raise ValueError(f"{path}: is {found}, must be {dtype} {wanted}; {ANEW}")
+        return array
+
+    def _fault(self, name: str, number: int, text: str) -> ValueError:
+        return ValueError(f"{self.folder / name}.npy: sample {number} {text}")
 
 
 def write_samples(samples: DrawnSamples, folder: Path, count: int) -> Iterator[int]:
-    """Write samples 0 .. count - 1 into a new folder; yields how many are there."""
+    """Write samples 0 .. count - 1 into a new folder; yields how many are there.
+
+    Raises OutputError: the folder cannot be made, or its disk has no room for all samples.
+    """
+    check_new_folder(folder)
+    first = _arrays(samples, 0)
     folder.mkdir(parents=True)
-    files: dict[str, np.ndarray] = {}
+    files = _new_files(folder, first, count)
     for number in range(count):
-        for name, value in _arrays(samples, number).items():
-            if name not in files:
-                files[name] = np.lib.format.open_memmap(folder / f"{name}.npy", "w+", value.dtype,
-                                                        (count, *value.shape))
+        for name, value in (_arrays(samples, number) if number else first).items():
             files[name][number] = value
         yield number + 1
     description = {"format": FORMAT, "samples": count, "variety": repr(samples.variety),
                    "scene": scene_facts(samples.scene)}
-    (folder / DESCRIPTION).write_text(json.dumps(description, indent=1), encoding="utf-8")
+    write_file(folder / DESCRIPTION, json.dumps(description, indent=1).encode())
+
+
+def _new_files(folder: Path, first: Mapping[str, np.ndarray], count: int) -> dict[str, np.ndarray]:
+    """A file for each array, whose room is taken at once: a disk that fills up later would end the process.
+
+    Raises OutputError without a trace in the folder's place: there is no room for count samples like the first.
+    """
+    needed = count * sum(value.nbytes for value in first.values())
+    free = shutil.disk_usage(folder).free
+    files: dict[str, np.ndarray] = {}
+    try:
+        if needed > free:
+            raise OSError(errno.ENOSPC, f"{needed * 1e-9:.1f} GB are needed, {free * 1e-9:.1f} GB are free")
+        for name, value in first.items():
+            path = folder / f"{name}.npy"
+            files[name] = np.lib.format.open_memmap(path, "w+", value.dtype, (count, *value.shape))
+            with path.open("r+b") as file:
+                os.posix_fallocate(file.fileno(), 0, path.stat().st_size)
+    except OSError as error:
+        for name in first:
+            (folder / f"{name}.npy").unlink(missing_ok=True)
+        folder.rmdir()
+        raise OutputError(f"cannot write {folder}: {error.strerror}; make room, or draw fewer --samples") from None
+    return files
 
 
 def _arrays(samples: DrawnSamples, number: int) -> dict[str, np.ndarray]:

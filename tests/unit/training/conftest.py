@@ -2,8 +2,9 @@
 
 import pytest
 
+from cooperative_isac.training.loop import Watcher
 from cooperative_isac.training.recipes import Recipe
-from cooperative_isac.training.run import Job
+from cooperative_isac.training.run import Job, train_here
 from cooperative_isac.training.settings import Settings
 
 NETWORK = {"input": "demodulated", "hidden": 8, "latent_dim": 6, "features": 8, "transmit_layers": 0,
@@ -12,6 +13,16 @@ NETWORK = {"input": "demodulated", "hidden": 8, "latent_dim": 6, "features": 8, 
 
 @pytest.fixture
 def job(tiny, tmp_path):
+    return short_job(tiny, tmp_path)
+
+
+@pytest.fixture(scope="module")
+def trained_folder(tiny, tmp_path_factory):
+    """The folder of the job after its run."""
+    return train_here(short_job(tiny, tmp_path_factory.mktemp("trained")), Watcher()).folder.path
+
+
+def short_job(tiny, tmp_path):
     settings = Settings(epochs=3, batch_size=4, learning_rate=1e-3, schedule="cosine", drop_out=0.2, seed=5,
                         checkpoint_steps=2, train_samples=20, validation_samples=6)
     return Job(tiny, "dvqvae", Recipe("dvqvae", NETWORK), settings, tmp_path / "run")

@@ -1,6 +1,9 @@
 """Runs: what is written, early stop, and a kill that changes nothing."""
 
 import csv
+import io
+import pickle
+import shutil
 from dataclasses import replace
 
 import numpy as np
@@ -187,3 +190,75 @@ def test_the_learning_rate_follows_its_schedule():
 def test_settings_that_make_no_sense_are_refused(change, text):
     with pytest.raises(ValueError, match=text):
         Settings(**change)
+
+
+@pytest.mark.parametrize("broken_step, kept", [(2, "there are no weights"), (6, "the weights of epoch 1 stay")])
+def test_a_loss_that_is_no_number_ends_the_training(job, monkeypatch, broken_step, kept):
+    steps = iter(range(1, 99))
+    monkeypatch.setattr(
+        "cooperative_isac.training.loop.train_step",
+        lambda *_: float("nan") if next(steps) == broken_step else 1.0,
+    )
+    with pytest.raises(ValueError, match=f"the loss is nan in step . of epoch .; {kept}.* lower --learning-rate"):
+        train_here(job, Watcher())
+    assert (job.folder / "weights.safetensors").exists() == (kept != "there are no weights")
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda content, state: content[: len(content) // 2],
+        lambda content, state: b"",
+        lambda content, state: b"text",
+        lambda content, state: pickle.dumps(state["rows"], protocol=2),
+        lambda content, state: saved([1, 2]),
+        lambda content, state: saved({}),
+        lambda content, state: saved({**state, "epoch": "three"}),
+        lambda content, state: saved({**state, "rows": []}),
+        lambda content, state: saved({**state, "centre": {"centre": {}, "optimiser": {}}}),
+        lambda content, state: saved({**state, "access_points": []}),
+    ],
+)
+def test_a_foreign_checkpoint_is_named(job, trained_folder, change):
+    shutil.copytree(trained_folder, job.folder)
+    path = job.folder / "checkpoint.pt"
+    content, state = path.read_bytes(), torch.load(path, weights_only=True)
+    path.write_bytes(change(content, state))
+    with pytest.raises(ValueError, match="checkpoint.pt: is no checkpoint of this run.*--out") as caught:
+        train_here(job, Watcher())
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("content", [b"", b"{", b"[1]", b"\xff\xfe", b"[" * 10**5])
+def test_a_foreign_description_of_a_run_is_refused(job, trained_folder, content):
+    shutil.copytree(trained_folder, job.folder)
+    (job.folder / "run.json").write_bytes(content)
+    with pytest.raises(ValueError, match="holds a run with other settings") as caught:
+        train_here(job, Watcher())
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("name", ["cache.json", "present.npy"])
+def test_a_damaged_cache_is_named(job, tmp_path, name):
+    cached = replace(job, cache=tmp_path / "cache", settings=replace(job.settings, epochs=1, train_samples=4))
+    train_here(cached, Watcher())
+    path = tmp_path / "cache" / name
+    path.write_bytes(path.read_bytes()[:50])
+    with pytest.raises(ValueError, match=f"{name}: is no .*; remove the cache or name another folder"):
+        train_here(replace(cached, folder=tmp_path / "other"), Watcher())
+
+
+def test_a_checkpoint_that_cannot_be_written_is_one_line(job, monkeypatch):
+    def fill_up(*_):
+        raise RuntimeError("[enforce fail at inline_container.cc:603] . unexpected pos 64 vs 0")
+
+    monkeypatch.setattr("torch.save", fill_up)
+    with pytest.raises(ValueError, match="cannot write .*checkpoint.pt: is the disk full.; make room"):
+        train_here(job, Watcher())
+
+
+def saved(state):
+    """The bytes of a checkpoint."""
+    buffer = io.BytesIO()
+    torch.save(state, buffer)
+    return buffer.getvalue()

@@ -16,6 +16,7 @@ from rich.table import Table
 from cooperative_isac.evaluation.paper.app import app as figures_app
 from cooperative_isac.output.command import run_command
 from cooperative_isac.output.console import make_console
+from cooperative_isac.output.files import OutputError, check_file
 from cooperative_isac.scene.config import load_scene
 from cooperative_isac.scene.describe import describe
 from cooperative_isac.scene.model import Scene
@@ -102,6 +103,11 @@ def check(scene: SceneArgument, coverage: Coverage = None) -> None:
     loaded = _scene(scene)
     if coverage is not None and coverage.suffix.lower() != ".png":
         _fail(f"--coverage is {coverage}; must be a file whose name ends in .png")
+    if coverage is not None:
+        try:
+            check_file(coverage)
+        except OutputError as error:
+            _fail(str(error))
     from cooperative_isac.evaluation.coverage import coverage_rows
     table = Table.grid(padding=(0, 2))
     for label, value in describe(loaded) + coverage_rows(loaded):
@@ -112,8 +118,7 @@ def check(scene: SceneArgument, coverage: Coverage = None) -> None:
         try:
             draw_coverage(loaded, coverage)
         except OSError as error:
-            _fail(f"{coverage}: cannot be written ({error.strerror}); name a file in a folder that "
-                  "is there and may be written to")
+            _fail(f"cannot write {coverage}: {error.strerror}; name another place")
 
 
 @app.command()

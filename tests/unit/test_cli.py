@@ -6,6 +6,7 @@ import pytest
 from typer.testing import CliRunner
 
 from cooperative_isac import cli
+from cooperative_isac.output.files import OutputError
 
 TINY = str(Path(__file__).resolve().parents[1] / "scenes" / "tiny.yaml")
 
@@ -95,9 +96,9 @@ def test_a_map_goes_to_a_png_file_that_can_be_written(tmp_path):
     code, output, errors = isac("check", TINY, "--coverage", str(tmp_path))
     assert code == 1 and not output
     assert errors == f"error: --coverage is {tmp_path}; must be a file whose name ends in .png\n"
-    code, _, errors = isac("check", TINY, "--coverage", str(tmp_path / "no" / "map.png"))
-    assert code == 1 and errors.startswith(f"error: {tmp_path / 'no' / 'map.png'}: cannot be written")
-    assert errors.count("\n") == 1 and "name a file in a folder" in errors
+    code, output, errors = isac("check", TINY, "--coverage", str(tmp_path / "no" / "map.png"))
+    assert code == 1 and not output
+    assert errors == f"error: cannot write {tmp_path / 'no' / 'map.png'}: there is no folder {tmp_path / 'no'}\n"
 
 
 @pytest.mark.parametrize("more", [(), ("--sequence", "1")])
@@ -105,3 +106,48 @@ def test_results_do_not_go_to_a_folder(tmp_path, more):
     code, output, errors = isac("evaluate", TINY, "--json", str(tmp_path), *more)
     assert code == 1 and not output
     assert errors == f"error: cannot write {tmp_path}: it is a folder; name a file in it\n"
+    code, output, errors = isac("evaluate", TINY, "--json", "/dev/full", *more)
+    assert code == 1 and not output
+    assert errors == "error: cannot write /dev/full: No space left on device; name another place\n"
+
+
+@pytest.mark.parametrize("more", [("--frames", "1"), ("--sequence", "1")])
+def test_a_file_of_something_else_is_not_replaced_by_results(tmp_path, more):
+    scene = tmp_path / "scene.yaml"
+    scene.write_bytes(Path(TINY).read_bytes())
+    code, output, errors = isac("evaluate", TINY, "--json", str(scene), *more)
+    assert code == 1 and not output
+    assert errors == f"error: {scene} exists and holds no results of 'isac evaluate'; name another file\n"
+    assert scene.read_bytes() == Path(TINY).read_bytes()
+    results = tmp_path / "results.json"
+    results.write_text('{"scene": "tiny", "schemes": {}}')
+    code, output, errors = isac("evaluate", TINY, "--json", str(results), "--sequence", "1")
+    assert code == 0 and output and '"local_ml"' in results.read_text()
+
+
+@pytest.mark.parametrize("more", [("--frames", "1"), ("--sequence", "1")])
+def test_results_that_cannot_be_written_after_all_are_shown(tmp_path, monkeypatch, more):
+    def fill_up(path, content):
+        raise OutputError(f"cannot write {path}: No space left on device; name another place")
+
+    monkeypatch.setattr("cooperative_isac.evaluation.command.write_file", fill_up)
+    code, output, errors = isac("evaluate", TINY, "--json", str(tmp_path / "x.json"), *more)
+    assert code == 1 and "local_ml" in output
+    assert errors.splitlines()[-1].startswith("error: cannot write ") and "Traceback" not in errors
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("train", TINY, "--out"),
+        ("train", TINY, "--out", "/tmp/not_made", "--cache"),
+        ("dataset", TINY, "--out"),
+        ("figures", "cf", "--fig", "I", "--out"),
+    ],
+)
+def test_folders_that_cannot_be_made_are_refused_before_the_work(tmp_path, arguments):
+    (tmp_path / "file").touch()
+    for place in (tmp_path / "file", Path("/proc/x")):
+        code, output, errors = isac(*arguments, str(place / "folder"))
+        assert code == 1 and not output
+        assert errors.startswith(f"error: cannot write {place / 'folder'}") and errors.count("\n") == 1

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-import os
 import sys
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -19,6 +18,7 @@ from cooperative_isac.evaluation.figures import BoundFigures, SchemeFigures, bou
 from cooperative_isac.evaluation.monte_carlo import FrameSample, SchemeFailure
 from cooperative_isac.evaluation.workers import measure_frames, num_processors
 from cooperative_isac.output.console import make_console
+from cooperative_isac.output.files import OutputError, check_file, write_file
 from cooperative_isac.scene.build import w_to_dbm
 from cooperative_isac.scene.model import Scene
 
@@ -36,17 +36,18 @@ class PowerResult:
 def evaluate(scene: Scene, schemes: list[str], num_frames: int, seed: int, power_dbm: list[float] | None,
              json_path: Path | None) -> None:
     """Measure schemes on the same random frames at each power [dBm]; print tables, write results."""
-    refuse_missing_folder(json_path)
+    refuse_results_file(json_path)
     powers = list(dict.fromkeys(power_dbm or [scene_power_dbm(scene)]))
     names = list(dict.fromkeys(schemes))
     try:
         results = measure(replace(scene, seed=seed), names, powers, num_frames, num_processors())
     except SchemeFailure as failure:
         fail(str(failure))
+    # Written before they are shown: whoever reads the table may leave early
+    fault = write_results(json_path, results_dict(scene, results, num_frames, seed))
     show(scene, results, num_frames, seed, make_console())
-    if json_path is not None:
-        text = json.dumps(results_dict(scene, results, num_frames, seed), indent=2, allow_nan=False)
-        write_results(json_path, text)
+    if fault is not None:
+        fail(fault)
 
 
 def measure(scene: Scene, schemes: Sequence[str], powers_dbm: Sequence[float], num_frames: int,
@@ -142,25 +143,36 @@ def _finite(figures: Mapping[str, float]) -> dict[str, float | None]:
     return {name: value if math.isfinite(value) else None for name, value in figures.items()}
 
 
-def refuse_missing_folder(json_path: Path | None) -> None:
-    """Refuse a results file that could not be written, before the work."""
+def refuse_results_file(json_path: Path | None) -> None:
+    """End with exit code 1 where a results file could not be written, or is a file of something else."""
     if json_path is None:
         return
-    folder = json_path.resolve().parent
-    if not folder.is_dir():
-        fail(f"cannot write {json_path}: there is no folder {folder}")
-    if json_path.is_dir():
-        fail(f"cannot write {json_path}: it is a folder; name a file in it")
-    if not os.access(json_path if json_path.exists() else folder, os.W_OK):
-        fail(f"cannot write {json_path}: no permission; name a file elsewhere")
-
-
-def write_results(json_path: Path, text: str) -> None:
-    """Write the results file; one line where it cannot be written after all."""
     try:
-        json_path.write_text(text + "\n", encoding="utf-8")
-    except OSError as error:
-        fail(f"cannot write {json_path}: {error.strerror}; name a file elsewhere")
+        check_file(json_path)
+    except OutputError as error:
+        fail(str(error))
+    if json_path.is_file() and not _holds_results(json_path):
+        fail(f"{json_path} exists and holds no results of 'isac evaluate'; name another file")
+
+
+def write_results(json_path: Path | None, results: dict) -> str | None:
+    """Write the results file, where one is wanted; what went wrong in a line."""
+    if json_path is None:
+        return None
+    try:
+        write_file(json_path, json.dumps(results, indent=2, allow_nan=False).encode() + b"\n")
+    except OutputError as error:
+        return str(error)
+    return None
+
+
+def _holds_results(json_path: Path) -> bool:
+    """Whether a file may be replaced: earlier results, or nothing."""
+    try:
+        text = json_path.read_bytes().strip()
+        return not text or {"scene", "schemes"} <= json.loads(text).keys()
+    except (AttributeError, OSError, RecursionError, ValueError):
+        return False
 
 
 def fail(message: str) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
@@ -15,7 +14,7 @@ from rich.table import Table
 from cooperative_isac.evaluation.command import (
     fail,
     figures_table,
-    refuse_missing_folder,
+    refuse_results_file,
     scene_power_dbm,
     write_results,
 )
@@ -48,7 +47,7 @@ def evaluate_sequence(
     num_frames: at most those of the scene's path file; all of them when None
     seed: of symbols, users and noise; the scene's when None
     """
-    refuse_missing_folder(json_path)
+    refuse_results_file(json_path)
     scene = scene if seed is None else replace(scene, seed=seed)
     powers = list(dict.fromkeys(power_dbm or [scene_power_dbm(scene)]))
     names = list(dict.fromkeys(schemes))
@@ -62,10 +61,11 @@ def evaluate_sequence(
         results = measure(scene, names, powers, count)
     except SchemeFailure as failure:
         fail(str(failure))
+    # Written before they are shown: whoever reads the table may leave early
+    fault = write_results(json_path, results_dict(scene, results, count))
     show(scene, results, count, make_console())
-    if json_path is not None:
-        text = json.dumps(results_dict(scene, results, count), indent=2, allow_nan=False)
-        write_results(json_path, text)
+    if fault is not None:
+        fail(fault)
 
 
 def measure(

@@ -108,4 +108,4 @@ def test_the_map_is_a_picture(name, tmp_path):
     lost = CliRunner().invoke(
         cli.app, ["check", name, "--coverage", str(tmp_path / "no" / "map.png")]
     )
-    assert lost.exit_code == 1 and "cannot be written" in lost.stderr
+    assert lost.exit_code == 1 and "cannot write" in lost.stderr

@@ -54,8 +54,9 @@ def cf(fig: Fig = "all", scale: Scale = "compact", frames: Frames = 100, seed: S
     if not set(wanted) <= set(FIGURES) or scale not in SCALES:
         _fail(f"--fig {fig} --scale {scale}: figures are {', '.join(FIGURES)}, all; scales {', '.join(SCALES)}")
     chosen = tuple(name.strip() for name in schemes.split(",")) if schemes else None
-    console, store = make_console(), PointStore(out / "points", frames, seed, num_processors())
+    console = make_console()
     try:
+        store = PointStore(out / "points", frames, seed, num_processors())
         for name in wanted:
             stem = out / f"cf_{'table' if name[0] == 'I' else 'fig'}{name}_{scale}"
             _make(name, scale, stem, store, chosen, console, (epochs, samples, batch))

@@ -51,7 +51,7 @@ class Percentiles(_Part):
 class Summary(_Part):
     """What `isac report` shows of summary.json."""
 
-    scene: Name
+    scene: Text
     scene_fingerprint: Text
     scheme: Name
     targets: dict[Text, TargetScore]

@@ -54,6 +54,12 @@ def test_the_table_at_the_end_holds_the_report(console):
         assert part in text, part
 
 
+def test_a_scene_named_after_its_file_has_a_report(tmp_path, console):
+    (tmp_path / SUMMARY_FILE).write_text(json.dumps(summary(scene="mein ä")))
+    print_summary(read_summary(tmp_path), console)
+    assert "mein ä, scheme local_ml" in console.export_text()
+
+
 def test_a_run_without_anything_has_a_table_too(console):
     nothing = {stage: {"p50": None, "p99": None} for stage in ("encode", "decode", "track", "end_to_end")}
     print_summary(summary(targets={}, fronthaul_bits_per_s={"rx1": None}, fronthaul_downlink_bits_per_s=None,

@@ -169,7 +169,7 @@ def build_paths(file: schema.SceneFile, folder: Path) -> tuple[PathFile | None, 
     if name is None:
         return None, []
     try:
-        return read_path_file(folder / Path(expand_variables(name)).expanduser()), []
+        return read_path_file(folder / os.path.expanduser(expand_variables(name))), []
     except (UnsetVariable, PathFileError) as error:
         return None, [Problem("propagation.paths", str(error))]
 
@@ -230,7 +230,7 @@ def expand_variables(text: str) -> str:
 
 
 def _trajectory(entry: schema.TrajectoryEntry, folder: Path) -> Motion:
-    path = folder / Path(expand_variables(entry.file)).expanduser()
+    path = folder / os.path.expanduser(expand_variables(entry.file))
     stretch = placed(read_trajectory(path), entry.start_s, entry.stop_s or math.inf,
                      math.radians(entry.yaw_deg), np.array(entry.origin_m), np.array(entry.translation_m))
     if entry.height_m is not None:

@@ -69,7 +69,7 @@ def fingerprint(file: SceneFile) -> str:
 
 def scene_path(name_or_path: str | Path) -> Path:
     """The file of a scene: a path as it is, a bare name among the shipped scenes."""
-    path = Path(name_or_path).expanduser()
+    path = Path(os.path.expanduser(name_or_path))
     if path.is_file():
         return path
     if path.suffix or len(path.parts) != 1:

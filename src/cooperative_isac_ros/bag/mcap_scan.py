@@ -34,8 +34,8 @@ LONGEST_COMPRESSION = 16  # bytes of a compression's name
 PRIVATE = 0x80  # opcodes from here on are left to applications
 # Bytes that are searched at a time, with an overlap of one record's head
 BLOCK = 2**20
-# Chunks and their indexes, or records outside chunks, with less than 2^40 bytes
-CHUNKED = re.compile(rb"[\x06\x07](?=.{5}\x00\x00\x00)", re.DOTALL)
+# Chunks, or records outside chunks, with less than 2^40 bytes
+CHUNKED = re.compile(rb"\x06(?=.{5}\x00\x00\x00)", re.DOTALL)
 UNCHUNKED = re.compile(rb"[\x03\x04\x05\x06](?=.{5}\x00\x00\x00)", re.DOTALL)
 KNOWN = frozenset(Opcode)
 ERRORS = (DamagedError, EndOfFile, struct.error, UnicodeDecodeError, OverflowError, MemoryError)
@@ -85,6 +85,7 @@ class McapScan:
         self._size = file.seek(0, os.SEEK_END)
         self._end = self._size  # of the data
         self._chunked = False
+        self._verified = 0  # end of the last chunk that is whole
         self._top_level_channels: set[int] = set()
         self.damages: list[Damage] = []
         self.closed = False
@@ -147,6 +148,7 @@ class McapScan:
         if opcode == Opcode.CHUNK:
             records = self._chunk(start, length)
             self._chunked = True
+            self._verified = max(self._verified, end)
             self.recognized = True
             return records
         if opcode == Opcode.MESSAGE_INDEX:
@@ -197,13 +199,15 @@ class McapScan:
 
     def _skip(self, position: int, end: int) -> int:
         """Note the damage at a position, and find where whole records begin again."""
-        following = self._search(position + 1)
+        # What comes between chunks has no checksum: only behind the last chunk all is certain
+        following = self._search(self._verified if self._chunked else position + 1)
         if following == self._end and end > self._end and not self.closed:
             self.num_cut = self._end - position
             return following
-        if self.damages and self.damages[-1].end == position:
-            position = self.damages.pop().start
-        self.damages.append(Damage(position, following))
+        start = min(position, following)
+        if self.damages and self.damages[-1].end == start:
+            start = self.damages.pop().start
+        self.damages.append(Damage(start, following))
         return following
 
     def _search(self, position: int) -> int:

@@ -61,7 +61,7 @@ def write_mcap(
     return path.parent
 
 
-def metadata_text(files, **changes):
+def metadata_text(names, /, **changes):
     """A metadata.yaml of version 9 in its shortest form, with other values where they are given."""
     fields = {
         "version": 9,
@@ -72,7 +72,7 @@ def metadata_text(files, **changes):
         "topics_with_message_count": [],
         "compression_format": "",
         "compression_mode": "",
-        "relative_file_paths": list(files),
+        "relative_file_paths": list(names),
         "files": [],
     }
     return {"rosbag2_bagfile_information": {**fields, **changes}}

@@ -14,6 +14,7 @@ ZSTD_MAGIC = b"\x28\xb5\x2f\xfd"
 # A frame without its size in its head [bytes]; as large as a record of an MCAP file may be
 LARGEST = 4 * 2**30
 BLOCK = 2**20
+FILE_BLOCK = 2**16  # compressed bytes of a file that are taken at a time
 
 
 class DamagedError(ValueError):
@@ -76,16 +77,18 @@ def open_decompressed(path: Path) -> tuple[BinaryIO, bool]:
         return file, True
 
     copy = tempfile.TemporaryFile()
-    is_whole = True
+    frame = zstandard.ZstdDecompressor().decompressobj()
     file.seek(0)
     with file:
         try:
-            for block in zstandard.ZstdDecompressor().read_to_iter(file, write_size=BLOCK):
-                copy.write(block)
+            while block := file.read(FILE_BLOCK):
+                copy.write(frame.decompress(block))
+                if frame.eof:
+                    break
         except zstandard.ZstdError:
-            is_whole = False
+            pass  # before the end of the frame
     copy.seek(0)
-    return copy, is_whole
+    return copy, frame.eof
 
 
 def _lz4(data: bytes) -> bytes:

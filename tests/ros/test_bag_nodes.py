@@ -96,7 +96,7 @@ def test_a_bag_is_played_at_its_pace_with_its_clock(bench, tmp_path):
     player = Player(bench.helper, summary.topics, lambda name: f"{name}_again")
     heard, ticks = bench.listen(String, "words_again"), bench.listen(Clock, "/clock")
     thread = threading.Thread(target=lambda: player.wait_for_subscribers(10.0) and play_once(
-        reader, player, Pace(bench.helper, 2.0, True), summary.start_ns + 200_000_000))
+        reader, player, Pace(bench.helper, 2.0, True), summary.passes, 0.2))
     began_s = time.monotonic()
     thread.start()
     bench.until(lambda: heard and heard[-1].data == "9")

@@ -1,17 +1,19 @@
-"""`isac bag`: record, play, look into and replay bags."""
+"""`isac bag`: record, play, look into, repair and replay bags."""
 
 from __future__ import annotations
 
 import os
+import shlex
 import tempfile
 import time
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated, Optional
+from typing import Annotated, Callable, Optional
 
 import typer
 from rich.progress import Progress
 from rich.table import Table
+from rich.text import Text
 
 from cooperative_isac.output.console import make_console
 from cooperative_isac_ros.bag.metadata import BagError
@@ -19,7 +21,7 @@ from cooperative_isac_ros.bag.reader import BagReader, BagSummary
 from cooperative_isac_ros.interrupts import first_interrupt_only
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False,
-                  help="Record, play and replay rosbag2 folders (MCAP), which 'ros2 bag' reads too.")
+                  help="Record, play, repair and replay rosbag2 folders (MCAP), which 'ros2 bag' reads too.")
 BagArgument = Annotated[Path, typer.Argument(metavar="BAG", help="Folder of a bag.")]
 NewBag = Annotated[Path, typer.Argument(metavar="BAG", help="New folder for the bag.")]
 Topics = Annotated[Optional[list[str]],
@@ -35,6 +37,7 @@ SimTime = Annotated[bool,
 Duration = Annotated[Optional[float], typer.Option(help="Seconds to record; else until Ctrl-C.", min=0.1)]
 SceneOption = Annotated[Optional[str],
                         typer.Option(help="Scene file; by default the shipped scene of that name.")]
+NewBagOption = Annotated[Path, typer.Option("--out", metavar="NEW", help="New folder for the bag.")]
 Out = Annotated[Optional[Path],
                 typer.Option(help="Also write the new detections and tracks to this new bag.")]
 
@@ -48,10 +51,13 @@ def record(bag: NewBag, topics: Topics = None, duration: Duration = None,
         recorder = Recorder(node, bag, topics or ())
         typer.echo(f"recording into {bag}, Ctrl-C ends it")
         try:
-            _spin(executor, duration)
+            _spin(executor, duration, lambda: bool(recorder.stopped))
         finally:
             recorder.close()
-    _show(BagReader(bag).summary())
+    with _faults():
+        _show(BagReader(bag).summary())
+        if recorder.stopped:
+            raise BagError(recorder.stopped)
 
 
 @app.command()
@@ -62,16 +68,18 @@ def play(bag: BagArgument, topics: Topics = None, rate: Rate = 1.0, start_offset
         from cooperative_isac_ros.bag.player import Pace, Player, chosen_topics, play_once
         reader = BagReader(bag)
         summary = reader.summary()
+        _show_remarks(summary)
         player = Player(node, chosen_topics(summary.topics, topics or ()))
         for name, reason in player.skipped.items():
-            typer.echo(f"{name} is left out: {reason}", err=True)
+            typer.echo(printable(f"{name} is left out: {reason}"), err=True)
         pace = Pace(node, rate, clock)
         if not player.wait_for_subscribers(wait):
             typer.echo(f"nobody listened within {wait:g} s; playing all the same", err=True)
-        start_ns = summary.start_ns + round(start_offset * 1e9)
         while True:
-            number = play_once(reader, player, pace, start_ns)
+            number = play_once(reader, player, pace, summary.passes, start_offset)
             typer.echo(f"{number} messages played")
+            for line in summary.damage:
+                typer.echo(f"missing: {line}", err=True)
             if not loop or not number:
                 break
 
@@ -84,6 +92,16 @@ def info(bag: BagArgument) -> None:
 
 
 @app.command()
+def repair(bag: BagArgument, out: NewBagOption) -> None:
+    """Write what can be read of a bag to a new one, complete and with an index."""
+    with _faults():
+        from cooperative_isac_ros.bag.repair import repair_bag
+        reader = BagReader(bag)
+        _show_remarks(repair_bag(reader, out))
+    _show(BagReader(out).summary())
+
+
+@app.command()
 def replay(bag: BagArgument, scene: SceneOption = None, out: Out = None) -> None:
     """Feed recorded features to a new centre and tracker; exit code 1 unless detections are the same."""
     with _faults(), _node("isac_bag_replay") as (node, executor):
@@ -92,7 +110,9 @@ def replay(bag: BagArgument, scene: SceneOption = None, out: Out = None) -> None
         from cooperative_isac_ros.bag.replay import ATTEMPTS, Replay
         if out is not None and out.exists():
             raise BagError(f"{out} exists; name a folder that does not")
-        recording = read_recording(BagReader(bag))
+        reader = BagReader(bag)
+        recording = read_recording(reader)
+        _show_remarks(reader.summary())
         loaded = recorded_scene(recording.scene, recording.fingerprint, scene, bag)
         with tempfile.TemporaryDirectory(prefix="isac_replay_") as folder, \
                 Progress(console=make_console(stderr=True), transient=True) as progress:
@@ -114,20 +134,41 @@ def replay(bag: BagArgument, scene: SceneOption = None, out: Out = None) -> None
         raise typer.Exit(1 if compared[0].frames_different else 0)
 
 
+def printable(text: str) -> str:
+    """Text from a bag without characters that move or color what a terminal shows."""
+    return "".join(character if character.isprintable() else "?" for character in text)
+
+
+def _show_remarks(summary: BagSummary) -> None:
+    for line in (*summary.damage, *summary.remarks):
+        typer.echo(printable(line), err=True)
+
+
 def _show(summary: BagSummary) -> None:
     table = Table("topic", "type", "messages", "rate (Hz)")
     for topic in summary.topics:
         rate = topic.num_messages / summary.duration_s if summary.duration_s else 0.0
-        table.add_row(topic.name, topic.type_name, str(topic.num_messages), f"{rate:.1f}")
+        table.add_row(
+            Text(printable(topic.name)),
+            Text(printable(topic.type_name)),
+            str(topic.num_messages),
+            f"{rate:.1f}",
+        )
     console = make_console()
     console.print(table)
     console.print(
         f"{summary.num_messages} messages in {summary.duration_s:.1f} s, {summary.size * 1e-6:.1f} MB",
         highlight=False)
+    _show_remarks(summary)
     if not summary.closed:
         console.print(
-            "not closed: its recorder was killed or still records; all messages up to there are shown.\n"
-            "'ros2 bag reindex' brings its metadata.yaml up to date", highlight=False)
+            "not closed: its recorder was killed or still records, or its end was cut off; all "
+            "messages up to there are shown",
+            highlight=False,
+        )
+    if summary.num_messages and (summary.damage or not summary.closed):
+        name = shlex.quote(str(summary.folder))
+        typer.echo(f"isac bag repair {name} --out NEW  # writes what can be read to a new bag")
 
 
 @contextmanager
@@ -135,6 +176,8 @@ def _faults():
     """Errors of bags and scenes in one line, exit code 1."""
     try:
         yield
+    except BrokenPipeError:
+        raise  # who read the output has gone; the command line ends without a word
     except (ValueError, OSError) as error:
         typer.echo(f"error: {error}", err=True)
         raise typer.Exit(1) from None
@@ -165,7 +208,7 @@ def _node(name: str, use_sim_time: bool = False):
             rclpy.try_shutdown()
 
 
-def _spin(executor, duration_s: float | None) -> None:
+def _spin(executor, duration_s: float | None, ended: Callable[[], bool]) -> None:
     deadline = time.monotonic() + duration_s if duration_s else None
-    while deadline is None or time.monotonic() < deadline:
+    while not ended() and (deadline is None or time.monotonic() < deadline):
         executor.spin_once(timeout_sec=0.1)

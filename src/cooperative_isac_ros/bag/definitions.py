@@ -9,6 +9,7 @@ from pathlib import Path
 ENCODING = "ros2msg"
 RULE = "=" * 80
 FIELD = re.compile(r"^\s*([A-Za-z][\w/]*)(?:<=\d+)?(?:\[[^\]]*\])?\s+[A-Za-z]", re.MULTILINE)
+TYPE_NAME = re.compile(r"[a-z]\w*/msg/[A-Z]\w*", re.ASCII)
 PRIMITIVES = {"bool", "byte", "char", "string", "wstring", "float32", "float64",
               *(f"{sign}int{bits}" for sign in ("", "u") for bits in (8, 16, 32, 64))}
 
@@ -20,6 +21,8 @@ class UnknownTypeError(ValueError):
 def message_class(type_name: str):
     """Class of a type such as std_msgs/msg/String."""
     package, _, name = type_name.partition("/msg/")
+    if not TYPE_NAME.fullmatch(type_name):
+        raise UnknownTypeError(f"{type_name!r} is not the name of a message type")
     try:
         return getattr(importlib.import_module(f"{package}.msg"), name)
     except (ImportError, AttributeError, ValueError):
@@ -29,6 +32,8 @@ def message_class(type_name: str):
 def message_definition(type_name: str) -> str:
     """The .msg text of a type, followed by those of all types that it is made of, as rosbag2 joins them."""
     package, _, name = type_name.partition("/msg/")
+    if not TYPE_NAME.fullmatch(type_name):
+        raise UnknownTypeError(f"{type_name!r} is not the name of a message type")
     texts, open_names, known = [], [(f"{package}/{name}", "")], {f"{package}/{name}"}
     while open_names:
         full_name, heading = open_names.pop(0)

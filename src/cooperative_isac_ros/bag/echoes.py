@@ -179,7 +179,11 @@ def check_bag(
 
     BagError or ValueError: the bag, the scene or the site cannot be used.
     """
-    scene, recorded = read_echoes(BagReader(bag), scene_file, max_frames)
+    reader = BagReader(bag)
+    scene, recorded = read_echoes(reader, scene_file, max_frames)
+    summary = reader.summary()
+    for line in (*summary.damage, *summary.remarks):
+        console.print(line, style="yellow", highlight=False, markup=False)
     if site is not None and site not in recorded:
         raise BagError(
             f"{bag} holds no echo of '{site}'; it has echoes of {', '.join(sorted(recorded))}"

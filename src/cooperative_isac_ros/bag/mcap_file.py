@@ -1,6 +1,7 @@
 """An MCAP file that is whole after every flush: chunks are closed as they go, the index comes at the end.
 
-mcap.writer closes a chunk only when it is full; a recorder that is killed would lose it.
+mcap.writer closes a chunk only when it is full; a recorder that is killed would lose it. Bytes that
+cannot be written are taken back, so that a full disk leaves whole records, too.
 """
 
 from __future__ import annotations
@@ -38,16 +39,28 @@ class McapFile:
 
     @property
     def num_messages(self) -> int:
-        """Messages so far."""
+        """Messages in the file; those of the open chunk are not."""
         return sum(self._counts.values())
 
-    def add_channel(self, topic: str, type_name: str, encoding: str, definition: str,
+    @property
+    def counts(self) -> dict[int, int]:
+        """Messages in the file by channel."""
+        return dict(self._counts)
+
+    @property
+    def span_ns(self) -> tuple[int, int]:
+        """Earliest and latest time of the messages in the file."""
+        starts = [index.message_start_time for index in self._chunk_indexes]
+        ends = [index.message_end_time for index in self._chunk_indexes]
+        return min(starts, default=0), max(ends, default=0)
+
+    def add_channel(self, topic: str, type_name: str, encoding: str, definition: bytes,
                     metadata: dict[str, str]) -> int:
         """Open a channel of CDR messages; its number."""
         schema = next((known for known in self._schemas if known.name == type_name), None)
         if schema is None:
             schema = Schema(id=len(self._schemas) + 1, name=type_name, encoding=encoding,
-                            data=definition.encode())
+                            data=definition)
             self._schemas.append(schema)
             schema.write(self._builder)
         channel = Channel(id=len(self._channels) + 1, topic=topic, message_encoding="cdr", metadata=metadata,
@@ -61,41 +74,70 @@ class McapFile:
         """Put a message into the open chunk. Times are [ns] since the epoch."""
         self._pending.append(Message(channel_id=channel, log_time=log_ns, publish_time=publish_ns, sequence=0,
                                      data=data))
-        self._counts[channel] += 1
 
     def flush(self) -> None:
-        """Close the chunk, its messages in the order of their log times, and bring it to the disk."""
+        """Close the chunk, its messages in the order of their arrival, and bring it to the disk.
+
+        OSError: it cannot be written; then the file is as it was before.
+        """
         if not self._pending:
             return
-        self._pending.sort(key=lambda message: message.log_time)
         indexes: dict[int, MessageIndex] = {}
         for message in self._pending:
             index = indexes.setdefault(message.channel_id, MessageIndex(message.channel_id, []))
             index.records.append((message.log_time, self._builder.count))
             message.write(self._builder)
         data = self._builder.end()
-        self._append_chunk(
-            Chunk(compression="", data=data, message_start_time=self._pending[0].log_time,
-                  message_end_time=self._pending[-1].log_time, uncompressed_crc=zlib.crc32(data),
-                  uncompressed_size=len(data)), indexes)
-        os.fsync(self._file)
+        times_ns = [message.log_time for message in self._pending]
+        chunk = Chunk(
+            compression="",
+            data=data,
+            message_start_time=min(times_ns),
+            message_end_time=max(times_ns),
+            uncompressed_crc=zlib.crc32(data),
+            uncompressed_size=len(data),
+        )
+        self._append_chunk(chunk, indexes)
+        for message in self._pending:
+            self._counts[message.channel_id] += 1
         self._begin_chunk()
 
     def close(self) -> None:
-        """Flush, write the index and close."""
+        """Flush, write the index and close.
+
+        OSError: they cannot be written; then the file is open still, and abandon() closes it.
+        """
         self.flush()
+        self._end_data()
+        os.close(self._file)
+
+    def abandon(self) -> None:
+        """Close without the open chunk, for which there was no room, with an index if that has some."""
+        try:
+            self._end_data()
+        except OSError:
+            pass  # whole records to the end, as after a kill
+        finally:
+            os.close(self._file)
+
+    def _end_data(self) -> None:
         ending = _bytes_of([DataEnd(0)])
         self._append(ending + self._summary(self._size + len(ending)) + MAGIC)
-        os.fsync(self._file)
-        os.close(self._file)
 
     def _begin_chunk(self) -> None:
         self._builder, self._pending = RecordBuilder(), []
 
     def _append(self, data: bytes) -> None:
+        """All of it on the disk, or nothing."""
         view = memoryview(data)
-        while view:
-            view = view[os.write(self._file, view):]
+        try:
+            while view:
+                view = view[os.write(self._file, view):]
+            os.fsync(self._file)
+        except OSError:
+            os.ftruncate(self._file, self._size)
+            os.lseek(self._file, self._size, os.SEEK_SET)
+            raise
         self._size += len(data)
 
     def _append_chunk(self, chunk: Chunk, indexes: dict[int, MessageIndex]) -> None:
@@ -103,12 +145,13 @@ class McapFile:
         for channel, index in indexes.items():
             offsets[channel] = self._size + len(head) + len(tail)
             tail += _bytes_of([index])
-        self._chunk_indexes.append(ChunkIndex(
+        index = ChunkIndex(
             chunk_length=len(head), chunk_start_offset=self._size, compression="",
             compressed_size=len(chunk.data), uncompressed_size=len(chunk.data),
             message_start_time=chunk.message_start_time, message_end_time=chunk.message_end_time,
-            message_index_length=len(tail), message_index_offsets=offsets))
+            message_index_length=len(tail), message_index_offsets=offsets)
         self._append(head + tail)
+        self._chunk_indexes.append(index)
 
     def _summary(self, start: int) -> bytes:
         """Everything a reader needs to find its way, repeated behind the data."""
@@ -127,12 +170,11 @@ class McapFile:
         return body + footer[:-4] + checksum.to_bytes(4, "little")
 
     def _statistics(self) -> Statistics:
-        chunks = self._chunk_indexes
+        start_ns, end_ns = self.span_ns
         return Statistics(attachment_count=0, channel_count=len(self._channels),
                           channel_message_counts=self._counts, chunk_count=len(self._chunk_indexes),
                           message_count=self.num_messages, metadata_count=0,
-                          message_start_time=min((index.message_start_time for index in chunks), default=0),
-                          message_end_time=max((index.message_end_time for index in chunks), default=0),
+                          message_start_time=start_ns, message_end_time=end_ns,
                           schema_count=len(self._schemas))
 
 

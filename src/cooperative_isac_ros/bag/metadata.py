@@ -3,14 +3,21 @@
 from __future__ import annotations
 
 import os
+import re
 from dataclasses import dataclass
-from pathlib import Path
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path, PurePath
 from typing import Sequence
 
 import yaml
 
 METADATA_FILE = "metadata.yaml"
+INFORMATION = "rosbag2_bagfile_information"
 VERSION = 9
+# Compressed as a whole (mode FILE), a file has a second ending
+PATTERNS = ("*.mcap", "*.mcap.zstd")
+# Wheels set no ROS_DISTRO; the major version of rclpy is of one distribution only
+DISTRO_OF_RCLPY = {"7": "jazzy", "9": "kilted"}
 LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
@@ -53,10 +60,14 @@ class Metadata:
 
 def write_metadata(folder: Path, metadata: Metadata) -> None:
     """Write metadata.yaml, or replace it in one step."""
-    text = yaml.dump({"rosbag2_bagfile_information": _fields(metadata)}, Dumper=_Dumper, sort_keys=False)
+    text = yaml.dump({INFORMATION: _fields(metadata)}, Dumper=_Dumper, sort_keys=False)
     new = folder / f".{METADATA_FILE}"
-    new.write_text(text, encoding="utf-8")
-    os.replace(new, folder / METADATA_FILE)
+    try:
+        new.write_text(text, encoding="utf-8")
+        os.replace(new, folder / METADATA_FILE)
+    except OSError:
+        new.unlink(missing_ok=True)
+        raise
 
 
 def profiles_yaml(offered: Sequence[dict]) -> str:
@@ -67,28 +78,132 @@ def profiles_yaml(offered: Sequence[dict]) -> str:
 def profiles_of(text: str) -> tuple[dict, ...]:
     """Profiles from the metadata of an MCAP channel; none when they cannot be read."""
     try:
-        profiles = yaml.load(text, Loader=LOADER)
-    except yaml.YAMLError:
+        profiles = _loaded(text)
+    except BagError:
         return ()
-    return tuple(item for item in profiles if isinstance(item, dict)) if isinstance(profiles, list) else ()
+    if not isinstance(profiles, list):
+        return ()
+    return tuple(item for item in profiles if isinstance(item, dict))
 
 
-def bag_files(folder: Path) -> list[Path]:
-    """The MCAP files of a bag: those that metadata.yaml lists, or without it all that are there."""
+def bag_files(folder: Path) -> tuple[list[Path], list[str]]:
+    """The MCAP files of a bag, and a line for each oddity of its metadata.yaml.
+
+    They are those that metadata.yaml lists; without it, or where it cannot be used, all that are
+    there. BagError: there are none, or they are compressed or stored in another way.
+    """
     listed = folder / METADATA_FILE
     if not listed.is_file():
-        return sorted(folder.glob("*.mcap"))
+        return _files_in(folder), []
     try:
-        information = yaml.load(listed.read_text(encoding="utf-8"),
-                                Loader=LOADER)["rosbag2_bagfile_information"]
-        storage, names = information["storage_identifier"], information["relative_file_paths"]
-    except (yaml.YAMLError, KeyError, TypeError) as error:
-        raise BagError(f"{listed} is not the metadata of a bag ({error}); without it the .mcap files are read"
-                       ) from None
-    if storage != "mcap":
+        information = _information(listed)
+        _refuse_other_storage(folder, information)
+        names = _file_names(information)
+    except _OddMetadataError as error:
+        files = _files_in(folder)
+        return files, [f"{listed} is not used: {error}; the .mcap files beside it are read"]
+    return _listed_files(folder, names)
+
+
+class _OddMetadataError(ValueError):
+    """What is odd about a metadata.yaml."""
+
+
+def _loaded(text: str):
+    """A YAML document; BagError for any that cannot be constructed."""
+    try:
+        return yaml.load(text, Loader=LOADER)
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        place = f" in line {mark.line + 1}" if mark is not None else ""
+        raise BagError(f"{getattr(error, 'problem', None) or 'no YAML'}{place}") from None
+    # Constructors of numbers and dates raise what comes; nests may be deeper than Python's stack
+    except (ValueError, ArithmeticError, LookupError, TypeError, AttributeError, RecursionError):
+        raise BagError("a value that is none in YAML") from None
+
+
+def _information(path: Path) -> dict:
+    try:
+        text = path.read_text(encoding="utf-8")
+    except UnicodeDecodeError:
+        raise _OddMetadataError("it is not a text in UTF-8") from None
+    except OSError as error:
+        raise _OddMetadataError(error.strerror) from None
+    try:
+        document = _loaded(text)
+    except BagError as error:
+        raise _OddMetadataError(str(error)) from None
+    information = document.get(INFORMATION) if isinstance(document, dict) else None
+    if not isinstance(information, dict):
+        raise _OddMetadataError(f"it has no key '{INFORMATION}' with keys below it")
+    return information
+
+
+def _refuse_other_storage(folder: Path, information: dict) -> None:
+    """BagError for what is not read here; an odd word is no reason to refuse good files."""
+    storage = information.get("storage_identifier")
+    if isinstance(storage, str) and storage not in ("", "mcap"):
         raise BagError(
-            f"{folder} is stored as {storage}; only mcap is read here: 'ros2 bag convert' makes it")
-    return [folder / name for name in names]
+            f"{folder} is stored as {storage}; only mcap is read here: 'ros2 bag convert' makes it"
+        )
+    compression = information.get("compression_format")
+    if isinstance(compression, str) and compression not in ("", "none", "zstd"):
+        raise BagError(
+            f"{folder} is compressed as {compression}; only zstd is read here: 'ros2 bag convert' "
+            "writes it without compression"
+        )
+    if storage != "mcap":
+        raise _OddMetadataError("its key 'storage_identifier' is not a word")
+
+
+def _file_names(information: dict) -> list[str]:
+    names = information.get("relative_file_paths")
+    if not isinstance(names, list) or not names:
+        raise _OddMetadataError("its key 'relative_file_paths' is not a list of names")
+    if not all(isinstance(name, str) and PurePath(name).name for name in names):
+        raise _OddMetadataError("its key 'relative_file_paths' has an entry that is not a name")
+    return names
+
+
+def _listed_files(folder: Path, names: Sequence[str]) -> tuple[list[Path], list[str]]:
+    """Files that are there, and a line when others are not."""
+    # Before version 4 names began with the folder, which may have another name by now
+    files = list(dict.fromkeys(folder / PurePath(name).name for name in names))
+    present = [path for path in files if os.path.isfile(path)]
+    missing = [path for path in files if path not in present]
+    if not missing:
+        return files, []
+    if not present:
+        raise BagError(f"{missing[0]} is listed in metadata.yaml but is not there")
+    return present, [
+        f"{missing[0]} is listed in metadata.yaml but is not there; its messages are missing"
+        + (f", and those of {len(missing) - 1} more" if len(missing) > 1 else "")
+    ]
+
+
+def _files_in(folder: Path) -> list[Path]:
+    """MCAP files of a folder by their numbers: bag_2 comes before bag_10."""
+    files = [path for pattern in PATTERNS for path in folder.glob(pattern)]
+    if not files:
+        raise BagError(f"{folder} holds no .mcap file")
+    return sorted(files, key=_numeric_order)
+
+
+def _numeric_order(path: Path) -> list[tuple[int, str]]:
+    """Words and numbers of a name; a number goes by its value."""
+    parts = re.split(r"([0-9]+)", path.name)
+    return [(int(part), "") if part.isdecimal() else (-1, part) for part in parts]
+
+
+def _ros_distro() -> str:
+    """Name of the ROS 2 distribution that runs here."""
+    if "ROS_DISTRO" in os.environ:
+        return os.environ["ROS_DISTRO"]
+    try:
+        major = version("rclpy").partition(".")[0]
+    except PackageNotFoundError:
+        return "unknown"
+    return DISTRO_OF_RCLPY.get(major, "unknown")
 
 
 def _fields(metadata: Metadata) -> dict:
@@ -102,4 +217,4 @@ def _fields(metadata: Metadata) -> dict:
     return {"version": VERSION, "storage_identifier": "mcap", **span, "topics_with_message_count": topics,
             "compression_format": "", "compression_mode": "", "relative_file_paths": [metadata.file_name],
             "files": [{"path": metadata.file_name, **span}], "custom_data": None,
-            "ros_distro": os.environ.get("ROS_DISTRO", "unknown")}
+            "ros_distro": _ros_distro()}

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import math
 import time
 from typing import Callable, Sequence
 
+from rclpy.exceptions import NameValidationException
 from rclpy.node import Node
 from rosgraph_msgs.msg import Clock
 
 from cooperative_isac_ros.bag.definitions import UnknownTypeError, message_class
 from cooperative_isac_ros.bag.metadata import BagError, Topic
+from cooperative_isac_ros.bag.passes import ClockPass, is_unset
 from cooperative_isac_ros.bag.profiles import played_profile
 from cooperative_isac_ros.bag.reader import BagReader
 from cooperative_isac_ros.conversions import to_time
@@ -17,6 +20,7 @@ from cooperative_isac_ros.conversions import to_time
 CLOCK_TOPIC = "/clock"
 CLOCK_PERIOD_S = 0.025
 SETTLE_S = 0.5
+LATEST_NS = (2**31 - 1) * 1_000_000_000  # that fits a message
 
 
 class Player:
@@ -28,12 +32,17 @@ class Player:
         self._publishers: dict[str, object] = {}
         for topic in topics:
             try:
-                message_type = message_class(topic.type_name)
+                self._publishers[topic.name] = node.create_publisher(
+                    message_class(topic.type_name),
+                    rename(topic.name),
+                    played_profile(topic.offered),
+                )
             except UnknownTypeError as error:
                 self.skipped[topic.name] = str(error)
-                continue
-            self._publishers[topic.name] = node.create_publisher(message_type, rename(topic.name),
-                                                                 played_profile(topic.offered))
+            except NameValidationException:
+                self.skipped[topic.name] = "ROS 2 refuses this name"
+            except RuntimeError as error:  # of rcl, which has rules of its own
+                self.skipped[topic.name] = str(error).partition("\n")[0]
 
     @property
     def topics(self) -> tuple[str, ...]:
@@ -93,28 +102,69 @@ class Pace:
 
     def _tell(self, bag_ns: int) -> None:
         if self._clock is not None:
-            self._clock.publish(Clock(clock=to_time(bag_ns)))
+            self._clock.publish(Clock(clock=to_time(min(bag_ns, LATEST_NS))))
 
 
-def play_once(reader: BagReader, player: Player, pace: Pace, start_ns: int) -> int:
-    """Publish everything from a time on [ns]; the number of messages."""
+def play_once(
+    reader: BagReader,
+    player: Player,
+    pace: Pace,
+    passes: Sequence[ClockPass],
+    offset_s: float = 0.0,
+) -> int:
+    """Publish everything, pass by pass of the recorded clock.
+
+    passes: those of the bag
+    offset_s: playing time that is left out at the beginning; with one, also messages without time
+
+    Returns the number of messages.
+    """
+    starts_ns = _starts(passes, round(offset_s * 1e9))
     count = 0
+    current = None
     for message in reader.messages(player.topics):
-        if message.log_ns < start_ns:
+        number = message.clock_pass
+        if number >= len(passes) or message.log_ns < starts_ns[number]:
             continue
-        if count == 0:
-            pace.begin(message.log_ns)
-        pace.wait_until(message.log_ns)
+
+        # Nobody waits for a message from before the clock was set, nor from one pass to the next
+        if not is_unset(passes, number):
+            if number != current:
+                pace.begin(message.log_ns if current is None else round(starts_ns[number]))
+                current = number
+            pace.wait_until(message.log_ns)
         player.publish(message.topic, message.data)
         count += 1
     return count
 
 
+def _starts(passes: Sequence[ClockPass], offset_ns: int) -> list[float]:
+    """Times [ns] in each pass from which on messages are played."""
+    starts_ns = []
+    left_ns = offset_ns
+    for number, item in enumerate(passes):
+        duration_ns = item.end_ns - item.start_ns
+        if left_ns > duration_ns or (left_ns and is_unset(passes, number)):
+            starts_ns.append(math.inf)
+        else:
+            starts_ns.append(item.start_ns + left_ns)
+        left_ns = max(left_ns - duration_ns, 0)
+    return starts_ns
+
+
 def chosen_topics(topics: Sequence[Topic], names: Sequence[str]) -> list[Topic]:
     """The topics of those names, or all but /clock. BagError names one that is not there."""
-    known = {topic.name: topic for topic in topics}
-    full_names = [f"/{name.lstrip('/')}" for name in names]
+    if not names:
+        return [topic for topic in topics if topic.name != CLOCK_TOPIC]
+    known = {_full_name(topic.name): topic for topic in topics}
+    full_names = [_full_name(name) for name in names]
     wrong = [name for name in full_names if name not in known]
     if wrong:
-        raise BagError(f"topic {wrong[0]} is not in the bag; it has {', '.join(sorted(known)) or 'none'}")
-    return [topic for name, topic in known.items() if (name in full_names if names else name != CLOCK_TOPIC)]
+        raise BagError(
+            f"topic {wrong[0]} is not in the bag; it has {', '.join(sorted(known)) or 'none'}"
+        )
+    return [topic for name, topic in known.items() if name in full_names]
+
+
+def _full_name(name: str) -> str:
+    return f"/{name.lstrip('/')}"

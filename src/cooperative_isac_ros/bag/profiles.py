@@ -5,10 +5,18 @@ from __future__ import annotations
 from typing import Sequence
 
 from rclpy.duration import Duration, Infinite
-from rclpy.qos import DurabilityPolicy, HistoryPolicy, QoSProfile, ReliabilityPolicy
+from rclpy.qos import (
+    DurabilityPolicy,
+    HistoryPolicy,
+    LivelinessPolicy,
+    QoSProfile,
+    ReliabilityPolicy,
+)
 
 INFINITE = {"sec": 9223372036, "nsec": 854775807}
 SECOND = 1_000_000_000
+DEFAULT_DEPTH = 10  # of a publisher whose bag has none that can be used
+LARGEST_DEPTH = 10_000  # messages; "keep all" is written as the largest number there is
 HEARD_DEPTH = 1000  # a recorder that waits for the disk must not lose what comes meanwhile
 
 
@@ -21,6 +29,23 @@ def profile_fields(profile: QoSProfile, depth: int = 10) -> dict:
             "liveliness": profile.liveliness.short_key,
             "liveliness_lease_duration": _time(profile.liveliness_lease_duration),
             "avoid_ros_namespace_conventions": bool(profile.avoid_ros_namespace_conventions)}
+
+
+def complete_profile(fields: dict) -> dict:
+    """A profile of any bag with all fields in the words of rosbag2, which other readers ask for."""
+    words = {
+        "history": _word(fields, "history", HistoryPolicy, HistoryPolicy.KEEP_LAST),
+        "reliability": _word(fields, "reliability", ReliabilityPolicy, ReliabilityPolicy.RELIABLE),
+        "durability": _word(fields, "durability", DurabilityPolicy, DurabilityPolicy.VOLATILE),
+        "liveliness": _word(fields, "liveliness", LivelinessPolicy, LivelinessPolicy.AUTOMATIC),
+    }
+    times = ("deadline", "lifespan", "liveliness_lease_duration")
+    return {
+        **{name: policy.short_key for name, policy in words.items()},
+        "depth": _depth(fields),
+        **{name: _complete_time(fields.get(name)) for name in times},
+        "avoid_ros_namespace_conventions": fields.get("avoid_ros_namespace_conventions") is True,
+    }
 
 
 def heard_profile(offered: Sequence[QoSProfile]) -> QoSProfile:
@@ -39,9 +64,17 @@ def played_profile(offered: Sequence[dict]) -> QoSProfile:
     keep_all = _word(fields, "history", HistoryPolicy, HistoryPolicy.KEEP_LAST) == HistoryPolicy.KEEP_ALL
     return QoSProfile(
         history=HistoryPolicy.KEEP_ALL if keep_all else HistoryPolicy.KEEP_LAST,
-        depth=max(int(fields.get("depth", 10)), 1),
+        depth=_depth(fields),
         reliability=_word(fields, "reliability", ReliabilityPolicy, ReliabilityPolicy.RELIABLE),
         durability=_word(fields, "durability", DurabilityPolicy, DurabilityPolicy.VOLATILE))
+
+
+def _depth(fields: dict) -> int:
+    """Depth of a publisher's queue; that of a bag may be anything, also rmw's largest size."""
+    depth = fields.get("depth")
+    if isinstance(depth, bool) or not isinstance(depth, int) or depth < 1:
+        return DEFAULT_DEPTH
+    return min(depth, LARGEST_DEPTH)
 
 
 def _word(fields: dict, name: str, policy: type, default):
@@ -51,6 +84,14 @@ def _word(fields: dict, name: str, policy: type, default):
     except (KeyError, ValueError):
         return default
     return default if found.name in ("SYSTEM_DEFAULT", "UNKNOWN", "BEST_AVAILABLE") else found
+
+
+def _complete_time(value) -> dict:
+    """A duration as rosbag2 writes it; infinite when it is none."""
+    parts = [value.get("sec"), value.get("nsec")] if isinstance(value, dict) else [None]
+    if all(type(part) is int and 0 <= part <= INFINITE["sec"] for part in parts):
+        return {"sec": parts[0], "nsec": parts[1]}
+    return dict(INFINITE)
 
 
 def _time(duration: Duration) -> dict:

@@ -1,10 +1,14 @@
-"""Records topics of any type as the bytes that travel, without decoding them."""
+"""Records topics of any type as the bytes that travel, without decoding them.
+
+With use_sim_time, messages that come before the first /clock wait for it and get its time.
+"""
 
 from __future__ import annotations
 
 import time
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Sequence
+from typing import Callable, Sequence
 
 from rclpy.callback_groups import CallbackGroup
 from rclpy.clock import Clock, ClockType
@@ -17,6 +21,18 @@ from cooperative_isac_ros.bag.writer import BagWriter
 
 PERIOD_S = 0.1
 DISCOVERY_TICKS = 3
+# Bytes that wait for the first /clock; then messages get their time of arrival instead
+HELD_BYTES = 64 * 2**20
+
+
+@dataclass(frozen=True)
+class _Taken:
+    """A message as it came; times are [ns] of the system's clock."""
+
+    topic: str
+    came_ns: int
+    sent_ns: int
+    data: bytes
 
 
 class _Polled(CallbackGroup):
@@ -30,10 +46,24 @@ class _Polled(CallbackGroup):
 
 
 class Recorder:
-    """Subscribes to topics as they appear: those that are named, or all."""
+    """Subscribes to topics as they appear: those that are named, or all.
 
-    def __init__(self, node: Node, folder: Path, topics: Sequence[str] = ()):
+    on_stopped is called once with the reason when the bag cannot be written any further.
+    """
+
+    def __init__(
+        self,
+        node: Node,
+        folder: Path,
+        topics: Sequence[str] = (),
+        on_stopped: Callable[[str], None] = lambda reason: None,
+    ):
         self.skipped: dict[str, str] = {}
+        self.stopped = ""
+        self._on_stopped = on_stopped
+        self._folder = folder
+        self._held: list[_Taken] = []
+        self._last_clock_ns = 0
         self._node, self._wanted = node, {f"/{name.lstrip('/')}" for name in topics}
         self._sim_time = node.get_parameter("use_sim_time").value
         self._subscriptions: dict[str, object] = {}
@@ -67,25 +97,50 @@ class Recorder:
                 self._subscribe(name, types, publishers)
 
     def poll(self) -> None:
-        """Write what has come since the last time."""
-        polled_ns = time.time_ns()
-        for name, subscription in self._subscriptions.items():
-            with subscription.handle:
-                while (taken := subscription.handle.take_message(subscription.msg_type, True)) is not None:
-                    self._write(name, *taken, polled_ns)
+        """Write what has come since the last time, in the order of its arrival."""
+        taken = self._take()
+        if not self._sim_time:
+            self._write(taken)
+        elif clock_ns := self._node.get_clock().now().nanoseconds:
+            self._write_with_clock(taken, clock_ns)
+        else:
+            self._held += taken
+            if sum(len(message.data) for message in self._held) > HELD_BYTES:
+                self._write_without_clock()
 
     def close(self) -> None:
         """End and complete the bag."""
+        if self.stopped:
+            return
         self._timer.cancel()
-        self.poll()
-        self._writer.close()
+        try:
+            self.poll()
+            self._write_without_clock()
+            self._writer.close()
+        except OSError as error:
+            self._say_stopped(error)
 
     def _tick(self) -> None:
-        self.poll()
-        self._ticks += 1
-        if self._ticks % DISCOVERY_TICKS == 0:
-            self.discover()
-        self._writer.flush_if_due()
+        try:
+            self.poll()
+            self._ticks += 1
+            if self._ticks % DISCOVERY_TICKS == 0:
+                self.discover()
+            self._writer.flush_if_due()
+        except OSError as error:
+            self._stop(error)
+
+    def _stop(self, error: OSError) -> None:
+        """Complete the bag as far as possible, and record no more."""
+        self._timer.cancel()
+        for subscription in self._subscriptions.values():
+            self._node.destroy_subscription(subscription)
+        self._writer.abandon()
+        self._say_stopped(error)
+
+    def _say_stopped(self, error: OSError) -> None:
+        self.stopped = f"{self._folder} cannot be written any further: {error.strerror or error}"
+        self._on_stopped(self.stopped)
 
     def _subscribe(self, name: str, types: list[str], publishers: list) -> None:
         try:
@@ -104,9 +159,47 @@ class Recorder:
                                                                    heard_profile(profiles),
                                                                    callback_group=self._polled, raw=True)
 
-    def _write(self, name: str, data: bytes, info: dict, polled_ns: int) -> None:
-        """Its time is when the message came, not when its turn came: readers order by it."""
-        came_ns = info["received_timestamp"] or polled_ns
-        if self._sim_time:
-            came_ns += self._node.get_clock().now().nanoseconds - polled_ns
-        self._writer.write(name, max(came_ns, 0), info["source_timestamp"] or came_ns, data)
+    def _take(self) -> list[_Taken]:
+        """Messages that wait in the subscriptions' queues, by their time of arrival."""
+        taken = []
+        for name, subscription in self._subscriptions.items():
+            with subscription.handle:
+                while True:
+                    found = subscription.handle.take_message(subscription.msg_type, True)
+                    if found is None:
+                        break
+                    data, times = found
+                    came_ns = times["received_timestamp"] or time.time_ns()
+                    taken.append(_Taken(name, came_ns, times["source_timestamp"] or came_ns, data))
+        return sorted(taken, key=lambda message: message.came_ns)
+
+    def _write(self, messages: Sequence[_Taken]) -> None:
+        """Their times are when they came, not when their turn came: readers order by them."""
+        for message in messages:
+            self._writer.write(message.topic, message.came_ns, message.sent_ns, message.data)
+
+    def _write_with_clock(self, messages: Sequence[_Taken], clock_ns: int) -> None:
+        """Write messages with times of /clock, which is at clock_ns now."""
+        # At the first time, and after a jump back, nothing is known of what was before
+        earliest_ns = self._last_clock_ns
+        if not 0 < earliest_ns <= clock_ns:
+            earliest_ns = clock_ns
+        for message in self._held:
+            self._writer.write(message.topic, earliest_ns, message.sent_ns, message.data)
+        self._held.clear()
+
+        # Between the clock of the last poll and that of this one
+        now_ns = time.time_ns()
+        for message in messages:
+            log_ns = min(max(clock_ns - (now_ns - message.came_ns), earliest_ns), clock_ns)
+            self._writer.write(message.topic, log_ns, message.sent_ns, message.data)
+        self._last_clock_ns = clock_ns
+
+    def _write_without_clock(self) -> None:
+        """Write what waits for a clock with its times of arrival."""
+        if self._held:
+            self._node.get_logger().warning(
+                f"no /clock so far: {len(self._held)} messages get the time of their arrival instead"
+            )
+        self._write(self._held)
+        self._held.clear()

@@ -24,15 +24,20 @@ class BagWriter:
         except FileExistsError:
             raise BagError(f"{folder} exists; a bag is never overwritten: name a folder that does not exist"
                            ) from None
+        except OSError as error:
+            raise BagError(f"{folder} cannot be made: {error.strerror}") from None
         self._folder = folder
         self._file_name = f"{folder.name}_0.mcap"
-        self._file = McapFile(folder / self._file_name)
         self._topics: dict[str, Topic] = {}
         self._channels: dict[str, int] = {}
         self._start_ns = self._end_ns = 0
         self._flushed_s = self._described_s = time.monotonic()
         self._unflushed = 0
-        self._describe()
+        try:
+            self._file = McapFile(folder / self._file_name)
+            self._describe()
+        except OSError as error:
+            raise BagError(f"{folder} cannot be written: {error.strerror}") from None
 
     @property
     def topics(self) -> tuple[Topic, ...]:
@@ -44,14 +49,14 @@ class BagWriter:
         """Bytes so far."""
         return self._file.size
 
-    def add_topic(self, topic: Topic) -> None:
-        """Open a topic; its type's definition goes into the bag where it is installed."""
-        try:
-            encoding, definition = ENCODING, message_definition(topic.type_name)
-        except UnknownTypeError:
-            encoding, definition = "unknown", ""
+    def add_topic(self, topic: Topic, definition: tuple[str, bytes] | None = None) -> None:
+        """Open a topic.
+
+        definition: encoding and text of its type; by default those of the installed type, if it is
+        """
+        encoding, text = definition or _installed_definition(topic.type_name)
         metadata = {"offered_qos_profiles": profiles_yaml(topic.offered), "topic_type_hash": topic.type_hash}
-        self._channels[topic.name] = self._file.add_channel(topic.name, topic.type_name, encoding, definition,
+        self._channels[topic.name] = self._file.add_channel(topic.name, topic.type_name, encoding, text,
                                                             metadata)
         self._topics[topic.name] = replace(topic, num_messages=0)
         self._described_s = -METADATA_PERIOD_S
@@ -81,10 +86,36 @@ class BagWriter:
         self._flushed_s, self._unflushed = time.monotonic(), 0
 
     def close(self) -> None:
-        """Complete the bag."""
-        self._file.close()
+        """Complete the bag; OSError: as far as possible."""
+        try:
+            self._file.close()
+        except OSError:
+            self.abandon()
+            raise
         self._describe()
+
+    def abandon(self) -> None:
+        """Complete the bag as far as possible after an OSError; what was not yet written is lost."""
+        self._file.abandon()
+        counts = self._file.counts
+        self._topics = {
+            name: replace(topic, num_messages=counts[self._channels[name]])
+            for name, topic in self._topics.items()
+        }
+        self._start_ns, self._end_ns = self._file.span_ns
+        try:
+            self._describe()
+        except OSError:
+            pass  # an older metadata.yaml stays
 
     def _describe(self) -> None:
         self._described_s = time.monotonic()
         write_metadata(self._folder, Metadata(self._file_name, self._start_ns, self._end_ns, self.topics))
+
+
+def _installed_definition(type_name: str) -> tuple[str, bytes]:
+    """Encoding and text of a type; empty when it is not installed."""
+    try:
+        return ENCODING, message_definition(type_name).encode()
+    except UnknownTypeError:
+        return "", b""

@@ -23,17 +23,24 @@ class BagRecorder(SceneNode):
         if not self.settings["directory"]:
             raise ValueError("parameter 'directory' is empty; name a new folder for the bag")
         wanted = [name for name in self.settings["topics"] if name]
-        self.recorder = Recorder(self, Path(self.settings["directory"]).expanduser(), wanted)
+        folder = Path(self.settings["directory"]).expanduser()
+        self.recorder = Recorder(self, folder, wanted, self._recording_stopped)
         names = ("detections", "tracks", *(f"{site.name}/features" for site in self.scene.receivers))
         self._needed = () if wanted else tuple(self.shared(name) for name in names)
 
     def waiting_for(self) -> str:
-        """The topics that nobody publishes yet."""
+        """The topics that nobody publishes yet; nothing once the bag cannot be written any further."""
         topics = self.recorder.topics
         self.health.figures["topics"] = len(topics)
         self.health.figures["messages"] = sum(topic.num_messages for topic in topics)
         self.health.figures["megabytes"] = f"{self.recorder.size * 1e-6:.1f}"
+        self.health.figures["recording"] = self.recorder.stopped or "runs"
+        if self.recorder.stopped:
+            return ""  # the others need not wait for it
         return ", ".join(self.recorder.missing(self._needed))
+
+    def _recording_stopped(self, reason: str) -> None:
+        self.health.fault("recording_stopped", reason)
 
     def close(self) -> None:
         """Complete the bag."""

@@ -1,38 +1,140 @@
-"""The view of a scene for RViz: config/rviz/scene.rviz, moved to the scene's area and namespace."""
+"""The view of a scene for RViz: config/rviz/scene.rviz, moved to its place and namespace."""
 
 from __future__ import annotations
 
 import math
-from typing import Iterator
+from collections.abc import Iterator
 
 import numpy as np
 import yaml
 
 from cooperative_isac.scene.model import Scene
 from cooperative_isac_ros.graph import shared_file
+from cooperative_isac_ros.scene_layout import SceneLayout, scene_layout
 
-WINDOW_PIXELS = 800
+# Picture of RViz's window of 1400 x 900 pixels: what panels and bars leave of it, rounded down.
+PICTURE_PIXELS = (960, 740)
+# Vertical field of view of RViz's perspective camera, rad.
+FIELD_OF_VIEW_RAD = math.pi / 4
+# Share of the picture that the scene may fill.
+FILL = 0.94
+# The view from the side looks north, down by this angle, rad: heights and ground are both seen.
+YAW_RAD, PITCH_RAD = -math.pi / 2, 0.7
+# Places of the focal point that are tried along the middle of the scene.
+NUM_FOCAL_POINTS = 101
+# Distances from the middle of the scene up to this multiple of the least are as good.
+NEAR = 1.02
 
 
 def scene_view(scene: Scene, namespace: str = "/") -> str:
-    """Text of an RViz configuration that looks at the scene and hears the nodes of a namespace."""
+    """Text of an RViz configuration that shows the scene, from topics of a namespace."""
     view = yaml.safe_load(shared_file("rviz/scene.rviz").read_text(encoding="utf-8"))
-    manager, root = view["Visualization Manager"], f"/{namespace.strip('/')}".rstrip("/")
-    low_m, high_m = scene.area.low_m, scene.area.high_m
-    centre_m, width_m = (low_m + high_m) / 2, float(np.max((high_m - low_m)[:2]))
+    manager = view["Visualization Manager"]
+    root = f"/{namespace.strip('/')}".rstrip("/")
+    layout = scene_layout(scene)
+
+    # topics and grid
     for node in _nodes(manager["Displays"]):
         if isinstance(node.get("Topic"), dict):
             node["Topic"]["Value"] = root + node["Topic"]["Value"]
         if node.get("Class") == "rviz_default_plugins/Grid":
-            node["Cell Size"] = 10.0 ** math.floor(math.log10(width_m / 5))
-            node["Plane Cell Count"] = math.ceil(1.2 * width_m / node["Cell Size"])
-            node["Offset"] = _point([*centre_m[:2], low_m[2]])
+            node.update(_grid(scene, layout))
+
+    # cameras
     for node in _nodes([manager["Views"]]):
-        if "Focal Point" in node:
-            node["Focal Point"], node["Distance"] = _point(centre_m), 1.6 * width_m
-        elif "Scale" in node:
-            node.update(X=float(centre_m[0]), Y=float(centre_m[1]), Scale=WINDOW_PIXELS / (1.3 * width_m))
+        if node.get("Class") == "rviz_default_plugins/Orbit":
+            node.update(_from_the_side(layout))
+        elif node.get("Class") == "rviz_default_plugins/TopDownOrtho":
+            node.update(_from_above(layout))
     return yaml.safe_dump(view, sort_keys=False)
+
+
+def _grid(scene: Scene, layout: SceneLayout) -> dict:
+    """A grid on the ground, of a power of ten, that covers the area."""
+    low_m = scene.area.low_m
+    high_m = scene.area.high_m
+    width_m = float(np.max((high_m - low_m)[:2]))
+    cell_m = 10.0 ** math.floor(math.log10(width_m / 5))
+    return {
+        "Cell Size": cell_m,
+        "Plane Cell Count": math.ceil(1.2 * width_m / cell_m),
+        "Offset": _point([*((low_m + high_m) / 2)[:2], layout.ground_m]),
+    }
+
+
+def _from_above(layout: SceneLayout) -> dict:
+    """Middle and scale, pixels per m, of the view from above."""
+    points_m = _corners(layout, np.array([1.0, 0, 0]), np.array([0, 1.0, 0]))[:, :2]
+    low_m, high_m = points_m.min(axis=0), points_m.max(axis=0)
+    middle_m = (low_m + high_m) / 2
+    scale = float(np.min(FILL * np.array(PICTURE_PIXELS) / (high_m - low_m)))
+    return {"X": float(middle_m[0]), "Y": float(middle_m[1]), "Scale": scale}
+
+
+def _from_the_side(layout: SceneLayout) -> dict:
+    """A focal point on the ground that takes the camera near and centers the picture."""
+    ahead, right, up = orbit_axes(YAW_RAD, PITCH_RAD)
+    points_m = _corners(layout, right, up)
+    slope_up = FILL * math.tan(FIELD_OF_VIEW_RAD / 2)
+    slope_right = slope_up * PICTURE_PIXELS[0] / PICTURE_PIXELS[1]
+
+    # a point is in the picture where |across| <= slope (distance + depth)
+    middle_m = (layout.low_m + layout.high_m) / 2
+    found = []
+    for y_m in np.linspace(layout.low_m[1], layout.high_m[1], NUM_FOCAL_POINTS):
+        focal_m = np.array([middle_m[0], y_m, layout.ground_m])
+        offsets_m = points_m - focal_m
+        depth_m = offsets_m @ ahead
+        needed_m = [
+            np.abs(offsets_m @ right) / slope_right - depth_m,
+            np.abs(offsets_m @ up) / slope_up - depth_m,
+        ]
+        distance_m = float(np.max(needed_m))
+        away_m = distance_m - (focal_m - middle_m) @ ahead
+        heights = (offsets_m @ up) / (distance_m + depth_m)
+        found.append((away_m, abs(float(heights.max() + heights.min())), distance_m, focal_m))
+
+    # among the nearest, the one with as much room below as above
+    nearest_m = min(away_m for away_m, *_ in found)
+    near = [item for item in found if item[0] <= NEAR * nearest_m]
+    _, _, distance_m, focal_m = min(near, key=lambda item: item[1])
+    return {
+        "Focal Point": _point(focal_m),
+        "Distance": distance_m,
+        "Yaw": YAW_RAD,
+        "Pitch": PITCH_RAD,
+    }
+
+
+def orbit_axes(yaw_rad: float, pitch_rad: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Unit vectors [3] ahead, to the right and up of RViz's orbiting camera."""
+    away = np.array(
+        [
+            math.cos(pitch_rad) * math.cos(yaw_rad),
+            math.cos(pitch_rad) * math.sin(yaw_rad),
+            math.sin(pitch_rad),
+        ]
+    )
+    right = np.array([-math.sin(yaw_rad), math.cos(yaw_rad), 0.0])
+    return -away, right, np.cross(away, right)
+
+
+def _corners(layout: SceneLayout, right: np.ndarray, up: np.ndarray) -> np.ndarray:
+    """Points [num_points, 3] that a picture with these axes must hold, m."""
+    # all that stands, with room for the names around it
+    margin_m = 3 * layout.size_m * np.array([1.5, 1.0, 0.0])
+    ends_m = np.stack([layout.low_m - margin_m, layout.high_m + margin_m])
+    steps = np.stack(np.meshgrid([0, 1], [0, 1], [0, 1]), axis=-1).reshape(-1, 3)
+    box_m = ends_m[steps, np.arange(3)]
+
+    # the figures, which face the viewer
+    width_m, height_m = layout.figures_size_m
+    text_m = [
+        layout.figures_m + side * width_m / 2 * right + rise * height_m * up
+        for side in (-1, 1)
+        for rise in (0, 1)
+    ]
+    return np.concatenate([box_m, text_m])
 
 
 def _nodes(tree) -> Iterator[dict]:

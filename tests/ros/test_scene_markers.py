@@ -47,7 +47,8 @@ class Rig:
             lambda: len(self.drawn) > before and self.drawn[-1].markers[0].action != Marker.DELETEALL)
 
     def last(self, namespace):
-        return [marker for marker in self.drawn[-1].markers if marker.ns == namespace]
+        return [marker for marker in self.drawn[-1].markers
+                if marker.ns == namespace and marker.action == Marker.ADD]
 
 
 @pytest.fixture
@@ -74,7 +75,7 @@ def test_all_that_is_known_is_drawn(bench, rig, features):
     }
     assert all(marker.header.frame_id == "map" for marker in rig.drawn[-1].markers)
     assert "GOSPA 1.25 m" in rig.last("figures")[0].text
-    assert rig.last("track names")[0].text == "3 uav 10.0 m/s"
+    assert rig.last("track names")[0].text.strip() == "3 uav 10.0 m/s\nz 5.0 m +-3.00 m"
     tip = rig.last("track velocities")[0].points[1]
     assert (tip.x, tip.y, tip.z) == (10.0, 2.0, 5.0)  # one second ahead
 
@@ -108,12 +109,29 @@ def test_what_is_simulated_says_so(rig):
     assert "measured echoes" in rig.last("figures")[0].text and "simulated" not in rig.last("figures")[0].text
 
 
-@pytest.mark.parametrize("period_s, life_s", [(0.1, 1.0), (2.5, 5.0)])
+@pytest.mark.parametrize("period_s, life_s", [(0.1, 2.0), (2.5, 12.5)])
 def test_markers_live_until_after_the_next_frame(rig, period_s, life_s):
     for number in range(3):
         rig.say(number, period_ns=round(period_s * 1e9))
     lifetime = rig.last("tracks")[0].lifetime
     assert lifetime.sec + lifetime.nanosec * 1e-9 == pytest.approx(life_s)
+
+
+def test_one_slow_frame_lengthens_all_lives(rig):
+    for number in (0, 1, 20, 21):  # 1.9 s between two of them
+        rig.say(number)
+    lifetime = rig.last("tracks")[0].lifetime
+    assert lifetime.sec + lifetime.nanosec * 1e-9 == pytest.approx(5 * 1.9)
+
+
+def test_what_ends_is_taken_out_at_once(rig):
+    rig.say(0)
+    ended = {(marker.ns, marker.id) for marker in rig.drawn[-1].markers if marker.ns.startswith("track")}
+    rig.say(1, status=TrackStatus.DELETED)
+    taken = {(m.ns, m.id) for m in rig.drawn[-1].markers if m.action == Marker.DELETE}
+    assert ended and taken == ended
+    rig.say(2, status=TrackStatus.DELETED)
+    assert not any(marker.action == Marker.DELETE for marker in rig.drawn[-1].markers)
 
 
 def test_drawing_can_be_switched_off(bench, rig):
@@ -131,6 +149,7 @@ def test_the_ellipsoid_is_that_of_the_covariance():
     covariance[:3, :3] = rotation @ np.diag([4.0, 1.0, 0.25]) @ rotation.T
     _, shape = markers.detection_markers([Detection(np.zeros(3), np.zeros(3), covariance, 0.0, (), 1)], 1.0,
                                          0, 1.0)
+    assert markers.ELLIPSOID_SIGMAS == 3
     orientation = shape.pose.orientation
     axes = Rotation.from_quat([orientation.x, orientation.y, orientation.z, orientation.w]).as_matrix()
     radii = np.array([shape.scale.x, shape.scale.y, shape.scale.z]) / 2
@@ -138,7 +157,7 @@ def test_the_ellipsoid_is_that_of_the_covariance():
 
 
 def test_sites_look_along_their_boresight(tiny):
-    arrows = [m for m in markers.site_markers(tiny, 0) if m.ns == "transmitter directions"]
+    arrows = [m for m in markers.static_markers(tiny, 0) if m.ns == "transmitter directions"]
     assert len(arrows) == 2
     tail, tip = arrows[0].points
     assert (tail.x, tail.y) == (15.0, -2.0) and abs(tip.x - 15.0) < 1e-9 and tip.y > -2.0

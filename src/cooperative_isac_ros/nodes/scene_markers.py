@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import textwrap
 from collections import deque
 from functools import partial
 
@@ -16,11 +17,14 @@ from cooperative_isac_ros import conversions, markers, qos
 from cooperative_isac_ros.base import ONLOOKER_NICE, run_node, SceneNode
 from cooperative_isac_ros.parameters import SCHEME, Parameter
 from cooperative_isac_ros.records import AccuracyRecord, DetectionList, TrackList
+from cooperative_isac_ros.scene_layout import FIGURES_COLUMNS, FIGURES_LINES, scene_layout
 from cooperative_isac_ros.target_watch import WATCH_PARAMETERS, TargetWatch
 from cooperative_isac_ros.transforms import TransformPublisher, site_transforms, track_frame
 
-SITES_EVERY = 10
-LIFE_S, LIFE_PERIODS = 1.0, 2.0  # what moves vanishes when no frame comes for the longer of both
+STATIC_EVERY = 10  # frames
+# What moves vanishes where no frame comes for the longer of both: several times the longest recent
+# interval between frames, so that nothing blinks when one is slow.
+LIFE_S, LIFE_PERIODS = 2.0, 5.0
 SHOWN = (TrackStatus.CONFIRMED, TrackStatus.COASTING)
 PARAMETERS = (
     SCHEME,
@@ -36,7 +40,9 @@ class SceneMarkers(SceneNode):
     def __init__(self, **options):
         super().__init__("scene_markers", PARAMETERS, **options)
         self._watch = TargetWatch(self)
+        self._layout = scene_layout(self.scene)
         self._run, self._drawn = None, 0
+        self._shown: set[tuple[str, int]] = set()
         self._stamps_ns: deque[int] = deque(maxlen=20)
         self._bits: dict[str, deque[int]] = {site.name: deque(maxlen=20) for site in self.scene.receivers}
         self._detections: DetectionList | None = None
@@ -94,17 +100,30 @@ class SceneMarkers(SceneNode):
             self._grow_trails([], record.frame.stamp_ns)
             self._stamps_ns.clear()
             self._drawn = 0
+            self._shown = set()
             self._markers.publish(MarkerArray(markers=[Marker(action=Marker.DELETEALL)]))
         self._run = record.frame.run
 
     def _draw(self, record: TrackList, tracks: list[Track]) -> list[Marker]:
-        stamp_ns, size_m, life_s = record.frame.stamp_ns, markers.scene_size(self.scene), self._life_s()
-        drawn = markers.site_markers(self.scene, stamp_ns) if self._drawn % SITES_EVERY == 0 else []
-        drawn += markers.truth_markers(self._watch.registry.at(stamp_ns), size_m, stamp_ns, life_s)
+        stamp_ns = record.frame.stamp_ns
+        life_s = self._life_s()
+
+        # what moves
+        drawn = markers.truth_markers(self._watch.registry.at(stamp_ns), self._layout, stamp_ns, life_s)
         if self._detections is not None:
-            drawn += markers.detection_markers(self._detections.detections, size_m, stamp_ns, life_s)
+            drawn += markers.detection_markers(self._detections.detections, self._layout.size_m,
+                                               stamp_ns, life_s)
         trails = {number: [pose.pose.position for pose in poses] for number, poses in self._trails.items()}
-        drawn += markers.track_markers(tracks, trails, size_m, stamp_ns, life_s)
+        drawn += markers.track_markers(tracks, trails, self._layout, stamp_ns, life_s)
+
+        # what moved in the frame before and is there no more
+        shown = markers.moving(drawn)
+        drawn += markers.deletions(self._shown - shown, stamp_ns)
+        self._shown = shown
+
+        # what stands
+        if self._drawn % STATIC_EVERY == 0:
+            drawn += markers.static_markers(self.scene, stamp_ns)
         return [*drawn, markers.figures_marker(self.scene, self._figures(record.simulated), stamp_ns)]
 
     def _rate_hz(self) -> float:
@@ -113,22 +132,26 @@ class SceneMarkers(SceneNode):
         return (len(self._stamps_ns) - 1) / span_s if span_s > 0 else 0.0
 
     def _life_s(self) -> float:
-        return max(LIFE_S, LIFE_PERIODS / (self._rate_hz() or self.scene.update_rate_hz))
+        stamps_ns = list(self._stamps_ns)
+        intervals_s = [(after - before) * 1e-9 for before, after in zip(stamps_ns, stamps_ns[1:])]
+        return max(LIFE_S, LIFE_PERIODS * max(intervals_s, default=1 / self.scene.update_rate_hz))
 
     def _figures(self, simulated: bool) -> list[str]:
         rate = self._rate_hz()
         uplink = [
             f"{site} {sum(bits) / len(bits) * rate * 1e-3:.1f}" for site, bits in self._bits.items() if bits
         ]
-        lines = [f"{self.scene.name}  {rate:.1f} frames/s  {'simulated' if simulated else 'measured'} echoes",
-                 f"fronthaul {', '.join(uplink) or '-'} kbit/s"]
+        lines = [f"{self.scene.name}, {'simulated' if simulated else 'measured'} echoes",
+                 f"{rate:.1f} frames/s"]
         if self._accuracy is not None:
             accuracy = self._accuracy
             lines += [
-                f"GOSPA {accuracy.gospa_m:.2f} m", f"NEES {accuracy.nees:.1f} of {accuracy.nees_samples}",
-                f"error / bound {self._to_bound}"
+                f"GOSPA {accuracy.gospa_m:.2f} m, error / bound {self._to_bound}",
+                f"NEES {accuracy.nees:.1f} of {accuracy.nees_samples} detections"
             ]
-        return lines
+        lines.append(f"uplink {', '.join(uplink) or '-'} kbit/s")
+        fitting = [part for line in lines for part in textwrap.wrap(line, FIGURES_COLUMNS)]
+        return fitting[:FIGURES_LINES]
 
     def _grow_trails(self, tracks: list[Track], stamp_ns: int) -> None:
         """One path topic for each established track; those of others end."""

@@ -5,7 +5,14 @@ import pytest
 from matplotlib.image import imread
 
 from cooperative_isac.evaluation.run_record import RunRecorder
-from cooperative_isac.evaluation.scene_picture import COLOURS, draw_scene_picture, picture_title
+from cooperative_isac.evaluation.scene_picture import (
+    COLORS,
+    MARKED_S,
+    MAX_MARKS,
+    draw_scene_picture,
+    mark_times,
+    picture_title,
+)
 from cooperative_isac.fusion.detection import Detection
 from cooperative_isac.scene.config import load_scene
 from cooperative_isac.scene.model import TargetClass, TargetState
@@ -13,33 +20,47 @@ from cooperative_isac.tracking.track import Track, TrackStatus
 
 
 def drawn(scene, path, status):
-    """The picture, [height, width, 3], of one target that crosses the scene, tracked with one status."""
+    """Picture [height, width, 3] of one target that crosses the scene, tracked with a status."""
     recorder = RunRecorder()
     for number in range(30):
         place, speed = np.array([10.0 + 2 * number, 30.0, 1.0]), np.array([10.0, 0.0, 0.0])
-        track = Track(1, status, TargetClass.VEHICLE, 0.9, place, speed, np.eye(6), 1.0, 0.0, number)
-        recorder.add(number, number * 200_000_000, [TargetState("car", TargetClass.VEHICLE, place, speed)],
-                     [Detection(place, speed, np.eye(6), 30.0, ("rx1",), 4)], [track], simulated=True)
+        track = Track(
+            1, status, TargetClass.VEHICLE, 0.9, place, speed, np.eye(6), 1.0, 0.0, number
+        )
+        recorder.add(
+            number,
+            number * 200_000_000,
+            [TargetState("car", TargetClass.VEHICLE, place, speed)],
+            [Detection(place, speed, np.eye(6), 30.0, ("rx1",), 4)],
+            [track],
+            simulated=True,
+        )
     draw_scene_picture(scene, recorder.record(), path)
     return imread(path)[..., :3]
 
 
-def pixels(image, colour):
-    """How many pixels are about as colourful as a track of that colour."""
-    wanted = np.array([int(colour[i:i + 2], 16) for i in (1, 3, 5)]) / 255
+def pixels(image, color):
+    """How many pixels are about as colorful as a track of that color."""
+    wanted = np.array([int(color[i : i + 2], 16) for i in (1, 3, 5)]) / 255
     return int(np.sum(np.all(np.abs(image - (0.75 * wanted + 0.25)) < 0.05, axis=-1)))
 
 
 @pytest.mark.parametrize("name", ["campus", "cell_free_table1"])
 def test_established_tracks_are_seen_and_tentative_ones_not(name, tmp_path):
     scene = load_scene(name)
-    assert pixels(drawn(scene, tmp_path / "yes.png", TrackStatus.CONFIRMED), COLOURS[0]) > 300
-    assert pixels(drawn(scene, tmp_path / "no.png", TrackStatus.TENTATIVE), COLOURS[0]) == 0
+    assert pixels(drawn(scene, tmp_path / "yes.png", TrackStatus.CONFIRMED), COLORS[0]) > 300
+    assert pixels(drawn(scene, tmp_path / "no.png", TrackStatus.TENTATIVE), COLORS[0]) == 0
 
 
-@pytest.mark.parametrize("simulated, title", [
-    ((True, True), "2 frames in 3 s, simulated echoes"), ((False, False), "2 frames in 3 s, measured echoes"),
-    ((False, True), "2 frames in 3 s, echoes simulated in 1 of them"), ((), "no frames")])
+@pytest.mark.parametrize(
+    "simulated, title",
+    [
+        ((True, True), "2 frames in 3 s, simulated echoes"),
+        ((False, False), "2 frames in 3 s, measured echoes"),
+        ((False, True), "2 frames in 3 s, echoes simulated in 1 of them"),
+        ((), "no frames"),
+    ],
+)
 def test_the_title_says_what_was_simulated(simulated, title):
     recorder = RunRecorder()
     for number, flag in enumerate(simulated):
@@ -50,3 +71,47 @@ def test_the_title_says_what_was_simulated(simulated, title):
 def test_a_run_without_anything_has_a_picture_too(tmp_path):
     draw_scene_picture(load_scene("campus"), RunRecorder().record(), tmp_path / "empty.png")
     assert imread(tmp_path / "empty.png").shape[2] == 4
+
+
+@pytest.mark.parametrize("num_targets", [1, 9])
+def test_any_number_of_targets_and_tracks_has_a_picture(num_targets, tmp_path):
+    recorder = RunRecorder()
+    speed = np.array([1.0, 0.0, 0.0])
+    for number in range(10):
+        places = [np.array([10.0 + number, 10.0 * index, 1.0]) for index in range(num_targets)]
+        truths = [
+            TargetState(f"t{index}", TargetClass.UAV, place, speed)
+            for index, place in enumerate(places)
+        ]
+        tracks = [
+            Track(
+                index,
+                TrackStatus.CONFIRMED,
+                TargetClass.UAV,
+                0.9,
+                place,
+                speed,
+                np.eye(6),
+                1.0,
+                0.0,
+                4,
+            )
+            for index, place in enumerate(places)
+        ]
+        recorder.add(number, number * 10**8, truths, [], tracks, simulated=True)
+    draw_scene_picture(load_scene("campus"), recorder.record(), tmp_path / "many.png")
+    assert imread(tmp_path / "many.png").shape[2] == 4
+
+
+@pytest.mark.parametrize(
+    "span_s, marks_s",
+    [
+        (25.0, [0, 5, 10, 15, 20, 25]),
+        (0.4, [0, 0.1, 0.2, 0.3, 0.4]),
+        (0.0, [0]),
+        (72.0, [45, 50, 55, 60, 65, 70]),
+    ],
+)
+def test_time_is_marked_at_round_numbers(span_s, marks_s):
+    assert mark_times(span_s) == pytest.approx(marks_s)
+    assert len(marks_s) <= MAX_MARKS + 1 and marks_s[0] >= span_s - MARKED_S

@@ -80,7 +80,8 @@ class WaveformEntry(Section):
     carrier_hz: Positive
     subcarrier_spacing_hz: Positive
     num_subcarriers: Count
-    num_symbols: Count
+    # A single symbol shows no Doppler shift.
+    num_symbols: Annotated[int, Field(ge=2)]
     cyclic_prefix_s: NotNegative
     subcarrier_stride: Count = 1
     symbol_stride: Count = 1

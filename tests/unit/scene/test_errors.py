@@ -219,3 +219,14 @@ def test_an_ambiguous_comb_is_refused_also_for_reference_symbols_alone():
         "the comb tells 156.1 m apart; reduce the stride or the area",
         ": waveform.symbol_stride: leaves Doppler ambiguous: it allows speeds below 14.99 m/s, "
         "sensing.max_speed_mps is 30; reduce the stride or the speed"]
+
+
+@pytest.mark.parametrize("num_symbols", [2, 3])
+def test_few_symbols_are_enough_where_no_static_paths_are_taken_out(num_symbols):
+    text = changed(PLANE, ("num_symbols: 256", f"num_symbols: {num_symbols}"))
+    assert parse_scene(text, Path("x.yaml")).grid.num_symbols == num_symbols
+
+
+def test_a_single_symbol_is_refused():
+    text = changed(PLANE, ("num_symbols: 256", "num_symbols: 1"))
+    assert faults(text) == [": waveform.num_symbols: is 1; must be at least 2"]

@@ -238,11 +238,13 @@ def expand_variables(text: str) -> str:
 
 def _trajectory(entry: schema.TrajectoryEntry, folder: Path) -> Motion:
     path = folder / Path(expand_variables(entry.file)).expanduser()
-    stretch = placed(read_trajectory(path), entry.start_s, entry.stop_s or math.inf,
+    read = read_trajectory(path, entry.time_unit, entry.rate_hz, entry.axes)
+    stretch = placed(read, entry.start_s, entry.stop_s or math.inf,
                      math.radians(entry.yaw_deg), np.array(entry.origin_m), np.array(entry.translation_m))
     if entry.height_m is not None:
         stretch = at_height(stretch, entry.height_m)
-    return trajectory_motion(stretch, entry.smoothing_s, entry.loop)
+    motion = trajectory_motion(stretch, entry.smoothing_s, entry.loop)
+    return replace(motion, note=read.note)
 
 
 def _waypoints(entry: schema.WaypointsEntry, height_m: float) -> Motion:

@@ -9,6 +9,7 @@ import numpy as np
 
 from cooperative_isac.scene.build import w_to_dbm
 from cooperative_isac.scene.model import Area, Scene, Site, Target
+from cooperative_isac.scene.motion import note_of
 from cooperative_isac.scene.physics import unambiguous_range, unambiguous_speed
 
 BITS_PER_SAMPLE = 2 * 32
@@ -148,8 +149,10 @@ def _target(target: Target) -> str:
     motion = target.motion
     ends = "without end" if math.isinf(motion.duration_s) else f"for {motion.duration_s:.1f} s"
     position, velocity = motion.state(motion.start_s)
+    note = note_of(motion)
     return (f"{target.target_class.name.lower()}, from {motion.start_s:g} s {ends}, begins at "
-            f"{_triple(position)} m with {np.linalg.norm(velocity):.3g} m/s")
+            f"{_triple(position)} m with {np.linalg.norm(velocity):.3g} m/s"
+            + (f"; {note}" if note else ""))
 
 
 def _triple(values: np.ndarray) -> str:

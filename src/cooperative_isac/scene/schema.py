@@ -240,6 +240,9 @@ class TrajectoryEntry(Section):
     height_m: Finite | None = None
     smoothing_s: NotNegative = 0.05
     loop: bool = False
+    time_unit: Literal["s", "ms", "us", "ns"] | None = later(None)
+    rate_hz: Positive | None = later(None)
+    axes: Literal["map", "camera"] | None = later(None)
 
 
 MotionEntry = Annotated[ConstantVelocityEntry | CoordinatedTurnEntry | WaypointsEntry | TrajectoryEntry,

@@ -19,6 +19,7 @@ from cooperative_isac.scene.errors import Problem, SceneError, problems_of, sugg
 from cooperative_isac.scene.model import Scene
 from cooperative_isac.scene.physics import check_scene
 from cooperative_isac.scene.schema import SceneFile
+from cooperative_isac.scene.sizes import size_problems
 from cooperative_isac.scene.yaml_text import Document, parse_yaml
 
 FINGERPRINT_DIGITS = 16
@@ -44,6 +45,7 @@ def _built(document: Document, path: Path) -> Scene:
     """The scene of a document; _Faults where it cannot be used."""
     file = _validated(document.data)
     _refuse(check_file(file))
+    _refuse(size_problems(file))
     targets, problems = build_targets(file, path.parent)
     paths, path_problems = build_paths(file, path.parent)
     _refuse(path_problems)

@@ -274,7 +274,7 @@ def _look_times(motion: Motion) -> np.ndarray:
     lasts_s = min(cycle_s(motion), motion.duration_s)
     if math.isinf(lasts_s):
         lasts_s = LONGEST_LOOK_S
-    count = int(np.clip(lasts_s / LOOK_STEP_S, MOTION_SAMPLES, MOST_MOTION_SAMPLES))
+    count = int(np.clip(1 + round(lasts_s / LOOK_STEP_S), MOTION_SAMPLES, MOST_MOTION_SAMPLES))
     times = motion.start_s + np.linspace(0, lasts_s, count)
     times[-1] = min(times[-1], motion.start_s + motion.duration_s)
     return times

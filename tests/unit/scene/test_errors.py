@@ -188,14 +188,14 @@ MOTION = PLANE[:PLANE.index("\ntargets:")] + "\ntargets:\n  - name: mover\n    m
     ("{kind: waypoints, points_m: [[1, 1], [1, 1]], speed_mps: 1}",
      "targets[0].motion: points 0 and 1 are the same; neighbours must differ"),
     ("{kind: constant_velocity, position_m: [90, 50], velocity_mps: [5, 0]}",
-     "targets[0].motion: is outside the area at 3.00 s (105.00, 50.00, 0.00); enlarge area, move the "
+     "targets[0].motion: is outside the area at 2.20 s (101.00, 50.00, 0.00); enlarge area, move the "
      "target, or "
      "end "
      "its motion earlier (duration_s, stop_s)"),
     ("{kind: constant_velocity, position_m: [0, 50], velocity_mps: [30, 0], duration_s: 3}",
      "targets[0].motion: reaches 30 m/s; sensing.max_speed_mps is 28.3"),
     ("{kind: coordinated_turn, position_m: [50, 50], velocity_mps: [5, 30], turn_rate_degps: 0}",
-     "targets[0].motion: is outside the area at 2.00 s (60.00, 110.00, 0.00); enlarge area, move the "
+     "targets[0].motion: is outside the area at 1.80 s (59.00, 104.00, 0.00); enlarge area, move the "
      "target, or end "
      "its motion earlier (duration_s, stop_s)"),
     ("{kind: coordinated_turn, position_m: [50, 50, 2], velocity_mps: [5, 0, 1], turn_rate_degps: 20}",
@@ -296,3 +296,23 @@ def test_few_symbols_are_enough_where_no_static_paths_are_taken_out(num_symbols)
 def test_a_single_symbol_is_refused():
     text = changed(PLANE, ("num_symbols: 256", "num_symbols: 1"))
     assert faults(text) == [": waveform.num_symbols: is 1; must be at least 2"]
+
+
+@pytest.mark.parametrize("before, after, fault", [
+    ("num_horizontal: 8", "num_horizontal: 2147483648",
+     ": transmitters[0].array: has 8,589,934,592 elements; at most 4,096"),
+    ("num_subcarriers: 64", "num_subcarriers: 1000000000",
+     ": waveform.num_subcarriers: makes an echo of 32 antennas x 1,000,000,000 subcarriers x 64 symbols, "
+     "1.64e+04 GB; at most 2 GB"),
+    ("num_symbols: 64", "num_symbols: 1000000",
+     ": waveform.num_subcarriers: makes an echo of 32 antennas x 64 subcarriers x 1,000,000 symbols, "
+     "16.4 GB; at most 2 GB"),
+    ("max_targets: ", "max_targets: 1000000 # ",
+     ": sensing.max_targets: is 1,000,000; at most 256, as each frame has arrays for each of them"),
+    ("users: {num_users: 2", "users: {num_users: 1000000",
+     ": users.num_users: is 1,000,000; at most 256, as each frame has arrays for each of them"),
+    ("[100, 100, 45]", "[1.0e6, 1.0e6, 45]", "GB: make the area or the bandwidth smaller"),
+])
+def test_sizes_beyond_every_machine_are_refused_with_the_limit(before, after, fault):
+    text = changed(scene_path("campus").read_text(), (before, after))
+    assert any(line.endswith(fault) for line in faults(text)), faults(text)

@@ -18,7 +18,7 @@ from cooperative_isac.output.command import run_command
 from cooperative_isac.output.console import make_console
 from cooperative_isac.output.files import OutputError, check_file
 from cooperative_isac.scene.config import load_scene
-from cooperative_isac.scene.describe import describe
+from cooperative_isac.scene.describe import describe, warnings
 from cooperative_isac.scene.model import Scene
 from cooperative_isac.scene.physics import rate_fault
 from cooperative_isac.scene.schema import LEAST_LEVEL_DB, MOST_LEVEL_DB
@@ -78,6 +78,7 @@ def run(scene: SceneArgument = "campus", duration: Duration = None, scheme: Sche
         from cooperative_isac_ros.run import run_scene
     except ImportError as error:
         _no_ros(error)
+    _warn(loaded)
     folder = out or Path("runs") / f"{loaded.name}-{time.strftime('%Y%m%d-%H%M%S')}"
     options = GraphOptions(scheme=scheme or "", rate_hz=rate or 0.0, out=str(folder),
                            bag=str(bag.resolve()) if bag else "", markers=markers)
@@ -113,6 +114,7 @@ def check(scene: SceneArgument, coverage: Coverage = None) -> None:
     for label, value in describe(loaded) + coverage_rows(loaded):
         table.add_row(f"[bold]{label}[/]", value)
     make_console().print(table, highlight=False)
+    _warn(loaded)
     if coverage is not None:
         from cooperative_isac.evaluation.coverage_picture import draw_coverage
         try:
@@ -158,6 +160,7 @@ def evaluate(scene: SceneArgument, schemes: Schemes = None, frames: Frames = Non
     unknown = [name for name in names if name not in scheme_names()]
     if unknown:
         _fail(f"scheme '{unknown[0]}' is not known; use some of {', '.join(scheme_names())}")
+    _warn(loaded)
     for power in power_dbm or []:
         if not LEAST_LEVEL_DB <= power <= MOST_LEVEL_DB:
             _fail(f"--power-dbm is {power:g}; must be within {LEAST_LEVEL_DB:g} and {MOST_LEVEL_DB:g}")
@@ -204,6 +207,12 @@ def _scene(name: str) -> Scene:
         return load_scene(name)
     except ValueError as error:
         _fail(str(error))
+
+
+def _warn(scene: Scene) -> None:
+    """Print what is hardly meant in a scene."""
+    for line in warnings(scene):
+        typer.echo(f"warning: {line}", err=True)
 
 
 def _fail(message: str, code: int = 1) -> None:

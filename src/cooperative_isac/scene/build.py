@@ -119,6 +119,17 @@ def build_propagation(entry: schema.PropagationEntry, height_m: float,
                        entry.timing_offset_std_s, entry.frequency_offset_std_hz, entry.model)
 
 
+def static_suppression(file: schema.SceneFile) -> str:
+    """What happens to static paths: as the file says, else `project` where its echoes have some."""
+    if file.sensing.static_paths is not None:
+        return file.sensing.static_paths
+    traced_kinds = set()
+    if file.propagation.paths is not None:
+        traced_kinds = {*(file.propagation.path_kinds or PATH_KINDS)}
+    has_static_world = file.world is not None or bool(traced_kinds & {"line_of_sight", "clutter"})
+    return "project" if has_static_world else "keep"
+
+
 def build_parts(file: schema.SceneFile) -> dict:
     """The fields of Scene that need no file beside the scene file."""
     height, waveform = file.plane_height_m, build_waveform(file.waveform)
@@ -127,11 +138,7 @@ def build_parts(file: schema.SceneFile) -> dict:
     usual_height = height if file.dimension == 2 else USER_HEIGHT_M
     user_height = usual_height if users.height_m is None else users.height_m
     deadline = sensing.deadline_s or DEADLINE_SHARE / file.update_rate_hz
-    traced_kinds = set()
-    if file.propagation.paths is not None:
-        traced_kinds = {*(file.propagation.path_kinds or PATH_KINDS)}
-    has_static_world = file.world is not None or bool(traced_kinds & {"line_of_sight", "clutter"})
-    static_paths = sensing.static_paths or ("project" if has_static_world else "keep")
+    static_paths = static_suppression(file)
     area = Area(point(file.area.low_m, height), point(file.area.high_m, height))
     transmitters = tuple(build_site(site, wavelength, height) for site in file.transmitters)
     receivers = tuple(build_site(site, wavelength, height) for site in file.receivers)
@@ -231,11 +238,13 @@ def expand_variables(text: str) -> str:
 
 def _trajectory(entry: schema.TrajectoryEntry, folder: Path) -> Motion:
     path = folder / os.path.expanduser(expand_variables(entry.file))
-    stretch = placed(read_trajectory(path), entry.start_s, entry.stop_s or math.inf,
+    read = read_trajectory(path, entry.time_unit, entry.rate_hz, entry.axes)
+    stretch = placed(read, entry.start_s, entry.stop_s or math.inf,
                      math.radians(entry.yaw_deg), np.array(entry.origin_m), np.array(entry.translation_m))
     if entry.height_m is not None:
         stretch = at_height(stretch, entry.height_m)
-    return trajectory_motion(stretch, entry.smoothing_s, entry.loop)
+    motion = trajectory_motion(stretch, entry.smoothing_s, entry.loop)
+    return replace(motion, note=read.note)
 
 
 def _waypoints(entry: schema.WaypointsEntry, height_m: float) -> Motion:

@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Iterator
 
 from cooperative_isac.scene import schema
+from cooperative_isac.scene.build import static_suppression
 from cooperative_isac.scene.errors import Problem
 
 # Cosine of the angle between a wall's edges up to which it counts as a right angle: rounding of
@@ -99,10 +100,11 @@ def _symbols(file: schema.SceneFile) -> Iterator[Problem]:
         yield Problem("sensing.symbols", "is 'reference_only', but the waveform has no reference "
                       "symbols; set waveform.reference_subcarrier_stride and reference_symbol_stride, or "
                       "symbols: payload")
-    if file.sensing.static_paths != "keep" and file.users.num_users >= file.waveform.num_symbols:
+    static_paths = static_suppression(file)
+    if static_paths != "keep" and file.users.num_users >= file.waveform.num_symbols:
         yield Problem(
             "sensing.static_paths",
-            f"is '{file.sensing.static_paths}', which takes out all of {file.waveform.num_symbols} "
+            f"is '{static_paths}', which takes out all of {file.waveform.num_symbols} "
             f"symbols with {file.users.num_users} streams (users.num_users); needs more symbols than "
             "streams, or keep",
         )

@@ -19,7 +19,8 @@ from cooperative_isac.scene.errors import Problem, SceneError, problems_of, sugg
 from cooperative_isac.scene.model import Scene
 from cooperative_isac.scene.physics import check_scene
 from cooperative_isac.scene.schema import SceneFile
-from cooperative_isac.scene.yaml_text import parse_yaml
+from cooperative_isac.scene.sizes import size_problems
+from cooperative_isac.scene.yaml_text import Document, parse_yaml
 
 FINGERPRINT_DIGITS = 16
 
@@ -27,20 +28,27 @@ FINGERPRINT_DIGITS = 16
 def load_scene(name_or_path: str | Path) -> Scene:
     """The scene of a file, or of a shipped scene's name; SceneError lists everything that is wrong."""
     path = scene_path(name_or_path)
-    try:
-        text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise SceneError(str(path), [Problem("", f"cannot be read as text ({error})")]) from None
-    return parse_scene(text, path)
+    return parse_scene(_text_of(path), path)
 
 
 def parse_scene(text: str, path: Path) -> Scene:
     """The scene that a YAML text describes; path names it in errors and anchors its relative paths."""
-    file = _validated(parse_yaml(text, str(path)), str(path))
-    _refuse(str(path), check_file(file))
+    source = str(path)
+    document = parse_yaml(text, source)
+    try:
+        return _built(document, path)
+    except _Faults as faults:
+        raise SceneError(source, faults.problems, document.line) from None
+
+
+def _built(document: Document, path: Path) -> Scene:
+    """The scene of a document; _Faults where it cannot be used."""
+    file = _validated(document.data)
+    _refuse(check_file(file))
+    _refuse(size_problems(file))
     targets, problems = build_targets(file, path.parent)
     paths, path_problems = build_paths(file, path.parent)
-    _refuse(str(path), path_problems)
+    _refuse(path_problems)
     parts = build_parts(file)
     mark = fingerprint(file)
     if paths is not None:
@@ -49,7 +57,7 @@ def parse_scene(text: str, path: Path) -> Scene:
         mark = _digest(f"{mark} paths={paths.digest}")
     scene = Scene(name=file.name or path.stem, targets=targets, fingerprint=mark,
                   source=str(path), **parts)
-    _refuse(str(path), problems + check_scene(scene))
+    _refuse(problems + check_scene(scene))
     return scene
 
 
@@ -89,16 +97,38 @@ def scene_folders() -> list[Path]:
     return [Path(__file__).resolve().parents[3] / "config" / "scenes", *shared]
 
 
-def _validated(data: dict, source: str) -> SceneFile:
+class _Faults(Exception):
+    """Faults of a scene file, not yet with their lines."""
+
+    def __init__(self, problems: list[Problem]) -> None:
+        super().__init__(problems)
+        self.problems = problems
+
+
+def _text_of(path: Path) -> str:
+    """The text of a scene file, without the mark that some editors put before UTF-8."""
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise SceneError(str(path), [Problem("", f"cannot be read ({error.strerror})")]) from None
+    try:
+        return content.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = content.count(b"\n", 0, error.start) + 1
+        problem = f"cannot be read as text (byte {content[error.start]:#x}); save it as UTF-8"
+        raise SceneError(f"{path}:{line}", [Problem("", problem)]) from None
+
+
+def _validated(data: dict) -> SceneFile:
     try:
         return SceneFile.model_validate(data)
     except ValidationError as error:
-        raise SceneError(source, problems_of(error, SceneFile, data)) from None
+        raise _Faults(problems_of(error, SceneFile, data)) from None
 
 
-def _refuse(source: str, problems: list[Problem]) -> None:
+def _refuse(problems: list[Problem]) -> None:
     if problems:
-        raise SceneError(source, problems)
+        raise _Faults(problems)
 
 
 def _digest(text: str) -> str:

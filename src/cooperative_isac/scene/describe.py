@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 
 import numpy as np
 
 from cooperative_isac.scene.build import w_to_dbm
 from cooperative_isac.scene.model import Area, Scene, Site, Target
+from cooperative_isac.scene.motion import note_of
 from cooperative_isac.scene.physics import unambiguous_range, unambiguous_speed
 
 BITS_PER_SAMPLE = 2 * 32
 CELLS_PER_AXIS = 21
+# Share of the area in front of an array below which its orientation is taken for a mistake.
+LEAST_SHARE_IN_FRONT = 0.5
 NO_TARGETS = "none of its own; whatever publishes odometry on targets/<name>/odom"
 
 
@@ -50,6 +54,34 @@ def share_in_front(area: Area, site: Site) -> float:
     axes = [np.linspace(low, high, CELLS_PER_AXIS) for low, high in zip(area.low_m, area.high_m)]
     points = np.stack(np.meshgrid(*axes), axis=-1).reshape(-1, 3)
     return float(np.mean((points - site.position_m) @ site.boresight >= -1e-9))
+
+
+def warnings(scene: Scene) -> list[str]:
+    """What is allowed in a scene, but hardly meant: one line each."""
+    return list(_facing_away(scene))
+
+
+def _facing_away(scene: Scene) -> Iterator[str]:
+    """Receivers, and transmitters with directive elements, that look away from the area.
+
+    Receivers search in front of their array alone.
+    """
+    effects = {
+        "transmitters": "its elements radiate little behind them",
+        "receivers": "it looks for targets in front of its array alone",
+    }
+    for group, effect in effects.items():
+        for index, site in enumerate(getattr(scene, group)):
+            is_blind_behind = group == "receivers" or site.pattern != "isotropic"
+            share = share_in_front(scene.area, site)
+            if not is_blind_behind or share >= LEAST_SHARE_IN_FRONT:
+                continue
+            away = (scene.area.low_m + scene.area.high_m) / 2 - site.position_m
+            yaw_deg = math.degrees(math.atan2(away[1], away[0]))
+            yield (
+                f"{group}[{index}] ('{site.name}') has {share:.0%} of the area in front; {effect}: "
+                f"turn it, orientation.yaw_deg: {yaw_deg:.0f} looks at the middle of the area"
+            )
 
 
 def _site(scene: Scene, site: Site) -> str:
@@ -117,8 +149,10 @@ def _target(target: Target) -> str:
     motion = target.motion
     ends = "without end" if math.isinf(motion.duration_s) else f"for {motion.duration_s:.1f} s"
     position, velocity = motion.state(motion.start_s)
+    note = note_of(motion)
     return (f"{target.target_class.name.lower()}, from {motion.start_s:g} s {ends}, begins at "
-            f"{_triple(position)} m with {np.linalg.norm(velocity):.3g} m/s")
+            f"{_triple(position)} m with {np.linalg.norm(velocity):.3g} m/s"
+            + (f"; {note}" if note else ""))
 
 
 def _triple(values: np.ndarray) -> str:

@@ -27,12 +27,32 @@ class Problem:
 
 
 class SceneError(ValueError):
-    """A scene that cannot be used; problems holds every fault found, one line each in the message."""
+    """A scene that cannot be used; problems holds every fault found, one line each in the message.
 
-    def __init__(self, source: str, problems: list[Problem]) -> None:
+    source: the file; line_of: line of a key in it, where the text is at hand
+    """
+
+    def __init__(
+        self,
+        source: str,
+        problems: list[Problem],
+        line_of: typing.Callable[[str], int] | None = None,
+    ) -> None:
         self.source, self.problems = source, tuple(problems)
-        places = [f"{source}: {problem.key}" if problem.key else source for problem in problems]
-        super().__init__("\n".join(f"{place}: {problem.text}" for place, problem in zip(places, problems)))
+        lines = []
+        for problem in problems:
+            place = source if line_of is None else f"{source}:{line_of(problem.key)}"
+            parts = (place, problem.key, problem.text) if problem.key else (place, problem.text)
+            lines.append(printable(": ".join(parts)))
+        super().__init__("\n".join(lines))
+
+
+def printable(text: str) -> str:
+    """The text in one line, with line breaks and control characters written as escapes."""
+    return "".join(
+        letter if letter.isprintable() else letter.encode("unicode_escape").decode()
+        for letter in text
+    )
 
 
 def problems_of(error: ValidationError, model: type[BaseModel], data: object) -> list[Problem]:

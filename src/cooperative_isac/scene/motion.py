@@ -93,13 +93,17 @@ class PathMotion:
 
 @dataclass(frozen=True)
 class SplineMotion:
-    """Positions over time as a spline [m], from time 0 to period_s; looped, it repeats."""
+    """Positions over time as a spline [m], from time 0 to period_s; looped, it repeats.
+
+    note: what was assumed in reading the file of a trajectory, for people
+    """
 
     position: BSpline | PPoly
     velocity: BSpline | PPoly
     period_s: float
     loop: bool = False
     start_s: float = 0.0
+    note: str = ""
 
     @property
     def duration_s(self) -> float:
@@ -129,6 +133,24 @@ class Delayed:
         """Position [3] m and velocity [3] m/s."""
         _require_defined(self, time_s)
         return self.motion.state(time_s - self.start_s)
+
+
+def cycle_s(motion: Motion) -> float:
+    """Time after which a motion has been everywhere: its length, or that of a lap; inf without either."""
+    if isinstance(motion, Delayed):
+        return cycle_s(motion.motion)
+    if isinstance(motion, SplineMotion):
+        return motion.period_s
+    if isinstance(motion, PathMotion):
+        return motion.path.length_m / motion.speed_mps
+    return motion.duration_s
+
+
+def note_of(motion: Motion) -> str:
+    """What was assumed in reading the file of a motion; empty where nothing was."""
+    if isinstance(motion, Delayed):
+        return note_of(motion.motion)
+    return motion.note if isinstance(motion, SplineMotion) else ""
 
 
 def _require_defined(motion: Motion, time_s: float) -> None:

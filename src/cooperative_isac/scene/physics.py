@@ -11,12 +11,15 @@ import numpy as np
 from cooperative_isac.scene.errors import Problem
 from cooperative_isac.scene.geometry import SPEED_OF_LIGHT_MPS
 from cooperative_isac.scene.model import Area, Scene, Site, Target
+from cooperative_isac.scene.motion import Motion, cycle_s
 from cooperative_isac.scene.path_file import SITE_TOLERANCE_M
 from cooperative_isac.scene.path_plausibility import path_faults
 from cooperative_isac.scene.world import World
 
 MOTION_SAMPLES = 601
-LONGEST_LOOK_S = 600.0
+LONGEST_LOOK_S = 600.0  # of motions without an end
+LOOK_STEP_S = 0.2  # a car of 20 m/s is seen where it leaves the area for 4 m
+MOST_MOTION_SAMPLES = 10_001
 SLACK_M = 1e-6
 RATE_TOLERANCE = 1e-6  # relative; what is left when a period was written with a few digits
 CARRIER_TOLERANCE = 1e-6  # relative; single precision
@@ -245,8 +248,7 @@ def _live_targets(scene: Scene) -> Iterator[Problem]:
 def _one_target(scene: Scene, target: Target, key: str) -> Iterator[Problem]:
     """A live target stays in the area and within the speed that is looked for."""
     motion = target.motion
-    times = motion.start_s + np.linspace(0, min(motion.duration_s, LONGEST_LOOK_S), MOTION_SAMPLES)
-    times[-1] = min(times[-1], motion.start_s + motion.duration_s)
+    times = _look_times(motion)
     if scene.num_frames is not None:
         times = np.arange(scene.num_frames) / scene.update_rate_hz
     states = [motion.state(float(time)) for time in times]
@@ -265,6 +267,17 @@ def _one_target(scene: Scene, target: Target, key: str) -> Iterator[Problem]:
         yield from _target_in_world(scene.world, positions, times, key)
     if max(speeds) > limit:
         yield Problem(key, f"reaches {max(speeds):.4g} m/s; sensing.max_speed_mps is {limit:g}")
+
+
+def _look_times(motion: Motion) -> np.ndarray:
+    """Times at which a motion is looked at: all of it, or of a lap, [num_times], s."""
+    lasts_s = min(cycle_s(motion), motion.duration_s)
+    if math.isinf(lasts_s):
+        lasts_s = LONGEST_LOOK_S
+    count = int(np.clip(1 + round(lasts_s / LOOK_STEP_S), MOTION_SAMPLES, MOST_MOTION_SAMPLES))
+    times = motion.start_s + np.linspace(0, lasts_s, count)
+    times[-1] = min(times[-1], motion.start_s + motion.duration_s)
+    return times
 
 
 def _target_in_world(

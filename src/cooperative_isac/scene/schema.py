@@ -80,7 +80,8 @@ class WaveformEntry(Section):
     carrier_hz: Positive
     subcarrier_spacing_hz: Positive
     num_subcarriers: Count
-    num_symbols: Count
+    # A single symbol shows no Doppler shift.
+    num_symbols: Annotated[int, Field(ge=2)]
     cyclic_prefix_s: NotNegative
     subcarrier_stride: Count = 1
     symbol_stride: Count = 1
@@ -239,6 +240,9 @@ class TrajectoryEntry(Section):
     height_m: Finite | None = None
     smoothing_s: NotNegative = 0.05
     loop: bool = False
+    time_unit: Literal["s", "ms", "us", "ns"] | None = later(None)
+    rate_hz: Positive | None = later(None)
+    axes: Literal["map", "camera"] | None = later(None)
 
 
 MotionEntry = Annotated[ConstantVelocityEntry | CoordinatedTurnEntry | WaypointsEntry | TrajectoryEntry,

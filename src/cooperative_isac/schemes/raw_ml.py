@@ -69,7 +69,9 @@ class RawMlScheme:
             reports += report_fit(receiver, main)
         if not reports:
             return ()
-        search = self._local.sensor(self.scene.receivers[0].name)
+        # A receiver whose array faces away from the area has no threshold of its own.
+        sensors = (self._local.sensor(site.name) for site in self.scene.receivers)
+        search = next(sensor for sensor in sensors if len(sensor.search.points_m))
         joints = {receiver: joint for receiver, (joint, _) in sensed.items()}
         reference = joints[min(joints)].maker.reference
         return detect_jointly(JointMl(self.scene, joints), reports,

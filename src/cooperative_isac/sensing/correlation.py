@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
+from scipy import fft
 
 from cooperative_isac.scene.model import OfdmGrid
 from cooperative_isac.sensing.static_paths import StaticNuisance
@@ -15,19 +16,29 @@ CYCLES_PER_BLOCK = 0.4
 
 
 def block_length(grid: OfdmGrid, max_doppler_hz: float) -> int:
-    """Largest power of two of symbols over which the strongest Doppler turns CYCLES_PER_BLOCK of a cycle at most."""
-    length = 1
-    while length * 2 <= grid.num_symbols and 2 * length * grid.symbol_period_s * max_doppler_hz <= CYCLES_PER_BLOCK:
-        length *= 2
-    return length
+    """Symbols per block: the strongest Doppler turns CYCLES_PER_BLOCK of a cycle at most over it.
+
+    As few blocks as the largest such power of two needs, of equal length as far as the number of
+    symbols allows.
+    """
+    longest = 1
+    while longest * 2 <= grid.num_symbols:
+        if 2 * longest * grid.symbol_period_s * max_doppler_hz > CYCLES_PER_BLOCK:
+            break
+        longest *= 2
+
+    num_blocks = -(-grid.num_symbols // longest)
+    return -(-grid.num_symbols // num_blocks)
 
 
 @dataclass(frozen=True)
 class StreamReference:
     """A known frame as the receiver correlates with it.
 
-    streams: [num_subcarriers, num_streams, num_symbols], complex64; block: symbols per block;
-    static: the static paths that were taken out of the echo, and so have to be taken out of replicas, too.
+    streams: [num_subcarriers, num_streams, num_symbols], complex64
+    block: symbols per block; the last block may be shorter, what it lacks counts as zero
+    static: the static paths that were taken out of the echo, and so have to be taken out of
+    replicas, too
     """
 
     frame: TransmitFrame
@@ -37,26 +48,40 @@ class StreamReference:
 
     @property
     def num_blocks(self) -> int:
-        return self.streams.shape[-1] // self.block
+        """Number of blocks, the last one counted in."""
+        return -(-self.streams.shape[-1] // self.block)
+
+    @cached_property
+    def block_sizes(self) -> np.ndarray:
+        """Symbols in each block, [num_blocks], int."""
+        starts = np.arange(self.num_blocks) * self.block
+        return np.minimum(self.streams.shape[-1] - starts, self.block)
 
     @cached_property
     def block_times_s(self) -> np.ndarray:
-        """Centre of each block, [num_blocks], s."""
-        return self.frame.grid.symbol_times_s.reshape(self.num_blocks, self.block).mean(axis=1)
+        """Center of each block's symbols, [num_blocks], s."""
+        times = self.frame.grid.symbol_times_s
+        starts = np.arange(self.num_blocks) * self.block
+        return np.add.reduceat(times, starts) / self.block_sizes
+
+    @cached_property
+    def middle_s(self) -> float:
+        """Center of the frame's symbols, s: what Doppler slopes are about."""
+        return float(self.frame.grid.symbol_times_s.mean())
 
     @cached_property
     def conjugate_blocks(self) -> np.ndarray:
         """Conjugate streams, [num_subcarriers, num_blocks, block, num_streams]."""
-        shape = (*self.streams.shape[:2], self.num_blocks, self.block)
-        return np.ascontiguousarray(self.streams.conj().reshape(shape).transpose(0, 2, 3, 1))
+        blocks = self._in_blocks(self.streams.conj())
+        return np.ascontiguousarray(blocks.transpose(0, 2, 3, 1))
 
     @cached_property
     def block_grams(self) -> np.ndarray:
         """Gram matrix of the streams in each block, [num_subcarriers, num_blocks * num_streams, num_streams]."""
-        shape = (*self.streams.shape[:2], self.num_blocks, self.block)
-        blocks = self.streams.reshape(shape).transpose(0, 2, 1, 3)
+        num_subcarriers, num_streams, _ = self.streams.shape
+        blocks = self._in_blocks(self.streams).transpose(0, 2, 1, 3)
         grams = blocks.conj() @ blocks.swapaxes(2, 3)
-        return np.ascontiguousarray(grams).reshape(shape[0], -1, shape[1])
+        return np.ascontiguousarray(grams).reshape(num_subcarriers, -1, num_streams)
 
     @cached_property
     def gram(self) -> np.ndarray:
@@ -65,10 +90,38 @@ class StreamReference:
         return self.block_grams.reshape(len(self.streams), -1, num_streams, num_streams).sum(axis=1)
 
     def block_gain(self, doppler_hz: np.ndarray) -> np.ndarray:
-        """What Doppler shifts leave of the coherent sum within a block (Dirichlet kernel), same shape."""
-        offsets = np.arange(self.block) - (self.block - 1) / 2
-        turns = 2 * np.pi * self.frame.grid.symbol_period_s * np.asarray(doppler_hz)[..., None] * offsets
-        return np.cos(turns).mean(axis=-1)
+        """What Doppler shifts leave of the coherent sum within each block (Dirichlet kernel).
+
+        doppler_hz: [...], float64, Hz
+        Returns [..., num_blocks], float64.
+        """
+        period_s = self.frame.grid.symbol_period_s
+        turns_per_symbol = 2 * np.pi * period_s * np.asarray(doppler_hz)[..., None]
+        gains = {}
+        for size in {*self.block_sizes.tolist()}:
+            offsets = np.arange(size) - (size - 1) / 2
+            gains[size] = np.cos(turns_per_symbol * offsets).mean(axis=-1)
+        return np.stack([gains[size] for size in self.block_sizes.tolist()], axis=-1)
+
+    def spectrum(self, blocks: np.ndarray, num_bins: int) -> np.ndarray:
+        """Doppler spectrum of values at the blocks' centers, by FFT.
+
+        blocks: [..., num_blocks], complex
+        num_bins: length of the FFT, num_blocks or more
+        Returns [..., num_bins], complex; a shift's phase counts from the first block's center.
+        """
+        spectrum = fft.fft(blocks, num_bins, axis=-1)
+        missing = self.block - int(self.block_sizes[-1])
+        if missing:
+            # The center of a shorter last block is earlier than that of a whole one.
+            period_s = self.frame.grid.symbol_period_s
+            shifts_hz = fft.fftfreq(num_bins, self.block * period_s)
+            early_s = missing / 2 * period_s
+            nominal_s = (self.num_blocks - 1) * self.block * period_s
+            nominal_turn = np.exp(-2j * np.pi * shifts_hz * nominal_s)
+            turn = nominal_turn * np.expm1(2j * np.pi * shifts_hz * early_s)
+            spectrum += blocks[..., -1:] * turn.astype(spectrum.dtype)
+        return spectrum
 
     def without_static(self, correlation: np.ndarray) -> np.ndarray:
         """Correlation of P x from that of x (sensing.static_paths); unchanged where nothing is suppressed.
@@ -128,8 +181,19 @@ class StreamReference:
         signal: [num_rx_ant, num_subcarriers, num_symbols], complex64.
         Returns [num_rx_ant, num_subcarriers, num_streams, num_blocks], complex64.
         """
-        blocks = signal.reshape(*signal.shape[:2], self.num_blocks, self.block).transpose(1, 2, 0, 3)
+        blocks = self._in_blocks(signal).transpose(1, 2, 0, 3)
         return np.ascontiguousarray((blocks @ self.conjugate_blocks).transpose(2, 0, 3, 1))
+
+    def _in_blocks(self, values: np.ndarray) -> np.ndarray:
+        """Values over symbols in blocks, what the last one lacks filled with zeros.
+
+        values: [num_first, num_second, num_symbols]
+        Returns [num_first, num_second, num_blocks, block].
+        """
+        missing = self.num_blocks * self.block - values.shape[-1]
+        if missing:
+            values = np.pad(values, ((0, 0), (0, 0), (0, missing)))
+        return values.reshape(*values.shape[:2], self.num_blocks, self.block)
 
 
 def stream_reference(frame: TransmitFrame, max_doppler_hz: float,

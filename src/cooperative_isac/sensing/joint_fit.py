@@ -174,7 +174,7 @@ class JointFit:
                 residual: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Gradient of the log-likelihood with locations [num_targets, D] and Doppler shifts [num_paths]."""
         times = self.maker.reference.block_times_s
-        ramp = -2j * np.pi * (times - times.mean())
+        ramp = -2j * np.pi * (times - self.maker.reference.middle_s)
         weights = np.stack([replica.turns, replica.turns * ramp]).astype(np.complex64)
         # Every target's residual with every path's turns: cheaper than a copy of the residual for each path.
         summed = residual.reshape(state.num_targets, -1, len(times)) @ weights.reshape(-1, len(times)).T

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import combinations
@@ -147,7 +148,12 @@ class LocalMl:
         return (number + turn) % self.budget.search_every == 0
 
     def detection_threshold(self, reference: StreamReference) -> float:
-        """Power that noise alone exceeds anywhere with the scene's false-alarm probability (Exp(1) per cell)."""
+        """Power that noise alone exceeds anywhere with the scene's false-alarm probability (Exp(1) per cell).
+
+        Without any cell in front of the array it is infinite: nothing is detected.
+        """
+        if not len(self.search.points_m):
+            return math.inf
         bins, _ = doppler_bins(reference, self.max_doppler_hz)
         trials = len(self.search.points_m) * len(self.scene.transmitters) * len(bins) / 2
         probability = self.scene.sensing.false_alarm_probability
@@ -175,6 +181,8 @@ class LocalMl:
 
     def _search(self, whole: JointFit, known: Fit | None) -> PathState:
         """New targets among the peaks of what the known ones leave, strongest first."""
+        if not len(self.search.points_m):
+            return NO_PATHS
         maker = whole.maker
         reference = maker.reference
         noise_power_w = whole.noise_power_w

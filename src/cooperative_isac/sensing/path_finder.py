@@ -71,7 +71,7 @@ class PathFinder:
         """
         blocks, energy = self._filtered(transmitter, points_m)
         near, shifts, weights = self._near
-        spectrum = fft.fft(blocks, self.reference.num_blocks * DOPPLER_OVERSAMPLING, axis=1)[:, near]
+        spectrum = self.reference.spectrum(blocks, self.reference.num_blocks * DOPPLER_OVERSAMPLING)[:, near]
         power = weights * (spectrum.real ** 2 + spectrum.imag ** 2) / (energy[:, None] * self.noise_power_w)
         best = np.clip(power.argmax(axis=1), 1, len(near) - 2)
         around = np.take_along_axis(power, best[:, None] + [-1, 0, 1], axis=1)

@@ -51,7 +51,7 @@ class ReplicaMaker:
             chosen = state.transmitter == index
             filters[chosen] = self._filters(int(index), state.points_m[state.owner[chosen]])
         turns = np.exp(-2j * np.pi * state.doppler_hz[:, None] * reference.block_times_s).astype(np.complex64)
-        own = self._own(filters[:, 0], turns.conj() * reference.block_gain(state.doppler_hz)[:, None])
+        own = self._own(filters[:, 0], turns.conj() * reference.block_gain(state.doppler_hz))
         own = reference.without_static(own)
         gram = self._gram(filters)
         doppler_share = np.ones(state.num_paths)
@@ -124,7 +124,7 @@ class ReplicaMaker:
         """
         reference = self.reference
         num_paths, num_slopes, num_subcarriers, num_streams = filters.shape
-        times = reference.block_times_s - reference.block_times_s.mean()
+        times = reference.block_times_s - reference.middle_s
 
         # Correlation of each waveform with the streams over the whole frame: its filters, then its Doppler slope.
         grams = reference.block_grams.reshape(num_subcarriers, reference.num_blocks, -1)
@@ -142,7 +142,7 @@ class ReplicaMaker:
 
         # Doppler information with an unknown amplitude (Schur complement), over what it is without suppression.
         whole = gram[:, 0, 0].real
-        spread = np.mean(times ** 2)
+        spread = np.average(times ** 2, weights=reference.block_sizes)
         energy = np.maximum(whole - removed[:, 0, 0].real, LEAST_SHARE * whole)
         slope_energy = whole * spread - removed[:, -1, -1].real
         crossed = np.abs(removed[:, 0, -1]) ** 2

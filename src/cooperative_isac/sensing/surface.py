@@ -64,7 +64,7 @@ def likelihood_surface(grid: SearchGrid, reference: StreamReference, correlation
         filtered = np.empty((shape[1], num_blocks), np.complex64)
         for beam, (start, stop) in enumerate(zip(grid.starts[:-1], grid.starts[1:])):
             np.matmul(replica[start:stop], beams[beam], out=filtered[start:stop])
-        spectrum = fft.fft(filtered, num_blocks * DOPPLER_OVERSAMPLING, axis=1)[:, bins]
+        spectrum = reference.spectrum(filtered, num_blocks * DOPPLER_OVERSAMPLING)[:, bins]
         squared = (spectrum.real ** 2 + spectrum.imag ** 2) * weights
         best = squared.argmax(axis=1)
         power[index] = np.take_along_axis(squared, best[:, None], 1)[:, 0] / (energy * noise_power_w)

@@ -147,7 +147,7 @@ def test_a_missing_or_binary_file_is_named(tmp_path):
     with pytest.raises(SceneError, match="/nowhere/x.yaml: no such scene file"):
         load_scene("/nowhere/x.yaml")
     (tmp_path / "x.yaml").write_bytes(b"\xff\xfe\x00")
-    with pytest.raises(SceneError, match="x.yaml: cannot be read as text"):
+    with pytest.raises(SceneError, match="x.yaml:1: cannot be read as text"):
         load_scene(tmp_path / "x.yaml")
 
 
@@ -193,7 +193,7 @@ def test_a_later_target_appears_later(tmp_path):
 def test_a_missing_trajectory_names_the_path_looked_for(tmp_path):
     with pytest.raises(SceneError) as error:
         parse_scene(trajectory_scene("lost.tum"), tmp_path / "x.yaml")
-    assert str(error.value) == (f"{tmp_path}/x.yaml: targets[0].motion: {tmp_path}/lost.tum: "
+    assert str(error.value) == (f"{tmp_path}/x.yaml:69: targets[0].motion: {tmp_path}/lost.tum: "
                                 "no such trajectory file")
 
 
@@ -201,7 +201,7 @@ def test_an_unset_variable_is_an_error_or_an_absent_optional_target(monkeypatch)
     text = trajectory_scene("${ISAC_UAV_TRAJECTORY}")
     with pytest.raises(SceneError) as error:
         parse_scene(text, Path("x.yaml"))
-    assert str(error.value) == ("x.yaml: targets[0].motion.file: environment variable ISAC_UAV_TRAJECTORY "
+    assert str(error.value) == ("x.yaml:69: targets[0].motion.file: environment variable ISAC_UAV_TRAJECTORY "
                                 "is not "
                                 "set; set it, give a default (${ISAC_UAV_TRAJECTORY:-FILE}), or mark the "
                                 "target optional: true")

@@ -6,8 +6,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from cooperative_isac.scene.config import load_scene
-from cooperative_isac.scene.describe import angle_resolution, describe, raw_bits, share_in_front, speed_resolution
+from cooperative_isac.scene.config import load_scene, parse_scene, scene_path
+from cooperative_isac.scene.describe import (
+    angle_resolution,
+    describe,
+    raw_bits,
+    share_in_front,
+    speed_resolution,
+    warnings,
+)
 from cooperative_isac.scene.model import Area, Site
 
 GOOD_SCENE = Path(__file__).with_name("good_scene.yaml")
@@ -78,3 +85,15 @@ def test_what_becomes_of_static_paths_is_shown_where_there_are_some():
     assert shown["project", 1.0] == "project" and shown["learn", 0.0] == "learn"
     assert "hides targets" in shown["keep", 1.0] and "min_speed_mps is 1" in shown["learn", 1.0]
     assert "static paths" not in dict(describe(load_scene("campus")))
+
+
+def test_arrays_that_face_away_are_warned_of():
+    path = scene_path("cell_free_compact")
+    away = path.read_text().replace("yaw_deg: -90", "yaw_deg: 90")
+    assert warnings(parse_scene(away, path)) == [
+        "receivers[0] ('rx1') has 5% of the area in front; it looks for targets in front of its "
+        "array alone: turn it, orientation.yaw_deg: -63 looks at the middle of the area",
+        "receivers[1] ('rx2') has 5% of the area in front; it looks for targets in front of its "
+        "array alone: turn it, orientation.yaw_deg: -117 looks at the middle of the area",
+    ]
+    assert warnings(load_scene(path)) == []

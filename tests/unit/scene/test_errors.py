@@ -1,5 +1,6 @@
 """A wrong scene file is refused with one line a fault: file, key, what is wrong, what is allowed."""
 
+import re
 from pathlib import Path
 
 import pytest
@@ -15,6 +16,11 @@ TOP = ("allowed: name, dimension, plane_height_m, height_std_m, seed, update_rat
 
 
 def faults(text):
+    """The faults of a text as lines without the file's name and line."""
+    return [re.sub(r"^:\d+(?=: )", "", line) for line in located(text)]
+
+
+def located(text):
     """The faults of a text as lines without the file's name."""
     with pytest.raises(SceneError) as error:
         parse_scene(text, Path("x.yaml"))
@@ -28,6 +34,10 @@ def changed(text, *changes):
     return text
 
 
+# Each alias ten times the one before.
+LAUGHS = "a: &a [" + ", ".join(10 * ["1"]) + "]\n" + "".join(
+    f"{name}: &{name} [{', '.join(10 * ['*' + before])}]\n" for before, name in zip("abcdef", "bcdefg")
+)
 KEYS = [
     ("dimension: 3", "dimension: 4", ": dimension: is 4; allowed: 2, 3"),
     ("dimension: 3", "", ": dimension: is missing"),
@@ -87,13 +97,69 @@ def test_every_fault_has_its_line():
     ("dimension: 3\nseed: [1\n", ":3: not valid YAML: expected ',' or ']', but got '<stream end>'"),
     ("dimension: 3\nseed: 1\nseed: 2\n", ":3: not valid YAML: key 'seed' appears twice"),
     ("dimension: 3\n7: 2\n", ":2: not valid YAML: key 7 is not a text"),
-    ("dimension: 3\n\tseed: 1\n", ":2: not valid YAML: found character '\\t' that cannot start any token"),
-    ("a: \x00", ": not valid YAML: unacceptable character #x0000: special characters are not allowed"),
-    ("- 1\n", ": must be a mapping of keys, such as 'dimension: 3'"),
+    ("dimension: 3\n\tseed: 1\n", ":2: not valid YAML: found character '\\t' that cannot start any token; "
+     "indent with spaces, not tabs"),
+    ("a: 1\nb: \x00", ":2: not valid YAML: character 0x0 is not allowed"),
+    ("a: 1\n---\nb: 2\n", ":2: not valid YAML: there is a second document; keep one"),
+    ("a: 1\nb: 045\n", ":2: not valid YAML: 045 begins with a zero, which some take for octal; write 45"),
+    ("a: -007\n", ":1: not valid YAML: -007 begins with a zero, which some take for octal; write -7"),
+    ("a: !!timestamp x\n", ":1: not valid YAML: a value of type timestamp has no place in a scene file"),
+    ("a: !!bool maybe\n", ":1: not valid YAML: 'maybe' cannot be read as bool"),
+    ("a: &a\n  b: *a\n", ":1: not valid YAML: an alias contains itself"),
+    ("a: " + 1200 * "[", ": not valid YAML: lists and mappings are nested too deeply"),
+    (LAUGHS, ":5: not valid YAML: has more than 100,000 values, those of aliases counted each time"),
+    ("a: " + 1_000_000 * "1", ": has 1,000,003 characters; a scene file has at most 1,000,000"),
+    ("- 1\n", ":1: must be a mapping of keys, such as 'dimension: 3'"),
     ("", ": must be a mapping of keys, such as 'dimension: 3'"),
 ])
 def test_what_is_not_yaml_is_refused_with_its_line(text, fault):
-    assert faults(text)[0] == fault
+    assert located(text)[0] == fault
+
+
+@pytest.mark.parametrize("text, fault", [
+    (changed(GOOD, ("power_dbm: 33.0", "power_dbm: 1:30")), ": waveform.power_dbm: is '1:30'; must be a number"),
+    (changed(GOOD, ("seed: 1", "seed: 2026-01-01")), ": seed: is '2026-01-01'; must be a whole number"),
+    (changed(GOOD, ("seed: 1", "seed: 1e9")), ": seed: is 1000000000.0; must be a whole number"),
+])
+def test_texts_that_yaml_1_1_took_for_numbers_are_no_numbers(text, fault):
+    assert faults(text) == [fault]
+
+
+@pytest.mark.parametrize("written, value", [("0x10", 16), ("0o17", 15), ("0b11", 3), ("1_000", 1000), ("+5", 5)])
+def test_whole_numbers_may_be_written_as_in_python(written, value):
+    from cooperative_isac.scene.yaml_text import parse_yaml
+    assert parse_yaml(f"a: {written}\n", "x.yaml").data == {"a": value}
+
+
+@pytest.mark.parametrize("key, words", [
+    ("seed: 1", "seed: -1"),
+    ("num_symbols:", "num_symbols: 1.5  #"),
+    ("yaw_deg: -45", "yaw_deg: left"),
+    ("name: uav1", "name: 7"),
+    ("name: uav1", "nam: uav1"),
+])
+def test_every_fault_has_the_line_of_its_key(key, words):
+    text = changed(GOOD, (key, words))
+    number = text[:text.index(words)].count("\n") + 1
+    lines = [int(line.split(":")[1]) for line in located(text)]
+    assert number in lines and min(lines) >= number - 1
+
+
+def test_merged_keys_are_read_and_located():
+    merged = changed(
+        GOOD,
+        ("seed: 1", "seed: 1\nusers: &users {num_users: 2, height_m: zero}"),
+    )
+    first = merged.index("\nusers: {") if "\nusers: {" in merged else merged.index("\nusers:", merged.index("&users"))
+    end = merged.index("\n", first + 1)
+    text = merged[:first] + merged[end:]
+    assert ": users.height_m: is 'zero'; must be a number" in faults(text)
+
+
+def test_a_fault_is_one_printable_line():
+    text = changed(GOOD, ("name: uav1", 'name: "a\\nb\\e[31m\\ud800"'))
+    line, = faults(text)
+    assert line.isprintable() and "a\\nb\\x1b[31m" in line
 
 
 def test_numbers_may_be_written_as_in_python():
@@ -122,14 +188,14 @@ MOTION = PLANE[:PLANE.index("\ntargets:")] + "\ntargets:\n  - name: mover\n    m
     ("{kind: waypoints, points_m: [[1, 1], [1, 1]], speed_mps: 1}",
      "targets[0].motion: points 0 and 1 are the same; neighbours must differ"),
     ("{kind: constant_velocity, position_m: [90, 50], velocity_mps: [5, 0]}",
-     "targets[0].motion: is outside the area at 3.00 s (105.00, 50.00, 0.00); enlarge area, move the "
+     "targets[0].motion: is outside the area at 2.20 s (101.00, 50.00, 0.00); enlarge area, move the "
      "target, or "
      "end "
      "its motion earlier (duration_s, stop_s)"),
     ("{kind: constant_velocity, position_m: [0, 50], velocity_mps: [30, 0], duration_s: 3}",
      "targets[0].motion: reaches 30 m/s; sensing.max_speed_mps is 28.3"),
     ("{kind: coordinated_turn, position_m: [50, 50], velocity_mps: [5, 30], turn_rate_degps: 0}",
-     "targets[0].motion: is outside the area at 2.00 s (60.00, 110.00, 0.00); enlarge area, move the "
+     "targets[0].motion: is outside the area at 1.80 s (59.00, 104.00, 0.00); enlarge area, move the "
      "target, or end "
      "its motion earlier (duration_s, stop_s)"),
     ("{kind: coordinated_turn, position_m: [50, 50, 2], velocity_mps: [5, 0, 1], turn_rate_degps: 20}",
@@ -219,3 +285,34 @@ def test_an_ambiguous_comb_is_refused_also_for_reference_symbols_alone():
         "the comb tells 156.1 m apart; reduce the stride or the area",
         ": waveform.symbol_stride: leaves Doppler ambiguous: it allows speeds below 14.99 m/s, "
         "sensing.max_speed_mps is 30; reduce the stride or the speed"]
+
+
+@pytest.mark.parametrize("num_symbols", [2, 3])
+def test_few_symbols_are_enough_where_no_static_paths_are_taken_out(num_symbols):
+    text = changed(PLANE, ("num_symbols: 256", f"num_symbols: {num_symbols}"))
+    assert parse_scene(text, Path("x.yaml")).grid.num_symbols == num_symbols
+
+
+def test_a_single_symbol_is_refused():
+    text = changed(PLANE, ("num_symbols: 256", "num_symbols: 1"))
+    assert faults(text) == [": waveform.num_symbols: is 1; must be at least 2"]
+
+
+@pytest.mark.parametrize("before, after, fault", [
+    ("num_horizontal: 8", "num_horizontal: 2147483648",
+     ": transmitters[0].array: has 8,589,934,592 elements; at most 4,096"),
+    ("num_subcarriers: 64", "num_subcarriers: 1000000000",
+     ": waveform.num_subcarriers: makes an echo of 32 antennas x 1,000,000,000 subcarriers x 64 symbols, "
+     "1.64e+04 GB; at most 2 GB"),
+    ("num_symbols: 64", "num_symbols: 1000000",
+     ": waveform.num_subcarriers: makes an echo of 32 antennas x 64 subcarriers x 1,000,000 symbols, "
+     "16.4 GB; at most 2 GB"),
+    ("max_targets: ", "max_targets: 1000000 # ",
+     ": sensing.max_targets: is 1,000,000; at most 256, as each frame has arrays for each of them"),
+    ("users: {num_users: 2", "users: {num_users: 1000000",
+     ": users.num_users: is 1,000,000; at most 256, as each frame has arrays for each of them"),
+    ("[100, 100, 45]", "[1.0e6, 1.0e6, 45]", "GB: make the area or the bandwidth smaller"),
+])
+def test_sizes_beyond_every_machine_are_refused_with_the_limit(before, after, fault):
+    text = changed(scene_path("campus").read_text(), (before, after))
+    assert any(line.endswith(fault) for line in faults(text)), faults(text)

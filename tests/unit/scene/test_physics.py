@@ -1,12 +1,14 @@
 """Ambiguities of a scene against brute force. The refusals themselves are in test_errors."""
 
 import itertools
+import math
 from dataclasses import replace
 
 import numpy as np
 import pytest
 
-from cooperative_isac.scene.config import load_scene
+from cooperative_isac.scene.config import load_scene, parse_scene, scene_path
+from cooperative_isac.scene.errors import SceneError
 from cooperative_isac.scene.geometry import SPEED_OF_LIGHT_MPS, bistatic_geometry
 from cooperative_isac.scene.physics import largest_excess_path, unambiguous_range, unambiguous_speed
 
@@ -42,3 +44,16 @@ def test_reference_symbols_alone_make_the_comb_coarser():
     comb = replace(scene, waveform=waveform, sensing=replace(scene.sensing, symbols="reference_only"))
     assert unambiguous_range(comb) == pytest.approx(unambiguous_range(scene) / 2)
     assert unambiguous_speed(comb) == pytest.approx(unambiguous_speed(scene) / 4)
+
+
+def test_a_trajectory_that_leaves_the_area_late_is_refused_with_the_time(tmp_path):
+    # Back and forth for 40 minutes, then a step of 2 s out of the area.
+    times = [*range(0, 2400, 5), 2401, 2403, 2405]
+    places = [30 + 20 * math.sin(time / 20) for time in times[:-3]] + [30, 300, 30]
+    rows = [f"{time} {x} 50 10 0 0 0 1" for time, x in zip(times, places)]
+    (tmp_path / "late.tum").write_text("\n".join(rows) + "\n")
+    text = scene_path("campus").read_text()
+    start = text.index("\ntargets:") + 1
+    target = "targets:\n  - name: car\n    motion: {kind: trajectory, file: late.tum, time_unit: s}\n"
+    with pytest.raises(SceneError, match=r"is outside the area at 2(39[5-9]|40[0-3])\.\d\d s"):
+        parse_scene(text[:start] + target, tmp_path / "x.yaml")

@@ -152,7 +152,7 @@ def _detection_message(item: Detection) -> own.Detection:
 
 def _detection(message: own.Detection, index: int) -> Detection:
     who = f"detection {index}"
-    _check_range(who, message, snr_db=(-math.inf, math.inf), num_paths=(1, math.inf))
+    _check_range(who, message, snr_db=(-math.inf, math.inf), num_paths=(0, math.inf))
     return Detection(*_state(message, who), message.snr_db, tuple(message.sites), message.num_paths)
 
 
@@ -303,8 +303,9 @@ def _six_by_six(linear: np.ndarray) -> np.ndarray:
 
 
 def detections_cloud(record: DetectionList) -> PointCloud2:
-    """Detections as a point cloud with velocity and strength, as radar tools know it."""
-    rows = [[*item.position_m, *item.velocity_mps, item.snr_db] for item in record.detections]
+    """Detections as a point cloud with velocity and strength, as radar tools know it; without partial ones."""
+    rows = [[*item.position_m, *item.velocity_mps, item.snr_db]
+            for item in record.detections if not item.is_partial]
     fields = [PointField(name=name, offset=4 * index, datatype=PointField.FLOAT32, count=1)
               for index, name in enumerate(POINT_FIELDS)]
     step = 4 * len(POINT_FIELDS)

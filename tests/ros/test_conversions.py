@@ -1,7 +1,7 @@
 """Records survive the way through serialised messages; messages that mean nothing are refused."""
 
 import math
-from dataclasses import fields, is_dataclass
+from dataclasses import fields, is_dataclass, replace
 
 import numpy as np
 import pytest
@@ -11,7 +11,7 @@ from rclpy.serialization import deserialize_message, serialize_message
 from scipy.spatial.transform import Rotation
 from std_msgs.msg import String
 
-from cooperative_isac.fusion.detection import Detection
+from cooperative_isac.fusion.detection import PARTIAL, Detection
 from cooperative_isac.scene.model import TargetClass
 from cooperative_isac.tracking.track import Track, TrackStatus
 from cooperative_isac_ros import conversions, records
@@ -141,7 +141,7 @@ def test_numbers_outside_an_enumeration_are_refused(field):
 
 @pytest.mark.parametrize("kind, items, changes, reason", [
     ("detections", "detections", {"snr_db": math.nan}, "detection 0 has snr_db nan; allowed: finite"),
-    ("detections", "detections", {"num_paths": 0}, "detection 0 has num_paths 0; allowed: finite, 1 to inf"),
+    ("detections", "detections", {"snr_db": math.inf}, "detection 0 has snr_db inf; allowed: finite"),
     ("tracks", "tracks", {"class_probability": 1.5}, "track 9 has class_probability 1.5; allowed: finite, 0 to 1"),
     ("tracks", "tracks", {"age_s": math.inf}, "track 9 has age_s inf; allowed: finite, 0 to inf"),
     ("tracks", "tracks", {"since_update_s": -0.1}, "track 9 has since_update_s -0.1; allowed"),
@@ -206,6 +206,15 @@ def test_the_cloud_holds_place_velocity_and_strength():
     assert cloud.width == 2 and cloud.row_step == 56
     assert [field.offset for field in cloud.fields] == list(range(0, 28, 4))
     assert values[1].tolist() == (1.5, -2, 3, 4, 5.25, -6, 17.5)
+
+
+def test_partial_detections_travel_and_are_no_points_of_the_cloud():
+    record = RECORDS["detections"][0]
+    first, *others = record.detections
+    part = replace(record, detections=(replace(first, num_paths=PARTIAL), *others))
+    received = conversions.detection_list(through_the_wire(conversions.detections_message(part)))
+    assert [item.is_partial for item in received.detections] == [True, False]
+    assert conversions.detections_cloud(received).width == 1
 
 
 def test_an_empty_cloud_is_valid():

@@ -24,12 +24,12 @@ class Rig:
         self.publisher = bench.publisher(Detections, "detections")
         bench.until(lambda: self.node.count_subscribers(f"{bench.namespace}/tracks"))
 
-    def message(self, number, run=1, seen=True):
+    def message(self, number, run=1, seen=True, missing=()):
         place, velocity = np.array([10.0 + 0.5 * number, 20, 0]), np.array([5.0, 0, 0])
         covariance = np.diag([0.02, 0.02, 0.01, 0.2, 0.2, 0.01])
         found = (Detection(place, velocity, covariance, 20.0, ("rx1",), 2),) if seen else ()
         frame = FrameStamp(run, number, 10**12 + number * 10**8)
-        return conversions.detections_message(DetectionList(frame, True, found))
+        return conversions.detections_message(DetectionList(frame, True, found, tuple(missing)))
 
     def say(self, numbers, **options):
         for number in numbers:
@@ -118,3 +118,13 @@ def test_detections_that_mean_nothing_are_refused_and_the_tracks_go_on(bench, ri
     assert reason in rig.node.health.status().message
     rig.say([6])
     assert [track.id for track in rig.tracks[-1].tracks] == [1]
+
+
+def test_a_track_outlives_frames_that_no_receiver_answered(rig):
+    rig.say(range(5))
+    sites = [site.name for site in rig.node.scene.receivers]
+    rig.say(range(5, 20), seen=False, missing=sites)
+    assert [track.status for track in rig.tracks[-1].tracks] == [Track.COASTING]
+    rig.say([20])
+    (track,) = rig.tracks[-1].tracks
+    assert (track.id, track.status) == (1, Track.CONFIRMED)

@@ -175,7 +175,8 @@ def score_frame(
     visible: np.ndarray | None,
     packet_bits: tuple[int, ...],
 ) -> FrameScore:
-    """Detections of a frame beside its targets, each target with at most one detection."""
+    """Detections of a frame beside its targets, each target with at most one; no partial detections."""
+    detections = [detection for detection in detections if not detection.is_partial]
     positions, velocities = _states(targets, scene.dimension)
     found_positions, found_velocities = _states(detections, scene.dimension)
     distances = pairwise_distances(positions, found_positions)

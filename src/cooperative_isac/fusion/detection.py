@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 SHAPES = {"position_m": (3,), "velocity_mps": (3,), "covariance": (6, 6)}
+PARTIAL = 0  # paths that support a partial detection
 SYMMETRY_TOLERANCE = 1e-6  # share of a covariance's largest entry
 
 
@@ -15,7 +16,7 @@ class Detection:
     """One located target. position_m, velocity_mps: [3] in map; covariance: [6, 6] of (position, velocity), SI;
 
     snr_db: after coherent integration, summed over its paths; sites: receivers that support it;
-    num_paths: transmitter-receiver paths that support it.
+    num_paths: transmitter-receiver paths that support it; PARTIAL: too few, or doubtful ones.
     """
 
     position_m: np.ndarray
@@ -24,6 +25,11 @@ class Detection:
     snr_db: float
     sites: tuple[str, ...]
     num_paths: int
+
+    @property
+    def is_partial(self) -> bool:
+        """Whether it may update tracks but start none: what some receivers see while others are missing."""
+        return self.num_paths == PARTIAL
 
 
 def detection_problem(detection: Detection) -> str | None:

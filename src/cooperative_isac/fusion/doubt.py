@@ -62,7 +62,7 @@ def is_ghost(scene: Scene, cluster: Cluster, accepted: Sequence[Accepted],
     if not is_confirmed:
         if len(paths) < paths_needed(scene, _middle(cluster), receivers):
             return True
-        if len(paths) < scene.dimension and not _is_located(scene, cluster):
+        if len(paths) < scene.dimension and not is_located(scene, cluster):
             return True
 
     return is_echo_of_other(scene, cluster, accepted)
@@ -207,7 +207,7 @@ def _num_facing(sites: Sequence[Site], point_m: np.ndarray) -> int:
     return sum(bool(site.boresight @ (point_m - site.position_m) >= -EDGE_M) for site in sites)
 
 
-def _is_located(scene: Scene, cluster: Cluster) -> bool:
+def is_located(scene: Scene, cluster: Cluster) -> bool:
     """Whether a cluster's location is known along every axis, to a small share of the area."""
     limit_m = LOCATED_SHARE * np.linalg.norm((scene.area.high_m - scene.area.low_m)[:2])
     information = sum(report.information for report in cluster)

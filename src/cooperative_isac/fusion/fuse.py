@@ -9,8 +9,15 @@ import numpy as np
 from scipy.special import chdtri
 
 from cooperative_isac.fusion.body import body_model, distinct_bodies, limited_information
-from cooperative_isac.fusion.detection import Detection, detection_problem
-from cooperative_isac.fusion.doubt import Accepted, is_ghost, is_part_of_body, is_possible, is_static
+from cooperative_isac.fusion.detection import PARTIAL, Detection, detection_problem
+from cooperative_isac.fusion.doubt import (
+    Accepted,
+    is_ghost,
+    is_located,
+    is_part_of_body,
+    is_possible,
+    is_static,
+)
 from cooperative_isac.fusion.estimate import Estimate, estimate
 from cooperative_isac.scene.model import Body, Scene, TargetClass
 from cooperative_isac.sensing.report import EchoReport
@@ -36,14 +43,42 @@ def fuse(scene: Scene, reports: Sequence[EchoReport],
          receivers: Collection[str] | None = None) -> tuple[Detection, ...]:
     """Detections from all reports of one frame, strongest first.
 
+    Where receivers are missing, the others' doubtful clusters follow as partial detections: which of
+    them are of targets is decided by the tracks that they fit.
+
     receivers: names of those whose packets arrived, also without a target; None: all
     """
     accepted: list[Accepted] = []
+    doubtful: list[tuple[list[EchoReport], Detection]] = []
     for cluster, fitted in clusters(scene, reports):
         detection = detection_of(scene, cluster, fitted)
         if is_target(scene, cluster, fitted, detection, accepted, receivers):
             accepted.append(Accepted(cluster, detection, fitted.body))
-    return tuple(item.detection for item in accepted)
+        else:
+            doubtful.append((cluster, detection))
+    detections = tuple(item.detection for item in accepted)
+    if receivers is None or all(site.name in receivers for site in scene.receivers):
+        return detections
+    partial = [
+        replace(detection, num_paths=PARTIAL)
+        for cluster, detection in doubtful
+        if is_part_of_target(scene, cluster, detection, accepted)
+    ]
+    return (*detections, *partial)
+
+
+def is_part_of_target(
+    scene: Scene, cluster: Sequence[EchoReport], detection: Detection, accepted: Sequence[Accepted]
+) -> bool:
+    """Whether a doubtful cluster may be what is left of a target without some receivers.
+
+    Its shifts may be those of clutter or of another target, and its paths few, but it is located.
+    """
+    if detection_problem(detection) is not None or not is_possible(scene, detection):
+        return False
+    if not is_located(scene, cluster):
+        return False
+    return not any(is_part_of_body(scene, cluster, detection, other) for other in accepted)
 
 
 def is_target(scene: Scene, cluster: Sequence[EchoReport], fitted: Estimate, detection: Detection,

@@ -107,7 +107,8 @@ class RunScore:
 
     def _judge(self, truths: Sequence[TargetState], detections: Sequence[Detection],
                bounds_m: Mapping[str, float] | None) -> dict[str, float | int]:
-        """NEES and error to bound of the detections of true targets."""
+        """NEES and error to bound of the detections of true targets; partial ones may be of none."""
+        detections = [detection for detection in detections if not detection.is_partial]
         distances = pairwise_distances(self._positions(truths), self._positions(detections))
         pairs = match_within(distances, DETECTION_CUTOFF_M)
         if not pairs:

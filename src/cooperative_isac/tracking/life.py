@@ -8,6 +8,7 @@ from cooperative_isac.scene.model import Tracking
 from cooperative_isac.tracking.track import TrackStatus
 
 TIME_SLACK_S = 1e-6  # stamps are sums of periods and never exact
+LONGEST_COAST = 3.0  # times max_coast_s, whatever was observed: accelerations have moved it by meters
 
 
 @dataclass(frozen=True)
@@ -22,21 +23,42 @@ class Life:
         return self.status in (TrackStatus.CONFIRMED, TrackStatus.COASTING)
 
 
-def expired(since_update_s: float, settings: Tracking) -> bool:
-    """Whether a track without detections for since_update_s has coasted too long."""
-    return since_update_s > settings.max_coast_s + TIME_SLACK_S
+def expired(since_update_s: float, settings: Tracking, unobserved_s: float = 0.0) -> bool:
+    """Whether a track without detections for since_update_s has coasted too long.
+
+    unobserved_s: the part of that time in which no receiver could have detected the target
+    """
+    longest_s = LONGEST_COAST * settings.max_coast_s
+    observed_s = max(since_update_s - unobserved_s, since_update_s - longest_s + settings.max_coast_s)
+    return observed_s > settings.max_coast_s + TIME_SLACK_S
 
 
-def advance(life: Life, hit: bool, since_update_s: float, settings: Tracking) -> Life:
-    """Life after one more frame; hit: a detection was assigned; since_update_s: age of the last one.
+def advance(
+    life: Life,
+    hit: bool,
+    since_update_s: float,
+    settings: Tracking,
+    unobserved_s: float = 0.0,
+    observed: bool = True,
+) -> Life:
+    """Life after one more frame.
 
     A tentative track is confirmed by confirm_hits in confirm_window frames and dies as soon as it cannot be;
-    an established track coasts without detections until max_coast_s.
+    an established track coasts without detections until max_coast_s of observed time.
+
+    hit: a detection was assigned
+    since_update_s: age of the last detection
+    unobserved_s: the part of that age in which no receiver could have detected the target
+    observed: whether this frame could have brought a detection
     """
-    if life.status is TrackStatus.DELETED or (not hit and expired(since_update_s, settings)):
+    if life.status is TrackStatus.DELETED:
+        return life
+    if not hit and expired(since_update_s, settings, unobserved_s):
         return Life(TrackStatus.DELETED)
     if life.established:
         return Life(TrackStatus.CONFIRMED if hit else TrackStatus.COASTING)
+    if not hit and not observed:
+        return life
     recent = (*life.recent, hit)
     if sum(recent) >= settings.confirm_hits:
         return Life(TrackStatus.CONFIRMED)

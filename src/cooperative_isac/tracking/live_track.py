@@ -7,7 +7,7 @@ import numpy as np
 from cooperative_isac.scene.model import Tracking
 from cooperative_isac.tracking.classify import accumulate, decide, frame_log_odds
 from cooperative_isac.tracking.filters import make_filter
-from cooperative_isac.tracking.life import Life, advance
+from cooperative_isac.tracking.life import Life, advance, expired
 from cooperative_isac.tracking.track import Track, TrackStatus
 
 
@@ -30,6 +30,7 @@ class LiveTrack:
         self.track_id, self._settings, self._dimension = track_id, settings, dimension
         self.filter = make_filter(settings, *start_state(value, covariance, settings.max_speed_mps))
         self._born_s, self.updated_s = time_s, time_s
+        self.unobserved_s = 0.0  # of the time since the last detection
         self.life, self._log_odds, self._num_detections = Life(), 0.0, 0
         self._count(time_s)
 
@@ -42,12 +43,18 @@ class LiveTrack:
         self.filter.update(value, covariance)
         self._count(time_s)
 
-    def miss(self, time_s: float) -> None:
-        """No detection of this frame belongs to the track."""
-        self.life = advance(self.life, False, time_s - self.updated_s, self._settings)
+    def miss(self, time_s: float, observed: bool = True) -> None:
+        """No detection of this frame belongs to the track; observed: whether one was to be expected."""
+        self.life = advance(self.life, False, time_s - self.updated_s, self._settings,
+                            self.unobserved_s, observed)
+
+    def has_expired(self, time_s: float) -> bool:
+        """Whether the track has coasted too long to take a detection."""
+        return expired(time_s - self.updated_s, self._settings, self.unobserved_s)
 
     def _count(self, time_s: float) -> None:
         self.updated_s = time_s
+        self.unobserved_s = 0.0
         self._num_detections += 1
         self.life = advance(self.life, True, 0.0, self._settings)
         added = frame_log_odds(self.filter.mean, self.filter.covariance, self._settings, self._dimension)

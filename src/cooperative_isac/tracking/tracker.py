@@ -11,7 +11,6 @@ from cooperative_isac.fusion.detection import Detection
 from cooperative_isac.scene.model import Tracking
 from cooperative_isac.tracking.association import OBSERVED, gate, nearest_neighbours, squared_distances
 from cooperative_isac.tracking.filters import check_model
-from cooperative_isac.tracking.life import expired
 from cooperative_isac.tracking.live_track import LiveTrack
 from cooperative_isac.tracking.measurement import Measurements, stack
 from cooperative_isac.tracking.track import Track, TrackStatus
@@ -19,6 +18,7 @@ from cooperative_isac.tracking.track import Track, TrackStatus
 ESTABLISHED_INFLATION = 16.0  # of covariances in the second chance: heavy tails must not cost an identity
 NEWCOMER_INFLATION = 4.0
 SPEED_SIGMAS = 3.0
+OBSERVED_SHARE = 0.5  # of the receivers: where fewer answer, a miss says nothing of a tentative track
 
 
 class Tracker:
@@ -33,6 +33,7 @@ class Tracker:
         self._tracks: list[LiveTrack] = []
         self._num_born = 0
         self._time_s, self._interval_s = -np.inf, np.inf
+        self._period_s = np.inf  # shortest interval between frames so far
         self._was_reset = False
 
     @property
@@ -44,17 +45,21 @@ class Tracker:
         """End all tracks, told for the last time; identities go on, so that none is used twice."""
         ended = tuple(replace(track.snapshot(self._time_s), status=TrackStatus.DELETED) for track in self._tracks)
         self._tracks, self._time_s, self._interval_s = [], -np.inf, np.inf
+        self._period_s = np.inf
         return ended
 
-    def update(self, time_s: float, detections: Sequence[Detection]) -> tuple[Track, ...]:
+    def update(self, time_s: float, detections: Sequence[Detection], answered: float = 1.0) -> tuple[Track, ...]:
         """Take in one frame, also an empty one; every live track, and for the last time each that it ended.
 
         time_s must grow. A stamp before the last one deletes all tracks and starts anew (`was_reset`); the
         same stamp twice, or a detection that is no Gaussian, is a ValueError and changes nothing.
+
+        answered: share of the receivers whose packets arrived; where few did, a miss weighs little
         """
         measurements = stack(detections)
         ended = self._turn_clock(time_s)
-        self._start(self._assign(measurements))
+        self._pass_unobserved(answered)
+        self._start(self._assign(measurements, answered))
         snapshots = ended + [track.snapshot(time_s) for track in self._tracks]
         self._tracks = [track for track in self._tracks if track.alive]
         return tuple(snapshots)
@@ -72,9 +77,15 @@ class Tracker:
             track.filter.predict(self._interval_s)
         return ended
 
-    def _assign(self, measurements: Measurements) -> Measurements:
+    def _pass_unobserved(self, answered: float) -> None:
+        """Count the time of missing receivers, and of missing frames, as unobserved."""
+        self._period_s = min(self._period_s, self._interval_s)
+        for track in self._tracks:
+            track.unobserved_s += self._interval_s - answered * self._period_s
+
+    def _assign(self, measurements: Measurements, answered: float) -> Measurements:
         """Give detections to tracks, to established ones first, to all with a second chance; what is left."""
-        overdue = [t for t in self._tracks if expired(self._time_s - t.updated_s, self._settings)]
+        overdue = [t for t in self._tracks if t.has_expired(self._time_s)]
         current = [t for t in self._tracks if t not in overdue]
         established = [t for t in current if t.life.established]
         tentative = [t for t in current if not t.life.established]
@@ -84,7 +95,7 @@ class Tracker:
             lonely, spare = self._match(lonely, spare, second_chance)
             missed = missed + lonely
         for track in missed:
-            track.miss(self._time_s)
+            track.miss(self._time_s, answered >= OBSERVED_SHARE)
         return spare
 
     def _match(self, tracks: list[LiveTrack], measurements: Measurements,
@@ -105,7 +116,9 @@ class Tracker:
         covariances = np.array([t.filter.covariance for t in tracks]).reshape(-1, 6, 6)
         squared, log_det = squared_distances(means, covariances, measurements, self._dimension, inflation)
         allowed = squared <= self._gate
+        allowed &= np.array([t.life.established for t in tracks], bool)[:, None] | ~measurements.partial
         if inflation > 1:
+            allowed &= ~measurements.partial  # no second chance for what is doubtful itself
             silence = [max(self._time_s - t.updated_s, self._interval_s) for t in tracks]
             distance = np.linalg.norm(measurements.values[None, :, :3] - means[:, None, :3], axis=-1)
             allowed &= distance <= self._settings.max_speed_mps * np.array(silence).reshape(-1, 1)
@@ -115,7 +128,8 @@ class Tracker:
         """Start a tentative track from each possible detection that no established track explains."""
         established = [t for t in self._tracks if t.life.established]
         _, explained = self._pairs(established, spare, NEWCOMER_INFLATION)
-        possible = spare.speeds_mps() <= self._settings.max_speed_mps + SPEED_SIGMAS * spare.speed_stds_mps()
+        possible = ~spare.partial
+        possible &= spare.speeds_mps() <= self._settings.max_speed_mps + SPEED_SIGMAS * spare.speed_stds_mps()
         for column in np.flatnonzero(possible & ~explained.any(axis=0)):
             self._num_born += 1
             self._tracks.append(LiveTrack(self._num_born, self._time_s, spare.values[column],

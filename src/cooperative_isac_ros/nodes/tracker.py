@@ -45,7 +45,8 @@ class TrackerNode(SceneNode):
         began_s, frame = time.perf_counter(), record.frame
         ended = self._reset(frame) if restarts else ()
         try:
-            tracks = ended + self._tracker.update(frame.stamp_ns * 1e-9, record.detections)
+            answered = 1 - len(record.sites_missing) / len(self.scene.receivers)
+            tracks = ended + self._tracker.update(frame.stamp_ns * 1e-9, record.detections, max(answered, 0.0))
         except ValueError as error:
             self.health.fault("detections_refused", f"frame {frame.number}: {error}")
             return

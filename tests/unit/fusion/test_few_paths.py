@@ -210,9 +210,22 @@ def test_one_path_among_many_links_stays_a_ghost_until_the_other_receivers_are_s
     report = single(campus, reports_of(campus, target((40, 60, 14), (4, -6, 1)))[0])
     assert fuse(campus, [report]) == ()
     assert fuse(campus, [report], ["rx1", "rx2", "rx3"]) == ()
-    assert fuse(campus, [report], ["rx1", "rx2"]) == ()
+    (part,) = fuse(campus, [report], ["rx1", "rx2"])
+    assert part.is_partial
     (found,) = fuse(campus, [report], ["rx1"])
+    assert not found.is_partial
     assert np.allclose(found.position_m, (40, 60, 14), atol=1e-6)
+
+
+def test_without_some_receivers_doubtful_clusters_are_partial_detections(
+    campus, target, reports_of
+):
+    moving = reports_of(campus, target((40, 60, 14), (4, -6, 1)))
+    resting = reports_of(campus, target((60, 30, 5), (0, 0, 0)))
+    found = fuse(campus, [*moving[:2], *resting[:2]], ["rx1", "rx2"])
+    assert [item.is_partial for item in found] == [False, True]
+    assert np.allclose(found[1].position_m, (60, 30, 5), atol=0.01)
+    assert len(fuse(campus, [*moving, *resting], ["rx1", "rx2", "rx3"])) == 1
 
 
 def test_what_is_located_along_a_line_only_is_no_target(pair, target, reports_of):

@@ -51,7 +51,8 @@ def test_a_coasting_track_takes_its_target_back_under_the_same_identity(detect):
 
 def test_lost_frames_are_bridged_and_long_gaps_are_not(detect):
     for gap_s, expected in ((0.8, [(1, TrackStatus.CONFIRMED)]),
-                            (1.5, [(1, TrackStatus.DELETED), (2, TrackStatus.TENTATIVE)])):
+                            (2.0, [(1, TrackStatus.CONFIRMED)]),
+                            (3.5, [(1, TrackStatus.DELETED), (2, TrackStatus.TENTATIVE)])):
         tracker = Tracker(SETTINGS, 3)
         feed(tracker, detect, [True] * 5)
         tracks = feed(tracker, detect, [True], start_s=0.8 + gap_s)[0]

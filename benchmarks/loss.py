@@ -1,0 +1,189 @@
+"""Tracks under lost packets: GOSPA over that without loss, identities, false tracks, consistency.
+
+    python benchmarks/loss.py [--scenes campus cell_free_compact yard] [--frames 120] [--seeds 101]
+
+Packets of consecutive frames are encoded once, then decoded and tracked under each pattern of loss.
+The first ten frames are complete and not scored. Every receiver loses packets independently of the
+others, unless the pattern says otherwise.
+"""
+
+import argparse
+import os
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass, replace
+from itertools import product
+
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+
+import numpy as np
+from rich.box import SIMPLE_HEAD
+from rich.console import Console
+from rich.table import Table
+
+from cooperative_isac.evaluation.loss import (
+    SETTLED_FRAMES,
+    LossFigures,
+    Recording,
+    burst_loss,
+    independent_loss,
+    outage,
+    record,
+    replay,
+)
+from cooperative_isac.scene.config import load_scene
+
+SHARE = 0.3  # of packets lost
+DRAWS = 4  # of each random pattern
+OUTAGE_BEGINS = (40, 70)  # frames
+ONE_LEFT_S = 2.0
+ALL_LOST_S = 1.0
+
+
+@dataclass(frozen=True)
+class Pattern:
+    """Packets that arrive in one run.
+
+    arrived: [num_frames, num_receivers], bool
+    window: the frames whose GOSPA is compared with the run without loss
+    """
+
+    name: str
+    arrived: np.ndarray
+    window: slice = slice(SETTLED_FRAMES, None)
+
+
+@dataclass(frozen=True)
+class Row:
+    """All draws of one pattern; ratio: mean GOSPA over that without loss, worst: of the draws."""
+
+    scene: str
+    seed: int
+    pattern: str
+    gospa_m: float
+    ratio: float
+    worst: float
+    track_nees: float
+    continuity: float
+    identity_switches: int
+    false_tracks: int
+
+
+def patterns(num_frames: int, num_receivers: int, rate_hz: float) -> Iterator[Pattern]:
+    """Every pattern of loss that the table has."""
+    size = num_frames, num_receivers
+    for draw in range(DRAWS):
+        generator = np.random.default_rng((1, draw))
+        yield Pattern("30 % independent", independent_loss(SHARE, *size, generator))
+    for burst in (5, 10):
+        for draw in range(DRAWS):
+            generator = np.random.default_rng((burst, draw))
+            yield Pattern(f"30 %, bursts of {burst} frames", burst_loss(SHARE, burst, *size, generator))
+    for draw in range(DRAWS):
+        shared = burst_loss(SHARE, 5, num_frames, 1, np.random.default_rng((2, draw)))
+        yield Pattern("30 %, bursts of 5, all at once", np.repeat(shared, num_receivers, axis=1))
+
+    # Outages: scored while they last.
+    one_left = round(ONE_LEFT_S * rate_hz)
+    all_lost = round(ALL_LOST_S * rate_hz)
+    for begins in OUTAGE_BEGINS:
+        for left in range(num_receivers):
+            silent = [index for index in range(num_receivers) if index != left]
+            arrived = outage(begins, one_left, silent, *size)
+            window = slice(begins, begins + one_left)
+            yield Pattern(f"one receiver left for {ONE_LEFT_S:g} s", arrived, window)
+        arrived = outage(begins, all_lost, range(num_receivers), *size)
+        window = slice(begins, begins + all_lost)
+        yield Pattern(f"no packet for {ALL_LOST_S:g} s", arrived, window)
+
+
+def measure(task: tuple[str, int, int, str]) -> list[Row]:
+    """The rows of one scene and seed."""
+    name, seed, num_frames, scheme = task
+    recording = record(replace(load_scene(name), seed=seed), scheme, num_frames)
+    num_receivers = len(recording.scene.receivers)
+    lossless = replay(recording, np.ones((num_frames, num_receivers), bool))
+
+    runs: dict[str, list[tuple[Pattern, LossFigures]]] = {}
+    for pattern in patterns(num_frames, num_receivers, recording.scene.update_rate_hz):
+        runs.setdefault(pattern.name, []).append((pattern, replay(recording, pattern.arrived)))
+
+    complete = Pattern("none", np.ones((num_frames, num_receivers), bool))
+    rows = [_row(recording, seed, [(complete, lossless)], lossless)]
+    return rows + [_row(recording, seed, draws, lossless) for draws in runs.values()]
+
+
+def _row(
+    recording: Recording,
+    seed: int,
+    draws: Sequence[tuple[Pattern, LossFigures]],
+    lossless: LossFigures,
+) -> Row:
+    """Means and sums over the draws of one pattern."""
+    means = []
+    ratios = []
+    for pattern, figures in draws:
+        first = pattern.window.start - SETTLED_FRAMES
+        last = None if pattern.window.stop is None else pattern.window.stop - SETTLED_FRAMES
+        mean = figures.gospa_m[first:last].mean()
+        means.append(mean)
+        ratios.append(mean / lossless.gospa_m[first:last].mean())
+    runs = [figures for _, figures in draws]
+    return Row(
+        scene=recording.scene.name,
+        seed=seed,
+        pattern=draws[0][0].name,
+        gospa_m=float(np.mean(means)),
+        ratio=float(np.mean(ratios)),
+        worst=float(np.max(ratios)),
+        track_nees=float(np.mean([figures.track_nees for figures in runs])),
+        continuity=float(np.mean([figures.continuity for figures in runs])),
+        identity_switches=sum(figures.identity_switches for figures in runs),
+        false_tracks=sum(figures.false_tracks for figures in runs),
+    )
+
+
+def measure_all(
+    scenes: Sequence[str], seeds: Sequence[int], num_frames: int, scheme: str = "local_ml"
+) -> list[Row]:
+    """The rows of all scenes and seeds, on all processors."""
+    tasks = [(scene, seed, num_frames, scheme) for scene, seed in product(scenes, seeds)]
+    with ProcessPoolExecutor(min(len(tasks), len(os.sched_getaffinity(0)))) as pool:
+        return [row for rows in pool.map(measure, tasks) for row in rows]
+
+
+def table(rows: Sequence[Row]) -> Table:
+    """The rows as a table."""
+    columns = ("scene", "seed", "lost", "GOSPA\n(m)", "over\nlossless", "worst\ndraw", "track\nNEES",
+               "conti-\nnuity", "identity\nswitches", "false\ntracks")
+    shown = Table(*columns, box=SIMPLE_HEAD)
+    for row in rows:
+        shown.add_row(
+            row.scene,
+            str(row.seed),
+            row.pattern,
+            f"{row.gospa_m:.3f}",
+            f"{row.ratio:.2f}",
+            f"{row.worst:.2f}",
+            f"{row.track_nees:.1f}",
+            f"{row.continuity:.3f}",
+            str(row.identity_switches),
+            str(row.false_tracks),
+        )
+    return shown
+
+
+def main() -> None:
+    """Measure and print the table."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--scenes", nargs="+", default=["campus", "cell_free_compact", "yard"])
+    parser.add_argument("--seeds", nargs="+", type=int, default=[101])
+    parser.add_argument("--frames", type=int, default=120)
+    parser.add_argument("--scheme", default="local_ml")
+    arguments = parser.parse_args()
+    rows = measure_all(arguments.scenes, arguments.seeds, arguments.frames, arguments.scheme)
+    Console(width=120).print(table(rows))
+
+
+if __name__ == "__main__":
+    main()

@@ -8,10 +8,12 @@ import pytest
 import yaml
 import zstandard
 from bags import START_NS, STEP_NS, Channel, metadata_text, text, words, write_mcap
+from cooperative_isac_msgs.msg import Frame
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from mcap.writer import CompressionType
 from rosbags.rosbag2 import Reader
+from std_msgs.msg import String
 from typer.testing import CliRunner
 
 from cooperative_isac_ros.bag.app import app
@@ -20,6 +22,7 @@ from cooperative_isac_ros.bag.passes import pass_remarks
 from cooperative_isac_ros.bag.player import Player, play_once
 from cooperative_isac_ros.bag.profiles import played_profile
 from cooperative_isac_ros.bag.reader import BagReader
+from cooperative_isac_ros.bag.recording import frame_key
 
 TEN = [data for _, data in words(10)]
 
@@ -116,7 +119,7 @@ def test_names_that_ros_refuses_are_left_out_when_played(bench, tmp_path):
 def test_any_depth_gives_a_queue_that_can_be_made(bench, depth):
     profile = played_profile([{"history": "keep_last", "depth": depth}])
     assert 1 <= profile.depth <= 10_000
-    bench.helper.create_publisher(__import__("std_msgs.msg").msg.String, "any_depth", profile)
+    bench.helper.create_publisher(String, "any_depth", profile)
 
 
 def test_split_files_without_metadata_are_read_by_their_numbers(tmp_path):
@@ -268,12 +271,18 @@ def test_other_libraries_read_what_repair_has_written(tmp_path, fault):
 
 def test_a_bag_without_a_message_is_not_repaired(tmp_path):
     write_mcap(tmp_path / "bag" / "bag_0.mcap", words(10), channels=[Channel(schema="")])
-    result = CliRunner().invoke(app, ["repair", str(tmp_path / "bag"), "--out", str(tmp_path / "n")])
+    new = tmp_path / "new"
+    result = CliRunner().invoke(app, ["repair", str(tmp_path / "bag"), "--out", str(new)])
     assert result.exit_code == 1 and "no message that can be read" in result.output
-    assert not (tmp_path / "n").exists()
+    assert not new.exists()
 
 
 def test_names_from_a_bag_cannot_steer_a_terminal(tmp_path):
     write_mcap(tmp_path / "a_0.mcap", words(2), channels=[Channel("/[red]x\x1b[31m")])
     output = CliRunner().invoke(app, ["info", str(tmp_path)]).output
     assert re.search(r"/\[red\]x\?\[31m", output) and "\x1b" not in output
+
+
+def test_a_message_that_cannot_be_decoded_is_one_error():
+    with pytest.raises(BagError, match="a Frame message cannot be decoded"):
+        frame_key(b"\x00\x01\x00\x00\x01", Frame)

@@ -132,7 +132,7 @@ class McapScan:
         return len(MAGIC)
 
     def _head(self, position: int) -> tuple[int, int]:
-        """Opcode of the record at a position, and where it ends; beyond the file where it is cut."""
+        """Opcode of the record at a position, and where it ends: if it is cut, beyond the file."""
         head = self._bytes(position, HEAD.size)
         if len(head) < HEAD.size:
             return 0, position + HEAD.size
@@ -257,7 +257,7 @@ class McapScan:
         return _Summary(True, start, tuple(named), statistics[0] if statistics else None)
 
     def _moved_summary(self, start_of_footer: int, footer: bytes, checksum: int) -> bytes:
-        """Summary of a file that lacks bytes, or has too many: it begins behind the end of the data."""
+        """Summary of a file that lacks bytes, or has too many: it follows the end of the data."""
         first = max(start_of_footer - LONGEST_SUMMARY, 0)
         tail = self._bytes(first, start_of_footer - first)
         place = len(tail)

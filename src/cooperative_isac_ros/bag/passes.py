@@ -85,7 +85,8 @@ def pass_remarks(passes: Sequence[ClockPass]) -> list[str]:
     if unset:
         number = sum(passes[index].num_messages for index in unset)
         remarks.append(
-            f"{number} messages have the time 0, from before the first /clock; they are played at once"
+            f"{number} messages have the time 0, from before the first /clock; they are played at "
+            "once"
         )
 
     # Jumps between times that were set
@@ -99,7 +100,7 @@ def pass_remarks(passes: Sequence[ClockPass]) -> list[str]:
     if jumps:
         more = f" and {len(jumps) - SHOWN_JUMPS} times more" if len(jumps) > SHOWN_JUMPS else ""
         remarks.append(
-            f"its clock jumps {', '.join(jumps[:SHOWN_JUMPS])}{more}; the passes are played one after "
-            "the other, in the order of their arrival"
+            f"its clock jumps {', '.join(jumps[:SHOWN_JUMPS])}{more}; the passes are played one "
+            "after the other, in the order of their arrival"
         )
     return remarks

@@ -137,7 +137,8 @@ class BagReader:
             passes[message.clock_pass :] = [extended(passes, message.clock_pass, message.log_ns)]
         found = self._found
         topics = tuple(
-            replace(topic, num_messages=counts[name]) for name, topic in sorted(found.topics.items())
+            replace(topic, num_messages=counts[name])
+            for name, topic in sorted(found.topics.items())
         )
         refused = [
             f"{name} is left out: {reason} ({number} messages)"

@@ -84,8 +84,11 @@ def read_recording(reader: BagReader) -> Recording:
 
 
 def frame_key(data: bytes, kind) -> FrameKey:
-    """Run and number of a serialized message of ours."""
-    message = deserialize_message(data, kind)
+    """Run and number of a serialized message of ours; BagError when it is of another kind."""
+    try:
+        message = deserialize_message(data, kind)
+    except Exception as error:  # rclpy raises whatever the middleware says
+        raise BagError(f"a {kind.__name__} message cannot be decoded: {error}") from None
     return message.run, message.number
 
 

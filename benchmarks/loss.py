@@ -38,6 +38,7 @@ DRAWS = 4  # of each random pattern
 OUTAGE_BEGINS = (40, 70)  # frames
 ONE_LEFT_S = 2.0
 ALL_LOST_S = 1.0
+SHORTEST = 100  # frames: the last outage, at up to ten frames a second, ends within them
 
 
 @dataclass(frozen=True)
@@ -45,12 +46,14 @@ class Pattern:
     """Packets that arrive in one run.
 
     arrived: [num_frames, num_receivers], bool
-    window: the frames whose GOSPA is compared with the run without loss
+    first, last: the frames whose GOSPA is compared with the run without loss; last is not among
+    them, and None is the end
     """
 
     name: str
     arrived: np.ndarray
-    window: slice = slice(SETTLED_FRAMES, None)
+    first: int = SETTLED_FRAMES
+    last: int | None = None
 
 
 @dataclass(frozen=True)
@@ -90,11 +93,10 @@ def patterns(num_frames: int, num_receivers: int, rate_hz: float) -> Iterator[Pa
         for left in range(num_receivers):
             silent = [index for index in range(num_receivers) if index != left]
             arrived = outage(begins, one_left, silent, *size)
-            window = slice(begins, begins + one_left)
-            yield Pattern(f"one receiver left for {ONE_LEFT_S:g} s", arrived, window)
+            name = f"one receiver left for {ONE_LEFT_S:g} s"
+            yield Pattern(name, arrived, begins, begins + one_left)
         arrived = outage(begins, all_lost, range(num_receivers), *size)
-        window = slice(begins, begins + all_lost)
-        yield Pattern(f"no packet for {ALL_LOST_S:g} s", arrived, window)
+        yield Pattern(f"no packet for {ALL_LOST_S:g} s", arrived, begins, begins + all_lost)
 
 
 def measure(task: tuple[str, int, int, str]) -> list[Row]:
@@ -123,8 +125,8 @@ def _row(
     means = []
     ratios = []
     for pattern, figures in draws:
-        first = pattern.window.start - SETTLED_FRAMES
-        last = None if pattern.window.stop is None else pattern.window.stop - SETTLED_FRAMES
+        first = pattern.first - SETTLED_FRAMES
+        last = None if pattern.last is None else pattern.last - SETTLED_FRAMES
         mean = figures.gospa_m[first:last].mean()
         means.append(mean)
         ratios.append(mean / lossless.gospa_m[first:last].mean())
@@ -154,8 +156,18 @@ def measure_all(
 
 def table(rows: Sequence[Row]) -> Table:
     """The rows as a table."""
-    columns = ("scene", "seed", "lost", "GOSPA\n(m)", "over\nlossless", "worst\ndraw", "track\nNEES",
-               "conti-\nnuity", "identity\nswitches", "false\ntracks")
+    columns = (
+        "scene",
+        "seed",
+        "lost",
+        "GOSPA\n(m)",
+        "over\nlossless",
+        "worst\ndraw",
+        "track\nNEES",
+        "conti-\nnuity",
+        "identity\nswitches",
+        "false\ntracks",
+    )
     shown = Table(*columns, box=SIMPLE_HEAD)
     for row in rows:
         shown.add_row(
@@ -181,6 +193,8 @@ def main() -> None:
     parser.add_argument("--frames", type=int, default=120)
     parser.add_argument("--scheme", default="local_ml")
     arguments = parser.parse_args()
+    if arguments.frames < SHORTEST:
+        parser.error(f"--frames {arguments.frames}: the outages need at least {SHORTEST}")
     rows = measure_all(arguments.scenes, arguments.seeds, arguments.frames, arguments.scheme)
     Console(width=120).print(table(rows))
 

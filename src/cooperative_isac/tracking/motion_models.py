@@ -10,7 +10,7 @@ import math
 import numpy as np
 
 ACCELERATION_MEMORY_S = 0.25
-TURN_MEMORY_S = 2.0
+TURN_MEMORY_S = 4.0  # s, about as long as a turn: a track that coasts through one keeps its rate
 SMALL_ANGLE = 1e-3
 
 

@@ -136,12 +136,16 @@ class Evaluator(SceneNode):
 
     def _judge_complete(self) -> None:
         for pair in self._pairs.complete(self._watch.registry.is_complete):
-            self._judge(*pair)
+            self._judge_guarded(*pair)
 
     def _judge_rest(self) -> None:
         self._patience.cancel()
         for pair in self._pairs.rest():
-            self._judge(*pair)
+            self._judge_guarded(*pair)
+
+    def _judge_guarded(self, detections: DetectionList, tracks: TrackList) -> None:
+        """Judge one frame; one that fails costs neither the others nor the report."""
+        self.guarded(self._judge, f"judging frame {tracks.frame.number}")(detections, tracks)
 
     def _judge(self, detections: DetectionList, tracks: TrackList) -> None:
         frame = tracks.frame

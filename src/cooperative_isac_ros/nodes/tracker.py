@@ -39,7 +39,8 @@ class TrackerNode(SceneNode):
             self.health.fault("detections_refused", f"frame {message.number}: {error}")
             return
         for turn in self._order.take(record.frame, record):
-            self._update(turn.item, restarts=turn.begins and last is not None)
+            restarts = turn.begins and last is not None
+            self.guarded(self._update, f"tracking frame {turn.frame.number}")(turn.item, restarts)
 
     def _update(self, record: DetectionList, restarts: bool) -> None:
         began_s, frame = time.perf_counter(), record.frame

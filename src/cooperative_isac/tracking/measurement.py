@@ -12,14 +12,19 @@ from cooperative_isac.fusion.detection import Detection, detection_problem
 
 @dataclass(frozen=True)
 class Measurements:
-    """values: [num, 6] position and velocity in map; covariances: [num, 6, 6]; float64, SI."""
+    """values: [num, 6] position and velocity in map; covariances: [num, 6, 6]; float64, SI;
+
+    places: [num], int, of each among the detections of the frame.
+    """
 
     values: np.ndarray
     covariances: np.ndarray
+    places: np.ndarray
 
     def without(self, taken: Sequence[int]) -> Measurements:
         """The measurements other than those at the indices taken."""
-        return Measurements(np.delete(self.values, taken, axis=0), np.delete(self.covariances, taken, axis=0))
+        return Measurements(*(np.delete(array, taken, axis=0)
+                              for array in (self.values, self.covariances, self.places)))
 
     def speeds_mps(self) -> np.ndarray:
         """Speed of each, [num], m/s."""
@@ -38,4 +43,4 @@ def stack(detections: Sequence[Detection]) -> Measurements:
             raise ValueError(f"detection {index}: {problem}")
     values = np.array([[*d.position_m, *d.velocity_mps] for d in detections], float)
     covariances = np.array([d.covariance for d in detections], float)
-    return Measurements(values.reshape(-1, 6), covariances.reshape(-1, 6, 6))
+    return Measurements(values.reshape(-1, 6), covariances.reshape(-1, 6, 6), np.arange(len(values)))

@@ -100,9 +100,10 @@ class Evaluator(SceneNode):
         self.health.count("frames")
 
     def _hear_packet(self, site: str, message: FeaturePacket) -> None:
-        if message.run == self._run:
-            self._scheme = message.scheme
-            self._ledger.hear_packet(site, len(message.data))
+        record = self._converted(conversions.packet, message)
+        if record is not None:
+            self._scheme = record.scheme
+            self._ledger.hear_packet(site, len(record.data))
 
     def _hear_timing(self, message: StageTiming) -> None:
         record = self._converted(conversions.timing, message)
@@ -110,13 +111,13 @@ class Evaluator(SceneNode):
             self._ledger.time_stage(record.frame.number, record.stage, record.duration_ms, record.latency_ms)
 
     def _hear_detections(self, message: Detections) -> None:
-        record = self._converted(conversions.detection_list, message)
+        record = self._converted(partial(conversions.detection_list, on_fault=self.health.fault), message)
         if record is not None:
             self._pairs.add_detections(record)
             self._judge_complete()
 
     def _hear_tracks(self, message: Tracks) -> None:
-        record = self._converted(conversions.track_list, message)
+        record = self._converted(partial(conversions.track_list, on_fault=self.health.fault), message)
         if record is not None:
             self._pairs.add_tracks(record)
             self._patience.reset()

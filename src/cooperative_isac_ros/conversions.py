@@ -15,7 +15,7 @@ from sensor_msgs.msg import PointCloud2, PointField
 from std_msgs.msg import Header, String
 
 from cooperative_isac.fusion.detection import Detection
-from cooperative_isac.scene.limits import LARGEST_SNR_DB, TRACK_MARGIN, state_problem
+from cooperative_isac.scene.limits import LARGEST_ECHO_DB, LARGEST_SNR_DB, TRACK_MARGIN, state_problem
 from cooperative_isac.scene.model import TargetClass
 from cooperative_isac.scene.odometry import OdometrySample
 from cooperative_isac.tracking.track import Track, TrackStatus
@@ -36,8 +36,6 @@ MAX_SITES = 256  # named by one message
 # Detections of a frame that are taken in, the strongest: tracking more takes longer than a frame.
 MAX_DETECTIONS = 64
 MAX_TRACKS_HELD = 512  # tracks in a message, with those deleted: far more than a tracker keeps
-# An echo's largest sample over its noise. Above 200 dB is no echo, and would overflow in float32.
-LARGEST_ECHO_DB = 200.0
 SMALLEST_NOISE_W, LARGEST_NOISE_W = 1e-30, 1e6
 LARGEST_FIGURE = 1e12  # of an accuracy: m, or a ratio
 LARGEST_TIME_S = 1e10  # ages and latencies: beyond any stamp

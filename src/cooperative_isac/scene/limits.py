@@ -1,4 +1,4 @@
-"""Limits of what may enter the chain as a position, a velocity or their covariance.
+"""Limits of what may enter the chain: positions, velocities and their covariances, and echoes.
 
 Within them a Kalman filter in float64 stays positive definite: an update loses about
 condition x 1e-16 of the smallest eigenvalue, a prediction adds process noise only. Real detections
@@ -15,6 +15,8 @@ SMALLEST_VARIANCE = 1e-13  # m^2 and (m/s)^2, smallest eigenvalue of a covarianc
 LARGEST_VARIANCE = 1e11  # m^2 and (m/s)^2, largest eigenvalue: above a hundred kilometers
 LARGEST_CONDITION = 1e12  # ratio of both: a filter keeps four digits of the smallest eigenvalue
 LARGEST_SNR_DB = 300.0  # either side of 0 dB
+# An echo's largest sample over the noise: above is no echo, and would overflow in float32.
+LARGEST_ECHO_DB = 200.0
 TRACK_MARGIN = 100.0  # a track may go so far beyond what a detection may: it combines several
 SYMMETRY_TOLERANCE = 1e-6  # share of a covariance's largest entry
 

@@ -221,6 +221,16 @@ def test_messages_that_mean_nothing_are_refused(bench, announce):
     assert f"frame {10**15}: the last that was announced is 0" in rig.node.health.status().message
 
 
+def test_a_target_whose_clock_is_off_is_named_in_the_report(bench):
+    node = bench.start(Evaluator)
+    bench.helper.create_publisher(Odometry, "targets/robot/odom", 10)
+    bench.until(lambda: "robot" in node._watch._known)
+    for _ in range(5):
+        node._watch._hear("robot", Odometry(header=conversions.map_header(node.now_ns - 2 * 10**9)))
+    reason = node.summary()["targets_not_compared"]["robot"]
+    assert reason.startswith("stamps are 2.00 s behind the clock")
+
+
 def test_without_a_folder_nothing_is_written(bench, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     bench.start(Evaluator).close()

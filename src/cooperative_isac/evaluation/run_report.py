@@ -86,6 +86,8 @@ def print_summary(summary: dict, console: Console) -> None:
         *((f"{stage.replace('_', ' ')} (ms)", f"median {_number(latency[stage]['p50'], 1)}, "
            f"99 % {_number(latency[stage]['p99'], 1)}") for stage in latency)
     ]
+    rows += [("not compared", f"{name}: {reason}")
+             for name, reason in summary.get("targets_not_compared", {}).items()]
     table = Table.grid(padding=(0, 2))
     for row in rows:
         table.add_row(*row)

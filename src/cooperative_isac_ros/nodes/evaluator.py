@@ -7,6 +7,7 @@ import sys
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
+from typing import Collection
 
 import numpy as np
 from cooperative_isac_msgs.msg import Accuracy, Detections, FeaturePacket, Frame, StageTiming, Tracks
@@ -177,7 +178,14 @@ class Evaluator(SceneNode):
         score = asdict(self._score.summary())
         del score["frames"], score["error_to_bound"]
         return {"scene": self.scene.name, "scene_fingerprint": self.scene.fingerprint, "scheme": self._scheme,
-                **self._ledger.summary(self.now_ns), **score, **self._bounds.summary()}
+                **self._ledger.summary(self.now_ns), **score, **self._bounds.summary(),
+                "targets_not_compared": self._not_compared(score["targets"])}
+
+    def _not_compared(self, compared: Collection[str]) -> dict[str, str]:
+        """Targets whose odometry never fitted a frame, with the reason."""
+        faults = self._watch.faults()
+        names = [name for name in self._watch.registry.names if name not in compared]
+        return {name: faults.get(name, "its odometry fits no frame") for name in names}
 
     def close(self) -> None:
         """Write the report."""

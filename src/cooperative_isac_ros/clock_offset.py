@@ -8,7 +8,7 @@ import numpy as np
 
 SAMPLES_KEPT = 20  # two seconds of the slowest odometry that is followed well
 SAMPLES_NEEDED = 5
-# Beyond it a robot's clock is off rather than its network slow. A target at 10 m/s is 3 m away by then.
+# Beyond it a robot's clock is off rather than its network slow: at 10 m/s a target is 3 m away.
 LARGEST_OFFSET_S = 0.3
 # Beyond it the clock is another one: simulation time on one side only.
 ANOTHER_CLOCK_S = 5.0
@@ -38,12 +38,12 @@ class ClockOffset:
         return float(np.std(self._ahead_s)) if self._ahead_s else 0.0
 
     def fault(self) -> tuple[str, str] | None:
-        """Event and reason where the latest stamp, or all of them, are off; None where they fit the clock."""
+        """Event and reason where the latest stamp, or all of them, are off; else None."""
         latest_s = self._ahead_s[-1] if self._ahead_s else 0.0
         if abs(latest_s) > ANOTHER_CLOCK_S:
             return "odometry_stale", (
-                f"stamps are {abs(latest_s):.1f} s {_side(latest_s)} the node's clock; set use_sim_time on all "
-                "nodes or on none, or synchronize the clocks"
+                f"stamps are {abs(latest_s):.1f} s {_side(latest_s)} the node's clock; set "
+                "use_sim_time on all nodes or on none, or synchronize the clocks"
             )
         if abs(self.ahead_s) <= LARGEST_OFFSET_S:
             return None

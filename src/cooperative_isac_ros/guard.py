@@ -66,7 +66,7 @@ def described(error: Exception) -> str:
 
 
 def code_place(error: Exception) -> str:
-    """Innermost line of the product that an exception came through, as `file.py:line in function`."""
+    """Innermost line of the product that an exception came through: `file.py:line in function`."""
     frames = traceback.extract_tb(error.__traceback__)
     own = [frame for frame in frames if _is_own(frame.filename)]
     if not frames:

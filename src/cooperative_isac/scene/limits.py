@@ -11,7 +11,7 @@ import numpy as np
 
 LARGEST_POSITION_M = 1e7  # along each axis of map: coordinates of a national grid are below it
 LARGEST_SPEED_MPS = 1e4  # along each axis: faster than what stays in the air
-SMALLEST_VARIANCE = 1e-13  # m^2 and (m/s)^2, smallest eigenvalue of a covariance: below a micrometer
+SMALLEST_VARIANCE = 1e-13  # m^2 and (m/s)^2, smallest eigenvalue: below a micrometer
 LARGEST_VARIANCE = 1e11  # m^2 and (m/s)^2, largest eigenvalue: above a hundred kilometers
 LARGEST_CONDITION = 1e12  # ratio of both: a filter keeps four digits of the smallest eigenvalue
 LARGEST_SNR_DB = 300.0  # either side of 0 dB

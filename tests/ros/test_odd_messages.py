@@ -51,6 +51,7 @@ INTEGERS = {"int8": (-2 ** 7, 2 ** 7 - 1), "uint8": (0, 2 ** 8 - 1), "int16": (-
             "uint16": (0, 2 ** 16 - 1), "int32": (-2 ** 31, 2 ** 31 - 1), "uint32": (0, 2 ** 32 - 1),
             "int64": (-2 ** 63, 2 ** 63 - 1), "uint64": (0, 2 ** 64 - 1)}
 WIDTHS = {"float": 32, "double": 64}
+LARGEST_FLOAT = 3.4e38  # that a float32 field takes, a little below the largest there is
 EXTREMES = (0.0, -0.0, 1e-300, 1e-30, 1e15, 1e20, 1e30, 1e200, -1e200, 1.7e308, math.inf, -math.inf, math.nan)
 TEXT = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), max_size=12)
 WORDS = st.sampled_from(["", "rx1", "rx2", "tiny", "decode", "local_ml", "map", "uav", "\x1b[2J", "x" * 5000])
@@ -62,9 +63,9 @@ def leaf_values(kind):
     """Strategy of all values that a field of a ROS type may have."""
     if kind in WIDTHS:
         width = WIDTHS[kind]
-        usable = [value for value in EXTREMES if width == 64 or not 3.4e38 < abs(value) < math.inf]
-        return st.one_of(st.sampled_from([float(np.float32(v)) if width == 32 else v for v in usable]),
-                         st.floats(width=width))
+        usable = [value for value in EXTREMES if width == 64 or not LARGEST_FLOAT < abs(value) < math.inf]
+        numbers = st.one_of(st.sampled_from(usable), st.floats(width=width))
+        return numbers.filter(lambda value: width == 64 or not LARGEST_FLOAT < abs(value) < math.inf)
     if kind in INTEGERS:
         low, high = INTEGERS[kind]
         return st.one_of(st.sampled_from([low, high, 0, 1, high // 2]), st.integers(low, high))

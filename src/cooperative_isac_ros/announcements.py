@@ -11,9 +11,9 @@ from cooperative_isac_ros.records import Announcement
 
 
 def announcement_or_fault(node: SceneNode, message: Frame) -> Announcement | None:
-    """The announcement; None, and counted, when it is of another scene."""
-    announcement = conversions.announcement(message)
+    """The announcement; None, and counted, when it means nothing or is of another scene."""
     try:
+        announcement = conversions.announcement(message)
         node.scene_of(announcement)
     except ValueError as error:
         node.health.fault("frames_refused", str(error))

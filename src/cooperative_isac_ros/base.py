@@ -5,13 +5,13 @@ from __future__ import annotations
 import os
 import sys
 import time
+import traceback
 from dataclasses import replace
 from typing import Callable, Sequence
 
 import rclpy
 from cooperative_isac_msgs.msg import StageTiming
 from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
-from rclpy.node import Node
 
 from cooperative_isac.fronthaul.downlink import unpack_downlink
 from cooperative_isac.pipeline import transmit
@@ -20,6 +20,7 @@ from cooperative_isac.scene.model import Scene
 from cooperative_isac.schemes.registry import scheme_scene
 from cooperative_isac.waveform.frame import TransmitFrame
 from cooperative_isac_ros import conversions, qos
+from cooperative_isac_ros.guard import GuardedNode, code_place, described
 from cooperative_isac_ros.health import Health
 from cooperative_isac_ros.interrupts import first_interrupt_only
 from cooperative_isac_ros.parameters import SCENE, SCHEME, Parameter, Settings
@@ -29,14 +30,16 @@ from cooperative_isac_ros.startup import start_ros
 WORKER_NICE, ONLOOKER_NICE = 3, 10
 
 
-class SceneNode(Node):
+class SceneNode(GuardedNode):
     """A node of one scene; the scene's topics lie above the `namespace_depth` namespaces of its own.
 
-    One that takes the parameter SCHEME has the sites that the scheme works with.
+    One that takes the parameter SCHEME has the sites that the scheme works with. An exception of a
+    callback is counted as `callbacks_failed`; the node goes on.
     """
 
     def __init__(self, name: str, parameters: Sequence[Parameter] = (), namespace_depth: int = 0, **options):
         super().__init__(name, **options)
+        self._traced: set[str] = set()
         self.settings = Settings(self, (SCENE, *parameters))
         self.scene: Scene = load_scene(self.settings["scene"])
         self.scheme_name = self.scene.sensing.scheme
@@ -56,6 +59,14 @@ class SceneNode(Node):
     def waiting_for(self) -> str:
         """What the node still needs before it can do its work; empty when it is ready."""
         return ""
+
+    def callback_failed(self, place: str, error: Exception) -> None:
+        """Count an exception of a callback or a stage; its traceback goes to the debug log once for each place."""
+        self.health.fault("callbacks_failed", f"{place}: {described(error)}")
+        where = code_place(error)
+        if where not in self._traced:
+            self._traced.add(where)
+            self.get_logger().debug("".join(traceback.format_exception(error)))
 
     def close(self) -> None:
         """Called once at the end, before the node is destroyed."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import array
 import math
-from typing import Sequence
+from typing import Callable, Iterable, Sequence
 
 import numpy as np
 from builtin_interfaces.msg import Time
@@ -15,9 +15,11 @@ from sensor_msgs.msg import PointCloud2, PointField
 from std_msgs.msg import Header, String
 
 from cooperative_isac.fusion.detection import Detection
+from cooperative_isac.scene.limits import LARGEST_ECHO_DB, LARGEST_SNR_DB, TRACK_MARGIN, state_problem
 from cooperative_isac.scene.model import TargetClass
 from cooperative_isac.scene.odometry import OdometrySample
 from cooperative_isac.tracking.track import Track, TrackStatus
+from cooperative_isac_ros.plain_text import plain_text
 from cooperative_isac_ros.records import (AccuracyRecord, Announcement, DetectionList, EchoRecord, FrameStamp,
                                           Packet, Timing, TrackList)
 
@@ -27,6 +29,18 @@ STAGES = ("encode", "decode", "track")
 UNKNOWN_ANGLE_VARIANCE = math.pi ** 2  # rad^2: any orientation
 STILL_MPS = 0.05
 MAX_ECHO_VALUES = 2 ** 28
+NS_PER_S = 1_000_000_000
+LARGEST_NUMBER = 2 ** 63 - 1  # of a frame: reports hold it as a signed integer
+LONGEST_NAME = 255  # characters, of a site, scheme or scene: the longest that ROS allows
+MAX_SITES = 256  # named by one message
+# Detections of a frame that are taken in, the strongest: tracking more takes longer than a frame.
+MAX_DETECTIONS = 64
+MAX_TRACKS_HELD = 512  # tracks in a message, with those deleted: far more than a tracker keeps
+SMALLEST_NOISE_W, LARGEST_NOISE_W = 1e-30, 1e6
+LARGEST_FIGURE = 1e12  # of an accuracy: m, or a ratio
+LARGEST_TIME_S = 1e10  # ages and latencies: beyond any stamp
+
+OnFault = Callable[[str, str, int], None]
 
 
 class ConversionError(ValueError):
@@ -39,8 +53,10 @@ def to_time(stamp_ns: int) -> Time:
 
 
 def to_ns(time: Time) -> int:
-    """Stamp [ns] of a message time."""
-    return time.sec * 1_000_000_000 + time.nanosec
+    """Stamp [ns] of a message time; refused before 1970, or with more than a second of nanoseconds."""
+    if time.sec < 0 or time.nanosec >= NS_PER_S:
+        raise ConversionError(f"stamp of {time.sec} s and {time.nanosec} ns is none; allowed: 0 s on, below 1e9 ns")
+    return time.sec * NS_PER_S + time.nanosec
 
 
 def map_header(stamp_ns: int) -> Header:
@@ -63,7 +79,9 @@ def _from_xyz(message) -> np.ndarray:
 
 
 def frame_stamp(message) -> FrameStamp:
-    """The frame that one of our messages is about."""
+    """The frame that one of our messages is about; refused when it has no number or stamp."""
+    if message.number > LARGEST_NUMBER:
+        raise ConversionError(f"frame number {message.number} is too large; allowed: {LARGEST_NUMBER}")
     return FrameStamp(message.run, message.number, to_ns(message.header.stamp))
 
 
@@ -86,6 +104,7 @@ def frame_message(record: Announcement) -> own.Frame:
 
 def announcement(message: own.Frame) -> Announcement:
     """Announcement of a Frame message."""
+    _check_names("an announcement", message.scene, message.scene_fingerprint)
     return Announcement(frame_stamp(message), message.scene, message.scene_fingerprint, message.simulated,
                         message.seed, bytes(message.payload), message.downlink_bits)
 
@@ -101,18 +120,26 @@ def echo_message(record: EchoRecord) -> own.Echo:
 
 
 def echo_record(message: own.Echo) -> EchoRecord:
-    """Echo of a message; refused when its sizes disagree or a number is not finite."""
+    """Echo of a message; refused when its sizes disagree, a number is not finite, or it can be no echo."""
+    _check_names("an echo", message.site)
     shape = message.num_rx_ant, message.num_subcarriers, message.num_symbols
     num_values = 2 * math.prod(shape)
     if not 0 < num_values <= MAX_ECHO_VALUES or len(message.iq) != num_values:
         raise ConversionError(f"echo of '{message.site}' has {len(message.iq)} values in iq; sizes "
                               f"{' x '.join(map(str, shape))} need {num_values}")
-    if not (math.isfinite(message.noise_power_w) and message.noise_power_w > 0):
-        raise ConversionError(
-            f"echo of '{message.site}' has noise_power_w {message.noise_power_w}; it must be above 0")
+    if not SMALLEST_NOISE_W <= message.noise_power_w <= LARGEST_NOISE_W:
+        raise ConversionError(f"echo of '{message.site}' has noise_power_w {message.noise_power_w}; "
+                              f"allowed: {SMALLEST_NOISE_W:g} to {LARGEST_NOISE_W:g}")
     iq = np.frombuffer(message.iq, np.float32)
     if not np.isfinite(iq).all():
         raise ConversionError(f"echo of '{message.site}' holds values that are not finite")
+    largest = float(np.abs(iq).max())
+    if largest == 0:
+        raise ConversionError(f"echo of '{message.site}' holds zeros only; a receiver has noise at least")
+    largest_db = 20 * math.log10(largest) - 10 * math.log10(message.noise_power_w)
+    if largest_db > LARGEST_ECHO_DB:
+        raise ConversionError(f"echo of '{message.site}' has a value {largest_db:.0f} dB above its noise; "
+                              f"allowed: {LARGEST_ECHO_DB:g} dB")
     return EchoRecord(frame_stamp(message), message.site, message.simulated, message.noise_power_w,
                       iq.view(np.complex64).reshape(shape))
 
@@ -128,6 +155,7 @@ def packet(message: own.FeaturePacket) -> Packet:
     """Packet of a FeaturePacket message; the scheme alone can judge its bytes."""
     if not message.data:
         raise ConversionError(f"packet of '{message.site}' for frame {message.number} is empty")
+    _check_names("a packet", message.site, message.scheme)
     return Packet(frame_stamp(message), message.sequence, message.site, message.scheme, message.simulated,
                   bytes(message.data))
 
@@ -139,10 +167,46 @@ def detections_message(record: DetectionList) -> own.Detections:
                           sites_missing=list(record.sites_missing))
 
 
-def detection_list(message: own.Detections) -> DetectionList:
-    """Detections of a message; refused when one has no finite place or no valid covariance."""
-    detections = tuple(_detection(item, index) for index, item in enumerate(message.detections))
-    return DetectionList(frame_stamp(message), message.simulated, detections, tuple(message.sites_missing))
+def _ignore(event: str, reason: str, amount: int = 1) -> None:
+    """Nobody counts what is left out."""
+
+
+def detection_list(message: own.Detections, on_fault: OnFault = _ignore) -> DetectionList:
+    """Detections of a message: the valid ones of its strongest MAX_DETECTIONS; refused without a stamp.
+
+    on_fault(event, reason, amount): called with `detections_refused` and `detections_over_limit`
+    """
+    frame = frame_stamp(message)
+    _check_names("a list of detections", *message.sites_missing[:MAX_SITES])
+    if len(message.sites_missing) > MAX_SITES:
+        raise ConversionError(f"{len(message.sites_missing)} sites are missing; allowed: {MAX_SITES}")
+
+    numbered = list(enumerate(message.detections))
+    surplus = len(numbered) - MAX_DETECTIONS
+    if surplus > 0:
+        by_strength = sorted(numbered, key=lambda pair: _strength(pair[1]), reverse=True)
+        numbered = sorted(by_strength[:MAX_DETECTIONS], key=lambda pair: pair[0])
+        on_fault("detections_over_limit", f"frame {frame.number} has {len(message.detections)} detections; "
+                 f"the strongest {MAX_DETECTIONS} are used", surplus)
+
+    detections = _valid(lambda pair: _detection(pair[1], pair[0]), numbered,
+                        lambda reason: on_fault("detections_refused", f"frame {frame.number}: {reason}", 1))
+    return DetectionList(frame, message.simulated, detections, tuple(message.sites_missing))
+
+
+def _strength(message: own.Detection) -> float:
+    return message.snr_db if math.isfinite(message.snr_db) else -math.inf
+
+
+def _valid(convert: Callable, items: Iterable, on_refusal: Callable[[str], None]) -> tuple:
+    """The items that can be converted, in their order; each of the others costs itself only."""
+    converted = []
+    for item in items:
+        try:
+            converted.append(convert(item))
+        except ConversionError as error:
+            on_refusal(str(error))
+    return tuple(converted)
 
 
 def _detection_message(item: Detection) -> own.Detection:
@@ -152,7 +216,11 @@ def _detection_message(item: Detection) -> own.Detection:
 
 def _detection(message: own.Detection, index: int) -> Detection:
     who = f"detection {index}"
-    _check_range(who, message, snr_db=(-math.inf, math.inf), num_paths=(0, math.inf))
+    snr_range = (-LARGEST_SNR_DB, LARGEST_SNR_DB)
+    _check_range(who, message, snr_db=snr_range, num_paths=(0, math.inf))
+    if len(message.sites) > MAX_SITES:
+        raise ConversionError(f"{who} names {len(message.sites)} sites; allowed: {MAX_SITES}")
+    _check_names(who, *message.sites)
     return Detection(*_state(message, who), message.snr_db, tuple(message.sites), message.num_paths)
 
 
@@ -168,15 +236,25 @@ def tracks_message(record: TrackList) -> own.Tracks:
     return own.Tracks(**_result_fields(record.frame, record.simulated), tracks=tracks)
 
 
-def track_list(message: own.Tracks) -> TrackList:
-    """Tracks of a message; refused when a state or an enumeration means nothing."""
-    return TrackList(frame_stamp(message), message.simulated, tuple(_track(item) for item in message.tracks))
+def track_list(message: own.Tracks, on_fault: OnFault = _ignore) -> TrackList:
+    """Tracks of a message: the valid ones of its first MAX_TRACKS_HELD; refused without a stamp.
+
+    on_fault(event, reason, amount): called with `tracks_refused` and `tracks_over_limit`
+    """
+    frame = frame_stamp(message)
+    surplus = len(message.tracks) - MAX_TRACKS_HELD
+    if surplus > 0:
+        on_fault("tracks_over_limit", f"frame {frame.number} has {len(message.tracks)} tracks; "
+                 f"the first {MAX_TRACKS_HELD} are used", surplus)
+    tracks = _valid(_track, message.tracks[:MAX_TRACKS_HELD],
+                    lambda reason: on_fault("tracks_refused", f"frame {frame.number}: {reason}", 1))
+    return TrackList(frame, message.simulated, tracks)
 
 
 def _track(message: own.Track) -> Track:
-    position, velocity, covariance = _state(message, f"track {message.id}")
-    _check_range(f"track {message.id}", message, class_probability=(0, 1), age_s=(0, math.inf),
-                 since_update_s=(0, math.inf), num_detections=(1, math.inf))
+    position, velocity, covariance = _state(message, f"track {message.id}", TRACK_MARGIN)
+    _check_range(f"track {message.id}", message, class_probability=(0, 1), age_s=(0, LARGEST_TIME_S),
+                 since_update_s=(0, LARGEST_TIME_S), num_detections=(1, math.inf))
     try:
         status, target_class = TrackStatus(message.status), TargetClass(message.target_class)
     except ValueError as error:
@@ -190,15 +268,22 @@ def _state_fields(item: Detection | Track) -> dict:
             "covariance": np.array(item.covariance, np.float64).reshape(36)}
 
 
-def _state(message, who: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Position, velocity [3] and covariance [6, 6], checked."""
+def _state(message, who: str, margin: float = 1.0) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Position, velocity [3] and covariance [6, 6], within the limits of scene.limits."""
     position, velocity = _from_xyz(message.position), _from_xyz(message.velocity)
     covariance = np.array(message.covariance, float).reshape(6, 6)
-    if not all(np.isfinite(part).all() for part in (position, velocity, covariance)):
-        raise ConversionError(f"{who} holds values that are not finite")
-    if not np.allclose(covariance, covariance.T) or np.linalg.eigvalsh(covariance)[0] <= 0:
-        raise ConversionError(f"{who} has a covariance that is not symmetric and positive definite")
+    problem = state_problem(position, velocity, covariance, margin)
+    if problem is not None:
+        raise ConversionError(f"{who}: {problem}")
     return position, velocity, covariance
+
+
+def _check_names(who: str, *names: str) -> None:
+    """ConversionError unless each name can be one: printable, and not too long."""
+    for name in names:
+        if len(name) > LONGEST_NAME or not name.isprintable():
+            raise ConversionError(f"{who} holds the name '{plain_text(name, 40)}'; allowed: "
+                                  f"up to {LONGEST_NAME} printable characters")
 
 
 def _check_range(who: str, message, **ranges: tuple[float, float]) -> None:
@@ -210,15 +295,15 @@ def _check_range(who: str, message, **ranges: tuple[float, float]) -> None:
 
 
 def accuracy_message(record: AccuracyRecord) -> own.Accuracy:
-    """Accuracy message of one frame's errors."""
-    numbers = {name: float(getattr(record, name)) for name in _ACCURACY_NUMBERS}
+    """Accuracy message of one frame's errors, none above LARGEST_FIGURE."""
+    numbers = {name: min(float(getattr(record, name)), LARGEST_FIGURE) for name in _ACCURACY_NUMBERS}
     return own.Accuracy(**_result_fields(record.frame, record.simulated),
                         nees_samples=int(record.nees_samples), **numbers)
 
 
 def accuracy_record(message: own.Accuracy) -> AccuracyRecord:
-    """Errors of an Accuracy message; refused when a number is not finite."""
-    _check_range("accuracy", message, **dict.fromkeys(_ACCURACY_NUMBERS, (-math.inf, math.inf)))
+    """Errors of an Accuracy message; refused when a number is not finite or beyond all reason."""
+    _check_range("accuracy", message, **dict.fromkeys(_ACCURACY_NUMBERS, (0.0, LARGEST_FIGURE)))
     numbers = {name: getattr(message, name) for name in _ACCURACY_NUMBERS}
     return AccuracyRecord(frame_stamp(message), message.simulated, nees_samples=message.nees_samples,
                           **numbers)
@@ -238,8 +323,10 @@ def timing_message(record: Timing) -> own.StageTiming:
 def timing(message: own.StageTiming) -> Timing:
     """Timing of a StageTiming message; refused when the stage is unknown or a time is none."""
     if message.stage not in STAGES:
+        _check_names("a timing", message.stage)
         raise ConversionError(f"stage '{message.stage}' is unknown; allowed: {', '.join(STAGES)}")
-    _check_range(f"stage '{message.stage}'", message, duration_ms=(0, math.inf), latency_ms=(0, math.inf))
+    longest_ms = 1e3 * LARGEST_TIME_S
+    _check_range(f"stage '{message.stage}'", message, duration_ms=(0, longest_ms), latency_ms=(0, longest_ms))
     return Timing(frame_stamp(message), message.sequence, message.stage, message.node, message.duration_ms,
                   message.latency_ms)
 

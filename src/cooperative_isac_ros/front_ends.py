@@ -71,6 +71,8 @@ class SimulatedFrontEnd:
     def _answer(self) -> None:
         self._patience.cancel()
         announcement, self._pending = self._pending, None
+        if announcement is None:
+            return
         signal = signal_or_fault(self._node, announcement)
         if signal is None:
             return

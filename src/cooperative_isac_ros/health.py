@@ -9,6 +9,7 @@ from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
 from rclpy.clock import Clock, ClockType
 from rclpy.node import Node
 
+from cooperative_isac_ros.plain_text import plain_text
 from cooperative_isac_ros.qos import STREAM
 
 PERIOD_S = 1.0
@@ -41,6 +42,7 @@ class Health:
 
     def fault(self, event: str, reason: str, amount: int = 1) -> None:
         """Count something that is wrong; the next report is a warning that tells the reason."""
+        reason = plain_text(reason)
         self.counts[event] += amount
         self._faults[event] = reason
         now_ns = self._clock.now().nanoseconds

@@ -2,23 +2,28 @@
 
 from __future__ import annotations
 
+import math
 import time
 
 from cooperative_isac_msgs.msg import Accuracy, Frame, StageTiming, Tracks
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
-from rclpy.node import Node
 from rich.console import Group
 from rich.table import Table
 from rich.text import Text
 
 from cooperative_isac.tracking.track import TrackStatus
 from cooperative_isac_ros import qos
+from cooperative_isac_ros.guard import GuardedNode, described
 from cooperative_isac_ros.health import WAITING
+from cooperative_isac_ros.plain_text import plain_text
 
 SHOWN = (TrackStatus.CONFIRMED.value, TrackStatus.COASTING.value)
+# Every robot of the network may write to /diagnostics: nodes beyond these are not shown.
+MAX_COMPLAINTS = 64
+LARGEST_SHOWN = 1e7  # m, m/s, s or ms: what is larger would break the table
 
 
-class Monitor(Node):
+class Monitor(GuardedNode):
     """Counts what passes by and remembers what nodes complain about."""
 
     def __init__(self, namespace: str, **options):
@@ -39,6 +44,10 @@ class Monitor(Node):
         """Seconds since the first frame was heard; 0 before."""
         return time.monotonic() - self.first_frame_s if self.first_frame_s is not None else 0.0
 
+    def callback_failed(self, place: str, error: Exception) -> None:
+        """Show the exception of a callback as a complaint of the monitor itself."""
+        self._complaints[self.get_name()] = f"callbacks_failed: {place}: {plain_text(described(error))}"
+
     def _hear_frame(self, message: Frame) -> None:
         if self.first_frame_s is None:
             self.first_frame_s = time.monotonic()
@@ -58,19 +67,21 @@ class Monitor(Node):
 
     def _hear_diagnostics(self, message: DiagnosticArray) -> None:
         for status in message.status:
-            self._complaints.pop(status.name, None)
+            name = plain_text(status.name)
+            self._complaints.pop(name, None)
             waiting = self.first_frame_s is None and status.message.startswith(WAITING)
-            if status.level != DiagnosticStatus.OK or waiting:
-                self._complaints[status.name] = status.message
+            is_shown = status.level != DiagnosticStatus.OK or waiting
+            if is_shown and len(self._complaints) < MAX_COMPLAINTS:
+                self._complaints[name] = plain_text(status.message)
 
     def view(self, duration_s: float | None) -> Group:
         """The live picture: progress, tracks, and what nodes complain about."""
         until = f" of {duration_s:g}" if duration_s else ""
         line = "starting" if self.first_frame_s is None else (
             f"{self.elapsed_s:5.1f}{until} s   {self._frames} frames, {self._decoded} decoded   "
-            f"latency {self._latency_ms:.0f} ms")
+            f"latency {_number(self._latency_ms, 0)} ms")
         if self._accuracy is not None:
-            line += f"   GOSPA {self._accuracy.gospa_m:.2f} m   NEES {self._accuracy.nees:.1f}"
+            line += f"   GOSPA {_number(self._accuracy.gospa_m, 2)} m   NEES {_number(self._accuracy.nees, 1)}"
         complaints = [Text(f"{name}: {why}", style="yellow", no_wrap=True, overflow="ellipsis")
                       for name, why in sorted(self._complaints.items())]
         return Group(Text(line, style="bold"), _track_table(self._tracks), *complaints)
@@ -80,8 +91,14 @@ def _track_table(tracks) -> Table:
     table = Table("track", "class", "x (m)", "y (m)", "z (m)", "speed (m/s)", "age (s)", box=None,
                   pad_edge=False)
     for track in tracks:
-        speed = (track.velocity.x ** 2 + track.velocity.y ** 2 + track.velocity.z ** 2) ** 0.5
+        speed = math.hypot(track.velocity.x, track.velocity.y, track.velocity.z)
         kind = {track.UAV: "uav", track.VEHICLE: "vehicle"}.get(track.target_class, "-")
-        table.add_row(str(track.id), kind, *(f"{value:.1f}" for value in (
+        table.add_row(str(track.id), kind, *(_number(value, 1) for value in (
             track.position.x, track.position.y, track.position.z, speed, track.age_s)))
     return table
+
+
+def _number(value: float, digits: int) -> str:
+    """A number of a message, or a dash where it cannot be one."""
+    is_usable = math.isfinite(value) and abs(value) <= LARGEST_SHOWN
+    return f"{value:.{digits}f}" if is_usable else "-"

@@ -15,6 +15,7 @@ from typing import Sequence
 import yaml
 
 from cooperative_isac_ros.graph import NodeSpec, node_variables
+from cooperative_isac_ros.plain_text import plain_lines
 
 PR_SET_PDEATHSIG = 1
 GRACE_S = ((signal.SIGINT, 8.0), (signal.SIGTERM, 2.0), (signal.SIGKILL, 5.0))
@@ -69,7 +70,7 @@ class ProcessGroup:
         for name, process in self._processes.items():
             if process.poll() is not None:
                 lines = self._log(name).read_text(errors="replace").splitlines()[-LAST_LINES:]
-                return Crash(name, process.returncode, "\n".join(lines))
+                return Crash(name, process.returncode, plain_lines("\n".join(lines)))
         return None
 
     def stop(self, names: Sequence[str] | None = None) -> None:

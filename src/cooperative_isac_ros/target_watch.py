@@ -2,24 +2,28 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import math
+from dataclasses import dataclass, field, replace
 from functools import partial
 
 from nav_msgs.msg import Odometry
 from rclpy.clock import Clock, ClockType
 from rclpy.event_handler import SubscriptionEventCallbacks
+from rclpy.qos import DurabilityPolicy
 from rclpy.subscription import Subscription
 from std_msgs.msg import String
 
 from cooperative_isac.scene.odometry import TargetRegistry
 from cooperative_isac_ros import conversions, qos
 from cooperative_isac_ros.base import SceneNode
+from cooperative_isac_ros.clock_offset import ClockOffset
 from cooperative_isac_ros.parameters import Parameter
 
 DISCOVERY_PERIOD_S = 0.5
 FORGET_AFTER_S = 60.0  # a robot that restarts is soon back under its name
-CLOCK_SLACK_S = 5.0
-ODOMETRY_TYPE = "nav_msgs/msg/Odometry"
+MAX_TARGETS = 64  # topics that are subscribed to: each costs memory in every node that hears odometry
+LARGEST_BRIDGED_S = 1e6  # s, offset of a clock that a parameter may bridge
+ODOMETRY_TYPE, CLASS_TYPE = "nav_msgs/msg/Odometry", "std_msgs/msg/String"
 
 
 def _check_classes(pairs) -> str | None:
@@ -34,22 +38,43 @@ def _check_classes(pairs) -> str | None:
     return None
 
 
+def _check_offsets(pairs) -> str | None:
+    for pair in pairs:
+        name, _, seconds = pair.rpartition(":")
+        try:
+            is_offset = abs(float(seconds)) <= LARGEST_BRIDGED_S
+        except ValueError:
+            is_offset = False
+        if not name or not is_offset:
+            return f"parameter 'odometry_offsets' holds '{pair}'; write name:seconds, such as robot:2.0"
+    return None
+
+
 WATCH_PARAMETERS = (
     Parameter("target_timeout_s", 1.0, "a target that was silent for longer is gone [s]", 0.05, 60.0),
     # Empty lists have no type in ROS, so one empty word stands for none.
     Parameter("target_classes", [""],
               "classes of targets that do not say theirs, as name:uav or name:vehicle",
               check=lambda pairs: _check_classes([pair for pair in pairs if pair])),
+    Parameter("odometry_offsets", [""],
+              "seconds to add to the stamps of targets whose clocks are off, as name:2.0",
+              check=lambda pairs: _check_offsets([pair for pair in pairs if pair])),
     Parameter("wait_for_targets", True, "be ready only when the scene file's targets are heard"),
 )
 
 
 @dataclass
 class _Heard:
-    """A topic that is listened to. silent_checks: checks in a row in which nobody offered it."""
+    """A topic that is listened to.
 
-    subscriptions: tuple[Subscription, ...]
+    classes: subscriptions to the target's class, by durability; silent_checks: checks in a row in
+    which nobody offered odometry; offset: of its stamps from the clock
+    """
+
+    odometry: Subscription
+    classes: dict[DurabilityPolicy, Subscription] = field(default_factory=dict)
     silent_checks: int = 0
+    offset: ClockOffset = field(default_factory=ClockOffset)
 
 
 class TargetWatch:
@@ -60,6 +85,9 @@ class TargetWatch:
         self._node, self._on_sample = node, on_sample
         self._prefix = node.shared("targets/")
         self._known: dict[str, _Heard] = {}
+        self._refused: set[str] = set()
+        pairs = [pair.rpartition(":") for pair in node.settings["odometry_offsets"] if pair]
+        self._bridged_ns = {name: round(float(seconds) * 1e9) for name, _, seconds in pairs}
         for pair in filter(None, node.settings["target_classes"]):
             name, word = pair.split(":")
             self.registry.set_class(name, conversions.class_of_name(word))
@@ -73,6 +101,11 @@ class TargetWatch:
                    if target.motion.start_s <= 0 and target.name not in self.registry.names]
         return f"odometry of {', '.join(missing)}" if missing else ""
 
+    def faults(self) -> dict[str, str]:
+        """What is wrong with the stamps of targets, in words, by the name of the target."""
+        found = {name: heard.offset.fault() for name, heard in sorted(self._known.items())}
+        return {name: fault[1] for name, fault in found.items() if fault is not None}
+
     def discover(self) -> None:
         """Subscribe to targets that were not known yet, and let go of those that are gone."""
         for topic, types in self._node.get_topic_names_and_types():
@@ -85,24 +118,46 @@ class TargetWatch:
                 self._node.health.fault("targets_refused",
                                         f"{topic} is {', '.join(types)}, not {ODOMETRY_TYPE}")
                 continue
+            if len(self._known) >= MAX_TARGETS:
+                self._refuse(topic)
+                continue
             self._subscribe(topic, name)
+        self._subscribe_classes()
         self._forget_gone()
 
+    def _refuse(self, topic: str) -> None:
+        """Count a topic beyond MAX_TARGETS once."""
+        if topic not in self._refused and len(self._refused) < MAX_TARGETS:
+            self._refused.add(topic)
+            self._node.health.fault("targets_refused", f"{topic}: {MAX_TARGETS} targets are followed already")
+
     def _subscribe(self, topic: str, name: str) -> None:
-        """The class is heard twice: one that is latched comes late too, one that is not latched comes at all."""
-        create, class_topic = self._node.create_subscription, f"{self._prefix}{name}/class"
+        """Subscribe to the odometry of a target."""
+        subscription = self._node.create_subscription(Odometry, topic, partial(self._hear, name),
+                                                      qos.ODOMETRY_OF_ANYONE)
+        self._known[name] = _Heard(subscription)
+
+    def _subscribe_classes(self) -> None:
+        """Subscribe to the classes that somebody publishes, each as it is offered: every subscription costs memory.
+
+        One that is latched comes late too, one that is not latched comes at all.
+        """
         quiet = SubscriptionEventCallbacks(use_default_callbacks=False)  # would warn of each that is not latched
-        self._known[name] = _Heard((
-            create(Odometry, topic, partial(self._hear, name), qos.ODOMETRY_OF_ANYONE),
-            create(String, class_topic, partial(self._hear_class, name), qos.LATCHED, event_callbacks=quiet),
-            create(String, class_topic, partial(self._hear_class, name), qos.NEWEST_OF_ANYONE)))
+        for name, heard in self._known.items():
+            topic = f"{self._prefix}{name}/class"
+            for publisher in self._node.get_publishers_info_by_topic(topic):
+                latched = publisher.qos_profile.durability is DurabilityPolicy.TRANSIENT_LOCAL
+                profile = qos.LATCHED if latched else qos.NEWEST_OF_ANYONE
+                if publisher.topic_type == CLASS_TYPE and profile.durability not in heard.classes:
+                    heard.classes[profile.durability] = self._node.create_subscription(
+                        String, topic, partial(self._hear_class, name), profile, event_callbacks=quiet)
 
     def _forget_gone(self) -> None:
         for name, heard in [*self._known.items()]:
             offered = self._node.count_publishers(f"{self._prefix}{name}/odom")
             heard.silent_checks = 0 if offered else heard.silent_checks + 1
             if heard.silent_checks * DISCOVERY_PERIOD_S >= FORGET_AFTER_S:
-                for subscription in heard.subscriptions:
+                for subscription in (heard.odometry, *heard.classes.values()):
                     self._node.destroy_subscription(subscription)
                 del self._known[name]
                 self.registry.forget(name)
@@ -110,23 +165,26 @@ class TargetWatch:
     def _hear(self, name: str, message: Odometry) -> None:
         try:
             sample = conversions.odometry_sample(message)
-            in_order = self.registry.add(name, sample)
+            stamp_ns = sample.stamp_ns + self._bridged_ns.get(name, 0)
+            in_order = self.registry.add(name, replace(sample, stamp_ns=stamp_ns))
         except ValueError as error:
             self._node.health.fault("odometry_refused", f"targets/{name}/odom: {error}")
             return
-        self._check_clock(name, sample.stamp_ns)
+        self._check_clock(name, stamp_ns)
         if not in_order:
             self._node.health.count("odometry_out_of_order")
         self._on_sample()
 
     def _check_clock(self, name: str, stamp_ns: int) -> None:
         """Another clock's stamps fall on no frame: the target would vanish without a word."""
-        ahead_s = (stamp_ns - self._node.now_ns) * 1e-9
-        if abs(ahead_s) > CLOCK_SLACK_S:
-            self._node.health.fault(
-                "odometry_stale", f"targets/{name}/odom: stamps are {abs(ahead_s):.1f} s "
-                f"{'ahead of' if ahead_s > 0 else 'behind'} the node's clock; set use_sim_time on all nodes or on none, "
-                "or synchronise the clocks")
+        heard = self._known.get(name)
+        if heard is None:
+            return
+        heard.offset.add(stamp_ns, self._node.now_ns)
+        fault = heard.offset.fault()
+        if fault is not None:
+            event, reason = fault
+            self._node.health.fault(event, f"targets/{name}/odom: {reason}")
 
     def _hear_class(self, name: str, message: String) -> None:
         try:

@@ -140,3 +140,11 @@ def features():
         data = struct.pack("<If", number, 1.0) if data is None else data
         return conversions.packet_message(Packet(frame, number, site, scheme, True, data))
     return make
+
+
+@pytest.fixture(scope="module")
+def real_bench():
+    """A bench for nodes with the scene's own scheme, which the tests of a module share."""
+    bench = Bench()
+    yield bench
+    bench.close()

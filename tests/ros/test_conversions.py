@@ -1,10 +1,13 @@
 """Records survive the way through serialised messages; messages that mean nothing are refused."""
 
+import copy
 import math
+import re
 from dataclasses import fields, is_dataclass, replace
 
 import numpy as np
 import pytest
+from builtin_interfaces.msg import Time
 from geometry_msgs.msg import Quaternion
 from nav_msgs.msg import Odometry
 from rclpy.serialization import deserialize_message, serialize_message
@@ -106,6 +109,13 @@ def test_an_empty_packet_is_refused():
         conversions.packet(conversions.packet_message(records.Packet(FRAME, 0, "rx1", "s", True, b"")))
 
 
+def refusals(kind, message):
+    """Record of a message, and what was left out of it."""
+    faults = []
+    convert = RECORDS[kind][2]
+    return convert(message, lambda *fault: faults.append(fault)), faults
+
+
 def broken_state(message, fault):
     if fault == "nan":
         message.position.x = math.nan
@@ -120,30 +130,82 @@ def broken_state(message, fault):
 
 @pytest.mark.parametrize("fault, reason", [("nan", "not finite"), ("infinite", "not finite"),
                                            ("skew", "not symmetric"), ("negative", "positive definite")])
-def test_states_that_are_no_gaussian_are_refused_by_name(fault, reason):
-    detections = conversions.detections_message(RECORDS["detections"][0])
-    broken_state(detections.detections[1], fault)
-    with pytest.raises(ConversionError, match=f"detection 1.*{reason}"):
-        conversions.detection_list(detections)
-    tracks = conversions.tracks_message(RECORDS["tracks"][0])
-    broken_state(tracks.tracks[0], fault)
-    with pytest.raises(ConversionError, match=f"track 9.*{reason}"):
-        conversions.track_list(tracks)
+def test_a_state_that_is_no_gaussian_costs_itself_only(fault, reason):
+    message = conversions.detections_message(RECORDS["detections"][0])
+    broken_state(message.detections[1], fault)
+    record, ((event, words, amount),) = refusals("detections", message)
+    assert len(record.detections) == 1 and (event, amount) == ("detections_refused", 1)
+    assert re.search(f"detection 1: .*{reason}", words)
+    message = conversions.tracks_message(RECORDS["tracks"][0])
+    message.tracks = [message.tracks[0], copy.deepcopy(message.tracks[0])]
+    broken_state(message.tracks[1], fault)
+    record, ((event, words, amount),) = refusals("tracks", message)
+    assert len(record.tracks) == 1 and (event, amount) == ("tracks_refused", 1)
+    assert re.search(f"track 9: .*{reason}", words)
+
+
+@pytest.mark.parametrize("changes, reason", [
+    ({"position": 2e7}, "position_m is beyond 1e\\+07 m"), ({"velocity": 2e4}, "velocity_mps is beyond 10000 m/s"),
+    ({"variance": 1e20}, "beyond"), ({"variance": 1e-20}, "beyond the limits"),
+    ({"variance": 1e9, "other": 1e-12}, "condition"), ({"snr_db": 400.0}, "snr_db 400.0; allowed"),
+    ({"sites": ["rx1"] * 300}, "names 300 sites"), ({"sites": ["\x1b[2J"]}, "holds the name '\ufffd")])
+def test_detections_are_bounded(changes, reason):
+    message = conversions.detections_message(RECORDS["detections"][0])
+    detection = message.detections[0]
+    detection.position.x = changes.get("position", 0.0)
+    detection.velocity.y = changes.get("velocity", 0.0)
+    variances = np.full(6, changes.get("variance", 1.0))
+    variances[0] = changes.get("other", variances[0])
+    detection.covariance = np.diag(variances).ravel()
+    detection.snr_db = changes.get("snr_db", 20.0)
+    detection.sites = changes.get("sites", ["rx1"])
+    record, faults = refusals("detections", message)
+    assert len(record.detections) == 1 and re.search(reason, faults[0][1])
+
+
+def test_the_strongest_detections_are_used_in_their_order():
+    message = conversions.detections_message(RECORDS["detections"][0])
+    message.detections = [copy.copy(message.detections[0]) for _ in range(100)]
+    for number, detection in enumerate(message.detections):
+        detection.snr_db = float(number % 50)
+    message.detections[7].snr_db = math.nan
+    record, ((event, words, amount),) = refusals("detections", message)
+    strengths = [detection.snr_db for detection in record.detections]
+    assert (event, amount) == ("detections_over_limit", 100 - conversions.MAX_DETECTIONS)
+    assert len(strengths) == conversions.MAX_DETECTIONS and min(strengths) == 18.0
+    assert strengths == sorted(strengths[:32]) + sorted(strengths[32:])
+    assert words == "frame 4294967303 has 100 detections; the strongest 64 are used"
+
+
+@pytest.mark.parametrize("sec, nanosec", [(-1, 0), (0, 10 ** 9), (2 ** 31 - 1, 2 ** 32 - 1)])
+def test_a_stamp_that_is_none_is_refused(sec, nanosec):
+    for record, to_message, to_record in RECORDS.values():
+        message = to_message(record)
+        message.header.stamp = Time(sec=sec, nanosec=nanosec)
+        with pytest.raises(ConversionError, match="stamp of .* is none; allowed"):
+            to_record(message)
+
+
+def test_a_frame_number_beyond_reports_is_refused():
+    message = conversions.frame_message(RECORDS["frame"][0])
+    message.number = 2 ** 63
+    with pytest.raises(ConversionError, match="frame number 9223372036854775808 is too large"):
+        conversions.announcement(message)
 
 
 @pytest.mark.parametrize("field", ["status", "target_class"])
 def test_numbers_outside_an_enumeration_are_refused(field):
     message = conversions.tracks_message(RECORDS["tracks"][0])
     setattr(message.tracks[0], field, 9)
-    with pytest.raises(ConversionError, match="track 9: 9 is not a valid"):
-        conversions.track_list(message)
+    record, ((_, reason, _),) = refusals("tracks", message)
+    assert not record.tracks and "track 9: 9 is not a valid" in reason
 
 
 @pytest.mark.parametrize("kind, items, changes, reason", [
     ("detections", "detections", {"snr_db": math.nan}, "detection 0 has snr_db nan; allowed: finite"),
     ("detections", "detections", {"snr_db": math.inf}, "detection 0 has snr_db inf; allowed: finite"),
     ("tracks", "tracks", {"class_probability": 1.5}, "track 9 has class_probability 1.5; allowed: finite, 0 to 1"),
-    ("tracks", "tracks", {"age_s": math.inf}, "track 9 has age_s inf; allowed: finite, 0 to inf"),
+    ("tracks", "tracks", {"age_s": math.inf}, "track 9 has age_s inf; allowed: finite, 0 to"),
     ("tracks", "tracks", {"since_update_s": -0.1}, "track 9 has since_update_s -0.1; allowed"),
     ("tracks", "tracks", {"num_detections": 0}, "track 9 has num_detections 0; allowed"),
     ("accuracy", "", {"nees": math.nan}, "accuracy has nees nan; allowed"),
@@ -156,6 +218,10 @@ def test_numbers_out_of_their_range_are_refused_by_name(kind, items, changes, re
     message = to_message(record)
     for name, value in changes.items():
         setattr(getattr(message, items)[0] if items else message, name, value)
+    if items:
+        _, faults = refusals(kind, message)
+        assert reason in faults[0][1]
+        return
     with pytest.raises(ConversionError, match=reason):
         to_record(message)
 

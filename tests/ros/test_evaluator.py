@@ -175,7 +175,8 @@ def test_what_is_published_is_finite_even_if_a_covariance_is_absurd(bench, annou
     rig.say_frame(0, announce)
     rig.say_result(0, variance=1e-310)
     bench.until(lambda: rig.accuracy)
-    assert (rig.accuracy[0].nees, rig.accuracy[0].nees_samples) == (0.0, 1)
+    assert (rig.accuracy[0].nees, rig.accuracy[0].nees_samples) == (0.0, 0)
+    assert rig.node.health.counts["detections_refused"] == 1
 
 
 @pytest.mark.parametrize("error", [np.linalg.LinAlgError("singular"), ValueError("no direction"),
@@ -208,8 +209,9 @@ def test_messages_that_mean_nothing_are_refused(bench, announce):
     rig.say_frame(0, announce)
     frame, far = FrameStamp(1, 0, 10**12), FrameStamp(1, 10**15, 10**12)
     found = Detection(np.array([math.inf, 0, 0]), np.zeros(3), np.eye(6), 20.0, (), 1)
+    rig.say("detections", conversions.detections_message(DetectionList(frame, True, (found,))))
+    bench.until(lambda: rig.node.health.counts["detections_refused"] == 1)
     for topic, message in (
-            ("detections", conversions.detections_message(DetectionList(frame, True, (found,)))),
             ("timing", conversions.timing_message(Timing(frame, 0, "decode", "/n", math.nan, 1.0))),
             ("timing", conversions.timing_message(Timing(far, 0, "decode", "/n", 1.0, 1.0))),
             ("tracks", conversions.tracks_message(TrackList(far, True, ())))):
@@ -217,6 +219,16 @@ def test_messages_that_mean_nothing_are_refused(bench, announce):
         rig.say(topic, message)
         bench.until(lambda: rig.node.health.counts["messages_refused"] == before + 1)
     assert f"frame {10**15}: the last that was announced is 0" in rig.node.health.status().message
+
+
+def test_a_target_whose_clock_is_off_is_named_in_the_report(bench):
+    node = bench.start(Evaluator)
+    bench.helper.create_publisher(Odometry, "targets/robot/odom", 10)
+    bench.until(lambda: "robot" in node._watch._known)
+    for _ in range(5):
+        node._watch._hear("robot", Odometry(header=conversions.map_header(node.now_ns - 2 * 10**9)))
+    reason = node.summary()["targets_not_compared"]["robot"]
+    assert reason.startswith("stamps are 2.00 s behind the clock")
 
 
 def test_without_a_folder_nothing_is_written(bench, tmp_path, monkeypatch):

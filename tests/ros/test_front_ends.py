@@ -52,8 +52,10 @@ def test_a_target_at_an_array_costs_a_frame_and_not_the_node(bench, announce, ti
     assert announcement.frame.number == signal.number == 1 and np.isfinite(echo).all() and simulated
 
 
-@pytest.mark.parametrize("value, noise_power_w", [(1.0, 1e-300), (1e30, 1.0), (1e30, 1e-12)])
-def test_an_echo_that_scaling_makes_infinite_is_refused(bench, announce, tiny, value, noise_power_w):
+@pytest.mark.parametrize("value, noise_power_w, reason", [
+    (1.0, 1e-300, "noise_power_w 1e-300; allowed"), (1e30, 1.0, "600 dB above its noise"),
+    (1e5, 1e-12, "220 dB above its noise"), (0.0, 1e-12, "zeros only")])
+def test_what_can_be_no_echo_is_refused_with_its_level(bench, announce, tiny, value, noise_power_w, reason):
     node = bench.start(Ear, below="/rx1", front_end="topic")
     frame, echoes = bench.publisher(Frame, "frame"), bench.publisher(Echo, "rx1/echo")
     shape = 8, tiny.grid.num_subcarriers, tiny.grid.num_symbols
@@ -64,7 +66,7 @@ def test_an_echo_that_scaling_makes_infinite_is_refused(bench, announce, tiny, v
                             np.full(shape, scale, np.complex64))
         echoes.publish(conversions.echo_message(record))
         bench.spin(0.2)
-    assert "has no finite energy" in fault(bench, node, "echoes_refused")
+    assert reason in fault(bench, node, "echoes_refused")
     (_, _, echo, simulated), = node.heard
     assert np.allclose(echo, 1.0) and not simulated
 

@@ -52,3 +52,23 @@ def test_a_running_scene_is_shown_in_numbers(bench, monitor, console):
     row, = [line for line in text.splitlines() if line.startswith("7")]
     assert row.split() == ["7", "uav", "0.0", "0.0", "0.0", "5.0", "0.0"]
     assert monitor.elapsed_s > 0
+
+
+def test_messages_that_cannot_be_do_not_end_the_picture(monitor, console):
+    message = Tracks(tracks=[Track(id=1, status=Track.CONFIRMED)])
+    message.tracks[0].velocity.x = 1e200
+    message.tracks[0].position.y = float("nan")
+    monitor._hear_tracks(message)
+    monitor._hear_timing(StageTiming(stage="decode", latency_ms=float("inf")))
+    monitor._hear_accuracy(Accuracy(gospa_m=1e300))
+    for number in range(200):
+        status = DiagnosticStatus(name=f"/n{number}", message="\x1b[31mred\nline", level=DiagnosticStatus.WARN)
+        monitor._hear_diagnostics(DiagnosticArray(status=[status]))
+    text = shown(console, monitor)
+    assert "\x1b" not in text and "/n0: \ufffd[31mred\ufffdline" in text
+    assert "/n63:" in text and "/n64:" not in text
+
+
+def test_an_exception_of_the_monitor_is_a_complaint(monitor, console):
+    monitor.guarded(lambda message: 1 / 0, "tracks")(None)
+    assert "isac_monitor: callbacks_failed: tracks: ZeroDivisionError" in shown(console, monitor)

@@ -87,6 +87,61 @@ def test_stamps_of_another_clock_are_told_and_taken(bench, watcher, offset_s, si
     assert not side or f" s {side} the node's clock; set use_sim_time" in watcher.health.status().message
 
 
+@pytest.mark.parametrize("offset_s, event, side", [(-2.0, "odometry_late", "behind"),
+                                                   (2.0, "odometry_early", "ahead of"), (-0.1, "", "")])
+def test_constant_offsets_are_measured_and_named(bench, watcher, offset_s, event, side):
+    robot(bench, "drone")
+    for _ in range(6):
+        hear(watcher, "drone", watcher.now_ns + round(offset_s * 1e9))
+    assert watcher.health.counts["odometry_late"] + watcher.health.counts["odometry_early"] == 2 * bool(event)
+    if event:
+        assert watcher.health.counts[event] == 2
+        reason = f"targets/drone/odom: stamps are 2.00 s {side} the clock (jitter 0.00"
+        assert reason in watcher.health.status().message
+        assert "synchronize the clocks or set odometry_offsets" in watcher.watch.faults()["drone"]
+    else:
+        assert watcher.watch.faults() == {}
+
+
+def test_one_sample_that_waited_is_no_offset(bench, watcher):
+    robot(bench, "drone")
+    for delay_s in (0.0, 1.0, 1.5, 2.0, 3.0, 1.0):
+        hear(watcher, "drone", watcher.now_ns - round(delay_s * 1e9))
+    assert watcher.watch.faults() == {}
+
+
+def test_an_offset_is_bridged_by_parameter(bench):
+    watcher = bench.start(Watcher, odometry_offsets=["drone:2.0"])
+    robot(bench, "drone")
+    robot(bench, "rover")
+    stamp_ns = watcher.now_ns
+    for name in ("drone", "rover"):
+        hear(watcher, name, stamp_ns - 2 * 10**9)
+    assert [state.name for state in watcher.watch.registry.at(stamp_ns)] == ["drone"]
+    assert watcher.watch.faults() == {}
+
+
+@pytest.mark.parametrize("pair", ["drone", "drone:", ":2.0", "drone:two", "drone:nan", "drone:1e9"])
+def test_an_offset_that_is_none_is_refused_with_the_right_form(bench, pair):
+    with pytest.raises(ValueError, match=f"'odometry_offsets' holds '{pair}'; write name:seconds, such as robot:2.0"):
+        bench.start(Watcher, odometry_offsets=[pair])
+
+
+def test_targets_beyond_the_limit_are_refused_and_counted_once(bench, watcher, monkeypatch):
+    monkeypatch.setattr(target_watch, "MAX_TARGETS", 1)
+    robot(bench, "drone")
+    bench.helper.create_publisher(Odometry, "targets/surplus/odom", 10)
+    bench.until(lambda: watcher.health.counts["targets_refused"])
+    watcher.watch.discover()
+    assert watcher.health.counts["targets_refused"] == 1
+    assert "targets/surplus/odom: 1 targets are followed already" in watcher.health.status().message
+
+
+def hear(watcher, name, stamp_ns):
+    """One sample, as the subscription gives it."""
+    watcher.watch._hear(name, Odometry(header=conversions.map_header(stamp_ns)))
+
+
 def test_a_robot_may_say_what_it_is_before_anybody_listens(bench, watcher):
     word = bench.helper.create_publisher(String, "targets/rover/class", qos.LATCHED)
     word.publish(String(data="vehicle"))

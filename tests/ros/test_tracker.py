@@ -106,7 +106,7 @@ def test_stale_detections_cost_no_track(rig, number, run, event):
 @pytest.mark.parametrize(
     "fault, reason",
     [(lambda m: setattr(m.detections[0].position, "x", math.nan),
-      "detection 0 holds values that are not finite"),
+      "detection 0: position_m is not finite"),
      (lambda m: m.detections[0].covariance.fill(0.0), "positive definite"),
      (lambda m: setattr(m, "header", conversions.map_header(10 ** 12 + 4 * 10 ** 8)), "came twice")])
 def test_detections_that_mean_nothing_are_refused_and_the_tracks_go_on(bench, rig, fault, reason):

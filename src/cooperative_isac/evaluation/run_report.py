@@ -102,6 +102,8 @@ def print_summary(summary: dict, console: Console) -> None:
     for stage, times in summary["latency_ms"].items():
         text = f"median {_number(times['p50'], 1)}, 99 % {_number(times['p99'], 1)}"
         rows.append((f"{stage.replace('_', ' ')} (ms)", text))
+    rows += [("not compared", f"{name}: {reason}")
+             for name, reason in summary.get("targets_not_compared", {}).items()]
     table = Table.grid(padding=(0, 2))
     for row in rows:
         table.add_row(*map(Text, row))

@@ -26,8 +26,9 @@ ROUNDING = 1e-6
 
 def pack_parameters(scene: Scene, format_number: int, receiver: str, number: int,
                     targets: Sequence[PathParameters]) -> bytes:
-    """Parameters of one receiver's targets in frame `number` as a packet."""
-    payload = b"".join(TARGET.pack(*astuple(target)) for target in targets)
+    """Parameters of one receiver's targets in frame `number` as a packet; the first `sensing.max_targets`."""
+    kept = targets[:scene.sensing.max_targets]
+    payload = b"".join(TARGET.pack(*astuple(target)) for target in kept)
     return seal(scene, format_number, receiver, number, payload)
 
 
@@ -38,6 +39,10 @@ def unpack_parameters(scene: Scene, format_number: int, receiver: str, number: i
     if len(payload) % TARGET.size:
         raise PacketError(receiver, f"its {len(payload)} bytes are no whole number of targets "
                                     f"({TARGET.size} bytes each)")
+    most = scene.sensing.max_targets
+    if len(payload) > most * TARGET.size:  # the center compares all pairs of targets
+        raise PacketError(receiver, f"it has {len(payload) // TARGET.size} targets; sensing.max_targets "
+                                    f"of the scene allows {most}")
     targets = tuple(PathParameters(*values) for values in TARGET.iter_unpack(payload))
     for target in targets:
         _check(scene, receiver, target)

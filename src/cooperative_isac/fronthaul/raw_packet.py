@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from cooperative_isac.fronthaul.envelope import PacketError, seal, unseal
+from cooperative_isac.scene.limits import LARGEST_ECHO_DB
 from cooperative_isac.scene.model import OfdmGrid, Scene
 
 FORMAT = 36
@@ -25,4 +26,8 @@ def unpack_echo(scene: Scene, grid: OfdmGrid, receiver: str, number: int, packet
     echo = np.frombuffer(payload, "<c8").reshape(shape)
     if not np.isfinite(echo.view("<f4")).all():
         raise PacketError(receiver, "its echo has samples that are not finite")
+    with np.errstate(over="ignore"):
+        largest = float(np.abs(echo).max())
+    if largest > np.sqrt(10 ** (LARGEST_ECHO_DB / 10) * scene.propagation.noise_power_w):
+        raise PacketError(receiver, f"its echo has samples more than {LARGEST_ECHO_DB:g} dB above the noise")
     return echo

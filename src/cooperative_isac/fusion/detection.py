@@ -6,9 +6,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from cooperative_isac.scene.limits import state_problem
+
 SHAPES = {"position_m": (3,), "velocity_mps": (3,), "covariance": (6, 6)}
 PARTIAL = 0  # paths that support a partial detection
-SYMMETRY_TOLERANCE = 1e-6  # share of a covariance's largest entry
 
 
 @dataclass(frozen=True)
@@ -33,21 +34,11 @@ class Detection:
 
 
 def detection_problem(detection: Detection) -> str | None:
-    """What makes this detection unfit for a tracker, in words, or None."""
+    """What makes this detection unfit for a tracker, in words, or None; the limits are those of scene.limits."""
+    arrays = {}
     for name, shape in SHAPES.items():
         array = np.asarray(getattr(detection, name), float)
         if array.shape != shape:
             return f"{name} has shape {array.shape}, it must be {shape}"
-        if not np.all(np.isfinite(array)):
-            return f"{name} is not finite"
-    return _covariance_problem(np.asarray(detection.covariance, float))
-
-
-def _covariance_problem(covariance: np.ndarray) -> str | None:
-    if np.abs(covariance - covariance.T).max() > SYMMETRY_TOLERANCE * np.abs(covariance).max():
-        return "covariance is not symmetric"
-    try:
-        np.linalg.cholesky(covariance)
-    except np.linalg.LinAlgError:
-        return "covariance is not positive definite"
-    return None
+        arrays[name] = array
+    return state_problem(**arrays)

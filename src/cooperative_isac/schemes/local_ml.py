@@ -100,7 +100,7 @@ class LocalMlScheme:
         if fit is None or sensor.has_turn(number):
             joint.effort.matches_left = sensor.budget.search_matches
             fit = sensor.find(joint, fit, searches=1)
-        if fit is not None:
+        if fit is not None and fit.state.is_finite:
             self._memories[receiver] = Memory(number, fit.state)
 
     def _expected(self, sensor: LocalMl, number: int) -> PathState:

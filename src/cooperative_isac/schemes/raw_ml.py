@@ -102,7 +102,7 @@ class RawMlScheme:
         # Search what is left; the center has every echo before it answers.
         joint.effort.matches_left = sensor.budget.search_matches
         fit = sensor.find(joint, fit, searches=1)
-        if fit is not None:
+        if fit is not None and fit.state.is_finite:
             self._memories[receiver] = Memory(frame.number, fit.state)
         return SensedEcho(joint, fit, sensor.main_targets(fit, joint.maker))
 

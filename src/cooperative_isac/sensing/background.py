@@ -54,6 +54,11 @@ class Background:
     information: np.ndarray
     prior: float
 
+    @property
+    def is_finite(self) -> bool:
+        """Whether every entry is a number, so that the background may be remembered."""
+        return bool(np.isfinite(self.mean).all() and np.isfinite(self.information).all())
+
     def forgotten(self, share: float) -> Background:
         """The background with a share (0 to 1) of its information replaced by the prior."""
         prior = self.prior * np.eye(self.information.shape[-1])

@@ -27,6 +27,11 @@ class PathState:
     def num_paths(self) -> int:
         return len(self.owner)
 
+    @property
+    def is_finite(self) -> bool:
+        """Whether all locations and Doppler shifts are numbers, so that the state may be remembered."""
+        return bool(np.isfinite(self.points_m).all() and np.isfinite(self.doppler_hz).all())
+
     def with_target(self, other: PathState) -> PathState:
         """Both states' targets, the other's behind."""
         return PathState(np.concatenate([self.points_m, other.points_m]),

@@ -106,9 +106,12 @@ class StaticStage:
             remaining, correlation = without_mean(echo, frame.streams, prediction.nuisance.mean)
             misfit, share = left_over(prediction, correlation, noise_power_w)
 
-        self._backgrounds[receiver] = taught(
-            background, prediction, frame, correlation, noise_power_w
-        )
+        # An echo that overflowed teaches nothing, and what it contradicted is forgotten.
+        learned = taught(background, prediction, frame, correlation, noise_power_w)
+        if learned.is_finite:
+            self._backgrounds[receiver] = learned
+        else:
+            self._backgrounds.pop(receiver, None)
 
         # Project where static paths drift too fast for what was learned of them.
         if misfit > MOST_MISFIT and share > DRIFTED:

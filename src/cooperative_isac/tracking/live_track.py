@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from cooperative_isac.scene.limits import TRACK_MARGIN, state_problem
 from cooperative_isac.scene.model import Tracking
 from cooperative_isac.tracking.classify import accumulate, decide, frame_log_odds
 from cooperative_isac.tracking.filters import make_filter
@@ -37,6 +38,12 @@ class LiveTrack:
     @property
     def alive(self) -> bool:
         return self.life.status is not TrackStatus.DELETED
+
+    @property
+    def problem(self) -> str | None:
+        """What makes the state no valid one, in words, or None."""
+        mean = self.filter.mean
+        return state_problem(mean[:3], mean[3:], self.filter.covariance, TRACK_MARGIN)
 
     def hit(self, time_s: float, value: np.ndarray, covariance: np.ndarray) -> None:
         """A detection of this frame, value [6] and covariance [6, 6], belongs to the track."""

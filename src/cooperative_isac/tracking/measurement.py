@@ -14,17 +14,19 @@ from cooperative_isac.fusion.detection import Detection, detection_problem
 class Measurements:
     """values: [num, 6] position and velocity in map; covariances: [num, 6, 6]; float64, SI;
 
-    partial: [num], bool, which update tracks but start none.
+    partial: [num], bool, which update tracks but start none;
+    places: [num], int, of each among the detections of the frame.
     """
 
     values: np.ndarray
     covariances: np.ndarray
     partial: np.ndarray
+    places: np.ndarray
 
     def without(self, taken: Sequence[int]) -> Measurements:
         """The measurements other than those at the indices taken."""
-        return Measurements(np.delete(self.values, taken, axis=0), np.delete(self.covariances, taken, axis=0),
-                            np.delete(self.partial, taken))
+        arrays = (self.values, self.covariances, self.partial, self.places)
+        return Measurements(*(np.delete(array, taken, axis=0) for array in arrays))
 
     def speeds_mps(self) -> np.ndarray:
         """Speed of each, [num], m/s."""
@@ -44,4 +46,5 @@ def stack(detections: Sequence[Detection]) -> Measurements:
     values = np.array([[*d.position_m, *d.velocity_mps] for d in detections], float)
     covariances = np.array([d.covariance for d in detections], float)
     partial = np.array([d.is_partial for d in detections], bool)
-    return Measurements(values.reshape(-1, 6), covariances.reshape(-1, 6, 6), partial)
+    places = np.arange(len(detections))
+    return Measurements(values.reshape(-1, 6), covariances.reshape(-1, 6, 6), partial, places)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -19,6 +19,11 @@ ESTABLISHED_INFLATION = 16.0  # of covariances in the second chance: heavy tails
 NEWCOMER_INFLATION = 4.0
 SPEED_SIGMAS = 3.0
 OBSERVED_SHARE = 0.5  # of the receivers: where fewer answer, a miss says nothing of a tentative track
+# Squared distance below which two detections of a frame cannot be told apart: one standard
+# deviation of their difference. More would keep targets apart that stand close to each other.
+INDISTINGUISHABLE = 1.0
+# Tracks of one scene; more would take longer than a frame, and no scene has as many targets.
+MAX_TRACKS = 128
 
 
 class Tracker:
@@ -35,6 +40,19 @@ class Tracker:
         self._time_s, self._interval_s = -np.inf, np.inf
         self._period_s = np.inf  # shortest interval between frames so far
         self._was_reset = False
+        self._snapshots: dict[int, Track] = {}
+        self._failed: dict[int, str] = {}
+        self._num_refused = 0
+
+    @property
+    def failed(self) -> tuple[str, ...]:
+        """Tracks that the last update dropped because their state became invalid, each with the reason."""
+        return tuple(f"track {number}: {problem}" for number, problem in self._failed.items())
+
+    @property
+    def num_refused(self) -> int:
+        """Detections that started no track in the last update because there are MAX_TRACKS."""
+        return self._num_refused
 
     @property
     def was_reset(self) -> bool:
@@ -52,17 +70,23 @@ class Tracker:
         """Take in one frame, also an empty one; every live track, and for the last time each that it ended.
 
         time_s must grow. A stamp before the last one deletes all tracks and starts anew (`was_reset`); the
-        same stamp twice, or a detection that is no Gaussian, is a ValueError and changes nothing.
+        same stamp twice, or a detection that is no Gaussian, is a ValueError and changes nothing. Every
+        track is valid: one whose filter fails is dropped (`failed`) and the others go on.
 
         answered: share of the receivers whose packets arrived; where few did, a miss weighs little
         """
         measurements = stack(detections)
+        self._failed, self._num_refused = {}, 0
         ended = self._turn_clock(time_s)
         self._pass_unobserved(answered)
-        self._start(self._assign(measurements, answered))
-        snapshots = ended + [track.snapshot(time_s) for track in self._tracks]
+        ended += self._drop_failed()
+        self._start(self._assign(measurements, answered), measurements)
+        ended += self._drop_failed()
+
+        snapshots = [track.snapshot(time_s) for track in self._tracks]
         self._tracks = [track for track in self._tracks if track.alive]
-        return tuple(snapshots)
+        self._snapshots = {snapshot.track_id: snapshot for snapshot in snapshots}
+        return tuple(ended + snapshots)
 
     def _turn_clock(self, time_s: float) -> list[Track]:
         """Predict all tracks to time_s; when the clock went backwards, the tracks that this ended."""
@@ -74,7 +98,7 @@ class Tracker:
         ended = list(self.reset()) if self._was_reset else []
         self._interval_s, self._time_s = time_s - self._time_s, time_s
         for track in self._tracks:
-            track.filter.predict(self._interval_s)
+            self._attempt(track, lambda: track.filter.predict(self._interval_s))
         return ended
 
     def _pass_unobserved(self, answered: float) -> None:
@@ -82,6 +106,24 @@ class Tracker:
         self._period_s = min(self._period_s, self._interval_s)
         for track in self._tracks:
             track.unobserved_s += self._interval_s - answered * self._period_s
+
+    def _attempt(self, track: LiveTrack, step: Callable[[], None]) -> None:
+        """One step of a track's filter; the track has failed when its state is no valid one afterwards."""
+        try:
+            with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
+                step()
+                problem = track.problem
+        except (ArithmeticError, ValueError) as error:  # LinAlgError is a ValueError
+            problem = f"{type(error).__name__}: {error}"
+        if problem is not None:
+            self._failed[track.track_id] = problem
+
+    def _drop_failed(self) -> list[Track]:
+        """Take failed tracks out; the last valid snapshots of those that were given out, as deleted."""
+        gone = [track.track_id for track in self._tracks if track.track_id in self._failed]
+        self._tracks = [track for track in self._tracks if track.track_id not in self._failed]
+        known = [self._snapshots[number] for number in gone if number in self._snapshots]
+        return [replace(snapshot, status=TrackStatus.DELETED) for snapshot in known]
 
     def _assign(self, measurements: Measurements, answered: float) -> Measurements:
         """Give detections to tracks, to established ones first, to all with a second chance; what is left."""
@@ -104,8 +146,8 @@ class Tracker:
         costs, allowed = self._pairs(tracks, measurements, inflation)
         pairs = nearest_neighbours(costs, allowed)
         for row, column in pairs:
-            tracks[row].hit(self._time_s, measurements.values[column],
-                            inflation * measurements.covariances[column])
+            self._attempt(tracks[row], lambda: tracks[row].hit(self._time_s, measurements.values[column],
+                                                               inflation * measurements.covariances[column]))
         rows, columns = [row for row, _ in pairs], [column for _, column in pairs]
         return [t for row, t in enumerate(tracks) if row not in rows], measurements.without(columns)
 
@@ -124,13 +166,46 @@ class Tracker:
             allowed &= distance <= self._settings.max_speed_mps * np.array(silence).reshape(-1, 1)
         return squared + log_det, allowed
 
-    def _start(self, spare: Measurements) -> None:
-        """Start a tentative track from each possible detection that no established track explains."""
-        established = [t for t in self._tracks if t.life.established]
+    def _start(self, spare: Measurements, measurements: Measurements) -> None:
+        """Start a tentative track from each possible detection that no established track explains.
+
+        One that cannot be told apart from another of the frame starts no second track: neither from
+        one that belongs to a track, nor from one that has just started a track.
+        """
+        established = [t for t in self._tracks if t.life.established and t.track_id not in self._failed]
         _, explained = self._pairs(established, spare, NEWCOMER_INFLATION)
-        possible = ~spare.partial
-        possible &= spare.speeds_mps() <= self._settings.max_speed_mps + SPEED_SIGMAS * spare.speed_stds_mps()
-        for column in np.flatnonzero(possible & ~explained.any(axis=0)):
-            self._num_born += 1
-            self._tracks.append(LiveTrack(self._num_born, self._time_s, spare.values[column],
-                                          spare.covariances[column], self._settings, self._dimension))
+        slow_enough = self._settings.max_speed_mps + SPEED_SIGMAS * spare.speed_stds_mps()
+        possible = ~spare.partial & (spare.speeds_mps() <= slow_enough)
+        candidates = np.flatnonzero(possible & ~explained.any(axis=0))
+        if not len(candidates):
+            return
+
+        # Which detections of the frame, [num_detections, num_spare], each of the spare ones may be.
+        squared, _ = squared_distances(measurements.values, measurements.covariances, spare, self._dimension)
+        same = squared <= INDISTINGUISHABLE
+        # A partial one resembles whatever is near it, and is evidence of none.
+        used = ~measurements.partial
+        used[spare.places] = False
+
+        # Those that are a target of their own begin a track, while there is room.
+        for column in candidates:
+            if (same[:, column] & used).any():
+                continue
+            if len(self._tracks) >= MAX_TRACKS:
+                self._num_refused += 1
+                continue
+            used[spare.places[column]] = True
+            self._begin(spare.values[column], spare.covariances[column])
+
+    def _begin(self, value: np.ndarray, covariance: np.ndarray) -> None:
+        """Start a track from one detection, unless that gives no valid state."""
+        self._num_born += 1
+        try:
+            track = LiveTrack(self._num_born, self._time_s, value, covariance, self._settings, self._dimension)
+            problem = track.problem
+        except (ArithmeticError, ValueError) as error:
+            problem = f"{type(error).__name__}: {error}"
+        if problem is None:
+            self._tracks.append(track)
+        else:
+            self._failed[self._num_born] = problem

@@ -99,8 +99,13 @@ def read_echoes(
     # Announcements first: an echo may have been recorded before its own
     announced: dict[FrameKey, Announcement] = {}
     for message in reader.messages(frame_topics):
-        announcement = conversions.announcement(deserialize_message(message.data, Frame))
+        try:
+            announcement = conversions.announcement(deserialize_message(message.data, Frame))
+        except conversions.ConversionError:
+            continue  # nodes refuse it, too
         announced[announcement.frame.run, announcement.frame.number] = announcement
+    if not announced:
+        raise BagError(f"{reader.folder} has no valid message on {frame_topics[0]}")
     ranges: dict[int, tuple[int, int]] = {}
     for run, number in announced:
         lowest, highest = ranges.get(run, (number, number))
@@ -122,14 +127,20 @@ def read_echoes(
         if announcement is None or announcement.scene_fingerprint != scene.fingerprint:
             site.num_unannounced += 1
             continue
-        if (
-            abs(conversions.to_ns(echo.header.stamp) - announcement.frame.stamp_ns)
-            > STAMP_TOLERANCE_NS
-        ):
+        if not _has_stamp(echo, announcement):
             site.num_other_stamp += 1
         if len(site.used) < max_frames:
             _take(site, scene, announcement, echo)
     return scene, sites
+
+
+def _has_stamp(echo: Echo, announcement: Announcement) -> bool:
+    """Whether an echo has the stamp of its announcement."""
+    try:
+        stamp_ns = conversions.to_ns(echo.header.stamp)
+    except conversions.ConversionError:
+        return False
+    return abs(stamp_ns - announcement.frame.stamp_ns) <= STAMP_TOLERANCE_NS
 
 
 def _take(site: SiteEchoes, scene: Scene, announcement: Announcement, message: Echo) -> None:

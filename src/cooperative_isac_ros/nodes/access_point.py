@@ -15,12 +15,14 @@ from cooperative_isac.schemes.contract import after_sending
 from cooperative_isac.schemes.registry import make_scheme
 from cooperative_isac.waveform.frame import TransmitFrame
 from cooperative_isac_ros import conversions, qos
+from cooperative_isac_ros.announcements import announcement_or_fault
 from cooperative_isac_ros.base import WORKER_NICE, run_node, SceneNode
 from cooperative_isac_ros.front_ends import FRONT_ENDS
 from cooperative_isac_ros.parameters import SCHEME, Parameter
 from cooperative_isac_ros.records import Announcement, Packet
 from cooperative_isac_ros.target_watch import WATCH_PARAMETERS
 
+SHORTEST_PERIOD_S, LONGEST_PERIOD_S = 1e-3, 1e3  # s, of frames: at 100 Hz, and minutes apart
 PARAMETERS = (
     Parameter("site", "", "receiver of the scene that this node is; empty: the last part of its namespace"),
     SCHEME,
@@ -66,14 +68,21 @@ class AccessPoint(SceneNode):
         self._scheme.encode(hear(self.scene, signal, self.site.name, targets), signal, self.site.name)
 
     def _hear_frame(self, message: Frame) -> None:
-        announcement = conversions.announcement(message)
+        announcement = announcement_or_fault(self, message)
+        if announcement is None:
+            return
         frame, last, self._last = announcement.frame, self._last, announcement.frame
         passed = frame.number - last.number if last and last.run == frame.run else 0
         if passed > 0:
-            self._scheme.period_s = (frame.stamp_ns - last.stamp_ns) * 1e-9 / passed
+            self._set_period((frame.stamp_ns - last.stamp_ns) * 1e-9 / passed)
         if passed > 1:
             self.health.fault("frames_dropped", f"{passed - 1} before frame {frame.number}: too busy", passed - 1)
         self._front_end.announce(announcement)
+
+    def _set_period(self, period_s: float) -> None:
+        """What the scheme may expect from frame to frame; stamps of two clocks give no period."""
+        if SHORTEST_PERIOD_S <= period_s <= LONGEST_PERIOD_S:
+            self._scheme.period_s = period_s
 
     def _report(self, announcement: Announcement, signal: TransmitFrame, echo: np.ndarray,
                 simulated: bool) -> None:

@@ -7,6 +7,7 @@ import sys
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
+from typing import Collection
 
 import numpy as np
 from cooperative_isac_msgs.msg import Accuracy, Detections, FeaturePacket, Frame, StageTiming, Tracks
@@ -100,9 +101,10 @@ class Evaluator(SceneNode):
         self.health.count("frames")
 
     def _hear_packet(self, site: str, message: FeaturePacket) -> None:
-        if message.run == self._run:
-            self._scheme = message.scheme
-            self._ledger.hear_packet(site, len(message.data))
+        record = self._converted(conversions.packet, message)
+        if record is not None:
+            self._scheme = record.scheme
+            self._ledger.hear_packet(site, len(record.data))
 
     def _hear_timing(self, message: StageTiming) -> None:
         record = self._converted(conversions.timing, message)
@@ -110,13 +112,13 @@ class Evaluator(SceneNode):
             self._ledger.time_stage(record.frame.number, record.stage, record.duration_ms, record.latency_ms)
 
     def _hear_detections(self, message: Detections) -> None:
-        record = self._converted(conversions.detection_list, message)
+        record = self._converted(partial(conversions.detection_list, on_fault=self.health.fault), message)
         if record is not None:
             self._pairs.add_detections(record)
             self._judge_complete()
 
     def _hear_tracks(self, message: Tracks) -> None:
-        record = self._converted(conversions.track_list, message)
+        record = self._converted(partial(conversions.track_list, on_fault=self.health.fault), message)
         if record is not None:
             self._pairs.add_tracks(record)
             self._patience.reset()
@@ -136,12 +138,16 @@ class Evaluator(SceneNode):
 
     def _judge_complete(self) -> None:
         for pair in self._pairs.complete(self._watch.registry.is_complete):
-            self._judge(*pair)
+            self._judge_guarded(*pair)
 
     def _judge_rest(self) -> None:
         self._patience.cancel()
         for pair in self._pairs.rest():
-            self._judge(*pair)
+            self._judge_guarded(*pair)
+
+    def _judge_guarded(self, detections: DetectionList, tracks: TrackList) -> None:
+        """Judge one frame; one that fails costs neither the others nor the report."""
+        self.guarded(self._judge, f"judging frame {tracks.frame.number}")(detections, tracks)
 
     def _judge(self, detections: DetectionList, tracks: TrackList) -> None:
         frame = tracks.frame
@@ -172,7 +178,14 @@ class Evaluator(SceneNode):
         score = asdict(self._score.summary())
         del score["frames"], score["error_to_bound"]
         return {"scene": self.scene.name, "scene_fingerprint": self.scene.fingerprint, "scheme": self._scheme,
-                **self._ledger.summary(self.now_ns), **score, **self._bounds.summary()}
+                **self._ledger.summary(self.now_ns), **score, **self._bounds.summary(),
+                "targets_not_compared": self._not_compared(score["targets"])}
+
+    def _not_compared(self, compared: Collection[str]) -> dict[str, str]:
+        """Targets whose odometry never fitted a frame, with the reason."""
+        faults = self._watch.faults()
+        names = [name for name in self._watch.registry.names if name not in compared]
+        return {name: faults.get(name, "its odometry fits no frame") for name in names}
 
     def close(self) -> None:
         """Write the report."""

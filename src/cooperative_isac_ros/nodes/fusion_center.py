@@ -60,7 +60,7 @@ class FusionCenter(SceneNode):
             return
         for opened in self.collector.announce(announcement):
             deadline = self.create_timer(self._deadline_s, lambda: None, clock=self._steady)
-            deadline.callback = partial(self._expire, opened, deadline)
+            deadline.callback = self.guarded(partial(self._expire, opened, deadline), "deadline")
         self._publish(self.collector.complete())
 
     def _hear_packet(self, message: FeaturePacket) -> None:
@@ -77,7 +77,7 @@ class FusionCenter(SceneNode):
 
     def _publish(self, frames: list[CollectedFrame]) -> None:
         for collected in frames:
-            self._decode(collected)
+            self.guarded(self._decode, f"frame {collected.announcement.frame.number}")(collected)
         self.health.figures["sites_absent"] = ", ".join(self.collector.absent) or "none"
 
     def _decode(self, collected: CollectedFrame) -> None:
@@ -86,7 +86,11 @@ class FusionCenter(SceneNode):
             return
         began_s, frame = time.perf_counter(), collected.announcement.frame
         data = {site: packet.data for site, packet in collected.packets.items()}
-        detections, refused = decode_trusted(self._scheme, data, signal)
+        try:
+            detections, refused = decode_trusted(self._scheme, data, signal)
+        except Exception as error:  # of the scheme: an empty frame lets the tracks coast
+            self.callback_failed(f"decoding frame {frame.number}", error)
+            detections, refused = (), {}
         for error in refused.values():
             self.health.fault("packets_damaged", str(error))
         missing = tuple(sorted({*collected.sites_missing, *refused}))

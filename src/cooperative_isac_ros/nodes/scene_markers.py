@@ -65,15 +65,18 @@ class SceneMarkers(SceneNode):
         self._bits[site].append(8 * len(message.data))
 
     def _hear_accuracy(self, message: Accuracy) -> None:
-        self._accuracy = conversions.accuracy_record(message)
+        record = self._converted(conversions.accuracy_record, message)
+        if record is None:
+            return
+        self._accuracy = record
         if self._accuracy.error_to_bound_location:
             self._to_bound = f"{self._accuracy.error_to_bound_location:.2f}"
 
     def _hear_detections(self, message: Detections) -> None:
-        self._detections = self._converted(conversions.detection_list, message)
+        self._detections = self._converted(partial(conversions.detection_list, on_fault=self.health.fault), message)
 
     def _hear_tracks(self, message: Tracks) -> None:
-        record = self._converted(conversions.track_list, message)
+        record = self._converted(partial(conversions.track_list, on_fault=self.health.fault), message)
         if record is None or not self.settings["enabled"]:
             return
         self._forget_if_new(record)

@@ -9,7 +9,7 @@ from cooperative_isac_msgs.msg import Detections, Tracks
 from nav_msgs.msg import Odometry
 
 from cooperative_isac.tracking.track import Track, TrackStatus
-from cooperative_isac.tracking.tracker import Tracker
+from cooperative_isac.tracking.tracker import MAX_TRACKS, Tracker
 from cooperative_isac_ros import conversions, qos
 from cooperative_isac_ros.base import SceneNode, run_node
 from cooperative_isac_ros.cdr import serialized
@@ -34,12 +34,13 @@ class TrackerNode(SceneNode):
 
     def _hear(self, message: Detections) -> None:
         try:
-            record, last = conversions.detection_list(message), self._order.last
+            record, last = conversions.detection_list(message, self.health.fault), self._order.last
         except conversions.ConversionError as error:
             self.health.fault("detections_refused", f"frame {message.number}: {error}")
             return
         for turn in self._order.take(record.frame, record):
-            self._update(turn.item, restarts=turn.begins and last is not None)
+            restarts = turn.begins and last is not None
+            self.guarded(self._update, f"tracking frame {turn.frame.number}")(turn.item, restarts)
 
     def _update(self, record: DetectionList, restarts: bool) -> None:
         began_s, frame = time.perf_counter(), record.frame
@@ -50,6 +51,11 @@ class TrackerNode(SceneNode):
         except ValueError as error:
             self.health.fault("detections_refused", f"frame {frame.number}: {error}")
             return
+        for problem in self._tracker.failed:
+            self.health.fault("tracks_dropped", f"frame {frame.number}: {problem}")
+        if self._tracker.num_refused:
+            self.health.fault("detections_over_limit", f"frame {frame.number}: there are {MAX_TRACKS} tracks; "
+                              "further detections start none", self._tracker.num_refused)
         self._tracks.publish(serialized(conversions.tracks_message(TrackList(frame, record.simulated, tracks))))
         self._show([track for track in tracks if track.status in SHOWN], frame)
         self.health.count("frames")

@@ -1,12 +1,12 @@
 """Packets of parameters: 96 bits a target and a byte for its transmitter; what makes no sense is refused."""
 
-from dataclasses import replace
+from dataclasses import astuple, replace
 
 import numpy as np
 import pytest
 
 from cooperative_isac.fronthaul.envelope import OVERHEAD_BITS, PacketError, seal
-from cooperative_isac.fronthaul.parameter_packet import pack_parameters, unpack_parameters
+from cooperative_isac.fronthaul.parameter_packet import TARGET, pack_parameters, unpack_parameters
 from cooperative_isac.sensing.path_parameters import PathParameters
 
 FORMAT, NUMBER = 33, 77
@@ -50,3 +50,13 @@ def test_damage_is_refused(small):
     assert "checksum" in refused(small, packet[:-1]) and "checksum" in refused(small, b"")
     assert "no whole number of targets" in refused(small, seal(small, FORMAT, "rx2", NUMBER, bytes(14)))
     assert "its format is 34" in refused(small, pack_parameters(small, 34, "rx2", NUMBER, TARGETS))
+
+
+def test_more_targets_than_a_receiver_reports_are_neither_sent_nor_read(small):
+    most = small.sensing.max_targets
+    many = [TARGETS[0]] * (most + 3)
+    packet = pack_parameters(small, FORMAT, "rx2", NUMBER, many)
+    assert len(unpack_parameters(small, FORMAT, "rx2", NUMBER, packet)) == most
+    payload = b"".join(TARGET.pack(*astuple(target)) for target in many)
+    words = refused(small, seal(small, FORMAT, "rx2", NUMBER, payload))
+    assert f"it has {most + 3} targets; sensing.max_targets of the scene allows {most}" in words

@@ -4,11 +4,15 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
+from cooperative_isac.fusion.detection import Detection, detection_problem
+from cooperative_isac.scene.limits import TRACK_MARGIN, state_problem
 from cooperative_isac.scene.model import TargetClass, Tracking
 from cooperative_isac.tracking.filters import FILTERS
 from cooperative_isac.tracking.track import TrackStatus
-from cooperative_isac.tracking.tracker import Tracker
+from cooperative_isac.tracking.tracker import MAX_TRACKS, Tracker
 
 VELOCITY = np.array([5.0, 0.0, 0.0])
 SETTINGS = Tracking()
@@ -216,6 +220,72 @@ def test_a_height_known_exactly_or_not_at_all_is_tolerated(detect, variance):
         tracks = tracker.update(0.2 * frame, [detect((frame, 0, 1.5), VELOCITY, covariance=covariance)])
     assert np.allclose(tracks[0].position_m, [19, 0, 1.5], atol=1e-6)
     assert np.linalg.eigvalsh(tracks[0].covariance).min() > 0
+
+
+def test_equal_detections_make_one_track(detect):
+    tracker = Tracker(SETTINGS, 3)
+    for frame in range(6):
+        here = VELOCITY * 0.2 * frame
+        tracks = tracker.update(0.2 * frame, [detect(here, VELOCITY) for _ in range(10)])
+        assert [track.track_id for track in tracks] == [1]
+    assert tracks[0].status is TrackStatus.CONFIRMED
+
+
+def test_targets_that_can_be_told_apart_start_two_tracks(detect):
+    tracker = Tracker(SETTINGS, 3)
+    assert len(tracker.update(0.0, [detect((0, 0, 2)), detect((0, 0.4, 2))])) == 2
+
+
+def test_more_tracks_than_a_frame_has_time_for_are_not_started(detect):
+    tracker = Tracker(SETTINGS, 3)
+    crowd = [detect((10 * number, 0, 2)) for number in range(MAX_TRACKS + 5)]
+    assert len(tracker.update(0.0, crowd)) == MAX_TRACKS and tracker.num_refused == 5
+    tracker.update(0.2, [])
+    assert tracker.num_refused == 0
+
+
+@pytest.mark.parametrize("model", ["cv", "imm"])
+@pytest.mark.parametrize("spoil", ["predict", "update"])
+def test_a_track_whose_filter_fails_is_dropped_and_the_others_go_on(detect, model, spoil, monkeypatch):
+    tracker = Tracker(Tracking(model=model), 3)
+    for frame in range(5):
+        tracker.update(0.2 * frame, [detect((frame, 0, 2), (5, 0, 0)), detect((frame, 40, 2), (5, 0, 0))])
+
+    def fail(*_):
+        raise np.linalg.LinAlgError("Singular matrix")
+
+    monkeypatch.setattr(tracker._tracks[0].filter, spoil, fail)
+    both = [detect((5, 0, 2), (5, 0, 0)), detect((5, 40, 2), (5, 0, 0))]
+    tracks = {track.track_id: track for track in tracker.update(1.0, both)}
+    assert tracks[1].status is TrackStatus.DELETED and tracks[2].status is TrackStatus.CONFIRMED
+    assert tracker.failed == ("track 1: LinAlgError: Singular matrix",)
+    tracker.update(1.2, [])
+    assert tracker.failed == ()
+
+
+@settings(max_examples=60)
+@given(seed=st.integers(0, 2 ** 32 - 1), model=st.sampled_from(["cv", "imm"]), dimension=st.sampled_from([2, 3]))
+def test_every_track_of_extreme_detections_is_valid(seed, model, dimension):
+    generator = np.random.default_rng(seed)
+    tracker, time_s = Tracker(Tracking(model=model), dimension), 0.0
+    base = 10 ** generator.uniform(0, 7) * generator.choice([-1, 1], 3)
+    for _ in range(8):
+        time_s += 10 ** generator.uniform(-3, 0)
+        detections = [extreme(generator, base) for _ in range(generator.integers(0, 4))]
+        tracks = tracker.update(time_s, [one for one in detections if detection_problem(one) is None])
+        for track in tracks:
+            state = track.position_m, track.velocity_mps, track.covariance
+            assert state_problem(*state, TRACK_MARGIN) is None
+
+
+def extreme(generator, base):
+    """A detection with a covariance of any size and shape."""
+    axes, _ = np.linalg.qr(generator.normal(size=(6, 6)))
+    variances = 10 ** (generator.uniform(-13, 11) + generator.uniform(-6, 6, 6))
+    covariance = (axes * variances) @ axes.T
+    position = base + generator.normal(size=3) * 10 ** generator.uniform(-2, 3)
+    velocity = generator.normal(size=3) * 10 ** generator.uniform(-2, 3.5)
+    return Detection(position, velocity, (covariance + covariance.T) / 2, 20.0, ("rx1",), 2)
 
 
 def test_wrong_settings_are_refused():

@@ -10,6 +10,11 @@ from typing import Annotated, Optional
 
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # before numpy: matrices are small, and workers fight for processors
 
+from cooperative_isac_ros.interrupts import take_signals
+
+if sys.argv[1:2] == ["run"]:
+    take_signals()  # before imports of a second, which have nothing to save
+
 import typer
 from rich.console import Console
 from rich.table import Table

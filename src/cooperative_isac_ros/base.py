@@ -12,6 +12,7 @@ import rclpy
 from cooperative_isac_msgs.msg import StageTiming
 from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
 from rclpy.node import Node
+from rclpy.signals import SignalHandlerOptions
 
 from cooperative_isac.fronthaul.downlink import unpack_downlink
 from cooperative_isac.pipeline import transmit
@@ -21,11 +22,15 @@ from cooperative_isac.schemes.registry import scheme_scene
 from cooperative_isac.waveform.frame import TransmitFrame
 from cooperative_isac_ros import conversions, qos
 from cooperative_isac_ros.health import Health
-from cooperative_isac_ros.interrupts import first_interrupt_only
+from cooperative_isac_ros.interrupts import StopRequest, stop_request
 from cooperative_isac_ros.parameters import SCENE, SCHEME, Parameter, Settings
 from cooperative_isac_ros.records import Announcement, FrameStamp, Timing
 
 WORKER_NICE, ONLOOKER_NICE = 3, 10
+# After a signal, s: a node that is still being made has nothing to save, one that is closed neither.
+START_S = 1.5
+LEAVE_S = 2.0
+USAGE_ERROR = 2
 
 
 class SceneNode(Node):
@@ -93,22 +98,39 @@ class SceneNode(Node):
 
 
 def run_node(make: Callable[[], SceneNode], args: list[str] | None = None, nice: int = 0) -> int:
-    """Spin a node until it is told to end; the exit code. A wrong scene or parameter is one line.
+    """Spin a node until SIGINT or SIGTERM asks it to end; the exit code.
 
+    A wrong argument, scene or parameter is one line.
     nice: how far the process stands back: who waits for others goes first, who only looks on goes last.
     """
     os.nice(nice)
-    with first_interrupt_only():
-        return _spin_to_the_end(make, args)
+    with stop_request() as stop:
+        stop.allow(START_S)
+        try:
+            rclpy.init(args=args, signal_handler_options=SignalHandlerOptions.NO)
+        except Exception as error:
+            print(f"error: {one_line(error)}", file=sys.stderr)
+            return USAGE_ERROR
+        return _spin_to_the_end(make, stop)
 
 
-def _spin_to_the_end(make: Callable[[], SceneNode], args: list[str] | None) -> int:
-    rclpy.init(args=args)
-    executor, node = SingleThreadedExecutor(), None
+def one_line(error: Exception) -> str:
+    """Text of an error without the lines in which rcl repeats where it came from."""
+    return str(error).partition(", at ")[0].partition("\n")[0]
+
+
+def _spin_to_the_end(make: Callable[[], SceneNode], stop: StopRequest) -> int:
+    executor = SingleThreadedExecutor()
+    node = None
     try:
         node = make()
         executor.add_node(node)
-        executor.spin()
+
+        # From here on there is work to save.
+        stop.allow(None)
+        stop.wakes(executor.wake)
+        while rclpy.ok() and not stop.requested:
+            executor.spin_once()
     except (KeyboardInterrupt, ExternalShutdownException):
         return 0
     except Exception as error:
@@ -117,10 +139,16 @@ def _spin_to_the_end(make: Callable[[], SceneNode], args: list[str] | None) -> i
         if node is not None or not isinstance(error, ValueError):
             raise
         print(f"error: {error}", file=sys.stderr)
-        return 2
+        return USAGE_ERROR
     finally:
+        stop.wakes(None)
         if node is not None:
             node.close()
+
+        # All is saved: what remains must not hold the process.
+        stop.allow(LEAVE_S)
+        if node is not None:
             node.destroy_node()
+        executor.shutdown()
         rclpy.try_shutdown()
     return 0

@@ -21,7 +21,7 @@ from cooperative_isac.scene.model import Scene
 from cooperative_isac.schemes.registry import scheme_scene
 from cooperative_isac_ros.base import ONLOOKER_NICE
 from cooperative_isac_ros.graph import GraphOptions, NodeSpec, scene_nodes
-from cooperative_isac_ros.interrupts import first_interrupt_only, ignore_interrupts
+from cooperative_isac_ros.interrupts import StopRequest, stop_request
 from cooperative_isac_ros.monitor import Monitor
 from cooperative_isac_ros.processes import Crash, ProcessGroup
 
@@ -41,34 +41,34 @@ def run_scene(scene: Scene, options: GraphOptions, duration_s: float | None, con
     specs = scene_nodes(scene, replace(options, out=str(folder)))
     console.print(f"scene [bold]{scene.name}[/]: {len(specs)} nodes, Ctrl-C ends them; "
                   f"files go to {escape(str(folder))}")
-    with first_interrupt_only(), ProcessGroup(logs) as group:
-        fault = _start_and_watch(group, specs, scene, options.namespace, duration_s, console)
+    with stop_request() as stop, ProcessGroup(logs) as group:
+        stop.allow(None)
+        fault = _start_and_watch(group, specs, scene, options.namespace, duration_s, console, stop)
         group.stop([specs[-1].full_name])
         time.sleep(min(1 / (options.rate_hz or scene.update_rate_hz), 1.0))
         fault = fault or group.crashed()
         group.stop()
         if (folder / RECORD_FILE).is_file():
             draw_run(scheme_scene(options.scheme or scene.sensing.scheme, scene), folder)
-        return _conclude(fault, folder, console)
+        return _conclude(fault, folder, console, stop)
 
 
 def _start_and_watch(group: ProcessGroup, specs: Sequence[NodeSpec], scene: Scene, namespace: str,
-                     duration_s: float | None, console: Console) -> Crash | str | None:
-    """Until the scene is over; what went wrong, if anything. Nothing interrupts what comes then."""
-    try:
-        for spec in specs:
+                     duration_s: float | None, console: Console,
+                     stop: StopRequest) -> Crash | str | None:
+    """Until the scene is over or is to end; what went wrong, if anything."""
+    for spec in specs:
+        if not stop.requested:
             group.start(spec)
-        os.nice(ONLOOKER_NICE)
-        fault = _watch(group, scene, namespace, duration_s, console)
-        ignore_interrupts()
-        return fault
-    except KeyboardInterrupt:
+    os.nice(ONLOOKER_NICE)
+    fault = _watch(group, scene, namespace, duration_s, console, stop)
+    if stop.requested:
         console.print("ending the scene")
-        return None
+    return fault
 
 
 def _watch(group: ProcessGroup, scene: Scene, namespace: str, duration_s: float | None,
-           console: Console) -> Crash | str | None:
+           console: Console, stop: StopRequest) -> Crash | str | None:
     """Show the scene until it is over; what went wrong, if anything."""
     rclpy.init(signal_handler_options=SignalHandlerOptions.NO)
     executor = SingleThreadedExecutor()
@@ -79,6 +79,8 @@ def _watch(group: ProcessGroup, scene: Scene, namespace: str, duration_s: float 
     try:
         with Live(monitor.view(duration_s), console=console, auto_refresh=False, transient=True) as live:
             while duration_s is None or monitor.elapsed_s < duration_s:
+                if stop.requested:
+                    return None
                 executor.spin_once(timeout_sec=0.1)
                 crash = group.crashed()
                 if crash is not None:
@@ -117,7 +119,7 @@ def recording_is_over(scene: Scene, tracked_number: int, elapsed_s: float) -> bo
     return tracked_number >= last or elapsed_s > last / scene.update_rate_hz + LAST_TRACKS_WITHIN_S
 
 
-def _conclude(fault: Crash | str | None, folder: Path, console: Console) -> int:
+def _conclude(fault: Crash | str | None, folder: Path, console: Console, stop: StopRequest) -> int:
     reported = (folder / SUMMARY_FILE).is_file()
     if reported:
         print_summary(read_summary(folder), console)
@@ -127,6 +129,8 @@ def _conclude(fault: Crash | str | None, folder: Path, console: Console) -> int:
         console.print(fault.last_output or "nothing", markup=False, highlight=False)
     elif fault is not None:
         console.print(f"[bold red]error:[/] {fault}")
+    elif not reported and stop.requested:
+        console.print("ended before there was anything to report")
     elif not reported:
         fault = "the evaluator wrote no summary"
         console.print(f"[bold red]error:[/] {fault}")

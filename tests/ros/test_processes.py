@@ -59,8 +59,8 @@ def group(tmp_path, monkeypatch):
 def test_a_command_line_names_node_namespace_and_parameters(tmp_path):
     spec = NodeSpec("tracker", "follower", "/here", {}, (("detections", "/there/detections"),))
     command = processes.node_command(spec, tmp_path / "p.yaml")
-    assert command[1:3] == ["-m", "cooperative_isac_ros.nodes.tracker"]
-    arguments = " ".join(command[3:])
+    assert command[1:4] == ["-m", "cooperative_isac_ros.start", "tracker"]
+    arguments = " ".join(command[4:])
     assert arguments == ("--ros-args -r __node:=follower -r __ns:=/here -r detections:=/there/detections "
                          f"--params-file {tmp_path / 'p.yaml'}")
 

@@ -45,22 +45,25 @@ class Interrupts:
     examples: list[str] = field(default_factory=list)
 
 
-def interrupts(scene: str, times: int, seed: int, latest_s: float = LATEST_S) -> dict[str, Interrupts]:
+def interrupts(scene: str, times: int, seed: int, latest_s: float = LATEST_S,
+               kinds: tuple[str, ...] = ("isac run", "nodes")) -> dict[str, Interrupts]:
     """Ctrl-C at seeded random moments, of `isac run` and of a bare group of nodes.
 
     scene: file, or name of a shipped scene
     times: tries of each kind
+    kinds: "isac run": the command; "nodes": a bare group of nodes, as `ros2 launch` starts them
     latest_s: the moments are uniform from when a process takes its signals to then, s
     """
     found = {}
-    for kind, begin in (("isac run", _begin_run), ("nodes", _begin_nodes)):
+    for kind in kinds:
+        begin = _BEGIN[kind]
         generator = random.Random(f"{seed} {kind}")
         found[kind] = Interrupts()
         for number in range(times):
             with tempfile.TemporaryDirectory(prefix="isac_interrupts_") as folder:
                 _try(found[kind], begin, scene, Path(folder), generator, latest_s)
-            if sys.stderr.isatty():
-                print(f"\r{kind}: {number + 1} of {times}", end="", file=sys.stderr, flush=True)
+            print(f"{kind}: {number + 1} of {times}, longest {found[kind].longest_s:.2f} s",
+                  file=sys.stderr, flush=True)
     return found
 
 
@@ -130,6 +133,9 @@ def _begin_nodes(scene: str, folder: Path, environment: dict[str, str]) -> list[
     return processes
 
 
+_BEGIN = {"isac run": _begin_run, "nodes": _begin_nodes}
+
+
 def _popen(command: list[str], log: Path, environment: dict[str, str], group: int = 0) -> subprocess.Popen:
     with open(log, "wb") as file:
         return subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=file, stderr=subprocess.STDOUT,
@@ -174,8 +180,10 @@ def main() -> int:
     parser.add_argument("--times", type=int, default=100)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--latest", type=float, default=LATEST_S, help="latest moment, s")
+    parser.add_argument("--kinds", nargs="+", choices=list(_BEGIN), default=list(_BEGIN))
     arguments = parser.parse_args()
-    results = interrupts(arguments.scene, arguments.times, arguments.seed, arguments.latest)
+    results = interrupts(arguments.scene, arguments.times, arguments.seed, arguments.latest,
+                         tuple(arguments.kinds))
     print("| started | Ctrl-C | exit codes | tracebacks | orphans | longest time to end |")
     print("|---|---|---|---|---|---|")
     for kind, found in results.items():

@@ -128,7 +128,8 @@ def _spin_to_the_end(make: Callable[[], SceneNode], stop: StopRequest) -> int:
 
         # From here on there is work to save.
         stop.allow(None)
-        stop.wakes(executor.wake)
+        # A task, since spin_once waits on after a wake-up that brings no work.
+        stop.wakes(lambda: executor.create_task(lambda: None))
         while rclpy.ok() and not stop.requested:
             executor.spin_once()
     except (KeyboardInterrupt, ExternalShutdownException):

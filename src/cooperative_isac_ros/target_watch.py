@@ -22,16 +22,19 @@ CLOCK_SLACK_S = 5.0
 ODOMETRY_TYPE = "nav_msgs/msg/Odometry"
 
 
+def class_fault(pair: str) -> str | None:
+    """What is wrong with `name:class`, or None."""
+    name, _, word = pair.partition(":")
+    try:
+        conversions.class_of_name(word)
+    except conversions.ConversionError as error:
+        return f"'{pair}' must be name:class ({error})"
+    return None if name else f"'{pair}' must be name:class"
+
+
 def _check_classes(pairs) -> str | None:
-    for pair in pairs:
-        name, _, word = pair.partition(":")
-        try:
-            conversions.class_of_name(word)
-        except conversions.ConversionError as error:
-            return f"parameter 'target_classes' holds '{pair}'; write name:class ({error})"
-        if not name:
-            return f"parameter 'target_classes' holds '{pair}'; write name:class"
-    return None
+    fault = next(filter(None, map(class_fault, filter(None, pairs))), None)
+    return fault and f"parameter 'target_classes': {fault}"
 
 
 WATCH_PARAMETERS = (

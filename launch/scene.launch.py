@@ -70,9 +70,12 @@ def start(context):
     common = {"additional_env": node_variables(), "output": "screen", "respawn": respawn,
               "respawn_delay": RESPAWN_DELAY_S, "respawn_max_retries": MOST_RESPAWNS,
               "prefix": signal_prefix(context)}
-    actions = [node(spec, folder, respawn, common) for spec in scene_nodes(scene, options)]
+    above = context.launch_configurations.get("ros_namespace", "")
+    if options.namespace.startswith("/"):
+        above = ""
+    actions = [node(spec, folder, respawn, above, common) for spec in scene_nodes(scene, options)]
     if given["rviz"] == "true":
-        actions.append(rviz(scene, options, folder, context))
+        actions.append(rviz(scene, options, folder, above))
     return actions
 
 
@@ -107,15 +110,18 @@ def refusal(message):
     return [RegisterEventHandler(handler), EmitEvent(event=refused)]
 
 
-def node(spec, folder, respawn, common):
-    """One node, with its parameters in a file; those of the user's file go before them."""
+def node(spec, folder, respawn, above, common):
+    """One node, with its parameters in a file; those of the user's file go before them.
+
+    above: namespace that an including launch file has pushed, to name the node in the log
+    """
     file = folder / f"{spec.full_name.strip('/').replace('/', '.')}.yaml"
     file.write_text(spec.parameter_text(), encoding="utf-8")
     files = [str(file), *filter(None, [spec.params_file])]
     return Node(package=PACKAGE, executable=spec.executable, exec_name=file.stem, name=spec.name, namespace=spec.namespace,
                 parameters=files, remappings=spec.remappings,
                 ros_arguments=["--log-level", spec.log_level],
-                on_exit=ending(spec.full_name, MOST_RESPAWNS if respawn else 0), **common)
+                on_exit=ending(f"{above}{spec.full_name}", MOST_RESPAWNS if respawn else 0), **common)
 
 
 def ending(name, respawns):
@@ -154,14 +160,10 @@ def check_rviz():
                           f"ros-{distro}-rviz2) or leave rviz:=true out") from None
 
 
-def rviz(scene, options, folder, context):
+def rviz(scene, options, folder, above):
     """RViz with its view on the scene; closing it ends nothing else."""
-    pushed = context.launch_configurations.get("ros_namespace", "")
-    namespace = options.namespace
-    if not namespace.startswith("/"):
-        namespace = f"{pushed}/{namespace}"
     view = folder / "scene.rviz"
-    view.write_text(scene_view(scene, namespace), encoding="utf-8")
+    view.write_text(scene_view(scene, f"{above}/{options.namespace.strip('/')}"), encoding="utf-8")
     return Node(package="rviz2", executable="rviz2", arguments=["-d", str(view)],
                 parameters=[{"use_sim_time": options.use_sim_time}])
 

@@ -40,14 +40,14 @@ class SceneNode(Node):
     """
 
     def __init__(self, name: str, parameters: Sequence[Parameter] = (), namespace_depth: int = 0, **options):
-        super().__init__(name, **options)
+        super().__init__(name, enable_logger_service=True, **options)
         self.settings = Settings(self, (SCENE, *parameters))
         self.scene: Scene = load_scene(self.settings["scene"])
         self.scheme_name = self.scene.sensing.scheme
         if SCHEME in parameters:
             self.scheme_name = self.settings["scheme"] or self.scheme_name
             self.scene = scheme_scene(self.scheme_name, self.scene)
-        self.health = Health(self, self.waiting_for)
+        self.health = Health(self, lambda: self._clock_missing() or self.waiting_for())
         parts = self.get_namespace().strip("/").split("/")
         self._root = "/".join(["", *filter(None, parts[:len(parts) - namespace_depth])])
         self._timings = 0
@@ -60,6 +60,13 @@ class SceneNode(Node):
     def waiting_for(self) -> str:
         """What the node still needs before it can do its work; empty when it is ready."""
         return ""
+
+    def _clock_missing(self) -> str:
+        """That simulation time has not begun; empty when it has, or is not asked for."""
+        if not self.get_clock().ros_time_is_active or self.now_ns:
+            return ""
+        offered = self.count_publishers("/clock")
+        return "the first time on /clock" if offered else "/clock: use_sim_time is set and nobody publishes it"
 
     def close(self) -> None:
         """Called once at the end, before the node is destroyed."""

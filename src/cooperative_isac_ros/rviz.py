@@ -10,6 +10,7 @@ import yaml
 
 from cooperative_isac.scene.model import Scene
 from cooperative_isac_ros.graph import shared_file
+from cooperative_isac_ros.transforms import frame_prefix
 
 WINDOW_PIXELS = 800
 
@@ -23,6 +24,8 @@ def scene_view(scene: Scene, namespace: str = "/") -> str:
     for node in _nodes(manager["Displays"]):
         if isinstance(node.get("Topic"), dict):
             node["Topic"]["Value"] = root + node["Topic"]["Value"]
+        if node.get("Class") == "rviz_default_plugins/TF" and root:
+            node["Filter (whitelist)"] = f"^(map|{frame_prefix(root)}.*)$"
         if node.get("Class") == "rviz_default_plugins/Grid":
             node["Cell Size"] = 10.0 ** math.floor(math.log10(width_m / 5))
             node["Plane Cell Count"] = math.ceil(1.2 * width_m / node["Cell Size"])

@@ -17,7 +17,7 @@ from cooperative_isac_ros.base import ONLOOKER_NICE, run_node, SceneNode
 from cooperative_isac_ros.parameters import SCHEME, Parameter
 from cooperative_isac_ros.records import AccuracyRecord, DetectionList, TrackList
 from cooperative_isac_ros.target_watch import WATCH_PARAMETERS, TargetWatch
-from cooperative_isac_ros.transforms import TransformPublisher, site_transforms, track_frame
+from cooperative_isac_ros.transforms import TransformPublisher, frame_prefix, site_transforms, track_frame
 
 SITES_EVERY = 10
 LIFE_S, LIFE_PERIODS = 1.0, 2.0  # what moves vanishes when no frame comes for the longer of both
@@ -45,8 +45,9 @@ class SceneMarkers(SceneNode):
         self._trails: dict[int, deque[PoseStamped]] = {}
         self._paths: dict[int, object] = {}
         self._markers = self.create_publisher(MarkerArray, self.shared("markers"), qos.STREAM)
-        TransformPublisher(self).publish(
-            site_transforms([*self.scene.transmitters, *self.scene.receivers], self.now_ns), static=True)
+        sites = [*self.scene.transmitters, *self.scene.receivers]
+        self._frames = TransformPublisher(self, static=True)
+        self._frames.publish(site_transforms(sites, self.now_ns, frame_prefix(self.get_namespace())))
         for message_type, topic, callback in (
                 (Detections, "detections", self._hear_detections), (Tracks, "tracks", self._hear_tracks),
                 (Accuracy, "accuracy", self._hear_accuracy)):

@@ -23,9 +23,8 @@ from cooperative_isac.evaluation.paper.app import app as figures_app
 from cooperative_isac.scene.config import load_scene
 from cooperative_isac.scene.describe import describe
 from cooperative_isac.scene.model import Scene
-from cooperative_isac.scene.physics import rate_fault
 from cooperative_isac.scene.schema import LEAST_LEVEL_DB, MOST_LEVEL_DB
-from cooperative_isac.schemes.registry import scheme_names, scheme_scene
+from cooperative_isac.schemes.registry import scheme_names
 from cooperative_isac.training.app import dataset, train
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False,
@@ -59,31 +58,49 @@ Seed = Annotated[Optional[int],
 Powers = Annotated[Optional[list[float]], Option(help="Transmit powers, dBm; by default the scene's.")]
 Json = Annotated[Optional[Path], Option(help="Write the results to this file, too.")]
 
+FrontEnd = Annotated[str, Option(help="Echoes: simulated from odometry, or from a radio's topic.",
+                                 metavar="simulated|topic")]
+TargetClasses = Annotated[Optional[list[str]],
+                          Option(metavar="NAME:CLASS", help="Class of a target that publishes none; "
+                                                            "repeatable.")]
+ParamsFile = Annotated[Optional[Path], Option(help="Parameter file for all nodes; its values go first.")]
+LogLevel = Annotated[str, Option(help="Least severity that nodes log.",
+                                 metavar="debug|info|warn|error|fatal")]
+Network = Annotated[bool, Option("--network", help="Meet nodes of other machines, too.")]
+# Options by the field of GraphOptions that they set.
+RUN_OPTIONS = {"scheme": "--scheme", "rate_hz": "--rate", "out": "--out", "bag": "--bag",
+               "front_end": "--front-end", "target_classes": "--target-class",
+               "params_file": "--params-file", "log_level": "--log-level"}
+# Read by ROS 2 when a node starts.
+DISCOVERY_RANGE = "ROS_AUTOMATIC_DISCOVERY_RANGE"
+
 DRAWN_FRAMES, DRAWN_SEED = 200, 1  # of independent frames
 
 
 @app.command()
 def run(scene: SceneArgument = "campus", duration: Duration = None, scheme: Scheme = None, bag: Bag = None,
-        rate: Rate = None, out: Out = None, markers: Markers = True) -> None:
+        rate: Rate = None, out: Out = None, markers: Markers = True, front_end: FrontEnd = "simulated",
+        target_class: TargetClasses = None, params_file: ParamsFile = None, log_level: LogLevel = "",
+        network: Network = False) -> None:
     """Start a whole scene of ROS 2 nodes, show it, and report how well it tracked."""
-    loaded = _scene(scene)
+    _set_discovery_range(network)
+    name = _scene(scene).name
     try:
-        scheme_scene(scheme or loaded.sensing.scheme, loaded)
-    except ValueError as error:
-        _fail(str(error))
-    fault = rate_fault(loaded, rate or loaded.update_rate_hz)
-    if fault is not None:
-        _fail(f"--rate {fault}; leave it out")
-    if bag is not None and bag.exists():
-        _fail(f"{bag} exists; name a folder that does not")
-    try:
+        from cooperative_isac_ros.choices import ChoiceError, chosen
         from cooperative_isac_ros.graph import GraphOptions
         from cooperative_isac_ros.run import run_scene
     except ImportError as error:
         _no_ros(error)
-    folder = out or Path("runs") / f"{loaded.name}-{time.strftime('%Y%m%d-%H%M%S')}"
-    options = GraphOptions(scheme=scheme or "", rate_hz=rate or 0.0, out=str(folder),
-                           bag=str(bag.resolve()) if bag else "", markers=markers)
+    folder = out or Path("runs") / f"{name}-{time.strftime('%Y%m%d-%H%M%S')}"
+    options = GraphOptions(scheme=scheme or "", rate_hz=rate or 0.0, out=str(folder), bag=str(bag or ""),
+                           markers=markers, front_end=front_end, target_classes=tuple(target_class or ()),
+                           params_file=str(params_file or ""), log_level=log_level)
+    try:
+        loaded, options = chosen(scene, options)
+    except ChoiceError as error:
+        value = getattr(options, error.option)
+        shown = " ".join(value) if isinstance(value, tuple) else value
+        _fail(f"{RUN_OPTIONS[error.option]} {shown}: {error}")
     raise typer.Exit(run_scene(loaded, options, duration, Console()))
 
 
@@ -194,6 +211,14 @@ def main() -> None:
     """Entry point of the command."""
     arguments = sys.argv[1:]
     app(repeat_option(arguments, "--power-dbm") if arguments[:1] == ["evaluate"] else arguments)
+
+
+def _set_discovery_range(network: bool) -> None:
+    """Nodes of this machine only, unless the user asks for the network or has set the variable."""
+    if network:
+        os.environ[DISCOVERY_RANGE] = "SUBNET"
+    else:
+        os.environ.setdefault(DISCOVERY_RANGE, "LOCALHOST")
 
 
 def _scene(name: str) -> Scene:

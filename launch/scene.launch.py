@@ -120,7 +120,7 @@ def node(spec, folder, respawn, above, common):
     files = [str(file), *filter(None, [spec.params_file])]
     return Node(package=PACKAGE, executable=spec.executable, exec_name=file.stem, name=spec.name, namespace=spec.namespace,
                 parameters=files, remappings=spec.remappings,
-                ros_arguments=["--log-level", spec.log_level],
+                ros_arguments=["--log-level", spec.log_level, "--enclave", spec.full_name],
                 on_exit=ending(f"{above}{spec.full_name}", MOST_RESPAWNS if respawn else 0), **common)
 
 

@@ -67,6 +67,7 @@ ParamsFile = Annotated[Optional[Path], Option(help="Parameter file for all nodes
 LogLevel = Annotated[str, Option(help="Least severity that nodes log.",
                                  metavar="debug|info|warn|error|fatal")]
 Network = Annotated[bool, Option("--network", help="Meet nodes of other machines, too.")]
+Recorder = Annotated[bool, Option("--recorder", help="With a recorder, which may read all topics.")]
 # Options by the field of GraphOptions that they set.
 RUN_OPTIONS = {"scheme": "--scheme", "rate_hz": "--rate", "out": "--out", "bag": "--bag",
                "front_end": "--front-end", "target_classes": "--target-class",
@@ -115,6 +116,23 @@ def bag(context: typer.Context) -> None:
     except ImportError as error:
         _no_ros(error)
     bag_app(context.args, prog_name="isac bag")
+
+
+@app.command()
+def policy(scene: SceneArgument, scheme: Scheme = None, front_end: FrontEnd = "simulated",
+           recorder: Recorder = False) -> None:
+    """Print the SROS 2 policy of a scene: who may publish and subscribe what; docs/security.md."""
+    loaded = _scene(scene)
+    try:
+        from cooperative_isac_ros.graph import GraphOptions
+        from cooperative_isac_ros.policy import scene_policy
+    except ImportError as error:
+        _no_ros(error)
+    options = GraphOptions(scheme=scheme or "", front_end=front_end, bag="bag" if recorder else "")
+    try:
+        typer.echo(scene_policy(loaded, options), nl=False)
+    except ValueError as error:
+        _fail(str(error))
 
 
 @app.command()

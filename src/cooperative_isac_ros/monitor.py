@@ -15,6 +15,7 @@ from cooperative_isac.tracking.track import TrackStatus
 from cooperative_isac_ros import qos
 from cooperative_isac_ros.health import WAITING
 
+MONITOR_NAME = "isac_monitor"
 SHOWN = (TrackStatus.CONFIRMED.value, TrackStatus.COASTING.value)
 
 
@@ -22,7 +23,7 @@ class Monitor(Node):
     """Counts what passes by and remembers what nodes complain about."""
 
     def __init__(self, namespace: str, **options):
-        super().__init__("isac_monitor", namespace=namespace, **options)
+        super().__init__(MONITOR_NAME, namespace=namespace, **options)
         self.first_frame_s: float | None = None
         self.tracked_number = -1
         self._frames = self._decoded = 0

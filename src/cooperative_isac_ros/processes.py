@@ -36,9 +36,11 @@ def node_command(spec: NodeSpec, parameter_file: Path) -> list[str]:
     # Of two files, the later one's value counts.
     files = [str(parameter_file), *filter(None, [spec.params_file])]
     parameters = [part for file in files for part in ("--params-file", file)]
+    # The name of its keys, where SROS 2 is on.
+    enclave = ["--enclave", spec.full_name]
     level = ["--log-level", spec.log_level] if spec.log_level else []
     return [sys.executable, "-m", "cooperative_isac_ros.start", spec.executable, "--ros-args", *remaps,
-            *parameters, *level]
+            *parameters, *enclave, *level]
 
 
 class ProcessGroup:

@@ -22,7 +22,7 @@ from cooperative_isac.schemes.registry import scheme_scene
 from cooperative_isac_ros.base import ONLOOKER_NICE
 from cooperative_isac_ros.graph import GraphOptions, NodeSpec, scene_nodes
 from cooperative_isac_ros.interrupts import StopRequest, stop_request
-from cooperative_isac_ros.monitor import Monitor
+from cooperative_isac_ros.monitor import MONITOR_NAME, Monitor
 from cooperative_isac_ros.processes import Crash, ProcessGroup
 
 FIRST_FRAME_WITHIN_S = 90.0
@@ -70,7 +70,8 @@ def _start_and_watch(group: ProcessGroup, specs: Sequence[NodeSpec], scene: Scen
 def _watch(group: ProcessGroup, scene: Scene, namespace: str, duration_s: float | None,
            console: Console, stop: StopRequest) -> Crash | str | None:
     """Show the scene until it is over; what went wrong, if anything."""
-    rclpy.init(signal_handler_options=SignalHandlerOptions.NO)
+    rclpy.init(args=["--ros-args", "--enclave", f"/{MONITOR_NAME}"],
+               signal_handler_options=SignalHandlerOptions.NO)
     executor = SingleThreadedExecutor()
     monitor = Monitor(namespace)
     executor.add_node(monitor)

@@ -112,7 +112,7 @@ def test_arguments_are_the_graphs_options(launch_file, tiny, tmp_path):
                            ("a:uav", "b:vehicle"), str(mine), "debug")
     assert [parameters(n) for n in given] == [spec.parameters for spec in scene_nodes(tiny, options)]
     assert all(n["parameters"][1:] == [str(mine)] for n in given)
-    assert all(n["ros_arguments"] == ["--log-level", "debug"] for n in given)
+    assert all(n["ros_arguments"][:3] == ["--log-level", "debug", "--enclave"] for n in given)
     assert parameters(given[0])["target_classes"] == ["a:uav", "b:vehicle"]
 
 

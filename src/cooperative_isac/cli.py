@@ -233,10 +233,10 @@ def main() -> None:
 
 def _set_discovery_range(network: bool) -> None:
     """Nodes of this machine only, unless the user asks for the network or has set the variable."""
-    if network:
-        os.environ[DISCOVERY_RANGE] = "SUBNET"
-    else:
+    if not network:
         os.environ.setdefault(DISCOVERY_RANGE, "LOCALHOST")
+    elif os.environ.get(DISCOVERY_RANGE) in (None, "LOCALHOST"):
+        os.environ[DISCOVERY_RANGE] = "SUBNET"
 
 
 def _scene(name: str) -> Scene:

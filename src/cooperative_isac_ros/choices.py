@@ -60,6 +60,25 @@ def chosen(scene: str, options: GraphOptions) -> tuple[Scene, GraphOptions]:
                                        for name in ("params_file", "bag", "out")})
 
 
+def ros_fault(*arguments: str, node: str = "") -> str | None:
+    """Why ROS cannot start with these arguments in this environment, or None.
+
+    node: name of a node that is made, too, with what the middleware needs; empty: none
+    """
+    context = Context()
+    try:
+        rclpy.init(args=["--ros-args", *arguments], context=context,
+                   signal_handler_options=SignalHandlerOptions.NO)
+        if node:
+            rclpy.create_node(node, context=context).destroy_node()
+    except Exception as error:
+        return " ".join(str(error).partition(", at ")[0].split())
+    finally:
+        if context.ok():
+            rclpy.shutdown(context=context, uninstall_handlers=False)
+    return None
+
+
 def absolute(path: str) -> str:
     """An absolute path, whatever folder a process starts in; an empty one stays empty."""
     return str(Path(path).expanduser().resolve()) if path else ""
@@ -107,13 +126,9 @@ def _params_file_fault(path: str) -> str | None:
         return None
     if not Path(absolute(path)).is_file():
         return "no such file"
-    context = Context()
-    try:
-        rclpy.init(args=["--ros-args", "--params-file", absolute(path)], context=context,
-                   signal_handler_options=SignalHandlerOptions.NO)
-    except Exception as error:
-        return f"is no parameter file: {' '.join(str(error).split())}"
-    rclpy.shutdown(context=context, uninstall_handlers=False)
+    fault = ros_fault("--params-file", absolute(path))
+    if fault is not None:
+        return f"is no parameter file: {fault}"
 
     # rcl takes any text, and does nothing with it.
     if not _has_parameters(yaml.safe_load(Path(absolute(path)).read_bytes())):

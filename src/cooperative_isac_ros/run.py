@@ -20,6 +20,7 @@ from cooperative_isac.evaluation.run_report import (PICTURE_FILE, RECORD_FILE, S
 from cooperative_isac.scene.model import Scene
 from cooperative_isac.schemes.registry import scheme_scene
 from cooperative_isac_ros.base import ONLOOKER_NICE
+from cooperative_isac_ros.choices import ros_fault
 from cooperative_isac_ros.graph import GraphOptions, NodeSpec, scene_nodes
 from cooperative_isac_ros.interrupts import StopRequest, stop_request
 from cooperative_isac_ros.monitor import MONITOR_NAME, Monitor
@@ -29,10 +30,16 @@ FIRST_FRAME_WITHIN_S = 90.0
 # Wait for tracks after the last frame of a recording: far more than a frame takes to become tracks.
 LAST_TRACKS_WITHIN_S = 3.0
 REFRESH_S = 0.5
+# The name of the command's own keys, where SROS 2 is on.
+MONITOR_ENCLAVE = ("--enclave", f"/{MONITOR_NAME}")
 
 
 def run_scene(scene: Scene, options: GraphOptions, duration_s: float | None, console: Console) -> int:
     """Run a scene until duration_s after frame 0, its path file's end, or Ctrl-C; the exit code."""
+    fault = ros_fault(*MONITOR_ENCLAVE, node=MONITOR_NAME)
+    if fault is not None:
+        console.print(f"[bold red]error:[/] ROS 2 does not start: {escape(fault)}")
+        return 1
     folder = Path(options.out).resolve()
     logs = folder / "logs"
     logs.mkdir(parents=True, exist_ok=True)
@@ -70,8 +77,7 @@ def _start_and_watch(group: ProcessGroup, specs: Sequence[NodeSpec], scene: Scen
 def _watch(group: ProcessGroup, scene: Scene, namespace: str, duration_s: float | None,
            console: Console, stop: StopRequest) -> Crash | str | None:
     """Show the scene until it is over; what went wrong, if anything."""
-    rclpy.init(args=["--ros-args", "--enclave", f"/{MONITOR_NAME}"],
-               signal_handler_options=SignalHandlerOptions.NO)
+    rclpy.init(args=["--ros-args", *MONITOR_ENCLAVE], signal_handler_options=SignalHandlerOptions.NO)
     executor = SingleThreadedExecutor()
     monitor = Monitor(namespace)
     executor.add_node(monitor)

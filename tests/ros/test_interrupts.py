@@ -71,6 +71,24 @@ def test_a_node_ends_well_whenever_it_is_interrupted(program, first):
     assert (ended.returncode, ended.stdout, ended.stderr) == (0, "", "")
 
 
+def test_isac_run_ends_well_during_its_imports(tmp_path):
+    command = [sys.executable, "-m", "cooperative_isac.cli", "run", TINY, "--out", str(tmp_path / "out")]
+    with subprocess.Popen(command, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+                          env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}) as process:
+        while not signals_are_taken(process.pid):
+            assert process.poll() is None
+        process.send_signal(signal.SIGINT)
+        output, errors = process.communicate(timeout=50)
+    assert (process.returncode, output, errors) == (0, "", "") and not (tmp_path / "out").exists()
+
+
+def signals_are_taken(pid):
+    """Whether a process blocks SIGINT."""
+    status = Path(f"/proc/{pid}/status").read_text()
+    blocked, = [line.split()[1] for line in status.splitlines() if line.startswith("SigBlk:")]
+    return int(blocked, 16) >> (signal.SIGINT - 1) & 1
+
+
 def test_a_block_gives_the_signals_back():
     seen = []
     before = signal.signal(signal.SIGINT, lambda *_: seen.append("before"))

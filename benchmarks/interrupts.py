@@ -139,7 +139,12 @@ _BEGIN = {"isac run": _begin_run, "nodes": _begin_nodes}
 def _popen(command: list[str], log: Path, environment: dict[str, str], group: int = 0) -> subprocess.Popen:
     with open(log, "wb") as file:
         return subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=file, stderr=subprocess.STDOUT,
-                                env=environment, process_group=group)
+                                env=environment, process_group=group, preexec_fn=_take_signals)
+
+
+def _take_signals() -> None:
+    """As in a terminal, also where this benchmark runs in the background of a script."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 def _interrupt(processes: list[subprocess.Popen]) -> None:

@@ -53,7 +53,9 @@ def run_scene(scene: Scene, options: GraphOptions, duration_s: float | None, con
         fault = _start_and_watch(group, specs, scene, options.namespace, duration_s, console, stop)
         group.stop([specs[-1].full_name])
         time.sleep(min(1 / (options.rate_hz or scene.update_rate_hz), 1.0))
-        fault = fault or group.crashed()
+        # Ctrl-C may reach a node that is just being started, too.
+        if not stop.requested:
+            fault = fault or group.crashed()
         group.stop()
         if (folder / RECORD_FILE).is_file():
             draw_run(scheme_scene(options.scheme or scene.sensing.scheme, scene), folder)

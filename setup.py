@@ -43,7 +43,7 @@ setup(
     entry_points={
         "console_scripts": [
             f"isac = {PACKAGE}.cli:main",
-            *(f"{node} = {PACKAGE}_ros.nodes.{node}:main" for node in NODES),
+            *(f"{node} = {PACKAGE}_ros.start:main" for node in NODES),
         ],
         f"{PACKAGE}.schemes": list(SCHEMES),
     },

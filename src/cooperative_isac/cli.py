@@ -10,6 +10,11 @@ from typing import Annotated, Optional
 
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # before numpy: matrices are small, and workers fight for processors
 
+from cooperative_isac_ros.interrupts import take_signals
+
+if sys.argv[1:2] == ["run"]:
+    take_signals()  # before imports of a second, which have nothing to save
+
 import typer
 from rich.table import Table
 
@@ -20,9 +25,8 @@ from cooperative_isac.output.files import OutputError, check_file
 from cooperative_isac.scene.config import load_scene
 from cooperative_isac.scene.describe import describe, warnings
 from cooperative_isac.scene.model import Scene
-from cooperative_isac.scene.physics import rate_fault
 from cooperative_isac.scene.schema import LEAST_LEVEL_DB, MOST_LEVEL_DB
-from cooperative_isac.schemes.registry import scheme_names, scheme_scene
+from cooperative_isac.schemes.registry import scheme_names
 from cooperative_isac.training.app import dataset, train
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False,
@@ -56,32 +60,51 @@ Seed = Annotated[Optional[int],
 Powers = Annotated[Optional[list[float]], Option(help="Transmit powers, dBm; by default the scene's.")]
 Json = Annotated[Optional[Path], Option(help="Write the results to this file, too.")]
 
+FrontEnd = Annotated[str, Option(help="Echoes: simulated from odometry, or from a radio's topic.",
+                                 metavar="simulated|topic")]
+TargetClasses = Annotated[Optional[list[str]],
+                          Option(metavar="NAME:CLASS", help="Class of a target that publishes none; "
+                                                            "repeatable.")]
+ParamsFile = Annotated[Optional[Path], Option(help="Parameter file for all nodes; its values go first.")]
+LogLevel = Annotated[str, Option(help="Least severity that nodes log.",
+                                 metavar="debug|info|warn|error|fatal")]
+Network = Annotated[bool, Option("--network", help="Meet nodes of other machines, too.")]
+Recorder = Annotated[bool, Option("--recorder", help="With a recorder, which may read all topics.")]
+# Options by the field of GraphOptions that they set.
+RUN_OPTIONS = {"scheme": "--scheme", "rate_hz": "--rate", "out": "--out", "bag": "--bag",
+               "front_end": "--front-end", "target_classes": "--target-class",
+               "params_file": "--params-file", "log_level": "--log-level"}
+# Read by ROS 2 when a node starts.
+DISCOVERY_RANGE = "ROS_AUTOMATIC_DISCOVERY_RANGE"
+
 DRAWN_FRAMES, DRAWN_SEED = 200, 1  # of independent frames
 
 
 @app.command()
 def run(scene: SceneArgument = "campus", duration: Duration = None, scheme: Scheme = None, bag: Bag = None,
-        rate: Rate = None, out: Out = None, markers: Markers = True) -> None:
+        rate: Rate = None, out: Out = None, markers: Markers = True, front_end: FrontEnd = "simulated",
+        target_class: TargetClasses = None, params_file: ParamsFile = None, log_level: LogLevel = "",
+        network: Network = False) -> None:
     """Start a whole scene of ROS 2 nodes, show it, and report how well it tracked."""
-    loaded = _scene(scene)
+    _set_discovery_range(network)
+    name = _scene(scene).name
     try:
-        scheme_scene(scheme or loaded.sensing.scheme, loaded)
-    except ValueError as error:
-        _fail(str(error))
-    fault = rate_fault(loaded, rate or loaded.update_rate_hz)
-    if fault is not None:
-        _fail(f"--rate {fault}; leave it out")
-    if bag is not None and bag.exists():
-        _fail(f"{bag} exists; name a folder that does not")
-    try:
+        from cooperative_isac_ros.choices import ChoiceError, chosen
         from cooperative_isac_ros.graph import GraphOptions
         from cooperative_isac_ros.run import run_scene
     except ImportError as error:
         _no_ros(error)
+    folder = out or Path("runs") / f"{name}-{time.strftime('%Y%m%d-%H%M%S')}"
+    options = GraphOptions(scheme=scheme or "", rate_hz=rate or 0.0, out=str(folder), bag=str(bag or ""),
+                           markers=markers, front_end=front_end, target_classes=tuple(target_class or ()),
+                           params_file=str(params_file or ""), log_level=log_level)
+    try:
+        loaded, options = chosen(scene, options)
+    except ChoiceError as error:
+        value = getattr(options, error.option)
+        shown = " ".join(value) if isinstance(value, tuple) else value
+        _fail(f"{RUN_OPTIONS[error.option]} {shown}: {error}")
     _warn(loaded)
-    folder = out or Path("runs") / f"{loaded.name}-{time.strftime('%Y%m%d-%H%M%S')}"
-    options = GraphOptions(scheme=scheme or "", rate_hz=rate or 0.0, out=str(folder),
-                           bag=str(bag.resolve()) if bag else "", markers=markers)
     raise typer.Exit(run_scene(loaded, options, duration, make_console()))
 
 
@@ -96,6 +119,23 @@ def bag(context: typer.Context) -> None:
     except ImportError as error:
         _no_ros(error)
     bag_app(context.args, prog_name="isac bag")
+
+
+@app.command()
+def policy(scene: SceneArgument, scheme: Scheme = None, front_end: FrontEnd = "simulated",
+           recorder: Recorder = False) -> None:
+    """Print the SROS 2 policy of a scene: who may publish and subscribe what; docs/security.md."""
+    loaded = _scene(scene)
+    try:
+        from cooperative_isac_ros.graph import GraphOptions
+        from cooperative_isac_ros.policy import scene_policy
+    except ImportError as error:
+        _no_ros(error)
+    options = GraphOptions(scheme=scheme or "", front_end=front_end, bag="bag" if recorder else "")
+    try:
+        typer.echo(scene_policy(loaded, options), nl=False)
+    except ValueError as error:
+        _fail(str(error))
 
 
 @app.command()
@@ -200,6 +240,14 @@ def main() -> None:
     if arguments[:1] == ["evaluate"]:
         arguments = repeat_option(arguments, "--power-dbm")
     run_command(app, arguments)
+
+
+def _set_discovery_range(network: bool) -> None:
+    """Nodes of this machine only, unless the user asks for the network or has set the variable."""
+    if not network:
+        os.environ.setdefault(DISCOVERY_RANGE, "LOCALHOST")
+    elif os.environ.get(DISCOVERY_RANGE) in (None, "LOCALHOST"):
+        os.environ[DISCOVERY_RANGE] = "SUBNET"
 
 
 def _scene(name: str) -> Scene:

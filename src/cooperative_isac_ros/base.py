@@ -12,6 +12,7 @@ from typing import Callable, Sequence
 import rclpy
 from cooperative_isac_msgs.msg import StageTiming
 from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
+from rclpy.signals import SignalHandlerOptions
 
 from cooperative_isac.fronthaul.downlink import unpack_downlink
 from cooperative_isac.pipeline import transmit
@@ -22,12 +23,16 @@ from cooperative_isac.waveform.frame import TransmitFrame
 from cooperative_isac_ros import conversions, qos
 from cooperative_isac_ros.guard import GuardedNode, code_place, described
 from cooperative_isac_ros.health import Health
-from cooperative_isac_ros.interrupts import first_interrupt_only
+from cooperative_isac_ros.interrupts import StopRequest, stop_request
 from cooperative_isac_ros.parameters import SCENE, SCHEME, Parameter, Settings
 from cooperative_isac_ros.records import Announcement, FrameStamp, Timing
 from cooperative_isac_ros.startup import start_ros
 
 WORKER_NICE, ONLOOKER_NICE = 3, 10
+# After a signal, s: a node that is still being made has nothing to save, one that is closed neither.
+START_S = 1.5
+LEAVE_S = 2.0
+USAGE_ERROR = 2
 
 
 class SceneNode(GuardedNode):
@@ -38,7 +43,7 @@ class SceneNode(GuardedNode):
     """
 
     def __init__(self, name: str, parameters: Sequence[Parameter] = (), namespace_depth: int = 0, **options):
-        super().__init__(name, **options)
+        super().__init__(name, enable_logger_service=True, **options)
         self._traced: set[str] = set()
         self.settings = Settings(self, (SCENE, *parameters))
         self.scene: Scene = load_scene(self.settings["scene"])
@@ -46,7 +51,7 @@ class SceneNode(GuardedNode):
         if SCHEME in parameters:
             self.scheme_name = self.settings["scheme"] or self.scheme_name
             self.scene = scheme_scene(self.scheme_name, self.scene)
-        self.health = Health(self, self.waiting_for)
+        self.health = Health(self, lambda: self._clock_missing() or self.waiting_for())
         parts = self.get_namespace().strip("/").split("/")
         self._root = "/".join(["", *filter(None, parts[:len(parts) - namespace_depth])])
         self._timings = 0
@@ -67,6 +72,13 @@ class SceneNode(GuardedNode):
         if where not in self._traced:
             self._traced.add(where)
             self.get_logger().debug("".join(traceback.format_exception(error)))
+
+    def _clock_missing(self) -> str:
+        """That simulation time has not begun; empty when it has, or is not asked for."""
+        if not self.get_clock().ros_time_is_active or self.now_ns:
+            return ""
+        offered = self.count_publishers("/clock")
+        return "the first time on /clock" if offered else "/clock: use_sim_time is set and nobody publishes it"
 
     def close(self) -> None:
         """Called once at the end, before the node is destroyed."""
@@ -105,22 +117,40 @@ class SceneNode(GuardedNode):
 
 
 def run_node(make: Callable[[], SceneNode], args: list[str] | None = None, nice: int = 0) -> int:
-    """Spin a node until it is told to end; the exit code. A wrong scene or parameter is one line.
+    """Spin a node until SIGINT or SIGTERM asks it to end; the exit code.
 
+    A wrong argument, scene or parameter is one line.
     nice: how far the process stands back: who waits for others goes first, who only looks on goes last.
     """
     os.nice(nice)
-    with first_interrupt_only():
-        return _spin_to_the_end(make, args)
+    with stop_request() as stop:
+        stop.allow(START_S)
+        try:
+            start_ros(args, SignalHandlerOptions.NO)
+        except Exception as error:
+            print(f"error: {one_line(error)}", file=sys.stderr)
+            return USAGE_ERROR
+        return _spin_to_the_end(make, stop)
 
 
-def _spin_to_the_end(make: Callable[[], SceneNode], args: list[str] | None) -> int:
-    start_ros(args)
-    executor, node = SingleThreadedExecutor(), None
+def one_line(error: Exception) -> str:
+    """Text of an error without the lines in which rcl repeats where it came from."""
+    return str(error).partition(", at ")[0].partition("\n")[0]
+
+
+def _spin_to_the_end(make: Callable[[], SceneNode], stop: StopRequest) -> int:
+    executor = SingleThreadedExecutor()
+    node = None
     try:
         node = make()
         executor.add_node(node)
-        executor.spin()
+
+        # From here on there is work to save.
+        stop.allow(None)
+        # A task, since spin_once waits on after a wake-up that brings no work.
+        stop.wakes(lambda: executor.create_task(lambda: None))
+        while rclpy.ok() and not stop.requested:
+            executor.spin_once()
     except (KeyboardInterrupt, ExternalShutdownException):
         return 0
     except Exception as error:
@@ -129,10 +159,16 @@ def _spin_to_the_end(make: Callable[[], SceneNode], args: list[str] | None) -> i
         if node is not None or not isinstance(error, ValueError):
             raise
         print(f"error: {error}", file=sys.stderr)
-        return 2
+        return USAGE_ERROR
     finally:
+        stop.wakes(None)
         if node is not None:
             node.close()
+
+        # All is saved: what remains must not hold the process.
+        stop.allow(LEAVE_S)
+        if node is not None:
             node.destroy_node()
+        executor.shutdown()
         rclpy.try_shutdown()
     return 0

@@ -8,6 +8,8 @@ from collections import ChainMap
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import yaml
+
 from cooperative_isac.scene.config import scene_folders
 from cooperative_isac.scene.model import Scene
 from cooperative_isac.scene.physics import rate_fault
@@ -18,26 +20,46 @@ SINGLE_THREAD = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 KEEP_MEMORY = {"MALLOC_MMAP_THRESHOLD_": "33554432", "MALLOC_TRIM_THRESHOLD_": "268435456",
                "MALLOC_TOP_PAD_": "16777216"}
 
+LOG_LEVELS = ("debug", "info", "warn", "error", "fatal")
+
 
 @dataclass(frozen=True)
 class NodeSpec:
-    """One node to start: an executable of this package, its name, namespace, parameters and remappings."""
+    """One node to start: an executable of this package and what it is started with.
+
+    namespace: absolute, or relative to that of an including launch description
+    parameters: values by name; those of params_file go before them
+    log_level: one of LOG_LEVELS; empty: that of ROS
+    """
 
     executable: str
     name: str
     namespace: str = "/"
     parameters: dict = field(default_factory=dict)
     remappings: tuple[tuple[str, str], ...] = ()
+    params_file: str = ""
+    log_level: str = ""
 
     @property
     def full_name(self) -> str:
-        """Fully qualified name of the node."""
-        return f"{self.namespace.rstrip('/')}/{self.name}"
+        """Fully qualified name of the node, where no launch description pushes a namespace."""
+        return "/".join(["", *filter(None, self.namespace.split("/")), self.name])
+
+    def parameter_text(self) -> str:
+        """Text of a parameter file for this node's process, whatever its namespace."""
+        return yaml.safe_dump({"/**": {"ros__parameters": self.parameters}}, allow_unicode=True)
 
 
 @dataclass(frozen=True)
 class GraphOptions:
-    """How a scene is started. rate_hz 0: the scene's; scheme "": the scene's; out, bag "": none."""
+    """How a scene is started. rate_hz 0: the scene's; scheme "": the scene's; out, bag "": none.
+
+    namespace: a relative one is below that of an including launch description
+    front_end: where the access points' echoes come from, as their parameter says
+    target_classes: `name:class` of targets that do not publish theirs
+    params_file: parameter file for all nodes, before what the other options say; empty: none
+    log_level: one of LOG_LEVELS; empty: that of ROS
+    """
 
     scheme: str = ""
     rate_hz: float = 0.0
@@ -47,6 +69,10 @@ class GraphOptions:
     use_sim_time: bool = False
     markers: bool = True
     simulate_targets: bool = True
+    front_end: str = "simulated"
+    target_classes: tuple[str, ...] = ()
+    params_file: str = ""
+    log_level: str = ""
 
 
 def scene_nodes(scene: Scene, options: GraphOptions = GraphOptions()) -> tuple[NodeSpec, ...]:
@@ -61,16 +87,20 @@ def scene_nodes(scene: Scene, options: GraphOptions = GraphOptions()) -> tuple[N
     rate = {"rate_hz": float(options.rate_hz)}
     slowed = scene.update_rate_hz / options.rate_hz if options.rate_hz else 1.0
     deadline = {"deadline_s": float(scene.sensing.deadline_s * slowed)}
-    watch = {"wait_for_targets": options.simulate_targets}
+    watch = {"wait_for_targets": options.simulate_targets,
+             "target_classes": list(options.target_classes) or [""]}
     name = options.scheme or scene.sensing.scheme
     scene, scheme = scheme_scene(name, scene), {"scheme": name}
-    root = "/" + options.namespace.strip("/")
+    root = options.namespace.rstrip("/") or options.namespace
+    start = {"params_file": options.params_file, "log_level": options.log_level}
 
-    def node(executable: str, *parameters: dict) -> NodeSpec:
-        return NodeSpec(executable, executable, root, dict(ChainMap(*parameters, common)))
+    def node(executable: str, *parameters: dict, below: str = "") -> NodeSpec:
+        namespace = f"{root.rstrip('/')}/{below}" if root and below else root or below
+        return NodeSpec(executable, executable, namespace, dict(ChainMap(*parameters, common)), **start)
 
-    nodes = [NodeSpec("access_point", "access_point", f"{root.rstrip('/')}/{site.name}",
-                      {**common, **scheme, **watch, "site": site.name}) for site in scene.receivers]
+    echoes = {"front_end": options.front_end}
+    nodes = [node("access_point", scheme, watch, echoes, {"site": site.name}, below=site.name)
+             for site in scene.receivers]
     nodes += [node("fusion_center", scheme, deadline, rate), node("tracker"),
               node("evaluator", rate, scheme, watch, {"out": options.out})]
     if options.markers:
@@ -79,7 +109,10 @@ def scene_nodes(scene: Scene, options: GraphOptions = GraphOptions()) -> tuple[N
         nodes.append(node("target_simulator", rate))
     if options.bag:
         nodes.append(node("bag_recorder", {"directory": options.bag}))
-    waited = [spec.full_name for spec in nodes]
+
+    # Relative names: the controller resolves them in its own namespace.
+    names = [spec.namespace.removeprefix(root).strip("/") for spec in nodes]
+    waited = [f"{name}/{spec.name}".lstrip("/") for name, spec in zip(names, nodes)]
     return (*nodes, node("transmit_controller", rate, scheme, {"wait_for_nodes": waited}))
 
 

@@ -65,8 +65,20 @@ class Health:
 
     def report(self) -> None:
         """Publish the state and begin a new period."""
-        array = DiagnosticArray(status=[self.status()])
+        status = self.status()
+        self._log_waiting()
+        array = DiagnosticArray(status=[status])
         array.header.stamp = self._node.get_clock().now().to_msg()
         self._publisher.publish(array)
         self._faults.clear()
         self._reported, self._last_ns = self.counts.copy(), self._clock.now().nanoseconds
+
+    def _log_waiting(self) -> None:
+        """One line every few seconds while the node waits, the first after as long."""
+        waiting = self._waiting_for()
+        now_ns = self._clock.now().nanoseconds
+        if not waiting:
+            self._logged_ns.pop(WAITING, None)
+        elif now_ns - self._logged_ns.setdefault(WAITING, now_ns) >= LOG_EVERY_NS:
+            self._logged_ns[WAITING] = now_ns
+            self._node.get_logger().info(f"{WAITING} for {waiting}")

@@ -1,18 +1,122 @@
-"""Ctrl-C and SIGTERM: the first ends what runs, later ones must not cut the end short."""
+"""Ctrl-C and SIGTERM: the first asks a process to end, later ones change nothing."""
 
 from __future__ import annotations
 
+import os
 import signal
+import threading
+import time
 from contextlib import contextmanager
+from typing import Callable, Iterator
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
+# After a request, s between looks at whether the process has overrun what it was allowed.
+LOOK_EVERY_S = 0.05
+# Put before a command, so that its signals are blocked before its interpreter starts.
+BLOCKING_PREFIX = ("env", "--block-signal=INT", "--block-signal=TERM")
+
+
+class StopRequest:
+    """Whether a signal has asked this process to end.
+
+    The signals are blocked and a thread waits for them: no call of Python, rclpy or the middleware is
+    ever interrupted, from here to the end of the process. Threads that are created later, and processes
+    that are started, begin with the same signals blocked.
+    """
+
+    def __init__(self, allowed_s: float | None = None):
+        self._requested = threading.Event()
+        self._closed = False
+        self._wake: Callable[[], None] | None = None
+        self._before = signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
+        self.allow(allowed_s)
+        self._thread = threading.Thread(target=self._wait, name="signals", daemon=True)
+        self._thread.start()
+
+    @property
+    def requested(self) -> bool:
+        """Whether the process is to end."""
+        return self._requested.is_set()
+
+    def allow(self, seconds: float | None) -> None:
+        """How long the process may take to end by itself, from a request or from now on, s.
+
+        None: as long as it needs. A process that takes longer ends at once, with exit code 0.
+        """
+        self._allowed = (seconds, time.monotonic())
+
+    def wakes(self, wake: Callable[[], None] | None) -> None:
+        """Call `wake` from another thread when the request comes; None: no longer call anything."""
+        self._wake = wake
+
+    def close(self) -> None:
+        """Give the signals back to whoever had them before."""
+        self._closed = True
+        signal.pthread_kill(self._thread.ident, signal.SIGTERM)
+        self._thread.join()
+
+        # Signals that came meanwhile must not reach the handlers of before.
+        while signal.sigtimedwait(SIGNALS, 0) is not None:
+            pass
+        signal.pthread_sigmask(signal.SIG_SETMASK, self._before)
+
+    def _wait(self) -> None:
+        signal.sigwait(SIGNALS)
+        requested_s = time.monotonic()
+        if self._closed:
+            return
+
+        # Wake whoever waits for messages.
+        self._requested.set()
+        wake = self._wake
+        if wake is not None:
+            wake()
+
+        # Later signals are taken and forgotten.
+        while not self._closed:
+            allowed_s, since_s = self._allowed
+            if allowed_s is not None and time.monotonic() - max(requested_s, since_s) >= allowed_s:
+                os._exit(0)
+            signal.sigtimedwait(SIGNALS, LOOK_EVERY_S)
+
+
+_of_the_process: StopRequest | None = None
+
+
+def take_signals(allowed_s: float | None = 0.0) -> StopRequest:
+    """The request of the whole process: its signals are taken from here to its end.
+
+    allowed_s: as in StopRequest.allow; 0: until the next call of allow a signal ends the process at once
+    """
+    global _of_the_process
+    if _of_the_process is None:
+        _of_the_process = StopRequest(allowed_s)
+    return _of_the_process
+
+
+@contextmanager
+def stop_request() -> Iterator[StopRequest]:
+    """The request of the process; where nobody has taken the signals yet, of this block."""
+    if _of_the_process is not None:
+        yield _of_the_process
+        return
+    request = StopRequest()
+    try:
+        yield request
+    finally:
+        request.close()
 
 
 @contextmanager
 def first_interrupt_only():
-    """In this block the first SIGINT or SIGTERM raises KeyboardInterrupt, and later ones do nothing."""
+    """In this block the first SIGINT or SIGTERM raises KeyboardInterrupt, and later ones do nothing.
+
+    For work that looks at no StopRequest; the exception may come out of any call.
+    """
     def interrupt(*_) -> None:
-        ignore_interrupts()
+        for number in SIGNALS:
+            # SIG_IGN would be inherited by children.
+            signal.signal(number, lambda *_: None)
         raise KeyboardInterrupt
 
     before = {number: signal.signal(number, interrupt) for number in SIGNALS}
@@ -21,14 +125,3 @@ def first_interrupt_only():
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
-
-
-def ignore_interrupts() -> None:
-    """From now on SIGINT and SIGTERM do nothing, to the end of the block around."""
-    for number in SIGNALS:
-        # SIG_IGN would be inherited by children, and Python complains when rclpy puts its old handler back.
-        signal.signal(number, _nothing)
-
-
-def _nothing(*_) -> None:
-    pass

@@ -17,6 +17,7 @@ from cooperative_isac_ros.guard import GuardedNode, described
 from cooperative_isac_ros.health import WAITING
 from cooperative_isac_ros.plain_text import plain_text
 
+MONITOR_NAME = "isac_monitor"
 SHOWN = (TrackStatus.CONFIRMED.value, TrackStatus.COASTING.value)
 # Every robot of the network may write to /diagnostics: nodes beyond these are not shown.
 MAX_COMPLAINTS = 64
@@ -27,7 +28,7 @@ class Monitor(GuardedNode):
     """Counts what passes by and remembers what nodes complain about."""
 
     def __init__(self, namespace: str, **options):
-        super().__init__("isac_monitor", namespace=namespace, **options)
+        super().__init__(MONITOR_NAME, namespace=namespace, **options)
         self.first_frame_s: float | None = None
         self.tracked_number = -1
         self._frames = self._decoded = 0

@@ -12,8 +12,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Sequence
 
-import yaml
-
 from cooperative_isac_ros.graph import NodeSpec, node_variables
 from cooperative_isac_ros.plain_text import plain_lines
 
@@ -33,10 +31,17 @@ class Crash:
 
 def node_command(spec: NodeSpec, parameter_file: Path) -> list[str]:
     """Command line of a node whose parameters lie in a file."""
-    renames = (("__node", spec.name), ("__ns", spec.namespace), *spec.remappings)
+    namespace = f"/{spec.namespace.strip('/')}"
+    renames = (("__node", spec.name), ("__ns", namespace), *spec.remappings)
     remaps = [part for old, new in renames for part in ("-r", f"{old}:={new}")]
-    return [sys.executable, "-m", f"cooperative_isac_ros.nodes.{spec.executable}", "--ros-args", *remaps,
-            "--params-file", str(parameter_file)]
+    # Of two files, the later one's value counts.
+    files = [str(parameter_file), *filter(None, [spec.params_file])]
+    parameters = [part for file in files for part in ("--params-file", file)]
+    # The name of its keys, where SROS 2 is on.
+    enclave = ["--enclave", spec.full_name]
+    level = ["--log-level", spec.log_level] if spec.log_level else []
+    return [sys.executable, "-m", "cooperative_isac_ros.start", spec.executable, "--ros-args", *remaps,
+            *parameters, *enclave, *level]
 
 
 class ProcessGroup:
@@ -56,7 +61,7 @@ class ProcessGroup:
         """Start one node; its output goes to a log file of its name."""
         stem = spec.full_name.strip("/").replace("/", ".")
         parameter_file = self._folder / f"{stem}.yaml"
-        parameter_file.write_text(yaml.safe_dump({spec.full_name: {"ros__parameters": spec.parameters}}))
+        parameter_file.write_text(spec.parameter_text(), encoding="utf-8")
         with open(self._log(spec.full_name), "wb") as log:
             self._processes[spec.full_name] = subprocess.Popen(node_command(spec, parameter_file),
                                                                stdin=subprocess.DEVNULL, stdout=log,

@@ -20,9 +20,10 @@ from cooperative_isac.evaluation.run_report import (PICTURE_FILE, RECORD_FILE, S
 from cooperative_isac.scene.model import Scene
 from cooperative_isac.schemes.registry import scheme_scene
 from cooperative_isac_ros.base import ONLOOKER_NICE
+from cooperative_isac_ros.choices import ros_fault
 from cooperative_isac_ros.graph import GraphOptions, NodeSpec, scene_nodes
-from cooperative_isac_ros.interrupts import first_interrupt_only, ignore_interrupts
-from cooperative_isac_ros.monitor import Monitor
+from cooperative_isac_ros.interrupts import StopRequest, stop_request
+from cooperative_isac_ros.monitor import MONITOR_NAME, Monitor
 from cooperative_isac_ros.processes import Crash, ProcessGroup
 from cooperative_isac_ros.startup import start_ros
 
@@ -30,10 +31,16 @@ FIRST_FRAME_WITHIN_S = 90.0
 # Wait for tracks after the last frame of a recording: far more than a frame takes to become tracks.
 LAST_TRACKS_WITHIN_S = 3.0
 REFRESH_S = 0.5
+# The name of the command's own keys, where SROS 2 is on.
+MONITOR_ENCLAVE = ("--enclave", f"/{MONITOR_NAME}")
 
 
 def run_scene(scene: Scene, options: GraphOptions, duration_s: float | None, console: Console) -> int:
     """Run a scene until duration_s after frame 0, its path file's end, or Ctrl-C; the exit code."""
+    fault = ros_fault(*MONITOR_ENCLAVE, node=MONITOR_NAME)
+    if fault is not None:
+        console.print(f"[bold red]error:[/] ROS 2 does not start: {escape(fault)}")
+        return 1
     folder = Path(options.out).resolve()
     logs = folder / "logs"
     logs.mkdir(parents=True, exist_ok=True)
@@ -42,36 +49,38 @@ def run_scene(scene: Scene, options: GraphOptions, duration_s: float | None, con
     specs = scene_nodes(scene, replace(options, out=str(folder)))
     console.print(f"scene [bold]{scene.name}[/]: {len(specs)} nodes, Ctrl-C ends them; "
                   f"files go to {escape(str(folder))}")
-    with first_interrupt_only(), ProcessGroup(logs) as group:
-        fault = _start_and_watch(group, specs, scene, options.namespace, duration_s, console)
+    with stop_request() as stop, ProcessGroup(logs) as group:
+        stop.allow(None)
+        fault = _start_and_watch(group, specs, scene, options.namespace, duration_s, console, stop)
         group.stop([specs[-1].full_name])
         time.sleep(min(1 / (options.rate_hz or scene.update_rate_hz), 1.0))
-        fault = fault or group.crashed()
+        # Ctrl-C may reach a node that is just being started, too.
+        if not stop.requested:
+            fault = fault or group.crashed()
         group.stop()
         if (folder / RECORD_FILE).is_file():
             draw_run(scheme_scene(options.scheme or scene.sensing.scheme, scene), folder)
-        return _conclude(fault, folder, console)
+        return _conclude(fault, folder, console, stop)
 
 
 def _start_and_watch(group: ProcessGroup, specs: Sequence[NodeSpec], scene: Scene, namespace: str,
-                     duration_s: float | None, console: Console) -> Crash | str | None:
-    """Until the scene is over; what went wrong, if anything. Nothing interrupts what comes then."""
-    try:
-        for spec in specs:
+                     duration_s: float | None, console: Console,
+                     stop: StopRequest) -> Crash | str | None:
+    """Until the scene is over or is to end; what went wrong, if anything."""
+    for spec in specs:
+        if not stop.requested:
             group.start(spec)
-        os.nice(ONLOOKER_NICE)
-        fault = _watch(group, scene, namespace, duration_s, console)
-        ignore_interrupts()
-        return fault
-    except KeyboardInterrupt:
+    os.nice(ONLOOKER_NICE)
+    fault = _watch(group, scene, namespace, duration_s, console, stop)
+    if stop.requested:
         console.print("ending the scene")
-        return None
+    return fault
 
 
 def _watch(group: ProcessGroup, scene: Scene, namespace: str, duration_s: float | None,
-           console: Console) -> Crash | str | None:
+           console: Console, stop: StopRequest) -> Crash | str | None:
     """Show the scene until it is over; what went wrong, if anything."""
-    start_ros(signals=SignalHandlerOptions.NO)
+    start_ros(["--ros-args", *MONITOR_ENCLAVE], SignalHandlerOptions.NO)
     executor = SingleThreadedExecutor()
     monitor = Monitor(namespace)
     executor.add_node(monitor)
@@ -80,6 +89,8 @@ def _watch(group: ProcessGroup, scene: Scene, namespace: str, duration_s: float 
     try:
         with Live(monitor.view(duration_s), console=console, auto_refresh=False, transient=True) as live:
             while duration_s is None or monitor.elapsed_s < duration_s:
+                if stop.requested:
+                    return None
                 executor.spin_once(timeout_sec=0.1)
                 crash = group.crashed()
                 if crash is not None:
@@ -118,7 +129,7 @@ def recording_is_over(scene: Scene, tracked_number: int, elapsed_s: float) -> bo
     return tracked_number >= last or elapsed_s > last / scene.update_rate_hz + LAST_TRACKS_WITHIN_S
 
 
-def _conclude(fault: Crash | str | None, folder: Path, console: Console) -> int:
+def _conclude(fault: Crash | str | None, folder: Path, console: Console, stop: StopRequest) -> int:
     reported = (folder / SUMMARY_FILE).is_file()
     if reported:
         print_summary(read_summary(folder), console)
@@ -128,6 +139,8 @@ def _conclude(fault: Crash | str | None, folder: Path, console: Console) -> int:
         console.print(fault.last_output or "nothing", markup=False, highlight=False)
     elif fault is not None:
         console.print(f"[bold red]error:[/] {fault}")
+    elif not reported and stop.requested:
+        console.print("ended before there was anything to report")
     elif not reported:
         fault = "the evaluator wrote no summary"
         console.print(f"[bold red]error:[/] {fault}")

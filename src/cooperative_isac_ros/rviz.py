@@ -11,6 +11,7 @@ import yaml
 from cooperative_isac.scene.model import Scene
 from cooperative_isac_ros.graph import shared_file
 from cooperative_isac_ros.scene_layout import SceneLayout, scene_layout
+from cooperative_isac_ros.transforms import frame_prefix
 
 # Picture of RViz's window of 1400 x 900 pixels: what panels and bars leave of it, rounded down.
 PICTURE_PIXELS = (960, 740)
@@ -37,6 +38,8 @@ def scene_view(scene: Scene, namespace: str = "/") -> str:
     for node in _nodes(manager["Displays"]):
         if isinstance(node.get("Topic"), dict):
             node["Topic"]["Value"] = root + node["Topic"]["Value"]
+        if node.get("Class") == "rviz_default_plugins/TF" and root:
+            node["Filter (whitelist)"] = f"^(map|{frame_prefix(root)}.*)$"
         if node.get("Class") == "rviz_default_plugins/Grid":
             node.update(_grid(scene, layout))
 

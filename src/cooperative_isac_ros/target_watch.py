@@ -26,16 +26,19 @@ LARGEST_BRIDGED_S = 1e6  # s, offset of a clock that a parameter may bridge
 ODOMETRY_TYPE, CLASS_TYPE = "nav_msgs/msg/Odometry", "std_msgs/msg/String"
 
 
+def class_fault(pair: str) -> str | None:
+    """What is wrong with `name:class`, or None."""
+    name, _, word = pair.partition(":")
+    try:
+        conversions.class_of_name(word)
+    except conversions.ConversionError as error:
+        return f"'{pair}' must be name:class ({error})"
+    return None if name else f"'{pair}' must be name:class"
+
+
 def _check_classes(pairs) -> str | None:
-    for pair in pairs:
-        name, _, word = pair.partition(":")
-        try:
-            conversions.class_of_name(word)
-        except conversions.ConversionError as error:
-            return f"parameter 'target_classes' holds '{pair}'; write name:class ({error})"
-        if not name:
-            return f"parameter 'target_classes' holds '{pair}'; write name:class"
-    return None
+    fault = next(filter(None, map(class_fault, filter(None, pairs))), None)
+    return fault and f"parameter 'target_classes': {fault}"
 
 
 def _check_offsets(pairs) -> str | None:

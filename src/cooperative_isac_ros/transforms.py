@@ -19,32 +19,37 @@ except ImportError:
 
 
 class TransformPublisher:
-    """Publishes to /tf and /tf_static, or nowhere when there is no tf2_msgs."""
+    """Publishes to /tf, or to /tf_static, or nowhere when there is no tf2_msgs."""
 
-    def __init__(self, node):
-        self._publishers = {}
+    def __init__(self, node, static: bool = False):
+        self._publisher = None
         if TFMessage is not None:
-            self._publishers = {False: node.create_publisher(TFMessage, "/tf", qos.STREAM),
-                                True: node.create_publisher(TFMessage, "/tf_static", qos.LATCHED)}
+            topic, profile = ("/tf_static", qos.LATCHED) if static else ("/tf", qos.STREAM)
+            self._publisher = node.create_publisher(TFMessage, topic, profile)
 
-    def publish(self, transforms: Sequence[TransformStamped], static: bool = False) -> None:
+    def publish(self, transforms: Sequence[TransformStamped]) -> None:
         """Say where frames are."""
-        if self._publishers and transforms:
-            self._publishers[static].publish(TFMessage(transforms=list(transforms)))
+        if self._publisher is not None and transforms:
+            self._publisher.publish(TFMessage(transforms=list(transforms)))
 
 
-def site_transforms(sites: Sequence[Site], stamp_ns: int) -> list[TransformStamped]:
-    """Array frames of sites in map: x is boresight, y the line of a ULA."""
-    return [
-        _transform(site.name, stamp_ns, site.position_m, rotation_quaternion(site.rotation)) for site in sites
-    ]
+def site_transforms(sites: Sequence[Site], stamp_ns: int, prefix: str = "") -> list[TransformStamped]:
+    """Array frames of sites in map: x is boresight, y the line of a ULA. prefix: see frame_prefix."""
+    return [_transform(f"{prefix}{site.name}", stamp_ns, site.position_m,
+                       rotation_quaternion(site.rotation)) for site in sites]
 
 
-def track_transforms(tracks: Sequence[Track], stamp_ns: int) -> list[TransformStamped]:
-    """Frames of tracks in map, x in the direction of travel."""
-    return [_transform(track_frame(track), stamp_ns, track.position_m,
+def track_transforms(tracks: Sequence[Track], stamp_ns: int, prefix: str = "") -> list[TransformStamped]:
+    """Frames of tracks in map, x in the direction of travel. prefix: see frame_prefix."""
+    return [_transform(f"{prefix}{track_frame(track)}", stamp_ns, track.position_m,
                        conversions.yaw_quaternion(conversions.heading_rotation(track.velocity_mps)))
             for track in tracks]
+
+
+def frame_prefix(namespace: str) -> str:
+    """What frames of a namespace begin with, since all share /tf: `a/` in /a, nothing in the root."""
+    name = namespace.strip("/")
+    return f"{name}/" if name else ""
 
 
 def track_frame(track: Track) -> str:

@@ -55,7 +55,7 @@ class Run:
                 words = (entry / "cmdline").read_text(errors="replace") if entry.name.isdigit() else ""
             except OSError:
                 continue
-            if str(self.folder) in words and f"nodes.{node}" in words:
+            if str(self.folder) in words and f"cooperative_isac_ros.start\0{node}" in words:
                 found.append(int(entry.name))
         return found
 

@@ -29,7 +29,7 @@ def test_a_scene_is_its_sites_and_the_chain_behind_them(tiny):
 
 def test_the_controller_waits_for_all_others(tiny):
     *others, controller = scene_nodes(tiny)
-    assert controller.parameters["wait_for_nodes"] == [spec.full_name for spec in others]
+    assert controller.parameters["wait_for_nodes"] == [spec.full_name[1:] for spec in others]
 
 
 @pytest.mark.parametrize("options, absent", [({"markers": False}, "/scene_markers"),

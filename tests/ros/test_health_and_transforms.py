@@ -1,13 +1,20 @@
 """Diagnostics of a node, and frames for /tf."""
 
+from types import SimpleNamespace
+
 import numpy as np
+import pytest
+from builtin_interfaces.msg import Time
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
+from rosgraph_msgs.msg import Clock
 from scipy.spatial.transform import Rotation
 
 from cooperative_isac.scene.model import TargetClass
 from cooperative_isac.tracking.track import Track, TrackStatus
-from cooperative_isac_ros import transforms
+from cooperative_isac_ros import health, transforms
 from cooperative_isac_ros.nodes.fusion_center import FusionCenter
+from cooperative_isac_ros.nodes.scene_markers import SceneMarkers
+from cooperative_isac_ros.nodes.tracker import TrackerNode
 
 
 def values(status):
@@ -57,3 +64,49 @@ def test_frames_of_tracks_look_along_their_course():
     assert frame.child_frame_id == "track_12" and frame.header.stamp.nanosec == 7
     turn = frame.transform.rotation
     assert np.allclose(Rotation.from_quat([turn.x, turn.y, turn.z, turn.w]).apply([1, 0, 0]), [0, 1, 0])
+
+
+@pytest.mark.parametrize("namespace, prefix", [("/", ""), ("/a", "a/"), ("/a/b", "a/b/")])
+def test_frames_of_a_namespace_have_its_prefix(tiny, namespace, prefix):
+    track = Track(1, TrackStatus.CONFIRMED, TargetClass.UAV, 1.0, np.zeros(3), np.ones(3), np.eye(6), 1.0,
+                  0.0, 3)
+    found = transforms.frame_prefix(namespace)
+    frames = [*transforms.site_transforms(tiny.receivers, 5, found),
+              *transforms.track_transforms([track], 5, found)]
+    assert [frame.child_frame_id for frame in frames] == [f"{prefix}{name}" for name in ("rx1", "rx2", "track_1")]
+    assert {frame.header.frame_id for frame in frames} == {"map"}
+
+
+@pytest.mark.parametrize("node_class, topic, absent", [(SceneMarkers, "/tf_static", "/tf"),
+                                                       (TrackerNode, "/tf", "/tf_static")])
+def test_only_who_moves_frames_publishes_tf(bench, monkeypatch, node_class, topic, absent):
+    monkeypatch.setattr(transforms, "TFMessage", DiagnosticArray)
+    monkeypatch.setattr(transforms.TransformPublisher, "publish", lambda *_: None)
+    node = bench.start(node_class)
+    offered = dict(node.get_publisher_names_and_types_by_node(node.get_name(), node.get_namespace()))
+    assert topic in offered and absent not in offered
+
+
+def test_a_node_without_a_clock_says_so_and_logs_it_now_and_then(bench, monkeypatch):
+    node = bench.start(TrackerNode, use_sim_time=True)
+    missing = "waiting for /clock: use_sim_time is set and nobody publishes it"
+    assert node.health.status().message == missing
+
+    lines = []
+    monkeypatch.setattr(health, "LOG_EVERY_NS", 0)
+    monkeypatch.setattr(node, "get_logger", lambda: SimpleNamespace(info=lines.append))
+    node.health.report()
+    assert lines == [missing]
+
+    publisher = bench.helper.create_publisher(Clock, "/clock", 10)
+    bench.until(lambda: node.health.status().message == "waiting for the first time on /clock")
+    publisher.publish(Clock(clock=Time(sec=5)))
+    bench.until(lambda: node.health.status().message == "running")
+    node.health.report()
+    assert lines == [missing]
+
+
+def test_log_levels_can_be_set_by_service(bench):
+    node = bench.start(TrackerNode)
+    services = dict(node.get_service_names_and_types_by_node(node.get_name(), node.get_namespace()))
+    assert f"{bench.namespace}/tracker/set_logger_levels" in services

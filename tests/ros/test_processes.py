@@ -6,6 +6,7 @@ import subprocess
 import sys
 import textwrap
 import time
+from dataclasses import replace
 
 import pytest
 
@@ -59,10 +60,15 @@ def group(tmp_path, monkeypatch):
 def test_a_command_line_names_node_namespace_and_parameters(tmp_path):
     spec = NodeSpec("tracker", "follower", "/here", {}, (("detections", "/there/detections"),))
     command = processes.node_command(spec, tmp_path / "p.yaml")
-    assert command[1:3] == ["-m", "cooperative_isac_ros.nodes.tracker"]
-    arguments = " ".join(command[3:])
+    assert command[1:4] == ["-m", "cooperative_isac_ros.start", "tracker"]
+    arguments = " ".join(command[4:])
     assert arguments == ("--ros-args -r __node:=follower -r __ns:=/here -r detections:=/there/detections "
-                         f"--params-file {tmp_path / 'p.yaml'}")
+                         f"--params-file {tmp_path / 'p.yaml'} --enclave /here/follower")
+    spec = replace(spec, params_file="/mine.yaml", log_level="debug")
+    words = processes.node_command(spec, tmp_path / "p.yaml")
+    files = [after for word, after in zip(words, words[1:]) if word == "--params-file"]
+    assert files == [str(tmp_path / "p.yaml"), "/mine.yaml"]
+    assert words[-2:] == ["--log-level", "debug"]
 
 
 def test_a_node_that_ends_by_itself_is_named_with_what_it_said(tmp_path):

@@ -53,7 +53,7 @@ def test_a_target_becomes_a_track_with_odometry_of_its_own(bench, rig):
     track, = rig.tracks[-1].tracks
     assert (track.id, track.status, rig.tracks[-1].number, rig.tracks[-1].run) == (1, Track.CONFIRMED, 7, 1)
     assert abs(track.position.x - 13.5) < 0.2 and abs(track.velocity.x - 5.0) < 0.5
-    assert odometry[-1].child_frame_id == "track_1" and odometry[-1].header.frame_id == "map"
+    assert odometry[-1].child_frame_id == f"{bench.namespace[1:]}/track_1" and odometry[-1].header.frame_id == "map"
     assert np.allclose(odometry[-1].pose.covariance.reshape(6, 6)[:3, :3],
                        track.covariance.reshape(6, 6)[:3, :3])
     bench.until(lambda: len(rig.timings) == 8)

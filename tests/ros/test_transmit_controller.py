@@ -61,6 +61,11 @@ def test_frame_0_waits_until_all_nodes_are_ready(bench):
     assert frames[0].number == 0 and node.waiting_for() == ""
 
 
+def test_relative_names_are_below_the_controllers_namespace(bench):
+    node = bench.start(TransmitController, wait_for_nodes=["rx1/access_point", "/other/tracker"])
+    assert node.waiting_for() == ", ".join(sorted([f"{bench.namespace}/rx1/access_point", "/other/tracker"]))
+
+
 def test_frame_0_does_not_wait_for_ever(bench):
     frames = bench.listen(Frame, "frame")
     bench.start(TransmitController, rate_hz=20.0, wait_for_nodes=["/a"], wait_at_most_s=0.2)

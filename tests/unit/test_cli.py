@@ -48,7 +48,31 @@ def test_an_unknown_scheme_names_the_known_ones(arguments):
 
 def test_a_recording_is_not_overwritten(tmp_path):
     code, _, errors = isac("run", TINY, "--bag", str(tmp_path))
-    assert code == 1 and errors.startswith(f"error: {tmp_path} exists")
+    assert code == 1 and errors.startswith(f"error: --bag {tmp_path}: exists")
+
+
+@pytest.mark.parametrize("option, value, reason", [
+    ("--front-end", "radio", "must be one of simulated, topic"),
+    ("--log-level", "loud", "must be one of debug, info, warn, error, fatal"),
+    ("--target-class", "car1:boat", "must be name:class"),
+    ("--params-file", "none.yaml", "no such file"),
+    ("--scheme", "dvqvae", "has no weights for scene 'tiny'"),
+])
+def test_a_choice_that_cannot_be_is_one_line_with_its_option(option, value, reason):
+    code, output, errors = isac("run", TINY, option, value)
+    assert code == 1 and not output and errors.count("\n") == 1
+    assert errors.startswith(f"error: {option} {value}: ") and reason in errors
+
+
+@pytest.mark.parametrize("arguments, given, found", [((), None, "LOCALHOST"), ((), "SUBNET", "SUBNET"),
+                                                     (("--network",), None, "SUBNET"),
+                                                     (("--network",), "LOCALHOST", "SUBNET")])
+def test_a_run_stays_on_this_machine_unless_it_is_asked_not_to(monkeypatch, arguments, given, found):
+    monkeypatch.setenv(cli.DISCOVERY_RANGE, given or "")
+    if given is None:
+        monkeypatch.delenv(cli.DISCOVERY_RANGE)
+    isac("run", TINY, "--scheme", "none", *arguments)
+    assert cli.os.environ[cli.DISCOVERY_RANGE] == found
 
 
 def test_a_folder_without_a_report_is_an_error(tmp_path):

@@ -29,7 +29,7 @@ def test_every_node_is_an_executable(setup_information):
     nodes = {path.stem for path in (ROOT / "src/cooperative_isac_ros/nodes").glob("*.py")} - {"__init__"}
     scripts = dict(line.split(" = ") for line in setup_information["entry_points"]["console_scripts"])
     assert scripts.pop("isac") == "cooperative_isac.cli:main"
-    assert scripts == {node: f"cooperative_isac_ros.nodes.{node}:main" for node in nodes}
+    assert scripts == {node: "cooperative_isac_ros.start:main" for node in nodes}
     assert {"access_point", "fusion_center", "tracker"} <= nodes
 
 
@@ -57,7 +57,7 @@ def test_share_holds_scenes_launch_file_and_profile(setup_information):
 def test_package_xml_names_what_the_nodes_import():
     folders = ROOT / "src" / "cooperative_isac_ros", ROOT / "launch"
     text = "\n".join(path.read_text() for folder in folders for path in folder.rglob("*.py"))
-    ros_import = r"^\s*(?:from|import) (\w+(?:_msgs|_interfaces)|rclpy|launch(?:_ros)?)\b"
+    ros_import = r"^\s*(?:from|import) (\w+(?:_msgs|_interfaces)|rclpy|launch(?:_ros)?|ament_index_python)\b"
     imported = set(re.findall(ros_import, text, re.MULTILINE))
     assert {"rclpy", "nav_msgs", "launch_ros"} <= imported
     assert imported <= dependencies("exec_depend")

@@ -19,7 +19,7 @@ from cooperative_isac_ros.parameters import SCHEME, Parameter
 from cooperative_isac_ros.records import AccuracyRecord, DetectionList, TrackList
 from cooperative_isac_ros.scene_layout import FIGURES_COLUMNS, FIGURES_LINES, scene_layout
 from cooperative_isac_ros.target_watch import WATCH_PARAMETERS, TargetWatch
-from cooperative_isac_ros.transforms import TransformPublisher, site_transforms, track_frame
+from cooperative_isac_ros.transforms import TransformPublisher, frame_prefix, site_transforms, track_frame
 
 STATIC_EVERY = 10  # frames
 # What moves vanishes where no frame comes for the longer of both: several times the longest recent
@@ -51,8 +51,9 @@ class SceneMarkers(SceneNode):
         self._trails: dict[int, deque[PoseStamped]] = {}
         self._paths: dict[int, object] = {}
         self._markers = self.create_publisher(MarkerArray, self.shared("markers"), qos.STREAM)
-        TransformPublisher(self).publish(
-            site_transforms([*self.scene.transmitters, *self.scene.receivers], self.now_ns), static=True)
+        sites = [*self.scene.transmitters, *self.scene.receivers]
+        self._frames = TransformPublisher(self, static=True)
+        self._frames.publish(site_transforms(sites, self.now_ns, frame_prefix(self.get_namespace())))
         for message_type, topic, callback in (
                 (Detections, "detections", self._hear_detections), (Tracks, "tracks", self._hear_tracks),
                 (Accuracy, "accuracy", self._hear_accuracy)):

@@ -15,7 +15,7 @@ from cooperative_isac_ros.base import SceneNode, run_node
 from cooperative_isac_ros.cdr import serialized
 from cooperative_isac_ros.frame_order import FrameOrder
 from cooperative_isac_ros.records import DetectionList, FrameStamp, TrackList
-from cooperative_isac_ros.transforms import TransformPublisher, track_frame, track_transforms
+from cooperative_isac_ros.transforms import TransformPublisher, frame_prefix, track_frame, track_transforms
 
 SHOWN = (TrackStatus.CONFIRMED, TrackStatus.COASTING)
 
@@ -30,6 +30,7 @@ class TrackerNode(SceneNode):
         self._odometry: dict[str, object] = {}
         self._tracks = self.create_publisher(Tracks, self.shared("tracks"), qos.STREAM)
         self._transforms = TransformPublisher(self)
+        self._frame_prefix = frame_prefix(self.get_namespace())
         self.create_subscription(Detections, self.shared("detections"), self._hear, qos.STREAM)
 
     def _hear(self, message: Detections) -> None:
@@ -77,8 +78,8 @@ class TrackerNode(SceneNode):
                 topic = self.shared(f"tracks/{name}/odom")
                 self._odometry[name] = self.create_publisher(Odometry, topic, qos.ODOMETRY)
             self._odometry[name].publish(conversions.odometry_message(
-                name, frame.stamp_ns, track.position_m, track.velocity_mps, track.covariance))
-        self._transforms.publish(track_transforms(tracks, frame.stamp_ns))
+                f"{self._frame_prefix}{name}", frame.stamp_ns, track.position_m, track.velocity_mps, track.covariance))
+        self._transforms.publish(track_transforms(tracks, frame.stamp_ns, self._frame_prefix))
 
 
 def main(args: list[str] | None = None) -> int:

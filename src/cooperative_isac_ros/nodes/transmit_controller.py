@@ -26,7 +26,8 @@ PARAMETERS = (
     SCHEME,
     Parameter("announce_payload", False, "put the packed symbols and precoders into the announcement, as a "
               "real network would, instead of their seed"),
-    Parameter("wait_for_nodes", [""], "full names of nodes that must report to be running before frame 0"),
+    Parameter("wait_for_nodes", [""], "nodes that must report to be running before frame 0; relative names are "
+              "below the controller's namespace"),
     Parameter("wait_at_most_s", 20.0, "frame 0 comes after this time even if a node is missing [s]", 0.0,
               600.0),
 )
@@ -48,7 +49,8 @@ class TransmitController(SceneNode):
         self._scheme = make_scheme(self.scheme_name, self.scene)
         self._publisher = self.create_publisher(Frame, self.shared("frame"), qos.STREAM)
         self._timer: AlignedTimer | None = None
-        self._awaited = set(filter(None, self.settings["wait_for_nodes"]))
+        names = filter(None, self.settings["wait_for_nodes"])
+        self._awaited = {name if name.startswith("/") else self.shared(name) for name in names}
         self._listener = self.create_subscription(DiagnosticArray, "/diagnostics", self._hear, qos.STREAM)
         steady = Clock(clock_type=ClockType.STEADY_TIME)
         self._patience = self.create_timer(self.settings["wait_at_most_s"], self._begin, clock=steady)

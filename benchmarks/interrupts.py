@@ -1,0 +1,205 @@
+"""Ctrl-C at random moments of start, run and end: exit codes, tracebacks, orphans, time to end.
+
+    python benchmarks/interrupts.py tests/scenes/tiny.yaml --times 100 --seed 1
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import random
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections import Counter
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from cooperative_isac.scene.config import load_scene
+from cooperative_isac_ros.graph import node_variables, scene_nodes
+from cooperative_isac_ros.interrupts import BLOCKING_PREFIX
+from cooperative_isac_ros.processes import node_command
+
+# Found in the environment of every process of one try, whoever started it.
+MARK = "ISAC_INTERRUPTS_TRY"
+# Share of tries with a second Ctrl-C, and how soon after the first it comes, s.
+TWICE = 0.5
+SECOND_WITHIN_S = 1.0
+# Moments of Ctrl-C after the start, s: imports, construction, first frames, and (of a short run) its end.
+LATEST_S = 9.0
+DURATION_S = 1.5
+GIVE_UP_S = 60.0
+
+
+@dataclass
+class Interrupts:
+    """What became of the tries of one kind."""
+
+    tries: int = 0
+    exit_codes: Counter = field(default_factory=Counter)
+    tracebacks: int = 0
+    orphans: int = 0
+    longest_s: float = 0.0
+    examples: list[str] = field(default_factory=list)
+
+
+def interrupts(scene: str, times: int, seed: int, latest_s: float = LATEST_S,
+               kinds: tuple[str, ...] = ("isac run", "nodes")) -> dict[str, Interrupts]:
+    """Ctrl-C at seeded random moments, of `isac run` and of a bare group of nodes.
+
+    scene: file, or name of a shipped scene
+    times: tries of each kind
+    kinds: "isac run": the command; "nodes": a bare group of nodes, as `ros2 launch` starts them
+    latest_s: the moments are uniform from when a process takes its signals to then, s
+    """
+    found = {}
+    for kind in kinds:
+        begin = _BEGIN[kind]
+        generator = random.Random(f"{seed} {kind}")
+        found[kind] = Interrupts()
+        for number in range(times):
+            with tempfile.TemporaryDirectory(prefix="isac_interrupts_") as folder:
+                _try(found[kind], begin, scene, Path(folder), generator, latest_s)
+            print(f"{kind}: {number + 1} of {times}, longest {found[kind].longest_s:.2f} s",
+                  file=sys.stderr, flush=True)
+    return found
+
+
+def _try(found: Interrupts, begin, scene: str, folder: Path, generator: random.Random,
+         latest_s: float) -> None:
+    """One start and its Ctrl-C; what is found is added up."""
+    mark = f"{os.getpid()}.{time.monotonic_ns()}"
+    processes = begin(scene, folder, {**os.environ, **node_variables(), MARK: mark})
+    for process in processes:
+        _wait_for_mask(process)
+
+    # One Ctrl-C to the group of a terminal, often another one.
+    moment_s = generator.uniform(0.0, latest_s)
+    time.sleep(moment_s)
+    ended = [process for process in processes if process.poll() is not None]
+    _interrupt(processes)
+    interrupted_s = time.monotonic()
+    second_s = generator.uniform(0.0, SECOND_WITHIN_S)
+    if generator.random() < TWICE:
+        time.sleep(second_s)
+        _interrupt(processes)
+
+    # How long the last one takes, and what it leaves.
+    for process in processes:
+        try:
+            process.wait(max(interrupted_s + GIVE_UP_S - time.monotonic(), 0.1))
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+    took_s = time.monotonic() - interrupted_s
+    left = _marked(mark)
+    for pid in left:
+        os.kill(pid, signal.SIGKILL)
+
+    # Add it up.
+    texts = [path.read_text(errors="replace") for path in folder.rglob("*.log")]
+    bad = [text for text in texts if "Traceback" in text or "RuntimeError" in text]
+    codes = [process.returncode for process in processes]
+    found.tries += 1
+    found.exit_codes.update(codes)
+    found.tracebacks += len(bad)
+    found.orphans += len(left)
+    if len(ended) < len(processes):
+        found.longest_s = max(found.longest_s, took_s)
+    if any(codes) or bad or left:
+        lines = "\n".join("\n".join(text.splitlines()[-12:]) for text in bad)
+        found.examples.append(f"after {moment_s:.2f} s, codes {codes}, {len(left)} left\n{lines}")
+
+
+def _begin_run(scene: str, folder: Path, environment: dict[str, str]) -> list[subprocess.Popen]:
+    """`isac run` for a moment, so that some of the Ctrl-C meet its end."""
+    command = [sys.executable, "-m", "cooperative_isac.cli", "run", scene, "--out", str(folder / "out"),
+               "--duration", str(DURATION_S)]
+    return [_popen(command, folder / "run.log", environment)]
+
+
+def _begin_nodes(scene: str, folder: Path, environment: dict[str, str]) -> list[subprocess.Popen]:
+    """The nodes of the scene as `ros2 launch` starts them: in one group, which gets the Ctrl-C."""
+    processes: list[subprocess.Popen] = []
+    for spec in scene_nodes(load_scene(scene)):
+        stem = spec.full_name.strip("/").replace("/", ".")
+        parameters = folder / f"{stem}.yaml"
+        parameters.write_text(spec.parameter_text(), encoding="utf-8")
+        group = processes[0].pid if processes else 0
+        processes.append(_popen([*BLOCKING_PREFIX, *node_command(spec, parameters)], folder / f"{stem}.log",
+                                environment, group))
+    return processes
+
+
+_BEGIN = {"isac run": _begin_run, "nodes": _begin_nodes}
+
+
+def _popen(command: list[str], log: Path, environment: dict[str, str], group: int = 0) -> subprocess.Popen:
+    with open(log, "wb") as file:
+        return subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=file, stderr=subprocess.STDOUT,
+                                env=environment, process_group=group, preexec_fn=_take_signals)
+
+
+def _take_signals() -> None:
+    """As in a terminal, also where this benchmark runs in the background of a script."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
+def _interrupt(processes: list[subprocess.Popen]) -> None:
+    try:
+        os.killpg(processes[0].pid, signal.SIGINT)
+    except ProcessLookupError:
+        pass
+
+
+def _wait_for_mask(process: subprocess.Popen) -> None:
+    """Until the process has taken its signals; before that it is the interpreter's start."""
+    bit = 1 << (signal.SIGINT - 1)
+    while process.poll() is None:
+        status = Path(f"/proc/{process.pid}/status").read_text()
+        mask = next(line for line in status.splitlines() if line.startswith("SigBlk"))
+        if int(mask.split()[1], 16) & bit:
+            return
+        time.sleep(0.005)
+
+
+def _marked(mark: str) -> list[int]:
+    """Processes with the try's mark in their environment."""
+    wanted = f"{MARK}={mark}".encode()
+    found = []
+    for entry in Path("/proc").iterdir():
+        try:
+            if entry.name.isdigit() and wanted in (entry / "environ").read_bytes().split(b"\0"):
+                found.append(int(entry.name))
+        except OSError:
+            continue
+    return found
+
+
+def main() -> int:
+    """Print the counts; exit code 0 when nothing is wrong but the time."""
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("scene")
+    parser.add_argument("--times", type=int, default=100)
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--latest", type=float, default=LATEST_S, help="latest moment, s")
+    parser.add_argument("--kinds", nargs="+", choices=list(_BEGIN), default=list(_BEGIN))
+    arguments = parser.parse_args()
+    results = interrupts(arguments.scene, arguments.times, arguments.seed, arguments.latest,
+                         tuple(arguments.kinds))
+    print("| started | Ctrl-C | exit codes | tracebacks | orphans | longest time to end |")
+    print("|---|---|---|---|---|---|")
+    for kind, found in results.items():
+        codes = ", ".join(f"{code}: {number}" for code, number in sorted(found.exit_codes.items()))
+        print(f"| {kind} | {found.tries} | {codes} | {found.tracebacks} | {found.orphans} "
+              f"| {found.longest_s:.2f} s |")
+    for found in results.values():
+        for example in found.examples:
+            print(example, file=sys.stderr)
+    return 1 if any(found.examples for found in results.values()) else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

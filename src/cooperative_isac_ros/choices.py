@@ -1,0 +1,166 @@
+"""What may be asked of a scene: everything that can be wrong is found before a process starts."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+from pathlib import Path
+
+import rclpy
+import yaml
+from rclpy.context import Context
+from rclpy.exceptions import InvalidNamespaceException
+from rclpy.signals import SignalHandlerOptions
+from rclpy.validate_namespace import validate_namespace
+
+from cooperative_isac.output.files import OutputError, check_folder
+from cooperative_isac.scene.config import load_scene
+from cooperative_isac.scene.model import Scene
+from cooperative_isac.scene.physics import rate_fault
+from cooperative_isac.schemes.registry import make_scheme, scheme_scene
+from cooperative_isac_ros.front_ends import FRONT_ENDS
+from cooperative_isac_ros.graph import LOG_LEVELS, GraphOptions
+from cooperative_isac_ros.target_watch import class_fault
+
+# Frames a second that the nodes' parameters take.
+LOWEST_RATE_HZ = 0.1
+HIGHEST_RATE_HZ = 100.0
+
+
+class ChoiceError(ValueError):
+    """A value that cannot be taken, and why: `option` is the field of GraphOptions, or "scene"."""
+
+    def __init__(self, option: str, reason: str):
+        super().__init__(reason)
+        self.option = option
+
+
+def chosen(scene: str, options: GraphOptions) -> tuple[Scene, GraphOptions]:
+    """The scene of a name or file, and the options with absolute paths.
+
+    Raises:
+        ChoiceError: a value cannot be taken
+    """
+    try:
+        loaded = load_scene(scene)
+    except ValueError as error:
+        raise ChoiceError("scene", str(error)) from None
+    for option, fault in (("rate_hz", _rate_fault(loaded, options.rate_hz)),
+                          ("namespace", _namespace_fault(options.namespace)),
+                          ("scheme", _scheme_fault(loaded, options.scheme)),
+                          ("front_end", _word_fault(options.front_end, tuple(FRONT_ENDS))),
+                          ("log_level", _word_fault(options.log_level, ("", *LOG_LEVELS))),
+                          ("target_classes", _class_fault(options.target_classes)),
+                          ("params_file", _params_file_fault(options.params_file)),
+                          ("bag", _bag_fault(options.bag)),
+                          ("out", _out_fault(options.out))):
+        if fault is not None:
+            raise ChoiceError(option, fault)
+    return loaded, replace(options, **{name: absolute(getattr(options, name))
+                                       for name in ("params_file", "bag", "out")})
+
+
+def ros_fault(*arguments: str, node: str = "") -> str | None:
+    """Why ROS cannot start with these arguments in this environment, or None.
+
+    node: name of a node that is made, too, with what the middleware needs; empty: none
+    """
+    context = Context()
+    try:
+        rclpy.init(args=["--ros-args", *arguments], context=context,
+                   signal_handler_options=SignalHandlerOptions.NO)
+        if node:
+            rclpy.create_node(node, context=context).destroy_node()
+    except Exception as error:
+        return " ".join(str(error).partition(", at ")[0].split())
+    finally:
+        if context.ok():
+            rclpy.shutdown(context=context, uninstall_handlers=False)
+    return None
+
+
+def absolute(path: str) -> str:
+    """An absolute path, whatever folder a process starts in; an empty one stays empty."""
+    return str(Path(path).expanduser().resolve()) if path else ""
+
+
+def _rate_fault(scene: Scene, rate_hz: float) -> str | None:
+    if not rate_hz:
+        return None
+    if not math.isfinite(rate_hz) or not LOWEST_RATE_HZ <= rate_hz <= HIGHEST_RATE_HZ:
+        return (f"must be {LOWEST_RATE_HZ:g} to {HIGHEST_RATE_HZ:g} frames a second, or 0 for those of "
+                "the scene")
+    fault = rate_fault(scene, rate_hz)
+    return None if fault is None else f"{fault.partition('; ')[2]}; leave it out"
+
+
+def _namespace_fault(namespace: str) -> str | None:
+    try:
+        validate_namespace(f"/{namespace.strip('/')}")
+    except InvalidNamespaceException as error:
+        return " ".join(str(error).split())
+    return None
+
+
+def _scheme_fault(scene: Scene, name: str) -> str | None:
+    """Also weights that are missing: the scheme is made, as every node will do."""
+    name = name or scene.sensing.scheme
+    try:
+        make_scheme(name, scheme_scene(name, scene))
+    except (ValueError, ImportError, OSError) as error:
+        return str(error)
+    return None
+
+
+def _word_fault(word: str, words: tuple[str, ...]) -> str | None:
+    return None if word in words else f"must be one of {', '.join(filter(None, words))}"
+
+
+def _class_fault(pairs: tuple[str, ...]) -> str | None:
+    return next(filter(None, map(class_fault, pairs)), None)
+
+
+def _params_file_fault(path: str) -> str | None:
+    """What rcl finds wrong with a parameter file."""
+    if not path:
+        return None
+    if not Path(absolute(path)).is_file():
+        return "no such file"
+    fault = ros_fault("--params-file", absolute(path))
+    if fault is not None:
+        return f"is no parameter file: {fault}"
+
+    # rcl takes any text, and does nothing with it.
+    if not _has_parameters(yaml.safe_load(Path(absolute(path)).read_bytes())):
+        return "is no parameter file: there are no 'ros__parameters' below the name of a node"
+    return None
+
+
+def _has_parameters(tree) -> bool:
+    """Whether a mapping holds parameters, below as many namespaces as it likes."""
+    if not isinstance(tree, dict):
+        return False
+    return "ros__parameters" in tree or any(map(_has_parameters, tree.values()))
+
+
+def _bag_fault(bag: str) -> str | None:
+    if not bag:
+        return None
+    if Path(absolute(bag)).exists():
+        return "exists; name a folder that does not"
+    return _folder_fault(absolute(bag))
+
+
+def _out_fault(out: str) -> str | None:
+    if out and Path(absolute(out)).exists() and not Path(absolute(out)).is_dir():
+        return "is a file; name a folder"
+    return _folder_fault(absolute(out)) if out else None
+
+
+def _folder_fault(path: str) -> str | None:
+    """Whether a folder can be made and written to."""
+    try:
+        check_folder(Path(path))
+    except OutputError as error:
+        return str(error)
+    return None

@@ -1,0 +1,98 @@
+"""SROS 2 policy of a scene: which node may publish and subscribe what, from the list of its nodes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from xml.etree import ElementTree
+
+from cooperative_isac.scene.model import Scene
+from cooperative_isac_ros.graph import GraphOptions, NodeSpec, scene_nodes
+from cooperative_isac_ros.monitor import MONITOR_NAME
+
+# Schema of sros2, in every release since Foxy.
+POLICY_VERSION = "0.2.0"
+# Services that rclpy offers for every node, below its name.
+NODE_SERVICES = ("describe_parameters", "get_parameter_types", "get_parameters", "list_parameters",
+                 "set_parameters", "set_parameters_atomically", "get_logger_levels", "set_logger_levels",
+                 "get_type_description")
+TARGETS = ("targets/*/odom", "targets/*/class")
+# Topics by executable: absolute ones, and those below the scene's namespace. {site}: a receiver's name.
+PUBLISHED = {
+    "access_point": ("{site}/features",),
+    "fusion_center": ("detections", "detections/points"),
+    "tracker": ("tracks", "tracks/*/odom", "/tf"),
+    "evaluator": ("accuracy",),
+    "scene_markers": ("markers", "tracks/*/path", "/tf_static"),
+    "target_simulator": TARGETS,
+    "transmit_controller": ("frame",),
+    "bag_recorder": (),
+    MONITOR_NAME: (),
+}
+SUBSCRIBED = {
+    "access_point": ("frame", *TARGETS),
+    "fusion_center": ("frame", "*/features"),
+    "tracker": ("detections",),
+    "evaluator": ("frame", "detections", "tracks", "timing", "*/features", *TARGETS),
+    "scene_markers": ("detections", "tracks", "accuracy", "*/features", *TARGETS),
+    "target_simulator": ("frame",),
+    "transmit_controller": ("/diagnostics",),
+    "bag_recorder": ("/*",),
+    MONITOR_NAME: ("frame", "timing", "tracks", "accuracy", "/diagnostics"),
+}
+EVERYONE_PUBLISHES = ("/rosout", "/parameter_events", "/diagnostics", "timing")
+EVERYONE_SUBSCRIBES = ("/clock", "/parameter_events")
+
+
+@dataclass(frozen=True)
+class Access:
+    """Absolute names of topics that a node may use; * stands for any text."""
+
+    publishes: tuple[str, ...]
+    subscribes: tuple[str, ...]
+
+
+def node_access(spec: NodeSpec, root: str) -> Access:
+    """What one node of a scene may publish and subscribe.
+
+    root: namespace of the scene
+    """
+    site = spec.parameters.get("site", "")
+    published = [*EVERYONE_PUBLISHES, *PUBLISHED[spec.executable]]
+    subscribed = [*EVERYONE_SUBSCRIBES, *SUBSCRIBED[spec.executable]]
+
+    # A radio publishes the echoes that the access point would else simulate.
+    if spec.executable == "access_point":
+        echoes = subscribed if spec.parameters["front_end"] == "topic" else published
+        echoes.append("{site}/echo")
+
+    def names(topics: list[str]) -> tuple[str, ...]:
+        base = f"/{root.strip('/')}".rstrip("/")
+        full = (topic if topic.startswith("/") else f"{base}/{topic}" for topic in topics)
+        return tuple(sorted(name.format(site=site) for name in full))
+
+    return Access(names(published), names(subscribed))
+
+
+def scene_policy(scene: Scene, options: GraphOptions = GraphOptions()) -> str:
+    """Text of a policy file with one enclave for each node of a scene, of the node's full name."""
+    policy = ElementTree.Element("policy", version=POLICY_VERSION)
+    enclaves = ElementTree.SubElement(policy, "enclaves")
+    monitor = NodeSpec(MONITOR_NAME, MONITOR_NAME, options.namespace)
+    for spec in (*scene_nodes(scene, options), monitor):
+        enclave = ElementTree.SubElement(enclaves, "enclave", path=spec.full_name)
+        profiles = ElementTree.SubElement(enclave, "profiles")
+        namespace = spec.full_name.rpartition("/")[0] or "/"
+        profile = ElementTree.SubElement(profiles, "profile", ns=namespace, node=spec.name)
+        access = node_access(spec, options.namespace)
+        _expressions(profile, "topics", "topic", "publish", access.publishes)
+        _expressions(profile, "topics", "topic", "subscribe", access.subscribes)
+        _expressions(profile, "services", "service", "reply", [f"~/{name}" for name in NODE_SERVICES])
+    ElementTree.indent(policy)
+    return ElementTree.tostring(policy, encoding="unicode", xml_declaration=True) + "\n"
+
+
+def _expressions(profile: ElementTree.Element, group: str, word: str, verb: str, names) -> None:
+    """One group of names that a profile allows."""
+    allowed = ElementTree.SubElement(profile, group, {verb: "ALLOW"})
+    for name in names:
+        ElementTree.SubElement(allowed, word).text = name

@@ -1,0 +1,41 @@
+"""Entry point of every node: takes the signals, then imports the node and runs it.
+
+    python -m cooperative_isac_ros.start tracker --ros-args -p scene:=campus
+
+The executables of a colcon workspace, each of a node's name, come here too.
+"""
+
+from __future__ import annotations
+
+import sys
+from importlib import import_module
+from pathlib import Path
+
+from cooperative_isac_ros.interrupts import take_signals
+
+USAGE_ERROR = 2
+
+
+def main() -> int:
+    """Run the node that the command line names; the exit code."""
+    # What a node imports takes a second, and there is nothing to save yet.
+    take_signals(allowed_s=0.0)
+
+    # The name of the executable, or the first argument.
+    name = Path(sys.argv[0]).stem
+    if name == Path(__file__).stem:
+        name = sys.argv.pop(1) if len(sys.argv) > 1 else ""
+    if name not in node_names():
+        print(f"error: no node '{name}'; use one of {', '.join(node_names())}", file=sys.stderr)
+        return USAGE_ERROR
+    return import_module(f"cooperative_isac_ros.nodes.{name}").main()
+
+
+def node_names() -> list[str]:
+    """Names of all nodes, which are those of their files."""
+    files = (Path(__file__).parent / "nodes").glob("*.py")
+    return sorted(file.stem for file in files if file.stem != "__init__")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

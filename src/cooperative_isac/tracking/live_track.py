@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from cooperative_isac.scene.model import Tracking
-from cooperative_isac.tracking.classify import accumulate, decide, frame_log_odds
+from cooperative_isac.tracking.classify import accumulate, decide, frame_log_odds, log_odds_of
 from cooperative_isac.tracking.filters import make_filter
 from cooperative_isac.tracking.life import Life, advance
 from cooperative_isac.tracking.track import Track, TrackStatus
@@ -30,6 +30,7 @@ class LiveTrack:
         self.track_id, self._settings, self._dimension = track_id, settings, dimension
         self.filter = make_filter(settings, *start_state(value, covariance, settings.max_speed_mps))
         self._born_s, self.updated_s = time_s, time_s
+        self._excused_s = 0.0
         self.life, self._log_odds, self._num_detections = Life(), 0.0, 0
         self._count(time_s)
 
@@ -42,12 +43,21 @@ class LiveTrack:
         self.filter.update(value, covariance)
         self._count(time_s)
 
+    def silence_s(self, time_s: float) -> float:
+        """How long the track has had frames and no detection in them, up to time_s [s]."""
+        return time_s - self.updated_s - self._excused_s
+
+    def excuse(self, interval_s: float) -> None:
+        """No frame came for interval_s [s]: not the track's silence, once between two detections."""
+        self._excused_s = self._excused_s or interval_s
+
     def miss(self, time_s: float) -> None:
         """No detection of this frame belongs to the track."""
-        self.life = advance(self.life, False, time_s - self.updated_s, self._settings)
+        self.life = advance(self.life, False, self.silence_s(time_s), self._settings)
 
     def _count(self, time_s: float) -> None:
         self.updated_s = time_s
+        self._excused_s = 0.0
         self._num_detections += 1
         self.life = advance(self.life, True, 0.0, self._settings)
         added = frame_log_odds(self.filter.mean, self.filter.covariance, self._settings, self._dimension)
@@ -60,3 +70,17 @@ class LiveTrack:
         return Track(track_id=self.track_id, status=self.life.status, target_class=target_class,
                      class_probability=probability, position_m=mean[:3], velocity_mps=mean[3:],
                      covariance=self.filter.covariance, age_s=time_s - self._born_s, since_update_s=time_s - self.updated_s, num_detections=self._num_detections)
+
+
+def restored_track(track: Track, time_s: float, settings: Tracking, dimension: int) -> LiveTrack:
+    """The live track that goes on from a snapshot of an established track, taken at time_s."""
+    value = np.concatenate([track.position_m, track.velocity_mps])
+    live = LiveTrack(track.track_id, time_s - track.age_s, value, track.covariance, settings, dimension)
+
+    # A detection would be an update of the prior of a newborn track; this is the posterior itself.
+    live.filter = make_filter(settings, value, track.covariance)
+    live.life = Life(track.status)
+    live.updated_s = time_s - track.since_update_s
+    live._num_detections = track.num_detections
+    live._log_odds = log_odds_of(track.target_class, track.class_probability)
+    return live

@@ -12,13 +12,16 @@ from cooperative_isac.scene.model import Tracking
 from cooperative_isac.tracking.association import OBSERVED, gate, nearest_neighbours, squared_distances
 from cooperative_isac.tracking.filters import check_model
 from cooperative_isac.tracking.life import expired
-from cooperative_isac.tracking.live_track import LiveTrack
+from cooperative_isac.tracking.live_track import LiveTrack, restored_track
 from cooperative_isac.tracking.measurement import Measurements, stack
 from cooperative_isac.tracking.track import Track, TrackStatus
 
 ESTABLISHED_INFLATION = 16.0  # of covariances in the second chance: heavy tails must not cost an identity
 NEWCOMER_INFLATION = 4.0
 SPEED_SIGMAS = 3.0
+# [s] Without any frame for longer than a track may coast, no track had a chance: the first frame after
+# it may still continue them. Beyond this, a prediction reaches over a whole scene and identifies nothing.
+LONGEST_OUTAGE_S = 10.0
 
 
 class Tracker:
@@ -46,6 +49,27 @@ class Tracker:
         self._tracks, self._time_s, self._interval_s = [], -np.inf, np.inf
         return ended
 
+    @property
+    def num_born(self) -> int:
+        """How many identities were given out: the next track has this number plus one."""
+        return self._num_born
+
+    def restore(self, time_s: float, tracks: Sequence[Track], num_born: int) -> None:
+        """Go on from what another tracker of the same settings had; before the first update.
+
+        Args:
+            time_s: stamp of the tracks [s]; the first update must be later
+            tracks: established tracks at that stamp; their filters begin anew from mean and covariance
+            num_born: identities that were given out, so that none is used twice
+        """
+        self._num_born = max([num_born, *(track.track_id for track in tracks)])
+        self._time_s = time_s
+        self._tracks = [restored_track(track, time_s, self._settings, self._dimension) for track in tracks]
+
+    def skip_identities(self, num_born: int) -> None:
+        """Give out none of the first num_born identities: another tracker did."""
+        self._num_born = max(self._num_born, num_born)
+
     def update(self, time_s: float, detections: Sequence[Detection]) -> tuple[Track, ...]:
         """Take in one frame, also an empty one; every live track, and for the last time each that it ended.
 
@@ -68,13 +92,16 @@ class Tracker:
         self._was_reset = bool(time_s < self._time_s)
         ended = list(self.reset()) if self._was_reset else []
         self._interval_s, self._time_s = time_s - self._time_s, time_s
+        outage = self._settings.max_coast_s < self._interval_s <= LONGEST_OUTAGE_S
         for track in self._tracks:
             track.filter.predict(self._interval_s)
+            if outage:
+                track.excuse(self._interval_s)
         return ended
 
     def _assign(self, measurements: Measurements) -> Measurements:
         """Give detections to tracks, to established ones first, to all with a second chance; what is left."""
-        overdue = [t for t in self._tracks if expired(self._time_s - t.updated_s, self._settings)]
+        overdue = [t for t in self._tracks if expired(t.silence_s(self._time_s), self._settings)]
         current = [t for t in self._tracks if t not in overdue]
         established = [t for t in current if t.life.established]
         tentative = [t for t in current if not t.life.established]

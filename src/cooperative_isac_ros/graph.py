@@ -37,7 +37,11 @@ class NodeSpec:
 
 @dataclass(frozen=True)
 class GraphOptions:
-    """How a scene is started. rate_hz 0: the scene's; scheme "": the scene's; out, bag "": none."""
+    """How a scene is started. rate_hz 0: the scene's; scheme "": the scene's; out, bag "": none.
+
+    state: folder for what nodes that are started again go on from, "": none; run: number of the run,
+    the same for a controller that is started again, 0: drawn by the controller.
+    """
 
     scheme: str = ""
     rate_hz: float = 0.0
@@ -47,6 +51,8 @@ class GraphOptions:
     use_sim_time: bool = False
     markers: bool = True
     simulate_targets: bool = True
+    state: str = ""
+    run: int = 0
 
 
 def scene_nodes(scene: Scene, options: GraphOptions = GraphOptions()) -> tuple[NodeSpec, ...]:
@@ -64,6 +70,8 @@ def scene_nodes(scene: Scene, options: GraphOptions = GraphOptions()) -> tuple[N
     watch = {"wait_for_targets": options.simulate_targets}
     name = options.scheme or scene.sensing.scheme
     scene, scheme = scheme_scene(name, scene), {"scheme": name}
+    state = {name: {"state_file": str(Path(options.state) / f"{name}.json") if options.state else ""}
+             for name in ("tracker", "transmit_controller")}
     root = "/" + options.namespace.strip("/")
 
     def node(executable: str, *parameters: dict) -> NodeSpec:
@@ -71,7 +79,7 @@ def scene_nodes(scene: Scene, options: GraphOptions = GraphOptions()) -> tuple[N
 
     nodes = [NodeSpec("access_point", "access_point", f"{root.rstrip('/')}/{site.name}",
                       {**common, **scheme, **watch, "site": site.name}) for site in scene.receivers]
-    nodes += [node("fusion_center", scheme, deadline, rate), node("tracker"),
+    nodes += [node("fusion_center", scheme, deadline, rate), node("tracker", state["tracker"]),
               node("evaluator", rate, scheme, watch, {"out": options.out})]
     if options.markers:
         nodes.append(node("scene_markers", scheme, watch))
@@ -80,7 +88,8 @@ def scene_nodes(scene: Scene, options: GraphOptions = GraphOptions()) -> tuple[N
     if options.bag:
         nodes.append(node("bag_recorder", {"directory": options.bag}))
     waited = [spec.full_name for spec in nodes]
-    return (*nodes, node("transmit_controller", rate, scheme, {"wait_for_nodes": waited}))
+    controller = {"wait_for_nodes": waited, "run": options.run, **state["transmit_controller"]}
+    return (*nodes, node("transmit_controller", rate, scheme, controller))
 
 
 def shared_file(name: str) -> Path | None:

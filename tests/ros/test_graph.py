@@ -67,6 +67,14 @@ def test_options_reach_the_nodes(tiny):
     assert specs["/north/bag_recorder"].parameters["directory"] == "/b"
 
 
+def test_nodes_that_are_started_again_have_their_state(tiny, tmp_path):
+    specs = by_name(tiny, state=str(tmp_path), run=7)
+    assert specs["/transmit_controller"].parameters["run"] == 7
+    for name in ("tracker", "transmit_controller"):
+        assert specs[f"/{name}"].parameters["state_file"] == str(tmp_path / f"{name}.json")
+        assert by_name(tiny)[f"/{name}"].parameters["state_file"] == ""
+
+
 def test_a_scheme_has_its_own_sites():
     executables = [spec.full_name for spec in scene_nodes(load_scene("cell_free_compact"),
                                                           GraphOptions(scheme="monostatic"))]

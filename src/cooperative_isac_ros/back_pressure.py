@@ -1,0 +1,64 @@
+"""Whether the network can follow: frames are skipped for all rather than lost by some."""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass
+
+# [s] After a skipped frame the network works on one frame at a time for so long: frames in a row
+# would share the processors and all come too late.
+CONGESTION_S = 5.0
+FRAMES_REMEMBERED = 64
+
+
+@dataclass
+class _Worker:
+    """The last frame that a node finished, and whether it answers."""
+
+    last: int
+    heard_s: float
+    awaited: bool = True
+
+
+class BackPressure:
+    """Announced frames and what nodes have finished of them.
+
+    limit: so many announced frames may be unfinished, 0: any number; timeout_s: a node that does not
+    finish a frame for so long is not waited for until it reports again. Times are of a steady clock, s.
+    """
+
+    def __init__(self, limit: int, timeout_s: float):
+        self._limit = limit
+        self._timeout_s = timeout_s
+        self._announced: deque[tuple[int, float]] = deque(maxlen=FRAMES_REMEMBERED)
+        self._workers: dict[str, _Worker] = {}
+        self._congested_until_s = 0.0
+
+    def announce(self, number: int, now_s: float) -> None:
+        """A frame is on the air."""
+        self._announced.append((number, now_s))
+
+    def finish(self, worker: str, number: int, now_s: float) -> None:
+        """A node has finished a frame, and with it all before."""
+        known = self._workers.get(worker)
+        last = number if known is None else max(known.last, number)
+        self._workers[worker] = _Worker(last, now_s)
+
+    def behind(self, now_s: float) -> tuple[str, ...]:
+        """The nodes because of which no frame should be announced now; none where all can follow."""
+        congested = now_s < self._congested_until_s
+        limit = min(1, self._limit) if congested else self._limit
+        if limit == 0:
+            return ()
+        late = tuple(sorted(name for name, worker in self._workers.items()
+                            if self._is_behind(worker, limit, now_s)))
+        if late and not congested:
+            self._congested_until_s = now_s + CONGESTION_S
+        return late
+
+    def _is_behind(self, worker: _Worker, limit: int, now_s: float) -> bool:
+        """Whether an awaited node has too many frames to finish."""
+        unfinished = [began_s for number, began_s in self._announced if number > worker.last]
+        if unfinished and now_s - max(unfinished[0], worker.heard_s) > self._timeout_s:
+            worker.awaited = False
+        return worker.awaited and len(unfinished) >= limit

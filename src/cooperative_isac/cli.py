@@ -42,6 +42,7 @@ Coverage = Annotated[
     Optional[Path], Option(metavar="FILE.png", help="Draw a map of the area with its SNR.")
 ]
 Markers = Annotated[bool, Option(help="Draw for RViz.")]
+Respawn = Annotated[bool, Option(help="Start nodes again that end by themselves or hang.")]
 Schemes = Annotated[Optional[str], Option(help="Comma-separated; by default the scene's.")]
 Frames = Annotated[Optional[int],
                    Option(help="Independent frames to draw.", min=1, show_default="200")]
@@ -59,7 +60,7 @@ DRAWN_FRAMES, DRAWN_SEED = 200, 1  # of independent frames
 
 @app.command()
 def run(scene: SceneArgument = "campus", duration: Duration = None, scheme: Scheme = None, bag: Bag = None,
-        rate: Rate = None, out: Out = None, markers: Markers = True) -> None:
+        rate: Rate = None, out: Out = None, markers: Markers = True, respawn: Respawn = True) -> None:
     """Start a whole scene of ROS 2 nodes, show it, and report how well it tracked."""
     loaded = _scene(scene)
     try:
@@ -74,12 +75,13 @@ def run(scene: SceneArgument = "campus", duration: Duration = None, scheme: Sche
     try:
         from cooperative_isac_ros.graph import GraphOptions
         from cooperative_isac_ros.run import run_scene
+        from cooperative_isac_ros.supervision import RespawnPolicy
     except ImportError as error:
         _no_ros(error)
     folder = out or Path("runs") / f"{loaded.name}-{time.strftime('%Y%m%d-%H%M%S')}"
     options = GraphOptions(scheme=scheme or "", rate_hz=rate or 0.0, out=str(folder),
                            bag=str(bag.resolve()) if bag else "", markers=markers)
-    raise typer.Exit(run_scene(loaded, options, duration, Console()))
+    raise typer.Exit(run_scene(loaded, options, duration, Console(), RespawnPolicy(respawn)))
 
 
 @app.command(

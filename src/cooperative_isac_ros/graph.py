@@ -70,8 +70,9 @@ def scene_nodes(scene: Scene, options: GraphOptions = GraphOptions()) -> tuple[N
     watch = {"wait_for_targets": options.simulate_targets}
     name = options.scheme or scene.sensing.scheme
     scene, scheme = scheme_scene(name, scene), {"scheme": name}
-    state = {name: {"state_file": str(Path(options.state) / f"{name}.json") if options.state else ""}
+    state = {name: str(Path(options.state) / f"{name}.json") if options.state else ""
              for name in ("tracker", "transmit_controller")}
+    run = {"run": options.run, "state_file": state["transmit_controller"]}
     root = "/" + options.namespace.strip("/")
 
     def node(executable: str, *parameters: dict) -> NodeSpec:
@@ -79,17 +80,23 @@ def scene_nodes(scene: Scene, options: GraphOptions = GraphOptions()) -> tuple[N
 
     nodes = [NodeSpec("access_point", "access_point", f"{root.rstrip('/')}/{site.name}",
                       {**common, **scheme, **watch, "site": site.name}) for site in scene.receivers]
-    nodes += [node("fusion_center", scheme, deadline, rate), node("tracker", state["tracker"]),
+    nodes += [node("fusion_center", scheme, deadline, rate), node("tracker", {"state_file": state["tracker"]}),
               node("evaluator", rate, scheme, watch, {"out": options.out})]
     if options.markers:
         nodes.append(node("scene_markers", scheme, watch))
     if options.simulate_targets and scene.targets:
-        nodes.append(node("target_simulator", rate))
+        nodes.append(node("target_simulator", rate, run))
     if options.bag:
         nodes.append(node("bag_recorder", {"directory": options.bag}))
     waited = [spec.full_name for spec in nodes]
-    controller = {"wait_for_nodes": waited, "run": options.run, **state["transmit_controller"]}
-    return (*nodes, node("transmit_controller", rate, scheme, controller))
+    return (*nodes, node("transmit_controller", rate, scheme, run, {"wait_for_nodes": waited}))
+
+
+def launch_state_folder(namespace: str) -> Path:
+    """Where nodes of a launch keep their state: one folder for each scene on this machine, used again."""
+    home = Path(os.environ.get("ROS_HOME") or Path.home() / ".ros")
+    domain = os.environ.get("ROS_DOMAIN_ID") or "0"
+    return home / "cooperative_isac" / f"domain_{domain}" / (namespace.strip("/").replace("/", ".") or "root")
 
 
 def shared_file(name: str) -> Path | None:

@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from cooperative_isac.scene.config import load_scene
-from cooperative_isac_ros.graph import GraphOptions, NodeSpec, node_variables, profile_variable, scene_nodes, shared_file
+from cooperative_isac_ros.graph import (GraphOptions, NodeSpec, launch_state_folder, node_variables,
+                                        profile_variable, scene_nodes, shared_file)
 
 NODES = [
     "access_point", "access_point", "fusion_center", "tracker", "evaluator", "scene_markers",
@@ -70,9 +71,17 @@ def test_options_reach_the_nodes(tiny):
 def test_nodes_that_are_started_again_have_their_state(tiny, tmp_path):
     specs = by_name(tiny, state=str(tmp_path), run=7)
     assert specs["/transmit_controller"].parameters["run"] == 7
-    for name in ("tracker", "transmit_controller"):
-        assert specs[f"/{name}"].parameters["state_file"] == str(tmp_path / f"{name}.json")
+    for name, owner in (("tracker", "tracker"), ("transmit_controller", "transmit_controller"),
+                        ("target_simulator", "transmit_controller")):
+        assert specs[f"/{name}"].parameters["state_file"] == str(tmp_path / f"{owner}.json")
         assert by_name(tiny)[f"/{name}"].parameters["state_file"] == ""
+
+
+def test_a_launch_keeps_its_state_in_one_place_for_each_scene(monkeypatch, tmp_path):
+    monkeypatch.setenv("ROS_HOME", str(tmp_path))
+    monkeypatch.setenv("ROS_DOMAIN_ID", "7")
+    assert launch_state_folder("/") == tmp_path / "cooperative_isac" / "domain_7" / "root"
+    assert launch_state_folder("/north/east") == tmp_path / "cooperative_isac" / "domain_7" / "north.east"
 
 
 def test_a_scheme_has_its_own_sites():

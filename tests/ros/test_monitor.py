@@ -2,7 +2,7 @@
 
 import pytest
 from cooperative_isac_msgs.msg import Accuracy, Frame, StageTiming, Track, Tracks
-from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
+from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
 from rich.console import Console
 
 from cooperative_isac_ros.monitor import Monitor
@@ -52,3 +52,33 @@ def test_a_running_scene_is_shown_in_numbers(bench, monitor, console):
     row, = [line for line in text.splitlines() if line.startswith("7")]
     assert row.split() == ["7", "uav", "0.0", "0.0", "0.0", "5.0", "0.0"]
     assert monitor.elapsed_s > 0
+
+
+def test_nodes_that_are_expected_and_silent_are_named(bench, console, monkeypatch):
+    monitor = bench.added(Monitor(bench.namespace, ["/a", "/b"], context=bench.context))
+    now_s = [monitor._stepped_s]
+    monkeypatch.setattr("cooperative_isac_ros.monitor.time.monotonic", lambda: now_s[0])
+
+    def wait(seconds):
+        for _ in range(round(seconds / 0.25)):
+            now_s[0] += 0.25
+            monitor.step()
+
+    def report(name):
+        ready = [KeyValue(key="ready", value="True")]
+        monitor._hear_diagnostics(DiagnosticArray(status=[DiagnosticStatus(name=name, values=ready)]))
+
+    report("/a")
+    report("/stranger")
+    wait(4.0)
+    assert monitor.silence_s() == {"/a": 4.0} and monitor.ready == {"/a"}
+    assert "/a: no report for 4 s" in shown(console, monitor)
+    now_s[0] += 3600.0  # the machine slept: nobody was silent
+    monitor.step()
+    assert monitor.silence_s() == {"/a": 4.5}
+    monitor.forget("/a")
+    report("/a")  # was still on its way
+    assert monitor.silence_s() == {} and monitor.ready == set()
+    wait(1.0)
+    report("/a")
+    assert monitor.silence_s() == {"/a": 0.0}

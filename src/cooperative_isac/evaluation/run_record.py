@@ -5,16 +5,18 @@ from __future__ import annotations
 import os
 from collections import deque
 from dataclasses import dataclass, fields
+from itertools import islice
 from pathlib import Path
-from typing import Sequence
+from typing import Iterator, Sequence
 from zipfile import BadZipFile
 
 import numpy as np
 
 from cooperative_isac.fusion.detection import Detection
-from cooperative_isac.scene.model import TargetState
-from cooperative_isac.tracking.track import Track
+from cooperative_isac.scene.model import TargetClass, TargetState
+from cooperative_isac.tracking.track import Track, TrackStatus
 
+RECORD_FILE = "run.npz"
 FRAMES_KEPT = 36_000  # an hour at 10 frames/s
 
 
@@ -67,6 +69,58 @@ def load_run_record(path: Path) -> RunRecord:
     return RunRecord(**found)
 
 
+def merged_records(records: Sequence[RunRecord]) -> RunRecord:
+    """The records of consecutive parts of a run as one, of its last FRAMES_KEPT frames."""
+    columns = {item.name: np.concatenate([getattr(part, item.name)
+                                          for part in (RunRecorder().record(), *records)])
+               for item in fields(RunRecord)}
+
+    # Rows of frames before the first that is kept
+    numbers = columns["frame_number"][-FRAMES_KEPT:]
+    first = numbers[0] if numbers.size else 0
+    kept = {kind: columns[f"{kind}_{key}"] >= first
+            for kind, key in (("frame", "number"), ("truth", "frame"), ("detection", "frame"),
+                              ("track", "frame"))}
+    return RunRecord(**{name: column[kept[name.partition("_")[0]]] for name, column in columns.items()})
+
+
+@dataclass(frozen=True)
+class RecordedFrame:
+    """One frame of a record; its tracks have no age, its detections no sites."""
+
+    number: int
+    stamp_ns: int
+    simulated: bool
+    truths: tuple[TargetState, ...]
+    detections: tuple[Detection, ...]
+    tracks: tuple[Track, ...]
+
+
+def recorded_frames(record: RunRecord) -> Iterator[RecordedFrame]:
+    """The frames of a record one after the other, as they were added to it."""
+    for index, number in enumerate(record.frame_number):
+        truths = _rows(record.truth_frame, number)
+        detections = _rows(record.detection_frame, number)
+        tracks = _rows(record.track_frame, number)
+        yield RecordedFrame(
+            int(number), int(record.frame_stamp_ns[index]), bool(record.frame_simulated[index]),
+            tuple(TargetState(str(record.truth_name[row]), TargetClass(int(record.truth_class[row])),
+                              record.truth_state[row, :3], record.truth_state[row, 3:])
+                  for row in truths),
+            tuple(Detection(record.detection_state[row, :3], record.detection_state[row, 3:],
+                            record.detection_covariance[row], float(record.detection_snr_db[row]), (), 0)
+                  for row in detections),
+            tuple(Track(int(record.track_id[row]), TrackStatus(int(record.track_status[row])),
+                        TargetClass(int(record.track_class[row])), 0.0, record.track_state[row, :3],
+                        record.track_state[row, 3:], record.track_covariance[row], 0.0, 0.0, 0)
+                  for row in tracks))
+
+
+def _rows(frames: np.ndarray, number: int) -> range:
+    """Rows that belong to a frame; frames: [num_rows], int64, growing."""
+    return range(*np.searchsorted(frames, [number, number + 1]))
+
+
 class RunRecorder:
     """Collects the rows of a RunRecord: of a long run, those of its last FRAMES_KEPT frames."""
 
@@ -82,9 +136,10 @@ class RunRecorder:
             [(number, _state(d), d.covariance, d.snr_db) for d in detections],
             [(number, t.track_id, t.status.value, t.target_class.value, _state(t), t.covariance) for t in tracks]))
 
-    def record(self) -> RunRecord:
-        """Everything that is kept."""
-        frames, truths, detections, tracks = ([row for frame in self._frames for row in frame[kind]]
+    def record(self, last: int = FRAMES_KEPT) -> RunRecord:
+        """Everything that is kept of the last frames, so many at most."""
+        chosen = tuple(islice(self._frames, max(len(self._frames) - last, 0), None))
+        frames, truths, detections, tracks = ([row for frame in chosen for row in frame[kind]]
                                               for kind in range(4))
         return RunRecord(*_columns(frames, ("i8", ()), ("i8", ()), ("?", ())),
                          *_columns(truths, ("i8", ()), ("U64", ()), ("i8", ()), ("f8", (6,))),

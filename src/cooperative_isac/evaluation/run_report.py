@@ -8,13 +8,14 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from cooperative_isac.evaluation.run_record import load_run_record
+from cooperative_isac.evaluation.checkpoint import recover_report
+from cooperative_isac.evaluation.run_record import RECORD_FILE, load_run_record
+from cooperative_isac.evaluation.summary_file import SUMMARY_FILE
 from cooperative_isac.scene.config import load_scene
 from cooperative_isac.scene.model import Scene
 from cooperative_isac.schemes.registry import scheme_scene
 
-SUMMARY_FILE, RECORD_FILE, PICTURE_FILE = "summary.json", "run.npz", "scene.png"
-
+PICTURE_FILE = "scene.png"
 
 NEEDED = ("scene", "scene_fingerprint", "scheme", "targets", "frames", "frames_late", "frames_lost",
           "false_tracks", "error_to_bound_location", "error_to_bound_velocity", "error_to_bound_samples",
@@ -24,6 +25,7 @@ NEEDED = ("scene", "scene_fingerprint", "scheme", "targets", "frames", "frames_l
 def show_report(folder: Path, scene_file: str | None, console: Console) -> None:
     """Print the table of a finished run and draw its picture anew; ValueError names what the folder lacks."""
     summary = read_summary(folder)
+    recover_report(folder)
     print_summary(summary, console)
     scene = recorded_scene(summary["scene"], summary["scene_fingerprint"], scene_file, folder)
     draw_run(scheme_scene(summary["scheme"], scene), folder)
@@ -77,7 +79,7 @@ def print_summary(summary: dict, console: Console) -> None:
                        for site, bits in summary["fronthaul_bits_per_s"].items())
     latency = summary["latency_ms"]
     rows = [
-        ("frames", f"{summary['frames']}, late {summary['frames_late']}, lost {summary['frames_lost']}"),
+        ("frames", _frames(summary)),
         ("false confirmed tracks", str(summary["false_tracks"])),
         ("rms error / root CRLB", f"location {_number(summary['error_to_bound_location'], 2)}, velocity "
          f"{_number(summary['error_to_bound_velocity'], 2)} ({summary['error_to_bound_samples']} samples)"),
@@ -90,6 +92,16 @@ def print_summary(summary: dict, console: Console) -> None:
     for row in rows:
         table.add_row(*row)
     console.print(table)
+
+
+def _frames(summary: dict) -> str:
+    """Counts of frames; what is rare only where it happened."""
+    text = f"{summary['frames']}, late {summary['frames_late']}, lost {summary['frames_lost']}"
+    if summary.get("frames_skipped"):
+        text += f", skipped {summary['frames_skipped']}"
+    if summary.get("frames_unseen"):
+        text += f", unseen by the evaluator {summary['frames_unseen']}"
+    return text
 
 
 def _kilo(value: float | None) -> float | None:

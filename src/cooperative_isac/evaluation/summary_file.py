@@ -7,6 +7,8 @@ import math
 import os
 from pathlib import Path
 
+SUMMARY_FILE = "summary.json"
+
 
 def write_summary(path: Path, summary: dict) -> None:
     """Write a summary as JSON, in one step; null stands for a number that is not finite."""

@@ -1,9 +1,10 @@
-"""What a live scene does when something goes wrong: nodes killed, a node stopped, processors shared.
+"""What a live scene does when something goes wrong: nodes killed or stopped, processors shared.
 
     python benchmarks/faults.py kills [SCENE]
     python benchmarks/faults.py overload [SCENE] [--hogs N]
 
-Each prints the table of docs/reliability.md. Nothing else should run on the machine and its ROS domain.
+Each prints its table of docs/reliability.md. Nothing else should run on the machine, nor in its
+ROS domain.
 """
 
 import argparse
@@ -84,8 +85,19 @@ class LiveRun:
         self._folder = folder
         self._output = open(folder / "console.txt", "w+")
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "cooperative_isac.cli", "run", scene, "--out", str(folder / "run")],
-            stdout=self._output, stderr=subprocess.STDOUT, env={**os.environ, "COLUMNS": "200"})
+            [
+                sys.executable,
+                "-m",
+                "cooperative_isac.cli",
+                "run",
+                scene,
+                "--out",
+                str(folder / "run"),
+            ],
+            stdout=self._output,
+            stderr=subprocess.STDOUT,
+            env={**os.environ, "COLUMNS": "200"},
+        )
 
     @property
     def report(self) -> Path:
@@ -119,16 +131,19 @@ def begun(log: Path) -> bool:
 
 
 def held(record: RunRecord, scene: Scene) -> dict[str, dict[int, int]]:
-    """For each target the established track nearest to it, within the scene's threshold, by frame number."""
+    """For each target the established track that holds it, by frame number.
+
+    That is the nearest one, within the scene's threshold.
+    """
     found: dict[str, dict[int, int]] = {}
-    positions = record.track_state[:, :scene.dimension]
+    positions = record.track_state[:, : scene.dimension]
     established = np.isin(record.track_status, ESTABLISHED)
     for name, number, state in zip(record.truth_name, record.truth_frame, record.truth_state):
         rows = np.flatnonzero(established & (record.track_frame == number))
         frames = found.setdefault(str(name), {})
         if not rows.size:
             continue
-        distances = np.linalg.norm(positions[rows] - state[:scene.dimension], axis=1)
+        distances = np.linalg.norm(positions[rows] - state[: scene.dimension], axis=1)
         nearest = int(distances.argmin())
         if distances[nearest] < scene.continuity_threshold_m:
             frames[int(number)] = int(record.track_id[rows[nearest]])
@@ -147,7 +162,7 @@ def switches(tracks: dict[str, dict[int, int]], first: int, last: int) -> int:
 
 
 def share_held(tracks: dict[str, dict[int, int]], first: int, last: int) -> float:
-    """Share of targets times frames in which a target has its track; frames that are not there count."""
+    """Share of targets times frames in which a target has a track; missing frames count, too."""
     counts = [sum(first <= number < last for number in frames) for frames in tracks.values()]
     return sum(counts) / (len(tracks) * max(last - first, 1)) if tracks else 0.0
 
@@ -163,9 +178,18 @@ def make_table(title: str, *headers: str) -> Table:
 def kills(options: argparse.Namespace, console: Console) -> None:
     """Every kind of node is killed in turn, and one is stopped."""
     scene = load_scene(options.scene)
-    names = [f"/{scene.receivers[0].name}/access_point", "/fusion_center", "/tracker", "/evaluator",
-             "/scene_markers", "/target_simulator", "/transmit_controller"]
-    faults = [(name, signal.SIGKILL, "killed") for name in names] + [("/tracker", signal.SIGSTOP, "stopped")]
+    names = [
+        f"/{scene.receivers[0].name}/access_point",
+        "/fusion_center",
+        "/tracker",
+        "/evaluator",
+        "/scene_markers",
+        "/target_simulator",
+        "/transmit_controller",
+    ]
+    faults = [(name, signal.SIGKILL, "killed") for name in names] + [
+        ("/tracker", signal.SIGSTOP, "stopped")
+    ]
     results = []
     with tempfile.TemporaryDirectory() as folder:
         listener = Listener()
@@ -179,17 +203,22 @@ def kills(options: argparse.Namespace, console: Console) -> None:
             for name, number, what in faults:
                 at_s = time.monotonic()
                 os.kill(run.pid(name), number)
-                back = listener.until(lambda: listener.ready_s.get(name, 0.0) > at_s + UNDERWAY_S,
-                                      BACK_WITHIN_S)
+                back = listener.until(
+                    lambda: listener.ready_s.get(name, 0.0) > at_s + UNDERWAY_S, BACK_WITHIN_S
+                )
                 back_s = listener.ready_s[name] - at_s if back else float("nan")
                 listener.wait(options.between_s)
-                results.append((f"{name} {what}", at_s - start_s, back_s, time.monotonic() - start_s))
+                results.append(
+                    (f"{name} {what}", at_s - start_s, back_s, time.monotonic() - start_s)
+                )
         finally:
             code, output = run.end()
             listener.close()
         print_kills(scene, run.report, results, console)
-        console.print(f"exit code {code}; the report is "
-                      f"{'written' if (run.report / 'summary.json').is_file() else 'missing'}")
+        console.print(
+            f"exit code {code}; the report is "
+            f"{'written' if (run.report / 'summary.json').is_file() else 'missing'}"
+        )
         if options.verbose:
             console.print(output, markup=False, highlight=False)
 
@@ -197,12 +226,21 @@ def kills(options: argparse.Namespace, console: Console) -> None:
 def print_kills(scene: Scene, report: Path, results: list, console: Console) -> None:
     """The table of `kills`, from the record of the run."""
     tracks = held(load_run_record(report / "run.npz"), scene)
-    table = make_table(f"{scene.name}: nodes that end", "node", "back after (s)", "identity switches",
-                       "frames x targets held")
+    table = make_table(
+        f"{scene.name}: nodes that end",
+        "node",
+        "back after (s)",
+        "identity switches",
+        "frames x targets held",
+    )
     for what, from_s, back_s, to_s in results:
         first, last = (round(time_s * scene.update_rate_hz) for time_s in (from_s, to_s))
-        table.add_row(what, f"{back_s:.1f}", str(switches(tracks, first, last)),
-                      f"{share_held(tracks, first, last):.2f}")
+        table.add_row(
+            what,
+            f"{back_s:.1f}",
+            str(switches(tracks, first, last)),
+            f"{share_held(tracks, first, last):.2f}",
+        )
     console.print(table)
 
 
@@ -218,22 +256,38 @@ def hogs(number: int):
 
 
 def overload(options: argparse.Namespace, console: Console) -> None:
-    """The scene alone, and beside processes that share the processor, with and without back pressure."""
+    """The scene alone, and beside processes that share the processor, with and without skipping."""
     scene = load_scene(options.scene)
-    table = make_table(f"{scene.name}: {options.duration_s:.0f} s on {os.cpu_count()} processors", "",
-                       "frames", "skipped", "lost", "late", "continuity", "held of all", "identity switches")
-    for label, num_hogs, ahead in (("alone", 0, 2), (f"{options.hogs} hogs, no skipping", options.hogs, 0),
-                                   (f"{options.hogs} hogs", options.hogs, 2)):
+    table = make_table(
+        f"{scene.name}: {options.duration_s:.0f} s on {os.cpu_count()} processors",
+        "",
+        "frames",
+        "skipped",
+        "lost",
+        "late",
+        "continuity",
+        "held of all",
+        "identity switches",
+    )
+    for label, num_hogs, ahead in (
+        ("alone", 0, 2),
+        (f"{options.hogs} hogs, no skipping", options.hogs, 0),
+        (f"{options.hogs} hogs", options.hogs, 2),
+    ):
         with tempfile.TemporaryDirectory() as folder:
             run_nodes(scene, Path(folder), num_hogs, ahead, options.duration_s)
             table.add_row(label, *overload_figures(scene, Path(folder)))
     console.print(table)
 
 
-def run_nodes(scene: Scene, folder: Path, num_hogs: int, frames_ahead: int, duration_s: float) -> None:
+def run_nodes(
+    scene: Scene, folder: Path, num_hogs: int, frames_ahead: int, duration_s: float
+) -> None:
     """Run the scene's nodes; the hogs come after frame 0."""
     *others, controller = scene_nodes(scene, GraphOptions(out=str(folder), markers=False))
-    controller = replace(controller, parameters={**controller.parameters, "max_frames_ahead": frames_ahead})
+    controller = replace(
+        controller, parameters={**controller.parameters, "max_frames_ahead": frames_ahead}
+    )
     with ProcessGroup(folder) as group:
         for spec in (*others, controller):
             group.start(spec)
@@ -255,8 +309,12 @@ def overload_figures(scene: Scene, report: Path) -> list[str]:
     tracks = held(load_run_record(report / "run.npz"), scene)
     frames = summary["frames"]
     continuity = np.mean([score["continuity"] or 0.0 for score in summary["targets"].values()])
-    return [*(str(summary[key]) for key in ("frames", "frames_skipped", "frames_lost", "frames_late")),
-            f"{continuity:.2f}", f"{share_held(tracks, 0, frames):.2f}", str(switches(tracks, 0, frames))]
+    return [
+        *(str(summary[key]) for key in ("frames", "frames_skipped", "frames_lost", "frames_late")),
+        f"{continuity:.2f}",
+        f"{share_held(tracks, 0, frames):.2f}",
+        str(switches(tracks, 0, frames)),
+    ]
 
 
 FAULTS = {"kills": kills, "overload": overload}
@@ -265,8 +323,12 @@ FAULTS = {"kills": kills, "overload": overload}
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("fault", choices=FAULTS)
-    parser.add_argument("scene", nargs="?", default="campus", help="scene file, or the name of a shipped scene")
-    parser.add_argument("--between-s", type=float, default=10.0, help="from one kill to the next [s]")
+    parser.add_argument(
+        "scene", nargs="?", default="campus", help="scene file, or the name of a shipped scene"
+    )
+    parser.add_argument(
+        "--between-s", type=float, default=10.0, help="from one kill to the next [s]"
+    )
     parser.add_argument("--hogs", type=int, default=4, help="processes that share the processor")
     parser.add_argument("--duration-s", type=float, default=20.0, help="of each overloaded run [s]")
     parser.add_argument("--verbose", action="store_true", help="print the console of the run, too")

@@ -119,7 +119,8 @@ def run(scene: Scene, num_frames: int | None = None,
     scheme = make_scheme(scheme_name or scene.sensing.scheme, scene)
     scene = network(scheme, scene)
     scheme.period_s = 1 / scene.update_rate_hz
-    from cooperative_isac.tracking.tracker import Tracker  # loads slowly, and most nodes have no tracker
+    # Loads slowly, and most nodes have no tracker.
+    from cooperative_isac.tracking.tracker import Tracker
 
     tracker = Tracker(scene.tracking, scene.dimension)
     for number in range(frame_count(scene, num_frames)):

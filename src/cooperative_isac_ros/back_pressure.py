@@ -23,8 +23,9 @@ class _Worker:
 class BackPressure:
     """Announced frames and what nodes have finished of them.
 
-    limit: so many announced frames may be unfinished, 0: any number; timeout_s: a node that does not
-    finish a frame for so long is not waited for until it reports again. Times are of a steady clock, s.
+    limit: so many announced frames may be unfinished, 0: any number; timeout_s: a node that does
+    not finish a frame for so long is not waited for until it reports again. Times are of a steady
+    clock, s.
     """
 
     def __init__(self, limit: int, timeout_s: float):
@@ -45,13 +46,18 @@ class BackPressure:
         self._workers[worker] = _Worker(last, now_s)
 
     def behind(self, now_s: float) -> tuple[str, ...]:
-        """The nodes because of which no frame should be announced now; none where all can follow."""
+        """The nodes for whose sake no frame should be announced now; none where all follow."""
         congested = now_s < self._congested_until_s
         limit = min(1, self._limit) if congested else self._limit
         if limit == 0:
             return ()
-        late = tuple(sorted(name for name, worker in self._workers.items()
-                            if self._is_behind(worker, limit, now_s)))
+        late = tuple(
+            sorted(
+                name
+                for name, worker in self._workers.items()
+                if self._is_behind(worker, limit, now_s)
+            )
+        )
         if late and not congested:
             self._congested_until_s = now_s + CONGESTION_S
         return late

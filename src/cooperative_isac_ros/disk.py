@@ -35,6 +35,8 @@ def folder_fault(folder: Path, least_free_bytes: int = LEAST_FREE_BYTES) -> str 
 
     free_bytes = shutil.disk_usage(present).free
     if free_bytes < least_free_bytes:
-        return (f"is on a disk with {free_bytes * 1e-6:.0f} MB left; a run needs at least "
-                f"{least_free_bytes * 1e-6:.0f} MB")
+        return (
+            f"is on a disk with {free_bytes * 1e-6:.0f} MB left; a run needs at least "
+            f"{least_free_bytes * 1e-6:.0f} MB"
+        )
     return None

@@ -39,8 +39,8 @@ class NodeSpec:
 class GraphOptions:
     """How a scene is started. rate_hz 0: the scene's; scheme "": the scene's; out, bag "": none.
 
-    state: folder for what nodes that are started again go on from, "": none; run: number of the run,
-    the same for a controller that is started again, 0: drawn by the controller.
+    state: folder for what nodes that are started again go on from, "": none; run: number of the
+    run, the same for a controller that is started again, 0: drawn by the controller.
     """
 
     scheme: str = ""
@@ -80,7 +80,8 @@ def scene_nodes(scene: Scene, options: GraphOptions = GraphOptions()) -> tuple[N
 
     nodes = [NodeSpec("access_point", "access_point", f"{root.rstrip('/')}/{site.name}",
                       {**common, **scheme, **watch, "site": site.name}) for site in scene.receivers]
-    nodes += [node("fusion_center", scheme, deadline, rate), node("tracker", {"state_file": state["tracker"]}),
+    nodes += [node("fusion_center", scheme, deadline, rate),
+              node("tracker", {"state_file": state["tracker"]}),
               node("evaluator", rate, scheme, watch, {"out": options.out})]
     if options.markers:
         nodes.append(node("scene_markers", scheme, watch))
@@ -93,10 +94,11 @@ def scene_nodes(scene: Scene, options: GraphOptions = GraphOptions()) -> tuple[N
 
 
 def launch_state_folder(namespace: str) -> Path:
-    """Where nodes of a launch keep their state: one folder for each scene on this machine, used again."""
+    """Where nodes of a launch keep their state: a folder for each namespace, used again."""
     home = Path(os.environ.get("ROS_HOME") or Path.home() / ".ros")
     domain = os.environ.get("ROS_DOMAIN_ID") or "0"
-    return home / "cooperative_isac" / f"domain_{domain}" / (namespace.strip("/").replace("/", ".") or "root")
+    name = namespace.strip("/").replace("/", ".") or "root"
+    return home / "cooperative_isac" / f"domain_{domain}" / name
 
 
 def shared_file(name: str) -> Path | None:

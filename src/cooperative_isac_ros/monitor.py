@@ -17,10 +17,10 @@ from cooperative_isac.tracking.track import TrackStatus
 from cooperative_isac_ros import qos
 from cooperative_isac_ros.health import WAITING
 
-# [s] Longer pauses of the monitor itself (a stopped terminal, a machine that slept) are no silence of others.
+# [s] Longer pauses of the monitor itself (a machine that slept) are no silence of others.
 LONGEST_STEP_S = 0.5
 SILENT_AFTER_S = 3.0
-# [s] Reports of a node that has ended may still be on their way for so long; a new one takes longer.
+# [s] Reports of a node that has ended may still be on their way for so long.
 UNDERWAY_S = 0.5
 SHOWN = (TrackStatus.CONFIRMED.value, TrackStatus.COASTING.value)
 
@@ -113,8 +113,8 @@ class Monitor(Node):
             f"latency {self._latency_ms:.0f} ms")
         if self._accuracy is not None:
             line += f"   GOSPA {self._accuracy.gospa_m:.2f} m   NEES {self._accuracy.nees:.1f}"
-        silent = {name: f"no report for {silence_s:.0f} s" for name, silence_s in self.silence_s().items()
-                  if silence_s >= SILENT_AFTER_S}
+        silent = {name: f"no report for {silence_s:.0f} s"
+                  for name, silence_s in self.silence_s().items() if silence_s >= SILENT_AFTER_S}
         complaints = [Text(f"{name}: {why}", style="yellow", no_wrap=True, overflow="ellipsis")
                       for name, why in sorted({**self._complaints, **silent}.items())]
         return Group(Text(line, style="bold"), _track_table(self._tracks), *complaints)

@@ -72,8 +72,8 @@ class ProcessGroup:
 
     def ended(self) -> tuple[Crash, ...]:
         """The nodes that ended by themselves."""
-        return tuple(self._crash(name, process.returncode) for name, process in self._processes.items()
-                     if process.poll() is not None)
+        return tuple(self._crash(name, process.returncode)
+                     for name, process in self._processes.items() if process.poll() is not None)
 
     def crashed(self) -> Crash | None:
         """The first node that ended by itself."""

@@ -20,7 +20,8 @@ from rich.markup import escape
 
 from cooperative_isac.evaluation.checkpoint import clear_checkpoint, recover_report
 from cooperative_isac.evaluation.run_record import RECORD_FILE
-from cooperative_isac.evaluation.run_report import PICTURE_FILE, draw_run, print_summary, read_summary
+from cooperative_isac.evaluation.run_report import (PICTURE_FILE, draw_run, print_summary,
+                                                    read_summary)
 from cooperative_isac.evaluation.summary_file import SUMMARY_FILE
 from cooperative_isac.scene.model import Scene
 from cooperative_isac.schemes.registry import scheme_scene
@@ -43,7 +44,7 @@ def run_scene(scene: Scene, options: GraphOptions, duration_s: float | None, con
               policy: RespawnPolicy = RespawnPolicy()) -> int:
     """Run a scene until duration_s after frame 0, its path file's end, or Ctrl-C; the exit code.
 
-    0: a report, and every node that ended was started again; 1: an error, or a node that was given up.
+    0: a report, and every node that ended came back; 1: an error, or a node that was given up.
     """
     folder = Path(options.out).resolve()
     fault = _disk_fault(folder, options.bag)
@@ -61,7 +62,8 @@ def run_scene(scene: Scene, options: GraphOptions, duration_s: float | None, con
         (folder / name).unlink(missing_ok=True)
     cleaned = clean_shared_memory()
     if cleaned.num_bytes:
-        console.print(f"{cleaned.num_bytes * 1e-6:.0f} MB of shared memory of killed nodes are cleaned")
+        console.print(f"{cleaned.num_bytes * 1e-6:.0f} MB of shared memory of killed nodes are "
+                      "cleaned")
 
     options = replace(options, out=str(folder), state=str(state), run=secrets.randbits(63))
     specs = scene_nodes(scene, options)
@@ -69,7 +71,8 @@ def run_scene(scene: Scene, options: GraphOptions, duration_s: float | None, con
                   f"files go to {escape(str(folder))}")
     with first_interrupt_only(), ProcessGroup(logs) as group:
         supervisor = Supervisor(group, specs, policy, partial(_notice, console))
-        fault = _start_and_watch(group, specs, supervisor, scene, options.namespace, duration_s, console)
+        fault = _start_and_watch(group, specs, supervisor, scene, options.namespace, duration_s,
+                                 console)
         group.stop([specs[-1].full_name])
         time.sleep(min(1 / (options.rate_hz or scene.update_rate_hz), 1.0))
         fault = fault or group.crashed()
@@ -92,8 +95,9 @@ def _notice(console: Console, text: str) -> None:
     console.print(text, style="yellow", markup=False, highlight=False, soft_wrap=True)
 
 
-def _start_and_watch(group: ProcessGroup, specs: Sequence[NodeSpec], supervisor: Supervisor, scene: Scene,
-                     namespace: str, duration_s: float | None, console: Console) -> Crash | str | None:
+def _start_and_watch(group: ProcessGroup, specs: Sequence[NodeSpec], supervisor: Supervisor,
+                     scene: Scene, namespace: str, duration_s: float | None,
+                     console: Console) -> Crash | str | None:
     """Until the scene is over; what went wrong, if anything. Nothing interrupts what comes then."""
     try:
         for spec in specs:
@@ -179,7 +183,8 @@ def _draw(scene: Scene, folder: Path, console: Console) -> None:
         _notice(console, f"{folder / PICTURE_FILE} is not drawn: {error}")
 
 
-def _conclude(fault: Crash | str | None, supervisor: Supervisor, folder: Path, console: Console) -> int:
+def _conclude(fault: Crash | str | None, supervisor: Supervisor, folder: Path,
+              console: Console) -> int:
     reported = (folder / SUMMARY_FILE).is_file()
     if reported:
         print_summary(read_summary(folder), console)

@@ -1,8 +1,9 @@
 """Shared memory that killed participants of Fast DDS left behind.
 
-A segment `fastrtps_<id>` and a port `fastrtps_port<number>` each have a file that their owner holds
-locked while it lives: `_el` (one owner) or `_sl` (several). The kernel drops the lock of a process that
-was killed; its files stay. This is what `fastdds shm clean` goes by, which comes only with ROS 2 itself.
+A segment `fastrtps_<id>` and a port `fastrtps_port<number>` each have a file that their owner
+holds locked while it lives: `_el` (one owner) or `_sl` (several). The kernel drops the lock of a
+process that was killed; its files stay. `fastdds shm clean` goes by the same; it comes only with
+ROS 2 itself.
 """
 
 from __future__ import annotations
@@ -52,7 +53,7 @@ def clean_shared_memory(folder: Path = FOLDER) -> Cleaned:
 
 
 def _remove_dead(folder: Path, stem: str, locks: list[Path]) -> list[int]:
-    """Sizes of the removed files of one segment or port: all of them, or none if its owner lives."""
+    """Sizes of the removed files of one segment or port: all, or none if its owner lives."""
     held = []
     try:
         for path in locks:
@@ -68,7 +69,7 @@ def _remove_dead(folder: Path, stem: str, locks: list[Path]) -> list[int]:
 
 
 def _locked(path: Path) -> int | None:
-    """A descriptor that holds a lock file, so that nobody can take it over; None where another does."""
+    """A descriptor that holds a lock file, so that nobody takes it; None where another does."""
     try:
         descriptor = os.open(path, os.O_RDWR | os.O_CLOEXEC)
     except OSError:

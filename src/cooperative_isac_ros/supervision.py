@@ -40,10 +40,16 @@ class Reports(Protocol):
 
 
 class Supervisor:
-    """Restarts the nodes of a group. notice(text) is called with a line for everything that happens."""
+    """Restarts the nodes of a group. notice(text) is called with a line for each event."""
 
-    def __init__(self, group: ProcessGroup, specs: Sequence[NodeSpec], policy: RespawnPolicy,
-                 notice: Callable[[str], None], now: Callable[[], float] = time.monotonic):
+    def __init__(
+        self,
+        group: ProcessGroup,
+        specs: Sequence[NodeSpec],
+        policy: RespawnPolicy,
+        notice: Callable[[str], None],
+        now: Callable[[], float] = time.monotonic,
+    ):
         self._group = group
         self._specs = {spec.full_name: spec for spec in specs}
         self._policy = policy
@@ -86,7 +92,7 @@ class Supervisor:
                 self._silent.discard(name)
 
     def _is_final(self, crash: Crash, reports: Reports) -> bool:
-        """Whether starting the node again is of no use: its parameters are wrong, or it ended too often."""
+        """Whether starting the node again is of no use: wrong parameters, or too many ends."""
         misconfigured = crash.exit_code == CONFIGURATION_ERROR and crash.name not in reports.ready
         recent = self._restarted_s[crash.name]
         while recent and self._now() - recent[0] > self._policy.within_s:
@@ -100,8 +106,10 @@ class Supervisor:
         self._silent.discard(name)
         reports.forget(name)
         self._group.start(self._next_spec(name))
-        self._say(f"node {name} ended with {crash.reason}; started again "
-                  f"({len(self._restarted_s[name])} of {self._policy.restarts})")
+        self._say(
+            f"node {name} ended with {crash.reason}; started again "
+            f"({len(self._restarted_s[name])} of {self._policy.restarts})"
+        )
 
     def _next_spec(self, name: str) -> NodeSpec:
         """The node as it is started again: a recorder goes on in another new folder."""

@@ -11,11 +11,14 @@ def test_a_folder_that_can_be_made_is_right_and_is_not_made(tmp_path):
 
 def test_a_file_in_the_way_is_named(tmp_path):
     (tmp_path / "file").write_text("")
-    assert folder_fault(tmp_path / "file" / "out", 0) == f"cannot be made: {tmp_path / 'file'} is not a folder"
+    assert (
+        folder_fault(tmp_path / "file" / "out", 0)
+        == f"cannot be made: {tmp_path / 'file'} is not a folder"
+    )
 
 
 def test_a_full_disk_is_named(tmp_path):
-    assert "MB left; a run needs at least 1000000000000 MB" in folder_fault(tmp_path, 10 ** 18)
+    assert "MB left; a run needs at least 1000000000000 MB" in folder_fault(tmp_path, 10**18)
 
 
 def test_a_folder_that_refuses_files_is_named(tmp_path, monkeypatch):
@@ -32,6 +35,7 @@ def test_a_run_does_not_begin_without_a_place_for_its_results(tmp_path, tiny, op
 
     from cooperative_isac_ros.graph import GraphOptions
     from cooperative_isac_ros.run import run_scene
+
     (tmp_path / "file").write_text("")
     options = {"out": str(tmp_path / "new"), option: str(tmp_path / "file" / "x")}
     console = Console(width=400, record=True, file=open("/dev/null", "w"))

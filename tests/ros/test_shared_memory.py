@@ -13,18 +13,25 @@ SEGMENT, PORT = "fastrtps_0123456789abcdef", "fastrtps_port7411"
 @pytest.fixture
 def make(tmp_path):
     """Makes a file of some bytes that is minutes old."""
+
     def build(name, size=0, age_s=600.0):
         path = tmp_path / name
         path.write_bytes(bytes(size))
         old_s = path.stat().st_mtime - age_s
         os.utime(path, (old_s, old_s))
         return path
+
     return build
 
 
 def test_files_of_the_dead_are_removed(make, tmp_path):
-    for name, size in ((SEGMENT, 1000), (f"{SEGMENT}_el", 0), (PORT, 50), (f"{PORT}_sl", 0),
-                       (f"sem.{PORT}_mutex", 32)):
+    for name, size in (
+        (SEGMENT, 1000),
+        (f"{SEGMENT}_el", 0),
+        (PORT, 50),
+        (f"{PORT}_sl", 0),
+        (f"sem.{PORT}_mutex", 32),
+    ):
         make(name, size)
     assert clean_shared_memory(tmp_path) == Cleaned(5, 1082)
     assert not list(tmp_path.iterdir())
@@ -54,8 +61,18 @@ def test_files_of_a_participant_that_is_starting_stay(make, tmp_path):
     assert clean_shared_memory(tmp_path) == Cleaned()
 
 
-@pytest.mark.parametrize("name", ["other_el", "fastrtps_el", "fastrtps_0123_el", f"{SEGMENT}_xl", SEGMENT,
-                                  "lttng-ust-wait-6", f"sem.{PORT}_mutex"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "other_el",
+        "fastrtps_el",
+        "fastrtps_0123_el",
+        f"{SEGMENT}_xl",
+        SEGMENT,
+        "lttng-ust-wait-6",
+        f"sem.{PORT}_mutex",
+    ],
+)
 def test_files_of_others_stay(make, tmp_path, name):
     make(name, 10)
     assert clean_shared_memory(tmp_path) == Cleaned() and (tmp_path / name).exists()

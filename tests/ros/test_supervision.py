@@ -6,8 +6,11 @@ from cooperative_isac_ros.graph import NodeSpec
 from cooperative_isac_ros.processes import Crash
 from cooperative_isac_ros.supervision import HUNG_AFTER_S, RespawnPolicy, Supervisor
 
-SPECS = [NodeSpec("tracker", "tracker"), NodeSpec("scene_markers", "scene_markers"),
-         NodeSpec("bag_recorder", "bag_recorder", parameters={"directory": "/b"})]
+SPECS = [
+    NodeSpec("tracker", "tracker"),
+    NodeSpec("scene_markers", "scene_markers"),
+    NodeSpec("bag_recorder", "bag_recorder", parameters={"directory": "/b"}),
+]
 
 
 class Group:
@@ -51,8 +54,9 @@ class Reports:
 class Rig:
     def __init__(self, **policy):
         self.group, self.reports, self.lines, self.now_s = Group(), Reports(), [], 0.0
-        self.supervisor = Supervisor(self.group, SPECS, RespawnPolicy(**policy), self.lines.append,
-                                     lambda: self.now_s)
+        self.supervisor = Supervisor(
+            self.group, SPECS, RespawnPolicy(**policy), self.lines.append, lambda: self.now_s
+        )
 
     def check(self):
         return self.supervisor.check(self.reports)
@@ -125,7 +129,9 @@ def test_a_node_that_does_not_report_is_named_once_then_killed(rig):
         rig.check()
     assert rig.lines == ["node /tracker has not reported for 3 s"] and not rig.group.killed
     rig.reports.silent_s["/tracker"] = HUNG_AFTER_S + 1
-    assert rig.check() is None and rig.group.killed == ["/tracker"] and rig.group.started == [SPECS[0]]
+    assert (
+        rig.check() is None and rig.group.killed == ["/tracker"] and rig.group.started == [SPECS[0]]
+    )
     assert "hangs: no report for 16 s" in rig.lines[1]
 
 

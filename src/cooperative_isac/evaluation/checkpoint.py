@@ -1,7 +1,7 @@
 """What a report needs, written while the run goes on, so that no death of a process costs it.
 
-The frames go to a file for every checkpoint, the counts to one that is replaced: a checkpoint of a long
-run costs no more than that of a short one.
+The frames go to a file for every checkpoint, the counts to one that is replaced: a checkpoint of
+a long run costs no more than that of a short one.
 """
 
 from __future__ import annotations
@@ -11,7 +11,12 @@ import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
-from cooperative_isac.evaluation.run_record import RECORD_FILE, RunRecord, load_run_record, merged_records
+from cooperative_isac.evaluation.run_record import (
+    RECORD_FILE,
+    RunRecord,
+    load_run_record,
+    merged_records,
+)
 from cooperative_isac.evaluation.summary_file import SUMMARY_FILE, write_summary
 
 CHECKPOINT_FOLDER = "checkpoint"
@@ -31,7 +36,9 @@ class Checkpoint:
     record: RunRecord
 
 
-def write_checkpoint(folder: Path, run: int, counts: dict, new_frames: RunRecord, summary: dict) -> None:
+def write_checkpoint(
+    folder: Path, run: int, counts: dict, new_frames: RunRecord, summary: dict
+) -> None:
     """Add a checkpoint to the report in a folder; each file is written in one step.
 
     Args:
@@ -53,7 +60,7 @@ def write_checkpoint(folder: Path, run: int, counts: dict, new_frames: RunRecord
 
 
 def read_checkpoint(folder: Path) -> Checkpoint | None:
-    """The checkpoints of a report that was not completed; None where there are none that can be read."""
+    """The checkpoints of a report that was not completed; None where none can be read."""
     parts = folder / CHECKPOINT_FOLDER
     try:
         content = json.loads((parts / COUNTS_FILE).read_text(encoding="utf-8"))
@@ -68,7 +75,7 @@ def clear_checkpoint(folder: Path) -> None:
 
 
 def recover_report(folder: Path) -> bool:
-    """Write the record of a report whose evaluator did not complete it; the summary is there already.
+    """Write the record of a report whose evaluator did not complete it; the summary is there.
 
     Returns:
         Whether there was anything to recover.
@@ -86,5 +93,10 @@ def recover_report(folder: Path) -> bool:
 
 def _frames(parts: Path) -> RunRecord:
     """All frames of the checkpoints, in order."""
-    return merged_records([load_run_record(path) for path in sorted(parts.glob(FRAMES_FILES))
-                           if not path.stem.endswith(".part")])
+    return merged_records(
+        [
+            load_run_record(path)
+            for path in sorted(parts.glob(FRAMES_FILES))
+            if not path.stem.endswith(".part")
+        ]
+    )

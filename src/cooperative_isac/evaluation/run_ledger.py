@@ -44,11 +44,12 @@ class RunLedger:
         }
 
     def restore(self, state: dict) -> None:
-        """Go on from a state; frames up to the next announcement were not seen, which is not their fault."""
+        """Go on from a state; frames up to the next announcement are unseen, not lost."""
         self._first = state["first"]
         self._last_closed = state["last_closed"]
         self._stamps_ns = OrderedDict((int(number), stamp) for number, stamp in state["stamps_ns"])
-        self._decoded_ms = OrderedDict((int(number), late_ms) for number, late_ms in state["decoded_ms"])
+        self._decoded_ms = OrderedDict((int(number), latency_ms)
+                                       for number, latency_ms in state["decoded_ms"])
         self._closed_decoded = state["closed_decoded"]
         self._closed_slow = state["closed_slow"]
         for stage, times_ms in state["stages_ms"].items():
@@ -101,8 +102,8 @@ class RunLedger:
     def summary(self, now_ns: int) -> dict:
         """Counts, rates and percentiles so far, of the frames that had their period.
 
-        Frames whose announcement was lost are frames too; those that were never decoded are lost and late,
-        unless they were skipped, or there was no ledger to see them.
+        Frames whose announcement was lost are frames too; those that were never decoded are lost
+        and late, unless they were skipped, or there was no ledger to see them.
         """
         due = [number for number, stamp in self._stamps_ns.items() if stamp + self._period_s * 1e9 < now_ns]
         last = max(due, default=self._last_closed)
@@ -112,7 +113,8 @@ class RunLedger:
         late = lost + self._closed_slow + slow
         duration_s = frames * self._period_s
         return {"frames": frames, "frames_late": late, "frames_lost": lost,
-                "frames_skipped": self._skipped, "frames_unseen": self._unseen, "duration_s": duration_s,
+                "frames_skipped": self._skipped, "frames_unseen": self._unseen,
+                "duration_s": duration_s,
                 "fronthaul_bits_per_s": {site: _rate(self._bits[site], duration_s) for site in sorted(self._bits)},
                 "fronthaul_downlink_bits_per_s": _rate(self._downlink_bits, duration_s),
                 "latency_ms": {stage: _percentiles(self._stages_ms[stage])

@@ -81,7 +81,8 @@ def merged_records(records: Sequence[RunRecord]) -> RunRecord:
     kept = {kind: columns[f"{kind}_{key}"] >= first
             for kind, key in (("frame", "number"), ("truth", "frame"), ("detection", "frame"),
                               ("track", "frame"))}
-    return RunRecord(**{name: column[kept[name.partition("_")[0]]] for name, column in columns.items()})
+    return RunRecord(**{name: column[kept[name.partition("_")[0]]]
+                        for name, column in columns.items()})
 
 
 @dataclass(frozen=True)
@@ -104,11 +105,13 @@ def recorded_frames(record: RunRecord) -> Iterator[RecordedFrame]:
         tracks = _rows(record.track_frame, number)
         yield RecordedFrame(
             int(number), int(record.frame_stamp_ns[index]), bool(record.frame_simulated[index]),
-            tuple(TargetState(str(record.truth_name[row]), TargetClass(int(record.truth_class[row])),
+            tuple(TargetState(str(record.truth_name[row]),
+                              TargetClass(int(record.truth_class[row])),
                               record.truth_state[row, :3], record.truth_state[row, 3:])
                   for row in truths),
             tuple(Detection(record.detection_state[row, :3], record.detection_state[row, 3:],
-                            record.detection_covariance[row], float(record.detection_snr_db[row]), (), 0)
+                            record.detection_covariance[row],
+                            float(record.detection_snr_db[row]), (), 0)
                   for row in detections),
             tuple(Track(int(record.track_id[row]), TrackStatus(int(record.track_status[row])),
                         TargetClass(int(record.track_class[row])), 0.0, record.track_state[row, :3],

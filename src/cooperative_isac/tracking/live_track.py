@@ -48,7 +48,7 @@ class LiveTrack:
         return time_s - self.updated_s - self._excused_s
 
     def excuse(self, interval_s: float) -> None:
-        """No frame came for interval_s [s]: not the track's silence, once between two detections."""
+        """No frame came for interval_s [s]: no silence of the track, once between detections."""
         self._excused_s = self._excused_s or interval_s
 
     def miss(self, time_s: float) -> None:
@@ -75,7 +75,8 @@ class LiveTrack:
 def restored_track(track: Track, time_s: float, settings: Tracking, dimension: int) -> LiveTrack:
     """The live track that goes on from a snapshot of an established track, taken at time_s."""
     value = np.concatenate([track.position_m, track.velocity_mps])
-    live = LiveTrack(track.track_id, time_s - track.age_s, value, track.covariance, settings, dimension)
+    live = LiveTrack(track.track_id, time_s - track.age_s, value, track.covariance, settings,
+                     dimension)
 
     # A detection would be an update of the prior of a newborn track; this is the posterior itself.
     live.filter = make_filter(settings, value, track.covariance)

@@ -17,18 +17,22 @@ def saved_tracks(tracks: Sequence[Track]) -> list[dict]:
 
     Tentative ones have one or two detections: they begin anew sooner than they are restored.
     """
-    return [{
-        "track_id": track.track_id,
-        "status": track.status.value,
-        "target_class": track.target_class.value,
-        "class_probability": track.class_probability,
-        "position_m": np.asarray(track.position_m).tolist(),
-        "velocity_mps": np.asarray(track.velocity_mps).tolist(),
-        "covariance": np.asarray(track.covariance).tolist(),
-        "age_s": track.age_s,
-        "since_update_s": track.since_update_s,
-        "num_detections": track.num_detections,
-    } for track in tracks if track.status in ESTABLISHED]
+    return [
+        {
+            "track_id": track.track_id,
+            "status": track.status.value,
+            "target_class": track.target_class.value,
+            "class_probability": track.class_probability,
+            "position_m": np.asarray(track.position_m).tolist(),
+            "velocity_mps": np.asarray(track.velocity_mps).tolist(),
+            "covariance": np.asarray(track.covariance).tolist(),
+            "age_s": track.age_s,
+            "since_update_s": track.since_update_s,
+            "num_detections": track.num_detections,
+        }
+        for track in tracks
+        if track.status in ESTABLISHED
+    ]
 
 
 def loaded_tracks(saved: Sequence[dict]) -> tuple[Track, ...]:
@@ -55,10 +59,19 @@ def _track(item: dict) -> Track:
     if not finite or not np.isfinite(covariance).all():
         raise ValueError(f"saved track {item['track_id']} is not finite")
     if np.linalg.eigvalsh(covariance).min() <= 0:
-        raise ValueError(f"the covariance of saved track {item['track_id']} is not positive definite")
+        raise ValueError(
+            f"the covariance of saved track {item['track_id']} is not positive definite"
+        )
 
-    return Track(track_id=int(item["track_id"]), status=TrackStatus(item["status"]),
-                 target_class=TargetClass(item["target_class"]),
-                 class_probability=float(item["class_probability"]), position_m=position_m,
-                 velocity_mps=velocity_mps, covariance=covariance, age_s=float(item["age_s"]),
-                 since_update_s=float(item["since_update_s"]), num_detections=int(item["num_detections"]))
+    return Track(
+        track_id=int(item["track_id"]),
+        status=TrackStatus(item["status"]),
+        target_class=TargetClass(item["target_class"]),
+        class_probability=float(item["class_probability"]),
+        position_m=position_m,
+        velocity_mps=velocity_mps,
+        covariance=covariance,
+        age_s=float(item["age_s"]),
+        since_update_s=float(item["since_update_s"]),
+        num_detections=int(item["num_detections"]),
+    )

@@ -19,8 +19,8 @@ from cooperative_isac.tracking.track import Track, TrackStatus
 ESTABLISHED_INFLATION = 16.0  # of covariances in the second chance: heavy tails must not cost an identity
 NEWCOMER_INFLATION = 4.0
 SPEED_SIGMAS = 3.0
-# [s] Without any frame for longer than a track may coast, no track had a chance: the first frame after
-# it may still continue them. Beyond this, a prediction reaches over a whole scene and identifies nothing.
+# [s] Without any frame for longer than a track may coast, no track had a chance: the first frame
+# after it may still continue them. Beyond this, a prediction reaches over a whole scene.
 LONGEST_OUTAGE_S = 10.0
 
 
@@ -59,12 +59,13 @@ class Tracker:
 
         Args:
             time_s: stamp of the tracks [s]; the first update must be later
-            tracks: established tracks at that stamp; their filters begin anew from mean and covariance
+            tracks: established tracks at that stamp; their filters begin from mean and covariance
             num_born: identities that were given out, so that none is used twice
         """
         self._num_born = max([num_born, *(track.track_id for track in tracks)])
         self._time_s = time_s
-        self._tracks = [restored_track(track, time_s, self._settings, self._dimension) for track in tracks]
+        self._tracks = [restored_track(track, time_s, self._settings, self._dimension)
+                        for track in tracks]
 
     def skip_identities(self, num_born: int) -> None:
         """Give out none of the first num_born identities: another tracker did."""

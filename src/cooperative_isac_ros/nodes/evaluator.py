@@ -14,7 +14,8 @@ from cooperative_isac_msgs.msg import Accuracy, Detections, FeaturePacket, Frame
 from diagnostic_msgs.msg import DiagnosticArray
 from rclpy.clock import Clock, ClockType
 
-from cooperative_isac.evaluation.checkpoint import clear_checkpoint, read_checkpoint, write_checkpoint
+from cooperative_isac.evaluation.checkpoint import (clear_checkpoint, read_checkpoint,
+                                                    write_checkpoint)
 from cooperative_isac.evaluation.live_bound import BoundLog, frame_bound
 from cooperative_isac.evaluation.run_ledger import RunLedger
 from cooperative_isac.evaluation.run_record import RECORD_FILE, RunRecorder, recorded_frames
@@ -47,8 +48,8 @@ PARAMETERS = (
 class Evaluator(SceneNode):
     """Judges one run; another run, or a recording that plays again, begins a new report.
 
-    The report is written every few seconds; an evaluator that is started again in the same run goes on
-    with it.
+    The report is written every few seconds; an evaluator that is started again in the same run
+    goes on with it.
     """
 
     def __init__(self, **options):
@@ -67,8 +68,10 @@ class Evaluator(SceneNode):
                 (Frame, "frame", self._hear_frame), (Detections, "detections", self._hear_detections),
                 (Tracks, "tracks", self._hear_tracks), (StageTiming, "timing", self._hear_timing)):
             self.create_subscription(message_type, self.shared(topic), callback, qos.STREAM)
-        self.create_subscription(DiagnosticArray, "/diagnostics", self._hear_diagnostics, qos.STREAM)
-        self.create_timer(CHECKPOINT_S, self._checkpoint, clock=Clock(clock_type=ClockType.STEADY_TIME))
+        self.create_subscription(DiagnosticArray, "/diagnostics", self._hear_diagnostics,
+                                 qos.STREAM)
+        self.create_timer(CHECKPOINT_S, self._checkpoint,
+                          clock=Clock(clock_type=ClockType.STEADY_TIME))
         for site in self.scene.receivers:
             self.create_subscription(FeaturePacket, self.shared(f"{site.name}/features"),
                                      partial(self._hear_packet, site.name), qos.STREAM)
@@ -91,7 +94,7 @@ class Evaluator(SceneNode):
         self._skipped_seen: int | None = None
 
     def _take_up(self) -> FrameStamp | None:
-        """Go on with a report that another process did not complete; its last frame, if there is one."""
+        """Go on with a report that another process did not complete; its last frame, if any."""
         checkpoint = read_checkpoint(self._folder) if self._folder is not None else None
         if checkpoint is None or not checkpoint.record.frame_number.size:
             return None
@@ -106,8 +109,8 @@ class Evaluator(SceneNode):
 
         # The score is a function of the frames.
         for frame in recorded_frames(checkpoint.record):
-            self._recorder.add(frame.number, frame.stamp_ns, frame.truths, frame.detections, frame.tracks,
-                               frame.simulated)
+            self._recorder.add(frame.number, frame.stamp_ns, frame.truths, frame.detections,
+                               frame.tracks, frame.simulated)
             self._score.add(frame.stamp_ns * 1e-9, frame.truths, frame.detections, frame.tracks)
         return FrameStamp(checkpoint.run, frame.number, frame.stamp_ns)
 
@@ -248,7 +251,8 @@ class Evaluator(SceneNode):
         began_s = time.monotonic()
         if self._folder is None or not self._changed or began_s < self._next_checkpoint_s:
             return
-        counts = {"ledger": self._ledger.state(), "bounds": self._bounds.state(), "scheme": self._scheme}
+        counts = {"ledger": self._ledger.state(), "bounds": self._bounds.state(),
+                  "scheme": self._scheme}
         try:
             write_checkpoint(self._folder, self._run, counts, self._recorder.record(self._unsaved),
                              self.summary())

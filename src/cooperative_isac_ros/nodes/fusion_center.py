@@ -20,7 +20,7 @@ from cooperative_isac_ros.collector import CollectedFrame, PacketCollector, deco
 from cooperative_isac_ros.parameters import SCHEME, Parameter, rate_parameter
 from cooperative_isac_ros.records import Announcement, DetectionList, FrameStamp
 
-# Where frames are skipped the access points need longer: up to so many deadlines for the frame after.
+# Where frames are skipped the access points need longer: up to so many deadlines.
 MOST_DEADLINES = 5
 PARAMETERS = (
     SCHEME,
@@ -63,12 +63,13 @@ class FusionCenter(SceneNode):
         if announcement is None:
             return
         for opened in self.collector.announce(announcement):
-            deadline = self.create_timer(self._deadline_of(opened.frame), lambda: None, clock=self._steady)
+            deadline = self.create_timer(self._deadline_of(opened.frame), lambda: None,
+                                         clock=self._steady)
             deadline.callback = partial(self._expire, opened, deadline)
         self._publish(self.collector.complete())
 
     def _deadline_of(self, frame: FrameStamp) -> float:
-        """How long the frame waits for packets [s]: longer by the frames that were skipped before it."""
+        """How long the frame waits for packets [s]: longer by the frames skipped before it."""
         last, self._opened = self._opened, frame
         passed = frame.number - last.number if last is not None and last.run == frame.run else 1
         return self._deadline_s * min(max(passed, 1), MOST_DEADLINES)

@@ -24,9 +24,10 @@ PARAMETERS = (
     Parameter("odometry_rate_hz", 0.0, "samples per second and target; 0: the lowest multiple of the frame "
               f"rate from {LOWEST_RATE_HZ:g} on, which puts one at every frame's stamp", 0.0, 1000.0),
     rate_parameter("rate at which frames are announced"),
-    Parameter("run", 0, "number of the run, from whoever starts the nodes; 0: not known", 0, 2 ** 63 - 1),
-    Parameter("state_file", "", "state file of the controller, by which a simulator that is started again "
-              "goes on in the same `run`; empty: none"),
+    Parameter("run", 0, "number of the run, from whoever starts the nodes; 0: not known", 0,
+              2 ** 63 - 1),
+    Parameter("state_file", "", "state file of the controller, by which a simulator that is "
+              "started again goes on in the same `run`; empty: none"),
 )
 
 

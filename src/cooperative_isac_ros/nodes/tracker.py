@@ -23,13 +23,13 @@ from cooperative_isac_ros.transforms import TransformPublisher, track_frame, tra
 
 SHOWN = (TrackStatus.CONFIRMED, TrackStatus.COASTING)
 PARAMETERS = (
-    Parameter("state_file", "", "file from which a tracker that is started again takes up tracks and "
-              "identities of the same run; empty: none"),
+    Parameter("state_file", "", "file from which a tracker that is started again takes up tracks "
+              "and identities of the same run; empty: none"),
 )
 
 
 class TrackerNode(SceneNode):
-    """Keeps the tracks; begins anew, and says so, when another run begins or a recording plays again.
+    """Keeps the tracks; begins anew when another run begins or a recording plays again.
 
     Started again in the middle of a run, it goes on from its state file.
     """
@@ -64,7 +64,9 @@ class TrackerNode(SceneNode):
 
         # Of the same run: no identity is given out twice, whatever else the state holds.
         try:
-            num_born, number, stamp_ns = (int(state[key]) for key in ("num_born", "number", "stamp_ns"))
+            num_born = int(state["num_born"])
+            number = int(state["number"])
+            stamp_ns = int(state["stamp_ns"])
             tracks = loaded_tracks(state["tracks"])
         except (KeyError, TypeError, ValueError) as error:
             self.health.fault("states_refused", f"{self._state_file}: {error}")

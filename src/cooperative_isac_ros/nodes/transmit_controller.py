@@ -39,12 +39,12 @@ PARAMETERS = (
     Parameter("wait_for_nodes", [""], "full names of nodes that must report to be running before frame 0"),
     Parameter("wait_at_most_s", 20.0, "frame 0 comes after this time even if a node is missing [s]", 0.0,
               600.0),
-    Parameter("run", 0, "number of the run, from whoever starts the nodes; 0: drawn at the start", 0,
-              2 ** 63 - 1),
-    Parameter("state_file", "", "file from which a controller that is started again with the same `run` "
-              "goes on with it; empty: none"),
-    Parameter("max_frames_ahead", 2, "frames are skipped for all while an access point or the fusion "
-              "center has so many to finish; 0: never", 0, 1000),
+    Parameter("run", 0, "number of the run, from whoever starts the nodes; 0: drawn at the start",
+              0, 2 ** 63 - 1),
+    Parameter("state_file", "", "file from which a controller that is started again with the same "
+              "`run` goes on with it; empty: none"),
+    Parameter("max_frames_ahead", 2, "frames are skipped for all while an access point or the "
+              "fusion center has so many to finish; 0: never", 0, 1000),
 )
 
 
@@ -67,13 +67,15 @@ class TransmitController(SceneNode):
         self._publisher = self.create_publisher(Frame, self.shared("frame"), qos.STREAM)
         self._timer: AlignedTimer | None = None
         self._announced = 0
-        self._awaited = set(filter(None, self.settings["wait_for_nodes"])) if not self._resumed else set()
+        awaited = [] if self._resumed else self.settings["wait_for_nodes"]
+        self._awaited = set(filter(None, awaited))
         self._listener = self.create_subscription(DiagnosticArray, "/diagnostics", self._hear, qos.STREAM)
         self.create_subscription(StageTiming, self.shared("timing"), self._hear_timing, qos.STREAM)
         steady = Clock(clock_type=ClockType.STEADY_TIME)
         wait_s = self.settings["wait_at_most_s"]
-        self._patience = self.create_timer(min(wait_s, RESUME_WITHIN_S) if self._resumed else wait_s,
-                                           self._begin, clock=steady)
+        if self._resumed:
+            wait_s = min(wait_s, RESUME_WITHIN_S)
+        self._patience = self.create_timer(wait_s, self._begin, clock=steady)
         self._settled = 0
         self._check = self.create_timer(CHECK_S, self._begin_if_ready, clock=steady)
 
@@ -166,8 +168,8 @@ class TransmitController(SceneNode):
         self._timer.cancel()
         last = min(frame.number, self.scene.num_frames - 1)
         source = self.scene.propagation.paths.source
-        self.get_logger().info(f"the recording {source} has ended: frame {last} was the last of run "
-                               f"{self._run}")
+        self.get_logger().info(f"the recording {source} has ended: frame {last} was the last of "
+                               f"run {self._run}")
         self.health.figures["recording"] = "ended"
 
     def close(self) -> None:

@@ -333,7 +333,7 @@ def main() -> None:
     parser.add_argument("--duration-s", type=float, default=20.0, help="of each overloaded run [s]")
     parser.add_argument("--verbose", action="store_true", help="print the console of the run, too")
     options = parser.parse_args()
-    FAULTS[options.fault](options, Console())
+    FAULTS[options.fault](options, Console(width=110))
 
 
 if __name__ == "__main__":

@@ -37,6 +37,17 @@ def test_a_slow_network_works_on_one_frame_at_a_time():
     assert set(gaps[3:-2]) == {3}  # 0.5 s are three periods
 
 
+def test_a_node_that_becomes_slower_and_slower_is_waited_for():
+    pressure, now_s = BackPressure(2, 1.0), 0.0
+    pressure.finish("/fusion_center", -1, 0.0)
+    for number, latency_s in enumerate((0.3, 0.8, 1.4, 2.5, 2.5)):
+        pressure.announce(number, now_s)
+        worker = pressure._workers["/fusion_center"]
+        assert pressure._is_behind(worker, 1, now_s + 0.99 * latency_s)
+        now_s += latency_s
+        pressure.finish("/fusion_center", number, now_s)
+
+
 def test_no_limit_skips_nothing():
     assert play(BackPressure(0, 1.0), 0.9, 4) == list(range(20))
 

@@ -21,7 +21,7 @@ from cooperative_isac_ros.parameters import SCHEME, Parameter, rate_parameter
 from cooperative_isac_ros.records import Announcement, DetectionList, FrameStamp
 
 # Where frames are skipped the access points need longer: up to so many deadlines.
-MOST_DEADLINES = 5
+MOST_DEADLINES = 20
 PARAMETERS = (
     SCHEME,
     Parameter("deadline_s", 0.0, "longest wait for packets after a frame's announcement [s]; 0: the scene's",

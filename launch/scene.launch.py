@@ -6,9 +6,11 @@ an including launch description keeps its environment, its namespace and its oth
 
 import atexit
 import os
+import secrets
 import shutil
 import subprocess
 import tempfile
+from dataclasses import replace
 from pathlib import Path
 
 from ament_index_python.packages import PackageNotFoundError, get_package_prefix
@@ -63,9 +65,11 @@ def start(context):
         argument = OPTION_NAMES.get(error.option, error.option)
         return refusal(f"{argument}:={given[argument]}: {'; '.join(str(error).splitlines())}")
 
-    # The nodes' parameters and the view are files as long as this launch runs.
+    # The nodes' parameters, what nodes that are started again go on from, and the view are files as
+    # long as this launch runs.
     folder = Path(tempfile.mkdtemp(prefix="isac_launch_"))
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    options = replace(options, state=str(folder / "state"), run=secrets.randbits(63))
     respawn = given["respawn"] == "true"
     common = {"additional_env": node_variables(), "output": "screen", "respawn": respawn,
               "respawn_delay": RESPAWN_DELAY_S, "respawn_max_retries": MOST_RESPAWNS,

@@ -48,6 +48,7 @@ Coverage = Annotated[
     Optional[Path], Option(metavar="FILE.png", help="Draw a map of the area with its SNR.")
 ]
 Markers = Annotated[bool, Option(help="Draw for RViz.")]
+Respawn = Annotated[bool, Option(help="Start nodes again that end by themselves or hang.")]
 Schemes = Annotated[Optional[str], Option(help="Comma-separated; by default the scene's.")]
 Frames = Annotated[Optional[int],
                    Option(help="Independent frames to draw.", min=1, show_default="200")]
@@ -84,7 +85,7 @@ DRAWN_FRAMES, DRAWN_SEED = 200, 1  # of independent frames
 def run(scene: SceneArgument = "campus", duration: Duration = None, scheme: Scheme = None, bag: Bag = None,
         rate: Rate = None, out: Out = None, markers: Markers = True, front_end: FrontEnd = "simulated",
         target_class: TargetClasses = None, params_file: ParamsFile = None, log_level: LogLevel = "",
-        network: Network = False) -> None:
+        network: Network = False, respawn: Respawn = True) -> None:
     """Start a whole scene of ROS 2 nodes, show it, and report how well it tracked."""
     _set_discovery_range(network)
     name = _scene(scene).name
@@ -92,6 +93,7 @@ def run(scene: SceneArgument = "campus", duration: Duration = None, scheme: Sche
         from cooperative_isac_ros.choices import ChoiceError, chosen
         from cooperative_isac_ros.graph import GraphOptions
         from cooperative_isac_ros.run import run_scene
+        from cooperative_isac_ros.supervision import RespawnPolicy
     except ImportError as error:
         _no_ros(error)
     folder = out or Path("runs") / f"{name}-{time.strftime('%Y%m%d-%H%M%S')}"
@@ -105,7 +107,7 @@ def run(scene: SceneArgument = "campus", duration: Duration = None, scheme: Sche
         shown = " ".join(value) if isinstance(value, tuple) else value
         _fail(f"{RUN_OPTIONS[error.option]} {shown}: {error}")
     _warn(loaded)
-    raise typer.Exit(run_scene(loaded, options, duration, make_console()))
+    raise typer.Exit(run_scene(loaded, options, duration, make_console(), RespawnPolicy(respawn)))
 
 
 @app.command(

@@ -22,7 +22,6 @@ from cooperative_isac.scene.model import Scene, Site, TargetState
 from cooperative_isac.schemes.contract import network
 from cooperative_isac.schemes.registry import make_scheme
 from cooperative_isac.tracking.track import Track
-from cooperative_isac.tracking.tracker import Tracker
 from cooperative_isac.waveform.frame import TransmitFrame, antenna_slices, draw_symbols, with_reference
 from cooperative_isac.waveform.precoding import limit_power, precode, user_rates
 
@@ -120,6 +119,9 @@ def run(scene: Scene, num_frames: int | None = None,
     scheme = make_scheme(scheme_name or scene.sensing.scheme, scene)
     scene = network(scheme, scene)
     scheme.period_s = 1 / scene.update_rate_hz
+    # Loads slowly, and most nodes have no tracker.
+    from cooperative_isac.tracking.tracker import Tracker
+
     tracker = Tracker(scene.tracking, scene.dimension)
     for number in range(frame_count(scene, num_frames)):
         time_s = number / scene.update_rate_hz

@@ -25,6 +25,8 @@ from cooperative_isac_ros.target_watch import class_fault
 # Frames a second that the nodes' parameters take.
 LOWEST_RATE_HZ = 0.1
 HIGHEST_RATE_HZ = 100.0
+# Of a minute's report; a recording takes more, but how long it will be is unknown.
+LEAST_FREE_BYTES = 50_000_000
 
 
 class ChoiceError(ValueError):
@@ -160,7 +162,7 @@ def _out_fault(out: str) -> str | None:
 def _folder_fault(path: str) -> str | None:
     """Whether a folder can be made and written to."""
     try:
-        check_folder(Path(path))
+        check_folder(Path(path), LEAST_FREE_BYTES)
     except OutputError as error:
         return str(error)
     return None

@@ -59,6 +59,8 @@ class GraphOptions:
     target_classes: `name:class` of targets that do not publish theirs
     params_file: parameter file for all nodes, before what the other options say; empty: none
     log_level: one of LOG_LEVELS; empty: that of ROS
+    state: folder for what nodes that are started again go on from; empty: none
+    run: number of the run, the same for a controller that is started again; 0: the controller draws it
     """
 
     scheme: str = ""
@@ -73,6 +75,8 @@ class GraphOptions:
     target_classes: tuple[str, ...] = ()
     params_file: str = ""
     log_level: str = ""
+    state: str = ""
+    run: int = 0
 
 
 def scene_nodes(scene: Scene, options: GraphOptions = GraphOptions()) -> tuple[NodeSpec, ...]:
@@ -93,6 +97,9 @@ def scene_nodes(scene: Scene, options: GraphOptions = GraphOptions()) -> tuple[N
     scene, scheme = scheme_scene(name, scene), {"scheme": name}
     root = options.namespace.rstrip("/") or options.namespace
     start = {"params_file": options.params_file, "log_level": options.log_level}
+    state = {name: str(Path(options.state) / f"{name}.json") if options.state else ""
+             for name in ("tracker", "transmit_controller")}
+    run = {"run": options.run, "state_file": state["transmit_controller"]}
 
     def node(executable: str, *parameters: dict, below: str = "") -> NodeSpec:
         namespace = f"{root.rstrip('/')}/{below}" if root and below else root or below
@@ -101,19 +108,20 @@ def scene_nodes(scene: Scene, options: GraphOptions = GraphOptions()) -> tuple[N
     echoes = {"front_end": options.front_end}
     nodes = [node("access_point", scheme, watch, echoes, {"site": site.name}, below=site.name)
              for site in scene.receivers]
-    nodes += [node("fusion_center", scheme, deadline, rate), node("tracker"),
+    nodes += [node("fusion_center", scheme, deadline, rate),
+              node("tracker", {"state_file": state["tracker"]}),
               node("evaluator", rate, scheme, watch, {"out": options.out})]
     if options.markers:
         nodes.append(node("scene_markers", scheme, watch))
     if options.simulate_targets and scene.targets:
-        nodes.append(node("target_simulator", rate))
+        nodes.append(node("target_simulator", rate, run))
     if options.bag:
         nodes.append(node("bag_recorder", {"directory": options.bag}))
 
     # Relative names: the controller resolves them in its own namespace.
     names = [spec.namespace.removeprefix(root).strip("/") for spec in nodes]
     waited = [f"{name}/{spec.name}".lstrip("/") for name, spec in zip(names, nodes)]
-    return (*nodes, node("transmit_controller", rate, scheme, {"wait_for_nodes": waited}))
+    return (*nodes, node("transmit_controller", rate, scheme, run, {"wait_for_nodes": waited}))
 
 
 def shared_file(name: str) -> Path | None:

@@ -63,13 +63,16 @@ class Health:
         return DiagnosticStatus(level=level, name=self._node.get_fully_qualified_name(), message=message,
                                 values=[KeyValue(key=key, value=str(value)) for key, value in shown.items()])
 
-    def report(self) -> None:
-        """Publish the state and begin a new period."""
-        status = self.status()
-        self._log_waiting()
-        array = DiagnosticArray(status=[status])
+    def publish(self) -> None:
+        """Publish the state now, in the middle of a period, for what cannot wait for its end."""
+        array = DiagnosticArray(status=[self.status()])
         array.header.stamp = self._node.get_clock().now().to_msg()
         self._publisher.publish(array)
+
+    def report(self) -> None:
+        """Publish the state and begin a new period."""
+        self.publish()
+        self._log_waiting()
         self._faults.clear()
         self._reported, self._last_ns = self.counts.copy(), self._clock.now().nanoseconds
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import time
+from typing import Collection
 
 from cooperative_isac_msgs.msg import Accuracy, Frame, StageTiming, Tracks
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
@@ -18,6 +19,11 @@ from cooperative_isac_ros.health import WAITING
 from cooperative_isac_ros.plain_text import plain_text
 
 MONITOR_NAME = "isac_monitor"
+# [s] Longer pauses of the monitor itself (a machine that slept) are no silence of others.
+LONGEST_STEP_S = 0.5
+SILENT_AFTER_S = 3.0
+# [s] Reports of a node that has ended may still be on their way for so long.
+UNDERWAY_S = 0.5
 SHOWN = (TrackStatus.CONFIRMED.value, TrackStatus.COASTING.value)
 # Every robot of the network may write to /diagnostics: nodes beyond these are not shown.
 MAX_COMPLAINTS = 64
@@ -25,15 +31,24 @@ LARGEST_SHOWN = 1e7  # m, m/s, s or ms: what is larger would break the table
 
 
 class Monitor(GuardedNode):
-    """Counts what passes by and remembers what nodes complain about."""
+    """Counts what passes by and remembers what nodes complain about.
 
-    def __init__(self, namespace: str, **options):
+    nodes: full names of those that must report once a second
+    """
+
+    def __init__(self, namespace: str, nodes: Collection[str] = (), **options):
         super().__init__(MONITOR_NAME, namespace=namespace, **options)
         self.first_frame_s: float | None = None
         self.tracked_number = -1
         self._frames = self._decoded = 0
         self._latency_ms, self._tracks, self._accuracy = 0.0, [], None
         self._complaints: dict[str, str] = {}
+        self.ready: set[str] = set()
+        self._awake_s = 0.0
+        self._stepped_s = time.monotonic()
+        self._reported_s: dict[str, float] = {}
+        self._forgotten_s: dict[str, float] = {}
+        self._nodes = frozenset(nodes)
         for message_type, topic, callback in (
                 (Frame, "frame", self._hear_frame), (StageTiming, "timing", self._hear_timing),
                 (Tracks, "tracks", self._hear_tracks), (Accuracy, "accuracy", self._hear_accuracy),
@@ -68,12 +83,38 @@ class Monitor(GuardedNode):
 
     def _hear_diagnostics(self, message: DiagnosticArray) -> None:
         for status in message.status:
+            if status.name in self._nodes:
+                self._note_report(status)
             name = plain_text(status.name)
             self._complaints.pop(name, None)
             waiting = self.first_frame_s is None and status.message.startswith(WAITING)
             is_shown = status.level != DiagnosticStatus.OK or waiting
             if is_shown and len(self._complaints) < MAX_COMPLAINTS:
                 self._complaints[name] = plain_text(status.message)
+
+    def _note_report(self, status: DiagnosticStatus) -> None:
+        if self._awake_s - self._forgotten_s.get(status.name, -math.inf) < UNDERWAY_S:
+            return  # from before it began anew
+        self._reported_s[status.name] = self._awake_s
+        if any(value.key == "ready" and value.value == "True" for value in status.values):
+            self.ready.add(status.name)
+
+    def step(self) -> None:
+        """Let the time pass in which nodes can be silent; called between messages."""
+        now_s = time.monotonic()
+        self._awake_s += min(now_s - self._stepped_s, LONGEST_STEP_S)
+        self._stepped_s = now_s
+
+    def silence_s(self) -> dict[str, float]:
+        """How long each node that has reported did not report since [s]."""
+        return {name: self._awake_s - reported_s for name, reported_s in self._reported_s.items()}
+
+    def forget(self, name: str) -> None:
+        """A node begins anew: it is neither ready nor silent until it reports."""
+        self._forgotten_s[name] = self._awake_s
+        self._reported_s.pop(name, None)
+        self._complaints.pop(name, None)
+        self.ready.discard(name)
 
     def view(self, duration_s: float | None) -> Group:
         """The live picture: progress, tracks, and what nodes complain about."""
@@ -83,8 +124,10 @@ class Monitor(GuardedNode):
             f"latency {_number(self._latency_ms, 0)} ms")
         if self._accuracy is not None:
             line += f"   GOSPA {_number(self._accuracy.gospa_m, 2)} m   NEES {_number(self._accuracy.nees, 1)}"
+        silent = {name: f"no report for {silence_s:.0f} s"
+                  for name, silence_s in self.silence_s().items() if silence_s >= SILENT_AFTER_S}
         complaints = [Text(f"{name}: {why}", style="yellow", no_wrap=True, overflow="ellipsis")
-                      for name, why in sorted(self._complaints.items())]
+                      for name, why in sorted({**self._complaints, **silent}.items())]
         return Group(Text(line, style="bold"), _track_table(self._tracks), *complaints)
 
 

@@ -28,6 +28,11 @@ class Crash:
     exit_code: int
     last_output: str
 
+    @property
+    def reason(self) -> str:
+        """How it ended, in words."""
+        return f"signal {-self.exit_code}" if self.exit_code < 0 else f"exit code {self.exit_code}"
+
 
 def node_command(spec: NodeSpec, parameter_file: Path) -> list[str]:
     """Command line of a node whose parameters lie in a file."""
@@ -58,11 +63,12 @@ class ProcessGroup:
         self.stop()
 
     def start(self, spec: NodeSpec) -> None:
-        """Start one node; its output goes to a log file of its name."""
+        """Start one node, or start it again; its output goes to a log file of its name."""
         stem = spec.full_name.strip("/").replace("/", ".")
         parameter_file = self._folder / f"{stem}.yaml"
         parameter_file.write_text(spec.parameter_text(), encoding="utf-8")
-        with open(self._log(spec.full_name), "wb") as log:
+        again = spec.full_name in self._processes
+        with open(self._log(spec.full_name), "ab" if again else "wb") as log:
             self._processes[spec.full_name] = subprocess.Popen(node_command(spec, parameter_file),
                                                                stdin=subprocess.DEVNULL, stdout=log,
                                                                stderr=subprocess.STDOUT,
@@ -70,13 +76,28 @@ class ProcessGroup:
                                                                process_group=0,
                                                                preexec_fn=_end_with_parent(os.getpid()))
 
+    def ended(self) -> tuple[Crash, ...]:
+        """The nodes that ended by themselves."""
+        return tuple(self._crash(name, process.returncode)
+                     for name, process in self._processes.items() if process.poll() is not None)
+
     def crashed(self) -> Crash | None:
         """The first node that ended by itself."""
-        for name, process in self._processes.items():
-            if process.poll() is not None:
-                lines = self._log(name).read_text(errors="replace").splitlines()[-LAST_LINES:]
-                return Crash(name, process.returncode, plain_lines("\n".join(lines)))
-        return None
+        return next(iter(self.ended()), None)
+
+    def kill(self, name: str) -> None:
+        """End a node that does not answer; it counts as one that ended by itself."""
+        process = self._processes[name]
+        if process.poll() is None:
+            _signal_group(process, signal.SIGKILL)
+
+    def drop(self, name: str) -> None:
+        """Look no more after a node that ended."""
+        self._processes.pop(name)
+
+    def _crash(self, name: str, exit_code: int) -> Crash:
+        lines = self._log(name).read_text(errors="replace").splitlines()[-LAST_LINES:]
+        return Crash(name, exit_code, plain_lines("\n".join(lines)))
 
     def stop(self, names: Sequence[str] | None = None) -> None:
         """End nodes (all by default): ask, insist, then kill."""

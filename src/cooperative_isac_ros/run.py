@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import os
+import secrets
+import shutil
 import time
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Sequence
 
@@ -15,8 +18,11 @@ from rich.console import Console
 from rich.live import Live
 from rich.markup import escape
 
-from cooperative_isac.evaluation.run_report import (PICTURE_FILE, RECORD_FILE, SUMMARY_FILE, draw_run,
-                                                    print_summary, read_summary)
+from cooperative_isac.evaluation.checkpoint import clear_checkpoint, recover_report
+from cooperative_isac.evaluation.run_record import RECORD_FILE
+from cooperative_isac.evaluation.run_report import (PICTURE_FILE, draw_run, print_summary,
+                                                    read_summary)
+from cooperative_isac.evaluation.summary_file import SUMMARY_FILE
 from cooperative_isac.scene.model import Scene
 from cooperative_isac.schemes.registry import scheme_scene
 from cooperative_isac_ros.base import ONLOOKER_NICE
@@ -25,7 +31,9 @@ from cooperative_isac_ros.graph import GraphOptions, NodeSpec, scene_nodes
 from cooperative_isac_ros.interrupts import StopRequest, stop_request
 from cooperative_isac_ros.monitor import MONITOR_NAME, Monitor
 from cooperative_isac_ros.processes import Crash, ProcessGroup
+from cooperative_isac_ros.shared_memory import clean_shared_memory
 from cooperative_isac_ros.startup import start_ros
+from cooperative_isac_ros.supervision import RespawnPolicy, Supervisor
 
 FIRST_FRAME_WITHIN_S = 90.0
 # Wait for tracks after the last frame of a recording: far more than a frame takes to become tracks.
@@ -35,54 +43,76 @@ REFRESH_S = 0.5
 MONITOR_ENCLAVE = ("--enclave", f"/{MONITOR_NAME}")
 
 
-def run_scene(scene: Scene, options: GraphOptions, duration_s: float | None, console: Console) -> int:
-    """Run a scene until duration_s after frame 0, its path file's end, or Ctrl-C; the exit code."""
+def run_scene(scene: Scene, options: GraphOptions, duration_s: float | None, console: Console,
+              policy: RespawnPolicy = RespawnPolicy()) -> int:
+    """Run a scene until duration_s after frame 0, its path file's end, or Ctrl-C; the exit code.
+
+    0: a report, and every node that ended came back; 1: an error, or a node that was given up.
+    """
     fault = ros_fault(*MONITOR_ENCLAVE, node=MONITOR_NAME)
     if fault is not None:
         console.print(f"[bold red]error:[/] ROS 2 does not start: {escape(fault)}")
         return 1
     folder = Path(options.out).resolve()
+
+    # What earlier runs left
     logs = folder / "logs"
+    state = logs / "state"
     logs.mkdir(parents=True, exist_ok=True)
+    shutil.rmtree(state, ignore_errors=True)
+    clear_checkpoint(folder)
     for name in (SUMMARY_FILE, RECORD_FILE, PICTURE_FILE):
         (folder / name).unlink(missing_ok=True)
-    specs = scene_nodes(scene, replace(options, out=str(folder)))
+    cleaned = clean_shared_memory()
+    if cleaned.num_bytes:
+        console.print(f"{cleaned.num_bytes * 1e-6:.0f} MB of shared memory of killed nodes are "
+                      "cleaned")
+
+    options = replace(options, out=str(folder), state=str(state), run=secrets.randbits(63))
+    specs = scene_nodes(scene, options)
     console.print(f"scene [bold]{scene.name}[/]: {len(specs)} nodes, Ctrl-C ends them; "
                   f"files go to {escape(str(folder))}")
     with stop_request() as stop, ProcessGroup(logs) as group:
         stop.allow(None)
-        fault = _start_and_watch(group, specs, scene, options.namespace, duration_s, console, stop)
+        supervisor = Supervisor(group, specs, policy, partial(_notice, console))
+        fault = _start_and_watch(group, specs, supervisor, scene, options.namespace, duration_s,
+                                 console, stop)
         group.stop([specs[-1].full_name])
         time.sleep(min(1 / (options.rate_hz or scene.update_rate_hz), 1.0))
         # Ctrl-C may reach a node that is just being started, too.
         if not stop.requested:
             fault = fault or group.crashed()
         group.stop()
-        if (folder / RECORD_FILE).is_file():
-            draw_run(scheme_scene(options.scheme or scene.sensing.scheme, scene), folder)
-        return _conclude(fault, folder, console, stop)
+        fault = _finish_report(folder, fault)
+        _draw(scheme_scene(options.scheme or scene.sensing.scheme, scene), folder, console)
+        return _conclude(fault, supervisor, folder, console, stop)
 
 
-def _start_and_watch(group: ProcessGroup, specs: Sequence[NodeSpec], scene: Scene, namespace: str,
-                     duration_s: float | None, console: Console,
+def _notice(console: Console, text: str) -> None:
+    console.print(text, style="yellow", markup=False, highlight=False, soft_wrap=True)
+
+
+def _start_and_watch(group: ProcessGroup, specs: Sequence[NodeSpec], supervisor: Supervisor,
+                     scene: Scene, namespace: str, duration_s: float | None, console: Console,
                      stop: StopRequest) -> Crash | str | None:
     """Until the scene is over or is to end; what went wrong, if anything."""
     for spec in specs:
         if not stop.requested:
             group.start(spec)
     os.nice(ONLOOKER_NICE)
-    fault = _watch(group, scene, namespace, duration_s, console, stop)
+    names = [spec.full_name for spec in specs]
+    fault = _watch(supervisor, scene, namespace, names, duration_s, console, stop)
     if stop.requested:
         console.print("ending the scene")
     return fault
 
 
-def _watch(group: ProcessGroup, scene: Scene, namespace: str, duration_s: float | None,
-           console: Console, stop: StopRequest) -> Crash | str | None:
+def _watch(supervisor: Supervisor, scene: Scene, namespace: str, names: Sequence[str],
+           duration_s: float | None, console: Console, stop: StopRequest) -> Crash | str | None:
     """Show the scene until it is over; what went wrong, if anything."""
     start_ros(["--ros-args", *MONITOR_ENCLAVE], SignalHandlerOptions.NO)
     executor = SingleThreadedExecutor()
-    monitor = Monitor(namespace)
+    monitor = Monitor(namespace, names)
     executor.add_node(monitor)
     began_s = shown_s = time.monotonic()
     announced = False
@@ -92,7 +122,8 @@ def _watch(group: ProcessGroup, scene: Scene, namespace: str, duration_s: float 
                 if stop.requested:
                     return None
                 executor.spin_once(timeout_sec=0.1)
-                crash = group.crashed()
+                monitor.step()
+                crash = supervisor.check(monitor)
                 if crash is not None:
                     return crash
                 if recording_is_over(scene, monitor.tracked_number, monitor.elapsed_s):
@@ -129,16 +160,45 @@ def recording_is_over(scene: Scene, tracked_number: int, elapsed_s: float) -> bo
     return tracked_number >= last or elapsed_s > last / scene.update_rate_hz + LAST_TRACKS_WITHIN_S
 
 
-def _conclude(fault: Crash | str | None, folder: Path, console: Console, stop: StopRequest) -> int:
+def _finish_report(folder: Path, fault: Crash | str | None) -> Crash | str | None:
+    """Complete the report of an evaluator that did not; what is wrong, if anything."""
+    try:
+        if recover_report(folder):
+            clear_checkpoint(folder)
+    except (OSError, ValueError) as error:
+        return fault or f"the report is not complete: {error}"
+    return fault
+
+
+def _draw(scene: Scene, folder: Path, console: Console) -> None:
+    """The picture; without it the rest of the report still comes."""
+    if not (folder / RECORD_FILE).is_file():
+        return
+    try:
+        draw_run(scene, folder)
+    except (OSError, ValueError) as error:
+        _notice(console, f"{folder / PICTURE_FILE} is not drawn: {error}")
+
+
+def _conclude(fault: Crash | str | None, supervisor: Supervisor, folder: Path, console: Console,
+              stop: StopRequest) -> int:
     reported = (folder / SUMMARY_FILE).is_file()
     if reported:
         print_summary(read_summary(folder), console)
+
+    # Nodes that ended on the way
+    for event in supervisor.events:
+        _notice(console, event)
+    for crash in supervisor.given_up.values():
+        console.print(f"node {crash.name} said last", style="bold", highlight=False)
+        console.print(crash.last_output or "nothing", markup=False, highlight=False)
+
     if isinstance(fault, Crash):
         console.print(f"[bold red]error:[/] node {fault.name} ended by itself with exit code "
                       f"{fault.exit_code}; it said")
         console.print(fault.last_output or "nothing", markup=False, highlight=False)
     elif fault is not None:
-        console.print(f"[bold red]error:[/] {fault}")
+        console.print(f"[bold red]error:[/] {escape(fault)}")
     elif not reported and stop.requested:
         console.print("ended before there was anything to report")
     elif not reported:
@@ -146,4 +206,4 @@ def _conclude(fault: Crash | str | None, folder: Path, console: Console, stop: S
         console.print(f"[bold red]error:[/] {fault}")
     made = [name for name in (PICTURE_FILE, SUMMARY_FILE, RECORD_FILE) if (folder / name).is_file()]
     console.print(f"files: {folder} ({', '.join([*made, 'logs/'])})", markup=False)
-    return 0 if fault is None else 1
+    return 0 if fault is None and not supervisor.given_up else 1

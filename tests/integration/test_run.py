@@ -78,6 +78,14 @@ class Run:
             self.process.wait()
 
 
+def wait_until(condition, scene):
+    """Until a condition holds while the run lives."""
+    deadline = time.monotonic() + 90
+    while not condition():
+        assert time.monotonic() < deadline and scene.process.poll() is None, scene.finish()
+        time.sleep(0.1)
+
+
 @pytest.fixture
 def run(tmp_path):
     """Starts runs and ends those that a failed test leaves."""
@@ -153,13 +161,36 @@ def test_ctrl_c_ends_everything_and_reports(run, number):
 
 
 @pytest.mark.timeout(240)
-def test_a_node_that_dies_ends_the_run_and_is_named(run):
-    scene = run(TINY, "--rate", "2", "--no-markers")
+def test_without_respawn_a_node_that_dies_ends_the_run_and_is_named(run):
+    scene = run(TINY, "--rate", "2", "--no-markers", "--no-respawn")
     scene.wait_for_frames()
     os.kill(scene.pids("tracker")[0], signal.SIGKILL)
     code, output = scene.finish()
     assert code == 1 and "node /tracker ended by itself with exit code -9" in output, output
     assert not scene.pids()
+
+
+@pytest.mark.timeout(240)
+def test_nodes_that_die_are_started_again_and_the_run_goes_on(run):
+    scene = run(TINY, "--rate", "2", "--no-markers")
+    scene.wait_for_frames()
+    record = scene.folder / "checkpoint"
+    wait_until(lambda: list(record.glob("frames-*.npz")), scene)
+    names = ("tracker", "evaluator", "transmit_controller")
+    before = {name: scene.pids(name) for name in names}
+    for name in names:
+        os.kill(before[name][0], signal.SIGKILL)
+    for name in names:
+        wait_until(lambda: scene.pids(name) not in ([], before[name]), scene)
+    wait_until(lambda: "goes on" in (scene.folder / "logs" / "evaluator.log").read_text(), scene)
+    scene.process.send_signal(signal.SIGINT)
+    code, output = scene.finish()
+    assert code == 0, output
+    for name in names:
+        assert f"node /{name} ended with signal 9; started again (1 of 3)" in output
+    frames = load_run_record(scene.folder / "run.npz").frame_number
+    assert frames[0] < 5 and (np.diff(frames) > 0).all()
+    assert not scene.pids() and not record.exists()
 
 
 @pytest.mark.timeout(240)

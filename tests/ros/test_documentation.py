@@ -11,7 +11,7 @@ ROOT = Path(__file__).resolve().parents[2]
 DOCUMENT = ROOT / "docs" / "nodes.md"
 COUNTED = re.compile(r"""(?:fault|count)\(\s*"(\w+)"|return \(?"(\w+)",""")
 NODES = ("transmit_controller", "target_simulator", "access_point", "fusion_center", "scene_markers",
-         "evaluator")
+         "evaluator", "tracker")
 
 
 def documented():

@@ -6,6 +6,7 @@ import math
 import numpy as np
 import pytest
 from cooperative_isac_msgs.msg import Accuracy, Detections, FeaturePacket, Frame, StageTiming, Tracks
+from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
 from nav_msgs.msg import Odometry
 
 from cooperative_isac.evaluation.run_record import load_run_record
@@ -18,6 +19,10 @@ from cooperative_isac_ros.records import DetectionList, FrameStamp, Timing, Trac
 
 PERIOD_NS = 10**8
 OFFSET = np.array([0.3, 0.4, 0.0])  # 0.5 m
+
+
+def load_summary(folder):
+    return json.loads((folder / "summary.json").read_text())
 
 
 class Rig:
@@ -229,6 +234,68 @@ def test_a_target_whose_clock_is_off_is_named_in_the_report(bench):
         node._watch._hear("robot", Odometry(header=conversions.map_header(node.now_ns - 2 * 10**9)))
     reason = node.summary()["targets_not_compared"]["robot"]
     assert reason.startswith("stamps are 2.00 s behind the clock")
+def begun_again(rig, folder):
+    """Another evaluator in place of one that was killed."""
+    rig.bench.spin(0.2)
+    rig.node._checkpoint()
+    rig.bench.executor.remove_node(rig.node)
+    rig.bench.nodes.remove(rig.node)
+    rig.node.destroy_node()
+    return Rig(rig.bench, out=str(folder))
+
+
+def test_an_evaluator_that_is_started_again_goes_on_with_the_report(bench, announce, features, tmp_path):
+    rig = Rig(bench, out=str(tmp_path), bound_every=2)
+    rig.play(range(4), announce, features)
+    rig = begun_again(rig, tmp_path)
+    assert load_summary(tmp_path)["targets"]["car1"]["frames"] == rig.node.summary()["targets"]["car1"]["frames"]
+    rig.play(range(9, 12), announce, features)
+    bench.spin(0.2)
+    rig.node.close()
+    summary = load_summary(tmp_path)
+    assert (summary["frames"], summary["frames_lost"], summary["frames_unseen"]) == (12, 0, 5)
+    assert summary["error_to_bound_samples"] >= 2 and rig.node.health.counts["restarts"] == 0
+    assert load_run_record(tmp_path / "run.npz").frame_number.tolist() == [0, 1, 2, 3, 9, 10, 11]
+    assert not (tmp_path / "checkpoint").exists()
+
+
+@pytest.mark.parametrize("number, run", [(0, 1), (9, 2)], ids=["plays again", "another run"])
+def test_a_report_of_another_pass_is_not_gone_on_with(bench, announce, features, tmp_path, number, run):
+    rig = Rig(bench, out=str(tmp_path))
+    rig.play(range(4), announce, features)
+    rig = begun_again(rig, tmp_path)
+    rig.play([number], announce, features, run=run)
+    rig.node.close()
+    assert load_run_record(tmp_path / "run.npz").frame_number.tolist() == [number]
+
+
+def test_frames_that_the_controller_skipped_are_not_lost(bench, announce, features):
+    rig = Rig(bench)
+    diagnostics = bench.publisher(DiagnosticArray, "/diagnostics")
+
+    def skipped(count):
+        value = KeyValue(key="frames_skipped", value=str(count))
+        name = f"{bench.namespace}/transmit_controller"
+        diagnostics.publish(DiagnosticArray(status=[DiagnosticStatus(name=name, values=[value])]))
+
+    skipped(2)
+    bench.until(lambda: rig.node._skipped_seen == 2)
+    rig.play(range(2), announce, features)
+    rig.play(range(5, 7), announce, features)
+    for count, seen in ((4, 2), (1, 3)):  # one more of a controller that was started again
+        skipped(count)
+        bench.until(lambda: rig.node.summary()["frames_skipped"] == seen)
+    assert rig.node.summary()["frames_lost"] == 0 and rig.node.summary()["frames"] == 7
+
+
+def test_a_report_that_cannot_be_written_ends_nothing(bench, announce, features, tmp_path):
+    (tmp_path / "file").write_text("")
+    rig = Rig(bench, out=str(tmp_path / "file"))
+    rig.play(range(2), announce, features)
+    rig.node._checkpoint()
+    assert rig.node.health.counts["reports_unwritten"] == 1
+    rig.play([2], announce, features)
+    rig.node.close()
 
 
 def test_without_a_folder_nothing_is_written(bench, tmp_path, monkeypatch):

@@ -2,10 +2,12 @@
 
 import pytest
 from cooperative_isac_msgs.msg import Detections, FeaturePacket, Frame
+from diagnostic_msgs.msg import DiagnosticArray
 from rclpy.serialization import serialize_message
 from sensor_msgs.msg import PointCloud2
 
-from cooperative_isac_ros.nodes.fusion_center import FusionCenter
+from cooperative_isac_ros.nodes.fusion_center import MOST_DEADLINES, FusionCenter
+from cooperative_isac_ros.records import FrameStamp
 
 
 class Centre:
@@ -57,6 +59,29 @@ def test_a_missing_access_point_is_named_at_the_deadline(centre, announce, featu
     centre.bench.until(lambda: centre.detections)
     assert list(centre.detections[0].sites_missing) == ["rx2"]
     assert list(centre.detections[0].detections[0].sites) == ["rx1"]
+
+
+def test_a_missing_access_point_is_reported_before_the_next_frame(bench, announce, features):
+    reports = bench.listen(DiagnosticArray, "/diagnostics")
+    centre = Centre(bench, deadline_s=0.05)
+    bench.until(lambda: reports)
+    own = centre.node.get_fully_qualified_name()
+    bench.spin(0.1)
+    reports.clear()
+    centre.frame.publish(announce(0))
+    centre.features["rx1"].publish(features(0, "rx1"))
+    bench.until(lambda: any(status.name == own and "frame 0 without rx2" in status.message
+                            for report in reports for status in report.status))
+
+
+@pytest.mark.parametrize("number, deadlines", [(1, 1), (3, 3), (90, MOST_DEADLINES)])
+def test_a_frame_after_skipped_ones_may_take_longer(bench, announce, features, number, deadlines):
+    centre = Centre(bench, deadline_s=0.2)
+    first = FrameStamp(1, 0, 10 ** 12)
+    assert centre.node._deadline_of(first) == pytest.approx(0.2)
+    later = FrameStamp(1, number, 10 ** 12 + number * 10 ** 8)
+    assert centre.node._deadline_of(later) == pytest.approx(0.2 * deadlines)
+    assert centre.node._deadline_of(FrameStamp(2, 100, 10 ** 13)) == pytest.approx(0.2)
 
 
 def test_a_frame_without_any_packet_says_so(centre, announce):

@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from cooperative_isac.scene.config import load_scene
-from cooperative_isac_ros.graph import GraphOptions, NodeSpec, node_variables, profile_variable, scene_nodes, shared_file
+from cooperative_isac_ros.graph import (GraphOptions, NodeSpec, node_variables, profile_variable,
+                                        scene_nodes, shared_file)
 
 NODES = [
     "access_point", "access_point", "fusion_center", "tracker", "evaluator", "scene_markers",
@@ -65,6 +66,15 @@ def test_options_reach_the_nodes(tiny):
         assert specs[f"/north/{name}"].parameters["scheme"] == "music"
     assert specs["/north/evaluator"].parameters["out"] == "/o"
     assert specs["/north/bag_recorder"].parameters["directory"] == "/b"
+
+
+def test_nodes_that_are_started_again_have_their_state(tiny, tmp_path):
+    specs = by_name(tiny, state=str(tmp_path), run=7)
+    assert specs["/transmit_controller"].parameters["run"] == 7
+    for name, owner in (("tracker", "tracker"), ("transmit_controller", "transmit_controller"),
+                        ("target_simulator", "transmit_controller")):
+        assert specs[f"/{name}"].parameters["state_file"] == str(tmp_path / f"{owner}.json")
+        assert by_name(tiny)[f"/{name}"].parameters["state_file"] == ""
 
 
 def test_a_scheme_has_its_own_sites():

@@ -2,7 +2,7 @@
 
 import pytest
 from cooperative_isac_msgs.msg import Accuracy, Frame, StageTiming, Track, Tracks
-from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
+from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
 from rich.console import Console
 
 from cooperative_isac_ros.monitor import Monitor
@@ -72,3 +72,31 @@ def test_messages_that_cannot_be_do_not_end_the_picture(monitor, console):
 def test_an_exception_of_the_monitor_is_a_complaint(monitor, console):
     monitor.guarded(lambda message: 1 / 0, "tracks")(None)
     assert "isac_monitor: callbacks_failed: tracks: ZeroDivisionError" in shown(console, monitor)
+def test_nodes_that_are_expected_and_silent_are_named(bench, console, monkeypatch):
+    monitor = bench.added(Monitor(bench.namespace, ["/a", "/b"], context=bench.context))
+    now_s = [monitor._stepped_s]
+    monkeypatch.setattr("cooperative_isac_ros.monitor.time.monotonic", lambda: now_s[0])
+
+    def wait(seconds):
+        for _ in range(round(seconds / 0.25)):
+            now_s[0] += 0.25
+            monitor.step()
+
+    def report(name):
+        ready = [KeyValue(key="ready", value="True")]
+        monitor._hear_diagnostics(DiagnosticArray(status=[DiagnosticStatus(name=name, values=ready)]))
+
+    report("/a")
+    report("/stranger")
+    wait(4.0)
+    assert monitor.silence_s() == {"/a": 4.0} and monitor.ready == {"/a"}
+    assert "/a: no report for 4 s" in shown(console, monitor)
+    now_s[0] += 3600.0  # the machine slept: nobody was silent
+    monitor.step()
+    assert monitor.silence_s() == {"/a": 4.5}
+    monitor.forget("/a")
+    report("/a")  # was still on its way
+    assert monitor.silence_s() == {} and monitor.ready == set()
+    wait(1.0)
+    report("/a")
+    assert monitor.silence_s() == {"/a": 0.0}

@@ -11,6 +11,7 @@ from std_msgs.msg import String
 from cooperative_isac.scene.draw import scene_targets
 from cooperative_isac_ros import conversions, qos
 from cooperative_isac_ros.nodes.target_simulator import TargetSimulator
+from cooperative_isac_ros.state_file import write_state
 
 
 def test_targets_stand_until_frame_0_and_then_follow_their_motion(bench, announce, tiny):
@@ -42,6 +43,19 @@ def test_a_late_simulator_joins_where_the_targets_must_be(bench, announce, tiny)
     bench.until(lambda: conversions.to_ns(samples[-1].header.stamp) > now_ns + 5 * 10**7)
     sample = conversions.odometry_sample(samples[-1])
     expected = scene_targets(tiny, 3.0 + (sample.stamp_ns - now_ns) * 1e-9)[0]
+    assert np.allclose(sample.position_m, expected.position_m, atol=1e-9)
+
+
+@pytest.mark.parametrize("run, moving", [(7, True), (6, False), (0, False)])
+def test_a_simulator_that_is_started_again_shows_no_target_at_its_start(bench, tiny, tmp_path, run, moving):
+    path = tmp_path / "transmit_controller.json"
+    start_ns = bench.helper.get_clock().now().nanoseconds - 3 * 10 ** 9
+    write_state(path, {"run": 7, "start_ns": start_ns})
+    samples = bench.listen(Odometry, "targets/car1/odom", qos.ODOMETRY_OF_ANYONE)
+    bench.start(TargetSimulator, odometry_rate_hz=50.0, run=run, state_file=str(path))
+    bench.until(lambda: samples)
+    sample = conversions.odometry_sample(samples[0])
+    expected = scene_targets(tiny, (sample.stamp_ns - start_ns) * 1e-9 if moving else 0.0)[0]
     assert np.allclose(sample.position_m, expected.position_m, atol=1e-9)
 
 

@@ -16,9 +16,9 @@ from cooperative_isac_ros.records import DetectionList, FrameStamp
 class Rig:
     """A tracker that is told of one target on a straight line at 10 frames/s."""
 
-    def __init__(self, bench):
+    def __init__(self, bench, **parameters):
         self.bench = bench
-        self.node = bench.start(TrackerNode)
+        self.node = bench.start(TrackerNode, **parameters)
         self.tracks = bench.listen(Tracks, "tracks")
         self.timings = bench.listen(StageTiming, "timing")
         self.publisher = bench.publisher(Detections, "detections")
@@ -87,6 +87,45 @@ def test_a_looped_recording_gives_the_same_tracks_again(rig):
     assert [track.status for track in rig.tracks[5].tracks] == [Track.DELETED, Track.TENTATIVE]
     again = [[(t.position.x, t.status) for t in m.tracks if t.status != Track.DELETED] for m in rig.tracks]
     assert again[:5] == again[5:]
+
+
+def begun_again(rig, state_file):
+    """Another tracker in place of the rig's, with the same state file."""
+    rig.bench.executor.remove_node(rig.node)
+    rig.bench.nodes.remove(rig.node)
+    rig.node.destroy_node()
+    return Rig(rig.bench, state_file=str(state_file))
+
+
+@pytest.mark.parametrize("number, run, first, status", [
+    (6, 1, 1, Track.CONFIRMED), (30, 1, 1, Track.CONFIRMED), (2, 1, 2, Track.TENTATIVE), (6, 2, 1, Track.TENTATIVE)],
+    ids=["goes on", "goes on later", "plays again", "another run"])
+def test_a_tracker_that_is_started_again_takes_up_the_tracks_of_its_run(bench, tmp_path, number, run, first,
+                                                                        status):
+    state_file = tmp_path / "new" / "tracker.json"
+    rig = Rig(bench, state_file=str(state_file))
+    rig.say(range(5))
+    rig = begun_again(rig, state_file)
+    rig.say([number], run=run)
+    assert [(track.id, track.status) for track in rig.tracks[-1].tracks] == [(first, status)]
+    assert rig.node.health.counts["resets"] == 0
+
+
+@pytest.mark.parametrize("text", ["", "[1]", '{"run": 1}', '{"run": 1, "num_born": 1, "number": 4, "stamp_ns": 0, '
+                                  '"tracks": [{}]}'])
+def test_a_damaged_state_costs_nothing_but_itself(bench, tmp_path, text):
+    state_file = tmp_path / "tracker.json"
+    state_file.write_text(text)
+    rig = Rig(bench, state_file=str(state_file))
+    rig.say(range(4))
+    assert [track.status for track in rig.tracks[-1].tracks] == [Track.CONFIRMED]
+
+
+def test_a_state_that_cannot_be_written_is_counted(bench, tmp_path):
+    (tmp_path / "file").write_text("")
+    rig = Rig(bench, state_file=str(tmp_path / "file" / "tracker.json"))
+    rig.say(range(3))
+    assert rig.node.health.counts["states_unwritten"] == 3
 
 
 @pytest.mark.parametrize("number, run, event", [

@@ -1,14 +1,16 @@
 """The controller: numbers and stamps, waiting for others, the simulation clock, the payload."""
 
 import pytest
-from cooperative_isac_msgs.msg import Frame
+from cooperative_isac_msgs.msg import Frame, StageTiming
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
 from rosgraph_msgs.msg import Clock
 
 from cooperative_isac.fronthaul.downlink import unpack_downlink
 from cooperative_isac.pipeline import transmit
+from cooperative_isac_ros import conversions
 from cooperative_isac_ros.conversions import to_ns, to_time
 from cooperative_isac_ros.nodes.transmit_controller import TransmitController
+from cooperative_isac_ros.records import FrameStamp, Timing
 
 SECOND = 10 ** 9
 
@@ -40,6 +42,51 @@ def test_the_payload_can_be_announced(bench, tiny):
     bench.until(lambda: frames)
     signal = unpack_downlink(tiny, bytes(frames[0].payload))
     assert (signal.indices == transmit(tiny, frames[0].number).indices).all()
+
+
+def ended(bench, node):
+    """End a node as its process would."""
+    bench.executor.remove_node(node)
+    bench.nodes.remove(node)
+    node.destroy_node()
+
+
+def test_a_controller_that_is_started_again_goes_on_with_its_run(bench, tmp_path):
+    frames = bench.listen(Frame, "frame")
+    settings = {"rate_hz": 20.0, "run": 7, "state_file": str(tmp_path / "state" / "controller.json")}
+    node = bench.start(TransmitController, **settings)
+    bench.until(lambda: frames)
+    ended(bench, node)
+    bench.start(TransmitController, wait_for_nodes=["/never"], **settings)
+    before = len(frames)
+    bench.until(lambda: len(frames) >= before + 3)
+    first, last = frames[0], frames[-1]
+    elapsed_ns = to_ns(last.header.stamp) - to_ns(first.header.stamp)
+    assert {frame.run for frame in frames} == {7}
+    assert (last.number - first.number) * SECOND == 20 * elapsed_ns
+
+
+def test_a_state_of_another_run_is_not_gone_on_with(bench, tmp_path):
+    path = tmp_path / "controller.json"
+    path.write_text('{"run": 6, "start_ns": 1}')
+    frames = bench.listen(Frame, "frame")
+    bench.start(TransmitController, rate_hz=20.0, run=7, state_file=str(path))
+    bench.until(lambda: frames)
+    assert frames[0].run == 7 and frames[0].number < 20
+
+
+def test_frames_that_the_network_cannot_follow_are_skipped_for_all(bench, announce):
+    frames = bench.listen(Frame, "frame")
+    node = bench.start(TransmitController, rate_hz=20.0)
+    timing = bench.publisher(StageTiming, "timing")
+    bench.until(lambda: frames)
+    frame = FrameStamp(frames[0].run, 0, 10 ** 12)
+    timing.publish(conversions.timing_message(Timing(frame, 0, "decode", "/slow", 90.0, 90.0)))
+    bench.until(lambda: node.health.counts["frames_skipped"] >= 3)
+    assert "/slow cannot follow at 20 frames/s" in node.health.status().message
+    bench.until(lambda: frames[-1].number > node.health.counts["frames_skipped"])
+    gap = max(after.number - before.number for before, after in zip(frames, frames[1:]))
+    assert gap > 3
 
 
 def diagnostics(name, ready):

@@ -51,6 +51,15 @@ class BoundLog:
         self._total, self._samples = self._total + frame, self._samples + len(squares)
         return _ratios(frame)
 
+    def state(self) -> dict:
+        """All of it, as JSON can hold it."""
+        return {"total": self._total.tolist(), "samples": self._samples}
+
+    def restore(self, state: dict) -> None:
+        """Go on from a state."""
+        self._total = np.array(state["total"], float).reshape(2, 2)
+        self._samples = int(state["samples"])
+
     def summary(self) -> dict[str, float | int | None]:
         """Ratios over all frames so far, None without detections."""
         location, velocity = _ratios(self._total)

@@ -8,8 +8,9 @@ import warnings
 from collections import deque
 from dataclasses import dataclass, fields
 from enum import Enum
+from itertools import islice
 from pathlib import Path
-from typing import Sequence
+from typing import Iterator, Sequence
 
 import numpy as np
 
@@ -17,6 +18,7 @@ from cooperative_isac.fusion.detection import Detection
 from cooperative_isac.scene.model import TargetClass, TargetState
 from cooperative_isac.tracking.track import Track, TrackStatus
 
+RECORD_FILE = "run.npz"
 FRAMES_KEPT = 36_000  # an hour at 10 frames/s
 NOT_A_RECORD = "it is not the record of a run"
 # Columns by the rows that they share: type and shape of a row.
@@ -149,6 +151,61 @@ def _sizes(shape: tuple[int, ...]) -> str:
     return " x ".join(map(str, shape))
 
 
+def merged_records(records: Sequence[RunRecord]) -> RunRecord:
+    """The records of consecutive parts of a run as one, of its last FRAMES_KEPT frames."""
+    columns = {item.name: np.concatenate([getattr(part, item.name)
+                                          for part in (RunRecorder().record(), *records)])
+               for item in fields(RunRecord)}
+
+    # Rows of frames before the first that is kept
+    numbers = columns["frame_number"][-FRAMES_KEPT:]
+    first = numbers[0] if numbers.size else 0
+    kept = {kind: columns[f"{kind}_{key}"] >= first
+            for kind, key in (("frame", "number"), ("truth", "frame"), ("detection", "frame"),
+                              ("track", "frame"))}
+    return RunRecord(**{name: column[kept[name.partition("_")[0]]]
+                        for name, column in columns.items()})
+
+
+@dataclass(frozen=True)
+class RecordedFrame:
+    """One frame of a record; its tracks have no age, its detections no sites."""
+
+    number: int
+    stamp_ns: int
+    simulated: bool
+    truths: tuple[TargetState, ...]
+    detections: tuple[Detection, ...]
+    tracks: tuple[Track, ...]
+
+
+def recorded_frames(record: RunRecord) -> Iterator[RecordedFrame]:
+    """The frames of a record one after the other, as they were added to it."""
+    for index, number in enumerate(record.frame_number):
+        truths = _rows(record.truth_frame, number)
+        detections = _rows(record.detection_frame, number)
+        tracks = _rows(record.track_frame, number)
+        yield RecordedFrame(
+            int(number), int(record.frame_stamp_ns[index]), bool(record.frame_simulated[index]),
+            tuple(TargetState(str(record.truth_name[row]),
+                              TargetClass(int(record.truth_class[row])),
+                              record.truth_state[row, :3], record.truth_state[row, 3:])
+                  for row in truths),
+            tuple(Detection(record.detection_state[row, :3], record.detection_state[row, 3:],
+                            record.detection_covariance[row],
+                            float(record.detection_snr_db[row]), (), 0)
+                  for row in detections),
+            tuple(Track(int(record.track_id[row]), TrackStatus(int(record.track_status[row])),
+                        TargetClass(int(record.track_class[row])), 0.0, record.track_state[row, :3],
+                        record.track_state[row, 3:], record.track_covariance[row], 0.0, 0.0, 0)
+                  for row in tracks))
+
+
+def _rows(frames: np.ndarray, number: int) -> range:
+    """Rows that belong to a frame; frames: [num_rows], int64, growing."""
+    return range(*np.searchsorted(frames, [number, number + 1]))
+
+
 class RunRecorder:
     """Collects the rows of a RunRecord: of a long run, those of its last FRAMES_KEPT frames."""
 
@@ -164,11 +221,12 @@ class RunRecorder:
             [(number, _state(d), d.covariance, d.snr_db) for d in detections],
             [(number, t.track_id, t.status.value, t.target_class.value, _state(t), t.covariance) for t in tracks]))
 
-    def record(self) -> RunRecord:
-        """Everything that is kept."""
+    def record(self, last: int = FRAMES_KEPT) -> RunRecord:
+        """Everything that is kept of the last frames, so many at most."""
+        chosen = tuple(islice(self._frames, max(len(self._frames) - last, 0), None))
         columns: list[np.ndarray] = []
         for kind, of_rows in enumerate(COLUMNS.values()):
-            rows = [row for frame in self._frames for row in frame[kind]]
+            rows = [row for frame in chosen for row in frame[kind]]
             columns += _columns(rows, *of_rows.values())
         return RunRecord(*columns)
 

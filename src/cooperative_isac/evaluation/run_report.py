@@ -9,19 +9,22 @@ from rich.table import Table
 from rich.text import Text
 
 from cooperative_isac.evaluation import summary_file
-from cooperative_isac.evaluation.run_record import load_run_record
+from cooperative_isac.evaluation.checkpoint import recover_report
+from cooperative_isac.evaluation.run_record import RECORD_FILE, load_run_record
+from cooperative_isac.evaluation.summary_file import SUMMARY_FILE
 from cooperative_isac.output.files import check_file
 from cooperative_isac.scene.config import load_scene
 from cooperative_isac.scene.model import Scene
 from cooperative_isac.schemes.registry import scheme_scene
 
-SUMMARY_FILE, RECORD_FILE, PICTURE_FILE = "summary.json", "run.npz", "scene.png"
+PICTURE_FILE = "scene.png"
 LARGE = 1e12  # figures from here on are shown with an exponent
 
 
 def show_report(folder: Path, scene_file: str | None, console: Console) -> None:
     """Print the table of a finished run and draw its picture anew; ValueError names what the folder lacks."""
     summary = read_summary(folder)
+    recover_report(folder)
     print_summary(summary, console)
 
     # The picture, which needs more than the table does
@@ -82,7 +85,6 @@ def print_summary(summary: dict, console: Console) -> None:
     console.print(targets)
 
     # What it took
-    frames = f"{summary['frames']}, late {summary['frames_late']}, lost {summary['frames_lost']}"
     over_bound = (
         f"location {_number(summary['error_to_bound_location'], 2)}, "
         f"velocity {_number(summary['error_to_bound_velocity'], 2)} "
@@ -93,7 +95,7 @@ def print_summary(summary: dict, console: Console) -> None:
         for site, bits in summary["fronthaul_bits_per_s"].items()
     )
     rows = [
-        ("frames", frames),
+        ("frames", _frames(summary)),
         ("false confirmed tracks", str(summary["false_tracks"])),
         ("rms error / root CRLB", over_bound),
         ("fronthaul up (kbit/s)", uplink or "-"),
@@ -108,6 +110,16 @@ def print_summary(summary: dict, console: Console) -> None:
     for row in rows:
         table.add_row(*map(Text, row))
     console.print(table)
+
+
+def _frames(summary: dict) -> str:
+    """Counts of frames; what is rare only where it happened."""
+    text = f"{summary['frames']}, late {summary['frames_late']}, lost {summary['frames_lost']}"
+    if summary.get("frames_skipped"):
+        text += f", skipped {summary['frames_skipped']}"
+    if summary.get("frames_unseen"):
+        text += f", unseen by the evaluator {summary['frames_unseen']}"
+    return text
 
 
 def _kilo(value: float | None) -> float | None:

@@ -66,6 +66,8 @@ class Summary(_Part):
     fronthaul_downlink_bits_per_s: Figure
     latency_ms: dict[Text, Percentiles]
 
+SUMMARY_FILE = "summary.json"
+
 
 def write_summary(path: Path, summary: dict) -> None:
     """Write a summary as JSON, in one step; null stands for a number that is not finite."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import stat
 import tempfile
 from pathlib import Path
@@ -37,10 +38,11 @@ def check_file(path: Path) -> None:
         raise _refusal(path, error) from None
 
 
-def check_folder(path: Path) -> None:
+def check_folder(path: Path, least_free_bytes: int = 0) -> None:
     """Refuse a folder that could not be made or be written into, without making it.
 
     path: folder to write into; it and folders above it may be missing
+    least_free_bytes: space that its disk must have left
     Raises OutputError: a part of the path is a file, may not be written, or the disk is full.
     """
     try:
@@ -50,8 +52,12 @@ def check_folder(path: Path) -> None:
         if not stat.S_ISDIR(_mode(place)):
             raise OutputError(f"cannot write {path}: {place} is a file; {ELSEWHERE}")
         _probe_folder(path, place)
+        free_bytes = shutil.disk_usage(place).free
     except (OSError, ValueError) as error:
         raise _refusal(path, error) from None
+    if free_bytes < least_free_bytes:
+        raise OutputError(f"cannot write {path}: its disk has {free_bytes * 1e-6:.0f} MB left, and "
+                          f"{least_free_bytes * 1e-6:.0f} MB are needed; {ELSEWHERE}")
 
 
 def check_new_folder(path: Path) -> None:

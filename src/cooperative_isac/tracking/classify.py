@@ -44,6 +44,15 @@ def decide(log_odds: float) -> tuple[TargetClass, float]:
     return (TargetClass.UAV if log_odds > 0 else TargetClass.VEHICLE), probability
 
 
+def log_odds_of(target_class: TargetClass, probability: float) -> float:
+    """Log odds from which `decide` gives a class and its probability; 0 for an unknown class."""
+    if target_class not in (TargetClass.UAV, TargetClass.VEHICLE):
+        return 0.0
+    sure = float(np.clip(probability, DECISION, 1 - 1e-12))
+    odds = min(math.log(sure / (1 - sure)), TOTAL_LIMIT)
+    return odds if target_class is TargetClass.UAV else -odds
+
+
 def _beyond(excess: float, variance: float) -> float:
     """Log odds that a Gaussian quantity with this excess over a limit really is over it."""
     score = excess / math.sqrt(variance)

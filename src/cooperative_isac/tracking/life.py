@@ -8,7 +8,9 @@ from cooperative_isac.scene.model import Tracking
 from cooperative_isac.tracking.track import TrackStatus
 
 TIME_SLACK_S = 1e-6  # stamps are sums of periods and never exact
-LONGEST_COAST = 3.0  # times max_coast_s, whatever was observed: accelerations have moved it by meters
+# [s] Without a detection, whatever was observed: a prediction over more time reaches over a whole scene
+# and identifies nothing.
+LONGEST_OUTAGE_S = 10.0
 
 
 @dataclass(frozen=True)
@@ -28,7 +30,7 @@ def expired(since_update_s: float, settings: Tracking, unobserved_s: float = 0.0
 
     unobserved_s: the part of that time in which no receiver could have detected the target
     """
-    longest_s = LONGEST_COAST * settings.max_coast_s
+    longest_s = max(LONGEST_OUTAGE_S, settings.max_coast_s)
     observed_s = max(since_update_s - unobserved_s, since_update_s - longest_s + settings.max_coast_s)
     return observed_s > settings.max_coast_s + TIME_SLACK_S
 

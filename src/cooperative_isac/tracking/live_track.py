@@ -6,7 +6,7 @@ import numpy as np
 
 from cooperative_isac.scene.limits import TRACK_MARGIN, state_problem
 from cooperative_isac.scene.model import Tracking
-from cooperative_isac.tracking.classify import accumulate, decide, frame_log_odds
+from cooperative_isac.tracking.classify import accumulate, decide, frame_log_odds, log_odds_of
 from cooperative_isac.tracking.filters import make_filter
 from cooperative_isac.tracking.life import Life, advance, expired
 from cooperative_isac.tracking.track import Track, TrackStatus
@@ -74,3 +74,18 @@ class LiveTrack:
         return Track(track_id=self.track_id, status=self.life.status, target_class=target_class,
                      class_probability=probability, position_m=mean[:3], velocity_mps=mean[3:],
                      covariance=self.filter.covariance, age_s=time_s - self._born_s, since_update_s=time_s - self.updated_s, num_detections=self._num_detections)
+
+
+def restored_track(track: Track, time_s: float, settings: Tracking, dimension: int) -> LiveTrack:
+    """The live track that goes on from a snapshot of an established track, taken at time_s."""
+    value = np.concatenate([track.position_m, track.velocity_mps])
+    live = LiveTrack(track.track_id, time_s - track.age_s, value, track.covariance, settings,
+                     dimension)
+
+    # A detection would be an update of the prior of a newborn track; this is the posterior itself.
+    live.filter = make_filter(settings, value, track.covariance)
+    live.life = Life(track.status)
+    live.updated_s = time_s - track.since_update_s
+    live._num_detections = track.num_detections
+    live._log_odds = log_odds_of(track.target_class, track.class_probability)
+    return live

@@ -11,7 +11,7 @@ from cooperative_isac.fusion.detection import Detection
 from cooperative_isac.scene.model import Tracking
 from cooperative_isac.tracking.association import OBSERVED, gate, nearest_neighbours, squared_distances
 from cooperative_isac.tracking.filters import check_model
-from cooperative_isac.tracking.live_track import LiveTrack
+from cooperative_isac.tracking.live_track import LiveTrack, restored_track
 from cooperative_isac.tracking.measurement import Measurements, stack
 from cooperative_isac.tracking.track import Track, TrackStatus
 
@@ -65,6 +65,35 @@ class Tracker:
         self._tracks, self._time_s, self._interval_s = [], -np.inf, np.inf
         self._period_s = np.inf
         return ended
+
+    @property
+    def num_born(self) -> int:
+        """How many identities were given out: the next track has this number plus one."""
+        return self._num_born
+
+    @property
+    def period_s(self) -> float:
+        """Shortest interval between frames so far [s]; infinite before the second."""
+        return self._period_s
+
+    def restore(self, time_s: float, tracks: Sequence[Track], num_born: int, period_s: float) -> None:
+        """Go on from what another tracker of the same settings had; before the first update.
+
+        Args:
+            time_s: stamp of the tracks [s]; the first update must be later
+            tracks: established tracks at that stamp; their filters begin from mean and covariance
+            num_born: identities that were given out, so that none is used twice
+            period_s: of the frames [s]: time without frames is no time without detections
+        """
+        self._num_born = max([num_born, *(track.track_id for track in tracks)])
+        self._time_s = time_s
+        self._period_s = period_s
+        self._tracks = [restored_track(track, time_s, self._settings, self._dimension)
+                        for track in tracks]
+
+    def skip_identities(self, num_born: int) -> None:
+        """Give out none of the first num_born identities: another tracker did."""
+        self._num_born = max(self._num_born, num_born)
 
     def update(self, time_s: float, detections: Sequence[Detection], answered: float = 1.0) -> tuple[Track, ...]:
         """Take in one frame, also an empty one; every live track, and for the last time each that it ended.

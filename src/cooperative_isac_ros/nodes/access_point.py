@@ -76,7 +76,9 @@ class AccessPoint(SceneNode):
         if passed > 0:
             self._set_period((frame.stamp_ns - last.stamp_ns) * 1e-9 / passed)
         if passed > 1:
-            self.health.fault("frames_dropped", f"{passed - 1} before frame {frame.number}: too busy", passed - 1)
+            self.health.fault("frames_dropped",
+                              f"{passed - 1} before frame {frame.number}: not announced, or this "
+                              "node was too busy", passed - 1)
         self._front_end.announce(announcement)
 
     def _set_period(self, period_s: float) -> None:

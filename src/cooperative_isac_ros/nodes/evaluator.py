@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import sys
+import time
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
@@ -11,12 +12,15 @@ from typing import Collection
 
 import numpy as np
 from cooperative_isac_msgs.msg import Accuracy, Detections, FeaturePacket, Frame, StageTiming, Tracks
+from diagnostic_msgs.msg import DiagnosticArray
 from rclpy.clock import Clock, ClockType
 
+from cooperative_isac.evaluation.checkpoint import (clear_checkpoint, read_checkpoint,
+                                                    write_checkpoint)
 from cooperative_isac.evaluation.live_bound import BoundLog, frame_bound
 from cooperative_isac.evaluation.run_ledger import RunLedger
-from cooperative_isac.evaluation.run_record import RunRecorder
-from cooperative_isac.evaluation.summary_file import write_summary
+from cooperative_isac.evaluation.run_record import RECORD_FILE, RunRecorder, recorded_frames
+from cooperative_isac.evaluation.summary_file import SUMMARY_FILE, write_summary
 from cooperative_isac.metrics.run_score import LiveFigures, RunScore
 from cooperative_isac_ros import conversions, qos
 from cooperative_isac_ros.announcements import announcement_or_fault, signal_or_fault
@@ -28,11 +32,12 @@ from cooperative_isac_ros.result_pairs import ResultPairs
 from cooperative_isac_ros.target_watch import WATCH_PARAMETERS, TargetWatch
 
 FRAMES_AHEAD = 32  # that a result may be about while their announcements are still on their way
-SUMMARY_FILE, RECORD_FILE = "summary.json", "run.npz"
+# [s] What a dead evaluator costs at most; a checkpoint that takes long comes less often.
+CHECKPOINT_S, CHECKPOINT_SHARE = 5.0, 0.02
 PARAMETERS = (
     SCHEME,
     rate_parameter("rate at which frames are announced"),
-    Parameter("out", "", f"folder for {SUMMARY_FILE} and {RECORD_FILE} at the end; empty: none"),
+    Parameter("out", "", f"folder for {SUMMARY_FILE} and {RECORD_FILE}; empty: none"),
     Parameter("bound_every", 25,
               "frames from one Cramer-Rao bound to the next, of simulated echoes; 0: never", 0, 100000),
     Parameter("odometry_wait_s", 0.06, "how long tracks wait for odometry at or after their stamp [s]", 0.001,
@@ -42,13 +47,19 @@ PARAMETERS = (
 
 
 class Evaluator(SceneNode):
-    """Judges one run; another run, or a recording that plays again, begins a new report."""
+    """Judges one run; another run, or a recording that plays again, begins a new report.
+
+    The report is written every few seconds; an evaluator that is started again in the same run
+    goes on with it.
+    """
 
     def __init__(self, **options):
         super().__init__("evaluator", PARAMETERS, **options)
         self._order: FrameOrder[Announcement] = FrameOrder("frames", self.health.fault)
         self._scheme = self.scheme_name
+        self._folder = Path(self.settings["out"]).expanduser() if self.settings["out"] else None
         self._begin()
+        self._taken_up = self._take_up()
         self._watch = TargetWatch(self, on_sample=self._judge_complete)
         self._patience = self.create_timer(self.settings["odometry_wait_s"], self._judge_rest,
                                            clock=Clock(clock_type=ClockType.STEADY_TIME))
@@ -58,6 +69,10 @@ class Evaluator(SceneNode):
                 (Frame, "frame", self._hear_frame), (Detections, "detections", self._hear_detections),
                 (Tracks, "tracks", self._hear_tracks), (StageTiming, "timing", self._hear_timing)):
             self.create_subscription(message_type, self.shared(topic), callback, qos.STREAM)
+        self.create_subscription(DiagnosticArray, "/diagnostics", self._hear_diagnostics,
+                                 qos.STREAM)
+        self.create_timer(CHECKPOINT_S, self._checkpoint,
+                          clock=Clock(clock_type=ClockType.STEADY_TIME))
         for site in self.scene.receivers:
             self.create_subscription(FeaturePacket, self.shared(f"{site.name}/features"),
                                      partial(self._hear_packet, site.name), qos.STREAM)
@@ -74,6 +89,42 @@ class Evaluator(SceneNode):
         self._bounds = BoundLog(self.scene.dimension)
         self._bounded: dict[int, Announcement] = {}
         self._pairs = ResultPairs(self.health.fault)
+        self._unsaved = 0
+        self._changed = False
+        self._next_checkpoint_s = 0.0
+        self._skipped_seen: int | None = None
+
+    def _take_up(self) -> FrameStamp | None:
+        """Go on with a report that another process did not complete; its last frame, if any."""
+        checkpoint = read_checkpoint(self._folder) if self._folder is not None else None
+        if checkpoint is None or not checkpoint.record.frame_number.size:
+            return None
+        try:
+            self._ledger.restore(checkpoint.counts["ledger"])
+            self._bounds.restore(checkpoint.counts["bounds"])
+            self._scheme = str(checkpoint.counts["scheme"])
+        except (KeyError, TypeError, ValueError) as error:
+            self.health.fault("states_refused", f"{self._folder}: {error!r}")
+            self._begin()
+            return None
+
+        # The score is a function of the frames.
+        for frame in recorded_frames(checkpoint.record):
+            self._recorder.add(frame.number, frame.stamp_ns, frame.truths, frame.detections,
+                               frame.tracks, frame.simulated)
+            self._score.add(frame.stamp_ns * 1e-9, frame.truths, frame.detections, frame.tracks)
+        return FrameStamp(checkpoint.run, frame.number, frame.stamp_ns)
+
+    def _continue_or_begin(self, frame: FrameStamp) -> None:
+        """At the first frame: whether it goes on from the report that was taken up."""
+        last, self._taken_up = self._taken_up, None
+        if last is not None and frame.run == last.run and frame.number > last.number:
+            self.get_logger().info(f"the report goes on: frame {frame.number} of run {frame.run}")
+            return
+        if last is not None:
+            self._begin()
+        if self._folder is not None:
+            clear_checkpoint(self._folder)
 
     @property
     def _run(self) -> int | None:
@@ -84,11 +135,15 @@ class Evaluator(SceneNode):
         if announcement is None:
             return
         for turn in self._order.take(announcement.frame, announcement):
+            if turn.begins and run is None:
+                self._continue_or_begin(turn.frame)
             if turn.begins and run is not None:
                 self.get_logger().warning(
                     f"the report begins anew: frame {turn.frame.number} of run {turn.frame.run}")
                 self.health.count("restarts")
                 self._begin()
+                if self._folder is not None:
+                    clear_checkpoint(self._folder)
             self._announce(turn.item)
 
     def _announce(self, announcement: Announcement) -> None:
@@ -98,7 +153,23 @@ class Evaluator(SceneNode):
         if every and one_path and announcement.simulated and frame.number % every == 0:
             self._bounded = {frame.number: announcement}
         self._ledger.announce(frame.number, frame.stamp_ns, announcement.downlink_bits)
+        self._changed = True
         self.health.count("frames")
+
+    def _hear_diagnostics(self, message: DiagnosticArray) -> None:
+        """How many frames the controller skipped."""
+        for status in message.status:
+            if status.name == self.shared("transmit_controller"):
+                texts = {value.key: value.value for value in status.values}
+                self._note_skipped(texts.get("frames_skipped", "0"))
+
+    def _note_skipped(self, text: str) -> None:
+        if not text.isdecimal():
+            return
+        count, seen = int(text), self._skipped_seen
+        self._skipped_seen = count
+        if seen is not None:  # a controller that was started again counts from 0
+            self._ledger.skip(count - seen if count >= seen else count)
 
     def _hear_packet(self, site: str, message: FeaturePacket) -> None:
         record = self._converted(conversions.packet, message)
@@ -154,6 +225,7 @@ class Evaluator(SceneNode):
         truths = self._watch.registry.at(frame.stamp_ns)
         self._recorder.add(frame.number, frame.stamp_ns, truths, detections.detections, tracks.tracks,
                            tracks.simulated)
+        self._unsaved += 1
         live = self._score.add(frame.stamp_ns * 1e-9, truths, detections.detections, tracks.tracks)
         ratios = self._compare_to_bound(frame.number, truths, detections)
         if self.context.ok():
@@ -187,15 +259,38 @@ class Evaluator(SceneNode):
         names = [name for name in self._watch.registry.names if name not in compared]
         return {name: faults.get(name, "its odometry fits no frame") for name in names}
 
+    def _checkpoint(self) -> None:
+        """Write the report so far, if anything has changed."""
+        began_s = time.monotonic()
+        if self._folder is None or not self._changed or began_s < self._next_checkpoint_s:
+            return
+        counts = {"ledger": self._ledger.state(), "bounds": self._bounds.state(),
+                  "scheme": self._scheme}
+        try:
+            write_checkpoint(self._folder, self._run, counts, self._recorder.record(self._unsaved),
+                             self.summary())
+        except OSError as error:
+            self.health.fault("reports_unwritten", f"{self._folder}: {error.strerror}")
+            return
+        self._unsaved = 0
+        self._changed = False
+        ended_s = time.monotonic()
+        self._next_checkpoint_s = ended_s + (ended_s - began_s) / CHECKPOINT_SHARE
+
     def close(self) -> None:
         """Write the report."""
         self._judge_rest()
-        if not self.settings["out"]:
+        if self._folder is None:
             return
-        folder = Path(self.settings["out"]).expanduser()
-        folder.mkdir(parents=True, exist_ok=True)
-        write_summary(folder / SUMMARY_FILE, self.summary())
-        self._recorder.record().save(folder / RECORD_FILE)
+        try:
+            self._folder.mkdir(parents=True, exist_ok=True)
+            write_summary(self._folder / SUMMARY_FILE, self.summary())
+            self._recorder.record().save(self._folder / RECORD_FILE)
+        except OSError as error:
+            # What the checkpoints hold is left for whoever started the node.
+            self.get_logger().error(f"the report is not complete: {self._folder}: {error.strerror}")
+            return
+        clear_checkpoint(self._folder)
 
 
 def _accuracy(frame: FrameStamp, simulated: bool, live: LiveFigures,

@@ -20,6 +20,8 @@ from cooperative_isac_ros.collector import CollectedFrame, PacketCollector, deco
 from cooperative_isac_ros.parameters import SCHEME, Parameter, rate_parameter
 from cooperative_isac_ros.records import Announcement, DetectionList, FrameStamp
 
+# Where frames are skipped the access points need longer: up to so many deadlines.
+MOST_DEADLINES = 20
 PARAMETERS = (
     SCHEME,
     Parameter("deadline_s", 0.0, "longest wait for packets after a frame's announcement [s]; 0: the scene's",
@@ -41,6 +43,8 @@ class FusionCenter(SceneNode):
                                          self.health.fault)
         self._deadline_s = self.settings["deadline_s"] or self.scene.sensing.deadline_s
         self._period_s = 1 / (self.settings["rate_hz"] or self.scene.update_rate_hz)
+        self._opened: FrameStamp | None = None
+        self._missing: tuple[str, ...] = ()
         self._steady = Clock(clock_type=ClockType.STEADY_TIME)
         self._detections = self.create_publisher(Detections, self.shared("detections"), qos.STREAM)
         self._cloud = self.create_publisher(PointCloud2, self.shared("detections/points"), qos.STREAM)
@@ -59,9 +63,16 @@ class FusionCenter(SceneNode):
         if announcement is None:
             return
         for opened in self.collector.announce(announcement):
-            deadline = self.create_timer(self._deadline_s, lambda: None, clock=self._steady)
+            deadline = self.create_timer(self._deadline_of(opened.frame), lambda: None,
+                                         clock=self._steady)
             deadline.callback = self.guarded(partial(self._expire, opened, deadline), "deadline")
         self._publish(self.collector.complete())
+
+    def _deadline_of(self, frame: FrameStamp) -> float:
+        """How long the frame waits for packets [s]: longer by the frames skipped before it."""
+        last, self._opened = self._opened, frame
+        passed = frame.number - last.number if last is not None and last.run == frame.run else 1
+        return self._deadline_s * min(max(passed, 1), MOST_DEADLINES)
 
     def _hear_packet(self, message: FeaturePacket) -> None:
         try:
@@ -96,6 +107,9 @@ class FusionCenter(SceneNode):
         missing = tuple(sorted({*collected.sites_missing, *refused}))
         if missing:
             self.health.fault("frames_incomplete", f"frame {frame.number} without {', '.join(missing)}")
+        if set(missing) - set(self._missing):
+            self.health.publish()  # at once: a second is several frames
+        self._missing = missing
         packets = collected.packets.values() or [collected.announcement]
         simulated = any(item.simulated for item in packets)
         record = DetectionList(frame, simulated, detections, missing)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import sys
+from pathlib import Path
 
 from cooperative_isac_msgs.msg import Frame
 from nav_msgs.msg import Odometry
@@ -16,12 +17,17 @@ from cooperative_isac_ros.base import SceneNode, run_node
 from cooperative_isac_ros.clock import AlignedTimer
 from cooperative_isac_ros.frame_order import FrameOrder
 from cooperative_isac_ros.parameters import Parameter, rate_parameter
+from cooperative_isac_ros.state_file import read_state
 
 LOWEST_RATE_HZ = 10.0
 PARAMETERS = (
     Parameter("odometry_rate_hz", 0.0, "samples per second and target; 0: the lowest multiple of the frame "
               f"rate from {LOWEST_RATE_HZ:g} on, which puts one at every frame's stamp", 0.0, 1000.0),
     rate_parameter("rate at which frames are announced"),
+    Parameter("run", 0, "number of the run, from whoever starts the nodes; 0: not known", 0,
+              2 ** 63 - 1),
+    Parameter("state_file", "", "state file of the controller, by which a simulator that is "
+              "started again goes on in the same `run`; empty: none"),
 )
 
 
@@ -31,7 +37,7 @@ class TargetSimulator(SceneNode):
     def __init__(self, **options):
         super().__init__("target_simulator", PARAMETERS, **options)
         self._order: FrameOrder[None] = FrameOrder("frames", self.health.fault)
-        self._start_ns: int | None = None
+        self._start_ns = self._known_start_ns()
         frame_rate_hz = self.settings["rate_hz"] or self.scene.update_rate_hz
         self._frame_period_ns = 1e9 / frame_rate_hz
         names = [target.name for target in self.scene.targets]
@@ -43,6 +49,14 @@ class TargetSimulator(SceneNode):
         self.create_subscription(Frame, self.shared("frame"), self._hear_frame, qos.STREAM)
         aligned_hz = frame_rate_hz * math.ceil(LOWEST_RATE_HZ / frame_rate_hz)
         self._timer = AlignedTimer(self, self.settings["odometry_rate_hz"] or aligned_hz, self._publish)
+
+    def _known_start_ns(self) -> int | None:
+        """Stamp of frame 0 where the run has begun without this process; None before frame 0."""
+        path, run = self.settings["state_file"], self.settings["run"]
+        state = read_state(Path(path).expanduser()) if path and run else None
+        if state is None or state.get("run") != run or not isinstance(state.get("start_ns"), int):
+            return None
+        return state["start_ns"]
 
     def _say_class(self, target):
         publisher = self.create_publisher(String, self.shared(f"targets/{target.name}/class"), qos.LATCHED)

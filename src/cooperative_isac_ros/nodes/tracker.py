@@ -4,27 +4,40 @@ from __future__ import annotations
 
 import sys
 import time
+from pathlib import Path
 
 from cooperative_isac_msgs.msg import Detections, Tracks
 from nav_msgs.msg import Odometry
 
+from cooperative_isac.tracking.saved_tracks import loaded_tracks, saved_tracks
 from cooperative_isac.tracking.track import Track, TrackStatus
 from cooperative_isac.tracking.tracker import MAX_TRACKS, Tracker
 from cooperative_isac_ros import conversions, qos
 from cooperative_isac_ros.base import SceneNode, run_node
 from cooperative_isac_ros.cdr import serialized
 from cooperative_isac_ros.frame_order import FrameOrder
+from cooperative_isac_ros.parameters import Parameter
 from cooperative_isac_ros.records import DetectionList, FrameStamp, TrackList
+from cooperative_isac_ros.state_file import read_state, write_state
 from cooperative_isac_ros.transforms import TransformPublisher, frame_prefix, track_frame, track_transforms
 
 SHOWN = (TrackStatus.CONFIRMED, TrackStatus.COASTING)
+PARAMETERS = (
+    Parameter("state_file", "", "file from which a tracker that is started again takes up tracks "
+              "and identities of the same run; empty: none"),
+)
 
 
 class TrackerNode(SceneNode):
-    """Keeps the tracks; begins anew, and says so, when another run begins or a recording plays again."""
+    """Keeps the tracks; begins anew when another run begins or a recording plays again.
+
+    Started again in the middle of a run, it goes on from its state file.
+    """
 
     def __init__(self, **options):
-        super().__init__("tracker", **options)
+        super().__init__("tracker", PARAMETERS, **options)
+        state_file = self.settings["state_file"]
+        self._state_file = Path(state_file).expanduser() if state_file else None
         self._tracker = Tracker(self.scene.tracking, self.scene.dimension)
         self._order: FrameOrder[DetectionList] = FrameOrder("detections", self.health.fault)
         self._odometry: dict[str, object] = {}
@@ -40,8 +53,46 @@ class TrackerNode(SceneNode):
             self.health.fault("detections_refused", f"frame {message.number}: {error}")
             return
         for turn in self._order.take(record.frame, record):
+            if last is None and turn.begins:
+                self._take_up(turn.frame)
             restarts = turn.begins and last is not None
             self.guarded(self._update, f"tracking frame {turn.frame.number}")(turn.item, restarts)
+
+    def _take_up(self, frame: FrameStamp) -> None:
+        """Before the first frame: go on from the state that an earlier process of this run left."""
+        state = read_state(self._state_file) if self._state_file is not None else None
+        if state is None or state.get("run") != frame.run:
+            return
+
+        # Of the same run: no identity is given out twice, whatever else the state holds.
+        try:
+            num_born = int(state["num_born"])
+            number = int(state["number"])
+            stamp_ns = int(state["stamp_ns"])
+            period_s = float(state["period_s"])
+            tracks = loaded_tracks(state["tracks"])
+        except (KeyError, TypeError, ValueError) as error:
+            self.health.fault("states_refused", f"{self._state_file}: {error}")
+            return
+        self._tracker.skip_identities(num_born)
+
+        # A recording that plays again begins without tracks.
+        if frame.number > number and frame.stamp_ns > stamp_ns:
+            self._tracker.restore(stamp_ns * 1e-9, tracks, num_born, period_s)
+            self.get_logger().info(f"{len(tracks)} tracks of frame {number} are taken up in frame "
+                                   f"{frame.number} of run {frame.run}")
+
+    def _keep(self, frame: FrameStamp, tracks: tuple[Track, ...]) -> None:
+        """Write the state for a process that may have to go on from here."""
+        if self._state_file is None:
+            return
+        state = {"run": frame.run, "number": frame.number, "stamp_ns": frame.stamp_ns,
+                 "num_born": self._tracker.num_born, "period_s": self._tracker.period_s,
+                 "tracks": saved_tracks(tracks)}
+        try:
+            write_state(self._state_file, state)
+        except OSError as error:
+            self.health.fault("states_unwritten", f"{self._state_file}: {error.strerror}")
 
     def _update(self, record: DetectionList, restarts: bool) -> None:
         began_s, frame = time.perf_counter(), record.frame
@@ -58,6 +109,7 @@ class TrackerNode(SceneNode):
             self.health.fault("detections_over_limit", f"frame {frame.number}: there are {MAX_TRACKS} tracks; "
                               "further detections start none", self._tracker.num_refused)
         self._tracks.publish(serialized(conversions.tracks_message(TrackList(frame, record.simulated, tracks))))
+        self._keep(frame, tracks)
         self._show([track for track in tracks if track.status in SHOWN], frame)
         self.health.count("frames")
         self.health.figures["tracks"] = len(self._odometry)

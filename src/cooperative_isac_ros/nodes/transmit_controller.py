@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import secrets
 import sys
+import time
+from pathlib import Path
 
-from cooperative_isac_msgs.msg import Frame
+from cooperative_isac_msgs.msg import Frame, StageTiming
 from diagnostic_msgs.msg import DiagnosticArray
 from rclpy.clock import Clock, ClockType
 
@@ -14,13 +16,21 @@ from cooperative_isac.pipeline import sum_rate, transmit
 from cooperative_isac.scene.physics import rate_fault
 from cooperative_isac.schemes.registry import make_scheme
 from cooperative_isac_ros import conversions, qos
+from cooperative_isac_ros.back_pressure import BackPressure
 from cooperative_isac_ros.base import SceneNode, run_node
 from cooperative_isac_ros.clock import AlignedTimer
+from cooperative_isac_ros.frame_numbers import FrameNumbers
 from cooperative_isac_ros.parameters import SCHEME, Parameter, ParameterError, rate_parameter
 from cooperative_isac_ros.records import Announcement, FrameStamp
+from cooperative_isac_ros.state_file import read_state, write_state
 
 SUM_RATE_EVERY = 10
 CHECK_S, SETTLED_CHECKS = 0.1, 10  # nodes that are ready still meet each other for a while
+# A run that goes on has its nodes: only their subscriptions to this process are waited for.
+RESUMED_CHECKS, RESUME_WITHIN_S = 3, 2.0
+# A node is not waited for any more when it finished no frame for so long: restarts take seconds.
+SILENT_S, SILENT_PERIODS = 1.0, 5
+FINISHING_STAGES = ("encode", "decode")
 PARAMETERS = (
     rate_parameter("frames per second"),
     SCHEME,
@@ -30,6 +40,12 @@ PARAMETERS = (
               "below the controller's namespace"),
     Parameter("wait_at_most_s", 20.0, "frame 0 comes after this time even if a node is missing [s]", 0.0,
               600.0),
+    Parameter("run", 0, "number of the run, from whoever starts the nodes; 0: drawn at the start",
+              0, 2 ** 63 - 1),
+    Parameter("state_file", "", "file from which a controller that is started again with the same "
+              "`run` goes on with it; empty: none"),
+    Parameter("max_frames_ahead", 2, "frames are skipped for all while an access point or the "
+              "fusion center has so many to finish; 0: never", 0, 1000),
 )
 
 
@@ -45,17 +61,35 @@ class TransmitController(SceneNode):
         fault = rate_fault(self.scene, self._rate_hz)
         if fault is not None:
             raise ParameterError(f"parameter 'rate_hz' {fault}")
-        self._run, self._number = secrets.randbits(63), 0
         self._scheme = make_scheme(self.scheme_name, self.scene)
+        self._resume_or_draw()
+        silent_s = max(SILENT_S, SILENT_PERIODS / self._rate_hz)
+        self._pressure = BackPressure(self.settings["max_frames_ahead"], silent_s)
         self._publisher = self.create_publisher(Frame, self.shared("frame"), qos.STREAM)
         self._timer: AlignedTimer | None = None
-        names = filter(None, self.settings["wait_for_nodes"])
+        self._announced = 0
+        names = () if self._resumed else filter(None, self.settings["wait_for_nodes"])
         self._awaited = {name if name.startswith("/") else self.shared(name) for name in names}
         self._listener = self.create_subscription(DiagnosticArray, "/diagnostics", self._hear, qos.STREAM)
+        self.create_subscription(StageTiming, self.shared("timing"), self._hear_timing, qos.STREAM)
         steady = Clock(clock_type=ClockType.STEADY_TIME)
-        self._patience = self.create_timer(self.settings["wait_at_most_s"], self._begin, clock=steady)
+        wait_s = self.settings["wait_at_most_s"]
+        if self._resumed:
+            wait_s = min(wait_s, RESUME_WITHIN_S)
+        self._patience = self.create_timer(wait_s, self._begin, clock=steady)
         self._settled = 0
         self._check = self.create_timer(CHECK_S, self._begin_if_ready, clock=steady)
+
+    def _resume_or_draw(self) -> None:
+        """Go on with the run of an earlier process of this node, or begin one."""
+        path = self.settings["state_file"]
+        self._state_file = Path(path).expanduser() if path else None
+        state = read_state(self._state_file) if self._state_file is not None else None
+        start_ns = state.get("start_ns") if state is not None else None
+        run = self.settings["run"]
+        self._resumed = run != 0 and isinstance(start_ns, int) and state.get("run") == run
+        self._run = run or secrets.randbits(63)
+        self._numbers = FrameNumbers(self._rate_hz, start_ns if self._resumed else None)
 
     def waiting_for(self) -> str:
         """The nodes that did not report yet."""
@@ -67,11 +101,15 @@ class TransmitController(SceneNode):
                 self._awaited.discard(status.name)
 
     def _begin_if_ready(self) -> None:
-        self._settled += not self._awaited
-        if self._settled >= SETTLED_CHECKS or not any(self.settings["wait_for_nodes"]):
+        found = not self._resumed or self._publisher.get_subscription_count() > 0
+        self._settled += found and not self._awaited
+        needed = RESUMED_CHECKS if self._resumed else SETTLED_CHECKS
+        if self._settled >= needed or not any(self.settings["wait_for_nodes"]):
             self._begin()
 
     def _begin(self) -> None:
+        if self._resumed and self.now_ns == 0:
+            return  # the simulation clock was not received yet: the numbers would begin anew
         for timer in (self._patience, self._check):
             timer.cancel()
         self.destroy_subscription(self._listener)
@@ -79,26 +117,66 @@ class TransmitController(SceneNode):
             self.get_logger().warning(f"frame 0 comes without {self.waiting_for()}: not heard within "
                                       f"{self.settings['wait_at_most_s']:g} s")
         self._timer = AlignedTimer(self, self._rate_hz, self._announce)
-        self.get_logger().info(f"run {self._run}: scene '{self.scene.name}' at "
-                               f"{self._rate_hz:g} frames/s")
+        self.get_logger().info(f"run {self._run}{' goes on' if self._resumed else ''}: scene "
+                               f"'{self.scene.name}' at {self._rate_hz:g} frames/s")
+
+    def _hear_timing(self, message: StageTiming) -> None:
+        if message.run == self._run and message.stage in FINISHING_STAGES:
+            self._pressure.finish(message.node, message.number, time.monotonic())
 
     def _announce(self, stamp_ns: int) -> None:
-        frame = FrameStamp(self._run, self._number, stamp_ns)
+        frame = FrameStamp(self._run, self._numbers.at(stamp_ns), stamp_ns)
+        if self.scene.num_frames is not None and frame.number >= self.scene.num_frames:
+            self._end_recording(frame)
+            return
+
+        # Nobody works on a frame that the network cannot follow.
+        late = self._pressure.behind(time.monotonic())
+        if late:
+            self.health.fault("frames_skipped",
+                              f"frame {frame.number}: {', '.join(late)} cannot follow at "
+                              f"{self._rate_hz:g} frames/s")
+            return
+
         signal = transmit(self.scene, frame.number)
         payload = pack_downlink(signal) if self.settings["announce_payload"] else b""
         self._publisher.publish(conversions.frame_message(Announcement(
             frame, self.scene.name, self.scene.fingerprint, True, self.scene.seed, payload,
             self._scheme.downlink_bits(signal))))
+        self._pressure.announce(frame.number, time.monotonic())
         self.health.count("frames")
-        if self._number % SUM_RATE_EVERY == 0:
+
+        # What a process that is started again needs, and figures
+        if self._announced == 0:
+            self._keep()
+        if self._announced % SUM_RATE_EVERY == 0:
             self.health.figures["sum_rate_bit_per_s_per_hz"] = f"{sum_rate(self.scene, signal):.2f}"
-        self._number += 1
-        if self._number == self.scene.num_frames:
-            self._timer.cancel()
-            source = self.scene.propagation.paths.source
-            self.get_logger().info(f"the recording {source} has ended: frame {frame.number} was "
-                                   f"the last of run {self._run}")
-            self.health.figures["recording"] = "ended"
+        self._announced += 1
+        if frame.number + 1 == self.scene.num_frames:
+            self._end_recording(frame)
+
+    def _keep(self) -> None:
+        """Write the state for a process that may have to go on with the run."""
+        if self._state_file is None:
+            return
+        try:
+            write_state(self._state_file, {"run": self._run, "start_ns": self._numbers.start_ns})
+        except OSError as error:
+            self.health.fault("states_unwritten", f"{self._state_file}: {error.strerror}")
+
+    def _end_recording(self, frame: FrameStamp) -> None:
+        """The path file has no further frame; the node lives on."""
+        self._timer.cancel()
+        last = min(frame.number, self.scene.num_frames - 1)
+        source = self.scene.propagation.paths.source
+        self.get_logger().info(f"the recording {source} has ended: frame {last} was the last of "
+                               f"run {self._run}")
+        self.health.figures["recording"] = "ended"
+
+    def close(self) -> None:
+        """Report a last time: the evaluator takes the number of skipped frames from there."""
+        if self.context.ok():
+            self.health.publish()
 
 
 def main(args: list[str] | None = None) -> int:

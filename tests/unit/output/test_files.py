@@ -76,3 +76,8 @@ def test_a_file_is_replaced_as_a_whole(tmp_path):
     assert path.read_bytes() == b"after" and (tmp_path / "link.json").is_symlink()
     assert sorted(item.name for item in tmp_path.iterdir()) == ["link.json", "results.json"]
     assert "No space left" in refusal(lambda at: write_file(at, b"after"), Path("/dev/full"))
+
+
+def test_a_disk_that_is_nearly_full_is_named_with_what_is_needed(tmp_path):
+    with pytest.raises(OutputError, match=r"MB left, and 1000000000000 MB are needed"):
+        check_folder(tmp_path / "new", 10**18)

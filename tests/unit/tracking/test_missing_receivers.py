@@ -7,7 +7,7 @@ import pytest
 
 from cooperative_isac.fusion.detection import PARTIAL
 from cooperative_isac.scene.model import Tracking
-from cooperative_isac.tracking.life import LONGEST_COAST
+from cooperative_isac.tracking.life import LONGEST_OUTAGE_S
 from cooperative_isac.tracking.track import TrackStatus
 from cooperative_isac.tracking.tracker import Tracker
 
@@ -111,7 +111,7 @@ def test_a_miss_weighs_as_much_as_receivers_answered(tracker):
 
 
 def test_no_track_coasts_for_ever(tracker):
-    last = int(4 + LONGEST_COAST * SETTINGS.max_coast_s / PERIOD_S)
+    last = int(4 + LONGEST_OUTAGE_S / PERIOD_S)
     for number in range(5, last + 1):
         (track,) = tracker.update(PERIOD_S * number, [], 0.0)
         assert track.status is TrackStatus.COASTING

@@ -1,5 +1,6 @@
 """The tracker's promises: identities, life, clock, gates, class, same bytes."""
 
+import json
 from dataclasses import replace
 
 import numpy as np
@@ -11,7 +12,9 @@ from cooperative_isac.fusion.detection import Detection, detection_problem
 from cooperative_isac.scene.limits import TRACK_MARGIN, state_problem
 from cooperative_isac.scene.model import TargetClass, Tracking
 from cooperative_isac.tracking.filters import FILTERS
+from cooperative_isac.tracking.saved_tracks import loaded_tracks, saved_tracks
 from cooperative_isac.tracking.track import TrackStatus
+from cooperative_isac.tracking.life import LONGEST_OUTAGE_S
 from cooperative_isac.tracking.tracker import MAX_TRACKS, Tracker
 
 VELOCITY = np.array([5.0, 0.0, 0.0])
@@ -53,14 +56,52 @@ def test_a_coasting_track_takes_its_target_back_under_the_same_identity(detect):
     assert outputs[-1][0].status is TrackStatus.CONFIRMED
 
 
-def test_lost_frames_are_bridged_and_long_gaps_are_not(detect):
-    for gap_s, expected in ((0.8, [(1, TrackStatus.CONFIRMED)]),
-                            (2.0, [(1, TrackStatus.CONFIRMED)]),
-                            (3.5, [(1, TrackStatus.DELETED), (2, TrackStatus.TENTATIVE)])):
-        tracker = Tracker(SETTINGS, 3)
-        feed(tracker, detect, [True] * 5)
-        tracks = feed(tracker, detect, [True], start_s=0.8 + gap_s)[0]
-        assert [(track.track_id, track.status) for track in tracks] == expected
+@pytest.mark.parametrize("gap_s, expected", [
+    (0.8, [(1, TrackStatus.CONFIRMED)]),
+    (5.0, [(1, TrackStatus.CONFIRMED)]),
+    (LONGEST_OUTAGE_S + 1, [(1, TrackStatus.DELETED), (2, TrackStatus.TENTATIVE)]),
+], ids=["lost frames", "no frames for seconds", "no frames for longer"])
+def test_a_time_without_frames_is_bridged_up_to_a_limit(detect, gap_s, expected):
+    tracker = Tracker(SETTINGS, 3)
+    feed(tracker, detect, [True] * 5)
+    tracks = feed(tracker, detect, [True], start_s=0.8 + gap_s)[0]
+    assert [(track.track_id, track.status) for track in tracks] == expected
+
+
+@pytest.mark.parametrize("model", FILTERS)
+@pytest.mark.parametrize("gap_s", [0.2, 4.0])
+def test_another_tracker_goes_on_from_saved_tracks(detect, model, gap_s):
+    settings = Tracking(model=model)
+    first, second = Tracker(settings, 3), Tracker(settings, 3)
+    tracks = feed(first, detect, [True] * 20, offset=(0, 0, 8))[-1]
+    second.restore(3.8, loaded_tracks(json.loads(json.dumps(saved_tracks(tracks)))), 7, first.period_s)
+    stranger = detect((50, 50, 1))
+    time_s = 3.8 + gap_s
+    known = detect(np.array([0, 0, 8]) + VELOCITY * time_s, VELOCITY)
+    one, other = (tracker.update(time_s, [known, stranger]) for tracker in (first, second))
+    assert [track.track_id for track in other] == [1, 8]
+    assert (other[0].status, other[0].target_class) == (TrackStatus.CONFIRMED, one[0].target_class)
+    assert other[0].age_s == pytest.approx(one[0].age_s)
+    assert other[0].num_detections == one[0].num_detections
+    assert np.allclose(other[0].position_m, one[0].position_m, atol=0.1)
+
+
+def test_tentative_tracks_are_not_saved_but_their_identities_are_used(detect):
+    first, second = Tracker(SETTINGS, 3), Tracker(SETTINGS, 3)
+    tracks = feed(first, detect, [True])[-1]
+    assert saved_tracks(tracks) == [] and first.num_born == 1
+    second.restore(0.0, (), first.num_born, first.period_s)
+    assert [track.track_id for track in feed(second, detect, [True], start_s=0.2)[0]] == [2]
+
+
+@pytest.mark.parametrize("change", [{"covariance": np.zeros((6, 6)).tolist()}, {"position_m": [1.0]},
+                                    {"velocity_mps": [0.0, np.nan, 0.0]}, {"status": 9}])
+def test_saved_tracks_that_cannot_be_are_refused(detect, change):
+    saved = saved_tracks(feed(Tracker(SETTINGS, 3), detect, [True] * 5)[-1])
+    with pytest.raises(ValueError):
+        loaded_tracks([{**saved[0], **change}])
+    with pytest.raises(ValueError, match="not saved tracks"):
+        loaded_tracks([{}])
 
 
 def test_identities_are_never_used_again(detect):

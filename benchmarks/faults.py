@@ -1,0 +1,340 @@
+"""What a live scene does when something goes wrong: nodes killed or stopped, processors shared.
+
+    python benchmarks/faults.py kills [SCENE]
+    python benchmarks/faults.py overload [SCENE] [--hogs N]
+
+Each prints its table of docs/reliability.md. Nothing else should run on the machine, nor in its
+ROS domain.
+"""
+
+import argparse
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from contextlib import ExitStack, contextmanager
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import rclpy
+from diagnostic_msgs.msg import DiagnosticArray
+from rclpy.executors import SingleThreadedExecutor
+from rich.box import SIMPLE_HEAD
+from rich.console import Console
+from rich.table import Table
+
+from cooperative_isac.evaluation.run_record import RunRecord, load_run_record
+from cooperative_isac.evaluation.run_report import read_summary
+from cooperative_isac.scene.config import load_scene
+from cooperative_isac.scene.model import Scene
+from cooperative_isac.tracking.track import TrackStatus
+from cooperative_isac_ros import qos
+from cooperative_isac_ros.graph import GraphOptions, scene_nodes
+from cooperative_isac_ros.processes import ProcessGroup
+
+START_WITHIN_S, BACK_WITHIN_S = 120.0, 60.0
+ESTABLISHED = (TrackStatus.CONFIRMED.value, TrackStatus.COASTING.value)
+HOG = "while True: pass"
+# Reports of a killed node may still be on their way.
+UNDERWAY_S = 0.5
+
+
+class Listener:
+    """When each node last reported that it is ready, and from which frame on."""
+
+    def __init__(self):
+        rclpy.init()
+        self._node = rclpy.create_node("faults")
+        self._executor = SingleThreadedExecutor()
+        self._executor.add_node(self._node)
+        self._node.create_subscription(DiagnosticArray, "/diagnostics", self._receive, qos.STREAM)
+        self.ready_s: dict[str, float] = {}
+
+    def _receive(self, message: DiagnosticArray) -> None:
+        for status in message.status:
+            if any(value.key == "ready" and value.value == "True" for value in status.values):
+                self.ready_s[status.name] = time.monotonic()
+
+    def wait(self, seconds: float) -> None:
+        """Let time pass."""
+        self.until(lambda: False, seconds)
+
+    def until(self, condition, within_s: float) -> bool:
+        """Receive until a condition holds; whether it does."""
+        deadline = time.monotonic() + within_s
+        while time.monotonic() < deadline:
+            if condition():
+                return True
+            self._executor.spin_once(timeout_sec=0.05)
+        return condition()
+
+    def close(self) -> None:
+        """End the node."""
+        self._executor.shutdown()
+        self._node.destroy_node()
+        rclpy.shutdown()
+
+
+class LiveRun:
+    """One `isac run` in a folder of its own."""
+
+    def __init__(self, scene: str, folder: Path):
+        self._folder = folder
+        self._output = open(folder / "console.txt", "w+")
+        self.process = subprocess.Popen(
+            [
+                sys.executable,
+                "-m",
+                "cooperative_isac.cli",
+                "run",
+                scene,
+                "--out",
+                str(folder / "run"),
+            ],
+            stdout=self._output,
+            stderr=subprocess.STDOUT,
+            env={**os.environ, "COLUMNS": "200"},
+        )
+
+    @property
+    def report(self) -> Path:
+        """Folder of the report."""
+        return self._folder / "run"
+
+    def pid(self, name: str) -> int | None:
+        """Process of a node, by its parameter file."""
+        stem = name.strip("/").replace("/", ".")
+        wanted = str(self.report / "logs" / f"{stem}.yaml")
+        for entry in Path("/proc").glob("[0-9]*"):
+            try:
+                if wanted in (entry / "cmdline").read_text(errors="replace"):
+                    return int(entry.name)
+            except OSError:
+                continue
+        return None
+
+    def end(self) -> tuple[int, str]:
+        """Ctrl-C; exit code and console."""
+        if self.process.poll() is None:
+            self.process.send_signal(signal.SIGINT)
+        code = self.process.wait(timeout=60)
+        self._output.seek(0)
+        return code, self._output.read()
+
+
+def begun(log: Path) -> bool:
+    """Whether the controller has announced frame 0."""
+    return log.is_file() and "frames/s" in log.read_text(errors="replace")
+
+
+def held(record: RunRecord, scene: Scene) -> dict[str, dict[int, int]]:
+    """For each target the established track that holds it, by frame number.
+
+    That is the nearest one, within the scene's threshold.
+    """
+    found: dict[str, dict[int, int]] = {}
+    positions = record.track_state[:, : scene.dimension]
+    established = np.isin(record.track_status, ESTABLISHED)
+    for name, number, state in zip(record.truth_name, record.truth_frame, record.truth_state):
+        rows = np.flatnonzero(established & (record.track_frame == number))
+        frames = found.setdefault(str(name), {})
+        if not rows.size:
+            continue
+        distances = np.linalg.norm(positions[rows] - state[: scene.dimension], axis=1)
+        nearest = int(distances.argmin())
+        if distances[nearest] < scene.continuity_threshold_m:
+            frames[int(number)] = int(record.track_id[rows[nearest]])
+    return found
+
+
+def switches(tracks: dict[str, dict[int, int]], first: int, last: int) -> int:
+    """How often a target's track changed between two frames, also over a time without tracks."""
+    count = 0
+    for frames in tracks.values():
+        before = [number for number in frames if number < first]
+        chosen = [frames[max(before)]] if before else []
+        chosen += [frames[number] for number in sorted(frames) if first <= number < last]
+        count += sum(one != other for one, other in zip(chosen, chosen[1:]))
+    return count
+
+
+def share_held(tracks: dict[str, dict[int, int]], first: int, last: int) -> float:
+    """Share of targets times frames in which a target has a track; missing frames count, too."""
+    counts = [sum(first <= number < last for number in frames) for frames in tracks.values()]
+    return sum(counts) / (len(tracks) * max(last - first, 1)) if tracks else 0.0
+
+
+def make_table(title: str, *headers: str) -> Table:
+    """A table whose first column is text and whose others are figures."""
+    table = Table(title=title, title_justify="left", box=SIMPLE_HEAD)
+    for index, header in enumerate(headers):
+        table.add_column(header, justify="right" if index else "left", no_wrap=True)
+    return table
+
+
+def kills(options: argparse.Namespace, console: Console) -> None:
+    """Every kind of node is killed in turn, and one is stopped."""
+    scene = load_scene(options.scene)
+    names = [
+        f"/{scene.receivers[0].name}/access_point",
+        "/fusion_center",
+        "/tracker",
+        "/evaluator",
+        "/scene_markers",
+        "/target_simulator",
+        "/transmit_controller",
+    ]
+    faults = [(name, signal.SIGKILL, "killed") for name in names] + [
+        ("/tracker", signal.SIGSTOP, "stopped")
+    ]
+    results = []
+    with tempfile.TemporaryDirectory() as folder:
+        listener = Listener()
+        run = LiveRun(options.scene, Path(folder))
+        try:
+            log = run.report / "logs" / "transmit_controller.log"
+            if not listener.until(lambda: begun(log), START_WITHIN_S):
+                raise SystemExit("error: no frame 0")
+            start_s = time.monotonic()
+            listener.wait(options.between_s)
+            for name, number, what in faults:
+                at_s = time.monotonic()
+                os.kill(run.pid(name), number)
+                back = listener.until(
+                    lambda: listener.ready_s.get(name, 0.0) > at_s + UNDERWAY_S, BACK_WITHIN_S
+                )
+                back_s = listener.ready_s[name] - at_s if back else float("nan")
+                listener.wait(options.between_s)
+                results.append(
+                    (f"{name} {what}", at_s - start_s, back_s, time.monotonic() - start_s)
+                )
+        finally:
+            code, output = run.end()
+            listener.close()
+        print_kills(scene, run.report, results, console)
+        console.print(
+            f"exit code {code}; the report is "
+            f"{'written' if (run.report / 'summary.json').is_file() else 'missing'}"
+        )
+        if options.verbose:
+            console.print(output, markup=False, highlight=False)
+
+
+def print_kills(scene: Scene, report: Path, results: list, console: Console) -> None:
+    """The table of `kills`, from the record of the run."""
+    tracks = held(load_run_record(report / "run.npz"), scene)
+    table = make_table(
+        f"{scene.name}: nodes that end",
+        "node",
+        "back after (s)",
+        "identity switches",
+        "frames x targets held",
+    )
+    for what, from_s, back_s, to_s in results:
+        first, last = (round(time_s * scene.update_rate_hz) for time_s in (from_s, to_s))
+        table.add_row(
+            what,
+            f"{back_s:.1f}",
+            str(switches(tracks, first, last)),
+            f"{share_held(tracks, first, last):.2f}",
+        )
+    console.print(table)
+
+
+@contextmanager
+def hogs(number: int):
+    """So many processes that take what processor they get."""
+    with ExitStack() as stack:
+        for _ in range(number):
+            process = subprocess.Popen([sys.executable, "-c", HOG])
+            stack.callback(process.wait)
+            stack.callback(process.kill)
+        yield
+
+
+def overload(options: argparse.Namespace, console: Console) -> None:
+    """The scene alone, and beside processes that share the processor, with and without skipping."""
+    scene = load_scene(options.scene)
+    table = make_table(
+        f"{scene.name}: {options.duration_s:.0f} s on {os.cpu_count()} processors",
+        "",
+        "frames",
+        "skipped",
+        "lost",
+        "late",
+        "continuity",
+        "held of all",
+        "identity switches",
+    )
+    for label, num_hogs, ahead in (
+        ("alone", 0, 2),
+        (f"{options.hogs} hogs, no skipping", options.hogs, 0),
+        (f"{options.hogs} hogs", options.hogs, 2),
+    ):
+        with tempfile.TemporaryDirectory() as folder:
+            run_nodes(scene, Path(folder), num_hogs, ahead, options.duration_s)
+            table.add_row(label, *overload_figures(scene, Path(folder)))
+    console.print(table)
+
+
+def run_nodes(
+    scene: Scene, folder: Path, num_hogs: int, frames_ahead: int, duration_s: float
+) -> None:
+    """Run the scene's nodes; the hogs come after frame 0."""
+    *others, controller = scene_nodes(scene, GraphOptions(out=str(folder), markers=False))
+    controller = replace(
+        controller, parameters={**controller.parameters, "max_frames_ahead": frames_ahead}
+    )
+    with ProcessGroup(folder) as group:
+        for spec in (*others, controller):
+            group.start(spec)
+        deadline = time.monotonic() + START_WITHIN_S
+        while not begun(folder / "transmit_controller.log"):
+            if time.monotonic() > deadline:
+                raise SystemExit("error: no frame 0")
+            time.sleep(0.1)
+        with hogs(num_hogs):
+            time.sleep(duration_s)
+            group.stop([controller.full_name])
+            time.sleep(2.0)
+        group.stop()
+
+
+def overload_figures(scene: Scene, report: Path) -> list[str]:
+    """Counts, mean continuity of the report, share of all frames held, identity switches."""
+    summary = read_summary(report)
+    tracks = held(load_run_record(report / "run.npz"), scene)
+    frames = summary["frames"]
+    continuity = np.mean([score["continuity"] or 0.0 for score in summary["targets"].values()])
+    return [
+        *(str(summary[key]) for key in ("frames", "frames_skipped", "frames_lost", "frames_late")),
+        f"{continuity:.2f}",
+        f"{share_held(tracks, 0, frames):.2f}",
+        str(switches(tracks, 0, frames)),
+    ]
+
+
+FAULTS = {"kills": kills, "overload": overload}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("fault", choices=FAULTS)
+    parser.add_argument(
+        "scene", nargs="?", default="campus", help="scene file, or the name of a shipped scene"
+    )
+    parser.add_argument(
+        "--between-s", type=float, default=10.0, help="from one kill to the next [s]"
+    )
+    parser.add_argument("--hogs", type=int, default=4, help="processes that share the processor")
+    parser.add_argument("--duration-s", type=float, default=20.0, help="of each overloaded run [s]")
+    parser.add_argument("--verbose", action="store_true", help="print the console of the run, too")
+    options = parser.parse_args()
+    FAULTS[options.fault](options, Console(width=110))
+
+
+if __name__ == "__main__":
+    main()

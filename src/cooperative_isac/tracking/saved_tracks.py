@@ -1,0 +1,77 @@
+"""The established tracks of a tracker as plain values, to be taken up by another process."""
+
+from __future__ import annotations
+
+from typing import Sequence
+
+import numpy as np
+
+from cooperative_isac.scene.model import TargetClass
+from cooperative_isac.tracking.track import Track, TrackStatus
+
+ESTABLISHED = (TrackStatus.CONFIRMED, TrackStatus.COASTING)
+
+
+def saved_tracks(tracks: Sequence[Track]) -> list[dict]:
+    """The established ones of some tracks, as values that JSON can hold without loss.
+
+    Tentative ones have one or two detections: they begin anew sooner than they are restored.
+    """
+    return [
+        {
+            "track_id": track.track_id,
+            "status": track.status.value,
+            "target_class": track.target_class.value,
+            "class_probability": track.class_probability,
+            "position_m": np.asarray(track.position_m).tolist(),
+            "velocity_mps": np.asarray(track.velocity_mps).tolist(),
+            "covariance": np.asarray(track.covariance).tolist(),
+            "age_s": track.age_s,
+            "since_update_s": track.since_update_s,
+            "num_detections": track.num_detections,
+        }
+        for track in tracks
+        if track.status in ESTABLISHED
+    ]
+
+
+def loaded_tracks(saved: Sequence[dict]) -> tuple[Track, ...]:
+    """The tracks that `saved_tracks` gave.
+
+    Raises:
+        ValueError: something else was saved, or a track that cannot be
+    """
+    try:
+        tracks = tuple(_track(item) for item in saved)
+    except (KeyError, TypeError, AttributeError) as error:
+        raise ValueError(f"not saved tracks: {error!r}") from None
+    return tracks
+
+
+def _track(item: dict) -> Track:
+    """One track, checked."""
+    position_m = np.array(item["position_m"], float).reshape(3)
+    velocity_mps = np.array(item["velocity_mps"], float).reshape(3)
+    covariance = np.array(item["covariance"], float).reshape(6, 6)
+
+    # What a filter cannot go on from
+    finite = np.isfinite(position_m).all() and np.isfinite(velocity_mps).all()
+    if not finite or not np.isfinite(covariance).all():
+        raise ValueError(f"saved track {item['track_id']} is not finite")
+    if np.linalg.eigvalsh(covariance).min() <= 0:
+        raise ValueError(
+            f"the covariance of saved track {item['track_id']} is not positive definite"
+        )
+
+    return Track(
+        track_id=int(item["track_id"]),
+        status=TrackStatus(item["status"]),
+        target_class=TargetClass(item["target_class"]),
+        class_probability=float(item["class_probability"]),
+        position_m=position_m,
+        velocity_mps=velocity_mps,
+        covariance=covariance,
+        age_s=float(item["age_s"]),
+        since_update_s=float(item["since_update_s"]),
+        num_detections=int(item["num_detections"]),
+    )

@@ -1,0 +1,129 @@
+"""Nodes that end or hang are started again; the rest of the scene goes on."""
+
+from __future__ import annotations
+
+import time
+from collections import defaultdict, deque
+from dataclasses import dataclass, replace
+from typing import Callable, Collection, Mapping, Protocol, Sequence
+
+from cooperative_isac_ros.graph import NodeSpec
+from cooperative_isac_ros.monitor import SILENT_AFTER_S
+from cooperative_isac_ros.processes import Crash, ProcessGroup
+
+# Without these a scene is still sensed and judged.
+DISPENSABLE = ("bag_recorder", "scene_markers")
+CONFIGURATION_ERROR = 2
+# [s] Far more than the longest frame takes.
+HUNG_AFTER_S = 15.0
+
+
+@dataclass(frozen=True)
+class RespawnPolicy:
+    """Whether nodes are started again, and how often one may be within a time [s]."""
+
+    enabled: bool = True
+    restarts: int = 3
+    within_s: float = 60.0
+
+
+class Reports(Protocol):
+    """What is known of the nodes from their diagnostics."""
+
+    ready: Collection[str]
+
+    def silence_s(self) -> Mapping[str, float]:
+        """How long each node that has reported did not report since [s]."""
+
+    def forget(self, name: str) -> None:
+        """A node begins anew."""
+
+
+class Supervisor:
+    """Restarts the nodes of a group. notice(text) is called with a line for each event."""
+
+    def __init__(
+        self,
+        group: ProcessGroup,
+        specs: Sequence[NodeSpec],
+        policy: RespawnPolicy,
+        notice: Callable[[str], None],
+        now: Callable[[], float] = time.monotonic,
+    ):
+        self._group = group
+        self._specs = {spec.full_name: spec for spec in specs}
+        self._policy = policy
+        self._notice = notice
+        self._now = now
+        self._restarted_s: dict[str, deque[float]] = defaultdict(deque)
+        self._num_restarts: dict[str, int] = defaultdict(int)
+        self._silent: set[str] = set()
+        self.given_up: dict[str, Crash] = {}
+        self.events: list[str] = []
+
+    def check(self, reports: Reports) -> Crash | None:
+        """Look after all nodes; the end of a node without which the run cannot go on, if any."""
+        self._watch_silence(reports)
+        for crash in self._group.ended():
+            if not self._policy.enabled:
+                return crash
+            if self._is_final(crash, reports):
+                if self._specs[crash.name].executable not in DISPENSABLE:
+                    return crash
+                self._give_up(crash)
+            else:
+                self._restart(crash, reports)
+        return None
+
+    def _watch_silence(self, reports: Reports) -> None:
+        """Name nodes that do not report, and kill those that hang."""
+        for name, silent_s in reports.silence_s().items():
+            if silent_s < SILENT_AFTER_S:
+                if name in self._silent:
+                    self._silent.discard(name)
+                    self._say(f"node {name} reports again")
+            elif name not in self._silent:
+                self._silent.add(name)
+                self._say(f"node {name} has not reported for {silent_s:.0f} s")
+            elif silent_s > HUNG_AFTER_S and self._policy.enabled:
+                self._say(f"node {name} hangs: no report for {silent_s:.0f} s; it is killed")
+                self._group.kill(name)
+                reports.forget(name)
+                self._silent.discard(name)
+
+    def _is_final(self, crash: Crash, reports: Reports) -> bool:
+        """Whether starting the node again is of no use: wrong parameters, or too many ends."""
+        misconfigured = crash.exit_code == CONFIGURATION_ERROR and crash.name not in reports.ready
+        recent = self._restarted_s[crash.name]
+        while recent and self._now() - recent[0] > self._policy.within_s:
+            recent.popleft()
+        return misconfigured or len(recent) >= self._policy.restarts
+
+    def _restart(self, crash: Crash, reports: Reports) -> None:
+        name = crash.name
+        self._restarted_s[name].append(self._now())
+        self._num_restarts[name] += 1
+        self._silent.discard(name)
+        reports.forget(name)
+        self._group.start(self._next_spec(name))
+        self._say(
+            f"node {name} ended with {crash.reason}; started again "
+            f"({len(self._restarted_s[name])} of {self._policy.restarts})"
+        )
+
+    def _next_spec(self, name: str) -> NodeSpec:
+        """The node as it is started again: a recorder goes on in another new folder."""
+        spec = self._specs[name]
+        if spec.executable != "bag_recorder":
+            return spec
+        folder = f"{spec.parameters['directory']}-{self._num_restarts[name] + 1}"
+        return replace(spec, parameters={**spec.parameters, "directory": folder})
+
+    def _give_up(self, crash: Crash) -> None:
+        self.given_up[crash.name] = crash
+        self._group.drop(crash.name)
+        self._say(f"node {crash.name} ended with {crash.reason}; the run goes on without it")
+
+    def _say(self, text: str) -> None:
+        self.events.append(text)
+        self._notice(text)

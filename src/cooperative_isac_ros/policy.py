@@ -32,10 +32,10 @@ SUBSCRIBED = {
     "access_point": ("frame", *TARGETS),
     "fusion_center": ("frame", "*/features"),
     "tracker": ("detections",),
-    "evaluator": ("frame", "detections", "tracks", "timing", "*/features", *TARGETS),
+    "evaluator": ("frame", "detections", "tracks", "timing", "*/features", "/diagnostics", *TARGETS),
     "scene_markers": ("detections", "tracks", "accuracy", "*/features", *TARGETS),
     "target_simulator": ("frame",),
-    "transmit_controller": ("/diagnostics",),
+    "transmit_controller": ("timing", "/diagnostics"),
     "bag_recorder": ("/*",),
     MONITOR_NAME: ("frame", "timing", "tracks", "accuracy", "/diagnostics"),
 }

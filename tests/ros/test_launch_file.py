@@ -86,6 +86,14 @@ def refusal(launch_file, **arguments):
     return str(error.value)
 
 
+def drawn(given):
+    """The options that a launch chooses by itself: its state folder and the number of its run."""
+    tracker, = (parameters(node) for node in given if node["executable"] == "tracker")
+    controller, = (parameters(node) for node in given if node["executable"] == "transmit_controller")
+    assert controller["run"] > 0
+    return {"state": str(Path(tracker["state_file"]).parent), "run": controller["run"]}
+
+
 def test_every_argument_is_described(launch_file):
     *declared, _ = launch_file.generate_launch_description()
     names = {item.values[0] for item in declared}
@@ -95,8 +103,9 @@ def test_every_argument_is_described(launch_file):
 
 
 def test_the_nodes_are_those_of_the_graph(launch_file, tiny):
-    asked = [(n["executable"], n["name"], n["namespace"], parameters(n)) for n in nodes(launch_file)]
-    specs = scene_nodes(tiny, GraphOptions(namespace=""))
+    given = nodes(launch_file)
+    asked = [(n["executable"], n["name"], n["namespace"], parameters(n)) for n in given]
+    specs = scene_nodes(tiny, GraphOptions(namespace="", **drawn(given)))
     assert asked == [(s.executable, s.name, s.namespace, s.parameters) for s in specs]
     assert not any(n["namespace"].startswith("/") for n in nodes(launch_file))
 
@@ -109,7 +118,7 @@ def test_arguments_are_the_graphs_options(launch_file, tiny, tmp_path):
                   use_sim_time="true", markers="false", simulate_targets="false", front_end="topic",
                   target_classes="a:uav, b:vehicle", params_file=str(mine), log_level="debug")
     options = GraphOptions("music", 2.0, "/n", out, bag, True, False, False, "topic",
-                           ("a:uav", "b:vehicle"), str(mine), "debug")
+                           ("a:uav", "b:vehicle"), str(mine), "debug", **drawn(given))
     assert [parameters(n) for n in given] == [spec.parameters for spec in scene_nodes(tiny, options)]
     assert all(n["parameters"][1:] == [str(mine)] for n in given)
     assert all(n["ros_arguments"][:3] == ["--log-level", "debug", "--enclave"] for n in given)
@@ -156,7 +165,7 @@ def test_a_node_that_ends_too_often_is_left(launch_file):
     ("params_file", TINY, "no parameter file"),
     ("bag", str(LAUNCH_FILE.parent), "exists"),
     ("out", TINY, "is a file"),
-    ("out", f"{TINY}/below", "may not be written to"),
+    ("out", f"{TINY}/below", "Not a directory; name another place"),
 ])
 def test_a_wrong_value_is_one_line_with_its_argument(launch_file, argument, value, reason):
     message = refusal(launch_file, **{argument: value})

@@ -22,7 +22,7 @@ from cooperative_isac_ros.parameters import ParameterError
     (TransmitController, {"announce_payload": "yes"}, "'announce_payload' must be a bool"),
     (FusionCenter, {"patience_frames": 0}, "'patience_frames'.*allowed: 1 to 1000"),
     (AccessPoint, {"front_end": "sonar"}, "'front_end' is 'sonar'; allowed: simulated, topic"),
-    (AccessPoint, {"target_classes": ["car1"]}, "holds 'car1'; write name:class"),
+    (AccessPoint, {"target_classes": ["car1"]}, "'car1' must be name:class"),
     (AccessPoint, {"target_classes": ["car1:boat"]}, "'boat' is unknown"),
     (TargetSimulator, {"odometry_rate_hz": -1.0}, "'odometry_rate_hz'.*allowed: 0.0 to 1000.0")])
 def test_a_node_does_not_start_with_a_wrong_parameter(bench, node_class, parameters, reason):

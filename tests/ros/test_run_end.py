@@ -1,6 +1,7 @@
 """The end of `isac run`: what is reported, whatever died on the way."""
 
 import json
+from types import SimpleNamespace
 
 import pytest
 from rich.console import Console
@@ -32,7 +33,8 @@ def concluded(fault, folder, **given_up):
     supervisor = Supervisor(None, [], RespawnPolicy(), lambda text: None)
     supervisor.given_up.update(given_up)
     supervisor.events.append("node /tracker ended with signal 9; started again (1 of 3)")
-    return _conclude(fault, supervisor, folder, console), console.export_text()
+    stop = SimpleNamespace(requested=False)
+    return _conclude(fault, supervisor, folder, console, stop), console.export_text()
 
 
 def test_the_report_of_a_dead_evaluator_is_made_from_its_checkpoints(report):

@@ -4,7 +4,8 @@
 
 Packets of consecutive frames are encoded once, then decoded and tracked under each pattern of loss.
 The first ten frames are complete and not scored. Every receiver loses packets independently of the
-others, unless the pattern says otherwise.
+others, unless the pattern says otherwise. Where some receivers answer throughout and the others
+never do, the Cramer-Rao bound is what their measurements are worth (of points: it knows no bodies).
 """
 
 import argparse
@@ -12,7 +13,7 @@ import os
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, replace
-from itertools import product
+from itertools import combinations, product
 
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
@@ -31,13 +32,15 @@ from cooperative_isac.evaluation.loss import (
     record,
     replay,
 )
+from cooperative_isac.evaluation.live_bound import frame_bound
 from cooperative_isac.scene.config import load_scene
 
 SHARE = 0.3  # of packets lost
-DRAWS = 4  # of each random pattern
+DRAWS = 8  # of each random pattern
 OUTAGE_BEGINS = (40, 70)  # frames
 ONE_LEFT_S = 2.0
 ALL_LOST_S = 1.0
+BOUND_EVERY = 6  # frames from one Cramer-Rao bound to the next
 SHORTEST = 100  # frames: the last outage, at up to ten frames a second, ends within them
 
 
@@ -48,17 +51,23 @@ class Pattern:
     arrived: [num_frames, num_receivers], bool
     first, last: the frames whose GOSPA is compared with the run without loss; last is not among
     them, and None is the end
+    answering: indices of receivers that alone answer throughout; empty where it changes
     """
 
     name: str
     arrived: np.ndarray
     first: int = SETTLED_FRAMES
     last: int | None = None
+    answering: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True)
 class Row:
-    """All draws of one pattern; ratio: mean GOSPA over that without loss, worst: of the draws."""
+    """All draws of one pattern.
+
+    ratio: mean GOSPA over that without loss; worst: of the draws; bound: Cramer-Rao bound of the
+    location in one frame over that of all receivers, nan where the receivers that answer change
+    """
 
     scene: str
     seed: int
@@ -66,6 +75,7 @@ class Row:
     gospa_m: float
     ratio: float
     worst: float
+    bound: float
     track_nees: float
     continuity: float
     identity_switches: int
@@ -97,6 +107,28 @@ def patterns(num_frames: int, num_receivers: int, rate_hz: float) -> Iterator[Pa
             yield Pattern(name, arrived, begins, begins + one_left)
         arrived = outage(begins, all_lost, range(num_receivers), *size)
         yield Pattern(f"no packet for {ALL_LOST_S:g} s", arrived, begins, begins + all_lost)
+
+    # Fewer receivers throughout: what their measurements are worth, without any loss.
+    for count in range(1, num_receivers):
+        for answering in combinations(range(num_receivers), count):
+            arrived = np.zeros(size, bool)
+            arrived[:, answering] = True
+            names = ", ".join(str(index + 1) for index in answering)
+            yield Pattern(f"all but receiver {names}, throughout", arrived, answering=answering)
+
+
+def bound_ratio(recording: Recording, answering: Sequence[int]) -> float:
+    """Mean Cramer-Rao bound of the location with some receivers over that with all."""
+    scene = recording.scene
+    some = replace(scene, receivers=tuple(scene.receivers[index] for index in answering))
+    means_m = []
+    for receivers in (some, scene):
+        bounds = [
+            frame_bound(receivers, recording.frames[number], recording.targets[number]).location_m
+            for number in range(SETTLED_FRAMES, len(recording.frames), BOUND_EVERY)
+        ]
+        means_m.append(np.mean(np.concatenate(bounds)))
+    return float(means_m[0] / means_m[1])
 
 
 def measure(task: tuple[str, int, int, str]) -> list[Row]:
@@ -131,6 +163,7 @@ def _row(
         means.append(mean)
         ratios.append(mean / lossless.gospa_m[first:last].mean())
     runs = [figures for _, figures in draws]
+    answering = draws[0][0].answering
     return Row(
         scene=recording.scene.name,
         seed=seed,
@@ -138,6 +171,7 @@ def _row(
         gospa_m=float(np.mean(means)),
         ratio=float(np.mean(ratios)),
         worst=float(np.max(ratios)),
+        bound=bound_ratio(recording, answering) if answering else float("nan"),
         track_nees=float(np.mean([figures.track_nees for figures in runs])),
         continuity=float(np.mean([figures.continuity for figures in runs])),
         identity_switches=sum(figures.identity_switches for figures in runs),
@@ -163,6 +197,7 @@ def table(rows: Sequence[Row]) -> Table:
         "GOSPA\n(m)",
         "over\nlossless",
         "worst\ndraw",
+        "bound over\nthat of all",
         "track\nNEES",
         "conti-\nnuity",
         "identity\nswitches",
@@ -177,6 +212,7 @@ def table(rows: Sequence[Row]) -> Table:
             f"{row.gospa_m:.3f}",
             f"{row.ratio:.2f}",
             f"{row.worst:.2f}",
+            "-" if np.isnan(row.bound) else f"{row.bound:.2f}",
             f"{row.track_nees:.1f}",
             f"{row.continuity:.3f}",
             str(row.identity_switches),

@@ -20,6 +20,7 @@ from cooperative_isac.scene.physics import rate_fault
 from cooperative_isac.schemes.registry import make_scheme, scheme_scene
 from cooperative_isac_ros.front_ends import FRONT_ENDS
 from cooperative_isac_ros.graph import LOG_LEVELS, GraphOptions
+from cooperative_isac_ros.startup import with_log_place
 from cooperative_isac_ros.target_watch import class_fault
 
 # Frames a second that the nodes' parameters take.
@@ -69,7 +70,7 @@ def ros_fault(*arguments: str, node: str = "") -> str | None:
     """
     context = Context()
     try:
-        rclpy.init(args=["--ros-args", *arguments], context=context,
+        rclpy.init(args=with_log_place(["--ros-args", *arguments]), context=context,
                    signal_handler_options=SignalHandlerOptions.NO)
         if node:
             rclpy.create_node(node, context=context).destroy_node()

@@ -103,6 +103,8 @@ def run(scene: SceneArgument = "campus", duration: Duration = None, scheme: Sche
     try:
         loaded, options = chosen(scene, options)
     except ChoiceError as error:
+        if error.option == "scene":
+            _fail(f"{scene}: {error}")
         value = getattr(options, error.option)
         shown = " ".join(value) if isinstance(value, tuple) else value
         _fail(f"{RUN_OPTIONS[error.option]} {shown}: {error}")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 from dataclasses import replace
 from pathlib import Path
 
@@ -48,7 +49,8 @@ def chosen(scene: str, options: GraphOptions) -> tuple[Scene, GraphOptions]:
         loaded = load_scene(scene)
     except ValueError as error:
         raise ChoiceError("scene", str(error)) from None
-    for option, fault in (("rate_hz", _rate_fault(loaded, options.rate_hz)),
+    for option, fault in (("scene", _scene_rate_fault(loaded, options.rate_hz)),
+                          ("rate_hz", _rate_fault(loaded, options.rate_hz)),
                           ("namespace", _namespace_fault(options.namespace)),
                           ("scheme", _scheme_fault(loaded, options.scheme)),
                           ("front_end", _word_fault(options.front_end, tuple(FRONT_ENDS))),
@@ -84,7 +86,7 @@ def ros_fault(*arguments: str, node: str = "") -> str | None:
 
 def absolute(path: str) -> str:
     """An absolute path, whatever folder a process starts in; an empty one stays empty."""
-    return str(Path(path).expanduser().resolve()) if path else ""
+    return str(Path(os.path.expanduser(path)).resolve()) if path else ""
 
 
 def _rate_fault(scene: Scene, rate_hz: float) -> str | None:
@@ -95,6 +97,15 @@ def _rate_fault(scene: Scene, rate_hz: float) -> str | None:
                 "the scene")
     fault = rate_fault(scene, rate_hz)
     return None if fault is None else f"{fault.partition('; ')[2]}; leave it out"
+
+
+def _scene_rate_fault(scene: Scene, rate_hz: float) -> str | None:
+    """Whether nodes can follow the scene's own rate, where no other is chosen."""
+    own_hz = scene.update_rate_hz
+    if rate_hz or LOWEST_RATE_HZ <= own_hz <= HIGHEST_RATE_HZ:
+        return None
+    return (f"update_rate_hz is {own_hz:g}; nodes take {LOWEST_RATE_HZ:g} to {HIGHEST_RATE_HZ:g} "
+            "frames a second: choose another rate for them")
 
 
 def _namespace_fault(namespace: str) -> str | None:

@@ -1,5 +1,6 @@
 """The command line: what it accepts, and what it says when it does not."""
 
+import re
 from pathlib import Path
 
 import pytest
@@ -9,6 +10,7 @@ from cooperative_isac import cli
 from cooperative_isac.output.files import OutputError
 
 TINY = str(Path(__file__).resolve().parents[1] / "scenes" / "tiny.yaml")
+TINY_TEXT = Path(TINY).read_text(encoding="utf-8")
 
 
 def isac(*arguments):
@@ -78,6 +80,23 @@ def test_a_run_stays_on_this_machine_unless_it_is_asked_not_to(monkeypatch, argu
 def test_a_folder_without_a_report_is_an_error(tmp_path):
     code, _, errors = isac("report", str(tmp_path))
     assert code == 1 and errors.startswith(f"error: {tmp_path / 'summary.json'}: no such file")
+
+
+@pytest.mark.parametrize("rate", ["0.01", "300"])
+def test_a_rate_of_a_scene_that_no_node_follows_is_refused_before_a_run(tmp_path, rate):
+    path = tmp_path / "odd.yaml"
+    own = re.search(r"update_rate_hz: *\S+", TINY_TEXT)[0]
+    path.write_text(TINY_TEXT.replace(own, f"update_rate_hz: {rate}"))
+    code, _, errors = isac("run", str(path), "--out", str(tmp_path / "out"))
+    assert code == 1 and f"{path}: update_rate_hz is {rate}; nodes take 0.1 to 100" in errors
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_home_of_nobody_is_a_folder_of_that_name(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "~nobody_here").write_text("")
+    code, _, errors = isac("run", TINY, "--out", "~nobody_here/x")
+    assert code == 1 and errors.startswith("error: --out ~nobody_here/x: cannot write")
 
 
 @pytest.mark.parametrize("arguments", [("run", TINY, "--rate", "0"), ("run", TINY, "--duration", "-1"),

@@ -56,6 +56,8 @@ def record(bag: NewBag, topics: Topics = None, duration: Duration = None,
             recorder.close()
     with _faults():
         _show(BagReader(bag).summary())
+        for name in recorder.missing():
+            typer.echo(f"{name} was published by nobody", err=True)
         if recorder.stopped:
             raise BagError(recorder.stopped)
 
@@ -178,8 +180,12 @@ def _faults():
         yield
     except BrokenPipeError:
         raise  # who read the output has gone; the command line ends without a word
-    except (ValueError, OSError) as error:
+    except ValueError as error:
         typer.echo(f"error: {error}", err=True)
+        raise typer.Exit(1) from None
+    except OSError as error:
+        place = f"{error.filename}: " if error.filename else ""
+        typer.echo(f"error: {place}{error.strerror or error}", err=True)
         raise typer.Exit(1) from None
 
 

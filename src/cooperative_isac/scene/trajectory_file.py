@@ -63,7 +63,7 @@ def read_trajectory(
     rate_hz: float | None = None,
     axes: str | None = None,
 ) -> Trajectory:
-    """Trajectory of a file of any known format, told by its header or its number of columns.
+    """Trajectory of a file of any known format, recognized by its header or its number of columns.
 
     time_unit: s | ms | us | ns of the stamps; None: as the format says, else recognized
     rate_hz: of KITTI poses without a times.txt

@@ -87,6 +87,12 @@ def test_a_run_is_reported_again(folder, console):
     assert "0.988" in console.export_text() and imread(folder / PICTURE_FILE).std() > 0.05
 
 
+def test_the_path_of_the_picture_is_one_line_in_a_narrow_terminal(folder):
+    narrow = Console(width=20, record=True, file=io.StringIO())
+    show_report(folder, TINY, narrow)
+    assert f"picture: {folder / PICTURE_FILE}" in narrow.export_text().splitlines()
+
+
 def test_the_scene_of_a_run_is_not_guessed(folder, console):
     with pytest.raises(ValueError, match="tiny: no scene of that name.*name the scene file with --scene"):
         show_report(folder, None, console)

@@ -24,6 +24,18 @@ def test_a_good_scene_is_described():
     assert code == 0 and "tiny (2-D)" in output and "bistatic range" in output
 
 
+@pytest.mark.parametrize("scheme, fault", [("nosuch", "scheme 'nosuch' is not known"),
+                                           ("dvqvae", "scheme 'dvqvae' has no weights")])
+def test_a_scheme_that_cannot_be_made_is_a_warning(tmp_path, monkeypatch, scheme, fault):
+    monkeypatch.delenv("ISAC_WEIGHTS", raising=False)
+    path = tmp_path / "other.yaml"
+    assert TINY_TEXT.count("scheme: local_ml") == 1
+    path.write_text(TINY_TEXT.replace("scheme: local_ml", f"scheme: {scheme}"))
+    code, output, errors = isac("check", str(path))
+    assert code == 0 and "bistatic range" in output
+    assert f"warning: sensing.scheme: {fault}" in errors
+
+
 def test_every_fault_of_a_bad_scene_is_a_line(tmp_path):
     bad = tmp_path / "bad.yaml"
     bad.write_text(

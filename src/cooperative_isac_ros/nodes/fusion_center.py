@@ -17,8 +17,8 @@ from cooperative_isac_ros.announcements import announcement_or_fault, signal_or_
 from cooperative_isac_ros.base import SceneNode, run_node
 from cooperative_isac_ros.cdr import serialized
 from cooperative_isac_ros.collector import CollectedFrame, PacketCollector, decode_trusted
-from cooperative_isac_ros.graph import LONGEST_DEADLINE_S
 from cooperative_isac_ros.deadline import PacketDeadline
+from cooperative_isac_ros.graph import LONGEST_DEADLINE_S
 from cooperative_isac_ros.parameters import SCHEME, Parameter, rate_parameter
 from cooperative_isac_ros.records import Announcement, DetectionList, FrameStamp
 

@@ -26,7 +26,7 @@ from cooperative_isac.scene.config import load_scene
 from cooperative_isac.scene.describe import describe, warnings
 from cooperative_isac.scene.model import Scene
 from cooperative_isac.scene.schema import LEAST_LEVEL_DB, MOST_LEVEL_DB
-from cooperative_isac.schemes.registry import scheme_names
+from cooperative_isac.schemes.registry import make_scheme, scheme_names, scheme_scene
 from cooperative_isac.training.app import dataset, train
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False,
@@ -103,6 +103,8 @@ def run(scene: SceneArgument = "campus", duration: Duration = None, scheme: Sche
     try:
         loaded, options = chosen(scene, options)
     except ChoiceError as error:
+        if error.option == "scene":
+            _fail(f"{scene}: {error}")
         value = getattr(options, error.option)
         shown = " ".join(value) if isinstance(value, tuple) else value
         _fail(f"{RUN_OPTIONS[error.option]} {shown}: {error}")
@@ -157,6 +159,7 @@ def check(scene: SceneArgument, coverage: Coverage = None) -> None:
         table.add_row(f"[bold]{label}[/]", value)
     make_console().print(table, highlight=False)
     _warn(loaded)
+    _warn_of_scheme(loaded)
     if coverage is not None:
         from cooperative_isac.evaluation.coverage_picture import draw_coverage
         try:
@@ -257,6 +260,15 @@ def _scene(name: str) -> Scene:
         return load_scene(name)
     except ValueError as error:
         _fail(str(error))
+
+
+def _warn_of_scheme(scene: Scene) -> None:
+    """Print why the scene's own scheme cannot be made; others may be named on the command line."""
+    name = scene.sensing.scheme
+    try:
+        make_scheme(name, scheme_scene(name, scene))
+    except (ImportError, OSError, ValueError) as error:
+        typer.echo(f"warning: sensing.scheme: {error}", err=True)
 
 
 def _warn(scene: Scene) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 from dataclasses import replace
 from pathlib import Path
 
@@ -20,6 +21,7 @@ from cooperative_isac.scene.physics import rate_fault
 from cooperative_isac.schemes.registry import make_scheme, scheme_scene
 from cooperative_isac_ros.front_ends import FRONT_ENDS
 from cooperative_isac_ros.graph import LOG_LEVELS, GraphOptions
+from cooperative_isac_ros.startup import with_log_place
 from cooperative_isac_ros.target_watch import class_fault
 
 # Frames a second that the nodes' parameters take.
@@ -47,7 +49,8 @@ def chosen(scene: str, options: GraphOptions) -> tuple[Scene, GraphOptions]:
         loaded = load_scene(scene)
     except ValueError as error:
         raise ChoiceError("scene", str(error)) from None
-    for option, fault in (("rate_hz", _rate_fault(loaded, options.rate_hz)),
+    for option, fault in (("scene", _scene_rate_fault(loaded, options.rate_hz)),
+                          ("rate_hz", _rate_fault(loaded, options.rate_hz)),
                           ("namespace", _namespace_fault(options.namespace)),
                           ("scheme", _scheme_fault(loaded, options.scheme)),
                           ("front_end", _word_fault(options.front_end, tuple(FRONT_ENDS))),
@@ -69,7 +72,7 @@ def ros_fault(*arguments: str, node: str = "") -> str | None:
     """
     context = Context()
     try:
-        rclpy.init(args=["--ros-args", *arguments], context=context,
+        rclpy.init(args=with_log_place(["--ros-args", *arguments]), context=context,
                    signal_handler_options=SignalHandlerOptions.NO)
         if node:
             rclpy.create_node(node, context=context).destroy_node()
@@ -83,7 +86,7 @@ def ros_fault(*arguments: str, node: str = "") -> str | None:
 
 def absolute(path: str) -> str:
     """An absolute path, whatever folder a process starts in; an empty one stays empty."""
-    return str(Path(path).expanduser().resolve()) if path else ""
+    return str(Path(os.path.expanduser(path)).resolve()) if path else ""
 
 
 def _rate_fault(scene: Scene, rate_hz: float) -> str | None:
@@ -94,6 +97,15 @@ def _rate_fault(scene: Scene, rate_hz: float) -> str | None:
                 "the scene")
     fault = rate_fault(scene, rate_hz)
     return None if fault is None else f"{fault.partition('; ')[2]}; leave it out"
+
+
+def _scene_rate_fault(scene: Scene, rate_hz: float) -> str | None:
+    """Whether nodes can follow the scene's own rate, where no other is chosen."""
+    own_hz = scene.update_rate_hz
+    if rate_hz or LOWEST_RATE_HZ <= own_hz <= HIGHEST_RATE_HZ:
+        return None
+    return (f"update_rate_hz is {own_hz:g}; nodes take {LOWEST_RATE_HZ:g} to {HIGHEST_RATE_HZ:g} "
+            "frames a second: choose another rate for them")
 
 
 def _namespace_fault(namespace: str) -> str | None:

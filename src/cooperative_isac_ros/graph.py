@@ -20,6 +20,8 @@ SINGLE_THREAD = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 KEEP_MEMORY = {"MALLOC_MMAP_THRESHOLD_": "33554432", "MALLOC_TRIM_THRESHOLD_": "268435456",
                "MALLOC_TOP_PAD_": "16777216"}
 
+# Longest wait of the fusion center for packets, s: then a frame is given up at any rate.
+LONGEST_DEADLINE_S = 60.0
 LOG_LEVELS = ("debug", "info", "warn", "error", "fatal")
 
 
@@ -90,7 +92,8 @@ def scene_nodes(scene: Scene, options: GraphOptions = GraphOptions()) -> tuple[N
     common = {"scene": str(Path(scene.source).resolve()), "use_sim_time": options.use_sim_time}
     rate = {"rate_hz": float(options.rate_hz)}
     slowed = scene.update_rate_hz / options.rate_hz if options.rate_hz else 1.0
-    deadline = {"deadline_s": float(scene.sensing.deadline_s * slowed)}
+    deadline_s = min(scene.sensing.deadline_s * slowed, LONGEST_DEADLINE_S)
+    deadline = {"deadline_s": float(deadline_s)}
     watch = {"wait_for_targets": options.simulate_targets,
              "target_classes": list(options.target_classes) or [""]}
     name = options.scheme or scene.sensing.scheme

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 LONGEST = 300  # characters: a reason of a fault has one or two lines
+LONGEST_LINE = 8192  # characters: a line about a file has its path, of 4096 at most
 REPLACEMENT = "\N{REPLACEMENT CHARACTER}"
 
 

@@ -51,7 +51,7 @@ def run_scene(scene: Scene, options: GraphOptions, duration_s: float | None, con
     """
     fault = ros_fault(*MONITOR_ENCLAVE, node=MONITOR_NAME)
     if fault is not None:
-        console.print(f"[bold red]error:[/] ROS 2 does not start: {escape(fault)}")
+        console.print(f"[bold red]error:[/] ROS 2 does not start: {escape(fault)}", soft_wrap=True)
         return 1
     folder = Path(options.out).resolve()
 
@@ -71,7 +71,7 @@ def run_scene(scene: Scene, options: GraphOptions, duration_s: float | None, con
     options = replace(options, out=str(folder), state=str(state), run=secrets.randbits(63))
     specs = scene_nodes(scene, options)
     console.print(f"scene [bold]{scene.name}[/]: {len(specs)} nodes, Ctrl-C ends them; "
-                  f"files go to {escape(str(folder))}")
+                  f"files go to {escape(str(folder))}", soft_wrap=True)
     with stop_request() as stop, ProcessGroup(logs) as group:
         stop.allow(None)
         supervisor = Supervisor(group, specs, policy, partial(_notice, console))
@@ -130,7 +130,7 @@ def _watch(supervisor: Supervisor, scene: Scene, namespace: str, names: Sequence
                     early = f", before --duration {duration_s:g}" if duration_s is not None else ""
                     source = escape(scene.propagation.paths.source)
                     console.print(f"the recording {source} ended after {scene.num_frames} frames"
-                                  f"{early}")
+                                  f"{early}", soft_wrap=True)
                     return None
                 if monitor.first_frame_s is None and time.monotonic() - began_s > FIRST_FRAME_WITHIN_S:
                     return f"no frame was announced within {FIRST_FRAME_WITHIN_S:g} s"
@@ -198,12 +198,13 @@ def _conclude(fault: Crash | str | None, supervisor: Supervisor, folder: Path, c
                       f"{fault.exit_code}; it said")
         console.print(fault.last_output or "nothing", markup=False, highlight=False)
     elif fault is not None:
-        console.print(f"[bold red]error:[/] {escape(fault)}")
+        console.print(f"[bold red]error:[/] {escape(fault)}", soft_wrap=True)
     elif not reported and stop.requested:
         console.print("ended before there was anything to report")
     elif not reported:
         fault = "the evaluator wrote no summary"
         console.print(f"[bold red]error:[/] {fault}")
     made = [name for name in (PICTURE_FILE, SUMMARY_FILE, RECORD_FILE) if (folder / name).is_file()]
-    console.print(f"files: {folder} ({', '.join([*made, 'logs/'])})", markup=False)
+    console.print(f"files: {folder} ({', '.join([*made, 'logs/'])})", markup=False,
+                  soft_wrap=True)
     return 0 if fault is None and not supervisor.given_up else 1

@@ -24,10 +24,13 @@ def start_ros(
     args: command line with ROS arguments; that of the process when None
     signals: which signals rclpy handles
     """
-    given = list(sys.argv if args is None else args)
-    if not _log_folder_is_writable():
-        given += NO_LOG_FILE
-    rclpy.init(args=given, signal_handler_options=signals)
+    given = sys.argv if args is None else args
+    rclpy.init(args=with_log_place(given), signal_handler_options=signals)
+
+
+def with_log_place(args: Sequence[str]) -> list[str]:
+    """A command line with the ROS arguments that it needs where no log file can be written."""
+    return [*args] if _log_folder_is_writable() else [*args, *NO_LOG_FILE]
 
 
 def _log_folder_is_writable() -> bool:

@@ -13,7 +13,9 @@ from rclpy.serialization import serialize_message
 from rosbags.rosbag2 import Reader
 from rosbags.typesys import get_types_from_msg
 from std_msgs.msg import String
+from typer.testing import CliRunner
 
+from cooperative_isac_ros.bag.app import app
 from cooperative_isac_ros.bag.definitions import UnknownTypeError, message_class, message_definition
 from cooperative_isac_ros.bag.metadata import BagError, Topic
 from cooperative_isac_ros.bag.profiles import heard_profile, played_profile, profile_fields
@@ -145,6 +147,18 @@ def test_what_is_no_bag_is_named(tmp_path):
     shutil.move(tmp_path / "bag" / "bag_0.mcap", tmp_path / "elsewhere")
     with pytest.raises(BagError, match="is not there"):
         BagReader(tmp_path / "bag")
+
+
+@pytest.mark.parametrize("kind", ["folder", "link to nothing"])
+def test_a_file_that_is_none_is_named(tmp_path, kind):
+    path = tmp_path / "a_0.mcap"
+    if kind == "folder":
+        path.mkdir()
+    else:
+        path.symlink_to(tmp_path / "nothing")
+    refused = CliRunner().invoke(app, ["info", str(tmp_path)])
+    assert refused.exit_code == 1
+    assert refused.output.startswith(f"error: {path}: ") and "Errno" not in refused.output
 
 
 def test_definitions_hold_every_type_that_is_needed():

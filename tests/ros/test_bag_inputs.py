@@ -280,7 +280,7 @@ def test_a_bag_without_a_message_is_not_repaired(tmp_path):
 def test_names_from_a_bag_cannot_steer_a_terminal(tmp_path):
     write_mcap(tmp_path / "a_0.mcap", words(2), channels=[Channel("/[red]x\x1b[31m")])
     output = CliRunner().invoke(app, ["info", str(tmp_path)]).output
-    assert re.search(r"/\[red\]x\?\[31m", output) and "\x1b" not in output
+    assert re.search(r"/\[red\]x.\[31m", output) and "\x1b" not in output
 
 
 def test_a_message_that_cannot_be_decoded_is_one_error():

@@ -53,6 +53,13 @@ def test_topics_are_recorded_also_those_that_come_later(bench, tmp_path):
     assert before_ns <= times[0] and times == sorted(times) and times[-1] <= time.time_ns()
 
 
+@pytest.mark.parametrize("name", ["/two words", "", "/1st", "a//b"])
+def test_a_topic_of_a_name_that_ros_refuses_is_not_recorded(bench, tmp_path, name):
+    with pytest.raises(BagError, match="cannot be recorded: Invalid topic name"):
+        Recorder(bench.helper, tmp_path / "bag", [name])
+    assert not (tmp_path / "bag").exists()
+
+
 def test_a_recorder_of_a_scene_is_ready_when_it_hears_the_results(bench, tmp_path, announce):
     recorder = bench.start(BagRecorder, directory=str(tmp_path / "bag"))
     assert f"{bench.namespace}/detections" in recorder.waiting_for(

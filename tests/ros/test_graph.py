@@ -9,6 +9,7 @@ import pytest
 from cooperative_isac.scene.config import load_scene
 from cooperative_isac_ros.graph import (GraphOptions, NodeSpec, node_variables, profile_variable,
                                         scene_nodes, shared_file)
+from cooperative_isac_ros.nodes import fusion_center
 
 NODES = [
     "access_point", "access_point", "fusion_center", "tracker", "evaluator", "scene_markers",
@@ -57,6 +58,10 @@ def test_a_slower_rate_stretches_the_deadline(tiny):
                for name in ("/evaluator", "/fusion_center", "/target_simulator"))
     assert specs["/fusion_center"].parameters["deadline_s"] == pytest.approx(5 * tiny.sensing.deadline_s)
     assert by_name(tiny)["/fusion_center"].parameters["deadline_s"] == tiny.sensing.deadline_s
+    patient = replace(tiny, sensing=replace(tiny.sensing, deadline_s=900.0))
+    longest_s = by_name(patient)["/fusion_center"].parameters["deadline_s"]
+    allowed = next(item for item in fusion_center.PARAMETERS if item.name == "deadline_s")
+    assert longest_s == allowed.high
 
 
 def test_options_reach_the_nodes(tiny):

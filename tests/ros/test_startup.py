@@ -9,7 +9,7 @@ import pytest
 
 from cooperative_isac_ros.startup import log_folder
 
-PROGRAM = """
+NODE = """
 import rclpy
 from cooperative_isac_ros.startup import start_ros
 start_ros(["program", "--ros-args", "-r", "__ns:=/there"])
@@ -18,26 +18,46 @@ node.get_logger().warning("heard")
 print(node.get_namespace())
 rclpy.shutdown()
 """
+# What `isac run` asks before it starts its nodes
+QUESTION = """
+from cooperative_isac_ros.choices import ros_fault
+print(ros_fault("--enclave", "/there", node="asker"))
+"""
 ROS_VARIABLES = ("HOME", "ROS_LOG_DIR", "ROS_HOME")
 
 
-@pytest.mark.parametrize(
-    "variables", [{}, {"HOME": "/proc"}, {"HOME": ""}, {"ROS_LOG_DIR": "/dev/null/x"}]
+@pytest.fixture(
+    params=[{}, {"HOME": "/proc"}, {"HOME": ""}, {"ROS_LOG_DIR": "/dev/null/x"}],
+    ids=["no home", "a home that is read-only", "an empty home", "a log folder that cannot be"],
 )
-def test_a_node_starts_without_a_folder_for_its_log(variables, tmp_path):
+def run_program(request, tmp_path):
+    """Runs a program where ROS 2 has no folder for its log files."""
     kept = {name: value for name, value in os.environ.items() if name not in ROS_VARIABLES}
-    ended = subprocess.run(
-        [sys.executable, "-c", PROGRAM],
-        env={**kept, "TMPDIR": str(tmp_path), **variables},
-        cwd=tmp_path,
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
+
+    def run(program: str) -> subprocess.CompletedProcess:
+        return subprocess.run(
+            [sys.executable, "-c", program],
+            env={**kept, "TMPDIR": str(tmp_path), **request.param},
+            cwd=tmp_path,
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+
+    return run
+
+
+def test_a_node_starts_without_a_folder_for_its_log(run_program, tmp_path):
+    ended = run_program(NODE)
     assert (ended.returncode, ended.stdout) == (0, "/there\n"), ended.stderr
     assert ended.stderr.count("\n") == 1 and "heard" in ended.stderr
     assert not list(tmp_path.iterdir())
+
+
+def test_a_run_finds_no_fault_without_a_folder_for_its_log(run_program):
+    ended = run_program(QUESTION)
+    assert (ended.returncode, ended.stdout, ended.stderr) == (0, "None\n", "")
 
 
 @pytest.mark.parametrize(

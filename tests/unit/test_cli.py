@@ -1,5 +1,6 @@
 """The command line: what it accepts, and what it says when it does not."""
 
+import re
 from pathlib import Path
 
 import pytest
@@ -9,6 +10,7 @@ from cooperative_isac import cli
 from cooperative_isac.output.files import OutputError
 
 TINY = str(Path(__file__).resolve().parents[1] / "scenes" / "tiny.yaml")
+TINY_TEXT = Path(TINY).read_text(encoding="utf-8")
 
 
 def isac(*arguments):
@@ -20,6 +22,18 @@ def isac(*arguments):
 def test_a_good_scene_is_described():
     code, output, _ = isac("check", TINY)
     assert code == 0 and "tiny (2-D)" in output and "bistatic range" in output
+
+
+@pytest.mark.parametrize("scheme, fault", [("nosuch", "scheme 'nosuch' is not known"),
+                                           ("dvqvae", "scheme 'dvqvae' has no weights")])
+def test_a_scheme_that_cannot_be_made_is_a_warning(tmp_path, monkeypatch, scheme, fault):
+    monkeypatch.delenv("ISAC_WEIGHTS", raising=False)
+    path = tmp_path / "other.yaml"
+    assert TINY_TEXT.count("scheme: local_ml") == 1
+    path.write_text(TINY_TEXT.replace("scheme: local_ml", f"scheme: {scheme}"))
+    code, output, errors = isac("check", str(path))
+    assert code == 0 and "bistatic range" in output
+    assert f"warning: sensing.scheme: {fault}" in errors
 
 
 def test_every_fault_of_a_bad_scene_is_a_line(tmp_path):
@@ -78,6 +92,23 @@ def test_a_run_stays_on_this_machine_unless_it_is_asked_not_to(monkeypatch, argu
 def test_a_folder_without_a_report_is_an_error(tmp_path):
     code, _, errors = isac("report", str(tmp_path))
     assert code == 1 and errors.startswith(f"error: {tmp_path / 'summary.json'}: no such file")
+
+
+@pytest.mark.parametrize("rate", ["0.01", "300"])
+def test_a_rate_of_a_scene_that_no_node_follows_is_refused_before_a_run(tmp_path, rate):
+    path = tmp_path / "odd.yaml"
+    own = re.search(r"update_rate_hz: *\S+", TINY_TEXT)[0]
+    path.write_text(TINY_TEXT.replace(own, f"update_rate_hz: {rate}"))
+    code, _, errors = isac("run", str(path), "--out", str(tmp_path / "out"))
+    assert code == 1 and f"{path}: update_rate_hz is {rate}; nodes take 0.1 to 100" in errors
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_home_of_nobody_is_a_folder_of_that_name(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "~nobody_here").write_text("")
+    code, _, errors = isac("run", TINY, "--out", "~nobody_here/x")
+    assert code == 1 and errors.startswith("error: --out ~nobody_here/x: cannot write")
 
 
 @pytest.mark.parametrize("arguments", [("run", TINY, "--rate", "0"), ("run", TINY, "--duration", "-1"),

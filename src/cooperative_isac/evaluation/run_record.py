@@ -15,6 +15,7 @@ from typing import Iterator, Sequence
 import numpy as np
 
 from cooperative_isac.fusion.detection import Detection
+from cooperative_isac.scene.limits import LARGEST_VARIANCE, SYMMETRY_TOLERANCE, TRACK_MARGIN
 from cooperative_isac.scene.model import TargetClass, TargetState
 from cooperative_isac.tracking.track import Track, TrackStatus
 
@@ -43,7 +44,7 @@ COLUMNS = {
 ENUMERATIONS = {"class": TargetClass, "status": TrackStatus}
 # Beyond what any scene holds, m or m/s: larger numbers are damage, and no picture can show them.
 LARGEST_STATE = 1e9
-# A part of a topic's name; what else a damaged file holds would mean something to terminal or picture.
+# A part of a topic's name; other texts of a damaged file could steer a terminal or a picture.
 TARGET_NAME = re.compile(r"[\w./ -]+")
 # Time of a stamp, ns since 1970: differences of two stay within 64 bits.
 LARGEST_STAMP_NS = 2**62
@@ -101,6 +102,9 @@ def load_run_record(path: Path) -> RunRecord:
                 raise ValueError(f"{path}: {rows}_{name} {fault}; {NOT_A_RECORD}")
         if rows != "frame" and not np.isin(found[f"{rows}_frame"], found["frame_number"]).all():
             raise ValueError(f"{path}: {rows}_frame has frames beside frame_number; {NOT_A_RECORD}")
+        fault = _order_fault(rows, found)
+        if fault is not None:
+            raise ValueError(f"{path}: {fault}; {NOT_A_RECORD}")
     return RunRecord(**found)
 
 
@@ -128,6 +132,30 @@ def _type_fault(values: np.ndarray, kind: str, shape: tuple[int, ...]) -> str | 
     return None
 
 
+def _order_fault(rows: str, columns: dict[str, np.ndarray]) -> str | None:
+    """What is wrong with the order of rows, in words: frames rise, and the rows of others with them."""
+    if rows == "frame":
+        is_rising = (columns["frame_number"][1:] > columns["frame_number"][:-1]).all()
+        return None if is_rising else "frame_number does not rise"
+    frames = columns[f"{rows}_frame"]
+    return None if (frames[1:] >= frames[:-1]).all() else f"{rows}_frame goes back"
+
+
+def _covariance_fault(covariances: np.ndarray) -> str | None:
+    """What is wrong with covariances [num_rows, 6, 6], in words."""
+    if not np.isfinite(covariances).all():
+        return "has numbers that are not finite"
+    sizes = np.abs(covariances).max(axis=(1, 2))
+    if (sizes > TRACK_MARGIN * LARGEST_VARIANCE).any():
+        return f"has variances beyond {TRACK_MARGIN * LARGEST_VARIANCE:g}"
+    tolerances = SYMMETRY_TOLERANCE * sizes
+    asymmetries = np.abs(covariances - covariances.swapaxes(1, 2)).max(axis=(1, 2))
+    is_negative = np.linalg.eigvalsh(covariances)[:, 0] < -tolerances
+    if (asymmetries > tolerances).any() or is_negative.any():
+        return "has matrices that are no covariances"
+    return None
+
+
 def _value_fault(name: str, values: np.ndarray) -> str | None:
     """What is wrong with the values of a column, in words."""
     if name in ENUMERATIONS and not np.isin(values, _numbers(ENUMERATIONS[name])).all():
@@ -136,6 +164,8 @@ def _value_fault(name: str, values: np.ndarray) -> str | None:
         return "has times that are none"
     if name == "state" and not (np.abs(values) <= LARGEST_STATE).all():
         return f"has numbers beyond {LARGEST_STATE:g}, or none"
+    if name == "covariance":
+        return _covariance_fault(values)
     if values.dtype.kind == "f" and not np.isfinite(values).all():
         return "has numbers that are not finite"
     if name == "name" and not all(map(TARGET_NAME.fullmatch, values.tolist())):

@@ -35,7 +35,8 @@ def show_report(folder: Path, scene_file: str | None, console: Console) -> None:
         raise ValueError(f"{folder / SUMMARY_FILE}: {error}") from None
     check_file(folder / PICTURE_FILE)
     draw_run(scene, folder)
-    console.print(f"picture: {folder / PICTURE_FILE}", markup=False, highlight=False)
+    picture = f"picture: {folder / PICTURE_FILE}"
+    console.print(picture, markup=False, highlight=False, soft_wrap=True)
 
 
 def read_summary(folder: Path) -> dict:

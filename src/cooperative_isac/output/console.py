@@ -13,6 +13,8 @@ from rich.text import Text
 
 # Columns of a pipe or file, which has no edge: wider than any table.
 UNBOUNDED = 10_000
+# Columns that a line has at least: some terminals report none.
+LEAST_WIDTH = 20
 # How a character that the stream's encoding lacks is written.
 UNENCODABLE = "backslashreplace"
 
@@ -33,16 +35,20 @@ class ReportConsole(Console):
 def make_console(stderr: bool = False) -> ReportConsole:
     """The console of standard output or standard error.
 
-    Without a terminal it is as wide as its lines, unless COLUMNS is set.
+    Without a terminal it is as wide as its lines, unless COLUMNS is set. It is never narrower
+    than LEAST_WIDTH.
     """
     stream = sys.stderr if stderr else sys.stdout
     in_terminal = stream is not None and stream.isatty()
     bounded = in_terminal or os.environ.get("COLUMNS", "").isdigit()
-    return ReportConsole(stderr=stderr, width=None if bounded else UNBOUNDED)
+    console = ReportConsole(stderr=stderr, width=None if bounded else UNBOUNDED)
+    if console.width < LEAST_WIDTH:
+        console.width = LEAST_WIDTH
+    return console
 
 
 def fitting(table: Table, console: Console) -> Table:
-    """The table itself where it fits, with wrapped cells or as blocks of lines where it does not."""
+    """The table itself where it fits, else with wrapped cells or as blocks of lines."""
     width = console.width
     natural = Measurement.get(console, console.options.update(width=UNBOUNDED), table)
     if natural.maximum <= width:

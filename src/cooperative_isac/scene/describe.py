@@ -58,7 +58,7 @@ def share_in_front(area: Area, site: Site) -> float:
 
 def warnings(scene: Scene) -> list[str]:
     """What is allowed in a scene, but hardly meant: one line each."""
-    return list(_facing_away(scene))
+    return [*_facing_away(scene), *_without_angles(scene)]
 
 
 def _facing_away(scene: Scene) -> Iterator[str]:
@@ -82,6 +82,17 @@ def _facing_away(scene: Scene) -> Iterator[str]:
                 f"{group}[{index}] ('{site.name}') has {share:.0%} of the area in front; {effect}: "
                 f"turn it, orientation.yaw_deg: {yaw_deg:.0f} looks at the middle of the area"
             )
+
+
+def _without_angles(scene: Scene) -> Iterator[str]:
+    """Receivers whose arrays have no extent, as those of a single antenna."""
+    for index, site in enumerate(scene.receivers):
+        if min(angle_resolution(scene, site)) < 180.0:
+            continue
+        yield (
+            f"receivers[{index}] ('{site.name}') measures no angle, as its array of {site.num_ant} "
+            "has no extent across its look direction: give it more elements"
+        )
 
 
 def _site(scene: Scene, site: Site) -> str:

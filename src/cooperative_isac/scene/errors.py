@@ -120,6 +120,8 @@ def _value_fault(kind: str, value: object, context: dict, message: str) -> str:
     if kind in ("too_short", "too_long"):
         words, bound = ("at least", "min_length") if kind == "too_short" else ("at most", "max_length")
         return f"has {context['actual_length']} entries; must have {words} {context[bound]}"
+    if kind == "string_too_long":
+        return f"has {len(str(value))} characters; must have at most {context['max_length']}"
     if kind == "string_pattern_mismatch":
         return f"is {_shown(value)}; allowed: lower-case letters, digits and '_', beginning with a letter"
     return f"is {_shown(value)}; {message}"

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 SPEED_OF_LIGHT_MPS = 299_792_458.0
+LEAST_DISTANCE_M = 1e-9  # nearer points are at a site: no scene is as fine
 
 
 @dataclass(frozen=True)
@@ -54,12 +55,13 @@ def bistatic_geometry(transmitter_m: np.ndarray, receiver_m: np.ndarray, points_
     """Delay, Doppler and directions of points seen by one transmitter and one receiver (CF eqs. 7-11).
 
     transmitter_m, receiver_m: [3]; points_m, velocities_mps: [..., 3].
-    Doppler is positive when the path shortens.
+    Doppler is positive when the path shortens. A point at a site has no direction there: zeros.
     """
     from_tx, from_rx = points_m - transmitter_m, points_m - receiver_m
     tx_distance = np.linalg.norm(from_tx, axis=-1)
     rx_distance = np.linalg.norm(from_rx, axis=-1)
-    aod, aoa = from_tx / tx_distance[..., None], from_rx / rx_distance[..., None]
+    aod = from_tx / np.maximum(tx_distance, LEAST_DISTANCE_M)[..., None]
+    aoa = from_rx / np.maximum(rx_distance, LEAST_DISTANCE_M)[..., None]
     doppler = -np.sum((aod + aoa) * velocities_mps, axis=-1) / wavelength_m
     return BistaticGeometry((tx_distance + rx_distance) / SPEED_OF_LIGHT_MPS, doppler, aod, aoa,
                             tx_distance, rx_distance)

@@ -19,8 +19,8 @@ Vector = Annotated[list[Finite], Field(min_length=3, max_length=3)]
 Point = Annotated[list[Finite], Field(min_length=2, max_length=3)]
 Pair = Annotated[list[Finite], Field(min_length=2, max_length=2)]
 Count = Annotated[int, Field(ge=1)]
-# Of powers: far beyond anything physical, and far from overflow.
-Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$")]
+# A part of the names of topics, frames and files, which have 255 characters at most.
+Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$", max_length=64)]
 
 
 def later(default) -> Any:

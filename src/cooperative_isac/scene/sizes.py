@@ -55,14 +55,15 @@ def _counts(file: schema.SceneFile) -> Iterator[Problem]:
     }
     for key, count in limits.items():
         if count > MOST_TARGETS:
-            yield Problem(key, f"is {count:,}; at most {MOST_TARGETS}, as each frame has arrays for "
-                          "each of them")
+            yield Problem(key, f"is {count:,}; at most {MOST_TARGETS}, as each frame has arrays "
+                          "for each of them")
 
 
 def _memory(file: schema.SceneFile) -> Iterator[Problem]:
     """The largest arrays of a frame."""
     wave = file.waveform
     samples = wave.num_subcarriers * wave.num_symbols
+    users = file.users.num_users
     receive = max(num_elements(site.array) for site in file.receivers)
     transmit = sum(num_elements(site.array) for site in file.transmitters)
     clutter = file.propagation.clutter
@@ -73,11 +74,18 @@ def _memory(file: schema.SceneFile) -> Iterator[Problem]:
     grid = "waveform.num_subcarriers"
     arrays = (
         (grid, f"an echo of {receive} antennas x {shape}", receive * samples),
-        (grid, f"symbols of {file.users.num_users} users x {shape}", file.users.num_users * samples),
-        (grid, f"the channel of {receive} x {transmit} antennas x {wave.num_subcarriers:,} subcarriers",
-         receive * transmit * wave.num_subcarriers),
-        ("propagation.clutter" if scatterers > targets else grid,
-         f"signals of {num_paths:,} paths x {shape}", num_paths * samples),
+        (grid, f"symbols of {users} users x {shape}", users * samples),
+        (
+            grid,
+            f"the channel of {receive} x {transmit} antennas x {wave.num_subcarriers:,} "
+            "subcarriers",
+            receive * transmit * wave.num_subcarriers,
+        ),
+        (
+            "propagation.clutter" if scatterers > targets else grid,
+            f"signals of {num_paths:,} paths x {shape}",
+            num_paths * samples,
+        ),
     )
     for key, name, count in arrays:
         if count * BYTES_PER_SAMPLE > MOST_BYTES:
@@ -101,5 +109,5 @@ def _search(file: schema.SceneFile) -> Iterator[Problem]:
     size = cells * wave.num_subcarriers * BYTES_PER_SAMPLE
     if size > MOST_BYTES:
         yield Problem("area", f"takes {cells:,.3g} cells of {step_m:.3g} m in {beams:.0f} beams to "
-                      f"search on {wave.num_subcarriers:,} subcarriers, {size / 1e9:,.3g} GB; at most "
-                      f"{MOST_BYTES / 1e9:g} GB: make the area or the bandwidth smaller")
+                      f"search on {wave.num_subcarriers:,} subcarriers, {size / 1e9:,.3g} GB; at "
+                      f"most {MOST_BYTES / 1e9:g} GB: make the area or the bandwidth smaller")

@@ -1,4 +1,4 @@
-"""Trajectory files as data sets publish them: TUM, CSV with a header, EuRoC ground truth, KITTI poses."""
+"""Trajectory files of data sets: TUM, CSV with a header, EuRoC ground truth, KITTI poses."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ TUM_HEADER = ("timestamp", "tx", "ty", "tz", "qx", "qy", "qz", "qw")
 EUROC_COLUMNS = ("timestamp", "p_RS_R_x", "p_RS_R_y", "p_RS_R_z")
 NUM_EUROC, NUM_KITTI = 17, 12
 
-# Steps between stamps and speeds of targets that are tracked: outside, a unit of time is not believed.
+# Steps between stamps and speeds of targets that are tracked: outside, a unit of time is doubted.
 SHORTEST_STEP_S, LONGEST_STEP_S = 1e-4, 10.0
 SLOWEST_MPS, FASTEST_MPS = 0.01, 300.0
 # Seconds are doubted where steps are longer and all speeds lower: a walk recorded in ms.
@@ -63,7 +63,7 @@ def read_trajectory(
     rate_hz: float | None = None,
     axes: str | None = None,
 ) -> Trajectory:
-    """Trajectory of a file of any known format, told by its header or its number of columns.
+    """Trajectory of a file of any known format, recognized by its header or its number of columns.
 
     time_unit: s | ms | us | ns of the stamps; None: as the format says, else recognized
     rate_hz: of KITTI poses without a times.txt
@@ -74,13 +74,15 @@ def read_trajectory(
     names = [re.sub(r"\s*\[.*?\]", "", name).strip() for name in header.cells]
     if all(name in names for name in EUROC_COLUMNS) or not names and _width(rows) == NUM_EUROC:
         trajectory = _euroc(path, rows, names, time_unit)
-    elif names and not {*TUM_HEADER} <= {*names}:
+    elif {*TUM_HEADER} <= {*names}:
+        trajectory = _tum(path, rows, names, time_unit)
+    elif names:
         trajectory = _csv(path, rows, header.number, names, time_unit)
     elif _width(rows) == NUM_KITTI:
         trajectory = _kitti(path, rows, time_unit, rate_hz)
         axes = axes or "camera"
     else:
-        trajectory = _tum(path, rows, time_unit)
+        trajectory = _tum(path, rows, names, time_unit)
     if axes != "camera":
         return trajectory
     positions = trajectory.positions_m @ FROM_CAMERA.T
@@ -88,11 +90,15 @@ def read_trajectory(
     return Trajectory(trajectory.times_s, positions, None, note)
 
 
-def _tum(path: Path, rows: list[_Row], time_unit: str | None) -> Trajectory:
-    if rows and _width(rows) != len(TUM_COLUMNS):
+def _tum(path: Path, rows: list[_Row], names: list[str], time_unit: str | None) -> Trajectory:
+    """Columns in the order of TUM, or as a header names them."""
+    if names:
+        table = _columns(path, rows, names, TUM_HEADER)
+    elif rows and _width(rows) != len(TUM_COLUMNS):
         raise TrajectoryError(f"{path}:{rows[0].number}: has {len(rows[0].cells)} columns; {KNOWN}")
-    values = [_numbers(path, row, row.cells, TUM_COLUMNS) for row in rows]
-    table = _rising(path, rows, values)
+    else:
+        values = [_numbers(path, row, row.cells, TUM_COLUMNS) for row in rows]
+        table = _rising(path, rows, values)
     times_s, note = _seconds(path, table[:, 0], table[:, 1:4], time_unit)
     return Trajectory(times_s, table[:, 1:4], table[:, 4:8], note)
 
@@ -121,7 +127,7 @@ def _euroc(path: Path, rows: list[_Row], names: list[str], time_unit: str | None
 def _kitti(
     path: Path, rows: list[_Row], time_unit: str | None, rate_hz: float | None
 ) -> Trajectory:
-    """Poses of KITTI odometry: rows of [R | t], the camera in its first frame, times beside them."""
+    """Poses of KITTI odometry: rows of [R | t], the camera in its first frame, times apart."""
     columns = tuple(f"column {i + 1}" for i in range(NUM_KITTI))
     values = [_numbers(path, row, row.cells, columns) for row in rows]
     _enough(path, rows)
@@ -130,8 +136,8 @@ def _kitti(
     apart = np.abs(rotations.swapaxes(1, 2) @ rotations - np.eye(3)).max(axis=(1, 2))
     if apart.max() > ROTATION_TOLERANCE:
         number = rows[int(apart.argmax())].number
-        raise TrajectoryError(f"{path}:{number}: has 12 columns, but no rotation in them as KITTI's "
-                              f"poses have; {KNOWN}")
+        fault = f"has 12 columns, but no rotation in them as KITTI's poses have; {KNOWN}"
+        raise TrajectoryError(f"{path}:{number}: {fault}")
     if rate_hz is not None:
         times_s = np.arange(len(poses)) / rate_hz
         return Trajectory(times_s, poses[..., 3], None, f"KITTI poses at {rate_hz:g} Hz")
@@ -147,8 +153,8 @@ def _kitti_times(path: Path, count: int, time_unit: str | None) -> np.ndarray:
     )
     beside = next((place for place in places if place.is_file()), None)
     if beside is None:
-        raise TrajectoryError(f"{path}: KITTI poses have no stamps; put times.txt beside the file, or "
-                              "give motion.rate_hz (10 for KITTI odometry)")
+        raise TrajectoryError(f"{path}: KITTI poses have no stamps; put times.txt beside the file, "
+                              "or give motion.rate_hz (10 for KITTI odometry)")
     rows, _ = _rows(beside)
     values = [_numbers(beside, row, row.cells, ("time",)) for row in rows]
     table = _rising(beside, rows, values)
@@ -183,7 +189,8 @@ def _seconds(
         since_epoch = EPOCH_S[0] <= stamps[0] * unit_s <= EPOCH_S[1]
         is_step = SHORTEST_STEP_S <= step * unit_s <= LONGEST_STEP_S
         is_speed = SLOWEST_MPS <= speed / unit_s <= FASTEST_MPS
-        if unit != "s" and is_step and (since_epoch or stamps[0] * unit_s < EPOCH_S[0] and is_speed):
+        since_start = stamps[0] * unit_s < EPOCH_S[0] and is_speed
+        if unit != "s" and is_step and (since_epoch or since_start):
             fitting.append((not since_epoch, unit))
     best = [unit for rank, unit in fitting if rank == min(fitting)[0]]
     if len(best) != 1:
@@ -196,6 +203,9 @@ def _seconds(
 
 def _rows(path: Path) -> tuple[list[_Row], _Row]:
     """Lines that are neither empty nor comments, and the header, without cells if there is none."""
+    # A pipe or a device may never end.
+    if path.exists() and not path.is_file():
+        raise TrajectoryError(f"{path}: is not a file; name one")
     try:
         text = path.read_text(encoding="utf-8-sig")
     except FileNotFoundError:
@@ -220,11 +230,11 @@ def _rows(path: Path) -> tuple[list[_Row], _Row]:
 
 
 def _cells(line: str) -> list[str]:
-    """Cells of a line between semicolons, commas or white space."""
+    """Cells of a line between semicolons, commas or white space, without their quotation marks."""
     if not line:
         return []
     separator = next((mark for mark in ";," if mark in line), None)
-    return [cell.strip() for cell in line.split(separator)]
+    return [cell.strip().strip('"').strip() for cell in line.split(separator)]
 
 
 def _is_header(path: Path, cells: list[str]) -> bool:
@@ -249,6 +259,9 @@ def _columns(
     path: Path, rows: list[_Row], names: list[str], wanted: tuple[str, ...]
 ) -> np.ndarray:
     """Columns of a table by their names, [num_poses, num_wanted]."""
+    repeated = [name for name in wanted if names.count(name) > 1]
+    if repeated:
+        raise TrajectoryError(f"{path}: the header names {repeated[0]} more than once; keep one")
     picks = [names.index(name) for name in wanted]
     values = []
     for row in rows:
@@ -284,21 +297,23 @@ def _enough(path: Path, rows: list[_Row]) -> None:
 
 
 def _rising(path: Path, rows: list[_Row], values: list[list[float]]) -> np.ndarray:
-    """Rows as an array [num_poses, columns], once their stamps rise and their places are on a map."""
+    """Rows as an array [num_poses, columns], if stamps rise and places are on a map."""
     if values and len(values[0]) > 1:
         _enough(path, rows)
     for before, after, row in zip(values, values[1:], rows[1:]):
         if after[0] <= before[0]:
-            fault = "repeats the stamp" if after[0] == before[0] else "goes back from"
-            raise TrajectoryError(f"{path}:{row.number}: time {after[0]:.6f} {fault} {before[0]:.6f}; "
-                                  "stamps must rise: sort the file and drop duplicates")
+            relation = "repeats the stamp" if after[0] == before[0] else "goes back from"
+            fault = f"time {after[0]:.6f} {relation} {before[0]:.6f}"
+            raise TrajectoryError(f"{path}:{row.number}: {fault}; stamps must rise: sort the file "
+                                  "and drop duplicates")
     if not values:
         _enough(path, rows)
     table = np.array(values)
     far = np.abs(table[:, 1:4]).max(axis=1, initial=0.0) > FARTHEST_M
     if far.any():
-        raise TrajectoryError(f"{path}:{rows[int(far.argmax())].number}: is more than {FARTHEST_M:g} m "
-                              "from the origin; coordinates are in m")
+        number = rows[int(far.argmax())].number
+        raise TrajectoryError(f"{path}:{number}: is more than {FARTHEST_M:g} m from the origin; "
+                              "coordinates are in m")
     return table
 
 

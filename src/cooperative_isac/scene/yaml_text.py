@@ -119,7 +119,8 @@ def parse_yaml(text: str, source: str) -> Document:
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         place = f"{source}:{mark.line + 1}" if mark else source
-        raise SceneError(place, [Problem("", f"not valid YAML: {_remedied(error.problem)}")]) from None
+        problem = f"not valid YAML: {_remedied(error.problem)}"
+        raise SceneError(place, [Problem("", problem)]) from None
     except yaml.reader.ReaderError as error:
         line = text.count("\n", 0, error.position) + 1
         problem = f"not valid YAML: character {error.character:#x} is not allowed"

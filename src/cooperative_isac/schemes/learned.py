@@ -15,7 +15,7 @@ from cooperative_isac.fronthaul.downlink import pack_downlink
 from cooperative_isac.fronthaul.envelope import PacketError
 from cooperative_isac.fronthaul.learned.network import Found
 from cooperative_isac.fronthaul.learned.packet import LatentCodec
-from cooperative_isac.fronthaul.learned.weights import load_weights
+from cooperative_isac.fronthaul.learned.weights import WEIGHTS_FILE, load_weights
 from cooperative_isac.fronthaul.raw_packet import pack_echo, unpack_echo
 from cooperative_isac.fusion.detection import Detection
 from cooperative_isac.scene.model import Scene
@@ -114,6 +114,7 @@ def find_weights(scene: Scene, name: str) -> Path:
 
     In a folder, those for echoes of one shape, <scene>-<scheme>-<antennas>x<subcarriers>x<symbols>.safetensors, go
     before <scene>-<scheme>-q<Q>.safetensors (Q targets), and these before <scene>-<scheme>.safetensors.
+    The folder of a training run has its own.
     """
     given = os.path.expanduser(os.environ.get(WEIGHTS_VARIABLE, ""))
     if os.path.isfile(given):
@@ -121,6 +122,8 @@ def find_weights(scene: Scene, name: str) -> Path:
     if given and not os.path.isdir(given):
         raise ValueError(f"{WEIGHTS_VARIABLE}={given} is neither a file nor a folder; name one, or unset it for the "
                          "shipped weights")
+    if given and os.path.isfile(os.path.join(given, WEIGHTS_FILE)):
+        return Path(given, WEIGHTS_FILE)
     stem = f"{scene.name}-{name}"
     shape = scene.receivers[0].num_ant, scene.grid.num_subcarriers, scene.grid.num_symbols
     endings = f"-{'x'.join(map(str, shape))}", f"-q{scene.draw.num_targets}", ""

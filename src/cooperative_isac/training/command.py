@@ -25,6 +25,8 @@ from cooperative_isac.training.run import Job, train_as_one_of_several, train_he
 from cooperative_isac.training.samples import Variety
 from cooperative_isac.training.settings import Settings
 
+# Kinds of devices that training is tested on.
+DEVICES = ("cpu", "cuda")
 SHOWN = ("epoch", "loss", "validation_loss", "median_location_m", "median_velocity_mps", "detection_rate",
          "false_alarms")
 
@@ -126,4 +128,16 @@ def merged(basis: Mapping[str, object], changes: Mapping[str, object]) -> dict[s
 def _device(name: str, hold_encoders: bool) -> str:
     if name == "auto":
         return "cuda" if torch.cuda.is_available() and not is_distributed() and not hold_encoders else "cpu"
+    if not _is_there(name):
+        raise ValueError(f"--device is {name}; torch has no such device here: use cpu, cuda or auto")
     return name
+
+
+def _is_there(device: str) -> bool:
+    """Whether torch computes on a device of this name."""
+    try:
+        kind = torch.device(device).type
+        torch.empty(0, device=device)
+    except (AssertionError, NotImplementedError, RuntimeError):  # a build without CUDA asserts it
+        return False
+    return kind in DEVICES

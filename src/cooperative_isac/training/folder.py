@@ -11,6 +11,7 @@ from typing import Callable, Mapping, Sequence
 
 import torch
 
+from cooperative_isac.fronthaul.learned.weights import WEIGHTS_FILE
 from cooperative_isac.output.files import OutputError, check_folder
 from cooperative_isac.scene.errors import quoted
 
@@ -26,7 +27,7 @@ class RunFolder:
     @property
     def weights(self) -> Path:
         """The best weights so far."""
-        return self.path / "weights.safetensors"
+        return self.path / WEIGHTS_FILE
 
     def describe(self, description: Mapping) -> None:
         """Keep what the run is. ValueError when the folder holds another run."""

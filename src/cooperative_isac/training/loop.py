@@ -92,7 +92,6 @@ class Training:
 
     def _close_epoch(self, seconds: float) -> dict[str, float]:
         log, validation_loss = self._validate()
-        self._refuse_divergence("validation loss", validation_loss)
         self.epoch, self.step = self.epoch + 1, 0
         row = {"epoch": self.epoch, "loss": float(np.mean(self.losses)), "validation_loss": validation_loss,
                **asdict(log.score()), **self._reports(), "seconds": round(seconds, 1)}
@@ -118,6 +117,7 @@ class Training:
         log, total = ErrorLog(self.centre.network.scene.dimension), 0.0
         for batch in batches(self.examples, groups, self.num_workers, self.device):
             loss, found = self.centre.judge(all_latents(self.access_points, batch, training=False), batch)
+            self._refuse_divergence("validation loss", loss)
             log.add(found, batch.truth)
             total += loss * len(batch.numbers)
         return log, total / len(numbers)

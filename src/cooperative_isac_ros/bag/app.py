@@ -19,6 +19,7 @@ from cooperative_isac.output.console import make_console
 from cooperative_isac_ros.bag.metadata import BagError
 from cooperative_isac_ros.bag.reader import BagReader, BagSummary
 from cooperative_isac_ros.interrupts import first_interrupt_only
+from cooperative_isac_ros.plain_text import LONGEST_LINE, plain_text
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False,
                   help="Record, play, repair and replay rosbag2 folders (MCAP), which 'ros2 bag' reads too.")
@@ -56,6 +57,8 @@ def record(bag: NewBag, topics: Topics = None, duration: Duration = None,
             recorder.close()
     with _faults():
         _show(BagReader(bag).summary())
+        for name in recorder.missing():
+            typer.echo(f"{name} was published by nobody", err=True)
         if recorder.stopped:
             raise BagError(recorder.stopped)
 
@@ -71,7 +74,7 @@ def play(bag: BagArgument, topics: Topics = None, rate: Rate = 1.0, start_offset
         _show_remarks(summary)
         player = Player(node, chosen_topics(summary.topics, topics or ()))
         for name, reason in player.skipped.items():
-            typer.echo(printable(f"{name} is left out: {reason}"), err=True)
+            typer.echo(plain_text(f"{name} is left out: {reason}", LONGEST_LINE), err=True)
         pace = Pace(node, rate, clock)
         if not player.wait_for_subscribers(wait):
             typer.echo(f"nobody listened within {wait:g} s; playing all the same", err=True)
@@ -79,7 +82,7 @@ def play(bag: BagArgument, topics: Topics = None, rate: Rate = 1.0, start_offset
             number = play_once(reader, player, pace, summary.passes, start_offset)
             typer.echo(f"{number} messages played")
             for line in summary.damage:
-                typer.echo(f"missing: {line}", err=True)
+                typer.echo(plain_text(f"missing: {line}", LONGEST_LINE), err=True)
             if not loop or not number:
                 break
 
@@ -134,14 +137,9 @@ def replay(bag: BagArgument, scene: SceneOption = None, out: Out = None) -> None
         raise typer.Exit(1 if compared[0].frames_different else 0)
 
 
-def printable(text: str) -> str:
-    """Text from a bag without characters that move or color what a terminal shows."""
-    return "".join(character if character.isprintable() else "?" for character in text)
-
-
 def _show_remarks(summary: BagSummary) -> None:
     for line in (*summary.damage, *summary.remarks):
-        typer.echo(printable(line), err=True)
+        typer.echo(plain_text(line, LONGEST_LINE), err=True)
 
 
 def _show(summary: BagSummary) -> None:
@@ -149,8 +147,8 @@ def _show(summary: BagSummary) -> None:
     for topic in summary.topics:
         rate = topic.num_messages / summary.duration_s if summary.duration_s else 0.0
         table.add_row(
-            Text(printable(topic.name)),
-            Text(printable(topic.type_name)),
+            Text(plain_text(topic.name)),
+            Text(plain_text(topic.type_name)),
             str(topic.num_messages),
             f"{rate:.1f}",
         )
@@ -178,8 +176,12 @@ def _faults():
         yield
     except BrokenPipeError:
         raise  # who read the output has gone; the command line ends without a word
-    except (ValueError, OSError) as error:
+    except ValueError as error:
         typer.echo(f"error: {error}", err=True)
+        raise typer.Exit(1) from None
+    except OSError as error:
+        place = f"{error.filename}: " if error.filename else ""
+        typer.echo(f"error: {place}{error.strerror or error}", err=True)
         raise typer.Exit(1) from None
 
 

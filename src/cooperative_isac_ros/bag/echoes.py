@@ -28,6 +28,7 @@ from cooperative_isac_ros import conversions
 from cooperative_isac_ros.bag.metadata import BagError
 from cooperative_isac_ros.bag.reader import BagReader
 from cooperative_isac_ros.bag.recording import FRAME_TYPE, FrameKey
+from cooperative_isac_ros.plain_text import LONGEST_LINE, plain_text
 from cooperative_isac_ros.records import Announcement, EchoRecord
 
 ECHO_TYPE = "cooperative_isac_msgs/msg/Echo"
@@ -194,7 +195,8 @@ def check_bag(
     scene, recorded = read_echoes(reader, scene_file, max_frames)
     summary = reader.summary()
     for line in (*summary.damage, *summary.remarks):
-        console.print(line, style="yellow", highlight=False, markup=False)
+        text = plain_text(line, LONGEST_LINE)
+        console.print(text, style="yellow", highlight=False, markup=False, soft_wrap=True)
     if site is not None and site not in recorded:
         raise BagError(
             f"{bag} holds no echo of '{site}'; it has echoes of {', '.join(sorted(recorded))}"

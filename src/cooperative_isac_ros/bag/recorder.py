@@ -12,10 +12,12 @@ from typing import Callable, Sequence
 
 from rclpy.callback_groups import CallbackGroup
 from rclpy.clock import Clock, ClockType
+from rclpy.exceptions import InvalidTopicNameException
 from rclpy.node import Node
+from rclpy.validate_full_topic_name import validate_full_topic_name
 
 from cooperative_isac_ros.bag.definitions import UnknownTypeError, message_class
-from cooperative_isac_ros.bag.metadata import Topic
+from cooperative_isac_ros.bag.metadata import BagError, Topic
 from cooperative_isac_ros.bag.profiles import heard_profile, profile_fields
 from cooperative_isac_ros.bag.writer import BagWriter
 
@@ -33,6 +35,18 @@ class _Taken:
     came_ns: int
     sent_ns: int
     data: bytes
+
+
+def _full_names(topics: Sequence[str]) -> set[str]:
+    """Names of topics with their leading slash. BagError: ROS 2 has no topic of such a name."""
+    names = {f"/{name.lstrip('/')}" for name in topics}
+    for name in sorted(names):
+        try:
+            validate_full_topic_name(name)
+        except InvalidTopicNameException as error:
+            reason = str(error).partition(":\n")[0]
+            raise BagError(f"topic {name!r} cannot be recorded: {reason}") from None
+    return names
 
 
 class _Polled(CallbackGroup):
@@ -64,7 +78,8 @@ class Recorder:
         self._folder = folder
         self._held: list[_Taken] = []
         self._last_clock_ns = 0
-        self._node, self._wanted = node, {f"/{name.lstrip('/')}" for name in topics}
+        self._node = node
+        self._wanted = _full_names(topics)
         self._sim_time = node.get_parameter("use_sim_time").value
         self._subscriptions: dict[str, object] = {}
         self._polled, self._ticks = _Polled(), 0

@@ -18,13 +18,14 @@ from cooperative_isac_ros.base import SceneNode, run_node
 from cooperative_isac_ros.cdr import serialized
 from cooperative_isac_ros.collector import CollectedFrame, PacketCollector, decode_trusted
 from cooperative_isac_ros.deadline import PacketDeadline
+from cooperative_isac_ros.graph import LONGEST_DEADLINE_S
 from cooperative_isac_ros.parameters import SCHEME, Parameter, rate_parameter
 from cooperative_isac_ros.records import Announcement, DetectionList, FrameStamp
 
 PARAMETERS = (
     SCHEME,
     Parameter("deadline_s", 0.0, "longest wait for packets after a frame's announcement [s]; 0: the scene's",
-              0.0, 60.0),
+              0.0, LONGEST_DEADLINE_S),
     Parameter("patience_frames", 3, "an access point that missed so many frames in a row is not waited for "
               "until it is heard again", 1, 1000),
     rate_parameter("rate at which frames are announced: they are late after one period"),

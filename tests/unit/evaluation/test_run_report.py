@@ -87,6 +87,12 @@ def test_a_run_is_reported_again(folder, console):
     assert "0.988" in console.export_text() and imread(folder / PICTURE_FILE).std() > 0.05
 
 
+def test_the_path_of_the_picture_is_one_line_in_a_narrow_terminal(folder):
+    narrow = Console(width=20, record=True, file=io.StringIO())
+    show_report(folder, TINY, narrow)
+    assert f"picture: {folder / PICTURE_FILE}" in narrow.export_text().splitlines()
+
+
 def test_the_scene_of_a_run_is_not_guessed(folder, console):
     with pytest.raises(ValueError, match="tiny: no scene of that name.*name the scene file with --scene"):
         show_report(folder, None, console)
@@ -220,6 +226,12 @@ def test_a_damaged_record_is_read_or_refused(folder, data):
         ("detection_snr_db", lambda values: values * np.inf, "detection_snr_db has numbers that are not"),
         ("track_status", lambda values: values - 99, "track_status has numbers beside"),
         ("track_covariance", lambda values: values / 0.0, "track_covariance has numbers that are not"),
+        ("frame_number", lambda values: values[::-1], "frame_number does not rise"),
+        ("frame_number", lambda values: values[:1].repeat(2), "frame_number does not rise"),
+        ("track_frame", lambda values: values[::-1], "track_frame goes back"),
+        ("track_covariance", lambda values: -values, "track_covariance has matrices that are no cov"),
+        ("track_covariance", lambda values: np.triu(values + 1), "matrices that are no covariances"),
+        ("detection_covariance", lambda values: values * 1e300, "has variances beyond 1e.13"),
         ("track_state", lambda values: np.array([{}, {}]), "not an .npz file of arrays, or damaged"),
     ],
 )

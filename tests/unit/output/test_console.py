@@ -43,6 +43,13 @@ def test_a_name_longer_than_the_line_is_folded_and_not_cut():
     assert "threshold" in text and "1,234,567" in text
 
 
+@pytest.mark.parametrize("columns", ["0", "1"])
+def test_a_terminal_without_columns_gets_all_the_same(monkeypatch, capsys, columns):
+    monkeypatch.setenv("COLUMNS", columns)
+    make_console().print(table())
+    assert "1,234,567" in "".join(capsys.readouterr().out.split())
+
+
 def test_a_pipe_has_no_edge(monkeypatch, capsys):
     monkeypatch.delenv("COLUMNS", raising=False)
     make_console().print("a word " * 60)

@@ -87,6 +87,17 @@ def test_what_becomes_of_static_paths_is_shown_where_there_are_some():
     assert "static paths" not in dict(describe(load_scene("campus")))
 
 
+def test_a_receiver_of_a_single_antenna_is_warned_of():
+    path = scene_path("cell_free_compact")
+    text = path.read_text()
+    place = text.index("num_elements: 8", text.index("receivers:"))
+    single = text[:place] + text[place:].replace("num_elements: 8", "num_elements: 1", 1)
+    assert warnings(parse_scene(single, path)) == [
+        "receivers[0] ('rx1') measures no angle, as its array of 1 has no extent across its look "
+        "direction: give it more elements"
+    ]
+
+
 def test_arrays_that_face_away_are_warned_of():
     path = scene_path("cell_free_compact")
     away = path.read_text().replace("yaw_deg: -90", "yaw_deg: 90")

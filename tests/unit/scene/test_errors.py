@@ -162,6 +162,12 @@ def test_a_fault_is_one_printable_line():
     assert line.isprintable() and "a\\nb\\x1b[31m" in line
 
 
+def test_a_name_that_no_topic_could_have_is_refused():
+    text = changed(GOOD, ("name: uav1", f"name: {'a' * 300}"))
+    line, = faults(text)
+    assert line.endswith("targets[0].name: has 300 characters; must have at most 64")
+
+
 def test_numbers_may_be_written_as_in_python():
     scene = parse_scene(changed(GOOD, ("30.0e9", "30e9"), ("240.0e3", "240E+3")), Path("x.yaml"))
     assert scene.grid.carrier_hz == 30e9 and scene.grid.subcarrier_spacing_hz == 240e3

@@ -34,6 +34,13 @@ def test_doppler_is_positive_when_the_path_shortens():
         assert found.doppler_hz[index] == pytest.approx(-rate / WAVELENGTH_M, rel=1e-4, abs=1e-2)
 
 
+@pytest.mark.filterwarnings("error::RuntimeWarning")
+def test_a_point_at_a_site_has_no_direction_there():
+    path = bistatic_geometry(np.zeros(3), np.array([3.0, 0, 0]), np.zeros(3), np.ones(3), 0.01)
+    assert path.aod.tolist() == [0, 0, 0] and path.aoa.tolist() == [-1, 0, 0]
+    assert path.doppler_hz == pytest.approx(100.0)
+
+
 def test_the_range_gradient_is_that_of_finite_differences():
     found = bistatic_geometry(TX, RX, POINTS, VELOCITIES, WAVELENGTH_M).range_gradient
     for index in np.ndindex(4, 5):

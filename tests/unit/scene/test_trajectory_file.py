@@ -1,5 +1,7 @@
 """Trajectory files: what they hold, and faults that name file and line."""
 
+import os
+
 import numpy as np
 import pytest
 
@@ -68,8 +70,39 @@ def test_a_missing_or_binary_file_is_named(tmp_path):
     (tmp_path / "b.tum").write_bytes(b"\xff\xfe\x00")
     with pytest.raises(TrajectoryError, match="b.tum: cannot be read as text"):
         read_trajectory(tmp_path / "b.tum")
-    with pytest.raises(TrajectoryError, match="cannot be read as text"):
+    with pytest.raises(TrajectoryError, match="is not a file; name one"):
         read_trajectory(tmp_path)
+
+
+def test_a_pipe_is_refused_instead_of_waited_for(tmp_path):
+    os.mkfifo(tmp_path / "a.tum")
+    with pytest.raises(TrajectoryError, match="a.tum: is not a file; name one"):
+        read_trajectory(tmp_path / "a.tum")
+
+
+def test_quoted_cells_are_read(tmp_path):
+    path = tmp_path / "a.csv"
+    path.write_text('"time_s","x_m","y_m","z_m"\n"0","1","2","3"\n"1","2","2","3"\n')
+    assert read_trajectory(path).positions_m.tolist() == [[1, 2, 3], [2, 2, 3]]
+
+
+def test_a_column_that_is_named_twice_is_refused(tmp_path):
+    path = tmp_path / "a.csv"
+    path.write_text("time_s,x_m,y_m,z_m,x_m\n0,1,2,3,4\n1,1,2,3,4\n")
+    with pytest.raises(TrajectoryError, match="the header names x_m more than once; keep one"):
+        read_trajectory(path)
+
+
+@pytest.mark.parametrize("others", [0, 4])
+def test_a_header_of_tum_names_its_columns_in_any_order(tmp_path, others):
+    path = tmp_path / "a.tum"
+    names = "tx ty tz qw qx qy qz timestamp" + "".join(f" other{place}" for place in range(others))
+    rows = [f"{place} 2 3 1 0 0 0 {place / 2}" + " 7" * others for place in range(2)]
+    path.write_text("\n".join([names, *rows]))
+    trajectory = read_trajectory(path)
+    assert trajectory.times_s.tolist() == [0, 0.5]
+    assert trajectory.positions_m.tolist() == [[0, 2, 3], [1, 2, 3]]
+    assert trajectory.orientations.tolist() == [[0, 0, 0, 1]] * 2
 
 
 def written(path, text):

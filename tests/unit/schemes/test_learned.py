@@ -165,6 +165,11 @@ def test_one_file_serves_by_its_own_name(tiny, weights, monkeypatch):
     assert find_weights(tiny, "dvqvae") == weights / "tiny-dvae.safetensors"
 
 
+def test_the_folder_of_a_training_run_has_its_weights(tiny, weights):
+    (weights / "weights.safetensors").write_bytes(b"")
+    assert find_weights(tiny, "dvqvae") == weights / "weights.safetensors"
+
+
 def test_without_weights_the_remedy_is_named(tiny, monkeypatch):
     monkeypatch.delenv("ISAC_WEIGHTS", raising=False)
     with pytest.raises(ValueError,

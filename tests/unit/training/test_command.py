@@ -112,6 +112,21 @@ def test_every_recipe_makes_a_job(tiny, tmp_path, scheme):
     assert make_job(tiny, scheme, tmp_path, {}, Variety(), {}, None).recipe.network["num_targets"] == most
 
 
+@pytest.mark.parametrize("device", ["tpu", "meta", "cuda:99", ""])
+def test_a_device_that_is_not_there_is_named(tmp_path, device):
+    refused = isac("train", TINY, "--out", tmp_path / "run", *SMALL, "--device", device)
+    assert refused.exit_code == 1
+    assert f"error: --device is {device}; torch has no such device here" in refused.output
+
+
+def test_training_that_diverges_in_its_first_epoch_says_so(tmp_path):
+    refused = isac("train", TINY, "--out", tmp_path / "run", *SMALL_MAPS, "--epochs", "1",
+                   "--batch-size", "4", "--samples", "4", "--validation-samples", "4",
+                   "--workers", "0", "--learning-rate", "1e30")
+    assert refused.exit_code == 1
+    assert "error: the validation loss is nan" in refused.output
+
+
 def test_the_maps_network_learns(tmp_path):
     result = isac("train", TINY, "--out", tmp_path / "run", *SMALL_MAPS, "--epochs", "8", "--batch-size", "4",
                   "--samples", "32", "--validation-samples", "8", "--workers", "0", "--learning-rate", "0.01")

@@ -94,7 +94,7 @@ def _make(name: str, scale: str, stem: Path, store: PointStore, chosen: tuple[st
     plots.write_csv(rows, stem.with_suffix(".csv"))
     _show(name, rows, console)
     made = [path.name for path in (picture, stem.with_suffix(".csv")) if path.is_file()]
-    console.print(f"{stem.parent}: {', '.join(made)}", highlight=False)
+    console.print(f"{stem.parent}: {', '.join(made)}", markup=False, highlight=False, soft_wrap=True)
 
 
 def _measured(figure: Sweep, scale: str, store: PointStore, chosen: tuple[str, ...] | None,

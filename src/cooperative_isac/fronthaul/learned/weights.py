@@ -25,10 +25,10 @@ from cooperative_isac.scene.errors import quoted
 from cooperative_isac.scene.model import Scene, Site
 
 FORMAT = "cooperative_isac weights 1"
+WEIGHTS_FILE = "weights.safetensors"  # in the folder of a training run
 DESCRIPTION = "cooperative_isac"
 KINDS = {"dvqvae": (Dvqvae, DvqvaeConfig), "cnn": (Cnn, CnnConfig), "maps": (Maps, MapsConfig),
          "spectra": (Spectra, SpectraConfig)}
-
 
 TRAIN_ANEW = "train anew with 'isac train'"
 # Hyperparameters of networks that can be trained: beyond these a file is damaged.

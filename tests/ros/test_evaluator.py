@@ -248,7 +248,9 @@ def test_an_evaluator_that_is_started_again_goes_on_with_the_report(bench, annou
     rig = Rig(bench, out=str(tmp_path), bound_every=2)
     rig.play(range(4), announce, features)
     rig = begun_again(rig, tmp_path)
-    assert load_summary(tmp_path)["targets"]["car1"]["frames"] == rig.node.summary()["targets"]["car1"]["frames"]
+    before, taken_up = load_summary(tmp_path), rig.node.summary()
+    assert before["targets"]["car1"]["frames"] == taken_up["targets"]["car1"]["frames"]
+    assert before["nees"] is not None and taken_up["nees"] == before["nees"]
     rig.play(range(9, 12), announce, features)
     bench.spin(0.2)
     rig.node.close()

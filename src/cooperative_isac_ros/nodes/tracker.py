@@ -10,7 +10,7 @@ from cooperative_isac_msgs.msg import Detections, Tracks
 from nav_msgs.msg import Odometry
 
 from cooperative_isac.tracking.saved_tracks import loaded_tracks, saved_tracks
-from cooperative_isac.tracking.track import Track, TrackStatus
+from cooperative_isac.tracking.track import ESTABLISHED, Track
 from cooperative_isac.tracking.tracker import MAX_TRACKS, Tracker
 from cooperative_isac_ros import conversions, qos
 from cooperative_isac_ros.base import SceneNode, run_node
@@ -21,7 +21,6 @@ from cooperative_isac_ros.records import DetectionList, FrameStamp, TrackList
 from cooperative_isac_ros.state_file import read_state, write_state
 from cooperative_isac_ros.transforms import TransformPublisher, frame_prefix, track_frame, track_transforms
 
-SHOWN = (TrackStatus.CONFIRMED, TrackStatus.COASTING)
 PARAMETERS = (
     Parameter("state_file", "", "file from which a tracker that is started again takes up tracks "
               "and identities of the same run; empty: none"),
@@ -110,7 +109,7 @@ class TrackerNode(SceneNode):
                               "further detections start none", self._tracker.num_refused)
         self._tracks.publish(serialized(conversions.tracks_message(TrackList(frame, record.simulated, tracks))))
         self._keep(frame, tracks)
-        self._show([track for track in tracks if track.status in SHOWN], frame)
+        self._show([track for track in tracks if track.status in ESTABLISHED], frame)
         self.health.count("frames")
         self.health.figures["tracks"] = len(self._odometry)
         self.say_timing(frame, "track", began_s)

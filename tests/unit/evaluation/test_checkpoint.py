@@ -23,7 +23,7 @@ from cooperative_isac.evaluation.run_record import (
     merged_records,
     recorded_frames,
 )
-from cooperative_isac.fusion.detection import Detection
+from cooperative_isac.fusion.detection import PARTIAL, Detection
 from cooperative_isac.scene.model import TargetClass, TargetState
 from cooperative_isac.tracking.track import Track, TrackStatus
 
@@ -103,6 +103,16 @@ def test_recorded_frames_are_those_that_were_added():
             frame.simulated,
         )
     assert same(again.record(), record)
+
+
+def test_recorded_detections_are_complete_ones():
+    recorder = RunRecorder()
+    place = np.array([1.0, 2.0, 3.0])
+    found = Detection(place, place, np.eye(6), 20.0, ("rx1",), 2)
+    partial = Detection(place, place, np.eye(6), 20.0, ("rx1",), PARTIAL)
+    recorder.add(0, 10**12, (), (found, partial), (), True)
+    (frame,) = recorded_frames(recorder.record())
+    assert [detection.is_partial for detection in frame.detections] == [False]
 
 
 def test_a_report_is_recovered_from_its_checkpoints(tmp_path):

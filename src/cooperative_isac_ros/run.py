@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import secrets
-import shutil
 import time
 from dataclasses import replace
 from functools import partial
@@ -59,7 +58,6 @@ def run_scene(scene: Scene, options: GraphOptions, duration_s: float | None, con
     logs = folder / "logs"
     state = logs / "state"
     logs.mkdir(parents=True, exist_ok=True)
-    shutil.rmtree(state, ignore_errors=True)
     clear_checkpoint(folder)
     for name in (SUMMARY_FILE, RECORD_FILE, PICTURE_FILE):
         (folder / name).unlink(missing_ok=True)

@@ -99,6 +99,8 @@ class Evaluator(SceneNode):
         checkpoint = read_checkpoint(self._folder) if self._folder is not None else None
         if checkpoint is None or not checkpoint.record.frame_number.size:
             return None
+        if checkpoint.counts.get("scene_fingerprint") != self.scene.fingerprint:
+            return None
         try:
             self._ledger.restore(checkpoint.counts["ledger"])
             self._bounds.restore(checkpoint.counts["bounds"])
@@ -108,11 +110,12 @@ class Evaluator(SceneNode):
             self._begin()
             return None
 
-        # The score is a function of the frames.
+        # The score is a function of the frames, but for those that could not be scored before.
         for frame in recorded_frames(checkpoint.record):
             self._recorder.add(frame.number, frame.stamp_ns, frame.truths, frame.detections,
                                frame.tracks, frame.simulated)
-            self._score.add(frame.stamp_ns * 1e-9, frame.truths, frame.detections, frame.tracks)
+            score = self.guarded(self._score.add, f"judging frame {frame.number}")
+            score(frame.stamp_ns * 1e-9, frame.truths, frame.detections, frame.tracks)
         return FrameStamp(checkpoint.run, frame.number, frame.stamp_ns)
 
     def _continue_or_begin(self, frame: FrameStamp) -> None:
@@ -265,7 +268,7 @@ class Evaluator(SceneNode):
         if self._folder is None or not self._changed or began_s < self._next_checkpoint_s:
             return
         counts = {"ledger": self._ledger.state(), "bounds": self._bounds.state(),
-                  "scheme": self._scheme}
+                  "scheme": self._scheme, "scene_fingerprint": self.scene.fingerprint}
         try:
             write_checkpoint(self._folder, self._run, counts, self._recorder.record(self._unsaved),
                              self.summary())

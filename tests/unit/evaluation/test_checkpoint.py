@@ -130,6 +130,24 @@ def test_a_report_is_recovered_from_its_checkpoints(tmp_path):
     assert read_checkpoint(tmp_path) is None and not recover_report(tmp_path)
 
 
+def test_files_of_the_user_outlive_the_checkpoints(tmp_path):
+    write_checkpoint(tmp_path, 7, {}, record_of([0]), {})
+    own = tmp_path / CHECKPOINT_FOLDER / "model.pt"
+    own.write_text("weights")
+    clear_checkpoint(tmp_path)
+    assert [path.name for path in own.parent.iterdir()] == ["model.pt"]
+    own.unlink()
+    clear_checkpoint(tmp_path)
+    assert not own.parent.exists()
+
+
+def test_frames_that_no_record_keeps_are_removed(tmp_path):
+    for first in (0, 10, 20, 20 + FRAMES_KEPT):
+        write_checkpoint(tmp_path, 7, {}, record_of([first, first + 1]), {})
+    numbers = read_checkpoint(tmp_path).record.frame_number.tolist()
+    assert numbers == [20, 21, 20 + FRAMES_KEPT, 21 + FRAMES_KEPT]
+
+
 @pytest.mark.parametrize("damage", ["", "{}", "[1]", '{"run": 7}'])
 def test_a_damaged_checkpoint_is_none(tmp_path, damage):
     write_checkpoint(tmp_path, 7, {}, record_of([0]), {})

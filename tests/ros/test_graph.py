@@ -78,9 +78,9 @@ def test_nodes_that_are_started_again_have_their_state(tiny, tmp_path):
 
 
 def test_a_scheme_has_its_own_sites():
-    executables = [spec.full_name for spec in scene_nodes(load_scene("cell_free_compact"),
-                                                          GraphOptions(scheme="monostatic"))]
-    assert [name for name in executables if name.endswith("access_point")] == ["/bs/access_point"]
+    specs = by_name(load_scene("cell_free_compact"), scheme="monostatic")
+    assert [name for name in specs if name.endswith("access_point")] == ["/bs/access_point"]
+    assert specs["/tracker"].parameters["num_receivers"] == 1
 
 
 @pytest.mark.parametrize(

@@ -68,15 +68,18 @@ def run_scene(scene: Scene, options: GraphOptions, duration_s: float | None, con
 
     options = replace(options, out=str(folder), state=str(state), run=secrets.randbits(63))
     specs = scene_nodes(scene, options)
+    period_s = 1 / (options.rate_hz or scene.update_rate_hz)
     console.print(f"scene [bold]{scene.name}[/]: {len(specs)} nodes, Ctrl-C ends them; "
                   f"files go to {escape(str(folder))}")
     with stop_request() as stop, ProcessGroup(logs) as group:
         stop.allow(None)
-        supervisor = Supervisor(group, specs, policy, partial(_notice, console))
+        supervisor = Supervisor(
+            group, specs, policy, partial(_notice, console), period_s=period_s
+        )
         fault = _start_and_watch(group, specs, supervisor, scene, options.namespace, duration_s,
                                  console, stop)
         group.stop([specs[-1].full_name])
-        time.sleep(min(1 / (options.rate_hz or scene.update_rate_hz), 1.0))
+        time.sleep(min(period_s, 1.0))
         # Ctrl-C may reach a node that is just being started, too.
         if not stop.requested:
             fault = fault or group.crashed()

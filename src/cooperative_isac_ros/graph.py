@@ -20,6 +20,9 @@ SINGLE_THREAD = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 KEEP_MEMORY = {"MALLOC_MMAP_THRESHOLD_": "33554432", "MALLOC_TRIM_THRESHOLD_": "268435456",
                "MALLOC_TOP_PAD_": "16777216"}
 
+# Frames on their way where echoes come from radios: their delay is no work, and costs no pace. An
+# access point keeps so many announcements.
+RADIO_FRAMES_AHEAD = 8
 LOG_LEVELS = ("debug", "info", "warn", "error", "fatal")
 
 
@@ -121,7 +124,8 @@ def scene_nodes(scene: Scene, options: GraphOptions = GraphOptions()) -> tuple[N
     # Relative names: the controller resolves them in its own namespace.
     names = [spec.namespace.removeprefix(root).strip("/") for spec in nodes]
     waited = [f"{name}/{spec.name}".lstrip("/") for name, spec in zip(names, nodes)]
-    return (*nodes, node("transmit_controller", rate, scheme, run, {"wait_for_nodes": waited}))
+    ahead = {"max_frames_ahead": RADIO_FRAMES_AHEAD} if options.front_end == "topic" else {}
+    return (*nodes, node("transmit_controller", rate, scheme, run, ahead, {"wait_for_nodes": waited}))
 
 
 def shared_file(name: str) -> Path | None:

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from cooperative_isac.scene.config import load_scene
-from cooperative_isac_ros.graph import (GraphOptions, NodeSpec, node_variables, profile_variable,
+from cooperative_isac_ros.graph import (RADIO_FRAMES_AHEAD, GraphOptions, NodeSpec, node_variables, profile_variable,
                                         scene_nodes, shared_file)
 
 NODES = [
@@ -66,6 +66,12 @@ def test_options_reach_the_nodes(tiny):
         assert specs[f"/north/{name}"].parameters["scheme"] == "music"
     assert specs["/north/evaluator"].parameters["out"] == "/o"
     assert specs["/north/bag_recorder"].parameters["directory"] == "/b"
+
+
+def test_the_delay_of_radios_is_no_reason_to_skip_frames(tiny):
+    controller = by_name(tiny, front_end="topic")["/transmit_controller"]
+    assert controller.parameters["max_frames_ahead"] == RADIO_FRAMES_AHEAD
+    assert "max_frames_ahead" not in by_name(tiny)["/transmit_controller"].parameters
 
 
 def test_nodes_that_are_started_again_have_their_state(tiny, tmp_path):

@@ -68,6 +68,7 @@ class TransmitController(SceneNode):
         self._publisher = self.create_publisher(Frame, self.shared("frame"), qos.STREAM)
         self._timer: AlignedTimer | None = None
         self._announced = 0
+        self._kept_ns: int | None = None
         names = () if self._resumed else filter(None, self.settings["wait_for_nodes"])
         self._awaited = {name if name.startswith("/") else self.shared(name) for name in names}
         self._listener = self.create_subscription(DiagnosticArray, "/diagnostics", self._hear, qos.STREAM)
@@ -135,7 +136,8 @@ class TransmitController(SceneNode):
         if late:
             self.health.fault("frames_skipped",
                               f"frame {frame.number}: {', '.join(late)} cannot follow at "
-                              f"{self._rate_hz:g} frames/s")
+                              f"{self._rate_hz:g} frames/s; lower the rate, or raise max_frames_ahead "
+                              "where frames take long but keep their pace")
             return
 
         signal = transmit(self.scene, frame.number)
@@ -147,7 +149,7 @@ class TransmitController(SceneNode):
         self.health.count("frames")
 
         # What a process that is started again needs, and figures
-        if self._announced == 0:
+        if self._numbers.start_ns != self._kept_ns:
             self._keep()
         if self._announced % SUM_RATE_EVERY == 0:
             self.health.figures["sum_rate_bit_per_s_per_hz"] = f"{sum_rate(self.scene, signal):.2f}"
@@ -157,10 +159,11 @@ class TransmitController(SceneNode):
 
     def _keep(self) -> None:
         """Write the state for a process that may have to go on with the run."""
+        self._kept_ns = self._numbers.start_ns
         if self._state_file is None:
             return
         try:
-            write_state(self._state_file, {"run": self._run, "start_ns": self._numbers.start_ns})
+            write_state(self._state_file, {"run": self._run, "start_ns": self._kept_ns})
         except OSError as error:
             self.health.fault("states_unwritten", f"{self._state_file}: {error.strerror}")
 

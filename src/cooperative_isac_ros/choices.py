@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import math
+import os
 from dataclasses import replace
 from pathlib import Path
+from typing import Callable
 
 import rclpy
 import yaml
@@ -20,7 +22,7 @@ from cooperative_isac.scene.physics import rate_fault
 from cooperative_isac.schemes.registry import make_scheme, scheme_scene
 from cooperative_isac_ros.front_ends import FRONT_ENDS
 from cooperative_isac_ros.graph import LOG_LEVELS, GraphOptions
-from cooperative_isac_ros.target_watch import class_fault
+from cooperative_isac_ros.target_watch import class_fault, offset_fault
 
 # Frames a second that the nodes' parameters take.
 LOWEST_RATE_HZ = 0.1
@@ -52,7 +54,8 @@ def chosen(scene: str, options: GraphOptions) -> tuple[Scene, GraphOptions]:
                           ("scheme", _scheme_fault(loaded, options.scheme)),
                           ("front_end", _word_fault(options.front_end, tuple(FRONT_ENDS))),
                           ("log_level", _word_fault(options.log_level, ("", *LOG_LEVELS))),
-                          ("target_classes", _class_fault(options.target_classes)),
+                          ("target_classes", _first_fault(class_fault, options.target_classes)),
+                          ("odometry_offsets", _first_fault(offset_fault, options.odometry_offsets)),
                           ("params_file", _params_file_fault(options.params_file)),
                           ("bag", _bag_fault(options.bag)),
                           ("out", _out_fault(options.out))):
@@ -83,7 +86,7 @@ def ros_fault(*arguments: str, node: str = "") -> str | None:
 
 def absolute(path: str) -> str:
     """An absolute path, whatever folder a process starts in; an empty one stays empty."""
-    return str(Path(path).expanduser().resolve()) if path else ""
+    return str(Path(os.path.expanduser(path)).resolve()) if path else ""
 
 
 def _rate_fault(scene: Scene, rate_hz: float) -> str | None:
@@ -118,8 +121,8 @@ def _word_fault(word: str, words: tuple[str, ...]) -> str | None:
     return None if word in words else f"must be one of {', '.join(filter(None, words))}"
 
 
-def _class_fault(pairs: tuple[str, ...]) -> str | None:
-    return next(filter(None, map(class_fault, pairs)), None)
+def _first_fault(fault: Callable[[str], str | None], pairs: tuple[str, ...]) -> str | None:
+    return next(filter(None, map(fault, pairs)), None)
 
 
 def _params_file_fault(path: str) -> str | None:

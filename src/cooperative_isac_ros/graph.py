@@ -60,6 +60,7 @@ class GraphOptions:
     namespace: a relative one is below that of an including launch description
     front_end: where the access points' echoes come from, as their parameter says
     target_classes: `name:class` of targets that do not publish theirs
+    odometry_offsets: `name:seconds` to add to the stamps of targets whose clocks are off
     params_file: parameter file for all nodes, before what the other options say; empty: none
     log_level: one of LOG_LEVELS; empty: that of ROS
     state: folder for what nodes that are started again go on from; empty: none
@@ -76,6 +77,7 @@ class GraphOptions:
     simulate_targets: bool = True
     front_end: str = "simulated"
     target_classes: tuple[str, ...] = ()
+    odometry_offsets: tuple[str, ...] = ()
     params_file: str = ""
     log_level: str = ""
     state: str = ""
@@ -95,7 +97,8 @@ def scene_nodes(scene: Scene, options: GraphOptions = GraphOptions()) -> tuple[N
     slowed = scene.update_rate_hz / options.rate_hz if options.rate_hz else 1.0
     deadline = {"deadline_s": float(scene.sensing.deadline_s * slowed)}
     watch = {"wait_for_targets": options.simulate_targets,
-             "target_classes": list(options.target_classes) or [""]}
+             "target_classes": list(options.target_classes) or [""],
+             "odometry_offsets": list(options.odometry_offsets) or [""]}
     name = options.scheme or scene.sensing.scheme
     scene, scheme = scheme_scene(name, scene), {"scheme": name}
     root = options.namespace.rstrip("/") or options.namespace

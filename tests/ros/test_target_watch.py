@@ -123,7 +123,7 @@ def test_an_offset_is_bridged_by_parameter(bench):
 
 @pytest.mark.parametrize("pair", ["drone", "drone:", ":2.0", "drone:two", "drone:nan", "drone:1e9"])
 def test_an_offset_that_is_none_is_refused_with_the_right_form(bench, pair):
-    with pytest.raises(ValueError, match=f"'odometry_offsets' holds '{pair}'; write name:seconds, such as robot:2.0"):
+    with pytest.raises(ValueError, match=f"'odometry_offsets': '{pair}' must be name:seconds, such as robot:2.0"):
         bench.start(Watcher, odometry_offsets=[pair])
 
 

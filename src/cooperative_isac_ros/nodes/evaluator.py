@@ -7,7 +7,6 @@ import sys
 import time
 from dataclasses import asdict
 from functools import partial
-from pathlib import Path
 from typing import Collection
 
 import numpy as np
@@ -57,7 +56,7 @@ class Evaluator(SceneNode):
         super().__init__("evaluator", PARAMETERS, **options)
         self._order: FrameOrder[Announcement] = FrameOrder("frames", self.health.fault)
         self._scheme = self.scheme_name
-        self._folder = Path(self.settings["out"]).expanduser() if self.settings["out"] else None
+        self._folder = self.settings.path("out")
         self._begin()
         self._taken_up = self._take_up()
         self._watch = TargetWatch(self, on_sample=self._judge_complete)

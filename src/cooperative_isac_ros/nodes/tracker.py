@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import sys
 import time
-from pathlib import Path
 
 from cooperative_isac_msgs.msg import Detections, Tracks
 from nav_msgs.msg import Odometry
@@ -37,8 +36,7 @@ class TrackerNode(SceneNode):
 
     def __init__(self, **options):
         super().__init__("tracker", PARAMETERS, **options)
-        state_file = self.settings["state_file"]
-        self._state_file = Path(state_file).expanduser() if state_file else None
+        self._state_file = self.settings.path("state_file")
         self._num_receivers = self.settings["num_receivers"] or len(self.scene.receivers)
         self._tracker = Tracker(self.scene.tracking, self.scene.dimension)
         self._order: FrameOrder[DetectionList] = FrameOrder("detections", self.health.fault)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import secrets
 import sys
 import time
-from pathlib import Path
 
 from cooperative_isac_msgs.msg import Frame, StageTiming
 from diagnostic_msgs.msg import DiagnosticArray
@@ -83,8 +82,7 @@ class TransmitController(SceneNode):
 
     def _resume_or_draw(self) -> None:
         """Go on with the run of an earlier process of this node, or begin one."""
-        path = self.settings["state_file"]
-        self._state_file = Path(path).expanduser() if path else None
+        self._state_file = self.settings.path("state_file")
         state = read_state(self._state_file) if self._state_file is not None else None
         start_ns = state.get("start_ns") if state is not None else None
         run = self.settings["run"]

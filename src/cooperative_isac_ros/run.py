@@ -177,15 +177,18 @@ def _draw(scene: Scene, folder: Path, console: Console) -> None:
         return
     try:
         draw_run(scene, folder)
-    except (OSError, ValueError) as error:
-        _notice(console, f"{folder / PICTURE_FILE} is not drawn: {error}")
+    except Exception as error:  # whatever a drawing library raises
+        _notice(console, f"{folder / PICTURE_FILE} is not drawn: {error or type(error).__name__}")
 
 
 def _conclude(fault: Crash | str | None, supervisor: Supervisor, folder: Path, console: Console,
               stop: StopRequest) -> int:
     reported = (folder / SUMMARY_FILE).is_file()
     if reported:
-        print_summary(read_summary(folder), console)
+        try:
+            print_summary(read_summary(folder), console)
+        except ValueError as error:
+            fault = fault or str(error)
 
     # Nodes that ended on the way
     for event in supervisor.events:

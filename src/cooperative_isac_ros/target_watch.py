@@ -186,8 +186,8 @@ class TargetWatch:
     def _check_clock(self, name: str, stamp_ns: int) -> None:
         """Another clock's stamps fall on no frame: the target would vanish without a word."""
         heard = self._known.get(name)
-        if heard is None:
-            return
+        if heard is None or self._node.now_ns == 0:
+            return  # gone, or the simulation clock was not received yet
         heard.offset.add(stamp_ns, self._node.now_ns)
         fault = heard.offset.fault()
         if fault is not None:

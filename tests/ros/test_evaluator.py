@@ -319,6 +319,9 @@ def test_frames_that_the_controller_skipped_are_not_lost(bench, announce, featur
         skipped(count)
         bench.until(lambda: rig.node.summary()["frames_skipped"] == seen)
     assert rig.node.summary()["frames_lost"] == 0 and rig.node.summary()["frames"] == 7
+    for text in ("9" * 5000, "-1", "many"):
+        rig.node._note_skipped(text)
+    assert rig.node.summary()["frames_skipped"] == 3
 
 
 def test_a_report_that_cannot_be_written_ends_nothing(bench, announce, features, tmp_path):

@@ -110,6 +110,14 @@ def test_one_sample_that_waited_is_no_offset(bench, watcher):
     assert watcher.watch.faults() == {}
 
 
+def test_before_the_first_clock_no_stamp_is_off(bench):
+    watcher = bench.start(Watcher, use_sim_time=True)
+    robot(bench, "drone")
+    for _ in range(6):
+        hear(watcher, "drone", 5 * 10**9)
+    assert watcher.now_ns == 0 and watcher.watch.faults() == {}
+
+
 def test_an_offset_is_bridged_by_parameter(bench):
     watcher = bench.start(Watcher, odometry_offsets=["drone:2.0"])
     robot(bench, "drone")

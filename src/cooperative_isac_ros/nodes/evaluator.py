@@ -31,6 +31,7 @@ from cooperative_isac_ros.result_pairs import ResultPairs
 from cooperative_isac_ros.target_watch import WATCH_PARAMETERS, TargetWatch
 
 FRAMES_AHEAD = 32  # that a result may be about while their announcements are still on their way
+COUNT_DIGITS = 12  # of frames skipped: more than there are in any run
 # [s] What a dead evaluator costs at most; a checkpoint that takes long comes less often.
 CHECKPOINT_S, CHECKPOINT_SHARE = 5.0, 0.02
 PARAMETERS = (
@@ -166,7 +167,7 @@ class Evaluator(SceneNode):
                 self._note_skipped(texts.get("frames_skipped", "0"))
 
     def _note_skipped(self, text: str) -> None:
-        if not text.isdecimal():
+        if not text.isdecimal() or len(text) > COUNT_DIGITS:
             return
         count, seen = int(text), self._skipped_seen
         self._skipped_seen = count

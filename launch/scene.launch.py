@@ -23,6 +23,7 @@ from cooperative_isac_ros.choices import ChoiceError, chosen
 from cooperative_isac_ros.graph import LOG_LEVELS, GraphOptions, node_variables, scene_nodes
 from cooperative_isac_ros.interrupts import BLOCKING_PREFIX
 from cooperative_isac_ros.rviz import scene_view
+from cooperative_isac_ros.shared_memory import clean_shared_memory
 
 PACKAGE = "cooperative_isac"
 FLAGS = ["true", "false"]
@@ -67,6 +68,9 @@ def start(context):
         argument = OPTION_NAMES.get(error.option, error.option)
         return refusal(f"{argument}:={given[argument]}: {'; '.join(str(error).splitlines())}")
 
+    # What nodes that were killed have left
+    clean_shared_memory()
+
     # The nodes' parameters, what nodes that are started again go on from, and the view are files as
     # long as this launch runs.
     folder = Path(tempfile.mkdtemp(prefix="isac_launch_"))
@@ -99,7 +103,8 @@ def graph_options(given):
         bag=given["bag"], use_sim_time=given["use_sim_time"] == "true", markers=given["markers"] == "true",
         simulate_targets=given["simulate_targets"] == "true", front_end=given["front_end"],
         target_classes=words_of(given["target_classes"]),
-        odometry_offsets=words_of(given["odometry_offsets"]), params_file=given["params_file"], log_level=given["log_level"])
+        odometry_offsets=words_of(given["odometry_offsets"]), params_file=given["params_file"],
+        log_level=given["log_level"])
 
 
 def words_of(text):

@@ -53,6 +53,8 @@ def launch_file(monkeypatch, tmp_path):
     spec = spec_from_file_location("scene_launch", LAUNCH_FILE)
     module = module_from_spec(spec)
     spec.loader.exec_module(module)
+    module.cleaned = []
+    module.clean_shared_memory = lambda: module.cleaned.append("/dev/shm")
     return module
 
 
@@ -125,6 +127,13 @@ def test_arguments_are_the_graphs_options(launch_file, tiny, tmp_path):
     assert all(n["ros_arguments"][:3] == ["--log-level", "debug", "--enclave"] for n in given)
     assert parameters(given[0])["target_classes"] == ["a:uav", "b:vehicle"]
     assert parameters(given[0])["odometry_offsets"] == ["a:2.0"]
+
+
+def test_what_killed_nodes_left_is_cleaned_before_a_start(launch_file):
+    actions(launch_file, rate="abc")
+    assert not launch_file.cleaned
+    actions(launch_file)
+    assert launch_file.cleaned == ["/dev/shm"]
 
 
 def test_the_environment_is_the_nodes_own(launch_file):

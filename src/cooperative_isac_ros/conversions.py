@@ -14,7 +14,7 @@ from nav_msgs.msg import Odometry
 from sensor_msgs.msg import PointCloud2, PointField
 from std_msgs.msg import Header, String
 
-from cooperative_isac.fusion.detection import Detection, complete
+from cooperative_isac.fusion.detection import PARTIAL, Detection, complete
 from cooperative_isac.scene.limits import LARGEST_ECHO_DB, LARGEST_SNR_DB, TRACK_MARGIN, state_problem
 from cooperative_isac.scene.model import TargetClass
 from cooperative_isac.scene.odometry import OdometrySample
@@ -194,8 +194,10 @@ def detection_list(message: own.Detections, on_fault: OnFault = _ignore) -> Dete
     return DetectionList(frame, message.simulated, detections, tuple(message.sites_missing))
 
 
-def _strength(message: own.Detection) -> float:
-    return message.snr_db if math.isfinite(message.snr_db) else -math.inf
+def _strength(message: own.Detection) -> tuple[bool, float]:
+    """What goes first where there are too many: complete detections, then the stronger ones."""
+    snr_db = message.snr_db if math.isfinite(message.snr_db) else -math.inf
+    return message.num_paths != PARTIAL, snr_db
 
 
 def _valid(convert: Callable, items: Iterable, on_refusal: Callable[[str], None]) -> tuple:

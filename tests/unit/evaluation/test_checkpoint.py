@@ -175,7 +175,8 @@ def test_a_ledger_goes_on_and_does_not_blame_the_frames_that_it_did_not_see():
         2,
         2,
     )  # frame 5, and one of 30 to 33
-    assert summary["fronthaul_bits_per_s"]["rx1"] == pytest.approx(20 * 80 / 3.5, abs=0.1)
+    assert summary["fronthaul_bits_per_s"]["rx1"] == pytest.approx(20 * 80 / 2.5, abs=0.1)
+    assert summary["fronthaul_downlink_bits_per_s"] == pytest.approx(22 * 100 / 2.5, abs=0.1)
 
 
 def test_bounds_go_on():

@@ -48,7 +48,7 @@ class BackPressure:
         self._newest = number
 
     def finish(self, worker: str, number: int, now_s: float) -> None:
-        """A node has finished a frame, and with it all before; of a frame to come it means nothing."""
+        """A node has finished a frame, and with it all before; none that is still to come."""
         is_new = worker not in self._workers
         if number > self._newest or (is_new and len(self._workers) >= MAX_WORKERS):
             return

@@ -115,7 +115,8 @@ def scene_nodes(scene: Scene, options: GraphOptions = GraphOptions()) -> tuple[N
     nodes = [node("access_point", scheme, watch, echoes, {"site": site.name}, below=site.name)
              for site in scene.receivers]
     nodes += [node("fusion_center", scheme, deadline, rate),
-              node("tracker", {"num_receivers": len(scene.receivers), "state_file": state["tracker"]}),
+              node("tracker", {"num_receivers": len(scene.receivers)},
+                   {"state_file": state["tracker"]}),
               node("evaluator", rate, scheme, watch, {"out": options.out})]
     if options.markers:
         nodes.append(node("scene_markers", scheme, watch))

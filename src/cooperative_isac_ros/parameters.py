@@ -79,7 +79,7 @@ class Settings:
         return self._values[name]
 
     def path(self, name: str) -> Path | None:
-        """The path in a parameter, with `~` and `~user` where there is such a home; None for an empty one."""
+        """The path in a parameter, `~` and `~user` expanded where they are; None where it is empty."""
         text = self._values[name]
         return Path(os.path.expanduser(text)) if text else None
 

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from cooperative_isac.scene.config import load_scene
-from cooperative_isac_ros.graph import (RADIO_FRAMES_AHEAD, GraphOptions, NodeSpec, node_variables, profile_variable,
-                                        scene_nodes, shared_file)
+from cooperative_isac_ros.graph import (RADIO_FRAMES_AHEAD, GraphOptions, NodeSpec,
+                                        node_variables, profile_variable, scene_nodes, shared_file)
 
 NODES = [
     "access_point", "access_point", "fusion_center", "tracker", "evaluator", "scene_markers",

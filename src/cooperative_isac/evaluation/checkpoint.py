@@ -73,7 +73,7 @@ def read_checkpoint(folder: Path) -> Checkpoint | None:
 
 
 def clear_checkpoint(folder: Path) -> None:
-    """Remove all checkpoints of a report: it is complete, or begins anew. No other file is touched."""
+    """Remove all checkpoints of a report that is complete, or begins anew; no other file."""
     parts = folder / CHECKPOINT_FOLDER
     try:
         for path in [path for pattern in OWN_FILES for path in parts.glob(pattern)]:

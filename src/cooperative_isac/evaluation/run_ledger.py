@@ -117,7 +117,8 @@ class RunLedger:
         return {"frames": frames, "frames_late": late, "frames_lost": lost,
                 "frames_skipped": self._skipped, "frames_unseen": self._unseen,
                 "duration_s": duration_s,
-                "fronthaul_bits_per_s": {site: _rate(self._bits[site], seen_s) for site in sorted(self._bits)},
+                "fronthaul_bits_per_s": {site: _rate(bits, seen_s)
+                                         for site, bits in sorted(self._bits.items())},
                 "fronthaul_downlink_bits_per_s": _rate(self._downlink_bits, seen_s),
                 "latency_ms": {stage: _percentiles(self._stages_ms[stage])
                                for stage in ("encode", "decode", "track", "end_to_end")}}

@@ -171,7 +171,7 @@ def merged_records(records: Sequence[RunRecord]) -> RunRecord:
 
 @dataclass(frozen=True)
 class RecordedFrame:
-    """One frame of a record; its tracks have no age, its detections no sites and no count of paths."""
+    """One frame of a record; its tracks have no age, its detections no sites and paths."""
 
     number: int
     stamp_ns: int

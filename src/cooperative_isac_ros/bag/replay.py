@@ -52,8 +52,14 @@ class Replay:
     check: called again and again; it raises what is to end the work
     """
 
-    def __init__(self, recording: Recording, scene: Scene, node: Node, executor: SingleThreadedExecutor,
-                 check: Callable[[], None] = lambda: None):
+    def __init__(
+        self,
+        recording: Recording,
+        scene: Scene,
+        node: Node,
+        executor: SingleThreadedExecutor,
+        check: Callable[[], None] = lambda: None,
+    ):
         self._check = check
         self._recording, self._scene, self._node, self._executor = recording, scene, node, executor
         self._space = f"/replay_{os.getpid()}_{next(NUMBERS)}/"

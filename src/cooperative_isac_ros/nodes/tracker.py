@@ -21,8 +21,8 @@ from cooperative_isac_ros.state_file import read_state, write_state
 from cooperative_isac_ros.transforms import TransformPublisher, frame_prefix, track_frame, track_transforms
 
 PARAMETERS = (
-    Parameter("num_receivers", 0, "receivers whose packets the fusion center waits for, by which missing "
-              "ones are judged; 0: those of the scene", 0, conversions.MAX_SITES),
+    Parameter("num_receivers", 0, "receivers whose packets the fusion center waits for, by which "
+              "missing ones are judged; 0: those of the scene", 0, conversions.MAX_SITES),
     Parameter("state_file", "", "file from which a tracker that is started again takes up tracks "
               "and identities of the same run; empty: none"),
 )

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import math
 from collections import deque
 from dataclasses import dataclass
 
 # [s] After a skipped frame the network works on one frame at a time for so long: frames in a row
-# would share the processors and all come too late.
-CONGESTION_S = 5.0
+# would share the processors and all come too late. Each attempt to end this costs some frames, so
+# the time doubles while attempts fail, up to the longest.
+CONGESTION_S, LONGEST_CONGESTION_S = 5.0, 40.0
+# [s] An attempt has failed when frames must be skipped again within so long.
+ATTEMPT_S = 5.0
 FRAMES_REMEMBERED = 64
 # Every robot of the network may report timings: names beyond these are not waited for.
 MAX_WORKERS = 256
@@ -39,7 +43,8 @@ class BackPressure:
         self._timeout_s = timeout_s
         self._announced: deque[tuple[int, float]] = deque(maxlen=FRAMES_REMEMBERED)
         self._workers: dict[str, _Worker] = {}
-        self._congested_until_s = 0.0
+        self._congested_until_s = -math.inf
+        self._congestion_s = CONGESTION_S
         self._newest = -1
 
     def announce(self, number: int, now_s: float) -> None:
@@ -71,7 +76,10 @@ class BackPressure:
             )
         )
         if late and not congested:
-            self._congested_until_s = now_s + CONGESTION_S
+            failed = now_s - self._congested_until_s < ATTEMPT_S
+            longer_s = min(2 * self._congestion_s, LONGEST_CONGESTION_S)
+            self._congestion_s = longer_s if failed else CONGESTION_S
+            self._congested_until_s = now_s + self._congestion_s
         return late
 
     def _is_behind(self, worker: _Worker, limit: int, now_s: float) -> bool:

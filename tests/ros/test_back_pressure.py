@@ -37,6 +37,14 @@ def test_a_slow_network_works_on_one_frame_at_a_time():
     assert set(gaps[3:-2]) == {3}  # 0.5 s are three periods
 
 
+def test_attempts_to_end_a_congestion_become_rare_while_they_fail():
+    pressure = BackPressure(2, 1.0)
+    announced = play(pressure, 0.5, 100)
+    in_a_row = [before for before, after in zip(announced, announced[1:]) if after == before + 1]
+    attempts_s = [number * PERIOD_S for number in in_a_row if number * PERIOD_S > 1.0]
+    assert attempts_s == pytest.approx([6, 16, 36, 76], abs=2)
+
+
 def test_a_node_that_becomes_slower_and_slower_is_waited_for():
     pressure, now_s = BackPressure(2, 1.0), 0.0
     pressure.finish("/fusion_center", -1, 0.0)

@@ -6,8 +6,7 @@ from diagnostic_msgs.msg import DiagnosticArray
 from rclpy.serialization import serialize_message
 from sensor_msgs.msg import PointCloud2
 
-from cooperative_isac_ros.nodes.fusion_center import MOST_DEADLINES, FusionCenter
-from cooperative_isac_ros.records import FrameStamp
+from cooperative_isac_ros.nodes.fusion_center import FusionCenter
 
 
 class Centre:
@@ -74,16 +73,6 @@ def test_a_missing_access_point_is_reported_before_the_next_frame(bench, announc
                             for report in reports for status in report.status))
 
 
-@pytest.mark.parametrize("number, deadlines", [(1, 1), (3, 3), (90, MOST_DEADLINES)])
-def test_a_frame_after_skipped_ones_may_take_longer(bench, announce, features, number, deadlines):
-    centre = Centre(bench, deadline_s=0.2)
-    first = FrameStamp(1, 0, 10 ** 12)
-    assert centre.node._deadline_of(first) == pytest.approx(0.2)
-    later = FrameStamp(1, number, 10 ** 12 + number * 10 ** 8)
-    assert centre.node._deadline_of(later) == pytest.approx(0.2 * deadlines)
-    assert centre.node._deadline_of(FrameStamp(2, 100, 10 ** 13)) == pytest.approx(0.2)
-
-
 def test_a_frame_without_any_packet_says_so(centre, announce):
     centre.frame.publish(announce(0))
     centre.bench.until(lambda: centre.detections)
@@ -107,7 +96,7 @@ def test_an_absent_access_point_is_not_waited_for_until_it_speaks(bench, announc
         centre.features["rx1"].publish(features(number, "rx1"))
         bench.until(lambda: len(centre.detections) == number + 1)
     assert centre.node.collector.absent == ("rx2",)
-    centre.node._deadline_s = 60.0
+    centre.node._deadline._nominal_s = 60.0
     centre.frame.publish(announce(2))
     centre.features["rx1"].publish(features(2, "rx1"))
     bench.until(lambda: len(centre.detections) == 3)

@@ -68,7 +68,7 @@ class Evaluator(SceneNode):
         for message_type, topic, callback in (
                 (Frame, "frame", self._hear_frame), (Detections, "detections", self._hear_detections),
                 (Tracks, "tracks", self._hear_tracks), (StageTiming, "timing", self._hear_timing)):
-            self.create_subscription(message_type, self.shared(topic), callback, qos.STREAM)
+            self.create_subscription(message_type, self.shared(topic), callback, qos.COUNTED)
         self.create_subscription(DiagnosticArray, "/diagnostics", self._hear_diagnostics,
                                  qos.STREAM)
         self.create_timer(CHECKPOINT_S, self._checkpoint,

@@ -17,11 +17,10 @@ from cooperative_isac_ros.announcements import announcement_or_fault, signal_or_
 from cooperative_isac_ros.base import SceneNode, run_node
 from cooperative_isac_ros.cdr import serialized
 from cooperative_isac_ros.collector import CollectedFrame, PacketCollector, decode_trusted
+from cooperative_isac_ros.deadline import PacketDeadline
 from cooperative_isac_ros.parameters import SCHEME, Parameter, rate_parameter
 from cooperative_isac_ros.records import Announcement, DetectionList, FrameStamp
 
-# Where frames are skipped the access points need longer: up to so many deadlines.
-MOST_DEADLINES = 20
 PARAMETERS = (
     SCHEME,
     Parameter("deadline_s", 0.0, "longest wait for packets after a frame's announcement [s]; 0: the scene's",
@@ -41,9 +40,8 @@ class FusionCenter(SceneNode):
         sites = [site.name for site in self.scene.receivers]
         self.collector = PacketCollector(sites, self._scheme.name, self.settings["patience_frames"],
                                          self.health.fault)
-        self._deadline_s = self.settings["deadline_s"] or self.scene.sensing.deadline_s
+        self._deadline = PacketDeadline(self.settings["deadline_s"] or self.scene.sensing.deadline_s)
         self._period_s = 1 / (self.settings["rate_hz"] or self.scene.update_rate_hz)
-        self._opened: FrameStamp | None = None
         self._missing: tuple[str, ...] = ()
         self._steady = Clock(clock_type=ClockType.STEADY_TIME)
         self._detections = self.create_publisher(Detections, self.shared("detections"), qos.STREAM)
@@ -63,23 +61,19 @@ class FusionCenter(SceneNode):
         if announcement is None:
             return
         for opened in self.collector.announce(announcement):
-            deadline = self.create_timer(self._deadline_of(opened.frame), lambda: None,
-                                         clock=self._steady)
+            wait_s = self._deadline.announce(opened.frame, time.monotonic())
+            deadline = self.create_timer(wait_s, lambda: None, clock=self._steady)
             deadline.callback = self.guarded(partial(self._expire, opened, deadline), "deadline")
         self._publish(self.collector.complete())
 
-    def _deadline_of(self, frame: FrameStamp) -> float:
-        """How long the frame waits for packets [s]: longer by the frames skipped before it."""
-        last, self._opened = self._opened, frame
-        passed = frame.number - last.number if last is not None and last.run == frame.run else 1
-        return self._deadline_s * min(max(passed, 1), MOST_DEADLINES)
-
     def _hear_packet(self, message: FeaturePacket) -> None:
         try:
-            self.collector.add(conversions.packet(message))
+            packet = conversions.packet(message)
         except conversions.ConversionError as error:
             self.health.fault("packets_damaged", str(error))
             return
+        self._deadline.receive(packet.frame, time.monotonic())
+        self.collector.add(packet)
         self._publish(self.collector.complete())
 
     def _expire(self, announcement: Announcement, deadline) -> None:

@@ -134,7 +134,7 @@ def with_world(world, *changes):
         ),
         (
             "{boxes: [{low_m: [20, 25, 10], high_m: [40, 35, 20]}]}",
-            "targets[0].motion: runs through a wall or a box of the world between 0.00 and 1.00 "
+            "targets[0].motion: runs through a wall or a box of the world between 0.00 and 0.03 "
             "s; move its way or what "
             "stands there",
         ),

@@ -118,7 +118,7 @@ def test_a_central_scheme_sends_the_echo_itself_and_encodes_it_at_the_centre(tin
     assert np.array_equal(unpack_echo(tiny, tiny.grid, "rx1", frame.number, packet), echoes["rx1"])
     assert torch.equal(scheme.unpacked(packet, "rx1", frame), scheme.network.encoded(echoes["rx1"], frame, "rx1"))
     absurd = scheme.encode(np.full_like(echoes["rx1"], 3e38), frame, "rx1")
-    with np.errstate(all="ignore"), pytest.raises(PacketError, match="too strong"):
+    with np.errstate(all="ignore"), pytest.raises(PacketError, match="200 dB above the noise"):
         scheme.decode({"rx1": absurd}, frame)
 
 

@@ -31,13 +31,12 @@ from cooperative_isac.evaluation.run_report import read_summary
 from cooperative_isac.scene.config import load_scene
 from cooperative_isac.scene.draw import scene_targets
 from cooperative_isac.scene.model import Scene
-from cooperative_isac.tracking.track import TrackStatus
+from cooperative_isac.tracking.track import ESTABLISHED_NUMBERS
 from cooperative_isac_ros import qos
 from cooperative_isac_ros.graph import GraphOptions, scene_nodes
 from cooperative_isac_ros.processes import ProcessGroup
 
 START_WITHIN_S, BACK_WITHIN_S = 120.0, 60.0
-ESTABLISHED = (TrackStatus.CONFIRMED.value, TrackStatus.COASTING.value)
 HOG = "while True: pass"
 # Reports of a killed node may still be on their way.
 UNDERWAY_S = 0.5
@@ -139,7 +138,7 @@ def held(record: RunRecord, scene: Scene) -> dict[str, dict[int, int]]:
     """
     found: dict[str, dict[int, int]] = {target.name: {} for target in scene.targets}
     positions = record.track_state[:, : scene.dimension]
-    established = np.isin(record.track_status, ESTABLISHED)
+    established = np.isin(record.track_status, ESTABLISHED_NUMBERS)
     for number in record.frame_number:
         rows = np.flatnonzero(established & (record.track_frame == number))
         if not rows.size:

@@ -23,6 +23,7 @@ from cooperative_isac_ros.choices import ChoiceError, chosen
 from cooperative_isac_ros.graph import LOG_LEVELS, GraphOptions, node_variables, scene_nodes
 from cooperative_isac_ros.interrupts import BLOCKING_PREFIX
 from cooperative_isac_ros.rviz import scene_view
+from cooperative_isac_ros.shared_memory import clean_shared_memory
 
 PACKAGE = "cooperative_isac"
 FLAGS = ["true", "false"]
@@ -38,6 +39,8 @@ ARGUMENTS = (
      ["simulated", "topic"]),
     ("target_classes", "",
      "classes of targets that do not publish theirs: name:uav or name:vehicle, with commas between", None),
+    ("odometry_offsets", "",
+     "seconds to add to the stamps of targets whose clocks are off: name:2.0, with commas between", None),
     ("simulate_targets", "true",
      "move the scene file's own targets; false where robots publish their odometry", FLAGS),
     ("params_file", "", "parameter file for all nodes; its values go before those of other arguments",
@@ -64,6 +67,9 @@ def start(context):
     except ChoiceError as error:
         argument = OPTION_NAMES.get(error.option, error.option)
         return refusal(f"{argument}:={given[argument]}: {'; '.join(str(error).splitlines())}")
+
+    # What nodes that were killed have left
+    clean_shared_memory()
 
     # The nodes' parameters, what nodes that are started again go on from, and the view are files as
     # long as this launch runs.
@@ -92,12 +98,18 @@ def graph_options(given):
         rate_hz = float(given["rate"])
     except ValueError:
         raise ChoiceError("rate", "must be a number") from None
-    classes = tuple(pair.strip() for pair in given["target_classes"].split(",") if pair.strip())
     return GraphOptions(
         scheme=given["scheme"], rate_hz=rate_hz, namespace=given["namespace"], out=given["out"],
         bag=given["bag"], use_sim_time=given["use_sim_time"] == "true", markers=given["markers"] == "true",
         simulate_targets=given["simulate_targets"] == "true", front_end=given["front_end"],
-        target_classes=classes, params_file=given["params_file"], log_level=given["log_level"])
+        target_classes=words_of(given["target_classes"]),
+        odometry_offsets=words_of(given["odometry_offsets"]), params_file=given["params_file"],
+        log_level=given["log_level"])
+
+
+def words_of(text):
+    """The words of a list with commas between."""
+    return tuple(word.strip() for word in text.split(",") if word.strip())
 
 
 def refusal(message):

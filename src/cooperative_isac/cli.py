@@ -66,6 +66,9 @@ FrontEnd = Annotated[str, Option(help="Echoes: simulated from odometry, or from 
 TargetClasses = Annotated[Optional[list[str]],
                           Option(metavar="NAME:CLASS", help="Class of a target that publishes none; "
                                                             "repeatable.")]
+OdometryOffsets = Annotated[Optional[list[str]],
+                            Option(metavar="NAME:SECONDS", help="Added to the stamps of a target whose clock "
+                                                                "is off; repeatable.")]
 ParamsFile = Annotated[Optional[Path], Option(help="Parameter file for all nodes; its values go first.")]
 LogLevel = Annotated[str, Option(help="Least severity that nodes log.",
                                  metavar="debug|info|warn|error|fatal")]
@@ -74,6 +77,7 @@ Recorder = Annotated[bool, Option("--recorder", help="With a recorder, which may
 # Options by the field of GraphOptions that they set.
 RUN_OPTIONS = {"scheme": "--scheme", "rate_hz": "--rate", "out": "--out", "bag": "--bag",
                "front_end": "--front-end", "target_classes": "--target-class",
+               "odometry_offsets": "--odometry-offset",
                "params_file": "--params-file", "log_level": "--log-level"}
 # Read by ROS 2 when a node starts.
 DISCOVERY_RANGE = "ROS_AUTOMATIC_DISCOVERY_RANGE"
@@ -84,7 +88,8 @@ DRAWN_FRAMES, DRAWN_SEED = 200, 1  # of independent frames
 @app.command()
 def run(scene: SceneArgument = "campus", duration: Duration = None, scheme: Scheme = None, bag: Bag = None,
         rate: Rate = None, out: Out = None, markers: Markers = True, front_end: FrontEnd = "simulated",
-        target_class: TargetClasses = None, params_file: ParamsFile = None, log_level: LogLevel = "",
+        target_class: TargetClasses = None, odometry_offset: OdometryOffsets = None,
+        params_file: ParamsFile = None, log_level: LogLevel = "",
         network: Network = False, respawn: Respawn = True) -> None:
     """Start a whole scene of ROS 2 nodes, show it, and report how well it tracked."""
     _set_discovery_range(network)
@@ -99,6 +104,7 @@ def run(scene: SceneArgument = "campus", duration: Duration = None, scheme: Sche
     folder = out or Path("runs") / f"{name}-{time.strftime('%Y%m%d-%H%M%S')}"
     options = GraphOptions(scheme=scheme or "", rate_hz=rate or 0.0, out=str(folder), bag=str(bag or ""),
                            markers=markers, front_end=front_end, target_classes=tuple(target_class or ()),
+                           odometry_offsets=tuple(odometry_offset or ()),
                            params_file=str(params_file or ""), log_level=log_level)
     try:
         loaded, options = chosen(scene, options)

@@ -13,6 +13,8 @@ CONGESTION_S, LONGEST_CONGESTION_S = 5.0, 40.0
 # [s] An attempt has failed when frames must be skipped again within so long.
 ATTEMPT_S = 5.0
 FRAMES_REMEMBERED = 64
+# Every robot of the network may report timings: names beyond these are not waited for.
+MAX_WORKERS = 256
 # A node that has become slow is not dead: it may take so many times what its frames took lately,
 # but no more than so long [s]. What it took long ago counts less by this factor a frame.
 LATENCIES, LONGEST_TIMEOUT_S, FORGETTING = 4.0, 5.0, 0.8
@@ -43,13 +45,18 @@ class BackPressure:
         self._workers: dict[str, _Worker] = {}
         self._congested_until_s = -math.inf
         self._congestion_s = CONGESTION_S
+        self._newest = -1
 
     def announce(self, number: int, now_s: float) -> None:
         """A frame is on the air."""
         self._announced.append((number, now_s))
+        self._newest = number
 
     def finish(self, worker: str, number: int, now_s: float) -> None:
-        """A node has finished a frame, and with it all before."""
+        """A node has finished a frame, and with it all before; none that is still to come."""
+        is_new = worker not in self._workers
+        if number > self._newest or (is_new and len(self._workers) >= MAX_WORKERS):
+            return
         known = self._workers.get(worker, _Worker(number, now_s))
         began_s = dict(self._announced).get(number, now_s)
         latency_s = max(FORGETTING * known.latency_s, now_s - began_s)

@@ -6,6 +6,7 @@ import math
 import os
 from dataclasses import replace
 from pathlib import Path
+from typing import Callable
 
 import rclpy
 import yaml
@@ -22,7 +23,7 @@ from cooperative_isac.schemes.registry import make_scheme, scheme_scene
 from cooperative_isac_ros.front_ends import FRONT_ENDS
 from cooperative_isac_ros.graph import LOG_LEVELS, GraphOptions
 from cooperative_isac_ros.startup import with_log_place
-from cooperative_isac_ros.target_watch import class_fault
+from cooperative_isac_ros.target_watch import class_fault, offset_fault
 
 # Frames a second that the nodes' parameters take.
 LOWEST_RATE_HZ = 0.1
@@ -55,7 +56,8 @@ def chosen(scene: str, options: GraphOptions) -> tuple[Scene, GraphOptions]:
                           ("scheme", _scheme_fault(loaded, options.scheme)),
                           ("front_end", _word_fault(options.front_end, tuple(FRONT_ENDS))),
                           ("log_level", _word_fault(options.log_level, ("", *LOG_LEVELS))),
-                          ("target_classes", _class_fault(options.target_classes)),
+                          ("target_classes", _first_fault(class_fault, options.target_classes)),
+                          ("odometry_offsets", _first_fault(offset_fault, options.odometry_offsets)),
                           ("params_file", _params_file_fault(options.params_file)),
                           ("bag", _bag_fault(options.bag)),
                           ("out", _out_fault(options.out))):
@@ -130,8 +132,8 @@ def _word_fault(word: str, words: tuple[str, ...]) -> str | None:
     return None if word in words else f"must be one of {', '.join(filter(None, words))}"
 
 
-def _class_fault(pairs: tuple[str, ...]) -> str | None:
-    return next(filter(None, map(class_fault, pairs)), None)
+def _first_fault(fault: Callable[[str], str | None], pairs: tuple[str, ...]) -> str | None:
+    return next(filter(None, map(fault, pairs)), None)
 
 
 def _params_file_fault(path: str) -> str | None:

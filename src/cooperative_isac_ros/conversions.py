@@ -14,7 +14,7 @@ from nav_msgs.msg import Odometry
 from sensor_msgs.msg import PointCloud2, PointField
 from std_msgs.msg import Header, String
 
-from cooperative_isac.fusion.detection import Detection
+from cooperative_isac.fusion.detection import PARTIAL, Detection, complete
 from cooperative_isac.scene.limits import LARGEST_ECHO_DB, LARGEST_SNR_DB, TRACK_MARGIN, state_problem
 from cooperative_isac.scene.model import TargetClass
 from cooperative_isac.scene.odometry import OdometrySample
@@ -194,8 +194,10 @@ def detection_list(message: own.Detections, on_fault: OnFault = _ignore) -> Dete
     return DetectionList(frame, message.simulated, detections, tuple(message.sites_missing))
 
 
-def _strength(message: own.Detection) -> float:
-    return message.snr_db if math.isfinite(message.snr_db) else -math.inf
+def _strength(message: own.Detection) -> tuple[bool, float]:
+    """What goes first where there are too many: complete detections, then the stronger ones."""
+    snr_db = message.snr_db if math.isfinite(message.snr_db) else -math.inf
+    return message.num_paths != PARTIAL, snr_db
 
 
 def _valid(convert: Callable, items: Iterable, on_refusal: Callable[[str], None]) -> tuple:
@@ -392,7 +394,7 @@ def _six_by_six(linear: np.ndarray) -> np.ndarray:
 def detections_cloud(record: DetectionList) -> PointCloud2:
     """Detections as a point cloud with velocity and strength, as radar tools know it; without partial ones."""
     rows = [[*item.position_m, *item.velocity_mps, item.snr_db]
-            for item in record.detections if not item.is_partial]
+            for item in complete(record.detections)]
     fields = [PointField(name=name, offset=4 * index, datatype=PointField.FLOAT32, count=1)
               for index, name in enumerate(POINT_FIELDS)]
     step = 4 * len(POINT_FIELDS)

@@ -22,6 +22,9 @@ KEEP_MEMORY = {"MALLOC_MMAP_THRESHOLD_": "33554432", "MALLOC_TRIM_THRESHOLD_": "
 
 # Longest wait of the fusion center for packets, s: then a frame is given up at any rate.
 LONGEST_DEADLINE_S = 60.0
+# Frames on their way where echoes come from radios: their delay is no work, and costs no pace. An
+# access point keeps so many announcements.
+RADIO_FRAMES_AHEAD = 8
 LOG_LEVELS = ("debug", "info", "warn", "error", "fatal")
 
 
@@ -59,6 +62,7 @@ class GraphOptions:
     namespace: a relative one is below that of an including launch description
     front_end: where the access points' echoes come from, as their parameter says
     target_classes: `name:class` of targets that do not publish theirs
+    odometry_offsets: `name:seconds` to add to the stamps of targets whose clocks are off
     params_file: parameter file for all nodes, before what the other options say; empty: none
     log_level: one of LOG_LEVELS; empty: that of ROS
     state: folder for what nodes that are started again go on from; empty: none
@@ -75,6 +79,7 @@ class GraphOptions:
     simulate_targets: bool = True
     front_end: str = "simulated"
     target_classes: tuple[str, ...] = ()
+    odometry_offsets: tuple[str, ...] = ()
     params_file: str = ""
     log_level: str = ""
     state: str = ""
@@ -95,7 +100,8 @@ def scene_nodes(scene: Scene, options: GraphOptions = GraphOptions()) -> tuple[N
     deadline_s = min(scene.sensing.deadline_s * slowed, LONGEST_DEADLINE_S)
     deadline = {"deadline_s": float(deadline_s)}
     watch = {"wait_for_targets": options.simulate_targets,
-             "target_classes": list(options.target_classes) or [""]}
+             "target_classes": list(options.target_classes) or [""],
+             "odometry_offsets": list(options.odometry_offsets) or [""]}
     name = options.scheme or scene.sensing.scheme
     scene, scheme = scheme_scene(name, scene), {"scheme": name}
     root = options.namespace.rstrip("/") or options.namespace
@@ -112,7 +118,8 @@ def scene_nodes(scene: Scene, options: GraphOptions = GraphOptions()) -> tuple[N
     nodes = [node("access_point", scheme, watch, echoes, {"site": site.name}, below=site.name)
              for site in scene.receivers]
     nodes += [node("fusion_center", scheme, deadline, rate),
-              node("tracker", {"state_file": state["tracker"]}),
+              node("tracker", {"num_receivers": len(scene.receivers)},
+                   {"state_file": state["tracker"]}),
               node("evaluator", rate, scheme, watch, {"out": options.out})]
     if options.markers:
         nodes.append(node("scene_markers", scheme, watch))
@@ -124,7 +131,8 @@ def scene_nodes(scene: Scene, options: GraphOptions = GraphOptions()) -> tuple[N
     # Relative names: the controller resolves them in its own namespace.
     names = [spec.namespace.removeprefix(root).strip("/") for spec in nodes]
     waited = [f"{name}/{spec.name}".lstrip("/") for name, spec in zip(names, nodes)]
-    return (*nodes, node("transmit_controller", rate, scheme, run, {"wait_for_nodes": waited}))
+    ahead = {"max_frames_ahead": RADIO_FRAMES_AHEAD} if options.front_end == "topic" else {}
+    return (*nodes, node("transmit_controller", rate, scheme, run, ahead, {"wait_for_nodes": waited}))
 
 
 def shared_file(name: str) -> Path | None:

@@ -16,6 +16,10 @@ LOOK_EVERY_S = 0.05
 BLOCKING_PREFIX = ("env", "--block-signal=INT", "--block-signal=TERM")
 
 
+class Stopped(Exception):
+    """Work that was left because a signal has asked this process to end."""
+
+
 class StopRequest:
     """Whether a signal has asked this process to end.
 
@@ -27,16 +31,22 @@ class StopRequest:
     def __init__(self, allowed_s: float | None = None):
         self._requested = threading.Event()
         self._closed = False
+        self._released = threading.Event()
         self._wake: Callable[[], None] | None = None
         self._before = signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
         self.allow(allowed_s)
-        self._thread = threading.Thread(target=self._wait, name="signals", daemon=True)
+        self._thread = threading.Thread(target=self._live, name="signals", daemon=True)
         self._thread.start()
 
     @property
     def requested(self) -> bool:
         """Whether the process is to end."""
         return self._requested.is_set()
+
+    def check(self) -> None:
+        """Raise Stopped if the process is to end; for loops that have nothing to save."""
+        if self.requested:
+            raise Stopped
 
     def allow(self, seconds: float | None) -> None:
         """How long the process may take to end by itself, from a request or from now on, s.
@@ -53,12 +63,18 @@ class StopRequest:
         """Give the signals back to whoever had them before."""
         self._closed = True
         signal.pthread_kill(self._thread.ident, signal.SIGTERM)
+        self._released.set()
         self._thread.join()
 
         # Signals that came meanwhile must not reach the handlers of before.
         while signal.sigtimedwait(SIGNALS, 0) is not None:
             pass
         signal.pthread_sigmask(signal.SIG_SETMASK, self._before)
+
+    def _live(self) -> None:
+        self._wait()
+        # A signal may be sent to this thread until then.
+        self._released.wait()
 
     def _wait(self) -> None:
         signal.sigwait(SIGNALS)
@@ -105,23 +121,3 @@ def stop_request() -> Iterator[StopRequest]:
         yield request
     finally:
         request.close()
-
-
-@contextmanager
-def first_interrupt_only():
-    """In this block the first SIGINT or SIGTERM raises KeyboardInterrupt, and later ones do nothing.
-
-    For work that looks at no StopRequest; the exception may come out of any call.
-    """
-    def interrupt(*_) -> None:
-        for number in SIGNALS:
-            # SIG_IGN would be inherited by children.
-            signal.signal(number, lambda *_: None)
-        raise KeyboardInterrupt
-
-    before = {number: signal.signal(number, interrupt) for number in SIGNALS}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)

@@ -12,7 +12,7 @@ from rich.console import Group
 from rich.table import Table
 from rich.text import Text
 
-from cooperative_isac.tracking.track import TrackStatus
+from cooperative_isac.tracking.track import ESTABLISHED_NUMBERS
 from cooperative_isac_ros import qos
 from cooperative_isac_ros.guard import GuardedNode, described
 from cooperative_isac_ros.health import WAITING
@@ -24,7 +24,6 @@ LONGEST_STEP_S = 0.5
 SILENT_AFTER_S = 3.0
 # [s] Reports of a node that has ended may still be on their way for so long.
 UNDERWAY_S = 0.5
-SHOWN = (TrackStatus.CONFIRMED.value, TrackStatus.COASTING.value)
 # Every robot of the network may write to /diagnostics: nodes beyond these are not shown.
 MAX_COMPLAINTS = 64
 LARGEST_SHOWN = 1e7  # m, m/s, s or ms: what is larger would break the table
@@ -76,7 +75,7 @@ class Monitor(GuardedNode):
 
     def _hear_tracks(self, message: Tracks) -> None:
         self.tracked_number = message.number
-        self._tracks = [track for track in message.tracks if track.status in SHOWN]
+        self._tracks = [track for track in message.tracks if track.status in ESTABLISHED_NUMBERS]
 
     def _hear_accuracy(self, message: Accuracy) -> None:
         self._accuracy = message

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
+import os
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Callable, Sequence
 
 from rcl_interfaces.msg import FloatingPointRange, IntegerRange, ParameterDescriptor, SetParametersResult
@@ -75,6 +77,11 @@ class Settings:
 
     def __getitem__(self, name: str):
         return self._values[name]
+
+    def path(self, name: str) -> Path | None:
+        """The path in a parameter, `~` and `~user` expanded where they are; None where it is empty."""
+        text = self._values[name]
+        return Path(os.path.expanduser(text)) if text else None
 
     def _judge(self, changes) -> SetParametersResult:
         for change in changes:

@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Sequence
@@ -50,31 +51,46 @@ def node_command(spec: NodeSpec, parameter_file: Path) -> list[str]:
 
 
 class ProcessGroup:
-    """The processes of one scene; leaving the context ends them all. Files go to a folder."""
+    """The processes of one scene; leaving the context ends them all. Files go to a folder.
+
+    A thread of its own starts them: a process inherits how far its thread stands back, and one that
+    is started again must not stand back further than before, as who watches it does by then.
+    """
 
     def __init__(self, folder: Path):
         self._folder = folder
         self._processes: dict[str, subprocess.Popen] = {}
+        self._starter = ThreadPoolExecutor(1, "starter")
+        self._starter.submit(int).result()
 
     def __enter__(self) -> ProcessGroup:
         return self
 
     def __exit__(self, *_) -> None:
         self.stop()
+        self._starter.shutdown()
 
     def start(self, spec: NodeSpec) -> None:
-        """Start one node, or start it again; its output goes to a log file of its name."""
+        """Start one node, or start it again; its output goes to a log file of its name.
+
+        Raises OSError: its files cannot be written, or there is no room for a process.
+        """
         stem = spec.full_name.strip("/").replace("/", ".")
         parameter_file = self._folder / f"{stem}.yaml"
         parameter_file.write_text(spec.parameter_text(), encoding="utf-8")
         again = spec.full_name in self._processes
         with open(self._log(spec.full_name), "ab" if again else "wb") as log:
-            self._processes[spec.full_name] = subprocess.Popen(node_command(spec, parameter_file),
-                                                               stdin=subprocess.DEVNULL, stdout=log,
-                                                               stderr=subprocess.STDOUT,
-                                                               env={**os.environ, **node_variables()},
-                                                               process_group=0,
-                                                               preexec_fn=_end_with_parent(os.getpid()))
+            started = self._starter.submit(
+                subprocess.Popen,
+                node_command(spec, parameter_file),
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                env={**os.environ, **node_variables()},
+                process_group=0,
+                preexec_fn=_end_with_parent(os.getpid()),
+            )
+            self._processes[spec.full_name] = started.result()
 
     def ended(self) -> tuple[Crash, ...]:
         """The nodes that ended by themselves."""
@@ -96,7 +112,11 @@ class ProcessGroup:
         self._processes.pop(name)
 
     def _crash(self, name: str, exit_code: int) -> Crash:
-        lines = self._log(name).read_text(errors="replace").splitlines()[-LAST_LINES:]
+        try:
+            text = self._log(name).read_text(errors="replace")
+        except OSError:
+            text = ""
+        lines = text.splitlines()[-LAST_LINES:]
         return Crash(name, exit_code, plain_lines("\n".join(lines)))
 
     def stop(self, names: Sequence[str] | None = None) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import secrets
-import shutil
 import time
 from dataclasses import replace
 from functools import partial
@@ -59,7 +58,6 @@ def run_scene(scene: Scene, options: GraphOptions, duration_s: float | None, con
     logs = folder / "logs"
     state = logs / "state"
     logs.mkdir(parents=True, exist_ok=True)
-    shutil.rmtree(state, ignore_errors=True)
     clear_checkpoint(folder)
     for name in (SUMMARY_FILE, RECORD_FILE, PICTURE_FILE):
         (folder / name).unlink(missing_ok=True)
@@ -70,15 +68,18 @@ def run_scene(scene: Scene, options: GraphOptions, duration_s: float | None, con
 
     options = replace(options, out=str(folder), state=str(state), run=secrets.randbits(63))
     specs = scene_nodes(scene, options)
+    period_s = 1 / (options.rate_hz or scene.update_rate_hz)
     console.print(f"scene [bold]{scene.name}[/]: {len(specs)} nodes, Ctrl-C ends them; "
                   f"files go to {escape(str(folder))}", soft_wrap=True)
     with stop_request() as stop, ProcessGroup(logs) as group:
         stop.allow(None)
-        supervisor = Supervisor(group, specs, policy, partial(_notice, console))
+        supervisor = Supervisor(
+            group, specs, policy, partial(_notice, console), period_s=period_s
+        )
         fault = _start_and_watch(group, specs, supervisor, scene, options.namespace, duration_s,
                                  console, stop)
         group.stop([specs[-1].full_name])
-        time.sleep(min(1 / (options.rate_hz or scene.update_rate_hz), 1.0))
+        time.sleep(min(period_s, 1.0))
         # Ctrl-C may reach a node that is just being started, too.
         if not stop.requested:
             fault = fault or group.crashed()
@@ -176,15 +177,18 @@ def _draw(scene: Scene, folder: Path, console: Console) -> None:
         return
     try:
         draw_run(scene, folder)
-    except (OSError, ValueError) as error:
-        _notice(console, f"{folder / PICTURE_FILE} is not drawn: {error}")
+    except Exception as error:  # whatever a drawing library raises
+        _notice(console, f"{folder / PICTURE_FILE} is not drawn: {error or type(error).__name__}")
 
 
 def _conclude(fault: Crash | str | None, supervisor: Supervisor, folder: Path, console: Console,
               stop: StopRequest) -> int:
     reported = (folder / SUMMARY_FILE).is_file()
     if reported:
-        print_summary(read_summary(folder), console)
+        try:
+            print_summary(read_summary(folder), console)
+        except ValueError as error:
+            fault = fault or str(error)
 
     # Nodes that ended on the way
     for event in supervisor.events:

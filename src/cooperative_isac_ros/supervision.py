@@ -14,8 +14,8 @@ from cooperative_isac_ros.processes import Crash, ProcessGroup
 # Without these a scene is still sensed and judged.
 DISPENSABLE = ("bag_recorder", "scene_markers")
 CONFIGURATION_ERROR = 2
-# [s] Far more than the longest frame takes.
-HUNG_AFTER_S = 15.0
+# [s] Far more than the longest frame takes, unless frames are rarer: then so many periods.
+HUNG_AFTER_S, HUNG_AFTER_PERIODS = 15.0, 5
 
 
 @dataclass(frozen=True)
@@ -40,7 +40,10 @@ class Reports(Protocol):
 
 
 class Supervisor:
-    """Restarts the nodes of a group. notice(text) is called with a line for each event."""
+    """Restarts the nodes of a group. notice(text) is called with a line for each event.
+
+    period_s: from frame to frame, s; a node may well be silent while it works on one
+    """
 
     def __init__(
         self,
@@ -49,12 +52,14 @@ class Supervisor:
         policy: RespawnPolicy,
         notice: Callable[[str], None],
         now: Callable[[], float] = time.monotonic,
+        period_s: float = 0.0,
     ):
         self._group = group
         self._specs = {spec.full_name: spec for spec in specs}
         self._policy = policy
         self._notice = notice
         self._now = now
+        self._hung_after_s = max(HUNG_AFTER_S, HUNG_AFTER_PERIODS * period_s)
         self._restarted_s: dict[str, deque[float]] = defaultdict(deque)
         self._num_restarts: dict[str, int] = defaultdict(int)
         self._silent: set[str] = set()
@@ -67,17 +72,18 @@ class Supervisor:
         for crash in self._group.ended():
             if not self._policy.enabled:
                 return crash
-            if self._is_final(crash, reports):
-                if self._specs[crash.name].executable not in DISPENSABLE:
-                    return crash
-                self._give_up(crash)
-            else:
-                self._restart(crash, reports)
+            if not self._is_final(crash, reports) and self._restarted(crash, reports):
+                continue
+            if self._specs[crash.name].executable not in DISPENSABLE:
+                return crash
+            self._give_up(crash, reports)
         return None
 
     def _watch_silence(self, reports: Reports) -> None:
         """Name nodes that do not report, and kill those that hang."""
         for name, silent_s in reports.silence_s().items():
+            if name in self.given_up:
+                continue
             if silent_s < SILENT_AFTER_S:
                 if name in self._silent:
                     self._silent.discard(name)
@@ -85,7 +91,7 @@ class Supervisor:
             elif name not in self._silent:
                 self._silent.add(name)
                 self._say(f"node {name} has not reported for {silent_s:.0f} s")
-            elif silent_s > HUNG_AFTER_S and self._policy.enabled:
+            elif silent_s > self._hung_after_s and self._policy.enabled:
                 self._say(f"node {name} hangs: no report for {silent_s:.0f} s; it is killed")
                 self._group.kill(name)
                 reports.forget(name)
@@ -99,17 +105,23 @@ class Supervisor:
             recent.popleft()
         return misconfigured or len(recent) >= self._policy.restarts
 
-    def _restart(self, crash: Crash, reports: Reports) -> None:
+    def _restarted(self, crash: Crash, reports: Reports) -> bool:
+        """Start a node again; whether that could be done."""
         name = crash.name
         self._restarted_s[name].append(self._now())
         self._num_restarts[name] += 1
         self._silent.discard(name)
         reports.forget(name)
-        self._group.start(self._next_spec(name))
+        try:
+            self._group.start(self._next_spec(name))
+        except OSError as error:
+            self._say(f"node {name} cannot be started again: {error.strerror or error}")
+            return False
         self._say(
             f"node {name} ended with {crash.reason}; started again "
             f"({len(self._restarted_s[name])} of {self._policy.restarts})"
         )
+        return True
 
     def _next_spec(self, name: str) -> NodeSpec:
         """The node as it is started again: a recorder goes on in another new folder."""
@@ -119,7 +131,8 @@ class Supervisor:
         folder = f"{spec.parameters['directory']}-{self._num_restarts[name] + 1}"
         return replace(spec, parameters={**spec.parameters, "directory": folder})
 
-    def _give_up(self, crash: Crash) -> None:
+    def _give_up(self, crash: Crash, reports: Reports) -> None:
+        reports.forget(crash.name)
         self.given_up[crash.name] = crash
         self._group.drop(crash.name)
         self._say(f"node {crash.name} ended with {crash.reason}; the run goes on without it")

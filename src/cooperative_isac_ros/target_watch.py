@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass, field, replace
 from functools import partial
 
@@ -41,16 +40,21 @@ def _check_classes(pairs) -> str | None:
     return fault and f"parameter 'target_classes': {fault}"
 
 
+def offset_fault(pair: str) -> str | None:
+    """What is wrong with `name:seconds`, or None."""
+    name, _, seconds = pair.rpartition(":")
+    try:
+        is_offset = abs(float(seconds)) <= LARGEST_BRIDGED_S
+    except ValueError:
+        is_offset = False
+    if name and is_offset:
+        return None
+    return f"'{pair}' must be name:seconds, such as robot:2.0"
+
+
 def _check_offsets(pairs) -> str | None:
-    for pair in pairs:
-        name, _, seconds = pair.rpartition(":")
-        try:
-            is_offset = abs(float(seconds)) <= LARGEST_BRIDGED_S
-        except ValueError:
-            is_offset = False
-        if not name or not is_offset:
-            return f"parameter 'odometry_offsets' holds '{pair}'; write name:seconds, such as robot:2.0"
-    return None
+    fault = next(filter(None, map(offset_fault, filter(None, pairs))), None)
+    return fault and f"parameter 'odometry_offsets': {fault}"
 
 
 WATCH_PARAMETERS = (
@@ -58,10 +62,10 @@ WATCH_PARAMETERS = (
     # Empty lists have no type in ROS, so one empty word stands for none.
     Parameter("target_classes", [""],
               "classes of targets that do not say theirs, as name:uav or name:vehicle",
-              check=lambda pairs: _check_classes([pair for pair in pairs if pair])),
+              check=_check_classes),
     Parameter("odometry_offsets", [""],
               "seconds to add to the stamps of targets whose clocks are off, as name:2.0",
-              check=lambda pairs: _check_offsets([pair for pair in pairs if pair])),
+              check=_check_offsets),
     Parameter("wait_for_targets", True, "be ready only when the scene file's targets are heard"),
 )
 
@@ -181,8 +185,8 @@ class TargetWatch:
     def _check_clock(self, name: str, stamp_ns: int) -> None:
         """Another clock's stamps fall on no frame: the target would vanish without a word."""
         heard = self._known.get(name)
-        if heard is None:
-            return
+        if heard is None or self._node.now_ns == 0:
+            return  # gone, or the simulation clock was not received yet
         heard.offset.add(stamp_ns, self._node.now_ns)
         fault = heard.offset.fault()
         if fault is not None:

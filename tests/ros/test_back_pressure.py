@@ -2,7 +2,7 @@
 
 import pytest
 
-from cooperative_isac_ros.back_pressure import CONGESTION_S, BackPressure
+from cooperative_isac_ros.back_pressure import CONGESTION_S, MAX_WORKERS, BackPressure
 
 PERIOD_S = 0.2
 
@@ -54,6 +54,15 @@ def test_a_node_that_becomes_slower_and_slower_is_waited_for():
         assert pressure._is_behind(worker, 1, now_s + 0.99 * latency_s)
         now_s += latency_s
         pressure.finish("/fusion_center", number, now_s)
+
+
+def test_timings_of_anyone_cost_no_frame_and_little_memory():
+    pressure = BackPressure(2, 1.0)
+    pressure.announce(0, 0.0)
+    for number in range(2 * MAX_WORKERS):
+        pressure.finish(f"/stranger{number}", 0, 0.1)
+    pressure.finish("/stranger0", 10**9, 0.1)
+    assert len(pressure._workers) == MAX_WORKERS and pressure._workers["/stranger0"].last == 0
 
 
 def test_no_limit_skips_nothing():

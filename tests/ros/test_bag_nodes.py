@@ -20,6 +20,7 @@ from cooperative_isac_ros.bag.reader import BagReader
 from cooperative_isac_ros.bag.recorder import Recorder
 from cooperative_isac_ros.bag.recording import read_recording
 from cooperative_isac_ros.bag.replay import Comparison
+from cooperative_isac_ros.interrupts import Stopped
 from cooperative_isac_ros.nodes.bag_recorder import BagRecorder
 
 TINY = Path(__file__).resolve().parents[1] / "scenes" / "tiny.yaml"
@@ -114,6 +115,19 @@ def test_a_bag_is_played_at_its_pace_with_its_clock(bench, tmp_path):
     stamps = [tick.clock.sec * 10 ** 9 + tick.clock.nanosec for tick in ticks]
     assert stamps == sorted(stamps) and summary.start_ns + 200_000_000 <= stamps[0]
     assert stamps[-1] <= summary.end_ns
+
+
+def test_playing_ends_when_it_is_asked_to_and_loses_no_call(bench, tmp_path):
+    reader = played_bag(bench, tmp_path / "bag", 3)
+    player = Player(bench.helper, reader.summary().topics, lambda name: f"{name}_again")
+
+    def ended():
+        raise Stopped
+
+    with pytest.raises(Stopped):
+        player.wait_for_subscribers(600.0, ended)
+    with pytest.raises(Stopped):
+        play_once(reader, player, Pace(bench.helper, 1e-3, False, ended), reader.summary().passes)
 
 
 def test_nobody_listening_is_said_and_unknown_types_are_left_out(bench):

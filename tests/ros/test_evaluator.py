@@ -11,6 +11,7 @@ from nav_msgs.msg import Odometry
 
 from cooperative_isac.evaluation.run_record import load_run_record
 from cooperative_isac.fusion.detection import Detection
+from cooperative_isac.metrics.run_score import RunScore
 from cooperative_isac.scene.model import TargetClass
 from cooperative_isac.tracking.track import Track, TrackStatus
 from cooperative_isac_ros import conversions
@@ -248,7 +249,9 @@ def test_an_evaluator_that_is_started_again_goes_on_with_the_report(bench, annou
     rig = Rig(bench, out=str(tmp_path), bound_every=2)
     rig.play(range(4), announce, features)
     rig = begun_again(rig, tmp_path)
-    assert load_summary(tmp_path)["targets"]["car1"]["frames"] == rig.node.summary()["targets"]["car1"]["frames"]
+    before, taken_up = load_summary(tmp_path), rig.node.summary()
+    assert before["targets"]["car1"]["frames"] == taken_up["targets"]["car1"]["frames"]
+    assert before["nees"] is not None and taken_up["nees"] == before["nees"]
     rig.play(range(9, 12), announce, features)
     bench.spin(0.2)
     rig.node.close()
@@ -257,6 +260,36 @@ def test_an_evaluator_that_is_started_again_goes_on_with_the_report(bench, annou
     assert summary["error_to_bound_samples"] >= 2 and rig.node.health.counts["restarts"] == 0
     assert load_run_record(tmp_path / "run.npz").frame_number.tolist() == [0, 1, 2, 3, 9, 10, 11]
     assert not (tmp_path / "checkpoint").exists()
+
+
+def test_a_frame_that_cannot_be_scored_costs_only_itself_in_another_evaluator(
+    bench, announce, features, tmp_path, monkeypatch
+):
+    rig = Rig(bench, out=str(tmp_path))
+    rig.play(range(3), announce, features)
+    add = RunScore.add
+
+    def add_or_fail(self, time_s, *values):
+        if time_s == 1000.1:
+            raise IndexError("of frame 1")
+        return add(self, time_s, *values)
+
+    monkeypatch.setattr(RunScore, "add", add_or_fail)
+    rig = begun_again(rig, tmp_path)
+    assert rig.node.health.counts["callbacks_failed"] == 1
+    assert rig.node._score.summary().frames == 2
+
+
+def test_a_report_of_another_scene_is_not_gone_on_with(bench, announce, features, tmp_path):
+    rig = Rig(bench, out=str(tmp_path))
+    rig.play(range(3), announce, features)
+    bench.spin(0.2)
+    rig.node._checkpoint()
+    counts_file = tmp_path / "checkpoint" / "counts.json"
+    content = json.loads(counts_file.read_text())
+    content["counts"]["scene_fingerprint"] = "0" * 16
+    counts_file.write_text(json.dumps(content))
+    assert bench.start(Evaluator, out=str(tmp_path)).summary()["frames"] == 0
 
 
 @pytest.mark.parametrize("number, run", [(0, 1), (9, 2)], ids=["plays again", "another run"])
@@ -286,6 +319,9 @@ def test_frames_that_the_controller_skipped_are_not_lost(bench, announce, featur
         skipped(count)
         bench.until(lambda: rig.node.summary()["frames_skipped"] == seen)
     assert rig.node.summary()["frames_lost"] == 0 and rig.node.summary()["frames"] == 7
+    for text in ("9" * 5000, "-1", "many"):
+        rig.node._note_skipped(text)
+    assert rig.node.summary()["frames_skipped"] == 3
 
 
 def test_a_report_that_cannot_be_written_ends_nothing(bench, announce, features, tmp_path):

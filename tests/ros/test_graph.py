@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from cooperative_isac.scene.config import load_scene
-from cooperative_isac_ros.graph import (GraphOptions, NodeSpec, node_variables, profile_variable,
-                                        scene_nodes, shared_file)
+from cooperative_isac_ros.graph import (RADIO_FRAMES_AHEAD, GraphOptions, NodeSpec,
+                                        node_variables, profile_variable, scene_nodes, shared_file)
 from cooperative_isac_ros.nodes import fusion_center
 
 NODES = [
@@ -73,6 +73,12 @@ def test_options_reach_the_nodes(tiny):
     assert specs["/north/bag_recorder"].parameters["directory"] == "/b"
 
 
+def test_the_delay_of_radios_is_no_reason_to_skip_frames(tiny):
+    controller = by_name(tiny, front_end="topic")["/transmit_controller"]
+    assert controller.parameters["max_frames_ahead"] == RADIO_FRAMES_AHEAD
+    assert "max_frames_ahead" not in by_name(tiny)["/transmit_controller"].parameters
+
+
 def test_nodes_that_are_started_again_have_their_state(tiny, tmp_path):
     specs = by_name(tiny, state=str(tmp_path), run=7)
     assert specs["/transmit_controller"].parameters["run"] == 7
@@ -83,9 +89,9 @@ def test_nodes_that_are_started_again_have_their_state(tiny, tmp_path):
 
 
 def test_a_scheme_has_its_own_sites():
-    executables = [spec.full_name for spec in scene_nodes(load_scene("cell_free_compact"),
-                                                          GraphOptions(scheme="monostatic"))]
-    assert [name for name in executables if name.endswith("access_point")] == ["/bs/access_point"]
+    specs = by_name(load_scene("cell_free_compact"), scheme="monostatic")
+    assert [name for name in specs if name.endswith("access_point")] == ["/bs/access_point"]
+    assert specs["/tracker"].parameters["num_receivers"] == 1
 
 
 @pytest.mark.parametrize(

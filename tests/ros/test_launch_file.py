@@ -53,6 +53,8 @@ def launch_file(monkeypatch, tmp_path):
     spec = spec_from_file_location("scene_launch", LAUNCH_FILE)
     module = module_from_spec(spec)
     spec.loader.exec_module(module)
+    module.cleaned = []
+    module.clean_shared_memory = lambda: module.cleaned.append("/dev/shm")
     return module
 
 
@@ -116,13 +118,22 @@ def test_arguments_are_the_graphs_options(launch_file, tiny, tmp_path):
     out, bag = str(tmp_path / "o"), str(tmp_path / "b")
     given = nodes(launch_file, scheme="music", rate="2", namespace="/n", out=out, bag=bag,
                   use_sim_time="true", markers="false", simulate_targets="false", front_end="topic",
-                  target_classes="a:uav, b:vehicle", params_file=str(mine), log_level="debug")
+                  target_classes="a:uav, b:vehicle", odometry_offsets="a:2.0", params_file=str(mine),
+                  log_level="debug")
     options = GraphOptions("music", 2.0, "/n", out, bag, True, False, False, "topic",
-                           ("a:uav", "b:vehicle"), str(mine), "debug", **drawn(given))
+                           ("a:uav", "b:vehicle"), ("a:2.0",), str(mine), "debug", **drawn(given))
     assert [parameters(n) for n in given] == [spec.parameters for spec in scene_nodes(tiny, options)]
     assert all(n["parameters"][1:] == [str(mine)] for n in given)
     assert all(n["ros_arguments"][:3] == ["--log-level", "debug", "--enclave"] for n in given)
     assert parameters(given[0])["target_classes"] == ["a:uav", "b:vehicle"]
+    assert parameters(given[0])["odometry_offsets"] == ["a:2.0"]
+
+
+def test_what_killed_nodes_left_is_cleaned_before_a_start(launch_file):
+    actions(launch_file, rate="abc")
+    assert not launch_file.cleaned
+    actions(launch_file)
+    assert launch_file.cleaned == ["/dev/shm"]
 
 
 def test_the_environment_is_the_nodes_own(launch_file):
@@ -160,6 +171,7 @@ def test_a_node_that_ends_too_often_is_left(launch_file):
     ("respawn", "maybe", "must be true or false"),
     ("log_level", "x", "must be debug or info"),
     ("target_classes", "car:boat", "must be name:class"),
+    ("odometry_offsets", "robot", "must be name:seconds"),
     ("namespace", "a-b", "must not contain"),
     ("params_file", "nofile", "no such file"),
     ("params_file", TINY, "no parameter file"),

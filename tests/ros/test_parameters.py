@@ -1,16 +1,19 @@
 """Parameters: wrong ones are refused with a reason, and a running node lives on."""
 
 import math
+from pathlib import Path
 
 import pytest
 from rcl_interfaces.msg import ParameterType
 from rclpy.parameter import Parameter
 
+from cooperative_isac_ros import choices
 from cooperative_isac_ros.base import run_node
 from cooperative_isac_ros.nodes.access_point import AccessPoint
 from cooperative_isac_ros.nodes.fusion_center import FusionCenter
 from cooperative_isac_ros.nodes.scene_markers import SceneMarkers
 from cooperative_isac_ros.nodes.target_simulator import TargetSimulator
+from cooperative_isac_ros.nodes.tracker import TrackerNode
 from cooperative_isac_ros.nodes.transmit_controller import TransmitController
 from cooperative_isac_ros.parameters import ParameterError
 
@@ -44,6 +47,15 @@ def test_a_live_parameter_changes_and_a_fixed_one_does_not(bench):
     wrong, = node.set_parameters([Parameter("enabled", value="maybe")])
     assert not wrong.successful and wrong.reason
     bench.spin(0.1)
+
+
+def test_a_path_of_a_home_that_is_not_there_is_taken_as_it_is(bench, monkeypatch):
+    monkeypatch.setenv("HOME", "/home/me")
+    for text, path in (("~/o", "/home/me/o"), ("~nobody_of_this_name/o", "~nobody_of_this_name/o")):
+        node = bench.start(TrackerNode, state_file=text)
+        assert node.settings.path("state_file") == Path(path)
+    assert bench.start(TrackerNode).settings.path("state_file") is None
+    assert choices.absolute("~nobody_of_this_name/o") == str(Path.cwd() / "~nobody_of_this_name/o")
 
 
 def test_parameters_describe_themselves(bench):

@@ -95,6 +95,26 @@ def test_one_node_can_be_ended_before_the_rest(group):
     assert not alive(first) and alive(second) and group.crashed() is None
 
 
+@pytest.mark.skipif(not sys.platform.startswith("linux"),
+                    reason="only on Linux threads stand back by themselves")
+def test_a_node_that_is_started_again_stands_back_no_further(tmp_path):
+    script = textwrap.dedent(f"""
+        import os, sys
+        from pathlib import Path
+        from cooperative_isac_ros import processes
+        from cooperative_isac_ros.graph import NodeSpec
+        processes.node_command = lambda spec, file: [sys.executable, "-c", {PATIENT!r}]
+        before = os.nice(0)
+        with processes.ProcessGroup(Path({str(tmp_path)!r})) as group:
+            os.nice(5)
+            group.start(NodeSpec("tracker", "tracker"))
+            pid = group._processes["/tracker"].pid
+            print(os.getpriority(os.PRIO_PROCESS, pid) - before, os.nice(0) - before)
+    """)
+    ran = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
+    assert ran.stdout.split() == ["0", "5"], ran.stderr
+
+
 def test_grandchildren_end_too(group, tmp_path):
     child = group.start_program(
         f"import subprocess, sys; p = subprocess.Popen([sys.executable, '-c', {PATIENT!r}]); "

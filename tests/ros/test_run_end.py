@@ -9,6 +9,7 @@ from rich.console import Console
 from cooperative_isac.evaluation.checkpoint import CHECKPOINT_FOLDER, write_checkpoint
 from cooperative_isac.evaluation.run_ledger import RunLedger
 from cooperative_isac.evaluation.run_record import RunRecorder
+from cooperative_isac_ros import run
 from cooperative_isac_ros.processes import Crash
 from cooperative_isac_ros.run import _conclude, _draw, _finish_report
 from cooperative_isac_ros.supervision import RespawnPolicy, Supervisor
@@ -53,9 +54,26 @@ def test_checkpoints_that_cannot_be_read_cost_the_record_only(report):
     assert code == 1 and "skipped 3" in text and "error: the report is not complete" in text
 
 
+def test_a_summary_that_means_nothing_is_one_line(report):
+    (report / "summary.json").write_text("{}")
+    code, text = concluded(None, report)
+    assert code == 1 and f"error: {report / 'summary.json'}: lacks" in text
+
+
 def test_a_node_that_was_given_up_is_named_with_what_it_said(report):
     code, text = concluded(None, report, markers=Crash("/scene_markers", 1, "last words"))
     assert code == 1 and "node /scene_markers said last" in text and "last words" in text
+
+
+def test_whatever_a_drawing_library_raises_costs_the_picture_only(report, tiny, monkeypatch):
+    def fail(*values):
+        raise IndexError("of a figure")
+
+    _finish_report(report, None)
+    monkeypatch.setattr(run, "draw_run", fail)
+    console = Console(width=400, record=True, file=open("/dev/null", "w"))
+    _draw(tiny, report, console)
+    assert "scene.png is not drawn: of a figure" in console.export_text()
 
 
 def test_a_picture_that_cannot_be_drawn_ends_nothing(report, tiny):

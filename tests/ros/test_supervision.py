@@ -52,10 +52,10 @@ class Reports:
 
 
 class Rig:
-    def __init__(self, **policy):
+    def __init__(self, period_s=0.0, **policy):
         self.group, self.reports, self.lines, self.now_s = Group(), Reports(), [], 0.0
         self.supervisor = Supervisor(
-            self.group, SPECS, RespawnPolicy(**policy), self.lines.append, lambda: self.now_s
+            self.group, SPECS, RespawnPolicy(**policy), self.lines.append, lambda: self.now_s, period_s
         )
 
     def check(self):
@@ -104,6 +104,40 @@ def test_a_scene_goes_on_without_those_that_look_on(rig):
         assert rig.check() is None
     assert rig.check() is None and list(rig.supervisor.given_up) == ["/scene_markers"]
     assert rig.lines[-1] == "node /scene_markers ended with exit code 1; the run goes on without it"
+
+
+def test_a_node_that_was_given_up_is_looked_after_no_more(rig):
+    for _ in range(4):
+        rig.group.end("/scene_markers", 1)
+        rig.check()
+    rig.group.kill = rig.group.crashes.pop  # fails for a node that is not there
+    num_lines = len(rig.lines)
+    for silent_s in (4.0, HUNG_AFTER_S + 1):
+        rig.reports.silent_s["/scene_markers"] = silent_s
+        assert rig.check() is None
+    assert len(rig.lines) == num_lines
+
+
+@pytest.mark.parametrize("name, goes_on", [("/tracker", False), ("/scene_markers", True)])
+def test_a_node_that_cannot_be_started_again_is_no_fault_of_the_report(rig, name, goes_on):
+    def fail(spec):
+        raise OSError(28, "No space left on device")
+
+    rig.group.start = fail
+    rig.group.end(name)
+    assert (rig.check() is None) is goes_on
+    assert rig.lines[0] == f"node {name} cannot be started again: No space left on device"
+
+
+def test_a_node_may_be_silent_for_some_periods():
+    rig = Rig(period_s=10.0)
+    for silent_s in (4.0, 49.0):
+        rig.reports.silent_s["/tracker"] = silent_s
+        rig.check()
+    assert not rig.group.killed
+    rig.reports.silent_s["/tracker"] = 51.0
+    rig.check()
+    assert rig.group.killed == ["/tracker"]
 
 
 def test_a_recorder_goes_on_in_another_folder(rig):

@@ -110,6 +110,14 @@ def test_one_sample_that_waited_is_no_offset(bench, watcher):
     assert watcher.watch.faults() == {}
 
 
+def test_before_the_first_clock_no_stamp_is_off(bench):
+    watcher = bench.start(Watcher, use_sim_time=True)
+    robot(bench, "drone")
+    for _ in range(6):
+        hear(watcher, "drone", 5 * 10**9)
+    assert watcher.now_ns == 0 and watcher.watch.faults() == {}
+
+
 def test_an_offset_is_bridged_by_parameter(bench):
     watcher = bench.start(Watcher, odometry_offsets=["drone:2.0"])
     robot(bench, "drone")
@@ -123,7 +131,7 @@ def test_an_offset_is_bridged_by_parameter(bench):
 
 @pytest.mark.parametrize("pair", ["drone", "drone:", ":2.0", "drone:two", "drone:nan", "drone:1e9"])
 def test_an_offset_that_is_none_is_refused_with_the_right_form(bench, pair):
-    with pytest.raises(ValueError, match=f"'odometry_offsets' holds '{pair}'; write name:seconds, such as robot:2.0"):
+    with pytest.raises(ValueError, match=f"'odometry_offsets': '{pair}' must be name:seconds, such as robot:2.0"):
         bench.start(Watcher, odometry_offsets=[pair])
 
 

@@ -121,6 +121,16 @@ def test_a_damaged_state_costs_nothing_but_itself(bench, tmp_path, text):
     assert [track.status for track in rig.tracks[-1].tracks] == [Track.CONFIRMED]
 
 
+def test_a_damaged_state_of_the_run_gives_no_identity_away(bench, tmp_path):
+    state_file = tmp_path / "tracker.json"
+    state_file.write_text('{"run": 1, "num_born": 3, "number": 4, "stamp_ns": 0, "period_s": 0.1, '
+                          '"tracks": [{}]}')
+    rig = Rig(bench, state_file=str(state_file))
+    rig.say([9])
+    assert rig.node.health.counts["states_refused"] == 1
+    assert [track.id for track in rig.tracks[-1].tracks] == [4]
+
+
 def test_a_state_that_cannot_be_written_is_counted(bench, tmp_path):
     (tmp_path / "file").write_text("")
     rig = Rig(bench, state_file=str(tmp_path / "file" / "tracker.json"))
@@ -157,6 +167,13 @@ def test_detections_that_mean_nothing_are_refused_and_the_tracks_go_on(bench, ri
     assert reason in rig.node.health.status().message
     rig.say([6])
     assert [track.id for track in rig.tracks[-1].tracks] == [1]
+
+
+def test_a_track_outlives_frames_that_the_only_station_of_a_scheme_did_not_answer(bench):
+    rig = Rig(bench, num_receivers=1)
+    rig.say(range(5))
+    rig.say(range(5, 20), seen=False, missing=["bs"])
+    assert [track.status for track in rig.tracks[-1].tracks] == [Track.COASTING]
 
 
 def test_a_track_outlives_frames_that_no_receiver_answered(rig):

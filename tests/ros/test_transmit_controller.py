@@ -11,6 +11,7 @@ from cooperative_isac_ros import conversions
 from cooperative_isac_ros.conversions import to_ns, to_time
 from cooperative_isac_ros.nodes.transmit_controller import TransmitController
 from cooperative_isac_ros.records import FrameStamp, Timing
+from cooperative_isac_ros.state_file import read_state
 
 SECOND = 10 ** 9
 
@@ -64,6 +65,15 @@ def test_a_controller_that_is_started_again_goes_on_with_its_run(bench, tmp_path
     elapsed_ns = to_ns(last.header.stamp) - to_ns(first.header.stamp)
     assert {frame.run for frame in frames} == {7}
     assert (last.number - first.number) * SECOND == 20 * elapsed_ns
+
+
+def test_a_clock_that_is_set_is_in_the_state(bench, tmp_path):
+    path = tmp_path / "controller.json"
+    node = bench.start(TransmitController, rate_hz=20.0, run=7, state_file=str(path))
+    node._announce(1000 * SECOND)
+    assert read_state(path)["start_ns"] == 1000 * SECOND
+    node._announce(5000 * SECOND)
+    assert read_state(path)["start_ns"] == 5000 * SECOND - SECOND // 20
 
 
 def test_a_state_of_another_run_is_not_gone_on_with(bench, tmp_path):

@@ -69,6 +69,7 @@ def test_a_recording_is_not_overwritten(tmp_path):
     ("--front-end", "radio", "must be one of simulated, topic"),
     ("--log-level", "loud", "must be one of debug, info, warn, error, fatal"),
     ("--target-class", "car1:boat", "must be name:class"),
+    ("--odometry-offset", "robot:nan", "must be name:seconds"),
     ("--params-file", "none.yaml", "no such file"),
     ("--scheme", "dvqvae", "has no weights for scene 'tiny'"),
 ])

@@ -7,11 +7,11 @@ a long run costs no more than that of a short one.
 from __future__ import annotations
 
 import json
-import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
 from cooperative_isac.evaluation.run_record import (
+    FRAMES_KEPT,
     RECORD_FILE,
     RunRecord,
     load_run_record,
@@ -22,6 +22,8 @@ from cooperative_isac.evaluation.summary_file import SUMMARY_FILE, write_summary
 CHECKPOINT_FOLDER = "checkpoint"
 COUNTS_FILE = "counts.json"
 FRAMES_FILES = "frames-*.npz"
+# What a checkpoint's folder may hold, also of writers that were killed; all else is the user's.
+OWN_FILES = (FRAMES_FILES, f"{COUNTS_FILE}*")
 
 
 @dataclass(frozen=True)
@@ -54,7 +56,8 @@ def write_checkpoint(
     parts = folder / CHECKPOINT_FOLDER
     parts.mkdir(parents=True, exist_ok=True)
     if new_frames.frame_number.size:
-        new_frames.save(parts / f"frames-{new_frames.frame_number[0]:020d}.npz")
+        new_frames.save(_frames_file(parts, new_frames.frame_number[0]))
+        _remove_old(parts, new_frames.frame_number[-1])
     write_summary(parts / COUNTS_FILE, {"run": run, "counts": counts})
     write_summary(folder / SUMMARY_FILE, summary)
 
@@ -70,8 +73,14 @@ def read_checkpoint(folder: Path) -> Checkpoint | None:
 
 
 def clear_checkpoint(folder: Path) -> None:
-    """Remove all checkpoints of a report: it is complete, or begins anew."""
-    shutil.rmtree(folder / CHECKPOINT_FOLDER, ignore_errors=True)
+    """Remove all checkpoints of a report that is complete, or begins anew; no other file."""
+    parts = folder / CHECKPOINT_FOLDER
+    try:
+        for path in [path for pattern in OWN_FILES for path in parts.glob(pattern)]:
+            path.unlink(missing_ok=True)
+        parts.rmdir()
+    except OSError:
+        pass  # not there, with files of the user, or not ours to remove
 
 
 def recover_report(folder: Path) -> bool:
@@ -89,6 +98,21 @@ def recover_report(folder: Path) -> bool:
         return False
     _frames(parts).save(folder / RECORD_FILE)
     return True
+
+
+def _frames_file(parts: Path, first: int) -> Path:
+    """Where frames from number `first` on are written; names sort as numbers do."""
+    return parts / f"frames-{first:020d}.npz"
+
+
+def _remove_old(parts: Path, newest: int) -> None:
+    """Remove files whose frames a record does not keep: a run of days must not fill the disk."""
+    oldest_kept = _frames_file(parts, max(newest - FRAMES_KEPT + 1, 0))
+    older = sorted(path for path in parts.glob(FRAMES_FILES) if path.name < oldest_kept.name)
+
+    # The last of them may reach beyond.
+    for path in older[:-1]:
+        path.unlink(missing_ok=True)
 
 
 def _frames(parts: Path) -> RunRecord:

@@ -8,7 +8,7 @@ import numpy as np
 
 from cooperative_isac.bounds.crlb import Bound, crlb
 from cooperative_isac.channel.paths import PathSet
-from cooperative_isac.fusion.detection import Detection
+from cooperative_isac.fusion.detection import Detection, complete
 from cooperative_isac.metrics.assignment import match_within, pairwise_distances
 from cooperative_isac.metrics.run_score import DETECTION_CUTOFF_M
 from cooperative_isac.pipeline import paths_to
@@ -39,8 +39,9 @@ class BoundLog:
         """Take in one frame; its rms error over root CRLB of location and velocity, 0 without detections.
 
         A target whose location has no finite bound is left out; its velocity alone, where that
-        has none.
+        has none. Partial detections may be of no target, and are left out.
         """
+        detections = complete(detections)
         where = [np.array([item.position_m for item in items]).reshape(-1, 3)[:, :self._dimension]
                  for items in (truths, detections)]
         pairs = match_within(pairwise_distances(*where), DETECTION_CUTOFF_M)

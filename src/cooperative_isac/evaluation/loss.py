@@ -9,14 +9,14 @@ import numpy as np
 
 from cooperative_isac.metrics.assignment import match_within, pairwise_distances
 from cooperative_isac.metrics.consistency import nees
-from cooperative_isac.metrics.run_score import ESTABLISHED, RunScore
+from cooperative_isac.metrics.run_score import RunScore
 from cooperative_isac.pipeline import hear, transmit
 from cooperative_isac.scene.draw import scene_targets
 from cooperative_isac.scene.model import Scene, TargetState
 from cooperative_isac.schemes.contract import after_sending, network
 from cooperative_isac.schemes.registry import make_scheme
 from cooperative_isac.tracking.association import OBSERVED
-from cooperative_isac.tracking.track import Track
+from cooperative_isac.tracking.track import ESTABLISHED, Track
 from cooperative_isac.tracking.tracker import Tracker
 from cooperative_isac.waveform.frame import TransmitFrame
 

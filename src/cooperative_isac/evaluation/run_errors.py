@@ -9,9 +9,8 @@ import numpy as np
 from cooperative_isac.evaluation.run_record import RunRecord
 from cooperative_isac.metrics.assignment import match_within, pairwise_distances
 from cooperative_isac.metrics.run_score import GOSPA_CUTOFF_M
-from cooperative_isac.tracking.track import TrackStatus
+from cooperative_isac.tracking.track import ESTABLISHED_NUMBERS
 
-ESTABLISHED = (TrackStatus.CONFIRMED.value, TrackStatus.COASTING.value)
 # Frames of a long run that are looked at, evenly spread: more than a picture has pixels.
 MAX_FRAMES = 3000
 
@@ -41,7 +40,7 @@ def frame_seconds(record: RunRecord, frames: np.ndarray) -> np.ndarray:
 def track_errors(record: RunRecord, dimension: int) -> dict[str, TargetErrors]:
     """Errors of each target by its name, in the plane when the scene is 2-D."""
     step = max(1, -(-len(record.frame_number) // MAX_FRAMES))
-    established = np.isin(record.track_status, ESTABLISHED)
+    established = np.isin(record.track_status, ESTABLISHED_NUMBERS)
     rows: dict[str, list[tuple[int, float, float]]] = {}
     for frame in record.frame_number[::step]:
         truths = np.flatnonzero(record.truth_frame == frame)

@@ -112,11 +112,14 @@ class RunLedger:
         lost = max(frames - self._closed_decoded - decoded - self._skipped - self._unseen, 0)
         late = lost + self._closed_slow + slow
         duration_s = frames * self._period_s
+        # Bits were counted in the frames that were seen only.
+        seen_s = max(frames - self._unseen, 0) * self._period_s
         return {"frames": frames, "frames_late": late, "frames_lost": lost,
                 "frames_skipped": self._skipped, "frames_unseen": self._unseen,
                 "duration_s": duration_s,
-                "fronthaul_bits_per_s": {site: _rate(self._bits[site], duration_s) for site in sorted(self._bits)},
-                "fronthaul_downlink_bits_per_s": _rate(self._downlink_bits, duration_s),
+                "fronthaul_bits_per_s": {site: _rate(bits, seen_s)
+                                         for site, bits in sorted(self._bits.items())},
+                "fronthaul_downlink_bits_per_s": _rate(self._downlink_bits, seen_s),
                 "latency_ms": {stage: _percentiles(self._stages_ms[stage])
                                for stage in ("encode", "decode", "track", "end_to_end")}}
 

@@ -14,13 +14,15 @@ from typing import Iterator, Sequence
 
 import numpy as np
 
-from cooperative_isac.fusion.detection import Detection
+from cooperative_isac.fusion.detection import Detection, complete
 from cooperative_isac.scene.limits import LARGEST_VARIANCE, SYMMETRY_TOLERANCE, TRACK_MARGIN
 from cooperative_isac.scene.model import TargetClass, TargetState
 from cooperative_isac.tracking.track import Track, TrackStatus
 
 RECORD_FILE = "run.npz"
 FRAMES_KEPT = 36_000  # an hour at 10 frames/s
+# Of a detection, which a record does not hold: it has complete detections only.
+SOME_PATHS = 1
 NOT_A_RECORD = "it is not the record of a run"
 # Columns by the rows that they share: type and shape of a row.
 COLUMNS = {
@@ -199,7 +201,7 @@ def merged_records(records: Sequence[RunRecord]) -> RunRecord:
 
 @dataclass(frozen=True)
 class RecordedFrame:
-    """One frame of a record; its tracks have no age, its detections no sites."""
+    """One frame of a record; its tracks have no age, its detections no sites and paths."""
 
     number: int
     stamp_ns: int
@@ -223,7 +225,7 @@ def recorded_frames(record: RunRecord) -> Iterator[RecordedFrame]:
                   for row in truths),
             tuple(Detection(record.detection_state[row, :3], record.detection_state[row, 3:],
                             record.detection_covariance[row],
-                            float(record.detection_snr_db[row]), (), 0)
+                            float(record.detection_snr_db[row]), (), SOME_PATHS)
                   for row in detections),
             tuple(Track(int(record.track_id[row]), TrackStatus(int(record.track_status[row])),
                         TargetClass(int(record.track_class[row])), 0.0, record.track_state[row, :3],
@@ -244,11 +246,11 @@ class RunRecorder:
 
     def add(self, number: int, stamp_ns: int, truths: Sequence[TargetState], detections: Sequence[Detection],
             tracks: Sequence[Track], simulated: bool) -> None:
-        """Take in one frame. simulated: its echoes are."""
+        """Take in one frame, without its partial detections. simulated: its echoes are."""
         self._frames.append((
             [(number, stamp_ns, simulated)],
             [(number, t.name, t.target_class.value, _state(t)) for t in truths],
-            [(number, _state(d), d.covariance, d.snr_db) for d in detections],
+            [(number, _state(d), d.covariance, d.snr_db) for d in complete(detections)],
             [(number, t.track_id, t.status.value, t.target_class.value, _state(t), t.covariance) for t in tracks]))
 
     def record(self, last: int = FRAMES_KEPT) -> RunRecord:

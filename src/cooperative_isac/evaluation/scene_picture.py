@@ -16,13 +16,13 @@ from matplotlib.patches import Ellipse, Patch, Rectangle
 
 from cooperative_isac.evaluation.label_placement import LabelPlacer
 from cooperative_isac.evaluation.run_errors import (
-    ESTABLISHED,
     TargetErrors,
     frame_seconds,
     track_errors,
 )
 from cooperative_isac.evaluation.run_record import RunRecord
 from cooperative_isac.scene.model import Scene, Site, TargetClass
+from cooperative_isac.tracking.track import ESTABLISHED_NUMBERS
 
 # Okabe and Ito's colors, which color-blind readers distinguish.
 COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
@@ -125,7 +125,7 @@ def _longest(errors: dict[str, TargetErrors]) -> dict[str, TargetErrors]:
 
 def _tracks(record: RunRecord) -> Iterator[TrackCurve]:
     """Each track while it was established; the longest ones have colors and labels."""
-    established = np.isin(record.track_status, ESTABLISHED)
+    established = np.isin(record.track_status, ESTABLISHED_NUMBERS)
     numbers, lengths = np.unique(record.track_id[established], return_counts=True)
     colored = sorted(numbers[np.argsort(-lengths, kind="stable")][:MAX_CURVES])
     for number in numbers:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from cooperative_isac.evaluation.monte_carlo import SchemeFailure
-from cooperative_isac.fusion.detection import Detection
+from cooperative_isac.fusion.detection import Detection, complete
 from cooperative_isac.metrics.assignment import match_within, match_within_each, pairwise_distances
 from cooperative_isac.metrics.run_score import DETECTION_CUTOFF_M, RunScore, RunSummary
 from cooperative_isac.pipeline import hear, transmit
@@ -176,7 +176,7 @@ def score_frame(
     packet_bits: tuple[int, ...],
 ) -> FrameScore:
     """Detections of a frame beside its targets, each target with at most one; no partial detections."""
-    detections = [detection for detection in detections if not detection.is_partial]
+    detections = complete(detections)
     positions, velocities = _states(targets, scene.dimension)
     found_positions, found_velocities = _states(detections, scene.dimension)
     distances = pairwise_distances(positions, found_positions)

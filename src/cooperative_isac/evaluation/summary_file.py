@@ -21,7 +21,8 @@ def _printable(text: str) -> str:
     return text
 
 
-Text = Annotated[str, Field(min_length=1, max_length=200), AfterValidator(_printable)]
+LONGEST_TEXT = 255  # characters, of names: the longest that ROS allows
+Text = Annotated[str, Field(min_length=1, max_length=LONGEST_TEXT), AfterValidator(_printable)]
 Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$", max_length=200)]
 Count = Annotated[int, Field(ge=0, lt=2**63)]
 Figure = float | None  # None: not measured

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
@@ -31,6 +32,11 @@ class Detection:
     def is_partial(self) -> bool:
         """Whether it may update tracks but start none: what some receivers see while others are missing."""
         return self.num_paths == PARTIAL
+
+
+def complete(detections: Iterable[Detection]) -> tuple[Detection, ...]:
+    """Those that are not partial: what is judged, recorded and published as a point."""
+    return tuple(detection for detection in detections if not detection.is_partial)
 
 
 def detection_problem(detection: Detection) -> str | None:

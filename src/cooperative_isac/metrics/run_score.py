@@ -9,7 +9,7 @@ from types import MappingProxyType
 
 import numpy as np
 
-from cooperative_isac.fusion.detection import Detection
+from cooperative_isac.fusion.detection import Detection, complete
 from cooperative_isac.metrics.assignment import match_within, pairwise_distances
 from cooperative_isac.metrics.consistency import error_to_bound, nees, nees_interval
 from cooperative_isac.metrics.continuity import TrackTally, match_tracks
@@ -17,11 +17,10 @@ from cooperative_isac.metrics.ospa import Gospa, gospa
 from cooperative_isac.metrics.target_log import TargetLog, TargetScore
 from cooperative_isac.scene.model import TargetClass, TargetState, Tracking
 from cooperative_isac.tracking.association import OBSERVED
-from cooperative_isac.tracking.track import Track, TrackStatus
+from cooperative_isac.tracking.track import ESTABLISHED, Track
 
 DETECTION_CUTOFF_M = 3.0
 GOSPA_CUTOFF_M = 5.0
-ESTABLISHED = (TrackStatus.CONFIRMED, TrackStatus.COASTING)
 
 
 @dataclass(frozen=True)
@@ -108,7 +107,7 @@ class RunScore:
     def _judge(self, truths: Sequence[TargetState], detections: Sequence[Detection],
                bounds_m: Mapping[str, float] | None) -> dict[str, float | int]:
         """NEES and error to bound of the detections of true targets; partial ones may be of none."""
-        detections = [detection for detection in detections if not detection.is_partial]
+        detections = complete(detections)
         distances = pairwise_distances(self._positions(truths), self._positions(detections))
         pairs = match_within(distances, DETECTION_CUTOFF_M)
         if not pairs:

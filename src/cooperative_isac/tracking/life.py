@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from cooperative_isac.scene.model import Tracking
-from cooperative_isac.tracking.track import TrackStatus
+from cooperative_isac.tracking.track import ESTABLISHED, TrackStatus
 
 TIME_SLACK_S = 1e-6  # stamps are sums of periods and never exact
 # [s] Without a detection, whatever was observed: a prediction over more time reaches over a whole scene
@@ -22,7 +22,7 @@ class Life:
 
     @property
     def established(self) -> bool:
-        return self.status in (TrackStatus.CONFIRMED, TrackStatus.COASTING)
+        return self.status in ESTABLISHED
 
 
 def expired(since_update_s: float, settings: Tracking, unobserved_s: float = 0.0) -> bool:

@@ -7,9 +7,7 @@ from typing import Sequence
 import numpy as np
 
 from cooperative_isac.scene.model import TargetClass
-from cooperative_isac.tracking.track import Track, TrackStatus
-
-ESTABLISHED = (TrackStatus.CONFIRMED, TrackStatus.COASTING)
+from cooperative_isac.tracking.track import ESTABLISHED, Track, TrackStatus
 
 
 def saved_tracks(tracks: Sequence[Track]) -> list[dict]:

@@ -19,6 +19,12 @@ class TrackStatus(Enum):
     DELETED = 3
 
 
+# Status of a track that stands for a target: such tracks are scored, shown, published and kept.
+ESTABLISHED = (TrackStatus.CONFIRMED, TrackStatus.COASTING)
+# The same as a Track message and a record hold it.
+ESTABLISHED_NUMBERS = tuple(status.value for status in ESTABLISHED)
+
+
 @dataclass(frozen=True)
 class Track:
     """A snapshot of one track. position_m, velocity_mps: [3] in map; covariance: [6, 6] of both, SI."""

@@ -90,6 +90,7 @@ class Tracker:
         self._period_s = period_s
         self._tracks = [restored_track(track, time_s, self._settings, self._dimension)
                         for track in tracks]
+        self._snapshots = {track.track_id: track for track in tracks}
 
     def skip_identities(self, num_born: int) -> None:
         """Give out none of the first num_born identities: another tracker did."""

@@ -18,8 +18,11 @@ from rich.text import Text
 from cooperative_isac.output.console import make_console
 from cooperative_isac_ros.bag.metadata import BagError
 from cooperative_isac_ros.bag.reader import BagReader, BagSummary
-from cooperative_isac_ros.interrupts import first_interrupt_only
+from cooperative_isac_ros.interrupts import Stopped, stop_request
 from cooperative_isac_ros.plain_text import LONGEST_LINE, plain_text
+
+# [s] After Ctrl-C, of work that has nothing to save.
+ENDS_WITHIN_S = 1.5
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False,
                   help="Record, play, repair and replay rosbag2 folders (MCAP), which 'ros2 bag' reads too.")
@@ -47,12 +50,13 @@ Out = Annotated[Optional[Path],
 def record(bag: NewBag, topics: Topics = None, duration: Duration = None,
            use_sim_time: SimTime = False) -> None:
     """Record all topics, or those that are named, also such as appear later."""
-    with _faults(), _node("isac_bag_recorder", use_sim_time) as (node, executor):
+    with _faults(), _node("isac_bag_recorder", use_sim_time) as (node, executor, stop):
         from cooperative_isac_ros.bag.recorder import Recorder
         recorder = Recorder(node, bag, topics or ())
+        stop.allow(None)
         typer.echo(f"recording into {bag}, Ctrl-C ends it")
         try:
-            _spin(executor, duration, lambda: bool(recorder.stopped))
+            _spin(executor, duration, lambda: bool(recorder.stopped) or stop.requested)
         finally:
             recorder.close()
     with _faults():
@@ -67,7 +71,7 @@ def record(bag: NewBag, topics: Topics = None, duration: Duration = None,
 def play(bag: BagArgument, topics: Topics = None, rate: Rate = 1.0, start_offset: Offset = 0.0,
          loop: Loop = False, clock: ClockOption = False, wait: Wait = 10.0) -> None:
     """Publish what was recorded, with its quality of service and at its pace."""
-    with _faults(), _node("isac_bag_player") as (node, _):
+    with _faults(), _node("isac_bag_player") as (node, _, stop):
         from cooperative_isac_ros.bag.player import Pace, Player, chosen_topics, play_once
         reader = BagReader(bag)
         summary = reader.summary()
@@ -75,8 +79,8 @@ def play(bag: BagArgument, topics: Topics = None, rate: Rate = 1.0, start_offset
         player = Player(node, chosen_topics(summary.topics, topics or ()))
         for name, reason in player.skipped.items():
             typer.echo(plain_text(f"{name} is left out: {reason}", LONGEST_LINE), err=True)
-        pace = Pace(node, rate, clock)
-        if not player.wait_for_subscribers(wait):
+        pace = Pace(node, rate, clock, stop.check)
+        if not player.wait_for_subscribers(wait, stop.check):
             typer.echo(f"nobody listened within {wait:g} s; playing all the same", err=True)
         while True:
             number = play_once(reader, player, pace, summary.passes, start_offset)
@@ -107,7 +111,7 @@ def repair(bag: BagArgument, out: NewBagOption) -> None:
 @app.command()
 def replay(bag: BagArgument, scene: SceneOption = None, out: Out = None) -> None:
     """Feed recorded features to a new centre and tracker; exit code 1 unless detections are the same."""
-    with _faults(), _node("isac_bag_replay") as (node, executor):
+    with _faults(), _node("isac_bag_replay") as (node, executor, stop):
         from cooperative_isac.evaluation.run_report import recorded_scene
         from cooperative_isac_ros.bag.recording import read_recording
         from cooperative_isac_ros.bag.replay import ATTEMPTS, Replay
@@ -120,9 +124,10 @@ def replay(bag: BagArgument, scene: SceneOption = None, out: Out = None) -> None
         with tempfile.TemporaryDirectory(prefix="isac_replay_") as folder, \
                 Progress(console=make_console(stderr=True), transient=True) as progress:
             task = progress.add_task("frames", total=len(recording.frames))
+            stop.allow(None)  # the nodes are ended
             for _ in range(ATTEMPTS):
                 progress.reset(task)
-                again = Replay(recording, loaded, node, executor)
+                again = Replay(recording, loaded, node, executor, stop.check)
                 if again.run(Path(folder), lambda: progress.advance(task)):
                     break
         if out is not None:
@@ -135,6 +140,7 @@ def replay(bag: BagArgument, scene: SceneOption = None, out: Out = None) -> None
                 typer.echo(
                     f"  different or missing: frames {', '.join(map(str, item.frames_different[:20]))}")
         raise typer.Exit(1 if compared[0].frames_different else 0)
+    raise typer.Exit(1)  # it was ended before all frames were compared
 
 
 def _show_remarks(summary: BagSummary) -> None:
@@ -187,7 +193,7 @@ def _faults():
 
 @contextmanager
 def _node(name: str, use_sim_time: bool = False):
-    """A node with its executor; the first Ctrl-C or SIGTERM ends the command."""
+    """A node, its executor and the request to end, which Ctrl-C and SIGTERM set."""
     import rclpy
     from rclpy.executors import SingleThreadedExecutor
     from rclpy.parameter import Parameter
@@ -195,19 +201,23 @@ def _node(name: str, use_sim_time: bool = False):
     from cooperative_isac_ros.graph import node_variables
     from cooperative_isac_ros.startup import start_ros
     os.environ.update(node_variables())
-    start_ros(signals=SignalHandlerOptions.NO)
-    node = rclpy.create_node(name, parameter_overrides=[Parameter("use_sim_time", value=use_sim_time)])
-    executor = SingleThreadedExecutor()
-    executor.add_node(node)
-    with first_interrupt_only():
+    with stop_request() as stop:
+        stop.allow(ENDS_WITHIN_S)
+        start_ros(signals=SignalHandlerOptions.NO)
+        clock = Parameter("use_sim_time", value=use_sim_time)
+        node = rclpy.create_node(name, parameter_overrides=[clock])
+        executor = SingleThreadedExecutor()
+        executor.add_node(node)
         try:
-            yield node, executor
-        except KeyboardInterrupt:
-            typer.echo("ended")
+            yield node, executor, stop
+        except Stopped:
+            pass
         finally:
             executor.shutdown()
             node.destroy_node()
             rclpy.try_shutdown()
+        if stop.requested:
+            typer.echo("ended")
 
 
 def _spin(executor, duration_s: float | None, ended: Callable[[], bool]) -> None:

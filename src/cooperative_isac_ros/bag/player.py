@@ -63,11 +63,17 @@ class Player:
         """Publish the bytes of a message."""
         self._publishers[name].publish(data)
 
-    def wait_for_subscribers(self, at_most_s: float) -> bool:
-        """Until somebody listens and nobody new has come for SETTLE_S; False when nobody came."""
+    def wait_for_subscribers(
+        self, at_most_s: float, check: Callable[[], None] = lambda: None
+    ) -> bool:
+        """Until somebody listens and nobody new has come for SETTLE_S; False when nobody came.
+
+        check: called again and again; it raises what is to end the waiting
+        """
         deadline = time.monotonic() + at_most_s
         heard, since = 0, time.monotonic()
         while time.monotonic() < deadline:
+            check()
             number = self.num_listeners
             if number != heard:
                 heard, since = number, time.monotonic()
@@ -78,10 +84,16 @@ class Player:
 
 
 class Pace:
-    """Bag time against the steady clock, and /clock if it is wanted."""
+    """Bag time against the steady clock, and /clock if it is wanted.
 
-    def __init__(self, node: Node, rate: float, with_clock: bool):
+    check: called before each message and while waiting; it raises what is to end the playing
+    """
+
+    def __init__(
+        self, node: Node, rate: float, with_clock: bool, check: Callable[[], None] = lambda: None
+    ):
         self._rate = rate
+        self._check = check
         self._clock = node.create_publisher(Clock, CLOCK_TOPIC, 1) if with_clock else None
         self._begin_ns, self._began_s = 0, 0.0
 
@@ -93,6 +105,7 @@ class Pace:
     def wait_until(self, bag_ns: int) -> None:
         """Sleep until it is that time in the bag."""
         while True:
+            self._check()
             now_ns = self._begin_ns + int((time.monotonic() - self._began_s) * self._rate * 1e9)
             left_s = (bag_ns - now_ns) * 1e-9 / self._rate
             self._tell(min(now_ns, bag_ns))

@@ -46,9 +46,20 @@ class Comparison:
 
 
 class Replay:
-    """A fusion centre and a tracker in a namespace of their own, fed by this process."""
+    """A fusion centre and a tracker in a namespace of their own, fed by this process.
 
-    def __init__(self, recording: Recording, scene: Scene, node: Node, executor: SingleThreadedExecutor):
+    check: called again and again; it raises what is to end the work
+    """
+
+    def __init__(
+        self,
+        recording: Recording,
+        scene: Scene,
+        node: Node,
+        executor: SingleThreadedExecutor,
+        check: Callable[[], None] = lambda: None,
+    ):
+        self._check = check
         self._recording, self._scene, self._node, self._executor = recording, scene, node, executor
         self._space = f"/replay_{os.getpid()}_{next(NUMBERS)}/"
         self.heard: dict[str, dict[FrameKey, bytes]] = {name: {} for name in RESULTS}
@@ -163,6 +174,7 @@ class Replay:
         while not condition():
             if left_s <= 0:
                 return False
+            self._check()
             began_s = time.monotonic()
             self._executor.spin_once(timeout_sec=0.02)
             left_s -= min(time.monotonic() - began_s, LONGEST_STEP_S)

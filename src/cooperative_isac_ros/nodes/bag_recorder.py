@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-from pathlib import Path
 
 from cooperative_isac_ros.bag.recorder import Recorder
 from cooperative_isac_ros.base import SceneNode, run_node
@@ -20,10 +19,10 @@ class BagRecorder(SceneNode):
 
     def __init__(self, **options):
         super().__init__("bag_recorder", PARAMETERS, **options)
-        if not self.settings["directory"]:
+        folder = self.settings.path("directory")
+        if folder is None:
             raise ValueError("parameter 'directory' is empty; name a new folder for the bag")
         wanted = [name for name in self.settings["topics"] if name]
-        folder = Path(self.settings["directory"]).expanduser()
         self.recorder = Recorder(self, folder, wanted, self._recording_stopped)
         names = ("detections", "tracks", *(f"{site.name}/features" for site in self.scene.receivers))
         self._needed = () if wanted else tuple(self.shared(name) for name in names)

@@ -7,7 +7,6 @@ import sys
 import time
 from dataclasses import asdict
 from functools import partial
-from pathlib import Path
 from typing import Collection
 
 import numpy as np
@@ -32,6 +31,7 @@ from cooperative_isac_ros.result_pairs import ResultPairs
 from cooperative_isac_ros.target_watch import WATCH_PARAMETERS, TargetWatch
 
 FRAMES_AHEAD = 32  # that a result may be about while their announcements are still on their way
+COUNT_DIGITS = 12  # of frames skipped: more than there are in any run
 # [s] What a dead evaluator costs at most; a checkpoint that takes long comes less often.
 CHECKPOINT_S, CHECKPOINT_SHARE = 5.0, 0.02
 PARAMETERS = (
@@ -57,7 +57,7 @@ class Evaluator(SceneNode):
         super().__init__("evaluator", PARAMETERS, **options)
         self._order: FrameOrder[Announcement] = FrameOrder("frames", self.health.fault)
         self._scheme = self.scheme_name
-        self._folder = Path(self.settings["out"]).expanduser() if self.settings["out"] else None
+        self._folder = self.settings.path("out")
         self._begin()
         self._taken_up = self._take_up()
         self._watch = TargetWatch(self, on_sample=self._judge_complete)
@@ -99,6 +99,8 @@ class Evaluator(SceneNode):
         checkpoint = read_checkpoint(self._folder) if self._folder is not None else None
         if checkpoint is None or not checkpoint.record.frame_number.size:
             return None
+        if checkpoint.counts.get("scene_fingerprint") != self.scene.fingerprint:
+            return None
         try:
             self._ledger.restore(checkpoint.counts["ledger"])
             self._bounds.restore(checkpoint.counts["bounds"])
@@ -108,11 +110,12 @@ class Evaluator(SceneNode):
             self._begin()
             return None
 
-        # The score is a function of the frames.
+        # The score is a function of the frames, but for those that could not be scored before.
         for frame in recorded_frames(checkpoint.record):
             self._recorder.add(frame.number, frame.stamp_ns, frame.truths, frame.detections,
                                frame.tracks, frame.simulated)
-            self._score.add(frame.stamp_ns * 1e-9, frame.truths, frame.detections, frame.tracks)
+            score = self.guarded(self._score.add, f"judging frame {frame.number}")
+            score(frame.stamp_ns * 1e-9, frame.truths, frame.detections, frame.tracks)
         return FrameStamp(checkpoint.run, frame.number, frame.stamp_ns)
 
     def _continue_or_begin(self, frame: FrameStamp) -> None:
@@ -164,7 +167,7 @@ class Evaluator(SceneNode):
                 self._note_skipped(texts.get("frames_skipped", "0"))
 
     def _note_skipped(self, text: str) -> None:
-        if not text.isdecimal():
+        if not text.isdecimal() or len(text) > COUNT_DIGITS:
             return
         count, seen = int(text), self._skipped_seen
         self._skipped_seen = count
@@ -265,7 +268,7 @@ class Evaluator(SceneNode):
         if self._folder is None or not self._changed or began_s < self._next_checkpoint_s:
             return
         counts = {"ledger": self._ledger.state(), "bounds": self._bounds.state(),
-                  "scheme": self._scheme}
+                  "scheme": self._scheme, "scene_fingerprint": self.scene.fingerprint}
         try:
             write_checkpoint(self._folder, self._run, counts, self._recorder.record(self._unsaved),
                              self.summary())

@@ -12,7 +12,7 @@ from geometry_msgs.msg import PoseStamped
 from nav_msgs.msg import Path
 from visualization_msgs.msg import Marker, MarkerArray
 
-from cooperative_isac.tracking.track import Track, TrackStatus
+from cooperative_isac.tracking.track import ESTABLISHED, Track
 from cooperative_isac_ros import conversions, markers, qos
 from cooperative_isac_ros.base import ONLOOKER_NICE, run_node, SceneNode
 from cooperative_isac_ros.parameters import SCHEME, Parameter
@@ -25,7 +25,6 @@ STATIC_EVERY = 10  # frames
 # What moves vanishes where no frame comes for the longer of both: several times the longest recent
 # interval between frames, so that nothing blinks when one is slow.
 LIFE_S, LIFE_PERIODS = 2.0, 5.0
-SHOWN = (TrackStatus.CONFIRMED, TrackStatus.COASTING)
 PARAMETERS = (
     SCHEME,
     Parameter("enabled", True, "draw; off saves the work", live=True),
@@ -82,7 +81,7 @@ class SceneMarkers(SceneNode):
             return
         self._forget_if_new(record)
         self._stamps_ns.append(record.frame.stamp_ns)
-        tracks = [track for track in record.tracks if track.status in SHOWN]
+        tracks = [track for track in record.tracks if track.status in ESTABLISHED]
         self._grow_trails(tracks, record.frame.stamp_ns)
         if self._markers.get_subscription_count():
             self._markers.publish(MarkerArray(markers=self._draw(record, tracks)))

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import sys
-from pathlib import Path
 
 from cooperative_isac_msgs.msg import Frame
 from nav_msgs.msg import Odometry
@@ -52,8 +51,9 @@ class TargetSimulator(SceneNode):
 
     def _known_start_ns(self) -> int | None:
         """Stamp of frame 0 where the run has begun without this process; None before frame 0."""
-        path, run = self.settings["state_file"], self.settings["run"]
-        state = read_state(Path(path).expanduser()) if path and run else None
+        path = self.settings.path("state_file")
+        run = self.settings["run"]
+        state = read_state(path) if path is not None and run else None
         if state is None or state.get("run") != run or not isinstance(state.get("start_ns"), int):
             return None
         return state["start_ns"]

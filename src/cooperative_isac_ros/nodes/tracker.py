@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import sys
 import time
-from pathlib import Path
 
 from cooperative_isac_msgs.msg import Detections, Tracks
 from nav_msgs.msg import Odometry
 
 from cooperative_isac.tracking.saved_tracks import loaded_tracks, saved_tracks
-from cooperative_isac.tracking.track import Track, TrackStatus
+from cooperative_isac.tracking.track import ESTABLISHED, Track
 from cooperative_isac.tracking.tracker import MAX_TRACKS, Tracker
 from cooperative_isac_ros import conversions, qos
 from cooperative_isac_ros.base import SceneNode, run_node
@@ -21,8 +20,9 @@ from cooperative_isac_ros.records import DetectionList, FrameStamp, TrackList
 from cooperative_isac_ros.state_file import read_state, write_state
 from cooperative_isac_ros.transforms import TransformPublisher, frame_prefix, track_frame, track_transforms
 
-SHOWN = (TrackStatus.CONFIRMED, TrackStatus.COASTING)
 PARAMETERS = (
+    Parameter("num_receivers", 0, "receivers whose packets the fusion center waits for, by which "
+              "missing ones are judged; 0: those of the scene", 0, conversions.MAX_SITES),
     Parameter("state_file", "", "file from which a tracker that is started again takes up tracks "
               "and identities of the same run; empty: none"),
 )
@@ -36,8 +36,8 @@ class TrackerNode(SceneNode):
 
     def __init__(self, **options):
         super().__init__("tracker", PARAMETERS, **options)
-        state_file = self.settings["state_file"]
-        self._state_file = Path(state_file).expanduser() if state_file else None
+        self._state_file = self.settings.path("state_file")
+        self._num_receivers = self.settings["num_receivers"] or len(self.scene.receivers)
         self._tracker = Tracker(self.scene.tracking, self.scene.dimension)
         self._order: FrameOrder[DetectionList] = FrameOrder("detections", self.health.fault)
         self._odometry: dict[str, object] = {}
@@ -64,17 +64,18 @@ class TrackerNode(SceneNode):
         if state is None or state.get("run") != frame.run:
             return
 
-        # Of the same run: no identity is given out twice, whatever else the state holds.
         try:
+            # Of the same run: no identity is given out twice, whatever else the state holds.
             num_born = int(state["num_born"])
+            self._tracker.skip_identities(num_born)
+
             number = int(state["number"])
             stamp_ns = int(state["stamp_ns"])
             period_s = float(state["period_s"])
             tracks = loaded_tracks(state["tracks"])
-        except (KeyError, TypeError, ValueError) as error:
-            self.health.fault("states_refused", f"{self._state_file}: {error}")
+        except (KeyError, TypeError, ValueError, OverflowError) as error:
+            self.health.fault("states_refused", f"{self._state_file}: {error!r}")
             return
-        self._tracker.skip_identities(num_born)
 
         # A recording that plays again begins without tracks.
         if frame.number > number and frame.stamp_ns > stamp_ns:
@@ -98,7 +99,7 @@ class TrackerNode(SceneNode):
         began_s, frame = time.perf_counter(), record.frame
         ended = self._reset(frame) if restarts else ()
         try:
-            answered = 1 - len(record.sites_missing) / len(self.scene.receivers)
+            answered = 1 - len(record.sites_missing) / self._num_receivers
             tracks = ended + self._tracker.update(frame.stamp_ns * 1e-9, record.detections, max(answered, 0.0))
         except ValueError as error:
             self.health.fault("detections_refused", f"frame {frame.number}: {error}")
@@ -110,7 +111,7 @@ class TrackerNode(SceneNode):
                               "further detections start none", self._tracker.num_refused)
         self._tracks.publish(serialized(conversions.tracks_message(TrackList(frame, record.simulated, tracks))))
         self._keep(frame, tracks)
-        self._show([track for track in tracks if track.status in SHOWN], frame)
+        self._show([track for track in tracks if track.status in ESTABLISHED], frame)
         self.health.count("frames")
         self.health.figures["tracks"] = len(self._odometry)
         self.say_timing(frame, "track", began_s)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import secrets
 import sys
 import time
-from pathlib import Path
 
 from cooperative_isac_msgs.msg import Frame, StageTiming
 from diagnostic_msgs.msg import DiagnosticArray
@@ -68,6 +67,7 @@ class TransmitController(SceneNode):
         self._publisher = self.create_publisher(Frame, self.shared("frame"), qos.STREAM)
         self._timer: AlignedTimer | None = None
         self._announced = 0
+        self._kept_ns: int | None = None
         names = () if self._resumed else filter(None, self.settings["wait_for_nodes"])
         self._awaited = {name if name.startswith("/") else self.shared(name) for name in names}
         self._listener = self.create_subscription(DiagnosticArray, "/diagnostics", self._hear, qos.STREAM)
@@ -82,8 +82,7 @@ class TransmitController(SceneNode):
 
     def _resume_or_draw(self) -> None:
         """Go on with the run of an earlier process of this node, or begin one."""
-        path = self.settings["state_file"]
-        self._state_file = Path(path).expanduser() if path else None
+        self._state_file = self.settings.path("state_file")
         state = read_state(self._state_file) if self._state_file is not None else None
         start_ns = state.get("start_ns") if state is not None else None
         run = self.settings["run"]
@@ -135,7 +134,8 @@ class TransmitController(SceneNode):
         if late:
             self.health.fault("frames_skipped",
                               f"frame {frame.number}: {', '.join(late)} cannot follow at "
-                              f"{self._rate_hz:g} frames/s")
+                              f"{self._rate_hz:g} frames/s; lower the rate, or raise max_frames_ahead "
+                              "where frames take long but keep their pace")
             return
 
         signal = transmit(self.scene, frame.number)
@@ -147,7 +147,7 @@ class TransmitController(SceneNode):
         self.health.count("frames")
 
         # What a process that is started again needs, and figures
-        if self._announced == 0:
+        if self._numbers.start_ns != self._kept_ns:
             self._keep()
         if self._announced % SUM_RATE_EVERY == 0:
             self.health.figures["sum_rate_bit_per_s_per_hz"] = f"{sum_rate(self.scene, signal):.2f}"
@@ -157,10 +157,11 @@ class TransmitController(SceneNode):
 
     def _keep(self) -> None:
         """Write the state for a process that may have to go on with the run."""
+        self._kept_ns = self._numbers.start_ns
         if self._state_file is None:
             return
         try:
-            write_state(self._state_file, {"run": self._run, "start_ns": self._numbers.start_ns})
+            write_state(self._state_file, {"run": self._run, "start_ns": self._kept_ns})
         except OSError as error:
             self.health.fault("states_unwritten", f"{self._state_file}: {error.strerror}")
 

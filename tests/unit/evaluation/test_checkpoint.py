@@ -23,7 +23,7 @@ from cooperative_isac.evaluation.run_record import (
     merged_records,
     recorded_frames,
 )
-from cooperative_isac.fusion.detection import Detection
+from cooperative_isac.fusion.detection import PARTIAL, Detection
 from cooperative_isac.scene.model import TargetClass, TargetState
 from cooperative_isac.tracking.track import Track, TrackStatus
 
@@ -105,6 +105,16 @@ def test_recorded_frames_are_those_that_were_added():
     assert same(again.record(), record)
 
 
+def test_recorded_detections_are_complete_ones():
+    recorder = RunRecorder()
+    place = np.array([1.0, 2.0, 3.0])
+    found = Detection(place, place, np.eye(6), 20.0, ("rx1",), 2)
+    partial = Detection(place, place, np.eye(6), 20.0, ("rx1",), PARTIAL)
+    recorder.add(0, 10**12, (), (found, partial), (), True)
+    (frame,) = recorded_frames(recorder.record())
+    assert [detection.is_partial for detection in frame.detections] == [False]
+
+
 def test_a_report_is_recovered_from_its_checkpoints(tmp_path):
     write_checkpoint(tmp_path, 7, {"a": 1}, record_of([0, 1]), {"frames": 2})
     write_checkpoint(tmp_path, 7, {"a": 2}, record_of([3, 4]), {"frames": 5})
@@ -118,6 +128,24 @@ def test_a_report_is_recovered_from_its_checkpoints(tmp_path):
     assert json.loads((tmp_path / "summary.json").read_text()) == {"frames": 6}
     clear_checkpoint(tmp_path)
     assert read_checkpoint(tmp_path) is None and not recover_report(tmp_path)
+
+
+def test_files_of_the_user_outlive_the_checkpoints(tmp_path):
+    write_checkpoint(tmp_path, 7, {}, record_of([0]), {})
+    own = tmp_path / CHECKPOINT_FOLDER / "model.pt"
+    own.write_text("weights")
+    clear_checkpoint(tmp_path)
+    assert [path.name for path in own.parent.iterdir()] == ["model.pt"]
+    own.unlink()
+    clear_checkpoint(tmp_path)
+    assert not own.parent.exists()
+
+
+def test_frames_that_no_record_keeps_are_removed(tmp_path):
+    for first in (0, 10, 20, 20 + FRAMES_KEPT):
+        write_checkpoint(tmp_path, 7, {}, record_of([first, first + 1]), {})
+    numbers = read_checkpoint(tmp_path).record.frame_number.tolist()
+    assert numbers == [20, 21, 20 + FRAMES_KEPT, 21 + FRAMES_KEPT]
 
 
 @pytest.mark.parametrize("damage", ["", "{}", "[1]", '{"run": 7}'])
@@ -147,7 +175,8 @@ def test_a_ledger_goes_on_and_does_not_blame_the_frames_that_it_did_not_see():
         2,
         2,
     )  # frame 5, and one of 30 to 33
-    assert summary["fronthaul_bits_per_s"]["rx1"] == pytest.approx(20 * 80 / 3.5, abs=0.1)
+    assert summary["fronthaul_bits_per_s"]["rx1"] == pytest.approx(20 * 80 / 2.5, abs=0.1)
+    assert summary["fronthaul_downlink_bits_per_s"] == pytest.approx(22 * 100 / 2.5, abs=0.1)
 
 
 def test_bounds_go_on():

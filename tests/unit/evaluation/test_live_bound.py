@@ -10,7 +10,7 @@ from cooperative_isac.bounds.crlb import Bound
 from cooperative_isac.channel.echo import apply_paths
 from cooperative_isac.evaluation import live_bound
 from cooperative_isac.evaluation.live_bound import BoundLog, frame_bound
-from cooperative_isac.fusion.detection import Detection
+from cooperative_isac.fusion.detection import PARTIAL, Detection
 from cooperative_isac.pipeline import hear, paths_to, transmit
 from cooperative_isac.scene.config import load_scene
 from cooperative_isac.scene.draw import scene_targets
@@ -90,3 +90,9 @@ def test_more_power_lowers_the_bound():
     louder = replace(signal, precoders=signal.precoders * np.float32(10))
     weak, strong = (frame_bound(scene, frame, targets) for frame in (signal, louder))
     assert strong.location_m[0] == pytest.approx(weak.location_m[0] / 10, rel=1e-3)
+
+
+def test_a_partial_detection_is_not_compared():
+    log = BoundLog(2)
+    partial = replace(detection(0.2), num_paths=PARTIAL)
+    assert log.add(BOUND, [truth("a", 0.0), truth("b", 50.0)], [partial]) == (0.0, 0.0)

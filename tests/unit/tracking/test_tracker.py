@@ -86,6 +86,19 @@ def test_another_tracker_goes_on_from_saved_tracks(detect, model, gap_s):
     assert np.allclose(other[0].position_m, one[0].position_m, atol=0.1)
 
 
+def test_a_track_that_was_taken_up_and_fails_is_reported_deleted(detect, monkeypatch):
+    first, second = Tracker(SETTINGS, 3), Tracker(SETTINGS, 3)
+    tracks = feed(first, detect, [True] * 5)[-1]
+    second.restore(0.8, tracks, 1, first.period_s)
+
+    def fail(interval_s):
+        raise np.linalg.LinAlgError("Singular matrix")
+
+    monkeypatch.setattr(second._tracks[0].filter, "predict", fail)
+    ended = second.update(1.0, ())
+    assert [(track.track_id, track.status) for track in ended] == [(1, TrackStatus.DELETED)]
+
+
 def test_tentative_tracks_are_not_saved_but_their_identities_are_used(detect):
     first, second = Tracker(SETTINGS, 3), Tracker(SETTINGS, 3)
     tracks = feed(first, detect, [True])[-1]

@@ -107,6 +107,12 @@ class ProcessGroup:
         if process.poll() is None:
             _signal_group(process, signal.SIGKILL)
 
+    def interrupt(self) -> None:
+        """Ask all nodes to end, and wait for none; from any thread."""
+        for process in list(self._processes.values()):
+            if process.poll() is None:
+                _signal_group(process, signal.SIGINT)
+
     def drop(self, name: str) -> None:
         """Look no more after a node that ended."""
         self._processes.pop(name)

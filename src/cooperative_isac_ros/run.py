@@ -18,7 +18,7 @@ from rich.live import Live
 from rich.markup import escape
 
 from cooperative_isac.evaluation.checkpoint import clear_checkpoint, recover_report
-from cooperative_isac.evaluation.run_record import RECORD_FILE
+from cooperative_isac.evaluation.run_record import RECORD_FILE, load_run_record
 from cooperative_isac.evaluation.run_report import (PICTURE_FILE, draw_run, print_summary,
                                                     read_summary)
 from cooperative_isac.evaluation.summary_file import SUMMARY_FILE
@@ -73,6 +73,9 @@ def run_scene(scene: Scene, options: GraphOptions, duration_s: float | None, con
                   f"files go to {escape(str(folder))}", soft_wrap=True)
     with stop_request() as stop, ProcessGroup(logs) as group:
         stop.allow(None)
+        # Before frame 0 there is nothing to save: all nodes end at once, also while this process is
+        # still starting them.
+        stop.wakes(group.interrupt)
         supervisor = Supervisor(
             group, specs, policy, partial(_notice, console), period_s=period_s
         )
@@ -100,7 +103,6 @@ def _start_and_watch(group: ProcessGroup, specs: Sequence[NodeSpec], supervisor:
     for spec in specs:
         if not stop.requested:
             group.start(spec)
-    os.nice(ONLOOKER_NICE)
     names = [spec.full_name for spec in specs]
     fault = _watch(supervisor, scene, namespace, names, duration_s, console, stop)
     if stop.requested:
@@ -120,10 +122,10 @@ def _watch(supervisor: Supervisor, scene: Scene, namespace: str, names: Sequence
     try:
         with Live(monitor.view(duration_s), console=console, auto_refresh=False, transient=True) as live:
             while duration_s is None or monitor.elapsed_s < duration_s:
-                if stop.requested:
-                    return None
                 executor.spin_once(timeout_sec=0.1)
                 monitor.step()
+                if stop.requested:
+                    return None
                 crash = supervisor.check(monitor)
                 if crash is not None:
                     return crash
@@ -137,6 +139,8 @@ def _watch(supervisor: Supervisor, scene: Scene, namespace: str, names: Sequence
                     return f"no frame was announced within {FIRST_FRAME_WITHIN_S:g} s"
                 if monitor.first_frame_s is not None and not announced:
                     announced = True
+                    stop.wakes(None)
+                    os.nice(ONLOOKER_NICE)
                     console.print(
                         f"frame 0 after {monitor.first_frame_s - began_s:.1f} s: all nodes are there")
                 if time.monotonic() - shown_s > REFRESH_S:
@@ -173,10 +177,12 @@ def _finish_report(folder: Path, fault: Crash | str | None) -> Crash | str | Non
 
 def _draw(scene: Scene, folder: Path, console: Console) -> None:
     """The picture; without it the rest of the report still comes."""
-    if not (folder / RECORD_FILE).is_file():
+    record = folder / RECORD_FILE
+    if not record.is_file():
         return
     try:
-        draw_run(scene, folder)
+        if load_run_record(record).frame_number.size:
+            draw_run(scene, folder)
     except Exception as error:  # whatever a drawing library raises
         _notice(console, f"{folder / PICTURE_FILE} is not drawn: {error or type(error).__name__}")
 

@@ -52,9 +52,9 @@ class Bench:
         self.helper.create_subscription(message_type, topic, heard.append, profile)
         return heard
 
-    def publisher(self, message_type, topic, readers=1):
+    def publisher(self, message_type, topic, readers=1, profile=qos.STREAM):
         """A publisher that has found its readers."""
-        publisher = self.helper.create_publisher(message_type, topic, qos.STREAM)
+        publisher = self.helper.create_publisher(message_type, topic, profile)
         self.until(lambda: publisher.get_subscription_count() >= readers)
         return publisher
 

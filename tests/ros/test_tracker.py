@@ -8,7 +8,7 @@ from cooperative_isac_msgs.msg import Detections, StageTiming, Track, Tracks
 from nav_msgs.msg import Odometry
 
 from cooperative_isac.fusion.detection import Detection
-from cooperative_isac_ros import conversions
+from cooperative_isac_ros import conversions, qos
 from cooperative_isac_ros.nodes.tracker import TrackerNode
 from cooperative_isac_ros.records import DetectionList, FrameStamp
 
@@ -21,7 +21,7 @@ class Rig:
         self.node = bench.start(TrackerNode, **parameters)
         self.tracks = bench.listen(Tracks, "tracks")
         self.timings = bench.listen(StageTiming, "timing")
-        self.publisher = bench.publisher(Detections, "detections")
+        self.publisher = bench.publisher(Detections, "detections", profile=qos.HISTORY)
         bench.until(lambda: self.node.count_subscribers(f"{bench.namespace}/tracks"))
 
     def message(self, number, run=1, seen=True, missing=()):
@@ -106,9 +106,39 @@ def test_a_tracker_that_is_started_again_takes_up_the_tracks_of_its_run(bench, t
     rig = Rig(bench, state_file=str(state_file))
     rig.say(range(5))
     rig = begun_again(rig, state_file)
+    rig.node._end_catching_up()
     rig.say([number], run=run)
     assert [(track.id, track.status) for track in rig.tracks[-1].tracks] == [(first, status)]
     assert rig.node.health.counts["resets"] == 0
+
+
+def test_a_tracker_that_is_started_again_catches_up_with_what_it_missed(bench, tmp_path):
+    state_file = tmp_path / "tracker.json"
+    rig = Rig(bench, state_file=str(state_file))
+    rig.say(range(5))
+    bench.executor.remove_node(rig.node)
+    bench.nodes.remove(rig.node)
+    rig.node.destroy_node()
+    for number in range(5, 9):
+        rig.publisher.publish(rig.message(number))
+    tracks = bench.listen(Tracks, "tracks")
+    again = bench.start(TrackerNode, state_file=str(state_file))
+    bench.until(lambda: len(tracks) == 4)
+    assert [message.number for message in tracks] == [5, 6, 7, 8]
+    assert {(track.id, track.status) for message in tracks for track in message.tracks} == {(1, Track.CONFIRMED)}
+    assert again.health.counts["detections_stale"] == 0
+
+
+def test_a_tracker_takes_detections_of_a_publisher_that_keeps_none(bench, tmp_path):
+    state_file = tmp_path / "tracker.json"
+    state_file.write_text('{"run": 7}')
+    node = bench.start(TrackerNode, state_file=str(state_file))
+    tracks = bench.listen(Tracks, "tracks")
+    publisher = bench.helper.create_publisher(Detections, "detections", qos.STREAM)
+    node._end_catching_up()
+    bench.until(lambda: publisher.get_subscription_count() and node.count_subscribers(f"{bench.namespace}/tracks"))
+    publisher.publish(Rig.message(None, 0))
+    bench.until(lambda: tracks)
 
 
 @pytest.mark.parametrize("text", ["", "[1]", '{"run": 1}', '{"run": 1, "num_born": 1, "number": 4, "stamp_ns": 0, '
@@ -117,7 +147,7 @@ def test_a_damaged_state_costs_nothing_but_itself(bench, tmp_path, text):
     state_file = tmp_path / "tracker.json"
     state_file.write_text(text)
     rig = Rig(bench, state_file=str(state_file))
-    rig.say(range(4))
+    rig.say(range(5, 9))
     assert [track.status for track in rig.tracks[-1].tracks] == [Track.CONFIRMED]
 
 

@@ -45,7 +45,7 @@ class FusionCenter(SceneNode):
         self._period_s = 1 / (self.settings["rate_hz"] or self.scene.update_rate_hz)
         self._missing: tuple[str, ...] = ()
         self._steady = Clock(clock_type=ClockType.STEADY_TIME)
-        self._detections = self.create_publisher(Detections, self.shared("detections"), qos.STREAM)
+        self._detections = self.create_publisher(Detections, self.shared("detections"), qos.HISTORY)
         self._cloud = self.create_publisher(PointCloud2, self.shared("detections/points"), qos.STREAM)
         self._scheme.decode({}, transmit(self.scene, 0))
         self.create_subscription(Frame, self.shared("frame"), self._hear_frame, qos.STREAM)

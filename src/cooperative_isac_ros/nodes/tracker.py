@@ -7,6 +7,9 @@ import time
 
 from cooperative_isac_msgs.msg import Detections, Tracks
 from nav_msgs.msg import Odometry
+from rclpy.clock import Clock, ClockType
+from rclpy.qos import QoSProfile
+from rclpy.subscription import Subscription
 
 from cooperative_isac.tracking.saved_tracks import loaded_tracks, saved_tracks
 from cooperative_isac.tracking.track import ESTABLISHED, Track
@@ -20,6 +23,9 @@ from cooperative_isac_ros.records import DetectionList, FrameStamp, TrackList
 from cooperative_isac_ros.state_file import read_state, write_state
 from cooperative_isac_ros.transforms import TransformPublisher, frame_prefix, track_frame, track_transforms
 
+# [s] A tracker that is started again waits so long for the detections that it missed; where their
+# publisher keeps none, it takes those that come.
+HISTORY_WITHIN_S = 2.0
 PARAMETERS = (
     Parameter("num_receivers", 0, "receivers whose packets the fusion center waits for, by which "
               "missing ones are judged; 0: those of the scene", 0, conversions.MAX_SITES),
@@ -31,7 +37,8 @@ PARAMETERS = (
 class TrackerNode(SceneNode):
     """Keeps the tracks; begins anew when another run begins or a recording plays again.
 
-    Started again in the middle of a run, it goes on from its state file.
+    Started again in the middle of a run, it goes on from its state file and catches up with the
+    detections that came meanwhile.
     """
 
     def __init__(self, **options):
@@ -44,13 +51,38 @@ class TrackerNode(SceneNode):
         self._tracks = self.create_publisher(Tracks, self.shared("tracks"), qos.STREAM)
         self._transforms = TransformPublisher(self)
         self._frame_prefix = frame_prefix(self.get_namespace())
-        self.create_subscription(Detections, self.shared("detections"), self._hear, qos.STREAM)
+        # In the middle of a run the detections that came meanwhile are asked for, too.
+        self._state = read_state(self._state_file) if self._state_file is not None else None
+        self._catches_up = self._state is not None
+        self._subscription = self._subscribe(qos.HISTORY if self._catches_up else qos.STREAM)
+        self._patience = self.create_timer(HISTORY_WITHIN_S, self._end_catching_up,
+                                           clock=Clock(clock_type=ClockType.STEADY_TIME))
+
+    def _subscribe(self, profile: QoSProfile) -> Subscription:
+        return self.create_subscription(Detections, self.shared("detections"), self._hear, profile)
+
+    def _end_catching_up(self) -> None:
+        """Take what comes; where nothing has come, perhaps nobody keeps a history."""
+        self._patience.cancel()
+        if self._catches_up and self._order.last is None:
+            self.destroy_subscription(self._subscription)
+            self._subscription = self._subscribe(qos.STREAM)
+        self._catches_up = False
+
+    def _is_done(self, frame: FrameStamp) -> bool:
+        """Whether the process before this one has worked on a frame of the history."""
+        if not self._catches_up or self._state.get("run") != frame.run:
+            return False
+        number = self._state.get("number")
+        return isinstance(number, int) and frame.number <= number
 
     def _hear(self, message: Detections) -> None:
         try:
             record, last = conversions.detection_list(message, self.health.fault), self._order.last
         except conversions.ConversionError as error:
             self.health.fault("detections_refused", f"frame {message.number}: {error}")
+            return
+        if self._is_done(record.frame):
             return
         for turn in self._order.take(record.frame, record):
             if last is None and turn.begins:
@@ -60,7 +92,7 @@ class TrackerNode(SceneNode):
 
     def _take_up(self, frame: FrameStamp) -> None:
         """Before the first frame: go on from the state that an earlier process of this run left."""
-        state = read_state(self._state_file) if self._state_file is not None else None
+        state = self._state
         if state is None or state.get("run") != frame.run:
             return
 

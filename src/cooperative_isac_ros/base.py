@@ -55,7 +55,7 @@ class SceneNode(GuardedNode):
         parts = self.get_namespace().strip("/").split("/")
         self._root = "/".join(["", *filter(None, parts[:len(parts) - namespace_depth])])
         self._timings = 0
-        self._timing_publisher = self.create_publisher(StageTiming, self.shared("timing"), qos.STREAM)
+        self._timing_publisher = self.create_publisher(StageTiming, self.shared("timing"), qos.COUNTED)
 
     def shared(self, topic: str) -> str:
         """Name of a topic of the whole scene."""

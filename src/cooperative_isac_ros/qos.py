@@ -10,9 +10,9 @@ def _profile(depth: int, reliability=ReliabilityPolicy.RELIABLE,
 
 
 STREAM = _profile(10)  # frames, features, detections, tracks: numbered, so that a drop is seen
-COUNTED = _profile(200)  # several for each frame, where a reader that is late must not miss one
+COUNTED = _profile(200)  # where a reader that is seconds late must not miss one
 # Detections of the last seconds, which a tracker that is started again catches up with.
-HISTORY = _profile(64, durability=DurabilityPolicy.TRANSIENT_LOCAL)
+HISTORY = _profile(200, durability=DurabilityPolicy.TRANSIENT_LOCAL)
 NEWEST = _profile(1)  # where a slow reader must skip to the newest message
 BULK = _profile(2)  # echoes of megabytes
 LATCHED = _profile(1, durability=DurabilityPolicy.TRANSIENT_LOCAL)

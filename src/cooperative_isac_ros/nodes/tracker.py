@@ -25,7 +25,7 @@ from cooperative_isac_ros.transforms import TransformPublisher, frame_prefix, tr
 
 # [s] A tracker that is started again waits so long for the detections that it missed; where their
 # publisher keeps none, it takes those that come.
-HISTORY_WITHIN_S = 2.0
+HISTORY_WITHIN_S = 5.0
 PARAMETERS = (
     Parameter("num_receivers", 0, "receivers whose packets the fusion center waits for, by which "
               "missing ones are judged; 0: those of the scene", 0, conversions.MAX_SITES),
@@ -65,6 +65,8 @@ class TrackerNode(SceneNode):
         """Take what comes; where nothing has come, perhaps nobody keeps a history."""
         self._patience.cancel()
         if self._catches_up and self._order.last is None:
+            self.get_logger().info(f"no detections of the past within {HISTORY_WITHIN_S:g} s: "
+                                   "the tracks go on with those that come")
             self.destroy_subscription(self._subscription)
             self._subscription = self._subscribe(qos.STREAM)
         self._catches_up = False

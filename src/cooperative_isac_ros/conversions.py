@@ -356,8 +356,11 @@ def odometry_sample(message: Odometry) -> OdometrySample:
         raise ConversionError(
             f"odometry is in frame '{message.header.frame_id}'; publish it in '{MAP_FRAME}'")
     rotation = rotation_matrix(message.pose.pose.orientation)
-    return OdometrySample(to_ns(message.header.stamp), _from_xyz(message.pose.pose.position),
-                          rotation @ _from_xyz(message.twist.twist.linear))
+
+    # A velocity that is not finite is refused where the sample is taken in.
+    with np.errstate(over="ignore", invalid="ignore"):
+        velocity_mps = rotation @ _from_xyz(message.twist.twist.linear)
+    return OdometrySample(to_ns(message.header.stamp), _from_xyz(message.pose.pose.position), velocity_mps)
 
 
 def rotation_matrix(orientation: Quaternion) -> np.ndarray:

@@ -388,6 +388,11 @@ def _beside(text: str, distance: float, above: bool) -> str:
     return text + empty if above else empty + text
 
 
+def _marker_id(number: int) -> int:
+    """A number of 32 bits as a marker's signed one: identities of tracks have none."""
+    return (int(number) + 2**31) % 2**32 - 2**31
+
+
 def _marker(
     namespace: str,
     number: int,
@@ -399,7 +404,7 @@ def _marker(
     life_s: float = 0.0,
 ) -> Marker:
     marker = Marker(
-        header=map_header(stamp_ns), ns=namespace, id=int(number), type=kind, action=Marker.ADD
+        header=map_header(stamp_ns), ns=namespace, id=_marker_id(number), type=kind, action=Marker.ADD
     )
     marker.scale = to_vector3(scale)
     marker.color = _color(color, alpha)

@@ -161,3 +161,8 @@ def test_sites_look_along_their_boresight(tiny):
     assert len(arrows) == 2
     tail, tip = arrows[0].points
     assert (tail.x, tail.y) == (15.0, -2.0) and abs(tip.x - 15.0) < 1e-9 and tip.y > -2.0
+
+
+@pytest.mark.parametrize("number, expected", [(0, 0), (7, 7), (2**31 - 1, 2**31 - 1), (2**32 - 1, -1)])
+def test_every_identity_has_a_marker_of_its_own(number, expected):
+    assert markers._marker_id(number) == expected

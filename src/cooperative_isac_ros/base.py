@@ -26,13 +26,13 @@ from cooperative_isac_ros.health import Health
 from cooperative_isac_ros.interrupts import StopRequest, stop_request
 from cooperative_isac_ros.parameters import SCENE, SCHEME, Parameter, Settings
 from cooperative_isac_ros.records import Announcement, FrameStamp, Timing
+from cooperative_isac_ros.start import USAGE_ERROR
 from cooperative_isac_ros.startup import start_ros
 
 WORKER_NICE, ONLOOKER_NICE = 3, 10
 # After a signal, s: a node that is still being made has nothing to save, one that is closed neither.
 START_S = 1.5
 LEAVE_S = 2.0
-USAGE_ERROR = 2
 
 
 class SceneNode(GuardedNode):

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
-import os
 from pathlib import Path
+
+from cooperative_isac.output.files import replace_file
 
 
 def write_state(path: Path, state: dict) -> None:
@@ -18,9 +19,7 @@ def write_state(path: Path, state: dict) -> None:
         OSError: the file cannot be written
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(f"{path.name}.part")
-    part.write_text(json.dumps(state), encoding="utf-8")
-    os.replace(part, path)
+    replace_file(path, json.dumps(state).encode())
 
 
 def read_state(path: Path) -> dict | None:

@@ -10,10 +10,10 @@ from typing import Callable, Collection, Mapping, Protocol, Sequence
 from cooperative_isac_ros.graph import NodeSpec
 from cooperative_isac_ros.monitor import SILENT_AFTER_S
 from cooperative_isac_ros.processes import Crash, ProcessGroup
+from cooperative_isac_ros.start import USAGE_ERROR
 
 # Without these a scene is still sensed and judged.
 DISPENSABLE = ("bag_recorder", "scene_markers")
-CONFIGURATION_ERROR = 2
 # [s] Far more than the longest frame takes, unless frames are rarer: then so many periods.
 HUNG_AFTER_S, HUNG_AFTER_PERIODS = 15.0, 5
 
@@ -99,7 +99,7 @@ class Supervisor:
 
     def _is_final(self, crash: Crash, reports: Reports) -> bool:
         """Whether starting the node again is of no use: wrong parameters, or too many ends."""
-        misconfigured = crash.exit_code == CONFIGURATION_ERROR and crash.name not in reports.ready
+        misconfigured = crash.exit_code == USAGE_ERROR and crash.name not in reports.ready
         recent = self._restarted_s[crash.name]
         while recent and self._now() - recent[0] > self._policy.within_s:
             recent.popleft()

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import json
 import math
-import os
 from pathlib import Path
 from typing import Annotated
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
+from cooperative_isac.output.files import replace_file
 from cooperative_isac.scene.errors import quoted
 
 NOT_A_SUMMARY = "it is not the summary of a run"
@@ -67,14 +67,14 @@ class Summary(_Part):
     fronthaul_downlink_bits_per_s: Figure
     latency_ms: dict[Text, Percentiles]
 
+
 SUMMARY_FILE = "summary.json"
 
 
 def write_summary(path: Path, summary: dict) -> None:
     """Write a summary as JSON, in one step; null stands for a number that is not finite."""
-    part = path.with_name(f"{path.name}.part")
-    part.write_text(json.dumps(_finite(summary), indent=2, allow_nan=False) + "\n", encoding="utf-8")
-    os.replace(part, path)
+    text = json.dumps(_finite(summary), indent=2, allow_nan=False) + "\n"
+    replace_file(path, text.encode())
 
 
 def read_summary(path: Path) -> dict:

@@ -81,15 +81,22 @@ def write_file(path: Path, content: bytes) -> None:
         if mode is not None and not stat.S_ISREG(mode):
             path.write_bytes(content)
             return
-        place = path.resolve()  # a link stays a link
-        part = place.with_name(f"{place.name}.part")
-        try:
-            part.write_bytes(content)
-            os.replace(part, place)
-        finally:
-            part.unlink(missing_ok=True)
+        replace_file(path.resolve(), content)  # a link stays a link
     except (OSError, ValueError) as error:
         raise _refusal(path, error) from None
+
+
+def replace_file(path: Path, content: bytes) -> None:
+    """Write a file in one step: a reader sees what was there before or all of this, never a part.
+
+    Raises OSError; what was there before stays.
+    """
+    part = path.with_name(f"{path.name}.part")
+    try:
+        part.write_bytes(content)
+        os.replace(part, path)
+    finally:
+        part.unlink(missing_ok=True)
 
 
 def _mode(path: Path) -> int | None:

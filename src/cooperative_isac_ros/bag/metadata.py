@@ -11,6 +11,8 @@ from typing import Sequence
 
 import yaml
 
+from cooperative_isac.output.files import replace_file
+
 METADATA_FILE = "metadata.yaml"
 INFORMATION = "rosbag2_bagfile_information"
 VERSION = 9
@@ -61,13 +63,7 @@ class Metadata:
 def write_metadata(folder: Path, metadata: Metadata) -> None:
     """Write metadata.yaml, or replace it in one step."""
     text = yaml.dump({INFORMATION: _fields(metadata)}, Dumper=_Dumper, sort_keys=False)
-    new = folder / f".{METADATA_FILE}"
-    try:
-        new.write_text(text, encoding="utf-8")
-        os.replace(new, folder / METADATA_FILE)
-    except OSError:
-        new.unlink(missing_ok=True)
-        raise
+    replace_file(folder / METADATA_FILE, text.encode())
 
 
 def profiles_yaml(offered: Sequence[dict]) -> str:

@@ -26,9 +26,17 @@ SHARED_FOLDERS = ("config", "launch")
 
 def shared_files():
     """Files of the shared folders as data_files pairs, each in its own folder under share/."""
-    folders = [path for top in SHARED_FOLDERS for path in (Path(top), *Path(top).rglob("*")) if path.is_dir()]
+    folders = [
+        path
+        for top in SHARED_FOLDERS
+        for path in (Path(top), *Path(top).rglob("*"))
+        if path.is_dir()
+    ]
     return [
-        (f"share/{PACKAGE}/{folder}", [str(path) for path in sorted(folder.iterdir()) if path.is_file()])
+        (
+            f"share/{PACKAGE}/{folder}",
+            [str(path) for path in sorted(folder.iterdir()) if path.is_file()],
+        )
         for folder in folders
     ]
 

@@ -1,6 +1,6 @@
 """Ctrl-C at random moments of start, run and end: exit codes, tracebacks, orphans, time to end.
 
-    python benchmarks/interrupts.py tests/scenes/tiny.yaml --times 100 --seed 1
+python benchmarks/interrupts.py tests/scenes/tiny.yaml --times 100 --seed 1
 """
 
 from __future__ import annotations
@@ -27,7 +27,8 @@ MARK = "ISAC_INTERRUPTS_TRY"
 # Share of tries with a second Ctrl-C, and how soon after the first it comes, s.
 TWICE = 0.5
 SECOND_WITHIN_S = 1.0
-# Moments of Ctrl-C after the start, s: imports, construction, first frames, and (of a short run) its end.
+# Moments of Ctrl-C after the start, s: imports, construction, first frames, and (of a short run)
+# its end.
 LATEST_S = 9.0
 DURATION_S = 1.5
 GIVE_UP_S = 60.0
@@ -45,8 +46,13 @@ class Interrupts:
     examples: list[str] = field(default_factory=list)
 
 
-def interrupts(scene: str, times: int, seed: int, latest_s: float = LATEST_S,
-               kinds: tuple[str, ...] = ("isac run", "nodes")) -> dict[str, Interrupts]:
+def interrupts(
+    scene: str,
+    times: int,
+    seed: int,
+    latest_s: float = LATEST_S,
+    kinds: tuple[str, ...] = ("isac run", "nodes"),
+) -> dict[str, Interrupts]:
     """Ctrl-C at seeded random moments, of `isac run` and of a bare group of nodes.
 
     scene: file, or name of a shipped scene
@@ -62,13 +68,17 @@ def interrupts(scene: str, times: int, seed: int, latest_s: float = LATEST_S,
         for number in range(times):
             with tempfile.TemporaryDirectory(prefix="isac_interrupts_") as folder:
                 _try(found[kind], begin, scene, Path(folder), generator, latest_s)
-            print(f"{kind}: {number + 1} of {times}, longest {found[kind].longest_s:.2f} s",
-                  file=sys.stderr, flush=True)
+            print(
+                f"{kind}: {number + 1} of {times}, longest {found[kind].longest_s:.2f} s",
+                file=sys.stderr,
+                flush=True,
+            )
     return found
 
 
-def _try(found: Interrupts, begin, scene: str, folder: Path, generator: random.Random,
-         latest_s: float) -> None:
+def _try(
+    found: Interrupts, begin, scene: str, folder: Path, generator: random.Random, latest_s: float
+) -> None:
     """One start and its Ctrl-C; what is found is added up."""
     mark = f"{os.getpid()}.{time.monotonic_ns()}"
     processes = begin(scene, folder, {**os.environ, **node_variables(), MARK: mark})
@@ -115,8 +125,17 @@ def _try(found: Interrupts, begin, scene: str, folder: Path, generator: random.R
 
 def _begin_run(scene: str, folder: Path, environment: dict[str, str]) -> list[subprocess.Popen]:
     """`isac run` for a moment, so that some of the Ctrl-C meet its end."""
-    command = [sys.executable, "-m", "cooperative_isac.cli", "run", scene, "--out", str(folder / "out"),
-               "--duration", str(DURATION_S)]
+    command = [
+        sys.executable,
+        "-m",
+        "cooperative_isac.cli",
+        "run",
+        scene,
+        "--out",
+        str(folder / "out"),
+        "--duration",
+        str(DURATION_S),
+    ]
     return [_popen(command, folder / "run.log", environment)]
 
 
@@ -128,18 +147,33 @@ def _begin_nodes(scene: str, folder: Path, environment: dict[str, str]) -> list[
         parameters = folder / f"{stem}.yaml"
         parameters.write_text(spec.parameter_text(), encoding="utf-8")
         group = processes[0].pid if processes else 0
-        processes.append(_popen([*BLOCKING_PREFIX, *node_command(spec, parameters)], folder / f"{stem}.log",
-                                environment, group))
+        processes.append(
+            _popen(
+                [*BLOCKING_PREFIX, *node_command(spec, parameters)],
+                folder / f"{stem}.log",
+                environment,
+                group,
+            )
+        )
     return processes
 
 
 _BEGIN = {"isac run": _begin_run, "nodes": _begin_nodes}
 
 
-def _popen(command: list[str], log: Path, environment: dict[str, str], group: int = 0) -> subprocess.Popen:
+def _popen(
+    command: list[str], log: Path, environment: dict[str, str], group: int = 0
+) -> subprocess.Popen:
     with open(log, "wb") as file:
-        return subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=file, stderr=subprocess.STDOUT,
-                                env=environment, process_group=group, preexec_fn=_take_signals)
+        return subprocess.Popen(
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=file,
+            stderr=subprocess.STDOUT,
+            env=environment,
+            process_group=group,
+            preexec_fn=_take_signals,
+        )
 
 
 def _take_signals() -> None:
@@ -187,14 +221,17 @@ def main() -> int:
     parser.add_argument("--latest", type=float, default=LATEST_S, help="latest moment, s")
     parser.add_argument("--kinds", nargs="+", choices=list(_BEGIN), default=list(_BEGIN))
     arguments = parser.parse_args()
-    results = interrupts(arguments.scene, arguments.times, arguments.seed, arguments.latest,
-                         tuple(arguments.kinds))
+    results = interrupts(
+        arguments.scene, arguments.times, arguments.seed, arguments.latest, tuple(arguments.kinds)
+    )
     print("| started | Ctrl-C | exit codes | tracebacks | orphans | longest time to end |")
     print("|---|---|---|---|---|---|")
     for kind, found in results.items():
         codes = ", ".join(f"{code}: {number}" for code, number in sorted(found.exit_codes.items()))
-        print(f"| {kind} | {found.tries} | {codes} | {found.tracebacks} | {found.orphans} "
-              f"| {found.longest_s:.2f} s |")
+        print(
+            f"| {kind} | {found.tries} | {codes} | {found.tracebacks} | {found.orphans} "
+            f"| {found.longest_s:.2f} s |"
+        )
     for found in results.values():
         for example in found.examples:
             print(example, file=sys.stderr)

@@ -91,7 +91,9 @@ def patterns(num_frames: int, num_receivers: int, rate_hz: float) -> Iterator[Pa
     for burst in (5, 10):
         for draw in range(DRAWS):
             generator = np.random.default_rng((burst, draw))
-            yield Pattern(f"30 %, bursts of {burst} frames", burst_loss(SHARE, burst, *size, generator))
+            yield Pattern(
+                f"30 %, bursts of {burst} frames", burst_loss(SHARE, burst, *size, generator)
+            )
     for draw in range(DRAWS):
         shared = burst_loss(SHARE, 5, num_frames, 1, np.random.default_rng((2, draw)))
         yield Pattern("30 %, bursts of 5, all at once", np.repeat(shared, num_receivers, axis=1))

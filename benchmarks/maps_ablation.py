@@ -1,6 +1,6 @@
 """What each part of scheme dvqvae brings: the trained network with one part taken away at a time.
 
-    python benchmarks/maps_ablation.py [--frames N] [--seed N]
+python benchmarks/maps_ablation.py [--frames N] [--seed N]
 """
 
 import argparse
@@ -24,8 +24,8 @@ USELESS = 40.0  # added to the log of a standard deviation
 
 @dataclass(frozen=True)
 class Variant:
-    """quantised: codewords travel, not float32; lengths: the lengths of paths refine the guess; most_liars: of paths,
-    0 is least squares."""
+    """quantised: codewords travel, not float32; lengths: the lengths of paths refine the guess;
+    most_liars: of paths, 0 is least squares."""
 
     name: str
     quantised: bool = True
@@ -33,11 +33,13 @@ class Variant:
     most_liars: int = consensus.MOST_LIARS
 
 
-VARIANTS = (Variant("as shipped"),
-            Variant("float32, no codebooks", quantised=False),
-            Variant("least squares, all paths", most_liars=0),
-            Variant("the guess, without lengths", lengths=False),
-            Variant("neither", lengths=False, most_liars=0))
+VARIANTS = (
+    Variant("as shipped"),
+    Variant("float32, no codebooks", quantised=False),
+    Variant("least squares, all paths", most_liars=0),
+    Variant("the guess, without lengths", lengths=False),
+    Variant("neither", lengths=False, most_liars=0),
+)
 
 
 class VariantScheme(LearnedScheme):
@@ -54,9 +56,15 @@ class VariantScheme(LearnedScheme):
         return sent.numpy().tobytes()
 
     def decode(self, packets, frame):
-        latents = [torch.frombuffer(bytearray(packets[name]), dtype=torch.float32).reshape(self.network.latent_shape)
-                   for name in self.network.receivers]
-        output = self.network.centre(torch.stack(latents)[None], torch.ones(1, len(latents)), torch.empty(1, 0))
+        latents = [
+            torch.frombuffer(bytearray(packets[name]), dtype=torch.float32).reshape(
+                self.network.latent_shape
+            )
+            for name in self.network.receivers
+        ]
+        output = self.network.centre(
+            torch.stack(latents)[None], torch.ones(1, len(latents)), torch.empty(1, 0)
+        )
         consensus.MOST_LIARS = self.variant.most_liars
         return detections(self.scene, self.network.read(self._changed(output)), tuple(packets))
 
@@ -82,13 +90,20 @@ def main() -> None:
             for index, scheme in enumerate(schemes):
                 sample = measure_scheme(scheme, draw, scene.dimension)
                 found[index] += len(sample.location_errors_m)
-                for kept, new in zip(errors[index], (sample.location_errors_m, sample.velocity_errors_mps)):
+                for kept, new in zip(
+                    errors[index], (sample.location_errors_m, sample.velocity_errors_mps)
+                ):
                     kept += list(np.linalg.norm(new, axis=1))
     headers = "median, m", "RMSE", "median, m/s", "RMSE", "found"
-    table = Table("", *(Column(name, no_wrap=True, justify="right") for name in headers), box=SIMPLE_HEAD)
+    table = Table(
+        "", *(Column(name, no_wrap=True, justify="right") for name in headers), box=SIMPLE_HEAD
+    )
     for variant, own, count in zip(VARIANTS, errors, found):
-        figures = [f"{value:.3f}" for lengths in own
-                   for value in (np.median(lengths), np.sqrt(np.mean(np.square(lengths))))]
+        figures = [
+            f"{value:.3f}"
+            for lengths in own
+            for value in (np.median(lengths), np.sqrt(np.mean(np.square(lengths))))
+        ]
         table.add_row(variant.name, *figures, f"{count / wanted:.1%}")
     Console().print(table)
 

@@ -2,7 +2,8 @@
 
     python benchmarks/real_echoes.py --yard yard.npz --canyon canyon.npz [--seeds 1 2 3]
 
-The files are path files (docs/path_files.md) with the sites of examples/traced_yard.yaml and examples/traced_canyon.yaml.
+The files are path files (docs/path_files.md) with the sites of examples/traced_yard.yaml and
+examples/traced_canyon.yaml.
 """
 
 import argparse
@@ -66,7 +67,9 @@ def measure(task: tuple[Row, int, str]) -> SequenceFigures:
     file = scene.propagation.paths
     factor = np.where(file.multi_bounce, 10 ** (row.multi_bounce_db / 20), 1.0)
     moving = replace(file.moving, gain=factor * file.moving.gain)
-    propagation = replace(scene.propagation, path_kinds=row.kinds, paths=replace(file, moving=moving))
+    propagation = replace(
+        scene.propagation, path_kinds=row.kinds, paths=replace(file, moving=moving)
+    )
     scene = replace(scene, seed=seed, sensing=sensing, propagation=propagation)
     return measure_sequence(scene, [row.scheme], frame_count(scene, None))[row.scheme]
 
@@ -84,8 +87,11 @@ def main() -> None:
     parser.add_argument("--canyon", help="path file of the canyon")
     parser.add_argument("--seeds", type=int, nargs="+", default=[1, 2, 3])
     arguments = parser.parse_args()
-    files = {place: str(Path(file).resolve()) for place, file in
-             (("yard", arguments.yard), ("canyon", arguments.canyon)) if file}
+    files = {
+        place: str(Path(file).resolve())
+        for place, file in (("yard", arguments.yard), ("canyon", arguments.canyon))
+        if file
+    }
     if not files:
         parser.error("name a path file with --yard or --canyon")
 
@@ -95,8 +101,20 @@ def main() -> None:
         tasks = [(row, seed, files[row.place]) for row, seed in keys]
         results = dict(zip(keys, pool.map(measure, tasks)))
 
-    table = Table("paths", "static", "scheme", "found", "within\n3 m", "false\na frame", "location\nmedian (m)",
-                  "velocity\nmedian (m/s)", "continuity", "switches", "false\ntracks", box=SIMPLE_HEAD)
+    table = Table(
+        "paths",
+        "static",
+        "scheme",
+        "found",
+        "within\n3 m",
+        "false\na frame",
+        "location\nmedian (m)",
+        "velocity\nmedian (m/s)",
+        "continuity",
+        "switches",
+        "false\ntracks",
+        box=SIMPLE_HEAD,
+    )
     for row in rows:
         seeds = [results[row, seed] for seed in arguments.seeds]
         kinds = "all" if row.kinds == EVERYTHING else "without multi-bounce"
@@ -104,19 +122,26 @@ def main() -> None:
             kinds = f"multi-bounce {row.multi_bounce_db:+.0f} dB"
         continuity = ", ".join(
             f"{name} {spread([figures.continuity[name] or 0.0 for figures in seeds], '.2f')}"
-            for name in seeds[0].continuity)
-        table.add_row(f"{row.place}, {kinds}", row.static_paths, row.scheme,
-                      spread([100 * figures.found_held for figures in seeds], ".0f") + " %",
-                      spread([100 * figures.found for figures in seeds], ".0f") + " %",
-                      spread([figures.false_per_frame for figures in seeds], ".2f"),
-                      f"{np.median([figures.median_location_m for figures in seeds]):.2f}",
-                      f"{np.median([figures.median_velocity_mps for figures in seeds]):.2f}",
-                      continuity,
-                      spread([figures.identity_switches for figures in seeds], "d"),
-                      spread([figures.false_tracks for figures in seeds], "d"))
+            for name in seeds[0].continuity
+        )
+        table.add_row(
+            f"{row.place}, {kinds}",
+            row.static_paths,
+            row.scheme,
+            spread([100 * figures.found_held for figures in seeds], ".0f") + " %",
+            spread([100 * figures.found for figures in seeds], ".0f") + " %",
+            spread([figures.false_per_frame for figures in seeds], ".2f"),
+            f"{np.median([figures.median_location_m for figures in seeds]):.2f}",
+            f"{np.median([figures.median_velocity_mps for figures in seeds]):.2f}",
+            continuity,
+            spread([figures.identity_switches for figures in seeds], "d"),
+            spread([figures.false_tracks for figures in seeds], "d"),
+        )
     console = Console(width=160)
-    console.print("found: within 1 m, vehicles within 2 m; smallest and largest of the seeds "
-                  f"{', '.join(map(str, arguments.seeds))}")
+    console.print(
+        "found: within 1 m, vehicles within 2 m; smallest and largest of the seeds "
+        f"{', '.join(map(str, arguments.seeds))}"
+    )
     console.print(table)
 
 

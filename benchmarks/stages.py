@@ -1,6 +1,6 @@
 """How long each stage of a scene takes on one core, beside the time between two frames.
 
-    python benchmarks/stages.py SCENE [--scheme NAME] [--frames N]
+python benchmarks/stages.py SCENE [--scheme NAME] [--frames N]
 """
 
 import argparse
@@ -22,8 +22,14 @@ from cooperative_isac.schemes.contract import Scheme, after_sending
 from cooperative_isac.schemes.registry import make_scheme, scheme_scene
 from cooperative_isac.tracking.tracker import Tracker
 
-STAGES = {"transmit": "once", "hear": "per receiver", "encode": "per receiver",
-          "after sending": "per receiver", "decode": "once", "track": "once"}
+STAGES = {
+    "transmit": "once",
+    "hear": "per receiver",
+    "encode": "per receiver",
+    "after sending": "per receiver",
+    "decode": "once",
+    "track": "once",
+}
 
 
 class Stopwatch:
@@ -51,7 +57,9 @@ def time_stages(scene: Scene, scheme_name: str, num_frames: int) -> Stopwatch:
     return watch
 
 
-def run_frame(scene: Scene, scheme: Scheme, tracker: Tracker, number: int, watch: Stopwatch) -> None:
+def run_frame(
+    scene: Scene, scheme: Scheme, tracker: Tracker, number: int, watch: Stopwatch
+) -> None:
     """One frame from transmitters to tracks."""
     time_s = number / scene.update_rate_hz
     targets = scene_targets(scene, time_s)
@@ -70,13 +78,20 @@ def report(scene: Scene, watch: Stopwatch) -> Table:
     period_ms = 1e3 / scene.update_rate_hz
     title = f"{scene.name}: a frame every {period_ms:.0f} ms"
     table = Table(title=title, title_justify="left", box=SIMPLE_HEAD)
-    for header, side in (("stage", "left"), ("", "left"), ("median (ms)", "right"), ("worst (ms)", "right"),
-                         ("of the period", "right")):
+    for header, side in (
+        ("stage", "left"),
+        ("", "left"),
+        ("median (ms)", "right"),
+        ("worst (ms)", "right"),
+        ("of the period", "right"),
+    ):
         table.add_column(header, justify=side, no_wrap=True)
     for stage, often in STAGES.items():
         median, worst = np.median(watch.times_ms[stage]), np.max(watch.times_ms[stage])
         table.add_row(stage, often, f"{median:.1f}", f"{worst:.1f}", f"{median / period_ms:.1%}")
-    per_frame = sum(sum(times) for times in watch.times_ms.values()) / len(watch.times_ms["transmit"])
+    per_frame = sum(sum(times) for times in watch.times_ms.values()) / len(
+        watch.times_ms["transmit"]
+    )
     table.add_row("all", "mean of a frame", f"{per_frame:.1f}", "", f"{per_frame / period_ms:.1%}")
     return table
 

@@ -1,9 +1,12 @@
-"""Targets found over the level of static paths, with and without their suppression: table and figure.
+"""Targets found over the level of static paths, with and without their suppression: table and
+figure.
 
-    python benchmarks/static_level.py [--scene yard] [--world yard] [--frames 30] [--out docs/images/static_level.png]
+    python benchmarks/static_level.py [--scene yard] [--world yard] [--frames 30] [--out
+    docs/images/static_level.png]
 
-The static world, the scene's own or that of another scene with the same sites, is scaled to each level; targets, noise and symbols stay the same. The level is the power of
-all static paths at a receiver over that of a target's path from one transmitter (median over targets and frames).
+The static world, the scene's own or that of another scene with the same sites, is scaled to each
+level; targets, noise and symbols stay the same. The level is the power of all static paths at a
+receiver over that of a target's path from one transmitter (median over targets and frames).
 """
 
 import argparse
@@ -34,8 +37,11 @@ from cooperative_isac.schemes.registry import make_scheme
 LEVELS_DB = (-20, -10, 0, 10, 20, 30, 40, 50, 60, 70)
 MODES = ("keep", "project", "learn")
 LEVEL_FRAMES = 5  # frames that the level of the scene itself is measured on
-CURVES = {"keep": ("tab:red", "s", "kept"), "project": ("tab:blue", "o", "projected out"),
-          "learn": ("tab:green", "^", "learned background")}
+CURVES = {
+    "keep": ("tab:red", "s", "kept"),
+    "project": ("tab:blue", "o", "projected out"),
+    "learn": ("tab:green", "^", "learned background"),
+}
 
 
 def power_w(echo: np.ndarray) -> float:
@@ -60,7 +66,9 @@ def scene_level(scene, world) -> float:
 
 
 def measure(task: tuple[str, str, int, float, str]) -> dict[str, float]:
-    """Share of targets found, false detections a frame and location RMSE at one level, with one way of handling it."""
+    """Share of targets found, false detections a frame and location RMSE at one level, with one way
+    of handling it.
+    """
     name, world_name, num_frames, scale, mode = task
     scene = load_scene(name)
     world = load_scene(world_name)
@@ -93,15 +101,23 @@ def measure(task: tuple[str, str, int, float, str]) -> dict[str, float]:
         total += len(targets)
         num_false += len(detections) - len(pairs)
         squares += [distances[pair] ** 2 for pair in pairs]
-    return {"found": found / total, "false": num_false / num_frames,
-            "rmse_m": float(np.sqrt(np.mean(squares))) if squares else float("nan")}
+    return {
+        "found": found / total,
+        "false": num_false / num_frames,
+        "rmse_m": float(np.sqrt(np.mean(squares))) if squares else float("nan"),
+    }
 
 
-def draw(results: dict[tuple[str, int], dict[str, float]], modes: tuple[str, ...], name: str, path: str) -> None:
+def draw(
+    results: dict[tuple[str, int], dict[str, float]], modes: tuple[str, ...], name: str, path: str
+) -> None:
     """Targets found and location error over the level."""
     figure = Figure(figsize=(11, 4), layout="constrained")
     FigureCanvasAgg(figure)
-    panels = (("found", "targets found within 3 m (share)"), ("rmse_m", "location RMSE of those found (m)"))
+    panels = (
+        ("found", "targets found within 3 m (share)"),
+        ("rmse_m", "location RMSE of those found (m)"),
+    )
     for axes, (key, label) in zip(figure.subplots(1, 2), panels):
         for mode in modes:
             color, marker, legend = CURVES[mode]
@@ -119,7 +135,9 @@ def main() -> None:
     """Measure all levels on both processors, print the table, draw the figure."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--scene", default="yard")
-    parser.add_argument("--world", help="scene whose static paths are used; by default the scene itself")
+    parser.add_argument(
+        "--world", help="scene whose static paths are used; by default the scene itself"
+    )
     parser.add_argument("--frames", type=int, default=30)
     parser.add_argument("--modes", nargs="+", default=list(MODES), choices=MODES)
     parser.add_argument("--out", default="docs/images/static_level.png")
@@ -128,14 +146,23 @@ def main() -> None:
     world = arguments.world or arguments.scene
     own_db = 10 * np.log10(scene_level(load_scene(arguments.scene), load_scene(world)))
     keys = list(product(arguments.modes, LEVELS_DB))
-    tasks = [(arguments.scene, world, arguments.frames, 10 ** ((level - own_db) / 20), mode) for mode, level in keys]
+    tasks = [
+        (arguments.scene, world, arguments.frames, 10 ** ((level - own_db) / 20), mode)
+        for mode, level in keys
+    ]
     with ProcessPoolExecutor(len(os.sched_getaffinity(0))) as pool:
         results = dict(zip(keys, pool.map(measure, tasks)))
 
     console = Console(width=110)
-    console.print(f"{arguments.scene}: static paths of {world} as they are: {own_db:.0f} dB over a target's path")
-    table = Table("level (dB)", *(f"{mode}\n{what}" for mode in arguments.modes for what in
-                                  ("found", "false", "RMSE (m)")), box=SIMPLE_HEAD)
+    console.print(
+        f"{arguments.scene}: static paths of {world} as they are: {own_db:.0f} dB over a target's "
+        "path"
+    )
+    table = Table(
+        "level (dB)",
+        *(f"{mode}\n{what}" for mode in arguments.modes for what in ("found", "false", "RMSE (m)")),
+        box=SIMPLE_HEAD,
+    )
     for level in LEVELS_DB:
         cells = []
         for mode in arguments.modes:

@@ -1,6 +1,6 @@
 """What symbols are worth: bounds with and without them, and how far the angles in raw echoes lead.
 
-    python benchmarks/unknown_symbols.py [--scene NAME] [--frames N] [--targets Q] [--seed N]
+python benchmarks/unknown_symbols.py [--scene NAME] [--frames N] [--targets Q] [--seed N]
 """
 
 import argparse
@@ -23,7 +23,8 @@ from cooperative_isac.sensing.music import music_cosines
 from cooperative_isac.sensing.path_parameters import arrival_direction
 
 BOUNDS = {"CRLB, symbols known": crlb, "CRLB, not known": crlb_unknown_symbols}
-ANGLES = "MUSIC, crossings told"  # of raw echoes: which crossings of directions are targets it cannot know
+# Of raw echoes; MUSIC does not say which crossings of directions are targets.
+ANGLES = "MUSIC, crossings told"
 
 
 def crossings(scene, echoes) -> np.ndarray:
@@ -32,7 +33,9 @@ def crossings(scene, echoes) -> np.ndarray:
         raise SystemExit(f"scene '{scene.name}' has one receiver; directions cross from two on")
     sites, rays = scene.receivers[:2], []
     for site in sites:
-        cosines = music_cosines(echoes[site.name].reshape(site.num_ant, -1), site, scene.grid.wavelength_m)
+        cosines = music_cosines(
+            echoes[site.name].reshape(site.num_ant, -1), site, scene.grid.wavelength_m
+        )
         rays.append(arrival_direction(site, cosines)[:, :2])
     apart, points = (sites[1].position_m - sites[0].position_m)[:2], []
     for first, second in product(*rays):
@@ -44,7 +47,9 @@ def crossings(scene, echoes) -> np.ndarray:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--scene", default="cell_free_compact", help="a plane (default: cell_free_compact)")
+    parser.add_argument(
+        "--scene", default="cell_free_compact", help="a plane (default: cell_free_compact)"
+    )
     parser.add_argument("--frames", type=int, default=50, help="random frames (default: 50)")
     parser.add_argument("--targets", type=int, default=2, help="in each frame (default: 2)")
     parser.add_argument("--seed", type=int, default=1, help="of the frames (default: 1)")
@@ -60,12 +65,17 @@ def main() -> None:
             for kept, new in zip(bounds[name], (bound.location_m, bound.velocity_mps)):
                 kept += list(new)
         points = crossings(scene, draw.echoes)
-        misses += [np.linalg.norm(points - target.position_m[:2], axis=1).min(initial=np.inf)
-                   for target in draw.targets]
+        misses += [
+            np.linalg.norm(points - target.position_m[:2], axis=1).min(initial=np.inf)
+            for target in draw.targets
+        ]
     cutoffs_m = DETECTION_CUTOFF_M, scene.continuity_threshold_m
     headers = "location", "velocity", *(f"within {cutoff:g} m" for cutoff in cutoffs_m)
-    table = Table("medians, m and m/s", *(Column(name, no_wrap=True, justify="right") for name in headers),
-                  box=SIMPLE_HEAD)
+    table = Table(
+        "medians, m and m/s",
+        *(Column(name, no_wrap=True, justify="right") for name in headers),
+        box=SIMPLE_HEAD,
+    )
     for name, both in bounds.items():
         table.add_row(name, *(f"{np.median(values):.3g}" for values in both))
     shares = (np.mean(np.array(misses) <= cutoff) for cutoff in cutoffs_m)

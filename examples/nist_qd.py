@@ -231,8 +231,10 @@ def main() -> None:
         arrays = read_scenario(options.folder, options.tx, options.rx, options.every, options.kind)
         np.savez_compressed(options.out, **arrays)
     except OSError as error:
-        parser.error(f"{error.filename}: {error.strerror}; folder is that of a scenario, with "
-                     "Input and Output in it")
+        parser.error(
+            f"{error.filename}: {error.strerror}; folder is that of a scenario, with "
+            "Input and Output in it"
+        )
     except (ValueError, KeyError, IndexError) as error:
         parser.error(f"{options.folder}: cannot be converted ({error})")
     print(f"{options.out}: {len(arrays['pos'])} frames, {arrays['period_s']:g} s apart")

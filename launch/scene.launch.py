@@ -1,7 +1,8 @@
 """Starts a whole scene: ros2 launch cooperative_isac scene.launch.py scene:=campus
 
-Nothing that is wrong with an argument is left to find when the first process starts. The file composes:
-an including launch description keeps its environment, its namespace and its other processes.
+Nothing that is wrong with an argument is left to find when the first process starts. The file
+composes: an including launch description keeps its environment, its namespace and its other
+processes.
 """
 
 import atexit
@@ -15,7 +16,13 @@ from pathlib import Path
 
 from ament_index_python.packages import PackageNotFoundError, get_package_prefix
 from launch import Event, EventHandler, LaunchDescription
-from launch.actions import DeclareLaunchArgument, EmitEvent, LogInfo, OpaqueFunction, RegisterEventHandler
+from launch.actions import (
+    DeclareLaunchArgument,
+    EmitEvent,
+    LogInfo,
+    OpaqueFunction,
+    RegisterEventHandler,
+)
 from launch.substitutions import LaunchConfiguration
 from launch_ros.actions import Node
 
@@ -35,18 +42,45 @@ ARGUMENTS = (
     ("scheme", "", "sensing scheme; empty: the scene's", None),
     ("rate", "0.0", "frames per second; 0: the scene's", None),
     ("namespace", "", "namespace of the whole scene, below that of an including launch file", None),
-    ("front_end", "simulated", "echoes simulated from the targets' odometry, or from a topic: a radio",
-     ["simulated", "topic"]),
-    ("target_classes", "",
-     "classes of targets that do not publish theirs: name:uav or name:vehicle, with commas between", None),
-    ("odometry_offsets", "",
-     "seconds to add to the stamps of targets whose clocks are off: name:2.0, with commas between", None),
-    ("simulate_targets", "true",
-     "move the scene file's own targets; false where robots publish their odometry", FLAGS),
-    ("params_file", "", "parameter file for all nodes; its values go before those of other arguments",
-     None),
+    (
+        "front_end",
+        "simulated",
+        "echoes simulated from the targets' odometry, or from a topic: a radio",
+        ["simulated", "topic"],
+    ),
+    (
+        "target_classes",
+        "",
+        "classes of targets that do not publish theirs: name:uav or name:vehicle, with commas "
+        "between",
+        None,
+    ),
+    (
+        "odometry_offsets",
+        "",
+        "seconds to add to the stamps of targets whose clocks are off: name:2.0, with commas "
+        "between",
+        None,
+    ),
+    (
+        "simulate_targets",
+        "true",
+        "move the scene file's own targets; false where robots publish their odometry",
+        FLAGS,
+    ),
+    (
+        "params_file",
+        "",
+        "parameter file for all nodes; its values go before those of other arguments",
+        None,
+    ),
     ("log_level", "info", "least severity that the nodes log", list(LOG_LEVELS)),
-    ("respawn", "true", f"start a node again that ended by itself, {MOST_RESPAWNS} times at most", FLAGS),
+    (
+        "respawn",
+        "true",
+        f"start a node again that ended by itself, {MOST_RESPAWNS} times at most",
+        FLAGS,
+    ),
     ("out", "", "folder for the evaluator's report at the end; empty: no report", None),
     ("bag", "", "new folder to record all topics into; empty: no recording", None),
     ("markers", "true", "draw for RViz", FLAGS),
@@ -77,9 +111,14 @@ def start(context):
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
     options = replace(options, state=str(folder / "state"), run=secrets.randbits(63))
     respawn = given["respawn"] == "true"
-    common = {"additional_env": node_variables(), "output": "screen", "respawn": respawn,
-              "respawn_delay": RESPAWN_DELAY_S, "respawn_max_retries": MOST_RESPAWNS,
-              "prefix": signal_prefix(context)}
+    common = {
+        "additional_env": node_variables(),
+        "output": "screen",
+        "respawn": respawn,
+        "respawn_delay": RESPAWN_DELAY_S,
+        "respawn_max_retries": MOST_RESPAWNS,
+        "prefix": signal_prefix(context),
+    }
     above = context.launch_configurations.get("ros_namespace", "")
     if options.namespace.startswith("/"):
         above = ""
@@ -99,12 +138,20 @@ def graph_options(given):
     except ValueError:
         raise ChoiceError("rate", "must be a number") from None
     return GraphOptions(
-        scheme=given["scheme"], rate_hz=rate_hz, namespace=given["namespace"], out=given["out"],
-        bag=given["bag"], use_sim_time=given["use_sim_time"] == "true", markers=given["markers"] == "true",
-        simulate_targets=given["simulate_targets"] == "true", front_end=given["front_end"],
+        scheme=given["scheme"],
+        rate_hz=rate_hz,
+        namespace=given["namespace"],
+        out=given["out"],
+        bag=given["bag"],
+        use_sim_time=given["use_sim_time"] == "true",
+        markers=given["markers"] == "true",
+        simulate_targets=given["simulate_targets"] == "true",
+        front_end=given["front_end"],
         target_classes=words_of(given["target_classes"]),
-        odometry_offsets=words_of(given["odometry_offsets"]), params_file=given["params_file"],
-        log_level=given["log_level"])
+        odometry_offsets=words_of(given["odometry_offsets"]),
+        params_file=given["params_file"],
+        log_level=given["log_level"],
+    )
 
 
 def words_of(text):
@@ -122,7 +169,9 @@ def refusal(message):
     def refuse(context):
         raise ValueError(message)
 
-    handler = EventHandler(matcher=lambda event: event is refused, entities=[OpaqueFunction(function=refuse)])
+    handler = EventHandler(
+        matcher=lambda event: event is refused, entities=[OpaqueFunction(function=refuse)]
+    )
     return [RegisterEventHandler(handler), EmitEvent(event=refused)]
 
 
@@ -134,10 +183,18 @@ def node(spec, folder, respawn, above, common):
     file = folder / f"{spec.full_name.strip('/').replace('/', '.')}.yaml"
     file.write_text(spec.parameter_text(), encoding="utf-8")
     files = [str(file), *filter(None, [spec.params_file])]
-    return Node(package=PACKAGE, executable=spec.executable, exec_name=file.stem, name=spec.name, namespace=spec.namespace,
-                parameters=files, remappings=spec.remappings,
-                ros_arguments=["--log-level", spec.log_level, "--enclave", spec.full_name],
-                on_exit=ending(f"{above}{spec.full_name}", MOST_RESPAWNS if respawn else 0), **common)
+    return Node(
+        package=PACKAGE,
+        executable=spec.executable,
+        exec_name=file.stem,
+        name=spec.name,
+        namespace=spec.namespace,
+        parameters=files,
+        remappings=spec.remappings,
+        ros_arguments=["--log-level", spec.log_level, "--enclave", spec.full_name],
+        on_exit=ending(f"{above}{spec.full_name}", MOST_RESPAWNS if respawn else 0),
+        **common,
+    )
 
 
 def ending(name, respawns):
@@ -148,15 +205,24 @@ def ending(name, respawns):
         if context.is_shutdown:
             return None
         ends.append(event.returncode)
-        again = (f"starts again in {RESPAWN_DELAY_S:g} s ({len(ends)} of {respawns})"
-                 if len(ends) <= respawns else "is not started again; the others go on")
-        return [LogInfo(msg=f"node {name} ended by itself with exit code {event.returncode} and {again}")]
+        again = (
+            f"starts again in {RESPAWN_DELAY_S:g} s ({len(ends)} of {respawns})"
+            if len(ends) <= respawns
+            else "is not started again; the others go on"
+        )
+        return [
+            LogInfo(
+                msg=f"node {name} ended by itself with exit code {event.returncode} and {again}"
+            )
+        ]
 
     return act
 
 
 def signal_prefix(context):
-    """Blocks Ctrl-C until a node can take it; None: the user has a prefix, or `env` cannot do it."""
+    """Blocks Ctrl-C until a node can take it; None: the user has a prefix, or `env` cannot do
+    it.
+    """
     if "launch-prefix" in context.launch_configurations:
         return None
     try:
@@ -172,16 +238,23 @@ def check_rviz():
         get_package_prefix("rviz2")
     except PackageNotFoundError:
         distro = os.environ.get("ROS_DISTRO", "<distro>")
-        raise ChoiceError("rviz", "package rviz2 is not installed; install it (sudo apt install "
-                          f"ros-{distro}-rviz2) or leave rviz:=true out") from None
+        raise ChoiceError(
+            "rviz",
+            "package rviz2 is not installed; install it (sudo apt install "
+            f"ros-{distro}-rviz2) or leave rviz:=true out",
+        ) from None
 
 
 def rviz(scene, options, folder, above):
     """RViz with its view on the scene; closing it ends nothing else."""
     view = folder / "scene.rviz"
     view.write_text(scene_view(scene, f"{above}/{options.namespace.strip('/')}"), encoding="utf-8")
-    return Node(package="rviz2", executable="rviz2", arguments=["-d", str(view)],
-                parameters=[{"use_sim_time": options.use_sim_time}])
+    return Node(
+        package="rviz2",
+        executable="rviz2",
+        arguments=["-d", str(view)],
+        parameters=[{"use_sim_time": options.use_sim_time}],
+    )
 
 
 def described(text, words):
@@ -191,6 +264,8 @@ def described(text, words):
 
 def generate_launch_description():
     """Arguments, then the nodes that they ask for."""
-    declared = [DeclareLaunchArgument(name, default_value=default, description=described(text, words))
-                for name, default, text, words in ARGUMENTS]
+    declared = [
+        DeclareLaunchArgument(name, default_value=default, description=described(text, words))
+        for name, default, text, words in ARGUMENTS
+    ]
     return LaunchDescription([*declared, OpaqueFunction(function=start)])

@@ -27,9 +27,7 @@ def text(number, length=0):
 
 def words(number, start_ns=START_NS, step_ns=STEP_NS, first=0, length=0):
     """So many pairs of time and bytes, one step apart."""
-    return [
-        (start_ns + index * step_ns, text(first + index, length)) for index in range(number)
-    ]
+    return [(start_ns + index * step_ns, text(first + index, length)) for index in range(number)]
 
 
 def write_mcap(

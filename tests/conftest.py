@@ -1,4 +1,6 @@
-"""The environment of every test: one thread per process, ROS 2 on this host only, a domain of its own per worker."""
+"""The environment of every test: one thread per process, ROS 2 on this host only, a domain of its
+own per worker.
+"""
 
 import os
 import zlib
@@ -11,7 +13,9 @@ DOMAINS = 100  # domains 1 to 100 keep clear of Linux's ephemeral ports
 
 
 def ros_domain() -> int:
-    """Domain of this worker: apart from the other workers, and nearly always from other test runs on this host."""
+    """Domain of this worker: apart from the other workers, and nearly always from other test runs
+    on this host.
+    """
     run = os.environ.get("PYTEST_XDIST_TESTRUNUID", str(os.getpid()))
     worker = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
     return 1 + (zlib.crc32(run.encode()) + worker) % DOMAINS

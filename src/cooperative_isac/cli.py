@@ -8,7 +8,9 @@ import time
 from pathlib import Path
 from typing import Annotated, Optional
 
-os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # before numpy: matrices are small, and workers fight for processors
+os.environ.setdefault(
+    "OPENBLAS_NUM_THREADS", "1"
+)  # before numpy: matrices are small, and workers fight for processors
 
 from cooperative_isac_ros.interrupts import take_signals
 
@@ -29,18 +31,34 @@ from cooperative_isac.scene.schema import LEAST_LEVEL_DB, MOST_LEVEL_DB
 from cooperative_isac.schemes.registry import make_scheme, scheme_names, scheme_scene
 from cooperative_isac.training.app import dataset, train
 
-app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False,
-                  help="Cooperative integrated sensing and communication.")
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    help="Cooperative integrated sensing and communication.",
+)
 Option = typer.Option
-SceneArgument = Annotated[str, typer.Argument(metavar="SCENE", help="File, or name of a shipped scene.")]
-Duration = Annotated[Optional[float], Option(help="Seconds from frame 0 on; else until Ctrl-C.", min=0.1)]
+SceneArgument = Annotated[
+    str, typer.Argument(metavar="SCENE", help="File, or name of a shipped scene.")
+]
+Duration = Annotated[
+    Optional[float], Option(help="Seconds from frame 0 on; else until Ctrl-C.", min=0.1)
+]
 Scheme = Annotated[Optional[str], Option(help="Sensing scheme instead of the scene's.")]
 Bag = Annotated[Optional[Path], Option(help="Record all topics into this new folder.")]
-Rate = Annotated[Optional[float], Option(help="Frames a second, not the scene's.", min=0.1, max=100.0)]
-Out = Annotated[Optional[Path], Option(help="Folder for the report; by default a new one in runs/.")]
+Rate = Annotated[
+    Optional[float], Option(help="Frames a second, not the scene's.", min=0.1, max=100.0)
+]
+Out = Annotated[
+    Optional[Path], Option(help="Folder for the report; by default a new one in runs/.")
+]
 Folder = Annotated[Path, typer.Argument(metavar="DIR", help="Folder of a run that has ended.")]
-SceneOption = Annotated[Optional[str], Option(help="Scene file; by default the shipped scene of that name.")]
-EchoBag = Annotated[Path, typer.Argument(metavar="BAG", help="Folder of a bag with echoes and frames.")]
+SceneOption = Annotated[
+    Optional[str], Option(help="Scene file; by default the shipped scene of that name.")
+]
+EchoBag = Annotated[
+    Path, typer.Argument(metavar="BAG", help="Folder of a bag with echoes and frames.")
+]
 SiteOption = Annotated[Optional[str], Option(help="Only this receiver.")]
 EchoFrames = Annotated[int, Option(help="Echoes of each receiver that are looked at.", min=1)]
 UNUSABLE = 2
@@ -50,35 +68,63 @@ Coverage = Annotated[
 Markers = Annotated[bool, Option(help="Draw for RViz.")]
 Respawn = Annotated[bool, Option(help="Start nodes again that end by themselves or hang.")]
 Schemes = Annotated[Optional[str], Option(help="Comma-separated; by default the scene's.")]
-Frames = Annotated[Optional[int],
-                   Option(help="Independent frames to draw.", min=1, show_default="200")]
-Sequence = Annotated[Optional[int],
-                     Option(help="Consecutive frames, with the tracker, instead; a scene with a "
-                                 "path file is always measured so, by default all of it.", min=1)]
-Seed = Annotated[Optional[int],
-                 Option(help="Of all draws; of a sequence by default the scene's.", min=0,
-                        show_default="1")]
-Powers = Annotated[Optional[list[float]], Option(help="Transmit powers, dBm; by default the scene's.")]
+Frames = Annotated[
+    Optional[int], Option(help="Independent frames to draw.", min=1, show_default="200")
+]
+Sequence = Annotated[
+    Optional[int],
+    Option(
+        help="Consecutive frames, with the tracker, instead; a scene with a "
+        "path file is always measured so, by default all of it.",
+        min=1,
+    ),
+]
+Seed = Annotated[
+    Optional[int],
+    Option(help="Of all draws; of a sequence by default the scene's.", min=0, show_default="1"),
+]
+Powers = Annotated[
+    Optional[list[float]], Option(help="Transmit powers, dBm; by default the scene's.")
+]
 Json = Annotated[Optional[Path], Option(help="Write the results to this file, too.")]
 
-FrontEnd = Annotated[str, Option(help="Echoes: simulated from odometry, or from a radio's topic.",
-                                 metavar="simulated|topic")]
-TargetClasses = Annotated[Optional[list[str]],
-                          Option(metavar="NAME:CLASS", help="Class of a target that publishes none; "
-                                                            "repeatable.")]
-OdometryOffsets = Annotated[Optional[list[str]],
-                            Option(metavar="NAME:SECONDS", help="Added to the stamps of a target whose clock "
-                                                                "is off; repeatable.")]
-ParamsFile = Annotated[Optional[Path], Option(help="Parameter file for all nodes; its values go first.")]
-LogLevel = Annotated[str, Option(help="Least severity that nodes log.",
-                                 metavar="debug|info|warn|error|fatal")]
+FrontEnd = Annotated[
+    str,
+    Option(
+        help="Echoes: simulated from odometry, or from a radio's topic.", metavar="simulated|topic"
+    ),
+]
+TargetClasses = Annotated[
+    Optional[list[str]],
+    Option(metavar="NAME:CLASS", help="Class of a target that publishes none; repeatable."),
+]
+OdometryOffsets = Annotated[
+    Optional[list[str]],
+    Option(
+        metavar="NAME:SECONDS",
+        help="Added to the stamps of a target whose clock is off; repeatable.",
+    ),
+]
+ParamsFile = Annotated[
+    Optional[Path], Option(help="Parameter file for all nodes; its values go first.")
+]
+LogLevel = Annotated[
+    str, Option(help="Least severity that nodes log.", metavar="debug|info|warn|error|fatal")
+]
 Network = Annotated[bool, Option("--network", help="Meet nodes of other machines, too.")]
 Recorder = Annotated[bool, Option("--recorder", help="With a recorder, which may read all topics.")]
 # Options by the field of GraphOptions that they set.
-RUN_OPTIONS = {"scheme": "--scheme", "rate_hz": "--rate", "out": "--out", "bag": "--bag",
-               "front_end": "--front-end", "target_classes": "--target-class",
-               "odometry_offsets": "--odometry-offset",
-               "params_file": "--params-file", "log_level": "--log-level"}
+RUN_OPTIONS = {
+    "scheme": "--scheme",
+    "rate_hz": "--rate",
+    "out": "--out",
+    "bag": "--bag",
+    "front_end": "--front-end",
+    "target_classes": "--target-class",
+    "odometry_offsets": "--odometry-offset",
+    "params_file": "--params-file",
+    "log_level": "--log-level",
+}
 # Read by ROS 2 when a node starts.
 DISCOVERY_RANGE = "ROS_AUTOMATIC_DISCOVERY_RANGE"
 
@@ -86,11 +132,22 @@ DRAWN_FRAMES, DRAWN_SEED = 200, 1  # of independent frames
 
 
 @app.command()
-def run(scene: SceneArgument = "campus", duration: Duration = None, scheme: Scheme = None, bag: Bag = None,
-        rate: Rate = None, out: Out = None, markers: Markers = True, front_end: FrontEnd = "simulated",
-        target_class: TargetClasses = None, odometry_offset: OdometryOffsets = None,
-        params_file: ParamsFile = None, log_level: LogLevel = "",
-        network: Network = False, respawn: Respawn = True) -> None:
+def run(
+    scene: SceneArgument = "campus",
+    duration: Duration = None,
+    scheme: Scheme = None,
+    bag: Bag = None,
+    rate: Rate = None,
+    out: Out = None,
+    markers: Markers = True,
+    front_end: FrontEnd = "simulated",
+    target_class: TargetClasses = None,
+    odometry_offset: OdometryOffsets = None,
+    params_file: ParamsFile = None,
+    log_level: LogLevel = "",
+    network: Network = False,
+    respawn: Respawn = True,
+) -> None:
     """Start a whole scene of ROS 2 nodes, show it, and report how well it tracked."""
     _set_discovery_range(network)
     name = _scene(scene).name
@@ -102,10 +159,18 @@ def run(scene: SceneArgument = "campus", duration: Duration = None, scheme: Sche
     except ImportError as error:
         _no_ros(error)
     folder = out or Path("runs") / f"{name}-{time.strftime('%Y%m%d-%H%M%S')}"
-    options = GraphOptions(scheme=scheme or "", rate_hz=rate or 0.0, out=str(folder), bag=str(bag or ""),
-                           markers=markers, front_end=front_end, target_classes=tuple(target_class or ()),
-                           odometry_offsets=tuple(odometry_offset or ()),
-                           params_file=str(params_file or ""), log_level=log_level)
+    options = GraphOptions(
+        scheme=scheme or "",
+        rate_hz=rate or 0.0,
+        out=str(folder),
+        bag=str(bag or ""),
+        markers=markers,
+        front_end=front_end,
+        target_classes=tuple(target_class or ()),
+        odometry_offsets=tuple(odometry_offset or ()),
+        params_file=str(params_file or ""),
+        log_level=log_level,
+    )
     try:
         loaded, options = chosen(scene, options)
     except ChoiceError as error:
@@ -119,9 +184,13 @@ def run(scene: SceneArgument = "campus", duration: Duration = None, scheme: Sche
 
 
 @app.command(
-    add_help_option=False, context_settings={
-        "allow_extra_args": True, "ignore_unknown_options": True, "allow_interspersed_args": False
-    })
+    add_help_option=False,
+    context_settings={
+        "allow_extra_args": True,
+        "ignore_unknown_options": True,
+        "allow_interspersed_args": False,
+    },
+)
 def bag(context: typer.Context) -> None:
     """Record, play, look into and replay rosbag2 folders."""
     try:
@@ -132,8 +201,12 @@ def bag(context: typer.Context) -> None:
 
 
 @app.command()
-def policy(scene: SceneArgument, scheme: Scheme = None, front_end: FrontEnd = "simulated",
-           recorder: Recorder = False) -> None:
+def policy(
+    scene: SceneArgument,
+    scheme: Scheme = None,
+    front_end: FrontEnd = "simulated",
+    recorder: Recorder = False,
+) -> None:
     """Print the SROS 2 policy of a scene: who may publish and subscribe what; docs/security.md."""
     loaded = _scene(scene)
     try:
@@ -160,6 +233,7 @@ def check(scene: SceneArgument, coverage: Coverage = None) -> None:
         except OutputError as error:
             _fail(str(error))
     from cooperative_isac.evaluation.coverage import coverage_rows
+
     table = Table.grid(padding=(0, 2))
     for label, value in describe(loaded) + coverage_rows(loaded):
         table.add_row(f"[bold]{label}[/]", value)
@@ -168,6 +242,7 @@ def check(scene: SceneArgument, coverage: Coverage = None) -> None:
     _warn_of_scheme(loaded)
     if coverage is not None:
         from cooperative_isac.evaluation.coverage_picture import draw_coverage
+
         try:
             draw_coverage(loaded, coverage)
         except OSError as error:
@@ -175,7 +250,9 @@ def check(scene: SceneArgument, coverage: Coverage = None) -> None:
 
 
 @app.command()
-def check_echo(bag: EchoBag, scene: SceneOption = None, site: SiteOption = None, frames: EchoFrames = 8) -> None:
+def check_echo(
+    bag: EchoBag, scene: SceneOption = None, site: SiteOption = None, frames: EchoFrames = 8
+) -> None:
     """Say whether recorded echoes of a radio have plausible signs, orders, levels and noise.
 
     Exit code 0: nothing is wrong; 1: something is; 2: the bag cannot be used.
@@ -195,6 +272,7 @@ def check_echo(bag: EchoBag, scene: SceneOption = None, site: SiteOption = None,
 def report(folder: Folder, scene: SceneOption = None) -> None:
     """Show the report of a run again, and draw its picture anew."""
     from cooperative_isac.evaluation.run_report import show_report
+
     try:
         show_report(folder, scene, make_console())
     except (ValueError, OSError) as error:
@@ -202,9 +280,15 @@ def report(folder: Folder, scene: SceneOption = None) -> None:
 
 
 @app.command()
-def evaluate(scene: SceneArgument, schemes: Schemes = None, frames: Frames = None,
-             seed: Seed = None, power_dbm: Powers = None, json: Json = None,
-             sequence: Sequence = None) -> None:
+def evaluate(
+    scene: SceneArgument,
+    schemes: Schemes = None,
+    frames: Frames = None,
+    seed: Seed = None,
+    power_dbm: Powers = None,
+    json: Json = None,
+    sequence: Sequence = None,
+) -> None:
     """Measure schemes on random frames, beside the Cramer-Rao bound, or on consecutive ones."""
     loaded = _scene(scene)
     names = [name.strip() for name in (schemes or loaded.sensing.scheme).split(",")]
@@ -214,20 +298,30 @@ def evaluate(scene: SceneArgument, schemes: Schemes = None, frames: Frames = Non
     _warn(loaded)
     for power in power_dbm or []:
         if not LEAST_LEVEL_DB <= power <= MOST_LEVEL_DB:
-            _fail(f"--power-dbm is {power:g}; must be within {LEAST_LEVEL_DB:g} and {MOST_LEVEL_DB:g}")
+            _fail(
+                f"--power-dbm is {power:g}; must be within {LEAST_LEVEL_DB:g} and {MOST_LEVEL_DB:g}"
+            )
     recorded = loaded.propagation.paths is not None
     if frames is not None and (sequence is not None or recorded):
-        reason = ("the scene's echoes come from a path file" if recorded
-                  else "--sequence takes consecutive ones")
-        _fail(f"--frames draws independent frames, but {reason}; leave it out"
-              + ("; --sequence says how many frames of the file" if recorded else ""))
+        reason = (
+            "the scene's echoes come from a path file"
+            if recorded
+            else "--sequence takes consecutive ones"
+        )
+        _fail(
+            f"--frames draws independent frames, but {reason}; leave it out"
+            + ("; --sequence says how many frames of the file" if recorded else "")
+        )
     if sequence is not None or recorded:
         from cooperative_isac.evaluation.sequence_command import evaluate_sequence
+
         evaluate_sequence(loaded, names, sequence, seed, power_dbm, json)
         return
     from cooperative_isac.evaluation.command import evaluate as run_evaluation
-    run_evaluation(loaded, names, frames or DRAWN_FRAMES, DRAWN_SEED if seed is None else seed,
-                   power_dbm, json)
+
+    run_evaluation(
+        loaded, names, frames or DRAWN_FRAMES, DRAWN_SEED if seed is None else seed, power_dbm, json
+    )
 
 
 app.add_typer(figures_app, name="figures")
@@ -289,7 +383,9 @@ def _fail(message: str, code: int = 1) -> None:
 
 
 def _no_ros(error: ImportError) -> None:
-    _fail(f"ROS 2 is not there ({error}); run 'make setup', or source a workspace with this package")
+    _fail(
+        f"ROS 2 is not there ({error}); run 'make setup', or source a workspace with this package"
+    )
 
 
 def _is_number(text: str) -> bool:

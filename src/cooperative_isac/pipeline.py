@@ -1,4 +1,5 @@
-"""The whole chain in one process: targets -> channel -> access point -> fronthaul -> fusion centre -> tracker.
+"""The whole chain in one process: targets -> channel -> access point -> fronthaul -> fusion centre
+-> tracker.
 
 The ROS nodes call the same stage functions, one each; everything random in frame k is a function of
 (seed, k, who), so that they all agree and a replay gives the same bytes.
@@ -22,7 +23,12 @@ from cooperative_isac.scene.model import Scene, Site, TargetState
 from cooperative_isac.schemes.contract import network
 from cooperative_isac.schemes.registry import make_scheme
 from cooperative_isac.tracking.track import Track
-from cooperative_isac.waveform.frame import TransmitFrame, antenna_slices, draw_symbols, with_reference
+from cooperative_isac.waveform.frame import (
+    TransmitFrame,
+    antenna_slices,
+    draw_symbols,
+    with_reference,
+)
 from cooperative_isac.waveform.precoding import limit_power, precode, user_rates
 
 
@@ -48,11 +54,21 @@ def transmit(scene: Scene, number: int) -> TransmitFrame:
     """What all transmitters send in frame `number` (CF eqs. 3-5)."""
     waveform, antennas = scene.waveform, antenna_slices(scene)
     per_subcarrier_w = waveform.power_w * len(scene.transmitters) / scene.grid.num_subcarriers
-    precoders = precode(waveform.precoder, downlink_channels(scene, number), scene.users.noise_power_w,
-                        per_subcarrier_w)
-    precoders = limit_power(precoders, antennas, waveform.group_size, waveform.power_w).astype(np.complex64)
-    symbols = draw_symbols(waveform, scene.users.num_users, frame_generator(scene.seed, number, "payload"))
-    frame = TransmitFrame(number, scene.grid, waveform.modulation_order, symbols, precoders, antennas)
+    precoders = precode(
+        waveform.precoder,
+        downlink_channels(scene, number),
+        scene.users.noise_power_w,
+        per_subcarrier_w,
+    )
+    precoders = limit_power(precoders, antennas, waveform.group_size, waveform.power_w).astype(
+        np.complex64
+    )
+    symbols = draw_symbols(
+        waveform, scene.users.num_users, frame_generator(scene.seed, number, "payload")
+    )
+    frame = TransmitFrame(
+        number, scene.grid, waveform.modulation_order, symbols, precoders, antennas
+    )
     return with_reference(scene, frame)
 
 
@@ -66,8 +82,9 @@ def sum_rate(scene: Scene, frame: TransmitFrame) -> float:
     return frame.payload_share * float(rates.sum())
 
 
-def paths_to(scene: Scene, number: int, receiver: Site,
-             targets: Sequence[TargetState]) -> tuple[PathSet, np.random.Generator]:
+def paths_to(
+    scene: Scene, number: int, receiver: Site, targets: Sequence[TargetState]
+) -> tuple[PathSet, np.random.Generator]:
     """The paths of frame `number` to one receiver (CF eq. 6), and the generator of its noise.
 
     Those of targets and drawn clutter; the static world is a matrix of its own (channel.world).
@@ -81,8 +98,12 @@ def paths_to(scene: Scene, number: int, receiver: Site,
     return draw_paths(scene, receiver, targets, clutter, generator), generator
 
 
-def hear(scene: Scene, frame: TransmitFrame, receiver: str, targets: Sequence[TargetState]) -> np.ndarray:
-    """The echo at one receiver, [num_rx_ant, num_subcarriers, num_symbols], complex64, sqrt(W) (CF eq. 6)."""
+def hear(
+    scene: Scene, frame: TransmitFrame, receiver: str, targets: Sequence[TargetState]
+) -> np.ndarray:
+    """The echo at one receiver, [num_rx_ant, num_subcarriers, num_symbols], complex64, sqrt(W) (CF
+    eq. 6).
+    """
     site = scene.receiver(receiver)
     paths, generator = paths_to(scene, frame.number, site, targets)
     return apply_paths(scene, frame, site, paths, generator, static_channel(scene, site))
@@ -110,8 +131,9 @@ def frame_count(scene: Scene, wanted: int | None) -> int:
     return scene.num_frames if wanted is None else min(wanted, scene.num_frames)
 
 
-def run(scene: Scene, num_frames: int | None = None,
-        scheme_name: str | None = None) -> Iterator[Snapshot]:
+def run(
+    scene: Scene, num_frames: int | None = None, scheme_name: str | None = None
+) -> Iterator[Snapshot]:
     """Run the scene for num_frames at its update rate and yield every frame's snapshot.
 
     A scene with a path file ends with it.
@@ -127,7 +149,11 @@ def run(scene: Scene, num_frames: int | None = None,
         time_s = number / scene.update_rate_hz
         targets = scene_targets(scene, time_s)
         frame = transmit(scene, number)
-        packets = {site.name: scheme.encode(hear(scene, frame, site.name, targets), frame, site.name)
-                   for site in scene.receivers}
+        packets = {
+            site.name: scheme.encode(hear(scene, frame, site.name, targets), frame, site.name)
+            for site in scene.receivers
+        }
         detections = scheme.decode(packets, frame)
-        yield Snapshot(number, time_s, targets, packets, detections, tracker.update(time_s, detections))
+        yield Snapshot(
+            number, time_s, targets, packets, detections, tracker.update(time_s, detections)
+        )

@@ -22,12 +22,16 @@ def announcement_or_fault(node: SceneNode, message: Frame) -> Announcement | Non
 
 
 def signal_or_fault(node: SceneNode, announcement: Announcement) -> TransmitFrame | None:
-    """The frame's signal; None, and counted, when the announcement does not fit the node's scene or itself."""
+    """The frame's signal; None, and counted, when the announcement does not fit the node's scene or
+    itself.
+    """
     number = announcement.frame.number
     try:
         signal = node.signal_of(announcement)
         if signal.number != number:
-            raise ValueError(f"the payload announced with frame {number} is of frame {signal.number}")
+            raise ValueError(
+                f"the payload announced with frame {number} is of frame {signal.number}"
+            )
     except ValueError as error:
         node.health.fault("frames_refused", str(error))
         return None

@@ -30,19 +30,23 @@ from cooperative_isac_ros.start import USAGE_ERROR
 from cooperative_isac_ros.startup import start_ros
 
 WORKER_NICE, ONLOOKER_NICE = 3, 10
-# After a signal, s: a node that is still being made has nothing to save, one that is closed neither.
+# After a signal, s: a node that is still being made has nothing to save, one that is closed
+# neither.
 START_S = 1.5
 LEAVE_S = 2.0
 
 
 class SceneNode(GuardedNode):
-    """A node of one scene; the scene's topics lie above the `namespace_depth` namespaces of its own.
+    """A node of one scene; the scene's topics lie above the `namespace_depth` namespaces of its
+    own.
 
     One that takes the parameter SCHEME has the sites that the scheme works with. An exception of a
     callback is counted as `callbacks_failed`; the node goes on.
     """
 
-    def __init__(self, name: str, parameters: Sequence[Parameter] = (), namespace_depth: int = 0, **options):
+    def __init__(
+        self, name: str, parameters: Sequence[Parameter] = (), namespace_depth: int = 0, **options
+    ):
         super().__init__(name, enable_logger_service=True, **options)
         self._traced: set[str] = set()
         self.settings = Settings(self, (SCENE, *parameters))
@@ -53,9 +57,11 @@ class SceneNode(GuardedNode):
             self.scene = scheme_scene(self.scheme_name, self.scene)
         self.health = Health(self, lambda: self._clock_missing() or self.waiting_for())
         parts = self.get_namespace().strip("/").split("/")
-        self._root = "/".join(["", *filter(None, parts[:len(parts) - namespace_depth])])
+        self._root = "/".join(["", *filter(None, parts[: len(parts) - namespace_depth])])
         self._timings = 0
-        self._timing_publisher = self.create_publisher(StageTiming, self.shared("timing"), qos.COUNTED)
+        self._timing_publisher = self.create_publisher(
+            StageTiming, self.shared("timing"), qos.COUNTED
+        )
 
     def shared(self, topic: str) -> str:
         """Name of a topic of the whole scene."""
@@ -66,7 +72,9 @@ class SceneNode(GuardedNode):
         return ""
 
     def callback_failed(self, place: str, error: Exception) -> None:
-        """Count an exception of a callback or a stage; its traceback goes to the debug log once for each place."""
+        """Count an exception of a callback or a stage; its traceback goes to the debug log once for
+        each place.
+        """
         self.health.fault("callbacks_failed", f"{place}: {described(error)}")
         where = code_place(error)
         if where not in self._traced:
@@ -78,7 +86,11 @@ class SceneNode(GuardedNode):
         if not self.get_clock().ros_time_is_active or self.now_ns:
             return ""
         offered = self.count_publishers("/clock")
-        return "the first time on /clock" if offered else "/clock: use_sim_time is set and nobody publishes it"
+        return (
+            "the first time on /clock"
+            if offered
+            else "/clock: use_sim_time is set and nobody publishes it"
+        )
 
     def close(self) -> None:
         """Called once at the end, before the node is destroyed."""
@@ -91,25 +103,33 @@ class SceneNode(GuardedNode):
     def scene_of(self, announcement: Announcement) -> Scene:
         """The scene with the frame's seed; ValueError when the frame is of another scene."""
         if announcement.scene_fingerprint != self.scene.fingerprint:
-            raise ValueError(f"frame {announcement.frame.number} is of scene '{announcement.scene}' "
-                             f"({announcement.scene_fingerprint}), this node has '{self.scene.name}' "
-                             f"({self.scene.fingerprint}); start all nodes with one scene file")
+            raise ValueError(
+                f"frame {announcement.frame.number} is of scene '{announcement.scene}' "
+                f"({announcement.scene_fingerprint}), this node has '{self.scene.name}' "
+                f"({self.scene.fingerprint}); start all nodes with one scene file"
+            )
         if announcement.seed == self.scene.seed:
             return self.scene
         return replace(self.scene, seed=announcement.seed)
 
     def signal_of(self, announcement: Announcement) -> TransmitFrame:
-        """What the transmitters send in a frame; ValueError when the payload does not fit the scene."""
+        """What the transmitters send in a frame; ValueError when the payload does not fit the
+        scene.
+        """
         scene = self.scene_of(announcement)
         if announcement.payload:
             return unpack_downlink(scene, announcement.payload)
         return transmit(scene, announcement.frame.number)
 
     def say_timing(self, frame: FrameStamp, stage: str, began_s: float) -> None:
-        """Publish what a stage took since time.perf_counter() was began_s, and how old the frame is."""
+        """Publish what a stage took since time.perf_counter() was began_s, and how old the frame
+        is.
+        """
         duration_ms = (time.perf_counter() - began_s) * 1e3
         latency_ms = max((self.now_ns - frame.stamp_ns) * 1e-6, 0.0)
-        record = Timing(frame, self._timings, stage, self.get_fully_qualified_name(), duration_ms, latency_ms)
+        record = Timing(
+            frame, self._timings, stage, self.get_fully_qualified_name(), duration_ms, latency_ms
+        )
         self._timing_publisher.publish(conversions.timing_message(record))
         self._timings += 1
         self.health.figures[f"{stage}_ms"] = f"{duration_ms:.1f}"
@@ -120,7 +140,8 @@ def run_node(make: Callable[[], SceneNode], args: list[str] | None = None, nice:
     """Spin a node until SIGINT or SIGTERM asks it to end; the exit code.
 
     A wrong argument, scene or parameter is one line.
-    nice: how far the process stands back: who waits for others goes first, who only looks on goes last.
+    nice: how far the process stands back: who waits for others goes first, who only looks on goes
+    last.
     """
     os.nice(nice)
     with stop_request() as stop:

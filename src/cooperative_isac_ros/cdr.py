@@ -9,14 +9,33 @@ import importlib
 from functools import lru_cache
 
 from rclpy.serialization import serialize_message
-from rosidl_parser.definition import (AbstractNestedType, AbstractString, AbstractWString, Array, BasicType,
-                                      NamespacedType)
+from rosidl_parser.definition import (
+    AbstractNestedType,
+    AbstractString,
+    AbstractWString,
+    Array,
+    BasicType,
+    NamespacedType,
+)
 
 HEADER_BYTES = 4  # alignment counts from behind the encapsulation header
 PLAIN_CDR = {b"\x00\x00": "big", b"\x00\x01": "little"}
 SIZES = {
-    "boolean": 1, "octet": 1, "char": 1, "int8": 1, "uint8": 1, "int16": 2, "uint16": 2, "wchar": 4,
-    "int32": 4, "uint32": 4, "float": 4, "int64": 8, "uint64": 8, "double": 8, "long double": 16
+    "boolean": 1,
+    "octet": 1,
+    "char": 1,
+    "int8": 1,
+    "uint8": 1,
+    "int16": 2,
+    "uint16": 2,
+    "wchar": 4,
+    "int32": 4,
+    "uint32": 4,
+    "float": 4,
+    "int64": 8,
+    "uint64": 8,
+    "double": 8,
+    "long double": 16,
 }
 
 
@@ -27,7 +46,9 @@ def serialized(message) -> bytes:
 
 
 def zero_padding(data: bytes, message_type: type) -> bytes:
-    """Serialized bytes of that type with zeros for padding; unchanged where they are not plain CDR."""
+    """Serialized bytes of that type with zeros for padding; unchanged where they are not plain
+    CDR.
+    """
     order = PLAIN_CDR.get(bytes(data[:2]))
     if order is None:
         return bytes(data)
@@ -44,7 +65,9 @@ def _slots(module: str, name: str) -> tuple:
 
 
 class _Walk:
-    """A place in serialized bytes, that moves over one field after the other and clears what it skips."""
+    """A place in serialized bytes, that moves over one field after the other and clears what it
+    skips.
+    """
 
     def __init__(self, data: bytearray, order: str):
         self.data, self._order, self._place = data, order, HEADER_BYTES
@@ -71,7 +94,7 @@ class _Walk:
 
     def clear_rest(self) -> None:
         """Clear what fills the last word up."""
-        self.data[self._place:] = bytes(len(self.data) - self._place)
+        self.data[self._place :] = bytes(len(self.data) - self._place)
 
     def _over_numbers(self, kind: BasicType, number: int) -> None:
         if number:
@@ -81,9 +104,9 @@ class _Walk:
     def _length(self) -> int:
         self._align(4)
         self._place += 4
-        return int.from_bytes(self.data[self._place - 4:self._place], self._order)
+        return int.from_bytes(self.data[self._place - 4 : self._place], self._order)
 
     def _align(self, size: int) -> None:
         skipped = (HEADER_BYTES - self._place) % min(size, 8)
-        self.data[self._place:self._place + skipped] = bytes(skipped)
+        self.data[self._place : self._place + skipped] = bytes(skipped)
         self._place += skipped

@@ -50,21 +50,25 @@ def chosen(scene: str, options: GraphOptions) -> tuple[Scene, GraphOptions]:
         loaded = load_scene(scene)
     except ValueError as error:
         raise ChoiceError("scene", str(error)) from None
-    for option, fault in (("scene", _scene_rate_fault(loaded, options.rate_hz)),
-                          ("rate_hz", _rate_fault(loaded, options.rate_hz)),
-                          ("namespace", _namespace_fault(options.namespace)),
-                          ("scheme", _scheme_fault(loaded, options.scheme)),
-                          ("front_end", _word_fault(options.front_end, tuple(FRONT_ENDS))),
-                          ("log_level", _word_fault(options.log_level, ("", *LOG_LEVELS))),
-                          ("target_classes", _first_fault(class_fault, options.target_classes)),
-                          ("odometry_offsets", _first_fault(offset_fault, options.odometry_offsets)),
-                          ("params_file", _params_file_fault(options.params_file)),
-                          ("bag", _bag_fault(options.bag)),
-                          ("out", _out_fault(options.out))):
+    for option, fault in (
+        ("scene", _scene_rate_fault(loaded, options.rate_hz)),
+        ("rate_hz", _rate_fault(loaded, options.rate_hz)),
+        ("namespace", _namespace_fault(options.namespace)),
+        ("scheme", _scheme_fault(loaded, options.scheme)),
+        ("front_end", _word_fault(options.front_end, tuple(FRONT_ENDS))),
+        ("log_level", _word_fault(options.log_level, ("", *LOG_LEVELS))),
+        ("target_classes", _first_fault(class_fault, options.target_classes)),
+        ("odometry_offsets", _first_fault(offset_fault, options.odometry_offsets)),
+        ("params_file", _params_file_fault(options.params_file)),
+        ("bag", _bag_fault(options.bag)),
+        ("out", _out_fault(options.out)),
+    ):
         if fault is not None:
             raise ChoiceError(option, fault)
-    return loaded, replace(options, **{name: absolute(getattr(options, name))
-                                       for name in ("params_file", "bag", "out")})
+    return loaded, replace(
+        options,
+        **{name: absolute(getattr(options, name)) for name in ("params_file", "bag", "out")},
+    )
 
 
 def ros_fault(*arguments: str, node: str = "") -> str | None:
@@ -74,8 +78,11 @@ def ros_fault(*arguments: str, node: str = "") -> str | None:
     """
     context = Context()
     try:
-        rclpy.init(args=with_log_place(["--ros-args", *arguments]), context=context,
-                   signal_handler_options=SignalHandlerOptions.NO)
+        rclpy.init(
+            args=with_log_place(["--ros-args", *arguments]),
+            context=context,
+            signal_handler_options=SignalHandlerOptions.NO,
+        )
         if node:
             rclpy.create_node(node, context=context).destroy_node()
     except Exception as error:
@@ -95,8 +102,10 @@ def _rate_fault(scene: Scene, rate_hz: float) -> str | None:
     if not rate_hz:
         return None
     if not math.isfinite(rate_hz) or not LOWEST_RATE_HZ <= rate_hz <= HIGHEST_RATE_HZ:
-        return (f"must be {LOWEST_RATE_HZ:g} to {HIGHEST_RATE_HZ:g} frames a second, or 0 for those of "
-                "the scene")
+        return (
+            f"must be {LOWEST_RATE_HZ:g} to {HIGHEST_RATE_HZ:g} frames a second, or 0 for those of "
+            "the scene"
+        )
     fault = rate_fault(scene, rate_hz)
     return None if fault is None else f"{fault.partition('; ')[2]}; leave it out"
 
@@ -106,8 +115,10 @@ def _scene_rate_fault(scene: Scene, rate_hz: float) -> str | None:
     own_hz = scene.update_rate_hz
     if rate_hz or LOWEST_RATE_HZ <= own_hz <= HIGHEST_RATE_HZ:
         return None
-    return (f"update_rate_hz is {own_hz:g}; nodes take {LOWEST_RATE_HZ:g} to {HIGHEST_RATE_HZ:g} "
-            "frames a second: choose another rate for them")
+    return (
+        f"update_rate_hz is {own_hz:g}; nodes take {LOWEST_RATE_HZ:g} to {HIGHEST_RATE_HZ:g} "
+        "frames a second: choose another rate for them"
+    )
 
 
 def _namespace_fault(namespace: str) -> str | None:

@@ -1,4 +1,6 @@
-"""Timers at whole multiples of a period of ROS time, so that nodes agree on stamps without talking."""
+"""Timers at whole multiples of a period of ROS time, so that nodes agree on stamps without
+talking.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +18,7 @@ class AlignedTimer:
     def __init__(self, node: Node, rate_hz: float, callback: Callable[[int], None]):
         self._node, self._callback = node, callback
         # Stamps are beyond what a double holds exactly.
-        self._period_ns = 10 ** 9 / Fraction(rate_hz).limit_denominator(1_000_000)
+        self._period_ns = 10**9 / Fraction(rate_hz).limit_denominator(1_000_000)
         self._index: int | None = None
         self._ended = False
         self._timer = node.create_timer(self._wait_ns() * 1e-9, self._tick)

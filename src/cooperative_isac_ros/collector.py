@@ -17,7 +17,9 @@ MAX_EARLY_PACKETS = 64
 
 @dataclass(frozen=True)
 class CollectedFrame:
-    """A frame that is ready to decode, with the packets that came in time and the receivers that did not."""
+    """A frame that is ready to decode, with the packets that came in time and the receivers that
+    did not.
+    """
 
     announcement: Announcement
     packets: Mapping[str, Packet]
@@ -33,13 +35,23 @@ class _OpenFrame:
 class PacketCollector:
     """Gathers packets by frame and gives frames out in the order of their numbers.
 
-    A receiver that was silent for `patience` frames in a row is not waited for until it is heard again.
-    on_fault(event, reason) hears of everything that is refused.
+    A receiver that was silent for `patience` frames in a row is not waited for until it is heard
+    again. on_fault(event, reason) hears of everything that is refused.
     """
 
-    def __init__(self, sites: Sequence[str], scheme: str, patience: int = 3,
-                 on_fault: Callable[[str, str], None] = lambda event, reason: None):
-        self._sites, self._scheme, self._patience, self._on_fault = tuple(sites), scheme, patience, on_fault
+    def __init__(
+        self,
+        sites: Sequence[str],
+        scheme: str,
+        patience: int = 3,
+        on_fault: Callable[[str, str], None] = lambda event, reason: None,
+    ):
+        self._sites, self._scheme, self._patience, self._on_fault = (
+            tuple(sites),
+            scheme,
+            patience,
+            on_fault,
+        )
         self._order: FrameOrder[Announcement] = FrameOrder("frames", on_fault)
         self._early: OrderedDict[tuple[int, int, str], Packet] = OrderedDict()
         self._run: int | None = None
@@ -61,7 +73,9 @@ class PacketCollector:
         return tuple(site for site in self._sites if self._silent[site] >= self._patience)
 
     def announce(self, announcement: Announcement) -> tuple[Announcement, ...]:
-        """The frames that this opens: one; none when it is stale; two when it shows that a recording plays again."""
+        """The frames that this opens: one; none when it is stale; two when it shows that a
+        recording plays again.
+        """
         turns = self._order.take(announcement.frame, announcement)
         for turn in turns:
             if turn.begins:
@@ -85,19 +99,26 @@ class PacketCollector:
         self._early[(frame.run, frame.number, packet.site)] = packet
         if len(self._early) > MAX_EARLY_PACKETS:
             (_, number, site), _ = self._early.popitem(last=False)
-            self._on_fault("packets_unannounced",
-                           f"packet of '{site}' for frame {number}, which nobody announced")
+            self._on_fault(
+                "packets_unannounced",
+                f"packet of '{site}' for frame {number}, which nobody announced",
+            )
         return True
 
     def complete(self) -> list[CollectedFrame]:
         """Close frames up to the newest one that every awaited receiver has answered."""
         awaited = [site for site in self._sites if self._silent[site] < self._patience]
-        done = [number for number, opened in self._open.items()
-                if awaited and all(site in opened.packets for site in awaited)]
+        done = [
+            number
+            for number, opened in self._open.items()
+            if awaited and all(site in opened.packets for site in awaited)
+        ]
         return self._close(max(done)) if done else []
 
     def expire(self, announcement: Announcement) -> list[CollectedFrame]:
-        """Close frames up to one whose deadline has passed; none when that one is closed, or of an earlier pass."""
+        """Close frames up to one whose deadline has passed; none when that one is closed, or of an
+        earlier pass.
+        """
         opened = self._open.get(announcement.frame.number)
         is_open = opened is not None and opened.announcement is announcement
         return self._close(announcement.frame.number) if is_open else []
@@ -122,7 +143,10 @@ class PacketCollector:
         for run, number, site in [*self._early]:
             if run == self._run and number <= self._closed:
                 del self._early[run, number, site]
-                self._on_fault("packets_late", f"packet of '{site}' for frame {number} came after it was decoded")
+                self._on_fault(
+                    "packets_late",
+                    f"packet of '{site}' for frame {number} came after it was decoded",
+                )
 
     def _fault(self, packet: Packet) -> tuple[str, str] | None:
         """Event and reason of a packet that cannot be used."""
@@ -131,21 +155,28 @@ class PacketCollector:
             known = ", ".join(self._sites)
             return "packets_of_unknown_site", f"site '{site}' is not in the scene; it has {known}"
         if packet.scheme != self._scheme:
-            return ("packets_of_other_scheme",
-                    f"'{site}' speaks scheme '{packet.scheme}', the centre '{self._scheme}'")
+            return (
+                "packets_of_other_scheme",
+                f"'{site}' speaks scheme '{packet.scheme}', the centre '{self._scheme}'",
+            )
         opened = self._open.get(frame.number) if frame.run == self._run else None
         if opened is not None and site in opened.packets:
             return "packets_repeated", f"second packet of '{site}' for frame {frame.number}"
         aside = self._order.aside
         if aside is not None and frame.run == aside.run and frame.number >= aside.number:
-            return None  # of a recording that plays again, unless the next announcement says otherwise
+            return (
+                None  # of a recording that plays again, unless the next announcement says otherwise
+            )
         if self._order.has_ended(frame.run):
             return "packets_stale", f"packet of '{site}' is of an earlier run"
         if frame.run != self._run:
             return None
         if frame.number <= self._closed:
             self._silent[site] = 0
-            return "packets_late", f"packet of '{site}' for frame {frame.number} came after it was decoded"
+            return (
+                "packets_late",
+                f"packet of '{site}' for frame {frame.number} came after it was decoded",
+            )
         return None
 
     def _close(self, last: int) -> list[CollectedFrame]:
@@ -160,9 +191,12 @@ class PacketCollector:
         return closed
 
 
-def decode_trusted(scheme: Scheme, packets: Mapping[str, bytes],
-                   frame: TransmitFrame) -> tuple[tuple[Detection, ...], dict[str, PacketError]]:
-    """Detections from the packets that the scheme accepts; the errors of those it refuses, by receiver."""
+def decode_trusted(
+    scheme: Scheme, packets: Mapping[str, bytes], frame: TransmitFrame
+) -> tuple[tuple[Detection, ...], dict[str, PacketError]]:
+    """Detections from the packets that the scheme accepts; the errors of those it refuses, by
+    receiver.
+    """
     trusted, refused = dict(packets), {}
     while True:
         try:

@@ -15,22 +15,35 @@ from sensor_msgs.msg import PointCloud2, PointField
 from std_msgs.msg import Header, String
 
 from cooperative_isac.fusion.detection import PARTIAL, Detection, complete
-from cooperative_isac.scene.limits import LARGEST_ECHO_DB, LARGEST_SNR_DB, TRACK_MARGIN, state_problem
+from cooperative_isac.scene.limits import (
+    LARGEST_ECHO_DB,
+    LARGEST_SNR_DB,
+    TRACK_MARGIN,
+    state_problem,
+)
 from cooperative_isac.scene.model import TargetClass
 from cooperative_isac.scene.odometry import OdometrySample
 from cooperative_isac.tracking.track import Track, TrackStatus
 from cooperative_isac_ros.plain_text import plain_text
-from cooperative_isac_ros.records import (AccuracyRecord, Announcement, DetectionList, EchoRecord, FrameStamp,
-                                          Packet, Timing, TrackList)
+from cooperative_isac_ros.records import (
+    AccuracyRecord,
+    Announcement,
+    DetectionList,
+    EchoRecord,
+    FrameStamp,
+    Packet,
+    Timing,
+    TrackList,
+)
 
 MAP_FRAME = "map"
 POINT_FIELDS = ("x", "y", "z", "vx", "vy", "vz", "snr_db")
 STAGES = ("encode", "decode", "track")
-UNKNOWN_ANGLE_VARIANCE = math.pi ** 2  # rad^2: any orientation
+UNKNOWN_ANGLE_VARIANCE = math.pi**2  # rad^2: any orientation
 STILL_MPS = 0.05
-MAX_ECHO_VALUES = 2 ** 28
+MAX_ECHO_VALUES = 2**28
 NS_PER_S = 1_000_000_000
-LARGEST_NUMBER = 2 ** 63 - 1  # of a frame: reports hold it as a signed integer
+LARGEST_NUMBER = 2**63 - 1  # of a frame: reports hold it as a signed integer
 LONGEST_NAME = 255  # characters, of a site, scheme or scene: the longest that ROS allows
 MAX_SITES = 256  # named by one message
 # Detections of a frame that are taken in, the strongest: tracking more takes longer than a frame.
@@ -53,9 +66,13 @@ def to_time(stamp_ns: int) -> Time:
 
 
 def to_ns(time: Time) -> int:
-    """Stamp [ns] of a message time; refused before 1970, or with more than a second of nanoseconds."""
+    """Stamp [ns] of a message time; refused before 1970, or with more than a second of
+    nanoseconds.
+    """
     if time.sec < 0 or time.nanosec >= NS_PER_S:
-        raise ConversionError(f"stamp of {time.sec} s and {time.nanosec} ns is none; allowed: 0 s on, below 1e9 ns")
+        raise ConversionError(
+            f"stamp of {time.sec} s and {time.nanosec} ns is none; allowed: 0 s on, below 1e9 ns"
+        )
     return time.sec * NS_PER_S + time.nanosec
 
 
@@ -81,32 +98,54 @@ def _from_xyz(message) -> np.ndarray:
 def frame_stamp(message) -> FrameStamp:
     """The frame that one of our messages is about; refused when it has no number or stamp."""
     if message.number > LARGEST_NUMBER:
-        raise ConversionError(f"frame number {message.number} is too large; allowed: {LARGEST_NUMBER}")
+        raise ConversionError(
+            f"frame number {message.number} is too large; allowed: {LARGEST_NUMBER}"
+        )
     return FrameStamp(message.run, message.number, to_ns(message.header.stamp))
 
 
 def _frame_fields(frame: FrameStamp) -> dict:
-    return {"header": map_header(frame.stamp_ns), "run": int(frame.run), "number": int(frame.number)}
+    return {
+        "header": map_header(frame.stamp_ns),
+        "run": int(frame.run),
+        "number": int(frame.number),
+    }
 
 
 def _result_fields(frame: FrameStamp, simulated: bool) -> dict:
     # The frame's number, not a counter: a replay that starts late must give the same bytes.
-    return {**_frame_fields(frame), "sequence": int(frame.number) & 0xFFFFFFFF, "simulated": bool(simulated)}
+    return {
+        **_frame_fields(frame),
+        "sequence": int(frame.number) & 0xFFFFFFFF,
+        "simulated": bool(simulated),
+    }
 
 
 def frame_message(record: Announcement) -> own.Frame:
     """Frame message of an announcement."""
-    return own.Frame(**_frame_fields(record.frame), scene=record.scene,
-                     scene_fingerprint=record.scene_fingerprint, simulated=bool(record.simulated),
-                     seed=int(record.seed), payload=_bytes(record.payload),
-                     downlink_bits=int(record.downlink_bits))
+    return own.Frame(
+        **_frame_fields(record.frame),
+        scene=record.scene,
+        scene_fingerprint=record.scene_fingerprint,
+        simulated=bool(record.simulated),
+        seed=int(record.seed),
+        payload=_bytes(record.payload),
+        downlink_bits=int(record.downlink_bits),
+    )
 
 
 def announcement(message: own.Frame) -> Announcement:
     """Announcement of a Frame message."""
     _check_names("an announcement", message.scene, message.scene_fingerprint)
-    return Announcement(frame_stamp(message), message.scene, message.scene_fingerprint, message.simulated,
-                        message.seed, bytes(message.payload), message.downlink_bits)
+    return Announcement(
+        frame_stamp(message),
+        message.scene,
+        message.scene_fingerprint,
+        message.simulated,
+        message.seed,
+        bytes(message.payload),
+        message.downlink_bits,
+    )
 
 
 def echo_message(record: EchoRecord) -> own.Echo:
@@ -114,41 +153,68 @@ def echo_message(record: EchoRecord) -> own.Echo:
     num_rx_ant, num_subcarriers, num_symbols = record.echo.shape
     iq = array.array("f")
     iq.frombytes(np.ascontiguousarray(record.echo, np.complex64).tobytes())
-    return own.Echo(**_frame_fields(record.frame), site=record.site, simulated=bool(record.simulated),
-                    num_rx_ant=int(num_rx_ant), num_subcarriers=int(num_subcarriers),
-                    num_symbols=int(num_symbols), noise_power_w=float(record.noise_power_w), iq=iq)
+    return own.Echo(
+        **_frame_fields(record.frame),
+        site=record.site,
+        simulated=bool(record.simulated),
+        num_rx_ant=int(num_rx_ant),
+        num_subcarriers=int(num_subcarriers),
+        num_symbols=int(num_symbols),
+        noise_power_w=float(record.noise_power_w),
+        iq=iq,
+    )
 
 
 def echo_record(message: own.Echo) -> EchoRecord:
-    """Echo of a message; refused when its sizes disagree, a number is not finite, or it can be no echo."""
+    """Echo of a message; refused when its sizes disagree, a number is not finite, or it can be no
+    echo.
+    """
     _check_names("an echo", message.site)
     shape = message.num_rx_ant, message.num_subcarriers, message.num_symbols
     num_values = 2 * math.prod(shape)
     if not 0 < num_values <= MAX_ECHO_VALUES or len(message.iq) != num_values:
-        raise ConversionError(f"echo of '{message.site}' has {len(message.iq)} values in iq; sizes "
-                              f"{' x '.join(map(str, shape))} need {num_values}")
+        raise ConversionError(
+            f"echo of '{message.site}' has {len(message.iq)} values in iq; sizes "
+            f"{' x '.join(map(str, shape))} need {num_values}"
+        )
     if not SMALLEST_NOISE_W <= message.noise_power_w <= LARGEST_NOISE_W:
-        raise ConversionError(f"echo of '{message.site}' has noise_power_w {message.noise_power_w}; "
-                              f"allowed: {SMALLEST_NOISE_W:g} to {LARGEST_NOISE_W:g}")
+        raise ConversionError(
+            f"echo of '{message.site}' has noise_power_w {message.noise_power_w}; "
+            f"allowed: {SMALLEST_NOISE_W:g} to {LARGEST_NOISE_W:g}"
+        )
     iq = np.frombuffer(message.iq, np.float32)
     if not np.isfinite(iq).all():
         raise ConversionError(f"echo of '{message.site}' holds values that are not finite")
     largest = float(np.abs(iq).max())
     if largest == 0:
-        raise ConversionError(f"echo of '{message.site}' holds zeros only; a receiver has noise at least")
+        raise ConversionError(
+            f"echo of '{message.site}' holds zeros only; a receiver has noise at least"
+        )
     largest_db = 20 * math.log10(largest) - 10 * math.log10(message.noise_power_w)
     if largest_db > LARGEST_ECHO_DB:
-        raise ConversionError(f"echo of '{message.site}' has a value {largest_db:.0f} dB above its noise; "
-                              f"allowed: {LARGEST_ECHO_DB:g} dB")
-    return EchoRecord(frame_stamp(message), message.site, message.simulated, message.noise_power_w,
-                      iq.view(np.complex64).reshape(shape))
+        raise ConversionError(
+            f"echo of '{message.site}' has a value {largest_db:.0f} dB above its noise; "
+            f"allowed: {LARGEST_ECHO_DB:g} dB"
+        )
+    return EchoRecord(
+        frame_stamp(message),
+        message.site,
+        message.simulated,
+        message.noise_power_w,
+        iq.view(np.complex64).reshape(shape),
+    )
 
 
 def packet_message(record: Packet) -> own.FeaturePacket:
     """FeaturePacket message of a packet."""
-    return own.FeaturePacket(**_frame_fields(record.frame), sequence=int(record.sequence) & 0xFFFFFFFF,
-                             site=record.site, scheme=record.scheme, simulated=bool(record.simulated),
-                             data=_bytes(record.data))
+    return own.FeaturePacket(
+        **_frame_fields(record.frame),
+        sequence=int(record.sequence) & 0xFFFFFFFF,
+        site=record.site,
+        scheme=record.scheme,
+        simulated=bool(record.simulated),
+        data=_bytes(record.data),
+    )
 
 
 def packet(message: own.FeaturePacket) -> Packet:
@@ -156,15 +222,23 @@ def packet(message: own.FeaturePacket) -> Packet:
     if not message.data:
         raise ConversionError(f"packet of '{message.site}' for frame {message.number} is empty")
     _check_names("a packet", message.site, message.scheme)
-    return Packet(frame_stamp(message), message.sequence, message.site, message.scheme, message.simulated,
-                  bytes(message.data))
+    return Packet(
+        frame_stamp(message),
+        message.sequence,
+        message.site,
+        message.scheme,
+        message.simulated,
+        bytes(message.data),
+    )
 
 
 def detections_message(record: DetectionList) -> own.Detections:
     """Detections message of a frame's detections."""
-    return own.Detections(**_result_fields(record.frame, record.simulated),
-                          detections=[_detection_message(item) for item in record.detections],
-                          sites_missing=list(record.sites_missing))
+    return own.Detections(
+        **_result_fields(record.frame, record.simulated),
+        detections=[_detection_message(item) for item in record.detections],
+        sites_missing=list(record.sites_missing),
+    )
 
 
 def _ignore(event: str, reason: str, amount: int = 1) -> None:
@@ -172,25 +246,35 @@ def _ignore(event: str, reason: str, amount: int = 1) -> None:
 
 
 def detection_list(message: own.Detections, on_fault: OnFault = _ignore) -> DetectionList:
-    """Detections of a message: the valid ones of its strongest MAX_DETECTIONS; refused without a stamp.
+    """Detections of a message: the valid ones of its strongest MAX_DETECTIONS; refused without a
+    stamp.
 
     on_fault(event, reason, amount): called with `detections_refused` and `detections_over_limit`
     """
     frame = frame_stamp(message)
     _check_names("a list of detections", *message.sites_missing[:MAX_SITES])
     if len(message.sites_missing) > MAX_SITES:
-        raise ConversionError(f"{len(message.sites_missing)} sites are missing; allowed: {MAX_SITES}")
+        raise ConversionError(
+            f"{len(message.sites_missing)} sites are missing; allowed: {MAX_SITES}"
+        )
 
     numbered = list(enumerate(message.detections))
     surplus = len(numbered) - MAX_DETECTIONS
     if surplus > 0:
         by_strength = sorted(numbered, key=lambda pair: _strength(pair[1]), reverse=True)
         numbered = sorted(by_strength[:MAX_DETECTIONS], key=lambda pair: pair[0])
-        on_fault("detections_over_limit", f"frame {frame.number} has {len(message.detections)} detections; "
-                 f"the strongest {MAX_DETECTIONS} are used", surplus)
+        on_fault(
+            "detections_over_limit",
+            f"frame {frame.number} has {len(message.detections)} detections; "
+            f"the strongest {MAX_DETECTIONS} are used",
+            surplus,
+        )
 
-    detections = _valid(lambda pair: _detection(pair[1], pair[0]), numbered,
-                        lambda reason: on_fault("detections_refused", f"frame {frame.number}: {reason}", 1))
+    detections = _valid(
+        lambda pair: _detection(pair[1], pair[0]),
+        numbered,
+        lambda reason: on_fault("detections_refused", f"frame {frame.number}: {reason}", 1),
+    )
     return DetectionList(frame, message.simulated, detections, tuple(message.sites_missing))
 
 
@@ -212,8 +296,12 @@ def _valid(convert: Callable, items: Iterable, on_refusal: Callable[[str], None]
 
 
 def _detection_message(item: Detection) -> own.Detection:
-    return own.Detection(**_state_fields(item), snr_db=float(item.snr_db), sites=list(item.sites),
-                         num_paths=int(item.num_paths))
+    return own.Detection(
+        **_state_fields(item),
+        snr_db=float(item.snr_db),
+        sites=list(item.sites),
+        num_paths=int(item.num_paths),
+    )
 
 
 def _detection(message: own.Detection, index: int) -> Detection:
@@ -229,11 +317,17 @@ def _detection(message: own.Detection, index: int) -> Detection:
 def tracks_message(record: TrackList) -> own.Tracks:
     """Tracks message of all tracks after a frame."""
     tracks = [
-        own.Track(id=int(track.track_id), status=int(track.status.value),
-                  target_class=int(track.target_class.value),
-                  class_probability=float(track.class_probability), **_state_fields(track),
-                  age_s=float(track.age_s), since_update_s=float(track.since_update_s),
-                  num_detections=int(track.num_detections)) for track in record.tracks
+        own.Track(
+            id=int(track.track_id),
+            status=int(track.status.value),
+            target_class=int(track.target_class.value),
+            class_probability=float(track.class_probability),
+            **_state_fields(track),
+            age_s=float(track.age_s),
+            since_update_s=float(track.since_update_s),
+            num_detections=int(track.num_detections),
+        )
+        for track in record.tracks
     ]
     return own.Tracks(**_result_fields(record.frame, record.simulated), tracks=tracks)
 
@@ -246,28 +340,54 @@ def track_list(message: own.Tracks, on_fault: OnFault = _ignore) -> TrackList:
     frame = frame_stamp(message)
     surplus = len(message.tracks) - MAX_TRACKS_HELD
     if surplus > 0:
-        on_fault("tracks_over_limit", f"frame {frame.number} has {len(message.tracks)} tracks; "
-                 f"the first {MAX_TRACKS_HELD} are used", surplus)
-    tracks = _valid(_track, message.tracks[:MAX_TRACKS_HELD],
-                    lambda reason: on_fault("tracks_refused", f"frame {frame.number}: {reason}", 1))
+        on_fault(
+            "tracks_over_limit",
+            f"frame {frame.number} has {len(message.tracks)} tracks; "
+            f"the first {MAX_TRACKS_HELD} are used",
+            surplus,
+        )
+    tracks = _valid(
+        _track,
+        message.tracks[:MAX_TRACKS_HELD],
+        lambda reason: on_fault("tracks_refused", f"frame {frame.number}: {reason}", 1),
+    )
     return TrackList(frame, message.simulated, tracks)
 
 
 def _track(message: own.Track) -> Track:
     position, velocity, covariance = _state(message, f"track {message.id}", TRACK_MARGIN)
-    _check_range(f"track {message.id}", message, class_probability=(0, 1), age_s=(0, LARGEST_TIME_S),
-                 since_update_s=(0, LARGEST_TIME_S), num_detections=(1, math.inf))
+    _check_range(
+        f"track {message.id}",
+        message,
+        class_probability=(0, 1),
+        age_s=(0, LARGEST_TIME_S),
+        since_update_s=(0, LARGEST_TIME_S),
+        num_detections=(1, math.inf),
+    )
     try:
         status, target_class = TrackStatus(message.status), TargetClass(message.target_class)
     except ValueError as error:
         raise ConversionError(f"track {message.id}: {error}") from None
-    return Track(message.id, status, target_class, message.class_probability, position, velocity, covariance,
-                 message.age_s, message.since_update_s, message.num_detections)
+    return Track(
+        message.id,
+        status,
+        target_class,
+        message.class_probability,
+        position,
+        velocity,
+        covariance,
+        message.age_s,
+        message.since_update_s,
+        message.num_detections,
+    )
 
 
 def _state_fields(item: Detection | Track) -> dict:
-    return {"position": to_point(item.position_m), "velocity": to_vector3(item.velocity_mps),
-            "covariance": np.array(item.covariance, np.float64).reshape(36)}
+    return {
+        "position": to_point(item.position_m),
+        "velocity": to_vector3(item.velocity_mps),
+        "covariance": np.array(item.covariance, np.float64).reshape(36),
+    }
 
 
 def _state(message, who: str, margin: float = 1.0) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -284,8 +404,10 @@ def _check_names(who: str, *names: str) -> None:
     """ConversionError unless each name can be one: printable, and not too long."""
     for name in names:
         if len(name) > LONGEST_NAME or not name.isprintable():
-            raise ConversionError(f"{who} holds the name '{plain_text(name, 40)}'; allowed: "
-                                  f"up to {LONGEST_NAME} printable characters")
+            raise ConversionError(
+                f"{who} holds the name '{plain_text(name, 40)}'; allowed: "
+                f"up to {LONGEST_NAME} printable characters"
+            )
 
 
 def _check_range(who: str, message, **ranges: tuple[float, float]) -> None:
@@ -298,28 +420,46 @@ def _check_range(who: str, message, **ranges: tuple[float, float]) -> None:
 
 def accuracy_message(record: AccuracyRecord) -> own.Accuracy:
     """Accuracy message of one frame's errors, none above LARGEST_FIGURE."""
-    numbers = {name: min(float(getattr(record, name)), LARGEST_FIGURE) for name in _ACCURACY_NUMBERS}
-    return own.Accuracy(**_result_fields(record.frame, record.simulated),
-                        nees_samples=int(record.nees_samples), **numbers)
+    numbers = {
+        name: min(float(getattr(record, name)), LARGEST_FIGURE) for name in _ACCURACY_NUMBERS
+    }
+    return own.Accuracy(
+        **_result_fields(record.frame, record.simulated),
+        nees_samples=int(record.nees_samples),
+        **numbers,
+    )
 
 
 def accuracy_record(message: own.Accuracy) -> AccuracyRecord:
     """Errors of an Accuracy message; refused when a number is not finite or beyond all reason."""
     _check_range("accuracy", message, **dict.fromkeys(_ACCURACY_NUMBERS, (0.0, LARGEST_FIGURE)))
     numbers = {name: getattr(message, name) for name in _ACCURACY_NUMBERS}
-    return AccuracyRecord(frame_stamp(message), message.simulated, nees_samples=message.nees_samples,
-                          **numbers)
+    return AccuracyRecord(
+        frame_stamp(message), message.simulated, nees_samples=message.nees_samples, **numbers
+    )
 
 
-_ACCURACY_NUMBERS = ("gospa_m", "gospa_localisation_m", "gospa_missed_m", "gospa_false_m", "nees",
-                     "error_to_bound_location", "error_to_bound_velocity")
+_ACCURACY_NUMBERS = (
+    "gospa_m",
+    "gospa_localisation_m",
+    "gospa_missed_m",
+    "gospa_false_m",
+    "nees",
+    "error_to_bound_location",
+    "error_to_bound_velocity",
+)
 
 
 def timing_message(record: Timing) -> own.StageTiming:
     """StageTiming message."""
-    return own.StageTiming(**_frame_fields(record.frame), sequence=int(record.sequence), stage=record.stage,
-                           node=record.node, duration_ms=float(record.duration_ms),
-                           latency_ms=float(record.latency_ms))
+    return own.StageTiming(
+        **_frame_fields(record.frame),
+        sequence=int(record.sequence),
+        stage=record.stage,
+        node=record.node,
+        duration_ms=float(record.duration_ms),
+        latency_ms=float(record.latency_ms),
+    )
 
 
 def timing(message: own.StageTiming) -> Timing:
@@ -328,16 +468,31 @@ def timing(message: own.StageTiming) -> Timing:
         _check_names("a timing", message.stage)
         raise ConversionError(f"stage '{message.stage}' is unknown; allowed: {', '.join(STAGES)}")
     longest_ms = 1e3 * LARGEST_TIME_S
-    _check_range(f"stage '{message.stage}'", message, duration_ms=(0, longest_ms), latency_ms=(0, longest_ms))
-    return Timing(frame_stamp(message), message.sequence, message.stage, message.node, message.duration_ms,
-                  message.latency_ms)
+    _check_range(
+        f"stage '{message.stage}'", message, duration_ms=(0, longest_ms), latency_ms=(0, longest_ms)
+    )
+    return Timing(
+        frame_stamp(message),
+        message.sequence,
+        message.stage,
+        message.node,
+        message.duration_ms,
+        message.latency_ms,
+    )
 
 
-def odometry_message(child: str, stamp_ns: int, position_m: np.ndarray, velocity_mps: np.ndarray,
-                     covariance: np.ndarray | None = None) -> Odometry:
-    """Odometry in map of something that looks where it goes; its twist is in the child frame (REP-105).
+def odometry_message(
+    child: str,
+    stamp_ns: int,
+    position_m: np.ndarray,
+    velocity_mps: np.ndarray,
+    covariance: np.ndarray | None = None,
+) -> Odometry:
+    """Odometry in map of something that looks where it goes; its twist is in the child frame
+    (REP-105).
 
-    position_m, velocity_mps: [3] in map; covariance: [6, 6] of both in map, SI, zero when it is exact.
+    position_m, velocity_mps: [3] in map; covariance: [6, 6] of both in map, SI, zero when it is
+    exact.
     """
     rotation = heading_rotation(velocity_mps)
     message = Odometry(header=map_header(stamp_ns), child_frame_id=child)
@@ -354,13 +509,16 @@ def odometry_sample(message: Odometry) -> OdometrySample:
     """Odometry of a target, its twist turned from the child frame to map (REP-105)."""
     if message.header.frame_id != MAP_FRAME:
         raise ConversionError(
-            f"odometry is in frame '{message.header.frame_id}'; publish it in '{MAP_FRAME}'")
+            f"odometry is in frame '{message.header.frame_id}'; publish it in '{MAP_FRAME}'"
+        )
     rotation = rotation_matrix(message.pose.pose.orientation)
 
     # A velocity that is not finite is refused where the sample is taken in.
     with np.errstate(over="ignore", invalid="ignore"):
         velocity_mps = rotation @ _from_xyz(message.twist.twist.linear)
-    return OdometrySample(to_ns(message.header.stamp), _from_xyz(message.pose.pose.position), velocity_mps)
+    return OdometrySample(
+        to_ns(message.header.stamp), _from_xyz(message.pose.pose.position), velocity_mps
+    )
 
 
 def rotation_matrix(orientation: Quaternion) -> np.ndarray:
@@ -369,10 +527,13 @@ def rotation_matrix(orientation: Quaternion) -> np.ndarray:
     norm = x * x + y * y + z * z + w * w
     if not (math.isfinite(norm) and norm > 1e-6):
         raise ConversionError(
-            f"orientation quaternion ({x}, {y}, {z}, {w}) is not a rotation; its norm must be 1")
+            f"orientation quaternion ({x}, {y}, {z}, {w}) is not a rotation; its norm must be 1"
+        )
     vector = np.array([x, y, z])
     cross = np.array([[0, -z, y], [z, 0, -x], [-y, x, 0]])
-    return np.eye(3) + (2 / norm) * (w * cross + np.outer(vector, vector) - (vector @ vector) * np.eye(3))
+    return np.eye(3) + (2 / norm) * (
+        w * cross + np.outer(vector, vector) - (vector @ vector) * np.eye(3)
+    )
 
 
 def heading_rotation(velocity_mps: np.ndarray) -> np.ndarray:
@@ -395,15 +556,28 @@ def _six_by_six(linear: np.ndarray) -> np.ndarray:
 
 
 def detections_cloud(record: DetectionList) -> PointCloud2:
-    """Detections as a point cloud with velocity and strength, as radar tools know it; without partial ones."""
-    rows = [[*item.position_m, *item.velocity_mps, item.snr_db]
-            for item in complete(record.detections)]
-    fields = [PointField(name=name, offset=4 * index, datatype=PointField.FLOAT32, count=1)
-              for index, name in enumerate(POINT_FIELDS)]
+    """Detections as a point cloud with velocity and strength, as radar tools know it; without
+    partial ones.
+    """
+    rows = [
+        [*item.position_m, *item.velocity_mps, item.snr_db] for item in complete(record.detections)
+    ]
+    fields = [
+        PointField(name=name, offset=4 * index, datatype=PointField.FLOAT32, count=1)
+        for index, name in enumerate(POINT_FIELDS)
+    ]
     step = 4 * len(POINT_FIELDS)
-    return PointCloud2(header=map_header(record.frame.stamp_ns), height=1, width=len(rows), fields=fields,
-                       is_bigendian=False, point_step=step, row_step=step * len(rows), is_dense=True,
-                       data=_bytes(np.array(rows, "<f4").tobytes()))
+    return PointCloud2(
+        header=map_header(record.frame.stamp_ns),
+        height=1,
+        width=len(rows),
+        fields=fields,
+        is_bigendian=False,
+        point_step=step,
+        row_step=step * len(rows),
+        is_dense=True,
+        data=_bytes(np.array(rows, "<f4").tobytes()),
+    )
 
 
 def class_message(target_class: TargetClass) -> String:
@@ -422,7 +596,9 @@ def class_of_name(name: str) -> TargetClass:
         return TargetClass[name.strip().upper()]
     except KeyError:
         allowed: Sequence[str] = [item.name.lower() for item in TargetClass]
-        raise ConversionError(f"target class '{name}' is unknown; allowed: {', '.join(allowed)}") from None
+        raise ConversionError(
+            f"target class '{name}' is unknown; allowed: {', '.join(allowed)}"
+        ) from None
 
 
 def _bytes(data: bytes) -> array.array:

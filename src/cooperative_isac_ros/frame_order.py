@@ -15,7 +15,9 @@ Item = TypeVar("Item")
 
 @dataclass(frozen=True)
 class Turn(Generic[Item]):
-    """Something whose turn it is. begins: it is the first of a run, or of the same run played again."""
+    """Something whose turn it is. begins: it is the first of a run, or of the same run played
+    again.
+    """
 
     frame: FrameStamp
     item: Item
@@ -25,9 +27,10 @@ class Turn(Generic[Item]):
 class FrameOrder(Generic[Item]):
     """Gives out the items of frames in order, and nothing that is stale.
 
-    A run that was never heard begins at once, and so does a clock that goes back while numbers go on. A lower number,
-    or a run that has ended, is stale if it is alone; if the next item goes on from it a recording plays again, and
-    both are given out. on_fault(event, reason) hears of `<what>_stale` and `<what>_repeated`.
+    A run that was never heard begins at once, and so does a clock that goes back while numbers go
+    on. A lower number, or a run that has ended, is stale if it is alone; if the next item goes on
+    from it a recording plays again, and both are given out. on_fault(event, reason) hears of
+    `<what>_stale` and `<what>_repeated`.
     """
 
     def __init__(self, what: str, on_fault: Callable[[str, str], None]):
@@ -68,8 +71,11 @@ class FrameOrder(Generic[Item]):
             self._on_fault(f"{self._what}_repeated", f"frame {frame.number} came twice")
             return ()
         self._aside = Turn(frame, item, True)
-        self._on_fault(f"{self._what}_stale", f"frame {frame.number} of run {frame.run} came after frame "
-                       f"{last.number} of run {last.run}; it counts only if the next one goes on from it")
+        self._on_fault(
+            f"{self._what}_stale",
+            f"frame {frame.number} of run {frame.run} came after frame "
+            f"{last.number} of run {last.run}; it counts only if the next one goes on from it",
+        )
         return ()
 
     def _begin(self, *turns: Turn[Item]) -> tuple[Turn[Item], ...]:
@@ -83,4 +89,8 @@ class FrameOrder(Generic[Item]):
 
 
 def _goes_on(before: FrameStamp, after: FrameStamp) -> bool:
-    return after.run == before.run and after.number > before.number and after.stamp_ns > before.stamp_ns
+    return (
+        after.run == before.run
+        and after.number > before.number
+        and after.stamp_ns > before.stamp_ns
+    )

@@ -1,4 +1,6 @@
-"""Where an access point's echoes come from: simulated from odometry, or a topic that a radio feeds."""
+"""Where an access point's echoes come from: simulated from odometry, or a topic that a radio
+feeds.
+"""
 
 from __future__ import annotations
 
@@ -25,7 +27,9 @@ OnEcho = Callable[[Announcement, TransmitFrame, np.ndarray, bool], None]
 
 
 class FrontEnd(Protocol):
-    """Turns announcements into echoes; calls on_echo(announcement, signal, echo, simulated) for each."""
+    """Turns announcements into echoes; calls on_echo(announcement, signal, echo, simulated) for
+    each.
+    """
 
     frame_profile: QoSProfile
 
@@ -46,16 +50,21 @@ class SimulatedFrontEnd:
         self._pending: Announcement | None = None
         self._echo = node.create_publisher(Echo, "echo", qos.BULK)
         self._watch = TargetWatch(node, on_sample=self._answer_if_complete)
-        # Odometry at or after the stamp gives all nodes the same truth; a silent robot must not stop them.
-        self._patience = node.create_timer(node.settings["odometry_wait_s"], self._answer,
-                                           clock=Clock(clock_type=ClockType.STEADY_TIME))
+        # Odometry at or after the stamp gives all nodes the same truth; a silent robot must not
+        # stop them.
+        self._patience = node.create_timer(
+            node.settings["odometry_wait_s"],
+            self._answer,
+            clock=Clock(clock_type=ClockType.STEADY_TIME),
+        )
         self._patience.cancel()
 
     def announce(self, announcement: Announcement) -> None:
         """A frame is on the air."""
         if self._pending is not None:
-            self._node.health.fault("frames_dropped",
-                                    f"frame {self._pending.frame.number} was overtaken by the next")
+            self._node.health.fault(
+                "frames_dropped", f"frame {self._pending.frame.number} was overtaken by the next"
+            )
         self._pending = announcement
         self._patience.reset()
         self._answer_if_complete()
@@ -65,7 +74,9 @@ class SimulatedFrontEnd:
         return self._watch.waiting_for()
 
     def _answer_if_complete(self) -> None:
-        if self._pending is not None and self._watch.registry.is_complete(self._pending.frame.stamp_ns):
+        if self._pending is not None and self._watch.registry.is_complete(
+            self._pending.frame.stamp_ns
+        ):
             self._answer()
 
     def _answer(self) -> None:
@@ -87,8 +98,9 @@ class SimulatedFrontEnd:
         self._node.health.figures["front_end_ms"] = f"{(time.perf_counter() - began_s) * 1e3:.1f}"
         self._on_echo(announcement, signal, echo, True)
         if self._node.settings["publish_echo"]:
-            record = EchoRecord(announcement.frame, self._site.name, True, scene.propagation.noise_power_w,
-                                echo)
+            record = EchoRecord(
+                announcement.frame, self._site.name, True, scene.propagation.noise_power_w, echo
+            )
             self._echo.publish(conversions.echo_message(record))
 
 
@@ -120,8 +132,9 @@ class TopicFrontEnd:
     def _hear(self, message: Echo) -> None:
         if (message.run, message.number) not in self._known:
             if self._early is not None:
-                self._node.health.fault("echoes_unannounced",
-                                        f"no announcement of frame {self._early.number}")
+                self._node.health.fault(
+                    "echoes_unannounced", f"no announcement of frame {self._early.number}"
+                )
             self._early = message
             return
         self._early = None
@@ -137,18 +150,24 @@ class TopicFrontEnd:
             self._on_echo(announcement, signal, echo, record.simulated)
 
     def _checked(self, record: EchoRecord) -> np.ndarray:
-        """The echo [num_rx_ant, num_subcarriers, num_symbols], complex64, at the noise power of the scene."""
+        """The echo [num_rx_ant, num_subcarriers, num_symbols], complex64, at the noise power of the
+        scene.
+        """
         grid = self._node.scene.grid
         shape = self._site.num_ant, grid.num_subcarriers, grid.num_symbols
         if record.site != self._site.name:
             raise ValueError(f"echo is of site '{record.site}', this node is '{self._site.name}'")
         if record.echo.shape != shape:
             raise ValueError(f"echo has sizes {record.echo.shape}, the scene has {shape}")
-        # Schemes know the scene's noise power; scaling keeps the signal-to-noise ratio of the radio's.
+        # Schemes know the scene's noise power; scaling keeps the signal-to-noise ratio of the
+        # radio's.
         noise_power_w = self._node.scene.propagation.noise_power_w
         with np.errstate(over="ignore", invalid="ignore"):
             echo = np.float32(np.sqrt(noise_power_w / record.noise_power_w)) * record.echo
-        return _finite(echo, f"the echo with noise_power_w {record.noise_power_w:g}, scaled to {noise_power_w:g},")
+        return _finite(
+            echo,
+            f"the echo with noise_power_w {record.noise_power_w:g}, scaled to {noise_power_w:g},",
+        )
 
 
 def _finite(echo: np.ndarray, name: str) -> np.ndarray:
@@ -159,5 +178,7 @@ def _finite(echo: np.ndarray, name: str) -> np.ndarray:
     return echo
 
 
-FRONT_ENDS: dict[str, Callable[[SceneNode, Site, OnEcho], FrontEnd]] = {"simulated": SimulatedFrontEnd,
-                                                                        "topic": TopicFrontEnd}
+FRONT_ENDS: dict[str, Callable[[SceneNode, Site, OnEcho], FrontEnd]] = {
+    "simulated": SimulatedFrontEnd,
+    "topic": TopicFrontEnd,
+}

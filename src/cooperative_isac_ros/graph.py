@@ -17,8 +17,11 @@ from cooperative_isac.schemes.registry import scheme_scene
 
 SINGLE_THREAD = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 # glibc keeps what arrays of a frame leave: fresh pages for each would cost a tenth of the time.
-KEEP_MEMORY = {"MALLOC_MMAP_THRESHOLD_": "33554432", "MALLOC_TRIM_THRESHOLD_": "268435456",
-               "MALLOC_TOP_PAD_": "16777216"}
+KEEP_MEMORY = {
+    "MALLOC_MMAP_THRESHOLD_": "33554432",
+    "MALLOC_TRIM_THRESHOLD_": "268435456",
+    "MALLOC_TOP_PAD_": "16777216",
+}
 
 # Longest wait of the fusion center for packets, s: then a frame is given up at any rate.
 LONGEST_DEADLINE_S = 60.0
@@ -66,7 +69,8 @@ class GraphOptions:
     params_file: parameter file for all nodes, before what the other options say; empty: none
     log_level: one of LOG_LEVELS; empty: that of ROS
     state: folder for what nodes that are started again go on from; empty: none
-    run: number of the run, the same for a controller that is started again; 0: the controller draws it
+    run: number of the run, the same for a controller that is started again; 0: the controller draws
+    it
     """
 
     scheme: str = ""
@@ -87,7 +91,8 @@ class GraphOptions:
 
 
 def scene_nodes(scene: Scene, options: GraphOptions = GraphOptions()) -> tuple[NodeSpec, ...]:
-    """The nodes of a scene; the controller is last and announces no frame before the others are ready.
+    """The nodes of a scene; the controller is last and announces no frame before the others are
+    ready.
 
     ValueError: the rate is not that of the scene's path file.
     """
@@ -99,28 +104,37 @@ def scene_nodes(scene: Scene, options: GraphOptions = GraphOptions()) -> tuple[N
     slowed = scene.update_rate_hz / options.rate_hz if options.rate_hz else 1.0
     deadline_s = min(scene.sensing.deadline_s * slowed, LONGEST_DEADLINE_S)
     deadline = {"deadline_s": float(deadline_s)}
-    watch = {"wait_for_targets": options.simulate_targets,
-             "target_classes": list(options.target_classes) or [""],
-             "odometry_offsets": list(options.odometry_offsets) or [""]}
+    watch = {
+        "wait_for_targets": options.simulate_targets,
+        "target_classes": list(options.target_classes) or [""],
+        "odometry_offsets": list(options.odometry_offsets) or [""],
+    }
     name = options.scheme or scene.sensing.scheme
     scene, scheme = scheme_scene(name, scene), {"scheme": name}
     root = options.namespace.rstrip("/") or options.namespace
     start = {"params_file": options.params_file, "log_level": options.log_level}
-    state = {name: str(Path(options.state) / f"{name}.json") if options.state else ""
-             for name in ("tracker", "transmit_controller")}
+    state = {
+        name: str(Path(options.state) / f"{name}.json") if options.state else ""
+        for name in ("tracker", "transmit_controller")
+    }
     run = {"run": options.run, "state_file": state["transmit_controller"]}
 
     def node(executable: str, *parameters: dict, below: str = "") -> NodeSpec:
         namespace = f"{root.rstrip('/')}/{below}" if root and below else root or below
-        return NodeSpec(executable, executable, namespace, dict(ChainMap(*parameters, common)), **start)
+        return NodeSpec(
+            executable, executable, namespace, dict(ChainMap(*parameters, common)), **start
+        )
 
     echoes = {"front_end": options.front_end}
-    nodes = [node("access_point", scheme, watch, echoes, {"site": site.name}, below=site.name)
-             for site in scene.receivers]
-    nodes += [node("fusion_center", scheme, deadline, rate),
-              node("tracker", {"num_receivers": len(scene.receivers)},
-                   {"state_file": state["tracker"]}),
-              node("evaluator", rate, scheme, watch, {"out": options.out})]
+    nodes = [
+        node("access_point", scheme, watch, echoes, {"site": site.name}, below=site.name)
+        for site in scene.receivers
+    ]
+    nodes += [
+        node("fusion_center", scheme, deadline, rate),
+        node("tracker", {"num_receivers": len(scene.receivers)}, {"state_file": state["tracker"]}),
+        node("evaluator", rate, scheme, watch, {"out": options.out}),
+    ]
     if options.markers:
         nodes.append(node("scene_markers", scheme, watch))
     if options.simulate_targets and scene.targets:
@@ -132,7 +146,10 @@ def scene_nodes(scene: Scene, options: GraphOptions = GraphOptions()) -> tuple[N
     names = [spec.namespace.removeprefix(root).strip("/") for spec in nodes]
     waited = [f"{name}/{spec.name}".lstrip("/") for name, spec in zip(names, nodes)]
     ahead = {"max_frames_ahead": RADIO_FRAMES_AHEAD} if options.front_end == "topic" else {}
-    return (*nodes, node("transmit_controller", rate, scheme, run, ahead, {"wait_for_nodes": waited}))
+    return (
+        *nodes,
+        node("transmit_controller", rate, scheme, run, ahead, {"wait_for_nodes": waited}),
+    )
 
 
 def shared_file(name: str) -> Path | None:
@@ -141,14 +158,22 @@ def shared_file(name: str) -> Path | None:
 
 
 def profile_variable() -> str:
-    """The variable that tells this ROS 2 its Fast DDS profile: renamed after Jazzy, and Kilted warns of the old name."""
+    """The variable that tells this ROS 2 its Fast DDS profile: renamed after Jazzy, and Kilted
+    warns of the old name.
+    """
     prefixes = [sys.prefix, *os.environ.get("AMENT_PREFIX_PATH", "").split(os.pathsep)]
     old = any((Path(prefix) / "share" / "fastrtps").is_dir() for prefix in prefixes if prefix)
     return "FASTRTPS_DEFAULT_PROFILES_FILE" if old else "FASTDDS_DEFAULT_PROFILES_FILE"
 
 
 def node_variables() -> dict[str, str]:
-    """What nodes need in their environment: one thread each, memory that stays, shared memory wide enough for echoes."""
-    wanted = {**dict.fromkeys(SINGLE_THREAD, "1"), **KEEP_MEMORY, "PYTHONUNBUFFERED": "1",
-              profile_variable(): str(shared_file("fastdds.xml") or "")}
+    """What nodes need in their environment: one thread each, memory that stays, shared memory wide
+    enough for echoes.
+    """
+    wanted = {
+        **dict.fromkeys(SINGLE_THREAD, "1"),
+        **KEEP_MEMORY,
+        "PYTHONUNBUFFERED": "1",
+        profile_variable(): str(shared_file("fastdds.xml") or ""),
+    }
     return {name: value for name, value in wanted.items() if value and name not in os.environ}

@@ -60,8 +60,12 @@ class Health:
         elapsed_s = max((self._clock.now().nanoseconds - self._last_ns) * 1e-9, 1e-3)
         rate = (self.counts["frames"] - self._reported["frames"]) / elapsed_s
         shown = {"ready": not waiting, "frames_per_s": f"{rate:.2f}", **self.figures, **self.counts}
-        return DiagnosticStatus(level=level, name=self._node.get_fully_qualified_name(), message=message,
-                                values=[KeyValue(key=key, value=str(value)) for key, value in shown.items()])
+        return DiagnosticStatus(
+            level=level,
+            name=self._node.get_fully_qualified_name(),
+            message=message,
+            values=[KeyValue(key=key, value=str(value)) for key, value in shown.items()],
+        )
 
     def publish(self) -> None:
         """Publish the state now, in the middle of a period, for what cannot wait for its end."""

@@ -23,9 +23,9 @@ class Stopped(Exception):
 class StopRequest:
     """Whether a signal has asked this process to end.
 
-    The signals are blocked and a thread waits for them: no call of Python, rclpy or the middleware is
-    ever interrupted, from here to the end of the process. Threads that are created later, and processes
-    that are started, begin with the same signals blocked.
+    The signals are blocked and a thread waits for them: no call of Python, rclpy or the middleware
+    is ever interrupted, from here to the end of the process. Threads that are created later, and
+    processes that are started, begin with the same signals blocked.
     """
 
     def __init__(self, allowed_s: float | None = None):
@@ -102,7 +102,8 @@ _of_the_process: StopRequest | None = None
 def take_signals(allowed_s: float | None = 0.0) -> StopRequest:
     """The request of the whole process: its signals are taken from here to its end.
 
-    allowed_s: as in StopRequest.allow; 0: until the next call of allow a signal ends the process at once
+    allowed_s: as in StopRequest.allow; 0: until the next call of allow a signal ends the process at
+    once
     """
     global _of_the_process
     if _of_the_process is None:

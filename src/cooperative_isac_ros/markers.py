@@ -404,7 +404,11 @@ def _marker(
     life_s: float = 0.0,
 ) -> Marker:
     marker = Marker(
-        header=map_header(stamp_ns), ns=namespace, id=_marker_id(number), type=kind, action=Marker.ADD
+        header=map_header(stamp_ns),
+        ns=namespace,
+        id=_marker_id(number),
+        type=kind,
+        action=Marker.ADD,
     )
     marker.scale = to_vector3(scale)
     marker.color = _color(color, alpha)

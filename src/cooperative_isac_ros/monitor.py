@@ -49,9 +49,12 @@ class Monitor(GuardedNode):
         self._forgotten_s: dict[str, float] = {}
         self._nodes = frozenset(nodes)
         for message_type, topic, callback in (
-                (Frame, "frame", self._hear_frame), (StageTiming, "timing", self._hear_timing),
-                (Tracks, "tracks", self._hear_tracks), (Accuracy, "accuracy", self._hear_accuracy),
-                (DiagnosticArray, "/diagnostics", self._hear_diagnostics)):
+            (Frame, "frame", self._hear_frame),
+            (StageTiming, "timing", self._hear_timing),
+            (Tracks, "tracks", self._hear_tracks),
+            (Accuracy, "accuracy", self._hear_accuracy),
+            (DiagnosticArray, "/diagnostics", self._hear_diagnostics),
+        ):
             self.create_subscription(message_type, topic, callback, qos.STREAM)
 
     @property
@@ -61,7 +64,9 @@ class Monitor(GuardedNode):
 
     def callback_failed(self, place: str, error: Exception) -> None:
         """Show the exception of a callback as a complaint of the monitor itself."""
-        self._complaints[self.get_name()] = f"callbacks_failed: {place}: {plain_text(described(error))}"
+        self._complaints[self.get_name()] = (
+            f"callbacks_failed: {place}: {plain_text(described(error))}"
+        )
 
     def _hear_frame(self, message: Frame) -> None:
         if self.first_frame_s is None:
@@ -118,26 +123,61 @@ class Monitor(GuardedNode):
     def view(self, duration_s: float | None) -> Group:
         """The live picture: progress, tracks, and what nodes complain about."""
         until = f" of {duration_s:g}" if duration_s else ""
-        line = "starting" if self.first_frame_s is None else (
-            f"{self.elapsed_s:5.1f}{until} s   {self._frames} frames, {self._decoded} decoded   "
-            f"latency {_number(self._latency_ms, 0)} ms")
+        line = (
+            "starting"
+            if self.first_frame_s is None
+            else (
+                f"{self.elapsed_s:5.1f}{until} s   {self._frames} frames, {self._decoded} decoded  "
+                " "
+                f"latency {_number(self._latency_ms, 0)} ms"
+            )
+        )
         if self._accuracy is not None:
-            line += f"   GOSPA {_number(self._accuracy.gospa_m, 2)} m   NEES {_number(self._accuracy.nees, 1)}"
-        silent = {name: f"no report for {silence_s:.0f} s"
-                  for name, silence_s in self.silence_s().items() if silence_s >= SILENT_AFTER_S}
-        complaints = [Text(f"{name}: {why}", style="yellow", no_wrap=True, overflow="ellipsis")
-                      for name, why in sorted({**self._complaints, **silent}.items())]
+            line += (
+                f"   GOSPA {_number(self._accuracy.gospa_m, 2)} m   NEES "
+                f"{_number(self._accuracy.nees, 1)}"
+            )
+        silent = {
+            name: f"no report for {silence_s:.0f} s"
+            for name, silence_s in self.silence_s().items()
+            if silence_s >= SILENT_AFTER_S
+        }
+        complaints = [
+            Text(f"{name}: {why}", style="yellow", no_wrap=True, overflow="ellipsis")
+            for name, why in sorted({**self._complaints, **silent}.items())
+        ]
         return Group(Text(line, style="bold"), _track_table(self._tracks), *complaints)
 
 
 def _track_table(tracks) -> Table:
-    table = Table("track", "class", "x (m)", "y (m)", "z (m)", "speed (m/s)", "age (s)", box=None,
-                  pad_edge=False)
+    table = Table(
+        "track",
+        "class",
+        "x (m)",
+        "y (m)",
+        "z (m)",
+        "speed (m/s)",
+        "age (s)",
+        box=None,
+        pad_edge=False,
+    )
     for track in tracks:
         speed = math.hypot(track.velocity.x, track.velocity.y, track.velocity.z)
         kind = {track.UAV: "uav", track.VEHICLE: "vehicle"}.get(track.target_class, "-")
-        table.add_row(str(track.id), kind, *(_number(value, 1) for value in (
-            track.position.x, track.position.y, track.position.z, speed, track.age_s)))
+        table.add_row(
+            str(track.id),
+            kind,
+            *(
+                _number(value, 1)
+                for value in (
+                    track.position.x,
+                    track.position.y,
+                    track.position.z,
+                    speed,
+                    track.age_s,
+                )
+            ),
+        )
     return table
 
 

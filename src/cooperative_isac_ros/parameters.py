@@ -8,12 +8,22 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Callable, Sequence
 
-from rcl_interfaces.msg import FloatingPointRange, IntegerRange, ParameterDescriptor, SetParametersResult
+from rcl_interfaces.msg import (
+    FloatingPointRange,
+    IntegerRange,
+    ParameterDescriptor,
+    SetParametersResult,
+)
 from rclpy.exceptions import InvalidParameterTypeException, InvalidParameterValueException
 from rclpy.node import Node
 
-KINDS = {bool: "a bool", int: "an integer", float: "a double (5.0, not 5)", str: "a string",
-         list: "a list of strings"}
+KINDS = {
+    bool: "a bool",
+    int: "an integer",
+    float: "a double (5.0, not 5)",
+    str: "a string",
+    list: "a list of strings",
+}
 
 
 class ParameterError(ValueError):
@@ -22,7 +32,9 @@ class ParameterError(ValueError):
 
 @dataclass(frozen=True)
 class Parameter:
-    """One parameter of a node. low, high: closed range; choices: allowed words; live: may change any time."""
+    """One parameter of a node. low, high: closed range; choices: allowed words; live: may change
+    any time.
+    """
 
     name: str
     default: bool | int | float | str | list
@@ -45,11 +57,16 @@ class Parameter:
 
     def descriptor(self) -> ParameterDescriptor:
         """How the parameter shows in `ros2 param describe`."""
-        descriptor = ParameterDescriptor(name=self.name, description=self.description,
-                                         read_only=not self.live, additional_constraints=_words(self.choices))
+        descriptor = ParameterDescriptor(
+            name=self.name,
+            description=self.description,
+            read_only=not self.live,
+            additional_constraints=_words(self.choices),
+        )
         if self.low is not None and isinstance(self.default, float):
-            descriptor.floating_point_range = [FloatingPointRange(from_value=float(self.low),
-                                                                  to_value=float(self.high))]
+            descriptor.floating_point_range = [
+                FloatingPointRange(from_value=float(self.low), to_value=float(self.high))
+            ]
         elif self.low is not None:
             descriptor.integer_range = [
                 IntegerRange(from_value=int(self.low), to_value=int(self.high), step=1)
@@ -58,8 +75,12 @@ class Parameter:
 
 
 SCENE = Parameter("scene", "campus", "scene file, or the name of a shipped scene")
-SCHEME = Parameter("scheme", "", "how echoes become features and features detections, and which sites take part; "
-                   "empty: the scene's")
+SCHEME = Parameter(
+    "scheme",
+    "",
+    "how echoes become features and features detections, and which sites take part; "
+    "empty: the scene's",
+)
 
 
 def rate_parameter(description: str) -> Parameter:
@@ -79,7 +100,9 @@ class Settings:
         return self._values[name]
 
     def path(self, name: str) -> Path | None:
-        """The path in a parameter, `~` and `~user` expanded where they are; None where it is empty."""
+        """The path in a parameter, `~` and `~user` expanded where they are; None where it is
+        empty.
+        """
         text = self._values[name]
         return Path(os.path.expanduser(text)) if text else None
 
@@ -89,7 +112,9 @@ class Settings:
             fault = known.fault(change.value) if known is not None else None
             if fault is not None:
                 return SetParametersResult(successful=False, reason=fault)
-        self._values.update({change.name: change.value for change in changes if change.name in self._known})
+        self._values.update(
+            {change.name: change.value for change in changes if change.name in self._known}
+        )
         return SetParametersResult(successful=True)
 
 
@@ -98,10 +123,14 @@ def _declare(node: Node, parameter: Parameter):
     try:
         value = node.declare_parameter(parameter.name, default, parameter.descriptor()).value
     except InvalidParameterTypeException:
-        raise ParameterError(f"parameter '{parameter.name}' must be {KINDS[type(default)]}") from None
+        raise ParameterError(
+            f"parameter '{parameter.name}' must be {KINDS[type(default)]}"
+        ) from None
     except InvalidParameterValueException as error:
-        raise ParameterError(f"parameter '{parameter.name}' is refused: {error}; allowed: "
-                             f"{parameter.low} to {parameter.high}") from None
+        raise ParameterError(
+            f"parameter '{parameter.name}' is refused: {error}; allowed: "
+            f"{parameter.low} to {parameter.high}"
+        ) from None
     fault = parameter.fault(value)
     if fault is not None:
         raise ParameterError(fault)

@@ -1,4 +1,6 @@
-"""SROS 2 policy of a scene: which node may publish and subscribe what, from the list of its nodes."""
+"""SROS 2 policy of a scene: which node may publish and subscribe what, from the list of its
+nodes.
+"""
 
 from __future__ import annotations
 
@@ -12,11 +14,20 @@ from cooperative_isac_ros.monitor import MONITOR_NAME
 # Schema of sros2, in every release since Foxy.
 POLICY_VERSION = "0.2.0"
 # Services that rclpy offers for every node, below its name.
-NODE_SERVICES = ("describe_parameters", "get_parameter_types", "get_parameters", "list_parameters",
-                 "set_parameters", "set_parameters_atomically", "get_logger_levels", "set_logger_levels",
-                 "get_type_description")
+NODE_SERVICES = (
+    "describe_parameters",
+    "get_parameter_types",
+    "get_parameters",
+    "list_parameters",
+    "set_parameters",
+    "set_parameters_atomically",
+    "get_logger_levels",
+    "set_logger_levels",
+    "get_type_description",
+)
 TARGETS = ("targets/*/odom", "targets/*/class")
-# Topics by executable: absolute ones, and those below the scene's namespace. {site}: a receiver's name.
+# Topics by executable: absolute ones, and those below the scene's namespace. {site}: a receiver's
+# name.
 PUBLISHED = {
     "access_point": ("{site}/features",),
     "fusion_center": ("detections", "detections/points"),
@@ -32,7 +43,15 @@ SUBSCRIBED = {
     "access_point": ("frame", *TARGETS),
     "fusion_center": ("frame", "*/features"),
     "tracker": ("detections",),
-    "evaluator": ("frame", "detections", "tracks", "timing", "*/features", "/diagnostics", *TARGETS),
+    "evaluator": (
+        "frame",
+        "detections",
+        "tracks",
+        "timing",
+        "*/features",
+        "/diagnostics",
+        *TARGETS,
+    ),
     "scene_markers": ("detections", "tracks", "accuracy", "*/features", *TARGETS),
     "target_simulator": ("frame",),
     "transmit_controller": ("timing", "/diagnostics"),
@@ -86,7 +105,9 @@ def scene_policy(scene: Scene, options: GraphOptions = GraphOptions()) -> str:
         access = node_access(spec, options.namespace)
         _expressions(profile, "topics", "topic", "publish", access.publishes)
         _expressions(profile, "topics", "topic", "subscribe", access.subscribes)
-        _expressions(profile, "services", "service", "reply", [f"~/{name}" for name in NODE_SERVICES])
+        _expressions(
+            profile, "services", "service", "reply", [f"~/{name}" for name in NODE_SERVICES]
+        )
     ElementTree.indent(policy)
     return ElementTree.tostring(policy, encoding="unicode", xml_declaration=True) + "\n"
 

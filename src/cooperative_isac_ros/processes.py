@@ -46,8 +46,17 @@ def node_command(spec: NodeSpec, parameter_file: Path) -> list[str]:
     # The name of its keys, where SROS 2 is on.
     enclave = ["--enclave", spec.full_name]
     level = ["--log-level", spec.log_level] if spec.log_level else []
-    return [sys.executable, "-m", "cooperative_isac_ros.start", spec.executable, "--ros-args", *remaps,
-            *parameters, *enclave, *level]
+    return [
+        sys.executable,
+        "-m",
+        "cooperative_isac_ros.start",
+        spec.executable,
+        "--ros-args",
+        *remaps,
+        *parameters,
+        *enclave,
+        *level,
+    ]
 
 
 class ProcessGroup:
@@ -94,8 +103,11 @@ class ProcessGroup:
 
     def ended(self) -> tuple[Crash, ...]:
         """The nodes that ended by themselves."""
-        return tuple(self._crash(name, process.returncode)
-                     for name, process in self._processes.items() if process.poll() is not None)
+        return tuple(
+            self._crash(name, process.returncode)
+            for name, process in self._processes.items()
+            if process.poll() is not None
+        )
 
     def crashed(self) -> Crash | None:
         """The first node that ended by itself."""
@@ -128,14 +140,18 @@ class ProcessGroup:
     def stop(self, names: Sequence[str] | None = None) -> None:
         """End nodes (all by default): ask, insist, then kill."""
         processes = [
-            self._processes.pop(name) for name in list(names or self._processes) if name in self._processes
+            self._processes.pop(name)
+            for name in list(names or self._processes)
+            if name in self._processes
         ]
         for number, grace_s in GRACE_S:
             for process in processes:
                 if process.poll() is None:
                     _signal_group(process, number)
             deadline = time.monotonic() + grace_s
-            while any(process.poll() is None for process in processes) and time.monotonic() < deadline:
+            while (
+                any(process.poll() is None for process in processes) and time.monotonic() < deadline
+            ):
                 time.sleep(0.02)
 
     def _log(self, name: str) -> Path:
@@ -150,7 +166,9 @@ def _signal_group(process: subprocess.Popen, number: int) -> None:
 
 
 def _end_with_parent(parent: int):
-    """What a child does before it becomes a node: ask the kernel for SIGTERM when its parent dies (Linux)."""
+    """What a child does before it becomes a node: ask the kernel for SIGTERM when its parent dies
+    (Linux).
+    """
     if not sys.platform.startswith("linux"):
         return None
     libc = ctypes.CDLL(None)

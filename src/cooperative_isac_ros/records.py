@@ -76,7 +76,9 @@ class TrackList:
 
 @dataclass(frozen=True)
 class AccuracyRecord:
-    """Errors of one frame against truth; every number finite, 0 where there is nothing to compare."""
+    """Errors of one frame against truth; every number finite, 0 where there is nothing to
+    compare.
+    """
 
     frame: FrameStamp
     simulated: bool

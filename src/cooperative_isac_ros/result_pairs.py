@@ -15,7 +15,8 @@ Pair = tuple[DetectionList, TrackList]
 class ResultPairs:
     """Gives out the results of each frame once, in the order of their numbers.
 
-    on_fault(event, reason) hears of results that come too late, and of tracks whose detections never came.
+    on_fault(event, reason) hears of results that come too late, and of tracks whose detections
+    never came.
     """
 
     def __init__(self, on_fault: Callable[[str, str], None]):
@@ -38,9 +39,13 @@ class ResultPairs:
             self._tracks.append(record)
 
     def complete(self, is_known: Callable[[int], bool]) -> list[Pair]:
-        """Pairs up to the first that lacks its detections, or the truth: is_known(stamp_ns) says whether it is there."""
+        """Pairs up to the first that lacks its detections, or the truth: is_known(stamp_ns) says
+        whether it is there.
+        """
         pairs = []
-        while self._tracks and (len(self._tracks) > FRAMES_KEPT or self._is_complete(self._tracks[0], is_known)):
+        while self._tracks and (
+            len(self._tracks) > FRAMES_KEPT or self._is_complete(self._tracks[0], is_known)
+        ):
             pairs += self._next()
         return pairs
 
@@ -56,11 +61,16 @@ class ResultPairs:
         self._given = tracks.frame.number
         detections = self._detections.pop(self._given, None)
         if detections is None:
-            self._on_fault("detections_unheard", f"tracks of frame {self._given} came without detections")
+            self._on_fault(
+                "detections_unheard", f"tracks of frame {self._given} came without detections"
+            )
             return []
         return [(detections, tracks)]
 
     def _is_new(self, what: str, frame: FrameStamp, newest: int) -> bool:
         if frame.number <= newest:
-            self._on_fault(f"{what}_stale", f"{what} of frame {frame.number} came after those of frame {newest}")
+            self._on_fault(
+                f"{what}_stale",
+                f"{what} of frame {frame.number} came after those of frame {newest}",
+            )
         return frame.number > newest

@@ -19,8 +19,12 @@ from rich.markup import escape
 
 from cooperative_isac.evaluation.checkpoint import clear_checkpoint, recover_report
 from cooperative_isac.evaluation.run_record import RECORD_FILE, load_run_record
-from cooperative_isac.evaluation.run_report import (PICTURE_FILE, draw_run, print_summary,
-                                                    read_summary)
+from cooperative_isac.evaluation.run_report import (
+    PICTURE_FILE,
+    draw_run,
+    print_summary,
+    read_summary,
+)
 from cooperative_isac.evaluation.summary_file import SUMMARY_FILE
 from cooperative_isac.scene.model import Scene
 from cooperative_isac.schemes.registry import scheme_scene
@@ -42,8 +46,13 @@ REFRESH_S = 0.5
 MONITOR_ENCLAVE = ("--enclave", f"/{MONITOR_NAME}")
 
 
-def run_scene(scene: Scene, options: GraphOptions, duration_s: float | None, console: Console,
-              policy: RespawnPolicy = RespawnPolicy()) -> int:
+def run_scene(
+    scene: Scene,
+    options: GraphOptions,
+    duration_s: float | None,
+    console: Console,
+    policy: RespawnPolicy = RespawnPolicy(),
+) -> int:
     """Run a scene until duration_s after frame 0, its path file's end, or Ctrl-C; the exit code.
 
     0: a report, and every node that ended came back; 1: an error, or a node that was given up.
@@ -63,24 +72,27 @@ def run_scene(scene: Scene, options: GraphOptions, duration_s: float | None, con
         (folder / name).unlink(missing_ok=True)
     cleaned = clean_shared_memory()
     if cleaned.num_bytes:
-        console.print(f"{cleaned.num_bytes * 1e-6:.0f} MB of shared memory of killed nodes are "
-                      "cleaned")
+        console.print(
+            f"{cleaned.num_bytes * 1e-6:.0f} MB of shared memory of killed nodes are cleaned"
+        )
 
     options = replace(options, out=str(folder), state=str(state), run=secrets.randbits(63))
     specs = scene_nodes(scene, options)
     period_s = 1 / (options.rate_hz or scene.update_rate_hz)
-    console.print(f"scene [bold]{scene.name}[/]: {len(specs)} nodes, Ctrl-C ends them; "
-                  f"files go to {escape(str(folder))}", soft_wrap=True)
+    console.print(
+        f"scene [bold]{scene.name}[/]: {len(specs)} nodes, Ctrl-C ends them; "
+        f"files go to {escape(str(folder))}",
+        soft_wrap=True,
+    )
     with stop_request() as stop, ProcessGroup(logs) as group:
         stop.allow(None)
         # Before frame 0 there is nothing to save: all nodes end at once, also while this process is
         # still starting them.
         stop.wakes(group.interrupt)
-        supervisor = Supervisor(
-            group, specs, policy, partial(_notice, console), period_s=period_s
+        supervisor = Supervisor(group, specs, policy, partial(_notice, console), period_s=period_s)
+        fault = _start_and_watch(
+            group, specs, supervisor, scene, options.namespace, duration_s, console, stop
         )
-        fault = _start_and_watch(group, specs, supervisor, scene, options.namespace, duration_s,
-                                 console, stop)
         group.stop([specs[-1].full_name])
         time.sleep(min(period_s, 1.0))
         # Ctrl-C may reach a node that is just being started, too.
@@ -96,9 +108,16 @@ def _notice(console: Console, text: str) -> None:
     console.print(text, style="yellow", markup=False, highlight=False, soft_wrap=True)
 
 
-def _start_and_watch(group: ProcessGroup, specs: Sequence[NodeSpec], supervisor: Supervisor,
-                     scene: Scene, namespace: str, duration_s: float | None, console: Console,
-                     stop: StopRequest) -> Crash | str | None:
+def _start_and_watch(
+    group: ProcessGroup,
+    specs: Sequence[NodeSpec],
+    supervisor: Supervisor,
+    scene: Scene,
+    namespace: str,
+    duration_s: float | None,
+    console: Console,
+    stop: StopRequest,
+) -> Crash | str | None:
     """Until the scene is over or is to end; what went wrong, if anything."""
     for spec in specs:
         if not stop.requested:
@@ -110,8 +129,15 @@ def _start_and_watch(group: ProcessGroup, specs: Sequence[NodeSpec], supervisor:
     return fault
 
 
-def _watch(supervisor: Supervisor, scene: Scene, namespace: str, names: Sequence[str],
-           duration_s: float | None, console: Console, stop: StopRequest) -> Crash | str | None:
+def _watch(
+    supervisor: Supervisor,
+    scene: Scene,
+    namespace: str,
+    names: Sequence[str],
+    duration_s: float | None,
+    console: Console,
+    stop: StopRequest,
+) -> Crash | str | None:
     """Show the scene until it is over; what went wrong, if anything."""
     start_ros(["--ros-args", *MONITOR_ENCLAVE], SignalHandlerOptions.NO)
     executor = SingleThreadedExecutor()
@@ -120,7 +146,9 @@ def _watch(supervisor: Supervisor, scene: Scene, namespace: str, names: Sequence
     began_s = shown_s = time.monotonic()
     announced = False
     try:
-        with Live(monitor.view(duration_s), console=console, auto_refresh=False, transient=True) as live:
+        with Live(
+            monitor.view(duration_s), console=console, auto_refresh=False, transient=True
+        ) as live:
             while duration_s is None or monitor.elapsed_s < duration_s:
                 executor.spin_once(timeout_sec=0.1)
                 monitor.step()
@@ -132,17 +160,24 @@ def _watch(supervisor: Supervisor, scene: Scene, namespace: str, names: Sequence
                 if recording_is_over(scene, monitor.tracked_number, monitor.elapsed_s):
                     early = f", before --duration {duration_s:g}" if duration_s is not None else ""
                     source = escape(scene.propagation.paths.source)
-                    console.print(f"the recording {source} ended after {scene.num_frames} frames"
-                                  f"{early}", soft_wrap=True)
+                    console.print(
+                        f"the recording {source} ended after {scene.num_frames} frames{early}",
+                        soft_wrap=True,
+                    )
                     return None
-                if monitor.first_frame_s is None and time.monotonic() - began_s > FIRST_FRAME_WITHIN_S:
+                if (
+                    monitor.first_frame_s is None
+                    and time.monotonic() - began_s > FIRST_FRAME_WITHIN_S
+                ):
                     return f"no frame was announced within {FIRST_FRAME_WITHIN_S:g} s"
                 if monitor.first_frame_s is not None and not announced:
                     announced = True
                     stop.wakes(None)
                     os.nice(ONLOOKER_NICE)
                     console.print(
-                        f"frame 0 after {monitor.first_frame_s - began_s:.1f} s: all nodes are there")
+                        f"frame 0 after {monitor.first_frame_s - began_s:.1f} s: all nodes are "
+                        "there"
+                    )
                 if time.monotonic() - shown_s > REFRESH_S:
                     shown_s = time.monotonic()
                     live.update(monitor.view(duration_s), refresh=True)
@@ -187,8 +222,13 @@ def _draw(scene: Scene, folder: Path, console: Console) -> None:
         _notice(console, f"{folder / PICTURE_FILE} is not drawn: {error or type(error).__name__}")
 
 
-def _conclude(fault: Crash | str | None, supervisor: Supervisor, folder: Path, console: Console,
-              stop: StopRequest) -> int:
+def _conclude(
+    fault: Crash | str | None,
+    supervisor: Supervisor,
+    folder: Path,
+    console: Console,
+    stop: StopRequest,
+) -> int:
     reported = (folder / SUMMARY_FILE).is_file()
     if reported:
         try:
@@ -204,8 +244,10 @@ def _conclude(fault: Crash | str | None, supervisor: Supervisor, folder: Path, c
         console.print(crash.last_output or "nothing", markup=False, highlight=False)
 
     if isinstance(fault, Crash):
-        console.print(f"[bold red]error:[/] node {fault.name} ended by itself with exit code "
-                      f"{fault.exit_code}; it said")
+        console.print(
+            f"[bold red]error:[/] node {fault.name} ended by itself with exit code "
+            f"{fault.exit_code}; it said"
+        )
         console.print(fault.last_output or "nothing", markup=False, highlight=False)
     elif fault is not None:
         console.print(f"[bold red]error:[/] {escape(fault)}", soft_wrap=True)
@@ -215,6 +257,5 @@ def _conclude(fault: Crash | str | None, supervisor: Supervisor, folder: Path, c
         fault = "the evaluator wrote no summary"
         console.print(f"[bold red]error:[/] {fault}")
     made = [name for name in (PICTURE_FILE, SUMMARY_FILE, RECORD_FILE) if (folder / name).is_file()]
-    console.print(f"files: {folder} ({', '.join([*made, 'logs/'])})", markup=False,
-                  soft_wrap=True)
+    console.print(f"files: {folder} ({', '.join([*made, 'logs/'])})", markup=False, soft_wrap=True)
     return 0 if fault is None and not supervisor.given_up else 1

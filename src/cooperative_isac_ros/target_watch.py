@@ -1,4 +1,6 @@
-"""Finds every `targets/<name>/odom` of the scene, whoever publishes it, and keeps the registry of targets."""
+"""Finds every `targets/<name>/odom` of the scene, whoever publishes it, and keeps the registry of
+targets.
+"""
 
 from __future__ import annotations
 
@@ -20,7 +22,9 @@ from cooperative_isac_ros.parameters import Parameter
 
 DISCOVERY_PERIOD_S = 0.5
 FORGET_AFTER_S = 60.0  # a robot that restarts is soon back under its name
-MAX_TARGETS = 64  # topics that are subscribed to: each costs memory in every node that hears odometry
+MAX_TARGETS = (
+    64  # topics that are subscribed to: each costs memory in every node that hears odometry
+)
 LARGEST_BRIDGED_S = 1e6  # s, offset of a clock that a parameter may bridge
 ODOMETRY_TYPE, CLASS_TYPE = "nav_msgs/msg/Odometry", "std_msgs/msg/String"
 
@@ -58,14 +62,22 @@ def _check_offsets(pairs) -> str | None:
 
 
 WATCH_PARAMETERS = (
-    Parameter("target_timeout_s", 1.0, "a target that was silent for longer is gone [s]", 0.05, 60.0),
+    Parameter(
+        "target_timeout_s", 1.0, "a target that was silent for longer is gone [s]", 0.05, 60.0
+    ),
     # Empty lists have no type in ROS, so one empty word stands for none.
-    Parameter("target_classes", [""],
-              "classes of targets that do not say theirs, as name:uav or name:vehicle",
-              check=_check_classes),
-    Parameter("odometry_offsets", [""],
-              "seconds to add to the stamps of targets whose clocks are off, as name:2.0",
-              check=_check_offsets),
+    Parameter(
+        "target_classes",
+        [""],
+        "classes of targets that do not say theirs, as name:uav or name:vehicle",
+        check=_check_classes,
+    ),
+    Parameter(
+        "odometry_offsets",
+        [""],
+        "seconds to add to the stamps of targets whose clocks are off, as name:2.0",
+        check=_check_offsets,
+    ),
     Parameter("wait_for_targets", True, "be ready only when the scene file's targets are heard"),
 )
 
@@ -85,7 +97,9 @@ class _Heard:
 
 
 class TargetWatch:
-    """Subscribes to odometry and class of every target as it appears, until nobody has offered it for long."""
+    """Subscribes to odometry and class of every target as it appears, until nobody has offered it
+    for long.
+    """
 
     def __init__(self, node: SceneNode, on_sample=lambda: None):
         self.registry = TargetRegistry(node.settings["target_timeout_s"])
@@ -98,14 +112,19 @@ class TargetWatch:
         for pair in filter(None, node.settings["target_classes"]):
             name, word = pair.split(":")
             self.registry.set_class(name, conversions.class_of_name(word))
-        node.create_timer(DISCOVERY_PERIOD_S, self.discover, clock=Clock(clock_type=ClockType.STEADY_TIME))
+        node.create_timer(
+            DISCOVERY_PERIOD_S, self.discover, clock=Clock(clock_type=ClockType.STEADY_TIME)
+        )
 
     def waiting_for(self) -> str:
         """The targets of the scene file that move from its start and were not heard yet."""
         if not self._node.settings["wait_for_targets"]:
             return ""
-        missing = [target.name for target in self._node.scene.targets
-                   if target.motion.start_s <= 0 and target.name not in self.registry.names]
+        missing = [
+            target.name
+            for target in self._node.scene.targets
+            if target.motion.start_s <= 0 and target.name not in self.registry.names
+        ]
         return f"odometry of {', '.join(missing)}" if missing else ""
 
     def faults(self) -> dict[str, str]:
@@ -122,8 +141,9 @@ class TargetWatch:
             if not self._node.count_publishers(topic):
                 continue
             if ODOMETRY_TYPE not in types:
-                self._node.health.fault("targets_refused",
-                                        f"{topic} is {', '.join(types)}, not {ODOMETRY_TYPE}")
+                self._node.health.fault(
+                    "targets_refused", f"{topic} is {', '.join(types)}, not {ODOMETRY_TYPE}"
+                )
                 continue
             if len(self._known) >= MAX_TARGETS:
                 self._refuse(topic)
@@ -136,20 +156,26 @@ class TargetWatch:
         """Count a topic beyond MAX_TARGETS once."""
         if topic not in self._refused and len(self._refused) < MAX_TARGETS:
             self._refused.add(topic)
-            self._node.health.fault("targets_refused", f"{topic}: {MAX_TARGETS} targets are followed already")
+            self._node.health.fault(
+                "targets_refused", f"{topic}: {MAX_TARGETS} targets are followed already"
+            )
 
     def _subscribe(self, topic: str, name: str) -> None:
         """Subscribe to the odometry of a target."""
-        subscription = self._node.create_subscription(Odometry, topic, partial(self._hear, name),
-                                                      qos.ODOMETRY_OF_ANYONE)
+        subscription = self._node.create_subscription(
+            Odometry, topic, partial(self._hear, name), qos.ODOMETRY_OF_ANYONE
+        )
         self._known[name] = _Heard(subscription)
 
     def _subscribe_classes(self) -> None:
-        """Subscribe to the classes that somebody publishes, each as it is offered: every subscription costs memory.
+        """Subscribe to the classes that somebody publishes, each as it is offered: every
+        subscription costs memory.
 
         One that is latched comes late too, one that is not latched comes at all.
         """
-        quiet = SubscriptionEventCallbacks(use_default_callbacks=False)  # would warn of each that is not latched
+        quiet = SubscriptionEventCallbacks(
+            use_default_callbacks=False
+        )  # would warn of each that is not latched
         for name, heard in self._known.items():
             topic = f"{self._prefix}{name}/class"
             for publisher in self._node.get_publishers_info_by_topic(topic):
@@ -157,7 +183,12 @@ class TargetWatch:
                 profile = qos.LATCHED if latched else qos.NEWEST_OF_ANYONE
                 if publisher.topic_type == CLASS_TYPE and profile.durability not in heard.classes:
                     heard.classes[profile.durability] = self._node.create_subscription(
-                        String, topic, partial(self._hear_class, name), profile, event_callbacks=quiet)
+                        String,
+                        topic,
+                        partial(self._hear_class, name),
+                        profile,
+                        event_callbacks=quiet,
+                    )
 
     def _forget_gone(self) -> None:
         for name, heard in [*self._known.items()]:

@@ -1,4 +1,6 @@
-"""Frames of sites and tracks for /tf, where tf2_msgs is installed (ROS 2's wheels do not have it)."""
+"""Frames of sites and tracks for /tf, where tf2_msgs is installed (ROS 2's wheels do not have
+it).
+"""
 
 from __future__ import annotations
 
@@ -33,21 +35,39 @@ class TransformPublisher:
             self._publisher.publish(TFMessage(transforms=list(transforms)))
 
 
-def site_transforms(sites: Sequence[Site], stamp_ns: int, prefix: str = "") -> list[TransformStamped]:
-    """Array frames of sites in map: x is boresight, y the line of a ULA. prefix: see frame_prefix."""
-    return [_transform(f"{prefix}{site.name}", stamp_ns, site.position_m,
-                       rotation_quaternion(site.rotation)) for site in sites]
+def site_transforms(
+    sites: Sequence[Site], stamp_ns: int, prefix: str = ""
+) -> list[TransformStamped]:
+    """Array frames of sites in map: x is boresight, y the line of a ULA. prefix: see
+    frame_prefix.
+    """
+    return [
+        _transform(
+            f"{prefix}{site.name}", stamp_ns, site.position_m, rotation_quaternion(site.rotation)
+        )
+        for site in sites
+    ]
 
 
-def track_transforms(tracks: Sequence[Track], stamp_ns: int, prefix: str = "") -> list[TransformStamped]:
+def track_transforms(
+    tracks: Sequence[Track], stamp_ns: int, prefix: str = ""
+) -> list[TransformStamped]:
     """Frames of tracks in map, x in the direction of travel. prefix: see frame_prefix."""
-    return [_transform(f"{prefix}{track_frame(track)}", stamp_ns, track.position_m,
-                       conversions.yaw_quaternion(conversions.heading_rotation(track.velocity_mps)))
-            for track in tracks]
+    return [
+        _transform(
+            f"{prefix}{track_frame(track)}",
+            stamp_ns,
+            track.position_m,
+            conversions.yaw_quaternion(conversions.heading_rotation(track.velocity_mps)),
+        )
+        for track in tracks
+    ]
 
 
 def frame_prefix(namespace: str) -> str:
-    """What frames of a namespace begin with, since all share /tf: `a/` in /a, nothing in the root."""
+    """What frames of a namespace begin with, since all share /tf: `a/` in /a, nothing in the
+    root.
+    """
     name = namespace.strip("/")
     return f"{name}/" if name else ""
 
@@ -63,8 +83,9 @@ def rotation_quaternion(rotation: np.ndarray) -> Quaternion:
     return Quaternion(x=x, y=y, z=z, w=w)
 
 
-def _transform(child: str, stamp_ns: int, position_m: np.ndarray,
-               orientation: Quaternion) -> TransformStamped:
+def _transform(
+    child: str, stamp_ns: int, position_m: np.ndarray, orientation: Quaternion
+) -> TransformStamped:
     message = TransformStamped(header=conversions.map_header(stamp_ns), child_frame_id=child)
     message.transform.translation = conversions.to_vector3(position_m)
     message.transform.rotation = orientation

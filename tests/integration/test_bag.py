@@ -1,4 +1,6 @@
-"""`isac bag` and `isac run --bag` with real processes: replayed to the byte, killed while recording."""
+"""`isac bag` and `isac run --bag` with real processes: replayed to the byte, killed while
+recording.
+"""
 
 import os
 import re
@@ -29,15 +31,22 @@ RESULTS = ("/detections", "/tracks")
 
 def isac(*arguments, timeout_s=180):
     """Exit code and output of a command."""
-    done = subprocess.run([sys.executable, "-m", "cooperative_isac.cli", *map(str, arguments)], text=True,
-                          stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=timeout_s,
-                          env={**os.environ, "COLUMNS": "160"})
+    done = subprocess.run(
+        [sys.executable, "-m", "cooperative_isac.cli", *map(str, arguments)],
+        text=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        timeout=timeout_s,
+        env={**os.environ, "COLUMNS": "160"},
+    )
     return done.returncode, done.stdout
 
 
 @pytest.fixture
 def counter():
-    """Publishes when each number was published [ns of the system clock], a hundred times a second."""
+    """Publishes when each number was published [ns of the system clock], a hundred times a
+    second.
+    """
     context = Context()
     rclpy.init(context=context)
     node = rclpy.create_node("counter", context=context)
@@ -58,8 +67,19 @@ def counter():
 @pytest.mark.timeout(500)
 def test_a_run_is_replayed_to_the_byte_twice(tmp_path):
     bag = tmp_path / "bag"
-    code, output = isac("run", TINY, "--duration", "6", "--rate", "3", "--no-markers", "--bag", bag, "--out",
-                        tmp_path / "out")
+    code, output = isac(
+        "run",
+        TINY,
+        "--duration",
+        "6",
+        "--rate",
+        "3",
+        "--no-markers",
+        "--bag",
+        bag,
+        "--out",
+        tmp_path / "out",
+    )
     assert code == 0, output
     for again in (tmp_path / "again1", tmp_path / "again2"):
         code, output = isac("bag", "replay", bag, "--scene", TINY, "--out", again)
@@ -68,7 +88,9 @@ def test_a_run_is_replayed_to_the_byte_twice(tmp_path):
         assert [name for _, _, name in compared] == ["detections", "tracks"]
         assert all(same == total and int(total) >= 8 for same, total, _ in compared), output
     assert results(tmp_path / "again1") == results(tmp_path / "again2") == results(bag)
-    assert any(len(data) > 300 for _, data in results(bag))  # a detection at least, not only empty lists
+    assert any(
+        len(data) > 300 for _, data in results(bag)
+    )  # a detection at least, not only empty lists
     code, output = isac("bag", "replay", bag)
     assert code == 1 and "--scene" in output
     silent_sites_are_replayed_too(bag, tmp_path)
@@ -87,7 +109,10 @@ def silent_sites_are_replayed_too(bag, folder):
 
 
 def kept(message):
-    return message.topic != "/rx1/features" or deserialize_message(message.data, FeaturePacket).number <= 6
+    return (
+        message.topic != "/rx1/features"
+        or deserialize_message(message.data, FeaturePacket).number <= 6
+    )
 
 
 def changed(message):
@@ -103,8 +128,12 @@ def write(folder, messages):
     """A bag with the topics of these messages."""
     kinds = {"/frame": "Frame", "/detections": "Detections", "/tracks": "Tracks"}
     writer = BagWriter(folder)
-    for name in sorted({message.topic for message in messages} & {*kinds, "/rx1/features", "/rx2/features"}):
-        writer.add_topic(Topic(name, f"cooperative_isac_msgs/msg/{kinds.get(name, 'FeaturePacket')}"))
+    for name in sorted(
+        {message.topic for message in messages} & {*kinds, "/rx1/features", "/rx2/features"}
+    ):
+        writer.add_topic(
+            Topic(name, f"cooperative_isac_msgs/msg/{kinds.get(name, 'FeaturePacket')}")
+        )
         for message in messages:
             if message.topic == name:
                 writer.write(name, message.log_ns, message.publish_ns, message.data)
@@ -114,16 +143,16 @@ def write(folder, messages):
 def results(bag):
     """Topics and bytes of all results as another library reads them."""
     with Reader(bag) as reader:
-        chosen = [
-            connection for connection in reader.connections if connection.topic in RESULTS
-        ]
+        chosen = [connection for connection in reader.connections if connection.topic in RESULTS]
         return sorted((connection.topic, data) for connection, _, data in reader.messages(chosen))
 
 
 @pytest.mark.timeout(120)
 def test_a_killed_recorder_loses_less_than_a_second(tmp_path, counter):
     bag = tmp_path / "bag"
-    recorder = subprocess.Popen([sys.executable, "-m", "cooperative_isac.cli", "bag", "record", str(bag)])
+    recorder = subprocess.Popen(
+        [sys.executable, "-m", "cooperative_isac.cli", "bag", "record", str(bag)]
+    )
     try:
         counter(60.0, until=lambda: counter.heard() > 0)
         counter(2.7)
@@ -146,7 +175,16 @@ def test_a_killed_recorder_loses_less_than_a_second(tmp_path, counter):
 @pytest.mark.timeout(120)
 def test_ctrl_c_completes_a_bag(tmp_path, counter):
     bag = tmp_path / "bag"
-    command = [sys.executable, "-m", "cooperative_isac.cli", "bag", "record", str(bag), "--topics", "/count"]
+    command = [
+        sys.executable,
+        "-m",
+        "cooperative_isac.cli",
+        "bag",
+        "record",
+        str(bag),
+        "--topics",
+        "/count",
+    ]
     recorder = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
     counter(60.0, until=lambda: counter.heard() > 0)
     counter(1.0)

@@ -1,4 +1,6 @@
-"""docs/own_scheme.md: its code, installed as it says, works as a scheme: in an evaluation and in the ROS graph."""
+"""docs/own_scheme.md: its code, installed as it says, works as a scheme: in an evaluation and in
+the ROS graph.
+"""
 
 import json
 import os
@@ -27,17 +29,59 @@ def test_the_documented_scheme_is_installed_and_finds_a_target(tmp_path):
     assert len(code.split("class Brightest")[1].splitlines()) <= 40
     (package / "brightest.py").write_text(code, encoding="utf-8")
     (package / "pyproject.toml").write_text(project, encoding="utf-8")
-    subprocess.run([sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--no-index",
-                    "--no-build-isolation", "--target", str(site), str(package)], check=True)
+    subprocess.run(
+        [
+            sys.executable,
+            "-m",
+            "pip",
+            "install",
+            "--quiet",
+            "--no-deps",
+            "--no-index",
+            "--no-build-isolation",
+            "--target",
+            str(site),
+            str(package),
+        ],
+        check=True,
+    )
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(site), str(ROOT / "src")])}
-    command = [sys.executable, "-m", "cooperative_isac.cli", "evaluate", str(TINY), "--schemes",
-               "brightest,local_ml", "--frames", "12", "--json", str(tmp_path / "figures.json")]
+    command = [
+        sys.executable,
+        "-m",
+        "cooperative_isac.cli",
+        "evaluate",
+        str(TINY),
+        "--schemes",
+        "brightest,local_ml",
+        "--frames",
+        "12",
+        "--json",
+        str(tmp_path / "figures.json"),
+    ]
     subprocess.run(command, check=True, env=environment, timeout=110, capture_output=True)
     measured = json.loads((tmp_path / "figures.json").read_text())["schemes"]["brightest"]["40"]
     assert measured["detection_rate"] > 0.8 and measured["median_location_m"] < 1.5
     assert measured["median_velocity_mps"] < 4 and measured["fronthaul_bits"] == 208
-    live = [sys.executable, "-m", "cooperative_isac.cli", "run", str(TINY), "--scheme", "brightest", "--duration", "6",
-            "--rate", "2", "--no-markers", "--out", str(tmp_path / "live")]
+    live = [
+        sys.executable,
+        "-m",
+        "cooperative_isac.cli",
+        "run",
+        str(TINY),
+        "--scheme",
+        "brightest",
+        "--duration",
+        "6",
+        "--rate",
+        "2",
+        "--no-markers",
+        "--out",
+        str(tmp_path / "live"),
+    ]
     subprocess.run(live, check=True, env=environment, timeout=110, capture_output=True)
     summary = json.loads((tmp_path / "live" / "summary.json").read_text())
-    assert summary["scheme"] == "brightest" and max(one["continuity"] for one in summary["targets"].values()) > 0
+    assert (
+        summary["scheme"] == "brightest"
+        and max(one["continuity"] for one in summary["targets"].values()) > 0
+    )

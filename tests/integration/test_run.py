@@ -44,15 +44,30 @@ class Run:
     def __init__(self, folder, scene, *options):
         self.folder = folder
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "cooperative_isac.cli", "run", str(scene), "--out", str(folder), *options],
-            stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env={**os.environ, "COLUMNS": "120"})
+            [
+                sys.executable,
+                "-m",
+                "cooperative_isac.cli",
+                "run",
+                str(scene),
+                "--out",
+                str(folder),
+                *options,
+            ],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            env={**os.environ, "COLUMNS": "120"},
+        )
 
     def pids(self, node=""):
         """Living processes of the run, itself aside."""
         found = []
         for entry in Path("/proc").iterdir():
             try:
-                words = (entry / "cmdline").read_text(errors="replace") if entry.name.isdigit() else ""
+                words = (
+                    (entry / "cmdline").read_text(errors="replace") if entry.name.isdigit() else ""
+                )
             except OSError:
                 continue
             if str(self.folder) in words and f"cooperative_isac_ros.start\0{node}" in words:
@@ -136,7 +151,9 @@ def test_a_robot_that_publishes_odometry_is_tracked(run, robot, empty_scene):
 
 @pytest.mark.timeout(240)
 def test_a_learned_codec_tracks_in_the_graph(run):
-    scene = run("cell_free_compact", "--scheme", "dvqvae", "--duration", "10", "--rate", "1", "--no-markers")
+    scene = run(
+        "cell_free_compact", "--scheme", "dvqvae", "--duration", "10", "--rate", "1", "--no-markers"
+    )
     code, output = scene.finish()
     assert code == 0, output
     summary = json.loads((scene.folder / "summary.json").read_text())

@@ -1,4 +1,6 @@
-"""A bench for nodes in this process: one context, one executor, a namespace of its own for each test."""
+"""A bench for nodes in this process: one context, one executor, a namespace of its own for each
+test.
+"""
 
 import itertools
 import struct
@@ -31,7 +33,9 @@ class Bench:
         rclpy.init(context=self.context)
         self.executor = SingleThreadedExecutor(context=self.context)
         self.nodes = []
-        self.helper = self.added(rclpy.create_node("helper", namespace=self.namespace, context=self.context))
+        self.helper = self.added(
+            rclpy.create_node("helper", namespace=self.namespace, context=self.context)
+        )
 
     def added(self, node):
         self.nodes.append(node)
@@ -41,10 +45,16 @@ class Bench:
     def start(self, node_class, below="", **parameters):
         """A node of the product in the bench's namespace."""
         overrides = [
-            Parameter(name, value=value) for name, value in {"scene": str(TINY), **parameters}.items()
+            Parameter(name, value=value)
+            for name, value in {"scene": str(TINY), **parameters}.items()
         ]
-        return self.added(node_class(namespace=self.namespace + below, context=self.context,
-                                      parameter_overrides=overrides))
+        return self.added(
+            node_class(
+                namespace=self.namespace + below,
+                context=self.context,
+                parameter_overrides=overrides,
+            )
+        )
 
     def listen(self, message_type, topic, profile=qos.STREAM):
         """A list that grows with every message of a topic."""
@@ -96,8 +106,20 @@ class CountingScheme:
             if len(data) != 8 or struct.unpack("<If", data)[0] != frame.number:
                 raise PacketError(receiver, f"{len(data)} bytes for frame {frame.number}")
         place = np.array([10.0 * len(packets), float(frame.number), 0.0])
-        return (Detection(place, np.array([0.0, 10.0, 0.0]), 0.01 * np.eye(6), 20.0, tuple(sorted(packets)),
-                          len(packets)),) if packets else ()
+        return (
+            (
+                Detection(
+                    place,
+                    np.array([0.0, 10.0, 0.0]),
+                    0.01 * np.eye(6),
+                    20.0,
+                    tuple(sorted(packets)),
+                    len(packets),
+                ),
+            )
+            if packets
+            else ()
+        )
 
     def downlink_bits(self, frame):
         return 800
@@ -107,8 +129,10 @@ class CountingScheme:
 def bench(monkeypatch):
     """A bench on which nodes find the scheme `counting`."""
     for node in ("access_point", "fusion_center", "transmit_controller"):
-        monkeypatch.setattr(f"cooperative_isac_ros.nodes.{node}.make_scheme",
-                            lambda name, scene: CountingScheme(scene))
+        monkeypatch.setattr(
+            f"cooperative_isac_ros.nodes.{node}.make_scheme",
+            lambda name, scene: CountingScheme(scene),
+        )
     bench = Bench()
     yield bench
     bench.close()
@@ -123,22 +147,29 @@ def tiny():
 @pytest.fixture
 def announce(tiny):
     """Makes Frame messages of the scene."""
+
     def make(number, run=1, stamp_ns=None, **changes):
-        frame = FrameStamp(run, number, 10 ** 9 * (1000 + number) if stamp_ns is None else stamp_ns)
+        frame = FrameStamp(run, number, 10**9 * (1000 + number) if stamp_ns is None else stamp_ns)
         values = {
-            "scene": tiny.name, "scene_fingerprint": tiny.fingerprint, "simulated": True, "seed": tiny.seed
+            "scene": tiny.name,
+            "scene_fingerprint": tiny.fingerprint,
+            "simulated": True,
+            "seed": tiny.seed,
         }
         return conversions.frame_message(Announcement(frame, **{**values, **changes}))
+
     return make
 
 
 @pytest.fixture
 def features():
     """Makes FeaturePacket messages of the counting scheme."""
+
     def make(number, site, run=1, data=None, scheme="counting"):
-        frame = FrameStamp(run, number, 10 ** 9 * (1000 + number))
+        frame = FrameStamp(run, number, 10**9 * (1000 + number))
         data = struct.pack("<If", number, 1.0) if data is None else data
         return conversions.packet_message(Packet(frame, number, site, scheme, True, data))
+
     return make
 
 

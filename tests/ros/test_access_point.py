@@ -1,4 +1,6 @@
-"""The access point: simulated and real front ends, truth at the frame's stamp, frames it cannot take."""
+"""The access point: simulated and real front ends, truth at the frame's stamp, frames it cannot
+take.
+"""
 
 import struct
 
@@ -15,7 +17,7 @@ from cooperative_isac_ros import conversions, front_ends
 from cooperative_isac_ros.nodes.access_point import AccessPoint
 from cooperative_isac_ros.records import EchoRecord, FrameStamp
 
-SECOND = 10 ** 9
+SECOND = 10**9
 
 
 class Site:
@@ -44,12 +46,14 @@ def odometry(bench, tiny):
         bench.until(publisher.get_subscription_count)
         bench.spin(0.2)  # a best-effort reader gets nothing before it has found the publisher, too
         for time_s in times_s:
-            target, = scene_targets(tiny, time_s)
-            message = conversions.odometry_message("car1", round((1000 + time_s) * SECOND), target.position_m,
-                                                   target.velocity_mps)
+            (target,) = scene_targets(tiny, time_s)
+            message = conversions.odometry_message(
+                "car1", round((1000 + time_s) * SECOND), target.position_m, target.velocity_mps
+            )
             for name, value in changes.items():
                 setattr(message.header, name, value)
             publisher.publish(message)
+
     return say
 
 
@@ -66,7 +70,12 @@ def test_the_echo_is_that_of_the_pipeline_at_the_frames_stamp(bench, announce, o
     assert record.noise_power_w == tiny.propagation.noise_power_w
     packet = conversions.packet(site.packets[0])
     assert packet.data == struct.pack("<If", 2, float(np.abs(record.echo).max()))
-    assert (packet.site, packet.sequence, packet.simulated, packet.frame.number) == ("rx1", 0, True, 2)
+    assert (packet.site, packet.sequence, packet.simulated, packet.frame.number) == (
+        "rx1",
+        0,
+        True,
+        2,
+    )
     assert site.timings[0].stage == "encode" and site.timings[0].node.endswith("/rx1/access_point")
 
 
@@ -144,8 +153,13 @@ class Radio:
 
     def say(self, number, site="rx1", shape=None, noise_power_w=None, value=1.0):
         echo = np.full(shape or self.shape, value, np.complex64)
-        record = EchoRecord(FrameStamp(1, number, (1000 + number) * SECOND), site, False,
-                            noise_power_w or self.noise_power_w, echo)
+        record = EchoRecord(
+            FrameStamp(1, number, (1000 + number) * SECOND),
+            site,
+            False,
+            noise_power_w or self.noise_power_w,
+            echo,
+        )
         self.publisher.publish(conversions.echo_message(record))
 
 
@@ -175,9 +189,14 @@ def test_echoes_are_scaled_to_the_noise_that_the_scheme_knows(bench, announce, r
     assert np.isclose(peak, 0.5)
 
 
-@pytest.mark.parametrize("changes, reason", [({"site": "rx2"}, "echo is of site 'rx2', this node is 'rx1'"),
-                                             ({"shape": (8, 2, 2)}, "echo has sizes (8, 2, 2)"),
-                                             ({"value": np.nan}, "values that are not finite")])
+@pytest.mark.parametrize(
+    "changes, reason",
+    [
+        ({"site": "rx2"}, "echo is of site 'rx2', this node is 'rx1'"),
+        ({"shape": (8, 2, 2)}, "echo has sizes (8, 2, 2)"),
+        ({"value": np.nan}, "values that are not finite"),
+    ],
+)
 def test_a_wrong_echo_is_refused_and_the_node_lives(bench, announce, radio, changes, reason):
     radio.site.frame.publish(announce(0))
     bench.spin(0.2)

@@ -22,8 +22,13 @@ from cooperative_isac_ros.bag.profiles import heard_profile, played_profile, pro
 from cooperative_isac_ros.bag.reader import BagReader
 from cooperative_isac_ros.bag.writer import BagWriter
 
-LATCHED = QoSProfile(history=HistoryPolicy.KEEP_LAST, depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL,
-                     reliability=ReliabilityPolicy.RELIABLE, lifespan=Duration(seconds=2.5))
+LATCHED = QoSProfile(
+    history=HistoryPolicy.KEEP_LAST,
+    depth=1,
+    durability=DurabilityPolicy.TRANSIENT_LOCAL,
+    reliability=ReliabilityPolicy.RELIABLE,
+    lifespan=Duration(seconds=2.5),
+)
 WORDS = Topic("/words", "std_msgs/msg/String", (profile_fields(LATCHED),), "RIHS01_00")
 PLACES = Topic("/places", "geometry_msgs/msg/Point")
 START_NS = 1_700_000_000_000_000_000
@@ -58,19 +63,24 @@ def test_other_libraries_read_our_bags(tmp_path):
     with Reader(tmp_path / "bag") as reader:
         assert reader.message_count == 26 and reader.duration == 24_000_001
         topics = {connection.topic: connection for connection in reader.connections}
-        assert topics["/words"].msgtype == WORDS.type_name and topics["/words"].digest == "RIHS01_00"
+        assert (
+            topics["/words"].msgtype == WORDS.type_name and topics["/words"].digest == "RIHS01_00"
+        )
         profile = topics["/words"].ext.offered_qos_profiles[0]
         assert profile.durability.name == "TRANSIENT_LOCAL" and profile.depth == 1
         assert (profile.lifespan.sec, profile.lifespan.nsec) == (2, 500_000_000)
-        assert [data for connection, _, data in reader.messages() if connection.topic == "/words"] == \
-            [words(number) for number in range(25)]
+        assert [
+            data for connection, _, data in reader.messages() if connection.topic == "/words"
+        ] == [words(number) for number in range(25)]
     with open(tmp_path / "bag" / "bag_0.mcap", "rb") as file:
         reader = make_reader(file, validate_crcs=True)
         assert reader.get_header().profile == "ros2"
         statistics = reader.get_summary().statistics
         assert (statistics.message_count, statistics.chunk_count) == (26, 3)
-        assert (statistics.message_start_time, statistics.message_end_time) == (START_NS,
-                                                                                START_NS + 24_000_000)
+        assert (statistics.message_start_time, statistics.message_end_time) == (
+            START_NS,
+            START_NS + 24_000_000,
+        )
         late = list(reader.iter_messages(starting_at=START_NS + 20_000_000))
         assert len(late) == 5 and late[0][0].encoding == "ros2msg"
 
@@ -81,8 +91,10 @@ def test_metadata_names_every_topic_in_full(tmp_path):
     assert "&" not in text and "*" not in text
     information = yaml.safe_load(text)["rosbag2_bagfile_information"]
     assert information["version"] == 9 and information["relative_file_paths"] == ["bag_0.mcap"]
-    counts = {item["topic_metadata"]["name"]: item["message_count"]
-              for item in information["topics_with_message_count"]}
+    counts = {
+        item["topic_metadata"]["name"]: item["message_count"]
+        for item in information["topics_with_message_count"]
+    }
     assert information["ros_distro"] in ("jazzy", "kilted", os.environ.get("ROS_DISTRO"))
     assert counts == {"/words": 7, "/places": 1} and information["message_count"] == 8
 
@@ -99,7 +111,10 @@ def test_every_flush_leaves_whole_records(tmp_path):
     reader = BagReader(tmp_path / "bag")
     summary = reader.summary()
     assert not summary.closed and summary.num_messages == 41
-    assert {topic.name: topic.num_messages for topic in summary.topics} == {"/words": 40, "/places": 1}
+    assert {topic.name: topic.num_messages for topic in summary.topics} == {
+        "/words": 40,
+        "/places": 1,
+    }
     assert summary.topics[1].offered == WORDS.offered
     assert heard(reader) == [words(number) for number in range(40)]
     (tmp_path / "bag" / "metadata.yaml").unlink()
@@ -113,7 +128,7 @@ def test_a_damaged_tail_costs_its_chunk_only(tmp_path, flip):
     whole = path.read_bytes()
     third = whole.rindex(words(25))
     for cut in range(third - 20, third + 20, 7):
-        path.write_bytes(whole[:cut - 1] + b"?" + whole[cut:] if flip else whole[:cut])
+        path.write_bytes(whole[: cut - 1] + b"?" + whole[cut:] if flip else whole[:cut])
         reader = BagReader(tmp_path / "bag")
         assert heard(reader) == [words(number) for number in range(20)] and not reader.closed
 
@@ -126,7 +141,9 @@ def test_messages_come_in_the_order_of_their_times(tmp_path):
         writer.write("/words", START_NS + time * 1_000_000, START_NS, words(number))
     writer.close()
     order = [message.log_ns for message in BagReader(tmp_path / "bag").messages()]
-    assert order[:5] == sorted(order[:5]) and len(order) == 7  # the last is late by more than the window
+    assert (
+        order[:5] == sorted(order[:5]) and len(order) == 7
+    )  # the last is late by more than the window
 
 
 def test_what_is_no_bag_is_named(tmp_path):
@@ -162,8 +179,11 @@ def test_a_file_that_is_none_is_named(tmp_path, kind):
 
 
 def test_definitions_hold_every_type_that_is_needed():
-    for name in ("cooperative_isac_msgs/msg/Tracks", "visualization_msgs/msg/MarkerArray",
-                 "rcl_interfaces/msg/Log"):
+    for name in (
+        "cooperative_isac_msgs/msg/Tracks",
+        "visualization_msgs/msg/MarkerArray",
+        "rcl_interfaces/msg/Log",
+    ):
         text = message_definition(name)
         types = get_types_from_msg(text, name)
         used = {part for _, fields in types.values() for part in _names(fields)}
@@ -195,5 +215,8 @@ def test_profiles_survive_a_bag():
     assert played_profile([old]).durability == DurabilityPolicy.TRANSIENT_LOCAL
     assert played_profile([]).reliability == ReliabilityPolicy.RELIABLE
     both = heard_profile([LATCHED, weak])
-    assert (both.reliability, both.durability) == (ReliabilityPolicy.BEST_EFFORT, DurabilityPolicy.VOLATILE)
+    assert (both.reliability, both.durability) == (
+        ReliabilityPolicy.BEST_EFFORT,
+        DurabilityPolicy.VOLATILE,
+    )
     assert heard_profile([LATCHED]).durability == DurabilityPolicy.TRANSIENT_LOCAL

@@ -49,7 +49,9 @@ def test_topics_are_recorded_also_those_that_come_later(bench, tmp_path):
     summary = reader.summary()
     latched, counted = summary.topics
     assert summary.closed and (latched.num_messages, counted.num_messages) == (1, 20)
-    assert latched.offered[0]["durability"] == "transient_local" and latched.type_hash.startswith("RIHS01_")
+    assert latched.offered[0]["durability"] == "transient_local" and latched.type_hash.startswith(
+        "RIHS01_"
+    )
     times = [message.log_ns for message in reader.messages([counted.name])]
     assert before_ns <= times[0] and times == sorted(times) and times[-1] <= time.time_ns()
 
@@ -63,8 +65,10 @@ def test_a_topic_of_a_name_that_ros_refuses_is_not_recorded(bench, tmp_path, nam
 
 def test_a_recorder_of_a_scene_is_ready_when_it_hears_the_results(bench, tmp_path, announce):
     recorder = bench.start(BagRecorder, directory=str(tmp_path / "bag"))
-    assert f"{bench.namespace}/detections" in recorder.waiting_for(
-    ) and "rx1/features" in recorder.waiting_for()
+    assert (
+        f"{bench.namespace}/detections" in recorder.waiting_for()
+        and "rx1/features" in recorder.waiting_for()
+    )
     names = ("rx1/features", "rx2/features", "detections", "tracks")
     publishers = [bench.helper.create_publisher(Detections, name, qos.STREAM) for name in names]
     bench.until(lambda: not recorder.waiting_for())
@@ -72,10 +76,14 @@ def test_a_recorder_of_a_scene_is_ready_when_it_hears_the_results(bench, tmp_pat
     bench.until(lambda: frames.get_subscription_count() == 1)
     frames.publish(announce(7))
     publishers[2].publish(Detections(number=7))
-    bench.until(lambda: sum(t.num_messages for t in recorder.recorder.topics if "diagn" not in t.name) >= 2)
+    bench.until(
+        lambda: sum(t.num_messages for t in recorder.recorder.topics if "diagn" not in t.name) >= 2
+    )
     recorder.close()
-    topics = {topic.name.removeprefix(bench.namespace): topic.num_messages
-              for topic in BagReader(tmp_path / "bag").summary().topics}
+    topics = {
+        topic.name.removeprefix(bench.namespace): topic.num_messages
+        for topic in BagReader(tmp_path / "bag").summary().topics
+    }
     assert topics["/frame"] == 1 and topics["/detections"] == 1
 
 
@@ -103,16 +111,22 @@ def test_a_bag_is_played_at_its_pace_with_its_clock(bench, tmp_path):
     summary = reader.summary()
     player = Player(bench.helper, summary.topics, lambda name: f"{name}_again")
     heard, ticks = bench.listen(String, "words_again"), bench.listen(Clock, "/clock")
-    thread = threading.Thread(target=lambda: player.wait_for_subscribers(10.0) and play_once(
-        reader, player, Pace(bench.helper, 2.0, True), summary.passes, 0.2))
+    thread = threading.Thread(
+        target=lambda: (
+            player.wait_for_subscribers(10.0)
+            and play_once(reader, player, Pace(bench.helper, 2.0, True), summary.passes, 0.2)
+        )
+    )
     began_s = time.monotonic()
     thread.start()
     bench.until(lambda: heard and heard[-1].data == "9")
     thread.join()
     first = int(heard[0].data)
-    assert first in (3, 4, 5) and [message.data for message in heard] == [str(n) for n in range(first, 10)]
+    assert first in (3, 4, 5) and [message.data for message in heard] == [
+        str(n) for n in range(first, 10)
+    ]
     assert time.monotonic() - began_s >= (summary.duration_s - 0.3) / 2
-    stamps = [tick.clock.sec * 10 ** 9 + tick.clock.nanosec for tick in ticks]
+    stamps = [tick.clock.sec * 10**9 + tick.clock.nanosec for tick in ticks]
     assert stamps == sorted(stamps) and summary.start_ns + 200_000_000 <= stamps[0]
     assert stamps[-1] <= summary.end_ns
 
@@ -131,28 +145,40 @@ def test_playing_ends_when_it_is_asked_to_and_loses_no_call(bench, tmp_path):
 
 
 def test_nobody_listening_is_said_and_unknown_types_are_left_out(bench):
-    player = Player(bench.helper, [Topic("/t", "std_msgs/msg/String"), Topic("/u", "nowhere/msg/Nothing")])
+    player = Player(
+        bench.helper, [Topic("/t", "std_msgs/msg/String"), Topic("/u", "nowhere/msg/Nothing")]
+    )
     assert player.topics == ("/t",) and "nowhere/msg/Nothing" in player.skipped["/u"]
     assert not player.wait_for_subscribers(0.1)
 
 
 def test_topics_are_chosen_by_name():
     topics = [Topic("/a", "x"), Topic("/clock", "y")]
-    assert chosen_topics(topics, []) == topics[:1] and chosen_topics(topics, ["clock"]) == topics[1:]
+    assert (
+        chosen_topics(topics, []) == topics[:1] and chosen_topics(topics, ["clock"]) == topics[1:]
+    )
     with pytest.raises(BagError, match="topic /b is not in the bag; it has /a, /clock"):
         chosen_topics(topics, ["b"])
 
 
 def recorded_frame(bench, folder, announce, features):
     """A bag of one frame, without the packet of rx2."""
-    recorder = recorded(bench, folder, "frame", "rx1/features", "rx2/features", "detections",
-                        "tracks")
+    recorder = recorded(
+        bench, folder, "frame", "rx1/features", "rx2/features", "detections", "tracks"
+    )
     messages = {
-        "frame": announce(1), "rx1/features": features(1, "rx1"), "rx2/features": features(1, "rx2"),
-        "detections": Detections(run=1, number=1, sites_missing=["rx2"]), "tracks": Tracks(run=1, number=1)
+        "frame": announce(1),
+        "rx1/features": features(1, "rx1"),
+        "rx2/features": features(1, "rx2"),
+        "detections": Detections(run=1, number=1, sites_missing=["rx2"]),
+        "tracks": Tracks(run=1, number=1),
     }
-    publishers = {name: bench.publisher(type(message), name, readers=0) for name, message in messages.items()}
-    bench.until(lambda: all(publisher.get_subscription_count() == 1 for publisher in publishers.values()))
+    publishers = {
+        name: bench.publisher(type(message), name, readers=0) for name, message in messages.items()
+    }
+    bench.until(
+        lambda: all(publisher.get_subscription_count() == 1 for publisher in publishers.values())
+    )
     for name, message in messages.items():
         publishers[name].publish(message)
     bench.until(lambda: sum(topic.num_messages for topic in recorder.topics) == 5)
@@ -161,18 +187,28 @@ def recorded_frame(bench, folder, announce, features):
 
 
 def test_a_recording_tells_which_packets_were_used(bench, tmp_path, announce, features):
-    recording = read_recording(BagReader(recorded_frame(bench, tmp_path / "bag", announce, features)))
-    assert (recording.root, recording.scene, recording.scheme) == (f"{bench.namespace}/", "tiny", "counting")
+    recording = read_recording(
+        BagReader(recorded_frame(bench, tmp_path / "bag", announce, features))
+    )
+    assert (recording.root, recording.scene, recording.scheme) == (
+        f"{bench.namespace}/",
+        "tiny",
+        "counting",
+    )
     assert [frame.key for frame in recording.frames] == [(1, 1)]
     assert {packet.topic[-12:]: packet.used for packet in recording.frames[0].packets} == {
-        "rx1/features": True, "rx2/features": False}
+        "rx1/features": True,
+        "rx2/features": False,
+    }
     assert set(recording.results) == {"detections", "tracks"}
 
 
-@pytest.mark.parametrize("answered, attempts, different", [([True], 1, 0), ([False, True], 2, 0),
-                                                           ([False] * 3, 3, 1)])
-def test_a_replay_begins_anew_when_an_answer_was_lost(bench, tmp_path, announce, features, monkeypatch,
-                                                      answered, attempts, different):
+@pytest.mark.parametrize(
+    "answered, attempts, different", [([True], 1, 0), ([False, True], 2, 0), ([False] * 3, 3, 1)]
+)
+def test_a_replay_begins_anew_when_an_answer_was_lost(
+    bench, tmp_path, announce, features, monkeypatch, answered, attempts, different
+):
     made = []
 
     class Attempt:

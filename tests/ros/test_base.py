@@ -48,8 +48,11 @@ class Failing(SceneNode):
         self.create_timer(0.01, fail)
 
 
-@pytest.mark.parametrize("act", [interrupt, stop_and_publish, lambda node: rclpy.shutdown()],
-                         ids=["Ctrl-C", "in the middle of a callback", "from outside"])
+@pytest.mark.parametrize(
+    "act",
+    [interrupt, stop_and_publish, lambda node: rclpy.shutdown()],
+    ids=["Ctrl-C", "in the middle of a callback", "from outside"],
+)
 def test_a_node_that_is_told_to_end_closes_and_ends_well(act):
     before = Ending.closed
     assert run_node(lambda: Ending(act), ARGUMENTS) == 0
@@ -86,8 +89,12 @@ sys.exit(run_node(Slow, sys.argv[1:]))
 @pytest.mark.parametrize("first", [signal.SIGINT, signal.SIGTERM])
 @pytest.mark.parametrize("second", [signal.SIGINT, signal.SIGTERM])
 def test_a_second_signal_does_not_cut_the_end_short(first, second):
-    with subprocess.Popen([sys.executable, "-c", SLOW_TO_CLOSE, *ARGUMENTS], text=True,
-                          stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+    with subprocess.Popen(
+        [sys.executable, "-c", SLOW_TO_CLOSE, *ARGUMENTS],
+        text=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    ) as process:
         for number, word in ((first, "runs"), (second, "closes")):
             while process.stdout.readline() not in (f"{word}\n", ""):
                 pass
@@ -101,8 +108,10 @@ class Deep(SceneNode):
         super().__init__("deep", namespace_depth=depth, **options)
 
 
-@pytest.mark.parametrize("below, depth, topic", [("", 0, "{}/frame"), ("/rx1", 1, "{}/frame"),
-                                                 ("/a/rx1", 1, "{}/a/frame")])
+@pytest.mark.parametrize(
+    "below, depth, topic",
+    [("", 0, "{}/frame"), ("/rx1", 1, "{}/frame"), ("/a/rx1", 1, "{}/a/frame")],
+)
 def test_shared_topics_lie_above_a_nodes_own_namespaces(bench, below, depth, topic):
     node = bench.start(lambda **options: Deep(depth, **options), below=below)
     assert node.shared("frame") == topic.format(bench.namespace)

@@ -24,10 +24,14 @@ POINT = np.array([1.0, 2.0, 3.0])
 DETECTION = Detection(POINT, POINT, np.eye(6), 20.0, ("rx1", "north"), 3)
 TRACK = Track(7, TrackStatus.CONFIRMED, TargetClass.UAV, 0.5, POINT, POINT, np.eye(6), 1.0, 0.5, 4)
 MESSAGES = [
-    conversions.detections_message(DetectionList(FRAME, True, (DETECTION, DETECTION), ("a", "rx2"))),
+    conversions.detections_message(
+        DetectionList(FRAME, True, (DETECTION, DETECTION), ("a", "rx2"))
+    ),
     conversions.detections_message(DetectionList(FRAME, False, ())),
     conversions.tracks_message(TrackList(FRAME, True, (TRACK, TRACK))),
-    DiagnosticArray(status=[DiagnosticStatus(name="odd", values=[KeyValue(key="k", value="v" * 5)])]),
+    DiagnosticArray(
+        status=[DiagnosticStatus(name="odd", values=[KeyValue(key="k", value="v" * 5)])]
+    ),
     PointCloud2(fields=[PointField(name="x", offset=3)], data=b"abc", is_dense=True),
     String(data="12"),
 ]
@@ -41,7 +45,9 @@ def known_types(name):
 
 
 def independent(data, name):
-    """The same message as rosbags writes it, whose padding is zero; None when rosbags cannot read it."""
+    """The same message as rosbags writes it, whose padding is zero; None when rosbags cannot read
+    it.
+    """
     types = known_types(name)
     try:
         return bytes(types.serialize_cdr(types.deserialize_cdr(data, name), name))
@@ -56,7 +62,7 @@ def test_only_and_all_padding_becomes_zero(message):
     clean = zero_padding(serialize_message(message), kind)
     assert clean == independent(clean, name) and deserialize_message(clean, kind) == message
     for place in range(4, len(clean)):
-        other = clean[:place] + bytes([clean[place] ^ 1]) + clean[place + 1:]
+        other = clean[:place] + bytes([clean[place] ^ 1]) + clean[place + 1 :]
         if independent(other, name) == clean:
             assert zero_padding(other, kind) == clean, f"byte {place} is padding"
         elif independent(other, name) is not None:

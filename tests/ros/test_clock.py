@@ -19,8 +19,8 @@ def test_stamps_are_multiples_of_the_period(bench, rate_hz):
     AlignedTimer(bench.helper, rate_hz, tick)
     bench.until(lambda: len(stamps) >= 10)
     rate = Fraction(rate_hz)
-    indices = [round(stamp * rate / 10 ** 9) for stamp in stamps]
-    assert stamps == [round(index * 10 ** 9 / rate) for index in indices]
+    indices = [round(stamp * rate / 10**9) for stamp in stamps]
+    assert stamps == [round(index * 10**9 / rate) for index in indices]
     assert indices == sorted(set(indices))
     assert min(ages) >= -1e9 / rate_hz * 1e-3
 

@@ -24,11 +24,16 @@ def faults():
 
 @pytest.fixture
 def collector(faults):
-    return PacketCollector(("a", "b"), "s", patience=2, on_fault=lambda event, reason: faults.update([event]))
+    return PacketCollector(
+        ("a", "b"), "s", patience=2, on_fault=lambda event, reason: faults.update([event])
+    )
 
 
 def closed(frames):
-    return [(frame.announcement.frame.number, sorted(frame.packets), frame.sites_missing) for frame in frames]
+    return [
+        (frame.announcement.frame.number, sorted(frame.packets), frame.sites_missing)
+        for frame in frames
+    ]
 
 
 def test_a_frame_closes_when_everybody_answered(collector):
@@ -47,23 +52,28 @@ def test_a_complete_frame_takes_older_ones_with_it(collector):
 
 
 def test_a_deadline_closes_once(collector):
-    opened, = collector.announce(announcement(0))
+    (opened,) = collector.announce(announcement(0))
     assert closed(collector.expire(opened)) == [(0, [], ("a", "b"))]
     assert collector.expire(opened) == []
 
 
-@pytest.mark.parametrize("again", [[announcement(0, run=2)], [announcement(0), announcement(1)]],
-                         ids=["another run", "played again"])
+@pytest.mark.parametrize(
+    "again",
+    [[announcement(0, run=2)], [announcement(0), announcement(1)]],
+    ids=["another run", "played again"],
+)
 def test_the_deadline_of_an_earlier_pass_closes_nothing(collector, again):
     first = [opened for number in range(3) for opened in collector.announce(announcement(number))]
     second = [opened for item in again for opened in collector.announce(item)]
     assert [frame for opened in first for frame in collector.expire(opened)] == []
-    assert [number for number, _, _ in closed(collector.expire(second[-1]))] == list(range(len(again)))
+    assert [number for number, _, _ in closed(collector.expire(second[-1]))] == list(
+        range(len(again))
+    )
 
 
 def test_a_silent_receiver_is_absent_until_heard(collector):
     for number in range(2):
-        opened, = collector.announce(announcement(number))
+        (opened,) = collector.announce(announcement(number))
         collector.add(packet(number, "a"))
         assert collector.complete() == []
         collector.expire(opened)
@@ -77,15 +87,21 @@ def test_a_silent_receiver_is_absent_until_heard(collector):
 
 def test_when_all_are_absent_the_deadline_decides(collector):
     for number in range(3):
-        opened, = collector.announce(announcement(number))
+        (opened,) = collector.announce(announcement(number))
         assert collector.complete() == []
         collector.expire(opened)
     assert collector.absent == ("a", "b")
 
 
-@pytest.mark.parametrize("bad, event", [
-    (packet(0, "z"), "packets_of_unknown_site"), (packet(0, "a", scheme="t"), "packets_of_other_scheme"),
-    (packet(0, "a", run=0), "packets_stale"), (packet(1, "a"), "packets_repeated")])
+@pytest.mark.parametrize(
+    "bad, event",
+    [
+        (packet(0, "z"), "packets_of_unknown_site"),
+        (packet(0, "a", scheme="t"), "packets_of_other_scheme"),
+        (packet(0, "a", run=0), "packets_stale"),
+        (packet(1, "a"), "packets_repeated"),
+    ],
+)
 def test_every_refusal_is_told(collector, faults, bad, event):
     collector.announce(announcement(0, run=0))
     collector.announce(announcement(1))
@@ -119,19 +135,27 @@ def fill(collector, number, run=1):
 
 
 @pytest.mark.parametrize("packets_first", [True, False])
-@pytest.mark.parametrize("between", [[], [announcement(0, run=2)]], ids=["at once", "after another run"])
-def test_numbers_that_go_back_begin_anew_and_lose_nothing(collector, faults, between, packets_first):
+@pytest.mark.parametrize(
+    "between", [[], [announcement(0, run=2)]], ids=["at once", "after another run"]
+)
+def test_numbers_that_go_back_begin_anew_and_lose_nothing(
+    collector, faults, between, packets_first
+):
     for item in (announcement(5), announcement(6), *between):
         collector.announce(item)
     assert collector.announce(announcement(0)) == ()
     before = fill(collector, 0) + fill(collector, 1) if packets_first else []
     assert [item.frame.number for item in collector.announce(announcement(1))] == [0, 1]
-    after = closed(collector.complete()) if packets_first else fill(collector, 0) + fill(collector, 1)
+    after = (
+        closed(collector.complete()) if packets_first else fill(collector, 0) + fill(collector, 1)
+    )
     assert before == [] and after == [(0, ["a", "b"], ()), (1, ["a", "b"], ())]
     assert faults == {"restarts": 1 + len(between), "frames_stale": 1}
 
 
-@pytest.mark.parametrize("stale", [announcement(2), announcement(9, run=0)], ids=["lower number", "ended run"])
+@pytest.mark.parametrize(
+    "stale", [announcement(2), announcement(9, run=0)], ids=["lower number", "ended run"]
+)
 def test_one_stale_announcement_changes_nothing(collector, faults, stale):
     for item in (announcement(9, run=0), announcement(5), announcement(6), stale):
         collector.announce(item)

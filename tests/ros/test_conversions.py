@@ -20,7 +20,7 @@ from cooperative_isac.tracking.track import Track, TrackStatus
 from cooperative_isac_ros import conversions, records
 from cooperative_isac_ros.conversions import ConversionError
 
-FRAME = records.FrameStamp(2 ** 63 + 5, 2 ** 32 + 7, 1_700_000_000_123_456_789)
+FRAME = records.FrameStamp(2**63 + 5, 2**32 + 7, 1_700_000_000_123_456_789)
 
 
 def covariance(seed=0):
@@ -28,27 +28,68 @@ def covariance(seed=0):
     return factor @ factor.T + np.eye(6)
 
 
-DETECTION = Detection(np.array([1.5, -2, 3]), np.array([4, 5.25, -6]), covariance(), np.float32(17.5),
-                      ("rx1", "rx2"), np.int64(3))
-TRACK = Track(9, TrackStatus.COASTING, TargetClass.VEHICLE, 0.75, np.array([1, 2, 3.0]),
-              np.array([4, 5, 6.0]), covariance(1), 2.5, 0.2, 11)
+DETECTION = Detection(
+    np.array([1.5, -2, 3]),
+    np.array([4, 5.25, -6]),
+    covariance(),
+    np.float32(17.5),
+    ("rx1", "rx2"),
+    np.int64(3),
+)
+TRACK = Track(
+    9,
+    TrackStatus.COASTING,
+    TargetClass.VEHICLE,
+    0.75,
+    np.array([1, 2, 3.0]),
+    np.array([4, 5, 6.0]),
+    covariance(1),
+    2.5,
+    0.2,
+    11,
+)
 ECHO = (np.arange(24).reshape(2, 3, 4) * (1 + 2j)).astype(np.complex64)
 RECORDS = {
-    "frame": (records.Announcement(FRAME, "campus", "abc", True, 2 ** 64 - 1, bytes(range(256)), 77),
-              conversions.frame_message, conversions.announcement),
-    "echo": (records.EchoRecord(FRAME, "rx1", False, np.float64(1e-12), ECHO),
-             conversions.echo_message, conversions.echo_record),
-    "packet": (records.Packet(FRAME, 5, "rx1", "local_ml", True, b"\x00\xff\x80"),
-               conversions.packet_message, conversions.packet),
-    "detections": (records.DetectionList(FRAME, True, (DETECTION, DETECTION), ("rx3",)),
-                   conversions.detections_message, conversions.detection_list),
-    "no detections": (records.DetectionList(FRAME, False, ()),
-                      conversions.detections_message, conversions.detection_list),
-    "tracks": (records.TrackList(FRAME, True, (TRACK,)), conversions.tracks_message, conversions.track_list),
-    "accuracy": (records.AccuracyRecord(FRAME, True, 1.0, 2.0, 3.0, 4.0, 5.0, 6, 7.0, 8.0),
-                 conversions.accuracy_message, conversions.accuracy_record),
-    "timing": (records.Timing(FRAME, 4, "encode", "/rx1/access_point", 12.5, np.float32(30.5)),
-               conversions.timing_message, conversions.timing),
+    "frame": (
+        records.Announcement(FRAME, "campus", "abc", True, 2**64 - 1, bytes(range(256)), 77),
+        conversions.frame_message,
+        conversions.announcement,
+    ),
+    "echo": (
+        records.EchoRecord(FRAME, "rx1", False, np.float64(1e-12), ECHO),
+        conversions.echo_message,
+        conversions.echo_record,
+    ),
+    "packet": (
+        records.Packet(FRAME, 5, "rx1", "local_ml", True, b"\x00\xff\x80"),
+        conversions.packet_message,
+        conversions.packet,
+    ),
+    "detections": (
+        records.DetectionList(FRAME, True, (DETECTION, DETECTION), ("rx3",)),
+        conversions.detections_message,
+        conversions.detection_list,
+    ),
+    "no detections": (
+        records.DetectionList(FRAME, False, ()),
+        conversions.detections_message,
+        conversions.detection_list,
+    ),
+    "tracks": (
+        records.TrackList(FRAME, True, (TRACK,)),
+        conversions.tracks_message,
+        conversions.track_list,
+    ),
+    "accuracy": (
+        records.AccuracyRecord(FRAME, True, 1.0, 2.0, 3.0, 4.0, 5.0, 6, 7.0, 8.0),
+        conversions.accuracy_message,
+        conversions.accuracy_record,
+    ),
+    "timing": (
+        records.Timing(FRAME, 4, "encode", "/rx1/access_point", 12.5, np.float32(30.5)),
+        conversions.timing_message,
+        conversions.timing,
+    ),
 }
 
 
@@ -88,10 +129,16 @@ def echo_with(**changes):
     return message
 
 
-@pytest.mark.parametrize("changes, reason", [
-    ({"num_symbols": 5}, "48 values in iq; sizes 2 x 3 x 5 need 60"), ({"num_rx_ant": 0}, "need 0"),
-    ({"num_rx_ant": 2 ** 31}, "48 values"), ({"noise_power_w": 0.0}, "noise_power_w 0.0"),
-    ({"noise_power_w": math.nan}, "noise_power_w nan")])
+@pytest.mark.parametrize(
+    "changes, reason",
+    [
+        ({"num_symbols": 5}, "48 values in iq; sizes 2 x 3 x 5 need 60"),
+        ({"num_rx_ant": 0}, "need 0"),
+        ({"num_rx_ant": 2**31}, "48 values"),
+        ({"noise_power_w": 0.0}, "noise_power_w 0.0"),
+        ({"noise_power_w": math.nan}, "noise_power_w nan"),
+    ],
+)
 def test_an_echo_whose_sizes_or_noise_are_wrong_is_refused(changes, reason):
     with pytest.raises(ConversionError, match=reason):
         conversions.echo_record(echo_with(**changes))
@@ -106,7 +153,9 @@ def test_an_echo_with_nan_is_refused():
 
 def test_an_empty_packet_is_refused():
     with pytest.raises(ConversionError, match="packet of 'rx1' for frame .* is empty"):
-        conversions.packet(conversions.packet_message(records.Packet(FRAME, 0, "rx1", "s", True, b"")))
+        conversions.packet(
+            conversions.packet_message(records.Packet(FRAME, 0, "rx1", "s", True, b""))
+        )
 
 
 def refusals(kind, message):
@@ -128,8 +177,15 @@ def broken_state(message, fault):
     return message
 
 
-@pytest.mark.parametrize("fault, reason", [("nan", "not finite"), ("infinite", "not finite"),
-                                           ("skew", "not symmetric"), ("negative", "positive definite")])
+@pytest.mark.parametrize(
+    "fault, reason",
+    [
+        ("nan", "not finite"),
+        ("infinite", "not finite"),
+        ("skew", "not symmetric"),
+        ("negative", "positive definite"),
+    ],
+)
 def test_a_state_that_is_no_gaussian_costs_itself_only(fault, reason):
     message = conversions.detections_message(RECORDS["detections"][0])
     broken_state(message.detections[1], fault)
@@ -144,11 +200,19 @@ def test_a_state_that_is_no_gaussian_costs_itself_only(fault, reason):
     assert re.search(f"track 9: .*{reason}", words)
 
 
-@pytest.mark.parametrize("changes, reason", [
-    ({"position": 2e7}, "position_m is beyond 1e\\+07 m"), ({"velocity": 2e4}, "velocity_mps is beyond 10000 m/s"),
-    ({"variance": 1e20}, "beyond"), ({"variance": 1e-20}, "beyond the limits"),
-    ({"variance": 1e9, "other": 1e-12}, "condition"), ({"snr_db": 400.0}, "snr_db 400.0; allowed"),
-    ({"sites": ["rx1"] * 300}, "names 300 sites"), ({"sites": ["\x1b[2J"]}, "holds the name '\ufffd")])
+@pytest.mark.parametrize(
+    "changes, reason",
+    [
+        ({"position": 2e7}, "position_m is beyond 1e\\+07 m"),
+        ({"velocity": 2e4}, "velocity_mps is beyond 10000 m/s"),
+        ({"variance": 1e20}, "beyond"),
+        ({"variance": 1e-20}, "beyond the limits"),
+        ({"variance": 1e9, "other": 1e-12}, "condition"),
+        ({"snr_db": 400.0}, "snr_db 400.0; allowed"),
+        ({"sites": ["rx1"] * 300}, "names 300 sites"),
+        ({"sites": ["\x1b[2J"]}, "holds the name '\ufffd"),
+    ],
+)
 def test_detections_are_bounded(changes, reason):
     message = conversions.detections_message(RECORDS["detections"][0])
     detection = message.detections[0]
@@ -187,7 +251,7 @@ def test_the_strongest_detections_are_used_in_their_order():
     assert words == "frame 4294967303 has 100 detections; the strongest 64 are used"
 
 
-@pytest.mark.parametrize("sec, nanosec", [(-1, 0), (0, 10 ** 9), (2 ** 31 - 1, 2 ** 32 - 1)])
+@pytest.mark.parametrize("sec, nanosec", [(-1, 0), (0, 10**9), (2**31 - 1, 2**32 - 1)])
 def test_a_stamp_that_is_none_is_refused(sec, nanosec):
     for record, to_message, to_record in RECORDS.values():
         message = to_message(record)
@@ -198,7 +262,7 @@ def test_a_stamp_that_is_none_is_refused(sec, nanosec):
 
 def test_a_frame_number_beyond_reports_is_refused():
     message = conversions.frame_message(RECORDS["frame"][0])
-    message.number = 2 ** 63
+    message.number = 2**63
     with pytest.raises(ConversionError, match="frame number 9223372036854775808 is too large"):
         conversions.announcement(message)
 
@@ -211,18 +275,47 @@ def test_numbers_outside_an_enumeration_are_refused(field):
     assert not record.tracks and "track 9: 9 is not a valid" in reason
 
 
-@pytest.mark.parametrize("kind, items, changes, reason", [
-    ("detections", "detections", {"snr_db": math.nan}, "detection 0 has snr_db nan; allowed: finite"),
-    ("detections", "detections", {"snr_db": math.inf}, "detection 0 has snr_db inf; allowed: finite"),
-    ("tracks", "tracks", {"class_probability": 1.5}, "track 9 has class_probability 1.5; allowed: finite, 0 to 1"),
-    ("tracks", "tracks", {"age_s": math.inf}, "track 9 has age_s inf; allowed: finite, 0 to"),
-    ("tracks", "tracks", {"since_update_s": -0.1}, "track 9 has since_update_s -0.1; allowed"),
-    ("tracks", "tracks", {"num_detections": 0}, "track 9 has num_detections 0; allowed"),
-    ("accuracy", "", {"nees": math.nan}, "accuracy has nees nan; allowed"),
-    ("accuracy", "", {"error_to_bound_velocity": math.inf}, "accuracy has error_to_bound_velocity inf; allowed"),
-    ("timing", "", {"duration_ms": math.nan}, "stage 'encode' has duration_ms nan; allowed"),
-    ("timing", "", {"latency_ms": -1.0}, "stage 'encode' has latency_ms -1.0; allowed"),
-    ("timing", "", {"stage": "lunch"}, "stage 'lunch' is unknown; allowed: encode, decode, track")])
+@pytest.mark.parametrize(
+    "kind, items, changes, reason",
+    [
+        (
+            "detections",
+            "detections",
+            {"snr_db": math.nan},
+            "detection 0 has snr_db nan; allowed: finite",
+        ),
+        (
+            "detections",
+            "detections",
+            {"snr_db": math.inf},
+            "detection 0 has snr_db inf; allowed: finite",
+        ),
+        (
+            "tracks",
+            "tracks",
+            {"class_probability": 1.5},
+            "track 9 has class_probability 1.5; allowed: finite, 0 to 1",
+        ),
+        ("tracks", "tracks", {"age_s": math.inf}, "track 9 has age_s inf; allowed: finite, 0 to"),
+        ("tracks", "tracks", {"since_update_s": -0.1}, "track 9 has since_update_s -0.1; allowed"),
+        ("tracks", "tracks", {"num_detections": 0}, "track 9 has num_detections 0; allowed"),
+        ("accuracy", "", {"nees": math.nan}, "accuracy has nees nan; allowed"),
+        (
+            "accuracy",
+            "",
+            {"error_to_bound_velocity": math.inf},
+            "accuracy has error_to_bound_velocity inf; allowed",
+        ),
+        ("timing", "", {"duration_ms": math.nan}, "stage 'encode' has duration_ms nan; allowed"),
+        ("timing", "", {"latency_ms": -1.0}, "stage 'encode' has latency_ms -1.0; allowed"),
+        (
+            "timing",
+            "",
+            {"stage": "lunch"},
+            "stage 'lunch' is unknown; allowed: encode, decode, track",
+        ),
+    ],
+)
 def test_numbers_out_of_their_range_are_refused_by_name(kind, items, changes, reason):
     record, to_message, to_record = RECORDS[kind]
     message = to_message(record)
@@ -236,11 +329,14 @@ def test_numbers_out_of_their_range_are_refused_by_name(kind, items, changes, re
         to_record(message)
 
 
-@pytest.mark.parametrize("velocity", [(3.0, 4.0, 1.0), (-2.0, 0.0, 0.0), (0.0, 0.0, 2.0), (0.0, 0.0, 0.0)])
+@pytest.mark.parametrize(
+    "velocity", [(3.0, 4.0, 1.0), (-2.0, 0.0, 0.0), (0.0, 0.0, 2.0), (0.0, 0.0, 0.0)]
+)
 def test_odometry_looks_where_it_goes_and_comes_back_in_map(velocity):
     velocity = np.array(velocity)
     message = through_the_wire(
-        conversions.odometry_message("uav1", 123, np.array([1.0, 2, 3]), velocity, covariance()))
+        conversions.odometry_message("uav1", 123, np.array([1.0, 2, 3]), velocity, covariance())
+    )
     assert (message.header.frame_id, message.child_frame_id) == ("map", "uav1")
     twist = message.twist.twist.linear
     assert math.isclose(twist.x, math.hypot(*velocity[:2]), abs_tol=1e-12) and abs(twist.y) < 1e-12
@@ -254,9 +350,13 @@ def test_the_twist_of_any_robot_is_turned_from_its_own_frame():
     x, y, z, w = rotation.as_quat()
     message = Odometry()
     message.header.frame_id = "map"
-    message.pose.pose.orientation = Quaternion(x=2 * x, y=2 * y, z=2 * z, w=2 * w)  # not quite of norm 1
+    message.pose.pose.orientation = Quaternion(
+        x=2 * x, y=2 * y, z=2 * z, w=2 * w
+    )  # not quite of norm 1
     message.twist.twist.linear.x, message.twist.twist.linear.z = 5.0, -1.0
-    assert np.allclose(conversions.odometry_sample(message).velocity_mps, rotation.apply([5, 0, -1]))
+    assert np.allclose(
+        conversions.odometry_sample(message).velocity_mps, rotation.apply([5, 0, -1])
+    )
 
 
 def test_covariances_of_odometry_are_in_map_and_in_the_child_frame():
@@ -266,9 +366,14 @@ def test_covariances_of_odometry_are_in_map_and_in_the_child_frame():
     assert np.allclose(np.diag(message.twist.covariance.reshape(6, 6))[:3], [9, 4, 16])
 
 
-@pytest.mark.parametrize("frame_id, w, reason", [("odom", 1.0, "in frame 'odom'; publish it in 'map'"),
-                                                 ("map", 0.0, "is not a rotation"),
-                                                 ("map", math.nan, "is not a rotation")])
+@pytest.mark.parametrize(
+    "frame_id, w, reason",
+    [
+        ("odom", 1.0, "in frame 'odom'; publish it in 'map'"),
+        ("map", 0.0, "is not a rotation"),
+        ("map", math.nan, "is not a rotation"),
+    ],
+)
 def test_odometry_that_cannot_be_placed_is_refused(frame_id, w, reason):
     message = Odometry()
     message.header.frame_id, message.pose.pose.orientation.w = frame_id, w
@@ -300,7 +405,10 @@ def test_an_empty_cloud_is_valid():
 
 @pytest.mark.parametrize("target_class", TargetClass)
 def test_classes_are_words(target_class):
-    assert conversions.target_class(through_the_wire(conversions.class_message(target_class))) is target_class
+    assert (
+        conversions.target_class(through_the_wire(conversions.class_message(target_class)))
+        is target_class
+    )
 
 
 def test_an_unknown_word_is_no_class():

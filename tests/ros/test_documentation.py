@@ -10,8 +10,15 @@ import pytest
 ROOT = Path(__file__).resolve().parents[2]
 DOCUMENT = ROOT / "docs" / "nodes.md"
 COUNTED = re.compile(r"""(?:fault|count)\(\s*"(\w+)"|return \(?"(\w+)",""")
-NODES = ("transmit_controller", "target_simulator", "access_point", "fusion_center", "scene_markers",
-         "evaluator", "tracker")
+NODES = (
+    "transmit_controller",
+    "target_simulator",
+    "access_point",
+    "fusion_center",
+    "scene_markers",
+    "evaluator",
+    "tracker",
+)
 
 
 def documented():
@@ -26,7 +33,9 @@ def documented():
 
 def as_written(default):
     """A default as the table writes it; empty cells refer to another node's."""
-    return json.dumps(default) if isinstance(default, (bool, list)) or default == "" else str(default)
+    return (
+        json.dumps(default) if isinstance(default, (bool, list)) or default == "" else str(default)
+    )
 
 
 @pytest.mark.parametrize("node", NODES)
@@ -40,6 +49,8 @@ def test_every_parameter_is_documented(node):
 
 def test_every_counter_is_documented():
     sources = [path.read_text() for path in (ROOT / "src" / "cooperative_isac_ros").rglob("*.py")]
-    counted = {name for text in sources for names in COUNTED.findall(text) for name in names if name}
+    counted = {
+        name for text in sources for names in COUNTED.findall(text) for name in names if name
+    }
     assert {"frames_late", "packets_stale", "resets"} <= counted
     assert counted <= set(re.findall(r"`(\w+)`", DOCUMENT.read_text()))

@@ -5,7 +5,14 @@ import math
 
 import numpy as np
 import pytest
-from cooperative_isac_msgs.msg import Accuracy, Detections, FeaturePacket, Frame, StageTiming, Tracks
+from cooperative_isac_msgs.msg import (
+    Accuracy,
+    Detections,
+    FeaturePacket,
+    Frame,
+    StageTiming,
+    Tracks,
+)
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
 from nav_msgs.msg import Odometry
 
@@ -33,8 +40,13 @@ class Rig:
         self.bench = bench
         self.node = bench.start(Evaluator, **parameters)
         self.accuracy = bench.listen(Accuracy, "accuracy")
-        topics = ((Frame, "frame"), (Detections, "detections"), (Tracks, "tracks"), (StageTiming, "timing"),
-                  (FeaturePacket, "rx1/features"))
+        topics = (
+            (Frame, "frame"),
+            (Detections, "detections"),
+            (Tracks, "tracks"),
+            (StageTiming, "timing"),
+            (FeaturePacket, "rx1/features"),
+        )
         self.publishers = {topic: bench.publisher(kind, topic) for kind, topic in topics}
         self.odometry = bench.helper.create_publisher(Odometry, "targets/car1/odom", 10)
         bench.until(self.odometry.get_subscription_count)
@@ -48,31 +60,50 @@ class Rig:
 
     def say_truth(self, number):
         self.odometry.publish(
-            conversions.odometry_message("car1", 10 ** 12 + number * PERIOD_NS, self.place(number),
-                                         np.array([5.0, 0, 0])))
+            conversions.odometry_message(
+                "car1", 10**12 + number * PERIOD_NS, self.place(number), np.array([5.0, 0, 0])
+            )
+        )
 
     def say_result(self, number, run=1, detections=True, variance=1.0):
         frame = FrameStamp(run, number, 10**12 + number * PERIOD_NS)
         place, velocity, covariance = self.place(number) + OFFSET, np.array([5.0, 0, 0]), np.eye(6)
         if detections:
             found = Detection(place, velocity, variance * covariance, 20.0, ("rx1",), 2)
-            self.say("detections", conversions.detections_message(DetectionList(frame, True, (found,))))
-        track = Track(4, TrackStatus.CONFIRMED, TargetClass.UNKNOWN, 0.0, place, velocity, covariance, 1.0,
-                      0.0, 5)
+            self.say(
+                "detections", conversions.detections_message(DetectionList(frame, True, (found,)))
+            )
+        track = Track(
+            4,
+            TrackStatus.CONFIRMED,
+            TargetClass.UNKNOWN,
+            0.0,
+            place,
+            velocity,
+            covariance,
+            1.0,
+            0.0,
+            5,
+        )
         self.say("tracks", conversions.tracks_message(TrackList(frame, True, (track,))))
 
     def say_frame(self, number, announce, run=1):
         counts = self.node.health.counts
         before = counts["frames"] + counts["frames_stale"]
         self.say_truth(number)
-        self.say("frame", announce(number, run=run, stamp_ns=10**12 + number * PERIOD_NS, downlink_bits=100))
+        self.say(
+            "frame",
+            announce(number, run=run, stamp_ns=10**12 + number * PERIOD_NS, downlink_bits=100),
+        )
         self.bench.until(lambda: counts["frames"] + counts["frames_stale"] > before)
 
     def say_rest(self, number, features, run=1, latency_ms=20.0):
         frame, before = FrameStamp(run, number, 10**12 + number * PERIOD_NS), len(self.accuracy)
         self.say("rx1/features", features(number, "rx1", run=run))
         for stage in ("encode", "decode", "track"):
-            self.say("timing", conversions.timing_message(Timing(frame, 0, stage, "/n", 4.0, latency_ms)))
+            self.say(
+                "timing", conversions.timing_message(Timing(frame, 0, stage, "/n", 4.0, latency_ms))
+            )
         self.say_result(number, run=run)
         self.bench.until(lambda: len(self.accuracy) > before)
 
@@ -132,9 +163,17 @@ def test_the_report_holds_what_happened(bench, announce, features, tmp_path):
     rig.node.close()
     summary = json.loads((tmp_path / "new" / "folder" / "summary.json").read_text())
     assert (summary["frames"], summary["frames_late"], summary["frames_lost"]) == (10, 2, 1)
-    assert summary["scene"] == "tiny" and summary["scheme"] == "counting" and summary["false_tracks"] == 0
+    assert (
+        summary["scene"] == "tiny"
+        and summary["scheme"] == "counting"
+        and summary["false_tracks"] == 0
+    )
     car = summary["targets"]["car1"]
-    assert car["continuity"] == 1.0 and car["rmse_m"] == pytest.approx(0.5) and car["identity_switches"] == 0
+    assert (
+        car["continuity"] == 1.0
+        and car["rmse_m"] == pytest.approx(0.5)
+        and car["identity_switches"] == 0
+    )
     assert summary["fronthaul_bits_per_s"] == {"rx1": 9 * 64.0}
     assert summary["fronthaul_downlink_bits_per_s"] == 900.0
     assert summary["latency_ms"]["end_to_end"] == {"p50": 20.0, "p99": pytest.approx(139.6)}
@@ -165,8 +204,12 @@ def test_a_recording_that_begins_again_is_another_report(bench, announce, featur
     assert rig.node._recorder.record().frame_number.tolist() == [0, 1, 2]
 
 
-@pytest.mark.parametrize("run, fingerprint, event", [(1, None, "frames_stale"), (7, "0" * 16, "frames_refused")])
-def test_one_stale_or_foreign_frame_is_no_restart(bench, announce, features, run, fingerprint, event):
+@pytest.mark.parametrize(
+    "run, fingerprint, event", [(1, None, "frames_stale"), (7, "0" * 16, "frames_refused")]
+)
+def test_one_stale_or_foreign_frame_is_no_restart(
+    bench, announce, features, run, fingerprint, event
+):
     rig = Rig(bench)
     rig.play(range(4), announce, features)
     changes = {"scene_fingerprint": fingerprint} if fingerprint else {}
@@ -185,8 +228,10 @@ def test_what_is_published_is_finite_even_if_a_covariance_is_absurd(bench, annou
     assert rig.node.health.counts["detections_refused"] == 1
 
 
-@pytest.mark.parametrize("error", [np.linalg.LinAlgError("singular"), ValueError("no direction"),
-                                   FloatingPointError("overflow")])
+@pytest.mark.parametrize(
+    "error",
+    [np.linalg.LinAlgError("singular"), ValueError("no direction"), FloatingPointError("overflow")],
+)
 def test_a_bound_that_cannot_be_computed_is_counted(bench, announce, features, monkeypatch, error):
     def fail(*_):
         raise error
@@ -205,7 +250,9 @@ def test_targets_in_one_place_have_no_bound_and_end_nothing(bench, announce, fea
     bench.spin(0.2)
     for number in range(2):
         stamp_ns = 10**12 + number * PERIOD_NS
-        twin.publish(conversions.odometry_message("twin", stamp_ns, rig.place(number), np.array([5.0, 0, 0])))
+        twin.publish(
+            conversions.odometry_message("twin", stamp_ns, rig.place(number), np.array([5.0, 0, 0]))
+        )
         rig.play([number], announce, features)
     assert rig.accuracy[-1].number == 1 and rig.node.summary()["error_to_bound_samples"] == 0
 
@@ -218,9 +265,10 @@ def test_messages_that_mean_nothing_are_refused(bench, announce):
     rig.say("detections", conversions.detections_message(DetectionList(frame, True, (found,))))
     bench.until(lambda: rig.node.health.counts["detections_refused"] == 1)
     for topic, message in (
-            ("timing", conversions.timing_message(Timing(frame, 0, "decode", "/n", math.nan, 1.0))),
-            ("timing", conversions.timing_message(Timing(far, 0, "decode", "/n", 1.0, 1.0))),
-            ("tracks", conversions.tracks_message(TrackList(far, True, ())))):
+        ("timing", conversions.timing_message(Timing(frame, 0, "decode", "/n", math.nan, 1.0))),
+        ("timing", conversions.timing_message(Timing(far, 0, "decode", "/n", 1.0, 1.0))),
+        ("tracks", conversions.tracks_message(TrackList(far, True, ()))),
+    ):
         before = rig.node.health.counts["messages_refused"]
         rig.say(topic, message)
         bench.until(lambda: rig.node.health.counts["messages_refused"] == before + 1)
@@ -235,6 +283,8 @@ def test_a_target_whose_clock_is_off_is_named_in_the_report(bench):
         node._watch._hear("robot", Odometry(header=conversions.map_header(node.now_ns - 2 * 10**9)))
     reason = node.summary()["targets_not_compared"]["robot"]
     assert reason.startswith("stamps are 2.00 s behind the clock")
+
+
 def begun_again(rig, folder):
     """Another evaluator in place of one that was killed."""
     rig.bench.spin(0.2)
@@ -245,7 +295,9 @@ def begun_again(rig, folder):
     return Rig(rig.bench, out=str(folder))
 
 
-def test_an_evaluator_that_is_started_again_goes_on_with_the_report(bench, announce, features, tmp_path):
+def test_an_evaluator_that_is_started_again_goes_on_with_the_report(
+    bench, announce, features, tmp_path
+):
     rig = Rig(bench, out=str(tmp_path), bound_every=2)
     rig.play(range(4), announce, features)
     rig = begun_again(rig, tmp_path)
@@ -293,7 +345,9 @@ def test_a_report_of_another_scene_is_not_gone_on_with(bench, announce, features
 
 
 @pytest.mark.parametrize("number, run", [(0, 1), (9, 2)], ids=["plays again", "another run"])
-def test_a_report_of_another_pass_is_not_gone_on_with(bench, announce, features, tmp_path, number, run):
+def test_a_report_of_another_pass_is_not_gone_on_with(
+    bench, announce, features, tmp_path, number, run
+):
     rig = Rig(bench, out=str(tmp_path))
     rig.play(range(4), announce, features)
     rig = begun_again(rig, tmp_path)

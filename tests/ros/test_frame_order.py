@@ -1,4 +1,6 @@
-"""Stories of frames in and out of order; a frame is (run, number), its stamp follows its number unless it is told."""
+"""Stories of frames in and out of order; a frame is (run, number), its stamp follows its number
+unless it is told.
+"""
 
 from collections import Counter
 
@@ -60,7 +62,10 @@ def test_a_run_that_was_never_heard_begins_at_once():
 
 
 def test_one_frame_of_a_run_that_ended_is_dropped():
-    assert play([*PASS, (2, 0), (1, 4), (2, 1)]) == (passes(PASS, [(2, 0), (2, 1)]), {"frames_stale": 1})
+    assert play([*PASS, (2, 0), (1, 4), (2, 1)]) == (
+        passes(PASS, [(2, 0), (2, 1)]),
+        {"frames_stale": 1},
+    )
 
 
 def test_a_recording_of_two_runs_plays_again():
@@ -70,7 +75,10 @@ def test_a_recording_of_two_runs_plays_again():
 
 def test_runs_side_by_side_settle_on_one():
     frames = [(run, number) for number in range(5) for run in (1, 2)]
-    assert play(frames) == (passes([(1, 0)], [(2, number) for number in range(5)]), {"frames_stale": 4})
+    assert play(frames) == (
+        passes([(1, 0)], [(2, number) for number in range(5)]),
+        {"frames_stale": 4},
+    )
 
 
 def test_a_clock_that_goes_back_while_numbers_go_on_begins_at_once():

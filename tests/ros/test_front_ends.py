@@ -13,7 +13,7 @@ from cooperative_isac_ros.front_ends import FRONT_ENDS
 from cooperative_isac_ros.nodes.access_point import PARAMETERS
 from cooperative_isac_ros.records import EchoRecord, FrameStamp
 
-SECOND = 10 ** 9
+SECOND = 10**9
 
 
 class Ear(SceneNode):
@@ -23,8 +23,12 @@ class Ear(SceneNode):
         super().__init__("ear", PARAMETERS, namespace_depth=1, **options)
         self.heard = []
         site = self.scene.receiver("rx1")
-        self.front_end = FRONT_ENDS[self.settings["front_end"]](self, site, lambda *echo: self.heard.append(echo))
-        self.create_subscription(Frame, self.shared("frame"), self.hear_frame, self.front_end.frame_profile)
+        self.front_end = FRONT_ENDS[self.settings["front_end"]](
+            self, site, lambda *echo: self.heard.append(echo)
+        )
+        self.create_subscription(
+            Frame, self.shared("frame"), self.hear_frame, self.front_end.frame_profile
+        )
 
     def hear_frame(self, message):
         self.front_end.announce(conversions.announcement(message))
@@ -43,31 +47,48 @@ def test_a_target_at_an_array_costs_a_frame_and_not_the_node(bench, announce, ti
     bench.spin(0.2)
     sites = {site.name: site for site in (*tiny.transmitters, *tiny.receivers)}
     for number, position_m in enumerate((sites[place].position_m, np.array([30.0, 30.0, 0.0]))):
-        robot.publish(conversions.odometry_message("robot", (1000 + number) * SECOND, position_m, np.zeros(3)))
+        robot.publish(
+            conversions.odometry_message("robot", (1000 + number) * SECOND, position_m, np.zeros(3))
+        )
         bench.until(lambda: node.front_end._watch.registry.at((1000 + number) * SECOND))
         frame.publish(announce(number))
         bench.until(lambda: node.health.counts["echoes_refused"] + len(node.heard) > number)
-    assert f"frame 0: target 'robot' stands exactly at site '{place}'" in fault(bench, node, "echoes_refused")
-    (announcement, signal, echo, simulated), = node.heard
+    assert f"frame 0: target 'robot' stands exactly at site '{place}'" in fault(
+        bench, node, "echoes_refused"
+    )
+    ((announcement, signal, echo, simulated),) = node.heard
     assert announcement.frame.number == signal.number == 1 and np.isfinite(echo).all() and simulated
 
 
-@pytest.mark.parametrize("value, noise_power_w, reason", [
-    (1.0, 1e-300, "noise_power_w 1e-300; allowed"), (1e30, 1.0, "600 dB above its noise"),
-    (1e5, 1e-12, "220 dB above its noise"), (0.0, 1e-12, "zeros only")])
-def test_what_can_be_no_echo_is_refused_with_its_level(bench, announce, tiny, value, noise_power_w, reason):
+@pytest.mark.parametrize(
+    "value, noise_power_w, reason",
+    [
+        (1.0, 1e-300, "noise_power_w 1e-300; allowed"),
+        (1e30, 1.0, "600 dB above its noise"),
+        (1e5, 1e-12, "220 dB above its noise"),
+        (0.0, 1e-12, "zeros only"),
+    ],
+)
+def test_what_can_be_no_echo_is_refused_with_its_level(
+    bench, announce, tiny, value, noise_power_w, reason
+):
     node = bench.start(Ear, below="/rx1", front_end="topic")
     frame, echoes = bench.publisher(Frame, "frame"), bench.publisher(Echo, "rx1/echo")
     shape = 8, tiny.grid.num_subcarriers, tiny.grid.num_symbols
     frame.publish(announce(0))
     bench.spin(0.2)
     for scale, power_w in ((value, noise_power_w), (1.0, tiny.propagation.noise_power_w)):
-        record = EchoRecord(FrameStamp(1, 0, 1000 * SECOND), "rx1", False, power_w,
-                            np.full(shape, scale, np.complex64))
+        record = EchoRecord(
+            FrameStamp(1, 0, 1000 * SECOND),
+            "rx1",
+            False,
+            power_w,
+            np.full(shape, scale, np.complex64),
+        )
         echoes.publish(conversions.echo_message(record))
         bench.spin(0.2)
     assert reason in fault(bench, node, "echoes_refused")
-    (_, _, echo, simulated), = node.heard
+    ((_, _, echo, simulated),) = node.heard
     assert np.allclose(echo, 1.0) and not simulated
 
 
@@ -75,7 +96,9 @@ def test_a_payload_of_another_frame_is_refused(bench, announce, tiny):
     node = bench.start(Ear, below="/rx1", odometry_wait_s=0.01)
     frame = bench.publisher(Frame, "frame")
     frame.publish(announce(4, payload=pack_downlink(transmit(tiny, 3))))
-    assert "the payload announced with frame 4 is of frame 3" in fault(bench, node, "frames_refused")
+    assert "the payload announced with frame 4 is of frame 3" in fault(
+        bench, node, "frames_refused"
+    )
     frame.publish(announce(5, payload=pack_downlink(transmit(tiny, 5))))
     bench.until(lambda: node.heard)
     assert node.heard[0][1].number == 5

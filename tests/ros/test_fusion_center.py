@@ -17,7 +17,9 @@ class Centre:
         self.node = bench.start(FusionCenter, **parameters)
         self.detections = bench.listen(Detections, "detections")
         self.frame = bench.publisher(Frame, "frame")
-        self.features = {site: bench.publisher(FeaturePacket, f"{site}/features") for site in ("rx1", "rx2")}
+        self.features = {
+            site: bench.publisher(FeaturePacket, f"{site}/features") for site in ("rx1", "rx2")
+        }
         bench.until(lambda: self.node.waiting_for() == "")
 
     def counts(self, name):
@@ -69,14 +71,22 @@ def test_a_missing_access_point_is_reported_before_the_next_frame(bench, announc
     reports.clear()
     centre.frame.publish(announce(0))
     centre.features["rx1"].publish(features(0, "rx1"))
-    bench.until(lambda: any(status.name == own and "frame 0 without rx2" in status.message
-                            for report in reports for status in report.status))
+    bench.until(
+        lambda: any(
+            status.name == own and "frame 0 without rx2" in status.message
+            for report in reports
+            for status in report.status
+        )
+    )
 
 
 def test_a_frame_without_any_packet_says_so(centre, announce):
     centre.frame.publish(announce(0))
     centre.bench.until(lambda: centre.detections)
-    assert list(centre.detections[0].sites_missing) == ["rx1", "rx2"] and not centre.detections[0].detections
+    assert (
+        list(centre.detections[0].sites_missing) == ["rx1", "rx2"]
+        and not centre.detections[0].detections
+    )
 
 
 def test_a_late_packet_is_counted_and_changes_nothing(centre, announce, features):
@@ -105,8 +115,9 @@ def test_an_absent_access_point_is_not_waited_for_until_it_speaks(bench, announc
     bench.until(lambda: centre.node.collector.absent == ())
 
 
-@pytest.mark.parametrize("data", [b"\x01", b"\x00" * 8, b"\xff" * 9],
-                         ids=["truncated", "other frame", "too long"])
+@pytest.mark.parametrize(
+    "data", [b"\x01", b"\x00" * 8, b"\xff" * 9], ids=["truncated", "other frame", "too long"]
+)
 def test_a_damaged_packet_is_dropped_and_its_sender_named(centre, announce, features, data):
     centre.frame.publish(announce(5))
     centre.features["rx1"].publish(features(5, "rx1"))
@@ -118,9 +129,14 @@ def test_a_damaged_packet_is_dropped_and_its_sender_named(centre, announce, feat
     assert "rx2" in centre.node.health.status().message
 
 
-@pytest.mark.parametrize("changes, counter", [
-    ({"data": b""}, "packets_damaged"), ({"scheme": "morse"}, "packets_of_other_scheme"),
-    ({"site": "rx9"}, "packets_of_unknown_site")])
+@pytest.mark.parametrize(
+    "changes, counter",
+    [
+        ({"data": b""}, "packets_damaged"),
+        ({"scheme": "morse"}, "packets_of_other_scheme"),
+        ({"site": "rx9"}, "packets_of_unknown_site"),
+    ],
+)
 def test_packets_that_mean_nothing_here_are_counted(centre, features, changes, counter):
     message = features(0, **{"site": "rx1", **changes})
     centre.features["rx1"].publish(message)
@@ -155,11 +171,16 @@ def test_one_stale_frame_changes_nothing(bench, announce, features):
     for site in ("rx1", "rx2"):
         centre.features[site].publish(features(6, site))
     centre.bench.until(lambda: len(centre.detections) == 2)
-    assert [message.number for message in centre.detections] == [5, 6] and centre.counts("restarts") == 0
+    assert [message.number for message in centre.detections] == [5, 6] and centre.counts(
+        "restarts"
+    ) == 0
 
 
 def test_a_rewound_recording_gives_the_same_bytes_again(centre, announce, features):
-    for decoded in ((1, 2, 3), (3, 5, 6)):  # when a recording plays again, its first frame waits for the second
+    for decoded in (
+        (1, 2, 3),
+        (3, 5, 6),
+    ):  # when a recording plays again, its first frame waits for the second
         for number, expected in enumerate(decoded):
             centre.frame.publish(announce(number))
             centre.bench.until(lambda: number or decoded[0] == 1 or centre.counts("frames_stale"))
@@ -173,7 +194,7 @@ def test_a_rewound_recording_gives_the_same_bytes_again(centre, announce, featur
 
 def test_frames_are_late_after_one_period_of_the_announced_rate(bench, announce, features):
     centre = Centre(bench, deadline_s=60.0, rate_hz=0.05)
-    for number, age_ns in enumerate((0, 30 * 10 ** 9)):
+    for number, age_ns in enumerate((0, 30 * 10**9)):
         centre.frame.publish(announce(number, stamp_ns=centre.node.now_ns - age_ns, run=number))
         bench.until(lambda: centre.node.collector.run == number)
         for site in ("rx1", "rx2"):

@@ -7,13 +7,26 @@ from pathlib import Path
 import pytest
 
 from cooperative_isac.scene.config import load_scene
-from cooperative_isac_ros.graph import (RADIO_FRAMES_AHEAD, GraphOptions, NodeSpec,
-                                        node_variables, profile_variable, scene_nodes, shared_file)
+from cooperative_isac_ros.graph import (
+    RADIO_FRAMES_AHEAD,
+    GraphOptions,
+    NodeSpec,
+    node_variables,
+    profile_variable,
+    scene_nodes,
+    shared_file,
+)
 from cooperative_isac_ros.nodes import fusion_center
 
 NODES = [
-    "access_point", "access_point", "fusion_center", "tracker", "evaluator", "scene_markers",
-    "target_simulator", "transmit_controller"
+    "access_point",
+    "access_point",
+    "fusion_center",
+    "tracker",
+    "evaluator",
+    "scene_markers",
+    "target_simulator",
+    "transmit_controller",
 ]
 
 
@@ -34,8 +47,10 @@ def test_the_controller_waits_for_all_others(tiny):
     assert controller.parameters["wait_for_nodes"] == [spec.full_name[1:] for spec in others]
 
 
-@pytest.mark.parametrize("options, absent", [({"markers": False}, "/scene_markers"),
-                                             ({"simulate_targets": False}, "/target_simulator")])
+@pytest.mark.parametrize(
+    "options, absent",
+    [({"markers": False}, "/scene_markers"), ({"simulate_targets": False}, "/target_simulator")],
+)
 def test_parts_can_be_left_out(tiny, options, absent):
     assert absent in by_name(tiny) and absent not in by_name(tiny, **options)
 
@@ -54,9 +69,13 @@ def test_a_scene_without_targets_needs_no_simulator(tiny):
 def test_a_slower_rate_stretches_the_deadline(tiny):
     specs = by_name(tiny, rate_hz=2.0)
     assert specs["/transmit_controller"].parameters["rate_hz"] == 2.0
-    assert all(specs[name].parameters["rate_hz"] == 2.0
-               for name in ("/evaluator", "/fusion_center", "/target_simulator"))
-    assert specs["/fusion_center"].parameters["deadline_s"] == pytest.approx(5 * tiny.sensing.deadline_s)
+    assert all(
+        specs[name].parameters["rate_hz"] == 2.0
+        for name in ("/evaluator", "/fusion_center", "/target_simulator")
+    )
+    assert specs["/fusion_center"].parameters["deadline_s"] == pytest.approx(
+        5 * tiny.sensing.deadline_s
+    )
     assert by_name(tiny)["/fusion_center"].parameters["deadline_s"] == tiny.sensing.deadline_s
     patient = replace(tiny, sensing=replace(tiny.sensing, deadline_s=900.0))
     longest_s = by_name(patient)["/fusion_center"].parameters["deadline_s"]
@@ -66,8 +85,17 @@ def test_a_slower_rate_stretches_the_deadline(tiny):
 
 def test_options_reach_the_nodes(tiny):
     specs = by_name(tiny, scheme="music", out="/o", bag="/b", use_sim_time=True, namespace="north/")
-    assert all(name.startswith("/north/") and spec.parameters["use_sim_time"] for name, spec in specs.items())
-    for name in ("rx1/access_point", "fusion_center", "evaluator", "scene_markers", "transmit_controller"):
+    assert all(
+        name.startswith("/north/") and spec.parameters["use_sim_time"]
+        for name, spec in specs.items()
+    )
+    for name in (
+        "rx1/access_point",
+        "fusion_center",
+        "evaluator",
+        "scene_markers",
+        "transmit_controller",
+    ):
         assert specs[f"/north/{name}"].parameters["scheme"] == "music"
     assert specs["/north/evaluator"].parameters["out"] == "/o"
     assert specs["/north/bag_recorder"].parameters["directory"] == "/b"
@@ -82,8 +110,11 @@ def test_the_delay_of_radios_is_no_reason_to_skip_frames(tiny):
 def test_nodes_that_are_started_again_have_their_state(tiny, tmp_path):
     specs = by_name(tiny, state=str(tmp_path), run=7)
     assert specs["/transmit_controller"].parameters["run"] == 7
-    for name, owner in (("tracker", "tracker"), ("transmit_controller", "transmit_controller"),
-                        ("target_simulator", "transmit_controller")):
+    for name, owner in (
+        ("tracker", "tracker"),
+        ("transmit_controller", "transmit_controller"),
+        ("target_simulator", "transmit_controller"),
+    ):
         assert specs[f"/{name}"].parameters["state_file"] == str(tmp_path / f"{owner}.json")
         assert by_name(tiny)[f"/{name}"].parameters["state_file"] == ""
 

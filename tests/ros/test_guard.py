@@ -32,7 +32,9 @@ def raising(error):
     return callback
 
 
-@pytest.mark.parametrize("error", [ValueError("x"), MemoryError(), OverflowError(), RecursionError(), KeyError(1)])
+@pytest.mark.parametrize(
+    "error", [ValueError("x"), MemoryError(), OverflowError(), RecursionError(), KeyError(1)]
+)
 def test_exceptions_of_subscriptions_are_named_with_their_topic(bench, plain, error):
     plain.create_subscription(String, "word", raising(error), 10)
     publisher = bench.publisher(String, "word")

@@ -53,37 +53,68 @@ def test_frames_of_sites_have_the_arrays_axes(tiny):
     assert [frame.child_frame_id for frame in frames] == ["rx1", "rx2"]
     turn = frames[0].transform.rotation
     assert np.allclose(
-        Rotation.from_quat([turn.x, turn.y, turn.z, turn.w]).as_matrix(), tiny.receivers[0].rotation)
+        Rotation.from_quat([turn.x, turn.y, turn.z, turn.w]).as_matrix(), tiny.receivers[0].rotation
+    )
     assert frames[0].transform.translation.y == 62.0 and frames[0].header.frame_id == "map"
 
 
 def test_frames_of_tracks_look_along_their_course():
-    track = Track(12, TrackStatus.CONFIRMED, TargetClass.UAV, 1.0, np.array([1.0, 2, 3]),
-                  np.array([0.0, 5, 0]), np.eye(6), 1.0, 0.0, 3)
-    frame, = transforms.track_transforms([track], 7)
+    track = Track(
+        12,
+        TrackStatus.CONFIRMED,
+        TargetClass.UAV,
+        1.0,
+        np.array([1.0, 2, 3]),
+        np.array([0.0, 5, 0]),
+        np.eye(6),
+        1.0,
+        0.0,
+        3,
+    )
+    (frame,) = transforms.track_transforms([track], 7)
     assert frame.child_frame_id == "track_12" and frame.header.stamp.nanosec == 7
     turn = frame.transform.rotation
-    assert np.allclose(Rotation.from_quat([turn.x, turn.y, turn.z, turn.w]).apply([1, 0, 0]), [0, 1, 0])
+    assert np.allclose(
+        Rotation.from_quat([turn.x, turn.y, turn.z, turn.w]).apply([1, 0, 0]), [0, 1, 0]
+    )
 
 
 @pytest.mark.parametrize("namespace, prefix", [("/", ""), ("/a", "a/"), ("/a/b", "a/b/")])
 def test_frames_of_a_namespace_have_its_prefix(tiny, namespace, prefix):
-    track = Track(1, TrackStatus.CONFIRMED, TargetClass.UAV, 1.0, np.zeros(3), np.ones(3), np.eye(6), 1.0,
-                  0.0, 3)
+    track = Track(
+        1,
+        TrackStatus.CONFIRMED,
+        TargetClass.UAV,
+        1.0,
+        np.zeros(3),
+        np.ones(3),
+        np.eye(6),
+        1.0,
+        0.0,
+        3,
+    )
     found = transforms.frame_prefix(namespace)
-    frames = [*transforms.site_transforms(tiny.receivers, 5, found),
-              *transforms.track_transforms([track], 5, found)]
-    assert [frame.child_frame_id for frame in frames] == [f"{prefix}{name}" for name in ("rx1", "rx2", "track_1")]
+    frames = [
+        *transforms.site_transforms(tiny.receivers, 5, found),
+        *transforms.track_transforms([track], 5, found),
+    ]
+    assert [frame.child_frame_id for frame in frames] == [
+        f"{prefix}{name}" for name in ("rx1", "rx2", "track_1")
+    ]
     assert {frame.header.frame_id for frame in frames} == {"map"}
 
 
-@pytest.mark.parametrize("node_class, topic, absent", [(SceneMarkers, "/tf_static", "/tf"),
-                                                       (TrackerNode, "/tf", "/tf_static")])
+@pytest.mark.parametrize(
+    "node_class, topic, absent",
+    [(SceneMarkers, "/tf_static", "/tf"), (TrackerNode, "/tf", "/tf_static")],
+)
 def test_only_who_moves_frames_publishes_tf(bench, monkeypatch, node_class, topic, absent):
     monkeypatch.setattr(transforms, "TFMessage", DiagnosticArray)
     monkeypatch.setattr(transforms.TransformPublisher, "publish", lambda *_: None)
     node = bench.start(node_class)
-    offered = dict(node.get_publisher_names_and_types_by_node(node.get_name(), node.get_namespace()))
+    offered = dict(
+        node.get_publisher_names_and_types_by_node(node.get_name(), node.get_namespace())
+    )
     assert topic in offered and absent not in offered
 
 

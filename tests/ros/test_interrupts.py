@@ -62,19 +62,39 @@ raise SystemExit(run_node(Busy, ["--ros-args", "-p", "scene:=" + sys.argv[1]]))
 
 
 @pytest.mark.parametrize("first", ["SIGINT", "SIGTERM"])
-@pytest.mark.parametrize("program", [DURING_IMPORTS, DURING_CONSTRUCTION, IN_EVERY_CALL],
-                         ids=["imports", "construction", "messages"])
+@pytest.mark.parametrize(
+    "program",
+    [DURING_IMPORTS, DURING_CONSTRUCTION, IN_EVERY_CALL],
+    ids=["imports", "construction", "messages"],
+)
 def test_a_node_ends_well_whenever_it_is_interrupted(program, first):
-    ended = subprocess.run([sys.executable, "-c", program.format(first=first), TINY], text=True,
-                           capture_output=True, timeout=50,
-                           env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)})
+    ended = subprocess.run(
+        [sys.executable, "-c", program.format(first=first), TINY],
+        text=True,
+        capture_output=True,
+        timeout=50,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
+    )
     assert (ended.returncode, ended.stdout, ended.stderr) == (0, "", "")
 
 
 def test_isac_run_ends_well_during_its_imports(tmp_path):
-    command = [sys.executable, "-m", "cooperative_isac.cli", "run", TINY, "--out", str(tmp_path / "out")]
-    with subprocess.Popen(command, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-                          env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}) as process:
+    command = [
+        sys.executable,
+        "-m",
+        "cooperative_isac.cli",
+        "run",
+        TINY,
+        "--out",
+        str(tmp_path / "out"),
+    ]
+    with subprocess.Popen(
+        command,
+        text=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
+    ) as process:
         while not signals_are_taken(process.pid):
             assert process.poll() is None
         process.send_signal(signal.SIGINT)
@@ -85,7 +105,7 @@ def test_isac_run_ends_well_during_its_imports(tmp_path):
 def signals_are_taken(pid):
     """Whether a process blocks SIGINT."""
     status = Path(f"/proc/{pid}/status").read_text()
-    blocked, = [line.split()[1] for line in status.splitlines() if line.startswith("SigBlk:")]
+    (blocked,) = [line.split()[1] for line in status.splitlines() if line.startswith("SigBlk:")]
     return int(blocked, 16) >> (signal.SIGINT - 1) & 1
 
 
@@ -108,15 +128,32 @@ def test_a_block_gives_the_signals_back():
 
 
 def test_a_name_that_is_no_node_is_one_line():
-    ended = subprocess.run([sys.executable, "-m", "cooperative_isac_ros.start", "trakker"], text=True,
-                           capture_output=True, env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)})
-    assert ended.returncode == 2 and ended.stderr.startswith("error: no node 'trakker'; use one of ")
+    ended = subprocess.run(
+        [sys.executable, "-m", "cooperative_isac_ros.start", "trakker"],
+        text=True,
+        capture_output=True,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
+    )
+    assert ended.returncode == 2 and ended.stderr.startswith(
+        "error: no node 'trakker'; use one of "
+    )
     assert ended.stderr.count("\n") == 1 and {"tracker", "access_point"} <= set(node_names())
 
 
 def test_a_wrong_argument_of_ros_is_one_line(tmp_path):
-    ended = subprocess.run([sys.executable, "-m", "cooperative_isac_ros.start", "tracker", "--ros-args",
-                            "--params-file", str(tmp_path / "none.yaml")], text=True, capture_output=True,
-                           env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)})
+    ended = subprocess.run(
+        [
+            sys.executable,
+            "-m",
+            "cooperative_isac_ros.start",
+            "tracker",
+            "--ros-args",
+            "--params-file",
+            str(tmp_path / "none.yaml"),
+        ],
+        text=True,
+        capture_output=True,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
+    )
     assert ended.returncode == 2 and "Traceback" not in ended.stderr
     assert ended.stderr.splitlines()[-1].startswith("error: ") and "none.yaml" in ended.stderr

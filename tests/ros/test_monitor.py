@@ -25,31 +25,52 @@ def shown(console, monitor, duration_s=30.0):
 
 def test_before_the_first_frame_it_says_who_is_waited_for(bench, monitor, console):
     publisher = bench.publisher(DiagnosticArray, "/diagnostics")
-    for name, message, level in (("/a", "waiting for odometry of car1", DiagnosticStatus.OK),
-                                 ("/b", "running", DiagnosticStatus.OK),
-                                 ("/c", "echoes lost", DiagnosticStatus.WARN)):
-        publisher.publish(DiagnosticArray(status=[DiagnosticStatus(name=name, message=message, level=level)]))
+    for name, message, level in (
+        ("/a", "waiting for odometry of car1", DiagnosticStatus.OK),
+        ("/b", "running", DiagnosticStatus.OK),
+        ("/c", "echoes lost", DiagnosticStatus.WARN),
+    ):
+        publisher.publish(
+            DiagnosticArray(status=[DiagnosticStatus(name=name, message=message, level=level)])
+        )
     bench.until(lambda: len(monitor._complaints) == 2)
     text = shown(console, monitor)
-    assert "starting" in text and "/a: waiting for odometry of car1" in text and "/c: echoes lost" in text
+    assert (
+        "starting" in text
+        and "/a: waiting for odometry of car1" in text
+        and "/c: echoes lost" in text
+    )
     assert "/b" not in text and monitor.elapsed_s == 0
 
 
 def test_a_running_scene_is_shown_in_numbers(bench, monitor, console):
-    timing, tracks, accuracy, frame = (bench.publisher(kind, topic) for kind, topic in (
-        (StageTiming, "timing"), (Tracks, "tracks"), (Accuracy, "accuracy"), (Frame, "frame")))
-    message = Tracks(tracks=[Track(id=7, status=Track.CONFIRMED, target_class=Track.UAV),
-                             Track(id=8, status=Track.TENTATIVE)])
+    timing, tracks, accuracy, frame = (
+        bench.publisher(kind, topic)
+        for kind, topic in (
+            (StageTiming, "timing"),
+            (Tracks, "tracks"),
+            (Accuracy, "accuracy"),
+            (Frame, "frame"),
+        )
+    )
+    message = Tracks(
+        tracks=[
+            Track(id=7, status=Track.CONFIRMED, target_class=Track.UAV),
+            Track(id=8, status=Track.TENTATIVE),
+        ]
+    )
     message.tracks[0].velocity.x, message.tracks[0].velocity.y = 3.0, 4.0
     frame.publish(Frame())
     timing.publish(StageTiming(stage="decode", latency_ms=84.2))
     tracks.publish(message)
     accuracy.publish(Accuracy(gospa_m=0.25, nees=5.5))
-    bench.until(lambda: monitor._accuracy and monitor._tracks and monitor._decoded and monitor.first_frame_s)
+    bench.until(
+        lambda: monitor._accuracy and monitor._tracks and monitor._decoded and monitor.first_frame_s
+    )
     text = shown(console, monitor)
     assert "of 30 s   1 frames, 1 decoded   latency 84 ms   GOSPA 0.25 m   NEES 5.5" in text
     assert "speed (m/s)" in text
-    row, = [line for line in text.splitlines() if line.startswith("7")]
+    (row,) = [line for line in text.splitlines() if line.startswith("7")]
     assert row.split() == ["7", "uav", "0.0", "0.0", "0.0", "5.0", "0.0"]
     assert monitor.elapsed_s > 0
 
@@ -62,7 +83,9 @@ def test_messages_that_cannot_be_do_not_end_the_picture(monitor, console):
     monitor._hear_timing(StageTiming(stage="decode", latency_ms=float("inf")))
     monitor._hear_accuracy(Accuracy(gospa_m=1e300))
     for number in range(200):
-        status = DiagnosticStatus(name=f"/n{number}", message="\x1b[31mred\nline", level=DiagnosticStatus.WARN)
+        status = DiagnosticStatus(
+            name=f"/n{number}", message="\x1b[31mred\nline", level=DiagnosticStatus.WARN
+        )
         monitor._hear_diagnostics(DiagnosticArray(status=[status]))
     text = shown(console, monitor)
     assert "\x1b" not in text and "/n0: \ufffd[31mred\ufffdline" in text
@@ -72,6 +95,8 @@ def test_messages_that_cannot_be_do_not_end_the_picture(monitor, console):
 def test_an_exception_of_the_monitor_is_a_complaint(monitor, console):
     monitor.guarded(lambda message: 1 / 0, "tracks")(None)
     assert "isac_monitor: callbacks_failed: tracks: ZeroDivisionError" in shown(console, monitor)
+
+
 def test_nodes_that_are_expected_and_silent_are_named(bench, console, monkeypatch):
     monitor = bench.added(Monitor(bench.namespace, ["/a", "/b"], context=bench.context))
     now_s = [monitor._stepped_s]
@@ -84,7 +109,9 @@ def test_nodes_that_are_expected_and_silent_are_named(bench, console, monkeypatc
 
     def report(name):
         ready = [KeyValue(key="ready", value="True")]
-        monitor._hear_diagnostics(DiagnosticArray(status=[DiagnosticStatus(name=name, values=ready)]))
+        monitor._hear_diagnostics(
+            DiagnosticArray(status=[DiagnosticStatus(name=name, values=ready)])
+        )
 
     report("/a")
     report("/stranger")

@@ -13,7 +13,15 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from cooperative_isac_msgs.msg import Accuracy, Detections, Echo, FeaturePacket, Frame, StageTiming, Tracks
+from cooperative_isac_msgs.msg import (
+    Accuracy,
+    Detections,
+    Echo,
+    FeaturePacket,
+    Frame,
+    StageTiming,
+    Tracks,
+)
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -40,32 +48,68 @@ from cooperative_isac_ros.nodes.scene_markers import SceneMarkers
 from cooperative_isac_ros.nodes.target_simulator import TargetSimulator
 from cooperative_isac_ros.nodes.tracker import TrackerNode
 from cooperative_isac_ros.nodes.transmit_controller import TransmitController
-from cooperative_isac_ros.records import (AccuracyRecord, Announcement, DetectionList, EchoRecord, FrameStamp,
-                                          Packet, Timing, TrackList)
+from cooperative_isac_ros.records import (
+    AccuracyRecord,
+    Announcement,
+    DetectionList,
+    EchoRecord,
+    FrameStamp,
+    Packet,
+    Timing,
+    TrackList,
+)
 
 EXAMPLES = int(os.environ.get("ISAC_ODD_EXAMPLES", "8"))
-SECOND = 10 ** 9
+SECOND = 10**9
 STAMP_NS = 1000 * SECOND
-RUNS = itertools.count(2 ** 40)  # a run of its own for the good frames of each example
-INTEGERS = {"int8": (-2 ** 7, 2 ** 7 - 1), "uint8": (0, 2 ** 8 - 1), "int16": (-2 ** 15, 2 ** 15 - 1),
-            "uint16": (0, 2 ** 16 - 1), "int32": (-2 ** 31, 2 ** 31 - 1), "uint32": (0, 2 ** 32 - 1),
-            "int64": (-2 ** 63, 2 ** 63 - 1), "uint64": (0, 2 ** 64 - 1)}
+RUNS = itertools.count(2**40)  # a run of its own for the good frames of each example
+INTEGERS = {
+    "int8": (-(2**7), 2**7 - 1),
+    "uint8": (0, 2**8 - 1),
+    "int16": (-(2**15), 2**15 - 1),
+    "uint16": (0, 2**16 - 1),
+    "int32": (-(2**31), 2**31 - 1),
+    "uint32": (0, 2**32 - 1),
+    "int64": (-(2**63), 2**63 - 1),
+    "uint64": (0, 2**64 - 1),
+}
 WIDTHS = {"float": 32, "double": 64}
 LARGEST_FLOAT = 3.4e38  # that a float32 field takes, a little below the largest there is
-EXTREMES = (0.0, -0.0, 1e-300, 1e-30, 1e15, 1e20, 1e30, 1e200, -1e200, 1.7e308, math.inf, -math.inf, math.nan)
+EXTREMES = (
+    0.0,
+    -0.0,
+    1e-300,
+    1e-30,
+    1e15,
+    1e20,
+    1e30,
+    1e200,
+    -1e200,
+    1.7e308,
+    math.inf,
+    -math.inf,
+    math.nan,
+)
 TEXT = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), max_size=12)
-WORDS = st.sampled_from(["", "rx1", "rx2", "tiny", "decode", "local_ml", "map", "uav", "\x1b[2J", "x" * 5000])
+WORDS = st.sampled_from(
+    ["", "rx1", "rx2", "tiny", "decode", "local_ml", "map", "uav", "\x1b[2J", "x" * 5000]
+)
 
 
 # Values and messages
+
 
 def leaf_values(kind):
     """Strategy of all values that a field of a ROS type may have."""
     if kind in WIDTHS:
         width = WIDTHS[kind]
-        usable = [value for value in EXTREMES if width == 64 or not LARGEST_FLOAT < abs(value) < math.inf]
+        usable = [
+            value for value in EXTREMES if width == 64 or not LARGEST_FLOAT < abs(value) < math.inf
+        ]
         numbers = st.one_of(st.sampled_from(usable), st.floats(width=width))
-        return numbers.filter(lambda value: width == 64 or not LARGEST_FLOAT < abs(value) < math.inf)
+        return numbers.filter(
+            lambda value: width == 64 or not LARGEST_FLOAT < abs(value) < math.inf
+        )
     if kind in INTEGERS:
         low, high = INTEGERS[kind]
         return st.one_of(st.sampled_from([low, high, 0, 1, high // 2]), st.integers(low, high))
@@ -122,24 +166,33 @@ def spoiled(draw, good):
             owner = owner[step] if isinstance(step, int) else getattr(owner, step)
         setattr(owner, way[-1], draw(values(kind)))
         if draw(st.booleans()) and hasattr(message, "iq"):
-            message.iq = (np.frombuffer(good.iq, np.float32) * np.float32(draw(st.sampled_from(
-                [0.0, 1e-30, 1e-6, 1e6, 1e9, 1e15, 1e30])))).tolist()[:len(good.iq)]
+            message.iq = (
+                np.frombuffer(good.iq, np.float32)
+                * np.float32(draw(st.sampled_from([0.0, 1e-30, 1e-6, 1e6, 1e9, 1e15, 1e30])))
+            ).tolist()[: len(good.iq)]
     return message
 
 
 # Nodes and what they publish
+
 
 class Stage:
     """A node with its callbacks by topic, and all that it publishes."""
 
     def __init__(self, node, published, root):
         self.node, self.published, self._root = node, published, root
-        for watch in (getattr(node, "_watch", None), getattr(getattr(node, "_front_end", None), "_watch", None)):
+        for watch in (
+            getattr(node, "_watch", None),
+            getattr(getattr(node, "_front_end", None), "_watch", None),
+        ):
             if watch is not None:
                 watch._subscribe(f"{root}/targets/car1/odom", "car1")
-                node.create_subscription(String, f"{root}/targets/car1/class",
-                                         partial(watch._hear_class, "car1"), 1)
-        self.callbacks = {sub.topic_name.removeprefix(root): sub.callback for sub in node.subscriptions}
+                node.create_subscription(
+                    String, f"{root}/targets/car1/class", partial(watch._hear_class, "car1"), 1
+                )
+        self.callbacks = {
+            sub.topic_name.removeprefix(root): sub.callback for sub in node.subscriptions
+        }
         self._timers = list(node.timers)
 
     def give(self, topic, message):
@@ -167,19 +220,29 @@ class Stage:
     def failures(self):
         """Exceptions that left a callback: the guard caught them, but none should come that far."""
         health = getattr(self.node, "health", None)
-        return health.counts["callbacks_failed"] if health is not None else len(
-            [text for text in self.node._complaints.values() if "callbacks_failed" in text])
+        return (
+            health.counts["callbacks_failed"]
+            if health is not None
+            else len(
+                [text for text in self.node._complaints.values() if "callbacks_failed" in text]
+            )
+        )
 
 
 def refuse(event, reason, amount=1):
     raise AssertionError(f"a node published what its listeners refuse: {event}: {reason}")
 
 
-CHECKS = {Detections: lambda message: conversions.detection_list(message, refuse),
-          Tracks: lambda message: conversions.track_list(message, refuse),
-          Frame: conversions.announcement, Echo: conversions.echo_record, FeaturePacket: conversions.packet,
-          Accuracy: conversions.accuracy_record, StageTiming: conversions.timing,
-          Odometry: conversions.odometry_sample}
+CHECKS = {
+    Detections: lambda message: conversions.detection_list(message, refuse),
+    Tracks: lambda message: conversions.track_list(message, refuse),
+    Frame: conversions.announcement,
+    Echo: conversions.echo_record,
+    FeaturePacket: conversions.packet,
+    Accuracy: conversions.accuracy_record,
+    StageTiming: conversions.timing,
+    Odometry: conversions.odometry_sample,
+}
 
 
 def check(message):
@@ -201,40 +264,67 @@ def content(messages_, kinds):
             if hasattr(message, "sequence"):
                 message.sequence = 0
             if type(message) is Tracks:
-                message.tracks = [track for track in message.tracks if track.status != TrackStatus.DELETED.value]
+                message.tracks = [
+                    track for track in message.tracks if track.status != TrackStatus.DELETED.value
+                ]
             results.append(serialized(message))
     return results
 
 
 # Good messages
 
+
 @pytest.fixture(scope="module")
 def good(tiny):
     """Makes the good messages of one frame of a run."""
     scheme, signal = make_scheme("local_ml", tiny), transmit(tiny, 0)
-    target, = scene_targets(tiny, 0.0)
+    (target,) = scene_targets(tiny, 0.0)
     echoes = {site.name: hear(tiny, signal, site.name, (target,)) for site in tiny.receivers}
     data = {name: scheme.encode(echo, signal, name) for name, echo in echoes.items()}
     covariance = np.diag([0.02, 0.02, 0.01, 0.2, 0.2, 0.01])
-    detection = Detection(target.position_m, target.velocity_mps, covariance, 20.0, ("rx1", "rx2"), 4)
-    track = Track(1, TrackStatus.CONFIRMED, TargetClass.VEHICLE, 0.9, target.position_m, target.velocity_mps,
-                  covariance, 1.0, 0.0, 5)
+    detection = Detection(
+        target.position_m, target.velocity_mps, covariance, 20.0, ("rx1", "rx2"), 4
+    )
+    track = Track(
+        1,
+        TrackStatus.CONFIRMED,
+        TargetClass.VEHICLE,
+        0.9,
+        target.position_m,
+        target.velocity_mps,
+        covariance,
+        1.0,
+        0.0,
+        5,
+    )
 
     def make(run, number=0):
         frame = FrameStamp(run, number, STAMP_NS + number * SECOND // 10)
         announced = Announcement(frame, tiny.name, tiny.fingerprint, True, tiny.seed)
         echo = EchoRecord(frame, "rx1", False, tiny.propagation.noise_power_w, echoes["rx1"])
-        packets = {name: conversions.packet_message(Packet(frame, number, name, "local_ml", True, packet))
-                   for name, packet in data.items()}
-        status = DiagnosticStatus(name="/a", message="running", values=[KeyValue(key="ready", value="True")])
+        packets = {
+            name: conversions.packet_message(Packet(frame, number, name, "local_ml", True, packet))
+            for name, packet in data.items()
+        }
+        status = DiagnosticStatus(
+            name="/a", message="running", values=[KeyValue(key="ready", value="True")]
+        )
         return SimpleNamespace(
-            frame=conversions.frame_message(announced), echo=conversions.echo_message(echo), **packets,
+            frame=conversions.frame_message(announced),
+            echo=conversions.echo_message(echo),
+            **packets,
             detections=conversions.detections_message(DetectionList(frame, True, (detection,))),
             tracks=conversions.tracks_message(TrackList(frame, True, (track,))),
-            accuracy=conversions.accuracy_message(AccuracyRecord(frame, True, 1.0, nees=5.0, nees_samples=1)),
+            accuracy=conversions.accuracy_message(
+                AccuracyRecord(frame, True, 1.0, nees=5.0, nees_samples=1)
+            ),
             timing=conversions.timing_message(Timing(frame, 0, "decode", "/n", 1.0, 2.0)),
-            odometry=conversions.odometry_message("car1", frame.stamp_ns, target.position_m, target.velocity_mps),
-            word=String(data="vehicle"), diagnostics=DiagnosticArray(status=[status]))
+            odometry=conversions.odometry_message(
+                "car1", frame.stamp_ns, target.position_m, target.velocity_mps
+            ),
+            word=String(data="vehicle"),
+            diagnostics=DiagnosticArray(status=[status]),
+        )
 
     return make
 
@@ -291,22 +381,75 @@ def show(stage, good):
 
 NODES = {
     "tracker": (TrackerNode, "", {}, track_three_frames, {"/detections": "detections"}),
-    "fusion_center": (FusionCenter, "", {}, decode_one_frame, {"/frame": "frame", "/rx1/features": "rx1"}),
-    "radio": (AccessPoint, "/rx1", {"front_end": "topic"}, encode_one_echo, {"/frame": "frame", "/rx1/echo": "echo"}),
-    "simulated": (AccessPoint, "/rx1", {}, encode_one_frame,
-                  {"/frame": "frame", "/targets/car1/odom": "odometry", "/targets/car1/class": "word"}),
-    "evaluator": (Evaluator, "", {"bound_every": 1}, judge_one_frame,
-                  {"/frame": "frame", "/detections": "detections", "/tracks": "tracks", "/timing": "timing",
-                   "/rx1/features": "rx1", "/targets/car1/odom": "odometry"}),
-    "scene_markers": (SceneMarkers, "", {}, draw_one_frame,
-                      {"/detections": "detections", "/tracks": "tracks", "/accuracy": "accuracy",
-                       "/rx1/features": "rx1", "/targets/car1/odom": "odometry"}),
+    "fusion_center": (
+        FusionCenter,
+        "",
+        {},
+        decode_one_frame,
+        {"/frame": "frame", "/rx1/features": "rx1"},
+    ),
+    "radio": (
+        AccessPoint,
+        "/rx1",
+        {"front_end": "topic"},
+        encode_one_echo,
+        {"/frame": "frame", "/rx1/echo": "echo"},
+    ),
+    "simulated": (
+        AccessPoint,
+        "/rx1",
+        {},
+        encode_one_frame,
+        {"/frame": "frame", "/targets/car1/odom": "odometry", "/targets/car1/class": "word"},
+    ),
+    "evaluator": (
+        Evaluator,
+        "",
+        {"bound_every": 1},
+        judge_one_frame,
+        {
+            "/frame": "frame",
+            "/detections": "detections",
+            "/tracks": "tracks",
+            "/timing": "timing",
+            "/rx1/features": "rx1",
+            "/targets/car1/odom": "odometry",
+        },
+    ),
+    "scene_markers": (
+        SceneMarkers,
+        "",
+        {},
+        draw_one_frame,
+        {
+            "/detections": "detections",
+            "/tracks": "tracks",
+            "/accuracy": "accuracy",
+            "/rx1/features": "rx1",
+            "/targets/car1/odom": "odometry",
+        },
+    ),
     "target_simulator": (TargetSimulator, "", {}, lambda stage, good: None, {"/frame": "frame"}),
-    "transmit_controller": (TransmitController, "", {"wait_for_nodes": ["/never"]}, lambda stage, good: None,
-                            {"/diagnostics": "diagnostics"}),
-    "monitor": (Monitor, "", None, show,
-                {"/frame": "frame", "/tracks": "tracks", "/accuracy": "accuracy", "/timing": "timing",
-                 "/diagnostics": "diagnostics"}),
+    "transmit_controller": (
+        TransmitController,
+        "",
+        {"wait_for_nodes": ["/never"]},
+        lambda stage, good: None,
+        {"/diagnostics": "diagnostics"},
+    ),
+    "monitor": (
+        Monitor,
+        "",
+        None,
+        show,
+        {
+            "/frame": "frame",
+            "/tracks": "tracks",
+            "/accuracy": "accuracy",
+            "/timing": "timing",
+            "/diagnostics": "diagnostics",
+        },
+    ),
 }
 
 
@@ -318,7 +461,9 @@ def stages(real_bench):
 
     def keep(publisher, message):
         data = isinstance(message, bytes)
-        published.append(deserialize_message(message, publisher.msg_type) if data else copy.deepcopy(message))
+        published.append(
+            deserialize_message(message, publisher.msg_type) if data else copy.deepcopy(message)
+        )
 
     patch.setattr(Publisher, "publish", keep)
     patch.setattr(Publisher, "get_subscription_count", lambda publisher: 1)
@@ -327,7 +472,9 @@ def stages(real_bench):
         if name not in made:
             node_class, below, parameters, _, _ = NODES[name]
             if parameters is None:
-                node = real_bench.added(node_class(real_bench.namespace, context=real_bench.context))
+                node = real_bench.added(
+                    node_class(real_bench.namespace, context=real_bench.context)
+                )
             else:
                 node = real_bench.start(node_class, below=below, **parameters)
             made[name] = Stage(node, published, real_bench.namespace)
@@ -338,7 +485,9 @@ def stages(real_bench):
     patch.undo()
 
 
-@pytest.mark.parametrize("name, topic", [(name, topic) for name, spec in NODES.items() for topic in spec[4]])
+@pytest.mark.parametrize(
+    "name, topic", [(name, topic) for name, spec in NODES.items() for topic in spec[4]]
+)
 def test_no_message_ends_a_node_or_spoils_the_next_frame(stages, good, name, topic):
     stage, (_, _, _, play, kinds) = stages(name), NODES[name]
     first = next(RUNS)
@@ -367,8 +516,16 @@ def test_no_message_ends_a_node_or_spoils_the_next_frame(stages, good, name, top
     attempt()
 
 
-PARAMETER_VALUES = st.one_of(st.none(), st.booleans(), leaf_values("int64"), leaf_values("double"), TEXT, WORDS,
-                             st.lists(TEXT, max_size=3), st.lists(leaf_values("double"), max_size=3))
+PARAMETER_VALUES = st.one_of(
+    st.none(),
+    st.booleans(),
+    leaf_values("int64"),
+    leaf_values("double"),
+    TEXT,
+    WORDS,
+    st.lists(TEXT, max_size=3),
+    st.lists(leaf_values("double"), max_size=3),
+)
 
 
 @pytest.mark.parametrize("name", [name for name in NODES if name != "monitor"])

@@ -21,9 +21,16 @@ from cooperative_isac_ros.nodes.tracker import TrackerNode
 from cooperative_isac_ros.nodes.transmit_controller import TransmitController
 from cooperative_isac_ros.records import DetectionList, FrameStamp
 
-NODES = {"access_point": AccessPoint, "bag_recorder": BagRecorder, "evaluator": Evaluator,
-         "fusion_center": FusionCenter, "scene_markers": SceneMarkers, "target_simulator": TargetSimulator,
-         "tracker": TrackerNode, "transmit_controller": TransmitController}
+NODES = {
+    "access_point": AccessPoint,
+    "bag_recorder": BagRecorder,
+    "evaluator": Evaluator,
+    "fusion_center": FusionCenter,
+    "scene_markers": SceneMarkers,
+    "target_simulator": TargetSimulator,
+    "tracker": TrackerNode,
+    "transmit_controller": TransmitController,
+}
 
 
 def allowed(scene, options):
@@ -31,11 +38,11 @@ def allowed(scene, options):
     root = ElementTree.fromstring(policy.scene_policy(scene, options).encode())
     found = {}
     for enclave in root.iter("enclave"):
-        profile, = enclave.iter("profile")
+        (profile,) = enclave.iter("profile")
         assert f"{profile.get('ns').rstrip('/')}/{profile.get('node')}" == enclave.get("path")
         rules = {}
         for group in profile:
-            (verb, word), = group.attrib.items()
+            ((verb, word),) = group.attrib.items()
             assert word == "ALLOW"
             rules[verb] = [item.text.replace("~", enclave.get("path")) for item in group]
         found[enclave.get("path")] = rules
@@ -45,31 +52,44 @@ def allowed(scene, options):
 def used(node):
     """What a node that runs publishes, subscribes and replies to."""
     name, namespace = node.get_name(), node.get_namespace()
-    calls = {"publish": node.get_publisher_names_and_types_by_node,
-             "subscribe": node.get_subscriber_names_and_types_by_node,
-             "reply": node.get_service_names_and_types_by_node}
+    calls = {
+        "publish": node.get_publisher_names_and_types_by_node,
+        "subscribe": node.get_subscriber_names_and_types_by_node,
+        "reply": node.get_service_names_and_types_by_node,
+    }
     return {verb: [topic for topic, _ in call(name, namespace)] for verb, call in calls.items()}
 
 
 def refused(node, rules):
     """What a node uses and may not."""
-    return [(verb, name) for verb, names in used(node).items() for name in names
-            if not any(fnmatchcase(name, pattern) for pattern in rules[verb])]
+    return [
+        (verb, name)
+        for verb, names in used(node).items()
+        for name in names
+        if not any(fnmatchcase(name, pattern) for pattern in rules[verb])
+    ]
 
 
 @pytest.mark.parametrize("front_end", ["simulated", "topic"])
 def test_every_node_may_use_what_it_uses(bench, tiny, tmp_path, monkeypatch, front_end):
     monkeypatch.setattr(transforms, "TFMessage", Detections)
     monkeypatch.setattr(transforms.TransformPublisher, "publish", lambda *_: None)
-    options = GraphOptions(namespace=bench.namespace, bag=str(tmp_path / "bag"), front_end=front_end)
+    options = GraphOptions(
+        namespace=bench.namespace, bag=str(tmp_path / "bag"), front_end=front_end
+    )
     rules = allowed(tiny, options)
     for spec in scene_nodes(tiny, options):
         below = spec.namespace.removeprefix(bench.namespace)
-        given = {name: value for name, value in spec.parameters.items() if name not in ("scene", "use_sim_time")}
+        given = {
+            name: value
+            for name, value in spec.parameters.items()
+            if name not in ("scene", "use_sim_time")
+        }
         bench.start(NODES[spec.executable], below=below, **given)
     monitor = bench.added(Monitor(bench.namespace, context=bench.context))
     assert set(rules) == {node.get_fully_qualified_name() for node in bench.nodes} - {
-        bench.helper.get_fully_qualified_name()}
+        bench.helper.get_fully_qualified_name()
+    }
     assert rules[monitor.get_fully_qualified_name()] and MONITOR_NAME in policy.PUBLISHED
 
     # A track has topics of its own, and so have targets.
@@ -78,7 +98,9 @@ def test_every_node_may_use_what_it_uses(bench, tiny, tmp_path, monkeypatch, fro
     number = iter(range(1000))
 
     def tracked():
-        found = Detection(np.array([30.0, 30, 0]), np.zeros(3), 0.01 * np.eye(6), 30.0, ("rx1", "rx2"), 4)
+        found = Detection(
+            np.array([30.0, 30, 0]), np.zeros(3), 0.01 * np.eye(6), 30.0, ("rx1", "rx2"), 4
+        )
         record = DetectionList(FrameStamp(1, k := next(number), 10**12 + k * 10**8), True, (found,))
         publisher.publish(conversions.detections_message(record))
         bench.spin(0.05)

@@ -41,8 +41,9 @@ def alive(pid):
 @pytest.fixture
 def group(tmp_path, monkeypatch):
     """A group whose nodes are little programs."""
-    monkeypatch.setattr(processes, "GRACE_S",
-                        ((signal.SIGINT, 0.5), (signal.SIGTERM, 0.5), (signal.SIGKILL, 5.0)))
+    monkeypatch.setattr(
+        processes, "GRACE_S", ((signal.SIGINT, 0.5), (signal.SIGTERM, 0.5), (signal.SIGKILL, 5.0))
+    )
     group = ProcessGroup(tmp_path)
 
     def start(code, name="tracker"):
@@ -62,8 +63,10 @@ def test_a_command_line_names_node_namespace_and_parameters(tmp_path):
     command = processes.node_command(spec, tmp_path / "p.yaml")
     assert command[1:4] == ["-m", "cooperative_isac_ros.start", "tracker"]
     arguments = " ".join(command[4:])
-    assert arguments == ("--ros-args -r __node:=follower -r __ns:=/here -r detections:=/there/detections "
-                         f"--params-file {tmp_path / 'p.yaml'} --enclave /here/follower")
+    assert arguments == (
+        "--ros-args -r __node:=follower -r __ns:=/here -r detections:=/there/detections "
+        f"--params-file {tmp_path / 'p.yaml'} --enclave /here/follower"
+    )
     spec = replace(spec, params_file="/mine.yaml", log_level="debug")
     words = processes.node_command(spec, tmp_path / "p.yaml")
     files = [after for word, after in zip(words, words[1:]) if word == "--params-file"]
@@ -95,8 +98,9 @@ def test_one_node_can_be_ended_before_the_rest(group):
     assert not alive(first) and alive(second) and group.crashed() is None
 
 
-@pytest.mark.skipif(not sys.platform.startswith("linux"),
-                    reason="only on Linux threads stand back by themselves")
+@pytest.mark.skipif(
+    not sys.platform.startswith("linux"), reason="only on Linux threads stand back by themselves"
+)
 def test_a_node_that_is_started_again_stands_back_no_further(tmp_path):
     script = textwrap.dedent(f"""
         import os, sys
@@ -118,15 +122,17 @@ def test_a_node_that_is_started_again_stands_back_no_further(tmp_path):
 def test_grandchildren_end_too(group, tmp_path):
     child = group.start_program(
         f"import subprocess, sys; p = subprocess.Popen([sys.executable, '-c', {PATIENT!r}]); "
-        f"open({str(tmp_path / 'pid')!r}, 'w').write(str(p.pid)); p.wait()")
+        f"open({str(tmp_path / 'pid')!r}, 'w').write(str(p.pid)); p.wait()"
+    )
     grandchild = int((tmp_path / "pid").read_text())
     assert alive(child) and alive(grandchild)
     group.stop()
     wait_for(lambda: not alive(grandchild))
 
 
-@pytest.mark.skipif(not sys.platform.startswith("linux"),
-                    reason="only Linux tells children of their parent's death")
+@pytest.mark.skipif(
+    not sys.platform.startswith("linux"), reason="only Linux tells children of their parent's death"
+)
 def test_children_end_when_their_parent_is_killed(tmp_path):
     script = textwrap.dedent(f"""
         import sys, time

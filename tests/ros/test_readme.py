@@ -21,8 +21,11 @@ def robot(bench, tmp_path):
     """The snippet as a program of its own, in the bench's namespace."""
     program = tmp_path / "my_robot.py"
     program.write_text(re.search(r"```python\n(.*?)```", README.read_text(), re.DOTALL).group(1))
-    with subprocess.Popen([sys.executable, program, "--ros-args", "-r", f"__ns:={bench.namespace}"],
-                          stderr=subprocess.PIPE, text=True) as process:
+    with subprocess.Popen(
+        [sys.executable, program, "--ros-args", "-r", f"__ns:={bench.namespace}"],
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as process:
         yield process
         process.terminate()
 
@@ -39,7 +42,14 @@ def test_the_robot_moves_as_its_twist_says_and_fast_enough_for_campus(bench, rob
     samples = [odometry_sample(message) for message in heard]
     for before, after in zip(samples, samples[1:]):
         angle = 0.6 * (after.stamp_ns - before.stamp_ns) * 1e-9
-        chord, mean_mps = after.position_m - before.position_m, (before.velocity_mps + after.velocity_mps) / 2
-        assert np.allclose(0.6 * np.cos(angle / 2) * chord, 2 * np.sin(angle / 2) * mean_mps, atol=1e-3)
+        chord, mean_mps = (
+            after.position_m - before.position_m,
+            (before.velocity_mps + after.velocity_mps) / 2,
+        )
+        assert np.allclose(
+            0.6 * np.cos(angle / 2) * chord, 2 * np.sin(angle / 2) * mean_mps, atol=1e-3
+        )
         assert np.linalg.norm(after.velocity_mps) > campus.sensing.min_speed_mps
-        assert np.all(campus.area.low_m < after.position_m) and np.all(after.position_m < campus.area.high_m)
+        assert np.all(campus.area.low_m < after.position_m) and np.all(
+            after.position_m < campus.area.high_m
+        )

@@ -22,7 +22,7 @@ class Rig:
     def __init__(self):
         self.faults = Counter()
         self.pairs = ResultPairs(lambda event, reason: self.faults.update([event]))
-        self.known_ns = 10 ** 9
+        self.known_ns = 10**9
 
     def numbers(self):
         pairs = self.pairs.complete(lambda stamp_ns: stamp_ns <= self.known_ns)
@@ -37,8 +37,10 @@ def rig():
 
 @pytest.mark.parametrize("first, second", [("detections", "tracks"), ("tracks", "detections")])
 def test_a_pair_is_given_once_both_are_there(rig, first, second):
-    add = {"detections": lambda: rig.pairs.add_detections(detections(3)),
-           "tracks": lambda: rig.pairs.add_tracks(tracks(3))}
+    add = {
+        "detections": lambda: rig.pairs.add_detections(detections(3)),
+        "tracks": lambda: rig.pairs.add_tracks(tracks(3)),
+    }
     add[first]()
     assert rig.numbers() == []
     add[second]()

@@ -21,9 +21,18 @@ def report(tmp_path):
     ledger, recorder = RunLedger(0.1), RunRecorder()
     ledger.announce(0, 0, 100)
     recorder.add(0, 0, [], [], [], True)
-    summary = {"scene": "tiny", "scene_fingerprint": "0", "scheme": "music", "targets": {}, "false_tracks": 0,
-               "error_to_bound_location": None, "error_to_bound_velocity": None,
-               "error_to_bound_samples": 0, **ledger.summary(10 ** 9), "frames_skipped": 3}
+    summary = {
+        "scene": "tiny",
+        "scene_fingerprint": "0",
+        "scheme": "music",
+        "targets": {},
+        "false_tracks": 0,
+        "error_to_bound_location": None,
+        "error_to_bound_velocity": None,
+        "error_to_bound_samples": 0,
+        **ledger.summary(10**9),
+        "frames_skipped": 3,
+    }
     write_checkpoint(tmp_path, 7, {}, recorder.record(), summary)
     return tmp_path
 

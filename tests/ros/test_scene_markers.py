@@ -1,4 +1,6 @@
-"""What RViz is given: every kind of marker, trails that grow, and nothing when it is switched off."""
+"""What RViz is given: every kind of marker, trails that grow, and nothing when it is switched
+off.
+"""
 
 import numpy as np
 import pytest
@@ -21,8 +23,18 @@ def stamp(number, run=1, period_ns=10**8):
 
 
 def track(number, status=TrackStatus.CONFIRMED):
-    return Track(3, status, TargetClass.UAV, 0.9, np.array([number, 2.0, 5.0]), np.array([10.0, 0, 0]),
-                 np.eye(6), 1.0, 0.0, 4)
+    return Track(
+        3,
+        status,
+        TargetClass.UAV,
+        0.9,
+        np.array([number, 2.0, 5.0]),
+        np.array([10.0, 0, 0]),
+        np.eye(6),
+        1.0,
+        0.0,
+        4,
+    )
 
 
 class Rig:
@@ -34,8 +46,12 @@ class Rig:
         self.drawn = bench.listen(MarkerArray, "markers")
         self.publishers = {
             topic: bench.publisher(kind, topic)
-            for kind, topic in ((Tracks, "tracks"), (Detections, "detections"), (Accuracy, "accuracy"),
-                                (FeaturePacket, "rx1/features"))
+            for kind, topic in (
+                (Tracks, "tracks"),
+                (Detections, "detections"),
+                (Accuracy, "accuracy"),
+                (FeaturePacket, "rx1/features"),
+            )
         }
         bench.until(lambda: self.node.count_subscribers(f"{bench.namespace}/markers"))
 
@@ -44,11 +60,17 @@ class Rig:
         record = TrackList(stamp(number, run, period_ns), simulated, (track(number, status),))
         self.publishers["tracks"].publish(conversions.tracks_message(record))
         self.bench.until(
-            lambda: len(self.drawn) > before and self.drawn[-1].markers[0].action != Marker.DELETEALL)
+            lambda: (
+                len(self.drawn) > before and self.drawn[-1].markers[0].action != Marker.DELETEALL
+            )
+        )
 
     def last(self, namespace):
-        return [marker for marker in self.drawn[-1].markers
-                if marker.ns == namespace and marker.action == Marker.ADD]
+        return [
+            marker
+            for marker in self.drawn[-1].markers
+            if marker.ns == namespace and marker.action == Marker.ADD
+        ]
 
 
 @pytest.fixture
@@ -60,18 +82,33 @@ def test_all_that_is_known_is_drawn(bench, rig, features):
     odometry = bench.helper.create_publisher(Odometry, "targets/car1/odom", 10)
     bench.until(odometry.get_subscription_count)
     bench.spin(0.2)
-    odometry.publish(conversions.odometry_message("car1", 10**12, np.array([1.0, 2, 0]), np.zeros(3)))
+    odometry.publish(
+        conversions.odometry_message("car1", 10**12, np.array([1.0, 2, 0]), np.zeros(3))
+    )
     rig.publishers["rx1/features"].publish(features(0, "rx1"))
     found = Detection(np.ones(3), np.zeros(3), np.diag([1.0, 4, 9, 1, 1, 1]), 20.0, ("rx1",), 2)
     rig.publishers["detections"].publish(
-        conversions.detections_message(DetectionList(stamp(0), True, (found,))))
-    rig.publishers["accuracy"].publish(conversions.accuracy_message(AccuracyRecord(stamp(0), True, 1.25)))
+        conversions.detections_message(DetectionList(stamp(0), True, (found,)))
+    )
+    rig.publishers["accuracy"].publish(
+        conversions.accuracy_message(AccuracyRecord(stamp(0), True, 1.25))
+    )
     bench.spin(0.3)
     rig.say(0)
     seen = {marker.ns for marker in rig.drawn[-1].markers}
     assert seen >= {
-        "transmitters", "receivers", "receiver directions", "receiver names", "truth", "truth names",
-        "detections", "detection uncertainty", "tracks", "track velocities", "track names", "figures"
+        "transmitters",
+        "receivers",
+        "receiver directions",
+        "receiver names",
+        "truth",
+        "truth names",
+        "detections",
+        "detection uncertainty",
+        "tracks",
+        "track velocities",
+        "track names",
+        "figures",
     }
     assert all(marker.header.frame_id == "map" for marker in rig.drawn[-1].markers)
     assert "GOSPA 1.25 m" in rig.last("figures")[0].text
@@ -98,7 +135,9 @@ def test_another_run_is_a_clean_picture(rig):
     for number in range(3):
         rig.say(number)
     rig.say(0, run=2)
-    assert any(m.markers[0].action == Marker.DELETEALL for m in rig.drawn) and not rig.last("trails")
+    assert any(m.markers[0].action == Marker.DELETEALL for m in rig.drawn) and not rig.last(
+        "trails"
+    )
     assert rig.last("transmitters")
 
 
@@ -106,7 +145,10 @@ def test_what_is_simulated_says_so(rig):
     rig.say(0)
     assert "simulated echoes" in rig.last("figures")[0].text
     rig.say(1, simulated=False)
-    assert "measured echoes" in rig.last("figures")[0].text and "simulated" not in rig.last("figures")[0].text
+    assert (
+        "measured echoes" in rig.last("figures")[0].text
+        and "simulated" not in rig.last("figures")[0].text
+    )
 
 
 @pytest.mark.parametrize("period_s, life_s", [(0.1, 2.0), (2.5, 12.5)])
@@ -126,7 +168,9 @@ def test_one_slow_frame_lengthens_all_lives(rig):
 
 def test_what_ends_is_taken_out_at_once(rig):
     rig.say(0)
-    ended = {(marker.ns, marker.id) for marker in rig.drawn[-1].markers if marker.ns.startswith("track")}
+    ended = {
+        (marker.ns, marker.id) for marker in rig.drawn[-1].markers if marker.ns.startswith("track")
+    }
     rig.say(1, status=TrackStatus.DELETED)
     taken = {(m.ns, m.id) for m in rig.drawn[-1].markers if m.action == Marker.DELETE}
     assert ended and taken == ended
@@ -138,7 +182,9 @@ def test_drawing_can_be_switched_off(bench, rig):
     rig.say(0)
     rig.node.set_parameters([Parameter("enabled", value=False)])
     before = len(rig.drawn)
-    rig.publishers["tracks"].publish(conversions.tracks_message(TrackList(stamp(1), True, (track(1),))))
+    rig.publishers["tracks"].publish(
+        conversions.tracks_message(TrackList(stamp(1), True, (track(1),)))
+    )
     bench.spin(0.3)
     assert len(rig.drawn) == before
 
@@ -147,13 +193,18 @@ def test_the_ellipsoid_is_that_of_the_covariance():
     rotation = Rotation.from_euler("xyz", [0.4, -0.3, 1.0]).as_matrix()
     covariance = np.eye(6)
     covariance[:3, :3] = rotation @ np.diag([4.0, 1.0, 0.25]) @ rotation.T
-    _, shape = markers.detection_markers([Detection(np.zeros(3), np.zeros(3), covariance, 0.0, (), 1)], 1.0,
-                                         0, 1.0)
+    _, shape = markers.detection_markers(
+        [Detection(np.zeros(3), np.zeros(3), covariance, 0.0, (), 1)], 1.0, 0, 1.0
+    )
     assert markers.ELLIPSOID_SIGMAS == 3
     orientation = shape.pose.orientation
-    axes = Rotation.from_quat([orientation.x, orientation.y, orientation.z, orientation.w]).as_matrix()
+    axes = Rotation.from_quat(
+        [orientation.x, orientation.y, orientation.z, orientation.w]
+    ).as_matrix()
     radii = np.array([shape.scale.x, shape.scale.y, shape.scale.z]) / 2
-    assert np.allclose(axes @ np.diag((radii / markers.ELLIPSOID_SIGMAS) ** 2) @ axes.T, covariance[:3, :3])
+    assert np.allclose(
+        axes @ np.diag((radii / markers.ELLIPSOID_SIGMAS) ** 2) @ axes.T, covariance[:3, :3]
+    )
 
 
 def test_sites_look_along_their_boresight(tiny):
@@ -163,6 +214,8 @@ def test_sites_look_along_their_boresight(tiny):
     assert (tail.x, tail.y) == (15.0, -2.0) and abs(tip.x - 15.0) < 1e-9 and tip.y > -2.0
 
 
-@pytest.mark.parametrize("number, expected", [(0, 0), (7, 7), (2**31 - 1, 2**31 - 1), (2**32 - 1, -1)])
+@pytest.mark.parametrize(
+    "number, expected", [(0, 0), (7, 7), (2**31 - 1, 2**31 - 1), (2**32 - 1, -1)]
+)
 def test_every_identity_has_a_marker_of_its_own(number, expected):
     assert markers._marker_id(number) == expected

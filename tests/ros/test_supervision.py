@@ -55,7 +55,12 @@ class Rig:
     def __init__(self, period_s=0.0, **policy):
         self.group, self.reports, self.lines, self.now_s = Group(), Reports(), [], 0.0
         self.supervisor = Supervisor(
-            self.group, SPECS, RespawnPolicy(**policy), self.lines.append, lambda: self.now_s, period_s
+            self.group,
+            SPECS,
+            RespawnPolicy(**policy),
+            self.lines.append,
+            lambda: self.now_s,
+            period_s,
         )
 
     def check(self):

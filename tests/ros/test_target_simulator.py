@@ -20,11 +20,17 @@ def test_targets_stand_until_frame_0_and_then_follow_their_motion(bench, announc
     frame = bench.publisher(Frame, "frame")
     bench.until(lambda: len(samples) >= 3)
     start = scene_targets(tiny, 0.0)[0]
-    assert all(np.allclose(conversions.odometry_sample(m).position_m, start.position_m) for m in samples)
+    assert all(
+        np.allclose(conversions.odometry_sample(m).position_m, start.position_m) for m in samples
+    )
     begin_ns = node.now_ns // 20_000_000 * 20_000_000
     frame.publish(announce(0, stamp_ns=begin_ns))
-    bench.until(lambda: node.health.figures["targets"] and conversions.to_ns(samples[-1].header.stamp) >
-                begin_ns + 10 ** 8)
+    bench.until(
+        lambda: (
+            node.health.figures["targets"]
+            and conversions.to_ns(samples[-1].header.stamp) > begin_ns + 10**8
+        )
+    )
     moved = conversions.odometry_sample(samples[-1])
     expected = scene_targets(tiny, (moved.stamp_ns - begin_ns) * 1e-9)[0]
     assert moved.stamp_ns % 20_000_000 == 0
@@ -47,9 +53,11 @@ def test_a_late_simulator_joins_where_the_targets_must_be(bench, announce, tiny)
 
 
 @pytest.mark.parametrize("run, moving", [(7, True), (6, False), (0, False)])
-def test_a_simulator_that_is_started_again_shows_no_target_at_its_start(bench, tiny, tmp_path, run, moving):
+def test_a_simulator_that_is_started_again_shows_no_target_at_its_start(
+    bench, tiny, tmp_path, run, moving
+):
     path = tmp_path / "transmit_controller.json"
-    start_ns = bench.helper.get_clock().now().nanoseconds - 3 * 10 ** 9
+    start_ns = bench.helper.get_clock().now().nanoseconds - 3 * 10**9
     write_state(path, {"run": 7, "start_ns": start_ns})
     samples = bench.listen(Odometry, "targets/car1/odom", qos.ODOMETRY_OF_ANYONE)
     bench.start(TargetSimulator, odometry_rate_hz=50.0, run=run, state_file=str(path))
@@ -70,19 +78,23 @@ def test_another_run_sends_the_targets_back_to_their_start(bench, announce, tiny
         bench.until(lambda: conversions.to_ns(samples[-1].header.stamp) > now_ns + 5 * 10**7)
     elapsed_s = (conversions.to_ns(samples[-1].header.stamp) - now_ns) * 1e-9
     expected = scene_targets(tiny, elapsed_s)[0]
-    assert np.allclose(conversions.odometry_sample(samples[-1]).position_m, expected.position_m, atol=1e-9)
+    assert np.allclose(
+        conversions.odometry_sample(samples[-1]).position_m, expected.position_m, atol=1e-9
+    )
 
 
-@pytest.mark.parametrize("changes, event", [
-    ({}, "frames_stale"), ({"run": 2, "scene_fingerprint": "0" * 16}, "frames_refused")])
+@pytest.mark.parametrize(
+    "changes, event",
+    [({}, "frames_stale"), ({"run": 2, "scene_fingerprint": "0" * 16}, "frames_refused")],
+)
 def test_one_stale_or_foreign_frame_moves_no_target(bench, announce, tiny, changes, event):
     samples = bench.listen(Odometry, "targets/car1/odom", qos.ODOMETRY_OF_ANYONE)
     node = bench.start(TargetSimulator, odometry_rate_hz=50.0)
     frame = bench.publisher(Frame, "frame")
-    begin_ns = node.now_ns - 3 * 10 ** 9
-    frame.publish(announce(30, stamp_ns=begin_ns + 3 * 10 ** 9))
+    begin_ns = node.now_ns - 3 * 10**9
+    frame.publish(announce(30, stamp_ns=begin_ns + 3 * 10**9))
     bench.until(lambda: node._start_ns is not None)
-    frame.publish(announce(7, stamp_ns=begin_ns + 2 * 10 ** 9, **changes))
+    frame.publish(announce(7, stamp_ns=begin_ns + 2 * 10**9, **changes))
     bench.until(lambda: node.health.counts[event] == 1)
     heard = len(samples)
     bench.until(lambda: len(samples) > heard + 2)
@@ -95,8 +107,8 @@ def test_a_recording_that_plays_again_sends_the_targets_back(bench, announce):
     node = bench.start(TargetSimulator)
     frame = bench.publisher(Frame, "frame")
     for number in (5, 6, 0, 1):
-        frame.publish(announce(number, stamp_ns=10 ** 12 + number * 10 ** 8 + (0 if number > 1 else 7)))
-    bench.until(lambda: node._start_ns == 10 ** 12 + 7)
+        frame.publish(announce(number, stamp_ns=10**12 + number * 10**8 + (0 if number > 1 else 7)))
+    bench.until(lambda: node._start_ns == 10**12 + 7)
 
 
 def test_a_late_listener_learns_the_class(bench):

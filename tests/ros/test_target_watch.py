@@ -43,7 +43,7 @@ def test_any_robot_is_heard(bench, watcher, profile):
     publisher, message = robot(bench, "drone", profile)
     publisher.publish(message)
     bench.until(lambda: watcher.samples)
-    state, = watcher.watch.registry.at(5 * 10**9)
+    (state,) = watcher.watch.registry.at(5 * 10**9)
     assert (state.name, state.target_class, state.position_m[0]) == ("drone", TargetClass.UAV, 3.0)
 
 
@@ -58,7 +58,9 @@ def test_nobody_waits_for_targets_that_nobody_moves(bench):
     assert bench.start(Watcher, wait_for_targets=False).watch.waiting_for() == ""
 
 
-def test_a_target_that_nobody_offers_any_more_is_let_go_and_may_come_back(bench, watcher, monkeypatch):
+def test_a_target_that_nobody_offers_any_more_is_let_go_and_may_come_back(
+    bench, watcher, monkeypatch
+):
     monkeypatch.setattr(target_watch, "FORGET_AFTER_S", 1.0)
     topic = f"{bench.namespace}/targets/drone/odom"
     for _ in range(2):
@@ -66,7 +68,9 @@ def test_a_target_that_nobody_offers_any_more_is_let_go_and_may_come_back(bench,
         publisher.publish(message)
         bench.until(lambda: watcher.watch.registry.names == ("drone",))
         bench.helper.destroy_publisher(publisher)
-        bench.until(lambda: watcher.watch.registry.names == () and watcher.count_subscribers(topic) == 0)
+        bench.until(
+            lambda: watcher.watch.registry.names == () and watcher.count_subscribers(topic) == 0
+        )
     assert watcher.watch.registry.at(5 * 10**9) == ()
 
 
@@ -84,16 +88,23 @@ def test_stamps_of_another_clock_are_told_and_taken(bench, watcher, offset_s, si
     bench.until(lambda: watcher.samples)
     assert watcher.watch.registry.names == ("drone",)
     assert watcher.health.counts["odometry_stale"] == bool(side)
-    assert not side or f" s {side} the node's clock; set use_sim_time" in watcher.health.status().message
+    assert (
+        not side
+        or f" s {side} the node's clock; set use_sim_time" in watcher.health.status().message
+    )
 
 
-@pytest.mark.parametrize("offset_s, event, side", [(-2.0, "odometry_late", "behind"),
-                                                   (2.0, "odometry_early", "ahead of"), (-0.1, "", "")])
+@pytest.mark.parametrize(
+    "offset_s, event, side",
+    [(-2.0, "odometry_late", "behind"), (2.0, "odometry_early", "ahead of"), (-0.1, "", "")],
+)
 def test_constant_offsets_are_measured_and_named(bench, watcher, offset_s, event, side):
     robot(bench, "drone")
     for _ in range(6):
         hear(watcher, "drone", watcher.now_ns + round(offset_s * 1e9))
-    assert watcher.health.counts["odometry_late"] + watcher.health.counts["odometry_early"] == 2 * bool(event)
+    assert watcher.health.counts["odometry_late"] + watcher.health.counts[
+        "odometry_early"
+    ] == 2 * bool(event)
     if event:
         assert watcher.health.counts[event] == 2
         reason = f"targets/drone/odom: stamps are 2.00 s {side} the clock (jitter 0.00"
@@ -131,7 +142,9 @@ def test_an_offset_is_bridged_by_parameter(bench):
 
 @pytest.mark.parametrize("pair", ["drone", "drone:", ":2.0", "drone:two", "drone:nan", "drone:1e9"])
 def test_an_offset_that_is_none_is_refused_with_the_right_form(bench, pair):
-    with pytest.raises(ValueError, match=f"'odometry_offsets': '{pair}' must be name:seconds, such as robot:2.0"):
+    with pytest.raises(
+        ValueError, match=f"'odometry_offsets': '{pair}' must be name:seconds, such as robot:2.0"
+    ):
         bench.start(Watcher, odometry_offsets=[pair])
 
 
@@ -182,7 +195,9 @@ def test_odometry_that_is_not_finite_is_refused_and_the_next_is_heard(bench, wat
     message.pose.pose.position.y = math.nan
     publisher.publish(message)
     bench.until(lambda: watcher.health.counts["odometry_refused"] == 1)
-    assert "targets/drone/odom: odometry of 'drone' is not finite" in watcher.health.status().message
+    assert (
+        "targets/drone/odom: odometry of 'drone' is not finite" in watcher.health.status().message
+    )
     message.pose.pose.position.y = 0.0
     publisher.publish(message)
     bench.until(lambda: watcher.samples)

@@ -1,4 +1,6 @@
-"""The tracker node: tracks as messages and as odometry, resets that are told, detections it refuses."""
+"""The tracker node: tracks as messages and as odometry, resets that are told, detections it
+refuses.
+"""
 
 import math
 
@@ -50,12 +52,21 @@ def test_a_target_becomes_a_track_with_odometry_of_its_own(bench, rig):
     bench.spin(0.3)
     rig.say(range(5, 8))
     bench.until(lambda: odometry and odometry[-1].header == rig.tracks[-1].header)
-    track, = rig.tracks[-1].tracks
-    assert (track.id, track.status, rig.tracks[-1].number, rig.tracks[-1].run) == (1, Track.CONFIRMED, 7, 1)
+    (track,) = rig.tracks[-1].tracks
+    assert (track.id, track.status, rig.tracks[-1].number, rig.tracks[-1].run) == (
+        1,
+        Track.CONFIRMED,
+        7,
+        1,
+    )
     assert abs(track.position.x - 13.5) < 0.2 and abs(track.velocity.x - 5.0) < 0.5
-    assert odometry[-1].child_frame_id == f"{bench.namespace[1:]}/track_1" and odometry[-1].header.frame_id == "map"
-    assert np.allclose(odometry[-1].pose.covariance.reshape(6, 6)[:3, :3],
-                       track.covariance.reshape(6, 6)[:3, :3])
+    assert (
+        odometry[-1].child_frame_id == f"{bench.namespace[1:]}/track_1"
+        and odometry[-1].header.frame_id == "map"
+    )
+    assert np.allclose(
+        odometry[-1].pose.covariance.reshape(6, 6)[:3, :3], track.covariance.reshape(6, 6)[:3, :3]
+    )
     bench.until(lambda: len(rig.timings) == 8)
     assert rig.timings[-1].stage == "track" and rig.timings[-1].sequence == 7
 
@@ -85,7 +96,10 @@ def test_a_looped_recording_gives_the_same_tracks_again(rig):
     rig.bench.until(lambda: len(rig.tracks) == 10)
     assert rig.node.health.counts["resets"] == 1 and rig.node.health.counts["detections_stale"] == 1
     assert [track.status for track in rig.tracks[5].tracks] == [Track.DELETED, Track.TENTATIVE]
-    again = [[(t.position.x, t.status) for t in m.tracks if t.status != Track.DELETED] for m in rig.tracks]
+    again = [
+        [(t.position.x, t.status) for t in m.tracks if t.status != Track.DELETED]
+        for m in rig.tracks
+    ]
     assert again[:5] == again[5:]
 
 
@@ -97,11 +111,19 @@ def begun_again(rig, state_file):
     return Rig(rig.bench, state_file=str(state_file))
 
 
-@pytest.mark.parametrize("number, run, first, status", [
-    (6, 1, 1, Track.CONFIRMED), (30, 1, 1, Track.CONFIRMED), (2, 1, 2, Track.TENTATIVE), (6, 2, 1, Track.TENTATIVE)],
-    ids=["goes on", "goes on later", "plays again", "another run"])
-def test_a_tracker_that_is_started_again_takes_up_the_tracks_of_its_run(bench, tmp_path, number, run, first,
-                                                                        status):
+@pytest.mark.parametrize(
+    "number, run, first, status",
+    [
+        (6, 1, 1, Track.CONFIRMED),
+        (30, 1, 1, Track.CONFIRMED),
+        (2, 1, 2, Track.TENTATIVE),
+        (6, 2, 1, Track.TENTATIVE),
+    ],
+    ids=["goes on", "goes on later", "plays again", "another run"],
+)
+def test_a_tracker_that_is_started_again_takes_up_the_tracks_of_its_run(
+    bench, tmp_path, number, run, first, status
+):
     state_file = tmp_path / "new" / "tracker.json"
     rig = Rig(bench, state_file=str(state_file))
     rig.say(range(5))
@@ -125,7 +147,9 @@ def test_a_tracker_that_is_started_again_catches_up_with_what_it_missed(bench, t
     again = bench.start(TrackerNode, state_file=str(state_file))
     bench.until(lambda: len(tracks) == 4)
     assert [message.number for message in tracks] == [5, 6, 7, 8]
-    assert {(track.id, track.status) for message in tracks for track in message.tracks} == {(1, Track.CONFIRMED)}
+    assert {(track.id, track.status) for message in tracks for track in message.tracks} == {
+        (1, Track.CONFIRMED)
+    }
     assert again.health.counts["detections_stale"] == 0
 
 
@@ -136,13 +160,25 @@ def test_a_tracker_takes_detections_of_a_publisher_that_keeps_none(bench, tmp_pa
     tracks = bench.listen(Tracks, "tracks")
     publisher = bench.helper.create_publisher(Detections, "detections", qos.STREAM)
     node._end_catching_up()
-    bench.until(lambda: publisher.get_subscription_count() and node.count_subscribers(f"{bench.namespace}/tracks"))
+    bench.until(
+        lambda: (
+            publisher.get_subscription_count()
+            and node.count_subscribers(f"{bench.namespace}/tracks")
+        )
+    )
     publisher.publish(Rig.message(None, 0))
     bench.until(lambda: tracks)
 
 
-@pytest.mark.parametrize("text", ["", "[1]", '{"run": 1}', '{"run": 1, "num_born": 1, "number": 4, "stamp_ns": 0, '
-                                  '"tracks": [{}]}'])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "[1]",
+        '{"run": 1}',
+        '{"run": 1, "num_born": 1, "number": 4, "stamp_ns": 0, "tracks": [{}]}',
+    ],
+)
 def test_a_damaged_state_costs_nothing_but_itself(bench, tmp_path, text):
     state_file = tmp_path / "tracker.json"
     state_file.write_text(text)
@@ -153,8 +189,9 @@ def test_a_damaged_state_costs_nothing_but_itself(bench, tmp_path, text):
 
 def test_a_damaged_state_of_the_run_gives_no_identity_away(bench, tmp_path):
     state_file = tmp_path / "tracker.json"
-    state_file.write_text('{"run": 1, "num_born": 3, "number": 4, "stamp_ns": 0, "period_s": 0.1, '
-                          '"tracks": [{}]}')
+    state_file.write_text(
+        '{"run": 1, "num_born": 3, "number": 4, "stamp_ns": 0, "period_s": 0.1, "tracks": [{}]}'
+    )
     rig = Rig(bench, state_file=str(state_file))
     rig.say([9])
     assert rig.node.health.counts["states_refused"] == 1
@@ -168,26 +205,33 @@ def test_a_state_that_cannot_be_written_is_counted(bench, tmp_path):
     assert rig.node.health.counts["states_unwritten"] == 3
 
 
-@pytest.mark.parametrize("number, run, event", [
-    (2, 1, "detections_stale"), (2, 7, "detections_stale"), (4, 1, "detections_repeated")],
-    ids=["lower number", "ended run", "same number"])
+@pytest.mark.parametrize(
+    "number, run, event",
+    [(2, 1, "detections_stale"), (2, 7, "detections_stale"), (4, 1, "detections_repeated")],
+    ids=["lower number", "ended run", "same number"],
+)
 def test_stale_detections_cost_no_track(rig, number, run, event):
     rig.say([0], run=7)
     rig.say(range(5))
     rig.publisher.publish(rig.message(number, run=run))
     rig.bench.until(lambda: rig.node.health.counts[event] == 1)
     rig.say([5])
-    track, = rig.tracks[-1].tracks
+    (track,) = rig.tracks[-1].tracks
     assert track.status == Track.CONFIRMED and rig.node.health.counts["resets"] == 1
     assert [message.number for message in rig.tracks] == [0, 0, 1, 2, 3, 4, 5]
 
 
 @pytest.mark.parametrize(
     "fault, reason",
-    [(lambda m: setattr(m.detections[0].position, "x", math.nan),
-      "detection 0: position_m is not finite"),
-     (lambda m: m.detections[0].covariance.fill(0.0), "positive definite"),
-     (lambda m: setattr(m, "header", conversions.map_header(10 ** 12 + 4 * 10 ** 8)), "came twice")])
+    [
+        (
+            lambda m: setattr(m.detections[0].position, "x", math.nan),
+            "detection 0: position_m is not finite",
+        ),
+        (lambda m: m.detections[0].covariance.fill(0.0), "positive definite"),
+        (lambda m: setattr(m, "header", conversions.map_header(10**12 + 4 * 10**8)), "came twice"),
+    ],
+)
 def test_detections_that_mean_nothing_are_refused_and_the_tracks_go_on(bench, rig, fault, reason):
     rig.say(range(5))
     message = rig.message(5)

@@ -13,7 +13,7 @@ from cooperative_isac_ros.nodes.transmit_controller import TransmitController
 from cooperative_isac_ros.records import FrameStamp, Timing
 from cooperative_isac_ros.state_file import read_state
 
-SECOND = 10 ** 9
+SECOND = 10**9
 
 
 def test_frames_are_numbered_and_stamped_at_multiples_of_the_period(bench, tiny):
@@ -54,7 +54,11 @@ def ended(bench, node):
 
 def test_a_controller_that_is_started_again_goes_on_with_its_run(bench, tmp_path):
     frames = bench.listen(Frame, "frame")
-    settings = {"rate_hz": 20.0, "run": 7, "state_file": str(tmp_path / "state" / "controller.json")}
+    settings = {
+        "rate_hz": 20.0,
+        "run": 7,
+        "state_file": str(tmp_path / "state" / "controller.json"),
+    }
     node = bench.start(TransmitController, **settings)
     bench.until(lambda: frames)
     ended(bench, node)
@@ -90,7 +94,7 @@ def test_frames_that_the_network_cannot_follow_are_skipped_for_all(bench, announ
     node = bench.start(TransmitController, rate_hz=20.0)
     timing = bench.publisher(StageTiming, "timing")
     bench.until(lambda: frames)
-    frame = FrameStamp(frames[0].run, 0, 10 ** 12)
+    frame = FrameStamp(frames[0].run, 0, 10**12)
     timing.publish(conversions.timing_message(Timing(frame, 0, "decode", "/slow", 90.0, 90.0)))
     bench.until(lambda: node.health.counts["frames_skipped"] >= 3)
     assert "/slow cannot follow at 20 frames/s" in node.health.status().message
@@ -120,7 +124,9 @@ def test_frame_0_waits_until_all_nodes_are_ready(bench):
 
 def test_relative_names_are_below_the_controllers_namespace(bench):
     node = bench.start(TransmitController, wait_for_nodes=["rx1/access_point", "/other/tracker"])
-    assert node.waiting_for() == ", ".join(sorted([f"{bench.namespace}/rx1/access_point", "/other/tracker"]))
+    assert node.waiting_for() == ", ".join(
+        sorted([f"{bench.namespace}/rx1/access_point", "/other/tracker"])
+    )
 
 
 def test_frame_0_does_not_wait_for_ever(bench):

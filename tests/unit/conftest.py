@@ -35,14 +35,19 @@ def pair_plane():
 
 @pytest.fixture
 def install_scheme(tmp_path, monkeypatch):
-    """Installs a scheme by name as another package's entry point; its module defines class Scheme."""
+    """Installs a scheme by name as another package's entry point; its module defines class
+    Scheme.
+    """
     monkeypatch.syspath_prepend(tmp_path)
 
     def install(name, text):
         (tmp_path / f"{name}_package.py").write_text(text)
         metadata = tmp_path / f"{name}_package-1.0.dist-info"
         metadata.mkdir()
-        (metadata / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}-package\nVersion: 1.0\n")
+        (metadata / "METADATA").write_text(
+            f"Metadata-Version: 2.1\nName: {name}-package\nVersion: 1.0\n"
+        )
         points = f"[cooperative_isac.schemes]\n{name} = {name}_package:Scheme\n"
         (metadata / "entry_points.txt").write_text(points)
+
     return install

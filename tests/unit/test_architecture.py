@@ -1,4 +1,6 @@
-"""Imports go one way: ROS 2 stays at the border, and the science's folders import only down the signal chain."""
+"""Imports go one way: ROS 2 stays at the border, and the science's folders import only down the
+signal chain.
+"""
 
 import ast
 from pathlib import Path
@@ -53,7 +55,9 @@ def forbidden_arrows(folder: str, modules: set[str]) -> set[str]:
 
 
 def source_files(top: Path):
-    return [pytest.param(path, id=str(path.relative_to(SOURCE))) for path in sorted(top.rglob("*.py"))]
+    return [
+        pytest.param(path, id=str(path.relative_to(SOURCE))) for path in sorted(top.rglob("*.py"))
+    ]
 
 
 @pytest.mark.parametrize("path", source_files(SCIENCE))
@@ -76,23 +80,29 @@ def test_only_the_ros_package_stands_beside_the_science():
     assert packages == {"cooperative_isac", "cooperative_isac_ros"}
 
 
-@pytest.mark.parametrize("text", [
-    "import rclpy",
-    "from geometry_msgs.msg import Point",
-    "def late():\n    from std_srvs.srv import Trigger",
-    "import builtin_interfaces.msg as time",
-])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "import rclpy",
+        "from geometry_msgs.msg import Point",
+        "def late():\n    from std_srvs.srv import Trigger",
+        "import builtin_interfaces.msg as time",
+    ],
+)
 def test_ros_is_recognised(text):
     assert any(is_ros(module) for module in imported_modules(text))
 
 
-@pytest.mark.parametrize("folder, text, wrong", [
-    ("scene", "from cooperative_isac.waveform.frame import x", {"waveform"}),
-    ("channel", "from cooperative_isac import sensing", {"sensing"}),
-    ("sensing", "import cooperative_isac.metrics.ospa", {"metrics"}),
-    ("bounds", "from cooperative_isac.sensing import report", {"sensing"}),
-    ("fusion", "from cooperative_isac.sensing.report import PathReport", set()),
-    ("pipeline", "from cooperative_isac.tracking.tracker import Tracker", set()),
-])
+@pytest.mark.parametrize(
+    "folder, text, wrong",
+    [
+        ("scene", "from cooperative_isac.waveform.frame import x", {"waveform"}),
+        ("channel", "from cooperative_isac import sensing", {"sensing"}),
+        ("sensing", "import cooperative_isac.metrics.ospa", {"metrics"}),
+        ("bounds", "from cooperative_isac.sensing import report", {"sensing"}),
+        ("fusion", "from cooperative_isac.sensing.report import PathReport", set()),
+        ("pipeline", "from cooperative_isac.tracking.tracker import Tracker", set()),
+    ],
+)
 def test_wrong_arrows_are_recognised(folder, text, wrong):
     assert forbidden_arrows(folder, imported_modules(text)) == wrong

@@ -24,8 +24,10 @@ def test_a_good_scene_is_described():
     assert code == 0 and "tiny (2-D)" in output and "bistatic range" in output
 
 
-@pytest.mark.parametrize("scheme, fault", [("nosuch", "scheme 'nosuch' is not known"),
-                                           ("dvqvae", "scheme 'dvqvae' has no weights")])
+@pytest.mark.parametrize(
+    "scheme, fault",
+    [("nosuch", "scheme 'nosuch' is not known"), ("dvqvae", "scheme 'dvqvae' has no weights")],
+)
 def test_a_scheme_that_cannot_be_made_is_a_warning(tmp_path, monkeypatch, scheme, fault):
     monkeypatch.delenv("ISAC_WEIGHTS", raising=False)
     path = tmp_path / "other.yaml"
@@ -39,7 +41,11 @@ def test_a_scheme_that_cannot_be_made_is_a_warning(tmp_path, monkeypatch, scheme
 def test_every_fault_of_a_bad_scene_is_a_line(tmp_path):
     bad = tmp_path / "bad.yaml"
     bad.write_text(
-        Path(TINY).read_text().replace("modulation: 16", "modulation: 15").replace("seed: 3", "sead: 3"))
+        Path(TINY)
+        .read_text()
+        .replace("modulation: 16", "modulation: 15")
+        .replace("seed: 3", "sead: 3")
+    )
     code, output, errors = isac("check", str(bad))
     assert code == 1 and not output
     lines = errors.splitlines()
@@ -53,8 +59,13 @@ def test_a_scene_that_is_not_there_is_an_error(command):
     assert code == 1 and errors == "error: /nowhere/scene.yaml: no such scene file\n"
 
 
-@pytest.mark.parametrize("arguments", [("run", TINY, "--scheme", "smoke_signals"),
-                                       ("evaluate", TINY, "--schemes", "local_ml,smoke_signals")])
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("run", TINY, "--scheme", "smoke_signals"),
+        ("evaluate", TINY, "--schemes", "local_ml,smoke_signals"),
+    ],
+)
 def test_an_unknown_scheme_names_the_known_ones(arguments):
     code, _, errors = isac(*arguments)
     assert code == 1 and "scheme 'smoke_signals' is not known" in errors and "local_ml" in errors
@@ -65,24 +76,35 @@ def test_a_recording_is_not_overwritten(tmp_path):
     assert code == 1 and errors.startswith(f"error: --bag {tmp_path}: exists")
 
 
-@pytest.mark.parametrize("option, value, reason", [
-    ("--front-end", "radio", "must be one of simulated, topic"),
-    ("--log-level", "loud", "must be one of debug, info, warn, error, fatal"),
-    ("--target-class", "car1:boat", "must be name:class"),
-    ("--odometry-offset", "robot:nan", "must be name:seconds"),
-    ("--params-file", "none.yaml", "no such file"),
-    ("--scheme", "dvqvae", "has no weights for scene 'tiny'"),
-])
+@pytest.mark.parametrize(
+    "option, value, reason",
+    [
+        ("--front-end", "radio", "must be one of simulated, topic"),
+        ("--log-level", "loud", "must be one of debug, info, warn, error, fatal"),
+        ("--target-class", "car1:boat", "must be name:class"),
+        ("--odometry-offset", "robot:nan", "must be name:seconds"),
+        ("--params-file", "none.yaml", "no such file"),
+        ("--scheme", "dvqvae", "has no weights for scene 'tiny'"),
+    ],
+)
 def test_a_choice_that_cannot_be_is_one_line_with_its_option(option, value, reason):
     code, output, errors = isac("run", TINY, option, value)
     assert code == 1 and not output and errors.count("\n") == 1
     assert errors.startswith(f"error: {option} {value}: ") and reason in errors
 
 
-@pytest.mark.parametrize("arguments, given, found", [((), None, "LOCALHOST"), ((), "SUBNET", "SUBNET"),
-                                                     (("--network",), None, "SUBNET"),
-                                                     (("--network",), "LOCALHOST", "SUBNET")])
-def test_a_run_stays_on_this_machine_unless_it_is_asked_not_to(monkeypatch, arguments, given, found):
+@pytest.mark.parametrize(
+    "arguments, given, found",
+    [
+        ((), None, "LOCALHOST"),
+        ((), "SUBNET", "SUBNET"),
+        (("--network",), None, "SUBNET"),
+        (("--network",), "LOCALHOST", "SUBNET"),
+    ],
+)
+def test_a_run_stays_on_this_machine_unless_it_is_asked_not_to(
+    monkeypatch, arguments, given, found
+):
     monkeypatch.setenv(cli.DISCOVERY_RANGE, given or "")
     if given is None:
         monkeypatch.delenv(cli.DISCOVERY_RANGE)
@@ -112,8 +134,14 @@ def test_a_home_of_nobody_is_a_folder_of_that_name(tmp_path, monkeypatch):
     assert code == 1 and errors.startswith("error: --out ~nobody_here/x: cannot write")
 
 
-@pytest.mark.parametrize("arguments", [("run", TINY, "--rate", "0"), ("run", TINY, "--duration", "-1"),
-                                       ("evaluate", TINY, "--frames", "0")])
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("run", TINY, "--rate", "0"),
+        ("run", TINY, "--duration", "-1"),
+        ("evaluate", TINY, "--frames", "0"),
+    ],
+)
 def test_numbers_out_of_range_are_refused(arguments):
     code, _, errors = isac(*arguments)
     assert code == 2 and "or equal to" in " ".join(errors.split())
@@ -121,17 +149,28 @@ def test_numbers_out_of_range_are_refused(arguments):
 
 @pytest.mark.parametrize(
     "given, meant",
-    [("s --power-dbm 20 30 -5 --frames 3", "s --power-dbm 20 --power-dbm 30 --power-dbm -5 --frames 3"),
-     ("s --power-dbm 20", "s --power-dbm 20"),
-     ("--power-dbm 20 --power-dbm 30 40", "--power-dbm 20 --power-dbm 30 "
-      "--power-dbm 40"), ("s --frames 3 4", "s --frames 3 4"),
-     ("s --power-dbm --frames 3", "s --power-dbm --frames 3")])
+    [
+        (
+            "s --power-dbm 20 30 -5 --frames 3",
+            "s --power-dbm 20 --power-dbm 30 --power-dbm -5 --frames 3",
+        ),
+        ("s --power-dbm 20", "s --power-dbm 20"),
+        ("--power-dbm 20 --power-dbm 30 40", "--power-dbm 20 --power-dbm 30 --power-dbm 40"),
+        ("s --frames 3 4", "s --frames 3 4"),
+        ("s --power-dbm --frames 3", "s --power-dbm --frames 3"),
+    ],
+)
 def test_an_option_may_take_several_numbers(given, meant):
     assert cli.repeat_option(given.split(), "--power-dbm") == meant.split()
 
 
-@pytest.mark.parametrize("command", [("evaluate", TINY, "--frames", "1", "--schemes", "local_ml"),
-                                     ("dataset", TINY, "--samples", "5", "--out", "{folder}")])
+@pytest.mark.parametrize(
+    "command",
+    [
+        ("evaluate", TINY, "--frames", "1", "--schemes", "local_ml"),
+        ("dataset", TINY, "--samples", "5", "--out", "{folder}"),
+    ],
+)
 def test_powers_are_a_list_or_a_range_as_the_command_says(command, tmp_path, monkeypatch, capsys):
     folder = str(tmp_path / "drawn")
     arguments = [argument.format(folder=folder) for argument in command]
@@ -154,7 +193,10 @@ def test_a_map_goes_to_a_png_file_that_can_be_written(tmp_path):
     assert errors == f"error: --coverage is {tmp_path}; must be a file whose name ends in .png\n"
     code, output, errors = isac("check", TINY, "--coverage", str(tmp_path / "no" / "map.png"))
     assert code == 1 and not output
-    assert errors == f"error: cannot write {tmp_path / 'no' / 'map.png'}: there is no folder {tmp_path / 'no'}\n"
+    assert (
+        errors == f"error: cannot write {tmp_path / 'no' / 'map.png'}: there is no folder "
+        f"{tmp_path / 'no'}\n"
+    )
 
 
 @pytest.mark.parametrize("more", [(), ("--sequence", "1")])
@@ -173,7 +215,10 @@ def test_a_file_of_something_else_is_not_replaced_by_results(tmp_path, more):
     scene.write_bytes(Path(TINY).read_bytes())
     code, output, errors = isac("evaluate", TINY, "--json", str(scene), *more)
     assert code == 1 and not output
-    assert errors == f"error: {scene} exists and holds no results of 'isac evaluate'; name another file\n"
+    assert (
+        errors
+        == f"error: {scene} exists and holds no results of 'isac evaluate'; name another file\n"
+    )
     assert scene.read_bytes() == Path(TINY).read_bytes()
     results = tmp_path / "results.json"
     results.write_text('{"scene": "tiny", "schemes": {}}')
@@ -206,4 +251,6 @@ def test_folders_that_cannot_be_made_are_refused_before_the_work(tmp_path, argum
     for place in (tmp_path / "file", Path("/proc/x")):
         code, output, errors = isac(*arguments, str(place / "folder"))
         assert code == 1 and not output
-        assert errors.startswith(f"error: cannot write {place / 'folder'}") and errors.count("\n") == 1
+        assert (
+            errors.startswith(f"error: cannot write {place / 'folder'}") and errors.count("\n") == 1
+        )

@@ -1,4 +1,6 @@
-"""The ament_python package: what colcon reads of it, and whether package.xml names what the nodes import."""
+"""The ament_python package: what colcon reads of it, and whether package.xml names what the nodes
+import.
+"""
 
 import ast
 import os
@@ -26,8 +28,12 @@ def dependencies(tag: str) -> set[str]:
 
 
 def test_every_node_is_an_executable(setup_information):
-    nodes = {path.stem for path in (ROOT / "src/cooperative_isac_ros/nodes").glob("*.py")} - {"__init__"}
-    scripts = dict(line.split(" = ") for line in setup_information["entry_points"]["console_scripts"])
+    nodes = {path.stem for path in (ROOT / "src/cooperative_isac_ros/nodes").glob("*.py")} - {
+        "__init__"
+    }
+    scripts = dict(
+        line.split(" = ") for line in setup_information["entry_points"]["console_scripts"]
+    )
     assert scripts.pop("isac") == "cooperative_isac.cli:main"
     assert scripts == {node: "cooperative_isac_ros.start:main" for node in nodes}
     assert {"access_point", "fusion_center", "tracker"} <= nodes
@@ -37,7 +43,9 @@ def test_executables_have_their_main_function(setup_information):
     for line in setup_information["entry_points"]["console_scripts"]:
         module, function = line.split(" = ")[1].split(":")
         tree = ast.parse((ROOT / "src" / (module.replace(".", "/") + ".py")).read_text())
-        assert function in {node.name for node in tree.body if isinstance(node, ast.FunctionDef)}, line
+        assert function in {node.name for node in tree.body if isinstance(node, ast.FunctionDef)}, (
+            line
+        )
 
 
 def test_schemes_can_be_loaded():
@@ -57,14 +65,18 @@ def test_share_holds_scenes_launch_file_and_profile(setup_information):
 def test_package_xml_names_what_the_nodes_import():
     folders = ROOT / "src" / "cooperative_isac_ros", ROOT / "launch"
     text = "\n".join(path.read_text() for folder in folders for path in folder.rglob("*.py"))
-    ros_import = r"^\s*(?:from|import) (\w+(?:_msgs|_interfaces)|rclpy|launch(?:_ros)?|ament_index_python)\b"
+    ros_import = (
+        r"^\s*(?:from|import) (\w+(?:_msgs|_interfaces)|rclpy|launch(?:_ros)?|ament_index_python)\b"
+    )
     imported = set(re.findall(ros_import, text, re.MULTILINE))
     assert {"rclpy", "nav_msgs", "launch_ros"} <= imported
     assert imported <= dependencies("exec_depend")
 
 
 def test_versions_agree():
-    versions = {ElementTree.parse(folder / "package.xml").findtext("version") for folder in (ROOT, MESSAGES)}
+    versions = {
+        ElementTree.parse(folder / "package.xml").findtext("version") for folder in (ROOT, MESSAGES)
+    }
     assert versions == {cooperative_isac.__version__} == {version("cooperative_isac")}
 
 
@@ -87,7 +99,11 @@ def test_every_field_has_a_comment():
 
 @pytest.mark.parametrize("distro", ["jazzy", "kilted"])
 def test_pins_are_exact_and_without_doubles(distro):
-    lines = [line for line in (ROOT / "constraints.txt").read_text().splitlines() if line and line[0] != "#"]
+    lines = [
+        line
+        for line in (ROOT / "constraints.txt").read_text().splitlines()
+        if line and line[0] != "#"
+    ]
     pins = [line for line in lines if "# only" not in line or line.endswith(f"# only {distro}")]
     assert all(re.fullmatch(r"[a-z0-9-]+==[0-9][\w.]*( +# only \w+)?", pin) for pin in pins)
     names = [pin.split("==")[0] for pin in pins]

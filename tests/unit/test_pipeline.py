@@ -1,4 +1,6 @@
-"""The whole chain in one process: the same bytes from the same seed, and tracks that hold their targets."""
+"""The whole chain in one process: the same bytes from the same seed, and tracks that hold their
+targets.
+"""
 
 import subprocess
 import sys
@@ -39,12 +41,19 @@ def test_the_order_of_receivers_is_irrelevant(small, snapshots):
     turned = replace(small, receivers=small.receivers[::-1])
     frame, targets = transmit(small, 4), scene_targets(small, 0.4)
     for site in small.receivers:
-        assert np.array_equal(hear(small, frame, site.name, targets), hear(turned, frame, site.name, targets))
+        assert np.array_equal(
+            hear(small, frame, site.name, targets), hear(turned, frame, site.name, targets)
+        )
     for before, after in zip(snapshots[:3], run(turned, 3)):
         # The packet tells the receiver's place in the scene's list; what it reports is the same.
-        assert [len(after.packets[name]) for name in before.packets] == [*map(len, before.packets.values())]
-        assert np.allclose([one.position_m for one in before.detections],
-                           [one.position_m for one in after.detections], atol=1e-9)
+        assert [len(after.packets[name]) for name in before.packets] == [
+            *map(len, before.packets.values())
+        ]
+        assert np.allclose(
+            [one.position_m for one in before.detections],
+            [one.position_m for one in after.detections],
+            atol=1e-9,
+        )
 
 
 def test_receivers_hear_different_noise_and_fading(small):
@@ -59,8 +68,10 @@ def test_the_car_is_tracked(snapshots):
     numbers, errors = set(), []
     for snapshot in snapshots[5:]:
         car = next(target for target in snapshot.targets if target.name == "car")
-        track = min((track for track in snapshot.tracks if track.status is TrackStatus.CONFIRMED),
-                    key=lambda track: np.linalg.norm(track.position_m - car.position_m))
+        track = min(
+            (track for track in snapshot.tracks if track.status is TrackStatus.CONFIRMED),
+            key=lambda track: np.linalg.norm(track.position_m - car.position_m),
+        )
         numbers.add(track.track_id)
         errors.append(np.linalg.norm(track.position_m - car.position_m))
         assert np.linalg.norm(track.velocity_mps - car.velocity_mps) < 3.0
@@ -74,7 +85,11 @@ def test_the_static_scatterer_is_no_track(snapshots):
 
 
 def test_the_sum_rate_is_that_of_the_sinr(small):
-    frame, channels, noise = transmit(small, 2), downlink_channels(small, 2), small.users.noise_power_w
+    frame, channels, noise = (
+        transmit(small, 2),
+        downlink_channels(small, 2),
+        small.users.noise_power_w,
+    )
     total = 0.0
     for group, gains in enumerate(channels @ frame.precoders):
         power = np.abs(gains) ** 2

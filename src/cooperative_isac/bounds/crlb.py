@@ -17,7 +17,8 @@ UNSEEN = 1e-12
 
 @dataclass(frozen=True)
 class Bound:
-    """covariance: [2 D Q, 2 D Q], the CRLB of psi = (all locations, all velocities), D dimensions, Q targets.
+    """covariance: [2 D Q, 2 D Q], the CRLB of psi = (all locations, all velocities), D dimensions,
+    Q targets.
 
     What the echoes do not tell has variance inf and covariance 0 with all else.
     """
@@ -40,8 +41,11 @@ class Bound:
         return np.diag(self.covariance).reshape(2, -1, self.dimension)
 
 
-def crlb(scene: Scene, frame: TransmitFrame, targets: Sequence[TargetState], paths: Mapping[str, PathSet]) -> Bound:
-    """CRLB of all targets from all receivers, with every path's complex reflection unknown (CF eq. 24).
+def crlb(
+    scene: Scene, frame: TransmitFrame, targets: Sequence[TargetState], paths: Mapping[str, PathSet]
+) -> Bound:
+    """CRLB of all targets from all receivers, with every path's complex reflection unknown (CF eq.
+    24).
 
     frame: the symbols that the receivers know; paths: each receiver's true paths, by its name.
     """
@@ -50,25 +54,43 @@ def crlb(scene: Scene, frame: TransmitFrame, targets: Sequence[TargetState], pat
         own = owners(paths[site.name], len(targets))
         if own:
             basis = receiver_basis(scene, frame, site, targets, paths[site.name])
-            parts.append(fisher_information(basis, own, len(targets), size, scene.propagation.noise_power_w))
+            parts.append(
+                fisher_information(basis, own, len(targets), size, scene.propagation.noise_power_w)
+            )
             reflecting += 2 * own
-    return Bound(states_covariance(_joined(parts, 2 * size * len(targets)), np.array(reflecting, int), size), size)
+    return Bound(
+        states_covariance(_joined(parts, 2 * size * len(targets)), np.array(reflecting, int), size),
+        size,
+    )
 
 
-def path_information(scene: Scene, frame: TransmitFrame, receiver: Site, transmitter: int, target: TargetState,
-                     amplitude: complex) -> np.ndarray:
-    """Information of a single path about (location, velocity) with its reflection unknown, [2 D, 2 D]."""
+def path_information(
+    scene: Scene,
+    frame: TransmitFrame,
+    receiver: Site,
+    transmitter: int,
+    target: TargetState,
+    amplitude: complex,
+) -> np.ndarray:
+    """Information of a single path about (location, velocity) with its reflection unknown, [2 D, 2
+    D].
+    """
     basis = path_basis(scene, frame, receiver, transmitter, target, amplitude, abs(amplitude))
     fisher = fisher_information([basis], [0], 1, scene.dimension, scene.propagation.noise_power_w)
     return _schur(fisher, 2 * scene.dimension)
 
 
-def fisher_information(basis: Sequence[PathBasis], owners: Sequence[int], num_targets: int, size: int,
-                       noise_power_w: float) -> np.ndarray:
+def fisher_information(
+    basis: Sequence[PathBasis],
+    owners: Sequence[int],
+    num_targets: int,
+    size: int,
+    noise_power_w: float,
+) -> np.ndarray:
     """FIM of CF eq. 23 of one receiver over (locations, velocities, Re beta, Im beta of each path).
 
-    Every derivative of rho is a sum of products (receive factor) x (signal factor) of its paths, so that only small
-    Gram matrices of the factors are needed. Returns [2 D Q + 2 P, 2 D Q + 2 P].
+    Every derivative of rho is a sum of products (receive factor) x (signal factor) of its paths, so
+    that only small Gram matrices of the factors are needed. Returns [2 D Q + 2 P, 2 D Q + 2 P].
     """
     receive = np.concatenate([path.receive for path in basis])
     signal = np.concatenate([path.signal for path in basis])
@@ -78,11 +100,21 @@ def fisher_information(basis: Sequence[PathBasis], owners: Sequence[int], num_ta
     return 2 / noise_power_w * np.real(flat.conj() @ products.reshape(flat.shape).T)
 
 
-def derivative_weights(basis: Sequence[PathBasis], owners: Sequence[int], num_targets: int, size: int) -> np.ndarray:
-    """Weight of each pair of factors in each parameter's derivative, [parameters, receive factors, signal factors]."""
+def derivative_weights(
+    basis: Sequence[PathBasis], owners: Sequence[int], num_targets: int, size: int
+) -> np.ndarray:
+    """Weight of each pair of factors in each parameter's derivative, [parameters, receive factors,
+    signal factors].
+    """
     num_paths = len(basis)
-    weights = np.zeros((2 * size * num_targets + 2 * num_paths, num_paths * (1 + size), num_paths * (1 + 2 * size)),
-                       complex)
+    weights = np.zeros(
+        (
+            2 * size * num_targets + 2 * num_paths,
+            num_paths * (1 + size),
+            num_paths * (1 + 2 * size),
+        ),
+        complex,
+    )
     for index, (path, owner) in enumerate(zip(basis, owners)):
         row, column = index * (1 + size), index * (1 + 2 * size)
         for axis in range(size):
@@ -97,7 +129,9 @@ def derivative_weights(basis: Sequence[PathBasis], owners: Sequence[int], num_ta
 
 
 def _joined(parts: Sequence[np.ndarray], wanted: int) -> np.ndarray:
-    """Information of all receivers: the first `wanted` parameters are shared, reflections each one's own."""
+    """Information of all receivers: the first `wanted` parameters are shared, reflections each
+    one's own.
+    """
     order = wanted + sum(len(part) - wanted for part in parts)
     total, begin = np.zeros((order, order)), wanted
     for part in parts:
@@ -109,10 +143,11 @@ def _joined(parts: Sequence[np.ndarray], wanted: int) -> np.ndarray:
 
 
 def states_covariance(fisher: np.ndarray, owners: np.ndarray, size: int) -> np.ndarray:
-    """Covariance of the states with all reflections unknown (inverse of CF eq. 24), inf where nothing is told.
+    """Covariance of the states with all reflections unknown (inverse of CF eq. 24), inf where
+    nothing is told.
 
-    owners: target of each reflection parameter. Targets whose reflections can replace each other are
-    not told.
+    owners: target of each reflection parameter. Targets whose reflections can replace each other
+    are not told.
     """
     wanted = len(fisher) - len(owners)
     scale = _scales(np.diag(fisher), wanted, size)
@@ -130,7 +165,9 @@ def states_covariance(fisher: np.ndarray, owners: np.ndarray, size: int) -> np.n
 
 
 def _scales(diagonal: np.ndarray, wanted: int, size: int) -> np.ndarray:
-    """Root information of each parameter by itself; of locations and velocities, that of the best axis."""
+    """Root information of each parameter by itself; of locations and velocities, that of the best
+    axis.
+    """
     best = diagonal[:wanted].reshape(-1, size).max(axis=1)
     scale = np.sqrt(np.concatenate([np.repeat(best, size), diagonal[wanted:]]))
     return np.where(scale > 0, scale, 1.0)
@@ -139,4 +176,6 @@ def _scales(diagonal: np.ndarray, wanted: int, size: int) -> np.ndarray:
 def _schur(fisher: np.ndarray, unknowns: int) -> np.ndarray:
     """Information about the first `unknowns` parameters with the others unknown (CF eq. 24)."""
     cross = fisher[:unknowns, unknowns:]
-    return fisher[:unknowns, :unknowns] - cross @ np.linalg.solve(fisher[unknowns:, unknowns:], cross.T)
+    return fisher[:unknowns, :unknowns] - cross @ np.linalg.solve(
+        fisher[unknowns:, unknowns:], cross.T
+    )

@@ -17,10 +17,12 @@ from cooperative_isac.waveform.frame import TransmitFrame
 
 @dataclass(frozen=True)
 class PathBasis:
-    """One path's echo rho = A a_r (x) u and what its derivatives are made of (CF eqs. 31-41), dimension D.
+    """One path's echo rho = A a_r (x) u and what its derivatives are made of (CF eqs. 31-41),
+    dimension D.
 
     receive: [1 + D, num_rx_ant], a_r and its location derivatives;
-    signal: [1 + 2 D, num_samples], complex128: u, then its derivatives with location, then with velocity;
+    signal: [1 + 2 D, num_samples], complex128: u, then its derivatives with location, then with
+    velocity;
     amplitude: A = beta sqrt(PL); gain: sqrt(PL).
     """
 
@@ -30,23 +32,44 @@ class PathBasis:
     gain: float
 
 
-def path_basis(scene: Scene, frame: TransmitFrame, receiver: Site, transmitter: int, target: TargetState,
-               amplitude: complex, gain: float) -> PathBasis:
+def path_basis(
+    scene: Scene,
+    frame: TransmitFrame,
+    receiver: Site,
+    transmitter: int,
+    target: TargetState,
+    amplitude: complex,
+    gain: float,
+) -> PathBasis:
     """Factors of one path; the phase ramps are centred, which the unknown phase of beta absorbs."""
     size, wavelength = scene.dimension, frame.grid.wavelength_m
     site = scene.transmitters[transmitter]
-    path = bistatic_geometry(site.position_m, receiver.position_m, target.position_m, target.velocity_mps, wavelength)
+    path = bistatic_geometry(
+        site.position_m, receiver.position_m, target.position_m, target.velocity_mps, wavelength
+    )
     receive = _with_derivatives(receiver, path.aoa, path.rx_distance_m, wavelength, size)
     departure = _with_derivatives(site, path.aod, path.tx_distance_m, wavelength, size)
-    return PathBasis(receive, _signal_derivatives(scene, frame, transmitter, departure, path, target), amplitude, gain)
+    return PathBasis(
+        receive,
+        _signal_derivatives(scene, frame, transmitter, departure, path, target),
+        amplitude,
+        gain,
+    )
 
 
 def _with_derivatives(site: Site, direction, distance_m, wavelength_m, size) -> np.ndarray:
     steering = steering_vectors(site.elements_m, direction, wavelength_m)
-    return np.vstack([steering, steering_derivatives(site.elements_m, direction, distance_m, wavelength_m)[:, :size].T])
+    return np.vstack(
+        [
+            steering,
+            steering_derivatives(site.elements_m, direction, distance_m, wavelength_m)[:, :size].T,
+        ]
+    )
 
 
-def _signal_derivatives(scene, frame, transmitter, departure, path: BistaticGeometry, target) -> np.ndarray:
+def _signal_derivatives(
+    scene, frame, transmitter, departure, path: BistaticGeometry, target
+) -> np.ndarray:
     size, grid = scene.dimension, frame.grid
     over_subcarriers, over_symbols = path_phases(grid, path.delay_s[None], path.doppler_hz[None])
     toward = frame.toward(transmitter, departure) * (over_subcarriers[:, :, None] * over_symbols)
@@ -67,7 +90,9 @@ def _signal_derivatives(scene, frame, transmitter, departure, path: BistaticGeom
     return np.stack(rows).reshape(len(rows), -1)
 
 
-def receiver_basis(scene: Scene, frame: TransmitFrame, receiver: Site, targets, paths: PathSet) -> list[PathBasis]:
+def receiver_basis(
+    scene: Scene, frame: TransmitFrame, receiver: Site, targets, paths: PathSet
+) -> list[PathBasis]:
     """Factors of one receiver's direct target paths, in the order of `owners`."""
     basis = []
     for transmitter, index, amplitude in _target_paths(paths, len(targets)):

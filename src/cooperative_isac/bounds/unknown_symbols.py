@@ -17,24 +17,36 @@ ROUNDING = 1e-9
 BLOCK = 512  # resource elements at a time
 
 
-def crlb_unknown_symbols(scene: Scene, frame: TransmitFrame, targets: Sequence[TargetState],
-                         paths: Mapping[str, PathSet]) -> Bound:
-    """CRLB as bounds.crlb's, but of the symbols only that they are independent, normal and of unit power is known.
+def crlb_unknown_symbols(
+    scene: Scene, frame: TransmitFrame, targets: Sequence[TargetState], paths: Mapping[str, PathSet]
+) -> Bound:
+    """CRLB as bounds.crlb's, but of the symbols only that they are independent, normal and of unit
+    power is known.
 
-    Precoders and noise power are known, reflections are not. Echoes are then normal noise, and tell of targets by their
-    covariance alone, also between receivers, as all hear the same symbols. A phase common to the reflections of all
-    that sends the same streams does not change it (Slepian-Bangs; S. M. Kay, Fundamentals of Statistical Signal
-    Processing: Estimation Theory, eq. 15.52). ValueError for a frame with reference symbols, which everybody knows.
+    Precoders and noise power are known, reflections are not. Echoes are then normal noise, and tell
+    of targets by their covariance alone, also between receivers, as all hear the same symbols. A
+    phase common to the reflections of all that sends the same streams does not change it
+    (Slepian-Bangs; S. M. Kay, Fundamentals of Statistical Signal
+    Processing: Estimation Theory, eq. 15.52). ValueError for a frame with reference symbols, which
+    everybody knows.
     """
     if frame.reference is not None:
-        raise ValueError(f"frame {frame.number} has reference symbols, which are known; this bound is for a frame "
-                         "without them")
+        raise ValueError(
+            f"frame {frame.number} has reference symbols, which are known; this bound is for a "
+            "frame "
+            "without them"
+        )
     own = [target for site in scene.receivers for target in owners(paths[site.name], len(targets))]
-    streams = [_all_paths(scene, _OneStream(frame, stream), targets, paths)
-               for stream in range(frame.precoders.shape[2])]
+    streams = [
+        _all_paths(scene, _OneStream(frame, stream), targets, paths)
+        for stream in range(frame.precoders.shape[2])
+    ]
     size = scene.dimension
-    fisher = _fisher_information(streams, own, len(targets), size, scene.propagation.noise_power_w) if own \
-        else np.zeros((2 * size * len(targets), ) * 2)
+    fisher = (
+        _fisher_information(streams, own, len(targets), size, scene.propagation.noise_power_w)
+        if own
+        else np.zeros((2 * size * len(targets),) * 2)
+    )
     return Bound(states_covariance(fisher, np.array(2 * own, int), size), size)
 
 
@@ -54,37 +66,51 @@ class _OneStream:
         return np.repeat(np.repeat(gains, self.frame.group_size, 0), self.grid.num_symbols, 2)
 
 
-def _all_paths(scene: Scene, frame: _OneStream, targets: Sequence[TargetState],
-               paths: Mapping[str, PathSet]) -> list[PathBasis]:
+def _all_paths(
+    scene: Scene, frame: _OneStream, targets: Sequence[TargetState], paths: Mapping[str, PathSet]
+) -> list[PathBasis]:
     """Factors of all receivers' paths, as of one receiver that has all their antennas."""
     found, first, total = [], 0, sum(site.num_ant for site in scene.receivers)
     for site in scene.receivers:
         around = (0, 0), (first, total - first - site.num_ant)
-        found += [replace(path, receive=np.pad(path.receive, around))
-                  for path in receiver_basis(scene, frame, site, targets, paths[site.name])]
+        found += [
+            replace(path, receive=np.pad(path.receive, around))
+            for path in receiver_basis(scene, frame, site, targets, paths[site.name])
+        ]
         first += site.num_ant
     return found
 
 
-def _fisher_information(streams: Sequence[Sequence[PathBasis]], own: Sequence[int], num_targets: int, size: int,
-                        noise_power_w: float) -> np.ndarray:
+def _fisher_information(
+    streams: Sequence[Sequence[PathBasis]],
+    own: Sequence[int],
+    num_targets: int,
+    size: int,
+    noise_power_w: float,
+) -> np.ndarray:
     """FIM over what bounds.crlb's is; streams: factors of all paths, of each stream alone."""
     basis = streams[0]
     receive = np.concatenate([path.receive for path in basis]).T / np.sqrt(noise_power_w)
-    signal = np.stack([np.concatenate([path.signal for path in stream]) for stream in streams], -1).swapaxes(0, 1)
+    signal = np.stack(
+        [np.concatenate([path.signal for path in stream]) for stream in streams], -1
+    ).swapaxes(0, 1)
     changes = derivative_weights(basis, own, num_targets, size)
     reflections = np.array([path.amplitude / path.gain for path in basis])
-    echo = np.tensordot(reflections, changes[-2 * len(basis):-len(basis)], 1)
-    fisher = sum(_block_information(receive, block, echo, changes)
-                 for block in np.array_split(signal, -(-len(signal) // BLOCK)))
+    echo = np.tensordot(reflections, changes[-2 * len(basis) : -len(basis)], 1)
+    fisher = sum(
+        _block_information(receive, block, echo, changes)
+        for block in np.array_split(signal, -(-len(signal) // BLOCK))
+    )
     return _with_phases(fisher, reflections)
 
 
-def _block_information(receive: np.ndarray, signal: np.ndarray, echo: np.ndarray, changes: np.ndarray) -> np.ndarray:
+def _block_information(
+    receive: np.ndarray, signal: np.ndarray, echo: np.ndarray, changes: np.ndarray
+) -> np.ndarray:
     """Slepian-Bangs over some resource elements, [parameters, parameters]; noise has unit power.
 
-    receive: [num_rx_ant, receive factors]; signal: [elements, signal factors, streams]; echo, changes: weights of
-    their products in the echo, and in its derivatives.
+    receive: [num_rx_ant, receive factors]; signal: [elements, signal factors, streams]; echo,
+    changes: weights of their products in the echo, and in its derivatives.
     """
     heard = receive @ echo @ signal
     whitening = np.linalg.inv(heard @ heard.conj().mT + np.eye(len(receive)))
@@ -99,14 +125,16 @@ def _block_information(receive: np.ndarray, signal: np.ndarray, echo: np.ndarray
 
 
 def _with_phases(fisher: np.ndarray, reflections: np.ndarray) -> np.ndarray:
-    """The information with those phases of reflections known of which nothing tells, and which tell nothing."""
+    """The information with those phases of reflections known of which nothing tells, and which tell
+    nothing.
+    """
     num_paths = len(reflections)
-    strengths = np.diag(fisher)[-2 * num_paths:].reshape(2, -1).sum(0) * np.abs(reflections) ** 2
+    strengths = np.diag(fisher)[-2 * num_paths :].reshape(2, -1).sum(0) * np.abs(reflections) ** 2
     turns = np.zeros((len(fisher), num_paths))
-    turns[-2 * num_paths:] = np.vstack([-np.diag(reflections.imag), np.diag(reflections.real)])
+    turns[-2 * num_paths :] = np.vstack([-np.diag(reflections.imag), np.diag(reflections.real)])
     turns /= np.sqrt(np.where(strengths > 0, strengths, 1.0))
     values, vectors = np.linalg.eigh(turns.T @ fisher @ turns)
     free = turns @ vectors[:, values < ROUNDING]
     free = free[:, np.any(free != 0, axis=0)]
-    free /= np.sum(free ** 2, axis=0)
+    free /= np.sum(free**2, axis=0)
     return fisher + free @ free.T

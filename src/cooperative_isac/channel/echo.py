@@ -11,15 +11,20 @@ from cooperative_isac.scene.model import OfdmGrid, Propagation, Scene, Site
 from cooperative_isac.waveform.frame import TransmitFrame
 
 
-def path_phases(grid: OfdmGrid, delay_s: np.ndarray, doppler_hz: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Phase ramps of CF eq. 6: over subcarriers [num_subcarriers, num_paths] and symbols [num_paths, num_symbols]."""
+def path_phases(
+    grid: OfdmGrid, delay_s: np.ndarray, doppler_hz: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Phase ramps of CF eq. 6: over subcarriers [num_subcarriers, num_paths] and symbols
+    [num_paths, num_symbols].
+    """
     over_subcarriers = np.exp(-2j * np.pi * grid.subcarrier_offsets_hz[:, None] * delay_s)
     over_symbols = np.exp(2j * np.pi * doppler_hz[:, None] * grid.symbol_times_s)
     return over_subcarriers.astype(np.complex64), over_symbols.astype(np.complex64)
 
 
 def path_signals(scene: Scene, frame: TransmitFrame, paths: PathSet) -> np.ndarray:
-    """Each path's signal without its receive steering, [num_subcarriers, num_paths, num_symbols], complex64.
+    """Each path's signal without its receive steering, [num_subcarriers, num_paths, num_symbols],
+    complex64.
 
     The scalar beta sqrt(PL) exp(-j phi) a_t^T x (CF eq. 6, signs as in scene.arrays).
     """
@@ -35,16 +40,21 @@ def path_signals(scene: Scene, frame: TransmitFrame, paths: PathSet) -> np.ndarr
     return signals
 
 
-def clock_phases(propagation: Propagation, grid: OfdmGrid, num_transmitters: int,
-                 generator: np.random.Generator) -> np.ndarray:
-    """Residual clock offset phases of CF eq. 30, [num_transmitters, num_symbols], complex64, new in each symbol.
+def clock_phases(
+    propagation: Propagation, grid: OfdmGrid, num_transmitters: int, generator: np.random.Generator
+) -> np.ndarray:
+    """Residual clock offset phases of CF eq. 30, [num_transmitters, num_symbols], complex64, new in
+    each symbol.
 
-    The equation draws offsets as CN(0, sigma^2); a phase needs a real number, so the real part is drawn, N(0, sigma^2).
+    The equation draws offsets as CN(0, sigma^2); a phase needs a real number, so the real part is
+    drawn, N(0, sigma^2).
     """
     shape = (num_transmitters, grid.num_symbols)
     timing = propagation.timing_offset_std_s * generator.standard_normal(shape)
     frequency = propagation.frequency_offset_std_hz * generator.standard_normal(shape)
-    cycles = frequency * grid.symbol_period_s / grid.symbol_stride - timing * grid.subcarrier_spacing_hz
+    cycles = (
+        frequency * grid.symbol_period_s / grid.symbol_stride - timing * grid.subcarrier_spacing_hz
+    )
     return np.exp(2j * np.pi * cycles).astype(np.complex64)
 
 
@@ -55,8 +65,14 @@ def thermal_noise(shape, power_w: float, generator: np.random.Generator) -> np.n
     return real.view(np.complex64)[..., 0]
 
 
-def apply_paths(scene: Scene, frame: TransmitFrame, receiver: Site, paths: PathSet,
-                generator: np.random.Generator, static: np.ndarray | None = None) -> np.ndarray:
+def apply_paths(
+    scene: Scene,
+    frame: TransmitFrame,
+    receiver: Site,
+    paths: PathSet,
+    generator: np.random.Generator,
+    static: np.ndarray | None = None,
+) -> np.ndarray:
     """The echo y of CF eq. 6 with clutter (29) and clock offsets (30), and noise.
 
     static: channel matrix of the static world (channel.static), or None; clock offsets turn its
@@ -69,7 +85,9 @@ def apply_paths(scene: Scene, frame: TransmitFrame, receiver: Site, paths: PathS
     if propagation.timing_offset_std_s or propagation.frequency_offset_std_hz:
         phases = clock_phases(propagation, frame.grid, len(scene.transmitters), generator)
         signals *= phases[paths.transmitter]
-    steering = steering_vectors(receiver.elements_m, paths.aoa, scene.grid.wavelength_m).astype(np.complex64)
+    steering = steering_vectors(receiver.elements_m, paths.aoa, scene.grid.wavelength_m).astype(
+        np.complex64
+    )
     shape = (receiver.num_ant, frame.grid.num_subcarriers, frame.grid.num_symbols)
     echo = thermal_noise(shape, propagation.noise_power_w, generator)
     echo += np.matmul(steering.T, signals).transpose(1, 0, 2)

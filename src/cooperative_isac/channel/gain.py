@@ -16,7 +16,8 @@ def amplitude_gain(propagation: Propagation, distance_m: np.ndarray) -> np.ndarr
 
 
 def friis_amplitude(wavelength_m: float, distance_m: np.ndarray) -> np.ndarray:
-    """Free-space amplitude lambda / (4 pi d) between isotropic elements, same shape as distance_m.
+    """Free-space amplitude lambda / (4 pi d) between isotropic elements, same shape as
+    distance_m.
     """
     return wavelength_m / (4 * np.pi * np.asarray(distance_m))
 

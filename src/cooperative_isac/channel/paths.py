@@ -18,7 +18,8 @@ from cooperative_isac.scene.model import Scene, Site, TargetState
 class PathSet:
     """All paths that reach one receiver (one term of CF eq. 6 or 29 each).
 
-    transmitter, scatterer: [num_paths], int, indices (targets first, then clutter); delay_s, doppler_hz: [num_paths];
+    transmitter, scatterer: [num_paths], int, indices (targets first, then clutter); delay_s,
+    doppler_hz: [num_paths];
     amplitude: [num_paths], complex128, beta sqrt(PL); aod, aoa: [num_paths, 3], unit vectors to the
     scatterer, or to the first or last surface on the way to it; reflected: [num_paths], bool,
     whether the static world reflects the path on its way (None: none of them). A target with a body
@@ -36,21 +37,30 @@ class PathSet:
 
 
 def clutter_positions(scene: Scene, generator: np.random.Generator) -> np.ndarray:
-    """Scatterers of CF eq. 29, [num_scatterers, 3]: the scene's fixed ones, or uniform in the area."""
+    """Scatterers of CF eq. 29, [num_scatterers, 3]: the scene's fixed ones, or uniform in the
+    area.
+    """
     clutter = scene.propagation.clutter
     if clutter.positions_m is not None:
         return clutter.positions_m
     return generator.uniform(scene.area.low_m, scene.area.high_m, (clutter.num_scatterers, 3))
 
 
-def draw_paths(scene: Scene, receiver: Site, targets: Sequence[TargetState], clutter_m: np.ndarray,
-               generator: np.random.Generator) -> PathSet:
-    """Paths of all targets and static clutter from every transmitter to one receiver (CF eqs. 6-11, 29).
+def draw_paths(
+    scene: Scene,
+    receiver: Site,
+    targets: Sequence[TargetState],
+    clutter_m: np.ndarray,
+    generator: np.random.Generator,
+) -> PathSet:
+    """Paths of all targets and static clutter from every transmitter to one receiver (CF eqs. 6-11,
+    29).
 
     In a physical scene (a static world, or the radar equation) they are those of
     channel.target_paths.
 
-    clutter_m: [num_scatterers, 3], m. ValueError names what stands exactly at a site: no direction leads there.
+    clutter_m: [num_scatterers, 3], m. ValueError names what stands exactly at a site: no direction
+    leads there.
     """
     points = np.array([t.position_m for t in targets]).reshape(-1, 3)
     velocities = np.array([t.velocity_mps for t in targets]).reshape(-1, 3)
@@ -60,15 +70,26 @@ def draw_paths(scene: Scene, receiver: Site, targets: Sequence[TargetState], clu
         return _physical_paths(scene, receiver, targets, clutter_m, generator)
     velocities = np.concatenate([velocities, np.zeros_like(clutter_m)])
     variance = np.full(len(points), scene.propagation.reflection_variance)
-    variance[len(targets):] = scene.propagation.clutter.reflection_variance
+    variance[len(targets) :] = scene.propagation.clutter.reflection_variance
     parts = []
     for index, transmitter in enumerate(scene.transmitters):
-        geometry = bistatic_geometry(transmitter.position_m, receiver.position_m, points, velocities,
-                                     scene.grid.wavelength_m)
+        geometry = bistatic_geometry(
+            transmitter.position_m, receiver.position_m, points, velocities, scene.grid.wavelength_m
+        )
         gain = unit_gain(scene, transmitter, receiver, geometry) * np.sqrt(variance)
         amplitude = gain * complex_normal(generator, (len(points),))
-        parts.append((np.full(len(points), index), np.arange(len(points)), geometry.delay_s, geometry.doppler_hz,
-                      amplitude, geometry.aod, geometry.aoa, np.zeros(len(points), bool)))
+        parts.append(
+            (
+                np.full(len(points), index),
+                np.arange(len(points)),
+                geometry.delay_s,
+                geometry.doppler_hz,
+                amplitude,
+                geometry.aod,
+                geometry.aoa,
+                np.zeros(len(points), bool),
+            )
+        )
     return PathSet(*(np.concatenate(column) for column in zip(*parts)))
 
 
@@ -86,11 +107,17 @@ def _physical_paths(
     return PathSet(*(np.concatenate(column) for column in zip(*parts)))
 
 
-def _refuse_points_at_sites(sites: Sequence[Site], targets: Sequence[TargetState],
-                            points_m: np.ndarray) -> None:
+def _refuse_points_at_sites(
+    sites: Sequence[Site], targets: Sequence[TargetState], points_m: np.ndarray
+) -> None:
     for site in sites:
         for index in np.flatnonzero(np.linalg.norm(points_m - site.position_m, axis=1) == 0):
-            what = (f"target '{targets[index].name}'" if index < len(targets)
-                    else f"scatterer {index - len(targets)} of the clutter")
-            raise ValueError(f"{what} stands exactly at site '{site.name}', so that no direction leads from "
-                             "one to the other; move one of them")
+            what = (
+                f"target '{targets[index].name}'"
+                if index < len(targets)
+                else f"scatterer {index - len(targets)} of the clutter"
+            )
+            raise ValueError(
+                f"{what} stands exactly at site '{site.name}', so that no direction leads from "
+                "one to the other; move one of them"
+            )

@@ -46,7 +46,8 @@ def straight_legs(world: World | None, fixed_m: np.ndarray, points_m: np.ndarray
 def mirrored_legs(
     world: World, surface: Surface, fixed_m: np.ndarray, points_m: np.ndarray
 ) -> Legs:
-    """Ways from fixed_m [3] to points_m [..., 3] by way of one specular reflection (image method).
+    """Ways from fixed_m [3] to points_m [..., 3] by way of one specular reflection (image
+    method).
     """
     image = surface.mirrored(fixed_m)
     distance = np.linalg.norm(points_m - image, axis=-1)

@@ -1,4 +1,6 @@
-"""Paths without Doppler shift, summed into one channel matrix: thousands of them cost a frame no more than one."""
+"""Paths without Doppler shift, summed into one channel matrix: thousands of them cost a frame no
+more than one.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +16,8 @@ def channel_matrix(scene: Scene, receiver: Site, paths: PathSet) -> np.ndarray:
     """Channel from every transmit antenna to every receive antenna by way of static paths.
 
     paths: paths to the receiver; their Doppler shifts are taken to be zero
-    Returns [num_rx_ant, num_subcarriers, num_tx_ant], complex64, antennas of all transmitters in a row.
+    Returns [num_rx_ant, num_subcarriers, num_tx_ant], complex64, antennas of all transmitters in a
+    row.
     """
     offsets = scene.grid.subcarrier_offsets_hz
     wavelength = scene.grid.wavelength_m
@@ -36,7 +39,8 @@ def channel_matrix(scene: Scene, receiver: Site, paths: PathSet) -> np.ndarray:
 def static_echo(
     frame: TransmitFrame, matrix: np.ndarray, phases: np.ndarray | None = None
 ) -> np.ndarray:
-    """Echo of a frame through a static channel, [num_rx_ant, num_subcarriers, num_symbols], complex64, sqrt(W).
+    """Echo of a frame through a static channel, [num_rx_ant, num_subcarriers, num_symbols],
+    complex64, sqrt(W).
 
     matrix: [num_rx_ant, num_subcarriers, num_tx_ant], complex64, from channel_matrix
     phases: [num_transmitters, num_symbols], complex64, of the transmitters' clocks; None: all 1

@@ -18,16 +18,21 @@ def group_offsets_hz(grid: OfdmGrid, group_size: int) -> np.ndarray:
     return grid.subcarrier_offsets_hz.reshape(-1, group_size).mean(axis=1)
 
 
-def user_channels(scene: Scene, positions_m: np.ndarray, generator: np.random.Generator) -> np.ndarray:
-    """Frequency-selective Rician channels h^H to all users, [num_groups, num_users, num_tx_ant] (h of CF eq. 4).
+def user_channels(
+    scene: Scene, positions_m: np.ndarray, generator: np.random.Generator
+) -> np.ndarray:
+    """Frequency-selective Rician channels h^H to all users, [num_groups, num_users, num_tx_ant] (h
+    of CF eq. 4).
 
     positions_m: [num_users, 3]. Scattered taps: exponential power delay profile, independent per
     antenna. Mean power: path loss, or with the radar equation free space; times the gain of the
     site's elements towards the user.
     """
     offsets = group_offsets_hz(scene.grid, scene.waveform.group_size)
-    return np.concatenate([_from_site(scene, site, positions_m, offsets, generator)
-                           for site in scene.transmitters], axis=-1)
+    return np.concatenate(
+        [_from_site(scene, site, positions_m, offsets, generator) for site in scene.transmitters],
+        axis=-1,
+    )
 
 
 def _from_site(scene, site, positions_m, offsets, generator):
@@ -39,7 +44,10 @@ def _from_site(scene, site, positions_m, offsets, generator):
     direct = direct[..., None] * steering * np.sqrt(site.num_ant)
     delays = np.arange(NUM_TAPS) * (4 * scene.users.delay_spread_s / NUM_TAPS)
     profile = np.exp(-np.arange(NUM_TAPS) * 4 / NUM_TAPS)
-    taps = generator.standard_normal((NUM_TAPS, len(distances), site.num_ant, 2)) @ (np.sqrt(0.5), 1j * np.sqrt(0.5))
+    taps = generator.standard_normal((NUM_TAPS, len(distances), site.num_ant, 2)) @ (
+        np.sqrt(0.5),
+        1j * np.sqrt(0.5),
+    )
     taps *= np.sqrt(profile / profile.sum())[:, None, None]
     scattered = np.tensordot(np.exp(-2j * np.pi * offsets[:, None] * delays), taps, axes=1)
     factor = scene.users.rician_factor

@@ -14,7 +14,12 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
-from cooperative_isac.evaluation.figures import BoundFigures, SchemeFigures, bound_figures, scheme_figures
+from cooperative_isac.evaluation.figures import (
+    BoundFigures,
+    SchemeFigures,
+    bound_figures,
+    scheme_figures,
+)
 from cooperative_isac.evaluation.monte_carlo import FrameSample, SchemeFailure
 from cooperative_isac.evaluation.workers import measure_frames, num_processors
 from cooperative_isac.output.console import make_console
@@ -25,7 +30,9 @@ from cooperative_isac.scene.model import Scene
 
 @dataclass(frozen=True)
 class PowerResult:
-    """All figures at one transmit power; sum_rate: mean over frames, all users together, bit/s/Hz."""
+    """All figures at one transmit power; sum_rate: mean over frames, all users together,
+    bit/s/Hz.
+    """
 
     power_dbm: float
     schemes: Mapping[str, SchemeFigures]
@@ -33,9 +40,17 @@ class PowerResult:
     sum_rate: float
 
 
-def evaluate(scene: Scene, schemes: list[str], num_frames: int, seed: int, power_dbm: list[float] | None,
-             json_path: Path | None) -> None:
-    """Measure schemes on the same random frames at each power [dBm]; print tables, write results."""
+def evaluate(
+    scene: Scene,
+    schemes: list[str],
+    num_frames: int,
+    seed: int,
+    power_dbm: list[float] | None,
+    json_path: Path | None,
+) -> None:
+    """Measure schemes on the same random frames at each power [dBm]; print tables, write
+    results.
+    """
     refuse_results_file(json_path)
     powers = list(dict.fromkeys(power_dbm or [scene_power_dbm(scene)]))
     names = list(dict.fromkeys(schemes))
@@ -50,28 +65,50 @@ def evaluate(scene: Scene, schemes: list[str], num_frames: int, seed: int, power
         fail(fault)
 
 
-def measure(scene: Scene, schemes: Sequence[str], powers_dbm: Sequence[float], num_frames: int,
-            num_workers: int) -> list[PowerResult]:
-    """Figures of schemes at each power, with a progress bar; the draws are those of the scene's seed."""
+def measure(
+    scene: Scene,
+    schemes: Sequence[str],
+    powers_dbm: Sequence[float],
+    num_frames: int,
+    num_workers: int,
+) -> list[PowerResult]:
+    """Figures of schemes at each power, with a progress bar; the draws are those of the scene's
+    seed.
+    """
     total = len(powers_dbm) * num_frames
-    columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeRemainingColumn(),
+    )
     samples = []
     with Progress(*columns, console=make_console(stderr=True)) as progress:
         task = progress.add_task(f"frames of {scene.name}", total=total)
-        for sample in measure_frames(scene, schemes, powers_dbm, num_frames, min(num_workers, total)):
+        for sample in measure_frames(
+            scene, schemes, powers_dbm, num_frames, min(num_workers, total)
+        ):
             samples.append(sample)
             progress.advance(task)
-    chunks = [samples[index:index + num_frames] for index in range(0, total, num_frames)]
+    chunks = [samples[index : index + num_frames] for index in range(0, total, num_frames)]
     return [power_result(power, schemes, chunk) for power, chunk in zip(powers_dbm, chunks)]
 
 
-def power_result(power_dbm: float, schemes: Sequence[str], samples: Sequence[FrameSample]) -> PowerResult:
+def power_result(
+    power_dbm: float, schemes: Sequence[str], samples: Sequence[FrameSample]
+) -> PowerResult:
     """Figures of the frames at one power."""
     num_targets = sum(len(sample.location_bounds_m) for sample in samples)
-    figures = {name: scheme_figures([sample.schemes[name] for sample in samples], num_targets)
-               for name in schemes}
-    return PowerResult(power_dbm, figures, bound_figures(samples),
-                       sum(sample.sum_rate for sample in samples) / len(samples))
+    figures = {
+        name: scheme_figures([sample.schemes[name] for sample in samples], num_targets)
+        for name in schemes
+    }
+    return PowerResult(
+        power_dbm,
+        figures,
+        bound_figures(samples),
+        sum(sample.sum_rate for sample in samples) / len(samples),
+    )
 
 
 def scene_power_dbm(scene: Scene) -> float:
@@ -80,17 +117,31 @@ def scene_power_dbm(scene: Scene) -> float:
 
 
 def results_dict(scene: Scene, results: Sequence[PowerResult], num_frames: int, seed: int) -> dict:
-    """The results file: schemes.<name>.<power>, crlb.<power>, sum_rate.<power>; null without samples or bound."""
-    schemes = {name: {_key(result): _finite(asdict(result.schemes[name])) for result in results}
-               for name in results[0].schemes}
-    return {"scene": scene.name, "simulated": True, "frames": num_frames, "seed": seed, "schemes": schemes,
-            "crlb": {_key(result): _finite(asdict(result.bound)) for result in results},
-            "sum_rate": {_key(result): result.sum_rate for result in results}}
+    """The results file: schemes.<name>.<power>, crlb.<power>, sum_rate.<power>; null without
+    samples or bound.
+    """
+    schemes = {
+        name: {_key(result): _finite(asdict(result.schemes[name])) for result in results}
+        for name in results[0].schemes
+    }
+    return {
+        "scene": scene.name,
+        "simulated": True,
+        "frames": num_frames,
+        "seed": seed,
+        "schemes": schemes,
+        "crlb": {_key(result): _finite(asdict(result.bound)) for result in results},
+        "sum_rate": {_key(result): result.sum_rate for result in results},
+    }
 
 
-def show(scene: Scene, results: Sequence[PowerResult], num_frames: int, seed: int, console: Console) -> None:
+def show(
+    scene: Scene, results: Sequence[PowerResult], num_frames: int, seed: int, console: Console
+) -> None:
     """Print accuracy beside the bound, and what it costs."""
-    console.print(f"\n[bold]{scene.name}[/]: {num_frames} simulated frames, seed {seed}", highlight=False)
+    console.print(
+        f"\n[bold]{scene.name}[/]: {num_frames} simulated frames, seed {seed}", highlight=False
+    )
     console.print(accuracy_table(results), cost_table(results))
 
 
@@ -103,25 +154,40 @@ def accuracy_table(results: Sequence[PowerResult]) -> Table:
         bounds = list(asdict(result.bound).values())
         table.add_row(_key(result), "root CRLB", *(f"{bound:.3f}" for bound in bounds))
         for name, figures in result.schemes.items():
-            errors = list(asdict(figures).values())[:len(bounds)]
-            table.add_row("", name, *(f"{error:.3f}" for error in errors), f"{figures.detection_rate:.1%}",
-                          f"{figures.false_alarms_per_frame:.3f}")
-            ratios = (f"{error / bound:.2f}" if math.isfinite(bound) else "-"
-                      for error, bound in zip(errors, bounds))
+            errors = list(asdict(figures).values())[: len(bounds)]
+            table.add_row(
+                "",
+                name,
+                *(f"{error:.3f}" for error in errors),
+                f"{figures.detection_rate:.1%}",
+                f"{figures.false_alarms_per_frame:.3f}",
+            )
+            ratios = (
+                f"{error / bound:.2f}" if math.isfinite(bound) else "-"
+                for error, bound in zip(errors, bounds)
+            )
             table.add_row("", "over bound", *ratios, style="dim")
     return table
 
 
 def cost_table(results: Sequence[PowerResult]) -> Table:
-    """Fronthaul bits per access point and frame, processor time, and what the users get meanwhile."""
-    table = figures_table("cost per access point and frame",
-                   ("bits up", "bits down\n(symbols)", "encode\n(ms)", "decode\n(ms)", "sum rate\nbit/s/Hz"))
+    """Fronthaul bits per access point and frame, processor time, and what the users get
+    meanwhile.
+    """
+    table = figures_table(
+        "cost per access point and frame",
+        ("bits up", "bits down\n(symbols)", "encode\n(ms)", "decode\n(ms)", "sum rate\nbit/s/Hz"),
+    )
     for result in results:
         for name, figures in result.schemes.items():
             bits = figures.fronthaul_bits, figures.fronthaul_downlink_bits
             others = figures.encode_ms, figures.decode_ms, result.sum_rate
-            table.add_row(_key(result), name, *(f"{count:,.0f}" for count in bits),
-                          *(f"{value:.1f}" for value in others))
+            table.add_row(
+                _key(result),
+                name,
+                *(f"{count:,.0f}" for count in bits),
+                *(f"{value:.1f}" for value in others),
+            )
     return table
 
 
@@ -144,7 +210,9 @@ def _finite(figures: Mapping[str, float]) -> dict[str, float | None]:
 
 
 def refuse_results_file(json_path: Path | None) -> None:
-    """End with exit code 1 where a results file could not be written, or is a file of something else."""
+    """End with exit code 1 where a results file could not be written, or is a file of something
+    else.
+    """
     if json_path is None:
         return
     try:

@@ -1,4 +1,5 @@
-"""The picture of a scene's coverage: where a target is strong enough on as many links as locate it.
+"""The picture of a scene's coverage: where a target is strong enough on as many links as locate
+it.
 """
 
 from __future__ import annotations

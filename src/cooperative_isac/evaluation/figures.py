@@ -13,10 +13,12 @@ from cooperative_isac.metrics.consistency import median_error, rmse
 
 @dataclass(frozen=True)
 class SchemeFigures:
-    """Accuracy over detected targets, and cost of one scheme; errors are nan where nothing was detected.
+    """Accuracy over detected targets, and cost of one scheme; errors are nan where nothing was
+    detected.
 
-    fronthaul_bits: mean per receiver and frame; fronthaul_downlink_bits: mean that each receiver must be told
-    of a frame; encode_ms: mean per receiver and frame, decode_ms: mean per frame, both processor time.
+    fronthaul_bits: mean per receiver and frame; fronthaul_downlink_bits: mean that each receiver
+    must be told of a frame; encode_ms: mean per receiver and frame, decode_ms: mean per frame, both
+    processor time.
     """
 
     rmse_location_m: float
@@ -45,20 +47,30 @@ def scheme_figures(samples: Sequence[SchemeSample], num_targets: int) -> SchemeF
     """Figures of one scheme over its frames, which held num_targets targets altogether."""
     location = np.concatenate([sample.location_errors_m for sample in samples])
     velocity = np.concatenate([sample.velocity_errors_mps for sample in samples])
-    return SchemeFigures(rmse(location), median_error(location), rmse(velocity), median_error(velocity),
-                         len(location) / num_targets, _mean(sample.num_false for sample in samples),
-                         _mean(bits for sample in samples for bits in sample.packet_bits),
-                         _mean(sample.downlink_bits for sample in samples),
-                         1e3 * _mean(sample.encode_s for sample in samples),
-                         1e3 * _mean(sample.decode_s for sample in samples))
+    return SchemeFigures(
+        rmse(location),
+        median_error(location),
+        rmse(velocity),
+        median_error(velocity),
+        len(location) / num_targets,
+        _mean(sample.num_false for sample in samples),
+        _mean(bits for sample in samples for bits in sample.packet_bits),
+        _mean(sample.downlink_bits for sample in samples),
+        1e3 * _mean(sample.encode_s for sample in samples),
+        1e3 * _mean(sample.decode_s for sample in samples),
+    )
 
 
 def bound_figures(samples: Sequence[FrameSample]) -> BoundFigures:
     """Figures of the bound over all frames' targets."""
     location = np.concatenate([sample.location_bounds_m for sample in samples])
     velocity = np.concatenate([sample.velocity_bounds_mps for sample in samples])
-    return BoundFigures(_root_mean_square(location), float(np.median(location)),
-                        _root_mean_square(velocity), float(np.median(velocity)))
+    return BoundFigures(
+        _root_mean_square(location),
+        float(np.median(location)),
+        _root_mean_square(velocity),
+        float(np.median(velocity)),
+    )
 
 
 def _mean(values) -> float:
@@ -66,4 +78,4 @@ def _mean(values) -> float:
 
 
 def _root_mean_square(values: np.ndarray) -> float:
-    return float(np.sqrt(np.mean(values ** 2)))
+    return float(np.sqrt(np.mean(values**2)))

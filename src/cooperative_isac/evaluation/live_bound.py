@@ -17,7 +17,9 @@ from cooperative_isac.waveform.frame import TransmitFrame
 
 
 def frame_bound(scene: Scene, signal: TransmitFrame, targets: Sequence[TargetState]) -> Bound:
-    """CRLB of the targets in one simulated frame, with the fading that pipeline.hear draws for it."""
+    """CRLB of the targets in one simulated frame, with the fading that pipeline.hear draws for
+    it.
+    """
     known = signal.reference if scene.sensing.symbols == "reference_only" else signal
     return crlb(scene, known, targets, true_paths(scene, signal.number, targets))
 
@@ -34,19 +36,31 @@ class BoundLog:
         self._dimension = dimension
         self._total, self._samples = np.zeros((2, 2)), 0
 
-    def add(self, bound: Bound, truths: Sequence[TargetState],
-            detections: Sequence[Detection]) -> tuple[float, float]:
-        """Take in one frame; its rms error over root CRLB of location and velocity, 0 without detections.
+    def add(
+        self, bound: Bound, truths: Sequence[TargetState], detections: Sequence[Detection]
+    ) -> tuple[float, float]:
+        """Take in one frame; its rms error over root CRLB of location and velocity, 0 without
+        detections.
 
         A target whose location has no finite bound is left out; its velocity alone, where that
         has none. Partial detections may be of no target, and are left out.
         """
         detections = complete(detections)
-        where = [np.array([item.position_m for item in items]).reshape(-1, 3)[:, :self._dimension]
-                 for items in (truths, detections)]
+        where = [
+            np.array([item.position_m for item in items]).reshape(-1, 3)[:, : self._dimension]
+            for items in (truths, detections)
+        ]
         pairs = match_within(pairwise_distances(*where), DETECTION_CUTOFF_M)
-        squares = [_squares(detections[d], truths[t], bound.location_m[t], bound.velocity_mps[t], self._dimension)
-                   for t, d in pairs]
+        squares = [
+            _squares(
+                detections[d],
+                truths[t],
+                bound.location_m[t],
+                bound.velocity_mps[t],
+                self._dimension,
+            )
+            for t, d in pairs
+        ]
         squares = [item for item in map(_bounded, squares) if item[1, 0] > 0]
         frame = np.sum(squares, axis=0) if squares else np.zeros((2, 2))
         self._total, self._samples = self._total + frame, self._samples + len(squares)
@@ -64,16 +78,22 @@ class BoundLog:
     def summary(self) -> dict[str, float | int | None]:
         """Ratios over all frames so far, None without detections."""
         location, velocity = _ratios(self._total)
-        return {"error_to_bound_location": location or None, "error_to_bound_velocity": velocity or None,
-                "error_to_bound_samples": self._samples}
+        return {
+            "error_to_bound_location": location or None,
+            "error_to_bound_velocity": velocity or None,
+            "error_to_bound_samples": self._samples,
+        }
 
 
-def _squares(detection: Detection, truth: TargetState, location_m: float, velocity_mps: float,
-             size: int) -> np.ndarray:
+def _squares(
+    detection: Detection, truth: TargetState, location_m: float, velocity_mps: float, size: int
+) -> np.ndarray:
     """Squared errors, then squared bounds, of location and velocity: [2, 2]."""
-    errors = [np.sum((detection.position_m - truth.position_m)[:size] ** 2),
-              np.sum((detection.velocity_mps - truth.velocity_mps)[:size] ** 2)]
-    return np.array([errors, [location_m ** 2, velocity_mps ** 2]])
+    errors = [
+        np.sum((detection.position_m - truth.position_m)[:size] ** 2),
+        np.sum((detection.velocity_mps - truth.velocity_mps)[:size] ** 2),
+    ]
+    return np.array([errors, [location_m**2, velocity_mps**2]])
 
 
 def _bounded(squares: np.ndarray) -> np.ndarray:
@@ -82,7 +102,9 @@ def _bounded(squares: np.ndarray) -> np.ndarray:
 
 
 def _ratios(squares: np.ndarray) -> tuple[float, float]:
-    """Root of summed squared errors over summed squared bounds, of location and velocity; 0 without."""
+    """Root of summed squared errors over summed squared bounds, of location and velocity; 0
+    without.
+    """
     errors, bounds = squares
     location, velocity = np.sqrt(np.divide(errors, bounds, out=np.zeros(2), where=bounds > 0))
     return float(location), float(velocity)

@@ -132,9 +132,7 @@ def _track_nees(
     shown = [track for track in tracks if track.status in ESTABLISHED]
     truth = np.array([[*item.position_m, *item.velocity_mps] for item in targets]).reshape(-1, 6)
     states = np.array([[*item.position_m, *item.velocity_mps] for item in shown]).reshape(-1, 6)
-    pairs = match_within(
-        pairwise_distances(truth[:, :size], states[:, :size]), NEES_GATE_M
-    )
+    pairs = match_within(pairwise_distances(truth[:, :size], states[:, :size]), NEES_GATE_M)
     return [
         float(
             nees(

@@ -20,12 +20,16 @@ from cooperative_isac.waveform.frame import TransmitFrame
 
 
 class SchemeFailure(RuntimeError):
-    """A scheme that raised an error, or whose packets were refused; one message survives pickling."""
+    """A scheme that raised an error, or whose packets were refused; one message survives
+    pickling.
+    """
 
 
 @dataclass(frozen=True)
 class Draw:
-    """One random frame: what was sent, where the targets are, and each receiver's echo (pipeline.hear)."""
+    """One random frame: what was sent, where the targets are, and each receiver's echo
+    (pipeline.hear).
+    """
 
     frame: TransmitFrame
     targets: tuple[TargetState, ...]
@@ -36,7 +40,8 @@ class Draw:
 class SchemeSample:
     """What one scheme made of one frame; D the scene's dimension.
 
-    location_errors_m, velocity_errors_mps: [num_detected, D], float64; encode_s: mean over the receivers.
+    location_errors_m, velocity_errors_mps: [num_detected, D], float64; encode_s: mean over the
+    receivers.
     """
 
     location_errors_m: np.ndarray
@@ -52,7 +57,8 @@ class SchemeSample:
 class FrameSample:
     """One frame of all schemes.
 
-    location_bounds_m, velocity_bounds_mps: root CRLB of each target, [num_targets]; sum_rate: bit/s/Hz.
+    location_bounds_m, velocity_bounds_mps: root CRLB of each target, [num_targets]; sum_rate:
+    bit/s/Hz.
     """
 
     location_bounds_m: np.ndarray
@@ -62,7 +68,9 @@ class FrameSample:
 
 
 def draw_frame(scene: Scene, number: int) -> Draw:
-    """Random targets, users, symbols and fading: a function of the scene's seed and the frame's number."""
+    """Random targets, users, symbols and fading: a function of the scene's seed and the frame's
+    number.
+    """
     targets = draw_targets(scene, frame_generator(scene.seed, number, "targets"))
     frame = transmit(scene, number)
     echoes = {site.name: hear(scene, frame, site.name, targets) for site in scene.receivers}
@@ -70,10 +78,11 @@ def draw_frame(scene: Scene, number: int) -> Draw:
 
 
 def measure_frame(scene: Scene, schemes: Mapping[str, Scheme], number: int) -> FrameSample:
-    """Run all schemes on the same draw, beside its bound. SchemeFailure names the scheme that failed.
+    """Run all schemes on the same draw, beside its bound. SchemeFailure names the scheme that
+    failed.
 
-    A scheme with a network of its own hears the same targets there, while the same users are served; the
-    bound stays the scene's.
+    A scheme with a network of its own hears the same targets there, while the same users are
+    served; the bound stays the scene's.
     """
     draw = draw_frame(scene, number)
     bound = frame_bound(scene, draw.frame, draw.targets)
@@ -84,27 +93,40 @@ def measure_frame(scene: Scene, schemes: Mapping[str, Scheme], number: int) -> F
             own = draw if arranged is scene else draw_frame(arranged, number)
             samples[name] = measure_scheme(scheme, own, scene.dimension)
         except Exception as error:
-            raise SchemeFailure(f"scheme '{name}' failed in frame {number} of seed {scene.seed}: "
-                                f"{type(error).__name__}: {error}") from error
+            raise SchemeFailure(
+                f"scheme '{name}' failed in frame {number} of seed {scene.seed}: "
+                f"{type(error).__name__}: {error}"
+            ) from error
     return FrameSample(bound.location_m, bound.velocity_mps, sum_rate(scene, draw.frame), samples)
 
 
 def measure_scheme(scheme: Scheme, draw: Draw, dimension: int) -> SchemeSample:
     """Encode every echo, decode the packets and score the detections of one draw."""
     began_s = time.process_time()
-    packets = {receiver: scheme.encode(echo, draw.frame, receiver) for receiver, echo in draw.echoes.items()}
+    packets = {
+        receiver: scheme.encode(echo, draw.frame, receiver)
+        for receiver, echo in draw.echoes.items()
+    }
     encoded_s = time.process_time()
     detections = scheme.decode(packets, draw.frame)
     decoded_s = time.process_time()
     location, velocity, num_false = score(draw.targets, detections, dimension)
-    return SchemeSample(location, velocity, num_false, tuple(8 * len(packet) for packet in packets.values()),
-                        scheme.downlink_bits(draw.frame), (encoded_s - began_s) / len(packets),
-                        decoded_s - encoded_s)
+    return SchemeSample(
+        location,
+        velocity,
+        num_false,
+        tuple(8 * len(packet) for packet in packets.values()),
+        scheme.downlink_bits(draw.frame),
+        (encoded_s - began_s) / len(packets),
+        decoded_s - encoded_s,
+    )
 
 
-def score(targets: Sequence[TargetState], detections: Sequence[Detection],
-          dimension: int) -> tuple[np.ndarray, np.ndarray, int]:
-    """Errors of the detected targets, [num_detected, dimension] in m and m/s, and the number of false alarms.
+def score(
+    targets: Sequence[TargetState], detections: Sequence[Detection], dimension: int
+) -> tuple[np.ndarray, np.ndarray, int]:
+    """Errors of the detected targets, [num_detected, dimension] in m and m/s, and the number of
+    false alarms.
 
     Targets and detections are paired by optimal assignment within DETECTION_CUTOFF_M.
     """
@@ -112,11 +134,16 @@ def score(targets: Sequence[TargetState], detections: Sequence[Detection],
     found_positions, found_velocities = _states(detections, dimension)
     pairs = match_within(pairwise_distances(positions, found_positions), DETECTION_CUTOFF_M)
     rows, columns = [row for row, _ in pairs], [column for _, column in pairs]
-    return (found_positions[columns] - positions[rows], found_velocities[columns] - velocities[rows],
-            len(detections) - len(pairs))
+    return (
+        found_positions[columns] - positions[rows],
+        found_velocities[columns] - velocities[rows],
+        len(detections) - len(pairs),
+    )
 
 
-def _states(items: Sequence[TargetState | Detection], dimension: int) -> tuple[np.ndarray, np.ndarray]:
+def _states(
+    items: Sequence[TargetState | Detection], dimension: int
+) -> tuple[np.ndarray, np.ndarray]:
     positions = np.array([item.position_m for item in items], float).reshape(-1, 3)
     velocities = np.array([item.velocity_mps for item in items], float).reshape(-1, 3)
     return positions[:, :dimension], velocities[:, :dimension]

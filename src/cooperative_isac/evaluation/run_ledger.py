@@ -1,4 +1,6 @@
-"""Bookkeeping of a live run: which frames came in time, what stages took, what the fronthaul carried."""
+"""Bookkeeping of a live run: which frames came in time, what stages took, what the fronthaul
+carried.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +14,9 @@ FRAMES_OPEN = 256  # older frames have had their period, and no timing comes any
 
 
 class RunLedger:
-    """Announced frames, latencies and bits of one run of any length; a frame is late after one period."""
+    """Announced frames, latencies and bits of one run of any length; a frame is late after one
+    period.
+    """
 
     def __init__(self, period_s: float):
         self._period_s = period_s
@@ -48,8 +52,9 @@ class RunLedger:
         self._first = state["first"]
         self._last_closed = state["last_closed"]
         self._stamps_ns = OrderedDict((int(number), stamp) for number, stamp in state["stamps_ns"])
-        self._decoded_ms = OrderedDict((int(number), latency_ms)
-                                       for number, latency_ms in state["decoded_ms"])
+        self._decoded_ms = OrderedDict(
+            (int(number), latency_ms) for number, latency_ms in state["decoded_ms"]
+        )
         self._closed_decoded = state["closed_decoded"]
         self._closed_slow = state["closed_slow"]
         for stage, times_ms in state["stages_ms"].items():
@@ -65,7 +70,9 @@ class RunLedger:
         self._skipped += num_frames
 
     def announce(self, number: int, stamp_ns: int, downlink_bits: int) -> None:
-        """A frame is on the air, a later one each time; downlink_bits tell ONE access point what is sent."""
+        """A frame is on the air, a later one each time; downlink_bits tell ONE access point what is
+        sent.
+        """
         if self._first is None:
             self._first = number
         if self._resumed:
@@ -88,7 +95,9 @@ class RunLedger:
         self._bits[site] += 8 * num_bytes
 
     def time_stage(self, number: int, stage: str, duration_ms: float, latency_ms: float) -> None:
-        """A stage (encode, decode, track) took duration_ms and ended latency_ms after the frame's stamp."""
+        """A stage (encode, decode, track) took duration_ms and ended latency_ms after the frame's
+        stamp.
+        """
         self._stages_ms[stage].append(duration_ms)
         if stage == "track":
             self._stages_ms["end_to_end"].append(latency_ms)
@@ -105,27 +114,47 @@ class RunLedger:
         Frames whose announcement was lost are frames too; those that were never decoded are lost
         and late, unless they were skipped, or there was no ledger to see them.
         """
-        due = [number for number, stamp in self._stamps_ns.items() if stamp + self._period_s * 1e9 < now_ns]
+        due = [
+            number
+            for number, stamp in self._stamps_ns.items()
+            if stamp + self._period_s * 1e9 < now_ns
+        ]
         last = max(due, default=self._last_closed)
         frames = last - self._first + 1 if last is not None else 0
-        decoded, slow = self._judge([item for item in self._decoded_ms.items() if frames and item[0] <= last])
+        decoded, slow = self._judge(
+            [item for item in self._decoded_ms.items() if frames and item[0] <= last]
+        )
         lost = max(frames - self._closed_decoded - decoded - self._skipped - self._unseen, 0)
         late = lost + self._closed_slow + slow
         duration_s = frames * self._period_s
         # Bits were counted in the frames that were seen only.
         seen_s = max(frames - self._unseen, 0) * self._period_s
-        return {"frames": frames, "frames_late": late, "frames_lost": lost,
-                "frames_skipped": self._skipped, "frames_unseen": self._unseen,
-                "duration_s": duration_s,
-                "fronthaul_bits_per_s": {site: _rate(bits, seen_s)
-                                         for site, bits in sorted(self._bits.items())},
-                "fronthaul_downlink_bits_per_s": _rate(self._downlink_bits, seen_s),
-                "latency_ms": {stage: _percentiles(self._stages_ms[stage])
-                               for stage in ("encode", "decode", "track", "end_to_end")}}
+        return {
+            "frames": frames,
+            "frames_late": late,
+            "frames_lost": lost,
+            "frames_skipped": self._skipped,
+            "frames_unseen": self._unseen,
+            "duration_s": duration_s,
+            "fronthaul_bits_per_s": {
+                site: _rate(bits, seen_s) for site, bits in sorted(self._bits.items())
+            },
+            "fronthaul_downlink_bits_per_s": _rate(self._downlink_bits, seen_s),
+            "latency_ms": {
+                stage: _percentiles(self._stages_ms[stage])
+                for stage in ("encode", "decode", "track", "end_to_end")
+            },
+        }
 
     def _judge(self, decoded: list[tuple[int, float]]) -> tuple[int, int]:
-        """How many of decoded frames (number, latency) belong to the run, and how many of these were slow."""
-        known = [latency_ms for number, latency_ms in decoded if self._first is not None and number >= self._first]
+        """How many of decoded frames (number, latency) belong to the run, and how many of these
+        were slow.
+        """
+        known = [
+            latency_ms
+            for number, latency_ms in decoded
+            if self._first is not None and number >= self._first
+        ]
         return len(known), sum(latency_ms > 1e3 * self._period_s for latency_ms in known)
 
 

@@ -54,10 +54,12 @@ LARGEST_STAMP_NS = 2**62
 
 @dataclass(frozen=True)
 class RunRecord:
-    """Columns of a run. Rows of truth, detection and track columns belong to frame number *_frame, int64.
+    """Columns of a run. Rows of truth, detection and track columns belong to frame number *_frame,
+    int64.
 
     frame_number, frame_stamp_ns: [num_frames], int64; frame_simulated: [num_frames], bool;
-    *_state: [num_rows, 6], x y z vx vy vz in map, SI; *_covariance: [num_rows, 6, 6]; truth_name: str;
+    *_state: [num_rows, 6], x y z vx vy vz in map, SI; *_covariance: [num_rows, 6, 6]; truth_name:
+    str;
     *_class, track_status: the numbers of their enumerations.
     """
 
@@ -80,7 +82,9 @@ class RunRecord:
     track_covariance: np.ndarray
 
     def save(self, path: Path) -> None:
-        """Write an .npz file, in one step; not compressed, for a node that is told to end has only seconds."""
+        """Write an .npz file, in one step; not compressed, for a node that is told to end has only
+        seconds.
+        """
         part = path.with_name(f"{path.stem}.part.npz")
         np.savez(part, **{item.name: getattr(self, item.name) for item in fields(self)})
         os.replace(part, path)
@@ -119,7 +123,9 @@ def _read_columns(path: Path) -> dict[str, np.ndarray]:
     except FileNotFoundError:
         raise ValueError(f"{path}: no such file") from None
     except Exception:  # whatever zipfile, zlib and numpy raise for damaged bytes
-        raise ValueError(f"{path}: not an .npz file of arrays, or damaged; {NOT_A_RECORD}") from None
+        raise ValueError(
+            f"{path}: not an .npz file of arrays, or damaged; {NOT_A_RECORD}"
+        ) from None
 
 
 def _type_fault(values: np.ndarray, kind: str, shape: tuple[int, ...]) -> str | None:
@@ -135,7 +141,9 @@ def _type_fault(values: np.ndarray, kind: str, shape: tuple[int, ...]) -> str | 
 
 
 def _order_fault(rows: str, columns: dict[str, np.ndarray]) -> str | None:
-    """What is wrong with the order of rows, in words: frames rise, and the rows of others with them."""
+    """What is wrong with the order of rows, in words: frames rise, and the rows of others with
+    them.
+    """
     if rows == "frame":
         is_rising = (columns["frame_number"][1:] > columns["frame_number"][:-1]).all()
         return None if is_rising else "frame_number does not rise"
@@ -185,18 +193,28 @@ def _sizes(shape: tuple[int, ...]) -> str:
 
 def merged_records(records: Sequence[RunRecord]) -> RunRecord:
     """The records of consecutive parts of a run as one, of its last FRAMES_KEPT frames."""
-    columns = {item.name: np.concatenate([getattr(part, item.name)
-                                          for part in (RunRecorder().record(), *records)])
-               for item in fields(RunRecord)}
+    columns = {
+        item.name: np.concatenate(
+            [getattr(part, item.name) for part in (RunRecorder().record(), *records)]
+        )
+        for item in fields(RunRecord)
+    }
 
     # Rows of frames before the first that is kept
     numbers = columns["frame_number"][-FRAMES_KEPT:]
     first = numbers[0] if numbers.size else 0
-    kept = {kind: columns[f"{kind}_{key}"] >= first
-            for kind, key in (("frame", "number"), ("truth", "frame"), ("detection", "frame"),
-                              ("track", "frame"))}
-    return RunRecord(**{name: column[kept[name.partition("_")[0]]]
-                        for name, column in columns.items()})
+    kept = {
+        kind: columns[f"{kind}_{key}"] >= first
+        for kind, key in (
+            ("frame", "number"),
+            ("truth", "frame"),
+            ("detection", "frame"),
+            ("track", "frame"),
+        )
+    }
+    return RunRecord(
+        **{name: column[kept[name.partition("_")[0]]] for name, column in columns.items()}
+    )
 
 
 @dataclass(frozen=True)
@@ -218,19 +236,45 @@ def recorded_frames(record: RunRecord) -> Iterator[RecordedFrame]:
         detections = _rows(record.detection_frame, number)
         tracks = _rows(record.track_frame, number)
         yield RecordedFrame(
-            int(number), int(record.frame_stamp_ns[index]), bool(record.frame_simulated[index]),
-            tuple(TargetState(str(record.truth_name[row]),
-                              TargetClass(int(record.truth_class[row])),
-                              record.truth_state[row, :3], record.truth_state[row, 3:])
-                  for row in truths),
-            tuple(Detection(record.detection_state[row, :3], record.detection_state[row, 3:],
-                            record.detection_covariance[row],
-                            float(record.detection_snr_db[row]), (), SOME_PATHS)
-                  for row in detections),
-            tuple(Track(int(record.track_id[row]), TrackStatus(int(record.track_status[row])),
-                        TargetClass(int(record.track_class[row])), 0.0, record.track_state[row, :3],
-                        record.track_state[row, 3:], record.track_covariance[row], 0.0, 0.0, 0)
-                  for row in tracks))
+            int(number),
+            int(record.frame_stamp_ns[index]),
+            bool(record.frame_simulated[index]),
+            tuple(
+                TargetState(
+                    str(record.truth_name[row]),
+                    TargetClass(int(record.truth_class[row])),
+                    record.truth_state[row, :3],
+                    record.truth_state[row, 3:],
+                )
+                for row in truths
+            ),
+            tuple(
+                Detection(
+                    record.detection_state[row, :3],
+                    record.detection_state[row, 3:],
+                    record.detection_covariance[row],
+                    float(record.detection_snr_db[row]),
+                    (),
+                    SOME_PATHS,
+                )
+                for row in detections
+            ),
+            tuple(
+                Track(
+                    int(record.track_id[row]),
+                    TrackStatus(int(record.track_status[row])),
+                    TargetClass(int(record.track_class[row])),
+                    0.0,
+                    record.track_state[row, :3],
+                    record.track_state[row, 3:],
+                    record.track_covariance[row],
+                    0.0,
+                    0.0,
+                    0,
+                )
+                for row in tracks
+            ),
+        )
 
 
 def _rows(frames: np.ndarray, number: int) -> range:
@@ -244,14 +288,34 @@ class RunRecorder:
     def __init__(self):
         self._frames: deque[tuple[list[tuple], ...]] = deque(maxlen=FRAMES_KEPT)
 
-    def add(self, number: int, stamp_ns: int, truths: Sequence[TargetState], detections: Sequence[Detection],
-            tracks: Sequence[Track], simulated: bool) -> None:
+    def add(
+        self,
+        number: int,
+        stamp_ns: int,
+        truths: Sequence[TargetState],
+        detections: Sequence[Detection],
+        tracks: Sequence[Track],
+        simulated: bool,
+    ) -> None:
         """Take in one frame, without its partial detections. simulated: its echoes are."""
-        self._frames.append((
-            [(number, stamp_ns, simulated)],
-            [(number, t.name, t.target_class.value, _state(t)) for t in truths],
-            [(number, _state(d), d.covariance, d.snr_db) for d in complete(detections)],
-            [(number, t.track_id, t.status.value, t.target_class.value, _state(t), t.covariance) for t in tracks]))
+        self._frames.append(
+            (
+                [(number, stamp_ns, simulated)],
+                [(number, t.name, t.target_class.value, _state(t)) for t in truths],
+                [(number, _state(d), d.covariance, d.snr_db) for d in complete(detections)],
+                [
+                    (
+                        number,
+                        t.track_id,
+                        t.status.value,
+                        t.target_class.value,
+                        _state(t),
+                        t.covariance,
+                    )
+                    for t in tracks
+                ],
+            )
+        )
 
     def record(self, last: int = FRAMES_KEPT) -> RunRecord:
         """Everything that is kept of the last frames, so many at most."""
@@ -268,5 +332,7 @@ def _state(item: TargetState | Detection | Track) -> np.ndarray:
 
 
 def _columns(rows: list[tuple], *columns: tuple[str, tuple[int, ...]]) -> list[np.ndarray]:
-    return [np.array([row[index] for row in rows], kind).reshape(-1, *shape)
-            for index, (kind, shape) in enumerate(columns)]
+    return [
+        np.array([row[index] for row in rows], kind).reshape(-1, *shape)
+        for index, (kind, shape) in enumerate(columns)
+    ]

@@ -22,7 +22,9 @@ LARGE = 1e12  # figures from here on are shown with an exponent
 
 
 def show_report(folder: Path, scene_file: str | None, console: Console) -> None:
-    """Print the table of a finished run and draw its picture anew; ValueError names what the folder lacks."""
+    """Print the table of a finished run and draw its picture anew; ValueError names what the folder
+    lacks.
+    """
     summary = read_summary(folder)
     recover_report(folder)
     print_summary(summary, console)
@@ -45,21 +47,27 @@ def read_summary(folder: Path) -> dict:
 
 
 def recorded_scene(name: str, fingerprint: str, scene_file: str | None, recording: Path) -> Scene:
-    """The scene of a run: a given file, or the shipped one of its name; ValueError when that is another."""
+    """The scene of a run: a given file, or the shipped one of its name; ValueError when that is
+    another.
+    """
     remedy = "name the scene file with --scene"
     try:
         scene = load_scene(scene_file or name)
     except ValueError as error:
         raise ValueError(f"{error}" if scene_file else f"{error}; {remedy}") from None
     if scene.fingerprint != fingerprint:
-        raise ValueError(f"{recording} was recorded with scene '{name}' ({fingerprint}), but '{scene.name}' "
-                         f"is {scene.fingerprint}; {remedy}")
+        raise ValueError(
+            f"{recording} was recorded with scene '{name}' ({fingerprint}), but '{scene.name}' "
+            f"is {scene.fingerprint}; {remedy}"
+        )
     return scene
 
 
 def draw_run(scene: Scene, folder: Path) -> None:
     """Draw what the evaluator recorded as scene.png."""
-    from cooperative_isac.evaluation.scene_picture import draw_scene_picture  # takes a second to load
+    from cooperative_isac.evaluation.scene_picture import (
+        draw_scene_picture,
+    )  # takes a second to load
 
     draw_scene_picture(scene, load_run_record(folder / RECORD_FILE), folder / PICTURE_FILE)
 
@@ -105,8 +113,10 @@ def print_summary(summary: dict, console: Console) -> None:
     for stage, times in summary["latency_ms"].items():
         text = f"median {_number(times['p50'], 1)}, 99 % {_number(times['p99'], 1)}"
         rows.append((f"{stage.replace('_', ' ')} (ms)", text))
-    rows += [("not compared", f"{name}: {reason}")
-             for name, reason in summary.get("targets_not_compared", {}).items()]
+    rows += [
+        ("not compared", f"{name}: {reason}")
+        for name, reason in summary.get("targets_not_compared", {}).items()
+    ]
     table = Table.grid(padding=(0, 2))
     for row in rows:
         table.add_row(*map(Text, row))

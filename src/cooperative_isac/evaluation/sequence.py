@@ -175,7 +175,9 @@ def score_frame(
     visible: np.ndarray | None,
     packet_bits: tuple[int, ...],
 ) -> FrameScore:
-    """Detections of a frame beside its targets, each target with at most one; no partial detections."""
+    """Detections of a frame beside its targets, each target with at most one; no partial
+    detections.
+    """
     detections = complete(detections)
     positions, velocities = _states(targets, scene.dimension)
     found_positions, found_velocities = _states(detections, scene.dimension)

@@ -87,7 +87,9 @@ def read_summary(path: Path) -> dict:
     except FileNotFoundError:
         raise ValueError(f"{path}: no such file; name the folder of a run that has ended") from None
     except OSError as error:
-        raise ValueError(f"{path}: {error.strerror}; name the folder of a run that has ended") from None
+        raise ValueError(
+            f"{path}: {error.strerror}; name the folder of a run that has ended"
+        ) from None
     except RecursionError:
         raise ValueError(f"{path}: too deeply nested; {NOT_A_SUMMARY}") from None
     except ValueError as error:

@@ -21,23 +21,34 @@ ONE_THREAD = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MKL_NUM_THRE
 _task: tuple[Scene, tuple[str, ...]]
 
 
-def measure_frames(scene: Scene, scheme_names: Sequence[str], powers_dbm: Sequence[float], num_frames: int,
-                   num_workers: int) -> Iterator[FrameSample]:
+def measure_frames(
+    scene: Scene,
+    scheme_names: Sequence[str],
+    powers_dbm: Sequence[float],
+    num_frames: int,
+    num_workers: int,
+) -> Iterator[FrameSample]:
     """Samples of frames 0 .. num_frames - 1 at the first power, then at the next, in this order."""
     others = set(multiprocessing.active_children())
-    pool = ProcessPoolExecutor(num_workers, multiprocessing.get_context("spawn"), _begin,
-                               (scene, tuple(scheme_names)))
+    pool = ProcessPoolExecutor(
+        num_workers, multiprocessing.get_context("spawn"), _begin, (scene, tuple(scheme_names))
+    )
     finished = False
     try:
         with _one_thread(), _interrupts_held():
-            samples = [pool.submit(_measure, power, number)
-                       for power in powers_dbm for number in range(num_frames)]
+            samples = [
+                pool.submit(_measure, power, number)
+                for power in powers_dbm
+                for number in range(num_frames)
+            ]
         for sample in samples:
             yield sample.result()
         finished = True
     except BrokenProcessPool as error:
-        raise SchemeFailure("a worker process ended by itself; was there memory enough? Fewer processors "
-                            "(taskset -c 0) need less") from error
+        raise SchemeFailure(
+            "a worker process ended by itself; was there memory enough? Fewer processors "
+            "(taskset -c 0) need less"
+        ) from error
     finally:
         if not finished:
             for worker in set(multiprocessing.active_children()) - others:
@@ -61,7 +72,9 @@ def _measure(power_dbm: float, number: int) -> FrameSample:
 
 @lru_cache(maxsize=1)
 def _prepared(power_dbm: float) -> tuple[Scene, dict[str, Scheme]]:
-    """The scene and schemes at one power, with the tables that schemes make in their first frame."""
+    """The scene and schemes at one power, with the tables that schemes make in their first
+    frame.
+    """
     scene, names = _task
     scene = with_power(scene, power_dbm)
     schemes = {name: _made(name, scene) for name in names}
@@ -73,12 +86,16 @@ def _made(name: str, scene: Scene) -> Scheme:
     try:
         return make_scheme(name, scene)
     except Exception as error:
-        raise SchemeFailure(f"scheme '{name}' cannot be made for scene '{scene.name}': {error}") from error
+        raise SchemeFailure(
+            f"scheme '{name}' cannot be made for scene '{scene.name}': {error}"
+        ) from error
 
 
 @contextmanager
 def _one_thread() -> Iterator[None]:
-    """Processes started inside use one thread each: more would fight for processors and round differently."""
+    """Processes started inside use one thread each: more would fight for processors and round
+    differently.
+    """
     before = {name: os.environ.get(name) for name in ONE_THREAD}
     os.environ.update(ONE_THREAD)
     try:

@@ -49,11 +49,15 @@ def pack_labels(labels: np.ndarray, width: int) -> bytes:
 
 
 def unpack_labels(data: bytes, width: int, count: int) -> np.ndarray:
-    """The inverse of pack_labels, [count], uint8 up to 8 bits, else uint16. ValueError: too few bits."""
+    """The inverse of pack_labels, [count], uint8 up to 8 bits, else uint16. ValueError: too few
+    bits.
+    """
     bits = np.unpackbits(np.frombuffer(data, np.uint8))
     if len(bits) < count * width:
-        raise ValueError(f"{count} labels of {width} bits need {count * width} bits, got {len(bits)}")
+        raise ValueError(
+            f"{count} labels of {width} bits need {count * width} bits, got {len(bits)}"
+        )
     padded = np.zeros((count, 8 if width <= 8 else 16), np.uint8)
-    padded[:, -width:] = bits[:count * width].reshape(count, width)
+    padded[:, -width:] = bits[: count * width].reshape(count, width)
     packed = np.packbits(padded, axis=1)
     return packed[:, 0] if width <= 8 else packed.view(">u2")[:, 0].astype(np.uint16)

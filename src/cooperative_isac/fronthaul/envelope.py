@@ -30,8 +30,11 @@ class PacketError(ValueError):
 
 def identity(scene: Scene, receiver: str, number: int) -> dict[str, int]:
     """Header fields that say of which scene, receiver and frame a packet is."""
-    return {"scene": zlib.crc32(scene.fingerprint.encode()) & 0xFFFF,
-            "receiver": [site.name for site in scene.receivers].index(receiver), "frame": number & 0xFFFFFFFF}
+    return {
+        "scene": zlib.crc32(scene.fingerprint.encode()) & 0xFFFF,
+        "receiver": [site.name for site in scene.receivers].index(receiver),
+        "frame": number & 0xFFFFFFFF,
+    }
 
 
 def check_header(receiver: str, header: Mapping[str, int], expected: Mapping[str, int]) -> None:
@@ -50,21 +53,26 @@ def checked(receiver: str, packet: bytes) -> bytes:
     """The body before a packet's CRC-32. PacketError when they do not fit."""
     body, checksum = packet[:-CHECKSUM_BYTES], packet[-CHECKSUM_BYTES:]
     if len(packet) < CHECKSUM_BYTES or zlib.crc32(body).to_bytes(CHECKSUM_BYTES, "big") != checksum:
-        raise PacketError(receiver, f"checksum does not fit its {len(packet)} bytes; "
-                                    "it was damaged or truncated")
+        raise PacketError(
+            receiver, f"checksum does not fit its {len(packet)} bytes; it was damaged or truncated"
+        )
     return body
 
 
 def seal(scene: Scene, format_number: int, receiver: str, number: int, payload: bytes) -> bytes:
     """A packet of one receiver's payload in frame `number`."""
-    return with_checksum(HEADER.pack(format_number, *identity(scene, receiver, number).values()) + payload)
+    return with_checksum(
+        HEADER.pack(format_number, *identity(scene, receiver, number).values()) + payload
+    )
 
 
 def unseal(scene: Scene, format_number: int, receiver: str, number: int, packet: bytes) -> bytes:
     """The payload of a packet. PacketError says why one is refused."""
     body = checked(receiver, packet)
     if len(body) < HEADER.size:
-        raise PacketError(receiver, f"it ends early: {len(body)} bytes, its header alone needs {HEADER.size}")
+        raise PacketError(
+            receiver, f"it ends early: {len(body)} bytes, its header alone needs {HEADER.size}"
+        )
     expected = {"format": format_number, **identity(scene, receiver, number)}
     check_header(receiver, dict(zip(expected, HEADER.unpack_from(body))), expected)
-    return body[HEADER.size:]
+    return body[HEADER.size :]

@@ -1,9 +1,9 @@
 """The packet of scheme local_ml: echo reports, quantised and bit-packed behind a versioned header.
 
-    header   version 4 | scene 16 | receiver 8 | frame 32 | reports 5
-    report   location 16 per axis | one bit per transmitter: heard?
-    path     Doppler 16 | SNR 10 | information (fronthaul.quantise)
-    trailer  CRC-32 of all bytes before it
+header   version 4 | scene 16 | receiver 8 | frame 32 | reports 5
+report   location 16 per axis | one bit per transmitter: heard?
+path     Doppler 16 | SNR 10 | information (fronthaul.quantise)
+trailer  CRC-32 of all bytes before it
 """
 
 from __future__ import annotations
@@ -13,8 +13,19 @@ from typing import Sequence
 import numpy as np
 
 from cooperative_isac.fronthaul.bits import BitReader, BitWriter
-from cooperative_isac.fronthaul.envelope import PacketError, check_header, checked, identity, with_checksum
-from cooperative_isac.fronthaul.quantise import Quantiser, information_fields, information_matrix, information_widths
+from cooperative_isac.fronthaul.envelope import (
+    PacketError,
+    check_header,
+    checked,
+    identity,
+    with_checksum,
+)
+from cooperative_isac.fronthaul.quantise import (
+    Quantiser,
+    information_fields,
+    information_matrix,
+    information_widths,
+)
 from cooperative_isac.scene.model import Scene
 from cooperative_isac.sensing.report import EchoReport, PathReport
 from cooperative_isac.sensing.search_grid import AREA_MARGIN
@@ -28,7 +39,10 @@ POWER_DB = Quantiser(0.0, 80.0, 10)
 def location_quantisers(scene: Scene) -> tuple[Quantiser, ...]:
     """Quantisers of the location axes: the scene's area with a margin."""
     area = scene.area.padded(AREA_MARGIN)
-    return tuple(Quantiser(float(area.low_m[axis]), float(area.high_m[axis]), 16) for axis in range(scene.dimension))
+    return tuple(
+        Quantiser(float(area.low_m[axis]), float(area.high_m[axis]), 16)
+        for axis in range(scene.dimension)
+    )
 
 
 def doppler_quantiser(scene: Scene) -> Quantiser:
@@ -43,7 +57,9 @@ def inside(scene: Scene, point_m: np.ndarray) -> bool:
 
 
 def pack_reports(scene: Scene, receiver: str, number: int, reports: Sequence[EchoReport]) -> bytes:
-    """Reports of one receiver in frame `number` as a packet; the strongest MAX_REPORTS of those in the area."""
+    """Reports of one receiver in frame `number` as a packet; the strongest MAX_REPORTS of those in
+    the area.
+    """
     kept = [report for report in reports if inside(scene, report.point_m)][:MAX_REPORTS]
     writer = BitWriter()
     header = {"version": VERSION, **identity(scene, receiver, number), "reports": len(kept)}
@@ -54,7 +70,9 @@ def pack_reports(scene: Scene, receiver: str, number: int, reports: Sequence[Ech
     return with_checksum(writer.to_bytes())
 
 
-def unpack_reports(scene: Scene, receiver: str, number: int, packet: bytes) -> tuple[EchoReport, ...]:
+def unpack_reports(
+    scene: Scene, receiver: str, number: int, packet: bytes
+) -> tuple[EchoReport, ...]:
     """The reports in a packet. PacketError says why one is refused."""
     reader = BitReader(checked(receiver, packet))
     try:

@@ -1,4 +1,6 @@
-"""Scalar quantisers, and a code of information matrices that is positive definite whatever the bits."""
+"""Scalar quantisers, and a code of information matrices that is positive definite whatever the
+bits.
+"""
 
 from __future__ import annotations
 
@@ -37,21 +39,24 @@ LEAST_INFORMATION = 1e-12
 def information_fields(information: np.ndarray) -> list[tuple[int, int]]:
     """Code a symmetric positive definite matrix, but for rounding, as (index, width) fields.
 
-    information: [n, n], n <= 3, 1/m^2. Diagonal in dB, then Fisher's z of the canonical partial correlations, whose
-    step keeps 1 - r^2 to about a per cent even where location is known along one direction only.
+    information: [n, n], n <= 3, 1/m^2. Diagonal in dB, then Fisher's z of the canonical partial
+    correlations, whose step keeps 1 - r^2 to about a per cent even where location is known along
+    one direction only.
     """
     diagonal = np.maximum(np.diag(information), LEAST_INFORMATION)
     fields = [(SCALE_DB.encode(10 * math.log10(entry)), SCALE_DB.width) for entry in diagonal]
     correlation = information / np.sqrt(np.outer(diagonal, diagonal))
     np.fill_diagonal(correlation, 1.0)
-    ridge = 1e-6 + max(-np.linalg.eigvalsh(correlation)[0], 0.0)  # rounding may leave one direction below nothing
+    ridge = 1e-6 + max(
+        -np.linalg.eigvalsh(correlation)[0], 0.0
+    )  # rounding may leave one direction below nothing
     root = np.linalg.cholesky(correlation + ridge * np.eye(len(correlation))).tolist()
     for row in range(1, len(root)):
         left = 1.0
         for entry in root[row][:row]:
             partial = min(max(entry / math.sqrt(max(left, 1e-12)), -0.9999), 0.9999)
             fields.append((PARTIAL.encode(math.atanh(partial)), PARTIAL.width))
-            left -= entry ** 2
+            left -= entry**2
     return fields
 
 
@@ -74,4 +79,3 @@ def information_matrix(indices: list[int], size: int) -> np.ndarray:
         root[row, row] = np.sqrt(left)
     scaled = scales[:, None] * root
     return scaled @ scaled.T
-

@@ -12,22 +12,32 @@ FORMAT = 36
 
 
 def pack_echo(scene: Scene, receiver: str, number: int, echo: np.ndarray) -> bytes:
-    """An echo [num_rx_ant, num_subcarriers, num_symbols], complex64, sqrt(W), as a packet, little-endian."""
+    """An echo [num_rx_ant, num_subcarriers, num_symbols], complex64, sqrt(W), as a packet,
+    little-endian.
+    """
     return seal(scene, FORMAT, receiver, number, np.ascontiguousarray(echo, "<c8").tobytes())
 
 
-def unpack_echo(scene: Scene, grid: OfdmGrid, receiver: str, number: int, packet: bytes) -> np.ndarray:
-    """The echo in a packet, of a receiver's array on a resource grid. PacketError says why one is refused."""
+def unpack_echo(
+    scene: Scene, grid: OfdmGrid, receiver: str, number: int, packet: bytes
+) -> np.ndarray:
+    """The echo in a packet, of a receiver's array on a resource grid. PacketError says why one is
+    refused.
+    """
     payload = unseal(scene, FORMAT, receiver, number, packet)
     shape = scene.receiver(receiver).num_ant, grid.num_subcarriers, grid.num_symbols
     size = 8 * int(np.prod(shape))
     if len(payload) != size:
-        raise PacketError(receiver, f"its echo has {len(payload)} bytes, those of the scene have {size}")
+        raise PacketError(
+            receiver, f"its echo has {len(payload)} bytes, those of the scene have {size}"
+        )
     echo = np.frombuffer(payload, "<c8").reshape(shape)
     if not np.isfinite(echo.view("<f4")).all():
         raise PacketError(receiver, "its echo has samples that are not finite")
     with np.errstate(over="ignore"):
         largest = float(np.abs(echo).max())
     if largest > np.sqrt(10 ** (LARGEST_ECHO_DB / 10) * scene.propagation.noise_power_w):
-        raise PacketError(receiver, f"its echo has samples more than {LARGEST_ECHO_DB:g} dB above the noise")
+        raise PacketError(
+            receiver, f"its echo has samples more than {LARGEST_ECHO_DB:g} dB above the noise"
+        )
     return echo

@@ -1,7 +1,10 @@
-"""Reports of targets that have a body: where its middle is, and how far the points that scatter deviate from it.
+"""Reports of targets that have a body: where its middle is, and how far the points that scatter
+deviate from it.
 
-Receivers see different points of a car, a meter and more apart, each to centimeters. A report therefore carries an
-error of the model beside its noise: the point that scatters lies on the near side of the body, spread over it.
+Receivers see different points of a car, a meter and more apart, each to centimeters. A report
+therefore carries an
+error of the model beside its noise: the point that scatters lies on the near side of the body,
+spread over it.
 """
 
 from __future__ import annotations
@@ -15,12 +18,15 @@ from cooperative_isac.scene.geometry import bistatic_geometry
 from cooperative_isac.scene.model import POINT_BODY, Body, Scene, TargetClass
 from cooperative_isac.sensing.report import EchoReport
 
-# Standard deviation of the points that scatter, over the length of the body's axis. Uniform over it: 0.29; the point
-# nearest to both ends scatters most.
+# Standard deviation of the points that scatter, over the length of the body's axis. Uniform over
+# it: 0.29; the point nearest to both ends scatters most.
 SPREAD = 0.25
 
-TURN_RATE_STD_RADPS = 0.3  # rad/s, of a body about its middle: a turning car; gives its far points a velocity of their own
-DOPPLER_STD_MPS = 0.05  # m/s, of the velocity of several interfering points of a body, beside that of its middle
+# rad/s, of a body about its middle: a turning car, whose far points have a velocity of their own.
+TURN_RATE_STD_RADPS = 0.3
+DOPPLER_STD_MPS = (
+    0.05  # m/s, of the velocity of several interfering points of a body, beside that of its middle
+)
 POINT_STD_M = 0.02  # m, what is left of a point: linearization and quantization
 SLOWEST_HEADING_MPS = 1.0  # m/s, below which a velocity says nothing of where a body points
 TINY = 1e-9  # m, keeps directions defined where a length is zero
@@ -43,7 +49,8 @@ class BodyModel:
 def distinct_bodies(scene: Scene) -> list[Body]:
     """The bodies that targets of the scene can have, smallest first.
 
-    A point is among them where UAVs or vehicles, one of which a detection is taken for, have no size.
+    A point is among them where UAVs or vehicles, one of which a detection is taken for, have no
+    size.
     """
     bodies = {tuple(body.size_m): body for body in scene.bodies.values() if body.radius_m > 0}
     if any(scene.body(kind).radius_m == 0 for kind in (TargetClass.UAV, TargetClass.VEHICLE)):
@@ -52,7 +59,8 @@ def distinct_bodies(scene: Scene) -> list[Body]:
 
 
 def limited_by_multipath(scene: Scene, power: np.ndarray) -> np.ndarray:
-    """SNR that paths of a body are worth: its echoes by way of walls interfere, like noise that grows with the echo.
+    """SNR that paths of a body are worth: its echoes by way of walls interfere, like noise that
+    grows with the echo.
 
     power: any shape, float64, coherent SNR, linear
     Returns the same shape.
@@ -62,23 +70,31 @@ def limited_by_multipath(scene: Scene, power: np.ndarray) -> np.ndarray:
 
 
 def limited_information(scene: Scene, report: EchoReport) -> np.ndarray:
-    """Information of a report's location with the SNR of its paths limited by multipath, [D, D], 1/m^2."""
-    return sum(path.information * (limited_by_multipath(scene, path.power) / path.power) for path in report.paths)
+    """Information of a report's location with the SNR of its paths limited by multipath, [D, D],
+    1/m^2.
+    """
+    return sum(
+        path.information * (limited_by_multipath(scene, path.power) / path.power)
+        for path in report.paths
+    )
 
 
-def body_model(scene: Scene, reports: Sequence[EchoReport], body: Body, velocity_mps: np.ndarray | None) -> BodyModel:
+def body_model(
+    scene: Scene, reports: Sequence[EchoReport], body: Body, velocity_mps: np.ndarray | None
+) -> BodyModel:
     """The middle of a body by each report that may be of one of its points.
 
     velocity_mps: [3], the body's length lies along its horizontal part; None: unknown, any heading
     """
     size = scene.dimension
     axes, extent = _axes(body, velocity_mps)
-    spread = axes.T @ np.diag((SPREAD * extent) ** 2 + POINT_STD_M ** 2) @ axes
+    spread = axes.T @ np.diag((SPREAD * extent) ** 2 + POINT_STD_M**2) @ axes
 
     points = np.empty((len(reports), 3))
     covariances = np.empty((len(reports), size, size))
     for index, report in enumerate(reports):
-        # An ellipsoid reflects where its normal is the bisector of the directions to transmitter and receiver.
+        # An ellipsoid reflects where its normal is the bisector of the directions to transmitter
+        # and receiver.
         normal = _bisector(scene, report)
         squared_axes = axes.T @ np.diag((extent / 2) ** 2) @ axes
         towards = squared_axes @ normal
@@ -86,7 +102,11 @@ def body_model(scene: Scene, reports: Sequence[EchoReport], body: Body, velocity
         noise = np.linalg.inv(limited_information(scene, report))
         covariances[index] = noise + spread[:size, :size]
 
-    doppler_std_mps = np.hypot(DOPPLER_STD_MPS, TURN_RATE_STD_RADPS * SPREAD * extent.max()) if extent.any() else 0.0
+    doppler_std_mps = (
+        np.hypot(DOPPLER_STD_MPS, TURN_RATE_STD_RADPS * SPREAD * extent.max())
+        if extent.any()
+        else 0.0
+    )
     return BodyModel(points, covariances, 2 * doppler_std_mps / scene.grid.wavelength_m)
 
 

@@ -15,7 +15,8 @@ PARTIAL = 0  # paths that support a partial detection
 
 @dataclass(frozen=True)
 class Detection:
-    """One located target. position_m, velocity_mps: [3] in map; covariance: [6, 6] of (position, velocity), SI;
+    """One located target. position_m, velocity_mps: [3] in map; covariance: [6, 6] of (position,
+    velocity), SI;
 
     snr_db: after coherent integration, summed over its paths; sites: receivers that support it;
     num_paths: transmitter-receiver paths that support it; PARTIAL: too few, or doubtful ones.
@@ -30,7 +31,9 @@ class Detection:
 
     @property
     def is_partial(self) -> bool:
-        """Whether it may update tracks but start none: what some receivers see while others are missing."""
+        """Whether it may update tracks but start none: what some receivers see while others are
+        missing.
+        """
         return self.num_paths == PARTIAL
 
 
@@ -40,7 +43,9 @@ def complete(detections: Iterable[Detection]) -> tuple[Detection, ...]:
 
 
 def detection_problem(detection: Detection) -> str | None:
-    """What makes this detection unfit for a tracker, in words, or None; the limits are those of scene.limits."""
+    """What makes this detection unfit for a tracker, in words, or None; the limits are those of
+    scene.limits.
+    """
     arrays = {}
     for name, shape in SHAPES.items():
         array = np.asarray(getattr(detection, name), float)

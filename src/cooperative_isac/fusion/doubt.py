@@ -29,8 +29,12 @@ EDGE_M = 1e-6  # a place in the plane of an array counts as in front of it
 # what is located worse starts no track that a second detection could confirm.
 LOCATED_SHARE = 0.1
 
-BODY_SIGMAS = 3.0  # standard deviations by which a cluster may lie outside a body that it is a part of
-PART_SPEED_MPS = 3.0  # m/s, speed of points of a turning body against its middle: 2.5 m from it at 70 degrees/s
+BODY_SIGMAS = (
+    3.0  # standard deviations by which a cluster may lie outside a body that it is a part of
+)
+PART_SPEED_MPS = (
+    3.0  # m/s, speed of points of a turning body against its middle: 2.5 m from it at 70 degrees/s
+)
 
 Cluster = Sequence[EchoReport]
 
@@ -44,13 +48,19 @@ class Accepted:
     body: Body
 
 
-def is_ghost(scene: Scene, cluster: Cluster, accepted: Sequence[Accepted],
-             receivers: Collection[str] | None = None) -> bool:
+def is_ghost(
+    scene: Scene,
+    cluster: Cluster,
+    accepted: Sequence[Accepted],
+    receivers: Collection[str] | None = None,
+) -> bool:
     """Whether a cluster is no target of its own.
 
-    It has fewer paths than its place needs; of bodies, which are often found on single paths, a second receiver is
-    check enough. A cluster of one receiver alone, much weaker than an accepted target and with its Doppler shifts, is
-    an echo of that target: a side lobe where the receiver supports that target as well, else its echo at a wrong place.
+    It has fewer paths than its place needs; of bodies, which are often found on single paths, a
+    second receiver is check enough. A cluster of one receiver alone, much weaker than an accepted
+    target and with its Doppler shifts, is
+    an echo of that target: a side lobe where the receiver supports that target as well, else its
+    echo at a wrong place.
 
     receivers: names of those whose packets arrived; None: all
     """
@@ -69,14 +79,20 @@ def is_ghost(scene: Scene, cluster: Cluster, accepted: Sequence[Accepted],
 
 
 def is_echo_of_other(scene: Scene, cluster: Cluster, accepted: Sequence[Accepted]) -> bool:
-    """Whether a cluster of one receiver alone is an echo of an accepted target: a side lobe, or misplaced."""
+    """Whether a cluster of one receiver alone is an echo of an accepted target: a side lobe, or
+    misplaced.
+    """
     paths = _paths(cluster)
     sites = {report.receiver for report in cluster}
     if len(sites) > 1:
         return False
-    receiver, = sites
-    return any(_is_side_lobe(scene, receiver, paths, other.cluster) if receiver in other.detection.sites
-               else _is_misplaced(scene, receiver, paths, other.cluster, other.detection) for other in accepted)
+    (receiver,) = sites
+    return any(
+        _is_side_lobe(scene, receiver, paths, other.cluster)
+        if receiver in other.detection.sites
+        else _is_misplaced(scene, receiver, paths, other.cluster, other.detection)
+        for other in accepted
+    )
 
 
 def paths_needed(
@@ -102,7 +118,8 @@ def paths_needed(
 def is_part_of_body(scene: Scene, cluster: Cluster, detection: Detection, other: Accepted) -> bool:
     """Whether a cluster is of further points of a body that was detected already.
 
-    It lies within the body, as far as its accuracy can tell, and has the Doppler shifts of the body's motion.
+    It lies within the body, as far as its accuracy can tell, and has the Doppler shifts of the
+    body's motion.
     """
     if other.body.radius_m == 0:
         return False
@@ -128,18 +145,24 @@ def is_part_of_body(scene: Scene, cluster: Cluster, detection: Detection, other:
     tolerance_hz += 2 * velocity_std / scene.grid.wavelength_m
     for report in cluster:
         for path in report.paths:
-            expected = bistatic_geometry(scene.transmitters[path.transmitter].position_m,
-                                         scene.receiver(report.receiver).position_m, report.point_m,
-                                         other.detection.velocity_mps, scene.grid.wavelength_m).doppler_hz
+            expected = bistatic_geometry(
+                scene.transmitters[path.transmitter].position_m,
+                scene.receiver(report.receiver).position_m,
+                report.point_m,
+                other.detection.velocity_mps,
+                scene.grid.wavelength_m,
+            ).doppler_hz
             if abs(path.doppler_hz - expected) > tolerance_hz:
                 return False
     return True
 
 
 def is_static(scene: Scene, cluster: Cluster, fitted: Estimate) -> bool:
-    """Whether nothing tells a cluster from clutter, which moves slower than the scene's minimum speed.
+    """Whether nothing tells a cluster from clutter, which moves slower than the scene's minimum
+    speed.
 
-    Several receivers: a velocity that slow agrees with the fitted one. The fit of one receiver alone depends
+    Several receivers: a velocity that slow agrees with the fitted one. The fit of one receiver
+    alone depends
     on its location, which nobody confirms: there some path's Doppler shift must exceed clutter's.
     """
     limit = scene.sensing.min_speed_mps
@@ -152,7 +175,9 @@ def is_static(scene: Scene, cluster: Cluster, fitted: Estimate) -> bool:
     paths = _paths(cluster)
     shifts = np.abs([path.doppler_hz for path in paths])
     powers = np.array([path.power for path in paths])
-    deviations = 1 / np.sqrt(shift_information(scene.grid, powers, shifts, scene.sensing.static_paths))
+    deviations = 1 / np.sqrt(
+        shift_information(scene.grid, powers, shifts, scene.sensing.static_paths)
+    )
     return bool(np.all(shifts < 2 * limit / scene.grid.wavelength_m + STATIC_SIGMAS * deviations))
 
 
@@ -175,8 +200,8 @@ def is_possible(scene: Scene, detection: Detection) -> bool:
 def distance_to_ball(vector: np.ndarray, covariance: np.ndarray, radius: float) -> float:
     """Squared Mahalanobis distance from a vector [n] to the nearest vector no longer than radius.
 
-    covariance: [n, n], positive definite. The nearest vector solves (P^-1 + m I) u = P^-1 v with the
-    multiplier m at which its length is the radius.
+    covariance: [n, n], positive definite. The nearest vector solves (P^-1 + m I) u = P^-1 v with
+    the multiplier m at which its length is the radius.
     """
     variances, axes = np.linalg.eigh(covariance)
     variances = np.maximum(variances, ROUNDING * variances[-1])
@@ -187,7 +212,8 @@ def distance_to_ball(vector: np.ndarray, covariance: np.ndarray, radius: float) 
 
     if np.linalg.norm(along) <= radius:
         return 0.0
-    # At these ends the nearest vector is the vector itself (to rounding), and shorter than the radius.
+    # At these ends the nearest vector is the vector itself (to rounding), and shorter than the
+    # radius.
     low, high = np.log(1e-20 / variances[-1]), np.log(np.linalg.norm(along) / radius / variances[0])
     multiplier = np.exp(brentq(too_long, low, high))
     return float(np.sum(variances * (multiplier * along / (1 + multiplier * variances)) ** 2))
@@ -211,7 +237,7 @@ def is_located(scene: Scene, cluster: Cluster) -> bool:
     """Whether a cluster's location is known along every axis, to a small share of the area."""
     limit_m = LOCATED_SHARE * np.linalg.norm((scene.area.high_m - scene.area.low_m)[:2])
     information = sum(report.information for report in cluster)
-    return bool(np.linalg.eigvalsh(information)[0] > limit_m ** -2.0)
+    return bool(np.linalg.eigvalsh(information)[0] > limit_m**-2.0)
 
 
 def _doppler_bin_hz(scene: Scene) -> float:
@@ -220,24 +246,35 @@ def _doppler_bin_hz(scene: Scene) -> float:
 
 def _is_side_lobe(scene: Scene, receiver: str, paths: Sequence[PathReport], other: Cluster) -> bool:
     """Whether a much stronger echo at the same receiver has the Doppler shifts of these paths."""
-    theirs = {path.transmitter: path for path in _paths([r for r in other if r.receiver == receiver])}
+    theirs = {
+        path.transmitter: path for path in _paths([r for r in other if r.receiver == receiver])
+    }
     pairs = [(path, theirs[path.transmitter]) for path in paths if path.transmitter in theirs]
     if not pairs or _power(theirs.values()) <= SIDE_LOBE * _power(paths):
         return False
-    return all(abs(mine.doppler_hz - its.doppler_hz) < _doppler_bin_hz(scene) for mine, its in pairs)
+    return all(
+        abs(mine.doppler_hz - its.doppler_hz) < _doppler_bin_hz(scene) for mine, its in pairs
+    )
 
 
-def _is_misplaced(scene: Scene, receiver: str, paths: Sequence[PathReport], other: Cluster,
-                  detection: Detection) -> bool:
-    """Whether these paths have the Doppler shifts of a stronger target that this receiver should hear too.
+def _is_misplaced(
+    scene: Scene, receiver: str, paths: Sequence[PathReport], other: Cluster, detection: Detection
+) -> bool:
+    """Whether these paths have the Doppler shifts of a stronger target that this receiver should
+    hear too.
 
     A path may be taken for another transmitter's, as all send the same streams.
     """
     if _power(_paths(other)) <= MISPLACED * _power(paths):
         return False
     transmitters = np.array([site.position_m for site in scene.transmitters])
-    expected = bistatic_geometry(transmitters, scene.receiver(receiver).position_m, detection.position_m,
-                                 detection.velocity_mps, scene.grid.wavelength_m).doppler_hz
+    expected = bistatic_geometry(
+        transmitters,
+        scene.receiver(receiver).position_m,
+        detection.position_m,
+        detection.velocity_mps,
+        scene.grid.wavelength_m,
+    ).doppler_hz
     nearest = [np.abs(path.doppler_hz - expected).min() for path in paths]
     return max(nearest) < MISPLACED_BINS * _doppler_bin_hz(scene)
 

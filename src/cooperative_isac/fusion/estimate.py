@@ -21,9 +21,10 @@ SETTLED = 1e-6  # squared length of a step, in standard deviations
 class Estimate:
     """position_m, velocity_mps: [dimension]; covariance: [2 dimension, 2 dimension] of both;
 
-    misfits: normalised squared error of each report (location and its Doppler shifts), in the order of the reports;
-    degrees: equations minus unknowns; log_det: log determinant of the covariances of all measurements; body: what the
-    reports were taken to be of.
+    misfits: normalised squared error of each report (location and its Doppler shifts), in the order
+    of the reports;
+    degrees: equations minus unknowns; log_det: log determinant of the covariances of all
+    measurements; body: what the reports were taken to be of.
     """
 
     position_m: np.ndarray
@@ -35,12 +36,15 @@ class Estimate:
     body: Body = POINT_BODY
 
 
-def estimate(scene: Scene, reports: Sequence[EchoReport], model: BodyModel | None = None) -> Estimate:
+def estimate(
+    scene: Scene, reports: Sequence[EchoReport], model: BodyModel | None = None
+) -> Estimate:
     """Weighted least squares of location and velocity over the reports of one target.
 
-    Each report weighs its location by the information matrix it sent and each Doppler shift by its SNR; the sum is
-    the quadratic form of the joint likelihood around its peak. Unobserved velocity stays within the scene's maximum
-    speed (a weak prior). The inverse normal matrix is the covariance.
+    Each report weighs its location by the information matrix it sent and each Doppler shift by its
+    SNR; the sum is the quadratic form of the joint likelihood around its peak. Unobserved velocity
+    stays within the scene's maximum speed (a weak prior). The inverse normal matrix is the
+    covariance.
 
     model: the reports as measurements of the middle of a body; None: of a point
     """
@@ -57,7 +61,7 @@ def estimate(scene: Scene, reports: Sequence[EchoReport], model: BodyModel | Non
         shifts = _doppler_shifts(scene, reports).of_body(scene, model.doppler_std_hz)
     information = sum(weights)
     weighted = sum(weight @ point for weight, point in zip(weights, points))
-    prior = np.diag(np.repeat([0.0, scene.sensing.max_speed_mps ** -2.0], size))
+    prior = np.diag(np.repeat([0.0, scene.sensing.max_speed_mps**-2.0], size))
 
     # Gauss-Newton steps: Doppler shifts depend on the location, and on the velocity linearly.
     position, velocity = np.linalg.solve(information, weighted), np.zeros(size)
@@ -75,11 +79,13 @@ def estimate(scene: Scene, reports: Sequence[EchoReport], model: BodyModel | Non
     # What is left: normalized squared errors of each report.
     degrees = size * len(reports) + len(shifts.weights) - 2 * size
     _, errors = shifts.equations(scene, position, velocity)
-    misfits = np.bincount(shifts.owner, shifts.weights * errors ** 2, len(reports))
+    misfits = np.bincount(shifts.owner, shifts.weights * errors**2, len(reports))
     for index, (weight, point) in enumerate(zip(weights, points)):
         away = point - position
         misfits[index] += away @ weight @ away
-    log_det = -float(np.sum(np.linalg.slogdet(np.array(weights))[1]) + np.sum(np.log(shifts.weights)))
+    log_det = -float(
+        np.sum(np.linalg.slogdet(np.array(weights))[1]) + np.sum(np.log(shifts.weights))
+    )
 
     covariance = np.linalg.inv(normal)
     if len(shifts.weights) < size:
@@ -89,8 +95,9 @@ def estimate(scene: Scene, reports: Sequence[EchoReport], model: BodyModel | Non
     return Estimate(position, velocity, covariance, misfits, degrees, log_det)
 
 
-def _wide_covariance(information: np.ndarray, max_speed_mps: float, rows: np.ndarray,
-                     noise_hz2: np.ndarray) -> np.ndarray:
+def _wide_covariance(
+    information: np.ndarray, max_speed_mps: float, rows: np.ndarray, noise_hz2: np.ndarray
+) -> np.ndarray:
     """Covariance [2 D, 2 D] of location and velocity where few paths leave velocities open.
 
     The inverse of the normal matrix, as the update of a Kalman filter in Joseph's form: between
@@ -103,7 +110,7 @@ def _wide_covariance(information: np.ndarray, max_speed_mps: float, rows: np.nda
     size = len(information)
     prior = np.zeros((2 * size, 2 * size))
     prior[:size, :size] = np.linalg.inv(information)
-    prior[size:, size:] = max_speed_mps ** 2 * np.eye(size)
+    prior[size:, size:] = max_speed_mps**2 * np.eye(size)
 
     noise = np.diag(noise_hz2)
     gain = np.linalg.solve(rows @ prior @ rows.T + noise, rows @ prior).T
@@ -131,19 +138,27 @@ class _DopplerShifts:
     owner: np.ndarray
 
     def of_body(self, scene: Scene, model_std_hz: float) -> _DopplerShifts:
-        """The shifts with their SNR limited by multipath and an error of the model beside their noise."""
+        """The shifts with their SNR limited by multipath and an error of the model beside their
+        noise.
+        """
         limited = self.weights * limited_by_multipath(scene, self.powers) / self.powers
-        return replace(self, weights=limited / (1 + model_std_hz ** 2 * limited))
+        return replace(self, weights=limited / (1 + model_std_hz**2 * limited))
 
-    def equations(self, scene: Scene, position: np.ndarray, velocity: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Slope of each shift with location and velocity [num_paths, 2 dimension], and its error, at a state."""
+    def equations(
+        self, scene: Scene, position: np.ndarray, velocity: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Slope of each shift with location and velocity [num_paths, 2 dimension], and its error,
+        at a state.
+        """
         size, wavelength = scene.dimension, scene.grid.wavelength_m
         point, moving = np.array([0.0, 0.0, scene.plane_height_m]), np.zeros(3)
         point[:size], moving[:size] = position, velocity
         paths = bistatic_geometry(self.transmitters_m, self.receivers_m, point, moving, wavelength)
         with_location = paths.doppler_location_gradient(moving, wavelength)[:, :size]
         with_velocity = -paths.range_gradient[:, :size] / wavelength
-        return np.concatenate([with_location, with_velocity], axis=1), self.doppler_hz - paths.doppler_hz
+        return np.concatenate(
+            [with_location, with_velocity], axis=1
+        ), self.doppler_hz - paths.doppler_hz
 
     def turning_variance_hz2(
         self, scene: Scene, position: np.ndarray, covariance: np.ndarray
@@ -166,7 +181,7 @@ class _DopplerShifts:
         columns = [paths.doppler_location_gradient(axis, wavelength) for axis in np.eye(3)[:size]]
         mixed = np.stack(columns, axis=-1)[:, :size]
         variance = np.einsum("pij,pkj,ik->p", mixed, mixed, covariance)
-        return scene.sensing.max_speed_mps ** 2 * variance
+        return scene.sensing.max_speed_mps**2 * variance
 
 
 def _doppler_shifts(scene: Scene, reports: Sequence[EchoReport]) -> _DopplerShifts:
@@ -180,8 +195,12 @@ def _doppler_shifts(scene: Scene, reports: Sequence[EchoReport]) -> _DopplerShif
     powers = np.array([path.power for path in paths])
     information = shift_information(scene.grid, powers, shifts, scene.sensing.static_paths)
     return _DopplerShifts(
-        transmitters_m=np.array([scene.transmitters[path.transmitter].position_m for path in paths]),
-        receivers_m=np.array([scene.receiver(reports[owner].receiver).position_m for owner in owners]),
+        transmitters_m=np.array(
+            [scene.transmitters[path.transmitter].position_m for path in paths]
+        ),
+        receivers_m=np.array(
+            [scene.receiver(reports[owner].receiver).position_m for owner in owners]
+        ),
         doppler_hz=shifts,
         powers=powers,
         weights=information,

@@ -89,24 +89,30 @@ def _num_paths(cluster: Sequence[EchoReport]) -> int:
     return sum(len(report.paths) for report in cluster)
 
 
-def _is_explained(scene: Scene, cluster: Sequence[EchoReport], detection: Detection,
-                  accepted: Sequence[Accepted]) -> bool:
+def _is_explained(
+    scene: Scene, cluster: Sequence[EchoReport], detection: Detection, accepted: Sequence[Accepted]
+) -> bool:
     """Whether an accepted target explains a cluster."""
-    return (is_echo_of_other(scene, cluster, accepted)
-            or any(is_part_of_body(scene, cluster, detection, other) for other in accepted))
+    return is_echo_of_other(scene, cluster, accepted) or any(
+        is_part_of_body(scene, cluster, detection, other) for other in accepted
+    )
 
 
 def sound(report: EchoReport) -> EchoReport:
     """The report with symmetric, positive definite information matrices, whatever rounding did."""
-    paths = tuple(replace(path, information=positive_definite(path.information))
-                  for path in report.paths)
+    paths = tuple(
+        replace(path, information=positive_definite(path.information)) for path in report.paths
+    )
     return replace(report, paths=paths)
 
 
 def _sound_reports(receiver: str, fit: Fit | None) -> list[EchoReport]:
     """Reports of a fit; targets without a finite location or information are left out."""
-    return [sound(report) for report in report_fit(receiver, fit)
-            if np.isfinite(report.point_m).all() and np.isfinite(report.information).all()]
+    return [
+        sound(report)
+        for report in report_fit(receiver, fit)
+        if np.isfinite(report.point_m).all() and np.isfinite(report.information).all()
+    ]
 
 
 class _FurtherPaths:
@@ -180,14 +186,24 @@ class _FurtherPaths:
         model = body_model(self.scene, [report], fitted.body, velocity)
         return middle + (middle - model.points_m[0])
 
-    def _expected_shifts(self, receiver: str, transmitter: int, point_m: np.ndarray,
-                         fitted: Estimate, resolution_hz: float) -> np.ndarray:
+    def _expected_shifts(
+        self,
+        receiver: str,
+        transmitter: int,
+        point_m: np.ndarray,
+        fitted: Estimate,
+        resolution_hz: float,
+    ) -> np.ndarray:
         """Doppler shifts that the estimate allows on a path, [num_shifts], Hz."""
         size, wavelength = self.scene.dimension, self.scene.grid.wavelength_m
         _, velocity = self._state(fitted)
-        path = bistatic_geometry(self.scene.transmitters[transmitter].position_m,
-                                 self.scene.receiver(receiver).position_m,
-                                 point_m, velocity, wavelength)
+        path = bistatic_geometry(
+            self.scene.transmitters[transmitter].position_m,
+            self.scene.receiver(receiver).position_m,
+            point_m,
+            velocity,
+            wavelength,
+        )
 
         # Mean and standard deviation of the shift, from the estimate's velocity.
         row = -path.range_gradient[:size] / wavelength

@@ -1,4 +1,6 @@
-"""Detections from the raw echoes of all receivers: local candidates, one joint fit, joint evidence."""
+"""Detections from the raw echoes of all receivers: local candidates, one joint fit, joint
+evidence.
+"""
 
 from __future__ import annotations
 
@@ -15,12 +17,14 @@ from cooperative_isac.scene.model import Scene
 from cooperative_isac.sensing.report import EchoReport, PathReport
 
 
-def detect_jointly(joint: JointMl, reports: Sequence[EchoReport], threshold: float,
-                   path_threshold: float) -> tuple[Detection, ...]:
-    """Detections of the targets whose evidence in all echoes together exceeds the threshold, strongest first.
+def detect_jointly(
+    joint: JointMl, reports: Sequence[EchoReport], threshold: float, path_threshold: float
+) -> tuple[Detection, ...]:
+    """Detections of the targets whose evidence in all echoes together exceeds the threshold,
+    strongest first.
 
-    Reports of the single receivers say where to begin; what stands still is fitted with the rest and then
-    left out. A path counts as heard when its power exceeds path_threshold.
+    Reports of the single receivers say where to begin; what stands still is fitted with the rest
+    and then left out. A path counts as heard when its power exceeds path_threshold.
     """
     scene = joint.scene
     match = _believed(joint, _beginnings(scene, reports), threshold)
@@ -40,7 +44,9 @@ def detect_jointly(joint: JointMl, reports: Sequence[EchoReport], threshold: flo
 
 
 def _believed(joint: JointMl, targets: Targets, threshold: float) -> JointMatch | None:
-    """The joint fit of what is left when doubles and targets without evidence are gone, one by one."""
+    """The joint fit of what is left when doubles and targets without evidence are gone, one by
+    one.
+    """
     while len(targets):
         match = joint.climb(joint.match(targets))
         worst = match.double()
@@ -52,7 +58,9 @@ def _believed(joint: JointMl, targets: Targets, threshold: float) -> JointMatch 
 
 
 def _beginnings(scene: Scene, reports: Sequence[EchoReport]) -> Targets:
-    """Where targets may be, from the reports of single receivers: ghosts and clutter are among them."""
+    """Where targets may be, from the reports of single receivers: ghosts and clutter are among
+    them.
+    """
     begun, size = [fitted for _, fitted in clusters(scene, reports)], scene.dimension
     points, velocities = np.zeros((len(begun), 3)), np.zeros((len(begun), 3))
     points[:, 2] = scene.plane_height_m
@@ -64,16 +72,27 @@ def _beginnings(scene: Scene, reports: Sequence[EchoReport]) -> Targets:
 def _heard(match: JointMatch, target: int, path_threshold: float) -> Iterator[EchoReport]:
     """The paths of a target that stand out of the noise, by receiver."""
     for receiver, fit in match.fits.items():
-        paths = [PathReport(int(fit.state.transmitter[path]), float(fit.state.doppler_hz[path]),
-                            float(fit.power[path]), fit.information[path])
-                 for path in np.flatnonzero((fit.state.owner == target) & (fit.power > path_threshold))]
+        paths = [
+            PathReport(
+                int(fit.state.transmitter[path]),
+                float(fit.state.doppler_hz[path]),
+                float(fit.power[path]),
+                fit.information[path],
+            )
+            for path in np.flatnonzero((fit.state.owner == target) & (fit.power > path_threshold))
+        ]
         if paths:
             yield EchoReport(receiver, match.targets.points_m[target], tuple(paths))
 
 
 def _estimate(match: JointMatch, target: int, size: int) -> Estimate | None:
-    """A target of the match, None where the echoes do not locate it; its misfit is in its evidence already."""
-    position, velocity = match.targets.points_m[target, :size], match.targets.velocities_mps[target, :size]
+    """A target of the match, None where the echoes do not locate it; its misfit is in its evidence
+    already.
+    """
+    position, velocity = (
+        match.targets.points_m[target, :size],
+        match.targets.velocities_mps[target, :size],
+    )
     try:
         covariance = np.linalg.inv(match.information[target])
     except np.linalg.LinAlgError:

@@ -47,10 +47,10 @@ class Targets:
 class JointMatch:
     """Targets matched against all echoes, every path's amplitude free.
 
-    fits: by receiver, with a path from every transmitter to every target; slope: [num_targets, 2 D], gradient
-    of the log-likelihood with location and velocity; information: [num_targets, 2 D, 2 D]; evidence:
-    [num_targets], log-likelihood ratio to noise, with reflections CN(0, chi^2): noise alone exceeds x with
-    probability exp(-x) at most.
+    fits: by receiver, with a path from every transmitter to every target; slope: [num_targets, 2
+    D], gradient of the log-likelihood with location and velocity; information: [num_targets, 2 D, 2
+    D]; evidence: [num_targets], log-likelihood ratio to noise, with reflections CN(0, chi^2): noise
+    alone exceeds x with probability exp(-x) at most.
     """
 
     targets: Targets
@@ -60,7 +60,9 @@ class JointMatch:
     evidence: np.ndarray
 
     def double(self) -> int | None:
-        """A target that every echo confuses with another one, the last of such; None where there is none."""
+        """A target that every echo confuses with another one, the last of such; None where there is
+        none.
+        """
         alike = np.ones((len(self.targets), len(self.targets)), bool)
         for fit in self.fits.values():
             same = np.abs(fit.coherence) > SAME
@@ -85,9 +87,11 @@ class JointMl:
     def __init__(self, scene: Scene, echoes: Mapping[str, JointFit]):
         self.scene = scene
         self._sites = {name: scene.receiver(name) for name in echoes}
-        self._joints = {name: JointFit(joint.maker, joint.correlation, joint.noise_power_w)
-                        for name, joint in echoes.items()}
-        self._prior = np.diag(np.repeat([0.0, scene.sensing.max_speed_mps ** -2.0], scene.dimension))
+        self._joints = {
+            name: JointFit(joint.maker, joint.correlation, joint.noise_power_w)
+            for name, joint in echoes.items()
+        }
+        self._prior = np.diag(np.repeat([0.0, scene.sensing.max_speed_mps**-2.0], scene.dimension))
 
     def match(self, targets: Targets) -> JointMatch:
         """Match all paths of all targets at every receiver."""
@@ -100,8 +104,11 @@ class JointMl:
             slope[:, :size] += fit.location_slope
             information[:, :size, :size] += fit.target_information
             np.add.at(slope, state.owner, rows * fit.doppler_slope[:, None])
-            np.add.at(information, state.owner,
-                      fit.doppler_information[:, None, None] * rows[:, :, None] * rows[:, None, :])
+            np.add.at(
+                information,
+                state.owner,
+                fit.doppler_information[:, None, None] * rows[:, :, None] * rows[:, None, :],
+            )
             np.add.at(evidence, state.owner, self._evidence(self._sites[name], fit))
         information += self._prior
         slope[:, size:] -= targets.velocities_mps[:, :size] @ self._prior[size:, size:]
@@ -129,21 +136,26 @@ class JointMl:
         size, wavelength = self.scene.dimension, self.scene.grid.wavelength_m
         senders = np.array([site.position_m for site in self.scene.transmitters])
         moving = targets.velocities_mps[:, None]
-        paths = bistatic_geometry(senders, receiver.position_m, targets.points_m[:, None], moving, wavelength)
+        paths = bistatic_geometry(
+            senders, receiver.position_m, targets.points_m[:, None], moving, wavelength
+        )
         with_location = paths.doppler_location_gradient(moving, wavelength)[..., :size]
-        rows = np.concatenate([with_location, -paths.range_gradient[..., :size] / wavelength], axis=-1)
+        rows = np.concatenate(
+            [with_location, -paths.range_gradient[..., :size] / wavelength], axis=-1
+        )
         owner, transmitter = np.divmod(np.arange(paths.doppler_hz.size), len(senders))
         state = PathState(targets.points_m, owner, transmitter, paths.doppler_hz.ravel())
         return state, rows.reshape(-1, 2 * size)
 
     def _evidence(self, receiver: Site, fit: Fit) -> np.ndarray:
-        """Log-likelihood ratio of each path to noise, its reflection being CN(0, chi^2), [num_paths].
+        """Log-likelihood ratio of each path to noise, its reflection being CN(0, chi^2),
+        [num_paths].
 
         With the radar equation chi^2 is the mean radar cross section of the smallest class.
 
-        The power z that a path adds to what all others explain is Exp(1) in noise and Exp(1 + m) for a path
-        of mean SNR m, so the ratio is z m / (1 + m) - ln(1 + m): a path that ought to be heard and is not
-        speaks against its target.
+        The power z that a path adds to what all others explain is Exp(1) in noise and Exp(1 + m)
+        for a path of mean SNR m, so the ratio is z m / (1 + m) - ln(1 + m): a path that ought to be
+        heard and is not speaks against its target.
         """
         air, state = self.scene.propagation, fit.state
         points = state.points_m[state.owner]

@@ -15,8 +15,13 @@ from cooperative_isac.fusion.estimate import Estimate, estimate
 from cooperative_isac.fusion.fuse import detection_of
 from cooperative_isac.scene.geometry import bistatic_geometry
 from cooperative_isac.scene.model import Scene, Site
-from cooperative_isac.sensing.path_parameters import (Accuracy, PathParameters, accuracy_of, location_of,
-                                                      location_slopes)
+from cooperative_isac.sensing.path_parameters import (
+    Accuracy,
+    PathParameters,
+    accuracy_of,
+    location_of,
+    location_slopes,
+)
 from cooperative_isac.sensing.information import doppler_information
 from cooperative_isac.sensing.report import EchoReport, PathReport
 from cooperative_isac.sensing.search_grid import AREA_MARGIN
@@ -49,12 +54,15 @@ class Match:
 def triangulate(scene: Scene, measurements: Sequence[Measurement]) -> tuple[Detection, ...]:
     """Detections of the targets that at least two receivers agree on, best agreement first.
 
-    Measurements of two receivers are of one target when one location and velocity explains all six numbers;
-    further receivers join where they agree. Location and velocity minimise the squared errors of all
-    parameters.
+    Measurements of two receivers are of one target when one location and velocity explains all six
+    numbers; further receivers join where they agree. Location and velocity minimise the squared
+    errors of all parameters.
     """
-    pairs = [fit(scene, measurements, pair) for pair in combinations(range(len(measurements)), 2)
-             if measurements[pair[0]].receiver is not measurements[pair[1]].receiver]
+    pairs = [
+        fit(scene, measurements, pair)
+        for pair in combinations(range(len(measurements)), 2)
+        if measurements[pair[0]].receiver is not measurements[pair[1]].receiver
+    ]
     used: set[int] = set()
     told = []
     for match in sorted((pair for pair in pairs if pair.misfit < 1), key=lambda pair: pair.misfit):
@@ -66,27 +74,41 @@ def triangulate(scene: Scene, measurements: Sequence[Measurement]) -> tuple[Dete
 
 
 def locate_each(scene: Scene, measurements: Sequence[Measurement]) -> tuple[Detection, ...]:
-    """Detections of one receiver's measurements, each a target; it knows one component of each velocity."""
-    return _trusted(scene, [fit(scene, measurements, (index,)) for index in range(len(measurements))])
+    """Detections of one receiver's measurements, each a target; it knows one component of each
+    velocity.
+    """
+    return _trusted(
+        scene, [fit(scene, measurements, (index,)) for index in range(len(measurements))]
+    )
 
 
 def fit(scene: Scene, measurements: Sequence[Measurement], members: tuple[int, ...]) -> Match:
-    """The best location and velocity of measurements, by Gauss-Newton steps from the better of their locations.
+    """The best location and velocity of measurements, by Gauss-Newton steps from the better of
+    their locations.
 
     What disagrees beyond hope after the first steps is left there.
     """
     chosen = [measurements[index] for index in members]
-    starts = [location_of(scene, measurement.receiver, measurement.parameters) for measurement in chosen]
-    begun = min((_climb(scene, chosen, members, start, FIRST_STEPS) for start in starts),
-                key=lambda match: match.misfit)
+    starts = [
+        location_of(scene, measurement.receiver, measurement.parameters) for measurement in chosen
+    ]
+    begun = min(
+        (_climb(scene, chosen, members, start, FIRST_STEPS) for start in starts),
+        key=lambda match: match.misfit,
+    )
     if begun.misfit > HOPELESS:
         return begun
     point = np.append(begun.fitted.position_m, scene.plane_height_m)
     return _climb(scene, chosen, members, point, LAST_STEPS)
 
 
-def _climb(scene: Scene, chosen: Sequence[Measurement], members: tuple[int, ...], start_m: np.ndarray,
-           steps: int) -> Match:
+def _climb(
+    scene: Scene,
+    chosen: Sequence[Measurement],
+    members: tuple[int, ...],
+    start_m: np.ndarray,
+    steps: int,
+) -> Match:
     area, point = scene.area.padded(AREA_MARGIN), start_m.copy()
     for _ in range(steps):
         point[:2] = np.clip(point[:2], area.low_m[:2], area.high_m[:2])
@@ -99,29 +121,48 @@ def _climb(scene: Scene, chosen: Sequence[Measurement], members: tuple[int, ...]
 
 def _linearised(scene: Scene, measurement: Measurement, point_m: np.ndarray) -> EchoReport:
     """A measurement as location, information and Doppler shift, linear about a point."""
-    receiver, parameters, accuracy = measurement.receiver, measurement.parameters, measurement.accuracy
+    receiver, parameters, accuracy = (
+        measurement.receiver,
+        measurement.parameters,
+        measurement.accuracy,
+    )
     site = scene.transmitters[parameters.transmitter]
     path = bistatic_geometry(site.position_m, receiver.position_m, point_m, np.zeros(3), 1.0)
     deviations = np.array([accuracy.cosine, accuracy.range_m])
-    away = np.array([np.cos(parameters.angle_rad) - path.aoa @ receiver.axis,
-                     parameters.range_m - path.range_m])
+    away = np.array(
+        [np.cos(parameters.angle_rad) - path.aoa @ receiver.axis, parameters.range_m - path.range_m]
+    )
     slopes = location_slopes(scene, receiver, parameters.transmitter, point_m) / deviations[:, None]
-    information = slopes.T @ slopes + np.eye(2) / UNSEEN_M ** 2
+    information = slopes.T @ slopes + np.eye(2) / UNSEEN_M**2
     located = point_m.copy()
     located[:2] += np.linalg.solve(information, slopes.T @ (away / deviations))
     wavelength = scene.grid.wavelength_m
     power = (wavelength / accuracy.range_rate_mps) ** 2 / doppler_information(scene.grid, 1.0)
-    return EchoReport(receiver.name, located, (PathReport(
-        parameters.transmitter, -parameters.range_rate_mps / wavelength, float(power), information),))
+    return EchoReport(
+        receiver.name,
+        located,
+        (
+            PathReport(
+                parameters.transmitter,
+                -parameters.range_rate_mps / wavelength,
+                float(power),
+                information,
+            ),
+        ),
+    )
 
 
-def _joined(scene: Scene, measurements: Sequence[Measurement], match: Match, used: set[int]) -> Match:
+def _joined(
+    scene: Scene, measurements: Sequence[Measurement], match: Match, used: set[int]
+) -> Match:
     """The match with the best agreeing measurement of every other receiver."""
     while True:
         heard = {id(measurements[index].receiver) for index in match.members}
-        wider = [fit(scene, measurements, (*match.members, index))
-                 for index, measurement in enumerate(measurements)
-                 if index not in used and id(measurement.receiver) not in heard]
+        wider = [
+            fit(scene, measurements, (*match.members, index))
+            for index, measurement in enumerate(measurements)
+            if index not in used and id(measurement.receiver) not in heard
+        ]
         best = min(wider, key=lambda candidate: candidate.misfit, default=None)
         if best is None or best.misfit >= 1:
             return match
@@ -130,6 +171,9 @@ def _joined(scene: Scene, measurements: Sequence[Measurement], match: Match, use
 
 def _trusted(scene: Scene, matches: Sequence[Match]) -> tuple[Detection, ...]:
     """Detections of the matches that can be targets of the scene and are not static clutter."""
-    detections = [detection_of(scene, match.reports, match.fitted) for match in matches
-                  if not is_static(scene, match.reports, match.fitted)]
+    detections = [
+        detection_of(scene, match.reports, match.fitted)
+        for match in matches
+        if not is_static(scene, match.reports, match.fitted)
+    ]
     return tuple(detection for detection in detections if is_possible(scene, detection))

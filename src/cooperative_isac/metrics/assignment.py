@@ -12,7 +12,8 @@ def pairwise_distances(first: np.ndarray, second: np.ndarray) -> np.ndarray:
 
 
 def match_within(distances: np.ndarray, cutoff: float) -> list[tuple[int, int]]:
-    """Pairs (row, column) closer than cutoff: as many as can be, and of those the least sum of distances.
+    """Pairs (row, column) closer than cutoff: as many as can be, and of those the least sum of
+    distances.
 
     distances: [num_rows, num_columns], float64, in the unit of cutoff.
     """

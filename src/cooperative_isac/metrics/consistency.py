@@ -7,7 +7,8 @@ from scipy.stats import chi2
 
 
 def nees(errors: np.ndarray, covariances: np.ndarray) -> np.ndarray:
-    """Normalised estimation error squared e^T P^-1 e, [num] (Bar-Shalom, Li, Kirubarajan 2001, sec. 5.4.2).
+    """Normalised estimation error squared e^T P^-1 e, [num] (Bar-Shalom, Li, Kirubarajan 2001, sec.
+    5.4.2).
 
     errors: [num, dim], covariances: [num, dim, dim], float64, of one set of units.
     """
@@ -15,14 +16,16 @@ def nees(errors: np.ndarray, covariances: np.ndarray) -> np.ndarray:
 
 
 def nees_interval(num: int, dim: int, probability: float = 0.95) -> tuple[float, float]:
-    """Interval of the mean NEES of num independent consistent estimates (Bar-Shalom 2001, sec. 5.4.2)."""
+    """Interval of the mean NEES of num independent consistent estimates (Bar-Shalom 2001, sec.
+    5.4.2).
+    """
     low, high = chi2.ppf([(1 - probability) / 2, (1 + probability) / 2], num * dim) / num
     return float(low), float(high)
 
 
 def rmse(errors: np.ndarray) -> float:
     """Root mean square of the lengths of errors [num, dim], in their unit; nan without errors."""
-    return float(np.sqrt(np.mean(np.sum(errors ** 2, axis=-1)))) if len(errors) else float("nan")
+    return float(np.sqrt(np.mean(np.sum(errors**2, axis=-1)))) if len(errors) else float("nan")
 
 
 def median_error(errors: np.ndarray) -> float:
@@ -32,4 +35,4 @@ def median_error(errors: np.ndarray) -> float:
 
 def error_to_bound(errors: np.ndarray, bounds: np.ndarray) -> float:
     """Root mean square of errors [num, dim] over that of their root bounds [num]; nan without."""
-    return rmse(errors) / float(np.sqrt(np.mean(bounds ** 2))) if len(errors) else float("nan")
+    return rmse(errors) / float(np.sqrt(np.mean(bounds**2))) if len(errors) else float("nan")

@@ -12,26 +12,40 @@ from cooperative_isac.metrics.assignment import match_within_each
 TRACKS_OPEN = 1000  # those seen longest ago are over, and only counted
 
 
-def match_tracks(distances_m: np.ndarray, names: Sequence[str], track_ids: Sequence[int],
-                 previous: Mapping[str, int], threshold_m: float | np.ndarray) -> dict[str, int]:
+def match_tracks(
+    distances_m: np.ndarray,
+    names: Sequence[str],
+    track_ids: Sequence[int],
+    previous: Mapping[str, int],
+    threshold_m: float | np.ndarray,
+) -> dict[str, int]:
     """Track of each tracked target (CLEAR MOT: Bernardin and Stiefelhagen 2008).
 
-    distances_m: [num_targets, num_tracks], float64, m; rows as names, columns as track_ids. A target keeps
-    its previous track while that is within the threshold; the rest are matched at the least sum of distances.
+    distances_m: [num_targets, num_tracks], float64, m; rows as names, columns as track_ids. A
+    target keeps its previous track while that is within the threshold; the rest are matched at the
+    least sum of distances.
     threshold_m: of all targets, or [num_targets], one for each, m.
     """
     thresholds = np.broadcast_to(threshold_m, len(names))
-    matches = {name: previous[name] for row, name in enumerate(names) if previous.get(name) in track_ids
-               and distances_m[row, track_ids.index(previous[name])] < thresholds[row]}
+    matches = {
+        name: previous[name]
+        for row, name in enumerate(names)
+        if previous.get(name) in track_ids
+        and distances_m[row, track_ids.index(previous[name])] < thresholds[row]
+    }
     rows = [row for row, name in enumerate(names) if name not in matches]
-    columns = [column for column, track_id in enumerate(track_ids) if track_id not in matches.values()]
+    columns = [
+        column for column, track_id in enumerate(track_ids) if track_id not in matches.values()
+    ]
     for row, column in match_within_each(distances_m[np.ix_(rows, columns)], thresholds[rows]):
         matches[names[rows[row]]] = track_ids[columns[column]]
     return matches
 
 
 class TrackTally:
-    """Tracks that were ever established; a false one was matched to a target for less than half of that life."""
+    """Tracks that were ever established; a false one was matched to a target for less than half of
+    that life.
+    """
 
     def __init__(self):
         self._open: OrderedDict[int, tuple[int, int]] = OrderedDict()

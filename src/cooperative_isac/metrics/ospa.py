@@ -22,7 +22,9 @@ class Gospa:
     num_false: int
 
 
-def ospa(estimates_m: np.ndarray, truths_m: np.ndarray, cutoff_m: float, order: float = 2.0) -> float:
+def ospa(
+    estimates_m: np.ndarray, truths_m: np.ndarray, cutoff_m: float, order: float = 2.0
+) -> float:
     """Optimal subpattern assignment distance [m] (Schuhmacher, Vo, Vo 2008); 0 for two empty sets.
 
     estimates_m: [num_estimates, dim], truths_m: [num_truths, dim], float64, m.
@@ -31,21 +33,29 @@ def ospa(estimates_m: np.ndarray, truths_m: np.ndarray, cutoff_m: float, order: 
     if most == 0:
         return 0.0
     costs = np.minimum(pairwise_distances(estimates_m, truths_m), cutoff_m) ** order
-    total = costs[linear_sum_assignment(costs)].sum() + cutoff_m ** order * (most - least)
+    total = costs[linear_sum_assignment(costs)].sum() + cutoff_m**order * (most - least)
     return float((total / most) ** (1 / order))
 
 
-def gospa(estimates_m: np.ndarray, truths_m: np.ndarray, cutoff_m: float, order: float = 2.0) -> Gospa:
+def gospa(
+    estimates_m: np.ndarray, truths_m: np.ndarray, cutoff_m: float, order: float = 2.0
+) -> Gospa:
     """Generalised OSPA, alpha = 2 (Rahmathullah, Garcia-Fernandez, Svensson 2017, prop. 1).
 
-    estimates_m: [num_estimates, dim], truths_m: [num_truths, dim], float64, m. Every missed target and every
-    false estimate costs cutoff_m^order / 2.
+    estimates_m: [num_estimates, dim], truths_m: [num_truths, dim], float64, m. Every missed target
+    and every false estimate costs cutoff_m^order / 2.
     """
     costs = np.minimum(pairwise_distances(estimates_m, truths_m), cutoff_m) ** order
     chosen = costs[linear_sum_assignment(costs)]
-    near = chosen[chosen < cutoff_m ** order]
+    near = chosen[chosen < cutoff_m**order]
     num_missed, num_false = len(truths_m) - len(near), len(estimates_m) - len(near)
-    localisation, each = float(near.sum()), cutoff_m ** order / 2
+    localisation, each = float(near.sum()), cutoff_m**order / 2
     total = localisation + each * (num_missed + num_false)
-    return Gospa(total ** (1 / order), localisation, each * num_missed, each * num_false,
-                 num_missed, num_false)
+    return Gospa(
+        total ** (1 / order),
+        localisation,
+        each * num_missed,
+        each * num_false,
+        num_missed,
+        num_false,
+    )

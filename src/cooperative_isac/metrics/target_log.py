@@ -11,7 +11,9 @@ from cooperative_isac.tracking.life import expired
 
 @dataclass(frozen=True)
 class TargetScore:
-    """One target over its counted frames; rmse_m over those in which it was tracked, None without."""
+    """One target over its counted frames; rmse_m over those in which it was tracked, None
+    without.
+    """
 
     continuity: float | None
     rmse_m: float | None
@@ -22,9 +24,11 @@ class TargetScore:
 class TargetLog:
     """Running figures of one target, frame by frame; a run of any length takes the same memory.
 
-    Continuity is the fraction of counted frames with an error below threshold_m (DC II-B). The first
-    confirm_window frames of an appearance do not count towards continuity and error: that is how long a tracker may
-    take to confirm. A target that was away longer than a track coasts appears anew.
+    Continuity is the fraction of counted frames with an error below threshold_m (DC II-B). The
+    first
+    confirm_window frames of an appearance do not count towards continuity and error: that is how
+    long a tracker may take to confirm. A target that was away longer than a track coasts appears
+    anew.
     """
 
     def __init__(self, threshold_m: float, settings: Tracking):
@@ -41,7 +45,9 @@ class TargetLog:
             self._appeared_frames, self._track_id = 0, None
 
     def add(self, track_id: int | None, error_m: float) -> None:
-        """The track that held the target in this frame and its error [m]; None and inf without one."""
+        """The track that held the target in this frame and its error [m]; None and inf without
+        one.
+        """
         self._appeared_frames += 1
         if track_id is not None:
             self._switches += self._track_id not in (None, track_id)
@@ -52,10 +58,13 @@ class TargetLog:
         self._accurate += error_m < self._threshold_m
         if math.isfinite(error_m):
             self._tracked += 1
-            self._squares_m2 += error_m ** 2
+            self._squares_m2 += error_m**2
 
     def score(self) -> TargetScore:
         """The score so far."""
-        return TargetScore(continuity=self._accurate / self._counted if self._counted else None,
-                           rmse_m=math.sqrt(self._squares_m2 / self._tracked) if self._tracked else None,
-                           identity_switches=self._switches, frames=self._counted)
+        return TargetScore(
+            continuity=self._accurate / self._counted if self._counted else None,
+            rmse_m=math.sqrt(self._squares_m2 / self._tracked) if self._tracked else None,
+            identity_switches=self._switches,
+            frames=self._counted,
+        )

@@ -1,4 +1,6 @@
-"""A command from its arguments to its exit code, whatever becomes of its streams and of the disk."""
+"""A command from its arguments to its exit code, whatever becomes of its streams and of the
+disk.
+"""
 
 from __future__ import annotations
 

@@ -56,8 +56,10 @@ def check_folder(path: Path, least_free_bytes: int = 0) -> None:
     except (OSError, ValueError) as error:
         raise _refusal(path, error) from None
     if free_bytes < least_free_bytes:
-        raise OutputError(f"cannot write {path}: its disk has {free_bytes * 1e-6:.0f} MB left, and "
-                          f"{least_free_bytes * 1e-6:.0f} MB are needed; {ELSEWHERE}")
+        raise OutputError(
+            f"cannot write {path}: its disk has {free_bytes * 1e-6:.0f} MB left, and "
+            f"{least_free_bytes * 1e-6:.0f} MB are needed; {ELSEWHERE}"
+        )
 
 
 def check_new_folder(path: Path) -> None:

@@ -26,13 +26,16 @@ def planar(num_horizontal: int, num_vertical: int, spacing_m: float) -> np.ndarr
     return np.column_stack([np.zeros(len(grid)), grid])
 
 
-def steering_vectors(elements_m: np.ndarray, directions: np.ndarray, wavelength_m: float) -> np.ndarray:
+def steering_vectors(
+    elements_m: np.ndarray, directions: np.ndarray, wavelength_m: float
+) -> np.ndarray:
     """Unit-norm steering vectors exp(+j 2 pi p.u / lambda) / sqrt(num_ant).
 
-    Phase falls with delay, so an element nearer to the far point is ahead. The sign is the same on both sides of a
-    path: a receiver sees a_r s, and the signal of a transmitter towards the point is a_t^T x. CF eqs. 1-2 define
-    the complex conjugate and use it as a_r (...) a_t^H x: that is the same on the transmit side, and the mirror image
-    on the receive side (docs/real_echoes.md).
+    Phase falls with delay, so an element nearer to the far point is ahead. The sign is the same on
+    both sides of a
+    path: a receiver sees a_r s, and the signal of a transmitter towards the point is a_t^T x. CF
+    eqs. 1-2 define the complex conjugate and use it as a_r (...) a_t^H x: that is the same on the
+    transmit side, and the mirror image on the receive side (docs/real_echoes.md).
 
     elements_m: [num_ant, 3], float64, m, offsets from the site in map axes
     directions: [..., 3], float64, unit vectors from the site towards the far point
@@ -42,9 +45,11 @@ def steering_vectors(elements_m: np.ndarray, directions: np.ndarray, wavelength_
     return np.exp(1j * phase) / np.sqrt(len(elements_m))
 
 
-def steering_derivatives(elements_m: np.ndarray, directions: np.ndarray, distances_m: np.ndarray,
-                         wavelength_m: float) -> np.ndarray:
-    """Derivative of each steering vector with the far point's location (CF eqs. 36-37 conjugated, any geometry).
+def steering_derivatives(
+    elements_m: np.ndarray, directions: np.ndarray, distances_m: np.ndarray, wavelength_m: float
+) -> np.ndarray:
+    """Derivative of each steering vector with the far point's location (CF eqs. 36-37 conjugated,
+    any geometry).
 
     elements_m: [num_ant, 3]; directions: [..., 3]; distances_m: [...], m.
     Returns [..., num_ant, 3], complex128, 1/m.

@@ -1,4 +1,6 @@
-"""From the validated file to the scene that the stages use: decibels to watts, degrees to rotations."""
+"""From the validated file to the scene that the stages use: decibels to watts, degrees to
+rotations.
+"""
 
 from __future__ import annotations
 
@@ -14,13 +16,31 @@ from cooperative_isac.scene import arrays, schema
 from cooperative_isac.scene.build_world import build_world
 from cooperative_isac.scene.errors import Problem
 from cooperative_isac.scene.geometry import SPEED_OF_LIGHT_MPS
-from cooperative_isac.scene.model import (Area, Body, Clutter, OfdmGrid, Propagation, Sensing, Site, Target,
-                                          TargetClass, TargetDraw, Tracking, Users, Waveform)
+from cooperative_isac.scene.model import (
+    Area,
+    Body,
+    Clutter,
+    OfdmGrid,
+    Propagation,
+    Sensing,
+    Site,
+    Target,
+    TargetClass,
+    TargetDraw,
+    Tracking,
+    Users,
+    Waveform,
+)
 from cooperative_isac.scene.motion import ConstantVelocity, CoordinatedTurn, Delayed, Motion
 from cooperative_isac.scene.path_file import PATH_KINDS, PathFile, PathFileError, read_path_file
 from cooperative_isac.scene.trajectory_file import read_trajectory
-from cooperative_isac.scene.waypoints import (at_height, placed, trajectory_motion, waypoints_at_speed,
-                                              waypoints_at_times)
+from cooperative_isac.scene.waypoints import (
+    at_height,
+    placed,
+    trajectory_motion,
+    waypoints_at_speed,
+    waypoints_at_times,
+)
 
 DEADLINE_SHARE = 0.8
 USER_HEIGHT_M = 1.5
@@ -48,8 +68,12 @@ def w_to_dbm(power_w: float) -> float:
 
 
 def rotation_matrix(yaw_deg: float, pitch_deg: float, roll_deg: float) -> np.ndarray:
-    """Array axes to map axes, [3, 3]: roll about x, pitch (positive looks up), yaw about z (REP-103)."""
-    (cy, cp, cr), (sy, sp, sr) = (f(np.radians([yaw_deg, -pitch_deg, roll_deg])) for f in (np.cos, np.sin))
+    """Array axes to map axes, [3, 3]: roll about x, pitch (positive looks up), yaw about z
+    (REP-103).
+    """
+    (cy, cp, cr), (sy, sp, sr) = (
+        f(np.radians([yaw_deg, -pitch_deg, roll_deg])) for f in (np.cos, np.sin)
+    )
     yaw = np.array([[cy, -sy, 0], [sy, cy, 0], [0, 0, 1]])
     pitch = np.array([[cp, 0, sp], [0, 1, 0], [-sp, 0, cp]])
     roll = np.array([[1, 0, 0], [0, cr, -sr], [0, sr, cr]])
@@ -84,10 +108,24 @@ def build_site(entry: schema.SiteEntry, wavelength_m: float, height_m: float) ->
 
 def build_waveform(entry: schema.WaveformEntry) -> Waveform:
     """The grid and what is sent on it."""
-    grid = OfdmGrid(entry.carrier_hz, entry.subcarrier_spacing_hz, entry.num_subcarriers,
-                    entry.num_symbols, entry.cyclic_prefix_s, entry.subcarrier_stride, entry.symbol_stride)
-    return Waveform(grid, entry.modulation, entry.precoder, entry.group_size, dbm_to_w(entry.power_dbm),
-                    entry.reference_subcarrier_stride, entry.reference_symbol_stride)
+    grid = OfdmGrid(
+        entry.carrier_hz,
+        entry.subcarrier_spacing_hz,
+        entry.num_subcarriers,
+        entry.num_symbols,
+        entry.cyclic_prefix_s,
+        entry.subcarrier_stride,
+        entry.symbol_stride,
+    )
+    return Waveform(
+        grid,
+        entry.modulation,
+        entry.precoder,
+        entry.group_size,
+        dbm_to_w(entry.power_dbm),
+        entry.reference_subcarrier_stride,
+        entry.reference_symbol_stride,
+    )
 
 
 def thermal_noise_w(bandwidth_hz: float, noise_figure_db: float) -> float:
@@ -103,8 +141,9 @@ def build_body(name: str, entry: schema.BodyEntry) -> Body:
     return Body(np.array(entry.size_m), 10 ** (rcs_dbsm / 10), rcs_std_db)
 
 
-def build_propagation(entry: schema.PropagationEntry, height_m: float,
-                      subcarrier_spacing_hz: float) -> Propagation:
+def build_propagation(
+    entry: schema.PropagationEntry, height_m: float, subcarrier_spacing_hz: float
+) -> Propagation:
     """The sensing channel's constants."""
     noise_w = dbm_to_w(entry.noise_power_dbm)
     if entry.noise_figure_db is not None:
@@ -113,10 +152,17 @@ def build_propagation(entry: schema.PropagationEntry, height_m: float,
     if clutter.positions_m is not None:
         positions = np.array([point(p, height_m) for p in clutter.positions_m]).reshape(-1, 3)
     count = clutter.num_scatterers or 0 if positions is None else len(positions)
-    return Propagation(10 ** (entry.reference_gain_db / 10), entry.reference_distance_m,
-                       entry.pathloss_exponent, entry.reflection_variance, noise_w,
-                       Clutter(count, clutter.reflection_variance, positions),
-                       entry.timing_offset_std_s, entry.frequency_offset_std_hz, entry.model)
+    return Propagation(
+        10 ** (entry.reference_gain_db / 10),
+        entry.reference_distance_m,
+        entry.pathloss_exponent,
+        entry.reflection_variance,
+        noise_w,
+        Clutter(count, clutter.reflection_variance, positions),
+        entry.timing_offset_std_s,
+        entry.frequency_offset_std_hz,
+        entry.model,
+    )
 
 
 def static_suppression(file: schema.SceneFile) -> str:
@@ -146,23 +192,40 @@ def build_parts(file: schema.SceneFile) -> dict:
         [area.low_m, area.high_m, *(site.position_m for site in transmitters + receivers)]
     )
     return {
-        "dimension": file.dimension, "plane_height_m": height, "height_std_m": file.height_std_m,
-        "seed": file.seed, "update_rate_hz": file.update_rate_hz,
+        "dimension": file.dimension,
+        "plane_height_m": height,
+        "height_std_m": file.height_std_m,
+        "seed": file.seed,
+        "update_rate_hz": file.update_rate_hz,
         "continuity_threshold_m": file.continuity_threshold_m,
         "area": area,
         "transmitters": transmitters,
         "receivers": receivers,
-        "users": Users(users.num_users, user_height, dbm_to_w(users.noise_power_dbm),
-                       users.rician_factor, users.delay_spread_s),
+        "users": Users(
+            users.num_users,
+            user_height,
+            dbm_to_w(users.noise_power_dbm),
+            users.rician_factor,
+            users.delay_spread_s,
+        ),
         "waveform": waveform,
-        "propagation": build_propagation(file.propagation, height,
-                                         file.waveform.subcarrier_spacing_hz),
-        "draw": TargetDraw(draw.num_targets, draw.max_speed_mps, draw.max_climb_mps,
-                           tuple(draw.height_m) if draw.height_m else None),
-        "sensing": Sensing(**(sensing.model_dump() | {"deadline_s": deadline, "static_paths": static_paths})),
+        "propagation": build_propagation(
+            file.propagation, height, file.waveform.subcarrier_spacing_hz
+        ),
+        "draw": TargetDraw(
+            draw.num_targets,
+            draw.max_speed_mps,
+            draw.max_climb_mps,
+            tuple(draw.height_m) if draw.height_m else None,
+        ),
+        "sensing": Sensing(
+            **(sensing.model_dump() | {"deadline_s": deadline, "static_paths": static_paths})
+        ),
         "tracking": Tracking(**file.tracking.model_dump()),
-        "bodies": {TargetClass[name.upper()]: build_body(name, getattr(file.bodies, name))
-                   for name in schema.BodiesEntry.model_fields},
+        "bodies": {
+            TargetClass[name.upper()]: build_body(name, getattr(file.bodies, name))
+            for name in schema.BodiesEntry.model_fields
+        },
         "world": build_world(file.world, file.waveform.carrier_hz, places) if file.world else None,
     }
 
@@ -189,12 +252,16 @@ def with_paths(propagation: Propagation, paths: PathFile, kinds: list[str] | Non
 
 def recorded_targets(paths: PathFile) -> tuple[Target, ...]:
     """The live targets of a path file."""
-    return tuple(Target(name, TargetClass(int(kind)), paths.motion(index))
-                 for index, (name, kind) in enumerate(zip(paths.names, paths.kinds)))
+    return tuple(
+        Target(name, TargetClass(int(kind)), paths.motion(index))
+        for index, (name, kind) in enumerate(zip(paths.names, paths.kinds))
+    )
 
 
 def build_targets(file: schema.SceneFile, folder: Path) -> tuple[tuple[Target, ...], list[Problem]]:
-    """The live targets, and the faults of those that cannot be built; optional ones may be left out."""
+    """The live targets, and the faults of those that cannot be built; optional ones may be left
+    out.
+    """
     targets, problems = [], []
     for i, entry in enumerate(file.targets):
         try:
@@ -226,21 +293,33 @@ def build_motion(entry: schema.Section, folder: Path, height_m: float) -> Motion
 
 
 def expand_variables(text: str) -> str:
-    """Text with ${NAME} and ${NAME:-default} replaced from the environment; empty counts as unset."""
+    """Text with ${NAME} and ${NAME:-default} replaced from the environment; empty counts as
+    unset.
+    """
+
     def value(match: re.Match) -> str:
         found = os.environ.get(match[1]) or match[2]
         if found is None:
-            raise UnsetVariable(f"environment variable {match[1]} is not set; set it, give a default "
-                                f"(${{{match[1]}:-FILE}})")
+            raise UnsetVariable(
+                f"environment variable {match[1]} is not set; set it, give a default "
+                f"(${{{match[1]}:-FILE}})"
+            )
         return found
+
     return VARIABLE.sub(value, text)
 
 
 def _trajectory(entry: schema.TrajectoryEntry, folder: Path) -> Motion:
     path = folder / os.path.expanduser(expand_variables(entry.file))
     read = read_trajectory(path, entry.time_unit, entry.rate_hz, entry.axes)
-    stretch = placed(read, entry.start_s, entry.stop_s or math.inf,
-                     math.radians(entry.yaw_deg), np.array(entry.origin_m), np.array(entry.translation_m))
+    stretch = placed(
+        read,
+        entry.start_s,
+        entry.stop_s or math.inf,
+        math.radians(entry.yaw_deg),
+        np.array(entry.origin_m),
+        np.array(entry.translation_m),
+    )
     if entry.height_m is not None:
         stretch = at_height(stretch, entry.height_m)
     motion = trajectory_motion(stretch, entry.smoothing_s, entry.loop)

@@ -39,8 +39,11 @@ def _points(file: schema.SceneFile) -> Iterator[Problem]:
         if file.dimension == 3 and len(values) != 3:
             yield Problem(key, "has 2 numbers; a scene of dimension 3 needs x, y, z")
         if file.dimension == 2 and len(values) == 3 and values[2] != height:
-            yield Problem(key, f"has z = {values[2]:g}; a scene of dimension 2 allows x, y alone or "
-                          f"z = {height:g}")
+            yield Problem(
+                key,
+                f"has z = {values[2]:g}; a scene of dimension 2 allows x, y alone or "
+                f"z = {height:g}",
+            )
 
 
 def _all_points(file: schema.SceneFile) -> Iterator[tuple[str, list[float], float]]:
@@ -56,7 +59,9 @@ def _all_points(file: schema.SceneFile) -> Iterator[tuple[str, list[float], floa
     for i, target in enumerate(file.targets):
         motion, key = target.motion, f"targets[{i}].motion"
         if isinstance(motion, schema.WaypointsEntry):
-            yield from ((f"{key}.points_m[{n}]", values, height) for n, values in enumerate(motion.points_m))
+            yield from (
+                (f"{key}.points_m[{n}]", values, height) for n, values in enumerate(motion.points_m)
+            )
         elif not isinstance(motion, schema.TrajectoryEntry):
             yield f"{key}.position_m", motion.position_m, height
             yield f"{key}.velocity_mps", motion.velocity_mps, 0.0
@@ -64,13 +69,19 @@ def _all_points(file: schema.SceneFile) -> Iterator[tuple[str, list[float], floa
 
 def _users(file: schema.SceneFile) -> Iterator[Problem]:
     if file.dimension == 2 and file.users.height_m not in (None, file.plane_height_m):
-        yield Problem("users.height_m", f"is {file.users.height_m:g}; a scene of dimension 2 allows only "
-                      f"plane_height_m ({file.plane_height_m:g})")
+        yield Problem(
+            "users.height_m",
+            f"is {file.users.height_m:g}; a scene of dimension 2 allows only "
+            f"plane_height_m ({file.plane_height_m:g})",
+        )
 
 
 def _names(file: schema.SceneFile) -> Iterator[Problem]:
-    sites = [(f"{group}[{i}].name", site.name) for group in ("transmitters", "receivers")
-             for i, site in enumerate(getattr(file, group))]
+    sites = [
+        (f"{group}[{i}].name", site.name)
+        for group in ("transmitters", "receivers")
+        for i, site in enumerate(getattr(file, group))
+    ]
     targets = [(f"targets[{i}].name", target.name) for i, target in enumerate(file.targets)]
     for named in (sites, targets):
         counts = Counter(name for _, name in named)
@@ -82,61 +93,94 @@ def _names(file: schema.SceneFile) -> Iterator[Problem]:
 def _waveform(file: schema.SceneFile) -> Iterator[Problem]:
     wave = file.waveform
     if wave.num_subcarriers % wave.group_size:
-        yield Problem("waveform.group_size", f"is {wave.group_size}; must divide num_subcarriers "
-                      f"({wave.num_subcarriers})")
-    strides = (("reference_subcarrier_stride", "num_subcarriers"), ("reference_symbol_stride", "num_symbols"))
+        yield Problem(
+            "waveform.group_size",
+            f"is {wave.group_size}; must divide num_subcarriers ({wave.num_subcarriers})",
+        )
+    strides = (
+        ("reference_subcarrier_stride", "num_subcarriers"),
+        ("reference_symbol_stride", "num_symbols"),
+    )
     for key, count in strides:
         stride, total = getattr(wave, key), getattr(wave, count)
         if stride and total % stride:
-            yield Problem(f"waveform.{key}", f"is {stride}; must divide {count} ({total}), or be 0 for no "
-                          "reference symbols")
+            yield Problem(
+                f"waveform.{key}",
+                f"is {stride}; must divide {count} ({total}), or be 0 for no reference symbols",
+            )
     if bool(wave.reference_subcarrier_stride) != bool(wave.reference_symbol_stride):
-        yield Problem("waveform.reference_symbol_stride", f"is {wave.reference_symbol_stride}; must be 0 "
-                      f"exactly when reference_subcarrier_stride ({wave.reference_subcarrier_stride}) is")
+        yield Problem(
+            "waveform.reference_symbol_stride",
+            f"is {wave.reference_symbol_stride}; must be 0 "
+            f"exactly when reference_subcarrier_stride ({wave.reference_subcarrier_stride}) is",
+        )
 
 
 def _symbols(file: schema.SceneFile) -> Iterator[Problem]:
     if file.sensing.symbols == "reference_only" and not file.waveform.reference_subcarrier_stride:
-        yield Problem("sensing.symbols", "is 'reference_only', but the waveform has no reference "
-                      "symbols; set waveform.reference_subcarrier_stride and reference_symbol_stride, or "
-                      "symbols: payload")
+        yield Problem(
+            "sensing.symbols",
+            "is 'reference_only', but the waveform has no reference "
+            "symbols; set waveform.reference_subcarrier_stride and reference_symbol_stride, or "
+            "symbols: payload",
+        )
     static_paths = static_suppression(file)
     if static_paths != "keep" and file.users.num_users >= file.waveform.num_symbols:
         yield Problem(
             "sensing.static_paths",
             f"is '{static_paths}', which takes out all of {file.waveform.num_symbols} "
-            f"symbols with {file.users.num_users} streams (users.num_users); needs more symbols than "
+            f"symbols with {file.users.num_users} streams (users.num_users); needs more symbols "
+            "than "
             "streams, or keep",
         )
     if file.tracking.confirm_hits > file.tracking.confirm_window:
-        yield Problem("tracking.confirm_hits", f"is {file.tracking.confirm_hits}; must be at most "
-                      f"confirm_window ({file.tracking.confirm_window})")
+        yield Problem(
+            "tracking.confirm_hits",
+            f"is {file.tracking.confirm_hits}; must be at most "
+            f"confirm_window ({file.tracking.confirm_window})",
+        )
 
 
 def _clutter(file: schema.SceneFile) -> Iterator[Problem]:
     clutter = file.propagation.clutter
-    if clutter.positions_m is not None and clutter.num_scatterers not in (None, len(clutter.positions_m)):
-        yield Problem("propagation.clutter.num_scatterers", f"is {clutter.num_scatterers}, but positions_m "
-                      f"lists {len(clutter.positions_m)}; give one of the two keys")
+    if clutter.positions_m is not None and clutter.num_scatterers not in (
+        None,
+        len(clutter.positions_m),
+    ):
+        yield Problem(
+            "propagation.clutter.num_scatterers",
+            f"is {clutter.num_scatterers}, but positions_m "
+            f"lists {len(clutter.positions_m)}; give one of the two keys",
+        )
 
 
 def _paths(file: schema.SceneFile) -> Iterator[Problem]:
     propagation = file.propagation
     if propagation.paths is None:
         if propagation.path_kinds is not None:
-            yield Problem("propagation.path_kinds",
-                          "goes with propagation.paths only; leave it out")
+            yield Problem(
+                "propagation.path_kinds", "goes with propagation.paths only; leave it out"
+            )
         return
     if file.targets:
-        yield Problem("targets", "lists targets, but those of a scene with propagation.paths come "
-                      "from that file; leave one of the two keys out")
+        yield Problem(
+            "targets",
+            "lists targets, but those of a scene with propagation.paths come "
+            "from that file; leave one of the two keys out",
+        )
     clutter = propagation.clutter
     if clutter.num_scatterers or clutter.positions_m:
-        yield Problem("propagation.clutter", "draws scatterers, but with propagation.paths all "
-                      "paths come from that file; leave one of the two keys out")
+        yield Problem(
+            "propagation.clutter",
+            "draws scatterers, but with propagation.paths all "
+            "paths come from that file; leave one of the two keys out",
+        )
     if file.world is not None:
-        yield Problem("world", "places surfaces, but with propagation.paths all paths come from "
-                      "that file; leave one of the two keys out")
+        yield Problem(
+            "world",
+            "places surfaces, but with propagation.paths all paths come from "
+            "that file; leave one of the two keys out",
+        )
     kinds = propagation.path_kinds or []
     for kind in (kind for kind, count in Counter(kinds).items() if count > 1):
         yield Problem("propagation.path_kinds", f"lists '{kind}' twice")
@@ -195,8 +239,9 @@ def _wall(wall: schema.WallEntry, key: str) -> Iterator[Problem]:
 
 
 def _material(material: schema.MaterialEntry, key: str) -> Iterator[Problem]:
-    if material.reflection_loss_db is not None and (material.permittivity is not None
-                                                    or material.conductivity_spm is not None):
+    if material.reflection_loss_db is not None and (
+        material.permittivity is not None or material.conductivity_spm is not None
+    ):
         yield Problem(
             f"{key}.reflection_loss_db",
             "stands beside permittivity or conductivity_spm; give the loss, or of what it is made",
@@ -206,14 +251,21 @@ def _material(material: schema.MaterialEntry, key: str) -> Iterator[Problem]:
 def _draw(file: schema.SceneFile) -> Iterator[Problem]:
     draw = file.draw
     if file.dimension == 2 and draw.max_climb_mps:
-        yield Problem("draw.max_climb_mps", f"is {draw.max_climb_mps:g}; must be 0 in a scene of dimension 2")
+        yield Problem(
+            "draw.max_climb_mps", f"is {draw.max_climb_mps:g}; must be 0 in a scene of dimension 2"
+        )
     if draw.height_m and file.dimension == 2:
         yield Problem("draw.height_m", "is not for a scene of dimension 2; leave it out")
     elif draw.height_m and draw.height_m[0] > draw.height_m[1]:
-        yield Problem("draw.height_m", f"is {draw.height_m}; the first height must not be above the second")
+        yield Problem(
+            "draw.height_m", f"is {draw.height_m}; the first height must not be above the second"
+        )
     if draw.num_targets > file.sensing.max_targets:
-        yield Problem("draw.num_targets", f"is {draw.num_targets}; must be at most sensing.max_targets "
-                      f"({file.sensing.max_targets})")
+        yield Problem(
+            "draw.num_targets",
+            f"is {draw.num_targets}; must be at most sensing.max_targets "
+            f"({file.sensing.max_targets})",
+        )
 
 
 def _waypoints(file: schema.SceneFile) -> Iterator[Problem]:
@@ -226,14 +278,21 @@ def _one_waypoints(motion: schema.WaypointsEntry, key: str) -> Iterator[Problem]
     if (motion.speed_mps is None) == (motion.times_s is None):
         yield Problem(key, "needs exactly one of speed_mps and times_s")
     if motion.loop and len(motion.points_m) < 3:
-        yield Problem(f"{key}.points_m", f"has {len(motion.points_m)} points; a loop needs at least 3")
+        yield Problem(
+            f"{key}.points_m", f"has {len(motion.points_m)} points; a loop needs at least 3"
+        )
     if motion.times_s is None:
         return
     expected = len(motion.points_m) + motion.loop
     if motion.corner_radius_m is not None:
-        yield Problem(f"{key}.corner_radius_m", "goes with speed_mps only; leave it out beside times_s")
+        yield Problem(
+            f"{key}.corner_radius_m", "goes with speed_mps only; leave it out beside times_s"
+        )
     if len(motion.times_s) != expected:
-        yield Problem(f"{key}.times_s", f"has {len(motion.times_s)} times; needs {expected}: one a point"
-                      + (", and one for the return to the first" if motion.loop else ""))
+        yield Problem(
+            f"{key}.times_s",
+            f"has {len(motion.times_s)} times; needs {expected}: one a point"
+            + (", and one for the return to the first" if motion.loop else ""),
+        )
     elif motion.times_s[0] != 0 or any(b <= a for a, b in zip(motion.times_s, motion.times_s[1:])):
         yield Problem(f"{key}.times_s", "must begin with 0 and rise")

@@ -12,8 +12,14 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
-from cooperative_isac.scene.build import (build_parts, build_paths, build_targets, dbm_to_w,
-                                          recorded_targets, with_paths)
+from cooperative_isac.scene.build import (
+    build_parts,
+    build_paths,
+    build_targets,
+    dbm_to_w,
+    recorded_targets,
+    with_paths,
+)
 from cooperative_isac.scene.checks import check_file
 from cooperative_isac.scene.errors import Problem, SceneError, problems_of, suggestion
 from cooperative_isac.scene.model import Scene
@@ -26,13 +32,17 @@ FINGERPRINT_DIGITS = 16
 
 
 def load_scene(name_or_path: str | Path) -> Scene:
-    """The scene of a file, or of a shipped scene's name; SceneError lists everything that is wrong."""
+    """The scene of a file, or of a shipped scene's name; SceneError lists everything that is
+    wrong.
+    """
     path = scene_path(name_or_path)
     return parse_scene(_text_of(path), path)
 
 
 def parse_scene(text: str, path: Path) -> Scene:
-    """The scene that a YAML text describes; path names it in errors and anchors its relative paths."""
+    """The scene that a YAML text describes; path names it in errors and anchors its relative
+    paths.
+    """
     source = str(path)
     document = parse_yaml(text, source)
     try:
@@ -55,8 +65,9 @@ def _built(document: Document, path: Path) -> Scene:
         parts["propagation"] = with_paths(parts["propagation"], paths, file.propagation.path_kinds)
         targets = recorded_targets(paths)
         mark = _digest(f"{mark} paths={paths.digest}")
-    scene = Scene(name=file.name or path.stem, targets=targets, fingerprint=mark,
-                  source=str(path), **parts)
+    scene = Scene(
+        name=file.name or path.stem, targets=targets, fingerprint=mark, source=str(path), **parts
+    )
     _refuse(problems + check_scene(scene))
     return scene
 
@@ -71,7 +82,9 @@ def with_power(scene: Scene, power_dbm: float) -> Scene:
 
 
 def fingerprint(file: SceneFile) -> str:
-    """Digest of the content, not of its layout: processes that compare it know they play the same scene."""
+    """Digest of the content, not of its layout: processes that compare it know they play the same
+    scene.
+    """
     return _digest(json.dumps(file.model_dump(mode="json"), sort_keys=True))
 
 
@@ -87,13 +100,22 @@ def scene_path(name_or_path: str | Path) -> Path:
             return folder / f"{path}.yaml"
     known = sorted({file.stem for folder in scene_folders() for file in folder.glob("*.yaml")})
     hint = suggestion(path, known)
-    raise SceneError(str(path), [Problem("", f"no scene of that name; {hint}known: {', '.join(known)}")])
+    raise SceneError(
+        str(path), [Problem("", f"no scene of that name; {hint}known: {', '.join(known)}")]
+    )
 
 
 def scene_folders() -> list[Path]:
-    """Folders of shipped scenes: beside the source, under each ROS prefix, under Python's own prefix."""
-    prefixes = [*filter(None, os.environ.get("AMENT_PREFIX_PATH", "").split(os.pathsep)), sys.prefix]
-    shared = [Path(prefix) / "share" / "cooperative_isac" / "config" / "scenes" for prefix in prefixes]
+    """Folders of shipped scenes: beside the source, under each ROS prefix, under Python's own
+    prefix.
+    """
+    prefixes = [
+        *filter(None, os.environ.get("AMENT_PREFIX_PATH", "").split(os.pathsep)),
+        sys.prefix,
+    ]
+    shared = [
+        Path(prefix) / "share" / "cooperative_isac" / "config" / "scenes" for prefix in prefixes
+    ]
     return [Path(__file__).resolve().parents[3] / "config" / "scenes", *shared]
 
 

@@ -21,9 +21,11 @@ NO_TARGETS = "none of its own; whatever publishes odometry on targets/<name>/odo
 
 def describe(scene: Scene) -> list[tuple[str, str]]:
     """Label and value of each line that `isac check` prints."""
-    rows = [("scene", f"{scene.name} ({scene.dimension}-D), fingerprint {scene.fingerprint}"),
-            ("file", scene.source),
-            ("area", f"{_triple(scene.area.low_m)} to {_triple(scene.area.high_m)} m")]
+    rows = [
+        ("scene", f"{scene.name} ({scene.dimension}-D), fingerprint {scene.fingerprint}"),
+        ("file", scene.source),
+        ("area", f"{_triple(scene.area.low_m)} to {_triple(scene.area.high_m)} m"),
+    ]
     rows += [(f"transmitter {site.name}", _site(scene, site)) for site in scene.transmitters]
     rows += [(f"receiver {site.name}", _site(scene, site)) for site in scene.receivers]
     targets = [(f"target {target.name}", _target(target)) for target in scene.targets]
@@ -32,7 +34,9 @@ def describe(scene: Scene) -> list[tuple[str, str]]:
 
 
 def raw_bits(scene: Scene, receiver: Site) -> int:
-    """Bits of one receiver's whole echo of one frame in single precision, uncompressed (CF section V)."""
+    """Bits of one receiver's whole echo of one frame in single precision, uncompressed (CF section
+    V).
+    """
     return BITS_PER_SAMPLE * receiver.num_ant * scene.grid.num_subcarriers * scene.grid.num_symbols
 
 
@@ -42,15 +46,23 @@ def speed_resolution(scene: Scene) -> float:
 
 
 def angle_resolution(scene: Scene, site: Site) -> tuple[float, float]:
-    """Beam widths lambda / aperture at boresight along the array's y and z axes, degrees (180: no extent)."""
+    """Beam widths lambda / aperture at boresight along the array's y and z axes, degrees (180: no
+    extent).
+    """
     extents = np.ptp(site.elements_m @ site.rotation[:, 1:], axis=0)
-    widths = [scene.grid.wavelength_m / (extent + scene.grid.wavelength_m / 2) for extent in extents]
-    return tuple(min(math.degrees(width), 180.0) if extent > 1e-9 else 180.0
-                 for width, extent in zip(widths, extents))
+    widths = [
+        scene.grid.wavelength_m / (extent + scene.grid.wavelength_m / 2) for extent in extents
+    ]
+    return tuple(
+        min(math.degrees(width), 180.0) if extent > 1e-9 else 180.0
+        for width, extent in zip(widths, extents)
+    )
 
 
 def share_in_front(area: Area, site: Site) -> float:
-    """Share of the area on the side to which the array looks; a flat array cannot tell its sides apart."""
+    """Share of the area on the side to which the array looks; a flat array cannot tell its sides
+    apart.
+    """
     axes = [np.linspace(low, high, CELLS_PER_AXIS) for low, high in zip(area.low_m, area.high_m)]
     points = np.stack(np.meshgrid(*axes), axis=-1).reshape(-1, 3)
     return float(np.mean((points - site.position_m) @ site.boresight >= -1e-9))
@@ -101,8 +113,10 @@ def _site(scene: Scene, site: Site) -> str:
     widths = [f"{width:.1f}" for width in angle_resolution(scene, site) if width < 180]
     beam = f", beam {' x '.join(widths)} deg" if widths else ""
     front = f"{share_in_front(scene.area, site):.0%} of the area in front"
-    return (f"{_triple(site.position_m)} m, {site.kind} of {site.num_ant}, yaw {yaw:.0f} deg, "
-            f"pitch {pitch:.0f} deg{beam}, {front}")
+    return (
+        f"{_triple(site.position_m)} m, {site.kind} of {site.num_ant}, yaw {yaw:.0f} deg, "
+        f"pitch {pitch:.0f} deg{beam}, {front}"
+    )
 
 
 def _waveform(scene: Scene) -> list[tuple[str, str]]:
@@ -110,10 +124,16 @@ def _waveform(scene: Scene) -> list[tuple[str, str]]:
     frame_s = grid.num_symbols * grid.symbol_period_s
     echoes = [f"{site.name} {raw_bits(scene, site) / 1e6:.3g} Mbit" for site in scene.receivers]
     return [
-        ("waveform", f"{grid.num_subcarriers} subcarriers x {grid.num_symbols} symbols at "
-         f"{grid.carrier_hz / 1e9:g} GHz, {wave.modulation_order}-QAM, {wave.precoder}"),
-        ("power", f"{w_to_dbm(wave.power_w):.1f} dBm a transmitter, sensing noise "
-         f"{w_to_dbm(scene.propagation.noise_power_w):.1f} dBm"),
+        (
+            "waveform",
+            f"{grid.num_subcarriers} subcarriers x {grid.num_symbols} symbols at "
+            f"{grid.carrier_hz / 1e9:g} GHz, {wave.modulation_order}-QAM, {wave.precoder}",
+        ),
+        (
+            "power",
+            f"{w_to_dbm(wave.power_w):.1f} dBm a transmitter, sensing noise "
+            f"{w_to_dbm(scene.propagation.noise_power_w):.1f} dBm",
+        ),
         ("frame", f"{frame_s * 1e3:.3g} ms, {scene.update_rate_hz:g} frames/s"),
         ("users", f"{scene.users.num_users}"),
         ("raw echo", ", ".join(echoes) + " a frame"),
@@ -122,10 +142,16 @@ def _waveform(scene: Scene) -> list[tuple[str, str]]:
 
 def _resolution(scene: Scene) -> list[tuple[str, str]]:
     return [
-        ("resolution", f"bistatic range {scene.grid.range_resolution_m:.3g} m, "
-         f"speed {speed_resolution(scene):.3g} m/s"),
-        ("unambiguous", f"bistatic range span {unambiguous_range(scene):.4g} m, "
-         f"speed {unambiguous_speed(scene):.4g} m/s"),
+        (
+            "resolution",
+            f"bistatic range {scene.grid.range_resolution_m:.3g} m, "
+            f"speed {speed_resolution(scene):.3g} m/s",
+        ),
+        (
+            "unambiguous",
+            f"bistatic range span {unambiguous_range(scene):.4g} m, "
+            f"speed {unambiguous_speed(scene):.4g} m/s",
+        ),
     ]
 
 
@@ -135,9 +161,14 @@ def _paths(scene: Scene) -> list[tuple[str, str]]:
         return []
     num_static = sum(map(len, file.static.values()))
     lasts_s = file.num_frames * file.period_s
-    return [("paths", f"{file.source}: {file.num_frames} frames, {lasts_s:g} s; "
-             f"{num_static} static, {len(file.moving)} by way of targets"),
-            ("path kinds", ", ".join(scene.propagation.path_kinds))]
+    return [
+        (
+            "paths",
+            f"{file.source}: {file.num_frames} frames, {lasts_s:g} s; "
+            f"{num_static} static, {len(file.moving)} by way of targets",
+        ),
+        ("path kinds", ", ".join(scene.propagation.path_kinds)),
+    ]
 
 
 def _static_paths(scene: Scene) -> list[tuple[str, str]]:
@@ -161,9 +192,11 @@ def _target(target: Target) -> str:
     ends = "without end" if math.isinf(motion.duration_s) else f"for {motion.duration_s:.1f} s"
     position, velocity = motion.state(motion.start_s)
     note = note_of(motion)
-    return (f"{target.target_class.name.lower()}, from {motion.start_s:g} s {ends}, begins at "
-            f"{_triple(position)} m with {np.linalg.norm(velocity):.3g} m/s"
-            + (f"; {note}" if note else ""))
+    return (
+        f"{target.target_class.name.lower()}, from {motion.start_s:g} s {ends}, begins at "
+        f"{_triple(position)} m with {np.linalg.norm(velocity):.3g} m/s"
+        + (f"; {note}" if note else "")
+    )
 
 
 def _triple(values: np.ndarray) -> str:

@@ -14,7 +14,9 @@ MOST_DRAWS = 1000  # attempts to place targets outside of buildings
 
 
 def frame_generator(scene_seed: int, frame_number: int, who: str) -> np.random.Generator:
-    """The generator of everything random that `who` does in one frame; the same in every process."""
+    """The generator of everything random that `who` does in one frame; the same in every
+    process.
+    """
     name = int.from_bytes(hashlib.sha256(who.encode()).digest()[:8], "big")
     return np.random.default_rng(np.random.SeedSequence([scene_seed, frame_number, name]))
 
@@ -30,8 +32,10 @@ def draw_targets(scene: Scene, generator: np.random.Generator) -> tuple[TargetSt
     velocities = generator.uniform(-limit, limit, (draw.num_targets, 3))
     if scene.world is not None:
         positions = _outside(scene.world, positions, area, generator)
-    return tuple(TargetState(f"target_{i}", TargetClass.UNKNOWN, position, velocity)
-                 for i, (position, velocity) in enumerate(zip(positions, velocities)))
+    return tuple(
+        TargetState(f"target_{i}", TargetClass.UNKNOWN, position, velocity)
+        for i, (position, velocity) in enumerate(zip(positions, velocities))
+    )
 
 
 def _outside(
@@ -45,20 +49,26 @@ def _outside(
         others = generator.uniform(area.low_m, area.high_m, positions_m.shape)
         positions_m = np.where(inside[:, None], others, positions_m)
     raise ValueError(
-        "the boxes of the world fill the area at the drawn heights; change draw.height_m or the boxes"
+        "the boxes of the world fill the area at the drawn heights; change draw.height_m or the "
+        "boxes"
     )
 
 
 def draw_users(scene: Scene, generator: np.random.Generator) -> np.ndarray:
-    """Users' positions, uniform in the area at their height: [num_users, 3], float64, m (CF section V)."""
+    """Users' positions, uniform in the area at their height: [num_users, 3], float64, m (CF section
+    V).
+    """
     area = _area_at(scene.area, (scene.users.height_m, scene.users.height_m))
     return generator.uniform(area.low_m, area.high_m, (scene.users.num_users, 3))
 
 
 def scene_targets(scene: Scene, time_s: float) -> tuple[TargetState, ...]:
     """The live targets whose motion is defined time_s after the scene's start."""
-    return tuple(TargetState(target.name, target.target_class, *target.motion.state(time_s))
-                 for target in scene.targets if is_defined(target.motion, time_s))
+    return tuple(
+        TargetState(target.name, target.target_class, *target.motion.state(time_s))
+        for target in scene.targets
+        if is_defined(target.motion, time_s)
+    )
 
 
 def _area_at(area: Area, height_m: tuple[float, float] | None) -> Area:

@@ -8,12 +8,24 @@ from dataclasses import dataclass
 
 from pydantic import BaseModel, ValidationError
 
-BOUNDS = {"greater_than": ("gt", "greater than"), "greater_than_equal": ("ge", "at least"),
-          "less_than": ("lt", "less than"), "less_than_equal": ("le", "at most")}
-TYPES = {"float_type": "a number", "int_type": "a whole number", "int_from_float": "a whole number",
-         "string_type": "a text", "bool_type": "true or false", "list_type": "a list",
-         "model_type": "a mapping of keys", "model_attributes_type": "a mapping of keys",
-         "dict_type": "a mapping of keys", "finite_number": "a finite number"}
+BOUNDS = {
+    "greater_than": ("gt", "greater than"),
+    "greater_than_equal": ("ge", "at least"),
+    "less_than": ("lt", "less than"),
+    "less_than_equal": ("le", "at most"),
+}
+TYPES = {
+    "float_type": "a number",
+    "int_type": "a whole number",
+    "int_from_float": "a whole number",
+    "string_type": "a text",
+    "bool_type": "true or false",
+    "list_type": "a list",
+    "model_type": "a mapping of keys",
+    "model_attributes_type": "a mapping of keys",
+    "dict_type": "a mapping of keys",
+    "finite_number": "a finite number",
+}
 # Longest value of a file that a message quotes, characters.
 MOST_QUOTED = 80
 
@@ -76,13 +88,20 @@ def _key_path(location: tuple[int | str, ...], data: object) -> str:
 
 
 def _without_tags(location: tuple[int | str, ...], data: object) -> list[int | str]:
-    """The location's parts without the kinds that pydantic adds where a union was chosen by `kind`."""
+    """The location's parts without the kinds that pydantic adds where a union was chosen by
+    `kind`.
+    """
     parts = []
     for part in location:
         if isinstance(data, dict) and data.get("kind") == part and part not in data:
             continue
         parts.append(part)
-        inside = isinstance(data, list) and isinstance(part, int) or isinstance(data, dict) and part in data
+        inside = (
+            isinstance(data, list)
+            and isinstance(part, int)
+            or isinstance(data, dict)
+            and part in data
+        )
         data = data[part] if inside else None
     return parts
 
@@ -118,12 +137,18 @@ def _value_fault(kind: str, value: object, context: dict, message: str) -> str:
     if kind in TYPES:
         return f"is {_shown(value)}; must be {TYPES[kind]}"
     if kind in ("too_short", "too_long"):
-        words, bound = ("at least", "min_length") if kind == "too_short" else ("at most", "max_length")
+        words, bound = (
+            ("at least", "min_length") if kind == "too_short" else ("at most", "max_length")
+        )
         return f"has {context['actual_length']} entries; must have {words} {context[bound]}"
     if kind == "string_too_long":
         return f"has {len(str(value))} characters; must have at most {context['max_length']}"
     if kind == "string_pattern_mismatch":
-        return f"is {_shown(value)}; allowed: lower-case letters, digits and '_', beginning with a letter"
+        return (
+            f"is {_shown(value)}; allowed: lower-case letters, digits and '_', beginning with "
+            "a "
+            "letter"
+        )
     return f"is {_shown(value)}; {message}"
 
 
@@ -132,7 +157,10 @@ def _kinds(model: type[BaseModel], location: tuple[int | str, ...]) -> list[str 
 
 
 def _choice(value: object, allowed: tuple) -> str:
-    return f"is {_shown(value)}; {suggestion(value, [str(a) for a in allowed])}allowed: {_listed(allowed)}"
+    return (
+        f"is {_shown(value)}; {suggestion(value, [str(a) for a in allowed])}allowed: "
+        f"{_listed(allowed)}"
+    )
 
 
 def _listed(values: typing.Iterable) -> str:
@@ -157,9 +185,16 @@ def _annotation(model: type[BaseModel], location: tuple[int | str, ...]) -> obje
     for part in (part for part in location if isinstance(part, str)):
         sections = _sections(annotation)
         chosen = [section for section in sections if _kind(section) == part]
-        annotation = chosen[0] if chosen else next(field.annotation for section in sections
-                                                   for name, field in section.model_fields.items()
-                                                   if part == (field.alias or name))
+        annotation = (
+            chosen[0]
+            if chosen
+            else next(
+                field.annotation
+                for section in sections
+                for name, field in section.model_fields.items()
+                if part == (field.alias or name)
+            )
+        )
     return annotation
 
 

@@ -12,9 +12,11 @@ LEAST_DISTANCE_M = 1e-9  # nearer points are at a site: no scene is as fine
 
 @dataclass(frozen=True)
 class BistaticGeometry:
-    """Delay, Doppler and directions of the paths transmitter -> point -> receiver; leading axes as the points.
+    """Delay, Doppler and directions of the paths transmitter -> point -> receiver; leading axes as
+    the points.
 
-    delay_s, doppler_hz: [...]; aod, aoa: [..., 3], unit vectors from transmitter and receiver to the point;
+    delay_s, doppler_hz: [...]; aod, aoa: [..., 3], unit vectors from transmitter and receiver to
+    the point;
     tx_distance_m, rx_distance_m: [...].
     """
 
@@ -35,8 +37,11 @@ class BistaticGeometry:
         """Derivative of the bistatic range with the point's location, [..., 3] (CF eq. 34)."""
         return self.aod + self.aoa
 
-    def doppler_location_gradient(self, velocities_mps: np.ndarray, wavelength_m: float) -> np.ndarray:
-        """Derivative of the Doppler shift with the point's location, [..., 3], Hz/m (CF eq. 35 leaves it out).
+    def doppler_location_gradient(
+        self, velocities_mps: np.ndarray, wavelength_m: float
+    ) -> np.ndarray:
+        """Derivative of the Doppler shift with the point's location, [..., 3], Hz/m (CF eq. 35
+        leaves it out).
 
         velocities_mps: [..., 3], float64, of the points.
         """
@@ -50,9 +55,15 @@ def _across(vectors: np.ndarray, directions: np.ndarray) -> np.ndarray:
     return vectors - np.sum(vectors * directions, axis=-1, keepdims=True) * directions
 
 
-def bistatic_geometry(transmitter_m: np.ndarray, receiver_m: np.ndarray, points_m: np.ndarray,
-                      velocities_mps: np.ndarray, wavelength_m: float) -> BistaticGeometry:
-    """Delay, Doppler and directions of points seen by one transmitter and one receiver (CF eqs. 7-11).
+def bistatic_geometry(
+    transmitter_m: np.ndarray,
+    receiver_m: np.ndarray,
+    points_m: np.ndarray,
+    velocities_mps: np.ndarray,
+    wavelength_m: float,
+) -> BistaticGeometry:
+    """Delay, Doppler and directions of points seen by one transmitter and one receiver (CF eqs.
+    7-11).
 
     transmitter_m, receiver_m: [3]; points_m, velocities_mps: [..., 3].
     Doppler is positive when the path shortens. A point at a site has no direction there: zeros.
@@ -63,16 +74,24 @@ def bistatic_geometry(transmitter_m: np.ndarray, receiver_m: np.ndarray, points_
     aod = from_tx / np.maximum(tx_distance, LEAST_DISTANCE_M)[..., None]
     aoa = from_rx / np.maximum(rx_distance, LEAST_DISTANCE_M)[..., None]
     doppler = -np.sum((aod + aoa) * velocities_mps, axis=-1) / wavelength_m
-    return BistaticGeometry((tx_distance + rx_distance) / SPEED_OF_LIGHT_MPS, doppler, aod, aoa,
-                            tx_distance, rx_distance)
+    return BistaticGeometry(
+        (tx_distance + rx_distance) / SPEED_OF_LIGHT_MPS,
+        doppler,
+        aod,
+        aoa,
+        tx_distance,
+        rx_distance,
+    )
 
 
-def point_on_ray(transmitter_m: np.ndarray, receiver_m: np.ndarray, directions: np.ndarray,
-                 ranges_m: np.ndarray) -> np.ndarray:
-    """Where rays from the receiver meet ellipses of bistatic ranges, [..., 3], m (CF eq. 7, for the point).
+def point_on_ray(
+    transmitter_m: np.ndarray, receiver_m: np.ndarray, directions: np.ndarray, ranges_m: np.ndarray
+) -> np.ndarray:
+    """Where rays from the receiver meet ellipses of bistatic ranges, [..., 3], m (CF eq. 7, for the
+    point).
 
-    directions: [..., 3], unit vectors; ranges_m: [...]. A range within the direct path gives the receiver
-    itself.
+    directions: [..., 3], unit vectors; ranges_m: [...]. A range within the direct path gives the
+    receiver itself.
     """
     direct = transmitter_m - receiver_m
     longer = ranges_m > np.linalg.norm(direct)

@@ -30,8 +30,8 @@ class TargetClass(Enum):
 class Site:
     """An access point: a named antenna array at a place.
 
-    position_m: [3] in map; rotation: [3, 3], array axes to map axes; elements_m: [num_ant, 3], offsets from
-    position_m in MAP axes (already rotated); boresight is the array's x axis in map;
+    position_m: [3] in map; rotation: [3, 3], array axes to map axes; elements_m: [num_ant, 3],
+    offsets from position_m in MAP axes (already rotated); boresight is the array's x axis in map;
     pattern: of each element, isotropic | tr38901 (channel.antenna_pattern).
     """
 
@@ -70,7 +70,9 @@ class Area:
         return Area(self.low_m - margin, self.high_m + margin)
 
     def cell_centres_m(self, num_cells: int) -> np.ndarray:
-        """Centres of num_cells x num_cells cells over the ground, [num_cells, num_cells, 2], rows along y."""
+        """Centres of num_cells x num_cells cells over the ground, [num_cells, num_cells, 2], rows
+        along y.
+        """
         steps = (np.arange(num_cells)[:, None] + 0.5) / num_cells
         x, y = (self.low_m[:2] + steps * (self.high_m - self.low_m)[:2]).T
         return np.stack(np.meshgrid(x, y), -1)
@@ -78,7 +80,9 @@ class Area:
 
 @dataclass(frozen=True)
 class OfdmGrid:
-    """The resource elements of one sensing frame; strides make a comb of subcarriers and symbols."""
+    """The resource elements of one sensing frame; strides make a comb of subcarriers and
+    symbols.
+    """
 
     carrier_hz: float
     subcarrier_spacing_hz: float
@@ -110,7 +114,9 @@ class OfdmGrid:
     @property
     def range_resolution_m(self) -> float:
         """Bistatic range resolution c / B."""
-        return SPEED_OF_LIGHT_MPS / (self.num_subcarriers * self.subcarrier_stride * self.subcarrier_spacing_hz)
+        return SPEED_OF_LIGHT_MPS / (
+            self.num_subcarriers * self.subcarrier_stride * self.subcarrier_spacing_hz
+        )
 
     @property
     def doppler_resolution_hz(self) -> float:
@@ -120,7 +126,8 @@ class OfdmGrid:
 
 @dataclass(frozen=True)
 class Waveform:
-    """What the transmitters send; power_w is the most that one transmitter may radiate over all subcarriers.
+    """What the transmitters send; power_w is the most that one transmitter may radiate over all
+    subcarriers.
 
     precoder: mmse | zero_forcing | maximum_ratio; group_size: subcarriers that share one precoder;
     reference_*_stride: the comb of public reference symbols inside the grid, 0 where there is none.
@@ -137,7 +144,8 @@ class Waveform:
 
 @dataclass(frozen=True)
 class Users:
-    """The communication users: num_users single-antenna receivers at height_m, drawn anew for each frame.
+    """The communication users: num_users single-antenna receivers at height_m, drawn anew for each
+    frame.
 
     rician_factor: power of the line-of-sight tap over the scattered taps (0: Rayleigh);
     delay_spread_s: r.m.s. of the exponential power delay profile.
@@ -152,7 +160,9 @@ class Users:
 
 @dataclass(frozen=True)
 class Clutter:
-    """Scatterers of CF eq. 29. positions_m: [num_scatterers, 3], fixed; or drawn for each frame when None."""
+    """Scatterers of CF eq. 29. positions_m: [num_scatterers, 3], fixed; or drawn for each frame
+    when None.
+    """
 
     num_scatterers: int
     reflection_variance: float
@@ -161,7 +171,8 @@ class Clutter:
 
 @dataclass(frozen=True)
 class Propagation:
-    """The sensing channel of CF eq. 6: pathloss alpha_0 (d/d_0)^-zeta, reflection CN(0, chi^2), noise, offsets.
+    """The sensing channel of CF eq. 6: pathloss alpha_0 (d/d_0)^-zeta, reflection CN(0, chi^2),
+    noise, offsets.
 
     timing_offset_std_s and frequency_offset_std_hz are the residual clock offsets of CF eq. 30.
     model: pathloss (CF), or radar_equation: target paths by their radar cross section, then
@@ -190,9 +201,11 @@ class Propagation:
 
 @dataclass(frozen=True)
 class TargetDraw:
-    """How `evaluate` draws targets: num_targets uniform in the area, each velocity axis within max_speed_mps.
+    """How `evaluate` draws targets: num_targets uniform in the area, each velocity axis within
+    max_speed_mps.
 
-    height_m: (low, high), or None for the heights of the area; vertical speed is within max_climb_mps.
+    height_m: (low, high), or None for the heights of the area; vertical speed is within
+    max_climb_mps.
     """
 
     num_targets: int
@@ -244,13 +257,17 @@ class TargetState:
 
 @dataclass(frozen=True)
 class Sensing:
-    """How access points sense. symbols: payload | reference_only; false_alarm_probability is per AP and frame.
+    """How access points sense. symbols: payload | reference_only; false_alarm_probability is per AP
+    and frame.
 
-    max_targets bounds the reported targets per AP; min_speed_mps: slower detections are static clutter (0: keep);
+    max_targets bounds the reported targets per AP; min_speed_mps: slower detections are static
+    clutter (0: keep);
     deadline_s: the centre waits no longer than this for a packet after the frame's announcement.
-    static_paths: what happens to paths without Doppler shift (line of sight, ground, walls) before the search: keep,
-    project (out of every frame by itself) or learn (a background over frames, remembered for static_memory_s);
-    multipath_ratio_db: power of a body's direct echo over its echoes by way of walls, which interfere with it.
+    static_paths: what happens to paths without Doppler shift (line of sight, ground, walls) before
+    the search: keep, project (out of every frame by itself) or learn (a background over frames,
+    remembered for static_memory_s);
+    multipath_ratio_db: power of a body's direct echo over its echoes by way of walls, which
+    interfere with it.
     """
 
     scheme: str
@@ -269,9 +286,11 @@ class Sensing:
 class Tracking:
     """How detections become tracks.
 
-    model: cv | imm; accel_std_mps2: white acceleration of CV (per axis, horizontal) and vertical_accel_std_mps2;
-    turn_rate_std_radps: spread of the coordinated turn's rate; gate_probability: of the chi-square gate;
-    confirm_hits of the last confirm_window frames confirm; a track coasts max_coast_s at most before it is deleted;
+    model: cv | imm; accel_std_mps2: white acceleration of CV (per axis, horizontal) and
+    vertical_accel_std_mps2;
+    turn_rate_std_radps: spread of the coordinated turn's rate; gate_probability: of the chi-square
+    gate; confirm_hits of the last confirm_window frames confirm; a track coasts max_coast_s at most
+    before it is deleted;
     uav_height_m: above it a target is taken for a UAV.
     """
 
@@ -289,7 +308,9 @@ class Tracking:
 
 @dataclass(frozen=True)
 class Scene:
-    """A whole cooperative scene. dimension 2: everything lies in the plane z = plane_height_m, known to height_std_m."""
+    """A whole cooperative scene. dimension 2: everything lies in the plane z = plane_height_m,
+    known to height_std_m.
+    """
 
     name: str
     dimension: int
@@ -341,11 +362,15 @@ class Scene:
 
     @property
     def is_physical(self) -> bool:
-        """Whether simulated echoes have more than points in empty space: a static world, cross sections or bodies."""
+        """Whether simulated echoes have more than points in empty space: a static world, cross
+        sections or bodies.
+        """
         return self.world is not None or self.propagation.has_radar_equation or self.has_bodies
 
     def cell_points_m(self, num_cells: int) -> np.ndarray:
-        """Centres of num_cells x num_cells cells in the plane of the scene, x fastest, [num_cells^2, 3], m."""
+        """Centres of num_cells x num_cells cells in the plane of the scene, x fastest,
+        [num_cells^2, 3], m.
+        """
         plane = self.area.cell_centres_m(num_cells).reshape(-1, 2)
         return np.column_stack([plane, np.full(len(plane), self.plane_height_m)])
 
@@ -354,4 +379,7 @@ class Scene:
         for site in self.receivers:
             if site.name == name:
                 return site
-        raise KeyError(f"no receiver '{name}' in scene '{self.name}'; it has {[s.name for s in self.receivers]}")
+        raise KeyError(
+            f"no receiver '{name}' in scene '{self.name}'; it has "
+            f"{[s.name for s in self.receivers]}"
+        )

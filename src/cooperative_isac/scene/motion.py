@@ -136,7 +136,9 @@ class Delayed:
 
 
 def cycle_s(motion: Motion) -> float:
-    """Time after which a motion has been everywhere: its length, or that of a lap; inf without either."""
+    """Time after which a motion has been everywhere: its length, or that of a lap; inf without
+    either.
+    """
     if isinstance(motion, Delayed):
         return cycle_s(motion.motion)
     if isinstance(motion, SplineMotion):
@@ -155,5 +157,7 @@ def note_of(motion: Motion) -> str:
 
 def _require_defined(motion: Motion, time_s: float) -> None:
     if not is_defined(motion, time_s):
-        raise ValueError(f"motion: no state at {time_s} s; it is defined from {motion.start_s} s "
-                         f"for {motion.duration_s} s")
+        raise ValueError(
+            f"motion: no state at {time_s} s; it is defined from {motion.start_s} s "
+            f"for {motion.duration_s} s"
+        )

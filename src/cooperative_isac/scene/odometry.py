@@ -26,8 +26,8 @@ class OdometrySample:
 class TargetRegistry:
     """The latest samples of every target, and the state at a stamp between them.
 
-    Nodes that hold the same samples on both sides of a stamp get the same state, bit by bit. A target that
-    was silent for longer than timeout_s is gone.
+    Nodes that hold the same samples on both sides of a stamp get the same state, bit by bit. A
+    target that was silent for longer than timeout_s is gone.
     """
 
     def __init__(self, timeout_s: float = 1.0, max_samples: int = 256):
@@ -46,9 +46,11 @@ class TargetRegistry:
         self._classes[name] = target_class
 
     def add(self, name: str, sample: OdometrySample) -> bool:
-        """Take in one sample; False for one that comes out of order. ValueError when it cannot be true.
+        """Take in one sample; False for one that comes out of order. ValueError when it cannot be
+        true.
 
-        Time that goes back by more than the timeout is a rewound clock: the target's past is forgotten.
+        Time that goes back by more than the timeout is a rewound clock: the target's past is
+        forgotten.
         """
         _check(name, sample)
         samples = self._samples.setdefault(name, deque(maxlen=self._max_samples))
@@ -65,25 +67,39 @@ class TargetRegistry:
 
     def is_complete(self, stamp_ns: int) -> bool:
         """Whether every target that is alive at a stamp has reported at or after it."""
-        return all(samples[-1].stamp_ns >= stamp_ns for samples in self._samples.values()
-                   if _state_at(samples, stamp_ns, self._timeout_ns) is not None)
+        return all(
+            samples[-1].stamp_ns >= stamp_ns
+            for samples in self._samples.values()
+            if _state_at(samples, stamp_ns, self._timeout_ns) is not None
+        )
 
     def at(self, stamp_ns: int) -> tuple[TargetState, ...]:
         """The targets that are alive at a stamp, in the order of their names."""
-        found = ((name, _state_at(self._samples[name], stamp_ns, self._timeout_ns)) for name in self.names)
-        return tuple(TargetState(name, self._classes.get(name, TargetClass.UNKNOWN), *state)
-                     for name, state in found if state is not None)
+        found = (
+            (name, _state_at(self._samples[name], stamp_ns, self._timeout_ns))
+            for name in self.names
+        )
+        return tuple(
+            TargetState(name, self._classes.get(name, TargetClass.UNKNOWN), *state)
+            for name, state in found
+            if state is not None
+        )
 
 
 def _check(name: str, sample: OdometrySample) -> None:
     """ValueError when a target cannot be there, or cannot be so fast."""
-    for what, vector, unit, limit in (("position", sample.position_m, "m", MAX_DISTANCE_M),
-                                      ("velocity", sample.velocity_mps, "m/s", MAX_SPEED_MPS)):
+    for what, vector, unit, limit in (
+        ("position", sample.position_m, "m", MAX_DISTANCE_M),
+        ("velocity", sample.velocity_mps, "m/s", MAX_SPEED_MPS),
+    ):
         if not np.isfinite(vector).all():
             raise ValueError(f"odometry of '{name}' is not finite: {what} {vector} {unit}")
         if math.hypot(*vector) > limit:
-            raise ValueError(f"odometry of '{name}' has {what} {vector} {unit}; its length may be {limit:g} {unit} "
-                             "at most")
+            raise ValueError(
+                f"odometry of '{name}' has {what} {vector} {unit}; its length may be {limit:g} "
+                f"{unit} "
+                "at most"
+            )
 
 
 def _state_at(samples, stamp_ns: int, timeout_ns: int) -> tuple[np.ndarray, np.ndarray] | None:
@@ -102,7 +118,9 @@ def extrapolate(sample: OdometrySample, stamp_ns: int) -> tuple[np.ndarray, np.n
     return sample.position_m + sample.velocity_mps * age_s, sample.velocity_mps
 
 
-def hermite(before: OdometrySample, after: OdometrySample, stamp_ns: int) -> tuple[np.ndarray, np.ndarray]:
+def hermite(
+    before: OdometrySample, after: OdometrySample, stamp_ns: int
+) -> tuple[np.ndarray, np.ndarray]:
     """Position and velocity [3] between two samples, on the cubic that meets both states."""
     if stamp_ns == before.stamp_ns:
         return before.position_m, before.velocity_mps

@@ -57,7 +57,9 @@ def _amplitudes(file: PathFile) -> Iterator[str]:
 
 
 def _sight(file: PathFile) -> Iterator[str]:
-    """Lines of sight are as long as the distance of their sites, and point from one to the other."""
+    """Lines of sight are as long as the distance of their sites, and point from one to the
+    other.
+    """
     paths = file.static["line_of_sight"]
     if not len(paths):
         return
@@ -71,7 +73,8 @@ def _sight(file: PathFile) -> Iterator[str]:
     if detour_m[worst] > SIGHT_DETOUR_M:
         yield (
             f"los_tau[{worst}]: is {paths.delay_s[worst] / NANOSECOND:.4g} ns; its sites are "
-            f"{length_m[worst]:.4g} m apart, {length_m[worst] / SPEED_OF_LIGHT_MPS / NANOSECOND:.4g} ns"
+            f"{length_m[worst]:.4g} m apart, "
+            f"{length_m[worst] / SPEED_OF_LIGHT_MPS / NANOSECOND:.4g} ns"
         )
     yield from _directions("los", paths, expected)
 

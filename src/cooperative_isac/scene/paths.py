@@ -25,7 +25,9 @@ class Path(Protocol):
 
 @dataclass(frozen=True)
 class Piece:
-    """A straight line or a circular arc that bends from direction towards normal (unit vectors [3])."""
+    """A straight line or a circular arc that bends from direction towards normal (unit vectors
+    [3]).
+    """
 
     begin_m: float
     length_m: float
@@ -72,14 +74,18 @@ class SmoothCurve:
     closed: bool
 
     def at(self, distance_m: float) -> tuple[np.ndarray, np.ndarray]:
-        """Position [3] m and tangent [3] (unit length to about 1e-6) after distance_m along the path."""
+        """Position [3] m and tangent [3] (unit length to about 1e-6) after distance_m along the
+        path.
+        """
         distance_m = distance_m % self.length_m if self.closed else distance_m
         parameter = self.parameter_of(distance_m)
         return self.spline(parameter), self.tangent(parameter) * self.parameter_slope(distance_m)
 
 
 def rounded_polyline(points_m: np.ndarray, corner_radius_m: float, closed: bool) -> RoundedPolyline:
-    """Polyline through points_m [num_points, 3] with rounded corners; closed returns to the first point."""
+    """Polyline through points_m [num_points, 3] with rounded corners; closed returns to the first
+    point.
+    """
     corners = [_corner(points_m, i, corner_radius_m, closed) for i in range(len(points_m))]
     cuts = np.array([0.0 if corner is None else corner[0] for corner in corners])
     pieces: list[Piece] = []
@@ -88,9 +94,11 @@ def rounded_polyline(points_m: np.ndarray, corner_radius_m: float, closed: bool)
         length, direction = _segment(points_m, i)
         straight = length - cuts[i] - cuts[following]
         if straight < -1e-9:
-            raise ValueError(f"points {i} and {following} are {length:.4g} m apart; their corners of radius "
-                             f"{corner_radius_m:g} m need {cuts[i] + cuts[following]:.4g} m: move the points "
-                             "apart or reduce corner_radius_m")
+            raise ValueError(
+                f"points {i} and {following} are {length:.4g} m apart; their corners of radius "
+                f"{corner_radius_m:g} m need {cuts[i] + cuts[following]:.4g} m: move the points "
+                "apart or reduce corner_radius_m"
+            )
         origin = points_m[i] + cuts[i] * direction
         _append(pieces, max(straight, 0.0), origin, direction, np.zeros(3), 0.0)
         if corners[following] is not None:
@@ -110,9 +118,13 @@ def smooth_curve(points_m: np.ndarray, closed: bool) -> SmoothCurve:
     fine = np.unique(np.concatenate(spans))
     speed = np.linalg.norm(tangent(fine), axis=1)
     middle = np.linalg.norm(tangent((fine[1:] + fine[:-1]) / 2), axis=1)
-    arc = np.concatenate([[0.0], np.cumsum(np.diff(fine) * (speed[1:] + speed[:-1] + 4 * middle) / 6)])
+    arc = np.concatenate(
+        [[0.0], np.cumsum(np.diff(fine) * (speed[1:] + speed[:-1] + 4 * middle) / 6)]
+    )
     parameter_of = CubicHermiteSpline(arc, fine, 1 / speed)
-    return SmoothCurve(spline, tangent, parameter_of, parameter_of.derivative(), float(arc[-1]), closed)
+    return SmoothCurve(
+        spline, tangent, parameter_of, parameter_of.derivative(), float(arc[-1]), closed
+    )
 
 
 def _segment(points_m: np.ndarray, i: int) -> tuple[float, np.ndarray]:
@@ -120,13 +132,18 @@ def _segment(points_m: np.ndarray, i: int) -> tuple[float, np.ndarray]:
     step = points_m[(i + 1) % len(points_m)] - points_m[i]
     length = float(np.linalg.norm(step))
     if length == 0:
-        raise ValueError(f"points {i} and {(i + 1) % len(points_m)} are the same; neighbours must differ")
+        raise ValueError(
+            f"points {i} and {(i + 1) % len(points_m)} are the same; neighbours must differ"
+        )
     return length, step / length
 
 
-def _corner(points_m: np.ndarray, i: int, radius_m: float,
-            closed: bool) -> tuple[float, np.ndarray, float] | None:
-    """What a corner takes off its segments [m], the normal of its arc and its angle, or None if straight."""
+def _corner(
+    points_m: np.ndarray, i: int, radius_m: float, closed: bool
+) -> tuple[float, np.ndarray, float] | None:
+    """What a corner takes off its segments [m], the normal of its arc and its angle, or None if
+    straight.
+    """
     if not closed and i in (0, len(points_m) - 1):
         return None
     (_, before), (_, after) = _segment(points_m, i - 1), _segment(points_m, i)
@@ -139,7 +156,13 @@ def _corner(points_m: np.ndarray, i: int, radius_m: float,
     return radius_m * math.tan(angle / 2), across / np.linalg.norm(across), angle
 
 
-def _append(pieces: list[Piece], length_m: float, origin: np.ndarray, direction: np.ndarray,
-            normal: np.ndarray, curvature: float) -> None:
+def _append(
+    pieces: list[Piece],
+    length_m: float,
+    origin: np.ndarray,
+    direction: np.ndarray,
+    normal: np.ndarray,
+    curvature: float,
+) -> None:
     begin = pieces[-1].begin_m + pieces[-1].length_m if pieces else 0.0
     pieces.append(Piece(begin, length_m, origin, direction, normal, curvature))

@@ -78,16 +78,24 @@ def _area(scene: Scene) -> Iterator[Problem]:
     for axis in range(scene.dimension):
         low, high = scene.area.low_m[axis], scene.area.high_m[axis]
         if low >= high:
-            yield Problem(f"area.high_m[{axis}]", f"is {high:g}; must be above area.low_m[{axis}] ({low:g})")
+            yield Problem(
+                f"area.high_m[{axis}]", f"is {high:g}; must be above area.low_m[{axis}] ({low:g})"
+            )
 
 
 def _sites(scene: Scene) -> Iterator[Problem]:
     """No array reaches into another."""
     for (key, site), (other_key, other) in itertools.combinations(_keyed_sites(scene), 2):
-        distance, reach = np.linalg.norm(site.position_m - other.position_m), _reach(site) + _reach(other)
+        distance, reach = (
+            np.linalg.norm(site.position_m - other.position_m),
+            _reach(site) + _reach(other),
+        )
         if distance <= reach:
-            yield Problem(f"{other_key}.position_m", f"is {distance:.3g} m from {key} ('{site.name}'); their "
-                          f"arrays need more than {reach:.3g} m between them")
+            yield Problem(
+                f"{other_key}.position_m",
+                f"is {distance:.3g} m from {key} ('{site.name}'); their "
+                f"arrays need more than {reach:.3g} m between them",
+            )
 
 
 def _keyed_sites(scene: Scene) -> list[tuple[str, Site]]:
@@ -104,8 +112,10 @@ def rate_fault(scene: Scene, rate_hz: float) -> str | None:
     paths = scene.propagation.paths
     if paths is None or abs(rate_hz * paths.period_s - 1) < RATE_TOLERANCE:
         return None
-    return (f"is {rate_hz:g}; must be {1 / paths.period_s:g}, since the frames of {paths.source} "
-            f"are {paths.period_s:g} s apart")
+    return (
+        f"is {rate_hz:g}; must be {1 / paths.period_s:g}, since the frames of {paths.source} "
+        f"are {paths.period_s:g} s apart"
+    )
 
 
 def _path_file(scene: Scene) -> Iterator[Problem]:
@@ -117,9 +127,12 @@ def _path_file(scene: Scene) -> Iterator[Problem]:
     if fault is not None:
         yield Problem("update_rate_hz", fault)
     if abs(paths.carrier_hz / scene.grid.carrier_hz - 1) > CARRIER_TOLERANCE:
-        yield Problem("propagation.paths", f"{paths.source}: fc: is {paths.carrier_hz:g} Hz, "
-                      f"waveform.carrier_hz is {scene.grid.carrier_hz:g}; trace the paths at the "
-                      "scene's carrier")
+        yield Problem(
+            "propagation.paths",
+            f"{paths.source}: fc: is {paths.carrier_hz:g} Hz, "
+            f"waveform.carrier_hz is {scene.grid.carrier_hz:g}; trace the paths at the "
+            "scene's carrier",
+        )
     groups = ("tx", "transmitters", paths.transmitters_m), ("rx", "receivers", paths.receivers_m)
     for array, group, places in groups:
         yield from _sites_of_file(f"{paths.source}: {array}", group, places, getattr(scene, group))
@@ -133,18 +146,25 @@ def _path_numbers(scene: Scene) -> Iterator[Problem]:
             yield Problem("propagation.paths", f"{paths.source}: {fault}")
 
 
-def _sites_of_file(array: str, group: str, places_m: np.ndarray,
-                   sites: Sequence[Site]) -> Iterator[Problem]:
+def _sites_of_file(
+    array: str, group: str, places_m: np.ndarray, sites: Sequence[Site]
+) -> Iterator[Problem]:
     if len(places_m) != len(sites):
-        yield Problem("propagation.paths", f"{array}: has {len(places_m)} sites, the scene has "
-                      f"{len(sites)} {group}; both must list the same sites in the same order")
+        yield Problem(
+            "propagation.paths",
+            f"{array}: has {len(places_m)} sites, the scene has "
+            f"{len(sites)} {group}; both must list the same sites in the same order",
+        )
         return
     for index, (place, site) in enumerate(zip(places_m, sites)):
         apart = float(np.linalg.norm(place - site.position_m))
         if apart > SITE_TOLERANCE_M:
-            yield Problem("propagation.paths", f"{array}[{index}]: is {apart:.3g} m from "
-                          f"{group}[{index}] ('{site.name}'); at most {SITE_TOLERANCE_M:g} m: both "
-                          "must list the same sites in the same order")
+            yield Problem(
+                "propagation.paths",
+                f"{array}[{index}]: is {apart:.3g} m from "
+                f"{group}[{index}] ('{site.name}'); at most {SITE_TOLERANCE_M:g} m: both "
+                "must list the same sites in the same order",
+            )
 
 
 def _delays(scene: Scene) -> Iterator[Problem]:
@@ -152,44 +172,69 @@ def _delays(scene: Scene) -> Iterator[Problem]:
     excess = max(largest_excess_path(scene.area, tx.position_m, rx.position_m) for tx, rx in pairs)
     span, prefix = unambiguous_range(scene), scene.grid.cyclic_prefix_s * SPEED_OF_LIGHT_MPS
     if excess >= span:
-        yield Problem("waveform.subcarrier_stride", "leaves delays ambiguous: paths in the area differ "
-                      f"by up to {excess:.4g} m, the comb tells {span:.4g} m apart; reduce the stride or the "
-                      "area")
+        yield Problem(
+            "waveform.subcarrier_stride",
+            "leaves delays ambiguous: paths in the area differ "
+            f"by up to {excess:.4g} m, the comb tells {span:.4g} m apart; reduce the stride or the "
+            "area",
+        )
     if excess >= prefix:
-        yield Problem("waveform.cyclic_prefix_s", f"is {prefix:.4g} m of path; must exceed the longest "
-                      f"excess path in the area ({excess:.4g} m)")
+        yield Problem(
+            "waveform.cyclic_prefix_s",
+            f"is {prefix:.4g} m of path; must exceed the longest "
+            f"excess path in the area ({excess:.4g} m)",
+        )
 
 
 def _doppler(scene: Scene) -> Iterator[Problem]:
     limit, speed = unambiguous_speed(scene), scene.sensing.max_speed_mps
     if speed >= limit:
-        yield Problem("waveform.symbol_stride", "leaves Doppler ambiguous: it allows speeds below "
-                      f"{limit:.4g} m/s, sensing.max_speed_mps is {speed:g}; reduce the stride or the speed")
+        yield Problem(
+            "waveform.symbol_stride",
+            "leaves Doppler ambiguous: it allows speeds below "
+            f"{limit:.4g} m/s, sensing.max_speed_mps is {speed:g}; reduce the stride or the speed",
+        )
     if scene.sensing.min_speed_mps >= speed:
-        yield Problem("sensing.min_speed_mps", f"is {scene.sensing.min_speed_mps:g}; must be below "
-                      f"max_speed_mps ({speed:g})")
+        yield Problem(
+            "sensing.min_speed_mps",
+            f"is {scene.sensing.min_speed_mps:g}; must be below max_speed_mps ({speed:g})",
+        )
 
 
 def _frame(scene: Scene) -> Iterator[Problem]:
     lasts, period = scene.grid.num_symbols * scene.grid.symbol_period_s, 1 / scene.update_rate_hz
     if lasts >= period:
-        yield Problem("update_rate_hz", f"is {scene.update_rate_hz:g}; a frame of {lasts * 1e3:.4g} ms "
-                      f"allows less than {1 / lasts:.4g}")
+        yield Problem(
+            "update_rate_hz",
+            f"is {scene.update_rate_hz:g}; a frame of {lasts * 1e3:.4g} ms "
+            f"allows less than {1 / lasts:.4g}",
+        )
     if scene.sensing.deadline_s > period:
-        yield Problem("sensing.deadline_s", f"is {scene.sensing.deadline_s:g}; must be at most the update "
-                      f"period ({period:g} s)")
+        yield Problem(
+            "sensing.deadline_s",
+            f"is {scene.sensing.deadline_s:g}; must be at most the update period ({period:g} s)",
+        )
 
 
 def _draw(scene: Scene) -> Iterator[Problem]:
     draw, area = scene.draw, scene.area
     fastest = math.sqrt(2 * draw.max_speed_mps**2 + draw.max_climb_mps**2)
     if fastest > scene.sensing.max_speed_mps:
-        yield Problem("draw.max_speed_mps", f"allows speeds up to {fastest:.4g} m/s (all axes "
-                      f"together); sensing.max_speed_mps is {scene.sensing.max_speed_mps:g}: raise it or "
-                      "draw slower targets")
-    if draw.height_m and not area.low_m[2] <= draw.height_m[0] <= draw.height_m[1] <= area.high_m[2]:
-        yield Problem("draw.height_m", f"is {list(draw.height_m)}; must lie within the area's heights "
-                      f"({area.low_m[2]:g} to {area.high_m[2]:g})")
+        yield Problem(
+            "draw.max_speed_mps",
+            f"allows speeds up to {fastest:.4g} m/s (all axes "
+            f"together); sensing.max_speed_mps is {scene.sensing.max_speed_mps:g}: raise it or "
+            "draw slower targets",
+        )
+    if (
+        draw.height_m
+        and not area.low_m[2] <= draw.height_m[0] <= draw.height_m[1] <= area.high_m[2]
+    ):
+        yield Problem(
+            "draw.height_m",
+            f"is {list(draw.height_m)}; must lie within the area's heights "
+            f"({area.low_m[2]:g} to {area.high_m[2]:g})",
+        )
 
 
 def _world_sites(scene: Scene) -> Iterator[Problem]:
@@ -253,7 +298,11 @@ def _one_target(scene: Scene, target: Target, key: str) -> Iterator[Problem]:
         times = np.arange(scene.num_frames) / scene.update_rate_hz
     states = [motion.state(float(time)) for time in times]
     positions, speeds = np.array([p for p, _ in states]), [np.linalg.norm(v) for _, v in states]
-    low, high, limit = scene.area.low_m - SLACK_M, scene.area.high_m + SLACK_M, scene.sensing.max_speed_mps
+    low, high, limit = (
+        scene.area.low_m - SLACK_M,
+        scene.area.high_m + SLACK_M,
+        scene.sensing.max_speed_mps,
+    )
     outside = np.any((positions < low) | (positions > high), axis=1)
     if outside.any():
         first = int(np.argmax(outside))
@@ -261,8 +310,10 @@ def _one_target(scene: Scene, target: Target, key: str) -> Iterator[Problem]:
         remedy = "enlarge area, move the target, or end its motion earlier (duration_s, stop_s)"
         if scene.propagation.paths is not None:
             remedy = "enlarge area, or trace paths of targets within it"
-        yield Problem(key, f"is outside the area at {times[first]:.2f} s ({x:.2f}, {y:.2f}, {z:.2f}); "
-                      f"{remedy}")
+        yield Problem(
+            key,
+            f"is outside the area at {times[first]:.2f} s ({x:.2f}, {y:.2f}, {z:.2f}); {remedy}",
+        )
     if scene.world is not None:
         yield from _target_in_world(scene.world, positions, times, key)
     if max(speeds) > limit:

@@ -24,7 +24,9 @@ Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$", max_length=64)]
 
 
 def later(default) -> Any:
-    """A key that came after the first release: at its default it leaves no trace in a scene's fingerprint."""
+    """A key that came after the first release: at its default it leaves no trace in a scene's
+    fingerprint.
+    """
     return Field(default, exclude_if=lambda value: value == default)
 
 
@@ -117,8 +119,13 @@ class PropagationEntry(Section):
     timing_offset_std_s: NotNegative = 0.0
     frequency_offset_std_hz: NotNegative = 0.0
     paths: Annotated[str, Field(min_length=1)] | None = later(None)
-    path_kinds: Annotated[list[Literal["line_of_sight", "clutter", "targets", "multi_bounce"]],
-                          Field(min_length=1)] | None = later(None)
+    path_kinds: (
+        Annotated[
+            list[Literal["line_of_sight", "clutter", "targets", "multi_bounce"]],
+            Field(min_length=1),
+        ]
+        | None
+    ) = later(None)
     model: Literal["pathloss", "radar_equation"] = later("pathloss")
     noise_figure_db: Annotated[float, Field(ge=0, le=200)] | None = later(None)
 
@@ -140,7 +147,9 @@ class SensingEntry(Section):
     deadline_s: Positive | None = None
     static_paths: Literal["keep", "project", "learn"] | None = later(None)
     static_memory_s: Positive = later(30.0)
-    multipath_ratio_db: Annotated[float, Field(ge=0, le=MOST_LEVEL_DB, allow_inf_nan=False)] = later(20.0)
+    multipath_ratio_db: Annotated[float, Field(ge=0, le=MOST_LEVEL_DB, allow_inf_nan=False)] = (
+        later(20.0)
+    )
 
 
 class BodyEntry(Section):
@@ -245,8 +254,10 @@ class TrajectoryEntry(Section):
     axes: Literal["map", "camera"] | None = later(None)
 
 
-MotionEntry = Annotated[ConstantVelocityEntry | CoordinatedTurnEntry | WaypointsEntry | TrajectoryEntry,
-                        Field(discriminator="kind")]
+MotionEntry = Annotated[
+    ConstantVelocityEntry | CoordinatedTurnEntry | WaypointsEntry | TrajectoryEntry,
+    Field(discriminator="kind"),
+]
 
 
 class TargetEntry(Section):

@@ -41,13 +41,17 @@ def _counts(file: schema.SceneFile) -> Iterator[Problem]:
     for group in ("transmitters", "receivers"):
         sites = getattr(file, group)
         if len(sites) > MOST_SITES:
-            yield Problem(group, f"lists {len(sites):,} sites; at most {MOST_SITES}, as each is a "
-                          "process of a live scene")
+            yield Problem(
+                group,
+                f"lists {len(sites):,} sites; at most {MOST_SITES}, as each is a "
+                "process of a live scene",
+            )
         for index, site in enumerate(sites):
             count = num_elements(site.array)
             if count > MOST_ELEMENTS:
-                yield Problem(f"{group}[{index}].array", f"has {count:,} elements; at most "
-                              f"{MOST_ELEMENTS:,}")
+                yield Problem(
+                    f"{group}[{index}].array", f"has {count:,} elements; at most {MOST_ELEMENTS:,}"
+                )
     limits = {
         "targets": len(file.targets),
         "sensing.max_targets": file.sensing.max_targets,
@@ -55,8 +59,10 @@ def _counts(file: schema.SceneFile) -> Iterator[Problem]:
     }
     for key, count in limits.items():
         if count > MOST_TARGETS:
-            yield Problem(key, f"is {count:,}; at most {MOST_TARGETS}, as each frame has arrays "
-                          "for each of them")
+            yield Problem(
+                key,
+                f"is {count:,}; at most {MOST_TARGETS}, as each frame has arrays for each of them",
+            )
 
 
 def _memory(file: schema.SceneFile) -> Iterator[Problem]:
@@ -89,8 +95,11 @@ def _memory(file: schema.SceneFile) -> Iterator[Problem]:
     )
     for key, name, count in arrays:
         if count * BYTES_PER_SAMPLE > MOST_BYTES:
-            yield Problem(key, f"makes {name}, {count * BYTES_PER_SAMPLE / 1e9:,.3g} GB; at most "
-                          f"{MOST_BYTES / 1e9:g} GB")
+            yield Problem(
+                key,
+                f"makes {name}, {count * BYTES_PER_SAMPLE / 1e9:,.3g} GB; at most "
+                f"{MOST_BYTES / 1e9:g} GB",
+            )
             return
     yield from _search(file)
 
@@ -108,6 +117,9 @@ def _search(file: schema.SceneFile) -> Iterator[Problem]:
     cells = beams * math.ceil(min(across_m / step_m, 1e15))
     size = cells * wave.num_subcarriers * BYTES_PER_SAMPLE
     if size > MOST_BYTES:
-        yield Problem("area", f"takes {cells:,.3g} cells of {step_m:.3g} m in {beams:.0f} beams to "
-                      f"search on {wave.num_subcarriers:,} subcarriers, {size / 1e9:,.3g} GB; at "
-                      f"most {MOST_BYTES / 1e9:g} GB: make the area or the bandwidth smaller")
+        yield Problem(
+            "area",
+            f"takes {cells:,.3g} cells of {step_m:.3g} m in {beams:.0f} beams to "
+            f"search on {wave.num_subcarriers:,} subcarriers, {size / 1e9:,.3g} GB; at "
+            f"most {MOST_BYTES / 1e9:g} GB: make the area or the bandwidth smaller",
+        )

@@ -10,8 +10,10 @@ from pathlib import Path
 import numpy as np
 
 TIME_UNITS_S = {"s": 1.0, "ms": 1e-3, "us": 1e-6, "ns": 1e-9}
-KNOWN = ("known are TUM (8 columns: time x y z qx qy qz qw), EuRoC (17), KITTI poses (12), or a "
-         "header that names time_s, x_m, y_m, z_m")
+KNOWN = (
+    "known are TUM (8 columns: time x y z qx qy qz qw), EuRoC (17), KITTI poses (12), or a "
+    "header that names time_s, x_m, y_m, z_m"
+)
 CSV_COLUMNS = ("time_s", "x_m", "y_m", "z_m")
 TUM_COLUMNS = ("time", "x", "y", "z", "qx", "qy", "qz", "qw")
 TUM_HEADER = ("timestamp", "tx", "ty", "tz", "qx", "qy", "qz", "qw")
@@ -109,8 +111,10 @@ def _csv(
     """A table whose header in line `number` names its columns with their units."""
     missing = [name for name in CSV_COLUMNS if name not in names]
     if missing:
-        raise TrajectoryError(f"{path}:{number}: the header lacks {', '.join(missing)}; "
-                              f"it must name {', '.join(CSV_COLUMNS)}")
+        raise TrajectoryError(
+            f"{path}:{number}: the header lacks {', '.join(missing)}; "
+            f"it must name {', '.join(CSV_COLUMNS)}"
+        )
     table = _columns(path, rows, names, CSV_COLUMNS)
     times_s = table[:, 0] * TIME_UNITS_S[time_unit or "s"]
     return Trajectory(times_s, table[:, 1:4])
@@ -153,8 +157,10 @@ def _kitti_times(path: Path, count: int, time_unit: str | None) -> np.ndarray:
     )
     beside = next((place for place in places if place.is_file()), None)
     if beside is None:
-        raise TrajectoryError(f"{path}: KITTI poses have no stamps; put times.txt beside the file, "
-                              "or give motion.rate_hz (10 for KITTI odometry)")
+        raise TrajectoryError(
+            f"{path}: KITTI poses have no stamps; put times.txt beside the file, "
+            "or give motion.rate_hz (10 for KITTI odometry)"
+        )
     rows, _ = _rows(beside)
     values = [_numbers(beside, row, row.cells, ("time",)) for row in rows]
     table = _rising(beside, rows, values)
@@ -195,8 +201,10 @@ def _seconds(
     best = [unit for rank, unit in fitting if rank == min(fitting)[0]]
     if len(best) != 1:
         guesses = f" ({' or '.join(best)})" if best else ""
-        raise TrajectoryError(f"{path}: stamps are {step:.3g} apart, which in s gives at most "
-                              f"{speed:.2g} m/s; give motion.time_unit: s, ms, us or ns{guesses}")
+        raise TrajectoryError(
+            f"{path}: stamps are {step:.3g} apart, which in s gives at most "
+            f"{speed:.2g} m/s; give motion.time_unit: s, ms, us or ns{guesses}"
+        )
     note = f"stamps read as {best[0]} (motion.time_unit: {best[0]})"
     return (stamps - stamps[0]) * TIME_UNITS_S[best[0]], note
 
@@ -255,9 +263,7 @@ def _width(rows: list[_Row]) -> int:
     return len(rows[0].cells) if rows else 0
 
 
-def _columns(
-    path: Path, rows: list[_Row], names: list[str], wanted: tuple[str, ...]
-) -> np.ndarray:
+def _columns(path: Path, rows: list[_Row], names: list[str], wanted: tuple[str, ...]) -> np.ndarray:
     """Columns of a table by their names, [num_poses, num_wanted]."""
     repeated = [name for name in wanted if names.count(name) > 1]
     if repeated:
@@ -266,8 +272,9 @@ def _columns(
     values = []
     for row in rows:
         if len(row.cells) < len(names):
-            raise TrajectoryError(f"{path}:{row.number}: has {len(row.cells)} columns, the header "
-                                  f"names {len(names)}")
+            raise TrajectoryError(
+                f"{path}:{row.number}: has {len(row.cells)} columns, the header names {len(names)}"
+            )
         values.append(_numbers(path, row, [row.cells[pick] for pick in picks], wanted))
     return _rising(path, rows, values)
 
@@ -275,8 +282,9 @@ def _columns(
 def _numbers(path: Path, row: _Row, cells: list[str], names: tuple[str, ...]) -> list[float]:
     """Finite numbers of a row's cells."""
     if len(cells) != len(names):
-        raise TrajectoryError(f"{path}:{row.number}: has {len(cells)} columns, needs {len(names)}: "
-                              f"{' '.join(names)}")
+        raise TrajectoryError(
+            f"{path}:{row.number}: has {len(cells)} columns, needs {len(names)}: {' '.join(names)}"
+        )
     values = []
     for name, cell in zip(names, cells):
         shown = cell if len(cell) <= 40 else cell[:37] + "..."
@@ -304,16 +312,18 @@ def _rising(path: Path, rows: list[_Row], values: list[list[float]]) -> np.ndarr
         if after[0] <= before[0]:
             relation = "repeats the stamp" if after[0] == before[0] else "goes back from"
             fault = f"time {after[0]:.6f} {relation} {before[0]:.6f}"
-            raise TrajectoryError(f"{path}:{row.number}: {fault}; stamps must rise: sort the file "
-                                  "and drop duplicates")
+            raise TrajectoryError(
+                f"{path}:{row.number}: {fault}; stamps must rise: sort the file and drop duplicates"
+            )
     if not values:
         _enough(path, rows)
     table = np.array(values)
     far = np.abs(table[:, 1:4]).max(axis=1, initial=0.0) > FARTHEST_M
     if far.any():
         number = rows[int(far.argmax())].number
-        raise TrajectoryError(f"{path}:{number}: is more than {FARTHEST_M:g} m from the origin; "
-                              "coordinates are in m")
+        raise TrajectoryError(
+            f"{path}:{number}: is more than {FARTHEST_M:g} m from the origin; coordinates are in m"
+        )
     return table
 
 

@@ -84,7 +84,8 @@ class Surface:
         return (before_m > TOUCH_M) & (after_m > TOUCH_M) & self.contains(points)
 
     def tiles(self, size_m: float) -> tuple[np.ndarray, float]:
-        """Middles of equal tiles of at most that size, [num_tiles, 3], and the area of each, m^2.
+        """Middles of equal tiles of at most that size, [num_tiles, 3], and the area of each,
+        m^2.
         """
         lengths = [np.linalg.norm(self.first_m), np.linalg.norm(self.second_m)]
         counts = self._tile_counts(size_m)

@@ -49,7 +49,7 @@ class _Loader(yaml.SafeLoader):
         text = self.construct_scalar(node)
         zeros = LEADING_ZERO.match(text)
         if zeros:
-            plain = zeros[1] + (text[len(zeros[1]):].replace("_", "").lstrip("0") or "0")
+            plain = zeros[1] + (text[len(zeros[1]) :].replace("_", "").lstrip("0") or "0")
             problem = f"{text} begins with a zero, which some take for octal; write {plain}"
             raise ConstructorError(None, None, problem, node.start_mark)
         return int(text.replace("_", ""), 0)
@@ -181,7 +181,7 @@ def _child(node: yaml.Node, key: str) -> tuple[yaml.Mark, yaml.Node, str] | None
         if index is None or int(index[1]) >= len(node.value):
             return None
         item = node.value[int(index[1])]
-        return item.start_mark, item, key[index.end():]
+        return item.start_mark, item, key[index.end() :]
     if not isinstance(node, yaml.MappingNode):
         return None
 

@@ -1,4 +1,6 @@
-"""Schemes cnn and cnn_paper: raw echoes on the fronthaul, one convolutional network at the centre (CF section V-A)."""
+"""Schemes cnn and cnn_paper: raw echoes on the fronthaul, one convolutional network at the centre
+(CF section V-A).
+"""
 
 from __future__ import annotations
 
@@ -7,14 +9,18 @@ from cooperative_isac.schemes.learned import CentralScheme
 
 
 class CnnScheme(CentralScheme):
-    """CF's convolutions on echoes that the centre frees of the symbols, read with the scene's geometry."""
+    """CF's convolutions on echoes that the centre frees of the symbols, read with the scene's
+    geometry.
+    """
 
     def __init__(self, scene: Scene):
         super().__init__(scene, "cnn")
 
 
 class CnnPaperScheme(CentralScheme):
-    """The centralised baseline as CF describes it: raw echoes into convolutions and fully connected layers."""
+    """The centralised baseline as CF describes it: raw echoes into convolutions and fully connected
+    layers.
+    """
 
     def __init__(self, scene: Scene):
         super().__init__(scene, "cnn_paper")

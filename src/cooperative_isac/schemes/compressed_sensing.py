@@ -1,4 +1,6 @@
-"""Scheme compressed_sensing: first delays, then angles and velocities (CF section V-A, its [25])."""
+"""Scheme compressed_sensing: first delays, then angles and velocities (CF section V-A, its
+[25]).
+"""
 
 from __future__ import annotations
 
@@ -8,7 +10,9 @@ from cooperative_isac.sensing.path_parameters import INTERPOLATED_CELLS
 
 
 class CompressedSensingScheme(ParameterScheme):
-    """Each access point finds delays by block-sparse recovery, then angle and Doppler shift of each."""
+    """Each access point finds delays by block-sparse recovery, then angle and Doppler shift of
+    each.
+    """
 
     name = "compressed_sensing"
     method = staticmethod(strongest_by_delay)

@@ -15,24 +15,29 @@ __all__ = ["PacketError", "Scheme", "after_sending", "network"]
 
 
 class Scheme(Protocol):
-    """Encode at the access point, decode at the centre; the packet's bytes are all that travels between them.
+    """Encode at the access point, decode at the centre; the packet's bytes are all that travels
+    between them.
 
-    period_s: time from one frame to the next, set by who feeds it consecutive frames of one scene, so that it
-    may use what earlier ones taught it; None where frames are independent draws.
+    period_s: time from one frame to the next, set by who feeds it consecutive frames of one scene,
+    so that it may use what earlier ones taught it; None where frames are independent draws.
 
-    A scheme that needs another network than the scene's sites also has a static method arrange(scene) ->
-    Scene: the same scene with its own transmitters and receivers. Arranging twice changes nothing more.
+    A scheme that needs another network than the scene's sites also has a static method
+    arrange(scene) ->
+    Scene: the same scene with its own transmitters and receivers. Arranging twice changes nothing
+    more.
 
-    A scheme may have a method after_sending(receiver): what an access point does when the packet of a frame is
-    on its way and the next echo not there yet. It changes later packets only, and encode does it where nobody
-    did.
+    A scheme may have a method after_sending(receiver): what an access point does when the packet of
+    a frame is on its way and the next echo not there yet. It changes later packets only, and encode
+    does it where nobody did.
     """
 
     name: str
     period_s: float | None
 
     def encode(self, echo: np.ndarray, frame: TransmitFrame, receiver: str) -> bytes:
-        """Compress one echo [num_rx_ant, num_subcarriers, num_symbols], complex64, sqrt(W), to a packet."""
+        """Compress one echo [num_rx_ant, num_subcarriers, num_symbols], complex64, sqrt(W), to a
+        packet.
+        """
 
     def decode(self, packets: Mapping[str, bytes], frame: TransmitFrame) -> tuple[Detection, ...]:
         """Detections in one frame from the packets of the receivers that were heard.
@@ -59,7 +64,9 @@ def network(scheme: Scheme | type[Scheme], scene: Scene) -> Scene:
     arrange = getattr(scheme, "arrange", None)
     arranged = scene if arrange is None else arrange(scene)
     if arranged is not scene and scene.propagation.paths is not None:
-        raise ValueError(f"scheme '{scheme.name}' works with sites of its own, but "
-                         f"{scene.propagation.paths.source} has paths between those of scene "
-                         f"'{scene.name}' only; use another scheme")
+        raise ValueError(
+            f"scheme '{scheme.name}' works with sites of its own, but "
+            f"{scene.propagation.paths.source} has paths between those of scene "
+            f"'{scene.name}' only; use another scheme"
+        )
     return arranged

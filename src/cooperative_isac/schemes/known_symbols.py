@@ -1,4 +1,6 @@
-"""What an access point knows of a frame: the payload it was told, or the public reference symbols."""
+"""What an access point knows of a frame: the payload it was told, or the public reference
+symbols.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +12,9 @@ from cooperative_isac.fronthaul.downlink import pack_downlink
 from cooperative_isac.scene.model import OfdmGrid, Scene
 from cooperative_isac.waveform.frame import TransmitFrame, comb
 
-LARGEST_SAMPLE = 1e9  # sqrt(W): no receiver delivers it, and matched filters of more overflow in float32
+LARGEST_SAMPLE = (
+    1e9  # sqrt(W): no receiver delivers it, and matched filters of more overflow in float32
+)
 
 
 def without_overflow(echo: np.ndarray) -> np.ndarray:
@@ -26,7 +30,9 @@ def without_overflow(echo: np.ndarray) -> np.ndarray:
 
 @dataclass(frozen=True)
 class KnownSymbols:
-    """The resource elements of a scene's frames that can be sensed, as its `sensing.symbols` says."""
+    """The resource elements of a scene's frames that can be sensed, as its `sensing.symbols`
+    says.
+    """
 
     scene: Scene
 
@@ -52,8 +58,10 @@ class KnownSymbols:
         return frame.reference if self.reference_only else frame
 
     def of_echo(self, echo: np.ndarray) -> np.ndarray:
-        """The sensed part of an echo [num_rx_ant, num_subcarriers, num_symbols], without samples that overflow."""
-        return without_overflow(echo[:, ::self.strides[0], ::self.strides[1]])
+        """The sensed part of an echo [num_rx_ant, num_subcarriers, num_symbols], without samples
+        that overflow.
+        """
+        return without_overflow(echo[:, :: self.strides[0], :: self.strides[1]])
 
     def downlink_bits(self, frame: TransmitFrame) -> int:
         """The payload of the frame, packed; nothing with reference symbols only."""

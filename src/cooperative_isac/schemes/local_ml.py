@@ -1,4 +1,6 @@
-"""Scheme local_ml: maximum likelihood at each access point, weighted least squares at the centre."""
+"""Scheme local_ml: maximum likelihood at each access point, weighted least squares at the
+centre.
+"""
 
 from __future__ import annotations
 
@@ -25,9 +27,9 @@ from cooperative_isac.waveform.frame import TransmitFrame
 class LocalMlScheme:
     """Access points find targets by themselves and send a few numbers per path.
 
-    With the scene's `symbols: reference_only` they use the public reference symbols alone. Live, they tell of
-    the last frame's targets, from where these should be by now; others are searched for when the packet is on
-    its way, and told of in the next frame.
+    With the scene's `symbols: reference_only` they use the public reference symbols alone. Live,
+    they tell of the last frame's targets, from where these should be by now; others are searched
+    for when the packet is on its way, and told of in the next frame.
     """
 
     name = "local_ml"
@@ -42,7 +44,9 @@ class LocalMlScheme:
 
     @cached_property
     def _sensors(self) -> dict[str, LocalMl]:
-        return {site.name: LocalMl(self.scene, site, self.known.grid) for site in self.scene.receivers}
+        return {
+            site.name: LocalMl(self.scene, site, self.known.grid) for site in self.scene.receivers
+        }
 
     def sensor(self, receiver: str) -> LocalMl:
         """The maximum-likelihood search at one receiver."""
@@ -50,16 +54,22 @@ class LocalMlScheme:
 
     def encode(self, echo: np.ndarray, frame: TransmitFrame, receiver: str) -> bytes:
         """Packet of the targets that one receiver heard; see schemes.contract."""
-        reports = self.reports(*self.prepare(self.known.of_echo(echo), frame, receiver), frame, receiver)
+        reports = self.reports(
+            *self.prepare(self.known.of_echo(echo), frame, receiver), frame, receiver
+        )
         return pack_reports(self.scene, receiver, frame.number, reports)
 
-    def prepare(self, echo: np.ndarray, frame: TransmitFrame,
-                receiver: str) -> tuple[np.ndarray, StaticNuisance | None]:
-        """The known part of an echo without its static paths; see sensing.static_stage. Once for each frame."""
+    def prepare(
+        self, echo: np.ndarray, frame: TransmitFrame, receiver: str
+    ) -> tuple[np.ndarray, StaticNuisance | None]:
+        """The known part of an echo without its static paths; see sensing.static_stage. Once for
+        each frame.
+        """
         return self.static.prepare(echo, self.known.of_frame(frame), receiver, self.period_s)
 
-    def reports(self, echo: np.ndarray, static: StaticNuisance | None, frame: TransmitFrame,
-                receiver: str) -> tuple[EchoReport, ...]:
+    def reports(
+        self, echo: np.ndarray, static: StaticNuisance | None, frame: TransmitFrame, receiver: str
+    ) -> tuple[EchoReport, ...]:
         """Reports of the targets that one receiver finds in a prepared echo.
 
         echo: [num_rx_ant, num_subcarriers, num_symbols], complex64, sqrt(W)
@@ -68,9 +78,11 @@ class LocalMlScheme:
         joint, fit = self.sense(echo, static, frame, receiver)
         return report_fit(receiver, self.sensor(receiver).main_targets(fit, joint.maker))
 
-    def sense(self, echo: np.ndarray, static: StaticNuisance | None, frame: TransmitFrame,
-              receiver: str) -> tuple[JointFit, Fit | None]:
-        """Fit the targets of one receiver's prepared echo, and return what it was fitted with beside it.
+    def sense(
+        self, echo: np.ndarray, static: StaticNuisance | None, frame: TransmitFrame, receiver: str
+    ) -> tuple[JointFit, Fit | None]:
+        """Fit the targets of one receiver's prepared echo, and return what it was fitted with
+        beside it.
 
         echo: [num_rx_ant, num_subcarriers, num_symbols], complex64, sqrt(W)
         static: the static paths that were taken out of it
@@ -105,12 +117,19 @@ class LocalMlScheme:
 
     def _expected(self, sensor: LocalMl, number: int) -> PathState:
         memory = self._memories.get(sensor.receiver.name)
-        return memory.recall(self.scene, sensor.receiver, number, self.period_s) if memory else NO_PATHS
+        return (
+            memory.recall(self.scene, sensor.receiver, number, self.period_s)
+            if memory
+            else NO_PATHS
+        )
 
     def decode(self, packets: Mapping[str, bytes], frame: TransmitFrame) -> tuple[Detection, ...]:
         """Detections from the packets of the receivers that were heard; see schemes.contract."""
-        reports = [report for receiver, packet in sorted(packets.items())
-                   for report in unpack_reports(self.scene, receiver, frame.number, packet)]
+        reports = [
+            report
+            for receiver, packet in sorted(packets.items())
+            for report in unpack_reports(self.scene, receiver, frame.number, packet)
+        ]
         return fuse(self.scene, reports, packets.keys())
 
     def downlink_bits(self, frame: TransmitFrame) -> int:

@@ -1,4 +1,6 @@
-"""Schemes monostatic and monostatic_fine: one full-duplex base station (CF section V-A, its [13])."""
+"""Schemes monostatic and monostatic_fine: one full-duplex base station (CF section V-A, its
+[13]).
+"""
 
 from __future__ import annotations
 
@@ -20,8 +22,8 @@ SLACK_M = 1e-6
 class MonostaticScheme(ParameterScheme):
     """A base station hears the echoes of its own signal, its self-interference cancelled perfectly.
 
-    It knows one component of a velocity, along its line of sight; the other is reported as 0, with the
-    scene's maximum speed as its standard deviation.
+    It knows one component of a velocity, along its line of sight; the other is reported as 0, with
+    the scene's maximum speed as its standard deviation.
     """
 
     name = "monostatic"
@@ -34,7 +36,9 @@ class MonostaticScheme(ParameterScheme):
 
     @staticmethod
     def arrange(scene: Scene) -> Scene:
-        """The network of one station amid the transmitters, (50, 0) in CF, with the first one's array."""
+        """The network of one station amid the transmitters, (50, 0) in CF, with the first one's
+        array.
+        """
         if scene.transmitters[0].name == scene.receivers[0].name:
             return scene
         middle = np.mean([site.position_m for site in scene.transmitters], axis=0)
@@ -42,9 +46,11 @@ class MonostaticScheme(ParameterScheme):
         corners = np.array([scene.area.low_m, scene.area.high_m])
         nearest = np.where(station.boresight > 0, *corners)
         if (nearest - middle) @ station.boresight < -SLACK_M:
-            raise ValueError(f"scheme 'monostatic' puts a station amid the transmitters of '{scene.name}', "
-                             f"at {middle[:2].tolist()} m, where part of the area is behind its array: use a "
-                             "scene whose transmitters look at the area from one side, or another scheme")
+            raise ValueError(
+                f"scheme 'monostatic' puts a station amid the transmitters of '{scene.name}', "
+                f"at {middle[:2].tolist()} m, where part of the area is behind its array: use a "
+                "scene whose transmitters look at the area from one side, or another scheme"
+            )
         return replace(scene, transmitters=(station,), receivers=(station,))
 
     def locate(self, measurements: list[Measurement]) -> tuple[Detection, ...]:
@@ -53,7 +59,9 @@ class MonostaticScheme(ParameterScheme):
 
 
 class MonostaticFineScheme(MonostaticScheme):
-    """Beyond the paper: range and velocity are interpolated between the DFT's bins, for the same bits."""
+    """Beyond the paper: range and velocity are interpolated between the DFT's bins, for the same
+    bits.
+    """
 
     name = "monostatic_fine"
     bins, cells = False, (INTERPOLATED_CELLS, INTERPOLATED_CELLS)

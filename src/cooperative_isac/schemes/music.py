@@ -1,4 +1,6 @@
-"""Schemes music and music_fine: MUSIC angles and two-dimensional DFTs (CF section V-A, its [11])."""
+"""Schemes music and music_fine: MUSIC angles and two-dimensional DFTs (CF section V-A, its
+[11]).
+"""
 
 from __future__ import annotations
 
@@ -8,7 +10,9 @@ from cooperative_isac.sensing.path_parameters import BIN_CELLS, INTERPOLATED_CEL
 
 
 class MusicScheme(ParameterScheme):
-    """Each access point finds angles by MUSIC, then range and velocity at peaks of a two-dimensional DFT."""
+    """Each access point finds angles by MUSIC, then range and velocity at peaks of a
+    two-dimensional DFT.
+    """
 
     name = "music"
     method = staticmethod(strongest_by_music)

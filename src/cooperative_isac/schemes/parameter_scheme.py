@@ -1,4 +1,6 @@
-"""What the distributed schemes of CF section V-A share: parameters on the wire, geometry at the centre."""
+"""What the distributed schemes of CF section V-A share: parameters on the wire, geometry at the
+centre.
+"""
 
 from __future__ import annotations
 
@@ -21,9 +23,10 @@ from cooperative_isac.waveform.frame import TransmitFrame
 class ParameterScheme:
     """Angle, range and range rate of each target, 96 bits, from linear arrays in a plane.
 
-    method: how an access point finds paths; packet_format: the number of its packets; bins: whether it
-    reports the bins of the frame's DFT, as CF's baselines do, or interpolates between them; cells: how well
-    it is taken to know range and range rate, in resolution cells, since packets do not say.
+    method: how an access point finds paths; packet_format: the number of its packets; bins: whether
+    it reports the bins of the frame's DFT, as CF's baselines do, or interpolates between them;
+    cells: how well it is taken to know range and range rate, in resolution cells, since packets do
+    not say.
     """
 
     name: str
@@ -41,12 +44,16 @@ class ParameterScheme:
 
     @cached_property
     def _sensors(self) -> dict[str, ParameterSensor]:
-        return {site.name: ParameterSensor(self.scene, site, self.known.grid, type(self).method)
-                for site in self.scene.receivers}
+        return {
+            site.name: ParameterSensor(self.scene, site, self.known.grid, type(self).method)
+            for site in self.scene.receivers
+        }
 
     @cached_property
     def _accuracies(self) -> dict[str, Accuracy]:
-        return {site.name: accuracy_of(self.scene, site, *self.cells) for site in self.scene.receivers}
+        return {
+            site.name: accuracy_of(self.scene, site, *self.cells) for site in self.scene.receivers
+        }
 
     def encode(self, echo: np.ndarray, frame: TransmitFrame, receiver: str) -> bytes:
         """Packet of the targets that one receiver heard; see schemes.contract."""
@@ -59,10 +66,19 @@ class ParameterScheme:
 
     def decode(self, packets: Mapping[str, bytes], frame: TransmitFrame) -> tuple[Detection, ...]:
         """Detections from the packets of the receivers that were heard; see schemes.contract."""
-        heard = {receiver: unpack_parameters(self.scene, self.packet_format, receiver, frame.number, packet)
-                 for receiver, packet in sorted(packets.items())}
-        return self.locate([Measurement(self.scene.receiver(receiver), target, self._accuracies[receiver])
-                            for receiver, targets in heard.items() for target in targets])
+        heard = {
+            receiver: unpack_parameters(
+                self.scene, self.packet_format, receiver, frame.number, packet
+            )
+            for receiver, packet in sorted(packets.items())
+        }
+        return self.locate(
+            [
+                Measurement(self.scene.receiver(receiver), target, self._accuracies[receiver])
+                for receiver, targets in heard.items()
+                for target in targets
+            ]
+        )
 
     def locate(self, measurements: list[Measurement]) -> tuple[Detection, ...]:
         """Detections of all measurements of a frame."""

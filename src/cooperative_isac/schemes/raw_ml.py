@@ -1,4 +1,6 @@
-"""Scheme raw_ml: raw echoes on the fronthaul, joint maximum likelihood over all of them at the centre."""
+"""Scheme raw_ml: raw echoes on the fronthaul, joint maximum likelihood over all of them at the
+centre.
+"""
 
 from __future__ import annotations
 
@@ -19,15 +21,18 @@ from cooperative_isac.sensing.report import report_fit
 from cooperative_isac.sensing.static_paths import StaticNuisance
 from cooperative_isac.waveform.frame import TransmitFrame
 
-PreparedEcho = tuple[np.ndarray, StaticNuisance | None]  # an echo, and the static paths that were taken out of it
+PreparedEcho = tuple[
+    np.ndarray, StaticNuisance | None
+]  # an echo, and the static paths that were taken out of it
 
 
 class RawMlScheme:
-    """The ceiling of accuracy, for a fronthaul without limit: the centre hears what all access points hear.
+    """The ceiling of accuracy, for a fronthaul without limit: the centre hears what all access
+    points hear.
 
-    It begins with what each echo alone tells (local_ml at the centre), so it follows live targets as that
-    does. Point targets are fitted with one location in all echoes, bodies with one in each. The access
-    points need not know the frame.
+    It begins with what each echo alone tells (local_ml at the centre), so it follows live targets
+    as that does. Point targets are fitted with one location in all echoes, bodies with one in each.
+    The access points need not know the frame.
     """
 
     name = "raw_ml"
@@ -53,16 +58,26 @@ class RawMlScheme:
 
     def decode(self, packets: Mapping[str, bytes], frame: TransmitFrame) -> tuple[Detection, ...]:
         """Detections from the packets of the receivers that were heard; see schemes.contract."""
-        echoes = {receiver: unpack_echo(self.scene, self._known.grid, receiver, frame.number, packet)
-                  for receiver, packet in sorted(packets.items())}
-        prepared = {receiver: self._local.prepare(echo, frame, receiver) for receiver, echo in echoes.items()}
+        echoes = {
+            receiver: unpack_echo(self.scene, self._known.grid, receiver, frame.number, packet)
+            for receiver, packet in sorted(packets.items())
+        }
+        prepared = {
+            receiver: self._local.prepare(echo, frame, receiver)
+            for receiver, echo in echoes.items()
+        }
         if self.scene.has_bodies:
             return self._bodies(prepared, frame)
         return self._points(prepared, frame)
 
-    def _points(self, prepared: Mapping[str, PreparedEcho], frame: TransmitFrame) -> tuple[Detection, ...]:
+    def _points(
+        self, prepared: Mapping[str, PreparedEcho], frame: TransmitFrame
+    ) -> tuple[Detection, ...]:
         """Detections of point targets: one point and velocity fit all echoes."""
-        sensed = {receiver: self._local.sense(*echo, frame, receiver) for receiver, echo in prepared.items()}
+        sensed = {
+            receiver: self._local.sense(*echo, frame, receiver)
+            for receiver, echo in prepared.items()
+        }
         reports = []
         for receiver, (joint, fit) in sensed.items():
             main = self._local.sensor(receiver).main_targets(fit, joint.maker)
@@ -74,12 +89,22 @@ class RawMlScheme:
         search = next(sensor for sensor in sensors if len(sensor.search.points_m))
         joints = {receiver: joint for receiver, (joint, _) in sensed.items()}
         reference = joints[min(joints)].maker.reference
-        return detect_jointly(JointMl(self.scene, joints), reports,
-                              search.detection_threshold(reference), search.path_threshold(reference))
+        return detect_jointly(
+            JointMl(self.scene, joints),
+            reports,
+            search.detection_threshold(reference),
+            search.path_threshold(reference),
+        )
 
-    def _bodies(self, prepared: Mapping[str, PreparedEcho], frame: TransmitFrame) -> tuple[Detection, ...]:
-        """Detections of targets with bodies: a fit for each echo, and paths that the others predict."""
-        sensed = {receiver: self._sensed(echo, frame, receiver) for receiver, echo in prepared.items()}
+    def _bodies(
+        self, prepared: Mapping[str, PreparedEcho], frame: TransmitFrame
+    ) -> tuple[Detection, ...]:
+        """Detections of targets with bodies: a fit for each echo, and paths that the others
+        predict.
+        """
+        sensed = {
+            receiver: self._sensed(echo, frame, receiver) for receiver, echo in prepared.items()
+        }
         return detect_bodies(self.scene, sensed)
 
     def _sensed(self, prepared: PreparedEcho, frame: TransmitFrame, receiver: str) -> SensedEcho:

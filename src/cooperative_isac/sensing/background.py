@@ -87,9 +87,7 @@ class Prediction:
     nuisance: StaticNuisance
 
 
-def unknown_background(
-    frame: TransmitFrame, num_rx_ant: int, noise_power_w: float
-) -> Background:
+def unknown_background(frame: TransmitFrame, num_rx_ant: int, noise_power_w: float) -> Background:
     """A background of which nothing is known; `frame` gives sizes and powers."""
     num_groups, num_tx_ant, _ = frame.precoders.shape
     mean = np.zeros((frame.grid.num_subcarriers, num_rx_ant, num_tx_ant), complex)

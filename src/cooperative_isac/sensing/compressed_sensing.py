@@ -1,9 +1,11 @@
-"""Delays by one-dimensional compressed sensing, then angle and Doppler shift of each (CF section V-A, [25]).
+"""Delays by one-dimensional compressed sensing, then angle and Doppler shift of each (CF section
+V-A, [25]).
 
-The echo of a delay is a sum of columns exp(-j 2 pi f tau) W, one for each antenna of a transmitter, with
-unknown weights for every receive antenna and Doppler bin: a block-sparse problem with many snapshots. Blocks
-are chosen greedily (block orthogonal matching pursuit): the one that holds most of the residual's energy is
-the next delay.
+The echo of a delay is a sum of columns exp(-j 2 pi f tau) W, one for each antenna of a transmitter,
+with
+unknown weights for every receive antenna and Doppler bin: a block-sparse problem with many
+snapshots. Blocks are chosen greedily (block orthogonal matching pursuit): the one that holds most
+of the residual's energy is the next delay.
 """
 
 from __future__ import annotations
@@ -32,11 +34,18 @@ class DelayDictionary:
     """Blocks of columns exp(-j 2 pi f tau) W of one transmitter over a grid of delays, whitened.
 
     ranges_m: [num_delays], the bistatic ranges c tau of paths over the scene's area.
-    band_hz: [num_bins], Doppler bins that are looked at; the noise of each counts where static paths were suppressed.
+    band_hz: [num_bins], Doppler bins that are looked at; the noise of each counts where static
+    paths were suppressed.
     """
 
-    def __init__(self, scene: Scene, receiver: Site, transmitter: int, reference: StreamReference,
-                 band_hz: np.ndarray = np.zeros(1)):
+    def __init__(
+        self,
+        scene: Scene,
+        receiver: Site,
+        transmitter: int,
+        reference: StreamReference,
+        band_hz: np.ndarray = np.zeros(1),
+    ):
         frame, grid = reference.frame, reference.frame.grid
         precoders = frame.precoders[:, frame.antennas[transmitter]]
         shape = len(precoders), frame.group_size, *reference.gram.shape[1:]
@@ -44,8 +53,11 @@ class DelayDictionary:
         noise = np.sum(precoders.conj() @ grams.conj() @ precoders.swapaxes(1, 2), axis=0)
         values, vectors = np.linalg.eigh(noise / reference.num_blocks)
         kept = values > RANK_TOLERANCE * values[-1]
-        self.columns = np.repeat((vectors[:, kept] / np.sqrt(values[kept])).conj().T @ precoders.conj(),
-                                 frame.group_size, axis=0).astype(np.complex64)
+        self.columns = np.repeat(
+            (vectors[:, kept] / np.sqrt(values[kept])).conj().T @ precoders.conj(),
+            frame.group_size,
+            axis=0,
+        ).astype(np.complex64)
         site = scene.transmitters[transmitter]
         direct = np.linalg.norm(site.position_m - receiver.position_m)
         longest = direct + largest_excess_path(scene.area, site.position_m, receiver.position_m)
@@ -55,27 +67,40 @@ class DelayDictionary:
         self.ranges_m, self._noise_power_w = self._bins * step, scene.propagation.noise_power_w
 
     def energies(self, spectrum: np.ndarray) -> np.ndarray:
-        """Energy of each delay's block over what noise has, in noise's standard deviations, [num_delays].
+        """Energy of each delay's block over what noise has, in noise's standard deviations,
+        [num_delays].
 
-        spectrum: [num_rx_ant, num_subcarriers, num_streams, num_bins], complex64, of orthonormal Doppler
-        bins.
+        spectrum: [num_rx_ant, num_subcarriers, num_streams, num_bins], complex64, of orthonormal
+        Doppler bins.
         """
         num_rx_ant, num_subcarriers, _, num_bins = spectrum.shape
-        snapshots = spectrum.transpose(1, 2, 0, 3).reshape(num_subcarriers, -1, num_rx_ant * num_bins)
+        snapshots = spectrum.transpose(1, 2, 0, 3).reshape(
+            num_subcarriers, -1, num_rx_ant * num_bins
+        )
         columns = (self.columns @ snapshots).reshape(num_subcarriers, -1)
-        # The energy at a delay is a sum over pairs of subcarriers, of which only the distance counts.
+        # The energy at a delay is a sum over pairs of subcarriers, of which only the distance
+        # counts.
         pairs = columns @ columns.conj().T
-        distances = np.subtract.outer(np.arange(num_subcarriers), np.arange(num_subcarriers)) % self._length
-        sums = [np.bincount(distances.ravel(), part.ravel(), self._length) for part in (pairs.real, pairs.imag)]
+        distances = (
+            np.subtract.outer(np.arange(num_subcarriers), np.arange(num_subcarriers)) % self._length
+        )
+        sums = [
+            np.bincount(distances.ravel(), part.ravel(), self._length)
+            for part in (pairs.real, pairs.imag)
+        ]
         energy = fft.ifft(sums[0] + 1j * sums[1], norm="forward").real / self._noise_power_w
         unknowns = columns.shape[1]
         return (energy[self._bins % self._length] - unknowns) / np.sqrt(unknowns)
 
 
-def strongest_by_delay(finder: PathFinder, search: SearchGrid) -> Callable[[PathFinder], FoundPath | None]:
+def strongest_by_delay(
+    finder: PathFinder, search: SearchGrid
+) -> Callable[[PathFinder], FoundPath | None]:
     """The proposer of paths at the delay whose block holds most energy."""
-    dictionaries = [DelayDictionary(finder.scene, finder.receiver, index, finder.reference, finder.band_hz)
-                    for index in range(len(finder.scene.transmitters))]
+    dictionaries = [
+        DelayDictionary(finder.scene, finder.receiver, index, finder.reference, finder.band_hz)
+        for index in range(len(finder.scene.transmitters))
+    ]
     return lambda current: _strongest(current, dictionaries)
 
 
@@ -85,15 +110,18 @@ def _strongest(finder: PathFinder, dictionaries: list[DelayDictionary]) -> Found
     transmitter = int(np.argmax([energy.max() for energy in energies]))
     energy, ranges = energies[transmitter], dictionaries[transmitter].ranges_m
     best = int(np.clip(energy.argmax(), 1, len(energy) - 2))
-    offset, _ = vertex(*energy[best - 1:best + 2])
-    return path_on_ellipse(finder, transmitter, float(ranges[best] + offset * (ranges[1] - ranges[0])))
+    offset, _ = vertex(*energy[best - 1 : best + 2])
+    return path_on_ellipse(
+        finder, transmitter, float(ranges[best] + offset * (ranges[1] - ranges[0]))
+    )
 
 
 def path_on_ellipse(finder: PathFinder, transmitter: int, range_m: float) -> FoundPath:
-    """The strongest path of a bistatic range over all angles from the area, or the one along the direct line.
+    """The strongest path of a bistatic range over all angles from the area, or the one along the
+    direct line.
 
-    On that line, and only there, delay and directions are everywhere the same: its middle stands for all of
-    it.
+    On that line, and only there, delay and directions are everywhere the same: its middle stands
+    for all of it.
     """
     receiver, area = finder.receiver, finder.scene.area.padded(AREA_MARGIN)
     sender = finder.scene.transmitters[transmitter].position_m
@@ -102,6 +130,7 @@ def path_on_ellipse(finder: PathFinder, transmitter: int, range_m: float) -> Fou
     def on_ellipse(cosines: np.ndarray) -> np.ndarray:
         directions = arrival_direction(receiver, cosines)
         return point_on_ray(sender, receiver.position_m, directions, np.full(len(cosines), range_m))
+
     cosines = np.arange(-1 + step / 2, 1, step)
     points = on_ellipse(cosines)
     inside = np.all((points >= area.low_m) & (points <= area.high_m), axis=1)

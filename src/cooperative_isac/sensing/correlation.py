@@ -1,4 +1,6 @@
-"""An echo correlated with the frame's streams: all that the location search needs, at half the size."""
+"""An echo correlated with the frame's streams: all that the location search needs, at half the
+size.
+"""
 
 from __future__ import annotations
 
@@ -77,7 +79,9 @@ class StreamReference:
 
     @cached_property
     def block_grams(self) -> np.ndarray:
-        """Gram matrix of the streams in each block, [num_subcarriers, num_blocks * num_streams, num_streams]."""
+        """Gram matrix of the streams in each block, [num_subcarriers, num_blocks * num_streams,
+        num_streams].
+        """
         num_subcarriers, num_streams, _ = self.streams.shape
         blocks = self._in_blocks(self.streams).transpose(0, 2, 1, 3)
         grams = blocks.conj() @ blocks.swapaxes(2, 3)
@@ -85,7 +89,9 @@ class StreamReference:
 
     @cached_property
     def gram(self) -> np.ndarray:
-        """Gram matrix of the streams on each subcarrier, [num_subcarriers, num_streams, num_streams]."""
+        """Gram matrix of the streams on each subcarrier, [num_subcarriers, num_streams,
+        num_streams].
+        """
         num_streams = self.streams.shape[1]
         return self.block_grams.reshape(len(self.streams), -1, num_streams, num_streams).sum(axis=1)
 
@@ -124,7 +130,8 @@ class StreamReference:
         return spectrum
 
     def without_static(self, correlation: np.ndarray) -> np.ndarray:
-        """Correlation of P x from that of x (sensing.static_paths); unchanged where nothing is suppressed.
+        """Correlation of P x from that of x (sensing.static_paths); unchanged where nothing is
+        suppressed.
 
         correlation: [..., num_subcarriers, num_streams, num_blocks], complex64
         Returns the same shape, complex64.
@@ -134,13 +141,17 @@ class StreamReference:
         coefficients = (self.static.weights @ correlation.sum(axis=-1)[..., None])[..., 0]
         num_subcarriers, num_streams = coefficients.shape[-2:]
 
-        # Sum over streams of the block Gram matrices times the coefficients, one matrix product a subcarrier.
+        # Sum over streams of the block Gram matrices times the coefficients, one matrix product a
+        # subcarrier.
         columns = coefficients.reshape(-1, num_subcarriers, num_streams).transpose(1, 2, 0)
-        removed = (self.block_grams @ columns).reshape(num_subcarriers, self.num_blocks, num_streams, -1)
+        removed = (self.block_grams @ columns).reshape(
+            num_subcarriers, self.num_blocks, num_streams, -1
+        )
         return correlation - removed.transpose(3, 0, 2, 1).reshape(correlation.shape)
 
     def static_share(self, doppler_hz: np.ndarray) -> np.ndarray:
-        """Share of a path's energy that the suppression of static paths leaves, for weights that favor no stream.
+        """Share of a path's energy that the suppression of static paths leaves, for weights that
+        favor no stream.
 
         doppler_hz: [num_shifts], float64, Hz
         Returns [num_shifts], float64, 1 where nothing is suppressed.
@@ -149,15 +160,19 @@ class StreamReference:
         if self.static is None:
             return np.ones(shifts.shape)
         turned = self._turned(shifts)
-        removed = np.einsum("islk,ilm,ismk->s", turned.conj(), self.static.weights, turned, optimize=True).real
+        removed = np.einsum(
+            "islk,ilm,ismk->s", turned.conj(), self.static.weights, turned, optimize=True
+        ).real
         energy = np.trace(self.gram, axis1=1, axis2=2).real.sum()
         return np.clip(1 - removed / energy, 0.0, 1.0)
 
     def noise_gram(self, doppler_hz: np.ndarray) -> np.ndarray:
-        """Covariance of noise of unit power in the streams' correlation, the mean over Doppler bins.
+        """Covariance of noise of unit power in the streams' correlation, the mean over Doppler
+        bins.
 
         doppler_hz: [num_bins], float64, Hz
-        Returns [num_subcarriers, num_streams, num_streams], complex64; the Gram matrix where nothing is suppressed.
+        Returns [num_subcarriers, num_streams, num_streams], complex64; the Gram matrix where
+        nothing is suppressed.
         """
         if self.static is None:
             return self.gram
@@ -196,9 +211,11 @@ class StreamReference:
         return values.reshape(*values.shape[:2], self.num_blocks, self.block)
 
 
-def stream_reference(frame: TransmitFrame, max_doppler_hz: float,
-                     static: StaticNuisance | None = None) -> StreamReference:
-    """Prepare a frame for correlation with an echo whose static paths were suppressed, where `static` is given.
+def stream_reference(
+    frame: TransmitFrame, max_doppler_hz: float, static: StaticNuisance | None = None
+) -> StreamReference:
+    """Prepare a frame for correlation with an echo whose static paths were suppressed, where
+    `static` is given.
 
     Doppler shifts stay within max_doppler_hz.
     """

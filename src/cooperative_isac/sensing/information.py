@@ -1,4 +1,6 @@
-"""Fisher information of a path's location and Doppler shift, its amplitude unknown (CF eqs. 22-28)."""
+"""Fisher information of a path's location and Doppler shift, its amplitude unknown (CF eqs.
+22-28).
+"""
 
 from __future__ import annotations
 
@@ -21,7 +23,8 @@ AMBIGUOUS_STD_CELLS = 0.1
 
 
 def positive_definite(information: np.ndarray) -> np.ndarray:
-    """The nearest sound matrix to an information matrix that rounding made asymmetric or indefinite.
+    """The nearest sound matrix to an information matrix that rounding made asymmetric or
+    indefinite.
 
     information: [D, D], float64, 1/m^2
     Returns [D, D], float64, symmetric and positive definite.
@@ -40,7 +43,7 @@ def doppler_information(grid: OfdmGrid, power: np.ndarray) -> np.ndarray:
     power: any shape, float64, coherent SNR
     """
     # Variance of the symbols' times.
-    variance_s2 = grid.symbol_period_s ** 2 * (grid.num_symbols ** 2 - 1) / 12
+    variance_s2 = grid.symbol_period_s**2 * (grid.num_symbols**2 - 1) / 12
     return 2 * power * (2 * np.pi) ** 2 * variance_s2
 
 
@@ -61,11 +64,14 @@ def shift_information(
     return projected if static_paths == "project" else np.minimum(kept, projected)
 
 
-def suppressed_doppler_information(grid: OfdmGrid, power: np.ndarray, doppler_hz: np.ndarray) -> np.ndarray:
-    """Fisher information of Doppler shifts when static paths of unknown amplitude are projected out.
+def suppressed_doppler_information(
+    grid: OfdmGrid, power: np.ndarray, doppler_hz: np.ndarray
+) -> np.ndarray:
+    """Fisher information of Doppler shifts when static paths of unknown amplitude are projected
+    out.
 
-    The waveform x = exp(j 2 pi f t) and its slope are projected onto what is orthogonal to a constant, the average of
-    the projection over random streams.
+    The waveform x = exp(j 2 pi f t) and its slope are projected onto what is orthogonal to a
+    constant, the average of the projection over random streams.
 
     power: [num_paths], float64, coherent SNR after the projection
     doppler_hz: [num_paths], float64, Hz
@@ -78,21 +84,25 @@ def suppressed_doppler_information(grid: OfdmGrid, power: np.ndarray, doppler_hz
     mean = waveform.mean(axis=1)
     slope_mean = (waveform * times).mean(axis=1)
     energy = 1 - np.abs(mean) ** 2
-    slope_energy = np.mean(times ** 2) - np.abs(slope_mean) ** 2
+    slope_energy = np.mean(times**2) - np.abs(slope_mean) ** 2
     crossed = np.abs(mean * slope_mean) ** 2
     left = np.maximum(slope_energy * energy - crossed, 0) / np.maximum(energy, LEAST_ENERGY) ** 2
     information = 2 * power * (2 * np.pi) ** 2 * left
 
-    # Near zero, shifts of either sign leave the same waveform, a ramp: the likelihood has two peaks.
+    # Near zero, shifts of either sign leave the same waveform, a ramp: the likelihood has two
+    # peaks.
     slow = np.abs(doppler_hz) < AMBIGUOUS_CELLS * grid.doppler_resolution_hz
-    between_peaks = np.hypot(2 * np.asarray(doppler_hz), AMBIGUOUS_STD_CELLS * grid.doppler_resolution_hz)
+    between_peaks = np.hypot(
+        2 * np.asarray(doppler_hz), AMBIGUOUS_STD_CELLS * grid.doppler_resolution_hz
+    )
     information = np.maximum(information, LEAST_INFORMATION)
     information[slow] = 1 / (1 / information[slow] + between_peaks[slow] ** 2)
     return information
 
 
 def location_information(receive: np.ndarray, gram: np.ndarray) -> np.ndarray:
-    """Information of the location per unit of 2 SNR, amplitude and Doppler unknown, [num_paths, D, D].
+    """Information of the location per unit of 2 SNR, amplitude and Doppler unknown, [num_paths, D,
+    D].
 
     receive: [num_paths, 1 + D, num_rx_ant]; gram: [num_paths, 1 + D, 1 + D].
     """

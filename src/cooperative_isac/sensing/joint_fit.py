@@ -7,12 +7,16 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from cooperative_isac.sensing.information import LEAST_INFORMATION, doppler_information, location_information
+from cooperative_isac.sensing.information import (
+    LEAST_INFORMATION,
+    doppler_information,
+    location_information,
+)
 from cooperative_isac.sensing.path_state import PathState
 from cooperative_isac.sensing.replica import Replica, ReplicaMaker
 
-# Longest step of a Doppler shift, in resolution cells, while static paths are suppressed: near zero the information is
-# small, and a Newton step would leave the main lobe.
+# Longest step of a Doppler shift, in resolution cells, while static paths are suppressed: near zero
+# the information is small, and a Newton step would leave the main lobe.
 MOST_SHIFT = 0.5
 
 
@@ -20,12 +24,13 @@ MOST_SHIFT = 0.5
 class Fit:
     """A state matched against a correlation, with the best complex amplitude of every path.
 
-    amplitude: [num_paths], complex, beta sqrt(PL); power: [num_paths], coherent SNR (matched-filter power in noise
-    variances, the other paths removed); location_slope: [num_targets, D] and doppler_slope [num_paths], gradient of
-    the log-likelihood; information: [num_paths, D, D] of the location, 1/m^2, and doppler_information [num_paths],
-    1/Hz^2, with the path's amplitude unknown; residual: [num_targets, num_subcarriers, num_streams, num_blocks], what
-    all paths leave behind the beam to each target; coherence: [num_paths, num_paths], normalised inner products of
-    the paths' waveforms.
+    amplitude: [num_paths], complex, beta sqrt(PL); power: [num_paths], coherent SNR (matched-filter
+    power in noise variances, the other paths removed); location_slope: [num_targets, D] and
+    doppler_slope [num_paths], gradient of the log-likelihood; information: [num_paths, D, D] of the
+    location, 1/m^2, and doppler_information [num_paths], 1/Hz^2, with the path's amplitude unknown;
+    residual: [num_targets, num_subcarriers, num_streams, num_blocks], what all paths leave behind
+    the beam to each target; coherence: [num_paths, num_paths], normalised inner products of the
+    paths' waveforms.
     """
 
     state: PathState
@@ -50,7 +55,9 @@ class Fit:
         return _by_owner(self.information, self.state)
 
     def keep(self, paths: np.ndarray) -> Fit:
-        """The fit of chosen paths ([num_paths], bool), as it was beside the others; whole targets only."""
+        """The fit of chosen paths ([num_paths], bool), as it was beside the others; whole targets
+        only.
+        """
         targets = np.unique(self.state.owner[paths])
         replica = Replica(
             receive=self.replica.receive[targets],
@@ -75,14 +82,20 @@ class Fit:
 
     @property
     def echoes(self) -> tuple[np.ndarray, np.ndarray]:
-        """Arrival steering [num_paths, num_rx_ant] and waveform of every path, with its amplitude."""
-        arrivals = self.replica.receive[self.state.owner, 0] * self.amplitude[:, None].astype(np.complex64)
+        """Arrival steering [num_paths, num_rx_ant] and waveform of every path, with its
+        amplitude.
+        """
+        arrivals = self.replica.receive[self.state.owner, 0] * self.amplitude[:, None].astype(
+            np.complex64
+        )
         return arrivals, self.replica.own
 
 
 @dataclass
 class Effort:
-    """How often states may still be matched in this frame: what it may cost, told without a clock."""
+    """How often states may still be matched in this frame: what it may cost, told without a
+    clock.
+    """
 
     matches_left: float = math.inf
 
@@ -90,12 +103,18 @@ class Effort:
 class JointFit:
     """Fits paths to one receiver's stream correlation.
 
-    Every gradient is exact for the joint likelihood; the information is taken block by block (each target's location,
-    each path's Doppler shift), which Fisher scoring repairs in a few steps as paths couple weakly.
+    Every gradient is exact for the joint likelihood; the information is taken block by block (each
+    target's location, each path's Doppler shift), which Fisher scoring repairs in a few steps as
+    paths couple weakly.
     """
 
-    def __init__(self, maker: ReplicaMaker, correlation: np.ndarray, noise_power_w: float,
-                 effort: Effort | None = None):
+    def __init__(
+        self,
+        maker: ReplicaMaker,
+        correlation: np.ndarray,
+        noise_power_w: float,
+        effort: Effort | None = None,
+    ):
         self.maker, self.correlation, self.noise_power_w = maker, correlation, noise_power_w
         self.effort = effort or Effort()
         self._flat = correlation.reshape(len(correlation), -1)
@@ -107,7 +126,8 @@ class JointFit:
         size = self.maker.dimension
         num_paths = state.num_paths
 
-        # Gather: the echo behind the beam to each target, and behind that beam's location derivatives.
+        # Gather: the echo behind the beam to each target, and behind that beam's location
+        # derivatives.
         beams = replica.receive.conj().reshape(-1, len(self._flat))
         behind = (beams @ self._flat).reshape(state.num_targets, 1 + size, -1)
 
@@ -150,8 +170,9 @@ class JointFit:
     def climb(self, fit: Fit, steps: int, tolerance: float) -> Fit:
         """Fisher scoring until no target expects to gain more log-likelihood than the tolerance.
 
-        A target whose power fell takes shorter steps; a step that helped nobody is taken back. The last step, which is
-        small, is taken without matching again. Ends where the frame's effort does.
+        A target whose power fell takes shorter steps; a step that helped nobody is taken back. The
+        last step, which is small, is taken without matching again. Ends where the frame's effort
+        does.
         """
         scale = np.ones(fit.state.num_targets)
         for _ in range(steps):
@@ -162,35 +183,51 @@ class JointFit:
                 most = MOST_SHIFT * self.maker.reference.frame.grid.doppler_resolution_hz
                 shifts = np.clip(shifts, -most, most)
             if np.all(gain * scale < tolerance):
-                return replace(fit, state=_moved(fit.state, scale[:, None] * moves, scale[fit.state.owner] * shifts))
-            tried = self.match(_moved(fit.state, scale[:, None] * moves, scale[fit.state.owner] * shifts))
+                return replace(
+                    fit,
+                    state=_moved(
+                        fit.state, scale[:, None] * moves, scale[fit.state.owner] * shifts
+                    ),
+                )
+            tried = self.match(
+                _moved(fit.state, scale[:, None] * moves, scale[fit.state.owner] * shifts)
+            )
             worse = tried.target_power < fit.target_power - tolerance
             scale = np.where(worse, scale / 4, np.minimum(2 * scale, 1.0))
             if not worse.all():
                 fit = tried
         return fit
 
-    def _slopes(self, state: PathState, replica: Replica, amplitude: np.ndarray,
-                residual: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Gradient of the log-likelihood with locations [num_targets, D] and Doppler shifts [num_paths]."""
+    def _slopes(
+        self, state: PathState, replica: Replica, amplitude: np.ndarray, residual: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Gradient of the log-likelihood with locations [num_targets, D] and Doppler shifts
+        [num_paths].
+        """
         times = self.maker.reference.block_times_s
         ramp = -2j * np.pi * (times - self.maker.reference.middle_s)
         weights = np.stack([replica.turns, replica.turns * ramp]).astype(np.complex64)
-        # Every target's residual with every path's turns: cheaper than a copy of the residual for each path.
-        summed = residual.reshape(state.num_targets, -1, len(times)) @ weights.reshape(-1, len(times)).T
-        summed = summed.reshape(*summed.shape[:2], 2, -1)[state.owner, ..., np.arange(state.num_paths)]
+        # Every target's residual with every path's turns: cheaper than a copy of the residual for
+        # each path.
+        summed = (
+            residual.reshape(state.num_targets, -1, len(times)) @ weights.reshape(-1, len(times)).T
+        )
+        summed = summed.reshape(*summed.shape[:2], 2, -1)[
+            state.owner, ..., np.arange(state.num_paths)
+        ]
         summed = summed.reshape(*replica.filters.shape, 2)
         filters = replica.filters.conj()
-        location = (np.einsum("pik,pdik->pd", filters[:, 0], summed[:, 1:, ..., 0])
-                    + np.einsum("pdik,pik->pd", filters[:, 1:], summed[:, 0, ..., 0]))
+        location = np.einsum("pik,pdik->pd", filters[:, 0], summed[:, 1:, ..., 0]) + np.einsum(
+            "pdik,pik->pd", filters[:, 1:], summed[:, 0, ..., 0]
+        )
         doppler = np.einsum("pik,pik->p", filters[:, 0], summed[:, 0, ..., 1])
         factor = 2 / self.noise_power_w * amplitude.conj()
         return _by_owner(np.real(factor[:, None] * location), state), np.real(factor * doppler)
 
 
 def scoring_step(fit: Fit) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Newton step with the Fisher information: locations [num_targets, 3], Doppler shifts [num_paths], and the gain in
-    log-likelihood that each target expects [num_targets]."""
+    """Newton step with the Fisher information: locations [num_targets, 3], Doppler shifts
+    [num_paths], and the gain in log-likelihood that each target expects [num_targets]."""
     information = fit.target_information
     size = information.shape[-1]
     damping = 1e-6 * np.trace(information, axis1=1, axis2=2)[:, None, None]
@@ -198,13 +235,20 @@ def scoring_step(fit: Fit) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     moves = np.zeros((fit.state.num_targets, 3))
     moves[:, :size] = np.linalg.solve(information + damping, fit.location_slope[..., None])[..., 0]
     shifts = np.zeros(fit.state.num_paths)
-    np.divide(fit.doppler_slope, fit.doppler_information, out=shifts, where=fit.doppler_information > 0)
+    np.divide(
+        fit.doppler_slope, fit.doppler_information, out=shifts, where=fit.doppler_information > 0
+    )
     gain = np.sum(moves[:, :size] * fit.location_slope, axis=1)
-    return moves, shifts, gain + np.bincount(fit.state.owner, shifts * fit.doppler_slope, fit.state.num_targets)
+    return (
+        moves,
+        shifts,
+        gain + np.bincount(fit.state.owner, shifts * fit.doppler_slope, fit.state.num_targets),
+    )
 
 
 def _amplitudes(overlap: np.ndarray, received: np.ndarray) -> np.ndarray:
-    """Least-squares amplitudes of paths, [num_paths], complex128; paths that are equal share one echo.
+    """Least-squares amplitudes of paths, [num_paths], complex128; paths that are equal share one
+    echo.
 
     overlap: [num_paths, num_paths], complex128, inner products of their waveforms
     received: [num_paths], complex, inner products with the echo
@@ -218,7 +262,9 @@ def _amplitudes(overlap: np.ndarray, received: np.ndarray) -> np.ndarray:
 
 
 def _moved(state: PathState, moves_m: np.ndarray, shifts_hz: np.ndarray) -> PathState:
-    return replace(state, points_m=state.points_m + moves_m, doppler_hz=state.doppler_hz + shifts_hz)
+    return replace(
+        state, points_m=state.points_m + moves_m, doppler_hz=state.doppler_hz + shifts_hz
+    )
 
 
 def _by_owner(values: np.ndarray, state: PathState) -> np.ndarray:

@@ -18,10 +18,17 @@ from cooperative_isac.sensing.reacquire import doppler_reach_hz, reacquired
 from cooperative_isac.sensing.replica import ReplicaMaker
 from cooperative_isac.sensing.search_grid import SearchGrid, search_grid
 from cooperative_isac.sensing.static_paths import StaticNuisance
-from cooperative_isac.sensing.surface import LEAST_STATIC_SHARE, doppler_bins, likelihood_surface, static_weights
+from cooperative_isac.sensing.surface import (
+    LEAST_STATIC_SHARE,
+    doppler_bins,
+    likelihood_surface,
+    static_weights,
+)
 from cooperative_isac.waveform.frame import TransmitFrame
 
-PATH_FALSE_ALARM = 0.01  # per location, over its Doppler shifts, of a path that a detected target may have
+PATH_FALSE_ALARM = (
+    0.01  # per location, over its Doppler shifts, of a path that a detected target may have
+)
 MERGE_PROBABILITY = 0.9999  # of two reports of one target to be merged
 MAX_SEARCHES = 2  # of an independent frame: the second finds what stronger targets masked
 PEAK_MATCHES = 6  # joint fits that trying one peak of the surface may take
@@ -32,17 +39,19 @@ ROUGH = {"steps": 4, "tolerance": 6.0}
 FINE = {"steps": 4, "tolerance": 1.0}
 FROM_MEMORY = {"steps": 4, "tolerance": 3.0}
 
-# Coherence of two paths above which they are taken for one echo; between points of one body a joint fit tells more apart.
+# Coherence of two paths above which they are taken for one echo; between points of one body a joint
+# fit tells more apart.
 UNRESOLVED = 0.6
 SATELLITE = 0.95
 
-# Power of a body's path from another transmitter over its strongest one, from which on they share a location in the fit.
-# Weaker ones are mostly echoes over walls, or what the fit of the strong path leaves; found by themselves, they make
-# reports of their own, and the fusion center joins those that fit.
+# Power of a body's path from another transmitter over its strongest one, from which on they share a
+# location in the fit. Weaker ones are mostly echoes over walls, or what the fit of the strong path
+# leaves; found by themselves, they make reports of their own, and the fusion center joins those
+# that fit.
 SHARED_PATH = 0.3
 
-# The same for point targets where static paths are suppressed: a slow path is gone, and what stands in for it is what
-# the fit of the strong path leaves.
+# The same for point targets where static paths are suppressed: a slow path is gone, and what stands
+# in for it is what the fit of the strong path leaves.
 SUPPRESSED_PATH = 0.001
 
 
@@ -54,7 +63,8 @@ class SearchBudget:
     follow_matches: joint fits before the packet is sent
     search_matches: joint fits of the search after it
     search_every: frames from one search to the next; receivers take turns
-    searches_first: whether a frame is searched before the packet is sent, where there is nothing to follow
+    searches_first: whether a frame is searched before the packet is sent, where there is nothing to
+    follow
     """
 
     max_peaks: int
@@ -64,8 +74,9 @@ class SearchBudget:
     searches_first: bool
 
 
-# Points in empty space; points among static paths, where slow paths converge late; bodies, whose points are many. The
-# search before the first packet of a body costs a track its start: what is fitted in a hurry is off by a body's size.
+# Points in empty space; points among static paths, where slow paths converge late; bodies, whose
+# points are many. The search before the first packet of a body costs a track its start: what is
+# fitted in a hurry is off by a body's size.
 POINT_BUDGET = SearchBudget(
     max_peaks=24, follow_matches=10, search_matches=16, search_every=2, searches_first=False
 )
@@ -79,7 +90,9 @@ BODY_BUDGET = SearchBudget(
 
 @dataclass(frozen=True)
 class LocalMl:
-    """A receiver that knows the frame and looks for targets; grid: the resource grid it senses on."""
+    """A receiver that knows the frame and looks for targets; grid: the resource grid it senses
+    on.
+    """
 
     scene: Scene
     receiver: Site
@@ -90,7 +103,9 @@ class LocalMl:
         return search_grid(self.scene, self.receiver, self.grid)
 
     def shared_path(self, reference: StreamReference) -> float:
-        """Power over a target's strongest path from which on a path of another transmitter shares its location."""
+        """Power over a target's strongest path from which on a path of another transmitter shares
+        its location.
+        """
         if self.scene.has_bodies:
             return SHARED_PATH
         return SUPPRESSED_PATH if reference.static is not None else 0.0
@@ -108,18 +123,31 @@ class LocalMl:
         return 2 * self.scene.sensing.max_speed_mps / self.grid.wavelength_m
 
     def sense(self, echo: np.ndarray, frame: TransmitFrame) -> Fit | None:
-        """Find targets in an echo [num_rx_ant, num_subcarriers, num_symbols], complex64, sqrt(W); None if there is none."""
+        """Find targets in an echo [num_rx_ant, num_subcarriers, num_symbols], complex64, sqrt(W);
+        None if there is none.
+        """
         return self.find(self.listen(echo, frame))
 
-    def listen(self, echo: np.ndarray, frame: TransmitFrame, effort: Effort | None = None,
-               static: StaticNuisance | None = None) -> JointFit:
-        """What fits paths to an echo, whose static paths were suppressed if given; effort: what that may cost."""
+    def listen(
+        self,
+        echo: np.ndarray,
+        frame: TransmitFrame,
+        effort: Effort | None = None,
+        static: StaticNuisance | None = None,
+    ) -> JointFit:
+        """What fits paths to an echo, whose static paths were suppressed if given; effort: what
+        that may cost.
+        """
         reference = stream_reference(frame, self.max_doppler_hz, static)
         maker = ReplicaMaker(self.scene, self.receiver, reference)
-        return JointFit(maker, reference.correlate(echo), self.scene.propagation.noise_power_w, effort)
+        return JointFit(
+            maker, reference.correlate(echo), self.scene.propagation.noise_power_w, effort
+        )
 
     def follow(self, joint: JointFit, expected: PathState) -> Fit | None:
-        """Fit the paths that an earlier frame lets expect, and transmitters' missing paths; None if none is heard."""
+        """Fit the paths that an earlier frame lets expect, and transmitters' missing paths; None if
+        none is heard.
+        """
         if not expected.num_paths:
             return None
         fit = joint.match(expected)
@@ -128,11 +156,14 @@ class LocalMl:
             fit = joint.match(reacquired(joint, fit, reach_hz))
         return self._settle(joint, joint.climb(fit, **FROM_MEMORY))
 
-    def find(self, joint: JointFit, fit: Fit | None = None, searches: int = MAX_SEARCHES) -> Fit | None:
+    def find(
+        self, joint: JointFit, fit: Fit | None = None, searches: int = MAX_SEARCHES
+    ) -> Fit | None:
         """Search what known targets (those of a fit) leave, and fit all together.
 
-        Peaks of the likelihood surface are taken strongest first, each fitted roughly and removed; all paths are fitted
-        together, transmitters' missing paths are let in, and what all leave is searched again.
+        Peaks of the likelihood surface are taken strongest first, each fitted roughly and removed;
+        all paths are fitted together, transmitters' missing paths are let in, and what all leave is
+        searched again.
         """
         for _ in range(searches):
             found = self._search(joint, fit)
@@ -143,12 +174,15 @@ class LocalMl:
         return fit
 
     def has_turn(self, number: int) -> bool:
-        """Whether this receiver searches frame `number` for others than it follows: receivers take turns."""
+        """Whether this receiver searches frame `number` for others than it follows: receivers take
+        turns.
+        """
         turn = sorted(site.name for site in self.scene.receivers).index(self.receiver.name)
         return (number + turn) % self.budget.search_every == 0
 
     def detection_threshold(self, reference: StreamReference) -> float:
-        """Power that noise alone exceeds anywhere with the scene's false-alarm probability (Exp(1) per cell).
+        """Power that noise alone exceeds anywhere with the scene's false-alarm probability (Exp(1)
+        per cell).
 
         Without any cell in front of the array it is infinite: nothing is detected.
         """
@@ -160,14 +194,17 @@ class LocalMl:
         return float(-np.log(-np.expm1(np.log1p(-probability) / trials)))
 
     def path_threshold(self, reference: StreamReference) -> float:
-        """Power that noise exceeds at a known location, at any Doppler shift, with PATH_FALSE_ALARM."""
+        """Power that noise exceeds at a known location, at any Doppler shift, with
+        PATH_FALSE_ALARM.
+        """
         bins, _ = doppler_bins(reference, self.max_doppler_hz)
         return float(-np.log(PATH_FALSE_ALARM / len(bins)))
 
     def main_targets(self, fit: Fit | None, maker: ReplicaMaker) -> Fit | None:
         """The targets of a fit without satellites and without residues of a learned background.
 
-        Satellites are further points of a body, for which its strongest point is reported. Both stay in the fit, so that what they scatter is not taken for other targets.
+        Satellites are further points of a body, for which its strongest point is reported. Both
+        stay in the fit, so that what they scatter is not taken for other targets.
         """
         if fit is None:
             return None
@@ -190,7 +227,9 @@ class LocalMl:
 
         # Likelihood surface of what the known targets leave.
         residual = whole.correlation if known is None else without(whole.correlation, known)
-        surface = likelihood_surface(self.search, reference, residual, noise_power_w, self.max_doppler_hz)
+        surface = likelihood_surface(
+            self.search, reference, residual, noise_power_w, self.max_doppler_hz
+        )
         power = np.where(surface.power > self.path_threshold(reference), surface.power, 0)
 
         # Targets that may still be reported: residues of static paths do not count.
@@ -227,13 +266,19 @@ class LocalMl:
                 num_found += int(np.sum(~residues(maker, fit)))
         return found
 
-    def _power_at(self, maker: ReplicaMaker, residual: np.ndarray, cell: int, index: int, doppler_hz: float) -> float:
-        """Matched-filter power of one transmitter at a cell: a peak may be explained away since the surface was made."""
+    def _power_at(
+        self, maker: ReplicaMaker, residual: np.ndarray, cell: int, index: int, doppler_hz: float
+    ) -> float:
+        """Matched-filter power of one transmitter at a cell: a peak may be explained away since the
+        surface was made.
+        """
         beam = self.search.beams[self.search.beam_of_cell[cell]]
         filters, energy = maker.filters_at(index, self.search.points_m[cell][None])
         turn = np.exp(-2j * np.pi * doppler_hz * maker.reference.block_times_s).astype(np.complex64)
         behind = np.tensordot(beam, residual, axes=1) @ turn
-        share = max(float(maker.reference.static_share(np.array([doppler_hz]))[0]), LEAST_STATIC_SHARE)
+        share = max(
+            float(maker.reference.static_share(np.array([doppler_hz]))[0]), LEAST_STATIC_SHARE
+        )
         noise = share * energy[0] * self.scene.propagation.noise_power_w
         return float(np.abs(np.vdot(filters[0], behind)) ** 2 / noise)
 
@@ -245,7 +290,9 @@ class LocalMl:
             revised = self._with_missing_paths(joint.maker, fit, merged, heard)
             if revised is fit.state and heard.all():
                 return fit
-            revised = revised.keep(np.append(heard, np.ones(revised.num_paths - fit.state.num_paths, bool)))
+            revised = revised.keep(
+                np.append(heard, np.ones(revised.num_paths - fit.state.num_paths, bool))
+            )
             if not revised.num_paths:
                 return None
             fit = joint.climb(joint.match(revised), **FINE)
@@ -255,30 +302,48 @@ class LocalMl:
         return joint.match(fit.state.keep(heard)) if heard.any() else None
 
     def _heard(self, maker: ReplicaMaker, fit: Fit) -> np.ndarray:
-        """Which paths stand out of the noise and are not another path's double, [num_paths], bool."""
+        """Which paths stand out of the noise and are not another path's double, [num_paths],
+        bool.
+        """
         limit = SATELLITE if self.scene.has_bodies else UNRESOLVED
         target_heard = fit.target_power >= self.detection_threshold(maker.reference)
-        return (fit.power >= self.path_threshold(maker.reference)) & target_heard[fit.state.owner] & ~unresolved(fit, limit)
+        return (
+            (fit.power >= self.path_threshold(maker.reference))
+            & target_heard[fit.state.owner]
+            & ~unresolved(fit, limit)
+        )
 
-    def _with_missing_paths(self, maker: ReplicaMaker, fit: Fit, state: PathState, heard: np.ndarray) -> PathState:
-        """The state with each target's strongest missing path, where one stands out of what all paths leave."""
+    def _with_missing_paths(
+        self, maker: ReplicaMaker, fit: Fit, state: PathState, heard: np.ndarray
+    ) -> PathState:
+        """The state with each target's strongest missing path, where one stands out of what all
+        paths leave.
+        """
         _, shifts = doppler_bins(maker.reference, self.max_doppler_hz)
-        turns = np.exp(-2j * np.pi * maker.reference.block_times_s[:, None] * shifts).astype(np.complex64)
+        turns = np.exp(-2j * np.pi * maker.reference.block_times_s[:, None] * shifts).astype(
+            np.complex64
+        )
         weights = static_weights(maker.reference, shifts).astype(float)
         there = {*zip(state.owner[heard], state.transmitter[heard])}
         best: dict[int, tuple[float, int, float]] = {}
         for index in range(len(self.scene.transmitters)):
-            lacking = [target for target in np.unique(state.owner[heard]) if (target, index) not in there]
+            lacking = [
+                target for target in np.unique(state.owner[heard]) if (target, index) not in there
+            ]
             if not lacking:
                 continue
             filters, energy = maker.filters_at(index, state.points_m[lacking])
             blocks = np.einsum("tik,tikb->tb", filters.conj(), fit.residual[lacking], optimize=True)
-            power = weights * np.abs(blocks @ turns) ** 2 / (energy[:, None] * self.scene.propagation.noise_power_w)
+            power = (
+                weights
+                * np.abs(blocks @ turns) ** 2
+                / (energy[:, None] * self.scene.propagation.noise_power_w)
+            )
             for target, spectrum in zip(lacking, power):
                 found = (float(spectrum.max()), index, float(shifts[spectrum.argmax()]))
                 best[target] = max(best.get(target, found), found)
         for target, (power, index, doppler_hz) in best.items():
-            strongest = fit.power[heard & (state.owner[:len(heard)] == target)].max()
+            strongest = fit.power[heard & (state.owner[: len(heard)] == target)].max()
             least = self.shared_path(maker.reference) * strongest
             if power > max(self.path_threshold(maker.reference), least):
                 state = state.with_path(target, index, doppler_hz)
@@ -286,12 +351,16 @@ class LocalMl:
 
 
 def merge_targets(fit: Fit, heard: np.ndarray) -> PathState:
-    """The state with targets made one that lie together and were heard from different transmitters."""
+    """The state with targets made one that lie together and were heard from different
+    transmitters.
+    """
     state, information = fit.state, fit.target_information
     size = information.shape[-1]
     gate = chdtri(size, 1 - MERGE_PROBABILITY)
     for first, second in combinations(range(state.num_targets), 2):
-        senders = [set(state.transmitter[heard & (state.owner == target)]) for target in (first, second)]
+        senders = [
+            set(state.transmitter[heard & (state.owner == target)]) for target in (first, second)
+        ]
         if not all(senders) or not senders[0].isdisjoint(senders[1]):
             continue
         away = (state.points_m[first] - state.points_m[second])[:size]
@@ -305,7 +374,8 @@ def merge_targets(fit: Fit, heard: np.ndarray) -> PathState:
 
 
 def unresolved(fit: Fit, limit: float = UNRESOLVED) -> np.ndarray:
-    """Which paths stand in the main lobe of a stronger one, [num_paths], bool: two of them explain one echo.
+    """Which paths stand in the main lobe of a stronger one, [num_paths], bool: two of them explain
+    one echo.
 
     limit: coherence from which on two paths count as one
     """
@@ -314,7 +384,8 @@ def unresolved(fit: Fit, limit: float = UNRESOLVED) -> np.ndarray:
 
 
 def residues(maker: ReplicaMaker, fit: Fit) -> np.ndarray:
-    """Which targets are what a learned background left by their strongest path (ReplicaMaker.is_residue).
+    """Which targets are what a learned background left by their strongest path
+    (ReplicaMaker.is_residue).
 
     Returns [num_targets], bool.
     """
@@ -324,7 +395,10 @@ def residues(maker: ReplicaMaker, fit: Fit) -> np.ndarray:
         own = np.flatnonzero(state.owner == target)
         path = own[fit.power[own].argmax()]
         found[target] = maker.is_residue(
-            int(state.transmitter[path]), state.points_m[target], float(state.doppler_hz[path]), float(fit.power[path])
+            int(state.transmitter[path]),
+            state.points_m[target],
+            float(state.doppler_hz[path]),
+            float(fit.power[path]),
         )
     return found
 

@@ -1,4 +1,6 @@
-"""An echo on a map of locations: all receivers' maps show a target at the same cell, whatever their delays and angles."""
+"""An echo on a map of locations: all receivers' maps show a target at the same cell, whatever their
+delays and angles.
+"""
 
 from __future__ import annotations
 
@@ -30,31 +32,44 @@ class LocationMap:
 
     def __post_init__(self) -> None:
         if self.num_cells < 1:
-            raise ValueError(f"a map of {self.num_cells} cells along an axis shows nothing; it needs 1 or more")
+            raise ValueError(
+                f"a map of {self.num_cells} cells along an axis shows nothing; it needs 1 or more"
+            )
         if self.scene.grid.num_subcarriers < 2:
-            raise ValueError(f"scene '{self.scene.name}' has {self.scene.grid.num_subcarriers} subcarrier; maps of "
-                             "locations need 2 or more")
+            raise ValueError(
+                f"scene '{self.scene.name}' has {self.scene.grid.num_subcarriers} subcarrier; maps "
+                "of "
+                "locations need 2 or more"
+            )
         if self.scene.dimension != 2:
-            raise ValueError(f"scene '{self.scene.name}' has dimension {self.scene.dimension}; maps of locations need "
-                             "dimension 2")
+            raise ValueError(
+                f"scene '{self.scene.name}' has dimension {self.scene.dimension}; maps of "
+                "locations need "
+                "dimension 2"
+            )
 
     def observe(self, echo: np.ndarray, frame: TransmitFrame) -> np.ndarray:
         """The strongest single path from each transmitter over each cell.
 
-        echo: [num_rx_ant, num_subcarriers, num_symbols], complex64, sqrt(W). Returns [num_tx, 3, num_cells, num_cells],
-        float32, rows along y: log10(1 + |u^H y|^2 / (sigma^2 ||u||^2)), Doppler shift over the largest there is, and
-        how much longer the path is than the one over the cell's centre, over max_excess_m.
+        echo: [num_rx_ant, num_subcarriers, num_symbols], complex64, sqrt(W). Returns [num_tx, 3,
+        num_cells, num_cells],
+        float32, rows along y: log10(1 + |u^H y|^2 / (sigma^2 ||u||^2)), Doppler shift over the
+        largest there is, and how much longer the path is than the one over the cell's centre, over
+        max_excess_m.
         """
         spectra = self.spectra(echo, frame)
         beams = (self._beams @ spectra.reshape(len(spectra), -1)).reshape(-1, *spectra.shape[1:])
-        maps = np.empty((len(self.scene.transmitters), 3, self.num_cells ** 2), np.float32)
+        maps = np.empty((len(self.scene.transmitters), 3, self.num_cells**2), np.float32)
         for index, part in enumerate(maps):
             halves, noise = self._filtered(index, beams, frame)
             both = halves.sum(0)
             power, bins = highest((np.square(both.real) + np.square(both.imag)) / noise[:, None])
             low, high = halves[:, np.arange(len(bins)), np.rint(bins).astype(int)]
-            part[:, self._order] = (np.log10(1 + power), (bins - (len(self.shifts_hz) - 1) / 2) * self._step,
-                                    np.angle(low * high.conj()) / np.pi)
+            part[:, self._order] = (
+                np.log10(1 + power),
+                (bins - (len(self.shifts_hz) - 1) / 2) * self._step,
+                np.angle(low * high.conj()) / np.pi,
+            )
         return maps.reshape(*maps.shape[:2], self.num_cells, self.num_cells)
 
     @cached_property
@@ -76,26 +91,39 @@ class LocationMap:
         Returns [num_rx_ant, num_subcarriers * num_streams, num_shifts], complex64.
         """
         streams = echo[:, :, None] * frame.streams.conj()
-        turns = np.exp(-2j * np.pi * self.scene.grid.symbol_times_s[:, None] * self.shifts_hz).astype(np.complex64)
+        turns = np.exp(
+            -2j * np.pi * self.scene.grid.symbol_times_s[:, None] * self.shifts_hz
+        ).astype(np.complex64)
         return (streams.reshape(-1, len(turns)) @ turns).reshape(len(echo), -1, len(self.shifts_hz))
 
-    def _filtered(self, transmitter: int, beams: np.ndarray, frame: TransmitFrame) -> tuple[np.ndarray, np.ndarray]:
-        """Matched filters of the lower and of the upper half of the band, [2, num_cells^2, num_shifts], cells by
-        sector, and the noise power of both together, [num_cells^2].
+    def _filtered(
+        self, transmitter: int, beams: np.ndarray, frame: TransmitFrame
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Matched filters of the lower and of the upper half of the band, [2, num_cells^2,
+        num_shifts], cells by sector, and the noise power of both together, [num_cells^2].
 
         beams: [num_sectors, num_subcarriers * num_streams, num_shifts].
         """
         gains = frame.stream_gains(transmitter, self._departures[transmitter]).transpose(1, 0, 2)
         phases = self._delay_phases[transmitter].reshape(*gains.shape[:2], -1, 1)
         replica = (phases * gains.conj()[:, :, None]).reshape(len(gains), -1)
-        sent = np.square(np.abs(frame.streams)).sum(-1).reshape(gains.shape[1], -1, gains.shape[2]).sum(1)
+        sent = (
+            np.square(np.abs(frame.streams))
+            .sum(-1)
+            .reshape(gains.shape[1], -1, gains.shape[2])
+            .sum(1)
+        )
         energy = np.einsum("cgk,gk->c", np.square(np.abs(gains)), sent)
         middle = replica.shape[1] // len(self._delay_phases[transmitter][0]) * self._half_band
         filtered = np.empty((2, len(gains), beams.shape[-1]), np.complex64)
         for sector, (start, stop) in enumerate(zip(self._starts[:-1], self._starts[1:])):
             for half, columns in zip(filtered, (slice(middle), slice(middle, None))):
-                np.matmul(replica[start:stop, columns], beams[sector, columns], out=half[start:stop])
-        return filtered, np.maximum(energy * self.scene.propagation.noise_power_w, np.finfo(np.float32).tiny)
+                np.matmul(
+                    replica[start:stop, columns], beams[sector, columns], out=half[start:stop]
+                )
+        return filtered, np.maximum(
+            energy * self.scene.propagation.noise_power_w, np.finfo(np.float32).tiny
+        )
 
     @property
     def _half_band(self) -> int:
@@ -103,7 +131,9 @@ class LocationMap:
 
     @property
     def max_excess_m(self) -> float:
-        """Excess length of a path that a map shows as 1: half a turn between the halves of the band."""
+        """Excess length of a path that a map shows as 1: half a turn between the halves of the
+        band.
+        """
         return self.scene.grid.range_resolution_m
 
     @property
@@ -117,14 +147,20 @@ class LocationMap:
 
     @cached_property
     def _sectors(self) -> np.ndarray:
-        """Sector of direction of each cell: its cells share one beam, far narrower than the array's."""
+        """Sector of direction of each cell: its cells share one beam, far narrower than the
+        array's.
+        """
         away = self.points_m - self.receiver.position_m
         return np.floor(np.arctan2(away[:, 1], away[:, 0]) / self._sector_width).astype(int)
 
     @cached_property
     def _sector_width(self) -> float:
         span = np.ptp(self.receiver.elements_m @ self.receiver.rotation, axis=0).max()
-        return self.scene.grid.wavelength_m / (span + self.scene.grid.wavelength_m / 2) / SECTORS_PER_BEAM
+        return (
+            self.scene.grid.wavelength_m
+            / (span + self.scene.grid.wavelength_m / 2)
+            / SECTORS_PER_BEAM
+        )
 
     @cached_property
     def _order(self) -> np.ndarray:
@@ -140,28 +176,44 @@ class LocationMap:
         """Conjugate receive steering to the middle of each sector, [num_sectors, num_rx_ant]."""
         angles = (self._sectors[self._order][self._starts[:-1]] + 0.5) * self._sector_width
         directions = np.column_stack([np.cos(angles), np.sin(angles), np.zeros(len(angles))])
-        steering = steering_vectors(self.receiver.elements_m, directions, self.scene.grid.wavelength_m)
+        steering = steering_vectors(
+            self.receiver.elements_m, directions, self.scene.grid.wavelength_m
+        )
         return steering.conj().astype(np.complex64)
 
     @cached_property
     def _geometry(self) -> tuple:
         points = self.points_m[self._order]
-        return tuple(bistatic_geometry(site.position_m, self.receiver.position_m, points, np.zeros(3),
-                                       self.scene.grid.wavelength_m) for site in self.scene.transmitters)
+        return tuple(
+            bistatic_geometry(
+                site.position_m,
+                self.receiver.position_m,
+                points,
+                np.zeros(3),
+                self.scene.grid.wavelength_m,
+            )
+            for site in self.scene.transmitters
+        )
 
     @cached_property
     def _delay_phases(self) -> list[np.ndarray]:
         offsets = self.scene.grid.subcarrier_offsets_hz
-        return [np.exp(2j * np.pi * paths.delay_s[:, None] * offsets).astype(np.complex64) for paths in self._geometry]
+        return [
+            np.exp(2j * np.pi * paths.delay_s[:, None] * offsets).astype(np.complex64)
+            for paths in self._geometry
+        ]
 
     @cached_property
     def _departures(self) -> list[np.ndarray]:
-        return [steering_vectors(site.elements_m, paths.aod, self.scene.grid.wavelength_m)
-                for site, paths in zip(self.scene.transmitters, self._geometry)]
+        return [
+            steering_vectors(site.elements_m, paths.aod, self.scene.grid.wavelength_m)
+            for site, paths in zip(self.scene.transmitters, self._geometry)
+        ]
 
 
 def highest(power: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The largest value of each row and where it lies, between the columns by a parabola through its neighbours.
+    """The largest value of each row and where it lies, between the columns by a parabola through
+    its neighbours.
 
     power: [num_rows, num_columns >= 3]. Returns [num_rows] each.
     """

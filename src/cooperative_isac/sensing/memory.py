@@ -21,19 +21,28 @@ class Memory:
     state: PathState
 
     def recall(self, scene: Scene, receiver: Site, number: int, period_s: float) -> PathState:
-        """Where the remembered paths are expected in frame `number`; none after FORGET_S or from a later frame."""
+        """Where the remembered paths are expected in frame `number`; none after FORGET_S or from a
+        later frame.
+        """
         elapsed_s = (number - self.number) * period_s
         if not 0 < elapsed_s <= FORGET_S:
             return NO_PATHS
-        return replace(self.state, points_m=self.state.points_m + elapsed_s * drift(scene, receiver, self.state))
+        return replace(
+            self.state,
+            points_m=self.state.points_m + elapsed_s * drift(scene, receiver, self.state),
+        )
 
 
 def drift(scene: Scene, receiver: Site, state: PathState) -> np.ndarray:
-    """The slowest velocity of each target that explains its Doppler shifts, [num_targets, 3], m/s (CF eq. 9)."""
+    """The slowest velocity of each target that explains its Doppler shifts, [num_targets, 3], m/s
+    (CF eq. 9).
+    """
     velocities = np.zeros_like(state.points_m)
     size, wavelength = scene.dimension, scene.grid.wavelength_m
     transmitters = np.array([scene.transmitters[index].position_m for index in state.transmitter])
-    paths = bistatic_geometry(transmitters, receiver.position_m, state.points_m[state.owner], np.zeros(3), wavelength)
+    paths = bistatic_geometry(
+        transmitters, receiver.position_m, state.points_m[state.owner], np.zeros(3), wavelength
+    )
     for target in range(state.num_targets):
         own = state.owner == target
         slopes = -paths.range_gradient[own, :size] / wavelength

@@ -1,4 +1,6 @@
-"""Angles by MUSIC, then range and velocity by a two-dimensional DFT along each of them (CF section V-A)."""
+"""Angles by MUSIC, then range and velocity by a two-dimensional DFT along each of them (CF section
+V-A).
+"""
 
 from __future__ import annotations
 
@@ -17,7 +19,9 @@ from cooperative_isac.sensing.surface import likelihood_surface
 SPECTRUM_OVERSAMPLING = 32
 
 
-def strongest_by_music(finder: PathFinder, search: SearchGrid) -> Callable[[PathFinder], FoundPath | None]:
+def strongest_by_music(
+    finder: PathFinder, search: SearchGrid
+) -> Callable[[PathFinder], FoundPath | None]:
     """The proposer of paths along the MUSIC directions of an echo."""
     snapshots = finder.in_band().reshape(finder.receiver.num_ant, -1)
     cosines = music_cosines(snapshots, finder.receiver, finder.scene.grid.wavelength_m)
@@ -29,7 +33,8 @@ def strongest_by_music(finder: PathFinder, search: SearchGrid) -> Callable[[Path
 def num_sources(eigenvalues: np.ndarray, num_snapshots: int) -> int:
     """Dimension of the signal subspace by Akaike's criterion (Wax and Kailath 1985).
 
-    eigenvalues: [num_ant], float, of the sample covariance, falling. It rather finds too many than too few,
+    eigenvalues: [num_ant], float, of the sample covariance, falling. It rather finds too many than
+    too few,
     which costs nothing here: a direction without a target is searched in vain.
     """
     size = len(eigenvalues)
@@ -42,7 +47,8 @@ def num_sources(eigenvalues: np.ndarray, num_snapshots: int) -> int:
 
 
 def music_cosines(snapshots: np.ndarray, receiver: Site, wavelength_m: float) -> np.ndarray:
-    """Cosines of the arrival angles at the highest peaks of the MUSIC spectrum, [num_sources at most].
+    """Cosines of the arrival angles at the highest peaks of the MUSIC spectrum, [num_sources at
+    most].
 
     snapshots: [num_rx_ant, num_snapshots], complex64.
     """
@@ -51,8 +57,10 @@ def music_cosines(snapshots: np.ndarray, receiver: Site, wavelength_m: float) ->
     order = num_sources(values[::-1], snapshots.shape[1])
     count = int(np.ceil(2 / beam_width(receiver, wavelength_m) * SPECTRUM_OVERSAMPLING)) + 1
     cosines = np.linspace(-1, 1, count)
-    steering = steering_vectors(receiver.elements_m, arrival_direction(receiver, cosines), wavelength_m)
-    noise = vectors[:, :len(values) - order]
+    steering = steering_vectors(
+        receiver.elements_m, arrival_direction(receiver, cosines), wavelength_m
+    )
+    noise = vectors[:, : len(values) - order]
     spectrum = -np.log(np.sum(np.abs(steering.conj() @ noise) ** 2, axis=1))
     peaks, _ = find_peaks(spectrum)
     peaks = peaks[np.argsort(-spectrum[peaks])][:order]
@@ -61,16 +69,21 @@ def music_cosines(snapshots: np.ndarray, receiver: Site, wavelength_m: float) ->
 
 
 def strongest_cell(finder: PathFinder, cells: SearchGrid) -> FoundPath | None:
-    """The strongest path among cells, its range and Doppler shift interpolated; None if none stands out."""
+    """The strongest path among cells, its range and Doppler shift interpolated; None if none stands
+    out.
+    """
     if not len(cells.points_m):
         return None
-    surface = likelihood_surface(cells, finder.reference, finder.residual, finder.noise_power_w,
-                                 finder.max_doppler_hz)
+    surface = likelihood_surface(
+        cells, finder.reference, finder.residual, finder.noise_power_w, finder.max_doppler_hz
+    )
     if surface.power.max() < finder.threshold:
         return None
     transmitter, cell = np.unravel_index(surface.power.argmax(), surface.power.shape)
     point, origin = cells.points_m[cell], finder.receiver.position_m
     outwards = (point - origin) / cells.ranges_m[cell]
     reach = min(cells.range_step_m, cells.ranges_m[cell] / 2)
-    offset = finder.sharpen(int(transmitter), lambda offsets: point + offsets[:, None] * outwards, reach)
+    offset = finder.sharpen(
+        int(transmitter), lambda offsets: point + offsets[:, None] * outwards, reach
+    )
     return finder.path_at(int(transmitter), point + offset * outwards)

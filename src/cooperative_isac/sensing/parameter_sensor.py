@@ -13,8 +13,14 @@ from cooperative_isac.scene.model import OfdmGrid, Scene, Site
 from cooperative_isac.sensing.correlation import stream_reference
 from cooperative_isac.sensing.local_ml import LocalMl
 from cooperative_isac.sensing.path_finder import FoundPath, PathFinder, take_off
-from cooperative_isac.sensing.path_parameters import (INTERPOLATED_CELLS, PathParameters, accuracy_of,
-                                                      beam_width, location_information, parameters_of)
+from cooperative_isac.sensing.path_parameters import (
+    INTERPOLATED_CELLS,
+    PathParameters,
+    accuracy_of,
+    beam_width,
+    location_information,
+    parameters_of,
+)
 from cooperative_isac.sensing.search_grid import SearchGrid
 from cooperative_isac.sensing.static_paths import StaticNuisance
 from cooperative_isac.waveform.frame import TransmitFrame
@@ -28,7 +34,9 @@ Method = Callable[[PathFinder, SearchGrid], Callable[[PathFinder], FoundPath | N
 
 @dataclass(frozen=True)
 class ParameterSensor:
-    """A receiver that knows the frame; grid: what it senses on; method: proposes paths of an echo."""
+    """A receiver that knows the frame; grid: what it senses on; method: proposes paths of an
+    echo.
+    """
 
     scene: Scene
     receiver: Site
@@ -39,24 +47,38 @@ class ParameterSensor:
     def _local(self) -> LocalMl:
         return LocalMl(self.scene, self.receiver, self.grid)
 
-    def sense(self, echo: np.ndarray, frame: TransmitFrame,
-              static: StaticNuisance | None = None) -> tuple[PathParameters, ...]:
-        """Targets in an echo [num_rx_ant, num_subcarriers, num_symbols], complex64, sqrt(W), strongest first.
+    def sense(
+        self, echo: np.ndarray, frame: TransmitFrame, static: StaticNuisance | None = None
+    ) -> tuple[PathParameters, ...]:
+        """Targets in an echo [num_rx_ant, num_subcarriers, num_symbols], complex64, sqrt(W),
+        strongest first.
 
         static: the static paths that were taken out of the echo, if any.
 
-        The number of targets is not known: paths are taken off while they exceed the threshold of the scene's
-        false-alarm probability. Of a target's paths from several transmitters the one that tells most is
-        kept.
+        The number of targets is not known: paths are taken off while they exceed the threshold of
+        the scene's false-alarm probability. Of a target's paths from several transmitters the one
+        that tells most is kept.
         """
         local, most = self._local, self.scene.sensing.max_targets
         reference = stream_reference(frame, local.max_doppler_hz, static)
-        finder = PathFinder(self.scene, self.receiver, reference, reference.correlate(echo),
-                            local.max_doppler_hz, local.detection_threshold(reference))
-        paths = take_off(finder, self.method(finder, local.search), most * len(self.scene.transmitters))
+        finder = PathFinder(
+            self.scene,
+            self.receiver,
+            reference,
+            reference.correlate(echo),
+            local.max_doppler_hz,
+            local.detection_threshold(reference),
+        )
+        paths = take_off(
+            finder, self.method(finder, local.search), most * len(self.scene.transmitters)
+        )
         chosen = one_path_per_target(self.scene, self.receiver, paths)[:most]
-        return tuple(parameters_of(self.scene, self.receiver, path.transmitter, path.point_m, path.doppler_hz)
-                     for path in chosen)
+        return tuple(
+            parameters_of(
+                self.scene, self.receiver, path.transmitter, path.point_m, path.doppler_hz
+            )
+            for path in chosen
+        )
 
 
 def one_path_per_target(scene: Scene, receiver: Site, paths: list[FoundPath]) -> list[FoundPath]:
@@ -64,14 +86,20 @@ def one_path_per_target(scene: Scene, receiver: Site, paths: list[FoundPath]) ->
 
     What a much stronger path left behind in its resolution cell is no path.
     """
-    true = [path for path in paths if not any(_is_leftover(scene, receiver, path, other) for other in paths)]
+    true = [
+        path
+        for path in paths
+        if not any(_is_leftover(scene, receiver, path, other) for other in paths)
+    ]
     covariances = [_covariance(scene, receiver, path) for path in true]
     kept: list[int] = []
     gate = chdtri(2, 1 - SAME_PROBABILITY)
     for index in sorted(range(len(true)), key=lambda index: np.trace(covariances[index])):
         aways = [(true[index].point_m - true[other].point_m)[:2] for other in kept]
-        if all(away @ np.linalg.solve(covariances[index] + covariances[other], away) > gate
-               for away, other in zip(aways, kept)):
+        if all(
+            away @ np.linalg.solve(covariances[index] + covariances[other], away) > gate
+            for away, other in zip(aways, kept)
+        ):
             kept.append(index)
     return sorted((true[index] for index in kept), key=lambda path: -path.power)
 
@@ -83,12 +111,14 @@ def _is_leftover(scene: Scene, receiver: Site, path: FoundPath, other: FoundPath
     vectors = path.point_m - receiver.position_m, other.point_m - receiver.position_m
     distances = [np.linalg.norm(vector) for vector in vectors]
     cosines = [vector @ receiver.axis / distance for vector, distance in zip(vectors, distances)]
-    return bool(abs(cosines[0] - cosines[1]) < beam_width(receiver, scene.grid.wavelength_m)
-                and abs(distances[0] - distances[1]) < scene.grid.range_resolution_m)
+    return bool(
+        abs(cosines[0] - cosines[1]) < beam_width(receiver, scene.grid.wavelength_m)
+        and abs(distances[0] - distances[1]) < scene.grid.range_resolution_m
+    )
 
 
 def _covariance(scene: Scene, receiver: Site, path: FoundPath) -> np.ndarray:
     """How well a path tells its location, [2, 2], m^2."""
     accuracy = accuracy_of(scene, receiver, INTERPOLATED_CELLS, INTERPOLATED_CELLS)
     information = location_information(scene, receiver, path.transmitter, path.point_m, accuracy)
-    return np.linalg.inv(information + np.eye(2) / UNSEEN_M ** 2)
+    return np.linalg.inv(information + np.eye(2) / UNSEEN_M**2)

@@ -1,4 +1,6 @@
-"""Which paths an access point believes in: targets' locations, and per path its transmitter and Doppler shift."""
+"""Which paths an access point believes in: targets' locations, and per path its transmitter and
+Doppler shift.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +13,8 @@ import numpy as np
 class PathState:
     """Paths of targets at one receiver; the paths of a target share its location.
 
-    points_m: [num_targets, 3], in map; owner, transmitter: [num_paths], int; doppler_hz: [num_paths].
+    points_m: [num_targets, 3], in map; owner, transmitter: [num_paths], int; doppler_hz:
+    [num_paths].
     """
 
     points_m: np.ndarray
@@ -29,31 +32,48 @@ class PathState:
 
     @property
     def is_finite(self) -> bool:
-        """Whether all locations and Doppler shifts are numbers, so that the state may be remembered."""
+        """Whether all locations and Doppler shifts are numbers, so that the state may be
+        remembered.
+        """
         return bool(np.isfinite(self.points_m).all() and np.isfinite(self.doppler_hz).all())
 
     def with_target(self, other: PathState) -> PathState:
         """Both states' targets, the other's behind."""
-        return PathState(np.concatenate([self.points_m, other.points_m]),
-                         np.concatenate([self.owner, other.owner + self.num_targets]),
-                         np.concatenate([self.transmitter, other.transmitter]),
-                         np.concatenate([self.doppler_hz, other.doppler_hz]))
+        return PathState(
+            np.concatenate([self.points_m, other.points_m]),
+            np.concatenate([self.owner, other.owner + self.num_targets]),
+            np.concatenate([self.transmitter, other.transmitter]),
+            np.concatenate([self.doppler_hz, other.doppler_hz]),
+        )
 
     def with_path(self, target: int, transmitter: int, doppler_hz: float) -> PathState:
         """The state with one more path of a target."""
-        return PathState(self.points_m, np.append(self.owner, target), np.append(self.transmitter, transmitter),
-                         np.append(self.doppler_hz, doppler_hz))
+        return PathState(
+            self.points_m,
+            np.append(self.owner, target),
+            np.append(self.transmitter, transmitter),
+            np.append(self.doppler_hz, doppler_hz),
+        )
 
     def merged(self, first: int, second: int, point_m: np.ndarray) -> PathState:
-        """The second target's paths given to the first, at a new location; the second is left without paths."""
+        """The second target's paths given to the first, at a new location; the second is left
+        without paths.
+        """
         points = self.points_m.copy()
         points[first] = point_m
-        return PathState(points, np.where(self.owner == second, first, self.owner), self.transmitter, self.doppler_hz)
+        return PathState(
+            points,
+            np.where(self.owner == second, first, self.owner),
+            self.transmitter,
+            self.doppler_hz,
+        )
 
     def keep(self, paths: np.ndarray) -> PathState:
         """Only the chosen paths ([num_paths], bool), and the targets that still have one."""
         targets, owner = np.unique(self.owner[paths], return_inverse=True)
-        return PathState(self.points_m[targets], owner, self.transmitter[paths], self.doppler_hz[paths])
+        return PathState(
+            self.points_m[targets], owner, self.transmitter[paths], self.doppler_hz[paths]
+        )
 
 
 NO_PATHS = PathState(np.zeros((0, 3)), np.zeros(0, int), np.zeros(0, int), np.zeros(0))
@@ -61,4 +81,6 @@ NO_PATHS = PathState(np.zeros((0, 3)), np.zeros(0, int), np.zeros(0, int), np.ze
 
 def single_path(point_m: np.ndarray, transmitter: int, doppler_hz: float) -> PathState:
     """One target with one path."""
-    return PathState(point_m[None], np.zeros(1, int), np.array([transmitter]), np.array([float(doppler_hz)]))
+    return PathState(
+        point_m[None], np.zeros(1, int), np.array([transmitter]), np.array([float(doppler_hz)])
+    )

@@ -53,8 +53,15 @@ def report_fit(receiver: str, fit: Fit | None) -> tuple[EchoReport, ...]:
         return ()
     paths = [[] for _ in range(fit.state.num_targets)]
     for index in np.argsort(fit.state.transmitter, kind="stable"):
-        paths[fit.state.owner[index]].append(PathReport(int(fit.state.transmitter[index]),
-                                                        float(fit.state.doppler_hz[index]), float(fit.power[index]),
-                                                        fit.information[index]))
-    reports = (EchoReport(receiver, point, tuple(own)) for point, own in zip(fit.state.points_m, paths))
+        paths[fit.state.owner[index]].append(
+            PathReport(
+                int(fit.state.transmitter[index]),
+                float(fit.state.doppler_hz[index]),
+                float(fit.power[index]),
+                fit.information[index],
+            )
+        )
+    reports = (
+        EchoReport(receiver, point, tuple(own)) for point, own in zip(fit.state.points_m, paths)
+    )
     return tuple(sorted(reports, key=lambda report: -report.power))

@@ -1,4 +1,6 @@
-"""The cells in which an access point looks for targets: along its beams, through the scene's area."""
+"""The cells in which an access point looks for targets: along its beams, through the scene's
+area.
+"""
 
 from __future__ import annotations
 
@@ -26,8 +28,10 @@ AREA_MARGIN = 0.05
 class SearchGrid:
     """Cells sorted by beam.
 
-    beams: [num_beams, num_rx_ant], conjugate receive steering; starts: [num_beams + 1], first cell of each beam;
-    points_m: [num_cells, 3]; delay_phases: per transmitter [num_cells, num_subcarriers], exp(+j 2 pi f_i tau);
+    beams: [num_beams, num_rx_ant], conjugate receive steering; starts: [num_beams + 1], first cell
+    of each beam;
+    points_m: [num_cells, 3]; delay_phases: per transmitter [num_cells, num_subcarriers], exp(+j 2
+    pi f_i tau);
     departures: per transmitter [num_cells, num_tx_ant], transmit steering;
     ranges_m: [num_cells], distance from the receiver.
     """
@@ -46,10 +50,15 @@ class SearchGrid:
         return np.repeat(np.arange(len(self.beams)), np.diff(self.starts))
 
     def neighbours(self, cell: int) -> np.ndarray:
-        """Cells within the main lobe of one: in overlapping beams at about its range, [num_cells], bool."""
+        """Cells within the main lobe of one: in overlapping beams at about its range, [num_cells],
+        bool.
+        """
         beam = self.beam_of_cell[cell]
         overlapping = np.abs(self.beams.conj() @ self.beams[beam]) > BEAM_OVERLAP
-        near = np.abs(self.ranges_m - self.ranges_m[cell]) <= 2 * RANGE_OVERSAMPLING * self.range_step_m
+        near = (
+            np.abs(self.ranges_m - self.ranges_m[cell])
+            <= 2 * RANGE_OVERSAMPLING * self.range_step_m
+        )
         return overlapping[self.beam_of_cell] & near
 
 
@@ -58,8 +67,8 @@ def beam_directions(
 ) -> np.ndarray:
     """Unit vectors of beams over the half space that the array faces, [num_beams, 3].
 
-    Uniform in direction cosine; in a plane (dimension 2) along the array's line only. Beams whose main lobe reaches
-    over the array's edge are turned onto it.
+    Uniform in direction cosine; in a plane (dimension 2) along the array's line only. Beams whose
+    main lobe reaches over the array's edge are turned onto it.
 
     fineness: number of beams along each axis over the usual one
     """
@@ -68,7 +77,7 @@ def beam_directions(
     length = np.linalg.norm(grid, axis=1)
     reaching = length < 1 + max(1 / len(line) for line in cosines)
     grid = (grid / np.maximum(length / EDGE, 1)[:, None])[reaching]
-    forward = np.sqrt(1 - np.sum(grid ** 2, axis=1))
+    forward = np.sqrt(1 - np.sum(grid**2, axis=1))
     directions = np.column_stack([forward, grid, np.zeros((len(grid), 3 - dimension))])
     return directions @ site.rotation.T
 
@@ -76,11 +85,15 @@ def beam_directions(
 def beam_cosines(
     site: Site, dimension: int, wavelength_m: float, fineness: float = 1.0
 ) -> list[np.ndarray]:
-    """Direction cosines of the beams along the array's own y axis and, in three dimensions, its z axis."""
+    """Direction cosines of the beams along the array's own y axis and, in three dimensions, its z
+    axis.
+    """
     local = site.elements_m @ site.rotation
     oversampling = fineness * BEAM_OVERSAMPLING[dimension]
-    counts = [max(int(np.ceil(2 * _aperture(local[:, axis]) / wavelength_m * oversampling)), 1)
-              for axis in (1, 2)[:dimension - 1]]
+    counts = [
+        max(int(np.ceil(2 * _aperture(local[:, axis]) / wavelength_m * oversampling)), 1)
+        for axis in (1, 2)[: dimension - 1]
+    ]
     return [(np.arange(count) + 0.5) * 2 / count - 1 for count in counts]
 
 
@@ -90,14 +103,22 @@ def _aperture(coordinates: np.ndarray) -> float:
     return float(np.ptp(places) * len(places) / max(len(places) - 1, 1))
 
 
-def ray_ranges(origin_m: np.ndarray, direction: np.ndarray, area: Area, dimension: int, step_m: float,
-               half_width: float) -> np.ndarray:
+def ray_ranges(
+    origin_m: np.ndarray,
+    direction: np.ndarray,
+    area: Area,
+    dimension: int,
+    step_m: float,
+    half_width: float,
+) -> np.ndarray:
     """Distances along a beam at which it touches the area, [num_ranges], m; empty where it misses.
 
     half_width: half of the beam's width [rad].
     """
     axes = slice(0, dimension)
-    farthest = np.linalg.norm(np.maximum(np.abs(area.low_m - origin_m), np.abs(area.high_m - origin_m)))
+    farthest = np.linalg.norm(
+        np.maximum(np.abs(area.low_m - origin_m), np.abs(area.high_m - origin_m))
+    )
     ranges = np.arange(NEAREST_M, farthest, step_m)
     points = (origin_m + ranges[:, None] * direction)[:, axes]
     outside = np.maximum(np.maximum(area.low_m[axes] - points, points - area.high_m[axes]), 0)
@@ -116,21 +137,37 @@ def cells_along(scene: Scene, receiver: Site, grid: OfdmGrid, directions: np.nda
     """Cells along chosen beams, unit vectors [num_beams, 3]; beams that miss the area have none."""
     step = grid.range_resolution_m / 2 / RANGE_OVERSAMPLING
     beams, counts, points = [], [], []
-    half_width = max(1 / len(line) for line in beam_cosines(receiver, scene.dimension, grid.wavelength_m))
+    half_width = max(
+        1 / len(line) for line in beam_cosines(receiver, scene.dimension, grid.wavelength_m)
+    )
     for direction in directions:
-        ranges = ray_ranges(receiver.position_m, direction, scene.area, scene.dimension, step, half_width)
+        ranges = ray_ranges(
+            receiver.position_m, direction, scene.area, scene.dimension, step, half_width
+        )
         if len(ranges):
             beams.append(steering_vectors(receiver.elements_m, direction, grid.wavelength_m).conj())
             counts.append(len(ranges))
             points.append(receiver.position_m + ranges[:, None] * direction)
     cells = np.concatenate(points) if points else np.zeros((0, 3))
-    delays, departures = zip(*(_from_transmitter(site, receiver, cells, grid) for site in scene.transmitters))
-    return SearchGrid(np.array(beams, np.complex64).reshape(-1, receiver.num_ant),
-                      np.concatenate([[0], np.cumsum(counts)]).astype(int), cells, delays, departures,
-                      np.linalg.norm(cells - receiver.position_m, axis=1), step)
+    delays, departures = zip(
+        *(_from_transmitter(site, receiver, cells, grid) for site in scene.transmitters)
+    )
+    return SearchGrid(
+        np.array(beams, np.complex64).reshape(-1, receiver.num_ant),
+        np.concatenate([[0], np.cumsum(counts)]).astype(int),
+        cells,
+        delays,
+        departures,
+        np.linalg.norm(cells - receiver.position_m, axis=1),
+        step,
+    )
 
 
 def _from_transmitter(site: Site, receiver: Site, cells: np.ndarray, grid: OfdmGrid):
-    paths = bistatic_geometry(site.position_m, receiver.position_m, cells, np.zeros(3), grid.wavelength_m)
+    paths = bistatic_geometry(
+        site.position_m, receiver.position_m, cells, np.zeros(3), grid.wavelength_m
+    )
     phases = np.exp(2j * np.pi * paths.delay_s[:, None] * grid.subcarrier_offsets_hz)
-    return phases.astype(np.complex64), steering_vectors(site.elements_m, paths.aod, grid.wavelength_m)
+    return phases.astype(np.complex64), steering_vectors(
+        site.elements_m, paths.aod, grid.wavelength_m
+    )

@@ -12,16 +12,24 @@ OBSERVED = {2: np.array([0, 1, 3, 4]), 3: np.arange(6)}
 
 
 def gate(gate_probability: float, dimension: int) -> float:
-    """Squared distance within which a true detection falls with gate_probability; 4 (2-D) or 6 (3-D) dof."""
+    """Squared distance within which a true detection falls with gate_probability; 4 (2-D) or 6
+    (3-D) dof.
+    """
     return float(chi2.ppf(gate_probability, len(OBSERVED[dimension])))
 
 
-def squared_distances(means: np.ndarray, covariances: np.ndarray, measurements: Measurements, dimension: int,
-                      inflation: float = 1.0) -> tuple[np.ndarray, np.ndarray]:
+def squared_distances(
+    means: np.ndarray,
+    covariances: np.ndarray,
+    measurements: Measurements,
+    dimension: int,
+    inflation: float = 1.0,
+) -> tuple[np.ndarray, np.ndarray]:
     """Mahalanobis distance squared and log det S, each [num_tracks, num_detections], of every pair.
 
-    means: [num_tracks, 6], covariances: [num_tracks, 6, 6], float64, SI: predicted states. inflation
-    multiplies the detections' covariances. In a 2-D scene the vertical axis says nothing and is left out.
+    means: [num_tracks, 6], covariances: [num_tracks, 6, 6], float64, SI: predicted states.
+    inflation multiplies the detections' covariances. In a 2-D scene the vertical axis says nothing
+    and is left out.
     """
     axes = OBSERVED[dimension]
     block = np.ix_(axes, axes)
@@ -33,11 +41,14 @@ def squared_distances(means: np.ndarray, covariances: np.ndarray, measurements: 
 
 
 def nearest_neighbours(costs: np.ndarray, allowed: np.ndarray) -> list[tuple[int, int]]:
-    """Pairs (track, detection) of the least total cost (global nearest neighbour, Blackman and Popoli 1999, ch. 6).
+    """Pairs (track, detection) of the least total cost (global nearest neighbour, Blackman and
+    Popoli 1999, ch. 6).
 
-    costs: [num_tracks, num_detections], float64, -2 log likelihood up to a constant (d^2 + log det S);
-    allowed: the same shape, bool, the gate. To leave a track alone costs a little more than the worst
-    allowed pair, for every track alike, so that only a better pair can keep it from a detection in its gate.
+    costs: [num_tracks, num_detections], float64, -2 log likelihood up to a constant (d^2 + log det
+    S);
+    allowed: the same shape, bool, the gate. To leave a track alone costs a little more than the
+    worst allowed pair, for every track alike, so that only a better pair can keep it from a
+    detection in its gate.
     """
     if not allowed.any():
         return []

@@ -9,18 +9,21 @@ from scipy.special import log_ndtr
 
 from cooperative_isac.scene.model import TargetClass, Tracking
 
-FRAME_LIMIT = 0.5    # one frame says no more than this: errors of height repeat from frame to frame
-TOTAL_LIMIT = 5.0    # a UAV that has landed must be able to become something else
+FRAME_LIMIT = 0.5  # one frame says no more than this: errors of height repeat from frame to frame
+TOTAL_LIMIT = 5.0  # a UAV that has landed must be able to become something else
 DECISION = 0.7
 VEHICLE_CLIMB_STD_MPS, UAV_CLIMB_STD_MPS = 0.5, 2.0
 FAST_MPS, SPEED_SPREAD_MPS = 25.0, 1.0
 
 
-def frame_log_odds(mean: np.ndarray, covariance: np.ndarray, settings: Tracking, dimension: int) -> float:
+def frame_log_odds(
+    mean: np.ndarray, covariance: np.ndarray, settings: Tracking, dimension: int
+) -> float:
     """Log odds of UAV against vehicle that one frame adds.
 
-    mean: [6], position and velocity; covariance: [6, 6]; float64, SI, map. In 3-D: the probability of being
-    above uav_height_m, and a climb faster than vehicles have; in any scene: a speed that only vehicles have.
+    mean: [6], position and velocity; covariance: [6, 6]; float64, SI, map. In 3-D: the probability
+    of being above uav_height_m, and a climb faster than vehicles have; in any scene: a speed that
+    only vehicles have.
     """
     vehicle = _beyond(np.hypot(mean[3], mean[4]) - FAST_MPS, covariance[3, 3] + covariance[4, 4])
     odds = -max(0.0, vehicle)
@@ -61,5 +64,5 @@ def _beyond(excess: float, variance: float) -> float:
 
 def _climb(speed_mps: float, variance: float) -> float:
     """Log likelihood ratio of a vertical speed: Gaussian spreads of UAVs and of vehicles."""
-    uav, vehicle = UAV_CLIMB_STD_MPS ** 2 + variance, VEHICLE_CLIMB_STD_MPS ** 2 + variance
-    return 0.5 * (math.log(vehicle / uav) + speed_mps ** 2 * (1 / vehicle - 1 / uav))
+    uav, vehicle = UAV_CLIMB_STD_MPS**2 + variance, VEHICLE_CLIMB_STD_MPS**2 + variance
+    return 0.5 * (math.log(vehicle / uav) + speed_mps**2 * (1 / vehicle - 1 / uav))

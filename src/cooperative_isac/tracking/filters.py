@@ -9,15 +9,22 @@ import numpy as np
 from filterpy.kalman import ExtendedKalmanFilter, IMMEstimator, KalmanFilter
 
 from cooperative_isac.scene.model import Tracking
-from cooperative_isac.tracking.motion_models import (acceleration_noise, constant_velocity_transition,
-                                                     coordinated_turn, coordinated_turn_jacobian, turn_noise)
+from cooperative_isac.tracking.motion_models import (
+    acceleration_noise,
+    constant_velocity_transition,
+    coordinated_turn,
+    coordinated_turn_jacobian,
+    turn_noise,
+)
 
 MODE_MEMORY_S = 4.0
 QUIET_SHARE = 0.5
 
 
 class MotionFilter(Protocol):
-    """A filter knows position and velocity of its target: mean [6] and covariance [6, 6], SI, map."""
+    """A filter knows position and velocity of its target: mean [6] and covariance [6, 6], SI,
+    map.
+    """
 
     mean: np.ndarray
     covariance: np.ndarray
@@ -57,7 +64,9 @@ class ConstantVelocityFilter:
 
 
 class _QuickLikelihood:
-    """filterpy's log likelihood of the last innovation without the eigenvalues that take most of its time."""
+    """filterpy's log likelihood of the last innovation without the eigenvalues that take most of
+    its time.
+    """
 
     @property
     def log_likelihood(self) -> float:
@@ -70,7 +79,9 @@ class _StraightMode(_QuickLikelihood, KalmanFilter):
 
 
 class _TurnMode(_QuickLikelihood, ExtendedKalmanFilter):
-    """Coordinated turn as an EKF that IMMEstimator can drive; dt_s is set before each prediction."""
+    """Coordinated turn as an EKF that IMMEstimator can drive; dt_s is set before each
+    prediction.
+    """
 
     dt_s = 0.0
 
@@ -89,10 +100,11 @@ _OBSERVATION = np.eye(6, 7)
 
 
 class ImmFilter:
-    """Interacting multiple model (Bar-Shalom 2001, 11.6.6): quiet constant velocity and coordinated turn.
+    """Interacting multiple model (Bar-Shalom 2001, 11.6.6): quiet constant velocity and coordinated
+    turn.
 
-    Both modes carry the turn rate. In the CV mode it has no effect and is drawn anew from its prior, so that
-    mixing hands the turn mode the rate that a turn beginning now would have.
+    Both modes carry the turn rate. In the CV mode it has no effect and is drawn anew from its
+    prior, so that mixing hands the turn mode the rate that a turn beginning now would have.
     """
 
     def __init__(self, settings: Tracking, mean: np.ndarray, covariance: np.ndarray):
@@ -101,8 +113,10 @@ class ImmFilter:
         self._straight.H = _OBSERVATION
         for mode in (self._straight, self._turn):
             mode.x = np.append(mean, 0.0)
-            mode.P = _with_rate(covariance, settings.turn_rate_std_radps ** 2)
-        self._imm = IMMEstimator([self._straight, self._turn], np.array([0.5, 0.5]), _mode_transition(0.0))
+            mode.P = _with_rate(covariance, settings.turn_rate_std_radps**2)
+        self._imm = IMMEstimator(
+            [self._straight, self._turn], np.array([0.5, 0.5]), _mode_transition(0.0)
+        )
 
     @property
     def mean(self) -> np.ndarray:
@@ -121,7 +135,7 @@ class ImmFilter:
         """Go dt_s into the future."""
         rate_std = self._settings.turn_rate_std_radps
         self._straight.F = _with_rate(constant_velocity_transition(dt_s), 0.0)
-        self._straight.Q = _with_rate(self._noise(dt_s, QUIET_SHARE), rate_std ** 2)
+        self._straight.Q = _with_rate(self._noise(dt_s, QUIET_SHARE), rate_std**2)
         self._turn.dt_s = dt_s
         self._turn.Q = _with_rate(self._noise(dt_s, 1.0), turn_noise(dt_s, rate_std))
         self._imm.M = _mode_transition(dt_s)
@@ -135,8 +149,11 @@ class ImmFilter:
         self._imm.update(measurement)
 
     def _noise(self, dt_s: float, share: float) -> np.ndarray:
-        return acceleration_noise(dt_s, share * self._settings.accel_std_mps2,
-                                  share * self._settings.vertical_accel_std_mps2)
+        return acceleration_noise(
+            dt_s,
+            share * self._settings.accel_std_mps2,
+            share * self._settings.vertical_accel_std_mps2,
+        )
 
 
 FILTERS = {"cv": ConstantVelocityFilter, "imm": ImmFilter}
@@ -145,17 +162,23 @@ FILTERS = {"cv": ConstantVelocityFilter, "imm": ImmFilter}
 def check_model(settings: Tracking) -> None:
     """ValueError unless settings.model names a filter."""
     if settings.model not in FILTERS:
-        raise ValueError(f"tracking model '{settings.model}' is unknown; allowed: {sorted(FILTERS)}")
+        raise ValueError(
+            f"tracking model '{settings.model}' is unknown; allowed: {sorted(FILTERS)}"
+        )
 
 
 def make_filter(settings: Tracking, mean: np.ndarray, covariance: np.ndarray) -> MotionFilter:
-    """The filter that settings.model names, started at mean [6] with covariance [6, 6] (SI, map)."""
+    """The filter that settings.model names, started at mean [6] with covariance [6, 6] (SI,
+    map).
+    """
     check_model(settings)
     return FILTERS[settings.model](settings, mean, covariance)
 
 
 def _mode_transition(dt_s: float) -> np.ndarray:
-    """Mode transition probabilities [2, 2] of a chain that stays MODE_MEMORY_S in a mode on average."""
+    """Mode transition probabilities [2, 2] of a chain that stays MODE_MEMORY_S in a mode on
+    average.
+    """
     switch = 0.5 * (1 - np.exp(-2 * dt_s / MODE_MEMORY_S))
     return np.array([[1 - switch, switch], [switch, 1 - switch]])
 

@@ -8,8 +8,8 @@ from cooperative_isac.scene.model import Tracking
 from cooperative_isac.tracking.track import ESTABLISHED, TrackStatus
 
 TIME_SLACK_S = 1e-6  # stamps are sums of periods and never exact
-# [s] Without a detection, whatever was observed: a prediction over more time reaches over a whole scene
-# and identifies nothing.
+# [s] Without a detection, whatever was observed: a prediction over more time reaches over a whole
+# scene and identifies nothing.
 LONGEST_OUTAGE_S = 10.0
 
 
@@ -31,7 +31,9 @@ def expired(since_update_s: float, settings: Tracking, unobserved_s: float = 0.0
     unobserved_s: the part of that time in which no receiver could have detected the target
     """
     longest_s = max(LONGEST_OUTAGE_S, settings.max_coast_s)
-    observed_s = max(since_update_s - unobserved_s, since_update_s - longest_s + settings.max_coast_s)
+    observed_s = max(
+        since_update_s - unobserved_s, since_update_s - longest_s + settings.max_coast_s
+    )
     return observed_s > settings.max_coast_s + TIME_SLACK_S
 
 
@@ -45,8 +47,8 @@ def advance(
 ) -> Life:
     """Life after one more frame.
 
-    A tentative track is confirmed by confirm_hits in confirm_window frames and dies as soon as it cannot be;
-    an established track coasts without detections until max_coast_s of observed time.
+    A tentative track is confirmed by confirm_hits in confirm_window frames and dies as soon as it
+    cannot be; an established track coasts without detections until max_coast_s of observed time.
 
     hit: a detection was assigned
     since_update_s: age of the last detection

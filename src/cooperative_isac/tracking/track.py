@@ -27,7 +27,9 @@ ESTABLISHED_NUMBERS = tuple(status.value for status in ESTABLISHED)
 
 @dataclass(frozen=True)
 class Track:
-    """A snapshot of one track. position_m, velocity_mps: [3] in map; covariance: [6, 6] of both, SI."""
+    """A snapshot of one track. position_m, velocity_mps: [3] in map; covariance: [6, 6] of both,
+    SI.
+    """
 
     track_id: int
     status: TrackStatus

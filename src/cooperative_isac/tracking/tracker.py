@@ -1,4 +1,6 @@
-"""Detections of one frame after another become tracks with an identity; the tracker's state lives here."""
+"""Detections of one frame after another become tracks with an identity; the tracker's state lives
+here.
+"""
 
 from __future__ import annotations
 
@@ -9,16 +11,25 @@ import numpy as np
 
 from cooperative_isac.fusion.detection import Detection
 from cooperative_isac.scene.model import Tracking
-from cooperative_isac.tracking.association import OBSERVED, gate, nearest_neighbours, squared_distances
+from cooperative_isac.tracking.association import (
+    OBSERVED,
+    gate,
+    nearest_neighbours,
+    squared_distances,
+)
 from cooperative_isac.tracking.filters import check_model
 from cooperative_isac.tracking.live_track import LiveTrack, restored_track
 from cooperative_isac.tracking.measurement import Measurements, stack
 from cooperative_isac.tracking.track import Track, TrackStatus
 
-ESTABLISHED_INFLATION = 16.0  # of covariances in the second chance: heavy tails must not cost an identity
+ESTABLISHED_INFLATION = (
+    16.0  # of covariances in the second chance: heavy tails must not cost an identity
+)
 NEWCOMER_INFLATION = 4.0
 SPEED_SIGMAS = 3.0
-OBSERVED_SHARE = 0.5  # of the receivers: where fewer answer, a miss says nothing of a tentative track
+OBSERVED_SHARE = (
+    0.5  # of the receivers: where fewer answer, a miss says nothing of a tentative track
+)
 # Squared distance below which two detections of a frame cannot be told apart: one standard
 # deviation of their difference. More would keep targets apart that stand close to each other.
 INDISTINGUISHABLE = 1.0
@@ -46,7 +57,9 @@ class Tracker:
 
     @property
     def failed(self) -> tuple[str, ...]:
-        """Tracks that the last update dropped because their state became invalid, each with the reason."""
+        """Tracks that the last update dropped because their state became invalid, each with the
+        reason.
+        """
         return tuple(f"track {number}: {problem}" for number, problem in self._failed.items())
 
     @property
@@ -61,7 +74,10 @@ class Tracker:
 
     def reset(self) -> tuple[Track, ...]:
         """End all tracks, told for the last time; identities go on, so that none is used twice."""
-        ended = tuple(replace(track.snapshot(self._time_s), status=TrackStatus.DELETED) for track in self._tracks)
+        ended = tuple(
+            replace(track.snapshot(self._time_s), status=TrackStatus.DELETED)
+            for track in self._tracks
+        )
         self._tracks, self._time_s, self._interval_s = [], -np.inf, np.inf
         self._period_s = np.inf
         return ended
@@ -76,7 +92,9 @@ class Tracker:
         """Shortest interval between frames so far [s]; infinite before the second."""
         return self._period_s
 
-    def restore(self, time_s: float, tracks: Sequence[Track], num_born: int, period_s: float) -> None:
+    def restore(
+        self, time_s: float, tracks: Sequence[Track], num_born: int, period_s: float
+    ) -> None:
         """Go on from what another tracker of the same settings had; before the first update.
 
         Args:
@@ -88,19 +106,24 @@ class Tracker:
         self._num_born = max([num_born, *(track.track_id for track in tracks)])
         self._time_s = time_s
         self._period_s = period_s
-        self._tracks = [restored_track(track, time_s, self._settings, self._dimension)
-                        for track in tracks]
+        self._tracks = [
+            restored_track(track, time_s, self._settings, self._dimension) for track in tracks
+        ]
         self._snapshots = {track.track_id: track for track in tracks}
 
     def skip_identities(self, num_born: int) -> None:
         """Give out none of the first num_born identities: another tracker did."""
         self._num_born = max(self._num_born, num_born)
 
-    def update(self, time_s: float, detections: Sequence[Detection], answered: float = 1.0) -> tuple[Track, ...]:
-        """Take in one frame, also an empty one; every live track, and for the last time each that it ended.
+    def update(
+        self, time_s: float, detections: Sequence[Detection], answered: float = 1.0
+    ) -> tuple[Track, ...]:
+        """Take in one frame, also an empty one; every live track, and for the last time each that
+        it ended.
 
-        time_s must grow. A stamp before the last one deletes all tracks and starts anew (`was_reset`); the
-        same stamp twice, or a detection that is no Gaussian, is a ValueError and changes nothing. Every
+        time_s must grow. A stamp before the last one deletes all tracks and starts anew
+        (`was_reset`); the same stamp twice, or a detection that is no Gaussian, is a ValueError and
+        changes nothing. Every
         track is valid: one whose filter fails is dropped (`failed`) and the others go on.
 
         answered: share of the receivers whose packets arrived; where few did, a miss weighs little
@@ -119,7 +142,9 @@ class Tracker:
         return tuple(ended + snapshots)
 
     def _turn_clock(self, time_s: float) -> list[Track]:
-        """Predict all tracks to time_s; when the clock went backwards, the tracks that this ended."""
+        """Predict all tracks to time_s; when the clock went backwards, the tracks that this
+        ended.
+        """
         if not np.isfinite(time_s):
             raise ValueError(f"stamp {time_s} s is not finite")
         if time_s == self._time_s:
@@ -138,7 +163,9 @@ class Tracker:
             track.unobserved_s += self._interval_s - answered * self._period_s
 
     def _attempt(self, track: LiveTrack, step: Callable[[], None]) -> None:
-        """One step of a track's filter; the track has failed when its state is no valid one afterwards."""
+        """One step of a track's filter; the track has failed when its state is no valid one
+        afterwards.
+        """
         try:
             with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
                 step()
@@ -149,20 +176,27 @@ class Tracker:
             self._failed[track.track_id] = problem
 
     def _drop_failed(self) -> list[Track]:
-        """Take failed tracks out; the last valid snapshots of those that were given out, as deleted."""
+        """Take failed tracks out; the last valid snapshots of those that were given out, as
+        deleted.
+        """
         gone = [track.track_id for track in self._tracks if track.track_id in self._failed]
         self._tracks = [track for track in self._tracks if track.track_id not in self._failed]
         known = [self._snapshots[number] for number in gone if number in self._snapshots]
         return [replace(snapshot, status=TrackStatus.DELETED) for snapshot in known]
 
     def _assign(self, measurements: Measurements, answered: float) -> Measurements:
-        """Give detections to tracks, to established ones first, to all with a second chance; what is left."""
+        """Give detections to tracks, to established ones first, to all with a second chance; what
+        is left.
+        """
         overdue = [t for t in self._tracks if t.has_expired(self._time_s)]
         current = [t for t in self._tracks if t not in overdue]
         established = [t for t in current if t.life.established]
         tentative = [t for t in current if not t.life.established]
         missed, spare = overdue, measurements
-        for tracks, second_chance in ((established, ESTABLISHED_INFLATION), (tentative, NEWCOMER_INFLATION)):
+        for tracks, second_chance in (
+            (established, ESTABLISHED_INFLATION),
+            (tentative, NEWCOMER_INFLATION),
+        ):
             lonely, spare = self._match(tracks, spare, 1.0)
             lonely, spare = self._match(lonely, spare, second_chance)
             missed = missed + lonely
@@ -170,29 +204,47 @@ class Tracker:
             track.miss(self._time_s, answered >= OBSERVED_SHARE)
         return spare
 
-    def _match(self, tracks: list[LiveTrack], measurements: Measurements,
-               inflation: float) -> tuple[list[LiveTrack], Measurements]:
-        """Update tracks with the detections assigned to them; the tracks and the detections left over."""
+    def _match(
+        self, tracks: list[LiveTrack], measurements: Measurements, inflation: float
+    ) -> tuple[list[LiveTrack], Measurements]:
+        """Update tracks with the detections assigned to them; the tracks and the detections left
+        over.
+        """
         costs, allowed = self._pairs(tracks, measurements, inflation)
         pairs = nearest_neighbours(costs, allowed)
         for row, column in pairs:
-            self._attempt(tracks[row], lambda: tracks[row].hit(self._time_s, measurements.values[column],
-                                                               inflation * measurements.covariances[column]))
+            self._attempt(
+                tracks[row],
+                lambda: tracks[row].hit(
+                    self._time_s,
+                    measurements.values[column],
+                    inflation * measurements.covariances[column],
+                ),
+            )
         rows, columns = [row for row, _ in pairs], [column for _, column in pairs]
         return [t for row, t in enumerate(tracks) if row not in rows], measurements.without(columns)
 
-    def _pairs(self, tracks: list[LiveTrack], measurements: Measurements,
-               inflation: float) -> tuple[np.ndarray, np.ndarray]:
-        """Costs and gates, [num_tracks, num_detections]; with inflation, no further than a target can go."""
+    def _pairs(
+        self, tracks: list[LiveTrack], measurements: Measurements, inflation: float
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Costs and gates, [num_tracks, num_detections]; with inflation, no further than a target
+        can go.
+        """
         means = np.array([t.filter.mean for t in tracks]).reshape(-1, 6)
         covariances = np.array([t.filter.covariance for t in tracks]).reshape(-1, 6, 6)
-        squared, log_det = squared_distances(means, covariances, measurements, self._dimension, inflation)
+        squared, log_det = squared_distances(
+            means, covariances, measurements, self._dimension, inflation
+        )
         allowed = squared <= self._gate
-        allowed &= np.array([t.life.established for t in tracks], bool)[:, None] | ~measurements.partial
+        allowed &= (
+            np.array([t.life.established for t in tracks], bool)[:, None] | ~measurements.partial
+        )
         if inflation > 1:
             allowed &= ~measurements.partial  # no second chance for what is doubtful itself
             silence = [max(self._time_s - t.updated_s, self._interval_s) for t in tracks]
-            distance = np.linalg.norm(measurements.values[None, :, :3] - means[:, None, :3], axis=-1)
+            distance = np.linalg.norm(
+                measurements.values[None, :, :3] - means[:, None, :3], axis=-1
+            )
             allowed &= distance <= self._settings.max_speed_mps * np.array(silence).reshape(-1, 1)
         return squared + log_det, allowed
 
@@ -202,7 +254,9 @@ class Tracker:
         One that cannot be told apart from another of the frame starts no second track: neither from
         one that belongs to a track, nor from one that has just started a track.
         """
-        established = [t for t in self._tracks if t.life.established and t.track_id not in self._failed]
+        established = [
+            t for t in self._tracks if t.life.established and t.track_id not in self._failed
+        ]
         _, explained = self._pairs(established, spare, NEWCOMER_INFLATION)
         slow_enough = self._settings.max_speed_mps + SPEED_SIGMAS * spare.speed_stds_mps()
         possible = ~spare.partial & (spare.speeds_mps() <= slow_enough)
@@ -211,7 +265,9 @@ class Tracker:
             return
 
         # Which detections of the frame, [num_detections, num_spare], each of the spare ones may be.
-        squared, _ = squared_distances(measurements.values, measurements.covariances, spare, self._dimension)
+        squared, _ = squared_distances(
+            measurements.values, measurements.covariances, spare, self._dimension
+        )
         same = squared <= INDISTINGUISHABLE
         # A partial one resembles whatever is near it, and is evidence of none.
         used = ~measurements.partial
@@ -231,7 +287,9 @@ class Tracker:
         """Start a track from one detection, unless that gives no valid state."""
         self._num_born += 1
         try:
-            track = LiveTrack(self._num_born, self._time_s, value, covariance, self._settings, self._dimension)
+            track = LiveTrack(
+                self._num_born, self._time_s, value, covariance, self._settings, self._dimension
+            )
             problem = track.problem
         except (ArithmeticError, ValueError) as error:
             problem = f"{type(error).__name__}: {error}"

@@ -33,7 +33,8 @@ class AccessPoint(Protocol):
         """Begin to work on a batch."""
 
     def latents(self) -> Tensor:
-        """Latents of that batch as the fronthaul carries them, [batch, L, D] (lines 7-9 of Algorithm 1).
+        """Latents of that batch as the fronthaul carries them, [batch, L, D] (lines 7-9 of
+        Algorithm 1).
 
         In training the codebook follows them (line 10).
         """
@@ -57,15 +58,28 @@ class AccessPoint(Protocol):
 class LocalAccessPoint:
     """A receiver with its encoder, codebook and optimiser in this process."""
 
-    def __init__(self, name: str, encoder: nn.Module, codebook: Codebook | None, optimisation: Optimisation,
-                 seed: int):
-        self.name, self.encoder, self.codebook, self.optimisation = name, encoder, codebook, optimisation
+    def __init__(
+        self,
+        name: str,
+        encoder: nn.Module,
+        codebook: Codebook | None,
+        optimisation: Optimisation,
+        seed: int,
+    ):
+        self.name, self.encoder, self.codebook, self.optimisation = (
+            name,
+            encoder,
+            codebook,
+            optimisation,
+        )
         self.optimiser = adam(encoder, optimisation)
         self.generator = torch.Generator().manual_seed(seed)
         self._report: dict[str, float] = {}
 
     def begin(self, parameters: dict) -> None:
-        """Take the initial parameters of encoder and codebook from the centre (CF section IV-B, step 1)."""
+        """Take the initial parameters of encoder and codebook from the centre (CF section IV-B,
+        step 1).
+        """
         self.encoder.load_state_dict(parameters["encoder"])
         if self.codebook:
             self.codebook.load_state_dict(parameters["codebook"])
@@ -78,7 +92,9 @@ class LocalAccessPoint:
             return self._to_train()
         with torch.no_grad():
             latents = self._encoded()
-            return self.codebook.lookup(self.codebook.nearest(latents)) if self.codebook else latents
+            return (
+                self.codebook.lookup(self.codebook.nearest(latents)) if self.codebook else latents
+            )
 
     def _to_train(self) -> Tensor:
         self._latents = self._encoded()
@@ -86,14 +102,20 @@ class LocalAccessPoint:
             return self._latents.detach()
         indices = self.codebook.nearest(self._latents)
         codewords = self.codebook.lookup(indices)
-        self._commitment = self.optimisation.commitment_weight * commitment(self._latents, codewords)
-        self._report = {"commitment": float(self._commitment.detach()),
-                        "perplexity": perplexity(indices, self.codebook.config.size)}
+        self._commitment = self.optimisation.commitment_weight * commitment(
+            self._latents, codewords
+        )
+        self._report = {
+            "commitment": float(self._commitment.detach()),
+            "perplexity": perplexity(indices, self.codebook.config.size),
+        }
         self.codebook.follow(self._latents.detach(), indices, self.generator)
         return codewords
 
     def learn(self, gradient: Tensor, learning_rate: float) -> None:
-        """The gradient of the codewords is taken for that of the latents: the straight-through estimator."""
+        """The gradient of the codewords is taken for that of the latents: the straight-through
+        estimator.
+        """
         self.optimiser.zero_grad()
         if self._latents.requires_grad:
             if self.codebook is None:
@@ -117,8 +139,12 @@ class LocalAccessPoint:
 
     def state_dict(self) -> dict:
         codebook = self.codebook.state_dict() if self.codebook else {}
-        return {"encoder": self.encoder.state_dict(), "optimiser": self.optimiser.state_dict(),
-                "codebook": codebook, "random": self.generator.get_state()}
+        return {
+            "encoder": self.encoder.state_dict(),
+            "optimiser": self.optimiser.state_dict(),
+            "codebook": codebook,
+            "random": self.generator.get_state(),
+        }
 
     def load_state_dict(self, state: dict) -> None:
         self.encoder.load_state_dict(state["encoder"])
@@ -129,7 +155,9 @@ class LocalAccessPoint:
 
 
 class HeldAccessPoint(LocalAccessPoint):
-    """A receiver whose encoder is held as it is: what it observes are latents, and only its codebook learns."""
+    """A receiver whose encoder is held as it is: what it observes are latents, and only its
+    codebook learns.
+    """
 
     def __init__(self, name: str, codebook: Codebook | None, optimisation: Optimisation, seed: int):
         super().__init__(name, nn.Identity(), codebook, optimisation, seed)
@@ -145,9 +173,11 @@ class Centre:
         self.network, self.optimisation = network, optimisation
         self.optimiser = adam(network.centre, optimisation)
 
-    def learn(self, latents: Tensor, heard: Tensor, batch: Batch,
-              learning_rate: float) -> tuple[float, Tensor]:
-        """One training step (lines 12-14): the loss, and its gradient [batch, M, L, D] for the access points.
+    def learn(
+        self, latents: Tensor, heard: Tensor, batch: Batch, learning_rate: float
+    ) -> tuple[float, Tensor]:
+        """One training step (lines 12-14): the loss, and its gradient [batch, M, L, D] for the
+        access points.
 
         latents: [batch, M, L, D]; heard: [batch, M], zero for a receiver that is left out.
         """
@@ -169,7 +199,10 @@ class Centre:
 
     def state_dict(self) -> dict:
         """All that goes on with training after an interruption."""
-        return {"centre": self.network.centre.state_dict(), "optimiser": self.optimiser.state_dict()}
+        return {
+            "centre": self.network.centre.state_dict(),
+            "optimiser": self.optimiser.state_dict(),
+        }
 
     def load_state_dict(self, state: dict) -> None:
         """Go on from a state."""
@@ -177,9 +210,16 @@ class Centre:
         self.optimiser.load_state_dict(state["optimiser"])
 
 
-def train_step(access_points: Sequence[AccessPoint], centre: Centre, batch: Batch, heard: Tensor,
-               learning_rate: float) -> float:
-    """One step of Algorithm 1 (lines 5-17); returns the estimation loss. heard: as in Centre.learn."""
+def train_step(
+    access_points: Sequence[AccessPoint],
+    centre: Centre,
+    batch: Batch,
+    heard: Tensor,
+    learning_rate: float,
+) -> float:
+    """One step of Algorithm 1 (lines 5-17); returns the estimation loss. heard: as in
+    Centre.learn.
+    """
     latents = all_latents(access_points, batch, training=True)
     loss, gradients = centre.learn(latents, heard, batch, learning_rate)
     for access_point, gradient in zip(access_points, gradients.unbind(1)):
@@ -195,13 +235,19 @@ def all_latents(access_points: Sequence[AccessPoint], batch: Batch, training: bo
 
 
 def adam(module: nn.Module, optimisation: Optimisation) -> torch.optim.Optimizer:
-    """Adam (CF [37]) over a module's parameters; with decoupled weight decay where there is some."""
+    """Adam (CF [37]) over a module's parameters; with decoupled weight decay where there is
+    some.
+    """
     parameters = list(module.parameters()) or [nn.Parameter(torch.zeros(0))]
     return torch.optim.AdamW(parameters, weight_decay=optimisation.weight_decay)
 
 
-def step(optimiser: torch.optim.Optimizer, module: nn.Module, learning_rate: float,
-         optimisation: Optimisation) -> None:
+def step(
+    optimiser: torch.optim.Optimizer,
+    module: nn.Module,
+    learning_rate: float,
+    optimisation: Optimisation,
+) -> None:
     """One step of an optimiser at a learning rate."""
     if optimisation.clip:
         nn.utils.clip_grad_norm_(module.parameters(), optimisation.clip)

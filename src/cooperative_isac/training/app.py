@@ -23,39 +23,67 @@ from cooperative_isac.training.samples import SPLITS, DrawnSamples, Variety
 Option = typer.Option
 Scene = Annotated[str, typer.Argument(metavar="SCENE", help="File, or name of a shipped scene.")]
 Scheme = Annotated[str, Option(help="Learned scheme to train.")]
-Out = Annotated[Optional[Path],
-                Option(help="Folder of the run; the same command resumes it. Default: runs/train-...")]
+Out = Annotated[
+    Optional[Path],
+    Option(help="Folder of the run; the same command resumes it. Default: runs/train-..."),
+]
 Epochs = Annotated[Optional[int], Option(help="Passes over the training samples.", min=1)]
 BatchSize = Annotated[Optional[int], Option(help="Samples a step.", min=1)]
 LearningRate = Annotated[Optional[float], Option(help="Of Adam.", min=0.0)]
 Schedule = Annotated[Optional[str], Option(help="Of the learning rate: constant or cosine.")]
-Patience = Annotated[Optional[int],
-                     Option(help="Stop after so many epochs without a better one; 0: never.", min=0)]
-Samples = Annotated[Optional[int],
-                    Option(help="Training samples; default: the whole split, 16,000 of drawn ones.", min=1)]
-Validation = Annotated[Optional[int], Option(help="Validation samples; default: the whole split.", min=1)]
-DropOut = Annotated[Optional[float],
-                    Option(help="Probability that a receiver is left out.", min=0.0, max=0.9)]
-HoldEncoders = Annotated[bool, Option("--hold-encoders",
-                                      help="Encoders stay as they are; codebooks and centre learn.")]
+Patience = Annotated[
+    Optional[int], Option(help="Stop after so many epochs without a better one; 0: never.", min=0)
+]
+Samples = Annotated[
+    Optional[int],
+    Option(help="Training samples; default: the whole split, 16,000 of drawn ones.", min=1),
+]
+Validation = Annotated[
+    Optional[int], Option(help="Validation samples; default: the whole split.", min=1)
+]
+DropOut = Annotated[
+    Optional[float], Option(help="Probability that a receiver is left out.", min=0.0, max=0.9)
+]
+HoldEncoders = Annotated[
+    bool, Option("--hold-encoders", help="Encoders stay as they are; codebooks and centre learn.")
+]
 Seed = Annotated[Optional[int], Option(help="Of weights, order and drop-out.", min=0)]
 Precision = Annotated[Optional[str], Option(help="float32, or bfloat16 for mixed precision.")]
 Targets = Annotated[Optional[tuple[int, int]], Option(help="Fewest and most targets of a sample.")]
-Power = Annotated[Optional[tuple[float, float]], Option(help="Lowest and highest transmit power, dBm.")]
-Scatterers = Annotated[Optional[tuple[int, int]], Option(help="Fewest and most clutter scatterers.")]
-Timing = Annotated[Optional[tuple[float, float]],
-                   Option(help="Lowest and highest standard deviation of the timing offsets, s.")]
-Frequency = Annotated[Optional[tuple[float, float]],
-                      Option(help="Lowest and highest standard deviation of the frequency offsets, Hz.")]
+Power = Annotated[
+    Optional[tuple[float, float]], Option(help="Lowest and highest transmit power, dBm.")
+]
+Scatterers = Annotated[
+    Optional[tuple[int, int]], Option(help="Fewest and most clutter scatterers.")
+]
+Timing = Annotated[
+    Optional[tuple[float, float]],
+    Option(help="Lowest and highest standard deviation of the timing offsets, s."),
+]
+Frequency = Annotated[
+    Optional[tuple[float, float]],
+    Option(help="Lowest and highest standard deviation of the frequency offsets, Hz."),
+]
 Hyper = Annotated[
     Optional[list[str]],
-    Option("--set", metavar="NAME=VALUE", help="Hyperparameter of the network, as codebook.size=64.")]
-Data = Annotated[Optional[Path],
-                 Option(help="Folder of 'isac dataset' to train on, not samples drawn on the fly.")]
-CacheFolder = Annotated[Optional[Path],
-                        Option("--cache", help="Folder that keeps what encoders take, for later epochs.")]
-Begin = Annotated[Optional[Path],
-                  Option(help="Weights to begin from, also of another scene, instead of random ones.", exists=True)]
+    Option(
+        "--set", metavar="NAME=VALUE", help="Hyperparameter of the network, as codebook.size=64."
+    ),
+]
+Data = Annotated[
+    Optional[Path],
+    Option(help="Folder of 'isac dataset' to train on, not samples drawn on the fly."),
+]
+CacheFolder = Annotated[
+    Optional[Path],
+    Option("--cache", help="Folder that keeps what encoders take, for later epochs."),
+]
+Begin = Annotated[
+    Optional[Path],
+    Option(
+        help="Weights to begin from, also of another scene, instead of random ones.", exists=True
+    ),
+]
 Workers = Annotated[int, Option(help="Processes that draw samples beside the training.", min=0)]
 Device = Annotated[str, Option(help="cpu, cuda, or auto: cuda where it is.")]
 Half = Annotated[bool, Option("--half", help="Store the weights in 16 bits.")]
@@ -63,21 +91,53 @@ NewFolder = Annotated[Path, Option("--out", help="New folder for the dataset.")]
 Count = Annotated[int, Option("--samples", help="How many samples.", min=5)]
 
 
-def train(scene: Scene, scheme: Scheme = "dvqvae", out: Out = None, epochs: Epochs = None,
-          batch_size: BatchSize = None, learning_rate: LearningRate = None, schedule: Schedule = None,
-          patience: Patience = None, samples: Samples = None, validation_samples: Validation = None,
-          drop_out: DropOut = None, hold_encoders: HoldEncoders = False, seed: Seed = None,
-          precision: Precision = None, targets: Targets = None, power_dbm: Power = None,
-          scatterers: Scatterers = None, timing_offset_s: Timing = None, frequency_offset_hz: Frequency = None,
-          hyperparameters: Hyper = None, data: Data = None, begin: Begin = None, cache: CacheFolder = None,
-          workers: Workers = 1, device: Device = "auto", half: Half = False) -> None:
-    """Train the codec of a learned scheme for a scene; curves and the best weights go into a folder."""
-    settings = {"epochs": epochs, "batch_size": batch_size, "learning_rate": learning_rate,
-                "schedule": schedule, "patience": patience, "train_samples": samples,
-                "validation_samples": validation_samples, "drop_out": drop_out, "seed": seed,
-                "precision": precision, "hold_encoders": hold_encoders or None}
+def train(
+    scene: Scene,
+    scheme: Scheme = "dvqvae",
+    out: Out = None,
+    epochs: Epochs = None,
+    batch_size: BatchSize = None,
+    learning_rate: LearningRate = None,
+    schedule: Schedule = None,
+    patience: Patience = None,
+    samples: Samples = None,
+    validation_samples: Validation = None,
+    drop_out: DropOut = None,
+    hold_encoders: HoldEncoders = False,
+    seed: Seed = None,
+    precision: Precision = None,
+    targets: Targets = None,
+    power_dbm: Power = None,
+    scatterers: Scatterers = None,
+    timing_offset_s: Timing = None,
+    frequency_offset_hz: Frequency = None,
+    hyperparameters: Hyper = None,
+    data: Data = None,
+    begin: Begin = None,
+    cache: CacheFolder = None,
+    workers: Workers = 1,
+    device: Device = "auto",
+    half: Half = False,
+) -> None:
+    """Train the codec of a learned scheme for a scene; curves and the best weights go into a
+    folder.
+    """
+    settings = {
+        "epochs": epochs,
+        "batch_size": batch_size,
+        "learning_rate": learning_rate,
+        "schedule": schedule,
+        "patience": patience,
+        "train_samples": samples,
+        "validation_samples": validation_samples,
+        "drop_out": drop_out,
+        "seed": seed,
+        "precision": precision,
+        "hold_encoders": hold_encoders or None,
+    }
     with faults():
         from cooperative_isac.training.command import make_job, run_job
+
         loaded = load_scene(scene)
         folder = out or Path("runs") / f"train-{loaded.name}-{scheme}"
         check_folder(folder)
@@ -86,15 +146,26 @@ def train(scene: Scene, scheme: Scheme = "dvqvae", out: Out = None, epochs: Epoc
         chosen = {name: value for name, value in settings.items() if value is not None}
         variety = Variety(targets, power_dbm, scatterers, timing_offset_s, frequency_offset_hz)
         job = make_job(loaded, scheme, folder, chosen, variety, pairs(hyperparameters or []), data)
-        run_job(replace(job, begin=begin, cache=cache, num_workers=workers, device=device, half=half), make_console())
+        run_job(
+            replace(job, begin=begin, cache=cache, num_workers=workers, device=device, half=half),
+            make_console(),
+        )
 
 
-def dataset(scene: Scene, out: NewFolder, samples: Count = sum(split.count for split in SPLITS.values()),
-            targets: Targets = None, power_dbm: Power = None, scatterers: Scatterers = None,
-            timing_offset_s: Timing = None, frequency_offset_hz: Frequency = None) -> None:
+def dataset(
+    scene: Scene,
+    out: NewFolder,
+    samples: Count = sum(split.count for split in SPLITS.values()),
+    targets: Targets = None,
+    power_dbm: Power = None,
+    scatterers: Scatterers = None,
+    timing_offset_s: Timing = None,
+    frequency_offset_hz: Frequency = None,
+) -> None:
     """Write drawn samples into a folder, in files that recordings can take the place of."""
     with faults():
         from cooperative_isac.training.recordings import write_samples
+
         variety = Variety(targets, power_dbm, scatterers, timing_offset_s, frequency_offset_hz)
         source = DrawnSamples(load_scene(scene), variety)
         check_new_folder(out)
@@ -138,5 +209,7 @@ def _describe(folder: Path, console: Console) -> None:
     for path in sorted(folder.glob("*.npy")):
         array = np.load(path, mmap_mode="r")
         table.add_row(path.name, " x ".join(map(str, array.shape)), str(array.dtype))
-    console.print(table,
-                  "docs/learned_codecs.md tells their meaning; recordings in the same files train as well.")
+    console.print(
+        table,
+        "docs/learned_codecs.md tells their meaning; recordings in the same files train as well.",
+    )

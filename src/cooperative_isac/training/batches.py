@@ -1,4 +1,6 @@
-"""Samples as batches of tensors, drawn by worker processes, with a cache of observations on disk."""
+"""Samples as batches of tensors, drawn by worker processes, with a cache of observations on
+disk.
+"""
 
 from __future__ import annotations
 
@@ -23,7 +25,8 @@ from cooperative_isac.waveform.frame import TransmitFrame
 class Batch:
     """numbers: of the samples; observations: by receiver, [batch, ...]; knowledge: [batch, ...].
 
-    An access point has neither knowledge nor truth, a centre without its access points no observations.
+    An access point has neither knowledge nor truth, a centre without its access points no
+    observations.
     """
 
     numbers: tuple[int, ...]
@@ -33,10 +36,18 @@ class Batch:
 
 
 class Examples(Dataset):
-    """Samples as a network takes them; receivers: whose echoes are observed; at_centre: and truth."""
+    """Samples as a network takes them; receivers: whose echoes are observed; at_centre: and
+    truth.
+    """
 
-    def __init__(self, network: Network, source: Source, receivers: Sequence[str], at_centre: bool = True,
-                 cache: Cache | None = None):
+    def __init__(
+        self,
+        network: Network,
+        source: Source,
+        receivers: Sequence[str],
+        at_centre: bool = True,
+        cache: Cache | None = None,
+    ):
         self.network, self.source, self.receivers = network, source, tuple(receivers)
         self.at_centre, self.cache = at_centre, cache
         self._static = StaticStage(network.scene)
@@ -64,16 +75,21 @@ class Examples(Dataset):
             example[f"observation/{name}"] = self._observed(echo, situation.frame, name)
         if self.at_centre:
             example["knowledge"] = network.knowledge(situation.frame)
-            example["present"], example["state"] = truth_arrays(situation.targets, network.config.num_targets,
-                                                                network.scene.dimension)
+            example["present"], example["state"] = truth_arrays(
+                situation.targets, network.config.num_targets, network.scene.dimension
+            )
         return example
 
     def _observed(self, echo: np.ndarray, frame: TransmitFrame, receiver: str) -> np.ndarray:
         return self.network.observe(self._static.clean(echo, frame, receiver), frame, receiver)
 
-    def assemble(self, numbers: Sequence[int], tensors: Mapping[str, Tensor], device: torch.device) -> Batch:
+    def assemble(
+        self, numbers: Sequence[int], tensors: Mapping[str, Tensor], device: torch.device
+    ) -> Batch:
         """The batch of stacked examples, on a device, float32."""
-        observations = {name: tensors[f"observation/{name}"].to(device).float() for name in self.receivers}
+        observations = {
+            name: tensors[f"observation/{name}"].to(device).float() for name in self.receivers
+        }
         if not self.at_centre:
             return Batch(tuple(numbers), observations)
         truth = Truth(tensors["present"].to(device), tensors["state"].to(device))
@@ -87,32 +103,53 @@ class EncodedExamples(Examples):
     def input_key(self) -> str:
         """Also what the encoders are."""
         tensors = self.network.encoders.state_dict().values()
-        return f"{super().input_key} {zlib.crc32(b''.join(tensor.numpy().tobytes() for tensor in tensors)):08x}"
+        return (
+            f"{super().input_key} "
+            f"{zlib.crc32(b''.join(tensor.numpy().tobytes() for tensor in tensors)):08x}"
+        )
 
     def _observed(self, echo: np.ndarray, frame: TransmitFrame, receiver: str) -> np.ndarray:
         with torch.no_grad():
-            return self.network.encoded(self._static.clean(echo, frame, receiver), frame, receiver).numpy()
+            return self.network.encoded(
+                self._static.clean(echo, frame, receiver), frame, receiver
+            ).numpy()
 
 
-def truth_arrays(targets: Sequence[TargetState], num_targets: int,
-                 dimension: int) -> tuple[np.ndarray, np.ndarray]:
-    """Labels of a sample: present [num_targets], bool; state [num_targets, 2 dimension], float32."""
+def truth_arrays(
+    targets: Sequence[TargetState], num_targets: int, dimension: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """Labels of a sample: present [num_targets], bool; state [num_targets, 2 dimension],
+    float32.
+    """
     if len(targets) > num_targets:
-        raise ValueError(f"a sample has {len(targets)} targets, the network tells {num_targets} at most; "
-                         "train one for more targets or draw fewer")
+        raise ValueError(
+            f"a sample has {len(targets)} targets, the network tells {num_targets} at most; "
+            "train one for more targets or draw fewer"
+        )
     state = np.zeros((num_targets, 2, dimension), np.float32)
     for row, target in zip(state, targets):
         row[0], row[1] = target.position_m[:dimension], target.velocity_mps[:dimension]
     return np.arange(num_targets) < len(targets), state.reshape(num_targets, -1)
 
 
-def batches(examples: Examples, groups: Sequence[Sequence[int]], num_workers: int,
-            device: torch.device = torch.device("cpu")) -> Iterator[Batch]:
-    """Batches of the samples with these numbers, in this order, whatever the number of worker processes."""
+def batches(
+    examples: Examples,
+    groups: Sequence[Sequence[int]],
+    num_workers: int,
+    device: torch.device = torch.device("cpu"),
+) -> Iterator[Batch]:
+    """Batches of the samples with these numbers, in this order, whatever the number of worker
+    processes.
+    """
     groups = [[int(number) for number in group] for group in groups]
     context = "fork" if num_workers else None
-    loader = DataLoader(_Faultless(examples), batch_sampler=groups, num_workers=num_workers,
-                        multiprocessing_context=context, collate_fn=_stacked)
+    loader = DataLoader(
+        _Faultless(examples),
+        batch_sampler=groups,
+        num_workers=num_workers,
+        multiprocessing_context=context,
+        collate_fn=_stacked,
+    )
     for group, tensors in zip(groups, loader):
         if isinstance(tensors, ValueError):
             raise tensors
@@ -127,7 +164,9 @@ def epoch_groups(numbers: np.ndarray, batch_size: int, seed: int, epoch: int) ->
 
 
 class _Faultless(Dataset):
-    """Examples of which a fault is returned: torch wraps what a worker process raises in a traceback."""
+    """Examples of which a fault is returned: torch wraps what a worker process raises in a
+    traceback.
+    """
 
     def __init__(self, examples: Examples):
         self._examples = examples
@@ -139,8 +178,13 @@ class _Faultless(Dataset):
             return error
 
 
-def _stacked(examples: Sequence[Mapping[str, np.ndarray] | ValueError]) -> dict[str, Tensor] | ValueError:
+def _stacked(
+    examples: Sequence[Mapping[str, np.ndarray] | ValueError],
+) -> dict[str, Tensor] | ValueError:
     for example in examples:
         if isinstance(example, ValueError):
             return example
-    return {name: torch.from_numpy(np.stack([example[name] for example in examples])) for name in examples[0]}
+    return {
+        name: torch.from_numpy(np.stack([example[name] for example in examples]))
+        for name in examples[0]
+    }

@@ -27,24 +27,47 @@ from cooperative_isac.training.settings import Settings
 
 # Kinds of devices that training is tested on.
 DEVICES = ("cpu", "cuda")
-SHOWN = ("epoch", "loss", "validation_loss", "median_location_m", "median_velocity_mps", "detection_rate",
-         "false_alarms")
+SHOWN = (
+    "epoch",
+    "loss",
+    "validation_loss",
+    "median_location_m",
+    "median_velocity_mps",
+    "detection_rate",
+    "false_alarms",
+)
 
 
-def make_job(scene: Scene, scheme: str, folder: Path, chosen: Mapping[str, object], variety: Variety,
-             hyperparameters: Mapping[str, object], data: Path | None) -> Job:
-    """The recipe of a scheme with what the user chose instead; data: folder of recorded samples, or None."""
+def make_job(
+    scene: Scene,
+    scheme: str,
+    folder: Path,
+    chosen: Mapping[str, object],
+    variety: Variety,
+    hyperparameters: Mapping[str, object],
+    data: Path | None,
+) -> Job:
+    """The recipe of a scheme with what the user chose instead; data: folder of recorded samples, or
+    None.
+    """
     basis = recipe(scheme)
     given = {name: value for name, value in vars(variety).items() if value is not None}
     variety = replace(basis.variety, **given)
     settings = {**basis.settings, **chosen}
     names = {field.name for field in fields(Optimisation)}
     optimisation = Optimisation(**{name: settings.pop(name) for name in names & settings.keys()})
-    most = {"num_targets": max(variety.targets[1] if variety.targets else scene.draw.num_targets, 1)}
+    most = {
+        "num_targets": max(variety.targets[1] if variety.targets else scene.draw.num_targets, 1)
+    }
     network = merged(merged(basis.network, most), hyperparameters)
-    return Job(scene, scheme, Recipe(basis.kind, network),
-               Settings(**settings, variety=variety, optimisation=optimisation), folder,
-               RecordedSamples(scene, data.resolve()) if data else None)
+    return Job(
+        scene,
+        scheme,
+        Recipe(basis.kind, network),
+        Settings(**settings, variety=variety, optimisation=optimisation),
+        folder,
+        RecordedSamples(scene, data.resolve()) if data else None,
+    )
 
 
 def run_job(job: Job, console: Console) -> None:
@@ -53,7 +76,9 @@ def run_job(job: Job, console: Console) -> None:
     bar = progress()
     watcher = ProgressWatcher(bar, console, job)
     try:
-        training = train_as_one_of_several(job, watcher) if is_distributed() else train_here(job, watcher)
+        training = (
+            train_as_one_of_several(job, watcher) if is_distributed() else train_here(job, watcher)
+        )
     finally:
         if bar.live.is_started:
             bar.stop()
@@ -69,17 +94,26 @@ class ProgressWatcher(Watcher):
         self.loss = float("nan")
 
     def begin(self, training: Training, network: Network) -> None:
-        sizes = [count_parameters(network.encoders[network.receivers[0]]), count_parameters(network.centre)]
+        sizes = [
+            count_parameters(network.encoders[network.receivers[0]]),
+            count_parameters(network.centre),
+        ]
         self.console.print(
-            f"{self.job.scheme} for {self.job.scene.name} on {self.job.device}: encoder {sizes[0]:,} "
-            f"parameters, decoder {sizes[1]:,}; {self.job.folder}", highlight=False)
+            f"{self.job.scheme} for {self.job.scene.name} on {self.job.device}: encoder "
+            f"{sizes[0]:,} "
+            f"parameters, decoder {sizes[1]:,}; {self.job.folder}",
+            highlight=False,
+        )
         if training.batch_size < training.settings.batch_size:
             self.console.print(
                 f"batches of {training.batch_size} samples, which are all there are, not of "
-                f"{training.settings.batch_size}", highlight=False)
+                f"{training.settings.batch_size}",
+                highlight=False,
+            )
         if training.rows or training.step:
-            self.console.print(f"going on at epoch {training.epoch + 1}, step {training.step}",
-                               highlight=False)
+            self.console.print(
+                f"going on at epoch {training.epoch + 1}, step {training.step}", highlight=False
+            )
         self.bar.start()
         self.task = self.bar.add_task("epoch", total=training.steps_per_epoch, note="")
 
@@ -98,16 +132,25 @@ class ProgressWatcher(Watcher):
 def show(training: Training, job: Job, console: Console) -> None:
     """The best epoch, and how to use its weights."""
     if not training.best_epoch or not training.folder.weights.is_file():
-        raise ValueError(f"{training.folder.path} has no weights of this run; train in another folder")
+        raise ValueError(
+            f"{training.folder.path} has no weights of this run; train in another folder"
+        )
     best = training.rows[training.best_epoch - 1]
     table = Table("figure", "best epoch", "last epoch", box=SIMPLE_HEAD)
     for name, value in best.items():
         table.add_row(name, f"{value:.5g}", f"{training.rows[-1][name]:.5g}")
     console.print(table)
     weights = training.folder.weights
-    variable, source = f"ISAC_WEIGHTS={shlex.quote(str(weights))}", shlex.quote(str(job.scene.source))
-    console.print(f"weights: {weights}\nuse them: {variable} isac evaluate {source} --schemes {job.scheme}",
-                  highlight=False, markup=False, soft_wrap=True)
+    variable, source = (
+        f"ISAC_WEIGHTS={shlex.quote(str(weights))}",
+        shlex.quote(str(job.scene.source)),
+    )
+    console.print(
+        f"weights: {weights}\nuse them: {variable} isac evaluate {source} --schemes {job.scheme}",
+        highlight=False,
+        markup=False,
+        soft_wrap=True,
+    )
 
 
 def count_parameters(module: torch.nn.Module) -> int:
@@ -120,16 +163,25 @@ def merged(basis: Mapping[str, object], changes: Mapping[str, object]) -> dict[s
     result = dict(basis)
     for name, value in changes.items():
         inner = result.get(name)
-        result[name] = merged(inner,
-                              value) if isinstance(inner, Mapping) and isinstance(value, Mapping) else value
+        result[name] = (
+            merged(inner, value)
+            if isinstance(inner, Mapping) and isinstance(value, Mapping)
+            else value
+        )
     return result
 
 
 def _device(name: str, hold_encoders: bool) -> str:
     if name == "auto":
-        return "cuda" if torch.cuda.is_available() and not is_distributed() and not hold_encoders else "cpu"
+        return (
+            "cuda"
+            if torch.cuda.is_available() and not is_distributed() and not hold_encoders
+            else "cpu"
+        )
     if not _is_there(name):
-        raise ValueError(f"--device is {name}; torch has no such device here: use cpu, cuda or auto")
+        raise ValueError(
+            f"--device is {name}; torch has no such device here: use cpu, cuda or auto"
+        )
     return name
 
 

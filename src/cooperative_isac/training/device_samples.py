@@ -1,7 +1,8 @@
 """Raw echoes computed where the network trains: worker processes draw only paths and symbols, a few
 kilobytes.
 
-The paths, symbols and precoders are those of training.samples to the bit; the noise is the device's own.
+The paths, symbols and precoders are those of training.samples to the bit; the noise is the device's
+own.
 """
 
 from __future__ import annotations
@@ -32,7 +33,8 @@ class DeviceExamples(Examples):
         if source.scene.is_physical:
             raise ValueError(
                 f"scene '{source.scene.name}' has a static world or the radar equation; echoes "
-                "computed on the device have neither: train on a recorded data set (isac dataset), or without them"
+                "computed on the device have neither: train on a recorded data set (isac dataset), "
+                "or without them"
             )
         if source.scene.sensing.static_paths != "keep":
             raise ValueError(
@@ -40,8 +42,11 @@ class DeviceExamples(Examples):
                 f"'{source.scene.sensing.static_paths}'; echoes computed on the device keep static "
                 "paths: train on a recorded data set (isac dataset), or with 'keep'"
             )
-        most = source.variety.scatterers[1] if source.variety.scatterers else \
-            source.scene.propagation.clutter.num_scatterers
+        most = (
+            source.variety.scatterers[1]
+            if source.variety.scatterers
+            else source.scene.propagation.clutter.num_scatterers
+        )
         self.num_paths = len(source.scene.transmitters) * (network.config.num_targets + most)
 
     def __getitem__(self, number: int) -> dict[str, np.ndarray]:
@@ -52,11 +57,14 @@ class DeviceExamples(Examples):
                 f"{site.name}/{name}": self._padded(value)
                 for name, value in _path_arrays(situation, site).items()
             }
-        example["present"], example["state"] = truth_arrays(situation.targets,
-                                                            self.network.config.num_targets, scene.dimension)
+        example["present"], example["state"] = truth_arrays(
+            situation.targets, self.network.config.num_targets, scene.dimension
+        )
         return example
 
-    def assemble(self, numbers: Sequence[int], tensors: Mapping[str, Tensor], device: torch.device) -> Batch:
+    def assemble(
+        self, numbers: Sequence[int], tensors: Mapping[str, Tensor], device: torch.device
+    ) -> Batch:
         tensors = {name: tensor.to(device) for name, tensor in tensors.items()}
         order = self.source.scene.waveform.modulation_order
         streams = torch.from_numpy(constellation(order)).to(device)[tensors["indices"].long()]
@@ -69,12 +77,14 @@ class DeviceExamples(Examples):
             echo = echoes(streams, **parts) + self._noise(numbers, name, device)
             observations[name] = torch.stack([echo.real, echo.imag], dim=1)
         knowledge = transmit_tensors(streams, tensors["precoders"])
-        return Batch(tuple(numbers), observations, knowledge, Truth(tensors["present"], tensors["state"]))
+        return Batch(
+            tuple(numbers), observations, knowledge, Truth(tensors["present"], tensors["state"])
+        )
 
     def _padded(self, values: np.ndarray) -> np.ndarray:
         """Paths of no amplitude make their number the same in all samples: [num_paths, ...]."""
         padded = np.zeros((self.num_paths, *values.shape[1:]), np.complex64)
-        padded[:len(values)] = values
+        padded[: len(values)] = values
         return padded
 
     def _noise(self, numbers: Sequence[int], receiver: str, device: torch.device) -> Tensor:
@@ -82,20 +92,26 @@ class DeviceExamples(Examples):
         shape = scene.receiver(receiver).num_ant, scene.grid.num_subcarriers, scene.grid.num_symbols
         for number in numbers:
             generator = torch.Generator(device).manual_seed(TRAINING_SEED ^ (who << 24) ^ number)
-            rows.append(torch.randn(shape, dtype=torch.complex64, generator=generator, device=device))
+            rows.append(
+                torch.randn(shape, dtype=torch.complex64, generator=generator, device=device)
+            )
         return torch.stack(rows)
 
 
-def echoes(streams: Tensor, gains: Tensor, over_subcarriers: Tensor, over_symbols: Tensor,
-           steering: Tensor) -> Tensor:
+def echoes(
+    streams: Tensor, gains: Tensor, over_subcarriers: Tensor, over_symbols: Tensor, steering: Tensor
+) -> Tensor:
     """Noiseless echoes of CF eq. 6, [batch, num_rx_ant, num_subcarriers, num_symbols], complex64.
 
-    streams: [batch, num_subcarriers, num_streams, num_symbols]; gains: [batch, num_paths, num_groups,
-    num_streams], amplitude times a_t^T W; over_subcarriers: [batch, num_paths, num_subcarriers];
+    streams: [batch, num_subcarriers, num_streams, num_symbols]; gains: [batch, num_paths,
+    num_groups, num_streams], amplitude times a_t^T W; over_subcarriers: [batch, num_paths,
+    num_subcarriers];
     over_symbols: [batch, num_paths, num_symbols]; steering: [batch, num_paths, num_rx_ant].
     """
-    weights = gains.repeat_interleave(over_subcarriers.shape[2] // gains.shape[2],
-                                      dim=2) * over_subcarriers[..., None]
+    weights = (
+        gains.repeat_interleave(over_subcarriers.shape[2] // gains.shape[2], dim=2)
+        * over_subcarriers[..., None]
+    )
     signals = weights.transpose(1, 2) @ streams * over_symbols[:, None]
     return torch.einsum("bpm,bnpt->bmnt", steering, signals)
 
@@ -120,16 +136,21 @@ def _path_arrays(situation: Situation, site: Site) -> dict[str, np.ndarray]:
     if propagation.timing_offset_std_s or propagation.frequency_offset_std_hz:
         phases = clock_phases(propagation, frame.grid, len(scene.transmitters), generator)
         over_symbols = over_symbols * phases[paths.transmitter]
-    amplitude = paths.amplitude * propagation.noise_power_w ** -0.5
-    return {"gains": amplitude[:, None, None] * _stream_gains(situation, paths),
-            "over_subcarriers": over_subcarriers.T, "over_symbols": over_symbols,
-            "steering": steering_vectors(site.elements_m[::-1], paths.aoa, scene.grid.wavelength_m)}
+    amplitude = paths.amplitude * propagation.noise_power_w**-0.5
+    return {
+        "gains": amplitude[:, None, None] * _stream_gains(situation, paths),
+        "over_subcarriers": over_subcarriers.T,
+        "over_symbols": over_symbols,
+        "steering": steering_vectors(site.elements_m[::-1], paths.aoa, scene.grid.wavelength_m),
+    }
 
 
 def _stream_gains(situation: Situation, paths: PathSet) -> np.ndarray:
     """a_t^T W of every path, [num_paths, num_groups, num_streams]."""
     scene, frame = situation.scene, situation.frame
-    gains = np.empty((len(paths.delay_s), len(frame.precoders), frame.precoders.shape[2]), np.complex64)
+    gains = np.empty(
+        (len(paths.delay_s), len(frame.precoders), frame.precoders.shape[2]), np.complex64
+    )
     for index, site in enumerate(scene.transmitters):
         chosen = paths.transmitter == index
         steering = steering_vectors(site.elements_m, paths.aod[chosen], scene.grid.wavelength_m)

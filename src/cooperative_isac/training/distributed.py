@@ -1,9 +1,12 @@
-"""CF Algorithm 1 over torch.distributed: the centre is rank 0, each access point one further process.
+"""CF Algorithm 1 over torch.distributed: the centre is rank 0, each access point one further
+process.
 
     torchrun --nproc-per-node 3 -m cooperative_isac.cli train SCENE --scheme dvqvae
 
-The centre says which samples come next; latents and gradients travel in every step. Parameters travel at the
-beginning and where they are kept: with every better epoch, and with the optimiser's state in every checkpoint.
+The centre says which samples come next; latents and gradients travel in every step. Parameters
+travel at the
+beginning and where they are kept: with every better epoch, and with the optimiser's state in every
+checkpoint.
 """
 
 from __future__ import annotations
@@ -33,16 +36,22 @@ def is_distributed() -> bool:
 
 
 def join(num_receivers: int) -> int:
-    """Meet the other processes; the rank of this one. ValueError when their number does not fit the scene."""
+    """Meet the other processes; the rank of this one. ValueError when their number does not fit the
+    scene.
+    """
     dist.init_process_group("gloo")
     if dist.get_world_size() != num_receivers + 1:
-        raise ValueError(f"{dist.get_world_size()} processes were started; the scene needs one for the "
-                         f"centre and one per receiver (torchrun --nproc-per-node {num_receivers + 1})")
+        raise ValueError(
+            f"{dist.get_world_size()} processes were started; the scene needs one for the "
+            f"centre and one per receiver (torchrun --nproc-per-node {num_receivers + 1})"
+        )
     return dist.get_rank()
 
 
 class RemoteAccessPoint:
-    """An access point in another process, as the centre sees it (training.algorithm.AccessPoint)."""
+    """An access point in another process, as the centre sees it
+    (training.algorithm.AccessPoint).
+    """
 
     def __init__(self, name: str, rank: int, latent_shape: tuple[int, int]):
         self.name, self.rank, self.latent_shape = name, rank, latent_shape
@@ -53,7 +62,7 @@ class RemoteAccessPoint:
         codebook = network.codebook(self.name)
         state = {
             "encoder": network.encoders[self.name].state_dict(),
-            "codebook": codebook.state_dict() if codebook else {}
+            "codebook": codebook.state_dict() if codebook else {},
         }
         dist.send_object_list([state], self.rank)
 
@@ -110,7 +119,9 @@ def serve(access_point: LocalAccessPoint, examples: Examples) -> None:
         elif command is Command.TAKE_STATE:
             access_point.load_state_dict(_receive(CENTRE))
         else:
-            state = access_point.report() if command is Command.REPORT else access_point.state_dict()
+            state = (
+                access_point.report() if command is Command.REPORT else access_point.state_dict()
+            )
             dist.send_object_list([state], CENTRE)
 
 
@@ -120,7 +131,9 @@ def _receive_request() -> tuple[Command, int]:
     return Command(int(request[0])), int(request[1])
 
 
-def _encode(access_point: LocalAccessPoint, examples: Examples, batch_size: int, training: bool) -> Tensor:
+def _encode(
+    access_point: LocalAccessPoint, examples: Examples, batch_size: int, training: bool
+) -> Tensor:
     numbers = torch.empty(batch_size, dtype=torch.int64)
     dist.recv(numbers, CENTRE)
     batch = next(batches(examples, [numbers.tolist()], num_workers=0))

@@ -1,4 +1,6 @@
-"""The folder of a training run: its description, its curves, its checkpoint, the best weights so far."""
+"""The folder of a training run: its description, its curves, its checkpoint, the best weights so
+far.
+"""
 
 from __future__ import annotations
 
@@ -35,8 +37,10 @@ class RunFolder:
         text = json.dumps(description, indent=2)
         if path.is_file() and path.read_text(encoding="utf-8", errors="replace") != text:
             raise ValueError(
-                f"{self.path} holds a run with other settings ({_differences(path, description)}); name "
-                "another folder with --out, or repeat the command that began this one to resume it")
+                f"{self.path} holds a run with other settings ({_differences(path, description)}); "
+                "name "
+                "another folder with --out, or repeat the command that began this one to resume it"
+            )
         self.replace("run.json", lambda temporary: temporary.write_text(text, encoding="utf-8"))
 
     def description(self) -> dict:
@@ -45,11 +49,13 @@ class RunFolder:
 
     def write_curves(self, rows: Sequence[Mapping[str, float]]) -> None:
         """One line per epoch."""
+
         def write(temporary: Path) -> None:
             with temporary.open("w", newline="", encoding="utf-8") as file:
                 writer = csv.DictWriter(file, list(rows[0]))
                 writer.writeheader()
                 writer.writerows(rows)
+
         self.replace("curves.csv", write)
 
     def save(self, checkpoint: Mapping) -> None:
@@ -63,7 +69,15 @@ class RunFolder:
             return None
         try:
             state = torch.load(path, map_location="cpu", weights_only=True)
-        except (OSError, EOFError, LookupError, RuntimeError, TypeError, ValueError, pickle.UnpicklingError):
+        except (
+            OSError,
+            EOFError,
+            LookupError,
+            RuntimeError,
+            TypeError,
+            ValueError,
+            pickle.UnpicklingError,
+        ):
             raise self.damaged_checkpoint() from None
         if not isinstance(state, dict):
             raise self.damaged_checkpoint()
@@ -76,8 +90,11 @@ class RunFolder:
 
     def damaged_checkpoint(self) -> ValueError:
         """The error of a checkpoint from which this run cannot go on."""
-        return ValueError(f"{self.checkpoint}: is no checkpoint of this run, or damaged; remove it to train from the "
-                          "beginning, or name another folder with --out")
+        return ValueError(
+            f"{self.checkpoint}: is no checkpoint of this run, or damaged; remove it to train from "
+            "the "
+            "beginning, or name another folder with --out"
+        )
 
     def replace(self, name: str, write: Callable[[Path], object]) -> None:
         """Write a file beside its place, then put it there."""
@@ -88,8 +105,11 @@ class RunFolder:
         except (OSError, RuntimeError) as error:  # RuntimeError: torch.save on a full disk
             temporary.unlink(missing_ok=True)
             reason = getattr(error, "strerror", None) or "is the disk full?"
-            raise OutputError(f"cannot write {self.path / name}: {reason}; make room, or name another folder with "
-                              "--out") from None
+            raise OutputError(
+                f"cannot write {self.path / name}: {reason}; make room, or name another folder "
+                "with "
+                "--out"
+            ) from None
 
 
 def _differences(path: Path, description: Mapping) -> str:
@@ -99,8 +119,10 @@ def _differences(path: Path, description: Mapping) -> str:
         return f"{path.name} cannot be read"
     now = _flat(json.loads(json.dumps(description)))
     names = sorted(name for name in before.keys() | now.keys() if before.get(name) != now.get(name))
-    return ", ".join(f"{quoted(name)}: {quoted(before.get(name))} there, {quoted(now.get(name))} now"
-                     for name in names[:3])
+    return ", ".join(
+        f"{quoted(name)}: {quoted(before.get(name))} there, {quoted(now.get(name))} now"
+        for name in names[:3]
+    )
 
 
 def _flat(data, prefix: str = "") -> dict:

@@ -39,14 +39,24 @@ class Watcher:
 class Training:
     """State of a run: all of it is in the checkpoint."""
 
-    def __init__(self, access_points: Sequence[AccessPoint], centre: Centre, examples: Examples,
-                 settings: Settings, folder: RunFolder, num_workers: int = 0,
-                 device: torch.device = torch.device("cpu"), half: bool = False):
+    def __init__(
+        self,
+        access_points: Sequence[AccessPoint],
+        centre: Centre,
+        examples: Examples,
+        settings: Settings,
+        folder: RunFolder,
+        num_workers: int = 0,
+        device: torch.device = torch.device("cpu"),
+        half: bool = False,
+    ):
         self.access_points, self.centre, self.examples = access_points, centre, examples
         self.settings, self.folder, self.num_workers = settings, folder, num_workers
         self.device, self.half = device, half
         self.train_numbers = split_numbers(examples.source, "train", settings.train_samples)
-        self.validation_numbers = split_numbers(examples.source, "validation", settings.validation_samples)
+        self.validation_numbers = split_numbers(
+            examples.source, "validation", settings.validation_samples
+        )
         # Whole batches are trained on: of fewer samples than one they are all of it.
         self.batch_size = min(settings.batch_size, len(self.train_numbers))
         self.epoch, self.step, self.losses, self.rows = 0, 0, [], []
@@ -56,7 +66,9 @@ class Training:
             self._restore(state)
 
     def run(self, watcher: Watcher = Watcher()) -> None:
-        """Train until the last epoch, or until validation has not improved for `patience` epochs."""
+        """Train until the last epoch, or until validation has not improved for `patience`
+        epochs.
+        """
         watcher.begin(self, self.centre.network)
         while self.epoch < self.settings.epochs and not self.stopped_early:
             began_s = time.monotonic()
@@ -77,12 +89,19 @@ class Training:
 
     def _train_epoch(self, watcher: Watcher) -> None:
         settings = self.settings
-        groups = epoch_groups(self.train_numbers, self.batch_size, settings.seed, self.epoch)[self.step:]
+        groups = epoch_groups(self.train_numbers, self.batch_size, settings.seed, self.epoch)[
+            self.step :
+        ]
         for batch in batches(self.examples, groups, self.num_workers, self.device):
             total = self.epoch * self.steps_per_epoch + self.step
             heard = heard_receivers(len(batch.numbers), len(self.access_points), settings, total)
-            loss = train_step(self.access_points, self.centre, batch, heard.to(self.device),
-                              settings.learning_rate_at(total, self.steps_per_epoch))
+            loss = train_step(
+                self.access_points,
+                self.centre,
+                batch,
+                heard.to(self.device),
+                settings.learning_rate_at(total, self.steps_per_epoch),
+            )
             self._refuse_divergence("loss", loss)
             self.losses.append(loss)
             self.step += 1
@@ -93,8 +112,14 @@ class Training:
     def _close_epoch(self, seconds: float) -> dict[str, float]:
         log, validation_loss = self._validate()
         self.epoch, self.step = self.epoch + 1, 0
-        row = {"epoch": self.epoch, "loss": float(np.mean(self.losses)), "validation_loss": validation_loss,
-               **asdict(log.score()), **self._reports(), "seconds": round(seconds, 1)}
+        row = {
+            "epoch": self.epoch,
+            "loss": float(np.mean(self.losses)),
+            "validation_loss": validation_loss,
+            **asdict(log.score()),
+            **self._reports(),
+            "seconds": round(seconds, 1),
+        }
         self.rows, self.losses = [*self.rows, row], []
         if validation_loss < self.best_loss:
             self.best_loss, self.best_epoch = validation_loss, self.epoch
@@ -104,19 +129,30 @@ class Training:
         return row
 
     def _refuse_divergence(self, name: str, loss: float) -> None:
-        """ValueError for a loss that is no number: what is trained from here on is worth nothing."""
+        """ValueError for a loss that is no number: what is trained from here on is worth
+        nothing.
+        """
         if np.isfinite(loss):
             return
-        kept = f"the weights of epoch {self.best_epoch} stay" if self.best_epoch else "there are no weights"
-        raise ValueError(f"the {name} is {loss} in step {self.step + 1} of epoch {self.epoch + 1}; {kept}. Train in "
-                         f"another folder with a lower --learning-rate than {self.settings.learning_rate:g}")
+        kept = (
+            f"the weights of epoch {self.best_epoch} stay"
+            if self.best_epoch
+            else "there are no weights"
+        )
+        raise ValueError(
+            f"the {name} is {loss} in step {self.step + 1} of epoch {self.epoch + 1}; {kept}. "
+            "Train in "
+            f"another folder with a lower --learning-rate than {self.settings.learning_rate:g}"
+        )
 
     def _validate(self) -> tuple[ErrorLog, float]:
         numbers = self.validation_numbers
         groups = np.array_split(numbers, -(-len(numbers) // self.batch_size))
         log, total = ErrorLog(self.centre.network.scene.dimension), 0.0
         for batch in batches(self.examples, groups, self.num_workers, self.device):
-            loss, found = self.centre.judge(all_latents(self.access_points, batch, training=False), batch)
+            loss, found = self.centre.judge(
+                all_latents(self.access_points, batch, training=False), batch
+            )
             self._refuse_divergence("validation loss", loss)
             log.add(found, batch.truth)
             total += loss * len(batch.numbers)
@@ -124,8 +160,11 @@ class Training:
 
     def _reports(self) -> dict[str, float]:
         names = self.examples.network.receivers
-        return {f"{figure}_{name}": value for name, access_point in zip(names, self.access_points)
-                for figure, value in access_point.report().items()}
+        return {
+            f"{figure}_{name}": value
+            for name, access_point in zip(names, self.access_points)
+            for figure, value in access_point.report().items()
+        }
 
     def _keep(self, log: ErrorLog, row: Mapping[str, float]) -> None:
         network = self.centre.network
@@ -135,8 +174,9 @@ class Training:
         figures = {name: value if np.isfinite(value) else None for name, value in row.items()}
         del figures["seconds"]  # the same run leaves the same bytes
         training = {"run": self.folder.description(), "validation": figures}
-        self.folder.replace(self.folder.weights.name,
-                            lambda path: save_weights(path, network, training, self.half))
+        self.folder.replace(
+            self.folder.weights.name, lambda path: save_weights(path, network, training, self.half)
+        )
 
     def _state(self) -> dict:
         return {
@@ -147,7 +187,7 @@ class Training:
             "best_loss": self.best_loss,
             "best_epoch": self.best_epoch,
             "centre": self.centre.state_dict(),
-            "access_points": [access_point.state_dict() for access_point in self.access_points]
+            "access_points": [access_point.state_dict() for access_point in self.access_points],
         }
 
     def _restore(self, state: dict) -> None:
@@ -165,12 +205,14 @@ class Training:
 
 
 def heard_receivers(batch_size: int, num_receivers: int, settings: Settings, step: int) -> Tensor:
-    """Which receivers the centre hears in a training step, [batch, M], float32: a function of the seed and
-    the step.
+    """Which receivers the centre hears in a training step, [batch, M], float32: a function of the
+    seed and the step.
 
     At least one is heard in every sample.
     """
     generator = np.random.default_rng([settings.seed, step])
     heard = generator.random((batch_size, num_receivers)) >= settings.drop_out
-    heard[np.arange(batch_size), generator.integers(num_receivers, size=batch_size)] |= ~heard.any(axis=1)
+    heard[np.arange(batch_size), generator.integers(num_receivers, size=batch_size)] |= ~heard.any(
+        axis=1
+    )
     return torch.from_numpy(heard.astype(np.float32))

@@ -9,5 +9,11 @@ from cooperative_isac.output.console import make_console
 
 def progress() -> Progress:
     """A bar on standard error; the field `note` stands at its end."""
-    return Progress(TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(),
-                    TimeRemainingColumn(), TextColumn("{task.fields[note]}"), console=make_console(stderr=True))
+    return Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeRemainingColumn(),
+        TextColumn("{task.fields[note]}"),
+        console=make_console(stderr=True),
+    )

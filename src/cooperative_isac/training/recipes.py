@@ -10,7 +10,9 @@ from cooperative_isac.training.samples import Variety
 
 @dataclass(frozen=True)
 class Recipe:
-    """kind and hyperparameters of the network (else its defaults), settings and samples of a run."""
+    """kind and hyperparameters of the network (else its defaults), settings and samples of a
+    run.
+    """
 
     kind: str
     network: Mapping[str, object] = field(default_factory=dict)
@@ -18,11 +20,25 @@ class Recipe:
     variety: Variety = Variety()
 
 
-MAPS = {"learning_rate": 1.5e-3, "schedule": "cosine", "warmup_steps": 100, "epochs": 12, "batch_size": 32,
-        "drop_out": 0.08, "weight_decay": 1e-2, "clip": 1.0}
+MAPS = {
+    "learning_rate": 1.5e-3,
+    "schedule": "cosine",
+    "warmup_steps": 100,
+    "epochs": 12,
+    "batch_size": 32,
+    "drop_out": 0.08,
+    "weight_decay": 1e-2,
+    "clip": 1.0,
+}
 SPECTRA = {**MAPS, "learning_rate": 4e-3, "batch_size": 16, "epochs": 16}
 # CF section V-A: two convolutions of kernel 5, then the strongest
-CENTRAL = {"quantised": False, "kernel": 5, "encoder_layers": 2, "encoder_residuals": 0, "hidden": 8}
+CENTRAL = {
+    "quantised": False,
+    "kernel": 5,
+    "encoder_layers": 2,
+    "encoder_residuals": 0,
+    "hidden": 8,
+}
 VARIED = Variety(targets=(1, 3), power_dbm=(28.0, 38.0), scatterers=(0, 6))
 
 RECIPES = {

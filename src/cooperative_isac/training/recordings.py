@@ -1,10 +1,12 @@
 """Samples on disk: drawn ones written out, or recordings that somebody brings in the same files.
 
-    dataset.json            format, what the scene must be, number of samples
-    echo-<receiver>.npy     [N, num_rx_ant, num_subcarriers, num_symbols, 2], float16: real and imaginary part
-                            of the received signal in units of the square root of the noise power
-    downlink.npy            [N, bytes], uint8: symbols and precoders of each frame (fronthaul.downlink)
-    targets.npy             [N, Q, 2, 3], float32: location [m] and velocity [m/s] in map; NaN: no target
+dataset.json            format, what the scene must be, number of samples
+echo-<receiver>.npy     [N, num_rx_ant, num_subcarriers, num_symbols, 2], float16: real and
+                        imaginary part of the received signal in units of the square root of the
+                        noise power
+downlink.npy            [N, bytes], uint8: symbols and precoders of each frame (fronthaul.downlink)
+targets.npy             [N, Q, 2, 3], float32: location [m] and velocity [m/s] in map; NaN: no
+target
 """
 
 from __future__ import annotations
@@ -57,7 +59,8 @@ class RecordedSamples:
         path = self.folder / DESCRIPTION
         if not path.is_file():
             raise ValueError(
-                f"{self.folder} is no dataset: it has no {DESCRIPTION}; 'isac dataset' writes one")
+                f"{self.folder} is no dataset: it has no {DESCRIPTION}; 'isac dataset' writes one"
+            )
         try:
             description = json.loads(path.read_text(encoding="utf-8"))
         except (OSError, ValueError, RecursionError) as error:
@@ -69,16 +72,22 @@ class RecordedSamples:
             Description.model_validate(description)
         except ValidationError as error:
             fault = error.errors(include_url=False)[0]
-            raise ValueError(f"{path}: {'.'.join(map(str, fault['loc']))}: {quoted(fault['msg'])}; {ANEW}") from None
+            raise ValueError(
+                f"{path}: {'.'.join(map(str, fault['loc']))}: {quoted(fault['msg'])}; {ANEW}"
+            ) from None
         differences = fact_differences(description["scene"], scene_facts(self.scene))
         if differences:
-            raise ValueError(f"dataset {self.folder} is of another scene than '{self.scene.name}': "
-                             f"{'; '.join(differences[:4])}")
+            raise ValueError(
+                f"dataset {self.folder} is of another scene than '{self.scene.name}': "
+                f"{'; '.join(differences[:4])}"
+            )
         return description
 
     @cached_property
     def arrays(self) -> Mapping[str, np.ndarray]:
-        """The files by name, not read yet. ValueError for one that is missing, cut off or of another shape."""
+        """The files by name, not read yet. ValueError for one that is missing, cut off or of
+        another shape.
+        """
         grid = self.scene.grid
         shapes: dict[str, tuple[str, tuple[int | None, ...]]] = {
             "targets": ("float32", (None, 2, 3)),
@@ -88,7 +97,10 @@ class RecordedSamples:
             shape = site.num_ant, grid.num_subcarriers, grid.num_symbols, 2
             shapes[f"echo-{site.name}"] = "float16", shape
         count = self.description["samples"]
-        return {name: self._array(name, dtype, (count, *shape)) for name, (dtype, shape) in shapes.items()}
+        return {
+            name: self._array(name, dtype, (count, *shape))
+            for name, (dtype, shape) in shapes.items()
+        }
 
     @property
     def splits(self) -> Mapping[str, Split]:
@@ -101,7 +113,9 @@ class RecordedSamples:
         rows = self.arrays["targets"][number]
         missing = np.isnan(rows).all(axis=(1, 2))
         if not np.isfinite(rows[~missing]).all():
-            raise self._fault("targets", number, "has numbers that are not finite in the row of a target")
+            raise self._fault(
+                "targets", number, "has numbers that are not finite in the row of a target"
+            )
         targets = tuple(
             TargetState(f"target_{row}", TargetClass.UNKNOWN, *rows[row].astype(float))
             for row in np.flatnonzero(~missing)
@@ -119,7 +133,9 @@ class RecordedSamples:
         parts = self.arrays[name][situation.number].astype(np.float32)
         if not np.isfinite(parts).all():
             raise self._fault(name, situation.number, "has numbers that are not finite")
-        return parts.view(np.complex64)[..., 0] * np.float32(np.sqrt(self.scene.propagation.noise_power_w))
+        return parts.view(np.complex64)[..., 0] * np.float32(
+            np.sqrt(self.scene.propagation.noise_power_w)
+        )
 
     def _array(self, name: str, dtype: str, shape: tuple[int | None, ...]) -> np.ndarray:
         """One file; None in a shape stands for any size."""
@@ -157,22 +173,30 @@ def write_samples(samples: DrawnSamples, folder: Path, count: int) -> Iterator[i
         for name, value in (_arrays(samples, number) if number else first).items():
             files[name][number] = value
         yield number + 1
-    description = {"format": FORMAT, "samples": count, "variety": repr(samples.variety),
-                   "scene": scene_facts(samples.scene)}
+    description = {
+        "format": FORMAT,
+        "samples": count,
+        "variety": repr(samples.variety),
+        "scene": scene_facts(samples.scene),
+    }
     write_file(folder / DESCRIPTION, json.dumps(description, indent=1).encode())
 
 
 def _new_files(folder: Path, first: Mapping[str, np.ndarray], count: int) -> dict[str, np.ndarray]:
-    """A file for each array, whose room is taken at once: a disk that fills up later would end the process.
+    """A file for each array, whose room is taken at once: a disk that fills up later would end the
+    process.
 
-    Raises OutputError without a trace in the folder's place: there is no room for count samples like the first.
+    Raises OutputError without a trace in the folder's place: there is no room for count samples
+    like the first.
     """
     needed = count * sum(value.nbytes for value in first.values())
     free = shutil.disk_usage(folder).free
     files: dict[str, np.ndarray] = {}
     try:
         if needed > free:
-            raise OSError(errno.ENOSPC, f"{needed * 1e-9:.1f} GB are needed, {free * 1e-9:.1f} GB are free")
+            raise OSError(
+                errno.ENOSPC, f"{needed * 1e-9:.1f} GB are needed, {free * 1e-9:.1f} GB are free"
+            )
         for name, value in first.items():
             path = folder / f"{name}.npy"
             files[name] = np.lib.format.open_memmap(path, "w+", value.dtype, (count, *value.shape))
@@ -182,18 +206,27 @@ def _new_files(folder: Path, first: Mapping[str, np.ndarray], count: int) -> dic
         for name in first:
             (folder / f"{name}.npy").unlink(missing_ok=True)
         folder.rmdir()
-        raise OutputError(f"cannot write {folder}: {error.strerror}; make room, or draw fewer --samples") from None
+        raise OutputError(
+            f"cannot write {folder}: {error.strerror}; make room, or draw fewer --samples"
+        ) from None
     return files
 
 
 def _arrays(samples: DrawnSamples, number: int) -> dict[str, np.ndarray]:
     situation, variety, draw = samples.situation(number), samples.variety, samples.scene.draw
-    targets = np.full((variety.targets[1] if variety.targets else draw.num_targets, 2, 3), np.nan, np.float32)
+    targets = np.full(
+        (variety.targets[1] if variety.targets else draw.num_targets, 2, 3), np.nan, np.float32
+    )
     for row, target in zip(targets, situation.targets):
         row[0], row[1] = target.position_m, target.velocity_mps
-    arrays = {"targets": targets, "downlink": np.frombuffer(pack_downlink(situation.frame), np.uint8)}
-    scale = np.float32(samples.scene.propagation.noise_power_w ** -0.5)
+    arrays = {
+        "targets": targets,
+        "downlink": np.frombuffer(pack_downlink(situation.frame), np.uint8),
+    }
+    scale = np.float32(samples.scene.propagation.noise_power_w**-0.5)
     for site in samples.scene.receivers:
         echo = np.ascontiguousarray(samples.echo(situation, site.name) * scale)
-        arrays[f"echo-{site.name}"] = echo.view(np.float32).reshape(*echo.shape, 2).astype(np.float16)
+        arrays[f"echo-{site.name}"] = (
+            echo.view(np.float32).reshape(*echo.shape, 2).astype(np.float16)
+        )
     return arrays

@@ -29,7 +29,8 @@ from cooperative_isac.training.settings import Settings
 
 @dataclass(frozen=True)
 class Job:
-    """What to train and where; source: None to draw samples on the fly; cache: folder of observations;
+    """What to train and where; source: None to draw samples on the fly; cache: folder of
+    observations;
 
     begin: weights to begin from, also of another scene; codebooks are made anew.
     """
@@ -57,16 +58,24 @@ class Job:
         settings = asdict(self.settings)
         if not self.settings.hold_encoders:
             del settings["hold_encoders"]  # runs that began before there was one go on
-        return {"scheme": self.scheme, "scene": self.scene.name, "fingerprint": self.scene.fingerprint,
-                "source": str(self.source.folder) if self.source else "drawn", "kind": self.recipe.kind,
-                "network": dict(self.recipe.network), "settings": settings,
-                **({"begin": f"{zlib.crc32(self.begin.read_bytes()):08x}"} if self.begin else {})}
+        return {
+            "scheme": self.scheme,
+            "scene": self.scene.name,
+            "fingerprint": self.scene.fingerprint,
+            "source": str(self.source.folder) if self.source else "drawn",
+            "kind": self.recipe.kind,
+            "network": dict(self.recipe.network),
+            "settings": settings,
+            **({"begin": f"{zlib.crc32(self.begin.read_bytes()):08x}"} if self.begin else {}),
+        }
 
 
 def train_here(job: Job, watcher: Watcher) -> Training:
     """Train with centre and all access points in this process."""
     if job.settings.hold_encoders and job.device != "cpu":
-        raise ValueError("encoders are held on the CPU only; add --device cpu, or train without --hold-encoders")
+        raise ValueError(
+            "encoders are held on the CPU only; add --device cpu, or train without --hold-encoders"
+        )
     torch.manual_seed(job.settings.seed)
     network = first_network(job).to(job.device)
     access_points = [local_access_point(network, name, job.settings) for name in network.receivers]
@@ -76,15 +85,19 @@ def train_here(job: Job, watcher: Watcher) -> Training:
 def train_as_one_of_several(job: Job, watcher: Watcher) -> Training | None:
     """Train as the centre (rank 0) or as one access point; only the centre returns its training."""
     if job.settings.hold_encoders:
-        raise ValueError("encoders are held in one process; train without torchrun, or without --hold-encoders")
+        raise ValueError(
+            "encoders are held in one process; train without torchrun, or without --hold-encoders"
+        )
     rank = join(len(job.scene.receivers))
     if rank != CENTRE:
         _be_access_point(job, rank - 1)
         return None
     torch.manual_seed(job.settings.seed)
     network = first_network(job)
-    access_points = [RemoteAccessPoint(name, 1 + index, network.latent_shape)
-                     for index, name in enumerate(network.receivers)]
+    access_points = [
+        RemoteAccessPoint(name, 1 + index, network.latent_shape)
+        for index, name in enumerate(network.receivers)
+    ]
     for access_point in access_points:
         access_point.begin(network)
     training = _trained(job, network, access_points, Examples(network, job.samples, ()), watcher)
@@ -94,7 +107,9 @@ def train_as_one_of_several(job: Job, watcher: Watcher) -> Training | None:
 
 
 def first_network(job: Job) -> Network:
-    """The network that training begins with. WeightsError when those to begin from do not fit it."""
+    """The network that training begins with. WeightsError when those to begin from do not fit
+    it.
+    """
     network = make_network(job.scene, job.recipe.kind, job.recipe.network)
     if job.begin:
         begin_with(network, job.begin)
@@ -108,7 +123,9 @@ def local_access_point(network: Network, name: str, settings: Settings) -> Local
     seed = settings.seed + 1 + network.receivers.index(name)
     if settings.hold_encoders:
         return HeldAccessPoint(name, network.codebook(name), settings.optimisation, seed)
-    return LocalAccessPoint(name, network.encoders[name], network.codebook(name), settings.optimisation, seed)
+    return LocalAccessPoint(
+        name, network.encoders[name], network.codebook(name), settings.optimisation, seed
+    )
 
 
 def _be_access_point(job: Job, index: int) -> None:
@@ -118,8 +135,10 @@ def _be_access_point(job: Job, index: int) -> None:
     _make_real(network.encoders[name])
     if network.codebook(name):
         _make_real(network.codebooks[name])
-    serve(local_access_point(network, name, job.settings),
-          Examples(network, job.samples, (name, ), at_centre=False))
+    serve(
+        local_access_point(network, name, job.settings),
+        Examples(network, job.samples, (name,), at_centre=False),
+    )
 
 
 def _make_real(module: torch.nn.Module) -> None:
@@ -130,11 +149,23 @@ def _make_real(module: torch.nn.Module) -> None:
         module.get_buffer(name).copy_(values)
 
 
-def _trained(job: Job, network: Network, access_points, examples: Examples, watcher: Watcher) -> Training:
+def _trained(
+    job: Job, network: Network, access_points, examples: Examples, watcher: Watcher
+) -> Training:
     folder = RunFolder(job.folder)
-    folder.describe({**job.description, "examples": type(examples).__name__, "input": examples.input_key})
-    training = Training(access_points, Centre(network, job.settings.optimisation), examples, job.settings,
-                        folder, job.num_workers, torch.device(job.device), job.half)
+    folder.describe(
+        {**job.description, "examples": type(examples).__name__, "input": examples.input_key}
+    )
+    training = Training(
+        access_points,
+        Centre(network, job.settings.optimisation),
+        examples,
+        job.settings,
+        folder,
+        job.num_workers,
+        torch.device(job.device),
+        job.half,
+    )
     training.run(watcher)
     return training
 

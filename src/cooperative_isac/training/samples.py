@@ -18,21 +18,28 @@ TRAINING_SEED = 5_270_913_604  # far from the small seeds that people evaluate w
 
 @dataclass(frozen=True)
 class Split:
-    """A named part of all samples; beyond: first of more samples for those who want them, None: there are no more."""
+    """A named part of all samples; beyond: first of more samples for those who want them, None:
+    there are no more.
+    """
 
     first: int
     count: int
     beyond: int | None = None
 
 
-SPLITS = {"train": Split(0, 16_000, 20_000), "validation": Split(16_000, 4_000)}  # CF section V: 16,000 + 4,000
+SPLITS = {
+    "train": Split(0, 16_000, 20_000),
+    "validation": Split(16_000, 4_000),
+}  # CF section V: 16,000 + 4,000
 
 
 @dataclass(frozen=True)
 class Variety:
-    """In what samples differ from the scene, each (low, high) drawn uniformly; None: as the scene says.
+    """In what samples differ from the scene, each (low, high) drawn uniformly; None: as the scene
+    says.
 
-    targets: their number; power_dbm: transmit power; scatterers: number of clutter scatterers (CF eq. 29);
+    targets: their number; power_dbm: transmit power; scatterers: number of clutter scatterers (CF
+    eq. 29);
     timing_offset_s, frequency_offset_hz: standard deviations of the clock offsets (CF eq. 30).
     """
 
@@ -45,9 +52,14 @@ class Variety:
     def __post_init__(self) -> None:
         for name, limits in vars(self).items():
             least = -np.inf if name == "power_dbm" else 0
-            if limits is not None and not (np.isfinite(limits).all() and least <= limits[0] <= limits[1]):
-                raise ValueError(f"{name} {limits[0]} to {limits[1]}: write the lower limit first, then the higher"
-                                 f"{'' if name == 'power_dbm' else ', none below 0'}")
+            if limits is not None and not (
+                np.isfinite(limits).all() and least <= limits[0] <= limits[1]
+            ):
+                raise ValueError(
+                    f"{name} {limits[0]} to {limits[1]}: write the lower limit first, then the "
+                    "higher"
+                    f"{'' if name == 'power_dbm' else ', none below 0'}"
+                )
 
 
 @dataclass(frozen=True)
@@ -69,7 +81,9 @@ class Source(Protocol):
         """What is sent and where the targets are in one sample."""
 
     def echo(self, situation: Situation, receiver: str) -> np.ndarray:
-        """The echo at one receiver, [num_rx_ant, num_subcarriers, num_symbols], complex64, sqrt(W)."""
+        """The echo at one receiver, [num_rx_ant, num_subcarriers, num_symbols], complex64,
+        sqrt(W).
+        """
 
 
 @dataclass(frozen=True)
@@ -81,9 +95,11 @@ class DrawnSamples:
 
     def __post_init__(self) -> None:
         if self.scene.propagation.paths is not None:
-            raise ValueError(f"the echoes of scene '{self.scene.name}' come from "
-                             f"{self.scene.propagation.paths.source}, those of drawn targets are "
-                             "wanted; use the scene without propagation.paths")
+            raise ValueError(
+                f"the echoes of scene '{self.scene.name}' come from "
+                f"{self.scene.propagation.paths.source}, those of drawn targets are "
+                "wanted; use the scene without propagation.paths"
+            )
 
     @property
     def splits(self) -> Mapping[str, Split]:
@@ -99,7 +115,8 @@ class DrawnSamples:
 
 
 def split_numbers(source: Source, name: str, count: int) -> np.ndarray:
-    """Numbers of the first `count` samples of a split, of all where count is 0; more than it has go on at `beyond`.
+    """Numbers of the first `count` samples of a split, of all where count is 0; more than it has go
+    on at `beyond`.
 
     ValueError: it has fewer and nothing beyond.
     """
@@ -128,8 +145,11 @@ def _varied_propagation(propagation, variety: Variety, generator: np.random.Gene
         clutter = replace(propagation.clutter, num_scatterers=count, positions_m=None)
         propagation = replace(propagation, clutter=clutter)
     if variety.timing_offset_s is not None:
-        propagation = replace(propagation, timing_offset_std_s=generator.uniform(*variety.timing_offset_s))
+        propagation = replace(
+            propagation, timing_offset_std_s=generator.uniform(*variety.timing_offset_s)
+        )
     if variety.frequency_offset_hz is not None:
-        propagation = replace(propagation,
-                              frequency_offset_std_hz=generator.uniform(*variety.frequency_offset_hz))
+        propagation = replace(
+            propagation, frequency_offset_std_hz=generator.uniform(*variety.frequency_offset_hz)
+        )
     return propagation

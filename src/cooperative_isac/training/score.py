@@ -18,8 +18,8 @@ MAD_TO_STD = 1.4826
 
 @dataclass(frozen=True)
 class Score:
-    """Errors of targets found within DETECTION_CUTOFF_M, and over all targets as CF does (rmse_*), best
-    pairing.
+    """Errors of targets found within DETECTION_CUTOFF_M, and over all targets as CF does (rmse_*),
+    best pairing.
 
     detection_rate: share of targets found; false_alarms: per sample.
     """
@@ -41,13 +41,18 @@ class ErrorLog:
 
     def add(self, found: Found, truth: Truth) -> None:
         """Count one batch."""
-        rows = (tensor.cpu().numpy() for tensor in (found.presence, found.state, truth.present, truth.state))
+        rows = (
+            tensor.cpu().numpy()
+            for tensor in (found.presence, found.state, truth.present, truth.state)
+        )
         for presence, state, present, label in zip(*rows):
             self._add_sample(state[presence > PRESENT], state, label[present])
 
     def _add_sample(self, told: np.ndarray, outputs: np.ndarray, wanted: np.ndarray) -> None:
         size = self.dimension
-        pairs = match_within(pairwise_distances(wanted[:, :size], told[:, :size]), DETECTION_CUTOFF_M)
+        pairs = match_within(
+            pairwise_distances(wanted[:, :size], told[:, :size]), DETECTION_CUTOFF_M
+        )
         self._errors += [told[column] - wanted[row] for row, column in pairs]
         self._all += list(_closest(outputs, wanted) - wanted)
         self._targets += len(wanted)
@@ -57,9 +62,14 @@ class ErrorLog:
     def score(self) -> Score:
         """Figures of all batches so far; infinite where nothing was found."""
         location, velocity = self._lengths(self._errors)
-        medians = [float(np.median(lengths)) if len(lengths) else np.inf for lengths in (location, velocity)]
-        roots = [float(np.sqrt(np.mean(lengths ** 2))) if len(lengths) else 0.0
-                 for lengths in self._lengths(self._all)]
+        medians = [
+            float(np.median(lengths)) if len(lengths) else np.inf
+            for lengths in (location, velocity)
+        ]
+        roots = [
+            float(np.sqrt(np.mean(lengths**2))) if len(lengths) else 0.0
+            for lengths in self._lengths(self._all)
+        ]
         found, false = len(location) / max(self._targets, 1), self._false / max(self._samples, 1)
         return Score(*medians, *roots, found, false)
 
@@ -76,7 +86,9 @@ class ErrorLog:
 
 
 def _closest(outputs: np.ndarray, wanted: np.ndarray) -> np.ndarray:
-    """The outputs in the order that brings them closest to the targets, [num_targets, 2 dimension]."""
+    """The outputs in the order that brings them closest to the targets, [num_targets, 2
+    dimension].
+    """
     apart = np.square(outputs[:, None] - wanted[None]).sum(-1)
     chosen, order = linear_sum_assignment(apart)
     return outputs[chosen[np.argsort(order)]]

@@ -17,10 +17,11 @@ PRECISIONS = ("float32", "bfloat16")
 class Settings:
     """Defaults are CF's where CF says anything: a constant learning rate of 1e-4.
 
-    schedule: constant | cosine (down to zero over the epochs, after warmup_steps); drop_out: probability that
-    a receiver is left out of a sample, so that the centre learns to do without; patience: epochs without a
-    better validation loss after which training stops (0: never); checkpoint_steps: steps between checkpoints
-    inside an epoch; train_samples, validation_samples: how many of the splits are used (0: all);
+    schedule: constant | cosine (down to zero over the epochs, after warmup_steps); drop_out:
+    probability that a receiver is left out of a sample, so that the centre learns to do without;
+    patience: epochs without a better validation loss after which training stops (0: never);
+    checkpoint_steps: steps between checkpoints inside an epoch; train_samples, validation_samples:
+    how many of the splits are used (0: all);
     hold_encoders: they stay as they are, codebooks and centre learn.
     """
 

@@ -24,34 +24,51 @@ from cooperative_isac_ros.plain_text import LONGEST_LINE, plain_text
 # [s] After Ctrl-C, of work that has nothing to save.
 ENDS_WITHIN_S = 1.5
 
-app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False,
-                  help="Record, play, repair and replay rosbag2 folders (MCAP), which 'ros2 bag' reads too.")
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    help="Record, play, repair and replay rosbag2 folders (MCAP), which 'ros2 bag' reads too.",
+)
 BagArgument = Annotated[Path, typer.Argument(metavar="BAG", help="Folder of a bag.")]
 NewBag = Annotated[Path, typer.Argument(metavar="BAG", help="New folder for the bag.")]
-Topics = Annotated[Optional[list[str]],
-                   typer.Option(help="Topic by its full name; may be repeated. Default: all.")]
+Topics = Annotated[
+    Optional[list[str]], typer.Option(help="Topic by its full name; may be repeated. Default: all.")
+]
 Rate = Annotated[float, typer.Option(help="Times faster than recorded.", min=0.01, max=1000.0)]
-Offset = Annotated[float, typer.Option(help="Begin so many seconds after the first message.", min=0.0)]
+Offset = Annotated[
+    float, typer.Option(help="Begin so many seconds after the first message.", min=0.0)
+]
 Loop = Annotated[bool, typer.Option("--loop", help="Begin again at the end, until Ctrl-C.")]
-ClockOption = Annotated[bool, typer.Option("--clock", help="Publish /clock for nodes with use_sim_time.")]
-Wait = Annotated[float,
-                 typer.Option(help="Longest wait for a listener before the first message, s.", min=0.0)]
-SimTime = Annotated[bool,
-                    typer.Option("--use-sim-time", help="Stamp with /clock instead of the time of arrival.")]
-Duration = Annotated[Optional[float], typer.Option(help="Seconds to record; else until Ctrl-C.", min=0.1)]
-SceneOption = Annotated[Optional[str],
-                        typer.Option(help="Scene file; by default the shipped scene of that name.")]
+ClockOption = Annotated[
+    bool, typer.Option("--clock", help="Publish /clock for nodes with use_sim_time.")
+]
+Wait = Annotated[
+    float, typer.Option(help="Longest wait for a listener before the first message, s.", min=0.0)
+]
+SimTime = Annotated[
+    bool, typer.Option("--use-sim-time", help="Stamp with /clock instead of the time of arrival.")
+]
+Duration = Annotated[
+    Optional[float], typer.Option(help="Seconds to record; else until Ctrl-C.", min=0.1)
+]
+SceneOption = Annotated[
+    Optional[str], typer.Option(help="Scene file; by default the shipped scene of that name.")
+]
 NewBagOption = Annotated[Path, typer.Option("--out", metavar="NEW", help="New folder for the bag.")]
-Out = Annotated[Optional[Path],
-                typer.Option(help="Also write the new detections and tracks to this new bag.")]
+Out = Annotated[
+    Optional[Path], typer.Option(help="Also write the new detections and tracks to this new bag.")
+]
 
 
 @app.command()
-def record(bag: NewBag, topics: Topics = None, duration: Duration = None,
-           use_sim_time: SimTime = False) -> None:
+def record(
+    bag: NewBag, topics: Topics = None, duration: Duration = None, use_sim_time: SimTime = False
+) -> None:
     """Record all topics, or those that are named, also such as appear later."""
     with _faults(), _node("isac_bag_recorder", use_sim_time) as (node, executor, stop):
         from cooperative_isac_ros.bag.recorder import Recorder
+
         recorder = Recorder(node, bag, topics or ())
         stop.allow(None)
         typer.echo(f"recording into {bag}, Ctrl-C ends it")
@@ -68,11 +85,19 @@ def record(bag: NewBag, topics: Topics = None, duration: Duration = None,
 
 
 @app.command()
-def play(bag: BagArgument, topics: Topics = None, rate: Rate = 1.0, start_offset: Offset = 0.0,
-         loop: Loop = False, clock: ClockOption = False, wait: Wait = 10.0) -> None:
+def play(
+    bag: BagArgument,
+    topics: Topics = None,
+    rate: Rate = 1.0,
+    start_offset: Offset = 0.0,
+    loop: Loop = False,
+    clock: ClockOption = False,
+    wait: Wait = 10.0,
+) -> None:
     """Publish what was recorded, with its quality of service and at its pace."""
     with _faults(), _node("isac_bag_player") as (node, _, stop):
         from cooperative_isac_ros.bag.player import Pace, Player, chosen_topics, play_once
+
         reader = BagReader(bag)
         summary = reader.summary()
         _show_remarks(summary)
@@ -103,6 +128,7 @@ def repair(bag: BagArgument, out: NewBagOption) -> None:
     """Write what can be read of a bag to a new one, complete and with an index."""
     with _faults():
         from cooperative_isac_ros.bag.repair import repair_bag
+
         reader = BagReader(bag)
         _show_remarks(repair_bag(reader, out))
     _show(BagReader(out).summary())
@@ -110,19 +136,24 @@ def repair(bag: BagArgument, out: NewBagOption) -> None:
 
 @app.command()
 def replay(bag: BagArgument, scene: SceneOption = None, out: Out = None) -> None:
-    """Feed recorded features to a new centre and tracker; exit code 1 unless detections are the same."""
+    """Feed recorded features to a new centre and tracker; exit code 1 unless detections are the
+    same.
+    """
     with _faults(), _node("isac_bag_replay") as (node, executor, stop):
         from cooperative_isac.evaluation.run_report import recorded_scene
         from cooperative_isac_ros.bag.recording import read_recording
         from cooperative_isac_ros.bag.replay import ATTEMPTS, Replay
+
         if out is not None and out.exists():
             raise BagError(f"{out} exists; name a folder that does not")
         reader = BagReader(bag)
         recording = read_recording(reader)
         _show_remarks(reader.summary())
         loaded = recorded_scene(recording.scene, recording.fingerprint, scene, bag)
-        with tempfile.TemporaryDirectory(prefix="isac_replay_") as folder, \
-                Progress(console=make_console(stderr=True), transient=True) as progress:
+        with (
+            tempfile.TemporaryDirectory(prefix="isac_replay_") as folder,
+            Progress(console=make_console(stderr=True), transient=True) as progress,
+        ):
             task = progress.add_task("frames", total=len(recording.frames))
             stop.allow(None)  # the nodes are ended
             for _ in range(ATTEMPTS):
@@ -138,7 +169,9 @@ def replay(bag: BagArgument, scene: SceneOption = None, out: Out = None) -> None
             typer.echo(f"{identical} of {item.recorded} {item.topic} messages identical")
             if item.frames_different:
                 typer.echo(
-                    f"  different or missing: frames {', '.join(map(str, item.frames_different[:20]))}")
+                    "  different or missing: frames "
+                    f"{', '.join(map(str, item.frames_different[:20]))}"
+                )
         raise typer.Exit(1 if compared[0].frames_different else 0)
     raise typer.Exit(1)  # it was ended before all frames were compared
 
@@ -161,8 +194,10 @@ def _show(summary: BagSummary) -> None:
     console = make_console()
     console.print(table)
     console.print(
-        f"{summary.num_messages} messages in {summary.duration_s:.1f} s, {summary.size * 1e-6:.1f} MB",
-        highlight=False)
+        f"{summary.num_messages} messages in {summary.duration_s:.1f} s, {summary.size * 1e-6:.1f} "
+        "MB",
+        highlight=False,
+    )
     _show_remarks(summary)
     if not summary.closed:
         console.print(
@@ -200,6 +235,7 @@ def _node(name: str, use_sim_time: bool = False):
     from rclpy.signals import SignalHandlerOptions
     from cooperative_isac_ros.graph import node_variables
     from cooperative_isac_ros.startup import start_ros
+
     os.environ.update(node_variables())
     with stop_request() as stop:
         stop.allow(ENDS_WITHIN_S)

@@ -10,8 +10,16 @@ ENCODING = "ros2msg"
 RULE = "=" * 80
 FIELD = re.compile(r"^\s*([A-Za-z][\w/]*)(?:<=\d+)?(?:\[[^\]]*\])?\s+[A-Za-z]", re.MULTILINE)
 TYPE_NAME = re.compile(r"[a-z]\w*/msg/[A-Z]\w*", re.ASCII)
-PRIMITIVES = {"bool", "byte", "char", "string", "wstring", "float32", "float64",
-              *(f"{sign}int{bits}" for sign in ("", "u") for bits in (8, 16, 32, 64))}
+PRIMITIVES = {
+    "bool",
+    "byte",
+    "char",
+    "string",
+    "wstring",
+    "float32",
+    "float64",
+    *(f"{sign}int{bits}" for sign in ("", "u") for bits in (8, 16, 32, 64)),
+}
 
 
 class UnknownTypeError(ValueError):
@@ -30,7 +38,9 @@ def message_class(type_name: str):
 
 
 def message_definition(type_name: str) -> str:
-    """The .msg text of a type, followed by those of all types that it is made of, as rosbag2 joins them."""
+    """The .msg text of a type, followed by those of all types that it is made of, as rosbag2 joins
+    them.
+    """
     package, _, name = type_name.partition("/msg/")
     if not TYPE_NAME.fullmatch(type_name):
         raise UnknownTypeError(f"{type_name!r} is not the name of a message type")
@@ -49,7 +59,8 @@ def message_definition(type_name: str) -> str:
 def _text(full_name: str) -> str:
     package, _, name = full_name.partition("/")
     spec = importlib.util.find_spec(package)
-    # Beside the package's own Python modules, wherever that prefix is: no index of prefixes is needed.
+    # Beside the package's own Python modules, wherever that prefix is: no index of prefixes is
+    # needed.
     for folder in Path(spec.origin).parents if spec is not None and spec.origin else ():
         path = folder / "share" / package / "msg" / f"{name}.msg"
         if path.is_file():
@@ -59,4 +70,6 @@ def _text(full_name: str) -> str:
 
 def _parts(text: str, package: str) -> list[str]:
     names = [name.removesuffix("[]") for name in FIELD.findall(text)]
-    return sorted({name if "/" in name else f"{package}/{name}" for name in names if name not in PRIMITIVES})
+    return sorted(
+        {name if "/" in name else f"{package}/{name}" for name in names if name not in PRIMITIVES}
+    )

@@ -1,4 +1,5 @@
-"""An MCAP file that is whole after every flush: chunks are closed as they go, the index comes at the end.
+"""An MCAP file that is whole after every flush: chunks are closed as they go, the index comes at
+the end.
 
 mcap.writer closes a chunk only when it is full; a recorder that is killed would lose it. Bytes that
 cannot be written are taken back, so that a full disk leaves whole records, too.
@@ -13,8 +14,20 @@ from typing import Sequence
 
 from mcap.data_stream import RecordBuilder
 from mcap.opcode import Opcode
-from mcap.records import (Channel, Chunk, ChunkIndex, DataEnd, Footer, Header, McapRecord, Message,
-                          MessageIndex, Schema, Statistics, SummaryOffset)
+from mcap.records import (
+    Channel,
+    Chunk,
+    ChunkIndex,
+    DataEnd,
+    Footer,
+    Header,
+    McapRecord,
+    Message,
+    MessageIndex,
+    Schema,
+    Statistics,
+    SummaryOffset,
+)
 
 MAGIC = b"\x89MCAP0\r\n"
 
@@ -54,17 +67,24 @@ class McapFile:
         ends = [index.message_end_time for index in self._chunk_indexes]
         return min(starts, default=0), max(ends, default=0)
 
-    def add_channel(self, topic: str, type_name: str, encoding: str, definition: bytes,
-                    metadata: dict[str, str]) -> int:
+    def add_channel(
+        self, topic: str, type_name: str, encoding: str, definition: bytes, metadata: dict[str, str]
+    ) -> int:
         """Open a channel of CDR messages; its number."""
         schema = next((known for known in self._schemas if known.name == type_name), None)
         if schema is None:
-            schema = Schema(id=len(self._schemas) + 1, name=type_name, encoding=encoding,
-                            data=definition)
+            schema = Schema(
+                id=len(self._schemas) + 1, name=type_name, encoding=encoding, data=definition
+            )
             self._schemas.append(schema)
             schema.write(self._builder)
-        channel = Channel(id=len(self._channels) + 1, topic=topic, message_encoding="cdr", metadata=metadata,
-                          schema_id=schema.id)
+        channel = Channel(
+            id=len(self._channels) + 1,
+            topic=topic,
+            message_encoding="cdr",
+            metadata=metadata,
+            schema_id=schema.id,
+        )
         self._channels.append(channel)
         self._counts[channel.id] = 0
         channel.write(self._builder)
@@ -72,8 +92,11 @@ class McapFile:
 
     def add_message(self, channel: int, log_ns: int, publish_ns: int, data: bytes) -> None:
         """Put a message into the open chunk. Times are [ns] since the epoch."""
-        self._pending.append(Message(channel_id=channel, log_time=log_ns, publish_time=publish_ns, sequence=0,
-                                     data=data))
+        self._pending.append(
+            Message(
+                channel_id=channel, log_time=log_ns, publish_time=publish_ns, sequence=0, data=data
+            )
+        )
 
     def flush(self) -> None:
         """Close the chunk, its messages in the order of their arrival, and bring it to the disk.
@@ -112,7 +135,9 @@ class McapFile:
         os.close(self._file)
 
     def abandon(self) -> None:
-        """Close without the open chunk, for which there was no room, with an index if that has some."""
+        """Close without the open chunk, for which there was no room, with an index if that has
+        some.
+        """
         try:
             self._end_data()
         except OSError:
@@ -132,7 +157,7 @@ class McapFile:
         view = memoryview(data)
         try:
             while view:
-                view = view[os.write(self._file, view):]
+                view = view[os.write(self._file, view) :]
             os.fsync(self._file)
         except OSError:
             os.ftruncate(self._file, self._size)
@@ -146,36 +171,57 @@ class McapFile:
             offsets[channel] = self._size + len(head) + len(tail)
             tail += _bytes_of([index])
         index = ChunkIndex(
-            chunk_length=len(head), chunk_start_offset=self._size, compression="",
-            compressed_size=len(chunk.data), uncompressed_size=len(chunk.data),
-            message_start_time=chunk.message_start_time, message_end_time=chunk.message_end_time,
-            message_index_length=len(tail), message_index_offsets=offsets)
+            chunk_length=len(head),
+            chunk_start_offset=self._size,
+            compression="",
+            compressed_size=len(chunk.data),
+            uncompressed_size=len(chunk.data),
+            message_start_time=chunk.message_start_time,
+            message_end_time=chunk.message_end_time,
+            message_index_length=len(tail),
+            message_index_offsets=offsets,
+        )
         self._append(head + tail)
         self._chunk_indexes.append(index)
 
     def _summary(self, start: int) -> bytes:
         """Everything a reader needs to find its way, repeated behind the data."""
-        groups = ((Opcode.SCHEMA, self._schemas), (Opcode.CHANNEL, self._channels),
-                  (Opcode.STATISTICS, [self._statistics()]), (Opcode.CHUNK_INDEX, self._chunk_indexes))
+        groups = (
+            (Opcode.SCHEMA, self._schemas),
+            (Opcode.CHANNEL, self._channels),
+            (Opcode.STATISTICS, [self._statistics()]),
+            (Opcode.CHUNK_INDEX, self._chunk_indexes),
+        )
         body, offsets = b"", []
         for opcode, records in groups:
             data = _bytes_of(records)
-            offsets.append(SummaryOffset(group_opcode=opcode, group_start=start + len(body),
-                                         group_length=len(data)))
+            offsets.append(
+                SummaryOffset(
+                    group_opcode=opcode, group_start=start + len(body), group_length=len(data)
+                )
+            )
             body += data
         offset_start = start + len(body)
         body += _bytes_of([offset for offset in offsets if offset.group_length])
-        footer = _bytes_of([Footer(summary_start=start, summary_offset_start=offset_start, summary_crc=0)])
+        footer = _bytes_of(
+            [Footer(summary_start=start, summary_offset_start=offset_start, summary_crc=0)]
+        )
         checksum = zlib.crc32(body + footer[:-4])
         return body + footer[:-4] + checksum.to_bytes(4, "little")
 
     def _statistics(self) -> Statistics:
         start_ns, end_ns = self.span_ns
-        return Statistics(attachment_count=0, channel_count=len(self._channels),
-                          channel_message_counts=self._counts, chunk_count=len(self._chunk_indexes),
-                          message_count=self.num_messages, metadata_count=0,
-                          message_start_time=start_ns, message_end_time=end_ns,
-                          schema_count=len(self._schemas))
+        return Statistics(
+            attachment_count=0,
+            channel_count=len(self._channels),
+            channel_message_counts=self._counts,
+            chunk_count=len(self._chunk_indexes),
+            message_count=self.num_messages,
+            metadata_count=0,
+            message_start_time=start_ns,
+            message_end_time=end_ns,
+            schema_count=len(self._schemas),
+        )
 
 
 def _bytes_of(records: Sequence[McapRecord]) -> bytes:

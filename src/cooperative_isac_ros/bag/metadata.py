@@ -36,7 +36,9 @@ class BagError(ValueError):
 
 @dataclass(frozen=True)
 class Topic:
-    """A recorded topic; offered: its publishers' profiles in the words of rosbag2; type_hash: RIHS01_..."""
+    """A recorded topic; offered: its publishers' profiles in the words of rosbag2; type_hash:
+    RIHS01_...
+    """
 
     name: str
     type_name: str
@@ -203,14 +205,33 @@ def _ros_distro() -> str:
 
 
 def _fields(metadata: Metadata) -> dict:
-    span = {"duration": {"nanoseconds": metadata.end_ns - metadata.start_ns},
-            "starting_time": {"nanoseconds_since_epoch": metadata.start_ns},
-            "message_count": metadata.num_messages}
-    topics = [{"topic_metadata": {"name": topic.name, "type": topic.type_name, "serialization_format": "cdr",
-                                  "offered_qos_profiles": list(topic.offered),
-                                  "type_description_hash": topic.type_hash},
-               "message_count": topic.num_messages} for topic in metadata.topics]
-    return {"version": VERSION, "storage_identifier": "mcap", **span, "topics_with_message_count": topics,
-            "compression_format": "", "compression_mode": "", "relative_file_paths": [metadata.file_name],
-            "files": [{"path": metadata.file_name, **span}], "custom_data": None,
-            "ros_distro": _ros_distro()}
+    span = {
+        "duration": {"nanoseconds": metadata.end_ns - metadata.start_ns},
+        "starting_time": {"nanoseconds_since_epoch": metadata.start_ns},
+        "message_count": metadata.num_messages,
+    }
+    topics = [
+        {
+            "topic_metadata": {
+                "name": topic.name,
+                "type": topic.type_name,
+                "serialization_format": "cdr",
+                "offered_qos_profiles": list(topic.offered),
+                "type_description_hash": topic.type_hash,
+            },
+            "message_count": topic.num_messages,
+        }
+        for topic in metadata.topics
+    ]
+    return {
+        "version": VERSION,
+        "storage_identifier": "mcap",
+        **span,
+        "topics_with_message_count": topics,
+        "compression_format": "",
+        "compression_mode": "",
+        "relative_file_paths": [metadata.file_name],
+        "files": [{"path": metadata.file_name, **span}],
+        "custom_data": None,
+        "ros_distro": _ros_distro(),
+    }

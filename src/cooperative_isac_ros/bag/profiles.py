@@ -23,12 +23,17 @@ HEARD_DEPTH = 1000  # a recorder that waits for the disk must not lose what come
 def profile_fields(profile: QoSProfile, depth: int = 10) -> dict:
     """What a bag says about a publisher's profile; discovery does not tell its depth."""
     known = profile.history != HistoryPolicy.UNKNOWN
-    return {"history": profile.history.short_key if known else "keep_last", "depth": profile.depth or depth,
-            "reliability": profile.reliability.short_key, "durability": profile.durability.short_key,
-            "deadline": _time(profile.deadline), "lifespan": _time(profile.lifespan),
-            "liveliness": profile.liveliness.short_key,
-            "liveliness_lease_duration": _time(profile.liveliness_lease_duration),
-            "avoid_ros_namespace_conventions": bool(profile.avoid_ros_namespace_conventions)}
+    return {
+        "history": profile.history.short_key if known else "keep_last",
+        "depth": profile.depth or depth,
+        "reliability": profile.reliability.short_key,
+        "durability": profile.durability.short_key,
+        "deadline": _time(profile.deadline),
+        "lifespan": _time(profile.lifespan),
+        "liveliness": profile.liveliness.short_key,
+        "liveliness_lease_duration": _time(profile.liveliness_lease_duration),
+        "avoid_ros_namespace_conventions": bool(profile.avoid_ros_namespace_conventions),
+    }
 
 
 def complete_profile(fields: dict) -> dict:
@@ -53,20 +58,29 @@ def heard_profile(offered: Sequence[QoSProfile]) -> QoSProfile:
     reliable = all(profile.reliability == ReliabilityPolicy.RELIABLE for profile in offered)
     latched = all(profile.durability == DurabilityPolicy.TRANSIENT_LOCAL for profile in offered)
     return QoSProfile(
-        history=HistoryPolicy.KEEP_LAST, depth=HEARD_DEPTH,
-        reliability=ReliabilityPolicy.RELIABLE if reliable and offered else ReliabilityPolicy.BEST_EFFORT,
-        durability=DurabilityPolicy.TRANSIENT_LOCAL if latched and offered else DurabilityPolicy.VOLATILE)
+        history=HistoryPolicy.KEEP_LAST,
+        depth=HEARD_DEPTH,
+        reliability=ReliabilityPolicy.RELIABLE
+        if reliable and offered
+        else ReliabilityPolicy.BEST_EFFORT,
+        durability=DurabilityPolicy.TRANSIENT_LOCAL
+        if latched and offered
+        else DurabilityPolicy.VOLATILE,
+    )
 
 
 def played_profile(offered: Sequence[dict]) -> QoSProfile:
     """A publisher's profile as recorded; reliable where the bag does not say."""
     fields = offered[0] if offered else {}
-    keep_all = _word(fields, "history", HistoryPolicy, HistoryPolicy.KEEP_LAST) == HistoryPolicy.KEEP_ALL
+    keep_all = (
+        _word(fields, "history", HistoryPolicy, HistoryPolicy.KEEP_LAST) == HistoryPolicy.KEEP_ALL
+    )
     return QoSProfile(
         history=HistoryPolicy.KEEP_ALL if keep_all else HistoryPolicy.KEEP_LAST,
         depth=_depth(fields),
         reliability=_word(fields, "reliability", ReliabilityPolicy, ReliabilityPolicy.RELIABLE),
-        durability=_word(fields, "durability", DurabilityPolicy, DurabilityPolicy.VOLATILE))
+        durability=_word(fields, "durability", DurabilityPolicy, DurabilityPolicy.VOLATILE),
+    )
 
 
 def _depth(fields: dict) -> int:

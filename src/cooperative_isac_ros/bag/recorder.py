@@ -50,7 +50,9 @@ def _full_names(topics: Sequence[str]) -> set[str]:
 
 
 class _Polled(CallbackGroup):
-    """Entities that the executor leaves alone: waking for each message costs ten times more than asking."""
+    """Entities that the executor leaves alone: waking for each message costs ten times more than
+    asking.
+    """
 
     def can_execute(self, entity) -> bool:
         return False
@@ -84,7 +86,9 @@ class Recorder:
         self._subscriptions: dict[str, object] = {}
         self._polled, self._ticks = _Polled(), 0
         self._writer = BagWriter(folder)
-        self._timer = node.create_timer(PERIOD_S, self._tick, clock=Clock(clock_type=ClockType.STEADY_TIME))
+        self._timer = node.create_timer(
+            PERIOD_S, self._tick, clock=Clock(clock_type=ClockType.STEADY_TIME)
+        )
         self.discover()
 
     @property
@@ -170,9 +174,14 @@ class Recorder:
         offered = tuple(profile_fields(profile) for profile in profiles)
         self._writer.add_topic(Topic(name, types[0], offered, str(publishers[0].topic_type_hash)))
         # Raw, and never called: a callback is asked for all the same.
-        self._subscriptions[name] = self._node.create_subscription(message_type, name, lambda data: None,
-                                                                   heard_profile(profiles),
-                                                                   callback_group=self._polled, raw=True)
+        self._subscriptions[name] = self._node.create_subscription(
+            message_type,
+            name,
+            lambda data: None,
+            heard_profile(profiles),
+            callback_group=self._polled,
+            raw=True,
+        )
 
     def _take(self) -> list[_Taken]:
         """Messages that wait in the subscriptions' queues, by their time of arrival."""
@@ -214,7 +223,8 @@ class Recorder:
         """Write what waits for a clock with its times of arrival."""
         if self._held:
             self._node.get_logger().warning(
-                f"no /clock so far: {len(self._held)} messages get the time of their arrival instead"
+                f"no /clock so far: {len(self._held)} messages get the time of their arrival "
+                "instead"
             )
         self._write(self._held)
         self._held.clear()

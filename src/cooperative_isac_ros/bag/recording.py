@@ -12,7 +12,10 @@ from rclpy.serialization import deserialize_message
 from cooperative_isac_ros.bag.metadata import BagError, Topic
 from cooperative_isac_ros.bag.reader import BagReader
 
-FRAME_TYPE, FEATURES_TYPE = "cooperative_isac_msgs/msg/Frame", "cooperative_isac_msgs/msg/FeaturePacket"
+FRAME_TYPE, FEATURES_TYPE = (
+    "cooperative_isac_msgs/msg/Frame",
+    "cooperative_isac_msgs/msg/FeaturePacket",
+)
 RESULTS = {"detections": Detections, "tracks": Tracks}
 
 FrameKey = tuple[int, int]  # run, number
@@ -38,9 +41,11 @@ class RecordedFrame:
 
 @dataclass(frozen=True)
 class Recording:
-    """A run: scene, scheme, input topics, frames in their order, results as bytes by topic and frame.
+    """A run: scene, scheme, input topics, frames in their order, results as bytes by topic and
+    frame.
 
-    root: namespace of the scene with a slash at its end; result_topics: those of the results, by their names.
+    root: namespace of the scene with a slash at its end; result_topics: those of the results, by
+    their names.
     """
 
     root: str
@@ -60,27 +65,48 @@ def read_recording(reader: BagReader) -> Recording:
     frame_topics = [topic for topic in topics if topic.type_name == FRAME_TYPE]
     if len(frame_topics) != 1:
         raise BagError(
-            f"{reader.folder} has {len(frame_topics)} topics with frames; a replay needs exactly 1")
+            f"{reader.folder} has {len(frame_topics)} topics with frames; a replay needs exactly 1"
+        )
     root = frame_topics[0].name.rpartition("/")[0] + "/"
-    features = tuple(topic for topic in topics
-                     if topic.type_name == FEATURES_TYPE and topic.name.startswith(root))
+    features = tuple(
+        topic
+        for topic in topics
+        if topic.type_name == FEATURES_TYPE and topic.name.startswith(root)
+    )
     found = {topic.name.removeprefix(root): topic for topic in topics}
     result_topics = {name: found[name] for name in RESULTS if name in found}
     if not features or "detections" not in result_topics:
-        raise BagError(f"{reader.folder} lacks {root}<ap>/features or {root}detections; a replay needs both")
+        raise BagError(
+            f"{reader.folder} lacks {root}<ap>/features or {root}detections; a replay needs both"
+        )
     inputs, packets, results = _sorted_messages(reader, frame_topics[0], features, result_topics)
     first, scheme = deserialize_message(inputs[0][1], Frame), _scheme(packets)
-    missing = {key: set(deserialize_message(data, Detections).sites_missing)
-               for key, data in results["detections"].items()}
+    missing = {
+        key: set(deserialize_message(data, Detections).sites_missing)
+        for key, data in results["detections"].items()
+    }
     frames = tuple(
         RecordedFrame(
-            key, data,
+            key,
+            data,
             tuple(
-                RecordedPacket(topic, packet,
-                               _site(packet) not in missing.get(key, ())) for topic, packet in packets[key]))
-        for key, data in inputs)
-    return Recording(root, first.scene, first.scene_fingerprint, scheme, frame_topics[0], features,
-                     result_topics, frames, results)
+                RecordedPacket(topic, packet, _site(packet) not in missing.get(key, ()))
+                for topic, packet in packets[key]
+            ),
+        )
+        for key, data in inputs
+    )
+    return Recording(
+        root,
+        first.scene,
+        first.scene_fingerprint,
+        scheme,
+        frame_topics[0],
+        features,
+        result_topics,
+        frames,
+        results,
+    )
 
 
 def frame_key(data: bytes, kind) -> FrameKey:
@@ -92,8 +118,12 @@ def frame_key(data: bytes, kind) -> FrameKey:
     return message.run, message.number
 
 
-def _sorted_messages(reader: BagReader, frame_topic: Topic, features: Sequence[Topic],
-                     result_topics: dict[str, Topic]):
+def _sorted_messages(
+    reader: BagReader,
+    frame_topic: Topic,
+    features: Sequence[Topic],
+    result_topics: dict[str, Topic],
+):
     """Announcements with their keys, packets by key, results by name and key."""
     inputs: list[tuple[FrameKey, bytes]] = []
     packets: dict[FrameKey, list[tuple[str, bytes]]] = defaultdict(list)
@@ -113,7 +143,10 @@ def _sorted_messages(reader: BagReader, frame_topic: Topic, features: Sequence[T
 
 def _scheme(packets: dict[FrameKey, list[tuple[str, bytes]]]) -> str:
     return next(
-        deserialize_message(data, FeaturePacket).scheme for items in packets.values() for _, data in items)
+        deserialize_message(data, FeaturePacket).scheme
+        for items in packets.values()
+        for _, data in items
+    )
 
 
 def _site(data: bytes) -> str:

@@ -20,7 +20,13 @@ from cooperative_isac.schemes.registry import scheme_scene
 from cooperative_isac_ros import conversions, qos
 from cooperative_isac_ros.bag.metadata import BagError, Topic
 from cooperative_isac_ros.bag.player import Player
-from cooperative_isac_ros.bag.recording import RESULTS, FrameKey, RecordedFrame, Recording, frame_key
+from cooperative_isac_ros.bag.recording import (
+    RESULTS,
+    FrameKey,
+    RecordedFrame,
+    Recording,
+    frame_key,
+)
 from cooperative_isac_ros.bag.writer import BagWriter
 from cooperative_isac_ros.cdr import serialized
 from cooperative_isac_ros.conversions import to_ns
@@ -38,7 +44,9 @@ REPLAYED = ("fusion_center", "tracker")
 
 @dataclass(frozen=True)
 class Comparison:
-    """How many messages of a topic were recorded, and the numbers of the frames that came otherwise."""
+    """How many messages of a topic were recorded, and the numbers of the frames that came
+    otherwise.
+    """
 
     topic: str
     recorded: int
@@ -65,11 +73,15 @@ class Replay:
         self.heard: dict[str, dict[FrameKey, bytes]] = {name: {} for name in RESULTS}
         sites = scheme_scene(recording.scheme, scene).receivers
         self._feature_topics = {site.name: self._feature_topic(site.name) for site in sites}
-        self._player = Player(node, (recording.frame_topic, *self._feature_topics.values()),
-                              lambda name: self._space + name.removeprefix(recording.root))
+        self._player = Player(
+            node,
+            (recording.frame_topic, *self._feature_topics.values()),
+            lambda name: self._space + name.removeprefix(recording.root),
+        )
 
     def run(self, folder: Path, on_frame: Callable[[], None] = lambda: None) -> bool:
-        """Start the nodes, with files in a folder, and give them every frame; False when an answer was lost.
+        """Start the nodes, with files in a folder, and give them every frame; False when an answer
+        was lost.
 
         So it may be on a machine that stood still: after 20 s nodes forget each other.
         """
@@ -88,7 +100,8 @@ class Replay:
     def comparisons(self) -> list[Comparison]:
         """Every recorded topic beside what came now."""
         return [
-            _compare(name, recorded, self.heard[name]) for name, recorded in self._recording.results.items()
+            _compare(name, recorded, self.heard[name])
+            for name, recorded in self._recording.results.items()
         ]
 
     def save(self, folder: Path) -> None:
@@ -102,7 +115,9 @@ class Replay:
         writer.close()
 
     def _feature_topic(self, site: str) -> Topic:
-        """Where a site's packets were recorded; of a site that said nothing, where they would have been."""
+        """Where a site's packets were recorded; of a site that said nothing, where they would have
+        been.
+        """
         known = {topic.name: topic for topic in self._recording.feature_topics}
         name = f"{self._recording.root}{site}/features"
         return known.get(name, changed(self._recording.feature_topics[0], name=name))
@@ -112,8 +127,12 @@ class Replay:
         # No deadline is to pass: each frame is answered in full.
         patient = {"patience_frames": 1000, "deadline_s": LONGEST_DEADLINE_S}
         return [
-            changed(spec, parameters={**spec.parameters, **(patient if spec.name == "fusion_center" else {})})
-            for spec in scene_nodes(self._scene, options) if spec.executable in REPLAYED
+            changed(
+                spec,
+                parameters={**spec.parameters, **(patient if spec.name == "fusion_center" else {})},
+            )
+            for spec in scene_nodes(self._scene, options)
+            if spec.executable in REPLAYED
         ]
 
     def _feed(self, frame: RecordedFrame) -> bool:
@@ -121,30 +140,47 @@ class Replay:
         for site, topic in self._feature_topics.items():
             used = {packet.topic: packet.data for packet in frame.packets if packet.used}
             data = used.get(topic.name)
-            self._player.publish(topic.name, self._silence(frame, site, not used) if data is None else data)
+            self._player.publish(
+                topic.name, self._silence(frame, site, not used) if data is None else data
+            )
         self._player.publish(self._recording.frame_topic.name, frame.data)
         # The tracks too: a burst of detections would overrun the tracker's queue.
         recorded = {name for name, known in self._recording.results.items() if frame.key in known}
         expected = recorded | {"detections"}
-        came = self._until(lambda: all(frame.key in self.heard[name] for name in expected), ANSWER_WITHIN_S)
+        came = self._until(
+            lambda: all(frame.key in self.heard[name] for name in expected), ANSWER_WITHIN_S
+        )
         return came or not recorded
 
     def _silence(self, frame: RecordedFrame, site: str, simulated: bool) -> bytes:
-        """For a site without a packet: one that every scheme refuses, so that nothing hangs on a deadline."""
+        """For a site without a packet: one that every scheme refuses, so that nothing hangs on a
+        deadline.
+        """
         announcement = conversions.announcement(deserialize_message(frame.data, Frame))
-        packet = Packet(announcement.frame, 0, site, self._recording.scheme,
-                        simulated and announcement.simulated, NOTHING)
+        packet = Packet(
+            announcement.frame,
+            0,
+            site,
+            self._recording.scheme,
+            simulated and announcement.simulated,
+            NOTHING,
+        )
         return serialized(conversions.packet_message(packet))
 
     def _wait_until_ready(self, group: ProcessGroup) -> None:
         center, tracker = (f"{self._space}{name}" for name in REPLAYED)
         reports = self._reports()
-        self._wait(group, lambda: reports.get(center) and tracker in reports and self._player.all_heard)
-        # Not before: the centre is ready when somebody hears its detections, and that must be the tracker.
+        self._wait(
+            group, lambda: reports.get(center) and tracker in reports and self._player.all_heard
+        )
+        # Not before: the centre is ready when somebody hears its detections, and that must be the
+        # tracker.
         for name, kind in RESULTS.items():
-            self._node.create_subscription(kind, self._space + name, self._collector(name, kind), qos.STREAM,
-                                           raw=True)
-        # Discovery keeps its order: who reports to a listener knows the listeners that came before it.
+            self._node.create_subscription(
+                kind, self._space + name, self._collector(name, kind), qos.STREAM, raw=True
+            )
+        # Discovery keeps its order: who reports to a listener knows the listeners that came before
+        # it.
         reports_after = self._reports()
         self._wait(group, lambda: center in reports_after and tracker in reports_after)
 
@@ -154,8 +190,9 @@ class Replay:
 
         def hear(message: DiagnosticArray) -> None:
             for status in message.status:
-                reports[status.name] = any(item.key == "ready" and item.value == "True"
-                                           for item in status.values)
+                reports[status.name] = any(
+                    item.key == "ready" and item.value == "True" for item in status.values
+                )
 
         self._node.create_subscription(DiagnosticArray, "/diagnostics", hear, qos.STREAM)
         return reports
@@ -166,10 +203,14 @@ class Replay:
             return condition()
 
         if not self._until(checked, READY_WITHIN_S):
-            raise BagError(f"the fusion centre and the tracker were not ready within {READY_WITHIN_S:g} s")
+            raise BagError(
+                f"the fusion centre and the tracker were not ready within {READY_WITHIN_S:g} s"
+            )
 
     def _until(self, condition: Callable[[], bool], at_most_s: float) -> bool:
-        """Spin until a condition holds or the time is up; while the machine stood still is no time."""
+        """Spin until a condition holds or the time is up; while the machine stood still is no
+        time.
+        """
         left_s = at_most_s
         while not condition():
             if left_s <= 0:
@@ -183,16 +224,21 @@ class Replay:
     def _collector(self, name: str, kind):
         def collect(data: bytes) -> None:
             self.heard[name][frame_key(data, kind)] = data
+
         return collect
 
 
 def _stop_if_crashed(group: ProcessGroup) -> None:
     crash = group.crashed()
     if crash is not None:
-        raise BagError(f"node {crash.name} ended by itself with exit code {crash.exit_code}; it said\n"
-                       f"{crash.last_output or 'nothing'}")
+        raise BagError(
+            f"node {crash.name} ended by itself with exit code {crash.exit_code}; it said\n"
+            f"{crash.last_output or 'nothing'}"
+        )
 
 
-def _compare(topic: str, recorded: dict[FrameKey, bytes], replayed: dict[FrameKey, bytes]) -> Comparison:
+def _compare(
+    topic: str, recorded: dict[FrameKey, bytes], replayed: dict[FrameKey, bytes]
+) -> Comparison:
     different = tuple(key[1] for key, data in recorded.items() if replayed.get(key) != data)
     return Comparison(topic, len(recorded), different)

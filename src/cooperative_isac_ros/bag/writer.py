@@ -8,11 +8,17 @@ from pathlib import Path
 
 from cooperative_isac_ros.bag.definitions import ENCODING, UnknownTypeError, message_definition
 from cooperative_isac_ros.bag.mcap_file import McapFile
-from cooperative_isac_ros.bag.metadata import BagError, Metadata, Topic, profiles_yaml, write_metadata
+from cooperative_isac_ros.bag.metadata import (
+    BagError,
+    Metadata,
+    Topic,
+    profiles_yaml,
+    write_metadata,
+)
 
 FLUSH_PERIOD_S = 0.4
 METADATA_PERIOD_S = 5.0
-LARGE_CHUNK = 16 * 2 ** 20
+LARGE_CHUNK = 16 * 2**20
 
 
 class BagWriter:
@@ -22,8 +28,9 @@ class BagWriter:
         try:
             folder.mkdir(parents=True)
         except FileExistsError:
-            raise BagError(f"{folder} exists; a bag is never overwritten: name a folder that does not exist"
-                           ) from None
+            raise BagError(
+                f"{folder} exists; a bag is never overwritten: name a folder that does not exist"
+            ) from None
         except OSError as error:
             raise BagError(f"{folder} cannot be made: {error.strerror}") from None
         self._folder = folder
@@ -55,9 +62,13 @@ class BagWriter:
         definition: encoding and text of its type; by default those of the installed type, if it is
         """
         encoding, text = definition or _installed_definition(topic.type_name)
-        metadata = {"offered_qos_profiles": profiles_yaml(topic.offered), "topic_type_hash": topic.type_hash}
-        self._channels[topic.name] = self._file.add_channel(topic.name, topic.type_name, encoding, text,
-                                                            metadata)
+        metadata = {
+            "offered_qos_profiles": profiles_yaml(topic.offered),
+            "topic_type_hash": topic.type_hash,
+        }
+        self._channels[topic.name] = self._file.add_channel(
+            topic.name, topic.type_name, encoding, text, metadata
+        )
         self._topics[topic.name] = replace(topic, num_messages=0)
         self._described_s = -METADATA_PERIOD_S
 
@@ -95,7 +106,9 @@ class BagWriter:
         self._describe()
 
     def abandon(self) -> None:
-        """Complete the bag as far as possible after an OSError; what was not yet written is lost."""
+        """Complete the bag as far as possible after an OSError; what was not yet written is
+        lost.
+        """
         self._file.abandon()
         counts = self._file.counts
         self._topics = {
@@ -110,7 +123,9 @@ class BagWriter:
 
     def _describe(self) -> None:
         self._described_s = time.monotonic()
-        write_metadata(self._folder, Metadata(self._file_name, self._start_ns, self._end_ns, self.topics))
+        write_metadata(
+            self._folder, Metadata(self._file_name, self._start_ns, self._end_ns, self.topics)
+        )
 
 
 def _installed_definition(type_name: str) -> tuple[str, bytes]:

@@ -24,20 +24,32 @@ from cooperative_isac_ros.target_watch import WATCH_PARAMETERS
 
 SHORTEST_PERIOD_S, LONGEST_PERIOD_S = 1e-3, 1e3  # s, of frames: at 100 Hz, and minutes apart
 PARAMETERS = (
-    Parameter("site", "", "receiver of the scene that this node is; empty: the last part of its namespace"),
+    Parameter(
+        "site", "", "receiver of the scene that this node is; empty: the last part of its namespace"
+    ),
     SCHEME,
-    Parameter("front_end", "simulated",
-              "simulated: echoes of the targets' odometry; topic: echoes of a real radio",
-              choices=tuple(FRONT_ENDS)),
+    Parameter(
+        "front_end",
+        "simulated",
+        "simulated: echoes of the targets' odometry; topic: echoes of a real radio",
+        choices=tuple(FRONT_ENDS),
+    ),
     Parameter("publish_echo", False, "publish each simulated echo, megabytes a frame", live=True),
-    Parameter("odometry_wait_s", 0.06, "how long a frame waits for odometry at or after its stamp [s]", 0.001,
-              1.0),
+    Parameter(
+        "odometry_wait_s",
+        0.06,
+        "how long a frame waits for odometry at or after its stamp [s]",
+        0.001,
+        1.0,
+    ),
     *WATCH_PARAMETERS,
 )
 
 
 class AccessPoint(SceneNode):
-    """Works on one frame at a time; frames that it could not begin in time are dropped and counted."""
+    """Works on one frame at a time; frames that it could not begin in time are dropped and
+    counted.
+    """
 
     def __init__(self, **options):
         super().__init__("access_point", PARAMETERS, namespace_depth=1, **options)
@@ -48,7 +60,9 @@ class AccessPoint(SceneNode):
         self._front_end = FRONT_ENDS[self.settings["front_end"]](self, self.site, self._report)
         self._warm_up()
         self._scheme.period_s = 1 / self.scene.update_rate_hz
-        self.create_subscription(Frame, self.shared("frame"), self._hear_frame, self._front_end.frame_profile)
+        self.create_subscription(
+            Frame, self.shared("frame"), self._hear_frame, self._front_end.frame_profile
+        )
 
     def waiting_for(self) -> str:
         """A listener to its features, or whatever its front end needs."""
@@ -57,7 +71,9 @@ class AccessPoint(SceneNode):
 
     def _find_site(self) -> Site:
         try:
-            return self.scene.receiver(self.settings["site"] or self.get_namespace().rpartition("/")[2])
+            return self.scene.receiver(
+                self.settings["site"] or self.get_namespace().rpartition("/")[2]
+            )
         except KeyError as error:
             raise ValueError(f"{error.args[0]}; set parameter 'site'") from None
 
@@ -65,7 +81,9 @@ class AccessPoint(SceneNode):
         """Sense a drawn echo: a scheme's tables are made now, not in frame 0."""
         signal = transmit(self.scene, 0)
         targets = draw_targets(self.scene, frame_generator(self.scene.seed, 0, "warm-up"))
-        self._scheme.encode(hear(self.scene, signal, self.site.name, targets), signal, self.site.name)
+        self._scheme.encode(
+            hear(self.scene, signal, self.site.name, targets), signal, self.site.name
+        )
 
     def _hear_frame(self, message: Frame) -> None:
         announcement = announcement_or_fault(self, message)
@@ -76,9 +94,12 @@ class AccessPoint(SceneNode):
         if passed > 0:
             self._set_period((frame.stamp_ns - last.stamp_ns) * 1e-9 / passed)
         if passed > 1:
-            self.health.fault("frames_dropped",
-                              f"{passed - 1} before frame {frame.number}: not announced, or this "
-                              "node was too busy", passed - 1)
+            self.health.fault(
+                "frames_dropped",
+                f"{passed - 1} before frame {frame.number}: not announced, or this "
+                "node was too busy",
+                passed - 1,
+            )
         self._front_end.announce(announcement)
 
     def _set_period(self, period_s: float) -> None:
@@ -86,12 +107,23 @@ class AccessPoint(SceneNode):
         if SHORTEST_PERIOD_S <= period_s <= LONGEST_PERIOD_S:
             self._scheme.period_s = period_s
 
-    def _report(self, announcement: Announcement, signal: TransmitFrame, echo: np.ndarray,
-                simulated: bool) -> None:
+    def _report(
+        self, announcement: Announcement, signal: TransmitFrame, echo: np.ndarray, simulated: bool
+    ) -> None:
         began_s = time.perf_counter()
         data = self._scheme.encode(echo, signal, self.site.name)
-        self._features.publish(conversions.packet_message(Packet(
-            announcement.frame, self._sequence, self.site.name, self._scheme.name, simulated, data)))
+        self._features.publish(
+            conversions.packet_message(
+                Packet(
+                    announcement.frame,
+                    self._sequence,
+                    self.site.name,
+                    self._scheme.name,
+                    simulated,
+                    data,
+                )
+            )
+        )
         self._sequence += 1
         self.health.count("frames")
         self.health.figures["packet_bits"] = 8 * len(data)

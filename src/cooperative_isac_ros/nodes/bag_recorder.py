@@ -24,11 +24,17 @@ class BagRecorder(SceneNode):
             raise ValueError("parameter 'directory' is empty; name a new folder for the bag")
         wanted = [name for name in self.settings["topics"] if name]
         self.recorder = Recorder(self, folder, wanted, self._recording_stopped)
-        names = ("detections", "tracks", *(f"{site.name}/features" for site in self.scene.receivers))
+        names = (
+            "detections",
+            "tracks",
+            *(f"{site.name}/features" for site in self.scene.receivers),
+        )
         self._needed = () if wanted else tuple(self.shared(name) for name in names)
 
     def waiting_for(self) -> str:
-        """The topics that nobody publishes yet; nothing once the bag cannot be written any further."""
+        """The topics that nobody publishes yet; nothing once the bag cannot be written any
+        further.
+        """
         topics = self.recorder.topics
         self.health.figures["topics"] = len(topics)
         self.health.figures["messages"] = sum(topic.num_messages for topic in topics)

@@ -10,12 +10,22 @@ from functools import partial
 from typing import Collection
 
 import numpy as np
-from cooperative_isac_msgs.msg import Accuracy, Detections, FeaturePacket, Frame, StageTiming, Tracks
+from cooperative_isac_msgs.msg import (
+    Accuracy,
+    Detections,
+    FeaturePacket,
+    Frame,
+    StageTiming,
+    Tracks,
+)
 from diagnostic_msgs.msg import DiagnosticArray
 from rclpy.clock import Clock, ClockType
 
-from cooperative_isac.evaluation.checkpoint import (clear_checkpoint, read_checkpoint,
-                                                    write_checkpoint)
+from cooperative_isac.evaluation.checkpoint import (
+    clear_checkpoint,
+    read_checkpoint,
+    write_checkpoint,
+)
 from cooperative_isac.evaluation.live_bound import BoundLog, frame_bound
 from cooperative_isac.evaluation.run_ledger import RunLedger
 from cooperative_isac.evaluation.run_record import RECORD_FILE, RunRecorder, recorded_frames
@@ -26,7 +36,13 @@ from cooperative_isac_ros.announcements import announcement_or_fault, signal_or_
 from cooperative_isac_ros.base import ONLOOKER_NICE, SceneNode, run_node
 from cooperative_isac_ros.frame_order import FrameOrder
 from cooperative_isac_ros.parameters import SCHEME, Parameter, rate_parameter
-from cooperative_isac_ros.records import AccuracyRecord, Announcement, DetectionList, FrameStamp, TrackList
+from cooperative_isac_ros.records import (
+    AccuracyRecord,
+    Announcement,
+    DetectionList,
+    FrameStamp,
+    TrackList,
+)
 from cooperative_isac_ros.result_pairs import ResultPairs
 from cooperative_isac_ros.target_watch import WATCH_PARAMETERS, TargetWatch
 
@@ -38,10 +54,20 @@ PARAMETERS = (
     SCHEME,
     rate_parameter("rate at which frames are announced"),
     Parameter("out", "", f"folder for {SUMMARY_FILE} and {RECORD_FILE}; empty: none"),
-    Parameter("bound_every", 25,
-              "frames from one Cramer-Rao bound to the next, of simulated echoes; 0: never", 0, 100000),
-    Parameter("odometry_wait_s", 0.06, "how long tracks wait for odometry at or after their stamp [s]", 0.001,
-              1.0),
+    Parameter(
+        "bound_every",
+        25,
+        "frames from one Cramer-Rao bound to the next, of simulated echoes; 0: never",
+        0,
+        100000,
+    ),
+    Parameter(
+        "odometry_wait_s",
+        0.06,
+        "how long tracks wait for odometry at or after their stamp [s]",
+        0.001,
+        1.0,
+    ),
     *WATCH_PARAMETERS,
 )
 
@@ -61,21 +87,33 @@ class Evaluator(SceneNode):
         self._begin()
         self._taken_up = self._take_up()
         self._watch = TargetWatch(self, on_sample=self._judge_complete)
-        self._patience = self.create_timer(self.settings["odometry_wait_s"], self._judge_rest,
-                                           clock=Clock(clock_type=ClockType.STEADY_TIME))
+        self._patience = self.create_timer(
+            self.settings["odometry_wait_s"],
+            self._judge_rest,
+            clock=Clock(clock_type=ClockType.STEADY_TIME),
+        )
         self._patience.cancel()
         self._accuracy = self.create_publisher(Accuracy, self.shared("accuracy"), qos.STREAM)
         for message_type, topic, callback in (
-                (Frame, "frame", self._hear_frame), (Detections, "detections", self._hear_detections),
-                (Tracks, "tracks", self._hear_tracks), (StageTiming, "timing", self._hear_timing)):
+            (Frame, "frame", self._hear_frame),
+            (Detections, "detections", self._hear_detections),
+            (Tracks, "tracks", self._hear_tracks),
+            (StageTiming, "timing", self._hear_timing),
+        ):
             self.create_subscription(message_type, self.shared(topic), callback, qos.COUNTED)
-        self.create_subscription(DiagnosticArray, "/diagnostics", self._hear_diagnostics,
-                                 qos.STREAM)
-        self.create_timer(CHECKPOINT_S, self._checkpoint,
-                          clock=Clock(clock_type=ClockType.STEADY_TIME))
+        self.create_subscription(
+            DiagnosticArray, "/diagnostics", self._hear_diagnostics, qos.STREAM
+        )
+        self.create_timer(
+            CHECKPOINT_S, self._checkpoint, clock=Clock(clock_type=ClockType.STEADY_TIME)
+        )
         for site in self.scene.receivers:
-            self.create_subscription(FeaturePacket, self.shared(f"{site.name}/features"),
-                                     partial(self._hear_packet, site.name), qos.STREAM)
+            self.create_subscription(
+                FeaturePacket,
+                self.shared(f"{site.name}/features"),
+                partial(self._hear_packet, site.name),
+                qos.STREAM,
+            )
 
     def waiting_for(self) -> str:
         """The scene's targets that were not heard yet."""
@@ -84,8 +122,12 @@ class Evaluator(SceneNode):
     def _begin(self) -> None:
         rate_hz = self.settings["rate_hz"] or self.scene.update_rate_hz
         self._ledger, self._recorder = RunLedger(1 / rate_hz), RunRecorder()
-        self._score = RunScore(self.scene.continuity_threshold_m, self.scene.tracking,
-                               self.scene.dimension, self.scene.class_thresholds_m)
+        self._score = RunScore(
+            self.scene.continuity_threshold_m,
+            self.scene.tracking,
+            self.scene.dimension,
+            self.scene.class_thresholds_m,
+        )
         self._bounds = BoundLog(self.scene.dimension)
         self._bounded: dict[int, Announcement] = {}
         self._pairs = ResultPairs(self.health.fault)
@@ -112,8 +154,14 @@ class Evaluator(SceneNode):
 
         # The score is a function of the frames, but for those that could not be scored before.
         for frame in recorded_frames(checkpoint.record):
-            self._recorder.add(frame.number, frame.stamp_ns, frame.truths, frame.detections,
-                               frame.tracks, frame.simulated)
+            self._recorder.add(
+                frame.number,
+                frame.stamp_ns,
+                frame.truths,
+                frame.detections,
+                frame.tracks,
+                frame.simulated,
+            )
             score = self.guarded(self._score.add, f"judging frame {frame.number}")
             score(frame.stamp_ns * 1e-9, frame.truths, frame.detections, frame.tracks)
         return FrameStamp(checkpoint.run, frame.number, frame.stamp_ns)
@@ -142,7 +190,8 @@ class Evaluator(SceneNode):
                 self._continue_or_begin(turn.frame)
             if turn.begins and run is not None:
                 self.get_logger().warning(
-                    f"the report begins anew: frame {turn.frame.number} of run {turn.frame.run}")
+                    f"the report begins anew: frame {turn.frame.number} of run {turn.frame.run}"
+                )
                 self.health.count("restarts")
                 self._begin()
                 if self._folder is not None:
@@ -183,16 +232,22 @@ class Evaluator(SceneNode):
     def _hear_timing(self, message: StageTiming) -> None:
         record = self._converted(conversions.timing, message)
         if record is not None:
-            self._ledger.time_stage(record.frame.number, record.stage, record.duration_ms, record.latency_ms)
+            self._ledger.time_stage(
+                record.frame.number, record.stage, record.duration_ms, record.latency_ms
+            )
 
     def _hear_detections(self, message: Detections) -> None:
-        record = self._converted(partial(conversions.detection_list, on_fault=self.health.fault), message)
+        record = self._converted(
+            partial(conversions.detection_list, on_fault=self.health.fault), message
+        )
         if record is not None:
             self._pairs.add_detections(record)
             self._judge_complete()
 
     def _hear_tracks(self, message: Tracks) -> None:
-        record = self._converted(partial(conversions.track_list, on_fault=self.health.fault), message)
+        record = self._converted(
+            partial(conversions.track_list, on_fault=self.health.fault), message
+        )
         if record is not None:
             self._pairs.add_tracks(record)
             self._patience.reset()
@@ -204,7 +259,9 @@ class Evaluator(SceneNode):
             return None
         try:
             if message.number > self._order.last.number + FRAMES_AHEAD:
-                raise conversions.ConversionError(f"the last that was announced is {self._order.last.number}")
+                raise conversions.ConversionError(
+                    f"the last that was announced is {self._order.last.number}"
+                )
             return convert(message)
         except conversions.ConversionError as error:
             self.health.fault("messages_refused", f"frame {message.number}: {error}")
@@ -226,19 +283,30 @@ class Evaluator(SceneNode):
     def _judge(self, detections: DetectionList, tracks: TrackList) -> None:
         frame = tracks.frame
         truths = self._watch.registry.at(frame.stamp_ns)
-        self._recorder.add(frame.number, frame.stamp_ns, truths, detections.detections, tracks.tracks,
-                           tracks.simulated)
+        self._recorder.add(
+            frame.number,
+            frame.stamp_ns,
+            truths,
+            detections.detections,
+            tracks.tracks,
+            tracks.simulated,
+        )
         self._unsaved += 1
         live = self._score.add(frame.stamp_ns * 1e-9, truths, detections.detections, tracks.tracks)
         ratios = self._compare_to_bound(frame.number, truths, detections)
         if self.context.ok():
             self._accuracy.publish(
-                conversions.accuracy_message(_accuracy(frame, tracks.simulated, live, ratios)))
+                conversions.accuracy_message(_accuracy(frame, tracks.simulated, live, ratios))
+            )
         self.health.figures["gospa_m"] = f"{live.gospa.distance_m:.2f}"
 
-    def _compare_to_bound(self, number: int, truths, detections: DetectionList) -> tuple[float, float]:
+    def _compare_to_bound(
+        self, number: int, truths, detections: DetectionList
+    ) -> tuple[float, float]:
         announcement = self._bounded.pop(number, None)
-        signal = signal_or_fault(self, announcement) if announcement is not None and truths else None
+        signal = (
+            signal_or_fault(self, announcement) if announcement is not None and truths else None
+        )
         if signal is None:
             return 0.0, 0.0
         try:
@@ -252,9 +320,15 @@ class Evaluator(SceneNode):
         """The report so far, as summary.json holds it."""
         score = asdict(self._score.summary())
         del score["frames"], score["error_to_bound"]
-        return {"scene": self.scene.name, "scene_fingerprint": self.scene.fingerprint, "scheme": self._scheme,
-                **self._ledger.summary(self.now_ns), **score, **self._bounds.summary(),
-                "targets_not_compared": self._not_compared(score["targets"])}
+        return {
+            "scene": self.scene.name,
+            "scene_fingerprint": self.scene.fingerprint,
+            "scheme": self._scheme,
+            **self._ledger.summary(self.now_ns),
+            **score,
+            **self._bounds.summary(),
+            "targets_not_compared": self._not_compared(score["targets"]),
+        }
 
     def _not_compared(self, compared: Collection[str]) -> dict[str, str]:
         """Targets whose odometry never fitted a frame, with the reason."""
@@ -267,11 +341,20 @@ class Evaluator(SceneNode):
         began_s = time.monotonic()
         if self._folder is None or not self._changed or began_s < self._next_checkpoint_s:
             return
-        counts = {"ledger": self._ledger.state(), "bounds": self._bounds.state(),
-                  "scheme": self._scheme, "scene_fingerprint": self.scene.fingerprint}
+        counts = {
+            "ledger": self._ledger.state(),
+            "bounds": self._bounds.state(),
+            "scheme": self._scheme,
+            "scene_fingerprint": self.scene.fingerprint,
+        }
         try:
-            write_checkpoint(self._folder, self._run, counts, self._recorder.record(self._unsaved),
-                             self.summary())
+            write_checkpoint(
+                self._folder,
+                self._run,
+                counts,
+                self._recorder.record(self._unsaved),
+                self.summary(),
+            )
         except OSError as error:
             self.health.fault("reports_unwritten", f"{self._folder}: {error.strerror}")
             return
@@ -296,11 +379,16 @@ class Evaluator(SceneNode):
         clear_checkpoint(self._folder)
 
 
-def _accuracy(frame: FrameStamp, simulated: bool, live: LiveFigures,
-              ratios: tuple[float, float]) -> AccuracyRecord:
-    parts_m = (math.sqrt(part) for part in (live.gospa.localisation, live.gospa.missed, live.gospa.false))
+def _accuracy(
+    frame: FrameStamp, simulated: bool, live: LiveFigures, ratios: tuple[float, float]
+) -> AccuracyRecord:
+    parts_m = (
+        math.sqrt(part) for part in (live.gospa.localisation, live.gospa.missed, live.gospa.false)
+    )
     nees = live.nees if live.nees is not None and math.isfinite(live.nees) else 0.0
-    return AccuracyRecord(frame, simulated, live.gospa.distance_m, *parts_m, nees, live.num_detected, *ratios)
+    return AccuracyRecord(
+        frame, simulated, live.gospa.distance_m, *parts_m, nees, live.num_detected, *ratios
+    )
 
 
 def main(args: list[str] | None = None) -> int:

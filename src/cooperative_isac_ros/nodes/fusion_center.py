@@ -24,34 +24,53 @@ from cooperative_isac_ros.records import Announcement, DetectionList, FrameStamp
 
 PARAMETERS = (
     SCHEME,
-    Parameter("deadline_s", 0.0, "longest wait for packets after a frame's announcement [s]; 0: the scene's",
-              0.0, LONGEST_DEADLINE_S),
-    Parameter("patience_frames", 3, "an access point that missed so many frames in a row is not waited for "
-              "until it is heard again", 1, 1000),
+    Parameter(
+        "deadline_s",
+        0.0,
+        "longest wait for packets after a frame's announcement [s]; 0: the scene's",
+        0.0,
+        LONGEST_DEADLINE_S,
+    ),
+    Parameter(
+        "patience_frames",
+        3,
+        "an access point that missed so many frames in a row is not waited for "
+        "until it is heard again",
+        1,
+        1000,
+    ),
     rate_parameter("rate at which frames are announced: they are late after one period"),
 )
 
 
 class FusionCenter(SceneNode):
-    """Decodes a frame when all awaited packets are in, or at its deadline; frames leave in order."""
+    """Decodes a frame when all awaited packets are in, or at its deadline; frames leave in
+    order.
+    """
 
     def __init__(self, **options):
         super().__init__("fusion_center", PARAMETERS, **options)
         self._scheme = make_scheme(self.scheme_name, self.scene)
         sites = [site.name for site in self.scene.receivers]
-        self.collector = PacketCollector(sites, self._scheme.name, self.settings["patience_frames"],
-                                         self.health.fault)
-        self._deadline = PacketDeadline(self.settings["deadline_s"] or self.scene.sensing.deadline_s)
+        self.collector = PacketCollector(
+            sites, self._scheme.name, self.settings["patience_frames"], self.health.fault
+        )
+        self._deadline = PacketDeadline(
+            self.settings["deadline_s"] or self.scene.sensing.deadline_s
+        )
         self._period_s = 1 / (self.settings["rate_hz"] or self.scene.update_rate_hz)
         self._missing: tuple[str, ...] = ()
         self._steady = Clock(clock_type=ClockType.STEADY_TIME)
         self._detections = self.create_publisher(Detections, self.shared("detections"), qos.HISTORY)
-        self._cloud = self.create_publisher(PointCloud2, self.shared("detections/points"), qos.STREAM)
+        self._cloud = self.create_publisher(
+            PointCloud2, self.shared("detections/points"), qos.STREAM
+        )
         self._scheme.decode({}, transmit(self.scene, 0))
         self.create_subscription(Frame, self.shared("frame"), self._hear_frame, qos.STREAM)
         for site in sites:
-            self.create_subscription(FeaturePacket, self.shared(f"{site}/features"), self._hear_packet,
-                                     qos.STREAM)
+            self.create_subscription(
+                FeaturePacket, self.shared(f"{site}/features"), self._hear_packet, qos.STREAM
+            )
 
     def waiting_for(self) -> str:
         """A listener to its detections."""
@@ -101,7 +120,9 @@ class FusionCenter(SceneNode):
             self.health.fault("packets_damaged", str(error))
         missing = tuple(sorted({*collected.sites_missing, *refused}))
         if missing:
-            self.health.fault("frames_incomplete", f"frame {frame.number} without {', '.join(missing)}")
+            self.health.fault(
+                "frames_incomplete", f"frame {frame.number} without {', '.join(missing)}"
+            )
         if set(missing) - set(self._missing):
             self.health.publish()  # at once: a second is several frames
         self._missing = missing
@@ -117,8 +138,11 @@ class FusionCenter(SceneNode):
     def _count_late(self, frame: FrameStamp) -> None:
         age_s = (self.now_ns - frame.stamp_ns) * 1e-9
         if age_s > self._period_s:
-            self.health.fault("frames_late", f"frame {frame.number} was decoded {age_s:.3g} s after its stamp; a "
-                              f"period is {self._period_s:.3g} s")
+            self.health.fault(
+                "frames_late",
+                f"frame {frame.number} was decoded {age_s:.3g} s after its stamp; a "
+                f"period is {self._period_s:.3g} s",
+            )
 
 
 def main(args: list[str] | None = None) -> int:

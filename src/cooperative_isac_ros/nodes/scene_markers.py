@@ -19,7 +19,12 @@ from cooperative_isac_ros.parameters import SCHEME, Parameter
 from cooperative_isac_ros.records import AccuracyRecord, DetectionList, TrackList
 from cooperative_isac_ros.scene_layout import FIGURES_COLUMNS, FIGURES_LINES, scene_layout
 from cooperative_isac_ros.target_watch import WATCH_PARAMETERS, TargetWatch
-from cooperative_isac_ros.transforms import TransformPublisher, frame_prefix, site_transforms, track_frame
+from cooperative_isac_ros.transforms import (
+    TransformPublisher,
+    frame_prefix,
+    site_transforms,
+    track_frame,
+)
 
 STATIC_EVERY = 10  # frames
 # What moves vanishes where no frame comes for the longer of both: several times the longest recent
@@ -43,7 +48,9 @@ class SceneMarkers(SceneNode):
         self._run, self._drawn = None, 0
         self._shown: set[tuple[str, int]] = set()
         self._stamps_ns: deque[int] = deque(maxlen=20)
-        self._bits: dict[str, deque[int]] = {site.name: deque(maxlen=20) for site in self.scene.receivers}
+        self._bits: dict[str, deque[int]] = {
+            site.name: deque(maxlen=20) for site in self.scene.receivers
+        }
         self._detections: DetectionList | None = None
         self._accuracy: AccuracyRecord | None = None
         self._to_bound = "-"
@@ -52,14 +59,22 @@ class SceneMarkers(SceneNode):
         self._markers = self.create_publisher(MarkerArray, self.shared("markers"), qos.STREAM)
         sites = [*self.scene.transmitters, *self.scene.receivers]
         self._frames = TransformPublisher(self, static=True)
-        self._frames.publish(site_transforms(sites, self.now_ns, frame_prefix(self.get_namespace())))
+        self._frames.publish(
+            site_transforms(sites, self.now_ns, frame_prefix(self.get_namespace()))
+        )
         for message_type, topic, callback in (
-                (Detections, "detections", self._hear_detections), (Tracks, "tracks", self._hear_tracks),
-                (Accuracy, "accuracy", self._hear_accuracy)):
+            (Detections, "detections", self._hear_detections),
+            (Tracks, "tracks", self._hear_tracks),
+            (Accuracy, "accuracy", self._hear_accuracy),
+        ):
             self.create_subscription(message_type, self.shared(topic), callback, qos.STREAM)
         for site in self.scene.receivers:
-            self.create_subscription(FeaturePacket, self.shared(f"{site.name}/features"),
-                                     partial(self._hear_packet, site.name), qos.STREAM)
+            self.create_subscription(
+                FeaturePacket,
+                self.shared(f"{site.name}/features"),
+                partial(self._hear_packet, site.name),
+                qos.STREAM,
+            )
 
     def _hear_packet(self, site: str, message: FeaturePacket) -> None:
         self._bits[site].append(8 * len(message.data))
@@ -73,10 +88,14 @@ class SceneMarkers(SceneNode):
             self._to_bound = f"{self._accuracy.error_to_bound_location:.2f}"
 
     def _hear_detections(self, message: Detections) -> None:
-        self._detections = self._converted(partial(conversions.detection_list, on_fault=self.health.fault), message)
+        self._detections = self._converted(
+            partial(conversions.detection_list, on_fault=self.health.fault), message
+        )
 
     def _hear_tracks(self, message: Tracks) -> None:
-        record = self._converted(partial(conversions.track_list, on_fault=self.health.fault), message)
+        record = self._converted(
+            partial(conversions.track_list, on_fault=self.health.fault), message
+        )
         if record is None or not self.settings["enabled"]:
             return
         self._forget_if_new(record)
@@ -99,7 +118,9 @@ class SceneMarkers(SceneNode):
 
     def _forget_if_new(self, record: TrackList) -> None:
         """Another run, or a clock that went back, begins a new picture."""
-        if record.frame.run != self._run or (self._stamps_ns and record.frame.stamp_ns < self._stamps_ns[-1]):
+        if record.frame.run != self._run or (
+            self._stamps_ns and record.frame.stamp_ns < self._stamps_ns[-1]
+        ):
             self._grow_trails([], record.frame.stamp_ns)
             self._stamps_ns.clear()
             self._drawn = 0
@@ -112,11 +133,16 @@ class SceneMarkers(SceneNode):
         life_s = self._life_s()
 
         # what moves
-        drawn = markers.truth_markers(self._watch.registry.at(stamp_ns), self._layout, stamp_ns, life_s)
+        drawn = markers.truth_markers(
+            self._watch.registry.at(stamp_ns), self._layout, stamp_ns, life_s
+        )
         if self._detections is not None:
-            drawn += markers.detection_markers(self._detections.detections, self._layout.size_m,
-                                               stamp_ns, life_s)
-        trails = {number: [pose.pose.position for pose in poses] for number, poses in self._trails.items()}
+            drawn += markers.detection_markers(
+                self._detections.detections, self._layout.size_m, stamp_ns, life_s
+            )
+        trails = {
+            number: [pose.pose.position for pose in poses] for number, poses in self._trails.items()
+        }
         drawn += markers.track_markers(tracks, trails, self._layout, stamp_ns, life_s)
 
         # what moved in the frame before and is there no more
@@ -127,7 +153,10 @@ class SceneMarkers(SceneNode):
         # what stands
         if self._drawn % STATIC_EVERY == 0:
             drawn += markers.static_markers(self.scene, stamp_ns)
-        return [*drawn, markers.figures_marker(self.scene, self._figures(record.simulated), stamp_ns)]
+        return [
+            *drawn,
+            markers.figures_marker(self.scene, self._figures(record.simulated), stamp_ns),
+        ]
 
     def _rate_hz(self) -> float:
         """Of the latest frames; 0 before there are two."""
@@ -142,15 +171,19 @@ class SceneMarkers(SceneNode):
     def _figures(self, simulated: bool) -> list[str]:
         rate = self._rate_hz()
         uplink = [
-            f"{site} {sum(bits) / len(bits) * rate * 1e-3:.1f}" for site, bits in self._bits.items() if bits
+            f"{site} {sum(bits) / len(bits) * rate * 1e-3:.1f}"
+            for site, bits in self._bits.items()
+            if bits
         ]
-        lines = [f"{self.scene.name}, {'simulated' if simulated else 'measured'} echoes",
-                 f"{rate:.1f} frames/s"]
+        lines = [
+            f"{self.scene.name}, {'simulated' if simulated else 'measured'} echoes",
+            f"{rate:.1f} frames/s",
+        ]
         if self._accuracy is not None:
             accuracy = self._accuracy
             lines += [
                 f"GOSPA {accuracy.gospa_m:.2f} m, error / bound {self._to_bound}",
-                f"NEES {accuracy.nees:.1f} of {accuracy.nees_samples} detections"
+                f"NEES {accuracy.nees:.1f} of {accuracy.nees_samples} detections",
             ]
         lines.append(f"uplink {', '.join(uplink) or '-'} kbit/s")
         fitting = [part for line in lines for part in textwrap.wrap(line, FIGURES_COLUMNS)]
@@ -171,7 +204,9 @@ class SceneMarkers(SceneNode):
             pose.pose.position = conversions.to_point(track.position_m)
             self._trails[number].append(pose)
             if self._paths[number].get_subscription_count():
-                self._paths[number].publish(Path(header=pose.header, poses=list(self._trails[number])))
+                self._paths[number].publish(
+                    Path(header=pose.header, poses=list(self._trails[number]))
+                )
 
 
 def main(args: list[str] | None = None) -> int:

@@ -20,18 +20,31 @@ from cooperative_isac_ros.state_file import read_state
 
 LOWEST_RATE_HZ = 10.0
 PARAMETERS = (
-    Parameter("odometry_rate_hz", 0.0, "samples per second and target; 0: the lowest multiple of the frame "
-              f"rate from {LOWEST_RATE_HZ:g} on, which puts one at every frame's stamp", 0.0, 1000.0),
+    Parameter(
+        "odometry_rate_hz",
+        0.0,
+        "samples per second and target; 0: the lowest multiple of the frame "
+        f"rate from {LOWEST_RATE_HZ:g} on, which puts one at every frame's stamp",
+        0.0,
+        1000.0,
+    ),
     rate_parameter("rate at which frames are announced"),
-    Parameter("run", 0, "number of the run, from whoever starts the nodes; 0: not known", 0,
-              2 ** 63 - 1),
-    Parameter("state_file", "", "state file of the controller, by which a simulator that is "
-              "started again goes on in the same `run`; empty: none"),
+    Parameter(
+        "run", 0, "number of the run, from whoever starts the nodes; 0: not known", 0, 2**63 - 1
+    ),
+    Parameter(
+        "state_file",
+        "",
+        "state file of the controller, by which a simulator that is "
+        "started again goes on in the same `run`; empty: none",
+    ),
 )
 
 
 class TargetSimulator(SceneNode):
-    """Targets stand at their start until frame 0, so frame k finds them at the same place in every run."""
+    """Targets stand at their start until frame 0, so frame k finds them at the same place in every
+    run.
+    """
 
     def __init__(self, **options):
         super().__init__("target_simulator", PARAMETERS, **options)
@@ -47,7 +60,9 @@ class TargetSimulator(SceneNode):
         self._classes = [self._say_class(target) for target in self.scene.targets]
         self.create_subscription(Frame, self.shared("frame"), self._hear_frame, qos.STREAM)
         aligned_hz = frame_rate_hz * math.ceil(LOWEST_RATE_HZ / frame_rate_hz)
-        self._timer = AlignedTimer(self, self.settings["odometry_rate_hz"] or aligned_hz, self._publish)
+        self._timer = AlignedTimer(
+            self, self.settings["odometry_rate_hz"] or aligned_hz, self._publish
+        )
 
     def _known_start_ns(self) -> int | None:
         """Stamp of frame 0 where the run has begun without this process; None before frame 0."""
@@ -59,7 +74,9 @@ class TargetSimulator(SceneNode):
         return state["start_ns"]
 
     def _say_class(self, target):
-        publisher = self.create_publisher(String, self.shared(f"targets/{target.name}/class"), qos.LATCHED)
+        publisher = self.create_publisher(
+            String, self.shared(f"targets/{target.name}/class"), qos.LATCHED
+        )
         publisher.publish(conversions.class_message(target.target_class))
         return publisher
 
@@ -69,14 +86,20 @@ class TargetSimulator(SceneNode):
             return
         for turn in self._order.take(announcement.frame, None):
             if turn.begins:
-                self._start_ns = turn.frame.stamp_ns - round(turn.frame.number * self._frame_period_ns)
+                self._start_ns = turn.frame.stamp_ns - round(
+                    turn.frame.number * self._frame_period_ns
+                )
                 self.get_logger().info(f"the targets set off: run {turn.frame.run} began")
 
     def _publish(self, stamp_ns: int) -> None:
-        elapsed_s = max((stamp_ns - self._start_ns) * 1e-9, 0.0) if self._start_ns is not None else 0.0
+        elapsed_s = (
+            max((stamp_ns - self._start_ns) * 1e-9, 0.0) if self._start_ns is not None else 0.0
+        )
         states = scene_targets(self.scene, elapsed_s)
         for state in states:
-            message = conversions.odometry_message(state.name, stamp_ns, state.position_m, state.velocity_mps)
+            message = conversions.odometry_message(
+                state.name, stamp_ns, state.position_m, state.velocity_mps
+            )
             self._odometry[state.name].publish(message)
         self.health.count("samples")
         self.health.figures["targets"] = len(states)

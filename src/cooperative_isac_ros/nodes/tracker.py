@@ -21,16 +21,31 @@ from cooperative_isac_ros.frame_order import FrameOrder
 from cooperative_isac_ros.parameters import Parameter
 from cooperative_isac_ros.records import DetectionList, FrameStamp, TrackList
 from cooperative_isac_ros.state_file import read_state, write_state
-from cooperative_isac_ros.transforms import TransformPublisher, frame_prefix, track_frame, track_transforms
+from cooperative_isac_ros.transforms import (
+    TransformPublisher,
+    frame_prefix,
+    track_frame,
+    track_transforms,
+)
 
 # [s] A tracker that is started again waits so long for the detections that it missed; where their
 # publisher keeps none, it takes those that come.
 HISTORY_WITHIN_S = 5.0
 PARAMETERS = (
-    Parameter("num_receivers", 0, "receivers whose packets the fusion center waits for, by which "
-              "missing ones are judged; 0: those of the scene", 0, conversions.MAX_SITES),
-    Parameter("state_file", "", "file from which a tracker that is started again takes up tracks "
-              "and identities of the same run; empty: none"),
+    Parameter(
+        "num_receivers",
+        0,
+        "receivers whose packets the fusion center waits for, by which "
+        "missing ones are judged; 0: those of the scene",
+        0,
+        conversions.MAX_SITES,
+    ),
+    Parameter(
+        "state_file",
+        "",
+        "file from which a tracker that is started again takes up tracks "
+        "and identities of the same run; empty: none",
+    ),
 )
 
 
@@ -55,8 +70,9 @@ class TrackerNode(SceneNode):
         self._state = read_state(self._state_file) if self._state_file is not None else None
         self._catches_up = self._state is not None
         self._subscription = self._subscribe(qos.HISTORY if self._catches_up else qos.STREAM)
-        self._patience = self.create_timer(HISTORY_WITHIN_S, self._end_catching_up,
-                                           clock=Clock(clock_type=ClockType.STEADY_TIME))
+        self._patience = self.create_timer(
+            HISTORY_WITHIN_S, self._end_catching_up, clock=Clock(clock_type=ClockType.STEADY_TIME)
+        )
 
     def _subscribe(self, profile: QoSProfile) -> Subscription:
         return self.create_subscription(Detections, self.shared("detections"), self._hear, profile)
@@ -65,8 +81,10 @@ class TrackerNode(SceneNode):
         """Take what comes; where nothing has come, perhaps nobody keeps a history."""
         self._patience.cancel()
         if self._catches_up and self._order.last is None:
-            self.get_logger().info(f"no detections of the past within {HISTORY_WITHIN_S:g} s: "
-                                   "the tracks go on with those that come")
+            self.get_logger().info(
+                f"no detections of the past within {HISTORY_WITHIN_S:g} s: "
+                "the tracks go on with those that come"
+            )
             self.destroy_subscription(self._subscription)
             self._subscription = self._subscribe(qos.STREAM)
         self._catches_up = False
@@ -114,16 +132,23 @@ class TrackerNode(SceneNode):
         # A recording that plays again begins without tracks.
         if frame.number > number and frame.stamp_ns > stamp_ns:
             self._tracker.restore(stamp_ns * 1e-9, tracks, num_born, period_s)
-            self.get_logger().info(f"{len(tracks)} tracks of frame {number} are taken up in frame "
-                                   f"{frame.number} of run {frame.run}")
+            self.get_logger().info(
+                f"{len(tracks)} tracks of frame {number} are taken up in frame "
+                f"{frame.number} of run {frame.run}"
+            )
 
     def _keep(self, frame: FrameStamp, tracks: tuple[Track, ...]) -> None:
         """Write the state for a process that may have to go on from here."""
         if self._state_file is None:
             return
-        state = {"run": frame.run, "number": frame.number, "stamp_ns": frame.stamp_ns,
-                 "num_born": self._tracker.num_born, "period_s": self._tracker.period_s,
-                 "tracks": saved_tracks(tracks)}
+        state = {
+            "run": frame.run,
+            "number": frame.number,
+            "stamp_ns": frame.stamp_ns,
+            "num_born": self._tracker.num_born,
+            "period_s": self._tracker.period_s,
+            "tracks": saved_tracks(tracks),
+        }
         try:
             write_state(self._state_file, state)
         except OSError as error:
@@ -134,16 +159,24 @@ class TrackerNode(SceneNode):
         ended = self._reset(frame) if restarts else ()
         try:
             answered = 1 - len(record.sites_missing) / self._num_receivers
-            tracks = ended + self._tracker.update(frame.stamp_ns * 1e-9, record.detections, max(answered, 0.0))
+            tracks = ended + self._tracker.update(
+                frame.stamp_ns * 1e-9, record.detections, max(answered, 0.0)
+            )
         except ValueError as error:
             self.health.fault("detections_refused", f"frame {frame.number}: {error}")
             return
         for problem in self._tracker.failed:
             self.health.fault("tracks_dropped", f"frame {frame.number}: {problem}")
         if self._tracker.num_refused:
-            self.health.fault("detections_over_limit", f"frame {frame.number}: there are {MAX_TRACKS} tracks; "
-                              "further detections start none", self._tracker.num_refused)
-        self._tracks.publish(serialized(conversions.tracks_message(TrackList(frame, record.simulated, tracks))))
+            self.health.fault(
+                "detections_over_limit",
+                f"frame {frame.number}: there are {MAX_TRACKS} tracks; "
+                "further detections start none",
+                self._tracker.num_refused,
+            )
+        self._tracks.publish(
+            serialized(conversions.tracks_message(TrackList(frame, record.simulated, tracks)))
+        )
         self._keep(frame, tracks)
         self._show([track for track in tracks if track.status in ESTABLISHED], frame)
         self.health.count("frames")
@@ -152,7 +185,9 @@ class TrackerNode(SceneNode):
 
     def _reset(self, frame: FrameStamp) -> tuple[Track, ...]:
         self.health.count("resets")
-        self.get_logger().warning(f"all tracks are reset: frame {frame.number} of run {frame.run} began another pass")
+        self.get_logger().warning(
+            f"all tracks are reset: frame {frame.number} of run {frame.run} began another pass"
+        )
         return self._tracker.reset()
 
     def _show(self, tracks: list[Track], frame: FrameStamp) -> None:
@@ -164,8 +199,15 @@ class TrackerNode(SceneNode):
             if name not in self._odometry:
                 topic = self.shared(f"tracks/{name}/odom")
                 self._odometry[name] = self.create_publisher(Odometry, topic, qos.ODOMETRY)
-            self._odometry[name].publish(conversions.odometry_message(
-                f"{self._frame_prefix}{name}", frame.stamp_ns, track.position_m, track.velocity_mps, track.covariance))
+            self._odometry[name].publish(
+                conversions.odometry_message(
+                    f"{self._frame_prefix}{name}",
+                    frame.stamp_ns,
+                    track.position_m,
+                    track.velocity_mps,
+                    track.covariance,
+                )
+            )
         self._transforms.publish(track_transforms(tracks, frame.stamp_ns, self._frame_prefix))
 
 

@@ -33,18 +33,46 @@ FINISHING_STAGES = ("encode", "decode")
 PARAMETERS = (
     rate_parameter("frames per second"),
     SCHEME,
-    Parameter("announce_payload", False, "put the packed symbols and precoders into the announcement, as a "
-              "real network would, instead of their seed"),
-    Parameter("wait_for_nodes", [""], "nodes that must report to be running before frame 0; relative names are "
-              "below the controller's namespace"),
-    Parameter("wait_at_most_s", 20.0, "frame 0 comes after this time even if a node is missing [s]", 0.0,
-              600.0),
-    Parameter("run", 0, "number of the run, from whoever starts the nodes; 0: drawn at the start",
-              0, 2 ** 63 - 1),
-    Parameter("state_file", "", "file from which a controller that is started again with the same "
-              "`run` goes on with it; empty: none"),
-    Parameter("max_frames_ahead", 2, "frames are skipped for all while an access point or the "
-              "fusion center has so many to finish; 0: never", 0, 1000),
+    Parameter(
+        "announce_payload",
+        False,
+        "put the packed symbols and precoders into the announcement, as a "
+        "real network would, instead of their seed",
+    ),
+    Parameter(
+        "wait_for_nodes",
+        [""],
+        "nodes that must report to be running before frame 0; relative names are "
+        "below the controller's namespace",
+    ),
+    Parameter(
+        "wait_at_most_s",
+        20.0,
+        "frame 0 comes after this time even if a node is missing [s]",
+        0.0,
+        600.0,
+    ),
+    Parameter(
+        "run",
+        0,
+        "number of the run, from whoever starts the nodes; 0: drawn at the start",
+        0,
+        2**63 - 1,
+    ),
+    Parameter(
+        "state_file",
+        "",
+        "file from which a controller that is started again with the same "
+        "`run` goes on with it; empty: none",
+    ),
+    Parameter(
+        "max_frames_ahead",
+        2,
+        "frames are skipped for all while an access point or the "
+        "fusion center has so many to finish; 0: never",
+        0,
+        1000,
+    ),
 )
 
 
@@ -70,7 +98,9 @@ class TransmitController(SceneNode):
         self._kept_ns: int | None = None
         names = () if self._resumed else filter(None, self.settings["wait_for_nodes"])
         self._awaited = {name if name.startswith("/") else self.shared(name) for name in names}
-        self._listener = self.create_subscription(DiagnosticArray, "/diagnostics", self._hear, qos.STREAM)
+        self._listener = self.create_subscription(
+            DiagnosticArray, "/diagnostics", self._hear, qos.STREAM
+        )
         self.create_subscription(StageTiming, self.shared("timing"), self._hear_timing, qos.STREAM)
         steady = Clock(clock_type=ClockType.STEADY_TIME)
         wait_s = self.settings["wait_at_most_s"]
@@ -113,11 +143,15 @@ class TransmitController(SceneNode):
             timer.cancel()
         self.destroy_subscription(self._listener)
         if self._awaited:
-            self.get_logger().warning(f"frame 0 comes without {self.waiting_for()}: not heard within "
-                                      f"{self.settings['wait_at_most_s']:g} s")
+            self.get_logger().warning(
+                f"frame 0 comes without {self.waiting_for()}: not heard within "
+                f"{self.settings['wait_at_most_s']:g} s"
+            )
         self._timer = AlignedTimer(self, self._rate_hz, self._announce)
-        self.get_logger().info(f"run {self._run}{' goes on' if self._resumed else ''}: scene "
-                               f"'{self.scene.name}' at {self._rate_hz:g} frames/s")
+        self.get_logger().info(
+            f"run {self._run}{' goes on' if self._resumed else ''}: scene "
+            f"'{self.scene.name}' at {self._rate_hz:g} frames/s"
+        )
 
     def _hear_timing(self, message: StageTiming) -> None:
         if message.run == self._run and message.stage in FINISHING_STAGES:
@@ -132,17 +166,29 @@ class TransmitController(SceneNode):
         # Nobody works on a frame that the network cannot follow.
         late = self._pressure.behind(time.monotonic())
         if late:
-            self.health.fault("frames_skipped",
-                              f"frame {frame.number}: {', '.join(late)} cannot follow at "
-                              f"{self._rate_hz:g} frames/s; lower the rate, or raise max_frames_ahead "
-                              "where frames take long but keep their pace")
+            self.health.fault(
+                "frames_skipped",
+                f"frame {frame.number}: {', '.join(late)} cannot follow at "
+                f"{self._rate_hz:g} frames/s; lower the rate, or raise max_frames_ahead "
+                "where frames take long but keep their pace",
+            )
             return
 
         signal = transmit(self.scene, frame.number)
         payload = pack_downlink(signal) if self.settings["announce_payload"] else b""
-        self._publisher.publish(conversions.frame_message(Announcement(
-            frame, self.scene.name, self.scene.fingerprint, True, self.scene.seed, payload,
-            self._scheme.downlink_bits(signal))))
+        self._publisher.publish(
+            conversions.frame_message(
+                Announcement(
+                    frame,
+                    self.scene.name,
+                    self.scene.fingerprint,
+                    True,
+                    self.scene.seed,
+                    payload,
+                    self._scheme.downlink_bits(signal),
+                )
+            )
+        )
         self._pressure.announce(frame.number, time.monotonic())
         self.health.count("frames")
 
@@ -170,8 +216,9 @@ class TransmitController(SceneNode):
         self._timer.cancel()
         last = min(frame.number, self.scene.num_frames - 1)
         source = self.scene.propagation.paths.source
-        self.get_logger().info(f"the recording {source} has ended: frame {last} was the last of "
-                               f"run {self._run}")
+        self.get_logger().info(
+            f"the recording {source} has ended: frame {last} was the last of run {self._run}"
+        )
         self.health.figures["recording"] = "ended"
 
     def close(self) -> None:

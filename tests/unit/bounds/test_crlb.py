@@ -16,6 +16,7 @@ from unit.bounds.echo_model import drawn, embedded, path_echo, reflections, sign
 
 def information(scene, echo, unknowns, num_wanted):
     """FIM of CF eq. 23 by automatic differentiation, and its Schur complement, CF eq. 24."""
+
     def samples(values):
         rho = echo(values)
         return anp.concatenate([anp.real(rho).ravel(), anp.imag(rho).ravel()])
@@ -31,23 +32,38 @@ def information(scene, echo, unknowns, num_wanted):
 def receiver_information(scene, frame, targets, receiver, paths):
     """Information of one receiver's echo about all locations, then all velocities."""
     size, count, sent = scene.dimension, len(targets), signals(frame)
-    places, velocities = [t.position_m[:size] for t in targets], [t.velocity_mps[:size] for t in targets]
+    places, velocities = (
+        [t.position_m[:size] for t in targets],
+        [t.velocity_mps[:size] for t in targets],
+    )
     state, beta = np.ravel([places, velocities]), reflections(scene, paths)
 
     def echo(values):
-        locations, velocities = anp.reshape(values[:2 * size * count], (2, count, size))
-        real, imaginary = anp.reshape(values[2 * size * count:], (2, -1))
-        return sum(path_echo(scene, frame, receiver, tx, sent[tx], embedded(scene, locations[q]),
-                             embedded(scene, velocities[q]), real[p] + 1j * imaginary[p])
-                   for p, (tx, q) in enumerate(zip(paths.transmitter, paths.scatterer)))
+        locations, velocities = anp.reshape(values[: 2 * size * count], (2, count, size))
+        real, imaginary = anp.reshape(values[2 * size * count :], (2, -1))
+        return sum(
+            path_echo(
+                scene,
+                frame,
+                receiver,
+                tx,
+                sent[tx],
+                embedded(scene, locations[q]),
+                embedded(scene, velocities[q]),
+                real[p] + 1j * imaginary[p],
+            )
+            for p, (tx, q) in enumerate(zip(paths.transmitter, paths.scatterer))
+        )
 
     return information(scene, echo, np.concatenate([state, beta.real, beta.imag]), len(state))
 
 
 def test_the_bound_is_that_of_automatic_differentiation(scene):
     frame, targets, paths = drawn(scene)
-    expected = sum(receiver_information(scene, frame, targets, site, paths[site.name])
-                   for site in scene.receivers)
+    expected = sum(
+        receiver_information(scene, frame, targets, site, paths[site.name])
+        for site in scene.receivers
+    )
     found = np.linalg.inv(crlb(scene, frame, targets, paths).covariance)
     scale = np.sqrt(np.diag(expected))
     assert np.allclose(found / np.outer(scale, scale), expected / np.outer(scale, scale), atol=2e-4)
@@ -62,20 +78,33 @@ def test_the_information_of_a_path_is_that_of_automatic_differentiation(scene):
         beta, sent = reflections(scene, drawn_paths)[row], signals(frame)[tx]
 
         def echo(values):
-            return path_echo(scene, frame, site, tx, sent, embedded(scene, values[:size]),
-                             embedded(scene, values[size:2 * size]), values[-2] + 1j * values[-1])
+            return path_echo(
+                scene,
+                frame,
+                site,
+                tx,
+                sent,
+                embedded(scene, values[:size]),
+                embedded(scene, values[size : 2 * size]),
+                values[-2] + 1j * values[-1],
+            )
 
         state = [*target.position_m[:size], *target.velocity_mps[:size], beta.real, beta.imag]
         expected = information(scene, echo, np.array(state), 2 * size)
         found = path_information(scene, frame, site, tx, target, drawn_paths.amplitude[row])
         scale = np.sqrt(np.diag(expected))
-        assert np.allclose(found / np.outer(scale, scale), expected / np.outer(scale, scale), atol=2e-4)
+        assert np.allclose(
+            found / np.outer(scale, scale), expected / np.outer(scale, scale), atol=2e-4
+        )
 
 
 def test_the_bound_falls_with_power(scene):
     frame, targets, paths = drawn(scene)
-    louder = replace(frame, precoders=2 * frame.precoders,
-                     reference=replace(frame.reference, precoders=2 * frame.reference.precoders))
+    louder = replace(
+        frame,
+        precoders=2 * frame.precoders,
+        reference=replace(frame.reference, precoders=2 * frame.reference.precoders),
+    )
     before, after = (crlb(scene, signal, targets, paths) for signal in (frame, louder))
     assert np.allclose(after.covariance * 4, before.covariance, rtol=1e-3)
     assert np.allclose(after.location_m * 2, before.location_m, rtol=1e-3)
@@ -93,13 +122,18 @@ def test_a_receiver_more_never_hurts(scene):
 
 
 def still(*places, velocity=(3.0, 2, 1)):
-    return [TargetState("", TargetClass.UNKNOWN, np.array(place), np.array(velocity)) for place in places]
+    return [
+        TargetState("", TargetClass.UNKNOWN, np.array(place), np.array(velocity))
+        for place in places
+    ]
 
 
 def paths_of(scene, targets):
     """Paths to each receiver, all of one strength."""
-    paths = {site.name: draw_paths(scene, site, targets, np.zeros((0, 3)), np.random.default_rng(0))
-             for site in scene.receivers}
+    paths = {
+        site.name: draw_paths(scene, site, targets, np.zeros((0, 3)), np.random.default_rng(0))
+        for site in scene.receivers
+    }
     for found in paths.values():
         found.amplitude[:] *= 1e-6 / np.abs(found.amplitude)
     return paths
@@ -115,8 +149,12 @@ def test_a_velocity_of_which_paths_tell_one_component_has_no_bound(small):
 
 def test_an_axis_that_no_path_tells_leaves_the_others_their_bound(small):
     lonely = replace(small, transmitters=small.transmitters[:1], receivers=small.receivers[:1])
-    targets = still((25.0, 30, 0))  # half-way between (15, -2) and (15, 62): the shift tells vx alone
-    variances = np.diag(crlb(lonely, transmit(lonely, 0), targets, paths_of(lonely, targets)).covariance)
+    targets = still(
+        (25.0, 30, 0)
+    )  # half-way between (15, -2) and (15, 62): the shift tells vx alone
+    variances = np.diag(
+        crlb(lonely, transmit(lonely, 0), targets, paths_of(lonely, targets)).covariance
+    )
     assert np.isfinite(variances[:3]).all() and variances[3] == np.inf
 
 
@@ -124,7 +162,9 @@ def test_targets_in_one_state_have_no_bound_and_leave_others_theirs(small):
     places, frame = [(25.0, 20, 0), (45.0, 40, 0)], transmit(small, 0)
     other = still(places[1], velocity=(-4.0, 3, 0))
     alone, twins = (still(places[0]) * count + other for count in (1, 2))
-    before, after = (crlb(small, frame, targets, paths_of(small, targets)) for targets in (alone, twins))
+    before, after = (
+        crlb(small, frame, targets, paths_of(small, targets)) for targets in (alone, twins)
+    )
     assert np.all(after.location_m[:2] == np.inf) and np.all(after.velocity_mps[:2] == np.inf)
     assert after.location_m[2] == pytest.approx(before.location_m[1], rel=0.01)
 
@@ -158,21 +198,36 @@ def test_far_targets_are_bounded_as_if_alone_and_near_ones_worse(small):
     frame = transmit(small, 0)
     bounds = {}
     for distance in (25.0, 1.0, None):
-        places = [np.array([25.0, 20, 0])] + ([np.array([25.0, 20 + distance, 0])] if distance else [])
-        targets = [TargetState("", TargetClass.UNKNOWN, place, np.array([3.0, 2, 0])) for place in places]
-        paths = {site.name: draw_paths(small, site, targets, np.zeros((0, 3)), np.random.default_rng(0))
-                 for site in small.receivers}
+        places = [np.array([25.0, 20, 0])] + (
+            [np.array([25.0, 20 + distance, 0])] if distance else []
+        )
+        targets = [
+            TargetState("", TargetClass.UNKNOWN, place, np.array([3.0, 2, 0])) for place in places
+        ]
+        paths = {
+            site.name: draw_paths(small, site, targets, np.zeros((0, 3)), np.random.default_rng(0))
+            for site in small.receivers
+        }
         for drawn_paths in paths.values():
             drawn_paths.amplitude[:] = 1e-6
         bounds[distance] = crlb(small, frame, targets, paths).location_m[0]
-    assert bounds[25.0] == pytest.approx(bounds[None], rel=0.05) and bounds[1.0] > 1.2 * bounds[None]
+    assert (
+        bounds[25.0] == pytest.approx(bounds[None], rel=0.05) and bounds[1.0] > 1.2 * bounds[None]
+    )
 
 
 def test_clutter_is_left_out(small):
     frame, targets, _ = drawn(small)
-    paths = {site.name: draw_paths(small, site, targets, np.array([[30.0, 30, 0]]), np.random.default_rng(1))
-             for site in small.receivers}
-    alone = {name: type(found)(*(column[found.scatterer < 2] for column in vars(found).values()))
-             for name, found in paths.items()}
-    assert np.array_equal(crlb(small, frame, targets, paths).covariance,
-                          crlb(small, frame, targets, alone).covariance)
+    paths = {
+        site.name: draw_paths(
+            small, site, targets, np.array([[30.0, 30, 0]]), np.random.default_rng(1)
+        )
+        for site in small.receivers
+    }
+    alone = {
+        name: type(found)(*(column[found.scatterer < 2] for column in vars(found).values()))
+        for name, found in paths.items()
+    }
+    assert np.array_equal(
+        crlb(small, frame, targets, paths).covariance, crlb(small, frame, targets, alone).covariance
+    )

@@ -16,18 +16,24 @@ from cooperative_isac.sensing.information import doppler_information
 from cooperative_isac.sensing.report import report_fit
 
 PLACES = {"small": (22.0, 31.0, 0.0), "campus": (40.0, 60.0, 14.0)}
-AMPLITUDE = 3e-5  # some 45 dB: the information, which goes with the measured power, errs by a per cent
+AMPLITUDE = (
+    3e-5  # some 45 dB: the information, which goes with the measured power, errs by a per cent
+)
 
 
 @pytest.fixture(params=PLACES)
 def scene(request, small):
-    """A plane and a space, all symbols payload: what the access point knows is what the bound knows."""
+    """A plane and a space, all symbols payload: what the access point knows is what the bound
+    knows.
+    """
     full = small if request.param == "small" else load_scene(request.param)
     return replace(full, waveform=replace(full.waveform, reference_subcarrier_stride=0))
 
 
 def test_reported_information_is_that_of_the_bound(scene):
-    target = TargetState("", TargetClass.UNKNOWN, np.array(PLACES[scene.name]), np.array([4.0, -6.0, 0.0]))
+    target = TargetState(
+        "", TargetClass.UNKNOWN, np.array(PLACES[scene.name]), np.array([4.0, -6.0, 0.0])
+    )
     site, frame, generator = scene.receivers[1], transmit(scene, 1), np.random.default_rng(1)
     paths = draw_paths(scene, site, [target], np.zeros((0, 3)), generator)
     paths.amplitude[:] *= AMPLITUDE / np.abs(paths.amplitude)
@@ -40,13 +46,17 @@ def test_reported_information_is_that_of_the_bound(scene):
         scale = np.sqrt(np.outer(np.diag(location), np.diag(location)))
         assert np.allclose(path.information / scale, location / scale, atol=0.05)
         # One shift tells the velocity along the sum of the path's directions alone.
-        slope = (paths.aod + paths.aoa)[row, :scene.dimension] / scene.grid.wavelength_m
+        slope = (paths.aod + paths.aoa)[row, : scene.dimension] / scene.grid.wavelength_m
         found = doppler_information(scene.grid, path.power) * (slope @ slope)
         assert found == pytest.approx(along, rel=0.05)
 
 
 def doppler_left_free(bound, size):
-    """Information about the location when velocity is unknown, and all information about velocity."""
+    """Information about the location when velocity is unknown, and all information about
+    velocity.
+    """
     cross, velocity = bound[:size, size:], bound[size:, size:]
-    free = bound[:size, :size] - cross @ np.linalg.pinv(velocity, rcond=1e-4, hermitian=True) @ cross.T
+    free = (
+        bound[:size, :size] - cross @ np.linalg.pinv(velocity, rcond=1e-4, hermitian=True) @ cross.T
+    )
     return free, np.trace(velocity)

@@ -21,39 +21,66 @@ def drawn(scene):
 
 
 def all_information(scene: Scene, frame, targets, paths):
-    """FIM of all antennas together about locations, velocities and reflections, one resource element at a time."""
+    """FIM of all antennas together about locations, velocities and reflections, one resource
+    element at a time.
+    """
     size, count, noise = scene.dimension, len(targets), scene.propagation.noise_power_w
     states = [t.position_m[:size] for t in targets], [t.velocity_mps[:size] for t in targets]
-    heard = [(site, tx, q) for site in scene.receivers
-             for tx, q in zip(paths[site.name].transmitter, paths[site.name].scatterer)]
+    heard = [
+        (site, tx, q)
+        for site in scene.receivers
+        for tx, q in zip(paths[site.name].transmitter, paths[site.name].scatterer)
+    ]
     beta = np.concatenate([reflections(scene, paths[site.name]) for site in scene.receivers])
 
     def covariances(values):
-        locations, velocities = anp.reshape(values[:2 * size * count], (2, count, size))
-        real, imaginary = anp.reshape(values[2 * size * count:], (2, -1))
+        locations, velocities = anp.reshape(values[: 2 * size * count], (2, count, size))
+        real, imaginary = anp.reshape(values[2 * size * count :], (2, -1))
         total = 0
         for stream in range(frame.precoders.shape[2]):
-            column = np.repeat(frame.precoders[:, :, stream], frame.group_size, 0).astype(complex)[..., None]
+            column = np.repeat(frame.precoders[:, :, stream], frame.group_size, 0).astype(complex)[
+                ..., None
+            ]
             sent = [column[:, part] * np.ones(frame.grid.num_symbols) for part in frame.antennas]
-            echoes = [path_echo(scene, frame, site, tx, sent[tx], embedded(scene, locations[q]),
-                                embedded(scene, velocities[q]), real[p] + 1j * imaginary[p])
-                      for p, (site, tx, q) in enumerate(heard)]
-            echo = anp.concatenate([sum(each for each, path in zip(echoes, heard) if path[0] is site)
-                                    for site in scene.receivers])
+            echoes = [
+                path_echo(
+                    scene,
+                    frame,
+                    site,
+                    tx,
+                    sent[tx],
+                    embedded(scene, locations[q]),
+                    embedded(scene, velocities[q]),
+                    real[p] + 1j * imaginary[p],
+                )
+                for p, (site, tx, q) in enumerate(heard)
+            ]
+            echo = anp.concatenate(
+                [
+                    sum(each for each, path in zip(echoes, heard) if path[0] is site)
+                    for site in scene.receivers
+                ]
+            )
             total = total + echo[:, None] * anp.conj(echo)[None]
         return total / noise
 
     unknowns = np.concatenate([np.ravel(states), beta.real, beta.imag])
     value = covariances(unknowns)
-    jvp = make_jvp(lambda values: anp.stack([anp.real(covariances(values)), anp.imag(covariances(values))]))(unknowns)
-    changes = [real + 1j * imaginary for real, imaginary in (jvp(row)[1] for row in np.eye(len(unknowns)))]
+    jvp = make_jvp(
+        lambda values: anp.stack([anp.real(covariances(values)), anp.imag(covariances(values))])
+    )(unknowns)
+    changes = [
+        real + 1j * imaginary for real, imaginary in (jvp(row)[1] for row in np.eye(len(unknowns)))
+    ]
     fisher = np.zeros((len(unknowns), len(unknowns)))
     for element in np.ndindex(value.shape[2:]):
         whitening = np.linalg.inv(value[(..., *element)] + np.eye(len(value)))
         rows = [whitening @ change[(..., *element)] for change in changes]
         fisher += [[np.trace(first @ second).real for second in rows] for first in rows]
     phase = np.concatenate([np.zeros(np.size(states)), -beta.imag, beta.real])
-    return fisher + np.trace(fisher) * np.outer(phase, phase)  # nothing tells of it, and nothing depends on it
+    return fisher + np.trace(fisher) * np.outer(
+        phase, phase
+    )  # nothing tells of it, and nothing depends on it
 
 
 def test_the_bound_is_that_of_automatic_differentiation(scene):
@@ -66,15 +93,21 @@ def test_the_bound_is_that_of_automatic_differentiation(scene):
     expected = np.linalg.pinv(expected / np.outer(scale, scale), 1e-9, hermitian=True)
     found = crlb_unknown_symbols(scene, frame, targets, paths).covariance
     told = np.flatnonzero(np.isfinite(np.diag(found)))
-    assert len(told) == (wanted if scene.dimension == 2 else wanted // 2)  # too few differences of Doppler shifts
+    assert len(told) == (
+        wanted if scene.dimension == 2 else wanted // 2
+    )  # too few differences of Doppler shifts
     rows = np.ix_(told, told)
-    assert np.allclose(found[rows] * np.outer(scale, scale)[rows], expected[rows], rtol=1e-3, atol=1e-3)
+    assert np.allclose(
+        found[rows] * np.outer(scale, scale)[rows], expected[rows], rtol=1e-3, atol=1e-3
+    )
 
 
 def test_who_knows_the_symbols_knows_more(scene):
     frame, targets, paths = drawn(scene)
     known, unknown = (bound(scene, frame, targets, paths) for bound in (crlb, crlb_unknown_symbols))
-    assert np.all(unknown.location_m > known.location_m) and np.all(unknown.velocity_mps > known.velocity_mps)
+    assert np.all(unknown.location_m > known.location_m) and np.all(
+        unknown.velocity_mps > known.velocity_mps
+    )
 
 
 def test_one_target_of_one_transmitter_tells_no_velocity(small):
@@ -94,7 +127,10 @@ def test_transmitters_with_streams_of_their_own_leave_the_angles(small):
         own[:, others, streams] = 0
     bound = crlb_unknown_symbols(small, replace(frame, precoders=own), targets[:1], paths)
     shared = crlb_unknown_symbols(small, frame, targets[:1], paths)
-    assert shared.location_m[0] < bound.location_m[0] < 20 * shared.location_m[0] and bound.velocity_mps[0] == np.inf
+    assert (
+        shared.location_m[0] < bound.location_m[0] < 20 * shared.location_m[0]
+        and bound.velocity_mps[0] == np.inf
+    )
 
 
 def test_known_reference_symbols_are_refused(small):

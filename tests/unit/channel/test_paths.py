@@ -13,7 +13,9 @@ from cooperative_isac.scene.model import Clutter, TargetClass, TargetState
 
 
 def target(position, velocity=(0.0, 0.0, 0.0)):
-    return TargetState("t", TargetClass.UNKNOWN, np.array(position, float), np.array(velocity, float))
+    return TargetState(
+        "t", TargetClass.UNKNOWN, np.array(position, float), np.array(velocity, float)
+    )
 
 
 def test_pathloss_by_hand(small):
@@ -23,8 +25,13 @@ def test_pathloss_by_hand(small):
 
 def test_a_path_by_hand(small):
     # tx2 (45, -2), target (45, 58), rx1 (15, 62): 60 m up, then 30 m left and 4 m up.
-    paths = draw_paths(small, small.receivers[0], [target((45, 58, 0), (0, 5, 0))], np.zeros((0, 3)),
-                       np.random.default_rng(0))
+    paths = draw_paths(
+        small,
+        small.receivers[0],
+        [target((45, 58, 0), (0, 5, 0))],
+        np.zeros((0, 3)),
+        np.random.default_rng(0),
+    )
     row = int(np.flatnonzero(paths.transmitter == 1)[0])
     away = np.hypot(30, 4)
     assert paths.delay_s[row] * 299_792_458 == pytest.approx(60 + away)
@@ -38,7 +45,9 @@ def test_targets_come_first_and_clutter_rests(small):
     targets = [target(place, (3, 4, 0)) for place in ((10, 10, 0), (50, 20, 0))]
     clutter = clutter_positions(small, np.random.default_rng(0))
     paths = draw_paths(small, small.receivers[1], targets, clutter, np.random.default_rng(0))
-    assert sorted(zip(paths.transmitter, paths.scatterer)) == [(tx, q) for tx in (0, 1) for q in range(3)]
+    assert sorted(zip(paths.transmitter, paths.scatterer)) == [
+        (tx, q) for tx in (0, 1) for q in range(3)
+    ]
     assert np.array_equal(paths.doppler_hz == 0, paths.scatterer == 2)
 
 
@@ -46,24 +55,37 @@ def test_targets_come_first_and_clutter_rests(small):
 def test_what_stands_exactly_at_a_site_is_refused_by_name(small, site):
     place = next(s for s in small.transmitters + small.receivers if s.name == site).position_m
     others, nothing, generator = [target((10, 10, 0))], np.zeros((0, 3)), np.random.default_rng(0)
-    with pytest.raises(ValueError, match=f"target 't' stands exactly at site '{site}'.*; move one of them"):
+    with pytest.raises(
+        ValueError, match=f"target 't' stands exactly at site '{site}'.*; move one of them"
+    ):
         draw_paths(small, small.receivers[0], others + [target(place)], nothing, generator)
-    with pytest.raises(ValueError, match=f"scatterer 1 of the clutter stands exactly at site '{site}'"):
+    with pytest.raises(
+        ValueError, match=f"scatterer 1 of the clutter stands exactly at site '{site}'"
+    ):
         draw_paths(small, small.receivers[0], others, np.array([[1.0, 2, 0], place]), generator)
-    beside = draw_paths(small, small.receivers[0], [target(place + [0, 1e-9, 0])], nothing, generator)
+    beside = draw_paths(
+        small, small.receivers[0], [target(place + [0, 1e-9, 0])], nothing, generator
+    )
     assert all(np.all(np.isfinite(column)) for column in vars(beside).values())
 
 
 def test_amplitudes_have_the_variances_of_targets_and_clutter(tilted):
     variances = []
     for seed in range(1500):
-        paths = draw_paths(tilted, tilted.receivers[0], [target((20, 20, 9))], np.array([[20.0, 20, 9]]),
-                           np.random.default_rng(seed))
+        paths = draw_paths(
+            tilted,
+            tilted.receivers[0],
+            [target((20, 20, 9))],
+            np.array([[20.0, 20, 9]]),
+            np.random.default_rng(seed),
+        )
         gains = amplitude_gain(tilted.propagation, paths.delay_s * 299_792_458)
         variances.append(np.abs(paths.amplitude / gains) ** 2)
     mean = dict(zip(zip(paths.transmitter, paths.scatterer), np.mean(variances, axis=0)))
     for tx in (0, 1):
-        assert mean[tx, 0] == pytest.approx(1.5, rel=0.1) and mean[tx, 1] == pytest.approx(0.3, rel=0.1)
+        assert mean[tx, 0] == pytest.approx(1.5, rel=0.1) and mean[tx, 1] == pytest.approx(
+            0.3, rel=0.1
+        )
     assert np.all(np.abs(np.corrcoef(np.transpose(variances)) - np.eye(4)) < 0.1)
 
 
@@ -78,7 +100,9 @@ def test_clutter_is_where_the_scene_says_or_drawn_in_its_area(small, tilted):
 
 def test_complex_normal_is_circular():
     draws = complex_normal(np.random.default_rng(0), (40_000,), 4.0)
-    assert np.mean(np.abs(draws) ** 2) == pytest.approx(4, rel=0.03) and abs(np.mean(draws ** 2)) < 0.1
+    assert (
+        np.mean(np.abs(draws) ** 2) == pytest.approx(4, rel=0.03) and abs(np.mean(draws**2)) < 0.1
+    )
 
 
 def test_a_scene_without_a_world_keeps_its_draws(tilted):

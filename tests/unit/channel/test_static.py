@@ -11,8 +11,15 @@ from cooperative_isac.pipeline import transmit
 
 
 def test_the_matrix_gives_the_echo_of_its_paths(tilted):
-    scene = replace(tilted, propagation=replace(tilted.propagation, noise_power_w=1e-40, timing_offset_std_s=0.0,
-                                                frequency_offset_std_hz=0.0))
+    scene = replace(
+        tilted,
+        propagation=replace(
+            tilted.propagation,
+            noise_power_w=1e-40,
+            timing_offset_std_s=0.0,
+            frequency_offset_std_hz=0.0,
+        ),
+    )
     receiver, frame = scene.receivers[0], transmit(scene, 3)
     generator = np.random.default_rng(5)
     scatterers = generator.uniform(scene.area.low_m, scene.area.high_m, (7, 3))

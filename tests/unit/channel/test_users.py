@@ -18,7 +18,9 @@ def with_users(scene, **changes):
 
 
 def channels(scene, num_draws=1):
-    return np.array([user_channels(scene, PLACES, np.random.default_rng(seed)) for seed in range(num_draws)])
+    return np.array(
+        [user_channels(scene, PLACES, np.random.default_rng(seed)) for seed in range(num_draws)]
+    )
 
 
 @pytest.mark.parametrize("factor", [0.0, 4.0])
@@ -28,24 +30,30 @@ def test_the_mean_power_is_the_pathloss(tilted, factor):
     for site, part in zip(tilted.transmitters, (slice(0, 6), slice(6, 10))):
         gains = amplitude_gain(tilted.propagation, np.linalg.norm(PLACES - site.position_m, axis=1))
         power = np.mean(np.abs(drawn[..., part]) ** 2, axis=(0, 1, 3))
-        assert power == pytest.approx(gains ** 2, rel=0.12)
+        assert power == pytest.approx(gains**2, rel=0.12)
 
 
 def test_in_line_of_sight_a_beam_to_a_user_lights_a_target_at_its_place(tilted):
-    # Communication and sensing must agree on where a precoder radiates: h^H of CF eq. 4 along a_t^T.
+    # Communication and sensing must agree on where a precoder radiates: h^H of CF eq. 4 along
+    # a_t^T.
     site = tilted.transmitters[0]
     only = channels(with_users(tilted, rician_factor=1e9))[0][:, :1, :6]
     beam = precode("maximum_ratio", only, 1.0, 1.0)[0, :, 0]
     away = PLACES[0] - site.position_m
-    steering = steering_vectors(site.elements_m, away / np.linalg.norm(away), tilted.grid.wavelength_m)
+    steering = steering_vectors(
+        site.elements_m, away / np.linalg.norm(away), tilted.grid.wavelength_m
+    )
     assert abs(np.dot(steering, beam)) == pytest.approx(1, abs=1e-3)
 
 
 def test_scattered_channels_turn_over_frequency_as_the_delay_spread_says(tilted):
-    # Correlation over f of an exponential profile: 1 / sqrt(1 + (2 pi f s)^2), up to its truncation at 4 s.
+    # Correlation over f of an exponential profile: 1 / sqrt(1 + (2 pi f s)^2), up to its truncation
+    # at 4 s.
     grid = replace(tilted.grid, num_subcarriers=64, subcarrier_stride=1)
-    scene = replace(with_users(tilted, rician_factor=0.0, delay_spread_s=60e-9),
-                    waveform=replace(tilted.waveform, grid=grid, group_size=1))
+    scene = replace(
+        with_users(tilted, rician_factor=0.0, delay_spread_s=60e-9),
+        waveform=replace(tilted.waveform, grid=grid, group_size=1),
+    )
     drawn = channels(scene, 150)
     power = np.mean(np.abs(drawn) ** 2, axis=(0, 1))
     for step in (4, 24):

@@ -8,10 +8,24 @@ import pytest
 from cooperative_isac.evaluation.command import PowerResult, evaluate, results_dict, scene_power_dbm
 from cooperative_isac.evaluation.figures import BoundFigures, SchemeFigures
 
-SCHEME_KEYS = {"rmse_location_m", "median_location_m", "rmse_velocity_mps", "median_velocity_mps",
-               "detection_rate", "false_alarms_per_frame", "fronthaul_bits", "fronthaul_downlink_bits",
-               "encode_ms", "decode_ms"}
-BOUND_KEYS = {"root_mean_location_m", "median_location_m", "root_mean_velocity_mps", "median_velocity_mps"}
+SCHEME_KEYS = {
+    "rmse_location_m",
+    "median_location_m",
+    "rmse_velocity_mps",
+    "median_velocity_mps",
+    "detection_rate",
+    "false_alarms_per_frame",
+    "fronthaul_bits",
+    "fronthaul_downlink_bits",
+    "encode_ms",
+    "decode_ms",
+}
+BOUND_KEYS = {
+    "root_mean_location_m",
+    "median_location_m",
+    "root_mean_velocity_mps",
+    "median_velocity_mps",
+}
 
 
 @pytest.fixture(scope="module")
@@ -53,7 +67,9 @@ def test_tables_show_errors_over_the_bound_and_bits(small, capsys):
     for words in ("root CRLB", "over bound", "false", "bits down", "73,856", "sum rate"):
         assert words in output
     assert [line.split()[:2] for line in output.splitlines() if line.split()[:1] == ["40"]] == [
-        ["40", "root"], ["40", "local_ml"]]
+        ["40", "root"],
+        ["40", "local_ml"],
+    ]
 
 
 def test_figures_without_samples_and_bounds_without_end_are_null(small):
@@ -72,14 +88,19 @@ def test_a_scheme_that_fails_is_told_in_a_line(small, install_scheme, capsys):
     with pytest.raises(SystemExit) as ended:
         evaluate(small, ["mute"], 2, 0, None, None)
     assert ended.value.code == 1
-    assert "error: scheme 'mute' cannot be made for scene 'small': no voice\n" in capsys.readouterr().err
+    assert (
+        "error: scheme 'mute' cannot be made for scene 'small': no voice\n"
+        in capsys.readouterr().err
+    )
 
 
 def test_a_file_that_cannot_be_written_is_told_before_the_work(small, tmp_path, capsys):
     path = tmp_path / "missing" / "results.json"
     with pytest.raises(SystemExit):
-        evaluate(small, ["local_ml"], 10 ** 6, 0, None, path)
-    assert capsys.readouterr().err == f"error: cannot write {path}: there is no folder {path.parent}\n"
+        evaluate(small, ["local_ml"], 10**6, 0, None, path)
+    assert (
+        capsys.readouterr().err == f"error: cannot write {path}: there is no folder {path.parent}\n"
+    )
 
 
 def test_the_power_of_the_scene_is_told_in_dbm(small, tilted):

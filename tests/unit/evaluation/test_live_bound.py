@@ -20,21 +20,27 @@ TINY = Path(__file__).resolve().parents[2] / "scenes" / "tiny.yaml"
 
 
 def truth(name, x, speed=0.0):
-    return TargetState(name, TargetClass.UNKNOWN, np.array([x, 0.0, 0.0]), np.array([speed, 0.0, 0.0]))
+    return TargetState(
+        name, TargetClass.UNKNOWN, np.array([x, 0.0, 0.0]), np.array([speed, 0.0, 0.0])
+    )
 
 
 def detection(x, speed=0.0, z=0.0):
     return Detection(np.array([x, 0.0, z]), np.array([speed, 0.0, 0.0]), np.eye(6), 20.0, (), 1)
 
 
-BOUND = Bound(np.diag([0.01, 0.03, 0.02, 0.02, 0.5, 0.5, 0.5, 0.5]),
-              2)  # root 0.2 m and 1 m/s for both targets
+BOUND = Bound(
+    np.diag([0.01, 0.03, 0.02, 0.02, 0.5, 0.5, 0.5, 0.5]), 2
+)  # root 0.2 m and 1 m/s for both targets
 
 
 def test_ratios_are_rms_errors_over_root_bounds():
     log = BoundLog(2)
-    ratios = log.add(BOUND, [truth("a", 0.0), truth("b", 50.0)],
-                     [detection(50.4, 3.0, z=9.0), detection(0.0, 0.0)])
+    ratios = log.add(
+        BOUND,
+        [truth("a", 0.0), truth("b", 50.0)],
+        [detection(50.4, 3.0, z=9.0), detection(0.0, 0.0)],
+    )
     assert ratios == pytest.approx((0.4 / 0.2 / np.sqrt(2), 3.0 / np.sqrt(2)))
 
 
@@ -42,16 +48,22 @@ def test_frames_add_up():
     log = BoundLog(2)
     for error in (0.3, 0.1):
         log.add(BOUND, [truth("a", 0.0), truth("b", 50.0)], [detection(error, error)])
-    rms = np.sqrt((0.3 ** 2 + 0.1 ** 2) / 2)
-    assert log.summary() == {"error_to_bound_location": pytest.approx(rms / 0.2),
-                             "error_to_bound_velocity": pytest.approx(rms), "error_to_bound_samples": 2}
+    rms = np.sqrt((0.3**2 + 0.1**2) / 2)
+    assert log.summary() == {
+        "error_to_bound_location": pytest.approx(rms / 0.2),
+        "error_to_bound_velocity": pytest.approx(rms),
+        "error_to_bound_samples": 2,
+    }
 
 
 def test_what_is_not_detected_is_not_compared():
     log = BoundLog(2)
     assert log.add(BOUND, [truth("a", 0.0), truth("b", 50.0)], [detection(20.0)]) == (0.0, 0.0)
     assert log.add(BOUND, [], []) == (0.0, 0.0)
-    assert log.summary()["error_to_bound_samples"] == 0 and log.summary()["error_to_bound_location"] is None
+    assert (
+        log.summary()["error_to_bound_samples"] == 0
+        and log.summary()["error_to_bound_location"] is None
+    )
 
 
 @pytest.mark.parametrize("first", [(np.inf, np.inf), (np.nan, 0.03), (0.0, 0.0)])
@@ -68,7 +80,7 @@ def test_a_velocity_without_a_bound_leaves_the_location_comparable():
     bound = Bound(np.diag([0.02, 0.02, 0.02, 0.02, np.inf, np.inf, 0.5, 0.5]), 2)
     found = [detection(0.4, 9.0), detection(50.2, 3.0)]
     ratios = log.add(bound, [truth("a", 0.0), truth("b", 50.0)], found)
-    assert ratios == pytest.approx((np.sqrt((0.4 ** 2 + 0.2 ** 2) / 0.08), 3.0))
+    assert ratios == pytest.approx((np.sqrt((0.4**2 + 0.2**2) / 0.08), 3.0))
     assert log.summary()["error_to_bound_samples"] == 2
 
 

@@ -18,7 +18,9 @@ def detection(position, velocity=(0, 0, 0)):
 
 
 def target(position, velocity=(0, 0, 0)):
-    return TargetState("", TargetClass.UNKNOWN, np.array(position, float), np.array(velocity, float))
+    return TargetState(
+        "", TargetClass.UNKNOWN, np.array(position, float), np.array(velocity, float)
+    )
 
 
 class Oracle:
@@ -32,8 +34,10 @@ class Oracle:
 
     def decode(self, packets, frame):
         ghost = detection(self.scene.area.high_m + 50)
-        return ghost, *(detection(target.position_m + [0.1, 0, 0], target.velocity_mps + [0, 1, 0])
-                        for target in draw_frame(self.scene, frame.number).targets)
+        return ghost, *(
+            detection(target.position_m + [0.1, 0, 0], target.velocity_mps + [0, 1, 0])
+            for target in draw_frame(self.scene, frame.number).targets
+        )
 
     def downlink_bits(self, frame):
         return 17
@@ -65,7 +69,11 @@ def test_powers_share_their_draws(small):
 def test_detections_are_assigned_as_well_as_can_be():
     # The first target's nearest detection is the second target's only one.
     targets = [target((0, 0, 0), (1, 0, 0)), target((2, 0, 0)), target((40, 0, 0))]
-    detections = [detection((1.1, 0, 0)), detection((-1.5, 0, 0), (1, 2, 0)), detection((40, 3.1, 0))]
+    detections = [
+        detection((1.1, 0, 0)),
+        detection((-1.5, 0, 0), (1, 2, 0)),
+        detection((40, 3.1, 0)),
+    ]
     location, velocity, num_false = score(targets, detections, 2)
     assert np.allclose(location, [[-1.5, 0], [-0.9, 0]]) and np.allclose(velocity, [[0, 2], [0, 0]])
     assert num_false == 1
@@ -87,7 +95,11 @@ def test_a_scheme_is_measured_by_what_it_sends_and_says(small):
     of_scheme = sample.schemes["oracle"]
     assert np.allclose(of_scheme.location_errors_m, [[0.1, 0]] * 2)
     assert np.allclose(of_scheme.velocity_errors_mps, [[0, 1]] * 2)
-    assert of_scheme.num_false == 1 and of_scheme.packet_bits == (24, 40) and of_scheme.downlink_bits == 17
+    assert (
+        of_scheme.num_false == 1
+        and of_scheme.packet_bits == (24, 40)
+        and of_scheme.downlink_bits == 17
+    )
     bound = frame_bound(small, draw_frame(small, 6).frame, draw_frame(small, 6).targets)
     assert np.array_equal(sample.location_bounds_m, bound.location_m)
     assert np.array_equal(sample.velocity_bounds_mps, bound.velocity_mps)
@@ -112,7 +124,9 @@ def test_a_scheme_with_its_own_sites_hears_the_same_targets_there(small):
     assert np.array_equal(here.location_errors_m, there.location_errors_m)
     own, usual = draw_frame(Elsewhere.arrange(small), 6), draw_frame(small, 6)
     assert np.array_equal(own.targets[1].velocity_mps, usual.targets[1].velocity_mps)
-    assert list(own.echoes) == ["mast"] and not np.array_equal(own.echoes["mast"], usual.echoes["rx1"])
+    assert list(own.echoes) == ["mast"] and not np.array_equal(
+        own.echoes["mast"], usual.echoes["rx1"]
+    )
 
 
 def test_the_bound_is_that_of_the_symbols_that_are_known(small):

@@ -10,7 +10,9 @@ SECOND = 1_000_000_000
 def ledger_of(numbers, latencies_ms, period_s=0.2):
     ledger = RunLedger(period_s)
     for number in numbers:
-        ledger.announce(number, 100 * SECOND + round(number * period_s * SECOND), downlink_bits=1000)
+        ledger.announce(
+            number, 100 * SECOND + round(number * period_s * SECOND), downlink_bits=1000
+        )
     for number, latency_ms in latencies_ms.items():
         ledger.time_stage(number, "decode", 5.0, latency_ms)
     return ledger
@@ -72,11 +74,15 @@ def held(thing):
 def test_a_long_run_is_counted_whole_and_kept_in_part():
     """Of 4 frames one is slow and one is lost, for longer than any frame is remembered."""
     num_frames = 4 * (FRAMES_OPEN + 5)
-    ledger = ledger_of(range(num_frames), {number: 250.0 if number % 4 == 1 else 20.0
-                                           for number in range(num_frames) if number % 4})
-    summary = ledger.summary(10 ** 6 * SECOND)
+    ledger = ledger_of(
+        range(num_frames),
+        {number: 250.0 if number % 4 == 1 else 20.0 for number in range(num_frames) if number % 4},
+    )
+    summary = ledger.summary(10**6 * SECOND)
     assert (summary["frames"], summary["frames_lost"]) == (num_frames, num_frames // 4)
-    assert summary["frames_late"] == num_frames // 2 and summary["duration_s"] == pytest.approx(0.2 * num_frames)
+    assert summary["frames_late"] == num_frames // 2 and summary["duration_s"] == pytest.approx(
+        0.2 * num_frames
+    )
     assert held(ledger) <= 2 * FRAMES_OPEN + 10
 
 
@@ -87,7 +93,7 @@ def test_percentiles_are_of_the_latest_times():
     assert ledger.summary(200 * SECOND)["latency_ms"]["encode"] == {"p50": 1.0, "p99": 1.0}
 
 
-@pytest.mark.parametrize("stray", [10 ** 18, 3])
+@pytest.mark.parametrize("stray", [10**18, 3])
 def test_a_stray_number_costs_no_memory_and_no_negative_count(stray):
     ledger = ledger_of([5, 6], {5: 20.0, 6: 20.0, stray: 20.0})
     ledger.announce(max(stray, 7), 102 * SECOND, 0)

@@ -19,18 +19,45 @@ def recorded(num_frames):
     for number in range(num_frames):
         truth = TargetState("uav1", TargetClass.UAV, number * ONES, ONES)
         detection = Detection(number * ONES + 0.1, ONES, np.eye(6), 20.0, ("rx1",), 2)
-        track = Track(7, TrackStatus.CONFIRMED, TargetClass.UAV, 0.9, number * ONES, ONES, 2 * np.eye(6), 1.0,
-                      0.0, 3)
-        recorder.add(number, number * 10, [truth], [detection, detection], [track] if number else [],
-                     simulated=number != 1)
+        track = Track(
+            7,
+            TrackStatus.CONFIRMED,
+            TargetClass.UAV,
+            0.9,
+            number * ONES,
+            ONES,
+            2 * np.eye(6),
+            1.0,
+            0.0,
+            3,
+        )
+        recorder.add(
+            number,
+            number * 10,
+            [truth],
+            [detection, detection],
+            [track] if number else [],
+            simulated=number != 1,
+        )
     return recorder.record()
 
 
 def test_rows_belong_to_their_frames():
     record = recorded(3)
-    assert record.frame_number.tolist() == [0, 1, 2] and record.frame_stamp_ns.tolist() == [0, 10, 20]
+    assert record.frame_number.tolist() == [0, 1, 2] and record.frame_stamp_ns.tolist() == [
+        0,
+        10,
+        20,
+    ]
     assert record.frame_simulated.tolist() == [True, False, True]
-    assert record.detection_frame.tolist() == [0, 0, 1, 1, 2, 2] and record.track_frame.tolist() == [1, 2]
+    assert record.detection_frame.tolist() == [
+        0,
+        0,
+        1,
+        1,
+        2,
+        2,
+    ] and record.track_frame.tolist() == [1, 2]
     assert record.truth_name.tolist() == ["uav1"] * 3 and record.track_id.tolist() == [7, 7]
     assert record.truth_state[2].tolist() == [2, 2, 2, 1, 1, 1]
     assert record.track_covariance.shape == (2, 6, 6) and record.track_class.tolist() == [1, 1]
@@ -50,13 +77,17 @@ def test_what_is_loaded_is_what_was_saved(tmp_path, num_frames):
     assert [path.name for path in tmp_path.iterdir()] == ["run.npz"]
     loaded = load_run_record(tmp_path / "run.npz")
     for column in fields(RunRecord):
-        assert np.array_equal(getattr(loaded, column.name), getattr(record, column.name)), column.name
+        assert np.array_equal(getattr(loaded, column.name), getattr(record, column.name)), (
+            column.name
+        )
         assert getattr(loaded, column.name).dtype == getattr(record, column.name).dtype, column.name
 
 
 def test_a_file_without_the_columns_is_named(tmp_path):
     np.savez(tmp_path / "other.npz", frame_number=np.zeros(1))
-    with pytest.raises(ValueError, match="other.npz: lacks frame_stamp_ns, frame_simulated, truth_frame"):
+    with pytest.raises(
+        ValueError, match="other.npz: lacks frame_stamp_ns, frame_simulated, truth_frame"
+    ):
         load_run_record(tmp_path / "other.npz")
 
 

@@ -36,21 +36,44 @@ def console():
 
 
 def summary(**changes):
-    stages = {stage: {"p50": 12.34, "p99": 56.78} for stage in ("encode", "decode", "track", "end_to_end")}
+    stages = {
+        stage: {"p50": 12.34, "p99": 56.78} for stage in ("encode", "decode", "track", "end_to_end")
+    }
     car = {"continuity": 0.98765, "rmse_m": 0.1234, "identity_switches": 0}
-    return {"scene": "tiny", "scene_fingerprint": load_scene(TINY).fingerprint, "scheme": "local_ml",
-            "frames": 10, "frames_late": 2, "frames_lost": 1, "false_tracks": 3,
-            "targets": {"car1": car}, "fronthaul_bits_per_s": {"rx1": 1500.0},
-            "fronthaul_downlink_bits_per_s": 66000.0, "latency_ms": stages, "error_to_bound_location": 1.05,
-            "error_to_bound_velocity": None, "error_to_bound_samples": 4, **changes}
+    return {
+        "scene": "tiny",
+        "scene_fingerprint": load_scene(TINY).fingerprint,
+        "scheme": "local_ml",
+        "frames": 10,
+        "frames_late": 2,
+        "frames_lost": 1,
+        "false_tracks": 3,
+        "targets": {"car1": car},
+        "fronthaul_bits_per_s": {"rx1": 1500.0},
+        "fronthaul_downlink_bits_per_s": 66000.0,
+        "latency_ms": stages,
+        "error_to_bound_location": 1.05,
+        "error_to_bound_velocity": None,
+        "error_to_bound_samples": 4,
+        **changes,
+    }
 
 
 def test_the_table_at_the_end_holds_the_report(console):
     print_summary(summary(), console)
     text = console.export_text()
-    for part in ("tiny, scheme local_ml", "RMSE (m)", "0.988", "0.123", "10, late 2, lost 1", "up (kbit/s)",
-                 "rx1 1.5", "66.0",
-                 "median 12.3, 99 % 56.8", "location 1.05, velocity - (4 samples)"):
+    for part in (
+        "tiny, scheme local_ml",
+        "RMSE (m)",
+        "0.988",
+        "0.123",
+        "10, late 2, lost 1",
+        "up (kbit/s)",
+        "rx1 1.5",
+        "66.0",
+        "median 12.3, 99 % 56.8",
+        "location 1.05, velocity - (4 samples)",
+    ):
         assert part in text, part
 
 
@@ -61,9 +84,18 @@ def test_a_scene_named_after_its_file_has_a_report(tmp_path, console):
 
 
 def test_a_run_without_anything_has_a_table_too(console):
-    nothing = {stage: {"p50": None, "p99": None} for stage in ("encode", "decode", "track", "end_to_end")}
-    print_summary(summary(targets={}, fronthaul_bits_per_s={"rx1": None}, fronthaul_downlink_bits_per_s=None,
-                          latency_ms=nothing), console)
+    nothing = {
+        stage: {"p50": None, "p99": None} for stage in ("encode", "decode", "track", "end_to_end")
+    }
+    print_summary(
+        summary(
+            targets={},
+            fronthaul_bits_per_s={"rx1": None},
+            fronthaul_downlink_bits_per_s=None,
+            latency_ms=nothing,
+        ),
+        console,
+    )
     assert "rx1 -" in console.export_text()
 
 
@@ -73,10 +105,22 @@ def folder(tmp_path):
     (tmp_path / SUMMARY_FILE).write_text(json.dumps(summary()))
     recorder = RunRecorder()
     for number in range(2):
-        car = TargetState("car1", TargetClass.VEHICLE, np.array([30.0 + number, 30.0, 0.0]), np.ones(3))
+        car = TargetState(
+            "car1", TargetClass.VEHICLE, np.array([30.0 + number, 30.0, 0.0]), np.ones(3)
+        )
         detection = Detection(car.position_m + 0.1, np.ones(3), np.eye(6), 20.0, ("rx1",), 2)
-        track = Track(1, TrackStatus.CONFIRMED, TargetClass.VEHICLE, 0.9, car.position_m, np.ones(3), np.eye(6),
-                      1.0, 0.0, 3)
+        track = Track(
+            1,
+            TrackStatus.CONFIRMED,
+            TargetClass.VEHICLE,
+            0.9,
+            car.position_m,
+            np.ones(3),
+            np.eye(6),
+            1.0,
+            0.0,
+            3,
+        )
         recorder.add(number, number * 10**9, [car], [detection], [track], simulated=True)
     recorder.record().save(tmp_path / RECORD_FILE)
     return tmp_path
@@ -94,18 +138,27 @@ def test_the_path_of_the_picture_is_one_line_in_a_narrow_terminal(folder):
 
 
 def test_the_scene_of_a_run_is_not_guessed(folder, console):
-    with pytest.raises(ValueError, match="tiny: no scene of that name.*name the scene file with --scene"):
+    with pytest.raises(
+        ValueError, match="tiny: no scene of that name.*name the scene file with --scene"
+    ):
         show_report(folder, None, console)
-    with pytest.raises(ValueError, match=r"recorded with scene 'tiny' \(.*but 'campus' is .*--scene"):
+    with pytest.raises(
+        ValueError, match=r"recorded with scene 'tiny' \(.*but 'campus' is .*--scene"
+    ):
         show_report(folder, "campus", console)
     assert not (folder / PICTURE_FILE).exists()
 
 
-@pytest.mark.parametrize("name, content, message", [
-    (SUMMARY_FILE, None, "summary.json: no such file; name the folder of a run that has ended"),
-    (SUMMARY_FILE, b"{", "summary.json: Expecting.*; it is not the summary of a run"),
-    (SUMMARY_FILE, b'{"scene": "tiny"}', "summary.json: lacks scene_fingerprint, scheme"),
-    (RECORD_FILE, None, "run.npz: no such file"), (RECORD_FILE, b"text", "run.npz: not an .npz file")])
+@pytest.mark.parametrize(
+    "name, content, message",
+    [
+        (SUMMARY_FILE, None, "summary.json: no such file; name the folder of a run that has ended"),
+        (SUMMARY_FILE, b"{", "summary.json: Expecting.*; it is not the summary of a run"),
+        (SUMMARY_FILE, b'{"scene": "tiny"}', "summary.json: lacks scene_fingerprint, scheme"),
+        (RECORD_FILE, None, "run.npz: no such file"),
+        (RECORD_FILE, b"text", "run.npz: not an .npz file"),
+    ],
+)
 def test_what_a_folder_lacks_is_named(folder, console, name, content, message):
     (folder / name).unlink()
     if content is not None:
@@ -117,8 +170,30 @@ def test_what_a_folder_lacks_is_named(folder, console, name, content, message):
 WHOLE = summary()
 # What a file may hold in place of what it should.
 ODD = st.sampled_from(
-    [None, True, -1, 0, 2**70, 1e308, float("nan"), float("inf"), "", "nan", "[/]", "\x1b[2J", "\ud800",
-     "x" * 5000, [], [1], {}, {"": {}}, {"[bold]": 3.0}, {"p50": 1}, [[[[]]]]])
+    [
+        None,
+        True,
+        -1,
+        0,
+        2**70,
+        1e308,
+        float("nan"),
+        float("inf"),
+        "",
+        "nan",
+        "[/]",
+        "\x1b[2J",
+        "\ud800",
+        "x" * 5000,
+        [],
+        [1],
+        {},
+        {"": {}},
+        {"[bold]": 3.0},
+        {"p50": 1},
+        [[[[]]]],
+    ]
+)
 DAMAGED = settings(max_examples=200, suppress_health_check=[HealthCheck.function_scoped_fixture])
 
 
@@ -159,11 +234,13 @@ def damaged_bytes(draw, content):
         return content[:begin]
     if kind == "flip":
         at = min(begin, len(content) - 1)
-        return content[:at] + bytes([content[at] ^ 1 << draw(st.integers(0, 7))]) + content[at + 1:]
+        return (
+            content[:at] + bytes([content[at] ^ 1 << draw(st.integers(0, 7))]) + content[at + 1 :]
+        )
     if kind == "nest":
         return b"[" * 100_000 + content
     text = draw(st.binary(min_size=1, max_size=64))
-    return content[:begin] + text + content[begin + len(text) * (kind == "write"):]
+    return content[:begin] + text + content[begin + len(text) * (kind == "write") :]
 
 
 def one_line(path, error):
@@ -219,20 +296,52 @@ def test_a_damaged_record_is_read_or_refused(folder, data):
         ("frame_stamp_ns", lambda values: values - 10**15, "times that are none"),
         ("frame_simulated", lambda values: values.astype(float), "type float64, must be bool"),
         ("truth_frame", lambda values: values + 7, "truth_frame has frames beside frame_number"),
-        ("truth_name", lambda values: np.array(["$x^$"] * 2), "truth_name has texts that are no names"),
+        (
+            "truth_name",
+            lambda values: np.array(["$x^$"] * 2),
+            "truth_name has texts that are no names",
+        ),
         ("truth_class", lambda values: values + 90, "truth_class has numbers beside 0, 1, 2"),
-        ("truth_state", lambda values: values * np.nan, "truth_state has numbers beyond 1e.09, or none"),
-        ("detection_state", lambda values: values[:, :3], "detection_state is 2 x 3, must be 2 x 6"),
-        ("detection_snr_db", lambda values: values * np.inf, "detection_snr_db has numbers that are not"),
+        (
+            "truth_state",
+            lambda values: values * np.nan,
+            "truth_state has numbers beyond 1e.09, or none",
+        ),
+        (
+            "detection_state",
+            lambda values: values[:, :3],
+            "detection_state is 2 x 3, must be 2 x 6",
+        ),
+        (
+            "detection_snr_db",
+            lambda values: values * np.inf,
+            "detection_snr_db has numbers that are not",
+        ),
         ("track_status", lambda values: values - 99, "track_status has numbers beside"),
-        ("track_covariance", lambda values: values / 0.0, "track_covariance has numbers that are not"),
+        (
+            "track_covariance",
+            lambda values: values / 0.0,
+            "track_covariance has numbers that are not",
+        ),
         ("frame_number", lambda values: values[::-1], "frame_number does not rise"),
         ("frame_number", lambda values: values[:1].repeat(2), "frame_number does not rise"),
         ("track_frame", lambda values: values[::-1], "track_frame goes back"),
-        ("track_covariance", lambda values: -values, "track_covariance has matrices that are no cov"),
-        ("track_covariance", lambda values: np.triu(values + 1), "matrices that are no covariances"),
+        (
+            "track_covariance",
+            lambda values: -values,
+            "track_covariance has matrices that are no cov",
+        ),
+        (
+            "track_covariance",
+            lambda values: np.triu(values + 1),
+            "matrices that are no covariances",
+        ),
         ("detection_covariance", lambda values: values * 1e300, "has variances beyond 1e.13"),
-        ("track_state", lambda values: np.array([{}, {}]), "not an .npz file of arrays, or damaged"),
+        (
+            "track_state",
+            lambda values: np.array([{}, {}]),
+            "not an .npz file of arrays, or damaged",
+        ),
     ],
 )
 @pytest.mark.filterwarnings("ignore::RuntimeWarning")

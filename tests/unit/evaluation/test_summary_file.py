@@ -14,8 +14,15 @@ def refuse(word):
 
 
 def test_what_is_not_finite_is_null(tmp_path):
-    write_summary(tmp_path / "summary.json", {
-        "a": {"b": math.nan, "c": np.float64(np.inf), "d": (1.5, -math.inf)}, "e": "x", "f": None, "g": 3})
+    write_summary(
+        tmp_path / "summary.json",
+        {
+            "a": {"b": math.nan, "c": np.float64(np.inf), "d": (1.5, -math.inf)},
+            "e": "x",
+            "f": None,
+            "g": 3,
+        },
+    )
     found = json.loads((tmp_path / "summary.json").read_text(), parse_constant=refuse)
     assert found == {"a": {"b": None, "c": None, "d": [1.5, None]}, "e": "x", "f": None, "g": 3}
 

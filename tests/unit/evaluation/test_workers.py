@@ -1,4 +1,6 @@
-"""Frames from several processes: the same whatever their number, and a clean end whatever happens."""
+"""Frames from several processes: the same whatever their number, and a clean end whatever
+happens.
+"""
 
 import multiprocessing
 import os
@@ -23,26 +25,50 @@ class Scheme:
 
 def without_times(sample):
     scheme = sample.schemes["local_ml"]
-    return (sample.location_bounds_m.tolist(), sample.sum_rate, scheme.location_errors_m.tolist(),
-            scheme.velocity_errors_mps.tolist(), scheme.num_false, scheme.packet_bits)
+    return (
+        sample.location_bounds_m.tolist(),
+        sample.sum_rate,
+        scheme.location_errors_m.tolist(),
+        scheme.velocity_errors_mps.tolist(),
+        scheme.num_false,
+        scheme.packet_bits,
+    )
 
 
 def test_samples_do_not_depend_on_the_number_of_workers(small):
-    alone, together = ([without_times(sample)
-                        for sample in measure_frames(small, ["local_ml"], [30.0, 40.0], 3, num_workers)]
-                       for num_workers in (1, 2))
+    alone, together = (
+        [
+            without_times(sample)
+            for sample in measure_frames(small, ["local_ml"], [30.0, 40.0], 3, num_workers)
+        ]
+        for num_workers in (1, 2)
+    )
     assert len(alone) == 6 and alone == together
-    here = [measure_frame(scene, {"local_ml": make_scheme("local_ml", scene)}, number)
-            for scene in (with_power(small, 30.0), small) for number in range(3)]
+    here = [
+        measure_frame(scene, {"local_ml": make_scheme("local_ml", scene)}, number)
+        for scene in (with_power(small, 30.0), small)
+        for number in range(3)
+    ]
     bounds = [sample.location_bounds_m for sample in here]
     assert np.allclose(bounds, [sample[0] for sample in alone], rtol=1e-3)
 
 
-@pytest.mark.parametrize("init, encode, message", [
-    ("raise OSError('no weights')", "pass", "scheme 'bad' cannot be made for scene 'small': no weights"),
-    ("pass", "raise OSError('no memory')", "scheme 'bad' failed in frame 0 .*OSError: no memory"),
-    ("pass", "os._exit(3)", "a worker process ended by itself; was there memory enough"),
-])
+@pytest.mark.parametrize(
+    "init, encode, message",
+    [
+        (
+            "raise OSError('no weights')",
+            "pass",
+            "scheme 'bad' cannot be made for scene 'small': no weights",
+        ),
+        (
+            "pass",
+            "raise OSError('no memory')",
+            "scheme 'bad' failed in frame 0 .*OSError: no memory",
+        ),
+        ("pass", "os._exit(3)", "a worker process ended by itself; was there memory enough"),
+    ],
+)
 def test_a_scheme_that_fails_ends_it_with_its_reason(small, install_scheme, init, encode, message):
     install_scheme("bad", FAILING.format(init=init, encode=encode))
     with pytest.raises(SchemeFailure, match=message):

@@ -7,8 +7,11 @@ from hypothesis import strategies as st
 
 from cooperative_isac.fronthaul.bits import BitReader, BitWriter, pack_labels, unpack_labels
 
-FIELDS = st.lists(st.integers(0, 40).flatmap(lambda width: st.tuples(st.integers(0, (1 << width) - 1),
-                                                                     st.just(width))))
+FIELDS = st.lists(
+    st.integers(0, 40).flatmap(
+        lambda width: st.tuples(st.integers(0, (1 << width) - 1), st.just(width))
+    )
+)
 
 
 @given(FIELDS)

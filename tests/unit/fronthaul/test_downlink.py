@@ -12,9 +12,13 @@ from cooperative_isac.pipeline import transmit
 @pytest.mark.parametrize("name", ["small", "tilted"])
 def test_a_frame_comes_back(name, request):
     scene = request.getfixturevalue(name)
-    frame = transmit(scene, 2 ** 40 + 5)
+    frame = transmit(scene, 2**40 + 5)
     found = unpack_downlink(scene, pack_downlink(frame))
-    assert found.number == frame.number and found.antennas == frame.antennas and found.grid == frame.grid
+    assert (
+        found.number == frame.number
+        and found.antennas == frame.antennas
+        and found.grid == frame.grid
+    )
     assert np.array_equal(found.indices, frame.indices) and found.indices.dtype == np.uint8
     step = np.abs(frame.precoders.view(np.float32)).max() / 32767
     assert np.abs((found.precoders - frame.precoders).view(np.float32)).max() <= 0.51 * step
@@ -29,10 +33,12 @@ def test_the_size_is_symbols_at_their_bits_and_precoders_at_32(small):
 
 def test_every_wrong_length_is_told(small):
     data = pack_downlink(transmit(small, 0))
-    for wrong in (data[:-1], data + b"\0", data[:HEADER.itemsize], data[:HEADER.itemsize + 100]):
-        with pytest.raises(ValueError, match=f"has {len(wrong)} bytes, the scene's frames have {len(data)}"):
+    for wrong in (data[:-1], data + b"\0", data[: HEADER.itemsize], data[: HEADER.itemsize + 100]):
+        with pytest.raises(
+            ValueError, match=f"has {len(wrong)} bytes, the scene's frames have {len(data)}"
+        ):
             unpack_downlink(small, wrong)
-    for wrong in (b"", data[:HEADER.itemsize - 1]):
+    for wrong in (b"", data[: HEADER.itemsize - 1]):
         with pytest.raises(ValueError, match=f"has {len(wrong)} bytes, its header alone needs"):
             unpack_downlink(small, wrong)
 
@@ -45,10 +51,10 @@ def test_a_frame_of_another_scene_is_told(small, tilted):
 @pytest.mark.parametrize("scale", [np.nan, np.inf, 0.0, -1.0, 1e36, 1.0])
 def test_precoders_without_a_possible_scale_are_told(small, scale):
     data = pack_downlink(transmit(small, 0))
-    header = np.frombuffer(data[:HEADER.itemsize], HEADER).copy()
+    header = np.frombuffer(data[: HEADER.itemsize], HEADER).copy()
     header["scale"] = scale
     with pytest.raises(ValueError, match="scales its precoders by"):
-        unpack_downlink(small, header.tobytes() + data[HEADER.itemsize:])
+        unpack_downlink(small, header.tobytes() + data[HEADER.itemsize :])
 
 
 def test_a_frame_without_reference_symbols_stays_without(small):

@@ -3,11 +3,18 @@
 import numpy as np
 import pytest
 
-from cooperative_isac.fronthaul.envelope import (HEADER, OVERHEAD_BITS, PacketError, identity, seal, unseal,
-                                                 with_checksum)
+from cooperative_isac.fronthaul.envelope import (
+    HEADER,
+    OVERHEAD_BITS,
+    PacketError,
+    identity,
+    seal,
+    unseal,
+    with_checksum,
+)
 from cooperative_isac.scene.config import with_power
 
-FORMAT, NUMBER = 77, 2 ** 32 + 5
+FORMAT, NUMBER = 77, 2**32 + 5
 PAYLOAD = np.random.default_rng(0).bytes(50)
 
 

@@ -9,8 +9,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cooperative_isac.fronthaul.envelope import PacketError, with_checksum
-from cooperative_isac.fronthaul.packet import (HEADER, MAX_REPORTS, VERSION, doppler_quantiser, location_quantisers,
-                                               pack_reports, unpack_reports)
+from cooperative_isac.fronthaul.packet import (
+    HEADER,
+    MAX_REPORTS,
+    VERSION,
+    doppler_quantiser,
+    location_quantisers,
+    pack_reports,
+    unpack_reports,
+)
 from cooperative_isac.scene.config import with_power
 from cooperative_isac.sensing.report import EchoReport, PathReport
 
@@ -25,9 +32,16 @@ def some_reports(scene, count, seed=0):
     for strength in np.linspace(40, 20, count):
         point = generator.uniform(scene.area.low_m, scene.area.high_m)
         root = generator.standard_normal((2, size, size)) * 10
-        paths = tuple(PathReport(tx, generator.uniform(-2000, 2000), 10 ** (strength / 10),
-                                 root[tx] @ root[tx].T + np.eye(size)) for tx in (0, 1))
-        reports.append(EchoReport("rx2", point, paths[int(generator.integers(2)):]))
+        paths = tuple(
+            PathReport(
+                tx,
+                generator.uniform(-2000, 2000),
+                10 ** (strength / 10),
+                root[tx] @ root[tx].T + np.eye(size),
+            )
+            for tx in (0, 1)
+        )
+        reports.append(EchoReport("rx2", point, paths[int(generator.integers(2)) :]))
     return tuple(reports)
 
 
@@ -58,12 +72,16 @@ def test_reports_come_back_within_half_a_step(scene, count):
     steps = np.array([quantiser.step for quantiser in location_quantisers(scene)])
     for sent, came in zip(reports, found):
         assert came.receiver == "rx2" and came.point_m.shape == (3,)
-        assert np.all(np.abs(came.point_m - sent.point_m)[:scene.dimension] <= 0.51 * steps)
-        assert [path.transmitter for path in came.paths] == [path.transmitter for path in sent.paths]
+        assert np.all(np.abs(came.point_m - sent.point_m)[: scene.dimension] <= 0.51 * steps)
+        assert [path.transmitter for path in came.paths] == [
+            path.transmitter for path in sent.paths
+        ]
         for before, after in zip(sent.paths, came.paths):
             assert abs(after.doppler_hz - before.doppler_hz) <= 0.51 * doppler_quantiser(scene).step
             assert after.power == pytest.approx(before.power, rel=0.01)
-            assert np.allclose(after.information, before.information, atol=0.05 * before.information.max())
+            assert np.allclose(
+                after.information, before.information, atol=0.05 * before.information.max()
+            )
 
 
 def test_steps_are_far_below_what_is_to_be_measured(scene):
@@ -72,7 +90,8 @@ def test_steps_are_far_below_what_is_to_be_measured(scene):
 
 
 def test_sizes_are_those_of_the_format(small, tilted):
-    # Header 65, per report 16 an axis and 2 flags, per path 26 and the information, checksum 32 bits.
+    # Header 65, per report 16 an axis and 2 flags, per path 26 and the information, checksum 32
+    # bits.
     for scene, location, information in ((small, 32, 31), (tilted, 48, 63)):
         reports = some_reports(scene, 3)
         num_paths = sum(len(report.paths) for report in reports)
@@ -110,7 +129,9 @@ def test_every_truncation_is_noticed(scene, packet):
 
 def test_a_packet_of_something_else_is_refused(scene, packet):
     assert "its receiver is 1, expected 0" in reason(scene, packet, receiver="rx1")
-    assert f"its frame is {NUMBER}, expected {NUMBER + 1}" in reason(scene, packet, number=NUMBER + 1)
+    assert f"its frame is {NUMBER}, expected {NUMBER + 1}" in reason(
+        scene, packet, number=NUMBER + 1
+    )
     assert "its scene is" in reason(with_power(scene, 17.0), packet)
     body = bytes([(VERSION + 1) << 4 | packet[0] & 15]) + packet[1:-4]
     assert f"its version is {VERSION + 1}, expected {VERSION}" in reason(scene, with_checksum(body))
@@ -122,7 +143,7 @@ def test_a_body_of_another_length_than_its_reports_is_refused(scene, packet):
     assert "it ends early" in reason(scene, with_checksum(b""))
 
 
-@given(count=st.integers(1, MAX_REPORTS), seed=st.integers(0, 2 ** 32))
+@given(count=st.integers(1, MAX_REPORTS), seed=st.integers(0, 2**32))
 def test_any_bits_behind_a_good_header_are_refused_or_make_sense(tilted, count, seed):
     # 60 bits of a good header, the number of reports, then more bits than they can need.
     head = int.from_bytes(pack_reports(tilted, "rx1", NUMBER, ())[:8], "big") >> 4
@@ -131,7 +152,7 @@ def test_any_bits_behind_a_good_header_are_refused_or_make_sense(tilted, count, 
     if "a report has no path" in refused:
         return
     spare = int(re.search("([0-9]+) bits follow its last report", refused)[1])
-    reports = unpack_reports(tilted, "rx1", NUMBER, with_checksum(body[:len(body) - spare // 8]))
+    reports = unpack_reports(tilted, "rx1", NUMBER, with_checksum(body[: len(body) - spare // 8]))
     assert len(reports) == count
     for report in reports:
         assert report.paths and np.all(np.isfinite(report.point_m)) and report.power > 0
@@ -139,5 +160,5 @@ def test_any_bits_behind_a_good_header_are_refused_or_make_sense(tilted, count, 
 
 
 def test_the_frame_number_may_pass_32_bits(scene):
-    packet = pack_reports(scene, "rx1", 2 ** 32 + 5, ())
-    assert unpack_reports(scene, "rx1", 2 ** 32 + 5, packet) == ()
+    packet = pack_reports(scene, "rx1", 2**32 + 5, ())
+    assert unpack_reports(scene, "rx1", 2**32 + 5, packet) == ()

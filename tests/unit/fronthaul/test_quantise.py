@@ -6,8 +6,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.linalg import eigh
 
-from cooperative_isac.fronthaul.quantise import (PARTIAL, SCALE_DB, Quantiser, information_fields,
-                                                 information_matrix, information_widths)
+from cooperative_isac.fronthaul.quantise import (
+    PARTIAL,
+    SCALE_DB,
+    Quantiser,
+    information_fields,
+    information_matrix,
+    information_widths,
+)
 
 LINE = Quantiser(-5.0, 105.0, 16)
 SIZES = (1, 2, 3)
@@ -47,7 +53,12 @@ def test_a_matrix_comes_back_within_a_few_per_cent_in_every_direction(size, spre
     generator = np.random.default_rng(size)
     for _ in range(50):
         turn, _ = np.linalg.qr(generator.standard_normal((size, size)))
-        matrix = turn @ np.diag(generator.uniform(1, spread, size)) @ turn.T * 10 ** generator.uniform(0, 4)
+        matrix = (
+            turn
+            @ np.diag(generator.uniform(1, spread, size))
+            @ turn.T
+            * 10 ** generator.uniform(0, 4)
+        )
         fields = information_fields(matrix)
         assert [width for _, width in fields] == information_widths(size)
         found = information_matrix([index for index, _ in fields], size)
@@ -55,7 +66,8 @@ def test_a_matrix_comes_back_within_a_few_per_cent_in_every_direction(size, spre
 
 
 def test_a_direction_that_is_hardly_known_stays_so():
-    # Two axes in step: location is known across their diagonal a million times better than along it.
+    # Two axes in step: location is known across their diagonal a million times better than along
+    # it.
     across = np.array([1, -1]) / np.sqrt(2)
     matrix = 1e4 * np.outer(across, across) + 1e-2 * np.eye(2)
     found = information_matrix([index for index, _ in information_fields(matrix)], 2)
@@ -73,8 +85,15 @@ def test_a_direction_that_rounding_takes_below_nothing_is_hardly_known():
     assert 0 < least < 1e-3 * most and most == pytest.approx(10 ** (SCALE_DB.high / 10), rel=0.01)
 
 
-@pytest.mark.parametrize("information", [[[2e8, 0], [0, -1e-9]], [[2e8, 1e-4], [1e-4, -1e-8]], [[0, 0], [0, 0]],
-                                         [[1e4, 50], [50, -1e-3]]])
+@pytest.mark.parametrize(
+    "information",
+    [
+        [[2e8, 0], [0, -1e-9]],
+        [[2e8, 1e-4], [1e-4, -1e-8]],
+        [[0, 0], [0, 0]],
+        [[1e4, 50], [50, -1e-3]],
+    ],
+)
 def test_nothing_known_along_an_axis_has_a_code_too(information):
     indices = [index for index, _ in information_fields(np.array(information, float))]
     assert np.all(np.linalg.eigvalsh(information_matrix(indices, 2)) > 0)

@@ -14,7 +14,12 @@ NUMBER = 77
 @pytest.fixture
 def echo(small):
     shape = small.receivers[1].num_ant, small.grid.num_subcarriers, small.grid.num_symbols
-    return np.random.default_rng(0).standard_normal((*shape, 2)).astype(np.float32).view(np.complex64)[..., 0]
+    return (
+        np.random.default_rng(0)
+        .standard_normal((*shape, 2))
+        .astype(np.float32)
+        .view(np.complex64)[..., 0]
+    )
 
 
 def refused(scene, packet):
@@ -28,7 +33,9 @@ def test_the_echo_comes_back_and_costs_what_it_weighs(small, echo):
     packet = pack_echo(small, "rx2", NUMBER, echo)
     assert np.array_equal(unpack_echo(small, small.grid, "rx2", NUMBER, packet), echo)
     # CF section III-D: 64 M_r N_s T_s bits.
-    assert 8 * len(packet) - OVERHEAD_BITS == 64 * 8 * 64 * 64 == raw_bits(small, small.receivers[1])
+    assert (
+        8 * len(packet) - OVERHEAD_BITS == 64 * 8 * 64 * 64 == raw_bits(small, small.receivers[1])
+    )
 
 
 def test_a_comb_of_the_echo_costs_less(small, echo):

@@ -11,7 +11,8 @@ from cooperative_isac.fusion.estimate import estimate
 from cooperative_isac.fusion.fuse import fuse
 from cooperative_isac.scene.model import POINT_BODY
 
-# Here the four paths' directions to and from the target nearly cancel along y: 6 m/s give less than 50 Hz.
+# Here the four paths' directions to and from the target nearly cancel along y: 6 m/s give less than
+# 50 Hz.
 BETWEEN = (30.0, 24.0)
 
 
@@ -21,8 +22,10 @@ def static(scene, cluster):
 
 def weaker(report, factor):
     """The report with powers and information divided."""
-    paths = (replace(path, power=path.power / factor, information=path.information / factor)
-             for path in report.paths)
+    paths = (
+        replace(path, power=path.power / factor, information=path.information / factor)
+        for path in report.paths
+    )
     return replace(report, paths=tuple(paths))
 
 
@@ -35,7 +38,10 @@ def elsewhere(report, away_m, shifts_hz=None):
 
 def test_a_mover_whose_doppler_shifts_cancel_on_every_path_is_told(small, target, reports_of):
     truth, generator = target(BETWEEN, (0.3, 6.0)), np.random.default_rng(0)
-    assert max(abs(path.doppler_hz) for report in reports_of(small, truth) for path in report.paths) < 100
+    assert (
+        max(abs(path.doppler_hz) for report in reports_of(small, truth) for path in report.paths)
+        < 100
+    )
     for _ in range(20):
         reports = reports_of(small, truth, generator)
         assert not static(small, reports) and len(fuse(small, reports)) == 1
@@ -67,10 +73,17 @@ def test_the_distance_to_slow_velocities_is_that_of_an_optimiser(size):
         root = generator.standard_normal((size, size)) * generator.uniform(0.05, 3, size)
         covariance, vector = root @ root.T, generator.uniform(-5, 5, size)
         precision = np.linalg.inv(covariance)
-        found = minimize(lambda u: (u - vector) @ precision @ (u - vector), np.zeros(size), method="SLSQP",
-                         jac=lambda u: 2 * precision @ (u - vector), options={"ftol": 1e-12, "maxiter": 500},
-                         constraints={"type": "ineq", "fun": lambda u: 1 - u @ u, "jac": lambda u: -2 * u})
-        assert distance_to_ball(vector, covariance, 1.0) == pytest.approx(found.fun, rel=1e-4, abs=1e-6)
+        found = minimize(
+            lambda u: (u - vector) @ precision @ (u - vector),
+            np.zeros(size),
+            method="SLSQP",
+            jac=lambda u: 2 * precision @ (u - vector),
+            options={"ftol": 1e-12, "maxiter": 500},
+            constraints={"type": "ineq", "fun": lambda u: 1 - u @ u, "jac": lambda u: -2 * u},
+        )
+        assert distance_to_ball(vector, covariance, 1.0) == pytest.approx(
+            found.fun, rel=1e-4, abs=1e-6
+        )
     assert distance_to_ball(np.full(size, 0.5), np.eye(size), 1.0) == 0
     assert distance_to_ball(4 * np.eye(size)[0], 9 * np.eye(size), 1.0) == pytest.approx(1.0)
 
@@ -83,7 +96,7 @@ def both(small, target, reports_of):
 
 def ghost(scene, report, told):
     """Whether a report alone is a ghost beside the one target of other reports."""
-    detection, = fuse(scene, told)
+    (detection,) = fuse(scene, told)
     return is_ghost(scene, [report], [Accepted(told, detection, POINT_BODY)])
 
 
@@ -117,7 +130,7 @@ def test_a_side_lobe_is_a_ghost_where_the_target_itself_is_heard(small, both):
 
 def test_what_two_receivers_hear_is_no_ghost_however_weak(small, both):
     weak = [weaker(elsewhere(report, AWAY_M), 100) for report in both]
-    detection, = fuse(small, both)
+    (detection,) = fuse(small, both)
     assert not is_ghost(small, weak, [Accepted(both, detection, POINT_BODY)])
 
 

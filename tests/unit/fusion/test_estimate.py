@@ -11,8 +11,11 @@ from cooperative_isac.scene.config import load_scene
 from cooperative_isac.scene.geometry import bistatic_geometry
 from cooperative_isac.sensing.information import doppler_information
 
-STATES = {"small": ((20.0, 30.0), (4.0, -6.0)), "campus": ((40.0, 60.0, 14.0), (4.0, -6.0, 1.0)),
-          "indoor_uav": ((1.0, 2.0, 1.5), (2.0, -1.5, 0.5))}
+STATES = {
+    "small": ((20.0, 30.0), (4.0, -6.0)),
+    "campus": ((40.0, 60.0, 14.0), (4.0, -6.0, 1.0)),
+    "indoor_uav": ((1.0, 2.0, 1.5), (2.0, -1.5, 0.5)),
+}
 
 
 @pytest.fixture(params=STATES)
@@ -37,6 +40,7 @@ def test_exact_reports_give_the_exact_state(scene, truth, reports_of):
 
 def doppler_slope(scene, ends, truth):
     """Derivative of a path's Doppler shift with location and velocity, [2 D], by differences."""
+
     def shift(state):
         point, moving = truth.position_m.copy(), truth.velocity_mps.copy()
         point[:size], moving[:size] = state[:size], state[size:]
@@ -44,7 +48,10 @@ def doppler_slope(scene, ends, truth):
 
     size = scene.dimension
     state = np.concatenate([truth.position_m[:size], truth.velocity_mps[:size]])
-    return np.array([shift(state + step) - shift(state - step) for step in 1e-4 * np.eye(2 * size)]) / 2e-4
+    return (
+        np.array([shift(state + step) - shift(state - step) for step in 1e-4 * np.eye(2 * size)])
+        / 2e-4
+    )
 
 
 def test_the_covariance_is_the_inverse_of_all_information(scene, truth, reports_of):
@@ -55,9 +62,11 @@ def test_the_covariance_is_the_inverse_of_all_information(scene, truth, reports_
             slope = doppler_slope(scene, (transmitter.position_m, site.position_m), truth)
             normal += doppler_information(scene.grid, path.power) * np.outer(slope, slope)
             normal[:size, :size] += path.information
-    normal[size:, size:] += np.eye(size) / scene.sensing.max_speed_mps ** 2
+    normal[size:, size:] += np.eye(size) / scene.sensing.max_speed_mps**2
     root = np.linalg.cholesky(normal)
-    assert np.allclose(root.T @ estimate(scene, reports).covariance @ root, np.eye(2 * size), atol=2e-3)
+    assert np.allclose(
+        root.T @ estimate(scene, reports).covariance @ root, np.eye(2 * size), atol=2e-3
+    )
 
 
 def test_errors_agree_with_the_stated_covariance(scene, truth, reports_of):
@@ -81,11 +90,11 @@ def test_a_stronger_report_weighs_more(scene, truth, reports_of):
     shift = np.zeros(3)
     shift[0] = 1.0
     moved = estimate(scene, [replace(weak, point_m=weak.point_m + shift), strong])
-    assert np.linalg.norm(moved.position_m - truth.position_m[:scene.dimension]) < 0.1
+    assert np.linalg.norm(moved.position_m - truth.position_m[: scene.dimension]) < 0.1
 
 
 def test_a_velocity_that_is_not_seen_stays_within_the_maximum_speed(scene, truth, reports_of):
     report = reports_of(scene, truth)[0]
     found = estimate(scene, [replace(report, paths=report.paths[:1])])
-    spread = np.sqrt(np.linalg.eigvalsh(found.covariance[scene.dimension:, scene.dimension:]))
+    spread = np.sqrt(np.linalg.eigvalsh(found.covariance[scene.dimension :, scene.dimension :]))
     assert spread[-1] == pytest.approx(scene.sensing.max_speed_mps, rel=0.01) and spread[0] < 2

@@ -1,4 +1,6 @@
-"""Fewer paths than dimensions: accepted where few links face a place, their velocity partly open."""
+"""Fewer paths than dimensions: accepted where few links face a place, their velocity partly
+open.
+"""
 
 from dataclasses import replace
 
@@ -167,7 +169,8 @@ def test_detections_of_a_pair_are_as_uncertain_as_they_say(pair, target, reports
     covariances = []
     tries = 400
     for _ in range(tries):
-        # Velocities drawn from the prior, a Gaussian of the maximum speed, test the whole covariance.
+        # Velocities drawn from the prior, a Gaussian of the maximum speed, test the whole
+        # covariance.
         velocity = pair.sensing.max_speed_mps * generator.standard_normal(size)
         truth = target(PLACE[:size], velocity)
         fitted = estimate(pair, reports_of(pair, truth, generator))

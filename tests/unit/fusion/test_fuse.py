@@ -1,4 +1,6 @@
-"""Reports to detections: who belongs together, who contradicts, what is a ghost or does not move."""
+"""Reports to detections: who belongs together, who contradicts, what is a ghost or does not
+move.
+"""
 
 from dataclasses import replace
 
@@ -22,8 +24,12 @@ def campus():
 
 def quantised(scene, reports):
     """The reports as the centre reads them."""
-    packets = [(report.receiver, pack_reports(scene, report.receiver, 0, [report])) for report in reports]
-    return [back for receiver, packet in packets for back in unpack_reports(scene, receiver, 0, packet)]
+    packets = [
+        (report.receiver, pack_reports(scene, report.receiver, 0, [report])) for report in reports
+    ]
+    return [
+        back for receiver, packet in packets for back in unpack_reports(scene, receiver, 0, packet)
+    ]
 
 
 def states(detections):
@@ -32,7 +38,7 @@ def states(detections):
 
 def test_a_target_is_found_through_the_quantisers(small, target, reports_of):
     truth = target((20.0, 30.0), (4.0, -6.0))
-    found, = fuse(small, quantised(small, reports_of(small, truth)))
+    (found,) = fuse(small, quantised(small, reports_of(small, truth)))
     assert np.allclose(found.position_m, truth.position_m, atol=0.01)
     assert np.allclose(found.velocity_mps, truth.velocity_mps, atol=0.05)
     assert found.sites == ("rx1", "rx2") and found.num_paths == 4
@@ -41,7 +47,7 @@ def test_a_target_is_found_through_the_quantisers(small, target, reports_of):
 
 def test_in_the_plane_height_is_known_as_well_as_the_scene_says(small, target, reports_of):
     raised = replace(small, plane_height_m=1.5, height_std_m=0.3)
-    found, = fuse(raised, reports_of(raised, target((20, 30, 1.5), (4, -6))))
+    (found,) = fuse(raised, reports_of(raised, target((20, 30, 1.5), (4, -6))))
     assert found.position_m[2] == 1.5 and found.velocity_mps[2] == 0
     assert found.covariance.shape == (6, 6)
     assert found.covariance[2, 2] == found.covariance[5, 5] == pytest.approx(0.09)
@@ -52,7 +58,7 @@ def test_detections_are_as_uncertain_as_they_say(small, target, reports_of):
     truth, generator, axes = target((20, 30), (4, -6)), np.random.default_rng(0), [0, 1, 3, 4]
     errors, covariances = [], []
     for _ in range(200):
-        found, = fuse(small, quantised(small, reports_of(small, truth, generator)))
+        (found,) = fuse(small, quantised(small, reports_of(small, truth, generator)))
         away = found.position_m - truth.position_m, found.velocity_mps - truth.velocity_mps
         errors.append(np.concatenate(away)[axes])
         covariances.append(found.covariance[np.ix_(axes, axes)])
@@ -69,7 +75,9 @@ def test_two_close_targets_stay_two(name, request, target, reports_of):
     for _ in range(5):
         generator.shuffle(reports)
         found = fuse(scene, reports)
-        assert len(found) == 2 and all(len(detection.sites) == len(scene.receivers) for detection in found)
+        assert len(found) == 2 and all(
+            len(detection.sites) == len(scene.receivers) for detection in found
+        )
         for truth, detection in zip(truths, sorted(found, key=lambda one: one.position_m[1])):
             assert np.linalg.norm(detection.position_m - truth.position_m) < 0.6
             assert np.linalg.norm(detection.velocity_mps - truth.velocity_mps) < 1.0
@@ -79,8 +87,13 @@ def test_a_report_that_contradicts_the_others_is_left_out(campus, target, report
     truth = target((40, 60, 14), (4, -6, 0))
     first, second, third = reports_of(campus, truth)
     # Opposite shifts: the same one on both paths could be a velocity.
-    wrong = replace(third, paths=tuple(replace(path, doppler_hz=path.doppler_hz + shift)
-                                       for path, shift in zip(third.paths, (900, -900))))
+    wrong = replace(
+        third,
+        paths=tuple(
+            replace(path, doppler_hz=path.doppler_hz + shift)
+            for path, shift in zip(third.paths, (900, -900))
+        ),
+    )
     found = fuse(campus, [first, second, wrong])
     assert found[0].sites == ("rx1", "rx2") and found[0].num_paths == 4
     assert np.allclose(found[0].position_m, truth.position_m, atol=0.01)
@@ -91,15 +104,17 @@ def test_a_report_far_away_is_of_another_target(campus, target, reports_of):
     truth = target((40, 60, 14), (4, -6, 0))
     first, second, third = reports_of(campus, truth)
     found = fuse(campus, [first, second, replace(third, point_m=third.point_m + [4.0, 0, 0])])
-    assert found[0].sites == ("rx1", "rx2") and np.allclose(found[0].position_m, truth.position_m, atol=0.01)
+    assert found[0].sites == ("rx1", "rx2") and np.allclose(
+        found[0].position_m, truth.position_m, atol=0.01
+    )
 
 
 @pytest.mark.parametrize("missing", [0, 1])
 def test_a_receiver_that_is_missing_is_left_out(small, target, reports_of, missing):
     truth = target((40, 30), (7, -6))
     heard = [report for index, report in enumerate(reports_of(small, truth)) if index != missing]
-    found, = fuse(small, heard)
-    everybody, = fuse(small, reports_of(small, truth))
+    (found,) = fuse(small, heard)
+    (everybody,) = fuse(small, reports_of(small, truth))
     assert np.allclose(found.position_m, truth.position_m, atol=0.01)
     assert np.allclose(found.velocity_mps, truth.velocity_mps, atol=0.1)
     assert np.trace(found.covariance) > np.trace(everybody.covariance)
@@ -129,8 +144,16 @@ def test_what_does_not_move_is_clutter_where_the_scene_says_so(small, target, re
 
 
 def test_the_strongest_comes_first_and_order_of_arrival_is_irrelevant(small, target, reports_of):
-    truths = {300.0: target((10, 40), (4, -6)), 3e3: target((40, 20), (5, 5)), 1e3: target((30, 50), (-7, 2))}
-    reports = [report for power, truth in truths.items() for report in reports_of(small, truth, power=power)]
+    truths = {
+        300.0: target((10, 40), (4, -6)),
+        3e3: target((40, 20), (5, 5)),
+        1e3: target((30, 50), (-7, 2)),
+    }
+    reports = [
+        report
+        for power, truth in truths.items()
+        for report in reports_of(small, truth, power=power)
+    ]
     found = fuse(small, reports)
     assert [round(detection.position_m[0]) for detection in found] == [40, 30, 10]
     assert np.allclose(states(found), states(fuse(small, reports[::-1])), atol=1e-9)
@@ -140,16 +163,28 @@ def test_no_reports_are_no_detections(small):
     assert fuse(small, []) == ()
 
 
-@given(seed=st.integers(0, 2 ** 32), count=st.integers(1, 12))
+@given(seed=st.integers(0, 2**32), count=st.integers(1, 12))
 def test_reports_without_any_sense_do_no_harm(campus, seed, count):
     generator, widths = np.random.default_rng(seed), information_widths(3)
     reports = []
     for _ in range(count):
         indices = [[int(generator.integers(1 << width)) for width in widths] for _ in (0, 1)]
-        paths = [PathReport(tx, generator.uniform(-8000, 8000), 10 ** generator.uniform(0, 8),
-                            information_matrix(indices[tx], 3)) for tx in (0, 1)]
-        reports.append(EchoReport(f"rx{generator.integers(1, 4)}", generator.uniform(0, 3, 3),
-                                  tuple(paths[int(generator.integers(2)):])))
+        paths = [
+            PathReport(
+                tx,
+                generator.uniform(-8000, 8000),
+                10 ** generator.uniform(0, 8),
+                information_matrix(indices[tx], 3),
+            )
+            for tx in (0, 1)
+        ]
+        reports.append(
+            EchoReport(
+                f"rx{generator.integers(1, 4)}",
+                generator.uniform(0, 3, 3),
+                tuple(paths[int(generator.integers(2)) :]),
+            )
+        )
     for detection in fuse(campus, reports):
         for values in (detection.position_m, detection.velocity_mps, detection.covariance):
             assert np.all(np.isfinite(values))

@@ -38,13 +38,16 @@ def sense(yard, number):
     for site in yard.receivers:
         echo, static = scheme.prepare(hear(yard, frame, site.name, targets), frame, site.name)
         joint, fit = scheme.sense(echo, static, frame, site.name)
-        echoes[site.name] = SensedEcho(joint, fit, scheme.sensor(site.name).main_targets(fit, joint.maker))
+        echoes[site.name] = SensedEcho(
+            joint, fit, scheme.sensor(site.name).main_targets(fit, joint.maker)
+        )
     return echoes
 
 
 def near(detections, target, distance_m):
-    return [one for one in detections
-            if np.linalg.norm(one.position_m - target.position_m) < distance_m]
+    return [
+        one for one in detections if np.linalg.norm(one.position_m - target.position_m) < distance_m
+    ]
 
 
 def test_a_body_is_one_detection(yard):
@@ -59,8 +62,10 @@ def test_a_body_is_one_detection(yard):
 def test_paths_that_a_receiver_missed_are_found_where_the_others_expect_them(yard, sensed):
     """One receiver alone determines no velocity; the target's echoes at the others are there."""
     only = "rx2"
-    alone = {name: echo if name == only else replace(echo, fit=None, main=None)
-             for name, echo in sensed.items()}
+    alone = {
+        name: echo if name == only else replace(echo, fit=None, main=None)
+        for name, echo in sensed.items()
+    }
     confirmed = detect_bodies(yard, alone)
     unconfirmed = detect_bodies(yard, {only: sensed[only]})
 
@@ -93,9 +98,12 @@ def test_no_echo_is_no_detection(yard):
 def test_broken_echoes_between_good_ones_end_nothing(yard):
     scheme = make_scheme("raw_ml", yard)
     scheme.period_s = 1 / yard.update_rate_hz
-    broken = {1: lambda echo: np.zeros_like(echo), 3: lambda echo: one_sample(echo, 1e18),
-              5: lambda echo: one_sample(echo, 1e3),
-              7: lambda echo: (1e22 * echo).astype(np.complex64)}
+    broken = {
+        1: lambda echo: np.zeros_like(echo),
+        3: lambda echo: one_sample(echo, 1e18),
+        5: lambda echo: one_sample(echo, 1e3),
+        7: lambda echo: (1e22 * echo).astype(np.complex64),
+    }
     found = []
     for number in range(9):
         frame, packets = transmit(yard, number), {}

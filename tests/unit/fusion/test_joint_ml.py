@@ -1,4 +1,6 @@
-"""The joint likelihood of several receivers: gradient, climb, evidence, and what the centre tells."""
+"""The joint likelihood of several receivers: gradient, climb, evidence, and what the centre
+tells.
+"""
 
 from dataclasses import replace
 
@@ -12,8 +14,10 @@ from cooperative_isac.scene.config import load_scene
 from cooperative_isac.sensing.local_ml import LocalMl
 from cooperative_isac.sensing.report import report_fit
 
-STATES = {"small": [((22.0, 31.0, 0.0), (4.0, -6.0, 0.0)), ((41.0, 18.0, 0.0), (-5.0, 7.0, 0.0))],
-          "campus": [((30.0, 45.0, 14.0), (4.0, -6.0, 1.0)), ((70.0, 60.0, 6.0), (-5.0, 7.0, 0.0))]}
+STATES = {
+    "small": [((22.0, 31.0, 0.0), (4.0, -6.0, 0.0)), ((41.0, 18.0, 0.0), (-5.0, 7.0, 0.0))],
+    "campus": [((30.0, 45.0, 14.0), (4.0, -6.0, 1.0)), ((70.0, 60.0, 6.0), (-5.0, 7.0, 0.0))],
+}
 
 
 class Centre:
@@ -28,30 +32,44 @@ class Centre:
         joints = {name: sensor.listen(echoes[name], frame) for name, sensor in self.sensors.items()}
         self.reference = joints["rx1"].maker.reference
         self.joint = JointMl(scene, joints)
-        self.reports = [report for name, sensor in self.sensors.items()
-                        for report in report_fit(name, sensor.sense(echoes[name], frame))]
+        self.reports = [
+            report
+            for name, sensor in self.sensors.items()
+            for report in report_fit(name, sensor.sense(echoes[name], frame))
+        ]
 
     def detect(self, reports):
-        return detect_jointly(self.joint, reports, self.search.detection_threshold(self.reference),
-                              self.search.path_threshold(self.reference))
+        return detect_jointly(
+            self.joint,
+            reports,
+            self.search.detection_threshold(self.reference),
+            self.search.path_threshold(self.reference),
+        )
 
 
 @pytest.fixture(params=["small", "campus"])
 def centre(request, small, target):
     full = small if request.param == "small" else load_scene("campus")
     clutter = replace(full.propagation.clutter, positions_m=None, num_scatterers=0)
-    scene = replace(full, waveform=replace(full.waveform, reference_subcarrier_stride=0),
-                    propagation=replace(full.propagation, clutter=clutter))
+    scene = replace(
+        full,
+        waveform=replace(full.waveform, reference_subcarrier_stride=0),
+        propagation=replace(full.propagation, clutter=clutter),
+    )
     return Centre(scene, [target(*state) for state in STATES[request.param]])
 
 
 def true_state(centre):
-    return Targets(np.array([one.position_m for one in centre.targets]),
-                   np.array([one.velocity_mps for one in centre.targets]))
+    return Targets(
+        np.array([one.position_m for one in centre.targets]),
+        np.array([one.velocity_mps for one in centre.targets]),
+    )
 
 
 def log_likelihood(centre, targets):
-    """What the paths explain of all echoes, a^H G a / sigma^2 with the best amplitudes, and the prior."""
+    """What the paths explain of all echoes, a^H G a / sigma^2 with the best amplitudes, and the
+    prior.
+    """
     match = centre.joint.match(targets)
     total = 0.0
     for fit in match.fits.values():
@@ -77,18 +95,26 @@ def test_the_gradient_is_that_of_the_joint_likelihood(centre):
 
 def test_the_climb_ends_at_the_targets_within_the_stated_accuracy(centre):
     size, true = centre.scene.dimension, true_state(centre)
-    match = centre.joint.climb(centre.joint.match(true.moved(np.tile(np.repeat([0.5, 1.0], size), (2, 1)))))
+    match = centre.joint.climb(
+        centre.joint.match(true.moved(np.tile(np.repeat([0.5, 1.0], size), (2, 1))))
+    )
     for target in range(2):
-        away = np.concatenate([(match.targets.points_m - true.points_m)[target, :size],
-                               (match.targets.velocities_mps - true.velocities_mps)[target, :size]])
+        away = np.concatenate(
+            [
+                (match.targets.points_m - true.points_m)[target, :size],
+                (match.targets.velocities_mps - true.velocities_mps)[target, :size],
+            ]
+        )
         assert away @ match.information[target] @ away < 25
     assert np.all(match.evidence > 50)
 
 
 def test_evidence_speaks_against_an_empty_place_and_a_double(centre):
     true = true_state(centre)
-    empty = Targets(np.append(true.points_m, [[50.0, 55.0, true.points_m[0, 2]]], axis=0),
-                    np.append(true.velocities_mps, [[8.0, 8.0, 0.0]], axis=0))
+    empty = Targets(
+        np.append(true.points_m, [[50.0, 55.0, true.points_m[0, 2]]], axis=0),
+        np.append(true.velocities_mps, [[8.0, 8.0, 0.0]], axis=0),
+    )
     assert centre.joint.match(empty).evidence[2] < 0
 
 
@@ -107,7 +133,9 @@ def test_all_targets_are_told_once_with_all_that_heard_them(centre):
     detections = centre.detect(centre.reports)
     assert len(detections) == 2
     for one in centre.targets:
-        nearest = min(detections, key=lambda detection: np.linalg.norm(detection.position_m - one.position_m))
+        nearest = min(
+            detections, key=lambda detection: np.linalg.norm(detection.position_m - one.position_m)
+        )
         assert np.linalg.norm(nearest.position_m - one.position_m) < 0.5
         assert np.linalg.norm(nearest.velocity_mps - one.velocity_mps) < 2.0
         assert set(nearest.sites) <= set(centre.sensors) and nearest.num_paths >= 2

@@ -1,4 +1,6 @@
-"""Parameters of known targets become detections: exact, as good as their covariance says, in any order."""
+"""Parameters of known targets become detections: exact, as good as their covariance says, in any
+order.
+"""
 
 from dataclasses import replace
 
@@ -16,14 +18,22 @@ def measure(scene, target, receiver, transmitter, generator=None):
     """Parameters of a target at one receiver, exact or with errors drawn from a generator."""
     accuracy = accuracy_of(scene, receiver, 0.05, 0.05)
     sender = scene.transmitters[transmitter].position_m
-    path = bistatic_geometry(sender, receiver.position_m, target.position_m, target.velocity_mps,
-                             scene.grid.wavelength_m)
+    path = bistatic_geometry(
+        sender, receiver.position_m, target.position_m, target.velocity_mps, scene.grid.wavelength_m
+    )
     errors = np.zeros(3) if generator is None else generator.standard_normal(3)
     cosine = np.clip(path.aoa @ receiver.axis + accuracy.cosine * errors[0], -1, 1)
     rate = -path.doppler_hz * scene.grid.wavelength_m
-    return Measurement(receiver, PathParameters(
-        transmitter, float(np.arccos(cosine)), float(path.range_m + accuracy.range_m * errors[1]),
-        float(rate + accuracy.range_rate_mps * errors[2])), accuracy)
+    return Measurement(
+        receiver,
+        PathParameters(
+            transmitter,
+            float(np.arccos(cosine)),
+            float(path.range_m + accuracy.range_m * errors[1]),
+            float(rate + accuracy.range_rate_mps * errors[2]),
+        ),
+        accuracy,
+    )
 
 
 @pytest.fixture
@@ -47,8 +57,11 @@ def assert_all_found(detections, targets, distance_m, speed_mps):
 
 @pytest.mark.parametrize("transmitters", [(0, 0), (0, 1), (1, 0), (1, 1)])
 def test_exact_parameters_give_the_exact_targets(plane, targets, transmitters):
-    heard = [measure(plane, target, receiver, transmitter) for target in targets
-             for receiver, transmitter in zip(plane.receivers, transmitters)]
+    heard = [
+        measure(plane, target, receiver, transmitter)
+        for target in targets
+        for receiver, transmitter in zip(plane.receivers, transmitters)
+    ]
     for order in (heard, heard[::-1]):
         assert_all_found(triangulate(plane, order), targets, 0.05, 0.3)
 
@@ -57,8 +70,10 @@ def test_errors_are_those_of_the_covariance(small, target):
     generator, squared = np.random.default_rng(4), []
     for _ in range(200):
         true = target(generator.uniform(8, 52, 2), generator.uniform(-8, 8, 2))
-        heard = [measure(small, true, receiver, int(generator.integers(2)), generator)
-                 for receiver in small.receivers]
+        heard = [
+            measure(small, true, receiver, int(generator.integers(2)), generator)
+            for receiver in small.receivers
+        ]
         fitted = fit(small, heard, (0, 1)).fitted
         away = np.concatenate([fitted.position_m, fitted.velocity_mps])
         away -= np.concatenate([true.position_m[:2], true.velocity_mps[:2]])
@@ -71,7 +86,9 @@ def test_errors_are_those_of_the_covariance(small, target):
 def test_a_third_receiver_joins(plane, targets):
     third = replace(plane.receivers[0], name="rx3", position_m=np.array([30.0, 62.0, 0.0]))
     scene = replace(plane, receivers=(*plane.receivers, third))
-    heard = [measure(scene, target, receiver, 1) for target in targets for receiver in scene.receivers]
+    heard = [
+        measure(scene, target, receiver, 1) for target in targets for receiver in scene.receivers
+    ]
     detections = triangulate(scene, heard)
     assert_all_found(detections, targets, 0.05, 0.3)
     assert {detection.sites for detection in detections} == {("rx1", "rx2", "rx3")}
@@ -79,12 +96,17 @@ def test_a_third_receiver_joins(plane, targets):
 
 def test_what_nobody_confirms_is_no_target(small, targets):
     heard = [measure(small, one, receiver, 0) for one, receiver in zip(targets, small.receivers)]
-    assert triangulate(small, heard) == () == triangulate(small, heard[:1]) == triangulate(small, [])
+    assert (
+        triangulate(small, heard) == () == triangulate(small, heard[:1]) == triangulate(small, [])
+    )
 
 
 def test_static_and_impossible_targets_are_not_told(small, target):
     for velocity in ((0.2, 0.1), (30.0, 40.0)):
-        heard = [measure(small, target((22.0, 31.0), velocity), receiver, 0) for receiver in small.receivers]
+        heard = [
+            measure(small, target((22.0, 31.0), velocity), receiver, 0)
+            for receiver in small.receivers
+        ]
         assert triangulate(small, heard) == ()
 
 

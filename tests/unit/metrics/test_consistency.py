@@ -3,7 +3,13 @@
 import numpy as np
 import pytest
 
-from cooperative_isac.metrics.consistency import error_to_bound, median_error, nees, nees_interval, rmse
+from cooperative_isac.metrics.consistency import (
+    error_to_bound,
+    median_error,
+    nees,
+    nees_interval,
+    rmse,
+)
 
 ERRORS = np.array([[3.0, 4.0], [0.0, 1.0], [0.0, 2.0]])  # lengths 5, 1, 2
 
@@ -20,13 +26,18 @@ def test_the_mean_nees_of_true_covariances_is_in_its_interval_as_often_as_stated
     rng = np.random.default_rng(1)
     covariance = np.array([[2.0, 0.6], [0.6, 0.5]])
     errors = rng.multivariate_normal(np.zeros(2), covariance, (2000, 10))
-    means = nees(errors.reshape(-1, 2), np.tile(covariance, (20000, 1, 1))).reshape(2000, 10).mean(axis=1)
+    means = (
+        nees(errors.reshape(-1, 2), np.tile(covariance, (20000, 1, 1)))
+        .reshape(2000, 10)
+        .mean(axis=1)
+    )
     low, high = nees_interval(10, 2, 0.9)
     assert np.mean((low < means) & (means < high)) == pytest.approx(0.9, abs=0.02)
 
 
 def test_the_interval_is_that_of_the_chi_square_table():
-    # Chi-square with 100 degrees of freedom, 2.5 % and 97.5 %: 74.222, 129.561 (50 runs of 2 states).
+    # Chi-square with 100 degrees of freedom, 2.5 % and 97.5 %: 74.222, 129.561 (50 runs of 2
+    # states).
     assert nees_interval(50, 2) == pytest.approx((74.222 / 50, 129.561 / 50), abs=1e-4)
 
 

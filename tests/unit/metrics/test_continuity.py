@@ -33,7 +33,9 @@ def tally_of(lives):
 
 
 def test_a_false_track_is_unmatched_most_of_its_life():
-    tally = tally_of({1: [True, True, False], 2: [False], 3: [True, False], 4: [True, False, False]})
+    tally = tally_of(
+        {1: [True, True, False], 2: [False], 3: [True, False], 4: [True, False, False]}
+    )
     assert (tally.num_tracks, tally.num_false) == (4, 2)
 
 

@@ -30,7 +30,9 @@ def test_ospa_is_stone_soups(sizes, cutoff, order):
     if sizes == (0, 0):  # Stone Soup has no instant to name
         assert ospa(estimates, truths, cutoff, order) == 0
         return
-    theirs = OSPAMetric(c=cutoff, p=order).compute_OSPA_distance(as_states(estimates), as_states(truths))
+    theirs = OSPAMetric(c=cutoff, p=order).compute_OSPA_distance(
+        as_states(estimates), as_states(truths)
+    )
     assert ospa(estimates, truths, cutoff, order) == pytest.approx(float(theirs.value))
 
 
@@ -42,24 +44,33 @@ def test_gospa_and_its_parts_are_stone_soups(sizes, cutoff, order):
     if sizes == (0, 0):
         assert ours.distance_m == 0
         return
-    metric, _ = GOSPAMetric(c=cutoff, p=order).compute_gospa_metric(as_states(estimates), as_states(truths))
+    metric, _ = GOSPAMetric(c=cutoff, p=order).compute_gospa_metric(
+        as_states(estimates), as_states(truths)
+    )
     theirs = metric.value
     assert ours.distance_m == pytest.approx(float(theirs["distance"]))
     assert ours.localisation == pytest.approx(float(theirs["localisation"]))
-    assert (ours.missed, ours.false) == pytest.approx((float(theirs["missed"]), float(theirs["false"])))
+    assert (ours.missed, ours.false) == pytest.approx(
+        (float(theirs["missed"]), float(theirs["false"]))
+    )
 
 
 @pytest.mark.parametrize("seed", range(5))
 def test_ospa_is_the_least_over_all_pairings(seed):
     estimates, truths = random_sets((3, 4), seed)
     distances = np.minimum(np.linalg.norm(estimates[:, None] - truths[None], axis=-1), 5)
-    least = min(sum(distances[row, column] ** 2 for row, column in enumerate(chosen))
-                for chosen in permutations(range(4), 3))
+    least = min(
+        sum(distances[row, column] ** 2 for row, column in enumerate(chosen))
+        for chosen in permutations(range(4), 3)
+    )
     assert ospa(estimates, truths, 5.0) == pytest.approx(np.sqrt((least + 25) / 4))
 
 
 def test_gospa_counts_what_is_missed_and_what_is_false():
-    estimates, truths = np.array([[0.0, 1, 0], [50, 0, 0]]), np.array([[0.0, 0, 0], [100, 0, 0], [200, 0, 0]])
+    estimates, truths = (
+        np.array([[0.0, 1, 0], [50, 0, 0]]),
+        np.array([[0.0, 0, 0], [100, 0, 0], [200, 0, 0]]),
+    )
     result = gospa(estimates, truths, 5.0)
     assert (result.localisation, result.num_missed, result.num_false) == (1, 2, 1)
     assert result.distance_m == pytest.approx(np.sqrt(1 + 3 * 12.5))

@@ -17,12 +17,24 @@ def target(name="car", position=(0.0, 0.0, 0.0)):
 
 
 def track(track_id=1, position=(0.0, 0.0, 0.0), status=TrackStatus.CONFIRMED):
-    return Track(track_id, status, TargetClass.UNKNOWN, 0.5, np.array(position, float), np.zeros(3),
-                 COVARIANCE, 1.0, 0.0, 5)
+    return Track(
+        track_id,
+        status,
+        TargetClass.UNKNOWN,
+        0.5,
+        np.array(position, float),
+        np.zeros(3),
+        COVARIANCE,
+        1.0,
+        0.0,
+        5,
+    )
 
 
 def detection(position, velocity=(0.0, 0.0, 0.0)):
-    return Detection(np.array(position, float), np.array(velocity, float), COVARIANCE, 20.0, ("rx1",), 2)
+    return Detection(
+        np.array(position, float), np.array(velocity, float), COVARIANCE, 20.0, ("rx1",), 2
+    )
 
 
 def play(frames, period_s=0.2, dimension=3):
@@ -42,8 +54,12 @@ def test_frames_of_confirmation_do_not_count():
 
 def test_continuity_falls_with_missing_tentative_and_distant_tracks():
     good, coasting = ([target()], [track()]), ([target()], [track(status=TrackStatus.COASTING)])
-    bad = [([target()], []), ([target()], [track(status=TrackStatus.TENTATIVE)]),
-           ([target()], [track(status=TrackStatus.DELETED)]), ([target()], [track(position=(0, 2, 0))])]
+    bad = [
+        ([target()], []),
+        ([target()], [track(status=TrackStatus.TENTATIVE)]),
+        ([target()], [track(status=TrackStatus.DELETED)]),
+        ([target()], [track(position=(0, 2, 0))]),
+    ]
     summary = play([good] * 5 + [coasting] * 3 + bad)
     assert summary.targets["car"].continuity == pytest.approx(6 / 10)
     assert summary.targets["car"].identity_switches == 0
@@ -85,8 +101,15 @@ def test_a_rewound_clock_begins_a_new_appearance():
 
 
 def test_ghosts_and_second_tracks_are_false():
-    frame = ([target()], [track(1), track(2, (0.5, 0, 0)), track(3, (30, 0, 0)),
-                          track(4, (50, 0, 0), TrackStatus.TENTATIVE)])
+    frame = (
+        [target()],
+        [
+            track(1),
+            track(2, (0.5, 0, 0)),
+            track(3, (30, 0, 0)),
+            track(4, (50, 0, 0), TrackStatus.TENTATIVE),
+        ],
+    )
     summary = play([frame] * 6)
     assert (summary.false_tracks, summary.confirmed_tracks) == (2, 3)
     # Two false tracks at 5 m^2 / 2 each.
@@ -102,7 +125,9 @@ def test_a_plane_scene_is_scored_in_the_plane():
 def test_live_figures_judge_the_detections_of_true_targets():
     score = RunScore(1.0, SETTINGS, 3)
     found = detection((0.2, 0, 0), (0, 0.5, 0))  # one standard deviation in each of two axes
-    figures = score.add(0.0, [target()], [found, detection((40, 0, 0))], [track(position=(0, 0.5, 0))])
+    figures = score.add(
+        0.0, [target()], [found, detection((40, 0, 0))], [track(position=(0, 0.5, 0))]
+    )
     assert figures.num_detected == 1
     assert figures.nees == pytest.approx(2)
     # Chi-square with 6 degrees of freedom, 2.5 % and 97.5 %.

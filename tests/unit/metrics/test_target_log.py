@@ -17,8 +17,10 @@ def score_of(track_ids, errors_m, settings=SETTINGS):
     return log.score()
 
 
-@pytest.mark.parametrize("track_ids, expected", [
-    ([], 0), ([1, 1, 1], 0), ([None, 1, None, 1], 0), ([1, None, 2], 1), ([1, 2, 1, 1], 2)])
+@pytest.mark.parametrize(
+    "track_ids, expected",
+    [([], 0), ([1, 1, 1], 0), ([None, 1, None, 1], 0), ([1, None, 2], 1), ([1, 2, 1, 1], 2)],
+)
 def test_identity_switches_are_changes_of_track(track_ids, expected):
     assert score_of(track_ids, [0.0] * len(track_ids)).identity_switches == expected
 
@@ -26,17 +28,17 @@ def test_identity_switches_are_changes_of_track(track_ids, expected):
 def test_continuity_is_the_fraction_of_accurate_instants():
     score = score_of([1] * 6, [9.0, 9.0, 0.2, 0.9, 1.1, np.inf])
     assert (score.continuity, score.frames) == (0.5, 4)
-    assert score.rmse_m == pytest.approx(np.sqrt((0.2 ** 2 + 0.9 ** 2 + 1.1 ** 2) / 3))
+    assert score.rmse_m == pytest.approx(np.sqrt((0.2**2 + 0.9**2 + 1.1**2) / 3))
 
 
 def test_figures_are_those_of_the_whole_history():
     rng = np.random.default_rng(4)
     errors = np.where(rng.random(500) < 0.1, np.inf, rng.exponential(0.5, 500))
     ids = [None if np.isinf(error) else int(number) // 50 for number, error in enumerate(errors)]
-    score, counted = score_of(ids, errors), errors[SETTINGS.confirm_window:]
+    score, counted = score_of(ids, errors), errors[SETTINGS.confirm_window :]
     near = counted[np.isfinite(counted)]
     assert score.continuity == pytest.approx(np.mean(counted < 1.0))
-    assert score.rmse_m == pytest.approx(np.sqrt(np.mean(near ** 2))) and score.identity_switches == 9
+    assert score.rmse_m == pytest.approx(np.sqrt(np.mean(near**2))) and score.identity_switches == 9
 
 
 def test_nothing_counted_is_no_figure():

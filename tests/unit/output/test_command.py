@@ -62,4 +62,7 @@ def test_a_full_disk_behind_the_output_is_one_line():
 
 def test_a_fault_of_the_system_is_one_line(tmp_path):
     command = ended(arguments=[str(tmp_path)])
-    assert (command.returncode, command.stderr) == (1, f"error: {tmp_path}: Is a directory\n".encode())
+    assert (command.returncode, command.stderr) == (
+        1,
+        f"error: {tmp_path}: Is a directory\n".encode(),
+    )

@@ -1,4 +1,6 @@
-"""Outputs that cannot be written are refused before the work, and nothing is changed by the question."""
+"""Outputs that cannot be written are refused before the work, and nothing is changed by the
+question.
+"""
 
 from pathlib import Path
 

@@ -9,8 +9,11 @@ import pytest
 from cooperative_isac.scene.arrays import planar, steering_derivatives, steering_vectors, ula
 
 WAVELENGTH_M = 0.01
-ARRAYS = {"ula": ula(5, WAVELENGTH_M / 2), "planar": planar(3, 4, WAVELENGTH_M / 2),
-          "custom": np.random.default_rng(0).normal(scale=0.02, size=(6, 3))}
+ARRAYS = {
+    "ula": ula(5, WAVELENGTH_M / 2),
+    "planar": planar(3, 4, WAVELENGTH_M / 2),
+    "custom": np.random.default_rng(0).normal(scale=0.02, size=(6, 3)),
+}
 
 
 def test_a_ula_begins_at_the_origin_along_y():
@@ -18,8 +21,14 @@ def test_a_ula_begins_at_the_origin_along_y():
 
 
 def test_a_planar_array_is_centred_and_runs_along_z_first():
-    assert planar(2, 3, 1.0).tolist() == [[0, -0.5, -1], [0, -0.5, 0], [0, -0.5, 1],
-                                          [0, 0.5, -1], [0, 0.5, 0], [0, 0.5, 1]]
+    assert planar(2, 3, 1.0).tolist() == [
+        [0, -0.5, -1],
+        [0, -0.5, 0],
+        [0, -0.5, 1],
+        [0, 0.5, -1],
+        [0, 0.5, 0],
+        [0, 0.5, 1],
+    ]
 
 
 @pytest.mark.parametrize("kind", ARRAYS)
@@ -30,12 +39,17 @@ def test_steering_vectors_are_those_of_a_plain_loop(kind):
     found = steering_vectors(elements, directions, WAVELENGTH_M)
     for index in np.ndindex(2, 3):
         for n, element in enumerate(elements):
-            phase = 2 * math.pi / WAVELENGTH_M * sum(e * u for e, u in zip(element, directions[index]))
-            assert found[index][n] == pytest.approx(cmath.exp(1j * phase) / math.sqrt(len(elements)))
+            phase = (
+                2 * math.pi / WAVELENGTH_M * sum(e * u for e, u in zip(element, directions[index]))
+            )
+            assert found[index][n] == pytest.approx(
+                cmath.exp(1j * phase) / math.sqrt(len(elements))
+            )
 
 
 def test_a_ula_has_the_conjugate_phases_of_the_paper():
-    # CF eq. 1: exp(-j 2 pi d n cos(theta) / lambda), theta from the array's axis; used as a_t^H x when sending.
+    # CF eq. 1: exp(-j 2 pi d n cos(theta) / lambda), theta from the array's axis; used as a_t^H x
+    # when sending.
     theta = 1.1
     direction = np.array([math.sin(theta), math.cos(theta), 0])
     expected = np.exp(1j * np.pi * np.arange(5) * math.cos(theta)) / math.sqrt(5)
@@ -44,12 +58,20 @@ def test_a_ula_has_the_conjugate_phases_of_the_paper():
 
 @pytest.mark.parametrize("kind", ARRAYS)
 def test_both_sides_of_a_path_follow_from_the_distances_of_every_element(kind):
-    """Phase -2 pi d / lambda along element - far point - element, relative to the arrays' origins."""
+    """Phase -2 pi d / lambda along element - far point - element, relative to the arrays'
+    origins.
+    """
     elements, wavelength = ARRAYS[kind], WAVELENGTH_M
-    sender, receiver, point = np.array([3e4, -1e4, 500.0]), np.array([-2e4, 4e3, 30.0]), np.array([40.0, 60.0, 10.0])
+    sender, receiver, point = (
+        np.array([3e4, -1e4, 500.0]),
+        np.array([-2e4, 4e3, 30.0]),
+        np.array([40.0, 60.0, 10.0]),
+    )
 
     def relative(site):
-        lengths = np.array([math.dist(site + element, point) for element in elements]) - math.dist(site, point)
+        lengths = np.array([math.dist(site + element, point) for element in elements]) - math.dist(
+            site, point
+        )
         return np.exp(-2j * np.pi * lengths / wavelength)
 
     for site in (sender, receiver):
@@ -71,4 +93,6 @@ def test_derivatives_are_those_of_finite_differences(kind):
         ahead, behind = point.copy(), point.copy()
         ahead[axis] += step
         behind[axis] -= step
-        assert np.allclose(found[:, axis], (steering(ahead) - steering(behind)) / (2 * step), atol=1e-6)
+        assert np.allclose(
+            found[:, axis], (steering(ahead) - steering(behind)) / (2 * step), atol=1e-6
+        )

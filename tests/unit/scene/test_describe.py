@@ -32,7 +32,9 @@ def test_figures_of_the_table1_scene():
 def test_beams_of_half_wavelength_arrays_are_two_over_n_wide():
     campus, plane = load_scene(GOOD_SCENE), load_scene("cell_free_table1")
     horizontal, vertical = angle_resolution(campus, campus.transmitters[0])
-    assert np.radians(horizontal) == pytest.approx(2 / 8) and np.radians(vertical) == pytest.approx(2 / 4)
+    assert np.radians(horizontal) == pytest.approx(2 / 8) and np.radians(vertical) == pytest.approx(
+        2 / 4
+    )
     along, across = angle_resolution(plane, plane.receivers[0])
     assert np.radians(along) == pytest.approx(2 / 16) and across == 180
 
@@ -43,11 +45,15 @@ def test_the_share_of_the_area_in_front():
     assert share_in_front(Area(np.full(3, 6.0), np.full(3, 7.0)), site) == 1
 
 
-@pytest.mark.parametrize("name", ["campus", "cell_free_compact", "cell_free_table1", "indoor_uav",
-                                  "one_pair", "street", "yard"])
+@pytest.mark.parametrize(
+    "name",
+    ["campus", "cell_free_compact", "cell_free_table1", "indoor_uav", "one_pair", "street", "yard"],
+)
 def test_shipped_arrays_have_the_whole_area_in_front(name):
     scene = load_scene(name)
-    assert {share_in_front(scene.area, site) for site in scene.transmitters + scene.receivers} == {1.0}
+    assert {share_in_front(scene.area, site) for site in scene.transmitters + scene.receivers} == {
+        1.0
+    }
 
 
 def test_the_description_names_every_site_and_target():

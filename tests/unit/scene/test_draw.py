@@ -11,7 +11,11 @@ from cooperative_isac.scene.draw import draw_targets, draw_users, frame_generato
 def test_a_generator_depends_on_seed_frame_and_name_only():
     first = frame_generator(1, 2, "rx1").random(4)
     assert np.array_equal(first, frame_generator(1, 2, "rx1").random(4))
-    for other in (frame_generator(2, 2, "rx1"), frame_generator(1, 3, "rx1"), frame_generator(1, 2, "rx2")):
+    for other in (
+        frame_generator(2, 2, "rx1"),
+        frame_generator(1, 3, "rx1"),
+        frame_generator(1, 2, "rx2"),
+    ):
         assert not np.array_equal(first, other.random(4))
 
 
@@ -23,7 +27,11 @@ def test_a_generator_gives_the_same_numbers_on_every_machine():
 
 def test_targets_fill_the_area_and_the_speed_limits_of_the_table1_scene():
     scene = load_scene("cell_free_table1")
-    states = [t for k in range(500) for t in draw_targets(scene, frame_generator(scene.seed, k, "targets"))]
+    states = [
+        t
+        for k in range(500)
+        for t in draw_targets(scene, frame_generator(scene.seed, k, "targets"))
+    ]
     positions = np.array([state.position_m for state in states])
     velocities = np.array([state.velocity_mps for state in states])
     assert len(states) == 1000
@@ -49,15 +57,21 @@ def test_users_stand_at_their_height_inside_the_area():
     users = draw_users(scene, frame_generator(0, 0, "users"))
     assert users.shape == (scene.users.num_users, 3)
     assert (users[:, 2] == scene.users.height_m).all()
-    assert (users[:, :2] >= scene.area.low_m[:2]).all() and (users[:, :2] <= scene.area.high_m[:2]).all()
+    assert (users[:, :2] >= scene.area.low_m[:2]).all() and (
+        users[:, :2] <= scene.area.high_m[:2]
+    ).all()
 
 
 def test_live_targets_carry_their_names_classes_and_states():
     scene = load_scene("campus")
     states = scene_targets(scene, 3.0)
-    assert [(s.name, s.target_class) for s in states] == [(t.name, t.target_class) for t in scene.targets]
+    assert [(s.name, s.target_class) for s in states] == [
+        (t.name, t.target_class) for t in scene.targets
+    ]
     position, velocity = scene.targets[0].motion.state(3.0)
-    assert np.array_equal(states[0].position_m, position) and np.array_equal(states[0].velocity_mps, velocity)
+    assert np.array_equal(states[0].position_m, position) and np.array_equal(
+        states[0].velocity_mps, velocity
+    )
 
 
 def test_targets_are_drawn_outside_of_buildings():

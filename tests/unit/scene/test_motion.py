@@ -7,29 +7,41 @@ import pytest
 
 from cooperative_isac.scene.motion import ConstantVelocity, CoordinatedTurn, Delayed, is_defined
 from cooperative_isac.scene.trajectory_file import Trajectory
-from cooperative_isac.scene.waypoints import trajectory_motion, waypoints_at_speed, waypoints_at_times
+from cooperative_isac.scene.waypoints import (
+    trajectory_motion,
+    waypoints_at_speed,
+    waypoints_at_times,
+)
 
 SQUARE = np.array([[0.0, 0, 1], [40, 0, 1], [40, 30, 1], [0, 30, 1]])
 SPIRAL_TIMES = np.arange(0, 12, 0.1)
 SPIRAL = np.column_stack([8 * np.cos(SPIRAL_TIMES), 8 * np.sin(SPIRAL_TIMES), 0.5 * SPIRAL_TIMES])
 TURN = CoordinatedTurn(np.array([1.0, 2, 3]), np.array([4.0, 0, 0.2]), math.radians(30))
 LOOP_TIMES = np.arange(0, 2 * np.pi, 0.1)
-CIRCLE = np.column_stack([8 * np.cos(LOOP_TIMES), 8 * np.sin(LOOP_TIMES), np.full(len(LOOP_TIMES), 2.0)])
+CIRCLE = np.column_stack(
+    [8 * np.cos(LOOP_TIMES), 8 * np.sin(LOOP_TIMES), np.full(len(LOOP_TIMES), 2.0)]
+)
 
-# Largest acceleration [m/s^2]: 0; v w; v^2 / r of the arcs; what the points ask for. The spirals ask for 8,
-# and a smoother overshoots at an open end by exp(-pi) = 4 %.
+# Largest acceleration [m/s^2]: 0; v w; v^2 / r of the arcs; what the points ask for. The spirals
+# ask for 8, and a smoother overshoots at an open end by exp(-pi) = 4 %.
 MOTIONS = {
     "constant_velocity": (ConstantVelocity(np.array([1.0, 2, 3]), np.array([4.0, -5, 0.5])), 1e-3),
     "coordinated_turn": (TURN, 4 * math.radians(30) + 1e-3),
     "delayed": (Delayed(TURN, 2.0), 4 * math.radians(30) + 1e-3),
-    "round corners": (waypoints_at_speed(SQUARE, 10.0, corner_radius_m=12.0, loop=True), 100 / 12 + 0.05),
+    "round corners": (
+        waypoints_at_speed(SQUARE, 10.0, corner_radius_m=12.0, loop=True),
+        100 / 12 + 0.05,
+    ),
     "open round corners": (waypoints_at_speed(SQUARE, 10.0, corner_radius_m=12.0), 100 / 12 + 0.05),
     "smooth curve": (waypoints_at_speed(SQUARE, 10.0, loop=True), 8.0),
     "timed loop": (waypoints_at_times(SQUARE, np.array([0.0, 5, 9, 14, 18]), loop=True), 8.0),
     "trajectory": (trajectory_motion(Trajectory(SPIRAL_TIMES, SPIRAL)), 8.5),
     "exact trajectory": (trajectory_motion(Trajectory(SPIRAL_TIMES, SPIRAL), smoothing_s=0.0), 8.2),
     "looped trajectory": (trajectory_motion(Trajectory(LOOP_TIMES, CIRCLE), loop=True), 8.5),
-    "exact loop": (trajectory_motion(Trajectory(LOOP_TIMES, CIRCLE), smoothing_s=0.0, loop=True), 8.5),
+    "exact loop": (
+        trajectory_motion(Trajectory(LOOP_TIMES, CIRCLE), smoothing_s=0.0, loop=True),
+        8.5,
+    ),
 }
 
 
@@ -80,7 +92,11 @@ def test_timed_waypoints_are_reached_at_their_times():
 
 
 def test_loops_never_end_and_open_motions_do():
-    assert MOTIONS["smooth curve"][0].duration_s == math.inf == MOTIONS["looped trajectory"][0].duration_s
+    assert (
+        MOTIONS["smooth curve"][0].duration_s
+        == math.inf
+        == MOTIONS["looped trajectory"][0].duration_s
+    )
     open_path = MOTIONS["open round corners"][0]
     assert open_path.duration_s == pytest.approx((40 + 30 + 40 - 4 * 12 + 12 * math.pi) / 10)
     assert MOTIONS["trajectory"][0].duration_s == pytest.approx(SPIRAL_TIMES[-1])

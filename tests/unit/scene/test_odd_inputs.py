@@ -16,15 +16,57 @@ EXAMPLES = int(os.environ.get("ISAC_ODD_INPUTS", "80"))
 some = settings(max_examples=EXAMPLES, deadline=None, suppress_health_check=list(HealthCheck))
 
 LINES = {
-    name: scene_path(name).read_text().splitlines() for name in ("cell_free_compact", "one_pair", "yard")
+    name: scene_path(name).read_text().splitlines()
+    for name in ("cell_free_compact", "one_pair", "yard")
 }
 VALUES = st.one_of(
-    st.sampled_from([
-        "", "~", "yes", "-1", "0", "1", "2", "3", "1.5", "045", "0x10", "1:30", "1e9", "-1e300", "1e300",
-        "1e-300", ".inf", ".nan", "2147483648", "9" * 400, "9" * 5000, "[]", "{}", "[1, 2]", "[1, 2, 3]",
-        "[0, 0, 0]", "[1e300, 1, 1]", "text", "'text'", "\"\\ud800\"", "*a", "&a 1", "!!binary x", "2026-01-01",
-        "{kind: ula, num_elements: 1}", "- 1", "ü", "|", "\t", "%", "@x", "? [1]", "<<: {}",
-    ]),
+    st.sampled_from(
+        [
+            "",
+            "~",
+            "yes",
+            "-1",
+            "0",
+            "1",
+            "2",
+            "3",
+            "1.5",
+            "045",
+            "0x10",
+            "1:30",
+            "1e9",
+            "-1e300",
+            "1e300",
+            "1e-300",
+            ".inf",
+            ".nan",
+            "2147483648",
+            "9" * 400,
+            "9" * 5000,
+            "[]",
+            "{}",
+            "[1, 2]",
+            "[1, 2, 3]",
+            "[0, 0, 0]",
+            "[1e300, 1, 1]",
+            "text",
+            "'text'",
+            '"\\ud800"',
+            "*a",
+            "&a 1",
+            "!!binary x",
+            "2026-01-01",
+            "{kind: ula, num_elements: 1}",
+            "- 1",
+            "ü",
+            "|",
+            "\t",
+            "%",
+            "@x",
+            "? [1]",
+            "<<: {}",
+        ]
+    ),
     st.floats(allow_nan=False).map(repr),
     st.integers(-(10**20), 10**20).map(str),
     st.text(max_size=6),
@@ -37,13 +79,17 @@ def damaged_scenes(draw):
     lines = list(LINES[draw(st.sampled_from(sorted(LINES)))])
     for _ in range(draw(st.integers(1, 3))):
         index = draw(st.integers(0, len(lines) - 1))
-        kind = draw(st.sampled_from(["value", "value", "value", "delete", "repeat", "swap", "indent", "cut"]))
+        kind = draw(
+            st.sampled_from(
+                ["value", "value", "value", "delete", "repeat", "swap", "indent", "cut"]
+            )
+        )
         if kind == "value" and ":" in lines[index]:
             places = [place for place, letter in enumerate(lines[index]) if letter == ":"]
             place = draw(st.sampled_from(places)) + 1
             tail = lines[index][place:]
             ends = [end for end in range(len(tail)) if tail[end] in ",}]#"] + [len(tail)]
-            rest = tail[draw(st.sampled_from(ends)):]
+            rest = tail[draw(st.sampled_from(ends)) :]
             lines[index] = f"{lines[index][:place]} {draw(VALUES)}{rest}"
         elif kind == "delete" and len(lines) > 1:
             del lines[index]
@@ -74,7 +120,9 @@ def test_a_damaged_scene_is_a_scene_or_named_faults(text):
 CELLS = st.one_of(
     st.floats(-100, 100).map(repr),
     st.integers(-(10**19), 10**19).map(str),
-    st.sampled_from(["nan", "inf", "-inf", "1e300", "-1e-300", "x", "", "#", "1_0", "0x1", "\x00", "1,5"]),
+    st.sampled_from(
+        ["nan", "inf", "-inf", "1e300", "-1e-300", "x", "", "#", "1_0", "0x1", "\x00", "1,5"]
+    ),
 )
 ROWS = st.one_of(
     st.tuples(st.floats(0, 1e4), st.lists(st.floats(-50, 50), min_size=3, max_size=3)).map(
@@ -82,8 +130,16 @@ ROWS = st.one_of(
     ),
     st.lists(CELLS, min_size=1, max_size=18),
 )
-HEADERS = ["", "\ufeff", "time_s,x_m,y_m,z_m\n", "#timestamp [ns], p_RS_R_x [m], p_RS_R_y [m], p_RS_R_z [m]\n",
-           "timestamp tx ty tz qx qy qz qw\n", "a,b\n", "# c\n", "#timestamp p_RS_R_x\n"]
+HEADERS = [
+    "",
+    "\ufeff",
+    "time_s,x_m,y_m,z_m\n",
+    "#timestamp [ns], p_RS_R_x [m], p_RS_R_y [m], p_RS_R_z [m]\n",
+    "timestamp tx ty tz qx qy qz qw\n",
+    "a,b\n",
+    "# c\n",
+    "#timestamp p_RS_R_x\n",
+]
 
 
 @st.composite
@@ -98,9 +154,15 @@ def odd_trajectories(draw):
 
 
 @some
-@given(odd_trajectories(), st.sampled_from(["a.csv", "a.tum", "a.txt"]), st.sampled_from([None, "s", "ns"]),
-       st.sampled_from([None, 10.0]))
-def test_an_odd_trajectory_is_a_trajectory_or_one_line(tmp_path_factory, text, name, time_unit, rate_hz):
+@given(
+    odd_trajectories(),
+    st.sampled_from(["a.csv", "a.tum", "a.txt"]),
+    st.sampled_from([None, "s", "ns"]),
+    st.sampled_from([None, 10.0]),
+)
+def test_an_odd_trajectory_is_a_trajectory_or_one_line(
+    tmp_path_factory, text, name, time_unit, rate_hz
+):
     path = tmp_path_factory.getbasetemp() / name
     path.write_bytes(text.encode())
     try:

@@ -10,13 +10,18 @@ SECOND = 1_000_000_000
 
 
 def sample(time_s, position=(0, 0, 0), velocity=(0, 0, 0)):
-    return OdometrySample(round(time_s * SECOND), np.array(position, float), np.array(velocity, float))
+    return OdometrySample(
+        round(time_s * SECOND), np.array(position, float), np.array(velocity, float)
+    )
 
 
 def circle(time_s, radius_m=20.0, speed_mps=10.0):
     angle = speed_mps / radius_m * time_s
-    return sample(time_s, (radius_m * np.cos(angle), radius_m * np.sin(angle), 5.0),
-                  (-speed_mps * np.sin(angle), speed_mps * np.cos(angle), 0.0))
+    return sample(
+        time_s,
+        (radius_m * np.cos(angle), radius_m * np.sin(angle), 5.0),
+        (-speed_mps * np.sin(angle), speed_mps * np.cos(angle), 0.0),
+    )
 
 
 def test_a_stamp_with_a_sample_gets_that_sample_exactly():
@@ -30,7 +35,8 @@ def test_a_stamp_with_a_sample_gets_that_sample_exactly():
 
 @pytest.mark.parametrize("period_s, limit_m", [(0.05, 1e-6), (0.1, 1e-5)])
 def test_between_samples_a_turn_is_followed(period_s, limit_m):
-    # A cubic Hermite is off by max|x''''| dt^4 / 384 = (v^4 / r^3) dt^4 / 384, here 2e-8 and 3e-7 m.
+    # A cubic Hermite is off by max|x''''| dt^4 / 384 = (v^4 / r^3) dt^4 / 384, here 2e-8 and 3e-7
+    # m.
     registry = TargetRegistry()
     for step in range(20):
         registry.add("uav", circle(step * period_s))
@@ -88,7 +94,9 @@ def test_targets_come_in_the_order_of_their_names_with_their_class():
         registry.add(name, sample(1.0))
     assert registry.names == ("car1", "uav1")
     assert [(t.name, t.target_class) for t in registry.at(SECOND)] == [
-        ("car1", TargetClass.UNKNOWN), ("uav1", TargetClass.UAV)]
+        ("car1", TargetClass.UNKNOWN),
+        ("uav1", TargetClass.UAV),
+    ]
 
 
 def test_late_samples_are_ignored_and_a_rewound_clock_starts_anew():
@@ -106,10 +114,14 @@ def test_a_sample_that_is_not_finite_is_refused_by_name():
         TargetRegistry().add("a", sample(1.0, (np.nan, 0, 0)))
 
 
-@pytest.mark.parametrize("position, velocity, reason", [
-    ((0, 101e3, 0), (0, 0, 0), "position .* m; its length may be 100000 m at most"),
-    ((0, 0, 0), (800, 0, 800), "velocity .* m/s; its length may be 1000 m/s at most"),
-    ((1e300, 1e300, 0), (0, 0, 0), "position .* m; its length may be 100000 m at most")])
+@pytest.mark.parametrize(
+    "position, velocity, reason",
+    [
+        ((0, 101e3, 0), (0, 0, 0), "position .* m; its length may be 100000 m at most"),
+        ((0, 0, 0), (800, 0, 800), "velocity .* m/s; its length may be 1000 m/s at most"),
+        ((1e300, 1e300, 0), (0, 0, 0), "position .* m; its length may be 100000 m at most"),
+    ],
+)
 def test_a_sample_that_cannot_be_true_is_refused_with_the_limit(position, velocity, reason):
     registry = TargetRegistry()
     with pytest.raises(ValueError, match=f"odometry of 'a' has {reason}"):
@@ -123,6 +135,10 @@ def test_a_target_that_is_forgotten_was_never_heard():
     registry.add("a", sample(10.0))
     registry.forget("a")
     registry.forget("b")
-    assert registry.names == () and registry.at(10 * SECOND) == () and registry.is_complete(10 * SECOND)
+    assert (
+        registry.names == ()
+        and registry.at(10 * SECOND) == ()
+        and registry.is_complete(10 * SECOND)
+    )
     registry.add("a", sample(3.0))
     assert registry.at(3 * SECOND)[0].target_class is TargetClass.UAV

@@ -100,7 +100,9 @@ def test_pickled_objects_are_not_read(tmp_path):
 
 
 def test_damaged_files_are_refused_in_one_line(tmp_path):
-    """A byte anywhere in the compressed data: headers, code tables and checksums break differently."""
+    """A byte anywhere in the compressed data: headers, code tables and checksums break
+    differently.
+    """
     path = tmp_path / "damaged.npz"
     np.savez_compressed(path, **car_arrays())
     content = path.read_bytes()

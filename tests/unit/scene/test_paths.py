@@ -22,8 +22,15 @@ def test_length_of_a_rectangle_with_round_corners():
     assert path.length_m == pytest.approx(140 - 8 * 5 + 2 * math.pi * 5)
 
 
-@pytest.mark.parametrize("path", [rounded_polyline(SQUARE, 5.0, True), rounded_polyline(ZIGZAG, 3.0, False),
-                                  smooth_curve(SQUARE, True), smooth_curve(ZIGZAG, False)])
+@pytest.mark.parametrize(
+    "path",
+    [
+        rounded_polyline(SQUARE, 5.0, True),
+        rounded_polyline(ZIGZAG, 3.0, False),
+        smooth_curve(SQUARE, True),
+        smooth_curve(ZIGZAG, False),
+    ],
+)
 def test_length_is_the_distance_driven(path):
     steps = np.linalg.norm(np.diff(walked(path), axis=0), axis=1)
     assert steps.sum() == pytest.approx(path.length_m, rel=1e-4)
@@ -51,12 +58,20 @@ def test_a_straight_point_makes_no_corner():
     assert path.length_m == 10 and np.allclose(path.at(7.0)[0], [7, 0, 0])
 
 
-@pytest.mark.parametrize("points, radius, message", [
-    (SQUARE, 20.0, "points 1 and 2 are 30 m apart; their corners of radius 20 m need 40 m: move the points "
-     "apart or reduce corner_radius_m"),
-    (SQUARE[[0, 1, 1, 2]], 1.0, "points 1 and 2 are the same; neighbours must differ"),
-    (SQUARE[[0, 1, 0]], 1.0, "the path turns straight back at point 1; add a point beside it"),
-])
+@pytest.mark.parametrize(
+    "points, radius, message",
+    [
+        (
+            SQUARE,
+            20.0,
+            "points 1 and 2 are 30 m apart; their corners of radius 20 m need 40 m: move the "
+            "points "
+            "apart or reduce corner_radius_m",
+        ),
+        (SQUARE[[0, 1, 1, 2]], 1.0, "points 1 and 2 are the same; neighbours must differ"),
+        (SQUARE[[0, 1, 0]], 1.0, "the path turns straight back at point 1; add a point beside it"),
+    ],
+)
 def test_impossible_corners_are_refused(points, radius, message):
     with pytest.raises(ValueError) as error:
         rounded_polyline(points, radius, closed=False)

@@ -18,7 +18,9 @@ def test_no_point_of_the_area_has_a_longer_path_than_its_corners(name):
     scene = load_scene(name)
     points = np.random.default_rng(0).uniform(scene.area.low_m, scene.area.high_m, (20000, 3))
     for tx, rx in itertools.product(scene.transmitters, scene.receivers):
-        paths = bistatic_geometry(tx.position_m, rx.position_m, points, np.zeros((20000, 3)), 0.01).range_m
+        paths = bistatic_geometry(
+            tx.position_m, rx.position_m, points, np.zeros((20000, 3)), 0.01
+        ).range_m
         excess = paths - np.linalg.norm(tx.position_m - rx.position_m)
         bound = largest_excess_path(scene.area, tx.position_m, rx.position_m)
         assert 0.9 * bound < excess.max() <= bound
@@ -41,7 +43,9 @@ def test_doppler_at_the_unambiguous_speed_turns_half_a_cycle_a_symbol():
 def test_reference_symbols_alone_make_the_comb_coarser():
     scene = load_scene("campus")
     waveform = replace(scene.waveform, reference_subcarrier_stride=2, reference_symbol_stride=4)
-    comb = replace(scene, waveform=waveform, sensing=replace(scene.sensing, symbols="reference_only"))
+    comb = replace(
+        scene, waveform=waveform, sensing=replace(scene.sensing, symbols="reference_only")
+    )
     assert unambiguous_range(comb) == pytest.approx(unambiguous_range(scene) / 2)
     assert unambiguous_speed(comb) == pytest.approx(unambiguous_speed(scene) / 4)
 
@@ -54,6 +58,8 @@ def test_a_trajectory_that_leaves_the_area_late_is_refused_with_the_time(tmp_pat
     (tmp_path / "late.tum").write_text("\n".join(rows) + "\n")
     text = scene_path("campus").read_text()
     start = text.index("\ntargets:") + 1
-    target = "targets:\n  - name: car\n    motion: {kind: trajectory, file: late.tum, time_unit: s}\n"
+    target = (
+        "targets:\n  - name: car\n    motion: {kind: trajectory, file: late.tum, time_unit: s}\n"
+    )
     with pytest.raises(SceneError, match=r"is outside the area at 2(39[5-9]|40[0-3])\.\d\d s"):
         parse_scene(text[:start] + target, tmp_path / "x.yaml")

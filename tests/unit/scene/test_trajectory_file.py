@@ -7,7 +7,10 @@ import pytest
 
 from cooperative_isac.scene.trajectory_file import TrajectoryError, read_trajectory
 
-TUM = "# a comment\n\n0.0 1 2 3 0 0 0 1\n0.5 1.5 2 3 0 0 0 1 # trailing\n1.0 2 2.5 -3e-1 0 0 0.7071 0.7071\n"
+TUM = (
+    "# a comment\n\n0.0 1 2 3 0 0 0 1\n0.5 1.5 2 3 0 0 0 1 # trailing\n1.0 2 2.5 -3e-1 0 0 "
+    "0.7071 0.7071\n"
+)
 
 
 def test_tum_is_read(tmp_path):
@@ -29,18 +32,27 @@ def test_csv_takes_its_columns_by_name(tmp_path):
 GOOD = "0.0 1 2 3 0 0 0 1\n"
 
 
-@pytest.mark.parametrize("text, fault", [
-    (GOOD + "0.1 1 2 3\n", ":2: has 4 columns, needs 8: time x y z qx qy qz qw"),
-    (GOOD + "# note\n0.1 1 east 3 0 0 0 1\n", ":3: y is 'east'; it must be a number"),
-    (GOOD + "0.1 1 2 nan 0 0 0 1\n", ":2: z is nan; it must be finite"),
-    (GOOD + "0.1 1 2 3 0 inf 0 1\n", ":2: qy is inf; it must be finite"),
-    (GOOD + GOOD,
-     ":2: time 0.000000 repeats the stamp 0.000000; stamps must rise: sort the file and drop duplicates"),
-    (GOOD + "-1 1 2 3 0 0 0 1\n",
-     ":2: time -1.000000 goes back from 0.000000; stamps must rise: sort the file and drop duplicates"),
-    (GOOD, ": has 1 poses, needs at least 2"),
-    ("", ": has 0 poses, needs at least 2"),
-])
+@pytest.mark.parametrize(
+    "text, fault",
+    [
+        (GOOD + "0.1 1 2 3\n", ":2: has 4 columns, needs 8: time x y z qx qy qz qw"),
+        (GOOD + "# note\n0.1 1 east 3 0 0 0 1\n", ":3: y is 'east'; it must be a number"),
+        (GOOD + "0.1 1 2 nan 0 0 0 1\n", ":2: z is nan; it must be finite"),
+        (GOOD + "0.1 1 2 3 0 inf 0 1\n", ":2: qy is inf; it must be finite"),
+        (
+            GOOD + GOOD,
+            ":2: time 0.000000 repeats the stamp 0.000000; stamps must rise: sort the file and "
+            "drop duplicates",
+        ),
+        (
+            GOOD + "-1 1 2 3 0 0 0 1\n",
+            ":2: time -1.000000 goes back from 0.000000; stamps must rise: sort the file and drop "
+            "duplicates",
+        ),
+        (GOOD, ": has 1 poses, needs at least 2"),
+        ("", ": has 0 poses, needs at least 2"),
+    ],
+)
 def test_a_faulty_tum_file_is_refused(tmp_path, text, fault):
     path = tmp_path / "a.tum"
     path.write_text(text)
@@ -49,13 +61,19 @@ def test_a_faulty_tum_file_is_refused(tmp_path, text, fault):
     assert str(error.value) == f"{path}{fault}"
 
 
-@pytest.mark.parametrize("text, fault", [
-    ("time_s,x_m,y\n0,1,2\n", ":1: the header lacks y_m, z_m; it must name time_s, x_m, y_m, z_m"),
-    ("", ":1: the header lacks time_s, x_m, y_m, z_m; it must name time_s, x_m, y_m, z_m"),
-    ("time_s,x_m,y_m,z_m\n0,1,2\n", ":2: has 3 columns, the header names 4"),
-    ("time_s,x_m,y_m,z_m\n0,1,2,\n", ":2: z_m is ''; it must be a number"),
-    ("time_s,x_m,y_m,z_m\n0,1,2,NaN\n", ":2: z_m is NaN; it must be finite"),
-])
+@pytest.mark.parametrize(
+    "text, fault",
+    [
+        (
+            "time_s,x_m,y\n0,1,2\n",
+            ":1: the header lacks y_m, z_m; it must name time_s, x_m, y_m, z_m",
+        ),
+        ("", ":1: the header lacks time_s, x_m, y_m, z_m; it must name time_s, x_m, y_m, z_m"),
+        ("time_s,x_m,y_m,z_m\n0,1,2\n", ":2: has 3 columns, the header names 4"),
+        ("time_s,x_m,y_m,z_m\n0,1,2,\n", ":2: z_m is ''; it must be a number"),
+        ("time_s,x_m,y_m,z_m\n0,1,2,NaN\n", ":2: z_m is NaN; it must be finite"),
+    ],
+)
 def test_a_faulty_csv_file_is_refused(tmp_path, text, fault):
     path = tmp_path / "a.csv"
     path.write_text(text)
@@ -111,14 +129,20 @@ def written(path, text):
     return path
 
 
-@pytest.mark.parametrize("text", [
-    "\ufeff" + TUM,
-    TUM.replace("\n", "\r\n"),
-    TUM.replace(" ", "\t"),
-    TUM.replace(" trailing", "").replace("# a comment\n", "").replace(" ", ",").replace(",#", " #"),
-    TUM.replace("# a comment\n", "").replace(" # trailing", "").replace(" ", "; "),
-    "timestamp tx ty tz qx qy qz qw\n" + TUM,
-])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "\ufeff" + TUM,
+        TUM.replace("\n", "\r\n"),
+        TUM.replace(" ", "\t"),
+        TUM.replace(" trailing", "")
+        .replace("# a comment\n", "")
+        .replace(" ", ",")
+        .replace(",#", " #"),
+        TUM.replace("# a comment\n", "").replace(" # trailing", "").replace(" ", "; "),
+        "timestamp tx ty tz qx qy qz qw\n" + TUM,
+    ],
+)
 def test_marks_line_ends_and_separators_of_other_programs_are_read(tmp_path, text):
     trajectory = read_trajectory(written(tmp_path / "a.txt", text))
     assert trajectory.times_s.tolist() == [0, 0.5, 1]
@@ -134,12 +158,15 @@ def test_an_unknown_number_of_columns_is_refused_by_name(tmp_path, count):
 
 
 EUROC = (
-    "#timestamp [ns], p_RS_R_x [m], p_RS_R_y [m], p_RS_R_z [m], q_RS_w [], q_RS_x [], q_RS_y [], q_RS_z [], "
-    "v_RS_R_x [m s^-1], v_RS_R_y [m s^-1], v_RS_R_z [m s^-1], b_w_RS_S_x [rad s^-1], b_w_RS_S_y [rad s^-1], "
+    "#timestamp [ns], p_RS_R_x [m], p_RS_R_y [m], p_RS_R_z [m], q_RS_w [], q_RS_x [], q_RS_y [], "
+    "q_RS_z [], "
+    "v_RS_R_x [m s^-1], v_RS_R_y [m s^-1], v_RS_R_z [m s^-1], b_w_RS_S_x [rad s^-1], b_w_RS_S_y "
+    "[rad s^-1], "
     "b_w_RS_S_z [rad s^-1], b_a_RS_S_x [m s^-2], b_a_RS_S_y [m s^-2], b_a_RS_S_z [m s^-2]\n"
 )
 EUROC_ROWS = "".join(
-    f"{1403636580838555648 + 5_000_000 * k},{k},2,3," + ",".join(13 * ["0.1"]) + "\n" for k in range(3)
+    f"{1403636580838555648 + 5_000_000 * k},{k},2,3," + ",".join(13 * ["0.1"]) + "\n"
+    for k in range(3)
 )
 
 
@@ -150,12 +177,17 @@ def test_ground_truth_of_euroc_is_read_as_published(tmp_path, text):
     assert trajectory.positions_m.tolist() == [[0, 2, 3], [1, 2, 3], [2, 2, 3]]
 
 
-KITTI = "".join(f"1 0 0 {x} 0 1 0 {y} 0 0 1 {z}\n" for x, y, z in ((0, 0, 0), (1, -2, 3), (2, -4, 6)))
+KITTI = "".join(
+    f"1 0 0 {x} 0 1 0 {y} 0 0 1 {z}\n" for x, y, z in ((0, 0, 0), (1, -2, 3), (2, -4, 6))
+)
 
 
 def test_poses_of_kitti_are_turned_to_z_up(tmp_path):
     path = written(tmp_path / "00.txt", KITTI)
-    with pytest.raises(TrajectoryError, match="have no stamps; put times.txt beside the file, or give motion.rate_hz"):
+    with pytest.raises(
+        TrajectoryError,
+        match="have no stamps; put times.txt beside the file, or give motion.rate_hz",
+    ):
         read_trajectory(path)
     # Forward is z of the camera, left its -x, up its -y.
     wanted = [[0, 0, 0], [3, -1, 2], [6, -2, 4]]
@@ -164,7 +196,11 @@ def test_poses_of_kitti_are_turned_to_z_up(tmp_path):
     trajectory = read_trajectory(path)
     assert trajectory.times_s.tolist() == [0, 0.15, 0.3]
     assert trajectory.positions_m.tolist() == wanted
-    assert read_trajectory(path, axes="map").positions_m.tolist() == [[0, 0, 0], [1, -2, 3], [2, -4, 6]]
+    assert read_trajectory(path, axes="map").positions_m.tolist() == [
+        [0, 0, 0],
+        [1, -2, 3],
+        [2, -4, 6],
+    ]
     written(tmp_path / "times.txt", "0\n1\n")
     with pytest.raises(TrajectoryError, match="times.txt: has 2 stamps, 00.txt has 3 poses"):
         read_trajectory(path)
@@ -181,19 +217,24 @@ def stamped(first, step, moved_m):
     return "".join(f"{first + step * k} {moved_m * k} 0 1 0 0 0 1\n" for k in range(6))
 
 
-@pytest.mark.parametrize("first, step, unit", [
-    (1403636579763555584, 100_000_000, "ns"),
-    (1403636579763555, 100_000, "us"),
-    (1403636579763, 100, "ms"),
-    (0, 100_000_000, "ns"),
-    (0, 100, "ms"),
-])
+@pytest.mark.parametrize(
+    "first, step, unit",
+    [
+        (1403636579763555584, 100_000_000, "ns"),
+        (1403636579763555, 100_000, "us"),
+        (1403636579763, 100, "ms"),
+        (0, 100_000_000, "ns"),
+        (0, 100, "ms"),
+    ],
+)
 def test_units_of_stamps_are_recognized_and_said(tmp_path, first, step, unit):
     path = written(tmp_path / "a.tum", stamped(first, step, 0.5))
     trajectory = read_trajectory(path)
     assert trajectory.times_s == pytest.approx(0.1 * np.arange(6), abs=1e-6)
     assert trajectory.note == f"stamps read as {unit} (motion.time_unit: {unit})"
-    assert read_trajectory(path, time_unit=unit).times_s == pytest.approx(0.1 * np.arange(6), abs=1e-6)
+    assert read_trajectory(path, time_unit=unit).times_s == pytest.approx(
+        0.1 * np.arange(6), abs=1e-6
+    )
 
 
 @pytest.mark.parametrize("first, step, moved_m", [(0, 1000, 0.0), (0, 5, 0.0), (0, 1e30, 1.0)])

@@ -154,12 +154,16 @@ def test_a_plane_has_no_world():
     "old, new, key",
     [
         ("rcs_dbsm: -5.85", "rcs_dbsm: 9999", "bodies.uav.rcs_dbsm"),
-        ("static_paths:", "multipath_ratio_db: -4000.0\n  static_paths:", "sensing.multipath_ratio_db"),
+        (
+            "static_paths:",
+            "multipath_ratio_db: -4000.0\n  static_paths:",
+            "sensing.multipath_ratio_db",
+        ),
         ("noise_power_dbm: -90.0  ", "noise_figure_db: -5.0  ", "propagation.noise_figure_db"),
     ],
 )
 def test_powers_that_would_overflow_are_refused(old, new, key):
-    fault, = faults(changed(scene_path("yard").read_text(), (old, new)))
+    (fault,) = faults(changed(scene_path("yard").read_text(), (old, new)))
     assert fault.startswith(f": {key}: is ")
 
 
@@ -270,8 +274,12 @@ def test_a_target_that_hovers_in_a_box_is_refused():
             None,
         ),
         (
-            ("height_m: [12, 35]}", "height_m: [36, 40]}", HALL,
-             "- {low_m: [0, 0, 36], high_m: [100, 100, 40]}"),
+            (
+                "height_m: [12, 35]}",
+                "height_m: [36, 40]}",
+                HALL,
+                "- {low_m: [0, 0, 36], high_m: [100, 100, 40]}",
+            ),
             ": draw.height_m: is filled by a box of the world; leave drawn targets a place outside "
             "of it",
         ),

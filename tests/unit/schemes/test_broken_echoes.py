@@ -34,12 +34,18 @@ def one_sample(value):
         spoiled = echo.copy()
         spoiled[0, 3, 5] = value
         return spoiled
+
     return broken
 
 
-BROKEN = {"all zero": all_zero, "constant": constant, "all of 1e15": huge,
-          "one of 1e3": one_sample(1e3),
-          "one of 1e18": one_sample(1e18), "one of 3e38": one_sample(3e38)}
+BROKEN = {
+    "all zero": all_zero,
+    "constant": constant,
+    "all of 1e15": huge,
+    "one of 1e3": one_sample(1e3),
+    "one of 1e18": one_sample(1e18),
+    "one of 3e38": one_sample(3e38),
+}
 
 
 @pytest.mark.parametrize("name", [name for name in scheme_names() if not name.startswith(LEARNED)])

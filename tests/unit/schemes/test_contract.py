@@ -16,8 +16,13 @@ from cooperative_isac.schemes.registry import make_scheme, scheme_names, scheme_
 LEARNED = ("cnn", "dvae", "dvqvae")  # they need weights for the scene: test_learned.py
 COARSE = {"music", "monostatic", "monostatic_fine"}  # they cannot tell slow targets from clutter
 ONE_PATH = {"music", "music_fine", "compressed_sensing"}  # two receivers must hear a target
-NEAR = {"music": (1.0, 10.0), "music_fine": (1.5, 6.0), "compressed_sensing": (1.5, 6.0),
-        "monostatic": (1.5, 15.0), "monostatic_fine": (1.5, 15.0)}  # m and m/s; else 0.5 m and 2 m/s
+NEAR = {
+    "music": (1.0, 10.0),
+    "music_fine": (1.5, 6.0),
+    "compressed_sensing": (1.5, 6.0),
+    "monostatic": (1.5, 15.0),
+    "monostatic_fine": (1.5, 15.0),
+}  # m and m/s; else 0.5 m and 2 m/s
 
 
 @pytest.fixture(params=[name for name in scheme_names() if not name.startswith(LEARNED)])
@@ -31,8 +36,11 @@ def scene(request, name, small):
     if name not in COARSE:
         return scene
     clutter = replace(scene.propagation.clutter, num_scatterers=0, positions_m=None)
-    return replace(scene, sensing=replace(scene.sensing, min_speed_mps=0.0),
-                   propagation=replace(scene.propagation, clutter=clutter))
+    return replace(
+        scene,
+        sensing=replace(scene.sensing, min_speed_mps=0.0),
+        propagation=replace(scene.propagation, clutter=clutter),
+    )
 
 
 @pytest.fixture
@@ -77,7 +85,9 @@ def states(detections):
 def assert_found(detections, targets, distance_m, speed_mps):
     assert len(detections) == len(targets)
     for target in targets:
-        away = [np.linalg.norm(detection.position_m - target.position_m) for detection in detections]
+        away = [
+            np.linalg.norm(detection.position_m - target.position_m) for detection in detections
+        ]
         nearest = detections[int(np.argmin(away))]
         assert min(away) < distance_m
         assert np.linalg.norm(nearest.velocity_mps - target.velocity_mps) < speed_mps
@@ -99,17 +109,21 @@ def test_packets_are_bytes_as_small_as_the_scheme_says(scheme, packets, heard):
 def scheme_input(scheme, echo):
     """The part of an echo that the scene lets a scheme use."""
     strides = (2, 2) if scheme.scene.sensing.symbols == "reference_only" else (1, 1)
-    return echo[:, ::strides[0], ::strides[1]]
+    return echo[:, :: strides[0], :: strides[1]]
 
 
 def test_packets_are_all_that_the_centre_needs(scheme, heard, packets, scene):
     other = make_scheme(scheme.name, scene)
-    assert np.array_equal(states(other.decode(packets, heard[0])), states(scheme.decode(packets, heard[0])))
+    assert np.array_equal(
+        states(other.decode(packets, heard[0])), states(scheme.decode(packets, heard[0]))
+    )
 
 
 def test_the_same_echo_gives_the_same_bytes(scheme, heard, packets):
     frame, echoes = heard
-    assert {receiver: scheme.encode(echo, frame, receiver) for receiver, echo in echoes.items()} == packets
+    assert {
+        receiver: scheme.encode(echo, frame, receiver) for receiver, echo in echoes.items()
+    } == packets
 
 
 def test_the_echo_is_left_as_it_is(scheme, heard, first):
@@ -120,8 +134,9 @@ def test_the_echo_is_left_as_it_is(scheme, heard, first):
 
 
 def test_the_order_of_packets_is_irrelevant(scheme, heard, packets):
-    forwards, backwards = (scheme.decode(dict(order(packets.items())), heard[0])
-                           for order in (list, reversed))
+    forwards, backwards = (
+        scheme.decode(dict(order(packets.items())), heard[0]) for order in (list, reversed)
+    )
     assert np.array_equal(states(forwards), states(backwards))
 
 
@@ -170,11 +185,16 @@ def test_only_what_is_told_of_the_payload_is_looked_at(scheme, heard, packets, f
 
 def test_a_scheme_with_sites_of_its_own_is_arranged_once(scheme, scene, world):
     again = network(scheme, world)
-    assert again is world or (again.receivers, again.transmitters) == (world.receivers, world.transmitters)
+    assert again is world or (again.receivers, again.transmitters) == (
+        world.receivers,
+        world.transmitters,
+    )
     assert scheme.scene.fingerprint == scene.fingerprint == world.fingerprint
 
 
-def test_what_is_done_after_sending_changes_later_packets_only_and_is_never_left_out(name, scene, world, first):
+def test_what_is_done_after_sending_changes_later_packets_only_and_is_never_left_out(
+    name, scene, world, first
+):
     """Two followers of the same echoes, one of which never does it by itself."""
     diligent, lazy = make_scheme(name, scene), make_scheme(name, scene)
     diligent.period_s = lazy.period_s = 1 / scene.update_rate_hz

@@ -40,8 +40,8 @@ def test_a_pair_detects_nothing_where_nothing_moves(pair, with_clutter):
 
 
 def test_targets_anywhere_in_the_area_make_few_false_detections(pair):
-    # Frames 1 and 14 of one_pair have strong targets near the transmitter: a coarse search starts on
-    # their side lobes.
+    # Frames 1 and 14 of one_pair have strong targets near the transmitter: a coarse search starts
+    # on their side lobes.
     scheme = make_scheme("local_ml", replace(pair, seed=1))
     scheme.period_s = None
     samples = [

@@ -20,11 +20,26 @@ from cooperative_isac.schemes.learned import SHIPPED, detections, find_weights
 from cooperative_isac.schemes.registry import make_scheme
 from cooperative_isac.training.recipes import RECIPES, recipe
 
-SMALL = {"dvqvae": {"hidden": 8, "latent_dim": 6, "features": 8}, "cnn": {"channels": (2, 3), "neurons": 8},
-         "maps": {"num_targets": 2, "cells": 12, "coarse": 4, "encoder_channels": 8, "centre_channels": 8,
-                  "codebook": {"size": 16, "num_parts": 6}},
-         "spectra": {"num_targets": 2, "hidden": 4, "part_dim": 2, "cells": 12, "centre_channels": 8,
-                     "codebook": {"size": 16, "num_parts": 7}}}
+SMALL = {
+    "dvqvae": {"hidden": 8, "latent_dim": 6, "features": 8},
+    "cnn": {"channels": (2, 3), "neurons": 8},
+    "maps": {
+        "num_targets": 2,
+        "cells": 12,
+        "coarse": 4,
+        "encoder_channels": 8,
+        "centre_channels": 8,
+        "codebook": {"size": 16, "num_parts": 6},
+    },
+    "spectra": {
+        "num_targets": 2,
+        "hidden": 4,
+        "part_dim": 2,
+        "cells": 12,
+        "centre_channels": 8,
+        "codebook": {"size": 16, "num_parts": 7},
+    },
+}
 
 
 @pytest.fixture
@@ -66,7 +81,9 @@ def states(found):
 def test_packets_are_all_that_the_centre_needs(scheme, tiny, heard, packets):
     other = make_scheme(scheme.name, tiny)
     found = scheme.decode(packets, heard[0])
-    assert len(found) == 2 and np.array_equal(states(other.decode(packets, heard[0])), states(found))
+    assert len(found) == 2 and np.array_equal(
+        states(other.decode(packets, heard[0])), states(found)
+    )
 
 
 def test_the_same_echo_gives_the_same_bytes_and_stays_as_it_is(scheme, heard, packets):
@@ -77,7 +94,9 @@ def test_the_same_echo_gives_the_same_bytes_and_stays_as_it_is(scheme, heard, pa
 
 
 def test_the_order_of_packets_is_irrelevant(scheme, heard, packets):
-    found, other = (scheme.decode(dict(order(packets.items())), heard[0]) for order in (list, reversed))
+    found, other = (
+        scheme.decode(dict(order(packets.items())), heard[0]) for order in (list, reversed)
+    )
     assert np.array_equal(states(found), states(other))
 
 
@@ -106,41 +125,54 @@ def test_only_codewords_are_far_smaller_than_the_echo(scheme, heard, packets):
 
 
 def test_who_sends_the_raw_echo_or_encodes_it_needs_no_downlink(scheme, heard):
-    expected = 0 if scheme.name in ("cnn", "cnn_paper", "dvqvae_paper") else 8 * len(pack_downlink(heard[0]))
+    expected = (
+        0
+        if scheme.name in ("cnn", "cnn_paper", "dvqvae_paper")
+        else 8 * len(pack_downlink(heard[0]))
+    )
     assert scheme.downlink_bits(heard[0]) == expected
 
 
 @pytest.mark.parametrize("name", ["cnn", "cnn_paper"])
-def test_a_central_scheme_sends_the_echo_itself_and_encodes_it_at_the_centre(tiny, weights, heard, name):
+def test_a_central_scheme_sends_the_echo_itself_and_encodes_it_at_the_centre(
+    tiny, weights, heard, name
+):
     frame, echoes = heard
     scheme = make_scheme(name, tiny)
     packet = scheme.encode(echoes["rx1"], frame, "rx1")
     assert np.array_equal(unpack_echo(tiny, tiny.grid, "rx1", frame.number, packet), echoes["rx1"])
-    assert torch.equal(scheme.unpacked(packet, "rx1", frame), scheme.network.encoded(echoes["rx1"], frame, "rx1"))
+    assert torch.equal(
+        scheme.unpacked(packet, "rx1", frame), scheme.network.encoded(echoes["rx1"], frame, "rx1")
+    )
     absurd = scheme.encode(np.full_like(echoes["rx1"], 3e38), frame, "rx1")
     with np.errstate(all="ignore"), pytest.raises(PacketError, match="200 dB above the noise"):
         scheme.decode({"rx1": absurd}, frame)
 
 
 def some_found(presence, state):
-    return Found(torch.tensor([presence]), torch.tensor([state]),
-                 torch.tensor([[1.0, 2.0, 3.0, 4.0]]).expand(1, 3, 4))
+    return Found(
+        torch.tensor([presence]),
+        torch.tensor([state]),
+        torch.tensor([[1.0, 2.0, 3.0, 4.0]]).expand(1, 3, 4),
+    )
 
 
 def test_what_was_found_becomes_detections_in_the_plane(tiny):
     scene = replace(tiny, plane_height_m=1.5, sensing=replace(tiny.sensing, min_speed_mps=1.0))
     state = [[10.0, 20.0, 3.0, -4.0], [30.0, 40.0, 0.1, 0.1], [1.0, 2.0, 5.0, 5.0]]
-    one, = detections(scene, some_found([0.9, 0.9, 0.4], state), ("rx1", "rx2"))
+    (one,) = detections(scene, some_found([0.9, 0.9, 0.4], state), ("rx1", "rx2"))
     assert np.allclose(one.position_m, [10, 20, 1.5]) and np.allclose(one.velocity_mps, [3, -4, 0])
-    height = scene.height_std_m ** 2
+    height = scene.height_std_m**2
     assert np.allclose(one.covariance, np.diag([1, 4, height, 9, 16, height]))
     assert one.snr_db == pytest.approx(10 * np.log10(9), abs=1e-3) and one.num_paths == 4
 
 
 def test_states_that_are_no_numbers_are_left_out(tiny):
     nan = float("nan")
-    found = some_found([0.9, 0.9, 1.0], [[nan, 0, 1, 1], [5.0, 5.0, nan, 1.0], [5.0, 5.0, 2.0, 1.0]])
-    one, = detections(tiny, found, ("rx1",))
+    found = some_found(
+        [0.9, 0.9, 1.0], [[nan, 0, 1, 1], [5.0, 5.0, nan, 1.0], [5.0, 5.0, 2.0, 1.0]]
+    )
+    (one,) = detections(tiny, found, ("rx1",))
     assert np.isfinite(one.snr_db)
 
 
@@ -172,8 +204,9 @@ def test_the_folder_of_a_training_run_has_its_weights(tiny, weights):
 
 def test_without_weights_the_remedy_is_named(tiny, monkeypatch):
     monkeypatch.delenv("ISAC_WEIGHTS", raising=False)
-    with pytest.raises(ValueError,
-                       match="'dvqvae' has no weights for scene 'tiny' .*isac train .*--scheme dvqvae"):
+    with pytest.raises(
+        ValueError, match="'dvqvae' has no weights for scene 'tiny' .*isac train .*--scheme dvqvae"
+    ):
         make_scheme("dvqvae", tiny)
     monkeypatch.setenv("ISAC_WEIGHTS", "/nowhere")
     with pytest.raises(ValueError, match="ISAC_WEIGHTS=/nowhere is neither a file nor a folder"):
@@ -186,14 +219,22 @@ def test_shipped_weights_are_of_the_network_that_training_makes(path):
     scene, basis = load_scene(scene_name), recipe(scheme_name)
     if ending and "x" in ending[0]:
         antennas, subcarriers, symbols = map(int, ending[0].split("x"))
-        scene = changed_scene(scene_name, {"receivers.*.array.num_elements": antennas,
-                                           "waveform.num_subcarriers": subcarriers, "waveform.num_symbols": symbols})
+        scene = changed_scene(
+            scene_name,
+            {
+                "receivers.*.array.num_elements": antennas,
+                "waveform.num_subcarriers": subcarriers,
+                "waveform.num_symbols": symbols,
+            },
+        )
         assert find_weights(scene, scheme_name) == path
     network = load_weights(path, scene)
     assert network.kind == basis.kind
     if scheme_name.endswith("_paper"):
         return  # the paper's own sizes are those of its Table I
-    made = make_network(scene, basis.kind, {**basis.network, "num_targets": network.config.num_targets})
+    made = make_network(
+        scene, basis.kind, {**basis.network, "num_targets": network.config.num_targets}
+    )
     assert network.config == made.config
 
 
@@ -205,7 +246,11 @@ def test_the_shipped_codec_is_as_accurate_as_it_must_be():
     result = power_result(33.0, names, samples).schemes
     found = result[name]
     assert all(found.rmse_location_m < result[other].rmse_location_m for other in names[1:])
-    assert found.median_location_m < 1.0 and found.median_velocity_mps < 2.0 and found.detection_rate > 0.9
+    assert (
+        found.median_location_m < 1.0
+        and found.median_velocity_mps < 2.0
+        and found.detection_rate > 0.9
+    )
     assert found.fronthaul_bits < 0.02 * 64 * 8 * 64 * 64  # of the raw echo
 
 

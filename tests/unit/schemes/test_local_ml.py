@@ -27,13 +27,18 @@ def test_the_center_accepts_fewer_paths_when_the_packets_of_the_others_are_missi
     scheme = make_scheme("local_ml", campus)
     frame = transmit(campus, 5)
     targets = scene_targets(campus, 1.0)
-    packets = {site.name: scheme.encode(hear(campus, frame, site.name, targets), frame, site.name)
-               for site in campus.receivers}
+    packets = {
+        site.name: scheme.encode(hear(campus, frame, site.name, targets), frame, site.name)
+        for site in campus.receivers
+    }
     # Empty packets count: two receivers that found nothing speak against what the third reports.
     nothing = {name: silent_of(scheme, campus, frame, name) for name in ("rx2", "rx3")}
     assert scheme.decode({**packets, **nothing}, frame) == ()
-    alone = [detection for detection in scheme.decode({"rx1": packets["rx1"]}, frame)
-             if not detection.is_partial]
+    alone = [
+        detection
+        for detection in scheme.decode({"rx1": packets["rx1"]}, frame)
+        if not detection.is_partial
+    ]
     assert len(alone) >= 3 and {detection.sites for detection in alone} == {("rx1",)}
     for detection in alone:
         away = [np.linalg.norm(detection.position_m - target.position_m) for target in targets]

@@ -12,7 +12,7 @@ from cooperative_isac.schemes.registry import make_scheme
 
 def test_the_station_of_the_paper_stands_at_its_place():
     scene = load_scene("cell_free_table1")
-    station, = MonostaticScheme.arrange(scene).transmitters
+    (station,) = MonostaticScheme.arrange(scene).transmitters
     assert station.position_m.tolist() == [50, 0, 0] and station.num_ant == 16  # CF section V-A
     assert np.allclose(station.boresight, [0, 1, 0])
 
@@ -20,7 +20,9 @@ def test_the_station_of_the_paper_stands_at_its_place():
 def test_a_station_that_cannot_see_the_area_is_refused(small):
     across = replace(small.transmitters[1], position_m=np.array([45.0, 62.0, 0.0]))
     around = replace(small, transmitters=(small.transmitters[0], across))
-    with pytest.raises(ValueError, match=r"at \[30.0, 30.0\] m, where part of the area is behind its array"):
+    with pytest.raises(
+        ValueError, match=r"at \[30.0, 30.0\] m, where part of the area is behind its array"
+    ):
         make_scheme("monostatic", around)
 
 
@@ -29,5 +31,7 @@ IN_A_PLANE = ["music", "music_fine", "compressed_sensing", "monostatic", "monost
 
 @pytest.mark.parametrize("name", IN_A_PLANE)
 def test_a_scene_in_space_is_refused(name, tilted):
-    with pytest.raises(ValueError, match=f"scheme '{name}' measures angles in a plane.*use scheme local_ml"):
+    with pytest.raises(
+        ValueError, match=f"scheme '{name}' measures angles in a plane.*use scheme local_ml"
+    ):
         make_scheme(name, replace(tilted, transmitters=tilted.transmitters[:1]))

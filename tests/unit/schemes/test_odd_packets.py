@@ -29,8 +29,10 @@ def sent(small):
             scene = replace(small, sensing=replace(small.sensing, max_targets=4))
             scheme, world = make_scheme(name, scene), scheme_scene(name, scene)
             frame, targets = transmit(world, FRAME), scene_targets(world, 0.6)
-            packets = {site.name: scheme.encode(hear(world, frame, site.name, targets), frame, site.name)
-                       for site in world.receivers}
+            packets = {
+                site.name: scheme.encode(hear(world, frame, site.name, targets), frame, site.name)
+                for site in world.receivers
+            }
             made[name] = scheme, frame, packets
         return made[name]
 
@@ -49,7 +51,9 @@ def decoded(scheme, packets, frame):
 
 
 def same(one, other):
-    return [item.position_m.tolist() for item in one] == [item.position_m.tolist() for item in other]
+    return [item.position_m.tolist() for item in one] == [
+        item.position_m.tolist() for item in other
+    ]
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -73,8 +77,13 @@ def test_damaged_packets_are_refused_or_give_valid_detections(sent, name):
     before = decoded(scheme, packets, frame)
 
     @settings(max_examples=12 if name == "raw_ml" else 30, suppress_health_check=list(HealthCheck))
-    @given(st.lists(st.tuples(st.integers(0, len(body) - 1), st.integers(0, 255)), min_size=1, max_size=6),
-           st.booleans(), st.integers(0, len(body)))
+    @given(
+        st.lists(
+            st.tuples(st.integers(0, len(body) - 1), st.integers(0, 255)), min_size=1, max_size=6
+        ),
+        st.booleans(),
+        st.integers(0, len(body)),
+    )
     def attempt(changes, cut, length):
         damaged = bytearray(body)
         for place, value in changes:

@@ -146,9 +146,7 @@ def test_training_takes_echoes_that_are_cleaned_likewise(tiny, monkeypatch):
         network = make_network(scene, recipe.kind, {**recipe.network, **sizes})
         frame, plain, static = heard_by(scene, 1)
         examples = Examples(network, None, network.receivers)
-        seen.append(
-            [examples._observed(echoes["rx1"], frame, "rx1") for echoes in (plain, static)]
-        )
+        seen.append([examples._observed(echoes["rx1"], frame, "rx1") for echoes in (plain, static)])
     assert np.abs(seen[0][1] - seen[0][0]).max() > 10
     assert np.allclose(seen[1][1], seen[1][0], atol=1e-2)
 
@@ -162,9 +160,7 @@ class Hoverer:
 
     def __init__(self, small, mode, drift=0.0):
         clutter = replace(small.propagation.clutter, num_scatterers=0, positions_m=None)
-        waveform = replace(
-            small.waveform, reference_subcarrier_stride=0, reference_symbol_stride=0
-        )
+        waveform = replace(small.waveform, reference_subcarrier_stride=0, reference_symbol_stride=0)
         sensing = replace(small.sensing, min_speed_mps=0.0, static_paths=mode)
         self.scene = replace(
             small,
@@ -207,14 +203,10 @@ class Hoverer:
         for number in range(num_frames):
             time_s = number * scheme.period_s
             frame, target = transmit(self.scene, number), self.target(time_s)
-            echoes = {
-                site.name: self.echo(frame, site, target) for site in self.scene.receivers
-            }
+            echoes = {site.name: self.echo(frame, site, target) for site in self.scene.receivers}
             detections = detected(scheme, frame, echoes)
             tracks = tracker.update(time_s, detections)
-            near = [
-                np.linalg.norm(one.position_m - target.position_m) < 1.5 for one in detections
-            ]
+            near = [np.linalg.norm(one.position_m - target.position_m) < 1.5 for one in detections]
             found.append(any(near))
             false.append(len(near) - sum(near))
             held.append(

@@ -35,8 +35,10 @@ class Listener:
 
     def echo(self, places, velocities, amplitude, seed=0):
         """The echo of targets whose paths all have one amplitude, noise included."""
-        targets = [TargetState("", TargetClass.UNKNOWN, np.array(p, float), np.array(v, float))
-                   for p, v in zip(places, velocities)]
+        targets = [
+            TargetState("", TargetClass.UNKNOWN, np.array(p, float), np.array(v, float))
+            for p, v in zip(places, velocities)
+        ]
         generator = np.random.default_rng(seed)
         paths = draw_paths(self.scene, self.site, targets, np.zeros((0, 3)), generator)
         paths.amplitude[:] *= amplitude / np.abs(paths.amplitude)

@@ -16,8 +16,14 @@ def test_a_target_is_found_between_beams(plane, listen, place):
     listener = listen(replace(plane, transmitters=(station,), receivers=(station,)))
     echo, paths = listener.echo([place], [(4.0, -6.0, 0.0)], 1e-5)
     reference = stream_reference(listener.frame, listener.sensor.max_doppler_hz)
-    finder = PathFinder(listener.scene, station, reference, reference.correlate(echo),
-                        listener.sensor.max_doppler_hz, listener.sensor.detection_threshold(reference))
+    finder = PathFinder(
+        listener.scene,
+        station,
+        reference,
+        reference.correlate(echo),
+        listener.sensor.max_doppler_hz,
+        listener.sensor.detection_threshold(reference),
+    )
     found = strongest_by_scan(finder, listener.sensor.search)(finder)
     away, wanted = found.point_m - station.position_m, np.array(place) - station.position_m
     # A beam is 0.25 wide.

@@ -1,9 +1,15 @@
-"""Energies of delay blocks against a plain projection; delays, angles and Doppler shifts of known paths."""
+"""Energies of delay blocks against a plain projection; delays, angles and Doppler shifts of known
+paths.
+"""
 
 import numpy as np
 import pytest
 
-from cooperative_isac.sensing.compressed_sensing import DelayDictionary, path_on_ellipse, strongest_by_delay
+from cooperative_isac.sensing.compressed_sensing import (
+    DelayDictionary,
+    path_on_ellipse,
+    strongest_by_delay,
+)
 from cooperative_isac.sensing.correlation import stream_reference
 from cooperative_isac.sensing.path_finder import PathFinder
 
@@ -18,8 +24,14 @@ def listener(plane, listen):
 def finder_of(listener, places, velocities, amplitude=1e-5):
     reference = stream_reference(listener.frame, listener.sensor.max_doppler_hz)
     echo, paths = listener.echo(places, velocities, amplitude)
-    return PathFinder(listener.scene, listener.site, reference, reference.correlate(echo),
-                      listener.sensor.max_doppler_hz, listener.sensor.detection_threshold(reference)), paths
+    return PathFinder(
+        listener.scene,
+        listener.site,
+        reference,
+        reference.correlate(echo),
+        listener.sensor.max_doppler_hz,
+        listener.sensor.detection_threshold(reference),
+    ), paths
 
 
 def range_of(listener, transmitter, place):
@@ -33,7 +45,8 @@ def test_energies_are_those_of_a_plain_projection(listener):
     dictionary = DelayDictionary(listener.scene, listener.site, 1, finder.reference)
     found = dictionary.energies(spectrum)
     precoders = np.repeat(frame.precoders[:, frame.antennas[1]], frame.group_size, axis=0)
-    # What white noise in the echo becomes in one antenna's correlation, summed over the block's columns.
+    # What white noise in the echo becomes in one antenna's correlation, summed over the block's
+    # columns.
     noise = sum(w.conj() @ gram.conj() @ w.T for w, gram in zip(precoders, finder.reference.gram))
     noise = noise / finder.reference.num_blocks * finder.noise_power_w
     unknowns = len(noise) * spectrum.shape[0] * spectrum.shape[3]
@@ -55,7 +68,9 @@ def test_the_block_with_most_energy_is_at_a_true_delay(listener):
 
 def test_in_noise_no_block_stands_out(listener):
     finder, _ = finder_of(listener, [PLACE], [VELOCITY], amplitude=1e-12)
-    energies = DelayDictionary(listener.scene, listener.site, 0, finder.reference).energies(finder.in_band())
+    energies = DelayDictionary(listener.scene, listener.site, 0, finder.reference).energies(
+        finder.in_band()
+    )
     assert np.abs(energies).max() < 5
 
 
@@ -63,7 +78,9 @@ def test_in_noise_no_block_stands_out(listener):
 def test_a_delay_is_completed_by_angle_and_doppler(listener, transmitter):
     finder, paths = finder_of(listener, [PLACE], [VELOCITY])
     found = path_on_ellipse(finder, transmitter, range_of(listener, transmitter, PLACE))
-    assert np.linalg.norm(found.point_m - PLACE) < 2.0  # the other transmitter's echo is not removed yet
+    assert (
+        np.linalg.norm(found.point_m - PLACE) < 2.0
+    )  # the other transmitter's echo is not removed yet
     assert found.doppler_hz == pytest.approx(paths.doppler_hz[transmitter], abs=50)
 
 

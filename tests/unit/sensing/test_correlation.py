@@ -13,12 +13,21 @@ def test_correlation_is_the_sum_over_each_block(listener):
     reference = stream_reference(listener.frame, listener.sensor.max_doppler_hz)
     generator = np.random.default_rng(0)
     shape = (2, *reference.streams.shape[::2])
-    signal = (generator.standard_normal(shape) + 1j * generator.standard_normal(shape)).astype(np.complex64)
+    signal = (generator.standard_normal(shape) + 1j * generator.standard_normal(shape)).astype(
+        np.complex64
+    )
     found = reference.correlate(signal)
-    for ant, subcarrier, stream, block in [(0, 0, 0, 0), (1, 5, 1, 3), (0, 63, 1, reference.num_blocks - 1)]:
+    for ant, subcarrier, stream, block in [
+        (0, 0, 0, 0),
+        (1, 5, 1, 3),
+        (0, 63, 1, reference.num_blocks - 1),
+    ]:
         symbols = range(block * reference.block, (block + 1) * reference.block)
-        wanted = sum(complex(signal[ant, subcarrier, t]) * complex(reference.streams[subcarrier, stream, t]).conjugate()
-                     for t in symbols)
+        wanted = sum(
+            complex(signal[ant, subcarrier, t])
+            * complex(reference.streams[subcarrier, stream, t]).conjugate()
+            for t in symbols
+        )
         assert found[ant, subcarrier, stream, block] == pytest.approx(wanted, rel=1e-4)
 
 
@@ -38,7 +47,9 @@ def test_block_gain_is_the_coherent_sum_of_a_turning_phase(listener):
     assert gains[:, 0] == pytest.approx([1.0, wanted])
 
 
-@pytest.mark.parametrize("doppler_hz, wanted", [(1.0, 64), (300.0, 64), (1200.0, 16), (100_000.0, 1)])
+@pytest.mark.parametrize(
+    "doppler_hz, wanted", [(1.0, 64), (300.0, 64), (1200.0, 16), (100_000.0, 1)]
+)
 def test_blocks_are_as_long_as_the_fastest_target_allows(small, doppler_hz, wanted):
     length = block_length(small.grid, doppler_hz)
     assert length == wanted
@@ -63,7 +74,9 @@ def test_blocks_hold_every_symbol_once(small, num_symbols):
     assert reference.block_sizes.min() >= 1
     assert reference.block * reference.frame.grid.symbol_period_s * FASTEST_HZ <= CYCLES_PER_BLOCK
     times = reference.frame.grid.symbol_times_s
-    assert reference.block_times_s @ reference.block_sizes / num_symbols == pytest.approx(times.mean())
+    assert reference.block_times_s @ reference.block_sizes / num_symbols == pytest.approx(
+        times.mean()
+    )
 
 
 @pytest.mark.parametrize("num_symbols", [14, 63, 127])
@@ -74,12 +87,16 @@ def test_a_shorter_last_block_is_correlated_like_the_others(small, num_symbols):
     assert 1 < num_symbols - first < reference.block or num_symbols == 127
     generator = np.random.default_rng(0)
     shape = (2, *reference.streams.shape[::2])
-    signal = (generator.standard_normal(shape) + 1j * generator.standard_normal(shape)).astype(np.complex64)
+    signal = (generator.standard_normal(shape) + 1j * generator.standard_normal(shape)).astype(
+        np.complex64
+    )
 
     streams = reference.streams[5, :, first:]
     wanted = signal[1, 5, first:] @ streams.conj().T
     assert reference.correlate(signal)[1, 5, :, last] == pytest.approx(wanted, rel=1e-4)
-    grams = reference.block_grams.reshape(len(reference.streams), reference.num_blocks, *streams.shape[:1] * 2)
+    grams = reference.block_grams.reshape(
+        len(reference.streams), reference.num_blocks, *streams.shape[:1] * 2
+    )
     assert np.allclose(grams[5, last], streams.conj() @ streams.T, rtol=1e-4, atol=1e-4)
     whole = reference.streams[5].astype(complex)
     assert np.allclose(reference.gram[5], whole.conj() @ whole.T, rtol=1e-4, atol=1e-3)

@@ -10,7 +10,10 @@ from cooperative_isac.sensing.joint_fit import JointFit
 from cooperative_isac.sensing.path_state import PathState
 from cooperative_isac.sensing.replica import ReplicaMaker
 
-PLACES = {"small": ((22.0, 31.0, 0.0), (41.0, 18.0, 0.0)), "campus": ((30.0, 45.0, 14.0), (70.0, 60.0, 6.0))}
+PLACES = {
+    "small": ((22.0, 31.0, 0.0), (41.0, 18.0, 0.0)),
+    "campus": ((30.0, 45.0, 14.0), (70.0, 60.0, 6.0)),
+}
 VELOCITIES = ((4.0, -6.0, 0.0), (-5.0, 2.0, 0.0))
 
 
@@ -20,15 +23,23 @@ def joint(listener):
     echo, paths = listener.echo(PLACES[listener.scene.name], VELOCITIES, 1e-5)
     reference = stream_reference(listener.frame, listener.sensor.max_doppler_hz)
     maker = ReplicaMaker(listener.scene, listener.site, reference)
-    state = PathState(np.array(PLACES[listener.scene.name]), paths.scatterer, paths.transmitter, paths.doppler_hz)
-    return JointFit(maker, reference.correlate(echo), listener.scene.propagation.noise_power_w), state, paths
+    state = PathState(
+        np.array(PLACES[listener.scene.name]), paths.scatterer, paths.transmitter, paths.doppler_hz
+    )
+    return (
+        JointFit(maker, reference.correlate(echo), listener.scene.propagation.noise_power_w),
+        state,
+        paths,
+    )
 
 
 def log_likelihood(joint, state):
     """What the paths explain of the correlation, from first principles: |m^H H^-1 m| / sigma^2."""
     replica = joint.maker.make(state)
     arrivals = replica.receive[state.owner, 0]
-    filters = np.einsum("pr,pik,pb->prikb", arrivals, replica.filters[:, 0], replica.turns.conj()).astype(complex)
+    filters = np.einsum(
+        "pr,pik,pb->prikb", arrivals, replica.filters[:, 0], replica.turns.conj()
+    ).astype(complex)
     own = np.einsum("pr,pikb->prikb", arrivals, replica.own).astype(complex)
     flat, model = filters.reshape(state.num_paths, -1), own.reshape(state.num_paths, -1)
     matched = flat.conj() @ joint.correlation.reshape(-1).astype(complex)
@@ -38,20 +49,33 @@ def log_likelihood(joint, state):
 
 def test_the_gradient_is_that_of_the_joint_likelihood(joint):
     joint, state, _ = joint
-    state = replace(state, points_m=state.points_m + 0.3 * (np.arange(3) < joint.maker.dimension),
-                    doppler_hz=state.doppler_hz + 40.0)
+    state = replace(
+        state,
+        points_m=state.points_m + 0.3 * (np.arange(3) < joint.maker.dimension),
+        doppler_hz=state.doppler_hz + 40.0,
+    )
     fit = joint.match(state)
     scale = np.abs(fit.location_slope).max()
     for target in range(2):
         for axis in range(joint.maker.dimension):
             step = np.zeros_like(state.points_m)
             step[target, axis] = 0.01
-            up, down = (log_likelihood(joint, replace(state, points_m=state.points_m + s * step)) for s in (1, -1))
-            assert fit.location_slope[target, axis] == pytest.approx((up - down) / 0.02, abs=0.03 * scale)
+            up, down = (
+                log_likelihood(joint, replace(state, points_m=state.points_m + s * step))
+                for s in (1, -1)
+            )
+            assert fit.location_slope[target, axis] == pytest.approx(
+                (up - down) / 0.02, abs=0.03 * scale
+            )
     for path in range(state.num_paths):
         step = 2.0 * (np.arange(state.num_paths) == path)
-        up, down = (log_likelihood(joint, replace(state, doppler_hz=state.doppler_hz + s * step)) for s in (1, -1))
-        assert fit.doppler_slope[path] == pytest.approx((up - down) / 4, abs=0.05 * np.abs(fit.doppler_slope).max())
+        up, down = (
+            log_likelihood(joint, replace(state, doppler_hz=state.doppler_hz + s * step))
+            for s in (1, -1)
+        )
+        assert fit.doppler_slope[path] == pytest.approx(
+            (up - down) / 4, abs=0.05 * np.abs(fit.doppler_slope).max()
+        )
 
 
 def test_amplitudes_of_the_true_state_are_the_true_ones(joint):
@@ -63,8 +87,11 @@ def test_amplitudes_of_the_true_state_are_the_true_ones(joint):
 
 def test_the_climb_ends_within_the_stated_accuracy(joint):
     joint, state, paths = joint
-    start = replace(state, points_m=state.points_m + 0.6 * (np.arange(3) < joint.maker.dimension),
-                    doppler_hz=state.doppler_hz + 120.0)
+    start = replace(
+        state,
+        points_m=state.points_m + 0.6 * (np.arange(3) < joint.maker.dimension),
+        doppler_hz=state.doppler_hz + 120.0,
+    )
     fit = joint.climb(joint.match(start), steps=12, tolerance=0.02)
     size = joint.maker.dimension
     for target in range(2):
@@ -76,6 +103,9 @@ def test_the_climb_ends_within_the_stated_accuracy(joint):
 def test_nothing_is_left_behind_the_true_paths(joint):
     joint, state, _ = joint
     fit = joint.climb(joint.match(state), steps=6, tolerance=0.02)
-    left, before = np.linalg.norm(fit.residual), np.linalg.norm(joint.match(state.keep(fit.state.owner == 0)).residual)
+    left, before = (
+        np.linalg.norm(fit.residual),
+        np.linalg.norm(joint.match(state.keep(fit.state.owner == 0)).residual),
+    )
     assert left < 2 * before  # the second target's echo is in neither beam's share of the first
     assert np.all(np.abs(fit.coherence - np.eye(4)) < 1)

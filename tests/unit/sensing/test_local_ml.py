@@ -11,7 +11,10 @@ from cooperative_isac.sensing.local_ml import LocalMl
 from cooperative_isac.sensing.memory import Memory
 from cooperative_isac.sensing.path_state import NO_PATHS
 
-PLACES = {"small": ((22.0, 31.0, 0.0), (41.0, 18.0, 0.0)), "campus": ((30.0, 45.0, 14.0), (70.0, 60.0, 6.0))}
+PLACES = {
+    "small": ((22.0, 31.0, 0.0), (41.0, 18.0, 0.0)),
+    "campus": ((30.0, 45.0, 14.0), (70.0, 60.0, 6.0)),
+}
 VELOCITIES = ((4.0, -6.0, 0.0), (-5.0, 2.0, 0.0))
 
 
@@ -20,7 +23,9 @@ def assert_found(fit, scene, places):
     assert fit is not None and fit.state.num_targets == len(places)
     assert np.array_equal(np.bincount(fit.state.owner), [2] * len(places))
     for point, information in zip(fit.state.points_m, fit.target_information):
-        away = (point - min(places, key=lambda place: np.linalg.norm(point - np.array(place))))[:scene.dimension]
+        away = (point - min(places, key=lambda place: np.linalg.norm(point - np.array(place))))[
+            : scene.dimension
+        ]
         assert away @ information @ away < 30
 
 
@@ -39,11 +44,22 @@ def test_a_strong_target_leaves_no_ghosts(listener):
 def test_noise_alone_is_taken_for_a_target_as_often_as_stated(small, listen):
     probability, tries = 0.1, 300
     scene = replace(small, sensing=replace(small.sensing, false_alarm_probability=probability))
-    listener = listen(replace(scene, waveform=replace(scene.waveform, reference_subcarrier_stride=0)))
-    shape = (listener.site.num_ant, listener.frame.grid.num_subcarriers, listener.frame.grid.num_symbols)
+    listener = listen(
+        replace(scene, waveform=replace(scene.waveform, reference_subcarrier_stride=0))
+    )
+    shape = (
+        listener.site.num_ant,
+        listener.frame.grid.num_subcarriers,
+        listener.frame.grid.num_symbols,
+    )
     generator = np.random.default_rng(0)
-    alarms = sum(listener.sensor.sense(thermal_noise(shape, scene.propagation.noise_power_w, generator),
-                                       listener.frame) is not None for _ in range(tries))
+    alarms = sum(
+        listener.sensor.sense(
+            thermal_noise(shape, scene.propagation.noise_power_w, generator), listener.frame
+        )
+        is not None
+        for _ in range(tries)
+    )
     assert 0.4 * probability < alarms / tries < 2.0 * probability
 
 
@@ -68,7 +84,9 @@ def test_memory_expects_targets_where_their_doppler_shifts_carry_them(listener):
     echo, _ = listener.echo(place, VELOCITIES, 1e-5)
     fit = listener.sensor.sense(echo, listener.frame)
     memory = Memory(listener.frame.number, fit.state)
-    expected = memory.recall(scene, listener.site, listener.frame.number + 1, 1 / scene.update_rate_hz)
+    expected = memory.recall(
+        scene, listener.site, listener.frame.number + 1, 1 / scene.update_rate_hz
+    )
     moved = np.array(place[0]) + np.array(VELOCITIES[0]) / scene.update_rate_hz
     before = np.linalg.norm(moved - fit.state.points_m[0])
     assert np.linalg.norm(moved - expected.points_m[0]) < before
@@ -80,15 +98,25 @@ def test_memory_expects_targets_where_their_doppler_shifts_carry_them(listener):
 def test_memory_forgets_across_a_gap_or_a_step_back(listener, later):
     echo, _ = listener.echo(PLACES[listener.scene.name], VELOCITIES, 1e-5)
     memory = Memory(10, listener.sensor.sense(echo, listener.frame).state)
-    assert memory.recall(listener.scene, listener.site, 10 + later, 1 / listener.scene.update_rate_hz).num_targets == 0
+    assert (
+        memory.recall(
+            listener.scene, listener.site, 10 + later, 1 / listener.scene.update_rate_hz
+        ).num_targets
+        == 0
+    )
 
 
 def test_what_is_followed_costs_no_more_matches_than_allowed(listener, monkeypatch):
     places = PLACES[listener.scene.name]
     echo, _ = listener.echo(places, VELOCITIES, 1e-5, seed=1)
-    astray = replace(listener.sensor.sense(echo, listener.frame).state, points_m=np.array(places) + [1.0, -1.0, 0.0])
+    astray = replace(
+        listener.sensor.sense(echo, listener.frame).state,
+        points_m=np.array(places) + [1.0, -1.0, 0.0],
+    )
     matches, match = [], JointFit.match
-    monkeypatch.setattr(JointFit, "match", lambda joint, state: matches.append(state) or match(joint, state))
+    monkeypatch.setattr(
+        JointFit, "match", lambda joint, state: matches.append(state) or match(joint, state)
+    )
     listener.sensor.follow(listener.sensor.listen(echo, listener.frame, Effort(4)), astray)
     assert 2 <= len(matches) <= 4 + 3
 
@@ -101,7 +129,9 @@ def test_nothing_expected_is_nothing_followed(listener):
 def test_a_search_adds_to_what_is_followed(listener):
     first, second = PLACES[listener.scene.name]
     alone = listener.sensor.sense(listener.echo([first], VELOCITIES, 1e-5)[0], listener.frame)
-    joint = listener.sensor.listen(listener.echo([first, second], VELOCITIES, 1e-5)[0], listener.frame)
+    joint = listener.sensor.listen(
+        listener.echo([first, second], VELOCITIES, 1e-5)[0], listener.frame
+    )
     fit = listener.sensor.follow(joint, alone.state)
     assert fit.state.num_targets == 1
     assert_found(listener.sensor.find(joint, fit, searches=1), listener.scene, [first, second])

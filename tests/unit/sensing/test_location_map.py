@@ -19,11 +19,16 @@ def located(plane):
 def plain_power(scene, site, frame, echo, transmitter, point_m, shift_hz):
     """|u^H y|^2 / (sigma^2 ||u||^2) of one path, with nothing shared and nothing approximated."""
     grid, sender = scene.grid, scene.transmitters[transmitter]
-    path = bistatic_geometry(sender.position_m, site.position_m, point_m, np.zeros(3), grid.wavelength_m)
-    sent = frame.toward(transmitter, steering_vectors(sender.elements_m, path.aod[None], grid.wavelength_m))[:, 0]
+    path = bistatic_geometry(
+        sender.position_m, site.position_m, point_m, np.zeros(3), grid.wavelength_m
+    )
+    sent = frame.toward(
+        transmitter, steering_vectors(sender.elements_m, path.aod[None], grid.wavelength_m)
+    )[:, 0]
     arrival = steering_vectors(site.elements_m, path.aoa[None], grid.wavelength_m)[0]
-    turns = (np.exp(-2j * np.pi * path.delay_s * grid.subcarrier_offsets_hz)[:, None]
-             * np.exp(2j * np.pi * shift_hz * grid.symbol_times_s))
+    turns = np.exp(-2j * np.pi * path.delay_s * grid.subcarrier_offsets_hz)[:, None] * np.exp(
+        2j * np.pi * shift_hz * grid.symbol_times_s
+    )
     replica = arrival[:, None, None] * (sent * turns)
     energy = np.sum(np.abs(replica) ** 2) * scene.propagation.noise_power_w
     return np.abs(np.vdot(replica, echo)) ** 2 / energy
@@ -35,8 +40,18 @@ def test_a_map_is_the_matched_filter_of_every_cell(plane, listen, located):
     maps = located.observe(echo, listener.frame).reshape(2, 3, -1)
     for transmitter in range(2):
         for cell in np.argsort(-maps[transmitter, 0])[:3]:
-            plain = max(plain_power(plane, listener.site, listener.frame, echo, transmitter, located.points_m[cell],
-                                    shift) for shift in located.shifts_hz)
+            plain = max(
+                plain_power(
+                    plane,
+                    listener.site,
+                    listener.frame,
+                    echo,
+                    transmitter,
+                    located.points_m[cell],
+                    shift,
+                )
+                for shift in located.shifts_hz
+            )
             assert 10 ** maps[transmitter, 0, cell] - 1 == pytest.approx(plain, rel=0.1)
 
 
@@ -49,10 +64,17 @@ def test_targets_stand_out_where_they_are_with_their_doppler_shift(plane, listen
     for transmitter, (power, doppler, _) in enumerate(maps):
         row, column = np.unravel_index(power.argmax(), power.shape)
         assert abs(row - 7) <= 1 and abs(column - 9) <= 1
-        path = bistatic_geometry(plane.transmitters[transmitter].position_m, listener.site.position_m,
-                                 located.points_m[cell], velocity, plane.grid.wavelength_m)
+        path = bistatic_geometry(
+            plane.transmitters[transmitter].position_m,
+            listener.site.position_m,
+            located.points_m[cell],
+            velocity,
+            plane.grid.wavelength_m,
+        )
         bin_hz = 1 / (plane.grid.num_symbols * plane.grid.symbol_period_s)
-        assert doppler[7, 9] * located.max_doppler_hz == pytest.approx(path.doppler_hz, abs=0.2 * bin_hz)
+        assert doppler[7, 9] * located.max_doppler_hz == pytest.approx(
+            path.doppler_hz, abs=0.2 * bin_hz
+        )
 
 
 def test_cells_around_a_target_agree_on_the_length_of_its_path(plane, listen, located):
@@ -63,16 +85,23 @@ def test_cells_around_a_target_agree_on_the_length_of_its_path(plane, listen, lo
     ends = [(site.position_m, receiver.position_m) for site in plane.transmitters]
 
     def lengths(points_m):
-        return np.array([sum(np.linalg.norm(points_m - end, axis=-1) for end in pair) for pair in ends])
+        return np.array(
+            [sum(np.linalg.norm(points_m - end, axis=-1) for end in pair) for pair in ends]
+        )
 
     assert np.all(np.ptp(lengths(located.points_m[near]), axis=1) > 1.5)
     errors = []
     for number in range(1, 25):
         listener = listen(plane, number)
         echo, _ = listener.echo([place_m], [np.zeros(3)], 1e-5, seed=number)
-        excess = located.observe(echo, listener.frame)[:, 2].reshape(2, -1)[:, near] * located.max_excess_m
+        excess = (
+            located.observe(echo, listener.frame)[:, 2].reshape(2, -1)[:, near]
+            * located.max_excess_m
+        )
         errors.append(lengths(located.points_m[near]) + excess - lengths(place_m)[:, None])
-    assert np.abs(np.mean(errors, axis=0)).max() < 0.4, "the other transmitter's symbols disturb, without bias"
+    assert np.abs(np.mean(errors, axis=0)).max() < 0.4, (
+        "the other transmitter's symbols disturb, without bias"
+    )
     assert np.sqrt(np.mean(np.square(errors))) < 0.7
 
 

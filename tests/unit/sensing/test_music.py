@@ -31,22 +31,37 @@ def test_directions_of_known_sources_are_found(small, cosines):
 
 def test_two_sources_within_a_beam_are_told_apart(small):
     # The beam of eight elements is 0.25 wide.
-    found = music_cosines(snapshots(small, (0.1, 0.22), 100.0, np.random.default_rng(2)), small.receivers[0],
-                          small.grid.wavelength_m)
+    found = music_cosines(
+        snapshots(small, (0.1, 0.22), 100.0, np.random.default_rng(2)),
+        small.receivers[0],
+        small.grid.wavelength_m,
+    )
     assert np.abs(found - 0.1).min() < 0.02 and np.abs(found - 0.22).min() < 0.02
 
 
-@pytest.mark.parametrize("eigenvalues, wanted", [([9.0, 5, 1, 1, 1, 1], 2), ([1.0, 1, 1, 1, 1, 1], 0),
-                                                 ([9.0, 1.02, 1.0, 1, 0.99, 0.98], 1),
-                                                 ([0.0] * 6, 0)])
+@pytest.mark.parametrize(
+    "eigenvalues, wanted",
+    [
+        ([9.0, 5, 1, 1, 1, 1], 2),
+        ([1.0, 1, 1, 1, 1, 1], 0),
+        ([9.0, 1.02, 1.0, 1, 0.99, 0.98], 1),
+        ([0.0] * 6, 0),
+    ],
+)
 def test_the_number_of_sources_is_that_of_large_eigenvalues(eigenvalues, wanted):
     assert num_sources(np.array(eigenvalues), 1000) == wanted
 
 
 def strongest(listener, echo):
     reference = stream_reference(listener.frame, listener.sensor.max_doppler_hz)
-    finder = PathFinder(listener.scene, listener.site, reference, reference.correlate(echo),
-                        listener.sensor.max_doppler_hz, listener.sensor.detection_threshold(reference))
+    finder = PathFinder(
+        listener.scene,
+        listener.site,
+        reference,
+        reference.correlate(echo),
+        listener.sensor.max_doppler_hz,
+        listener.sensor.detection_threshold(reference),
+    )
     return strongest_by_music(finder, listener.sensor.search)(finder)
 
 

@@ -26,18 +26,25 @@ def test_every_target_is_told_once(plane, listen, method):
 
 def agree(scene, receiver, parameters, place, velocity):
     """Whether parameters are those of a target within 0.05 of cosine, 1 m and 1 m/s."""
-    sender, wavelength = scene.transmitters[parameters.transmitter].position_m, scene.grid.wavelength_m
+    sender, wavelength = (
+        scene.transmitters[parameters.transmitter].position_m,
+        scene.grid.wavelength_m,
+    )
     path = bistatic_geometry(sender, receiver.position_m, place, velocity, wavelength)
-    return (abs(np.cos(parameters.angle_rad) - path.aoa @ receiver.axis) < 0.05
-            and abs(parameters.range_m - path.range_m) < 1
-            and abs(parameters.range_rate_mps + path.doppler_hz * wavelength) < 1)
+    return (
+        abs(np.cos(parameters.angle_rad) - path.aoa @ receiver.axis) < 0.05
+        and abs(parameters.range_m - path.range_m) < 1
+        and abs(parameters.range_rate_mps + path.doppler_hz * wavelength) < 1
+    )
 
 
 @pytest.mark.parametrize("method", METHODS)
 def test_noise_is_no_target(plane, listen, method):
     listener = listen(plane)
     echo, _ = listener.echo(PLACES, VELOCITIES, 1e-12)
-    assert ParameterSensor(plane, listener.site, plane.grid, method).sense(echo, listener.frame) == ()
+    assert (
+        ParameterSensor(plane, listener.site, plane.grid, method).sense(echo, listener.frame) == ()
+    )
 
 
 def path(x, y, power, transmitter=0):
@@ -49,7 +56,11 @@ def powers(paths):
 
 
 def test_one_of_two_paths_over_one_place_is_told_strongest_first(plane):
-    paths = [path(40, 31, 800.0), path(22.2, 31.1, 700.0, transmitter=1), path(22, 31, 900.0, transmitter=1)]
+    paths = [
+        path(40, 31, 800.0),
+        path(22.2, 31.1, 700.0, transmitter=1),
+        path(22, 31, 900.0, transmitter=1),
+    ]
     assert len(one_path_per_target(plane, plane.receivers[0], paths)) == 2
     assert powers(one_path_per_target(plane, plane.receivers[0], paths[::2])) == [900.0, 800.0]
 
@@ -65,4 +76,7 @@ def test_the_path_that_tells_the_place_is_told(plane):
 def test_what_a_strong_path_leaves_in_its_cell_is_no_target(plane):
     receiver, strong = plane.receivers[0], path(22, 31, 9000.0)
     leftover, other = path(25.5, 31, 100.0), path(45, 31, 101.0)
-    assert powers(one_path_per_target(plane, receiver, [strong, leftover, other])) == [9000.0, 101.0]
+    assert powers(one_path_per_target(plane, receiver, [strong, leftover, other])) == [
+        9000.0,
+        101.0,
+    ]

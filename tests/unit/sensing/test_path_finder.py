@@ -23,14 +23,24 @@ def heard(plane, listen):
 
 def finder_of(listener, echo):
     reference = stream_reference(listener.frame, listener.sensor.max_doppler_hz)
-    return PathFinder(listener.scene, listener.site, reference, reference.correlate(echo),
-                      listener.sensor.max_doppler_hz, listener.sensor.detection_threshold(reference))
+    return PathFinder(
+        listener.scene,
+        listener.site,
+        reference,
+        reference.correlate(echo),
+        listener.sensor.max_doppler_hz,
+        listener.sensor.detection_threshold(reference),
+    )
 
 
 def replica(listener, paths, index):
     """The noiseless echo of one path at unit amplitude, from the channel's own code."""
-    chosen = replace(paths, **{name: values[index:index + 1] for name, values in vars(paths).items()})
-    silent = replace(listener.scene, propagation=replace(listener.scene.propagation, noise_power_w=0.0))
+    chosen = replace(
+        paths, **{name: values[index : index + 1] for name, values in vars(paths).items()}
+    )
+    silent = replace(
+        listener.scene, propagation=replace(listener.scene.propagation, noise_power_w=0.0)
+    )
     alone = replace(chosen, amplitude=np.ones(1, complex))
     return apply_paths(silent, listener.frame, listener.site, alone, np.random.default_rng(0))
 
@@ -40,7 +50,9 @@ def test_powers_are_those_of_a_matched_filter_on_the_echo(heard):
     finder = finder_of(listener, echo)
     for index in range(len(paths.amplitude)):
         model = replica(listener, paths, index).astype(complex)
-        wanted = np.abs(np.vdot(model, echo)) ** 2 / np.vdot(model, model).real / finder.noise_power_w
+        wanted = (
+            np.abs(np.vdot(model, echo)) ** 2 / np.vdot(model, model).real / finder.noise_power_w
+        )
         point = np.array(PLACES[paths.scatterer[index]])
         power, doppler_hz = finder.powers(int(paths.transmitter[index]), point[None])
         assert power[0] == pytest.approx(wanted, rel=0.15)
@@ -58,7 +70,10 @@ def test_a_line_is_climbed_to_its_peak(heard):
 def test_removed_paths_are_gone(heard):
     listener, echo, paths = heard
     finder = finder_of(listener, echo)
-    ends = [(int(tx), np.array(PLACES[target])) for tx, target in zip(paths.transmitter, paths.scatterer)]
+    ends = [
+        (int(tx), np.array(PLACES[target]))
+        for tx, target in zip(paths.transmitter, paths.scatterer)
+    ]
     before = [finder.path_at(*end).power for end in ends]
     for end in ends:
         finder.remove(finder.path_at(*end))
@@ -93,7 +108,14 @@ def test_paths_are_taken_until_threshold_range_or_number_end_it():
     def proposals(*powers):
         waiting = [FoundPath(0, np.zeros(3), 0.0, power) for power in powers]
         return lambda finder: waiting.pop(0) if waiting else None
-    cases = [((90, 50, 9, 80), 9, 2), ((RESIDUE, 90, RESIDUE, 50), 9, 2), ((1e6, 1e3, 90), 9, 1), ((90, 50, 40), 2, 2), ((), 9, 0)]
+
+    cases = [
+        ((90, 50, 9, 80), 9, 2),
+        ((RESIDUE, 90, RESIDUE, 50), 9, 2),
+        ((1e6, 1e3, 90), 9, 1),
+        ((90, 50, 40), 2, 2),
+        ((), 9, 0),
+    ]
     for powers, most, wanted in cases:
         assert len(take_off(Deaf(), proposals(*powers), most)) == wanted
 
@@ -101,6 +123,7 @@ def test_paths_are_taken_until_threshold_range_or_number_end_it():
 def test_the_vertex_of_a_parabola_is_exact():
     def parabola(x):
         return 5 - 3 * (x - 0.3) ** 2
+
     offset, height = vertex(parabola(-1), parabola(0), parabola(1))
     assert (offset, height) == (pytest.approx(0.3), pytest.approx(5))
     assert vertex(np.array([2.0]), np.array([1.0]), np.array([2.0]))[0] == 0

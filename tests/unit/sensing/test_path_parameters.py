@@ -1,14 +1,25 @@
-"""Parameters of a path and its location are there and back; slopes are those of finite differences."""
+"""Parameters of a path and its location are there and back; slopes are those of finite
+differences.
+"""
 
 import numpy as np
 import pytest
 
 from cooperative_isac.scene.config import load_scene
 from cooperative_isac.scene.geometry import bistatic_geometry
-from cooperative_isac.sensing.path_parameters import (NEAREST_M, PathParameters, accuracy_of,
-                                                      arrival_direction, beam_width, check_plane,
-                                                      location_information, location_of, location_slopes,
-                                                      on_bins, parameters_of)
+from cooperative_isac.sensing.path_parameters import (
+    NEAREST_M,
+    PathParameters,
+    accuracy_of,
+    arrival_direction,
+    beam_width,
+    check_plane,
+    location_information,
+    location_of,
+    location_slopes,
+    on_bins,
+    parameters_of,
+)
 
 POINTS = np.array([[22.0, 31, 0], [50, 5, 0], [3, 58, 0]])
 
@@ -35,7 +46,9 @@ def test_parameters_are_those_of_the_geometry(small):
 def test_a_range_within_the_direct_path_is_put_before_the_receiver(small):
     receiver = small.receivers[0]
     point = location_of(small, receiver, PathParameters(0, 1.2, 10.0, 0.0))
-    assert np.allclose(point - receiver.position_m, NEAREST_M * np.array([np.cos(1.2), -np.sin(1.2), 0]))
+    assert np.allclose(
+        point - receiver.position_m, NEAREST_M * np.array([np.cos(1.2), -np.sin(1.2), 0])
+    )
 
 
 def test_an_arrival_lies_in_front_of_the_array(small):
@@ -55,6 +68,7 @@ def test_slopes_are_those_of_finite_differences(small):
     def measured(point):
         path = bistatic_geometry(sender, receiver.position_m, point, np.zeros(3), 1.0)
         return np.array([path.aoa @ receiver.axis, path.range_m])
+
     found = location_slopes(small, receiver, 0, POINTS[0])
     for axis, step in enumerate(1e-4 * np.eye(3)[:2]):
         slopes = (measured(POINTS[0] + step) - measured(POINTS[0] - step)) / 2e-4
@@ -65,8 +79,10 @@ def test_information_weighs_slopes_by_their_accuracy(small):
     receiver = small.receivers[1]
     accuracy = accuracy_of(small, receiver, 0.1, 0.2)
     slopes = location_slopes(small, receiver, 0, POINTS[0])
-    wanted = (np.outer(slopes[0], slopes[0]) / accuracy.cosine ** 2
-              + np.outer(slopes[1], slopes[1]) / accuracy.range_m ** 2)
+    wanted = (
+        np.outer(slopes[0], slopes[0]) / accuracy.cosine**2
+        + np.outer(slopes[1], slopes[1]) / accuracy.range_m**2
+    )
     assert np.allclose(location_information(small, receiver, 0, POINTS[0], accuracy), wanted)
     # 61.44 MHz and 1.33 ms: cells of 4.88 m and 7.5 m/s of path.
     assert accuracy.range_m == pytest.approx(0.488, rel=0.01)
@@ -84,5 +100,7 @@ def test_bins_are_the_nearest_ones(small):
 def test_a_scene_in_space_or_without_lines_is_refused(small, tilted):
     check_plane(small, "music")
     for scene in (tilted, load_scene("campus")):
-        with pytest.raises(ValueError, match="'music' measures angles in a plane.*use scheme local_ml"):
+        with pytest.raises(
+            ValueError, match="'music' measures angles in a plane.*use scheme local_ml"
+        ):
             check_plane(scene, "music")

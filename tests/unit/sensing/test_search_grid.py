@@ -9,7 +9,9 @@ from cooperative_isac.sensing.search_grid import beam_directions, search_grid
 
 
 def test_beams_are_unit_vectors_in_front_of_the_array(listener):
-    directions = beam_directions(listener.site, listener.scene.dimension, listener.scene.grid.wavelength_m)
+    directions = beam_directions(
+        listener.site, listener.scene.dimension, listener.scene.grid.wavelength_m
+    )
     assert np.allclose(np.linalg.norm(directions, axis=1), 1)
     assert np.all(directions @ listener.site.boresight > 0)
 
@@ -22,8 +24,12 @@ def test_every_place_in_the_area_has_a_cell_that_hears_it(listener):
         if scene.dimension == 2:
             point[2] = scene.plane_height_m
         away = point - site.position_m
-        heard = np.abs(grid.beams @ steering_vectors(site.elements_m, away / np.linalg.norm(away),
-                                                     scene.grid.wavelength_m))
+        heard = np.abs(
+            grid.beams
+            @ steering_vectors(
+                site.elements_m, away / np.linalg.norm(away), scene.grid.wavelength_m
+            )
+        )
         near = np.abs(grid.ranges_m - np.linalg.norm(away)) <= grid.range_step_m
         assert heard[grid.beam_of_cell[near]].max() > 0.6
 

@@ -16,7 +16,10 @@ from cooperative_isac.sensing.path_state import PathState
 from cooperative_isac.sensing.replica import ReplicaMaker
 from cooperative_isac.sensing.static_paths import StaticNuisance, suppress, unknown_static
 
-PLACES = {"small": ((22.0, 31.0, 0.0), (41.0, 18.0, 0.0)), "campus": ((30.0, 45.0, 14.0), (70.0, 60.0, 6.0))}
+PLACES = {
+    "small": ((22.0, 31.0, 0.0), (41.0, 18.0, 0.0)),
+    "campus": ((30.0, 45.0, 14.0), (70.0, 60.0, 6.0)),
+}
 VELOCITIES = ((4.0, -6.0, 0.0), (-5.0, 2.0, 0.0))
 
 
@@ -26,13 +29,21 @@ def some_static_echo(listener, level, seed=5):
     directions = generator.normal(size=(2, 40, 3))
     directions /= np.linalg.norm(directions, axis=-1, keepdims=True)
     amplitude = level * np.exp(2j * np.pi * generator.random(40))
-    paths = PathSet(generator.integers(2, size=40), np.zeros(40, int), generator.uniform(0, 1e-6, 40), np.zeros(40),
-                    amplitude, *directions)
+    paths = PathSet(
+        generator.integers(2, size=40),
+        np.zeros(40, int),
+        generator.uniform(0, 1e-6, 40),
+        np.zeros(40),
+        amplitude,
+        *directions,
+    )
     return static_echo(listener.frame, channel_matrix(scene, listener.site, paths))
 
 
 def span_projector(streams):
-    """Projector onto what is orthogonal to the streams of one subcarrier, [num_symbols, num_symbols]."""
+    """Projector onto what is orthogonal to the streams of one subcarrier, [num_symbols,
+    num_symbols].
+    """
     basis = np.linalg.svd(streams.astype(complex), full_matrices=False)[2]
     return np.eye(streams.shape[1]) - basis.conj().T @ basis
 
@@ -62,8 +73,10 @@ def test_side_information_is_that_of_a_gaussian_nuisance(listener):
     covariance = root @ root.conj().T
     gram = streams[4].astype(complex).conj() @ streams[4].T
     inverse = np.linalg.inv(gram + noise * np.linalg.inv(covariance))
-    nuisance = StaticNuisance(np.ones((3, len(streams), num_streams), np.complex64),
-                              np.repeat(inverse[None], len(streams), 0).astype(np.complex64))
+    nuisance = StaticNuisance(
+        np.ones((3, len(streams), num_streams), np.complex64),
+        np.repeat(inverse[None], len(streams), 0).astype(np.complex64),
+    )
     echo = (generator.normal(size=(3, len(streams), num_symbols, 2)) @ [1, 1j]).astype(np.complex64)
     found = suppress(echo, streams, nuisance)[:, 4]
 
@@ -83,20 +96,31 @@ def suppressed(listener):
     clean = suppress(echo + some_static_echo(listener, 1e-3), listener.frame.streams, static)
     reference = stream_reference(listener.frame, listener.sensor.max_doppler_hz, static)
     maker = ReplicaMaker(listener.scene, listener.site, reference)
-    state = PathState(np.array(PLACES[listener.scene.name]), paths.scatterer, paths.transmitter, paths.doppler_hz)
-    return JointFit(maker, reference.correlate(clean), listener.scene.propagation.noise_power_w), state, paths
+    state = PathState(
+        np.array(PLACES[listener.scene.name]), paths.scatterer, paths.transmitter, paths.doppler_hz
+    )
+    return (
+        JointFit(maker, reference.correlate(clean), listener.scene.propagation.noise_power_w),
+        state,
+        paths,
+    )
 
 
 def test_amplitudes_are_not_biased_by_the_suppression(suppressed):
     joint, state, paths = suppressed
     fit = joint.match(state)
-    assert np.all(np.abs(fit.amplitude - paths.amplitude) / np.abs(paths.amplitude) < 5 / np.sqrt(fit.power))
+    assert np.all(
+        np.abs(fit.amplitude - paths.amplitude) / np.abs(paths.amplitude) < 5 / np.sqrt(fit.power)
+    )
 
 
 def test_the_climb_from_nearby_ends_at_the_truth(suppressed):
     joint, state, paths = suppressed
-    start = replace(state, points_m=state.points_m + 0.3 * (np.arange(3) < joint.maker.dimension),
-                    doppler_hz=state.doppler_hz + 60.0)
+    start = replace(
+        state,
+        points_m=state.points_m + 0.3 * (np.arange(3) < joint.maker.dimension),
+        doppler_hz=state.doppler_hz + 60.0,
+    )
     fit = joint.climb(joint.match(start), steps=15, tolerance=0.02)
     size = joint.maker.dimension
     for target in range(2):
@@ -123,7 +147,9 @@ def test_energies_of_replicas_are_those_of_projected_waveforms(listener):
         for subcarrier, streams in enumerate(listener.frame.streams):
             waveform = (filters[0, subcarrier] @ streams) * np.exp(2j * np.pi * shift * times)
             energy += np.linalg.norm(waveform.astype(complex) @ span_projector(streams)) ** 2
-        whole = sum(np.linalg.norm(filters[0, i] @ s) ** 2 for i, s in enumerate(listener.frame.streams))
+        whole = sum(
+            np.linalg.norm(filters[0, i] @ s) ** 2 for i, s in enumerate(listener.frame.streams)
+        )
         assert found == pytest.approx(max(energy, 1e-3 * whole), rel=1e-3)
 
 
@@ -149,21 +175,32 @@ def test_doppler_information_is_the_curvature_of_the_projected_likelihood(small,
 
     def log_likelihood(tried):
         waveform = project @ np.exp(2j * np.pi * tried * times)
-        return power * abs(np.vdot(waveform, true)) ** 2 / np.vdot(waveform, waveform).real / np.vdot(true, true).real
+        return (
+            power
+            * abs(np.vdot(waveform, true)) ** 2
+            / np.vdot(waveform, waveform).real
+            / np.vdot(true, true).real
+        )
 
-    curvature = (2 * log_likelihood(shift) - log_likelihood(shift + step) - log_likelihood(shift - step)) / step ** 2
+    curvature = (
+        2 * log_likelihood(shift) - log_likelihood(shift + step) - log_likelihood(shift - step)
+    ) / step**2
     found = suppressed_doppler_information(grid, np.array([power]), np.array([shift]))[0]
     assert found == pytest.approx(curvature, rel=0.01)
 
 
 def test_slow_paths_have_an_ambiguous_shift(small):
     cell = small.grid.doppler_resolution_hz
-    found = suppressed_doppler_information(small.grid, np.full(3, 1e8), cell * np.array([0.0, 0.1, 0.3]))
+    found = suppressed_doppler_information(
+        small.grid, np.full(3, 1e8), cell * np.array([0.0, 0.1, 0.3])
+    )
     assert np.all(1 / np.sqrt(found) > cell * np.array([0.1, 0.2, 0.6]))
 
 
 def test_the_first_frame_is_searched_before_its_packet_where_static_paths_are_suppressed(listener):
-    """In empty space the search follows the packet; there nothing is reported in the first frame."""
+    """In empty space the search follows the packet; there nothing is reported in the first
+    frame.
+    """
     scene, name = listener.scene, listener.site.name
     echo, _ = listener.echo(PLACES[scene.name], VELOCITIES, 1e-5)
     found = {}

@@ -5,7 +5,12 @@ from itertools import permutations
 import numpy as np
 import pytest
 
-from cooperative_isac.tracking.association import OBSERVED, gate, nearest_neighbours, squared_distances
+from cooperative_isac.tracking.association import (
+    OBSERVED,
+    gate,
+    nearest_neighbours,
+    squared_distances,
+)
 from cooperative_isac.tracking.measurement import Measurements
 
 
@@ -25,8 +30,9 @@ def test_the_gate_is_the_chi_square_quantile():
 def test_distances_agree_with_a_plain_loop(dimension, inflation):
     rng = np.random.default_rng(0)
     means, covariances = rng.standard_normal((3, 6)), random_covariances(rng, 3)
-    measurements = Measurements(rng.standard_normal((4, 6)), random_covariances(rng, 4),
-                                np.zeros(4, bool), np.arange(4))
+    measurements = Measurements(
+        rng.standard_normal((4, 6)), random_covariances(rng, 4), np.zeros(4, bool), np.arange(4)
+    )
     squared, log_det = squared_distances(means, covariances, measurements, dimension, inflation)
     axes = OBSERVED[dimension]
     for track in range(3):
@@ -34,16 +40,21 @@ def test_distances_agree_with_a_plain_loop(dimension, inflation):
             spread = np.zeros((len(axes), len(axes)))
             for row, first in enumerate(axes):
                 for column, second in enumerate(axes):
-                    spread[row, column] = (covariances[track, first, second]
-                                           + inflation * measurements.covariances[detection, first, second])
+                    spread[row, column] = (
+                        covariances[track, first, second]
+                        + inflation * measurements.covariances[detection, first, second]
+                    )
             innovation = (measurements.values[detection] - means[track])[axes]
-            assert squared[track, detection] == pytest.approx(innovation @ np.linalg.inv(spread) @ innovation)
+            assert squared[track, detection] == pytest.approx(
+                innovation @ np.linalg.inv(spread) @ innovation
+            )
             assert log_det[track, detection] == pytest.approx(np.log(np.linalg.det(spread)))
 
 
 def test_height_says_nothing_in_a_plane():
-    measurements = Measurements(np.array([[0, 0, 50.0, 0, 0, 9]]), np.eye(6)[None], np.zeros(1, bool),
-                                np.arange(1))
+    measurements = Measurements(
+        np.array([[0, 0, 50.0, 0, 0, 9]]), np.eye(6)[None], np.zeros(1, bool), np.arange(1)
+    )
     assert squared_distances(np.zeros((1, 6)), np.eye(6)[None], measurements, 2)[0] == 0
     assert squared_distances(np.zeros((1, 6)), np.eye(6)[None], measurements, 3)[0] > 1000
 
@@ -51,8 +62,9 @@ def test_height_says_nothing_in_a_plane():
 def test_a_true_detection_falls_into_the_gate_as_often_as_stated():
     rng = np.random.default_rng(1)
     values = np.sqrt(2) * rng.standard_normal((4000, 6))
-    measurements = Measurements(values, np.tile(np.eye(6), (4000, 1, 1)), np.zeros(4000, bool),
-                                np.arange(4000))
+    measurements = Measurements(
+        values, np.tile(np.eye(6), (4000, 1, 1)), np.zeros(4000, bool), np.arange(4000)
+    )
     squared, _ = squared_distances(np.zeros((1, 6)), np.eye(6)[None], measurements, 3)
     assert np.mean(squared <= gate(0.9, 3)) == pytest.approx(0.9, abs=0.02)
 

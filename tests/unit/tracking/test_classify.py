@@ -4,14 +4,22 @@ import numpy as np
 import pytest
 
 from cooperative_isac.scene.model import TargetClass, Tracking
-from cooperative_isac.tracking.classify import FRAME_LIMIT, TOTAL_LIMIT, accumulate, decide, frame_log_odds
+from cooperative_isac.tracking.classify import (
+    FRAME_LIMIT,
+    TOTAL_LIMIT,
+    accumulate,
+    decide,
+    frame_log_odds,
+)
 
 SETTINGS = Tracking(uav_height_m=4.0)
 
 
 def odds(height=0.0, speed=0.0, climb=0.0, height_std=0.3, dimension=3):
-    covariance = np.diag([0.1, 0.1, height_std ** 2, 0.1, 0.1, 0.1])
-    return frame_log_odds(np.array([0, 0, height, speed, 0, climb]), covariance, SETTINGS, dimension)
+    covariance = np.diag([0.1, 0.1, height_std**2, 0.1, 0.1, 0.1])
+    return frame_log_odds(
+        np.array([0, 0, height, speed, 0, climb]), covariance, SETTINGS, dimension
+    )
 
 
 def test_height_tells_as_far_as_it_is_known():
@@ -33,9 +41,17 @@ def test_in_a_plane_only_a_speed_of_vehicles_tells():
     assert odds(speed=35, dimension=2) == -FRAME_LIMIT
 
 
-@pytest.mark.parametrize("log_odds, expected", [
-    (0.0, TargetClass.UNKNOWN), (0.84, TargetClass.UNKNOWN), (-0.84, TargetClass.UNKNOWN),
-    (0.86, TargetClass.UAV), (8.0, TargetClass.UAV), (-0.86, TargetClass.VEHICLE)])
+@pytest.mark.parametrize(
+    "log_odds, expected",
+    [
+        (0.0, TargetClass.UNKNOWN),
+        (0.84, TargetClass.UNKNOWN),
+        (-0.84, TargetClass.UNKNOWN),
+        (0.86, TargetClass.UAV),
+        (8.0, TargetClass.UAV),
+        (-0.86, TargetClass.VEHICLE),
+    ],
+)
 def test_a_class_is_named_from_seventy_percent_on(log_odds, expected):
     # log(0.7 / 0.3) = 0.847
     target_class, probability = decide(log_odds)

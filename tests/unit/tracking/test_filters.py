@@ -6,10 +6,15 @@ from scipy.stats import multivariate_normal
 
 from cooperative_isac.metrics.consistency import nees, nees_interval, rmse
 from cooperative_isac.scene.model import Tracking
-from cooperative_isac.tracking.filters import FILTERS, ConstantVelocityFilter, ImmFilter, make_filter
+from cooperative_isac.tracking.filters import (
+    FILTERS,
+    ConstantVelocityFilter,
+    ImmFilter,
+    make_filter,
+)
 from cooperative_isac.tracking.motion_models import acceleration_noise, constant_velocity_transition
 
-NOISE = np.diag([0.15 ** 2] * 3 + [0.5 ** 2] * 3)
+NOISE = np.diag([0.15**2] * 3 + [0.5**2] * 3)
 DT = 0.2
 
 
@@ -19,7 +24,9 @@ def turning_states(rate, speed=10.0, num=60):
     velocity = speed * np.stack([np.cos(heading), np.sin(heading), np.zeros(num)], axis=1)
     if rate == 0:
         return np.hstack([velocity * DT * np.arange(num)[:, None], velocity])
-    position = speed / rate * np.stack([np.sin(heading), 1 - np.cos(heading), np.zeros(num)], axis=1)
+    position = (
+        speed / rate * np.stack([np.sin(heading), 1 - np.cos(heading), np.zeros(num)], axis=1)
+    )
     return np.hstack([position, velocity])
 
 
@@ -36,7 +43,10 @@ def run(model, states, rng, settings=Tracking()):
 
 
 def test_constant_velocity_filter_follows_the_kalman_equations():
-    rng, settings = np.random.default_rng(0), Tracking(accel_std_mps2=1.5, vertical_accel_std_mps2=0.5)
+    rng, settings = (
+        np.random.default_rng(0),
+        Tracking(accel_std_mps2=1.5, vertical_accel_std_mps2=0.5),
+    )
     mean, covariance = rng.standard_normal(6), NOISE.copy()
     filter_ = ConstantVelocityFilter(settings, mean, covariance)
     for dt in (0.1, 0.4, 0.2):

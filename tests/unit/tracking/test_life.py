@@ -7,8 +7,12 @@ from cooperative_isac.tracking.life import Life, advance, expired
 from cooperative_isac.tracking.track import TrackStatus
 
 SETTINGS = Tracking(confirm_hits=3, confirm_window=4, max_coast_s=1.0)
-LETTERS = {TrackStatus.TENTATIVE: "t", TrackStatus.CONFIRMED: "C", TrackStatus.COASTING: "c",
-           TrackStatus.DELETED: "D"}
+LETTERS = {
+    TrackStatus.TENTATIVE: "t",
+    TrackStatus.CONFIRMED: "C",
+    TrackStatus.COASTING: "c",
+    TrackStatus.DELETED: "D",
+}
 
 
 def lives(frames, settings=SETTINGS, period_s=0.2):
@@ -21,12 +25,20 @@ def lives(frames, settings=SETTINGS, period_s=0.2):
     return letters
 
 
-@pytest.mark.parametrize("frames, expected", [
-    ("xxx", "ttC"), ("x.xx", "tttC"), ("xx.x", "tttC"),
-    ("x..", "ttD"), ("xx..", "tttD"), ("x.x.", "tttD"),
-    ("xxx.x..x", "ttCcCccC"),
-    ("xxx......", "ttCcccccD"), ("xxx.......x", "ttCcccccDDD"),
-])
+@pytest.mark.parametrize(
+    "frames, expected",
+    [
+        ("xxx", "ttC"),
+        ("x.xx", "tttC"),
+        ("xx.x", "tttC"),
+        ("x..", "ttD"),
+        ("xx..", "tttD"),
+        ("x.x.", "tttD"),
+        ("xxx.x..x", "ttCcCccC"),
+        ("xxx......", "ttCcccccD"),
+        ("xxx.......x", "ttCcccccDDD"),
+    ],
+)
 def test_a_track_is_born_confirmed_coasts_and_dies(frames, expected):
     assert lives(frames) == expected
 

@@ -21,16 +21,19 @@ def test_no_detections_are_empty_arrays():
     assert stack([]).values.shape == (0, 6) and stack([]).covariances.shape == (0, 6, 6)
 
 
-@pytest.mark.parametrize("change, words", [
-    ({"position_m": np.array([1, np.nan, 2])}, "position_m is not finite"),
-    ({"velocity_mps": np.array([1, np.inf, 2])}, "velocity_mps is not finite"),
-    ({"velocity_mps": np.zeros(2)}, r"velocity_mps has shape \(2,\), it must be \(3,\)"),
-    ({"covariance": np.full((6, 6), np.nan)}, "covariance is not finite"),
-    ({"covariance": np.eye(3)}, r"covariance has shape \(3, 3\), it must be \(6, 6\)"),
-    ({"covariance": np.diag([1, 1, 1, 1, 1, 0.0])}, "covariance is not positive definite"),
-    ({"covariance": np.diag([1, 1, -1, 1, 1, 1.0])}, "covariance is not positive definite"),
-    ({"covariance": np.eye(6) + np.eye(6, k=1) * 0.1}, "covariance is not symmetric"),
-])
+@pytest.mark.parametrize(
+    "change, words",
+    [
+        ({"position_m": np.array([1, np.nan, 2])}, "position_m is not finite"),
+        ({"velocity_mps": np.array([1, np.inf, 2])}, "velocity_mps is not finite"),
+        ({"velocity_mps": np.zeros(2)}, r"velocity_mps has shape \(2,\), it must be \(3,\)"),
+        ({"covariance": np.full((6, 6), np.nan)}, "covariance is not finite"),
+        ({"covariance": np.eye(3)}, r"covariance has shape \(3, 3\), it must be \(6, 6\)"),
+        ({"covariance": np.diag([1, 1, 1, 1, 1, 0.0])}, "covariance is not positive definite"),
+        ({"covariance": np.diag([1, 1, -1, 1, 1, 1.0])}, "covariance is not positive definite"),
+        ({"covariance": np.eye(6) + np.eye(6, k=1) * 0.1}, "covariance is not symmetric"),
+    ],
+)
 def test_an_unfit_detection_is_named_with_its_fault(detect, change, words):
     with pytest.raises(ValueError, match=f"^detection 1: {words}$"):
         stack([detect((0, 0, 0)), replace(detect((0, 0, 0)), **change)])

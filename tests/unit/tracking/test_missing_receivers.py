@@ -75,7 +75,9 @@ def test_partial_detections_keep_a_track_where_it_would_drift(part):
             straight = 5 * PERIOD_S * min(number, 8)
             place = (straight + radius * np.sin(turned), radius * (1 - np.cos(turned)), 2)
             speed = (5 * np.cos(turned), 5 * np.sin(turned), 0)
-            detection = replace(part(number), position_m=np.array(place), velocity_mps=np.array(speed))
+            detection = replace(
+                part(number), position_m=np.array(place), velocity_mps=np.array(speed)
+            )
             whole = replace(detection, num_paths=2, covariance=0.01 * np.eye(6))
             if number <= 8:
                 (track,) = tracker.update(PERIOD_S * number, [whole])
@@ -103,8 +105,9 @@ def test_a_track_outlives_frames_without_any_packet(tracker, seen):
 def test_a_miss_weighs_as_much_as_receivers_answered(tracker):
     lived_s = 0.0
     number = 5
-    while any(track.status is TrackStatus.COASTING for track in
-              tracker.update(PERIOD_S * number, [], 0.5)):
+    while any(
+        track.status is TrackStatus.COASTING for track in tracker.update(PERIOD_S * number, [], 0.5)
+    ):
         lived_s += PERIOD_S
         number += 1
     assert lived_s == pytest.approx(2 * SETTINGS.max_coast_s)

@@ -3,9 +3,16 @@
 import numpy as np
 import pytest
 
-from cooperative_isac.tracking.motion_models import (ACCELERATION_MEMORY_S, SMALL_ANGLE, acceleration_noise,
-                                                     constant_velocity_transition, coordinated_turn,
-                                                     coordinated_turn_jacobian, turn_decay, turn_noise)
+from cooperative_isac.tracking.motion_models import (
+    ACCELERATION_MEMORY_S,
+    SMALL_ANGLE,
+    acceleration_noise,
+    constant_velocity_transition,
+    coordinated_turn,
+    coordinated_turn_jacobian,
+    turn_decay,
+    turn_noise,
+)
 
 RATES = [0.0, 1e-6, -4e-3, 0.3, -1.5]
 
@@ -31,7 +38,7 @@ def test_two_steps_are_as_noisy_as_one_of_twice_the_length():
 
 
 def test_the_turn_rate_keeps_its_spread():
-    assert turn_decay(0.7) ** 2 * 0.3 ** 2 + turn_noise(0.7, 0.3) == pytest.approx(0.3 ** 2)
+    assert turn_decay(0.7) ** 2 * 0.3**2 + turn_noise(0.7, 0.3) == pytest.approx(0.3**2)
     assert turn_decay(0.3) * turn_decay(0.4) == pytest.approx(turn_decay(0.7))
 
 
@@ -54,14 +61,18 @@ def test_a_turn_is_the_integral_of_its_velocity(rate):
 @pytest.mark.parametrize("rate", RATES)
 def test_the_jacobian_agrees_with_finite_differences(rate):
     state, dt, step = np.array([5, -3, 2, 8, 3, -1, rate]), 0.6, 1e-5
-    ahead, behind = (np.array([coordinated_turn(state + side * step * axis, dt) for axis in np.eye(7)])
-                     for side in (1, -1))
+    ahead, behind = (
+        np.array([coordinated_turn(state + side * step * axis, dt) for axis in np.eye(7)])
+        for side in (1, -1)
+    )
     slopes = (ahead - behind).T / (2 * step)
     assert np.allclose(coordinated_turn_jacobian(state, dt), slopes, atol=1e-7)
 
 
 @pytest.mark.parametrize("function", [coordinated_turn, coordinated_turn_jacobian])
 def test_series_and_closed_form_meet(function):
-    below, above = (function(np.array([0, 0, 0, 20, 10, 0, rate]), 1.0)
-                    for rate in (SMALL_ANGLE * (1 - 1e-9), SMALL_ANGLE * (1 + 1e-9)))
+    below, above = (
+        function(np.array([0, 0, 0, 20, 10, 0, rate]), 1.0)
+        for rate in (SMALL_ANGLE * (1 - 1e-9), SMALL_ANGLE * (1 + 1e-9))
+    )
     assert np.allclose(below, above, atol=1e-8)

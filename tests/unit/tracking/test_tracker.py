@@ -22,11 +22,15 @@ SETTINGS = Tracking()
 
 
 def feed(tracker, detect, frames, start_s=0.0, offset=(0, 0, 2), period_s=0.2):
-    """Tracks of each frame of a target that moves along x; a frame that is False brings no detection."""
+    """Tracks of each frame of a target that moves along x; a frame that is False brings no
+    detection.
+    """
     outputs = []
     for frame, seen in enumerate(frames):
         time_s = start_s + period_s * frame
-        outputs.append(tracker.update(time_s, [detect(offset + VELOCITY * time_s, VELOCITY)] if seen else []))
+        outputs.append(
+            tracker.update(time_s, [detect(offset + VELOCITY * time_s, VELOCITY)] if seen else [])
+        )
     return outputs
 
 
@@ -39,13 +43,18 @@ def test_a_target_becomes_one_track_that_follows_it(detect, model, dimension):
     assert last.track_id == 1 and last.status is TrackStatus.CONFIRMED
     assert np.allclose(last.position_m, [9, 0, 2], atol=1e-6)
     assert np.allclose(last.velocity_mps, VELOCITY, atol=1e-6)
-    assert last.age_s == pytest.approx(1.8) and last.since_update_s == 0 and last.num_detections == 10
+    assert (
+        last.age_s == pytest.approx(1.8) and last.since_update_s == 0 and last.num_detections == 10
+    )
 
 
 def test_a_track_confirms_coasts_and_is_reported_deleted_once(detect):
     outputs = feed(Tracker(SETTINGS, 3), detect, [True] * 3 + [False] * 8)
     statuses = [[track.status.name for track in tracks] for tracks in outputs]
-    assert statuses == [["TENTATIVE"]] * 2 + [["CONFIRMED"]] + [["COASTING"]] * 5 + [["DELETED"]] + [[]] * 2
+    assert (
+        statuses
+        == [["TENTATIVE"]] * 2 + [["CONFIRMED"]] + [["COASTING"]] * 5 + [["DELETED"]] + [[]] * 2
+    )
     assert outputs[7][0].since_update_s == pytest.approx(1.0)
     assert np.allclose(outputs[7][0].position_m, [7, 0, 2], atol=0.05)
 
@@ -56,11 +65,15 @@ def test_a_coasting_track_takes_its_target_back_under_the_same_identity(detect):
     assert outputs[-1][0].status is TrackStatus.CONFIRMED
 
 
-@pytest.mark.parametrize("gap_s, expected", [
-    (0.8, [(1, TrackStatus.CONFIRMED)]),
-    (5.0, [(1, TrackStatus.CONFIRMED)]),
-    (LONGEST_OUTAGE_S + 1, [(1, TrackStatus.DELETED), (2, TrackStatus.TENTATIVE)]),
-], ids=["lost frames", "no frames for seconds", "no frames for longer"])
+@pytest.mark.parametrize(
+    "gap_s, expected",
+    [
+        (0.8, [(1, TrackStatus.CONFIRMED)]),
+        (5.0, [(1, TrackStatus.CONFIRMED)]),
+        (LONGEST_OUTAGE_S + 1, [(1, TrackStatus.DELETED), (2, TrackStatus.TENTATIVE)]),
+    ],
+    ids=["lost frames", "no frames for seconds", "no frames for longer"],
+)
 def test_a_time_without_frames_is_bridged_up_to_a_limit(detect, gap_s, expected):
     tracker = Tracker(SETTINGS, 3)
     feed(tracker, detect, [True] * 5)
@@ -74,7 +87,9 @@ def test_another_tracker_goes_on_from_saved_tracks(detect, model, gap_s):
     settings = Tracking(model=model)
     first, second = Tracker(settings, 3), Tracker(settings, 3)
     tracks = feed(first, detect, [True] * 20, offset=(0, 0, 8))[-1]
-    second.restore(3.8, loaded_tracks(json.loads(json.dumps(saved_tracks(tracks)))), 7, first.period_s)
+    second.restore(
+        3.8, loaded_tracks(json.loads(json.dumps(saved_tracks(tracks)))), 7, first.period_s
+    )
     stranger = detect((50, 50, 1))
     time_s = 3.8 + gap_s
     known = detect(np.array([0, 0, 8]) + VELOCITY * time_s, VELOCITY)
@@ -107,8 +122,15 @@ def test_tentative_tracks_are_not_saved_but_their_identities_are_used(detect):
     assert [track.track_id for track in feed(second, detect, [True], start_s=0.2)[0]] == [2]
 
 
-@pytest.mark.parametrize("change", [{"covariance": np.zeros((6, 6)).tolist()}, {"position_m": [1.0]},
-                                    {"velocity_mps": [0.0, np.nan, 0.0]}, {"status": 9}])
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"covariance": np.zeros((6, 6)).tolist()},
+        {"position_m": [1.0]},
+        {"velocity_mps": [0.0, np.nan, 0.0]},
+        {"status": 9},
+    ],
+)
 def test_saved_tracks_that_cannot_be_are_refused(detect, change):
     saved = saved_tracks(feed(Tracker(SETTINGS, 3), detect, [True] * 5)[-1])
     with pytest.raises(ValueError):
@@ -138,7 +160,9 @@ def test_a_clock_that_goes_backwards_resets_and_says_so(detect):
     assert not tracker.was_reset and [track.track_id for track in tracks] == [2]
 
 
-@pytest.mark.parametrize("time_s, words", [(0.8, "0.8 s came twice"), (np.nan, "nan s is not finite")])
+@pytest.mark.parametrize(
+    "time_s, words", [(0.8, "0.8 s came twice"), (np.nan, "nan s is not finite")]
+)
 def test_a_wrong_stamp_is_refused_and_changes_nothing(detect, time_s, words):
     tracker, other = Tracker(SETTINGS, 3), Tracker(SETTINGS, 3)
     feed(tracker, detect, [True] * 5)
@@ -159,7 +183,9 @@ def test_an_unfit_detection_is_refused_and_changes_nothing(detect):
 
 def test_the_same_detections_give_the_same_bytes(detect):
     rng = np.random.default_rng(0)
-    frames = [[detect(rng.uniform(-20, 20, 3), rng.normal(0, 3, 3)) for _ in range(3)] for _ in range(15)]
+    frames = [
+        [detect(rng.uniform(-20, 20, 3), rng.normal(0, 3, 3)) for _ in range(3)] for _ in range(15)
+    ]
     runs = []
     for _ in range(2):
         tracker = Tracker(SETTINGS, 3)
@@ -181,7 +207,9 @@ def test_snapshots_stay_what_they_were(detect):
     first = feed(tracker, detect, [True] * 3)[-1][0]
     before = first.position_m.copy(), first.covariance.copy()
     feed(tracker, detect, [True] * 3, start_s=0.6)
-    assert np.array_equal(first.position_m, before[0]) and np.array_equal(first.covariance, before[1])
+    assert np.array_equal(first.position_m, before[0]) and np.array_equal(
+        first.covariance, before[1]
+    )
 
 
 def test_crossing_targets_keep_their_identities(detect):
@@ -190,8 +218,10 @@ def test_crossing_targets_keep_their_identities(detect):
     for frame in range(60):
         time_s = 0.2 * frame
         states = [((-30 + 5 * time_s, 0, 2), VELOCITY), ((30 - 5 * time_s, 0.5, 2), -VELOCITY)]
-        detections = [detect(rng.normal(position, 0.15), rng.normal(velocity, 0.5))
-                      for position, velocity in rng.permutation(np.array(states))]
+        detections = [
+            detect(rng.normal(position, 0.15), rng.normal(velocity, 0.5))
+            for position, velocity in rng.permutation(np.array(states))
+        ]
         tracks = tracker.update(time_s, detections)
         headings = {track.track_id: np.sign(track.velocity_mps[0]) for track in tracks}
         if frame == 5:
@@ -220,8 +250,10 @@ def test_no_track_follows_further_than_a_target_can_go(detect):
     tracker = Tracker(Tracking(max_speed_mps=40.0), 3)
     feed(tracker, detect, [True] * 10)
     tracks = tracker.update(2.0, [detect((110, 0, 2), VELOCITY, position_std=20)])
-    assert [(track.track_id, track.status) for track in tracks] == [(1, TrackStatus.COASTING),
-                                                                    (2, TrackStatus.TENTATIVE)]
+    assert [(track.track_id, track.status) for track in tracks] == [
+        (1, TrackStatus.COASTING),
+        (2, TrackStatus.TENTATIVE),
+    ]
 
 
 def test_a_track_that_knows_little_does_not_take_anothers_detection(detect):
@@ -260,7 +292,9 @@ def test_an_unknown_velocity_starts_from_what_targets_can_do(detect):
 @pytest.mark.parametrize("height_m, expected", [(12, TargetClass.UAV), (0.5, TargetClass.VEHICLE)])
 def test_the_class_is_unknown_first_and_then_told_by_height(detect, height_m, expected):
     outputs = feed(Tracker(SETTINGS, 3), detect, [True] * 6, offset=(0, 0, height_m))
-    assert outputs[0][0].target_class is TargetClass.UNKNOWN and outputs[0][0].class_probability < 0.7
+    assert (
+        outputs[0][0].target_class is TargetClass.UNKNOWN and outputs[0][0].class_probability < 0.7
+    )
     assert outputs[-1][0].target_class is expected and outputs[-1][0].class_probability > 0.9
     flat = feed(Tracker(SETTINGS, 2), detect, [True] * 6, offset=(0, 0, height_m))
     assert flat[-1][0].target_class is TargetClass.UNKNOWN and flat[-1][0].class_probability == 0.5
@@ -271,7 +305,9 @@ def test_a_height_known_exactly_or_not_at_all_is_tolerated(detect, variance):
     covariance = np.diag([0.02, 0.02, variance, 0.25, 0.25, variance])
     tracker = Tracker(SETTINGS, 2)
     for frame in range(20):
-        tracks = tracker.update(0.2 * frame, [detect((frame, 0, 1.5), VELOCITY, covariance=covariance)])
+        tracks = tracker.update(
+            0.2 * frame, [detect((frame, 0, 1.5), VELOCITY, covariance=covariance)]
+        )
     assert np.allclose(tracks[0].position_m, [19, 0, 1.5], atol=1e-6)
     assert np.linalg.eigvalsh(tracks[0].covariance).min() > 0
 
@@ -300,10 +336,14 @@ def test_more_tracks_than_a_frame_has_time_for_are_not_started(detect):
 
 @pytest.mark.parametrize("model", ["cv", "imm"])
 @pytest.mark.parametrize("spoil", ["predict", "update"])
-def test_a_track_whose_filter_fails_is_dropped_and_the_others_go_on(detect, model, spoil, monkeypatch):
+def test_a_track_whose_filter_fails_is_dropped_and_the_others_go_on(
+    detect, model, spoil, monkeypatch
+):
     tracker = Tracker(Tracking(model=model), 3)
     for frame in range(5):
-        tracker.update(0.2 * frame, [detect((frame, 0, 2), (5, 0, 0)), detect((frame, 40, 2), (5, 0, 0))])
+        tracker.update(
+            0.2 * frame, [detect((frame, 0, 2), (5, 0, 0)), detect((frame, 40, 2), (5, 0, 0))]
+        )
 
     def fail(*_):
         raise np.linalg.LinAlgError("Singular matrix")
@@ -318,7 +358,11 @@ def test_a_track_whose_filter_fails_is_dropped_and_the_others_go_on(detect, mode
 
 
 @settings(max_examples=60)
-@given(seed=st.integers(0, 2 ** 32 - 1), model=st.sampled_from(["cv", "imm"]), dimension=st.sampled_from([2, 3]))
+@given(
+    seed=st.integers(0, 2**32 - 1),
+    model=st.sampled_from(["cv", "imm"]),
+    dimension=st.sampled_from([2, 3]),
+)
 def test_every_track_of_extreme_detections_is_valid(seed, model, dimension):
     generator = np.random.default_rng(seed)
     tracker, time_s = Tracker(Tracking(model=model), dimension), 0.0
@@ -326,7 +370,9 @@ def test_every_track_of_extreme_detections_is_valid(seed, model, dimension):
     for _ in range(8):
         time_s += 10 ** generator.uniform(-3, 0)
         detections = [extreme(generator, base) for _ in range(generator.integers(0, 4))]
-        tracks = tracker.update(time_s, [one for one in detections if detection_problem(one) is None])
+        tracks = tracker.update(
+            time_s, [one for one in detections if detection_problem(one) is None]
+        )
         for track in tracks:
             state = track.position_m, track.velocity_mps, track.covariance
             assert state_problem(*state, TRACK_MARGIN) is None

@@ -24,19 +24,25 @@ def loops(rng, times_s, num=4):
         centre = np.array([30 * (number % 2), 30 * (number // 2), 2 + 8 * (number % 2)])
         extent = np.array([size, 0.7 * size, 1])
         position = extent * np.stack([np.sin(angle), np.sin(2 * angle), np.sin(angle)], axis=1)
-        velocity = rate * extent * np.stack([np.cos(angle), 2 * np.cos(2 * angle), np.cos(angle)], axis=1)
+        velocity = (
+            rate * extent * np.stack([np.cos(angle), 2 * np.cos(2 * angle), np.cos(angle)], axis=1)
+        )
         states.append(np.hstack([centre + position, velocity]))
     return np.array(states)
 
 
 def detections_of(states, stds, stated_stds, rng, detect):
-    """Detections of the states [num, 6]: 3 % missed, 2 % with heavy tails, 0.02 false alarms a frame."""
+    """Detections of the states [num, 6]: 3 % missed, 2 % with heavy tails, 0.02 false alarms a
+    frame.
+    """
     found = []
     for state in states[rng.random(len(states)) > 0.03]:
         error = rng.standard_normal(6) * np.repeat(stds, 3) * (7 if rng.random() < 0.02 else 1)
         found.append(detect(state[:3] + error[:3], state[3:] + error[3:], *stated_stds))
     for _ in range(rng.poisson(0.02)):
-        found.append(detect(states[0, :3] + rng.uniform(-30, 30, 3), rng.normal(0, 5, 3), *stated_stds))
+        found.append(
+            detect(states[0, :3] + rng.uniform(-30, 30, 3), rng.normal(0, 5, 3), *stated_stds)
+        )
     return found
 
 
@@ -46,7 +52,9 @@ def play(states, times_s, settings, detect, seed, threshold_m=1.0, stds=(0.15, 0
     tracker, score = Tracker(settings, 3), RunScore(threshold_m, settings, 3)
     stated = tuple(std / optimism for std in stds)
     for time_s, now in zip(times_s, np.swapaxes(states, 0, 1)):
-        truths = [TargetState(f"target{i}", TargetClass.UNKNOWN, s[:3], s[3:]) for i, s in enumerate(now)]
+        truths = [
+            TargetState(f"target{i}", TargetClass.UNKNOWN, s[:3], s[3:]) for i, s in enumerate(now)
+        ]
         detections = detections_of(now, stds, stated, rng, detect)
         score.add(time_s, truths, detections, tracker.update(time_s, detections))
     return score.summary()

@@ -7,8 +7,15 @@ from cooperative_isac.training.recipes import Recipe
 from cooperative_isac.training.run import Job, train_here
 from cooperative_isac.training.settings import Settings
 
-NETWORK = {"input": "demodulated", "hidden": 8, "latent_dim": 6, "features": 8, "transmit_layers": 0,
-           "num_targets": 1, "codebook": {"size": 16, "restart_after": 4}}
+NETWORK = {
+    "input": "demodulated",
+    "hidden": 8,
+    "latent_dim": 6,
+    "features": 8,
+    "transmit_layers": 0,
+    "num_targets": 1,
+    "codebook": {"size": 16, "restart_after": 4},
+}
 
 
 @pytest.fixture
@@ -23,6 +30,15 @@ def trained_folder(tiny, tmp_path_factory):
 
 
 def short_job(tiny, tmp_path):
-    settings = Settings(epochs=3, batch_size=4, learning_rate=1e-3, schedule="cosine", drop_out=0.2, seed=5,
-                        checkpoint_steps=2, train_samples=20, validation_samples=6)
+    settings = Settings(
+        epochs=3,
+        batch_size=4,
+        learning_rate=1e-3,
+        schedule="cosine",
+        drop_out=0.2,
+        seed=5,
+        checkpoint_steps=2,
+        train_samples=20,
+        validation_samples=6,
+    )
     return Job(tiny, "dvqvae", Recipe("dvqvae", NETWORK), settings, tmp_path / "run")

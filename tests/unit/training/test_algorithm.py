@@ -1,4 +1,6 @@
-"""CF Algorithm 1: exchanging latents and gradients is the same as one backward pass through everything."""
+"""CF Algorithm 1: exchanging latents and gradients is the same as one backward pass through
+everything.
+"""
 
 import copy
 
@@ -8,8 +10,13 @@ import torch
 
 from cooperative_isac.fronthaul.learned.quantiser import commitment
 from cooperative_isac.fronthaul.learned.weights import make_network
-from cooperative_isac.training.algorithm import (Centre, LocalAccessPoint, Optimisation, all_latents,
-                                                     train_step)
+from cooperative_isac.training.algorithm import (
+    Centre,
+    LocalAccessPoint,
+    Optimisation,
+    all_latents,
+    train_step,
+)
 from cooperative_isac.training.batches import Examples, batches
 from cooperative_isac.training.samples import DrawnSamples
 
@@ -30,8 +37,10 @@ def batch(job, network):
 
 
 def sides(network, optimisation=OPTIMISATION):
-    access_points = [LocalAccessPoint(name, network.encoders[name], network.codebook(name), optimisation, 0)
-                     for name in network.receivers]
+    access_points = [
+        LocalAccessPoint(name, network.encoders[name], network.codebook(name), optimisation, 0)
+        for name in network.receivers
+    ]
     return access_points, Centre(network, optimisation)
 
 
@@ -54,20 +63,32 @@ def joint_step(network, batch, heard):
 
 
 def test_one_step_is_that_of_one_backward_pass(network, batch):
-    twin, heard = copy.deepcopy(network), torch.tensor([[1.0, 1.0], [0.0, 1.0], [1.0, 0.0], [1.0, 1.0]])
+    twin, heard = (
+        copy.deepcopy(network),
+        torch.tensor([[1.0, 1.0], [0.0, 1.0], [1.0, 0.0], [1.0, 1.0]]),
+    )
     joint_step(twin, batch, heard)
     train_step(*sides(network), batch, heard, RATE)
-    for (name, own), (_, other) in zip(network.named_parameters(), twin.named_parameters(), strict=True):
-        assert torch.allclose(own.grad, other.grad, atol=1e-6 * float(other.grad.abs().max()),
-                              rtol=1e-3), name
+    for (name, own), (_, other) in zip(
+        network.named_parameters(), twin.named_parameters(), strict=True
+    ):
+        assert torch.allclose(
+            own.grad, other.grad, atol=1e-6 * float(other.grad.abs().max()), rtol=1e-3
+        ), name
 
 
 def test_a_receiver_that_is_left_out_learns_only_its_commitment(network, batch):
     before = copy.deepcopy(network.encoders["rx2"].state_dict())
-    train_step(*sides(network, Optimisation(commitment_weight=0.0)), batch, torch.tensor([[1.0, 0.0]] * 4),
-               RATE)
+    train_step(
+        *sides(network, Optimisation(commitment_weight=0.0)),
+        batch,
+        torch.tensor([[1.0, 0.0]] * 4),
+        RATE,
+    )
     assert all(
-        torch.equal(before[name], tensor) for name, tensor in network.encoders["rx2"].state_dict().items())
+        torch.equal(before[name], tensor)
+        for name, tensor in network.encoders["rx2"].state_dict().items()
+    )
 
 
 def test_the_centre_sees_nothing_of_the_encoders(network, batch):
@@ -87,7 +108,10 @@ def test_codebooks_follow_in_training_alone(network, batch):
     assert torch.equal(network.codebook("rx1").codewords, before)
     all_latents(access_points, batch, training=True)
     assert not torch.equal(network.codebook("rx1").codewords, before)
-    assert 1 <= access_points[0].report()["perplexity"] <= 16 and access_points[0].report()["commitment"] > 0
+    assert (
+        1 <= access_points[0].report()["perplexity"] <= 16
+        and access_points[0].report()["commitment"] > 0
+    )
 
 
 def test_many_steps_learn_a_batch_by_heart(network, batch):
@@ -100,15 +124,21 @@ def test_many_steps_learn_a_batch_by_heart(network, batch):
 
 def test_mixed_precision_learns_nearly_the_same(network, batch):
     twin = copy.deepcopy(network)
-    losses = [train_step(*sides(one, Optimisation(precision=precision)), batch, torch.ones(4, 2), RATE)
-              for one, precision in ((network, "float32"), (twin, "bfloat16"))]
+    losses = [
+        train_step(*sides(one, Optimisation(precision=precision)), batch, torch.ones(4, 2), RATE)
+        for one, precision in ((network, "float32"), (twin, "bfloat16"))
+    ]
     assert losses[1] != losses[0] and losses[1] == pytest.approx(losses[0], rel=0.05)
     assert all(parameter.dtype == torch.float32 for parameter in twin.parameters())
 
 
-@pytest.mark.parametrize("kind, config", [
-    ("maps", {"cells": 12, "coarse": 4, "encoder_channels": 8, "centre_channels": 8}),
-    ("spectra", {"hidden": 4, "part_dim": 2, "cells": 12, "centre_channels": 8})])
+@pytest.mark.parametrize(
+    "kind, config",
+    [
+        ("maps", {"cells": 12, "coarse": 4, "encoder_channels": 8, "centre_channels": 8}),
+        ("spectra", {"hidden": 4, "part_dim": 2, "cells": 12, "centre_channels": 8}),
+    ],
+)
 def test_planes_learn_in_mixed_precision(tiny, kind, config):
     torch.manual_seed(1)
     network = make_network(tiny, kind, {**config, "num_targets": 1})
@@ -125,8 +155,10 @@ def test_gradients_are_clipped_on_each_side(network, batch):
     twin = copy.deepcopy(network)
     for one, clip in ((network, 0.0), (twin, 1e-4)):
         train_step(*sides(one, Optimisation(clip=clip)), batch, torch.ones(4, 2), RATE)
-    norms = [torch.stack([parameter.grad.norm() for parameter in one.centre.parameters()]).norm()
-             for one in (network, twin)]
+    norms = [
+        torch.stack([parameter.grad.norm() for parameter in one.centre.parameters()]).norm()
+        for one in (network, twin)
+    ]
     assert norms[0] > 1e-3 and norms[1] == pytest.approx(1e-4, rel=1e-2)
 
 
@@ -140,5 +172,6 @@ def test_a_state_goes_on_where_it_was(network, batch):
     for parts in ((access_points, centre), (others, other_centre)):
         train_step(*parts, batch, torch.ones(4, 2), RATE)
     assert all(
-        torch.equal(own, other) for own, other in zip(network.state_dict().values(),
-                                                      twin.state_dict().values()))
+        torch.equal(own, other)
+        for own, other in zip(network.state_dict().values(), twin.state_dict().values())
+    )

@@ -22,9 +22,15 @@ def examples(job, network):
 
 
 def same(first, second):
-    return (first.numbers == second.numbers and torch.equal(first.knowledge, second.knowledge)
-            and torch.equal(first.truth.state, second.truth.state) and all(
-                torch.equal(first.observations[name], second.observations[name]) for name in ("rx1", "rx2")))
+    return (
+        first.numbers == second.numbers
+        and torch.equal(first.knowledge, second.knowledge)
+        and torch.equal(first.truth.state, second.truth.state)
+        and all(
+            torch.equal(first.observations[name], second.observations[name])
+            for name in ("rx1", "rx2")
+        )
+    )
 
 
 def test_a_batch_holds_what_each_side_takes(job, network, examples):
@@ -39,19 +45,27 @@ def test_a_batch_holds_what_each_side_takes(job, network, examples):
 
 def test_worker_processes_change_nothing(examples):
     assert all(
-        same(*pair) for pair in zip(batches(examples, GROUPS, 0), batches(examples, GROUPS, 2), strict=True))
+        same(*pair)
+        for pair in zip(batches(examples, GROUPS, 0), batches(examples, GROUPS, 2), strict=True)
+    )
 
 
 def test_an_access_point_draws_only_its_own(job, network, examples):
     own = next(batches(Examples(network, job.samples, ("rx2",), at_centre=False), GROUPS, 0))
     assert list(own.observations) == ["rx2"] and own.truth is None
-    assert torch.equal(own.observations["rx2"], next(batches(examples, GROUPS, 0)).observations["rx2"])
+    assert torch.equal(
+        own.observations["rx2"], next(batches(examples, GROUPS, 0)).observations["rx2"]
+    )
 
 
 def test_fewer_targets_than_outputs_leave_zeros(job):
     targets = job.samples.situation(0).targets
     present, state = truth_arrays(targets, 3, 2)
-    assert present.tolist() == [True, False, False] and not state[1:].any() and state.dtype == np.float32
+    assert (
+        present.tolist() == [True, False, False]
+        and not state[1:].any()
+        and state.dtype == np.float32
+    )
     with pytest.raises(ValueError, match="has 1 targets, the network tells 0 at most"):
         truth_arrays(targets, 0, 2)
 
@@ -61,8 +75,9 @@ def test_epochs_shuffle_all_samples_anew():
     assert [len(group) for group in first] == [4, 4]
     drawn = np.concatenate(first)
     assert len(set(drawn)) == 8 and set(drawn) <= set(range(100, 111))
-    assert not np.array_equal(first, second) and np.array_equal(first,
-                                                                epoch_groups(np.arange(100, 111), 4, 7, 0))
+    assert not np.array_equal(first, second) and np.array_equal(
+        first, epoch_groups(np.arange(100, 111), 4, 7, 0)
+    )
 
 
 def cache_of(examples, folder, key="key"):
@@ -71,14 +86,20 @@ def cache_of(examples, folder, key="key"):
 
 def test_a_cache_gives_what_was_drawn_in_half_precision(job, network, examples, tmp_path):
     plain = list(batches(examples, GROUPS, 0))
-    cached = Examples(network, job.samples, network.receivers, cache=cache_of(examples, tmp_path / "cache"))
+    cached = Examples(
+        network, job.samples, network.receivers, cache=cache_of(examples, tmp_path / "cache")
+    )
     first = list(batches(cached, GROUPS, 2))
     assert cached.cache.num_there == 4
-    broken = Examples(network, None, network.receivers, cache=cache_of(examples, tmp_path / "cache"))
+    broken = Examples(
+        network, None, network.receivers, cache=cache_of(examples, tmp_path / "cache")
+    )
     second = list(batches(broken, GROUPS, 0))
     for drawn, before, again in zip(plain, first, second, strict=True):
         assert same(before, again)
-        assert torch.allclose(before.observations["rx1"].float(), drawn.observations["rx1"], atol=0.01)
+        assert torch.allclose(
+            before.observations["rx1"].float(), drawn.observations["rx1"], atol=0.01
+        )
         assert torch.equal(before.truth.state, drawn.truth.state)
     assert cached[3]["observation/rx1"].dtype == np.float16
     assert first[0].observations["rx1"].dtype == torch.float32
@@ -91,6 +112,8 @@ def test_a_cache_of_something_else_is_refused(examples, tmp_path):
 
 
 def test_networks_of_other_width_share_a_cache(job, network):
-    wide, raw = (make_network(job.scene, "dvqvae", {**job.recipe.network, **change})
-                 for change in ({"hidden": 16}, {"input": "raw"}))
+    wide, raw = (
+        make_network(job.scene, "dvqvae", {**job.recipe.network, **change})
+        for change in ({"hidden": 16}, {"input": "raw"})
+    )
     assert wide.input_key == network.input_key != raw.input_key

@@ -19,12 +19,46 @@ from cooperative_isac.training.recipes import RECIPES
 from cooperative_isac.training.samples import Variety
 
 TINY = Path(__file__).resolve().parents[2] / "scenes" / "tiny.yaml"
-SMALL = ["--scheme", "dvqvae_demodulated", "--set", "hidden=8", "--set", "part_dim=2", "--set", "centre_channels=8",
-         "--set", "cells=12", "--set", "codebook.size=16", "--set", "codebook.num_parts=7"]
-SMALL_MAPS = ["--scheme", "dvqvae", "--set", "cells=12", "--set", "coarse=4", "--set", "encoder_channels=8",
-              "--set", "centre_channels=8"]
-QUICK = ["--epochs", "2", "--batch-size", "4", "--samples", "8", "--validation-samples", "4",
-         "--workers", "0"]
+SMALL = [
+    "--scheme",
+    "dvqvae_demodulated",
+    "--set",
+    "hidden=8",
+    "--set",
+    "part_dim=2",
+    "--set",
+    "centre_channels=8",
+    "--set",
+    "cells=12",
+    "--set",
+    "codebook.size=16",
+    "--set",
+    "codebook.num_parts=7",
+]
+SMALL_MAPS = [
+    "--scheme",
+    "dvqvae",
+    "--set",
+    "cells=12",
+    "--set",
+    "coarse=4",
+    "--set",
+    "encoder_channels=8",
+    "--set",
+    "centre_channels=8",
+]
+QUICK = [
+    "--epochs",
+    "2",
+    "--batch-size",
+    "4",
+    "--samples",
+    "8",
+    "--validation-samples",
+    "4",
+    "--workers",
+    "0",
+]
 
 
 def isac(*arguments):
@@ -47,44 +81,63 @@ def test_training_may_begin_from_weights(tmp_path, tiny):
     weights = first / "weights.safetensors"
     still = ["--learning-rate", "0", "--begin", weights]
     assert isac("train", TINY, "--out", second, *QUICK, *SMALL, *still).exit_code == 0
-    before, after = (load_weights(run / "weights.safetensors", tiny).state_dict() for run in (first, second))
+    before, after = (
+        load_weights(run / "weights.safetensors", tiny).state_dict() for run in (first, second)
+    )
     same = {name for name in before if torch.equal(before[name], after[name])}
     assert {name for name in before if name.startswith(("encoders.", "centre."))} <= same
-    other = isac("train", TINY, "--out", tmp_path / "third", *QUICK, *SMALL, "--set", "hidden=16", *still)
+    other = isac(
+        "train", TINY, "--out", tmp_path / "third", *QUICK, *SMALL, "--set", "hidden=16", *still
+    )
     assert other.exit_code == 1 and "it is another network" in other.output
 
 
 def test_samples_vary_as_the_command_says(tmp_path):
     vary = ["--timing-offset-s", 0, 3e-7, "--frequency-offset-hz", 0, 5e3, "--power-dbm", 20, 30]
     assert isac("train", TINY, "--out", tmp_path / "run", *QUICK, *SMALL, *vary).exit_code == 0
-    variety = json.loads((tmp_path / "run" / "run.json").read_text(encoding="utf-8"))["settings"]["variety"]
+    variety = json.loads((tmp_path / "run" / "run.json").read_text(encoding="utf-8"))["settings"][
+        "variety"
+    ]
     assert variety["timing_offset_s"] == [0, 3e-7] and variety["frequency_offset_hz"] == [0, 5e3]
     assert variety["power_dbm"] == [20, 30]
 
 
 def test_other_settings_in_the_same_folder_are_refused(tmp_path):
     isac("train", TINY, "--out", tmp_path / "run", *QUICK, *SMALL)
-    result = isac("train", TINY, "--out", tmp_path / "run", *QUICK, *SMALL, "--learning-rate", "0.5")
+    result = isac(
+        "train", TINY, "--out", tmp_path / "run", *QUICK, *SMALL, "--learning-rate", "0.5"
+    )
     assert result.exit_code == 1 and "settings.learning_rate: 0.004 there, 0.5 now" in result.output
 
 
-@pytest.mark.parametrize("arguments, text", [
-    (["--scheme", "local_ml"], "scheme 'local_ml' has nothing to train; use one of"),
-    (["--set", "hidden"], "--set hidden: write NAME=VALUE"),
-    (["--set", "hiden=3"], "no hyperparameter hiden"),
-    (["--validation-samples", "4001"], "4001 validation samples are wanted, the split has 4000"),
-    (["--power-dbm", "30", "20"], "power_dbm 30.0 to 20.0: write the lower limit first"),
-    (["--timing-offset-s", "-1e-7", "0"], "timing_offset_s -1e-07 to 0.0: write the lower limit first, then the higher, none"),
-    (["--precision", "float8"], "precision 'float8' is not known"),
-    (["--data", "/nowhere"], "/nowhere is no dataset"),
-])
+@pytest.mark.parametrize(
+    "arguments, text",
+    [
+        (["--scheme", "local_ml"], "scheme 'local_ml' has nothing to train; use one of"),
+        (["--set", "hidden"], "--set hidden: write NAME=VALUE"),
+        (["--set", "hiden=3"], "no hyperparameter hiden"),
+        (
+            ["--validation-samples", "4001"],
+            "4001 validation samples are wanted, the split has 4000",
+        ),
+        (["--power-dbm", "30", "20"], "power_dbm 30.0 to 20.0: write the lower limit first"),
+        (
+            ["--timing-offset-s", "-1e-7", "0"],
+            "timing_offset_s -1e-07 to 0.0: write the lower limit first, then the higher, none",
+        ),
+        (["--precision", "float8"], "precision 'float8' is not known"),
+        (["--data", "/nowhere"], "/nowhere is no dataset"),
+    ],
+)
 def test_mistakes_are_one_line(tmp_path, arguments, text):
     result = isac("train", TINY, "--out", tmp_path / "run", *arguments)
     assert result.exit_code == 1 and result.output.startswith("error: ") and text in result.output
 
 
 def test_a_dataset_is_written_and_described(tmp_path):
-    result = isac("dataset", TINY, "--out", tmp_path / "data", "--samples", "5", "--targets", "0", "2")
+    result = isac(
+        "dataset", TINY, "--out", tmp_path / "data", "--samples", "5", "--targets", "0", "2"
+    )
     assert result.exit_code == 0, result.output
     assert "echo-rx1.npy" in result.output and "5 x 8 x 32 x 32 x 2" in result.output
     refused = isac("dataset", TINY, "--out", tmp_path / "data", "--samples", "5")
@@ -93,7 +146,10 @@ def test_a_dataset_is_written_and_described(tmp_path):
 
 def test_options_go_down_into_hyperparameters():
     assert pairs(["hidden=8", "codebook.size=4", "input=raw", "codebook.decay=0.5"]) == {
-        "hidden": 8, "codebook": {"size": 4, "decay": 0.5}, "input": "raw"}
+        "hidden": 8,
+        "codebook": {"size": 4, "decay": 0.5},
+        "input": "raw",
+    }
     assert pairs(["codebook=null"]) == {"codebook": None}
 
 
@@ -109,7 +165,10 @@ def test_a_job_is_the_recipe_with_what_was_chosen(tiny, tmp_path):
 @pytest.mark.parametrize("scheme", list(RECIPES))
 def test_every_recipe_makes_a_job(tiny, tmp_path, scheme):
     most = (RECIPES[scheme].variety.targets or (0, 1))[1]
-    assert make_job(tiny, scheme, tmp_path, {}, Variety(), {}, None).recipe.network["num_targets"] == most
+    assert (
+        make_job(tiny, scheme, tmp_path, {}, Variety(), {}, None).recipe.network["num_targets"]
+        == most
+    )
 
 
 @pytest.mark.parametrize("device", ["tpu", "meta", "cuda:99", ""])
@@ -120,16 +179,49 @@ def test_a_device_that_is_not_there_is_named(tmp_path, device):
 
 
 def test_training_that_diverges_in_its_first_epoch_says_so(tmp_path):
-    refused = isac("train", TINY, "--out", tmp_path / "run", *SMALL_MAPS, "--epochs", "1",
-                   "--batch-size", "4", "--samples", "4", "--validation-samples", "4",
-                   "--workers", "0", "--learning-rate", "1e30")
+    refused = isac(
+        "train",
+        TINY,
+        "--out",
+        tmp_path / "run",
+        *SMALL_MAPS,
+        "--epochs",
+        "1",
+        "--batch-size",
+        "4",
+        "--samples",
+        "4",
+        "--validation-samples",
+        "4",
+        "--workers",
+        "0",
+        "--learning-rate",
+        "1e30",
+    )
     assert refused.exit_code == 1
     assert "error: the validation loss is nan" in refused.output
 
 
 def test_the_maps_network_learns(tmp_path):
-    result = isac("train", TINY, "--out", tmp_path / "run", *SMALL_MAPS, "--epochs", "8", "--batch-size", "4",
-                  "--samples", "32", "--validation-samples", "8", "--workers", "0", "--learning-rate", "0.01")
+    result = isac(
+        "train",
+        TINY,
+        "--out",
+        tmp_path / "run",
+        *SMALL_MAPS,
+        "--epochs",
+        "8",
+        "--batch-size",
+        "4",
+        "--samples",
+        "32",
+        "--validation-samples",
+        "8",
+        "--workers",
+        "0",
+        "--learning-rate",
+        "0.01",
+    )
     assert result.exit_code == 0, result.output
     with open(tmp_path / "run" / "curves.csv", encoding="utf-8") as file:
         losses = [float(row["loss"]) for row in csv.DictReader(file)]
@@ -137,28 +229,74 @@ def test_the_maps_network_learns(tmp_path):
 
 
 def test_torch_is_not_loaded_by_schemes_that_do_not_learn():
-    text = ("import sys; from cooperative_isac import cli, pipeline; "
-            "from cooperative_isac.scene.config import load_scene; "
-            f"next(pipeline.run(load_scene({str(TINY)!r}), 1, 'local_ml')); sys.exit('torch' in sys.modules)")
+    text = (
+        "import sys; from cooperative_isac import cli, pipeline; "
+        "from cooperative_isac.scene.config import load_scene; "
+        f"next(pipeline.run(load_scene({str(TINY)!r}), 1, 'local_ml')); sys.exit('torch' in "
+        "sys.modules)"
+    )
     assert subprocess.run([sys.executable, "-c", text], check=False).returncode == 0
 
 
 @pytest.mark.parametrize("network", [SMALL, SMALL_MAPS], ids=["dvqvae_demodulated", "dvqvae"])
 def test_separate_processes_train_to_the_same_parameters(tmp_path, tiny, network):
-    command = ["train", str(TINY), "--epochs", "1", "--batch-size", "4", "--samples", "4",
-               "--validation-samples", "4", "--workers", "0", "--device", "cpu", *network]
+    command = [
+        "train",
+        str(TINY),
+        "--epochs",
+        "1",
+        "--batch-size",
+        "4",
+        "--samples",
+        "4",
+        "--validation-samples",
+        "4",
+        "--workers",
+        "0",
+        "--device",
+        "cpu",
+        *network,
+    ]
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    subprocess.run([
-        sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "3", "-m",
-        "cooperative_isac.cli", *command, "--out",
-        str(tmp_path / "apart")
-    ], check=True, env=environment, timeout=110)
     subprocess.run(
-        [sys.executable, "-m", "cooperative_isac.cli", *command, "--out",
-         str(tmp_path / "together")], check=True, env=environment, timeout=60)
-    apart, together = (load_weights(tmp_path / name / "weights.safetensors", tiny).state_dict()
-                       for name in ("apart", "together"))
+        [
+            sys.executable,
+            "-m",
+            "torch.distributed.run",
+            "--standalone",
+            "--nproc-per-node",
+            "3",
+            "-m",
+            "cooperative_isac.cli",
+            *command,
+            "--out",
+            str(tmp_path / "apart"),
+        ],
+        check=True,
+        env=environment,
+        timeout=110,
+    )
+    subprocess.run(
+        [
+            sys.executable,
+            "-m",
+            "cooperative_isac.cli",
+            *command,
+            "--out",
+            str(tmp_path / "together"),
+        ],
+        check=True,
+        env=environment,
+        timeout=60,
+    )
+    apart, together = (
+        load_weights(tmp_path / name / "weights.safetensors", tiny).state_dict()
+        for name in ("apart", "together")
+    )
     for name, tensor in together.items():
         assert torch.allclose(apart[name], tensor, atol=1e-6, rtol=0), name
-    rows = [list(csv.DictReader((tmp_path / name / "curves.csv").open())) for name in ("apart", "together")]
+    rows = [
+        list(csv.DictReader((tmp_path / name / "curves.csv").open()))
+        for name in ("apart", "together")
+    ]
     assert float(rows[0][0]["loss"]) == pytest.approx(float(rows[1][0]["loss"]), abs=1e-6)

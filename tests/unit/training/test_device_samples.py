@@ -12,31 +12,42 @@ from cooperative_isac.training.device_samples import DeviceExamples
 from cooperative_isac.training.samples import DrawnSamples, Variety
 
 GROUPS = [[3, 8], [5, 4]]
-VARIETY = Variety(targets=(0, 2), scatterers=(0, 3), timing_offset_s=(0.0, 1e-8),
-                  frequency_offset_hz=(0.0, 200.0))
+VARIETY = Variety(
+    targets=(0, 2), scatterers=(0, 3), timing_offset_s=(0.0, 1e-8), frequency_offset_hz=(0.0, 200.0)
+)
 
 
 @pytest.fixture
 def network(tiny):
-    return make_network(tiny, "dvqvae", {"hidden": 4, "latent_dim": 4, "features": 4, "num_targets": 2})
+    return make_network(
+        tiny, "dvqvae", {"hidden": 4, "latent_dim": 4, "features": 4, "num_targets": 2}
+    )
 
 
 def pair(network, source):
     """The same batches, drawn by the channel and computed by torch."""
-    return (batches(examples, GROUPS, 0) for examples in (Examples(network, source, network.receivers),
-                                                          DeviceExamples(network, source)))
+    return (
+        batches(examples, GROUPS, 0)
+        for examples in (
+            Examples(network, source, network.receivers),
+            DeviceExamples(network, source),
+        )
+    )
 
 
 @pytest.mark.parametrize("variety", [Variety(), VARIETY], ids=["plain", "varied"])
 def test_echoes_are_those_of_the_channel(network, tiny, variety):
     loud = replace(tiny, waveform=replace(tiny.waveform, power_w=1e9))  # noise is nothing beside it
     for drawn, computed in zip(*pair(network, DrawnSamples(loud, variety)), strict=True):
-        assert computed.numbers == drawn.numbers and torch.equal(computed.truth.state, drawn.truth.state)
+        assert computed.numbers == drawn.numbers and torch.equal(
+            computed.truth.state, drawn.truth.state
+        )
         assert torch.allclose(computed.knowledge, drawn.knowledge, atol=1e-4)
         for name in network.receivers:
             scale = max(float(drawn.observations[name].abs().max()), 1e4)
-            assert torch.allclose(computed.observations[name], drawn.observations[name], atol=1e-3 * scale,
-                                  rtol=0)
+            assert torch.allclose(
+                computed.observations[name], drawn.observations[name], atol=1e-3 * scale, rtol=0
+            )
 
 
 def test_noise_has_unit_power_and_is_a_function_of_sample_and_receiver(network, tiny):
@@ -44,7 +55,9 @@ def test_noise_has_unit_power_and_is_a_function_of_sample_and_receiver(network, 
     examples = DeviceExamples(network, DrawnSamples(quiet))
     first, again = (next(batches(examples, GROUPS, 0)).observations for _ in range(2))
     assert all(torch.equal(first[name], again[name]) for name in network.receivers)
-    assert not torch.equal(first["rx1"], first["rx2"]) and not torch.equal(first["rx1"][0], first["rx1"][1])
+    assert not torch.equal(first["rx1"], first["rx2"]) and not torch.equal(
+        first["rx1"][0], first["rx1"][1]
+    )
     assert np.allclose(first["rx1"].square().mean(dim=(0, 2, 3, 4)), 0.5, atol=0.02)
 
 

@@ -10,7 +10,11 @@ import numpy as np
 import pytest
 import torch
 
-from cooperative_isac.fronthaul.learned.weights import load_weights, save_weights, weights_description
+from cooperative_isac.fronthaul.learned.weights import (
+    load_weights,
+    save_weights,
+    weights_description,
+)
 from cooperative_isac.scene.config import load_scene
 from cooperative_isac.training.batches import EncodedExamples
 from cooperative_isac.training.loop import Watcher, heard_receivers
@@ -42,16 +46,20 @@ class Killer(Watcher):
 
 def curves(folder):
     with (folder / "curves.csv").open() as file:
-        return [{
-            name: float(value)
-            for name, value in row.items() if name != "seconds"
-        } for row in csv.DictReader(file)]
+        return [
+            {name: float(value) for name, value in row.items() if name != "seconds"}
+            for row in csv.DictReader(file)
+        ]
 
 
 def test_held_encoders_stay_while_codebooks_and_centre_learn(job, tmp_path):
     network = {**job.recipe.network, "input": "raw"}
-    held = replace(job, recipe=Recipe("dvqvae", network), cache=tmp_path / "cache",
-                   settings=replace(job.settings, hold_encoders=True))
+    held = replace(
+        job,
+        recipe=Recipe("dvqvae", network),
+        cache=tmp_path / "cache",
+        settings=replace(job.settings, hold_encoders=True),
+    )
     torch.manual_seed(job.settings.seed)
     before = first_network(held)
     after = load_weights(train_here(held, Watcher()).folder.weights, job.scene)
@@ -65,16 +73,30 @@ def test_held_encoders_stay_while_codebooks_and_centre_learn(job, tmp_path):
 
 
 def test_training_begins_with_beams_or_with_weights_that_are_given(job, compact):
-    beams = {"beams": 2, "hidden": 8, "encoder_layers": 3, "encoder_residuals": 0, "latent_dim": 8,
-             "transmit_layers": 0}
+    beams = {
+        "beams": 2,
+        "hidden": 8,
+        "encoder_layers": 3,
+        "encoder_residuals": 0,
+        "latent_dim": 8,
+        "transmit_layers": 0,
+    }
     begun = first_network(replace(job, scene=compact, recipe=Recipe("dvqvae", beams)))
-    assert torch.count_nonzero(begun.encoders["rx1"].halving[0][0].weight[0]) == 8  # antennas, real and imaginary
+    assert (
+        torch.count_nonzero(begun.encoders["rx1"].halving[0][0].weight[0]) == 8
+    )  # antennas, real and imaginary
     with torch.no_grad():
         begun.encoders["rx1"].halving[0][0].weight.fill_(0.25)
     job.folder.mkdir()
     save_weights(job.folder / "given.safetensors", begun, {}, False)
-    again = first_network(replace(job, scene=compact, recipe=Recipe("dvqvae", beams),
-                                  begin=job.folder / "given.safetensors"))
+    again = first_network(
+        replace(
+            job,
+            scene=compact,
+            recipe=Recipe("dvqvae", beams),
+            begin=job.folder / "given.safetensors",
+        )
+    )
     assert (again.encoders["rx1"].halving[0][0].weight == 0.25).all()
 
 
@@ -85,8 +107,11 @@ def test_training_may_begin_from_weights_of_another_scene(job):
     save_weights(maps.folder / "given.safetensors", given, {}, False)
     moved = tuple(replace(site, position_m=site.position_m + 3.0) for site in job.scene.receivers)
     torch.manual_seed(5)
-    begun = first_network(replace(maps, scene=replace(job.scene, receivers=moved),
-                                  begin=maps.folder / "given.safetensors"))
+    begun = first_network(
+        replace(
+            maps, scene=replace(job.scene, receivers=moved), begin=maps.folder / "given.safetensors"
+        )
+    )
     for name, parameter in begun.named_parameters():
         assert torch.equal(parameter, given.get_parameter(name))
     assert not torch.equal(begun.centre.paths.receivers, given.centre.paths.receivers)
@@ -94,7 +119,9 @@ def test_training_may_begin_from_weights_of_another_scene(job):
 
 
 def test_latents_of_held_encoders_are_those_of_the_network(job):
-    network = first_network(replace(job, recipe=Recipe("dvqvae", {**job.recipe.network, "input": "raw"})))
+    network = first_network(
+        replace(job, recipe=Recipe("dvqvae", {**job.recipe.network, "input": "raw"}))
+    )
     situation = job.samples.situation(4)
     example = EncodedExamples(network, job.samples, network.receivers)[4]
     for name in network.receivers:
@@ -104,7 +131,9 @@ def test_latents_of_held_encoders_are_those_of_the_network(job):
 
 def test_encoders_are_held_in_one_process_on_a_processor(job):
     held = replace(job, settings=replace(job.settings, hold_encoders=True))
-    with pytest.raises(ValueError, match="encoders are held in one process; train without torchrun"):
+    with pytest.raises(
+        ValueError, match="encoders are held in one process; train without torchrun"
+    ):
         train_as_one_of_several(held, Watcher())
     with pytest.raises(ValueError, match="encoders are held on the CPU only; add --device cpu"):
         train_here(replace(held, device="meta"), Watcher())
@@ -118,8 +147,10 @@ def test_a_killed_run_goes_on_to_the_same_result(job, steps):
         train_here(other, Killer(steps))
     train_here(other, Watcher())
     assert curves(other.folder) == curves(job.folder) and len(curves(job.folder)) == 3
-    assert other.folder.joinpath("weights.safetensors").read_bytes() == \
-        job.folder.joinpath("weights.safetensors").read_bytes()
+    assert (
+        other.folder.joinpath("weights.safetensors").read_bytes()
+        == job.folder.joinpath("weights.safetensors").read_bytes()
+    )
 
 
 def test_a_finished_run_does_nothing_more(job):
@@ -132,8 +163,9 @@ def test_a_finished_run_does_nothing_more(job):
 def test_a_folder_of_another_run_is_refused(job):
     train_here(job, Watcher())
     faster = replace(job, settings=replace(job.settings, learning_rate=0.01))
-    with pytest.raises(ValueError,
-                       match="settings.learning_rate: 0.001 there, 0.01 now.*name another folder"):
+    with pytest.raises(
+        ValueError, match="settings.learning_rate: 0.001 there, 0.01 now.*name another folder"
+    ):
         train_here(faster, Watcher())
 
 
@@ -154,8 +186,13 @@ def test_curves_tell_of_loss_accuracy_and_codebooks(job):
     rows = curves(job.folder)
     assert [row["epoch"] for row in rows] == [1, 2, 3]
     assert rows[-1]["loss"] < rows[0]["loss"]
-    assert {"validation_loss", "rmse_location_m", "detection_rate", "perplexity_rx1",
-            "commitment_rx2"} <= rows[0].keys()
+    assert {
+        "validation_loss",
+        "rmse_location_m",
+        "detection_rate",
+        "perplexity_rx1",
+        "commitment_rx2",
+    } <= rows[0].keys()
 
 
 def test_training_stops_when_validation_does_not_improve(job):
@@ -169,7 +206,7 @@ def test_drop_out_leaves_a_receiver_in_every_sample():
     settings = Settings(drop_out=0.6, seed=1)
     heard = heard_receivers(4000, 3, settings, 8).numpy()
     assert (heard.sum(axis=1) >= 1).all() and set(np.unique(heard)) == {0.0, 1.0}
-    assert heard.mean() == pytest.approx(0.4 + 0.6 ** 3 / 3, abs=0.03)
+    assert heard.mean() == pytest.approx(0.4 + 0.6**3 / 3, abs=0.03)
     assert np.array_equal(heard, heard_receivers(4000, 3, settings, 8).numpy())
     assert not np.array_equal(heard, heard_receivers(4000, 3, settings, 9).numpy())
     assert heard_receivers(50, 2, Settings(), 0).all()
@@ -183,23 +220,30 @@ def test_the_learning_rate_follows_its_schedule():
     assert {Settings().learning_rate_at(step, 10) for step in range(100)} == {1e-4}
 
 
-@pytest.mark.parametrize("change, text", [
-    ({"schedule": "wild"}, "schedule 'wild' is not known; use one of constant, cosine"),
-    ({"batch_size": 0}, "batch_size is 0; it must be 1 or more"),
-])
+@pytest.mark.parametrize(
+    "change, text",
+    [
+        ({"schedule": "wild"}, "schedule 'wild' is not known; use one of constant, cosine"),
+        ({"batch_size": 0}, "batch_size is 0; it must be 1 or more"),
+    ],
+)
 def test_settings_that_make_no_sense_are_refused(change, text):
     with pytest.raises(ValueError, match=text):
         Settings(**change)
 
 
-@pytest.mark.parametrize("broken_step, kept", [(2, "there are no weights"), (6, "the weights of epoch 1 stay")])
+@pytest.mark.parametrize(
+    "broken_step, kept", [(2, "there are no weights"), (6, "the weights of epoch 1 stay")]
+)
 def test_a_loss_that_is_no_number_ends_the_training(job, monkeypatch, broken_step, kept):
     steps = iter(range(1, 99))
     monkeypatch.setattr(
         "cooperative_isac.training.loop.train_step",
         lambda *_: float("nan") if next(steps) == broken_step else 1.0,
     )
-    with pytest.raises(ValueError, match=f"the loss is nan in step . of epoch .; {kept}.* lower --learning-rate"):
+    with pytest.raises(
+        ValueError, match=f"the loss is nan in step . of epoch .; {kept}.* lower --learning-rate"
+    ):
         train_here(job, Watcher())
     assert (job.folder / "weights.safetensors").exists() == (kept != "there are no weights")
 
@@ -224,7 +268,9 @@ def test_a_foreign_checkpoint_is_named(job, trained_folder, change):
     path = job.folder / "checkpoint.pt"
     content, state = path.read_bytes(), torch.load(path, weights_only=True)
     path.write_bytes(change(content, state))
-    with pytest.raises(ValueError, match="checkpoint.pt: is no checkpoint of this run.*--out") as caught:
+    with pytest.raises(
+        ValueError, match="checkpoint.pt: is no checkpoint of this run.*--out"
+    ) as caught:
         train_here(job, Watcher())
     assert "\n" not in str(caught.value)
 
@@ -240,11 +286,15 @@ def test_a_foreign_description_of_a_run_is_refused(job, trained_folder, content)
 
 @pytest.mark.parametrize("name", ["cache.json", "present.npy"])
 def test_a_damaged_cache_is_named(job, tmp_path, name):
-    cached = replace(job, cache=tmp_path / "cache", settings=replace(job.settings, epochs=1, train_samples=4))
+    cached = replace(
+        job, cache=tmp_path / "cache", settings=replace(job.settings, epochs=1, train_samples=4)
+    )
     train_here(cached, Watcher())
     path = tmp_path / "cache" / name
     path.write_bytes(path.read_bytes()[:50])
-    with pytest.raises(ValueError, match=f"{name}: is no .*; remove the cache or name another folder"):
+    with pytest.raises(
+        ValueError, match=f"{name}: is no .*; remove the cache or name another folder"
+    ):
         train_here(replace(cached, folder=tmp_path / "other"), Watcher())
 
 
@@ -253,7 +303,9 @@ def test_a_checkpoint_that_cannot_be_written_is_one_line(job, monkeypatch):
         raise RuntimeError("[enforce fail at inline_container.cc:603] . unexpected pos 64 vs 0")
 
     monkeypatch.setattr("torch.save", fill_up)
-    with pytest.raises(ValueError, match="cannot write .*checkpoint.pt: is the disk full.; make room"):
+    with pytest.raises(
+        ValueError, match="cannot write .*checkpoint.pt: is the disk full.; make room"
+    ):
         train_here(job, Watcher())
 
 

@@ -30,9 +30,14 @@ def test_samples_come_back(drawn, folder, tiny):
     recorded = RecordedSamples(tiny, folder)
     for number in range(10):
         before, now = drawn.situation(number), recorded.situation(number)
-        assert np.array_equal(now.frame.indices, before.frame.indices) and now.frame.number == number
-        assert np.allclose(now.frame.precoders, before.frame.precoders,
-                           atol=1e-4 * np.abs(before.frame.precoders).max())
+        assert (
+            np.array_equal(now.frame.indices, before.frame.indices) and now.frame.number == number
+        )
+        assert np.allclose(
+            now.frame.precoders,
+            before.frame.precoders,
+            atol=1e-4 * np.abs(before.frame.precoders).max(),
+        )
         assert len(now.targets) == len(before.targets)
         for one, other in zip(now.targets, before.targets):
             assert np.allclose(one.position_m, other.position_m)
@@ -45,19 +50,27 @@ def test_samples_come_back(drawn, folder, tiny):
 
 def test_four_fifths_are_for_training(folder, tiny):
     splits = RecordedSamples(tiny, folder).splits
-    assert (splits["train"].count, splits["validation"].first, splits["validation"].count) == (8, 8, 2)
+    assert (splits["train"].count, splits["validation"].first, splits["validation"].count) == (
+        8,
+        8,
+        2,
+    )
 
 
 def test_recordings_train(job, folder):
     recipe = replace(job.recipe, network={**job.recipe.network, "num_targets": 2})
     settings = replace(job.settings, train_samples=0, validation_samples=0, batch_size=2, epochs=1)
     training = train_here(
-        replace(job, recipe=recipe, settings=settings, source=RecordedSamples(job.scene, folder)), Watcher())
+        replace(job, recipe=recipe, settings=settings, source=RecordedSamples(job.scene, folder)),
+        Watcher(),
+    )
     assert training.steps_per_epoch == 4 and training.folder.weights.is_file()
 
 
 def test_another_scene_s_samples_are_refused(folder, small, tmp_path):
-    with pytest.raises(ValueError, match="is of another scene than 'small': num_users 2 there, 3 here"):
+    with pytest.raises(
+        ValueError, match="is of another scene than 'small': num_users 2 there, 3 here"
+    ):
         RecordedSamples(small, folder).splits
     with pytest.raises(ValueError, match="is no dataset: it has no dataset.json"):
         RecordedSamples(small, tmp_path).splits
@@ -79,9 +92,11 @@ def changed(folder, name, change):
 
 def with_value(place, value):
     """A change of one number of an array."""
+
     def change(array):
         array[place] = value
         return array
+
     return change
 
 
@@ -91,14 +106,42 @@ def with_value(place, value):
         ("dataset.json", b"", "dataset.json: Expecting value"),
         ("dataset.json", b"\xff\x00", "dataset.json: 'utf-8' codec"),
         ("dataset.json", b"[1]", "dataset.json: format 'None' is not"),
-        ("dataset.json", lambda text: text.replace(b'"samples": 10', b'"samples": "10"'), "samples: Input should be"),
-        ("dataset.json", lambda text: text.replace(b'"samples": 10', b'"samples": 1'), "samples: .* greater than"),
-        ("dataset.json", lambda text: text.replace(b'"samples": 10', b'"samples": 11'), "must be float32 11 x any"),
+        (
+            "dataset.json",
+            lambda text: text.replace(b'"samples": 10', b'"samples": "10"'),
+            "samples: Input should be",
+        ),
+        (
+            "dataset.json",
+            lambda text: text.replace(b'"samples": 10', b'"samples": 1'),
+            "samples: .* greater than",
+        ),
+        (
+            "dataset.json",
+            lambda text: text.replace(b'"samples": 10', b'"samples": 11'),
+            "must be float32 11 x any",
+        ),
         ("targets.npy", b"", "targets.npy: is no .npy file of numbers, or cut off"),
-        ("targets.npy", lambda array: array[:, :, 0], "targets.npy: is float32 10 x 2 x 3, must be float32 10 x any"),
-        ("targets.npy", lambda array: array.astype(object), "targets.npy: is no .npy file of numbers"),
-        ("downlink.npy", lambda array: array.astype(float), "downlink.npy: is float64 .*must be uint8"),
-        ("echo-rx1.npy", lambda array: array[:, :7], "echo-rx1.npy: is float16 10 x 7 x .*must be float16 10 x 8"),
+        (
+            "targets.npy",
+            lambda array: array[:, :, 0],
+            "targets.npy: is float32 10 x 2 x 3, must be float32 10 x any",
+        ),
+        (
+            "targets.npy",
+            lambda array: array.astype(object),
+            "targets.npy: is no .npy file of numbers",
+        ),
+        (
+            "downlink.npy",
+            lambda array: array.astype(float),
+            "downlink.npy: is float64 .*must be uint8",
+        ),
+        (
+            "echo-rx1.npy",
+            lambda array: array[:, :7],
+            "echo-rx1.npy: is float16 10 x 7 x .*must be float16 10 x 8",
+        ),
         ("echo-rx2.npy", b"\x93NUMPY\x01\x00v\x00{", "echo-rx2.npy: is no .npy file"),
     ],
 )
@@ -113,9 +156,17 @@ def test_a_foreign_file_is_named_before_the_training(folder, tiny, name, change,
 @pytest.mark.parametrize(
     "name, change, fault",
     [
-        ("targets.npy", with_value((3, 0, 0, 1), np.inf), "sample 3 has numbers that are not finite in the row"),
+        (
+            "targets.npy",
+            with_value((3, 0, 0, 1), np.inf),
+            "sample 3 has numbers that are not finite in the row",
+        ),
         ("downlink.npy", with_value((3, slice(0, 20)), 255), "sample 3 downlink payload has"),
-        ("echo-rx2.npy", with_value((3, 0, 0, 0, 0), np.nan), "sample 3 has numbers that are not finite"),
+        (
+            "echo-rx2.npy",
+            with_value((3, 0, 0, 0, 0), np.nan),
+            "sample 3 has numbers that are not finite",
+        ),
     ],
 )
 def test_a_broken_sample_ends_the_training_in_one_line(job, folder, name, change, fault, workers):
@@ -124,7 +175,10 @@ def test_a_broken_sample_ends_the_training_in_one_line(job, folder, name, change
     recipe = replace(job.recipe, network={**job.recipe.network, "num_targets": 2})
     source = RecordedSamples(job.scene, folder)
     with pytest.raises(ValueError, match=f"{name}: {fault}") as caught:
-        train_here(replace(job, recipe=recipe, settings=settings, source=source, num_workers=workers), Watcher())
+        train_here(
+            replace(job, recipe=recipe, settings=settings, source=source, num_workers=workers),
+            Watcher(),
+        )
     assert "\n" not in str(caught.value)
 
 
@@ -132,7 +186,9 @@ def test_fewer_samples_than_a_batch_train_as_a_smaller_batch(job, folder):
     settings = replace(job.settings, train_samples=0, validation_samples=0, batch_size=64, epochs=1)
     recipe = replace(job.recipe, network={**job.recipe.network, "num_targets": 2})
     training = train_here(
-        replace(job, recipe=recipe, settings=settings, source=RecordedSamples(job.scene, folder)), Watcher())
+        replace(job, recipe=recipe, settings=settings, source=RecordedSamples(job.scene, folder)),
+        Watcher(),
+    )
     assert (training.batch_size, training.steps_per_epoch) == (8, 1)
     assert np.isfinite(training.rows[0]["loss"]) and training.folder.weights.is_file()
 
@@ -145,7 +201,9 @@ def test_a_dataset_goes_to_a_new_folder(drawn, tmp_path):
 def test_a_dataset_without_room_is_refused_before_anything_is_written(drawn, tmp_path, monkeypatch):
     free = SimpleNamespace(free=10**6)
     monkeypatch.setattr("shutil.disk_usage", lambda _: free)
-    with pytest.raises(OutputError, match="GB are needed, 0.0 GB are free; make room, or draw fewer --samples"):
+    with pytest.raises(
+        OutputError, match="GB are needed, 0.0 GB are free; make room, or draw fewer --samples"
+    ):
         next(write_samples(drawn, tmp_path / "data", 1000))
     assert not list(tmp_path.iterdir())
 

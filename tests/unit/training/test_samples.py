@@ -15,13 +15,21 @@ def drawn(source, number, receiver="rx1"):
 
 def test_a_sample_is_a_function_of_its_number(tiny):
     source = DrawnSamples(tiny, Variety(targets=(0, 3)))
-    (first, echo), (again, same), (other, another) = drawn(source, 5), drawn(source, 5), drawn(source, 6)
+    (first, echo), (again, same), (other, another) = (
+        drawn(source, 5),
+        drawn(source, 5),
+        drawn(source, 6),
+    )
     assert np.array_equal(echo, same) and len(first.targets) == len(again.targets)
-    assert not np.array_equal(echo, another) and not np.array_equal(first.frame.indices, other.frame.indices)
+    assert not np.array_equal(echo, another) and not np.array_equal(
+        first.frame.indices, other.frame.indices
+    )
 
 
 def test_the_scene_s_seed_does_not_matter(tiny):
-    assert np.array_equal(drawn(DrawnSamples(tiny), 5)[1], drawn(DrawnSamples(replace(tiny, seed=77)), 5)[1])
+    assert np.array_equal(
+        drawn(DrawnSamples(tiny), 5)[1], drawn(DrawnSamples(replace(tiny, seed=77)), 5)[1]
+    )
 
 
 def test_without_variety_the_scene_is_as_it_is(tiny):
@@ -29,8 +37,13 @@ def test_without_variety_the_scene_is_as_it_is(tiny):
 
 
 def test_variety_reaches_its_ends_and_not_beyond(tiny):
-    variety = Variety(targets=(0, 2), power_dbm=(10.0, 20.0), scatterers=(1, 2), timing_offset_s=(0.0, 1e-9),
-                      frequency_offset_hz=(0.0, 100.0))
+    variety = Variety(
+        targets=(0, 2),
+        power_dbm=(10.0, 20.0),
+        scatterers=(1, 2),
+        timing_offset_s=(0.0, 1e-9),
+        frequency_offset_hz=(0.0, 100.0),
+    )
     scenes = [varied(tiny, variety, number) for number in range(60)]
     assert {scene.draw.num_targets for scene in scenes} == {0, 1, 2}
     assert {scene.propagation.clutter.num_scatterers for scene in scenes} == {1, 2}
@@ -51,6 +64,10 @@ def test_a_part_of_a_split_is_its_beginning(tiny):
     source = DrawnSamples(tiny)
     assert list(split_numbers(source, "validation", 3)) == [16_000, 16_001, 16_002]
     assert len(split_numbers(source, "train", 0)) == 16_000
-    assert list(split_numbers(source, "train", 16_002)[-3:]) == [15_999, 20_000, 20_001]  # not those of validation
+    assert list(split_numbers(source, "train", 16_002)[-3:]) == [
+        15_999,
+        20_000,
+        20_001,
+    ]  # not those of validation
     with pytest.raises(ValueError, match="4001 validation samples are wanted, the split has 4000"):
         split_numbers(source, "validation", 4_001)

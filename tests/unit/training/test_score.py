@@ -16,20 +16,37 @@ def batch(presence, state, present, label):
 
 def test_errors_are_those_of_the_best_pairing():
     log = ErrorLog(2)
-    log.add(*batch([0.9, 0.9, 0.1], [[50, 50, 0, 0], [10, 11, 3, 4], [0, 0, 0, 0]], [True, True, False],
-                   [[10, 10, 3, 1], [50, 48, 0, 0], [0, 0, 0, 0]]))
+    log.add(
+        *batch(
+            [0.9, 0.9, 0.1],
+            [[50, 50, 0, 0], [10, 11, 3, 4], [0, 0, 0, 0]],
+            [True, True, False],
+            [[10, 10, 3, 1], [50, 48, 0, 0], [0, 0, 0, 0]],
+        )
+    )
     score = log.score()
     assert (score.median_location_m, score.median_velocity_mps) == (1.5, 1.5)
-    assert score.rmse_location_m == pytest.approx(
-        np.sqrt(2.5)) and score.detection_rate == 1 and score.false_alarms == 0
+    assert (
+        score.rmse_location_m == pytest.approx(np.sqrt(2.5))
+        and score.detection_rate == 1
+        and score.false_alarms == 0
+    )
 
 
 def test_what_is_far_off_is_missed_and_a_false_alarm():
     log = ErrorLog(2)
     log.add(
-        *batch([0.9, 0.8], [[10, 10, 0, 0], [90, 10, 0, 0]], [True, False], [[10, 14, 0, 0], [0, 0, 0, 0]]))
+        *batch(
+            [0.9, 0.8],
+            [[10, 10, 0, 0], [90, 10, 0, 0]],
+            [True, False],
+            [[10, 14, 0, 0], [0, 0, 0, 0]],
+        )
+    )
     score = log.score()
-    assert score.detection_rate == 0 and score.false_alarms == 2 and score.median_location_m == np.inf
+    assert (
+        score.detection_rate == 0 and score.false_alarms == 2 and score.median_location_m == np.inf
+    )
     assert score.rmse_location_m == 4  # over all targets, as CF counts
 
 

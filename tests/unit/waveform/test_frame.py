@@ -18,7 +18,10 @@ def written_out(frame, subcarrier, symbol):
     points = constellation(frame.modulation_order).astype(complex)
     total = np.zeros(frame.antennas[-1].stop, complex)
     for stream, label in enumerate(frame.indices[subcarrier, :, symbol]):
-        total += frame.precoders[subcarrier // frame.group_size, :, stream].astype(complex) * points[label]
+        total += (
+            frame.precoders[subcarrier // frame.group_size, :, stream].astype(complex)
+            * points[label]
+        )
     return total
 
 
@@ -35,7 +38,9 @@ def test_the_signal_in_a_direction_is_that_of_a_plain_loop(name, request):
             sent = written_out(frame, subcarrier, symbol)[part]
             for direction in range(2):
                 expected = np.dot(steering[direction], sent)
-                assert abs(found[subcarrier, direction, symbol] - expected) < 1e-5 * np.linalg.norm(sent)
+                assert abs(found[subcarrier, direction, symbol] - expected) < 1e-5 * np.linalg.norm(
+                    sent
+                )
 
 
 def test_reference_symbols_replace_the_payload_on_their_comb(small):
@@ -47,7 +52,10 @@ def test_reference_symbols_replace_the_payload_on_their_comb(small):
     assert replace(frame, reference=None).payload_share == 1
     over = np.zeros((64, 64), bool)
     over[::2, ::2] = True
-    with_comb, without = frame.toward(0, ones)[:, 0], replace(frame, reference=None).toward(0, ones)[:, 0]
+    with_comb, without = (
+        frame.toward(0, ones)[:, 0],
+        replace(frame, reference=None).toward(0, ones)[:, 0],
+    )
     assert np.array_equal(with_comb == without, ~over)
     assert np.array_equal(with_comb[::2, ::2], frame.reference.toward(0, ones)[:, 0])
 

@@ -23,7 +23,8 @@ def test_zero_forcing_leaves_no_interference(channels):
 
 
 def test_mmse_is_the_regularised_inverse_of_the_covariance(channels):
-    # w_k is along (sum_l h_l h_l^H + K sigma^2 / P I)^-1 h_k: the other side of the matrix inversion lemma.
+    # w_k is along (sum_l h_l h_l^H + K sigma^2 / P I)^-1 h_k: the other side of the matrix
+    # inversion lemma.
     noise, power = 0.7, 2.0
     found = precode("mmse", channels, noise, power)
     for group in range(NUM_GROUPS):
@@ -49,7 +50,9 @@ def test_vectors_have_unit_norm(channels, kind):
 
 
 def test_an_unknown_precoder_names_the_known_ones(channels):
-    with pytest.raises(ValueError, match="precoder 'dirty_paper' is not known; use one of .*zero_forcing"):
+    with pytest.raises(
+        ValueError, match="precoder 'dirty_paper' is not known; use one of .*zero_forcing"
+    ):
         precode("dirty_paper", channels, 0.1, 1.0)
 
 
@@ -74,14 +77,20 @@ def test_no_transmitter_of_a_frame_exceeds_its_power(name, request):
 
 
 def test_rates_of_an_example_by_hand():
-    # Noise 1; user 1 hears 2 and interference of 1, user 2 hears 1 alone; the second group is silent.
+    # Noise 1; user 1 hears 2 and interference of 1, user 2 hears 1 alone; the second group is
+    # silent.
     precoders = np.array([[[2, 1], [0, 1]], [[0, 0], [0, 0]]], complex)
     channels = np.broadcast_to(np.eye(2), (2, 2, 2))
-    assert np.allclose(user_rates(channels, precoders, 1.0), [np.log2(1 + 4 / 2) / 2, np.log2(1 + 1) / 2])
+    assert np.allclose(
+        user_rates(channels, precoders, 1.0), [np.log2(1 + 4 / 2) / 2, np.log2(1 + 1) / 2]
+    )
 
 
 def test_zero_forcing_serves_its_users_at_high_power(tilted):
     channels, frame = downlink_channels(tilted, 0), transmit(tilted, 0)
-    rates = [user_rates(channels, frame.precoders * gain, tilted.users.noise_power_w) for gain in (1, 2)]
-    # Without interference four times the power is worth two bits at most, and at high SNR nearly so.
+    rates = [
+        user_rates(channels, frame.precoders * gain, tilted.users.noise_power_w) for gain in (1, 2)
+    ]
+    # Without interference four times the power is worth two bits at most, and at high SNR nearly
+    # so.
     assert np.all(rates[1] - rates[0] < 2) and np.all(rates[1] > rates[0]) and rates[0].max() > 3

@@ -31,5 +31,7 @@ def test_qpsk_is_that_of_the_textbook():
 
 
 def test_other_orders_are_refused():
-    with pytest.raises(ValueError, match=r"order 8 is not supported; use one of \(4, 16, 64, 256\)"):
+    with pytest.raises(
+        ValueError, match=r"order 8 is not supported; use one of \(4, 16, 64, 256\)"
+    ):
         constellation(8)

@@ -22,10 +22,22 @@ def example_rows(scene: Scene, scheme_name: str, num_frames: int, seed: int) -> 
     scheme = make_scheme(scheme_name, scene)
     for number in range(num_frames):
         draw = draw_frame(scene, number)
-        packets = {name: scheme.encode(echo, draw.frame, name) for name, echo in draw.echoes.items()}
-        for kind, items in (("truth", draw.targets), (scheme_name, scheme.decode(packets, draw.frame))):
-            rows += [{"frame": number, "what": kind, **dict(zip(("x_m", "y_m"), item.position_m[:2])),
-                      **dict(zip(("vx_mps", "vy_mps"), item.velocity_mps[:2]))} for item in items]
+        packets = {
+            name: scheme.encode(echo, draw.frame, name) for name, echo in draw.echoes.items()
+        }
+        for kind, items in (
+            ("truth", draw.targets),
+            (scheme_name, scheme.decode(packets, draw.frame)),
+        ):
+            rows += [
+                {
+                    "frame": number,
+                    "what": kind,
+                    **dict(zip(("x_m", "y_m"), item.position_m[:2])),
+                    **dict(zip(("vx_mps", "vy_mps"), item.velocity_mps[:2])),
+                }
+                for item in items
+            ]
     return rows
 
 
@@ -40,9 +52,15 @@ def draw_examples(scene: Scene, scheme_name: str, rows: list[dict], path: Path) 
         for what, colour, marker in (("truth", TRUTH, "o"), (scheme_name, ESTIMATE, "x")):
             own = [row for row in rows if row["frame"] == frame and row["what"] == what]
             columns = [[row[key] for row in own] for key in ("x_m", "y_m", "vx_mps", "vy_mps")]
-            axes.plot(*columns[:2], marker, color=colour, fillstyle="none", markersize=9, label=what)
-            axes.quiver(*columns, color=colour, angles="xy", scale_units="xy", scale=1.5, width=0.006)
-        axes.set(xlim=(-4, 104), ylim=(-6, 106), aspect="equal", xlabel="x (m)", title=f"frame {frame}")
+            axes.plot(
+                *columns[:2], marker, color=colour, fillstyle="none", markersize=9, label=what
+            )
+            axes.quiver(
+                *columns, color=colour, angles="xy", scale_units="xy", scale=1.5, width=0.006
+            )
+        axes.set(
+            xlim=(-4, 104), ylim=(-6, 106), aspect="equal", xlabel="x (m)", title=f"frame {frame}"
+        )
     figure.axes[0].set_ylabel("y (m)")
     figure.axes[0].legend(loc="upper left", fontsize=8)
     figure.suptitle(f"CF Fig. 10: truth and estimates of {scheme_name} in {scene.name}, simulated")

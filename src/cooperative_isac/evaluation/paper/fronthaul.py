@@ -25,23 +25,45 @@ REFIT_SEED = 20_000
 
 
 @torch.no_grad()
-def codebook_rows(scene: Scene, scheme: str, num_frames: int, seed: int,
-                  on_frame: Callable[[], None]) -> list[dict]:
-    """Errors of a trained network with its codebooks made anew, larger and smaller, by k-means on its latents.
+def codebook_rows(
+    scene: Scene, scheme: str, num_frames: int, seed: int, on_frame: Callable[[], None]
+) -> list[dict]:
+    """Errors of a trained network with its codebooks made anew, larger and smaller, by k-means on
+    its latents.
 
-    Encoders and centre stay as they were trained: the curve shows what the number of bits alone is worth.
+    Encoders and centre stay as they were trained: the curve shows what the number of bits alone is
+    worth.
     """
     network = load_weights(find_weights(scene, scheme), scene).eval()
-    frames = [_encoded(network, replace(scene, seed=REFIT_SEED + seed), number, on_frame)
-              for number in range(num_frames)]
-    latents = {name: torch.cat([encoded[name] for _, encoded in frames]) for name in network.receivers}
-    draws = [_encoded(network, replace(scene, seed=seed), number, on_frame) for number in range(num_frames)]
+    frames = [
+        _encoded(network, replace(scene, seed=REFIT_SEED + seed), number, on_frame)
+        for number in range(num_frames)
+    ]
+    latents = {
+        name: torch.cat([encoded[name] for _, encoded in frames]) for name in network.receivers
+    }
+    draws = [
+        _encoded(network, replace(scene, seed=seed), number, on_frame)
+        for number in range(num_frames)
+    ]
     rows = []
     for size in SIZES:
-        books = {name: refitted(network.codebook(name), size, latents[name]) for name in network.receivers}
-        bits = network.latent_shape[0] * next(iter(books.values())).config.num_parts * (size - 1).bit_length()
-        rows.append({"scheme": f"{scheme}, codebooks of {size}", "fronthaul_bits": bits,
-                     **_errors(scene, network, draws, books)})
+        books = {
+            name: refitted(network.codebook(name), size, latents[name])
+            for name in network.receivers
+        }
+        bits = (
+            network.latent_shape[0]
+            * next(iter(books.values())).config.num_parts
+            * (size - 1).bit_length()
+        )
+        rows.append(
+            {
+                "scheme": f"{scheme}, codebooks of {size}",
+                "fronthaul_bits": bits,
+                **_errors(scene, network, draws, books),
+            }
+        )
     return rows
 
 
@@ -63,12 +85,22 @@ def draw_fronthaul(scene: Scene, rows: Sequence[dict], path: Path) -> None:
     figure = Figure(figsize=(11, 4.4), layout="constrained")
     FigureCanvasAgg(figure)
     curve = [row for row in rows if "codebooks" in row["scheme"]]
-    for axes, key, label in zip(figure.subplots(1, 2), ("rmse_location_m", "rmse_velocity_mps"),
-                                ("RMSE of location (m)", "RMSE of velocity (m/s)")):
-        axes.plot([row["fronthaul_bits"] for row in curve], [row[key] for row in curve], "o-", markersize=4,
-                  label="codebooks of 4 to 256")
+    for axes, key, label in zip(
+        figure.subplots(1, 2),
+        ("rmse_location_m", "rmse_velocity_mps"),
+        ("RMSE of location (m)", "RMSE of velocity (m/s)"),
+    ):
+        axes.plot(
+            [row["fronthaul_bits"] for row in curve],
+            [row[key] for row in curve],
+            "o-",
+            markersize=4,
+            label="codebooks of 4 to 256",
+        )
         for index, row in enumerate(row for row in rows if row not in curve):
-            axes.plot(row["fronthaul_bits"], row[key], "osv^<>DPX*hd"[index % 12], label=row["scheme"])
+            axes.plot(
+                row["fronthaul_bits"], row[key], "osv^<>DPX*hd"[index % 12], label=row["scheme"]
+            )
         axes.set(xscale="log", yscale="log", xlabel="bits per access point and frame", ylabel=label)
         axes.grid(alpha=0.3, which="both")
     handles, labels = figure.axes[0].get_legend_handles_labels()
@@ -87,7 +119,9 @@ def _encoded(network: Network, scene: Scene, number: int, on_frame: Callable[[],
 def _errors(scene: Scene, network: Network, draws, books: dict[str, Codebook]) -> dict[str, float]:
     location, velocity, num_targets = [], [], 0
     for draw, latents in draws:
-        sent = torch.stack([books[name].lookup(books[name].nearest(latents[name])) for name in network.receivers])
+        sent = torch.stack(
+            [books[name].lookup(books[name].nearest(latents[name])) for name in network.receivers]
+        )
         knowledge = torch.from_numpy(network.knowledge(draw.frame))
         found = network.read(network.centre(sent[None], torch.ones(1, len(sent)), knowledge[None]))
         errors = score(draw.targets, detections(scene, found, network.receivers), scene.dimension)
@@ -95,5 +129,8 @@ def _errors(scene: Scene, network: Network, draws, books: dict[str, Codebook]) -
         velocity.append(errors[1])
         num_targets += len(draw.targets)
     location, velocity = np.concatenate(location), np.concatenate(velocity)
-    return {"rmse_location_m": rmse(location), "rmse_velocity_mps": rmse(velocity),
-            "detection_rate": len(location) / num_targets}
+    return {
+        "rmse_location_m": rmse(location),
+        "rmse_velocity_mps": rmse(velocity),
+        "detection_rate": len(location) / num_targets,
+    }

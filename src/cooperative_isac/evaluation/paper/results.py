@@ -1,4 +1,6 @@
-"""Measured points on disk: a figure that was interrupted goes on, one that is there is drawn only."""
+"""Measured points on disk: a figure that was interrupted goes on, one that is there is drawn
+only.
+"""
 
 from __future__ import annotations
 
@@ -25,12 +27,21 @@ class PointStore:
     """Figures of schemes in scenes, a file for each scene, number of frames and seed."""
 
     def __init__(self, folder: Path, num_frames: int, seed: int, num_workers: int):
-        self.folder, self.num_frames, self.seed, self.num_workers = folder, num_frames, seed, num_workers
+        self.folder, self.num_frames, self.seed, self.num_workers = (
+            folder,
+            num_frames,
+            seed,
+            num_workers,
+        )
         check_folder(folder)
         folder.mkdir(parents=True, exist_ok=True)
 
-    def figures(self, scene: Scene, schemes: Sequence[str], on_frame: Callable[[], None]) -> dict[str, dict]:
-        """Figures by scheme, and those of the bound under 'crlb'; what is missing is measured now."""
+    def figures(
+        self, scene: Scene, schemes: Sequence[str], on_frame: Callable[[], None]
+    ) -> dict[str, dict]:
+        """Figures by scheme, and those of the bound under 'crlb'; what is missing is measured
+        now.
+        """
         path = self._path(scene)
         known = self._known(path)
         missing = [name for name in schemes if _key(scene, name) not in known]
@@ -42,12 +53,19 @@ class PointStore:
     def num_missing(self, scene: Scene, schemes: Sequence[str]) -> int:
         """Frames that figures would have to measure."""
         known = self._known(self._path(scene))
-        return 0 if {CRLB, *(_key(scene, name) for name in schemes)} <= known.keys() else self.num_frames
+        return (
+            0
+            if {CRLB, *(_key(scene, name) for name in schemes)} <= known.keys()
+            else self.num_frames
+        )
 
-    def _measured(self, scene: Scene, schemes: Sequence[str], on_frame: Callable[[], None]) -> dict[str, dict]:
+    def _measured(
+        self, scene: Scene, schemes: Sequence[str], on_frame: Callable[[], None]
+    ) -> dict[str, dict]:
         power_dbm, samples = scene_power_dbm(scene), []
-        for sample in measure_frames(replace(scene, seed=self.seed), schemes, [power_dbm], self.num_frames,
-                                     self.num_workers):
+        for sample in measure_frames(
+            replace(scene, seed=self.seed), schemes, [power_dbm], self.num_frames, self.num_workers
+        ):
             samples.append(sample)
             on_frame()
         result = power_result(power_dbm, schemes, samples)
@@ -55,13 +73,17 @@ class PointStore:
         return _finite({CRLB: asdict(result.bound), **measured})
 
     def _known(self, path: Path) -> dict[str, dict]:
-        """The figures in a file, none where there is no file. ValueError for a file of something else."""
+        """The figures in a file, none where there is no file. ValueError for a file of something
+        else.
+        """
         if not path.is_file():
             return {}
         try:
             return POINTS.validate_json(path.read_bytes())
         except (OSError, ValueError):
-            raise ValueError(f"{path}: holds no measured points, or is damaged; remove it to measure anew") from None
+            raise ValueError(
+                f"{path}: holds no measured points, or is damaged; remove it to measure anew"
+            ) from None
 
     def _path(self, scene: Scene) -> Path:
         return self.folder / f"{scene.name}-{scene.fingerprint}-{self.num_frames}-{self.seed}.json"
@@ -74,5 +96,7 @@ def _key(scene: Scene, scheme: str) -> str:
 
 
 def _finite(figures: dict[str, dict]) -> dict[str, dict]:
-    return {name: {key: value if math.isfinite(value) else None for key, value in one.items()}
-            for name, one in figures.items()}
+    return {
+        name: {key: value if math.isfinite(value) else None for key, value in one.items()}
+        for name, one in figures.items()
+    }

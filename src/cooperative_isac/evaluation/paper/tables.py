@@ -26,48 +26,88 @@ SETTINGS = ((16, 256), (8, 256), (8, 128))  # antennas, subcarriers and symbols 
 
 def setting_rows() -> list[dict]:
     """CF Table I beside the compact scene."""
-    scenes = {name: dict(describe(load_scene(name))) for name in ("cell_free_table1", "cell_free_compact")}
+    scenes = {
+        name: dict(describe(load_scene(name))) for name in ("cell_free_table1", "cell_free_compact")
+    }
     labels = dict.fromkeys(label for texts in scenes.values() for label in texts)
-    return [{"what": label, **{name: texts.get(label, "") for name, texts in scenes.items()}}
-            for label in labels if label != "file" and not label.startswith("target")]
+    return [
+        {"what": label, **{name: texts.get(label, "") for name, texts in scenes.items()}}
+        for label in labels
+        if label != "file" and not label.startswith("target")
+    ]
 
 
 def size_rows() -> list[dict]:
-    """CF Table II: parameters and bits of the paper's network at its own scale, and of the compact one."""
+    """CF Table II: parameters and bits of the paper's network at its own scale, and of the compact
+    one.
+    """
     rows, compact = [], load_scene("cell_free_compact")
     with torch.device("meta"):
         paper = Dvqvae(load_scene("cell_free_table1"), DvqvaeConfig())
-    for name, network in (("dvqvae_paper, Table I", paper),
-                          ("dvqvae_demodulated, compact", Spectra(compact, SpectraConfig())),
-                          ("dvqvae, compact", Maps(compact, MapsConfig()))):
+    for name, network in (
+        ("dvqvae_paper, Table I", paper),
+        ("dvqvae_demodulated, compact", Spectra(compact, SpectraConfig())),
+        ("dvqvae, compact", Maps(compact, MapsConfig())),
+    ):
         book = network.codebook(network.receivers[0])
-        rows.append({"network": name, "encoder_parameters": count_parameters(network.encoders[network.receivers[0]]),
-                     "decoder_parameters": count_parameters(network.centre), "latents": network.latent_shape[0],
-                     "latent_size": network.latent_shape[1], "codewords": book.config.size,
-                     "bits": network.latent_shape[0] * book.config.num_parts * book.config.width})
+        rows.append(
+            {
+                "network": name,
+                "encoder_parameters": count_parameters(network.encoders[network.receivers[0]]),
+                "decoder_parameters": count_parameters(network.centre),
+                "latents": network.latent_shape[0],
+                "latent_size": network.latent_shape[1],
+                "codewords": book.config.size,
+                "bits": network.latent_shape[0] * book.config.num_parts * book.config.width,
+            }
+        )
     return rows
 
 
 @torch.no_grad()
 def time_rows(batch: int, on_row: Callable[[], None]) -> list[dict]:
-    """CF Table III: milliseconds a frame of encoder, quantiser and decoder, in batches as in CF, on this CPU and GPU."""
+    """CF Table III: milliseconds a frame of encoder, quantiser and decoder, in batches as in CF, on
+    this CPU and GPU.
+    """
     rows = []
     for device in ("cpu", *(("cuda",) if torch.cuda.is_available() else ())):
         for antennas, elements in SETTINGS:
-            changes = {"receivers.*.array.num_elements": antennas, "transmitters.*.array.num_elements": antennas,
-                       "waveform.num_subcarriers": elements, "waveform.num_symbols": elements,
-                       "waveform.group_size": 4}
+            changes = {
+                "receivers.*.array.num_elements": antennas,
+                "transmitters.*.array.num_elements": antennas,
+                "waveform.num_subcarriers": elements,
+                "waveform.num_symbols": elements,
+                "waveform.group_size": 4,
+            }
             scene = changed_scene("cell_free_table1", changes)
-            for name, network in (("dvqvae_paper", Dvqvae(scene, DvqvaeConfig())),
-                                  ("dvqvae_demodulated", Spectra(scene, SpectraConfig()))):
-                rows.append({"device": device, "network": name, "antennas": antennas, "elements": elements,
-                             **_times(network, scene, batch, device)})
+            for name, network in (
+                ("dvqvae_paper", Dvqvae(scene, DvqvaeConfig())),
+                ("dvqvae_demodulated", Spectra(scene, SpectraConfig())),
+            ):
+                rows.append(
+                    {
+                        "device": device,
+                        "network": name,
+                        "antennas": antennas,
+                        "elements": elements,
+                        **_times(network, scene, batch, device),
+                    }
+                )
                 on_row()
         compact = load_scene("cell_free_compact")
-        for name, network in (("dvqvae_demodulated", Spectra(compact, SpectraConfig())),
-                              ("dvqvae", Maps(compact, MapsConfig()))):
-            rows.append({"device": device, "network": name, "antennas": 8, "elements": 64,
-                         **_times(network, compact, batch, device)})
+        for name, network in (
+            ("dvqvae_demodulated", Spectra(compact, SpectraConfig())),
+            ("dvqvae", Maps(compact, MapsConfig())),
+        ):
+            rows.append(
+                {
+                    "device": device,
+                    "network": name,
+                    "antennas": 8,
+                    "elements": 64,
+                    **_times(network, compact, batch, device),
+                }
+            )
             on_row()
     return rows
 
@@ -75,15 +115,22 @@ def time_rows(batch: int, on_row: Callable[[], None]) -> list[dict]:
 def _times(network: Network, scene: Scene, batch: int, device: str) -> dict[str, float]:
     network = network.to(device).eval()
     frame, site = transmit(scene, 0), scene.receivers[0]
-    silence = np.zeros((site.num_ant, scene.grid.num_subcarriers, scene.grid.num_symbols), np.complex64)
+    silence = np.zeros(
+        (site.num_ant, scene.grid.num_subcarriers, scene.grid.num_symbols), np.complex64
+    )
     observation = _batch(network.observe(silence, frame, site.name), batch, device)
     knowledge = _batch(network.knowledge(frame), batch, device)
     codebook, encoder = network.codebook(site.name), network.encoders[site.name]
     latents = encoder(observation)
-    sent = codebook.lookup(codebook.nearest(latents))[:, None].expand(-1, len(network.receivers), -1, -1)
+    sent = codebook.lookup(codebook.nearest(latents))[:, None].expand(
+        -1, len(network.receivers), -1, -1
+    )
     heard = torch.ones(batch, len(network.receivers), device=device)
-    stages = {"encoder_ms": lambda: encoder(observation), "quantiser_ms": lambda: codebook.nearest(latents),
-              "decoder_ms": lambda: network.read(network.centre(sent, heard, knowledge))}
+    stages = {
+        "encoder_ms": lambda: encoder(observation),
+        "quantiser_ms": lambda: codebook.nearest(latents),
+        "decoder_ms": lambda: network.read(network.centre(sent, heard, knowledge)),
+    }
     return {stage: 1e3 / batch * _fastest_s(work, device) for stage, work in stages.items()}
 
 

@@ -9,7 +9,9 @@ from cooperative_isac.scene.model import Scene
 
 
 def weights_digest(scene: Scene, scheme: str) -> str:
-    """Digest of the weights that a learned scheme would use; nothing for schemes that do not learn."""
+    """Digest of the weights that a learned scheme would use; nothing for schemes that do not
+    learn.
+    """
     if scheme not in LEARNED:
         return ""
     from cooperative_isac.schemes.learned import find_weights  # loads torch

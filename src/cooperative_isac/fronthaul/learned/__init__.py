@@ -1,1 +1,3 @@
-"""Learned codecs: encoders and codebooks at the access points, one decoder at the centre. Needs torch."""
+"""Learned codecs: encoders and codebooks at the access points, one decoder at the centre. Needs
+torch.
+"""

@@ -1,6 +1,8 @@
-"""The centralised network of CF section V-A, scheme cnn_paper: raw echoes travel to the centre, which does all.
+"""The centralised network of CF section V-A, scheme cnn_paper: raw echoes travel to the centre,
+which does all.
 
-CF does not say whether its convolutions see one echo or all; here they take one, and the layers behind them all.
+CF does not say whether its convolutions see one echo or all; here they take one, and the layers
+behind them all.
 """
 
 from __future__ import annotations
@@ -26,7 +28,9 @@ EDGES = 0.5  # as beams.MARGIN, for beams that lack two of five antennas
 
 
 class Cnn(Network):
-    """Live, encoders are at the centre, too (schemes.learned.CentralScheme); an access point trains its own."""
+    """Live, encoders are at the centre, too (schemes.learned.CentralScheme); an access point trains
+    its own.
+    """
 
     kind = "cnn"
 
@@ -66,7 +70,9 @@ class Cnn(Network):
 
 
 class Convolutions(nn.Module):
-    """Observations [batch, 2, num_rx_ant, num_subcarriers, num_symbols] to latents [batch, L, channels]."""
+    """Observations [batch, 2, num_rx_ant, num_subcarriers, num_symbols] to latents [batch, L,
+    channels].
+    """
 
     def __init__(self, in_channels: int, config: CnnConfig):
         super().__init__()
@@ -78,7 +84,7 @@ class Convolutions(nn.Module):
 
     def begin_with_beams(self, num_beams: int) -> None:
         """Amplitudes of beams of five antennas around each antenna, over that of noise."""
-        listen(self.first, num_beams, [(MIDDLE, MIDDLE)], (1, ))
+        listen(self.first, num_beams, [(MIDDLE, MIDDLE)], (1,))
         average(self.second, [MIDDLE], slice(None), 1)
         above_noise(self.second, EDGES)
 
@@ -97,7 +103,9 @@ class CnnCentre(nn.Module):
         self.elements = ElementMean(num_receivers, channels, axes[0]) if config.alike else None
         flat = num_receivers * channels * (axes[0] if config.alike else prod(axes))
         widths = [flat, config.neurons, config.neurons, config.neurons]
-        self.joint = nn.Sequential(*(nn.Sequential(nn.Linear(*pair), nn.ReLU()) for pair in zip(widths, widths[1:])))
+        self.joint = nn.Sequential(
+            *(nn.Sequential(nn.Linear(*pair), nn.ReLU()) for pair in zip(widths, widths[1:]))
+        )
         self.head = TargetHead(scene, config.neurons, config.num_targets)
 
     def forward(self, latents: Tensor, heard: Tensor, knowledge: Tensor) -> Tensor:

@@ -15,16 +15,18 @@ BEAM_LAYERS, BEAM_CHANNELS = 3, (8, 2, 4)  # after each convolution, for each be
 class DvqvaeConfig:
     """The network of CF section III; the defaults are CF Table II.
 
-    num_targets: Q, targets it can tell; input: raw | demodulated, what the encoders take (learned.inputs);
+    num_targets: Q, targets it can tell; input: raw | demodulated, what the encoders take
+    (learned.inputs);
     hidden: H, channels after the encoder's convolutions; latent_dim: D, length of a codeword;
     codebook: None for the D-VAE, whose latents are the H channels themselves;
-    features: outputs of each of the centre's two linear projectors, not in CF: 32 gives its 206 million;
-    *_layers: convolutions that halve every axis, L_cnn (transmit_layers 0: the centre does not look at the
-    transmit signal); *_residuals: residual convolutions, L_res. Not in CF:
-    beams: directions that an encoder of three convolutions, none residual, listens to as training begins
-    (learned.beams), with hidden 4 times as many (0: random weights); alike: the centre takes the normalised mean of
-    latents over resource elements; centre_hidden: channels of its residual convolutions (0: hidden); error: of states
-    in the loss, squared (CF eq. 17) or absolute.
+    features: outputs of each of the centre's two linear projectors, not in CF: 32 gives its 206
+    million;
+    *_layers: convolutions that halve every axis, L_cnn (transmit_layers 0: the centre does not look
+    at the transmit signal); *_residuals: residual convolutions, L_res. Not in CF:
+    beams: directions that an encoder of three convolutions, none residual, listens to as training
+    begins (learned.beams), with hidden 4 times as many (0: random weights); alike: the centre takes
+    the normalised mean of latents over resource elements; centre_hidden: channels of its residual
+    convolutions (0: hidden); error: of states in the loss, squared (CF eq. 17) or absolute.
     """
 
     num_targets: int = 2
@@ -48,19 +50,29 @@ class DvqvaeConfig:
         check_choice("error", self.error, ERRORS)
         wanted = BEAM_LAYERS, BEAM_CHANNELS[-1] * self.beams
         if self.beams and (self.input != "raw" or (self.encoder_layers, self.hidden) != wanted):
-            raise ValueError(f"{self.beams} beams need input raw, encoder_layers {wanted[0]} and hidden {wanted[1]}, "
-                             f"not {self.input}, {self.encoder_layers} and {self.hidden}")
-        if self.beams and (self.encoder_residuals or self.codebook and self.latent_dim < self.hidden):
-            raise ValueError(f"{self.beams} beams need encoder_residuals 0 and latent_dim {self.hidden} or more, "
-                             f"not {self.encoder_residuals} and {self.latent_dim}")
+            raise ValueError(
+                f"{self.beams} beams need input raw, encoder_layers {wanted[0]} and hidden "
+                f"{wanted[1]}, "
+                f"not {self.input}, {self.encoder_layers} and {self.hidden}"
+            )
+        if self.beams and (
+            self.encoder_residuals or self.codebook and self.latent_dim < self.hidden
+        ):
+            raise ValueError(
+                f"{self.beams} beams need encoder_residuals 0 and latent_dim {self.hidden} or "
+                "more, "
+                f"not {self.encoder_residuals} and {self.latent_dim}"
+            )
 
 
 @dataclass(frozen=True)
 class CnnConfig:
-    """The centralised network of CF section V-A and its reference [1]: two convolutions of kernel 5 with max
-    pooling, three fully connected layers of 256 neurons. Not in CF: channels, after each convolution of one receiver's
-    echo; pooling: resource elements of each axis that become one; beams: directions that the convolutions listen to
-    as training begins, as many as they have channels (0: random weights); alike, error: as in DvqvaeConfig."""
+    """The centralised network of CF section V-A and its reference [1]: two convolutions of kernel 5
+    with max
+    pooling, three fully connected layers of 256 neurons. Not in CF: channels, after each
+    convolution of one receiver's echo; pooling: resource elements of each axis that become one;
+    beams: directions that the convolutions listen to as training begins, as many as they have
+    channels (0: random weights); alike, error: as in DvqvaeConfig."""
 
     num_targets: int = 2
     channels: tuple[int, int] = (8, 8)
@@ -72,8 +84,10 @@ class CnnConfig:
 
     def __post_init__(self) -> None:
         check_choice("error", self.error, ERRORS)
-        if self.beams and tuple(self.channels) != 2 * (self.beams, ):
-            raise ValueError(f"{self.beams} beams need channels {2 * [self.beams]}, not {list(self.channels)}")
+        if self.beams and tuple(self.channels) != 2 * (self.beams,):
+            raise ValueError(
+                f"{self.beams} beams need channels {2 * [self.beams]}, not {list(self.channels)}"
+            )
 
 
 def check_choice(name: str, value: str, allowed: tuple[str, ...]) -> None:

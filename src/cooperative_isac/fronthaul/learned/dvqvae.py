@@ -11,10 +11,22 @@ from torch import Tensor, nn
 
 from cooperative_isac.fronthaul.learned.beams import above_noise, average, listen
 from cooperative_isac.fronthaul.learned.config import BEAM_CHANNELS, DvqvaeConfig
-from cooperative_isac.fronthaul.learned.encoder import (ElementMean, Encoder, Residual, fourfold, halving,
-                                                        latent_count, reduced)
-from cooperative_isac.fronthaul.learned.inputs import (SPECTRUM, demodulated_observation,
-                                                       observation_shape, raw_observation, transmit_tensor)
+from cooperative_isac.fronthaul.learned.encoder import (
+    ElementMean,
+    Encoder,
+    Residual,
+    fourfold,
+    halving,
+    latent_count,
+    reduced,
+)
+from cooperative_isac.fronthaul.learned.inputs import (
+    SPECTRUM,
+    demodulated_observation,
+    observation_shape,
+    raw_observation,
+    transmit_tensor,
+)
 from cooperative_isac.fronthaul.learned.network import Found, Network, Truth
 from cooperative_isac.fronthaul.learned.quantiser import Codebook
 from cooperative_isac.fronthaul.learned.targets import TargetHead
@@ -35,13 +47,20 @@ class Dvqvae(Network):
         latent_dim = config.latent_dim if config.codebook else None
         channels, *shape = common_shape(scene, config.input)
         self.latent_shape = latent_count(shape, config.encoder_layers), latent_dim or config.hidden
-        widths = tuple(config.beams * count for count in BEAM_CHANNELS) if config.beams else \
-            fourfold(config.hidden, config.encoder_layers)
+        widths = (
+            tuple(config.beams * count for count in BEAM_CHANNELS)
+            if config.beams
+            else fourfold(config.hidden, config.encoder_layers)
+        )
         for site in scene.receivers:
-            self.encoders[site.name] = Encoder(channels, widths, config.encoder_residuals, latent_dim)
+            self.encoders[site.name] = Encoder(
+                channels, widths, config.encoder_residuals, latent_dim
+            )
             if config.codebook:
                 self.codebooks[site.name] = Codebook(config.latent_dim, config.codebook)
-        self.centre = Centre(scene, config, self.latent_shape[1], reduced(shape, config.encoder_layers))
+        self.centre = Centre(
+            scene, config, self.latent_shape[1], reduced(shape, config.encoder_layers)
+        )
 
     def first_weights(self) -> None:
         if self.config.beams:
@@ -75,12 +94,16 @@ class Dvqvae(Network):
 class Centre(nn.Module):
     """The decoder of CF section III-C (eq. 16): all latents and the transmit signal to targets."""
 
-    def __init__(self, scene: Scene, config: DvqvaeConfig, latent_dim: int, latent_axes: tuple[int, ...]):
+    def __init__(
+        self, scene: Scene, config: DvqvaeConfig, latent_dim: int, latent_axes: tuple[int, ...]
+    ):
         super().__init__()
         self.latent_axes = latent_axes
         num_receivers, hidden = len(scene.receivers), config.centre_hidden or config.hidden
         widths = [num_receivers * latent_dim, *[hidden] * config.centre_residuals]
-        self.elements = ElementMean(num_receivers, latent_dim, latent_axes[0]) if config.alike else None
+        self.elements = (
+            ElementMean(num_receivers, latent_dim, latent_axes[0]) if config.alike else None
+        )
         self.residuals = nn.Sequential(*(Residual(*pair) for pair in zip(widths, widths[1:])))
         places = latent_axes[0] if config.alike else prod(latent_axes)
         self.from_latents = nn.Linear(widths[-1] * places, config.features)
@@ -93,10 +116,16 @@ class Centre(nn.Module):
     def _transmit_branch(scene: Scene, config: DvqvaeConfig) -> nn.Module:
         antennas = sum(site.num_ant for site in scene.transmitters)
         shape = antennas, scene.grid.num_subcarriers, scene.grid.num_symbols
-        residuals = (Residual(config.hidden, config.hidden) for _ in range(config.transmit_residuals))
+        residuals = (
+            Residual(config.hidden, config.hidden) for _ in range(config.transmit_residuals)
+        )
         size = config.hidden * latent_count(shape, config.transmit_layers)
-        return nn.Sequential(halving(2, fourfold(config.hidden, config.transmit_layers)), *residuals, nn.Flatten(),
-                             nn.Linear(size, config.features))
+        return nn.Sequential(
+            halving(2, fourfold(config.hidden, config.transmit_layers)),
+            *residuals,
+            nn.Flatten(),
+            nn.Linear(size, config.features),
+        )
 
     def forward(self, latents: Tensor, heard: Tensor, knowledge: Tensor) -> Tensor:
         """latents: [batch, M, L, D]; knowledge: transmit_tensor. Returns what TargetHead does."""
@@ -110,7 +139,9 @@ class Centre(nn.Module):
 
 
 def _begin_with_beams(encoder: Encoder, num_beams: int) -> None:
-    """Amplitudes of beams of four antennas, over that of noise: each beam of every second four in a channel."""
+    """Amplitudes of beams of four antennas, over that of noise: each beam of every second four in a
+    channel.
+    """
     first, second, third = (step[0] for step in encoder.halving)
     listen(first, num_beams, list(product(INNER, INNER)), (1, -1))
     average(second, INNER, slice(1, 3), first.out_channels // num_beams)
@@ -124,6 +155,8 @@ def common_shape(scene: Scene, kind: str) -> tuple[int, ...]:
     """Shape of every receiver's observation. ValueError where receivers differ."""
     shapes = {observation_shape(scene, site, kind) for site in scene.receivers}
     if len(shapes) > 1:
-        raise ValueError(f"scene '{scene.name}' has receivers with different numbers of antennas; this "
-                         "network stacks what they send, so give them equal arrays")
+        raise ValueError(
+            f"scene '{scene.name}' has receivers with different numbers of antennas; this "
+            "network stacks what they send, so give them equal arrays"
+        )
     return shapes.pop()

@@ -1,4 +1,6 @@
-"""The encoder at an access point (CF section III-A), and the layers that the centre shares with it."""
+"""The encoder at an access point (CF section III-A), and the layers that the centre shares with
+it.
+"""
 
 from __future__ import annotations
 
@@ -7,15 +9,22 @@ from math import prod
 import torch
 from torch import Tensor, nn
 
-NORMALISER_SHARE, LEAST_VARIANCE = 0.01, 1e-6  # of one batch in the statistics, once there are many; of latents
+NORMALISER_SHARE, LEAST_VARIANCE = (
+    0.01,
+    1e-6,
+)  # of one batch in the statistics, once there are many; of latents
 FAST = torch.channels_last_3d  # for 3-D convolutions of stride 1 on a processor
 
 
 def reduced(shape: tuple[int, ...], layers: int) -> tuple[int, ...]:
-    """Shape of a tensor's axes after so many halving convolutions. ValueError where an axis vanishes."""
+    """Shape of a tensor's axes after so many halving convolutions. ValueError where an axis
+    vanishes.
+    """
     small = tuple(length >> layers for length in shape)
     if min(small) < 1:
-        raise ValueError(f"{layers} convolutions of stride 2 leave nothing of {shape}; use fewer layers")
+        raise ValueError(
+            f"{layers} convolutions of stride 2 leave nothing of {shape}; use fewer layers"
+        )
     return small
 
 
@@ -28,33 +37,44 @@ def fourfold(hidden: int, layers: int) -> tuple[int, ...]:
 
 
 def halving(in_channels: int, channels: tuple[int, ...]) -> nn.Sequential:
-    """3-D convolutions of kernel 4, stride 2, padding 1, each with ReLU and its number of channels."""
+    """3-D convolutions of kernel 4, stride 2, padding 1, each with ReLU and its number of
+    channels.
+    """
     widths = [in_channels, *channels]
-    steps = [nn.Sequential(nn.Conv3d(before, after, 4, stride=2, padding=1), nn.ReLU())
-             for before, after in zip(widths, widths[1:])]
+    steps = [
+        nn.Sequential(nn.Conv3d(before, after, 4, stride=2, padding=1), nn.ReLU())
+        for before, after in zip(widths, widths[1:])
+    ]
     return nn.Sequential(*steps)
 
 
 class Residual(nn.Module):
-    """A 3-D convolution of kernel 3 with ReLU beside an identity, or a projection if the width changes."""
+    """A 3-D convolution of kernel 3 with ReLU beside an identity, or a projection if the width
+    changes.
+    """
 
     def __init__(self, in_channels: int, out_channels: int):
         super().__init__()
         self.convolution = nn.Conv3d(in_channels, out_channels, 3, padding=1)
         same = in_channels == out_channels
-        self.shortcut = nn.Identity() if same else nn.Conv3d(in_channels, out_channels, 1, bias=False)
+        self.shortcut = (
+            nn.Identity() if same else nn.Conv3d(in_channels, out_channels, 1, bias=False)
+        )
 
     def forward(self, tensor: Tensor) -> Tensor:
         return self.shortcut(tensor) + nn.functional.relu(self.convolution(tensor))
 
 
 class Encoder(nn.Module):
-    """Observations [batch, channels, num_rx_ant, num_subcarriers, num_symbols] to latents [batch, L, D].
+    """Observations [batch, channels, num_rx_ant, num_subcarriers, num_symbols] to latents [batch,
+    L, D].
 
     latent_dim None leaves out the projector: the latents are the hidden channels.
     """
 
-    def __init__(self, in_channels: int, channels: tuple[int, ...], residuals: int, latent_dim: int | None):
+    def __init__(
+        self, in_channels: int, channels: tuple[int, ...], residuals: int, latent_dim: int | None
+    ):
         super().__init__()
         hidden = channels[-1]
         self.halving = halving(in_channels, channels)
@@ -66,7 +86,8 @@ class Encoder(nn.Module):
 
 
 class ElementMean(nn.Module):
-    """Mean of latents over resource elements, normalised over samples; a receiver that is not heard stays zero.
+    """Mean of latents over resource elements, normalised over samples; a receiver that is not heard
+    stays zero.
 
     Mean and deviation follow the batches of training, and are used as they are in training, too.
     """
@@ -79,7 +100,9 @@ class ElementMean(nn.Module):
         self.register_buffer("batches", torch.zeros(()))
 
     def forward(self, latents: Tensor, heard: Tensor) -> Tensor:
-        """latents: [batch, M, channels, space, frequency, time]; heard: [batch, M]. The last two axes become 1."""
+        """latents: [batch, M, channels, space, frequency, time]; heard: [batch, M]. The last two
+        axes become 1.
+        """
         means, there = latents.mean((4, 5), keepdim=True), heard[:, :, None, None, None, None]
         if self.training and torch.is_grad_enabled():
             self._follow(means.detach().float(), there)

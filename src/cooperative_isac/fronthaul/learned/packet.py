@@ -1,6 +1,8 @@
-"""Packets of learned codecs, in fronthaul.envelope: a model's fingerprint, then indices or float32 latents.
+"""Packets of learned codecs, in fronthaul.envelope: a model's fingerprint, then indices or float32
+latents.
 
-    payload  model 32 | indices at log2(N_c) bits each (CF section III-D), or latents at 32 bits a number
+payload  model 32 | indices at log2(N_c) bits each (CF section III-D), or latents at 32 bits a
+number
 """
 
 from __future__ import annotations
@@ -34,21 +36,33 @@ class LatentCodec:
         else:
             indices = codebook.nearest(latents).numpy().astype(np.uint16)
             body, kind = pack_labels(indices, codebook.config.width), INDICES
-        return seal(self.network.scene, kind, receiver, number,
-                    self.model.to_bytes(MODEL_BYTES, "big") + body)
+        return seal(
+            self.network.scene,
+            kind,
+            receiver,
+            number,
+            self.model.to_bytes(MODEL_BYTES, "big") + body,
+        )
 
     def unpack(self, packet: bytes, receiver: str, number: int) -> Tensor:
-        """The latents [L, D], float32, that a packet carries. PacketError says why one is refused."""
+        """The latents [L, D], float32, that a packet carries. PacketError says why one is
+        refused.
+        """
         codebook = self.network.codebook(receiver)
         kind = LATENTS if codebook is None else INDICES
         payload = unseal(self.network.scene, kind, receiver, number, packet)
         model, body = int.from_bytes(payload[:MODEL_BYTES], "big"), payload[MODEL_BYTES:]
         if model != self.model:
-            raise PacketError(receiver, f"its model is {model:08x}, expected {self.model:08x}: access point "
-                                        "and centre use different weights")
+            raise PacketError(
+                receiver,
+                f"its model is {model:08x}, expected {self.model:08x}: access point "
+                "and centre use different weights",
+            )
         if len(body) != self.body_bytes(receiver):
-            raise PacketError(receiver, f"it carries {len(body)} bytes of latents, "
-                                        f"expected {self.body_bytes(receiver)}")
+            raise PacketError(
+                receiver,
+                f"it carries {len(body)} bytes of latents, expected {self.body_bytes(receiver)}",
+            )
         if codebook is None:
             return self._latents(body, receiver)
         return codebook.lookup(self._indices(body, receiver))

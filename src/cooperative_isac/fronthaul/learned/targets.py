@@ -1,4 +1,6 @@
-"""From a network's numbers to targets and back: min-max normalised labels, and a loss that knows no order."""
+"""From a network's numbers to targets and back: min-max normalised labels, and a loss that knows no
+order.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +17,9 @@ PRESENCE_WEIGHT = 0.1
 
 
 def label_range(scene: Scene) -> tuple[Tensor, Tensor]:
-    """Minimum and maximum of the labels (location [m], velocity [m/s]), each [2 dimension], float32."""
+    """Minimum and maximum of the labels (location [m], velocity [m/s]), each [2 dimension],
+    float32.
+    """
     size, draw = scene.dimension, scene.draw
     speed = np.maximum([draw.max_speed_mps, draw.max_speed_mps, draw.max_climb_mps][:size], 1.0)
     low = np.concatenate([scene.area.low_m[:size], -speed])
@@ -24,7 +28,8 @@ def label_range(scene: Scene) -> tuple[Tensor, Tensor]:
 
 
 class TargetHead(nn.Module):
-    """The last layer Phi_out: features [batch, num_features] to Q targets [batch, Q, 1 + 2 dimension].
+    """The last layer Phi_out: features [batch, num_features] to Q targets [batch, Q, 1 + 2
+    dimension].
 
     The first number of a target is the log-odds of its presence, the others its normalised state.
     """
@@ -51,24 +56,40 @@ class TargetHead(nn.Module):
 
     def loss(self, output: Tensor, truth: Truth, error: str = "squared") -> Tensor:
         """Loss of a batch, a scalar: set_loss on normalised labels."""
-        return set_loss(output[..., 0], output[..., 1:], truth.present, self.normalised(truth.state), error)
+        return set_loss(
+            output[..., 0], output[..., 1:], truth.present, self.normalised(truth.state), error
+        )
 
 
-def set_loss(log_odds: Tensor, state: Tensor, present: Tensor, label: Tensor, error: str = "squared") -> Tensor:
-    """Squared or absolute error of states plus cross-entropy of presence in the best order, mean of the batch.
+def set_loss(
+    log_odds: Tensor, state: Tensor, present: Tensor, label: Tensor, error: str = "squared"
+) -> Tensor:
+    """Squared or absolute error of states plus cross-entropy of presence in the best order, mean of
+    the batch.
 
-    CF eq. 17 for targets without an order: they are told apart by place, as speeds alone would sort targets that
-    nobody can locate yet. log_odds, present: [batch, Q]; state, label: [batch, Q, size], half of it the place.
+    CF eq. 17 for targets without an order: they are told apart by place, as speeds alone would sort
+    targets that
+    nobody can locate yet. log_odds, present: [batch, Q]; state, label: [batch, Q, size], half of it
+    the place.
     """
     wanted = present.to(log_odds.dtype)
     differences = state[:, :, None] - label[:, None]
-    errors = (differences.abs() if error == "absolute" else differences.square()) * wanted[:, None, :, None]
+    errors = (differences.abs() if error == "absolute" else differences.square()) * wanted[
+        :, None, :, None
+    ]
     doubts = PRESENCE_WEIGHT * nn.functional.binary_cross_entropy_with_logits(
-        log_odds[:, :, None].expand_as(errors[..., 0]), wanted[:, None].expand_as(errors[..., 0]), reduction="none")
-    places = errors[..., :errors.shape[-1] // 2].mean(-1) + doubts
+        log_odds[:, :, None].expand_as(errors[..., 0]),
+        wanted[:, None].expand_as(errors[..., 0]),
+        reduction="none",
+    )
+    places = errors[..., : errors.shape[-1] // 2].mean(-1) + doubts
     costs = torch.stack([places, errors.mean(-1) + doubts])
     outputs = torch.arange(present.shape[1], device=state.device)
-    orders = torch.stack([costs[:, :, outputs, list(order)].mean(-1)
-                          for order in permutations(range(present.shape[1]))])
+    orders = torch.stack(
+        [
+            costs[:, :, outputs, list(order)].mean(-1)
+            for order in permutations(range(present.shape[1]))
+        ]
+    )
     by_place, whole = orders.unbind(1)
     return whole.gather(0, by_place.argmin(0, keepdim=True)).mean()

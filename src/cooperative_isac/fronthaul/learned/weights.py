@@ -1,4 +1,6 @@
-"""Weights on disk: safetensors, with hyperparameters and scene as JSON beside them; nothing is unpickled."""
+"""Weights on disk: safetensors, with hyperparameters and scene as JSON beside them; nothing is
+unpickled.
+"""
 
 from __future__ import annotations
 
@@ -27,8 +29,12 @@ from cooperative_isac.scene.model import Scene, Site
 FORMAT = "cooperative_isac weights 1"
 WEIGHTS_FILE = "weights.safetensors"  # in the folder of a training run
 DESCRIPTION = "cooperative_isac"
-KINDS = {"dvqvae": (Dvqvae, DvqvaeConfig), "cnn": (Cnn, CnnConfig), "maps": (Maps, MapsConfig),
-         "spectra": (Spectra, SpectraConfig)}
+KINDS = {
+    "dvqvae": (Dvqvae, DvqvaeConfig),
+    "cnn": (Cnn, CnnConfig),
+    "maps": (Maps, MapsConfig),
+    "spectra": (Spectra, SpectraConfig),
+}
 
 TRAIN_ANEW = "train anew with 'isac train'"
 # Hyperparameters of networks that can be trained: beyond these a file is damaged.
@@ -61,25 +67,41 @@ class Description(BaseModel):
 
 
 def save_weights(path: Path, network: Network, training: Mapping, half: bool = False) -> None:
-    """Write a network; training: how it was trained and how good it is; half: store 16 bits a number."""
-    tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in network.state_dict().items()
-               if name.rpartition(".")[2] not in TRAINING_STATE}
+    """Write a network; training: how it was trained and how good it is; half: store 16 bits a
+    number.
+    """
+    tensors = {
+        name: tensor.detach().cpu().contiguous()
+        for name, tensor in network.state_dict().items()
+        if name.rpartition(".")[2] not in TRAINING_STATE
+    }
     if half:
-        tensors = {name: tensor.half() if tensor.is_floating_point() else tensor
-                   for name, tensor in tensors.items()}
-    description = {"format": FORMAT, "kind": network.kind, "config": asdict(network.config),
-                   "scene": scene_facts(network.scene), "training": dict(training)}
+        tensors = {
+            name: tensor.half() if tensor.is_floating_point() else tensor
+            for name, tensor in tensors.items()
+        }
+    description = {
+        "format": FORMAT,
+        "kind": network.kind,
+        "config": asdict(network.config),
+        "scene": scene_facts(network.scene),
+        "training": dict(training),
+    }
     metadata = {DESCRIPTION: json.dumps(description, allow_nan=False)}  # one key: no order to vary
     path.write_bytes(save(tensors, metadata))
 
 
 def load_weights(path: Path, scene: Scene) -> Network:
-    """The network of a file, for a scene that it was trained for. WeightsError says what does not fit."""
+    """The network of a file, for a scene that it was trained for. WeightsError says what does not
+    fit.
+    """
     description = weights_description(path)
     differences = fact_differences(description["scene"], scene_facts(scene))
     if differences:
-        raise WeightsError(f"weights {path} were trained for another scene than '{scene.name}': "
-                           f"{'; '.join(differences[:4])}. Train others with 'isac train'")
+        raise WeightsError(
+            f"weights {path} were trained for another scene than '{scene.name}': "
+            f"{'; '.join(differences[:4])}. Train others with 'isac train'"
+        )
     tensors = _tensors(path)
     kind = description["kind"]
     try:
@@ -104,19 +126,27 @@ def begin_with(network: Network, path: Path) -> None:
     kind = weights_description(path)["kind"]
     parameters = dict(network.named_parameters())
     known = {name: tensor for name, tensor in _tensors(path).items() if name in parameters}
-    differing = [name for name, parameter in parameters.items()
-                 if name not in known or known[name].shape != parameter.shape]
+    differing = [
+        name
+        for name, parameter in parameters.items()
+        if name not in known or known[name].shape != parameter.shape
+    ]
     if kind != network.kind or differing:
-        raise WeightsError(f"training cannot begin from {path}: it is another network (kind '{quoted(kind)}', wanted "
-                           f"'{network.kind}'; {len(differing)} of {len(parameters)} parameters differ"
-                           f"{', ' + differing[0] + ' first' if differing else ''})")
+        raise WeightsError(
+            f"training cannot begin from {path}: it is another network (kind '{quoted(kind)}', "
+            "wanted "
+            f"'{network.kind}'; {len(differing)} of {len(parameters)} parameters differ"
+            f"{', ' + differing[0] + ' first' if differing else ''})"
+        )
     network.load_state_dict(known, strict=False)
 
 
 def make_network(scene: Scene, kind: str, config: Mapping | None = None) -> Network:
     """A new network of a kind with the hyperparameters of a mapping, others by default."""
     if kind not in KINDS:
-        raise WeightsError(f"network kind '{quoted(kind)}' is not known; use one of {', '.join(KINDS)}")
+        raise WeightsError(
+            f"network kind '{quoted(kind)}' is not known; use one of {', '.join(KINDS)}"
+        )
     network_class, config_class = KINDS[kind]
     given = dict(config or {})
     try:
@@ -125,8 +155,10 @@ def make_network(scene: Scene, kind: str, config: Mapping | None = None) -> Netw
         raise WeightsError(f"hyperparameters of '{kind}': {_first_fault(error)}") from None
     unknown = _unknown(given, asdict(made))
     if unknown:
-        raise WeightsError(f"'{kind}' has no hyperparameter {quoted(', '.join(unknown))}; "
-                           f"it has {', '.join(asdict(made))}")
+        raise WeightsError(
+            f"'{kind}' has no hyperparameter {quoted(', '.join(unknown))}; "
+            f"it has {', '.join(asdict(made))}"
+        )
     beyond = _beyond(asdict(made))
     if beyond is not None:
         raise WeightsError(f"hyperparameters of '{kind}': {beyond}")
@@ -136,26 +168,34 @@ def make_network(scene: Scene, kind: str, config: Mapping | None = None) -> Netw
         raise WeightsError(str(error)) from None
     except (ArithmeticError, IndexError, MemoryError, RuntimeError, TypeError) as error:
         reason = quoted(str(error).partition("\n")[0])
-        raise WeightsError(f"hyperparameters of '{kind}' make no network for scene '{scene.name}': "
-                           f"{reason}") from None
+        raise WeightsError(
+            f"hyperparameters of '{kind}' make no network for scene '{scene.name}': {reason}"
+        ) from None
 
 
 def weights_description(path: Path) -> dict:
-    """What stands beside the tensors: format, kind, config, scene, training. WeightsError: not ours."""
+    """What stands beside the tensors: format, kind, config, scene, training. WeightsError: not
+    ours.
+    """
     try:
         with safe_open(path, framework="pt") as file:
             text = (file.metadata() or {}).get(DESCRIPTION, "{}")
     except (OSError, SafetensorError) as error:
-        raise DamagedWeightsError(f"weights {path} cannot be read: {quoted(error)}; name a safetensors file of "
-                                  "'isac train'") from None
+        raise DamagedWeightsError(
+            f"weights {path} cannot be read: {quoted(error)}; name a safetensors file of "
+            "'isac train'"
+        ) from None
     try:
         description = json.loads(text)
     except (ValueError, RecursionError) as error:
-        raise DamagedWeightsError(f"weights {path}: their description is no JSON ({quoted(error)}); "
-                                  f"{TRAIN_ANEW}") from None
+        raise DamagedWeightsError(
+            f"weights {path}: their description is no JSON ({quoted(error)}); {TRAIN_ANEW}"
+        ) from None
     found = description.get("format") if isinstance(description, dict) else None
     if found != FORMAT:
-        raise DamagedWeightsError(f"weights {path} are of format '{quoted(found)}', not '{FORMAT}'; {TRAIN_ANEW}")
+        raise DamagedWeightsError(
+            f"weights {path} are of format '{quoted(found)}', not '{FORMAT}'; {TRAIN_ANEW}"
+        )
     try:
         Description.model_validate(description)
     except ValidationError as error:
@@ -168,49 +208,80 @@ def _tensors(path: Path) -> dict[str, Tensor]:
     try:
         with safe_open(path, framework="pt") as file:
             tensors = {name: file.get_tensor(name) for name in file.keys()}
-    except (OSError, SafetensorError, AttributeError, LookupError, RuntimeError, TypeError) as error:
-        raise DamagedWeightsError(f"weights {path} cannot be read: {quoted(error)}; {TRAIN_ANEW}") from None
+    except (
+        OSError,
+        SafetensorError,
+        AttributeError,
+        LookupError,
+        RuntimeError,
+        TypeError,
+    ) as error:
+        raise DamagedWeightsError(
+            f"weights {path} cannot be read: {quoted(error)}; {TRAIN_ANEW}"
+        ) from None
     for name, tensor in tensors.items():
         if tensor.dtype not in NUMBER_TYPES:
-            raise DamagedWeightsError(f"weights {path}: {quoted(name)} is of type {tensor.dtype}, must be float32 or "
-                                      f"float16; {TRAIN_ANEW}")
+            raise DamagedWeightsError(
+                f"weights {path}: {quoted(name)} is of type {tensor.dtype}, must be float32 or "
+                f"float16; {TRAIN_ANEW}"
+            )
         if not torch.isfinite(tensor).all():
-            raise DamagedWeightsError(f"weights {path}: {quoted(name)} has numbers that are not finite; {TRAIN_ANEW}")
+            raise DamagedWeightsError(
+                f"weights {path}: {quoted(name)} has numbers that are not finite; {TRAIN_ANEW}"
+            )
     return tensors
 
 
 def _check_shapes(path: Path, network: Network, tensors: Mapping[str, Tensor]) -> None:
     """WeightsError where a file's tensors are not those of a network."""
-    wanted = {name: tensor.shape for name, tensor in network.state_dict().items()
-              if name.rpartition(".")[2] not in TRAINING_STATE}
+    wanted = {
+        name: tensor.shape
+        for name, tensor in network.state_dict().items()
+        if name.rpartition(".")[2] not in TRAINING_STATE
+    }
     missing = [name for name in wanted if name not in tensors]
     unknown = [quoted(name) for name in tensors if name not in wanted]
     if missing or unknown:
-        raise DamagedWeightsError(f"weights {path} are incomplete or of another version of network '{network.kind}': "
-                                  f"missing {missing[:3]}, unknown {unknown[:3]}; {TRAIN_ANEW}")
+        raise DamagedWeightsError(
+            f"weights {path} are incomplete or of another version of network '{network.kind}': "
+            f"missing {missing[:3]}, unknown {unknown[:3]}; {TRAIN_ANEW}"
+        )
     for name, shape in wanted.items():
         if tensors[name].shape != shape:
-            raise DamagedWeightsError(f"weights {path} are of another version of network '{network.kind}': {name} is "
-                                      f"{list(tensors[name].shape)}, must be {list(shape)}; {TRAIN_ANEW}")
+            raise DamagedWeightsError(
+                f"weights {path} are of another version of network '{network.kind}': {name} is "
+                f"{list(tensors[name].shape)}, must be {list(shape)}; {TRAIN_ANEW}"
+            )
 
 
 def scene_facts(scene: Scene) -> dict[str, object]:
-    """All that weights depend on: geometry, arrays and resource grid; power, noise and clutter may differ."""
+    """All that weights depend on: geometry, arrays and resource grid; power, noise and clutter may
+    differ.
+    """
     grid = asdict(scene.grid)
-    facts: dict[str, object] = {"dimension": scene.dimension, "num_users": scene.users.num_users, **grid,
-                                "area_m": _rounded([scene.area.low_m, scene.area.high_m]),
-                                "sensing.max_speed_mps": scene.sensing.max_speed_mps}
+    facts: dict[str, object] = {
+        "dimension": scene.dimension,
+        "num_users": scene.users.num_users,
+        **grid,
+        "area_m": _rounded([scene.area.low_m, scene.area.high_m]),
+        "sensing.max_speed_mps": scene.sensing.max_speed_mps,
+    }
     for role, sites in (("transmitter", scene.transmitters), ("receiver", scene.receivers)):
         facts[f"{role}s"] = [site.name for site in sites]
         for site in sites:
-            facts |= {f"{role} {site.name} {name}": value for name, value in _site_facts(site).items()}
+            facts |= {
+                f"{role} {site.name} {name}": value for name, value in _site_facts(site).items()
+            }
     return facts
 
 
 def fact_differences(before: Mapping[str, object], now: Mapping[str, object]) -> list[str]:
     """What differs between two scenes' facts, one sentence each."""
-    return [f"{quoted(name)} {quoted(before.get(name))} there, {quoted(now.get(name))} here"
-            for name in dict.fromkeys([*before, *now]) if before.get(name) != now.get(name)]
+    return [
+        f"{quoted(name)} {quoted(before.get(name))} there, {quoted(now.get(name))} here"
+        for name in dict.fromkeys([*before, *now])
+        if before.get(name) != now.get(name)
+    ]
 
 
 def _first_fault(error: ValidationError) -> str:
@@ -255,8 +326,11 @@ def _unknown(given: Mapping, known: Mapping, prefix: str = "") -> list[str]:
 
 
 def _site_facts(site: Site) -> dict[str, object]:
-    return {"num_ant": site.num_ant, "position_m": _rounded(site.position_m),
-            "elements_m": _rounded(site.elements_m)}
+    return {
+        "num_ant": site.num_ant,
+        "position_m": _rounded(site.position_m),
+        "elements_m": _rounded(site.elements_m),
+    }
 
 
 def _rounded(values) -> list:

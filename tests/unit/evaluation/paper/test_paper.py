@@ -39,10 +39,21 @@ def test_every_point_of_every_figure_is_a_scene(number, scale):
 
 
 def test_changes_reach_every_entry_of_a_list():
-    scene = changed_scene(TINY, {"receivers.*.array.num_elements": 4, "propagation.clutter": {"num_scatterers": 2},
-                                 "propagation.timing_offset_std_s": 1e-8})
-    assert [site.num_ant for site in scene.receivers] == [4, 4] and scene.transmitters[0].num_ant == 8
-    assert scene.propagation.clutter.num_scatterers == 2 and scene.propagation.timing_offset_std_s == 1e-8
+    scene = changed_scene(
+        TINY,
+        {
+            "receivers.*.array.num_elements": 4,
+            "propagation.clutter": {"num_scatterers": 2},
+            "propagation.timing_offset_std_s": 1e-8,
+        },
+    )
+    assert [site.num_ant for site in scene.receivers] == [4, 4] and scene.transmitters[
+        0
+    ].num_ant == 8
+    assert (
+        scene.propagation.clutter.num_scatterers == 2
+        and scene.propagation.timing_offset_std_s == 1e-8
+    )
 
 
 def test_a_wrong_change_is_refused_as_in_a_file():
@@ -53,10 +64,17 @@ def test_a_wrong_change_is_refused_as_in_a_file():
 def test_points_are_measured_once(tiny, tmp_path, monkeypatch):
     seen = []
     first = PointStore(tmp_path, 2, 1, 1).figures(tiny, ["local_ml"], lambda: seen.append(1))
-    assert len(seen) == 2 and first["local_ml"]["detection_rate"] > 0 and first["crlb"]["root_mean_location_m"] > 0
+    assert (
+        len(seen) == 2
+        and first["local_ml"]["detection_rate"] > 0
+        and first["crlb"]["root_mean_location_m"] > 0
+    )
     monkeypatch.setattr(results, "measure_frames", None)
     store = PointStore(tmp_path, 2, 1, 1)
-    assert store.num_missing(tiny, ["local_ml"]) == 0 and store.num_missing(tiny, ["local_ml", "music"]) == 2
+    assert (
+        store.num_missing(tiny, ["local_ml"]) == 0
+        and store.num_missing(tiny, ["local_ml", "music"]) == 2
+    )
     assert store.figures(tiny, ["local_ml"], lambda: None) == first
     assert PointStore(tmp_path, 2, 9, 1).num_missing(tiny, ["local_ml"]) == 2
 
@@ -66,29 +84,59 @@ def test_rows_hold_the_bound_as_a_scheme():
     known = {"crlb": {"root_mean_location_m": 0.1}, "music": {"rmse_location_m": 1.0}}
     rows = rows_of(figure, [known, known])
     assert [(row["x"], row["scheme"], row["rmse_location_m"]) for row in rows] == [
-        (30.0, "music", 1.0), (30.0, "crlb", 0.1), (40.0, "music", 1.0), (40.0, "crlb", 0.1)]
+        (30.0, "music", 1.0),
+        (30.0, "crlb", 0.1),
+        (40.0, "music", 1.0),
+        (40.0, "crlb", 0.1),
+    ]
 
 
 def test_a_figure_is_a_picture_and_a_table(tmp_path, monkeypatch):
     monkeypatch.setitem(SCALES, "compact", str(TINY))
-    result = isac("figures", "cf", "--fig", "7", "--frames", "1", "--schemes", "local_ml", "--out", tmp_path)
+    result = isac(
+        "figures", "cf", "--fig", "7", "--frames", "1", "--schemes", "local_ml", "--out", tmp_path
+    )
     assert result.exit_code == 0, result.output
     with (tmp_path / "cf_fig7_compact.csv").open(encoding="utf-8") as file:
         rows = list(csv.DictReader(file))
-    assert [(row["x"], row["scheme"]) for row in rows][:3] == [("1", "local_ml"), ("1", "crlb"), ("2", "local_ml")]
+    assert [(row["x"], row["scheme"]) for row in rows][:3] == [
+        ("1", "local_ml"),
+        ("1", "crlb"),
+        ("2", "local_ml"),
+    ]
     assert imread(tmp_path / "cf_fig7_compact.png").std() > 0.05
-    assert isac("figures", "cf", "--fig", "10", "--schemes", "local_ml", "--out", tmp_path).exit_code == 0
+    assert (
+        isac("figures", "cf", "--fig", "10", "--schemes", "local_ml", "--out", tmp_path).exit_code
+        == 0
+    )
     assert imread(tmp_path / "cf_fig10_compact.png").std() > 0.05
 
 
 def test_a_scheme_is_in_those_points_that_its_weights_fit(tiny, tmp_path, monkeypatch):
     monkeypatch.setitem(SCALES, "compact", str(TINY))
     monkeypatch.setenv("ISAC_WEIGHTS", str(tmp_path))
-    arguments = "figures", "cf", "--fig", "8", "--frames", "1", "--schemes", "dvqvae", "--out", tmp_path / "out"
+    arguments = (
+        "figures",
+        "cf",
+        "--fig",
+        "8",
+        "--frames",
+        "1",
+        "--schemes",
+        "dvqvae",
+        "--out",
+        tmp_path / "out",
+    )
     nothing = isac(*arguments)
-    assert nothing.exit_code == 1 and "no weights of dvqvae fit any point of Fig. 8" in nothing.output
+    assert (
+        nothing.exit_code == 1 and "no weights of dvqvae fit any point of Fig. 8" in nothing.output
+    )
     middle = changed_scene(str(TINY), sweep(8, "compact").points[1].changes)
-    save_weights(tmp_path / "tiny-dvqvae.safetensors", make_network(middle, "maps", {"cells": 8, "coarse": 4}), {})
+    save_weights(
+        tmp_path / "tiny-dvqvae.safetensors",
+        make_network(middle, "maps", {"cells": 8, "coarse": 4}),
+        {},
+    )
     assert isac(*arguments).exit_code == 0
     with (tmp_path / "out" / "cf_fig8_compact.csv").open(encoding="utf-8") as file:
         rows = [(row["x"], row["scheme"]) for row in csv.DictReader(file)]
@@ -123,6 +171,12 @@ def test_sizes_are_those_of_the_paper():
     assert paper["encoder_parameters"] == pytest.approx(1.2e6, rel=0.05)
     assert paper["decoder_parameters"] == pytest.approx(206e6, rel=0.05)
     assert (paper["latents"], paper["bits"]) == (16_384, 81_920)
-    assert compact["decoder_parameters"] < 0.1 * paper["decoder_parameters"] and compact["bits"] == 16_384
-    assert demodulated["decoder_parameters"] < compact["decoder_parameters"] and demodulated["bits"] == 13_824
+    assert (
+        compact["decoder_parameters"] < 0.1 * paper["decoder_parameters"]
+        and compact["bits"] == 16_384
+    )
+    assert (
+        demodulated["decoder_parameters"] < compact["decoder_parameters"]
+        and demodulated["bits"] == 13_824
+    )
     assert np.all([row["cell_free_table1"] for row in setting_rows()])

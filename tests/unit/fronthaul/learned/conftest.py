@@ -10,13 +10,37 @@ from cooperative_isac.fronthaul.learned.weights import make_network
 SMALL = {"hidden": 8, "latent_dim": 6, "features": 8}
 NETWORKS = {
     "raw": ("dvqvae", {**SMALL, "codebook": {"size": 16}}),
-    "parts": ("dvqvae", {**SMALL, "input": "demodulated", "transmit_layers": 0,
-                         "codebook": {"size": 512, "num_parts": 3}}),
+    "parts": (
+        "dvqvae",
+        {
+            **SMALL,
+            "input": "demodulated",
+            "transmit_layers": 0,
+            "codebook": {"size": 512, "num_parts": 3},
+        },
+    ),
     "dvae": ("dvqvae", {**SMALL, "codebook": None, "num_targets": 3}),
-    "maps": ("maps", {"cells": 12, "coarse": 4, "encoder_channels": 8, "centre_channels": 8,
-                      "codebook": {"size": 16, "num_parts": 6}}),
-    "spectra": ("spectra", {"hidden": 4, "part_dim": 2, "cells": 12, "centre_channels": 8, "centre_residuals": 1,
-                            "codebook": {"size": 16, "num_parts": 7}}),
+    "maps": (
+        "maps",
+        {
+            "cells": 12,
+            "coarse": 4,
+            "encoder_channels": 8,
+            "centre_channels": 8,
+            "codebook": {"size": 16, "num_parts": 6},
+        },
+    ),
+    "spectra": (
+        "spectra",
+        {
+            "hidden": 4,
+            "part_dim": 2,
+            "cells": 12,
+            "centre_channels": 8,
+            "centre_residuals": 1,
+            "codebook": {"size": 16, "num_parts": 7},
+        },
+    ),
     "cnn": ("cnn", {"channels": (2, 3), "neurons": 8, "num_targets": 1}),
 }
 

@@ -46,7 +46,11 @@ def test_shapes_at_the_scale_of_the_paper_fit_each_other(table1):
         latents = table1.encoders["rx1"](torch.empty(3, 2, 16, 256, 256))
         assert latents.shape == (3, 16_384, 512)
         stacked = torch.stack([latents, latents], dim=1)
-        assert table1.centre(stacked, torch.ones(3, 2), torch.empty(3, 2, 32, 256, 256)).shape == (3, 2, 5)
+        assert table1.centre(stacked, torch.ones(3, 2), torch.empty(3, 2, 32, 256, 256)).shape == (
+            3,
+            2,
+            5,
+        )
 
 
 def test_one_frame_of_the_paper_goes_from_echo_to_targets():
@@ -77,7 +81,10 @@ def test_latents_are_what_the_encoder_gives_at_each_place():
 
 def test_a_residual_layer_keeps_its_input():
     layer = Residual(4, 4)
-    torch.nn.init.zeros_(layer.convolution.weight), torch.nn.init.constant_(layer.convolution.bias, -1.0)
+    (
+        torch.nn.init.zeros_(layer.convolution.weight),
+        torch.nn.init.constant_(layer.convolution.bias, -1.0),
+    )
     tensor = torch.randn(1, 4, 3, 3, 3)
     assert torch.equal(layer(tensor), tensor)
 
@@ -95,10 +102,14 @@ def test_unknown_inputs_are_refused():
 
 def test_every_network_gives_what_it_promises(network, latents, heard, tiny):
     frame, _ = heard
-    assert all(latent.shape == network.latent_shape and latent.dtype == torch.float32
-               for latent in latents.values())
+    assert all(
+        latent.shape == network.latent_shape and latent.dtype == torch.float32
+        for latent in latents.values()
+    )
     stacked = torch.stack(list(latents.values()))[None]
-    output = network.centre(stacked, torch.ones(1, 2), torch.from_numpy(network.knowledge(frame))[None])
+    output = network.centre(
+        stacked, torch.ones(1, 2), torch.from_numpy(network.knowledge(frame))[None]
+    )
     found = network.read(output)
     assert found.presence.shape == (1, network.config.num_targets)
     assert found.state.shape == found.deviation.shape == (1, network.config.num_targets, 4)
@@ -114,14 +125,23 @@ def test_observations_survive_half_precision(network, heard):
 
 def test_raw_networks_need_no_symbols(network, heard):
     frame, echoes = heard
-    forged = type(frame)(frame.number, frame.grid, frame.modulation_order, frame.indices * 0, frame.precoders,
-                         frame.antennas)
-    same = np.array_equal(network.observe(echoes["rx1"], forged, "rx1"),
-                          network.observe(echoes["rx1"], frame, "rx1"))
+    forged = type(frame)(
+        frame.number,
+        frame.grid,
+        frame.modulation_order,
+        frame.indices * 0,
+        frame.precoders,
+        frame.antennas,
+    )
+    same = np.array_equal(
+        network.observe(echoes["rx1"], forged, "rx1"), network.observe(echoes["rx1"], frame, "rx1")
+    )
     assert same == (not network.needs_symbols)
 
 
 def test_receivers_with_unlike_arrays_are_refused(tilted):
     for kind in ("dvqvae", "cnn"):
-        with pytest.raises(ValueError, match="'tilted' has receivers with different numbers of antennas"):
+        with pytest.raises(
+            ValueError, match="'tilted' has receivers with different numbers of antennas"
+        ):
             make_network(tilted, kind)

@@ -71,7 +71,9 @@ def test_payloads_of_another_length_are_refused(codec, network):
         payload = (MODEL.to_bytes(4, "big") + bytes(size))[:size]
         assert "refused" in reason(codec, seal(network.scene, kind, "rx1", 7, payload))
     short = seal(network.scene, kind, "rx1", 7, MODEL.to_bytes(4, "big") + b"x")
-    assert f"it carries 1 bytes of latents, expected {codec.body_bytes('rx1')}" in reason(codec, short)
+    assert f"it carries 1 bytes of latents, expected {codec.body_bytes('rx1')}" in reason(
+        codec, short
+    )
 
 
 @pytest.mark.parametrize("network", ["dvae"], indirect=True)
@@ -83,4 +85,5 @@ def test_latents_that_are_not_numbers_are_refused(codec, latents):
 @pytest.mark.parametrize("network", ["raw"], indirect=True)
 def test_indices_and_latents_are_told_apart(codec, network):
     assert f"its format is {LATENTS}, expected {INDICES}" in reason(
-        codec, seal(network.scene, LATENTS, "rx1", 7, b""))
+        codec, seal(network.scene, LATENTS, "rx1", 7, b"")
+    )

@@ -5,7 +5,12 @@ import pytest
 import torch
 from vector_quantize_pytorch import VectorQuantize
 
-from cooperative_isac.fronthaul.learned.quantiser import Codebook, CodebookConfig, commitment, perplexity
+from cooperative_isac.fronthaul.learned.quantiser import (
+    Codebook,
+    CodebookConfig,
+    commitment,
+    perplexity,
+)
 
 DECAY = 0.9
 
@@ -31,19 +36,27 @@ def test_each_part_takes_its_nearest_codeword(num_parts):
     words, width = codebook.codewords.numpy(), 6 // num_parts
     for place in np.ndindex(2, 5):
         for part in range(num_parts):
-            own = latents[place].numpy()[part * width:(part + 1) * width]
+            own = latents[place].numpy()[part * width : (part + 1) * width]
             away = [np.linalg.norm(own - word) for word in words[part]]
             assert indices[place][part] == int(np.argmin(away))
-            looked_up = codebook.lookup(indices)[place].numpy()[part * width:(part + 1) * width]
+            looked_up = codebook.lookup(indices)[place].numpy()[part * width : (part + 1) * width]
             assert np.array_equal(looked_up, words[part, indices[place][part]])
 
 
 @pytest.mark.parametrize("num_parts", [1, 3])
 def test_an_independent_implementation_agrees_step_by_step(num_parts):
     ours, generator = codebook_of(num_parts=num_parts), random_generator()
-    theirs = VectorQuantize(6, 8, codebook_dim=6 // num_parts, heads=num_parts,
-                            separate_codebook_per_head=True, decay=DECAY, eps=1e-12,
-                            threshold_ema_dead_code=0, rotation_trick=False)
+    theirs = VectorQuantize(
+        6,
+        8,
+        codebook_dim=6 // num_parts,
+        heads=num_parts,
+        separate_codebook_per_head=True,
+        decay=DECAY,
+        eps=1e-12,
+        threshold_ema_dead_code=0,
+        rotation_trick=False,
+    )
     state = theirs._codebook
     for own, other in ((ours.codewords, state.embed), (ours.codewords, state.embed_avg)):
         other.data.copy_(own)
@@ -64,8 +77,9 @@ def test_codewords_begin_as_the_mean_of_what_is_assigned_to_them():
     codebook.follow(latents, indices, random_generator())
     for word in range(8):
         own = latents[indices[:, 0] == word]
-        assert torch.allclose(codebook.codewords[0, word],
-                              own.mean(0) if len(own) else before[0, word], atol=1e-6)
+        assert torch.allclose(
+            codebook.codewords[0, word], own.mean(0) if len(own) else before[0, word], atol=1e-6
+        )
 
 
 def test_a_codeword_without_use_is_restarted_at_a_latent_of_the_batch():
@@ -83,7 +97,9 @@ def test_many_steps_use_every_codeword_and_quantise_well():
     codebook, generator = codebook_of(restart_after=5), random_generator()
     centres = 10 * latents_of(8, 6, seed=9)
     for step in range(60):
-        latents = centres[torch.randint(8, (200,), generator=generator)] + 0.1 * latents_of(200, 6, seed=step)
+        latents = centres[torch.randint(8, (200,), generator=generator)] + 0.1 * latents_of(
+            200, 6, seed=step
+        )
         indices = codebook.nearest(latents)
         codebook.follow(latents, indices, generator)
     assert perplexity(indices, 8) > 7
@@ -105,7 +121,10 @@ def test_perplexity_counts_codewords_in_equal_use():
 
 
 def test_commitment_pulls_latents_alone():
-    latents, codewords = latents_of(3, 6).requires_grad_(), latents_of(3, 6, seed=1).requires_grad_()
+    latents, codewords = (
+        latents_of(3, 6).requires_grad_(),
+        latents_of(3, 6, seed=1).requires_grad_(),
+    )
     commitment(latents, codewords).backward()
     assert torch.allclose(latents.grad, 2 * (latents - codewords) / 18) and codewords.grad is None
 

@@ -18,8 +18,10 @@ def head(tiny):
 
 def batch(generator, size=5, num_targets=3):
     """Random outputs and labels, with fewer targets than outputs in some samples."""
-    log_odds, state, label = (torch.from_numpy(generator.standard_normal(shape).astype(np.float32))
-                              for shape in ((size, num_targets), *[(size, num_targets, 4)] * 2))
+    log_odds, state, label = (
+        torch.from_numpy(generator.standard_normal(shape).astype(np.float32))
+        for shape in ((size, num_targets), *[(size, num_targets, 4)] * 2)
+    )
     counts = torch.from_numpy(generator.integers(num_targets + 1, size=(size, 1)))
     return log_odds, state, torch.arange(num_targets) < counts, label
 
@@ -27,7 +29,9 @@ def batch(generator, size=5, num_targets=3):
 def plain_loss(log_odds, state, present, label):
     """The least mean cost over all orders, sample by sample, with numbers."""
     total = 0.0
-    for odds, row, there, wanted in zip(log_odds.numpy(), state.numpy(), present.numpy(), label.numpy()):
+    for odds, row, there, wanted in zip(
+        log_odds.numpy(), state.numpy(), present.numpy(), label.numpy()
+    ):
         probability, costs = 1 / (1 + np.exp(-odds)), []
         for order in permutations(range(len(there))):
             cost = place = 0.0
@@ -55,8 +59,13 @@ def test_speeds_do_not_choose_the_order():
 
 def test_absolute_errors_are_not_squared():
     odds, there = torch.full((1, 2), 50.0), torch.tensor([[True, True]])
-    state, label = torch.tensor([[[0.1, 0.0], [0.5, 0.5]]]), torch.tensor([[[0.5, 0.7], [0.0, 0.0]]])
-    assert float(set_loss(odds, state, there, label, "absolute")) == pytest.approx((0.1 + 0.0 + 0.0 + 0.2) / 4)
+    state, label = (
+        torch.tensor([[[0.1, 0.0], [0.5, 0.5]]]),
+        torch.tensor([[[0.5, 0.7], [0.0, 0.0]]]),
+    )
+    assert float(set_loss(odds, state, there, label, "absolute")) == pytest.approx(
+        (0.1 + 0.0 + 0.0 + 0.2) / 4
+    )
 
 
 def test_the_loss_does_not_depend_on_the_order(generator):
@@ -70,13 +79,17 @@ def test_the_loss_does_not_depend_on_the_order(generator):
 def test_absent_targets_have_no_state(generator):
     log_odds, state, present, label = batch(generator)
     moved = torch.where(present[..., None], label, label + 7)
-    assert torch.equal(set_loss(log_odds, state, present, moved), set_loss(log_odds, state, present, label))
+    assert torch.equal(
+        set_loss(log_odds, state, present, moved), set_loss(log_odds, state, present, label)
+    )
 
 
 def test_the_gradient_brings_outputs_to_the_targets(head, tiny):
     optimiser, features = torch.optim.Adam(head.parameters(), 0.05), torch.ones(1, 7)
-    truth = Truth(torch.tensor([[True, True, False]]),
-                  torch.tensor([[[10.0, 50.0, -3.0, 4.0], [40.0, 20.0, 8.0, -9.0], [0.0] * 4]]))
+    truth = Truth(
+        torch.tensor([[True, True, False]]),
+        torch.tensor([[[10.0, 50.0, -3.0, 4.0], [40.0, 20.0, 8.0, -9.0], [0.0] * 4]]),
+    )
     for _ in range(300):
         optimiser.zero_grad()
         head.loss(head(features), truth).backward()
@@ -88,7 +101,9 @@ def test_the_gradient_brings_outputs_to_the_targets(head, tiny):
 
 
 def test_labels_lie_between_zero_and_one(head, tiny):
-    corners = torch.tensor([[*tiny.area.low_m[:2], -10.0, -10.0], [*tiny.area.high_m[:2], 10.0, 10.0]])
+    corners = torch.tensor(
+        [[*tiny.area.low_m[:2], -10.0, -10.0], [*tiny.area.high_m[:2], 10.0, 10.0]]
+    )
     assert torch.allclose(head.normalised(corners.float()), torch.tensor([[0.0] * 4, [1.0] * 4]))
 
 

@@ -12,8 +12,13 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from safetensors.torch import load_file, save, save_file
 
-from cooperative_isac.fronthaul.learned.weights import (WeightsError, load_weights, make_network,
-                                                        save_weights, weights_description)
+from cooperative_isac.fronthaul.learned.weights import (
+    WeightsError,
+    load_weights,
+    make_network,
+    save_weights,
+    weights_description,
+)
 from cooperative_isac.scene.config import with_power
 
 
@@ -61,8 +66,9 @@ def test_power_and_seed_may_differ(path, tiny):
 
 @pytest.mark.parametrize("network", ["raw"], indirect=True)
 def test_another_scene_is_told_with_its_differences(path, tiny, small):
-    with pytest.raises(WeightsError,
-                       match="another scene than 'small': num_users 2 there, 3 here; .*isac train"):
+    with pytest.raises(
+        WeightsError, match="another scene than 'small': num_users 2 there, 3 here; .*isac train"
+    ):
         load_weights(path, small)
     faster = replace(tiny, sensing=replace(tiny.sensing, max_speed_mps=30.0))
     with pytest.raises(WeightsError, match="sensing.max_speed_mps 15.0 there, 30.0 here"):
@@ -70,8 +76,10 @@ def test_another_scene_is_told_with_its_differences(path, tiny, small):
     site = tiny.receivers[0]
     elsewhere = replace(site, position_m=site.position_m + [0, 1, 0])
     moved = replace(tiny, receivers=(elsewhere, tiny.receivers[1]))
-    with pytest.raises(WeightsError,
-                       match=r"receiver rx1 position_m \[15.0, 62.0, 0.0\] there, \[15.0, 63.0, 0.0\] here"):
+    with pytest.raises(
+        WeightsError,
+        match=r"receiver rx1 position_m \[15.0, 62.0, 0.0\] there, \[15.0, 63.0, 0.0\] here",
+    ):
         load_weights(path, moved)
 
 
@@ -80,7 +88,9 @@ def test_files_that_are_no_weights_are_refused(tmp_path, tiny):
     with pytest.raises(WeightsError, match="cannot be read"):
         load_weights(tmp_path / "text", tiny)
     save_file({"a": torch.zeros(1)}, tmp_path / "foreign")
-    with pytest.raises(WeightsError, match="are of format 'None', not 'cooperative_isac weights 1'"):
+    with pytest.raises(
+        WeightsError, match="are of format 'None', not 'cooperative_isac weights 1'"
+    ):
         load_weights(tmp_path / "foreign", tiny)
     with pytest.raises(WeightsError, match="cannot be read"):
         load_weights(tmp_path / "absent", tiny)
@@ -90,15 +100,18 @@ def test_files_that_are_no_weights_are_refused(tmp_path, tiny):
 def test_incomplete_weights_are_refused(network, tiny, tmp_path):
     del network.centre.joint
     save_weights(tmp_path / "part", network, {})
-    with pytest.raises(WeightsError, match="are incomplete or of another version .*missing .*centre.joint"):
+    with pytest.raises(
+        WeightsError, match="are incomplete or of another version .*missing .*centre.joint"
+    ):
         load_weights(tmp_path / "part", tiny)
 
 
 def test_wrong_hyperparameters_are_named(tiny):
     with pytest.raises(WeightsError, match="hidden"):
         make_network(tiny, "dvqvae", {"hidden": "wide"})
-    with pytest.raises(WeightsError,
-                       match="no hyperparameter hiden, codebook.sise; it has num_targets, input, "):
+    with pytest.raises(
+        WeightsError, match="no hyperparameter hiden, codebook.sise; it has num_targets, input, "
+    ):
         make_network(tiny, "dvqvae", {"hiden": 3, "codebook": {"size": 8, "sise": 9}})
     with pytest.raises(WeightsError, match="kind 'rnn' is not known; use one of .*dvqvae"):
         make_network(tiny, "rnn")
@@ -106,8 +119,31 @@ def test_wrong_hyperparameters_are_named(tiny):
 
 # What a description may hold in place of what it should.
 ODD = st.sampled_from(
-    [None, True, -1, 0, 3, 63, 4096, 10**9, 2**70, 1e308, float("nan"), "", "maps", "[/]", "\x1b[2J\n", "\ud800",
-     "x" * 3000, [], [1], {}, {"size": 8}, {"a": {"b": 1}}])
+    [
+        None,
+        True,
+        -1,
+        0,
+        3,
+        63,
+        4096,
+        10**9,
+        2**70,
+        1e308,
+        float("nan"),
+        "",
+        "maps",
+        "[/]",
+        "\x1b[2J\n",
+        "\ud800",
+        "x" * 3000,
+        [],
+        [1],
+        {},
+        {"size": 8},
+        {"a": {"b": 1}},
+    ]
+)
 DAMAGED = settings(max_examples=120, suppress_health_check=[HealthCheck.function_scoped_fixture])
 
 
@@ -115,8 +151,13 @@ DAMAGED = settings(max_examples=120, suppress_health_check=[HealthCheck.function
 def whole(tiny, tmp_path_factory):
     """The file of a small network, with its tensors and its description."""
     torch.manual_seed(4)
-    config = {"cells": 12, "coarse": 4, "encoder_channels": 8, "centre_channels": 8,
-              "codebook": {"size": 16, "num_parts": 6}}
+    config = {
+        "cells": 12,
+        "coarse": 4,
+        "encoder_channels": 8,
+        "centre_channels": 8,
+        "codebook": {"size": 16, "num_parts": 6},
+    }
     path = tmp_path_factory.mktemp("weights") / "whole.safetensors"
     save_weights(path, make_network(tiny, "maps", config), {})
     return path.read_bytes(), load_file(path), weights_description(path)
@@ -158,10 +199,14 @@ def test_damaged_bytes_are_loaded_or_refused(whole, tiny, tmp_path, data):
     if change == "cut":
         content = content[:place]
     elif change == "flip":
-        content = content[:place] + bytes([content[place] ^ 1 << data.draw(st.integers(0, 7))]) + content[place + 1:]
+        content = (
+            content[:place]
+            + bytes([content[place] ^ 1 << data.draw(st.integers(0, 7))])
+            + content[place + 1 :]
+        )
     else:
         text = data.draw(st.binary(min_size=1, max_size=40))
-        content = content[:place] + text + content[place + len(text):]
+        content = content[:place] + text + content[place + len(text) :]
     path = tmp_path / "net.safetensors"
     path.write_bytes(content)
     is_loaded_or_refused(path, tiny)
@@ -201,7 +246,11 @@ def test_odd_descriptions_are_loaded_or_refused(whole, tiny, tmp_path, data):
 )
 def test_a_wrong_tensor_is_named(whole, tiny, tmp_path, change, fault):
     _, tensors, description = whole
-    for name in (name for name in tensors if name.startswith(("codebooks.rx1", "centre.")) and tensors[name].dim() > 1):
+    for name in (
+        name
+        for name in tensors
+        if name.startswith(("codebooks.rx1", "centre.")) and tensors[name].dim() > 1
+    ):
         changed = dict(tensors)
         tensor = changed.pop(name)
         if change is not None:

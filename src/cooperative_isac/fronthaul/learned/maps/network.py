@@ -1,4 +1,6 @@
-"""The compact D-VQVAE: receivers map their echoes onto the same plane, codewords tell of its cells."""
+"""The compact D-VQVAE: receivers map their echoes onto the same plane, codewords tell of its
+cells.
+"""
 
 from __future__ import annotations
 
@@ -21,9 +23,11 @@ from cooperative_isac.waveform.frame import TransmitFrame
 
 @dataclass(frozen=True)
 class MapsConfig:
-    """num_targets: how many it tells at most; cells, coarse: of the maps and of the latents along an axis;
+    """num_targets: how many it tells at most; cells, coarse: of the maps and of the latents along
+    an axis;
 
-    codebook: its parts are laid out by LatentLayout; quantised: else latents travel as they are, as float32.
+    codebook: its parts are laid out by LatentLayout; quantised: else latents travel as they are, as
+    float32.
     """
 
     num_targets: int = 4
@@ -44,35 +48,58 @@ class MapsConfig:
 
 
 class Maps(PlaneNetwork):
-    """Maps of locations, product-quantised by convolutional encoders, added and read at the centre."""
+    """Maps of locations, product-quantised by convolutional encoders, added and read at the
+    centre.
+    """
 
     kind = "maps"
 
     def __init__(self, scene: Scene, config: MapsConfig):
         super().__init__(scene, config)
-        layout = LatentLayout(config.codebook.num_parts, config.part_dim, len(scene.transmitters), config.quantised)
-        self.latent_shape = config.coarse ** 2, layout.size
+        layout = LatentLayout(
+            config.codebook.num_parts, config.part_dim, len(scene.transmitters), config.quantised
+        )
+        self.latent_shape = config.coarse**2, layout.size
         first = self._maps[scene.receivers[0].name]
-        self.centre = MapCentre(scene, layout, config.coarse, config.centre_channels, config.centre_residuals,
-                                first.max_doppler_hz)
+        self.centre = MapCentre(
+            scene,
+            layout,
+            config.coarse,
+            config.centre_channels,
+            config.centre_residuals,
+            first.max_doppler_hz,
+        )
         for index, site in enumerate(scene.receivers):
             excess = self._excess(index * layout.num_tx, layout.num_tx)
-            self.encoders[site.name] = MapEncoder(layout, config.coarse, excess, first.max_excess_m,
-                                                  config.encoder_channels, config.encoder_residuals)
+            self.encoders[site.name] = MapEncoder(
+                layout,
+                config.coarse,
+                excess,
+                first.max_excess_m,
+                config.encoder_channels,
+                config.encoder_residuals,
+            )
             if config.quantised:
                 self.codebooks[site.name] = Codebook(layout.size, config.codebook)
 
     def _excess(self, first: int, num_paths: int) -> Tensor:
-        """Lengths of paths over the fine cells less those over their coarse cells, [num_paths, cells, cells], m."""
+        """Lengths of paths over the fine cells less those over their coarse cells, [num_paths,
+        cells, cells], m.
+        """
         config, paths = self.config, slice(first, first + num_paths)
-        fine, coarse = (self.centre.paths.length(centres(self.scene, cells)).permute(2, 0, 1)[paths]
-                        for cells in (config.cells, config.coarse))
+        fine, coarse = (
+            self.centre.paths.length(centres(self.scene, cells)).permute(2, 0, 1)[paths]
+            for cells in (config.cells, config.coarse)
+        )
         repeats = config.cells // config.coarse
         return fine - coarse.repeat_interleave(repeats, 1).repeat_interleave(repeats, 2)
 
     @cached_property
     def _maps(self) -> dict[str, LocationMap]:
-        return {site.name: LocationMap(self.scene, site, self.config.cells) for site in self.scene.receivers}
+        return {
+            site.name: LocationMap(self.scene, site, self.config.cells)
+            for site in self.scene.receivers
+        }
 
     @property
     def input_key(self) -> str:

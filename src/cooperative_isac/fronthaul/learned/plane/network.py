@@ -18,10 +18,13 @@ LEAST_HEAT = 0.3  # of a target that is told
 
 def check_plane(num_targets: int, cells: int, channels: tuple[int, ...]) -> None:
     """ValueError where no network can be made of these: cells along an axis, channels of planes."""
-    if cells < 1 or not 0 < num_targets <= cells ** 2:
+    if cells < 1 or not 0 < num_targets <= cells**2:
         raise ValueError(f"a plane of {cells} x {cells} cells cannot tell {num_targets} targets")
     if any(count < 1 or count % GROUPS for count in channels):
-        raise ValueError(f"channels of planes are {', '.join(map(str, channels))}; each must be a multiple of {GROUPS}")
+        raise ValueError(
+            f"channels of planes are {', '.join(map(str, channels))}; each must be a multiple of "
+            f"{GROUPS}"
+        )
 
 
 class PlaneNetwork(Network):
@@ -34,31 +37,43 @@ class PlaneNetwork(Network):
 
     def loss(self, output: PlaneOutput, truth: Truth) -> Tensor:
         with _exact(output):
-            return plane_loss(output.float(), truth, self.centre.paths, self.centre.centres_m, self.centre.cell_m)
+            return plane_loss(
+                output.float(), truth, self.centre.paths, self.centre.centres_m, self.centre.cell_m
+            )
 
     def read(self, output: PlaneOutput) -> Found:
-        """The highest peaks of the heat, each with what its cell says; absent where it is unsure of the place."""
+        """The highest peaks of the heat, each with what its cell says; absent where it is unsure of
+        the place.
+        """
         with _exact(output):
             return self._read(output.float())
 
     def _read(self, output: PlaneOutput) -> Found:
         peak = nn.functional.max_pool2d(output.heat[:, None], 3, 1, 1)[:, 0] == output.heat
-        heat, cell = torch.where(peak, output.heat, -torch.inf).flatten(1).topk(self.config.num_targets)
+        heat, cell = (
+            torch.where(peak, output.heat, -torch.inf).flatten(1).topk(self.config.num_targets)
+        )
 
         def at_peaks(planes: Tensor) -> Tensor:
             values = planes.flatten(1, 2)
             return values.gather(1, cell[..., None].expand(-1, -1, values.shape[-1]))
 
         def told(paths: PathTold) -> PathTold:
-            return PathTold(*(at_peaks(planes) for planes in (paths.value, paths.log_deviation, paths.doubt)))
+            return PathTold(
+                *(at_peaks(planes) for planes in (paths.value, paths.log_deviation, paths.doubt))
+            )
 
         heard = output.heard[:, None].expand(-1, cell.shape[1], -1)
-        guess, spread = at_peaks(output.point_m), 2 ** 0.5 * at_peaks(output.log_spread_m).exp()
+        guess, spread = at_peaks(output.point_m), 2**0.5 * at_peaks(output.log_spread_m).exp()
         point, place = self.centre.paths.location(guess, spread, told(output.length), heard)
         velocity, speed = self.centre.paths.velocity(point, told(output.doppler), heard)
-        deviation = torch.cat([part.diagonal(dim1=-2, dim2=-1).sqrt() for part in (place, speed)], -1)
+        deviation = torch.cat(
+            [part.diagonal(dim1=-2, dim2=-1).sqrt() for part in (place, speed)], -1
+        )
         presence = torch.sigmoid(heat - float(np.log(LEAST_HEAT / (1 - LEAST_HEAT))))
-        unsure = deviation[..., :2].norm(dim=-1) > self.largest_spread_cells * self.centre.cell_m.max()
+        unsure = (
+            deviation[..., :2].norm(dim=-1) > self.largest_spread_cells * self.centre.cell_m.max()
+        )
         presence = presence.masked_fill(unsure, 0.0)
         return Found(presence, torch.cat([point, velocity], -1), deviation)
 

@@ -16,10 +16,12 @@ LOG_SPREAD_M, LOG_DEVIATION = (-3.0, 4.0), (-5.0, 3.0)
 
 @dataclass(frozen=True)
 class PlaneOutput:
-    """What each cell of the plane says of a target in it, rows along y; all [batch, rows, columns, ...].
+    """What each cell of the plane says of a target in it, rows along y; all [batch, rows, columns,
+    ...].
 
-    heat: log-odds; point_m, log_spread_m: [..., 2], a first guess of its location and the log of its mean absolute
-    error; doppler [kHz], length [m]: [..., num_paths]; heard: [batch, num_paths], 0 or 1.
+    heat: log-odds; point_m, log_spread_m: [..., 2], a first guess of its location and the log of
+    its mean absolute error; doppler [kHz], length [m]: [..., num_paths]; heard: [batch, num_paths],
+    0 or 1.
     """
 
     heat: Tensor
@@ -31,8 +33,14 @@ class PlaneOutput:
 
     def float(self) -> PlaneOutput:
         """The same in float32."""
-        return PlaneOutput(self.heat.float(), self.point_m.float(), self.log_spread_m.float(),
-                           self.doppler.to(torch.float32), self.length.to(torch.float32), self.heard.float())
+        return PlaneOutput(
+            self.heat.float(),
+            self.point_m.float(),
+            self.log_spread_m.float(),
+            self.doppler.to(torch.float32),
+            self.length.to(torch.float32),
+            self.heard.float(),
+        )
 
 
 def centres(scene: Scene, cells: int) -> Tensor:

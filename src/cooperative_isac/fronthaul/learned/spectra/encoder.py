@@ -1,4 +1,6 @@
-"""The encoder of the spectra network: of each beam and delay what convolutions learned, and the strongest echo."""
+"""The encoder of the spectra network: of each beam and delay what convolutions learned, and the
+strongest echo.
+"""
 
 from __future__ import annotations
 
@@ -15,25 +17,41 @@ SELDOM = 0.05  # how often noise alone is taken for an echo, in a beam and delay
 
 
 class SpectrumEncoder(nn.Module):
-    """Spectra [batch, num_tx CHANNELS, beams, delays, shifts] to latents [batch, beams delays, layout.size].
+    """Spectra [batch, num_tx CHANNELS, beams, delays, shifts] to latents [batch, beams delays,
+    layout.size].
 
-    resolution_m: path length of a delay bin; num_departures: beams of departure of which a spectrum shows the
-    strongest; kernel: of the first convolutions.
+    resolution_m: path length of a delay bin; num_departures: beams of departure of which a spectrum
+    shows the strongest; kernel: of the first convolutions.
     """
 
-    def __init__(self, layout: LatentLayout, resolution_m: float, num_departures: int, hidden: int, kernel: int,
-                 layers: int, residuals: int):
+    def __init__(
+        self,
+        layout: LatentLayout,
+        resolution_m: float,
+        num_departures: int,
+        hidden: int,
+        kernel: int,
+        layers: int,
+        residuals: int,
+    ):
         super().__init__()
         self.layout, self.resolution_m, self.num_departures = layout, resolution_m, num_departures
         widths = [CHANNELS * layout.num_tx, *[hidden] * layers]
-        self.layers = nn.Sequential(*(layer for pair in zip(widths, widths[1:])
-                                      for layer in (nn.Conv3d(*pair, kernel, padding=kernel // 2), nn.ReLU())),
-                                    *(Residual(hidden, hidden) for _ in range(residuals)))
+        self.layers = nn.Sequential(
+            *(
+                layer
+                for pair in zip(widths, widths[1:])
+                for layer in (nn.Conv3d(*pair, kernel, padding=kernel // 2), nn.ReLU())
+            ),
+            *(Residual(hidden, hidden) for _ in range(residuals)),
+        )
         self.layers.to(memory_format=FAST)
         self.projector = nn.Conv2d(hidden, layout.num_learned * layout.part_dim, 1)
 
     def forward(self, spectra: Tensor) -> Tensor:
-        strongest = self.layers(spectra.contiguous(memory_format=FAST)).amax(-1)  # over Doppler shifts
+        strongest = self.layers(spectra.contiguous(memory_format=FAST)).amax(
+            -1
+        )  # over Doppler shifts
         return self.layout.join(self.projector(strongest), self._measured(spectra))
 
     def _measured(self, spectra: Tensor) -> Measured:
@@ -41,11 +59,18 @@ class SpectrumEncoder(nn.Module):
         power = (power + log(2)) / log(10)
         count = spectra.shape[-1]
         bins = torch.arange(count, device=power.device) - count // 2 + _between(shift)
-        return strongest(power, bins / (count / 2), _between(delay) * self.resolution_m, _between(beam),
-                         noise_level=self._noise_level(count))
+        return strongest(
+            power,
+            bins / (count / 2),
+            _between(delay) * self.resolution_m,
+            _between(beam),
+            noise_level=self._noise_level(count),
+        )
 
     def _noise_level(self, num_shifts: int) -> float:
-        """Of log10(1 + power): what noise alone seldom exceeds in any Doppler shift and beam of departure."""
+        """Of log10(1 + power): what noise alone seldom exceeds in any Doppler shift and beam of
+        departure.
+        """
         return log10(1 + log(num_shifts * self.num_departures / SELDOM))
 
 

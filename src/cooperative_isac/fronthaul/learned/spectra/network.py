@@ -19,8 +19,9 @@ from cooperative_isac.waveform.frame import TransmitFrame
 
 @dataclass(frozen=True)
 class SpectraConfig:
-    """num_targets: how many it tells at most; hidden, kernel, encoder_*: channels, kernel and number of the encoder's
-    convolutions; part_dim, codebook: laid out by LatentLayout; quantised: else latents travel as they are, as float32;
+    """num_targets: how many it tells at most; hidden, kernel, encoder_*: channels, kernel and
+    number of the encoder's convolutions; part_dim, codebook: laid out by LatentLayout; quantised:
+    else latents travel as they are, as float32;
     cells: of the plane along an axis; centre_*: channels and residual layers there.
     """
 
@@ -37,7 +38,7 @@ class SpectraConfig:
     centre_residuals: int = 2
 
     def __post_init__(self) -> None:
-        check_plane(self.num_targets, self.cells, (self.centre_channels, ))
+        check_plane(self.num_targets, self.cells, (self.centre_channels,))
         for name in ("encoder_layers", "hidden"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} is {getattr(self, name)}; it must be 1 or more")
@@ -46,8 +47,8 @@ class SpectraConfig:
 
 
 class Spectra(PlaneNetwork):
-    """An encoder of echoes freed of their symbols, and a centre that knows where in a spectrum each cell of the
-    scene's plane lies."""
+    """An encoder of echoes freed of their symbols, and a centre that knows where in a spectrum each
+    cell of the scene's plane lies."""
 
     kind = "spectra"
     largest_spread_cells = 1.0
@@ -55,23 +56,49 @@ class Spectra(PlaneNetwork):
     def __init__(self, scene: Scene, config: SpectraConfig):
         super().__init__(scene, config)
         if scene.dimension != 2:
-            raise ValueError(f"scene '{scene.name}' has dimension {scene.dimension}; this network needs dimension 2")
+            raise ValueError(
+                f"scene '{scene.name}' has dimension {scene.dimension}; this network needs "
+                "dimension 2"
+            )
         _, beams, delays, shifts = common_shape(scene, "demodulated")
         if delays == scene.grid.num_subcarriers:
-            raise ValueError(f"paths over the area of scene '{scene.name}' differ by more than its {delays} subcarriers "
-                             "can tell apart; this network needs more subcarriers, a smaller stride or a smaller area")
-        layout = LatentLayout(config.codebook.num_parts, config.part_dim, len(scene.transmitters), config.quantised,
-                              has_beams=True)
+            raise ValueError(
+                f"paths over the area of scene '{scene.name}' differ by more than its {delays} "
+                "subcarriers "
+                "can tell apart; this network needs more subcarriers, a smaller stride or a "
+                "smaller area"
+            )
+        layout = LatentLayout(
+            config.codebook.num_parts,
+            config.part_dim,
+            len(scene.transmitters),
+            config.quantised,
+            has_beams=True,
+        )
         self.latent_shape = beams * delays, layout.size
         departures = max(site.num_ant for site in scene.transmitters)
         for site in scene.receivers:
-            self.encoders[site.name] = SpectrumEncoder(layout, scene.grid.range_resolution_m, departures, config.hidden,
-                                                       config.kernel, config.encoder_layers, config.encoder_residuals)
+            self.encoders[site.name] = SpectrumEncoder(
+                layout,
+                scene.grid.range_resolution_m,
+                departures,
+                config.hidden,
+                config.kernel,
+                config.encoder_layers,
+                config.encoder_residuals,
+            )
             if config.quantised:
                 self.codebooks[site.name] = Codebook(layout.size, config.codebook)
         max_doppler_hz = shifts / 2 * scene.grid.doppler_resolution_hz
-        self.centre = SpectraCentre(scene, layout, (beams, delays), config.cells, config.centre_channels,
-                                    config.centre_residuals, max_doppler_hz)
+        self.centre = SpectraCentre(
+            scene,
+            layout,
+            (beams, delays),
+            config.cells,
+            config.centre_channels,
+            config.centre_residuals,
+            max_doppler_hz,
+        )
 
     @property
     def input_key(self) -> str:

@@ -1,4 +1,6 @@
-"""The maps network: what passes its quantiser before anything is learned, what it tells, what it learns."""
+"""The maps network: what passes its quantiser before anything is learned, what it tells, what it
+learns.
+"""
 
 from dataclasses import replace
 
@@ -10,8 +12,14 @@ from cooperative_isac.fronthaul.learned.plane.consensus import PathTold
 from cooperative_isac.fronthaul.learned.plane.output import PlaneOutput
 from cooperative_isac.fronthaul.learned.weights import WeightsError, make_network
 
-CONFIG = {"cells": 12, "coarse": 4, "encoder_channels": 8, "centre_channels": 16, "num_targets": 3,
-          "codebook": {"size": 256, "num_parts": 7}}
+CONFIG = {
+    "cells": 12,
+    "coarse": 4,
+    "encoder_channels": 8,
+    "centre_channels": 16,
+    "num_targets": 3,
+    "codebook": {"size": 256, "num_parts": 7},
+}
 LISTENED = 4, 7  # the fine cell with an echo, in the coarse cell (1, 2)
 
 
@@ -22,7 +30,9 @@ def maps(tiny):
 
 
 def observed(doppler, power=3.0):
-    """A map of noise with one echo of each transmitter in one cell, right over the cell's centre."""
+    """A map of noise with one echo of each transmitter in one cell, right over the cell's
+    centre.
+    """
     plane = torch.zeros(1, 2, 3, 12, 12)
     plane[:, :, 0] = 0.6
     plane[(0, slice(None), 0, *LISTENED)] = power
@@ -31,30 +41,46 @@ def observed(doppler, power=3.0):
 
 
 def plane_output(maps, heat=None, point_m=None, doppler_khz=None, log_spread_m=None):
-    """An output in which every cell says: nothing; and of a target here: at my centre, standing still."""
+    """An output in which every cell says: nothing; and of a target here: at my centre, standing
+    still.
+    """
     centre = maps.centre
     rows, columns, _ = centre.centres_m.shape
     still = torch.zeros(1, rows, columns, centre.paths.num_paths)
     points = centre.centres_m[None].clone() if point_m is None else point_m
     return PlaneOutput(
-        torch.full((1, rows, columns), -6.0) if heat is None else heat, points,
+        torch.full((1, rows, columns), -6.0) if heat is None else heat,
+        points,
         torch.zeros(1, rows, columns, 2) if log_spread_m is None else log_spread_m,
         PathTold(still if doppler_khz is None else doppler_khz, still - 2, still - 4),
-        PathTold(centre.paths.length(points), still, still - 4), torch.ones(1, centre.paths.num_paths))
+        PathTold(centre.paths.length(points), still, still - 4),
+        torch.ones(1, centre.paths.num_paths),
+    )
 
 
 def test_what_was_measured_reaches_the_centre_before_anything_is_learned(maps):
-    latents = torch.stack([maps.encoders[name](observed([0.5, -0.25])) for name in maps.receivers], 1)
+    latents = torch.stack(
+        [maps.encoders[name](observed([0.5, -0.25])) for name in maps.receivers], 1
+    )
     output = maps.centre(latents, torch.ones(1, 2), torch.empty(1, 0))
     at, centre = (0, 2 * (LISTENED[0] // 3), 2 * (LISTENED[1] // 3)), maps.centre
     told = output.doppler.value[at].reshape(2, 2) / centre.max_doppler_khz
     assert told.detach().numpy() == pytest.approx(torch.tensor([[0.5, -0.25]] * 2).numpy(), rel=0.1)
-    low, high = (torch.tensor(corner[:2], dtype=torch.float32) for corner in (maps.scene.area.low_m,
-                                                                              maps.scene.area.high_m))
+    low, high = (
+        torch.tensor(corner[:2], dtype=torch.float32)
+        for corner in (maps.scene.area.low_m, maps.scene.area.high_m)
+    )
     place = low + (torch.tensor(LISTENED[::-1]) + 0.5) * (high - low) / 12
-    assert output.length.value[at].detach().numpy() == pytest.approx(centre.paths.length(place).numpy(), abs=0.5)
-    weak = maps.centre(torch.stack([maps.encoders[name](observed([0.5, -0.25], 1.5)) for name in maps.receivers], 1),
-                       torch.ones(1, 2), None)
+    assert output.length.value[at].detach().numpy() == pytest.approx(
+        centre.paths.length(place).numpy(), abs=0.5
+    )
+    weak = maps.centre(
+        torch.stack(
+            [maps.encoders[name](observed([0.5, -0.25], 1.5)) for name in maps.receivers], 1
+        ),
+        torch.ones(1, 2),
+        None,
+    )
     assert (weak.doppler.log_deviation[at] > output.doppler.log_deviation[at]).all()
     assert (weak.length.doubt[at] > output.length.doubt[at]).all()
 
@@ -70,9 +96,16 @@ def test_without_codebooks_nothing_is_padded_and_the_centre_sees_the_same(tiny, 
     assert bare.codebook("rx1") is None and bare.latent_shape[1] == 2 * bare.config.part_dim + 6
     assert maps.latent_shape[1] == 7 * maps.config.part_dim
     bare.load_state_dict(maps.state_dict(), strict=False)
-    output, other = (network.centre(torch.stack([network.encoders[name](observed([0.5, -0.25]))
-                                                 for name in network.receivers], 1), torch.ones(1, 2), None)
-                     for network in (bare, maps))
+    output, other = (
+        network.centre(
+            torch.stack(
+                [network.encoders[name](observed([0.5, -0.25])) for name in network.receivers], 1
+            ),
+            torch.ones(1, 2),
+            None,
+        )
+        for network in (bare, maps)
+    )
     assert torch.allclose(output.heat, other.heat, atol=1e-6)
     assert torch.allclose(output.doppler.value, other.doppler.value, atol=1e-6)
     assert torch.allclose(output.length.value, other.length.value, atol=1e-4)
@@ -84,14 +117,18 @@ def test_a_receiver_that_was_not_heard_changes_nothing(maps):
     other[:, 1] += 1
     alone = torch.tensor([[1.0, 0.0]])
     assert torch.equal(maps.centre(latents, alone, None).heat, maps.centre(other, alone, None).heat)
-    assert not torch.equal(maps.centre(latents, alone + 1, None).heat, maps.centre(other, alone + 1, None).heat)
+    assert not torch.equal(
+        maps.centre(latents, alone + 1, None).heat, maps.centre(other, alone + 1, None).heat
+    )
 
 
 def test_peaks_are_told_highest_first_and_neighbours_are_one_target(maps):
     heat = plane_output(maps).heat
     heat[0, 2, 3], heat[0, 2, 4], heat[0, 6, 1] = 2.0, 1.0, 3.0
     found = maps.read(plane_output(maps, heat=heat))
-    assert found.state[0, :2, :2].numpy() == pytest.approx(maps.centre.centres_m[[6, 2], [1, 3]].numpy())
+    assert found.state[0, :2, :2].numpy() == pytest.approx(
+        maps.centre.centres_m[[6, 2], [1, 3]].numpy()
+    )
     assert (found.presence[0] > 0.5).tolist() == [True, True, False]
     assert found.deviation.shape == found.state.shape == (1, 3, 4) and (found.deviation > 0).all()
 
@@ -118,14 +155,23 @@ def test_the_loss_is_least_at_the_truth_and_ignores_the_order(maps):
     value = maps.loss(right, truth)
     turned = Truth(truth.present[:, [1, 0, 2]], state[:, [1, 0, 2]])
     assert maps.loss(right, turned) == pytest.approx(value.item(), rel=1e-5)
-    for changes in ({"heat": heat.flip(1)}, {"point_m": points + 1}, {"doppler_khz": doppler + 0.3}):
+    for changes in (
+        {"heat": heat.flip(1)},
+        {"point_m": points + 1},
+        {"doppler_khz": doppler + 0.3},
+    ):
         values = {"heat": heat, "point_m": points, "doppler_khz": doppler, **changes}
         assert maps.loss(plane_output(maps, **values), truth) > value + 0.05
 
 
-@pytest.mark.parametrize("config, reason", [({"cells": 50}, "must be a multiple"),
-                                            ({"codebook": {"size": 16, "num_parts": 5}}, "need 6 or more"),
-                                            ({"part_dim": 1}, "need 2 or more")])
+@pytest.mark.parametrize(
+    "config, reason",
+    [
+        ({"cells": 50}, "must be a multiple"),
+        ({"codebook": {"size": 16, "num_parts": 5}}, "need 6 or more"),
+        ({"part_dim": 1}, "need 2 or more"),
+    ],
+)
 def test_sizes_that_do_not_fit_are_refused(tiny, config, reason):
     with pytest.raises((ValueError, WeightsError), match=reason):
         make_network(tiny, "maps", {**CONFIG, **config})

@@ -14,8 +14,14 @@ from cooperative_isac.fronthaul.learned.spectra.encoder import SELDOM
 from cooperative_isac.fronthaul.learned.spectra.projection import beam_bins
 from cooperative_isac.fronthaul.learned.weights import make_network
 
-CONFIG = {"hidden": 4, "part_dim": 4, "cells": 12, "centre_channels": 16, "num_targets": 2,
-          "codebook": {"size": 16, "num_parts": 8}}
+CONFIG = {
+    "hidden": 4,
+    "part_dim": 4,
+    "cells": 12,
+    "centre_channels": 16,
+    "num_targets": 2,
+    "codebook": {"size": 16, "num_parts": 8},
+}
 CELL = 4, 7
 
 
@@ -26,34 +32,52 @@ def spectra(tiny):
 
 
 def latents_of_an_echo(spectra, tiny, point_m, length_m, doppler):
-    """What the receivers tell of an echo from a place, of path lengths and Doppler shifts (over the largest) that are
-    given, [num_paths] each."""
+    """What the receivers tell of an echo from a place, of path lengths and Doppler shifts (over the
+    largest) that are given, [num_paths] each."""
     centre, latents = spectra.centre, []
     for receiver, site in enumerate(tiny.receivers):
         numbers = torch.zeros(4, 1, 2, *centre.latent_axes)
         direction = np.array([*point_m, 0.0]) - [*site.position_m[:2], 0.0]
-        beam = beam_bins(site, direction[None] / np.linalg.norm(direction), tiny.grid.wavelength_m)[0]
+        beam = beam_bins(site, direction[None] / np.linalg.norm(direction), tiny.grid.wavelength_m)[
+            0
+        ]
         for transmitter in range(2):
             path = 2 * receiver + transmitter
             delay = float(length_m[path]) / tiny.grid.range_resolution_m - delay_bins(tiny)[0]
             place = round(beam), round(delay)
-            told = [3.0, float(doppler[path]), (delay - place[1]) * tiny.grid.range_resolution_m, beam - place[0]]
-            numbers[:, 0, transmitter, place[0] % centre.latent_axes[0], place[1]] = torch.tensor(told)
-        learned = torch.zeros(1, centre.layout.num_learned * centre.layout.part_dim, *centre.latent_axes)
+            told = [
+                3.0,
+                float(doppler[path]),
+                (delay - place[1]) * tiny.grid.range_resolution_m,
+                beam - place[0],
+            ]
+            numbers[:, 0, transmitter, place[0] % centre.latent_axes[0], place[1]] = torch.tensor(
+                told
+            )
+        learned = torch.zeros(
+            1, centre.layout.num_learned * centre.layout.part_dim, *centre.latent_axes
+        )
         latents.append(centre.layout.join(learned, Measured(*numbers)))
     return torch.stack(latents, 1)
 
 
 def latents_of_a_target(spectra, tiny, state):
     paths = spectra.centre.paths
-    return latents_of_an_echo(spectra, tiny, state[:2], paths.length(state[:2]),
-                              paths.doppler(state) / spectra.centre.max_doppler_khz)
+    return latents_of_an_echo(
+        spectra,
+        tiny,
+        state[:2],
+        paths.length(state[:2]),
+        paths.doppler(state) / spectra.centre.max_doppler_khz,
+    )
 
 
 def test_before_anything_is_learned_what_was_measured_reaches_the_centre(spectra, tiny):
     middle = spectra.centre.centres_m[CELL]
     length_m = spectra.centre.paths.length(middle) + 1.5
-    output = spectra.centre(latents_of_an_echo(spectra, tiny, middle, length_m, [-0.25] * 4), torch.ones(1, 2), None)
+    output = spectra.centre(
+        latents_of_an_echo(spectra, tiny, middle, length_m, [-0.25] * 4), torch.ones(1, 2), None
+    )
     assert not (spectra.read(output).presence > 0.5).any()
     told = output.length.value[(0, *CELL)] - length_m + 1.5
     assert told.detach().numpy() == pytest.approx(1.5, abs=0.1)
@@ -79,14 +103,19 @@ def test_before_anything_is_learned_the_centre_knows_where_beams_point(spectra, 
 
 @torch.no_grad()
 def test_an_encoder_tells_the_strongest_echo_of_each_beam_and_delay(spectra):
-    _, beams, delays, shifts = observation_shape(spectra.scene, spectra.scene.receivers[0], "demodulated")
+    _, beams, delays, shifts = observation_shape(
+        spectra.scene, spectra.scene.receivers[0], "demodulated"
+    )
     encoder, layout = spectra.encoders["rx1"], spectra.centre.layout
     spectrum = torch.zeros(1, 2, 4, beams, delays, shifts)
     spectrum[0, 1, :, 3, 5, 2] = torch.tensor(
-        [5.0, math.sin(-0.125 * math.pi), math.sin(0.25 * math.pi), -1.0])
+        [5.0, math.sin(-0.125 * math.pi), math.sin(0.25 * math.pi), -1.0]
+    )
     _, told = layout.split(encoder(spectrum.flatten(1, 2)), (beams, delays))
-    power, doppler, length_m, beam = (numbers[0, :, 3, 5].numpy() for numbers in
-                                      (told.power, told.doppler, told.length_m, told.beam))
+    power, doppler, length_m, beam = (
+        numbers[0, :, 3, 5].numpy()
+        for numbers in (told.power, told.doppler, told.length_m, told.beam)
+    )
     assert power == pytest.approx([0, (5 + math.log(2)) / math.log(10)], rel=1e-3)
     assert doppler == pytest.approx([0, (2 - 0.5) / (shifts / 2) - 1], abs=1e-3)
     assert length_m == pytest.approx([0, 0.25 * encoder.resolution_m], rel=1e-3)
@@ -96,9 +125,15 @@ def test_an_encoder_tells_the_strongest_echo_of_each_beam_and_delay(spectra):
 
 @torch.no_grad()
 def test_noise_alone_is_seldom_told(spectra):
-    encoder, (_, beams, delays, shifts) = spectra.encoders["rx1"], observation_shape(
-        spectra.scene, spectra.scene.receivers[0], "demodulated")
-    power = np.random.default_rng(8).exponential(size=(20, 2, beams, delays, shifts, encoder.num_departures)).max(-1)
+    encoder, (_, beams, delays, shifts) = (
+        spectra.encoders["rx1"],
+        observation_shape(spectra.scene, spectra.scene.receivers[0], "demodulated"),
+    )
+    power = (
+        np.random.default_rng(8)
+        .exponential(size=(20, 2, beams, delays, shifts, encoder.num_departures))
+        .max(-1)
+    )
     spectrum = torch.zeros(20, 2, 4, beams, delays, shifts)
     spectrum[:, :, 0] = torch.tensor(np.log1p(power) - math.log(2))
     _, told = spectra.centre.layout.split(encoder(spectrum.flatten(1, 2)), (beams, delays))
@@ -110,7 +145,11 @@ def test_a_receiver_that_was_not_heard_changes_nothing(spectra):
     other = latents.clone()
     other[:, 1] += 1
     alone = torch.tensor([[1.0, 0.0]])
-    heat = [spectra.centre(each, heard, None).heat for heard in (alone, alone + 1) for each in (latents, other)]
+    heat = [
+        spectra.centre(each, heard, None).heat
+        for heard in (alone, alone + 1)
+        for each in (latents, other)
+    ]
     assert torch.equal(heat[0], heat[1]) and not torch.equal(heat[2], heat[3])
 
 

@@ -1,4 +1,4 @@
-# make setup | test | coverage | scene | clean, for a machine without ROS 2; with ROS 2 installed, see README.md.
+# make setup | check | test | coverage | scene | clean, for a machine without ROS 2; with ROS 2 installed, see README.md.
 ROS_DISTRO ?= jazzy
 WHEEL_DISTROS := jazzy kilted
 ifeq ($(filter $(ROS_DISTRO),$(WHEEL_DISTROS))$(filter clean,$(MAKECMDGOALS)),)
@@ -19,11 +19,16 @@ unexport PYTHONPATH AMENT_PREFIX_PATH CMAKE_PREFIX_PATH COLCON_PREFIX_PATH LD_LI
 unexport ROS_VERSION ROS_PYTHON_VERSION RMW_IMPLEMENTATION _ROS_WHEELS_BOOTSTRAP_COMPLETE
 export ROS_DISTRO
 
-.PHONY: setup test coverage scene clean
+.PHONY: setup check test coverage scene clean
 setup:
 	@tools/setup.sh $(VENV) $(ROS_DISTRO)
 
-test: setup
+check: setup
+	$(VENV)/bin/ruff format --check .
+	$(VENV)/bin/ruff check .
+	$(VENV)/bin/pyrefly check
+
+test: check
 	$(VENV)/bin/python -m pytest $(IN_PARALLEL) $(PYTEST_ARGS)
 
 coverage: setup

@@ -8,6 +8,7 @@ ROS domain.
 """
 
 import argparse
+import itertools
 import os
 import signal
 import subprocess
@@ -159,7 +160,7 @@ def switches(tracks: dict[str, dict[int, int]], first: int, last: int) -> int:
         before = [number for number in frames if number < first]
         chosen = [frames[max(before)]] if before else []
         chosen += [frames[number] for number in sorted(frames) if first <= number < last]
-        count += sum(one != other for one, other in zip(chosen, chosen[1:]))
+        count += sum(one != other for one, other in itertools.pairwise(chosen))
     return count
 
 

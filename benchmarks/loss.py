@@ -22,6 +22,7 @@ from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 
+from cooperative_isac.evaluation.live_bound import frame_bound
 from cooperative_isac.evaluation.loss import (
     SETTLED_FRAMES,
     LossFigures,
@@ -32,7 +33,6 @@ from cooperative_isac.evaluation.loss import (
     record,
     replay,
 )
-from cooperative_isac.evaluation.live_bound import frame_bound
 from cooperative_isac.scene.config import load_scene
 
 SHARE = 0.3  # of packets lost

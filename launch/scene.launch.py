@@ -15,7 +15,6 @@ from dataclasses import replace
 from pathlib import Path
 
 from ament_index_python.packages import PackageNotFoundError, get_package_prefix
-from launch import Event, EventHandler, LaunchDescription
 from launch.actions import (
     DeclareLaunchArgument,
     EmitEvent,
@@ -31,6 +30,7 @@ from cooperative_isac_ros.graph import LOG_LEVELS, GraphOptions, node_variables,
 from cooperative_isac_ros.interrupts import BLOCKING_PREFIX
 from cooperative_isac_ros.rviz import scene_view
 from cooperative_isac_ros.shared_memory import clean_shared_memory
+from launch import Event, EventHandler, LaunchDescription
 
 PACKAGE = "cooperative_isac"
 FLAGS = ["true", "false"]

@@ -6,7 +6,7 @@ import os
 import sys
 import time
 from pathlib import Path
-from typing import Annotated, Optional
+from typing import Annotated
 
 os.environ.setdefault(
     "OPENBLAS_NUM_THREADS", "1"
@@ -42,37 +42,33 @@ SceneArgument = Annotated[
     str, typer.Argument(metavar="SCENE", help="File, or name of a shipped scene.")
 ]
 Duration = Annotated[
-    Optional[float], Option(help="Seconds from frame 0 on; else until Ctrl-C.", min=0.1)
+    float | None, Option(help="Seconds from frame 0 on; else until Ctrl-C.", min=0.1)
 ]
-Scheme = Annotated[Optional[str], Option(help="Sensing scheme instead of the scene's.")]
-Bag = Annotated[Optional[Path], Option(help="Record all topics into this new folder.")]
-Rate = Annotated[
-    Optional[float], Option(help="Frames a second, not the scene's.", min=0.1, max=100.0)
-]
-Out = Annotated[
-    Optional[Path], Option(help="Folder for the report; by default a new one in runs/.")
-]
+Scheme = Annotated[str | None, Option(help="Sensing scheme instead of the scene's.")]
+Bag = Annotated[Path | None, Option(help="Record all topics into this new folder.")]
+Rate = Annotated[float | None, Option(help="Frames a second, not the scene's.", min=0.1, max=100.0)]
+Out = Annotated[Path | None, Option(help="Folder for the report; by default a new one in runs/.")]
 Folder = Annotated[Path, typer.Argument(metavar="DIR", help="Folder of a run that has ended.")]
 SceneOption = Annotated[
-    Optional[str], Option(help="Scene file; by default the shipped scene of that name.")
+    str | None, Option(help="Scene file; by default the shipped scene of that name.")
 ]
 EchoBag = Annotated[
     Path, typer.Argument(metavar="BAG", help="Folder of a bag with echoes and frames.")
 ]
-SiteOption = Annotated[Optional[str], Option(help="Only this receiver.")]
+SiteOption = Annotated[str | None, Option(help="Only this receiver.")]
 EchoFrames = Annotated[int, Option(help="Echoes of each receiver that are looked at.", min=1)]
 UNUSABLE = 2
 Coverage = Annotated[
-    Optional[Path], Option(metavar="FILE.png", help="Draw a map of the area with its SNR.")
+    Path | None, Option(metavar="FILE.png", help="Draw a map of the area with its SNR.")
 ]
 Markers = Annotated[bool, Option(help="Draw for RViz.")]
 Respawn = Annotated[bool, Option(help="Start nodes again that end by themselves or hang.")]
-Schemes = Annotated[Optional[str], Option(help="Comma-separated; by default the scene's.")]
+Schemes = Annotated[str | None, Option(help="Comma-separated; by default the scene's.")]
 Frames = Annotated[
-    Optional[int], Option(help="Independent frames to draw.", min=1, show_default="200")
+    int | None, Option(help="Independent frames to draw.", min=1, show_default="200")
 ]
 Sequence = Annotated[
-    Optional[int],
+    int | None,
     Option(
         help="Consecutive frames, with the tracker, instead; a scene with a "
         "path file is always measured so, by default all of it.",
@@ -80,13 +76,11 @@ Sequence = Annotated[
     ),
 ]
 Seed = Annotated[
-    Optional[int],
+    int | None,
     Option(help="Of all draws; of a sequence by default the scene's.", min=0, show_default="1"),
 ]
-Powers = Annotated[
-    Optional[list[float]], Option(help="Transmit powers, dBm; by default the scene's.")
-]
-Json = Annotated[Optional[Path], Option(help="Write the results to this file, too.")]
+Powers = Annotated[list[float] | None, Option(help="Transmit powers, dBm; by default the scene's.")]
+Json = Annotated[Path | None, Option(help="Write the results to this file, too.")]
 
 FrontEnd = Annotated[
     str,
@@ -95,18 +89,18 @@ FrontEnd = Annotated[
     ),
 ]
 TargetClasses = Annotated[
-    Optional[list[str]],
+    list[str] | None,
     Option(metavar="NAME:CLASS", help="Class of a target that publishes none; repeatable."),
 ]
 OdometryOffsets = Annotated[
-    Optional[list[str]],
+    list[str] | None,
     Option(
         metavar="NAME:SECONDS",
         help="Added to the stamps of a target whose clock is off; repeatable.",
     ),
 ]
 ParamsFile = Annotated[
-    Optional[Path], Option(help="Parameter file for all nodes; its values go first.")
+    Path | None, Option(help="Parameter file for all nodes; its values go first.")
 ]
 LogLevel = Annotated[
     str, Option(help="Least severity that nodes log.", metavar="debug|info|warn|error|fatal")

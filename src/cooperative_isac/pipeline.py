@@ -7,8 +7,8 @@ The ROS nodes call the same stage functions, one each; everything random in fram
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Iterator, Sequence
 
 import numpy as np
 

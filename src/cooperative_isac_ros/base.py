@@ -6,8 +6,8 @@ import os
 import sys
 import time
 import traceback
+from collections.abc import Callable, Sequence
 from dataclasses import replace
-from typing import Callable, Sequence
 
 import rclpy
 from cooperative_isac_msgs.msg import StageTiming

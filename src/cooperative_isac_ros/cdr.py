@@ -6,7 +6,7 @@ The middleware leaves the bytes that align fields (CDR padding) as they were in 
 from __future__ import annotations
 
 import importlib
-from functools import lru_cache
+from functools import cache
 
 from rclpy.serialization import serialize_message
 from rosidl_parser.definition import (
@@ -59,7 +59,7 @@ def zero_padding(data: bytes, message_type: type) -> bytes:
     return bytes(walk.data)
 
 
-@lru_cache(maxsize=None)
+@cache
 def _slots(module: str, name: str) -> tuple:
     return getattr(importlib.import_module(module), name).SLOT_TYPES
 

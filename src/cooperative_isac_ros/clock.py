@@ -4,8 +4,8 @@ talking.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from fractions import Fraction
-from typing import Callable
 
 from rclpy.node import Node
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections import OrderedDict
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Callable, Mapping, Sequence
 
 from cooperative_isac.fusion.detection import Detection
 from cooperative_isac.schemes.contract import PacketError, Scheme

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import array
 import math
-from typing import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 import numpy as np
 from builtin_interfaces.msg import Time

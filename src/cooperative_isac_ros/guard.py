@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import functools
 import traceback
+from collections.abc import Callable
 from pathlib import Path
-from typing import Callable
 
 from rclpy.executors import ExternalShutdownException
 from rclpy.node import Node

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from typing import Collection
+from collections.abc import Collection
 
 from cooperative_isac_msgs.msg import Accuracy, Frame, StageTiming, Tracks
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus

@@ -8,10 +8,10 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Sequence
 
 from cooperative_isac_ros.graph import NodeSpec, node_variables
 from cooperative_isac_ros.plain_text import plain_lines

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict, deque
-from typing import Callable
+from collections.abc import Callable
 
 from cooperative_isac_ros.records import DetectionList, FrameStamp, TrackList
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 import os
 import secrets
 import time
+from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Sequence
 
 import rclpy
 from rclpy.executors import SingleThreadedExecutor

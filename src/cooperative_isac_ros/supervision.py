@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import time
 from collections import defaultdict, deque
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Callable, Collection, Mapping, Protocol, Sequence
+from typing import Protocol
 
 from cooperative_isac_ros.graph import NodeSpec
 from cooperative_isac_ros.monitor import SILENT_AFTER_S

@@ -4,7 +4,7 @@ it).
 
 from __future__ import annotations
 
-from typing import Sequence
+from collections.abc import Sequence
 
 import numpy as np
 from geometry_msgs.msg import Quaternion, TransformStamped

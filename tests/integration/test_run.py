@@ -11,9 +11,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 import yaml
+from traced import car_arrays, write_scene
 
 from cooperative_isac.evaluation.run_record import load_run_record
-from traced import car_arrays, write_scene
 
 TINY = Path(__file__).resolve().parents[1] / "scenes" / "tiny.yaml"
 ROBOT = """

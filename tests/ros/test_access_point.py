@@ -190,7 +190,7 @@ def test_echoes_are_scaled_to_the_noise_that_the_scheme_knows(bench, announce, r
 
 
 @pytest.mark.parametrize(
-    "changes, reason",
+    ("changes", "reason"),
     [
         ({"site": "rx2"}, "echo is of site 'rx2', this node is 'rx1'"),
         ({"shape": (8, 2, 2)}, "echo has sizes (8, 2, 2)"),

@@ -1,5 +1,7 @@
 """Frames are skipped while a node cannot follow, and only then."""
 
+import itertools
+
 import pytest
 
 from cooperative_isac_ros.back_pressure import CONGESTION_S, MAX_WORKERS, BackPressure
@@ -33,14 +35,14 @@ def test_a_network_that_follows_loses_no_frame(latency_s):
 def test_a_slow_network_works_on_one_frame_at_a_time():
     pressure = BackPressure(2, 1.0)
     announced = play(pressure, 0.5, CONGESTION_S)
-    gaps = [after - before for before, after in zip(announced, announced[1:])]
+    gaps = [after - before for before, after in itertools.pairwise(announced)]
     assert set(gaps[3:-2]) == {3}  # 0.5 s are three periods
 
 
 def test_attempts_to_end_a_congestion_become_rare_while_they_fail():
     pressure = BackPressure(2, 1.0)
     announced = play(pressure, 0.5, 100)
-    in_a_row = [before for before, after in zip(announced, announced[1:]) if after == before + 1]
+    in_a_row = [before for before, after in itertools.pairwise(announced) if after == before + 1]
     attempts_s = [number * PERIOD_S for number in in_a_row if number * PERIOD_S > 1.0]
     assert attempts_s == pytest.approx([6, 16, 36, 76], abs=2)
 

@@ -91,7 +91,7 @@ def test_another_compression_is_refused_with_its_remedy(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "channel, reason",
+    ("channel", "reason"),
     [
         (Channel("/x", schema=""), "it has no schema"),
         (Channel("/x", encoding="json"), "encoding is 'json'; only cdr"),
@@ -133,7 +133,7 @@ def test_split_files_without_metadata_are_read_by_their_numbers(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "content, named",
+    ("content", "named"),
     [
         (b"\xff\xfe\x00", "not a text in UTF-8"),
         (b"", "no key 'rosbag2_bagfile_information'"),
@@ -258,7 +258,7 @@ def test_other_libraries_read_what_repair_has_written(tmp_path, fault):
     result = CliRunner().invoke(app, ["repair", str(path.parent), "--out", str(new)])
     assert result.exit_code == 0, result.output
     expected = [message.data for message in BagReader(path.parent).messages()]
-    assert len(expected) == 20 or fault in ("killed", "damaged") and 5 <= len(expected) < 20
+    assert len(expected) == 20 or (fault in ("killed", "damaged") and 5 <= len(expected) < 20)
     with Reader(new) as reader:
         assert reader.message_count == len(expected)
         assert [data for _, _, data in reader.messages()] == expected

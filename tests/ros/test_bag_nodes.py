@@ -204,7 +204,8 @@ def test_a_recording_tells_which_packets_were_used(bench, tmp_path, announce, fe
 
 
 @pytest.mark.parametrize(
-    "answered, attempts, different", [([True], 1, 0), ([False, True], 2, 0), ([False] * 3, 3, 1)]
+    ("answered", "attempts", "different"),
+    [([True], 1, 0), ([False, True], 2, 0), ([False] * 3, 3, 1)],
 )
 def test_a_replay_begins_anew_when_an_answer_was_lost(
     bench, tmp_path, announce, features, monkeypatch, answered, attempts, different

@@ -10,7 +10,8 @@ from bags import words, write_mcap
 from rosbags.rosbag2 import Reader
 from std_msgs.msg import String
 
-from cooperative_isac_ros.bag import mcap_file, recorder as recorder_module
+from cooperative_isac_ros.bag import mcap_file
+from cooperative_isac_ros.bag import recorder as recorder_module
 from cooperative_isac_ros.bag.metadata import BagError, Topic
 from cooperative_isac_ros.bag.reader import BagReader
 from cooperative_isac_ros.bag.recorder import Recorder

@@ -109,7 +109,7 @@ class Deep(SceneNode):
 
 
 @pytest.mark.parametrize(
-    "below, depth, topic",
+    ("below", "depth", "topic"),
     [("", 0, "{}/frame"), ("/rx1", 1, "{}/frame"), ("/a/rx1", 1, "{}/a/frame")],
 )
 def test_shared_topics_lie_above_a_nodes_own_namespaces(bench, below, depth, topic):

@@ -143,7 +143,7 @@ def test_echoes_from_before_the_first_recorded_frame_are_left_out(record):
 
 
 @pytest.mark.parametrize(
-    "options, words",
+    ("options", "words"),
     [
         ({"sites": ()}, "holds no echoes"),
         ({"frames": False}, "has 0 topics with frames"),

@@ -94,7 +94,7 @@ def test_when_all_are_absent_the_deadline_decides(collector):
 
 
 @pytest.mark.parametrize(
-    "bad, event",
+    ("bad", "event"),
     [
         (packet(0, "z"), "packets_of_unknown_site"),
         (packet(0, "a", scheme="t"), "packets_of_other_scheme"),

@@ -130,7 +130,7 @@ def echo_with(**changes):
 
 
 @pytest.mark.parametrize(
-    "changes, reason",
+    ("changes", "reason"),
     [
         ({"num_symbols": 5}, "48 values in iq; sizes 2 x 3 x 5 need 60"),
         ({"num_rx_ant": 0}, "need 0"),
@@ -178,7 +178,7 @@ def broken_state(message, fault):
 
 
 @pytest.mark.parametrize(
-    "fault, reason",
+    ("fault", "reason"),
     [
         ("nan", "not finite"),
         ("infinite", "not finite"),
@@ -201,7 +201,7 @@ def test_a_state_that_is_no_gaussian_costs_itself_only(fault, reason):
 
 
 @pytest.mark.parametrize(
-    "changes, reason",
+    ("changes", "reason"),
     [
         ({"position": 2e7}, "position_m is beyond 1e\\+07 m"),
         ({"velocity": 2e4}, "velocity_mps is beyond 10000 m/s"),
@@ -251,7 +251,7 @@ def test_the_strongest_detections_are_used_in_their_order():
     assert words == "frame 4294967303 has 100 detections; the strongest 64 are used"
 
 
-@pytest.mark.parametrize("sec, nanosec", [(-1, 0), (0, 10**9), (2**31 - 1, 2**32 - 1)])
+@pytest.mark.parametrize(("sec", "nanosec"), [(-1, 0), (0, 10**9), (2**31 - 1, 2**32 - 1)])
 def test_a_stamp_that_is_none_is_refused(sec, nanosec):
     for record, to_message, to_record in RECORDS.values():
         message = to_message(record)
@@ -276,7 +276,7 @@ def test_numbers_outside_an_enumeration_are_refused(field):
 
 
 @pytest.mark.parametrize(
-    "kind, items, changes, reason",
+    ("kind", "items", "changes", "reason"),
     [
         (
             "detections",
@@ -367,7 +367,7 @@ def test_covariances_of_odometry_are_in_map_and_in_the_child_frame():
 
 
 @pytest.mark.parametrize(
-    "frame_id, w, reason",
+    ("frame_id", "w", "reason"),
     [
         ("odom", 1.0, "in frame 'odom'; publish it in 'map'"),
         ("map", 0.0, "is not a rotation"),

@@ -12,7 +12,7 @@ def frame(number, run=1):
     return FrameStamp(run, number, 10**12 + number * 10**8)
 
 
-@pytest.mark.parametrize("number, deadlines", [(1, 1), (3, 3), (90, MOST_AFTER_SKIPPED)])
+@pytest.mark.parametrize(("number", "deadlines"), [(1, 1), (3, 3), (90, MOST_AFTER_SKIPPED)])
 def test_a_frame_after_skipped_ones_may_take_longer(number, deadlines):
     deadline = PacketDeadline(NOMINAL_S)
     assert deadline.announce(frame(0), 0.0) == pytest.approx(NOMINAL_S)

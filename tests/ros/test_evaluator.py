@@ -205,7 +205,7 @@ def test_a_recording_that_begins_again_is_another_report(bench, announce, featur
 
 
 @pytest.mark.parametrize(
-    "run, fingerprint, event", [(1, None, "frames_stale"), (7, "0" * 16, "frames_refused")]
+    ("run", "fingerprint", "event"), [(1, None, "frames_stale"), (7, "0" * 16, "frames_refused")]
 )
 def test_one_stale_or_foreign_frame_is_no_restart(
     bench, announce, features, run, fingerprint, event
@@ -344,7 +344,7 @@ def test_a_report_of_another_scene_is_not_gone_on_with(bench, announce, features
     assert bench.start(Evaluator, out=str(tmp_path)).summary()["frames"] == 0
 
 
-@pytest.mark.parametrize("number, run", [(0, 1), (9, 2)], ids=["plays again", "another run"])
+@pytest.mark.parametrize(("number", "run"), [(0, 1), (9, 2)], ids=["plays again", "another run"])
 def test_a_report_of_another_pass_is_not_gone_on_with(
     bench, announce, features, tmp_path, number, run
 ):

@@ -61,7 +61,7 @@ def test_a_target_at_an_array_costs_a_frame_and_not_the_node(bench, announce, ti
 
 
 @pytest.mark.parametrize(
-    "value, noise_power_w, reason",
+    ("value", "noise_power_w", "reason"),
     [
         (1.0, 1e-300, "noise_power_w 1e-300; allowed"),
         (1e30, 1.0, "600 dB above its noise"),

@@ -130,7 +130,7 @@ def test_a_damaged_packet_is_dropped_and_its_sender_named(centre, announce, feat
 
 
 @pytest.mark.parametrize(
-    "changes, counter",
+    ("changes", "counter"),
     [
         ({"data": b""}, "packets_damaged"),
         ({"scheme": "morse"}, "packets_of_other_scheme"),

@@ -48,7 +48,7 @@ def test_the_controller_waits_for_all_others(tiny):
 
 
 @pytest.mark.parametrize(
-    "options, absent",
+    ("options", "absent"),
     [({"markers": False}, "/scene_markers"), ({"simulate_targets": False}, "/target_simulator")],
 )
 def test_parts_can_be_left_out(tiny, options, absent):

@@ -79,7 +79,7 @@ def test_frames_of_tracks_look_along_their_course():
     )
 
 
-@pytest.mark.parametrize("namespace, prefix", [("/", ""), ("/a", "a/"), ("/a/b", "a/b/")])
+@pytest.mark.parametrize(("namespace", "prefix"), [("/", ""), ("/a", "a/"), ("/a/b", "a/b/")])
 def test_frames_of_a_namespace_have_its_prefix(tiny, namespace, prefix):
     track = Track(
         1,
@@ -105,7 +105,7 @@ def test_frames_of_a_namespace_have_its_prefix(tiny, namespace, prefix):
 
 
 @pytest.mark.parametrize(
-    "node_class, topic, absent",
+    ("node_class", "topic", "absent"),
     [(SceneMarkers, "/tf_static", "/tf"), (TrackerNode, "/tf", "/tf_static")],
 )
 def test_only_who_moves_frames_publishes_tf(bench, monkeypatch, node_class, topic, absent):

@@ -228,7 +228,7 @@ def test_a_node_that_ends_too_often_is_left(launch_file):
 
 
 @pytest.mark.parametrize(
-    "argument, value, reason",
+    ("argument", "value", "reason"),
     [
         ("rate", "abc", "must be a number"),
         ("rate", "-1", "must be 0.1 to 100 frames a second"),
@@ -263,7 +263,7 @@ def test_rviz_is_looked_up_before_anything_starts(launch_file, monkeypatch):
 
 
 @pytest.mark.parametrize(
-    "pushed, namespace, topic",
+    ("pushed", "namespace", "topic"),
     [
         ("", "/n", "/n/markers"),
         ("/a", "", "/a/markers"),

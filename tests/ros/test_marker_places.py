@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import yaml
+from rviz_camera import Picture, contrast, inside, overlap, points_of
 from visualization_msgs.msg import Marker
 
 from cooperative_isac.fusion.detection import Detection
@@ -13,7 +14,6 @@ from cooperative_isac_ros import markers
 from cooperative_isac_ros.conversions import to_point
 from cooperative_isac_ros.rviz import scene_view
 from cooperative_isac_ros.scene_layout import FIGURES_COLUMNS, FIGURES_LINES, scene_layout
-from rviz_camera import Picture, contrast, inside, overlap, points_of
 
 SCENES = ["campus", "yard", "cell_free_table1", "cell_free_compact", "one_pair"]
 BACKGROUND = np.array([28, 30, 34]) / 255  # of config/rviz/scene.rviz

@@ -371,12 +371,12 @@ def draw_one_frame(stage, good):
     messages_ = good(next(RUNS))
     stage.give("/detections", messages_.detections)
     stage.give("/tracks", messages_.tracks)
-    return None
+    return
 
 
 def show(stage, good):
     stage.node.view(10.0)
-    return None
+    return
 
 
 NODES = {
@@ -486,7 +486,7 @@ def stages(real_bench):
 
 
 @pytest.mark.parametrize(
-    "name, topic", [(name, topic) for name, spec in NODES.items() for topic in spec[4]]
+    ("name", "topic"), [(name, topic) for name, spec in NODES.items() for topic in spec[4]]
 )
 def test_no_message_ends_a_node_or_spoils_the_next_frame(stages, good, name, topic):
     stage, (_, _, _, play, kinds) = stages(name), NODES[name]
@@ -545,7 +545,7 @@ def test_no_value_of_a_parameter_ends_a_node(stages, good, name):
             stage.node.set_parameters([Parameter(parameter, value=value)])
         known = stage.node.settings._known
         for key, kept in stage.node.settings._values.items():
-            assert kept == before[key] or known[key].live and known[key].fault(kept) is None
+            assert kept == before[key] or (known[key].live and known[key].fault(kept) is None)
         stage.node.settings._values.update(before)
 
     attempt()

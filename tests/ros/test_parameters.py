@@ -19,7 +19,7 @@ from cooperative_isac_ros.parameters import ParameterError
 
 
 @pytest.mark.parametrize(
-    "node_class, parameters, reason",
+    ("node_class", "parameters", "reason"),
     [
         (TransmitController, {"rate_hz": 1000.0}, "'rate_hz'.*allowed: 0.0 to 100.0"),
         (TransmitController, {"rate_hz": math.nan}, "'rate_hz'"),
@@ -82,7 +82,7 @@ def test_parameters_describe_themselves(bench):
 
 
 @pytest.mark.parametrize(
-    "arguments, message",
+    ("arguments", "message"),
     [
         (["-p", "scene:=/nowhere.yaml"], "error: /nowhere.yaml: no such scene file"),
         (["-p", "rate_hz:=-1.0"], "error: parameter 'rate_hz'"),

@@ -5,6 +5,7 @@ import struct
 import numpy as np
 import pytest
 from cooperative_isac_msgs.msg import FeaturePacket, Frame
+from traced import car_arrays, write_scene
 
 from cooperative_isac.pipeline import hear, transmit
 from cooperative_isac.scene.config import load_scene
@@ -15,7 +16,6 @@ from cooperative_isac_ros.nodes.target_simulator import TargetSimulator
 from cooperative_isac_ros.nodes.transmit_controller import TransmitController
 from cooperative_isac_ros.parameters import ParameterError
 from cooperative_isac_ros.run import LAST_TRACKS_WITHIN_S, recording_is_over
-from traced import car_arrays, write_scene
 
 
 @pytest.fixture
@@ -78,7 +78,7 @@ def test_odometry_is_that_of_the_file(bench, traced, announce):
 
 
 @pytest.mark.parametrize(
-    "tracked, elapsed_s, over",
+    ("tracked", "elapsed_s", "over"),
     [
         (-1, 0.0, False),
         (6, 0.7, False),

@@ -1,5 +1,6 @@
 """Processes of a scene: parameters, environment, crashes, and an end that nobody escapes."""
 
+import itertools
 import os
 import signal
 import subprocess
@@ -69,7 +70,7 @@ def test_a_command_line_names_node_namespace_and_parameters(tmp_path):
     )
     spec = replace(spec, params_file="/mine.yaml", log_level="debug")
     words = processes.node_command(spec, tmp_path / "p.yaml")
-    files = [after for word, after in zip(words, words[1:]) if word == "--params-file"]
+    files = [after for word, after in itertools.pairwise(words) if word == "--params-file"]
     assert files == [str(tmp_path / "p.yaml"), "/mine.yaml"]
     assert words[-2:] == ["--log-level", "debug"]
 

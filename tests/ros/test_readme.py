@@ -1,5 +1,6 @@
 """The robot of README.md, as a user would copy it."""
 
+import itertools
 import re
 import subprocess
 import sys
@@ -40,7 +41,7 @@ def test_the_robot_moves_as_its_twist_says_and_fast_enough_for_campus(bench, rob
 
     bench.until(enough)
     samples = [odometry_sample(message) for message in heard]
-    for before, after in zip(samples, samples[1:]):
+    for before, after in itertools.pairwise(samples):
         angle = 0.6 * (after.stamp_ns - before.stamp_ns) * 1e-9
         chord, mean_mps = (
             after.position_m - before.position_m,

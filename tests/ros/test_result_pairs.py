@@ -35,7 +35,7 @@ def rig():
     return Rig()
 
 
-@pytest.mark.parametrize("first, second", [("detections", "tracks"), ("tracks", "detections")])
+@pytest.mark.parametrize(("first", "second"), [("detections", "tracks"), ("tracks", "detections")])
 def test_a_pair_is_given_once_both_are_there(rig, first, second):
     add = {
         "detections": lambda: rig.pairs.add_detections(detections(3)),

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import yaml
 from cooperative_isac_msgs.msg import Detections
+from rviz_camera import HEIGHT, WIDTH, Picture, inside
 
 from cooperative_isac.fusion.detection import Detection
 from cooperative_isac.scene.config import load_scene
@@ -15,7 +16,6 @@ from cooperative_isac_ros.nodes.tracker import TrackerNode
 from cooperative_isac_ros.records import DetectionList, FrameStamp
 from cooperative_isac_ros.rviz import scene_view
 from cooperative_isac_ros.scene_layout import scene_layout
-from rviz_camera import HEIGHT, WIDTH, Picture, inside
 
 TYPES = {
     "MarkerArray": "visualization_msgs/msg/MarkerArray",

@@ -151,7 +151,7 @@ def test_what_is_simulated_says_so(rig):
     )
 
 
-@pytest.mark.parametrize("period_s, life_s", [(0.1, 2.0), (2.5, 12.5)])
+@pytest.mark.parametrize(("period_s", "life_s"), [(0.1, 2.0), (2.5, 12.5)])
 def test_markers_live_until_after_the_next_frame(rig, period_s, life_s):
     for number in range(3):
         rig.say(number, period_ns=round(period_s * 1e9))
@@ -215,7 +215,7 @@ def test_sites_look_along_their_boresight(tiny):
 
 
 @pytest.mark.parametrize(
-    "number, expected", [(0, 0), (7, 7), (2**31 - 1, 2**31 - 1), (2**32 - 1, -1)]
+    ("number", "expected"), [(0, 0), (7, 7), (2**31 - 1, 2**31 - 1), (2**32 - 1, -1)]
 )
 def test_every_identity_has_a_marker_of_its_own(number, expected):
     assert markers._marker_id(number) == expected

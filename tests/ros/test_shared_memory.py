@@ -38,7 +38,7 @@ def test_files_of_the_dead_are_removed(make, tmp_path):
 
 
 @pytest.mark.parametrize("stem", [SEGMENT, PORT])
-@pytest.mark.parametrize("mode, kind", [(fcntl.LOCK_EX, "el"), (fcntl.LOCK_SH, "sl")])
+@pytest.mark.parametrize(("mode", "kind"), [(fcntl.LOCK_EX, "el"), (fcntl.LOCK_SH, "sl")])
 def test_files_of_the_living_stay(make, tmp_path, stem, mode, kind):
     make(stem, 1000)
     with open(make(f"{stem}_{kind}"), "rb") as lock:

@@ -61,7 +61,7 @@ def test_a_run_finds_no_fault_without_a_folder_for_its_log(run_program):
 
 
 @pytest.mark.parametrize(
-    "variables, folder",
+    ("variables", "folder"),
     [
         ({"HOME": "/h"}, "/h/.ros/log"),
         ({"HOME": "/h", "ROS_HOME": "/r"}, "/r/log"),

@@ -123,7 +123,7 @@ def test_a_node_that_was_given_up_is_looked_after_no_more(rig):
     assert len(rig.lines) == num_lines
 
 
-@pytest.mark.parametrize("name, goes_on", [("/tracker", False), ("/scene_markers", True)])
+@pytest.mark.parametrize(("name", "goes_on"), [("/tracker", False), ("/scene_markers", True)])
 def test_a_node_that_cannot_be_started_again_is_no_fault_of_the_report(rig, name, goes_on):
     def fail(spec):
         raise OSError(28, "No space left on device")

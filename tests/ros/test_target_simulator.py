@@ -52,7 +52,7 @@ def test_a_late_simulator_joins_where_the_targets_must_be(bench, announce, tiny)
     assert np.allclose(sample.position_m, expected.position_m, atol=1e-9)
 
 
-@pytest.mark.parametrize("run, moving", [(7, True), (6, False), (0, False)])
+@pytest.mark.parametrize(("run", "moving"), [(7, True), (6, False), (0, False)])
 def test_a_simulator_that_is_started_again_shows_no_target_at_its_start(
     bench, tiny, tmp_path, run, moving
 ):
@@ -84,7 +84,7 @@ def test_another_run_sends_the_targets_back_to_their_start(bench, announce, tiny
 
 
 @pytest.mark.parametrize(
-    "changes, event",
+    ("changes", "event"),
     [({}, "frames_stale"), ({"run": 2, "scene_fingerprint": "0" * 16}, "frames_refused")],
 )
 def test_one_stale_or_foreign_frame_moves_no_target(bench, announce, tiny, changes, event):
@@ -119,7 +119,7 @@ def test_a_late_listener_learns_the_class(bench):
     assert words[0].data == "vehicle"
 
 
-@pytest.mark.parametrize("frame_rate_hz, rate", [(2.0, 10), (4.0, 12), (20.0, 20)])
+@pytest.mark.parametrize(("frame_rate_hz", "rate"), [(2.0, 10), (4.0, 12), (20.0, 20)])
 def test_a_sample_falls_on_the_stamp_of_every_frame(bench, frame_rate_hz, rate):
     samples = bench.listen(Odometry, "targets/car1/odom", qos.ODOMETRY_OF_ANYONE)
     bench.start(TargetSimulator, rate_hz=frame_rate_hz)

@@ -80,7 +80,7 @@ def test_a_topic_that_others_only_listen_to_is_no_target(bench, watcher):
     assert bench.helper.count_subscribers(f"{bench.namespace}/targets/ghost/odom") == 1
 
 
-@pytest.mark.parametrize("offset_s, side", [(-600, "behind"), (900, "ahead of"), (4, "")])
+@pytest.mark.parametrize(("offset_s", "side"), [(-600, "behind"), (900, "ahead of"), (4, "")])
 def test_stamps_of_another_clock_are_told_and_taken(bench, watcher, offset_s, side):
     publisher, message = robot(bench, "drone")
     message.header = conversions.map_header(watcher.now_ns + offset_s * 10**9)
@@ -95,7 +95,7 @@ def test_stamps_of_another_clock_are_told_and_taken(bench, watcher, offset_s, si
 
 
 @pytest.mark.parametrize(
-    "offset_s, event, side",
+    ("offset_s", "event", "side"),
     [(-2.0, "odometry_late", "behind"), (2.0, "odometry_early", "ahead of"), (-0.1, "", "")],
 )
 def test_constant_offsets_are_measured_and_named(bench, watcher, offset_s, event, side):

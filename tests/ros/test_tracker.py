@@ -112,7 +112,7 @@ def begun_again(rig, state_file):
 
 
 @pytest.mark.parametrize(
-    "number, run, first, status",
+    ("number", "run", "first", "status"),
     [
         (6, 1, 1, Track.CONFIRMED),
         (30, 1, 1, Track.CONFIRMED),
@@ -206,7 +206,7 @@ def test_a_state_that_cannot_be_written_is_counted(bench, tmp_path):
 
 
 @pytest.mark.parametrize(
-    "number, run, event",
+    ("number", "run", "event"),
     [(2, 1, "detections_stale"), (2, 7, "detections_stale"), (4, 1, "detections_repeated")],
     ids=["lower number", "ended run", "same number"],
 )
@@ -222,7 +222,7 @@ def test_stale_detections_cost_no_track(rig, number, run, event):
 
 
 @pytest.mark.parametrize(
-    "fault, reason",
+    ("fault", "reason"),
     [
         (
             lambda m: setattr(m.detections[0].position, "x", math.nan),

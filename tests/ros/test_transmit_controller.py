@@ -1,5 +1,7 @@
 """The controller: numbers and stamps, waiting for others, the simulation clock, the payload."""
 
+import itertools
+
 import pytest
 from cooperative_isac_msgs.msg import Frame, StageTiming
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
@@ -99,7 +101,7 @@ def test_frames_that_the_network_cannot_follow_are_skipped_for_all(bench, announ
     bench.until(lambda: node.health.counts["frames_skipped"] >= 3)
     assert "/slow cannot follow at 20 frames/s" in node.health.status().message
     bench.until(lambda: frames[-1].number > node.health.counts["frames_skipped"])
-    gap = max(after.number - before.number for before, after in zip(frames, frames[1:]))
+    gap = max(after.number - before.number for before, after in itertools.pairwise(frames))
     assert gap > 3
 
 

@@ -94,7 +94,7 @@ def test_ros_is_recognised(text):
 
 
 @pytest.mark.parametrize(
-    "folder, text, wrong",
+    ("folder", "text", "wrong"),
     [
         ("scene", "from cooperative_isac.waveform.frame import x", {"waveform"}),
         ("channel", "from cooperative_isac import sensing", {"sensing"}),

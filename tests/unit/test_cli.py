@@ -25,7 +25,7 @@ def test_a_good_scene_is_described():
 
 
 @pytest.mark.parametrize(
-    "scheme, fault",
+    ("scheme", "fault"),
     [("nosuch", "scheme 'nosuch' is not known"), ("dvqvae", "scheme 'dvqvae' has no weights")],
 )
 def test_a_scheme_that_cannot_be_made_is_a_warning(tmp_path, monkeypatch, scheme, fault):
@@ -77,7 +77,7 @@ def test_a_recording_is_not_overwritten(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "option, value, reason",
+    ("option", "value", "reason"),
     [
         ("--front-end", "radio", "must be one of simulated, topic"),
         ("--log-level", "loud", "must be one of debug, info, warn, error, fatal"),
@@ -94,7 +94,7 @@ def test_a_choice_that_cannot_be_is_one_line_with_its_option(option, value, reas
 
 
 @pytest.mark.parametrize(
-    "arguments, given, found",
+    ("arguments", "given", "found"),
     [
         ((), None, "LOCALHOST"),
         ((), "SUBNET", "SUBNET"),
@@ -148,7 +148,7 @@ def test_numbers_out_of_range_are_refused(arguments):
 
 
 @pytest.mark.parametrize(
-    "given, meant",
+    ("given", "meant"),
     [
         (
             "s --power-dbm 20 30 -5 --frames 3",

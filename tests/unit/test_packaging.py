@@ -3,6 +3,7 @@ import.
 """
 
 import ast
+import itertools
 import os
 import re
 from importlib.metadata import entry_points, version
@@ -35,7 +36,7 @@ def test_every_node_is_an_executable(setup_information):
         line.split(" = ") for line in setup_information["entry_points"]["console_scripts"]
     )
     assert scripts.pop("isac") == "cooperative_isac.cli:main"
-    assert scripts == {node: "cooperative_isac_ros.start:main" for node in nodes}
+    assert scripts == dict.fromkeys(nodes, "cooperative_isac_ros.start:main")
     assert {"access_point", "fusion_center", "tracker"} <= nodes
 
 
@@ -93,7 +94,7 @@ def test_every_message_is_built_and_numbered():
 def test_every_field_has_a_comment():
     for path in (MESSAGES / "msg").glob("*.msg"):
         lines = path.read_text().splitlines()
-        for before, line in zip(lines, lines[1:]):
+        for before, line in itertools.pairwise(lines):
             assert not line or "#" in line or before.startswith("#"), f"{path.name}: {line}"
 
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import json
 import math
 import sys
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Mapping, Sequence
 
 from rich.box import SIMPLE_HEAD
 from rich.console import Console

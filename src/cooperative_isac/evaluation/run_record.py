@@ -6,11 +6,11 @@ import os
 import re
 import warnings
 from collections import deque
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, fields
 from enum import Enum
 from itertools import islice
 from pathlib import Path
-from typing import Iterator, Sequence
 
 import numpy as np
 
@@ -135,7 +135,7 @@ def _type_fault(values: np.ndarray, kind: str, shape: tuple[int, ...]) -> str | 
         return "is a single value, must have one for each row"
     if values.shape != shape:
         return f"is {_sizes(values.shape)}, must be {_sizes(shape)}"
-    if values.dtype.kind != wanted.kind or wanted.kind in "if" and values.dtype != wanted:
+    if values.dtype.kind != wanted.kind or (wanted.kind in "if" and values.dtype != wanted):
         return f"is of type {values.dtype}, must be {wanted}"
     return None
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 import multiprocessing
 import os
 import signal
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from functools import lru_cache
-from typing import Iterator, Sequence
 
 from cooperative_isac.evaluation.monte_carlo import FrameSample, SchemeFailure, measure_frame
 from cooperative_isac.scene.config import with_power

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import struct
 import zlib
-from typing import Mapping
+from collections.abc import Mapping
 
 from cooperative_isac.scene.model import Scene
 

@@ -8,7 +8,7 @@ trailer  CRC-32 of all bytes before it
 
 from __future__ import annotations
 
-from typing import Sequence
+from collections.abc import Sequence
 
 import numpy as np
 

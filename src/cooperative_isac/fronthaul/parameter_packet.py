@@ -10,8 +10,8 @@ from __future__ import annotations
 
 import math
 import struct
+from collections.abc import Sequence
 from dataclasses import astuple
-from typing import Sequence
 
 import numpy as np
 

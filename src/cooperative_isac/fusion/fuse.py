@@ -4,8 +4,8 @@ doubtful.
 
 from __future__ import annotations
 
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import Collection, Iterator, Sequence
 
 import numpy as np
 from scipy.special import chdtri

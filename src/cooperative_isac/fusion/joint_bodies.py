@@ -9,8 +9,8 @@ everywhere, or close to the notch that the suppression of static paths leaves.
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Mapping, Sequence
 
 import numpy as np
 

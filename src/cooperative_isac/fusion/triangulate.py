@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import combinations
-from typing import Sequence
 
 import numpy as np
 from scipy.special import chdtri
@@ -15,14 +15,13 @@ from cooperative_isac.fusion.estimate import Estimate, estimate
 from cooperative_isac.fusion.fuse import detection_of
 from cooperative_isac.scene.geometry import bistatic_geometry
 from cooperative_isac.scene.model import Scene, Site
+from cooperative_isac.sensing.information import doppler_information
 from cooperative_isac.sensing.path_parameters import (
     Accuracy,
     PathParameters,
-    accuracy_of,
     location_of,
     location_slopes,
 )
-from cooperative_isac.sensing.information import doppler_information
 from cooperative_isac.sensing.report import EchoReport, PathReport
 from cooperative_isac.sensing.search_grid import AREA_MARGIN
 

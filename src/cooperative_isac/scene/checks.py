@@ -223,7 +223,7 @@ def _wall(wall: schema.WallEntry, key: str) -> Iterator[Problem]:
     rectangle = (wall.corner_m, wall.edges_m)
     upright = (wall.from_m, wall.to_m, wall.height_m)
     given = [part is not None for part in rectangle], [part is not None for part in upright]
-    if not (all(given[0]) and not any(given[1]) or all(given[1]) and not any(given[0])):
+    if not ((all(given[0]) and not any(given[1])) or (all(given[1]) and not any(given[0]))):
         yield Problem(key, "needs either corner_m and edges_m, or from_m, to_m and height_m")
     elif wall.edges_m is not None:
         first, second = wall.edges_m

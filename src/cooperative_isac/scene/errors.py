@@ -96,11 +96,8 @@ def _without_tags(location: tuple[int | str, ...], data: object) -> list[int | s
         if isinstance(data, dict) and data.get("kind") == part and part not in data:
             continue
         parts.append(part)
-        inside = (
-            isinstance(data, list)
-            and isinstance(part, int)
-            or isinstance(data, dict)
-            and part in data
+        inside = (isinstance(data, list) and isinstance(part, int)) or (
+            isinstance(data, dict) and part in data
         )
         data = data[part] if inside else None
     return parts

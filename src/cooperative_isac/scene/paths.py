@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from bisect import bisect_right
 from dataclasses import dataclass
@@ -114,7 +115,9 @@ def smooth_curve(points_m: np.ndarray, closed: bool) -> SmoothCurve:
     knots = np.cumsum([0.0] + [_segment(points_m, i)[0] for i in range(len(through) - 1)])
     spline = CubicSpline(knots, through, bc_type="periodic" if closed else "natural")
     tangent = spline.derivative()
-    spans = [np.linspace(begin, end, ARC_SAMPLES_PER_SPAN) for begin, end in zip(knots, knots[1:])]
+    spans = [
+        np.linspace(begin, end, ARC_SAMPLES_PER_SPAN) for begin, end in itertools.pairwise(knots)
+    ]
     fine = np.unique(np.concatenate(spans))
     speed = np.linalg.norm(tangent(fine), axis=1)
     middle = np.linalg.norm(tangent((fine[1:] + fine[:-1]) / 2), axis=1)

@@ -74,7 +74,7 @@ def read_trajectory(
     path = Path(path)
     rows, header = _rows(path)
     names = [re.sub(r"\s*\[.*?\]", "", name).strip() for name in header.cells]
-    if all(name in names for name in EUROC_COLUMNS) or not names and _width(rows) == NUM_EUROC:
+    if all(name in names for name in EUROC_COLUMNS) or (not names and _width(rows) == NUM_EUROC):
         trajectory = _euroc(path, rows, names, time_unit)
     elif {*TUM_HEADER} <= {*names}:
         trajectory = _tum(path, rows, names, time_unit)

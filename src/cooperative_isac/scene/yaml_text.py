@@ -189,7 +189,7 @@ def _child(node: yaml.Node, key: str) -> tuple[yaml.Mark, yaml.Node, str] | None
     found = None
     for name, value in node.value:
         rest = key.removeprefix(str(name.value)) if key.startswith(str(name.value)) else None
-        if rest is None or rest and rest[0] not in ".[:":
+        if rest is None or (rest and rest[0] not in ".[:"):
             continue
         if found is None or len(rest) <= len(found[2]):
             found = name.start_mark, value, rest

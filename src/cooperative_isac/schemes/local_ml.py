@@ -4,8 +4,8 @@ centre.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from functools import cached_property
-from typing import Mapping
 
 import numpy as np
 

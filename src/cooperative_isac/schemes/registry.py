@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from importlib.metadata import entry_points
-from typing import Callable
 
 from cooperative_isac.scene.model import Scene
 from cooperative_isac.schemes.contract import Scheme, network

@@ -10,7 +10,7 @@ of the residual's energy is the next delay.
 
 from __future__ import annotations
 
-from typing import Callable
+from collections.abc import Callable
 
 import numpy as np
 from scipy import fft

@@ -227,7 +227,8 @@ class JointFit:
 
 def scoring_step(fit: Fit) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Newton step with the Fisher information: locations [num_targets, 3], Doppler shifts
-    [num_paths], and the gain in log-likelihood that each target expects [num_targets]."""
+    [num_paths], and the gain in log-likelihood that each target expects [num_targets].
+    """
     information = fit.target_information
     size = information.shape[-1]
     damping = 1e-6 * np.trace(information, axis1=1, axis2=2)[:, None, None]

@@ -4,7 +4,7 @@ V-A).
 
 from __future__ import annotations
 
-from typing import Callable
+from collections.abc import Callable
 
 import numpy as np
 from scipy.signal import find_peaks

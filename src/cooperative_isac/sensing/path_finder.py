@@ -4,9 +4,9 @@ schemes.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Callable
 
 import numpy as np
 from scipy import fft
@@ -135,7 +135,8 @@ class PathFinder:
     def _near(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Bins of the oversampled spectrum that targets can have, ascending: indices, Doppler
         shifts in Hz, and what power is multiplied by because static paths were suppressed
-        (sensing.surface)."""
+        (sensing.surface).
+        """
         shifts = self._shifts_hz(self.reference.num_blocks * DOPPLER_OVERSAMPLING)
         near = np.flatnonzero(np.abs(shifts) <= self.max_doppler_hz + shifts[1])
         near = near[np.argsort(shifts[near])]

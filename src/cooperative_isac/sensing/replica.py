@@ -84,7 +84,8 @@ class ReplicaMaker:
     def filters_at(self, transmitter: int, points_m: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Stream weights of a transmitter's paths at points, [num_points, num_subcarriers,
         num_streams], and their energies, static paths not yet suppressed
-        (StreamReference.static_share)."""
+        (StreamReference.static_share).
+        """
         filters = self._filters(transmitter, points_m)[:, :1]
         return filters[:, 0], self._gram(filters)[:, 0, 0].real
 

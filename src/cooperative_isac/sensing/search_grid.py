@@ -10,7 +10,7 @@ from functools import cached_property
 import numpy as np
 
 from cooperative_isac.scene.arrays import steering_vectors
-from cooperative_isac.scene.geometry import SPEED_OF_LIGHT_MPS, bistatic_geometry
+from cooperative_isac.scene.geometry import bistatic_geometry
 from cooperative_isac.scene.model import Area, OfdmGrid, Scene, Site
 
 RANGE_OVERSAMPLING = 1.25

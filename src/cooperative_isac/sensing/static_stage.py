@@ -92,7 +92,7 @@ class StaticStage:
     def _with_background(
         self, echo: np.ndarray, frame: TransmitFrame, receiver: str, period_s: float
     ) -> tuple[np.ndarray, StaticNuisance]:
-        """prepare with what earlier frames showed; the frame then teaches, too."""
+        """Prepare with what earlier frames showed; the frame then teaches, too."""
         noise_power_w = self.scene.propagation.noise_power_w
         background = self._background(frame, receiver, len(echo), period_s)
         prediction = predict(background, frame, noise_power_w)

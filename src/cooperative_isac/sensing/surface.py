@@ -21,7 +21,8 @@ LEAST_STATIC_SHARE = 0.1
 @dataclass(frozen=True)
 class Surface:
     """power: [num_tx, num_cells], float32, largest matched-filter power over Doppler, in noise
-    variances (Exp(1) in pure noise); doppler_hz: [num_tx, num_cells], where it lies."""
+    variances (Exp(1) in pure noise); doppler_hz: [num_tx, num_cells], where it lies.
+    """
 
     power: np.ndarray
     doppler_hz: np.ndarray

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import Annotated, Iterator, Optional
+from typing import Annotated
 
 import numpy as np
 import typer
@@ -24,62 +25,60 @@ Option = typer.Option
 Scene = Annotated[str, typer.Argument(metavar="SCENE", help="File, or name of a shipped scene.")]
 Scheme = Annotated[str, Option(help="Learned scheme to train.")]
 Out = Annotated[
-    Optional[Path],
+    Path | None,
     Option(help="Folder of the run; the same command resumes it. Default: runs/train-..."),
 ]
-Epochs = Annotated[Optional[int], Option(help="Passes over the training samples.", min=1)]
-BatchSize = Annotated[Optional[int], Option(help="Samples a step.", min=1)]
-LearningRate = Annotated[Optional[float], Option(help="Of Adam.", min=0.0)]
-Schedule = Annotated[Optional[str], Option(help="Of the learning rate: constant or cosine.")]
+Epochs = Annotated[int | None, Option(help="Passes over the training samples.", min=1)]
+BatchSize = Annotated[int | None, Option(help="Samples a step.", min=1)]
+LearningRate = Annotated[float | None, Option(help="Of Adam.", min=0.0)]
+Schedule = Annotated[str | None, Option(help="Of the learning rate: constant or cosine.")]
 Patience = Annotated[
-    Optional[int], Option(help="Stop after so many epochs without a better one; 0: never.", min=0)
+    int | None, Option(help="Stop after so many epochs without a better one; 0: never.", min=0)
 ]
 Samples = Annotated[
-    Optional[int],
+    int | None,
     Option(help="Training samples; default: the whole split, 16,000 of drawn ones.", min=1),
 ]
 Validation = Annotated[
-    Optional[int], Option(help="Validation samples; default: the whole split.", min=1)
+    int | None, Option(help="Validation samples; default: the whole split.", min=1)
 ]
 DropOut = Annotated[
-    Optional[float], Option(help="Probability that a receiver is left out.", min=0.0, max=0.9)
+    float | None, Option(help="Probability that a receiver is left out.", min=0.0, max=0.9)
 ]
 HoldEncoders = Annotated[
     bool, Option("--hold-encoders", help="Encoders stay as they are; codebooks and centre learn.")
 ]
-Seed = Annotated[Optional[int], Option(help="Of weights, order and drop-out.", min=0)]
-Precision = Annotated[Optional[str], Option(help="float32, or bfloat16 for mixed precision.")]
-Targets = Annotated[Optional[tuple[int, int]], Option(help="Fewest and most targets of a sample.")]
+Seed = Annotated[int | None, Option(help="Of weights, order and drop-out.", min=0)]
+Precision = Annotated[str | None, Option(help="float32, or bfloat16 for mixed precision.")]
+Targets = Annotated[tuple[int, int] | None, Option(help="Fewest and most targets of a sample.")]
 Power = Annotated[
-    Optional[tuple[float, float]], Option(help="Lowest and highest transmit power, dBm.")
+    tuple[float, float] | None, Option(help="Lowest and highest transmit power, dBm.")
 ]
-Scatterers = Annotated[
-    Optional[tuple[int, int]], Option(help="Fewest and most clutter scatterers.")
-]
+Scatterers = Annotated[tuple[int, int] | None, Option(help="Fewest and most clutter scatterers.")]
 Timing = Annotated[
-    Optional[tuple[float, float]],
+    tuple[float, float] | None,
     Option(help="Lowest and highest standard deviation of the timing offsets, s."),
 ]
 Frequency = Annotated[
-    Optional[tuple[float, float]],
+    tuple[float, float] | None,
     Option(help="Lowest and highest standard deviation of the frequency offsets, Hz."),
 ]
 Hyper = Annotated[
-    Optional[list[str]],
+    list[str] | None,
     Option(
         "--set", metavar="NAME=VALUE", help="Hyperparameter of the network, as codebook.size=64."
     ),
 ]
 Data = Annotated[
-    Optional[Path],
+    Path | None,
     Option(help="Folder of 'isac dataset' to train on, not samples drawn on the fly."),
 ]
 CacheFolder = Annotated[
-    Optional[Path],
+    Path | None,
     Option("--cache", help="Folder that keeps what encoders take, for later epochs."),
 ]
 Begin = Annotated[
-    Optional[Path],
+    Path | None,
     Option(
         help="Weights to begin from, also of another scene, instead of random ones.", exists=True
     ),

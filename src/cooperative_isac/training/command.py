@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import shlex
+from collections.abc import Mapping
 from dataclasses import fields, replace
 from pathlib import Path
-from typing import Mapping
 
 import torch
 from rich.box import SIMPLE_HEAD

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import os
 from enum import IntEnum
+
 import torch
 import torch.distributed as dist
 from torch import Tensor

@@ -8,8 +8,8 @@ import csv
 import json
 import os
 import pickle
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Callable, Mapping, Sequence
 
 import torch
 

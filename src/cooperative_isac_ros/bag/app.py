@@ -6,9 +6,10 @@ import os
 import shlex
 import tempfile
 import time
+from collections.abc import Callable
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated, Callable, Optional
+from typing import Annotated
 
 import typer
 from rich.progress import Progress
@@ -33,7 +34,7 @@ app = typer.Typer(
 BagArgument = Annotated[Path, typer.Argument(metavar="BAG", help="Folder of a bag.")]
 NewBag = Annotated[Path, typer.Argument(metavar="BAG", help="New folder for the bag.")]
 Topics = Annotated[
-    Optional[list[str]], typer.Option(help="Topic by its full name; may be repeated. Default: all.")
+    list[str] | None, typer.Option(help="Topic by its full name; may be repeated. Default: all.")
 ]
 Rate = Annotated[float, typer.Option(help="Times faster than recorded.", min=0.01, max=1000.0)]
 Offset = Annotated[
@@ -50,14 +51,14 @@ SimTime = Annotated[
     bool, typer.Option("--use-sim-time", help="Stamp with /clock instead of the time of arrival.")
 ]
 Duration = Annotated[
-    Optional[float], typer.Option(help="Seconds to record; else until Ctrl-C.", min=0.1)
+    float | None, typer.Option(help="Seconds to record; else until Ctrl-C.", min=0.1)
 ]
 SceneOption = Annotated[
-    Optional[str], typer.Option(help="Scene file; by default the shipped scene of that name.")
+    str | None, typer.Option(help="Scene file; by default the shipped scene of that name.")
 ]
 NewBagOption = Annotated[Path, typer.Option("--out", metavar="NEW", help="New folder for the bag.")]
 Out = Annotated[
-    Optional[Path], typer.Option(help="Also write the new detections and tracks to this new bag.")
+    Path | None, typer.Option(help="Also write the new detections and tracks to this new bag.")
 ]
 
 
@@ -233,6 +234,7 @@ def _node(name: str, use_sim_time: bool = False):
     from rclpy.executors import SingleThreadedExecutor
     from rclpy.parameter import Parameter
     from rclpy.signals import SignalHandlerOptions
+
     from cooperative_isac_ros.graph import node_variables
     from cooperative_isac_ros.startup import start_ros
 

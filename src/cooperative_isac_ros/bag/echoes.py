@@ -55,7 +55,7 @@ class SiteEchoes:
     def check(self) -> Check:
         """Whether the messages themselves are as they must be."""
         faults = []
-        if self.num_unannounced or not self.used and self.num_outside:
+        if self.num_unannounced or (not self.used and self.num_outside):
             number = self.num_unannounced + self.num_outside
             faults.append(
                 f"{number} of {self.num_messages} answer a run and number that nobody announced"

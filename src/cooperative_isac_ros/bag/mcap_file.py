@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import os
 import zlib
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Sequence
 
 from mcap.data_stream import RecordBuilder
 from mcap.opcode import Opcode

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Sequence
 
 # ns that a topic's time may go back without a new pass: jitter of arrival, small steps of a clock
 STEP_BACK_NS = 500_000_000

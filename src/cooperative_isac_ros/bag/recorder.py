@@ -6,9 +6,9 @@ With use_sim_time, messages that come before the first /clock wait for it and ge
 from __future__ import annotations
 
 import time
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Callable, Sequence
 
 from rclpy.callback_groups import CallbackGroup
 from rclpy.clock import Clock, ClockType

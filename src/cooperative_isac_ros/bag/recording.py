@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Sequence
 
 from cooperative_isac_msgs.msg import Detections, FeaturePacket, Frame, Tracks
 from rclpy.serialization import deserialize_message

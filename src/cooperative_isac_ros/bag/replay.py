@@ -5,9 +5,10 @@ from __future__ import annotations
 import itertools
 import os
 import time
-from dataclasses import dataclass, replace as changed
+from collections.abc import Callable
+from dataclasses import dataclass
+from dataclasses import replace as changed
 from pathlib import Path
-from typing import Callable
 
 from cooperative_isac_msgs.msg import Frame
 from diagnostic_msgs.msg import DiagnosticArray

@@ -16,7 +16,7 @@ from cooperative_isac.schemes.registry import make_scheme
 from cooperative_isac.waveform.frame import TransmitFrame
 from cooperative_isac_ros import conversions, qos
 from cooperative_isac_ros.announcements import announcement_or_fault
-from cooperative_isac_ros.base import WORKER_NICE, run_node, SceneNode
+from cooperative_isac_ros.base import WORKER_NICE, SceneNode, run_node
 from cooperative_isac_ros.front_ends import FRONT_ENDS
 from cooperative_isac_ros.parameters import SCHEME, Parameter
 from cooperative_isac_ros.records import Announcement, Packet

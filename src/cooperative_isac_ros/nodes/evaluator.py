@@ -5,9 +5,9 @@ from __future__ import annotations
 import math
 import sys
 import time
+from collections.abc import Collection
 from dataclasses import asdict
 from functools import partial
-from typing import Collection
 
 import numpy as np
 from cooperative_isac_msgs.msg import (

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import sys
 import textwrap
 from collections import deque
@@ -14,7 +15,7 @@ from visualization_msgs.msg import Marker, MarkerArray
 
 from cooperative_isac.tracking.track import ESTABLISHED, Track
 from cooperative_isac_ros import conversions, markers, qos
-from cooperative_isac_ros.base import ONLOOKER_NICE, run_node, SceneNode
+from cooperative_isac_ros.base import ONLOOKER_NICE, SceneNode, run_node
 from cooperative_isac_ros.parameters import SCHEME, Parameter
 from cooperative_isac_ros.records import AccuracyRecord, DetectionList, TrackList
 from cooperative_isac_ros.scene_layout import FIGURES_COLUMNS, FIGURES_LINES, scene_layout
@@ -165,7 +166,7 @@ class SceneMarkers(SceneNode):
 
     def _life_s(self) -> float:
         stamps_ns = list(self._stamps_ns)
-        intervals_s = [(after - before) * 1e-9 for before, after in zip(stamps_ns, stamps_ns[1:])]
+        intervals_s = [(after - before) * 1e-9 for before, after in itertools.pairwise(stamps_ns)]
         return max(LIFE_S, LIFE_PERIODS * max(intervals_s, default=1 / self.scene.update_rate_hz))
 
     def _figures(self, simulated: bool) -> list[str]:

@@ -6,12 +6,12 @@ import autograd.numpy as anp
 import numpy as np
 import pytest
 from autograd import make_jvp
+from unit.bounds.echo_model import drawn, embedded, path_echo, reflections, signals
 
 from cooperative_isac.bounds.crlb import crlb, path_information
 from cooperative_isac.channel.paths import draw_paths
 from cooperative_isac.pipeline import transmit
 from cooperative_isac.scene.model import TargetClass, TargetState
-from unit.bounds.echo_model import drawn, embedded, path_echo, reflections, signals
 
 
 def information(scene, echo, unknowns, num_wanted):

@@ -11,8 +11,8 @@ from cooperative_isac.channel.paths import draw_paths
 from cooperative_isac.pipeline import transmit
 from cooperative_isac.scene.config import load_scene
 from cooperative_isac.scene.model import TargetClass, TargetState
-from cooperative_isac.sensing.local_ml import LocalMl
 from cooperative_isac.sensing.information import doppler_information
+from cooperative_isac.sensing.local_ml import LocalMl
 from cooperative_isac.sensing.report import report_fit
 
 PLACES = {"small": (22.0, 31.0, 0.0), "campus": (40.0, 60.0, 14.0)}

@@ -6,12 +6,12 @@ import autograd.numpy as anp
 import numpy as np
 import pytest
 from autograd import make_jvp
+from unit.bounds.echo_model import drawn as drawn_with_reference
+from unit.bounds.echo_model import embedded, path_echo, reflections
 
 from cooperative_isac.bounds.crlb import crlb
 from cooperative_isac.bounds.unknown_symbols import crlb_unknown_symbols
 from cooperative_isac.scene.model import Scene
-from unit.bounds.echo_model import drawn as drawn_with_reference
-from unit.bounds.echo_model import embedded, path_echo, reflections
 
 
 def drawn(scene):

@@ -98,7 +98,7 @@ def test_a_noise_figure_stands_for_thermal_noise():
 
 
 @pytest.mark.parametrize(
-    "zenith, azimuth, gain",
+    ("zenith", "azimuth", "gain"),
     [
         (90, 0, 8.0),
         (90, 32.5, 5.0),

@@ -4,13 +4,13 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from traced import car_arrays, write_scene
 
 from cooperative_isac.channel import traced
 from cooperative_isac.channel.echo import apply_paths
 from cooperative_isac.pipeline import frame_count, hear, paths_to, run, transmit
 from cooperative_isac.scene.config import load_scene
 from cooperative_isac.scene.path_file import PATH_KINDS
-from traced import car_arrays, write_scene
 
 GROUPS = {
     "line_of_sight": ["los"],
@@ -88,7 +88,7 @@ def expected_echo(scene, arrays, number, receiver, kinds):
 @pytest.mark.parametrize(
     "kinds", [PATH_KINDS, *([kind] for kind in PATH_KINDS), ["clutter", "targets"]]
 )
-@pytest.mark.parametrize("number, receiver", [(0, 0), (5, 1)])
+@pytest.mark.parametrize(("number", "receiver"), [(0, 0), (5, 1)])
 def test_the_echo_is_the_physical_sum_over_paths(tmp_path, arrays, kinds, number, receiver):
     scene = quiet(load_scene(write_scene(tmp_path, arrays, path_kinds=list(kinds))))
     expected = expected_echo(scene, arrays, number, receiver, kinds)

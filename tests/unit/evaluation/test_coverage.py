@@ -30,7 +30,7 @@ def yard():
     return load_scene("yard")
 
 
-@pytest.mark.parametrize("name, kind", [("campus", None), ("yard", TargetClass.UAV)])
+@pytest.mark.parametrize(("name", "kind"), [("campus", None), ("yard", TargetClass.UAV)])
 def test_the_snr_is_that_of_many_simulated_echoes(name, kind):
     # Energy of one path in a frame over the noise of one sample, over many frames and drawn
     # reflections. Precoders may spend less than the full power: scaled by what they spend.

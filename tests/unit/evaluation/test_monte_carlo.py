@@ -5,7 +5,6 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from cooperative_isac.bounds.crlb import crlb
 from cooperative_isac.evaluation.live_bound import frame_bound
 from cooperative_isac.evaluation.monte_carlo import SchemeFailure, draw_frame, measure_frame, score
 from cooperative_isac.fusion.detection import Detection
@@ -79,7 +78,7 @@ def test_detections_are_assigned_as_well_as_can_be():
     assert num_false == 1
 
 
-@pytest.mark.parametrize("dimension, found", [(2, 1), (3, 0)])
+@pytest.mark.parametrize(("dimension", "found"), [(2, 1), (3, 0)])
 def test_height_counts_in_three_dimensions_only(dimension, found):
     location, velocity, num_false = score([target((0, 0, 0))], [detection((0, 0, 9))], dimension)
     assert location.shape == velocity.shape == (found, dimension) and num_false == 1 - found

@@ -150,7 +150,7 @@ def test_the_scene_of_a_run_is_not_guessed(folder, console):
 
 
 @pytest.mark.parametrize(
-    "name, content, message",
+    ("name", "content", "message"),
     [
         (SUMMARY_FILE, None, "summary.json: no such file; name the folder of a run that has ended"),
         (SUMMARY_FILE, b"{", "summary.json: Expecting.*; it is not the summary of a run"),
@@ -289,7 +289,7 @@ def test_a_damaged_record_is_read_or_refused(folder, data):
 
 
 @pytest.mark.parametrize(
-    "column, change, fault",
+    ("column", "change", "fault"),
     [
         ("frame_number", lambda values: values[:1], "frame_stamp_ns is 2, must be 1"),
         ("frame_number", lambda values: values[0], "frame_number is a single value"),

@@ -53,7 +53,7 @@ def test_established_tracks_are_seen_and_tentative_ones_not(name, tmp_path):
 
 
 @pytest.mark.parametrize(
-    "simulated, title",
+    ("simulated", "title"),
     [
         ((True, True), "2 frames in 3 s, simulated echoes"),
         ((False, False), "2 frames in 3 s, measured echoes"),
@@ -104,7 +104,7 @@ def test_any_number_of_targets_and_tracks_has_a_picture(num_targets, tmp_path):
 
 
 @pytest.mark.parametrize(
-    "span_s, marks_s",
+    ("span_s", "marks_s"),
     [
         (25.0, [0, 5, 10, 15, 20, 25]),
         (0.4, [0, 0.1, 0.2, 0.3, 0.4]),

@@ -5,6 +5,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from traced import car_arrays, write_scene
 from typer.testing import CliRunner
 
 from cooperative_isac.cli import app
@@ -23,7 +24,6 @@ from cooperative_isac.pipeline import run
 from cooperative_isac.scene.config import load_scene
 from cooperative_isac.scene.draw import scene_targets
 from cooperative_isac.scene.model import Body, TargetClass, TargetState
-from traced import car_arrays, write_scene
 
 
 def target(name, kind, position, velocity=(0, 0, 0)):
@@ -222,7 +222,7 @@ def test_the_command_takes_all_frames_of_a_path_file(traced):
 
 
 @pytest.mark.parametrize(
-    "options, said",
+    ("options", "said"),
     [
         (
             ["--frames", "5"],

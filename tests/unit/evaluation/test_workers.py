@@ -54,7 +54,7 @@ def test_samples_do_not_depend_on_the_number_of_workers(small):
 
 
 @pytest.mark.parametrize(
-    "init, encode, message",
+    ("init", "encode", "message"),
     [
         (
             "raise OSError('no weights')",

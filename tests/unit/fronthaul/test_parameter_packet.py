@@ -40,7 +40,7 @@ def test_parameters_come_back_in_single_precision(small, count):
 
 
 @pytest.mark.parametrize(
-    "change, reason",
+    ("change", "reason"),
     [
         ({"transmitter": 2}, "it names transmitter 2 of 2"),
         ({"angle_rad": -0.1}, "its angle is -0.1; must be between 0 and 3.142"),

@@ -70,7 +70,7 @@ def reports_at(scene, body, target, generator, extra_m=0.0):
     return reports
 
 
-@pytest.mark.parametrize("body, height_m", [(SPHERE, 20.0), (CAR, 1.0)])
+@pytest.mark.parametrize(("body", "height_m"), [(SPHERE, 20.0), (CAR, 1.0)])
 def test_the_middle_is_found_from_points_on_the_near_side(yard, body, height_m):
     target = TargetState(
         "", TargetClass.UNKNOWN, np.array([45.0, 40.0, height_m]), np.array([7.0, 4.0, 0.0])
@@ -152,7 +152,7 @@ def test_multipath_limits_what_strong_reports_are_worth(yard):
     )
 
 
-@pytest.mark.parametrize("height_m, body", [(20.0, POINT_BODY), (1.0, CAR)])
+@pytest.mark.parametrize(("height_m", "body"), [(20.0, POINT_BODY), (1.0, CAR)])
 def test_a_class_without_a_size_is_a_point_beside_one_with_a_body(yard, height_m, body):
     scene = replace(yard, bodies={TargetClass.VEHICLE: CAR})
     target = TargetState(

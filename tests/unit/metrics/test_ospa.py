@@ -24,7 +24,7 @@ def as_states(positions):
 
 
 @pytest.mark.parametrize("sizes", SIZES)
-@pytest.mark.parametrize("cutoff, order", [(5.0, 2.0), (3.0, 1.0)])
+@pytest.mark.parametrize(("cutoff", "order"), [(5.0, 2.0), (3.0, 1.0)])
 def test_ospa_is_stone_soups(sizes, cutoff, order):
     estimates, truths = random_sets(sizes, 1)
     if sizes == (0, 0):  # Stone Soup has no instant to name
@@ -37,7 +37,7 @@ def test_ospa_is_stone_soups(sizes, cutoff, order):
 
 
 @pytest.mark.parametrize("sizes", SIZES)
-@pytest.mark.parametrize("cutoff, order", [(5.0, 2.0), (3.0, 1.0)])
+@pytest.mark.parametrize(("cutoff", "order"), [(5.0, 2.0), (3.0, 1.0)])
 def test_gospa_and_its_parts_are_stone_soups(sizes, cutoff, order):
     estimates, truths = random_sets(sizes, 2)
     ours = gospa(estimates, truths, cutoff, order)

@@ -18,7 +18,7 @@ def score_of(track_ids, errors_m, settings=SETTINGS):
 
 
 @pytest.mark.parametrize(
-    "track_ids, expected",
+    ("track_ids", "expected"),
     [([], 0), ([1, 1, 1], 0), ([None, 1, None, 1], 0), ([1, None, 2], 1), ([1, 2, 1, 1], 2)],
 )
 def test_identity_switches_are_changes_of_track(track_ids, expected):

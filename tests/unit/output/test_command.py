@@ -32,7 +32,7 @@ def ended(stdout=subprocess.PIPE, arguments=(), **variables):
 
 
 @pytest.mark.parametrize(
-    "encoding, output",
+    ("encoding", "output"),
     [
         ("ascii", b"path/\\xe4\\u2192b.yaml\n"),
         ("latin-1", b"path/\xe4\\u2192b.yaml\n"),

@@ -22,7 +22,9 @@ def refusal(check, path):
     with pytest.raises(OutputError) as caught:
         check(path)
     message = str(caught.value)
-    assert str(path) in message and "\n" not in message and ";" in message or "no folder" in message
+    assert (
+        str(path) in message and "\n" not in message and ";" in message
+    ) or "no folder" in message
     return message
 
 
@@ -35,7 +37,7 @@ def test_a_file_that_can_be_written_is_accepted_and_left_alone(tmp_path, name):
 
 
 @pytest.mark.parametrize(
-    "name, reason",
+    ("name", "reason"),
     [
         ("", "it is a folder; name a file in it"),
         ("no/results.json", "there is no folder"),

@@ -22,7 +22,9 @@ def site(array, **orientation):
     return build_site(schema.SiteEntry.model_validate(entry), WAVELENGTH_M, 0.0)
 
 
-@pytest.mark.parametrize("power_dbm, power_w", [(0, 1e-3), (30, 1), (-90, 1e-12), (33, 1.99526231)])
+@pytest.mark.parametrize(
+    ("power_dbm", "power_w"), [(0, 1e-3), (30, 1), (-90, 1e-12), (33, 1.99526231)]
+)
 def test_dbm_and_watts(power_dbm, power_w):
     assert dbm_to_w(power_dbm) == pytest.approx(power_w) and w_to_dbm(power_w) == pytest.approx(
         power_dbm
@@ -30,7 +32,7 @@ def test_dbm_and_watts(power_dbm, power_w):
 
 
 @pytest.mark.parametrize(
-    "angles, boresight, axis",
+    ("angles", "boresight", "axis"),
     [
         ((0, 0, 0), (1, 0, 0), (0, 1, 0)),
         ((90, 0, 0), (0, 1, 0), (-1, 0, 0)),  # yaw is counter-clockwise seen from above

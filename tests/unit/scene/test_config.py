@@ -254,7 +254,7 @@ def test_an_unset_variable_is_an_error_or_an_absent_optional_target(monkeypatch)
 
 @pytest.mark.skipif(not DATA.is_dir(), reason="no real trajectories beside the repository")
 @pytest.mark.parametrize(
-    "name, seconds, target_class",
+    ("name", "seconds", "target_class"),
     [("indoor_uav", math.inf, TargetClass.UAV), ("street", 30.4, TargetClass.VEHICLE)],
 )
 def test_scenes_of_real_machines(name, seconds, target_class, monkeypatch):

@@ -152,7 +152,7 @@ KEYS = [
 ]
 
 
-@pytest.mark.parametrize("before, after, fault", KEYS)
+@pytest.mark.parametrize(("before", "after", "fault"), KEYS)
 def test_a_wrong_key_is_named_with_what_is_allowed(before, after, fault):
     assert faults(changed(GOOD, (before, after))) == [fault]
 
@@ -172,7 +172,7 @@ def test_every_fault_has_its_line():
 
 
 @pytest.mark.parametrize(
-    "text, fault",
+    ("text", "fault"),
     [
         (
             "dimension: 3\nseed: [1\n",
@@ -216,7 +216,7 @@ def test_what_is_not_yaml_is_refused_with_its_line(text, fault):
 
 
 @pytest.mark.parametrize(
-    "text, fault",
+    ("text", "fault"),
     [
         (
             changed(GOOD, ("power_dbm: 33.0", "power_dbm: 1:30")),
@@ -237,7 +237,7 @@ def test_texts_that_yaml_1_1_took_for_numbers_are_no_numbers(text, fault):
 
 
 @pytest.mark.parametrize(
-    "written, value", [("0x10", 16), ("0o17", 15), ("0b11", 3), ("1_000", 1000), ("+5", 5)]
+    ("written", "value"), [("0x10", 16), ("0o17", 15), ("0b11", 3), ("1_000", 1000), ("+5", 5)]
 )
 def test_whole_numbers_may_be_written_as_in_python(written, value):
     from cooperative_isac.scene.yaml_text import parse_yaml
@@ -246,7 +246,7 @@ def test_whole_numbers_may_be_written_as_in_python(written, value):
 
 
 @pytest.mark.parametrize(
-    "key, words",
+    ("key", "words"),
     [
         ("seed: 1", "seed: -1"),
         ("num_symbols:", "num_symbols: 1.5  #"),
@@ -298,7 +298,7 @@ MOTION = PLANE[: PLANE.index("\ntargets:")] + "\ntargets:\n  - name: mover\n    
 
 
 @pytest.mark.parametrize(
-    "motion, fault",
+    ("motion", "fault"),
     [
         (
             "{kind: waypoint}",
@@ -547,7 +547,7 @@ BETWEEN_KEYS = [
 ]
 
 
-@pytest.mark.parametrize("text, before, after, fault", BETWEEN_KEYS)
+@pytest.mark.parametrize(("text", "before", "after", "fault"), BETWEEN_KEYS)
 def test_keys_that_contradict_each_other_are_named(text, before, after, fault):
     assert faults(changed(text, (before, after))) == [f": {fault}"]
 
@@ -582,7 +582,7 @@ def test_a_single_symbol_is_refused():
 
 
 @pytest.mark.parametrize(
-    "before, after, fault",
+    ("before", "after", "fault"),
     [
         (
             "num_horizontal: 8",

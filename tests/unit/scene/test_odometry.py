@@ -33,7 +33,7 @@ def test_a_stamp_with_a_sample_gets_that_sample_exactly():
     assert np.array_equal(state.velocity_mps, circle(1.05).velocity_mps)
 
 
-@pytest.mark.parametrize("period_s, limit_m", [(0.05, 1e-6), (0.1, 1e-5)])
+@pytest.mark.parametrize(("period_s", "limit_m"), [(0.05, 1e-6), (0.1, 1e-5)])
 def test_between_samples_a_turn_is_followed(period_s, limit_m):
     # A cubic Hermite is off by max|x''''| dt^4 / 384 = (v^4 / r^3) dt^4 / 384, here 2e-8 and 3e-7
     # m.
@@ -115,7 +115,7 @@ def test_a_sample_that_is_not_finite_is_refused_by_name():
 
 
 @pytest.mark.parametrize(
-    "position, velocity, reason",
+    ("position", "velocity", "reason"),
     [
         ((0, 101e3, 0), (0, 0, 0), "position .* m; its length may be 100000 m at most"),
         ((0, 0, 0), (800, 0, 800), "velocity .* m/s; its length may be 1000 m/s at most"),

@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import yaml
+from traced import PERIOD_S, car_arrays, write_scene
 
 from cooperative_isac.scene.config import load_scene
 from cooperative_isac.scene.describe import describe
@@ -12,7 +13,6 @@ from cooperative_isac.scene.draw import scene_targets
 from cooperative_isac.scene.errors import SceneError
 from cooperative_isac.scene.model import TargetClass
 from cooperative_isac.scene.path_file import PathFileError, direction, read_path_file
-from traced import PERIOD_S, car_arrays, write_scene
 
 DATA = Path(__file__).resolve().parents[4] / "shared" / "data" / "traced"
 
@@ -56,7 +56,7 @@ WRONG = [
 ]
 
 
-@pytest.mark.parametrize("name, place, value, said", WRONG)
+@pytest.mark.parametrize(("name", "place", "value", "said"), WRONG)
 def test_a_wrong_value_is_named_with_its_place(tmp_path, name, place, value, said):
     assert fault(tmp_path, with_value(name, place, value)) == said
 
@@ -71,7 +71,7 @@ def test_a_missing_array_is_named(tmp_path, name):
 
 
 @pytest.mark.parametrize(
-    "name, value, said",
+    ("name", "value", "said"),
     [
         ("vel", np.zeros((8, 2, 3)), "vel: has shape [8, 2, 3]; must be [8, 1, 3]"),
         ("tx", np.zeros(3), "tx: has shape [3]; must be [any, 3]"),
@@ -304,7 +304,7 @@ def test_kinds_need_a_file_and_differ(tmp_path):
 
 @pytest.mark.skipif(not DATA.is_dir(), reason="the traced channels are not part of this repository")
 @pytest.mark.parametrize(
-    "name, frames, names",
+    ("name", "frames", "names"),
     [("yard", 50, ("uav1", "uav2", "car1")), ("canyon", 51, ("uav1", "car1"))],
 )
 def test_traced_channels_are_read(name, frames, names):
@@ -340,7 +340,7 @@ WRONG_UNITS = [
 ]
 
 
-@pytest.mark.parametrize("factor, names, found", WRONG_UNITS)
+@pytest.mark.parametrize(("factor", "names", "found"), WRONG_UNITS)
 def test_wrong_units_and_signs_are_named_by_their_array(tmp_path, factor, names, found):
     lines = scene_faults(write_scene(tmp_path, scaled(factor, *names)))
     start = f"propagation.paths: {tmp_path / 'car.npz'}: "

@@ -37,7 +37,9 @@ def test_length_is_the_distance_driven(path):
     assert steps.max() < 1.001 * path.length_m / 4000
 
 
-@pytest.mark.parametrize("points, closed", [(SQUARE, True), (ZIGZAG, False), (SQUARE[:2], False)])
+@pytest.mark.parametrize(
+    ("points", "closed"), [(SQUARE, True), (ZIGZAG, False), (SQUARE[:2], False)]
+)
 def test_a_smooth_curve_passes_through_its_points(points, closed):
     positions = walked(smooth_curve(points, closed))
     for point in points:
@@ -59,7 +61,7 @@ def test_a_straight_point_makes_no_corner():
 
 
 @pytest.mark.parametrize(
-    "points, radius, message",
+    ("points", "radius", "message"),
     [
         (
             SQUARE,

@@ -33,7 +33,7 @@ GOOD = "0.0 1 2 3 0 0 0 1\n"
 
 
 @pytest.mark.parametrize(
-    "text, fault",
+    ("text", "fault"),
     [
         (GOOD + "0.1 1 2 3\n", ":2: has 4 columns, needs 8: time x y z qx qy qz qw"),
         (GOOD + "# note\n0.1 1 east 3 0 0 0 1\n", ":3: y is 'east'; it must be a number"),
@@ -62,7 +62,7 @@ def test_a_faulty_tum_file_is_refused(tmp_path, text, fault):
 
 
 @pytest.mark.parametrize(
-    "text, fault",
+    ("text", "fault"),
     [
         (
             "time_s,x_m,y\n0,1,2\n",
@@ -218,7 +218,7 @@ def stamped(first, step, moved_m):
 
 
 @pytest.mark.parametrize(
-    "first, step, unit",
+    ("first", "step", "unit"),
     [
         (1403636579763555584, 100_000_000, "ns"),
         (1403636579763555, 100_000, "us"),
@@ -237,7 +237,9 @@ def test_units_of_stamps_are_recognized_and_said(tmp_path, first, step, unit):
     )
 
 
-@pytest.mark.parametrize("first, step, moved_m", [(0, 1000, 0.0), (0, 5, 0.0), (0, 1e30, 1.0)])
+@pytest.mark.parametrize(
+    ("first", "step", "moved_m"), [(0, 1000, 0.0), (0, 5, 0.0), (0, 1e30, 1.0)]
+)
 def test_stamps_of_a_doubtful_unit_ask_for_it(tmp_path, first, step, moved_m):
     path = written(tmp_path / "a.tum", stamped(first, step, moved_m))
     with pytest.raises(TrajectoryError, match="give motion.time_unit: s, ms, us or ns"):

@@ -109,7 +109,7 @@ def test_a_loop_whose_last_pose_repeats_the_first_has_no_standstill():
 
 @needs_data
 @pytest.mark.parametrize(
-    "name, smoothing_s, speed_mps, accel_mps2, offset_m",
+    ("name", "smoothing_s", "speed_mps", "accel_mps2", "offset_m"),
     [("euroc_v102_uav.tum", 0.05, 2.3, 9.0, 0.01), ("kitti_00_vehicle.tum", 0.2, 13.0, 7.0, 0.25)],
 )
 def test_real_machines_move_like_machines(name, smoothing_s, speed_mps, accel_mps2, offset_m):

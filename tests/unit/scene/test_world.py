@@ -86,7 +86,7 @@ def with_world(world, *changes):
 
 
 @pytest.mark.parametrize(
-    "world, fault",
+    ("world", "fault"),
     [
         (
             "{walls: [{from_m: [1, 2], to_m: [3, 4]}]}",
@@ -151,7 +151,7 @@ def test_a_plane_has_no_world():
 
 
 @pytest.mark.parametrize(
-    "old, new, key",
+    ("old", "new", "key"),
     [
         ("rcs_dbsm: -5.85", "rcs_dbsm: 9999", "bodies.uav.rcs_dbsm"),
         (
@@ -206,7 +206,8 @@ def test_cross_sections_have_the_usual_values_of_their_class():
 
 
 @pytest.mark.parametrize(
-    "name, fingerprint", [("campus", "06314bd602992164"), ("cell_free_compact", "39ea4ee0baa68992")]
+    ("name", "fingerprint"),
+    [("campus", "06314bd602992164"), ("cell_free_compact", "39ea4ee0baa68992")],
 )
 def test_old_scenes_keep_their_fingerprints(name, fingerprint):
     assert load_scene(name).fingerprint == fingerprint
@@ -252,7 +253,7 @@ def test_a_target_that_hovers_in_a_box_is_refused():
 
 
 @pytest.mark.parametrize(
-    "change, line",
+    ("change", "line"),
     [
         (
             ("{height_m: 0.0, margin_m: 20.0}", "{height_m: 3.0, margin_m: 20.0}"),

@@ -12,7 +12,6 @@ from cooperative_isac.scene.draw import scene_targets
 from cooperative_isac.schemes.contract import PacketError, after_sending, network
 from cooperative_isac.schemes.registry import make_scheme, scheme_names, scheme_scene
 
-
 LEARNED = ("cnn", "dvae", "dvqvae")  # they need weights for the scene: test_learned.py
 COARSE = {"music", "monostatic", "monostatic_fine"}  # they cannot tell slow targets from clutter
 ONE_PATH = {"music", "music_fine", "compressed_sensing"}  # two receivers must hear a target

@@ -11,8 +11,8 @@ from cooperative_isac.evaluation.monte_carlo import draw_frame, measure_frame
 from cooperative_isac.evaluation.paper.scenes import changed_scene
 from cooperative_isac.fronthaul.downlink import pack_downlink
 from cooperative_isac.fronthaul.learned.network import Found
-from cooperative_isac.fronthaul.raw_packet import unpack_echo
 from cooperative_isac.fronthaul.learned.weights import load_weights, make_network, save_weights
+from cooperative_isac.fronthaul.raw_packet import unpack_echo
 from cooperative_isac.pipeline import transmit
 from cooperative_isac.scene.config import load_scene
 from cooperative_isac.schemes.contract import PacketError

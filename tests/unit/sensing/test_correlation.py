@@ -48,7 +48,7 @@ def test_block_gain_is_the_coherent_sum_of_a_turning_phase(listener):
 
 
 @pytest.mark.parametrize(
-    "doppler_hz, wanted", [(1.0, 64), (300.0, 64), (1200.0, 16), (100_000.0, 1)]
+    ("doppler_hz", "wanted"), [(1.0, 64), (300.0, 64), (1200.0, 16), (100_000.0, 1)]
 )
 def test_blocks_are_as_long_as_the_fastest_target_allows(small, doppler_hz, wanted):
     length = block_length(small.grid, doppler_hz)

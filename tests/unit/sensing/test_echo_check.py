@@ -133,7 +133,7 @@ def test_a_transposed_planar_array_is_named():
 
 
 @pytest.mark.parametrize(
-    "mirror, name",
+    ("mirror", "name"),
     [("rx", "receive elements"), ("tx", "transmit elements"), ("delay", "delay sign")],
 )
 def test_each_wrong_sign_of_a_phase_is_named(recorded, mirror, name):
@@ -213,7 +213,7 @@ def test_two_exchanged_antennas_are_found(recorded):
 
 
 @pytest.mark.parametrize(
-    "factor, words",
+    ("factor", "words"),
     [
         (64.0, "64 times too large"),
         (8.0, "sqrt(64) times too large"),

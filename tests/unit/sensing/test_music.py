@@ -40,7 +40,7 @@ def test_two_sources_within_a_beam_are_told_apart(small):
 
 
 @pytest.mark.parametrize(
-    "eigenvalues, wanted",
+    ("eigenvalues", "wanted"),
     [
         ([9.0, 5, 1, 1, 1, 1], 2),
         ([1.0, 1, 1, 1, 1, 1], 0),

@@ -42,7 +42,7 @@ def test_in_a_plane_only_a_speed_of_vehicles_tells():
 
 
 @pytest.mark.parametrize(
-    "log_odds, expected",
+    ("log_odds", "expected"),
     [
         (0.0, TargetClass.UNKNOWN),
         (0.84, TargetClass.UNKNOWN),

@@ -26,7 +26,7 @@ def lives(frames, settings=SETTINGS, period_s=0.2):
 
 
 @pytest.mark.parametrize(
-    "frames, expected",
+    ("frames", "expected"),
     [
         ("xxx", "ttC"),
         ("x.xx", "tttC"),

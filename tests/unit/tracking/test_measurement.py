@@ -22,7 +22,7 @@ def test_no_detections_are_empty_arrays():
 
 
 @pytest.mark.parametrize(
-    "change, words",
+    ("change", "words"),
     [
         ({"position_m": np.array([1, np.nan, 2])}, "position_m is not finite"),
         ({"velocity_mps": np.array([1, np.inf, 2])}, "velocity_mps is not finite"),

@@ -12,9 +12,9 @@ from cooperative_isac.fusion.detection import Detection, detection_problem
 from cooperative_isac.scene.limits import TRACK_MARGIN, state_problem
 from cooperative_isac.scene.model import TargetClass, Tracking
 from cooperative_isac.tracking.filters import FILTERS
+from cooperative_isac.tracking.life import LONGEST_OUTAGE_S
 from cooperative_isac.tracking.saved_tracks import loaded_tracks, saved_tracks
 from cooperative_isac.tracking.track import TrackStatus
-from cooperative_isac.tracking.life import LONGEST_OUTAGE_S
 from cooperative_isac.tracking.tracker import MAX_TRACKS, Tracker
 
 VELOCITY = np.array([5.0, 0.0, 0.0])
@@ -66,7 +66,7 @@ def test_a_coasting_track_takes_its_target_back_under_the_same_identity(detect):
 
 
 @pytest.mark.parametrize(
-    "gap_s, expected",
+    ("gap_s", "expected"),
     [
         (0.8, [(1, TrackStatus.CONFIRMED)]),
         (5.0, [(1, TrackStatus.CONFIRMED)]),
@@ -161,7 +161,7 @@ def test_a_clock_that_goes_backwards_resets_and_says_so(detect):
 
 
 @pytest.mark.parametrize(
-    "time_s, words", [(0.8, "0.8 s came twice"), (np.nan, "nan s is not finite")]
+    ("time_s", "words"), [(0.8, "0.8 s came twice"), (np.nan, "nan s is not finite")]
 )
 def test_a_wrong_stamp_is_refused_and_changes_nothing(detect, time_s, words):
     tracker, other = Tracker(SETTINGS, 3), Tracker(SETTINGS, 3)
@@ -289,7 +289,9 @@ def test_an_unknown_velocity_starts_from_what_targets_can_do(detect):
     assert np.allclose(np.diag(track.covariance), [0.02] * 3 + [0.25, 0.25, 1600], rtol=1e-3)
 
 
-@pytest.mark.parametrize("height_m, expected", [(12, TargetClass.UAV), (0.5, TargetClass.VEHICLE)])
+@pytest.mark.parametrize(
+    ("height_m", "expected"), [(12, TargetClass.UAV), (0.5, TargetClass.VEHICLE)]
+)
 def test_the_class_is_unknown_first_and_then_told_by_height(detect, height_m, expected):
     outputs = feed(Tracker(SETTINGS, 3), detect, [True] * 6, offset=(0, 0, height_m))
     assert (

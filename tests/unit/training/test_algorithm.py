@@ -133,7 +133,7 @@ def test_mixed_precision_learns_nearly_the_same(network, batch):
 
 
 @pytest.mark.parametrize(
-    "kind, config",
+    ("kind", "config"),
     [
         ("maps", {"cells": 12, "coarse": 4, "encoder_channels": 8, "centre_channels": 8}),
         ("spectra", {"hidden": 4, "part_dim": 2, "cells": 12, "centre_channels": 8}),

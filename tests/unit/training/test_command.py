@@ -111,7 +111,7 @@ def test_other_settings_in_the_same_folder_are_refused(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "arguments, text",
+    ("arguments", "text"),
     [
         (["--scheme", "local_ml"], "scheme 'local_ml' has nothing to train; use one of"),
         (["--set", "hidden"], "--set hidden: write NAME=VALUE"),

@@ -221,7 +221,7 @@ def test_the_learning_rate_follows_its_schedule():
 
 
 @pytest.mark.parametrize(
-    "change, text",
+    ("change", "text"),
     [
         ({"schedule": "wild"}, "schedule 'wild' is not known; use one of constant, cosine"),
         ({"batch_size": 0}, "batch_size is 0; it must be 1 or more"),
@@ -233,7 +233,7 @@ def test_settings_that_make_no_sense_are_refused(change, text):
 
 
 @pytest.mark.parametrize(
-    "broken_step, kept", [(2, "there are no weights"), (6, "the weights of epoch 1 stay")]
+    ("broken_step", "kept"), [(2, "there are no weights"), (6, "the weights of epoch 1 stay")]
 )
 def test_a_loss_that_is_no_number_ends_the_training(job, monkeypatch, broken_step, kept):
     steps = iter(range(1, 99))

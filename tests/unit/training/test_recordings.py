@@ -101,7 +101,7 @@ def with_value(place, value):
 
 
 @pytest.mark.parametrize(
-    "name, change, fault",
+    ("name", "change", "fault"),
     [
         ("dataset.json", b"", "dataset.json: Expecting value"),
         ("dataset.json", b"\xff\x00", "dataset.json: 'utf-8' codec"),
@@ -154,7 +154,7 @@ def test_a_foreign_file_is_named_before_the_training(folder, tiny, name, change,
 
 @pytest.mark.parametrize("workers", [0, 1])
 @pytest.mark.parametrize(
-    "name, change, fault",
+    ("name", "change", "fault"),
     [
         (
             "targets.npy",

@@ -36,7 +36,7 @@ def test_mmse_is_the_regularised_inverse_of_the_covariance(channels):
             assert np.allclose(found[group, :, user], direction / np.linalg.norm(direction))
 
 
-@pytest.mark.parametrize("noise, limit", [(1e-9, "zero_forcing"), (1e9, "maximum_ratio")])
+@pytest.mark.parametrize(("noise", "limit"), [(1e-9, "zero_forcing"), (1e9, "maximum_ratio")])
 def test_mmse_lies_between_zero_forcing_and_maximum_ratio(channels, noise, limit):
     other = {"zero_forcing": "maximum_ratio", "maximum_ratio": "zero_forcing"}[limit]
     found = precode("mmse", channels, noise, 1.0)

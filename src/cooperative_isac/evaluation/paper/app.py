@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Optional
+from typing import Annotated
 
 import typer
 from rich.box import SIMPLE_HEAD
@@ -45,7 +45,7 @@ Scale = Annotated[str, Option(help="compact, or table1: the paper's own, classic
 Frames = Annotated[int, Option(help="Frames a point.", min=1)]
 Seed = Annotated[int, Option(help="Of all draws.", min=0)]
 Out = Annotated[Path, Option(help="Folder for pictures, tables and measured points.")]
-Schemes = Annotated[Optional[str], Option(help="Comma-separated; default: all that can run.")]
+Schemes = Annotated[str | None, Option(help="Comma-separated; default: all that can run.")]
 Epochs = Annotated[int, Option(help="Of the trainings of Fig. 11.", min=1)]
 Samples = Annotated[int, Option(help="Training samples of Fig. 11.", min=16)]
 Batch = Annotated[int, Option(help="Frames a batch of Table III.", min=1)]

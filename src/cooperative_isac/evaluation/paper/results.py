@@ -6,15 +6,15 @@ from __future__ import annotations
 
 import json
 import math
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Callable, Sequence
 
 from pydantic import FiniteFloat, TypeAdapter
 
 from cooperative_isac.evaluation.command import power_result, scene_power_dbm
-from cooperative_isac.evaluation.workers import measure_frames
 from cooperative_isac.evaluation.paper.trained import weights_digest
+from cooperative_isac.evaluation.workers import measure_frames
 from cooperative_isac.output.files import check_folder, write_file
 from cooperative_isac.scene.model import Scene
 

@@ -9,9 +9,9 @@ an array along a line, half a wavelength apart.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from itertools import product
 from math import pi, sqrt
-from typing import Sequence
 
 import torch
 from torch import Tensor, nn

@@ -7,6 +7,7 @@ behind them all.
 
 from __future__ import annotations
 
+import itertools
 from math import prod
 
 import numpy as np
@@ -104,7 +105,7 @@ class CnnCentre(nn.Module):
         flat = num_receivers * channels * (axes[0] if config.alike else prod(axes))
         widths = [flat, config.neurons, config.neurons, config.neurons]
         self.joint = nn.Sequential(
-            *(nn.Sequential(nn.Linear(*pair), nn.ReLU()) for pair in zip(widths, widths[1:]))
+            *(nn.Sequential(nn.Linear(*pair), nn.ReLU()) for pair in itertools.pairwise(widths))
         )
         self.head = TargetHead(scene, config.neurons, config.num_targets)
 

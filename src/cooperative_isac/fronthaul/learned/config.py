@@ -56,7 +56,7 @@ class DvqvaeConfig:
                 f"not {self.input}, {self.encoder_layers} and {self.hidden}"
             )
         if self.beams and (
-            self.encoder_residuals or self.codebook and self.latent_dim < self.hidden
+            self.encoder_residuals or (self.codebook and self.latent_dim < self.hidden)
         ):
             raise ValueError(
                 f"{self.beams} beams need encoder_residuals 0 and latent_dim {self.hidden} or "
@@ -72,7 +72,8 @@ class CnnConfig:
     pooling, three fully connected layers of 256 neurons. Not in CF: channels, after each
     convolution of one receiver's echo; pooling: resource elements of each axis that become one;
     beams: directions that the convolutions listen to as training begins, as many as they have
-    channels (0: random weights); alike, error: as in DvqvaeConfig."""
+    channels (0: random weights); alike, error: as in DvqvaeConfig.
+    """
 
     num_targets: int = 2
     channels: tuple[int, int] = (8, 8)

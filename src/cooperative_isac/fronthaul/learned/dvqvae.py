@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from itertools import product
+from itertools import pairwise, product
 from math import prod
 
 import numpy as np
@@ -104,7 +104,7 @@ class Centre(nn.Module):
         self.elements = (
             ElementMean(num_receivers, latent_dim, latent_axes[0]) if config.alike else None
         )
-        self.residuals = nn.Sequential(*(Residual(*pair) for pair in zip(widths, widths[1:])))
+        self.residuals = nn.Sequential(*(Residual(*pair) for pair in pairwise(widths)))
         places = latent_axes[0] if config.alike else prod(latent_axes)
         self.from_latents = nn.Linear(widths[-1] * places, config.features)
         self.transmit = self._transmit_branch(scene, config) if config.transmit_layers else None

@@ -4,6 +4,7 @@ it.
 
 from __future__ import annotations
 
+import itertools
 from math import prod
 
 import torch
@@ -43,7 +44,7 @@ def halving(in_channels: int, channels: tuple[int, ...]) -> nn.Sequential:
     widths = [in_channels, *channels]
     steps = [
         nn.Sequential(nn.Conv3d(before, after, 4, stride=2, padding=1), nn.ReLU())
-        for before, after in zip(widths, widths[1:])
+        for before, after in itertools.pairwise(widths)
     ]
     return nn.Sequential(*steps)
 

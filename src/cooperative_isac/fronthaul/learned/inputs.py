@@ -78,7 +78,8 @@ def demodulated_observation(scene: Scene, echo: np.ndarray, frame: TransmitFrame
 
 def _departing(frame: TransmitFrame, transmitter: int) -> np.ndarray:
     """Conjugate weights of the streams in each beam of departure, [num_subcarriers, num_beams,
-    num_streams], that leave noise as strong as it is."""
+    num_streams], that leave noise as strong as it is.
+    """
     part = frame.antennas[transmitter]
     steering = np.fft.ifft(np.eye(part.stop - part.start), norm="forward")
     gains = frame.stream_gains(transmitter, steering).conj()
@@ -102,7 +103,8 @@ def _strongest(spectrum: np.ndarray, halves: tuple[np.ndarray, ...]) -> list[np.
 
 def _transforms(scene: Scene, num_ant: int) -> tuple[np.ndarray, ...]:
     """For beams, delays and Doppler shifts a unitary Fourier transform's bins, and the same with
-    the first half of what it sums up negative, [2, num_bins, num_samples], complex64 each."""
+    the first half of what it sums up negative, [2, num_bins, num_samples], complex64 each.
+    """
     grid = scene.grid
     beams = np.arange(-(num_ant // 2), num_ant - num_ant // 2)
     return (

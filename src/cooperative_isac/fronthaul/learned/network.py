@@ -25,7 +25,8 @@ from cooperative_isac.waveform.frame import TransmitFrame
 @dataclass(frozen=True)
 class Truth:
     """Targets of a batch, in no order: present [batch, Q], bool; state [batch, Q, 2 dimension],
-    float32, location [m] then velocity [m/s]; zero where no target is present."""
+    float32, location [m] then velocity [m/s]; zero where no target is present.
+    """
 
     present: Tensor
     state: Tensor
@@ -35,7 +36,8 @@ class Truth:
 class Found:
     """What a network found: presence [batch, Q], float32, probabilities; state [batch, Q, 2
     dimension], float32, location [m] then velocity [m/s]; deviation: its standard deviations, same
-    shape."""
+    shape.
+    """
 
     presence: Tensor
     state: Tensor

@@ -15,7 +15,8 @@ class CodebookConfig:
     """size: codewords N_c, a power of two; num_parts: each latent is cut into so many parts, each
     with a codebook of its own (1: CF; more: product quantisation); decay: gamma of CF eqs. 18-19;
     restart_after: training steps without use after which a codeword is replaced by a latent of the
-    batch (0: never)."""
+    batch (0: never).
+    """
 
     size: int
     num_parts: int = 1

@@ -113,7 +113,7 @@ def test_every_network_gives_what_it_promises(network, latents, heard, tiny):
     found = network.read(output)
     assert found.presence.shape == (1, network.config.num_targets)
     assert found.state.shape == found.deviation.shape == (1, network.config.num_targets, 4)
-    assert ((0 < found.presence) & (found.presence < 1)).all()
+    assert ((found.presence > 0) & (found.presence < 1)).all()
 
 
 def test_observations_survive_half_precision(network, heard):

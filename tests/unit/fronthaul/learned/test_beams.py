@@ -87,7 +87,7 @@ def test_the_beam_towards_a_wave_is_the_strongest(heard):
 
 
 @pytest.mark.parametrize(
-    "heard, least, most", [("dvqvae", 0.1, 1.0), ("cnn", 1.0, 4.0)], indirect=["heard"]
+    ("heard", "least", "most"), [("dvqvae", 0.1, 1.0), ("cnn", 1.0, 4.0)], indirect=["heard"]
 )
 def test_noise_alone_leaves_its_margin(heard, least, most):
     """The central network takes the strongest of 64 elements."""

@@ -6,8 +6,8 @@ from itertools import product
 import numpy as np
 import pytest
 
-from cooperative_isac.channel.paths import PathSet
 from cooperative_isac.channel.echo import apply_paths
+from cooperative_isac.channel.paths import PathSet
 from cooperative_isac.fronthaul.learned.inputs import (
     delay_bins,
     demodulated_observation,

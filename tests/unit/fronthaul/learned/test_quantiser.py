@@ -129,7 +129,7 @@ def test_commitment_pulls_latents_alone():
     assert torch.allclose(latents.grad, 2 * (latents - codewords) / 18) and codewords.grad is None
 
 
-@pytest.mark.parametrize("size, num_parts", [(12, 1), (8, 4)])
+@pytest.mark.parametrize(("size", "num_parts"), [(12, 1), (8, 4)])
 def test_a_codebook_that_does_not_fit_is_refused(size, num_parts):
     with pytest.raises(ValueError, match=f"{size} codewords in {num_parts} parts .* power of two"):
         codebook_of(size, num_parts)

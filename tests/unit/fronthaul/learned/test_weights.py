@@ -233,7 +233,7 @@ def test_odd_descriptions_are_loaded_or_refused(whole, tiny, tmp_path, data):
 
 
 @pytest.mark.parametrize(
-    "change, fault",
+    ("change", "fault"),
     [
         (lambda tensor: tensor * float("nan"), "has numbers that are not finite"),
         (lambda tensor: tensor.double(), "is of type torch.float64, must be float32 or float16"),
@@ -262,7 +262,7 @@ def test_a_wrong_tensor_is_named(whole, tiny, tmp_path, change, fault):
 
 
 @pytest.mark.parametrize(
-    "content, fault",
+    ("content", "fault"),
     [
         (b"", "cannot be read"),
         (pickle.dumps({"a": np.zeros(3)}), "cannot be read"),

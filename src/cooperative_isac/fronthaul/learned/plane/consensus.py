@@ -17,7 +17,8 @@ MOST_LIARS = 2
 @dataclass(frozen=True)
 class PathTold:
     """What paths tell of one quantity, all [..., num_paths]: its value, the log of its standard
-    deviation where the path tells of this target, and the log-odds that it does not."""
+    deviation where the path tells of this target, and the log-odds that it does not.
+    """
 
     value: Tensor
     log_deviation: Tensor

@@ -17,7 +17,8 @@ class Measured:
     """The strongest echo of each transmitter in each cell of a map or spectrum, all [batch, num_tx,
     rows, columns]: power, log10(1 + SNR); doppler, over the largest; length, of the path less that
     of the cell's middle, m; beam, of arrival less the cell's, in beams, where cells are beams. All
-    are 0 where nothing is heard."""
+    are 0 where nothing is heard.
+    """
 
     power: Tensor
     doppler: Tensor
@@ -42,7 +43,8 @@ class LatentLayout:
     one Doppler shift and one length of each transmitter, alone in its part: its codebook has
     nothing else to tell.
     quantised: parts are filled up with zeros to part_dim, else there is nothing in a latent but
-    what it tells."""
+    what it tells.
+    """
 
     num_parts: int
     part_dim: int

@@ -130,7 +130,8 @@ class SpectraCentre(nn.Module):
     ) -> Iterator[tuple[Tensor, Tensor]]:
         """For each path to a receiver what it tells of each cell: [batch, PATH_CHANNELS + HEADS
         TOLD, cells, cells], and of that power, delay beyond the cell's and Doppler shift, [batch,
-        3, HEADS, cells, cells]."""
+        3, HEADS, cells, cells].
+        """
         learned, measured = self.layout.split(latents, self.latent_axes)
         between = measured.length_m / self.resolution_m
         seen = torch.cat([learned, measured.power, measured.doppler, between, measured.beam], 1)
@@ -162,7 +163,8 @@ class SpectraCentre(nn.Module):
         log of the weights, power, delay beyond the cell's, Doppler shift, where in the plane the
         beam points, in cells from this one, and
         context. spectrum: power, delay, Doppler shift, beam beyond its own and context, [batch, 4 +
-        CONTEXT, beams, delays]."""
+        CONTEXT, beams, delays].
+        """
         path, projection = receiver * self.layout.num_tx + transmitter, self.projections[receiver]
         weights = (
             (self.sharpness[path, :, None, None] * spectrum[:, None, 0]).clamp_max(LARGEST).exp()
@@ -190,6 +192,7 @@ class SpectraCentre(nn.Module):
 def _chosen(told: tuple[Tensor, ...], weights: Tensor) -> tuple[Tensor, ...]:
     """Of the heads' [batch, 3, HEADS, rows, columns] of each path a mean, [batch, rows, columns,
     num_paths] each;
-    weights: [batch, rows, columns, HEADS, num_paths]."""
+    weights: [batch, rows, columns, HEADS, num_paths].
+    """
     heads = torch.stack(told, -1).movedim((1, 2), (-3, -2))
     return (heads * weights[:, :, :, None]).sum(-2).unbind(3)

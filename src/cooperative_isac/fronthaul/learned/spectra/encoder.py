@@ -4,6 +4,7 @@ strongest echo.
 
 from __future__ import annotations
 
+import itertools
 from math import log, log10
 
 import torch
@@ -40,7 +41,7 @@ class SpectrumEncoder(nn.Module):
         self.layers = nn.Sequential(
             *(
                 layer
-                for pair in zip(widths, widths[1:])
+                for pair in itertools.pairwise(widths)
                 for layer in (nn.Conv3d(*pair, kernel, padding=kernel // 2), nn.ReLU())
             ),
             *(Residual(hidden, hidden) for _ in range(residuals)),

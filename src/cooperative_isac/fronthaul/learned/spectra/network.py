@@ -48,7 +48,8 @@ class SpectraConfig:
 
 class Spectra(PlaneNetwork):
     """An encoder of echoes freed of their symbols, and a centre that knows where in a spectrum each
-    cell of the scene's plane lies."""
+    cell of the scene's plane lies.
+    """
 
     kind = "spectra"
     largest_spread_cells = 1.0

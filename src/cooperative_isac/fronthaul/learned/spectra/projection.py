@@ -83,7 +83,8 @@ def _flat(shares: np.ndarray) -> np.ndarray:
 
 def away(coordinates: np.ndarray, size: int) -> np.ndarray:
     """How far beyond coordinates [..., num] places 0 ... size - 1 lie, [..., size, num]: beams and
-    delays of a Fourier transform go round."""
+    delays of a Fourier transform go round.
+    """
     return (np.arange(size)[:, None] - coordinates[..., None, :] + size / 2) % size - size / 2
 
 

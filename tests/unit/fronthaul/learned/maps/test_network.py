@@ -165,7 +165,7 @@ def test_the_loss_is_least_at_the_truth_and_ignores_the_order(maps):
 
 
 @pytest.mark.parametrize(
-    "config, reason",
+    ("config", "reason"),
     [
         ({"cells": 50}, "must be a multiple"),
         ({"codebook": {"size": 16, "num_parts": 5}}, "need 6 or more"),

@@ -51,7 +51,7 @@ def test_beams_share_a_part():
 
 
 @pytest.mark.parametrize(
-    "sizes, reason",
+    ("sizes", "reason"),
     [
         ((5, 4, 2), "need 6 or more"),
         ((6, 4, 2, True, True), "need 7"),

@@ -123,7 +123,7 @@ def test_a_site_on_the_plane_spoils_nothing(small):
 
 
 @pytest.mark.parametrize(
-    "config, reason",
+    ("config", "reason"),
     [
         ({"encoder_layers": 0}, "encoder_layers is 0; it must be 1 or more"),
         ({"hidden": 0}, "hidden is 0; it must be 1 or more"),

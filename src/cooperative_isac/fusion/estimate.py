@@ -21,7 +21,7 @@ SETTLED = 1e-6  # squared length of a step, in standard deviations
 class Estimate:
     """position_m, velocity_mps: [dimension]; covariance: [2 dimension, 2 dimension] of both;
 
-    misfits: normalised squared error of each report (location and its Doppler shifts), in the order
+    misfits: normalized squared error of each report (location and its Doppler shifts), in the order
     of the reports;
     degrees: equations minus unknowns; log_det: log determinant of the covariances of all
     measurements; body: what the reports were taken to be of.

@@ -383,7 +383,7 @@ def _accuracy(
     frame: FrameStamp, simulated: bool, live: LiveFigures, ratios: tuple[float, float]
 ) -> AccuracyRecord:
     parts_m = (
-        math.sqrt(part) for part in (live.gospa.localisation, live.gospa.missed, live.gospa.false)
+        math.sqrt(part) for part in (live.gospa.localization, live.gospa.missed, live.gospa.false)
     )
     nees = live.nees if live.nees is not None and math.isfinite(live.nees) else 0.0
     return AccuracyRecord(

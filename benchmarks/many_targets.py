@@ -23,10 +23,10 @@ from cooperative_isac.fusion.detection import Detection
 from cooperative_isac.metrics.assignment import match_within, pairwise_distances
 from cooperative_isac.metrics.run_score import DETECTION_CUTOFF_M, RunScore
 from cooperative_isac.pipeline import hear, transmit
-from cooperative_isac.scene.config import load_scene
+from cooperative_isac.scene.file.config import load_scene
 from cooperative_isac.scene.draw import draw_targets, frame_generator, scene_targets
 from cooperative_isac.scene.model import Scene, Target, TargetClass, TargetState
-from cooperative_isac.scene.waypoints import waypoints_at_speed
+from cooperative_isac.scene.motion.waypoints import waypoints_at_speed
 from cooperative_isac.schemes.contract import Scheme, after_sending
 from cooperative_isac.schemes.registry import make_scheme
 from cooperative_isac.tracking.tracker import Tracker
@@ -93,8 +93,8 @@ def with_targets(scene: Scene, num_targets: int, seed: int) -> Scene:
 
 def loop_limits(scene: Scene) -> tuple[np.ndarray, np.ndarray]:
     """Lowest and highest corner [3] of targets' loops, m."""
-    low_m = scene.area.low_m + INSIDE_M
-    high_m = scene.area.high_m - INSIDE_M
+    low_m = scene.box.low_m + INSIDE_M
+    high_m = scene.box.high_m - INSIDE_M
     if scene.draw.height_m is not None:
         low_m[2], high_m[2] = scene.draw.height_m
     return low_m, high_m

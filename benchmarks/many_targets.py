@@ -154,8 +154,9 @@ def figures(score: Score, run_score: RunScore | None, num_frames: int) -> dict[s
     }
     if run_score is not None:
         summary = run_score.summary()
-        scores = summary.targets.values()
-        named["continuity"] = float(np.mean([target.continuity for target in scores]))
+        held = [target.continuity for target in summary.targets.values()]
+        held = [share for share in held if share is not None]
+        named["continuity"] = float(np.mean(held)) if held else float("nan")
         named["GOSPA (m)"] = summary.gospa_m
         named["false tracks"] = summary.false_tracks
     return named

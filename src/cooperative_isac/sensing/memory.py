@@ -12,6 +12,9 @@ from cooperative_isac.sensing.path_state import NO_PATHS, PathState
 
 FORGET_S = 1.0
 
+# Share of the largest singular value below which a direction of velocity counts as not measured.
+LEAST_SINGULAR = 0.1
+
 
 @dataclass(frozen=True)
 class Memory:
@@ -37,14 +40,19 @@ def drift(scene: Scene, receiver: Site, state: PathState) -> np.ndarray:
     """The slowest velocity of each target that explains its Doppler shifts, [num_targets, 3], m/s
     (CF eq. 9).
     """
-    velocities = np.zeros_like(state.points_m)
-    size, wavelength = scene.dimension, scene.grid.wavelength_m
-    transmitters = np.array([scene.transmitters[index].position_m for index in state.transmitter])
+    size = scene.dimension
+    wavelength_m = scene.grid.wavelength_m
+    transmitters_m = np.array([scene.transmitters[index].position_m for index in state.transmitter])
     paths = bistatic_geometry(
-        transmitters, receiver.position_m, state.points_m[state.owner], np.zeros(3), wavelength
+        transmitters_m, receiver.position_m, state.points_m[state.owner], np.zeros(3), wavelength_m
     )
-    for target in range(state.num_targets):
-        own = state.owner == target
-        slopes = -paths.range_gradient[own, :size] / wavelength
-        velocities[target, :size] = np.linalg.lstsq(slopes, state.doppler_hz[own], rcond=0.1)[0]
+
+    # Each target's paths as rows of its own system, the rest of them zero.
+    rows = np.zeros((state.num_targets, state.num_paths, size))
+    every = np.arange(state.num_paths)
+    rows[state.owner, every] = -paths.range_gradient[:, :size] / wavelength_m
+
+    # Least squares of the least norm.
+    velocities = np.zeros_like(state.points_m)
+    velocities[:, :size] = np.linalg.pinv(rows, rcond=LEAST_SINGULAR) @ state.doppler_hz
     return velocities

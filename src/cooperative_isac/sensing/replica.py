@@ -9,11 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from cooperative_isac.scene.arrays import phasors, steering_with_slopes
-from cooperative_isac.scene.geometry import (
-    LEAST_DISTANCE_M,
-    SPEED_OF_LIGHT_MPS,
-    bistatic_geometry,
-)
+from cooperative_isac.scene.geometry import LEAST_DISTANCE_M, SPEED_OF_LIGHT_MPS
 from cooperative_isac.scene.model import Scene, Site
 from cooperative_isac.sensing.correlation import StreamReference
 from cooperative_isac.sensing.path_state import PathState
@@ -70,9 +66,11 @@ class ReplicaMaker:
             for antennas in frame.antennas
         ]
 
-        # Column of those for each subcarrier and stream, [num_subcarriers * num_streams].
+        # Column of those, and offset from the carrier, of each subcarrier and stream,
+        # [num_subcarriers * num_streams].
         groups = np.arange(frame.grid.num_subcarriers) // frame.group_size
         self._columns = (groups[:, None] * num_streams + np.arange(num_streams)).ravel()
+        self._offsets_hz = np.repeat(frame.grid.subcarrier_offsets_hz, num_streams)
 
     def make(self, state: PathState) -> Replica:
         """The replica of every path of a state."""
@@ -104,14 +102,18 @@ class ReplicaMaker:
             doppler_share=doppler_share,
         )
 
-    def filters_at(self, transmitter: int, points_m: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Stream weights of a transmitter's paths at points, and their energies, static paths not
-        yet suppressed (StreamReference.static_share).
+    def filters_at(
+        self, transmitter: int | np.ndarray, points_m: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Stream weights of paths over points, and their energies, static paths not yet suppressed
+        (StreamReference.static_share).
 
+        transmitter: of all paths, or [num_points], int, of each
         points_m: [num_points, 3], float64, m, in map
         Returns [num_points, num_subcarriers, num_streams], complex64, and [num_points], float32.
         """
-        filters = self._filters(np.full(len(points_m), transmitter), points_m, 0)
+        transmitters = np.broadcast_to(transmitter, len(points_m))
+        filters = self._filters(transmitters, points_m, 0)
         return filters[:, 0], self._gram(filters)[:, 0, 0].real
 
     def receive_at(self, point_m: np.ndarray) -> np.ndarray:
@@ -149,11 +151,10 @@ class ReplicaMaker:
         """Receive steering to points and its location derivatives, [num_points, 1 + num_slopes,
         num_rx_ant], complex64.
         """
-        away_m = points_m - self.receiver.position_m
-        distances_m = np.maximum(np.linalg.norm(away_m, axis=1), LEAST_DISTANCE_M)
+        directions, distances_m = _rays(self.receiver.position_m, points_m)
         return steering_with_slopes(
             self.receiver.elements_m,
-            away_m / distances_m[:, None],
+            directions,
             distances_m,
             self.scene.grid.wavelength_m,
             num_slopes,
@@ -188,25 +189,19 @@ class ReplicaMaker:
         Returns [num_paths, 1 + num_slopes, num_subcarriers, num_streams], complex64.
         """
         num_paths = len(points_m)
-        num_streams = self.reference.streams.shape[1]
-        path = bistatic_geometry(
-            self._transmitters_m[transmitter],
-            self.receiver.position_m,
-            points_m,
-            np.zeros(3),
-            self.scene.grid.wavelength_m,
-        )
+        num_subcarriers, num_streams, _ = self.reference.streams.shape
+        departures, sent_m = _rays(self._transmitters_m[transmitter], points_m)
+        arrivals, received_m = _rays(self.receiver.position_m, points_m)
 
         # Gains a^T W of each group of subcarriers, and their slopes.
         gains = np.empty((num_paths, 1 + num_slopes, len(self._columns)), np.complex64)
-        for index, site in enumerate(self.scene.transmitters):
+        for index in sorted({*transmitter.tolist()}):
             chosen = np.flatnonzero(transmitter == index)
-            if not len(chosen):
-                continue
+            site = self.scene.transmitters[index]
             steering = steering_with_slopes(
                 site.elements_m,
-                path.aod[chosen],
-                np.maximum(path.tx_distance_m[chosen], LEAST_DISTANCE_M),
+                departures[chosen],
+                sent_m[chosen],
                 self.scene.grid.wavelength_m,
                 num_slopes,
             )
@@ -215,14 +210,15 @@ class ReplicaMaker:
             gains[chosen] = by_group[..., self._columns]
 
         # Slopes of the delay.
-        offsets_hz = np.repeat(self.reference.frame.grid.subcarrier_offsets_hz, num_streams)
-        delay_slopes = path.range_gradient[:, :num_slopes, None] / SPEED_OF_LIGHT_MPS
-        phase_slopes = (-2 * np.pi * delay_slopes * offsets_hz).astype(np.float32)
-        gains[:, 1:] += phase_slopes * (1j * gains[:, :1])
+        if num_slopes:
+            range_slopes = (departures + arrivals)[:, :num_slopes, None]
+            phase_slopes = range_slopes * (-2 * np.pi / SPEED_OF_LIGHT_MPS * self._offsets_hz)
+            gains[:, 1:] += phase_slopes.astype(np.float32) * (1j * gains[:, :1])
 
         # The delay itself.
-        gains *= phasors(-path.delay_s[:, None] * offsets_hz)[:, None]
-        return gains.reshape(num_paths, 1 + num_slopes, -1, num_streams)
+        delays_s = (sent_m + received_m) / SPEED_OF_LIGHT_MPS
+        gains *= phasors(-delays_s[:, None] * self._offsets_hz)[:, None]
+        return gains.reshape(num_paths, 1 + num_slopes, num_subcarriers, num_streams)
 
     def _gram(self, filters: np.ndarray) -> np.ndarray:
         """Inner products of each path's filters over the frame.
@@ -241,7 +237,7 @@ class ReplicaMaker:
             out=weighted.transpose(1, 0, 2),
         )
 
-        flat = filters.reshape(num_paths, num_filters, -1)
+        flat = filters.reshape(num_paths, num_filters, num_subcarriers * num_streams)
         return flat.conj() @ weighted.reshape(flat.shape).swapaxes(1, 2)
 
     def _without_static(
@@ -286,3 +282,15 @@ class ReplicaMaker:
         suppressed = gram - removed[:, :-1, :-1]
         suppressed[:, 0, 0] = energy
         return suppressed, np.maximum(doppler_share, LEAST_SHARE)
+
+
+def _rays(origins_m: np.ndarray, points_m: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Unit vectors from origins to points, and their distances.
+
+    origins_m: [3] or [num_points, 3], float64, m; points_m: [num_points, 3], float64, m
+    Returns [num_points, 3] and [num_points], float64, m; zeros and almost nothing at the origin.
+    """
+    away_m = points_m - origins_m
+    distances_m = np.sqrt(np.einsum("ij,ij->i", away_m, away_m))
+    distances_m = np.maximum(distances_m, LEAST_DISTANCE_M)
+    return away_m / distances_m[:, None], distances_m

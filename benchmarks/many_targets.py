@@ -157,7 +157,7 @@ def figures(score: Score, run_score: RunScore | None, num_frames: int) -> dict[s
         held = [target.continuity for target in summary.targets.values()]
         held = [share for share in held if share is not None]
         named["continuity"] = float(np.mean(held)) if held else float("nan")
-        named["GOSPA (m)"] = summary.gospa_m
+        named["GOSPA (m)"] = float("nan") if summary.gospa_m is None else summary.gospa_m
         named["false tracks"] = summary.false_tracks
     return named
 

@@ -13,6 +13,7 @@ from cooperative_isac.scene.geometry import LEAST_DISTANCE_M, SPEED_OF_LIGHT_MPS
 from cooperative_isac.scene.model import Scene, Site
 from cooperative_isac.sensing.correlation import StreamReference
 from cooperative_isac.sensing.path_state import PathState
+from cooperative_isac.sensing.static_paths import StaticNuisance
 
 RESIDUE_MARGIN = (
     10.0  # of the mean share that changes of static paths leave of them, for a single one
@@ -91,7 +92,7 @@ class ReplicaMaker:
         gram = self._gram(filters)
         doppler_share = np.ones(state.num_paths)
         if reference.static is not None:
-            gram, doppler_share = self._without_static(filters, turns, gram)
+            gram, doppler_share = self._without_static(reference.static, filters, turns, gram)
 
         return Replica(
             receive=self._receive(state.points_m, self.dimension),
@@ -134,6 +135,7 @@ class ReplicaMaker:
         static, frame = self.reference.static, self.reference.frame
         if (
             static is None
+            or static.mean is None
             or static.left_share == 0
             or abs(doppler_hz) > frame.grid.doppler_resolution_hz
         ):
@@ -241,24 +243,29 @@ class ReplicaMaker:
         return flat.conj() @ weighted.reshape(flat.shape).swapaxes(1, 2)
 
     def _without_static(
-        self, filters: np.ndarray, turns: np.ndarray, gram: np.ndarray
+        self, static: StaticNuisance, filters: np.ndarray, turns: np.ndarray, gram: np.ndarray
     ) -> tuple[np.ndarray, np.ndarray]:
         """Inner products of the filters after the suppression of static paths, and
         `Replica.doppler_share`.
 
-        gram: [num_paths, 1 + D, 1 + D], inner products before
-        Returns [num_paths, 1 + D, 1 + D] and [num_paths].
+        filters: [num_paths, 1 + D, num_subcarriers, num_streams], complex64
+        turns: [num_paths, num_blocks], complex64
+        gram: [num_paths, 1 + D, 1 + D], complex64, inner products before
+        Returns [num_paths, 1 + D, 1 + D], complex64, and [num_paths], float64.
         """
         reference = self.reference
         num_paths, num_slopes, num_subcarriers, num_streams = filters.shape
-        times = reference.block_times_s - reference.middle_s
+        times_s = reference.block_times_s - reference.middle_s
+
+        # Streams turned by each path's Doppler shift and by its slope, correlated with all streams.
+        grams = reference.block_grams.reshape(num_subcarriers, reference.num_blocks, -1)
+        phases = turns.conj()
+        shape = (num_subcarriers, num_paths, num_streams, num_streams)
+        turned = (phases @ grams).reshape(shape)
+        sloped = ((phases * times_s.astype(np.float32)) @ grams).reshape(shape)
 
         # Correlation of each waveform with the streams over the whole frame: its filters, then its
         # Doppler slope.
-        grams = reference.block_grams.reshape(num_subcarriers, reference.num_blocks, -1)
-        phases = turns.conj()
-        turned = (phases @ grams).reshape(num_subcarriers, num_paths, num_streams, num_streams)
-        sloped = ((phases * times.astype(np.float32)) @ grams).reshape(turned.shape)
         projected = np.empty(
             (num_paths, num_slopes + 1, num_subcarriers, num_streams), np.complex64
         )
@@ -266,21 +273,22 @@ class ReplicaMaker:
         projected[:, -1] = np.einsum("iplk,pik->pil", sloped, filters[:, 0], optimize=True)
 
         # Their inner products within the span of the streams.
-        weighted = (reference.static.weights @ projected[..., None])[..., 0]
+        weighted = (static.weights @ projected[..., None])[..., 0]
         flat = projected.reshape(num_paths, num_slopes + 1, -1)
         removed = flat.conj() @ weighted.reshape(flat.shape).swapaxes(1, 2)
 
+        # Energy that is left.
+        whole = gram[:, 0, 0].real
+        energy = np.maximum(whole - removed[:, 0, 0].real, LEAST_SHARE * whole)
+        suppressed = gram - removed[:, :-1, :-1]
+        suppressed[:, 0, 0] = energy
+
         # Doppler information with an unknown amplitude (Schur complement), over what it is without
         # suppression.
-        whole = gram[:, 0, 0].real
-        spread = np.average(times**2, weights=reference.block_sizes)
-        energy = np.maximum(whole - removed[:, 0, 0].real, LEAST_SHARE * whole)
+        spread = np.average(times_s**2, weights=reference.block_sizes)
         slope_energy = whole * spread - removed[:, -1, -1].real
         crossed = np.abs(removed[:, 0, -1]) ** 2
         doppler_share = (slope_energy * energy - crossed) / (energy**2 * spread)
-
-        suppressed = gram - removed[:, :-1, :-1]
-        suppressed[:, 0, 0] = energy
         return suppressed, np.maximum(doppler_share, LEAST_SHARE)
 
 

@@ -23,8 +23,8 @@ from cooperative_isac.fusion.detection import Detection
 from cooperative_isac.metrics.assignment import match_within, pairwise_distances
 from cooperative_isac.metrics.run_score import DETECTION_CUTOFF_M, RunScore
 from cooperative_isac.pipeline import hear, transmit
-from cooperative_isac.scene.file.config import load_scene
 from cooperative_isac.scene.draw import draw_targets, frame_generator, scene_targets
+from cooperative_isac.scene.file.config import load_scene
 from cooperative_isac.scene.model import Scene, Target, TargetClass, TargetState
 from cooperative_isac.scene.motion.waypoints import waypoints_at_speed
 from cooperative_isac.schemes.contract import Scheme, after_sending

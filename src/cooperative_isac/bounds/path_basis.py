@@ -12,7 +12,7 @@ from cooperative_isac.channel.paths import PathSet
 from cooperative_isac.scene.arrays import steering_derivatives, steering_vectors
 from cooperative_isac.scene.geometry import SPEED_OF_LIGHT_MPS, BistaticGeometry, bistatic_geometry
 from cooperative_isac.scene.model import Scene, Site, TargetState
-from cooperative_isac.waveform.frame import TransmitFrame
+from cooperative_isac.waveform.signal import Signal
 
 
 @dataclass(frozen=True)
@@ -34,7 +34,7 @@ class PathBasis:
 
 def path_basis(
     scene: Scene,
-    frame: TransmitFrame,
+    frame: Signal,
     receiver: Site,
     transmitter: int,
     target: TargetState,
@@ -91,7 +91,7 @@ def _signal_derivatives(
 
 
 def receiver_basis(
-    scene: Scene, frame: TransmitFrame, receiver: Site, targets, paths: PathSet
+    scene: Scene, frame: Signal, receiver: Site, targets, paths: PathSet
 ) -> list[PathBasis]:
     """Factors of one receiver's direct target paths, in the order of `owners`."""
     basis = []

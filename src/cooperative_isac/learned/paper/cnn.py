@@ -21,7 +21,7 @@ from cooperative_isac.learned.paper.config import CnnConfig
 from cooperative_isac.learned.paper.dvqvae import common_shape
 from cooperative_isac.learned.targets import TargetHead
 from cooperative_isac.scene.model import Scene
-from cooperative_isac.waveform.frame import TransmitFrame
+from cooperative_isac.waveform.signal import Signal
 
 KERNEL = 5
 MIDDLE = KERNEL // 2
@@ -57,10 +57,10 @@ class Cnn(Network):
     def input_key(self) -> str:
         return self.kind
 
-    def observe(self, echo: np.ndarray, frame: TransmitFrame, receiver: str) -> np.ndarray:
+    def observe(self, echo: np.ndarray, frame: Signal, receiver: str) -> np.ndarray:
         return raw_observation(self.scene, echo)
 
-    def knowledge(self, frame: TransmitFrame) -> np.ndarray:
+    def knowledge(self, frame: Signal) -> np.ndarray:
         return np.empty(0, np.float32)
 
     def loss(self, output: Tensor, truth: Truth) -> Tensor:

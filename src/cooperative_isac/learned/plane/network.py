@@ -11,7 +11,7 @@ from cooperative_isac.learned.plane.consensus import PathTold
 from cooperative_isac.learned.plane.loss import plane_loss
 from cooperative_isac.learned.plane.output import PlaneOutput
 from cooperative_isac.learned.plane.residual import GROUPS
-from cooperative_isac.waveform.frame import TransmitFrame
+from cooperative_isac.waveform.signal import Signal
 
 LEAST_HEAT = 0.3  # of a target that is told
 
@@ -32,7 +32,7 @@ class PlaneNetwork(Network):
 
     largest_spread_cells = 0.5  # of a target that is told
 
-    def knowledge(self, frame: TransmitFrame) -> np.ndarray:
+    def knowledge(self, frame: Signal) -> np.ndarray:
         return np.empty(0, np.float32)
 
     def loss(self, output: PlaneOutput, truth: Truth) -> Tensor:

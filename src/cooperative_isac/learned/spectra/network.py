@@ -14,7 +14,7 @@ from cooperative_isac.learned.quantizer import Codebook, CodebookConfig
 from cooperative_isac.learned.spectra.center import SpectraCenter
 from cooperative_isac.learned.spectra.encoder import SpectrumEncoder
 from cooperative_isac.scene.model import Scene
-from cooperative_isac.waveform.frame import TransmitFrame
+from cooperative_isac.waveform.signal import Signal
 
 
 @dataclass(frozen=True)
@@ -105,5 +105,5 @@ class Spectra(PlaneNetwork):
     def input_key(self) -> str:
         return SPECTRUM
 
-    def observe(self, echo: np.ndarray, frame: TransmitFrame, receiver: str) -> np.ndarray:
+    def observe(self, echo: np.ndarray, frame: Signal, receiver: str) -> np.ndarray:
         return demodulated_observation(self.scene, echo, frame)

@@ -40,6 +40,7 @@ def test_the_shipped_scenes_are_those_of_the_documentation():
         "indoor_uav",
         "one_pair",
         "street",
+        "two_bands",
         "yard",
     ]
 

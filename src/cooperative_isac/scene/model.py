@@ -44,6 +44,7 @@ class Site:
 
     @property
     def num_ant(self) -> int:
+        """Number of antennas of the array."""
         return len(self.elements_m)
 
     @property
@@ -94,6 +95,7 @@ class OfdmGrid:
 
     @property
     def wavelength_m(self) -> float:
+        """Wavelength at the carrier, m."""
         return SPEED_OF_LIGHT_MPS / self.carrier_hz
 
     @property
@@ -336,6 +338,7 @@ class Scene:
 
     @property
     def grid(self) -> OfdmGrid:
+        """The resource elements of the waveform."""
         return self.waveform.grid
 
     @property

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, reduce
 from itertools import product
 
 import numpy as np
@@ -352,14 +352,14 @@ class Matcher:
     def profiles(self, echoes: Sequence[np.ndarray]) -> Profiles:
         """Power that the line of sight explains jointly, an amplitude for each path and frame."""
         num_delays = OVERSAMPLING * len(self.offsets_hz)
-        power = 0.0
+        powers = []
         for frame, echo in enumerate(echoes):
             over_delay = np.fft.ifft(self.matched(echo, frame), num_delays, axis=-1) * num_delays
             weighted = np.linalg.solve(self.gram(frame), over_delay)
-            power = power + np.einsum("xsviq,xsviq->xsvq", over_delay.conj(), weighted).real
+            powers.append(np.einsum("xsviq,xsviq->xsvq", over_delay.conj(), weighted).real)
         period_s = 1 / (self.offsets_hz[1] - self.offsets_hz[0])
         delays = np.fft.fftfreq(num_delays) * period_s
-        return Profiles(power, delays)
+        return Profiles(reduce(np.add, powers), delays)
 
     def noise_power(self, echoes: Sequence[np.ndarray]) -> float | None:
         """Robust power of what neither static paths nor targets explain; None where nothing is.

@@ -16,8 +16,9 @@ from cooperative_isac.training.batches import Batch
 
 @dataclass(frozen=True)
 class Optimisation:
-    """How one side learns. commitment_weight: omega of CF eq. 21, for the mean squared distance;
+    """How one side learns.
 
+    commitment_weight: omega of CF eq. 21, for the mean squared distance;
     clip: largest norm of a side's gradient (0: any); precision: float32 | bfloat16.
     """
 

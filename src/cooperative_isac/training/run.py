@@ -29,9 +29,9 @@ from cooperative_isac.training.settings import Settings
 
 @dataclass(frozen=True)
 class Job:
-    """What to train and where; source: None to draw samples on the fly; cache: folder of
-    observations;
+    """What to train and where.
 
+    source: None to draw samples on the fly; cache: folder of observations;
     begin: weights to begin from, also of another scene; codebooks are made anew.
     """
 

@@ -23,11 +23,11 @@ from cooperative_isac.waveform.frame import TransmitFrame
 
 @dataclass(frozen=True)
 class MapsConfig:
-    """num_targets: how many it tells at most; cells, coarse: of the maps and of the latents along
-    an axis;
+    """Sizes of the network of maps.
 
-    codebook: its parts are laid out by LatentLayout; quantised: else latents travel as they are, as
-    float32.
+    num_targets: how many it tells at most; cells, coarse: of the maps and of the latents along an
+    axis; codebook: its parts are laid out by LatentLayout; quantised: else latents travel as they
+    are, as float32.
     """
 
     num_targets: int = 4

@@ -8,7 +8,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import torch
@@ -30,7 +30,7 @@ from cooperative_isac.scene.model import Scene, Site
 FORMAT = "cooperative_isac weights 1"
 WEIGHTS_FILE = "weights.safetensors"  # in the folder of a training run
 DESCRIPTION = "cooperative_isac"
-KINDS = {
+KINDS: dict[str, tuple[type[Network], type]] = {
     "dvqvae": (Dvqvae, DvqvaeConfig),
     "cnn": (Cnn, CnnConfig),
     "maps": (Maps, MapsConfig),
@@ -60,7 +60,7 @@ class Description(BaseModel):
 
     model_config = ConfigDict(strict=True)
 
-    format: Literal[FORMAT]
+    format: str
     kind: str
     config: dict[str, Any]
     scene: dict[str, Any]
@@ -208,7 +208,8 @@ def _tensors(path: Path) -> dict[str, Tensor]:
     """The tensors of a file by name. WeightsError: a type or number that no network has."""
     try:
         with safe_open(path, framework="pt") as file:
-            tensors = {name: file.get_tensor(name) for name in file.keys()}
+            names = file.keys()
+            tensors = {name: file.get_tensor(name) for name in names}
     except (
         OSError,
         SafetensorError,

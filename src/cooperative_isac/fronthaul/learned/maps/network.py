@@ -53,6 +53,7 @@ class Maps(PlaneNetwork):
     """
 
     kind = "maps"
+    centre: MapCentre
 
     def __init__(self, scene: Scene, config: MapsConfig):
         super().__init__(scene, config)
@@ -103,7 +104,9 @@ class Maps(PlaneNetwork):
 
     @property
     def input_key(self) -> str:
+        """What observe and knowledge depend on; see Network.input_key."""
         return f"{self.kind} {self.config.cells}"
 
     def observe(self, echo: np.ndarray, frame: TransmitFrame, receiver: str) -> np.ndarray:
+        """What one encoder takes; see Network.observe."""
         return self._maps[receiver].observe(echo, frame)

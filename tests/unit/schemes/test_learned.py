@@ -205,7 +205,7 @@ def test_the_folder_of_a_training_run_has_its_weights(tiny, weights):
 def test_without_weights_the_remedy_is_named(tiny, monkeypatch):
     monkeypatch.delenv("ISAC_WEIGHTS", raising=False)
     with pytest.raises(
-        ValueError, match="'dvqvae' has no weights for scene 'tiny' .*isac train .*--scheme dvqvae"
+        ValueError, match=r"'dvqvae' has no weights for scene 'tiny' .*isac train .*--scheme dvqvae"
     ):
         make_scheme("dvqvae", tiny)
     monkeypatch.setenv("ISAC_WEIGHTS", "/nowhere")

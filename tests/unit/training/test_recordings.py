@@ -72,7 +72,7 @@ def test_another_scene_s_samples_are_refused(folder, small, tmp_path):
         ValueError, match="is of another scene than 'small': num_users 2 there, 3 here"
     ):
         RecordedSamples(small, folder).splits
-    with pytest.raises(ValueError, match="is no dataset: it has no dataset.json"):
+    with pytest.raises(ValueError, match=r"is no dataset: it has no dataset\.json"):
         RecordedSamples(small, tmp_path).splits
     (folder / "dataset.json").write_text(json.dumps({"format": "other"}))
     with pytest.raises(ValueError, match="format 'other' is not 'cooperative_isac dataset 1'"):
@@ -202,7 +202,7 @@ def test_a_dataset_without_room_is_refused_before_anything_is_written(drawn, tmp
     free = SimpleNamespace(free=10**6)
     monkeypatch.setattr("shutil.disk_usage", lambda _: free)
     with pytest.raises(
-        OutputError, match="GB are needed, 0.0 GB are free; make room, or draw fewer --samples"
+        OutputError, match=r"GB are needed, 0\.0 GB are free; make room, or draw fewer --samples"
     ):
         next(write_samples(drawn, tmp_path / "data", 1000))
     assert not list(tmp_path.iterdir())

@@ -72,7 +72,7 @@ def test_other_libraries_read_our_bags(tmp_path):
         assert [
             data for connection, _, data in reader.messages() if connection.topic == "/words"
         ] == [words(number) for number in range(25)]
-    with open(tmp_path / "bag" / "bag_0.mcap", "rb") as file:
+    with (tmp_path / "bag" / "bag_0.mcap").open("rb") as file:
         reader = make_reader(file, validate_crcs=True)
         assert reader.get_header().profile == "ros2"
         statistics = reader.get_summary().statistics

@@ -95,7 +95,7 @@ def test_a_file_without_the_columns_is_named(tmp_path):
 def test_a_file_of_something_else_is_no_record(tmp_path, content):
     path = tmp_path / "run.npz"
     if content == "array":
-        with open(path, "wb") as file:
+        with path.open("wb") as file:
             np.save(file, np.zeros(3))
     elif content == "cut":
         recorded(3).save(path)

@@ -32,7 +32,7 @@ TINY = str(Path(__file__).resolve().parents[2] / "scenes" / "tiny.yaml")
 
 @pytest.fixture
 def console():
-    return Console(width=120, record=True, file=open("/dev/null", "w"))
+    return Console(width=120, record=True, file=io.StringIO())
 
 
 def summary(**changes):

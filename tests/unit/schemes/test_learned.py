@@ -46,9 +46,9 @@ SMALL = {
 def weights(tiny, tmp_path, monkeypatch):
     """A folder with fresh weights for every learned scheme, all sure that there are targets."""
     torch.manual_seed(0)
-    for name, recipe in RECIPES.items():
-        network = make_network(tiny, recipe.kind, {**recipe.network, **SMALL[recipe.kind]})
-        if recipe.kind in ("maps", "spectra"):
+    for name, known in RECIPES.items():
+        network = make_network(tiny, known.kind, {**known.network, **SMALL[known.kind]})
+        if known.kind in ("maps", "spectra"):
             network.centre.out.bias.data[0] = 3.0
         else:
             network.centre.head.out.bias.data[::5] = 3.0

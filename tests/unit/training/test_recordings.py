@@ -71,12 +71,12 @@ def test_another_scene_s_samples_are_refused(folder, small, tmp_path):
     with pytest.raises(
         ValueError, match="is of another scene than 'small': num_users 2 there, 3 here"
     ):
-        RecordedSamples(small, folder).splits
+        _ = RecordedSamples(small, folder).splits
     with pytest.raises(ValueError, match=r"is no dataset: it has no dataset\.json"):
-        RecordedSamples(small, tmp_path).splits
+        _ = RecordedSamples(small, tmp_path).splits
     (folder / "dataset.json").write_text(json.dumps({"format": "other"}))
     with pytest.raises(ValueError, match="format 'other' is not 'cooperative_isac dataset 1'"):
-        RecordedSamples(small, folder).splits
+        _ = RecordedSamples(small, folder).splits
 
 
 def changed(folder, name, change):
@@ -148,7 +148,7 @@ def with_value(place, value):
 def test_a_foreign_file_is_named_before_the_training(folder, tiny, name, change, fault):
     changed(folder, name, change)
     with pytest.raises(ValueError, match=fault) as caught:
-        RecordedSamples(tiny, folder).splits
+        _ = RecordedSamples(tiny, folder).splits
     assert str(folder) in str(caught.value) and "\n" not in str(caught.value)
 
 

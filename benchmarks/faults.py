@@ -29,8 +29,8 @@ from rich.table import Table
 
 from cooperative_isac.evaluation.run_record import RunRecord, load_run_record
 from cooperative_isac.evaluation.run_report import read_summary
-from cooperative_isac.scene.config import load_scene
 from cooperative_isac.scene.draw import scene_targets
+from cooperative_isac.scene.file.config import load_scene
 from cooperative_isac.scene.model import Scene
 from cooperative_isac.tracking.track import ESTABLISHED_NUMBERS
 from cooperative_isac_ros import qos

@@ -18,7 +18,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from cooperative_isac.scene.config import load_scene
+from cooperative_isac.scene.file.config import load_scene
 from cooperative_isac_ros.graph import node_variables, scene_nodes
 from cooperative_isac_ros.interrupts import BLOCKING_PREFIX
 from cooperative_isac_ros.processes import node_command

@@ -33,7 +33,7 @@ from cooperative_isac.evaluation.loss import (
     record,
     replay,
 )
-from cooperative_isac.scene.config import load_scene
+from cooperative_isac.scene.file.config import load_scene
 
 SHARE = 0.3  # of packets lost
 DRAWS = 8  # of each random pattern

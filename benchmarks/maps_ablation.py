@@ -14,9 +14,9 @@ from rich.progress import track
 from rich.table import Column, Table
 
 from cooperative_isac.evaluation.monte_carlo import draw_frame, measure_scheme
-from cooperative_isac.fronthaul.learned.plane import consensus
-from cooperative_isac.fronthaul.learned.plane.output import PlaneOutput
-from cooperative_isac.scene.config import load_scene
+from cooperative_isac.learned.plane import consensus
+from cooperative_isac.learned.plane.output import PlaneOutput
+from cooperative_isac.scene.file.config import load_scene
 from cooperative_isac.schemes.learned import LearnedScheme, detections
 
 USELESS = 40.0  # added to the log of a standard deviation
@@ -24,18 +24,18 @@ USELESS = 40.0  # added to the log of a standard deviation
 
 @dataclass(frozen=True)
 class Variant:
-    """quantised: codewords travel, not float32; lengths: the lengths of paths refine the guess;
+    """quantized: codewords travel, not float32; lengths: the lengths of paths refine the guess;
     most_liars: of paths, 0 is least squares."""
 
     name: str
-    quantised: bool = True
+    quantized: bool = True
     lengths: bool = True
     most_liars: int = consensus.MOST_LIARS
 
 
 VARIANTS = (
     Variant("as shipped"),
-    Variant("float32, no codebooks", quantised=False),
+    Variant("float32, no codebooks", quantized=False),
     Variant("least squares, all paths", most_liars=0),
     Variant("the guess, without lengths", lengths=False),
     Variant("neither", lengths=False, most_liars=0),
@@ -52,7 +52,7 @@ class VariantScheme(LearnedScheme):
     def encode(self, echo, frame, receiver):
         latents = self.network.encoded(echo, frame, receiver)
         codebook = self.network.codebook(receiver)
-        sent = codebook.lookup(codebook.nearest(latents)) if self.variant.quantised else latents
+        sent = codebook.lookup(codebook.nearest(latents)) if self.variant.quantized else latents
         return sent.numpy().tobytes()
 
     def decode(self, packets, frame):
@@ -62,7 +62,7 @@ class VariantScheme(LearnedScheme):
             )
             for name in self.network.receivers
         ]
-        output = self.network.centre(
+        output = self.network.center(
             torch.stack(latents)[None], torch.ones(1, len(latents)), torch.empty(1, 0)
         )
         consensus.MOST_LIARS = self.variant.most_liars

@@ -22,7 +22,7 @@ from rich.table import Table
 
 from cooperative_isac.evaluation.sequence import SequenceFigures, measure_sequence
 from cooperative_isac.pipeline import frame_count
-from cooperative_isac.scene.config import load_scene
+from cooperative_isac.scene.file.config import load_scene
 
 EXAMPLES = Path(__file__).resolve().parents[1] / "examples"
 DIRECT = ("line_of_sight", "clutter", "targets")

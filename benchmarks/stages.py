@@ -15,8 +15,8 @@ from rich.console import Console
 from rich.table import Table
 
 from cooperative_isac.pipeline import hear, transmit
-from cooperative_isac.scene.config import load_scene
 from cooperative_isac.scene.draw import scene_targets
+from cooperative_isac.scene.file.config import load_scene
 from cooperative_isac.scene.model import Scene
 from cooperative_isac.schemes.contract import Scheme, after_sending
 from cooperative_isac.schemes.registry import make_scheme, scheme_scene

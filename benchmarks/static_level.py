@@ -29,8 +29,8 @@ from cooperative_isac.channel.static import static_echo
 from cooperative_isac.metrics.assignment import match_within, pairwise_distances
 from cooperative_isac.metrics.run_score import DETECTION_CUTOFF_M
 from cooperative_isac.pipeline import paths_to, static_channel, transmit
-from cooperative_isac.scene.config import load_scene
 from cooperative_isac.scene.draw import scene_targets
+from cooperative_isac.scene.file.config import load_scene
 from cooperative_isac.schemes.contract import after_sending
 from cooperative_isac.schemes.registry import make_scheme
 

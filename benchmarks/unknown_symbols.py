@@ -18,7 +18,7 @@ from cooperative_isac.bounds.unknown_symbols import crlb_unknown_symbols
 from cooperative_isac.evaluation.live_bound import true_paths
 from cooperative_isac.evaluation.monte_carlo import draw_frame
 from cooperative_isac.metrics.run_score import DETECTION_CUTOFF_M
-from cooperative_isac.scene.config import load_scene
+from cooperative_isac.scene.file.config import load_scene
 from cooperative_isac.sensing.music import music_cosines
 from cooperative_isac.sensing.path_parameters import arrival_direction
 

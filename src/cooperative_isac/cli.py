@@ -24,10 +24,10 @@ from cooperative_isac.evaluation.paper.app import app as figures_app
 from cooperative_isac.output.command import run_command
 from cooperative_isac.output.console import make_console
 from cooperative_isac.output.files import OutputError, check_file
-from cooperative_isac.scene.config import load_scene
 from cooperative_isac.scene.describe import describe, warnings
+from cooperative_isac.scene.file.config import load_scene
+from cooperative_isac.scene.file.schema import LEAST_LEVEL_DB, MOST_LEVEL_DB
 from cooperative_isac.scene.model import Scene
-from cooperative_isac.scene.schema import LEAST_LEVEL_DB, MOST_LEVEL_DB
 from cooperative_isac.schemes.registry import make_scheme, scheme_names, scheme_scene
 from cooperative_isac.training.app import dataset, train
 

@@ -1,4 +1,4 @@
-"""The whole chain in one process: targets -> channel -> access point -> fronthaul -> fusion centre
+"""The whole chain in one process: targets -> channel -> access point -> fronthaul -> fusion center
 -> tracker.
 
 The ROS nodes call the same stage functions, one each; everything random in frame k is a function of
@@ -20,7 +20,7 @@ from cooperative_isac.channel.world import static_matrix
 from cooperative_isac.fusion.detection import Detection
 from cooperative_isac.scene.draw import draw_users, frame_generator, scene_targets
 from cooperative_isac.scene.model import Scene, Site, TargetState
-from cooperative_isac.schemes.contract import network
+from cooperative_isac.schemes.contract import arranged_scene
 from cooperative_isac.schemes.registry import make_scheme
 from cooperative_isac.tracking.track import Track
 from cooperative_isac.waveform.frame import (
@@ -139,7 +139,7 @@ def run(
     A scene with a path file ends with it.
     """
     scheme = make_scheme(scheme_name or scene.sensing.scheme, scene)
-    scene = network(scheme, scene)
+    scene = arranged_scene(scheme, scene)
     scheme.period_s = 1 / scene.update_rate_hz
     # Loads slowly, and most nodes have no tracker.
     from cooperative_isac.tracking.tracker import Tracker

@@ -17,7 +17,7 @@ from rclpy.signals import SignalHandlerOptions
 
 from cooperative_isac.fronthaul.downlink import unpack_downlink
 from cooperative_isac.pipeline import transmit
-from cooperative_isac.scene.config import load_scene
+from cooperative_isac.scene.file.config import load_scene
 from cooperative_isac.scene.model import Scene
 from cooperative_isac.schemes.registry import scheme_scene
 from cooperative_isac.waveform.frame import TransmitFrame

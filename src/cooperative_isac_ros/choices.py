@@ -16,9 +16,9 @@ from rclpy.signals import SignalHandlerOptions
 from rclpy.validate_namespace import validate_namespace
 
 from cooperative_isac.output.files import OutputError, check_folder
-from cooperative_isac.scene.config import load_scene
+from cooperative_isac.scene.file.config import load_scene
+from cooperative_isac.scene.file.physics import rate_fault
 from cooperative_isac.scene.model import Scene
-from cooperative_isac.scene.physics import rate_fault
 from cooperative_isac.schemes.registry import make_scheme, scheme_scene
 from cooperative_isac_ros.front_ends import FRONT_ENDS
 from cooperative_isac_ros.graph import LOG_LEVELS, GraphOptions

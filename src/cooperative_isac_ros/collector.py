@@ -157,7 +157,7 @@ class PacketCollector:
         if packet.scheme != self._scheme:
             return (
                 "packets_of_other_scheme",
-                f"'{site}' speaks scheme '{packet.scheme}', the centre '{self._scheme}'",
+                f"'{site}' speaks scheme '{packet.scheme}', the center '{self._scheme}'",
             )
         opened = self._open.get(frame.number) if frame.run == self._run else None
         if opened is not None and site in opened.packets:

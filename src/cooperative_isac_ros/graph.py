@@ -10,9 +10,9 @@ from pathlib import Path
 
 import yaml
 
-from cooperative_isac.scene.config import scene_folders
+from cooperative_isac.scene.file.config import scene_folders
+from cooperative_isac.scene.file.physics import rate_fault
 from cooperative_isac.scene.model import Scene
-from cooperative_isac.scene.physics import rate_fault
 from cooperative_isac.schemes.registry import scheme_scene
 
 SINGLE_THREAD = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")

@@ -77,8 +77,8 @@ def static_markers(scene: Scene, stamp_ns: int) -> list[Marker]:
 
 def _area(scene: Scene, layout: SceneLayout, stamp_ns: int) -> Marker:
     """The edge of the area on the ground."""
-    low_m = scene.area.low_m
-    high_m = scene.area.high_m
+    low_m = scene.box.low_m
+    high_m = scene.box.high_m
     edge = _marker(
         "area",
         0,

@@ -57,8 +57,8 @@ def scene_view(scene: Scene, namespace: str = "/") -> str:
 
 def _grid(scene: Scene, layout: SceneLayout) -> dict:
     """A grid on the ground, of a power of ten, that covers the area."""
-    low_m = scene.area.low_m
-    high_m = scene.area.high_m
+    low_m = scene.box.low_m
+    high_m = scene.box.high_m
     width_m = float(np.max((high_m - low_m)[:2]))
     cell_m = 10.0 ** math.floor(math.log10(width_m / 5))
     return {

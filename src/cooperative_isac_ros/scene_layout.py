@@ -62,7 +62,7 @@ def scene_layout(scene: Scene) -> SceneLayout:
     ground_m = _ground_m(scene)
 
     # all that stands in the scene
-    corners = [scene.area.low_m, scene.area.high_m, *(site.position_m for site in sites)]
+    corners = [scene.box.low_m, scene.box.high_m, *(site.position_m for site in sites)]
     corners += [corner for box in boxes for corner in (box.low_m, box.high_m)]
     corners += [corner for wall in _walls(scene) for corner in wall.corners_m]
     low_m = np.minimum.reduce(corners)
@@ -71,14 +71,14 @@ def scene_layout(scene: Scene) -> SceneLayout:
 
     # above the far edge as the views see it, which look north: nothing there hides the figures
     tops = [ground_m, *(site.position_m[2] for site in sites), *(box.high_m[2] for box in boxes)]
-    middle_m = (scene.area.low_m + scene.area.high_m) / 2
+    middle_m = (scene.box.low_m + scene.box.high_m) / 2
     figures_m = np.array([middle_m[0], high_m[1] + FIGURES_DISTANCE * size_m, max(tops)])
     return SceneLayout(size_m, ground_m, low_m, high_m, figures_m)
 
 
 def scene_size(scene: Scene) -> float:
     """Edge of a site's box that suits the area, m."""
-    diagonal_m = float(np.linalg.norm((scene.area.high_m - scene.area.low_m)[:2]))
+    diagonal_m = float(np.linalg.norm((scene.box.high_m - scene.box.low_m)[:2]))
     return max(SIZE_SHARE * diagonal_m, MIN_SIZE_M)
 
 
@@ -88,7 +88,7 @@ def name_place(scene: Scene, site: Site, layout: SceneLayout) -> np.ndarray:
     A name south of the middle is at the foot of its mast, which would cross it otherwise.
     """
     size_m = layout.size_m
-    outward = (site.position_m - (scene.area.low_m + scene.area.high_m) / 2)[:2]
+    outward = (site.position_m - (scene.box.low_m + scene.box.high_m) / 2)[:2]
     distance_m = float(np.linalg.norm(outward))
     outward = outward / distance_m if distance_m > size_m else np.array([0.0, -1.0])
 
@@ -102,7 +102,7 @@ def _ground_m(scene: Scene) -> float:
     """Height of the ground; without one that of the plane, or of the area's lower face, m."""
     if scene.world is not None and scene.world.ground is not None:
         return float(scene.world.ground.corner_m[2])
-    return scene.plane_height_m if scene.dimension == 2 else float(scene.area.low_m[2])
+    return scene.plane_height_m if scene.dimension == 2 else float(scene.box.low_m[2])
 
 
 def _walls(scene: Scene) -> tuple:

@@ -15,7 +15,7 @@ from rclpy.executors import SingleThreadedExecutor
 from rclpy.parameter import Parameter
 
 from cooperative_isac.fusion.detection import Detection
-from cooperative_isac.scene.config import load_scene
+from cooperative_isac.scene.file.config import load_scene
 from cooperative_isac.schemes.contract import PacketError
 from cooperative_isac_ros import conversions, qos
 from cooperative_isac_ros.records import Announcement, FrameStamp, Packet

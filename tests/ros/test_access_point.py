@@ -30,7 +30,7 @@ class Site:
         self.echoes = bench.listen(Echo, "rx1/echo")
         self.timings = bench.listen(StageTiming, "timing")
         self.frame = bench.publisher(Frame, "frame")
-        bench.until(lambda: self.node.waiting_for() != "a fusion centre")
+        bench.until(lambda: self.node.waiting_for() != "a fusion center")
 
     def fault(self, event):
         self.bench.until(lambda: self.node.health.counts[event])
@@ -217,7 +217,7 @@ def test_every_kind_of_front_end_can_be_asked_what_it_waits_for(bench):
     for site, name in zip(("rx1", "rx2"), front_ends.FRONT_ENDS, strict=True):
         node = bench.start(AccessPoint, below=f"/{site}", front_end=name)
         bench.listen(FeaturePacket, f"{site}/features")
-        bench.until(lambda: node.waiting_for() not in ("", "a fusion centre"))
+        bench.until(lambda: node.waiting_for() not in ("", "a fusion center"))
 
 
 def test_both_front_ends_make_the_same_packet_of_one_echo(bench, announce, odometry):

@@ -1,4 +1,4 @@
-"""Records survive the way through serialised messages; messages that mean nothing are refused."""
+"""Records survive the way through serialized messages; messages that mean nothing are refused."""
 
 import copy
 import math

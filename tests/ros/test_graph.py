@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from cooperative_isac.scene.config import load_scene
+from cooperative_isac.scene.file.config import load_scene
 from cooperative_isac_ros.graph import (
     RADIO_FRAMES_AHEAD,
     GraphOptions,

@@ -7,7 +7,7 @@ from rviz_camera import Picture, contrast, inside, overlap, points_of
 from visualization_msgs.msg import Marker
 
 from cooperative_isac.fusion.detection import Detection
-from cooperative_isac.scene.config import load_scene
+from cooperative_isac.scene.file.config import load_scene
 from cooperative_isac.scene.model import TargetClass, TargetState
 from cooperative_isac.tracking.track import Track, TrackStatus
 from cooperative_isac_ros import markers

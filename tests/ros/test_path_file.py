@@ -8,7 +8,7 @@ from cooperative_isac_msgs.msg import FeaturePacket, Frame
 from traced import car_arrays, write_scene
 
 from cooperative_isac.pipeline import hear, transmit
-from cooperative_isac.scene.config import load_scene
+from cooperative_isac.scene.file.config import load_scene
 from cooperative_isac_ros import conversions
 from cooperative_isac_ros.graph import GraphOptions, scene_nodes
 from cooperative_isac_ros.nodes.access_point import AccessPoint

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from nav_msgs.msg import Odometry
 
-from cooperative_isac.scene.config import load_scene
+from cooperative_isac.scene.file.config import load_scene
 from cooperative_isac_ros import qos
 from cooperative_isac_ros.conversions import odometry_sample
 
@@ -51,6 +51,6 @@ def test_the_robot_moves_as_its_twist_says_and_fast_enough_for_campus(bench, rob
             0.6 * np.cos(angle / 2) * chord, 2 * np.sin(angle / 2) * mean_mps, atol=1e-3
         )
         assert np.linalg.norm(after.velocity_mps) > campus.sensing.min_speed_mps
-        assert np.all(campus.area.low_m < after.position_m) and np.all(
-            after.position_m < campus.area.high_m
+        assert np.all(campus.box.low_m < after.position_m) and np.all(
+            after.position_m < campus.box.high_m
         )

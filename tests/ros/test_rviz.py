@@ -7,7 +7,7 @@ from cooperative_isac_msgs.msg import Detections
 from rviz_camera import HEIGHT, WIDTH, Picture, inside
 
 from cooperative_isac.fusion.detection import Detection
-from cooperative_isac.scene.config import load_scene
+from cooperative_isac.scene.file.config import load_scene
 from cooperative_isac_ros import conversions
 from cooperative_isac_ros.graph import shared_file
 from cooperative_isac_ros.nodes.fusion_center import FusionCenter
@@ -90,7 +90,7 @@ def test_the_grid_is_on_the_ground_of_the_area(name):
     scene = load_scene(name)
     grid = displays(scene)[0]
     reach_m = grid["Cell Size"] * grid["Plane Cell Count"] / 2
-    for axis, low, high in zip("XY", scene.area.low_m, scene.area.high_m):
+    for axis, low, high in zip("XY", scene.box.low_m, scene.box.high_m):
         assert grid["Offset"][axis] - reach_m <= low and high <= grid["Offset"][axis] + reach_m
     assert grid["Offset"]["Z"] == scene_layout(scene).ground_m
     assert 5 <= grid["Plane Cell Count"] <= 60

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from cooperative_isac.scene.config import load_scene
+from cooperative_isac.scene.file.config import load_scene
 
 SCENES = Path(__file__).resolve().parents[1] / "scenes"
 

@@ -16,7 +16,9 @@ SIGNAL = CHAIN[:3]
 ALLOWED = {
     **{folder: set(CHAIN[:place]) for place, folder in enumerate(CHAIN)},
     "bounds": set(SIGNAL),
-    "schemes": set(CHAIN) - {"tracking"},  # a scheme is what a node of each end runs
+    "learned": {*SIGNAL, "sensing", "fronthaul"},  # codecs: both ends, and what is between them
+    # A scheme is what a node of each end runs.
+    "schemes": {*CHAIN, "learned"} - {"tracking"},
     "metrics": set(CHAIN),  # judges what the chain says
     "output": set(),  # screen and disk, of no stage
 }
@@ -89,7 +91,7 @@ def test_only_the_ros_package_stands_beside_the_science():
         "import builtin_interfaces.msg as time",
     ],
 )
-def test_ros_is_recognised(text):
+def test_ros_is_recognized(text):
     assert any(is_ros(module) for module in imported_modules(text))
 
 
@@ -104,5 +106,5 @@ def test_ros_is_recognised(text):
         ("pipeline", "from cooperative_isac.tracking.tracker import Tracker", set()),
     ],
 )
-def test_wrong_arrows_are_recognised(folder, text, wrong):
+def test_wrong_arrows_are_recognized(folder, text, wrong):
     assert forbidden_arrows(folder, imported_modules(text)) == wrong

@@ -64,7 +64,7 @@ def test_receivers_hear_different_noise_and_fading(small):
 
 
 def test_the_car_is_tracked(snapshots):
-    """From the fifth frame on, one track under one number stays within half a metre."""
+    """From the fifth frame on, one track under one number stays within half a meter."""
     numbers, errors = set(), []
     for snapshot in snapshots[5:]:
         car = next(target for target in snapshot.targets if target.name == "car")

@@ -52,7 +52,7 @@ def path_basis(
     amplitude: complex,
     gain: float,
 ) -> PathBasis:
-    """Factors of one path; the phase ramps are centred, which the unknown phase of beta absorbs."""
+    """Factors of one path; phase ramps are centered, which the unknown phase of beta absorbs."""
     size, wavelength = scene.dimension, frame.grid.wavelength_m
     site = scene.transmitters[transmitter]
     path = bistatic_geometry(

@@ -43,7 +43,7 @@ def clutter_positions(scene: Scene, generator: np.random.Generator) -> np.ndarra
     clutter = scene.propagation.clutter
     if clutter.positions_m is not None:
         return clutter.positions_m
-    return generator.uniform(scene.area.low_m, scene.area.high_m, (clutter.num_scatterers, 3))
+    return generator.uniform(scene.box.low_m, scene.box.high_m, (clutter.num_scatterers, 3))
 
 
 def draw_paths(

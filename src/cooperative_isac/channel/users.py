@@ -14,7 +14,7 @@ NUM_TAPS = 16
 
 
 def group_offsets_hz(grid: OfdmGrid, group_size: int) -> np.ndarray:
-    """Centre of each precoder group from the first subcarrier, [num_groups], Hz."""
+    """Center of each precoder group from the first subcarrier, [num_groups], Hz."""
     return grid.subcarrier_offsets_hz.reshape(-1, group_size).mean(axis=1)
 
 

@@ -25,7 +25,7 @@ from cooperative_isac.evaluation.monte_carlo import FrameSample, SchemeFailure
 from cooperative_isac.evaluation.workers import measure_frames, num_processors
 from cooperative_isac.output.console import make_console
 from cooperative_isac.output.files import OutputError, check_file, write_file
-from cooperative_isac.scene.build import w_to_dbm
+from cooperative_isac.scene.file.build import w_to_dbm
 from cooperative_isac.scene.model import Scene
 
 

@@ -53,9 +53,9 @@ def grid_points(
     if scene.dimension == 2:
         return scene.cell_points_m(num_cells)
     if heights_m is None:
-        low, high = scene.area.low_m[2], scene.area.high_m[2]
+        low, high = scene.box.low_m[2], scene.box.high_m[2]
         heights_m = low + (np.arange(GRID_HEIGHTS) + 0.5) / GRID_HEIGHTS * (high - low)
-    plane = scene.area.cell_centres_m(num_cells).reshape(-1, 2)
+    plane = scene.box.cell_centers_m(num_cells).reshape(-1, 2)
     return np.concatenate(
         [np.column_stack([plane, np.full(len(plane), height)]) for height in heights_m]
     )

@@ -25,7 +25,7 @@ from cooperative_isac.evaluation.coverage import (
 from cooperative_isac.evaluation.label_placement import on_map
 from cooperative_isac.evaluation.scene_picture import SITE, draw_site
 from cooperative_isac.scene.model import Scene, TargetClass
-from cooperative_isac.scene.motion import is_defined
+from cooperative_isac.scene.motion.motion import is_defined
 
 PICTURE_CELLS = 120
 LEVEL_STEP_DB = 5
@@ -57,7 +57,7 @@ def draw_coverage(scene: Scene, path: Path) -> None:
     _draw_levels(figure, axes, scene, levels.reshape(PICTURE_CELLS, PICTURE_CELLS))
     _draw_world(axes, scene, height)
     _draw_routes(axes, scene, kind)
-    low, high = scene.area.low_m, scene.area.high_m
+    low, high = scene.box.low_m, scene.box.high_m
     scale = 0.07 * float(np.max((high - low)[:2]))
     for index, site in enumerate((*scene.transmitters, *scene.receivers)):
         draw_site(axes, site, scale, transmits=index < len(scene.transmitters))
@@ -91,15 +91,15 @@ def class_height_m(scene: Scene, kind: TargetClass | None) -> float:
     for target in scene.targets:
         if kind is None or target.target_class is kind:
             return float(target.motion.state(target.motion.start_s)[0][2])
-    low, high = scene.draw.height_m or (scene.area.low_m[2], scene.area.high_m[2])
+    low, high = scene.draw.height_m or (scene.box.low_m[2], scene.box.high_m[2])
     return (low + high) / 2
 
 
 def _limits(scene: Scene) -> tuple[float, float, float, float]:
     """Left, right, bottom and top of the map: all that stands in the scene, and a margin."""
     places = [
-        scene.area.low_m,
-        scene.area.high_m,
+        scene.box.low_m,
+        scene.box.high_m,
         *(site.position_m for site in scene.transmitters + scene.receivers),
     ]
     if scene.world is not None:
@@ -118,7 +118,7 @@ def _figure_size(width_m: float, height_m: float) -> tuple[float, float]:
 
 def _draw_levels(figure: Figure, axes: Axes, scene: Scene, levels_db: np.ndarray) -> None:
     """The map in steps of LEVEL_STEP_DB; what too few links reach stays light."""
-    low, high = scene.area.low_m, scene.area.high_m
+    low, high = scene.box.low_m, scene.box.high_m
     extent = (low[0], high[0], low[1], high[1])
     axes.add_patch(
         Rectangle(on_map(low), *(high - low)[:2], facecolor=SHADOW, edgecolor="none", zorder=0)
@@ -133,7 +133,7 @@ def _draw_levels(figure: Figure, axes: Axes, scene: Scene, levels_db: np.ndarray
         levels_db, extent=extent, origin="lower", cmap="viridis", vmin=floor, vmax=ceiling, zorder=1
     )
     steps = np.arange(floor, ceiling, LEVEL_STEP_DB)
-    centers = scene.area.cell_centres_m(PICTURE_CELLS)
+    centers = scene.box.cell_centers_m(PICTURE_CELLS)
     lines = axes.contour(
         centers[..., 0],
         centers[..., 1],
@@ -166,7 +166,7 @@ def _draw_world(axes: Axes, scene: Scene, height_m: float) -> None:
                 zorder=4,
             )
         )
-        small = size[:2].min() < SMALL * float(np.max((scene.area.high_m - scene.area.low_m)[:2]))
+        small = size[:2].min() < SMALL * float(np.max((scene.box.high_m - scene.box.low_m)[:2]))
         middle = box.low_m + size / 2
         place = (float(middle[0]), float(box.high_m[1])) if small else on_map(middle)
         axes.annotate(

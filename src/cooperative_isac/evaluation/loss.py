@@ -13,7 +13,7 @@ from cooperative_isac.metrics.run_score import RunScore
 from cooperative_isac.pipeline import hear, transmit
 from cooperative_isac.scene.draw import scene_targets
 from cooperative_isac.scene.model import Scene, TargetState
-from cooperative_isac.schemes.contract import after_sending, network
+from cooperative_isac.schemes.contract import after_sending, arranged_scene
 from cooperative_isac.schemes.registry import make_scheme
 from cooperative_isac.tracking.association import OBSERVED
 from cooperative_isac.tracking.track import ESTABLISHED, Track
@@ -60,7 +60,7 @@ class LossFigures:
 def record(scene: Scene, scheme_name: str, num_frames: int) -> Recording:
     """Encode consecutive frames at every receiver, as the access points do."""
     scheme = make_scheme(scheme_name, scene)
-    scene = network(scheme, scene)
+    scene = arranged_scene(scheme, scene)
     scheme.period_s = 1 / scene.update_rate_hz
     frames = []
     truth = []

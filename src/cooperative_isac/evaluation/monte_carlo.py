@@ -15,7 +15,7 @@ from cooperative_isac.metrics.run_score import DETECTION_CUTOFF_M
 from cooperative_isac.pipeline import hear, sum_rate, transmit
 from cooperative_isac.scene.draw import draw_targets, frame_generator
 from cooperative_isac.scene.model import Scene, TargetState
-from cooperative_isac.schemes.contract import Scheme, network
+from cooperative_isac.schemes.contract import Scheme, arranged_scene
 from cooperative_isac.waveform.frame import TransmitFrame
 
 
@@ -89,7 +89,7 @@ def measure_frame(scene: Scene, schemes: Mapping[str, Scheme], number: int) -> F
     samples = {}
     for name, scheme in schemes.items():
         try:
-            arranged = network(scheme, scene)
+            arranged = arranged_scene(scheme, scene)
             own = draw if arranged is scene else draw_frame(arranged, number)
             samples[name] = measure_scheme(scheme, own, scene.dimension)
         except Exception as error:

@@ -13,7 +13,7 @@ from cooperative_isac.evaluation.checkpoint import recover_report
 from cooperative_isac.evaluation.run_record import RECORD_FILE, load_run_record
 from cooperative_isac.evaluation.summary_file import SUMMARY_FILE
 from cooperative_isac.output.files import check_file
-from cooperative_isac.scene.config import load_scene
+from cooperative_isac.scene.file.config import load_scene
 from cooperative_isac.scene.model import Scene
 from cooperative_isac.schemes.registry import scheme_scene
 

@@ -143,7 +143,7 @@ def _tracks(record: RunRecord) -> Iterator[TrackCurve]:
 
 def _draw_plan(axes: Axes, scene: Scene, record: RunRecord, tracks: list[TrackCurve]) -> None:
     """The scene from above with detections, tracks and truth."""
-    low, high = scene.area.low_m, scene.area.high_m
+    low, high = scene.box.low_m, scene.box.high_m
     axes.add_patch(
         Rectangle(on_map(low), *(high - low)[:2], fill=False, linestyle=":", edgecolor=FAINT)
     )

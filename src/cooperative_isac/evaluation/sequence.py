@@ -15,7 +15,7 @@ from cooperative_isac.metrics.run_score import DETECTION_CUTOFF_M, RunScore, Run
 from cooperative_isac.pipeline import hear, transmit
 from cooperative_isac.scene.draw import scene_targets
 from cooperative_isac.scene.model import Scene, TargetState
-from cooperative_isac.schemes.contract import Scheme, after_sending, network
+from cooperative_isac.schemes.contract import Scheme, after_sending, arranged_scene
 from cooperative_isac.schemes.registry import make_scheme
 from cooperative_isac.tracking.tracker import Tracker
 
@@ -114,7 +114,7 @@ def measure_sequence(
 def _chain(scene: Scene, name: str) -> _Chain:
     try:
         scheme = make_scheme(name, scene)
-        arranged = network(scheme, scene)
+        arranged = arranged_scene(scheme, scene)
     except ValueError as error:
         raise SchemeFailure(
             f"scheme '{name}' cannot be made for scene '{scene.name}': {error}"

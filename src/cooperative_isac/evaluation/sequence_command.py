@@ -22,7 +22,7 @@ from cooperative_isac.evaluation.monte_carlo import SchemeFailure
 from cooperative_isac.evaluation.sequence import ENOUGH_LINKS, SequenceFigures, measure_sequence
 from cooperative_isac.output.console import make_console
 from cooperative_isac.pipeline import frame_count
-from cooperative_isac.scene.config import with_power
+from cooperative_isac.scene.file.config import with_power
 from cooperative_isac.scene.model import Scene
 
 

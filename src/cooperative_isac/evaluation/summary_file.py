@@ -10,7 +10,7 @@ from typing import Annotated
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
 from cooperative_isac.output.files import replace_file
-from cooperative_isac.scene.errors import quoted
+from cooperative_isac.scene.file.errors import quoted
 
 NOT_A_SUMMARY = "it is not the summary of a run"
 

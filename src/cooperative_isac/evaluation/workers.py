@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from functools import lru_cache
 
 from cooperative_isac.evaluation.monte_carlo import FrameSample, SchemeFailure, measure_frame
-from cooperative_isac.scene.config import with_power
+from cooperative_isac.scene.file.config import with_power
 from cooperative_isac.scene.model import Scene
 from cooperative_isac.schemes.contract import Scheme
 from cooperative_isac.schemes.registry import make_scheme

@@ -1,1 +1,1 @@
-"""How features travel from an access point to the centre: schemes, packets, bits."""
+"""How features travel from an access point to the center: schemes, packets, bits."""

@@ -16,8 +16,8 @@ from dataclasses import astuple
 import numpy as np
 
 from cooperative_isac.fronthaul.envelope import PacketError, seal, unseal
+from cooperative_isac.scene.file.physics import largest_excess_path
 from cooperative_isac.scene.model import Scene
-from cooperative_isac.scene.physics import largest_excess_path
 from cooperative_isac.sensing.path_parameters import PathParameters
 
 TARGET = struct.Struct(">Bfff")
@@ -67,7 +67,7 @@ def _check(scene: Scene, receiver: str, target: PathParameters) -> None:
         )
     site, other = scene.transmitters[target.transmitter], scene.receiver(receiver)
     longest = np.linalg.norm(site.position_m - other.position_m) + largest_excess_path(
-        scene.area, site.position_m, other.position_m
+        scene.box, site.position_m, other.position_m
     )
     limits = {
         "angle": (target.angle_rad, 0, math.pi + ROUNDING),

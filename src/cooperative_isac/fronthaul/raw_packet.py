@@ -1,4 +1,4 @@
-"""The packet of centralised sensing: the whole echo at 64 M_r N_s T_s bits (CF section III-D)."""
+"""The packet of centralized sensing: the whole echo at 64 M_r N_s T_s bits (CF section III-D)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the fusion centre says of one target in one frame."""
+"""What the fusion center says of one target in one frame."""
 
 from __future__ import annotations
 

@@ -22,7 +22,7 @@ class Estimate:
     """Location and velocity of one target, and how well they fit its reports.
 
     position_m, velocity_mps: [dimension]; covariance: [2 dimension, 2 dimension] of both;
-    misfits: normalised squared error of each report (location and its Doppler shifts), in the order
+    misfits: normalized squared error of each report (location and its Doppler shifts), in the order
     of the reports;
     degrees: equations minus unknowns; log_det: log determinant of the covariances of all
     measurements; body: what the reports were taken to be of.

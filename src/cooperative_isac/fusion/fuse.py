@@ -12,7 +12,8 @@ from scipy.special import chdtri
 
 from cooperative_isac.fusion.body import body_model, distinct_bodies, limited_information
 from cooperative_isac.fusion.detection import PARTIAL, Detection, detection_problem
-from cooperative_isac.fusion.doubt import (
+from cooperative_isac.fusion.estimate import Estimate, estimate
+from cooperative_isac.fusion.rejection import (
     Accepted,
     is_ghost,
     is_located,
@@ -20,7 +21,6 @@ from cooperative_isac.fusion.doubt import (
     is_possible,
     is_static,
 )
-from cooperative_isac.fusion.estimate import Estimate, estimate
 from cooperative_isac.scene.model import Body, Scene, TargetClass
 from cooperative_isac.sensing.report import EchoReport
 
@@ -261,7 +261,7 @@ def _fit(
 
 
 def detection_of(scene: Scene, cluster: Sequence[EchoReport], fitted: Estimate) -> Detection:
-    """What the centre says of a cluster of reports and its estimate."""
+    """What the center says of a cluster of reports and its estimate."""
     size = scene.dimension
     position, velocity = np.array([0.0, 0.0, scene.plane_height_m]), np.zeros(3)
     position[:size], velocity[:size] = fitted.position_m, fitted.velocity_mps

@@ -16,9 +16,9 @@ import numpy as np
 
 from cooperative_isac.fusion.body import body_model
 from cooperative_isac.fusion.detection import Detection, detection_problem
-from cooperative_isac.fusion.doubt import Accepted, is_echo_of_other, is_part_of_body
 from cooperative_isac.fusion.estimate import Estimate
 from cooperative_isac.fusion.fuse import clusters, detection_of, explain, is_target
+from cooperative_isac.fusion.rejection import Accepted, is_echo_of_other, is_part_of_body
 from cooperative_isac.scene.geometry import bistatic_geometry
 from cooperative_isac.scene.model import Scene
 from cooperative_isac.sensing.information import positive_definite

@@ -9,10 +9,10 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 
 from cooperative_isac.fusion.detection import Detection, detection_problem
-from cooperative_isac.fusion.doubt import is_possible, is_static
 from cooperative_isac.fusion.estimate import Estimate
 from cooperative_isac.fusion.fuse import clusters, detection_of
 from cooperative_isac.fusion.joint_ml import JointMatch, JointMl, Targets
+from cooperative_isac.fusion.rejection import is_possible, is_static
 from cooperative_isac.scene.model import Scene
 from cooperative_isac.sensing.report import EchoReport, PathReport
 

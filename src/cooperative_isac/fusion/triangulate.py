@@ -1,4 +1,4 @@
-"""Angles, ranges and range rates to detections: the geometry at the centre (CF section V-A)."""
+"""Angles, ranges and range rates to detections: the geometry at the center (CF section V-A)."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ import numpy as np
 from scipy.special import chdtri
 
 from cooperative_isac.fusion.detection import Detection
-from cooperative_isac.fusion.doubt import is_possible, is_static
 from cooperative_isac.fusion.estimate import Estimate, estimate
 from cooperative_isac.fusion.fuse import detection_of
+from cooperative_isac.fusion.rejection import is_possible, is_static
 from cooperative_isac.scene.geometry import bistatic_geometry
 from cooperative_isac.scene.model import Scene, Site
 from cooperative_isac.sensing.information import doppler_information
@@ -54,7 +54,7 @@ def triangulate(scene: Scene, measurements: Sequence[Measurement]) -> tuple[Dete
     """Detections of the targets that at least two receivers agree on, best agreement first.
 
     Measurements of two receivers are of one target when one location and velocity explains all six
-    numbers; further receivers join where they agree. Location and velocity minimise the squared
+    numbers; further receivers join where they agree. Location and velocity minimize the squared
     errors of all parameters.
     """
     pairs = [
@@ -120,13 +120,13 @@ def _step(
     scene: Scene, chosen: Sequence[Measurement], point_m: np.ndarray
 ) -> tuple[tuple[EchoReport, ...], Estimate]:
     """One Gauss-Newton step from a point [3] in map, or from the nearest one of the area."""
-    area, point = scene.area.padded(AREA_MARGIN), point_m.copy()
+    area, point = scene.box.padded(AREA_MARGIN), point_m.copy()
     point[:2] = np.clip(point[:2], area.low_m[:2], area.high_m[:2])
-    reports = tuple(_linearised(scene, measurement, point) for measurement in chosen)
+    reports = tuple(_linearized(scene, measurement, point) for measurement in chosen)
     return reports, estimate(scene, reports)
 
 
-def _linearised(scene: Scene, measurement: Measurement, point_m: np.ndarray) -> EchoReport:
+def _linearized(scene: Scene, measurement: Measurement, point_m: np.ndarray) -> EchoReport:
     """A measurement as location, information and Doppler shift, linear about a point."""
     receiver, parameters, accuracy = (
         measurement.receiver,

@@ -7,7 +7,7 @@ from scipy.stats import chi2
 
 
 def nees(errors: np.ndarray, covariances: np.ndarray) -> np.ndarray:
-    """Normalised estimation error squared e^T P^-1 e, [num] (Bar-Shalom, Li, Kirubarajan 2001, sec.
+    """Normalized estimation error squared e^T P^-1 e, [num] (Bar-Shalom, Li, Kirubarajan 2001, sec.
     5.4.2).
 
     errors: [num, dim], covariances: [num, dim, dim], float64, of one set of units.

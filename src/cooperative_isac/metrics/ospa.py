@@ -12,10 +12,10 @@ from cooperative_isac.metrics.assignment import pairwise_distances
 
 @dataclass(frozen=True)
 class Gospa:
-    """GOSPA with alpha = 2 and its parts in m^p: distance^p = localisation + missed + false."""
+    """GOSPA with alpha = 2 and its parts in m^p: distance^p = localization + missed + false."""
 
     distance_m: float
-    localisation: float
+    localization: float
     missed: float
     false: float
     num_missed: int
@@ -40,7 +40,7 @@ def ospa(
 def gospa(
     estimates_m: np.ndarray, truths_m: np.ndarray, cutoff_m: float, order: float = 2.0
 ) -> Gospa:
-    """Generalised OSPA, alpha = 2 (Rahmathullah, Garcia-Fernandez, Svensson 2017, prop. 1).
+    """Generalized OSPA, alpha = 2 (Rahmathullah, Garcia-Fernandez, Svensson 2017, prop. 1).
 
     estimates_m: [num_estimates, dim], truths_m: [num_truths, dim], float64, m. Every missed target
     and every false estimate costs cutoff_m^order / 2.
@@ -49,11 +49,11 @@ def gospa(
     chosen = costs[linear_sum_assignment(costs)]
     near = chosen[chosen < cutoff_m**order]
     num_missed, num_false = len(truths_m) - len(near), len(estimates_m) - len(near)
-    localisation, each = float(near.sum()), cutoff_m**order / 2
-    total = localisation + each * (num_missed + num_false)
+    localization, each = float(near.sum()), cutoff_m**order / 2
+    total = localization + each * (num_missed + num_false)
     return Gospa(
         total ** (1 / order),
-        localisation,
+        localization,
         each * num_missed,
         each * num_false,
         num_missed,

@@ -16,7 +16,7 @@ def ula(num_elements: int, spacing_m: float) -> np.ndarray:
 
 
 def planar(num_horizontal: int, num_vertical: int, spacing_m: float) -> np.ndarray:
-    """Uniform planar array in its own y-z plane, looking along x, centred on the origin.
+    """Uniform planar array in its own y-z plane, looking along x, centered on the origin.
 
     Returns element positions [num_horizontal * num_vertical, 3], float64, m; z runs fastest.
     """

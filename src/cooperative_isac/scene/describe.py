@@ -7,10 +7,10 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from cooperative_isac.scene.build import w_to_dbm
-from cooperative_isac.scene.model import Area, Scene, Site, Target
-from cooperative_isac.scene.motion import note_of
-from cooperative_isac.scene.physics import unambiguous_range, unambiguous_speed
+from cooperative_isac.scene.file.build import w_to_dbm
+from cooperative_isac.scene.file.physics import unambiguous_range, unambiguous_speed
+from cooperative_isac.scene.model import Box, Scene, Site, Target
+from cooperative_isac.scene.motion.motion import note_of
 
 BITS_PER_SAMPLE = 2 * 32
 CELLS_PER_AXIS = 21
@@ -24,7 +24,7 @@ def describe(scene: Scene) -> list[tuple[str, str]]:
     rows = [
         ("scene", f"{scene.name} ({scene.dimension}-D), fingerprint {scene.fingerprint}"),
         ("file", scene.source),
-        ("area", f"{_triple(scene.area.low_m)} to {_triple(scene.area.high_m)} m"),
+        ("area", f"{_triple(scene.box.low_m)} to {_triple(scene.box.high_m)} m"),
     ]
     rows += [(f"transmitter {site.name}", _site(scene, site)) for site in scene.transmitters]
     rows += [(f"receiver {site.name}", _site(scene, site)) for site in scene.receivers]
@@ -60,7 +60,7 @@ def angle_resolution(scene: Scene, site: Site) -> tuple[float, float]:
     return along_y, along_z
 
 
-def share_in_front(area: Area, site: Site) -> float:
+def share_in_front(area: Box, site: Site) -> float:
     """Share of the area on the side to which the array looks; a flat array cannot tell its sides
     apart.
     """
@@ -86,10 +86,10 @@ def _facing_away(scene: Scene) -> Iterator[str]:
     for group, effect in effects.items():
         for index, site in enumerate(getattr(scene, group)):
             is_blind_behind = group == "receivers" or site.pattern != "isotropic"
-            share = share_in_front(scene.area, site)
+            share = share_in_front(scene.box, site)
             if not is_blind_behind or share >= LEAST_SHARE_IN_FRONT:
                 continue
-            away = (scene.area.low_m + scene.area.high_m) / 2 - site.position_m
+            away = (scene.box.low_m + scene.box.high_m) / 2 - site.position_m
             yaw_deg = math.degrees(math.atan2(away[1], away[0]))
             yield (
                 f"{group}[{index}] ('{site.name}') has {share:.0%} of the area in front; {effect}: "
@@ -113,7 +113,7 @@ def _site(scene: Scene, site: Site) -> str:
     yaw, pitch = math.degrees(math.atan2(y, x)), math.degrees(math.asin(max(-1.0, min(1.0, z))))
     widths = [f"{width:.1f}" for width in angle_resolution(scene, site) if width < 180]
     beam = f", beam {' x '.join(widths)} deg" if widths else ""
-    front = f"{share_in_front(scene.area, site):.0%} of the area in front"
+    front = f"{share_in_front(scene.box, site):.0%} of the area in front"
     return (
         f"{_triple(site.position_m)} m, {site.kind} of {site.num_ant}, yaw {yaw:.0f} deg, "
         f"pitch {pitch:.0f} deg{beam}, {front}"

@@ -6,8 +6,8 @@ import hashlib
 
 import numpy as np
 
-from cooperative_isac.scene.model import Area, Scene, TargetClass, TargetState
-from cooperative_isac.scene.motion import is_defined
+from cooperative_isac.scene.model import Box, Scene, TargetClass, TargetState
+from cooperative_isac.scene.motion.motion import is_defined
 from cooperative_isac.scene.world import World
 
 MOST_DRAWS = 1000  # attempts to place targets outside of buildings
@@ -26,7 +26,7 @@ def draw_targets(scene: Scene, generator: np.random.Generator) -> tuple[TargetSt
 
     Those within buildings are drawn anew.
     """
-    draw, area = scene.draw, _area_at(scene.area, scene.draw.height_m)
+    draw, area = scene.draw, _area_at(scene.box, scene.draw.height_m)
     limit = np.array([draw.max_speed_mps, draw.max_speed_mps, draw.max_climb_mps])
     positions = generator.uniform(area.low_m, area.high_m, (draw.num_targets, 3))
     velocities = generator.uniform(-limit, limit, (draw.num_targets, 3))
@@ -39,7 +39,7 @@ def draw_targets(scene: Scene, generator: np.random.Generator) -> tuple[TargetSt
 
 
 def _outside(
-    world: World, positions_m: np.ndarray, area: Area, generator: np.random.Generator
+    world: World, positions_m: np.ndarray, area: Box, generator: np.random.Generator
 ) -> np.ndarray:
     """Positions [num_targets, 3] m, those inside boxes replaced by others of the area."""
     for _ in range(MOST_DRAWS):
@@ -58,7 +58,7 @@ def draw_users(scene: Scene, generator: np.random.Generator) -> np.ndarray:
     """Users' positions, uniform in the area at their height: [num_users, 3], float64, m (CF section
     V).
     """
-    area = _area_at(scene.area, (scene.users.height_m, scene.users.height_m))
+    area = _area_at(scene.box, (scene.users.height_m, scene.users.height_m))
     return generator.uniform(area.low_m, area.high_m, (scene.users.num_users, 3))
 
 
@@ -71,7 +71,7 @@ def scene_targets(scene: Scene, time_s: float) -> tuple[TargetState, ...]:
     )
 
 
-def _area_at(area: Area, height_m: tuple[float, float] | None) -> Area:
+def _area_at(area: Box, height_m: tuple[float, float] | None) -> Box:
     if height_m is None:
         return area
-    return Area(np.append(area.low_m[:2], height_m[0]), np.append(area.high_m[:2], height_m[1]))
+    return Box(np.append(area.low_m[:2], height_m[0]), np.append(area.high_m[:2], height_m[1]))

@@ -9,7 +9,7 @@ from enum import Enum
 import numpy as np
 
 from cooperative_isac.scene.geometry import SPEED_OF_LIGHT_MPS
-from cooperative_isac.scene.motion import Motion
+from cooperative_isac.scene.motion.motion import Motion
 from cooperative_isac.scene.path_file import PATH_KINDS, PathFile
 from cooperative_isac.scene.world import World
 
@@ -59,19 +59,19 @@ class Site:
 
 
 @dataclass(frozen=True)
-class Area:
+class Box:
     """The axis-aligned box in which targets are looked for: low_m, high_m [3] in map."""
 
     low_m: np.ndarray
     high_m: np.ndarray
 
-    def padded(self, share: float) -> Area:
+    def padded(self, share: float) -> Box:
         """The box grown on every side by a share of its size."""
         margin = share * (self.high_m - self.low_m)
-        return Area(self.low_m - margin, self.high_m + margin)
+        return Box(self.low_m - margin, self.high_m + margin)
 
-    def cell_centres_m(self, num_cells: int) -> np.ndarray:
-        """Centres of num_cells x num_cells cells over the ground, [num_cells, num_cells, 2], rows
+    def cell_centers_m(self, num_cells: int) -> np.ndarray:
+        """Centers of num_cells x num_cells cells over the ground, [num_cells, num_cells, 2], rows
         along y.
         """
         steps = (np.arange(num_cells)[:, None] + 0.5) / num_cells
@@ -264,7 +264,7 @@ class Sensing:
 
     max_targets bounds the reported targets per AP; min_speed_mps: slower detections are static
     clutter (0: keep);
-    deadline_s: the centre waits no longer than this for a packet after the frame's announcement.
+    deadline_s: the center waits no longer than this for a packet after the frame's announcement.
     static_paths: what happens to paths without Doppler shift (line of sight, ground, walls) before
     the search: keep, project (out of every frame by itself) or learn (a background over frames,
     remembered for static_memory_s);
@@ -316,7 +316,7 @@ class Scene:
 
     name: str
     dimension: int
-    area: Area
+    box: Box
     transmitters: tuple[Site, ...]
     receivers: tuple[Site, ...]
     users: Users
@@ -371,10 +371,10 @@ class Scene:
         return self.world is not None or self.propagation.has_radar_equation or self.has_bodies
 
     def cell_points_m(self, num_cells: int) -> np.ndarray:
-        """Centres of num_cells x num_cells cells in the plane of the scene, x fastest,
+        """Centers of num_cells x num_cells cells in the plane of the scene, x fastest,
         [num_cells^2, 3], m.
         """
-        plane = self.area.cell_centres_m(num_cells).reshape(-1, 2)
+        plane = self.box.cell_centers_m(num_cells).reshape(-1, 2)
         return np.column_stack([plane, np.full(len(plane), self.plane_height_m)])
 
     def receiver(self, name: str) -> Site:

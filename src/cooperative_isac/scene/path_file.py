@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy as np
 from scipy.interpolate import CubicHermiteSpline
 
-from cooperative_isac.scene.motion import SplineMotion
+from cooperative_isac.scene.motion.motion import SplineMotion
 
 PATH_KINDS = ("line_of_sight", "clutter", "targets", "multi_bounce")
 STATIC_GROUPS = {"line_of_sight": ("los",), "clutter": ("spec", "diff")}

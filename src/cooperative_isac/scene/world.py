@@ -104,7 +104,7 @@ class Surface:
 
 
 @dataclass(frozen=True)
-class Box:
+class Building:
     """An axis-aligned building: low_m, high_m [3] in map. Nothing passes through it."""
 
     low_m: np.ndarray
@@ -160,7 +160,7 @@ class World:
     line_of_sight: bool
     ground: Surface | None
     walls: tuple[Surface, ...]
-    boxes: tuple[Box, ...]
+    boxes: tuple[Building, ...]
     tile_m: float
     target_reflections: bool
 

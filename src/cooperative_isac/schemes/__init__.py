@@ -1,1 +1,1 @@
-"""Sensing schemes: what an access point sends and how the centre reads it."""
+"""Sensing schemes: what an access point sends and how the center reads it."""

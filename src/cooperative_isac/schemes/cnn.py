@@ -1,4 +1,4 @@
-"""Schemes cnn and cnn_paper: raw echoes on the fronthaul, one convolutional network at the centre
+"""Schemes cnn and cnn_paper: raw echoes on the fronthaul, one convolutional network at the center
 (CF section V-A).
 """
 
@@ -9,7 +9,7 @@ from cooperative_isac.schemes.learned import CentralScheme
 
 
 class CnnScheme(CentralScheme):
-    """CF's convolutions on echoes that the centre frees of the symbols, read with the scene's
+    """CF's convolutions on echoes that the center frees of the symbols, read with the scene's
     geometry.
     """
 
@@ -18,7 +18,7 @@ class CnnScheme(CentralScheme):
 
 
 class CnnPaperScheme(CentralScheme):
-    """The centralised baseline as CF describes it: raw echoes into convolutions and fully connected
+    """The centralized baseline as CF describes it: raw echoes into convolutions and fully connected
     layers.
     """
 

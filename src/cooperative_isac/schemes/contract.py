@@ -12,11 +12,11 @@ from cooperative_isac.fusion.detection import Detection
 from cooperative_isac.scene.model import Scene
 from cooperative_isac.waveform.frame import TransmitFrame
 
-__all__ = ["PacketError", "Scheme", "SchemeClass", "after_sending", "network"]
+__all__ = ["PacketError", "Scheme", "SchemeClass", "after_sending", "arranged_scene"]
 
 
 class Scheme(Protocol):
-    """Encode at the access point, decode at the centre; the packet's bytes are all that travels
+    """Encode at the access point, decode at the center; the packet's bytes are all that travels
     between them.
 
     period_s: time from one frame to the next, set by who feeds it consecutive frames of one scene,
@@ -66,7 +66,7 @@ def after_sending(scheme: Scheme, receiver: str) -> None:
         work(receiver)
 
 
-def network(scheme: Scheme | SchemeClass, scene: Scene) -> Scene:
+def arranged_scene(scheme: Scheme | SchemeClass, scene: Scene) -> Scene:
     """The scene with the sites of a scheme: its own if it has an `arrange`, else the scene's.
 
     ValueError: the sites are its own, and the scene's echoes come from a path file.

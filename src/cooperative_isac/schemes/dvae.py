@@ -7,7 +7,7 @@ from cooperative_isac.schemes.learned import LearnedScheme
 
 
 class DvaeScheme(LearnedScheme):
-    """The ablation of CF: what quantisation costs."""
+    """The ablation of CF: what quantization costs."""
 
     def __init__(self, scene: Scene):
         super().__init__(scene, "dvae")

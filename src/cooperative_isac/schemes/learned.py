@@ -13,11 +13,11 @@ from torch import Tensor
 
 from cooperative_isac.fronthaul.downlink import pack_downlink
 from cooperative_isac.fronthaul.envelope import PacketError
-from cooperative_isac.fronthaul.learned.network import Found
-from cooperative_isac.fronthaul.learned.packet import LatentCodec
-from cooperative_isac.fronthaul.learned.weights import WEIGHTS_FILE, load_weights
 from cooperative_isac.fronthaul.raw_packet import pack_echo, unpack_echo
 from cooperative_isac.fusion.detection import Detection
+from cooperative_isac.learned.latent_packet import LatentCodec
+from cooperative_isac.learned.network import Found
+from cooperative_isac.learned.weights import WEIGHTS_FILE, load_weights
 from cooperative_isac.scene.model import Scene
 from cooperative_isac.schemes.known_symbols import without_overflow
 from cooperative_isac.sensing.static_stage import StaticStage
@@ -56,11 +56,11 @@ class LearnedScheme:
         stacked = torch.stack([latents.get(name, missing) for name in self.network.receivers])
         heard = torch.tensor([float(name in latents) for name in self.network.receivers])
         knowledge = torch.from_numpy(self.network.knowledge(frame))
-        found = self.network.read(self.network.centre(stacked[None], heard[None], knowledge[None]))
+        found = self.network.read(self.network.center(stacked[None], heard[None], knowledge[None]))
         return detections(self.scene, found, tuple(latents))
 
     def unpacked(self, packet: bytes, receiver: str, frame: TransmitFrame) -> Tensor:
-        """Latents [L, D] as the centre knows them from one receiver's packet. PacketError says why
+        """Latents [L, D] as the center knows them from one receiver's packet. PacketError says why
         one is refused.
         """
         return self.codec.unpack(packet, receiver, frame.number)
@@ -77,7 +77,7 @@ class LearnedScheme:
 
 
 class CentralScheme(LearnedScheme):
-    """Raw echoes on the fronthaul; the encoders, too, are at the centre, which knows the
+    """Raw echoes on the fronthaul; the encoders, too, are at the center, which knows the
     symbols.
     """
 
@@ -97,7 +97,7 @@ class CentralScheme(LearnedScheme):
         return latents
 
     def downlink_bits(self, frame: TransmitFrame) -> int:
-        """Nothing: only the centre uses the symbols, and it made them."""
+        """Nothing: only the center uses the symbols, and it made them."""
         return 0
 
 

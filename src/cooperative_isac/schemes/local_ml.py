@@ -1,5 +1,5 @@
 """Scheme local_ml: maximum likelihood at each access point, weighted least squares at the
-centre.
+center.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from functools import cached_property
 
 import numpy as np
 
-from cooperative_isac.fronthaul.packet import pack_reports, unpack_reports
+from cooperative_isac.fronthaul.report_packet import pack_reports, unpack_reports
 from cooperative_isac.fusion.detection import Detection
 from cooperative_isac.fusion.fuse import fuse
 from cooperative_isac.scene.model import Scene

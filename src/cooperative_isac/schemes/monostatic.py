@@ -20,7 +20,7 @@ SLACK_M = 1e-6
 
 
 class MonostaticScheme(ParameterScheme):
-    """A base station hears the echoes of its own signal, its self-interference cancelled perfectly.
+    """A base station hears the echoes of its own signal, its self-interference canceled perfectly.
 
     It knows one component of a velocity, along its line of sight; the other is reported as 0, with
     the scene's maximum speed as its standard deviation.
@@ -43,7 +43,7 @@ class MonostaticScheme(ParameterScheme):
             return scene
         middle = np.mean([site.position_m for site in scene.transmitters], axis=0)
         station = replace(scene.transmitters[0], name=STATION, position_m=middle)
-        corners = np.array([scene.area.low_m, scene.area.high_m])
+        corners = np.array([scene.box.low_m, scene.box.high_m])
         nearest = np.where(station.boresight > 0, *corners)
         if (nearest - middle) @ station.boresight < -SLACK_M:
             raise ValueError(

@@ -1,5 +1,5 @@
 """What the distributed schemes of CF section V-A share: parameters on the wire, geometry at the
-centre.
+center.
 """
 
 from __future__ import annotations

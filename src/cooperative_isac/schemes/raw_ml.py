@@ -1,5 +1,5 @@
 """Scheme raw_ml: raw echoes on the fronthaul, joint maximum likelihood over all of them at the
-centre.
+center.
 """
 
 from __future__ import annotations
@@ -27,10 +27,10 @@ PreparedEcho = tuple[
 
 
 class RawMlScheme:
-    """The ceiling of accuracy, for a fronthaul without limit: the centre hears what all access
+    """The ceiling of accuracy, for a fronthaul without limit: the center hears what all access
     points hear.
 
-    It begins with what each echo alone tells (local_ml at the centre), so it follows live targets
+    It begins with what each echo alone tells (local_ml at the center), so it follows live targets
     as that does. Point targets are fitted with one location in all echoes, bodies with one in each.
     The access points need not know the frame.
     """
@@ -132,5 +132,5 @@ class RawMlScheme:
         return SensedEcho(joint, fit, sensor.main_targets(fit, joint.maker))
 
     def downlink_bits(self, frame: TransmitFrame) -> int:
-        """Nothing: only the centre uses the symbols, and it made them."""
+        """Nothing: only the center uses the symbols, and it made them."""
         return 0

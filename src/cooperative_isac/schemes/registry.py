@@ -5,7 +5,7 @@ from __future__ import annotations
 from importlib.metadata import entry_points
 
 from cooperative_isac.scene.model import Scene
-from cooperative_isac.schemes.contract import Scheme, SchemeClass, network
+from cooperative_isac.schemes.contract import Scheme, SchemeClass, arranged_scene
 
 ENTRY_POINT_GROUP = "cooperative_isac.schemes"
 
@@ -22,7 +22,7 @@ def make_scheme(name: str, scene: Scene) -> Scheme:
 
 def scheme_scene(name: str, scene: Scene) -> Scene:
     """The scene with the sites that the scheme of that name works with, mostly the scene itself."""
-    return network(_load(name), scene)
+    return arranged_scene(_load(name), scene)
 
 
 def _load(name: str) -> SchemeClass:

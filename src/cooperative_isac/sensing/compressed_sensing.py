@@ -15,9 +15,9 @@ from collections.abc import Callable
 import numpy as np
 from scipy import fft
 
+from cooperative_isac.scene.file.physics import largest_excess_path
 from cooperative_isac.scene.geometry import point_on_ray
 from cooperative_isac.scene.model import Scene, Site
-from cooperative_isac.scene.physics import largest_excess_path
 from cooperative_isac.sensing.correlation import StreamReference
 from cooperative_isac.sensing.path_finder import FoundPath, PathFinder, vertex
 from cooperative_isac.sensing.path_parameters import arrival_direction, beam_width
@@ -61,7 +61,7 @@ class DelayDictionary:
         ).astype(np.complex64)
         site = scene.transmitters[transmitter]
         direct = np.linalg.norm(site.position_m - receiver.position_m)
-        longest = direct + largest_excess_path(scene.area, site.position_m, receiver.position_m)
+        longest = direct + largest_excess_path(scene.box, site.position_m, receiver.position_m)
         step = grid.range_resolution_m / DELAY_OVERSAMPLING
         self._bins = np.arange(int(direct / step) - 1, int(longest / step) + 2)
         self._length = grid.num_subcarriers * DELAY_OVERSAMPLING
@@ -124,7 +124,7 @@ def path_on_ellipse(finder: PathFinder, transmitter: int, range_m: float) -> Fou
     On that line, and only there, delay and directions are everywhere the same: its middle stands
     for all of it.
     """
-    receiver, area = finder.receiver, finder.scene.area.padded(AREA_MARGIN)
+    receiver, area = finder.receiver, finder.scene.box.padded(AREA_MARGIN)
     sender = finder.scene.transmitters[transmitter].position_m
     step = beam_width(receiver, finder.scene.grid.wavelength_m) / ANGLE_OVERSAMPLING
 

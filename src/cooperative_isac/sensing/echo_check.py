@@ -10,7 +10,7 @@ from scipy.special import gammainccinv
 
 from cooperative_isac.channel.antenna_pattern import element_amplitude
 from cooperative_isac.channel.paths import PathSet
-from cooperative_isac.scene.build import thermal_noise_w
+from cooperative_isac.scene.file.build import thermal_noise_w
 from cooperative_isac.scene.geometry import SPEED_OF_LIGHT_MPS
 from cooperative_isac.scene.model import Scene, Site
 from cooperative_isac.sensing.echo_hypotheses import (

@@ -29,7 +29,7 @@ class Fit:
     doppler_slope [num_paths], gradient of the log-likelihood; information: [num_paths, D, D] of the
     location, 1/m^2, and doppler_information [num_paths], 1/Hz^2, with the path's amplitude unknown;
     residual: [num_targets, num_subcarriers, num_streams, num_blocks], what all paths leave behind
-    the beam to each target; coherence: [num_paths, num_paths], normalised inner products of the
+    the beam to each target; coherence: [num_paths, num_paths], normalized inner products of the
     paths' waveforms.
     """
 

@@ -248,7 +248,7 @@ class LocalMl:
                 break
 
             # Whether it is still there without the peaks before.
-            power[:, self.search.neighbours(cell)] = 0
+            power[:, self.search.neighbors(cell)] = 0
             doppler_hz = surface.doppler_hz[index, cell]
             if self._power_at(maker, residual, cell, index, doppler_hz) < threshold * STILL_THERE:
                 continue

@@ -54,7 +54,7 @@ class LocationMap:
         echo: [num_rx_ant, num_subcarriers, num_symbols], complex64, sqrt(W). Returns [num_tx, 3,
         num_cells, num_cells],
         float32, rows along y: log10(1 + |u^H y|^2 / (sigma^2 ||u||^2)), Doppler shift over the
-        largest there is, and how much longer the path is than the one over the cell's centre, over
+        largest there is, and how much longer the path is than the one over the cell's center, over
         max_excess_m.
         """
         spectra = self.spectra(echo, frame)
@@ -142,7 +142,7 @@ class LocationMap:
 
     @cached_property
     def points_m(self) -> np.ndarray:
-        """Centres of the cells, x fastest, [num_cells^2, 3], m."""
+        """Centers of the cells, x fastest, [num_cells^2, 3], m."""
         return self.scene.cell_points_m(self.num_cells)
 
     @cached_property
@@ -213,7 +213,7 @@ class LocationMap:
 
 def highest(power: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """The largest value of each row and where it lies, between the columns by a parabola through
-    its neighbours.
+    its neighbors.
 
     power: [num_rows, num_columns >= 3]. Returns [num_rows] each.
     """

@@ -162,7 +162,7 @@ class PathFinder:
 def vertex(
     left: np.ndarray, middle: np.ndarray, right: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Vertex of the parabola through three neighbours: offset from the middle one in steps, and
+    """Vertex of the parabola through three neighbors: offset from the middle one in steps, and
     height.
     """
     curvature = left - 2 * middle + right

@@ -31,7 +31,7 @@ class Replica:
     derivatives;
     gram: [num_paths, 1 + D, 1 + D], the filters' inner products over the frame, static paths
     suppressed;
-    turns: [num_paths, num_blocks], exp(-j 2 pi f t) at the blocks' centres;
+    turns: [num_paths, num_blocks], exp(-j 2 pi f t) at the blocks' centers;
     own: [num_paths, num_subcarriers, num_streams, num_blocks], the waveform correlated with the
     streams;
     doppler_share: [num_paths], Doppler information per SNR over what it is without the suppression

@@ -11,7 +11,7 @@ import numpy as np
 
 from cooperative_isac.scene.arrays import steering_vectors
 from cooperative_isac.scene.geometry import bistatic_geometry
-from cooperative_isac.scene.model import Area, OfdmGrid, Scene, Site
+from cooperative_isac.scene.model import Box, OfdmGrid, Scene, Site
 
 RANGE_OVERSAMPLING = 1.25
 BEAM_OVERLAP = 0.5
@@ -49,7 +49,7 @@ class SearchGrid:
         """Index of each cell's beam, [num_cells]."""
         return np.repeat(np.arange(len(self.beams)), np.diff(self.starts))
 
-    def neighbours(self, cell: int) -> np.ndarray:
+    def neighbors(self, cell: int) -> np.ndarray:
         """Cells within the main lobe of one: in overlapping beams at about its range, [num_cells],
         bool.
         """
@@ -106,7 +106,7 @@ def _aperture(coordinates: np.ndarray) -> float:
 def ray_ranges(
     origin_m: np.ndarray,
     direction: np.ndarray,
-    area: Area,
+    area: Box,
     dimension: int,
     step_m: float,
     half_width: float,
@@ -142,7 +142,7 @@ def cells_along(scene: Scene, receiver: Site, grid: OfdmGrid, directions: np.nda
     )
     for direction in directions:
         ranges = ray_ranges(
-            receiver.position_m, direction, scene.area, scene.dimension, step, half_width
+            receiver.position_m, direction, scene.box, scene.dimension, step, half_width
         )
         if len(ranges):
             beams.append(steering_vectors(receiver.elements_m, direction, grid.wavelength_m).conj())

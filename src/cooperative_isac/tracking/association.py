@@ -1,4 +1,4 @@
-"""Which detection belongs to which track: chi-square gates and global nearest neighbour."""
+"""Which detection belongs to which track: chi-square gates and global nearest neighbor."""
 
 from __future__ import annotations
 
@@ -40,8 +40,8 @@ def squared_distances(
     return np.sum(innovations * whitened, axis=-1), np.linalg.slogdet(spread)[1]
 
 
-def nearest_neighbours(costs: np.ndarray, allowed: np.ndarray) -> list[tuple[int, int]]:
-    """Pairs (track, detection) of the least total cost (global nearest neighbour, Blackman and
+def nearest_neighbors(costs: np.ndarray, allowed: np.ndarray) -> list[tuple[int, int]]:
+    """Pairs (track, detection) of the least total cost (global nearest neighbor, Blackman and
     Popoli 1999, ch. 6).
 
     costs: [num_tracks, num_detections], float64, -2 log likelihood up to a constant (d^2 + log det

@@ -15,7 +15,7 @@ from cooperative_isac.scene.model import Tracking
 from cooperative_isac.tracking.association import (
     OBSERVED,
     gate,
-    nearest_neighbours,
+    nearest_neighbors,
     squared_distances,
 )
 from cooperative_isac.tracking.filters import check_model
@@ -212,7 +212,7 @@ class Tracker:
         over.
         """
         costs, allowed = self._pairs(tracks, measurements, inflation)
-        pairs = nearest_neighbours(costs, allowed)
+        pairs = nearest_neighbors(costs, allowed)
         for row, column in pairs:
             self._attempt(
                 tracks[row],

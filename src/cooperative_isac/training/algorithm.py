@@ -1,4 +1,4 @@
-"""CF Algorithm 1: access points and centre exchange latents and their gradients, nothing else."""
+"""CF Algorithm 1: access points and center exchange latents and their gradients, nothing else."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from typing import Protocol
 import torch
 from torch import Tensor, nn
 
-from cooperative_isac.fronthaul.learned.network import Found, Network
-from cooperative_isac.fronthaul.learned.quantiser import Codebook, commitment, perplexity
+from cooperative_isac.learned.network import Found, Network
+from cooperative_isac.learned.quantizer import Codebook, commitment, perplexity
 from cooperative_isac.training.batches import Batch
 
 
 @dataclass(frozen=True)
-class Optimisation:
+class Optimization:
     """How one side learns.
 
     commitment_weight: omega of CF eq. 21, for the mean squared distance;
@@ -29,7 +29,7 @@ class Optimisation:
 
 
 class AccessPoint(Protocol):
-    """One receiver as the centre sees it: here, or in another process."""
+    """One receiver as the center sees it: here, or in another process."""
 
     def take(self, batch: Batch, training: bool) -> None:
         """Begin to work on a batch."""
@@ -48,7 +48,7 @@ class AccessPoint(Protocol):
         """Figures of the last training step: commitment, perplexity."""
 
     def hand_over(self, network: Network) -> None:
-        """Put the encoder and codebook as they are now into a network at the centre."""
+        """Put the encoder and codebook as they are now into a network at the center."""
 
     def state_dict(self) -> dict:
         """All that goes on with training after an interruption."""
@@ -58,28 +58,28 @@ class AccessPoint(Protocol):
 
 
 class LocalAccessPoint:
-    """A receiver with its encoder, codebook and optimiser in this process."""
+    """A receiver with its encoder, codebook and optimizer in this process."""
 
     def __init__(
         self,
         name: str,
         encoder: nn.Module,
         codebook: Codebook | None,
-        optimisation: Optimisation,
+        optimization: Optimization,
         seed: int,
     ):
-        self.name, self.encoder, self.codebook, self.optimisation = (
+        self.name, self.encoder, self.codebook, self.optimization = (
             name,
             encoder,
             codebook,
-            optimisation,
+            optimization,
         )
-        self.optimiser = adam(encoder, optimisation)
+        self.optimizer = adam(encoder, optimization)
         self.generator = torch.Generator().manual_seed(seed)
         self._report: dict[str, float] = {}
 
     def begin(self, parameters: dict) -> None:
-        """Take the initial parameters of encoder and codebook from the centre (CF section IV-B,
+        """Take the initial parameters of encoder and codebook from the center (CF section IV-B,
         step 1).
         """
         self.encoder.load_state_dict(parameters["encoder"])
@@ -106,7 +106,7 @@ class LocalAccessPoint:
             return self._latents.detach()
         indices = self.codebook.nearest(self._latents)
         codewords = self.codebook.lookup(indices)
-        self._commitment = self.optimisation.commitment_weight * commitment(
+        self._commitment = self.optimization.commitment_weight * commitment(
             self._latents, codewords
         )
         self._report = {
@@ -120,13 +120,13 @@ class LocalAccessPoint:
         """The gradient of the codewords is taken for that of the latents: the straight-through
         estimator.
         """
-        self.optimiser.zero_grad()
+        self.optimizer.zero_grad()
         if self._latents.requires_grad:
             if self.codebook is None:
                 self._latents.backward(gradient)
             else:
                 torch.autograd.backward([self._latents, self._commitment], [gradient, None])
-            step(self.optimiser, self.encoder, learning_rate, self.optimisation)
+            step(self.optimizer, self.encoder, learning_rate, self.optimization)
 
     def report(self) -> dict[str, float]:
         """Figures of the last training step; see AccessPoint.report."""
@@ -140,7 +140,7 @@ class LocalAccessPoint:
                 network.codebooks[self.name].load_state_dict(self.codebook.state_dict())
 
     def _encoded(self) -> Tensor:
-        with autocast(self._observations.device, self.optimisation):
+        with autocast(self._observations.device, self.optimization):
             return self.encoder(self._observations).float()
 
     def state_dict(self) -> dict:
@@ -148,7 +148,7 @@ class LocalAccessPoint:
         codebook = self.codebook.state_dict() if self.codebook else {}
         return {
             "encoder": self.encoder.state_dict(),
-            "optimiser": self.optimiser.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
             "codebook": codebook,
             "random": self.generator.get_state(),
         }
@@ -156,7 +156,7 @@ class LocalAccessPoint:
     def load_state_dict(self, state: dict) -> None:
         """Go on from a state."""
         self.encoder.load_state_dict(state["encoder"])
-        self.optimiser.load_state_dict(state["optimiser"])
+        self.optimizer.load_state_dict(state["optimizer"])
         self.generator.set_state(state["random"])
         if self.codebook:
             self.codebook.load_state_dict(state["codebook"])
@@ -167,19 +167,19 @@ class HeldAccessPoint(LocalAccessPoint):
     codebook learns.
     """
 
-    def __init__(self, name: str, codebook: Codebook | None, optimisation: Optimisation, seed: int):
-        super().__init__(name, nn.Identity(), codebook, optimisation, seed)
+    def __init__(self, name: str, codebook: Codebook | None, optimization: Optimization, seed: int):
+        super().__init__(name, nn.Identity(), codebook, optimization, seed)
 
     def hand_over(self, network: Network) -> None:
         """Nothing: the network has the encoder, and the codebook is its own."""
 
 
-class Centre:
-    """The decoder with its optimiser; truth and transmit signal are here alone."""
+class Center:
+    """The decoder with its optimizer; truth and transmit signal are here alone."""
 
-    def __init__(self, network: Network, optimisation: Optimisation):
-        self.network, self.optimisation = network, optimisation
-        self.optimiser = adam(network.centre, optimisation)
+    def __init__(self, network: Network, optimization: Optimization):
+        self.network, self.optimization = network, optimization
+        self.optimizer = adam(network.center, optimization)
 
     def learn(
         self, latents: Tensor, heard: Tensor, batch: Batch, learning_rate: float
@@ -189,50 +189,50 @@ class Centre:
 
         latents: [batch, M, L, D]; heard: [batch, M], zero for a receiver that is left out.
         """
-        assert batch.truth is not None  # the centre has it
+        assert batch.truth is not None  # the center has it
         latents = latents.requires_grad_()
-        self.optimiser.zero_grad()
-        with autocast(latents.device, self.optimisation):
-            output = self.network.centre(latents * heard[:, :, None, None], heard, batch.knowledge)
+        self.optimizer.zero_grad()
+        with autocast(latents.device, self.optimization):
+            output = self.network.center(latents * heard[:, :, None, None], heard, batch.knowledge)
             loss = self.network.loss(output, batch.truth)
         loss.backward()
-        step(self.optimiser, self.network.centre, learning_rate, self.optimisation)
+        step(self.optimizer, self.network.center, learning_rate, self.optimization)
         assert latents.grad is not None  # the loss depends on them
         return float(loss.detach()), latents.grad
 
     def judge(self, latents: Tensor, batch: Batch) -> tuple[float, Found]:
         """Loss of a batch, and what was found in it, without learning."""
-        assert batch.truth is not None  # the centre has it
+        assert batch.truth is not None  # the center has it
         heard = torch.ones(latents.shape[:2], device=latents.device)
-        with torch.no_grad(), autocast(latents.device, self.optimisation):
-            output = self.network.centre(latents, heard, batch.knowledge)
+        with torch.no_grad(), autocast(latents.device, self.optimization):
+            output = self.network.center(latents, heard, batch.knowledge)
             return float(self.network.loss(output, batch.truth)), self.network.read(output)
 
     def state_dict(self) -> dict:
         """All that goes on with training after an interruption."""
         return {
-            "centre": self.network.centre.state_dict(),
-            "optimiser": self.optimiser.state_dict(),
+            "center": self.network.center.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
         }
 
     def load_state_dict(self, state: dict) -> None:
         """Go on from a state."""
-        self.network.centre.load_state_dict(state["centre"])
-        self.optimiser.load_state_dict(state["optimiser"])
+        self.network.center.load_state_dict(state["center"])
+        self.optimizer.load_state_dict(state["optimizer"])
 
 
 def train_step(
     access_points: Sequence[AccessPoint],
-    centre: Centre,
+    center: Center,
     batch: Batch,
     heard: Tensor,
     learning_rate: float,
 ) -> float:
     """One step of Algorithm 1 (lines 5-17); returns the estimation loss. heard: as in
-    Centre.learn.
+    Center.learn.
     """
     latents = all_latents(access_points, batch, training=True)
-    loss, gradients = centre.learn(latents, heard, batch, learning_rate)
+    loss, gradients = center.learn(latents, heard, batch, learning_rate)
     for access_point, gradient in zip(access_points, gradients.unbind(1)):
         access_point.learn(gradient, learning_rate)
     return loss
@@ -245,28 +245,28 @@ def all_latents(access_points: Sequence[AccessPoint], batch: Batch, training: bo
     return torch.stack([access_point.latents() for access_point in access_points], dim=1)
 
 
-def adam(module: nn.Module, optimisation: Optimisation) -> torch.optim.Optimizer:
+def adam(module: nn.Module, optimization: Optimization) -> torch.optim.Optimizer:
     """Adam (CF [37]) over a module's parameters; with decoupled weight decay where there is
     some.
     """
     parameters = list(module.parameters()) or [nn.Parameter(torch.zeros(0))]
-    return torch.optim.AdamW(parameters, weight_decay=optimisation.weight_decay)
+    return torch.optim.AdamW(parameters, weight_decay=optimization.weight_decay)
 
 
 def step(
-    optimiser: torch.optim.Optimizer,
+    optimizer: torch.optim.Optimizer,
     module: nn.Module,
     learning_rate: float,
-    optimisation: Optimisation,
+    optimization: Optimization,
 ) -> None:
-    """One step of an optimiser at a learning rate."""
-    if optimisation.clip:
-        nn.utils.clip_grad_norm_(module.parameters(), optimisation.clip)
-    for group in optimiser.param_groups:
+    """One step of an optimizer at a learning rate."""
+    if optimization.clip:
+        nn.utils.clip_grad_norm_(module.parameters(), optimization.clip)
+    for group in optimizer.param_groups:
         group["lr"] = learning_rate
-    optimiser.step()
+    optimizer.step()
 
 
-def autocast(device: torch.device, optimisation: Optimisation) -> torch.autocast:
+def autocast(device: torch.device, optimization: Optimization) -> torch.autocast:
     """Mixed precision where it is asked for."""
-    return torch.autocast(device.type, torch.bfloat16, enabled=optimisation.precision == "bfloat16")
+    return torch.autocast(device.type, torch.bfloat16, enabled=optimization.precision == "bfloat16")

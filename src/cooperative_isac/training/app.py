@@ -17,7 +17,7 @@ from rich.table import Table
 
 from cooperative_isac.output.console import make_console
 from cooperative_isac.output.files import check_folder, check_new_folder
-from cooperative_isac.scene.config import load_scene
+from cooperative_isac.scene.file.config import load_scene
 from cooperative_isac.training.progress_bar import progress
 from cooperative_isac.training.samples import SPLITS, DrawnSamples, Variety
 
@@ -46,7 +46,7 @@ DropOut = Annotated[
     float | None, Option(help="Probability that a receiver is left out.", min=0.0, max=0.9)
 ]
 HoldEncoders = Annotated[
-    bool, Option("--hold-encoders", help="Encoders stay as they are; codebooks and centre learn.")
+    bool, Option("--hold-encoders", help="Encoders stay as they are; codebooks and center learn.")
 ]
 Seed = Annotated[int | None, Option(help="Of weights, order and drop-out.", min=0)]
 Precision = Annotated[str | None, Option(help="float32, or bfloat16 for mixed precision.")]

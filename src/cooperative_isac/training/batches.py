@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
-from cooperative_isac.fronthaul.learned.network import Network, Truth
+from cooperative_isac.learned.network import Network, Truth
 from cooperative_isac.scene.model import TargetState
 from cooperative_isac.sensing.static_stage import StaticStage
 from cooperative_isac.training.cache import Cache
@@ -25,7 +25,7 @@ from cooperative_isac.waveform.frame import TransmitFrame
 class Batch:
     """numbers: of the samples; observations: by receiver, [batch, ...]; knowledge: [batch, ...].
 
-    An access point has neither knowledge nor truth, a centre without its access points no
+    An access point has neither knowledge nor truth, a center without its access points no
     observations.
     """
 
@@ -36,7 +36,7 @@ class Batch:
 
 
 class Examples(Dataset):
-    """Samples as a network takes them; receivers: whose echoes are observed; at_centre: and
+    """Samples as a network takes them; receivers: whose echoes are observed; at_center: and
     truth.
     """
 
@@ -45,11 +45,11 @@ class Examples(Dataset):
         network: Network,
         source: Source,
         receivers: Sequence[str],
-        at_centre: bool = True,
+        at_center: bool = True,
         cache: Cache | None = None,
     ):
         self.network, self.source, self.receivers = network, source, tuple(receivers)
-        self.at_centre, self.cache = at_centre, cache
+        self.at_center, self.cache = at_center, cache
         self._static = StaticStage(network.scene)
 
     @property
@@ -74,7 +74,7 @@ class Examples(Dataset):
         for name in self.receivers:
             echo = self.source.echo(situation, name)
             example[f"observation/{name}"] = self._observed(echo, situation.frame, name)
-        if self.at_centre:
+        if self.at_center:
             example["knowledge"] = network.knowledge(situation.frame)
             example["present"], example["state"] = truth_arrays(
                 situation.targets, network.config.num_targets, network.scene.dimension
@@ -91,7 +91,7 @@ class Examples(Dataset):
         observations = {
             name: tensors[f"observation/{name}"].to(device).float() for name in self.receivers
         }
-        if not self.at_centre:
+        if not self.at_center:
             return Batch(tuple(numbers), observations)
         truth = Truth(tensors["present"].to(device), tensors["state"].to(device))
         return Batch(tuple(numbers), observations, tensors["knowledge"].to(device).float(), truth)

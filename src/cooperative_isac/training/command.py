@@ -14,9 +14,9 @@ from rich.console import Console
 from rich.progress import Progress
 from rich.table import Table
 
-from cooperative_isac.fronthaul.learned.network import Network
+from cooperative_isac.learned.network import Network
 from cooperative_isac.scene.model import Scene
-from cooperative_isac.training.algorithm import Optimisation
+from cooperative_isac.training.algorithm import Optimization
 from cooperative_isac.training.distributed import is_distributed
 from cooperative_isac.training.loop import Training, Watcher
 from cooperative_isac.training.progress_bar import progress
@@ -55,8 +55,8 @@ def make_job(
     given = {name: value for name, value in vars(variety).items() if value is not None}
     variety = replace(basis.variety, **given)
     settings: dict[str, Any] = {**basis.settings, **chosen}
-    names = {field.name for field in fields(Optimisation)}
-    optimisation = Optimisation(**{name: settings.pop(name) for name in names & settings.keys()})
+    names = {field.name for field in fields(Optimization)}
+    optimization = Optimization(**{name: settings.pop(name) for name in names & settings.keys()})
     most = {
         "num_targets": max(variety.targets[1] if variety.targets else scene.draw.num_targets, 1)
     }
@@ -65,7 +65,7 @@ def make_job(
         scene,
         scheme,
         Recipe(basis.kind, network),
-        Settings(**settings, variety=variety, optimisation=optimisation),
+        Settings(**settings, variety=variety, optimization=optimization),
         folder,
         RecordedSamples(scene, data.resolve()) if data else None,
     )
@@ -98,7 +98,7 @@ class ProgressWatcher(Watcher):
         """Say what is trained, and show the bar."""
         sizes = [
             count_parameters(network.encoders[network.receivers[0]]),
-            count_parameters(network.centre),
+            count_parameters(network.center),
         ]
         self.console.print(
             f"{self.job.scheme} for {self.job.scene.name} on {self.job.device}: encoder "

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from cooperative_isac.channel.echo import clock_phases, path_phases
 from cooperative_isac.channel.paths import PathSet
-from cooperative_isac.fronthaul.learned.network import Network, Truth
+from cooperative_isac.learned.network import Network, Truth
 from cooperative_isac.pipeline import paths_to
 from cooperative_isac.scene.arrays import steering_vectors
 from cooperative_isac.scene.model import Site

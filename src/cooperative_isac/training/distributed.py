@@ -1,11 +1,11 @@
-"""CF Algorithm 1 over torch.distributed: the centre is rank 0, each access point one further
+"""CF Algorithm 1 over torch.distributed: the center is rank 0, each access point one further
 process.
 
     torchrun --nproc-per-node 3 -m cooperative_isac.cli train SCENE --scheme dvqvae
 
-The centre says which samples come next; latents and gradients travel in every step. Parameters
+The center says which samples come next; latents and gradients travel in every step. Parameters
 travel at the
-beginning and where they are kept: with every better epoch, and with the optimiser's state in every
+beginning and where they are kept: with every better epoch, and with the optimizer's state in every
 checkpoint.
 """
 
@@ -18,15 +18,15 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 
-from cooperative_isac.fronthaul.learned.network import Network
+from cooperative_isac.learned.network import Network
 from cooperative_isac.training.algorithm import LocalAccessPoint
 from cooperative_isac.training.batches import Batch, Examples, batches
 
-CENTRE = 0
+CENTER = 0
 
 
 class Command(IntEnum):
-    """What the centre asks of an access point; each is followed by its arguments."""
+    """What the center asks of an access point; each is followed by its arguments."""
 
     END, TRAIN, ENCODE, LEARN, REPORT, GIVE_STATE, TAKE_STATE = range(7)
 
@@ -44,13 +44,13 @@ def join(num_receivers: int) -> int:
     if dist.get_world_size() != num_receivers + 1:
         raise ValueError(
             f"{dist.get_world_size()} processes were started; the scene needs one for the "
-            f"centre and one per receiver (torchrun --nproc-per-node {num_receivers + 1})"
+            f"center and one per receiver (torchrun --nproc-per-node {num_receivers + 1})"
         )
     return dist.get_rank()
 
 
 class RemoteAccessPoint:
-    """An access point in another process, as the centre sees it
+    """An access point in another process, as the center sees it
     (training.algorithm.AccessPoint).
     """
 
@@ -116,8 +116,8 @@ class RemoteAccessPoint:
 
 
 def serve(access_point: LocalAccessPoint, examples: Examples) -> None:
-    """Be an access point until the centre says that it is the end."""
-    access_point.begin(_receive(CENTRE))
+    """Be an access point until the center says that it is the end."""
+    access_point.begin(_receive(CENTER))
     sent = torch.empty(0)
     while (request := _receive_request())[0] is not Command.END:
         command, batch_size = request
@@ -126,17 +126,17 @@ def serve(access_point: LocalAccessPoint, examples: Examples) -> None:
         elif command is Command.LEARN:
             _learn(access_point, sent)
         elif command is Command.TAKE_STATE:
-            access_point.load_state_dict(_receive(CENTRE))
+            access_point.load_state_dict(_receive(CENTER))
         else:
             state = (
                 access_point.report() if command is Command.REPORT else access_point.state_dict()
             )
-            dist.send_object_list([state], CENTRE)
+            dist.send_object_list([state], CENTER)
 
 
 def _receive_request() -> tuple[Command, int]:
     request = torch.empty(2, dtype=torch.int64)
-    dist.recv(request, CENTRE)
+    dist.recv(request, CENTER)
     return Command(int(request[0])), int(request[1])
 
 
@@ -144,18 +144,18 @@ def _encode(
     access_point: LocalAccessPoint, examples: Examples, batch_size: int, training: bool
 ) -> Tensor:
     numbers = torch.empty(batch_size, dtype=torch.int64)
-    dist.recv(numbers, CENTRE)
+    dist.recv(numbers, CENTER)
     batch = next(batches(examples, [numbers.tolist()], num_workers=0))
     access_point.take(batch, training)
     latents = access_point.latents().contiguous()
-    dist.send(latents, CENTRE)
+    dist.send(latents, CENTER)
     return latents
 
 
 def _learn(access_point: LocalAccessPoint, sent: Tensor) -> None:
     learning_rate, gradient = torch.empty((), dtype=torch.float64), torch.empty_like(sent)
-    dist.recv(learning_rate, CENTRE)
-    dist.recv(gradient, CENTRE)
+    dist.recv(learning_rate, CENTER)
+    dist.recv(gradient, CENTER)
     access_point.learn(gradient, float(learning_rate))
 
 

@@ -12,9 +12,9 @@ from pathlib import Path
 
 import torch
 
-from cooperative_isac.fronthaul.learned.weights import WEIGHTS_FILE
+from cooperative_isac.learned.weights import WEIGHTS_FILE
 from cooperative_isac.output.files import OutputError, check_folder
-from cooperative_isac.scene.errors import quoted
+from cooperative_isac.scene.file.errors import quoted
 
 
 class RunFolder:

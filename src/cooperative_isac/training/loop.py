@@ -10,9 +10,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from cooperative_isac.fronthaul.learned.network import Network
-from cooperative_isac.fronthaul.learned.weights import save_weights
-from cooperative_isac.training.algorithm import AccessPoint, Centre, all_latents, train_step
+from cooperative_isac.learned.network import Network
+from cooperative_isac.learned.weights import save_weights
+from cooperative_isac.training.algorithm import AccessPoint, Center, all_latents, train_step
 from cooperative_isac.training.batches import Examples, batches, epoch_groups
 from cooperative_isac.training.folder import RunFolder
 from cooperative_isac.training.samples import split_numbers
@@ -42,7 +42,7 @@ class Training:
     def __init__(
         self,
         access_points: Sequence[AccessPoint],
-        centre: Centre,
+        center: Center,
         examples: Examples,
         settings: Settings,
         folder: RunFolder,
@@ -50,7 +50,7 @@ class Training:
         device: torch.device = torch.device("cpu"),
         half: bool = False,
     ):
-        self.access_points, self.centre, self.examples = access_points, centre, examples
+        self.access_points, self.center, self.examples = access_points, center, examples
         self.settings, self.folder, self.num_workers = settings, folder, num_workers
         self.device, self.half = device, half
         self.train_numbers = split_numbers(examples.source, "train", settings.train_samples)
@@ -69,7 +69,7 @@ class Training:
         """Train until the last epoch, or until validation has not improved for `patience`
         epochs.
         """
-        watcher.begin(self, self.centre.network)
+        watcher.begin(self, self.center.network)
         while self.epoch < self.settings.epochs and not self.stopped_early:
             began_s = time.monotonic()
             watcher.begin_epoch(self.epoch, self.step)
@@ -97,7 +97,7 @@ class Training:
             heard = heard_receivers(len(batch.numbers), len(self.access_points), settings, total)
             loss = train_step(
                 self.access_points,
-                self.centre,
+                self.center,
                 batch,
                 heard.to(self.device),
                 settings.learning_rate_at(total, self.steps_per_epoch),
@@ -148,13 +148,13 @@ class Training:
     def _validate(self) -> tuple[ErrorLog, float]:
         numbers = self.validation_numbers
         groups = np.array_split(numbers, -(-len(numbers) // self.batch_size))
-        log, total = ErrorLog(self.centre.network.scene.dimension), 0.0
+        log, total = ErrorLog(self.center.network.scene.dimension), 0.0
         for batch in batches(self.examples, groups, self.num_workers, self.device):
-            loss, found = self.centre.judge(
+            loss, found = self.center.judge(
                 all_latents(self.access_points, batch, training=False), batch
             )
             self._refuse_divergence("validation loss", loss)
-            assert batch.truth is not None  # the centre has it
+            assert batch.truth is not None  # the center has it
             log.add(found, batch.truth)
             total += loss * len(batch.numbers)
         return log, total / len(numbers)
@@ -168,7 +168,7 @@ class Training:
         }
 
     def _keep(self, log: ErrorLog, row: Mapping[str, float]) -> None:
-        network = self.centre.network
+        network = self.center.network
         for access_point in self.access_points:
             access_point.hand_over(network)
         network.deviation.copy_(torch.from_numpy(log.deviation()))
@@ -187,7 +187,7 @@ class Training:
             "rows": self.rows,
             "best_loss": self.best_loss,
             "best_epoch": self.best_epoch,
-            "centre": self.centre.state_dict(),
+            "center": self.center.state_dict(),
             "access_points": [access_point.state_dict() for access_point in self.access_points],
         }
 
@@ -198,7 +198,7 @@ class Training:
             self.best_loss, self.best_epoch = float(state["best_loss"]), int(state["best_epoch"])
             if not 0 <= self.best_epoch <= self.epoch == len(self.rows):
                 raise ValueError("its curves do not reach its epoch")
-            self.centre.load_state_dict(state["centre"])
+            self.center.load_state_dict(state["center"])
             for access_point, part in zip(self.access_points, state["access_points"], strict=True):
                 access_point.load_state_dict(part)
         except (AttributeError, LookupError, RuntimeError, TypeError, ValueError):
@@ -206,7 +206,7 @@ class Training:
 
 
 def heard_receivers(batch_size: int, num_receivers: int, settings: Settings, step: int) -> Tensor:
-    """Which receivers the centre hears in a training step, [batch, M], float32: a function of the
+    """Which receivers the center hears in a training step, [batch, M], float32: a function of the
     seed and the step.
 
     At least one is heard in every sample.

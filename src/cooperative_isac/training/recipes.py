@@ -33,7 +33,7 @@ MAPS = {
 SPECTRA = {**MAPS, "learning_rate": 4e-3, "batch_size": 16, "epochs": 16}
 # CF section V-A: two convolutions of kernel 5, then the strongest
 CENTRAL = {
-    "quantised": False,
+    "quantized": False,
     "kernel": 5,
     "encoder_layers": 2,
     "encoder_residuals": 0,
@@ -44,10 +44,10 @@ VARIED = Variety(targets=(1, 3), power_dbm=(28.0, 38.0), scatterers=(0, 6))
 RECIPES = {
     "dvqvae": Recipe("maps", {}, MAPS, VARIED),
     "dvqvae_demodulated": Recipe("spectra", {}, SPECTRA, VARIED),
-    "dvqvae_paper": Recipe("dvqvae"),
-    "dvae": Recipe("maps", {"quantised": False}, MAPS, VARIED),
+    "dvqvae_paper": Recipe("paper_dvqvae"),
+    "dvae": Recipe("maps", {"quantized": False}, MAPS, VARIED),
     "cnn": Recipe("spectra", CENTRAL, SPECTRA, VARIED),
-    "cnn_paper": Recipe("cnn"),
+    "cnn_paper": Recipe("paper_cnn"),
 }
 
 

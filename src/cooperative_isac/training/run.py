@@ -9,16 +9,16 @@ from pathlib import Path
 
 import torch
 
-from cooperative_isac.fronthaul.learned.cnn import Cnn
-from cooperative_isac.fronthaul.learned.dvqvae import Dvqvae
-from cooperative_isac.fronthaul.learned.network import Network
-from cooperative_isac.fronthaul.learned.weights import begin_with, make_network
+from cooperative_isac.learned.network import Network
+from cooperative_isac.learned.paper.cnn import Cnn
+from cooperative_isac.learned.paper.dvqvae import Dvqvae
+from cooperative_isac.learned.weights import begin_with, make_network
 from cooperative_isac.scene.model import Scene
-from cooperative_isac.training.algorithm import Centre, HeldAccessPoint, LocalAccessPoint
+from cooperative_isac.training.algorithm import Center, HeldAccessPoint, LocalAccessPoint
 from cooperative_isac.training.batches import EncodedExamples, Examples
 from cooperative_isac.training.cache import Cache, cached_fields
 from cooperative_isac.training.device_samples import DeviceExamples
-from cooperative_isac.training.distributed import CENTRE, RemoteAccessPoint, join, serve
+from cooperative_isac.training.distributed import CENTER, RemoteAccessPoint, join, serve
 from cooperative_isac.training.folder import RunFolder
 from cooperative_isac.training.loop import Training, Watcher
 from cooperative_isac.training.recipes import Recipe
@@ -71,7 +71,7 @@ class Job:
 
 
 def train_here(job: Job, watcher: Watcher) -> Training:
-    """Train with centre and all access points in this process."""
+    """Train with center and all access points in this process."""
     if job.settings.hold_encoders and job.device != "cpu":
         raise ValueError(
             "encoders are held on the CPU only; add --device cpu, or train without --hold-encoders"
@@ -83,13 +83,13 @@ def train_here(job: Job, watcher: Watcher) -> Training:
 
 
 def train_as_one_of_several(job: Job, watcher: Watcher) -> Training | None:
-    """Train as the centre (rank 0) or as one access point; only the centre returns its training."""
+    """Train as the center (rank 0) or as one access point; only the center returns its training."""
     if job.settings.hold_encoders:
         raise ValueError(
             "encoders are held in one process; train without torchrun, or without --hold-encoders"
         )
     rank = join(len(job.scene.receivers))
-    if rank != CENTRE:
+    if rank != CENTER:
         _be_access_point(job, rank - 1)
         return None
     torch.manual_seed(job.settings.seed)
@@ -122,14 +122,14 @@ def local_access_point(network: Network, name: str, settings: Settings) -> Local
     """One receiver's side of the training; its random numbers are its own."""
     seed = settings.seed + 1 + network.receivers.index(name)
     if settings.hold_encoders:
-        return HeldAccessPoint(name, network.codebook(name), settings.optimisation, seed)
+        return HeldAccessPoint(name, network.codebook(name), settings.optimization, seed)
     return LocalAccessPoint(
-        name, network.encoders[name], network.codebook(name), settings.optimisation, seed
+        name, network.encoders[name], network.codebook(name), settings.optimization, seed
     )
 
 
 def _be_access_point(job: Job, index: int) -> None:
-    with torch.device("meta"):  # the centre's parameters, which may be many, are never made here
+    with torch.device("meta"):  # the center's parameters, which may be many, are never made here
         network = make_network(job.scene, job.recipe.kind, job.recipe.network)
     name = network.receivers[index]
     _make_real(network.encoders[name])
@@ -137,12 +137,12 @@ def _be_access_point(job: Job, index: int) -> None:
         _make_real(network.codebooks[name])
     serve(
         local_access_point(network, name, job.settings),
-        Examples(network, job.samples, (name,), at_centre=False),
+        Examples(network, job.samples, (name,), at_center=False),
     )
 
 
 def _make_real(module: torch.nn.Module) -> None:
-    """Give a module memory, for the centre to fill; what it knows from the scene alone it keeps."""
+    """Give a module memory, for the center to fill; what it knows from the scene alone it keeps."""
     known = {name: buffer.clone() for name, buffer in module.named_buffers() if not buffer.is_meta}
     module.to_empty(device="cpu")
     for name, values in known.items():
@@ -158,7 +158,7 @@ def _trained(
     )
     training = Training(
         access_points,
-        Centre(network, job.settings.optimisation),
+        Center(network, job.settings.optimization),
         examples,
         job.settings,
         folder,

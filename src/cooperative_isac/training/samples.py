@@ -9,8 +9,8 @@ from typing import Protocol
 import numpy as np
 
 from cooperative_isac.pipeline import hear, transmit
-from cooperative_isac.scene.config import with_power
 from cooperative_isac.scene.draw import draw_targets, frame_generator
+from cooperative_isac.scene.file.config import with_power
 from cooperative_isac.scene.model import Scene, TargetState
 from cooperative_isac.waveform.frame import TransmitFrame
 

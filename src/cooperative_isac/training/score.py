@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.optimize import linear_sum_assignment
 
-from cooperative_isac.fronthaul.learned.network import Found, Truth
+from cooperative_isac.learned.network import Found, Truth
 from cooperative_isac.metrics.assignment import match_within, pairwise_distances
 from cooperative_isac.metrics.run_score import DETECTION_CUTOFF_M
 

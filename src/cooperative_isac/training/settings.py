@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from cooperative_isac.fronthaul.learned.config import check_choice
-from cooperative_isac.training.algorithm import Optimisation
+from cooperative_isac.learned.paper.config import check_choice
+from cooperative_isac.training.algorithm import Optimization
 from cooperative_isac.training.samples import Variety
 
 SCHEDULES = ("constant", "cosine")
@@ -18,11 +18,11 @@ class Settings:
     """Defaults are CF's where CF says anything: a constant learning rate of 1e-4.
 
     schedule: constant | cosine (down to zero over the epochs, after warmup_steps); drop_out:
-    probability that a receiver is left out of a sample, so that the centre learns to do without;
+    probability that a receiver is left out of a sample, so that the center learns to do without;
     patience: epochs without a better validation loss after which training stops (0: never);
     checkpoint_steps: steps between checkpoints inside an epoch; train_samples, validation_samples:
     how many of the splits are used (0: all);
-    hold_encoders: they stay as they are, codebooks and centre learn.
+    hold_encoders: they stay as they are, codebooks and center learn.
     """
 
     epochs: int = 100
@@ -38,11 +38,11 @@ class Settings:
     validation_samples: int = 0
     hold_encoders: bool = False
     variety: Variety = Variety()
-    optimisation: Optimisation = Optimisation()
+    optimization: Optimization = Optimization()
 
     def __post_init__(self) -> None:
         check_choice("schedule", self.schedule, SCHEDULES)
-        check_choice("precision", self.optimisation.precision, PRECISIONS)
+        check_choice("precision", self.optimization.precision, PRECISIONS)
         if self.batch_size < 1:
             raise ValueError(f"batch_size is {self.batch_size}; it must be 1 or more")
 

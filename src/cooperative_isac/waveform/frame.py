@@ -33,7 +33,7 @@ class TransmitFrame:
 
     @property
     def group_size(self) -> int:
-        """Neighbouring subcarriers that share one precoder."""
+        """Neighboring subcarriers that share one precoder."""
         return self.grid.num_subcarriers // len(self.precoders)
 
     @cached_property

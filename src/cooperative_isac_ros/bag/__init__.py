@@ -1,1 +1,1 @@
-"""rosbag2 directories (MCAP): record, play, look into, and replay through the centre."""
+"""rosbag2 directories (MCAP): record, play, look into, and replay through the center."""

@@ -137,7 +137,7 @@ def repair(bag: BagArgument, out: NewBagOption) -> None:
 
 @app.command()
 def replay(bag: BagArgument, scene: SceneOption = None, out: Out = None) -> None:
-    """Feed recorded features to a new centre and tracker; exit code 1 unless detections are the
+    """Feed recorded features to a new center and tracker; exit code 1 unless detections are the
     same.
     """
     with _faults(), _node("isac_bag_replay") as (node, executor, stop):

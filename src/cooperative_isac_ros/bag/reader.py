@@ -21,7 +21,7 @@ SORT_WINDOW_NS = 2_000_000_000
 
 @dataclass(frozen=True)
 class Recorded:
-    """One message as it travelled; times are [ns] since the epoch, clock_pass counts from 0."""
+    """One message as it traveled; times are [ns] since the epoch, clock_pass counts from 0."""
 
     topic: str
     log_ns: int

@@ -1,4 +1,4 @@
-"""A recorded run, frame by frame: what the fusion centre was given and what it made of it."""
+"""A recorded run, frame by frame: what the fusion center was given and what it made of it."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ FrameKey = tuple[int, int]  # run, number
 
 @dataclass(frozen=True)
 class RecordedPacket:
-    """A packet as bytes; used: the centre took it in before it decoded the frame."""
+    """A packet as bytes; used: the center took it in before it decoded the frame."""
 
     topic: str
     data: bytes

@@ -1,4 +1,4 @@
-"""Gives recorded features to a new fusion centre and tracker, and compares the results."""
+"""Gives recorded features to a new fusion center and tracker, and compares the results."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ class Comparison:
 
 
 class Replay:
-    """A fusion centre and a tracker in a namespace of their own, fed by this process.
+    """A fusion center and a tracker in a namespace of their own, fed by this process.
 
     check: called again and again; it raises what is to end the work
     """
@@ -175,7 +175,7 @@ class Replay:
             group,
             lambda: reports.get(center, False) and tracker in reports and self._player.all_heard,
         )
-        # Not before: the centre is ready when somebody hears its detections, and that must be the
+        # Not before: the center is ready when somebody hears its detections, and that must be the
         # tracker.
         for name, kind in RESULTS.items():
             self._node.create_subscription(
@@ -206,7 +206,7 @@ class Replay:
 
         if not self._until(checked, READY_WITHIN_S):
             raise BagError(
-                f"the fusion centre and the tracker were not ready within {READY_WITHIN_S:g} s"
+                f"the fusion center and the tracker were not ready within {READY_WITHIN_S:g} s"
             )
 
     def _until(self, condition: Callable[[], bool], at_most_s: float) -> bool:

@@ -68,7 +68,7 @@ class AccessPoint(SceneNode):
     def waiting_for(self) -> str:
         """A listener to its features, or whatever its front end needs."""
         heard = self._features.get_subscription_count()
-        return self._front_end.waiting_for() if heard else "a fusion centre"
+        return self._front_end.waiting_for() if heard else "a fusion center"
 
     def _find_site(self) -> Site:
         try:

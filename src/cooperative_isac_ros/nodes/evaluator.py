@@ -389,7 +389,7 @@ def _accuracy(
         frame,
         simulated,
         live.gospa.distance_m,
-        math.sqrt(live.gospa.localisation),
+        math.sqrt(live.gospa.localization),
         math.sqrt(live.gospa.missed),
         math.sqrt(live.gospa.false),
         nees,

@@ -1,4 +1,4 @@
-"""The centre: gathers the packets of all access points and publishes detections."""
+"""The center: gathers the packets of all access points and publishes detections."""
 
 from __future__ import annotations
 

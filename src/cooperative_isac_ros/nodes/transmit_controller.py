@@ -12,7 +12,7 @@ from rclpy.clock import Clock, ClockType
 
 from cooperative_isac.fronthaul.downlink import pack_downlink
 from cooperative_isac.pipeline import sum_rate, transmit
-from cooperative_isac.scene.physics import rate_fault
+from cooperative_isac.scene.file.physics import rate_fault
 from cooperative_isac.schemes.registry import make_scheme
 from cooperative_isac_ros import conversions, qos
 from cooperative_isac_ros.back_pressure import BackPressure

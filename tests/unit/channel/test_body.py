@@ -9,7 +9,7 @@ from cooperative_isac.bounds.path_basis import owners, receiver_basis
 from cooperative_isac.channel.body import body_axes, body_points
 from cooperative_isac.channel.paths import draw_paths
 from cooperative_isac.pipeline import transmit
-from cooperative_isac.scene.config import load_scene
+from cooperative_isac.scene.file.config import load_scene
 from cooperative_isac.scene.model import Body, TargetClass, TargetState
 
 CAR = Body(np.array([4.4, 1.8, 1.5]), 13.3, 0.0)

@@ -10,8 +10,8 @@ import pytest
 from cooperative_isac.channel.echo import apply_paths, clock_phases, thermal_noise
 from cooperative_isac.channel.paths import clutter_positions, draw_paths
 from cooperative_isac.pipeline import transmit
-from cooperative_isac.scene.build import rotation_matrix
 from cooperative_isac.scene.draw import draw_targets
+from cooperative_isac.scene.file.build import rotation_matrix
 from cooperative_isac.scene.geometry import bistatic_geometry
 from cooperative_isac.scene.model import Site
 from cooperative_isac.waveform.qam import constellation

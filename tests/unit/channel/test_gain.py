@@ -11,8 +11,8 @@ from cooperative_isac.channel.gain import expected_power, gain_slope, radar_ampl
 from cooperative_isac.channel.paths import draw_paths
 from cooperative_isac.channel.target_paths import unit_log_normal
 from cooperative_isac.channel.users import user_channels
-from cooperative_isac.scene.build import rotation_matrix, thermal_noise_w
-from cooperative_isac.scene.config import parse_scene
+from cooperative_isac.scene.file.build import rotation_matrix, thermal_noise_w
+from cooperative_isac.scene.file.config import parse_scene
 from cooperative_isac.scene.geometry import bistatic_geometry
 from cooperative_isac.scene.model import Site, TargetClass, TargetState
 

@@ -94,8 +94,8 @@ def test_clutter_is_where_the_scene_says_or_drawn_in_its_area(small, tilted):
     many = replace(tilted, propagation=replace(tilted.propagation, clutter=Clutter(400, 0.1)))
     drawn = clutter_positions(many, np.random.default_rng(0))
     assert drawn.shape == (400, 3)
-    assert np.all(drawn >= tilted.area.low_m) and np.all(drawn <= tilted.area.high_m)
-    assert np.allclose(drawn.mean(axis=0), (tilted.area.low_m + tilted.area.high_m) / 2, atol=2)
+    assert np.all(drawn >= tilted.box.low_m) and np.all(drawn <= tilted.box.high_m)
+    assert np.allclose(drawn.mean(axis=0), (tilted.box.low_m + tilted.box.high_m) / 2, atol=2)
 
 
 def test_complex_normal_is_circular():

@@ -22,7 +22,7 @@ def test_the_matrix_gives_the_echo_of_its_paths(tilted):
     )
     receiver, frame = scene.receivers[0], transmit(scene, 3)
     generator = np.random.default_rng(5)
-    scatterers = generator.uniform(scene.area.low_m, scene.area.high_m, (7, 3))
+    scatterers = generator.uniform(scene.box.low_m, scene.box.high_m, (7, 3))
     paths = draw_paths(scene, receiver, (), scatterers, generator)
     expected = apply_paths(scene, frame, receiver, paths, generator)
     found = static_echo(frame, channel_matrix(scene, receiver, paths))

@@ -9,7 +9,7 @@ from traced import car_arrays, write_scene
 from cooperative_isac.channel import traced
 from cooperative_isac.channel.echo import apply_paths
 from cooperative_isac.pipeline import frame_count, hear, paths_to, run, transmit
-from cooperative_isac.scene.config import load_scene
+from cooperative_isac.scene.file.config import load_scene
 from cooperative_isac.scene.path_file import PATH_KINDS
 
 GROUPS = {

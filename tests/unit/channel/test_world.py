@@ -18,8 +18,8 @@ from cooperative_isac.channel.world import (
     static_paths,
 )
 from cooperative_isac.pipeline import hear, paths_to, transmit
-from cooperative_isac.scene.config import load_scene, parse_scene
 from cooperative_isac.scene.draw import scene_targets
+from cooperative_isac.scene.file.config import load_scene, parse_scene
 from cooperative_isac.scene.model import TargetClass, TargetState
 from cooperative_isac.scene.world import Material, Surface
 

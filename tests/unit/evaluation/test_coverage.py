@@ -19,7 +19,7 @@ from cooperative_isac.evaluation.coverage import (
     usable_snr,
 )
 from cooperative_isac.pipeline import transmit
-from cooperative_isac.scene.config import load_scene
+from cooperative_isac.scene.file.config import load_scene
 from cooperative_isac.scene.model import TargetClass, TargetState
 
 PLACE = np.array([40.0, 55.0, 20.0])

@@ -12,8 +12,8 @@ from cooperative_isac.evaluation import live_bound
 from cooperative_isac.evaluation.live_bound import BoundLog, frame_bound
 from cooperative_isac.fusion.detection import PARTIAL, Detection
 from cooperative_isac.pipeline import hear, paths_to, transmit
-from cooperative_isac.scene.config import load_scene
 from cooperative_isac.scene.draw import scene_targets
+from cooperative_isac.scene.file.config import load_scene
 from cooperative_isac.scene.model import TargetClass, TargetState
 
 TINY = Path(__file__).resolve().parents[2] / "scenes" / "tiny.yaml"

@@ -13,7 +13,7 @@ from cooperative_isac.evaluation.loss import (
     record,
     replay,
 )
-from cooperative_isac.scene.config import load_scene
+from cooperative_isac.scene.file.config import load_scene
 
 SMALL = Path(__file__).parents[2] / "scenes" / "small.yaml"
 NUM_FRAMES = 30

@@ -8,7 +8,7 @@ import pytest
 from cooperative_isac.evaluation.live_bound import frame_bound
 from cooperative_isac.evaluation.monte_carlo import SchemeFailure, draw_frame, measure_frame, score
 from cooperative_isac.fusion.detection import Detection
-from cooperative_isac.scene.config import with_power
+from cooperative_isac.scene.file.config import with_power
 from cooperative_isac.scene.model import TargetClass, TargetState
 
 
@@ -32,7 +32,7 @@ class Oracle:
         return bytes(3 if receiver == "rx1" else 5)
 
     def decode(self, packets, frame):
-        ghost = detection(self.scene.area.high_m + 50)
+        ghost = detection(self.scene.box.high_m + 50)
         return ghost, *(
             detection(target.position_m + [0.1, 0, 0], target.velocity_mps + [0, 1, 0])
             for target in draw_frame(self.scene, frame.number).targets

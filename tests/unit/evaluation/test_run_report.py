@@ -23,7 +23,7 @@ from cooperative_isac.evaluation.run_report import (
     show_report,
 )
 from cooperative_isac.fusion.detection import Detection
-from cooperative_isac.scene.config import load_scene
+from cooperative_isac.scene.file.config import load_scene
 from cooperative_isac.scene.model import TargetClass, TargetState
 from cooperative_isac.tracking.track import Track, TrackStatus
 

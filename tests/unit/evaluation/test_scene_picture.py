@@ -14,7 +14,7 @@ from cooperative_isac.evaluation.scene_picture import (
     picture_title,
 )
 from cooperative_isac.fusion.detection import Detection
-from cooperative_isac.scene.config import load_scene
+from cooperative_isac.scene.file.config import load_scene
 from cooperative_isac.scene.model import TargetClass, TargetState
 from cooperative_isac.tracking.track import Track, TrackStatus
 

@@ -21,8 +21,8 @@ from cooperative_isac.evaluation.sequence_command import evaluate_sequence
 from cooperative_isac.fusion.detection import Detection
 from cooperative_isac.metrics.run_score import RunScore
 from cooperative_isac.pipeline import run
-from cooperative_isac.scene.config import load_scene
 from cooperative_isac.scene.draw import scene_targets
+from cooperative_isac.scene.file.config import load_scene
 from cooperative_isac.scene.model import Body, TargetClass, TargetState
 
 

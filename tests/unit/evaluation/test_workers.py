@@ -10,7 +10,7 @@ import pytest
 
 from cooperative_isac.evaluation.monte_carlo import SchemeFailure, measure_frame
 from cooperative_isac.evaluation.workers import ONE_THREAD, measure_frames, num_processors
-from cooperative_isac.scene.config import with_power
+from cooperative_isac.scene.file.config import with_power
 from cooperative_isac.schemes.registry import make_scheme
 
 FAILING = """

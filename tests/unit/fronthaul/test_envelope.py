@@ -12,7 +12,7 @@ from cooperative_isac.fronthaul.envelope import (
     unseal,
     with_checksum,
 )
-from cooperative_isac.scene.config import with_power
+from cooperative_isac.scene.file.config import with_power
 
 FORMAT, NUMBER = 77, 2**32 + 5
 PAYLOAD = np.random.default_rng(0).bytes(50)

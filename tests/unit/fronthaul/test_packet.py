@@ -1,4 +1,4 @@
-"""Packets of reports: there and back within the quantisers' steps, and every damage refused."""
+"""Packets of reports: there and back within the quantizers' steps, and every damage refused."""
 
 import re
 from dataclasses import replace
@@ -9,16 +9,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cooperative_isac.fronthaul.envelope import PacketError, with_checksum
-from cooperative_isac.fronthaul.packet import (
+from cooperative_isac.fronthaul.report_packet import (
     HEADER,
     MAX_REPORTS,
     VERSION,
-    doppler_quantiser,
-    location_quantisers,
+    doppler_quantizer,
+    location_quantizers,
     pack_reports,
     unpack_reports,
 )
-from cooperative_isac.scene.config import with_power
+from cooperative_isac.scene.file.config import with_power
 from cooperative_isac.sensing.report import EchoReport, PathReport
 
 SCENES = ["small", "tilted"]
@@ -30,7 +30,7 @@ def some_reports(scene, count, seed=0):
     generator, size = np.random.default_rng(seed), scene.dimension
     reports = []
     for strength in np.linspace(40, 20, count):
-        point = generator.uniform(scene.area.low_m, scene.area.high_m)
+        point = generator.uniform(scene.box.low_m, scene.box.high_m)
         root = generator.standard_normal((2, size, size)) * 10
         paths = tuple(
             PathReport(
@@ -69,7 +69,7 @@ def test_reports_come_back_within_half_a_step(scene, count):
     reports = some_reports(scene, count)
     found = unpack_reports(scene, "rx2", NUMBER, pack_reports(scene, "rx2", NUMBER, reports))
     assert len(found) == count
-    steps = np.array([quantiser.step for quantiser in location_quantisers(scene)])
+    steps = np.array([quantizer.step for quantizer in location_quantizers(scene)])
     for sent, came in zip(reports, found):
         assert came.receiver == "rx2" and came.point_m.shape == (3,)
         assert np.all(np.abs(came.point_m - sent.point_m)[: scene.dimension] <= 0.51 * steps)
@@ -77,7 +77,7 @@ def test_reports_come_back_within_half_a_step(scene, count):
             path.transmitter for path in sent.paths
         ]
         for before, after in zip(sent.paths, came.paths):
-            assert abs(after.doppler_hz - before.doppler_hz) <= 0.51 * doppler_quantiser(scene).step
+            assert abs(after.doppler_hz - before.doppler_hz) <= 0.51 * doppler_quantizer(scene).step
             assert after.power == pytest.approx(before.power, rel=0.01)
             assert np.allclose(
                 after.information, before.information, atol=0.05 * before.information.max()
@@ -85,8 +85,8 @@ def test_reports_come_back_within_half_a_step(scene, count):
 
 
 def test_steps_are_far_below_what_is_to_be_measured(scene):
-    assert max(quantiser.step for quantiser in location_quantisers(scene)) < 2e-3
-    assert doppler_quantiser(scene).step * scene.grid.wavelength_m < 2e-3
+    assert max(quantizer.step for quantizer in location_quantizers(scene)) < 2e-3
+    assert doppler_quantizer(scene).step * scene.grid.wavelength_m < 2e-3
 
 
 def test_sizes_are_those_of_the_format(small, tilted):
@@ -109,7 +109,7 @@ def test_the_strongest_reports_are_kept(scene):
 
 def test_what_lies_outside_the_area_is_not_told(scene):
     inside, outside = some_reports(scene, 2)
-    outside = replace(outside, point_m=scene.area.high_m + (scene.area.high_m - scene.area.low_m))
+    outside = replace(outside, point_m=scene.box.high_m + (scene.box.high_m - scene.box.low_m))
     found = unpack_reports(scene, "rx2", 0, pack_reports(scene, "rx2", 0, (outside, inside)))
     assert len(found) == 1 and np.allclose(found[0].point_m[:2], inside.point_m[:2], atol=0.01)
 

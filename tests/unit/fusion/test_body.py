@@ -12,7 +12,7 @@ from cooperative_isac.fusion.body import (
     limited_information,
 )
 from cooperative_isac.fusion.fuse import fuse
-from cooperative_isac.scene.config import load_scene
+from cooperative_isac.scene.file.config import load_scene
 from cooperative_isac.scene.geometry import bistatic_geometry
 from cooperative_isac.scene.model import POINT_BODY, Body, TargetClass, TargetState
 from cooperative_isac.sensing.information import doppler_information

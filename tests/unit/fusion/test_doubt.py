@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from scipy.optimize import minimize
 
-from cooperative_isac.fusion.doubt import Accepted, distance_to_ball, is_ghost, is_static
 from cooperative_isac.fusion.estimate import estimate
 from cooperative_isac.fusion.fuse import fuse
+from cooperative_isac.fusion.rejection import Accepted, distance_to_ball, is_ghost, is_static
 from cooperative_isac.scene.model import POINT_BODY
 
 # Here the four paths' directions to and from the target nearly cancel along y: 6 m/s give less than
@@ -67,7 +67,7 @@ def test_nothing_is_clutter_in_a_scene_that_keeps_what_rests(small, target, repo
 
 
 @pytest.mark.parametrize("size", [2, 3])
-def test_the_distance_to_slow_velocities_is_that_of_an_optimiser(size):
+def test_the_distance_to_slow_velocities_is_that_of_an_optimizer(size):
     generator = np.random.default_rng(size)
     for _ in range(10):
         root = generator.standard_normal((size, size)) * generator.uniform(0.05, 3, size)

@@ -7,7 +7,7 @@ import pytest
 
 from cooperative_isac.fusion.estimate import estimate
 from cooperative_isac.metrics.consistency import nees, nees_interval
-from cooperative_isac.scene.config import load_scene
+from cooperative_isac.scene.file.config import load_scene
 from cooperative_isac.scene.geometry import bistatic_geometry
 from cooperative_isac.sensing.information import doppler_information
 

@@ -7,11 +7,17 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from cooperative_isac.fusion.doubt import Accepted, is_ghost, is_possible, is_static, paths_needed
 from cooperative_isac.fusion.estimate import estimate
 from cooperative_isac.fusion.fuse import detection_of, fuse
+from cooperative_isac.fusion.rejection import (
+    Accepted,
+    is_ghost,
+    is_possible,
+    is_static,
+    paths_needed,
+)
 from cooperative_isac.metrics.consistency import nees, nees_interval
-from cooperative_isac.scene.config import load_scene
+from cooperative_isac.scene.file.config import load_scene
 from cooperative_isac.scene.geometry import bistatic_geometry
 from cooperative_isac.scene.model import POINT_BODY
 from cooperative_isac.sensing.information import doppler_information

@@ -9,11 +9,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cooperative_isac.fronthaul.packet import pack_reports, unpack_reports
-from cooperative_isac.fronthaul.quantise import information_matrix, information_widths
+from cooperative_isac.fronthaul.quantize import information_matrix, information_widths
+from cooperative_isac.fronthaul.report_packet import pack_reports, unpack_reports
 from cooperative_isac.fusion.fuse import fuse
 from cooperative_isac.metrics.consistency import nees, nees_interval
-from cooperative_isac.scene.config import load_scene
+from cooperative_isac.scene.file.config import load_scene
 from cooperative_isac.sensing.report import EchoReport, PathReport
 
 
@@ -22,8 +22,8 @@ def campus():
     return load_scene("campus")
 
 
-def quantised(scene, reports):
-    """The reports as the centre reads them."""
+def quantized(scene, reports):
+    """The reports as the center reads them."""
     packets = [
         (report.receiver, pack_reports(scene, report.receiver, 0, [report])) for report in reports
     ]
@@ -36,9 +36,9 @@ def states(detections):
     return np.array([(detection.position_m, detection.velocity_mps) for detection in detections])
 
 
-def test_a_target_is_found_through_the_quantisers(small, target, reports_of):
+def test_a_target_is_found_through_the_quantizers(small, target, reports_of):
     truth = target((20.0, 30.0), (4.0, -6.0))
-    (found,) = fuse(small, quantised(small, reports_of(small, truth)))
+    (found,) = fuse(small, quantized(small, reports_of(small, truth)))
     assert np.allclose(found.position_m, truth.position_m, atol=0.01)
     assert np.allclose(found.velocity_mps, truth.velocity_mps, atol=0.05)
     assert found.sites == ("rx1", "rx2") and found.num_paths == 4
@@ -58,7 +58,7 @@ def test_detections_are_as_uncertain_as_they_say(small, target, reports_of):
     truth, generator, axes = target((20, 30), (4, -6)), np.random.default_rng(0), [0, 1, 3, 4]
     errors, covariances = [], []
     for _ in range(200):
-        (found,) = fuse(small, quantised(small, reports_of(small, truth, generator)))
+        (found,) = fuse(small, quantized(small, reports_of(small, truth, generator)))
         away = found.position_m - truth.position_m, found.velocity_mps - truth.velocity_mps
         errors.append(np.concatenate(away)[axes])
         covariances.append(found.covariance[np.ix_(axes, axes)])

@@ -8,8 +8,8 @@ import pytest
 from cooperative_isac.fusion.detection import detection_problem
 from cooperative_isac.fusion.joint_bodies import SensedEcho, detect_bodies, sound
 from cooperative_isac.pipeline import hear, transmit
-from cooperative_isac.scene.config import load_scene
 from cooperative_isac.scene.draw import scene_targets
+from cooperative_isac.scene.file.config import load_scene
 from cooperative_isac.schemes.local_ml import LocalMlScheme
 from cooperative_isac.schemes.registry import make_scheme
 from cooperative_isac.sensing.information import positive_definite

@@ -1,4 +1,4 @@
-"""The joint likelihood of several receivers: gradient, climb, evidence, and what the centre
+"""The joint likelihood of several receivers: gradient, climb, evidence, and what the center
 tells.
 """
 
@@ -10,7 +10,7 @@ import pytest
 from cooperative_isac.fusion.joint_detect import detect_jointly
 from cooperative_isac.fusion.joint_ml import JointMl, Targets
 from cooperative_isac.pipeline import hear, transmit
-from cooperative_isac.scene.config import load_scene
+from cooperative_isac.scene.file.config import load_scene
 from cooperative_isac.sensing.local_ml import LocalMl
 from cooperative_isac.sensing.report import report_fit
 
@@ -20,7 +20,7 @@ STATES = {
 }
 
 
-class Centre:
+class Center:
     """A frame, the echoes of all receivers of a scene, and the joint likelihood."""
 
     def __init__(self, scene, targets, number=1):
@@ -48,7 +48,7 @@ class Centre:
 
 
 @pytest.fixture(params=["small", "campus"])
-def centre(request, small, target):
+def center(request, small, target):
     full = small if request.param == "small" else load_scene("campus")
     clutter = replace(full.propagation.clutter, positions_m=None, num_scatterers=0)
     scene = replace(
@@ -56,47 +56,47 @@ def centre(request, small, target):
         waveform=replace(full.waveform, reference_subcarrier_stride=0),
         propagation=replace(full.propagation, clutter=clutter),
     )
-    return Centre(scene, [target(*state) for state in STATES[request.param]])
+    return Center(scene, [target(*state) for state in STATES[request.param]])
 
 
-def true_state(centre):
+def true_state(center):
     return Targets(
-        np.array([one.position_m for one in centre.targets]),
-        np.array([one.velocity_mps for one in centre.targets]),
+        np.array([one.position_m for one in center.targets]),
+        np.array([one.velocity_mps for one in center.targets]),
     )
 
 
-def log_likelihood(centre, targets):
+def log_likelihood(center, targets):
     """What the paths explain of all echoes, a^H G a / sigma^2 with the best amplitudes, and the
     prior.
     """
-    match = centre.joint.match(targets)
+    match = center.joint.match(targets)
     total = 0.0
     for fit in match.fits.values():
         scaled = fit.amplitude * np.sqrt(fit.replica.gram[:, 0, 0].real)
         total += np.real(scaled.conj() @ fit.coherence @ scaled)
-    prior = np.sum((targets.velocities_mps / centre.scene.sensing.max_speed_mps) ** 2) / 2
-    return total / centre.scene.propagation.noise_power_w - prior
+    prior = np.sum((targets.velocities_mps / center.scene.sensing.max_speed_mps) ** 2) / 2
+    return total / center.scene.propagation.noise_power_w - prior
 
 
-def test_the_gradient_is_that_of_the_joint_likelihood(centre):
-    size = centre.scene.dimension
-    away = true_state(centre).moved(np.tile(np.repeat([0.2, 0.4], size), (2, 1)))
-    slope = centre.joint.match(away).slope
+def test_the_gradient_is_that_of_the_joint_likelihood(center):
+    size = center.scene.dimension
+    away = true_state(center).moved(np.tile(np.repeat([0.2, 0.4], size), (2, 1)))
+    slope = center.joint.match(away).slope
     for target in range(2):
         for axis in range(2 * size):
             step = np.zeros((2, 2 * size))
             step[target, axis] = 0.01
-            up, down = (log_likelihood(centre, away.moved(sign * step)) for sign in (1, -1))
+            up, down = (log_likelihood(center, away.moved(sign * step)) for sign in (1, -1))
             wanted = (up - down) / 0.02
             scale = np.abs(slope[target].reshape(2, -1)[axis // size]).max()
             assert slope[target, axis] == pytest.approx(wanted, abs=0.06 * scale)
 
 
-def test_the_climb_ends_at_the_targets_within_the_stated_accuracy(centre):
-    size, true = centre.scene.dimension, true_state(centre)
-    match = centre.joint.climb(
-        centre.joint.match(true.moved(np.tile(np.repeat([0.5, 1.0], size), (2, 1))))
+def test_the_climb_ends_at_the_targets_within_the_stated_accuracy(center):
+    size, true = center.scene.dimension, true_state(center)
+    match = center.joint.climb(
+        center.joint.match(true.moved(np.tile(np.repeat([0.5, 1.0], size), (2, 1))))
     )
     for target in range(2):
         away = np.concatenate(
@@ -109,40 +109,40 @@ def test_the_climb_ends_at_the_targets_within_the_stated_accuracy(centre):
     assert np.all(match.evidence > 50)
 
 
-def test_evidence_speaks_against_an_empty_place_and_a_double(centre):
-    true = true_state(centre)
+def test_evidence_speaks_against_an_empty_place_and_a_double(center):
+    true = true_state(center)
     empty = Targets(
         np.append(true.points_m, [[50.0, 55.0, true.points_m[0, 2]]], axis=0),
         np.append(true.velocities_mps, [[8.0, 8.0, 0.0]], axis=0),
     )
-    assert centre.joint.match(empty).evidence[2] < 0
+    assert center.joint.match(empty).evidence[2] < 0
 
 
-def test_one_of_two_that_no_echo_tells_apart_is_a_double(centre):
-    size, true = centre.scene.dimension, true_state(centre)
-    assert centre.joint.match(true).double() is None
+def test_one_of_two_that_no_echo_tells_apart_is_a_double(center):
+    size, true = center.scene.dimension, true_state(center)
+    assert center.joint.match(true).double() is None
     steps = np.zeros((3, 2 * size))
     steps[2, 0] = 0.05
-    assert centre.joint.match(true.keep(np.array([0, 1, 1])).moved(steps)).double() == 2
+    assert center.joint.match(true.keep(np.array([0, 1, 1])).moved(steps)).double() == 2
     steps[2, size:] = 5.0
-    split = centre.joint.match(true.keep(np.array([0, 1, 1])).moved(steps))
+    split = center.joint.match(true.keep(np.array([0, 1, 1])).moved(steps))
     assert split.double() is None and split.evidence[:2].min() > 50 > split.evidence[2]
 
 
-def test_all_targets_are_told_once_with_all_that_heard_them(centre):
-    detections = centre.detect(centre.reports)
+def test_all_targets_are_told_once_with_all_that_heard_them(center):
+    detections = center.detect(center.reports)
     assert len(detections) == 2
-    for one in centre.targets:
+    for one in center.targets:
         nearest = min(
             detections, key=lambda detection: np.linalg.norm(detection.position_m - one.position_m)
         )
         assert np.linalg.norm(nearest.position_m - one.position_m) < 0.5
         assert np.linalg.norm(nearest.velocity_mps - one.velocity_mps) < 2.0
-        assert set(nearest.sites) <= set(centre.sensors) and nearest.num_paths >= 2
+        assert set(nearest.sites) <= set(center.sensors) and nearest.num_paths >= 2
     assert detections[0].snr_db >= detections[1].snr_db
 
 
-def test_a_ghost_of_one_receiver_is_not_told(centre):
-    ghost = replace(centre.reports[0], point_m=centre.reports[0].point_m + [9.0, 5.0, 0.0])
-    assert len(centre.detect([*centre.reports, ghost])) == 2
-    assert centre.detect([]) == ()
+def test_a_ghost_of_one_receiver_is_not_told(center):
+    ghost = replace(center.reports[0], point_m=center.reports[0].point_m + [9.0, 5.0, 0.0])
+    assert len(center.detect([*center.reports, ghost])) == 2
+    assert center.detect([]) == ()

@@ -49,7 +49,7 @@ def test_gospa_and_its_parts_are_stone_soups(sizes, cutoff, order):
     )
     theirs = metric.value
     assert ours.distance_m == pytest.approx(float(theirs["distance"]))
-    assert ours.localisation == pytest.approx(float(theirs["localisation"]))
+    assert ours.localization == pytest.approx(float(theirs["localization"]))
     assert (ours.missed, ours.false) == pytest.approx(
         (float(theirs["missed"]), float(theirs["false"]))
     )
@@ -72,5 +72,5 @@ def test_gospa_counts_what_is_missed_and_what_is_false():
         np.array([[0.0, 0, 0], [100, 0, 0], [200, 0, 0]]),
     )
     result = gospa(estimates, truths, 5.0)
-    assert (result.localisation, result.num_missed, result.num_false) == (1, 2, 1)
+    assert (result.localization, result.num_missed, result.num_false) == (1, 2, 1)
     assert result.distance_m == pytest.approx(np.sqrt(1 + 3 * 12.5))

@@ -20,7 +20,7 @@ def test_a_ula_begins_at_the_origin_along_y():
     assert ula(3, 0.5).tolist() == [[0, 0, 0], [0, 0.5, 0], [0, 1, 0]]
 
 
-def test_a_planar_array_is_centred_and_runs_along_z_first():
+def test_a_planar_array_is_centered_and_runs_along_z_first():
     assert planar(2, 3, 1.0).tolist() == [
         [0, -0.5, -1],
         [0, -0.5, 0],

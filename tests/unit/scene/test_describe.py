@@ -6,7 +6,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from cooperative_isac.scene.config import load_scene, parse_scene, scene_path
 from cooperative_isac.scene.describe import (
     angle_resolution,
     describe,
@@ -15,9 +14,10 @@ from cooperative_isac.scene.describe import (
     speed_resolution,
     warnings,
 )
-from cooperative_isac.scene.model import Area, Site
+from cooperative_isac.scene.file.config import load_scene, parse_scene, scene_path
+from cooperative_isac.scene.model import Box, Site
 
-GOOD_SCENE = Path(__file__).with_name("good_scene.yaml")
+GOOD_SCENE = Path(__file__).with_name("file") / "good_scene.yaml"
 
 
 def test_figures_of_the_table1_scene():
@@ -41,8 +41,8 @@ def test_beams_of_half_wavelength_arrays_are_two_over_n_wide():
 
 def test_the_share_of_the_area_in_front():
     site = Site("a", np.array([5.0, 0, 0]), np.eye(3), np.zeros((1, 3)), "custom")
-    assert share_in_front(Area(np.zeros(3), np.array([10.0, 1, 1])), site) == pytest.approx(11 / 21)
-    assert share_in_front(Area(np.full(3, 6.0), np.full(3, 7.0)), site) == 1
+    assert share_in_front(Box(np.zeros(3), np.array([10.0, 1, 1])), site) == pytest.approx(11 / 21)
+    assert share_in_front(Box(np.full(3, 6.0), np.full(3, 7.0)), site) == 1
 
 
 @pytest.mark.parametrize(
@@ -51,7 +51,7 @@ def test_the_share_of_the_area_in_front():
 )
 def test_shipped_arrays_have_the_whole_area_in_front(name):
     scene = load_scene(name)
-    assert {share_in_front(scene.area, site) for site in scene.transmitters + scene.receivers} == {
+    assert {share_in_front(scene.box, site) for site in scene.transmitters + scene.receivers} == {
         1.0
     }
 

@@ -4,8 +4,8 @@ from dataclasses import replace
 
 import numpy as np
 
-from cooperative_isac.scene.config import load_scene
 from cooperative_isac.scene.draw import draw_targets, draw_users, frame_generator, scene_targets
+from cooperative_isac.scene.file.config import load_scene
 
 
 def test_a_generator_depends_on_seed_frame_and_name_only():
@@ -57,8 +57,8 @@ def test_users_stand_at_their_height_inside_the_area():
     users = draw_users(scene, frame_generator(0, 0, "users"))
     assert users.shape == (scene.users.num_users, 3)
     assert (users[:, 2] == scene.users.height_m).all()
-    assert (users[:, :2] >= scene.area.low_m[:2]).all() and (
-        users[:, :2] <= scene.area.high_m[:2]
+    assert (users[:, :2] >= scene.box.low_m[:2]).all() and (
+        users[:, :2] <= scene.box.high_m[:2]
     ).all()
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from cooperative_isac.scene.config import load_scene
+from cooperative_isac.scene.file.config import load_scene
 from cooperative_isac.scene.model import OfdmGrid
 
 
@@ -24,7 +24,7 @@ def test_a_symbol_lasts_its_inverse_spacing_and_the_cyclic_prefix():
 
 
 def test_a_receiver_is_found_by_name():
-    scene = load_scene(Path(__file__).with_name("good_scene.yaml"))
+    scene = load_scene(Path(__file__).with_name("file") / "good_scene.yaml")
     assert scene.receiver("rx2") is scene.receivers[1] and scene.grid is scene.waveform.grid
     with pytest.raises(
         KeyError, match=r"no receiver 'tx1' in scene 'good_scene'; it has .*rx1.*rx2.*rx3"

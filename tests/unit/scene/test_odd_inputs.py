@@ -7,9 +7,9 @@ from pathlib import Path
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from cooperative_isac.scene.config import parse_scene, scene_path
-from cooperative_isac.scene.errors import SceneError
-from cooperative_isac.scene.trajectory_file import TrajectoryError, read_trajectory
+from cooperative_isac.scene.file.config import parse_scene, scene_path
+from cooperative_isac.scene.file.errors import SceneError
+from cooperative_isac.scene.motion.trajectory_file import TrajectoryError, read_trajectory
 
 # More by hand: ISAC_ODD_INPUTS=20000 pytest tests/unit/scene/test_odd_inputs.py
 EXAMPLES = int(os.environ.get("ISAC_ODD_INPUTS", "80"))

@@ -7,10 +7,10 @@ import pytest
 import yaml
 from traced import PERIOD_S, car_arrays, write_scene
 
-from cooperative_isac.scene.config import load_scene
 from cooperative_isac.scene.describe import describe
 from cooperative_isac.scene.draw import scene_targets
-from cooperative_isac.scene.errors import SceneError
+from cooperative_isac.scene.file.config import load_scene
+from cooperative_isac.scene.file.errors import SceneError
 from cooperative_isac.scene.model import TargetClass
 from cooperative_isac.scene.path_file import PathFileError, direction, read_path_file
 

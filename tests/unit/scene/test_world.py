@@ -4,11 +4,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from unit.scene.test_errors import GOOD, PLANE, changed, faults
+from unit.scene.file.test_errors import GOOD, PLANE, changed, faults
 
-from cooperative_isac.scene.config import load_scene, parse_scene, scene_path
+from cooperative_isac.scene.file.config import load_scene, parse_scene, scene_path
 from cooperative_isac.scene.model import TargetClass
-from cooperative_isac.scene.world import Box, Material, Surface
+from cooperative_isac.scene.world import Building, Material, Surface
 
 STONE = Material(5.0 + 0j, None, 0.3)
 
@@ -24,7 +24,7 @@ def sampled(starts, ends):
 
 def test_a_box_blocks_the_segments_of_which_a_sample_is_inside():
     generator = np.random.default_rng(1)
-    box = Box(np.array([-3.0, -2.0, -4.0]), np.array([2.0, 5.0, 1.0]), STONE)
+    box = Building(np.array([-3.0, -2.0, -4.0]), np.array([2.0, 5.0, 1.0]), STONE)
     starts, ends = segments(generator, 400)
     starts[:40, 0], starts[40:80, 2] = (
         ends[:40, 0],
@@ -52,7 +52,7 @@ def test_a_rectangle_blocks_the_segments_that_change_its_side_within_it():
 
 
 def test_what_begins_on_a_surface_or_glides_along_it_is_not_blocked_by_it():
-    box = Box(np.zeros(3), np.ones(3), STONE)
+    box = Building(np.zeros(3), np.ones(3), STONE)
     on_face, away, within = (
         np.array([1.0, 0.5, 0.5]),
         np.array([4.0, 2.0, 3.0]),
@@ -74,7 +74,7 @@ def test_tiles_cover_the_surface():
 
 
 def test_the_faces_of_a_box_are_its_sides_and_top():
-    box = Box(np.array([1.0, 2, 0]), np.array([4.0, 6, 3]), STONE)
+    box = Building(np.array([1.0, 2, 0]), np.array([4.0, 6, 3]), STONE)
     areas = [np.linalg.norm(np.cross(face.first_m, face.second_m)) for face in box.faces]
     assert sorted(areas) == [9, 9, 12, 12, 12]
     corners = np.concatenate([face.corners_m for face in box.faces])

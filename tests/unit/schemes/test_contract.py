@@ -9,7 +9,7 @@ from cooperative_isac.fronthaul.downlink import pack_downlink
 from cooperative_isac.fronthaul.envelope import OVERHEAD_BITS
 from cooperative_isac.pipeline import hear, transmit
 from cooperative_isac.scene.draw import scene_targets
-from cooperative_isac.schemes.contract import PacketError, after_sending, network
+from cooperative_isac.schemes.contract import PacketError, after_sending, arranged_scene
 from cooperative_isac.schemes.registry import make_scheme, scheme_names, scheme_scene
 
 LEARNED = ("cnn", "dvae", "dvqvae")  # they need weights for the scene: test_learned.py
@@ -111,7 +111,7 @@ def scheme_input(scheme, echo):
     return echo[:, :: strides[0], :: strides[1]]
 
 
-def test_packets_are_all_that_the_centre_needs(scheme, heard, packets, scene):
+def test_packets_are_all_that_the_center_needs(scheme, heard, packets, scene):
     other = make_scheme(scheme.name, scene)
     assert np.array_equal(
         states(other.decode(packets, heard[0])), states(scheme.decode(packets, heard[0]))
@@ -183,7 +183,7 @@ def test_only_what_is_told_of_the_payload_is_looked_at(scheme, heard, packets, f
 
 
 def test_a_scheme_with_sites_of_its_own_is_arranged_once(scheme, scene, world):
-    again = network(scheme, world)
+    again = arranged_scene(scheme, world)
     assert again is world or (again.receivers, again.transmitters) == (
         world.receivers,
         world.transmitters,

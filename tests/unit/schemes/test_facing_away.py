@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from cooperative_isac.evaluation.monte_carlo import draw_frame, measure_scheme
-from cooperative_isac.scene.build import rotation_matrix
+from cooperative_isac.scene.file.build import rotation_matrix
 from cooperative_isac.schemes.registry import make_scheme
 
 SEARCHING = ("local_ml", "raw_ml", "music", "music_fine", "compressed_sensing")

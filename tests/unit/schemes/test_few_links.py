@@ -9,8 +9,8 @@ from cooperative_isac.evaluation.monte_carlo import draw_frame, measure_scheme
 from cooperative_isac.evaluation.sequence import measure_sequence
 from cooperative_isac.metrics.run_score import RunScore
 from cooperative_isac.pipeline import hear, transmit
-from cooperative_isac.scene.config import load_scene
 from cooperative_isac.scene.draw import scene_targets
+from cooperative_isac.scene.file.config import load_scene
 from cooperative_isac.schemes.contract import after_sending
 from cooperative_isac.schemes.registry import make_scheme
 from cooperative_isac.tracking.tracker import Tracker

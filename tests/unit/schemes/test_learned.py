@@ -10,25 +10,25 @@ from cooperative_isac.evaluation.command import power_result
 from cooperative_isac.evaluation.monte_carlo import draw_frame, measure_frame
 from cooperative_isac.evaluation.paper.scenes import changed_scene
 from cooperative_isac.fronthaul.downlink import pack_downlink
-from cooperative_isac.fronthaul.learned.network import Found
-from cooperative_isac.fronthaul.learned.weights import load_weights, make_network, save_weights
 from cooperative_isac.fronthaul.raw_packet import unpack_echo
+from cooperative_isac.learned.network import Found
+from cooperative_isac.learned.weights import load_weights, make_network, save_weights
 from cooperative_isac.pipeline import transmit
-from cooperative_isac.scene.config import load_scene
+from cooperative_isac.scene.file.config import load_scene
 from cooperative_isac.schemes.contract import PacketError
 from cooperative_isac.schemes.learned import SHIPPED, detections, find_weights
 from cooperative_isac.schemes.registry import make_scheme
 from cooperative_isac.training.recipes import RECIPES, recipe
 
 SMALL = {
-    "dvqvae": {"hidden": 8, "latent_dim": 6, "features": 8},
-    "cnn": {"channels": (2, 3), "neurons": 8},
+    "paper_dvqvae": {"hidden": 8, "latent_dim": 6, "features": 8},
+    "paper_cnn": {"channels": (2, 3), "neurons": 8},
     "maps": {
         "num_targets": 2,
         "cells": 12,
         "coarse": 4,
         "encoder_channels": 8,
-        "centre_channels": 8,
+        "center_channels": 8,
         "codebook": {"size": 16, "num_parts": 6},
     },
     "spectra": {
@@ -36,7 +36,7 @@ SMALL = {
         "hidden": 4,
         "part_dim": 2,
         "cells": 12,
-        "centre_channels": 8,
+        "center_channels": 8,
         "codebook": {"size": 16, "num_parts": 7},
     },
 }
@@ -49,9 +49,9 @@ def weights(tiny, tmp_path, monkeypatch):
     for name, known in RECIPES.items():
         network = make_network(tiny, known.kind, {**known.network, **SMALL[known.kind]})
         if known.kind in ("maps", "spectra"):
-            network.centre.out.bias.data[0] = 3.0
+            network.center.out.bias.data[0] = 3.0
         else:
-            network.centre.head.out.bias.data[::5] = 3.0
+            network.center.head.out.bias.data[::5] = 3.0
         save_weights(tmp_path / f"tiny-{name}.safetensors", network, {})
     monkeypatch.setenv("ISAC_WEIGHTS", str(tmp_path))
     return tmp_path
@@ -78,7 +78,7 @@ def states(found):
     return np.array([(one.position_m, one.velocity_mps) for one in found])
 
 
-def test_packets_are_all_that_the_centre_needs(scheme, tiny, heard, packets):
+def test_packets_are_all_that_the_center_needs(scheme, tiny, heard, packets):
     other = make_scheme(scheme.name, tiny)
     found = scheme.decode(packets, heard[0])
     assert len(found) == 2 and np.array_equal(
@@ -134,7 +134,7 @@ def test_who_sends_the_raw_echo_or_encodes_it_needs_no_downlink(scheme, heard):
 
 
 @pytest.mark.parametrize("name", ["cnn", "cnn_paper"])
-def test_a_central_scheme_sends_the_echo_itself_and_encodes_it_at_the_centre(
+def test_a_central_scheme_sends_the_echo_itself_and_encodes_it_at_the_center(
     tiny, weights, heard, name
 ):
     frame, echoes = heard

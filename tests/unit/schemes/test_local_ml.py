@@ -3,10 +3,10 @@
 import numpy as np
 import pytest
 
-from cooperative_isac.fronthaul.packet import unpack_reports
+from cooperative_isac.fronthaul.report_packet import unpack_reports
 from cooperative_isac.pipeline import hear, transmit
-from cooperative_isac.scene.config import load_scene
 from cooperative_isac.scene.draw import scene_targets
+from cooperative_isac.scene.file.config import load_scene
 from cooperative_isac.schemes.registry import make_scheme
 
 

@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from cooperative_isac.scene.config import load_scene
+from cooperative_isac.scene.file.config import load_scene
 from cooperative_isac.schemes.monostatic import MonostaticScheme
 from cooperative_isac.schemes.registry import make_scheme
 

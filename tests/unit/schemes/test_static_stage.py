@@ -11,8 +11,8 @@ from cooperative_isac.channel.paths import draw_paths
 from cooperative_isac.channel.static import channel_matrix, static_echo
 from cooperative_isac.fronthaul.downlink import pack_downlink
 from cooperative_isac.pipeline import hear, transmit
-from cooperative_isac.scene.config import load_scene
 from cooperative_isac.scene.draw import draw_targets, frame_generator, scene_targets
+from cooperative_isac.scene.file.config import load_scene
 from cooperative_isac.scene.model import TargetClass, TargetState
 from cooperative_isac.schemes.registry import make_scheme, scheme_names, scheme_scene
 from cooperative_isac.tracking.track import TrackStatus
@@ -133,7 +133,7 @@ def test_the_reference_symbols_of_a_whole_echo_are_cleaned_too(small):
 
 
 def test_training_takes_echoes_that_are_cleaned_likewise(tiny, monkeypatch):
-    from cooperative_isac.fronthaul.learned.weights import make_network
+    from cooperative_isac.learned.weights import make_network
     from cooperative_isac.training.batches import Examples
     from cooperative_isac.training.recipes import RECIPES
 

@@ -8,7 +8,7 @@ import pytest
 from cooperative_isac.channel.echo import apply_paths
 from cooperative_isac.channel.paths import draw_paths
 from cooperative_isac.pipeline import transmit
-from cooperative_isac.scene.config import load_scene
+from cooperative_isac.scene.file.config import load_scene
 from cooperative_isac.scene.model import TargetClass, TargetState
 from cooperative_isac.sensing.local_ml import LocalMl
 

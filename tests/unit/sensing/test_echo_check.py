@@ -9,7 +9,7 @@ from unit.sensing.exact_echo import line_of_sight_echo, noise, target_echo
 
 from cooperative_isac.channel.static import channel_matrix, static_echo
 from cooperative_isac.pipeline import hear, transmit
-from cooperative_isac.scene.config import load_scene
+from cooperative_isac.scene.file.config import load_scene
 from cooperative_isac.sensing.echo_check import CANNOT_SAY, OK, WRONG, check_echoes
 from cooperative_isac.sensing.echo_hypotheses import element_orders, line_of_sight, sample_orders
 

@@ -5,7 +5,7 @@ differences.
 import numpy as np
 import pytest
 
-from cooperative_isac.scene.config import load_scene
+from cooperative_isac.scene.file.config import load_scene
 from cooperative_isac.scene.geometry import bistatic_geometry
 from cooperative_isac.sensing.path_parameters import (
     NEAREST_M,

@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from cooperative_isac.scene.config import load_scene
+from cooperative_isac.scene.file.config import load_scene
 from cooperative_isac.sensing import local_ml
 from cooperative_isac.sensing.path_state import single_path
 from cooperative_isac.sensing.reacquire import doppler_reach_hz, reacquired

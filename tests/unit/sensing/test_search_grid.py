@@ -20,7 +20,7 @@ def test_every_place_in_the_area_has_a_cell_that_hears_it(listener):
     scene, site = listener.scene, listener.site
     grid = search_grid(scene, site, scene.grid)
     generator = np.random.default_rng(1)
-    for point in generator.uniform(scene.area.low_m, scene.area.high_m, (60, 3)):
+    for point in generator.uniform(scene.box.low_m, scene.box.high_m, (60, 3)):
         if scene.dimension == 2:
             point[2] = scene.plane_height_m
         away = point - site.position_m
@@ -34,10 +34,10 @@ def test_every_place_in_the_area_has_a_cell_that_hears_it(listener):
         assert heard[grid.beam_of_cell[near]].max() > 0.6
 
 
-def test_neighbours_are_close_in_range_and_direction(listener):
+def test_neighbors_are_close_in_range_and_direction(listener):
     grid = search_grid(listener.scene, listener.site, listener.scene.grid)
     cell = len(grid.points_m) // 2
-    near = grid.neighbours(cell)
+    near = grid.neighbors(cell)
     assert near[cell] and 1 < near.sum() < len(near) / 4
 
 

@@ -7,7 +7,7 @@ import pytest
 
 from cooperative_isac.channel.paths import PathSet
 from cooperative_isac.channel.static import channel_matrix, static_echo
-from cooperative_isac.fronthaul.packet import unpack_reports
+from cooperative_isac.fronthaul.report_packet import unpack_reports
 from cooperative_isac.schemes.local_ml import LocalMlScheme
 from cooperative_isac.sensing.correlation import stream_reference
 from cooperative_isac.sensing.information import suppressed_doppler_information

@@ -1,4 +1,4 @@
-"""Gates and nearest neighbours against plain loops and brute force."""
+"""Gates and nearest neighbors against plain loops and brute force."""
 
 from itertools import permutations
 
@@ -8,7 +8,7 @@ import pytest
 from cooperative_isac.tracking.association import (
     OBSERVED,
     gate,
-    nearest_neighbours,
+    nearest_neighbors,
     squared_distances,
 )
 from cooperative_isac.tracking.measurement import Measurements
@@ -69,25 +69,25 @@ def test_a_true_detection_falls_into_the_gate_as_often_as_stated():
     assert np.mean(squared <= gate(0.9, 3)) == pytest.approx(0.9, abs=0.02)
 
 
-def test_nearest_neighbours_is_the_best_of_all_assignments():
+def test_nearest_neighbors_is_the_best_of_all_assignments():
     rng = np.random.default_rng(2)
     for _ in range(20):
         costs = rng.uniform(-20, 20, (3, 4))
-        pairs = nearest_neighbours(costs, np.ones((3, 4), bool))
+        pairs = nearest_neighbors(costs, np.ones((3, 4), bool))
         best = min(costs[range(3), chosen].sum() for chosen in permutations(range(4), 3))
         assert sum(costs[pair] for pair in pairs) == pytest.approx(best)
 
 
 def test_a_pair_outside_the_gate_is_never_made():
     costs = np.array([[1.0, -50.0], [2.0, 3.0]])
-    assert nearest_neighbours(costs, np.array([[True, False], [False, False]])) == [(0, 0)]
-    assert nearest_neighbours(costs, np.zeros((2, 2), bool)) == []
-    assert nearest_neighbours(np.zeros((0, 2)), np.zeros((0, 2), bool)) == []
+    assert nearest_neighbors(costs, np.array([[True, False], [False, False]])) == [(0, 0)]
+    assert nearest_neighbors(costs, np.zeros((2, 2), bool)) == []
+    assert nearest_neighbors(np.zeros((0, 2)), np.zeros((0, 2), bool)) == []
 
 
 def test_a_lonely_track_takes_whatever_its_gate_allows():
-    assert nearest_neighbours(np.array([[500.0]]), np.array([[True]])) == [(0, 0)]
+    assert nearest_neighbors(np.array([[500.0]]), np.array([[True]])) == [(0, 0)]
 
 
 def test_the_likelier_of_two_tracks_takes_the_only_detection():
-    assert nearest_neighbours(np.array([[7.0], [3.0]]), np.array([[True], [True]])) == [(1, 0)]
+    assert nearest_neighbors(np.array([[7.0], [3.0]]), np.array([[True], [True]])) == [(1, 0)]

@@ -1,4 +1,4 @@
-"""Every filter: consistent algebra, sensible behaviour; the IMM against the single model."""
+"""Every filter: consistent algebra, sensible behavior; the IMM against the single model."""
 
 import numpy as np
 import pytest

@@ -260,9 +260,9 @@ def test_a_track_that_knows_little_does_not_take_anothers_detection(detect):
     tracker = Tracker(SETTINGS, 3)
     for frame in range(14):
         here = VELOCITY * 0.2 * frame
-        neighbour = [detect(here + [0, 2, 0], VELOCITY)] if frame < 10 else []
-        tracker.update(0.2 * frame, [detect(here, VELOCITY)] + neighbour)
-    # Mahalanobis distance alone would give it to the neighbour, whose covariance has grown.
+        neighbor = [detect(here + [0, 2, 0], VELOCITY)] if frame < 10 else []
+        tracker.update(0.2 * frame, [detect(here, VELOCITY)] + neighbor)
+    # Mahalanobis distance alone would give it to the neighbor, whose covariance has grown.
     tracks = tracker.update(2.8, [detect((14, 0.7, 0), VELOCITY)])
     assert [track.status for track in tracks] == [TrackStatus.CONFIRMED, TrackStatus.COASTING]
 

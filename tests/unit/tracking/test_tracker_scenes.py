@@ -7,7 +7,7 @@ import pytest
 
 from cooperative_isac.metrics.run_score import RunScore
 from cooperative_isac.scene.model import TargetClass, TargetState, Tracking
-from cooperative_isac.scene.trajectory_file import read_trajectory
+from cooperative_isac.scene.motion.trajectory_file import read_trajectory
 from cooperative_isac.tracking.filters import FILTERS
 from cooperative_isac.tracking.tracker import Tracker
 
@@ -21,13 +21,13 @@ def loops(rng, times_s, num=4):
         size = rng.uniform(8, 20)
         rate = rng.choice([-1, 1]) * min(rng.uniform(0.2, 0.6), np.sqrt(4 / (2.8 * size)))
         angle = rate * times_s + rng.uniform(0, 6)
-        centre = np.array([30 * (number % 2), 30 * (number // 2), 2 + 8 * (number % 2)])
+        center = np.array([30 * (number % 2), 30 * (number // 2), 2 + 8 * (number % 2)])
         extent = np.array([size, 0.7 * size, 1])
         position = extent * np.stack([np.sin(angle), np.sin(2 * angle), np.sin(angle)], axis=1)
         velocity = (
             rate * extent * np.stack([np.cos(angle), 2 * np.cos(2 * angle), np.cos(angle)], axis=1)
         )
-        states.append(np.hstack([centre + position, velocity]))
+        states.append(np.hstack([center + position, velocity]))
     return np.array(states)
 
 
@@ -96,7 +96,7 @@ def test_a_real_car_is_held(detect):
     assert_held(play(states, times_s, Tracking(), detect, 0), 0.98)
 
 
-def test_a_real_uav_indoors_is_held_within_three_decimetres(detect):
+def test_a_real_uav_indoors_is_held_within_three_decimeters(detect):
     times_s, states = real_states("euroc_v102_uav.tum", 5)
     settings = Tracking(max_speed_mps=8.0, uav_height_m=0.5)
     summary = play(states, times_s, settings, detect, 0, threshold_m=0.3, stds=(0.03, 0.1))

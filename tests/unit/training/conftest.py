@@ -41,4 +41,4 @@ def short_job(tiny, tmp_path):
         train_samples=20,
         validation_samples=6,
     )
-    return Job(tiny, "dvqvae", Recipe("dvqvae", NETWORK), settings, tmp_path / "run")
+    return Job(tiny, "dvqvae", Recipe("paper_dvqvae", NETWORK), settings, tmp_path / "run")

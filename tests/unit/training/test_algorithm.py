@@ -8,12 +8,12 @@ import numpy as np
 import pytest
 import torch
 
-from cooperative_isac.fronthaul.learned.quantiser import commitment
-from cooperative_isac.fronthaul.learned.weights import make_network
+from cooperative_isac.learned.quantizer import commitment
+from cooperative_isac.learned.weights import make_network
 from cooperative_isac.training.algorithm import (
-    Centre,
+    Center,
     LocalAccessPoint,
-    Optimisation,
+    Optimization,
     all_latents,
     train_step,
 )
@@ -21,7 +21,7 @@ from cooperative_isac.training.batches import Examples, batches
 from cooperative_isac.training.samples import DrawnSamples
 
 RATE = 1e-3
-OPTIMISATION = Optimisation(commitment_weight=0.7)
+OPTIMIZATION = Optimization(commitment_weight=0.7)
 
 
 @pytest.fixture(params=["codebook", "no codebook"])
@@ -36,17 +36,17 @@ def batch(job, network):
     return next(batches(Examples(network, job.samples, network.receivers), [[1, 2, 3, 4]], 0))
 
 
-def sides(network, optimisation=OPTIMISATION):
+def sides(network, optimization=OPTIMIZATION):
     access_points = [
-        LocalAccessPoint(name, network.encoders[name], network.codebook(name), optimisation, 0)
+        LocalAccessPoint(name, network.encoders[name], network.codebook(name), optimization, 0)
         for name in network.receivers
     ]
-    return access_points, Centre(network, optimisation)
+    return access_points, Center(network, optimization)
 
 
 def joint_step(network, batch, heard):
-    """The same step with one optimiser and one backward pass, codewords straight through."""
-    optimiser = torch.optim.Adam(network.parameters(), RATE)
+    """The same step with one optimizer and one backward pass, codewords straight through."""
+    optimizer = torch.optim.Adam(network.parameters(), RATE)
     total, stacked = 0, []
     for name in network.receivers:
         latents, codebook = network.encoders[name](batch.observations[name]), network.codebook(name)
@@ -55,11 +55,11 @@ def joint_step(network, batch, heard):
             continue
         words = codebook.lookup(codebook.nearest(latents))
         stacked.append(latents + (words - latents).detach())
-        total = total + OPTIMISATION.commitment_weight * commitment(latents, words)
+        total = total + OPTIMIZATION.commitment_weight * commitment(latents, words)
     stacked = torch.stack(stacked, dim=1) * heard[:, :, None, None]
-    total = total + network.loss(network.centre(stacked, heard, batch.knowledge), batch.truth)
+    total = total + network.loss(network.center(stacked, heard, batch.knowledge), batch.truth)
     total.backward()
-    optimiser.step()
+    optimizer.step()
 
 
 def test_one_step_is_that_of_one_backward_pass(network, batch):
@@ -80,7 +80,7 @@ def test_one_step_is_that_of_one_backward_pass(network, batch):
 def test_a_receiver_that_is_left_out_learns_only_its_commitment(network, batch):
     before = copy.deepcopy(network.encoders["rx2"].state_dict())
     train_step(
-        *sides(network, Optimisation(commitment_weight=0.0)),
+        *sides(network, Optimization(commitment_weight=0.0)),
         batch,
         torch.tensor([[1.0, 0.0]] * 4),
         RATE,
@@ -91,11 +91,11 @@ def test_a_receiver_that_is_left_out_learns_only_its_commitment(network, batch):
     )
 
 
-def test_the_centre_sees_nothing_of_the_encoders(network, batch):
-    access_points, centre = sides(network)
+def test_the_center_sees_nothing_of_the_encoders(network, batch):
+    access_points, center = sides(network)
     latents = all_latents(access_points, batch, training=True)
     assert not latents.requires_grad
-    _, gradients = centre.learn(latents, torch.ones(4, 2), batch, RATE)
+    _, gradients = center.learn(latents, torch.ones(4, 2), batch, RATE)
     assert gradients.shape == latents.shape and gradients.abs().max() > 0
     assert all(parameter.grad is None for parameter in network.encoders.parameters())
 
@@ -115,17 +115,17 @@ def test_codebooks_follow_in_training_alone(network, batch):
 
 
 def test_many_steps_learn_a_batch_by_heart(network, batch):
-    access_points, centre = sides(network)
-    losses = [train_step(access_points, centre, batch, torch.ones(4, 2), 3e-3) for _ in range(150)]
+    access_points, center = sides(network)
+    losses = [train_step(access_points, center, batch, torch.ones(4, 2), 3e-3) for _ in range(150)]
     assert losses[-1] < 0.2 * losses[0]
-    loss, found = centre.judge(all_latents(access_points, batch, training=False), batch)
+    loss, found = center.judge(all_latents(access_points, batch, training=False), batch)
     assert loss < 0.3 * losses[0] and (found.presence > 0.5).all()
 
 
 def test_mixed_precision_learns_nearly_the_same(network, batch):
     twin = copy.deepcopy(network)
     losses = [
-        train_step(*sides(one, Optimisation(precision=precision)), batch, torch.ones(4, 2), RATE)
+        train_step(*sides(one, Optimization(precision=precision)), batch, torch.ones(4, 2), RATE)
         for one, precision in ((network, "float32"), (twin, "bfloat16"))
     ]
     assert losses[1] != losses[0] and losses[1] == pytest.approx(losses[0], rel=0.05)
@@ -135,8 +135,8 @@ def test_mixed_precision_learns_nearly_the_same(network, batch):
 @pytest.mark.parametrize(
     ("kind", "config"),
     [
-        ("maps", {"cells": 12, "coarse": 4, "encoder_channels": 8, "centre_channels": 8}),
-        ("spectra", {"hidden": 4, "part_dim": 2, "cells": 12, "centre_channels": 8}),
+        ("maps", {"cells": 12, "coarse": 4, "encoder_channels": 8, "center_channels": 8}),
+        ("spectra", {"hidden": 4, "part_dim": 2, "cells": 12, "center_channels": 8}),
     ],
 )
 def test_planes_learn_in_mixed_precision(tiny, kind, config):
@@ -144,32 +144,32 @@ def test_planes_learn_in_mixed_precision(tiny, kind, config):
     network = make_network(tiny, kind, {**config, "num_targets": 1})
     samples = Examples(network, DrawnSamples(tiny), network.receivers)
     batch = next(batches(samples, [range(4)], num_workers=0))
-    access_points, centre = sides(network, Optimisation(precision="bfloat16", clip=1.0))
-    losses = [train_step(access_points, centre, batch, torch.ones(4, 2), 3e-3) for _ in range(20)]
+    access_points, center = sides(network, Optimization(precision="bfloat16", clip=1.0))
+    losses = [train_step(access_points, center, batch, torch.ones(4, 2), 3e-3) for _ in range(20)]
     assert np.isfinite(losses).all() and losses[-1] < 0.8 * losses[0]
-    _, found = centre.judge(all_latents(access_points, batch, training=False), batch)
+    _, found = center.judge(all_latents(access_points, batch, training=False), batch)
     assert torch.isfinite(found.state).all()
 
 
 def test_gradients_are_clipped_on_each_side(network, batch):
     twin = copy.deepcopy(network)
     for one, clip in ((network, 0.0), (twin, 1e-4)):
-        train_step(*sides(one, Optimisation(clip=clip)), batch, torch.ones(4, 2), RATE)
+        train_step(*sides(one, Optimization(clip=clip)), batch, torch.ones(4, 2), RATE)
     norms = [
-        torch.stack([parameter.grad.norm() for parameter in one.centre.parameters()]).norm()
+        torch.stack([parameter.grad.norm() for parameter in one.center.parameters()]).norm()
         for one in (network, twin)
     ]
     assert norms[0] > 1e-3 and norms[1] == pytest.approx(1e-4, rel=1e-2)
 
 
 def test_a_state_goes_on_where_it_was(network, batch):
-    access_points, centre = sides(network)
-    train_step(access_points, centre, batch, torch.ones(4, 2), RATE)
+    access_points, center = sides(network)
+    train_step(access_points, center, batch, torch.ones(4, 2), RATE)
     twin = copy.deepcopy(network)
-    others, other_centre = sides(twin)
-    for other, one in zip([*others, other_centre], [*access_points, centre]):
+    others, other_center = sides(twin)
+    for other, one in zip([*others, other_center], [*access_points, center]):
         other.load_state_dict(copy.deepcopy(one.state_dict()))
-    for parts in ((access_points, centre), (others, other_centre)):
+    for parts in ((access_points, center), (others, other_center)):
         train_step(*parts, batch, torch.ones(4, 2), RATE)
     assert all(
         torch.equal(own, other)

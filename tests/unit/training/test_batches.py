@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from cooperative_isac.fronthaul.learned.weights import make_network
+from cooperative_isac.learned.weights import make_network
 from cooperative_isac.training.batches import Examples, batches, epoch_groups, truth_arrays
 from cooperative_isac.training.cache import Cache, cached_fields
 
@@ -51,7 +51,7 @@ def test_worker_processes_change_nothing(examples):
 
 
 def test_an_access_point_draws_only_its_own(job, network, examples):
-    own = next(batches(Examples(network, job.samples, ("rx2",), at_centre=False), GROUPS, 0))
+    own = next(batches(Examples(network, job.samples, ("rx2",), at_center=False), GROUPS, 0))
     assert list(own.observations) == ["rx2"] and own.truth is None
     assert torch.equal(
         own.observations["rx2"], next(batches(examples, GROUPS, 0)).observations["rx2"]
@@ -113,7 +113,7 @@ def test_a_cache_of_something_else_is_refused(examples, tmp_path):
 
 def test_networks_of_other_width_share_a_cache(job, network):
     wide, raw = (
-        make_network(job.scene, "dvqvae", {**job.recipe.network, **change})
+        make_network(job.scene, "paper_dvqvae", {**job.recipe.network, **change})
         for change in ({"hidden": 16}, {"input": "raw"})
     )
     assert wide.input_key == network.input_key != raw.input_key

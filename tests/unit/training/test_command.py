@@ -12,7 +12,7 @@ import torch
 from typer.testing import CliRunner
 
 from cooperative_isac.cli import app
-from cooperative_isac.fronthaul.learned.weights import load_weights
+from cooperative_isac.learned.weights import load_weights
 from cooperative_isac.training.app import pairs
 from cooperative_isac.training.command import make_job
 from cooperative_isac.training.recipes import RECIPES
@@ -27,7 +27,7 @@ SMALL = [
     "--set",
     "part_dim=2",
     "--set",
-    "centre_channels=8",
+    "center_channels=8",
     "--set",
     "cells=12",
     "--set",
@@ -45,7 +45,7 @@ SMALL_MAPS = [
     "--set",
     "encoder_channels=8",
     "--set",
-    "centre_channels=8",
+    "center_channels=8",
 ]
 QUICK = [
     "--epochs",
@@ -85,7 +85,7 @@ def test_training_may_begin_from_weights(tmp_path, tiny):
         load_weights(run / "weights.safetensors", tiny).state_dict() for run in (first, second)
     )
     same = {name for name in before if torch.equal(before[name], after[name])}
-    assert {name for name in before if name.startswith(("encoders.", "centre."))} <= same
+    assert {name for name in before if name.startswith(("encoders.", "center."))} <= same
     other = isac(
         "train", TINY, "--out", tmp_path / "third", *QUICK, *SMALL, "--set", "hidden=16", *still
     )
@@ -158,7 +158,7 @@ def test_a_job_is_the_recipe_with_what_was_chosen(tiny, tmp_path):
     job = make_job(tiny, "dvae", tmp_path, chosen, Variety(targets=(0, 4)), changes, None)
     recipe = RECIPES["dvae"]
     assert job.recipe.network == {**recipe.network, "num_targets": 4, "codebook": {"decay": 0.5}}
-    assert job.settings.batch_size == 3 and job.settings.optimisation.precision == "bfloat16"
+    assert job.settings.batch_size == 3 and job.settings.optimization.precision == "bfloat16"
     assert job.settings.learning_rate == recipe.settings["learning_rate"]
 
 
@@ -231,7 +231,7 @@ def test_the_maps_network_learns(tmp_path):
 def test_torch_is_not_loaded_by_schemes_that_do_not_learn():
     text = (
         "import sys; from cooperative_isac import cli, pipeline; "
-        "from cooperative_isac.scene.config import load_scene; "
+        "from cooperative_isac.scene.file.config import load_scene; "
         f"next(pipeline.run(load_scene({str(TINY)!r}), 1, 'local_ml')); sys.exit('torch' in "
         "sys.modules)"
     )

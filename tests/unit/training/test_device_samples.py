@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from cooperative_isac.fronthaul.learned.weights import make_network
+from cooperative_isac.learned.weights import make_network
 from cooperative_isac.training.batches import Examples, batches
 from cooperative_isac.training.device_samples import DeviceExamples
 from cooperative_isac.training.samples import DrawnSamples, Variety
@@ -20,7 +20,7 @@ VARIETY = Variety(
 @pytest.fixture
 def network(tiny):
     return make_network(
-        tiny, "dvqvae", {"hidden": 4, "latent_dim": 4, "features": 4, "num_targets": 2}
+        tiny, "paper_dvqvae", {"hidden": 4, "latent_dim": 4, "features": 4, "num_targets": 2}
     )
 
 

@@ -10,12 +10,12 @@ import numpy as np
 import pytest
 import torch
 
-from cooperative_isac.fronthaul.learned.weights import (
+from cooperative_isac.learned.weights import (
     load_weights,
     save_weights,
     weights_description,
 )
-from cooperative_isac.scene.config import load_scene
+from cooperative_isac.scene.file.config import load_scene
 from cooperative_isac.training.batches import EncodedExamples
 from cooperative_isac.training.loop import Watcher, heard_receivers
 from cooperative_isac.training.recipes import Recipe
@@ -52,11 +52,11 @@ def curves(folder):
         ]
 
 
-def test_held_encoders_stay_while_codebooks_and_centre_learn(job, tmp_path):
+def test_held_encoders_stay_while_codebooks_and_center_learn(job, tmp_path):
     network = {**job.recipe.network, "input": "raw"}
     held = replace(
         job,
-        recipe=Recipe("dvqvae", network),
+        recipe=Recipe("paper_dvqvae", network),
         cache=tmp_path / "cache",
         settings=replace(job.settings, hold_encoders=True),
     )
@@ -66,7 +66,7 @@ def test_held_encoders_stay_while_codebooks_and_centre_learn(job, tmp_path):
     for name, tensor in before.encoders.state_dict().items():
         assert torch.equal(after.encoders.state_dict()[name], tensor)
     assert not torch.equal(after.codebooks["rx1"].codewords, before.codebooks["rx1"].codewords)
-    assert not torch.equal(after.centre.head.out.weight, before.centre.head.out.weight)
+    assert not torch.equal(after.center.head.out.weight, before.center.head.out.weight)
     others = replace(held, folder=tmp_path / "other", settings=replace(held.settings, seed=9))
     with pytest.raises(ValueError, match="holds samples of another scene, network input"):
         train_here(others, Watcher())  # other encoders, other latents
@@ -81,7 +81,7 @@ def test_training_begins_with_beams_or_with_weights_that_are_given(job, compact)
         "latent_dim": 8,
         "transmit_layers": 0,
     }
-    begun = first_network(replace(job, scene=compact, recipe=Recipe("dvqvae", beams)))
+    begun = first_network(replace(job, scene=compact, recipe=Recipe("paper_dvqvae", beams)))
     assert (
         torch.count_nonzero(begun.encoders["rx1"].halving[0][0].weight[0]) == 8
     )  # antennas, real and imaginary
@@ -93,7 +93,7 @@ def test_training_begins_with_beams_or_with_weights_that_are_given(job, compact)
         replace(
             job,
             scene=compact,
-            recipe=Recipe("dvqvae", beams),
+            recipe=Recipe("paper_dvqvae", beams),
             begin=job.folder / "given.safetensors",
         )
     )
@@ -114,13 +114,13 @@ def test_training_may_begin_from_weights_of_another_scene(job):
     )
     for name, parameter in begun.named_parameters():
         assert torch.equal(parameter, given.get_parameter(name))
-    assert not torch.equal(begun.centre.paths.receivers, given.centre.paths.receivers)
+    assert not torch.equal(begun.center.paths.receivers, given.center.paths.receivers)
     assert not torch.equal(begun.codebooks["rx1"].codewords, given.codebooks["rx1"].codewords)
 
 
 def test_latents_of_held_encoders_are_those_of_the_network(job):
     network = first_network(
-        replace(job, recipe=Recipe("dvqvae", {**job.recipe.network, "input": "raw"}))
+        replace(job, recipe=Recipe("paper_dvqvae", {**job.recipe.network, "input": "raw"}))
     )
     situation = job.samples.situation(4)
     example = EncodedExamples(network, job.samples, network.receivers)[4]
@@ -259,7 +259,7 @@ def test_a_loss_that_is_no_number_ends_the_training(job, monkeypatch, broken_ste
         lambda content, state: saved({}),
         lambda content, state: saved({**state, "epoch": "three"}),
         lambda content, state: saved({**state, "rows": []}),
-        lambda content, state: saved({**state, "centre": {"centre": {}, "optimiser": {}}}),
+        lambda content, state: saved({**state, "center": {"center": {}, "optimizer": {}}}),
         lambda content, state: saved({**state, "access_points": []}),
     ],
 )

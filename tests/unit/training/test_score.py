@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from cooperative_isac.fronthaul.learned.network import Found, Truth
+from cooperative_isac.learned.network import Found, Truth
 from cooperative_isac.training.score import ErrorLog
 
 

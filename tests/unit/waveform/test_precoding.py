@@ -22,7 +22,7 @@ def test_zero_forcing_leaves_no_interference(channels):
     assert np.all(gains - wanted[:, None] * np.eye(NUM_USERS) < 1e-12)
 
 
-def test_mmse_is_the_regularised_inverse_of_the_covariance(channels):
+def test_mmse_is_the_regularized_inverse_of_the_covariance(channels):
     # w_k is along (sum_l h_l h_l^H + K sigma^2 / P I)^-1 h_k: the other side of the matrix
     # inversion lemma.
     noise, power = 0.7, 2.0

@@ -16,7 +16,7 @@ def test_points_differ_and_have_unit_mean_power(order):
 
 
 @pytest.mark.parametrize("order", ORDERS)
-def test_nearest_neighbours_differ_in_one_bit(order):
+def test_nearest_neighbors_differ_in_one_bit(order):
     points = constellation(order)
     distances = {(a, b): abs(points[a] - points[b]) for a, b in combinations(range(order), 2)}
     least = min(distances.values())

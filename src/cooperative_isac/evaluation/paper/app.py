@@ -18,7 +18,7 @@ from cooperative_isac.evaluation.paper.sweeps import SCALES, SWEEPS, Sweep, swee
 from cooperative_isac.evaluation.paper.trained import has_weights
 from cooperative_isac.evaluation.workers import num_processors
 from cooperative_isac.output.console import make_console
-from cooperative_isac.scene.config import load_scene
+from cooperative_isac.scene.file.config import load_scene
 from cooperative_isac.scene.model import Scene
 
 app = typer.Typer(no_args_is_help=True, help="Figures and tables of papers, measured here.")
@@ -36,7 +36,7 @@ SHOWN = {
     "latent_size": "D",
     "codewords": "N_c",
     "encoder_ms": "enc. (ms)",
-    "quantiser_ms": "quant. (ms)",
+    "quantizer_ms": "quant. (ms)",
     "decoder_ms": "dec. (ms)",
 }
 FIGURES = ("6", "7", "8", "9", "10", "11", "12", "13", "14", "I", "II", "III")

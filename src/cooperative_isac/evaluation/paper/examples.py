@@ -49,14 +49,12 @@ def draw_examples(scene: Scene, scheme_name: str, rows: list[dict], path: Path) 
     for frame, axes in zip(frames, np.atleast_1d(figure.subplots(1, len(frames), sharey=True))):
         for site in (*scene.transmitters, *scene.receivers):
             axes.plot(*site.position_m[:2], "^", color="0.6")
-        for what, colour, marker in (("truth", TRUTH, "o"), (scheme_name, ESTIMATE, "x")):
+        for what, color, marker in (("truth", TRUTH, "o"), (scheme_name, ESTIMATE, "x")):
             own = [row for row in rows if row["frame"] == frame and row["what"] == what]
             columns = [[row[key] for row in own] for key in ("x_m", "y_m", "vx_mps", "vy_mps")]
-            axes.plot(
-                *columns[:2], marker, color=colour, fillstyle="none", markersize=9, label=what
-            )
+            axes.plot(*columns[:2], marker, color=color, fillstyle="none", markersize=9, label=what)
             axes.quiver(
-                *columns, color=colour, angles="xy", scale_units="xy", scale=1.5, width=0.006
+                *columns, color=color, angles="xy", scale_units="xy", scale=1.5, width=0.006
             )
         axes.set(
             xlim=(-4, 104), ylim=(-6, 106), aspect="equal", xlabel="x (m)", title=f"frame {frame}"

@@ -12,9 +12,9 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from cooperative_isac.evaluation.monte_carlo import draw_frame, score
-from cooperative_isac.fronthaul.learned.network import Network
-from cooperative_isac.fronthaul.learned.quantiser import Codebook
-from cooperative_isac.fronthaul.learned.weights import load_weights
+from cooperative_isac.learned.network import Network
+from cooperative_isac.learned.quantizer import Codebook
+from cooperative_isac.learned.weights import load_weights
 from cooperative_isac.metrics.consistency import rmse
 from cooperative_isac.scene.model import Scene
 from cooperative_isac.schemes.learned import detections, find_weights
@@ -31,7 +31,7 @@ def codebook_rows(
     """Errors of a trained network with its codebooks made anew, larger and smaller, by k-means on
     its latents.
 
-    Encoders and centre stay as they were trained: the curve shows what the number of bits alone is
+    Encoders and center stay as they were trained: the curve shows what the number of bits alone is
     worth.
     """
     network = load_weights(find_weights(scene, scheme), scene).eval()
@@ -69,7 +69,7 @@ def codebook_rows(
 
 def _codebook(network: Network, receiver: str) -> Codebook:
     codebook = network.codebook(receiver)
-    assert codebook is not None  # only networks that quantise have a curve
+    assert codebook is not None  # only networks that quantize have a curve
     return codebook
 
 
@@ -129,7 +129,7 @@ def _errors(scene: Scene, network: Network, draws, books: dict[str, Codebook]) -
             [books[name].lookup(books[name].nearest(latents[name])) for name in network.receivers]
         )
         knowledge = torch.from_numpy(network.knowledge(draw.frame))
-        found = network.read(network.centre(sent[None], torch.ones(1, len(sent)), knowledge[None]))
+        found = network.read(network.center(sent[None], torch.ones(1, len(sent)), knowledge[None]))
         errors = score(draw.targets, detections(scene, found, network.receivers), scene.dimension)
         location.append(errors[0])
         velocity.append(errors[1])

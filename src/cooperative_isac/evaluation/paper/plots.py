@@ -18,7 +18,7 @@ PANELS = (
     ("detection_rate", "targets found within 3 m"),
 )
 MARKERS = "osv^<>DPX*hd"
-COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
+COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 VELOCITY_UNKNOWN = ("monostatic", "monostatic_fine")  # one component only (CF section V-B)
 
 Row = Mapping[str, object]
@@ -89,8 +89,8 @@ def draw_sweep(sweep: Sweep, rows: Sequence[Row], subtitle: str, path: Path) -> 
 def _style(index: int) -> dict:
     return {
         "marker": MARKERS[index % len(MARKERS)],
-        "color": COLOURS[index % len(COLOURS)],
+        "color": COLORS[index % len(COLORS)],
         "markersize": 4,
-        "linestyle": ("-", "--", ":")[index // len(COLOURS) % 3],
+        "linestyle": ("-", "--", ":")[index // len(COLORS) % 3],
         "linewidth": 1.2,
     }

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import yaml
 
-from cooperative_isac.scene.config import load_scene, parse_scene
+from cooperative_isac.scene.file.config import load_scene, parse_scene
 from cooperative_isac.scene.model import Scene
 
 

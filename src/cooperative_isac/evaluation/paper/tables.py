@@ -9,14 +9,14 @@ import numpy as np
 import torch
 
 from cooperative_isac.evaluation.paper.scenes import changed_scene
-from cooperative_isac.fronthaul.learned.config import DvqvaeConfig
-from cooperative_isac.fronthaul.learned.dvqvae import Dvqvae
-from cooperative_isac.fronthaul.learned.maps.network import Maps, MapsConfig
-from cooperative_isac.fronthaul.learned.network import Network
-from cooperative_isac.fronthaul.learned.spectra.network import Spectra, SpectraConfig
+from cooperative_isac.learned.maps.network import Maps, MapsConfig
+from cooperative_isac.learned.network import Network
+from cooperative_isac.learned.paper.config import DvqvaeConfig
+from cooperative_isac.learned.paper.dvqvae import Dvqvae
+from cooperative_isac.learned.spectra.network import Spectra, SpectraConfig
 from cooperative_isac.pipeline import transmit
-from cooperative_isac.scene.config import load_scene
 from cooperative_isac.scene.describe import describe
+from cooperative_isac.scene.file.config import load_scene
 from cooperative_isac.scene.model import Scene
 from cooperative_isac.training.command import count_parameters
 
@@ -50,12 +50,12 @@ def size_rows() -> list[dict]:
         ("dvqvae, compact", Maps(compact, MapsConfig())),
     ):
         book = network.codebook(network.receivers[0])
-        assert book is not None  # each of them quantises
+        assert book is not None  # each of them quantizes
         rows.append(
             {
                 "network": name,
                 "encoder_parameters": count_parameters(network.encoders[network.receivers[0]]),
-                "decoder_parameters": count_parameters(network.centre),
+                "decoder_parameters": count_parameters(network.center),
                 "latents": network.latent_shape[0],
                 "latent_size": network.latent_shape[1],
                 "codewords": book.config.size,
@@ -67,7 +67,7 @@ def size_rows() -> list[dict]:
 
 @torch.no_grad()
 def time_rows(batch: int, on_row: Callable[[], None]) -> list[dict]:
-    """CF Table III: milliseconds a frame of encoder, quantiser and decoder, in batches as in CF, on
+    """CF Table III: milliseconds a frame of encoder, quantizer and decoder, in batches as in CF, on
     this CPU and GPU.
     """
     rows = []
@@ -122,7 +122,7 @@ def _times(network: Network, scene: Scene, batch: int, device: str) -> dict[str,
     observation = _batch(network.observe(silence, frame, site.name), batch, device)
     knowledge = _batch(network.knowledge(frame), batch, device)
     codebook, encoder = network.codebook(site.name), network.encoders[site.name]
-    assert codebook is not None  # each of them quantises
+    assert codebook is not None  # each of them quantizes
     latents = encoder(observation)
     sent = codebook.lookup(codebook.nearest(latents))[:, None].expand(
         -1, len(network.receivers), -1, -1
@@ -130,8 +130,8 @@ def _times(network: Network, scene: Scene, batch: int, device: str) -> dict[str,
     heard = torch.ones(batch, len(network.receivers), device=device)
     stages = {
         "encoder_ms": lambda: encoder(observation),
-        "quantiser_ms": lambda: codebook.nearest(latents),
-        "decoder_ms": lambda: network.read(network.centre(sent, heard, knowledge)),
+        "quantizer_ms": lambda: codebook.nearest(latents),
+        "decoder_ms": lambda: network.read(network.center(sent, heard, knowledge)),
     }
     return {stage: 1e3 / batch * _fastest_s(work, device) for stage, work in stages.items()}
 

@@ -26,7 +26,7 @@ def has_weights(scene: Scene, scheme: str) -> bool:
     """
     if scheme not in LEARNED:
         return True
-    from cooperative_isac.fronthaul.learned.weights import DamagedWeightsError, load_weights
+    from cooperative_isac.learned.weights import DamagedWeightsError, load_weights
     from cooperative_isac.schemes.learned import find_weights
 
     try:

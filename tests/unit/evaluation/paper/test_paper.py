@@ -18,9 +18,9 @@ from cooperative_isac.evaluation.paper.results import PointStore
 from cooperative_isac.evaluation.paper.scenes import changed_scene
 from cooperative_isac.evaluation.paper.sweeps import SCALES, SWEEPS, Point, Sweep, sweep
 from cooperative_isac.evaluation.paper.tables import setting_rows, size_rows
-from cooperative_isac.fronthaul.learned.quantiser import Codebook, CodebookConfig
-from cooperative_isac.fronthaul.learned.weights import make_network, save_weights
-from cooperative_isac.scene.errors import SceneError
+from cooperative_isac.learned.quantizer import Codebook, CodebookConfig
+from cooperative_isac.learned.weights import make_network, save_weights
+from cooperative_isac.scene.file.errors import SceneError
 
 TINY = Path(__file__).resolve().parents[3] / "scenes" / "tiny.yaml"
 

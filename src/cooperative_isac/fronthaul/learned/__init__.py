@@ -1,3 +1,0 @@
-"""Learned codecs: encoders and codebooks at the access points, one decoder at the centre. Needs
-torch.
-"""

@@ -1,0 +1,3 @@
+"""Learned codecs: encoders and codebooks at the access points, one decoder at the center. Needs
+torch.
+"""

@@ -1,0 +1,1 @@
+"""The networks of the cell-free paper (CF sections III and V-A)."""

@@ -1,0 +1,112 @@
+"""Codecs of demodulated echoes, with codebooks or without, and a compact center."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from cooperative_isac.learned.inputs import SPECTRUM, demodulated_observation
+from cooperative_isac.learned.paper.dvqvae import common_shape
+from cooperative_isac.learned.plane.latents import LatentLayout
+from cooperative_isac.learned.plane.network import PlaneNetwork, check_plane
+from cooperative_isac.learned.quantizer import Codebook, CodebookConfig
+from cooperative_isac.learned.spectra.center import SpectraCenter
+from cooperative_isac.learned.spectra.encoder import SpectrumEncoder
+from cooperative_isac.scene.model import Scene
+from cooperative_isac.waveform.frame import TransmitFrame
+
+
+@dataclass(frozen=True)
+class SpectraConfig:
+    """num_targets: how many it tells at most; hidden, kernel, encoder_*: channels, kernel and
+    number of the encoder's convolutions; part_dim, codebook: laid out by LatentLayout; quantized:
+    else latents travel as they are, as float32;
+    cells: of the plane along an axis; center_*: channels and residual layers there.
+    """
+
+    num_targets: int = 4
+    hidden: int = 16
+    kernel: int = 3
+    encoder_layers: int = 1
+    encoder_residuals: int = 1
+    part_dim: int = 8
+    codebook: CodebookConfig = CodebookConfig(256, num_parts=9, restart_after=20)
+    quantized: bool = True
+    cells: int = 24
+    center_channels: int = 32
+    center_residuals: int = 2
+
+    def __post_init__(self) -> None:
+        check_plane(self.num_targets, self.cells, (self.center_channels,))
+        for name in ("encoder_layers", "hidden"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name} is {getattr(self, name)}; it must be 1 or more")
+        if self.kernel < 1 or self.kernel % 2 == 0:
+            raise ValueError(f"kernel is {self.kernel}; it must be odd")
+
+
+class Spectra(PlaneNetwork):
+    """An encoder of echoes freed of their symbols, and a center that knows where in a spectrum each
+    cell of the scene's plane lies.
+    """
+
+    kind = "spectra"
+    center: SpectraCenter
+    largest_spread_cells = 1.0
+
+    def __init__(self, scene: Scene, config: SpectraConfig):
+        super().__init__(scene, config)
+        if scene.dimension != 2:
+            raise ValueError(
+                f"scene '{scene.name}' has dimension {scene.dimension}; this network needs "
+                "dimension 2"
+            )
+        _, beams, delays, shifts = common_shape(scene, "demodulated")
+        if delays == scene.grid.num_subcarriers:
+            raise ValueError(
+                f"paths over the area of scene '{scene.name}' differ by more than its {delays} "
+                "subcarriers "
+                "can tell apart; this network needs more subcarriers, a smaller stride or a "
+                "smaller area"
+            )
+        layout = LatentLayout(
+            config.codebook.num_parts,
+            config.part_dim,
+            len(scene.transmitters),
+            config.quantized,
+            has_beams=True,
+        )
+        self.latent_shape = beams * delays, layout.size
+        departures = max(site.num_ant for site in scene.transmitters)
+        for site in scene.receivers:
+            self.encoders[site.name] = SpectrumEncoder(
+                layout,
+                scene.grid.range_resolution_m,
+                departures,
+                config.hidden,
+                config.kernel,
+                config.encoder_layers,
+                config.encoder_residuals,
+            )
+            if config.quantized:
+                self.codebooks[site.name] = Codebook(layout.size, config.codebook)
+        max_doppler_hz = shifts / 2 * scene.grid.doppler_resolution_hz
+        self.center = SpectraCenter(
+            scene,
+            layout,
+            (beams, delays),
+            config.cells,
+            config.center_channels,
+            config.center_residuals,
+            max_doppler_hz,
+        )
+
+    @property
+    def input_key(self) -> str:
+        """What observe and knowledge depend on; see Network.input_key."""
+        return SPECTRUM
+
+    def observe(self, echo: np.ndarray, frame: TransmitFrame, receiver: str) -> np.ndarray:
+        """What one encoder takes; see Network.observe."""
+        return demodulated_observation(self.scene, echo, frame)

@@ -1,0 +1,364 @@
+"""Weights on disk: safetensors, with hyperparameters and scene as JSON beside them; nothing is
+unpickled.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save
+from torch import Tensor
+
+from cooperative_isac.learned.maps.network import Maps, MapsConfig
+from cooperative_isac.learned.network import Network
+from cooperative_isac.learned.paper.cnn import Cnn
+from cooperative_isac.learned.paper.config import CnnConfig, DvqvaeConfig
+from cooperative_isac.learned.paper.dvqvae import Dvqvae
+from cooperative_isac.learned.quantizer import TRAINING_STATE
+from cooperative_isac.learned.spectra.network import Spectra, SpectraConfig
+from cooperative_isac.scene.file.errors import quoted
+from cooperative_isac.scene.model import Scene, Site
+
+FORMAT = "cooperative_isac weights 2"
+# The format before it had other names for some kinds of networks, and British ones for parts.
+PREVIOUS_FORMAT = "cooperative_isac weights 1"
+RENAMED_KINDS = {"dvqvae": "paper_dvqvae", "cnn": "paper_cnn"}
+RENAMED_PARTS = {"centre": "center", "quantised": "quantized"}
+WEIGHTS_FILE = "weights.safetensors"  # in the folder of a training run
+DESCRIPTION = "cooperative_isac"
+KINDS: dict[str, tuple[type[Network], type]] = {
+    "paper_dvqvae": (Dvqvae, DvqvaeConfig),
+    "paper_cnn": (Cnn, CnnConfig),
+    "maps": (Maps, MapsConfig),
+    "spectra": (Spectra, SpectraConfig),
+}
+
+TRAIN_ANEW = "train anew with 'isac train'"
+# Hyperparameters of networks that can be trained: beyond these a file is damaged.
+MOST_LAYERS = 64
+LARGEST_SIZE = 2**20
+# Sizes beyond which a network is laid out without memory before it is made.
+ORDINARY_SIZE = 512
+# Types of numbers that save_weights writes, and bfloat16, which others may.
+NUMBER_TYPES = (torch.float32, torch.float16, torch.bfloat16)
+
+
+class WeightsError(ValueError):
+    """Weights that cannot be used; the message says why, and what to do."""
+
+
+class DamagedWeightsError(WeightsError):
+    """A file that is no weights at all, or no longer; no scene could use it."""
+
+
+class Description(BaseModel):
+    """What stands beside the tensors of a file."""
+
+    model_config = ConfigDict(strict=True)
+
+    format: str
+    kind: str
+    config: dict[str, Any]
+    scene: dict[str, Any]
+    training: dict[str, Any]
+
+
+def save_weights(path: Path, network: Network, training: Mapping, half: bool = False) -> None:
+    """Write a network; training: how it was trained and how good it is; half: store 16 bits a
+    number.
+    """
+    tensors = {
+        name: tensor.detach().cpu().contiguous()
+        for name, tensor in network.state_dict().items()
+        if name.rpartition(".")[2] not in TRAINING_STATE
+    }
+    if half:
+        tensors = {
+            name: tensor.half() if tensor.is_floating_point() else tensor
+            for name, tensor in tensors.items()
+        }
+    description = {
+        "format": FORMAT,
+        "kind": network.kind,
+        "config": asdict(network.config),
+        "scene": scene_facts(network.scene),
+        "training": dict(training),
+    }
+    metadata = {DESCRIPTION: json.dumps(description, allow_nan=False)}  # one key: no order to vary
+    path.write_bytes(save(tensors, metadata))
+
+
+def load_weights(path: Path, scene: Scene) -> Network:
+    """The network of a file, for a scene that it was trained for. WeightsError says what does not
+    fit.
+    """
+    description = weights_description(path)
+    differences = fact_differences(description["scene"], scene_facts(scene))
+    if differences:
+        raise WeightsError(
+            f"weights {path} were trained for another scene than '{scene.name}': "
+            f"{'; '.join(differences[:4])}. Train others with 'isac train'"
+        )
+    tensors = _tensors(path)
+    kind = description["kind"]
+    try:
+        if _is_large(description["config"]):
+            with torch.device("meta"):
+                _check_shapes(path, make_network(scene, kind, description["config"]), tensors)
+        network = make_network(scene, kind, description["config"])
+    except DamagedWeightsError:
+        raise
+    except WeightsError as error:
+        raise DamagedWeightsError(f"weights {path}: {error}; {TRAIN_ANEW}") from None
+    _check_shapes(path, network, tensors)
+    network.load_state_dict(tensors, strict=False)
+    return network.eval().requires_grad_(False)
+
+
+def begin_with(network: Network, path: Path) -> None:
+    """Give a network the parameters of a file, also of one for another scene.
+
+    Codebooks and statistics stay as they are. WeightsError when it is another network's.
+    """
+    kind = weights_description(path)["kind"]
+    parameters = dict(network.named_parameters())
+    known = {name: tensor for name, tensor in _tensors(path).items() if name in parameters}
+    differing = [
+        name
+        for name, parameter in parameters.items()
+        if name not in known or known[name].shape != parameter.shape
+    ]
+    if kind != network.kind or differing:
+        raise WeightsError(
+            f"training cannot begin from {path}: it is another network (kind '{quoted(kind)}', "
+            "wanted "
+            f"'{network.kind}'; {len(differing)} of {len(parameters)} parameters differ"
+            f"{', ' + differing[0] + ' first' if differing else ''})"
+        )
+    network.load_state_dict(known, strict=False)
+
+
+def make_network(scene: Scene, kind: str, config: Mapping | None = None) -> Network:
+    """A new network of a kind with the hyperparameters of a mapping, others by default."""
+    if kind not in KINDS:
+        raise WeightsError(
+            f"network kind '{quoted(kind)}' is not known; use one of {', '.join(KINDS)}"
+        )
+    network_class, config_class = KINDS[kind]
+    given = dict(config or {})
+    try:
+        made = TypeAdapter(config_class).validate_python(given)
+    except ValidationError as error:
+        raise WeightsError(f"hyperparameters of '{kind}': {_first_fault(error)}") from None
+    unknown = _unknown(given, asdict(made))
+    if unknown:
+        raise WeightsError(
+            f"'{kind}' has no hyperparameter {quoted(', '.join(unknown))}; "
+            f"it has {', '.join(asdict(made))}"
+        )
+    beyond = _beyond(asdict(made))
+    if beyond is not None:
+        raise WeightsError(f"hyperparameters of '{kind}': {beyond}")
+    try:
+        return network_class(scene, made)
+    except ValueError as error:
+        raise WeightsError(str(error)) from None
+    except (ArithmeticError, IndexError, MemoryError, RuntimeError, TypeError) as error:
+        reason = quoted(str(error).partition("\n")[0])
+        raise WeightsError(
+            f"hyperparameters of '{kind}' make no network for scene '{scene.name}': {reason}"
+        ) from None
+
+
+def weights_description(path: Path) -> dict:
+    """What stands beside the tensors: format, kind, config, scene, training. WeightsError: not
+    ours.
+    """
+    try:
+        with safe_open(path, framework="pt") as file:
+            text = (file.metadata() or {}).get(DESCRIPTION, "{}")
+    except (OSError, SafetensorError) as error:
+        raise DamagedWeightsError(
+            f"weights {path} cannot be read: {quoted(error)}; name a safetensors file of "
+            "'isac train'"
+        ) from None
+    try:
+        description = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise DamagedWeightsError(
+            f"weights {path}: their description is no JSON ({quoted(error)}); {TRAIN_ANEW}"
+        ) from None
+    if isinstance(description, dict) and description.get("format") == PREVIOUS_FORMAT:
+        description = _renamed(description)
+    found = description.get("format") if isinstance(description, dict) else None
+    if found != FORMAT:
+        raise DamagedWeightsError(
+            f"weights {path} are of format '{quoted(found)}', not '{FORMAT}'; {TRAIN_ANEW}"
+        )
+    try:
+        Description.model_validate(description)
+    except ValidationError as error:
+        raise DamagedWeightsError(f"weights {path}: {_first_fault(error)}; {TRAIN_ANEW}") from None
+    return description
+
+
+def _renamed(description: dict) -> dict:
+    """The description of a file of the previous format with today's names."""
+    kind = description.get("kind")
+    config = description.get("config")
+    renamed = {**description, "format": FORMAT}
+    if isinstance(kind, str):
+        renamed["kind"] = RENAMED_KINDS.get(kind, kind)
+    if isinstance(config, dict):
+        renamed["config"] = {_part_name(key): value for key, value in config.items()}
+    return renamed
+
+
+def _part_name(name: str) -> str:
+    """Today's name of a tensor or hyperparameter of the previous format."""
+    for before, now in RENAMED_PARTS.items():
+        name = name.replace(before, now)
+    return name
+
+
+def _tensors(path: Path) -> dict[str, Tensor]:
+    """The tensors of a file by name. WeightsError: a type or number that no network has."""
+    try:
+        with safe_open(path, framework="pt") as file:
+            names = file.keys()
+            tensors = {_part_name(name): file.get_tensor(name) for name in names}
+    except (
+        OSError,
+        SafetensorError,
+        AttributeError,
+        LookupError,
+        RuntimeError,
+        TypeError,
+    ) as error:
+        raise DamagedWeightsError(
+            f"weights {path} cannot be read: {quoted(error)}; {TRAIN_ANEW}"
+        ) from None
+    for name, tensor in tensors.items():
+        if tensor.dtype not in NUMBER_TYPES:
+            raise DamagedWeightsError(
+                f"weights {path}: {quoted(name)} is of type {tensor.dtype}, must be float32 or "
+                f"float16; {TRAIN_ANEW}"
+            )
+        if not torch.isfinite(tensor).all():
+            raise DamagedWeightsError(
+                f"weights {path}: {quoted(name)} has numbers that are not finite; {TRAIN_ANEW}"
+            )
+    return tensors
+
+
+def _check_shapes(path: Path, network: Network, tensors: Mapping[str, Tensor]) -> None:
+    """WeightsError where a file's tensors are not those of a network."""
+    wanted = {
+        name: tensor.shape
+        for name, tensor in network.state_dict().items()
+        if name.rpartition(".")[2] not in TRAINING_STATE
+    }
+    missing = [name for name in wanted if name not in tensors]
+    unknown = [quoted(name) for name in tensors if name not in wanted]
+    if missing or unknown:
+        raise DamagedWeightsError(
+            f"weights {path} are incomplete or of another version of network '{network.kind}': "
+            f"missing {missing[:3]}, unknown {unknown[:3]}; {TRAIN_ANEW}"
+        )
+    for name, shape in wanted.items():
+        if tensors[name].shape != shape:
+            raise DamagedWeightsError(
+                f"weights {path} are of another version of network '{network.kind}': {name} is "
+                f"{list(tensors[name].shape)}, must be {list(shape)}; {TRAIN_ANEW}"
+            )
+
+
+def scene_facts(scene: Scene) -> dict[str, object]:
+    """All that weights depend on: geometry, arrays and resource grid; power, noise and clutter may
+    differ.
+    """
+    grid = asdict(scene.grid)
+    facts: dict[str, object] = {
+        "dimension": scene.dimension,
+        "num_users": scene.users.num_users,
+        **grid,
+        "area_m": _rounded([scene.box.low_m, scene.box.high_m]),
+        "sensing.max_speed_mps": scene.sensing.max_speed_mps,
+    }
+    for role, sites in (("transmitter", scene.transmitters), ("receiver", scene.receivers)):
+        facts[f"{role}s"] = [site.name for site in sites]
+        for site in sites:
+            facts |= {
+                f"{role} {site.name} {name}": value for name, value in _site_facts(site).items()
+            }
+    return facts
+
+
+def fact_differences(before: Mapping[str, object], now: Mapping[str, object]) -> list[str]:
+    """What differs between two scenes' facts, one sentence each."""
+    return [
+        f"{quoted(name)} {quoted(before.get(name))} there, {quoted(now.get(name))} here"
+        for name in dict.fromkeys([*before, *now])
+        if before.get(name) != now.get(name)
+    ]
+
+
+def _first_fault(error: ValidationError) -> str:
+    fault = error.errors(include_url=False)[0]
+    place = quoted(".".join(map(str, fault["loc"])))
+    return f"{place}: {quoted(fault['msg'])}" if place else quoted(fault["msg"])
+
+
+def _sizes(config: Mapping, prefix: str = "") -> dict[str, int]:
+    """Whole numbers of a nested mapping by their path."""
+    sizes: dict[str, int] = {}
+    for name, value in config.items():
+        if isinstance(value, Mapping):
+            sizes |= _sizes(value, f"{prefix}{name}.")
+        elif isinstance(value, (tuple, list)):
+            sizes |= _sizes({f"{name}[{place}]": item for place, item in enumerate(value)}, prefix)
+        elif isinstance(value, int):
+            sizes[f"{prefix}{name}"] = value
+    return sizes
+
+
+def _beyond(config: Mapping) -> str | None:
+    """The first hyperparameter that is larger than any network's, in words."""
+    for name, value in _sizes(config).items():
+        most = MOST_LAYERS if name.endswith(("_layers", "_residuals")) else LARGEST_SIZE
+        if not 0 <= value <= most:
+            return f"{name} is {value}, must be within 0 and {most}"
+    return None
+
+
+def _is_large(config: Mapping) -> bool:
+    return any(value > ORDINARY_SIZE for value in _sizes(config).values())
+
+
+def _unknown(given: Mapping, known: Mapping, prefix: str = "") -> list[str]:
+    """Names in a nested mapping that another one does not have."""
+    names = [prefix + name for name in given if name not in known]
+    for name in given.keys() & known.keys():
+        if isinstance(given[name], Mapping) and isinstance(known[name], Mapping):
+            names += _unknown(given[name], known[name], f"{prefix}{name}.")
+    return names
+
+
+def _site_facts(site: Site) -> dict[str, object]:
+    return {
+        "num_ant": site.num_ant,
+        "position_m": _rounded(site.position_m),
+        "elements_m": _rounded(site.elements_m),
+    }
+
+
+def _rounded(values) -> list:
+    return np.round(np.array(values, float), 6).tolist()

@@ -1,0 +1,300 @@
+"""What must hold between the keys of a scene file."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Iterator
+
+from cooperative_isac.scene.file import schema
+from cooperative_isac.scene.file.build import static_suppression
+from cooperative_isac.scene.file.errors import Problem
+
+# Cosine of the angle between a wall's edges up to which it counts as a right angle: rounding of
+# written numbers.
+RIGHT_ANGLE = 1e-3
+
+
+def check_file(file: schema.SceneFile) -> list[Problem]:
+    """Faults between keys that show before anything is built."""
+    checks = (
+        _points,
+        _users,
+        _names,
+        _waveform,
+        _symbols,
+        _clutter,
+        _paths,
+        _draw,
+        _waypoints,
+        _noise,
+        _world,
+    )
+    return [problem for check in checks for problem in check(file)]
+
+
+def _points(file: schema.SceneFile) -> Iterator[Problem]:
+    """In 3-D every point has three numbers; in a plane a third one must be the plane's height."""
+    for key, values, height in _all_points(file):
+        if file.dimension == 3 and len(values) != 3:
+            yield Problem(key, "has 2 numbers; a scene of dimension 3 needs x, y, z")
+        if file.dimension == 2 and len(values) == 3 and values[2] != height:
+            yield Problem(
+                key,
+                f"has z = {values[2]:g}; a scene of dimension 2 allows x, y alone or "
+                f"z = {height:g}",
+            )
+
+
+def _all_points(file: schema.SceneFile) -> Iterator[tuple[str, list[float], float]]:
+    """Key, numbers, and the z that a plane allows, of every point and velocity."""
+    height = file.plane_height_m
+    yield "area.low_m", file.area.low_m, height
+    yield "area.high_m", file.area.high_m, height
+    for group in ("transmitters", "receivers"):
+        for i, site in enumerate(getattr(file, group)):
+            yield f"{group}[{i}].position_m", site.position_m, height
+    for i, position in enumerate(file.propagation.clutter.positions_m or []):
+        yield f"propagation.clutter.positions_m[{i}]", position, height
+    for i, target in enumerate(file.targets):
+        motion, key = target.motion, f"targets[{i}].motion"
+        if isinstance(motion, schema.WaypointsEntry):
+            yield from (
+                (f"{key}.points_m[{n}]", values, height) for n, values in enumerate(motion.points_m)
+            )
+        elif not isinstance(motion, schema.TrajectoryEntry):
+            yield f"{key}.position_m", motion.position_m, height
+            yield f"{key}.velocity_mps", motion.velocity_mps, 0.0
+
+
+def _users(file: schema.SceneFile) -> Iterator[Problem]:
+    if file.dimension == 2 and file.users.height_m not in (None, file.plane_height_m):
+        yield Problem(
+            "users.height_m",
+            f"is {file.users.height_m:g}; a scene of dimension 2 allows only "
+            f"plane_height_m ({file.plane_height_m:g})",
+        )
+
+
+def _names(file: schema.SceneFile) -> Iterator[Problem]:
+    sites = [
+        (f"{group}[{i}].name", site.name)
+        for group in ("transmitters", "receivers")
+        for i, site in enumerate(getattr(file, group))
+    ]
+    targets = [(f"targets[{i}].name", target.name) for i, target in enumerate(file.targets)]
+    for named in (sites, targets):
+        counts = Counter(name for _, name in named)
+        for name in (name for name, count in counts.items() if count > 1):
+            keys = [key for key, other in named if other == name]
+            yield Problem(keys[-1], f"'{name}' is already the name at {keys[0]}; names must differ")
+
+
+def _waveform(file: schema.SceneFile) -> Iterator[Problem]:
+    wave = file.waveform
+    if wave.num_subcarriers % wave.group_size:
+        yield Problem(
+            "waveform.group_size",
+            f"is {wave.group_size}; must divide num_subcarriers ({wave.num_subcarriers})",
+        )
+    strides = (
+        ("reference_subcarrier_stride", "num_subcarriers"),
+        ("reference_symbol_stride", "num_symbols"),
+    )
+    for key, count in strides:
+        stride, total = getattr(wave, key), getattr(wave, count)
+        if stride and total % stride:
+            yield Problem(
+                f"waveform.{key}",
+                f"is {stride}; must divide {count} ({total}), or be 0 for no reference symbols",
+            )
+    if bool(wave.reference_subcarrier_stride) != bool(wave.reference_symbol_stride):
+        yield Problem(
+            "waveform.reference_symbol_stride",
+            f"is {wave.reference_symbol_stride}; must be 0 "
+            f"exactly when reference_subcarrier_stride ({wave.reference_subcarrier_stride}) is",
+        )
+
+
+def _symbols(file: schema.SceneFile) -> Iterator[Problem]:
+    if file.sensing.symbols == "reference_only" and not file.waveform.reference_subcarrier_stride:
+        yield Problem(
+            "sensing.symbols",
+            "is 'reference_only', but the waveform has no reference "
+            "symbols; set waveform.reference_subcarrier_stride and reference_symbol_stride, or "
+            "symbols: payload",
+        )
+    static_paths = static_suppression(file)
+    if static_paths != "keep" and file.users.num_users >= file.waveform.num_symbols:
+        yield Problem(
+            "sensing.static_paths",
+            f"is '{static_paths}', which takes out all of {file.waveform.num_symbols} "
+            f"symbols with {file.users.num_users} streams (users.num_users); needs more symbols "
+            "than "
+            "streams, or keep",
+        )
+    if file.tracking.confirm_hits > file.tracking.confirm_window:
+        yield Problem(
+            "tracking.confirm_hits",
+            f"is {file.tracking.confirm_hits}; must be at most "
+            f"confirm_window ({file.tracking.confirm_window})",
+        )
+
+
+def _clutter(file: schema.SceneFile) -> Iterator[Problem]:
+    clutter = file.propagation.clutter
+    if clutter.positions_m is not None and clutter.num_scatterers not in (
+        None,
+        len(clutter.positions_m),
+    ):
+        yield Problem(
+            "propagation.clutter.num_scatterers",
+            f"is {clutter.num_scatterers}, but positions_m "
+            f"lists {len(clutter.positions_m)}; give one of the two keys",
+        )
+
+
+def _paths(file: schema.SceneFile) -> Iterator[Problem]:
+    propagation = file.propagation
+    if propagation.paths is None:
+        if propagation.path_kinds is not None:
+            yield Problem(
+                "propagation.path_kinds", "goes with propagation.paths only; leave it out"
+            )
+        return
+    if file.targets:
+        yield Problem(
+            "targets",
+            "lists targets, but those of a scene with propagation.paths come "
+            "from that file; leave one of the two keys out",
+        )
+    clutter = propagation.clutter
+    if clutter.num_scatterers or clutter.positions_m:
+        yield Problem(
+            "propagation.clutter",
+            "draws scatterers, but with propagation.paths all "
+            "paths come from that file; leave one of the two keys out",
+        )
+    if file.world is not None:
+        yield Problem(
+            "world",
+            "places surfaces, but with propagation.paths all paths come from "
+            "that file; leave one of the two keys out",
+        )
+    kinds = propagation.path_kinds or []
+    for kind in (kind for kind, count in Counter(kinds).items() if count > 1):
+        yield Problem("propagation.path_kinds", f"lists '{kind}' twice")
+
+
+def _noise(file: schema.SceneFile) -> Iterator[Problem]:
+    air = file.propagation
+    if air.noise_figure_db is not None and "noise_power_dbm" in air.model_fields_set:
+        yield Problem(
+            "propagation.noise_figure_db",
+            f"is {air.noise_figure_db:g} beside noise_power_dbm "
+            f"({air.noise_power_dbm:g}); give one of the two keys",
+        )
+
+
+def _world(file: schema.SceneFile) -> Iterator[Problem]:
+    """A world stands in three dimensions; each of its walls and boxes is whole."""
+    world = file.world
+    if world is None:
+        return
+    if file.dimension == 2:
+        yield Problem(
+            "world", "is for scenes of dimension 3 only; set dimension: 3 or leave it out"
+        )
+    if world.ground:
+        yield from _material(world.ground.material, "world.ground.material")
+    for i, wall in enumerate(world.walls):
+        yield from _wall(wall, f"world.walls[{i}]")
+        yield from _material(wall.material, f"world.walls[{i}].material")
+    for i, box in enumerate(world.boxes):
+        if any(low >= high for low, high in zip(box.low_m, box.high_m)):
+            yield Problem(
+                f"world.boxes[{i}].high_m",
+                f"is {box.high_m}; must be above low_m ({box.low_m}) on every axis",
+            )
+        yield from _material(box.material, f"world.boxes[{i}].material")
+
+
+def _wall(wall: schema.WallEntry, key: str) -> Iterator[Problem]:
+    rectangle = (wall.corner_m, wall.edges_m)
+    upright = (wall.from_m, wall.to_m, wall.height_m)
+    given = [part is not None for part in rectangle], [part is not None for part in upright]
+    if not ((all(given[0]) and not any(given[1])) or (all(given[1]) and not any(given[0]))):
+        yield Problem(key, "needs either corner_m and edges_m, or from_m, to_m and height_m")
+    elif wall.edges_m is not None:
+        first, second = wall.edges_m
+        product = sum(a * b for a, b in zip(first, second))
+        lengths = math.hypot(*first), math.hypot(*second)
+        if not all(lengths) or abs(product) > RIGHT_ANGLE * lengths[0] * lengths[1]:
+            yield Problem(
+                f"{key}.edges_m",
+                f"is {wall.edges_m}; the two edges must have a length and be at right angles",
+            )
+    elif wall.height_m is not None and (
+        wall.from_m == wall.to_m or wall.height_m[0] >= wall.height_m[1]
+    ):
+        yield Problem(key, "has no area: from_m and to_m must differ, and height_m must rise")
+
+
+def _material(material: schema.MaterialEntry, key: str) -> Iterator[Problem]:
+    if material.reflection_loss_db is not None and (
+        material.permittivity is not None or material.conductivity_spm is not None
+    ):
+        yield Problem(
+            f"{key}.reflection_loss_db",
+            "stands beside permittivity or conductivity_spm; give the loss, or of what it is made",
+        )
+
+
+def _draw(file: schema.SceneFile) -> Iterator[Problem]:
+    draw = file.draw
+    if file.dimension == 2 and draw.max_climb_mps:
+        yield Problem(
+            "draw.max_climb_mps", f"is {draw.max_climb_mps:g}; must be 0 in a scene of dimension 2"
+        )
+    if draw.height_m and file.dimension == 2:
+        yield Problem("draw.height_m", "is not for a scene of dimension 2; leave it out")
+    elif draw.height_m and draw.height_m[0] > draw.height_m[1]:
+        yield Problem(
+            "draw.height_m", f"is {draw.height_m}; the first height must not be above the second"
+        )
+    if draw.num_targets > file.sensing.max_targets:
+        yield Problem(
+            "draw.num_targets",
+            f"is {draw.num_targets}; must be at most sensing.max_targets "
+            f"({file.sensing.max_targets})",
+        )
+
+
+def _waypoints(file: schema.SceneFile) -> Iterator[Problem]:
+    for i, target in enumerate(file.targets):
+        if isinstance(target.motion, schema.WaypointsEntry):
+            yield from _one_waypoints(target.motion, f"targets[{i}].motion")
+
+
+def _one_waypoints(motion: schema.WaypointsEntry, key: str) -> Iterator[Problem]:
+    if (motion.speed_mps is None) == (motion.times_s is None):
+        yield Problem(key, "needs exactly one of speed_mps and times_s")
+    if motion.loop and len(motion.points_m) < 3:
+        yield Problem(
+            f"{key}.points_m", f"has {len(motion.points_m)} points; a loop needs at least 3"
+        )
+    if motion.times_s is None:
+        return
+    expected = len(motion.points_m) + motion.loop
+    if motion.corner_radius_m is not None:
+        yield Problem(
+            f"{key}.corner_radius_m", "goes with speed_mps only; leave it out beside times_s"
+        )
+    if len(motion.times_s) != expected:
+        yield Problem(
+            f"{key}.times_s",
+            f"has {len(motion.times_s)} times; needs {expected}: one a point"
+            + (", and one for the return to the first" if motion.loop else ""),
+        )
+    elif motion.times_s[0] != 0 or any(b <= a for a, b in zip(motion.times_s, motion.times_s[1:])):
+        yield Problem(f"{key}.times_s", "must begin with 0 and rise")

@@ -1,0 +1,157 @@
+"""Scene files: find, read, validate, and turn into a Scene."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+import os
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+from pydantic import ValidationError
+
+from cooperative_isac.scene.file.build import (
+    build_parts,
+    build_paths,
+    build_targets,
+    dbm_to_w,
+    recorded_targets,
+    with_paths,
+)
+from cooperative_isac.scene.file.checks import check_file
+from cooperative_isac.scene.file.errors import Problem, SceneError, problems_of, suggestion
+from cooperative_isac.scene.file.physics import check_scene
+from cooperative_isac.scene.file.schema import SceneFile
+from cooperative_isac.scene.file.sizes import size_problems
+from cooperative_isac.scene.file.yaml_text import Document, parse_yaml
+from cooperative_isac.scene.model import Scene
+
+FINGERPRINT_DIGITS = 16
+
+
+def load_scene(name_or_path: str | Path) -> Scene:
+    """The scene of a file, or of a shipped scene's name; SceneError lists everything that is
+    wrong.
+    """
+    path = scene_path(name_or_path)
+    return parse_scene(_text_of(path), path)
+
+
+def parse_scene(text: str, path: Path) -> Scene:
+    """The scene that a YAML text describes; path names it in errors and anchors its relative
+    paths.
+    """
+    source = str(path)
+    document = parse_yaml(text, source)
+    try:
+        return _built(document, path)
+    except _Faults as faults:
+        raise SceneError(source, faults.problems, document.line) from None
+
+
+def _built(document: Document, path: Path) -> Scene:
+    """The scene of a document; _Faults where it cannot be used."""
+    file = _validated(document.data)
+    _refuse(check_file(file))
+    _refuse(size_problems(file))
+    targets, problems = build_targets(file, path.parent)
+    paths, path_problems = build_paths(file, path.parent)
+    _refuse(path_problems)
+    parts = build_parts(file)
+    mark = fingerprint(file)
+    if paths is not None:
+        parts["propagation"] = with_paths(parts["propagation"], paths, file.propagation.path_kinds)
+        targets = recorded_targets(paths)
+        mark = _digest(f"{mark} paths={paths.digest}")
+    scene = Scene(
+        name=file.name or path.stem, targets=targets, fingerprint=mark, source=str(path), **parts
+    )
+    _refuse(problems + check_scene(scene))
+    return scene
+
+
+def with_power(scene: Scene, power_dbm: float) -> Scene:
+    """The scene with another transmit power, and a fingerprint that says so."""
+    power_w = dbm_to_w(power_dbm)
+    if math.isclose(power_w, scene.waveform.power_w, rel_tol=1e-9):
+        return scene
+    mark = _digest(f"{scene.fingerprint} power_dbm={power_dbm:.6f}")
+    return replace(scene, waveform=replace(scene.waveform, power_w=power_w), fingerprint=mark)
+
+
+def fingerprint(file: SceneFile) -> str:
+    """Digest of the content, not of its layout: processes that compare it know they play the same
+    scene.
+    """
+    return _digest(json.dumps(file.model_dump(mode="json"), sort_keys=True))
+
+
+def scene_path(name_or_path: str | Path) -> Path:
+    """The file of a scene: a path as it is, a bare name among the shipped scenes."""
+    path = Path(os.path.expanduser(name_or_path))
+    if path.is_file():
+        return path
+    if path.suffix or len(path.parts) != 1:
+        raise SceneError(str(path), [Problem("", "no such scene file")])
+    for folder in scene_folders():
+        if (folder / f"{path}.yaml").is_file():
+            return folder / f"{path}.yaml"
+    known = sorted({file.stem for folder in scene_folders() for file in folder.glob("*.yaml")})
+    hint = suggestion(path, known)
+    raise SceneError(
+        str(path), [Problem("", f"no scene of that name; {hint}known: {', '.join(known)}")]
+    )
+
+
+def scene_folders() -> list[Path]:
+    """Folders of shipped scenes: beside the source, under each ROS prefix, under Python's own
+    prefix.
+    """
+    prefixes = [
+        *filter(None, os.environ.get("AMENT_PREFIX_PATH", "").split(os.pathsep)),
+        sys.prefix,
+    ]
+    shared = [
+        Path(prefix) / "share" / "cooperative_isac" / "config" / "scenes" for prefix in prefixes
+    ]
+    return [Path(__file__).resolve().parents[4] / "config" / "scenes", *shared]
+
+
+class _Faults(Exception):
+    """Faults of a scene file, not yet with their lines."""
+
+    def __init__(self, problems: list[Problem]) -> None:
+        super().__init__(problems)
+        self.problems = problems
+
+
+def _text_of(path: Path) -> str:
+    """The text of a scene file, without the mark that some editors put before UTF-8."""
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise SceneError(str(path), [Problem("", f"cannot be read ({error.strerror})")]) from None
+    try:
+        return content.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = content.count(b"\n", 0, error.start) + 1
+        problem = f"cannot be read as text (byte {content[error.start]:#x}); save it as UTF-8"
+        raise SceneError(f"{path}:{line}", [Problem("", problem)]) from None
+
+
+def _validated(data: dict) -> SceneFile:
+    try:
+        return SceneFile.model_validate(data)
+    except ValidationError as error:
+        raise _Faults(problems_of(error, SceneFile, data)) from None
+
+
+def _refuse(problems: list[Problem]) -> None:
+    if problems:
+        raise _Faults(problems)
+
+
+def _digest(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()[:FINGERPRINT_DIGITS]

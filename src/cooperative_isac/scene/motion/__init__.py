@@ -1,0 +1,1 @@
+"""How targets and stations move: curves, waypoints, recorded trajectories."""

@@ -1,0 +1,163 @@
+"""How targets move: one protocol, several kinds."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+from scipy.interpolate import BSpline, PPoly
+
+from cooperative_isac.scene.motion.curves import Curve
+
+
+class Motion(Protocol):
+    """A motion knows its state at any time from start_s on, for duration_s."""
+
+    def state(self, time_s: float) -> tuple[np.ndarray, np.ndarray]:
+        """Position [3] m and velocity [3] m/s in map, time_s after the scene's start."""
+
+    @property
+    def start_s(self) -> float:
+        """When the motion begins, counted from the scene's start."""
+
+    @property
+    def duration_s(self) -> float:
+        """How long the motion is defined; inf for one that never ends."""
+
+
+def is_defined(motion: Motion, time_s: float) -> bool:
+    """Whether the motion has a state at time_s."""
+    return motion.start_s <= time_s <= motion.start_s + motion.duration_s
+
+
+@dataclass(frozen=True)
+class ConstantVelocity:
+    """A straight line. position_m: [3] at time 0; velocity_mps: [3]."""
+
+    position_m: np.ndarray
+    velocity_mps: np.ndarray
+    duration_s: float = math.inf
+    start_s: float = 0.0
+
+    def state(self, time_s: float) -> tuple[np.ndarray, np.ndarray]:
+        """Position [3] m and velocity [3] m/s."""
+        _require_defined(self, time_s)
+        return self.position_m + self.velocity_mps * time_s, self.velocity_mps.copy()
+
+
+@dataclass(frozen=True)
+class CoordinatedTurn:
+    """A turn about the vertical at a constant rate, counter-clockwise when positive.
+
+    position_m, velocity_mps: [3] at time 0; a vertical velocity makes a helix.
+    """
+
+    position_m: np.ndarray
+    velocity_mps: np.ndarray
+    turn_rate_radps: float
+    duration_s: float = math.inf
+    start_s: float = 0.0
+
+    def state(self, time_s: float) -> tuple[np.ndarray, np.ndarray]:
+        """Position [3] m and velocity [3] m/s."""
+        _require_defined(self, time_s)
+        rate, angle = self.turn_rate_radps, self.turn_rate_radps * time_s
+        sine, cosine = math.sin(angle), math.cos(angle)
+        along, across = sine / rate, (1 - cosine) / rate
+        moved = np.array([[along, -across, 0], [across, along, 0], [0, 0, time_s]])
+        turned = np.array([[cosine, -sine, 0], [sine, cosine, 0], [0, 0, 1]])
+        return self.position_m + moved @ self.velocity_mps, turned @ self.velocity_mps
+
+
+@dataclass(frozen=True)
+class CurveMotion:
+    """A path driven at constant speed; a closed path is driven round and round."""
+
+    path: Curve
+    speed_mps: float
+    start_s: float = 0.0
+
+    @property
+    def duration_s(self) -> float:
+        """Time until the end of an open path."""
+        return math.inf if self.path.closed else self.path.length_m / self.speed_mps
+
+    def state(self, time_s: float) -> tuple[np.ndarray, np.ndarray]:
+        """Position [3] m and velocity [3] m/s."""
+        _require_defined(self, time_s)
+        position, tangent = self.path.at(self.speed_mps * time_s)
+        return position, self.speed_mps * tangent
+
+
+@dataclass(frozen=True)
+class SplineMotion:
+    """Positions over time as a spline [m], from time 0 to period_s; looped, it repeats.
+
+    note: what was assumed in reading the file of a trajectory, for people
+    """
+
+    position: BSpline | PPoly
+    velocity: BSpline | PPoly
+    period_s: float
+    loop: bool = False
+    start_s: float = 0.0
+    note: str = ""
+
+    @property
+    def duration_s(self) -> float:
+        """The spline's length, or inf when looped."""
+        return math.inf if self.loop else self.period_s
+
+    def state(self, time_s: float) -> tuple[np.ndarray, np.ndarray]:
+        """Position [3] m and velocity [3] m/s, the derivative of the position."""
+        _require_defined(self, time_s)
+        time_s = time_s % self.period_s if self.loop else time_s
+        return np.array(self.position(time_s), float), np.array(self.velocity(time_s), float)
+
+
+@dataclass(frozen=True)
+class Delayed:
+    """Another motion that begins at start_s instead of the scene's start."""
+
+    motion: Motion
+    start_s: float
+
+    @property
+    def duration_s(self) -> float:
+        """As long as the motion itself."""
+        return self.motion.duration_s
+
+    def state(self, time_s: float) -> tuple[np.ndarray, np.ndarray]:
+        """Position [3] m and velocity [3] m/s."""
+        _require_defined(self, time_s)
+        return self.motion.state(time_s - self.start_s)
+
+
+def cycle_s(motion: Motion) -> float:
+    """Time after which a motion has been everywhere: its length, or that of a lap; inf without
+    either.
+    """
+    if isinstance(motion, Delayed):
+        return cycle_s(motion.motion)
+    if isinstance(motion, SplineMotion):
+        return motion.period_s
+    if isinstance(motion, CurveMotion):
+        return motion.path.length_m / motion.speed_mps
+    return motion.duration_s
+
+
+def note_of(motion: Motion) -> str:
+    """What was assumed in reading the file of a motion; empty where nothing was."""
+    if isinstance(motion, Delayed):
+        return note_of(motion.motion)
+    return motion.note if isinstance(motion, SplineMotion) else ""
+
+
+def _require_defined(motion: Motion, time_s: float) -> None:
+    if not is_defined(motion, time_s):
+        raise ValueError(
+            f"motion: no state at {time_s} s; it is defined from {motion.start_s} s "
+            f"for {motion.duration_s} s"
+        )

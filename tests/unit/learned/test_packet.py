@@ -1,0 +1,89 @@
+"""Packets of latents: there and back, and refused when they cannot be trusted."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from cooperative_isac.fronthaul.envelope import OVERHEAD_BITS, PacketError, seal
+from cooperative_isac.learned.latent_packet import INDICES, LATENTS, MODEL_BYTES, LatentCodec
+
+MODEL = 0xCAFE1234
+
+
+@pytest.fixture
+def codec(network):
+    return LatentCodec(network, MODEL)
+
+
+@pytest.fixture
+def packet(codec, latents):
+    return codec.pack(latents["rx1"], "rx1", 7)
+
+
+def reason(codec, packet, receiver="rx1", number=7):
+    """Why a packet is refused."""
+    with pytest.raises(PacketError) as caught:
+        codec.unpack(packet, receiver, number)
+    assert caught.value.receiver == receiver
+    return str(caught.value)
+
+
+def test_the_center_reads_the_nearest_codewords(codec, network, latents, packet):
+    codebook, sent = network.codebook("rx1"), latents["rx1"]
+    expected = sent if codebook is None else codebook.lookup(codebook.nearest(sent))
+    assert torch.equal(codec.unpack(packet, "rx1", 7), expected)
+
+
+def test_a_packet_has_the_bits_of_its_indices_and_no_more(network, latents, packet):
+    count, size = network.latent_shape
+    codebook = network.codebook("rx1")
+    bits = 32 * count * size
+    if codebook is not None:
+        bits = count * codebook.config.num_parts * codebook.config.width
+    assert 8 * len(packet) == OVERHEAD_BITS + 8 * MODEL_BYTES + -(-bits // 8) * 8
+
+
+def test_another_model_is_named(network, packet):
+    assert "its model is cafe1234, expected 00000001" in reason(LatentCodec(network, 1), packet)
+
+
+def test_another_receiver_frame_or_scene_is_refused(codec, network, packet):
+    assert "its receiver is 0, expected 1" in reason(codec, packet, receiver="rx2")
+    assert "its frame is 7, expected 8" in reason(codec, packet, number=8)
+    network.scene = replace(network.scene, fingerprint="another")
+    assert "its scene is" in reason(codec, packet)
+
+
+def test_damage_is_refused(codec, packet):
+    generator = np.random.default_rng(0)
+    for place in generator.choice(len(packet), 20, replace=False):
+        damaged = bytearray(packet)
+        damaged[place] ^= 1 << int(generator.integers(8))
+        assert "checksum" in reason(codec, bytes(damaged))
+    assert "checksum" in reason(codec, packet[:-1]) and "checksum" in reason(codec, b"")
+
+
+def test_payloads_of_another_length_are_refused(codec, network):
+    kind = LATENTS if network.codebook("rx1") is None else INDICES
+    for size in (0, 3, MODEL_BYTES, MODEL_BYTES + 5):
+        payload = (MODEL.to_bytes(4, "big") + bytes(size))[:size]
+        assert "refused" in reason(codec, seal(network.scene, kind, "rx1", 7, payload))
+    short = seal(network.scene, kind, "rx1", 7, MODEL.to_bytes(4, "big") + b"x")
+    assert f"it carries 1 bytes of latents, expected {codec.body_bytes('rx1')}" in reason(
+        codec, short
+    )
+
+
+@pytest.mark.parametrize("network", ["dvae"], indirect=True)
+def test_latents_that_are_not_numbers_are_refused(codec, latents):
+    latents["rx1"][3, 1] = float("nan")
+    assert "latents are not all finite" in reason(codec, codec.pack(latents["rx1"], "rx1", 7))
+
+
+@pytest.mark.parametrize("network", ["raw"], indirect=True)
+def test_indices_and_latents_are_told_apart(codec, network):
+    assert f"its format is {LATENTS}, expected {INDICES}" in reason(
+        codec, seal(network.scene, LATENTS, "rx1", 7, b"")
+    )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from functools import reduce
 from weakref import WeakKeyDictionary
 
 import numpy as np
@@ -62,7 +61,8 @@ def traced_matrix(scene: Scene, receiver: Site) -> np.ndarray | None:
 
     known = _matrices.setdefault(file, {})
     if key not in known:
-        known[key] = reduce(np.add, (_matrix_of(scene, receiver, file, kind) for kind in used))
+        matrices = [_matrix_of(scene, receiver, file, kind) for kind in used]
+        known[key] = sum(matrices, np.zeros_like(matrices[0]))
     return known[key]
 
 

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import reduce
 from typing import overload
 
 import numpy as np
@@ -83,7 +82,7 @@ def limited_information(scene: Scene, report: EchoReport) -> np.ndarray:
         path.information * (limited_by_multipath(scene, path.power) / path.power)
         for path in report.paths
     ]
-    return reduce(np.add, limited)
+    return sum(limited, np.zeros_like(limited[0]))
 
 
 def body_model(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property, reduce
+from functools import cached_property
 from itertools import product
 
 import numpy as np
@@ -359,7 +359,7 @@ class Matcher:
             powers.append(np.einsum("xsviq,xsviq->xsvq", over_delay.conj(), weighted).real)
         period_s = 1 / (self.offsets_hz[1] - self.offsets_hz[0])
         delays = np.fft.fftfreq(num_delays) * period_s
-        return Profiles(reduce(np.add, powers), delays)
+        return Profiles(sum(powers, np.zeros_like(powers[0])), delays)
 
     def noise_power(self, echoes: Sequence[np.ndarray]) -> float | None:
         """Robust power of what neither static paths nor targets explain; None where nothing is.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cached_property, reduce
+from functools import cached_property
 
 import numpy as np
 
@@ -39,7 +39,8 @@ class EchoReport:
     @cached_property
     def information(self) -> np.ndarray:
         """Fisher information of the location, [dimension, dimension], 1/m^2."""
-        return reduce(np.add, (path.information for path in self.paths))
+        parts = [path.information for path in self.paths]
+        return sum(parts, np.zeros_like(parts[0]))
 
     @cached_property
     def covariance(self) -> np.ndarray:

@@ -20,7 +20,7 @@ from cooperative_isac.pipeline import transmit
 from cooperative_isac.scene.file.config import load_scene
 from cooperative_isac.scene.model import Scene
 from cooperative_isac.schemes.registry import scheme_scene
-from cooperative_isac.waveform.frame import TransmitFrame
+from cooperative_isac.waveform.signal import Signal
 from cooperative_isac_ros import conversions, qos
 from cooperative_isac_ros.guard import GuardedNode, code_place, described
 from cooperative_isac_ros.health import Health
@@ -114,7 +114,7 @@ class SceneNode(GuardedNode):
             return self.scene
         return replace(self.scene, seed=announcement.seed)
 
-    def signal_of(self, announcement: Announcement) -> TransmitFrame:
+    def signal_of(self, announcement: Announcement) -> Signal:
         """What the transmitters send in a frame; ValueError when the payload does not fit the
         scene.
         """

@@ -16,14 +16,14 @@ from cooperative_isac.scene.model import OfdmGrid, Scene, Site, TargetState
 
 
 class Transmission(Protocol):
-    """What the transmitters send in one frame: a TransmitFrame, or a part of one."""
+    """What the transmitters send in one frame: a Signal, or a part of one."""
 
     @property
     def grid(self) -> OfdmGrid:
         """The resource elements of the frame."""
 
     def toward(self, transmitter: int, steering: np.ndarray) -> np.ndarray:
-        """Signal in given directions, as of TransmitFrame.toward."""
+        """Signal in given directions, as of Signal.toward."""
 
 
 @dataclass(frozen=True)

@@ -11,14 +11,14 @@ from cooperative_isac.bounds.crlb import Bound, derivative_weights, states_covar
 from cooperative_isac.bounds.path_basis import PathBasis, owners, receiver_basis
 from cooperative_isac.channel.paths import PathSet
 from cooperative_isac.scene.model import OfdmGrid, Scene, TargetState
-from cooperative_isac.waveform.frame import TransmitFrame
+from cooperative_isac.waveform.signal import Signal
 
 ROUNDING = 1e-9
 BLOCK = 512  # resource elements at a time
 
 
 def crlb_unknown_symbols(
-    scene: Scene, frame: TransmitFrame, targets: Sequence[TargetState], paths: Mapping[str, PathSet]
+    scene: Scene, frame: Signal, targets: Sequence[TargetState], paths: Mapping[str, PathSet]
 ) -> Bound:
     """CRLB as bounds.crlb's, but of the symbols only that they are independent, normal and of unit
     power is known.
@@ -54,7 +54,7 @@ def crlb_unknown_symbols(
 class _OneStream:
     """What a frame would be with ones for the symbols of one stream and none in the others."""
 
-    frame: TransmitFrame
+    frame: Signal
     stream: int
 
     @property
@@ -63,7 +63,7 @@ class _OneStream:
         return self.frame.grid
 
     def toward(self, transmitter: int, steering: np.ndarray) -> np.ndarray:
-        """Gains of the stream in given directions, as of TransmitFrame.toward."""
+        """Gains of the stream in given directions, as of Signal.toward."""
         gains = self.frame.stream_gains(transmitter, steering)[:, :, [self.stream]]
         return np.repeat(np.repeat(gains, self.frame.group_size, 0), self.grid.num_symbols, 2)
 

@@ -19,7 +19,7 @@ from torch import Tensor, nn
 
 from cooperative_isac.learned.quantizer import Codebook
 from cooperative_isac.scene.model import Scene
-from cooperative_isac.waveform.frame import TransmitFrame
+from cooperative_isac.waveform.signal import Signal
 
 
 @dataclass(frozen=True)
@@ -101,7 +101,7 @@ class Network(nn.Module, ABC):
         return f"{self.kind} {self.config}"
 
     @abstractmethod
-    def observe(self, echo: np.ndarray, frame: TransmitFrame, receiver: str) -> np.ndarray:
+    def observe(self, echo: np.ndarray, frame: Signal, receiver: str) -> np.ndarray:
         """What one encoder takes: fixed arithmetic at the access point, nothing learned, so it may
         be cached.
 
@@ -110,14 +110,14 @@ class Network(nn.Module, ABC):
         of order one: it survives float16.
         """
 
-    def encoded(self, echo: np.ndarray, frame: TransmitFrame, receiver: str) -> Tensor:
+    def encoded(self, echo: np.ndarray, frame: Signal, receiver: str) -> Tensor:
         """Latents [L, D] of one receiver's echo; arguments as in observe."""
         return self.encoders[receiver](torch.from_numpy(self.observe(echo, frame, receiver))[None])[
             0
         ]
 
     @abstractmethod
-    def knowledge(self, frame: TransmitFrame) -> np.ndarray:
+    def knowledge(self, frame: Signal) -> np.ndarray:
         """What the center takes of the transmitted frame itself, float32, of order one, or
         empty.
         """

@@ -10,7 +10,7 @@ import numpy as np
 from cooperative_isac.fronthaul.envelope import PacketError
 from cooperative_isac.fusion.detection import Detection
 from cooperative_isac.scene.model import Scene
-from cooperative_isac.waveform.frame import TransmitFrame
+from cooperative_isac.waveform.signal import Signal
 
 __all__ = ["PacketError", "Scheme", "SchemeClass", "after_sending", "arranged_scene"]
 
@@ -35,18 +35,18 @@ class Scheme(Protocol):
     name: str
     period_s: float | None
 
-    def encode(self, echo: np.ndarray, frame: TransmitFrame, receiver: str) -> bytes:
+    def encode(self, echo: np.ndarray, frame: Signal, receiver: str) -> bytes:
         """Compress one echo [num_rx_ant, num_subcarriers, num_symbols], complex64, sqrt(W), to a
         packet.
         """
 
-    def decode(self, packets: Mapping[str, bytes], frame: TransmitFrame) -> tuple[Detection, ...]:
+    def decode(self, packets: Mapping[str, bytes], frame: Signal) -> tuple[Detection, ...]:
         """Detections in one frame from the packets of the receivers that were heard.
 
         PacketError names a damaged packet; decode the others without it.
         """
 
-    def downlink_bits(self, frame: TransmitFrame) -> int:
+    def downlink_bits(self, frame: Signal) -> int:
         """Bits that each access point must be told of a frame before it can encode."""
 
 

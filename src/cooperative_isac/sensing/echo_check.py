@@ -22,7 +22,7 @@ from cooperative_isac.sensing.echo_hypotheses import (
     line_of_sight,
     sample_orders,
 )
-from cooperative_isac.waveform.frame import TransmitFrame
+from cooperative_isac.waveform.signal import Signal
 
 OK = "ok"
 WRONG = "wrong"
@@ -131,7 +131,7 @@ class Choice:
 def check_echoes(
     scene: Scene,
     receiver: Site,
-    frames: Sequence[TransmitFrame],
+    frames: Sequence[Signal],
     echoes: Sequence[np.ndarray],
     noise_powers_w: Sequence[float],
 ) -> EchoAssessment:

@@ -18,7 +18,7 @@ from cooperative_isac.scene.model import TargetState
 from cooperative_isac.sensing.static_stage import StaticStage
 from cooperative_isac.training.cache import Cache
 from cooperative_isac.training.samples import Source
-from cooperative_isac.waveform.frame import TransmitFrame
+from cooperative_isac.waveform.signal import Signal
 
 
 @dataclass(frozen=True)
@@ -81,7 +81,7 @@ class Examples(Dataset):
             )
         return example
 
-    def _observed(self, echo: np.ndarray, frame: TransmitFrame, receiver: str) -> np.ndarray:
+    def _observed(self, echo: np.ndarray, frame: Signal, receiver: str) -> np.ndarray:
         return self.network.observe(self._static.clean(echo, frame, receiver), frame, receiver)
 
     def assemble(
@@ -109,7 +109,7 @@ class EncodedExamples(Examples):
             f"{zlib.crc32(b''.join(tensor.numpy().tobytes() for tensor in tensors)):08x}"
         )
 
-    def _observed(self, echo: np.ndarray, frame: TransmitFrame, receiver: str) -> np.ndarray:
+    def _observed(self, echo: np.ndarray, frame: Signal, receiver: str) -> np.ndarray:
         with torch.no_grad():
             return self.network.encoded(
                 self._static.clean(echo, frame, receiver), frame, receiver

@@ -12,7 +12,7 @@ from cooperative_isac.pipeline import hear, transmit
 from cooperative_isac.scene.draw import draw_targets, frame_generator
 from cooperative_isac.scene.file.config import with_power
 from cooperative_isac.scene.model import Scene, TargetState
-from cooperative_isac.waveform.frame import TransmitFrame
+from cooperative_isac.waveform.signal import Signal
 
 TRAINING_SEED = 5_270_913_604  # far from the small seeds that people evaluate with
 
@@ -69,7 +69,7 @@ class Situation:
 
     number: int
     scene: Scene
-    frame: TransmitFrame
+    frame: Signal
     targets: tuple[TargetState, ...]
 
 

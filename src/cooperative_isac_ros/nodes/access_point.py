@@ -13,7 +13,7 @@ from cooperative_isac.scene.draw import draw_targets, frame_generator
 from cooperative_isac.scene.model import Site
 from cooperative_isac.schemes.contract import after_sending
 from cooperative_isac.schemes.registry import make_scheme
-from cooperative_isac.waveform.frame import TransmitFrame
+from cooperative_isac.waveform.signal import Signal
 from cooperative_isac_ros import conversions, qos
 from cooperative_isac_ros.announcements import announcement_or_fault
 from cooperative_isac_ros.base import WORKER_NICE, SceneNode, run_node
@@ -109,7 +109,7 @@ class AccessPoint(SceneNode):
             self._scheme.period_s = period_s
 
     def _report(
-        self, announcement: Announcement, signal: TransmitFrame, echo: np.ndarray, simulated: bool
+        self, announcement: Announcement, signal: Signal, echo: np.ndarray, simulated: bool
     ) -> None:
         began_s = time.perf_counter()
         data = self._scheme.encode(echo, signal, self.site.name)

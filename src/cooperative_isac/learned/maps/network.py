@@ -18,7 +18,7 @@ from cooperative_isac.learned.plane.output import centers
 from cooperative_isac.learned.quantizer import Codebook, CodebookConfig
 from cooperative_isac.scene.model import Scene
 from cooperative_isac.sensing.location_map import LocationMap
-from cooperative_isac.waveform.frame import TransmitFrame
+from cooperative_isac.waveform.signal import Signal
 
 
 @dataclass(frozen=True)
@@ -107,6 +107,6 @@ class Maps(PlaneNetwork):
         """What observe and knowledge depend on; see Network.input_key."""
         return f"{self.kind} {self.config.cells}"
 
-    def observe(self, echo: np.ndarray, frame: TransmitFrame, receiver: str) -> np.ndarray:
+    def observe(self, echo: np.ndarray, frame: Signal, receiver: str) -> np.ndarray:
         """What one encoder takes; see Network.observe."""
         return self._maps[receiver].observe(echo, frame)

@@ -21,7 +21,7 @@ from cooperative_isac.learned.paper.config import CnnConfig
 from cooperative_isac.learned.paper.dvqvae import common_shape
 from cooperative_isac.learned.targets import TargetHead
 from cooperative_isac.scene.model import Scene
-from cooperative_isac.waveform.frame import TransmitFrame
+from cooperative_isac.waveform.signal import Signal
 
 KERNEL = 5
 MIDDLE = KERNEL // 2
@@ -62,11 +62,11 @@ class Cnn(Network):
         """What observe and knowledge depend on; see Network.input_key."""
         return self.kind
 
-    def observe(self, echo: np.ndarray, frame: TransmitFrame, receiver: str) -> np.ndarray:
+    def observe(self, echo: np.ndarray, frame: Signal, receiver: str) -> np.ndarray:
         """What one encoder takes; see Network.observe."""
         return raw_observation(self.scene, echo)
 
-    def knowledge(self, frame: TransmitFrame) -> np.ndarray:
+    def knowledge(self, frame: Signal) -> np.ndarray:
         """What the center takes of the frame; see Network.knowledge."""
         return np.empty(0, np.float32)
 

@@ -31,7 +31,7 @@ from cooperative_isac.learned.paper.config import BEAM_CHANNELS, DvqvaeConfig
 from cooperative_isac.learned.quantizer import Codebook
 from cooperative_isac.learned.targets import TargetHead
 from cooperative_isac.scene.model import Scene
-from cooperative_isac.waveform.frame import TransmitFrame
+from cooperative_isac.waveform.signal import Signal
 
 NEURONS = 256
 INNER = 1, 2  # taps of a kernel of 4 with stride 2 that no other position has
@@ -82,13 +82,13 @@ class Dvqvae(Network):
         observed = "raw" if self.config.input == "raw" else SPECTRUM
         return f"{observed} {bool(self.config.transmit_layers)}"
 
-    def observe(self, echo: np.ndarray, frame: TransmitFrame, receiver: str) -> np.ndarray:
+    def observe(self, echo: np.ndarray, frame: Signal, receiver: str) -> np.ndarray:
         """What one encoder takes; see Network.observe."""
         if self.config.input == "raw":
             return raw_observation(self.scene, echo)
         return demodulated_observation(self.scene, echo, frame)
 
-    def knowledge(self, frame: TransmitFrame) -> np.ndarray:
+    def knowledge(self, frame: Signal) -> np.ndarray:
         """What the center takes of the frame; see Network.knowledge."""
         return transmit_tensor(frame) if self.config.transmit_layers else np.empty(0, np.float32)
 

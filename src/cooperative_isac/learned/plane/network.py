@@ -12,7 +12,7 @@ from cooperative_isac.learned.plane.loss import plane_loss
 from cooperative_isac.learned.plane.output import PlaneOutput
 from cooperative_isac.learned.plane.path_geometry import PathGeometry
 from cooperative_isac.learned.plane.residual import GROUPS
-from cooperative_isac.waveform.frame import TransmitFrame
+from cooperative_isac.waveform.signal import Signal
 
 LEAST_HEAT = 0.3  # of a target that is told
 
@@ -47,7 +47,7 @@ class PlaneNetwork(Network):
     center: PlaneCenter
     largest_spread_cells = 0.5  # of a target that is told
 
-    def knowledge(self, frame: TransmitFrame) -> np.ndarray:
+    def knowledge(self, frame: Signal) -> np.ndarray:
         """What the center takes of the frame; see Network.knowledge."""
         return np.empty(0, np.float32)
 

@@ -87,16 +87,22 @@ def point(values: list[float], height_m: float) -> np.ndarray:
     return np.array([*values, height_m][:3], float)
 
 
+def array_elements(
+    entry: schema.Ula | schema.Planar | schema.Custom, wavelength_m: float
+) -> np.ndarray:
+    """Offsets of an array's elements along its own axes, [num_ant, 3], m."""
+    if isinstance(entry, schema.Custom):
+        return np.array(entry.elements_m)
+    spacing_m = entry.spacing_wavelengths * wavelength_m
+    if isinstance(entry, schema.Ula):
+        return arrays.ula(entry.num_elements, spacing_m)
+    return arrays.planar(entry.num_horizontal, entry.num_vertical, spacing_m)
+
+
 def build_site(entry: schema.SiteEntry, wavelength_m: float, height_m: float) -> Site:
     """A site with its elements turned into map axes."""
     spec, turn = entry.array, entry.orientation
-    if isinstance(spec, schema.Custom):
-        elements = np.array(spec.elements_m)
-    elif isinstance(spec, schema.Ula):
-        elements = arrays.ula(spec.num_elements, spec.spacing_wavelengths * wavelength_m)
-    else:
-        spacing = spec.spacing_wavelengths * wavelength_m
-        elements = arrays.planar(spec.num_horizontal, spec.num_vertical, spacing)
+    elements = array_elements(spec, wavelength_m)
     rotation = rotation_matrix(turn.yaw_deg, turn.pitch_deg, turn.roll_deg)
     return Site(
         entry.name,
@@ -164,6 +170,7 @@ def build_propagation(
         entry.timing_offset_std_s,
         entry.frequency_offset_std_hz,
         entry.model,
+        coherence_time_s=entry.coherence_time_s,
     )
 
 
@@ -262,7 +269,9 @@ def recorded_targets(paths: PathFile) -> tuple[Target, ...]:
     )
 
 
-def build_targets(file: schema.SceneFile, folder: Path) -> tuple[tuple[Target, ...], list[Problem]]:
+def build_targets(
+    file: schema.CommonKeys, folder: Path
+) -> tuple[tuple[Target, ...], list[Problem]]:
     """The live targets, and the faults of those that cannot be built; optional ones may be left
     out.
     """
@@ -279,7 +288,9 @@ def build_targets(file: schema.SceneFile, folder: Path) -> tuple[tuple[Target, .
             problems.append(Problem(f"targets[{i}].motion", str(error)))
             continue
         motion = Delayed(motion, entry.appears_s) if entry.appears_s else motion
-        targets.append(Target(entry.name, TargetClass[entry.target_class.upper()], motion))
+        rcs_m2 = None if entry.rcs_dbsm is None else 10 ** (entry.rcs_dbsm / 10)
+        target_class = TargetClass[entry.target_class.upper()]
+        targets.append(Target(entry.name, target_class, motion, rcs_m2))
     return tuple(targets), problems
 
 

@@ -13,6 +13,7 @@ LEAST_LEVEL_DB = -200.0
 MOST_LEVEL_DB = 200.0
 Level = Annotated[float, Field(ge=LEAST_LEVEL_DB, le=MOST_LEVEL_DB, allow_inf_nan=False)]
 Deviation = Annotated[float, Field(ge=0, le=100, allow_inf_nan=False)]  # dB
+NoiseFigure = Annotated[float, Field(ge=0, le=200)]  # dB
 NotNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 Probability = Annotated[float, Field(gt=0, lt=1)]
 Vector = Annotated[list[Finite], Field(min_length=3, max_length=3)]
@@ -147,7 +148,8 @@ class PropagationEntry(Section):
         | None
     ) = later(None)
     model: Literal["pathloss", "radar_equation"] = later("pathloss")
-    noise_figure_db: Annotated[float, Field(ge=0, le=200)] | None = later(None)
+    noise_figure_db: NoiseFigure | None = later(None)
+    coherence_time_s: NotNegative = later(0.0)
 
 
 class DrawEntry(Section):
@@ -315,11 +317,58 @@ class TargetEntry(Section):
     target_class: Annotated[Literal["unknown", "uav", "vehicle"], Field(alias="class")] = "unknown"
     appears_s: NotNegative = 0.0
     optional: bool = False
+    rcs_dbsm: Level | None = later(None)
     motion: MotionEntry
 
 
-class SceneFile(Section):
-    """A whole scene file."""
+class ClockEntry(Section):
+    """How far a station's clock is off, and how it drifts."""
+
+    timing_offset_s: Finite = 0.0
+    timing_drift: Finite = 0.0
+    frequency_offset_hz: Finite = 0.0
+    frequency_drift_hzps: Finite = 0.0
+    phase_offset_deg: Finite = 0.0
+
+
+class AntennaEntry(Section):
+    """A station's array on one band, and what it may do."""
+
+    band: Name
+    array: Annotated[Ula | Planar | Custom, Field(discriminator="kind")]
+    duplex: Literal["tx", "rx", "full"] = "full"
+    orientation: Orientation = Orientation()
+
+
+class StationEntry(Section):
+    """A station: its role, its pose or motion, its arrays and its clock."""
+
+    name: Name
+    role: Literal["access_point", "macro", "micro", "ue", "wifi"] = "access_point"
+    position_m: Point | None = None
+    orientation: Orientation = Orientation()
+    motion: MotionEntry | None = None
+    odometry: Annotated[str, Field(min_length=1)] | None = None
+    tf_frame: Annotated[str, Field(min_length=1)] | None = None
+    antennas: Annotated[list[AntennaEntry], Field(min_length=1)]
+    area: Name | None = None
+    operator: Name | None = None
+    clock: ClockEntry = ClockEntry()
+    residual_self_interference_db: Annotated[float, Field(ge=LEAST_LEVEL_DB, le=0)] | None = None
+    scheme: Name | None = None
+
+
+class BandEntry(WaveformEntry):
+    """A band: its OFDM grid, frame rate and noise."""
+
+    name: Name
+    frame_rate_hz: Positive | None = None
+    noise_power_dbm: Level | None = None
+    noise_figure_db: NoiseFigure | None = None
+
+
+class CommonKeys(Section):
+    """Keys of every scene file."""
 
     name: Name | None = None
     dimension: Literal[2, 3]
@@ -329,9 +378,6 @@ class SceneFile(Section):
     update_rate_hz: Positive
     continuity_threshold_m: Positive = 1.0
     area: AreaEntry
-    transmitters: Annotated[list[SiteEntry], Field(min_length=1)]
-    receivers: Annotated[list[SiteEntry], Field(min_length=1)]
-    waveform: WaveformEntry
     users: UsersEntry
     propagation: PropagationEntry = PropagationEntry()
     draw: DrawEntry
@@ -340,3 +386,19 @@ class SceneFile(Section):
     bodies: BodiesEntry = later(BodiesEntry())
     world: WorldEntry | None = later(None)
     targets: list[TargetEntry] = []
+
+
+class SceneFile(CommonKeys):
+    """A scene file of one band, whose sites transmit or receive."""
+
+    transmitters: Annotated[list[SiteEntry], Field(min_length=1)]
+    receivers: Annotated[list[SiteEntry], Field(min_length=1)]
+    waveform: WaveformEntry
+
+
+class NetworkFile(CommonKeys):
+    """A scene file of bands and stations."""
+
+    bands: Annotated[list[BandEntry], Field(min_length=1)]
+    stations: Annotated[list[StationEntry], Field(min_length=1)]
+    links: Literal["passive", "active", "active-passive"] = "active-passive"

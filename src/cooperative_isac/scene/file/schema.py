@@ -6,6 +6,9 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from cooperative_isac.scene.model import Propagation, Sensing, Tracking
+from cooperative_isac.scene.station import Antenna
+
 Finite = Annotated[float, Field(allow_inf_nan=False)]
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 # Levels of dB, dBm and dBsm: far beyond all that is real, and their powers are numbers still.
@@ -46,7 +49,7 @@ class Ula(Section):
     kind: Literal["ula"]
     num_elements: Count
     spacing_wavelengths: Positive = 0.5
-    pattern: Pattern = later("isotropic")
+    pattern: Pattern = later(Antenna.pattern)
 
 
 class Planar(Section):
@@ -56,7 +59,7 @@ class Planar(Section):
     num_horizontal: Count
     num_vertical: Count
     spacing_wavelengths: Positive = 0.5
-    pattern: Pattern = later("isotropic")
+    pattern: Pattern = later(Antenna.pattern)
 
 
 class Custom(Section):
@@ -64,7 +67,7 @@ class Custom(Section):
 
     kind: Literal["custom"]
     elements_m: Annotated[list[Vector], Field(min_length=1)]
-    pattern: Pattern = later("isotropic")
+    pattern: Pattern = later(Antenna.pattern)
 
 
 class Orientation(Section):
@@ -147,7 +150,7 @@ class PropagationEntry(Section):
         ]
         | None
     ) = later(None)
-    model: Literal["pathloss", "radar_equation"] = later("pathloss")
+    model: Literal["pathloss", "radar_equation"] = later(Propagation.model)
     noise_figure_db: NoiseFigure | None = later(None)
     coherence_time_s: NotNegative = later(0.0)
 
@@ -172,9 +175,9 @@ class SensingEntry(Section):
     min_speed_mps: NotNegative = 0.0
     deadline_s: Positive | None = None
     static_paths: Literal["keep", "project", "learn"] | None = later(None)
-    static_memory_s: Positive = later(30.0)
+    static_memory_s: Positive = later(Sensing.static_memory_s)
     multipath_ratio_db: Annotated[float, Field(ge=0, le=MOST_LEVEL_DB, allow_inf_nan=False)] = (
-        later(20.0)
+        later(Sensing.multipath_ratio_db)
     )
 
 
@@ -242,18 +245,18 @@ class WorldEntry(Section):
 
 
 class TrackingEntry(Section):
-    """How detections become tracks."""
+    """How detections become tracks; the defaults are those of scene.model.Tracking."""
 
-    model: Literal["cv", "imm"] = "imm"
-    accel_std_mps2: Positive = 2.0
-    vertical_accel_std_mps2: Positive = 1.0
-    turn_rate_std_radps: Positive = 0.3
-    gate_probability: Probability = 0.999
-    confirm_hits: Count = 3
-    confirm_window: Count = 4
-    max_coast_s: Positive = 1.0
-    max_speed_mps: Positive = 40.0
-    uav_height_m: Finite = 4.0
+    model: Literal["cv", "imm"] = Tracking.model
+    accel_std_mps2: Positive = Tracking.accel_std_mps2
+    vertical_accel_std_mps2: Positive = Tracking.vertical_accel_std_mps2
+    turn_rate_std_radps: Positive = Tracking.turn_rate_std_radps
+    gate_probability: Probability = Tracking.gate_probability
+    confirm_hits: Count = Tracking.confirm_hits
+    confirm_window: Count = Tracking.confirm_window
+    max_coast_s: Positive = Tracking.max_coast_s
+    max_speed_mps: Positive = Tracking.max_speed_mps
+    uav_height_m: Finite = Tracking.uav_height_m
 
 
 class ConstantVelocityEntry(Section):

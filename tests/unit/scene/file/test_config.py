@@ -40,6 +40,7 @@ def test_the_shipped_scenes_are_those_of_the_documentation():
         "indoor_uav",
         "one_pair",
         "street",
+        "two_bands",
         "yard",
     ]
 
@@ -167,7 +168,7 @@ def test_an_unknown_name_suggests_a_shipped_scene():
     assert str(error.value) == (
         "capus: no scene of that name; did you mean 'campus'? known: "
         "campus, cell_free_compact, cell_free_table1, indoor_uav, one_pair, "
-        "street, yard"
+        "street, two_bands, yard"
     )
 
 

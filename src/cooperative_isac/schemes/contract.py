@@ -12,7 +12,7 @@ from cooperative_isac.fusion.detection import Detection
 from cooperative_isac.scene.model import Scene
 from cooperative_isac.waveform.signal import Signal
 
-__all__ = ["PacketError", "Scheme", "after_sending", "arranged_scene"]
+__all__ = ["PacketError", "Scheme", "SchemeClass", "after_sending", "arranged_scene"]
 
 
 class Scheme(Protocol):
@@ -50,6 +50,15 @@ class Scheme(Protocol):
         """Bits that each access point must be told of a frame before it can encode."""
 
 
+class SchemeClass(Protocol):
+    """What makes a scheme for a scene, mostly the class of the scheme."""
+
+    name: str
+
+    def __call__(self, scene: Scene) -> Scheme:
+        """A scheme for the scene. ValueError says why there can be none."""
+
+
 def after_sending(scheme: Scheme, receiver: str) -> None:
     """What a receiver still has to do when its packet is on its way: nothing in most schemes."""
     work = getattr(scheme, "after_sending", None)
@@ -57,7 +66,7 @@ def after_sending(scheme: Scheme, receiver: str) -> None:
         work(receiver)
 
 
-def arranged_scene(scheme: Scheme | type[Scheme], scene: Scene) -> Scene:
+def arranged_scene(scheme: Scheme | SchemeClass, scene: Scene) -> Scene:
     """The scene with the sites of a scheme: its own if it has an `arrange`, else the scene's.
 
     ValueError: the sites are its own, and the scene's echoes come from a path file.

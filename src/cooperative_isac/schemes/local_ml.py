@@ -117,11 +117,9 @@ class LocalMlScheme:
 
     def _expected(self, sensor: LocalMl, number: int) -> PathState:
         memory = self._memories.get(sensor.receiver.name)
-        return (
-            memory.recall(self.scene, sensor.receiver, number, self.period_s)
-            if memory
-            else NO_PATHS
-        )
+        if memory is None or self.period_s is None:
+            return NO_PATHS
+        return memory.recall(self.scene, sensor.receiver, number, self.period_s)
 
     def decode(self, packets: Mapping[str, bytes], frame: Signal) -> tuple[Detection, ...]:
         """Detections from the packets of the receivers that were heard; see schemes.contract."""

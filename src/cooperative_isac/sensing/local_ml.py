@@ -100,6 +100,7 @@ class LocalMl:
 
     @cached_property
     def search(self) -> SearchGrid:
+        """The grid of delays, angles and Doppler shifts over which targets are looked for."""
         return search_grid(self.scene, self.receiver, self.grid)
 
     def shared_path(self, reference: StreamReference) -> float:

@@ -7,12 +7,12 @@ The ROS nodes call the same stage functions, one each; everything random in fram
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
-from cooperative_isac.channel.echo import apply_paths
+from cooperative_isac.channel.echo import Echo, apply_paths
 from cooperative_isac.channel.paths import PathSet, clutter_positions, draw_paths
 from cooperative_isac.channel.traced import moving_paths, traced_matrix
 from cooperative_isac.channel.users import user_channels
@@ -20,16 +20,18 @@ from cooperative_isac.channel.world import static_matrix
 from cooperative_isac.fusion.detection import Detection
 from cooperative_isac.scene.draw import draw_users, frame_generator, scene_targets
 from cooperative_isac.scene.model import Scene, Site, TargetState
+from cooperative_isac.scene.station import Pose
 from cooperative_isac.schemes.contract import arranged_scene
 from cooperative_isac.schemes.registry import make_scheme
 from cooperative_isac.tracking.track import Track
-from cooperative_isac.waveform.frame import (
-    TransmitFrame,
+from cooperative_isac.waveform.frame import Frame
+from cooperative_isac.waveform.precoding import limit_power, precode, user_rates
+from cooperative_isac.waveform.signal import (
+    Signal,
     antenna_slices,
     draw_symbols,
     with_reference,
 )
-from cooperative_isac.waveform.precoding import limit_power, precode, user_rates
 
 
 @dataclass(frozen=True)
@@ -50,7 +52,7 @@ def downlink_channels(scene: Scene, number: int) -> np.ndarray:
     return user_channels(scene, draw_users(scene, generator), generator)
 
 
-def transmit(scene: Scene, number: int) -> TransmitFrame:
+def transmit(scene: Scene, number: int) -> Signal:
     """What all transmitters send in frame `number` (CF eqs. 3-5)."""
     waveform, antennas = scene.waveform, antenna_slices(scene)
     per_subcarrier_w = waveform.power_w * len(scene.transmitters) / scene.grid.num_subcarriers
@@ -66,13 +68,47 @@ def transmit(scene: Scene, number: int) -> TransmitFrame:
     symbols = draw_symbols(
         waveform, scene.users.num_users, frame_generator(scene.seed, number, "payload")
     )
-    frame = TransmitFrame(
-        number, scene.grid, waveform.modulation_order, symbols, precoders, antennas
-    )
+    frame = Signal(number, scene.grid, waveform.modulation_order, symbols, precoders, antennas)
     return with_reference(scene, frame)
 
 
-def sum_rate(scene: Scene, frame: TransmitFrame) -> float:
+def make_frame(
+    scene: Scene,
+    number: int,
+    time_s: float | None = None,
+    reported: Mapping[str, Pose] | None = None,
+) -> Frame:
+    """Frame `number` of the scene: the signals of the bands on the air, and where stations are.
+
+    time_s: from the start of consecutive frames; None: an independent draw, its stations at the
+    scene's start
+    reported: poses of the stations that follow odometry or /tf
+    """
+    signals = {
+        band.name: transmit(scene.on(band.name), number)
+        for band in scene.bands
+        if band.is_on_air(number)
+    }
+    return Frame(number, signals, time_s, scene.poses_at(time_s or 0.0, reported))
+
+
+def receive(
+    scene: Scene, frame: Frame, station: str, targets: Sequence[TargetState]
+) -> dict[str, Echo]:
+    """The echoes at one station by band, of the bands on the air on which it receives."""
+    posed = scene.posed(frame.poses)
+    echoes = {}
+    for band, signal in frame.signals.items():
+        view = posed.on(band)
+        if station not in [site.name for site in view.receivers]:
+            continue
+        samples = hear(view, signal, station, targets)
+        noise_power_w = view.propagation.noise_power_w
+        echoes[band] = Echo(station, band, frame.number, samples, noise_power_w)
+    return echoes
+
+
+def sum_rate(scene: Scene, frame: Signal) -> float:
     """Sum spectral efficiency of all users in a frame [bit/s/Hz]: the communication half of ISAC.
 
     Reference symbols carry nothing to the users.
@@ -98,9 +134,7 @@ def paths_to(
     return draw_paths(scene, receiver, targets, clutter, generator), generator
 
 
-def hear(
-    scene: Scene, frame: TransmitFrame, receiver: str, targets: Sequence[TargetState]
-) -> np.ndarray:
+def hear(scene: Scene, frame: Signal, receiver: str, targets: Sequence[TargetState]) -> np.ndarray:
     """The echo at one receiver, [num_rx_ant, num_subcarriers, num_symbols], complex64, sqrt(W) (CF
     eq. 6).
     """

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from cooperative_isac_msgs.msg import Frame
 
-from cooperative_isac.waveform.frame import TransmitFrame
+from cooperative_isac.waveform.signal import Signal
 from cooperative_isac_ros import conversions
 from cooperative_isac_ros.base import SceneNode
 from cooperative_isac_ros.records import Announcement
@@ -21,7 +21,7 @@ def announcement_or_fault(node: SceneNode, message: Frame) -> Announcement | Non
     return announcement
 
 
-def signal_or_fault(node: SceneNode, announcement: Announcement) -> TransmitFrame | None:
+def signal_or_fault(node: SceneNode, announcement: Announcement) -> Signal | None:
     """The frame's signal; None, and counted, when the announcement does not fit the node's scene or
     itself.
     """

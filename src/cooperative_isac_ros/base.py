@@ -11,6 +11,7 @@ from dataclasses import replace
 
 import rclpy
 from cooperative_isac_msgs.msg import StageTiming
+from rclpy.clock import ROSClock
 from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
 from rclpy.signals import SignalHandlerOptions
 
@@ -19,7 +20,7 @@ from cooperative_isac.pipeline import transmit
 from cooperative_isac.scene.file.config import load_scene
 from cooperative_isac.scene.model import Scene
 from cooperative_isac.schemes.registry import scheme_scene
-from cooperative_isac.waveform.frame import TransmitFrame
+from cooperative_isac.waveform.signal import Signal
 from cooperative_isac_ros import conversions, qos
 from cooperative_isac_ros.guard import GuardedNode, code_place, described
 from cooperative_isac_ros.health import Health
@@ -83,7 +84,8 @@ class SceneNode(GuardedNode):
 
     def _clock_missing(self) -> str:
         """That simulation time has not begun; empty when it has, or is not asked for."""
-        if not self.get_clock().ros_time_is_active or self.now_ns:
+        clock = self.get_clock()
+        if not isinstance(clock, ROSClock) or not clock.ros_time_is_active or self.now_ns:
             return ""
         offered = self.count_publishers("/clock")
         return (
@@ -112,7 +114,7 @@ class SceneNode(GuardedNode):
             return self.scene
         return replace(self.scene, seed=announcement.seed)
 
-    def signal_of(self, announcement: Announcement) -> TransmitFrame:
+    def signal_of(self, announcement: Announcement) -> Signal:
         """What the transmitters send in a frame; ValueError when the payload does not fit the
         scene.
         """

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 from cooperative_isac.fusion.detection import Detection
 from cooperative_isac.schemes.contract import PacketError, Scheme
-from cooperative_isac.waveform.frame import TransmitFrame
+from cooperative_isac.waveform.signal import Signal
 from cooperative_isac_ros.frame_order import FrameOrder
 from cooperative_isac_ros.records import Announcement, Packet
 
@@ -192,7 +192,7 @@ class PacketCollector:
 
 
 def decode_trusted(
-    scheme: Scheme, packets: Mapping[str, bytes], frame: TransmitFrame
+    scheme: Scheme, packets: Mapping[str, bytes], frame: Signal
 ) -> tuple[tuple[Detection, ...], dict[str, PacketError]]:
     """Detections from the packets that the scheme accepts; the errors of those it refuses, by
     receiver.

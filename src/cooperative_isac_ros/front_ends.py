@@ -16,7 +16,7 @@ from rclpy.qos import QoSProfile
 
 from cooperative_isac.pipeline import hear
 from cooperative_isac.scene.model import Site
-from cooperative_isac.waveform.frame import TransmitFrame
+from cooperative_isac.waveform.signal import Signal
 from cooperative_isac_ros import conversions, qos
 from cooperative_isac_ros.announcements import signal_or_fault
 from cooperative_isac_ros.base import SceneNode
@@ -24,7 +24,7 @@ from cooperative_isac_ros.records import Announcement, EchoRecord
 from cooperative_isac_ros.target_watch import TargetWatch
 
 FRAMES_KEPT = 8
-OnEcho = Callable[[Announcement, TransmitFrame, np.ndarray, bool], None]
+OnEcho = Callable[[Announcement, Signal, np.ndarray, bool], None]
 
 
 class FrontEnd(Protocol):

@@ -98,7 +98,7 @@ def test_ros_is_recognized(text):
 @pytest.mark.parametrize(
     ("folder", "text", "wrong"),
     [
-        ("scene", "from cooperative_isac.waveform.frame import x", {"waveform"}),
+        ("scene", "from cooperative_isac.waveform.signal import x", {"waveform"}),
         ("channel", "from cooperative_isac import sensing", {"sensing"}),
         ("sensing", "import cooperative_isac.metrics.ospa", {"metrics"}),
         ("bounds", "from cooperative_isac.sensing import report", {"sensing"}),

@@ -10,7 +10,7 @@ import numpy as np
 from cooperative_isac.bounds.path_basis import PathBasis, owners, path_basis, receiver_basis
 from cooperative_isac.channel.paths import PathSet
 from cooperative_isac.scene.model import Scene, Site, TargetState
-from cooperative_isac.waveform.frame import TransmitFrame
+from cooperative_isac.waveform.signal import Signal
 
 UNSEEN = 1e-12
 
@@ -42,7 +42,7 @@ class Bound:
 
 
 def crlb(
-    scene: Scene, frame: TransmitFrame, targets: Sequence[TargetState], paths: Mapping[str, PathSet]
+    scene: Scene, frame: Signal, targets: Sequence[TargetState], paths: Mapping[str, PathSet]
 ) -> Bound:
     """CRLB of all targets from all receivers, with every path's complex reflection unknown (CF eq.
     24).
@@ -66,7 +66,7 @@ def crlb(
 
 def path_information(
     scene: Scene,
-    frame: TransmitFrame,
+    frame: Signal,
     receiver: Site,
     transmitter: int,
     target: TargetState,

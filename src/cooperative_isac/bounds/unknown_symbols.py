@@ -11,14 +11,14 @@ from cooperative_isac.bounds.crlb import Bound, derivative_weights, states_covar
 from cooperative_isac.bounds.path_basis import PathBasis, owners, receiver_basis
 from cooperative_isac.channel.paths import PathSet
 from cooperative_isac.scene.model import OfdmGrid, Scene, TargetState
-from cooperative_isac.waveform.frame import TransmitFrame
+from cooperative_isac.waveform.signal import Signal
 
 ROUNDING = 1e-9
 BLOCK = 512  # resource elements at a time
 
 
 def crlb_unknown_symbols(
-    scene: Scene, frame: TransmitFrame, targets: Sequence[TargetState], paths: Mapping[str, PathSet]
+    scene: Scene, frame: Signal, targets: Sequence[TargetState], paths: Mapping[str, PathSet]
 ) -> Bound:
     """CRLB as bounds.crlb's, but of the symbols only that they are independent, normal and of unit
     power is known.
@@ -54,14 +54,16 @@ def crlb_unknown_symbols(
 class _OneStream:
     """What a frame would be with ones for the symbols of one stream and none in the others."""
 
-    frame: TransmitFrame
+    frame: Signal
     stream: int
 
     @property
     def grid(self) -> OfdmGrid:
+        """The resource elements of the frame."""
         return self.frame.grid
 
     def toward(self, transmitter: int, steering: np.ndarray) -> np.ndarray:
+        """Gains of the stream in given directions, as of Signal.toward."""
         gains = self.frame.stream_gains(transmitter, steering)[:, :, [self.stream]]
         return np.repeat(np.repeat(gains, self.frame.group_size, 0), self.grid.num_symbols, 2)
 
@@ -97,10 +99,9 @@ def _fisher_information(
     changes = derivative_weights(basis, own, num_targets, size)
     reflections = np.array([path.amplitude / path.gain for path in basis])
     echo = np.tensordot(reflections, changes[-2 * len(basis) : -len(basis)], 1)
-    fisher = sum(
-        _block_information(receive, block, echo, changes)
-        for block in np.array_split(signal, -(-len(signal) // BLOCK))
-    )
+    fisher = np.zeros((len(changes), len(changes)))
+    for block in np.array_split(signal, -(-len(signal) // BLOCK)):
+        fisher = fisher + _block_information(receive, block, echo, changes)
     return _with_phases(fisher, reflections)
 
 

@@ -2,13 +2,30 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 
 from cooperative_isac.channel.paths import PathSet
 from cooperative_isac.channel.static import static_echo
 from cooperative_isac.scene.arrays import steering_vectors
 from cooperative_isac.scene.model import OfdmGrid, Propagation, Scene, Site
-from cooperative_isac.waveform.frame import TransmitFrame
+from cooperative_isac.waveform.signal import Signal
+
+
+@dataclass(frozen=True)
+class Echo:
+    """What one station received on one band in one frame.
+
+    samples: [num_rx_ant, num_subcarriers, num_symbols], complex64, sqrt(W)
+    noise_power_w: per antenna, subcarrier and symbol, W
+    """
+
+    station: str
+    band: str
+    frame_number: int
+    samples: np.ndarray
+    noise_power_w: float
 
 
 def path_phases(
@@ -22,7 +39,7 @@ def path_phases(
     return over_subcarriers.astype(np.complex64), over_symbols.astype(np.complex64)
 
 
-def path_signals(scene: Scene, frame: TransmitFrame, paths: PathSet) -> np.ndarray:
+def path_signals(scene: Scene, frame: Signal, paths: PathSet) -> np.ndarray:
     """Each path's signal without its receive steering, [num_subcarriers, num_paths, num_symbols],
     complex64.
 
@@ -67,7 +84,7 @@ def thermal_noise(shape, power_w: float, generator: np.random.Generator) -> np.n
 
 def apply_paths(
     scene: Scene,
-    frame: TransmitFrame,
+    frame: Signal,
     receiver: Site,
     paths: PathSet,
     generator: np.random.Generator,

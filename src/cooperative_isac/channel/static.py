@@ -9,7 +9,7 @@ import numpy as np
 from cooperative_isac.channel.paths import PathSet
 from cooperative_isac.scene.arrays import steering_vectors
 from cooperative_isac.scene.model import Scene, Site
-from cooperative_isac.waveform.frame import TransmitFrame, antenna_slices
+from cooperative_isac.waveform.signal import Signal, antenna_slices
 
 
 def channel_matrix(scene: Scene, receiver: Site, paths: PathSet) -> np.ndarray:
@@ -36,9 +36,7 @@ def channel_matrix(scene: Scene, receiver: Site, paths: PathSet) -> np.ndarray:
     return matrix.transpose(1, 0, 2).astype(np.complex64)
 
 
-def static_echo(
-    frame: TransmitFrame, matrix: np.ndarray, phases: np.ndarray | None = None
-) -> np.ndarray:
+def static_echo(frame: Signal, matrix: np.ndarray, phases: np.ndarray | None = None) -> np.ndarray:
     """Echo of a frame through a static channel, [num_rx_ant, num_subcarriers, num_symbols],
     complex64, sqrt(W).
 

@@ -18,7 +18,7 @@ from cooperative_isac.schemes.registry import make_scheme
 from cooperative_isac.tracking.association import OBSERVED
 from cooperative_isac.tracking.track import ESTABLISHED, Track
 from cooperative_isac.tracking.tracker import Tracker
-from cooperative_isac.waveform.frame import TransmitFrame
+from cooperative_isac.waveform.signal import Signal
 
 SETTLED_FRAMES = 10  # frames without loss at the start, not scored: tracks are confirmed there
 NEES_GATE_M = 5.0  # a track this near to a target is its track; the cutoff of GOSPA
@@ -36,7 +36,7 @@ class Recording:
 
     scene: Scene
     scheme_name: str
-    frames: tuple[TransmitFrame, ...]
+    frames: tuple[Signal, ...]
     targets: tuple[tuple[TargetState, ...], ...]
     packets: tuple[Mapping[str, bytes], ...]
 
@@ -184,5 +184,5 @@ def outage(
     Returns [num_frames, num_receivers], bool.
     """
     arrived = np.ones((num_frames, num_receivers), bool)
-    arrived[np.ix_(np.arange(first, first + length), receivers)] = False
+    arrived[np.ix_(np.arange(first, first + length), np.asarray(receivers, int))] = False
     return arrived

@@ -16,7 +16,7 @@ from cooperative_isac.pipeline import hear, sum_rate, transmit
 from cooperative_isac.scene.draw import draw_targets, frame_generator
 from cooperative_isac.scene.model import Scene, TargetState
 from cooperative_isac.schemes.contract import Scheme, arranged_scene
-from cooperative_isac.waveform.frame import TransmitFrame
+from cooperative_isac.waveform.signal import Signal
 
 
 class SchemeFailure(RuntimeError):
@@ -31,7 +31,7 @@ class Draw:
     (pipeline.hear).
     """
 
-    frame: TransmitFrame
+    frame: Signal
     targets: tuple[TargetState, ...]
     echoes: Mapping[str, np.ndarray]
 

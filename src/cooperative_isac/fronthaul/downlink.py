@@ -8,14 +8,14 @@ import numpy as np
 
 from cooperative_isac.fronthaul.bits import pack_labels, unpack_labels
 from cooperative_isac.scene.model import Scene
-from cooperative_isac.waveform.frame import TransmitFrame, antenna_slices, with_reference
+from cooperative_isac.waveform.signal import Signal, antenna_slices, with_reference
 
 HEADER = np.dtype([("number", "<u8"), ("order", "<u2"), ("streams", "<u2"), ("scale", "<f4")])
 MAX_LEVEL = 32767
 SURPLUS = 10.0  # amplitude that a real transmitter may have over the scene's: 20 dB
 
 
-def pack_downlink(frame: TransmitFrame) -> bytes:
+def pack_downlink(frame: Signal) -> bytes:
     """Symbols at log2(order) bits and precoders at 16 bits a real number, behind a header."""
     scale = float(np.abs(frame.precoders.view(np.float32)).max()) / MAX_LEVEL
     header = np.array(
@@ -26,7 +26,7 @@ def pack_downlink(frame: TransmitFrame) -> bytes:
     return header.tobytes() + precoders.tobytes() + labels
 
 
-def unpack_downlink(scene: Scene, data: bytes) -> TransmitFrame:
+def unpack_downlink(scene: Scene, data: bytes) -> Signal:
     """The frame that pack_downlink packed. ValueError says what does not fit the scene."""
     if len(data) < HEADER.itemsize:
         raise ValueError(
@@ -59,7 +59,7 @@ def unpack_downlink(scene: Scene, data: bytes) -> TransmitFrame:
     precoders = (values.astype(np.float32) * header["scale"]).view(np.complex64).reshape(shape)
     indices = unpack_labels(data[body:], _label_width(order), count)
     indices = indices.reshape(grid.num_subcarriers, streams, grid.num_symbols)
-    frame = TransmitFrame(int(header["number"]), grid, order, indices, precoders, antennas)
+    frame = Signal(int(header["number"]), grid, order, indices, precoders, antennas)
     return with_reference(scene, frame)
 
 

@@ -7,7 +7,7 @@ from itertools import product
 import numpy as np
 
 from cooperative_isac.scene.model import Scene, Site
-from cooperative_isac.waveform.frame import TransmitFrame
+from cooperative_isac.waveform.signal import Signal
 
 NOISE_OF_HALVES = 0.5  # power in half of the samples
 # Of a spectrum and transmitter: power, and where between bins of beam, delay and Doppler shift.
@@ -43,7 +43,7 @@ def raw_observation(scene: Scene, echo: np.ndarray) -> np.ndarray:
     return real_channels(_network_echo(scene, echo)[None])
 
 
-def demodulated_observation(scene: Scene, echo: np.ndarray, frame: TransmitFrame) -> np.ndarray:
+def demodulated_observation(scene: Scene, echo: np.ndarray, frame: Signal) -> np.ndarray:
     """The echo freed of the symbols, stream by stream (y s_k^*), over beam, delay and Doppler
     shift.
 
@@ -76,7 +76,7 @@ def demodulated_observation(scene: Scene, echo: np.ndarray, frame: TransmitFrame
     return np.stack(channels)
 
 
-def _departing(frame: TransmitFrame, transmitter: int) -> np.ndarray:
+def _departing(frame: Signal, transmitter: int) -> np.ndarray:
     """Conjugate weights of the streams in each beam of departure, [num_subcarriers, num_beams,
     num_streams], that leave noise as strong as it is.
     """
@@ -162,7 +162,8 @@ def delay_window(scene: Scene) -> tuple[int, int]:
     for transmitter, receiver in product(scene.transmitters, scene.receivers):
         ends = transmitter.position_m, receiver.position_m
         shortest.append(np.linalg.norm(ends[0] - ends[1]))
-        longest.append(sum(np.linalg.norm(corners - end, axis=1) for end in ends).max())
+        outward, inward = (np.linalg.norm(corners - end, axis=1) for end in ends)
+        longest.append((outward + inward).max())
     first = int(np.floor(min(shortest) / grid.range_resolution_m)) - 1
     last = int(np.ceil(max(longest) / grid.range_resolution_m)) + 1
     return first, _in_steps(last - first + 1, grid.num_subcarriers)
@@ -178,7 +179,7 @@ def _in_steps(count: int, most: int) -> int:
     return min(-(-count // BINS_STEP) * BINS_STEP, most)
 
 
-def transmit_tensor(frame: TransmitFrame) -> np.ndarray:
+def transmit_tensor(frame: Signal) -> np.ndarray:
     """The transmit signal X of all antennas, scaled to unit power (CF section III-C).
 
     Returns [2, num_tx_ant, num_subcarriers, num_symbols], float32.

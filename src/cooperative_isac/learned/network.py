@@ -19,7 +19,7 @@ from torch import Tensor, nn
 
 from cooperative_isac.learned.quantizer import Codebook
 from cooperative_isac.scene.model import Scene
-from cooperative_isac.waveform.frame import TransmitFrame
+from cooperative_isac.waveform.signal import Signal
 
 
 @dataclass(frozen=True)
@@ -61,6 +61,8 @@ class Network(nn.Module, ABC):
 
     kind: str
     latent_shape: tuple[int, int]
+    center: nn.Module
+    deviation: Tensor
 
     def __init__(self, scene: Scene, config):
         super().__init__()
@@ -80,7 +82,11 @@ class Network(nn.Module, ABC):
 
     def codebook(self, receiver: str) -> Codebook | None:
         """The codebook of a receiver, None where latents travel as float32."""
-        return self.codebooks[receiver] if receiver in self.codebooks else None
+        if receiver not in self.codebooks:
+            return None
+        codebook = self.codebooks[receiver]
+        assert isinstance(codebook, Codebook)
+        return codebook
 
     @property
     def needs_symbols(self) -> bool:
@@ -95,7 +101,7 @@ class Network(nn.Module, ABC):
         return f"{self.kind} {self.config}"
 
     @abstractmethod
-    def observe(self, echo: np.ndarray, frame: TransmitFrame, receiver: str) -> np.ndarray:
+    def observe(self, echo: np.ndarray, frame: Signal, receiver: str) -> np.ndarray:
         """What one encoder takes: fixed arithmetic at the access point, nothing learned, so it may
         be cached.
 
@@ -104,14 +110,14 @@ class Network(nn.Module, ABC):
         of order one: it survives float16.
         """
 
-    def encoded(self, echo: np.ndarray, frame: TransmitFrame, receiver: str) -> Tensor:
+    def encoded(self, echo: np.ndarray, frame: Signal, receiver: str) -> Tensor:
         """Latents [L, D] of one receiver's echo; arguments as in observe."""
         return self.encoders[receiver](torch.from_numpy(self.observe(echo, frame, receiver))[None])[
             0
         ]
 
     @abstractmethod
-    def knowledge(self, frame: TransmitFrame) -> np.ndarray:
+    def knowledge(self, frame: Signal) -> np.ndarray:
         """What the center takes of the transmitted frame itself, float32, of order one, or
         empty.
         """

@@ -3,19 +3,33 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import Enum
+from functools import cached_property
+from typing import Literal
 
 import numpy as np
 
 from cooperative_isac.scene.geometry import SPEED_OF_LIGHT_MPS
 from cooperative_isac.scene.motion.motion import Motion
 from cooperative_isac.scene.path_file import PATH_KINDS, PathFile
+from cooperative_isac.scene.station import (
+    Antenna,
+    Duplex,
+    Link,
+    LinkMode,
+    Pose,
+    Role,
+    Site,
+    Station,
+)
 from cooperative_isac.scene.world import World
 
 # Continuity threshold of a vehicle with a body: half of a car's length, since its echoes come from
 # anywhere on it.
 LARGE_BODY_THRESHOLD_M = 2.0
+# Band of a scene whose file has the keys of a single one (waveform, transmitters, receivers).
+ONLY_BAND = "default"
 
 
 class TargetClass(Enum):
@@ -24,37 +38,6 @@ class TargetClass(Enum):
     UNKNOWN = 0
     UAV = 1
     VEHICLE = 2
-
-
-@dataclass(frozen=True)
-class Site:
-    """An access point: a named antenna array at a place.
-
-    position_m: [3] in map; rotation: [3, 3], array axes to map axes; elements_m: [num_ant, 3],
-    offsets from position_m in MAP axes (already rotated); boresight is the array's x axis in map;
-    pattern: of each element, isotropic | tr38901 (channel.antenna_pattern).
-    """
-
-    name: str
-    position_m: np.ndarray
-    rotation: np.ndarray
-    elements_m: np.ndarray
-    kind: str
-    pattern: str = "isotropic"
-
-    @property
-    def num_ant(self) -> int:
-        return len(self.elements_m)
-
-    @property
-    def boresight(self) -> np.ndarray:
-        """Unit vector [3] along which the array looks."""
-        return self.rotation[:, 0]
-
-    @property
-    def axis(self) -> np.ndarray:
-        """Unit vector [3] along the array's own y axis (the line of a ULA)."""
-        return self.rotation[:, 1]
 
 
 @dataclass(frozen=True)
@@ -94,6 +77,7 @@ class OfdmGrid:
 
     @property
     def wavelength_m(self) -> float:
+        """Wavelength at the carrier, m."""
         return SPEED_OF_LIGHT_MPS / self.carrier_hz
 
     @property
@@ -179,6 +163,7 @@ class Propagation:
     clutter.reflection_variance is a mean cross section in m^2, and users are reached as in free
     space.
     paths: a ray tracer's paths instead of those of eq. 6; path_kinds: those of them that are used.
+    coherence_time_s: how long the reflections of targets and clutter are constant; 0: one frame
     """
 
     reference_gain: float
@@ -192,6 +177,7 @@ class Propagation:
     model: str = "pathloss"
     paths: PathFile | None = None
     path_kinds: tuple[str, ...] = PATH_KINDS
+    coherence_time_s: float = 0.0
 
     @property
     def has_radar_equation(self) -> bool:
@@ -216,11 +202,15 @@ class TargetDraw:
 
 @dataclass(frozen=True)
 class Target:
-    """A named target of the live scene and the motion it follows."""
+    """A named target of the live scene and the motion it follows.
+
+    rcs_m2: mean radar cross section for the radar equation; None: that of its class
+    """
 
     name: str
     target_class: TargetClass
     motion: Motion
+    rcs_m2: float | None = None
 
 
 @dataclass(frozen=True)
@@ -294,7 +284,7 @@ class Tracking:
     uav_height_m: above it a target is taken for a UAV.
     """
 
-    model: str = "imm"
+    model: Literal["cv", "imm"] = "imm"
     accel_std_mps2: float = 2.0
     vertical_accel_std_mps2: float = 1.0
     turn_rate_std_radps: float = 0.3
@@ -307,9 +297,70 @@ class Tracking:
 
 
 @dataclass(frozen=True)
+class Band:
+    """One carrier of the network: what is sent on it, and what the channel does there.
+
+    frame_stride: the band is on the air in every frame_stride-th frame of the scene
+    """
+
+    name: str
+    waveform: Waveform
+    propagation: Propagation
+    users: Users
+    world: World | None = None
+    frame_stride: int = 1
+
+    def is_on_air(self, number: int) -> bool:
+        """Whether frame `number` of the scene has a signal on this band."""
+        return number % self.frame_stride == 0
+
+
+@dataclass(frozen=True)
+class Layout:
+    """Bands and stations of a scene whose file names them."""
+
+    bands: tuple[Band, ...]
+    stations: tuple[Station, ...]
+
+    @cached_property
+    def fixed_sites(self) -> dict[tuple[str, str], Site]:
+        """Sites of the stations at time 0, by names of station and band."""
+        return {
+            (station.name, band): station.site(band, station.pose_at(0.0))
+            for station in self.stations
+            for band in station.bands
+        }
+
+    def sites(self, band: str, poses: Mapping[str, Pose]) -> dict[str, Site]:
+        """The sites of all stations on a band by name, in the order of the stations.
+
+        poses: of the stations that are not where they were at time 0
+        """
+        return {
+            station.name: (
+                station.site(band, poses[station.name])
+                if station.name in poses
+                else self.fixed_sites[station.name, band]
+            )
+            for station in self.stations
+            if band in station.bands
+        }
+
+
+@dataclass(frozen=True)
 class Scene:
-    """A whole cooperative scene. dimension 2: everything lies in the plane z = plane_height_m,
-    known to height_std_m.
+    """A whole cooperative scene, seen on one of its bands.
+
+    dimension 2: everything lies in the plane z = plane_height_m, known to height_std_m
+    transmitters, receivers: sites of the stations that transmit and receive on the band; a station
+    that does both is in both
+    waveform, users, propagation, world: of the band
+    update_rate_hz: of the frames; of all bands together
+    band: name of the band
+    link_mode: which pairs of stations sense together
+    layout: bands and stations of a scene that names them; None: one band with sites that transmit
+    or receive
+    poses: of the stations that moved since time 0
     """
 
     name: str
@@ -333,9 +384,126 @@ class Scene:
     source: str = field(default="", compare=False)
     bodies: Mapping[TargetClass, Body] = field(default_factory=dict)
     world: World | None = None
+    band: str = ONLY_BAND
+    link_mode: LinkMode = LinkMode.PASSIVE
+    layout: Layout | None = None
+    poses: Mapping[str, Pose] = field(default_factory=dict)
+
+    @property
+    def bands(self) -> tuple[Band, ...]:
+        """All bands of the scene."""
+        if self.layout is not None:
+            return self.layout.bands
+        only = Band(self.band, self.waveform, self.propagation, self.users, self.world)
+        return (only,)
+
+    @cached_property
+    def stations(self) -> tuple[Station, ...]:
+        """All stations of the scene; transmitters before receivers where the file has no others."""
+        if self.layout is not None:
+            return self.layout.stations
+        roles = ((self.transmitters, Duplex.TX), (self.receivers, Duplex.RX))
+        return tuple(
+            _station_of(site, self.band, duplex) for sites, duplex in roles for site in sites
+        )
+
+    @cached_property
+    def links(self) -> tuple[Link, ...]:
+        """All links of the scene: pairs of stations that sense together on a band."""
+        return tuple(
+            Link(transmitter.name, receiver.name, view.band)
+            for view in self.views
+            for receiver in view.receivers
+            for transmitter in view.transmitters
+            if self.link_mode.allows(transmitter.name, receiver.name)
+        )
+
+    @cached_property
+    def views(self) -> tuple[Scene, ...]:
+        """The scene seen on each of its bands, in their order."""
+        return tuple(self._seen_on(band) for band in self.bands)
+
+    def on(self, band: str) -> Scene:
+        """The scene seen on a band. KeyError names the bands there are."""
+        for view in self.views:
+            if view.band == band:
+                return view
+        raise KeyError(
+            f"no band '{band}' in scene '{self.name}'; it has {[b.name for b in self.bands]}"
+        )
+
+    def poses_at(
+        self, time_s: float, reported: Mapping[str, Pose] | None = None
+    ) -> dict[str, Pose]:
+        """Poses of the stations that move, at a time after the scene's start.
+
+        reported: of the stations whose pose comes from odometry or /tf; one that is missing stands
+        where the file says
+        """
+        known = reported or {}
+        return {
+            station.name: known.get(station.name) or station.pose_at(time_s)
+            for station in self.stations
+            if station.is_mobile
+        }
+
+    def posed(self, poses: Mapping[str, Pose]) -> Scene:
+        """The scene with its moving stations at other poses; the same object where none moves."""
+        if not poses:
+            return self
+        return replace(self, **self._sites_on(self.band, poses), poses=poses)
+
+    def station(self, name: str) -> Station:
+        """The station of that name; KeyError names the ones there are."""
+        for station in self.stations:
+            if station.name == name:
+                return station
+        raise KeyError(
+            f"no station '{name}' in scene '{self.name}'; it has "
+            f"{[station.name for station in self.stations]}"
+        )
+
+    @property
+    def receiving_stations(self) -> tuple[Station, ...]:
+        """The stations that receive on some band, in order."""
+        return tuple(station for station in self.stations if station.receives)
+
+    def linked_transmitters(self, receiver: str) -> tuple[int, ...]:
+        """Indices of the transmitters of this band whose echoes a receiver uses."""
+        return tuple(
+            index
+            for index, site in enumerate(self.transmitters)
+            if self.link_mode.allows(site.name, receiver)
+        )
+
+    def _seen_on(self, band: Band) -> Scene:
+        if band.name == self.band:
+            return self
+        return replace(
+            self,
+            band=band.name,
+            waveform=band.waveform,
+            users=band.users,
+            propagation=band.propagation,
+            world=band.world,
+            **self._sites_on(band.name, self.poses),
+        )
+
+    def _sites_on(self, band: str, poses: Mapping[str, Pose]) -> dict[str, tuple[Site, ...]]:
+        """Transmitters and receivers of a band, of a scene with a layout."""
+        layout = self.layout
+        assert layout is not None, "only stations of a layout move or work on several bands"
+        sites = layout.sites(band, poses)
+        antennas = {station.name: station.antenna(band) for station in layout.stations}
+        duplex = {name: antenna.duplex for name, antenna in antennas.items() if antenna}
+        return {
+            "transmitters": tuple(s for name, s in sites.items() if duplex[name].transmits),
+            "receivers": tuple(s for name, s in sites.items() if duplex[name].receives),
+        }
 
     @property
     def grid(self) -> OfdmGrid:
+        """The resource elements of the waveform."""
         return self.waveform.grid
 
     @property
@@ -354,6 +522,11 @@ class Scene:
     def body(self, target_class: TargetClass) -> Body:
         """The body of a target class; a point where the scene file says nothing of it."""
         return self.bodies.get(target_class, POINT_BODY)
+
+    def rcs_m2(self, name: str, target_class: TargetClass) -> float:
+        """Mean radar cross section of a target: its own, else that of its class, m^2."""
+        own = next((target.rcs_m2 for target in self.targets if target.name == name), None)
+        return self.body(target_class).rcs_m2 if own is None else own
 
     @property
     def has_bodies(self) -> bool:
@@ -383,3 +556,9 @@ class Scene:
             f"no receiver '{name}' in scene '{self.name}'; it has "
             f"{[s.name for s in self.receivers]}"
         )
+
+
+def _station_of(site: Site, band: str, duplex: Duplex) -> Station:
+    """The station of a site that only transmits or only receives."""
+    antenna = Antenna(band, site.elements_m @ site.rotation, site.kind, duplex, site.pattern)
+    return Station(site.name, Role.ACCESS_POINT, Pose(site.position_m, site.rotation), (antenna,))

@@ -10,9 +10,9 @@ import numpy as np
 from cooperative_isac.fronthaul.envelope import PacketError
 from cooperative_isac.fusion.detection import Detection
 from cooperative_isac.scene.model import Scene
-from cooperative_isac.waveform.frame import TransmitFrame
+from cooperative_isac.waveform.signal import Signal
 
-__all__ = ["PacketError", "Scheme", "after_sending", "arranged_scene"]
+__all__ = ["PacketError", "Scheme", "SchemeClass", "after_sending", "arranged_scene"]
 
 
 class Scheme(Protocol):
@@ -35,19 +35,28 @@ class Scheme(Protocol):
     name: str
     period_s: float | None
 
-    def encode(self, echo: np.ndarray, frame: TransmitFrame, receiver: str) -> bytes:
+    def encode(self, echo: np.ndarray, frame: Signal, receiver: str) -> bytes:
         """Compress one echo [num_rx_ant, num_subcarriers, num_symbols], complex64, sqrt(W), to a
         packet.
         """
 
-    def decode(self, packets: Mapping[str, bytes], frame: TransmitFrame) -> tuple[Detection, ...]:
+    def decode(self, packets: Mapping[str, bytes], frame: Signal) -> tuple[Detection, ...]:
         """Detections in one frame from the packets of the receivers that were heard.
 
         PacketError names a damaged packet; decode the others without it.
         """
 
-    def downlink_bits(self, frame: TransmitFrame) -> int:
+    def downlink_bits(self, frame: Signal) -> int:
         """Bits that each access point must be told of a frame before it can encode."""
+
+
+class SchemeClass(Protocol):
+    """What makes a scheme for a scene, mostly the class of the scheme."""
+
+    name: str
+
+    def __call__(self, scene: Scene) -> Scheme:
+        """A scheme for the scene. ValueError says why there can be none."""
 
 
 def after_sending(scheme: Scheme, receiver: str) -> None:
@@ -57,7 +66,7 @@ def after_sending(scheme: Scheme, receiver: str) -> None:
         work(receiver)
 
 
-def arranged_scene(scheme: Scheme | type[Scheme], scene: Scene) -> Scene:
+def arranged_scene(scheme: Scheme | SchemeClass, scene: Scene) -> Scene:
     """The scene with the sites of a scheme: its own if it has an `arrange`, else the scene's.
 
     ValueError: the sites are its own, and the scene's echoes come from a path file.

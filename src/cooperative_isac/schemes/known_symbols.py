@@ -10,7 +10,7 @@ import numpy as np
 
 from cooperative_isac.fronthaul.downlink import pack_downlink
 from cooperative_isac.scene.model import OfdmGrid, Scene
-from cooperative_isac.waveform.frame import TransmitFrame, comb
+from cooperative_isac.waveform.signal import Signal, comb
 
 LARGEST_SAMPLE = (
     1e9  # sqrt(W): no receiver delivers it, and matched filters of more overflow in float32
@@ -38,6 +38,7 @@ class KnownSymbols:
 
     @property
     def reference_only(self) -> bool:
+        """Whether nothing but the public reference symbols is known."""
         return self.scene.sensing.symbols == "reference_only"
 
     @property
@@ -53,9 +54,12 @@ class KnownSymbols:
         """The sensed resource elements."""
         return comb(self.scene.grid, *self.strides)
 
-    def of_frame(self, frame: TransmitFrame) -> TransmitFrame:
+    def of_frame(self, frame: Signal) -> Signal:
         """What of a frame is known."""
-        return frame.reference if self.reference_only else frame
+        if not self.reference_only:
+            return frame
+        assert frame.reference is not None  # the scene's waveform has a comb of them
+        return frame.reference
 
     def of_echo(self, echo: np.ndarray) -> np.ndarray:
         """The sensed part of an echo [num_rx_ant, num_subcarriers, num_symbols], without samples
@@ -63,6 +67,6 @@ class KnownSymbols:
         """
         return without_overflow(echo[:, :: self.strides[0], :: self.strides[1]])
 
-    def downlink_bits(self, frame: TransmitFrame) -> int:
+    def downlink_bits(self, frame: Signal) -> int:
         """The payload of the frame, packed; nothing with reference symbols only."""
         return 0 if self.reference_only else 8 * len(pack_downlink(frame))

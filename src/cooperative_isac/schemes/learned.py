@@ -21,7 +21,7 @@ from cooperative_isac.learned.weights import WEIGHTS_FILE, load_weights
 from cooperative_isac.scene.model import Scene
 from cooperative_isac.schemes.known_symbols import without_overflow
 from cooperative_isac.sensing.static_stage import StaticStage
-from cooperative_isac.waveform.frame import TransmitFrame
+from cooperative_isac.waveform.signal import Signal
 
 WEIGHTS_VARIABLE = "ISAC_WEIGHTS"
 SHIPPED = Path(__file__).resolve().parents[1] / "weights"
@@ -40,12 +40,12 @@ class LearnedScheme:
         self.network = load_weights(path, scene)
         self.codec = LatentCodec(self.network, zlib.crc32(path.read_bytes()))
 
-    def encode(self, echo: np.ndarray, frame: TransmitFrame, receiver: str) -> bytes:
+    def encode(self, echo: np.ndarray, frame: Signal, receiver: str) -> bytes:
         """Packet of one receiver's codewords; see schemes.contract."""
         echo = self.static.clean(without_overflow(echo), frame, receiver, self.period_s)
         return self.codec.pack(self.network.encoded(echo, frame, receiver), receiver, frame.number)
 
-    def decode(self, packets: Mapping[str, bytes], frame: TransmitFrame) -> tuple[Detection, ...]:
+    def decode(self, packets: Mapping[str, bytes], frame: Signal) -> tuple[Detection, ...]:
         """Detections from the packets of the receivers that were heard; see schemes.contract."""
         if not packets:
             return ()
@@ -59,13 +59,13 @@ class LearnedScheme:
         found = self.network.read(self.network.center(stacked[None], heard[None], knowledge[None]))
         return detections(self.scene, found, tuple(latents))
 
-    def unpacked(self, packet: bytes, receiver: str, frame: TransmitFrame) -> Tensor:
+    def unpacked(self, packet: bytes, receiver: str, frame: Signal) -> Tensor:
         """Latents [L, D] as the center knows them from one receiver's packet. PacketError says why
         one is refused.
         """
         return self.codec.unpack(packet, receiver, frame.number)
 
-    def downlink_bits(self, frame: TransmitFrame) -> int:
+    def downlink_bits(self, frame: Signal) -> int:
         """The payload of the frame, packed, where symbols or static paths are removed before
         encoding; else nothing.
         """
@@ -81,11 +81,11 @@ class CentralScheme(LearnedScheme):
     symbols.
     """
 
-    def encode(self, echo: np.ndarray, frame: TransmitFrame, receiver: str) -> bytes:
+    def encode(self, echo: np.ndarray, frame: Signal, receiver: str) -> bytes:
         """Packet of one receiver's whole echo; see schemes.contract."""
         return pack_echo(self.scene, receiver, frame.number, echo)
 
-    def unpacked(self, packet: bytes, receiver: str, frame: TransmitFrame) -> Tensor:
+    def unpacked(self, packet: bytes, receiver: str, frame: Signal) -> Tensor:
         """Latents [L, D] of the echo in one receiver's packet. PacketError says why one is
         refused.
         """
@@ -96,7 +96,7 @@ class CentralScheme(LearnedScheme):
             raise PacketError(receiver, "its echo is too strong to be one")
         return latents
 
-    def downlink_bits(self, frame: TransmitFrame) -> int:
+    def downlink_bits(self, frame: Signal) -> int:
         """Nothing: only the center uses the symbols, and it made them."""
         return 0
 
@@ -154,7 +154,7 @@ def find_weights(scene: Scene, name: str) -> Path:
             "the "
             "shipped weights"
         )
-    if given and os.path.isfile(os.path.join(given, WEIGHTS_FILE)):
+    if given and os.path.isfile(Path(given, WEIGHTS_FILE)):
         return Path(given, WEIGHTS_FILE)
     stem = f"{scene.name}-{name}"
     shape = scene.receivers[0].num_ant, scene.grid.num_subcarriers, scene.grid.num_symbols

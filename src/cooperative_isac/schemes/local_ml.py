@@ -21,7 +21,7 @@ from cooperative_isac.sensing.path_state import NO_PATHS, PathState
 from cooperative_isac.sensing.report import EchoReport, report_fit
 from cooperative_isac.sensing.static_paths import StaticNuisance
 from cooperative_isac.sensing.static_stage import StaticStage
-from cooperative_isac.waveform.frame import TransmitFrame
+from cooperative_isac.waveform.signal import Signal
 
 
 class LocalMlScheme:
@@ -52,7 +52,7 @@ class LocalMlScheme:
         """The maximum-likelihood search at one receiver."""
         return self._sensors[receiver]
 
-    def encode(self, echo: np.ndarray, frame: TransmitFrame, receiver: str) -> bytes:
+    def encode(self, echo: np.ndarray, frame: Signal, receiver: str) -> bytes:
         """Packet of the targets that one receiver heard; see schemes.contract."""
         reports = self.reports(
             *self.prepare(self.known.of_echo(echo), frame, receiver), frame, receiver
@@ -60,7 +60,7 @@ class LocalMlScheme:
         return pack_reports(self.scene, receiver, frame.number, reports)
 
     def prepare(
-        self, echo: np.ndarray, frame: TransmitFrame, receiver: str
+        self, echo: np.ndarray, frame: Signal, receiver: str
     ) -> tuple[np.ndarray, StaticNuisance | None]:
         """The known part of an echo without its static paths; see sensing.static_stage. Once for
         each frame.
@@ -68,7 +68,7 @@ class LocalMlScheme:
         return self.static.prepare(echo, self.known.of_frame(frame), receiver, self.period_s)
 
     def reports(
-        self, echo: np.ndarray, static: StaticNuisance | None, frame: TransmitFrame, receiver: str
+        self, echo: np.ndarray, static: StaticNuisance | None, frame: Signal, receiver: str
     ) -> tuple[EchoReport, ...]:
         """Reports of the targets that one receiver finds in a prepared echo.
 
@@ -79,7 +79,7 @@ class LocalMlScheme:
         return report_fit(receiver, self.sensor(receiver).main_targets(fit, joint.maker))
 
     def sense(
-        self, echo: np.ndarray, static: StaticNuisance | None, frame: TransmitFrame, receiver: str
+        self, echo: np.ndarray, static: StaticNuisance | None, frame: Signal, receiver: str
     ) -> tuple[JointFit, Fit | None]:
         """Fit the targets of one receiver's prepared echo, and return what it was fitted with
         beside it.
@@ -117,13 +117,11 @@ class LocalMlScheme:
 
     def _expected(self, sensor: LocalMl, number: int) -> PathState:
         memory = self._memories.get(sensor.receiver.name)
-        return (
-            memory.recall(self.scene, sensor.receiver, number, self.period_s)
-            if memory
-            else NO_PATHS
-        )
+        if memory is None or self.period_s is None:
+            return NO_PATHS
+        return memory.recall(self.scene, sensor.receiver, number, self.period_s)
 
-    def decode(self, packets: Mapping[str, bytes], frame: TransmitFrame) -> tuple[Detection, ...]:
+    def decode(self, packets: Mapping[str, bytes], frame: Signal) -> tuple[Detection, ...]:
         """Detections from the packets of the receivers that were heard; see schemes.contract."""
         reports = [
             report
@@ -132,6 +130,6 @@ class LocalMlScheme:
         ]
         return fuse(self.scene, reports, packets.keys())
 
-    def downlink_bits(self, frame: TransmitFrame) -> int:
+    def downlink_bits(self, frame: Signal) -> int:
         """The payload of the frame, packed; nothing with reference symbols only."""
         return self.known.downlink_bits(frame)

@@ -17,7 +17,7 @@ from cooperative_isac.schemes.known_symbols import KnownSymbols
 from cooperative_isac.sensing.parameter_sensor import Method, ParameterSensor
 from cooperative_isac.sensing.path_parameters import Accuracy, accuracy_of, check_plane, on_bins
 from cooperative_isac.sensing.static_stage import StaticStage
-from cooperative_isac.waveform.frame import TransmitFrame
+from cooperative_isac.waveform.signal import Signal
 
 
 class ParameterScheme:
@@ -55,7 +55,7 @@ class ParameterScheme:
             site.name: accuracy_of(self.scene, site, *self.cells) for site in self.scene.receivers
         }
 
-    def encode(self, echo: np.ndarray, frame: TransmitFrame, receiver: str) -> bytes:
+    def encode(self, echo: np.ndarray, frame: Signal, receiver: str) -> bytes:
         """Packet of the targets that one receiver heard; see schemes.contract."""
         known = self.known.of_frame(frame)
         echo, static = self.static.prepare(self.known.of_echo(echo), known, receiver, self.period_s)
@@ -64,7 +64,7 @@ class ParameterScheme:
             targets = [on_bins(self.scene, target) for target in targets]
         return pack_parameters(self.scene, self.packet_format, receiver, frame.number, targets)
 
-    def decode(self, packets: Mapping[str, bytes], frame: TransmitFrame) -> tuple[Detection, ...]:
+    def decode(self, packets: Mapping[str, bytes], frame: Signal) -> tuple[Detection, ...]:
         """Detections from the packets of the receivers that were heard; see schemes.contract."""
         heard = {
             receiver: unpack_parameters(
@@ -84,6 +84,6 @@ class ParameterScheme:
         """Detections of all measurements of a frame."""
         return triangulate(self.scene, measurements)
 
-    def downlink_bits(self, frame: TransmitFrame) -> int:
+    def downlink_bits(self, frame: Signal) -> int:
         """The payload of the frame, packed; nothing with reference symbols only."""
         return self.known.downlink_bits(frame)

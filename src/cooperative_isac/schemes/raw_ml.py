@@ -19,7 +19,7 @@ from cooperative_isac.sensing.memory import Memory
 from cooperative_isac.sensing.path_state import NO_PATHS
 from cooperative_isac.sensing.report import report_fit
 from cooperative_isac.sensing.static_paths import StaticNuisance
-from cooperative_isac.waveform.frame import TransmitFrame
+from cooperative_isac.waveform.signal import Signal
 
 PreparedEcho = tuple[
     np.ndarray, StaticNuisance | None
@@ -52,11 +52,11 @@ class RawMlScheme:
     def period_s(self, period_s: float | None) -> None:
         self._local.period_s = period_s
 
-    def encode(self, echo: np.ndarray, frame: TransmitFrame, receiver: str) -> bytes:
+    def encode(self, echo: np.ndarray, frame: Signal, receiver: str) -> bytes:
         """Packet of the whole echo, or of its reference symbols; see schemes.contract."""
         return pack_echo(self.scene, receiver, frame.number, self._known.of_echo(echo))
 
-    def decode(self, packets: Mapping[str, bytes], frame: TransmitFrame) -> tuple[Detection, ...]:
+    def decode(self, packets: Mapping[str, bytes], frame: Signal) -> tuple[Detection, ...]:
         """Detections from the packets of the receivers that were heard; see schemes.contract."""
         echoes = {
             receiver: unpack_echo(self.scene, self._known.grid, receiver, frame.number, packet)
@@ -70,9 +70,7 @@ class RawMlScheme:
             return self._bodies(prepared, frame)
         return self._points(prepared, frame)
 
-    def _points(
-        self, prepared: Mapping[str, PreparedEcho], frame: TransmitFrame
-    ) -> tuple[Detection, ...]:
+    def _points(self, prepared: Mapping[str, PreparedEcho], frame: Signal) -> tuple[Detection, ...]:
         """Detections of point targets: one point and velocity fit all echoes."""
         sensed = {
             receiver: self._local.sense(*echo, frame, receiver)
@@ -96,9 +94,7 @@ class RawMlScheme:
             search.path_threshold(reference),
         )
 
-    def _bodies(
-        self, prepared: Mapping[str, PreparedEcho], frame: TransmitFrame
-    ) -> tuple[Detection, ...]:
+    def _bodies(self, prepared: Mapping[str, PreparedEcho], frame: Signal) -> tuple[Detection, ...]:
         """Detections of targets with bodies: a fit for each echo, and paths that the others
         predict.
         """
@@ -107,7 +103,7 @@ class RawMlScheme:
         }
         return detect_bodies(self.scene, sensed)
 
-    def _sensed(self, prepared: PreparedEcho, frame: TransmitFrame, receiver: str) -> SensedEcho:
+    def _sensed(self, prepared: PreparedEcho, frame: Signal, receiver: str) -> SensedEcho:
         """Targets of one receiver's echo: those of the last frame, and others that it holds."""
         sensor = self._local.sensor(receiver)
         echo, static = prepared
@@ -131,6 +127,6 @@ class RawMlScheme:
             self._memories[receiver] = Memory(frame.number, fit.state)
         return SensedEcho(joint, fit, sensor.main_targets(fit, joint.maker))
 
-    def downlink_bits(self, frame: TransmitFrame) -> int:
+    def downlink_bits(self, frame: Signal) -> int:
         """Nothing: only the center uses the symbols, and it made them."""
         return 0

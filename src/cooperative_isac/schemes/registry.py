@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from importlib.metadata import entry_points
 
 from cooperative_isac.scene.model import Scene
-from cooperative_isac.schemes.contract import Scheme, arranged_scene
+from cooperative_isac.schemes.contract import Scheme, SchemeClass, arranged_scene
 
 ENTRY_POINT_GROUP = "cooperative_isac.schemes"
 
@@ -26,7 +25,7 @@ def scheme_scene(name: str, scene: Scene) -> Scene:
     return arranged_scene(_load(name), scene)
 
 
-def _load(name: str) -> Callable[[Scene], Scheme]:
+def _load(name: str) -> SchemeClass:
     for point in entry_points(group=ENTRY_POINT_GROUP, name=name):
         return point.load()
     raise ValueError(f"scheme '{name}' is not known; use one of {', '.join(scheme_names())}")

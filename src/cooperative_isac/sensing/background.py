@@ -21,7 +21,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from cooperative_isac.sensing.static_paths import RANK_TOLERANCE, StaticNuisance, stream_grams
-from cooperative_isac.waveform.frame import TransmitFrame
+from cooperative_isac.waveform.signal import Signal
 
 # Variance of static paths over that of a frame's estimate, before anything was learned. Line of
 # sight at 60 dBm is some 50 dB above it; a larger prior changes nothing until rounding (double
@@ -87,7 +87,7 @@ class Prediction:
     nuisance: StaticNuisance
 
 
-def unknown_background(frame: TransmitFrame, num_rx_ant: int, noise_power_w: float) -> Background:
+def unknown_background(frame: Signal, num_rx_ant: int, noise_power_w: float) -> Background:
     """A background of which nothing is known; `frame` gives sizes and powers."""
     num_groups, num_tx_ant, _ = frame.precoders.shape
     mean = np.zeros((frame.grid.num_subcarriers, num_rx_ant, num_tx_ant), complex)
@@ -102,7 +102,7 @@ def unknown_background(frame: TransmitFrame, num_rx_ant: int, noise_power_w: flo
     return Background(frame.number, mean, information.astype(complex), prior)
 
 
-def predict(background: Background, frame: TransmitFrame, noise_power_w: float) -> Prediction:
+def predict(background: Background, frame: Signal, noise_power_w: float) -> Prediction:
     """The static paths of a frame, as expected, with their uncertainty.
 
     frame: what is known of it: whole, or its reference symbols
@@ -150,6 +150,7 @@ def left_over(
 
     # Static power within the streams, in noise variances.
     inverse = prediction.nuisance.inverse + noise_power_w * prediction.precision
+    assert prediction.nuisance.mean is not None  # a prediction has one
     mean = prediction.nuisance.mean.transpose(1, 0, 2)
     whole = correlation + mean @ prediction.grams.swapaxes(1, 2)
     static = _power(whole, inverse) / noise_power_w
@@ -160,7 +161,7 @@ def left_over(
 def taught(
     background: Background,
     prediction: Prediction,
-    frame: TransmitFrame,
+    frame: Signal,
     correlation: np.ndarray,
     noise_power_w: float,
 ) -> Background:
@@ -179,7 +180,7 @@ def taught(
     )
 
 
-def _by_group(values: np.ndarray, frame: TransmitFrame) -> np.ndarray:
+def _by_group(values: np.ndarray, frame: Signal) -> np.ndarray:
     """Rows [num_subcarriers, num_rx_ant, n] as [num_groups, group_size * num_rx_ant, n]."""
     return values.reshape(len(frame.precoders), -1, values.shape[-1])
 

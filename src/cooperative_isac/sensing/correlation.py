@@ -12,7 +12,7 @@ from scipy import fft
 
 from cooperative_isac.scene.model import OfdmGrid
 from cooperative_isac.sensing.static_paths import StaticNuisance
-from cooperative_isac.waveform.frame import TransmitFrame
+from cooperative_isac.waveform.signal import Signal
 
 CYCLES_PER_BLOCK = 0.4
 
@@ -43,7 +43,7 @@ class StreamReference:
     replicas, too
     """
 
-    frame: TransmitFrame
+    frame: Signal
     streams: np.ndarray
     block: int
     static: StaticNuisance | None = None
@@ -233,7 +233,7 @@ def _coherence(phase_per_symbol: np.ndarray, num_symbols: int) -> np.ndarray:
 
 
 def stream_reference(
-    frame: TransmitFrame, max_doppler_hz: float, static: StaticNuisance | None = None
+    frame: Signal, max_doppler_hz: float, static: StaticNuisance | None = None
 ) -> StreamReference:
     """Prepare a frame for correlation with an echo whose static paths were suppressed, where
     `static` is given.

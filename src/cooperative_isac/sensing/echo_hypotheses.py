@@ -14,7 +14,7 @@ from cooperative_isac.channel.paths import PathSet
 from cooperative_isac.scene.arrays import steering_vectors
 from cooperative_isac.scene.geometry import SPEED_OF_LIGHT_MPS
 from cooperative_isac.scene.model import Scene, Site
-from cooperative_isac.waveform.frame import TransmitFrame
+from cooperative_isac.waveform.signal import Signal
 
 OVERSAMPLING = 8  # points of the delay profile per cell: a parabola is then exact to 1 % of it
 # Share of the mean that is added to Gram matrices, so that those of equal replicas can be inverted.
@@ -143,7 +143,7 @@ class KnownPart:
     [num_subcarriers, num_symbols], bool.
     """
 
-    frame: TransmitFrame
+    frame: Signal
     streams: np.ndarray
     gram: np.ndarray
     subcarriers: slice
@@ -212,7 +212,7 @@ class KnownPart:
         return np.repeat(gains, self.frame.group_size, axis=0).swapaxes(0, 1)
 
 
-def known_parts(frame: TransmitFrame, reference_only: bool = False) -> tuple[KnownPart, ...]:
+def known_parts(frame: Signal, reference_only: bool = False) -> tuple[KnownPart, ...]:
     """Known parts of a frame: payload, unless only the reference is known, and reference."""
     parts = []
     whole = slice(None)
@@ -229,9 +229,7 @@ def known_parts(frame: TransmitFrame, reference_only: bool = False) -> tuple[Kno
     return tuple(parts)
 
 
-def _known_part(
-    frame: TransmitFrame, subcarriers: slice, symbols: slice, used: np.ndarray
-) -> KnownPart:
+def _known_part(frame: Signal, subcarriers: slice, symbols: slice, used: np.ndarray) -> KnownPart:
     streams = frame.streams
     gram = streams @ streams.conj().swapaxes(1, 2)
     return KnownPart(frame, streams, gram, subcarriers, symbols, used)
@@ -252,7 +250,7 @@ class Profiles:
 class Matcher:
     """Line-of-sight replicas of some frames at one receiver."""
 
-    def __init__(self, scene: Scene, receiver: Site, frames: Sequence[TransmitFrame]):
+    def __init__(self, scene: Scene, receiver: Site, frames: Sequence[Signal]):
         only = scene.sensing.symbols == "reference_only"
         self.parts = [known_parts(frame, only) for frame in frames]
         self.receiver = receiver
@@ -352,14 +350,14 @@ class Matcher:
     def profiles(self, echoes: Sequence[np.ndarray]) -> Profiles:
         """Power that the line of sight explains jointly, an amplitude for each path and frame."""
         num_delays = OVERSAMPLING * len(self.offsets_hz)
-        power = 0.0
+        powers = []
         for frame, echo in enumerate(echoes):
             over_delay = np.fft.ifft(self.matched(echo, frame), num_delays, axis=-1) * num_delays
             weighted = np.linalg.solve(self.gram(frame), over_delay)
-            power = power + np.einsum("xsviq,xsviq->xsvq", over_delay.conj(), weighted).real
+            powers.append(np.einsum("xsviq,xsviq->xsvq", over_delay.conj(), weighted).real)
         period_s = 1 / (self.offsets_hz[1] - self.offsets_hz[0])
         delays = np.fft.fftfreq(num_delays) * period_s
-        return Profiles(power, delays)
+        return Profiles(sum(powers, np.zeros_like(powers[0])), delays)
 
     def noise_power(self, echoes: Sequence[np.ndarray]) -> float | None:
         """Robust power of what neither static paths nor targets explain; None where nothing is.

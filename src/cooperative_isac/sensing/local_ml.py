@@ -26,7 +26,7 @@ from cooperative_isac.sensing.surface import (
     likelihood_surface,
     static_weights,
 )
-from cooperative_isac.waveform.frame import TransmitFrame
+from cooperative_isac.waveform.signal import Signal
 
 PATH_FALSE_ALARM = (
     0.01  # per location, over its Doppler shifts, of a path that a detected target may have
@@ -132,6 +132,7 @@ class LocalMl:
 
     @cached_property
     def search(self) -> SearchGrid:
+        """The grid of delays, angles and Doppler shifts over which targets are looked for."""
         return search_grid(self.scene, self.receiver, self.grid)
 
     def shared_path(self, reference: StreamReference) -> float:
@@ -154,7 +155,7 @@ class LocalMl:
         """Largest bistatic Doppler shift of a target at the scene's maximum speed."""
         return 2 * self.scene.sensing.max_speed_mps / self.grid.wavelength_m
 
-    def sense(self, echo: np.ndarray, frame: TransmitFrame) -> Fit | None:
+    def sense(self, echo: np.ndarray, frame: Signal) -> Fit | None:
         """Find targets in an echo [num_rx_ant, num_subcarriers, num_symbols], complex64, sqrt(W);
         None if there is none.
         """
@@ -163,7 +164,7 @@ class LocalMl:
     def listen(
         self,
         echo: np.ndarray,
-        frame: TransmitFrame,
+        frame: Signal,
         effort: Effort | None = None,
         static: StaticNuisance | None = None,
     ) -> JointFit:

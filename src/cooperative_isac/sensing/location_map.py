@@ -12,7 +12,7 @@ import numpy as np
 from cooperative_isac.scene.arrays import steering_vectors
 from cooperative_isac.scene.geometry import bistatic_geometry
 from cooperative_isac.scene.model import Scene, Site
-from cooperative_isac.waveform.frame import TransmitFrame
+from cooperative_isac.waveform.signal import Signal
 
 DOPPLER_OVERSAMPLING = 2
 SECTORS_PER_BEAM = 16
@@ -48,7 +48,7 @@ class LocationMap:
                 "dimension 2"
             )
 
-    def observe(self, echo: np.ndarray, frame: TransmitFrame) -> np.ndarray:
+    def observe(self, echo: np.ndarray, frame: Signal) -> np.ndarray:
         """The strongest single path from each transmitter over each cell.
 
         echo: [num_rx_ant, num_subcarriers, num_symbols], complex64, sqrt(W). Returns [num_tx, 3,
@@ -85,7 +85,7 @@ class LocationMap:
         """The Doppler shift that a map shows as 1."""
         return float(self.shifts_hz[-1])
 
-    def spectra(self, echo: np.ndarray, frame: TransmitFrame) -> np.ndarray:
+    def spectra(self, echo: np.ndarray, frame: Signal) -> np.ndarray:
         """The echo freed of the symbols of each stream, at each Doppler shift.
 
         Returns [num_rx_ant, num_subcarriers * num_streams, num_shifts], complex64.
@@ -97,7 +97,7 @@ class LocationMap:
         return (streams.reshape(-1, len(turns)) @ turns).reshape(len(echo), -1, len(self.shifts_hz))
 
     def _filtered(
-        self, transmitter: int, beams: np.ndarray, frame: TransmitFrame
+        self, transmitter: int, beams: np.ndarray, frame: Signal
     ) -> tuple[np.ndarray, np.ndarray]:
         """Matched filters of the lower and of the upper half of the band, [2, num_cells^2,
         num_shifts], cells by sector, and the noise power of both together, [num_cells^2].

@@ -23,7 +23,7 @@ from cooperative_isac.sensing.path_parameters import (
 )
 from cooperative_isac.sensing.search_grid import SearchGrid
 from cooperative_isac.sensing.static_paths import StaticNuisance
-from cooperative_isac.waveform.frame import TransmitFrame
+from cooperative_isac.waveform.signal import Signal
 
 LEFTOVER = 30.0
 SAME_PROBABILITY = 0.9999
@@ -48,7 +48,7 @@ class ParameterSensor:
         return LocalMl(self.scene, self.receiver, self.grid)
 
     def sense(
-        self, echo: np.ndarray, frame: TransmitFrame, static: StaticNuisance | None = None
+        self, echo: np.ndarray, frame: Signal, static: StaticNuisance | None = None
     ) -> tuple[PathParameters, ...]:
         """Targets in an echo [num_rx_ant, num_subcarriers, num_symbols], complex64, sqrt(W),
         strongest first.

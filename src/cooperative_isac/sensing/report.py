@@ -39,7 +39,8 @@ class EchoReport:
     @cached_property
     def information(self) -> np.ndarray:
         """Fisher information of the location, [dimension, dimension], 1/m^2."""
-        return sum(path.information for path in self.paths)
+        parts = [path.information for path in self.paths]
+        return sum(parts, np.zeros_like(parts[0]))
 
     @cached_property
     def covariance(self) -> np.ndarray:
@@ -51,7 +52,7 @@ def report_fit(receiver: str, fit: Fit | None) -> tuple[EchoReport, ...]:
     """The targets of a fit as reports, strongest first."""
     if fit is None:
         return ()
-    paths = [[] for _ in range(fit.state.num_targets)]
+    paths: list[list[PathReport]] = [[] for _ in range(fit.state.num_targets)]
     for index in np.argsort(fit.state.transmitter, kind="stable"):
         paths[fit.state.owner[index]].append(
             PathReport(

@@ -25,7 +25,7 @@ from cooperative_isac.sensing.static_paths import (
     unknown_static,
     without_mean,
 )
-from cooperative_isac.waveform.frame import TransmitFrame
+from cooperative_isac.waveform.signal import Signal
 
 
 class StaticStage:
@@ -48,7 +48,7 @@ class StaticStage:
     def prepare(
         self,
         echo: np.ndarray,
-        frame: TransmitFrame,
+        frame: Signal,
         receiver: str,
         period_s: float | None = None,
     ) -> tuple[np.ndarray, StaticNuisance | None]:
@@ -70,7 +70,7 @@ class StaticStage:
     def clean(
         self,
         echo: np.ndarray,
-        frame: TransmitFrame,
+        frame: Signal,
         receiver: str,
         period_s: float | None = None,
     ) -> np.ndarray:
@@ -90,7 +90,7 @@ class StaticStage:
         return cleaned
 
     def _with_background(
-        self, echo: np.ndarray, frame: TransmitFrame, receiver: str, period_s: float
+        self, echo: np.ndarray, frame: Signal, receiver: str, period_s: float
     ) -> tuple[np.ndarray, StaticNuisance]:
         """Prepare with what earlier frames showed; the frame then teaches, too."""
         noise_power_w = self.scene.propagation.noise_power_w
@@ -121,7 +121,7 @@ class StaticStage:
         return cleaned, replace(prediction.nuisance, left_share=share)
 
     def _background(
-        self, frame: TransmitFrame, receiver: str, num_rx_ant: int, period_s: float
+        self, frame: Signal, receiver: str, num_rx_ant: int, period_s: float
     ) -> Background:
         """What a receiver still remembers; nothing where frame numbers do not rise."""
         known = self._backgrounds.get(receiver)

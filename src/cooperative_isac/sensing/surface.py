@@ -114,7 +114,7 @@ def _replica(phases: np.ndarray, gains: np.ndarray) -> np.ndarray:
     """Conjugate replica of each cell over subcarriers and streams.
 
     phases: [num_cells, num_subcarriers], complex64, exp(+j 2 pi f_i tau)
-    gains: [num_groups, num_cells, num_streams], complex64, of TransmitFrame.stream_gains
+    gains: [num_groups, num_cells, num_streams], complex64, of Signal.stream_gains
     Returns [num_cells, num_subcarriers * num_streams], complex64.
     """
     num_cells, num_subcarriers = phases.shape
@@ -131,7 +131,7 @@ def _replica(phases: np.ndarray, gains: np.ndarray) -> np.ndarray:
 def _energy(gains: np.ndarray, reference: StreamReference) -> np.ndarray:
     """Energy ||u||^2 of each cell's replica, with the frame's own stream powers.
 
-    gains: [num_groups, num_cells, num_streams], complex64, of TransmitFrame.stream_gains
+    gains: [num_groups, num_cells, num_streams], complex64, of Signal.stream_gains
     Returns [num_cells], float32.
     """
     num_streams = gains.shape[-1]

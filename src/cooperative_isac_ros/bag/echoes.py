@@ -23,7 +23,7 @@ from cooperative_isac.sensing.echo_check import (
     EchoAssessment,
     check_echoes,
 )
-from cooperative_isac.waveform.frame import TransmitFrame
+from cooperative_isac.waveform.signal import Signal
 from cooperative_isac_ros import conversions
 from cooperative_isac_ros.bag.metadata import BagError
 from cooperative_isac_ros.bag.reader import BagReader
@@ -167,7 +167,7 @@ def _take(site: SiteEchoes, scene: Scene, announcement: Announcement, message: E
     site.used.append((announcement, record))
 
 
-def signal_of(scene: Scene, announcement: Announcement) -> TransmitFrame:
+def signal_of(scene: Scene, announcement: Announcement) -> Signal:
     """What was sent in an announced frame; ValueError when its payload does not fit the scene."""
     seeded = replace(scene, seed=announcement.seed)
     if announcement.payload:

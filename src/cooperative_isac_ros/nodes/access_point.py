@@ -13,13 +13,13 @@ from cooperative_isac.scene.draw import draw_targets, frame_generator
 from cooperative_isac.scene.model import Site
 from cooperative_isac.schemes.contract import after_sending
 from cooperative_isac.schemes.registry import make_scheme
-from cooperative_isac.waveform.frame import TransmitFrame
+from cooperative_isac.waveform.signal import Signal
 from cooperative_isac_ros import conversions, qos
 from cooperative_isac_ros.announcements import announcement_or_fault
 from cooperative_isac_ros.base import WORKER_NICE, SceneNode, run_node
 from cooperative_isac_ros.front_ends import FRONT_ENDS
 from cooperative_isac_ros.parameters import SCHEME, Parameter
-from cooperative_isac_ros.records import Announcement, Packet
+from cooperative_isac_ros.records import Announcement, FrameStamp, Packet
 from cooperative_isac_ros.target_watch import WATCH_PARAMETERS
 
 SHORTEST_PERIOD_S, LONGEST_PERIOD_S = 1e-3, 1e3  # s, of frames: at 100 Hz, and minutes apart
@@ -55,7 +55,8 @@ class AccessPoint(SceneNode):
         super().__init__("access_point", PARAMETERS, namespace_depth=1, **options)
         self.site = self._find_site()
         self._scheme = make_scheme(self.scheme_name, self.scene)
-        self._sequence, self._last = 0, None
+        self._sequence = 0
+        self._last: FrameStamp | None = None
         self._features = self.create_publisher(FeaturePacket, "features", qos.STREAM)
         self._front_end = FRONT_ENDS[self.settings["front_end"]](self, self.site, self._report)
         self._warm_up()
@@ -91,7 +92,7 @@ class AccessPoint(SceneNode):
             return
         frame, last, self._last = announcement.frame, self._last, announcement.frame
         passed = frame.number - last.number if last and last.run == frame.run else 0
-        if passed > 0:
+        if last is not None and passed > 0:
             self._set_period((frame.stamp_ns - last.stamp_ns) * 1e-9 / passed)
         if passed > 1:
             self.health.fault(
@@ -108,7 +109,7 @@ class AccessPoint(SceneNode):
             self._scheme.period_s = period_s
 
     def _report(
-        self, announcement: Announcement, signal: TransmitFrame, echo: np.ndarray, simulated: bool
+        self, announcement: Announcement, signal: Signal, echo: np.ndarray, simulated: bool
     ) -> None:
         began_s = time.perf_counter()
         data = self._scheme.encode(echo, signal, self.site.name)

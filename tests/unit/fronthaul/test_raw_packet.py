@@ -6,7 +6,7 @@ import pytest
 from cooperative_isac.fronthaul.envelope import OVERHEAD_BITS, PacketError, seal
 from cooperative_isac.fronthaul.raw_packet import FORMAT, pack_echo, unpack_echo
 from cooperative_isac.scene.describe import raw_bits
-from cooperative_isac.waveform.frame import comb
+from cooperative_isac.waveform.signal import comb
 
 NUMBER = 77
 

@@ -14,7 +14,7 @@ from cooperative_isac.learned.quantizer import Codebook, CodebookConfig
 from cooperative_isac.learned.spectra.center import SpectraCenter
 from cooperative_isac.learned.spectra.encoder import SpectrumEncoder
 from cooperative_isac.scene.model import Scene
-from cooperative_isac.waveform.frame import TransmitFrame
+from cooperative_isac.waveform.signal import Signal
 
 
 @dataclass(frozen=True)
@@ -52,6 +52,7 @@ class Spectra(PlaneNetwork):
     """
 
     kind = "spectra"
+    center: SpectraCenter
     largest_spread_cells = 1.0
 
     def __init__(self, scene: Scene, config: SpectraConfig):
@@ -103,7 +104,9 @@ class Spectra(PlaneNetwork):
 
     @property
     def input_key(self) -> str:
+        """What observe and knowledge depend on; see Network.input_key."""
         return SPECTRUM
 
-    def observe(self, echo: np.ndarray, frame: TransmitFrame, receiver: str) -> np.ndarray:
+    def observe(self, echo: np.ndarray, frame: Signal, receiver: str) -> np.ndarray:
+        """What one encoder takes; see Network.observe."""
         return demodulated_observation(self.scene, echo, frame)

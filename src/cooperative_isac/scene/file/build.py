@@ -7,6 +7,7 @@ from __future__ import annotations
 import math
 import os
 import re
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -86,16 +87,22 @@ def point(values: list[float], height_m: float) -> np.ndarray:
     return np.array([*values, height_m][:3], float)
 
 
+def array_elements(
+    entry: schema.Ula | schema.Planar | schema.Custom, wavelength_m: float
+) -> np.ndarray:
+    """Offsets of an array's elements along its own axes, [num_ant, 3], m."""
+    if isinstance(entry, schema.Custom):
+        return np.array(entry.elements_m)
+    spacing_m = entry.spacing_wavelengths * wavelength_m
+    if isinstance(entry, schema.Ula):
+        return arrays.ula(entry.num_elements, spacing_m)
+    return arrays.planar(entry.num_horizontal, entry.num_vertical, spacing_m)
+
+
 def build_site(entry: schema.SiteEntry, wavelength_m: float, height_m: float) -> Site:
     """A site with its elements turned into map axes."""
     spec, turn = entry.array, entry.orientation
-    if isinstance(spec, schema.Custom):
-        elements = np.array(spec.elements_m)
-    elif isinstance(spec, schema.Ula):
-        elements = arrays.ula(spec.num_elements, spec.spacing_wavelengths * wavelength_m)
-    else:
-        spacing = spec.spacing_wavelengths * wavelength_m
-        elements = arrays.planar(spec.num_horizontal, spec.num_vertical, spacing)
+    elements = array_elements(spec, wavelength_m)
     rotation = rotation_matrix(turn.yaw_deg, turn.pitch_deg, turn.roll_deg)
     return Site(
         entry.name,
@@ -163,6 +170,7 @@ def build_propagation(
         entry.timing_offset_std_s,
         entry.frequency_offset_std_hz,
         entry.model,
+        coherence_time_s=entry.coherence_time_s,
     )
 
 
@@ -217,7 +225,7 @@ def build_parts(file: schema.SceneFile) -> dict:
             draw.num_targets,
             draw.max_speed_mps,
             draw.max_climb_mps,
-            tuple(draw.height_m) if draw.height_m else None,
+            (draw.height_m[0], draw.height_m[1]) if draw.height_m else None,
         ),
         "sensing": Sensing(
             **(sensing.model_dump() | {"deadline_s": deadline, "static_paths": static_paths})
@@ -245,7 +253,9 @@ def build_paths(file: schema.SceneFile, folder: Path) -> tuple[PathFile | None, 
         return None, [Problem("propagation.paths", str(error))]
 
 
-def with_paths(propagation: Propagation, paths: PathFile, kinds: list[str] | None) -> Propagation:
+def with_paths(
+    propagation: Propagation, paths: PathFile, kinds: Sequence[str] | None
+) -> Propagation:
     """The channel with the paths of a file; kinds: those that are used, all when None."""
     chosen = tuple(kind for kind in PATH_KINDS if kinds is None or kind in kinds)
     return replace(propagation, paths=paths, path_kinds=chosen)
@@ -259,7 +269,9 @@ def recorded_targets(paths: PathFile) -> tuple[Target, ...]:
     )
 
 
-def build_targets(file: schema.SceneFile, folder: Path) -> tuple[tuple[Target, ...], list[Problem]]:
+def build_targets(
+    file: schema.CommonKeys, folder: Path
+) -> tuple[tuple[Target, ...], list[Problem]]:
     """The live targets, and the faults of those that cannot be built; optional ones may be left
     out.
     """
@@ -276,11 +288,13 @@ def build_targets(file: schema.SceneFile, folder: Path) -> tuple[tuple[Target, .
             problems.append(Problem(f"targets[{i}].motion", str(error)))
             continue
         motion = Delayed(motion, entry.appears_s) if entry.appears_s else motion
-        targets.append(Target(entry.name, TargetClass[entry.target_class.upper()], motion))
+        rcs_m2 = None if entry.rcs_dbsm is None else 10 ** (entry.rcs_dbsm / 10)
+        target_class = TargetClass[entry.target_class.upper()]
+        targets.append(Target(entry.name, target_class, motion, rcs_m2))
     return tuple(targets), problems
 
 
-def build_motion(entry: schema.Section, folder: Path, height_m: float) -> Motion:
+def build_motion(entry: schema.MotionEntry, folder: Path, height_m: float) -> Motion:
     """The motion that an entry of the file describes; trajectory paths are relative to folder."""
     if isinstance(entry, schema.TrajectoryEntry):
         return _trajectory(entry, folder)

@@ -15,12 +15,14 @@ from cooperative_isac.scene.file.errors import Problem
 RIGHT_ANGLE = 1e-3
 
 
-def check_file(file: schema.SceneFile) -> list[Problem]:
-    """Faults between keys that show before anything is built."""
+def check_file(file: schema.SceneFile, names: bool = True) -> list[Problem]:
+    """Faults between keys that show before anything is built.
+
+    names: whether the names of sites are checked, too
+    """
     checks = (
         _points,
         _users,
-        _names,
         _waveform,
         _symbols,
         _clutter,
@@ -30,7 +32,8 @@ def check_file(file: schema.SceneFile) -> list[Problem]:
         _noise,
         _world,
     )
-    return [problem for check in checks for problem in check(file)]
+    problems = [problem for check in checks for problem in check(file)]
+    return problems + list(_names(file)) if names else problems
 
 
 def _points(file: schema.SceneFile) -> Iterator[Problem]:
@@ -234,7 +237,9 @@ def _wall(wall: schema.WallEntry, key: str) -> Iterator[Problem]:
                 f"{key}.edges_m",
                 f"is {wall.edges_m}; the two edges must have a length and be at right angles",
             )
-    elif wall.from_m == wall.to_m or wall.height_m[0] >= wall.height_m[1]:
+    elif wall.height_m is not None and (
+        wall.from_m == wall.to_m or wall.height_m[0] >= wall.height_m[1]
+    ):
         yield Problem(key, "has no area: from_m and to_m must differ, and height_m must rise")
 
 

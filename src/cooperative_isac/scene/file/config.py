@@ -9,6 +9,7 @@ import os
 import sys
 from dataclasses import replace
 from pathlib import Path
+from typing import TypeVar
 
 from pydantic import ValidationError
 
@@ -22,13 +23,18 @@ from cooperative_isac.scene.file.build import (
 )
 from cooperative_isac.scene.file.checks import check_file
 from cooperative_isac.scene.file.errors import Problem, SceneError, problems_of, suggestion
+from cooperative_isac.scene.file.network import build_network, distinct
 from cooperative_isac.scene.file.physics import check_scene
-from cooperative_isac.scene.file.schema import SceneFile
+from cooperative_isac.scene.file.schema import CommonKeys, NetworkFile, SceneFile
 from cooperative_isac.scene.file.sizes import size_problems
 from cooperative_isac.scene.file.yaml_text import Document, parse_yaml
 from cooperative_isac.scene.model import Scene
 
 FINGERPRINT_DIGITS = 16
+# Keys of files of bands and stations.
+NETWORK_KEYS = {"bands", "stations", "links"}
+
+AnyFile = TypeVar("AnyFile", bound=CommonKeys)
 
 
 def load_scene(name_or_path: str | Path) -> Scene:
@@ -53,7 +59,9 @@ def parse_scene(text: str, path: Path) -> Scene:
 
 def _built(document: Document, path: Path) -> Scene:
     """The scene of a document; _Faults where it cannot be used."""
-    file = _validated(document.data)
+    if NETWORK_KEYS & document.data.keys():
+        return _built_network(document, path)
+    file = _validated(document.data, SceneFile)
     _refuse(check_file(file))
     _refuse(size_problems(file))
     targets, problems = build_targets(file, path.parent)
@@ -72,16 +80,42 @@ def _built(document: Document, path: Path) -> Scene:
     return scene
 
 
+def _built_network(document: Document, path: Path) -> Scene:
+    """The scene of a document with bands and stations, seen on its first band."""
+    file = _validated(document.data, NetworkFile)
+    fields, band_files, faults = build_network(file, path.parent)
+    _refuse(faults)
+    targets, problems = build_targets(file, path.parent)
+    scene = Scene(
+        name=file.name or path.stem,
+        targets=targets,
+        fingerprint=fingerprint(file),
+        source=str(path),
+        **fields,
+    )
+    for view, part in zip(scene.views, band_files):
+        problems.extend(part.renamed(problem) for problem in check_scene(view))
+    _refuse(distinct(problems))
+    return scene
+
+
 def with_power(scene: Scene, power_dbm: float) -> Scene:
-    """The scene with another transmit power, and a fingerprint that says so."""
+    """The scene with another transmit power on all bands, and a fingerprint that says so."""
     power_w = dbm_to_w(power_dbm)
     if math.isclose(power_w, scene.waveform.power_w, rel_tol=1e-9):
         return scene
     mark = _digest(f"{scene.fingerprint} power_dbm={power_dbm:.6f}")
-    return replace(scene, waveform=replace(scene.waveform, power_w=power_w), fingerprint=mark)
+    waveform = replace(scene.waveform, power_w=power_w)
+    layout = scene.layout
+    if layout is not None:
+        bands = tuple(
+            replace(band, waveform=replace(band.waveform, power_w=power_w)) for band in layout.bands
+        )
+        layout = replace(layout, bands=bands)
+    return replace(scene, waveform=waveform, layout=layout, fingerprint=mark)
 
 
-def fingerprint(file: SceneFile) -> str:
+def fingerprint(file: CommonKeys) -> str:
     """Digest of the content, not of its layout: processes that compare it know they play the same
     scene.
     """
@@ -141,11 +175,11 @@ def _text_of(path: Path) -> str:
         raise SceneError(f"{path}:{line}", [Problem("", problem)]) from None
 
 
-def _validated(data: dict) -> SceneFile:
+def _validated(data: dict, model: type[AnyFile]) -> AnyFile:
     try:
-        return SceneFile.model_validate(data)
+        return model.model_validate(data)
     except ValidationError as error:
-        raise _Faults(problems_of(error, SceneFile, data)) from None
+        raise _Faults(problems_of(error, model, data)) from None
 
 
 def _refuse(problems: list[Problem]) -> None:

@@ -86,6 +86,8 @@ def _area(scene: Scene) -> Iterator[Problem]:
 def _sites(scene: Scene) -> Iterator[Problem]:
     """No array reaches into another."""
     for (key, site), (other_key, other) in itertools.combinations(_keyed_sites(scene), 2):
+        if site.name == other.name:  # one station that transmits and receives
+            continue
         distance, reach = (
             np.linalg.norm(site.position_m - other.position_m),
             _reach(site) + _reach(other),
@@ -340,7 +342,7 @@ def _target_in_world(
     """
     below, inside = world.is_below(positions_m), world.is_inside(positions_m)
     through = world.blocks(positions_m[:-1], positions_m[1:])
-    if below.any():
+    if world.ground is not None and below.any():
         first = int(np.argmax(below))
         yield Problem(
             key,

@@ -14,9 +14,9 @@ GOOD = Path(__file__).with_name("good_scene.yaml").read_text()
 PLANE = scene_path("cell_free_table1").read_text()
 TOP = (
     "allowed: name, dimension, plane_height_m, height_std_m, seed, update_rate_hz, "
-    "continuity_threshold_m, area, transmitters, receivers, waveform, users, propagation, draw, "
+    "continuity_threshold_m, area, users, propagation, draw, "
     "sensing, "
-    "tracking, bodies, world, targets"
+    "tracking, bodies, world, targets, transmitters, receivers, waveform"
 )
 
 
@@ -166,8 +166,8 @@ def test_every_fault_has_its_line():
     )
     assert faults(text) == [
         ": seed: is -1; must be at least 0",
-        ": receivers[0].array.num_vertical: is 0; must be at least 1",
         ": targets[0].class: is 'x'; allowed: unknown, uav, vehicle",
+        ": receivers[0].array.num_vertical: is 0; must be at least 1",
     ]
 
 

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from cooperative_isac.pipeline import transmit
-from cooperative_isac.waveform.frame import antenna_slices, comb, draw_symbols, reference_frame
 from cooperative_isac.waveform.qam import constellation
+from cooperative_isac.waveform.signal import antenna_slices, comb, draw_symbols, reference_frame
 
 
 def written_out(frame, subcarrier, symbol):

@@ -111,14 +111,14 @@ def _climb(
     area, point = scene.box.padded(AREA_MARGIN), start_m.copy()
     for _ in range(steps):
         point[:2] = np.clip(point[:2], area.low_m[:2], area.high_m[:2])
-        reports = tuple(_linearized(scene, measurement, point) for measurement in chosen)
+        reports = tuple(linearized(scene, measurement, point) for measurement in chosen)
         fitted = estimate(scene, reports)
         point[:2] = fitted.position_m
     gate = chdtri(max(fitted.degrees, 1), 1 - MISFIT_PROBABILITY)
     return Match(members, reports, fitted, float(fitted.misfits.sum() / gate))
 
 
-def _linearized(scene: Scene, measurement: Measurement, point_m: np.ndarray) -> EchoReport:
+def linearized(scene: Scene, measurement: Measurement, point_m: np.ndarray) -> EchoReport:
     """A measurement as location, information and Doppler shift, linear about a point."""
     receiver, parameters, accuracy = (
         measurement.receiver,
@@ -148,6 +148,7 @@ def _linearized(scene: Scene, measurement: Measurement, point_m: np.ndarray) -> 
                 information,
             ),
         ),
+        scene.band,
     )
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import zlib
 
-from cooperative_isac.evaluation.paper.sweeps import LEARNED
+from cooperative_isac.schemes.catalog import LEARNED
 from cooperative_isac.scene.model import Scene
 
 

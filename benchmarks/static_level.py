@@ -29,7 +29,7 @@ from cooperative_isac.channel.static import static_echo
 from cooperative_isac.evaluation.monte_carlo import make_ends
 from cooperative_isac.metrics.assignment import match_within, pairwise_distances
 from cooperative_isac.metrics.run_score import DETECTION_CUTOFF_M
-from cooperative_isac.pipeline import paths_to, static_channel, make_frame
+from cooperative_isac.pipeline import make_frame, paths_to, static_channel, transmit
 from cooperative_isac.scene.draw import scene_targets
 from cooperative_isac.scene.file.config import load_scene
 from cooperative_isac.schemes.registry import make_scheme
@@ -54,16 +54,13 @@ def scene_level(scene, world) -> float:
     quiet = replace(scene, propagation=replace(scene.propagation, noise_power_w=1e-30))
     static, moving = [], []
     for number in range(LEVEL_FRAMES):
-        time_s = number / scene.update_rate_hz
-        frame = make_frame(scene, number, time_s)
-        signal = frame.on(scene.band)
-        noise_power_w = scene.propagation.noise_power_w
-        targets = scene_targets(scene, time_s)
+        signal = transmit(scene, number)
+        targets = scene_targets(scene, number / scene.update_rate_hz)
         for site in scene.receivers:
-            static.append(power_w(static_echo(frame, static_channel(world, site))))
+            static.append(power_w(static_echo(signal, static_channel(world, site))))
             for target in targets:
                 paths, generator = paths_to(quiet, number, site, [target])
-                echo = apply_paths(quiet, frame, site, paths, generator)
+                echo = apply_paths(quiet, signal, site, paths, generator)
                 moving.append(power_w(echo) / len(scene.transmitters))
     return float(np.mean(static) / np.median(moving))
 

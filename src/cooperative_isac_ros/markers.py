@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 from builtin_interfaces.msg import Duration
@@ -227,7 +227,7 @@ def detection_markers(
 
 def track_markers(
     tracks: Sequence[Track],
-    trails: dict[int, Iterable[Point]],
+    trails: Mapping[int, Iterable[Point]],
     layout: SceneLayout,
     stamp_ns: int,
     life_s: float,

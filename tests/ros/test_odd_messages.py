@@ -281,7 +281,6 @@ def good(tiny):
     (target,) = scene_targets(tiny, 0.0)
     received = receive_all(tiny, frame, (target,))
     data = {name: scheme.at(name).encode(own, frame) for name, own in received.items()}
-    signal = frame.on(tiny.band)
     echoes = {name: own[tiny.band].samples for name, own in received.items()}
     covariance = np.diag([0.02, 0.02, 0.01, 0.2, 0.2, 0.01])
     detection = Detection(

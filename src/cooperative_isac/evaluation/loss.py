@@ -182,5 +182,5 @@ def outage(
     Returns [num_frames, num_receivers], bool.
     """
     arrived = np.ones((num_frames, num_receivers), bool)
-    arrived[np.ix_(np.arange(first, first + length), receivers)] = False
+    arrived[np.ix_(np.arange(first, first + length), np.asarray(receivers, int))] = False
     return arrived

@@ -212,8 +212,9 @@ def sequence_figures(frames: Sequence[FrameScore], run: RunSummary) -> SequenceF
         for name in ("near", "found", "held")
     )
     seen = (None, None, None)
-    if all(frame.visible is not None for frame in frames):
-        visible = np.concatenate([frame.visible for frame in frames])
+    known = [frame.visible for frame in frames if frame.visible is not None]
+    if len(known) == len(frames):
+        visible = np.concatenate(known)
         seen = _share(visible), _share(near[visible]), _share(found[visible])
     return SequenceFigures(
         _share(near),

@@ -19,6 +19,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 
@@ -266,7 +267,7 @@ def _read_report(reader: BitReader, fields: _Fields, receiver: str) -> EchoRepor
 def _check_transmitters(view: Scene, receiver: str, transmitters: Sequence[int]) -> None:
     """PacketError unless a report names transmitters of the receiver's links, in order."""
     linked = view.linked_transmitters(receiver)
-    rising = all(first < second for first, second in zip(transmitters, transmitters[1:]))
+    rising = all(first < second for first, second in pairwise(transmitters))
     if not rising or not set(transmitters) <= set(linked):
         raise PacketError(receiver, f"a report names transmitters {list(transmitters)}")
 

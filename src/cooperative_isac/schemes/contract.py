@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from typing import ClassVar
 
 from cooperative_isac.channel.echo import Echo
 from cooperative_isac.fronthaul.envelope import PacketError
@@ -56,7 +55,7 @@ class Scheme(ABC):
     from those of other schemes in one frame
     """
 
-    formats: ClassVar[tuple[int, ...]] = ()
+    formats: tuple[int, ...] = ()
 
     def __init__(self, scene: Scene, name: str):
         self.scene = scene

@@ -220,7 +220,7 @@ def find_weights(scene: Scene, name: str) -> Path:
             "the "
             "shipped weights"
         )
-    if given and os.path.isfile(os.path.join(given, WEIGHTS_FILE)):
+    if given and os.path.isfile(Path(given, WEIGHTS_FILE)):
         return Path(given, WEIGHTS_FILE)
     stem = f"{scene.name}-{name}"
     shape = scene.receivers[0].num_ant, scene.grid.num_subcarriers, scene.grid.num_symbols

@@ -24,17 +24,13 @@ class MixedScheme(Scheme):
     def __init__(self, scene: Scene, name: str, schemes: Mapping[str, Scheme]):
         super().__init__(scene, name)
         self.schemes = dict(schemes)
+        self.formats = tuple({number for one in self._distinct for number in one.formats})
         for scheme in self._distinct:
             if not scheme.formats:
                 raise ValueError(
                     f"scheme '{scheme.name}' does not say the formats of its packets, so that the "
                     "center cannot tell them from those of other schemes; give its class `formats`"
                 )
-
-    @property
-    def formats(self) -> tuple[int, ...]:
-        """Format numbers of all packets."""
-        return tuple(sorted({number for scheme in self._distinct for number in scheme.formats}))
 
     def at(self, station: str) -> Encoder:
         """A new encoder of the station's own scheme; see schemes.contract."""

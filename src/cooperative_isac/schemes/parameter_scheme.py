@@ -81,11 +81,7 @@ class ParameterScheme(Scheme):
         check_plane(scene, name)
         super().__init__(scene, name)
         self.method = METHODS[name]
-
-    @property
-    def formats(self) -> tuple[int, ...]:
-        """Format number of its packets."""
-        return (self.method.packet_format,)
+        self.formats = (self.method.packet_format,)
 
     def at(self, station: str) -> ParameterEncoder:
         """A new encoder for one station; see schemes.contract."""

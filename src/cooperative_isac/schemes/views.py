@@ -35,9 +35,13 @@ class StationView:
         view = self.view.posed(frame.poses)
         transmitters = tuple(view.transmitters[index] for index in self.linked)
         known = self._placed
-        if known is not None and _same(known.transmitters, transmitters):
-            if view.receiver(self.station) is known.receiver(self.station):
-                return known
+        receiver = view.receiver(self.station)
+        if (
+            known is not None
+            and known.receiver(self.station) is receiver
+            and _same(known.transmitters, transmitters)
+        ):
+            return known
         is_whole = len(transmitters) == len(view.transmitters)
         self._placed = view if is_whole else replace(view, transmitters=transmitters)
         return self._placed

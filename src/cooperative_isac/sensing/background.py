@@ -148,6 +148,7 @@ def left_over(
 
     # Static power within the streams, in noise variances.
     inverse = prediction.nuisance.inverse + noise_power_w * prediction.precision
+    assert prediction.nuisance.mean is not None  # a prediction has one
     mean = prediction.nuisance.mean.transpose(1, 0, 2)
     whole = correlation + mean @ prediction.grams.swapaxes(1, 2)
     static = _power(whole, inverse) / noise_power_w

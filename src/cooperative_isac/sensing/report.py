@@ -46,7 +46,8 @@ class EchoReport:
     @cached_property
     def information(self) -> np.ndarray:
         """Fisher information of the location, [dimension, dimension], 1/m^2."""
-        return sum(path.information for path in self.paths)
+        parts = [path.information for path in self.paths]
+        return sum(parts, np.zeros_like(parts[0]))
 
     @cached_property
     def covariance(self) -> np.ndarray:
@@ -66,7 +67,7 @@ def report_fit(
     """
     if fit is None:
         return ()
-    paths = [[] for _ in range(fit.state.num_targets)]
+    paths: list[list[PathReport]] = [[] for _ in range(fit.state.num_targets)]
     for index in np.argsort(fit.state.transmitter, kind="stable"):
         transmitter = int(fit.state.transmitter[index])
         paths[fit.state.owner[index]].append(

@@ -232,7 +232,7 @@ def _drained(waiting: list[tuple[int, int, Recorded]]) -> Iterator[Recorded]:
 def _introduced(channel: Channel, schema: Schema | None, found: _Findings) -> tuple[str, str]:
     """Name of a channel's topic, and why its messages are left out, or nothing."""
     refusal = _refusal(channel, schema, found)
-    if refusal:
+    if refusal or schema is None:
         found.refused.setdefault((channel.topic, refusal), 0)
         return channel.topic, refusal
     metadata = channel.metadata

@@ -58,7 +58,8 @@ class AccessPoint(SceneNode):
         scheme = make_scheme(self.scheme_name, self.scene)
         self._scheme_of_site = scheme.name_of(self.site.name)
         self._encoder = scheme.at(self.site.name)
-        self._sequence, self._last = 0, None
+        self._sequence = 0
+        self._last: FrameStamp | None = None
         self._period_s = 1 / self.scene.update_rate_hz
         self._time_s = 0.0
         self._sensed: FrameStamp | None = None
@@ -94,7 +95,7 @@ class AccessPoint(SceneNode):
             return
         frame, last, self._last = announcement.frame, self._last, announcement.frame
         passed = frame.number - last.number if last and last.run == frame.run else 0
-        if passed > 0:
+        if last is not None and passed > 0:
             self._set_period((frame.stamp_ns - last.stamp_ns) * 1e-9 / passed)
         if passed > 1:
             self.health.fault(

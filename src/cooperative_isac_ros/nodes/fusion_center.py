@@ -142,7 +142,7 @@ class FusionCenter(SceneNode):
         self._count_late(frame)
 
     def _on_air(self, frame: FrameStamp, signal: Signal) -> AirFrame:
-        """The frame as the scheme takes it: by itself, so that a replay agrees wherever it begins."""
+        """The frame as the scheme takes it: by itself, so that a replay may begin anywhere."""
         poses = self.scene.poses_at(frame.number / self.scene.update_rate_hz)
         return AirFrame(frame.number, {self.scene.band: signal}, None, poses)
 

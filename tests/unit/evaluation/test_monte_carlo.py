@@ -16,6 +16,7 @@ from cooperative_isac.evaluation.monte_carlo import (
 from cooperative_isac.fusion.detection import Detection
 from cooperative_isac.scene.file.config import with_power
 from cooperative_isac.scene.model import TargetClass, TargetState
+from cooperative_isac.schemes.contract import Decoder, Encoder, Scheme
 
 
 def detection(position, velocity=(0, 0, 0)):

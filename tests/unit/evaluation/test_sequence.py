@@ -194,7 +194,7 @@ def test_scenes_without_a_path_file_are_measured_too(tiny):
 def test_a_scheme_that_cannot_be_made_is_named(traced):
     with pytest.raises(
         SchemeFailure,
-        match="scheme 'monostatic' cannot be made for scene 'traced'.*sites of its own",
+        match=r"scheme 'monostatic' cannot be made for scene 'traced'.*sites of its own",
     ):
         measure_sequence(traced, ["monostatic"], 1)
 

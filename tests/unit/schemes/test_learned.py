@@ -47,9 +47,9 @@ SMALL = {
 def weights(tiny, tmp_path, monkeypatch):
     """A folder with fresh weights for every learned scheme, all sure that there are targets."""
     torch.manual_seed(0)
-    for name, recipe in RECIPES.items():
-        network = make_network(tiny, recipe.kind, {**recipe.network, **SMALL[recipe.kind]})
-        if recipe.kind in ("maps", "spectra"):
+    for name, known in RECIPES.items():
+        network = make_network(tiny, known.kind, {**known.network, **SMALL[known.kind]})
+        if known.kind in ("maps", "spectra"):
             network.center.out.bias.data[0] = 3.0
         else:
             network.center.head.out.bias.data[::5] = 3.0
@@ -209,7 +209,7 @@ def test_the_folder_of_a_training_run_has_its_weights(tiny, weights):
 def test_without_weights_the_remedy_is_named(tiny, monkeypatch):
     monkeypatch.delenv("ISAC_WEIGHTS", raising=False)
     with pytest.raises(
-        ValueError, match="'dvqvae' has no weights for scene 'tiny' .*isac train .*--scheme dvqvae"
+        ValueError, match=r"'dvqvae' has no weights for scene 'tiny' .*isac train .*--scheme dvqvae"
     ):
         make_scheme("dvqvae", tiny)
     monkeypatch.setenv("ISAC_WEIGHTS", "/nowhere")

@@ -68,7 +68,7 @@ def test_a_scheme_may_bring_its_own_sites(small):
 
 def test_an_unknown_scheme_names_the_known_ones(small):
     with pytest.raises(
-        ValueError, match="scheme 'smoke_signals' is not known; use one of .*local_ml"
+        ValueError, match=r"scheme 'smoke_signals' is not known; use one of .*local_ml"
     ):
         make_scheme("smoke_signals", small)
     with pytest.raises(ValueError, match="scheme 'smoke_signals' is not known"):

@@ -5,7 +5,6 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-
 from chain import Chain
 
 from cooperative_isac.channel.echo import apply_paths
@@ -17,7 +16,7 @@ from cooperative_isac.scene.draw import draw_targets, frame_generator, scene_tar
 from cooperative_isac.scene.file.config import load_scene
 from cooperative_isac.scene.model import TargetClass, TargetState
 from cooperative_isac.schemes.catalog import LEARNED
-from cooperative_isac.schemes.registry import make_scheme, scheme_names, scheme_scene
+from cooperative_isac.schemes.registry import scheme_names, scheme_scene
 from cooperative_isac.sensing.static_stage import StaticStage
 from cooperative_isac.tracking.track import TrackStatus
 from cooperative_isac.tracking.tracker import Tracker

@@ -185,7 +185,7 @@ def test_first_frames_are_projected_and_a_fixed_channel_is_learned(known):
     scene, matrix, part = known
     stage, shares = StaticStage(scene), []
     for number in range(60):
-        frame, echo, quiet = echo_on(scene, part, matrix, number)
+        frame, echo, _ = echo_on(scene, part, matrix, number)
         cleaned, nuisance = stage.prepare(echo, frame, PERIOD_S * frame.number)
         shares.append(share_left(frame, nuisance))
         if number == 0:

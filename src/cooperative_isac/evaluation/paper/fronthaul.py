@@ -49,7 +49,7 @@ def codebook_rows(
     rows = []
     for size in SIZES:
         books = {
-            name: refitted(network.codebook(name), size, latents[name])
+            name: refitted(_codebook(network, name), size, latents[name])
             for name in network.receivers
         }
         bits = (
@@ -65,6 +65,12 @@ def codebook_rows(
             }
         )
     return rows
+
+
+def _codebook(network: Network, receiver: str) -> Codebook:
+    codebook = network.codebook(receiver)
+    assert codebook is not None  # only networks that quantize have a curve
+    return codebook
 
 
 def refitted(codebook: Codebook, size: int, latents: torch.Tensor) -> Codebook:

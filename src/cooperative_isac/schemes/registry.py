@@ -8,7 +8,6 @@ from importlib.metadata import entry_points
 from cooperative_isac.scene.model import Scene
 from cooperative_isac.schemes.catalog import BUILT_IN
 from cooperative_isac.schemes.contract import Scheme
-from cooperative_isac.schemes.mixed import MixedScheme
 
 ENTRY_POINT_GROUP = "cooperative_isac.schemes"
 
@@ -42,6 +41,9 @@ def make_scheme(name: str, scene: Scene) -> Scheme:
                 f"scheme '{each}' works with stations of its own, and cannot share scene "
                 f"'{scene.name}' with others: {', '.join(schemes)}"
             )
+    # Loads slowly, and most scenes have one scheme.
+    from cooperative_isac.schemes.mixed import MixedScheme
+
     return MixedScheme(scene, name, {station: schemes[each] for station, each in chosen.items()})
 
 

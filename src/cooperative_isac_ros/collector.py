@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 from cooperative_isac.fusion.detection import Detection
-from cooperative_isac.schemes.contract import PacketError, Scheme
-from cooperative_isac.waveform.signal import Signal
+from cooperative_isac.schemes.contract import Decoder, PacketError
+from cooperative_isac.waveform.frame import Frame
 from cooperative_isac_ros.frame_order import FrameOrder
 from cooperative_isac_ros.records import Announcement, Packet
 
@@ -35,23 +35,22 @@ class _OpenFrame:
 class PacketCollector:
     """Gathers packets by frame and gives frames out in the order of their numbers.
 
+    schemes: by name of the receiver, with which it encodes
+
     A receiver that was silent for `patience` frames in a row is not waited for until it is heard
     again. on_fault(event, reason) hears of everything that is refused.
     """
 
     def __init__(
         self,
-        sites: Sequence[str],
-        scheme: str,
+        schemes: Mapping[str, str],
         patience: int = 3,
         on_fault: Callable[[str, str], None] = lambda event, reason: None,
     ):
-        self._sites, self._scheme, self._patience, self._on_fault = (
-            tuple(sites),
-            scheme,
-            patience,
-            on_fault,
-        )
+        self._sites = tuple(schemes)
+        self._schemes = dict(schemes)
+        self._patience = patience
+        self._on_fault = on_fault
         self._order: FrameOrder[Announcement] = FrameOrder("frames", on_fault)
         self._early: OrderedDict[tuple[int, int, str], Packet] = OrderedDict()
         self._run: int | None = None
@@ -154,10 +153,10 @@ class PacketCollector:
         if site not in self._sites:
             known = ", ".join(self._sites)
             return "packets_of_unknown_site", f"site '{site}' is not in the scene; it has {known}"
-        if packet.scheme != self._scheme:
+        if packet.scheme != self._schemes[site]:
             return (
                 "packets_of_other_scheme",
-                f"'{site}' speaks scheme '{packet.scheme}', the center '{self._scheme}'",
+                f"'{site}' speaks scheme '{packet.scheme}', the center '{self._schemes[site]}'",
             )
         opened = self._open.get(frame.number) if frame.run == self._run else None
         if opened is not None and site in opened.packets:
@@ -192,15 +191,15 @@ class PacketCollector:
 
 
 def decode_trusted(
-    scheme: Scheme, packets: Mapping[str, bytes], frame: Signal
+    decoder: Decoder, packets: Mapping[str, bytes], frame: Frame
 ) -> tuple[tuple[Detection, ...], dict[str, PacketError]]:
-    """Detections from the packets that the scheme accepts; the errors of those it refuses, by
+    """Detections from the packets that the decoder accepts; the errors of those it refuses, by
     receiver.
     """
     trusted, refused = dict(packets), {}
     while True:
         try:
-            return scheme.decode(trusted, frame), refused
+            return decoder.decode(trusted, frame), refused
         except PacketError as error:
             if error.receiver not in trusted:
                 raise

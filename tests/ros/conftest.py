@@ -6,6 +6,7 @@ import itertools
 import struct
 import time
 from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 import pytest
@@ -16,7 +17,7 @@ from rclpy.parameter import Parameter
 
 from cooperative_isac.fusion.detection import Detection
 from cooperative_isac.scene.file.config import load_scene
-from cooperative_isac.schemes.contract import PacketError
+from cooperative_isac.schemes.contract import Decoder, Encoder, PacketError, Scheme
 from cooperative_isac_ros import conversions, qos
 from cooperative_isac_ros.records import Announcement, FrameStamp, Packet
 
@@ -88,38 +89,42 @@ class Bench:
         rclpy.shutdown(context=self.context)
 
 
-class CountingScheme:
-    """A packet is frame number, then a value; the detections are one place for each value."""
+class CountingEncoder(Encoder):
+    """A packet is frame number, then a value."""
 
-    name = "counting"
-    encoded = 0
-
-    def __init__(self, scene):
-        self.scene = scene
-
-    def encode(self, echo, frame, receiver):
+    def encode(self, echoes, frame):
         CountingScheme.encoded += 1
-        return struct.pack("<If", frame.number, float(np.abs(echo).max()))
+        CountingScheme.times_s.append(frame.time_s)
+        largest = max(float(np.abs(echo.samples).max()) for echo in echoes.values())
+        return struct.pack("<If", frame.number, largest)
+
+
+class CountingDecoder(Decoder):
+    """The detections are one place for each value."""
 
     def decode(self, packets, frame):
         for receiver, data in packets.items():
             if len(data) != 8 or struct.unpack("<If", data)[0] != frame.number:
                 raise PacketError(receiver, f"{len(data)} bytes for frame {frame.number}")
+        if not packets:
+            return ()
         place = np.array([10.0 * len(packets), float(frame.number), 0.0])
-        return (
-            (
-                Detection(
-                    place,
-                    np.array([0.0, 10.0, 0.0]),
-                    0.01 * np.eye(6),
-                    20.0,
-                    tuple(sorted(packets)),
-                    len(packets),
-                ),
-            )
-            if packets
-            else ()
-        )
+        velocity = np.array([0.0, 10.0, 0.0])
+        sites = tuple(sorted(packets))
+        return (Detection(place, velocity, 0.01 * np.eye(6), 20.0, sites, len(packets)),)
+
+
+class CountingScheme(Scheme):
+    """A scheme whose packets count."""
+
+    encoded = 0
+    times_s: ClassVar[list] = []
+
+    def at(self, station):
+        return CountingEncoder()
+
+    def center(self):
+        return CountingDecoder()
 
     def downlink_bits(self, frame):
         return 800
@@ -131,7 +136,7 @@ def bench(monkeypatch):
     for node in ("access_point", "fusion_center", "transmit_controller"):
         monkeypatch.setattr(
             f"cooperative_isac_ros.nodes.{node}.make_scheme",
-            lambda name, scene: CountingScheme(scene),
+            lambda name, scene: CountingScheme(scene, "counting"),
         )
     bench = Bench()
     yield bench

@@ -122,11 +122,11 @@ def _step(
     """One Gauss-Newton step from a point [3] in map, or from the nearest one of the area."""
     area, point = scene.box.padded(AREA_MARGIN), point_m.copy()
     point[:2] = np.clip(point[:2], area.low_m[:2], area.high_m[:2])
-    reports = tuple(_linearized(scene, measurement, point) for measurement in chosen)
+    reports = tuple(linearized(scene, measurement, point) for measurement in chosen)
     return reports, estimate(scene, reports)
 
 
-def _linearized(scene: Scene, measurement: Measurement, point_m: np.ndarray) -> EchoReport:
+def linearized(scene: Scene, measurement: Measurement, point_m: np.ndarray) -> EchoReport:
     """A measurement as location, information and Doppler shift, linear about a point."""
     receiver, parameters, accuracy = (
         measurement.receiver,
@@ -156,6 +156,7 @@ def _linearized(scene: Scene, measurement: Measurement, point_m: np.ndarray) -> 
                 information,
             ),
         ),
+        scene.band,
     )
 
 

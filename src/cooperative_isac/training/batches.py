@@ -82,7 +82,7 @@ class Examples(Dataset):
         return example
 
     def _observed(self, echo: np.ndarray, frame: Signal, receiver: str) -> np.ndarray:
-        return self.network.observe(self._static.clean(echo, frame, receiver), frame, receiver)
+        return self.network.observe(self._static.clean(echo, frame), frame, receiver)
 
     def assemble(
         self, numbers: Sequence[int], tensors: Mapping[str, Tensor], device: torch.device
@@ -111,9 +111,7 @@ class EncodedExamples(Examples):
 
     def _observed(self, echo: np.ndarray, frame: Signal, receiver: str) -> np.ndarray:
         with torch.no_grad():
-            return self.network.encoded(
-                self._static.clean(echo, frame, receiver), frame, receiver
-            ).numpy()
+            return self.network.encoded(self._static.clean(echo, frame), frame, receiver).numpy()
 
 
 def truth_arrays(

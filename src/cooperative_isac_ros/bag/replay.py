@@ -17,7 +17,7 @@ from rclpy.node import Node
 from rclpy.serialization import deserialize_message
 
 from cooperative_isac.scene.model import Scene
-from cooperative_isac.schemes.registry import scheme_scene
+from cooperative_isac.schemes.registry import scheme_scene, station_schemes
 from cooperative_isac_ros import conversions, qos
 from cooperative_isac_ros.bag.metadata import BagError, Topic
 from cooperative_isac_ros.bag.player import Player
@@ -72,8 +72,9 @@ class Replay:
         self._recording, self._scene, self._node, self._executor = recording, scene, node, executor
         self._space = f"/replay_{os.getpid()}_{next(NUMBERS)}/"
         self.heard: dict[str, dict[FrameKey, bytes]] = {name: {} for name in RESULTS}
-        sites = scheme_scene(recording.scheme, scene).receivers
-        self._feature_topics = {site.name: self._feature_topic(site.name) for site in sites}
+        arranged = scheme_scene(recording.scheme, scene)
+        self._schemes = station_schemes(recording.scheme, arranged)
+        self._feature_topics = {site: self._feature_topic(site) for site in self._schemes}
         self._player = Player(
             node,
             (recording.frame_topic, *self._feature_topics.values()),
@@ -162,7 +163,7 @@ class Replay:
             announcement.frame,
             0,
             site,
-            self._recording.scheme,
+            self._schemes[site],
             simulated and announcement.simulated,
             NOTHING,
         )

@@ -8,11 +8,12 @@ import time
 import numpy as np
 from cooperative_isac_msgs.msg import FeaturePacket, Frame
 
-from cooperative_isac.pipeline import hear, transmit
+from cooperative_isac.channel.echo import Echo
+from cooperative_isac.pipeline import make_frame, receive
 from cooperative_isac.scene.draw import draw_targets, frame_generator
 from cooperative_isac.scene.model import Site
-from cooperative_isac.schemes.contract import after_sending
 from cooperative_isac.schemes.registry import make_scheme
+from cooperative_isac.waveform.frame import Frame as AirFrame
 from cooperative_isac.waveform.signal import Signal
 from cooperative_isac_ros import conversions, qos
 from cooperative_isac_ros.announcements import announcement_or_fault
@@ -54,13 +55,17 @@ class AccessPoint(SceneNode):
     def __init__(self, **options):
         super().__init__("access_point", PARAMETERS, namespace_depth=1, **options)
         self.site = self._find_site()
-        self._scheme = make_scheme(self.scheme_name, self.scene)
+        scheme = make_scheme(self.scheme_name, self.scene)
+        self._scheme_of_site = scheme.name_of(self.site.name)
+        self._encoder = scheme.at(self.site.name)
         self._sequence = 0
         self._last: FrameStamp | None = None
+        self._period_s = 1 / self.scene.update_rate_hz
+        self._time_s = 0.0
+        self._sensed: FrameStamp | None = None
         self._features = self.create_publisher(FeaturePacket, "features", qos.STREAM)
         self._front_end = FRONT_ENDS[self.settings["front_end"]](self, self.site, self._report)
         self._warm_up()
-        self._scheme.period_s = 1 / self.scene.update_rate_hz
         self.create_subscription(
             Frame, self.shared("frame"), self._hear_frame, self._front_end.frame_profile
         )
@@ -80,11 +85,9 @@ class AccessPoint(SceneNode):
 
     def _warm_up(self) -> None:
         """Sense a drawn echo: a scheme's tables are made now, not in frame 0."""
-        signal = transmit(self.scene, 0)
+        frame = make_frame(self.scene, 0)
         targets = draw_targets(self.scene, frame_generator(self.scene.seed, 0, "warm-up"))
-        self._scheme.encode(
-            hear(self.scene, signal, self.site.name, targets), signal, self.site.name
-        )
+        self._encoder.encode(receive(self.scene, frame, self.site.name, targets), frame)
 
     def _hear_frame(self, message: Frame) -> None:
         announcement = announcement_or_fault(self, message)
@@ -106,20 +109,36 @@ class AccessPoint(SceneNode):
     def _set_period(self, period_s: float) -> None:
         """What the scheme may expect from frame to frame; stamps of two clocks give no period."""
         if SHORTEST_PERIOD_S <= period_s <= LONGEST_PERIOD_S:
-            self._scheme.period_s = period_s
+            self._period_s = period_s
+
+    def _time_of(self, frame: FrameStamp) -> float:
+        """Time of a frame for the scheme, s, which begins anew with each run."""
+        last = self._sensed
+        self._sensed = frame
+        if last is None or last.run != frame.run:
+            self._time_s = 0.0
+        else:
+            self._time_s += (frame.number - last.number) * self._period_s
+        return self._time_s
 
     def _report(
         self, announcement: Announcement, signal: Signal, echo: np.ndarray, simulated: bool
     ) -> None:
         began_s = time.perf_counter()
-        data = self._scheme.encode(echo, signal, self.site.name)
+        stamp = announcement.frame
+        band = self.scene.band
+        poses = self.scene.poses_at(stamp.number / self.scene.update_rate_hz)
+        frame = AirFrame(stamp.number, {band: signal}, self._time_of(stamp), poses)
+        noise_power_w = self.scene.propagation.noise_power_w
+        received = Echo(self.site.name, band, stamp.number, echo, noise_power_w)
+        data = self._encoder.encode({band: received}, frame)
         self._features.publish(
             conversions.packet_message(
                 Packet(
                     announcement.frame,
                     self._sequence,
                     self.site.name,
-                    self._scheme.name,
+                    self._scheme_of_site,
                     simulated,
                     data,
                 )
@@ -129,7 +148,7 @@ class AccessPoint(SceneNode):
         self.health.count("frames")
         self.health.figures["packet_bits"] = 8 * len(data)
         self.say_timing(announcement.frame, "encode", began_s)
-        after_sending(self._scheme, self.site.name)
+        self._encoder.idle()
 
 
 def main(args: list[str] | None = None) -> int:

@@ -10,8 +10,10 @@ from cooperative_isac_msgs.msg import Detections, FeaturePacket, Frame
 from rclpy.clock import Clock, ClockType
 from sensor_msgs.msg import PointCloud2
 
-from cooperative_isac.pipeline import transmit
+from cooperative_isac.pipeline import make_frame
 from cooperative_isac.schemes.registry import make_scheme
+from cooperative_isac.waveform.frame import Frame as AirFrame
+from cooperative_isac.waveform.signal import Signal
 from cooperative_isac_ros import conversions, qos
 from cooperative_isac_ros.announcements import announcement_or_fault, signal_or_fault
 from cooperative_isac_ros.base import SceneNode, run_node
@@ -50,10 +52,13 @@ class FusionCenter(SceneNode):
 
     def __init__(self, **options):
         super().__init__("fusion_center", PARAMETERS, **options)
-        self._scheme = make_scheme(self.scheme_name, self.scene)
-        sites = [site.name for site in self.scene.receivers]
+        scheme = make_scheme(self.scheme_name, self.scene)
+        self._decoder = scheme.center()
+        schemes = {
+            station.name: scheme.name_of(station.name) for station in self.scene.receiving_stations
+        }
         self.collector = PacketCollector(
-            sites, self._scheme.name, self.settings["patience_frames"], self.health.fault
+            schemes, self.settings["patience_frames"], self.health.fault
         )
         self._deadline = PacketDeadline(
             self.settings["deadline_s"] or self.scene.sensing.deadline_s
@@ -65,9 +70,9 @@ class FusionCenter(SceneNode):
         self._cloud = self.create_publisher(
             PointCloud2, self.shared("detections/points"), qos.STREAM
         )
-        self._scheme.decode({}, transmit(self.scene, 0))
+        self._decoder.decode({}, make_frame(self.scene, 0))
         self.create_subscription(Frame, self.shared("frame"), self._hear_frame, qos.STREAM)
-        for site in sites:
+        for site in schemes:
             self.create_subscription(
                 FeaturePacket, self.shared(f"{site}/features"), self._hear_packet, qos.STREAM
             )
@@ -110,9 +115,10 @@ class FusionCenter(SceneNode):
         if signal is None:
             return
         began_s, frame = time.perf_counter(), collected.announcement.frame
+        on_air = self._on_air(frame, signal)
         data = {site: packet.data for site, packet in collected.packets.items()}
         try:
-            detections, refused = decode_trusted(self._scheme, data, signal)
+            detections, refused = decode_trusted(self._decoder, data, on_air)
         except Exception as error:  # of the scheme: an empty frame lets the tracks coast
             self.callback_failed(f"decoding frame {frame.number}", error)
             detections, refused = (), {}
@@ -134,6 +140,11 @@ class FusionCenter(SceneNode):
         self.health.count("frames")
         self.say_timing(frame, "decode", began_s)
         self._count_late(frame)
+
+    def _on_air(self, frame: FrameStamp, signal: Signal) -> AirFrame:
+        """The frame as the scheme takes it: by itself, so that a replay may begin anywhere."""
+        poses = self.scene.poses_at(frame.number / self.scene.update_rate_hz)
+        return AirFrame(frame.number, {self.scene.band: signal}, None, poses)
 
     def _count_late(self, frame: FrameStamp) -> None:
         age_s = (self.now_ns - frame.stamp_ns) * 1e-9

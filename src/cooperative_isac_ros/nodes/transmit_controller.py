@@ -14,6 +14,7 @@ from cooperative_isac.fronthaul.downlink import pack_downlink
 from cooperative_isac.pipeline import sum_rate, transmit
 from cooperative_isac.scene.file.physics import rate_fault
 from cooperative_isac.schemes.registry import make_scheme
+from cooperative_isac.waveform.frame import Frame as AirFrame
 from cooperative_isac_ros import conversions, qos
 from cooperative_isac_ros.back_pressure import BackPressure
 from cooperative_isac_ros.base import SceneNode, run_node
@@ -176,6 +177,7 @@ class TransmitController(SceneNode):
             return
 
         signal = transmit(self.scene, frame.number)
+        on_air = AirFrame(frame.number, {self.scene.band: signal})
         payload = pack_downlink(signal) if self.settings["announce_payload"] else b""
         self._publisher.publish(
             conversions.frame_message(
@@ -186,7 +188,7 @@ class TransmitController(SceneNode):
                     True,
                     self.scene.seed,
                     payload,
-                    self._scheme.downlink_bits(signal),
+                    self._scheme.downlink_bits(on_air),
                 )
             )
         )

@@ -117,7 +117,11 @@ def draw_fronthaul(scene: Scene, rows: Sequence[dict], path: Path) -> None:
 
 def _encoded(network: Network, scene: Scene, number: int, on_frame: Callable[[], None]):
     draw = draw_frame(scene, number)
-    latents = {name: network.encoded(echo, draw.frame, name) for name, echo in draw.echoes.items()}
+    band = scene.band
+    latents = {
+        name: network.encoded(echoes[band].samples, draw.frame.on(band), name)
+        for name, echoes in draw.echoes.items()
+    }
     on_frame()
     return draw, latents
 
@@ -128,7 +132,7 @@ def _errors(scene: Scene, network: Network, draws, books: dict[str, Codebook]) -
         sent = torch.stack(
             [books[name].lookup(books[name].nearest(latents[name])) for name in network.receivers]
         )
-        knowledge = torch.from_numpy(network.knowledge(draw.frame))
+        knowledge = torch.from_numpy(network.knowledge(draw.frame.on(scene.band)))
         found = network.read(network.center(sent[None], torch.ones(1, len(sent)), knowledge[None]))
         errors = score(draw.targets, detections(scene, found, network.receivers), scene.dimension)
         location.append(errors[0])

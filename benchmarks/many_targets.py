@@ -19,15 +19,15 @@ from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 
+from cooperative_isac.evaluation.monte_carlo import Ends, make_ends
 from cooperative_isac.fusion.detection import Detection
 from cooperative_isac.metrics.assignment import match_within, pairwise_distances
 from cooperative_isac.metrics.run_score import DETECTION_CUTOFF_M, RunScore
-from cooperative_isac.pipeline import hear, transmit
+from cooperative_isac.pipeline import make_frame, receive
 from cooperative_isac.scene.draw import draw_targets, frame_generator, scene_targets
 from cooperative_isac.scene.file.config import load_scene
 from cooperative_isac.scene.model import Scene, Target, TargetClass, TargetState
 from cooperative_isac.scene.motion.waypoints import waypoints_at_speed
-from cooperative_isac.schemes.contract import Scheme, after_sending
 from cooperative_isac.schemes.registry import make_scheme
 from cooperative_isac.tracking.tracker import Tracker
 
@@ -100,12 +100,11 @@ def loop_limits(scene: Scene) -> tuple[np.ndarray, np.ndarray]:
     return low_m, high_m
 
 
-def run(scene: Scene, scheme: Scheme, num_frames: int, live: bool) -> tuple[dict, dict]:
+def run(scene: Scene, ends: Ends, num_frames: int, live: bool) -> tuple[dict, dict]:
     """Times of each stage [ms], one for each frame and receiver, and figures of accuracy.
 
     The first frame, in which tables are made, is not timed.
     """
-    scheme.period_s = 1 / scene.update_rate_hz if live else None
     times_ms = {stage: [] for stage in STAGES}
     score = Score([])
     run_score = RunScore(TRACK_THRESHOLD_M, scene.tracking, scene.dimension)
@@ -117,17 +116,17 @@ def run(scene: Scene, scheme: Scheme, num_frames: int, live: bool) -> tuple[dict
             targets = scene_targets(scene, time_s)
         else:
             targets = draw_targets(scene, frame_generator(scene.seed, number, "targets"))
-        frame = transmit(scene, number)
+        frame = make_frame(scene, number, time_s if live else None)
 
         # Each receiver's echo, its packet, and what it does afterwards.
         packets = {}
-        for site in scene.receivers:
+        for station, encoder in ends.encoders.items():
             began_s = time.process_time()
-            echo = hear(scene, frame, site.name, targets)
+            echoes = receive(scene, frame, station, targets)
             heard_s = time.process_time()
-            packets[site.name] = scheme.encode(echo, frame, site.name)
+            packets[station] = encoder.encode(echoes, frame)
             encoded_s = time.process_time()
-            after_sending(scheme, site.name)
+            encoder.idle()
             ended_s = time.process_time()
             if number:
                 times_ms["hear"].append(1e3 * (heard_s - began_s))
@@ -136,7 +135,7 @@ def run(scene: Scene, scheme: Scheme, num_frames: int, live: bool) -> tuple[dict
                 times_ms["encode + after"].append(1e3 * (ended_s - heard_s))
 
         # What the center makes of the packets.
-        detections = scheme.decode(packets, frame)
+        detections = ends.decoder.decode(packets, frame)
         score.add(targets, detections)
         if live:
             tracks = tracker.update(time_s, detections)
@@ -177,8 +176,8 @@ def main() -> None:
     for num_targets in options.targets:
         for seed in options.seed:
             scene = with_targets(load_scene(options.scene), num_targets, seed)
-            scheme = make_scheme(options.scheme or scene.sensing.scheme, scene)
-            times_ms, named = run(scene, scheme, options.frames, options.mode == "live")
+            ends = make_ends(make_scheme(options.scheme or scene.sensing.scheme, scene))
+            times_ms, named = run(scene, ends, options.frames, options.mode == "live")
             columns = {"targets": str(num_targets), "seed": str(seed)}
             for stage in STAGES:
                 median, high = np.percentile(times_ms[stage], [50, 99])

@@ -74,7 +74,7 @@ def load_factory(name: str) -> Factory:
 def _imported(path: str) -> Factory:
     """The object that module:attribute names."""
     module, _, attribute = path.partition(":")
-    found = import_module(module)
+    found: Any = import_module(module)
     for part in attribute.split("."):
         found = getattr(found, part)
     return found

@@ -17,7 +17,7 @@ from scipy.stats import chi2
 
 from cooperative_isac.tracking.measurement import Measurements
 
-# Entries of a state in which tracks and detections are compared; in a plane the height says nothing.
+# Entries of a state in which tracks and detections are compared: in a plane, not the height.
 OBSERVED = {2: np.array([0, 1, 3, 4]), 3: np.arange(6)}
 # Detections whose standard deviations differ by less than this factor are searched together.
 SPREAD_CLASS = 4.0

@@ -115,9 +115,7 @@ def mix(bank: Bank, transition: np.ndarray) -> Bank:
     return Bank(means, within + scatter, predicted)
 
 
-def predict(
-    bank: Bank, models: Sequence[MotionModel], transition: np.ndarray, dt_s: float
-) -> Bank:
+def predict(bank: Bank, models: Sequence[MotionModel], transition: np.ndarray, dt_s: float) -> Bank:
     """Filters dt_s later: interaction, then the prediction of each mode by its own model.
 
     Args:

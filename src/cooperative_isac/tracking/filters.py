@@ -74,9 +74,11 @@ class BankFilters:
         self._combine()
 
     @property
-    def mode_probabilities(self) -> np.ndarray:
-        """Probability of each mode, [num_tracks, num_modes], in the order of `motion_models`."""
-        return self._bank.mode_probabilities
+    def modes(self) -> bank.Bank:
+        """The filters of each mode, in the order of `motion_models`; means and covariances combine
+        them.
+        """
+        return self._bank
 
     def start(self, means: np.ndarray, covariances: np.ndarray) -> dict[int, str]:
         """Append filters with these states, [num, 6] and [num, 6, 6]."""

@@ -26,7 +26,8 @@ class LiveTracks:
         have detected the target
     num_detections: [num_tracks], int
     log_odds: [num_tracks], float64, of UAV against vehicle
-    lives: of the tracks
+    former_lives: lives before the present frame
+    lives: lives after what has come of the present frame
     """
 
     track_ids: np.ndarray
@@ -35,6 +36,7 @@ class LiveTracks:
     unobserved_s: np.ndarray
     num_detections: np.ndarray
     log_odds: np.ndarray
+    former_lives: Lives
     lives: Lives
 
     def __len__(self) -> int:
@@ -52,8 +54,17 @@ class LiveTracks:
             self.unobserved_s[tracks],
             self.num_detections[tracks],
             self.log_odds[tracks],
+            self.former_lives.at(tracks),
             self.lives.at(tracks),
         )
+
+    def next_frame(self, unobserved_s: float) -> LiveTracks:
+        """The tracks at the beginning of another frame.
+
+        unobserved_s: part of the time since the last frame in which no receiver could have detected
+            a target, s
+        """
+        return replace(self, unobserved_s=self.unobserved_s + unobserved_s, former_lives=self.lives)
 
     def hit(
         self,
@@ -66,8 +77,8 @@ class LiveTracks:
     ) -> LiveTracks:
         """The tracks after a detection of some of them.
 
-        A second detection of the same stamp is another look at the same frame: it does not count
-        towards confirmation.
+        A second detection in the same frame does not count towards confirmation, and a detection
+        in a second list of a frame makes up for the miss in the first.
 
         Args:
             hits: [num_tracks], bool, which tracks have a detection
@@ -77,8 +88,7 @@ class LiveTracks:
             settings: of the scene
             dimension: of the scene, 2 or 3
         """
-        first = hits & ((self.updated_s < time_s) | (self.num_detections == 0))
-        advanced = advance(self.lives, True, 0.0, settings)
+        advanced = advance(self.former_lives, True, 0.0, settings)
         with np.errstate(invalid="ignore"):  # the tracker drops a track whose filter failed
             added = frame_log_odds(means, covariances, settings, dimension)
         return replace(
@@ -87,7 +97,7 @@ class LiveTracks:
             unobserved_s=np.where(hits, 0.0, self.unobserved_s),
             num_detections=self.num_detections + hits,
             log_odds=np.where(hits, accumulate(self.log_odds, added), self.log_odds),
-            lives=_where(first, advanced, self.lives),
+            lives=_where(hits, advanced, self.lives),
         )
 
     def miss(
@@ -103,7 +113,7 @@ class LiveTracks:
         """
         since_update_s = time_s - self.updated_s
         advanced = advance(
-            self.lives, False, since_update_s, settings, self.unobserved_s, observed
+            self.former_lives, False, since_update_s, settings, self.unobserved_s, observed
         )
         return replace(self, lives=_where(missed, advanced, self.lives))
 
@@ -121,17 +131,13 @@ def newborn(track_ids: np.ndarray, time_s: float) -> LiveTracks:
         unobserved_s=np.zeros(num_tracks),
         num_detections=np.zeros(num_tracks, int),
         log_odds=np.zeros(num_tracks),
+        former_lives=unborn(num_tracks),
         lives=unborn(num_tracks),
     )
 
 
 def concatenate(first: LiveTracks, second: LiveTracks) -> LiveTracks:
     """The tracks of both."""
-    lives = Lives(
-        np.concatenate([first.lives.statuses, second.lives.statuses]),
-        np.concatenate([first.lives.num_frames, second.lives.num_frames]),
-        np.concatenate([first.lives.num_hits, second.lives.num_hits]),
-    )
     return LiveTracks(
         np.concatenate([first.track_ids, second.track_ids]),
         np.concatenate([first.born_s, second.born_s]),
@@ -139,13 +145,15 @@ def concatenate(first: LiveTracks, second: LiveTracks) -> LiveTracks:
         np.concatenate([first.unobserved_s, second.unobserved_s]),
         np.concatenate([first.num_detections, second.num_detections]),
         np.concatenate([first.log_odds, second.log_odds]),
-        lives,
+        _joined(first.former_lives, second.former_lives),
+        _joined(first.lives, second.lives),
     )
 
 
 def restored(tracks: Sequence[Track], time_s: float) -> LiveTracks:
     """The live tracks that go on from snapshots of established tracks, taken at time_s."""
-    num_tracks = len(tracks)
+    statuses = np.array([track.status.value for track in tracks], int)
+    lives = replace(unborn(len(tracks)), statuses=statuses)
     live = newborn(np.array([track.track_id for track in tracks], int), time_s)
     return replace(
         live,
@@ -155,9 +163,8 @@ def restored(tracks: Sequence[Track], time_s: float) -> LiveTracks:
         log_odds=np.array(
             [log_odds_of(track.target_class, track.class_probability) for track in tracks], float
         ),
-        lives=replace(
-            unborn(num_tracks), statuses=np.array([track.status.value for track in tracks], int)
-        ),
+        former_lives=lives,
+        lives=lives,
     )
 
 
@@ -217,4 +224,13 @@ def _where(chosen: np.ndarray, lives: Lives, others: Lives) -> Lives:
         np.where(chosen, lives.statuses, others.statuses),
         np.where(chosen, lives.num_frames, others.num_frames),
         np.where(chosen, lives.num_hits, others.num_hits),
+    )
+
+
+def _joined(first: Lives, second: Lives) -> Lives:
+    """The lives of both."""
+    return Lives(
+        np.concatenate([first.statuses, second.statuses]),
+        np.concatenate([first.num_frames, second.num_frames]),
+        np.concatenate([first.num_hits, second.num_hits]),
     )

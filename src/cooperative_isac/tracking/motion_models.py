@@ -113,9 +113,7 @@ class TurnMode:
 
     def noise(self, dt_s: float) -> np.ndarray:
         """Process noise [7, 7]: white acceleration, and what the turn rate gains."""
-        return with_turn_rate(
-            self.motion.noise(dt_s), turn_noise(dt_s, self.turn_rate_std_radps)
-        )
+        return with_turn_rate(self.motion.noise(dt_s), turn_noise(dt_s, self.turn_rate_std_radps))
 
 
 def constant_velocity_transition(dt_s: float) -> np.ndarray:
@@ -257,9 +255,7 @@ def _turn_integral_slopes(rates_radps: np.ndarray, dt_s: float) -> tuple[np.ndar
     small = np.abs(angles) < SMALL_ANGLE
     rates = np.where(small, 1.0, rates_radps)
     along, across = _turn_integrals(rates_radps, dt_s)
-    along_slope = np.where(
-        small, -(dt_s**2) * angles / 3, (dt_s * np.cos(angles) - along) / rates
-    )
+    along_slope = np.where(small, -(dt_s**2) * angles / 3, (dt_s * np.cos(angles) - along) / rates)
     across_slope = np.where(
         small, dt_s**2 * (0.5 - angles**2 / 8), (dt_s * np.sin(angles) - across) / rates
     )

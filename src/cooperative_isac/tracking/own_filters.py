@@ -32,7 +32,7 @@ class MotionFilter(Protocol):
     def predict(self, dt: float) -> None:
         """Go dt seconds into the future, 0 at least."""
 
-    def update(self, z: np.ndarray, R: np.ndarray) -> None:  # noqa: N803
+    def update(self, z: np.ndarray, R: np.ndarray) -> None:
         """Take in a measured position and velocity, z [6], with its covariance, R [6, 6]."""
 
 

@@ -26,7 +26,6 @@ from cooperative_isac.tracking.filters import make_filters
 from cooperative_isac.tracking.initiation import beginnings, start_states
 from cooperative_isac.tracking.life import expired
 from cooperative_isac.tracking.live_tracks import (
-    LiveTracks,
     concatenate,
     newborn,
     restored,
@@ -217,9 +216,7 @@ class Tracker:
         self._period_s = min(self._period_s, self._interval_s)
         if len(self._tracks):
             unobserved_s = self._interval_s - answered * self._period_s
-            self._tracks = replace(
-                self._tracks, unobserved_s=self._tracks.unobserved_s + unobserved_s
-            )
+            self._tracks = self._tracks.next_frame(unobserved_s)
 
     def _predict(self, dt_s: float) -> list[Track]:
         """Take all tracks dt_s into the future; the last snapshots of those that failed."""
@@ -257,9 +254,9 @@ class Tracker:
         for eligible, inflation in rounds:
             candidates = np.flatnonzero(eligible & ~hits)
             spare = np.flatnonzero(~taken)
-            matched = nearest_neighbors(
-                self._pairs(candidates, measurements.at(spare), inflation)
-            )
+            if not len(candidates) or not len(spare):
+                continue
+            matched = nearest_neighbors(self._pairs(candidates, measurements.at(spare), inflation))
             rows = candidates[matched.tracks]
             columns = spare[matched.detections]
             if not len(rows):
@@ -274,9 +271,7 @@ class Tracker:
             taken[columns] = True
         return hits, taken, problems
 
-    def _pairs(
-        self, candidates: np.ndarray, measurements: Measurements, inflation: float
-    ) -> Pairs:
+    def _pairs(self, candidates: np.ndarray, measurements: Measurements, inflation: float) -> Pairs:
         """Pairs of some tracks and detections that may belong together.
 
         Args:
@@ -389,6 +384,4 @@ class Tracker:
 
     def _take_snapshots(self) -> list[Track]:
         """All tracks as they are now."""
-        return snapshots(
-            self._tracks, self._filters.means, self._filters.covariances, self._time_s
-        )
+        return snapshots(self._tracks, self._filters.means, self._filters.covariances, self._time_s)

@@ -1,8 +1,8 @@
 """The tracker's interacting multiple model filter, made of filterpy's objects.
 
-A motion filter of one's own (docs/tracking.md) with the models and figures of the built-in `imm`. It
-gives the same tracks, more slowly: the built-in one keeps the filters of all tracks in arrays. Where
-this file can be imported, a scene takes it with
+A motion filter of one's own (docs/tracking.md) with the models and figures of the built-in `imm`.
+It gives the same tracks, more slowly: the built-in one keeps the filters of all tracks in arrays.
+Where this file can be imported, a scene takes it with
 
     tracking:
       model: filterpy_imm:make_filter

@@ -40,15 +40,21 @@ def motion_filter_names() -> tuple[str, ...]:
     return tuple(sorted({*BUILT_IN, *_registered, *installed}))
 
 
-def motion_filter_problem(name: str) -> str | None:
-    """What is wrong with a name of a motion filter, in words, or None.
+def is_motion_filter(name: str) -> bool:
+    """Whether a scene's tracking.model may have this name.
 
-    name: one of `motion_filter_names`, or module:factory, of which the form is looked at
+    name: one of `motion_filter_names`, or module:factory, of which only the form is looked at
     """
-    if name in BUILT_IN or PATH_PATTERN.fullmatch(name) or name in motion_filter_names():
-        return None
-    allowed = list(motion_filter_names())
-    return f"'{name}' is unknown; allowed: {allowed}, or module:factory of a filter of your own"
+    return (
+        name in BUILT_IN
+        or PATH_PATTERN.fullmatch(name) is not None
+        or name in motion_filter_names()
+    )
+
+
+def allowed_motion_filters() -> str:
+    """What a scene's tracking.model may be, in words."""
+    return f"{', '.join(motion_filter_names())}, or module:factory of a filter of your own"
 
 
 def load_factory(name: str) -> Factory:
@@ -68,7 +74,7 @@ def load_factory(name: str) -> Factory:
             return _imported(name)
     except (ImportError, AttributeError) as error:
         raise ValueError(f"tracking model '{name}' cannot be imported: {error}") from error
-    raise ValueError(f"tracking model {motion_filter_problem(name)}")
+    raise ValueError(f"tracking model '{name}' is unknown; allowed: {allowed_motion_filters()}")
 
 
 def _imported(path: str) -> Factory:

@@ -12,7 +12,7 @@ from itertools import chain
 import numpy as np
 from scipy.sparse import csr_array
 from scipy.sparse.csgraph import min_weight_full_bipartite_matching
-from scipy.spatial import cKDTree
+from scipy.spatial import KDTree
 from scipy.stats import chi2
 
 from cooperative_isac.tracking.measurement import Measurements
@@ -171,7 +171,7 @@ def _near_pairs(
     for spread_class in np.unique(classes):
         members = np.flatnonzero(classes == spread_class)
         reach_m = np.sqrt(largest_squared * (variances + noise[members].max()))
-        tree = cKDTree(measured_m[members])
+        tree = KDTree(measured_m[members])
         found = tree.query_ball_point(positions_m, (1 + ROUNDING) * reach_m)
         counts = np.array([len(one) for one in found], int)
         found_tracks.append(np.repeat(np.arange(len(means)), counts))

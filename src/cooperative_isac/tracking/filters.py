@@ -8,7 +8,7 @@ from typing import Protocol
 import numpy as np
 
 from cooperative_isac.scene.model import Tracking
-from cooperative_isac.scene.motion_filters import BUILT_IN, motion_filter_problem
+from cooperative_isac.scene.motion_filters import BUILT_IN
 from cooperative_isac.tracking import bank
 from cooperative_isac.tracking.motion_models import (
     NUM_OBSERVED,
@@ -171,9 +171,6 @@ def make_filters(settings: Tracking, dimension: int) -> Filters:
     Raises:
         ValueError: the model is unknown, or it is no motion filter
     """
-    problem = motion_filter_problem(settings.model)
-    if problem is not None:
-        raise ValueError(f"tracking model {problem}")
     if settings.model in BUILT_IN:
         return BankFilters(settings)
     return OwnFilters(settings, dimension)

@@ -43,9 +43,7 @@ def state_problems(
 
 def _surely_valid(means: np.ndarray, covariances: np.ndarray) -> np.ndarray:
     """Mask [num_states] of states that are certainly within the limits without margin."""
-    finite_means: np.ndarray = np.isfinite(means).all(axis=1)
-    finite_covariances: np.ndarray = np.isfinite(covariances).all(axis=(1, 2))
-    finite: np.ndarray = finite_means & finite_covariances
+    finite = np.all(np.isfinite(means), axis=1) & np.all(np.isfinite(covariances), axis=(1, 2))
     states = np.where(finite[:, None], means, 0.0)
     matrices = np.where(finite[:, None, None], covariances, np.eye(6))
     near = (np.abs(states[:, :3]) <= LARGEST_POSITION_M).all(axis=1)

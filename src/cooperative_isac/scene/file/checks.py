@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from cooperative_isac.scene.file import schema
 from cooperative_isac.scene.file.build import static_suppression
 from cooperative_isac.scene.file.errors import Problem
-from cooperative_isac.scene.motion_filters import motion_filter_problem
+from cooperative_isac.scene.motion_filters import allowed_motion_filters, is_motion_filter
 
 # Cosine of the angle between a wall's edges up to which it counts as a right angle: rounding of
 # written numbers.
@@ -137,9 +137,11 @@ def _symbols(file: schema.SceneFile) -> Iterator[Problem]:
             "than "
             "streams, or keep",
         )
-    problem = motion_filter_problem(file.tracking.model)
-    if problem is not None:
-        yield Problem("tracking.model", f"is {problem}")
+    if not is_motion_filter(file.tracking.model):
+        yield Problem(
+            "tracking.model",
+            f"is '{file.tracking.model}'; must be one of {allowed_motion_filters()}",
+        )
     if file.tracking.confirm_hits > file.tracking.confirm_window:
         yield Problem(
             "tracking.confirm_hits",

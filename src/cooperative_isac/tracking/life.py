@@ -7,12 +7,14 @@ from dataclasses import dataclass
 import numpy as np
 
 from cooperative_isac.scene.model import Tracking
-from cooperative_isac.tracking.track import ESTABLISHED_NUMBERS, TrackStatus
+from cooperative_isac.tracking.track import ESTABLISHED, TrackStatus
 
 TIME_SLACK_S = 1e-6  # stamps are sums of periods and never exact
 # [s] Without a detection, whatever was observed: a prediction over more time reaches over a whole
 # scene and identifies nothing.
 LONGEST_OUTAGE_S = 10.0
+# Whether a track stands for a target, by the value of its status.
+IS_ESTABLISHED = np.array([status in ESTABLISHED for status in TrackStatus])
 
 
 @dataclass(frozen=True)
@@ -31,7 +33,7 @@ class Lives:
     @property
     def established(self) -> np.ndarray:
         """Which tracks stand for a target, [num_tracks], bool."""
-        return np.isin(self.statuses, ESTABLISHED_NUMBERS)
+        return IS_ESTABLISHED[self.statuses]
 
     @property
     def deleted(self) -> np.ndarray:

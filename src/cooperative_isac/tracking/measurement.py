@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from cooperative_isac.fusion.detection import Detection, detection_problem
+from cooperative_isac.fusion.detection import SHAPES, Detection, detection_problem
 from cooperative_isac.tracking.validity import state_problems
 
 
@@ -51,14 +51,10 @@ def stack(detections: Sequence[Detection]) -> Measurements:
     Raises:
         ValueError: a detection is no Gaussian within the limits; names the first
     """
-    for index, detection in enumerate(detections):
-        if not _has_shapes(detection):
-            raise ValueError(f"detection {index}: {detection_problem(detection)}")
-
-    positions_m = np.array([d.position_m for d in detections], float).reshape(-1, 3)
-    velocities_mps = np.array([d.velocity_mps for d in detections], float).reshape(-1, 3)
+    positions_m = _stacked(detections, "position_m")
+    velocities_mps = _stacked(detections, "velocity_mps")
+    covariances = _stacked(detections, "covariance")
     values = np.concatenate([positions_m, velocities_mps], axis=1)
-    covariances = np.array([d.covariance for d in detections], float).reshape(-1, 6, 6)
     partial = np.array([d.is_partial for d in detections], bool)
 
     problems = state_problems(values, covariances)
@@ -68,10 +64,17 @@ def stack(detections: Sequence[Detection]) -> Measurements:
     return Measurements(values, covariances, partial)
 
 
-def _has_shapes(detection: Detection) -> bool:
-    """Whether the arrays of a detection have the shapes that they must have."""
-    return (
-        np.shape(detection.position_m) == (3,)
-        and np.shape(detection.velocity_mps) == (3,)
-        and np.shape(detection.covariance) == (6, 6)
-    )
+def _stacked(detections: Sequence[Detection], name: str) -> np.ndarray:
+    """An array of each detection, [num, ...]; ValueError names the first of another shape."""
+    expected = (len(detections), *SHAPES[name])
+    try:
+        stacked = np.array([getattr(detection, name) for detection in detections], float)
+        if stacked.shape == expected or not len(detections):
+            return stacked.reshape(expected)
+    except ValueError:
+        pass  # their shapes differ
+
+    for index, detection in enumerate(detections):
+        if np.shape(getattr(detection, name)) != SHAPES[name]:
+            raise ValueError(f"detection {index}: {detection_problem(detection)}")
+    raise ValueError(f"{name} of the detections is no array of numbers")

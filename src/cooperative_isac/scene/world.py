@@ -63,6 +63,11 @@ class Surface:
         height = (points_m - self.corner_m) @ self.normal
         return points_m - 2 * height[..., None] * self.normal
 
+    def mirrored_directions(self, vectors: np.ndarray) -> np.ndarray:
+        """Images of free vectors, as velocities; vectors: [..., 3]; returns [..., 3]."""
+        height = vectors @ self.normal
+        return vectors - 2 * height[..., None] * self.normal
+
     def crossing(self, starts_m: np.ndarray, ends_m: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Where segments meet the plane.
 

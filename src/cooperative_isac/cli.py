@@ -61,6 +61,9 @@ UNUSABLE = 2
 Coverage = Annotated[
     Path | None, Option(metavar="FILE.png", help="Draw a map of the area with its SNR.")
 ]
+BandOption = Annotated[
+    str | None, Option(metavar="NAME", help="Band of the map; by default the scene's first.")
+]
 Markers = Annotated[bool, Option(help="Draw for RViz.")]
 Respawn = Annotated[bool, Option(help="Start nodes again that end by themselves or hang.")]
 Schemes = Annotated[str | None, Option(help="Comma-separated; by default the scene's.")]
@@ -216,11 +219,16 @@ def policy(
 
 
 @app.command()
-def check(scene: SceneArgument, coverage: Coverage = None) -> None:
+def check(scene: SceneArgument, coverage: Coverage = None, band: BandOption = None) -> None:
     """Read a scene file; print its faults, or its resolution and link budget."""
     loaded = _scene(scene)
     if coverage is not None and coverage.suffix.lower() != ".png":
         _fail(f"--coverage is {coverage}; must be a file whose name ends in .png")
+    names = [one.name for one in loaded.bands]
+    if band is not None and band not in names:
+        _fail(f"--band is '{band}'; the scene has {', '.join(names)}")
+    if band is not None and coverage is None:
+        _fail("--band says of which band --coverage draws the map; give both")
     if coverage is not None:
         try:
             check_file(coverage)
@@ -238,7 +246,7 @@ def check(scene: SceneArgument, coverage: Coverage = None) -> None:
         from cooperative_isac.evaluation.coverage_picture import draw_coverage
 
         try:
-            draw_coverage(loaded, coverage)
+            draw_coverage(loaded.on(band or names[0]), coverage)
         except OSError as error:
             _fail(f"cannot write {coverage}: {error.strerror}; name another place")
 

@@ -15,7 +15,6 @@ import numpy as np
 from cooperative_isac.channel.clocks import link_offsets
 from cooperative_isac.channel.echo import Echo, apply_paths
 from cooperative_isac.channel.fading import coherence_block, draw_key
-from cooperative_isac.channel.noise import receiver_noise_w
 from cooperative_isac.channel.paths import PathSet, clutter_positions, draw_paths, joined_paths
 from cooperative_isac.channel.traced import moving_paths, traced_matrix
 from cooperative_isac.channel.users import user_channels
@@ -23,6 +22,7 @@ from cooperative_isac.channel.world import moving_static_paths, static_matrix
 from cooperative_isac.fusion.detection import Detection
 from cooperative_isac.scene.draw import draw_users, frame_generator, scene_targets
 from cooperative_isac.scene.model import Scene, Site, TargetState
+from cooperative_isac.scene.noise import receiver_noise_w
 from cooperative_isac.scene.station import Pose
 from cooperative_isac.schemes.contract import Encoder, Scheme
 from cooperative_isac.schemes.registry import make_scheme

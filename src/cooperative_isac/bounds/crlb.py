@@ -8,9 +8,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from cooperative_isac.bounds.path_basis import PathBasis, owners, path_basis, receiver_basis
-from cooperative_isac.channel.noise import receiver_noise_w
 from cooperative_isac.channel.paths import PathSet
 from cooperative_isac.scene.model import Scene, Site, TargetState
+from cooperative_isac.scene.noise import receiver_noise_w
 from cooperative_isac.waveform.frame import Frame
 from cooperative_isac.waveform.signal import Signal
 

@@ -82,7 +82,7 @@ def _with_derivatives(site: Site, direction, distance_m, wavelength_m, size) -> 
 
 def _signal_derivatives(
     scene: Scene,
-    frame: Signal,
+    frame: Transmission,
     transmitter: int,
     departure: np.ndarray,
     path: BistaticGeometry,

@@ -7,11 +7,11 @@ from dataclasses import dataclass
 import numpy as np
 
 from cooperative_isac.channel.clocks import ClockOffsets, apparent_paths, clock_turns
-from cooperative_isac.channel.noise import receiver_noise_w
 from cooperative_isac.channel.paths import PathSet
 from cooperative_isac.channel.static import static_echo
 from cooperative_isac.scene.arrays import steering_vectors
 from cooperative_isac.scene.model import OfdmGrid, Propagation, Scene, Site
+from cooperative_isac.scene.noise import receiver_noise_w
 from cooperative_isac.waveform.signal import Signal
 
 # Resource elements times paths whose signals are held at once, 8 byte each.

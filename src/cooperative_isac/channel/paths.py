@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from enum import IntEnum
 from typing import Any
 
@@ -54,8 +54,10 @@ class PathSet:
 
     def chosen(self, mask: np.ndarray | slice) -> PathSet:
         """Some of the paths; mask: [num_paths], bool, or a slice."""
-        columns: list[Any] = [getattr(self, field.name) for field in fields(self)]
-        return PathSet(*(None if column is None else column[mask] for column in columns))
+        columns: dict[str, Any] = {
+            name: column[mask] for name, column in vars(self).items() if column is not None
+        }
+        return replace(self, **columns)
 
 
 def joined_paths(parts: Sequence[PathSet]) -> PathSet:

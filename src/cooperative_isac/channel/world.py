@@ -81,9 +81,14 @@ def _paths_from(scene: Scene, receiver: Site, chosen: Iterable[int]) -> PathSet:
                 reflected,
             )
         )
-    transmitter, *columns = (np.concatenate(column) for column in zip(*parts))
-    kind = np.where(columns[-1], PathKind.REFLECTOR, PathKind.LINE_OF_SIGHT)
-    return PathSet(transmitter, np.arange(len(transmitter)), *columns, kind)
+    transmitter, delay_s, doppler_hz, amplitude, aod, aoa, reflected = (
+        np.concatenate(column) for column in zip(*parts)
+    )
+    kind = np.where(reflected, PathKind.REFLECTOR, PathKind.LINE_OF_SIGHT)
+    scatterer = np.arange(len(transmitter))
+    return PathSet(
+        transmitter, scatterer, delay_s, doppler_hz, amplitude, aod, aoa, reflected, kind
+    )
 
 
 def line_of_sight(scene: Scene, transmitter: Site, receiver: Site) -> tuple[np.ndarray, ...]:

@@ -8,9 +8,9 @@ from networks import network
 
 from cooperative_isac.channel.clocks import apparent_paths, link_offsets
 from cooperative_isac.channel.echo import apply_paths
-from cooperative_isac.channel.noise import receiver_noise_w
 from cooperative_isac.channel.world import static_paths
 from cooperative_isac.pipeline import hear, make_frame, paths_to, receive, static_channel, transmit
+from cooperative_isac.scene.noise import receiver_noise_w
 
 EAST_CLOCK = (
     "    orientation: {yaw_deg: 180}\n",

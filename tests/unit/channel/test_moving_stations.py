@@ -212,7 +212,11 @@ def test_a_driving_station_comes_out_behind_a_corner():
 
 
 def test_targets_behind_a_corner_are_hidden_on_each_link():
-    scene = network(extra=CORNER + RADAR)
+    ends_before = (
+        "velocity_mps: [0, 5, 0], duration_s: 4",
+        "velocity_mps: [0, 5, 0], duration_s: 1",
+    )
+    scene = network(ends_before, extra=CORNER + RADAR)
     edge_m = 30 - 10 / 13 * 33
     for offset_m, is_seen in ((-1e-3, False), (1e-3, True)):
         target = TargetState(

@@ -7,15 +7,16 @@ from dataclasses import dataclass
 import numpy as np
 
 from cooperative_isac.channel.clocks import ClockOffsets, apparent_paths, clock_turns
-from cooperative_isac.channel.paths import PathSet
+from cooperative_isac.channel.paths import PathKind, PathSet
 from cooperative_isac.channel.static import static_echo
 from cooperative_isac.scene.arrays import steering_vectors
 from cooperative_isac.scene.model import OfdmGrid, Propagation, Scene, Site
 from cooperative_isac.scene.noise import receiver_noise_w
 from cooperative_isac.waveform.signal import Signal
 
-# Resource elements times paths whose signals are held at once, 8 byte each.
-MOST_SIGNALS = 2**25
+# Resource elements times paths of the static world whose signals are held at once, 8 byte each: as
+# much as stays in a processor's cache.
+MOST_SIGNALS = 2**19
 
 
 @dataclass(frozen=True)
@@ -145,18 +146,33 @@ def apply_paths(
 
     jitter = clock_jitter(scene, grid, receiver, generator)
 
-    # Noise, then the echoes of moving things, as many at a time as memory allows.
+    # Noise, then the echoes of paths with Doppler shifts.
     shape = (receiver.num_ant, grid.num_subcarriers, grid.num_symbols)
     echo = thermal_noise(shape, receiver_noise_w(scene, receiver), generator)
-    most = max(1, MOST_SIGNALS // (grid.num_subcarriers * grid.num_symbols))
-    for begin in range(0, len(paths.delay_s), most):
-        part = paths.chosen(slice(begin, begin + most))
+    for part in path_blocks(paths, grid):
         echo += _moving_echo(scene, frame, receiver, part, jitter)
 
     # What stands still between stations that stand.
     if static is not None:
         echo += static_echo(frame, static, link_turns(grid, offsets, jitter))
     return echo
+
+
+def path_blocks(paths: PathSet, grid: OfdmGrid) -> list[PathSet]:
+    """Paths in blocks that are applied one after another: targets and clutter first, in one.
+
+    A driving station has thousands of paths of the static world.
+    """
+    if paths.kind is None:
+        return [paths]
+    of_world = paths.kind >= PathKind.LINE_OF_SIGHT
+    if not of_world.any():
+        return [paths]
+    static = paths.chosen(of_world)
+    most = max(1, MOST_SIGNALS // (grid.num_subcarriers * grid.num_symbols))
+    begins = range(0, len(static.delay_s), most)
+    blocks = [static.chosen(slice(begin, begin + most)) for begin in begins]
+    return [paths.chosen(~of_world), *blocks]
 
 
 def _moving_echo(

@@ -39,7 +39,7 @@ class Surface:
     second_m: np.ndarray
     material: Material
 
-    @property
+    @cached_property
     def normal(self) -> np.ndarray:
         """Unit vector [3] at right angles to both edges."""
         cross = np.cross(self.first_m, self.second_m)

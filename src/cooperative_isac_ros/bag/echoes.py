@@ -191,7 +191,7 @@ def check_bag(
 
     BagError or ValueError: the bag, the scene or the site cannot be used.
     """
-    reader = BagReader(bag)
+    reader = BagReader(bag, as_installed=True)
     scene, recorded = read_echoes(reader, scene_file, max_frames)
     summary = reader.summary()
     for line in (*summary.damage, *summary.remarks):

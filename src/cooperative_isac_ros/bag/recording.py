@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from cooperative_isac_msgs.msg import Detections, FeaturePacket, Frame, Tracks
 from rclpy.serialization import deserialize_message
 
 from cooperative_isac_ros.bag.metadata import BagError, Topic
 from cooperative_isac_ros.bag.reader import BagReader
+from cooperative_isac_ros.bag.upgrade import Fields
 
 FRAME_TYPE, FEATURES_TYPE = (
     "cooperative_isac_msgs/msg/Frame",
@@ -45,7 +46,8 @@ class Recording:
     frame.
 
     root: namespace of the scene with a slash at its end; result_topics: those of the results, by
-    their names.
+    their names
+    added: by name, where the bag has older definitions, the fields that its results lack
     """
 
     root: str
@@ -57,10 +59,14 @@ class Recording:
     result_topics: dict[str, Topic]
     frames: tuple[RecordedFrame, ...]
     results: dict[str, dict[FrameKey, bytes]]
+    added: dict[str, Fields] = field(default_factory=dict)
 
 
 def read_recording(reader: BagReader) -> Recording:
-    """Read a bag; BagError names what it lacks for a replay."""
+    """Read a bag; BagError names what it lacks for a replay.
+
+    reader: gives messages as they are installed
+    """
     topics = [topic for topic in reader.summary().topics if topic.num_messages]
     frame_topics = [topic for topic in topics if topic.type_name == FRAME_TYPE]
     if len(frame_topics) != 1:
@@ -106,6 +112,7 @@ def read_recording(reader: BagReader) -> Recording:
         result_topics,
         frames,
         results,
+        _added(reader, result_topics),
     )
 
 
@@ -116,6 +123,18 @@ def frame_key(data: bytes, kind) -> FrameKey:
     except Exception as error:  # rclpy raises whatever the middleware says
         raise BagError(f"a {kind.__name__} message cannot be decoded: {error}") from None
     return message.run, message.number
+
+
+def _added(reader: BagReader, result_topics: dict[str, Topic]) -> dict[str, Fields]:
+    """Fields that results lack; nothing where all definitions of the bag are those of today."""
+    upgrades = reader.upgrades
+    if not upgrades:
+        return {}
+    types = {name: topic.type_name for name, topic in result_topics.items()}
+    return {
+        name: upgrades[type_name].added if type_name in upgrades else frozenset()
+        for name, type_name in types.items()
+    }
 
 
 def _sorted_messages(

@@ -28,6 +28,7 @@ from cooperative_isac_ros.bag.recording import (
     Recording,
     frame_key,
 )
+from cooperative_isac_ros.bag.upgrade import Fields, agree
 from cooperative_isac_ros.bag.writer import BagWriter
 from cooperative_isac_ros.cdr import serialized
 from cooperative_isac_ros.conversions import to_ns
@@ -47,11 +48,14 @@ REPLAYED = ("fusion_center", "tracker")
 class Comparison:
     """How many messages of a topic were recorded, and the numbers of the frames that came
     otherwise.
+
+    is_older: they were recorded with an older definition, and are compared to rounding
     """
 
     topic: str
     recorded: int
     frames_different: tuple[int, ...]
+    is_older: bool = False
 
 
 class Replay:
@@ -101,7 +105,7 @@ class Replay:
     def comparisons(self) -> list[Comparison]:
         """Every recorded topic beside what came now."""
         return [
-            _compare(name, recorded, self.heard[name])
+            _compare(name, recorded, self.heard[name], self._recording.added.get(name))
             for name, recorded in self._recording.results.items()
         ]
 
@@ -109,7 +113,9 @@ class Replay:
         """Write what came to a new bag, at the stamps of its frames."""
         writer = BagWriter(folder)
         for name, topic in self._recording.result_topics.items():
-            writer.add_topic(topic)
+            # The hash is that of the definition with which they are written.
+            type_hash = "" if name in self._recording.added else topic.type_hash
+            writer.add_topic(changed(topic, type_hash=type_hash))
             for data in self.heard[name].values():
                 stamp_ns = to_ns(deserialize_message(data, RESULTS[name]).header.stamp)
                 writer.write(topic.name, stamp_ns, stamp_ns, data)
@@ -239,7 +245,20 @@ def _stop_if_crashed(group: ProcessGroup) -> None:
 
 
 def _compare(
-    topic: str, recorded: dict[FrameKey, bytes], replayed: dict[FrameKey, bytes]
+    topic: str,
+    recorded: dict[FrameKey, bytes],
+    replayed: dict[FrameKey, bytes],
+    added: Fields | None = None,
 ) -> Comparison:
-    different = tuple(key[1] for key, data in recorded.items() if replayed.get(key) != data)
-    return Comparison(topic, len(recorded), different)
+    """Byte by byte; by their values where the recorded ones lacked fields.
+
+    added: those fields; None: the definition is that of today
+    """
+
+    def is_same(key: FrameKey) -> bool:
+        if added is None:
+            return replayed.get(key) == recorded[key]
+        return key in replayed and agree(recorded[key], replayed[key], RESULTS[topic], added)
+
+    different = tuple(key[1] for key in recorded if not is_same(key))
+    return Comparison(topic, len(recorded), different, added is not None)

@@ -11,6 +11,7 @@ from builtin_interfaces.msg import Time
 from cooperative_isac_msgs import msg as own
 from geometry_msgs.msg import Point, Quaternion, Transform, Vector3
 from nav_msgs.msg import Odometry
+from scipy.spatial.transform import Rotation
 from sensor_msgs.msg import PointCloud2, PointField
 from std_msgs.msg import Header, String
 
@@ -24,7 +25,7 @@ from cooperative_isac.scene.limits import (
 from cooperative_isac.scene.model import TargetClass
 from cooperative_isac.scene.odometry import OdometrySample
 from cooperative_isac.scene.poses import PoseSample
-from cooperative_isac.scene.station import Link
+from cooperative_isac.scene.station import Link, Pose
 from cooperative_isac.tracking.track import Track, TrackStatus
 from cooperative_isac_ros.plain_text import plain_text
 from cooperative_isac_ros.records import (
@@ -535,6 +536,15 @@ def odometry_message(
     return message
 
 
+def pose_message(child: str, stamp_ns: int, pose: Pose) -> Odometry:
+    """Odometry in map of a station, its twist in the child frame (REP-105), its pose exact."""
+    message = Odometry(header=map_header(stamp_ns), child_frame_id=child)
+    message.pose.pose.position = to_point(pose.position_m)
+    message.pose.pose.orientation = rotation_quaternion(pose.rotation)
+    message.twist.twist.linear = to_vector3(pose.rotation.T @ pose.velocity_mps)
+    return message
+
+
 def pose_sample(message: Odometry) -> PoseSample:
     """Odometry of what carries a station, with its rotation and its twist turned to map."""
     sample = odometry_sample(message)
@@ -576,6 +586,12 @@ def rotation_matrix(orientation: Quaternion) -> np.ndarray:
     return np.eye(3) + (2 / norm) * (
         w * cross + np.outer(vector, vector) - (vector @ vector) * np.eye(3)
     )
+
+
+def rotation_quaternion(rotation: np.ndarray) -> Quaternion:
+    """Quaternion of a rotation matrix [3, 3]."""
+    x, y, z, w = (float(value) for value in Rotation.from_matrix(rotation).as_quat())
+    return Quaternion(x=x, y=y, z=z, w=w)
 
 
 def heading_rotation(velocity_mps: np.ndarray) -> np.ndarray:

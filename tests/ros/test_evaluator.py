@@ -236,7 +236,7 @@ def test_a_bound_that_cannot_be_computed_is_counted(bench, announce, features, m
     def fail(*_):
         raise error
 
-    monkeypatch.setattr("cooperative_isac_ros.nodes.evaluator.frame_bound", fail)
+    monkeypatch.setattr("cooperative_isac_ros.nodes.evaluator.network_bound", fail)
     rig = Rig(bench, bound_every=1)
     rig.play(range(2), announce, features)
     assert rig.node.health.counts["bounds_failed"] == 2

@@ -49,19 +49,29 @@ def crlb(
 
     frame: the symbols that the receivers know; paths: each receiver's true paths, by its name.
     """
-    size, parts, reflecting = scene.dimension, [], []
-    for site in scene.receivers:
-        own = owners(paths[site.name], len(targets))
-        if own:
-            basis = receiver_basis(scene, frame, site, targets, paths[site.name])
-            parts.append(
-                fisher_information(basis, own, len(targets), size, scene.propagation.noise_power_w)
-            )
-            reflecting += 2 * own
-    return Bound(
-        states_covariance(_joined(parts, 2 * size * len(targets)), np.array(reflecting, int), size),
-        size,
-    )
+    return joint_crlb([(scene, frame, paths)], targets)
+
+
+def joint_crlb(
+    views: Sequence[tuple[Scene, Signal, Mapping[str, PathSet]]], targets: Sequence[TargetState]
+) -> Bound:
+    """CRLB of all targets from all receivers on several bands, whose information adds up.
+
+    views: the scene seen on each band, its signal, and each receiver's true paths by its name
+    """
+    size = views[0][0].dimension
+    parts = []
+    reflecting: list[int] = []
+    for scene, frame, paths in views:
+        noise_power_w = scene.propagation.noise_power_w
+        for site in scene.receivers:
+            own = owners(paths[site.name], len(targets))
+            if own:
+                basis = receiver_basis(scene, frame, site, targets, paths[site.name])
+                parts.append(fisher_information(basis, own, len(targets), size, noise_power_w))
+                reflecting += 2 * own
+    fisher = _joined(parts, 2 * size * len(targets))
+    return Bound(states_covariance(fisher, np.array(reflecting, int), size), size)
 
 
 def path_information(

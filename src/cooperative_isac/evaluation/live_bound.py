@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import fields
 
 import numpy as np
 
-from cooperative_isac.bounds.crlb import Bound, crlb
+from cooperative_isac.bounds.crlb import Bound, crlb, joint_crlb
 from cooperative_isac.channel.paths import PathSet
 from cooperative_isac.fusion.detection import Detection, complete
 from cooperative_isac.metrics.assignment import match_within, pairwise_distances
 from cooperative_isac.metrics.run_score import DETECTION_CUTOFF_M
 from cooperative_isac.pipeline import paths_to
 from cooperative_isac.scene.model import Scene, TargetState
+from cooperative_isac.waveform.frame import Frame
 from cooperative_isac.waveform.signal import Signal
 
 
@@ -22,6 +24,31 @@ def frame_bound(scene: Scene, signal: Signal, targets: Sequence[TargetState]) ->
     """
     known = signal.reference if scene.sensing.symbols == "reference_only" else signal
     return crlb(scene, known, targets, true_paths(scene, signal.number, targets))
+
+
+def network_bound(scene: Scene, frame: Frame, targets: Sequence[TargetState]) -> Bound:
+    """CRLB of the targets in one simulated frame from all its bands, with stations at its poses.
+
+    Of a network only the links that sense count.
+    """
+    posed = scene.posed(frame.poses)
+    parts = []
+    for band, signal in frame.signals.items():
+        view = posed.on(band)
+        known = signal.reference if scene.sensing.symbols == "reference_only" else signal
+        paths = true_paths(view, frame.number, targets)
+        if scene.layout is not None:
+            paths = {name: _linked(view, name, found) for name, found in paths.items()}
+        parts.append((view, known, paths))
+    return joint_crlb(parts, targets)
+
+
+def _linked(view: Scene, receiver: str, paths: PathSet) -> PathSet:
+    """The paths to a receiver from the transmitters whose echoes it uses."""
+    is_linked = np.isin(paths.transmitter, view.linked_transmitters(receiver))
+    columns = {column.name: getattr(paths, column.name) for column in fields(paths)}
+    chosen = {name: None if value is None else value[is_linked] for name, value in columns.items()}
+    return PathSet(**chosen)
 
 
 def true_paths(scene: Scene, number: int, targets: Sequence[TargetState]) -> dict[str, PathSet]:

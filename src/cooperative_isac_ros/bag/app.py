@@ -142,7 +142,7 @@ def replay(bag: BagArgument, scene: SceneOption = None, out: Out = None) -> None
     """
     with _faults(), _node("isac_bag_replay") as (node, executor, stop):
         from cooperative_isac.evaluation.run_report import recorded_scene
-        from cooperative_isac_ros.bag.recording import read_recording
+        from cooperative_isac_ros.bag.recording import read_recording, with_poses
         from cooperative_isac_ros.bag.replay import ATTEMPTS, Replay
 
         if out is not None and out.exists():
@@ -151,6 +151,7 @@ def replay(bag: BagArgument, scene: SceneOption = None, out: Out = None) -> None
         recording = read_recording(reader)
         _show_remarks(reader.summary())
         loaded = recorded_scene(recording.scene, recording.fingerprint, scene, bag)
+        recording = with_poses(recording, reader, loaded)
         with (
             tempfile.TemporaryDirectory(prefix="isac_replay_") as folder,
             Progress(console=make_console(stderr=True), transient=True) as progress,

@@ -4,22 +4,25 @@ from __future__ import annotations
 
 import sys
 import time
+from dataclasses import replace
 from functools import partial
 
 from cooperative_isac_msgs.msg import Detections, FeaturePacket, Frame
 from rclpy.clock import Clock, ClockType
 from sensor_msgs.msg import PointCloud2
 
-from cooperative_isac.pipeline import transmit
+from cooperative_isac.pipeline import make_frame
 from cooperative_isac.schemes.registry import make_scheme
 from cooperative_isac_ros import conversions, qos
-from cooperative_isac_ros.announcements import announcement_or_fault, signal_or_fault
+from cooperative_isac_ros.announced import receiving_stations
+from cooperative_isac_ros.announcements import announcement_or_fault, frame_or_fault
 from cooperative_isac_ros.base import SceneNode, run_node
 from cooperative_isac_ros.cdr import serialized
 from cooperative_isac_ros.collector import CollectedFrame, PacketCollector, decode_trusted
 from cooperative_isac_ros.deadline import PacketDeadline
 from cooperative_isac_ros.graph import LONGEST_DEADLINE_S
-from cooperative_isac_ros.parameters import SCHEME, Parameter, rate_parameter
+from cooperative_isac_ros.parameters import ODOMETRY_WAIT, SCHEME, Parameter, rate_parameter
+from cooperative_isac_ros.pose_watch import POSE_PARAMETERS, PoseGate
 from cooperative_isac_ros.records import Announcement, DetectionList, FrameStamp
 
 PARAMETERS = (
@@ -40,21 +43,31 @@ PARAMETERS = (
         1000,
     ),
     rate_parameter("rate at which frames are announced: they are late after one period"),
+    ODOMETRY_WAIT,
+    *POSE_PARAMETERS,
 )
 
 
 class FusionCenter(SceneNode):
-    """Decodes a frame when all awaited packets are in, or at its deadline; frames leave in
-    order.
+    """Decodes a frame when all awaited packets are in, or at its deadline; frames leave in order.
+
+    One with stations that follow odometry or /tf also waits for their poses at its stamp.
     """
 
     def __init__(self, **options):
         super().__init__("fusion_center", PARAMETERS, **options)
-        self._scheme = make_scheme(self.scheme_name, self.scene)
-        sites = [site.name for site in self.scene.receivers]
+        scheme = make_scheme(self.scheme_name, self.scene)
+        self._decoder = scheme.center()
+        schemes = {
+            station.name: scheme.name_of(station.name) for station in self.scene.receiving_stations
+        }
         self.collector = PacketCollector(
-            sites, self._scheme.name, self.settings["patience_frames"], self.health.fault
+            schemes,
+            self.settings["patience_frames"],
+            self.health.fault,
+            partial(receiving_stations, self.scene),
         )
+        self._gate: PoseGate[CollectedFrame] = PoseGate(self, self._decode_guarded)
         self._deadline = PacketDeadline(
             self.settings["deadline_s"] or self.scene.sensing.deadline_s
         )
@@ -65,16 +78,17 @@ class FusionCenter(SceneNode):
         self._cloud = self.create_publisher(
             PointCloud2, self.shared("detections/points"), qos.STREAM
         )
-        self._scheme.decode({}, transmit(self.scene, 0))
+        self._decoder.decode({}, make_frame(self.scene, 0))
         self.create_subscription(Frame, self.shared("frame"), self._hear_frame, qos.STREAM)
-        for site in sites:
+        for site in schemes:
             self.create_subscription(
                 FeaturePacket, self.shared(f"{site}/features"), self._hear_packet, qos.STREAM
             )
 
     def waiting_for(self) -> str:
-        """A listener to its detections."""
-        return "" if self._detections.get_subscription_count() else "a tracker"
+        """A listener to its detections, and poses of stations."""
+        listener = "" if self._detections.get_subscription_count() else "a tracker"
+        return ", ".join(filter(None, (listener, self._gate.watch.waiting_for())))
 
     def _hear_frame(self, message: Frame) -> None:
         announcement = announcement_or_fault(self, message)
@@ -102,17 +116,27 @@ class FusionCenter(SceneNode):
 
     def _publish(self, frames: list[CollectedFrame]) -> None:
         for collected in frames:
-            self.guarded(self._decode, f"frame {collected.announcement.frame.number}")(collected)
+            self._gate.put(collected.announcement.frame.stamp_ns, collected)
         self.health.figures["sites_absent"] = ", ".join(self.collector.absent) or "none"
 
+    def _decode_guarded(self, collected: CollectedFrame) -> None:
+        number = collected.announcement.frame.number
+        self.guarded(self._decode, f"frame {number}")(collected)
+
     def _decode(self, collected: CollectedFrame) -> None:
-        signal = signal_or_fault(self, collected.announcement)
-        if signal is None:
+        on_air = frame_or_fault(self, collected.announcement, self._gate.watch.poses)
+        if on_air is None:
             return
-        began_s, frame = time.perf_counter(), collected.announcement.frame
+        began_s = time.perf_counter()
+        frame = collected.announcement.frame
         data = {site: packet.data for site, packet in collected.packets.items()}
         try:
-            detections, refused = decode_trusted(self._scheme, data, signal)
+            detections, refused = decode_trusted(
+                # By itself, so that a replay agrees wherever it begins.
+                self._decoder,
+                data,
+                replace(on_air, time_s=None),
+            )
         except Exception as error:  # of the scheme: an empty frame lets the tracks coast
             self.callback_failed(f"decoding frame {frame.number}", error)
             detections, refused = (), {}

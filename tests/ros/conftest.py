@@ -16,7 +16,7 @@ from rclpy.parameter import Parameter
 
 from cooperative_isac.fusion.detection import Detection
 from cooperative_isac.scene.file.config import load_scene
-from cooperative_isac.schemes.contract import PacketError
+from cooperative_isac.schemes.contract import Decoder, Encoder, PacketError, Scheme
 from cooperative_isac_ros import conversions, qos
 from cooperative_isac_ros.records import Announcement, FrameStamp, Packet
 
@@ -88,38 +88,40 @@ class Bench:
         rclpy.shutdown(context=self.context)
 
 
-class CountingScheme:
-    """A packet is frame number, then a value; the detections are one place for each value."""
+class CountingEncoder(Encoder):
+    """A packet is the frame's number, then its largest value on any band."""
 
-    name = "counting"
     encoded = 0
 
-    def __init__(self, scene):
-        self.scene = scene
+    def encode(self, echoes, frame):
+        CountingEncoder.encoded += 1
+        largest = max((float(np.abs(echo.samples).max()) for echo in echoes.values()), default=0.0)
+        return struct.pack("<If", frame.number, largest)
 
-    def encode(self, echo, frame, receiver):
-        CountingScheme.encoded += 1
-        return struct.pack("<If", frame.number, float(np.abs(echo).max()))
+
+class CountingDecoder(Decoder):
+    """One detection: its place is the number of packets, and that of the frame."""
 
     def decode(self, packets, frame):
         for receiver, data in packets.items():
             if len(data) != 8 or struct.unpack("<If", data)[0] != frame.number:
                 raise PacketError(receiver, f"{len(data)} bytes for frame {frame.number}")
+        if not packets:
+            return ()
         place = np.array([10.0 * len(packets), float(frame.number), 0.0])
-        return (
-            (
-                Detection(
-                    place,
-                    np.array([0.0, 10.0, 0.0]),
-                    0.01 * np.eye(6),
-                    20.0,
-                    tuple(sorted(packets)),
-                    len(packets),
-                ),
-            )
-            if packets
-            else ()
-        )
+        sites = tuple(sorted(packets))
+        velocity = np.array([0.0, 10.0, 0.0])
+        return (Detection(place, velocity, 0.01 * np.eye(6), 20.0, sites, len(packets)),)
+
+
+class CountingScheme(Scheme):
+    """Encodes nothing but that a frame came."""
+
+    def at(self, station):
+        return CountingEncoder()
+
+    def center(self):
+        return CountingDecoder()
 
     def downlink_bits(self, frame):
         return 800
@@ -131,7 +133,7 @@ def bench(monkeypatch):
     for node in ("access_point", "fusion_center", "transmit_controller"):
         monkeypatch.setattr(
             f"cooperative_isac_ros.nodes.{node}.make_scheme",
-            lambda name, scene: CountingScheme(scene),
+            lambda name, scene: CountingScheme(scene, "counting"),
         )
     bench = Bench()
     yield bench

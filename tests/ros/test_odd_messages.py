@@ -32,7 +32,7 @@ from rclpy.serialization import deserialize_message, serialize_message
 from std_msgs.msg import String
 
 from cooperative_isac.fusion.detection import Detection
-from cooperative_isac.pipeline import hear, transmit
+from cooperative_isac.pipeline import make_frame, receive
 from cooperative_isac.scene.draw import scene_targets
 from cooperative_isac.scene.model import TargetClass
 from cooperative_isac.schemes.registry import make_scheme
@@ -277,10 +277,12 @@ def content(messages_, kinds):
 @pytest.fixture(scope="module")
 def good(tiny):
     """Makes the good messages of one frame of a run."""
-    scheme, signal = make_scheme("local_ml", tiny), transmit(tiny, 0)
+    scheme = make_scheme("local_ml", tiny)
+    on_air = make_frame(tiny, 0)
     (target,) = scene_targets(tiny, 0.0)
-    echoes = {site.name: hear(tiny, signal, site.name, (target,)) for site in tiny.receivers}
-    data = {name: scheme.encode(echo, signal, name) for name, echo in echoes.items()}
+    received = {site.name: receive(tiny, on_air, site.name, (target,)) for site in tiny.receivers}
+    echoes = {name: found["default"].samples for name, found in received.items()}
+    data = {name: scheme.at(name).encode(found, on_air) for name, found in received.items()}
     covariance = np.diag([0.02, 0.02, 0.01, 0.2, 0.2, 0.01])
     detection = Detection(
         target.position_m, target.velocity_mps, covariance, 20.0, ("rx1", "rx2"), 4

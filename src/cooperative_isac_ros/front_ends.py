@@ -51,7 +51,7 @@ class SimulatedFrontEnd:
     def __init__(self, node: SceneNode, station: Station, on_echoes: OnEchoes):
         self._node, self._station, self._on_echoes = node, station, on_echoes
         self._pending: Announcement | None = None
-        self._echo = node.create_publisher(EchoMessage, "echo", qos.BULK)
+        self._echo = node.create_publisher(EchoMessage, "echo", qos.bulk(len(station.bands)))
         self._watch = TargetWatch(node, on_sample=self._answer_if_complete)
         self._poses = PoseWatch(node, on_sample=self._answer_if_complete)
         # Odometry at or after the stamp gives all nodes the same truth; a silent robot must not

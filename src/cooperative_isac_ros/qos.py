@@ -16,12 +16,16 @@ def newest(number: int) -> QoSProfile:
     return _profile(number)
 
 
+def bulk(number: int) -> QoSProfile:
+    """Echoes of megabytes: those of two frames, so many in each."""
+    return _profile(2 * number)
+
+
 STREAM = _profile(10)  # frames, features, detections, tracks: numbered, so that a drop is seen
 COUNTED = _profile(200)  # where a reader that is seconds late must not miss one
 # Detections of the last seconds, which a tracker that is started again catches up with.
 HISTORY = _profile(200, durability=DurabilityPolicy.TRANSIENT_LOCAL)
 NEWEST = newest(1)
-BULK = _profile(2)  # echoes of megabytes
 LATCHED = _profile(1, durability=DurabilityPolicy.TRANSIENT_LOCAL)
 ODOMETRY = _profile(10)
 # As tf2 listens.

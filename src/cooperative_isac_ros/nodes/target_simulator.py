@@ -61,12 +61,15 @@ class TargetSimulator(SceneNode):
             for name in names
         }
         moving = [station for station in self.scene.stations if station.motion is not None]
-        self._stations = {
-            station: self.create_publisher(
-                Odometry, self.shared(f"stations/{station.name}/odom"), qos.ODOMETRY
+        self._stations = [
+            (
+                station,
+                self.create_publisher(
+                    Odometry, self.shared(f"stations/{station.name}/odom"), qos.ODOMETRY
+                ),
             )
             for station in moving
-        }
+        ]
         self._frame_prefix = frame_prefix(self.get_namespace())
         self._classes = [self._say_class(target) for target in self.scene.targets]
         self.create_subscription(Frame, self.shared("frame"), self._hear_frame, qos.STREAM)
@@ -112,7 +115,7 @@ class TargetSimulator(SceneNode):
                 state.name, stamp_ns, state.position_m, state.velocity_mps
             )
             self._odometry[state.name].publish(message)
-        for station, publisher in self._stations.items():
+        for station, publisher in self._stations:
             pose = station.pose_at(elapsed_s)
             child = f"{self._frame_prefix}{station.name}"
             publisher.publish(conversions.pose_message(child, stamp_ns, pose))

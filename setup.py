@@ -6,21 +6,6 @@ from setuptools import setup
 
 PACKAGE = "cooperative_isac"
 NODES = sorted(path.stem for path in Path(f"src/{PACKAGE}_ros/nodes").glob("[a-z]*.py"))
-SCHEMES = (
-    "local_ml = cooperative_isac.schemes.local_ml:LocalMlScheme",
-    "music = cooperative_isac.schemes.music:MusicScheme",
-    "music_fine = cooperative_isac.schemes.music:MusicFineScheme",
-    "compressed_sensing = cooperative_isac.schemes.compressed_sensing:CompressedSensingScheme",
-    "monostatic = cooperative_isac.schemes.monostatic:MonostaticScheme",
-    "monostatic_fine = cooperative_isac.schemes.monostatic:MonostaticFineScheme",
-    "raw_ml = cooperative_isac.schemes.raw_ml:RawMlScheme",
-    "dvqvae = cooperative_isac.schemes.dvqvae:DvqvaeScheme",
-    "dvqvae_demodulated = cooperative_isac.schemes.dvqvae:DvqvaeDemodulatedScheme",
-    "dvqvae_paper = cooperative_isac.schemes.dvqvae:DvqvaePaperScheme",
-    "dvae = cooperative_isac.schemes.dvae:DvaeScheme",
-    "cnn = cooperative_isac.schemes.cnn:CnnScheme",
-    "cnn_paper = cooperative_isac.schemes.cnn:CnnPaperScheme",
-)
 SHARED_FOLDERS = ("config", "launch")
 
 
@@ -53,6 +38,5 @@ setup(
             f"isac = {PACKAGE}.cli:main",
             *(f"{node} = {PACKAGE}_ros.start:main" for node in NODES),
         ],
-        f"{PACKAGE}.schemes": list(SCHEMES),
     },
 )

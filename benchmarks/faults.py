@@ -84,7 +84,7 @@ class LiveRun:
 
     def __init__(self, scene: str, folder: Path):
         self._folder = folder
-        self._output = open(folder / "console.txt", "w+")
+        self._output = (folder / "console.txt").open("w+")
         self.process = subprocess.Popen(
             [
                 sys.executable,
@@ -213,7 +213,10 @@ def kills(options: argparse.Namespace, console: Console) -> None:
                 at_s = time.monotonic()
                 os.kill(run.pid(name), number)
                 back = listener.until(
-                    lambda: listener.ready_s.get(name, 0.0) > at_s + UNDERWAY_S, BACK_WITHIN_S
+                    lambda name=name, at_s=at_s: (
+                        listener.ready_s.get(name, 0.0) > at_s + UNDERWAY_S
+                    ),
+                    BACK_WITHIN_S,
                 )
                 back_s = listener.ready_s[name] - at_s if back else float("nan")
                 listener.wait(options.between_s)

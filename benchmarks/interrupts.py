@@ -6,6 +6,7 @@ python benchmarks/interrupts.py tests/scenes/tiny.yaml --times 100 --seed 1
 from __future__ import annotations
 
 import argparse
+import contextlib
 import os
 import random
 import signal
@@ -164,7 +165,7 @@ _BEGIN = {"isac run": _begin_run, "nodes": _begin_nodes}
 def _popen(
     command: list[str], log: Path, environment: dict[str, str], group: int = 0
 ) -> subprocess.Popen:
-    with open(log, "wb") as file:
+    with log.open("wb") as file:
         return subprocess.Popen(
             command,
             stdin=subprocess.DEVNULL,
@@ -182,10 +183,8 @@ def _take_signals() -> None:
 
 
 def _interrupt(processes: list[subprocess.Popen]) -> None:
-    try:
+    with contextlib.suppress(ProcessLookupError):
         os.killpg(processes[0].pid, signal.SIGINT)
-    except ProcessLookupError:
-        pass
 
 
 def _wait_for_mask(process: subprocess.Popen) -> None:

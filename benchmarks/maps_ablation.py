@@ -13,10 +13,11 @@ from rich.console import Console
 from rich.progress import track
 from rich.table import Column, Table
 
-from cooperative_isac.evaluation.monte_carlo import draw_frame, measure_scheme
+from cooperative_isac.evaluation.monte_carlo import draw_frame, make_ends, measure_scheme
 from cooperative_isac.learned.plane import consensus
 from cooperative_isac.learned.plane.output import PlaneOutput
 from cooperative_isac.scene.file.config import load_scene
+from cooperative_isac.schemes.contract import Decoder, Encoder
 from cooperative_isac.schemes.learned import LearnedScheme, detections
 
 USELESS = 40.0  # added to the log of a standard deviation
@@ -42,18 +43,28 @@ VARIANTS = (
 )
 
 
-class VariantScheme(LearnedScheme):
-    """Scheme dvqvae as one variant; its packets are tensors, since nothing travels here."""
+class VariantEncoder(Encoder):
+    """Packets are tensors, since nothing travels here."""
 
-    def __init__(self, scene, variant):
-        super().__init__(scene, "dvqvae")
+    def __init__(self, scene, station, network, variant):
+        self.scene = scene
+        self.station = station
+        self.network = network
         self.variant = variant
 
-    def encode(self, echo, frame, receiver):
-        latents = self.network.encoded(echo, frame, receiver)
-        codebook = self.network.codebook(receiver)
+    def encode(self, echoes, frame):
+        band = self.scene.band
+        latents = self.network.encoded(echoes[band].samples, frame.on(band), self.station)
+        codebook = self.network.codebook(self.station)
         sent = codebook.lookup(codebook.nearest(latents)) if self.variant.quantized else latents
         return sent.numpy().tobytes()
+
+
+class VariantDecoder(Decoder):
+    def __init__(self, scene, network, variant):
+        self.scene = scene
+        self.network = network
+        self.variant = variant
 
     def decode(self, packets, frame):
         latents = [
@@ -75,13 +86,30 @@ class VariantScheme(LearnedScheme):
         return replace(output, length=replace(output.length, log_deviation=useless))
 
 
+class VariantScheme(LearnedScheme):
+    """Scheme dvqvae as one variant."""
+
+    def __init__(self, scene, variant):
+        super().__init__(scene, "dvqvae")
+        self.variant = variant
+
+    def at(self, station):
+        return VariantEncoder(self.scene, station, self.network, self.variant)
+
+    def center(self):
+        return VariantDecoder(self.scene, self.network, self.variant)
+
+    def downlink_bits(self, frame):
+        return 0
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--frames", type=int, default=200, help="random frames (default: 200)")
     parser.add_argument("--seed", type=int, default=1, help="of the frames (default: 1)")
     options = parser.parse_args()
     scene = replace(load_scene("cell_free_compact"), seed=options.seed)
-    schemes = [VariantScheme(scene, variant) for variant in VARIANTS]
+    schemes = [make_ends(VariantScheme(scene, variant)) for variant in VARIANTS]
     errors, found, wanted = [([], []) for _ in schemes], [0] * len(schemes), 0
     with torch.no_grad():
         for number in track(range(options.frames), "frames"):

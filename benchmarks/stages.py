@@ -14,12 +14,12 @@ from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 
-from cooperative_isac.pipeline import hear, transmit
+from cooperative_isac.evaluation.monte_carlo import Ends, make_ends
+from cooperative_isac.pipeline import make_frame, receive
 from cooperative_isac.scene.draw import scene_targets
 from cooperative_isac.scene.file.config import load_scene
 from cooperative_isac.scene.model import Scene
-from cooperative_isac.schemes.contract import Scheme, after_sending
-from cooperative_isac.schemes.registry import make_scheme, scheme_scene
+from cooperative_isac.schemes.registry import make_scheme
 from cooperative_isac.tracking.tracker import Tracker
 
 STAGES = {
@@ -48,28 +48,27 @@ class Stopwatch:
 
 def time_stages(scene: Scene, scheme_name: str, num_frames: int) -> Stopwatch:
     """Run the scene's live targets; the first frame, in which tables are made, does not count."""
-    scene = scheme_scene(scheme_name, scene)
-    scheme, tracker = make_scheme(scheme_name, scene), Tracker(scene.tracking, scene.dimension)
-    scheme.period_s, watch = 1 / scene.update_rate_hz, Stopwatch()
-    run_frame(scene, scheme, tracker, 0, Stopwatch())
+    ends = make_ends(make_scheme(scheme_name, scene))
+    scene = ends.scheme.scene
+    tracker = Tracker(scene.tracking, scene.dimension)
+    watch = Stopwatch()
+    run_frame(scene, ends, tracker, 0, Stopwatch())
     for number in range(1, num_frames + 1):
-        run_frame(scene, scheme, tracker, number, watch)
+        run_frame(scene, ends, tracker, number, watch)
     return watch
 
 
-def run_frame(
-    scene: Scene, scheme: Scheme, tracker: Tracker, number: int, watch: Stopwatch
-) -> None:
+def run_frame(scene: Scene, ends: Ends, tracker: Tracker, number: int, watch: Stopwatch) -> None:
     """One frame from transmitters to tracks."""
     time_s = number / scene.update_rate_hz
     targets = scene_targets(scene, time_s)
-    frame = watch.measure("transmit", transmit, scene, number)
+    frame = watch.measure("transmit", make_frame, scene, number, time_s)
     packets = {}
-    for site in scene.receivers:
-        echo = watch.measure("hear", hear, scene, frame, site.name, targets)
-        packets[site.name] = watch.measure("encode", scheme.encode, echo, frame, site.name)
-        watch.measure("after sending", after_sending, scheme, site.name)
-    detections = watch.measure("decode", scheme.decode, packets, frame)
+    for station, encoder in ends.encoders.items():
+        echoes = watch.measure("hear", receive, scene, frame, station, targets)
+        packets[station] = watch.measure("encode", encoder.encode, echoes, frame)
+        watch.measure("after sending", encoder.idle)
+    detections = watch.measure("decode", ends.decoder.decode, packets, frame)
     watch.measure("track", tracker.update, time_s, detections)
 
 

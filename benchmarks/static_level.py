@@ -24,14 +24,14 @@ from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 
-from cooperative_isac.channel.echo import apply_paths
+from cooperative_isac.channel.echo import Echo, apply_paths
 from cooperative_isac.channel.static import static_echo
+from cooperative_isac.evaluation.monte_carlo import make_ends
 from cooperative_isac.metrics.assignment import match_within, pairwise_distances
 from cooperative_isac.metrics.run_score import DETECTION_CUTOFF_M
-from cooperative_isac.pipeline import paths_to, static_channel, transmit
+from cooperative_isac.pipeline import make_frame, paths_to, static_channel, transmit
 from cooperative_isac.scene.draw import scene_targets
 from cooperative_isac.scene.file.config import load_scene
-from cooperative_isac.schemes.contract import after_sending
 from cooperative_isac.schemes.registry import make_scheme
 
 LEVELS_DB = (-20, -10, 0, 10, 20, 30, 40, 50, 60, 70)
@@ -54,13 +54,13 @@ def scene_level(scene, world) -> float:
     quiet = replace(scene, propagation=replace(scene.propagation, noise_power_w=1e-30))
     static, moving = [], []
     for number in range(LEVEL_FRAMES):
-        frame = transmit(scene, number)
+        signal = transmit(scene, number)
         targets = scene_targets(scene, number / scene.update_rate_hz)
         for site in scene.receivers:
-            static.append(power_w(static_echo(frame, static_channel(world, site))))
+            static.append(power_w(static_echo(signal, static_channel(world, site))))
             for target in targets:
                 paths, generator = paths_to(quiet, number, site, [target])
-                echo = apply_paths(quiet, frame, site, paths, generator)
+                echo = apply_paths(quiet, signal, site, paths, generator)
                 moving.append(power_w(echo) / len(scene.transmitters))
     return float(np.mean(static) / np.median(moving))
 
@@ -73,26 +73,29 @@ def measure(task: tuple[str, str, int, float, str]) -> dict[str, float]:
     scene = load_scene(name)
     world = load_scene(world_name)
     scene = replace(scene, sensing=replace(scene.sensing, static_paths=mode))
-    scheme = make_scheme("local_ml", scene)
-    scheme.period_s = 1 / scene.update_rate_hz
+    ends = make_ends(make_scheme("local_ml", scene))
 
     found = total = num_false = 0
     squares = []
     for number in range(num_frames):
-        frame = transmit(scene, number)
-        targets = scene_targets(scene, number / scene.update_rate_hz)
+        time_s = number / scene.update_rate_hz
+        frame = make_frame(scene, number, time_s)
+        signal = frame.on(scene.band)
+        noise_power_w = scene.propagation.noise_power_w
+        targets = scene_targets(scene, time_s)
 
         # Access points: echoes with the static paths at the level wanted.
         packets = {}
         for site in scene.receivers:
             paths, generator = paths_to(scene, number, site, targets)
-            echo = apply_paths(scene, frame, site, paths, generator)
-            echo += np.float32(scale) * static_echo(frame, static_channel(world, site))
-            packets[site.name] = scheme.encode(echo, frame, site.name)
-            after_sending(scheme, site.name)
+            samples = apply_paths(scene, signal, site, paths, generator)
+            samples += np.float32(scale) * static_echo(signal, static_channel(world, site))
+            echo = Echo(site.name, scene.band, number, samples, noise_power_w)
+            packets[site.name] = ends.encoders[site.name].encode({scene.band: echo}, frame)
+            ends.encoders[site.name].idle()
 
         # Center: detections beside the truth.
-        detections = scheme.decode(packets, frame)
+        detections = ends.decoder.decode(packets, frame)
         truth = np.array([target.position_m for target in targets])
         places = np.array([detection.position_m for detection in detections]).reshape(-1, 3)
         distances = pairwise_distances(truth, places)

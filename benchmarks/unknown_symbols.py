@@ -61,10 +61,12 @@ def main() -> None:
         draw = draw_frame(scene, number)
         paths = true_paths(scene, number, draw.targets)
         for name, bound_of in BOUNDS.items():
-            bound = bound_of(scene, draw.frame, draw.targets, paths)
+            bound = bound_of(scene, draw.frame.on(scene.band), draw.targets, paths)
             for kept, new in zip(bounds[name], (bound.location_m, bound.velocity_mps)):
                 kept += list(new)
-        points = crossings(scene, draw.echoes)
+        points = crossings(
+            scene, {name: own[scene.band].samples for name, own in draw.echoes.items()}
+        )
         misses += [
             np.linalg.norm(points - target.position_m[:2], axis=1).min(initial=np.inf)
             for target in draw.targets

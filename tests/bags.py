@@ -40,7 +40,7 @@ def write_mcap(
 ):
     """A file of all messages on each of the channels."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    with open(path, "wb") as file:
+    with path.open("wb") as file:
         writer = Writer(file, chunk_size=chunk_size, compression=compression, **options)
         writer.start("ros2", "test")
         numbers = []

@@ -6,7 +6,7 @@ import os
 import sys
 import time
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, NoReturn
 
 os.environ.setdefault(
     "OPENBLAS_NUM_THREADS", "1"
@@ -371,12 +371,12 @@ def _warn(scene: Scene) -> None:
         typer.echo(f"warning: {line}", err=True)
 
 
-def _fail(message: str, code: int = 1) -> None:
+def _fail(message: str, code: int = 1) -> NoReturn:
     typer.echo("\n".join(f"error: {line}" for line in message.splitlines()), err=True)
     raise typer.Exit(code)
 
 
-def _no_ros(error: ImportError) -> None:
+def _no_ros(error: ImportError) -> NoReturn:
     _fail(
         f"ROS 2 is not there ({error}); run 'make setup', or source a workspace with this package"
     )

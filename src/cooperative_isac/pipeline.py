@@ -1,4 +1,4 @@
-"""The whole chain in one process: targets -> channel -> access point -> fronthaul -> fusion center
+"""The whole chain in one process: targets -> channel -> station -> fronthaul -> fusion center
 -> tracker.
 
 The ROS nodes call the same stage functions, one each; everything random in frame k is a function of
@@ -21,7 +21,7 @@ from cooperative_isac.fusion.detection import Detection
 from cooperative_isac.scene.draw import draw_users, frame_generator, scene_targets
 from cooperative_isac.scene.model import Scene, Site, TargetState
 from cooperative_isac.scene.station import Pose
-from cooperative_isac.schemes.contract import arranged_scene
+from cooperative_isac.schemes.contract import Encoder, Scheme
 from cooperative_isac.schemes.registry import make_scheme
 from cooperative_isac.tracking.track import Track
 from cooperative_isac.waveform.frame import Frame
@@ -36,7 +36,7 @@ from cooperative_isac.waveform.signal import (
 
 @dataclass(frozen=True)
 class Snapshot:
-    """All that one frame brought: truth, packets by receiver, detections and tracks."""
+    """All that one frame brought: truth, packets by station, detections and tracks."""
 
     number: int
     time_s: float
@@ -108,6 +108,22 @@ def receive(
     return echoes
 
 
+def receive_all(
+    scene: Scene, frame: Frame, targets: Sequence[TargetState]
+) -> dict[str, dict[str, Echo]]:
+    """The echoes at all stations that receive on a band that is on the air, by station and band."""
+    received = {
+        station.name: receive(scene, frame, station.name, targets)
+        for station in scene.receiving_stations
+    }
+    return {station: echoes for station, echoes in received.items() if echoes}
+
+
+def make_encoders(scheme: Scheme) -> dict[str, Encoder]:
+    """A new encoder for every receiving station of a scheme's scene."""
+    return {station.name: scheme.at(station.name) for station in scheme.scene.receiving_stations}
+
+
 def sum_rate(scene: Scene, frame: Signal) -> float:
     """Sum spectral efficiency of all users in a frame [bit/s/Hz]: the communication half of ISAC.
 
@@ -173,8 +189,9 @@ def run(
     A scene with a path file ends with it.
     """
     scheme = make_scheme(scheme_name or scene.sensing.scheme, scene)
-    scene = arranged_scene(scheme, scene)
-    scheme.period_s = 1 / scene.update_rate_hz
+    scene = scheme.scene
+    encoders = make_encoders(scheme)
+    decoder = scheme.center()
     # Loads slowly, and most nodes have no tracker.
     from cooperative_isac.tracking.tracker import Tracker
 
@@ -182,12 +199,12 @@ def run(
     for number in range(frame_count(scene, num_frames)):
         time_s = number / scene.update_rate_hz
         targets = scene_targets(scene, time_s)
-        frame = transmit(scene, number)
+        frame = make_frame(scene, number, time_s)
         packets = {
-            site.name: scheme.encode(hear(scene, frame, site.name, targets), frame, site.name)
-            for site in scene.receivers
+            station: encoders[station].encode(echoes, frame)
+            for station, echoes in receive_all(scene, frame, targets).items()
         }
-        detections = scheme.decode(packets, frame)
+        detections = decoder.decode(packets, frame)
         yield Snapshot(
             number, time_s, targets, packets, detections, tracker.update(time_s, detections)
         )

@@ -11,13 +11,14 @@ from dataclasses import replace
 
 import rclpy
 from cooperative_isac_msgs.msg import StageTiming
+from rclpy.clock import ROSClock
 from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
 from rclpy.signals import SignalHandlerOptions
 
 from cooperative_isac.scene.file.config import load_scene
 from cooperative_isac.scene.model import Scene
-from cooperative_isac.schemes.registry import scheme_scene
 from cooperative_isac.scene.station import Pose
+from cooperative_isac.schemes.registry import scheme_scene
 from cooperative_isac.waveform.frame import Frame
 from cooperative_isac_ros import conversions, qos
 from cooperative_isac_ros.announced import announced_frame
@@ -83,7 +84,8 @@ class SceneNode(GuardedNode):
 
     def _clock_missing(self) -> str:
         """That simulation time has not begun; empty when it has, or is not asked for."""
-        if not self.get_clock().ros_time_is_active or self.now_ns:
+        clock = self.get_clock()
+        if not isinstance(clock, ROSClock) or not clock.ros_time_is_active or self.now_ns:
             return ""
         offered = self.count_publishers("/clock")
         return (

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import importlib
 from functools import cache
+from typing import Literal
 
 from rclpy.serialization import serialize_message
 from rosidl_parser.definition import (
@@ -18,8 +19,9 @@ from rosidl_parser.definition import (
     NamespacedType,
 )
 
+Order = Literal["little", "big"]
 HEADER_BYTES = 4  # alignment counts from behind the encapsulation header
-PLAIN_CDR = {b"\x00\x00": "big", b"\x00\x01": "little"}
+PLAIN_CDR: dict[bytes, Order] = {b"\x00\x00": "big", b"\x00\x01": "little"}
 SIZES = {
     "boolean": 1,
     "octet": 1,
@@ -69,7 +71,7 @@ class _Walk:
     skips.
     """
 
-    def __init__(self, data: bytearray, order: str):
+    def __init__(self, data: bytearray, order: Order):
         self.data, self._order, self._place = data, order, HEADER_BYTES
 
     def over(self, kind) -> None:

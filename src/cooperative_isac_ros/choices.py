@@ -67,7 +67,9 @@ def chosen(scene: str, options: GraphOptions) -> tuple[Scene, GraphOptions]:
             raise ChoiceError(option, fault)
     return loaded, replace(
         options,
-        **{name: absolute(getattr(options, name)) for name in ("params_file", "bag", "out")},
+        params_file=absolute(options.params_file),
+        bag=absolute(options.bag),
+        out=absolute(options.out),
     )
 
 

@@ -87,8 +87,8 @@ def map_header(stamp_ns: int) -> Header:
     return Header(stamp=to_time(stamp_ns), frame_id=MAP_FRAME)
 
 
-def to_point(vector: np.ndarray) -> Point:
-    """Point of a [3] array."""
+def to_point(vector: np.ndarray | Sequence[float]) -> Point:
+    """Point of a [3] array, or of three numbers."""
     return Point(x=float(vector[0]), y=float(vector[1]), z=float(vector[2]))
 
 

@@ -36,8 +36,9 @@ class PacketDeadline:
 
         # Longer by the frames that were skipped before it
         last, self._last = self._last, frame
-        same_run = last is not None and last.run == frame.run
-        passed = max(frame.number - last.number, 1) if same_run else 1
+        passed = 1
+        if last is not None and last.run == frame.run:
+            passed = max(frame.number - last.number, 1)
         after_skipped_s = self._nominal_s * min(passed, MOST_AFTER_SKIPPED)
 
         # Longer where packets took longer lately

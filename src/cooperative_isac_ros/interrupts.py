@@ -6,7 +6,7 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
@@ -32,7 +32,7 @@ class StopRequest:
         self._requested = threading.Event()
         self._closed = False
         self._released = threading.Event()
-        self._wake: Callable[[], None] | None = None
+        self._wake: Callable[[], object] | None = None
         self._before = signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
         self.allow(allowed_s)
         self._thread = threading.Thread(target=self._live, name="signals", daemon=True)
@@ -55,13 +55,14 @@ class StopRequest:
         """
         self._allowed = (seconds, time.monotonic())
 
-    def wakes(self, wake: Callable[[], None] | None) -> None:
+    def wakes(self, wake: Callable[[], object] | None) -> None:
         """Call `wake` from another thread when the request comes; None: no longer call anything."""
         self._wake = wake
 
     def close(self) -> None:
         """Give the signals back to whoever had them before."""
         self._closed = True
+        assert self._thread.ident is not None  # it was started
         signal.pthread_kill(self._thread.ident, signal.SIGTERM)
         self._released.set()
         self._thread.join()
@@ -112,7 +113,7 @@ def take_signals(allowed_s: float | None = 0.0) -> StopRequest:
 
 
 @contextmanager
-def stop_request() -> Iterator[StopRequest]:
+def stop_request() -> Generator[StopRequest, None, None]:
     """The request of the process; where nobody has taken the signals yet, of this block."""
     if _of_the_process is not None:
         yield _of_the_process

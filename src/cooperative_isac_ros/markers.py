@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -288,7 +288,7 @@ def detection_markers(
 
 def track_markers(
     tracks: Sequence[Track],
-    trails: dict[int, Iterable[Point]],
+    trails: Mapping[int, Iterable[Point]],
     layout: SceneLayout,
     stamp_ns: int,
     life_s: float,

@@ -6,7 +6,7 @@ import math
 import time
 from collections.abc import Collection
 
-from cooperative_isac_msgs.msg import Accuracy, Frame, StageTiming, Tracks
+from cooperative_isac_msgs.msg import Accuracy, Frame, StageTiming, Track, Tracks
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
 from rich.console import Group
 from rich.table import Table
@@ -40,7 +40,9 @@ class Monitor(GuardedNode):
         self.first_frame_s: float | None = None
         self.tracked_number = -1
         self._frames = self._decoded = 0
-        self._latency_ms, self._tracks, self._accuracy = 0.0, [], None
+        self._latency_ms = 0.0
+        self._tracks: list[Track] = []
+        self._accuracy: Accuracy | None = None
         self._complaints: dict[str, str] = {}
         self.ready: set[str] = set()
         self._awake_s = 0.0

@@ -7,6 +7,7 @@ import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from rcl_interfaces.msg import (
     FloatingPointRange,
@@ -49,7 +50,7 @@ class Parameter:
         """What is wrong with a value, or None."""
         if isinstance(value, float) and not math.isfinite(value):
             return f"parameter '{self.name}' is {value}; it must be finite"
-        if self.low is not None and not self.low <= value <= self.high:
+        if self.low is not None and self.high is not None and not self.low <= value <= self.high:
             return f"parameter '{self.name}' is {value}; allowed: {self.low} to {self.high}"
         if self.choices and value not in self.choices:
             return f"parameter '{self.name}' is '{value}'; allowed: {', '.join(self.choices)}"
@@ -63,11 +64,13 @@ class Parameter:
             read_only=not self.live,
             additional_constraints=_words(self.choices),
         )
-        if self.low is not None and isinstance(self.default, float):
+        if self.low is None or self.high is None:
+            return descriptor
+        if isinstance(self.default, float):
             descriptor.floating_point_range = [
                 FloatingPointRange(from_value=float(self.low), to_value=float(self.high))
             ]
-        elif self.low is not None:
+        else:
             descriptor.integer_range = [
                 IntegerRange(from_value=int(self.low), to_value=int(self.high), step=1)
             ]
@@ -105,7 +108,7 @@ class Settings:
         self._values = {parameter.name: _declare(node, parameter) for parameter in parameters}
         node.add_on_set_parameters_callback(self._judge)
 
-    def __getitem__(self, name: str):
+    def __getitem__(self, name: str) -> Any:
         return self._values[name]
 
     def path(self, name: str) -> Path | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import os
 import signal
@@ -88,7 +89,7 @@ class ProcessGroup:
         parameter_file = self._folder / f"{stem}.yaml"
         parameter_file.write_text(spec.parameter_text(), encoding="utf-8")
         again = spec.full_name in self._processes
-        with open(self._log(spec.full_name), "ab" if again else "wb") as log:
+        with self._log(spec.full_name).open("ab" if again else "wb") as log:
             started = self._starter.submit(
                 subprocess.Popen,
                 node_command(spec, parameter_file),
@@ -159,10 +160,8 @@ class ProcessGroup:
 
 
 def _signal_group(process: subprocess.Popen, number: int) -> None:
-    try:
+    with contextlib.suppress(ProcessLookupError):
         os.killpg(process.pid, number)
-    except ProcessLookupError:
-        pass
 
 
 def _end_with_parent(parent: int):

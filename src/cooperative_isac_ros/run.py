@@ -157,9 +157,12 @@ def _watch(
                 crash = supervisor.check(monitor)
                 if crash is not None:
                     return crash
-                if recording_is_over(scene, monitor.tracked_number, monitor.elapsed_s):
+                paths = scene.propagation.paths
+                if paths is not None and recording_is_over(
+                    scene, monitor.tracked_number, monitor.elapsed_s
+                ):
                     early = f", before --duration {duration_s:g}" if duration_s is not None else ""
-                    source = escape(scene.propagation.paths.source)
+                    source = escape(paths.source)
                     console.print(
                         f"the recording {source} ended after {scene.num_frames} frames{early}",
                         soft_wrap=True,

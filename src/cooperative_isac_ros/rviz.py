@@ -29,7 +29,10 @@ NEAR = 1.02
 
 def scene_view(scene: Scene, namespace: str = "/") -> str:
     """Text of an RViz configuration that shows the scene, from topics of a namespace."""
-    view = yaml.safe_load(shared_file("rviz/scene.rviz").read_text(encoding="utf-8"))
+    template = shared_file("rviz/scene.rviz")
+    if template is None:
+        raise FileNotFoundError("rviz/scene.rviz is not installed beside the scene files")
+    view = yaml.safe_load(template.read_text(encoding="utf-8"))
     manager = view["Visualization Manager"]
     root = f"/{namespace.strip('/')}".rstrip("/")
     layout = scene_layout(scene)

@@ -56,8 +56,7 @@ def _remove_dead(folder: Path, stem: str, locks: list[Path]) -> list[int]:
     """Sizes of the removed files of one segment or port: all, or none if its owner lives."""
     held = []
     try:
-        for path in locks:
-            held.append(_locked(path))
+        held.extend(_locked(path) for path in locks)
         if None in held:
             return []
         semaphore = folder / f"sem.{stem}_mutex"

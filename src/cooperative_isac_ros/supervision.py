@@ -31,7 +31,9 @@ class RespawnPolicy:
 class Reports(Protocol):
     """What is known of the nodes from their diagnostics."""
 
-    ready: Collection[str]
+    @property
+    def ready(self) -> Collection[str]:
+        """Names of the nodes that said that they are ready."""
 
     def silence_s(self) -> Mapping[str, float]:
         """How long each node that has reported did not report since [s]."""

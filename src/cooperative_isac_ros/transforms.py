@@ -31,7 +31,7 @@ class TransformPublisher:
 
     def publish(self, transforms: Sequence[TransformStamped]) -> None:
         """Say where frames are."""
-        if self._publisher is not None and transforms:
+        if self._publisher is not None and TFMessage is not None and transforms:
             self._publisher.publish(TFMessage(transforms=list(transforms)))
 
 

@@ -1,5 +1,6 @@
 """Damaged bags: what is damaged is left out and reported, everything else is read."""
 
+import contextlib
 import tempfile
 from collections import Counter
 from pathlib import Path
@@ -26,7 +27,7 @@ COMPRESSIONS = {
 
 def chunks_of(path):
     """Ranges of bytes and messages of each chunk."""
-    with open(path, "rb") as file:
+    with path.open("rb") as file:
         indexes = make_reader(file).get_summary().chunk_indexes
     return [
         (index.chunk_start_offset, index.chunk_start_offset + index.chunk_length)
@@ -177,7 +178,5 @@ def test_decompression_raises_one_kind_of_error(data, compression):
         lambda: chunk_data(compression, data, 2**62, 1),
         lambda: message_data(b"\x28\xb5\x2f\xfd" + data),
     ):
-        try:
+        with contextlib.suppress(DamagedError):
             assert isinstance(call(), bytes)
-        except DamagedError:
-            pass

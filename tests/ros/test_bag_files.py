@@ -72,7 +72,7 @@ def test_other_libraries_read_our_bags(tmp_path):
         assert [
             data for connection, _, data in reader.messages() if connection.topic == "/words"
         ] == [words(number) for number in range(25)]
-    with open(tmp_path / "bag" / "bag_0.mcap", "rb") as file:
+    with (tmp_path / "bag" / "bag_0.mcap").open("rb") as file:
         reader = make_reader(file, validate_crcs=True)
         assert reader.get_header().profile == "ros2"
         statistics = reader.get_summary().statistics
@@ -149,7 +149,7 @@ def test_messages_come_in_the_order_of_their_times(tmp_path):
 def test_what_is_no_bag_is_named(tmp_path):
     with pytest.raises(BagError, match="is not a bag"):
         BagReader(tmp_path / "nothing")
-    with pytest.raises(BagError, match="holds no .mcap file"):
+    with pytest.raises(BagError, match=r"holds no \.mcap file"):
         BagReader(tmp_path)
     (tmp_path / "text.mcap").write_text("no bag, but long enough to hold a header")
     with pytest.raises(BagError, match="not a readable MCAP file"):

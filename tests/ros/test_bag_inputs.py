@@ -86,7 +86,7 @@ def test_another_compression_is_refused_with_its_remedy(tmp_path):
     write_mcap(tmp_path / "bag_0.mcap", words(10))
     document = metadata_text(["bag_0.mcap"], compression_format="lz4", compression_mode="MESSAGE")
     (tmp_path / "metadata.yaml").write_text(yaml.safe_dump(document))
-    with pytest.raises(BagError, match="compressed as lz4; only zstd .*'ros2 bag convert'"):
+    with pytest.raises(BagError, match=r"compressed as lz4; only zstd .*'ros2 bag convert'"):
         BagReader(tmp_path)
 
 

@@ -4,6 +4,7 @@ import errno
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 from bags import words, write_mcap
@@ -152,7 +153,7 @@ def test_without_any_clock_messages_get_their_time_of_arrival(bench, tmp_path, m
 def test_a_reader_that_has_gone_ends_a_command_without_a_traceback(tmp_path):
     write_mcap(tmp_path / "a_0.mcap", words(2))
     command = [sys.executable, "-m", "cooperative_isac.cli", "bag", "info", str(tmp_path)]
-    with open(os.devnull) as nothing:
+    with Path(os.devnull).open() as nothing:
         reading, writing = os.pipe()
         os.close(reading)
         try:

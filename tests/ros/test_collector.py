@@ -173,6 +173,17 @@ def test_one_stale_announcement_changes_nothing(collector, faults, stale):
     assert faults["packets_late"] == 1 and collector.num_early == 0
 
 
+def test_each_station_speaks_its_own_scheme(faults):
+    collector = PacketCollector(
+        {"a": "s", "b": "other"}, on_fault=lambda event, reason: faults.update([event])
+    )
+    collector.announce(announcement(0))
+    assert collector.add(packet(0, "a")) and not collector.add(packet(0, "b"))
+    assert faults == {"packets_of_other_scheme": 1}
+    assert collector.add(packet(0, "b", scheme="other"))
+    assert closed(collector.complete()) == [(0, ["a", "b"], ())]
+
+
 class Choosy:
     name = "choosy"
 

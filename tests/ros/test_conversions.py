@@ -174,7 +174,7 @@ def test_an_echo_with_nan_is_refused():
 
 
 def test_an_empty_packet_is_refused():
-    with pytest.raises(ConversionError, match="packet of 'rx1' for frame .* is empty"):
+    with pytest.raises(ConversionError, match=r"packet of 'rx1' for frame .* is empty"):
         conversions.packet(
             conversions.packet_message(records.Packet(FRAME, 0, "rx1", "s", True, b""))
         )
@@ -278,7 +278,7 @@ def test_a_stamp_that_is_none_is_refused(sec, nanosec):
     for record, to_message, to_record in RECORDS.values():
         message = to_message(record)
         message.header.stamp = Time(sec=sec, nanosec=nanosec)
-        with pytest.raises(ConversionError, match="stamp of .* is none; allowed"):
+        with pytest.raises(ConversionError, match=r"stamp of .* is none; allowed"):
             to_record(message)
 
 

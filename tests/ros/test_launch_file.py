@@ -99,7 +99,7 @@ def refusal(launch_file, **arguments):
     assert (handler.kind, event.kind) == ("RegisterEventHandler", "EmitEvent")
     (made,) = handler.values
     assert made.options["matcher"](event.options["event"]) and not made.options["matcher"](object())
-    with pytest.raises(ValueError) as error:
+    with pytest.raises(ValueError, match=r".") as error:
         made.options["entities"][0].options["function"](None)
     return str(error.value)
 

@@ -1,5 +1,7 @@
 """The live picture of `isac run`."""
 
+import io
+
 import pytest
 from cooperative_isac_msgs.msg import Accuracy, Frame, StageTiming, Track, Tracks
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
@@ -10,7 +12,7 @@ from cooperative_isac_ros.monitor import Monitor
 
 @pytest.fixture
 def console():
-    return Console(width=120, record=True, file=open("/dev/null", "w"))
+    return Console(width=120, record=True, file=io.StringIO())
 
 
 @pytest.fixture

@@ -32,7 +32,7 @@ from rclpy.serialization import deserialize_message, serialize_message
 from std_msgs.msg import String
 
 from cooperative_isac.fusion.detection import Detection
-from cooperative_isac.pipeline import make_frame, receive
+from cooperative_isac.pipeline import make_frame, receive_all
 from cooperative_isac.scene.draw import scene_targets
 from cooperative_isac.scene.model import TargetClass
 from cooperative_isac.schemes.registry import make_scheme
@@ -277,12 +277,11 @@ def content(messages_, kinds):
 @pytest.fixture(scope="module")
 def good(tiny):
     """Makes the good messages of one frame of a run."""
-    scheme = make_scheme("local_ml", tiny)
-    on_air = make_frame(tiny, 0)
+    scheme, frame = make_scheme("local_ml", tiny), make_frame(tiny, 0)
     (target,) = scene_targets(tiny, 0.0)
-    received = {site.name: receive(tiny, on_air, site.name, (target,)) for site in tiny.receivers}
-    echoes = {name: found["default"].samples for name, found in received.items()}
-    data = {name: scheme.at(name).encode(found, on_air) for name, found in received.items()}
+    received = receive_all(tiny, frame, (target,))
+    data = {name: scheme.at(name).encode(own, frame) for name, own in received.items()}
+    echoes = {name: own[tiny.band].samples for name, own in received.items()}
     covariance = np.diag([0.02, 0.02, 0.01, 0.2, 0.2, 0.01])
     detection = Detection(
         target.position_m, target.velocity_mps, covariance, 20.0, ("rx1", "rx2"), 4

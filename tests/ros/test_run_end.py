@@ -1,5 +1,6 @@
 """The end of `isac run`: what is reported, whatever died on the way."""
 
+import io
 import json
 from types import SimpleNamespace
 
@@ -39,7 +40,7 @@ def report(tmp_path):
 
 def concluded(fault, folder, **given_up):
     """Exit code and text of the end of a run."""
-    console = Console(width=400, record=True, file=open("/dev/null", "w"))
+    console = Console(width=400, record=True, file=io.StringIO())
     supervisor = Supervisor(None, [], RespawnPolicy(), lambda text: None)
     supervisor.given_up.update(given_up)
     supervisor.events.append("node /tracker ended with signal 9; started again (1 of 3)")
@@ -80,7 +81,7 @@ def test_whatever_a_drawing_library_raises_costs_the_picture_only(report, tiny, 
 
     _finish_report(report, None)
     monkeypatch.setattr(run, "draw_run", fail)
-    console = Console(width=400, record=True, file=open("/dev/null", "w"))
+    console = Console(width=400, record=True, file=io.StringIO())
     _draw(tiny, report, console)
     assert "scene.png is not drawn: of a figure" in console.export_text()
 
@@ -88,7 +89,7 @@ def test_whatever_a_drawing_library_raises_costs_the_picture_only(report, tiny, 
 def test_a_picture_that_cannot_be_drawn_ends_nothing(report, tiny):
     _finish_report(report, None)
     (report / "scene.png").mkdir()
-    console = Console(width=400, record=True, file=open("/dev/null", "w"))
+    console = Console(width=400, record=True, file=io.StringIO())
     _draw(tiny, report, console)
     assert "scene.png is not drawn" in console.export_text()
     assert json.loads((report / "summary.json").read_text())["frames"] == 1

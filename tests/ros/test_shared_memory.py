@@ -41,7 +41,7 @@ def test_files_of_the_dead_are_removed(make, tmp_path):
 @pytest.mark.parametrize(("mode", "kind"), [(fcntl.LOCK_EX, "el"), (fcntl.LOCK_SH, "sl")])
 def test_files_of_the_living_stay(make, tmp_path, stem, mode, kind):
     make(stem, 1000)
-    with open(make(f"{stem}_{kind}"), "rb") as lock:
+    with make(f"{stem}_{kind}").open("rb") as lock:
         fcntl.flock(lock, mode)
         assert clean_shared_memory(tmp_path) == Cleaned()
     assert len(list(tmp_path.iterdir())) == 2
@@ -50,7 +50,7 @@ def test_files_of_the_living_stay(make, tmp_path, stem, mode, kind):
 def test_one_living_owner_of_two_is_enough(make, tmp_path):
     make(PORT, 1000)
     make(f"{PORT}_el")
-    with open(make(f"{PORT}_sl"), "rb") as lock:
+    with make(f"{PORT}_sl").open("rb") as lock:
         fcntl.flock(lock, fcntl.LOCK_SH)
         assert clean_shared_memory(tmp_path) == Cleaned()
 

@@ -91,7 +91,7 @@ def test_the_sum_rate_is_that_of_the_sinr(small):
         small.users.noise_power_w,
     )
     total = 0.0
-    for group, gains in enumerate(channels @ frame.precoders):
+    for gains in channels @ frame.precoders:
         power = np.abs(gains) ** 2
         for user in range(3):
             others = sum(power[user, other] for other in range(3) if other != user)

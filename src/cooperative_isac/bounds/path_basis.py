@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 
@@ -11,8 +12,18 @@ from cooperative_isac.channel.gain import gain_slope, unit_gain
 from cooperative_isac.channel.paths import PathSet
 from cooperative_isac.scene.arrays import steering_derivatives, steering_vectors
 from cooperative_isac.scene.geometry import SPEED_OF_LIGHT_MPS, BistaticGeometry, bistatic_geometry
-from cooperative_isac.scene.model import Scene, Site, TargetState
-from cooperative_isac.waveform.signal import Signal
+from cooperative_isac.scene.model import OfdmGrid, Scene, Site, TargetState
+
+
+class Transmission(Protocol):
+    """What the transmitters send in one frame: a Signal, or a part of one."""
+
+    @property
+    def grid(self) -> OfdmGrid:
+        """The resource elements of the frame."""
+
+    def toward(self, transmitter: int, steering: np.ndarray) -> np.ndarray:
+        """Signal in given directions, as of Signal.toward."""
 
 
 @dataclass(frozen=True)
@@ -34,14 +45,14 @@ class PathBasis:
 
 def path_basis(
     scene: Scene,
-    frame: Signal,
+    frame: Transmission,
     receiver: Site,
     transmitter: int,
     target: TargetState,
     amplitude: complex,
     gain: float,
 ) -> PathBasis:
-    """Factors of one path; the phase ramps are centered, which the unknown phase of beta absorbs."""
+    """Factors of one path; phase ramps are centered, which the unknown phase of beta absorbs."""
     size, wavelength = scene.dimension, frame.grid.wavelength_m
     site = scene.transmitters[transmitter]
     path = bistatic_geometry(
@@ -80,18 +91,17 @@ def _signal_derivatives(
     doppler_slope = path.doppler_location_gradient(target.velocity_mps, grid.wavelength_m)
     echo = toward[:, 0]
     rows = [echo]
-    for axis in range(size):
-        rows.append(
-            toward[:, 1 + axis]
-            + (amplitude_slope[axis] - ramp * delay_slope[axis] + turn * doppler_slope[axis]) * echo
-        )
-    for axis in range(size):
-        rows.append(turn * (-path.range_gradient[axis] / grid.wavelength_m) * echo)
+    rows += [
+        toward[:, 1 + axis]
+        + (amplitude_slope[axis] - ramp * delay_slope[axis] + turn * doppler_slope[axis]) * echo
+        for axis in range(size)
+    ]
+    rows += [turn * (-path.range_gradient[axis] / grid.wavelength_m) * echo for axis in range(size)]
     return np.stack(rows).reshape(len(rows), -1)
 
 
 def receiver_basis(
-    scene: Scene, frame: Signal, receiver: Site, targets, paths: PathSet
+    scene: Scene, frame: Transmission, receiver: Site, targets, paths: PathSet
 ) -> list[PathBasis]:
     """Factors of one receiver's direct target paths, in the order of `owners`."""
     basis = []

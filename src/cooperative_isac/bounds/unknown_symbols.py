@@ -59,9 +59,11 @@ class _OneStream:
 
     @property
     def grid(self) -> OfdmGrid:
+        """The resource elements of the frame."""
         return self.frame.grid
 
     def toward(self, transmitter: int, steering: np.ndarray) -> np.ndarray:
+        """Gains of the stream in given directions, as of Signal.toward."""
         gains = self.frame.stream_gains(transmitter, steering)[:, :, [self.stream]]
         return np.repeat(np.repeat(gains, self.frame.group_size, 0), self.grid.num_symbols, 2)
 
@@ -97,10 +99,9 @@ def _fisher_information(
     changes = derivative_weights(basis, own, num_targets, size)
     reflections = np.array([path.amplitude / path.gain for path in basis])
     echo = np.tensordot(reflections, changes[-2 * len(basis) : -len(basis)], 1)
-    fisher = sum(
-        _block_information(receive, block, echo, changes)
-        for block in np.array_split(signal, -(-len(signal) // BLOCK))
-    )
+    fisher = np.zeros((len(changes), len(changes)))
+    for block in np.array_split(signal, -(-len(signal) // BLOCK)):
+        fisher = fisher + _block_information(receive, block, echo, changes)
     return _with_phases(fisher, reflections)
 
 

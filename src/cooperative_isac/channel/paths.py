@@ -113,7 +113,7 @@ def _refuse_points_at_sites(
     for site in sites:
         for index in np.flatnonzero(np.linalg.norm(points_m - site.position_m, axis=1) == 0):
             what = (
-                f"target '{targets[index].name}'"
+                f"target '{targets[int(index)].name}'"
                 if index < len(targets)
                 else f"scatterer {index - len(targets)} of the clutter"
             )

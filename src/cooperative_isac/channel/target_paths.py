@@ -116,6 +116,7 @@ def _source(surface: Surface | None, site: Site) -> np.ndarray:
 def _legs(scene: Scene, surface: Surface | None, site: Site, points_m: np.ndarray) -> Legs:
     if surface is None:
         return straight_legs(scene.world, site.position_m, points_m)
+    assert scene.world is not None  # surfaces are those of a world
     return mirrored_legs(scene.world, surface, site.position_m, points_m)
 
 

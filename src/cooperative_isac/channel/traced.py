@@ -25,7 +25,7 @@ def moving_paths(scene: Scene, number: int, receiver: Site) -> PathSet:
     Returns paths whose scatterer is the target's index.
     Raises ValueError for a frame that the file does not have.
     """
-    file = scene.propagation.paths
+    file = _file_of(scene)
     if not 0 <= number < file.num_frames:
         raise ValueError(
             f"{file.source} has frames 0 to {file.num_frames - 1}; there is no frame {number}"
@@ -61,8 +61,16 @@ def traced_matrix(scene: Scene, receiver: Site) -> np.ndarray | None:
 
     known = _matrices.setdefault(file, {})
     if key not in known:
-        known[key] = sum(_matrix_of(scene, receiver, file, kind) for kind in used)
+        matrices = [_matrix_of(scene, receiver, file, kind) for kind in used]
+        known[key] = sum(matrices, np.zeros_like(matrices[0]))
     return known[key]
+
+
+def _file_of(scene: Scene) -> PathFile:
+    """The path file of a scene that has one."""
+    file = scene.propagation.paths
+    assert file is not None
+    return file
 
 
 def _mark(site: Site) -> tuple:
@@ -93,7 +101,7 @@ def path_set(
     scatterer: [num_paths], int
     reflected: [num_paths], bool, a wall is in the path; None: in none
     """
-    file = scene.propagation.paths
+    file = _file_of(scene)
 
     # Phase at the carrier, and the pattern at the receiver.
     carrier_phase = np.exp(-2j * np.pi * (file.carrier_hz * paths.delay_s % 1))

@@ -73,6 +73,7 @@ def specular_reflection(
     scene: Scene, transmitter: Site, receiver: Site, surface: Surface
 ) -> tuple[np.ndarray, ...]:
     """The specular path by way of one surface (image method), columns as of line_of_sight."""
+    assert scene.world is not None  # surfaces are those of a world
     legs = mirrored_legs(scene.world, surface, transmitter.position_m, receiver.position_m[None])
     arrival = (legs.source_m - receiver.position_m) / legs.distance_m[:, None]
     amplitude = _free_space(scene, legs.distance_m) * legs.coefficient
@@ -95,6 +96,7 @@ def diffuse_scattering(
     Trans. Antennas Propag. 55(1), 2007, Lambertian pattern): a radar cross section of 4 S^2 R
     cos(incidence) cos(scattering) area.
     """
+    assert scene.world is not None  # surfaces are those of a world
     middles, area_m2 = surface.tiles(scene.world.tile_m)
     phases = np.exp(2j * np.pi * generator.random(len(middles)))
 
@@ -162,6 +164,7 @@ def _matrix(
 def _link_paths(scene: Scene, transmitter: Site, receiver: Site) -> tuple[np.ndarray, ...]:
     """Columns of all static paths of one link."""
     world = scene.world
+    assert world is not None
     generator = frame_generator(scene.seed, 0, f"world/{transmitter.name}/{receiver.name}")
     parts = []
     if world.line_of_sight:

@@ -8,6 +8,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from typing import NoReturn
 
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
@@ -243,7 +244,7 @@ def _holds_results(json_path: Path) -> bool:
         return False
 
 
-def fail(message: str) -> None:
+def fail(message: str) -> NoReturn:
     """Print an error and end with exit code 1."""
     print(f"error: {message}", file=sys.stderr)
     raise SystemExit(1)

@@ -22,6 +22,7 @@ from cooperative_isac.evaluation.coverage import (
     target_classes,
     usable_snr,
 )
+from cooperative_isac.evaluation.label_placement import on_map
 from cooperative_isac.evaluation.scene_picture import SITE, draw_site
 from cooperative_isac.scene.model import Scene, TargetClass
 from cooperative_isac.scene.motion.motion import is_defined
@@ -61,7 +62,7 @@ def draw_coverage(scene: Scene, path: Path) -> None:
     for index, site in enumerate((*scene.transmitters, *scene.receivers)):
         draw_site(axes, site, scale, transmits=index < len(scene.transmitters))
     axes.add_patch(
-        Rectangle(low[:2], *(high - low)[:2], fill=False, linestyle=":", edgecolor=OUTLINE)
+        Rectangle(on_map(low), *(high - low)[:2], fill=False, linestyle=":", edgecolor=OUTLINE)
     )
     axes.set(xlabel="x [m]", ylabel="y [m]", aspect="equal", xlim=(left, right), ylim=(bottom, top))
     axes.spines[["top", "right"]].set_visible(False)
@@ -120,7 +121,7 @@ def _draw_levels(figure: Figure, axes: Axes, scene: Scene, levels_db: np.ndarray
     low, high = scene.box.low_m, scene.box.high_m
     extent = (low[0], high[0], low[1], high[1])
     axes.add_patch(
-        Rectangle(low[:2], *(high - low)[:2], facecolor=SHADOW, edgecolor="none", zorder=0)
+        Rectangle(on_map(low), *(high - low)[:2], facecolor=SHADOW, edgecolor="none", zorder=0)
     )
     if np.isnan(levels_db).all():
         return
@@ -156,7 +157,7 @@ def _draw_world(axes: Axes, scene: Scene, height_m: float) -> None:
         tall = box.high_m[2] > height_m
         axes.add_patch(
             Rectangle(
-                box.low_m[:2],
+                on_map(box.low_m),
                 *size[:2],
                 facecolor=BUILDING if tall else "none",
                 edgecolor=OUTLINE,
@@ -166,7 +167,8 @@ def _draw_world(axes: Axes, scene: Scene, height_m: float) -> None:
             )
         )
         small = size[:2].min() < SMALL * float(np.max((scene.box.high_m - scene.box.low_m)[:2]))
-        place = (box.low_m[0] + size[0] / 2, box.high_m[1]) if small else (box.low_m + size / 2)[:2]
+        middle = box.low_m + size / 2
+        place = (float(middle[0]), float(box.high_m[1])) if small else on_map(middle)
         axes.annotate(
             f"{size[2]:g} m",
             place,
@@ -200,7 +202,7 @@ def _draw_routes(axes: Axes, scene: Scene, kind: TargetClass | None) -> None:
         axes.plot(*route[:, :2].T, color=ROUTE, linewidth=1.2, path_effects=RIM, zorder=3)
         axes.annotate(
             target.name,
-            route[0, :2],
+            on_map(route[0]),
             (6, 6),
             textcoords="offset points",
             fontsize=9,
@@ -212,7 +214,7 @@ def _draw_routes(axes: Axes, scene: Scene, kind: TargetClass | None) -> None:
 
 def _legend(scene: Scene, height_m: float, has_gaps: bool) -> list:
     """What the map shows, beside it."""
-    handles = [
+    handles: list[Line2D | Patch] = [
         Line2D([], [], linestyle="", marker="^", color=SITE, markersize=8, label="transmitter"),
         Line2D(
             [],

@@ -20,6 +20,11 @@ CELL_PIXELS = 3.0
 HALO = [Stroke(linewidth=2.2, foreground="white"), Normal()]
 
 
+def on_map(point_m: np.ndarray) -> tuple[float, float]:
+    """The horizontal coordinates of a point [2] or [3], as matplotlib takes them."""
+    return float(point_m[0]), float(point_m[1])
+
+
 class LabelPlacer:
     """Puts labels into axes whose layout is final."""
 
@@ -45,8 +50,8 @@ class LabelPlacer:
         self._taken.append(np.concatenate([middle - half, middle + half]))
         label = self._axes.annotate(
             text,
-            point,
-            np.array(offset) / self._pixels_per_point,
+            on_map(point),
+            on_map(np.array(offset) / self._pixels_per_point),
             textcoords="offset points",
             ha="center",
             va="center",

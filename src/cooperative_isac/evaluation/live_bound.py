@@ -14,6 +14,7 @@ from cooperative_isac.metrics.assignment import match_within, pairwise_distances
 from cooperative_isac.metrics.run_score import DETECTION_CUTOFF_M
 from cooperative_isac.pipeline import paths_to
 from cooperative_isac.scene.model import Scene, TargetState
+from cooperative_isac.schemes.known_symbols import KnownSymbols
 from cooperative_isac.waveform.frame import Frame
 from cooperative_isac.waveform.signal import Signal
 
@@ -22,7 +23,7 @@ def frame_bound(scene: Scene, signal: Signal, targets: Sequence[TargetState]) ->
     """CRLB of the targets in one simulated frame, with the fading that pipeline.hear draws for
     it.
     """
-    known = signal.reference if scene.sensing.symbols == "reference_only" else signal
+    known = KnownSymbols(scene).of_frame(signal)
     return crlb(scene, known, targets, true_paths(scene, signal.number, targets))
 
 
@@ -35,7 +36,7 @@ def network_bound(scene: Scene, frame: Frame, targets: Sequence[TargetState]) ->
     parts = []
     for band, signal in frame.signals.items():
         view = posed.on(band)
-        known = signal.reference if scene.sensing.symbols == "reference_only" else signal
+        known = KnownSymbols(view).of_frame(signal)
         paths = true_paths(view, frame.number, targets)
         if scene.layout is not None:
             paths = {name: _linked(view, name, found) for name, found in paths.items()}

@@ -10,15 +10,14 @@ import numpy as np
 from cooperative_isac.metrics.assignment import match_within, pairwise_distances
 from cooperative_isac.metrics.consistency import nees
 from cooperative_isac.metrics.run_score import RunScore
-from cooperative_isac.pipeline import hear, transmit
+from cooperative_isac.pipeline import make_encoders, make_frame, receive
 from cooperative_isac.scene.draw import scene_targets
 from cooperative_isac.scene.model import Scene, TargetState
-from cooperative_isac.schemes.contract import after_sending, arranged_scene
 from cooperative_isac.schemes.registry import make_scheme
 from cooperative_isac.tracking.association import OBSERVED
 from cooperative_isac.tracking.track import ESTABLISHED, Track
 from cooperative_isac.tracking.tracker import Tracker
-from cooperative_isac.waveform.signal import Signal
+from cooperative_isac.waveform.frame import Frame
 
 SETTLED_FRAMES = 10  # frames without loss at the start, not scored: tracks are confirmed there
 NEES_GATE_M = 5.0  # a track this near to a target is its track; the cutoff of GOSPA
@@ -36,7 +35,7 @@ class Recording:
 
     scene: Scene
     scheme_name: str
-    frames: tuple[Signal, ...]
+    frames: tuple[Frame, ...]
     targets: tuple[tuple[TargetState, ...], ...]
     packets: tuple[Mapping[str, bytes], ...]
 
@@ -58,21 +57,21 @@ class LossFigures:
 
 
 def record(scene: Scene, scheme_name: str, num_frames: int) -> Recording:
-    """Encode consecutive frames at every receiver, as the access points do."""
+    """Encode consecutive frames at every station, as the nodes do."""
     scheme = make_scheme(scheme_name, scene)
-    scene = arranged_scene(scheme, scene)
-    scheme.period_s = 1 / scene.update_rate_hz
+    scene = scheme.scene
+    encoders = make_encoders(scheme)
     frames = []
     truth = []
     sent = []
     for number in range(num_frames):
-        targets = scene_targets(scene, number / scene.update_rate_hz)
-        frame = transmit(scene, number)
+        time_s = number / scene.update_rate_hz
+        targets = scene_targets(scene, time_s)
+        frame = make_frame(scene, number, time_s)
         packets = {}
-        for site in scene.receivers:
-            echo = hear(scene, frame, site.name, targets)
-            packets[site.name] = scheme.encode(echo, frame, site.name)
-            after_sending(scheme, site.name)
+        for station, encoder in encoders.items():
+            packets[station] = encoder.encode(receive(scene, frame, station, targets), frame)
+            encoder.idle()
         frames.append(frame)
         truth.append(targets)
         sent.append(packets)
@@ -85,8 +84,7 @@ def replay(recording: Recording, arrived: np.ndarray) -> LossFigures:
     arrived: [num_frames, num_receivers], bool; all do in the first SETTLED_FRAMES
     """
     scene = recording.scene
-    scheme = make_scheme(recording.scheme_name, scene)
-    scheme.period_s = 1 / scene.update_rate_hz
+    decoder = make_scheme(recording.scheme_name, scene).center()
     tracker = Tracker(scene.tracking, scene.dimension)
     score = RunScore(
         scene.continuity_threshold_m, scene.tracking, scene.dimension, scene.class_thresholds_m
@@ -103,7 +101,7 @@ def replay(recording: Recording, arrived: np.ndarray) -> LossFigures:
             for index, site in enumerate(scene.receivers)
             if number < SETTLED_FRAMES or arrived[number, index]
         }
-        detections = scheme.decode(kept, frame)
+        detections = decoder.decode(kept, frame)
         tracks = tracker.update(time_s, detections, len(kept) / len(scene.receivers))
 
         # Score.
@@ -184,5 +182,5 @@ def outage(
     Returns [num_frames, num_receivers], bool.
     """
     arrived = np.ones((num_frames, num_receivers), bool)
-    arrived[np.ix_(np.arange(first, first + length), receivers)] = False
+    arrived[np.ix_(np.arange(first, first + length), np.asarray(receivers, int))] = False
     return arrived

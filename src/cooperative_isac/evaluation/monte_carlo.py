@@ -8,15 +8,16 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from cooperative_isac.channel.echo import Echo
 from cooperative_isac.evaluation.live_bound import frame_bound
 from cooperative_isac.fusion.detection import Detection
 from cooperative_isac.metrics.assignment import match_within, pairwise_distances
 from cooperative_isac.metrics.run_score import DETECTION_CUTOFF_M
-from cooperative_isac.pipeline import hear, sum_rate, transmit
+from cooperative_isac.pipeline import make_encoders, make_frame, receive_all, sum_rate
 from cooperative_isac.scene.draw import draw_targets, frame_generator
 from cooperative_isac.scene.model import Scene, TargetState
-from cooperative_isac.schemes.contract import Scheme, arranged_scene
-from cooperative_isac.waveform.signal import Signal
+from cooperative_isac.schemes.contract import Decoder, Encoder, Scheme
+from cooperative_isac.waveform.frame import Frame
 
 
 class SchemeFailure(RuntimeError):
@@ -27,13 +28,27 @@ class SchemeFailure(RuntimeError):
 
 @dataclass(frozen=True)
 class Draw:
-    """One random frame: what was sent, where the targets are, and each receiver's echo
-    (pipeline.hear).
+    """One random frame: what was sent, where the targets are, and the echoes by station and band
+    (pipeline.receive_all).
     """
 
-    frame: Signal
+    frame: Frame
     targets: tuple[TargetState, ...]
-    echoes: Mapping[str, np.ndarray]
+    echoes: Mapping[str, Mapping[str, Echo]]
+
+
+@dataclass(frozen=True)
+class Ends:
+    """A scheme with its two ends: an encoder for each station, and the decoder."""
+
+    scheme: Scheme
+    encoders: Mapping[str, Encoder]
+    decoder: Decoder
+
+
+def make_ends(scheme: Scheme) -> Ends:
+    """New ends of a scheme."""
+    return Ends(scheme, make_encoders(scheme), scheme.center())
 
 
 @dataclass(frozen=True)
@@ -72,12 +87,11 @@ def draw_frame(scene: Scene, number: int) -> Draw:
     number.
     """
     targets = draw_targets(scene, frame_generator(scene.seed, number, "targets"))
-    frame = transmit(scene, number)
-    echoes = {site.name: hear(scene, frame, site.name, targets) for site in scene.receivers}
-    return Draw(frame, targets, echoes)
+    frame = make_frame(scene, number)
+    return Draw(frame, targets, receive_all(scene, frame, targets))
 
 
-def measure_frame(scene: Scene, schemes: Mapping[str, Scheme], number: int) -> FrameSample:
+def measure_frame(scene: Scene, schemes: Mapping[str, Ends], number: int) -> FrameSample:
     """Run all schemes on the same draw, beside its bound. SchemeFailure names the scheme that
     failed.
 
@@ -85,30 +99,31 @@ def measure_frame(scene: Scene, schemes: Mapping[str, Scheme], number: int) -> F
     served; the bound stays the scene's.
     """
     draw = draw_frame(scene, number)
-    bound = frame_bound(scene, draw.frame, draw.targets)
+    signal = draw.frame.on(scene.band)
+    bound = frame_bound(scene, signal, draw.targets)
     samples = {}
-    for name, scheme in schemes.items():
+    for name, ends in schemes.items():
         try:
-            arranged = arranged_scene(scheme, scene)
+            arranged = ends.scheme.scene
             own = draw if arranged is scene else draw_frame(arranged, number)
-            samples[name] = measure_scheme(scheme, own, scene.dimension)
+            samples[name] = measure_scheme(ends, own, scene.dimension)
         except Exception as error:
             raise SchemeFailure(
                 f"scheme '{name}' failed in frame {number} of seed {scene.seed}: "
                 f"{type(error).__name__}: {error}"
             ) from error
-    return FrameSample(bound.location_m, bound.velocity_mps, sum_rate(scene, draw.frame), samples)
+    return FrameSample(bound.location_m, bound.velocity_mps, sum_rate(scene, signal), samples)
 
 
-def measure_scheme(scheme: Scheme, draw: Draw, dimension: int) -> SchemeSample:
-    """Encode every echo, decode the packets and score the detections of one draw."""
+def measure_scheme(ends: Ends, draw: Draw, dimension: int) -> SchemeSample:
+    """Encode every station's echoes, decode the packets and score the detections of one draw."""
     began_s = time.process_time()
     packets = {
-        receiver: scheme.encode(echo, draw.frame, receiver)
-        for receiver, echo in draw.echoes.items()
+        station: ends.encoders[station].encode(echoes, draw.frame)
+        for station, echoes in draw.echoes.items()
     }
     encoded_s = time.process_time()
-    detections = scheme.decode(packets, draw.frame)
+    detections = ends.decoder.decode(packets, draw.frame)
     decoded_s = time.process_time()
     location, velocity, num_false = score(draw.targets, detections, dimension)
     return SchemeSample(
@@ -116,7 +131,7 @@ def measure_scheme(scheme: Scheme, draw: Draw, dimension: int) -> SchemeSample:
         velocity,
         num_false,
         tuple(8 * len(packet) for packet in packets.values()),
-        scheme.downlink_bits(draw.frame),
+        ends.scheme.downlink_bits(draw.frame),
         (encoded_s - began_s) / len(packets),
         decoded_s - encoded_s,
     )

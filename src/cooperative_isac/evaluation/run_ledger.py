@@ -84,6 +84,7 @@ class RunLedger:
 
     def _count_unseen(self, number: int) -> None:
         """Before the first announcement after a restart: frames that nobody was there to count."""
+        assert self._first is not None  # a frame was announced
         self._resumed = False
         last = next(reversed(self._stamps_ns), self._first)
         newest = max(self._decoded_ms, default=-1)
@@ -120,10 +121,12 @@ class RunLedger:
             if stamp + self._period_s * 1e9 < now_ns
         ]
         last = max(due, default=self._last_closed)
-        frames = last - self._first + 1 if last is not None else 0
-        decoded, slow = self._judge(
-            [item for item in self._decoded_ms.items() if frames and item[0] <= last]
-        )
+        counted: list[tuple[int, float]] = []
+        frames = 0
+        if last is not None and self._first is not None:
+            frames = last - self._first + 1
+            counted = [item for item in self._decoded_ms.items() if frames and item[0] <= last]
+        decoded, slow = self._judge(counted)
         lost = max(frames - self._closed_decoded - decoded - self._skipped - self._unseen, 0)
         late = lost + self._closed_slow + slow
         duration_s = frames * self._period_s

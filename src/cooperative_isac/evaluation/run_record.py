@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 import warnings
 from collections import deque
@@ -87,7 +86,7 @@ class RunRecord:
         """
         part = path.with_name(f"{path.stem}.part.npz")
         np.savez(part, **{item.name: getattr(self, item.name) for item in fields(self)})
-        os.replace(part, path)
+        part.replace(path)
 
 
 def load_run_record(path: Path) -> RunRecord:

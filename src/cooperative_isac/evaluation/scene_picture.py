@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Ellipse, Patch, Rectangle
 
-from cooperative_isac.evaluation.label_placement import LabelPlacer
+from cooperative_isac.evaluation.label_placement import LabelPlacer, on_map
 from cooperative_isac.evaluation.run_errors import (
     TargetErrors,
     frame_seconds,
@@ -145,7 +145,7 @@ def _draw_plan(axes: Axes, scene: Scene, record: RunRecord, tracks: list[TrackCu
     """The scene from above with detections, tracks and truth."""
     low, high = scene.box.low_m, scene.box.high_m
     axes.add_patch(
-        Rectangle(low[:2], *(high - low)[:2], fill=False, linestyle=":", edgecolor=FAINT)
+        Rectangle(on_map(low), *(high - low)[:2], fill=False, linestyle=":", edgecolor=FAINT)
     )
     _draw_world(axes, scene)
     scale = 0.07 * float(np.max((high - low)[:2]))
@@ -189,7 +189,9 @@ def _draw_world(axes: Axes, scene: Scene) -> None:
     for box in scene.world.boxes:
         size = box.high_m - box.low_m
         axes.add_patch(
-            Rectangle(box.low_m[:2], *size[:2], facecolor=BUILDING, edgecolor=OUTLINE, zorder=0.5)
+            Rectangle(
+                on_map(box.low_m), *size[:2], facecolor=BUILDING, edgecolor=OUTLINE, zorder=0.5
+            )
         )
     for wall in scene.world.walls:
         axes.plot(*wall.corners_m[[0, 1, 2, 3, 0], :2].T, color=OUTLINE, linewidth=2, zorder=0.5)
@@ -198,7 +200,12 @@ def _draw_world(axes: Axes, scene: Scene) -> None:
 def draw_site(axes: Axes, site: Site, scale: float, transmits: bool) -> None:
     """A site from above with its name and an arrow of length scale [m] along its boresight."""
     place, ahead = site.position_m[:2], site.boresight[:2]
-    axes.annotate("", place + scale * ahead, place, arrowprops={"arrowstyle": "->", "color": SITE})
+    axes.annotate(
+        "",
+        on_map(place + scale * ahead),
+        on_map(place),
+        arrowprops={"arrowstyle": "->", "color": SITE},
+    )
     axes.plot(
         *place,
         "^" if transmits else "s",
@@ -209,7 +216,7 @@ def draw_site(axes: Axes, site: Site, scale: float, transmits: bool) -> None:
     )
     axes.annotate(
         site.name,
-        place - 0.65 * scale * ahead,
+        on_map(place - 0.65 * scale * ahead),
         ha="center",
         va="center",
         fontsize=9,

@@ -8,14 +8,14 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from cooperative_isac.evaluation.monte_carlo import SchemeFailure
+from cooperative_isac.channel.echo import Echo
+from cooperative_isac.evaluation.monte_carlo import Ends, SchemeFailure, make_ends
 from cooperative_isac.fusion.detection import Detection, complete
 from cooperative_isac.metrics.assignment import match_within, match_within_each, pairwise_distances
 from cooperative_isac.metrics.run_score import DETECTION_CUTOFF_M, RunScore, RunSummary
-from cooperative_isac.pipeline import hear, transmit
+from cooperative_isac.pipeline import make_frame, receive
 from cooperative_isac.scene.draw import scene_targets
 from cooperative_isac.scene.model import Scene, TargetState
-from cooperative_isac.schemes.contract import Scheme, after_sending, arranged_scene
 from cooperative_isac.schemes.registry import make_scheme
 from cooperative_isac.tracking.tracker import Tracker
 
@@ -77,7 +77,7 @@ class SequenceFigures:
 class _Chain:
     """A scheme with what it carries from frame to frame: its own state, tracker and score."""
 
-    scheme: Scheme
+    ends: Ends
     scene: Scene
     tracker: Tracker
     run: RunScore
@@ -96,7 +96,7 @@ def measure_sequence(
     """
     chains = {name: _chain(scene, name) for name in scheme_names}
     for number in range(num_frames):
-        echoes: dict[str, np.ndarray] = {}
+        echoes: dict[str, dict[str, Echo]] = {}
         for name, chain in chains.items():
             own = echoes if chain.scene is scene else {}
             try:
@@ -114,38 +114,38 @@ def measure_sequence(
 def _chain(scene: Scene, name: str) -> _Chain:
     try:
         scheme = make_scheme(name, scene)
-        arranged = arranged_scene(scheme, scene)
     except ValueError as error:
         raise SchemeFailure(
             f"scheme '{name}' cannot be made for scene '{scene.name}': {error}"
         ) from error
-    scheme.period_s = 1 / scene.update_rate_hz
+    arranged = scheme.scene
     score = RunScore(
         scene.continuity_threshold_m, scene.tracking, scene.dimension, scene.class_thresholds_m
     )
-    return _Chain(scheme, arranged, Tracker(scene.tracking, scene.dimension), score, [])
+    return _Chain(make_ends(scheme), arranged, Tracker(scene.tracking, scene.dimension), score, [])
 
 
-def _work(chain: _Chain, number: int, echoes: dict[str, np.ndarray]) -> None:
+def _work(chain: _Chain, number: int, echoes: dict[str, dict[str, Echo]]) -> None:
     """One frame through the chain.
 
-    echoes: by receiver, those of the frame so far, shared by schemes with the same sites
+    echoes: by station and band, those of the frame so far, shared by schemes with the same sites
     """
-    scene, scheme = chain.scene, chain.scheme
+    scene = chain.scene
     time_s = number / scene.update_rate_hz
     targets = scene_targets(scene, time_s)
-    frame = transmit(scene, number)
+    frame = make_frame(scene, number, time_s)
 
-    # Access points, as the node does it: encode, send, work on.
+    # Stations, as the node does it: encode, send, work on.
     packets = {}
-    for site in scene.receivers:
-        if site.name not in echoes:
-            echoes[site.name] = hear(scene, frame, site.name, targets)
-        packets[site.name] = scheme.encode(echoes[site.name], frame, site.name)
-        after_sending(scheme, site.name)
+    for station, encoder in chain.ends.encoders.items():
+        if station not in echoes:
+            echoes[station] = receive(scene, frame, station, targets)
+        if echoes[station]:
+            packets[station] = encoder.encode(echoes[station], frame)
+            encoder.idle()
 
     # Center and tracker.
-    detections = scheme.decode(packets, frame)
+    detections = chain.ends.decoder.decode(packets, frame)
     tracks = chain.tracker.update(time_s, detections)
 
     # Score.
@@ -212,8 +212,9 @@ def sequence_figures(frames: Sequence[FrameScore], run: RunSummary) -> SequenceF
         for name in ("near", "found", "held")
     )
     seen = (None, None, None)
-    if all(frame.visible is not None for frame in frames):
-        visible = np.concatenate([frame.visible for frame in frames])
+    known = [frame.visible for frame in frames if frame.visible is not None]
+    if len(known) == len(frames):
+        visible = np.concatenate(known)
         seen = _share(visible), _share(near[visible]), _share(found[visible])
     return SequenceFigures(
         _share(near),

@@ -52,9 +52,10 @@ def evaluate_sequence(
     powers = list(dict.fromkeys(power_dbm or [scene_power_dbm(scene)]))
     names = list(dict.fromkeys(schemes))
     count = frame_count(scene, num_frames)
-    if num_frames is not None and count < num_frames:
+    file = scene.propagation.paths
+    if file is not None and num_frames is not None and count < num_frames:
         make_console(stderr=True).print(
-            f"{scene.propagation.paths.source} has {count} frames: the sequence ends with them",
+            f"{file.source} has {count} frames: the sequence ends with them",
             markup=False,
         )
     try:

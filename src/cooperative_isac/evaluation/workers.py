@@ -5,16 +5,21 @@ from __future__ import annotations
 import multiprocessing
 import os
 import signal
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from functools import lru_cache
 
-from cooperative_isac.evaluation.monte_carlo import FrameSample, SchemeFailure, measure_frame
+from cooperative_isac.evaluation.monte_carlo import (
+    Ends,
+    FrameSample,
+    SchemeFailure,
+    make_ends,
+    measure_frame,
+)
 from cooperative_isac.scene.file.config import with_power
 from cooperative_isac.scene.model import Scene
-from cooperative_isac.schemes.contract import Scheme
 from cooperative_isac.schemes.registry import make_scheme
 
 ONE_THREAD = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
@@ -71,7 +76,7 @@ def _measure(power_dbm: float, number: int) -> FrameSample:
 
 
 @lru_cache(maxsize=1)
-def _prepared(power_dbm: float) -> tuple[Scene, dict[str, Scheme]]:
+def _prepared(power_dbm: float) -> tuple[Scene, dict[str, Ends]]:
     """The scene and schemes at one power, with the tables that schemes make in their first
     frame.
     """
@@ -82,9 +87,9 @@ def _prepared(power_dbm: float) -> tuple[Scene, dict[str, Scheme]]:
     return scene, schemes
 
 
-def _made(name: str, scene: Scene) -> Scheme:
+def _made(name: str, scene: Scene) -> Ends:
     try:
-        return make_scheme(name, scene)
+        return make_ends(make_scheme(name, scene))
     except Exception as error:
         raise SchemeFailure(
             f"scheme '{name}' cannot be made for scene '{scene.name}': {error}"
@@ -92,7 +97,7 @@ def _made(name: str, scene: Scene) -> Scheme:
 
 
 @contextmanager
-def _one_thread() -> Iterator[None]:
+def _one_thread() -> Generator[None, None, None]:
     """Processes started inside use one thread each: more would fight for processors and round
     differently.
     """
@@ -109,7 +114,7 @@ def _one_thread() -> Iterator[None]:
 
 
 @contextmanager
-def _interrupts_held() -> Iterator[None]:
+def _interrupts_held() -> Generator[None, None, None]:
     """Processes started inside never see Ctrl-C: it is this process that ends them."""
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:

@@ -1,10 +1,12 @@
 """What every packet has around its payload: whose it is, and a checksum.
 
-    header   format 8 | scene 16 | receiver 8 | frame 32
+    header   format 8 | scene 16 | receiver 8 or 16 | frame 32
     payload  whole bytes
     trailer  CRC-32 of all bytes before it
 
-Format numbers below 32 belong to the bit-packed header of fronthaul.packet.
+The receiver has 16 bits in scenes that name their stations, or have more than 256 receivers. Format
+numbers below 32 belong to the bit-packed header of fronthaul.report_packet, whose first four bits
+are its version.
 """
 
 from __future__ import annotations
@@ -16,6 +18,10 @@ from collections.abc import Mapping
 from cooperative_isac.scene.model import Scene
 
 HEADER = struct.Struct(">BHBI")
+WIDE_HEADER = struct.Struct(">BHHI")
+NARROW_RECEIVERS = 256  # that 8 bits can tell apart
+FIRST_FORMAT = 32  # lower numbers are versions of the bit-packed header
+VERSION_BITS = 4  # of the bit-packed header
 CHECKSUM_BYTES = 4
 OVERHEAD_BITS = 8 * (HEADER.size + CHECKSUM_BYTES)
 
@@ -28,11 +34,27 @@ class PacketError(ValueError):
         self.receiver = receiver
 
 
+def packet_format(receiver: str, packet: bytes) -> int:
+    """Format number of a packet: below FIRST_FORMAT a version of the bit-packed header.
+
+    PacketError: it has no byte.
+    """
+    if not packet:
+        raise PacketError(receiver, "it is empty")
+    version = packet[0] >> VERSION_BITS
+    return version if packet[0] < FIRST_FORMAT else packet[0]
+
+
+def is_wide(scene: Scene) -> bool:
+    """Whether the number of a receiver takes 16 bits in packets of a scene."""
+    return scene.layout is not None or len(scene.receivers) > NARROW_RECEIVERS
+
+
 def identity(scene: Scene, receiver: str, number: int) -> dict[str, int]:
     """Header fields that say of which scene, receiver and frame a packet is."""
     return {
         "scene": zlib.crc32(scene.fingerprint.encode()) & 0xFFFF,
-        "receiver": [site.name for site in scene.receivers].index(receiver),
+        "receiver": [station.name for station in scene.receiving_stations].index(receiver),
         "frame": number & 0xFFFFFFFF,
     }
 
@@ -61,18 +83,22 @@ def checked(receiver: str, packet: bytes) -> bytes:
 
 def seal(scene: Scene, format_number: int, receiver: str, number: int, payload: bytes) -> bytes:
     """A packet of one receiver's payload in frame `number`."""
-    return with_checksum(
-        HEADER.pack(format_number, *identity(scene, receiver, number).values()) + payload
-    )
+    header = _header(scene).pack(format_number, *identity(scene, receiver, number).values())
+    return with_checksum(header + payload)
 
 
 def unseal(scene: Scene, format_number: int, receiver: str, number: int, packet: bytes) -> bytes:
     """The payload of a packet. PacketError says why one is refused."""
     body = checked(receiver, packet)
-    if len(body) < HEADER.size:
+    header = _header(scene)
+    if len(body) < header.size:
         raise PacketError(
-            receiver, f"it ends early: {len(body)} bytes, its header alone needs {HEADER.size}"
+            receiver, f"it ends early: {len(body)} bytes, its header alone needs {header.size}"
         )
     expected = {"format": format_number, **identity(scene, receiver, number)}
-    check_header(receiver, dict(zip(expected, HEADER.unpack_from(body))), expected)
-    return body[HEADER.size :]
+    check_header(receiver, dict(zip(expected, header.unpack_from(body))), expected)
+    return body[header.size :]
+
+
+def _header(scene: Scene) -> struct.Struct:
+    return WIDE_HEADER if is_wide(scene) else HEADER

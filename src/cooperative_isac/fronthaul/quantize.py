@@ -20,6 +20,7 @@ class Quantizer:
 
     @property
     def step(self) -> float:
+        """Distance of two levels."""
         return (self.high - self.low) / ((1 << self.width) - 1)
 
     def encode(self, value: float) -> int:

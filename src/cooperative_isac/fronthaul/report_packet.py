@@ -1,23 +1,39 @@
-"""The packet of scheme local_ml: echo reports, quantized and bit-packed behind a versioned header.
+"""The packets of scheme local_ml: reports, quantized and bit-packed.
 
-header   version 4 | scene 16 | receiver 8 | frame 32 | reports 5
-report   location 16 per axis | one bit per transmitter: heard?
-path     Doppler 16 | SNR 10 | information (fronthaul.quantize)
-trailer  CRC-32 of all bytes before it
+Of one band, with at most MAX_REPORTS reports (format 1):
+
+    header   version 4 | scene 16 | receiver 8 | frame 32 | reports 5
+    report   location 16 per axis | one bit per transmitter: heard?
+    path     Doppler 16 | SNR 10 | information (fronthaul.quantize)
+    trailer  CRC-32 of all bytes before it
+
+Of scenes that name their stations, or with more reports (format 37), in fronthaul.envelope:
+
+    payload  bands 8 | a section for each
+    section  band 8 | reports outside of the area 16 | reports 16 | the reports
+    report   location 20 per axis | number of paths
+    path     transmitter | Doppler 20 | SNR 10 | information
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 
 from cooperative_isac.fronthaul.bits import BitReader, BitWriter
 from cooperative_isac.fronthaul.envelope import (
+    VERSION_BITS,
     PacketError,
     check_header,
     checked,
     identity,
+    is_wide,
+    packet_format,
+    seal,
+    unseal,
     with_checksum,
 )
 from cooperative_isac.fronthaul.quantize import (
@@ -31,42 +47,101 @@ from cooperative_isac.sensing.report import EchoReport, PathReport
 from cooperative_isac.sensing.search_grid import AREA_MARGIN
 
 VERSION = 1
-HEADER = {"version": 4, "scene": 16, "receiver": 8, "frame": 32, "reports": 5}
+BANDS_FORMAT = 37
+FORMATS = (VERSION, BANDS_FORMAT)
+HEADER = {"version": VERSION_BITS, "scene": 16, "receiver": 8, "frame": 32, "reports": 5}
 MAX_REPORTS = (1 << HEADER["reports"]) - 1
 POWER_DB = Quantizer(0.0, 80.0, 10)
 
+# Fields of the format with bands.
+NUM_BANDS = 8
+BAND = 8
+NUM_REPORTS = 16
+NUM_OUTSIDE = 16
+# Fastest station, m/s, whose motion is beside that of the target in a Doppler shift: an express
+# train, or a jet drone.
+FASTEST_STATION_MPS = 100.0
 
-def location_quantizers(scene: Scene) -> tuple[Quantizer, ...]:
+
+@dataclass(frozen=True)
+class ReportPacket:
+    """What a packet carries.
+
+    num_outside: reports that were left out, since their locations lie outside of the area and its
+    margin
+    """
+
+    reports: tuple[EchoReport, ...]
+    num_outside: int = 0
+
+
+@dataclass(frozen=True)
+class _Fields:
+    """How a packet codes the reports of one band.
+
+    view: the scene seen on the band
+    location: quantizers of the axes
+    doppler_hz: quantizer of Doppler shifts
+    is_listed: each path names its transmitter; otherwise a report has one bit for each
+    """
+
+    view: Scene
+    location: tuple[Quantizer, ...]
+    doppler_hz: Quantizer
+    is_listed: bool
+
+    @property
+    def count_width(self) -> int:
+        """Bits of the number of paths."""
+        return len(self.view.transmitters).bit_length()
+
+    @property
+    def transmitter_width(self) -> int:
+        """Bits of the number of a transmitter."""
+        return (len(self.view.transmitters) - 1).bit_length()
+
+    def holds(self, point_m: np.ndarray) -> bool:
+        """Whether a location can be coded: that of the area and its margin."""
+        return all(q.low <= value <= q.high for q, value in zip(self.location, point_m))
+
+
+def location_quantizers(scene: Scene, width: int = 16) -> tuple[Quantizer, ...]:
     """Quantizers of the location axes: the scene's area with a margin."""
     area = scene.box.padded(AREA_MARGIN)
     return tuple(
-        Quantizer(float(area.low_m[axis]), float(area.high_m[axis]), 16)
+        Quantizer(float(area.low_m[axis]), float(area.high_m[axis]), width)
         for axis in range(scene.dimension)
     )
 
 
-def doppler_quantizer(scene: Scene) -> Quantizer:
-    """Quantizer of Doppler shifts: twice what the scene's maximum speed can give."""
-    limit = 4 * scene.sensing.max_speed_mps / scene.grid.wavelength_m
-    return Quantizer(-limit, limit, 16)
+def doppler_quantizer(scene: Scene, width: int = 16) -> Quantizer:
+    """Quantizer of Doppler shifts: twice what the scene's maximum speed can give.
+
+    Of stations that move, also what their own speeds add.
+    """
+    mobile = any(station.is_mobile for station in scene.stations)
+    sites_mps = 2 * FASTEST_STATION_MPS if mobile else 0.0
+    limit = (4 * scene.sensing.max_speed_mps + sites_mps) / scene.grid.wavelength_m
+    return Quantizer(-limit, limit, width)
 
 
 def inside(scene: Scene, point_m: np.ndarray) -> bool:
     """Whether a packet can tell the location: the area and its margin."""
-    return all(q.low <= value <= q.high for q, value in zip(location_quantizers(scene), point_m))
+    return _bit_fields(scene).holds(point_m)
 
 
 def pack_reports(scene: Scene, receiver: str, number: int, reports: Sequence[EchoReport]) -> bytes:
-    """Reports of one receiver in frame `number` as a packet; the strongest MAX_REPORTS of those in
-    the area.
-    """
-    kept = [report for report in reports if inside(scene, report.point_m)][:MAX_REPORTS]
+    """Reports of one receiver in frame `number` as a packet: all that lie in the area."""
+    fields = _bit_fields(scene)
+    kept = [report for report in reports if fields.holds(report.point_m)]
+    if is_wide(scene) or len(scene.bands) > 1 or len(kept) > MAX_REPORTS:
+        return _pack_bands(scene, receiver, number, reports)
     writer = BitWriter()
     header = {"version": VERSION, **identity(scene, receiver, number), "reports": len(kept)}
     for name, width in HEADER.items():
         writer.write(header[name], width)
     for report in kept:
-        _write_report(writer, scene, report)
+        _write_report(writer, fields, report)
     return with_checksum(writer.to_bytes())
 
 
@@ -74,43 +149,132 @@ def unpack_reports(
     scene: Scene, receiver: str, number: int, packet: bytes
 ) -> tuple[EchoReport, ...]:
     """The reports in a packet. PacketError says why one is refused."""
-    reader = BitReader(checked(receiver, packet))
+    return read_packet(scene, receiver, number, packet).reports
+
+
+def read_packet(scene: Scene, receiver: str, number: int, packet: bytes) -> ReportPacket:
+    """What a packet carries. PacketError says why one is refused."""
+    body = checked(receiver, packet)
+    if packet_format(receiver, packet) == BANDS_FORMAT:
+        return _unpack_bands(scene, receiver, number, packet)
+    fields = _bit_fields(scene)
+    reader = BitReader(body)
     try:
         header = {name: reader.read(width) for name, width in HEADER.items()}
         check_header(receiver, header, {"version": VERSION, **identity(scene, receiver, number)})
-        reports = tuple(_read_report(reader, scene, receiver) for _ in range(header["reports"]))
+        reports = tuple(_read_report(reader, fields, receiver) for _ in range(header["reports"]))
     except EOFError as error:
         raise PacketError(receiver, f"it ends early: {error}") from error
+    _check_end(reader, receiver)
+    return ReportPacket(reports)
+
+
+def _pack_bands(scene: Scene, receiver: str, number: int, reports: Sequence[EchoReport]) -> bytes:
+    """A packet with a section for each band that has reports."""
+    bands = [band.name for band in scene.bands]
+    present = [band for band in bands if any(report.band == band for report in reports)]
+    writer = BitWriter()
+    writer.write(len(present), NUM_BANDS)
+    for band in present:
+        fields = _listed_fields(scene.on(band))
+        own = [report for report in reports if report.band == band]
+        kept = [report for report in own if fields.holds(report.point_m)]
+        writer.write(bands.index(band), BAND)
+        writer.write(min(len(own) - len(kept), (1 << NUM_OUTSIDE) - 1), NUM_OUTSIDE)
+        writer.write(len(kept), NUM_REPORTS)
+        for report in kept:
+            _write_report(writer, fields, report)
+    return seal(scene, BANDS_FORMAT, receiver, number, writer.to_bytes())
+
+
+def _unpack_bands(scene: Scene, receiver: str, number: int, packet: bytes) -> ReportPacket:
+    """The reports in a packet with sections for bands."""
+    reader = BitReader(unseal(scene, BANDS_FORMAT, receiver, number, packet))
+    reports: list[EchoReport] = []
+    num_outside = 0
+    try:
+        for _ in range(reader.read(NUM_BANDS)):
+            band = reader.read(BAND)
+            if band >= len(scene.bands):
+                raise PacketError(receiver, f"it names band {band} of {len(scene.bands)}")
+            view = scene.on(scene.bands[band].name)
+            if not any(site.name == receiver for site in view.receivers):
+                raise PacketError(receiver, f"it has reports of band '{view.band}'")
+            fields = _listed_fields(view)
+            num_outside += reader.read(NUM_OUTSIDE)
+            count = reader.read(NUM_REPORTS)
+            reports += [_read_report(reader, fields, receiver) for _ in range(count)]
+    except EOFError as error:
+        raise PacketError(receiver, f"it ends early: {error}") from error
+    _check_end(reader, receiver)
+    return ReportPacket(tuple(reports), num_outside)
+
+
+def _check_end(reader: BitReader, receiver: str) -> None:
     if reader.left >= 8:
         raise PacketError(receiver, f"{reader.left} bits follow its last report")
-    return reports
 
 
-def _write_report(writer: BitWriter, scene: Scene, report: EchoReport) -> None:
-    for quantizer, value in zip(location_quantizers(scene), report.point_m):
+def _bit_fields(scene: Scene) -> _Fields:
+    return _Fields(scene, location_quantizers(scene), doppler_quantizer(scene), False)
+
+
+def _listed_fields(view: Scene) -> _Fields:
+    return _Fields(view, location_quantizers(view, 20), doppler_quantizer(view, 20), True)
+
+
+def _write_report(writer: BitWriter, fields: _Fields, report: EchoReport) -> None:
+    for quantizer, value in zip(fields.location, report.point_m):
         writer.write(quantizer.encode(value), quantizer.width)
+
+    # Which transmitters.
     heard = {path.transmitter: path for path in report.paths}
-    for transmitter in range(len(scene.transmitters)):
-        writer.write(int(transmitter in heard), 1)
-    for _, path in sorted(heard.items()):
-        writer.write(doppler_quantizer(scene).encode(path.doppler_hz), 16)
+    if fields.is_listed:
+        writer.write(len(heard), fields.count_width)
+    else:
+        for transmitter in range(len(fields.view.transmitters)):
+            writer.write(int(transmitter in heard), 1)
+
+    # Their paths.
+    for transmitter, path in sorted(heard.items()):
+        if fields.is_listed:
+            writer.write(transmitter, fields.transmitter_width)
+        writer.write(fields.doppler_hz.encode(path.doppler_hz), fields.doppler_hz.width)
         writer.write(POWER_DB.encode(10 * np.log10(path.power)), POWER_DB.width)
         for index, width in information_fields(path.information):
             writer.write(index, width)
 
 
-def _read_report(reader: BitReader, scene: Scene, receiver: str) -> EchoReport:
-    point = np.array([0.0, 0.0, scene.plane_height_m])
-    for axis, quantizer in enumerate(location_quantizers(scene)):
+def _read_report(reader: BitReader, fields: _Fields, receiver: str) -> EchoReport:
+    view = fields.view
+    point = np.array([0.0, 0.0, view.plane_height_m])
+    for axis, quantizer in enumerate(fields.location):
         point[axis] = quantizer.decode(reader.read(quantizer.width))
-    heard = [tx for tx in range(len(scene.transmitters)) if reader.read(1)]
-    if not heard:
+    if fields.is_listed:
+        count = reader.read(fields.count_width)
+        paths = tuple(
+            _read_path(reader, fields, reader.read(fields.transmitter_width)) for _ in range(count)
+        )
+        _check_transmitters(view, receiver, [path.transmitter for path in paths])
+    else:
+        heard = [tx for tx in range(len(view.transmitters)) if reader.read(1)]
+        paths = tuple(_read_path(reader, fields, transmitter) for transmitter in heard)
+    if not paths:
         raise PacketError(receiver, "a report has no path")
-    return EchoReport(receiver, point, tuple(_read_path(reader, scene, tx) for tx in heard))
+    return EchoReport(receiver, point, paths, view.band)
 
 
-def _read_path(reader: BitReader, scene: Scene, transmitter: int) -> PathReport:
-    doppler = doppler_quantizer(scene).decode(reader.read(16))
+def _check_transmitters(view: Scene, receiver: str, transmitters: Sequence[int]) -> None:
+    """PacketError unless a report names transmitters of the receiver's links, in order."""
+    linked = view.linked_transmitters(receiver)
+    rising = all(first < second for first, second in pairwise(transmitters))
+    if not rising or not set(transmitters) <= set(linked):
+        raise PacketError(receiver, f"a report names transmitters {list(transmitters)}")
+
+
+def _read_path(reader: BitReader, fields: _Fields, transmitter: int) -> PathReport:
+    doppler_hz = fields.doppler_hz.decode(reader.read(fields.doppler_hz.width))
     power = 10 ** (POWER_DB.decode(reader.read(POWER_DB.width)) / 10)
-    indices = [reader.read(width) for width in information_widths(scene.dimension)]
-    return PathReport(transmitter, doppler, power, information_matrix(indices, scene.dimension))
+    size = fields.view.dimension
+    indices = [reader.read(width) for width in information_widths(size)]
+    return PathReport(transmitter, doppler_hz, power, information_matrix(indices, size))

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import overload
 
 import numpy as np
 
@@ -58,7 +59,11 @@ def distinct_bodies(scene: Scene) -> list[Body]:
     return sorted(bodies.values(), key=lambda body: body.radius_m)
 
 
-def limited_by_multipath(scene: Scene, power: np.ndarray) -> np.ndarray:
+@overload
+def limited_by_multipath(scene: Scene, power: float) -> float: ...
+@overload
+def limited_by_multipath(scene: Scene, power: np.ndarray) -> np.ndarray: ...
+def limited_by_multipath(scene: Scene, power: float | np.ndarray) -> float | np.ndarray:
     """SNR that paths of a body are worth: its echoes by way of walls interfere, like noise that
     grows with the echo.
 
@@ -73,10 +78,11 @@ def limited_information(scene: Scene, report: EchoReport) -> np.ndarray:
     """Information of a report's location with the SNR of its paths limited by multipath, [D, D],
     1/m^2.
     """
-    return sum(
+    limited = [
         path.information * (limited_by_multipath(scene, path.power) / path.power)
         for path in report.paths
-    )
+    ]
+    return sum(limited, np.zeros_like(limited[0]))
 
 
 def body_model(
@@ -113,7 +119,7 @@ def body_model(
 def _axes(body: Body, velocity_mps: np.ndarray | None) -> tuple[np.ndarray, np.ndarray]:
     """Axes of the body as rows, [3, 3], and its extent along each, [3], m."""
     speed = 0.0 if velocity_mps is None else float(np.hypot(velocity_mps[0], velocity_mps[1]))
-    if speed < SLOWEST_HEADING_MPS:
+    if velocity_mps is None or speed < SLOWEST_HEADING_MPS:
         horizontal = float(np.mean(body.size_m[:2]))
         return np.eye(3), np.array([horizontal, horizontal, body.size_m[2]])
     x, y = velocity_mps[:2] / speed

@@ -16,9 +16,9 @@ PARTIAL = 0  # paths that support a partial detection
 
 @dataclass(frozen=True)
 class Detection:
-    """One located target. position_m, velocity_mps: [3] in map; covariance: [6, 6] of (position,
-    velocity), SI;
+    """One located target.
 
+    position_m, velocity_mps: [3] in map; covariance: [6, 6] of (position, velocity), SI;
     snr_db: after coherent integration, summed over its paths; sites: receivers that support it;
     num_paths: transmitter-receiver paths that support it; PARTIAL: too few, or doubtful ones;
     links: those whose paths support it; empty where the scheme does not tell them apart.
@@ -55,4 +55,4 @@ def detection_problem(detection: Detection) -> str | None:
         if array.shape != shape:
             return f"{name} has shape {array.shape}, it must be {shape}"
         arrays[name] = array
-    return state_problem(**arrays)
+    return state_problem(arrays["position_m"], arrays["velocity_mps"], arrays["covariance"])

@@ -19,8 +19,9 @@ SETTLED = 1e-6  # squared length of a step, in standard deviations
 
 @dataclass(frozen=True)
 class Estimate:
-    """position_m, velocity_mps: [dimension]; covariance: [2 dimension, 2 dimension] of both;
+    """Location and velocity of one target, and how well they fit its reports.
 
+    position_m, velocity_mps: [dimension]; covariance: [2 dimension, 2 dimension] of both;
     misfits: normalized squared error of each report (location and its Doppler shifts), in the order
     of the reports;
     degrees: equations minus unknowns; log_det: log determinant of the covariances of all
@@ -59,12 +60,14 @@ def estimate(
         points = model.points_m[:, :size]
         weights = np.linalg.inv(model.covariances)
         shifts = _doppler_shifts(scene, reports).of_body(scene, model.doppler_std_hz)
-    information = sum(weights)
-    weighted = sum(weight @ point for weight, point in zip(weights, points))
+    information = sum(weights, np.zeros((size, size)))
+    weighted = sum((weight @ point for weight, point in zip(weights, points)), np.zeros(size))
     prior = np.diag(np.repeat([0.0, scene.sensing.max_speed_mps**-2.0], size))
 
     # Gauss-Newton steps: Doppler shifts depend on the location, and on the velocity linearly.
     position, velocity = np.linalg.solve(information, weighted), np.zeros(size)
+    rows = np.empty((0, 2 * size))
+    normal = prior
     for _ in range(STEPS):
         rows, errors = shifts.equations(scene, position, velocity)
         normal = prior + rows.T @ (shifts.weights[:, None] * rows)

@@ -22,8 +22,8 @@ from cooperative_isac.fusion.rejection import Accepted, is_echo_of_other, is_par
 from cooperative_isac.scene.geometry import bistatic_geometry
 from cooperative_isac.scene.model import Scene
 from cooperative_isac.sensing.information import positive_definite
-from cooperative_isac.sensing.joint_fit import Fit, JointFit
-from cooperative_isac.sensing.local_ml import ROUGH, without
+from cooperative_isac.sensing.joint_fit import Fit, JointFit, without
+from cooperative_isac.sensing.local_ml import ROUGH
 from cooperative_isac.sensing.path_state import single_path
 from cooperative_isac.sensing.report import EchoReport, PathReport, report_fit
 

@@ -74,7 +74,7 @@ class JointMatch:
     @property
     def power(self) -> np.ndarray:
         """Coherent SNR of each target over all its paths, [num_targets]."""
-        return sum(fit.target_power for fit in self.fits.values())
+        return sum((fit.target_power for fit in self.fits.values()), np.zeros(len(self.targets)))
 
 
 class JointMl:

@@ -108,17 +108,25 @@ def _climb(
     start_m: np.ndarray,
     steps: int,
 ) -> Match:
-    area, point = scene.box.padded(AREA_MARGIN), start_m.copy()
-    for _ in range(steps):
-        point[:2] = np.clip(point[:2], area.low_m[:2], area.high_m[:2])
-        reports = tuple(_linearized(scene, measurement, point) for measurement in chosen)
-        fitted = estimate(scene, reports)
-        point[:2] = fitted.position_m
+    reports, fitted = _step(scene, chosen, start_m)
+    for _ in range(steps - 1):
+        point = np.append(fitted.position_m, start_m[2])
+        reports, fitted = _step(scene, chosen, point)
     gate = chdtri(max(fitted.degrees, 1), 1 - MISFIT_PROBABILITY)
     return Match(members, reports, fitted, float(fitted.misfits.sum() / gate))
 
 
-def _linearized(scene: Scene, measurement: Measurement, point_m: np.ndarray) -> EchoReport:
+def _step(
+    scene: Scene, chosen: Sequence[Measurement], point_m: np.ndarray
+) -> tuple[tuple[EchoReport, ...], Estimate]:
+    """One Gauss-Newton step from a point [3] in map, or from the nearest one of the area."""
+    area, point = scene.box.padded(AREA_MARGIN), point_m.copy()
+    point[:2] = np.clip(point[:2], area.low_m[:2], area.high_m[:2])
+    reports = tuple(linearized(scene, measurement, point) for measurement in chosen)
+    return reports, estimate(scene, reports)
+
+
+def linearized(scene: Scene, measurement: Measurement, point_m: np.ndarray) -> EchoReport:
     """A measurement as location, information and Doppler shift, linear about a point."""
     receiver, parameters, accuracy = (
         measurement.receiver,
@@ -148,6 +156,7 @@ def _linearized(scene: Scene, measurement: Measurement, point_m: np.ndarray) -> 
                 information,
             ),
         ),
+        scene.band,
     )
 
 

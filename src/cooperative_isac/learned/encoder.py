@@ -63,6 +63,7 @@ class Residual(nn.Module):
         )
 
     def forward(self, tensor: Tensor) -> Tensor:
+        """[batch, in_channels, ...] to [batch, out_channels, ...], the axes as they are."""
         return self.shortcut(tensor) + nn.functional.relu(self.convolution(tensor))
 
 
@@ -83,6 +84,7 @@ class Encoder(nn.Module):
         self.projector = nn.Linear(hidden, latent_dim, bias=False) if latent_dim else nn.Identity()
 
     def forward(self, observations: Tensor) -> Tensor:
+        """Latents [batch, L, D] of observations, as the class has them."""
         return self.projector(self.residuals(self.halving(observations)).flatten(2).mT)
 
 

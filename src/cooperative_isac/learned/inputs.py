@@ -162,7 +162,8 @@ def delay_window(scene: Scene) -> tuple[int, int]:
     for transmitter, receiver in product(scene.transmitters, scene.receivers):
         ends = transmitter.position_m, receiver.position_m
         shortest.append(np.linalg.norm(ends[0] - ends[1]))
-        longest.append(sum(np.linalg.norm(corners - end, axis=1) for end in ends).max())
+        outward, inward = (np.linalg.norm(corners - end, axis=1) for end in ends)
+        longest.append((outward + inward).max())
     first = int(np.floor(min(shortest) / grid.range_resolution_m)) - 1
     last = int(np.ceil(max(longest) / grid.range_resolution_m)) + 1
     return first, _in_steps(last - first + 1, grid.num_subcarriers)

@@ -16,6 +16,7 @@ from torch import Tensor
 from cooperative_isac.fronthaul.bits import pack_labels, unpack_labels
 from cooperative_isac.fronthaul.envelope import PacketError, seal, unseal
 from cooperative_isac.learned.network import Network
+from cooperative_isac.learned.quantizer import CodebookConfig
 
 INDICES, LATENTS = 64, 65
 MODEL_BYTES = 4
@@ -65,7 +66,7 @@ class LatentCodec:
             )
         if codebook is None:
             return self._latents(body, receiver)
-        return codebook.lookup(self._indices(body, receiver))
+        return codebook.lookup(self._indices(body, codebook.config))
 
     def body_bytes(self, receiver: str) -> int:
         """Bytes of a receiver's indices or latents."""
@@ -74,8 +75,8 @@ class LatentCodec:
             return 4 * count * size
         return -(-count * codebook.config.num_parts * codebook.config.width // 8)
 
-    def _indices(self, body: bytes, receiver: str) -> Tensor:
-        config, count = self.network.codebook(receiver).config, self.network.latent_shape[0]
+    def _indices(self, body: bytes, config: CodebookConfig) -> Tensor:
+        count = self.network.latent_shape[0]
         labels = unpack_labels(body, config.width, count * config.num_parts)
         return torch.from_numpy(labels.astype(np.int64)).reshape(count, config.num_parts)
 

@@ -61,6 +61,8 @@ class Network(nn.Module, ABC):
 
     kind: str
     latent_shape: tuple[int, int]
+    center: nn.Module
+    deviation: Tensor
 
     def __init__(self, scene: Scene, config):
         super().__init__()
@@ -80,7 +82,11 @@ class Network(nn.Module, ABC):
 
     def codebook(self, receiver: str) -> Codebook | None:
         """The codebook of a receiver, None where latents travel as float32."""
-        return self.codebooks[receiver] if receiver in self.codebooks else None
+        if receiver not in self.codebooks:
+            return None
+        codebook = self.codebooks[receiver]
+        assert isinstance(codebook, Codebook)
+        return codebook
 
     @property
     def needs_symbols(self) -> bool:

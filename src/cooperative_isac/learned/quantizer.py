@@ -95,7 +95,7 @@ class Codebook(nn.Module):
             state[part, codeword] = 0
 
     def _parts(self, latents: Tensor) -> Tensor:
-        """[num_parts, number of latents, part_dim]"""
+        """Parts of latents, [num_parts, number of latents, part_dim]."""
         return latents.reshape(-1, self.config.num_parts, self.codewords.shape[-1]).transpose(0, 1)
 
 

@@ -43,6 +43,7 @@ class TargetHead(nn.Module):
         nn.init.constant_(self.out.bias, 0.5)
 
     def forward(self, features: Tensor) -> Tensor:
+        """Targets of features, as the class has them."""
         return self.out(features).reshape(len(features), -1, 1 + len(self.low))
 
     def normalized(self, state: Tensor) -> Tensor:

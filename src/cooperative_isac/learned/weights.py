@@ -8,7 +8,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import torch
@@ -34,7 +34,7 @@ RENAMED_KINDS = {"dvqvae": "paper_dvqvae", "cnn": "paper_cnn"}
 RENAMED_PARTS = {"centre": "center", "quantised": "quantized"}
 WEIGHTS_FILE = "weights.safetensors"  # in the folder of a training run
 DESCRIPTION = "cooperative_isac"
-KINDS = {
+KINDS: dict[str, tuple[type[Network], type]] = {
     "paper_dvqvae": (Dvqvae, DvqvaeConfig),
     "paper_cnn": (Cnn, CnnConfig),
     "maps": (Maps, MapsConfig),
@@ -64,7 +64,7 @@ class Description(BaseModel):
 
     model_config = ConfigDict(strict=True)
 
-    format: Literal[FORMAT]
+    format: str
     kind: str
     config: dict[str, Any]
     scene: dict[str, Any]
@@ -233,7 +233,8 @@ def _tensors(path: Path) -> dict[str, Tensor]:
     """The tensors of a file by name. WeightsError: a type or number that no network has."""
     try:
         with safe_open(path, framework="pt") as file:
-            tensors = {_part_name(name): file.get_tensor(name) for name in file.keys()}
+            names = file.keys()
+            tensors = {_part_name(name): file.get_tensor(name) for name in names}
     except (
         OSError,
         SafetensorError,

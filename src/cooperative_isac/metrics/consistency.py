@@ -1,4 +1,4 @@
-"""Do errors agree with the covariances and bounds that were stated for them?"""
+"""Consistency of errors with the covariances and bounds that were stated for them."""
 
 from __future__ import annotations
 

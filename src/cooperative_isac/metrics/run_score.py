@@ -6,6 +6,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
+from typing import NotRequired, TypedDict
 
 import numpy as np
 
@@ -40,6 +41,16 @@ class LiveFigures:
     nees_low: float | None = None
     nees_high: float | None = None
     error_to_bound: float | None = None
+
+
+class _Judged(TypedDict):
+    """The figures of LiveFigures that judge detections of true targets."""
+
+    num_detected: int
+    nees: NotRequired[float]
+    nees_low: NotRequired[float]
+    nees_high: NotRequired[float]
+    error_to_bound: NotRequired[float]
 
 
 @dataclass(frozen=True)
@@ -136,7 +147,7 @@ class RunScore:
         truths: Sequence[TargetState],
         detections: Sequence[Detection],
         bounds_m: Mapping[str, float] | None,
-    ) -> dict[str, float | int]:
+    ) -> _Judged:
         """NEES and error to bound of the detections of true targets; partial ones may be of
         none.
         """

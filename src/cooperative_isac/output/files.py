@@ -47,9 +47,9 @@ def check_folder(path: Path, least_free_bytes: int = 0) -> None:
     """
     try:
         place = path.resolve()
-        while _mode(place) is None and place != place.parent:
+        while (mode := _mode(place)) is None and place != place.parent:
             place = place.parent
-        if not stat.S_ISDIR(_mode(place)):
+        if mode is None or not stat.S_ISDIR(mode):
             raise OutputError(f"cannot write {path}: {place} is a file; {ELSEWHERE}")
         _probe_folder(path, place)
         free_bytes = shutil.disk_usage(place).free
@@ -96,7 +96,7 @@ def replace_file(path: Path, content: bytes) -> None:
     part = path.with_name(f"{path.name}.part")
     try:
         part.write_bytes(content)
-        os.replace(part, path)
+        part.replace(path)
     finally:
         part.unlink(missing_ok=True)
 
@@ -104,7 +104,7 @@ def replace_file(path: Path, content: bytes) -> None:
 def _mode(path: Path) -> int | None:
     """The kind of a path as os.stat has it; None where nothing is there."""
     try:
-        return os.stat(path).st_mode
+        return path.stat().st_mode
     except FileNotFoundError:
         return None
 

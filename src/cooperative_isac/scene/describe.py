@@ -53,10 +53,11 @@ def angle_resolution(scene: Scene, site: Site) -> tuple[float, float]:
     widths = [
         scene.grid.wavelength_m / (extent + scene.grid.wavelength_m / 2) for extent in extents
     ]
-    return tuple(
+    along_y, along_z = (
         min(math.degrees(width), 180.0) if extent > 1e-9 else 180.0
         for width, extent in zip(widths, extents)
     )
+    return along_y, along_z
 
 
 def share_in_front(area: Box, site: Site) -> float:

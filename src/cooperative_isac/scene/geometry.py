@@ -38,16 +38,29 @@ class BistaticGeometry:
         return self.aod + self.aoa
 
     def doppler_location_gradient(
-        self, velocities_mps: np.ndarray, wavelength_m: float
+        self,
+        velocities_mps: np.ndarray,
+        wavelength_m: float | np.ndarray,
+        transmitter_velocity_mps: np.ndarray | None = None,
+        receiver_velocity_mps: np.ndarray | None = None,
     ) -> np.ndarray:
-        """Derivative of the Doppler shift with the point's location, [..., 3], Hz/m (CF eq. 35
-        leaves it out).
+        """Derivative of the Doppler shift with the point's location (CF eq. 35 leaves it out).
 
-        velocities_mps: [..., 3], float64, of the points.
+        velocities_mps: [..., 3], float64, of the points
+        wavelength_m: one, or [...] with one of each path
+        transmitter_velocity_mps, receiver_velocity_mps: [3] or [..., 3]; None: at rest
+        Returns [..., 3], Hz/m.
         """
-        turning = _across(velocities_mps, self.aod) / self.tx_distance_m[..., None]
-        turning = turning + _across(velocities_mps, self.aoa) / self.rx_distance_m[..., None]
-        return -turning / wavelength_m
+        from_tx = _relative(velocities_mps, transmitter_velocity_mps)
+        from_rx = _relative(velocities_mps, receiver_velocity_mps)
+        turning = _across(from_tx, self.aod) / self.tx_distance_m[..., None]
+        turning = turning + _across(from_rx, self.aoa) / self.rx_distance_m[..., None]
+        return -turning / np.asarray(wavelength_m)[..., None]
+
+
+def _relative(velocities_mps: np.ndarray, site_velocity_mps: np.ndarray | None) -> np.ndarray:
+    """Velocities as a site sees them, [..., 3], m/s; None: a site at rest."""
+    return velocities_mps if site_velocity_mps is None else velocities_mps - site_velocity_mps
 
 
 def _across(vectors: np.ndarray, directions: np.ndarray) -> np.ndarray:
@@ -60,28 +73,35 @@ def bistatic_geometry(
     receiver_m: np.ndarray,
     points_m: np.ndarray,
     velocities_mps: np.ndarray,
-    wavelength_m: float,
+    wavelength_m: float | np.ndarray,
+    transmitter_velocity_mps: np.ndarray | None = None,
+    receiver_velocity_mps: np.ndarray | None = None,
 ) -> BistaticGeometry:
-    """Delay, Doppler and directions of points seen by one transmitter and one receiver (CF eqs.
-    7-11).
+    """Delay, Doppler and directions of points seen by a transmitter and a receiver (CF eqs. 7-11).
 
-    transmitter_m, receiver_m: [3]; points_m, velocities_mps: [..., 3].
+    transmitter_m, receiver_m: [3] or [..., 3]
+    points_m, velocities_mps: [..., 3]
+    wavelength_m: one, or [...] with one of each path
+    transmitter_velocity_mps, receiver_velocity_mps: [3] or [..., 3]; None: at rest
     Doppler is positive when the path shortens. A point at a site has no direction there: zeros.
     """
-    from_tx, from_rx = points_m - transmitter_m, points_m - receiver_m
+    # Distances and directions.
+    from_tx = points_m - transmitter_m
+    from_rx = points_m - receiver_m
     tx_distance = np.linalg.norm(from_tx, axis=-1)
     rx_distance = np.linalg.norm(from_rx, axis=-1)
     aod = from_tx / np.maximum(tx_distance, LEAST_DISTANCE_M)[..., None]
     aoa = from_rx / np.maximum(rx_distance, LEAST_DISTANCE_M)[..., None]
-    doppler = -np.sum((aod + aoa) * velocities_mps, axis=-1) / wavelength_m
-    return BistaticGeometry(
-        (tx_distance + rx_distance) / SPEED_OF_LIGHT_MPS,
-        doppler,
-        aod,
-        aoa,
-        tx_distance,
-        rx_distance,
-    )
+
+    # Rate at which the path shortens: of both legs together where both sites are at rest.
+    if transmitter_velocity_mps is None and receiver_velocity_mps is None:
+        lengthening = np.sum((aod + aoa) * velocities_mps, axis=-1)
+    else:
+        seen_by_tx = _relative(velocities_mps, transmitter_velocity_mps)
+        seen_by_rx = _relative(velocities_mps, receiver_velocity_mps)
+        lengthening = np.sum(aod * seen_by_tx + aoa * seen_by_rx, axis=-1)
+    delay = (tx_distance + rx_distance) / SPEED_OF_LIGHT_MPS
+    return BistaticGeometry(delay, -lengthening / wavelength_m, aod, aoa, tx_distance, rx_distance)
 
 
 def point_on_ray(

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from enum import Enum
 from functools import cached_property
+from typing import Literal
 
 import numpy as np
 
@@ -76,6 +77,7 @@ class OfdmGrid:
 
     @property
     def wavelength_m(self) -> float:
+        """Wavelength at the carrier, m."""
         return SPEED_OF_LIGHT_MPS / self.carrier_hz
 
     @property
@@ -282,7 +284,7 @@ class Tracking:
     uav_height_m: above it a target is taken for a UAV.
     """
 
-    model: str = "imm"
+    model: Literal["cv", "imm"] = "imm"
     accel_std_mps2: float = 2.0
     vertical_accel_std_mps2: float = 1.0
     turn_rate_std_radps: float = 0.3
@@ -501,6 +503,7 @@ class Scene:
 
     @property
     def grid(self) -> OfdmGrid:
+        """The resource elements of the waveform."""
         return self.waveform.grid
 
     @property

@@ -97,6 +97,7 @@ class PathFile:
 
     @property
     def num_frames(self) -> int:
+        """Number of frames of the file."""
         return len(self.positions_m)
 
     def links(self, frame: int) -> np.ndarray:
@@ -289,7 +290,7 @@ class _Arrays:
         )
         return value
 
-    def flags(self, name: str, shape: tuple[int | None, ...]) -> np.ndarray:
+    def flags(self, name: str, shape: tuple[int, ...]) -> np.ndarray:
         """Booleans; false where the array is missing."""
         if name not in self:
             return np.zeros(shape, bool)

@@ -1,73 +1,86 @@
-"""The contract that every scheme keeps."""
+"""The contract of schemes: an encoder at every station, a decoder at the center."""
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from typing import Protocol
 
-import numpy as np
-
+from cooperative_isac.channel.echo import Echo
 from cooperative_isac.fronthaul.envelope import PacketError
 from cooperative_isac.fusion.detection import Detection
 from cooperative_isac.scene.model import Scene
-from cooperative_isac.waveform.signal import Signal
+from cooperative_isac.waveform.frame import Frame
 
-__all__ = ["PacketError", "Scheme", "after_sending", "arranged_scene"]
+__all__ = ["Decoder", "Encoder", "PacketError", "Scheme"]
 
 
-class Scheme(Protocol):
-    """Encode at the access point, decode at the center; the packet's bytes are all that travels
-    between them.
+class Encoder(ABC):
+    """What a scheme does at one station; it owns what the station remembers of earlier frames."""
 
-    period_s: time from one frame to the next, set by who feeds it consecutive frames of one scene,
-    so that it may use what earlier ones taught it; None where frames are independent draws.
+    @abstractmethod
+    def encode(self, echoes: Mapping[str, Echo], frame: Frame) -> bytes:
+        """The packet of what the station found in one frame, on all bands together.
 
-    A scheme that needs another network than the scene's sites also has a static method
-    arrange(scene) ->
-    Scene: the same scene with its own transmitters and receivers. Arranging twice changes nothing
-    more.
-
-    A scheme may have a method after_sending(receiver): what an access point does when the packet of
-    a frame is on its way and the next echo not there yet. It changes later packets only, and encode
-    does it where nobody did.
-    """
-
-    name: str
-    period_s: float | None
-
-    def encode(self, echo: np.ndarray, frame: Signal, receiver: str) -> bytes:
-        """Compress one echo [num_rx_ant, num_subcarriers, num_symbols], complex64, sqrt(W), to a
-        packet.
+        echoes: by name of the band, of the bands on the air on which the station receives
+        frame: what was transmitted; its time_s tells consecutive frames from independent draws
         """
 
-    def decode(self, packets: Mapping[str, bytes], frame: Signal) -> tuple[Detection, ...]:
-        """Detections in one frame from the packets of the receivers that were heard.
+    def idle(self) -> None:
+        """Work that is left when the packet is on its way and the next echo not yet there.
 
-        PacketError names a damaged packet; decode the others without it.
+        It changes later packets only; encode does it where nobody did.
+        """
+        return
+
+
+class Decoder(ABC):
+    """What a scheme does at the center; it owns what the center remembers of earlier frames."""
+
+    @abstractmethod
+    def decode(self, packets: Mapping[str, bytes], frame: Frame) -> tuple[Detection, ...]:
+        """Detections in one frame from the packets that arrived, by name of the station.
+
+        PacketError names the station of a damaged packet; decode the others without it.
         """
 
-    def downlink_bits(self, frame: Signal) -> int:
-        """Bits that each access point must be told of a frame before it can encode."""
 
+class Scheme(ABC):
+    """How stations compress their echoes, and how the center reads what arrives.
 
-def after_sending(scheme: Scheme, receiver: str) -> None:
-    """What a receiver still has to do when its packet is on its way: nothing in most schemes."""
-    work = getattr(scheme, "after_sending", None)
-    if work is not None:
-        work(receiver)
+    The bytes of the packets are all that travels between the two ends.
 
-
-def arranged_scene(scheme: Scheme | type[Scheme], scene: Scene) -> Scene:
-    """The scene with the sites of a scheme: its own if it has an `arrange`, else the scene's.
-
-    ValueError: the sites are its own, and the scene's echoes come from a path file.
+    scene: with the stations that the scheme works with (see arranged)
+    name: under which the scheme is known
+    formats: format numbers of its packets (fronthaul.envelope), so that a center can tell them
+    from those of other schemes in one frame
     """
-    arrange = getattr(scheme, "arrange", None)
-    arranged = scene if arrange is None else arrange(scene)
-    if arranged is not scene and scene.propagation.paths is not None:
-        raise ValueError(
-            f"scheme '{scheme.name}' works with sites of its own, but "
-            f"{scene.propagation.paths.source} has paths between those of scene "
-            f"'{scene.name}' only; use another scheme"
-        )
-    return arranged
+
+    formats: tuple[int, ...] = ()
+
+    def __init__(self, scene: Scene, name: str):
+        self.scene = scene
+        self.name = name
+
+    @abstractmethod
+    def at(self, station: str) -> Encoder:
+        """A new encoder for one station. KeyError names the stations there are."""
+
+    @abstractmethod
+    def center(self) -> Decoder:
+        """A new decoder for the center."""
+
+    @abstractmethod
+    def downlink_bits(self, frame: Frame) -> int:
+        """Bits that each station must be told of a frame before it can encode."""
+
+    def name_of(self, station: str) -> str:
+        """Name of the scheme with which a station encodes: its own, where a scene has several."""
+        return self.name
+
+    @staticmethod
+    def arranged(scene: Scene) -> Scene:
+        """The scene with the stations that the scheme works with; mostly the scene itself.
+
+        Arranging twice changes nothing more. ValueError: the scheme cannot work with the scene.
+        """
+        return scene

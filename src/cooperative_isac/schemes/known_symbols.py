@@ -38,6 +38,7 @@ class KnownSymbols:
 
     @property
     def reference_only(self) -> bool:
+        """Whether nothing but the public reference symbols is known."""
         return self.scene.sensing.symbols == "reference_only"
 
     @property
@@ -55,7 +56,10 @@ class KnownSymbols:
 
     def of_frame(self, frame: Signal) -> Signal:
         """What of a frame is known."""
-        return frame.reference if self.reference_only else frame
+        if not self.reference_only:
+            return frame
+        assert frame.reference is not None  # the scene's waveform has a comb of them
+        return frame.reference
 
     def of_echo(self, echo: np.ndarray) -> np.ndarray:
         """The sensed part of an echo [num_rx_ant, num_subcarriers, num_symbols], without samples

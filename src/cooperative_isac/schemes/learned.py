@@ -11,94 +11,160 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from cooperative_isac.channel.echo import Echo
 from cooperative_isac.fronthaul.downlink import pack_downlink
-from cooperative_isac.fronthaul.envelope import PacketError
-from cooperative_isac.fronthaul.raw_packet import pack_echo, unpack_echo
+from cooperative_isac.fronthaul.raw_packet import FORMAT as RAW_ECHO
+from cooperative_isac.fronthaul.raw_packet import unpack_echo
 from cooperative_isac.fusion.detection import Detection
-from cooperative_isac.learned.latent_packet import LatentCodec
+from cooperative_isac.learned.latent_packet import INDICES, LATENTS, LatentCodec
 from cooperative_isac.learned.network import Found
 from cooperative_isac.learned.weights import WEIGHTS_FILE, load_weights
 from cooperative_isac.scene.model import Scene
+from cooperative_isac.schemes.contract import Decoder, Encoder, PacketError, Scheme
 from cooperative_isac.schemes.known_symbols import without_overflow
+from cooperative_isac.schemes.local_receiver import at_noise_power
+from cooperative_isac.schemes.raw_ml import RawEncoder
+from cooperative_isac.schemes.views import check_plain
 from cooperative_isac.sensing.static_stage import StaticStage
-from cooperative_isac.waveform.signal import Signal
+from cooperative_isac.waveform.frame import Frame
 
 WEIGHTS_VARIABLE = "ISAC_WEIGHTS"
 SHIPPED = Path(__file__).resolve().parents[1] / "weights"
 PRESENT = 0.5
 
 
-class LearnedScheme:
+class LearnedScheme(Scheme):
     """A network with its weights behind the contract of schemes.contract."""
 
-    period_s = None
-
     def __init__(self, scene: Scene, name: str):
-        self.scene, self.name = scene, name
-        self.static = StaticStage(scene)
+        check_plain(scene, name)
+        super().__init__(scene, name)
         path = find_weights(scene, name)
         self.network = load_weights(path, scene)
         self.codec = LatentCodec(self.network, zlib.crc32(path.read_bytes()))
 
-    def encode(self, echo: np.ndarray, frame: Signal, receiver: str) -> bytes:
-        """Packet of one receiver's codewords; see schemes.contract."""
-        echo = self.static.clean(without_overflow(echo), frame, receiver, self.period_s)
-        return self.codec.pack(self.network.encoded(echo, frame, receiver), receiver, frame.number)
 
-    def decode(self, packets: Mapping[str, bytes], frame: Signal) -> tuple[Detection, ...]:
-        """Detections from the packets of the receivers that were heard; see schemes.contract."""
-        if not packets:
-            return ()
-        latents = {
-            name: self.unpacked(packet, name, frame) for name, packet in sorted(packets.items())
-        }
-        missing = torch.zeros(self.network.latent_shape)
-        stacked = torch.stack([latents.get(name, missing) for name in self.network.receivers])
-        heard = torch.tensor([float(name in latents) for name in self.network.receivers])
-        knowledge = torch.from_numpy(self.network.knowledge(frame))
-        found = self.network.read(self.network.center(stacked[None], heard[None], knowledge[None]))
-        return detections(self.scene, found, tuple(latents))
+class DistributedScheme(LearnedScheme):
+    """A network at every station, whose latents or codeword indices travel (CF section III).
 
-    def unpacked(self, packet: bytes, receiver: str, frame: Signal) -> Tensor:
-        """Latents [L, D] as the center knows them from one receiver's packet. PacketError says why
-        one is refused.
-        """
-        return self.codec.unpack(packet, receiver, frame.number)
+    dvqvae: with the best weights there are for the scene. dvqvae_demodulated: with convolutions on
+    echoes that are freed of the symbols. dvqvae_paper: with the paper's own architecture and input,
+    raw echoes (CF section III, Table II). dvae: without codebooks, float32 latents on the
+    fronthaul, which shows what quantization costs (CF section V-A).
+    """
 
-    def downlink_bits(self, frame: Signal) -> int:
+    formats = (INDICES, LATENTS)
+
+    def at(self, station: str) -> LatentEncoder:
+        """A new encoder for one station; see schemes.contract."""
+        return LatentEncoder(self.scene, self.scene.receiver(station).name, self.codec)
+
+    def center(self) -> LatentDecoder:
+        """A new decoder for the center; see schemes.contract."""
+        return LatentDecoder(self.scene, self.codec)
+
+    def downlink_bits(self, frame: Frame) -> int:
         """The payload of the frame, packed, where symbols or static paths are removed before
         encoding; else nothing.
         """
-        return (
-            8 * len(pack_downlink(frame))
-            if self.network.needs_symbols or self.static.is_active
-            else 0
-        )
+        if not (self.network.needs_symbols or StaticStage(self.scene).is_active):
+            return 0
+        return 8 * len(pack_downlink(frame.on(self.scene.band)))
 
 
 class CentralScheme(LearnedScheme):
-    """Raw echoes on the fronthaul; the encoders, too, are at the center, which knows the
-    symbols.
+    """Raw echoes on the fronthaul; the encoders, too, are at the center, which knows the symbols.
+
+    cnn: CF's convolutions on echoes that the center frees of the symbols, read with the scene's
+    geometry. cnn_paper: the centralized baseline as CF describes it: raw echoes into convolutions
+    and fully connected layers (CF section V-A).
     """
 
-    def encode(self, echo: np.ndarray, frame: Signal, receiver: str) -> bytes:
-        """Packet of one receiver's whole echo; see schemes.contract."""
-        return pack_echo(self.scene, receiver, frame.number, echo)
+    formats = (RAW_ECHO,)
 
-    def unpacked(self, packet: bytes, receiver: str, frame: Signal) -> Tensor:
-        """Latents [L, D] of the echo in one receiver's packet. PacketError says why one is
-        refused.
-        """
-        echo = unpack_echo(self.scene, self.scene.grid, receiver, frame.number, packet)
-        echo = self.static.clean(echo, frame, receiver, self.period_s)
-        latents = self.network.encoded(echo, frame, receiver)
-        if not torch.isfinite(latents).all():
-            raise PacketError(receiver, "its echo is too strong to be one")
-        return latents
+    def at(self, station: str) -> RawEncoder:
+        """A new encoder for one station; see schemes.contract."""
+        return RawEncoder(self.scene, self.scene.receiver(station).name)
 
-    def downlink_bits(self, frame: Signal) -> int:
+    def center(self) -> CentralDecoder:
+        """A new decoder for the center; see schemes.contract."""
+        return CentralDecoder(self.scene, self.codec)
+
+    def downlink_bits(self, frame: Frame) -> int:
         """Nothing: only the center uses the symbols, and it made them."""
         return 0
+
+
+class LatentEncoder(Encoder):
+    """One station: its echo through the network."""
+
+    def __init__(self, scene: Scene, station: str, codec: LatentCodec):
+        self.scene = scene
+        self.station = station
+        self._codec = codec
+        self._static = StaticStage(scene)
+
+    def encode(self, echoes: Mapping[str, Echo], frame: Frame) -> bytes:
+        """The packet of one station's codewords; see schemes.contract."""
+        signal = frame.on(self.scene.band)
+        noise_power_w = self.scene.propagation.noise_power_w
+        samples = without_overflow(at_noise_power(echoes[self.scene.band], noise_power_w))
+        cleaned = self._static.clean(samples, signal, frame.time_s)
+        latents = self._codec.network.encoded(cleaned, signal, self.station)
+        return self._codec.pack(latents, self.station, frame.number)
+
+
+class LatentDecoder(Decoder):
+    """The center: latents of all stations through the network."""
+
+    def __init__(self, scene: Scene, codec: LatentCodec):
+        self.scene = scene
+        self.codec = codec
+
+    def decode(self, packets: Mapping[str, bytes], frame: Frame) -> tuple[Detection, ...]:
+        """Detections from the packets that arrived; see schemes.contract."""
+        if not packets:
+            return ()
+        network = self.codec.network
+        latents = {
+            station: self.unpacked(packet, station, frame)
+            for station, packet in sorted(packets.items())
+        }
+
+        # Stations that were not heard have zeros.
+        missing = torch.zeros(network.latent_shape)
+        stacked = torch.stack([latents.get(name, missing) for name in network.receivers])
+        heard = torch.tensor([float(name in latents) for name in network.receivers])
+
+        knowledge = torch.from_numpy(network.knowledge(frame.on(self.scene.band)))
+        found = network.read(network.center(stacked[None], heard[None], knowledge[None]))
+        return detections(self.scene, found, tuple(latents))
+
+    def unpacked(self, packet: bytes, station: str, frame: Frame) -> Tensor:
+        """Latents [L, D] as the center knows them from one station's packet. PacketError says why
+        one is refused.
+        """
+        return self.codec.unpack(packet, station, frame.number)
+
+
+class CentralDecoder(LatentDecoder):
+    """The center: raw echoes through the encoders, too."""
+
+    def __init__(self, scene: Scene, codec: LatentCodec):
+        super().__init__(scene, codec)
+        self._static = {site.name: StaticStage(scene) for site in scene.receivers}
+
+    def unpacked(self, packet: bytes, station: str, frame: Frame) -> Tensor:
+        """Latents [L, D] of the echo in one station's packet. PacketError says why one is
+        refused.
+        """
+        signal = frame.on(self.scene.band)
+        echo = unpack_echo(self.scene, self.scene.grid, station, frame.number, packet)
+        echo = self._static[station].clean(echo, signal, frame.time_s)
+        latents = self.codec.network.encoded(echo, signal, station)
+        if not torch.isfinite(latents).all():
+            raise PacketError(station, "its echo is too strong to be one")
+        return latents
 
 
 def detections(scene: Scene, found: Found, sites: tuple[str, ...]) -> tuple[Detection, ...]:
@@ -154,7 +220,7 @@ def find_weights(scene: Scene, name: str) -> Path:
             "the "
             "shipped weights"
         )
-    if given and os.path.isfile(os.path.join(given, WEIGHTS_FILE)):
+    if given and os.path.isfile(Path(given, WEIGHTS_FILE)):
         return Path(given, WEIGHTS_FILE)
     stem = f"{scene.name}-{name}"
     shape = scene.receivers[0].num_ant, scene.grid.num_subcarriers, scene.grid.num_symbols

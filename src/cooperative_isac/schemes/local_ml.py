@@ -1,137 +1,81 @@
-"""Scheme local_ml: maximum likelihood at each access point, weighted least squares at the
-center.
-"""
+"""Scheme local_ml: maximum likelihood at each station, weighted least squares at the center."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from functools import cached_property
 
-import numpy as np
-
-from cooperative_isac.fronthaul.report_packet import pack_reports, unpack_reports
-from cooperative_isac.fusion.detection import Detection
-from cooperative_isac.fusion.fuse import fuse
+from cooperative_isac.channel.echo import Echo
+from cooperative_isac.fronthaul.report_packet import FORMATS, pack_reports, unpack_reports
 from cooperative_isac.scene.model import Scene
+from cooperative_isac.schemes.contract import Encoder, Scheme
 from cooperative_isac.schemes.known_symbols import KnownSymbols
-from cooperative_isac.sensing.joint_fit import Fit, JointFit
-from cooperative_isac.sensing.local_ml import LocalMl
-from cooperative_isac.sensing.memory import Memory
-from cooperative_isac.sensing.path_state import NO_PATHS, PathState
+from cooperative_isac.schemes.local_receiver import LocalReceiver
+from cooperative_isac.schemes.reports import ReportDecoder
+from cooperative_isac.schemes.views import receiving_views
 from cooperative_isac.sensing.report import EchoReport, report_fit
-from cooperative_isac.sensing.static_paths import StaticNuisance
-from cooperative_isac.sensing.static_stage import StaticStage
-from cooperative_isac.waveform.signal import Signal
+from cooperative_isac.waveform.frame import Frame
 
 
-class LocalMlScheme:
-    """Access points find targets by themselves and send a few numbers per path.
+class LocalMlScheme(Scheme):
+    """Stations find targets by themselves and send a few numbers per path.
 
-    With the scene's `symbols: reference_only` they use the public reference symbols alone. Live,
-    they tell of the last frame's targets, from where these should be by now; others are searched
-    for when the packet is on its way, and told of in the next frame.
+    With the scene's `symbols: reference_only` they use the public reference symbols alone. On
+    consecutive frames they follow targets (schemes.local_receiver).
     """
 
-    name = "local_ml"
-    period_s: float | None = None
+    formats = FORMATS
 
-    def __init__(self, scene: Scene):
+    def at(self, station: str) -> LocalMlEncoder:
+        """A new encoder for one station; see schemes.contract."""
+        return LocalMlEncoder(self.scene, station)
+
+    def center(self) -> LocalMlDecoder:
+        """A new decoder for the center; see schemes.contract."""
+        return LocalMlDecoder(self.scene)
+
+    def downlink_bits(self, frame: Frame) -> int:
+        """The payload of the frame, packed; nothing with reference symbols only."""
+        return sum(
+            KnownSymbols(self.scene.on(band)).downlink_bits(signal)
+            for band, signal in frame.signals.items()
+        )
+
+
+class LocalMlEncoder(Encoder):
+    """One station: a search on each band on which it receives."""
+
+    def __init__(self, scene: Scene, station: str):
         self.scene = scene
-        self.known = KnownSymbols(scene)
-        self.static = StaticStage(scene)
-        self._memories: dict[str, Memory] = {}
-        self._unsearched: dict[str, tuple[int, JointFit, Fit | None]] = {}
-
-    @cached_property
-    def _sensors(self) -> dict[str, LocalMl]:
-        return {
-            site.name: LocalMl(self.scene, site, self.known.grid) for site in self.scene.receivers
+        self.station = scene.station(station).name
+        self.receivers = {
+            place.band: LocalReceiver(place) for place in receiving_views(scene, station)
         }
 
-    def sensor(self, receiver: str) -> LocalMl:
-        """The maximum-likelihood search at one receiver."""
-        return self._sensors[receiver]
+    def encode(self, echoes: Mapping[str, Echo], frame: Frame) -> bytes:
+        """The packet of the targets that one station found; see schemes.contract."""
+        reports = self.reports(echoes, frame)
+        return pack_reports(self.scene, self.station, frame.number, reports)
 
-    def encode(self, echo: np.ndarray, frame: Signal, receiver: str) -> bytes:
-        """Packet of the targets that one receiver heard; see schemes.contract."""
-        reports = self.reports(
-            *self.prepare(self.known.of_echo(echo), frame, receiver), frame, receiver
-        )
-        return pack_reports(self.scene, receiver, frame.number, reports)
+    def reports(self, echoes: Mapping[str, Echo], frame: Frame) -> tuple[EchoReport, ...]:
+        """Reports of the targets that the station finds in its echoes, band by band."""
+        reports: list[EchoReport] = []
+        for band, echo in echoes.items():
+            receiver = self.receivers.get(band)
+            if receiver is None:
+                continue
+            sensed = receiver.sense(receiver.prepare(echo, frame), frame)
+            reports += report_fit(self.station, sensed.main, band, receiver.place.linked)
+        return tuple(reports)
 
-    def prepare(
-        self, echo: np.ndarray, frame: Signal, receiver: str
-    ) -> tuple[np.ndarray, StaticNuisance | None]:
-        """The known part of an echo without its static paths; see sensing.static_stage. Once for
-        each frame.
-        """
-        return self.static.prepare(echo, self.known.of_frame(frame), receiver, self.period_s)
+    def idle(self) -> None:
+        """Search the last echoes for targets that are not followed yet; see schemes.contract."""
+        for receiver in self.receivers.values():
+            receiver.idle()
 
-    def reports(
-        self, echo: np.ndarray, static: StaticNuisance | None, frame: Signal, receiver: str
-    ) -> tuple[EchoReport, ...]:
-        """Reports of the targets that one receiver finds in a prepared echo.
 
-        echo: [num_rx_ant, num_subcarriers, num_symbols], complex64, sqrt(W)
-        static: the static paths that were taken out of it
-        """
-        joint, fit = self.sense(echo, static, frame, receiver)
-        return report_fit(receiver, self.sensor(receiver).main_targets(fit, joint.maker))
+class LocalMlDecoder(ReportDecoder):
+    """The center: reads reports and fuses them."""
 
-    def sense(
-        self, echo: np.ndarray, static: StaticNuisance | None, frame: Signal, receiver: str
-    ) -> tuple[JointFit, Fit | None]:
-        """Fit the targets of one receiver's prepared echo, and return what it was fitted with
-        beside it.
-
-        echo: [num_rx_ant, num_subcarriers, num_symbols], complex64, sqrt(W)
-        static: the static paths that were taken out of it
-        """
-        sensor = self.sensor(receiver)
-        joint = sensor.listen(echo, self.known.of_frame(frame), static=static)
-        if not self.period_s:
-            return joint, sensor.find(joint)
-        self.after_sending(receiver)
-        expected = self._expected(sensor, frame.number)
-        if sensor.budget.searches_first and not expected.num_paths:
-            # Nothing to follow: the search comes before the packet.
-            joint.effort.matches_left = sensor.budget.search_matches
-            fit = sensor.find(joint, searches=1)
-        else:
-            joint.effort.matches_left = sensor.budget.follow_matches
-            fit = sensor.follow(joint, expected)
-        self._unsearched[receiver] = frame.number, joint, fit
-        return joint, fit
-
-    def after_sending(self, receiver: str) -> None:
-        """Search the last echo for targets that are not followed yet; see schemes.contract."""
-        number, joint, fit = self._unsearched.pop(receiver, (0, None, None))
-        if joint is None:
-            return
-        sensor = self.sensor(receiver)
-        if fit is None or sensor.has_turn(number):
-            joint.effort.matches_left = sensor.budget.search_matches
-            fit = sensor.find(joint, fit, searches=1)
-        if fit is not None and fit.state.is_finite:
-            self._memories[receiver] = Memory(number, fit.state)
-
-    def _expected(self, sensor: LocalMl, number: int) -> PathState:
-        memory = self._memories.get(sensor.receiver.name)
-        return (
-            memory.recall(self.scene, sensor.receiver, number, self.period_s)
-            if memory
-            else NO_PATHS
-        )
-
-    def decode(self, packets: Mapping[str, bytes], frame: Signal) -> tuple[Detection, ...]:
-        """Detections from the packets of the receivers that were heard; see schemes.contract."""
-        reports = [
-            report
-            for receiver, packet in sorted(packets.items())
-            for report in unpack_reports(self.scene, receiver, frame.number, packet)
-        ]
-        return fuse(self.scene, reports, packets.keys())
-
-    def downlink_bits(self, frame: Signal) -> int:
-        """The payload of the frame, packed; nothing with reference symbols only."""
-        return self.known.downlink_bits(frame)
+    def unpack(self, station: str, packet: bytes, frame: Frame) -> tuple[EchoReport, ...]:
+        """The reports in the packet of one station; see schemes.reports."""
+        return unpack_reports(self.scene, station, frame.number, packet)

@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -11,9 +12,8 @@ import numpy as np
 from cooperative_isac.fusion.detection import Detection
 from cooperative_isac.fusion.triangulate import Measurement, locate_each
 from cooperative_isac.scene.model import Scene
-from cooperative_isac.schemes.parameter_scheme import ParameterScheme
-from cooperative_isac.sensing.beam_scan import strongest_by_scan
-from cooperative_isac.sensing.path_parameters import BIN_CELLS, INTERPOLATED_CELLS
+from cooperative_isac.scene.station import LinkMode
+from cooperative_isac.schemes.parameter_scheme import ParameterDecoder, ParameterScheme
 
 STATION = "bs"
 SLACK_M = 1e-6
@@ -26,19 +26,21 @@ class MonostaticScheme(ParameterScheme):
     the scene's maximum speed as its standard deviation.
     """
 
-    name = "monostatic"
-    method = staticmethod(strongest_by_scan)
-    packet_format = 35
-    bins, cells = True, (BIN_CELLS, BIN_CELLS)
-
-    def __init__(self, scene: Scene):
-        super().__init__(self.arrange(scene))
+    def center(self) -> MonostaticDecoder:
+        """A new decoder for the center; see schemes.contract."""
+        return MonostaticDecoder(self.scene, self.name, self.method)
 
     @staticmethod
-    def arrange(scene: Scene) -> Scene:
+    def arranged(scene: Scene) -> Scene:
         """The network of one station amid the transmitters, (50, 0) in CF, with the first one's
         array.
         """
+        if scene.layout is not None:
+            raise ValueError(
+                "scheme 'monostatic' puts a station of its own amid transmitters; scene "
+                f"'{scene.name}' names its stations: choose `links: active` there, with another "
+                "scheme"
+            )
         if scene.transmitters[0].name == scene.receivers[0].name:
             return scene
         middle = np.mean([site.position_m for site in scene.transmitters], axis=0)
@@ -51,17 +53,14 @@ class MonostaticScheme(ParameterScheme):
                 f"at {middle[:2].tolist()} m, where part of the area is behind its array: use a "
                 "scene whose transmitters look at the area from one side, or another scheme"
             )
-        return replace(scene, transmitters=(station,), receivers=(station,))
-
-    def locate(self, measurements: list[Measurement]) -> tuple[Detection, ...]:
-        """Every measurement is a target: there is no second opinion."""
-        return locate_each(self.scene, measurements)
+        return replace(
+            scene, transmitters=(station,), receivers=(station,), link_mode=LinkMode.ACTIVE
+        )
 
 
-class MonostaticFineScheme(MonostaticScheme):
-    """Beyond the paper: range and velocity are interpolated between the DFT's bins, for the same
-    bits.
-    """
+class MonostaticDecoder(ParameterDecoder):
+    """The center: every measurement is a target, as there is no second opinion."""
 
-    name = "monostatic_fine"
-    bins, cells = False, (INTERPOLATED_CELLS, INTERPOLATED_CELLS)
+    def locate(self, scene: Scene, measurements: Sequence[Measurement]) -> tuple[Detection, ...]:
+        """Detections of all measurements of a frame."""
+        return locate_each(scene, measurements)

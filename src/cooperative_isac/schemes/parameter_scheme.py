@@ -1,89 +1,180 @@
-"""What the distributed schemes of CF section V-A share: parameters on the wire, geometry at the
-center.
+"""Schemes music, compressed_sensing and what they share with monostatic (CF section V-A).
+
+Stations send angle, range and range rate of each target, 96 bits; the center triangulates.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from functools import cached_property
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 
-import numpy as np
-
+from cooperative_isac.channel.echo import Echo
 from cooperative_isac.fronthaul.parameter_packet import pack_parameters, unpack_parameters
 from cooperative_isac.fusion.detection import Detection
-from cooperative_isac.fusion.triangulate import Measurement, triangulate
+from cooperative_isac.fusion.triangulate import Measurement, linearized, triangulate
 from cooperative_isac.scene.model import Scene
+from cooperative_isac.schemes.contract import Encoder, Scheme
 from cooperative_isac.schemes.known_symbols import KnownSymbols
+from cooperative_isac.schemes.local_receiver import at_noise_power
+from cooperative_isac.schemes.reports import ReportDecoder
+from cooperative_isac.schemes.views import only_view
+from cooperative_isac.sensing.beam_scan import strongest_by_scan
+from cooperative_isac.sensing.compressed_sensing import DELAY_CELLS, strongest_by_delay
+from cooperative_isac.sensing.music import strongest_by_music
 from cooperative_isac.sensing.parameter_sensor import Method, ParameterSensor
-from cooperative_isac.sensing.path_parameters import Accuracy, accuracy_of, check_plane, on_bins
+from cooperative_isac.sensing.path_parameters import (
+    BIN_CELLS,
+    INTERPOLATED_CELLS,
+    accuracy_of,
+    check_plane,
+    location_of,
+    on_bins,
+)
+from cooperative_isac.sensing.report import EchoReport
 from cooperative_isac.sensing.static_stage import StaticStage
-from cooperative_isac.waveform.signal import Signal
+from cooperative_isac.waveform.frame import Frame
+
+MUSIC, COMPRESSED_SENSING, MONOSTATIC = 33, 34, 35  # format numbers of packets
 
 
-class ParameterScheme:
-    """Angle, range and range rate of each target, 96 bits, from linear arrays in a plane.
+@dataclass(frozen=True)
+class ParameterMethod:
+    """How a scheme of this kind measures paths.
 
-    method: how an access point finds paths; packet_format: the number of its packets; bins: whether
-    it reports the bins of the frame's DFT, as CF's baselines do, or interpolates between them;
-    cells: how well it is taken to know range and range rate, in resolution cells, since packets do
-    not say.
+    find: proposes paths of an echo
+    packet_format: format number of its packets
+    bins: it reports the bins of the frame's DFT, as CF's baselines do, or interpolates between them
+    cells: standard deviations of range and range rate, in resolution cells, since packets do not
+    say
     """
 
-    name: str
-    method: Method
+    find: Method
     packet_format: int
     bins: bool
     cells: tuple[float, float]
-    period_s: float | None = None
 
-    def __init__(self, scene: Scene):
-        check_plane(scene, self.name)
-        self.scene = scene
-        self.known = KnownSymbols(scene)
-        self.static = StaticStage(scene)
 
-    @cached_property
-    def _sensors(self) -> dict[str, ParameterSensor]:
-        return {
-            site.name: ParameterSensor(self.scene, site, self.known.grid, type(self).method)
-            for site in self.scene.receivers
-        }
+METHODS = {
+    # Angles by MUSIC, then range and velocity at peaks of a two-dimensional DFT (CF's [11]).
+    "music": ParameterMethod(strongest_by_music, MUSIC, True, (BIN_CELLS, BIN_CELLS)),
+    # Beyond the paper: peaks are interpolated between bins, for the same bits.
+    "music_fine": ParameterMethod(
+        strongest_by_music, MUSIC, False, (INTERPOLATED_CELLS, INTERPOLATED_CELLS)
+    ),
+    # Delays by block-sparse recovery, then angle and Doppler shift of each (CF's [25]).
+    "compressed_sensing": ParameterMethod(
+        strongest_by_delay, COMPRESSED_SENSING, False, (DELAY_CELLS, INTERPOLATED_CELLS)
+    ),
+    # One full-duplex base station that scans its beams (CF's [13]).
+    "monostatic": ParameterMethod(strongest_by_scan, MONOSTATIC, True, (BIN_CELLS, BIN_CELLS)),
+    # Beyond the paper: range and velocity are interpolated, for the same bits.
+    "monostatic_fine": ParameterMethod(
+        strongest_by_scan, MONOSTATIC, False, (INTERPOLATED_CELLS, INTERPOLATED_CELLS)
+    ),
+}
 
-    @cached_property
-    def _accuracies(self) -> dict[str, Accuracy]:
-        return {
-            site.name: accuracy_of(self.scene, site, *self.cells) for site in self.scene.receivers
-        }
 
-    def encode(self, echo: np.ndarray, frame: Signal, receiver: str) -> bytes:
-        """Packet of the targets that one receiver heard; see schemes.contract."""
-        known = self.known.of_frame(frame)
-        echo, static = self.static.prepare(self.known.of_echo(echo), known, receiver, self.period_s)
-        targets = self._sensors[receiver].sense(echo, known, static)
-        if self.bins:
-            targets = [on_bins(self.scene, target) for target in targets]
-        return pack_parameters(self.scene, self.packet_format, receiver, frame.number, targets)
+class ParameterScheme(Scheme):
+    """Angle, range and range rate of each target, from linear arrays in a plane."""
 
-    def decode(self, packets: Mapping[str, bytes], frame: Signal) -> tuple[Detection, ...]:
-        """Detections from the packets of the receivers that were heard; see schemes.contract."""
-        heard = {
-            receiver: unpack_parameters(
-                self.scene, self.packet_format, receiver, frame.number, packet
-            )
-            for receiver, packet in sorted(packets.items())
-        }
-        return self.locate(
-            [
-                Measurement(self.scene.receiver(receiver), target, self._accuracies[receiver])
-                for receiver, targets in heard.items()
-                for target in targets
-            ]
+    def __init__(self, scene: Scene, name: str):
+        check_plane(scene, name)
+        super().__init__(scene, name)
+        self.method = METHODS[name]
+        self.formats = (self.method.packet_format,)
+
+    def at(self, station: str) -> ParameterEncoder:
+        """A new encoder for one station; see schemes.contract."""
+        return ParameterEncoder(self.scene, station, self.name, self.method)
+
+    def center(self) -> ParameterDecoder:
+        """A new decoder for the center; see schemes.contract."""
+        return ParameterDecoder(self.scene, self.name, self.method)
+
+    def downlink_bits(self, frame: Frame) -> int:
+        """The payload of the frame, packed; nothing with reference symbols only."""
+        return sum(
+            KnownSymbols(self.scene.on(band)).downlink_bits(signal)
+            for band, signal in frame.signals.items()
         )
 
-    def locate(self, measurements: list[Measurement]) -> tuple[Detection, ...]:
-        """Detections of all measurements of a frame."""
-        return triangulate(self.scene, measurements)
 
-    def downlink_bits(self, frame: Signal) -> int:
-        """The payload of the frame, packed; nothing with reference symbols only."""
-        return self.known.downlink_bits(frame)
+class ParameterEncoder(Encoder):
+    """One station: paths by a method, one for each target."""
+
+    def __init__(self, scene: Scene, station: str, name: str, method: ParameterMethod):
+        self._place = only_view(scene, station, name)
+        self._method = method
+        self._known = KnownSymbols(self._place.view)
+        self._static = StaticStage(self._place.view)
+        self._sensor: ParameterSensor | None = None
+
+    def encode(self, echoes: Mapping[str, Echo], frame: Frame) -> bytes:
+        """The packet of the targets that one station found; see schemes.contract."""
+        place = self._place
+        targets = [] if place.band not in echoes else self._targets(echoes[place.band], frame)
+        return pack_parameters(
+            place.view, self._method.packet_format, place.station, frame.number, targets
+        )
+
+    def _targets(self, echo: Echo, frame: Frame):
+        # Known part of the echo, without static paths.
+        view = self._place.view
+        signal = self._known.of_frame(frame.on(self._place.band))
+        samples = self._known.of_echo(at_noise_power(echo, view.propagation.noise_power_w))
+        samples, static = self._static.prepare(samples, signal, frame.time_s)
+
+        # Paths, and of each target the best one.
+        scene = self._place.scene(frame)
+        if self._sensor is None or self._sensor.scene is not scene:
+            receiver = scene.receiver(self._place.station)
+            self._sensor = ParameterSensor(scene, receiver, self._known.grid, self._method.find)
+        found = self._sensor.sense(samples, self._place.signal(signal), static)
+        if self._method.bins:
+            found = [on_bins(scene, target) for target in found]
+        return [
+            replace(target, transmitter=self._place.linked[target.transmitter]) for target in found
+        ]
+
+
+class ParameterDecoder(ReportDecoder):
+    """The center: measurements to detections, by geometry."""
+
+    def __init__(self, scene: Scene, name: str, method: ParameterMethod):
+        super().__init__(scene)
+        self._name = name
+        self._method = method
+
+    def decode(self, packets: Mapping[str, bytes], frame: Frame) -> tuple[Detection, ...]:
+        """Detections from the packets that arrived; see schemes.contract."""
+        measurements = [
+            measurement
+            for station, packet in sorted(packets.items())
+            for measurement in self._measurements(station, packet, frame)
+        ]
+        return self.locate(self.scene.posed(frame.poses), measurements)
+
+    def locate(self, scene: Scene, measurements: Sequence[Measurement]) -> tuple[Detection, ...]:
+        """Detections of all measurements of a frame."""
+        return triangulate(scene, measurements)
+
+    def unpack(self, station: str, packet: bytes, frame: Frame) -> tuple[EchoReport, ...]:
+        """Reports of the measurements in a packet, linear about where each puts its target."""
+        scene = self._view(station).posed(frame.poses)
+        return tuple(
+            linearized(scene, one, location_of(scene, one.receiver, one.parameters))
+            for one in self._measurements(station, packet, frame)
+        )
+
+    def _view(self, station: str) -> Scene:
+        """The scene seen on the band of a station."""
+        return only_view(self.scene, station, self._name).view
+
+    def _measurements(self, station: str, packet: bytes, frame: Frame) -> list[Measurement]:
+        """What a packet says, with the accuracy that it is taken to have."""
+        view = self._view(station)
+        targets = unpack_parameters(view, self._method.packet_format, station, frame.number, packet)
+        scene = view.posed(frame.poses)
+        receiver = scene.receiver(station)
+        accuracy = accuracy_of(scene, receiver, *self._method.cells)
+        return [Measurement(receiver, target, accuracy) for target in targets]

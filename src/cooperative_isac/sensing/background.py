@@ -43,13 +43,11 @@ CONTRADICTED = 0.1
 class Background:
     """What is known of the static channel to one receiver.
 
-    number: the frame that taught it last
     mean: [num_subcarriers, num_rx_ant, num_tx_ant], complex128, H_hat
     information: [num_groups, num_tx_ant, num_tx_ant], complex128, J of each group of subcarriers
     prior: float, J_0 is this times the identity
     """
 
-    number: int
     mean: np.ndarray
     information: np.ndarray
     prior: float
@@ -99,7 +97,7 @@ def unknown_background(frame: Signal, num_rx_ant: int, noise_power_w: float) -> 
 
     prior = max(each / PRIOR_RATIO, np.finfo(float).tiny)
     information = np.broadcast_to(prior * np.eye(num_tx_ant), (num_groups, num_tx_ant, num_tx_ant))
-    return Background(frame.number, mean, information.astype(complex), prior)
+    return Background(mean, information.astype(complex), prior)
 
 
 def predict(background: Background, frame: Signal, noise_power_w: float) -> Prediction:
@@ -150,6 +148,7 @@ def left_over(
 
     # Static power within the streams, in noise variances.
     inverse = prediction.nuisance.inverse + noise_power_w * prediction.precision
+    assert prediction.nuisance.mean is not None  # a prediction has one
     mean = prediction.nuisance.mean.transpose(1, 0, 2)
     whole = correlation + mean @ prediction.grams.swapaxes(1, 2)
     static = _power(whole, inverse) / noise_power_w
@@ -174,9 +173,7 @@ def taught(
     mean = background.mean + steps.reshape(background.mean.shape)
 
     observed = _observed(prediction.precoders, prediction.grams, noise_power_w)
-    return replace(
-        background, number=frame.number, mean=mean, information=background.information + observed
-    )
+    return replace(background, mean=mean, information=background.information + observed)
 
 
 def _by_group(values: np.ndarray, frame: Signal) -> np.ndarray:

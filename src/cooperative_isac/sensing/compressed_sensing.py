@@ -34,8 +34,8 @@ class DelayDictionary:
     """Blocks of columns exp(-j 2 pi f tau) W of one transmitter over a grid of delays, whitened.
 
     ranges_m: [num_delays], the bistatic ranges c tau of paths over the scene's area.
-    band_hz: [num_bins], Doppler bins that are looked at; the noise of each counts where static
-    paths were suppressed.
+    band_hz: [num_bins], Doppler bins that are looked at, Hz, zero alone when None; the noise of
+    each counts where static paths were suppressed.
     """
 
     def __init__(
@@ -44,8 +44,9 @@ class DelayDictionary:
         receiver: Site,
         transmitter: int,
         reference: StreamReference,
-        band_hz: np.ndarray = np.zeros(1),
+        band_hz: np.ndarray | None = None,
     ):
+        band_hz = np.zeros(1) if band_hz is None else band_hz
         frame, grid = reference.frame, reference.frame.grid
         precoders = frame.precoders[:, frame.antennas[transmitter]]
         shape = len(precoders), frame.group_size, *reference.gram.shape[1:]

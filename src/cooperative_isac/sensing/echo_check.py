@@ -119,6 +119,7 @@ class Choice:
 
     @property
     def best(self) -> float:
+        """Log-likelihood gain of the chosen hypothesis."""
         return float(self.power[self.index])
 
     @property
@@ -196,9 +197,7 @@ def _choose(
     matcher: Matcher, orders: Sequence[Order], echoes: Sequence[np.ndarray]
 ) -> tuple[float | None, float, Choice, Profiles]:
     """Noise and static power in the best order of samples, best hypothesis, its delay profile."""
-    profiles = []
-    for order in orders:
-        profiles.append(matcher.profiles([order.restored(echo) for echo in echoes]))
+    profiles = [matcher.profiles([order.restored(echo) for echo in echoes]) for order in orders]
     bandwidth_hz = len(matcher.offsets_hz) * _spacing(matcher.offsets_hz)
     cell = np.abs(profiles[0].delays_s) * bandwidth_hz <= 1 + 1e-9
 
@@ -215,8 +214,9 @@ def _choose(
     faults = faults + np.array([0, 1])[:, None, None] + np.array([0, 1])[:, None]
     alike = power >= power.max() * 10 ** (-MIN_FAULT_DB / 10)
     fewest = faults[alike].min()
-    index = np.unravel_index(np.where(alike & (faults == fewest), power, -1).argmax(), power.shape)
-    index = tuple(int(part) for part in index)
+    place = np.unravel_index(np.where(alike & (faults == fewest), power, -1).argmax(), power.shape)
+    sample_order, side, sign, element_order = (int(part) for part in place)
+    index = (sample_order, side, sign, element_order)
 
     # Noise, in which likelihoods are measured, and what of all static paths is the line of sight
     ordered = [orders[index[0]].restored(echo) for echo in echoes]
@@ -233,9 +233,9 @@ def _choose(
 
     # Without a line of sight, reflections still show the order of samples
     if not choice.visible:
-        energies = []
-        for order in orders:
-            energies.append(matcher.static_energy([order.restored(echo) for echo in echoes])[0])
+        energies = [
+            matcher.static_energy([order.restored(echo) for echo in echoes])[0] for order in orders
+        ]
         static_by_order = np.array(energies) / unit - freedom
         best = int(static_by_order.argmax())
         is_static = static_by_order[best] > STATIC_DEVIATIONS * np.sqrt(freedom)
@@ -364,6 +364,7 @@ def _static_verdict(
     choice: Choice, name: str, values: Sequence, energy: np.ndarray, found, what: str
 ) -> Check:
     """Check of an order of samples by all static paths, where none of them is known."""
+    assert choice.static is not None
     best = choice.static.max()
     rival = max(
         float(energy[index])
@@ -599,6 +600,7 @@ class _Levels:
                 f"{text}; level cannot be checked: noise_power_w is below thermal "
                 f"noise ({_dbm(thermal_w)}), so samples are not in sqrt(W); only the ratio matters",
             )
+        assert self.highest_db is not None  # the line of sight is visible
         if self.highest_db > MAX_ABOVE_FREE_SPACE_DB:
             fft = _fft_words(self.scene, self.highest_db)
             return Check(

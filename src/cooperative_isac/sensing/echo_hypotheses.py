@@ -350,14 +350,14 @@ class Matcher:
     def profiles(self, echoes: Sequence[np.ndarray]) -> Profiles:
         """Power that the line of sight explains jointly, an amplitude for each path and frame."""
         num_delays = OVERSAMPLING * len(self.offsets_hz)
-        power = 0.0
+        powers = []
         for frame, echo in enumerate(echoes):
             over_delay = np.fft.ifft(self.matched(echo, frame), num_delays, axis=-1) * num_delays
             weighted = np.linalg.solve(self.gram(frame), over_delay)
-            power = power + np.einsum("xsviq,xsviq->xsvq", over_delay.conj(), weighted).real
+            powers.append(np.einsum("xsviq,xsviq->xsvq", over_delay.conj(), weighted).real)
         period_s = 1 / (self.offsets_hz[1] - self.offsets_hz[0])
         delays = np.fft.fftfreq(num_delays) * period_s
-        return Profiles(power, delays)
+        return Profiles(sum(powers, np.zeros_like(powers[0])), delays)
 
     def noise_power(self, echoes: Sequence[np.ndarray]) -> float | None:
         """Robust power of what neither static paths nor targets explain; None where nothing is.

@@ -4,6 +4,8 @@
 
 from __future__ import annotations
 
+from typing import overload
+
 import numpy as np
 
 from cooperative_isac.scene.model import OfdmGrid
@@ -37,7 +39,11 @@ def positive_definite(information: np.ndarray) -> np.ndarray:
     return scale * (correlation + ridge * np.eye(len(correlation)))
 
 
-def doppler_information(grid: OfdmGrid, power: np.ndarray) -> np.ndarray:
+@overload
+def doppler_information(grid: OfdmGrid, power: float) -> float: ...
+@overload
+def doppler_information(grid: OfdmGrid, power: np.ndarray) -> np.ndarray: ...
+def doppler_information(grid: OfdmGrid, power: float | np.ndarray) -> float | np.ndarray:
     """Fisher information of paths' Doppler shifts, 1/Hz^2 (CF eq. 23, one unknown path).
 
     power: any shape, float64, coherent SNR

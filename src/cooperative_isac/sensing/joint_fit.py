@@ -273,3 +273,9 @@ def _by_owner(values: np.ndarray, state: PathState) -> np.ndarray:
     total = np.zeros((state.num_targets, *values.shape[1:]))
     np.add.at(total, state.owner, values)
     return total
+
+
+def without(correlation: np.ndarray, fit: Fit) -> np.ndarray:
+    """The correlation without the paths of a fit."""
+    arrivals, own = fit.echoes
+    return correlation - (arrivals.T @ own.reshape(len(own), -1)).reshape(correlation.shape)

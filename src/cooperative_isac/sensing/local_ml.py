@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
-from functools import cached_property
 from itertools import combinations
 
 import numpy as np
 from scipy.special import chdtri
 
-from cooperative_isac.scene.model import OfdmGrid, Scene, Site
 from cooperative_isac.sensing.correlation import StreamReference, stream_reference
-from cooperative_isac.sensing.joint_fit import Effort, Fit, JointFit
+from cooperative_isac.sensing.detector import Detector
+from cooperative_isac.sensing.joint_fit import Effort, Fit, JointFit, without
 from cooperative_isac.sensing.path_state import NO_PATHS, PathState, single_path
 from cooperative_isac.sensing.reacquire import doppler_reach_hz, reacquired
 from cooperative_isac.sensing.replica import ReplicaMaker
-from cooperative_isac.sensing.search_grid import SearchGrid, search_grid
 from cooperative_isac.sensing.static_paths import StaticNuisance
 from cooperative_isac.sensing.surface import (
     LEAST_STATIC_SHARE,
@@ -26,9 +23,6 @@ from cooperative_isac.sensing.surface import (
 )
 from cooperative_isac.waveform.signal import Signal
 
-PATH_FALSE_ALARM = (
-    0.01  # per location, over its Doppler shifts, of a path that a detected target may have
-)
 MERGE_PROBABILITY = 0.9999  # of two reports of one target to be merged
 MAX_SEARCHES = 2  # of an independent frame: the second finds what stronger targets masked
 PEAK_MATCHES = 6  # joint fits that trying one peak of the surface may take
@@ -88,19 +82,8 @@ BODY_BUDGET = SearchBudget(
 )
 
 
-@dataclass(frozen=True)
-class LocalMl:
-    """A receiver that knows the frame and looks for targets; grid: the resource grid it senses
-    on.
-    """
-
-    scene: Scene
-    receiver: Site
-    grid: OfdmGrid
-
-    @cached_property
-    def search(self) -> SearchGrid:
-        return search_grid(self.scene, self.receiver, self.grid)
+class LocalMl(Detector):
+    """Maximum-likelihood search for targets in the echoes of one receiver that knows the frame."""
 
     def shared_path(self, reference: StreamReference) -> float:
         """Power over a target's strongest path from which on a path of another transmitter shares
@@ -116,11 +99,6 @@ class LocalMl:
         if self.scene.has_bodies:
             return BODY_BUDGET
         return POINT_BUDGET if self.scene.sensing.static_paths == "keep" else SUPPRESSED_BUDGET
-
-    @property
-    def max_doppler_hz(self) -> float:
-        """Largest bistatic Doppler shift of a target at the scene's maximum speed."""
-        return 2 * self.scene.sensing.max_speed_mps / self.grid.wavelength_m
 
     def sense(self, echo: np.ndarray, frame: Signal) -> Fit | None:
         """Find targets in an echo [num_rx_ant, num_subcarriers, num_symbols], complex64, sqrt(W);
@@ -151,7 +129,7 @@ class LocalMl:
         if not expected.num_paths:
             return None
         fit = joint.match(expected)
-        reach_hz = doppler_reach_hz(self.grid, 1 / self.scene.update_rate_hz)
+        reach_hz = doppler_reach_hz(self.grid, self.frame_stride / self.scene.update_rate_hz)
         if reach_hz:
             fit = joint.match(reacquired(joint, fit, reach_hz))
         return self._settle(joint, joint.climb(fit, **FROM_MEMORY))
@@ -178,27 +156,7 @@ class LocalMl:
         turns.
         """
         turn = sorted(site.name for site in self.scene.receivers).index(self.receiver.name)
-        return (number + turn) % self.budget.search_every == 0
-
-    def detection_threshold(self, reference: StreamReference) -> float:
-        """Power that noise alone exceeds anywhere with the scene's false-alarm probability (Exp(1)
-        per cell).
-
-        Without any cell in front of the array it is infinite: nothing is detected.
-        """
-        if not len(self.search.points_m):
-            return math.inf
-        bins, _ = doppler_bins(reference, self.max_doppler_hz)
-        trials = len(self.search.points_m) * len(self.scene.transmitters) * len(bins) / 2
-        probability = self.scene.sensing.false_alarm_probability
-        return float(-np.log(-np.expm1(np.log1p(-probability) / trials)))
-
-    def path_threshold(self, reference: StreamReference) -> float:
-        """Power that noise exceeds at a known location, at any Doppler shift, with
-        PATH_FALSE_ALARM.
-        """
-        bins, _ = doppler_bins(reference, self.max_doppler_hz)
-        return float(-np.log(PATH_FALSE_ALARM / len(bins)))
+        return (number // self.frame_stride + turn) % self.budget.search_every == 0
 
     def main_targets(self, fit: Fit | None, maker: ReplicaMaker) -> Fit | None:
         """The targets of a fit without satellites and without residues of a learned background.
@@ -401,9 +359,3 @@ def residues(maker: ReplicaMaker, fit: Fit) -> np.ndarray:
             float(fit.power[path]),
         )
     return found
-
-
-def without(correlation: np.ndarray, fit: Fit) -> np.ndarray:
-    """The correlation without the paths of a fit."""
-    arrivals, own = fit.echoes
-    return correlation - (arrivals.T @ own.reshape(len(own), -1)).reshape(correlation.shape)

@@ -10,22 +10,24 @@ from cooperative_isac.scene.geometry import bistatic_geometry
 from cooperative_isac.scene.model import Scene, Site
 from cooperative_isac.sensing.path_state import NO_PATHS, PathState
 
-FORGET_S = 1.0
+FORGET_S = 1.0  # s, after which a path is no longer expected where it was heard
+ROUNDING_S = 1e-6  # s, of differences between the times of frames
 
 
 @dataclass(frozen=True)
 class Memory:
-    """The paths of an earlier frame: its number and their state."""
+    """The paths of an earlier frame: its time and their state."""
 
-    number: int
+    time_s: float
     state: PathState
 
-    def recall(self, scene: Scene, receiver: Site, number: int, period_s: float) -> PathState:
-        """Where the remembered paths are expected in frame `number`; none after FORGET_S or from a
-        later frame.
+    def recall(self, scene: Scene, receiver: Site, time_s: float) -> PathState:
+        """Where the remembered paths are expected at a time; none after FORGET_S, or before.
+
+        scene: of the band, with the stations where they were
         """
-        elapsed_s = (number - self.number) * period_s
-        if not 0 < elapsed_s <= FORGET_S:
+        elapsed_s = time_s - self.time_s
+        if not 0 < elapsed_s <= FORGET_S + ROUNDING_S:
             return NO_PATHS
         return replace(
             self.state,
@@ -34,17 +36,29 @@ class Memory:
 
 
 def drift(scene: Scene, receiver: Site, state: PathState) -> np.ndarray:
-    """The slowest velocity of each target that explains its Doppler shifts, [num_targets, 3], m/s
-    (CF eq. 9).
+    """The slowest velocity of each target that explains its Doppler shifts (CF eq. 9).
+
+    Returns [num_targets, 3], float64, m/s.
     """
     velocities = np.zeros_like(state.points_m)
-    size, wavelength = scene.dimension, scene.grid.wavelength_m
-    transmitters = np.array([scene.transmitters[index].position_m for index in state.transmitter])
+    size = scene.dimension
+    wavelength = scene.grid.wavelength_m
+    sites = [scene.transmitters[index] for index in state.transmitter]
+
+    # Shifts beyond those that moving sites give a target at rest.
     paths = bistatic_geometry(
-        transmitters, receiver.position_m, state.points_m[state.owner], np.zeros(3), wavelength
+        np.array([site.position_m for site in sites]),
+        receiver.position_m,
+        state.points_m[state.owner],
+        np.zeros(3),
+        wavelength,
+        np.array([site.velocity_mps for site in sites]),
+        receiver.velocity_mps,
     )
+    shifts = state.doppler_hz - paths.doppler_hz
+
     for target in range(state.num_targets):
         own = state.owner == target
         slopes = -paths.range_gradient[own, :size] / wavelength
-        velocities[target, :size] = np.linalg.lstsq(slopes, state.doppler_hz[own], rcond=0.1)[0]
+        velocities[target, :size] = np.linalg.lstsq(slopes, shifts[own], rcond=0.1)[0]
     return velocities

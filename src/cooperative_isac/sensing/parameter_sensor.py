@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cached_property
 
 import numpy as np
 from scipy.special import chdtri
 
-from cooperative_isac.scene.model import OfdmGrid, Scene, Site
+from cooperative_isac.scene.model import Scene, Site
 from cooperative_isac.sensing.correlation import stream_reference
-from cooperative_isac.sensing.local_ml import LocalMl
+from cooperative_isac.sensing.detector import Detector
 from cooperative_isac.sensing.path_finder import FoundPath, PathFinder, take_off
 from cooperative_isac.sensing.path_parameters import (
     INTERPOLATED_CELLS,
@@ -33,19 +32,10 @@ Method = Callable[[PathFinder, SearchGrid], Callable[[PathFinder], FoundPath | N
 
 
 @dataclass(frozen=True)
-class ParameterSensor:
-    """A receiver that knows the frame; grid: what it senses on; method: proposes paths of an
-    echo.
-    """
+class ParameterSensor(Detector):
+    """A receiver that knows the frame, and how it proposes paths of an echo."""
 
-    scene: Scene
-    receiver: Site
-    grid: OfdmGrid
     method: Method
-
-    @cached_property
-    def _local(self) -> LocalMl:
-        return LocalMl(self.scene, self.receiver, self.grid)
 
     def sense(
         self, echo: np.ndarray, frame: Signal, static: StaticNuisance | None = None
@@ -59,18 +49,18 @@ class ParameterSensor:
         the scene's false-alarm probability. Of a target's paths from several transmitters the one
         that tells most is kept.
         """
-        local, most = self._local, self.scene.sensing.max_targets
-        reference = stream_reference(frame, local.max_doppler_hz, static)
+        most = self.scene.sensing.max_targets
+        reference = stream_reference(frame, self.max_doppler_hz, static)
         finder = PathFinder(
             self.scene,
             self.receiver,
             reference,
             reference.correlate(echo),
-            local.max_doppler_hz,
-            local.detection_threshold(reference),
+            self.max_doppler_hz,
+            self.detection_threshold(reference),
         )
         paths = take_off(
-            finder, self.method(finder, local.search), most * len(self.scene.transmitters)
+            finder, self.method(finder, self.search), most * len(self.scene.transmitters)
         )
         chosen = one_path_per_target(self.scene, self.receiver, paths)[:most]
         return tuple(

@@ -14,8 +14,7 @@ from scipy import fft
 from cooperative_isac.scene.arrays import steering_vectors
 from cooperative_isac.scene.model import Scene, Site
 from cooperative_isac.sensing.correlation import StreamReference
-from cooperative_isac.sensing.joint_fit import JointFit
-from cooperative_isac.sensing.local_ml import without
+from cooperative_isac.sensing.joint_fit import JointFit, without
 from cooperative_isac.sensing.path_state import NO_PATHS, single_path
 from cooperative_isac.sensing.replica import ReplicaMaker
 from cooperative_isac.sensing.surface import static_weights

@@ -24,10 +24,12 @@ class PathState:
 
     @property
     def num_targets(self) -> int:
+        """Number of targets."""
         return len(self.points_m)
 
     @property
     def num_paths(self) -> int:
+        """Number of paths of all targets."""
         return len(self.owner)
 
     @property

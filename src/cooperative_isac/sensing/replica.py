@@ -11,7 +11,7 @@ import numpy as np
 from cooperative_isac.scene.arrays import steering_derivatives, steering_vectors
 from cooperative_isac.scene.geometry import SPEED_OF_LIGHT_MPS, bistatic_geometry
 from cooperative_isac.scene.model import Scene, Site
-from cooperative_isac.sensing.correlation import StreamReference
+from cooperative_isac.sensing.correlation import StaticNuisance, StreamReference
 from cooperative_isac.sensing.path_state import PathState
 
 RESIDUE_MARGIN = (
@@ -70,7 +70,7 @@ class ReplicaMaker:
         gram = self._gram(filters)
         doppler_share = np.ones(state.num_paths)
         if reference.static is not None:
-            suppressed, doppler_share = self._without_static(filters, turns, gram)
+            suppressed, doppler_share = self._without_static(reference.static, filters, turns, gram)
             gram = suppressed
         return Replica(
             self._with_slopes(self.receiver, state.points_m),
@@ -107,6 +107,7 @@ class ReplicaMaker:
         static, frame = self.reference.static, self.reference.frame
         if (
             static is None
+            or static.mean is None
             or static.left_share == 0
             or abs(doppler_hz) > frame.grid.doppler_resolution_hz
         ):
@@ -153,7 +154,7 @@ class ReplicaMaker:
         return flat.conj() @ weighted.reshape(flat.shape).swapaxes(1, 2)
 
     def _without_static(
-        self, filters: np.ndarray, turns: np.ndarray, gram: np.ndarray
+        self, static: StaticNuisance, filters: np.ndarray, turns: np.ndarray, gram: np.ndarray
     ) -> tuple[np.ndarray, np.ndarray]:
         """Inner products of the filters after the suppression of static paths, and
         `Replica.doppler_share`.
@@ -178,7 +179,7 @@ class ReplicaMaker:
         projected[:, -1] = np.einsum("iplk,pik->pil", sloped, filters[:, 0], optimize=True)
 
         # Their inner products within the span of the streams.
-        weighted = (reference.static.weights @ projected[..., None])[..., 0]
+        weighted = (static.weights @ projected[..., None])[..., 0]
         flat = projected.reshape(num_paths, num_slopes + 1, -1)
         removed = flat.conj() @ weighted.reshape(flat.shape).swapaxes(1, 2)
 

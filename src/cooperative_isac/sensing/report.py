@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
 
+from cooperative_isac.scene.model import ONLY_BAND
 from cooperative_isac.sensing.joint_fit import Fit
 
 
@@ -25,11 +27,16 @@ class PathReport:
 
 @dataclass(frozen=True)
 class EchoReport:
-    """Paths of one target at one receiver, fitted with a shared location; point_m: [3] in map."""
+    """Paths of one target at one receiver on one band, fitted with a shared location.
+
+    point_m: [3], float64, m in map
+    band: name of the band, whose transmitters the paths count
+    """
 
     receiver: str
     point_m: np.ndarray
     paths: tuple[PathReport, ...]
+    band: str = ONLY_BAND
 
     @cached_property
     def power(self) -> float:
@@ -39,7 +46,8 @@ class EchoReport:
     @cached_property
     def information(self) -> np.ndarray:
         """Fisher information of the location, [dimension, dimension], 1/m^2."""
-        return sum(path.information for path in self.paths)
+        parts = [path.information for path in self.paths]
+        return sum(parts, np.zeros_like(parts[0]))
 
     @cached_property
     def covariance(self) -> np.ndarray:
@@ -47,21 +55,31 @@ class EchoReport:
         return np.linalg.inv(self.information)
 
 
-def report_fit(receiver: str, fit: Fit | None) -> tuple[EchoReport, ...]:
-    """The targets of a fit as reports, strongest first."""
+def report_fit(
+    receiver: str,
+    fit: Fit | None,
+    band: str = ONLY_BAND,
+    transmitters: Sequence[int] | None = None,
+) -> tuple[EchoReport, ...]:
+    """The targets of a fit as reports, strongest first.
+
+    transmitters: indices among the band's transmitters of those that the fit counts; None: all
+    """
     if fit is None:
         return ()
-    paths = [[] for _ in range(fit.state.num_targets)]
+    paths: list[list[PathReport]] = [[] for _ in range(fit.state.num_targets)]
     for index in np.argsort(fit.state.transmitter, kind="stable"):
+        transmitter = int(fit.state.transmitter[index])
         paths[fit.state.owner[index]].append(
             PathReport(
-                int(fit.state.transmitter[index]),
+                transmitter if transmitters is None else transmitters[transmitter],
                 float(fit.state.doppler_hz[index]),
                 float(fit.power[index]),
                 fit.information[index],
             )
         )
     reports = (
-        EchoReport(receiver, point, tuple(own)) for point, own in zip(fit.state.points_m, paths)
+        EchoReport(receiver, point, tuple(own), band)
+        for point, own in zip(fit.state.points_m, paths)
     )
     return tuple(sorted(reports, key=lambda report: -report.power))

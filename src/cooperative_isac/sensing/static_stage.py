@@ -29,7 +29,7 @@ from cooperative_isac.waveform.signal import Signal
 
 
 class StaticStage:
-    """Suppression of static paths for all receivers of a scene, where echoes are processed.
+    """Suppression of static paths in the echoes of one receiver, where these are processed.
 
     keep: echoes stay as they are; project: the static paths of a frame are unknown; learn: what
     earlier frames showed of them is subtracted, and only its uncertainty is suppressed. Only
@@ -38,7 +38,7 @@ class StaticStage:
 
     def __init__(self, scene: Scene):
         self.scene = scene
-        self._backgrounds: dict[str, Background] = {}
+        self._learned: tuple[float, Background] | None = None
 
     @property
     def is_active(self) -> bool:
@@ -49,21 +49,19 @@ class StaticStage:
         self,
         echo: np.ndarray,
         frame: Signal,
-        receiver: str,
-        period_s: float | None = None,
+        time_s: float | None = None,
     ) -> tuple[np.ndarray, StaticNuisance | None]:
         """An echo without its static paths, and what replicas have to lose likewise.
 
         echo: [num_rx_ant, num_subcarriers, num_symbols], complex64, sqrt(W), on the frame's grid
         frame: what is known of it: whole, or its reference symbols
-        period_s: time from one frame to the next; None where frames are independent draws, which
-        teach nothing
+        time_s: of the frame; None where frames are independent draws, which teach nothing
         Returns the echo, same shape, and the nuisance, None where nothing is suppressed.
         """
         if not self.is_active:
             return echo, None
-        if self.scene.sensing.static_paths == "learn" and period_s:
-            return self._with_background(echo, frame, receiver, period_s)
+        if self.scene.sensing.static_paths == "learn" and time_s is not None:
+            return self._with_background(echo, frame, time_s)
         static = unknown_static(frame.streams)
         return suppress(echo, frame.streams, static), static
 
@@ -71,15 +69,14 @@ class StaticStage:
         self,
         echo: np.ndarray,
         frame: Signal,
-        receiver: str,
-        period_s: float | None = None,
+        time_s: float | None = None,
     ) -> np.ndarray:
         """A whole echo without its static paths, for networks that look at its samples.
 
         Arguments as in prepare. On public reference symbols, which have streams of their own,
         static paths are always projected out.
         """
-        cleaned, static = self.prepare(echo, frame, receiver, period_s)
+        cleaned, static = self.prepare(echo, frame, time_s)
         if static is None or frame.reference is None:
             return cleaned
         cleaned = cleaned.copy()
@@ -90,11 +87,11 @@ class StaticStage:
         return cleaned
 
     def _with_background(
-        self, echo: np.ndarray, frame: Signal, receiver: str, period_s: float
+        self, echo: np.ndarray, frame: Signal, time_s: float
     ) -> tuple[np.ndarray, StaticNuisance]:
         """Prepare with what earlier frames showed; the frame then teaches, too."""
         noise_power_w = self.scene.propagation.noise_power_w
-        background = self._background(frame, receiver, len(echo), period_s)
+        background = self._background(frame, len(echo), time_s)
         prediction = predict(background, frame, noise_power_w)
         remaining, correlation = without_mean(echo, frame.streams, prediction.nuisance.mean)
 
@@ -108,10 +105,7 @@ class StaticStage:
 
         # An echo that overflowed teaches nothing, and what it contradicted is forgotten.
         learned = taught(background, prediction, frame, correlation, noise_power_w)
-        if learned.is_finite:
-            self._backgrounds[receiver] = learned
-        else:
-            self._backgrounds.pop(receiver, None)
+        self._learned = (time_s, learned) if learned.is_finite else None
 
         # Project where static paths drift too fast for what was learned of them.
         if misfit > MOST_MISFIT and share > DRIFTED:
@@ -120,12 +114,10 @@ class StaticStage:
         cleaned = shrunk(remaining, correlation, frame.streams, prediction.nuisance.inverse)
         return cleaned, replace(prediction.nuisance, left_share=share)
 
-    def _background(
-        self, frame: Signal, receiver: str, num_rx_ant: int, period_s: float
-    ) -> Background:
-        """What a receiver still remembers; nothing where frame numbers do not rise."""
-        known = self._backgrounds.get(receiver)
-        if known is None or frame.number <= known.number:
+    def _background(self, frame: Signal, num_rx_ant: int, time_s: float) -> Background:
+        """What is still remembered; nothing where time does not go on."""
+        elapsed_s = 0.0 if self._learned is None else time_s - self._learned[0]
+        if self._learned is None or elapsed_s <= 0:
             return unknown_background(frame, num_rx_ant, self.scene.propagation.noise_power_w)
-        elapsed_s = (frame.number - known.number) * period_s
-        return known.forgotten(-math.expm1(-elapsed_s / self.scene.sensing.static_memory_s))
+        forgotten = -math.expm1(-elapsed_s / self.scene.sensing.static_memory_s)
+        return self._learned[1].forgotten(forgotten)

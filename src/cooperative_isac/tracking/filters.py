@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import Protocol
 
 import numpy as np
@@ -26,8 +27,13 @@ class MotionFilter(Protocol):
     map.
     """
 
-    mean: np.ndarray
-    covariance: np.ndarray
+    @property
+    def mean(self) -> np.ndarray:
+        """Position and velocity, [6], float64, SI."""
+
+    @property
+    def covariance(self) -> np.ndarray:
+        """Covariance of position and velocity, [6, 6], float64, SI, symmetric."""
 
     def predict(self, dt_s: float) -> None:
         """Go dt_s into the future."""
@@ -46,10 +52,12 @@ class ConstantVelocityFilter:
 
     @property
     def mean(self) -> np.ndarray:
+        """Position and velocity, [6], float64, SI."""
         return self._filter.x.copy()
 
     @property
     def covariance(self) -> np.ndarray:
+        """Covariance of position and velocity, [6, 6], float64, SI, symmetric."""
         return _symmetric(self._filter.P)
 
     def predict(self, dt_s: float) -> None:
@@ -67,6 +75,12 @@ class _QuickLikelihood:
     """filterpy's log likelihood of the last innovation without the eigenvalues that take most of
     its time.
     """
+
+    # What the filter that it is mixed into has of its last update.
+    y: np.ndarray
+    S: np.ndarray
+    SI: np.ndarray
+    dim_z: int
 
     @property
     def log_likelihood(self) -> float:
@@ -92,8 +106,10 @@ class _TurnMode(_QuickLikelihood, ExtendedKalmanFilter):
     def predict_x(self, u=None):
         self.x = coordinated_turn(self.x, self.dt_s)
 
-    def update(self, z):
-        super().update(z, lambda state: _OBSERVATION, lambda state: state[:6])
+    def update(
+        self, z, HJacobian=lambda state: _OBSERVATION, Hx=lambda state: state[:6], *more, **named
+    ):
+        super().update(z, HJacobian, Hx, *more, **named)
 
 
 _OBSERVATION = np.eye(6, 7)
@@ -120,10 +136,12 @@ class ImmFilter:
 
     @property
     def mean(self) -> np.ndarray:
+        """Position and velocity, [6], float64, SI."""
         return self._imm.x[:6].copy()
 
     @property
     def covariance(self) -> np.ndarray:
+        """Covariance of position and velocity, [6, 6], float64, SI, symmetric."""
         return _symmetric(self._imm.P[:6, :6])
 
     @property
@@ -156,7 +174,10 @@ class ImmFilter:
         )
 
 
-FILTERS = {"cv": ConstantVelocityFilter, "imm": ImmFilter}
+FILTERS: dict[str, Callable[[Tracking, np.ndarray, np.ndarray], MotionFilter]] = {
+    "cv": ConstantVelocityFilter,
+    "imm": ImmFilter,
+}
 
 
 def check_model(settings: Tracking) -> None:

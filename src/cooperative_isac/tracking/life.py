@@ -22,6 +22,7 @@ class Life:
 
     @property
     def established(self) -> bool:
+        """Whether the track counts as one of a target."""
         return self.status in ESTABLISHED
 
 

@@ -46,6 +46,7 @@ class LiveTrack:
 
     @property
     def alive(self) -> bool:
+        """Whether the track goes on."""
         return self.life.status is not TrackStatus.DELETED
 
     @property

@@ -12,8 +12,9 @@ from cooperative_isac.fusion.detection import Detection, detection_problem
 
 @dataclass(frozen=True)
 class Measurements:
-    """values: [num, 6] position and velocity in map; covariances: [num, 6, 6]; float64, SI;
+    """Detections of one frame, as arrays.
 
+    values: [num, 6] position and velocity in map; covariances: [num, 6, 6]; float64, SI;
     partial: [num], bool, which update tracks but start none;
     places: [num], int, of each among the detections of the frame.
     """

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 
@@ -153,7 +154,7 @@ class Tracker:
         ended = list(self.reset()) if self._was_reset else []
         self._interval_s, self._time_s = time_s - self._time_s, time_s
         for track in self._tracks:
-            self._attempt(track, lambda: track.filter.predict(self._interval_s))
+            self._attempt(track, partial(track.filter.predict, self._interval_s))
         return ended
 
     def _pass_unobserved(self, answered: float) -> None:
@@ -215,7 +216,8 @@ class Tracker:
         for row, column in pairs:
             self._attempt(
                 tracks[row],
-                lambda: tracks[row].hit(
+                partial(
+                    tracks[row].hit,
                     self._time_s,
                     measurements.values[column],
                     inflation * measurements.covariances[column],
@@ -292,7 +294,8 @@ class Tracker:
             )
             problem = track.problem
         except (ArithmeticError, ValueError) as error:
-            problem = f"{type(error).__name__}: {error}"
+            self._failed[self._num_born] = f"{type(error).__name__}: {error}"
+            return
         if problem is None:
             self._tracks.append(track)
         else:

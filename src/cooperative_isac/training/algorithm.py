@@ -16,8 +16,9 @@ from cooperative_isac.training.batches import Batch
 
 @dataclass(frozen=True)
 class Optimization:
-    """How one side learns. commitment_weight: omega of CF eq. 21, for the mean squared distance;
+    """How one side learns.
 
+    commitment_weight: omega of CF eq. 21, for the mean squared distance;
     clip: largest norm of a side's gradient (0: any); precision: float32 | bfloat16.
     """
 
@@ -86,9 +87,11 @@ class LocalAccessPoint:
             self.codebook.load_state_dict(parameters["codebook"])
 
     def take(self, batch: Batch, training: bool) -> None:
+        """Begin to work on a batch; see AccessPoint.take."""
         self._observations, self._training = batch.observations[self.name], training
 
     def latents(self) -> Tensor:
+        """Latents of that batch; see AccessPoint.latents."""
         if self._training:
             return self._to_train()
         with torch.no_grad():
@@ -126,9 +129,11 @@ class LocalAccessPoint:
             step(self.optimizer, self.encoder, learning_rate, self.optimization)
 
     def report(self) -> dict[str, float]:
+        """Figures of the last training step; see AccessPoint.report."""
         return self._report
 
     def hand_over(self, network: Network) -> None:
+        """Put encoder and codebook into a network; see AccessPoint.hand_over."""
         if network.encoders[self.name] is not self.encoder:
             network.encoders[self.name].load_state_dict(self.encoder.state_dict())
             if self.codebook:
@@ -139,6 +144,7 @@ class LocalAccessPoint:
             return self.encoder(self._observations).float()
 
     def state_dict(self) -> dict:
+        """All that goes on with training after an interruption."""
         codebook = self.codebook.state_dict() if self.codebook else {}
         return {
             "encoder": self.encoder.state_dict(),
@@ -148,6 +154,7 @@ class LocalAccessPoint:
         }
 
     def load_state_dict(self, state: dict) -> None:
+        """Go on from a state."""
         self.encoder.load_state_dict(state["encoder"])
         self.optimizer.load_state_dict(state["optimizer"])
         self.generator.set_state(state["random"])
@@ -182,6 +189,7 @@ class Center:
 
         latents: [batch, M, L, D]; heard: [batch, M], zero for a receiver that is left out.
         """
+        assert batch.truth is not None  # the center has it
         latents = latents.requires_grad_()
         self.optimizer.zero_grad()
         with autocast(latents.device, self.optimization):
@@ -189,10 +197,12 @@ class Center:
             loss = self.network.loss(output, batch.truth)
         loss.backward()
         step(self.optimizer, self.network.center, learning_rate, self.optimization)
+        assert latents.grad is not None  # the loss depends on them
         return float(loss.detach()), latents.grad
 
     def judge(self, latents: Tensor, batch: Batch) -> tuple[float, Found]:
         """Loss of a batch, and what was found in it, without learning."""
+        assert batch.truth is not None  # the center has it
         heard = torch.ones(latents.shape[:2], device=latents.device)
         with torch.no_grad(), autocast(latents.device, self.optimization):
             output = self.network.center(latents, heard, batch.knowledge)

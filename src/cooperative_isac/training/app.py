@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -191,7 +191,7 @@ def pairs(texts: list[str]) -> dict[str, object]:
 
 
 @contextmanager
-def faults() -> Iterator[None]:
+def faults() -> Generator[None, None, None]:
     """Errors that the user can mend become one line; Ctrl-C says how to go on."""
     try:
         yield

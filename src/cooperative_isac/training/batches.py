@@ -57,14 +57,15 @@ class Examples(Dataset):
         """What examples depend on beside scene and samples."""
         return self.network.input_key
 
-    def __getitem__(self, number: int) -> dict[str, np.ndarray]:
-        known = self.cache.read(number) if self.cache else None
+    def __getitem__(self, index: int) -> dict[str, np.ndarray]:
+        known = self.cache.read(index) if self.cache else None
         if known is not None:
             return known
-        example = self._drawn(number)
+        example = self._drawn(index)
         if self.cache:
-            self.cache.write(number, example)
-            return self.cache.read(number)
+            # As all later readings have it, with fewer digits.
+            self.cache.write(index, example)
+            return self.cache.read(index) or example
         return example
 
     def _drawn(self, number: int) -> dict[str, np.ndarray]:
@@ -81,7 +82,7 @@ class Examples(Dataset):
         return example
 
     def _observed(self, echo: np.ndarray, frame: Signal, receiver: str) -> np.ndarray:
-        return self.network.observe(self._static.clean(echo, frame, receiver), frame, receiver)
+        return self.network.observe(self._static.clean(echo, frame), frame, receiver)
 
     def assemble(
         self, numbers: Sequence[int], tensors: Mapping[str, Tensor], device: torch.device
@@ -110,9 +111,7 @@ class EncodedExamples(Examples):
 
     def _observed(self, echo: np.ndarray, frame: Signal, receiver: str) -> np.ndarray:
         with torch.no_grad():
-            return self.network.encoded(
-                self._static.clean(echo, frame, receiver), frame, receiver
-            ).numpy()
+            return self.network.encoded(self._static.clean(echo, frame), frame, receiver).numpy()
 
 
 def truth_arrays(
@@ -134,23 +133,23 @@ def truth_arrays(
 
 def batches(
     examples: Examples,
-    groups: Sequence[Sequence[int]],
+    groups: Sequence[Sequence[int] | np.ndarray],
     num_workers: int,
     device: torch.device = torch.device("cpu"),
 ) -> Iterator[Batch]:
     """Batches of the samples with these numbers, in this order, whatever the number of worker
     processes.
     """
-    groups = [[int(number) for number in group] for group in groups]
+    listed = [[int(number) for number in group] for group in groups]
     context = "fork" if num_workers else None
     loader = DataLoader(
         _Faultless(examples),
-        batch_sampler=groups,
+        batch_sampler=listed,
         num_workers=num_workers,
         multiprocessing_context=context,
         collate_fn=_stacked,
     )
-    for group, tensors in zip(groups, loader):
+    for group, tensors in zip(listed, loader):
         if isinstance(tensors, ValueError):
             raise tensors
         yield examples.assemble(group, tensors, device)
@@ -171,9 +170,9 @@ class _Faultless(Dataset):
     def __init__(self, examples: Examples):
         self._examples = examples
 
-    def __getitem__(self, number: int) -> dict[str, np.ndarray] | ValueError:
+    def __getitem__(self, index: int) -> dict[str, np.ndarray] | ValueError:
         try:
-            return self._examples[number]
+            return self._examples[index]
         except ValueError as error:
             return error
 
@@ -181,10 +180,11 @@ class _Faultless(Dataset):
 def _stacked(
     examples: Sequence[Mapping[str, np.ndarray] | ValueError],
 ) -> dict[str, Tensor] | ValueError:
+    whole = []
     for example in examples:
         if isinstance(example, ValueError):
             return example
+        whole.append(example)
     return {
-        name: torch.from_numpy(np.stack([example[name] for example in examples]))
-        for name in examples[0]
+        name: torch.from_numpy(np.stack([example[name] for example in whole])) for name in whole[0]
     }

@@ -6,6 +6,7 @@ import shlex
 from collections.abc import Mapping
 from dataclasses import fields, replace
 from pathlib import Path
+from typing import Any
 
 import torch
 from rich.box import SIMPLE_HEAD
@@ -53,7 +54,7 @@ def make_job(
     basis = recipe(scheme)
     given = {name: value for name, value in vars(variety).items() if value is not None}
     variety = replace(basis.variety, **given)
-    settings = {**basis.settings, **chosen}
+    settings: dict[str, Any] = {**basis.settings, **chosen}
     names = {field.name for field in fields(Optimization)}
     optimization = Optimization(**{name: settings.pop(name) for name in names & settings.keys()})
     most = {
@@ -94,6 +95,7 @@ class ProgressWatcher(Watcher):
         self.loss = float("nan")
 
     def begin(self, training: Training, network: Network) -> None:
+        """Say what is trained, and show the bar."""
         sizes = [
             count_parameters(network.encoders[network.receivers[0]]),
             count_parameters(network.center),
@@ -118,14 +120,17 @@ class ProgressWatcher(Watcher):
         self.task = self.bar.add_task("epoch", total=training.steps_per_epoch, note="")
 
     def begin_epoch(self, epoch: int, steps_done: int) -> None:
+        """Set the bar to what of the epoch is done."""
         self.bar.reset(self.task, completed=steps_done, description=f"epoch {epoch + 1}", note="")
 
     def step(self, loss: float) -> None:
+        """Advance the bar, with the smoothed loss beside it."""
         smooth = loss if self.loss != self.loss else 0.98 * self.loss + 0.02 * loss
         self.loss = smooth
         self.bar.update(self.task, advance=1, note=f"loss {smooth:.4f}")
 
     def end_epoch(self, row: Mapping[str, float]) -> None:
+        """Print the figures of the epoch."""
         self.console.print("  ".join(f"{name} {row[name]:.4g}" for name in SHOWN), highlight=False)
 
 

@@ -42,6 +42,7 @@ class DeviceExamples(Examples):
                 f"'{source.scene.sensing.static_paths}'; echoes computed on the device keep static "
                 "paths: train on a recorded data set (isac dataset), or with 'keep'"
             )
+        self._modulation_order = source.scene.waveform.modulation_order
         most = (
             source.variety.scatterers[1]
             if source.variety.scatterers
@@ -49,8 +50,8 @@ class DeviceExamples(Examples):
         )
         self.num_paths = len(source.scene.transmitters) * (network.config.num_targets + most)
 
-    def __getitem__(self, number: int) -> dict[str, np.ndarray]:
-        situation, scene = self.source.situation(number), self.network.scene
+    def __getitem__(self, index: int) -> dict[str, np.ndarray]:
+        situation, scene = self.source.situation(index), self.network.scene
         example = {"indices": situation.frame.indices, "precoders": situation.frame.precoders}
         for site in scene.receivers:
             example |= {
@@ -65,9 +66,11 @@ class DeviceExamples(Examples):
     def assemble(
         self, numbers: Sequence[int], tensors: Mapping[str, Tensor], device: torch.device
     ) -> Batch:
+        """The batch of stacked ingredients, with the echoes computed on the device."""
         tensors = {name: tensor.to(device) for name, tensor in tensors.items()}
-        order = self.source.scene.waveform.modulation_order
-        streams = torch.from_numpy(constellation(order)).to(device)[tensors["indices"].long()]
+        streams = torch.from_numpy(constellation(self._modulation_order)).to(device)[
+            tensors["indices"].long()
+        ]
         observations = {}
         for name in self.receivers:
             parts = {

@@ -68,35 +68,42 @@ class RemoteAccessPoint:
         dist.send_object_list([state], self.rank)
 
     def take(self, batch: Batch, training: bool) -> None:
+        """Begin to work on a batch; see AccessPoint.take."""
         self._batch_size = len(batch.numbers)
         self._ask(Command.TRAIN if training else Command.ENCODE, self._batch_size)
         dist.send(torch.tensor(batch.numbers), self.rank)
 
     def latents(self) -> Tensor:
+        """Latents of that batch; see AccessPoint.latents."""
         latents = torch.empty(self._batch_size, *self.latent_shape)
         dist.recv(latents, self.rank)
         return latents
 
     def learn(self, gradient: Tensor, learning_rate: float) -> None:
+        """Send the gradient of what was sent; see AccessPoint.learn."""
         self._ask(Command.LEARN)
         dist.send(torch.tensor(learning_rate, dtype=torch.float64), self.rank)
         dist.send(gradient.contiguous(), self.rank)
 
     def report(self) -> dict[str, float]:
+        """Figures of the last training step; see AccessPoint.report."""
         self._ask(Command.REPORT)
         return _receive(self.rank)
 
     def hand_over(self, network: Network) -> None:
+        """Put encoder and codebook into a network; see AccessPoint.hand_over."""
         state = self.state_dict()
         network.encoders[self.name].load_state_dict(state["encoder"])
         if network.codebook(self.name):
             network.codebooks[self.name].load_state_dict(state["codebook"])
 
     def state_dict(self) -> dict:
+        """All that goes on with training after an interruption."""
         self._ask(Command.GIVE_STATE)
         return _receive(self.rank)
 
     def load_state_dict(self, state: dict) -> None:
+        """Go on from a state."""
         self._ask(Command.TAKE_STATE)
         dist.send_object_list([state], self.rank)
 
@@ -111,6 +118,7 @@ class RemoteAccessPoint:
 def serve(access_point: LocalAccessPoint, examples: Examples) -> None:
     """Be an access point until the center says that it is the end."""
     access_point.begin(_receive(CENTER))
+    sent = torch.empty(0)
     while (request := _receive_request())[0] is not Command.END:
         command, batch_size = request
         if command in (Command.TRAIN, Command.ENCODE):

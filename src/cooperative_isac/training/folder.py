@@ -6,7 +6,6 @@ from __future__ import annotations
 
 import csv
 import json
-import os
 import pickle
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -101,7 +100,7 @@ class RunFolder:
         temporary = self.path / f".{name}"
         try:
             write(temporary)
-            os.replace(temporary, self.path / name)
+            temporary.replace(self.path / name)
         except (OSError, RuntimeError) as error:  # RuntimeError: torch.save on a full disk
             temporary.unlink(missing_ok=True)
             reason = getattr(error, "strerror", None) or "is the disk full?"

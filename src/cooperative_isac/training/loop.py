@@ -154,6 +154,7 @@ class Training:
                 all_latents(self.access_points, batch, training=False), batch
             )
             self._refuse_divergence("validation loss", loss)
+            assert batch.truth is not None  # the center has it
             log.add(found, batch.truth)
             total += loss * len(batch.numbers)
         return log, total / len(numbers)

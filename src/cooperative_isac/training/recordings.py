@@ -19,7 +19,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -42,7 +42,7 @@ class Description(BaseModel):
 
     model_config = ConfigDict(strict=True)
 
-    format: Literal[FORMAT]
+    format: str
     samples: int = Field(ge=2)
     scene: dict[str, Any]
 
@@ -105,11 +105,13 @@ class RecordedSamples:
 
     @property
     def splits(self) -> Mapping[str, Split]:
+        """Train and validation samples."""
         count = len(self.arrays["targets"])
         train = int(TRAIN_SHARE * count)
         return {"train": Split(0, train), "validation": Split(train, count - train)}
 
     def situation(self, number: int) -> Situation:
+        """What was sent and where the targets were in one sample."""
         # Where the targets are
         rows = self.arrays["targets"][number]
         missing = np.isnan(rows).all(axis=(1, 2))
@@ -130,6 +132,7 @@ class RecordedSamples:
         return Situation(number, self.scene, frame, targets)
 
     def echo(self, situation: Situation, receiver: str) -> np.ndarray:
+        """The recorded echo at one receiver; see Source.echo."""
         name = f"echo-{receiver}"
         parts = self.arrays[name][situation.number].astype(np.float32)
         if not np.isfinite(parts).all():
@@ -220,7 +223,7 @@ def _arrays(samples: DrawnSamples, number: int) -> dict[str, np.ndarray]:
     )
     for row, target in zip(targets, situation.targets):
         row[0], row[1] = target.position_m, target.velocity_mps
-    arrays = {
+    arrays: dict[str, np.ndarray] = {
         "targets": targets,
         "downlink": np.frombuffer(pack_downlink(situation.frame), np.uint8),
     }

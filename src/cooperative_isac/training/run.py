@@ -29,9 +29,9 @@ from cooperative_isac.training.settings import Settings
 
 @dataclass(frozen=True)
 class Job:
-    """What to train and where; source: None to draw samples on the fly; cache: folder of
-    observations;
+    """What to train and where.
 
+    source: None to draw samples on the fly; cache: folder of observations;
     begin: weights to begin from, also of another scene; codebooks are made anew.
     """
 
@@ -175,18 +175,18 @@ def _examples(job: Job, network: Network) -> Examples:
     has_reference = job.scene.waveform.reference_symbol_stride
     takes_echoes = isinstance(network, (Dvqvae, Cnn)) and not network.needs_symbols
     if on_device and takes_echoes and not has_reference and not job.scene.is_physical:
-        return DeviceExamples(network, job.samples)
+        return DeviceExamples(network, DrawnSamples(job.scene, job.settings.variety))
     kind = EncodedExamples if job.settings.hold_encoders else Examples
     examples = kind(network, job.samples, network.receivers)
     if job.cache is not None:
-        examples.cache = _cache(job, examples)
+        examples.cache = _cache(job, job.cache, examples)
     return examples
 
 
-def _cache(job: Job, examples: Examples) -> Cache:
+def _cache(job: Job, folder: Path, examples: Examples) -> Cache:
     samples = job.source.folder if job.source else job.settings.variety
     key = f"{job.scene.fingerprint} {examples.input_key} {samples}"
     wanted = {"train": job.settings.train_samples, "validation": job.settings.validation_samples}
     last = max(split_numbers(job.samples, name, count)[-1] for name, count in wanted.items())
     named = sum(split.count for split in SPLITS.values())
-    return Cache(job.cache, key, max(named, int(last) + 1), cached_fields(examples[0]))
+    return Cache(folder, key, max(named, int(last) + 1), cached_fields(examples[0]))

@@ -74,9 +74,11 @@ class Situation:
 
 
 class Source(Protocol):
-    """Where samples come from; splits: train and validation."""
+    """Where samples come from."""
 
-    splits: Mapping[str, Split]
+    @property
+    def splits(self) -> Mapping[str, Split]:
+        """Train and validation samples."""
 
     def situation(self, number: int) -> Situation:
         """What is sent and where the targets are in one sample."""
@@ -104,14 +106,17 @@ class DrawnSamples:
 
     @property
     def splits(self) -> Mapping[str, Split]:
+        """Train and validation samples."""
         return SPLITS
 
     def situation(self, number: int) -> Situation:
+        """What is sent and where the targets are in one sample."""
         scene = varied(replace(self.scene, seed=TRAINING_SEED), self.variety, number)
         targets = draw_targets(scene, frame_generator(scene.seed, number, "targets"))
         return Situation(number, scene, transmit(scene, number), targets)
 
     def echo(self, situation: Situation, receiver: str) -> np.ndarray:
+        """The simulated echo at one receiver; see Source.echo."""
         return hear(situation.scene, situation.frame, receiver, situation.targets)
 
 
@@ -123,10 +128,12 @@ def split_numbers(source: Source, name: str, count: int) -> np.ndarray:
     """
     split = source.splits[name]
     more = max(count - split.count, 0)
-    if more and split.beyond is None:
-        raise ValueError(f"{count} {name} samples are wanted, the split has {split.count}")
     named = np.arange(split.first, split.first + (count - more or split.count))
-    return np.concatenate([named, split.beyond + np.arange(more)]) if more else named
+    if not more:
+        return named
+    if split.beyond is None:
+        raise ValueError(f"{count} {name} samples are wanted, the split has {split.count}")
+    return np.concatenate([named, split.beyond + np.arange(more)])
 
 
 def varied(scene: Scene, variety: Variety, number: int) -> Scene:

@@ -71,7 +71,7 @@ class ErrorLog:
             for lengths in self._lengths(self._all)
         ]
         found, false = len(location) / max(self._targets, 1), self._false / max(self._samples, 1)
-        return Score(*medians, *roots, found, false)
+        return Score(medians[0], medians[1], roots[0], roots[1], found, false)
 
     def deviation(self) -> np.ndarray:
         """Robust standard deviation of each number of a state, [2 dimension], float32, m and m/s.

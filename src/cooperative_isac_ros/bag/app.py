@@ -158,10 +158,13 @@ def replay(bag: BagArgument, scene: SceneOption = None, out: Out = None) -> None
         ):
             task = progress.add_task("frames", total=len(recording.frames))
             stop.allow(None)  # the nodes are ended
-            for _ in range(ATTEMPTS):
+            attempt = 0
+            while True:
+                attempt += 1
                 progress.reset(task)
                 again = Replay(recording, loaded, node, executor, stop.check)
-                if again.run(Path(folder), lambda: progress.advance(task)):
+                complete = again.run(Path(folder), lambda: progress.advance(task))
+                if complete or attempt == ATTEMPTS:
                     break
         if out is not None:
             again.save(out)

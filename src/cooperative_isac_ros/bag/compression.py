@@ -71,12 +71,12 @@ def open_decompressed(path: Path) -> tuple[BinaryIO, bool]:
 
     Returns it, and whether all of it could be decompressed: a copy ends where damage begins.
     """
-    file = open(path, "rb")
+    file = path.open("rb")
     if file.read(len(ZSTD_MAGIC)) != ZSTD_MAGIC:
         file.seek(0)
         return file, True
 
-    copy = tempfile.TemporaryFile()
+    copy = tempfile.TemporaryFile()  # noqa: SIM115 - it is closed by who reads it
     frame = zstandard.ZstdDecompressor().decompressobj()
     file.seek(0)
     with file:

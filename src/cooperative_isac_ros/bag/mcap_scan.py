@@ -183,6 +183,7 @@ class McapScan:
     def _outside_chunks(self, opcode: int, start: int, end: int) -> list[Record]:
         """One record that is in no chunk: nothing but its surroundings can confirm it."""
         record = _record(opcode, self._bytes(start, end - start))
+        assert isinstance(record, Record)  # the kinds that come here
         if isinstance(record, Channel):
             self._top_level_channels.add(record.id)
         if isinstance(record, ScannedMessage):
@@ -310,15 +311,12 @@ def _record(opcode: int, body: bytes) -> Schema | Channel | ScannedMessage | Sta
     return None
 
 
-class _WholeReads:
+class _WholeReads(BytesIO):
     """Bytes that are all there when they are asked for; mcap takes a part for the whole."""
 
-    def __init__(self, data: bytes):
-        self._stream = BytesIO(data)
-
-    def read(self, size: int) -> bytes:
+    def read(self, size: int | None = -1) -> bytes:
         """So many bytes; EndOfFile when there are fewer."""
-        data = self._stream.read(size)
-        if len(data) < size:
+        data = super().read(size)
+        if size is not None and len(data) < size:
             raise EndOfFile()
         return data

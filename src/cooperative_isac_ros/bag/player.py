@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 
 from rclpy.exceptions import NameValidationException
 from rclpy.node import Node
+from rclpy.publisher import Publisher
 from rosgraph_msgs.msg import Clock
 
 from cooperative_isac_ros.bag.definitions import UnknownTypeError, message_class
@@ -29,7 +30,7 @@ class Player:
     def __init__(self, node: Node, topics: Sequence[Topic], rename: Callable[[str], str] = str):
         self.skipped: dict[str, str] = {}
         self._node = node
-        self._publishers: dict[str, object] = {}
+        self._publishers: dict[str, Publisher] = {}
         for topic in topics:
             try:
                 self._publishers[topic.name] = node.create_publisher(

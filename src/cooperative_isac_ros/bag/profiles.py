@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from enum import Enum
+from typing import Any
 
 from rclpy.duration import Duration, Infinite
 from rclpy.qos import (
@@ -91,7 +93,7 @@ def _depth(fields: dict) -> int:
     return min(depth, LARGEST_DEPTH)
 
 
-def _word(fields: dict, name: str, policy: type, default):
+def _word(fields: dict, name: str, policy: type[Enum], default) -> Any:
     value = fields.get(name, default)
     try:
         found = policy(value) if isinstance(value, int) else policy[str(value).upper()]

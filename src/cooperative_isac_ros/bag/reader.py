@@ -268,7 +268,7 @@ def _drained(waiting: list[tuple[int, int, Recorded]]) -> Iterator[Recorded]:
 def _introduced(channel: Channel, schema: Schema | None, found: _Findings) -> _Introduced:
     """What a channel is, noted in the findings."""
     refusal = _refusal(channel, schema, found)
-    if refusal:
+    if refusal or schema is None:
         found.refused.setdefault((channel.topic, refusal), 0)
         return _Introduced(channel.topic, refusal)
     metadata = channel.metadata

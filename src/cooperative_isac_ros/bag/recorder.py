@@ -14,6 +14,7 @@ from rclpy.callback_groups import CallbackGroup
 from rclpy.clock import Clock, ClockType
 from rclpy.exceptions import InvalidTopicNameException
 from rclpy.node import Node
+from rclpy.subscription import Subscription
 from rclpy.validate_full_topic_name import validate_full_topic_name
 
 from cooperative_isac_ros.bag.definitions import UnknownTypeError, message_class
@@ -83,7 +84,7 @@ class Recorder:
         self._node = node
         self._wanted = _full_names(topics)
         self._sim_time = node.get_parameter("use_sim_time").value
-        self._subscriptions: dict[str, object] = {}
+        self._subscriptions: dict[str, Subscription] = {}
         self._polled, self._ticks = _Polled(), 0
         self._writer = BagWriter(folder)
         self._timer = node.create_timer(

@@ -209,7 +209,8 @@ class Replay:
         center, tracker = (f"{self._space}{name}" for name in REPLAYED)
         reports = self._reports()
         self._wait(
-            group, lambda: reports.get(center) and tracker in reports and self._player.all_heard
+            group,
+            lambda: reports.get(center, False) and tracker in reports and self._player.all_heard,
         )
         # Not before: the center is ready when somebody hears its detections, and that must be the
         # tracker.

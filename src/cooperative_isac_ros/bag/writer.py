@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -116,10 +117,9 @@ class BagWriter:
             for name, topic in self._topics.items()
         }
         self._start_ns, self._end_ns = self._file.span_ns
-        try:
+        # An older metadata.yaml stays where no other can be written.
+        with contextlib.suppress(OSError):
             self._describe()
-        except OSError:
-            pass  # an older metadata.yaml stays
 
     def _describe(self) -> None:
         self._described_s = time.monotonic()

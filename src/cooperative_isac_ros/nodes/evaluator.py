@@ -252,13 +252,12 @@ class Evaluator(SceneNode):
 
     def _converted(self, convert, message):
         """The record of a message of this run; None, and counted, when it means nothing."""
-        if message.run != self._run:
+        last = self._order.last
+        if last is None or message.run != last.run:
             return None
         try:
-            if message.number > self._order.last.number + FRAMES_AHEAD:
-                raise conversions.ConversionError(
-                    f"the last that was announced is {self._order.last.number}"
-                )
+            if message.number > last.number + FRAMES_AHEAD:
+                raise conversions.ConversionError(f"the last that was announced is {last.number}")
             return convert(message)
         except conversions.ConversionError as error:
             self.health.fault("messages_refused", f"frame {message.number}: {error}")
@@ -340,7 +339,10 @@ class Evaluator(SceneNode):
     def _checkpoint(self) -> None:
         """Write the report so far, if anything has changed."""
         began_s = time.monotonic()
-        if self._folder is None or not self._changed or began_s < self._next_checkpoint_s:
+        run = self._run
+        if self._folder is None or run is None:
+            return
+        if not self._changed or began_s < self._next_checkpoint_s:
             return
         counts = {
             "ledger": self._ledger.state(),
@@ -351,7 +353,7 @@ class Evaluator(SceneNode):
         try:
             write_checkpoint(
                 self._folder,
-                self._run,
+                run,
                 counts,
                 self._recorder.record(self._unsaved),
                 self.summary(),
@@ -383,12 +385,17 @@ class Evaluator(SceneNode):
 def _accuracy(
     frame: FrameStamp, simulated: bool, live: LiveFigures, ratios: tuple[float, float]
 ) -> AccuracyRecord:
-    parts_m = (
-        math.sqrt(part) for part in (live.gospa.localization, live.gospa.missed, live.gospa.false)
-    )
     nees = live.nees if live.nees is not None and math.isfinite(live.nees) else 0.0
     return AccuracyRecord(
-        frame, simulated, live.gospa.distance_m, *parts_m, nees, live.num_detected, *ratios
+        frame,
+        simulated,
+        live.gospa.distance_m,
+        math.sqrt(live.gospa.localization),
+        math.sqrt(live.gospa.missed),
+        math.sqrt(live.gospa.false),
+        nees,
+        live.num_detected,
+        *ratios,
     )
 
 

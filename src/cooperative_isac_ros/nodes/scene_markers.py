@@ -11,6 +11,7 @@ from functools import partial
 from cooperative_isac_msgs.msg import Accuracy, Detections, FeaturePacket, Frame, Tracks
 from geometry_msgs.msg import PoseStamped, TransformStamped
 from nav_msgs.msg import Path
+from rclpy.publisher import Publisher
 from visualization_msgs.msg import Marker, MarkerArray
 
 from cooperative_isac.scene.model import Scene
@@ -53,7 +54,8 @@ class SceneMarkers(SceneNode):
         super().__init__("scene_markers", PARAMETERS, **options)
         self._watch = TargetWatch(self)
         self._layout = scene_layout(self.scene)
-        self._run, self._drawn = None, 0
+        self._run: int | None = None
+        self._drawn = 0
         self._shown: set[tuple[str, int]] = set()
         self._stamps_ns: deque[int] = deque(maxlen=20)
         self._bits: dict[str, deque[int]] = {
@@ -65,7 +67,7 @@ class SceneMarkers(SceneNode):
         self._accuracy: AccuracyRecord | None = None
         self._to_bound = "-"
         self._trails: dict[int, deque[PoseStamped]] = {}
-        self._paths: dict[int, object] = {}
+        self._paths: dict[int, Publisher] = {}
         self._markers = self.create_publisher(MarkerArray, self.shared("markers"), qos.STREAM)
         self._frames = TransformPublisher(self, static=True)
         self._frames.publish(self._fixed_frames())

@@ -8,6 +8,7 @@ import time
 from cooperative_isac_msgs.msg import Detections, Tracks
 from nav_msgs.msg import Odometry
 from rclpy.clock import Clock, ClockType
+from rclpy.publisher import Publisher
 from rclpy.qos import QoSProfile
 from rclpy.subscription import Subscription
 
@@ -62,7 +63,7 @@ class TrackerNode(SceneNode):
         self._num_receivers = self.settings["num_receivers"] or len(self.scene.receiving_stations)
         self._tracker = Tracker(self.scene.tracking, self.scene.dimension)
         self._order: FrameOrder[DetectionList] = FrameOrder("detections", self.health.fault)
-        self._odometry: dict[str, object] = {}
+        self._odometry: dict[str, Publisher] = {}
         self._tracks = self.create_publisher(Tracks, self.shared("tracks"), qos.STREAM)
         self._transforms = TransformPublisher(self)
         self._frame_prefix = frame_prefix(self.get_namespace())
@@ -91,7 +92,7 @@ class TrackerNode(SceneNode):
 
     def _is_done(self, frame: FrameStamp) -> bool:
         """Whether the process before this one has worked on a frame of the history."""
-        if not self._catches_up or self._state.get("run") != frame.run:
+        if not self._catches_up or self._state is None or self._state.get("run") != frame.run:
             return False
         number = self._state.get("number")
         return isinstance(number, int) and frame.number <= number

@@ -118,7 +118,8 @@ class TransmitController(SceneNode):
         state = read_state(self._state_file) if self._state_file is not None else None
         start_ns = state.get("start_ns") if state is not None else None
         run = self.settings["run"]
-        self._resumed = run != 0 and isinstance(start_ns, int) and state.get("run") == run
+        is_same_run = state is not None and run != 0 and state.get("run") == run
+        self._resumed = is_same_run and isinstance(start_ns, int)
         self._run = run or secrets.randbits(63)
         self._numbers = FrameNumbers(self._rate_hz, start_ns if self._resumed else None)
 
@@ -229,11 +230,12 @@ class TransmitController(SceneNode):
 
     def _end_recording(self, frame: FrameStamp) -> None:
         """The path file has no further frame; the node lives on."""
+        paths = self.scene.propagation.paths
+        assert paths is not None and self._timer is not None  # it is their last frame
         self._timer.cancel()
-        last = min(frame.number, self.scene.num_frames - 1)
-        source = self.scene.propagation.paths.source
+        last = min(frame.number, paths.num_frames - 1)
         self.get_logger().info(
-            f"the recording {source} has ended: frame {last} was the last of run {self._run}"
+            f"the recording {paths.source} has ended: frame {last} was the last of run {self._run}"
         )
         self.health.figures["recording"] = "ended"
 

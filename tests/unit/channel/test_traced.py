@@ -209,6 +209,7 @@ def test_the_car_of_a_path_file_is_found(tmp_path):
 def test_a_scheme_with_sites_of_its_own_is_refused(tmp_path, arrays):
     scene = load_scene(write_scene(tmp_path, arrays))
     with pytest.raises(
-        ValueError, match="scheme 'monostatic' works with sites of its own, but .*car.npz has paths"
+        ValueError,
+        match=r"scheme 'monostatic' works with sites of its own, but .*car\.npz has paths",
     ):
         next(run(scene, 1, "monostatic"))

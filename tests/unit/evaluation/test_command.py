@@ -83,7 +83,12 @@ def test_figures_without_samples_and_bounds_without_end_are_null(small):
 
 
 def test_a_scheme_that_fails_is_told_in_a_line(small, install_scheme, capsys):
-    text = "class Scheme:\n    def __init__(self, scene):\n        raise ValueError('no voice')\n"
+    text = (
+        "from cooperative_isac.schemes import contract\n"
+        "class Scheme(contract.Scheme):\n"
+        "    def __init__(self, scene, name):\n"
+        "        raise ValueError('no voice')\n"
+    )
     install_scheme("mute", text)
     with pytest.raises(SystemExit) as ended:
         evaluate(small, ["mute"], 2, 0, None, None)

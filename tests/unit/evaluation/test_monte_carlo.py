@@ -6,10 +6,17 @@ import numpy as np
 import pytest
 
 from cooperative_isac.evaluation.live_bound import frame_bound
-from cooperative_isac.evaluation.monte_carlo import SchemeFailure, draw_frame, measure_frame, score
+from cooperative_isac.evaluation.monte_carlo import (
+    SchemeFailure,
+    draw_frame,
+    make_ends,
+    measure_frame,
+    score,
+)
 from cooperative_isac.fusion.detection import Detection
 from cooperative_isac.scene.file.config import with_power
 from cooperative_isac.scene.model import TargetClass, TargetState
+from cooperative_isac.schemes.contract import Decoder, Encoder, Scheme
 
 
 def detection(position, velocity=(0, 0, 0)):
@@ -22,14 +29,28 @@ def target(position, velocity=(0, 0, 0)):
     )
 
 
-class Oracle:
-    """A scheme that knows the targets, errs by 0.1 m and 1 m/s, and sees one that is not there."""
+class Sizes(Encoder):
+    """Packets of three or five bytes."""
+
+    def __init__(self, station):
+        self.station = station
+
+    def encode(self, echoes, frame):
+        return bytes(3 if self.station == "rx1" else 5)
+
+
+class Names(Sizes):
+    """The station's name."""
+
+    def encode(self, echoes, frame):
+        return self.station.encode()
+
+
+class Truth(Decoder):
+    """Errs by 0.1 m and 1 m/s, and sees a target that is not there."""
 
     def __init__(self, scene):
         self.scene = scene
-
-    def encode(self, echo, frame, receiver):
-        return bytes(3 if receiver == "rx1" else 5)
 
     def decode(self, packets, frame):
         ghost = detection(self.scene.box.high_m + 50)
@@ -38,29 +59,67 @@ class Oracle:
             for target in draw_frame(self.scene, frame.number).targets
         )
 
+
+class Nothing(Decoder):
+    def decode(self, packets, frame):
+        raise KeyError("no codebook")
+
+
+class Oracle(Scheme):
+    """A scheme that knows the targets."""
+
+    def at(self, station):
+        return Sizes(station)
+
+    def center(self):
+        return Truth(self.scene)
+
     def downlink_bits(self, frame):
         return 17
 
 
 class Broken(Oracle):
-    def decode(self, packets, frame):
-        raise KeyError("no codebook")
+    def center(self):
+        return Nothing()
+
+
+class Elsewhere(Oracle):
+    """A scheme that hears at another place."""
+
+    @staticmethod
+    def arranged(scene):
+        return replace(scene, receivers=(replace(scene.receivers[0], name="mast"),))
+
+    def at(self, station):
+        return Names(station)
+
+
+def ends(kind, scene):
+    """Both ends of a scheme."""
+    return make_ends(kind(kind.arranged(scene), kind.__name__.lower()))
+
+
+def samples(draw, station):
+    """The echo of a station."""
+    return draw.echoes[station]["default"].samples
 
 
 def test_a_frame_is_a_function_of_seed_and_number(small):
     first, again = draw_frame(small, 3), draw_frame(small, 3)
-    for name, echo in first.echoes.items():
-        assert echo.tobytes() == again.echoes[name].tobytes()
+    for name in first.echoes:
+        assert samples(first, name).tobytes() == samples(again, name).tobytes()
     for other in (draw_frame(small, 4), draw_frame(replace(small, seed=99), 3)):
-        assert not np.array_equal(other.echoes["rx1"], first.echoes["rx1"])
+        assert not np.array_equal(samples(other, "rx1"), samples(first, "rx1"))
         assert not np.array_equal(other.targets[0].position_m, first.targets[0].position_m)
-        assert not np.array_equal(other.frame.indices, first.frame.indices)
+        assert not np.array_equal(
+            other.frame.on("default").indices, first.frame.on("default").indices
+        )
 
 
 def test_powers_share_their_draws(small):
     quiet, loud = (draw_frame(with_power(small, power), 3) for power in (20.0, 40.0))
     assert np.array_equal(quiet.targets[1].position_m, loud.targets[1].position_m)
-    noise = (10 * quiet.echoes["rx1"] - loud.echoes["rx1"]) / 9
+    noise = (10 * samples(quiet, "rx1") - samples(loud, "rx1")) / 9
     # What does not grow with the power is the same noise in both.
     assert np.mean(np.abs(noise) ** 2) == pytest.approx(small.propagation.noise_power_w, rel=0.15)
 
@@ -90,7 +149,7 @@ def test_nothing_found_is_nothing_wrong():
 
 
 def test_a_scheme_is_measured_by_what_it_sends_and_says(small):
-    sample = measure_frame(small, {"oracle": Oracle(small)}, 6)
+    sample = measure_frame(small, {"oracle": ends(Oracle, small)}, 6)
     of_scheme = sample.schemes["oracle"]
     assert np.allclose(of_scheme.location_errors_m, [[0.1, 0]] * 2)
     assert np.allclose(of_scheme.velocity_errors_mps, [[0, 1]] * 2)
@@ -99,32 +158,25 @@ def test_a_scheme_is_measured_by_what_it_sends_and_says(small):
         and of_scheme.packet_bits == (24, 40)
         and of_scheme.downlink_bits == 17
     )
-    bound = frame_bound(small, draw_frame(small, 6).frame, draw_frame(small, 6).targets)
+    bound = frame_bound(
+        small, draw_frame(small, 6).frame.on("default"), draw_frame(small, 6).targets
+    )
     assert np.array_equal(sample.location_bounds_m, bound.location_m)
     assert np.array_equal(sample.velocity_bounds_mps, bound.velocity_mps)
     assert 5 < sample.sum_rate < 60
 
 
-class Elsewhere(Oracle):
-    """A scheme that hears at another place."""
-
-    @staticmethod
-    def arrange(scene):
-        return replace(scene, receivers=(replace(scene.receivers[0], name="mast"),))
-
-    def encode(self, echo, frame, receiver):
-        return receiver.encode()
-
-
 def test_a_scheme_with_its_own_sites_hears_the_same_targets_there(small):
-    sample = measure_frame(small, {"oracle": Oracle(small), "elsewhere": Elsewhere(small)}, 6)
+    sample = measure_frame(
+        small, {"oracle": ends(Oracle, small), "elsewhere": ends(Elsewhere, small)}, 6
+    )
     here, there = sample.schemes["oracle"], sample.schemes["elsewhere"]
     assert (here.packet_bits, there.packet_bits) == ((24, 40), (32,))
     assert np.array_equal(here.location_errors_m, there.location_errors_m)
-    own, usual = draw_frame(Elsewhere.arrange(small), 6), draw_frame(small, 6)
+    own, usual = draw_frame(Elsewhere.arranged(small), 6), draw_frame(small, 6)
     assert np.array_equal(own.targets[1].velocity_mps, usual.targets[1].velocity_mps)
     assert list(own.echoes) == ["mast"] and not np.array_equal(
-        own.echoes["mast"], usual.echoes["rx1"]
+        samples(own, "mast"), samples(usual, "rx1")
     )
 
 
@@ -137,4 +189,4 @@ def test_the_bound_is_that_of_the_symbols_that_are_known(small):
 def test_a_failing_scheme_is_named_with_its_frame(small):
     message = "scheme 'broken' failed in frame 2 of seed 5: KeyError: 'no codebook'"
     with pytest.raises(SchemeFailure, match=message):
-        measure_frame(small, {"good": Oracle(small), "broken": Broken(small)}, 2)
+        measure_frame(small, {"good": ends(Oracle, small), "broken": ends(Broken, small)}, 2)

@@ -86,7 +86,7 @@ def test_what_is_loaded_is_what_was_saved(tmp_path, num_frames):
 def test_a_file_without_the_columns_is_named(tmp_path):
     np.savez(tmp_path / "other.npz", frame_number=np.zeros(1))
     with pytest.raises(
-        ValueError, match="other.npz: lacks frame_stamp_ns, frame_simulated, truth_frame"
+        ValueError, match=r"other\.npz: lacks frame_stamp_ns, frame_simulated, truth_frame"
     ):
         load_run_record(tmp_path / "other.npz")
 
@@ -95,17 +95,17 @@ def test_a_file_without_the_columns_is_named(tmp_path):
 def test_a_file_of_something_else_is_no_record(tmp_path, content):
     path = tmp_path / "run.npz"
     if content == "array":
-        with open(path, "wb") as file:
+        with path.open("wb") as file:
             np.save(file, np.zeros(3))
     elif content == "cut":
         recorded(3).save(path)
         path.write_bytes(path.read_bytes()[:-40])
     else:
         path.write_bytes(content)
-    with pytest.raises(ValueError, match="run.npz: not an .npz file of arrays"):
+    with pytest.raises(ValueError, match=r"run\.npz: not an \.npz file of arrays"):
         load_run_record(path)
 
 
 def test_a_file_that_is_not_there_is_named(tmp_path):
-    with pytest.raises(ValueError, match="run.npz: no such file"):
+    with pytest.raises(ValueError, match=r"run\.npz: no such file"):
         load_run_record(tmp_path / "run.npz")

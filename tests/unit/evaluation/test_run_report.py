@@ -32,7 +32,7 @@ TINY = str(Path(__file__).resolve().parents[2] / "scenes" / "tiny.yaml")
 
 @pytest.fixture
 def console():
-    return Console(width=120, record=True, file=open("/dev/null", "w"))
+    return Console(width=120, record=True, file=io.StringIO())
 
 
 def summary(**changes):
@@ -139,7 +139,7 @@ def test_the_path_of_the_picture_is_one_line_in_a_narrow_terminal(folder):
 
 def test_the_scene_of_a_run_is_not_guessed(folder, console):
     with pytest.raises(
-        ValueError, match="tiny: no scene of that name.*name the scene file with --scene"
+        ValueError, match=r"tiny: no scene of that name.*name the scene file with --scene"
     ):
         show_report(folder, None, console)
     with pytest.raises(
@@ -358,12 +358,12 @@ def test_a_wrong_column_is_named_and_the_table_is_shown(folder, console, column,
 
 def test_a_picture_that_cannot_be_written_leaves_the_table(folder, console):
     (folder / PICTURE_FILE).mkdir()
-    with pytest.raises(ValueError, match="scene.png: it is a folder"):
+    with pytest.raises(ValueError, match=r"scene\.png: it is a folder"):
         show_report(folder, TINY, console)
     assert "0.988" in console.export_text()
 
 
 def test_an_unknown_scheme_names_the_file(folder, console):
     (folder / SUMMARY_FILE).write_text(json.dumps(summary(scheme="smoke_signals")))
-    with pytest.raises(ValueError, match="summary.json: scheme 'smoke_signals' is not known"):
+    with pytest.raises(ValueError, match=r"summary\.json: scheme 'smoke_signals' is not known"):
         show_report(folder, TINY, console)

@@ -131,34 +131,47 @@ def test_a_sequence_is_what_the_pipeline_finds(traced):
     assert figures.visible == 1 and figures.found_near_visible == figures.found_near
 
 
-def test_access_points_work_on_between_frames(traced, install_scheme):
-    """Every packet is followed by after_sending of its receiver, as in the node."""
+def test_stations_work_on_between_frames(traced, install_scheme):
+    """Every packet is followed by idle of its encoder, as in the node."""
     install_scheme(
         "diary",
         """
-class Scheme:
-    name = "diary"
-    calls = []
-    def __init__(self, scene):
-        self.period_s = None
-    def encode(self, echo, frame, receiver):
-        self.calls.append((frame.number, receiver, self.period_s))
+from cooperative_isac.schemes import contract
+
+CALLS = []
+
+class Encoder(contract.Encoder):
+    def __init__(self, station):
+        self.station = station
+    def encode(self, echoes, frame):
+        CALLS.append((frame.number, self.station, list(echoes), frame.time_s))
         return b"x"
-    def after_sending(self, receiver):
-        self.calls.append(receiver)
+    def idle(self):
+        CALLS.append(self.station)
+
+class Decoder(contract.Decoder):
     def decode(self, packets, frame):
-        self.calls.append(sorted(packets))
+        CALLS.append(sorted(packets))
         return ()
+
+class Scheme(contract.Scheme):
+    def at(self, station):
+        return Encoder(station)
+    def center(self):
+        return Decoder()
+    def downlink_bits(self, frame):
+        return 0
 """,
     )
     measure_sequence(traced, ["diary"], 2)
     import diary_package
 
-    expected = [
-        [(number, "rx1", 0.1), "rx1", (number, "rx2", 0.1), "rx2", ["rx1", "rx2"]]
-        for number in range(2)
-    ]
-    assert diary_package.Scheme.calls == expected[0] + expected[1]
+    expected = []
+    for number, time_s in enumerate((0.0, 0.1)):
+        for station in ("rx1", "rx2"):
+            expected += [(number, station, ["default"], time_s), station]
+        expected.append(["rx1", "rx2"])
+    assert expected == diary_package.CALLS
 
 
 def test_targets_with_few_links_are_not_visible(tmp_path):
@@ -181,7 +194,7 @@ def test_scenes_without_a_path_file_are_measured_too(tiny):
 def test_a_scheme_that_cannot_be_made_is_named(traced):
     with pytest.raises(
         SchemeFailure,
-        match="scheme 'monostatic' cannot be made for scene 'traced'.*sites of its own",
+        match=r"scheme 'monostatic' cannot be made for scene 'traced'.*sites of its own",
     ):
         measure_sequence(traced, ["monostatic"], 1)
 

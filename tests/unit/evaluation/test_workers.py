@@ -8,18 +8,29 @@ import os
 import numpy as np
 import pytest
 
-from cooperative_isac.evaluation.monte_carlo import SchemeFailure, measure_frame
+from cooperative_isac.evaluation.monte_carlo import SchemeFailure, make_ends, measure_frame
 from cooperative_isac.evaluation.workers import ONE_THREAD, measure_frames, num_processors
 from cooperative_isac.scene.file.config import with_power
 from cooperative_isac.schemes.registry import make_scheme
 
 FAILING = """
 import os
-class Scheme:
-    def __init__(self, scene):
-        {init}
-    def encode(self, echo, frame, receiver):
+from cooperative_isac.schemes import contract
+
+class Encoder(contract.Encoder):
+    def encode(self, echoes, frame):
         {encode}
+
+class Scheme(contract.Scheme):
+    def __init__(self, scene, name):
+        super().__init__(scene, name)
+        {init}
+    def at(self, station):
+        return Encoder()
+    def center(self):
+        return None
+    def downlink_bits(self, frame):
+        return 0
 """
 
 
@@ -45,7 +56,7 @@ def test_samples_do_not_depend_on_the_number_of_workers(small):
     )
     assert len(alone) == 6 and alone == together
     here = [
-        measure_frame(scene, {"local_ml": make_scheme("local_ml", scene)}, number)
+        measure_frame(scene, {"local_ml": make_ends(make_scheme("local_ml", scene))}, number)
         for scene in (with_power(small, 30.0), small)
         for number in range(3)
     ]

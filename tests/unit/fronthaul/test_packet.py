@@ -8,8 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cooperative_isac.fronthaul.envelope import PacketError, with_checksum
+from cooperative_isac.fronthaul.envelope import PacketError, packet_format, with_checksum
 from cooperative_isac.fronthaul.report_packet import (
+    BANDS_FORMAT,
     HEADER,
     MAX_REPORTS,
     VERSION,
@@ -100,11 +101,25 @@ def test_sizes_are_those_of_the_format(small, tilted):
         assert len(pack_reports(scene, "rx2", 0, reports)) == -(-bits // 8) + 4
 
 
-def test_the_strongest_reports_are_kept(scene):
+def test_more_reports_than_the_short_header_counts_are_all_there(scene):
     reports = some_reports(scene, MAX_REPORTS + 5)
-    found = unpack_reports(scene, "rx2", 0, pack_reports(scene, "rx2", 0, reports))
-    assert len(found) == MAX_REPORTS
-    assert found[-1].power == pytest.approx(reports[MAX_REPORTS - 1].power, rel=0.01)
+    packet = pack_reports(scene, "rx2", 0, reports)
+    assert packet_format("rx2", packet) == BANDS_FORMAT
+    found = unpack_reports(scene, "rx2", 0, packet)
+    assert len(found) == MAX_REPORTS + 5
+    for report, back in zip(reports, found):
+        assert back.receiver == "rx2" and back.band == report.band
+        assert np.allclose(back.point_m, report.point_m, atol=1e-4)
+        assert [path.transmitter for path in back.paths] == [
+            path.transmitter for path in report.paths
+        ]
+        assert back.power == pytest.approx(report.power, rel=0.01)
+
+
+def test_up_to_that_number_the_header_stays_short(scene):
+    for count in (0, 1, MAX_REPORTS):
+        packet = pack_reports(scene, "rx2", 0, some_reports(scene, count))
+        assert packet_format("rx2", packet) == VERSION
 
 
 def test_what_lies_outside_the_area_is_not_told(scene):

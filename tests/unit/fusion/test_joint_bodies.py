@@ -4,16 +4,18 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from chain import Chain
 
 from cooperative_isac.fusion.detection import detection_problem
 from cooperative_isac.fusion.joint_bodies import SensedEcho, detect_bodies, sound
 from cooperative_isac.pipeline import hear, transmit
 from cooperative_isac.scene.draw import scene_targets
 from cooperative_isac.scene.file.config import load_scene
-from cooperative_isac.schemes.local_ml import LocalMlScheme
-from cooperative_isac.schemes.registry import make_scheme
+from cooperative_isac.schemes.local_receiver import LocalReceiver
+from cooperative_isac.schemes.views import StationView
 from cooperative_isac.sensing.information import positive_definite
 from cooperative_isac.sensing.report import EchoReport, PathReport
+from cooperative_isac.waveform.frame import Frame
 
 FRAME = 5
 TIME_S = 1.0
@@ -31,16 +33,15 @@ def sensed(yard):
 
 
 def sense(yard, number):
-    scheme = LocalMlScheme(yard)
     frame = transmit(yard, number)
     targets = scene_targets(yard, number / yard.update_rate_hz)
     echoes = {}
     for site in yard.receivers:
-        echo, static = scheme.prepare(hear(yard, frame, site.name, targets), frame, site.name)
-        joint, fit = scheme.sense(echo, static, frame, site.name)
-        echoes[site.name] = SensedEcho(
-            joint, fit, scheme.sensor(site.name).main_targets(fit, joint.maker)
-        )
+        samples = hear(yard, frame, site.name, targets)
+        receiver = LocalReceiver(StationView(yard, site.name))
+        on_air = Frame(number, {yard.band: frame})
+        one = receiver.sense(receiver.prepare_known(samples, on_air), on_air)
+        echoes[site.name] = SensedEcho(one.joint, one.fit, one.main)
     return echoes
 
 
@@ -79,15 +80,15 @@ def test_noise_alone_confirms_no_target(yard, sensed):
     """The other receivers' echoes are noise: what one receiver finds alone stays in doubt."""
     only, generator = "rx3", np.random.default_rng(5)
     frame = transmit(yard, FRAME)
-    scheme = LocalMlScheme(yard)
     echoes = {only: sensed[only]}
     deviation = np.sqrt(yard.propagation.noise_power_w / 2)
     for name in ("rx1", "rx2"):
         shape = (yard.receiver(name).num_ant, yard.grid.num_subcarriers, yard.grid.num_symbols)
         noise = deviation * (generator.normal(size=shape) + 1j * generator.normal(size=shape))
-        echo, static = scheme.prepare(noise.astype(np.complex64), frame, name)
-        joint = scheme.sensor(name).listen(echo, frame, static=static)
-        echoes[name] = SensedEcho(joint, None, None)
+        receiver = LocalReceiver(StationView(yard, name))
+        on_air = Frame(frame.number, {yard.band: frame})
+        echo = receiver.prepare_known(noise.astype(np.complex64), on_air)
+        echoes[name] = SensedEcho(receiver.listen(echo, on_air).joint, None, None)
     assert detect_bodies(yard, echoes) == ()
 
 
@@ -96,8 +97,7 @@ def test_no_echo_is_no_detection(yard):
 
 
 def test_broken_echoes_between_good_ones_end_nothing(yard):
-    scheme = make_scheme("raw_ml", yard)
-    scheme.period_s = 1 / yard.update_rate_hz
+    scheme = Chain("raw_ml", yard, live=True)
     broken = {
         1: lambda echo: np.zeros_like(echo),
         3: lambda echo: one_sample(echo, 1e18),
@@ -108,7 +108,7 @@ def test_broken_echoes_between_good_ones_end_nothing(yard):
     for number in range(9):
         frame, packets = transmit(yard, number), {}
         for site in yard.receivers:
-            targets = scene_targets(yard, number * scheme.period_s)
+            targets = scene_targets(yard, number / yard.update_rate_hz)
             echo = hear(yard, frame, site.name, targets)
             echo = broken.get(number, lambda good: good)(echo)
             packets[site.name] = scheme.encode(echo, frame, site.name)

@@ -55,7 +55,8 @@ def network(request, tiny):
 def heard(tiny):
     """A frame, and its echoes by receiver."""
     draw = draw_frame(tiny, 7)
-    return draw.frame, draw.echoes
+    samples = {name: echoes[tiny.band].samples for name, echoes in draw.echoes.items()}
+    return draw.frame.on(tiny.band), samples
 
 
 @pytest.fixture

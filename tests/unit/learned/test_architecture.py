@@ -59,12 +59,14 @@ def test_one_frame_of_the_paper_goes_from_echo_to_targets():
     network = make_network(scene, "paper_dvqvae").eval().requires_grad_(False)
     codec, draw = LatentCodec(network, 1), draw_frame(scene, 0)
     latents = []
-    for name, echo in draw.echoes.items():
-        observation = torch.from_numpy(network.observe(echo, draw.frame, name))
+    frame = draw.frame.on(scene.band)
+    for name, echoes in draw.echoes.items():
+        echo = echoes[scene.band].samples
+        observation = torch.from_numpy(network.observe(echo, frame, name))
         packet = codec.pack(network.encoders[name](observation[None])[0], name, 0)
         assert len(packet) < 0.02 * echo.nbytes  # CF section V-C: 99 % less
         latents.append(codec.unpack(packet, name, 0))
-    knowledge = torch.from_numpy(network.knowledge(draw.frame))[None]
+    knowledge = torch.from_numpy(network.knowledge(frame))[None]
     found = network.read(network.center(torch.stack(latents)[None], torch.ones(1, 2), knowledge))
     assert found.state.shape == (1, 2, 4) and torch.isfinite(found.state).all()
 

@@ -86,7 +86,7 @@ def test_a_codeword_without_use_is_restarted_at_a_latent_of_the_batch():
     codebook, latents = codebook_of(restart_after=3), latents_of(10, 6)
     codebook.idle_steps.zero_()
     codebook.codewords[0, 5] = 100.0
-    for step in range(3):
+    for _ in range(3):
         assert torch.equal(codebook.codewords[0, 5], torch.full((6,), 100.0))
         codebook.follow(latents, codebook.nearest(latents), random_generator())
     assert any(torch.equal(codebook.codewords[0, 5], latent) for latent in latents)

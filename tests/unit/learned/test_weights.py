@@ -67,11 +67,11 @@ def test_power_and_seed_may_differ(path, tiny):
 @pytest.mark.parametrize("network", ["raw"], indirect=True)
 def test_another_scene_is_told_with_its_differences(path, tiny, small):
     with pytest.raises(
-        WeightsError, match="another scene than 'small': num_users 2 there, 3 here; .*isac train"
+        WeightsError, match=r"another scene than 'small': num_users 2 there, 3 here; .*isac train"
     ):
         load_weights(path, small)
     faster = replace(tiny, sensing=replace(tiny.sensing, max_speed_mps=30.0))
-    with pytest.raises(WeightsError, match="sensing.max_speed_mps 15.0 there, 30.0 here"):
+    with pytest.raises(WeightsError, match=r"sensing\.max_speed_mps 15\.0 there, 30\.0 here"):
         load_weights(path, faster)
     site = tiny.receivers[0]
     elsewhere = replace(site, position_m=site.position_m + [0, 1, 0])
@@ -101,7 +101,7 @@ def test_incomplete_weights_are_refused(network, tiny, tmp_path):
     del network.center.joint
     save_weights(tmp_path / "part", network, {})
     with pytest.raises(
-        WeightsError, match="are incomplete or of another version .*missing .*center.joint"
+        WeightsError, match=r"are incomplete or of another version .*missing .*center\.joint"
     ):
         load_weights(tmp_path / "part", tiny)
 
@@ -110,10 +110,10 @@ def test_wrong_hyperparameters_are_named(tiny):
     with pytest.raises(WeightsError, match="hidden"):
         make_network(tiny, "paper_dvqvae", {"hidden": "wide"})
     with pytest.raises(
-        WeightsError, match="no hyperparameter hiden, codebook.sise; it has num_targets, input, "
+        WeightsError, match=r"no hyperparameter hiden, codebook\.sise; it has num_targets, input, "
     ):
         make_network(tiny, "paper_dvqvae", {"hiden": 3, "codebook": {"size": 8, "sise": 9}})
-    with pytest.raises(WeightsError, match="kind 'rnn' is not known; use one of .*dvqvae"):
+    with pytest.raises(WeightsError, match=r"kind 'rnn' is not known; use one of .*dvqvae"):
         make_network(tiny, "rnn")
 
 

@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -55,7 +56,7 @@ def test_a_reader_that_leaves_early_is_no_fault():
 
 
 def test_a_full_disk_behind_the_output_is_one_line():
-    with open("/dev/full", "wb") as full:
+    with Path("/dev/full").open("wb") as full:
         command = ended(stdout=full)
     assert (command.returncode, command.stderr) == (1, b"error: No space left on device\n")
 

@@ -11,6 +11,11 @@ TX, RX, WAVELENGTH_M = np.array([-5.0, 2, 8]), np.array([40.0, -3, 6]), 0.01
 GENERATOR = np.random.default_rng(3)
 POINTS, VELOCITIES = GENERATOR.uniform(5, 30, (4, 5, 3)), GENERATOR.uniform(-20, 20, (4, 5, 3))
 
+MOVING = {
+    "transmitter_velocity_mps": np.array([3.0, -12, 1]),
+    "receiver_velocity_mps": np.array([-7.0, 4, 2]),
+}
+
 
 def path_length(point):
     return math.dist(TX, point) + math.dist(point, RX)
@@ -58,6 +63,33 @@ def test_the_slope_of_doppler_with_location_is_that_of_finite_differences():
     for axis, step in enumerate(1e-4 * np.eye(3)):
         slopes = (shifts(POINTS + step) - shifts(POINTS - step)) / 2e-4
         assert np.allclose(found[..., axis], slopes, rtol=1e-5, atol=1e-5)
+
+
+def test_moving_sites_shift_doppler_as_their_path_changes():
+    def length(point, velocity, time_s):
+        place = point + time_s * velocity
+        tx = TX + time_s * MOVING["transmitter_velocity_mps"]
+        rx = RX + time_s * MOVING["receiver_velocity_mps"]
+        return math.dist(tx, place) + math.dist(place, rx)
+
+    wavelengths = np.random.default_rng(4).uniform(0.01, 0.1, (4, 5))
+    found = bistatic_geometry(TX, RX, POINTS, VELOCITIES, wavelengths, **MOVING)
+    for index in np.ndindex(4, 5):
+        after = length(POINTS[index], VELOCITIES[index], 1e-5)
+        before = length(POINTS[index], VELOCITIES[index], -1e-5)
+        expected = -(after - before) / 2e-5 / wavelengths[index]
+        assert found.doppler_hz[index] == pytest.approx(expected, rel=1e-4, abs=1e-2)
+
+
+def test_the_slope_of_doppler_with_moving_sites_is_that_of_finite_differences():
+    paths = bistatic_geometry(TX, RX, POINTS, VELOCITIES, WAVELENGTH_M, **MOVING)
+    found = paths.doppler_location_gradient(VELOCITIES, WAVELENGTH_M, **MOVING)
+    for axis in range(3):
+        step = 1e-4 * np.eye(3)[axis]
+        after = bistatic_geometry(TX, RX, POINTS + step, VELOCITIES, WAVELENGTH_M, **MOVING)
+        before = bistatic_geometry(TX, RX, POINTS - step, VELOCITIES, WAVELENGTH_M, **MOVING)
+        slope = (after.doppler_hz - before.doppler_hz) / 2e-4
+        assert np.allclose(found[..., axis], slope, rtol=1e-4, atol=1e-3)
 
 
 @pytest.mark.parametrize("transmitter", [TX, RX])

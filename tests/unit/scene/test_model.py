@@ -27,6 +27,6 @@ def test_a_receiver_is_found_by_name():
     scene = load_scene(Path(__file__).with_name("file") / "good_scene.yaml")
     assert scene.receiver("rx2") is scene.receivers[1] and scene.grid is scene.waveform.grid
     with pytest.raises(
-        KeyError, match="no receiver 'tx1' in scene 'good_scene'; it has .*rx1.*rx2.*rx3"
+        KeyError, match=r"no receiver 'tx1' in scene 'good_scene'; it has .*rx1.*rx2.*rx3"
     ):
         scene.receiver("tx1")

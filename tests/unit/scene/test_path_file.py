@@ -119,9 +119,11 @@ def test_damaged_files_are_refused_in_one_line(tmp_path):
 def test_what_is_no_npz_file_is_refused(tmp_path):
     text = tmp_path / "text.npz"
     text.write_text("no archive")
-    with pytest.raises(PathFileError, match="text.npz: is no NPZ file; write it with numpy.savez"):
+    with pytest.raises(
+        PathFileError, match=r"text\.npz: is no NPZ file; write it with numpy\.savez"
+    ):
         read_path_file(text)
-    with pytest.raises(PathFileError, match="nothing.npz: no such path file"):
+    with pytest.raises(PathFileError, match=r"nothing\.npz: no such path file"):
         read_path_file(tmp_path / "nothing.npz")
 
 
@@ -215,7 +217,7 @@ def test_the_fingerprint_is_that_of_the_content(tmp_path):
 def test_the_name_of_the_file_may_hold_a_variable(tmp_path, monkeypatch):
     path = write_scene(tmp_path, car_arrays(), paths="${ISAC_TEST_PATHS}")
     with pytest.raises(
-        SceneError, match="propagation.paths: environment variable ISAC_TEST_PATHS is not set"
+        SceneError, match=r"propagation\.paths: environment variable ISAC_TEST_PATHS is not set"
     ):
         load_scene(path)
     monkeypatch.setenv("ISAC_TEST_PATHS", str(tmp_path / "car.npz"))

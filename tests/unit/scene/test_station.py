@@ -79,7 +79,7 @@ def test_a_scene_is_seen_on_each_of_its_bands():
     assert low.grid.carrier_hz == 5.9e9
     assert low.propagation.noise_power_w == pytest.approx(1e-13)
     assert high.propagation.noise_power_w == pytest.approx(1e-12)
-    with pytest.raises(KeyError, match="no band 'mid' in scene 'two'; it has .*high.*low"):
+    with pytest.raises(KeyError, match=r"no band 'mid' in scene 'two'; it has .*high.*low"):
         scene.on("mid")
 
 

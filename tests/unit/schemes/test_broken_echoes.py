@@ -4,17 +4,16 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from chain import Chain
 
 from cooperative_isac.fusion.detection import detection_problem
 from cooperative_isac.pipeline import hear, transmit
 from cooperative_isac.scene.draw import scene_targets
-from cooperative_isac.schemes.contract import after_sending
+from cooperative_isac.schemes.catalog import LEARNED
 from cooperative_isac.schemes.known_symbols import LARGEST_SAMPLE, without_overflow
-from cooperative_isac.schemes.registry import make_scheme, scheme_names, scheme_scene
+from cooperative_isac.schemes.registry import scheme_names
 from cooperative_isac.sensing.local_ml import LocalMl
 from cooperative_isac.sensing.path_state import PathState
-
-LEARNED = ("cnn", "dvae", "dvqvae")  # they need weights for the scene
 
 
 def all_zero(echo):
@@ -48,23 +47,25 @@ BROKEN = {
 }
 
 
-@pytest.mark.parametrize("name", [name for name in scheme_names() if not name.startswith(LEARNED)])
+@pytest.mark.parametrize("name", [name for name in scheme_names() if name not in LEARNED])
 @pytest.mark.parametrize("static_paths", ["keep", "project", "learn"])
 @pytest.mark.parametrize("kind", BROKEN)
 def test_broken_echoes_end_no_scheme(small, name, static_paths, kind):
     scene = replace(small, sensing=replace(small.sensing, static_paths=static_paths))
-    scheme, world = make_scheme(name, scene), scheme_scene(name, scene)
-    scheme.period_s = 1 / scene.update_rate_hz
+    scheme = Chain(name, scene, live=True)
+    world = scheme.scene
     found = []
     for number in range(6):
         frame = transmit(world, number)
         packets = {}
         for site in world.receivers:
-            echo = hear(world, frame, site.name, scene_targets(scene, number * scheme.period_s))
+            echo = hear(
+                world, frame, site.name, scene_targets(scene, number / scene.update_rate_hz)
+            )
             if number == 2:
                 echo = BROKEN[kind](echo)
             packets[site.name] = scheme.encode(echo, frame, site.name)
-            after_sending(scheme, site.name)
+            scheme.idle(site.name)
         detections = scheme.decode(packets, frame)
         assert all(detection_problem(one) is None for one in detections)
         found.append(len(detections))

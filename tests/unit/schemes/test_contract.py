@@ -7,14 +7,14 @@ import pytest
 
 from cooperative_isac.fronthaul.downlink import pack_downlink
 from cooperative_isac.fronthaul.envelope import OVERHEAD_BITS
-from cooperative_isac.pipeline import hear, transmit
+from cooperative_isac.pipeline import make_encoders, make_frame, receive_all
 from cooperative_isac.scene.draw import scene_targets
-from cooperative_isac.schemes.contract import PacketError, after_sending, arranged_scene
-from cooperative_isac.schemes.registry import make_scheme, scheme_names, scheme_scene
+from cooperative_isac.schemes.catalog import BUILT_IN
+from cooperative_isac.schemes.contract import PacketError
+from cooperative_isac.schemes.registry import make_scheme, scheme_scene
 
-LEARNED = ("cnn", "dvae", "dvqvae")  # they need weights for the scene: test_learned.py
-COARSE = {"music", "monostatic", "monostatic_fine"}  # they cannot tell slow targets from clutter
-ONE_PATH = {"music", "music_fine", "compressed_sensing"}  # two receivers must hear a target
+# Learned ones need weights for the scene: test_learned.py.
+NAMES = [name for name, scheme in BUILT_IN.items() if not scheme.needs_weights]
 NEAR = {
     "music": (1.0, 10.0),
     "music_fine": (1.5, 6.0),
@@ -24,7 +24,7 @@ NEAR = {
 }  # m and m/s; else 0.5 m and 2 m/s
 
 
-@pytest.fixture(params=[name for name in scheme_names() if not name.startswith(LEARNED)])
+@pytest.fixture(params=NAMES)
 def name(request):
     return request.param
 
@@ -32,7 +32,7 @@ def name(request):
 @pytest.fixture(params=["payload", "reference_only"])
 def scene(request, name, small):
     scene = replace(small, sensing=replace(small.sensing, symbols=request.param))
-    if name not in COARSE:
+    if not BUILT_IN[name].is_coarse:
         return scene
     clutter = replace(scene.propagation.clutter, num_scatterers=0, positions_m=None)
     return replace(
@@ -54,6 +54,16 @@ def scheme(name, scene):
 
 
 @pytest.fixture
+def encoders(scheme):
+    return make_encoders(scheme)
+
+
+@pytest.fixture
+def center(scheme):
+    return scheme.center()
+
+
+@pytest.fixture
 def targets(scene):
     return scene_targets(scene, 1.0)
 
@@ -61,14 +71,14 @@ def targets(scene):
 @pytest.fixture
 def heard(world, targets):
     """A frame and its echoes."""
-    frame = transmit(world, 3)
-    return frame, {site.name: hear(world, frame, site.name, targets) for site in world.receivers}
+    frame = make_frame(world, 3)
+    return frame, receive_all(world, frame, targets)
 
 
 @pytest.fixture
-def packets(scheme, heard):
+def packets(encoders, heard):
     frame, echoes = heard
-    return {receiver: scheme.encode(echo, frame, receiver) for receiver, echo in echoes.items()}
+    return {station: encoders[station].encode(own, frame) for station, own in echoes.items()}
 
 
 @pytest.fixture
@@ -92,16 +102,16 @@ def assert_found(detections, targets, distance_m, speed_mps):
         assert np.linalg.norm(nearest.velocity_mps - target.velocity_mps) < speed_mps
 
 
-def test_targets_are_found(scheme, heard, packets, targets):
-    assert_found(scheme.decode(packets, heard[0]), targets, *NEAR.get(scheme.name, (0.5, 2.0)))
+def test_targets_are_found(scheme, center, heard, packets, targets):
+    assert_found(center.decode(packets, heard[0]), targets, *NEAR.get(scheme.name, (0.5, 2.0)))
 
 
 def test_packets_are_bytes_as_small_as_the_scheme_says(scheme, packets, heard):
     for receiver, packet in packets.items():
-        raw_bits = 8 * scheme_input(scheme, heard[1][receiver]).nbytes
+        raw_bits = 8 * scheme_input(scheme, heard[1][receiver]["default"].samples).nbytes
         bits = raw_bits + OVERHEAD_BITS if scheme.name == "raw_ml" else raw_bits / 200
         assert isinstance(packet, bytes) and 0 < 8 * len(packet) <= bits
-        if hasattr(scheme, "packet_format"):
+        if hasattr(scheme, "method"):
             assert 8 * len(packet) - OVERHEAD_BITS in {104 * count for count in range(6)}
 
 
@@ -111,79 +121,94 @@ def scheme_input(scheme, echo):
     return echo[:, :: strides[0], :: strides[1]]
 
 
-def test_packets_are_all_that_the_center_needs(scheme, heard, packets, scene):
-    other = make_scheme(scheme.name, scene)
+def test_packets_are_all_that_the_center_needs(scheme, center, heard, packets, scene):
+    other = make_scheme(scheme.name, scene).center()
     assert np.array_equal(
-        states(other.decode(packets, heard[0])), states(scheme.decode(packets, heard[0]))
+        states(other.decode(packets, heard[0])), states(center.decode(packets, heard[0]))
     )
 
 
-def test_the_same_echo_gives_the_same_bytes(scheme, heard, packets):
+def test_the_same_echo_gives_the_same_bytes(encoders, heard, packets):
     frame, echoes = heard
-    assert {
-        receiver: scheme.encode(echo, frame, receiver) for receiver, echo in echoes.items()
-    } == packets
+    again = {station: encoders[station].encode(own, frame) for station, own in echoes.items()}
+    assert again == packets
 
 
-def test_the_echo_is_left_as_it_is(scheme, heard, first):
+def test_the_echo_is_left_as_it_is(encoders, heard, first):
     frame, echoes = heard
-    before = echoes[first].copy()
-    scheme.encode(echoes[first], frame, first)
-    assert np.array_equal(echoes[first], before)
+    before = echoes[first]["default"].samples.copy()
+    encoders[first].encode(echoes[first], frame)
+    assert np.array_equal(echoes[first]["default"].samples, before)
 
 
-def test_the_order_of_packets_is_irrelevant(scheme, heard, packets):
+def test_a_louder_echo_with_as_much_more_noise_is_the_same_packet(encoders, heard, packets, first):
+    """The echo says its noise power, which a station may raise above that of its band."""
+    frame, echoes = heard
+    echo = echoes[first]["default"]
+    louder = replace(echo, samples=2 * echo.samples, noise_power_w=4 * echo.noise_power_w)
+    assert encoders[first].encode({"default": louder}, frame) == packets[first]
+
+
+def test_the_order_of_packets_is_irrelevant(center, heard, packets):
     forwards, backwards = (
-        scheme.decode(dict(order(packets.items())), heard[0]) for order in (list, reversed)
+        center.decode(dict(order(packets.items())), heard[0]) for order in (list, reversed)
     )
     assert np.array_equal(states(forwards), states(backwards))
 
 
-def test_what_one_receiver_missed_the_other_still_finds(scheme, heard, packets, targets, first):
+def test_what_one_receiver_missed_the_other_still_finds(
+    scheme, center, heard, packets, targets, first
+):
     car = next(target for target in targets if target.name == "car")
-    alone = scheme.decode({first: packets[first]}, heard[0])
+    alone = center.decode({first: packets[first]}, heard[0])
+    expected = [] if BUILT_IN[scheme.name].has_one_path else [car]
     near = [one for one in alone if np.linalg.norm(one.position_m - car.position_m) < 2.0]
-    assert_found(near, [] if scheme.name in ONE_PATH else [car], *NEAR.get(scheme.name, (1.0, 2.0)))
-    assert scheme.decode({}, heard[0]) == ()
+    assert_found(near, expected, *NEAR.get(scheme.name, (1.0, 2.0)))
+    assert center.decode({}, heard[0]) == ()
 
 
-def test_a_damaged_packet_is_named(scheme, heard, packets):
+def test_a_damaged_packet_is_named(center, heard, packets):
     last = list(packets)[-1]
     wrong = [packet for receiver, packet in packets.items() if receiver != last]
     for damaged in (packets[last][:-1], b"", *wrong):
         with pytest.raises(PacketError) as caught:
-            scheme.decode({**packets, last: damaged}, heard[0])
+            center.decode({**packets, last: damaged}, heard[0])
         assert caught.value.receiver == last
 
 
-def test_a_packet_of_another_frame_is_refused(scheme, packets, world):
+def test_a_packet_of_another_frame_is_refused(center, packets, world):
     with pytest.raises(PacketError, match="its frame is 3, expected 4"):
-        scheme.decode(packets, transmit(world, 4))
+        center.decode(packets, make_frame(world, 4))
 
 
-def test_noise_alone_is_no_target(scheme, world, heard):
+def test_noise_alone_is_no_target(encoders, center, world, heard):
     quiet = replace(world, propagation=replace(world.propagation, reference_gain=1e-12))
-    frame, names = heard[0], [site.name for site in world.receivers]
+    frame = heard[0]
     for seed in range(3):
-        echoes = {name: hear(replace(quiet, seed=seed), frame, name, ()) for name in names}
-        silence = {name: scheme.encode(echo, frame, name) for name, echo in echoes.items()}
-        assert scheme.decode(silence, frame) == ()
+        echoes = receive_all(replace(quiet, seed=seed), frame, ())
+        silence = {name: encoders[name].encode(own, frame) for name, own in echoes.items()}
+        assert center.decode(silence, frame) == ()
 
 
 def test_the_downlink_costs_the_packed_payload_and_nothing_without_it(scheme, scene, heard):
     free = scene.sensing.symbols == "reference_only" or scheme.name == "raw_ml"
-    assert scheme.downlink_bits(heard[0]) == (0 if free else 8 * len(pack_downlink(heard[0])))
+    payload_bits = 8 * len(pack_downlink(heard[0].on("default")))
+    assert scheme.downlink_bits(heard[0]) == (0 if free else payload_bits)
 
 
-def test_only_what_is_told_of_the_payload_is_looked_at(scheme, heard, packets, first):
+def test_only_what_is_told_of_the_payload_is_looked_at(scheme, encoders, heard, packets, first):
     frame, echoes = heard
-    forged = replace(frame, indices=np.zeros_like(frame.indices))
-    same = scheme.encode(echoes[first], forged, first) == packets[first]
+    signal = frame.on("default")
+    forged = replace(signal, indices=np.zeros_like(signal.indices))
+    same = (
+        encoders[first].encode(echoes[first], replace(frame, signals={"default": forged}))
+        == packets[first]
+    )
     assert same == (scheme.downlink_bits(frame) == 0)
 
 
 def test_a_scheme_with_sites_of_its_own_is_arranged_once(scheme, scene, world):
-    again = arranged_scene(scheme, world)
+    again = scheme_scene(scheme.name, world)
     assert again is world or (again.receivers, again.transmitters) == (
         world.receivers,
         world.transmitters,
@@ -192,13 +217,32 @@ def test_a_scheme_with_sites_of_its_own_is_arranged_once(scheme, scene, world):
 
 
 def test_what_is_done_after_sending_changes_later_packets_only_and_is_never_left_out(
-    name, scene, world, first
+    scheme, world, first
 ):
     """Two followers of the same echoes, one of which never does it by itself."""
-    diligent, lazy = make_scheme(name, scene), make_scheme(name, scene)
-    diligent.period_s = lazy.period_s = 1 / scene.update_rate_hz
+    diligent = scheme.at(first)
+    lazy = scheme.at(first)
     for number in range(3):
-        frame = transmit(world, number)
-        echo = hear(world, frame, first, scene_targets(scene, number * diligent.period_s))
-        assert diligent.encode(echo, frame, first) == lazy.encode(echo, frame, first)
-        after_sending(diligent, first)
+        time_s = number / world.update_rate_hz
+        frame = make_frame(world, number, time_s)
+        echoes = receive_all(world, frame, scene_targets(world, time_s))[first]
+        assert diligent.encode(echoes, frame) == lazy.encode(echoes, frame)
+        diligent.idle()
+
+
+def test_ends_share_no_state(scheme, world, first):
+    """An encoder that saw nothing before is the same, whatever others of its scheme saw."""
+    seasoned = scheme.at(first)
+    for number in range(2):
+        time_s = number / world.update_rate_hz
+        frame = make_frame(world, number, time_s)
+        echoes = receive_all(world, frame, scene_targets(world, time_s))[first]
+        seasoned.encode(echoes, frame)
+        seasoned.idle()
+    fresh = scheme.at(first).encode(echoes, frame)
+    assert fresh == make_scheme(scheme.name, scheme.scene).at(first).encode(echoes, frame)
+
+
+def test_a_station_that_is_not_there_is_named(scheme):
+    with pytest.raises(KeyError, match="nowhere"):
+        scheme.at("nowhere")

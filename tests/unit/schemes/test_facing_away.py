@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from cooperative_isac.evaluation.monte_carlo import draw_frame, measure_scheme
+from cooperative_isac.evaluation.monte_carlo import draw_frame, make_ends, measure_scheme
 from cooperative_isac.scene.file.build import rotation_matrix
 from cooperative_isac.schemes.registry import make_scheme
 
@@ -34,7 +34,9 @@ def plane(small):
 @pytest.mark.parametrize("name", SEARCHING)
 def test_nothing_is_reported_where_all_arrays_face_away(plane, name):
     scene = turned_away(plane, {site.name for site in plane.receivers})
-    sample = measure_scheme(make_scheme(name, scene), draw_frame(scene, 0), scene.dimension)
+    sample = measure_scheme(
+        make_ends(make_scheme(name, scene)), draw_frame(scene, 0), scene.dimension
+    )
     assert len(sample.location_errors_m) == sample.num_false == 0
 
 
@@ -42,9 +44,9 @@ def test_nothing_is_reported_where_all_arrays_face_away(plane, name):
 @pytest.mark.parametrize("name", ["local_ml", "raw_ml"])
 def test_the_other_receivers_still_find_the_targets(plane, name):
     scene = turned_away(plane, {plane.receivers[0].name})
-    scheme = make_scheme(name, scene)
+    ends = make_ends(make_scheme(name, scene))
     samples = [
-        measure_scheme(scheme, draw_frame(scene, number), scene.dimension) for number in range(3)
+        measure_scheme(ends, draw_frame(scene, number), scene.dimension) for number in range(3)
     ]
     found = sum(len(sample.location_errors_m) for sample in samples)
     assert found >= 2 * scene.draw.num_targets

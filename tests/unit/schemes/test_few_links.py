@@ -4,14 +4,14 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from chain import Chain
 
-from cooperative_isac.evaluation.monte_carlo import draw_frame, measure_scheme
+from cooperative_isac.evaluation.monte_carlo import draw_frame, make_ends, measure_scheme
 from cooperative_isac.evaluation.sequence import measure_sequence
 from cooperative_isac.metrics.run_score import RunScore
 from cooperative_isac.pipeline import hear, transmit
 from cooperative_isac.scene.draw import scene_targets
 from cooperative_isac.scene.file.config import load_scene
-from cooperative_isac.schemes.contract import after_sending
 from cooperative_isac.schemes.registry import make_scheme
 from cooperative_isac.tracking.tracker import Tracker
 
@@ -42,10 +42,9 @@ def test_a_pair_detects_nothing_where_nothing_moves(pair, with_clutter):
 def test_targets_anywhere_in_the_area_make_few_false_detections(pair):
     # Frames 1 and 14 of one_pair have strong targets near the transmitter: a coarse search starts
     # on their side lobes.
-    scheme = make_scheme("local_ml", replace(pair, seed=1))
-    scheme.period_s = None
+    ends = make_ends(make_scheme("local_ml", replace(pair, seed=1)))
     samples = [
-        measure_scheme(scheme, draw_frame(scheme.scene, number), pair.dimension)
+        measure_scheme(ends, draw_frame(ends.scheme.scene, number), pair.dimension)
         for number in range(30)
     ]
     assert sum(sample.num_false for sample in samples) <= 3
@@ -55,8 +54,7 @@ def test_targets_anywhere_in_the_area_make_few_false_detections(pair):
 
 def test_tracks_go_on_when_all_receivers_but_one_fall_silent():
     scene = load_scene("campus")
-    scheme = make_scheme("local_ml", scene)
-    scheme.period_s = 1 / scene.update_rate_hz
+    scheme = Chain("local_ml", scene, live=True)
     tracker = Tracker(scene.tracking, scene.dimension)
     score = RunScore(scene.continuity_threshold_m, scene.tracking, scene.dimension)
     for number in range(40):
@@ -66,7 +64,7 @@ def test_tracks_go_on_when_all_receivers_but_one_fall_silent():
         packets = {}
         for name in ("rx1", "rx2", "rx3") if number < 8 else ("rx3",):
             packets[name] = scheme.encode(hear(scene, frame, name, targets), frame, name)
-            after_sending(scheme, name)
+            scheme.idle(name)
         detections = scheme.decode(packets, frame)
         score.add(time_s, targets, detections, tracker.update(time_s, detections))
     summary = score.summary()

@@ -5,9 +5,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from chain import Chain
 
 from cooperative_isac.evaluation.command import power_result
-from cooperative_isac.evaluation.monte_carlo import draw_frame, measure_frame
+from cooperative_isac.evaluation.monte_carlo import draw_frame, make_ends, measure_frame
 from cooperative_isac.evaluation.paper.scenes import changed_scene
 from cooperative_isac.fronthaul.downlink import pack_downlink
 from cooperative_isac.fronthaul.raw_packet import unpack_echo
@@ -46,9 +47,9 @@ SMALL = {
 def weights(tiny, tmp_path, monkeypatch):
     """A folder with fresh weights for every learned scheme, all sure that there are targets."""
     torch.manual_seed(0)
-    for name, recipe in RECIPES.items():
-        network = make_network(tiny, recipe.kind, {**recipe.network, **SMALL[recipe.kind]})
-        if recipe.kind in ("maps", "spectra"):
+    for name, known in RECIPES.items():
+        network = make_network(tiny, known.kind, {**known.network, **SMALL[known.kind]})
+        if known.kind in ("maps", "spectra"):
             network.center.out.bias.data[0] = 3.0
         else:
             network.center.head.out.bias.data[::5] = 3.0
@@ -59,13 +60,15 @@ def weights(tiny, tmp_path, monkeypatch):
 
 @pytest.fixture(params=list(RECIPES))
 def scheme(request, tiny, weights):
-    return make_scheme(request.param, tiny)
+    return Chain(request.param, tiny)
 
 
 @pytest.fixture(scope="module")
 def heard(tiny):
     draw = draw_frame(tiny, 3)
-    return draw.frame, draw.echoes
+    band = tiny.band
+    samples = {station: echoes[band].samples for station, echoes in draw.echoes.items()}
+    return draw.frame.on(band), samples
 
 
 @pytest.fixture
@@ -79,7 +82,7 @@ def states(found):
 
 
 def test_packets_are_all_that_the_center_needs(scheme, tiny, heard, packets):
-    other = make_scheme(scheme.name, tiny)
+    other = Chain(scheme.name, tiny)
     found = scheme.decode(packets, heard[0])
     assert len(found) == 2 and np.array_equal(
         states(other.decode(packets, heard[0])), states(found)
@@ -138,11 +141,12 @@ def test_a_central_scheme_sends_the_echo_itself_and_encodes_it_at_the_center(
     tiny, weights, heard, name
 ):
     frame, echoes = heard
-    scheme = make_scheme(name, tiny)
+    scheme = Chain(name, tiny)
     packet = scheme.encode(echoes["rx1"], frame, "rx1")
     assert np.array_equal(unpack_echo(tiny, tiny.grid, "rx1", frame.number, packet), echoes["rx1"])
     assert torch.equal(
-        scheme.unpacked(packet, "rx1", frame), scheme.network.encoded(echoes["rx1"], frame, "rx1")
+        scheme.decoder.unpacked(packet, "rx1", scheme.frame(frame)),
+        scheme.scheme.network.encoded(echoes["rx1"], frame, "rx1"),
     )
     absurd = scheme.encode(np.full_like(echoes["rx1"], 3e38), frame, "rx1")
     with np.errstate(all="ignore"), pytest.raises(PacketError, match="200 dB above the noise"):
@@ -205,7 +209,7 @@ def test_the_folder_of_a_training_run_has_its_weights(tiny, weights):
 def test_without_weights_the_remedy_is_named(tiny, monkeypatch):
     monkeypatch.delenv("ISAC_WEIGHTS", raising=False)
     with pytest.raises(
-        ValueError, match="'dvqvae' has no weights for scene 'tiny' .*isac train .*--scheme dvqvae"
+        ValueError, match=r"'dvqvae' has no weights for scene 'tiny' .*isac train .*--scheme dvqvae"
     ):
         make_scheme("dvqvae", tiny)
     monkeypatch.setenv("ISAC_WEIGHTS", "/nowhere")
@@ -241,7 +245,7 @@ def test_shipped_weights_are_of_the_network_that_training_makes(path):
 def test_the_shipped_codec_is_as_accurate_as_it_must_be():
     scene, name = load_scene("cell_free_compact"), "dvqvae"
     names = [name, "music", "compressed_sensing", "monostatic"]
-    schemes = {each: make_scheme(each, scene) for each in names}
+    schemes = {each: make_ends(make_scheme(each, scene)) for each in names}
     samples = [measure_frame(scene, schemes, number) for number in range(20)]
     result = power_result(33.0, names, samples).schemes
     found = result[name]

@@ -2,18 +2,17 @@
 
 import numpy as np
 import pytest
+from chain import Chain
 
 from cooperative_isac.fronthaul.report_packet import unpack_reports
 from cooperative_isac.pipeline import hear, transmit
 from cooperative_isac.scene.draw import scene_targets
 from cooperative_isac.scene.file.config import load_scene
-from cooperative_isac.schemes.registry import make_scheme
 
 
 @pytest.mark.parametrize("live", [False, True])
 def test_a_new_target_is_told_of_when_its_frame_was_searched(small, live):
-    scheme, told = make_scheme("local_ml", small), []
-    scheme.period_s = 1 / small.update_rate_hz if live else None
+    scheme, told = Chain("local_ml", small, live), []
     for number in range(3):
         frame = transmit(small, number)
         targets = scene_targets(small, number / small.update_rate_hz)
@@ -24,7 +23,7 @@ def test_a_new_target_is_told_of_when_its_frame_was_searched(small, live):
 
 def test_the_center_accepts_fewer_paths_when_the_packets_of_the_others_are_missing():
     campus = load_scene("campus")
-    scheme = make_scheme("local_ml", campus)
+    scheme = Chain("local_ml", campus)
     frame = transmit(campus, 5)
     targets = scene_targets(campus, 1.0)
     packets = {

@@ -12,7 +12,7 @@ from cooperative_isac.schemes.registry import make_scheme
 
 def test_the_station_of_the_paper_stands_at_its_place():
     scene = load_scene("cell_free_table1")
-    (station,) = MonostaticScheme.arrange(scene).transmitters
+    (station,) = MonostaticScheme.arranged(scene).transmitters
     assert station.position_m.tolist() == [50, 0, 0] and station.num_ant == 16  # CF section V-A
     assert np.allclose(station.boresight, [0, 1, 0])
 

@@ -4,6 +4,7 @@ import zlib
 from dataclasses import replace
 
 import pytest
+from chain import Chain
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -11,11 +12,11 @@ from cooperative_isac.fronthaul.envelope import CHECKSUM_BYTES, with_checksum
 from cooperative_isac.fusion.detection import detection_problem
 from cooperative_isac.pipeline import hear, transmit
 from cooperative_isac.scene.draw import scene_targets
+from cooperative_isac.schemes.catalog import LEARNED
 from cooperative_isac.schemes.contract import PacketError
-from cooperative_isac.schemes.registry import make_scheme, scheme_names, scheme_scene
+from cooperative_isac.schemes.registry import scheme_names
 
-LEARNED = ("cnn", "dvae", "dvqvae")  # they need weights for the scene
-NAMES = [name for name in scheme_names() if not name.startswith(LEARNED)]
+NAMES = [name for name in scheme_names() if name not in LEARNED]
 FRAME = 3
 
 
@@ -27,7 +28,8 @@ def sent(small):
     def of(name):
         if name not in made:
             scene = replace(small, sensing=replace(small.sensing, max_targets=4))
-            scheme, world = make_scheme(name, scene), scheme_scene(name, scene)
+            scheme = Chain(name, scene)
+            world = scheme.scene
             frame, targets = transmit(world, FRAME), scene_targets(world, 0.6)
             packets = {
                 site.name: scheme.encode(hear(world, frame, site.name, targets), frame, site.name)

@@ -5,6 +5,34 @@ import pytest
 from cooperative_isac.schemes.local_ml import LocalMlScheme
 from cooperative_isac.schemes.registry import make_scheme, scheme_names, scheme_scene
 
+SHOUTING = """
+from cooperative_isac.schemes import contract
+
+class Scheme(contract.Scheme):
+    def at(self, station):
+        raise NotImplementedError
+    def center(self):
+        raise NotImplementedError
+    def downlink_bits(self, frame):
+        return 0
+"""
+BEFORE = """
+class Scheme:
+    name, period_s = "brightest", None
+
+    def __init__(self, scene):
+        self.scene = scene
+
+    def encode(self, echo, frame, receiver):
+        return b""
+
+    def decode(self, packets, frame):
+        return ()
+
+    def downlink_bits(self, frame):
+        return 8 * len(frame.indices.tobytes())
+"""
+
 
 def test_the_built_in_scheme_is_there(small):
     scheme = make_scheme("local_ml", small)
@@ -13,10 +41,23 @@ def test_the_built_in_scheme_is_there(small):
 
 
 def test_an_installed_package_can_bring_a_scheme(small, install_scheme):
-    text = "class Scheme:\n    def __init__(self, scene):\n        self.heard = scene.name\n"
-    install_scheme("shouting", text)
+    install_scheme("shouting", SHOUTING)
     assert {"local_ml", "shouting"} <= set(scheme_names())
-    assert make_scheme("shouting", small).heard == "small"
+    scheme = make_scheme("shouting", small)
+    assert scheme.name == "shouting" and scheme.scene is small
+
+
+def test_a_scheme_of_the_contract_before_is_told_what_to_change(small, install_scheme):
+    """The class of docs/own_scheme.md as it was: one object with encode and decode."""
+    install_scheme("brightest", BEFORE)
+    for make in (make_scheme, scheme_scene):
+        with pytest.raises(ValueError, match="scheme 'brightest'") as caught:
+            make("brightest", small)
+        message = str(caught.value)
+        assert (
+            "at(station)" in message and "center()" in message and "docs/own_scheme.md" in message
+        )
+        assert "\n" not in message
 
 
 def test_a_scheme_may_bring_its_own_sites(small):
@@ -27,7 +68,7 @@ def test_a_scheme_may_bring_its_own_sites(small):
 
 def test_an_unknown_scheme_names_the_known_ones(small):
     with pytest.raises(
-        ValueError, match="scheme 'smoke_signals' is not known; use one of .*local_ml"
+        ValueError, match=r"scheme 'smoke_signals' is not known; use one of .*local_ml"
     ):
         make_scheme("smoke_signals", small)
     with pytest.raises(ValueError, match="scheme 'smoke_signals' is not known"):

@@ -5,6 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from chain import Chain
 
 from cooperative_isac.channel.echo import apply_paths
 from cooperative_isac.channel.paths import draw_paths
@@ -14,11 +15,12 @@ from cooperative_isac.pipeline import hear, transmit
 from cooperative_isac.scene.draw import draw_targets, frame_generator, scene_targets
 from cooperative_isac.scene.file.config import load_scene
 from cooperative_isac.scene.model import TargetClass, TargetState
-from cooperative_isac.schemes.registry import make_scheme, scheme_names, scheme_scene
+from cooperative_isac.schemes.catalog import LEARNED
+from cooperative_isac.schemes.registry import scheme_names, scheme_scene
+from cooperative_isac.sensing.static_stage import StaticStage
 from cooperative_isac.tracking.track import TrackStatus
 from cooperative_isac.tracking.tracker import Tracker
 
-LEARNED = ("cnn", "dvae", "dvqvae")
 STRENGTH_DB = 50.0  # of static paths over the echo of targets
 # What rounding may change: steps of a climb that end at its tolerance, and neighboring codewords.
 LIMITS = np.array([[0.1], [0.3]])  # m and m/s
@@ -51,7 +53,7 @@ def name(request):
 @pytest.fixture
 def scene(name, symbols, small):
     """A scene that the scheme can work in, without clutter."""
-    if name.startswith(LEARNED):
+    if name in LEARNED:
         if symbols != "payload":
             pytest.skip("shipped weights are for frames without reference symbols")
         return with_static(load_scene("cell_free_compact"), "project")
@@ -93,7 +95,7 @@ def states(detections):
 
 def test_strong_static_paths_change_no_detection(name, scene):
     world = scheme_scene(name, scene)
-    scheme = make_scheme(name, scene)
+    scheme = Chain(name, scene)
     frame, plain, static = heard_by(world, 3)
     expected = states(detected(scheme, frame, plain))
     found = states(detected(scheme, frame, static))
@@ -104,7 +106,7 @@ def test_strong_static_paths_change_no_detection(name, scene):
 def test_without_suppression_the_same_static_paths_do_change_detections(name, scene):
     scene = with_static(scene, "keep")
     world = scheme_scene(name, scene)
-    scheme = make_scheme(name, scene)
+    scheme = Chain(name, scene)
     frame, plain, static = heard_by(world, 3)
     expected = states(detected(scheme, frame, plain))
     found = states(detected(scheme, frame, static))
@@ -114,8 +116,8 @@ def test_without_suppression_the_same_static_paths_do_change_detections(name, sc
 @pytest.mark.parametrize("name", ["dvqvae_paper", "cnn_paper", "cnn", "raw_ml", "music"])
 @pytest.mark.parametrize("mode", ["keep", "project", "learn"])
 def test_the_downlink_is_counted_where_an_access_point_suppresses(name, mode, small):
-    scene = load_scene("cell_free_compact") if name.startswith(LEARNED) else small
-    scheme = make_scheme(name, with_static(scene, mode))
+    scene = load_scene("cell_free_compact") if name in LEARNED else small
+    scheme = Chain(name, with_static(scene, mode))
     frame = transmit(scene, 0)
     needed = name == "music" or (name == "dvqvae_paper" and mode != "keep")
     assert scheme.downlink_bits(frame) == (8 * len(pack_downlink(frame)) if needed else 0)
@@ -124,10 +126,10 @@ def test_the_downlink_is_counted_where_an_access_point_suppresses(name, mode, sm
 def test_the_reference_symbols_of_a_whole_echo_are_cleaned_too(small):
     scene = with_static(small, "project")
     frame, plain, static = heard_by(scene, 3)
-    stage = make_scheme("local_ml", scene).static
+    stage = StaticStage(scene)
     for receiver in plain:
-        clean = stage.clean(static[receiver], frame, receiver)
-        expected = stage.clean(plain[receiver], frame, receiver)
+        clean = stage.clean(static[receiver], frame)
+        expected = stage.clean(plain[receiver], frame)
         assert np.mean(np.abs(clean) ** 2) < np.mean(np.abs(plain[receiver]) ** 2)
         assert np.allclose(clean, expected, atol=1e-3 * np.std(plain[receiver]))
 
@@ -196,12 +198,11 @@ class Hoverer:
 
     def run(self, num_frames):
         """By frame: target found, confirmed track on it, number of false detections."""
-        scheme = make_scheme("local_ml", self.scene)
-        scheme.period_s = 1 / self.scene.update_rate_hz
+        scheme = Chain("local_ml", self.scene, live=True)
         tracker = Tracker(self.scene.tracking, 2)
         found, held, false = [], [], []
         for number in range(num_frames):
-            time_s = number * scheme.period_s
+            time_s = number / self.scene.update_rate_hz
             frame, target = transmit(self.scene, number), self.target(time_s)
             echoes = {site.name: self.echo(frame, site, target) for site in self.scene.receivers}
             detections = detected(scheme, frame, echoes)

@@ -6,10 +6,11 @@ import numpy as np
 import pytest
 
 from cooperative_isac.channel.echo import thermal_noise
+from cooperative_isac.scene.geometry import bistatic_geometry
 from cooperative_isac.sensing.joint_fit import Effort, JointFit
 from cooperative_isac.sensing.local_ml import LocalMl
 from cooperative_isac.sensing.memory import Memory
-from cooperative_isac.sensing.path_state import NO_PATHS
+from cooperative_isac.sensing.path_state import NO_PATHS, PathState
 
 PLACES = {
     "small": ((22.0, 31.0, 0.0), (41.0, 18.0, 0.0)),
@@ -83,10 +84,8 @@ def test_memory_expects_targets_where_their_doppler_shifts_carry_them(listener):
     scene, place = listener.scene, PLACES[listener.scene.name][:1]
     echo, _ = listener.echo(place, VELOCITIES, 1e-5)
     fit = listener.sensor.sense(echo, listener.frame)
-    memory = Memory(listener.frame.number, fit.state)
-    expected = memory.recall(
-        scene, listener.site, listener.frame.number + 1, 1 / scene.update_rate_hz
-    )
+    memory = Memory(3.0, fit.state)
+    expected = memory.recall(scene, listener.site, 3.0 + 1 / scene.update_rate_hz)
     moved = np.array(place[0]) + np.array(VELOCITIES[0]) / scene.update_rate_hz
     before = np.linalg.norm(moved - fit.state.points_m[0])
     assert np.linalg.norm(moved - expected.points_m[0]) < before
@@ -94,16 +93,29 @@ def test_memory_expects_targets_where_their_doppler_shifts_carry_them(listener):
     assert_found(listener.sensor.follow(joint, expected), scene, [moved])
 
 
-@pytest.mark.parametrize("later", [0, -3, 1000])
-def test_memory_forgets_across_a_gap_or_a_step_back(listener, later):
+@pytest.mark.parametrize("later_s", [0.0, -0.6, 1.1, 200.0])
+def test_memory_forgets_across_a_gap_or_a_step_back(listener, later_s):
     echo, _ = listener.echo(PLACES[listener.scene.name], VELOCITIES, 1e-5)
-    memory = Memory(10, listener.sensor.sense(echo, listener.frame).state)
-    assert (
-        memory.recall(
-            listener.scene, listener.site, 10 + later, 1 / listener.scene.update_rate_hz
-        ).num_targets
-        == 0
-    )
+    memory = Memory(2.0, listener.sensor.sense(echo, listener.frame).state)
+    assert memory.recall(listener.scene, listener.site, 2.0 + later_s).num_targets == 0
+
+
+def test_memory_expects_what_a_moving_receiver_finds_at_rest_to_stay(small):
+    """The shifts of a target at rest are those of the receiver's own motion."""
+    receiver = replace(small.receivers[0], velocity_mps=np.array([12.0, -5.0, 0.0]))
+    place = np.array([[22.0, 31.0, 0.0]])
+    places = np.array([site.position_m for site in small.transmitters])
+    shifts = bistatic_geometry(
+        places,
+        receiver.position_m,
+        place,
+        np.zeros(3),
+        small.grid.wavelength_m,
+        receiver_velocity_mps=receiver.velocity_mps,
+    ).doppler_hz
+    state = PathState(place, np.zeros(2, int), np.arange(2), shifts)
+    expected = Memory(0.0, state).recall(small, receiver, 0.5)
+    assert np.allclose(expected.points_m, place, atol=1e-9)
 
 
 def test_what_is_followed_costs_no_more_matches_than_allowed(listener, monkeypatch):

@@ -101,6 +101,6 @@ def test_a_scene_in_space_or_without_lines_is_refused(small, tilted):
     check_plane(small, "music")
     for scene in (tilted, load_scene("campus")):
         with pytest.raises(
-            ValueError, match="'music' measures angles in a plane.*use scheme local_ml"
+            ValueError, match=r"'music' measures angles in a plane.*use scheme local_ml"
         ):
             check_plane(scene, "music")

@@ -4,11 +4,11 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from chain import Chain
 
 from cooperative_isac.channel.paths import PathSet
 from cooperative_isac.channel.static import channel_matrix, static_echo
 from cooperative_isac.fronthaul.report_packet import unpack_reports
-from cooperative_isac.schemes.local_ml import LocalMlScheme
 from cooperative_isac.sensing.correlation import stream_reference
 from cooperative_isac.sensing.information import suppressed_doppler_information
 from cooperative_isac.sensing.joint_fit import JointFit
@@ -205,8 +205,8 @@ def test_the_first_frame_is_searched_before_its_packet_where_static_paths_are_su
     echo, _ = listener.echo(PLACES[scene.name], VELOCITIES, 1e-5)
     found = {}
     for mode in ("keep", "project"):
-        scheme = LocalMlScheme(replace(scene, sensing=replace(scene.sensing, static_paths=mode)))
-        scheme.period_s = 0.2
+        sensing = replace(scene.sensing, static_paths=mode)
+        scheme = Chain("local_ml", replace(scene, sensing=sensing), live=True)
         packet = scheme.encode(echo, listener.frame, name)
         found[mode] = len(unpack_reports(scheme.scene, name, listener.frame.number, packet))
     assert found == {"keep": 0, "project": 2}

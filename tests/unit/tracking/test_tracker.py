@@ -133,7 +133,7 @@ def test_tentative_tracks_are_not_saved_but_their_identities_are_used(detect):
 )
 def test_saved_tracks_that_cannot_be_are_refused(detect, change):
     saved = saved_tracks(feed(Tracker(SETTINGS, 3), detect, [True] * 5)[-1])
-    with pytest.raises(ValueError):
+    with pytest.raises(ValueError, match=r"saved track|cannot reshape|is not a valid"):
         loaded_tracks([{**saved[0], **change}])
     with pytest.raises(ValueError, match="not saved tracks"):
         loaded_tracks([{}])

@@ -39,10 +39,10 @@ def detections_of(states, stds, stated_stds, rng, detect):
     for state in states[rng.random(len(states)) > 0.03]:
         error = rng.standard_normal(6) * np.repeat(stds, 3) * (7 if rng.random() < 0.02 else 1)
         found.append(detect(state[:3] + error[:3], state[3:] + error[3:], *stated_stds))
-    for _ in range(rng.poisson(0.02)):
-        found.append(
-            detect(states[0, :3] + rng.uniform(-30, 30, 3), rng.normal(0, 5, 3), *stated_stds)
-        )
+    found += [
+        detect(states[0, :3] + rng.uniform(-30, 30, 3), rng.normal(0, 5, 3), *stated_stds)
+        for _ in range(rng.poisson(0.02))
+    ]
     return found
 
 

@@ -223,7 +223,7 @@ def test_the_maps_network_learns(tmp_path):
         "0.01",
     )
     assert result.exit_code == 0, result.output
-    with open(tmp_path / "run" / "curves.csv", encoding="utf-8") as file:
+    with (tmp_path / "run" / "curves.csv").open(encoding="utf-8") as file:
         losses = [float(row["loss"]) for row in csv.DictReader(file)]
     assert losses[-1] < 0.8 * losses[0]
 

@@ -164,7 +164,7 @@ def test_a_folder_of_another_run_is_refused(job):
     train_here(job, Watcher())
     faster = replace(job, settings=replace(job.settings, learning_rate=0.01))
     with pytest.raises(
-        ValueError, match="settings.learning_rate: 0.001 there, 0.01 now.*name another folder"
+        ValueError, match=r"settings\.learning_rate: 0\.001 there, 0\.01 now.*name another folder"
     ):
         train_here(faster, Watcher())
 
@@ -269,7 +269,7 @@ def test_a_foreign_checkpoint_is_named(job, trained_folder, change):
     content, state = path.read_bytes(), torch.load(path, weights_only=True)
     path.write_bytes(change(content, state))
     with pytest.raises(
-        ValueError, match="checkpoint.pt: is no checkpoint of this run.*--out"
+        ValueError, match=r"checkpoint\.pt: is no checkpoint of this run.*--out"
     ) as caught:
         train_here(job, Watcher())
     assert "\n" not in str(caught.value)
@@ -304,7 +304,7 @@ def test_a_checkpoint_that_cannot_be_written_is_one_line(job, monkeypatch):
 
     monkeypatch.setattr("torch.save", fill_up)
     with pytest.raises(
-        ValueError, match="cannot write .*checkpoint.pt: is the disk full.; make room"
+        ValueError, match=r"cannot write .*checkpoint\.pt: is the disk full\?; make room"
     ):
         train_here(job, Watcher())
 

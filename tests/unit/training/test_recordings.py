@@ -71,12 +71,12 @@ def test_another_scene_s_samples_are_refused(folder, small, tmp_path):
     with pytest.raises(
         ValueError, match="is of another scene than 'small': num_users 2 there, 3 here"
     ):
-        RecordedSamples(small, folder).splits
-    with pytest.raises(ValueError, match="is no dataset: it has no dataset.json"):
-        RecordedSamples(small, tmp_path).splits
+        _ = RecordedSamples(small, folder).splits
+    with pytest.raises(ValueError, match=r"is no dataset: it has no dataset\.json"):
+        _ = RecordedSamples(small, tmp_path).splits
     (folder / "dataset.json").write_text(json.dumps({"format": "other"}))
     with pytest.raises(ValueError, match="format 'other' is not 'cooperative_isac dataset 1'"):
-        RecordedSamples(small, folder).splits
+        _ = RecordedSamples(small, folder).splits
 
 
 def changed(folder, name, change):
@@ -148,7 +148,7 @@ def with_value(place, value):
 def test_a_foreign_file_is_named_before_the_training(folder, tiny, name, change, fault):
     changed(folder, name, change)
     with pytest.raises(ValueError, match=fault) as caught:
-        RecordedSamples(tiny, folder).splits
+        _ = RecordedSamples(tiny, folder).splits
     assert str(folder) in str(caught.value) and "\n" not in str(caught.value)
 
 
@@ -202,7 +202,7 @@ def test_a_dataset_without_room_is_refused_before_anything_is_written(drawn, tmp
     free = SimpleNamespace(free=10**6)
     monkeypatch.setattr("shutil.disk_usage", lambda _: free)
     with pytest.raises(
-        OutputError, match="GB are needed, 0.0 GB are free; make room, or draw fewer --samples"
+        OutputError, match=r"GB are needed, 0\.0 GB are free; make room, or draw fewer --samples"
     ):
         next(write_samples(drawn, tmp_path / "data", 1000))
     assert not list(tmp_path.iterdir())

@@ -51,7 +51,7 @@ def test_vectors_have_unit_norm(channels, kind):
 
 def test_an_unknown_precoder_names_the_known_ones(channels):
     with pytest.raises(
-        ValueError, match="precoder 'dirty_paper' is not known; use one of .*zero_forcing"
+        ValueError, match=r"precoder 'dirty_paper' is not known; use one of .*zero_forcing"
     ):
         precode("dirty_paper", channels, 0.1, 1.0)
 

@@ -9,7 +9,7 @@ import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from cooperative_isac.evaluation.monte_carlo import draw_frame
+from cooperative_isac.evaluation.monte_carlo import draw_frame, make_ends
 from cooperative_isac.scene.model import Scene
 from cooperative_isac.schemes.registry import make_scheme
 
@@ -19,15 +19,16 @@ TRUTH, ESTIMATE = "black", "#D55E00"
 def example_rows(scene: Scene, scheme_name: str, num_frames: int, seed: int) -> list[dict]:
     """Targets and detections of drawn frames, one row each: location [m] and velocity [m/s]."""
     scene, rows = replace(scene, seed=seed), []
-    scheme = make_scheme(scheme_name, scene)
+    ends = make_ends(make_scheme(scheme_name, scene))
     for number in range(num_frames):
         draw = draw_frame(scene, number)
         packets = {
-            name: scheme.encode(echo, draw.frame, name) for name, echo in draw.echoes.items()
+            station: ends.encoders[station].encode(echoes, draw.frame)
+            for station, echoes in draw.echoes.items()
         }
         for kind, items in (
             ("truth", draw.targets),
-            (scheme_name, scheme.decode(packets, draw.frame)),
+            (scheme_name, ends.decoder.decode(packets, draw.frame)),
         ):
             rows += [
                 {

@@ -49,7 +49,7 @@ def codebook_rows(
     rows = []
     for size in SIZES:
         books = {
-            name: refitted(network.codebook(name), size, latents[name])
+            name: refitted(_codebook(network, name), size, latents[name])
             for name in network.receivers
         }
         bits = (
@@ -65,6 +65,12 @@ def codebook_rows(
             }
         )
     return rows
+
+
+def _codebook(network: Network, receiver: str) -> Codebook:
+    codebook = network.codebook(receiver)
+    assert codebook is not None  # only networks that quantize have a curve
+    return codebook
 
 
 def refitted(codebook: Codebook, size: int, latents: torch.Tensor) -> Codebook:
@@ -111,7 +117,11 @@ def draw_fronthaul(scene: Scene, rows: Sequence[dict], path: Path) -> None:
 
 def _encoded(network: Network, scene: Scene, number: int, on_frame: Callable[[], None]):
     draw = draw_frame(scene, number)
-    latents = {name: network.encoded(echo, draw.frame, name) for name, echo in draw.echoes.items()}
+    band = scene.band
+    latents = {
+        name: network.encoded(echoes[band].samples, draw.frame.on(band), name)
+        for name, echoes in draw.echoes.items()
+    }
     on_frame()
     return draw, latents
 
@@ -122,7 +132,7 @@ def _errors(scene: Scene, network: Network, draws, books: dict[str, Codebook]) -
         sent = torch.stack(
             [books[name].lookup(books[name].nearest(latents[name])) for name in network.receivers]
         )
-        knowledge = torch.from_numpy(network.knowledge(draw.frame))
+        knowledge = torch.from_numpy(network.knowledge(draw.frame.on(scene.band)))
         found = network.read(network.center(sent[None], torch.ones(1, len(sent)), knowledge[None]))
         errors = score(draw.targets, detections(scene, found, network.receivers), scene.dimension)
         location.append(errors[0])

@@ -68,7 +68,7 @@ def draw_sweep(sweep: Sweep, rows: Sequence[Row], subtitle: str, path: Path) -> 
             ]
             if points and not (key == "rmse_velocity_mps" and scheme in VELOCITY_UNKNOWN):
                 axes.plot(
-                    *zip(*points), label=f"{scheme}{', ' + curve if curve else ''}", **_style(index)
+                    *zip(*points), label=f"{scheme}{f', {curve}' if curve else ''}", **_style(index)
                 )
         bounds = {
             row["x"]: row[key] for row in rows if row["scheme"] == CRLB and row.get(key) is not None

@@ -5,16 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-CLASSICAL = (
-    "local_ml",
-    "raw_ml",
-    "music",
-    "music_fine",
-    "compressed_sensing",
-    "monostatic",
-    "monostatic_fine",
-)
-LEARNED = ("dvqvae", "dvqvae_demodulated", "dvqvae_paper", "dvae", "cnn", "cnn_paper")
+from cooperative_isac.schemes.catalog import CLASSICAL, LEARNED
+
 SCALES = {"compact": "cell_free_compact", "table1": "cell_free_table1"}
 
 

@@ -50,6 +50,7 @@ def size_rows() -> list[dict]:
         ("dvqvae, compact", Maps(compact, MapsConfig())),
     ):
         book = network.codebook(network.receivers[0])
+        assert book is not None  # each of them quantizes
         rows.append(
             {
                 "network": name,
@@ -121,6 +122,7 @@ def _times(network: Network, scene: Scene, batch: int, device: str) -> dict[str,
     observation = _batch(network.observe(silence, frame, site.name), batch, device)
     knowledge = _batch(network.knowledge(frame), batch, device)
     codebook, encoder = network.codebook(site.name), network.encoders[site.name]
+    assert codebook is not None  # each of them quantizes
     latents = encoder(observation)
     sent = codebook.lookup(codebook.nearest(latents))[:, None].expand(
         -1, len(network.receivers), -1, -1

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import zlib
 
-from cooperative_isac.evaluation.paper.sweeps import LEARNED
 from cooperative_isac.scene.model import Scene
+from cooperative_isac.schemes.catalog import LEARNED
 
 
 def weights_digest(scene: Scene, scheme: str) -> str:

@@ -7,6 +7,7 @@ from torch import Tensor, nn
 
 from cooperative_isac.learned.plane.certainty import DOPPLER_KHZ, LENGTH_M, PathCertainty
 from cooperative_isac.learned.plane.latents import LatentLayout
+from cooperative_isac.learned.plane.network import PlaneCenter
 from cooperative_isac.learned.plane.output import (
     LOG_SPREAD_M,
     RARE,
@@ -24,7 +25,7 @@ HEAD_CHANNELS = 32, 48
 OWN_CELL, POWER_GAIN = 2.0, 2.0
 
 
-class MapCenter(nn.Module):
+class MapCenter(PlaneCenter):
     """Adds the receivers' latents, cell by cell, and looks for targets in the sum.
 
     What a path tells of a target is chosen among what its receiver measured in the cells around.
@@ -80,6 +81,7 @@ class MapCenter(nn.Module):
     def _begin(self) -> None:
         """Nothing is there, and paths tell what was measured in the very cell."""
         self.out.weight[5:].zero_()
+        assert self.out.bias is not None
         self.out.bias.zero_()
         self.out.bias[0] = RARE
         self.out.bias[-NEIGHBORS * self.paths.num_paths :].view(-1, NEIGHBORS)[

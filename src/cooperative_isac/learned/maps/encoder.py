@@ -53,6 +53,7 @@ class MapEncoder(nn.Module):
         )
 
     def forward(self, maps: Tensor) -> Tensor:
+        """Latents [batch, coarse^2, layout.size] of maps, as the class has them."""
         power, doppler, excess = maps.unbind(2)
         gate = torch.sigmoid(GATE_SLOPE * (power - NOISE_LEVEL))
         fine = torch.cat([power - 1, doppler * gate, excess * gate, gate], 1)

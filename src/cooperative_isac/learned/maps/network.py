@@ -23,11 +23,11 @@ from cooperative_isac.waveform.signal import Signal
 
 @dataclass(frozen=True)
 class MapsConfig:
-    """num_targets: how many it tells at most; cells, coarse: of the maps and of the latents along
-    an axis;
+    """Sizes of the network of maps.
 
-    codebook: its parts are laid out by LatentLayout; quantized: else latents travel as they are, as
-    float32.
+    num_targets: how many it tells at most; cells, coarse: of the maps and of the latents along an
+    axis; codebook: its parts are laid out by LatentLayout; quantized: else latents travel as they
+    are, as float32.
     """
 
     num_targets: int = 4
@@ -53,6 +53,7 @@ class Maps(PlaneNetwork):
     """
 
     kind = "maps"
+    center: MapCenter
 
     def __init__(self, scene: Scene, config: MapsConfig):
         super().__init__(scene, config)
@@ -103,7 +104,9 @@ class Maps(PlaneNetwork):
 
     @property
     def input_key(self) -> str:
+        """What observe and knowledge depend on; see Network.input_key."""
         return f"{self.kind} {self.config.cells}"
 
     def observe(self, echo: np.ndarray, frame: Signal, receiver: str) -> np.ndarray:
+        """What one encoder takes; see Network.observe."""
         return self._maps[receiver].observe(echo, frame)

@@ -37,8 +37,8 @@ def listen(
     elements: resource element of the kernel that a channel looks at, (subcarrier, symbol); signs:
     of its real part.
     """
-    convolution.weight.zero_()
-    convolution.bias.zero_()
+    nn.init.zeros_(convolution.weight)
+    nn.init.zeros_(_bias(convolution))
     kernels = _beams(num_beams, convolution.kernel_size[0])
     channels = product(kernels, elements, signs)
     for weight, (beam, (subcarrier, symbol), sign) in zip(
@@ -54,8 +54,8 @@ def average(convolution: nn.Conv3d, taps: Sequence[int], elements: slice, group:
     taps: antenna taps of the kernel that channels keep apart; channels: input groups x taps, in
     this order; elements: subcarriers of the kernel that are averaged, and symbols.
     """
-    convolution.weight.zero_()
-    convolution.bias.zero_()
+    nn.init.zeros_(convolution.weight)
+    nn.init.zeros_(_bias(convolution))
     groups = range(convolution.in_channels // group)
     for weight, (first, tap) in zip(convolution.weight, product(groups, taps), strict=True):
         averaged = weight[first * group : (first + 1) * group, tap, elements, elements]
@@ -70,7 +70,12 @@ def above_noise(convolution: nn.Conv3d, margin: float = MARGIN) -> None:
     margin: part of the noise that is left.
     """
     convolution.weight.mul_(GAIN / NOISE_AMPLITUDE)
-    convolution.bias.fill_(-GAIN * (1 - margin))
+    _bias(convolution).fill_(-GAIN * (1 - margin))
+
+
+def _bias(convolution: nn.Conv3d) -> Tensor:
+    assert convolution.bias is not None
+    return convolution.bias
 
 
 def _beams(count: int, num_ant: int) -> Tensor:

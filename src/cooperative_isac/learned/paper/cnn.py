@@ -34,6 +34,7 @@ class Cnn(Network):
     """
 
     kind = "paper_cnn"
+    center: CnnCenter
 
     def __init__(self, scene: Scene, config: CnnConfig):
         super().__init__(scene, config)
@@ -45,28 +46,36 @@ class Cnn(Network):
         self.center = CnnCenter(scene, config, axes)
 
     def first_weights(self) -> None:
+        """Begin as beams, where the configuration has some."""
         if self.config.beams:
             for encoder in self.encoders.values():
+                assert isinstance(encoder, Convolutions)
                 encoder.begin_with_beams(self.config.beams)
 
     @property
     def needs_symbols(self) -> bool:
+        """Whether observe looks at the frame; see Network.needs_symbols."""
         return False
 
     @property
     def input_key(self) -> str:
+        """What observe and knowledge depend on; see Network.input_key."""
         return self.kind
 
     def observe(self, echo: np.ndarray, frame: Signal, receiver: str) -> np.ndarray:
+        """What one encoder takes; see Network.observe."""
         return raw_observation(self.scene, echo)
 
     def knowledge(self, frame: Signal) -> np.ndarray:
+        """What the center takes of the frame; see Network.knowledge."""
         return np.empty(0, np.float32)
 
     def loss(self, output: Tensor, truth: Truth) -> Tensor:
+        """Estimation loss of a batch; see Network.loss."""
         return self.center.head.loss(output, truth, self.config.error)
 
     def read(self, output: Tensor) -> Found:
+        """Targets of a batch; see Network.read."""
         return self.center.head.read(output, self.deviation)
 
 
@@ -81,7 +90,8 @@ class Convolutions(nn.Module):
         self.first = nn.Conv3d(in_channels, first, KERNEL, padding=MIDDLE)
         self.second = nn.Conv3d(first, second, KERNEL, padding=MIDDLE)
         self.pooling = config.pooling
-        self.to(memory_format=FAST)
+        # torch's own types leave out a layout without a type of numbers.
+        self.to(memory_format=FAST)  # pyrefly: ignore[no-matching-overload]
 
     def begin_with_beams(self, num_beams: int) -> None:
         """Amplitudes of beams of five antennas around each antenna, over that of noise."""
@@ -90,6 +100,7 @@ class Convolutions(nn.Module):
         above_noise(self.second, EDGES)
 
     def forward(self, observations: Tensor) -> Tensor:
+        """Latents [batch, L, channels] of observations, as the class has them."""
         found = self.second(self.first(observations).relu()).relu()
         pools = 1, *(min(self.pooling, length) for length in found.shape[3:])
         return nn.functional.max_pool3d(found, pools).flatten(2).mT

@@ -41,11 +41,13 @@ class Dvqvae(Network):
     """Network of CF Fig. 3."""
 
     kind = "paper_dvqvae"
+    center: Center
 
     def __init__(self, scene: Scene, config: DvqvaeConfig):
         super().__init__(scene, config)
         latent_dim = config.latent_dim if config.codebook else None
-        channels, *shape = common_shape(scene, config.input)
+        observed = common_shape(scene, config.input)
+        channels, shape = observed[0], observed[1:]
         self.latent_shape = latent_count(shape, config.encoder_layers), latent_dim or config.hidden
         widths = (
             tuple(config.beams * count for count in BEAM_CHANNELS)
@@ -63,31 +65,39 @@ class Dvqvae(Network):
         )
 
     def first_weights(self) -> None:
+        """Begin as beams, where the configuration has some."""
         if self.config.beams:
             for encoder in self.encoders.values():
+                assert isinstance(encoder, Encoder)
                 _begin_with_beams(encoder, self.config.beams)
 
     @property
     def needs_symbols(self) -> bool:
+        """Whether observe looks at the frame; see Network.needs_symbols."""
         return self.config.input != "raw"
 
     @property
     def input_key(self) -> str:
+        """What observe and knowledge depend on; see Network.input_key."""
         observed = "raw" if self.config.input == "raw" else SPECTRUM
         return f"{observed} {bool(self.config.transmit_layers)}"
 
     def observe(self, echo: np.ndarray, frame: Signal, receiver: str) -> np.ndarray:
+        """What one encoder takes; see Network.observe."""
         if self.config.input == "raw":
             return raw_observation(self.scene, echo)
         return demodulated_observation(self.scene, echo, frame)
 
     def knowledge(self, frame: Signal) -> np.ndarray:
+        """What the center takes of the frame; see Network.knowledge."""
         return transmit_tensor(frame) if self.config.transmit_layers else np.empty(0, np.float32)
 
     def loss(self, output: Tensor, truth: Truth) -> Tensor:
+        """Estimation loss of a batch; see Network.loss."""
         return self.center.head.loss(output, truth, self.config.error)
 
     def read(self, output: Tensor) -> Found:
+        """Targets of a batch; see Network.read."""
         return self.center.head.read(output, self.deviation)
 
 
@@ -142,7 +152,9 @@ def _begin_with_beams(encoder: Encoder, num_beams: int) -> None:
     """Amplitudes of beams of four antennas, over that of noise: each beam of every second four in a
     channel.
     """
-    first, second, third = (step[0] for step in encoder.halving)
+    first, second, third = (
+        module for module in encoder.halving.modules() if isinstance(module, nn.Conv3d)
+    )
     listen(first, num_beams, list(product(INNER, INNER)), (1, -1))
     average(second, INNER, slice(1, 3), first.out_channels // num_beams)
     average(third, INNER, slice(1, 3), 1)

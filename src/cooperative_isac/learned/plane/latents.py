@@ -31,9 +31,9 @@ def strongest(power: Tensor, *others: Tensor, noise_level: float) -> Measured:
     noise_level.
     """
     weights = torch.softmax(PEAK_SHARPNESS * power, -1)
-    power, *others = ((weights * values).sum(-1) for values in (power, *others))
-    heard = (power > noise_level).to(power.dtype)
-    return Measured(power * heard, *(values * heard for values in others))
+    peak, *rest = ((weights * values).sum(-1) for values in (power, *others))
+    heard = (peak > noise_level).to(peak.dtype)
+    return Measured(peak * heard, *(values * heard for values in rest))
 
 
 @dataclass(frozen=True)
@@ -71,6 +71,7 @@ class LatentLayout:
 
     @property
     def size(self) -> int:
+        """Numbers of a latent."""
         return self.num_parts * self.part_dim if self.quantized else self.num_numbers
 
     @property
@@ -90,7 +91,10 @@ class LatentLayout:
         """learned: [batch, num_learned part_dim, rows, columns]. Returns [batch, rows columns,
         size].
         """
-        shared = [measured.power, measured.beam][: self._num_shared]
+        shared = [measured.power]
+        if self.has_beams:
+            assert measured.beam is not None
+            shared.append(measured.beam)
         alone = torch.stack([measured.doppler, measured.length_m], 1).flatten(1, 2)[:, :, None]
         parts = torch.cat(
             [self._padded(part).flatten(1, 2) for part in (torch.stack(shared, 1), alone)], 1

@@ -10,6 +10,7 @@ from cooperative_isac.learned.network import Found, Network, Truth
 from cooperative_isac.learned.plane.consensus import PathTold
 from cooperative_isac.learned.plane.loss import plane_loss
 from cooperative_isac.learned.plane.output import PlaneOutput
+from cooperative_isac.learned.plane.path_geometry import PathGeometry
 from cooperative_isac.learned.plane.residual import GROUPS
 from cooperative_isac.waveform.signal import Signal
 
@@ -27,15 +28,31 @@ def check_plane(num_targets: int, cells: int, channels: tuple[int, ...]) -> None
         )
 
 
-class PlaneNetwork(Network):
-    """A network whose center answers with a PlaneOutput, and has paths, centers_m and cell_m."""
+class PlaneCenter(nn.Module):
+    """A center that answers with a PlaneOutput.
 
+    paths: geometry of all paths in the plane
+    centers_m: [cells, cells, 2], float32, m, of the cells of the plane
+    cell_m: [2], float32, m, size of a cell
+    """
+
+    paths: PathGeometry
+    centers_m: Tensor
+    cell_m: Tensor
+
+
+class PlaneNetwork(Network):
+    """A network whose center answers with a PlaneOutput."""
+
+    center: PlaneCenter
     largest_spread_cells = 0.5  # of a target that is told
 
     def knowledge(self, frame: Signal) -> np.ndarray:
+        """What the center takes of the frame; see Network.knowledge."""
         return np.empty(0, np.float32)
 
     def loss(self, output: PlaneOutput, truth: Truth) -> Tensor:
+        """Estimation loss of a batch; see Network.loss."""
         with _exact(output):
             return plane_loss(
                 output.float(), truth, self.center.paths, self.center.centers_m, self.center.cell_m

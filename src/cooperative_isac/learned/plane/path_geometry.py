@@ -22,6 +22,9 @@ class PathGeometry(nn.Module):
     not anywhere.
     """
 
+    transmitters: Tensor  # [num_tx, 2], float32, m
+    receivers: Tensor  # [num_rx, 2], float32, m
+
     def __init__(self, scene: Scene):
         super().__init__()
         for name, sites in (("transmitters", scene.transmitters), ("receivers", scene.receivers)):
@@ -72,7 +75,7 @@ class PathGeometry(nn.Module):
         point_m, deviation_m (standard, of the guess): [..., 2]; heard (0 or 1): [..., num_paths].
         """
         prior = torch.diag_embed(deviation_m.square().reciprocal())
-        step = torch.zeros_like(point_m)
+        step, covariance = torch.zeros_like(point_m), torch.diag_embed(deviation_m.square())
         for _ in range(LOCATION_STEPS):
             at, slopes = point_m + step.detach(), self.slopes(point_m + step.detach())
             excess = (

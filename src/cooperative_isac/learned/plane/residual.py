@@ -23,4 +23,5 @@ class PlaneResidual(nn.Module):
         )
 
     def forward(self, plane: Tensor) -> Tensor:
+        """Planes [batch, channels, rows, columns] to others of the same shape."""
         return plane + self.body(plane)

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from cooperative_isac.learned.plane.certainty import DOPPLER_KHZ, LENGTH_M, PathCertainty
 from cooperative_isac.learned.plane.latents import LatentLayout
+from cooperative_isac.learned.plane.network import PlaneCenter
 from cooperative_isac.learned.plane.output import (
     LOG_SPREAD_M,
     RARE,
@@ -19,7 +20,11 @@ from cooperative_isac.learned.plane.output import (
 )
 from cooperative_isac.learned.plane.path_geometry import PathGeometry
 from cooperative_isac.learned.plane.residual import GROUPS, PlaneResidual
-from cooperative_isac.learned.spectra.projection import NUM_PLACES, projection
+from cooperative_isac.learned.spectra.projection import (
+    NUM_PLACES,
+    Projection,
+    projection,
+)
 from cooperative_isac.scene.model import Scene
 
 CONTEXT, PATH_CHANNELS = 16, 32
@@ -30,7 +35,7 @@ TOLD = 6 + CONTEXT  # numbers that a head tells of a cell
 LOG_SPREAD = 0.5
 
 
-class SpectraCenter(nn.Module):
+class SpectraCenter(PlaneCenter):
     """Projects the latents of each receiver onto a plane, once for each transmitter, and reads
     targets from it.
     """
@@ -58,7 +63,7 @@ class SpectraCenter(nn.Module):
             "cell_m", torch.tensor((high - low) / cells, dtype=torch.float32), persistent=False
         )
         self.register_buffer("centers_m", centers(scene, cells), persistent=False)
-        corner_m = np.linalg.norm(high - low) / (2 * cells)
+        corner_m = float(np.linalg.norm(high - low)) / (2 * cells)
         self.projections = nn.ModuleList(
             projection(scene, site, scene.cell_points_m(cells), corner_m, latent_axes)
             for site in scene.receivers
@@ -91,6 +96,7 @@ class SpectraCenter(nn.Module):
         self.doppler, self.length = PathCertainty(*DOPPLER_KHZ), PathCertainty(*LENGTH_M)
         with torch.no_grad():
             self.out.weight[5:].zero_()
+            assert self.out.bias is not None
             self.out.bias.zero_()
             self.out.bias[0] = RARE
 
@@ -133,6 +139,7 @@ class SpectraCenter(nn.Module):
         3, HEADS, cells, cells].
         """
         learned, measured = self.layout.split(latents, self.latent_axes)
+        assert measured.beam is not None  # the layout has beams
         between = measured.length_m / self.resolution_m
         seen = torch.cat([learned, measured.power, measured.doppler, between, measured.beam], 1)
         context = self.contexts[receiver](seen)
@@ -146,7 +153,7 @@ class SpectraCenter(nn.Module):
             ):  # these weights want all digits
                 told = self._at_cells(receiver, transmitter, torch.cat([one, context], 1).float())
             path = receiver * self.layout.num_tx + transmitter
-            places = self.projections[receiver].places[transmitter]
+            places = self._projection(receiver).places[transmitter]
             scale, shift = self.modulation[path](places).chunk(2, -1)
             inner = torch.relu(self.enter[path](told.flatten(1, 2).mT) * (1 + scale) + shift)
             planes = torch.cat(
@@ -165,7 +172,8 @@ class SpectraCenter(nn.Module):
         context. spectrum: power, delay, Doppler shift, beam beyond its own and context, [batch, 4 +
         CONTEXT, beams, delays].
         """
-        path, projection = receiver * self.layout.num_tx + transmitter, self.projections[receiver]
+        path = receiver * self.layout.num_tx + transmitter
+        projection = self._projection(receiver)
         weights = (
             (self.sharpness[path, :, None, None] * spectrum[:, None, 0]).clamp_max(LARGEST).exp()
         )
@@ -187,6 +195,11 @@ class SpectraCenter(nn.Module):
             ],
             1,
         )
+
+    def _projection(self, receiver: int) -> Projection:
+        projection = self.projections[receiver]
+        assert isinstance(projection, Projection)
+        return projection
 
 
 def _chosen(told: tuple[Tensor, ...], weights: Tensor) -> tuple[Tensor, ...]:

@@ -46,10 +46,12 @@ class SpectrumEncoder(nn.Module):
             ),
             *(Residual(hidden, hidden) for _ in range(residuals)),
         )
-        self.layers.to(memory_format=FAST)
+        # torch's own types leave out a layout without a type of numbers.
+        self.layers.to(memory_format=FAST)  # pyrefly: ignore[no-matching-overload]
         self.projector = nn.Conv2d(hidden, layout.num_learned * layout.part_dim, 1)
 
     def forward(self, spectra: Tensor) -> Tensor:
+        """Latents [batch, beams delays, layout.size] of spectra, as the class has them."""
         strongest = self.layers(spectra.contiguous(memory_format=FAST)).amax(
             -1
         )  # over Doppler shifts

@@ -52,6 +52,7 @@ class Spectra(PlaneNetwork):
     """
 
     kind = "spectra"
+    center: SpectraCenter
     largest_spread_cells = 1.0
 
     def __init__(self, scene: Scene, config: SpectraConfig):
@@ -103,7 +104,9 @@ class Spectra(PlaneNetwork):
 
     @property
     def input_key(self) -> str:
+        """What observe and knowledge depend on; see Network.input_key."""
         return SPECTRUM
 
     def observe(self, echo: np.ndarray, frame: Signal, receiver: str) -> np.ndarray:
+        """What one encoder takes; see Network.observe."""
         return demodulated_observation(self.scene, echo, frame)

@@ -47,6 +47,12 @@ class Projection(nn.Module):
     [num_cells, 2].
     """
 
+    delays: Tensor
+    places: Tensor
+    across_m: Tensor
+    shares: Tensor
+    beamwards: Tensor
+
     def __init__(self, coordinates: Coordinates, across_m: np.ndarray, shape: tuple[int, int]):
         super().__init__()
         beams, delays = coordinates.beams, coordinates.delays

@@ -7,6 +7,7 @@ from __future__ import annotations
 import math
 import os
 import re
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -224,7 +225,7 @@ def build_parts(file: schema.SceneFile) -> dict:
             draw.num_targets,
             draw.max_speed_mps,
             draw.max_climb_mps,
-            tuple(draw.height_m) if draw.height_m else None,
+            (draw.height_m[0], draw.height_m[1]) if draw.height_m else None,
         ),
         "sensing": Sensing(
             **(sensing.model_dump() | {"deadline_s": deadline, "static_paths": static_paths})
@@ -252,7 +253,9 @@ def build_paths(file: schema.SceneFile, folder: Path) -> tuple[PathFile | None, 
         return None, [Problem("propagation.paths", str(error))]
 
 
-def with_paths(propagation: Propagation, paths: PathFile, kinds: list[str] | None) -> Propagation:
+def with_paths(
+    propagation: Propagation, paths: PathFile, kinds: Sequence[str] | None
+) -> Propagation:
     """The channel with the paths of a file; kinds: those that are used, all when None."""
     chosen = tuple(kind for kind in PATH_KINDS if kinds is None or kind in kinds)
     return replace(propagation, paths=paths, path_kinds=chosen)
@@ -291,7 +294,7 @@ def build_targets(
     return tuple(targets), problems
 
 
-def build_motion(entry: schema.Section, folder: Path, height_m: float) -> Motion:
+def build_motion(entry: schema.MotionEntry, folder: Path, height_m: float) -> Motion:
     """The motion that an entry of the file describes; trajectory paths are relative to folder."""
     if isinstance(entry, schema.TrajectoryEntry):
         return _trajectory(entry, folder)

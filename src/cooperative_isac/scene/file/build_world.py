@@ -58,7 +58,9 @@ def _ground(entry: schema.GroundEntry, carrier_hz: float, places_m: np.ndarray) 
 def _wall(entry: schema.WallEntry, carrier_hz: float) -> Surface:
     material = build_material(entry.material, carrier_hz)
     if entry.edges_m is not None:
-        return Surface(np.array(entry.corner_m), *np.array(entry.edges_m), material)
+        first, second = np.array(entry.edges_m)
+        return Surface(np.array(entry.corner_m), first, second, material)
+    assert entry.from_m is not None and entry.to_m is not None and entry.height_m is not None
     low, high = entry.height_m
     start = np.array([*entry.from_m, low])
     end = np.array([*entry.to_m, low])

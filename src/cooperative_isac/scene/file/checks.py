@@ -237,7 +237,9 @@ def _wall(wall: schema.WallEntry, key: str) -> Iterator[Problem]:
                 f"{key}.edges_m",
                 f"is {wall.edges_m}; the two edges must have a length and be at right angles",
             )
-    elif wall.from_m == wall.to_m or wall.height_m[0] >= wall.height_m[1]:
+    elif wall.height_m is not None and (
+        wall.from_m == wall.to_m or wall.height_m[0] >= wall.height_m[1]
+    ):
         yield Problem(key, "has no area: from_m and to_m must differ, and height_m must rise")
 
 

@@ -7,6 +7,7 @@ import typing
 from dataclasses import dataclass
 
 from pydantic import BaseModel, ValidationError
+from pydantic_core import ErrorDetails
 
 BOUNDS = {
     "greater_than": ("gt", "greater than"),
@@ -96,10 +97,10 @@ def _without_tags(location: tuple[int | str, ...], data: object) -> list[int | s
         if isinstance(data, dict) and data.get("kind") == part and part not in data:
             continue
         parts.append(part)
-        inside = (isinstance(data, list) and isinstance(part, int)) or (
-            isinstance(data, dict) and part in data
-        )
-        data = data[part] if inside else None
+        if isinstance(data, list) and isinstance(part, int):
+            data = data[part]
+        else:
+            data = data.get(part) if isinstance(data, dict) else None
     return parts
 
 
@@ -109,7 +110,7 @@ def suggestion(word: object, allowed: typing.Iterable[str]) -> str:
     return f"did you mean '{near[0]}'? " if near else ""
 
 
-def _problem(fault: dict, model: type[BaseModel], data: object) -> Problem:
+def _problem(fault: ErrorDetails, model: type[BaseModel], data: object) -> Problem:
     location, kind, value = fault["loc"], fault["type"], fault["input"]
     key, context = _key_path(location, data), fault.get("ctx", {})
     if kind == "extra_forbidden":
@@ -153,7 +154,7 @@ def _kinds(model: type[BaseModel], location: tuple[int | str, ...]) -> list[str 
     return [_kind(section) for section in _sections(_annotation(model, location))]
 
 
-def _choice(value: object, allowed: tuple) -> str:
+def _choice(value: object, allowed: typing.Collection[object]) -> str:
     return (
         f"is {_shown(value)}; {suggestion(value, [str(a) for a in allowed])}allowed: "
         f"{_listed(allowed)}"

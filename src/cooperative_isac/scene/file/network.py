@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from cooperative_isac.scene.file import schema
 from cooperative_isac.scene.file.build import (
@@ -98,14 +99,18 @@ def build_network(
     layout = Layout(bands, stations)
     first = bands[0].name
     sites = layout.sites(first, {})
-    duplex = {station.name: station.antenna(first) for station in stations}
+    duplex = {
+        station.name: antenna.duplex
+        for station in stations
+        if (antenna := station.antenna(first)) is not None
+    }
     fields = {
         **built[0],
         "band": first,
         "link_mode": LinkMode(file.links),
         "layout": layout,
-        "transmitters": tuple(s for n, s in sites.items() if duplex[n].duplex.transmits),
-        "receivers": tuple(s for n, s in sites.items() if duplex[n].duplex.receives),
+        "transmitters": tuple(s for n, s in sites.items() if duplex[n].transmits),
+        "receivers": tuple(s for n, s in sites.items() if duplex[n].receives),
     }
     return fields, band_files, []
 
@@ -166,15 +171,13 @@ def band_file(
 
     common = {key: getattr(file, key) for key in schema.CommonKeys.model_fields}
     waveform = {key: getattr(band, key) for key in schema.WaveformEntry.model_fields}
-    only = schema.SceneFile(
-        **{
-            **common,
-            "propagation": propagation,
-            "waveform": schema.WaveformEntry(**waveform),
-            **sites,
-        }
-    )
-    return BandFile(band, only, tuple(keys))
+    whole: dict[str, Any] = {
+        **common,
+        "propagation": propagation,
+        "waveform": schema.WaveformEntry(**waveform),
+        **sites,
+    }
+    return BandFile(band, schema.SceneFile(**whole), tuple(keys))
 
 
 def frame_stride(file: schema.NetworkFile, band: schema.BandEntry) -> int:

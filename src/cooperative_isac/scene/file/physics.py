@@ -342,7 +342,7 @@ def _target_in_world(
     """
     below, inside = world.is_below(positions_m), world.is_inside(positions_m)
     through = world.blocks(positions_m[:-1], positions_m[1:])
-    if below.any():
+    if world.ground is not None and below.any():
         first = int(np.argmax(below))
         yield Problem(
             key,

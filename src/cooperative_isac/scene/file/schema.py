@@ -6,6 +6,9 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from cooperative_isac.scene.model import Propagation, Sensing, Tracking
+from cooperative_isac.scene.station import Antenna
+
 Finite = Annotated[float, Field(allow_inf_nan=False)]
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 # Levels of dB, dBm and dBsm: far beyond all that is real, and their powers are numbers still.
@@ -41,33 +44,43 @@ Pattern = Literal["isotropic", "tr38901"]
 
 
 class Ula(Section):
+    """A uniform linear array along its own y axis."""
+
     kind: Literal["ula"]
     num_elements: Count
     spacing_wavelengths: Positive = 0.5
-    pattern: Pattern = later("isotropic")
+    pattern: Pattern = later(Antenna.pattern)
 
 
 class Planar(Section):
+    """A uniform planar array of rows and columns, across its look direction."""
+
     kind: Literal["planar"]
     num_horizontal: Count
     num_vertical: Count
     spacing_wavelengths: Positive = 0.5
-    pattern: Pattern = later("isotropic")
+    pattern: Pattern = later(Antenna.pattern)
 
 
 class Custom(Section):
+    """An array of any shape: the elements' places, in its own axes."""
+
     kind: Literal["custom"]
     elements_m: Annotated[list[Vector], Field(min_length=1)]
-    pattern: Pattern = later("isotropic")
+    pattern: Pattern = later(Antenna.pattern)
 
 
 class Orientation(Section):
+    """How an array is turned: yaw, pitch and roll."""
+
     yaw_deg: Finite = 0.0
     pitch_deg: Annotated[float, Field(ge=-90, le=90)] = 0.0
     roll_deg: Finite = 0.0
 
 
 class SiteEntry(Section):
+    """A transmitter or a receiver: its place and its array."""
+
     name: Name
     position_m: Point
     orientation: Orientation = Orientation()
@@ -75,11 +88,15 @@ class SiteEntry(Section):
 
 
 class AreaEntry(Section):
+    """The axis-aligned box in which targets are looked for."""
+
     low_m: Point
     high_m: Point
 
 
 class WaveformEntry(Section):
+    """The OFDM grid of a frame, and what is sent on it."""
+
     carrier_hz: Positive
     subcarrier_spacing_hz: Positive
     num_subcarriers: Count
@@ -97,6 +114,8 @@ class WaveformEntry(Section):
 
 
 class UsersEntry(Section):
+    """The communication users and their channel."""
+
     num_users: Count
     height_m: Finite | None = None
     noise_power_dbm: Level = -90.0
@@ -105,12 +124,16 @@ class UsersEntry(Section):
 
 
 class ClutterEntry(Section):
+    """Point scatterers that stand still, at fixed places or drawn anew for each frame."""
+
     num_scatterers: Annotated[int, Field(ge=0)] | None = None
     positions_m: list[Point] | None = None
     reflection_variance: NotNegative = 0.1
 
 
 class PropagationEntry(Section):
+    """The sensing channel: path loss, reflections, noise and clock offsets, or a file of paths."""
+
     reference_gain_db: Level = -60.0
     reference_distance_m: Positive = 1.0
     pathloss_exponent: Positive = 2.0
@@ -127,12 +150,14 @@ class PropagationEntry(Section):
         ]
         | None
     ) = later(None)
-    model: Literal["pathloss", "radar_equation"] = later("pathloss")
+    model: Literal["pathloss", "radar_equation"] = later(Propagation.model)
     noise_figure_db: NoiseFigure | None = later(None)
     coherence_time_s: NotNegative = later(0.0)
 
 
 class DrawEntry(Section):
+    """How `evaluate` draws its random targets."""
+
     num_targets: Count
     max_speed_mps: NotNegative
     max_climb_mps: NotNegative = 0.0
@@ -140,6 +165,8 @@ class DrawEntry(Section):
 
 
 class SensingEntry(Section):
+    """How receivers sense, and what they report."""
+
     scheme: Name = "local_ml"
     symbols: Literal["payload", "reference_only"] = "payload"
     false_alarm_probability: Probability = 0.01
@@ -148,25 +175,31 @@ class SensingEntry(Section):
     min_speed_mps: NotNegative = 0.0
     deadline_s: Positive | None = None
     static_paths: Literal["keep", "project", "learn"] | None = later(None)
-    static_memory_s: Positive = later(30.0)
+    static_memory_s: Positive = later(Sensing.static_memory_s)
     multipath_ratio_db: Annotated[float, Field(ge=0, le=MOST_LEVEL_DB, allow_inf_nan=False)] = (
-        later(20.0)
+        later(Sensing.multipath_ratio_db)
     )
 
 
 class BodyEntry(Section):
+    """Size and radar cross section of the targets of one class."""
+
     size_m: Annotated[list[NotNegative], Field(min_length=3, max_length=3)] = [0.0, 0.0, 0.0]
     rcs_dbsm: Level | None = later(None)
     rcs_std_db: Deviation | None = later(None)
 
 
 class BodiesEntry(Section):
+    """The body of each class of targets."""
+
     unknown: BodyEntry = BodyEntry()
     uav: BodyEntry = BodyEntry()
     vehicle: BodyEntry = BodyEntry()
 
 
 class MaterialEntry(Section):
+    """The material of a surface: how it reflects and scatters."""
+
     permittivity: Annotated[float, Field(ge=1, allow_inf_nan=False)] | None = None
     conductivity_spm: NotNegative | None = None
     reflection_loss_db: NotNegative | None = None
@@ -174,12 +207,16 @@ class MaterialEntry(Section):
 
 
 class GroundEntry(Section):
+    """The ground, a horizontal plane below the scene."""
+
     height_m: Finite = 0.0
     margin_m: NotNegative = 20.0
     material: MaterialEntry = MaterialEntry()
 
 
 class WallEntry(Section):
+    """A wall: a corner and two edges, or an upright one between two points."""
+
     corner_m: Vector | None = None
     edges_m: Annotated[list[Vector], Field(min_length=2, max_length=2)] | None = None
     from_m: Pair | None = None
@@ -189,12 +226,16 @@ class WallEntry(Section):
 
 
 class BoxEntry(Section):
+    """A building or another axis-aligned box."""
+
     low_m: Vector
     high_m: Vector
     material: MaterialEntry = MaterialEntry()
 
 
 class WorldEntry(Section):
+    """The static world: line of sight, ground, walls and boxes."""
+
     line_of_sight: bool = True
     ground: GroundEntry | None = None
     walls: list[WallEntry] = []
@@ -204,19 +245,23 @@ class WorldEntry(Section):
 
 
 class TrackingEntry(Section):
-    model: Literal["cv", "imm"] = "imm"
-    accel_std_mps2: Positive = 2.0
-    vertical_accel_std_mps2: Positive = 1.0
-    turn_rate_std_radps: Positive = 0.3
-    gate_probability: Probability = 0.999
-    confirm_hits: Count = 3
-    confirm_window: Count = 4
-    max_coast_s: Positive = 1.0
-    max_speed_mps: Positive = 40.0
-    uav_height_m: Finite = 4.0
+    """How detections become tracks; the defaults are those of scene.model.Tracking."""
+
+    model: Literal["cv", "imm"] = Tracking.model
+    accel_std_mps2: Positive = Tracking.accel_std_mps2
+    vertical_accel_std_mps2: Positive = Tracking.vertical_accel_std_mps2
+    turn_rate_std_radps: Positive = Tracking.turn_rate_std_radps
+    gate_probability: Probability = Tracking.gate_probability
+    confirm_hits: Count = Tracking.confirm_hits
+    confirm_window: Count = Tracking.confirm_window
+    max_coast_s: Positive = Tracking.max_coast_s
+    max_speed_mps: Positive = Tracking.max_speed_mps
+    uav_height_m: Finite = Tracking.uav_height_m
 
 
 class ConstantVelocityEntry(Section):
+    """A motion along a straight line."""
+
     kind: Literal["constant_velocity"]
     position_m: Point
     velocity_mps: Point
@@ -224,6 +269,8 @@ class ConstantVelocityEntry(Section):
 
 
 class CoordinatedTurnEntry(Section):
+    """A motion along a circle, at a constant rate of turn."""
+
     kind: Literal["coordinated_turn"]
     position_m: Point
     velocity_mps: Point
@@ -232,6 +279,8 @@ class CoordinatedTurnEntry(Section):
 
 
 class WaypointsEntry(Section):
+    """A motion through points, at a constant speed or at given times."""
+
     kind: Literal["waypoints"]
     points_m: Annotated[list[Point], Field(min_length=2)]
     speed_mps: Positive | None = None
@@ -241,6 +290,8 @@ class WaypointsEntry(Section):
 
 
 class TrajectoryEntry(Section):
+    """A motion recorded in a file, or a stretch of it."""
+
     kind: Literal["trajectory"]
     file: Annotated[str, Field(min_length=1)]
     start_s: NotNegative = 0.0
@@ -263,6 +314,8 @@ MotionEntry = Annotated[
 
 
 class TargetEntry(Section):
+    """A live target: its name, class and motion."""
+
     name: Name
     target_class: Annotated[Literal["unknown", "uav", "vehicle"], Field(alias="class")] = "unknown"
     appears_s: NotNegative = 0.0
@@ -272,6 +325,8 @@ class TargetEntry(Section):
 
 
 class ClockEntry(Section):
+    """How far a station's clock is off, and how it drifts."""
+
     timing_offset_s: Finite = 0.0
     timing_drift: Finite = 0.0
     frequency_offset_hz: Finite = 0.0
@@ -280,6 +335,8 @@ class ClockEntry(Section):
 
 
 class AntennaEntry(Section):
+    """A station's array on one band, and what it may do."""
+
     band: Name
     array: Annotated[Ula | Planar | Custom, Field(discriminator="kind")]
     duplex: Literal["tx", "rx", "full"] = "full"
@@ -287,6 +344,8 @@ class AntennaEntry(Section):
 
 
 class StationEntry(Section):
+    """A station: its role, its pose or motion, its arrays and its clock."""
+
     name: Name
     role: Literal["access_point", "macro", "micro", "ue", "wifi"] = "access_point"
     position_m: Point | None = None
@@ -303,6 +362,8 @@ class StationEntry(Section):
 
 
 class BandEntry(WaveformEntry):
+    """A band: its OFDM grid, frame rate and noise."""
+
     name: Name
     frame_rate_hz: Positive | None = None
     noise_power_dbm: Level | None = None

@@ -128,7 +128,7 @@ def parse_yaml(text: str, source: str) -> Document:
     except RecursionError:
         problem = "not valid YAML: lists and mappings are nested too deeply"
         raise SceneError(source, [Problem("", problem)]) from None
-    if not isinstance(data, dict):
+    if not isinstance(data, dict) or not isinstance(root, yaml.MappingNode):
         place = source if root is None else f"{source}:{root.start_mark.line + 1}"
         raise SceneError(place, [Problem("", "must be a mapping of keys, such as 'dimension: 3'")])
     return Document(data, root)

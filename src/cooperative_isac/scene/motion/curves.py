@@ -15,10 +15,15 @@ ARC_SAMPLES_PER_SPAN = 64
 
 
 class Curve(Protocol):
-    """A curve of length_m; a closed one returns to its beginning."""
+    """A curve in space, by the distance along it."""
 
-    length_m: float
-    closed: bool
+    @property
+    def length_m(self) -> float:
+        """Length of the curve, of a closed one that of a lap, m."""
+
+    @property
+    def closed(self) -> bool:
+        """Whether the curve returns to its beginning."""
 
     def at(self, distance_m: float) -> tuple[np.ndarray, np.ndarray]:
         """Position [3] m and unit tangent [3] after distance_m along the path."""
@@ -47,6 +52,7 @@ class RoundedPolyline:
 
     @property
     def length_m(self) -> float:
+        """Length of all pieces, m."""
         return self.pieces[-1].begin_m + self.pieces[-1].length_m
 
     def at(self, distance_m: float) -> tuple[np.ndarray, np.ndarray]:
@@ -102,8 +108,9 @@ def rounded_polyline(points_m: np.ndarray, corner_radius_m: float, closed: bool)
             )
         origin = points_m[i] + cuts[i] * direction
         _append(pieces, max(straight, 0.0), origin, direction, np.zeros(3), 0.0)
-        if corners[following] is not None:
-            cut, normal, angle = corners[following]
+        corner = corners[following]
+        if corner is not None:
+            cut, normal, angle = corner
             begin = points_m[following] - cut * direction
             _append(pieces, angle * corner_radius_m, begin, direction, normal, 1 / corner_radius_m)
     return RoundedPolyline(tuple(pieces), closed)

@@ -39,8 +39,9 @@ class TrajectoryError(ValueError):
 
 @dataclass(frozen=True)
 class Trajectory:
-    """Stamped positions, stamps strictly rising. times_s: [num_poses]; positions_m: [num_poses, 3];
+    """Stamped positions, stamps strictly rising.
 
+    times_s: [num_poses]; positions_m: [num_poses, 3];
     orientations: [num_poses, 4], unit quaternions (x, y, z, w), or None where the file has none;
     note: what was assumed in reading the file, for people.
     """

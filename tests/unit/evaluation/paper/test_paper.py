@@ -57,7 +57,7 @@ def test_changes_reach_every_entry_of_a_list():
 
 
 def test_a_wrong_change_is_refused_as_in_a_file():
-    with pytest.raises(SceneError, match="waveform.num_symbols"):
+    with pytest.raises(SceneError, match=r"waveform\.num_symbols"):
         changed_scene(TINY, {"waveform.num_symbols": -3})
 
 

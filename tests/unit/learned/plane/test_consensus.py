@@ -42,7 +42,7 @@ def test_a_liar_is_outvoted(liar):
 def test_two_that_contradict_each_other_leave_doubt():
     value = torch.tensor([3.0, -2.0, 9.0, 5.0])
     heard = torch.tensor([1.0, 1.0, 1.0, 0.0])
-    mean, covariance = consensus(told(value), SLOPES, heard, PRIOR, WIDTH)
+    _, covariance = consensus(told(value), SLOPES, heard, PRIOR, WIDTH)
     _, agreed = consensus(told(SLOPES @ TRUTH), SLOPES, heard, PRIOR, WIDTH)
     assert torch.trace(covariance) > 10 * torch.trace(agreed)
 

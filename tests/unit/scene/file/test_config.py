@@ -40,6 +40,7 @@ def test_the_shipped_scenes_are_those_of_the_documentation():
         "indoor_uav",
         "one_pair",
         "street",
+        "two_bands",
         "yard",
     ]
 
@@ -167,15 +168,15 @@ def test_an_unknown_name_suggests_a_shipped_scene():
     assert str(error.value) == (
         "capus: no scene of that name; did you mean 'campus'? known: "
         "campus, cell_free_compact, cell_free_table1, indoor_uav, one_pair, "
-        "street, yard"
+        "street, two_bands, yard"
     )
 
 
 def test_a_missing_or_binary_file_is_named(tmp_path):
-    with pytest.raises(SceneError, match="/nowhere/x.yaml: no such scene file"):
+    with pytest.raises(SceneError, match=r"/nowhere/x\.yaml: no such scene file"):
         load_scene("/nowhere/x.yaml")
     (tmp_path / "x.yaml").write_bytes(b"\xff\xfe\x00")
-    with pytest.raises(SceneError, match="x.yaml:1: cannot be read as text"):
+    with pytest.raises(SceneError, match=r"x\.yaml:1: cannot be read as text"):
         load_scene(tmp_path / "x.yaml")
 
 
@@ -248,7 +249,7 @@ def test_an_unset_variable_is_an_error_or_an_absent_optional_target(monkeypatch)
     optional = trajectory_scene("${ISAC_UAV_TRAJECTORY}", "    optional: true\n")
     assert parse_scene(optional, Path("x.yaml")).targets == ()
     monkeypatch.setenv("ISAC_UAV_TRAJECTORY", "/nowhere/a.tum")
-    with pytest.raises(SceneError, match="/nowhere/a.tum: no such trajectory file"):
+    with pytest.raises(SceneError, match=r"/nowhere/a\.tum: no such trajectory file"):
         parse_scene(optional, Path("x.yaml"))
 
 

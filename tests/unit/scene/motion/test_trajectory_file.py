@@ -83,10 +83,10 @@ def test_a_faulty_csv_file_is_refused(tmp_path, text, fault):
 
 
 def test_a_missing_or_binary_file_is_named(tmp_path):
-    with pytest.raises(TrajectoryError, match="nowhere.tum: no such trajectory file"):
+    with pytest.raises(TrajectoryError, match=r"nowhere\.tum: no such trajectory file"):
         read_trajectory(tmp_path / "nowhere.tum")
     (tmp_path / "b.tum").write_bytes(b"\xff\xfe\x00")
-    with pytest.raises(TrajectoryError, match="b.tum: cannot be read as text"):
+    with pytest.raises(TrajectoryError, match=r"b\.tum: cannot be read as text"):
         read_trajectory(tmp_path / "b.tum")
     with pytest.raises(TrajectoryError, match="is not a file; name one"):
         read_trajectory(tmp_path)
@@ -94,7 +94,7 @@ def test_a_missing_or_binary_file_is_named(tmp_path):
 
 def test_a_pipe_is_refused_instead_of_waited_for(tmp_path):
     os.mkfifo(tmp_path / "a.tum")
-    with pytest.raises(TrajectoryError, match="a.tum: is not a file; name one"):
+    with pytest.raises(TrajectoryError, match=r"a\.tum: is not a file; name one"):
         read_trajectory(tmp_path / "a.tum")
 
 
@@ -186,7 +186,7 @@ def test_poses_of_kitti_are_turned_to_z_up(tmp_path):
     path = written(tmp_path / "00.txt", KITTI)
     with pytest.raises(
         TrajectoryError,
-        match="have no stamps; put times.txt beside the file, or give motion.rate_hz",
+        match=r"have no stamps; put times\.txt beside the file, or give motion\.rate_hz",
     ):
         read_trajectory(path)
     # Forward is z of the camera, left its -x, up its -y.
@@ -202,13 +202,13 @@ def test_poses_of_kitti_are_turned_to_z_up(tmp_path):
         [2, -4, 6],
     ]
     written(tmp_path / "times.txt", "0\n1\n")
-    with pytest.raises(TrajectoryError, match="times.txt: has 2 stamps, 00.txt has 3 poses"):
+    with pytest.raises(TrajectoryError, match=r"times\.txt: has 2 stamps, 00\.txt has 3 poses"):
         read_trajectory(path)
 
 
 def test_twelve_columns_without_rotations_are_no_poses(tmp_path):
     path = written(tmp_path / "a.txt", "0 1 2 3 4 5 6 7 8 9 10 11\n1 1 2 3 4 5 6 7 8 9 10 11\n")
-    with pytest.raises(TrajectoryError, match="a.txt:1: has 12 columns, but no rotation in them"):
+    with pytest.raises(TrajectoryError, match=r"a\.txt:1: has 12 columns, but no rotation in them"):
         read_trajectory(path, rate_hz=10.0)
 
 
@@ -242,7 +242,7 @@ def test_units_of_stamps_are_recognized_and_said(tmp_path, first, step, unit):
 )
 def test_stamps_of_a_doubtful_unit_ask_for_it(tmp_path, first, step, moved_m):
     path = written(tmp_path / "a.tum", stamped(first, step, moved_m))
-    with pytest.raises(TrajectoryError, match="give motion.time_unit: s, ms, us or ns"):
+    with pytest.raises(TrajectoryError, match=r"give motion\.time_unit: s, ms, us or ns"):
         read_trajectory(path)
     assert read_trajectory(path, time_unit="s").times_s[1] == step
 

@@ -89,7 +89,7 @@ def test_few_poses_are_followed_exactly():
 
 
 def test_a_loop_refuses_ends_that_lie_apart():
-    with pytest.raises(ValueError) as error:
+    with pytest.raises(ValueError, match=r"^loop needs a trajectory") as error:
         trajectory_motion(LINE, loop=True)
     assert str(error.value) == (
         "loop needs a trajectory that ends within 1 m of its beginning; the ends are "

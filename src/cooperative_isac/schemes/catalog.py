@@ -1,0 +1,48 @@
+"""The built-in schemes and what is known of each: the one place where they are listed."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class BuiltIn:
+    """A scheme of this package.
+
+    home: module and class
+    needs_weights: it is a network, trained for a scene
+    has_one_path: each station reports one path of a target, so that two must hear it
+    is_coarse: its velocities cannot tell slow targets from clutter
+    """
+
+    name: str
+    home: str
+    needs_weights: bool = False
+    has_one_path: bool = False
+    is_coarse: bool = False
+
+
+_PARAMETERS = "cooperative_isac.schemes.parameter_scheme:ParameterScheme"
+_MONOSTATIC = "cooperative_isac.schemes.monostatic:MonostaticScheme"
+_DISTRIBUTED = "cooperative_isac.schemes.learned:DistributedScheme"
+_CENTRAL = "cooperative_isac.schemes.learned:CentralScheme"
+
+# In the order of CF's figures.
+_ALL = (
+    BuiltIn("local_ml", "cooperative_isac.schemes.local_ml:LocalMlScheme"),
+    BuiltIn("raw_ml", "cooperative_isac.schemes.raw_ml:RawMlScheme"),
+    BuiltIn("music", _PARAMETERS, has_one_path=True, is_coarse=True),
+    BuiltIn("music_fine", _PARAMETERS, has_one_path=True),
+    BuiltIn("compressed_sensing", _PARAMETERS, has_one_path=True),
+    BuiltIn("monostatic", _MONOSTATIC, is_coarse=True),
+    BuiltIn("monostatic_fine", _MONOSTATIC, is_coarse=True),
+    BuiltIn("dvqvae", _DISTRIBUTED, needs_weights=True),
+    BuiltIn("dvqvae_demodulated", _DISTRIBUTED, needs_weights=True),
+    BuiltIn("dvqvae_paper", _DISTRIBUTED, needs_weights=True),
+    BuiltIn("dvae", _DISTRIBUTED, needs_weights=True),
+    BuiltIn("cnn", _CENTRAL, needs_weights=True),
+    BuiltIn("cnn_paper", _CENTRAL, needs_weights=True),
+)
+BUILT_IN = {scheme.name: scheme for scheme in _ALL}
+CLASSICAL = tuple(scheme.name for scheme in _ALL if not scheme.needs_weights)
+LEARNED = tuple(scheme.name for scheme in _ALL if scheme.needs_weights)

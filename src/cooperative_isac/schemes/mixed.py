@@ -1,0 +1,111 @@
+"""Stations with schemes of their own: packets of several formats in one frame."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from cooperative_isac.fronthaul.envelope import packet_format
+from cooperative_isac.fusion.detection import Detection
+from cooperative_isac.fusion.fuse import fuse
+from cooperative_isac.fusion.merge import merge_detections
+from cooperative_isac.scene.model import Scene
+from cooperative_isac.schemes.contract import Decoder, Encoder, PacketError, Scheme
+from cooperative_isac.schemes.reports import ReportDecoder
+from cooperative_isac.sensing.report import EchoReport
+from cooperative_isac.waveform.frame import Frame
+
+
+class MixedScheme(Scheme):
+    """Every station encodes with its own scheme; the center tells packets by their format.
+
+    schemes: of each receiving station
+    """
+
+    def __init__(self, scene: Scene, name: str, schemes: Mapping[str, Scheme]):
+        super().__init__(scene, name)
+        self.schemes = dict(schemes)
+        self.formats = tuple({number for one in self._distinct for number in one.formats})
+        for scheme in self._distinct:
+            if not scheme.formats:
+                raise ValueError(
+                    f"scheme '{scheme.name}' does not say the formats of its packets, so that the "
+                    "center cannot tell them from those of other schemes; give its class `formats`"
+                )
+
+    def at(self, station: str) -> Encoder:
+        """A new encoder of the station's own scheme; see schemes.contract."""
+        if station not in self.schemes:
+            raise KeyError(f"no receiving station '{station}'; there are {list(self.schemes)}")
+        return self.schemes[station].at(station)
+
+    def name_of(self, station: str) -> str:
+        """Name of the station's own scheme."""
+        return self.schemes[station].name
+
+    def center(self) -> MixedDecoder:
+        """A new decoder for the center; see schemes.contract."""
+        return MixedDecoder(self.scene, self.schemes)
+
+    def downlink_bits(self, frame: Frame) -> int:
+        """What the station of the scheme that needs most must be told."""
+        return max(scheme.downlink_bits(frame) for scheme in self._distinct)
+
+    @property
+    def _distinct(self) -> list[Scheme]:
+        return list({scheme.name: scheme for scheme in self.schemes.values()}.values())
+
+
+class MixedDecoder(Decoder):
+    """The center of stations with several schemes.
+
+    Reports of all formats that carry reports are fused together. Other formats give detections by
+    themselves; these are merged with the fused ones.
+    """
+
+    def __init__(self, scene: Scene, schemes: Mapping[str, Scheme]):
+        self.scene = scene
+        self._formats = {
+            station: (scheme.name, scheme.formats) for station, scheme in schemes.items()
+        }
+        self._decoders = {scheme.name: scheme.center() for scheme in schemes.values()}
+        self._scheme_of_format = {
+            number: scheme.name for scheme in schemes.values() for number in scheme.formats
+        }
+
+    def decode(self, packets: Mapping[str, bytes], frame: Frame) -> tuple[Detection, ...]:
+        """Detections from the packets that arrived; see schemes.contract."""
+        if not packets:
+            return ()
+
+        # Packets by the scheme that reads them.
+        by_scheme: dict[str, dict[str, bytes]] = {}
+        for station, packet in sorted(packets.items()):
+            by_scheme.setdefault(self._scheme_of(station, packet), {})[station] = packet
+
+        # Reports of all formats that carry them, and detections of the others.
+        reports: list[EchoReport] = []
+        groups: list[tuple[Detection, ...]] = []
+        has_reports = False
+        for name, own in by_scheme.items():
+            decoder = self._decoders[name]
+            if isinstance(decoder, ReportDecoder):
+                has_reports = True
+                for station, packet in own.items():
+                    reports += decoder.unpack(station, packet, frame)
+            else:
+                groups.append(decoder.decode(own, frame))
+
+        if has_reports:
+            heard = packets.keys()
+            groups.insert(0, fuse(self.scene.posed(frame.poses), reports, heard))
+        return merge_detections(self.scene.dimension, groups)
+
+    def _scheme_of(self, station: str, packet: bytes) -> str:
+        """Name of the scheme that reads a packet: that of its station, where formats are shared."""
+        number = packet_format(station, packet)
+        if station in self._formats and number in self._formats[station][1]:
+            return self._formats[station][0]
+        if number not in self._scheme_of_format:
+            known = ", ".join(map(str, sorted(self._scheme_of_format)))
+            raise PacketError(station, f"its format is {number}, expected one of {known}")
+        return self._scheme_of_format[number]

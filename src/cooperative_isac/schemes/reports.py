@@ -1,0 +1,33 @@
+"""A decoder whose packets carry reports: they can be fused with those of other formats."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Mapping
+
+from cooperative_isac.fusion.detection import Detection
+from cooperative_isac.fusion.fuse import fuse
+from cooperative_isac.scene.model import Scene
+from cooperative_isac.schemes.contract import Decoder
+from cooperative_isac.sensing.report import EchoReport
+from cooperative_isac.waveform.frame import Frame
+
+
+class ReportDecoder(Decoder):
+    """Reads reports out of packets and fuses them."""
+
+    def __init__(self, scene: Scene):
+        self.scene = scene
+
+    @abstractmethod
+    def unpack(self, station: str, packet: bytes, frame: Frame) -> tuple[EchoReport, ...]:
+        """The reports in the packet of one station. PacketError says why one is refused."""
+
+    def decode(self, packets: Mapping[str, bytes], frame: Frame) -> tuple[Detection, ...]:
+        """Detections from the packets that arrived; see schemes.contract."""
+        reports = [
+            report
+            for station, packet in sorted(packets.items())
+            for report in self.unpack(station, packet, frame)
+        ]
+        return fuse(self.scene.posed(frame.poses), reports, packets.keys())

@@ -1,0 +1,110 @@
+"""What one station has to do with on one band: its array, and the signals that it uses."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from cooperative_isac.scene.model import Scene, Site
+from cooperative_isac.waveform.frame import Frame
+from cooperative_isac.waveform.signal import Signal
+
+
+class StationView:
+    """A receiving station on one band, with the transmitters whose echoes it uses.
+
+    view: the scene seen on the band
+    linked: [num_linked], indices of these transmitters among those of the band
+    """
+
+    def __init__(self, view: Scene, station: str):
+        self.view = view
+        self.station = view.receiver(station).name
+        self.linked = view.linked_transmitters(station)
+        self._placed: Scene | None = None
+
+    @property
+    def band(self) -> str:
+        """Name of the band."""
+        return self.view.band
+
+    def scene(self, frame: Frame) -> Scene:
+        """The scene with the linked transmitters only, and all where they are in a frame.
+
+        It is the same object as long as neither they nor the station move.
+        """
+        view = self.view.posed(frame.poses)
+        transmitters = tuple(view.transmitters[index] for index in self.linked)
+        known = self._placed
+        receiver = view.receiver(self.station)
+        if (
+            known is not None
+            and known.receiver(self.station) is receiver
+            and _same(known.transmitters, transmitters)
+        ):
+            return known
+        is_whole = len(transmitters) == len(view.transmitters)
+        self._placed = view if is_whole else replace(view, transmitters=transmitters)
+        return self._placed
+
+    def signal(self, signal: Signal) -> Signal:
+        """A signal as sent by the linked transmitters; the same object where these are all."""
+        if len(self.linked) == len(signal.antennas):
+            return signal
+        reference = None if signal.reference is None else self.signal(signal.reference)
+        antennas = tuple(signal.antennas[index] for index in self.linked)
+        return replace(signal, antennas=antennas, reference=reference)
+
+
+def receiving_views(scene: Scene, station: str) -> tuple[StationView, ...]:
+    """A station on each band on which it receives echoes that it uses.
+
+    KeyError names the stations there are.
+    """
+    names = [each.name for each in scene.receiving_stations]
+    if station not in names:
+        raise KeyError(f"no receiving station '{station}' in scene '{scene.name}'; it has {names}")
+    return tuple(
+        StationView(view, station)
+        for view in scene.views
+        if any(site.name == station for site in view.receivers)
+        and view.linked_transmitters(station)
+    )
+
+
+def only_view(scene: Scene, station: str, scheme: str) -> StationView:
+    """A station on the only band on which it has links; KeyError as in receiving_views.
+
+    ValueError: it has links on several bands, or on none.
+    """
+    views = receiving_views(scene, station)
+    if len(views) != 1:
+        bands = ", ".join(view.band for view in views) or "none"
+        raise ValueError(
+            f"scheme '{scheme}' works on one band, and station '{station}' of scene "
+            f"'{scene.name}' has links on: {bands}; use scheme local_ml"
+        )
+    return views[0]
+
+
+def check_plain(scene: Scene, scheme: str) -> None:
+    """ValueError unless a scene has one band, stations at rest, and every receiver all links."""
+    reason = ""
+    if len(scene.bands) > 1:
+        reason = f"has the bands {', '.join(band.name for band in scene.bands)}"
+    elif any(station.is_mobile for station in scene.stations):
+        reason = "has stations that move"
+    elif any(
+        len(scene.linked_transmitters(site.name)) < len(scene.transmitters)
+        for site in scene.receivers
+    ):
+        reason = "has receivers that do not use every transmitter (links)"
+    if reason:
+        raise ValueError(
+            f"scheme '{scheme}' works on one band, with stations at rest, and needs the links of "
+            f"all transmitters; scene '{scene.name}' {reason}; use scheme local_ml"
+        )
+
+
+def _same(known: tuple[Site, ...], now: tuple[Site, ...]) -> bool:
+    """Whether sites are the very same objects: those of stations that did not move are."""
+    return all(old is new for old, new in zip(known, now, strict=True))

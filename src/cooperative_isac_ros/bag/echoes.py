@@ -160,6 +160,9 @@ def _take(site: SiteEchoes, scene: Scene, announcement: Announcement, message: E
     """Add an echo to those that are used, or its fault to those that are refused."""
     try:
         record = conversions.echo_record(message)
+        if not record.band and len(scene.bands) > 1:
+            bands = ", ".join(band.name for band in scene.bands)
+            raise ValueError(f"it names no band; the scene has several: {bands}")
         view = scene.on(site.band or scene.band)
         if view.band not in announced_bands(scene, announcement):
             raise ValueError(f"band {view.band} is not on the air in some of these frames")

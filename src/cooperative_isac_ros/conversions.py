@@ -51,9 +51,9 @@ LONGEST_NAME = 255  # characters, of a site, scheme or scene: the longest that R
 MAX_SITES = 256  # named by one message
 MAX_BANDS = 64  # named by one message
 MAX_LINKS = 4096  # that support one detection: of 256 sites on 16 bands
-# Detections of a frame that are taken in, the strongest: tracking more takes longer than a frame.
-MAX_DETECTIONS = 64
-MAX_TRACKS_HELD = 512  # tracks in a message, with those deleted: far more than a tracker keeps
+# Detections of a frame that are taken in, the strongest: as many as a tracker keeps tracks.
+MAX_DETECTIONS = 1024
+MAX_TRACKS_HELD = 2048  # tracks in a message, with those deleted: twice what a tracker keeps
 SMALLEST_NOISE_W, LARGEST_NOISE_W = 1e-30, 1e6
 LARGEST_FIGURE = 1e12  # of an accuracy: m, or a ratio
 LARGEST_TIME_S = 1e10  # ages and latencies: beyond any stamp

@@ -1,4 +1,6 @@
-"""Bags of scenes with bands, stations with schemes of their own, and stations that follow odometry."""
+"""Bags of scenes with bands, stations with schemes of their own, and stations that follow
+odometry.
+"""
 
 import io
 from pathlib import Path

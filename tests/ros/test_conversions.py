@@ -249,7 +249,8 @@ def test_detections_are_bounded(changes, reason):
     assert len(record.detections) == 1 and re.search(reason, faults[0][1])
 
 
-def test_partial_detections_displace_no_complete_one():
+def test_partial_detections_displace_no_complete_one(monkeypatch):
+    monkeypatch.setattr(conversions, "MAX_DETECTIONS", 64)
     message = conversions.detections_message(RECORDS["detections"][0])
     message.detections = [copy.copy(message.detections[0]) for _ in range(100)]
     for number, detection in enumerate(message.detections):
@@ -259,7 +260,8 @@ def test_partial_detections_displace_no_complete_one():
     assert sum(not detection.is_partial for detection in record.detections) == 10
 
 
-def test_the_strongest_detections_are_used_in_their_order():
+def test_the_strongest_detections_are_used_in_their_order(monkeypatch):
+    monkeypatch.setattr(conversions, "MAX_DETECTIONS", 64)
     message = conversions.detections_message(RECORDS["detections"][0])
     message.detections = [copy.copy(message.detections[0]) for _ in range(100)]
     for number, detection in enumerate(message.detections):

@@ -145,8 +145,8 @@ def transform(parent, child, time_s, place, rotation):
 
 def test_a_station_follows_a_frame_through_the_tree(bench, tmp_path, monkeypatch):
     scene = scene_file(tmp_path, "tf_frame: antenna")
+    monkeypatch.setattr(pose_watch, "TFMessage", None)
     with pytest.raises(ValueError, match="tf2_msgs is not installed"):
-        monkeypatch.setattr(pose_watch, "TFMessage", None)
         bench.start(Follower, scene=str(scene))
 
     monkeypatch.setattr(PoseWatch, "_subscribe_frames", lambda self: None)

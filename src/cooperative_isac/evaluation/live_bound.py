@@ -47,9 +47,8 @@ def network_bound(scene: Scene, frame: Frame, targets: Sequence[TargetState]) ->
 def _linked(view: Scene, receiver: str, paths: PathSet) -> PathSet:
     """The paths to a receiver from the transmitters whose echoes it uses."""
     is_linked = np.isin(paths.transmitter, view.linked_transmitters(receiver))
-    columns = {column.name: getattr(paths, column.name) for column in fields(paths)}
-    chosen = {name: None if value is None else value[is_linked] for name, value in columns.items()}
-    return PathSet(**chosen)
+    columns = (getattr(paths, column.name) for column in fields(paths))
+    return PathSet(*(None if column is None else column[is_linked] for column in columns))
 
 
 def true_paths(scene: Scene, number: int, targets: Sequence[TargetState]) -> dict[str, PathSet]:

@@ -21,7 +21,7 @@ from cooperative_isac_ros.base import WORKER_NICE, SceneNode, run_node
 from cooperative_isac_ros.front_ends import FRONT_ENDS
 from cooperative_isac_ros.parameters import ODOMETRY_WAIT, SCHEME, Parameter
 from cooperative_isac_ros.pose_watch import POSE_PARAMETERS
-from cooperative_isac_ros.records import Announcement, Packet
+from cooperative_isac_ros.records import Announcement, FrameStamp, Packet
 from cooperative_isac_ros.target_watch import WATCH_PARAMETERS
 
 PARAMETERS = (
@@ -64,7 +64,8 @@ class AccessPoint(SceneNode):
         scheme = make_scheme(self.scheme_name, self.scene)
         self._scheme_name = scheme.name_of(self.station.name)
         self._encoder = scheme.at(self.station.name)
-        self._sequence, self._last = 0, None
+        self._sequence = 0
+        self._last: FrameStamp | None = None
         self._features = self.create_publisher(FeaturePacket, "features", qos.STREAM)
         self._front_end = FRONT_ENDS[self.settings["front_end"]](self, self.station, self._report)
         self._warm_up()

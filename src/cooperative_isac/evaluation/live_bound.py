@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import fields
+from typing import Any
 
 import numpy as np
 
@@ -47,8 +48,11 @@ def network_bound(scene: Scene, frame: Frame, targets: Sequence[TargetState]) ->
 def _linked(view: Scene, receiver: str, paths: PathSet) -> PathSet:
     """The paths to a receiver from the transmitters whose echoes it uses."""
     is_linked = np.isin(paths.transmitter, view.linked_transmitters(receiver))
-    columns = (getattr(paths, column.name) for column in fields(paths))
-    return PathSet(*(None if column is None else column[is_linked] for column in columns))
+    columns: dict[str, Any] = {}
+    for column in fields(paths):
+        values = getattr(paths, column.name)
+        columns[column.name] = None if values is None else values[is_linked]
+    return PathSet(**columns)
 
 
 def true_paths(scene: Scene, number: int, targets: Sequence[TargetState]) -> dict[str, PathSet]:

@@ -120,17 +120,21 @@ def scene_nodes(scene: Scene, options: GraphOptions = GraphOptions()) -> tuple[N
 
     echoes = {"front_end": options.front_end}
     nodes = [
-        node("access_point", scheme, watch, echoes, {"site": site.name}, below=site.name)
-        for site in scene.receivers
+        node("access_point", scheme, watch, echoes, {"site": station.name}, below=station.name)
+        for station in scene.receiving_stations
     ]
     nodes += [
         node("fusion_center", scheme, deadline, rate),
-        node("tracker", {"num_receivers": len(scene.receivers)}, {"state_file": state["tracker"]}),
+        node(
+            "tracker",
+            {"num_receivers": len(scene.receiving_stations)},
+            {"state_file": state["tracker"]},
+        ),
         node("evaluator", rate, scheme, watch, {"out": options.out}),
     ]
     if options.markers:
         nodes.append(node("scene_markers", scheme, watch))
-    if options.simulate_targets and scene.targets:
+    if options.simulate_targets and (scene.targets or has_motion(scene)):
         nodes.append(node("target_simulator", rate, run))
     if options.bag:
         nodes.append(node("bag_recorder", {"directory": options.bag}))
@@ -143,6 +147,11 @@ def scene_nodes(scene: Scene, options: GraphOptions = GraphOptions()) -> tuple[N
         *nodes,
         node("transmit_controller", rate, scheme, run, ahead, {"wait_for_nodes": waited}),
     )
+
+
+def has_motion(scene: Scene) -> bool:
+    """Whether stations of the scene move along motions of its file."""
+    return any(station.motion is not None for station in scene.stations)
 
 
 def shared_file(name: str) -> Path | None:

@@ -5,16 +5,16 @@ from __future__ import annotations
 import secrets
 import sys
 import time
+from collections.abc import Sequence
 
 from cooperative_isac_msgs.msg import Frame, StageTiming
 from diagnostic_msgs.msg import DiagnosticArray
 from rclpy.clock import Clock, ClockType
 
-from cooperative_isac.fronthaul.downlink import pack_downlink
-from cooperative_isac.pipeline import sum_rate, transmit
+from cooperative_isac.fronthaul.downlink import pack_frame
+from cooperative_isac.pipeline import make_frame, sum_rate
 from cooperative_isac.scene.file.physics import rate_fault
 from cooperative_isac.schemes.registry import make_scheme
-from cooperative_isac.waveform.frame import Frame as AirFrame
 from cooperative_isac_ros import conversions, qos
 from cooperative_isac_ros.back_pressure import BackPressure
 from cooperative_isac_ros.base import SceneNode, run_node
@@ -80,8 +80,9 @@ PARAMETERS = (
 
 
 class TransmitController(SceneNode):
-    """Frame k leaves at a whole multiple of the period; its signal is a function of (seed, k).
+    """Frame k leaves at a whole multiple of the period; its signals are a function of (seed, k).
 
+    Frames of all bands are counted together; each names the bands that are on the air.
     Where the scene's paths come from a file, the last frame is that of the file; the node lives on.
     """
 
@@ -180,9 +181,8 @@ class TransmitController(SceneNode):
             )
             return
 
-        signal = transmit(self.scene, frame.number)
-        on_air = AirFrame(frame.number, {self.scene.band: signal})
-        payload = pack_downlink(signal) if self.settings["announce_payload"] else b""
+        on_air = make_frame(self.scene, frame.number, frame.number / self._rate_hz)
+        payload = pack_frame(on_air) if self.settings["announce_payload"] else b""
         self._publisher.publish(
             conversions.frame_message(
                 Announcement(
@@ -193,20 +193,34 @@ class TransmitController(SceneNode):
                     self.scene.seed,
                     payload,
                     self._scheme.downlink_bits(on_air),
+                    on_air.bands,
+                    on_air.time_s,
                 )
             )
         )
-        self._pressure.announce(frame.number, time.monotonic())
+        self._pressure.announce(frame.number, time.monotonic(), self._idle(on_air.bands))
         self.health.count("frames")
 
         # What a process that is started again needs, and figures
         if self._numbers.start_ns != self._kept_ns:
             self._keep()
         if self._announced % SUM_RATE_EVERY == 0:
-            self.health.figures["sum_rate_bit_per_s_per_hz"] = f"{sum_rate(self.scene, signal):.2f}"
+            rates = [
+                sum_rate(self.scene.on(band), signal) for band, signal in on_air.signals.items()
+            ]
+            self.health.figures["sum_rate_bit_per_s_per_hz"] = f"{sum(rates) / len(rates):.2f}"
         self._announced += 1
         if frame.number + 1 == self.scene.num_frames:
             self._end_recording(frame)
+
+    def _idle(self, bands: Sequence[str]) -> frozenset[str]:
+        """Full names of the access points that have nothing to do on these bands."""
+        heard = {site.name for band in bands for site in self.scene.on(band).receivers}
+        return frozenset(
+            self.shared(f"{station.name}/access_point")
+            for station in self.scene.receiving_stations
+            if station.name not in heard
+        )
 
     def _keep(self) -> None:
         """Write the state for a process that may have to go on with the run."""

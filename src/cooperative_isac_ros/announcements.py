@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
+
 from cooperative_isac_msgs.msg import Frame
 
-from cooperative_isac.waveform.signal import Signal
+from cooperative_isac.scene.station import Pose
+from cooperative_isac.waveform.frame import Frame as AirFrame
 from cooperative_isac_ros import conversions
+from cooperative_isac_ros.announced import announced_bands
 from cooperative_isac_ros.base import SceneNode
 from cooperative_isac_ros.records import Announcement
 
@@ -15,24 +19,24 @@ def announcement_or_fault(node: SceneNode, message: Frame) -> Announcement | Non
     try:
         announcement = conversions.announcement(message)
         node.scene_of(announcement)
+        announced_bands(node.scene, announcement)
     except ValueError as error:
         node.health.fault("frames_refused", str(error))
         return None
     return announcement
 
 
-def signal_or_fault(node: SceneNode, announcement: Announcement) -> Signal | None:
-    """The frame's signal; None, and counted, when the announcement does not fit the node's scene or
-    itself.
+def frame_or_fault(
+    node: SceneNode, announcement: Announcement, poses: Callable[[int], Mapping[str, Pose]]
+) -> AirFrame | None:
+    """The frame that is announced; None, and counted, when the announcement does not fit the node's
+    scene or itself, or a station has no pose.
+
+    poses: of the stations that follow odometry or /tf, at a stamp; ValueError: one has none
     """
-    number = announcement.frame.number
     try:
-        signal = node.signal_of(announcement)
-        if signal.number != number:
-            raise ValueError(
-                f"the payload announced with frame {number} is of frame {signal.number}"
-            )
+        return node.frame_of(announcement, poses(announcement.frame.stamp_ns))
     except ValueError as error:
-        node.health.fault("frames_refused", str(error))
+        number = announcement.frame.number
+        node.health.fault("frames_refused", f"frame {number}: {error}")
         return None
-    return signal

@@ -20,6 +20,15 @@ MAX_WORKERS = 256
 LATENCIES, LONGEST_TIMEOUT_S, FORGETTING = 4.0, 5.0, 0.8
 
 
+@dataclass(frozen=True)
+class _Announced:
+    """A frame, when it was announced, and the nodes that have nothing to do in it."""
+
+    number: int
+    began_s: float
+    idle: frozenset[str]
+
+
 @dataclass
 class _Worker:
     """The last frame that a node finished, when, how long its frames took, whether it answers."""
@@ -41,15 +50,18 @@ class BackPressure:
     def __init__(self, limit: int, timeout_s: float):
         self._limit = limit
         self._timeout_s = timeout_s
-        self._announced: deque[tuple[int, float]] = deque(maxlen=FRAMES_REMEMBERED)
+        self._announced: deque[_Announced] = deque(maxlen=FRAMES_REMEMBERED)
         self._workers: dict[str, _Worker] = {}
         self._congested_until_s = -math.inf
         self._congestion_s = CONGESTION_S
         self._newest = -1
 
-    def announce(self, number: int, now_s: float) -> None:
-        """A frame is on the air."""
-        self._announced.append((number, now_s))
+    def announce(self, number: int, now_s: float, idle: frozenset[str] = frozenset()) -> None:
+        """A frame is on the air.
+
+        idle: names of the nodes that have nothing to do in it
+        """
+        self._announced.append(_Announced(number, now_s, idle))
         self._newest = number
 
     def finish(self, worker: str, number: int, now_s: float) -> None:
@@ -58,7 +70,7 @@ class BackPressure:
         if number > self._newest or (is_new and len(self._workers) >= MAX_WORKERS):
             return
         known = self._workers.get(worker, _Worker(number, now_s))
-        began_s = dict(self._announced).get(number, now_s)
+        began_s = next((f.began_s for f in self._announced if f.number == number), now_s)
         latency_s = max(FORGETTING * known.latency_s, now_s - began_s)
         self._workers[worker] = _Worker(max(known.last, number), now_s, latency_s)
 
@@ -72,7 +84,7 @@ class BackPressure:
             sorted(
                 name
                 for name, worker in self._workers.items()
-                if self._is_behind(worker, limit, now_s)
+                if self._is_behind(name, worker, limit, now_s)
             )
         )
         if late and not congested:
@@ -82,9 +94,13 @@ class BackPressure:
             self._congested_until_s = now_s + self._congestion_s
         return late
 
-    def _is_behind(self, worker: _Worker, limit: int, now_s: float) -> bool:
+    def _is_behind(self, name: str, worker: _Worker, limit: int, now_s: float) -> bool:
         """Whether an awaited node has too many frames to finish."""
-        unfinished = [began_s for number, began_s in self._announced if number > worker.last]
+        unfinished = [
+            frame.began_s
+            for frame in self._announced
+            if frame.number > worker.last and name not in frame.idle
+        ]
         timeout_s = max(self._timeout_s, min(LATENCIES * worker.latency_s, LONGEST_TIMEOUT_S))
         if unfinished and now_s - max(unfinished[0], worker.heard_s) > timeout_s:
             worker.awaited = False

@@ -6,7 +6,7 @@ import os
 import sys
 import time
 import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
 import rclpy
@@ -15,15 +15,15 @@ from rclpy.clock import ROSClock
 from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
 from rclpy.signals import SignalHandlerOptions
 
-from cooperative_isac.fronthaul.downlink import unpack_downlink
-from cooperative_isac.pipeline import transmit
-from cooperative_isac.scene.file.config import load_scene
 from cooperative_isac.scene.model import Scene
+from cooperative_isac.scene.station import Pose
 from cooperative_isac.schemes.registry import scheme_scene
-from cooperative_isac.waveform.signal import Signal
+from cooperative_isac.waveform.frame import Frame
 from cooperative_isac_ros import conversions, qos
+from cooperative_isac_ros.announced import announced_frame
 from cooperative_isac_ros.guard import GuardedNode, code_place, described
 from cooperative_isac_ros.health import Health
+from cooperative_isac_ros.held_scenes import node_scene
 from cooperative_isac_ros.interrupts import StopRequest, stop_request
 from cooperative_isac_ros.parameters import SCENE, SCHEME, Parameter, Settings
 from cooperative_isac_ros.records import Announcement, FrameStamp, Timing
@@ -51,7 +51,7 @@ class SceneNode(GuardedNode):
         super().__init__(name, enable_logger_service=True, **options)
         self._traced: set[str] = set()
         self.settings = Settings(self, (SCENE, *parameters))
-        self.scene: Scene = load_scene(self.settings["scene"])
+        self.scene: Scene = node_scene(self.settings["scene"])
         self.scheme_name = self.scene.sensing.scheme
         if SCHEME in parameters:
             self.scheme_name = self.settings["scheme"] or self.scheme_name
@@ -114,14 +114,13 @@ class SceneNode(GuardedNode):
             return self.scene
         return replace(self.scene, seed=announcement.seed)
 
-    def signal_of(self, announcement: Announcement) -> Signal:
-        """What the transmitters send in a frame; ValueError when the payload does not fit the
-        scene.
+    def frame_of(self, announcement: Announcement, reported: Mapping[str, Pose]) -> Frame:
+        """What is transmitted in a frame, and where moving stations are.
+
+        reported: poses of the stations that follow odometry or /tf
+        ValueError: the announcement does not fit the scene or itself
         """
-        scene = self.scene_of(announcement)
-        if announcement.payload:
-            return unpack_downlink(scene, announcement.payload)
-        return transmit(scene, announcement.frame.number)
+        return announced_frame(self.scene_of(announcement), announcement, reported)
 
     def say_timing(self, frame: FrameStamp, stage: str, began_s: float) -> None:
         """Publish what a stage took since time.perf_counter() was began_s, and how old the frame

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 
 from cooperative_isac.fusion.detection import Detection
@@ -12,13 +12,16 @@ from cooperative_isac.waveform.frame import Frame
 from cooperative_isac_ros.frame_order import FrameOrder
 from cooperative_isac_ros.records import Announcement, Packet
 
-MAX_EARLY_PACKETS = 64
+# Packets that are kept until their frame is announced: of so many frames of every station.
+EARLY_FRAMES = 8
+# But of so many at least, as of a recording of few stations that plays again.
+FEWEST_EARLY_PACKETS = 64
 
 
 @dataclass(frozen=True)
 class CollectedFrame:
-    """A frame that is ready to decode, with the packets that came in time and the receivers that
-    did not.
+    """A frame that is ready to decode, with the packets that came in time and the stations whose
+    packets did not.
     """
 
     announcement: Announcement
@@ -28,17 +31,21 @@ class CollectedFrame:
 
 @dataclass
 class _OpenFrame:
+    """An announced frame. sites: stations that receive in it."""
+
     announcement: Announcement
+    sites: tuple[str, ...]
     packets: dict[str, Packet] = field(default_factory=dict)
 
 
 class PacketCollector:
     """Gathers packets by frame and gives frames out in the order of their numbers.
 
-    schemes: by name of the receiver, with which it encodes
+    schemes: with which the stations encode, by their names
+    sites_of: stations that receive in an announced frame, on one of its bands at least; None: all
 
-    A receiver that was silent for `patience` frames in a row is not waited for until it is heard
-    again. on_fault(event, reason) hears of everything that is refused.
+    A station that was silent for `patience` of its frames in a row is not waited for until it is
+    heard again. on_fault(event, reason) hears of everything that is refused.
     """
 
     def __init__(
@@ -46,11 +53,14 @@ class PacketCollector:
         schemes: Mapping[str, str],
         patience: int = 3,
         on_fault: Callable[[str, str], None] = lambda event, reason: None,
+        sites_of: Callable[[Announcement], Collection[str]] | None = None,
     ):
         self._sites = tuple(schemes)
         self._schemes = dict(schemes)
         self._patience = patience
         self._on_fault = on_fault
+        self._sites_of = sites_of or (lambda announcement: self._sites)
+        self._max_early = max(EARLY_FRAMES * len(self._sites), FEWEST_EARLY_PACKETS)
         self._order: FrameOrder[Announcement] = FrameOrder("frames", on_fault)
         self._early: OrderedDict[tuple[int, int, str], Packet] = OrderedDict()
         self._run: int | None = None
@@ -96,23 +106,24 @@ class PacketCollector:
             self._open[frame.number].packets[packet.site] = packet
             return True
         self._early[(frame.run, frame.number, packet.site)] = packet
-        if len(self._early) > MAX_EARLY_PACKETS:
+        if len(self._early) > self._max_early:
             (_, number, site), _ = self._early.popitem(last=False)
             self._on_fault(
                 "packets_unannounced",
-                f"packet of '{site}' for frame {number}, which nobody announced",
+                f"packet of '{site}' for frame {number}, which nobody announced, is left out: "
+                f"{self._max_early} packets wait for their announcements",
             )
         return True
 
     def complete(self) -> list[CollectedFrame]:
-        """Close frames up to the newest one that every awaited receiver has answered."""
-        awaited = [site for site in self._sites if self._silent[site] < self._patience]
-        done = [
-            number
-            for number, opened in self._open.items()
-            if awaited and all(site in opened.packets for site in awaited)
-        ]
+        """Close frames up to the newest one that every awaited station has answered."""
+        done = [number for number, opened in self._open.items() if self._is_answered(opened)]
         return self._close(max(done)) if done else []
+
+    def _is_answered(self, opened: _OpenFrame) -> bool:
+        """Whether all packets of a frame that are waited for are in, and some are."""
+        awaited = [site for site in opened.sites if self._silent[site] < self._patience]
+        return bool(awaited) and all(site in opened.packets for site in awaited)
 
     def expire(self, announcement: Announcement) -> list[CollectedFrame]:
         """Close frames up to one whose deadline has passed; none when that one is closed, or of an
@@ -131,7 +142,9 @@ class PacketCollector:
 
     def _open_frame(self, announcement: Announcement) -> None:
         frame = announcement.frame
-        opened = self._open[frame.number] = _OpenFrame(announcement)
+        receiving = self._sites_of(announcement)
+        sites = tuple(site for site in self._sites if site in receiving)
+        opened = self._open[frame.number] = _OpenFrame(announcement, sites)
         for site in self._sites:
             packet = self._early.pop((frame.run, frame.number, site), None)
             if packet is not None:
@@ -182,7 +195,7 @@ class PacketCollector:
         closed = []
         for number in [number for number in self._open if number <= last]:
             opened = self._open.pop(number)
-            missing = tuple(sorted(site for site in self._sites if site not in opened.packets))
+            missing = tuple(sorted(site for site in opened.sites if site not in opened.packets))
             for site in missing:
                 self._silent[site] += 1
             self._closed = number

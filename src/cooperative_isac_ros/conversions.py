@@ -9,8 +9,9 @@ from collections.abc import Callable, Iterable, Sequence
 import numpy as np
 from builtin_interfaces.msg import Time
 from cooperative_isac_msgs import msg as own
-from geometry_msgs.msg import Point, Quaternion, Vector3
+from geometry_msgs.msg import Point, Quaternion, Transform, Vector3
 from nav_msgs.msg import Odometry
+from scipy.spatial.transform import Rotation
 from sensor_msgs.msg import PointCloud2, PointField
 from std_msgs.msg import Header, String
 
@@ -23,6 +24,8 @@ from cooperative_isac.scene.limits import (
 )
 from cooperative_isac.scene.model import TargetClass
 from cooperative_isac.scene.odometry import OdometrySample
+from cooperative_isac.scene.poses import PoseSample
+from cooperative_isac.scene.station import Link, Pose
 from cooperative_isac.tracking.track import Track, TrackStatus
 from cooperative_isac_ros.plain_text import plain_text
 from cooperative_isac_ros.records import (
@@ -46,12 +49,15 @@ NS_PER_S = 1_000_000_000
 LARGEST_NUMBER = 2**63 - 1  # of a frame: reports hold it as a signed integer
 LONGEST_NAME = 255  # characters, of a site, scheme or scene: the longest that ROS allows
 MAX_SITES = 256  # named by one message
-# Detections of a frame that are taken in, the strongest: tracking more takes longer than a frame.
-MAX_DETECTIONS = 64
-MAX_TRACKS_HELD = 512  # tracks in a message, with those deleted: far more than a tracker keeps
+MAX_BANDS = 64  # named by one message
+MAX_LINKS = 4096  # that support one detection: of 256 sites on 16 bands
+# Detections of a frame that are taken in, the strongest: as many as a tracker keeps tracks.
+MAX_DETECTIONS = 1024
+MAX_TRACKS_HELD = 2048  # tracks in a message, with those deleted: twice what a tracker keeps
 SMALLEST_NOISE_W, LARGEST_NOISE_W = 1e-30, 1e6
 LARGEST_FIGURE = 1e12  # of an accuracy: m, or a ratio
 LARGEST_TIME_S = 1e10  # ages and latencies: beyond any stamp
+NO_TIME_S = -1.0  # of an announcement that does not say its time
 
 OnFault = Callable[[str, str, int], None]
 
@@ -131,12 +137,16 @@ def frame_message(record: Announcement) -> own.Frame:
         seed=int(record.seed),
         payload=_bytes(record.payload),
         downlink_bits=int(record.downlink_bits),
+        bands=list(record.bands),
+        time_s=NO_TIME_S if record.time_s is None else float(record.time_s),
     )
 
 
 def announcement(message: own.Frame) -> Announcement:
-    """Announcement of a Frame message."""
+    """Announcement of a Frame message; refused when its time is none, or it names too much."""
+    _check_band_names("an announcement", message.bands)
     _check_names("an announcement", message.scene, message.scene_fingerprint)
+    _check_range("an announcement", message, time_s=(-LARGEST_TIME_S, LARGEST_TIME_S))
     return Announcement(
         frame_stamp(message),
         message.scene,
@@ -145,6 +155,8 @@ def announcement(message: own.Frame) -> Announcement:
         message.seed,
         bytes(message.payload),
         message.downlink_bits,
+        tuple(message.bands),
+        message.time_s if message.time_s >= 0 else None,
     )
 
 
@@ -162,6 +174,7 @@ def echo_message(record: EchoRecord) -> own.Echo:
         num_symbols=int(num_symbols),
         noise_power_w=float(record.noise_power_w),
         iq=iq,
+        band=record.band,
     )
 
 
@@ -169,7 +182,7 @@ def echo_record(message: own.Echo) -> EchoRecord:
     """Echo of a message; refused when its sizes disagree, a number is not finite, or it can be no
     echo.
     """
-    _check_names("an echo", message.site)
+    _check_names("an echo", message.site, message.band)
     shape = message.num_rx_ant, message.num_subcarriers, message.num_symbols
     num_values = 2 * math.prod(shape)
     if not 0 < num_values <= MAX_ECHO_VALUES or len(message.iq) != num_values:
@@ -202,6 +215,7 @@ def echo_record(message: own.Echo) -> EchoRecord:
         message.simulated,
         message.noise_power_w,
         iq.view(np.complex64).reshape(shape),
+        message.band,
     )
 
 
@@ -214,6 +228,7 @@ def packet_message(record: Packet) -> own.FeaturePacket:
         scheme=record.scheme,
         simulated=bool(record.simulated),
         data=_bytes(record.data),
+        bands=list(record.bands),
     )
 
 
@@ -222,6 +237,7 @@ def packet(message: own.FeaturePacket) -> Packet:
     if not message.data:
         raise ConversionError(f"packet of '{message.site}' for frame {message.number} is empty")
     _check_names("a packet", message.site, message.scheme)
+    _check_band_names("a packet", message.bands)
     return Packet(
         frame_stamp(message),
         message.sequence,
@@ -229,6 +245,7 @@ def packet(message: own.FeaturePacket) -> Packet:
         message.scheme,
         message.simulated,
         bytes(message.data),
+        tuple(message.bands),
     )
 
 
@@ -301,6 +318,7 @@ def _detection_message(item: Detection) -> own.Detection:
         snr_db=float(item.snr_db),
         sites=list(item.sites),
         num_paths=int(item.num_paths),
+        links=[own.Link(tx=link.tx, rx=link.rx, band=link.band) for link in item.links],
     )
 
 
@@ -311,7 +329,13 @@ def _detection(message: own.Detection, index: int) -> Detection:
     if len(message.sites) > MAX_SITES:
         raise ConversionError(f"{who} names {len(message.sites)} sites; allowed: {MAX_SITES}")
     _check_names(who, *message.sites)
-    return Detection(*_state(message, who), message.snr_db, tuple(message.sites), message.num_paths)
+    if len(message.links) > MAX_LINKS:
+        raise ConversionError(f"{who} names {len(message.links)} links; allowed: {MAX_LINKS}")
+    links = tuple(Link(link.tx, link.rx, link.band) for link in message.links)
+    _check_names(who, *(name for link in links for name in (link.tx, link.rx, link.band)))
+    return Detection(
+        *_state(message, who), message.snr_db, tuple(message.sites), message.num_paths, links
+    )
 
 
 def tracks_message(record: TrackList) -> own.Tracks:
@@ -410,6 +434,13 @@ def _check_names(who: str, *names: str) -> None:
             )
 
 
+def _check_band_names(who: str, bands: Sequence[str]) -> None:
+    """ConversionError unless the names of bands can be some."""
+    if len(bands) > MAX_BANDS:
+        raise ConversionError(f"{who} names {len(bands)} bands; allowed: {MAX_BANDS}")
+    _check_names(who, *bands)
+
+
 def _check_range(who: str, message, **ranges: tuple[float, float]) -> None:
     """ConversionError unless each named field is finite and within its closed range."""
     for name, (low, high) in ranges.items():
@@ -441,7 +472,7 @@ def accuracy_record(message: own.Accuracy) -> AccuracyRecord:
 
 _ACCURACY_NUMBERS = (
     "gospa_m",
-    "gospa_localisation_m",
+    "gospa_localization_m",
     "gospa_missed_m",
     "gospa_false_m",
     "nees",
@@ -505,6 +536,27 @@ def odometry_message(
     return message
 
 
+def pose_message(child: str, stamp_ns: int, pose: Pose) -> Odometry:
+    """Odometry in map of a station, its twist in the child frame (REP-105), its pose exact."""
+    message = Odometry(header=map_header(stamp_ns), child_frame_id=child)
+    message.pose.pose.position = to_point(pose.position_m)
+    message.pose.pose.orientation = rotation_quaternion(pose.rotation)
+    message.twist.twist.linear = to_vector3(pose.rotation.T @ pose.velocity_mps)
+    return message
+
+
+def pose_sample(message: Odometry) -> PoseSample:
+    """Odometry of what carries a station, with its rotation and its twist turned to map."""
+    sample = odometry_sample(message)
+    rotation = rotation_matrix(message.pose.pose.orientation)
+    return PoseSample(sample.stamp_ns, sample.position_m, rotation, sample.velocity_mps)
+
+
+def placement(transform: Transform) -> tuple[np.ndarray, np.ndarray]:
+    """Position [3], m, and rotation [3, 3] of a frame in its parent."""
+    return _from_xyz(transform.translation), rotation_matrix(transform.rotation)
+
+
 def odometry_sample(message: Odometry) -> OdometrySample:
     """Odometry of a target, its twist turned from the child frame to map (REP-105)."""
     if message.header.frame_id != MAP_FRAME:
@@ -534,6 +586,12 @@ def rotation_matrix(orientation: Quaternion) -> np.ndarray:
     return np.eye(3) + (2 / norm) * (
         w * cross + np.outer(vector, vector) - (vector @ vector) * np.eye(3)
     )
+
+
+def rotation_quaternion(rotation: np.ndarray) -> Quaternion:
+    """Quaternion of a rotation matrix [3, 3]."""
+    x, y, z, w = (float(value) for value in Rotation.from_matrix(rotation).as_quat())
+    return Quaternion(x=x, y=y, z=z, w=w)
 
 
 def heading_rotation(velocity_mps: np.ndarray) -> np.ndarray:

@@ -14,14 +14,7 @@ from cooperative_isac.scene.file.config import scene_folders
 from cooperative_isac.scene.file.physics import rate_fault
 from cooperative_isac.scene.model import Scene
 from cooperative_isac.schemes.registry import scheme_scene
-
-SINGLE_THREAD = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
-# glibc keeps what arrays of a frame leave: fresh pages for each would cost a tenth of the time.
-KEEP_MEMORY = {
-    "MALLOC_MMAP_THRESHOLD_": "33554432",
-    "MALLOC_TRIM_THRESHOLD_": "268435456",
-    "MALLOC_TOP_PAD_": "16777216",
-}
+from cooperative_isac_ros.environment import library_variables, unset_variables
 
 # Longest wait of the fusion center for packets, s: then a frame is given up at any rate.
 LONGEST_DEADLINE_S = 60.0
@@ -127,17 +120,21 @@ def scene_nodes(scene: Scene, options: GraphOptions = GraphOptions()) -> tuple[N
 
     echoes = {"front_end": options.front_end}
     nodes = [
-        node("access_point", scheme, watch, echoes, {"site": site.name}, below=site.name)
-        for site in scene.receivers
+        node("access_point", scheme, watch, echoes, {"site": station.name}, below=station.name)
+        for station in scene.receiving_stations
     ]
     nodes += [
         node("fusion_center", scheme, deadline, rate),
-        node("tracker", {"num_receivers": len(scene.receivers)}, {"state_file": state["tracker"]}),
+        node(
+            "tracker",
+            {"num_receivers": len(scene.receiving_stations)},
+            {"state_file": state["tracker"]},
+        ),
         node("evaluator", rate, scheme, watch, {"out": options.out}),
     ]
     if options.markers:
         nodes.append(node("scene_markers", scheme, watch))
-    if options.simulate_targets and scene.targets:
+    if options.simulate_targets and (scene.targets or has_motion(scene)):
         nodes.append(node("target_simulator", rate, run))
     if options.bag:
         nodes.append(node("bag_recorder", {"directory": options.bag}))
@@ -150,6 +147,11 @@ def scene_nodes(scene: Scene, options: GraphOptions = GraphOptions()) -> tuple[N
         *nodes,
         node("transmit_controller", rate, scheme, run, ahead, {"wait_for_nodes": waited}),
     )
+
+
+def has_motion(scene: Scene) -> bool:
+    """Whether stations of the scene move along motions of its file."""
+    return any(station.motion is not None for station in scene.stations)
 
 
 def shared_file(name: str) -> Path | None:
@@ -167,13 +169,8 @@ def profile_variable() -> str:
 
 
 def node_variables() -> dict[str, str]:
-    """What nodes need in their environment: one thread each, memory that stays, shared memory wide
-    enough for echoes.
+    """What nodes need in their environment: what libraries read, and shared memory wide enough for
+    echoes.
     """
-    wanted = {
-        **dict.fromkeys(SINGLE_THREAD, "1"),
-        **KEEP_MEMORY,
-        "PYTHONUNBUFFERED": "1",
-        profile_variable(): str(shared_file("fastdds.xml") or ""),
-    }
-    return {name: value for name, value in wanted.items() if value and name not in os.environ}
+    profile = {profile_variable(): str(shared_file("fastdds.xml") or "")}
+    return {**library_variables(), **unset_variables(profile)}

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 from builtin_interfaces.msg import Duration
@@ -17,6 +19,7 @@ from cooperative_isac.tracking.track import Track, TrackStatus
 from cooperative_isac_ros.conversions import (
     heading_rotation,
     map_header,
+    rotation_quaternion,
     to_point,
     to_vector3,
     yaw_quaternion,
@@ -29,7 +32,6 @@ from cooperative_isac_ros.scene_layout import (
     name_place,
     scene_layout,
 )
-from cooperative_isac_ros.transforms import rotation_quaternion
 
 # Ellipsoids of detections and tracks hold 97 % of Gaussian errors in space.
 ELLIPSOID_SIGMAS = 3.0
@@ -41,6 +43,7 @@ SECONDS_AHEAD = 1.0
 COLORS = {
     "transmitter": (0.95, 0.5, 0.15),
     "receiver": (0.3, 0.65, 1.0),
+    "transceiver": (0.55, 0.85, 0.75),
     "truth": (0.85, 0.85, 0.85),
     "detection": (1.0, 0.9, 0.2),
     "world": (0.5, 0.53, 0.58),
@@ -57,6 +60,8 @@ TRUTH_SIZE, CROSS_REACH, LINE_WIDTH, TRAIL_WIDTH, FOOTPRINT = 0.35, 0.7, 0.06, 0
 SITE_ARROW = 3.0
 # Length, width and height of a track's body.
 TRACK_SIZE = np.array([1.2, 0.9, 0.7])
+# Numbers of the markers of a station's further arrays are so far apart.
+ARRAY_NUMBERS = 10_000
 # Lines of text between a position and the near edge of its text: a track's label is beyond the
 # name of the target, above what flies and below what does not, so that the line to the footprint
 # crosses neither.
@@ -66,13 +71,65 @@ MIN_HEIGHT_WITH_SPACES_M = 1.0
 
 
 def static_markers(scene: Scene, stamp_ns: int) -> list[Marker]:
-    """Edge of the area, buildings, walls, and all sites; they stay."""
+    """Edge of the area, buildings, walls, and all sites that stand; they stay."""
     layout = scene_layout(scene)
     drawn = [_area(scene, layout, stamp_ns), *_world(scene, stamp_ns)]
-    for kind, sites in (("transmitter", scene.transmitters), ("receiver", scene.receivers)):
-        for index, site in enumerate(sites):
-            drawn += _site(scene, kind, site, index, layout, stamp_ns)
+    for shown in _shown_stations(scene):
+        if not shown.is_mobile:
+            drawn += _station(scene, shown, layout, stamp_ns)
     return drawn
+
+
+def mobile_markers(scene: Scene, layout: SceneLayout, stamp_ns: int) -> list[Marker]:
+    """The stations that move, where they are now.
+
+    scene: with its stations at their poses
+    """
+    drawn = []
+    for shown in _shown_stations(scene):
+        if shown.is_mobile:
+            drawn += _station(scene, shown, layout, stamp_ns)
+    return drawn
+
+
+@dataclass(frozen=True)
+class _Shown:
+    """A station in the picture.
+
+    kind: transmitter | receiver | transceiver; index: among those of its kind
+    arrays: placed in the map, one a band
+    """
+
+    kind: str
+    index: int
+    arrays: tuple[Site, ...]
+    is_mobile: bool = False
+
+
+def _shown_stations(scene: Scene) -> list[_Shown]:
+    """Every station once; in a scene of sites, each that transmits and each that receives."""
+    if scene.layout is None:
+        groups = (("transmitter", scene.transmitters), ("receiver", scene.receivers))
+        return [
+            _Shown(kind, index, (site,))
+            for kind, sites in groups
+            for index, site in enumerate(sites)
+        ]
+    places = {
+        (site.name, view.band): site
+        for view in scene.views
+        for site in (*view.transmitters, *view.receivers)
+    }
+    shown = []
+    counts: Counter[str] = Counter()
+    for station in scene.stations:
+        transmits = any(antenna.duplex.transmits for antenna in station.antennas)
+        words = {(True, True): "transceiver", (True, False): "transmitter"}
+        kind = words.get((transmits, station.receives), "receiver")
+        arrays = tuple(places[station.name, band] for band in station.bands)
+        shown.append(_Shown(kind, counts[kind], arrays, station.is_mobile))
+        counts[kind] += 1
+    return shown
 
 
 def _area(scene: Scene, layout: SceneLayout, stamp_ns: int) -> Marker:
@@ -129,24 +186,28 @@ def _world(scene: Scene, stamp_ns: int) -> list[Marker]:
     return drawn
 
 
-def _site(
-    scene: Scene, kind: str, site: Site, index: int, layout: SceneLayout, stamp_ns: int
-) -> list[Marker]:
-    """A box on a mast, the look direction and the name of an access point."""
+def _station(scene: Scene, shown: _Shown, layout: SceneLayout, stamp_ns: int) -> list[Marker]:
+    """A box on a mast, the directions in which its arrays look and the name of a station."""
+    kind = shown.kind
+    index = shown.index
+    site = shown.arrays[0]
     color = COLORS[kind]
     size_m = layout.size_m
     box = _marker(f"{kind}s", index, Marker.CUBE, stamp_ns, color, (size_m, size_m, size_m))
     box.pose.position = to_point(site.position_m)
     box.pose.orientation = rotation_quaternion(site.rotation)
-    arrow = _arrow(
-        f"{kind} directions",
-        index,
-        stamp_ns,
-        color,
-        site.position_m,
-        SITE_ARROW * size_m * site.boresight,
-        size_m,
-    )
+    arrows = [
+        _arrow(
+            f"{kind} directions",
+            index + ARRAY_NUMBERS * number,
+            stamp_ns,
+            color,
+            array.position_m,
+            SITE_ARROW * size_m * array.boresight,
+            size_m,
+        )
+        for number, array in enumerate(shown.arrays)
+    ]
     text = _text(
         f"{kind} names",
         index,
@@ -157,7 +218,7 @@ def _site(
         color,
     )
     mast = _drop(f"{kind} masts", index, stamp_ns, color, site.position_m, layout)
-    return [box, arrow, text, *mast]
+    return [box, *arrows, text, *mast]
 
 
 def truth_markers(

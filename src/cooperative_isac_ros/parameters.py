@@ -86,6 +86,15 @@ SCHEME = Parameter(
 )
 
 
+ODOMETRY_WAIT = Parameter(
+    "odometry_wait_s",
+    0.06,
+    "how long a frame waits for odometry at or after its stamp [s]",
+    0.001,
+    1.0,
+)
+
+
 def rate_parameter(description: str) -> Parameter:
     """A rate that overrides the scene's when it is not 0."""
     return Parameter("rate_hz", 0.0, f"{description} [Hz]; 0: the scene's update rate", 0.0, 100.0)

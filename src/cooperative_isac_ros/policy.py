@@ -4,6 +4,7 @@ nodes.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from xml.etree import ElementTree
 
@@ -26,15 +27,18 @@ NODE_SERVICES = (
     "get_type_description",
 )
 TARGETS = ("targets/*/odom", "targets/*/class")
-# Topics by executable: absolute ones, and those below the scene's namespace. {site}: a receiver's
+STATIONS = "stations/*/odom"
+# Those that place stations which follow odometry or /tf.
+POSED = ("access_point", "fusion_center", "evaluator", "scene_markers")
+# Topics by executable: absolute ones, and those below the scene's namespace. {site}: a station's
 # name.
 PUBLISHED = {
     "access_point": ("{site}/features",),
     "fusion_center": ("detections", "detections/points"),
     "tracker": ("tracks", "tracks/*/odom", "/tf"),
     "evaluator": ("accuracy",),
-    "scene_markers": ("markers", "tracks/*/path", "/tf_static"),
-    "target_simulator": TARGETS,
+    "scene_markers": ("markers", "tracks/*/path", "/tf", "/tf_static"),
+    "target_simulator": (*TARGETS, STATIONS),
     "transmit_controller": ("frame",),
     "bag_recorder": (),
     MONITOR_NAME: (),
@@ -52,7 +56,7 @@ SUBSCRIBED = {
         "/diagnostics",
         *TARGETS,
     ),
-    "scene_markers": ("detections", "tracks", "accuracy", "*/features", *TARGETS),
+    "scene_markers": ("frame", "detections", "tracks", "accuracy", "*/features", *TARGETS),
     "target_simulator": ("frame",),
     "transmit_controller": ("timing", "/diagnostics"),
     "bag_recorder": ("/*",),
@@ -70,14 +74,25 @@ class Access:
     subscribes: tuple[str, ...]
 
 
-def node_access(spec: NodeSpec, root: str) -> Access:
+def pose_topics(scene: Scene) -> tuple[str, ...]:
+    """Topics from which the poses of stations come."""
+    followed = [station.odometry for station in scene.stations if station.odometry]
+    has_frames = any(station.tf_frame for station in scene.stations)
+    return (*followed, *(("/tf", "/tf_static") if has_frames else ()))
+
+
+def node_access(spec: NodeSpec, root: str, poses: Sequence[str] = ()) -> Access:
     """What one node of a scene may publish and subscribe.
 
     root: namespace of the scene
+    poses: topics from which the poses of its stations come
     """
     site = spec.parameters.get("site", "")
     published = [*EVERYONE_PUBLISHES, *PUBLISHED[spec.executable]]
     subscribed = [*EVERYONE_SUBSCRIBES, *SUBSCRIBED[spec.executable]]
+
+    if spec.executable in POSED:
+        subscribed += poses
 
     # A radio publishes the echoes that the access point would else simulate.
     if spec.executable == "access_point":
@@ -102,7 +117,7 @@ def scene_policy(scene: Scene, options: GraphOptions = GraphOptions()) -> str:
         profiles = ElementTree.SubElement(enclave, "profiles")
         namespace = spec.full_name.rpartition("/")[0] or "/"
         profile = ElementTree.SubElement(profiles, "profile", ns=namespace, node=spec.name)
-        access = node_access(spec, options.namespace)
+        access = node_access(spec, options.namespace, pose_topics(scene))
         _expressions(profile, "topics", "topic", "publish", access.publishes)
         _expressions(profile, "topics", "topic", "subscribe", access.subscribes)
         _expressions(

@@ -21,7 +21,11 @@ class FrameStamp:
 
 @dataclass(frozen=True)
 class Announcement:
-    """A frame is on the air; with an empty payload its signal is a function of (seed, number)."""
+    """A frame is on the air; with an empty payload its signals are a function of (seed, number).
+
+    bands: that are on the air; empty: those that the scene has in a frame of this number
+    time_s: since frame 0 of the run, s; None: not said
+    """
 
     frame: FrameStamp
     scene: str
@@ -30,22 +34,31 @@ class Announcement:
     seed: int
     payload: bytes = b""
     downlink_bits: int = 0
+    bands: tuple[str, ...] = ()
+    time_s: float | None = None
 
 
 @dataclass(frozen=True)
 class EchoRecord:
-    """One echo [num_rx_ant, num_subcarriers, num_symbols], complex64, sqrt(W); noise per sample."""
+    """One echo [num_rx_ant, num_subcarriers, num_symbols], complex64, sqrt(W); noise per sample.
+
+    band: name of the band; "": the scene's only one
+    """
 
     frame: FrameStamp
     site: str
     simulated: bool
     noise_power_w: float
     echo: np.ndarray
+    band: str = ""
 
 
 @dataclass(frozen=True)
 class Packet:
-    """What one access point says about one frame."""
+    """What one station reports of one frame.
+
+    bands: of whose echoes it reports; empty: the scene's only one
+    """
 
     frame: FrameStamp
     sequence: int
@@ -53,6 +66,7 @@ class Packet:
     scheme: str
     simulated: bool
     data: bytes
+    bands: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -83,7 +97,7 @@ class AccuracyRecord:
     frame: FrameStamp
     simulated: bool
     gospa_m: float = 0.0
-    gospa_localisation_m: float = 0.0
+    gospa_localization_m: float = 0.0
     gospa_missed_m: float = 0.0
     gospa_false_m: float = 0.0
     nees: float = 0.0

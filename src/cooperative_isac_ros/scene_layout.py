@@ -23,6 +23,10 @@ FIGURES_COLUMNS, FIGURES_LINES = 46, 6
 NAME_DISTANCE = np.array([2.0, 2.8])
 # What is more edges of a site's box above the ground flies: it has a line down to its footprint.
 FLYING_HEIGHT = 1.0
+# Parts of the time in which a station moves at which it is in the picture.
+MOTION_SHARES = (0.0, 0.25, 0.5, 0.75, 1.0)
+# Longest time of a motion that is looked at, s: some have no end.
+LONGEST_MOTION_S = 600.0
 # The live figures begin so many edges of a site's box beyond whatever is farthest north.
 FIGURES_DISTANCE = 4.0
 
@@ -57,12 +61,13 @@ class SceneLayout:
 def scene_layout(scene: Scene) -> SceneLayout:
     """The layout of a scene's picture."""
     size_m = scene_size(scene)
-    sites = (*scene.transmitters, *scene.receivers)
+    sites = [site for view in scene.views for site in (*view.transmitters, *view.receivers)]
     boxes = scene.world.boxes if scene.world is not None else ()
     ground_m = _ground_m(scene)
 
     # all that stands in the scene
     corners = [scene.box.low_m, scene.box.high_m, *(site.position_m for site in sites)]
+    corners += _way_points_m(scene)
     corners += [corner for box in boxes for corner in (box.low_m, box.high_m)]
     corners += [corner for wall in _walls(scene) for corner in wall.corners_m]
     low_m = np.minimum.reduce(corners)
@@ -96,6 +101,17 @@ def name_place(scene: Scene, site: Site, layout: SceneLayout) -> np.ndarray:
     reach_m = NAME_DISTANCE * size_m + [half_width_m, 0.0]
     height_m = site.position_m[2] if outward[1] >= 0 else layout.ground_m
     return np.array([*(site.position_m[:2] + outward * reach_m), height_m])
+
+
+def _way_points_m(scene: Scene) -> list[np.ndarray]:
+    """Points [3] on the ways of the stations that move along motions of the scene, m."""
+    points_m = []
+    for station in scene.stations:
+        if station.motion is None:
+            continue
+        end_s = min(station.motion.start_s + station.motion.duration_s, LONGEST_MOTION_S)
+        points_m += [station.pose_at(share * end_s).position_m for share in MOTION_SHARES]
+    return points_m
 
 
 def _ground_m(scene: Scene) -> float:

@@ -4,13 +4,13 @@ it).
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 from geometry_msgs.msg import Quaternion, TransformStamped
-from scipy.spatial.transform import Rotation
 
-from cooperative_isac.scene.model import Site
+from cooperative_isac.scene.model import Scene, Site
+from cooperative_isac.scene.station import Station
 from cooperative_isac.tracking.track import Track
 from cooperative_isac_ros import conversions, qos
 
@@ -43,10 +43,44 @@ def site_transforms(
     """
     return [
         _transform(
-            f"{prefix}{site.name}", stamp_ns, site.position_m, rotation_quaternion(site.rotation)
+            f"{prefix}{site.name}",
+            stamp_ns,
+            site.position_m,
+            conversions.rotation_quaternion(site.rotation),
         )
         for site in sites
     ]
+
+
+def station_transforms(
+    scene: Scene, stations: Iterable[Station], stamp_ns: int, prefix: str = ""
+) -> list[TransformStamped]:
+    """Frames of stations in map: of one with a single array that of the array, else its own and
+    one below it for each array, named by its band.
+
+    scene: with its stations at their poses
+    prefix: see frame_prefix
+    """
+    frames = []
+    for station in stations:
+        name = f"{prefix}{station.name}"
+        pose = scene.poses.get(station.name) or station.pose_at(0.0)
+        turns = [pose.rotation @ antenna.rotation for antenna in station.antennas]
+        own = turns[0] if len(turns) == 1 else pose.rotation
+        frames.append(
+            _transform(name, stamp_ns, pose.position_m, conversions.rotation_quaternion(own))
+        )
+        if len(turns) > 1:
+            frames += [
+                _transform(
+                    f"{name}/{band}",
+                    stamp_ns,
+                    pose.position_m,
+                    conversions.rotation_quaternion(rotation),
+                )
+                for band, rotation in zip(station.bands, turns)
+            ]
+    return frames
 
 
 def track_transforms(
@@ -75,12 +109,6 @@ def frame_prefix(namespace: str) -> str:
 def track_frame(track: Track) -> str:
     """Name of a track as a frame and as a topic, neither of which may begin with a digit."""
     return f"track_{track.track_id}"
-
-
-def rotation_quaternion(rotation: np.ndarray) -> Quaternion:
-    """Quaternion of a rotation matrix [3, 3]."""
-    x, y, z, w = (float(value) for value in Rotation.from_matrix(rotation).as_quat())
-    return Quaternion(x=x, y=y, z=z, w=w)
 
 
 def _transform(

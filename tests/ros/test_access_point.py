@@ -239,4 +239,4 @@ def test_both_front_ends_make_the_same_packet_of_one_echo(bench, announce, odome
 def test_a_scheme_brings_its_own_site(bench, monkeypatch):
     monkeypatch.undo()
     node = bench.start(AccessPoint, below="/bs", scheme="monostatic", scene="cell_free_compact")
-    assert node.site.name == "bs" and [site.name for site in node.scene.transmitters] == ["bs"]
+    assert node.station.name == "bs" and [site.name for site in node.scene.transmitters] == ["bs"]

@@ -53,7 +53,7 @@ def test_a_node_that_becomes_slower_and_slower_is_waited_for():
     for number, latency_s in enumerate((0.3, 0.8, 1.4, 2.5, 2.5)):
         pressure.announce(number, now_s)
         worker = pressure._workers["/fusion_center"]
-        assert pressure._is_behind(worker, 1, now_s + 0.99 * latency_s)
+        assert pressure._is_behind("/fusion_center", worker, 1, now_s + 0.99 * latency_s)
         now_s += latency_s
         pressure.finish("/fusion_center", number, now_s)
 
@@ -89,3 +89,16 @@ def test_a_node_that_never_reported_is_not_waited_for():
     for number in range(9):
         assert not pressure.behind(number * PERIOD_S)
         pressure.announce(number, number * PERIOD_S)
+
+
+def test_a_node_is_not_behind_for_frames_in_which_it_has_nothing_to_do():
+    pressure = BackPressure(2, 1.0)
+    slow_band = frozenset({"/east/access_point"})
+    pressure.announce(0, 0.0)
+    pressure.finish("/east/access_point", 0, 0.05)
+    for number in range(1, 5):
+        pressure.announce(number, number * PERIOD_S, slow_band)
+    assert not pressure.behind(5 * PERIOD_S)
+    pressure.announce(5, 5 * PERIOD_S)
+    pressure.announce(6, 6 * PERIOD_S)
+    assert pressure.behind(7 * PERIOD_S) == ("/east/access_point",)

@@ -5,7 +5,12 @@ from collections import Counter
 import pytest
 
 from cooperative_isac.schemes.contract import PacketError
-from cooperative_isac_ros.collector import MAX_EARLY_PACKETS, PacketCollector, decode_trusted
+from cooperative_isac_ros.collector import (
+    EARLY_FRAMES,
+    FEWEST_EARLY_PACKETS,
+    PacketCollector,
+    decode_trusted,
+)
 from cooperative_isac_ros.records import Announcement, FrameStamp, Packet
 
 
@@ -25,7 +30,7 @@ def faults():
 @pytest.fixture
 def collector(faults):
     return PacketCollector(
-        {"a": "s", "b": "s"}, patience=2, on_fault=lambda event, reason: faults.update([event])
+        dict.fromkeys("ab", "s"), 2, on_fault=lambda event, reason: faults.update([event])
     )
 
 
@@ -122,9 +127,9 @@ def test_an_announcement_counts_once(collector, faults):
 
 
 def test_packets_that_nobody_announces_do_not_pile_up(collector, faults):
-    for number in range(MAX_EARLY_PACKETS + 3):
+    for number in range(FEWEST_EARLY_PACKETS + 3):
         collector.add(packet(number, "a"))
-    assert collector.num_early == MAX_EARLY_PACKETS and faults == {"packets_unannounced": 3}
+    assert collector.num_early == FEWEST_EARLY_PACKETS and faults == {"packets_unannounced": 3}
 
 
 def fill(collector, number, run=1):
@@ -201,3 +206,50 @@ def test_an_error_that_names_nobody_is_not_hidden():
 
     with pytest.raises(PacketError, match="nobody"):
         decode_trusted(Broken(), {"a": b""}, None)
+
+
+def test_many_stations_may_have_more_packets_that_wait(faults):
+    sites = [f"s{index}" for index in range(20)]
+    collector = PacketCollector(
+        dict.fromkeys(sites, "s"), on_fault=lambda event, reason: faults.update([event])
+    )
+    for number in range(EARLY_FRAMES + 1):
+        for site in sites:
+            assert collector.add(packet(number, site))
+    assert collector.num_early == EARLY_FRAMES * len(sites)
+    assert faults == {"packets_unannounced": len(sites)}
+
+
+def test_every_station_has_the_scheme_of_its_own(faults):
+    collector = PacketCollector(
+        {"a": "s", "b": "t"}, on_fault=lambda event, reason: faults.update([event])
+    )
+    collector.announce(announcement(0))
+    assert not collector.add(packet(0, "b", scheme="s"))
+    assert collector.add(packet(0, "a", scheme="s"))
+    assert collector.add(packet(0, "b", scheme="t"))
+    assert closed(collector.complete()) == [(0, ["a", "b"], ())]
+    assert faults == {"packets_of_other_scheme": 1}
+
+
+def test_a_station_is_waited_for_in_the_frames_of_its_bands(faults):
+    """b receives on a band that is on the air in every other frame, and c on one that has none."""
+
+    def receiving(item):
+        return {"a", "b"} if item.frame.number % 2 == 0 else {"a"}
+
+    collector = PacketCollector(
+        dict.fromkeys("abc", "s"), 2, lambda event, reason: faults.update([event]), receiving
+    )
+    for number in range(2):
+        collector.announce(announcement(number))
+        collector.add(packet(number, "a"))
+    assert closed(collector.complete()) == [(0, ["a"], ("b",)), (1, ["a"], ())]
+    for number in range(2, 6):
+        collector.announce(announcement(number))
+        collector.add(packet(number, "a"))
+        frames = collector.complete()
+        if number == 2:  # b is silent for the second time at most
+            assert frames == []
+    assert collector.absent == ("b",)
+    assert faults == {}

@@ -16,6 +16,7 @@ from std_msgs.msg import String
 
 from cooperative_isac.fusion.detection import PARTIAL, Detection
 from cooperative_isac.scene.model import TargetClass
+from cooperative_isac.scene.station import Link, Pose
 from cooperative_isac.tracking.track import Track, TrackStatus
 from cooperative_isac_ros import conversions, records
 from cooperative_isac_ros.conversions import ConversionError
@@ -49,6 +50,7 @@ TRACK = Track(
     11,
 )
 ECHO = (np.arange(24).reshape(2, 3, 4) * (1 + 2j)).astype(np.complex64)
+LINKS = (Link("tx1", "rx1", "high"), Link("rx1", "rx1", "low"))
 RECORDS = {
     "frame": (
         records.Announcement(FRAME, "campus", "abc", True, 2**64 - 1, bytes(range(256)), 77),
@@ -64,6 +66,26 @@ RECORDS = {
         records.Packet(FRAME, 5, "rx1", "local_ml", True, b"\x00\xff\x80"),
         conversions.packet_message,
         conversions.packet,
+    ),
+    "frame of bands": (
+        records.Announcement(FRAME, "two", "0f", False, 3, b"", 5, ("high", "low"), 0.25),
+        conversions.frame_message,
+        conversions.announcement,
+    ),
+    "echo of a band": (
+        records.EchoRecord(FRAME, "rx1", True, 1e-12, np.ones((1, 2, 2), np.complex64), "low"),
+        conversions.echo_message,
+        conversions.echo_record,
+    ),
+    "packet of bands": (
+        records.Packet(FRAME, 5, "rx1", "local_ml", True, b"\x01", ("high", "low")),
+        conversions.packet_message,
+        conversions.packet,
+    ),
+    "detections of links": (
+        records.DetectionList(FRAME, True, (replace(DETECTION, links=LINKS),)),
+        conversions.detections_message,
+        conversions.detection_list,
     ),
     "detections": (
         records.DetectionList(FRAME, True, (DETECTION, DETECTION), ("rx3",)),
@@ -227,7 +249,8 @@ def test_detections_are_bounded(changes, reason):
     assert len(record.detections) == 1 and re.search(reason, faults[0][1])
 
 
-def test_partial_detections_displace_no_complete_one():
+def test_partial_detections_displace_no_complete_one(monkeypatch):
+    monkeypatch.setattr(conversions, "MAX_DETECTIONS", 64)
     message = conversions.detections_message(RECORDS["detections"][0])
     message.detections = [copy.copy(message.detections[0]) for _ in range(100)]
     for number, detection in enumerate(message.detections):
@@ -237,7 +260,8 @@ def test_partial_detections_displace_no_complete_one():
     assert sum(not detection.is_partial for detection in record.detections) == 10
 
 
-def test_the_strongest_detections_are_used_in_their_order():
+def test_the_strongest_detections_are_used_in_their_order(monkeypatch):
+    monkeypatch.setattr(conversions, "MAX_DETECTIONS", 64)
     message = conversions.detections_message(RECORDS["detections"][0])
     message.detections = [copy.copy(message.detections[0]) for _ in range(100)]
     for number, detection in enumerate(message.detections):
@@ -419,3 +443,46 @@ def test_an_unknown_word_is_no_class():
 @pytest.mark.parametrize("stamp_ns", [0, 999_999_999, 1_700_000_000_000_000_001])
 def test_stamps_are_exact(stamp_ns):
     assert conversions.to_ns(conversions.to_time(stamp_ns)) == stamp_ns
+
+
+@pytest.mark.parametrize(
+    ("changes", "reason"),
+    [
+        ({"bands": ["b"] * 65}, "an announcement names 65 bands; allowed: 64"),
+        ({"bands": ["a\nb"]}, "an announcement holds the name"),
+        ({"time_s": math.nan}, "an announcement has time_s nan"),
+        ({"time_s": 1e11}, "an announcement has time_s"),
+    ],
+)
+def test_an_announcement_of_odd_bands_or_time_is_refused(changes, reason):
+    message = conversions.frame_message(records.Announcement(FRAME, "two", "0f", False, 3))
+    assert message.time_s == conversions.NO_TIME_S
+    for name, value in changes.items():
+        setattr(message, name, value)
+    with pytest.raises(ConversionError, match=reason):
+        conversions.announcement(message)
+
+
+def test_too_many_links_or_odd_ones_cost_the_detection():
+    record = records.DetectionList(FRAME, True, (replace(DETECTION, links=LINKS), DETECTION))
+    message = conversions.detections_message(record)
+    message.detections[0].links[0].tx = "\x00"
+    assert len(conversions.detection_list(message).detections) == 1
+    message = conversions.detections_message(record)
+    message.detections[0].links = 2049 * list(message.detections[0].links)
+    assert len(conversions.detection_list(message).detections) == 1
+
+
+def test_poses_of_stations_travel_with_their_turn_and_velocity():
+    rotation = Rotation.from_euler("ZYX", [40, 20, -10], degrees=True).as_matrix()
+    pose = Pose(np.array([1.0, 2.0, 3.0]), rotation, np.array([4.0, -5.0, 6.0]))
+    message = through_the_wire(conversions.pose_message("north/car", FRAME.stamp_ns, pose))
+    sample = conversions.pose_sample(message)
+    assert message.child_frame_id == "north/car" and sample.stamp_ns == FRAME.stamp_ns
+    assert np.allclose(sample.position_m, pose.position_m)
+    assert np.allclose(sample.rotation, rotation)
+    assert np.allclose(sample.velocity_mps, pose.velocity_mps)
+    assert np.allclose(
+        [getattr(message.twist.twist.linear, axis) for axis in "xyz"],
+        rotation.T @ pose.velocity_mps,
+    )

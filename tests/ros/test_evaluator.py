@@ -118,7 +118,7 @@ def test_every_frame_is_judged_against_the_truth_at_its_stamp(bench, announce, f
     rig.play(range(3), announce, features)
     last = rig.accuracy[-1]
     assert (last.number, last.sequence, last.run, last.simulated) == (2, 2, 1, True)
-    assert last.gospa_m == pytest.approx(0.5) and last.gospa_localisation_m == pytest.approx(0.5)
+    assert last.gospa_m == pytest.approx(0.5) and last.gospa_localization_m == pytest.approx(0.5)
     assert (last.gospa_missed_m, last.gospa_false_m, last.nees_samples) == (0.0, 0.0, 1)
     assert last.nees == pytest.approx(0.25)  # 0.3^2 + 0.4^2 over variances of 1
 
@@ -236,7 +236,7 @@ def test_a_bound_that_cannot_be_computed_is_counted(bench, announce, features, m
     def fail(*_):
         raise error
 
-    monkeypatch.setattr("cooperative_isac_ros.nodes.evaluator.frame_bound", fail)
+    monkeypatch.setattr("cooperative_isac_ros.nodes.evaluator.network_bound", fail)
     rig = Rig(bench, bound_every=1)
     rig.play(range(2), announce, features)
     assert rig.node.health.counts["bounds_failed"] == 2

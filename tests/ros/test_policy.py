@@ -1,6 +1,7 @@
 """The SROS 2 policy of a scene allows every topic and service that its nodes really have."""
 
 from fnmatch import fnmatchcase
+from pathlib import Path
 from xml.etree import ElementTree
 
 import numpy as np
@@ -8,6 +9,7 @@ import pytest
 from cooperative_isac_msgs.msg import Detections
 
 from cooperative_isac.fusion.detection import Detection
+from cooperative_isac.scene.file.config import load_scene
 from cooperative_isac_ros import conversions, policy, transforms
 from cooperative_isac_ros.graph import GraphOptions, scene_nodes
 from cooperative_isac_ros.monitor import MONITOR_NAME, Monitor
@@ -21,6 +23,7 @@ from cooperative_isac_ros.nodes.tracker import TrackerNode
 from cooperative_isac_ros.nodes.transmit_controller import TransmitController
 from cooperative_isac_ros.records import DetectionList, FrameStamp
 
+TWO = Path(__file__).resolve().parents[1] / "scenes" / "two_tiny.yaml"
 NODES = {
     "access_point": AccessPoint,
     "bag_recorder": BagRecorder,
@@ -121,3 +124,48 @@ def test_a_policy_allows_no_more_than_the_front_end_needs(tiny):
 
 def test_every_node_of_the_package_has_its_topics():
     assert set(policy.PUBLISHED) == set(policy.SUBSCRIBED) == {*NODES, MONITOR_NAME}
+
+
+def start_all(bench, scene, options, **changes):
+    """All nodes of a scene."""
+    for spec in scene_nodes(scene, options):
+        given = {name: value for name, value in spec.parameters.items() if name != "use_sim_time"}
+        below = spec.namespace.removeprefix(bench.namespace)
+        bench.start(NODES[spec.executable], below=below, **{**given, **changes})
+
+
+@pytest.mark.parametrize("source", ["", "odometry: robot/odom", "odometry: /robot/odom"])
+def test_nodes_of_bands_and_moving_stations_may_use_what_they_use(
+    bench, tmp_path, monkeypatch, source
+):
+    monkeypatch.setattr(transforms, "TFMessage", Detections)
+    monkeypatch.setattr(transforms.TransformPublisher, "publish", lambda *_: None)
+    text = TWO.read_text()
+    if source:
+        (motion,) = [line for line in text.splitlines() if "constant_velocity" in line]
+        text = text.replace(motion, f"    position_m: [10, 62, 0]\n    {source}")
+    path = tmp_path / "scene.yaml"
+    path.write_text(text)
+    scene = load_scene(path)
+    options = GraphOptions(namespace=bench.namespace)
+    rules = allowed(scene, options)
+    start_all(bench, scene, options)
+    for node in bench.nodes[1:]:
+        assert not refused(node, rules[node.get_fully_qualified_name()]), node.get_name()
+    if source:
+        topic = f"{bench.namespace}/robot/odom" if "/robot" not in source else "/robot/odom"
+        followers = [
+            name.rpartition("/")[2] for name, rule in rules.items() if topic in rule["subscribe"]
+        ]
+        assert set(followers) == set(policy.POSED)
+
+
+def test_a_frame_of_tf_is_read_by_those_that_place_stations(tmp_path):
+    text = TWO.read_text()
+    (motion,) = [line for line in text.splitlines() if "constant_velocity" in line]
+    path = tmp_path / "scene.yaml"
+    path.write_text(text.replace(motion, "    position_m: [10, 62, 0]\n    tf_frame: base"))
+    rules = allowed(load_scene(path), GraphOptions())
+    for name, rule in rules.items():
+        reads = {"/tf", "/tf_static"} <= set(rule["subscribe"])
+        assert reads is (name.rpartition("/")[2] in policy.POSED), name

@@ -28,6 +28,14 @@ def tiny():
 
 
 @pytest.fixture(scope="session")
+def two_tiny():
+    """A plane with two bands of different rates, two stations that send and receive, and a receiver
+    that drives.
+    """
+    return load_scene(SCENES / "two_tiny.yaml")
+
+
+@pytest.fixture(scope="session")
 def pair_plane():
     """A plane with one transmitter and one receiver, static clutter and two live targets."""
     return load_scene(SCENES / "pair.yaml")

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 
-from cooperative_isac.bounds.crlb import Bound, crlb
+from cooperative_isac.bounds.crlb import Bound, crlb, network_crlb
 from cooperative_isac.channel.paths import PathSet
 from cooperative_isac.fusion.detection import Detection, complete
 from cooperative_isac.metrics.assignment import match_within, pairwise_distances
@@ -14,20 +15,43 @@ from cooperative_isac.metrics.run_score import DETECTION_CUTOFF_M
 from cooperative_isac.pipeline import paths_to
 from cooperative_isac.scene.model import Scene, TargetState
 from cooperative_isac.schemes.known_symbols import KnownSymbols
+from cooperative_isac.waveform.frame import Frame
 from cooperative_isac.waveform.signal import Signal
 
 
-def frame_bound(scene: Scene, signal: Signal, targets: Sequence[TargetState]) -> Bound:
-    """CRLB of the targets in one simulated frame, with the fading that pipeline.hear draws for
-    it.
+def frame_bound(
+    scene: Scene, signal: Signal, targets: Sequence[TargetState], time_s: float | None = None
+) -> Bound:
+    """CRLB of the targets in one simulated frame of one band, with the fading that pipeline.hear
+    draws for it.
+
+    time_s: from the start of consecutive frames; None: an independent draw
     """
-    known = KnownSymbols(scene).of_frame(signal)
-    return crlb(scene, known, targets, true_paths(scene, signal.number, targets))
+    paths = true_paths(scene, signal.number, targets, time_s)
+    return crlb(scene, KnownSymbols(scene).of_frame(signal), targets, paths)
 
 
-def true_paths(scene: Scene, number: int, targets: Sequence[TargetState]) -> dict[str, PathSet]:
+def network_bound(scene: Scene, frame: Frame, targets: Sequence[TargetState]) -> Bound:
+    """CRLB of the targets in one simulated frame of all bands on the air and all links, with the
+    fading that pipeline.receive draws for it.
+    """
+    posed = scene.posed(frame.poses)
+    known = {}
+    paths = {}
+    for band, signal in frame.signals.items():
+        view = posed.on(band)
+        known[band] = KnownSymbols(view).of_frame(signal)
+        paths[band] = true_paths(view, frame.number, targets, frame.time_s)
+    return network_crlb(scene, replace(frame, signals=known), targets, paths)
+
+
+def true_paths(
+    scene: Scene, number: int, targets: Sequence[TargetState], time_s: float | None = None
+) -> dict[str, PathSet]:
     """The paths to each receiver, by its name, that pipeline.hear draws for frame `number`."""
-    return {site.name: paths_to(scene, number, site, targets)[0] for site in scene.receivers}
+    return {
+        site.name: paths_to(scene, number, site, targets, time_s)[0] for site in scene.receivers
+    }
 
 
 class BoundLog:

@@ -1,13 +1,15 @@
-"""What it costs to tell a receive access point what is transmitted: payload symbols and precoders,
-packed.
-"""
+"""What it costs to tell a station what is transmitted: payload symbols and precoders, packed."""
 
 from __future__ import annotations
+
+import math
+from collections.abc import Sequence
 
 import numpy as np
 
 from cooperative_isac.fronthaul.bits import pack_labels, unpack_labels
 from cooperative_isac.scene.model import Scene
+from cooperative_isac.waveform.frame import Frame
 from cooperative_isac.waveform.signal import Signal, antenna_slices, with_reference
 
 HEADER = np.dtype([("number", "<u8"), ("order", "<u2"), ("streams", "<u2"), ("scale", "<f4")])
@@ -24,6 +26,33 @@ def pack_downlink(frame: Signal) -> bytes:
     precoders = np.rint(frame.precoders.view(np.float32) / np.float32(scale)).astype("<i2")
     labels = pack_labels(frame.indices, _label_width(frame.modulation_order))
     return header.tobytes() + precoders.tobytes() + labels
+
+
+def pack_frame(frame: Frame) -> bytes:
+    """The signals of all bands on the air, one after the other in their order."""
+    return b"".join(pack_downlink(signal) for signal in frame.signals.values())
+
+
+def unpack_frame(scene: Scene, data: bytes, bands: Sequence[str]) -> dict[str, Signal]:
+    """The signals that pack_frame packed, by band. ValueError says what does not fit the scene.
+
+    bands: that are on the air
+    """
+    signals = {}
+    place = 0
+    for band in bands:
+        view = scene.on(band)
+        is_last = band == bands[-1]
+        end = len(data) if is_last else place + downlink_size(view)
+        signals[band] = unpack_downlink(view, data[place:end])
+        place = end
+    return signals
+
+
+def downlink_size(scene: Scene) -> int:
+    """Bytes of what pack_downlink packs of a frame of this band."""
+    num_bits = _num_labels(scene) * _label_width(scene.waveform.modulation_order)
+    return _body_place(scene) + -(-num_bits // 8)
 
 
 def unpack_downlink(scene: Scene, data: bytes) -> Signal:
@@ -46,21 +75,38 @@ def unpack_downlink(scene: Scene, data: bytes) -> Signal:
             "and the "
             f"scene's transmit power allows {largest:g} at most"
         )
-    grid, antennas = scene.grid, antenna_slices(scene)
-    shape = (grid.num_subcarriers // scene.waveform.group_size, antennas[-1].stop, streams)
-    body, count = (
-        HEADER.itemsize + 4 * int(np.prod(shape)),
-        grid.num_subcarriers * streams * grid.num_symbols,
-    )
-    size = body + -(-count * _label_width(order) // 8)
+    size = downlink_size(scene)
     if len(data) != size:
         raise ValueError(f"downlink payload has {len(data)} bytes, the scene's frames have {size}")
+
+    # Precoders
+    body = _body_place(scene)
     values = np.frombuffer(data[HEADER.itemsize : body], "<i2")
-    precoders = (values.astype(np.float32) * header["scale"]).view(np.complex64).reshape(shape)
-    indices = unpack_labels(data[body:], _label_width(order), count)
+    precoders = (values.astype(np.float32) * header["scale"]).view(np.complex64)
+    precoders = precoders.reshape(_precoder_shape(scene))
+
+    # Symbols
+    grid = scene.grid
+    indices = unpack_labels(data[body:], _label_width(order), _num_labels(scene))
     indices = indices.reshape(grid.num_subcarriers, streams, grid.num_symbols)
+    antennas = antenna_slices(scene)
     frame = Signal(int(header["number"]), grid, order, indices, precoders, antennas)
     return with_reference(scene, frame)
+
+
+def _precoder_shape(scene: Scene) -> tuple[int, int, int]:
+    """Groups of subcarriers, transmit antennas and streams."""
+    num_groups = scene.grid.num_subcarriers // scene.waveform.group_size
+    return num_groups, antenna_slices(scene)[-1].stop, scene.users.num_users
+
+
+def _body_place(scene: Scene) -> int:
+    """Bytes before the labels of the symbols."""
+    return HEADER.itemsize + 4 * math.prod(_precoder_shape(scene))
+
+
+def _num_labels(scene: Scene) -> int:
+    return scene.grid.num_subcarriers * scene.users.num_users * scene.grid.num_symbols
 
 
 def _label_width(order: int) -> int:

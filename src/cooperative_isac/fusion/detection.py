@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from cooperative_isac.scene.limits import state_problem
+from cooperative_isac.scene.station import Link
 
 SHAPES = {"position_m": (3,), "velocity_mps": (3,), "covariance": (6, 6)}
 PARTIAL = 0  # paths that support a partial detection
@@ -19,7 +20,8 @@ class Detection:
 
     position_m, velocity_mps: [3] in map; covariance: [6, 6] of (position, velocity), SI;
     snr_db: after coherent integration, summed over its paths; sites: receivers that support it;
-    num_paths: transmitter-receiver paths that support it; PARTIAL: too few, or doubtful ones.
+    num_paths: transmitter-receiver paths that support it; PARTIAL: too few, or doubtful ones;
+    links: those whose paths support it; empty where the scheme does not tell them apart.
     """
 
     position_m: np.ndarray
@@ -28,6 +30,7 @@ class Detection:
     snr_db: float
     sites: tuple[str, ...]
     num_paths: int
+    links: tuple[Link, ...] = ()
 
     @property
     def is_partial(self) -> bool:

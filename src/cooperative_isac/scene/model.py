@@ -276,12 +276,15 @@ class Sensing:
 class Tracking:
     """How detections become tracks.
 
-    model: cv | imm; accel_std_mps2: white acceleration of CV (per axis, horizontal) and
-    vertical_accel_std_mps2;
-    turn_rate_std_radps: spread of the coordinated turn's rate; gate_probability: of the chi-square
-    gate; confirm_hits of the last confirm_window frames confirm; a track coasts max_coast_s at most
-    before it is deleted;
-    uav_height_m: above it a target is taken for a UAV.
+    model: cv, imm, or the name of a motion filter of one's own (scene.motion_filters)
+    accel_std_mps2: standard deviation of white acceleration, each horizontal axis, m/s^2
+    vertical_accel_std_mps2: the same along z, m/s^2
+    turn_rate_std_radps: spread of the coordinated turn's rate, rad/s
+    gate_probability: of the chi-square gate
+    confirm_hits, confirm_window: so many detections in so many frames confirm a track
+    max_coast_s: time without a detection after which a track is deleted, s
+    max_speed_mps: of targets, m/s
+    uav_height_m: height above which a target is taken for a UAV, m
     """
 
     model: Literal["cv", "imm"] = "imm"

@@ -52,7 +52,7 @@ class TargetRegistry:
         Time that goes back by more than the timeout is a rewound clock: the target's past is
         forgotten.
         """
-        _check(name, sample)
+        check_sample(name, sample)
         samples = self._samples.setdefault(name, deque(maxlen=self._max_samples))
         if samples and sample.stamp_ns <= samples[-1].stamp_ns:
             if samples[-1].stamp_ns - sample.stamp_ns < self._timeout_ns:
@@ -86,7 +86,7 @@ class TargetRegistry:
         )
 
 
-def _check(name: str, sample: OdometrySample) -> None:
+def check_sample(name: str, sample: OdometrySample) -> None:
     """ValueError when a target cannot be there, or cannot be so fast."""
     for what, vector, unit, limit in (
         ("position", sample.position_m, "m", MAX_DISTANCE_M),

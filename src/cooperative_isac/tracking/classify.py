@@ -12,31 +12,41 @@ from cooperative_isac.scene.model import TargetClass, Tracking
 FRAME_LIMIT = 0.5  # one frame says no more than this: errors of height repeat from frame to frame
 TOTAL_LIMIT = 5.0  # a UAV that has landed must be able to become something else
 DECISION = 0.7
-VEHICLE_CLIMB_STD_MPS, UAV_CLIMB_STD_MPS = 0.5, 2.0
-FAST_MPS, SPEED_SPREAD_MPS = 25.0, 1.0
+VEHICLE_CLIMB_STD_MPS = 0.5
+UAV_CLIMB_STD_MPS = 2.0
+FAST_MPS = 25.0  # vehicles go faster, UAVs do not
 
 
 def frame_log_odds(
-    mean: np.ndarray, covariance: np.ndarray, settings: Tracking, dimension: int
-) -> float:
+    means: np.ndarray, covariances: np.ndarray, settings: Tracking, dimension: int
+) -> np.ndarray:
     """Log odds of UAV against vehicle that one frame adds.
 
-    mean: [6], position and velocity; covariance: [6, 6]; float64, SI, map. In 3-D: the probability
-    of being above uav_height_m, and a climb faster than vehicles have; in any scene: a speed that
-    only vehicles have.
+    In 3-D: the probability of being above uav_height_m, and a climb faster than vehicles have; in
+    any scene: a speed that only vehicles have.
+
+    Args:
+        means: [..., 6], float64, position and velocity, SI, map
+        covariances: [..., 6, 6], float64, SI
+        settings: of the scene, uav_height_m
+        dimension: of the scene, 2 or 3
+
+    Returns:
+        [...], float64
     """
-    vehicle = _beyond(np.hypot(mean[3], mean[4]) - FAST_MPS, covariance[3, 3] + covariance[4, 4])
-    odds = -max(0.0, vehicle)
+    speeds_mps = np.hypot(means[..., 3], means[..., 4])
+    speed_variances = covariances[..., 3, 3] + covariances[..., 4, 4]
+    odds = -np.maximum(0.0, _beyond(speeds_mps - FAST_MPS, speed_variances))
     if dimension == 3:
-        height = _beyond(mean[2] - settings.uav_height_m, covariance[2, 2])
-        odds += float(np.clip(height, -FRAME_LIMIT, FRAME_LIMIT))
-        odds += max(0.0, _climb(mean[5], covariance[5, 5]))
-    return float(np.clip(odds, -FRAME_LIMIT, FRAME_LIMIT))
+        height = _beyond(means[..., 2] - settings.uav_height_m, covariances[..., 2, 2])
+        odds += np.clip(height, -FRAME_LIMIT, FRAME_LIMIT)
+        odds += np.maximum(0.0, _climb(means[..., 5], covariances[..., 5, 5]))
+    return np.clip(odds, -FRAME_LIMIT, FRAME_LIMIT)
 
 
-def accumulate(log_odds: float, added: float) -> float:
+def accumulate(log_odds: np.ndarray | float, added: np.ndarray | float) -> np.ndarray:
     """Log odds after one more frame, bounded so that old evidence can be outvoted."""
-    return float(np.clip(log_odds + added, -TOTAL_LIMIT, TOTAL_LIMIT))
+    return np.clip(log_odds + added, -TOTAL_LIMIT, TOTAL_LIMIT)
 
 
 def decide(log_odds: float) -> tuple[TargetClass, float]:
@@ -56,13 +66,14 @@ def log_odds_of(target_class: TargetClass, probability: float) -> float:
     return odds if target_class is TargetClass.UAV else -odds
 
 
-def _beyond(excess: float, variance: float) -> float:
-    """Log odds that a Gaussian quantity with this excess over a limit really is over it."""
-    score = excess / math.sqrt(variance)
-    return float(log_ndtr(score) - log_ndtr(-score))
+def _beyond(excesses: np.ndarray, variances: np.ndarray) -> np.ndarray:
+    """Log odds that Gaussian quantities with this excess over a limit really are over it."""
+    scores = excesses / np.sqrt(variances)
+    return log_ndtr(scores) - log_ndtr(-scores)
 
 
-def _climb(speed_mps: float, variance: float) -> float:
-    """Log likelihood ratio of a vertical speed: Gaussian spreads of UAVs and of vehicles."""
-    uav, vehicle = UAV_CLIMB_STD_MPS**2 + variance, VEHICLE_CLIMB_STD_MPS**2 + variance
-    return 0.5 * (math.log(vehicle / uav) + speed_mps**2 * (1 / vehicle - 1 / uav))
+def _climb(speeds_mps: np.ndarray, variances: np.ndarray) -> np.ndarray:
+    """Log likelihood ratio of vertical speeds: Gaussian spreads of UAVs and of vehicles."""
+    uav = UAV_CLIMB_STD_MPS**2 + variances
+    vehicle = VEHICLE_CLIMB_STD_MPS**2 + variances
+    return 0.5 * (np.log(vehicle / uav) + speeds_mps**2 * (1 / vehicle - 1 / uav))

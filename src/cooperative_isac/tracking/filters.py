@@ -1,215 +1,176 @@
-"""Filters of one track: constant velocity, or CV and coordinated turn that interact (IMM)."""
+"""Predictor and updater: the motion filters of all tracks of a tracker."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from typing import Protocol
 
 import numpy as np
-from filterpy.kalman import ExtendedKalmanFilter, IMMEstimator, KalmanFilter
 
 from cooperative_isac.scene.model import Tracking
+from cooperative_isac.scene.motion_filters import BUILT_IN
+from cooperative_isac.tracking import bank
 from cooperative_isac.tracking.motion_models import (
-    acceleration_noise,
-    constant_velocity_transition,
-    coordinated_turn,
-    coordinated_turn_jacobian,
-    turn_noise,
+    NUM_OBSERVED,
+    ConstantVelocity,
+    MotionModel,
+    StraightMode,
+    TurnMode,
+    with_turn_rate,
 )
+from cooperative_isac.tracking.own_filters import OwnFilters
 
-MODE_MEMORY_S = 4.0
+MODE_MEMORY_S = 4.0  # time that a target stays in a mode on average: about as long as a turn
+# Share of the acceleration in the straight mode of the IMM: what accelerates more, turns.
 QUIET_SHARE = 0.5
 
 
-class MotionFilter(Protocol):
-    """A filter knows position and velocity of its target: mean [6] and covariance [6, 6], SI,
-    map.
+class Filters(Protocol):
+    """The motion filters of all tracks, in the order of the tracks.
+
+    means: [num_tracks, 6], float64, position and velocity, SI, map
+    covariances: [num_tracks, 6, 6], float64, SI
     """
 
-    @property
-    def mean(self) -> np.ndarray:
-        """Position and velocity, [6], float64, SI."""
+    means: np.ndarray
+    covariances: np.ndarray
 
-    @property
-    def covariance(self) -> np.ndarray:
-        """Covariance of position and velocity, [6, 6], float64, SI, symmetric."""
+    def start(self, means: np.ndarray, covariances: np.ndarray) -> dict[int, str]:
+        """Append filters with these states; what went wrong, in words, by place among these."""
 
-    def predict(self, dt_s: float) -> None:
-        """Go dt_s into the future."""
+    def keep(self, tracks: np.ndarray) -> None:
+        """Forget all other tracks than these; indices [num], int, or a mask [num_tracks], bool."""
 
-    def update(self, measurement: np.ndarray, noise_covar: np.ndarray) -> None:
-        """Take in a measured position and velocity [6] with its covariance [6, 6]."""
-
-
-class ConstantVelocityFilter:
-    """Kalman filter of a target whose velocity is disturbed by white acceleration."""
-
-    def __init__(self, settings: Tracking, mean: np.ndarray, covariance: np.ndarray):
-        self._settings = settings
-        self._filter = KalmanFilter(dim_x=6, dim_z=6)
-        self._filter.x, self._filter.P, self._filter.H = mean.copy(), covariance.copy(), np.eye(6)
-
-    @property
-    def mean(self) -> np.ndarray:
-        """Position and velocity, [6], float64, SI."""
-        return self._filter.x.copy()
-
-    @property
-    def covariance(self) -> np.ndarray:
-        """Covariance of position and velocity, [6, 6], float64, SI, symmetric."""
-        return _symmetric(self._filter.P)
-
-    def predict(self, dt_s: float) -> None:
-        """Go dt_s into the future."""
-        settings = self._settings
-        noise = acceleration_noise(dt_s, settings.accel_std_mps2, settings.vertical_accel_std_mps2)
-        self._filter.predict(F=constant_velocity_transition(dt_s), Q=noise)
-
-    def update(self, measurement: np.ndarray, noise_covar: np.ndarray) -> None:
-        """Take in a measured position and velocity [6] with its covariance [6, 6]."""
-        self._filter.update(measurement, R=noise_covar)
-
-
-class _QuickLikelihood:
-    """filterpy's log likelihood of the last innovation without the eigenvalues that take most of
-    its time.
-    """
-
-    # What the filter that it is mixed into has of its last update.
-    y: np.ndarray
-    S: np.ndarray
-    SI: np.ndarray
-    dim_z: int
-
-    @property
-    def log_likelihood(self) -> float:
-        squared = self.y @ self.SI @ self.y
-        return -0.5 * (squared + np.linalg.slogdet(self.S)[1] + self.dim_z * math.log(2 * math.pi))
-
-
-class _StraightMode(_QuickLikelihood, KalmanFilter):
-    """Constant velocity, in the state of the turn."""
-
-
-class _TurnMode(_QuickLikelihood, ExtendedKalmanFilter):
-    """Coordinated turn as an EKF that IMMEstimator can drive; dt_s is set before each
-    prediction.
-    """
-
-    dt_s = 0.0
-
-    def predict(self, u=None):
-        self.F = coordinated_turn_jacobian(self.x, self.dt_s)
-        super().predict(u)
-
-    def predict_x(self, u=None):
-        self.x = coordinated_turn(self.x, self.dt_s)
+    def predict(self, dt_s: float) -> dict[int, str]:
+        """Take all tracks dt_s into the future; what went wrong, in words, by track."""
 
     def update(
-        self, z, HJacobian=lambda state: _OBSERVATION, Hx=lambda state: state[:6], *more, **named
-    ):
-        super().update(z, HJacobian, Hx, *more, **named)
+        self, tracks: np.ndarray, measurements: np.ndarray, noise_covars: np.ndarray
+    ) -> dict[int, str]:
+        """Take in a measurement of each of some tracks; what went wrong, in words, by track.
+
+        Args:
+            tracks: [num], int
+            measurements: [num, 6], float64, SI, map
+            noise_covars: [num, 6, 6], float64, SI
+        """
 
 
-_OBSERVATION = np.eye(6, 7)
+class BankFilters:
+    """Motion filters in arrays: the models `cv` and `imm`.
 
+    A state that becomes invalid shows as such in means and covariances; nothing is raised.
 
-class ImmFilter:
-    """Interacting multiple model (Bar-Shalom 2001, 11.6.6): quiet constant velocity and coordinated
-    turn.
-
-    Both modes carry the turn rate. In the CV mode it has no effect and is drawn anew from its
-    prior, so that mixing hands the turn mode the rate that a turn beginning now would have.
+    means: [num_tracks, 6], float64, position and velocity, SI, map
+    covariances: [num_tracks, 6, 6], float64, SI
     """
 
-    def __init__(self, settings: Tracking, mean: np.ndarray, covariance: np.ndarray):
+    def __init__(self, settings: Tracking):
         self._settings = settings
-        self._straight, self._turn = _StraightMode(dim_x=7, dim_z=6), _TurnMode(dim_x=7, dim_z=6)
-        self._straight.H = _OBSERVATION
-        for mode in (self._straight, self._turn):
-            mode.x = np.append(mean, 0.0)
-            mode.P = _with_rate(covariance, settings.turn_rate_std_radps**2)
-        self._imm = IMMEstimator(
-            [self._straight, self._turn], np.array([0.5, 0.5]), _mode_transition(0.0)
-        )
+        self._models = motion_models(settings)
+        self._num_states = self._models[0].num_states
+        empty = np.empty((0, NUM_OBSERVED))
+        self._bank = self._started(empty, np.empty((0, NUM_OBSERVED, NUM_OBSERVED)))
+        self._combine()
 
     @property
-    def mean(self) -> np.ndarray:
-        """Position and velocity, [6], float64, SI."""
-        return self._imm.x[:6].copy()
+    def modes(self) -> bank.Bank:
+        """The filters of each mode, in the order of `motion_models`; means and covariances combine
+        them.
+        """
+        return self._bank
 
-    @property
-    def covariance(self) -> np.ndarray:
-        """Covariance of position and velocity, [6, 6], float64, SI, symmetric."""
-        return _symmetric(self._imm.P[:6, :6])
+    def start(self, means: np.ndarray, covariances: np.ndarray) -> dict[int, str]:
+        """Append filters with these states, [num, 6] and [num, 6, 6]."""
+        self._bank = bank.concatenate(self._bank, self._started(means, covariances))
+        self._combine()
+        return {}
 
-    @property
-    def mode_probabilities(self) -> np.ndarray:
-        """Probabilities [2] of straight motion and turn."""
-        return self._imm.mu.copy()
+    def keep(self, tracks: np.ndarray) -> None:
+        """Forget all other tracks than these; indices [num], int, or a mask [num_tracks], bool."""
+        self._bank = self._bank.at(tracks)
+        self.means = self.means[tracks]
+        self.covariances = self.covariances[tracks]
 
-    def predict(self, dt_s: float) -> None:
-        """Go dt_s into the future."""
-        rate_std = self._settings.turn_rate_std_radps
-        self._straight.F = _with_rate(constant_velocity_transition(dt_s), 0.0)
-        self._straight.Q = _with_rate(self._noise(dt_s, QUIET_SHARE), rate_std**2)
-        self._turn.dt_s = dt_s
-        self._turn.Q = _with_rate(self._noise(dt_s, 1.0), turn_noise(dt_s, rate_std))
-        self._imm.M = _mode_transition(dt_s)
-        self._imm._compute_mixing_probabilities()
-        self._imm.mu = self._imm.cbar.copy()  # filterpy forgets this where no measurement follows
-        self._imm.predict()
+    def predict(self, dt_s: float) -> dict[int, str]:
+        """Take all tracks dt_s into the future."""
+        if dt_s == 0 or not len(self.means):
+            return {}
+        transition = mode_transition(len(self._models), dt_s)
+        with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
+            self._bank = bank.predict(self._bank, self._models, transition, dt_s)
+            self._combine()
+        return {}
 
-    def update(self, measurement: np.ndarray, noise_covar: np.ndarray) -> None:
-        """Take in a measured position and velocity [6] with its covariance [6, 6]."""
-        self._straight.R = self._turn.R = noise_covar
-        self._imm.update(measurement)
+    def update(
+        self, tracks: np.ndarray, measurements: np.ndarray, noise_covars: np.ndarray
+    ) -> dict[int, str]:
+        """Take in a measurement of each of some tracks.
 
-    def _noise(self, dt_s: float, share: float) -> np.ndarray:
-        return acceleration_noise(
-            dt_s,
-            share * self._settings.accel_std_mps2,
-            share * self._settings.vertical_accel_std_mps2,
-        )
+        Args:
+            tracks: [num], int
+            measurements: [num, 6], float64, SI, map
+            noise_covars: [num, 6, 6], float64, SI
+        """
+        with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
+            part = bank.update(self._bank.at(tracks), measurements, noise_covars)
+            means, covariances = bank.combine(part)
+        self._bank = bank.replace_at(self._bank, tracks, part)
+
+        # Those who hold the arrays of before keep them as they were.
+        self.means = self.means.copy()
+        self.means[tracks] = means[:, :NUM_OBSERVED]
+        self.covariances = self.covariances.copy()
+        self.covariances[tracks] = covariances[:, :NUM_OBSERVED, :NUM_OBSERVED]
+        return {}
+
+    def _started(self, means: np.ndarray, covariances: np.ndarray) -> bank.Bank:
+        """Filters of a position and velocity, with a turn rate around 0 where models have one."""
+        if self._num_states > NUM_OBSERVED:
+            means = np.concatenate([means, np.zeros((len(means), 1))], axis=1)
+            covariances = with_turn_rate(covariances, self._settings.turn_rate_std_radps**2)
+        return bank.start(means, covariances, len(self._models))
+
+    def _combine(self) -> None:
+        """Position and velocity of every track from those of its modes."""
+        means, covariances = bank.combine(self._bank)
+        self.means = means[:, :NUM_OBSERVED]
+        self.covariances = covariances[:, :NUM_OBSERVED, :NUM_OBSERVED]
 
 
-FILTERS: dict[str, Callable[[Tracking, np.ndarray, np.ndarray], MotionFilter]] = {
-    "cv": ConstantVelocityFilter,
-    "imm": ImmFilter,
-}
+def motion_models(settings: Tracking) -> tuple[MotionModel, ...]:
+    """Modes of a built-in model: constant velocity, or quiet constant velocity and turn (IMM)."""
+    loud = ConstantVelocity(settings.accel_std_mps2, settings.vertical_accel_std_mps2)
+    if settings.model == "cv":
+        return (loud,)
+    quiet = ConstantVelocity(
+        QUIET_SHARE * settings.accel_std_mps2, QUIET_SHARE * settings.vertical_accel_std_mps2
+    )
+    rate_std = settings.turn_rate_std_radps
+    return StraightMode(quiet, rate_std), TurnMode(loud, rate_std)
 
 
-def check_model(settings: Tracking) -> None:
-    """ValueError unless settings.model names a filter."""
-    if settings.model not in FILTERS:
-        raise ValueError(
-            f"tracking model '{settings.model}' is unknown; allowed: {sorted(FILTERS)}"
-        )
+def mode_transition(num_modes: int, dt_s: float) -> np.ndarray:
+    """Transition probabilities [num_modes, num_modes] of a chain of one or two modes.
 
-
-def make_filter(settings: Tracking, mean: np.ndarray, covariance: np.ndarray) -> MotionFilter:
-    """The filter that settings.model names, started at mean [6] with covariance [6, 6] (SI,
-    map).
+    It stays MODE_MEMORY_S in a mode on average, whatever the steps dt_s.
     """
-    check_model(settings)
-    return FILTERS[settings.model](settings, mean, covariance)
-
-
-def _mode_transition(dt_s: float) -> np.ndarray:
-    """Mode transition probabilities [2, 2] of a chain that stays MODE_MEMORY_S in a mode on
-    average.
-    """
-    switch = 0.5 * (1 - np.exp(-2 * dt_s / MODE_MEMORY_S))
+    if num_modes == 1:
+        return np.ones((1, 1))
+    switch = 0.5 * (1 - math.exp(-2 * dt_s / MODE_MEMORY_S))
     return np.array([[1 - switch, switch], [switch, 1 - switch]])
 
 
-def _with_rate(matrix: np.ndarray, rate_entry: float) -> np.ndarray:
-    """The [6, 6] matrix with one more diagonal entry, that of the turn rate."""
-    extended = np.zeros((7, 7))
-    extended[:6, :6], extended[6, 6] = matrix, rate_entry
-    return extended
+def make_filters(settings: Tracking, dimension: int) -> Filters:
+    """Motion filters of the model that the settings name, for no track yet.
 
+    Args:
+        settings: tracking settings of the scene
+        dimension: of the scene, 2 or 3
 
-def _symmetric(matrix: np.ndarray) -> np.ndarray:
-    return (matrix + matrix.T) / 2
+    Raises:
+        ValueError: the model is unknown, or it is no motion filter
+    """
+    if settings.model in BUILT_IN:
+        return BankFilters(settings)
+    return OwnFilters(settings, dimension)

@@ -7,27 +7,34 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from cooperative_isac.fusion.detection import Detection, detection_problem
+from cooperative_isac.fusion.detection import SHAPES, Detection, detection_problem
+from cooperative_isac.tracking.validity import state_problems
 
 
 @dataclass(frozen=True)
 class Measurements:
-    """Detections of one frame, as arrays.
+    """Detections of one frame.
 
-    values: [num, 6] position and velocity in map; covariances: [num, 6, 6]; float64, SI;
-    partial: [num], bool, which update tracks but start none;
-    places: [num], int, of each among the detections of the frame.
+    values: [num, 6], float64, position and velocity, SI, map
+    covariances: [num, 6, 6], float64, SI
+    partial: [num], bool, those that update tracks but start none
     """
 
     values: np.ndarray
     covariances: np.ndarray
     partial: np.ndarray
-    places: np.ndarray
 
-    def without(self, taken: Sequence[int]) -> Measurements:
-        """The measurements other than those at the indices taken."""
-        arrays = (self.values, self.covariances, self.partial, self.places)
-        return Measurements(*(np.delete(array, taken, axis=0) for array in arrays))
+    def __len__(self) -> int:
+        return len(self.values)
+
+    def at(self, detections: np.ndarray) -> Measurements:
+        """Some of the detections.
+
+        detections: indices [num], int, or a mask [num_detections], bool
+        """
+        return Measurements(
+            self.values[detections], self.covariances[detections], self.partial[detections]
+        )
 
     def speeds_mps(self) -> np.ndarray:
         """Speed of each, [num], m/s."""
@@ -39,13 +46,35 @@ class Measurements:
 
 
 def stack(detections: Sequence[Detection]) -> Measurements:
-    """Detections as arrays; ValueError names the first that `detection_problem` objects to."""
-    for index, detection in enumerate(detections):
-        problem = detection_problem(detection)
-        if problem:
-            raise ValueError(f"detection {index}: {problem}")
-    values = np.array([[*d.position_m, *d.velocity_mps] for d in detections], float)
-    covariances = np.array([d.covariance for d in detections], float)
+    """Detections as arrays.
+
+    Raises:
+        ValueError: a detection is no Gaussian within the limits; names the first
+    """
+    positions_m = _stacked(detections, "position_m")
+    velocities_mps = _stacked(detections, "velocity_mps")
+    covariances = _stacked(detections, "covariance")
+    values = np.concatenate([positions_m, velocities_mps], axis=1)
     partial = np.array([d.is_partial for d in detections], bool)
-    places = np.arange(len(detections))
-    return Measurements(values.reshape(-1, 6), covariances.reshape(-1, 6, 6), partial, places)
+
+    problems = state_problems(values, covariances)
+    if problems:
+        first = min(problems)
+        raise ValueError(f"detection {first}: {problems[first]}")
+    return Measurements(values, covariances, partial)
+
+
+def _stacked(detections: Sequence[Detection], name: str) -> np.ndarray:
+    """An array of each detection, [num, ...]; ValueError names the first of another shape."""
+    expected = (len(detections), *SHAPES[name])
+    try:
+        stacked = np.array([getattr(detection, name) for detection in detections], float)
+        if stacked.shape == expected or not len(detections):
+            return stacked.reshape(expected)
+    except ValueError:
+        pass  # their shapes differ
+
+    for index, detection in enumerate(detections):
+        if np.shape(getattr(detection, name)) != SHAPES[name]:
+            raise ValueError(f"detection {index}: {detection_problem(detection)}")
+    raise ValueError(f"{name} of the detections is no array of numbers")

@@ -1,18 +1,119 @@
 """How tracked targets are believed to move: transition matrices, turns and process noise.
 
 States are [x y z vx vy vz] (SI, map), followed by the turn rate [rad/s] about z in the coordinated
-turn.
+turn. All functions of states broadcast over leading axes, so that they work on one target or on
+many.
 """
 
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 
+NUM_OBSERVED = 6  # position and velocity, the first entries of every state
 ACCELERATION_MEMORY_S = 0.25
 TURN_MEMORY_S = 4.0  # s, about as long as a turn: a track that coasts through one keeps its rate
+# [rad] Angle below which the integrals of a turn are a series: the closed forms cancel there.
 SMALL_ANGLE = 1e-3
+
+
+class MotionModel(Protocol):
+    """How targets move in one mode of a bank of filters.
+
+    num_states: entries of a state, the first six of which are position and velocity
+    """
+
+    num_states: int
+
+    def move(self, states: np.ndarray, dt_s: float) -> np.ndarray:
+        """States [..., num_states] after dt_s."""
+
+    def jacobian(self, states: np.ndarray, dt_s: float) -> np.ndarray:
+        """Jacobian of `move` at these states, [..., num_states, num_states] or broadcast to it."""
+
+    def noise(self, dt_s: float) -> np.ndarray:
+        """Covariance [num_states, num_states] that the motion adds in dt_s."""
+
+
+@dataclass(frozen=True)
+class ConstantVelocity:
+    """Straight motion of position and velocity, disturbed by white acceleration.
+
+    accel_std_mps2: standard deviation of the acceleration along each horizontal axis, m/s^2
+    vertical_accel_std_mps2: along z, m/s^2
+    """
+
+    accel_std_mps2: float
+    vertical_accel_std_mps2: float
+    num_states = 6
+
+    def move(self, states: np.ndarray, dt_s: float) -> np.ndarray:
+        """States [..., 6] after dt_s."""
+        return states @ constant_velocity_transition(dt_s).T
+
+    def jacobian(self, states: np.ndarray, dt_s: float) -> np.ndarray:
+        """Transition matrix [6, 6], the same for all states."""
+        return constant_velocity_transition(dt_s)
+
+    def noise(self, dt_s: float) -> np.ndarray:
+        """Process noise [6, 6] of white acceleration."""
+        return acceleration_noise(dt_s, self.accel_std_mps2, self.vertical_accel_std_mps2)
+
+
+@dataclass(frozen=True)
+class StraightMode:
+    """Constant velocity in the state of the turn.
+
+    The turn rate has no effect and is drawn anew from its prior at every step, so that mixing hands
+    the turn mode the rate that a turn beginning now would have.
+
+    motion: of position and velocity
+    turn_rate_std_radps: standard deviation of the prior of the turn rate, rad/s
+    """
+
+    motion: ConstantVelocity
+    turn_rate_std_radps: float
+    num_states = 7
+
+    def move(self, states: np.ndarray, dt_s: float) -> np.ndarray:
+        """States [..., 7] after dt_s."""
+        return states @ self.jacobian(states, dt_s).T
+
+    def jacobian(self, states: np.ndarray, dt_s: float) -> np.ndarray:
+        """Transition matrix [7, 7], the same for all states."""
+        return with_turn_rate(constant_velocity_transition(dt_s), 0.0)
+
+    def noise(self, dt_s: float) -> np.ndarray:
+        """Process noise [7, 7]: white acceleration, and the prior of the turn rate."""
+        return with_turn_rate(self.motion.noise(dt_s), self.turn_rate_std_radps**2)
+
+
+@dataclass(frozen=True)
+class TurnMode:
+    """Coordinated turn about z, disturbed by white acceleration, with a rate that forgets itself.
+
+    motion: white acceleration of position and velocity
+    turn_rate_std_radps: stationary standard deviation of the turn rate, rad/s
+    """
+
+    motion: ConstantVelocity
+    turn_rate_std_radps: float
+    num_states = 7
+
+    def move(self, states: np.ndarray, dt_s: float) -> np.ndarray:
+        """States [..., 7] after dt_s."""
+        return coordinated_turn(states, dt_s)
+
+    def jacobian(self, states: np.ndarray, dt_s: float) -> np.ndarray:
+        """Jacobians [..., 7, 7] of the turn."""
+        return coordinated_turn_jacobian(states, dt_s)
+
+    def noise(self, dt_s: float) -> np.ndarray:
+        """Process noise [7, 7]: white acceleration, and what the turn rate gains."""
+        return with_turn_rate(self.motion.noise(dt_s), turn_noise(dt_s, self.turn_rate_std_radps))
 
 
 def constant_velocity_transition(dt_s: float) -> np.ndarray:
@@ -32,12 +133,23 @@ def acceleration_noise(
     Its density 2 a^2 T is that of an acceleration of standard deviation a which is remembered for
     T = ACCELERATION_MEMORY_S; being continuous, two steps of dt add up to one of 2 dt.
     """
-    noise = np.zeros((6, 6))
-    for axis, accel_std in enumerate((accel_std_mps2, accel_std_mps2, vertical_accel_std_mps2)):
-        density = 2 * ACCELERATION_MEMORY_S * accel_std**2
-        noise[axis, axis], noise[axis + 3, axis + 3] = density * dt_s**3 / 3, density * dt_s
-        noise[axis, axis + 3] = noise[axis + 3, axis] = density * dt_s**2 / 2
+    accel_stds = np.array([accel_std_mps2, accel_std_mps2, vertical_accel_std_mps2])
+    densities = np.diag(2 * ACCELERATION_MEMORY_S * accel_stds**2)
+
+    noise = np.empty((6, 6))
+    noise[:3, :3] = densities * dt_s**3 / 3
+    noise[:3, 3:] = densities * dt_s**2 / 2
+    noise[3:, :3] = densities * dt_s**2 / 2
+    noise[3:, 3:] = densities * dt_s
     return noise
+
+
+def with_turn_rate(matrices: np.ndarray, rate_entry: float) -> np.ndarray:
+    """Matrices [..., 6, 6] with one more diagonal entry, that of the turn rate: [..., 7, 7]."""
+    extended = np.zeros((*matrices.shape[:-2], 7, 7))
+    extended[..., :6, :6] = matrices
+    extended[..., 6, 6] = rate_entry
+    return extended
 
 
 def turn_decay(dt_s: float) -> float:
@@ -54,59 +166,97 @@ def turn_noise(dt_s: float, turn_rate_std_radps: float) -> float:
     return turn_rate_std_radps**2 * (1 - turn_decay(dt_s) ** 2)
 
 
-def coordinated_turn(state: np.ndarray, dt_s: float) -> np.ndarray:
-    """State [7] after a turn about z at its own rate for dt_s (Bar-Shalom 2001, sec. 11.7.1).
+def coordinated_turn(states: np.ndarray, dt_s: float) -> np.ndarray:
+    """States after a turn about z at their own rate (Bar-Shalom 2001, sec. 11.7.1).
 
-    state: [7], float64, SI; z keeps its velocity and the turn rate decays towards 0.
+    z keeps its velocity, and the turn rate decays towards 0.
+
+    Args:
+        states: [..., 7], float64, SI
+        dt_s: duration, s
+
+    Returns:
+        [..., 7], float64, SI
     """
-    x, y, z, vx, vy, vz, rate = state
-    along, across = _turn_integrals(rate, dt_s)
-    cos, sin = math.cos(rate * dt_s), math.sin(rate * dt_s)
-    return np.array(
-        [
-            x + along * vx - across * vy,
-            y + across * vx + along * vy,
-            z + dt_s * vz,
-            cos * vx - sin * vy,
-            sin * vx + cos * vy,
-            vz,
-            turn_decay(dt_s) * rate,
-        ]
+    vx, vy, vz = states[..., 3], states[..., 4], states[..., 5]
+    rates = states[..., 6]
+
+    # Distance along the first heading and to the left of it, per speed.
+    along, across = _turn_integrals(rates, dt_s)
+    cos = np.cos(rates * dt_s)
+    sin = np.sin(rates * dt_s)
+
+    moved = np.empty_like(states, dtype=float)
+    moved[..., 0] = states[..., 0] + along * vx - across * vy
+    moved[..., 1] = states[..., 1] + across * vx + along * vy
+    moved[..., 2] = states[..., 2] + dt_s * vz
+    moved[..., 3] = cos * vx - sin * vy
+    moved[..., 4] = sin * vx + cos * vy
+    moved[..., 5] = vz
+    moved[..., 6] = turn_decay(dt_s) * rates
+    return moved
+
+
+def coordinated_turn_jacobian(states: np.ndarray, dt_s: float) -> np.ndarray:
+    """Jacobians of `coordinated_turn` (Bar-Shalom 2001, sec. 11.7.2).
+
+    Args:
+        states: [..., 7], float64, SI
+        dt_s: duration, s
+
+    Returns:
+        [..., 7, 7], float64: derivatives of the moved state (rows) with the state (columns)
+    """
+    vx, vy = states[..., 3], states[..., 4]
+    rates = states[..., 6]
+    along, across = _turn_integrals(rates, dt_s)
+    along_slope, across_slope = _turn_integral_slopes(rates, dt_s)
+    cos = np.cos(rates * dt_s)
+    sin = np.sin(rates * dt_s)
+
+    jacobians = np.zeros((*states.shape, states.shape[-1]))
+    jacobians[...] = np.eye(7)
+
+    # Position with velocity
+    jacobians[..., 0, 3] = along
+    jacobians[..., 0, 4] = -across
+    jacobians[..., 1, 3] = across
+    jacobians[..., 1, 4] = along
+    jacobians[..., 2, 5] = dt_s
+
+    # Velocity with velocity
+    jacobians[..., 3, 3] = cos
+    jacobians[..., 3, 4] = -sin
+    jacobians[..., 4, 3] = sin
+    jacobians[..., 4, 4] = cos
+
+    # Position and velocity with the turn rate
+    jacobians[..., 0, 6] = along_slope * vx - across_slope * vy
+    jacobians[..., 1, 6] = across_slope * vx + along_slope * vy
+    jacobians[..., 3, 6] = -dt_s * (sin * vx + cos * vy)
+    jacobians[..., 4, 6] = dt_s * (cos * vx - sin * vy)
+    jacobians[..., 6, 6] = turn_decay(dt_s)
+    return jacobians
+
+
+def _turn_integrals(rates_radps: np.ndarray, dt_s: float) -> tuple[np.ndarray, np.ndarray]:
+    """Integrals of cos and sin of the turned angle over dt_s, each [...], s."""
+    angles = rates_radps * dt_s
+    small = np.abs(angles) < SMALL_ANGLE
+    rates = np.where(small, 1.0, rates_radps)
+    along = np.where(small, dt_s * (1 - angles**2 / 6), np.sin(angles) / rates)
+    across = np.where(small, dt_s * (angles / 2 - angles**3 / 24), (1 - np.cos(angles)) / rates)
+    return along, across
+
+
+def _turn_integral_slopes(rates_radps: np.ndarray, dt_s: float) -> tuple[np.ndarray, np.ndarray]:
+    """Derivatives of `_turn_integrals` with the rate, each [...], s^2."""
+    angles = rates_radps * dt_s
+    small = np.abs(angles) < SMALL_ANGLE
+    rates = np.where(small, 1.0, rates_radps)
+    along, across = _turn_integrals(rates_radps, dt_s)
+    along_slope = np.where(small, -(dt_s**2) * angles / 3, (dt_s * np.cos(angles) - along) / rates)
+    across_slope = np.where(
+        small, dt_s**2 * (0.5 - angles**2 / 8), (dt_s * np.sin(angles) - across) / rates
     )
-
-
-def coordinated_turn_jacobian(state: np.ndarray, dt_s: float) -> np.ndarray:
-    """Jacobian [7, 7] of `coordinated_turn` at state [7] (Bar-Shalom 2001, sec. 11.7.2)."""
-    vx, vy, rate = state[3], state[4], state[6]
-    along, across = _turn_integrals(rate, dt_s)
-    cos, sin = math.cos(rate * dt_s), math.sin(rate * dt_s)
-    along_rate, across_rate = _turn_integral_slopes(rate, dt_s)
-    jacobian = np.eye(7)
-    jacobian[:2, 3:5] = [[along, -across], [across, along]]
-    jacobian[2, 5] = dt_s
-    jacobian[3:5, 3:5] = [[cos, -sin], [sin, cos]]
-    jacobian[:2, 6] = [along_rate * vx - across_rate * vy, across_rate * vx + along_rate * vy]
-    jacobian[3:5, 6] = [-dt_s * (sin * vx + cos * vy), dt_s * (cos * vx - sin * vy)]
-    jacobian[6, 6] = turn_decay(dt_s)
-    return jacobian
-
-
-def _turn_integrals(rate_radps: float, dt_s: float) -> tuple[float, float]:
-    """Integrals of cos and sin of the turned angle over dt_s; a series where the closed form would
-    cancel.
-    """
-    angle = rate_radps * dt_s
-    if abs(angle) < SMALL_ANGLE:
-        return dt_s * (1 - angle**2 / 6), dt_s * (angle / 2 - angle**3 / 24)
-    return math.sin(angle) / rate_radps, (1 - math.cos(angle)) / rate_radps
-
-
-def _turn_integral_slopes(rate_radps: float, dt_s: float) -> tuple[float, float]:
-    """Derivatives of `_turn_integrals` with the rate."""
-    angle = rate_radps * dt_s
-    if abs(angle) < SMALL_ANGLE:
-        return -(dt_s**2) * angle / 3, dt_s**2 * (0.5 - angle**2 / 8)
-    along, across = _turn_integrals(rate_radps, dt_s)
-    return (dt_s * math.cos(angle) - along) / rate_radps, (
-        dt_s * math.sin(angle) - across
-    ) / rate_radps
+    return along_slope, across_slope

@@ -99,7 +99,7 @@ def play(
     with _faults(), _node("isac_bag_player") as (node, _, stop):
         from cooperative_isac_ros.bag.player import Pace, Player, chosen_topics, play_once
 
-        reader = BagReader(bag)
+        reader = BagReader(bag, as_installed=True)
         summary = reader.summary()
         _show_remarks(summary)
         player = Player(node, chosen_topics(summary.topics, topics or ()))
@@ -138,19 +138,20 @@ def repair(bag: BagArgument, out: NewBagOption) -> None:
 @app.command()
 def replay(bag: BagArgument, scene: SceneOption = None, out: Out = None) -> None:
     """Feed recorded features to a new center and tracker; exit code 1 unless detections are the
-    same.
+    same. Of a bag with older message definitions they are compared to rounding.
     """
     with _faults(), _node("isac_bag_replay") as (node, executor, stop):
         from cooperative_isac.evaluation.run_report import recorded_scene
-        from cooperative_isac_ros.bag.recording import read_recording
+        from cooperative_isac_ros.bag.recording import read_recording, with_poses
         from cooperative_isac_ros.bag.replay import ATTEMPTS, Replay
 
         if out is not None and out.exists():
             raise BagError(f"{out} exists; name a folder that does not")
-        reader = BagReader(bag)
+        reader = BagReader(bag, as_installed=True)
         recording = read_recording(reader)
         _show_remarks(reader.summary())
         loaded = recorded_scene(recording.scene, recording.fingerprint, scene, bag)
+        recording = with_poses(recording, reader, loaded)
         with (
             tempfile.TemporaryDirectory(prefix="isac_replay_") as folder,
             Progress(console=make_console(stderr=True), transient=True) as progress,
@@ -169,8 +170,9 @@ def replay(bag: BagArgument, scene: SceneOption = None, out: Out = None) -> None
             again.save(out)
         compared = again.comparisons()
         for item in compared:
-            identical = item.recorded - len(item.frames_different)
-            typer.echo(f"{identical} of {item.recorded} {item.topic} messages identical")
+            same = item.recorded - len(item.frames_different)
+            manner = "agree to rounding" if item.is_older else "identical"
+            typer.echo(f"{same} of {item.recorded} {item.topic} messages {manner}")
             if item.frames_different:
                 typer.echo(
                     "  different or missing: frames "

@@ -12,8 +12,6 @@ from rich.console import Console
 from rich.table import Table
 
 from cooperative_isac.evaluation.run_report import recorded_scene
-from cooperative_isac.fronthaul.downlink import unpack_downlink
-from cooperative_isac.pipeline import transmit
 from cooperative_isac.scene.model import Scene, Site
 from cooperative_isac.sensing.echo_check import (
     CANNOT_SAY,
@@ -25,6 +23,7 @@ from cooperative_isac.sensing.echo_check import (
 )
 from cooperative_isac.waveform.signal import Signal
 from cooperative_isac_ros import conversions
+from cooperative_isac_ros.announced import announced_bands, announced_frame
 from cooperative_isac_ros.bag.metadata import BagError
 from cooperative_isac_ros.bag.reader import BagReader
 from cooperative_isac_ros.bag.recording import FRAME_TYPE, FrameKey
@@ -39,18 +38,27 @@ STAMP_TOLERANCE_NS = 1_000_000
 
 @dataclass
 class SiteEchoes:
-    """What a bag holds of one receiver: usable echoes with their announcements, and faults.
+    """What a bag holds of one receiver on one band: usable echoes with their announcements, and
+    faults.
 
     num_outside: echoes of frames before the first or after the last announcement in the bag
     """
 
     site: str
+    band: str
     used: list[tuple[Announcement, EchoRecord]] = field(default_factory=list)
     num_messages: int = 0
     num_unannounced: int = 0
     num_outside: int = 0
     num_other_stamp: int = 0
     refused: list[str] = field(default_factory=list)
+
+    @property
+    def name(self) -> str:
+        """What the echoes are called where a scene has several bands, or another than the only
+        one is named.
+        """
+        return f"{self.site}, band {self.band}" if self.band else self.site
 
     def check(self) -> Check:
         """Whether the messages themselves are as they must be."""
@@ -78,7 +86,9 @@ class SiteEchoes:
 def read_echoes(
     reader: BagReader, scene_file: str | None, max_frames: int
 ) -> tuple[Scene, dict[str, SiteEchoes]]:
-    """Scene of a bag, and the first echoes of each receiver; BagError names what the bag lacks."""
+    """Scene of a bag, and the first echoes of each receiver, and of each band where the scene has
+    several, by name; BagError names what the bag lacks.
+    """
     topics = reader.summary().topics
     frame_topics = [
         topic.name for topic in topics if topic.type_name == FRAME_TYPE and topic.num_messages
@@ -118,7 +128,9 @@ def read_echoes(
     sites: dict[str, SiteEchoes] = {}
     for message in reader.messages(echo_topics):
         echo = deserialize_message(message.data, Echo)
-        site = sites.setdefault(echo.site, SiteEchoes(echo.site))
+        band = echo.band if len(scene.bands) > 1 or echo.band != scene.band else ""
+        found = SiteEchoes(echo.site, band)
+        site = sites.setdefault(found.name, found)
         site.num_messages += 1
         first_number, last_number = ranges.get(echo.run, (0, math.inf))
         if not first_number <= echo.number <= last_number:
@@ -148,11 +160,14 @@ def _take(site: SiteEchoes, scene: Scene, announcement: Announcement, message: E
     """Add an echo to those that are used, or its fault to those that are refused."""
     try:
         record = conversions.echo_record(message)
-        shape = (
-            scene.receiver(record.site).num_ant,
-            scene.grid.num_subcarriers,
-            scene.grid.num_symbols,
-        )
+        if not record.band and len(scene.bands) > 1:
+            bands = ", ".join(band.name for band in scene.bands)
+            raise ValueError(f"it names no band; the scene has several: {bands}")
+        view = scene.on(site.band or scene.band)
+        if view.band not in announced_bands(scene, announcement):
+            raise ValueError(f"band {view.band} is not on the air in some of these frames")
+        grid = view.grid
+        shape = (view.receiver(record.site).num_ant, grid.num_subcarriers, grid.num_symbols)
         if record.echo.shape != shape:
             raise ValueError(
                 f"sizes are {' x '.join(map(str, record.echo.shape))}, the scene has "
@@ -168,20 +183,34 @@ def _take(site: SiteEchoes, scene: Scene, announcement: Announcement, message: E
 
 
 def signal_of(scene: Scene, announcement: Announcement) -> Signal:
-    """What was sent in an announced frame; ValueError when its payload does not fit the scene."""
+    """What was sent in an announced frame on the band on which the scene is seen.
+
+    ValueError: its payload does not fit the scene
+    """
     seeded = replace(scene, seed=announcement.seed)
-    if announcement.payload:
-        return unpack_downlink(seeded, announcement.payload)
-    return transmit(seeded, announcement.frame.number)
+    return announced_frame(seeded, announcement, {}).on(scene.band)
 
 
 def assess(scene: Scene, receiver: Site, echoes: SiteEchoes) -> EchoAssessment:
-    """Check of one receiver, its messages first."""
+    """Check of one receiver on the band on which the scene is seen, its messages first."""
     frames = [signal_of(scene, announcement) for announcement, _ in echoes.used]
     samples = [record.echo for _, record in echoes.used]
     powers_w = [record.noise_power_w for _, record in echoes.used]
     found = check_echoes(scene, receiver, frames, samples, powers_w)
     return replace(found, checks=(echoes.check(), *found.checks))
+
+
+def _checks(scene: Scene, echoes: SiteEchoes) -> tuple[Check, ...]:
+    """Checks of a receiver on a band; one that says so where the scene has no such one."""
+    band = echoes.band or scene.band
+    known = [view.band for view in scene.views]
+    if band not in known:
+        text = f"the scene has no band '{band}'; it has {', '.join(known)}"
+        return (Check("messages", WRONG, text),)
+    view = scene.on(band)
+    if echoes.site not in [receiver.name for receiver in view.receivers]:
+        return (Check("messages", WRONG, f"the scene has no receiver '{echoes.name}'"),)
+    return assess(view, view.receiver(echoes.site), echoes).checks
 
 
 def check_bag(
@@ -191,17 +220,17 @@ def check_bag(
 
     BagError or ValueError: the bag, the scene or the site cannot be used.
     """
-    reader = BagReader(bag)
+    reader = BagReader(bag, as_installed=True)
     scene, recorded = read_echoes(reader, scene_file, max_frames)
     summary = reader.summary()
     for line in (*summary.damage, *summary.remarks):
         text = plain_text(line, LONGEST_LINE)
         console.print(text, style="yellow", highlight=False, markup=False, soft_wrap=True)
-    if site is not None and site not in recorded:
+    names = [name for name in sorted(recorded) if site in (None, recorded[name].site)]
+    if not names:
         raise BagError(
             f"{bag} holds no echo of '{site}'; it has echoes of {', '.join(sorted(recorded))}"
         )
-    names = [site] if site else sorted(recorded)
     table = Table(
         "receiver",
         "check",
@@ -212,10 +241,7 @@ def check_bag(
     )
     verdicts = []
     for name in names:
-        if name not in [receiver.name for receiver in scene.receivers]:
-            checks = (Check("messages", WRONG, f"the scene has no receiver '{name}'"),)
-        else:
-            checks = assess(scene, scene.receiver(name), recorded[name]).checks
+        checks = _checks(scene, recorded[name])
         for number, check in enumerate(checks):
             shown = f"[{STYLES[check.verdict]}]{check.verdict}[/]"
             table.add_row(

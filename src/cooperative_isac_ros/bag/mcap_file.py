@@ -1,8 +1,10 @@
 """An MCAP file that is whole after every flush: chunks are closed as they go, the index comes at
 the end.
 
-mcap.writer closes a chunk only when it is full; a recorder that is killed would lose it. Bytes that
-cannot be written are taken back, so that a full disk leaves whole records, too.
+A recorder that is killed loses the open chunk alone: mcap.writer.Writer.flush would do that, too.
+What it would not do is take back bytes that cannot be written: a full disk leaves it with half a
+chunk in the file, and an index that counts messages which are not there. Here it leaves whole
+records and the index of what is in the file.
 """
 
 from __future__ import annotations

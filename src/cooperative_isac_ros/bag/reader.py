@@ -15,6 +15,7 @@ from cooperative_isac_ros.bag.compression import DamagedError, message_data, ope
 from cooperative_isac_ros.bag.mcap_scan import McapScan, ScannedMessage
 from cooperative_isac_ros.bag.metadata import BagError, Topic, bag_files, profiles_of
 from cooperative_isac_ros.bag.passes import ClockPass, PassCounter, extended, pass_remarks
+from cooperative_isac_ros.bag.upgrade import Upgrade, UpgradeError, upgrade_of
 
 SORT_WINDOW_NS = 2_000_000_000
 
@@ -79,13 +80,30 @@ class _Findings:
     topics: dict[str, Topic] = field(default_factory=dict)
     schemas: dict[str, Schema] = field(default_factory=dict)
     refused: dict[tuple[str, str], int] = field(default_factory=dict)
+    upgrades: dict[str, Upgrade] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class _Introduced:
+    """What a channel is: its topic, why its messages are left out or "", how they become those of
+    today.
+    """
+
+    topic: str
+    refusal: str = ""
+    upgrade: Upgrade | None = None
 
 
 class BagReader:
-    """A bag of one or more MCAP files; what is damaged is left out."""
+    """A bag of one or more MCAP files; what is damaged is left out.
 
-    def __init__(self, folder: Path):
+    as_installed: messages of older definitions are given as those that are installed (bag.upgrade);
+    else as they were recorded
+    """
+
+    def __init__(self, folder: Path, as_installed: bool = False):
         self.folder = folder
+        self._as_installed = as_installed
         if not folder.is_dir():
             raise BagError(
                 f"{folder} is not a bag; name the folder that holds metadata.yaml or .mcap files"
@@ -104,6 +122,13 @@ class BagReader:
     def schemas(self) -> dict[str, Schema]:
         """Definitions of the types that were read so far, by their names."""
         return self._found.schemas
+
+    @property
+    def upgrades(self) -> dict[str, Upgrade]:
+        """How messages become those of today, by type, of older definitions that were read so
+        far.
+        """
+        return self._found.upgrades
 
     def summary(self) -> BagSummary:
         """What the bag holds; the first time everything is read for it."""
@@ -152,7 +177,7 @@ class BagReader:
             found.closed,
             tuple(passes),
             tuple(found.damage),
-            (*self._oddities, *pass_remarks(passes), *refused),
+            (*self._oddities, *pass_remarks(passes), *_upgrade_remarks(found), *refused),
         )
 
     def _in_file_order(self) -> Iterator[Recorded]:
@@ -167,9 +192,9 @@ class BagReader:
 
     def _read(self, path: Path, found: _Findings) -> Iterator[Recorded]:
         """Messages of a file, in its order."""
-        names: dict[int, tuple[str, str]] = {}
+        channels: dict[int, _Introduced] = {}
         schemas: dict[int, Schema] = {}
-        num_read = num_nameless = num_damaged = 0
+        num_read = num_nameless = num_damaged = num_misfits = 0
         file, is_whole = self._opened(path)
         scan = McapScan(file)
         try:
@@ -177,18 +202,24 @@ class BagReader:
                 if isinstance(record, Schema):
                     schemas[record.id] = record
                 elif isinstance(record, Channel):
-                    names[record.id] = _introduced(record, schemas.get(record.schema_id), found)
-                elif record.channel_id not in names:
+                    schema = schemas.get(record.schema_id)
+                    channels[record.id] = _introduced(record, schema, found)
+                elif record.channel_id not in channels:
                     num_nameless += 1
                 else:
                     num_read += 1
-                    name, refusal = names[record.channel_id]
-                    if refusal:
-                        found.refused[name, refusal] += 1
+                    channel = channels[record.channel_id]
+                    if channel.refusal:
+                        found.refused[channel.topic, channel.refusal] += 1
                         continue
-                    message = _decompressed(name, record)
+                    message = _decompressed(channel.topic, record)
                     if message is None:
                         num_damaged += 1
+                        continue
+                    if self._as_installed and channel.upgrade is not None:
+                        message = _upgraded(message, channel.upgrade)
+                    if message is None:
+                        num_misfits += 1
                     else:
                         yield message
         finally:
@@ -212,6 +243,11 @@ class BagReader:
                 f"{path.name}: {num_damaged} messages are left out, because they cannot be "
                 "decompressed"
             )
+        if num_misfits:
+            found.damage.append(
+                f"{path.name}: {num_misfits} messages are left out, because they do not fit the "
+                "older definition that the file has of them"
+            )
 
     def _opened(self, path: Path) -> tuple[BinaryIO, bool]:
         """A file without compression, and whether all of it could be decompressed."""
@@ -229,12 +265,12 @@ def _drained(waiting: list[tuple[int, int, Recorded]]) -> Iterator[Recorded]:
         yield heapq.heappop(waiting)[2]
 
 
-def _introduced(channel: Channel, schema: Schema | None, found: _Findings) -> tuple[str, str]:
-    """Name of a channel's topic, and why its messages are left out, or nothing."""
+def _introduced(channel: Channel, schema: Schema | None, found: _Findings) -> _Introduced:
+    """What a channel is, noted in the findings."""
     refusal = _refusal(channel, schema, found)
     if refusal or schema is None:
         found.refused.setdefault((channel.topic, refusal), 0)
-        return channel.topic, refusal
+        return _Introduced(channel.topic, refusal)
     metadata = channel.metadata
     topic = Topic(
         channel.topic,
@@ -244,7 +280,10 @@ def _introduced(channel: Channel, schema: Schema | None, found: _Findings) -> tu
     )
     found.topics.setdefault(channel.topic, topic)
     found.schemas.setdefault(schema.name, schema)
-    return channel.topic, ""
+    upgrade = upgrade_of(schema)
+    if upgrade is not None:
+        found.upgrades.setdefault(schema.name, upgrade)
+    return _Introduced(channel.topic, "", upgrade)
 
 
 def _refusal(channel: Channel, schema: Schema | None, found: _Findings) -> str:
@@ -266,6 +305,20 @@ def _decompressed(name: str, message: ScannedMessage) -> Recorded | None:
     except DamagedError:
         return None
     return Recorded(name, message.log_ns, message.publish_ns, data)
+
+
+def _upgraded(message: Recorded, upgrade: Upgrade) -> Recorded | None:
+    """A message as the installed definition wants it; None where that cannot be made."""
+    try:
+        return replace(message, data=upgrade(message.data))
+    except UpgradeError:
+        return None
+
+
+def _upgrade_remarks(found: _Findings) -> list[str]:
+    """A line that names the types whose definitions are older."""
+    names = ", ".join(sorted(found.upgrades))
+    return [f"recorded with older definitions, which are converted: {names}"] if names else []
 
 
 def _damage_lines(path: Path, scan: McapScan, is_whole: bool, num_read: int) -> list[str]:

@@ -19,6 +19,7 @@ from rclpy.serialization import deserialize_message
 from cooperative_isac.scene.model import Scene
 from cooperative_isac.schemes.registry import scheme_scene, station_schemes
 from cooperative_isac_ros import conversions, qos
+from cooperative_isac_ros.announced import receiving_stations
 from cooperative_isac_ros.bag.metadata import BagError, Topic
 from cooperative_isac_ros.bag.player import Player
 from cooperative_isac_ros.bag.recording import (
@@ -28,12 +29,13 @@ from cooperative_isac_ros.bag.recording import (
     Recording,
     frame_key,
 )
+from cooperative_isac_ros.bag.upgrade import Fields, agree
 from cooperative_isac_ros.bag.writer import BagWriter
 from cooperative_isac_ros.cdr import serialized
 from cooperative_isac_ros.conversions import to_ns
 from cooperative_isac_ros.graph import LONGEST_DEADLINE_S, GraphOptions, NodeSpec, scene_nodes
 from cooperative_isac_ros.processes import ProcessGroup
-from cooperative_isac_ros.records import Packet
+from cooperative_isac_ros.records import Announcement, Packet
 
 ATTEMPTS = 3
 READY_WITHIN_S, ANSWER_WITHIN_S = 120.0, 30.0
@@ -47,11 +49,14 @@ REPLAYED = ("fusion_center", "tracker")
 class Comparison:
     """How many messages of a topic were recorded, and the numbers of the frames that came
     otherwise.
+
+    is_older: they were recorded with an older definition, and are compared to rounding
     """
 
     topic: str
     recorded: int
     frames_different: tuple[int, ...]
+    is_older: bool = False
 
 
 class Replay:
@@ -72,13 +77,15 @@ class Replay:
         self._recording, self._scene, self._node, self._executor = recording, scene, node, executor
         self._space = f"/replay_{os.getpid()}_{next(NUMBERS)}/"
         self.heard: dict[str, dict[FrameKey, bytes]] = {name: {} for name in RESULTS}
-        arranged = scheme_scene(recording.scheme, scene)
-        self._schemes = station_schemes(recording.scheme, arranged)
+        self._scheme = _scene_scheme(recording, scene)
+        self._arranged = scheme_scene(self._scheme, scene)
+        self._schemes = station_schemes(self._scheme, self._arranged)
         self._feature_topics = {site: self._feature_topic(site) for site in self._schemes}
+        self._num_posed = dict.fromkeys(recording.poses, 0)
         self._player = Player(
             node,
-            (recording.frame_topic, *self._feature_topics.values()),
-            lambda name: self._space + name.removeprefix(recording.root),
+            (recording.frame_topic, *self._feature_topics.values(), *recording.pose_topics),
+            self._renamed,
         )
 
     def run(self, folder: Path, on_frame: Callable[[], None] = lambda: None) -> bool:
@@ -102,7 +109,7 @@ class Replay:
     def comparisons(self) -> list[Comparison]:
         """Every recorded topic beside what came now."""
         return [
-            _compare(name, recorded, self.heard[name])
+            _compare(name, recorded, self.heard[name], self._recording.added.get(name))
             for name, recorded in self._recording.results.items()
         ]
 
@@ -110,11 +117,22 @@ class Replay:
         """Write what came to a new bag, at the stamps of its frames."""
         writer = BagWriter(folder)
         for name, topic in self._recording.result_topics.items():
-            writer.add_topic(topic)
+            # The hash is that of the definition with which they are written.
+            type_hash = "" if name in self._recording.added else topic.type_hash
+            writer.add_topic(changed(topic, type_hash=type_hash))
             for data in self.heard[name].values():
                 stamp_ns = to_ns(deserialize_message(data, RESULTS[name]).header.stamp)
                 writer.write(topic.name, stamp_ns, stamp_ns, data)
         writer.close()
+
+    def _renamed(self, name: str) -> str:
+        """Where a topic of the bag is published: those below the scene's root are below a new one,
+        but for poses that stations take from a place of their own.
+        """
+        absolute = {station.odometry for station in self._scene.stations}
+        if name in ("/tf", "/tf_static") or name in absolute:
+            return name
+        return self._space + name.removeprefix(self._recording.root)
 
     def _feature_topic(self, site: str) -> Topic:
         """Where a site's packets were recorded; of a site that said nothing, where they would have
@@ -125,9 +143,13 @@ class Replay:
         return known.get(name, changed(self._recording.feature_topics[0], name=name))
 
     def _specs(self) -> list[NodeSpec]:
-        options = GraphOptions(scheme=self._recording.scheme, namespace=self._space, markers=False)
+        options = GraphOptions(scheme=self._scheme, namespace=self._space, markers=False)
         # No deadline is to pass: each frame is answered in full.
-        patient = {"patience_frames": 1000, "deadline_s": LONGEST_DEADLINE_S}
+        patient = {
+            "patience_frames": 1000,
+            "deadline_s": LONGEST_DEADLINE_S,
+            "odometry_wait_s": 1.0,
+        }
         return [
             changed(
                 spec,
@@ -139,11 +161,16 @@ class Replay:
 
     def _feed(self, frame: RecordedFrame) -> bool:
         """Publish a frame after a packet of every site; whether its results came."""
+        announcement = conversions.announcement(deserialize_message(frame.data, Frame))
+        self._feed_poses(announcement.frame.stamp_ns)
+        receiving = receiving_stations(self._arranged, announcement)
         for site, topic in self._feature_topics.items():
+            if site not in receiving:
+                continue
             used = {packet.topic: packet.data for packet in frame.packets if packet.used}
             data = used.get(topic.name)
             self._player.publish(
-                topic.name, self._silence(frame, site, not used) if data is None else data
+                topic.name, self._silence(announcement, site, not used) if data is None else data
             )
         self._player.publish(self._recording.frame_topic.name, frame.data)
         # The tracks too: a burst of detections would overrun the tracker's queue.
@@ -154,11 +181,20 @@ class Replay:
         )
         return came or not recorded
 
-    def _silence(self, frame: RecordedFrame, site: str, simulated: bool) -> bytes:
+    def _feed_poses(self, stamp_ns: int) -> None:
+        """Publish what was reported of stations up to the first report at or after a stamp."""
+        for topic, messages in self._recording.poses.items():
+            while self._num_posed[topic] < len(messages):
+                message_ns, data = messages[self._num_posed[topic]]
+                self._player.publish(topic, data)
+                self._num_posed[topic] += 1
+                if message_ns >= stamp_ns:
+                    break
+
+    def _silence(self, announcement: Announcement, site: str, simulated: bool) -> bytes:
         """For a site without a packet: one that every scheme refuses, so that nothing hangs on a
         deadline.
         """
-        announcement = conversions.announcement(deserialize_message(frame.data, Frame))
         packet = Packet(
             announcement.frame,
             0,
@@ -231,6 +267,15 @@ class Replay:
         return collect
 
 
+def _scene_scheme(recording: Recording, scene: Scene) -> str:
+    """Scheme with which the scene was run: of the stations that have none of their own."""
+    for station in scene.receiving_stations:
+        if not station.scheme and station.name in recording.schemes:
+            return recording.schemes[station.name]
+    named = [station.scheme for station in scene.receiving_stations]
+    return scene.sensing.scheme if any(named) else recording.scheme
+
+
 def _stop_if_crashed(group: ProcessGroup) -> None:
     crash = group.crashed()
     if crash is not None:
@@ -241,7 +286,20 @@ def _stop_if_crashed(group: ProcessGroup) -> None:
 
 
 def _compare(
-    topic: str, recorded: dict[FrameKey, bytes], replayed: dict[FrameKey, bytes]
+    topic: str,
+    recorded: dict[FrameKey, bytes],
+    replayed: dict[FrameKey, bytes],
+    added: Fields | None = None,
 ) -> Comparison:
-    different = tuple(key[1] for key, data in recorded.items() if replayed.get(key) != data)
-    return Comparison(topic, len(recorded), different)
+    """Byte by byte; by their values where the recorded ones lacked fields.
+
+    added: those fields; None: the definition is that of today
+    """
+
+    def is_same(key: FrameKey) -> bool:
+        if added is None:
+            return replayed.get(key) == recorded[key]
+        return key in replayed and agree(recorded[key], replayed[key], RESULTS[topic], added)
+
+    different = tuple(key[1] for key in recorded if not is_same(key))
+    return Comparison(topic, len(recorded), different, added is not None)

@@ -27,7 +27,7 @@ class BagRecorder(SceneNode):
         names = (
             "detections",
             "tracks",
-            *(f"{site.name}/features" for site in self.scene.receivers),
+            *(f"{station.name}/features" for station in self.scene.receiving_stations),
         )
         self._needed = () if wanted else tuple(self.shared(name) for name in names)
 

@@ -26,16 +26,17 @@ from cooperative_isac.evaluation.checkpoint import (
     read_checkpoint,
     write_checkpoint,
 )
-from cooperative_isac.evaluation.live_bound import BoundLog, frame_bound
+from cooperative_isac.evaluation.live_bound import BoundLog, network_bound
 from cooperative_isac.evaluation.run_ledger import RunLedger
 from cooperative_isac.evaluation.run_record import RECORD_FILE, RunRecorder, recorded_frames
 from cooperative_isac.evaluation.summary_file import SUMMARY_FILE, write_summary
 from cooperative_isac.metrics.run_score import LiveFigures, RunScore
 from cooperative_isac_ros import conversions, qos
-from cooperative_isac_ros.announcements import announcement_or_fault, signal_or_fault
+from cooperative_isac_ros.announcements import announcement_or_fault, frame_or_fault
 from cooperative_isac_ros.base import ONLOOKER_NICE, SceneNode, run_node
 from cooperative_isac_ros.frame_order import FrameOrder
-from cooperative_isac_ros.parameters import SCHEME, Parameter, rate_parameter
+from cooperative_isac_ros.parameters import ODOMETRY_WAIT, SCHEME, Parameter, rate_parameter
+from cooperative_isac_ros.pose_watch import POSE_PARAMETERS, PoseWatch
 from cooperative_isac_ros.records import (
     AccuracyRecord,
     Announcement,
@@ -61,14 +62,9 @@ PARAMETERS = (
         0,
         100000,
     ),
-    Parameter(
-        "odometry_wait_s",
-        0.06,
-        "how long tracks wait for odometry at or after their stamp [s]",
-        0.001,
-        1.0,
-    ),
+    ODOMETRY_WAIT,
     *WATCH_PARAMETERS,
+    *POSE_PARAMETERS,
 )
 
 
@@ -87,6 +83,7 @@ class Evaluator(SceneNode):
         self._begin()
         self._taken_up = self._take_up()
         self._watch = TargetWatch(self, on_sample=self._judge_complete)
+        self._poses = PoseWatch(self, on_sample=self._judge_complete)
         self._patience = self.create_timer(
             self.settings["odometry_wait_s"],
             self._judge_rest,
@@ -107,17 +104,17 @@ class Evaluator(SceneNode):
         self.create_timer(
             CHECKPOINT_S, self._checkpoint, clock=Clock(clock_type=ClockType.STEADY_TIME)
         )
-        for site in self.scene.receivers:
+        for station in self.scene.receiving_stations:
             self.create_subscription(
                 FeaturePacket,
-                self.shared(f"{site.name}/features"),
-                partial(self._hear_packet, site.name),
+                self.shared(f"{station.name}/features"),
+                partial(self._hear_packet, station.name),
                 qos.STREAM,
             )
 
     def waiting_for(self) -> str:
-        """The scene's targets that were not heard yet."""
-        return self._watch.waiting_for()
+        """The scene's targets and the poses of stations that were not heard yet."""
+        return ", ".join(filter(None, (self._watch.waiting_for(), self._poses.waiting_for())))
 
     def _begin(self) -> None:
         rate_hz = self.settings["rate_hz"] or self.scene.update_rate_hz
@@ -267,8 +264,12 @@ class Evaluator(SceneNode):
             return None
 
     def _judge_complete(self) -> None:
-        for pair in self._pairs.complete(self._watch.registry.is_complete):
+        for pair in self._pairs.complete(self._is_known):
             self._judge_guarded(*pair)
+
+    def _is_known(self, stamp_ns: int) -> bool:
+        """Whether the truth at a stamp is there."""
+        return self._watch.registry.is_complete(stamp_ns) and self._poses.is_complete(stamp_ns)
 
     def _judge_rest(self) -> None:
         self._patience.cancel()
@@ -305,11 +306,11 @@ class Evaluator(SceneNode):
         announcement = self._bounded.pop(number, None)
         if announcement is None or not truths:
             return 0.0, 0.0
-        signal = signal_or_fault(self, announcement)
-        if signal is None:
+        frame = frame_or_fault(self, announcement, self._poses.poses)
+        if frame is None:
             return 0.0, 0.0
         try:
-            bound = frame_bound(self.scene_of(announcement), signal, truths)
+            bound = network_bound(self.scene_of(announcement), frame, truths)
             return self._bounds.add(bound, truths, detections.detections)
         except (np.linalg.LinAlgError, FloatingPointError, ValueError) as error:
             self.health.fault("bounds_failed", f"frame {number}: {error}")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
+from dataclasses import replace
 from functools import partial
 
 from cooperative_isac_msgs.msg import Detections, FeaturePacket, Frame
@@ -12,16 +13,16 @@ from sensor_msgs.msg import PointCloud2
 
 from cooperative_isac.pipeline import make_frame
 from cooperative_isac.schemes.registry import make_scheme
-from cooperative_isac.waveform.frame import Frame as AirFrame
-from cooperative_isac.waveform.signal import Signal
 from cooperative_isac_ros import conversions, qos
-from cooperative_isac_ros.announcements import announcement_or_fault, signal_or_fault
+from cooperative_isac_ros.announced import receiving_stations
+from cooperative_isac_ros.announcements import announcement_or_fault, frame_or_fault
 from cooperative_isac_ros.base import SceneNode, run_node
 from cooperative_isac_ros.cdr import serialized
 from cooperative_isac_ros.collector import CollectedFrame, PacketCollector, decode_trusted
 from cooperative_isac_ros.deadline import PacketDeadline
 from cooperative_isac_ros.graph import LONGEST_DEADLINE_S
-from cooperative_isac_ros.parameters import SCHEME, Parameter, rate_parameter
+from cooperative_isac_ros.parameters import ODOMETRY_WAIT, SCHEME, Parameter, rate_parameter
+from cooperative_isac_ros.pose_watch import POSE_PARAMETERS, PoseGate
 from cooperative_isac_ros.records import Announcement, DetectionList, FrameStamp
 
 PARAMETERS = (
@@ -42,12 +43,15 @@ PARAMETERS = (
         1000,
     ),
     rate_parameter("rate at which frames are announced: they are late after one period"),
+    ODOMETRY_WAIT,
+    *POSE_PARAMETERS,
 )
 
 
 class FusionCenter(SceneNode):
-    """Decodes a frame when all awaited packets are in, or at its deadline; frames leave in
-    order.
+    """Decodes a frame when all awaited packets are in, or at its deadline; frames leave in order.
+
+    One with stations that follow odometry or /tf also waits for their poses at its stamp.
     """
 
     def __init__(self, **options):
@@ -58,8 +62,12 @@ class FusionCenter(SceneNode):
             station.name: scheme.name_of(station.name) for station in self.scene.receiving_stations
         }
         self.collector = PacketCollector(
-            schemes, self.settings["patience_frames"], self.health.fault
+            schemes,
+            self.settings["patience_frames"],
+            self.health.fault,
+            partial(receiving_stations, self.scene),
         )
+        self._gate: PoseGate[CollectedFrame] = PoseGate(self, self._decode_guarded)
         self._deadline = PacketDeadline(
             self.settings["deadline_s"] or self.scene.sensing.deadline_s
         )
@@ -78,8 +86,9 @@ class FusionCenter(SceneNode):
             )
 
     def waiting_for(self) -> str:
-        """A listener to its detections."""
-        return "" if self._detections.get_subscription_count() else "a tracker"
+        """A listener to its detections, and poses of stations."""
+        listener = "" if self._detections.get_subscription_count() else "a tracker"
+        return ", ".join(filter(None, (listener, self._gate.watch.waiting_for())))
 
     def _hear_frame(self, message: Frame) -> None:
         announcement = announcement_or_fault(self, message)
@@ -107,18 +116,27 @@ class FusionCenter(SceneNode):
 
     def _publish(self, frames: list[CollectedFrame]) -> None:
         for collected in frames:
-            self.guarded(self._decode, f"frame {collected.announcement.frame.number}")(collected)
+            self._gate.put(collected.announcement.frame.stamp_ns, collected)
         self.health.figures["sites_absent"] = ", ".join(self.collector.absent) or "none"
 
+    def _decode_guarded(self, collected: CollectedFrame) -> None:
+        number = collected.announcement.frame.number
+        self.guarded(self._decode, f"frame {number}")(collected)
+
     def _decode(self, collected: CollectedFrame) -> None:
-        signal = signal_or_fault(self, collected.announcement)
-        if signal is None:
+        on_air = frame_or_fault(self, collected.announcement, self._gate.watch.poses)
+        if on_air is None:
             return
-        began_s, frame = time.perf_counter(), collected.announcement.frame
-        on_air = self._on_air(frame, signal)
+        began_s = time.perf_counter()
+        frame = collected.announcement.frame
         data = {site: packet.data for site, packet in collected.packets.items()}
         try:
-            detections, refused = decode_trusted(self._decoder, data, on_air)
+            detections, refused = decode_trusted(
+                # By itself, so that a replay agrees wherever it begins.
+                self._decoder,
+                data,
+                replace(on_air, time_s=None),
+            )
         except Exception as error:  # of the scheme: an empty frame lets the tracks coast
             self.callback_failed(f"decoding frame {frame.number}", error)
             detections, refused = (), {}
@@ -140,11 +158,6 @@ class FusionCenter(SceneNode):
         self.health.count("frames")
         self.say_timing(frame, "decode", began_s)
         self._count_late(frame)
-
-    def _on_air(self, frame: FrameStamp, signal: Signal) -> AirFrame:
-        """The frame as the scheme takes it: by itself, so that a replay may begin anywhere."""
-        poses = self.scene.poses_at(frame.number / self.scene.update_rate_hz)
-        return AirFrame(frame.number, {self.scene.band: signal}, None, poses)
 
     def _count_late(self, frame: FrameStamp) -> None:
         age_s = (self.now_ns - frame.stamp_ns) * 1e-9

@@ -8,27 +8,33 @@ import textwrap
 from collections import deque
 from functools import partial
 
-from cooperative_isac_msgs.msg import Accuracy, Detections, FeaturePacket, Tracks
-from geometry_msgs.msg import PoseStamped
+from cooperative_isac_msgs.msg import Accuracy, Detections, FeaturePacket, Frame, Tracks
+from geometry_msgs.msg import PoseStamped, TransformStamped
 from nav_msgs.msg import Path
 from rclpy.publisher import Publisher
 from visualization_msgs.msg import Marker, MarkerArray
 
+from cooperative_isac.scene.model import Scene
 from cooperative_isac.tracking.track import ESTABLISHED, Track
 from cooperative_isac_ros import conversions, markers, qos
+from cooperative_isac_ros.announced import announced_time_s
+from cooperative_isac_ros.announcements import announcement_or_fault
 from cooperative_isac_ros.base import ONLOOKER_NICE, SceneNode, run_node
 from cooperative_isac_ros.parameters import SCHEME, Parameter
-from cooperative_isac_ros.records import AccuracyRecord, DetectionList, TrackList
+from cooperative_isac_ros.pose_watch import POSE_PARAMETERS, PoseWatch
+from cooperative_isac_ros.records import AccuracyRecord, DetectionList, FrameStamp, TrackList
 from cooperative_isac_ros.scene_layout import FIGURES_COLUMNS, FIGURES_LINES, scene_layout
 from cooperative_isac_ros.target_watch import WATCH_PARAMETERS, TargetWatch
 from cooperative_isac_ros.transforms import (
     TransformPublisher,
     frame_prefix,
     site_transforms,
+    station_transforms,
     track_frame,
 )
 
 STATIC_EVERY = 10  # frames
+FRAMES_KEPT = 64  # announcements whose tracks may still come
 # What moves vanishes where no frame comes for the longer of both: several times the longest recent
 # interval between frames, so that nothing blinks when one is slow.
 LIFE_S, LIFE_PERIODS = 2.0, 5.0
@@ -37,6 +43,7 @@ PARAMETERS = (
     Parameter("enabled", True, "draw; off saves the work", live=True),
     Parameter("trail_length", 100, "frames that a trail and a path reach back", 2, 10000),
     *WATCH_PARAMETERS,
+    *POSE_PARAMETERS,
 )
 
 
@@ -52,32 +59,74 @@ class SceneMarkers(SceneNode):
         self._shown: set[tuple[str, int]] = set()
         self._stamps_ns: deque[int] = deque(maxlen=20)
         self._bits: dict[str, deque[int]] = {
-            site.name: deque(maxlen=20) for site in self.scene.receivers
+            station.name: deque(maxlen=20) for station in self.scene.receiving_stations
         }
+        self._mobile = [station for station in self.scene.stations if station.is_mobile]
+        self._times_s: dict[tuple[int, int], float] = {}
         self._detections: DetectionList | None = None
         self._accuracy: AccuracyRecord | None = None
         self._to_bound = "-"
         self._trails: dict[int, deque[PoseStamped]] = {}
         self._paths: dict[int, Publisher] = {}
         self._markers = self.create_publisher(MarkerArray, self.shared("markers"), qos.STREAM)
-        sites = [*self.scene.transmitters, *self.scene.receivers]
         self._frames = TransformPublisher(self, static=True)
-        self._frames.publish(
-            site_transforms(sites, self.now_ns, frame_prefix(self.get_namespace()))
-        )
+        self._frames.publish(self._fixed_frames())
+        if self._mobile:
+            self._follow_stations()
         for message_type, topic, callback in (
             (Detections, "detections", self._hear_detections),
             (Tracks, "tracks", self._hear_tracks),
             (Accuracy, "accuracy", self._hear_accuracy),
         ):
             self.create_subscription(message_type, self.shared(topic), callback, qos.STREAM)
-        for site in self.scene.receivers:
+        for station in self.scene.receiving_stations:
             self.create_subscription(
                 FeaturePacket,
-                self.shared(f"{site.name}/features"),
-                partial(self._hear_packet, site.name),
+                self.shared(f"{station.name}/features"),
+                partial(self._hear_packet, station.name),
                 qos.STREAM,
             )
+
+    def _fixed_frames(self) -> list[TransformStamped]:
+        """Frames of the stations that stand."""
+        prefix = frame_prefix(self.get_namespace())
+        if self.scene.layout is None:
+            sites = [*self.scene.transmitters, *self.scene.receivers]
+            return site_transforms(sites, self.now_ns, prefix)
+        fixed = [station for station in self.scene.stations if not station.is_mobile]
+        return station_transforms(self.scene, fixed, self.now_ns, prefix)
+
+    def _follow_stations(self) -> None:
+        """Take in what says where moving stations are."""
+        self._poses = PoseWatch(self)
+        self._moving_frames = TransformPublisher(self)
+        self.create_subscription(Frame, self.shared("frame"), self._hear_frame, qos.STREAM)
+
+    def _hear_frame(self, message: Frame) -> None:
+        announcement = announcement_or_fault(self, message)
+        if announcement is None:
+            return
+        key = announcement.frame.run, announcement.frame.number
+        self._times_s[key] = announced_time_s(self.scene, announcement)
+        if len(self._times_s) > FRAMES_KEPT:
+            del self._times_s[next(iter(self._times_s))]
+
+    def _posed(self, frame: FrameStamp) -> Scene:
+        """The scene with its moving stations where they were in a frame."""
+        expected_s = frame.number / self.scene.update_rate_hz
+        time_s = self._times_s.get((frame.run, frame.number), expected_s)
+        known = self._poses.known_poses(frame.stamp_ns)
+        return self.scene.posed(self.scene.poses_at(time_s, known))
+
+    def _show_stations(self, frame: FrameStamp) -> list[Marker]:
+        """Markers of the stations that move; their frames go to /tf, but those that come from
+        there.
+        """
+        posed = self._posed(frame)
+        own = [station for station in self._mobile if not station.tf_frame]
+        prefix = frame_prefix(self.get_namespace())
+        self._moving_frames.publish(station_transforms(posed, own, frame.stamp_ns, prefix))
+        return markers.mobile_markers(posed, self._layout, frame.stamp_ns)
 
     def _hear_packet(self, site: str, message: FeaturePacket) -> None:
         self._bits[site].append(8 * len(message.data))
@@ -105,8 +154,9 @@ class SceneMarkers(SceneNode):
         self._stamps_ns.append(record.frame.stamp_ns)
         tracks = [track for track in record.tracks if track.status in ESTABLISHED]
         self._grow_trails(tracks, record.frame.stamp_ns)
+        stations = self._show_stations(record.frame) if self._mobile else []
         if self._markers.get_subscription_count():
-            self._markers.publish(MarkerArray(markers=self._draw(record, tracks)))
+            self._markers.publish(MarkerArray(markers=[*self._draw(record, tracks), *stations]))
             self._drawn += 1
         else:
             self._drawn = 0

@@ -1,4 +1,6 @@
-"""Moves the targets of the scene file and publishes their odometry, as robots would."""
+"""Moves the targets and stations of the scene file and publishes their odometry, as robots
+would.
+"""
 
 from __future__ import annotations
 
@@ -17,6 +19,7 @@ from cooperative_isac_ros.clock import AlignedTimer
 from cooperative_isac_ros.frame_order import FrameOrder
 from cooperative_isac_ros.parameters import Parameter, rate_parameter
 from cooperative_isac_ros.state_file import read_state
+from cooperative_isac_ros.transforms import frame_prefix
 
 LOWEST_RATE_HZ = 10.0
 PARAMETERS = (
@@ -43,7 +46,7 @@ PARAMETERS = (
 
 class TargetSimulator(SceneNode):
     """Targets stand at their start until frame 0, so frame k finds them at the same place in every
-    run.
+    run; so do stations that move along a motion of the scene.
     """
 
     def __init__(self, **options):
@@ -57,6 +60,17 @@ class TargetSimulator(SceneNode):
             name: self.create_publisher(Odometry, self.shared(f"targets/{name}/odom"), qos.ODOMETRY)
             for name in names
         }
+        moving = [station for station in self.scene.stations if station.motion is not None]
+        self._stations = [
+            (
+                station,
+                self.create_publisher(
+                    Odometry, self.shared(f"stations/{station.name}/odom"), qos.ODOMETRY
+                ),
+            )
+            for station in moving
+        ]
+        self._frame_prefix = frame_prefix(self.get_namespace())
         self._classes = [self._say_class(target) for target in self.scene.targets]
         self.create_subscription(Frame, self.shared("frame"), self._hear_frame, qos.STREAM)
         aligned_hz = frame_rate_hz * math.ceil(LOWEST_RATE_HZ / frame_rate_hz)
@@ -101,6 +115,10 @@ class TargetSimulator(SceneNode):
                 state.name, stamp_ns, state.position_m, state.velocity_mps
             )
             self._odometry[state.name].publish(message)
+        for station, publisher in self._stations:
+            pose = station.pose_at(elapsed_s)
+            child = f"{self._frame_prefix}{station.name}"
+            publisher.publish(conversions.pose_message(child, stamp_ns, pose))
         self.health.count("samples")
         self.health.figures["targets"] = len(states)
 

@@ -60,7 +60,7 @@ class TrackerNode(SceneNode):
     def __init__(self, **options):
         super().__init__("tracker", PARAMETERS, **options)
         self._state_file = self.settings.path("state_file")
-        self._num_receivers = self.settings["num_receivers"] or len(self.scene.receivers)
+        self._num_receivers = self.settings["num_receivers"] or len(self.scene.receiving_stations)
         self._tracker = Tracker(self.scene.tracking, self.scene.dimension)
         self._order: FrameOrder[DetectionList] = FrameOrder("detections", self.health.fault)
         self._odometry: dict[str, Publisher] = {}

@@ -5,16 +5,16 @@ from __future__ import annotations
 import secrets
 import sys
 import time
+from collections.abc import Sequence
 
 from cooperative_isac_msgs.msg import Frame, StageTiming
 from diagnostic_msgs.msg import DiagnosticArray
 from rclpy.clock import Clock, ClockType
 
-from cooperative_isac.fronthaul.downlink import pack_downlink
-from cooperative_isac.pipeline import sum_rate, transmit
+from cooperative_isac.fronthaul.downlink import pack_frame
+from cooperative_isac.pipeline import make_frame, sum_rate
 from cooperative_isac.scene.file.physics import rate_fault
 from cooperative_isac.schemes.registry import make_scheme
-from cooperative_isac.waveform.frame import Frame as AirFrame
 from cooperative_isac_ros import conversions, qos
 from cooperative_isac_ros.back_pressure import BackPressure
 from cooperative_isac_ros.base import SceneNode, run_node
@@ -25,7 +25,9 @@ from cooperative_isac_ros.records import Announcement, FrameStamp
 from cooperative_isac_ros.state_file import read_state, write_state
 
 SUM_RATE_EVERY = 10
-CHECK_S, SETTLED_CHECKS = 0.1, 10  # nodes that are ready still meet each other for a while
+# Nodes that are ready still meet each other for a while: until then frame 0 has new listeners.
+CHECK_S = 0.1
+SETTLED_CHECKS = 5
 # A run that goes on has its nodes: only their subscriptions to this process are waited for.
 RESUMED_CHECKS, RESUME_WITHIN_S = 3, 2.0
 # A node is not waited for any more when it finished no frame for so long: restarts take seconds.
@@ -78,8 +80,9 @@ PARAMETERS = (
 
 
 class TransmitController(SceneNode):
-    """Frame k leaves at a whole multiple of the period; its signal is a function of (seed, k).
+    """Frame k leaves at a whole multiple of the period; its signals are a function of (seed, k).
 
+    Frames of all bands are counted together; each names the bands that are on the air.
     Where the scene's paths come from a file, the last frame is that of the file; the node lives on.
     """
 
@@ -108,7 +111,7 @@ class TransmitController(SceneNode):
         if self._resumed:
             wait_s = min(wait_s, RESUME_WITHIN_S)
         self._patience = self.create_timer(wait_s, self._begin, clock=steady)
-        self._settled = 0
+        self._settled = self._listeners = 0
         self._check = self.create_timer(CHECK_S, self._begin_if_ready, clock=steady)
 
     def _resume_or_draw(self) -> None:
@@ -132,8 +135,10 @@ class TransmitController(SceneNode):
                 self._awaited.discard(status.name)
 
     def _begin_if_ready(self) -> None:
-        found = not self._resumed or self._publisher.get_subscription_count() > 0
-        self._settled += found and not self._awaited
+        listeners = self._publisher.get_subscription_count()
+        found = listeners == self._listeners and (listeners > 0 or not self._resumed)
+        self._listeners = listeners
+        self._settled = self._settled + 1 if found and not self._awaited else 0
         needed = RESUMED_CHECKS if self._resumed else SETTLED_CHECKS
         if self._settled >= needed or not any(self.settings["wait_for_nodes"]):
             self._begin()
@@ -176,9 +181,8 @@ class TransmitController(SceneNode):
             )
             return
 
-        signal = transmit(self.scene, frame.number)
-        on_air = AirFrame(frame.number, {self.scene.band: signal})
-        payload = pack_downlink(signal) if self.settings["announce_payload"] else b""
+        on_air = make_frame(self.scene, frame.number, frame.number / self._rate_hz)
+        payload = pack_frame(on_air) if self.settings["announce_payload"] else b""
         self._publisher.publish(
             conversions.frame_message(
                 Announcement(
@@ -189,20 +193,34 @@ class TransmitController(SceneNode):
                     self.scene.seed,
                     payload,
                     self._scheme.downlink_bits(on_air),
+                    on_air.bands,
+                    on_air.time_s,
                 )
             )
         )
-        self._pressure.announce(frame.number, time.monotonic())
+        self._pressure.announce(frame.number, time.monotonic(), self._idle(on_air.bands))
         self.health.count("frames")
 
         # What a process that is started again needs, and figures
         if self._numbers.start_ns != self._kept_ns:
             self._keep()
         if self._announced % SUM_RATE_EVERY == 0:
-            self.health.figures["sum_rate_bit_per_s_per_hz"] = f"{sum_rate(self.scene, signal):.2f}"
+            rates = [
+                sum_rate(self.scene.on(band), signal) for band, signal in on_air.signals.items()
+            ]
+            self.health.figures["sum_rate_bit_per_s_per_hz"] = f"{sum(rates) / len(rates):.2f}"
         self._announced += 1
         if frame.number + 1 == self.scene.num_frames:
             self._end_recording(frame)
+
+    def _idle(self, bands: Sequence[str]) -> frozenset[str]:
+        """Full names of the access points that have nothing to do on these bands."""
+        heard = {site.name for band in bands for site in self.scene.on(band).receivers}
+        return frozenset(
+            self.shared(f"{station.name}/access_point")
+            for station in self.scene.receiving_stations
+            if station.name not in heard
+        )
 
     def _keep(self) -> None:
         """Write the state for a process that may have to go on with the run."""

@@ -6,15 +6,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from cooperative_isac.bounds.crlb import Bound
+from cooperative_isac.bounds.crlb import Bound, crlb
 from cooperative_isac.channel.echo import apply_paths
 from cooperative_isac.evaluation import live_bound
-from cooperative_isac.evaluation.live_bound import BoundLog, frame_bound
+from cooperative_isac.evaluation.live_bound import BoundLog, frame_bound, network_bound, true_paths
 from cooperative_isac.fusion.detection import PARTIAL, Detection
-from cooperative_isac.pipeline import hear, paths_to, transmit
+from cooperative_isac.pipeline import hear, make_frame, paths_to, transmit
 from cooperative_isac.scene.draw import scene_targets
 from cooperative_isac.scene.file.config import load_scene
 from cooperative_isac.scene.model import TargetClass, TargetState
+from cooperative_isac.scene.station import LinkMode
 
 TINY = Path(__file__).resolve().parents[2] / "scenes" / "tiny.yaml"
 
@@ -108,3 +109,41 @@ def test_a_partial_detection_is_not_compared():
     log = BoundLog(2)
     partial = replace(detection(0.2), num_paths=PARTIAL)
     assert log.add(BOUND, [truth("a", 0.0), truth("b", 50.0)], [partial]) == (0.0, 0.0)
+
+
+def information(bound):
+    return np.linalg.inv(bound.covariance)
+
+
+def test_the_bound_of_one_band_is_that_of_its_signal(tiny):
+    targets = scene_targets(tiny, 0.0)
+    frame = make_frame(tiny, 3)
+    one = frame_bound(tiny, frame.on("default"), targets)
+    assert np.array_equal(network_bound(tiny, frame, targets).covariance, one.covariance)
+
+
+def test_information_of_bands_adds_up(two_tiny):
+    """Every link has reflections of its own, so that bands share the states alone."""
+    targets = scene_targets(two_tiny, 0.5)
+    frame = make_frame(two_tiny, 4, 0.4)
+    parts = []
+    for band in frame.bands:
+        only = replace(frame, signals={band: frame.on(band)})
+        parts.append(information(network_bound(two_tiny, only, targets)))
+    together = information(network_bound(two_tiny, frame, targets))
+    assert np.allclose(together, sum(parts), rtol=1e-6, atol=1e-6 * np.abs(together).max())
+
+
+def test_the_bound_has_stations_where_they_are_and_links_that_sense(two_tiny):
+    targets = scene_targets(two_tiny, 0.5)
+    there = make_frame(two_tiny, 4, 0.4)
+    later = replace(there, poses=two_tiny.poses_at(9.0))
+    near, far = (network_bound(two_tiny, frame, targets) for frame in (there, later))
+    assert not np.allclose(near.location_m, far.location_m, rtol=1e-3)
+
+    posed = two_tiny.posed(there.poses).on("high")
+    all_links = crlb(posed, there.on("high"), targets, true_paths(posed, 4, targets))
+    passive = replace(two_tiny, link_mode=LinkMode.PASSIVE)
+    only_high = replace(there, signals={"high": there.on("high")})
+    one_link = network_bound(passive, only_high, targets)
+    assert np.all(one_link.location_m > all_links.location_m)

@@ -5,8 +5,15 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from cooperative_isac.fronthaul.downlink import HEADER, pack_downlink, unpack_downlink
-from cooperative_isac.pipeline import transmit
+from cooperative_isac.fronthaul.downlink import (
+    HEADER,
+    downlink_size,
+    pack_downlink,
+    pack_frame,
+    unpack_downlink,
+    unpack_frame,
+)
+from cooperative_isac.pipeline import make_frame, transmit
 
 
 @pytest.mark.parametrize("name", ["small", "tilted"])
@@ -60,3 +67,30 @@ def test_precoders_without_a_possible_scale_are_told(small, scale):
 def test_a_frame_without_reference_symbols_stays_without(small):
     plain = replace(small, waveform=replace(small.waveform, reference_subcarrier_stride=0))
     assert unpack_downlink(plain, pack_downlink(transmit(plain, 0))).reference is None
+
+
+def test_the_signals_of_all_bands_come_back(two_tiny):
+    for number, bands in ((0, ("high", "low")), (1, ("high",))):
+        frame = make_frame(two_tiny, number)
+        data = pack_frame(frame)
+        assert frame.bands == bands
+        assert len(data) == sum(downlink_size(two_tiny.on(band)) for band in bands)
+        found = unpack_frame(two_tiny, data, bands)
+        for band in bands:
+            expected = unpack_downlink(two_tiny.on(band), pack_downlink(frame.on(band)))
+            assert np.array_equal(found[band].indices, frame.on(band).indices)
+            assert np.array_equal(found[band].precoders, expected.precoders)
+
+
+def test_one_band_is_packed_as_before(small):
+    frame = make_frame(small, 4)
+    assert pack_frame(frame) == pack_downlink(frame.on("default"))
+
+
+@pytest.mark.parametrize("change", [lambda data: data[:-1], lambda data: data + b"x"])
+def test_bands_of_another_size_are_refused(two_tiny, change):
+    data = pack_frame(make_frame(two_tiny, 0))
+    with pytest.raises(ValueError, match="downlink payload has"):
+        unpack_frame(two_tiny, change(data), ("high", "low"))
+    with pytest.raises(ValueError, match="downlink payload has"):
+        unpack_frame(two_tiny, data, ("high",))

@@ -49,7 +49,7 @@ def test_gospa_and_its_parts_are_stone_soups(sizes, cutoff, order):
     )
     theirs = metric.value
     assert ours.distance_m == pytest.approx(float(theirs["distance"]))
-    assert ours.localization == pytest.approx(float(theirs["localization"]))
+    assert ours.localization == pytest.approx(float(theirs["localisation"]))
     assert (ours.missed, ours.false) == pytest.approx(
         (float(theirs["missed"]), float(theirs["false"]))
     )

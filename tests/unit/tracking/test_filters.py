@@ -2,16 +2,11 @@
 
 import numpy as np
 import pytest
-from scipy.stats import multivariate_normal
 
 from cooperative_isac.metrics.consistency import nees, nees_interval, rmse
 from cooperative_isac.scene.model import Tracking
-from cooperative_isac.tracking.filters import (
-    FILTERS,
-    ConstantVelocityFilter,
-    ImmFilter,
-    make_filter,
-)
+from cooperative_isac.scene.motion_filters import BUILT_IN
+from cooperative_isac.tracking.filters import BankFilters, make_filters, mode_transition
 from cooperative_isac.tracking.motion_models import acceleration_noise, constant_velocity_transition
 
 NOISE = np.diag([0.15**2] * 3 + [0.5**2] * 3)
@@ -30,10 +25,37 @@ def turning_states(rate, speed=10.0, num=60):
     return np.hstack([position, velocity])
 
 
-def run(model, states, rng, settings=Tracking()):
+class OneFilter:
+    """The filters of a tracker that has one track."""
+
+    def __init__(self, settings, mean, covariance):
+        self.all = make_filters(settings, 3)
+        self.all.start(mean[None], covariance[None])
+
+    @property
+    def mean(self):
+        return self.all.means[0]
+
+    @property
+    def covariance(self):
+        return self.all.covariances[0]
+
+    @property
+    def mode_probabilities(self):
+        return self.all.modes.mode_probabilities[0]
+
+    def predict(self, dt_s):
+        self.all.predict(dt_s)
+
+    def update(self, measurement, noise_covar):
+        self.all.update(np.array([0]), measurement[None], noise_covar[None])
+
+
+def run(model, states, rng):
     """The filter after it has seen noisy states, and its means and covariances on the way."""
-    filter_ = FILTERS[model](settings, rng.multivariate_normal(states[0], NOISE), NOISE)
-    means, covariances = [filter_.mean], [filter_.covariance]
+    filter_ = OneFilter(Tracking(model=model), rng.multivariate_normal(states[0], NOISE), NOISE)
+    means = [filter_.mean]
+    covariances = [filter_.covariance]
     for state in states[1:]:
         filter_.predict(DT)
         filter_.update(rng.multivariate_normal(state, NOISE), NOISE)
@@ -43,12 +65,10 @@ def run(model, states, rng, settings=Tracking()):
 
 
 def test_constant_velocity_filter_follows_the_kalman_equations():
-    rng, settings = (
-        np.random.default_rng(0),
-        Tracking(accel_std_mps2=1.5, vertical_accel_std_mps2=0.5),
-    )
+    rng = np.random.default_rng(0)
+    settings = Tracking(model="cv", accel_std_mps2=1.5, vertical_accel_std_mps2=0.5)
     mean, covariance = rng.standard_normal(6), NOISE.copy()
-    filter_ = ConstantVelocityFilter(settings, mean, covariance)
+    filter_ = OneFilter(settings, mean, covariance)
     for dt in (0.1, 0.4, 0.2):
         measured = rng.standard_normal(6)
         transition = constant_velocity_transition(dt)
@@ -78,7 +98,7 @@ def test_constant_velocity_filter_is_consistent_with_its_own_model():
     assert low < nees(np.array(errors), np.array(covariances)).mean() < high
 
 
-@pytest.mark.parametrize("model", FILTERS)
+@pytest.mark.parametrize("model", BUILT_IN)
 @pytest.mark.parametrize("rate", [0.0, 0.4])
 def test_every_filter_beats_its_measurements_and_states_a_fair_covariance(model, rate):
     states = turning_states(rate)
@@ -90,9 +110,10 @@ def test_every_filter_beats_its_measurements_and_states_a_fair_covariance(model,
     assert np.linalg.eigvalsh(covariances).min() > 0
 
 
-@pytest.mark.parametrize("model", FILTERS)
+@pytest.mark.parametrize("model", BUILT_IN)
 def test_prediction_grows_uncertainty_and_two_steps_are_one(model):
-    filters = [make_filter(Tracking(), np.array([0, 0, 5, 8, 0, 0.0]), NOISE) for _ in range(2)]
+    start = np.array([0, 0, 5, 8, 0, 0.0])
+    filters = [OneFilter(Tracking(model=model), start, NOISE) for _ in range(2)]
     filters[0].predict(0.4)
     filters[1].predict(0.2)
     filters[1].predict(0.2)
@@ -116,7 +137,7 @@ def test_the_imm_learns_the_rate_of_a_turn_that_begins_after_a_long_straight():
     states = np.vstack([straight[:-1], turn])
     filters = [run("imm", states, np.random.default_rng(seed))[0] for seed in range(4)]
     assert min(filter_.mode_probabilities[1] for filter_ in filters) > 0.8
-    assert np.mean([filter_._turn.x[6] for filter_ in filters]) > 0.8 / 2
+    assert np.mean([filter_.all.modes.means[0, 1, 6] for filter_ in filters]) > 0.8 / 2
 
 
 def test_a_coasting_imm_keeps_turning_and_forgets_its_mode():
@@ -133,14 +154,36 @@ def test_a_coasting_imm_keeps_turning_and_forgets_its_mode():
     assert 0.5 < filter_.mode_probabilities[1] < 0.52 < before
 
 
-def test_the_likelihood_of_the_modes_is_the_gaussian_one():
-    filter_ = ImmFilter(Tracking(), np.zeros(6), NOISE)
-    filter_.predict(DT)
-    filter_.update(np.full(6, 0.3), NOISE)
-    for mode in filter_._imm.filters:
-        assert mode.likelihood == pytest.approx(multivariate_normal.pdf(mode.y, cov=mode.S))
+def test_filters_are_appended_kept_and_updated_as_each_by_itself():
+    rng = np.random.default_rng(5)
+    states = rng.normal(0, 3, (4, 6))
+    covariances = np.tile(NOISE, (4, 1, 1))
+    together = BankFilters(Tracking())
+    together.start(states[:1], covariances[:1])
+    together.start(states[1:], covariances[1:])
+    together.predict(DT)
+    before = together.means, together.covariances
+    copies = before[0].copy(), before[1].copy()
+    together.update(np.array([3, 1]), states[[3, 1]] + 0.1, covariances[:2])
+    together.keep(np.array([True, True, False, True]))
+    for place, target in enumerate((0, 1, 3)):
+        alone = OneFilter(Tracking(), states[target], NOISE)
+        alone.predict(DT)
+        if target in (1, 3):
+            alone.update(states[target] + 0.1, NOISE)
+        assert np.allclose(together.means[place], alone.mean, rtol=1e-12, atol=1e-12)
+        assert np.allclose(together.covariances[place], alone.covariance, rtol=1e-12, atol=1e-14)
+    # What was read before an update stays as it was.
+    assert np.array_equal(before[0], copies[0]) and np.array_equal(before[1], copies[1])
+
+
+def test_modes_last_as_long_whatever_the_steps():
+    one = mode_transition(2, 0.4)
+    assert np.allclose(np.linalg.matrix_power(mode_transition(2, 0.1), 4), one)
+    assert np.allclose(one.sum(axis=1), 1)
+    assert np.array_equal(mode_transition(1, 0.4), [[1.0]])
 
 
 def test_an_unknown_model_is_refused_with_the_known_ones():
-    with pytest.raises(ValueError, match=r"'singer' is unknown; allowed: \['cv', 'imm'\]"):
-        make_filter(Tracking(model="singer"), np.zeros(6), NOISE)
+    with pytest.raises(ValueError, match=r"'singer' is unknown; allowed: cv, imm, or"):
+        make_filters(Tracking(model="singer"), 3)

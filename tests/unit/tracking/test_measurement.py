@@ -14,7 +14,7 @@ def test_detections_become_arrays_in_their_order(detect):
     assert np.array_equal(measurements.covariances[1], np.diag([0.0225] * 3 + [0.25] * 3))
     assert np.array_equal(measurements.speeds_mps(), [np.sqrt(77), 0])
     assert np.allclose(measurements.speed_stds_mps(), np.sqrt(0.75))
-    assert np.array_equal(measurements.without([0]).values, measurements.values[1:])
+    assert np.array_equal(measurements.at(np.array([False, True])).values, measurements.values[1:])
 
 
 def test_no_detections_are_empty_arrays():

@@ -6,6 +6,9 @@ import pytest
 from cooperative_isac.tracking.motion_models import (
     ACCELERATION_MEMORY_S,
     SMALL_ANGLE,
+    ConstantVelocity,
+    StraightMode,
+    TurnMode,
     acceleration_noise,
     constant_velocity_transition,
     coordinated_turn,
@@ -76,3 +79,34 @@ def test_series_and_closed_form_meet(function):
         for rate in (SMALL_ANGLE * (1 - 1e-9), SMALL_ANGLE * (1 + 1e-9))
     )
     assert np.allclose(below, above, atol=1e-8)
+
+
+@pytest.mark.parametrize("function", [coordinated_turn, coordinated_turn_jacobian])
+def test_many_states_turn_as_each_by_itself(function):
+    states = np.random.default_rng(0).normal(0, 5, (3, len(RATES), 7))
+    states[..., 6] = RATES
+    together = function(states, 0.3)
+    for place in np.ndindex(states.shape[:-1]):
+        assert np.array_equal(together[place], function(states[place], 0.3))
+
+
+@pytest.mark.parametrize(
+    "model",
+    [
+        ConstantVelocity(2.0, 1.0),
+        StraightMode(ConstantVelocity(2.0, 1.0), 0.3),
+        TurnMode(ConstantVelocity(2.0, 1.0), 0.3),
+    ],
+)
+def test_a_model_moves_as_its_jacobian_says_and_adds_a_covariance(model):
+    rng = np.random.default_rng(1)
+    states = rng.normal(0, 1, (4, model.num_states))
+    small = 1e-6 * rng.normal(0, 1, states.shape)
+    jacobians = np.broadcast_to(
+        model.jacobian(states, 0.2), (4, model.num_states, model.num_states)
+    )
+    difference = model.move(states + small, 0.2) - model.move(states, 0.2)
+    expected = (jacobians @ small[..., None])[..., 0]
+    assert np.allclose(difference, expected, rtol=0, atol=1e-10)
+    noise = model.noise(0.2)
+    assert np.array_equal(noise, noise.T) and np.linalg.eigvalsh(noise).min() > 0

@@ -6,8 +6,8 @@ import pytest
 from cooperative_isac.metrics.consistency import nees
 from cooperative_isac.scene.geometry import bistatic_geometry
 from cooperative_isac.scene.model import Tracking
-from cooperative_isac.tracking.filters import FILTERS
-from cooperative_isac.tracking.live_track import start_state
+from cooperative_isac.scene.motion_filters import BUILT_IN
+from cooperative_isac.tracking.initiation import start_states
 from cooperative_isac.tracking.track import TrackStatus
 from cooperative_isac.tracking.tracker import Tracker
 
@@ -51,7 +51,7 @@ def test_a_track_starts_with_what_was_measured_and_open_directions():
     value, covariance = measured(
         np.array([10.0, 60.0, 8.0]), np.array([7.0, -4.0, 1.0]), np.random.default_rng(0)
     )
-    mean, spread = start_state(value, covariance, MAX_SPEED_MPS)
+    mean, spread = start_states(value, covariance, MAX_SPEED_MPS)
     variances, axes = np.linalg.eigh(spread[3:, 3:])
     along = value[3:] / np.linalg.norm(value[3:])
     assert abs(axes[:, 0] @ along) == pytest.approx(1, abs=1e-9)
@@ -61,7 +61,7 @@ def test_a_track_starts_with_what_was_measured_and_open_directions():
     assert np.allclose(mean, value, rtol=1e-4)
 
 
-@pytest.mark.parametrize("model", FILTERS)
+@pytest.mark.parametrize("model", BUILT_IN)
 @pytest.mark.parametrize("seed", range(3))
 def test_the_full_velocity_becomes_known_over_frames(detect, model, seed):
     errors = []
@@ -76,7 +76,7 @@ def test_the_full_velocity_becomes_known_over_frames(detect, model, seed):
     assert tracks[0].status is TrackStatus.CONFIRMED
 
 
-@pytest.mark.parametrize("model", FILTERS)
+@pytest.mark.parametrize("model", BUILT_IN)
 def test_tracks_on_one_component_are_no_more_certain_than_they_are_right(detect, model):
     errors = []
     covariances = []

@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from cooperative_isac.fusion.detection import Detection, detection_problem
 from cooperative_isac.scene.limits import TRACK_MARGIN, state_problem
 from cooperative_isac.scene.model import TargetClass, Tracking
-from cooperative_isac.tracking.filters import FILTERS
+from cooperative_isac.scene.motion_filters import BUILT_IN
+from cooperative_isac.tracking import bank
 from cooperative_isac.tracking.life import LONGEST_OUTAGE_S
 from cooperative_isac.tracking.saved_tracks import loaded_tracks, saved_tracks
 from cooperative_isac.tracking.track import TrackStatus
@@ -34,7 +35,7 @@ def feed(tracker, detect, frames, start_s=0.0, offset=(0, 0, 2), period_s=0.2):
     return outputs
 
 
-@pytest.mark.parametrize("model", FILTERS)
+@pytest.mark.parametrize("model", BUILT_IN)
 @pytest.mark.parametrize("dimension", [2, 3])
 def test_a_target_becomes_one_track_that_follows_it(detect, model, dimension):
     outputs = feed(Tracker(Tracking(model=model), dimension), detect, [True] * 10)
@@ -81,7 +82,7 @@ def test_a_time_without_frames_is_bridged_up_to_a_limit(detect, gap_s, expected)
     assert [(track.track_id, track.status) for track in tracks] == expected
 
 
-@pytest.mark.parametrize("model", FILTERS)
+@pytest.mark.parametrize("model", BUILT_IN)
 @pytest.mark.parametrize("gap_s", [0.2, 4.0])
 def test_another_tracker_goes_on_from_saved_tracks(detect, model, gap_s):
     settings = Tracking(model=model)
@@ -101,17 +102,18 @@ def test_another_tracker_goes_on_from_saved_tracks(detect, model, gap_s):
     assert np.allclose(other[0].position_m, one[0].position_m, atol=0.1)
 
 
-def test_a_track_that_was_taken_up_and_fails_is_reported_deleted(detect, monkeypatch):
+def test_a_track_that_was_taken_up_and_fails_is_reported_deleted(detect):
     first, second = Tracker(SETTINGS, 3), Tracker(SETTINGS, 3)
-    tracks = feed(first, detect, [True] * 5)[-1]
-    second.restore(0.8, tracks, 1, first.period_s)
-
-    def fail(interval_s):
-        raise np.linalg.LinAlgError("Singular matrix")
-
-    monkeypatch.setattr(second._tracks[0].filter, "predict", fail)
-    ended = second.update(1.0, ())
-    assert [(track.track_id, track.status) for track in ended] == [(1, TrackStatus.DELETED)]
+    (track,) = feed(first, detect, [True] * 5)[-1]
+    leaving = replace(track, track_id=2, position_m=np.array([9.9e8, 0, 0]))
+    leaving = replace(leaving, velocity_mps=np.array([9e5, 0, 0]))
+    second.restore(0.8, [track, leaving], 2, first.period_s)
+    tracks = second.update(20.8, ())
+    assert [(track.track_id, track.status) for track in tracks] == [
+        (2, TrackStatus.DELETED),
+        (1, TrackStatus.DELETED),
+    ]
+    assert second.failed == ("track 2: position_m is beyond 1e+09 m",)
 
 
 def test_tentative_tracks_are_not_saved_but_their_identities_are_used(detect):
@@ -123,17 +125,17 @@ def test_tentative_tracks_are_not_saved_but_their_identities_are_used(detect):
 
 
 @pytest.mark.parametrize(
-    "change",
+    ("change", "words"),
     [
-        {"covariance": np.zeros((6, 6)).tolist()},
-        {"position_m": [1.0]},
-        {"velocity_mps": [0.0, np.nan, 0.0]},
-        {"status": 9},
+        ({"covariance": np.zeros((6, 6)).tolist()}, "not positive definite"),
+        ({"position_m": [1.0]}, "cannot reshape"),
+        ({"velocity_mps": [0.0, np.nan, 0.0]}, "not finite"),
+        ({"status": 9}, "not a valid TrackStatus"),
     ],
 )
-def test_saved_tracks_that_cannot_be_are_refused(detect, change):
+def test_saved_tracks_that_cannot_be_are_refused(detect, change, words):
     saved = saved_tracks(feed(Tracker(SETTINGS, 3), detect, [True] * 5)[-1])
-    with pytest.raises(ValueError, match=r"saved track|cannot reshape|is not a valid"):
+    with pytest.raises(ValueError, match=words):
         loaded_tracks([{**saved[0], **change}])
     with pytest.raises(ValueError, match="not saved tracks"):
         loaded_tracks([{}])
@@ -160,16 +162,40 @@ def test_a_clock_that_goes_backwards_resets_and_says_so(detect):
     assert not tracker.was_reset and [track.track_id for track in tracks] == [2]
 
 
-@pytest.mark.parametrize(
-    ("time_s", "words"), [(0.8, "0.8 s came twice"), (np.nan, "nan s is not finite")]
-)
-def test_a_wrong_stamp_is_refused_and_changes_nothing(detect, time_s, words):
+@pytest.mark.parametrize("time_s", [np.nan, np.inf])
+def test_a_stamp_that_is_none_is_refused_and_changes_nothing(detect, time_s):
     tracker, other = Tracker(SETTINGS, 3), Tracker(SETTINGS, 3)
     feed(tracker, detect, [True] * 5)
     feed(other, detect, [True] * 5)
-    with pytest.raises(ValueError, match=words):
+    with pytest.raises(ValueError, match="s is not finite"):
         tracker.update(time_s, [])
     assert_same(feed(tracker, detect, [True], 1.0), feed(other, detect, [True], 1.0))
+
+
+@pytest.mark.parametrize("model", BUILT_IN)
+def test_detections_of_one_stamp_may_come_in_two_lists(detect, model):
+    together, apart = Tracker(Tracking(model=model), 3), Tracker(Tracking(model=model), 3)
+    for frame in range(6):
+        time_s = 0.2 * frame
+        first = detect(VELOCITY * time_s, VELOCITY)
+        second = detect(np.array([0, 30, 0]) - VELOCITY * time_s, -VELOCITY)
+        expected = together.update(time_s, [first, second])
+        apart.update(time_s, [first])
+        tracks = apart.update(time_s, [second])
+    assert [(t.track_id, t.status) for t in tracks] == [(t.track_id, t.status) for t in expected]
+    assert apart.period_s == together.period_s == pytest.approx(0.2)
+    for ours, theirs in zip(tracks, expected):
+        assert np.allclose(ours.position_m, theirs.position_m, atol=1e-12)
+        assert np.allclose(ours.covariance, theirs.covariance, atol=1e-12)
+
+
+def test_a_second_look_at_a_frame_sharpens_a_track_and_confirms_none(detect):
+    tracker = Tracker(SETTINGS, 3)
+    once = tracker.update(0.0, [detect((0, 0, 2), VELOCITY)])[0]
+    for _ in range(3):
+        (again,) = tracker.update(0.0, [detect((0, 0, 2), VELOCITY)])
+    assert again.status is TrackStatus.TENTATIVE and again.num_detections == 4
+    assert np.allclose(again.covariance[0, 0], once.covariance[0, 0] / 4)
 
 
 def test_an_unfit_detection_is_refused_and_changes_nothing(detect):
@@ -336,10 +362,10 @@ def test_more_tracks_than_a_frame_has_time_for_are_not_started(detect):
     assert tracker.num_refused == 0
 
 
-@pytest.mark.parametrize("model", ["cv", "imm"])
-@pytest.mark.parametrize("spoil", ["predict", "update"])
+@pytest.mark.parametrize("model", BUILT_IN)
+@pytest.mark.parametrize("step", ["predict", "update"])
 def test_a_track_whose_filter_fails_is_dropped_and_the_others_go_on(
-    detect, model, spoil, monkeypatch
+    detect, model, step, monkeypatch
 ):
     tracker = Tracker(Tracking(model=model), 3)
     for frame in range(5):
@@ -347,14 +373,20 @@ def test_a_track_whose_filter_fails_is_dropped_and_the_others_go_on(
             0.2 * frame, [detect((frame, 0, 2), (5, 0, 0)), detect((frame, 40, 2), (5, 0, 0))]
         )
 
-    def fail(*_):
-        raise np.linalg.LinAlgError("Singular matrix")
+    step_of_the_bank = getattr(bank, step)
 
-    monkeypatch.setattr(tracker._tracks[0].filter, spoil, fail)
+    def spoiled(*arguments):
+        result = step_of_the_bank(*arguments)
+        result.means[0] = np.nan
+        return result
+
+    monkeypatch.setattr(bank, step, spoiled)
     both = [detect((5, 0, 2), (5, 0, 0)), detect((5, 40, 2), (5, 0, 0))]
     tracks = {track.track_id: track for track in tracker.update(1.0, both)}
     assert tracks[1].status is TrackStatus.DELETED and tracks[2].status is TrackStatus.CONFIRMED
-    assert tracker.failed == ("track 1: LinAlgError: Singular matrix",)
+    assert np.isfinite(tracks[1].position_m).all()
+    assert tracker.failed == ("track 1: position_m is not finite",)
+    monkeypatch.undo()
     tracker.update(1.2, [])
     assert tracker.failed == ()
 

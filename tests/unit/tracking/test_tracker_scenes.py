@@ -8,7 +8,7 @@ import pytest
 from cooperative_isac.metrics.run_score import RunScore
 from cooperative_isac.scene.model import TargetClass, TargetState, Tracking
 from cooperative_isac.scene.motion.trajectory_file import read_trajectory
-from cooperative_isac.tracking.filters import FILTERS
+from cooperative_isac.scene.motion_filters import BUILT_IN
 from cooperative_isac.tracking.tracker import Tracker
 
 DATA = Path(__file__).resolve().parents[4] / "shared" / "data"
@@ -39,11 +39,11 @@ def detections_of(states, stds, stated_stds, rng, detect):
     for state in states[rng.random(len(states)) > 0.03]:
         error = rng.standard_normal(6) * np.repeat(stds, 3) * (7 if rng.random() < 0.02 else 1)
         found.append(detect(state[:3] + error[:3], state[3:] + error[3:], *stated_stds))
-    found += [
+    false_alarms = [
         detect(states[0, :3] + rng.uniform(-30, 30, 3), rng.normal(0, 5, 3), *stated_stds)
         for _ in range(rng.poisson(0.02))
     ]
-    return found
+    return found + false_alarms
 
 
 def play(states, times_s, settings, detect, seed, threshold_m=1.0, stds=(0.15, 0.5), optimism=1.0):
@@ -66,7 +66,7 @@ def assert_held(summary, continuity):
         assert target.continuity >= continuity and target.identity_switches == 0
 
 
-@pytest.mark.parametrize("model", FILTERS)
+@pytest.mark.parametrize("model", BUILT_IN)
 @pytest.mark.parametrize("seed", range(2))
 def test_loops_are_held_through_misses_outliers_and_false_alarms(detect, model, seed):
     times_s = np.arange(0, 60, 0.2)

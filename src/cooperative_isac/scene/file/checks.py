@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from cooperative_isac.scene.file import schema
 from cooperative_isac.scene.file.build import static_suppression
 from cooperative_isac.scene.file.errors import Problem
+from cooperative_isac.scene.motion_filters import allowed_motion_filters, is_motion_filter
 
 # Cosine of the angle between a wall's edges up to which it counts as a right angle: rounding of
 # written numbers.
@@ -135,6 +136,11 @@ def _symbols(file: schema.SceneFile) -> Iterator[Problem]:
             f"symbols with {file.users.num_users} streams (users.num_users); needs more symbols "
             "than "
             "streams, or keep",
+        )
+    if not is_motion_filter(file.tracking.model):
+        yield Problem(
+            "tracking.model",
+            f"is '{file.tracking.model}'; must be one of {allowed_motion_filters()}",
         )
     if file.tracking.confirm_hits > file.tracking.confirm_window:
         yield Problem(

@@ -247,7 +247,7 @@ class WorldEntry(Section):
 class TrackingEntry(Section):
     """How detections become tracks; the defaults are those of scene.model.Tracking."""
 
-    model: Literal["cv", "imm"] = Tracking.model
+    model: str = Tracking.model
     accel_std_mps2: Positive = Tracking.accel_std_mps2
     vertical_accel_std_mps2: Positive = Tracking.vertical_accel_std_mps2
     turn_rate_std_radps: Positive = Tracking.turn_rate_std_radps

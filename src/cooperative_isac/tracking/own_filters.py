@@ -1,0 +1,162 @@
+"""Motion filters that a user plugs in: one object a track, such as filterpy's filters."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from typing import Protocol
+
+import numpy as np
+
+from cooperative_isac.scene.model import Tracking
+from cooperative_isac.scene.motion_filters import load_factory, register_motion_filter
+from cooperative_isac.tracking.motion_models import NUM_OBSERVED
+
+__all__ = ["MotionFilter", "OwnFilters", "register_motion_filter"]
+
+
+class MotionFilter(Protocol):
+    """What the tracker asks of a motion filter of one's own; filterpy's names.
+
+    The first six entries of the state are position (m) and velocity (m/s) along x, y, z of map;
+    what follows is the filter's own. The tracker writes the first six of x and P when a track
+    starts; the others keep what the factory gave them.
+
+    x: [num_states] or [num_states, 1], float64, mean of the state
+    P: [num_states, num_states], float64, its covariance
+    """
+
+    x: np.ndarray
+    P: np.ndarray
+
+    def predict(self, dt: float) -> None:
+        """Go dt seconds into the future, 0 at least."""
+
+    def update(self, z: np.ndarray, R: np.ndarray) -> None:
+        """Take in a measured position and velocity, z [6], with its covariance, R [6, 6]."""
+
+
+class OwnFilters:
+    """Motion filters of a user's class, one for each track; a filter that fails costs its track.
+
+    Raises:
+        ValueError: the factory cannot be found, or what it makes is no motion filter
+
+    means: [num_tracks, 6], float64, position and velocity, SI, map
+    covariances: [num_tracks, 6, 6], float64, SI
+    """
+
+    def __init__(self, settings: Tracking, dimension: int):
+        factory = load_factory(settings.model)
+        self._make = partial(factory, settings, dimension)
+        self._template = _checked(settings.model, self._make)
+        self._filters: list[MotionFilter] = []
+        self.means = np.empty((0, NUM_OBSERVED))
+        self.covariances = np.empty((0, NUM_OBSERVED, NUM_OBSERVED))
+
+    def start(self, means: np.ndarray, covariances: np.ndarray) -> dict[int, str]:
+        """Append filters with these states; what went wrong, in words, by place among these."""
+        problems: dict[int, str] = {}
+        for place, (mean, covariance) in enumerate(zip(means, covariances)):
+            self._filters.append(self._template)
+            _attempt(problems, place, self._start_last, mean, covariance)
+
+        self.means = np.concatenate([self.means, means])
+        self.covariances = np.concatenate([self.covariances, covariances])
+        return problems
+
+    def keep(self, tracks: np.ndarray) -> None:
+        """Forget all other tracks than these; indices [num], int, or a mask [num_tracks], bool."""
+        places = np.arange(len(self._filters))[tracks]
+        self._filters = [self._filters[place] for place in places]
+        self.means = self.means[tracks]
+        self.covariances = self.covariances[tracks]
+
+    def predict(self, dt_s: float) -> dict[int, str]:
+        """Take all tracks dt_s into the future; what went wrong, in words, by track."""
+        problems: dict[int, str] = {}
+        self.means = self.means.copy()
+        self.covariances = self.covariances.copy()
+        for track, filter_ in enumerate(self._filters):
+            _attempt(problems, track, filter_.predict, dt=dt_s)
+            _attempt(problems, track, self._read, track)
+        return problems
+
+    def update(
+        self, tracks: np.ndarray, measurements: np.ndarray, noise_covars: np.ndarray
+    ) -> dict[int, str]:
+        """Take in a measurement of each of some tracks; what went wrong, in words, by track.
+
+        Args:
+            tracks: [num], int
+            measurements: [num, 6], float64, SI, map
+            noise_covars: [num, 6, 6], float64, SI
+        """
+        problems: dict[int, str] = {}
+        self.means = self.means.copy()
+        self.covariances = self.covariances.copy()
+        for track, measurement, noise_covar in zip(tracks.tolist(), measurements, noise_covars):
+            _attempt(problems, track, self._filters[track].update, measurement, R=noise_covar)
+            _attempt(problems, track, self._read, track)
+        return problems
+
+    def _start_last(self, mean: np.ndarray, covariance: np.ndarray) -> None:
+        """Make the filter of the last track and start it."""
+        filter_ = self._make()
+        _set_state(filter_, mean, covariance)
+        self._filters[-1] = filter_
+
+    def _read(self, track: int) -> None:
+        """Take over position and velocity of a track from its filter."""
+        filter_ = self._filters[track]
+        covariance = np.asarray(filter_.P, float)[:NUM_OBSERVED, :NUM_OBSERVED]
+        self.means[track] = np.asarray(filter_.x, float).reshape(-1)[:NUM_OBSERVED]
+        self.covariances[track] = (covariance + covariance.T) / 2
+
+
+def _checked(model: str, make: Callable[[], MotionFilter]) -> MotionFilter:
+    """What a factory makes; ValueError unless it keeps the protocol of a motion filter."""
+    try:
+        made = make()
+        num_states = np.size(made.x)
+        shape = np.shape(made.P)
+    except (AttributeError, TypeError, ValueError) as error:
+        raise ValueError(f"tracking model '{model}' makes no motion filter: {error}") from error
+
+    if num_states < NUM_OBSERVED or shape != (num_states, num_states):
+        raise ValueError(
+            f"tracking model '{model}': x has {num_states} entries and P the shape {shape}; a "
+            f"motion filter has {NUM_OBSERVED} states or more, position and velocity first"
+        )
+    for method in ("predict", "update"):
+        if not callable(getattr(made, method, None)):
+            raise ValueError(f"tracking model '{model}': the filter has no method {method}")
+    return made
+
+
+def _set_state(filter_: MotionFilter, mean: np.ndarray, covariance: np.ndarray) -> None:
+    """Start a filter: its position and velocity, uncorrelated with its other states."""
+    state = np.array(filter_.x, float)
+    state.reshape(-1)[:NUM_OBSERVED] = mean
+    filter_.x = state
+
+    spread = np.array(filter_.P, float)
+    spread[:NUM_OBSERVED] = 0.0
+    spread[:, :NUM_OBSERVED] = 0.0
+    spread[:NUM_OBSERVED, :NUM_OBSERVED] = covariance
+    filter_.P = spread
+
+
+def _attempt(
+    problems: dict[int, str], track: int, step: Callable[..., object], *arguments, **named
+) -> None:
+    """Do one step of a track's filter unless an earlier one failed; keep what goes wrong.
+
+    A filter that is not ours may raise anything, and one track must not end the others.
+    """
+    if track in problems:
+        return
+    try:
+        step(*arguments, **named)
+    except Exception as error:
+        problems[track] = f"{type(error).__name__}: {error}"

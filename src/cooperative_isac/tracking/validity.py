@@ -1,0 +1,70 @@
+"""Which of many states are valid: finite, within limits, with a positive definite covariance."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from cooperative_isac.scene.limits import (
+    LARGEST_CONDITION,
+    LARGEST_POSITION_M,
+    LARGEST_SPEED_MPS,
+    LARGEST_VARIANCE,
+    SMALLEST_VARIANCE,
+    SYMMETRY_TOLERANCE,
+    state_problem,
+)
+
+# det C <= smallest eigenvalue x (mean of the other five)^5 for a correlation matrix C, whose
+# eigenvalues add up to 6.
+OTHER_EIGENVALUES = (6 / 5) ** 5
+
+
+def state_problems(
+    means: np.ndarray, covariances: np.ndarray, margin: float = 1.0
+) -> dict[int, str]:
+    """What makes states unfit for a filter, in the words of `state_problem`, by their index.
+
+    Most states are found valid by bounds that take one Cholesky factorization of all of them; only
+    the others are looked at one by one.
+
+    Args:
+        means: [num_states, 6], float64, position and velocity, SI, map
+        covariances: [num_states, 6, 6], float64, SI
+        margin: factor by which every limit is exceeded at most
+    """
+    problems = {}
+    for index in np.flatnonzero(~_surely_valid(means, covariances)):
+        mean = means[index]
+        problem = state_problem(mean[:3], mean[3:], covariances[index], margin)
+        if problem is not None:
+            problems[int(index)] = problem
+    return problems
+
+
+def _surely_valid(means: np.ndarray, covariances: np.ndarray) -> np.ndarray:
+    """Mask [num_states] of states that are certainly within the limits without margin."""
+    finite = np.all(np.isfinite(means), axis=1) & np.all(np.isfinite(covariances), axis=(1, 2))
+    states = np.where(finite[:, None], means, 0.0)
+    matrices = np.where(finite[:, None, None], covariances, np.eye(6))
+    near = (np.abs(states[:, :3]) <= LARGEST_POSITION_M).all(axis=1)
+    slow = (np.abs(states[:, 3:]) <= LARGEST_SPEED_MPS).all(axis=1)
+
+    asymmetries = np.abs(matrices - np.swapaxes(matrices, 1, 2)).max(axis=(1, 2))
+    symmetric = asymmetries <= SYMMETRY_TOLERANCE * np.abs(matrices).max(axis=(1, 2))
+
+    # Scaled to correlations, whose determinant bounds their smallest eigenvalue.
+    variances = np.diagonal(matrices, axis1=1, axis2=2)
+    scales = np.sqrt(np.where(variances > 0, variances, 1.0))
+    correlations = matrices / (scales[:, :, None] * scales[:, None, :])
+    try:
+        factors = np.linalg.cholesky(correlations)
+    except np.linalg.LinAlgError:
+        return np.zeros(len(means), bool)  # one of them is not positive definite
+    determinants = np.prod(np.diagonal(factors, axis1=1, axis2=2), axis=1) ** 2
+
+    # Bounds of the eigenvalues of the covariances
+    smallest = variances.min(axis=1) * determinants / OTHER_EIGENVALUES
+    largest = variances.sum(axis=1)
+    sized = (smallest >= SMALLEST_VARIANCE) & (largest <= LARGEST_VARIANCE)
+    conditioned = largest <= LARGEST_CONDITION * smallest
+    return finite & near & slow & symmetric & sized & conditioned

@@ -84,7 +84,8 @@ class Grower:
 
         noise = np.linalg.inv(information)
         self.covariance = noise + spread_m**2 * np.eye(size)
-        self.reach_m = np.sqrt(self.gate * np.linalg.eigvalsh(self.covariance)[:, -1])
+        # The trace is no less than the largest eigenvalue.
+        self.reach_m = np.sqrt(self.gate * np.trace(self.covariance, axis1=1, axis2=2))
         self.neighborhood = neighborhoods(self.points, self.reach_m)
 
     def grow(self, free: np.ndarray) -> Groups:
@@ -179,10 +180,15 @@ class Grower:
         members = np.concatenate([report for _, report in growing.members])
         members = members[growing.is_open[owners]]
         owners = owners[growing.is_open[owners]]
-        centers = np.linalg.solve(growing.information[owners], growing.weighted[owners][..., None])
-        away = np.linalg.norm(self.points[members] - centers[..., 0], axis=1)
-        near = owners[away <= self.reach_m[members]]
-        return len(np.unique(near)) == len(np.unique(owners))
+        opened = np.flatnonzero(growing.is_open)
+        centers = np.zeros_like(growing.weighted)
+        centers[opened] = np.linalg.solve(
+            growing.information[opened], growing.weighted[opened][..., None]
+        )[..., 0]
+        away = np.linalg.norm(self.points[members] - centers[owners], axis=1)
+        is_near = np.zeros(len(growing.is_open), bool)
+        is_near[owners[away <= self.reach_m[members]]] = True
+        return bool(is_near[opened].all())
 
 
 def neighborhoods(points: np.ndarray, reach_m: np.ndarray) -> np.ndarray:

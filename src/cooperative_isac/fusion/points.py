@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from itertools import pairwise
 
 import numpy as np
 from scipy.special import chdtri
@@ -226,9 +225,7 @@ class _Clusters:
         """What the center says of each cluster."""
         power = np.bincount(self.groups.group, self.reports.power[self.groups.rows])
         snr_db = (10 * np.log10(power)).tolist()
-        stations = self.reports.station[self.groups.rows].tolist()
-        names = self.reports.links.stations
-        bounds = self.starts.tolist()
+        sites = self._sites()
         num_paths = self.found.num_paths.tolist()
         states = self.states
         return [
@@ -237,11 +234,20 @@ class _Clusters:
                 states.velocity_mps[index],
                 states.covariance[index],
                 snr_db[index],
-                tuple(names[own] for own in sorted({*stations[first:end]})),
+                sites[index],
                 num_paths[index],
             )
-            for index, (first, end) in enumerate(pairwise(bounds))
+            for index in range(self.groups.count)
         ]
+
+    def _sites(self) -> list[tuple[str, ...]]:
+        """Names of the stations that support each cluster; clusters often have the same ones."""
+        names = self.reports.links.stations
+        supports = np.zeros((self.groups.count, len(names)), bool)
+        supports[self.groups.group, self.reports.station[self.groups.rows]] = True
+        kinds, kind = np.unique(supports, axis=0, return_inverse=True)
+        known = [tuple(names[own] for own in np.flatnonzero(row)) for row in kinds]
+        return [known[index] for index in kind.ravel()]
 
     def _possible(self) -> np.ndarray:
         """Which clusters a target of the scene can be as fast as, [c], bool."""

@@ -39,12 +39,12 @@ class BodyModel:
 
     points_m: [num_reports, 3], middle of the body by each report
     covariances: [num_reports, D, D], m^2, of noise and model together
-    doppler_std_hz: standard deviation of the model in each Doppler shift
+    doppler_std_mps: standard deviation of the model in the rate of each path's length
     """
 
     points_m: np.ndarray
     covariances: np.ndarray
-    doppler_std_hz: float
+    doppler_std_mps: float
 
 
 def distinct_bodies(scene: Scene) -> list[Body]:
@@ -113,7 +113,7 @@ def body_model(
         if extent.any()
         else 0.0
     )
-    return BodyModel(points, covariances, 2 * doppler_std_mps / scene.grid.wavelength_m)
+    return BodyModel(points, covariances, 2 * doppler_std_mps)
 
 
 def _axes(body: Body, velocity_mps: np.ndarray | None) -> tuple[np.ndarray, np.ndarray]:
@@ -128,8 +128,9 @@ def _axes(body: Body, velocity_mps: np.ndarray | None) -> tuple[np.ndarray, np.n
 
 def _bisector(scene: Scene, report: EchoReport) -> np.ndarray:
     """Unit vector [3] from a target halfway between the directions to receiver and transmitters."""
-    receiver = scene.receiver(report.receiver).position_m
-    senders = np.array([scene.transmitters[path.transmitter].position_m for path in report.paths])
+    view = scene.on(report.band)
+    receiver = view.receiver(report.receiver).position_m
+    senders = np.array([view.transmitters[path.transmitter].position_m for path in report.paths])
     geometry = bistatic_geometry(senders, receiver, report.point_m, np.zeros(3), 1.0)
     total = -geometry.range_gradient.sum(axis=0)
     if scene.dimension == 2:

@@ -1,16 +1,17 @@
-"""Location and full velocity of one target from its echo reports, by weighted least squares."""
+"""Location and full velocity of targets from their reports, by weighted least squares."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 
 import numpy as np
 
 from cooperative_isac.fusion.body import BodyModel, limited_by_multipath
+from cooperative_isac.fusion.grouping import Groups
+from cooperative_isac.fusion.reports import Links, Reports, reports_of
 from cooperative_isac.scene.geometry import bistatic_geometry
 from cooperative_isac.scene.model import POINT_BODY, Body, Scene
-from cooperative_isac.sensing.information import shift_information
 from cooperative_isac.sensing.report import EchoReport
 
 STEPS = 3
@@ -19,13 +20,15 @@ SETTLED = 1e-6  # squared length of a step, in standard deviations
 
 @dataclass(frozen=True)
 class Estimate:
-    """Location and velocity of one target, and how well they fit its reports.
+    """Location and velocity of one target.
 
-    position_m, velocity_mps: [dimension]; covariance: [2 dimension, 2 dimension] of both;
-    misfits: normalized squared error of each report (location and its Doppler shifts), in the order
-    of the reports;
-    degrees: equations minus unknowns; log_det: log determinant of the covariances of all
-    measurements; body: what the reports were taken to be of.
+    position_m, velocity_mps: [D], float64
+    covariance: [2 D, 2 D], float64, of both
+    misfits: [num_reports], float64, normalized squared error of each report (location and its
+    Doppler shifts), in the order of the reports
+    degrees: equations minus unknowns
+    log_det: log determinant of the covariances of all measurements
+    body: what the reports were taken to be of
     """
 
     position_m: np.ndarray
@@ -37,65 +40,219 @@ class Estimate:
     body: Body = POINT_BODY
 
 
+@dataclass(frozen=True)
+class Estimates:
+    """Locations and velocities of c targets.
+
+    position_m, velocity_mps: [c, D], float64
+    covariance: [c, 2 D, 2 D], float64
+    misfits: [num_reports], float64, as of Estimate
+    misfit: [c], float64, their sums
+    degrees: [c], int
+    log_det: [c], float64
+    num_paths: [c], int
+    """
+
+    position_m: np.ndarray
+    velocity_mps: np.ndarray
+    covariance: np.ndarray
+    misfits: np.ndarray
+    misfit: np.ndarray
+    degrees: np.ndarray
+    log_det: np.ndarray
+    num_paths: np.ndarray
+
+    def take(self, chosen: np.ndarray, reports: np.ndarray) -> Estimates:
+        """Some of the targets, and the misfits of some of the reports."""
+        return Estimates(
+            self.position_m[chosen],
+            self.velocity_mps[chosen],
+            self.covariance[chosen],
+            self.misfits[reports],
+            self.misfit[chosen],
+            self.degrees[chosen],
+            self.log_det[chosen],
+            self.num_paths[chosen],
+        )
+
+    def of(self, index: int, groups: Groups) -> Estimate:
+        """The estimate of one target.
+
+        groups: of the reports that the estimates are of
+        """
+        return Estimate(
+            self.position_m[index],
+            self.velocity_mps[index],
+            self.covariance[index],
+            self.misfits[groups.group == index],
+            int(self.degrees[index]),
+            float(self.log_det[index]),
+        )
+
+
+def concatenated(parts: Sequence[Estimates]) -> Estimates:
+    """The estimates of all parts, one after the other."""
+    names = [field.name for field in fields(Estimates)]
+    return Estimates(*(np.concatenate([getattr(part, name) for part in parts]) for name in names))
+
+
 def estimate(
-    scene: Scene, reports: Sequence[EchoReport], model: BodyModel | None = None
+    scene: Scene,
+    reports: Sequence[EchoReport],
+    model: BodyModel | None = None,
+    links: Links | None = None,
 ) -> Estimate:
     """Weighted least squares of location and velocity over the reports of one target.
+
+    model: the reports as measurements of the middle of a body; None: of a point
+    links: of the scene, where they are known already
+    """
+    arrays = reports_of(scene, reports, links)
+    if model is not None:
+        arrays = _of_body(scene, arrays, model)
+    one = estimate_all(scene, arrays, np.zeros(len(reports), int), 1)
+    return Estimate(
+        one.position_m[0],
+        one.velocity_mps[0],
+        one.covariance[0],
+        one.misfits,
+        int(one.degrees[0]),
+        float(one.log_det[0]),
+    )
+
+
+def _of_body(scene: Scene, reports: Reports, model: BodyModel) -> Reports:
+    """Reports as measurements of the middle of a body.
+
+    Their SNR is limited by multipath, and the model has an error beside their noise.
+    """
+    limited = reports.shift_information * limited_by_multipath(scene, reports.snr) / reports.snr
+    variance_hz2 = (model.doppler_std_mps / reports.links.wavelength_m[reports.link]) ** 2
+    return replace(
+        reports,
+        point_m=model.points_m,
+        information=np.linalg.inv(model.covariances),
+        shift_information=limited / (1 + variance_hz2 * limited),
+    )
+
+
+def estimate_all(scene: Scene, reports: Reports, group: np.ndarray, num_groups: int) -> Estimates:
+    """Weighted least squares of location and velocity, over the reports of each target.
 
     Each report weighs its location by the information matrix it sent and each Doppler shift by its
     SNR; the sum is the quadratic form of the joint likelihood around its peak. Unobserved velocity
     stays within the scene's maximum speed (a weak prior). The inverse normal matrix is the
     covariance.
 
-    model: the reports as measurements of the middle of a body; None: of a point
+    group: [num_reports], int, target of each report, each with one at least
     """
     size = scene.dimension
-
-    # Locations and their weights, of a point or of a body's middle.
-    if model is None:
-        points = [report.point_m[:size] for report in reports]
-        weights = [report.information for report in reports]
-        shifts = _doppler_shifts(scene, reports)
-    else:
-        points = model.points_m[:, :size]
-        weights = np.linalg.inv(model.covariances)
-        shifts = _doppler_shifts(scene, reports).of_body(scene, model.doppler_std_hz)
-    information = sum(weights, np.zeros((size, size)))
-    weighted = sum((weight @ point for weight, point in zip(weights, points)), np.zeros(size))
+    of_path = group[reports.owner]
+    points = reports.point_m[:, :size]
+    weights = reports.information
+    shift_weights = reports.shift_information
+    information = _summed(weights, group, num_groups)
+    weighted = _summed(np.einsum("nij,nj->ni", weights, points), group, num_groups)
     prior = np.diag(np.repeat([0.0, scene.sensing.max_speed_mps**-2.0], size))
 
     # Gauss-Newton steps: Doppler shifts depend on the location, and on the velocity linearly.
-    position, velocity = np.linalg.solve(information, weighted), np.zeros(size)
-    rows = np.empty((0, 2 * size))
-    normal = prior
+    state = np.zeros((num_groups, 2 * size))
+    state[:, :size] = _solved(information, weighted)
+    normal = np.empty((num_groups, 2 * size, 2 * size))
+    rows = np.empty((len(of_path), 2 * size))
+    active = np.ones(num_groups, bool)
     for _ in range(STEPS):
-        rows, errors = shifts.equations(scene, position, velocity)
-        normal = prior + rows.T @ (shifts.weights[:, None] * rows)
-        normal[:size, :size] += information
-        slope = rows.T @ (shifts.weights * errors) - prior @ np.concatenate([position, velocity])
-        slope[:size] += weighted - information @ position
-        step = np.linalg.solve(normal, slope)
-        position, velocity = position + step[:size], velocity + step[size:]
-        if step @ normal @ step < SETTLED:
+        # Normal equations about the states.
+        slopes, errors = _shift_equations(scene, reports, state[of_path])
+        outer = shift_weights[:, None, None] * slopes[:, :, None] * slopes[:, None, :]
+        equations = prior + _summed(outer, of_path, num_groups)
+        equations[:, :size, :size] += information
+        right = _summed(slopes * (shift_weights * errors)[:, None], of_path, num_groups)
+        right -= state @ prior
+        right[:, :size] += weighted - np.einsum("cij,cj->ci", information, state[:, :size])
+        steps = _solved(equations, right)
+
+        # Only where the last step was not short.
+        state[active] += steps[active]
+        normal[active] = equations[active]
+        rows[active[of_path]] = slopes[active[of_path]]
+        lengths = np.einsum("ci,cij,cj->c", steps, equations, steps)
+        active &= lengths >= SETTLED
+        if not active.any():
             break
 
     # What is left: normalized squared errors of each report.
-    degrees = size * len(reports) + len(shifts.weights) - 2 * size
-    _, errors = shifts.equations(scene, position, velocity)
-    misfits = np.bincount(shifts.owner, shifts.weights * errors**2, len(reports))
-    for index, (weight, point) in enumerate(zip(weights, points)):
-        away = point - position
-        misfits[index] += away @ weight @ away
-    log_det = -float(
-        np.sum(np.linalg.slogdet(np.array(weights))[1]) + np.sum(np.log(shifts.weights))
-    )
+    _, errors = _shift_equations(scene, reports, state[of_path])
+    misfits = np.bincount(reports.owner, shift_weights * errors**2, len(reports))
+    away = points - state[group, :size]
+    misfits += np.einsum("ni,nij,nj->n", away, weights, away)
+    num_reports = np.bincount(group, minlength=num_groups)
+    num_paths = np.bincount(of_path, minlength=num_groups)
+    determinants = np.bincount(group, np.linalg.slogdet(weights)[1], num_groups)
+    determinants += np.bincount(of_path, np.log(shift_weights), num_groups)
 
     covariance = np.linalg.inv(normal)
-    if len(shifts.weights) < size:
-        turning_hz2 = shifts.turning_variance_hz2(scene, position, np.linalg.inv(information))
-        noise_hz2 = 1 / shifts.weights + turning_hz2
-        covariance = _wide_covariance(information, scene.sensing.max_speed_mps, rows, noise_hz2)
-    return Estimate(position, velocity, covariance, misfits, degrees, log_det)
+    for index in np.flatnonzero(num_paths < size):
+        own = of_path == index
+        covariance[index] = _wide_covariance(
+            information[index],
+            scene.sensing.max_speed_mps,
+            rows[own],
+            1 / shift_weights[own]
+            + _turning_variance_hz2(
+                scene, reports, own, state[index, :size], np.linalg.inv(information[index])
+            ),
+        )
+    return Estimates(
+        position_m=state[:, :size],
+        velocity_mps=state[:, size:],
+        covariance=covariance,
+        misfits=misfits,
+        misfit=np.bincount(group, misfits, num_groups),
+        degrees=size * num_reports + num_paths - 2 * size,
+        log_det=-determinants,
+        num_paths=num_paths,
+    )
+
+
+def _summed(values: np.ndarray, group: np.ndarray, num_groups: int) -> np.ndarray:
+    """Sums of values [n, ...] over the members of each group, [num_groups, ...]."""
+    columns = values.reshape(len(values), -1)
+    sums = np.empty((num_groups, columns.shape[1]))
+    for index, column in enumerate(columns.T):
+        sums[:, index] = np.bincount(group, column, num_groups)
+    return sums.reshape(num_groups, *values.shape[1:])
+
+
+def _solved(matrices: np.ndarray, right: np.ndarray) -> np.ndarray:
+    """Solutions of linear equations, [c, n]."""
+    return np.linalg.solve(matrices, right[..., None])[..., 0]
+
+
+def _shift_equations(
+    scene: Scene, reports: Reports, states: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Slope of each Doppler shift with location and velocity [p, 2 D], and its error [p], Hz.
+
+    states: [p, 2 D], float64, of the target of each path
+    """
+    size = scene.dimension
+    points = _in_space(states[:, :size], scene.plane_height_m)
+    velocities = _in_space(states[:, size:], 0.0)
+    paths = reports.geometry(points, velocities)
+    with_location = reports.shift_gradient(paths, velocities)[:, :size]
+    wavelengths = reports.links.wavelength_m[reports.link]
+    with_velocity = -paths.range_gradient[:, :size] / wavelengths[:, None]
+    errors = reports.doppler_hz - paths.doppler_hz
+    return np.concatenate([with_location, with_velocity], axis=1), errors
+
+
+def _in_space(vectors: np.ndarray, height: float) -> np.ndarray:
+    """Vectors [p, D] in three dimensions, [p, 3], those of a plane at its height."""
+    whole = np.empty((len(vectors), 3))
+    whole[:, 2] = height
+    whole[:, : vectors.shape[1]] = vectors
+    return whole
 
 
 def _wide_covariance(
@@ -122,90 +279,36 @@ def _wide_covariance(
     return (covariance + covariance.T) / 2
 
 
-@dataclass(frozen=True)
-class _DopplerShifts:
-    """Doppler shifts of all paths.
+def _turning_variance_hz2(
+    scene: Scene,
+    reports: Reports,
+    own: np.ndarray,
+    position: np.ndarray,
+    covariance: np.ndarray,
+) -> np.ndarray:
+    """Variance of some shifts by errors of location and velocity together, [num_own], Hz^2.
 
-    transmitters_m, receivers_m: [num_paths, 3], m, ends of each path
-    doppler_hz: [num_paths], measured shifts
-    powers: [num_paths], coherent SNR
-    weights: [num_paths], 1/Hz^2, inverse variances
-    owner: [num_paths], index of each path's report
+    The shift is bilinear in direction and velocity. Where the velocity is open up to the maximum
+    speed, an error of location turns an unknown share of it into the measured direction:
+    tr(M V M^T P), M the mixed derivative.
+
+    own: [p], bool, the paths of one target
+    covariance: [D, D], float64, m^2, of the location
     """
-
-    transmitters_m: np.ndarray
-    receivers_m: np.ndarray
-    doppler_hz: np.ndarray
-    powers: np.ndarray
-    weights: np.ndarray
-    owner: np.ndarray
-
-    def of_body(self, scene: Scene, model_std_hz: float) -> _DopplerShifts:
-        """The shifts with their SNR limited by multipath and an error of the model beside their
-        noise.
-        """
-        limited = self.weights * limited_by_multipath(scene, self.powers) / self.powers
-        return replace(self, weights=limited / (1 + model_std_hz**2 * limited))
-
-    def equations(
-        self, scene: Scene, position: np.ndarray, velocity: np.ndarray
-    ) -> tuple[np.ndarray, np.ndarray]:
-        """Slope of each shift with location and velocity [num_paths, 2 dimension], and its error,
-        at a state.
-        """
-        size, wavelength = scene.dimension, scene.grid.wavelength_m
-        point, moving = np.array([0.0, 0.0, scene.plane_height_m]), np.zeros(3)
-        point[:size], moving[:size] = position, velocity
-        paths = bistatic_geometry(self.transmitters_m, self.receivers_m, point, moving, wavelength)
-        with_location = paths.doppler_location_gradient(moving, wavelength)[:, :size]
-        with_velocity = -paths.range_gradient[:, :size] / wavelength
-        return np.concatenate(
-            [with_location, with_velocity], axis=1
-        ), self.doppler_hz - paths.doppler_hz
-
-    def turning_variance_hz2(
-        self, scene: Scene, position: np.ndarray, covariance: np.ndarray
-    ) -> np.ndarray:
-        """Variance of each shift by errors of location and velocity together, [num_paths], Hz^2.
-
-        The shift is bilinear in direction and velocity. Where the velocity is open up to the
-        maximum speed, an error of location turns an unknown share of it into the measured
-        direction: tr(M V M^T P), M the mixed derivative.
-
-        covariance: [D, D], float64, m^2, of the location
-        """
-        size = scene.dimension
-        wavelength = scene.grid.wavelength_m
-        point = np.array([0.0, 0.0, scene.plane_height_m])
-        point[:size] = position
-        paths = bistatic_geometry(
-            self.transmitters_m, self.receivers_m, point, np.zeros(3), wavelength
-        )
-        columns = [paths.doppler_location_gradient(axis, wavelength) for axis in np.eye(3)[:size]]
-        mixed = np.stack(columns, axis=-1)[:, :size]
-        variance = np.einsum("pij,pkj,ik->p", mixed, mixed, covariance)
-        return scene.sensing.max_speed_mps**2 * variance
-
-
-def _doppler_shifts(scene: Scene, reports: Sequence[EchoReport]) -> _DopplerShifts:
-    """Doppler shifts of all paths of the reports."""
-    owners = []
-    paths = []
-    for index, report in enumerate(reports):
-        owners.extend([index] * len(report.paths))
-        paths.extend(report.paths)
-    shifts = np.array([path.doppler_hz for path in paths])
-    powers = np.array([path.power for path in paths])
-    information = shift_information(scene.grid, powers, shifts, scene.sensing.static_paths)
-    return _DopplerShifts(
-        transmitters_m=np.array(
-            [scene.transmitters[path.transmitter].position_m for path in paths]
-        ),
-        receivers_m=np.array(
-            [scene.receiver(reports[owner].receiver).position_m for owner in owners]
-        ),
-        doppler_hz=shifts,
-        powers=powers,
-        weights=information,
-        owner=np.array(owners),
+    size = scene.dimension
+    links = reports.links
+    link = reports.link[own]
+    point = _in_space(position[None], scene.plane_height_m)[0]
+    paths = bistatic_geometry(
+        links.transmitters_m[link],
+        links.receivers_m[link],
+        point,
+        np.zeros(3),
+        links.wavelength_m[link],
     )
+    columns = [
+        paths.doppler_location_gradient(axis, links.wavelength_m[link]) for axis in np.eye(3)[:size]
+    ]
+    mixed = np.stack(columns, axis=-1)[:, :size]
+    variance = np.einsum("pij,pkj,ik->p", mixed, mixed, covariance)
+    return scene.sensing.max_speed_mps**2 * variance

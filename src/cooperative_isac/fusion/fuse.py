@@ -1,6 +1,4 @@
-"""Echo reports of several receivers to detections: associate, estimate, leave out what is
-doubtful.
-"""
+"""Reports of several stations to detections: associate, estimate, reject what is doubtful."""
 
 from __future__ import annotations
 
@@ -10,32 +8,32 @@ from dataclasses import dataclass, replace
 import numpy as np
 from scipy.special import chdtri
 
-from cooperative_isac.fusion.body import body_model, distinct_bodies, limited_information
+from cooperative_isac.fusion.body import body_model, distinct_bodies, limited_by_multipath
 from cooperative_isac.fusion.detection import PARTIAL, Detection, detection_problem
 from cooperative_isac.fusion.estimate import Estimate, estimate
+from cooperative_isac.fusion.grouping import POINT_STD_M, Grower
+from cooperative_isac.fusion.points import (
+    MISFIT_PER_DEGREE,
+    MISFIT_PROBABILITY,
+    fuse_reports,
+    point_groups,
+)
 from cooperative_isac.fusion.rejection import (
     Accepted,
+    Heard,
     is_ghost,
     is_located,
     is_part_of_body,
     is_possible,
     is_static,
 )
+from cooperative_isac.fusion.reports import Links, Reports, links_of, reports_of
 from cooperative_isac.scene.model import Body, Scene, TargetClass
 from cooperative_isac.sensing.report import EchoReport
-
-GATE_PROBABILITY = 0.9999
-MISFIT_PROBABILITY = 0.99999
-POINT_STD_M = 0.02  # m, beside the noise of a report: linearization and quantization
 
 # Reports of one body may lie this share of its longest side apart, as a standard deviation, before
 # its shape is fitted.
 GROWTH_SPREAD = 0.3
-
-# Which of several reports is left out first: one that takes more degrees of freedom must explain
-# more of the misfit. Three times the expected misfit of a degree, as for an outlier at three
-# standard deviations per two degrees.
-MISFIT_PER_DEGREE = 3.0
 
 # What decides between bodies, in minus twice the log-likelihood: a path that is left out costs as
 # much as one at 3.5 standard deviations; a body that does not belong to the height found costs more
@@ -45,7 +43,10 @@ HEIGHT_COST = 100.0
 
 
 def fuse(
-    scene: Scene, reports: Sequence[EchoReport], receivers: Collection[str] | None = None
+    scene: Scene,
+    reports: Sequence[EchoReport],
+    receivers: Collection[str] | None = None,
+    bands: Collection[str] | None = None,
 ) -> tuple[Detection, ...]:
     """Detections from all reports of one frame, strongest first.
 
@@ -53,17 +54,21 @@ def fuse(
     of them are of targets is decided by the tracks that they fit.
 
     receivers: names of those whose packets arrived, also without a target; None: all
+    bands: names of those on the air in the frame; None: all
     """
+    heard = Heard(receivers, bands)
+    if not scene.has_bodies:
+        return fuse_reports(scene, reports_of(scene, reports), heard)
     accepted: list[Accepted] = []
     doubtful: list[tuple[list[EchoReport], Detection]] = []
     for cluster, fitted in clusters(scene, reports):
         detection = detection_of(scene, cluster, fitted)
-        if is_target(scene, cluster, fitted, detection, accepted, receivers):
+        if is_target(scene, cluster, fitted, detection, accepted, heard):
             accepted.append(Accepted(cluster, detection, fitted.body))
         else:
             doubtful.append((cluster, detection))
     detections = tuple(item.detection for item in accepted)
-    if receivers is None or all(site.name in receivers for site in scene.receivers):
+    if not heard.is_incomplete(scene):
         return detections
     partial = [
         replace(detection, num_paths=PARTIAL)
@@ -93,7 +98,7 @@ def is_target(
     fitted: Estimate,
     detection: Detection,
     accepted: Sequence[Accepted],
-    receivers: Collection[str] | None = None,
+    heard: Heard | None = None,
 ) -> bool:
     """Whether a cluster is a target beside those accepted already.
 
@@ -104,7 +109,7 @@ def is_target(
         return False
     if is_static(scene, cluster, fitted) or not is_possible(scene, detection):
         return False
-    if is_ghost(scene, cluster, accepted, receivers):
+    if is_ghost(scene, cluster, accepted, heard):
         return False
     return not any(is_part_of_body(scene, cluster, detection, other) for other in accepted)
 
@@ -115,22 +120,56 @@ def clusters(
     """Reports that may be of one target, each in one cluster, and the target's estimate.
 
     A cluster grows from the strongest free report by the statistically nearest report of every
-    other receiver. Where targets have bodies, the likeliest of the scene's bodies explains it.
+    other link. Where targets have bodies, the likeliest of the scene's bodies explains it. What
+    contradicts the rest of its cluster is free for weaker ones.
     """
-    bodies = distinct_bodies(scene)
-    free = sorted(reports, key=lambda report: -report.power)
-    while free:
-        grown = _grow(scene, free, bodies[-1])
-        members, fitted = explain(scene, grown)
-        free = [report for report in free if not any(report is member.report for member in members)]
-        yield [member.used for member in members], fitted
+    if not reports:
+        return
+    links = links_of(scene)
+    arrays = reports_of(scene, reports, links)
+    largest = distinct_bodies(scene)[-1]
+    if largest.radius_m == 0:
+        groups, found = point_groups(scene, arrays)
+        for index in range(groups.count):
+            yield [reports[row] for row in groups.of(index)], found.of(index, groups)
+        return
+
+    information = _limited_information(scene, arrays, reports)
+    spread_m = float(np.hypot(POINT_STD_M, GROWTH_SPREAD * largest.size_m.max()))
+    grower = Grower(arrays, information, spread_m)
+    explained: list[tuple[int, list[EchoReport], Estimate]] = []
+    free = np.ones(len(reports), bool)
+    while free.any():
+        groups = grower.grow(free)
+        for index in range(groups.count):
+            rows = groups.of(index)
+            members, fitted = explain(scene, [reports[row] for row in rows], links)
+            kept = {id(member.report) for member in members}
+            free[[row for row in rows if id(reports[row]) in kept]] = False
+            strength = int(grower.rank[rows[0]])
+            explained.append((strength, [member.used for member in members], fitted))
+    explained.sort(key=lambda item: item[0])
+    for _, cluster, fitted in explained:
+        yield cluster, fitted
 
 
-def explain(scene: Scene, reports: Sequence[EchoReport]) -> tuple[list[Member], Estimate]:
+def _limited_information(
+    scene: Scene, arrays: Reports, reports: Sequence[EchoReport]
+) -> np.ndarray:
+    """Information of the points of reports with their SNR limited by multipath, [n, D, D]."""
+    paths = np.array([path.information for report in reports for path in report.paths])
+    limited = paths * (limited_by_multipath(scene, arrays.snr) / arrays.snr)[:, None, None]
+    return np.add.reduceat(limited, np.searchsorted(arrays.owner, np.arange(len(arrays))))
+
+
+def explain(
+    scene: Scene, reports: Sequence[EchoReport], links: Links | None = None
+) -> tuple[list[Member], Estimate]:
     """Members and estimate of the likeliest body that reports may be of; those that contradict it
     are left out.
     """
-    hypotheses = [_consistent(scene, reports, body) for body in distinct_bodies(scene)]
+    links = links_of(scene) if links is None else links
+    hypotheses = [_consistent(scene, reports, body, links) for body in distinct_bodies(scene)]
     return min(hypotheses, key=lambda found: _cost(scene, *found))
 
 
@@ -158,67 +197,17 @@ class Member:
     used: EchoReport
 
 
-def _grow(scene: Scene, free: Sequence[EchoReport], largest: Body) -> list[EchoReport]:
-    """The strongest report and the nearest reports that can be of the same target."""
-    size = scene.dimension
-    gate = chdtri(size, 1 - GATE_PROBABILITY)
-    cluster = [free[0]]
-    information = _information(scene, free[0], largest)
-    weighted = information @ free[0].point_m[:size]
-    while candidates := [report for report in free if _compatible(report, cluster)]:
-        center = np.linalg.solve(information, weighted)
-        distances = _distances(scene, candidates, center, information, largest)
-        if distances.min() > gate:
-            break
-        nearest = candidates[distances.argmin()]
-        cluster.append(nearest)
-        information = information + _information(scene, nearest, largest)
-        weighted = weighted + _information(scene, nearest, largest) @ nearest.point_m[:size]
-    return cluster
-
-
-def _information(scene: Scene, report: EchoReport, largest: Body) -> np.ndarray:
-    """What a report says of its point: of a body, with its SNR limited by multipath."""
-    return report.information if largest.radius_m == 0 else limited_information(scene, report)
-
-
-def _compatible(report: EchoReport, cluster: Sequence[EchoReport]) -> bool:
-    """A path between one transmitter and one receiver meets a target only once."""
-    taken = {(r.receiver, path.transmitter) for r in cluster for path in r.paths}
-    return not any((report.receiver, path.transmitter) in taken for path in report.paths)
-
-
-def _distances(
-    scene: Scene,
-    reports: Sequence[EchoReport],
-    center: np.ndarray,
-    information: np.ndarray,
-    largest: Body,
-) -> np.ndarray:
-    """Squared Mahalanobis distances between the locations of reports and a cluster's,
-    [num_reports].
-    """
-    covariances = np.linalg.inv(
-        np.array([_information(scene, report, largest) for report in reports])
-    )
-    covariances += np.linalg.inv(information)
-    spread_m = np.hypot(POINT_STD_M, GROWTH_SPREAD * largest.size_m.max())
-    covariances += spread_m**2 * np.eye(scene.dimension)
-    away = np.array([report.point_m[: scene.dimension] for report in reports]) - center
-    return np.einsum("ri,ri->r", away, np.linalg.solve(covariances, away[..., None])[..., 0])
-
-
 def _consistent(
-    scene: Scene, cluster: Sequence[EchoReport], body: Body
+    scene: Scene, cluster: Sequence[EchoReport], body: Body, links: Links
 ) -> tuple[list[Member], Estimate]:
     """The cluster without what contradicts the rest: reports or, of a body, single paths."""
     members = [Member(report, report) for report in cluster]
-    fitted = _fit(scene, members, body)
+    fitted = _fit(scene, members, body, links)
     while len(members) > 1 and fitted.misfits.sum() > chdtri(
         max(fitted.degrees, 1), 1 - MISFIT_PROBABILITY
     ):
         candidates = list(_reduced(members, single_paths=body.radius_m > 0))
-        fits = [_fit(scene, candidate, body, fitted) for candidate in candidates]
+        fits = [_fit(scene, candidate, body, links, fitted) for candidate in candidates]
         scores = [fit.misfits.sum() - MISFIT_PER_DEGREE * fit.degrees for fit in fits]
         best = int(np.argmin(scores))
         members, fitted = candidates[best], fits[best]
@@ -237,7 +226,11 @@ def _reduced(members: Sequence[Member], single_paths: bool) -> Iterator[list[Mem
 
 
 def _fit(
-    scene: Scene, members: Sequence[Member], body: Body, before: Estimate | None = None
+    scene: Scene,
+    members: Sequence[Member],
+    body: Body,
+    links: Links,
+    before: Estimate | None = None,
 ) -> Estimate:
     """The estimate of a cluster under one body, which points along its velocity.
 
@@ -246,18 +239,22 @@ def _fit(
     """
     reports = [member.used for member in members]
     if body.radius_m == 0:
-        return estimate(scene, reports)
+        return estimate(scene, reports, None, links)
 
     # Without the full velocity there is no heading.
     if sum(len(report.paths) for report in reports) < scene.dimension:
-        return replace(estimate(scene, reports, body_model(scene, reports, body, None)), body=body)
+        return replace(
+            estimate(scene, reports, body_model(scene, reports, body, None), links), body=body
+        )
 
     # The heading, then the body along it.
     if before is None:
-        before = estimate(scene, reports, body_model(scene, reports, body, None))
+        before = estimate(scene, reports, body_model(scene, reports, body, None), links)
     velocity = np.zeros(3)
     velocity[: scene.dimension] = before.velocity_mps
-    return replace(estimate(scene, reports, body_model(scene, reports, body, velocity)), body=body)
+    return replace(
+        estimate(scene, reports, body_model(scene, reports, body, velocity), links), body=body
+    )
 
 
 def detection_of(scene: Scene, cluster: Sequence[EchoReport], fitted: Estimate) -> Detection:

@@ -68,3 +68,30 @@ def covariance_problem(covariance: np.ndarray, margin: float = 1.0) -> str | Non
     if largest > margin * LARGEST_CONDITION * smallest:
         return f"covariance has a condition of {largest / smallest:.3g}, beyond the limit"
     return None
+
+
+def are_states(
+    positions_m: np.ndarray, velocities_mps: np.ndarray, covariances: np.ndarray
+) -> np.ndarray:
+    """Which states are fit for a filter, [n], bool: those without a state_problem.
+
+    positions_m, velocities_mps: [n, 3], float64, in map
+    covariances: [n, 6, 6], float64, of position and velocity, SI
+    """
+    # Entries: finite, within their limits, symmetric.
+    largest = np.abs(covariances).max(axis=(1, 2), initial=0.0)
+    with np.errstate(invalid="ignore"):
+        skew = np.abs(covariances - covariances.swapaxes(1, 2)).max(axis=(1, 2), initial=0.0)
+        fit = np.abs(positions_m).max(axis=1, initial=0.0) <= LARGEST_POSITION_M
+        fit &= np.abs(velocities_mps).max(axis=1, initial=0.0) <= LARGEST_SPEED_MPS
+        fit &= largest <= LARGEST_VARIANCE
+        fit &= skew <= SYMMETRY_TOLERANCE * largest
+
+    # Eigenvalues of those where they cannot overflow.
+    eigenvalues = np.linalg.eigvalsh(covariances[fit])
+    low = eigenvalues[:, 0]
+    high = eigenvalues[:, -1]
+    fit[fit] = (
+        (low >= SMALLEST_VARIANCE) & (high <= LARGEST_VARIANCE) & (high <= LARGEST_CONDITION * low)
+    )
+    return fit

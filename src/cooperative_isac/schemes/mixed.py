@@ -97,7 +97,7 @@ class MixedDecoder(Decoder):
 
         if has_reports:
             heard = packets.keys()
-            groups.insert(0, fuse(self.scene.posed(frame.poses), reports, heard))
+            groups.insert(0, fuse(self.scene.posed(frame.poses), reports, heard, frame.bands))
         return merge_detections(self.scene.dimension, groups)
 
     def _scheme_of(self, station: str, packet: bytes) -> str:

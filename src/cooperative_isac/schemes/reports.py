@@ -30,4 +30,4 @@ class ReportDecoder(Decoder):
             for station, packet in sorted(packets.items())
             for report in self.unpack(station, packet, frame)
         ]
-        return fuse(self.scene.posed(frame.poses), reports, packets.keys())
+        return fuse(self.scene.posed(frame.poses), reports, packets.keys(), frame.bands)

@@ -11,6 +11,7 @@ from cooperative_isac.fusion.estimate import estimate
 from cooperative_isac.fusion.fuse import detection_of, fuse
 from cooperative_isac.fusion.rejection import (
     Accepted,
+    Heard,
     is_ghost,
     is_possible,
     is_static,
@@ -190,10 +191,12 @@ def test_detections_of_a_pair_are_as_uncertain_as_they_say(pair, target, reports
 def test_a_place_needs_as_many_paths_as_dimensions_where_enough_links_face_it(campus, small, pair):
     place = np.array([50.0, 50.0, 10.0])
     assert paths_needed(campus, place) == 3
-    assert paths_needed(campus, place, ["rx1", "rx2"]) == 3
-    assert paths_needed(campus, place, ["rx1"]) == paths_needed(campus, place, []) == 1
+    assert paths_needed(campus, place, Heard(["rx1", "rx2"])) == 3
+    assert (
+        paths_needed(campus, place, Heard(["rx1"])) == paths_needed(campus, place, Heard([])) == 1
+    )
     assert paths_needed(small, np.array([30.0, 30.0, 0.0])) == 2
-    assert paths_needed(small, np.array([30.0, 30.0, 0.0]), ["rx2"]) == 2
+    assert paths_needed(small, np.array([30.0, 30.0, 0.0]), Heard(["rx2"])) == 2
     assert paths_needed(pair, np.array([30.0, 30.0, 0.0])) == 1
 
 

@@ -1,4 +1,5 @@
-# make setup | check | test | coverage | scene | clean, for a machine without ROS 2; with ROS 2 installed, see README.md.
+# make setup | check | test | coverage | scene | clean, for a machine without ROS 2; with ROS 2
+# installed, see README.md. check: format, lint and types of the code; test: that, then the tests.
 ROS_DISTRO ?= jazzy
 WHEEL_DISTROS := jazzy kilted
 ifeq ($(filter $(ROS_DISTRO),$(WHEEL_DISTROS))$(filter clean,$(MAKECMDGOALS)),)

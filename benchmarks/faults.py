@@ -34,6 +34,7 @@ from cooperative_isac.scene.file.config import load_scene
 from cooperative_isac.scene.model import Scene
 from cooperative_isac.tracking.track import ESTABLISHED_NUMBERS
 from cooperative_isac_ros import qos
+from cooperative_isac_ros.fork_server import start_fork_server
 from cooperative_isac_ros.graph import GraphOptions, scene_nodes
 from cooperative_isac_ros.processes import ProcessGroup
 
@@ -299,7 +300,7 @@ def run_nodes(
     controller = replace(
         controller, parameters={**controller.parameters, "max_frames_ahead": frames_ahead}
     )
-    with ProcessGroup(folder) as group:
+    with ProcessGroup(folder, start_fork_server()) as group:
         for spec in (*others, controller):
             group.start(spec)
         deadline = time.monotonic() + START_WITHIN_S

@@ -1,4 +1,4 @@
-"""The command `isac`."""
+"""The command `isac`. What a command needs is imported when it runs: help comes at once."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import os
 import sys
 import time
 from pathlib import Path
-from typing import Annotated, NoReturn
+from typing import TYPE_CHECKING, Annotated, NoReturn
 
 os.environ.setdefault(
     "OPENBLAS_NUM_THREADS", "1"
@@ -15,21 +15,21 @@ os.environ.setdefault(
 from cooperative_isac_ros.interrupts import take_signals
 
 if sys.argv[1:2] == ["run"]:
-    take_signals()  # before imports of a second, which have nothing to save
+    _stop = take_signals()  # before imports of a second, which have nothing to save
+    if "--help" not in sys.argv:
+        from cooperative_isac_ros.fork_server import begin_fork_server, end_fork_servers
+
+        begin_fork_server()
+        _stop.wakes(end_fork_servers)
 
 import typer
-from rich.table import Table
 
 from cooperative_isac.evaluation.paper.app import app as figures_app
 from cooperative_isac.output.command import run_command
-from cooperative_isac.output.console import make_console
-from cooperative_isac.output.files import OutputError, check_file
-from cooperative_isac.scene.describe import describe, warnings
-from cooperative_isac.scene.file.config import load_scene
-from cooperative_isac.scene.file.schema import LEAST_LEVEL_DB, MOST_LEVEL_DB
-from cooperative_isac.scene.model import Scene
-from cooperative_isac.schemes.registry import make_scheme, scheme_names, scheme_scene
 from cooperative_isac.training.app import dataset, train
+
+if TYPE_CHECKING:
+    from cooperative_isac.scene.model import Scene
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -60,6 +60,9 @@ EchoFrames = Annotated[int, Option(help="Echoes of each receiver that are looked
 UNUSABLE = 2
 Coverage = Annotated[
     Path | None, Option(metavar="FILE.png", help="Draw a map of the area with its SNR.")
+]
+BandOption = Annotated[
+    str | None, Option(metavar="NAME", help="Band of the map; by default the scene's first.")
 ]
 Markers = Annotated[bool, Option(help="Draw for RViz.")]
 Respawn = Annotated[bool, Option(help="Start nodes again that end by themselves or hang.")]
@@ -143,16 +146,18 @@ def run(
     respawn: Respawn = True,
 ) -> None:
     """Start a whole scene of ROS 2 nodes, show it, and report how well it tracked."""
+    from cooperative_isac.output.console import make_console
+
     _set_discovery_range(network)
-    name = _scene(scene).name
+    loaded = _scene(scene)
     try:
-        from cooperative_isac_ros.choices import ChoiceError, chosen
+        from cooperative_isac_ros.choices import ChoiceError, chosen_for
         from cooperative_isac_ros.graph import GraphOptions
         from cooperative_isac_ros.run import run_scene
         from cooperative_isac_ros.supervision import RespawnPolicy
     except ImportError as error:
         _no_ros(error)
-    folder = out or Path("runs") / f"{name}-{time.strftime('%Y%m%d-%H%M%S')}"
+    folder = out or Path("runs") / f"{loaded.name}-{time.strftime('%Y%m%d-%H%M%S')}"
     options = GraphOptions(
         scheme=scheme or "",
         rate_hz=rate or 0.0,
@@ -166,7 +171,7 @@ def run(
         log_level=log_level,
     )
     try:
-        loaded, options = chosen(scene, options)
+        options = chosen_for(loaded, options)
     except ChoiceError as error:
         if error.option == "scene":
             _fail(f"{scene}: {error}")
@@ -216,11 +221,22 @@ def policy(
 
 
 @app.command()
-def check(scene: SceneArgument, coverage: Coverage = None) -> None:
+def check(scene: SceneArgument, coverage: Coverage = None, band: BandOption = None) -> None:
     """Read a scene file; print its faults, or its resolution and link budget."""
+    from rich.table import Table
+
+    from cooperative_isac.output.console import make_console
+    from cooperative_isac.output.files import OutputError, check_file
+    from cooperative_isac.scene.describe import describe
+
     loaded = _scene(scene)
     if coverage is not None and coverage.suffix.lower() != ".png":
         _fail(f"--coverage is {coverage}; must be a file whose name ends in .png")
+    names = [one.name for one in loaded.bands]
+    if band is not None and band not in names:
+        _fail(f"--band is '{band}'; the scene has {', '.join(names)}")
+    if band is not None and coverage is None:
+        _fail("--band says of which band --coverage draws the map; give both")
     if coverage is not None:
         try:
             check_file(coverage)
@@ -238,7 +254,7 @@ def check(scene: SceneArgument, coverage: Coverage = None) -> None:
         from cooperative_isac.evaluation.coverage_picture import draw_coverage
 
         try:
-            draw_coverage(loaded, coverage)
+            draw_coverage(loaded.on(band or names[0]), coverage)
         except OSError as error:
             _fail(f"cannot write {coverage}: {error.strerror}; name another place")
 
@@ -255,6 +271,8 @@ def check_echo(
         from cooperative_isac_ros.bag.echoes import check_bag
     except ImportError as error:
         _no_ros(error)
+    from cooperative_isac.output.console import make_console
+
     try:
         code = check_bag(bag, scene, site, frames, make_console())
     except (ValueError, OSError) as error:
@@ -266,6 +284,7 @@ def check_echo(
 def report(folder: Folder, scene: SceneOption = None) -> None:
     """Show the report of a run again, and draw its picture anew."""
     from cooperative_isac.evaluation.run_report import show_report
+    from cooperative_isac.output.console import make_console
 
     try:
         show_report(folder, scene, make_console())
@@ -284,6 +303,9 @@ def evaluate(
     sequence: Sequence = None,
 ) -> None:
     """Measure schemes on random frames, beside the Cramer-Rao bound, or on consecutive ones."""
+    from cooperative_isac.scene.file.schema import LEAST_LEVEL_DB, MOST_LEVEL_DB
+    from cooperative_isac.schemes.registry import scheme_names
+
     loaded = _scene(scene)
     names = [name.strip() for name in (schemes or loaded.sensing.scheme).split(",")]
     unknown = [name for name in names if name not in scheme_names()]
@@ -350,6 +372,8 @@ def _set_discovery_range(network: bool) -> None:
 
 
 def _scene(name: str) -> Scene:
+    from cooperative_isac.scene.file.config import load_scene
+
     try:
         return load_scene(name)
     except ValueError as error:
@@ -358,6 +382,8 @@ def _scene(name: str) -> Scene:
 
 def _warn_of_scheme(scene: Scene) -> None:
     """Print why the scene's own scheme cannot be made; others may be named on the command line."""
+    from cooperative_isac.schemes.registry import make_scheme, scheme_scene
+
     name = scene.sensing.scheme
     try:
         make_scheme(name, scheme_scene(name, scene))
@@ -367,6 +393,8 @@ def _warn_of_scheme(scene: Scene) -> None:
 
 def _warn(scene: Scene) -> None:
     """Print what is hardly meant in a scene."""
+    from cooperative_isac.scene.describe import warnings
+
     for line in warnings(scene):
         typer.echo(f"warning: {line}", err=True)
 

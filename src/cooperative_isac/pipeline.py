@@ -8,18 +8,21 @@ The ROS nodes call the same stage functions, one each; everything random in fram
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
+from cooperative_isac.channel.clocks import link_offsets
 from cooperative_isac.channel.echo import Echo, apply_paths
-from cooperative_isac.channel.paths import PathSet, clutter_positions, draw_paths
+from cooperative_isac.channel.fading import coherence_block, draw_key
+from cooperative_isac.channel.paths import PathSet, clutter_positions, draw_paths, joined_paths
 from cooperative_isac.channel.traced import moving_paths, traced_matrix
 from cooperative_isac.channel.users import user_channels
-from cooperative_isac.channel.world import static_matrix
+from cooperative_isac.channel.world import moving_static_paths, static_matrix
 from cooperative_isac.fusion.detection import Detection
 from cooperative_isac.scene.draw import draw_users, frame_generator, scene_targets
 from cooperative_isac.scene.model import Scene, Site, TargetState
+from cooperative_isac.scene.noise import receiver_noise_w
 from cooperative_isac.scene.station import Pose
 from cooperative_isac.schemes.contract import Encoder, Scheme
 from cooperative_isac.schemes.registry import make_scheme
@@ -66,7 +69,9 @@ def transmit(scene: Scene, number: int) -> Signal:
         np.complex64
     )
     symbols = draw_symbols(
-        waveform, scene.users.num_users, frame_generator(scene.seed, number, "payload")
+        waveform,
+        scene.users.num_users,
+        frame_generator(scene.seed, number, draw_key(scene, "payload")),
     )
     frame = Signal(number, scene.grid, waveform.modulation_order, symbols, precoders, antennas)
     return with_reference(scene, frame)
@@ -102,8 +107,8 @@ def receive(
         view = posed.on(band)
         if station not in [site.name for site in view.receivers]:
             continue
-        samples = hear(view, signal, station, targets)
-        noise_power_w = view.propagation.noise_power_w
+        samples = hear(view, signal, station, targets, frame.time_s)
+        noise_power_w = receiver_noise_w(view, view.receiver(station))
         echoes[band] = Echo(station, band, frame.number, samples, noise_power_w)
     return echoes
 
@@ -135,32 +140,64 @@ def sum_rate(scene: Scene, frame: Signal) -> float:
 
 
 def paths_to(
-    scene: Scene, number: int, receiver: Site, targets: Sequence[TargetState]
+    scene: Scene,
+    number: int,
+    receiver: Site,
+    targets: Sequence[TargetState],
+    time_s: float | None = None,
 ) -> tuple[PathSet, np.random.Generator]:
     """The paths of frame `number` to one receiver (CF eq. 6), and the generator of its noise.
 
-    Those of targets and drawn clutter; the static world is a matrix of its own (channel.world).
-    With a path file they are the moving ones of the file's frame, whatever the targets.
+    Those of targets and drawn clutter, and of the static world where a link has an end that may
+    move; that of the other links is a matrix of its own (channel.world). With a path file they are
+    the moving ones of the file's frame, whatever the targets. Clocks have no part in them
+    (channel.clocks).
+
+    time_s: from the start of consecutive frames, of whose coherence block the reflections are;
+    None: an independent draw
     """
+    generator = frame_generator(scene.seed, number, draw_key(scene, f"channel/{receiver.name}"))
     if scene.propagation.paths is not None:
-        generator = frame_generator(scene.seed, number, f"channel/{receiver.name}")
         return moving_paths(scene, number, receiver), generator
-    clutter = clutter_positions(scene, frame_generator(scene.seed, number, "clutter"))
-    generator = frame_generator(scene.seed, number, f"channel/{receiver.name}")
-    return draw_paths(scene, receiver, targets, clutter, generator), generator
+
+    # Drawn clutter stands still as long as reflections are constant.
+    block = coherence_block(scene, time_s)
+    clutter_number = number if block is None else block
+    clutter = clutter_positions(scene, frame_generator(scene.seed, clutter_number, "clutter"))
+    paths = draw_paths(scene, receiver, targets, clutter, generator, block)
+
+    # The static world, as a moving station sees it.
+    static = moving_static_paths(scene, receiver)
+    if static is not None:
+        num_before = len(targets) + len(clutter)
+        paths = joined_paths([paths, replace(static, scatterer=num_before + static.scatterer)])
+    return paths, generator
 
 
-def hear(scene: Scene, frame: Signal, receiver: str, targets: Sequence[TargetState]) -> np.ndarray:
-    """The echo at one receiver, [num_rx_ant, num_subcarriers, num_symbols], complex64, sqrt(W) (CF
-    eq. 6).
+def hear(
+    scene: Scene,
+    frame: Signal,
+    receiver: str,
+    targets: Sequence[TargetState],
+    time_s: float | None = None,
+) -> np.ndarray:
+    """The echo at one receiver of a view of the scene (CF eq. 6).
+
+    time_s: from the start of consecutive frames; None: an independent draw, with clocks as they are
+    at the start
+    Returns [num_rx_ant, num_subcarriers, num_symbols], complex64, sqrt(W).
     """
     site = scene.receiver(receiver)
-    paths, generator = paths_to(scene, frame.number, site, targets)
-    return apply_paths(scene, frame, site, paths, generator, static_channel(scene, site))
+    paths, generator = paths_to(scene, frame.number, site, targets, time_s)
+    offsets = link_offsets(scene, site, time_s or 0.0)
+    static = static_channel(scene, site)
+    return apply_paths(scene, frame, site, paths, generator, static, offsets)
 
 
 def static_channel(scene: Scene, receiver: Site) -> np.ndarray | None:
     """Channel matrix of all paths at rest to one receiver: of the path file or the world, if any.
+
+    Links with an end that may move are not in it: their paths are in paths_to.
 
     Returns [num_rx_ant, num_subcarriers, num_tx_ant], complex64.
     """

@@ -15,7 +15,6 @@ from rclpy.clock import ROSClock
 from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
 from rclpy.signals import SignalHandlerOptions
 
-from cooperative_isac.scene.file.config import load_scene
 from cooperative_isac.scene.model import Scene
 from cooperative_isac.scene.station import Pose
 from cooperative_isac.schemes.registry import scheme_scene
@@ -24,6 +23,7 @@ from cooperative_isac_ros import conversions, qos
 from cooperative_isac_ros.announced import announced_frame
 from cooperative_isac_ros.guard import GuardedNode, code_place, described
 from cooperative_isac_ros.health import Health
+from cooperative_isac_ros.held_scenes import node_scene
 from cooperative_isac_ros.interrupts import StopRequest, stop_request
 from cooperative_isac_ros.parameters import SCENE, SCHEME, Parameter, Settings
 from cooperative_isac_ros.records import Announcement, FrameStamp, Timing
@@ -51,7 +51,7 @@ class SceneNode(GuardedNode):
         super().__init__(name, enable_logger_service=True, **options)
         self._traced: set[str] = set()
         self.settings = Settings(self, (SCENE, *parameters))
-        self.scene: Scene = load_scene(self.settings["scene"])
+        self.scene: Scene = node_scene(self.settings["scene"])
         self.scheme_name = self.scene.sensing.scheme
         if SCHEME in parameters:
             self.scheme_name = self.settings["scheme"] or self.scheme_name

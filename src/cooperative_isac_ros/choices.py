@@ -50,6 +50,15 @@ def chosen(scene: str, options: GraphOptions) -> tuple[Scene, GraphOptions]:
         loaded = load_scene(scene)
     except ValueError as error:
         raise ChoiceError("scene", str(error)) from None
+    return loaded, chosen_for(loaded, options)
+
+
+def chosen_for(loaded: Scene, options: GraphOptions) -> GraphOptions:
+    """The options for a scene, with absolute paths.
+
+    Raises:
+        ChoiceError: a value cannot be taken
+    """
     for option, fault in (
         ("scene", _scene_rate_fault(loaded, options.rate_hz)),
         ("rate_hz", _rate_fault(loaded, options.rate_hz)),
@@ -65,7 +74,7 @@ def chosen(scene: str, options: GraphOptions) -> tuple[Scene, GraphOptions]:
     ):
         if fault is not None:
             raise ChoiceError(option, fault)
-    return loaded, replace(
+    return replace(
         options,
         params_file=absolute(options.params_file),
         bag=absolute(options.bag),

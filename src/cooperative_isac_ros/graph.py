@@ -14,14 +14,7 @@ from cooperative_isac.scene.file.config import scene_folders
 from cooperative_isac.scene.file.physics import rate_fault
 from cooperative_isac.scene.model import Scene
 from cooperative_isac.schemes.registry import scheme_scene
-
-SINGLE_THREAD = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
-# glibc keeps what arrays of a frame leave: fresh pages for each would cost a tenth of the time.
-KEEP_MEMORY = {
-    "MALLOC_MMAP_THRESHOLD_": "33554432",
-    "MALLOC_TRIM_THRESHOLD_": "268435456",
-    "MALLOC_TOP_PAD_": "16777216",
-}
+from cooperative_isac_ros.environment import library_variables, unset_variables
 
 # Longest wait of the fusion center for packets, s: then a frame is given up at any rate.
 LONGEST_DEADLINE_S = 60.0
@@ -176,13 +169,8 @@ def profile_variable() -> str:
 
 
 def node_variables() -> dict[str, str]:
-    """What nodes need in their environment: one thread each, memory that stays, shared memory wide
-    enough for echoes.
+    """What nodes need in their environment: what libraries read, and shared memory wide enough for
+    echoes.
     """
-    wanted = {
-        **dict.fromkeys(SINGLE_THREAD, "1"),
-        **KEEP_MEMORY,
-        "PYTHONUNBUFFERED": "1",
-        profile_variable(): str(shared_file("fastdds.xml") or ""),
-    }
-    return {name: value for name, value in wanted.items() if value and name not in os.environ}
+    profile = {profile_variable(): str(shared_file("fastdds.xml") or "")}
+    return {**library_variables(), **unset_variables(profile)}

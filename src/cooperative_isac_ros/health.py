@@ -13,6 +13,12 @@ from cooperative_isac_ros.plain_text import plain_text
 from cooperative_isac_ros.qos import STREAM
 
 PERIOD_S = 1.0
+# [s] Between looks whether a node that starts is ready, so that others need not wait for a report.
+LOOK_EVERY_S = 0.1
+# Reports to each new listener: the first may come before it has met this node.
+TOLD_TIMES = 2
+# Looks of a node that is ready; then its periods suffice.
+LOOKS = 50
 LOG_EVERY_NS = 5_000_000_000
 READY, WAITING = "running", "waiting"
 
@@ -35,6 +41,8 @@ class Health:
         self._clock = Clock(clock_type=ClockType.STEADY_TIME)
         self._last_ns = self._clock.now().nanoseconds
         node.create_timer(PERIOD_S, self.report, clock=self._clock)
+        self._listeners = self._to_tell = self._looks = 0
+        self._look_timer = node.create_timer(LOOK_EVERY_S, self._look, clock=self._clock)
 
     def count(self, event: str, amount: int = 1) -> None:
         """Count something that is expected to happen."""
@@ -72,6 +80,21 @@ class Health:
         array = DiagnosticArray(status=[self.status()])
         array.header.stamp = self._node.get_clock().now().to_msg()
         self._publisher.publish(array)
+
+    def _look(self) -> None:
+        """Tell new listeners that the node is ready, as soon as it is."""
+        if self._waiting_for():
+            return
+        listeners = self._publisher.get_subscription_count()
+        if listeners > self._listeners:
+            self._to_tell = TOLD_TIMES
+        self._listeners = listeners
+        if self._to_tell:
+            self._to_tell -= 1
+            self.publish()
+        self._looks += 1
+        if self._looks == LOOKS:
+            self._look_timer.cancel()
 
     def report(self) -> None:
         """Publish the state and begin a new period."""

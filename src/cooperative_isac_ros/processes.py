@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import os
 import signal
 import subprocess
@@ -13,11 +12,13 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
+from typing import BinaryIO
 
+from cooperative_isac_ros.fork_server import ForkedNode, ForkServer, ForkServerLost
 from cooperative_isac_ros.graph import NodeSpec, node_variables
+from cooperative_isac_ros.kernel import IS_LINUX, end_with_parent
 from cooperative_isac_ros.plain_text import plain_lines
 
-PR_SET_PDEATHSIG = 1
 GRACE_S = ((signal.SIGINT, 8.0), (signal.SIGTERM, 2.0), (signal.SIGKILL, 5.0))
 LAST_LINES = 15
 
@@ -63,13 +64,15 @@ def node_command(spec: NodeSpec, parameter_file: Path) -> list[str]:
 class ProcessGroup:
     """The processes of one scene; leaving the context ends them all. Files go to a folder.
 
-    A thread of its own starts them: a process inherits how far its thread stands back, and one that
-    is started again must not stand back further than before, as who watches it does by then.
+    A fork server makes them, while there is one; else each is a program of its own. Those a thread
+    of its own starts: a process inherits how far its thread stands back, and one that is started
+    again must not stand back further than before, as who watches it does by then.
     """
 
-    def __init__(self, folder: Path):
+    def __init__(self, folder: Path, server: ForkServer | None = None):
         self._folder = folder
-        self._processes: dict[str, subprocess.Popen] = {}
+        self._server = server
+        self._processes: dict[str, subprocess.Popen | ForkedNode] = {}
         self._starter = ThreadPoolExecutor(1, "starter")
         self._starter.submit(int).result()
 
@@ -79,6 +82,7 @@ class ProcessGroup:
     def __exit__(self, *_) -> None:
         self.stop()
         self._starter.shutdown()
+        self._leave_server()
 
     def start(self, spec: NodeSpec) -> None:
         """Start one node, or start it again; its output goes to a log file of its name.
@@ -90,24 +94,43 @@ class ProcessGroup:
         parameter_file.write_text(spec.parameter_text(), encoding="utf-8")
         again = spec.full_name in self._processes
         with self._log(spec.full_name).open("ab" if again else "wb") as log:
-            started = self._starter.submit(
-                subprocess.Popen,
-                node_command(spec, parameter_file),
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=subprocess.STDOUT,
-                env={**os.environ, **node_variables()},
-                process_group=0,
-                preexec_fn=_end_with_parent(os.getpid()),
+            self._processes[spec.full_name] = self._process(
+                node_command(spec, parameter_file), {**os.environ, **node_variables()}, log
             )
-            self._processes[spec.full_name] = started.result()
+
+    def _process(
+        self, command: list[str], environment: dict[str, str], log: BinaryIO
+    ) -> subprocess.Popen | ForkedNode:
+        """A new process of a node."""
+        if self._server is not None:
+            try:
+                return self._server.start(command, environment, log)
+            except ForkServerLost:
+                self._leave_server()
+        started = self._starter.submit(
+            subprocess.Popen,
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=subprocess.STDOUT,
+            env=environment,
+            process_group=0,
+            preexec_fn=_end_with_parent(os.getpid()),
+        )
+        return started.result()
+
+    def _leave_server(self) -> None:
+        """From here on nodes are programs of their own."""
+        if self._server is not None:
+            self._server.close()
+            self._server = None
 
     def ended(self) -> tuple[Crash, ...]:
         """The nodes that ended by themselves."""
         return tuple(
-            self._crash(name, process.returncode)
+            self._crash(name, exit_code)
             for name, process in self._processes.items()
-            if process.poll() is not None
+            if (exit_code := process.poll()) is not None
         )
 
     def crashed(self) -> Crash | None:
@@ -159,7 +182,7 @@ class ProcessGroup:
         return self._folder / f"{name.strip('/').replace('/', '.')}.log"
 
 
-def _signal_group(process: subprocess.Popen, number: int) -> None:
+def _signal_group(process: subprocess.Popen | ForkedNode, number: int) -> None:
     with contextlib.suppress(ProcessLookupError):
         os.killpg(process.pid, number)
 
@@ -168,12 +191,11 @@ def _end_with_parent(parent: int):
     """What a child does before it becomes a node: ask the kernel for SIGTERM when its parent dies
     (Linux).
     """
-    if not sys.platform.startswith("linux"):
+    if not IS_LINUX:
         return None
-    libc = ctypes.CDLL(None)
 
     def prepare() -> None:
-        libc.prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
+        end_with_parent()
         if os.getppid() != parent:
             os._exit(1)
 

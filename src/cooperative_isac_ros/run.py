@@ -6,6 +6,7 @@ import os
 import secrets
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -30,6 +31,7 @@ from cooperative_isac.scene.model import Scene
 from cooperative_isac.schemes.registry import scheme_scene
 from cooperative_isac_ros.base import ONLOOKER_NICE
 from cooperative_isac_ros.choices import ros_fault
+from cooperative_isac_ros.fork_server import ForkServer, ForkServerLost, taken_fork_server
 from cooperative_isac_ros.graph import GraphOptions, NodeSpec, scene_nodes
 from cooperative_isac_ros.interrupts import StopRequest, stop_request
 from cooperative_isac_ros.monitor import MONITOR_NAME, Monitor
@@ -57,6 +59,7 @@ def run_scene(
 
     0: a report, and every node that ended came back; 1: an error, or a node that was given up.
     """
+    server = _server_for(scene, options.scheme or scene.sensing.scheme)
     fault = ros_fault(*MONITOR_ENCLAVE, node=MONITOR_NAME)
     if fault is not None:
         console.print(f"[bold red]error:[/] ROS 2 does not start: {escape(fault)}", soft_wrap=True)
@@ -84,7 +87,7 @@ def run_scene(
         f"files go to {escape(str(folder))}",
         soft_wrap=True,
     )
-    with stop_request() as stop, ProcessGroup(logs) as group:
+    with stop_request() as stop, ProcessGroup(logs, server) as group:
         stop.allow(None)
         # Before frame 0 there is nothing to save: all nodes end at once, also while this process is
         # still starting them.
@@ -102,6 +105,15 @@ def run_scene(
         fault = _finish_report(folder, fault)
         _draw(scheme_scene(options.scheme or scene.sensing.scheme, scene), folder, console)
         return _conclude(fault, supervisor, folder, console, stop)
+
+
+def _server_for(scene: Scene, scheme: str) -> ForkServer | None:
+    """The server of this process, which loads a scene and its schemes for all nodes."""
+    server = taken_fork_server()
+    if server is not None:
+        with suppress(ForkServerLost):
+            server.prepare(scheme, str(Path(scene.source).resolve()))
+    return server
 
 
 def _notice(console: Console, text: str) -> None:

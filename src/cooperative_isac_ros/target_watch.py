@@ -21,6 +21,8 @@ from cooperative_isac_ros.clock_offset import ClockOffset
 from cooperative_isac_ros.parameters import Parameter
 
 DISCOVERY_PERIOD_S = 0.5
+# While a target of the scene is not heard yet, the node cannot begin.
+EARLY_PERIOD_S = 0.1
 FORGET_AFTER_S = 60.0  # a robot that restarts is soon back under its name
 MAX_TARGETS = (
     64  # topics that are subscribed to: each costs memory in every node that hears odometry
@@ -112,9 +114,9 @@ class TargetWatch:
         for pair in filter(None, node.settings["target_classes"]):
             name, word = pair.split(":")
             self.registry.set_class(name, conversions.class_of_name(word))
-        node.create_timer(
-            DISCOVERY_PERIOD_S, self.discover, clock=Clock(clock_type=ClockType.STEADY_TIME)
-        )
+        steady = Clock(clock_type=ClockType.STEADY_TIME)
+        node.create_timer(DISCOVERY_PERIOD_S, self.discover, clock=steady)
+        self._early = node.create_timer(EARLY_PERIOD_S, self._discover_early, clock=steady)
 
     def waiting_for(self) -> str:
         """The targets of the scene file that move from its start and were not heard yet."""
@@ -134,6 +136,19 @@ class TargetWatch:
 
     def discover(self) -> None:
         """Subscribe to targets that were not known yet, and let go of those that are gone."""
+        self._find_new()
+        self._subscribe_classes()
+        self._forget_gone()
+
+    def _discover_early(self) -> None:
+        """Subscribe without delay to the targets that the node waits for at its start."""
+        if self.waiting_for():
+            self._find_new()
+        else:
+            self._early.cancel()
+
+    def _find_new(self) -> None:
+        """Subscribe to the odometry of targets that were not known yet."""
         for topic, types in self._node.get_topic_names_and_types():
             name = topic.removeprefix(self._prefix).removesuffix("/odom")
             if topic != f"{self._prefix}{name}/odom" or "/" in name or name in self._known:
@@ -149,8 +164,6 @@ class TargetWatch:
                 self._refuse(topic)
                 continue
             self._subscribe(topic, name)
-        self._subscribe_classes()
-        self._forget_gone()
 
     def _refuse(self, topic: str) -> None:
         """Count a topic beyond MAX_TARGETS once."""

@@ -54,6 +54,18 @@ def test_the_scenes_own_targets_are_waited_for(bench, watcher):
     bench.until(lambda: watcher.watch.waiting_for() == "")
 
 
+def test_targets_that_are_waited_for_are_looked_for_at_once(bench, watcher):
+    publisher = bench.helper.create_publisher(Odometry, "targets/car1/odom", 10)
+    bench.until(lambda: watcher.count_publishers(publisher.topic_name))
+    watcher.watch._discover_early()
+    assert "car1" in watcher.watch._known and not watcher.watch._early.is_canceled()
+    bench.until(publisher.get_subscription_count)
+    publisher.publish(Odometry(header=conversions.map_header(5 * 10**9)))
+    bench.until(lambda: watcher.watch.waiting_for() == "")
+    watcher.watch._discover_early()
+    assert watcher.watch._early.is_canceled()
+
+
 def test_nobody_waits_for_targets_that_nobody_moves(bench):
     assert bench.start(Watcher, wait_for_targets=False).watch.waiting_for() == ""
 

@@ -11,7 +11,7 @@ from cooperative_isac.fronthaul.downlink import unpack_downlink
 from cooperative_isac.pipeline import transmit
 from cooperative_isac_ros import conversions
 from cooperative_isac_ros.conversions import to_ns, to_time
-from cooperative_isac_ros.nodes.transmit_controller import TransmitController
+from cooperative_isac_ros.nodes.transmit_controller import SETTLED_CHECKS, TransmitController
 from cooperative_isac_ros.records import FrameStamp, Timing
 from cooperative_isac_ros.state_file import read_state
 
@@ -122,6 +122,21 @@ def test_frame_0_waits_until_all_nodes_are_ready(bench):
     publisher.publish(diagnostics("/b", True))
     bench.until(lambda: frames)
     assert frames[0].number == 0 and node.waiting_for() == ""
+
+
+def test_frame_0_waits_until_no_new_listener_comes(bench):
+    node = bench.start(TransmitController, rate_hz=20.0, wait_for_nodes=["/a"])
+    node._check.cancel()
+    node._awaited.clear()
+    for _ in range(SETTLED_CHECKS - 1):
+        node._begin_if_ready()
+    bench.listen(Frame, "frame")
+    bench.until(lambda: node._publisher.get_subscription_count() == 1)
+    for _ in range(SETTLED_CHECKS):
+        node._begin_if_ready()
+        assert node._timer is None
+    node._begin_if_ready()
+    assert node._timer is not None
 
 
 def test_relative_names_are_below_the_controllers_namespace(bench):

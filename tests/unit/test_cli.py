@@ -1,6 +1,8 @@
 """The command line: what it accepts, and what it says when it does not."""
 
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -36,6 +38,23 @@ def test_a_scheme_that_cannot_be_made_is_a_warning(tmp_path, monkeypatch, scheme
     code, output, errors = isac("check", str(path))
     assert code == 0 and "bistatic range" in output
     assert f"warning: sensing.scheme: {fault}" in errors
+
+
+def test_help_loads_no_library_of_numbers_and_no_ros():
+    script = (
+        "import sys\n"
+        "from cooperative_isac.cli import main\n"
+        "try:\n    main()\n"
+        "except SystemExit as end:\n"
+        "    print(end.code, *sorted({name.split('.')[0] for name in sys.modules}))\n"
+    )
+    for words in (["--help"], ["run", "--help"], ["train", "--help"], ["figures", "cf", "--help"]):
+        ended = subprocess.run(
+            [sys.executable, "-c", script, *words], capture_output=True, text=True, check=True
+        )
+        code, *modules = ended.stdout.splitlines()[-1].split()
+        heavy = {"numpy", "scipy", "torch", "matplotlib", "yaml", "rclpy"}
+        assert code == "0" and "typer" in modules and not heavy & set(modules)
 
 
 def test_every_fault_of_a_bad_scene_is_a_line(tmp_path):

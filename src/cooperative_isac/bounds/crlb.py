@@ -10,6 +10,8 @@ import numpy as np
 from cooperative_isac.bounds.path_basis import PathBasis, owners, path_basis, receiver_basis
 from cooperative_isac.channel.paths import PathSet
 from cooperative_isac.scene.model import Scene, Site, TargetState
+from cooperative_isac.scene.noise import receiver_noise_w
+from cooperative_isac.waveform.frame import Frame
 from cooperative_isac.waveform.signal import Signal
 
 UNSEEN = 1e-12
@@ -49,29 +51,46 @@ def crlb(
 
     frame: the symbols that the receivers know; paths: each receiver's true paths, by its name.
     """
-    return joint_crlb([(scene, frame, paths)], targets)
+    only = Frame(frame.number, {scene.band: frame})
+    return network_crlb(scene, only, targets, {scene.band: paths})
 
 
-def joint_crlb(
-    views: Sequence[tuple[Scene, Signal, Mapping[str, PathSet]]], targets: Sequence[TargetState]
+def network_crlb(
+    scene: Scene,
+    frame: Frame,
+    targets: Sequence[TargetState],
+    paths: Mapping[str, Mapping[str, PathSet]],
 ) -> Bound:
-    """CRLB of all targets from all receivers on several bands, whose information adds up.
+    """CRLB of all targets from all links of all bands on the air (scene.links).
 
-    views: the scene seen on each band, its signal, and each receiver's true paths by its name
+    Every path's complex reflection is unknown; clocks and poses of the stations are known. The
+    information of the bands and links adds up, each with its own wavelength, noise and moving ends.
+
+    frame: the symbols that the receivers know
+    paths: true paths by name of the band, then of the receiver
     """
-    size = views[0][0].dimension
+    size = scene.dimension
     parts = []
     reflecting: list[int] = []
-    for scene, frame, paths in views:
-        noise_power_w = scene.propagation.noise_power_w
-        for site in scene.receivers:
-            own = owners(paths[site.name], len(targets))
-            if own:
-                basis = receiver_basis(scene, frame, site, targets, paths[site.name])
-                parts.append(fisher_information(basis, own, len(targets), size, noise_power_w))
-                reflecting += 2 * own
-    fisher = _joined(parts, 2 * size * len(targets))
-    return Bound(states_covariance(fisher, np.array(reflecting, int), size), size)
+    posed = scene.posed(frame.poses)
+    for band, signal in frame.signals.items():
+        view = posed.on(band)
+        for site in view.receivers:
+            used = _linked(view, site, paths[band][site.name])
+            own = owners(used, len(targets))
+            if not own:
+                continue
+            basis = receiver_basis(view, signal, site, targets, used)
+            noise_power_w = receiver_noise_w(view, site)
+            parts.append(fisher_information(basis, own, len(targets), size, noise_power_w))
+            reflecting += 2 * own
+    joined = _joined(parts, 2 * size * len(targets))
+    return Bound(states_covariance(joined, np.array(reflecting, int), size), size)
+
+
+def _linked(view: Scene, receiver: Site, paths: PathSet) -> PathSet:
+    """The paths of the transmitters whose echoes a receiver uses."""
+    return paths.chosen(np.isin(paths.transmitter, view.linked_transmitters(receiver.name)))
 
 
 def path_information(
@@ -86,7 +105,8 @@ def path_information(
     D].
     """
     basis = path_basis(scene, frame, receiver, transmitter, target, amplitude, abs(amplitude))
-    fisher = fisher_information([basis], [0], 1, scene.dimension, scene.propagation.noise_power_w)
+    noise_power_w = receiver_noise_w(scene, receiver)
+    fisher = fisher_information([basis], [0], 1, scene.dimension, noise_power_w)
     return _schur(fisher, 2 * scene.dimension)
 
 

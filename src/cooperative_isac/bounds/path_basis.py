@@ -9,9 +9,10 @@ import numpy as np
 
 from cooperative_isac.channel.echo import path_phases
 from cooperative_isac.channel.gain import gain_slope, unit_gain
-from cooperative_isac.channel.paths import PathSet
+from cooperative_isac.channel.paths import PathKind, PathSet
 from cooperative_isac.scene.arrays import steering_derivatives, steering_vectors
-from cooperative_isac.scene.geometry import SPEED_OF_LIGHT_MPS, BistaticGeometry, bistatic_geometry
+from cooperative_isac.scene.geometry import SPEED_OF_LIGHT_MPS, BistaticGeometry
+from cooperative_isac.scene.link_geometry import link_geometry, site_velocity
 from cooperative_isac.scene.model import OfdmGrid, Scene, Site, TargetState
 
 
@@ -55,14 +56,15 @@ def path_basis(
     """Factors of one path; phase ramps are centered, which the unknown phase of beta absorbs."""
     size, wavelength = scene.dimension, frame.grid.wavelength_m
     site = scene.transmitters[transmitter]
-    path = bistatic_geometry(
-        site.position_m, receiver.position_m, target.position_m, target.velocity_mps, wavelength
+    path = link_geometry(site, receiver, target.position_m, target.velocity_mps, wavelength)
+    doppler_slope = path.doppler_location_gradient(
+        target.velocity_mps, wavelength, site_velocity(site), site_velocity(receiver)
     )
     receive = _with_derivatives(receiver, path.aoa, path.rx_distance_m, wavelength, size)
     departure = _with_derivatives(site, path.aod, path.tx_distance_m, wavelength, size)
     return PathBasis(
         receive,
-        _signal_derivatives(scene, frame, transmitter, departure, path, target),
+        _signal_derivatives(scene, frame, transmitter, departure, path, doppler_slope),
         amplitude,
         gain,
     )
@@ -79,7 +81,12 @@ def _with_derivatives(site: Site, direction, distance_m, wavelength_m, size) -> 
 
 
 def _signal_derivatives(
-    scene, frame, transmitter, departure, path: BistaticGeometry, target
+    scene: Scene,
+    frame: Transmission,
+    transmitter: int,
+    departure: np.ndarray,
+    path: BistaticGeometry,
+    doppler_slope: np.ndarray,
 ) -> np.ndarray:
     size, grid = scene.dimension, frame.grid
     over_subcarriers, over_symbols = path_phases(grid, path.delay_s[None], path.doppler_hz[None])
@@ -88,7 +95,6 @@ def _signal_derivatives(
     turn = 2j * np.pi * (grid.symbol_times_s - grid.symbol_times_s.mean())
     delay_slope = path.range_gradient / SPEED_OF_LIGHT_MPS
     amplitude_slope = gain_slope(scene, path)
-    doppler_slope = path.doppler_location_gradient(target.velocity_mps, grid.wavelength_m)
     echo = toward[:, 0]
     rows = [echo]
     rows += [
@@ -127,7 +133,10 @@ def _target_paths(paths: PathSet, num_targets: int) -> list[tuple[int, int, comp
     """
     sums: dict[tuple[int, int], complex] = {}
     reflected = np.zeros(len(paths.scatterer), bool) if paths.reflected is None else paths.reflected
-    for place in np.flatnonzero((paths.scatterer < num_targets) & ~reflected):
+    of_targets = paths.scatterer < num_targets
+    if paths.kind is not None:
+        of_targets &= paths.kind == PathKind.TARGET
+    for place in np.flatnonzero(of_targets & ~reflected):
         pair = int(paths.transmitter[place]), int(paths.scatterer[place])
         sums[pair] = sums[pair] + paths.amplitude[place] if pair in sums else paths.amplitude[place]
     return [(transmitter, index, amplitude) for (transmitter, index), amplitude in sums.items()]
@@ -136,11 +145,6 @@ def _target_paths(paths: PathSet, num_targets: int) -> list[tuple[int, int, comp
 def _middle_gain(scene: Scene, receiver: Site, transmitter: int, target: TargetState) -> float:
     """unit_gain of one transmitter's path by way of a target's middle."""
     site = scene.transmitters[transmitter]
-    path = bistatic_geometry(
-        site.position_m,
-        receiver.position_m,
-        target.position_m,
-        target.velocity_mps,
-        scene.grid.wavelength_m,
-    )
+    wavelength = scene.grid.wavelength_m
+    path = link_geometry(site, receiver, target.position_m, target.velocity_mps, wavelength)
     return float(unit_gain(scene, site, receiver, path))

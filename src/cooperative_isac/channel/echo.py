@@ -6,11 +6,17 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from cooperative_isac.channel.paths import PathSet
+from cooperative_isac.channel.clocks import ClockOffsets, apparent_paths, clock_turns
+from cooperative_isac.channel.paths import PathKind, PathSet
 from cooperative_isac.channel.static import static_echo
 from cooperative_isac.scene.arrays import steering_vectors
 from cooperative_isac.scene.model import OfdmGrid, Propagation, Scene, Site
+from cooperative_isac.scene.noise import receiver_noise_w
 from cooperative_isac.waveform.signal import Signal
+
+# Resource elements times paths of the static world whose signals are held at once, 8 byte each: as
+# much as stays in a processor's cache.
+MOST_SIGNALS = 2**19
 
 
 @dataclass(frozen=True)
@@ -18,7 +24,8 @@ class Echo:
     """What one station received on one band in one frame.
 
     samples: [num_rx_ant, num_subcarriers, num_symbols], complex64, sqrt(W)
-    noise_power_w: per antenna, subcarrier and symbol, W
+    noise_power_w: per antenna, subcarrier and symbol, W: thermal, and what is left of the station's
+    own signal
     """
 
     station: str
@@ -82,6 +89,41 @@ def thermal_noise(shape, power_w: float, generator: np.random.Generator) -> np.n
     return real.view(np.complex64)[..., 0]
 
 
+def clock_jitter(
+    scene: Scene, grid: OfdmGrid, receiver: Site, generator: np.random.Generator
+) -> np.ndarray | None:
+    """Residual clock offset phases of all links to one receiver, where the scene has such offsets.
+
+    A station that receives its own signal has one clock, and none of them.
+
+    Returns [num_transmitters, num_symbols], complex64; None: all are 1.
+    """
+    air = scene.propagation
+    if not air.timing_offset_std_s and not air.frequency_offset_std_hz:
+        return None
+    phases = clock_phases(air, grid, len(scene.transmitters), generator)
+    own = [site.name == receiver.name for site in scene.transmitters]
+    phases[own] = 1
+    return phases
+
+
+def link_turns(
+    grid: OfdmGrid,
+    offsets: ClockOffsets | None,
+    jitter: np.ndarray | None,
+) -> np.ndarray | None:
+    """What clocks multiply the static echoes of each link with.
+
+    jitter: [num_transmitters, num_symbols], complex64, from clock_phases
+    Returns [num_transmitters, num_subcarriers or 1, num_symbols], complex64; None: nothing.
+    """
+    turns = None if jitter is None else jitter[:, None, :]
+    if offsets is None:
+        return turns
+    steady = clock_turns(grid, offsets)
+    return steady if turns is None else turns * steady
+
+
 def apply_paths(
     scene: Scene,
     frame: Signal,
@@ -89,25 +131,58 @@ def apply_paths(
     paths: PathSet,
     generator: np.random.Generator,
     static: np.ndarray | None = None,
+    offsets: ClockOffsets | None = None,
 ) -> np.ndarray:
     """The echo y of CF eq. 6 with clutter (29) and clock offsets (30), and noise.
 
     static: channel matrix of the static world (channel.static), or None; clock offsets turn its
     paths as all others
+    offsets: of the stations' clocks (channel.clocks), beside the residual ones of CF eq. 30; None:
+    none
     Returns [num_rx_ant, num_subcarriers, num_symbols], complex64, sqrt(W).
     """
+    grid = frame.grid
+    paths = apparent_paths(paths, offsets)
+
+    jitter = clock_jitter(scene, grid, receiver, generator)
+
+    # Noise, then the echoes of paths with Doppler shifts.
+    shape = (receiver.num_ant, grid.num_subcarriers, grid.num_symbols)
+    echo = thermal_noise(shape, receiver_noise_w(scene, receiver), generator)
+    for part in path_blocks(paths, grid):
+        echo += _moving_echo(scene, frame, receiver, part, jitter)
+
+    # What stands still between stations that stand.
+    if static is not None:
+        echo += static_echo(frame, static, link_turns(grid, offsets, jitter))
+    return echo
+
+
+def path_blocks(paths: PathSet, grid: OfdmGrid) -> list[PathSet]:
+    """Paths in blocks that are applied one after another: targets and clutter first, in one.
+
+    A driving station has thousands of paths of the static world.
+    """
+    if paths.kind is None:
+        return [paths]
+    of_world = paths.kind >= PathKind.LINE_OF_SIGHT
+    if not of_world.any():
+        return [paths]
+    static = paths.chosen(of_world)
+    most = max(1, MOST_SIGNALS // (grid.num_subcarriers * grid.num_symbols))
+    begins = range(0, len(static.delay_s), most)
+    blocks = [static.chosen(slice(begin, begin + most)) for begin in begins]
+    return [paths.chosen(~of_world), *blocks]
+
+
+def _moving_echo(
+    scene: Scene, frame: Signal, receiver: Site, paths: PathSet, jitter: np.ndarray | None
+) -> np.ndarray:
+    """Echo of paths with Doppler shifts, [num_rx_ant, num_subcarriers, num_symbols], complex64."""
     signals = path_signals(scene, frame, paths)
-    propagation = scene.propagation
-    phases = None
-    if propagation.timing_offset_std_s or propagation.frequency_offset_std_hz:
-        phases = clock_phases(propagation, frame.grid, len(scene.transmitters), generator)
-        signals *= phases[paths.transmitter]
+    if jitter is not None:
+        signals *= jitter[paths.transmitter]
     steering = steering_vectors(receiver.elements_m, paths.aoa, scene.grid.wavelength_m).astype(
         np.complex64
     )
-    shape = (receiver.num_ant, frame.grid.num_subcarriers, frame.grid.num_symbols)
-    echo = thermal_noise(shape, propagation.noise_power_w, generator)
-    echo += np.matmul(steering.T, signals).transpose(1, 0, 2)
-    if static is not None:
-        echo += static_echo(frame, static, phases)
-    return echo
+    return np.matmul(steering.T, signals).transpose(1, 0, 2)

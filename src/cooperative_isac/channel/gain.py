@@ -83,12 +83,13 @@ def expected_power(
     """Mean of the squared amplitude of a target's path, [...] as the path's points.
 
     rcs_m2: mean radar cross section for the radar equation; None: the smallest of the scene's
-    classes, which is what a target of unknown class has at least
+    classes and live targets, which is what a target of unknown class has at least
     """
     if not scene.propagation.has_radar_equation:
         mean = scene.propagation.reflection_variance
     elif rcs_m2 is None:
-        mean = min(body.rcs_m2 for body in scene.bodies.values())
+        of_targets = [target.rcs_m2 for target in scene.targets if target.rcs_m2 is not None]
+        mean = min([*of_targets, *(body.rcs_m2 for body in scene.bodies.values())])
     else:
         mean = rcs_m2
     return mean * unit_gain(scene, transmitter, receiver, path) ** 2

@@ -41,7 +41,8 @@ def static_echo(frame: Signal, matrix: np.ndarray, phases: np.ndarray | None = N
     complex64, sqrt(W).
 
     matrix: [num_rx_ant, num_subcarriers, num_tx_ant], complex64, from channel_matrix
-    phases: [num_transmitters, num_symbols], complex64, of the transmitters' clocks; None: all 1
+    phases: [num_transmitters, num_subcarriers, num_symbols] or [num_transmitters, 1, num_symbols],
+    complex64, of the clocks of each link; None: all 1
     """
     echo = np.zeros((*matrix.shape[:2], frame.grid.num_symbols), np.complex64)
 
@@ -50,7 +51,7 @@ def static_echo(frame: Signal, matrix: np.ndarray, phases: np.ndarray | None = N
         signal = frame.toward(index, every_antenna)
         arriving = matrix[:, :, part].transpose(1, 0, 2) @ signal
         if phases is not None:
-            arriving *= phases[index]
+            arriving *= phases[index][:, None, :]
         echo += arriving.transpose(1, 0, 2)
 
     return echo

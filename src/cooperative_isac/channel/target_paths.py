@@ -9,8 +9,8 @@ import numpy as np
 
 from cooperative_isac.channel.antenna_pattern import element_amplitude
 from cooperative_isac.channel.body import body_points
+from cooperative_isac.channel.fading import draw_reflections, link_reflections
 from cooperative_isac.channel.gain import spread_amplitude
-from cooperative_isac.channel.random_numbers import complex_normal
 from cooperative_isac.channel.reflection import Legs, mirrored_legs, straight_legs
 from cooperative_isac.scene.geometry import SPEED_OF_LIGHT_MPS
 from cooperative_isac.scene.model import Body, Scene, Site, TargetState
@@ -42,16 +42,23 @@ def link_paths(
     targets: Sequence[TargetState],
     clutter_m: np.ndarray,
     generator: np.random.Generator,
+    block: int | None = None,
 ) -> tuple[np.ndarray, ...]:
     """Paths of one link by way of targets and clutter, without those that the world blocks.
 
     clutter_m: [num_scatterers, 3], m
+    block: coherence block of the reflections; None: drawn from the generator, anew in every frame
     Returns scatterer, delay_s, doppler_hz, amplitude, aod, aoa, reflected as in
     channel.paths.PathSet.
     """
     parts = []
-    for tx_surface, rx_surface in _surface_pairs(scene):
-        reflection = draw_reflections(scene, targets, len(clutter_m), generator)
+    for way, (tx_surface, rx_surface) in enumerate(_surface_pairs(scene)):
+        if block is None:
+            reflection = draw_reflections(scene, targets, len(clutter_m), generator)
+        else:
+            reflection = link_reflections(
+                scene, transmitter, receiver, targets, len(clutter_m), block, way
+            )
         scatterers = _scatterers(
             scene,
             targets,
@@ -59,44 +66,28 @@ def link_paths(
             reflection,
             _source(tx_surface, transmitter),
             _source(rx_surface, receiver),
+            has_phases=block is not None,
         )
         outward = _legs(scene, tx_surface, transmitter, scatterers.points_m)
         inward = _legs(scene, rx_surface, receiver, scatterers.points_m)
-        reflected = tx_surface is not None or rx_surface is not None
-        parts.append(_joined(scene, transmitter, receiver, scatterers, outward, inward, reflected))
-    return tuple(np.concatenate(column) for column in zip(*parts))
-
-
-def draw_reflections(
-    scene: Scene,
-    targets: Sequence[TargetState],
-    num_scatterers: int,
-    generator: np.random.Generator,
-) -> np.ndarray:
-    """Complex reflections of one link and frame, targets first, [num_targets + num_scatterers].
-
-    Path loss model: CN(0, chi^2) as in CF. Radar equation: a target has the root of a cross section
-    sigma_M sigma_S, where sigma_S is log-normal with mean 1 and the class's deviation in dB (3GPP
-    TR 38.901 section 7.9.2, without its angular component sigma_D), and a uniform phase; a clutter
-    scatterer is CN(0, reflection_variance in m^2).
-    """
-    air = scene.propagation
-    clutter = complex_normal(generator, (num_scatterers,), air.clutter.reflection_variance)
-    if not air.has_radar_equation:
-        return np.append(
-            complex_normal(generator, (len(targets),), air.reflection_variance), clutter
+        source_velocities = (
+            _source_velocity(tx_surface, transmitter),
+            _source_velocity(rx_surface, receiver),
         )
-    bodies = [scene.body(target.target_class) for target in targets]
-    mean = np.array([body.rcs_m2 for body in bodies])
-    sections = mean * unit_log_normal(np.array([body.rcs_std_db for body in bodies]), generator)
-    phases = np.exp(2j * np.pi * generator.random(len(targets)))
-    return np.append(np.sqrt(sections) * phases, clutter)
-
-
-def unit_log_normal(std_db: np.ndarray, generator: np.random.Generator) -> np.ndarray:
-    """Log-normal draws of mean 1 whose decibels deviate by std_db, same shape."""
-    nepers = std_db * np.log(10) / 10
-    return np.exp(nepers * generator.standard_normal(np.shape(std_db)) - nepers**2 / 2)
+        reflected = tx_surface is not None or rx_surface is not None
+        parts.append(
+            _joined(
+                scene,
+                transmitter,
+                receiver,
+                scatterers,
+                outward,
+                inward,
+                source_velocities,
+                reflected,
+            )
+        )
+    return tuple(np.concatenate(column) for column in zip(*parts))
 
 
 def _surface_pairs(scene: Scene) -> list[tuple[Surface | None, Surface | None]]:
@@ -113,6 +104,13 @@ def _source(surface: Surface | None, site: Site) -> np.ndarray:
     return site.position_m if surface is None else surface.mirrored(site.position_m)
 
 
+def _source_velocity(surface: Surface | None, site: Site) -> np.ndarray:
+    """Velocity of a site, or of its image, [3], m/s."""
+    if surface is None:
+        return site.velocity_mps
+    return surface.mirrored_directions(site.velocity_mps)
+
+
 def _legs(scene: Scene, surface: Surface | None, site: Site, points_m: np.ndarray) -> Legs:
     if surface is None:
         return straight_legs(scene.world, site.position_m, points_m)
@@ -127,8 +125,13 @@ def _scatterers(
     reflection: np.ndarray,
     tx_m: np.ndarray,
     rx_m: np.ndarray,
+    has_phases: bool,
 ) -> Scatterers:
-    """Points of all targets, seen from two ends, then of the clutter."""
+    """Points of all targets, seen from two ends, then of the clutter.
+
+    has_phases: whether all phases turn with the lengths of the paths, as reflections stay the same
+    from frame to frame
+    """
     points, velocities, owner, weight, exact = [], [], [], [], []
     for index, target in enumerate(targets):
         own, shares, is_body = _target_points(scene.body(target.target_class), target, tx_m, rx_m)
@@ -142,14 +145,14 @@ def _scatterers(
             else reflection[index]
         )
         weight.append(factor * np.sqrt(shares))
-        exact.append(np.full(len(own), is_body))
+        exact.append(np.full(len(own), is_body or has_phases))
     count = len(clutter_m)
     return Scatterers(
         np.concatenate([*points, clutter_m]),
         np.concatenate([*velocities, np.zeros((count, 3))]),
         np.concatenate([*owner, len(targets) + np.arange(count)]).astype(int),
         np.concatenate([*weight, reflection[len(targets) :]]),
-        np.concatenate([*exact, np.zeros(count, bool)]).astype(bool),
+        np.concatenate([*exact, np.full(count, has_phases)]).astype(bool),
     )
 
 
@@ -171,9 +174,13 @@ def _joined(
     scatterers: Scatterers,
     outward: Legs,
     inward: Legs,
+    source_velocities: tuple[np.ndarray, np.ndarray],
     reflected: bool,
 ) -> tuple[np.ndarray, ...]:
-    """Paths of the two legs of every point, the open ones."""
+    """Paths of the two legs of every point, the open ones.
+
+    source_velocities: [3] each, m/s, of both ends or of their images
+    """
     wavelength = scene.grid.wavelength_m
     length_m = outward.distance_m + inward.distance_m
 
@@ -182,7 +189,10 @@ def _joined(
         (scatterers.points_m - legs.source_m) / legs.distance_m[:, None]
         for legs in (outward, inward)
     ]
-    doppler = -np.sum(sum(directions) * scatterers.velocities_mps, axis=-1) / wavelength
+    lengthening = np.sum(sum(directions) * scatterers.velocities_mps, axis=-1)
+    for direction, velocity in zip(directions, source_velocities):
+        lengthening = lengthening - direction @ velocity
+    doppler = -lengthening / wavelength
 
     # amplitude: spreading, elements, reflections at the world, the scatterer, phase of the length
     amplitude = spread_amplitude(

@@ -8,7 +8,7 @@ import numpy as np
 
 from cooperative_isac.channel.antenna_pattern import element_amplitude
 from cooperative_isac.channel.gain import array_amplitude
-from cooperative_isac.channel.paths import PathSet
+from cooperative_isac.channel.paths import PathKind, PathSet
 from cooperative_isac.channel.static import channel_matrix
 from cooperative_isac.scene.model import Scene, Site
 from cooperative_isac.scene.path_file import SITE_TOLERANCE_M, PathFile, PathList
@@ -40,7 +40,8 @@ def moving_paths(scene: Scene, number: int, receiver: Site) -> PathSet:
     chosen &= np.where(file.multi_bounce, "multi_bounce" in kinds, "targets" in kinds)
 
     reflected = file.multi_bounce[chosen]
-    return path_set(scene, receiver, file.moving.chosen(chosen), file.targets[chosen], reflected)
+    paths = file.moving.chosen(chosen)
+    return path_set(scene, receiver, paths, file.targets[chosen], PathKind.TARGET, reflected)
 
 
 def traced_matrix(scene: Scene, receiver: Site) -> np.ndarray | None:
@@ -82,7 +83,8 @@ def _matrix_of(scene: Scene, receiver: Site, file: PathFile, kind: str) -> np.nd
     paths = file.static[kind]
     paths = paths.chosen(paths.receiver == _site_index(file.receivers_m, receiver, file))
     nothing = np.full(len(paths), NO_SCATTERER)
-    return channel_matrix(scene, receiver, path_set(scene, receiver, paths, nothing))
+    path_kind = PathKind.LINE_OF_SIGHT if kind == "line_of_sight" else PathKind.CLUTTER
+    return channel_matrix(scene, receiver, path_set(scene, receiver, paths, nothing, path_kind))
 
 
 def path_set(
@@ -90,6 +92,7 @@ def path_set(
     receiver: Site,
     paths: PathList,
     scatterer: np.ndarray,
+    kind: PathKind,
     reflected: np.ndarray | None = None,
 ) -> PathSet:
     """Paths of a file in the terms of the channel.
@@ -99,6 +102,7 @@ def path_set(
 
     paths: paths to the receiver
     scatterer: [num_paths], int
+    kind: of all of them
     reflected: [num_paths], bool, a wall is in the path; None: in none
     """
     file = _file_of(scene)
@@ -124,6 +128,7 @@ def path_set(
         paths.departure,
         paths.arrival,
         reflected,
+        np.full(len(paths), kind),
     )
 
 

@@ -2,49 +2,92 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from functools import lru_cache
 from typing import Any
 
 import numpy as np
 
 from cooperative_isac.channel.antenna_pattern import element_amplitude
+from cooperative_isac.channel.fading import draw_key
 from cooperative_isac.channel.gain import array_amplitude, friis_amplitude, radar_amplitude
-from cooperative_isac.channel.paths import PathSet
+from cooperative_isac.channel.paths import PathKind, PathSet
 from cooperative_isac.channel.reflection import mean_reflectivity, mirrored_legs, straight_legs
 from cooperative_isac.channel.static import channel_matrix
 from cooperative_isac.scene.draw import frame_generator
 from cooperative_isac.scene.geometry import SPEED_OF_LIGHT_MPS
-from cooperative_isac.scene.model import Scene, Site
+from cooperative_isac.scene.link_geometry import end_doppler_hz
+from cooperative_isac.scene.model import OfdmGrid, Scene, Site
 from cooperative_isac.scene.world import Surface
+from cooperative_isac.waveform.signal import antenna_slices
 
 # Receivers whose matrix is kept. One of 64 subcarriers and 32 x 64 antennas takes 1 MB.
 KEPT_MATRICES = 64
 
 
-def static_paths(scene: Scene, receiver: Site) -> PathSet:
-    """All paths of the static world to one receiver, the same in every frame.
+def moves(scene: Scene, site: Site) -> bool:
+    """Whether a site may be elsewhere in another frame, or has a velocity."""
+    if site.is_moving:
+        return True
+    return scene.layout is not None and scene.station(site.name).is_mobile
 
-    They are a function of the scene and its seed.
+
+def static_paths(scene: Scene, receiver: Site) -> PathSet:
+    """All paths of the static world to one receiver; those of links at rest are the same in every
+    frame.
+
+    They are a function of the scene, its seed and where its stations are.
 
     `scatterer` is a running number; `reflected` is false for lines of sight.
     """
+    return _paths_from(scene, receiver, range(len(scene.transmitters)))
+
+
+def moving_static_paths(scene: Scene, receiver: Site) -> PathSet | None:
+    """Paths of the static world to one receiver of which an end may move, with Doppler shifts.
+
+    Returns paths as static_paths; None without a world or where both ends of all links rest.
+    """
+    resting = _resting(scene, receiver)
+    chosen = [index for index in range(len(scene.transmitters)) if index not in resting]
+    if scene.world is None or not chosen:
+        return None
+    return _paths_from(scene, receiver, chosen)
+
+
+def _resting(scene: Scene, receiver: Site) -> tuple[int, ...]:
+    """Indices of the transmitters whose links to a receiver have both ends at rest."""
+    if moves(scene, receiver):
+        return ()
+    return tuple(i for i, site in enumerate(scene.transmitters) if not moves(scene, site))
+
+
+def _paths_from(scene: Scene, receiver: Site, chosen: Iterable[int]) -> PathSet:
+    """Static paths from some of the transmitters, by their indices, to one receiver."""
+    wavelength = scene.grid.wavelength_m
     parts = []
-    for index, transmitter in enumerate(scene.transmitters):
-        columns = _link_paths(scene, transmitter, receiver)
-        parts.append((np.full(len(columns[0]), index), *columns))
-    transmitter, length_m, amplitude, aod, aoa, reflected = (
+    for index in chosen:
+        site = scene.transmitters[index]
+        length_m, amplitude, aod, aoa, reflected = _link_paths(scene, site, receiver)
+        doppler_hz = end_doppler_hz(site, receiver, aod, aoa, wavelength)
+        parts.append(
+            (
+                np.full(len(length_m), index),
+                length_m / SPEED_OF_LIGHT_MPS,
+                doppler_hz,
+                amplitude,
+                aod,
+                aoa,
+                reflected,
+            )
+        )
+    transmitter, delay_s, doppler_hz, amplitude, aod, aoa, reflected = (
         np.concatenate(column) for column in zip(*parts)
     )
-    count = len(length_m)
+    kind = np.where(reflected, PathKind.REFLECTOR, PathKind.LINE_OF_SIGHT)
+    scatterer = np.arange(len(transmitter))
     return PathSet(
-        transmitter,
-        np.arange(count),
-        length_m / SPEED_OF_LIGHT_MPS,
-        np.zeros(count),
-        amplitude,
-        aod,
-        aoa,
-        reflected,
+        transmitter, scatterer, delay_s, doppler_hz, amplitude, aod, aoa, reflected, kind
     )
 
 
@@ -94,7 +137,7 @@ def diffuse_scattering(
     Each tile scatters the share S^2 of what it reflects of the power that falls on it, with
     Lambert's cosine and a phase of its own, random and drawn once (Degli-Esposti et al., IEEE
     Trans. Antennas Propag. 55(1), 2007, Lambertian pattern): a radar cross section of 4 S^2 R
-    cos(incidence) cos(scattering) area.
+    cos(incidence) cos(scattering) area. Where an end moves the phase turns with the path's length.
     """
     assert scene.world is not None  # surfaces are those of a world
     middles, area_m2 = surface.tiles(scene.world.tile_m)
@@ -115,11 +158,14 @@ def diffuse_scattering(
     amplitude = phases * radar_amplitude(
         scene.grid.wavelength_m, rcs, outward.distance_m, inward.distance_m
     )
+    length_m = outward.distance_m + inward.distance_m
+    if moves(scene, transmitter) or moves(scene, receiver):
+        amplitude = amplitude * np.exp(-2j * np.pi * length_m / scene.grid.wavelength_m)
     return _kept(
         transmitter,
         receiver,
         exists,
-        outward.distance_m + inward.distance_m,
+        length_m,
         amplitude,
         outward.departure,
         inward.departure,
@@ -128,13 +174,20 @@ def diffuse_scattering(
 
 
 def static_matrix(scene: Scene, receiver: Site) -> np.ndarray | None:
-    """Channel matrix of the static world (channel.static) to one receiver; None without a world.
+    """Channel matrix of the static world (channel.static) to one receiver.
 
-    It is computed once for a world, its sites, grid and seed.
+    It is computed once for a world, its sites, grid and seed. Links with an end that may move have
+    zeros: their paths are those of moving_static_paths.
+
+    Returns [num_rx_ant, num_subcarriers, num_tx_ant], complex64, antennas of all transmitters in a
+    row; None without a world or a link at rest.
     """
-    if scene.world is None:
+    resting = _resting(scene, receiver)
+    if scene.world is None or not resting:
         return None
-    parts = (_Same(scene.world), _Same(scene.transmitters), _Same(receiver), scene.grid, scene.seed)
+    sites = tuple(_Same(scene.transmitters[index]) for index in resting)
+    antennas = tuple((part.start, part.stop) for part in antenna_slices(scene))
+    parts = (_Same(scene.world), sites, resting, antennas, _Same(receiver), scene.grid, scene.seed)
     return _matrix(_Same(scene, free=True), *parts)
 
 
@@ -154,9 +207,17 @@ class _Same:
 
 @lru_cache(maxsize=KEPT_MATRICES)
 def _matrix(
-    scene: _Same, world: _Same, transmitters: _Same, receiver: _Same, grid, seed
+    scene: _Same,
+    world: _Same,
+    sites: tuple[_Same, ...],
+    resting: tuple[int, ...],
+    antennas: tuple[tuple[int, int], ...],
+    receiver: _Same,
+    grid: OfdmGrid,
+    seed: int,
 ) -> np.ndarray:
-    matrix = channel_matrix(scene.value, receiver.value, static_paths(scene.value, receiver.value))
+    paths = _paths_from(scene.value, receiver.value, resting)
+    matrix = channel_matrix(scene.value, receiver.value, paths)
     matrix.setflags(write=False)
     return matrix
 
@@ -165,7 +226,8 @@ def _link_paths(scene: Scene, transmitter: Site, receiver: Site) -> tuple[np.nda
     """Columns of all static paths of one link."""
     world = scene.world
     assert world is not None
-    generator = frame_generator(scene.seed, 0, f"world/{transmitter.name}/{receiver.name}")
+    who = draw_key(scene, f"world/{transmitter.name}/{receiver.name}")
+    generator = frame_generator(scene.seed, 0, who)
     parts = []
     if world.line_of_sight:
         parts.append(line_of_sight(scene, transmitter, receiver))

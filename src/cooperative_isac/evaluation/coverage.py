@@ -11,6 +11,7 @@ from cooperative_isac.channel.gain import expected_power
 from cooperative_isac.channel.world import line_of_sight
 from cooperative_isac.scene.geometry import bistatic_geometry
 from cooperative_isac.scene.model import Scene, Site, TargetClass
+from cooperative_isac.scene.noise import receiver_noise_w
 
 # Points of the grid over the area, each horizontal axis and the height.
 GRID_CELLS = 15
@@ -19,19 +20,23 @@ GRID_HEIGHTS = 5
 LINKS_FOR_A_POINT = 3
 
 
-def integration_gain(scene: Scene, transmitter: Site) -> float:
+def integration_gain(scene: Scene, transmitter: Site, receiver: Site) -> float:
     """SNR of a path of amplitude 1 (unit-norm steering) after integration.
 
     Coherent over all resource elements of a frame and all receive antennas, at full power; the
     transmit array adds 0 dB, its mean over directions, as its beams serve the users.
     """
     energy = scene.waveform.power_w * scene.grid.num_symbols / transmitter.num_ant
-    return energy / scene.propagation.noise_power_w
+    return energy / receiver_noise_w(scene, receiver)
 
 
 def links(scene: Scene) -> list[tuple[Site, Site]]:
-    """All pairs of transmitter and receiver."""
-    return list(itertools.product(scene.transmitters, scene.receivers))
+    """All pairs of transmitter and receiver that sense together."""
+    return [
+        (transmitter, receiver)
+        for transmitter, receiver in itertools.product(scene.transmitters, scene.receivers)
+        if scene.link_mode.allows(transmitter.name, receiver.name)
+    ]
 
 
 def target_classes(scene: Scene) -> list[TargetClass | None]:
@@ -44,6 +49,21 @@ def target_classes(scene: Scene) -> list[TargetClass | None]:
         for kind in (TargetClass.UAV, TargetClass.VEHICLE, TargetClass.UNKNOWN)
         if kind in present
     ]
+
+
+def class_rcs_m2(scene: Scene, target_class: TargetClass | None) -> float | None:
+    """Mean radar cross section of a class, m^2: the least of its live targets', or the class's own.
+
+    None: where the model has no classes.
+    """
+    if target_class is None:
+        return None
+    sections = [
+        scene.rcs_m2(target.name, target_class)
+        for target in scene.targets
+        if target.target_class is target_class
+    ]
+    return min(sections, default=scene.body(target_class).rcs_m2)
 
 
 def grid_points(
@@ -83,10 +103,8 @@ def path_snr(
     path = bistatic_geometry(
         transmitter.position_m, receiver.position_m, points_m, np.zeros(3), scene.grid.wavelength_m
     )
-    rcs_m2 = None if target_class is None else scene.body(target_class).rcs_m2
-    power = expected_power(scene, transmitter, receiver, path, rcs_m2) * integration_gain(
-        scene, transmitter
-    )
+    power = expected_power(scene, transmitter, receiver, path, class_rcs_m2(scene, target_class))
+    power = power * integration_gain(scene, transmitter, receiver)
     if scene.world is not None:
         blocked = scene.world.blocks(transmitter.position_m, points_m) | scene.world.blocks(
             points_m, receiver.position_m
@@ -100,7 +118,8 @@ def line_of_sight_snr(scene: Scene, transmitter: Site, receiver: Site) -> float:
     if scene.world is None or not scene.world.line_of_sight:
         return 0.0
     amplitude = line_of_sight(scene, transmitter, receiver)[1]
-    return float(np.sum(np.abs(amplitude) ** 2)) * integration_gain(scene, transmitter)
+    gain = integration_gain(scene, transmitter, receiver)
+    return float(np.sum(np.abs(amplitude) ** 2)) * gain
 
 
 def usable_snr(scene: Scene, points_m: np.ndarray, target_class: TargetClass | None) -> np.ndarray:
@@ -117,16 +136,31 @@ def usable_snr(scene: Scene, points_m: np.ndarray, target_class: TargetClass | N
 
 
 def coverage_rows(scene: Scene) -> list[tuple[str, str]]:
-    """The link budget that `isac check` prints, a line for each link, in dB over the noise."""
-    points = grid_points(scene)
-    points = points[~inside_boxes(scene, points)]
+    """The link budget that `isac check` prints, a line for each link, in dB over the noise.
+
+    Of all bands; stations that move are where they start.
+    """
+    own = any(target.rcs_m2 is not None for target in scene.targets)
+    remark = "; of a class, its target of the least cross section" if own else ""
     rows = [
         (
             "SNR",
             "of a target path after integration over resource elements and receive antennas: "
-            "median (10 to 90 %) over the area",
+            f"median (10 to 90 %) over the area{remark}",
         )
     ]
+    for view in scene.views:
+        if scene.layout is not None:
+            rows.append((f"band {view.band}", f"{len(links(view))} links"))
+        rows += _link_rows(view)
+    return rows
+
+
+def _link_rows(scene: Scene) -> list[tuple[str, str]]:
+    """The link budget of one band."""
+    points = grid_points(scene)
+    points = points[~inside_boxes(scene, points)]
+    rows = []
     for transmitter, receiver in links(scene):
         parts = [
             _class_text(scene, transmitter, receiver, points, kind)

@@ -69,8 +69,10 @@ def draw_coverage(scene: Scene, path: Path) -> None:
     what = "target" if kind is None else {TargetClass.UAV: "UAV"}.get(kind, kind.name.lower())
     place = min(LINKS_FOR_A_POINT, len(links(scene)))
     where = "" if scene.dimension == 2 else f" at {height:g} m"
+    band = "" if scene.layout is None else f", band {scene.band}"
     axes.set_title(
-        f"{scene.name}: {what}{where}, SNR of the {ORDINALS[place]} of {len(links(scene))} links",
+        f"{scene.name}{band}: {what}{where}, "
+        f"SNR of the {ORDINALS[place]} of {len(links(scene))} links",
         loc="left",
         pad=10,
     )

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import fields
-from typing import Any
+from dataclasses import replace
 
 import numpy as np
 
-from cooperative_isac.bounds.crlb import Bound, crlb, joint_crlb
+from cooperative_isac.bounds.crlb import Bound, crlb, network_crlb
 from cooperative_isac.channel.paths import PathSet
 from cooperative_isac.fusion.detection import Detection, complete
 from cooperative_isac.metrics.assignment import match_within, pairwise_distances
@@ -20,44 +19,39 @@ from cooperative_isac.waveform.frame import Frame
 from cooperative_isac.waveform.signal import Signal
 
 
-def frame_bound(scene: Scene, signal: Signal, targets: Sequence[TargetState]) -> Bound:
-    """CRLB of the targets in one simulated frame, with the fading that pipeline.hear draws for
-    it.
+def frame_bound(
+    scene: Scene, signal: Signal, targets: Sequence[TargetState], time_s: float | None = None
+) -> Bound:
+    """CRLB of the targets in one simulated frame of one band, with the fading that pipeline.hear
+    draws for it.
+
+    time_s: from the start of consecutive frames; None: an independent draw
     """
-    known = KnownSymbols(scene).of_frame(signal)
-    return crlb(scene, known, targets, true_paths(scene, signal.number, targets))
+    paths = true_paths(scene, signal.number, targets, time_s)
+    return crlb(scene, KnownSymbols(scene).of_frame(signal), targets, paths)
 
 
 def network_bound(scene: Scene, frame: Frame, targets: Sequence[TargetState]) -> Bound:
-    """CRLB of the targets in one simulated frame from all its bands, with stations at its poses.
-
-    Of a network only the links that sense count.
+    """CRLB of the targets in one simulated frame of all bands on the air and all links, with the
+    fading that pipeline.receive draws for it.
     """
     posed = scene.posed(frame.poses)
-    parts = []
+    known = {}
+    paths = {}
     for band, signal in frame.signals.items():
         view = posed.on(band)
-        known = KnownSymbols(view).of_frame(signal)
-        paths = true_paths(view, frame.number, targets)
-        if scene.layout is not None:
-            paths = {name: _linked(view, name, found) for name, found in paths.items()}
-        parts.append((view, known, paths))
-    return joint_crlb(parts, targets)
+        known[band] = KnownSymbols(view).of_frame(signal)
+        paths[band] = true_paths(view, frame.number, targets, frame.time_s)
+    return network_crlb(scene, replace(frame, signals=known), targets, paths)
 
 
-def _linked(view: Scene, receiver: str, paths: PathSet) -> PathSet:
-    """The paths to a receiver from the transmitters whose echoes it uses."""
-    is_linked = np.isin(paths.transmitter, view.linked_transmitters(receiver))
-    columns: dict[str, Any] = {}
-    for column in fields(paths):
-        values = getattr(paths, column.name)
-        columns[column.name] = None if values is None else values[is_linked]
-    return PathSet(**columns)
-
-
-def true_paths(scene: Scene, number: int, targets: Sequence[TargetState]) -> dict[str, PathSet]:
+def true_paths(
+    scene: Scene, number: int, targets: Sequence[TargetState], time_s: float | None = None
+) -> dict[str, PathSet]:
     """The paths to each receiver, by its name, that pipeline.hear draws for frame `number`."""
-    return {site.name: paths_to(scene, number, site, targets)[0] for site in scene.receivers}
+    return {
+        site.name: paths_to(scene, number, site, targets, time_s)[0] for site in scene.receivers
+    }
 
 
 class BoundLog:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from cooperative_isac.channel.echo import Echo
-from cooperative_isac.evaluation.live_bound import frame_bound
+from cooperative_isac.evaluation.live_bound import network_bound
 from cooperative_isac.fusion.detection import Detection
 from cooperative_isac.metrics.assignment import match_within, pairwise_distances
 from cooperative_isac.metrics.run_score import DETECTION_CUTOFF_M
@@ -100,7 +100,7 @@ def measure_frame(scene: Scene, schemes: Mapping[str, Ends], number: int) -> Fra
     """
     draw = draw_frame(scene, number)
     signal = draw.frame.on(scene.band)
-    bound = frame_bound(scene, signal, draw.targets)
+    bound = network_bound(scene, draw.frame, draw.targets)
     samples = {}
     for name, ends in schemes.items():
         try:

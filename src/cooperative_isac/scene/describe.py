@@ -8,11 +8,19 @@ from collections.abc import Iterator
 import numpy as np
 
 from cooperative_isac.scene.file.build import w_to_dbm
-from cooperative_isac.scene.file.physics import unambiguous_range, unambiguous_speed
-from cooperative_isac.scene.model import Box, Scene, Site, Target
+from cooperative_isac.scene.file.physics import ends_speed, unambiguous_range, unambiguous_speed
+from cooperative_isac.scene.file.station_physics import own_speed_mps
+from cooperative_isac.scene.model import Band, Box, Scene, Site, Target
 from cooperative_isac.scene.motion.motion import note_of
+from cooperative_isac.scene.noise import receiver_noise_w
+from cooperative_isac.scene.station import Duplex, Station
 
 BITS_PER_SAMPLE = 2 * 32
+DUPLEX_WORDS = {
+    Duplex.TX: "transmits",
+    Duplex.RX: "receives",
+    Duplex.FULL: "transmits and receives",
+}
 CELLS_PER_AXIS = 21
 # Share of the area in front of an array below which its orientation is taken for a mistake.
 LEAST_SHARE_IN_FRONT = 0.5
@@ -26,11 +34,127 @@ def describe(scene: Scene) -> list[tuple[str, str]]:
         ("file", scene.source),
         ("area", f"{_triple(scene.box.low_m)} to {_triple(scene.box.high_m)} m"),
     ]
-    rows += [(f"transmitter {site.name}", _site(scene, site)) for site in scene.transmitters]
-    rows += [(f"receiver {site.name}", _site(scene, site)) for site in scene.receivers]
+    if scene.layout is None:
+        rows += [(f"transmitter {site.name}", _site(scene, site)) for site in scene.transmitters]
+        rows += [(f"receiver {site.name}", _site(scene, site)) for site in scene.receivers]
+        rows += _waveform(scene) + _resolution(scene) + _paths(scene) + _static_paths(scene)
+    else:
+        rows += _network(scene)
     targets = [(f"target {target.name}", _target(target)) for target in scene.targets]
-    rows += _waveform(scene) + _resolution(scene) + _paths(scene) + _static_paths(scene)
     return rows + (targets or [("targets", NO_TARGETS)])
+
+
+def _network(scene: Scene) -> list[tuple[str, str]]:
+    """Links, bands and stations of a scene that names them."""
+    rows = [("links", _links(scene))]
+    for band, view in zip(scene.bands, scene.views):
+        rows += _band(scene, band, view)
+    rows += _static_paths(scene)
+    for station in scene.stations:
+        rows.append((f"station {station.name}", _station(station)))
+        rows += [(f"  on {name}", _antenna(scene, station, name)) for name in station.bands]
+    return rows
+
+
+def _links(scene: Scene) -> str:
+    """Mode and number of the links."""
+    monostatic = sum(link.is_monostatic for link in scene.links)
+    parts = [
+        f"{sum(link.band == band.name for link in scene.links)} on {band.name}"
+        for band in scene.bands
+    ]
+    return (
+        f"{scene.link_mode}: {len(scene.links)} ({', '.join(parts)}), {monostatic} of them "
+        "monostatic"
+    )
+
+
+def _band(scene: Scene, band: Band, view: Scene) -> list[tuple[str, str]]:
+    """What is sent on a band, and what that resolves."""
+    grid = view.grid
+    wave = view.waveform
+    frame_s = grid.num_symbols * grid.symbol_period_s
+    rate_hz = scene.update_rate_hz / band.frame_stride
+    spacing = f"{grid.subcarrier_spacing_hz / 1e3:g} kHz"
+    if grid.subcarrier_stride > 1:
+        spacing += f" (one in {grid.subcarrier_stride})"
+    symbols = f"{grid.num_symbols} symbols"
+    if grid.symbol_stride > 1:
+        symbols += f" (one in {grid.symbol_stride})"
+    own_mps = ends_speed(view)
+    moving = f", of which moving stations take {own_mps:.3g} m/s" if own_mps else ""
+    return [
+        (
+            f"band {band.name}",
+            f"{grid.carrier_hz / 1e9:g} GHz, {grid.num_subcarriers} subcarriers of {spacing} x "
+            f"{symbols}, {wave.modulation_order}-QAM, {wave.precoder}, "
+            f"{view.users.num_users} users",
+        ),
+        ("  frames", f"{frame_s * 1e3:.3g} ms, {rate_hz:g} frames/s"),
+        (
+            "  power",
+            f"{w_to_dbm(wave.power_w):.1f} dBm a transmitter, sensing noise "
+            f"{w_to_dbm(view.propagation.noise_power_w):.1f} dBm",
+        ),
+        (
+            "  resolution",
+            f"bistatic range {grid.range_resolution_m:.3g} m, speed {speed_resolution(view):.3g} "
+            f"m/s; unambiguous within {unambiguous_range(view):.4g} m, "
+            f"{unambiguous_speed(view):.4g} m/s{moving}",
+        ),
+    ]
+
+
+def _station(station: Station) -> str:
+    """Role, place or motion, clock and what is left of its own signal."""
+    parts = [f"{station.role}, {_place(station)}"]
+    if station.operator:
+        parts.append(f"operator {station.operator}")
+    if station.area:
+        parts.append(f"area {station.area}")
+    if station.scheme:
+        parts.append(f"scheme {station.scheme}")
+    if station.residual_self_interference_db is not None:
+        level_db = station.residual_self_interference_db
+        parts.append(f"{level_db:g} dB of its own signal left")
+    if not station.clock.is_ideal:
+        clock = station.clock
+        parts.append(
+            f"clock {clock.timing_offset_s * 1e9:+.4g} ns {clock.timing_drift * 1e9:+.4g} ns/s, "
+            f"{clock.frequency_offset_hz:+.4g} Hz {clock.frequency_drift_hzps:+.4g} Hz/s"
+        )
+    return "; ".join(parts)
+
+
+def _place(station: Station) -> str:
+    """Where a station stands, or along what it moves."""
+    begins = _triple(station.pose_at(0.0).position_m)
+    if station.odometry:
+        return f"follows odometry '{station.odometry}', begins at {begins} m"
+    if station.tf_frame:
+        return f"follows frame '{station.tf_frame}' of /tf, begins at {begins} m"
+    if station.motion is None:
+        return f"at {begins} m"
+    motion = station.motion
+    ends = "without end" if math.isinf(motion.duration_s) else f"for {motion.duration_s:.1f} s"
+    note = note_of(motion)
+    return (
+        f"moves from {motion.start_s:g} s {ends} with up to {own_speed_mps(station):.3g} m/s, "
+        f"begins at {begins} m" + (f" ({note})" if note else "")
+    )
+
+
+def _antenna(scene: Scene, station: Station, band: str) -> str:
+    """A station's array on one band, and the size of its raw echo."""
+    view = scene.on(band)
+    antenna = station.antenna(band)
+    assert antenna is not None, "a station's bands are those of its arrays"
+    site = station.site(band, station.pose_at(0.0))
+    text = f"{DUPLEX_WORDS[antenna.duplex]}, {_array(view, site)}"
+    if antenna.duplex.receives:
+        noise_dbm = w_to_dbm(receiver_noise_w(view, site))
+        text += f", raw echo {raw_bits(view, site) / 1e6:.3g} Mbit, noise {noise_dbm:.1f} dBm"
+    return text
 
 
 def raw_bits(scene: Scene, receiver: Site) -> int:
@@ -71,7 +195,20 @@ def share_in_front(area: Box, site: Site) -> float:
 
 def warnings(scene: Scene) -> list[str]:
     """What is allowed in a scene, but hardly meant: one line each."""
-    return [*_facing_away(scene), *_without_angles(scene)]
+    return [line for view in scene.views for line in (*_facing_away(view), *_without_angles(view))]
+
+
+def _key(scene: Scene, group: str, index: int) -> str:
+    """How a warning calls a site."""
+    site = getattr(scene, group)[index]
+    if scene.layout is None:
+        return f"{group}[{index}] ('{site.name}')"
+    return f"station '{site.name}' on band '{scene.band}'"
+
+
+def _turns(scene: Scene, site: Site) -> bool:
+    """Whether a site's look direction changes as it moves."""
+    return scene.layout is not None and scene.station(site.name).is_mobile
 
 
 def _facing_away(scene: Scene) -> Iterator[str]:
@@ -85,6 +222,8 @@ def _facing_away(scene: Scene) -> Iterator[str]:
     }
     for group, effect in effects.items():
         for index, site in enumerate(getattr(scene, group)):
+            if _turns(scene, site):
+                continue
             is_blind_behind = group == "receivers" or site.pattern != "isotropic"
             share = share_in_front(scene.box, site)
             if not is_blind_behind or share >= LEAST_SHARE_IN_FRONT:
@@ -92,7 +231,7 @@ def _facing_away(scene: Scene) -> Iterator[str]:
             away = (scene.box.low_m + scene.box.high_m) / 2 - site.position_m
             yaw_deg = math.degrees(math.atan2(away[1], away[0]))
             yield (
-                f"{group}[{index}] ('{site.name}') has {share:.0%} of the area in front; {effect}: "
+                f"{_key(scene, group, index)} has {share:.0%} of the area in front; {effect}: "
                 f"turn it, orientation.yaw_deg: {yaw_deg:.0f} looks at the middle of the area"
             )
 
@@ -103,21 +242,23 @@ def _without_angles(scene: Scene) -> Iterator[str]:
         if min(angle_resolution(scene, site)) < 180.0:
             continue
         yield (
-            f"receivers[{index}] ('{site.name}') measures no angle, as its array of {site.num_ant} "
+            f"{_key(scene, 'receivers', index)} measures no angle, as its array of {site.num_ant} "
             "has no extent across its look direction: give it more elements"
         )
 
 
 def _site(scene: Scene, site: Site) -> str:
+    return f"{_triple(site.position_m)} m, {_array(scene, site)}"
+
+
+def _array(scene: Scene, site: Site) -> str:
+    """An array, where it looks and how wide its beams are on a band."""
     x, y, z = site.boresight
     yaw, pitch = math.degrees(math.atan2(y, x)), math.degrees(math.asin(max(-1.0, min(1.0, z))))
     widths = [f"{width:.1f}" for width in angle_resolution(scene, site) if width < 180]
     beam = f", beam {' x '.join(widths)} deg" if widths else ""
     front = f"{share_in_front(scene.box, site):.0%} of the area in front"
-    return (
-        f"{_triple(site.position_m)} m, {site.kind} of {site.num_ant}, yaw {yaw:.0f} deg, "
-        f"pitch {pitch:.0f} deg{beam}, {front}"
-    )
+    return f"{site.kind} of {site.num_ant}, yaw {yaw:.0f} deg, pitch {pitch:.0f} deg{beam}, {front}"
 
 
 def _waveform(scene: Scene) -> list[tuple[str, str]]:
@@ -193,8 +334,9 @@ def _target(target: Target) -> str:
     ends = "without end" if math.isinf(motion.duration_s) else f"for {motion.duration_s:.1f} s"
     position, velocity = motion.state(motion.start_s)
     note = note_of(motion)
+    section = "" if target.rcs_m2 is None else f" of {10 * math.log10(target.rcs_m2):.3g} dBsm"
     return (
-        f"{target.target_class.name.lower()}, from {motion.start_s:g} s {ends}, begins at "
+        f"{target.target_class.name.lower()}{section}, from {motion.start_s:g} s {ends}, begins at "
         f"{_triple(position)} m with {np.linalg.norm(velocity):.3g} m/s"
         + (f"; {note}" if note else "")
     )

@@ -39,7 +39,7 @@ class Surface:
     second_m: np.ndarray
     material: Material
 
-    @property
+    @cached_property
     def normal(self) -> np.ndarray:
         """Unit vector [3] at right angles to both edges."""
         cross = np.cross(self.first_m, self.second_m)
@@ -62,6 +62,11 @@ class Surface:
         """Images of points behind the plane; points_m: [..., 3]; returns [..., 3]."""
         height = (points_m - self.corner_m) @ self.normal
         return points_m - 2 * height[..., None] * self.normal
+
+    def mirrored_directions(self, vectors: np.ndarray) -> np.ndarray:
+        """Images of free vectors, as velocities; vectors: [..., 3]; returns [..., 3]."""
+        height = vectors @ self.normal
+        return vectors - 2 * height[..., None] * self.normal
 
     def crossing(self, starts_m: np.ndarray, ends_m: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Where segments meet the plane.

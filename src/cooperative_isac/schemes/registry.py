@@ -64,6 +64,15 @@ def scheme_scene(name: str, scene: Scene) -> Scene:
     return arranged
 
 
+def load_schemes(name: str, scene: Scene) -> None:
+    """Import the schemes that a scene is run with, for processes that are forked later.
+
+    ValueError lists the names there are.
+    """
+    for each in sorted(set(station_schemes(name, scene).values())):
+        _load(each)
+
+
 def _arranged(name: str, scene: Scene) -> Scene:
     return _load(name).arranged(scene)
 

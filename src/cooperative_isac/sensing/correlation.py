@@ -88,6 +88,18 @@ class StreamReference:
         return np.ascontiguousarray(grams).reshape(num_subcarriers, -1, num_streams)
 
     @cached_property
+    def responses(self) -> np.ndarray:
+        """Correlation of each stream with all streams in each block, `block_grams` in the order
+        in which waveforms are made of it.
+
+        [num_subcarriers, num_streams (sent), num_streams (all) * num_blocks], complex64.
+        """
+        num_subcarriers, num_streams, _ = self.streams.shape
+        grams = self.block_grams.reshape(num_subcarriers, -1, num_streams, num_streams)
+        by_sent = np.ascontiguousarray(grams.transpose(0, 3, 2, 1))
+        return by_sent.reshape(num_subcarriers, num_streams, -1)
+
+    @cached_property
     def gram(self) -> np.ndarray:
         """Gram matrix of the streams on each subcarrier, [num_subcarriers, num_streams,
         num_streams].
@@ -102,12 +114,15 @@ class StreamReference:
         Returns [..., num_blocks], float64.
         """
         period_s = self.frame.grid.symbol_period_s
-        turns_per_symbol = 2 * np.pi * period_s * np.asarray(doppler_hz)[..., None]
-        gains = {}
-        for size in {*self.block_sizes.tolist()}:
-            offsets = np.arange(size) - (size - 1) / 2
-            gains[size] = np.cos(turns_per_symbol * offsets).mean(axis=-1)
-        return np.stack([gains[size] for size in self.block_sizes.tolist()], axis=-1)
+        phase_per_symbol = 2 * np.pi * period_s * np.asarray(doppler_hz)[..., None]
+
+        # All blocks are of one size but the last.
+        gains = np.empty((*phase_per_symbol.shape[:-1], self.num_blocks))
+        gains[...] = _coherence(phase_per_symbol, self.block)[..., None]
+        last = int(self.block_sizes[-1])
+        if last != self.block:
+            gains[..., -1] = _coherence(phase_per_symbol, last)
+        return gains
 
     def spectrum(self, blocks: np.ndarray, num_bins: int) -> np.ndarray:
         """Doppler spectrum of values at the blocks' centers, by FFT.
@@ -209,6 +224,12 @@ class StreamReference:
         if missing:
             values = np.pad(values, ((0, 0), (0, 0), (0, missing)))
         return values.reshape(*values.shape[:2], self.num_blocks, self.block)
+
+
+def _coherence(phase_per_symbol: np.ndarray, num_symbols: int) -> np.ndarray:
+    """Mean of a turning phase over symbols about their middle; [..., 1] to [...]."""
+    offsets = np.arange(num_symbols) - (num_symbols - 1) / 2
+    return np.cos(phase_per_symbol * offsets).mean(axis=-1)
 
 
 def stream_reference(

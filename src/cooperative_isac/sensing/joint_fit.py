@@ -123,37 +123,42 @@ class JointFit:
         """Match every path of a state, all others removed."""
         self.effort.matches_left -= 1
         replica = self.maker.make(state)
-        size = self.maker.dimension
         num_paths = state.num_paths
-
-        # Gather: the echo behind the beam to each target, and behind that beam's location
-        # derivatives.
-        beams = replica.receive.conj().reshape(-1, len(self._flat))
-        behind = (beams @ self._flat).reshape(state.num_targets, 1 + size, -1)
+        arrivals = replica.receive[state.owner, 0]
 
         # Waveforms as they are in the correlation, and the filters matched to them.
         own = replica.own.reshape(num_paths, -1)
         matched = replica.filters[:, 0].conj()[..., None] * replica.turns[:, None, None, :]
         matched = matched.reshape(num_paths, -1)
-        arrivals = replica.receive[state.owner, 0]
+
+        # Gather: the echo behind the beam to each target, and behind each path's filter at each
+        # antenna.
+        behind = replica.receive[:, 0].conj() @ self._flat
+        at_antennas = matched @ self._flat.T
 
         # Solve for the complex amplitudes of all paths together.
-        overlap = (matched @ own.T) * (arrivals.conj() @ arrivals.T)
-        received = (matched @ behind[:, 0].T)[np.arange(num_paths), state.owner]
+        crossed = matched @ own.T
+        overlap = crossed * (arrivals.conj() @ arrivals.T)
+        received = np.sum(arrivals.conj() * at_antennas, axis=1)
         amplitude = _amplitudes(overlap.astype(complex), received)
 
-        # Subtract: what all paths leave behind each beam.
+        # Subtract all paths: what they leave behind each beam, and at each antenna.
         weighted = arrivals * amplitude.astype(np.complex64)[:, None]
-        leaks = np.einsum("tdr,pr->tdp", replica.receive.conj(), weighted)
-        behind -= leaks @ own
-        residual = behind.reshape(state.num_targets, 1 + size, *self.correlation.shape[1:])
+        behind -= (replica.receive[:, 0].conj() @ weighted.T) @ own
+        residual = behind.reshape(state.num_targets, *self.correlation.shape[1:])
+        at_antennas -= crossed @ weighted
 
-        # Gradient and information of locations and Doppler shifts.
-        location_slope, doppler_slope = self._slopes(state, replica, amplitude, residual)
+        # Gradient of locations and Doppler shifts.
+        location_slope, doppler_slope = self._slopes(
+            state, replica, amplitude, residual, at_antennas
+        )
+
+        # Information of locations and Doppler shifts.
         energy = replica.gram[:, 0, 0].real
         power = np.abs(amplitude * np.diag(overlap)) ** 2 / (energy * self.noise_power_w)
         information = location_information(replica.receive[state.owner], replica.gram)
         shift_information = doppler_information(self.maker.reference.frame.grid, power)
+
         return Fit(
             state=state,
             replica=replica,
@@ -163,7 +168,7 @@ class JointFit:
             doppler_slope=doppler_slope,
             information=2 * power[:, None, None] * information,
             doppler_information=replica.doppler_share * shift_information,
-            residual=residual[:, 0],
+            residual=residual,
             coherence=overlap / np.sqrt(np.outer(energy, energy)),
         )
 
@@ -199,52 +204,68 @@ class JointFit:
         return fit
 
     def _slopes(
-        self, state: PathState, replica: Replica, amplitude: np.ndarray, residual: np.ndarray
+        self,
+        state: PathState,
+        replica: Replica,
+        amplitude: np.ndarray,
+        residual: np.ndarray,
+        at_antennas: np.ndarray,
     ) -> tuple[np.ndarray, np.ndarray]:
-        """Gradient of the log-likelihood with locations [num_targets, D] and Doppler shifts
-        [num_paths].
+        """Gradient of the log-likelihood.
+
+        residual: [num_targets, num_subcarriers, num_streams, num_blocks], complex64, what all paths
+        leave behind the beam to each target
+        at_antennas: [num_paths, num_rx_ant], complex64, the same behind each path's filter
+        Returns that with locations [num_targets, D] and with Doppler shifts [num_paths], float64.
         """
-        times = self.maker.reference.block_times_s
-        ramp = -2j * np.pi * (times - self.maker.reference.middle_s)
-        weights = np.stack([replica.turns, replica.turns * ramp]).astype(np.complex64)
-        # Every target's residual with every path's turns: cheaper than a copy of the residual for
-        # each path.
-        summed = (
-            residual.reshape(state.num_targets, -1, len(times)) @ weights.reshape(-1, len(times)).T
-        )
-        summed = summed.reshape(*summed.shape[:2], 2, -1)[
-            state.owner, ..., np.arange(state.num_paths)
-        ]
-        summed = summed.reshape(*replica.filters.shape, 2)
-        filters = replica.filters.conj()
-        location = np.einsum("pik,pdik->pd", filters[:, 0], summed[:, 1:, ..., 0]) + np.einsum(
-            "pdik,pik->pd", filters[:, 1:], summed[:, 0, ..., 0]
-        )
-        doppler = np.einsum("pik,pik->p", filters[:, 0], summed[:, 0, ..., 1])
+        reference = self.maker.reference
+        num_paths, num_filters = replica.filters.shape[:2]
+        num_blocks = reference.num_blocks
+
+        # Each target's residual summed over blocks with its paths' turns, and with their slopes.
+        ramp = -2j * np.pi * (reference.block_times_s - reference.middle_s)
+        turns = np.stack([replica.turns, replica.turns * ramp.astype(np.complex64)], axis=-1)
+        rows = residual.reshape(state.num_targets, -1, num_blocks)
+        summed = rows[state.owner] @ turns
+
+        # Behind the filters and their location slopes.
+        filters = replica.filters.reshape(num_paths, num_filters, -1).conj()
+        behind = filters @ summed
+
+        # Location moves the filter and the arrival; a Doppler shift the turns.
+        arrival_slopes = replica.receive[state.owner, 1:].conj()
+        location = behind[:, 1:, 0] + (arrival_slopes @ at_antennas[..., None])[..., 0]
         factor = 2 / self.noise_power_w * amplitude.conj()
-        return _by_owner(np.real(factor[:, None] * location), state), np.real(factor * doppler)
+        location_slope = np.real(factor[:, None] * location)
+        doppler_slope = np.real(factor * behind[:, 0, 1])
+        return _by_owner(location_slope, state), doppler_slope
 
 
 def scoring_step(fit: Fit) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Newton step with the Fisher information: locations [num_targets, 3], Doppler shifts
-    [num_paths], and the gain in log-likelihood that each target expects [num_targets].
+    """Newton step of all targets with the Fisher information.
+
+    Returns the moves of locations [num_targets, 3], m, the moves of Doppler shifts [num_paths], Hz,
+    and the gain in log-likelihood that each target expects, [num_targets]; all float64.
     """
     information = fit.target_information
     size = information.shape[-1]
-    damping = 1e-6 * np.trace(information, axis1=1, axis2=2)[:, None, None]
-    damping = np.maximum(damping, LEAST_INFORMATION) * np.eye(size)
+
+    # Locations: a ridge where an axis is not measured.
+    ridge = np.maximum(1e-6 * np.trace(information, axis1=1, axis2=2), LEAST_INFORMATION)
+    damped = information + ridge[:, None, None] * np.eye(size)
     moves = np.zeros((fit.state.num_targets, 3))
-    moves[:, :size] = np.linalg.solve(information + damping, fit.location_slope[..., None])[..., 0]
+    moves[:, :size] = np.linalg.solve(damped, fit.location_slope[..., None])[..., 0]
+
+    # Doppler shifts: none where nothing is known.
     shifts = np.zeros(fit.state.num_paths)
-    np.divide(
-        fit.doppler_slope, fit.doppler_information, out=shifts, where=fit.doppler_information > 0
-    )
+    is_known = fit.doppler_information > 0
+    np.divide(fit.doppler_slope, fit.doppler_information, out=shifts, where=is_known)
+
+    # Twice what a quadratic likelihood would gain, over each target's location and paths.
     gain = np.sum(moves[:, :size] * fit.location_slope, axis=1)
-    return (
-        moves,
-        shifts,
-        gain + np.bincount(fit.state.owner, shifts * fit.doppler_slope, fit.state.num_targets),
-    )
+    path_gain = shifts * fit.doppler_slope
+    gain += np.bincount(fit.state.owner, path_gain, fit.state.num_targets)
+    return moves, shifts, gain
 
 
 def _amplitudes(overlap: np.ndarray, received: np.ndarray) -> np.ndarray:

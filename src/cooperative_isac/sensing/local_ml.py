@@ -8,6 +8,7 @@ from itertools import combinations
 import numpy as np
 from scipy.special import chdtri
 
+from cooperative_isac.scene.arrays import phasors
 from cooperative_isac.sensing.correlation import StreamReference, stream_reference
 from cooperative_isac.sensing.detector import Detector
 from cooperative_isac.sensing.joint_fit import Effort, Fit, JointFit, without
@@ -17,6 +18,7 @@ from cooperative_isac.sensing.replica import ReplicaMaker
 from cooperative_isac.sensing.static_paths import StaticNuisance
 from cooperative_isac.sensing.surface import (
     LEAST_STATIC_SHARE,
+    Surface,
     doppler_bins,
     likelihood_surface,
     static_weights,
@@ -80,6 +82,36 @@ SUPPRESSED_BUDGET = SearchBudget(
 BODY_BUDGET = SearchBudget(
     max_peaks=48, follow_matches=16, search_matches=24, search_every=1, searches_first=False
 )
+
+
+@dataclass(frozen=True)
+class Peak:
+    """A peak of the likelihood surface, and what is matched to it.
+
+    point_m: [3], float64, m, in map; doppler_hz: Hz
+    beam: [num_rx_ant], complex64, conjugate receive steering
+    filter: [num_subcarriers, num_streams], complex64, stream weights of its transmitter's path
+    turn: [num_blocks], complex64, exp(-j 2 pi f t) at the blocks' centers
+    noise_w: power of noise behind all three, static paths suppressed
+    """
+
+    transmitter: int
+    point_m: np.ndarray
+    doppler_hz: float
+    beam: np.ndarray
+    filter: np.ndarray
+    turn: np.ndarray
+    noise_w: float
+
+    def power(self, correlation: np.ndarray) -> float:
+        """Its matched-filter power in noise variances: a peak may be explained away since the
+        surface was made.
+
+        correlation: [num_rx_ant, num_subcarriers, num_streams, num_blocks], complex64
+        """
+        behind = self.beam @ correlation.reshape(len(self.beam), -1)
+        behind = behind.reshape(-1, len(self.turn)) @ self.turn
+        return float(np.abs(np.vdot(self.filter.ravel(), behind)) ** 2 / self.noise_w)
 
 
 class LocalMl(Detector):
@@ -188,7 +220,6 @@ class LocalMl(Detector):
         surface = likelihood_surface(
             self.search, reference, residual, noise_power_w, self.max_doppler_hz
         )
-        power = np.where(surface.power > self.path_threshold(reference), surface.power, 0)
 
         # Targets that may still be reported: residues of static paths do not count.
         num_known = int(np.sum(~residues(maker, known))) if known else 0
@@ -196,23 +227,17 @@ class LocalMl(Detector):
         found = NO_PATHS
         num_found = 0
 
-        for _ in range(self.budget.max_peaks):
-            # Next peak, the sum over transmitters at its largest.
-            cell = int(power.sum(axis=0).argmax())
-            index = int(power[:, cell].argmax())
-            spent = whole.effort.matches_left < PEAK_MATCHES
-            if spent or num_found >= most or power[index, cell] < threshold:
+        for peak in self._peaks(maker, surface, threshold):
+            if whole.effort.matches_left < PEAK_MATCHES or num_found >= most:
                 break
 
             # Whether it is still there without the peaks before.
-            power[:, self.search.neighbors(cell)] = 0
-            doppler_hz = surface.doppler_hz[index, cell]
-            if self._power_at(maker, residual, cell, index, doppler_hz) < threshold * STILL_THERE:
+            if peak.power(residual) < threshold * STILL_THERE:
                 continue
 
             # Fit of its strongest path, then of the missing ones.
             joint = JointFit(maker, residual, noise_power_w, whole.effort)
-            start = single_path(self.search.points_m[cell], index, doppler_hz)
+            start = single_path(peak.point_m, peak.transmitter, peak.doppler_hz)
             fit = joint.climb(joint.match(start), **ROUGH)
             if fit.power[0] >= threshold:
                 grown = self._with_missing_paths(maker, fit, fit.state, np.ones(1, bool))
@@ -224,21 +249,48 @@ class LocalMl(Detector):
                 num_found += int(np.sum(~residues(maker, fit)))
         return found
 
-    def _power_at(
-        self, maker: ReplicaMaker, residual: np.ndarray, cell: int, index: int, doppler_hz: float
-    ) -> float:
-        """Matched-filter power of one transmitter at a cell: a peak may be explained away since the
-        surface was made.
+    def _peaks(self, maker: ReplicaMaker, surface: Surface, threshold: float) -> list[Peak]:
+        """Peaks of a likelihood surface above a threshold, the sum over transmitters at its
+        largest first; no two within one main lobe.
         """
-        beam = self.search.beams[self.search.beam_of_cell[cell]]
-        filters, energy = maker.filters_at(index, self.search.points_m[cell][None])
-        turn = np.exp(-2j * np.pi * doppler_hz * maker.reference.block_times_s).astype(np.complex64)
-        behind = np.tensordot(beam, residual, axes=1) @ turn
-        share = max(
-            float(maker.reference.static_share(np.array([doppler_hz]))[0]), LEAST_STATIC_SHARE
-        )
-        noise = share * energy[0] * self.scene.propagation.noise_power_w
-        return float(np.abs(np.vdot(filters[0], behind)) ** 2 / noise)
+        reference = maker.reference
+        power = np.where(surface.power > self.path_threshold(reference), surface.power, 0)
+
+        # Cells in their order, each with its strongest transmitter.
+        cells = []
+        senders = []
+        for _ in range(self.budget.max_peaks):
+            cell = int(power.sum(axis=0).argmax())
+            sender = int(power[:, cell].argmax())
+            if power[sender, cell] < threshold:
+                break
+            cells.append(cell)
+            senders.append(sender)
+            power[:, self.search.neighbors(cell)] = 0
+
+        # Matched filters of all of them, and the noise behind these.
+        points_m = self.search.points_m[cells]
+        doppler_hz = surface.doppler_hz[senders, cells]
+        turns = phasors(-doppler_hz[:, None] * reference.block_times_s)
+        filters, energy = maker.filters_at(np.array(senders, int), points_m)
+        shares = np.maximum(reference.static_share(doppler_hz), LEAST_STATIC_SHARE)
+        noise_w = shares * energy * self.scene.propagation.noise_power_w
+
+        peaks = []
+        for place, (cell, sender) in enumerate(zip(cells, senders)):
+            beam = self.search.beams[self.search.beam_of_cell[cell]]
+            peaks.append(
+                Peak(
+                    transmitter=sender,
+                    point_m=points_m[place],
+                    doppler_hz=float(doppler_hz[place]),
+                    beam=beam,
+                    filter=filters[place],
+                    turn=turns[place],
+                    noise_w=float(noise_w[place]),
+                )
+            )
+        return peaks
 
     def _settle(self, joint: JointFit, fit: Fit) -> Fit | None:
         """Revise what the echo is made of and fit again, until nothing changes."""
@@ -277,34 +329,41 @@ class LocalMl(Detector):
         """The state with each target's strongest missing path, where one stands out of what all
         paths leave.
         """
-        _, shifts = doppler_bins(maker.reference, self.max_doppler_hz)
-        turns = np.exp(-2j * np.pi * maker.reference.block_times_s[:, None] * shifts).astype(
-            np.complex64
-        )
-        weights = static_weights(maker.reference, shifts).astype(float)
-        there = {*zip(state.owner[heard], state.transmitter[heard])}
-        best: dict[int, tuple[float, int, float]] = {}
-        for index in range(len(self.scene.transmitters)):
-            lacking = [
-                target for target in np.unique(state.owner[heard]) if (target, index) not in there
-            ]
-            if not lacking:
+        # Transmitters of which each target lacks a path.
+        there = {*zip(state.owner[heard].tolist(), state.transmitter[heard].tolist())}
+        targets = np.unique(state.owner[heard]).tolist()
+        every = range(len(self.scene.transmitters))
+        lacking = [(target, index) for index in every for target in targets]
+        lacking = [pair for pair in lacking if pair not in there]
+        if not lacking:
+            return state
+        owners, senders = np.array(lacking).T
+
+        # What all paths leave, behind the filter of each missing one.
+        filters, energy = maker.filters_at(senders, state.points_m[owners])
+        residual = fit.residual[owners].reshape(len(owners), -1, maker.reference.num_blocks)
+        blocks = (filters.conj().reshape(len(owners), 1, -1) @ residual)[:, 0]
+
+        # Its power at every Doppler shift, the strongest one, and that over noise.
+        _, shifts_hz = doppler_bins(maker.reference, self.max_doppler_hz)
+        turns = phasors(-maker.reference.block_times_s[:, None] * shifts_hz)
+        weights = static_weights(maker.reference, shifts_hz).astype(float)
+        power = weights * np.abs(blocks @ turns) ** 2
+        power /= energy[:, None] * self.scene.propagation.noise_power_w
+        bins = power.argmax(axis=1)
+        power = power[np.arange(len(owners)), bins]
+
+        # Each target's strongest missing path, where it stands out.
+        path_threshold = self.path_threshold(maker.reference)
+        shared_path = self.shared_path(maker.reference)
+        for target in targets:
+            own = np.flatnonzero(owners == target)
+            if not len(own):
                 continue
-            filters, energy = maker.filters_at(index, state.points_m[lacking])
-            blocks = np.einsum("tik,tikb->tb", filters.conj(), fit.residual[lacking], optimize=True)
-            power = (
-                weights
-                * np.abs(blocks @ turns) ** 2
-                / (energy[:, None] * self.scene.propagation.noise_power_w)
-            )
-            for target, spectrum in zip(lacking, power):
-                found = (float(spectrum.max()), index, float(shifts[spectrum.argmax()]))
-                best[target] = max(best.get(target, found), found)
-        for target, (power, index, doppler_hz) in best.items():
+            best = own[power[own].argmax()]
             strongest = fit.power[heard & (state.owner[: len(heard)] == target)].max()
-            least = self.shared_path(maker.reference) * strongest
-            if power > max(self.path_threshold(maker.reference), least):
-                state = state.with_path(target, index, doppler_hz)
+            if power[best] > max(path_threshold, shared_path * strongest):
+                state = state.with_path(target, int(senders[best]), float(shifts_hz[bins[best]]))
         return state
 
 
@@ -315,12 +374,17 @@ def merge_targets(fit: Fit, heard: np.ndarray) -> PathState:
     state, information = fit.state, fit.target_information
     size = information.shape[-1]
     gate = chdtri(size, 1 - MERGE_PROBABILITY)
+    senders = [
+        {*state.transmitter[heard & (state.owner == target)].tolist()}
+        for target in range(state.num_targets)
+    ]
     for first, second in combinations(range(state.num_targets), 2):
-        senders = [
-            set(state.transmitter[heard & (state.owner == target)]) for target in (first, second)
-        ]
-        if not all(senders) or not senders[0].isdisjoint(senders[1]):
+        if not senders[first] or not senders[second]:
             continue
+        if not senders[first].isdisjoint(senders[second]):
+            continue
+
+        # Distance of both locations, in standard deviations of their difference.
         away = (state.points_m[first] - state.points_m[second])[:size]
         both = information[first] + information[second]
         distance = away @ information[first] @ np.linalg.solve(both, information[second] @ away)
@@ -328,6 +392,8 @@ def merge_targets(fit: Fit, heard: np.ndarray) -> PathState:
             point = state.points_m[first].copy()
             point[:size] -= np.linalg.solve(both, information[second] @ away)
             state = state.merged(first, second, point)
+            senders[first] |= senders[second]
+            senders[second] = set()
     return state
 
 
@@ -349,6 +415,9 @@ def residues(maker: ReplicaMaker, fit: Fit) -> np.ndarray:
     """
     state = fit.state
     found = np.zeros(state.num_targets, bool)
+    static = maker.reference.static
+    if static is None or static.left_share == 0:
+        return found
     for target in range(state.num_targets):
         own = np.flatnonzero(state.owner == target)
         path = own[fit.power[own].argmax()]

@@ -13,6 +13,9 @@ from cooperative_isac.sensing.path_state import NO_PATHS, PathState
 FORGET_S = 1.0  # s, after which a path is no longer expected where it was heard
 ROUNDING_S = 1e-6  # s, of differences between the times of frames
 
+# Share of the largest singular value below which a direction of velocity counts as not measured.
+LEAST_SINGULAR = 0.1
+
 
 @dataclass(frozen=True)
 class Memory:
@@ -40,9 +43,8 @@ def drift(scene: Scene, receiver: Site, state: PathState) -> np.ndarray:
 
     Returns [num_targets, 3], float64, m/s.
     """
-    velocities = np.zeros_like(state.points_m)
     size = scene.dimension
-    wavelength = scene.grid.wavelength_m
+    wavelength_m = scene.grid.wavelength_m
     sites = [scene.transmitters[index] for index in state.transmitter]
 
     # Shifts beyond those that moving sites give a target at rest.
@@ -51,14 +53,18 @@ def drift(scene: Scene, receiver: Site, state: PathState) -> np.ndarray:
         receiver.position_m,
         state.points_m[state.owner],
         np.zeros(3),
-        wavelength,
+        wavelength_m,
         np.array([site.velocity_mps for site in sites]),
         receiver.velocity_mps,
     )
-    shifts = state.doppler_hz - paths.doppler_hz
+    shifts_hz = state.doppler_hz - paths.doppler_hz
 
-    for target in range(state.num_targets):
-        own = state.owner == target
-        slopes = -paths.range_gradient[own, :size] / wavelength
-        velocities[target, :size] = np.linalg.lstsq(slopes, shifts[own], rcond=0.1)[0]
+    # Each target's paths as rows of its own system, the rest of them zero.
+    rows = np.zeros((state.num_targets, state.num_paths, size))
+    every = np.arange(state.num_paths)
+    rows[state.owner, every] = -paths.range_gradient[:, :size] / wavelength_m
+
+    # Least squares of the least norm.
+    velocities = np.zeros_like(state.points_m)
+    velocities[:, :size] = np.linalg.pinv(rows, rcond=LEAST_SINGULAR) @ shifts_hz
     return velocities

@@ -8,11 +8,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from cooperative_isac.scene.arrays import steering_derivatives, steering_vectors
-from cooperative_isac.scene.geometry import SPEED_OF_LIGHT_MPS, bistatic_geometry
+from cooperative_isac.scene.arrays import phasors, steering_with_slopes
+from cooperative_isac.scene.geometry import LEAST_DISTANCE_M, SPEED_OF_LIGHT_MPS
 from cooperative_isac.scene.model import Scene, Site
-from cooperative_isac.sensing.correlation import StaticNuisance, StreamReference
+from cooperative_isac.sensing.correlation import StreamReference
 from cooperative_isac.sensing.path_state import PathState
+from cooperative_isac.sensing.static_paths import StaticNuisance
 
 RESIDUE_MARGIN = (
     10.0  # of the mean share that changes of static paths leave of them, for a single one
@@ -52,46 +53,73 @@ class ReplicaMaker:
     def __init__(self, scene: Scene, receiver: Site, reference: StreamReference):
         self.scene, self.receiver, self.reference = scene, receiver, reference
         self.dimension = scene.dimension
+        frame = reference.frame
+        num_streams = frame.precoders.shape[-1]
+
+        # Transmitters' places, [num_tx, 3], m.
+        self._transmitters_m = np.array([site.position_m for site in scene.transmitters])
+
+        # Precoders of all groups side by side: [num_tx_ant, num_groups * num_streams] each.
+        self._precoders = [
+            np.ascontiguousarray(frame.precoders[:, antennas].transpose(1, 0, 2)).reshape(
+                antennas.stop - antennas.start, -1
+            )
+            for antennas in frame.antennas
+        ]
+
+        # Column of those, and offset from the carrier, of each subcarrier and stream,
+        # [num_subcarriers * num_streams].
+        groups = np.arange(frame.grid.num_subcarriers) // frame.group_size
+        self._columns = (groups[:, None] * num_streams + np.arange(num_streams)).ravel()
+        self._offsets_hz = np.repeat(frame.grid.subcarrier_offsets_hz, num_streams)
 
     def make(self, state: PathState) -> Replica:
         """The replica of every path of a state."""
         reference = self.reference
-        filters = np.empty(
-            (state.num_paths, 1 + self.dimension, *reference.streams.shape[:2]), np.complex64
-        )
-        for index in np.unique(state.transmitter):
-            chosen = state.transmitter == index
-            filters[chosen] = self._filters(int(index), state.points_m[state.owner[chosen]])
-        turns = np.exp(-2j * np.pi * state.doppler_hz[:, None] * reference.block_times_s).astype(
-            np.complex64
-        )
-        own = self._own(filters[:, 0], turns.conj() * reference.block_gain(state.doppler_hz))
-        own = reference.without_static(own)
+
+        # Stream weights of every path.
+        points_m = state.points_m[state.owner]
+        filters = self._filters(state.transmitter, points_m, self.dimension)
+
+        # Doppler turn at each block's center, and what it leaves of the sum over a block.
+        turns = phasors(-state.doppler_hz[:, None] * reference.block_times_s)
+        gains = reference.block_gain(state.doppler_hz).astype(np.float32)
+
+        # Waveforms as they are in the correlation.
+        own = reference.without_static(self._own(filters[:, 0], turns.conj() * gains))
+
+        # Inner products of the filters.
         gram = self._gram(filters)
         doppler_share = np.ones(state.num_paths)
         if reference.static is not None:
-            suppressed, doppler_share = self._without_static(reference.static, filters, turns, gram)
-            gram = suppressed
+            gram, doppler_share = self._without_static(reference.static, filters, turns, gram)
+
         return Replica(
-            self._with_slopes(self.receiver, state.points_m),
-            filters,
-            gram,
-            turns,
-            own,
-            doppler_share,
+            receive=self._receive(state.points_m, self.dimension),
+            filters=filters,
+            gram=gram,
+            turns=turns,
+            own=own,
+            doppler_share=doppler_share,
         )
 
-    def filters_at(self, transmitter: int, points_m: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Stream weights of a transmitter's paths at points, [num_points, num_subcarriers,
-        num_streams], and their energies, static paths not yet suppressed
+    def filters_at(
+        self, transmitter: int | np.ndarray, points_m: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Stream weights of paths over points, and their energies, static paths not yet suppressed
         (StreamReference.static_share).
+
+        transmitter: of all paths, or [num_points], int, of each
+        points_m: [num_points, 3], float64, m, in map
+        Returns [num_points, num_subcarriers, num_streams], complex64, and [num_points], float32.
         """
-        filters = self._filters(transmitter, points_m)[:, :1]
+        transmitters = np.broadcast_to(transmitter, len(points_m))
+        filters = self._filters(transmitters, points_m, 0)
         return filters[:, 0], self._gram(filters)[:, 0, 0].real
 
     def receive_at(self, point_m: np.ndarray) -> np.ndarray:
         """Receive steering [num_rx_ant], complex64, to a point [3], m, in map."""
-        return self._with_slopes(self.receiver, point_m[None])[0, 0]
+        return self._receive(point_m[None], 0)[0, 0]
 
     def is_residue(
         self, transmitter: int, point_m: np.ndarray, doppler_hz: float, power: float
@@ -121,36 +149,97 @@ class ReplicaMaker:
 
         return bool(power < RESIDUE_MARGIN * static.left_share * background)
 
-    def _own(self, filters: np.ndarray, turns: np.ndarray) -> np.ndarray:
-        """Waveforms correlated with the streams, with the Doppler turn held over each block."""
-        num_paths, num_subcarriers, num_streams = filters.shape
-        own = self.reference.block_grams @ np.ascontiguousarray(filters.transpose(1, 2, 0))
-        own = own.reshape(num_subcarriers, -1, num_streams, num_paths).transpose(3, 0, 2, 1)
-        return own * turns[:, None, None, :].astype(np.complex64)
-
-    def _filters(self, index: int, points_m: np.ndarray) -> np.ndarray:
-        """Stream weights a^H W exp(-j 2 pi f tau) and their derivatives with location, with the
-        mean delay slope out.
+    def _receive(self, points_m: np.ndarray, num_slopes: int) -> np.ndarray:
+        """Receive steering to points and its location derivatives, [num_points, 1 + num_slopes,
+        num_rx_ant], complex64.
         """
-        frame, site = self.reference.frame, self.scene.transmitters[index]
-        basis = self._with_slopes(site, points_m)
-        gains = frame.stream_gains(index, basis.reshape(-1, site.num_ant))
-        gains = np.repeat(gains, frame.group_size, axis=0)
-        gains = gains.reshape(len(gains), *basis.shape[:2], -1).transpose(1, 2, 0, 3)
-        path = bistatic_geometry(
-            site.position_m, self.receiver.position_m, points_m, np.zeros(3), 1.0
+        directions, distances_m = _rays(self.receiver.position_m, points_m)
+        return steering_with_slopes(
+            self.receiver.elements_m,
+            directions,
+            distances_m,
+            self.scene.grid.wavelength_m,
+            num_slopes,
         )
-        offsets = frame.grid.subcarrier_offsets_hz
-        slope = path.range_gradient[:, : self.dimension, None] * (
-            -2j * np.pi / SPEED_OF_LIGHT_MPS * offsets
-        )
-        gains[:, 1:] += slope[..., None].astype(np.complex64) * gains[:, :1]
-        phases = np.exp(-2j * np.pi * path.delay_s[:, None] * offsets).astype(np.complex64)
-        return gains * phases[:, None, :, None]
+
+    def _own(self, filters: np.ndarray, turns: np.ndarray) -> np.ndarray:
+        """Waveforms correlated with the streams, with the Doppler turn held over each block.
+
+        filters: [num_paths, num_subcarriers, num_streams], complex64
+        turns: [num_paths, num_blocks], complex64
+        Returns [num_paths, num_subcarriers, num_streams, num_blocks], complex64.
+        """
+        responses = self.reference.responses
+        num_paths, num_subcarriers, num_streams = filters.shape
+
+        # One matrix product a subcarrier, written where it belongs.
+        own = np.empty((num_paths, num_subcarriers, responses.shape[-1]), np.complex64)
+        np.matmul(filters.transpose(1, 0, 2), responses, out=own.transpose(1, 0, 2))
+
+        own = own.reshape(num_paths, num_subcarriers, num_streams, -1)
+        own *= turns[:, None, None, :]
+        return own
+
+    def _filters(
+        self, transmitter: np.ndarray, points_m: np.ndarray, num_slopes: int
+    ) -> np.ndarray:
+        """Stream weights a^T W exp(-j 2 pi f tau) of paths and their derivatives with location.
+
+        transmitter: [num_paths], int
+        points_m: [num_paths, 3], float64, m, in map
+        num_slopes: axes of the location to derive with
+        Returns [num_paths, 1 + num_slopes, num_subcarriers, num_streams], complex64.
+        """
+        num_paths = len(points_m)
+        num_subcarriers, num_streams, _ = self.reference.streams.shape
+        departures, sent_m = _rays(self._transmitters_m[transmitter], points_m)
+        arrivals, received_m = _rays(self.receiver.position_m, points_m)
+
+        # Gains a^T W of each group of subcarriers, and their slopes.
+        gains = np.empty((num_paths, 1 + num_slopes, len(self._columns)), np.complex64)
+        for index in sorted({*transmitter.tolist()}):
+            chosen = np.flatnonzero(transmitter == index)
+            site = self.scene.transmitters[index]
+            steering = steering_with_slopes(
+                site.elements_m,
+                departures[chosen],
+                sent_m[chosen],
+                self.scene.grid.wavelength_m,
+                num_slopes,
+            )
+            by_group = steering.reshape(-1, site.num_ant) @ self._precoders[index]
+            by_group = by_group.reshape(*steering.shape[:2], -1)
+            gains[chosen] = by_group[..., self._columns]
+
+        # Slopes of the delay.
+        if num_slopes:
+            range_slopes = (departures + arrivals)[:, :num_slopes, None]
+            phase_slopes = range_slopes * (-2 * np.pi / SPEED_OF_LIGHT_MPS * self._offsets_hz)
+            gains[:, 1:] += phase_slopes.astype(np.float32) * (1j * gains[:, :1])
+
+        # The delay itself.
+        delays_s = (sent_m + received_m) / SPEED_OF_LIGHT_MPS
+        gains *= phasors(-delays_s[:, None] * self._offsets_hz)[:, None]
+        return gains.reshape(num_paths, 1 + num_slopes, num_subcarriers, num_streams)
 
     def _gram(self, filters: np.ndarray) -> np.ndarray:
-        weighted = (filters[..., None, :] @ self.reference.gram.swapaxes(1, 2))[..., 0, :]
-        flat = filters.reshape(*filters.shape[:2], -1)
+        """Inner products of each path's filters over the frame.
+
+        filters: [num_paths, num_filters, num_subcarriers, num_streams], complex64
+        Returns [num_paths, num_filters, num_filters], complex64.
+        """
+        num_paths, num_filters, num_subcarriers, num_streams = filters.shape
+
+        # Filters weighted with the streams' Gram matrix, one matrix product a subcarrier.
+        rows = filters.reshape(-1, num_subcarriers, num_streams)
+        weighted = np.empty(rows.shape, np.complex64)
+        np.matmul(
+            rows.transpose(1, 0, 2),
+            self.reference.gram.swapaxes(1, 2),
+            out=weighted.transpose(1, 0, 2),
+        )
+
+        flat = filters.reshape(num_paths, num_filters, num_subcarriers * num_streams)
         return flat.conj() @ weighted.reshape(flat.shape).swapaxes(1, 2)
 
     def _without_static(
@@ -159,19 +248,24 @@ class ReplicaMaker:
         """Inner products of the filters after the suppression of static paths, and
         `Replica.doppler_share`.
 
-        gram: [num_paths, 1 + D, 1 + D], inner products before
-        Returns [num_paths, 1 + D, 1 + D] and [num_paths].
+        filters: [num_paths, 1 + D, num_subcarriers, num_streams], complex64
+        turns: [num_paths, num_blocks], complex64
+        gram: [num_paths, 1 + D, 1 + D], complex64, inner products before
+        Returns [num_paths, 1 + D, 1 + D], complex64, and [num_paths], float64.
         """
         reference = self.reference
         num_paths, num_slopes, num_subcarriers, num_streams = filters.shape
-        times = reference.block_times_s - reference.middle_s
+        times_s = reference.block_times_s - reference.middle_s
+
+        # Streams turned by each path's Doppler shift and by its slope, correlated with all streams.
+        grams = reference.block_grams.reshape(num_subcarriers, reference.num_blocks, -1)
+        phases = turns.conj()
+        shape = (num_subcarriers, num_paths, num_streams, num_streams)
+        turned = (phases @ grams).reshape(shape)
+        sloped = ((phases * times_s.astype(np.float32)) @ grams).reshape(shape)
 
         # Correlation of each waveform with the streams over the whole frame: its filters, then its
         # Doppler slope.
-        grams = reference.block_grams.reshape(num_subcarriers, reference.num_blocks, -1)
-        phases = turns.conj()
-        turned = (phases @ grams).reshape(num_subcarriers, num_paths, num_streams, num_streams)
-        sloped = ((phases * times.astype(np.float32)) @ grams).reshape(turned.shape)
         projected = np.empty(
             (num_paths, num_slopes + 1, num_subcarriers, num_streams), np.complex64
         )
@@ -183,30 +277,28 @@ class ReplicaMaker:
         flat = projected.reshape(num_paths, num_slopes + 1, -1)
         removed = flat.conj() @ weighted.reshape(flat.shape).swapaxes(1, 2)
 
+        # Energy that is left.
+        whole = gram[:, 0, 0].real
+        energy = np.maximum(whole - removed[:, 0, 0].real, LEAST_SHARE * whole)
+        suppressed = gram - removed[:, :-1, :-1]
+        suppressed[:, 0, 0] = energy
+
         # Doppler information with an unknown amplitude (Schur complement), over what it is without
         # suppression.
-        whole = gram[:, 0, 0].real
-        spread = np.average(times**2, weights=reference.block_sizes)
-        energy = np.maximum(whole - removed[:, 0, 0].real, LEAST_SHARE * whole)
+        spread = np.average(times_s**2, weights=reference.block_sizes)
         slope_energy = whole * spread - removed[:, -1, -1].real
         crossed = np.abs(removed[:, 0, -1]) ** 2
         doppler_share = (slope_energy * energy - crossed) / (energy**2 * spread)
-
-        suppressed = gram - removed[:, :-1, :-1]
-        suppressed[:, 0, 0] = energy
         return suppressed, np.maximum(doppler_share, LEAST_SHARE)
 
-    def _with_slopes(self, site: Site, points_m: np.ndarray) -> np.ndarray:
-        """Steering to points and its location derivatives, [num_points, 1 + D, num_ant],
-        complex64.
-        """
-        away = points_m - site.position_m
-        distances = np.linalg.norm(away, axis=1)
-        directions, wavelength = away / distances[:, None], self.scene.grid.wavelength_m
-        steering = steering_vectors(site.elements_m, directions, wavelength)
-        slopes = steering_derivatives(site.elements_m, directions, distances, wavelength)[
-            ..., : self.dimension
-        ]
-        return np.concatenate([steering[:, None], slopes.swapaxes(1, 2)], axis=1).astype(
-            np.complex64
-        )
+
+def _rays(origins_m: np.ndarray, points_m: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Unit vectors from origins to points, and their distances.
+
+    origins_m: [3] or [num_points, 3], float64, m; points_m: [num_points, 3], float64, m
+    Returns [num_points, 3] and [num_points], float64, m; zeros and almost nothing at the origin.
+    """
+    away_m = points_m - origins_m
+    distances_m = np.sqrt(np.einsum("ij,ij->i", away_m, away_m))
+    distances_m = np.maximum(distances_m, LEAST_DISTANCE_M)
+    return away_m / distances_m[:, None], distances_m

@@ -163,11 +163,16 @@ def cells_along(scene: Scene, receiver: Site, grid: OfdmGrid, directions: np.nda
     )
 
 
-def _from_transmitter(site: Site, receiver: Site, cells: np.ndarray, grid: OfdmGrid):
+def _from_transmitter(
+    site: Site, receiver: Site, cells_m: np.ndarray, grid: OfdmGrid
+) -> tuple[np.ndarray, np.ndarray]:
+    """Delay phases and departures of SearchGrid for one transmitter.
+
+    cells_m: [num_cells, 3], float64, m, in map
+    """
     paths = bistatic_geometry(
-        site.position_m, receiver.position_m, cells, np.zeros(3), grid.wavelength_m
+        site.position_m, receiver.position_m, cells_m, np.zeros(3), grid.wavelength_m
     )
     phases = np.exp(2j * np.pi * paths.delay_s[:, None] * grid.subcarrier_offsets_hz)
-    return phases.astype(np.complex64), steering_vectors(
-        site.elements_m, paths.aod, grid.wavelength_m
-    )
+    departures = steering_vectors(site.elements_m, paths.aod, grid.wavelength_m)
+    return phases.astype(np.complex64), departures.astype(np.complex64)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 from scipy import fft
@@ -32,11 +33,23 @@ def doppler_bins(
     reference: StreamReference, max_doppler_hz: float
 ) -> tuple[np.ndarray, np.ndarray]:
     """FFT bins (indices) within +-max_doppler_hz and their Doppler shifts [Hz]."""
-    length = reference.num_blocks * DOPPLER_OVERSAMPLING
-    period = reference.block * reference.frame.grid.symbol_period_s
-    shifts = fft.fftfreq(length, period)
-    chosen = np.flatnonzero(np.abs(shifts) <= max_doppler_hz + 0.5 / (length * period))
-    return chosen, shifts[chosen]
+    period_s = reference.block * reference.frame.grid.symbol_period_s
+    return _bins(reference.num_blocks, period_s, max_doppler_hz)
+
+
+@lru_cache(maxsize=64)
+def _bins(
+    num_blocks: int, block_period_s: float, max_doppler_hz: float
+) -> tuple[np.ndarray, np.ndarray]:
+    """The same of blocks of a length; read-only, since callers share it."""
+    length = num_blocks * DOPPLER_OVERSAMPLING
+    shifts_hz = fft.fftfreq(length, block_period_s)
+    half_a_bin_hz = 0.5 / (length * block_period_s)
+    chosen = np.flatnonzero(np.abs(shifts_hz) <= max_doppler_hz + half_a_bin_hz)
+    chosen_hz = shifts_hz[chosen]
+    chosen.flags.writeable = False
+    chosen_hz.flags.writeable = False
+    return chosen, chosen_hz
 
 
 def static_weights(reference: StreamReference, doppler_hz: np.ndarray) -> np.ndarray:
@@ -65,40 +78,63 @@ def likelihood_surface(
     StreamReference.correlate.
     """
     num_rx_ant, num_subcarriers, num_streams, num_blocks = correlation.shape
-    beams = (grid.beams @ correlation.reshape(num_rx_ant, -1)).reshape(
-        -1, num_subcarriers * num_streams, num_blocks
-    )
-    bins, shifts = doppler_bins(reference, max_doppler_hz)
-    weights = static_weights(reference, shifts)
-    shape = (len(grid.delay_phases), len(grid.points_m))
-    power, doppler = np.zeros(shape, np.float32), np.zeros(shape)
+    num_cells = len(grid.points_m)
+    shape = (len(grid.delay_phases), num_cells)
+    power = np.zeros(shape, np.float32)
+    doppler_hz = np.zeros(shape)
+
+    # The echo behind each beam.
+    beams = grid.beams @ correlation.reshape(num_rx_ant, -1)
+    beams = beams.reshape(-1, num_subcarriers * num_streams, num_blocks)
+
+    # Doppler shifts that are tried, and what suppression of static paths does to each.
+    bins, shifts_hz = doppler_bins(reference, max_doppler_hz)
+    weights = static_weights(reference, shifts_hz)
+
     for index, phases in enumerate(grid.delay_phases):
-        gains = reference.frame.stream_gains(index, grid.departures[index]).transpose(1, 0, 2)
-        energy = _energy(gains, reference)
-        replica = _replica(phases, gains, num_subcarriers)
-        filtered = np.empty((shape[1], num_blocks), np.complex64)
+        gains = reference.frame.stream_gains(index, grid.departures[index])
+        replica = _replica(phases, gains)
+
+        # Matched filters of all cells, beam by beam.
+        filtered = np.empty((num_cells, num_blocks), np.complex64)
         for beam, (start, stop) in enumerate(zip(grid.starts[:-1], grid.starts[1:])):
             np.matmul(replica[start:stop], beams[beam], out=filtered[start:stop])
+
+        # Strongest Doppler shift of each cell.
         spectrum = reference.spectrum(filtered, num_blocks * DOPPLER_OVERSAMPLING)[:, bins]
         squared = (spectrum.real**2 + spectrum.imag**2) * weights
         best = squared.argmax(axis=1)
-        power[index] = np.take_along_axis(squared, best[:, None], 1)[:, 0] / (
-            energy * noise_power_w
-        )
-        doppler[index] = shifts[best]
-    return Surface(power, doppler)
+        strongest = np.take_along_axis(squared, best[:, None], 1)[:, 0]
+        power[index] = strongest / (_energy(gains, reference) * noise_power_w)
+        doppler_hz[index] = shifts_hz[best]
+    return Surface(power, doppler_hz)
 
 
-def _replica(phases: np.ndarray, gains: np.ndarray, num_subcarriers: int) -> np.ndarray:
-    """Conjugate replica of each cell over (subcarrier, stream), [num_cells, num_subcarriers *
-    num_streams].
+def _replica(phases: np.ndarray, gains: np.ndarray) -> np.ndarray:
+    """Conjugate replica of each cell over subcarriers and streams.
+
+    phases: [num_cells, num_subcarriers], complex64, exp(+j 2 pi f_i tau)
+    gains: [num_groups, num_cells, num_streams], complex64, of Signal.stream_gains
+    Returns [num_cells, num_subcarriers * num_streams], complex64.
     """
-    num_cells, num_groups, num_streams = gains.shape
-    grouped = phases.reshape(num_cells, num_groups, -1, 1) * gains.conj()[:, :, None, :]
-    return grouped.reshape(num_cells, num_subcarriers * num_streams)
+    num_cells, num_subcarriers = phases.shape
+    num_groups, _, num_streams = gains.shape
+    conjugate = gains.conj()
+    replica = np.empty((num_cells, num_subcarriers, num_streams), np.complex64)
+    for stream in range(num_streams):
+        of_stream = np.ascontiguousarray(conjugate[..., stream].T)
+        spread = np.repeat(of_stream, num_subcarriers // num_groups, axis=1)
+        np.multiply(phases, spread, out=replica[..., stream])
+    return replica.reshape(num_cells, -1)
 
 
 def _energy(gains: np.ndarray, reference: StreamReference) -> np.ndarray:
-    """Energy ||u||^2 of each cell's replica, [num_cells], with the frame's own stream powers."""
-    gram = reference.gram.reshape(gains.shape[1], -1, *reference.gram.shape[1:]).sum(axis=1)
-    return np.einsum("cgk,gkl,cgl->c", gains.conj(), gram, gains, optimize=True).real
+    """Energy ||u||^2 of each cell's replica, with the frame's own stream powers.
+
+    gains: [num_groups, num_cells, num_streams], complex64, of Signal.stream_gains
+    Returns [num_cells], float32.
+    """
+    num_streams = gains.shape[-1]
+    gram = reference.gram.reshape(len(gains), -1, num_streams, num_streams).sum(axis=1)
+    weighted = gains @ gram.swapaxes(1, 2)
+    return np.einsum("gck,gck->c", gains.conj(), weighted).real

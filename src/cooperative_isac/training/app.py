@@ -1,25 +1,15 @@
-"""The commands `isac train` and `isac dataset`. torch is loaded when one runs, not before."""
+"""The commands `isac train` and `isac dataset`. What they need is imported when one runs."""
 
 from __future__ import annotations
 
 from collections.abc import Generator
 from contextlib import contextmanager
-from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
-import numpy as np
 import typer
-import yaml
-from rich.box import SIMPLE_HEAD
-from rich.console import Console
-from rich.table import Table
 
-from cooperative_isac.output.console import make_console
-from cooperative_isac.output.files import check_folder, check_new_folder
-from cooperative_isac.scene.file.config import load_scene
-from cooperative_isac.training.progress_bar import progress
-from cooperative_isac.training.samples import SPLITS, DrawnSamples, Variety
+from cooperative_isac.training.splits import SPLITS
 
 Option = typer.Option
 Scene = Annotated[str, typer.Argument(metavar="SCENE", help="File, or name of a shipped scene.")]
@@ -135,7 +125,13 @@ def train(
         "hold_encoders": hold_encoders or None,
     }
     with faults():
+        from dataclasses import replace
+
+        from cooperative_isac.output.console import make_console
+        from cooperative_isac.output.files import check_folder
+        from cooperative_isac.scene.file.config import load_scene
         from cooperative_isac.training.command import make_job, run_job
+        from cooperative_isac.training.samples import Variety
 
         loaded = load_scene(scene)
         folder = out or Path("runs") / f"train-{loaded.name}-{scheme}"
@@ -163,7 +159,11 @@ def dataset(
 ) -> None:
     """Write drawn samples into a folder, in files that recordings can take the place of."""
     with faults():
+        from cooperative_isac.output.files import check_new_folder
+        from cooperative_isac.scene.file.config import load_scene
+        from cooperative_isac.training.progress_bar import progress
         from cooperative_isac.training.recordings import write_samples
+        from cooperative_isac.training.samples import DrawnSamples, Variety
 
         variety = Variety(targets, power_dbm, scatterers, timing_offset_s, frequency_offset_hz)
         source = DrawnSamples(load_scene(scene), variety)
@@ -172,11 +172,13 @@ def dataset(
             task = bar.add_task(f"samples of {source.scene.name}", total=samples, note="")
             for written in write_samples(source, out, samples):
                 bar.update(task, completed=written)
-        _describe(out, make_console())
+        _describe(out)
 
 
 def pairs(texts: list[str]) -> dict[str, object]:
     """NAME=VALUE texts as a nested mapping; dots in a name go down, values are read as YAML."""
+    import yaml
+
     mapping: dict = {}
     for text in texts:
         name, equals, value = text.partition("=")
@@ -203,12 +205,19 @@ def faults() -> Generator[None, None, None]:
         raise typer.Exit(130) from None
 
 
-def _describe(folder: Path, console: Console) -> None:
+def _describe(folder: Path) -> None:
+    """Print the files of a new dataset."""
+    import numpy as np
+    from rich.box import SIMPLE_HEAD
+    from rich.table import Table
+
+    from cooperative_isac.output.console import make_console
+
     table = Table("file", "shape", "type", box=SIMPLE_HEAD, title=str(folder), title_justify="left")
     for path in sorted(folder.glob("*.npy")):
         array = np.load(path, mmap_mode="r")
         table.add_row(path.name, " x ".join(map(str, array.shape)), str(array.dtype))
-    console.print(
+    make_console().print(
         table,
         "docs/learned_codecs.md tells their meaning; recordings in the same files train as well.",
     )

@@ -14,7 +14,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from cooperative_isac.channel.echo import clock_phases, path_phases
+from cooperative_isac.channel.clocks import apparent_paths, link_offsets
+from cooperative_isac.channel.echo import clock_jitter, path_phases
 from cooperative_isac.channel.paths import PathSet
 from cooperative_isac.learned.network import Network, Truth
 from cooperative_isac.pipeline import paths_to
@@ -134,12 +135,12 @@ def _path_arrays(situation: Situation, site: Site) -> dict[str, np.ndarray]:
     """What `echoes` takes of one receiver's paths, in units of the noise."""
     scene, frame = situation.scene, situation.frame
     paths, generator = paths_to(scene, situation.number, site, situation.targets)
+    paths = apparent_paths(paths, link_offsets(scene, site, 0.0))
     over_subcarriers, over_symbols = path_phases(frame.grid, paths.delay_s, paths.doppler_hz)
-    propagation = scene.propagation
-    if propagation.timing_offset_std_s or propagation.frequency_offset_std_hz:
-        phases = clock_phases(propagation, frame.grid, len(scene.transmitters), generator)
-        over_symbols = over_symbols * phases[paths.transmitter]
-    amplitude = paths.amplitude * propagation.noise_power_w**-0.5
+    jitter = clock_jitter(scene, frame.grid, site, generator)
+    if jitter is not None:
+        over_symbols = over_symbols * jitter[paths.transmitter]
+    amplitude = paths.amplitude * scene.propagation.noise_power_w**-0.5
     return {
         "gains": amplitude[:, None, None] * _stream_gains(situation, paths),
         "over_subcarriers": over_subcarriers.T,

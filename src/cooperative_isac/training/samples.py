@@ -12,26 +12,10 @@ from cooperative_isac.pipeline import hear, transmit
 from cooperative_isac.scene.draw import draw_targets, frame_generator
 from cooperative_isac.scene.file.config import with_power
 from cooperative_isac.scene.model import Scene, TargetState
+from cooperative_isac.training.splits import SPLITS, Split
 from cooperative_isac.waveform.signal import Signal
 
 TRAINING_SEED = 5_270_913_604  # far from the small seeds that people evaluate with
-
-
-@dataclass(frozen=True)
-class Split:
-    """A named part of all samples; beyond: first of more samples for those who want them, None:
-    there are no more.
-    """
-
-    first: int
-    count: int
-    beyond: int | None = None
-
-
-SPLITS = {
-    "train": Split(0, 16_000, 20_000),
-    "validation": Split(16_000, 4_000),
-}  # CF section V: 16,000 + 4,000
 
 
 @dataclass(frozen=True)

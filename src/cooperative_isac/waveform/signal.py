@@ -71,7 +71,10 @@ class Signal:
         steering: [num_directions, num_ant], the transmitter's steering vectors (or their
         derivatives).
         """
-        return steering.astype(np.complex64) @ self.precoders[:, self.antennas[transmitter]]
+        return (
+            steering.astype(np.complex64, copy=False)
+            @ self.precoders[:, self.antennas[transmitter]]
+        )
 
     def toward(self, transmitter: int, steering: np.ndarray) -> np.ndarray:
         """Signal a^T x in given directions (a^H x of CF eq. 6), [num_subcarriers, num_directions,

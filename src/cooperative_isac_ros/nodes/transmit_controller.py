@@ -25,7 +25,9 @@ from cooperative_isac_ros.records import Announcement, FrameStamp
 from cooperative_isac_ros.state_file import read_state, write_state
 
 SUM_RATE_EVERY = 10
-CHECK_S, SETTLED_CHECKS = 0.1, 10  # nodes that are ready still meet each other for a while
+# Nodes that are ready still meet each other for a while: until then frame 0 has new listeners.
+CHECK_S = 0.1
+SETTLED_CHECKS = 5
 # A run that goes on has its nodes: only their subscriptions to this process are waited for.
 RESUMED_CHECKS, RESUME_WITHIN_S = 3, 2.0
 # A node is not waited for any more when it finished no frame for so long: restarts take seconds.
@@ -109,7 +111,7 @@ class TransmitController(SceneNode):
         if self._resumed:
             wait_s = min(wait_s, RESUME_WITHIN_S)
         self._patience = self.create_timer(wait_s, self._begin, clock=steady)
-        self._settled = 0
+        self._settled = self._listeners = 0
         self._check = self.create_timer(CHECK_S, self._begin_if_ready, clock=steady)
 
     def _resume_or_draw(self) -> None:
@@ -133,8 +135,10 @@ class TransmitController(SceneNode):
                 self._awaited.discard(status.name)
 
     def _begin_if_ready(self) -> None:
-        found = not self._resumed or self._publisher.get_subscription_count() > 0
-        self._settled += found and not self._awaited
+        listeners = self._publisher.get_subscription_count()
+        found = listeners == self._listeners and (listeners > 0 or not self._resumed)
+        self._listeners = listeners
+        self._settled = self._settled + 1 if found and not self._awaited else 0
         needed = RESUMED_CHECKS if self._resumed else SETTLED_CHECKS
         if self._settled >= needed or not any(self.settings["wait_for_nodes"]):
             self._begin()

@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 
 from cooperative_isac.channel.antenna_pattern import element_amplitude, tr38901_gain_dbi
+from cooperative_isac.channel.fading import unit_log_normal
 from cooperative_isac.channel.gain import expected_power, gain_slope, radar_amplitude, unit_gain
 from cooperative_isac.channel.paths import draw_paths
-from cooperative_isac.channel.target_paths import unit_log_normal
 from cooperative_isac.channel.users import user_channels
 from cooperative_isac.scene.file.build import rotation_matrix, thermal_noise_w
 from cooperative_isac.scene.file.config import parse_scene

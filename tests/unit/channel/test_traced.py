@@ -8,6 +8,7 @@ from traced import car_arrays, write_scene
 
 from cooperative_isac.channel import traced
 from cooperative_isac.channel.echo import apply_paths
+from cooperative_isac.channel.paths import PathKind
 from cooperative_isac.pipeline import frame_count, hear, paths_to, run, transmit
 from cooperative_isac.scene.file.config import load_scene
 from cooperative_isac.scene.path_file import PATH_KINDS
@@ -157,8 +158,9 @@ def test_clock_offsets_reach_static_paths(tmp_path, arrays):
     assert np.linalg.norm(shaken - still) > 0.05 * np.linalg.norm(still)
     file = scene.propagation.paths
     own = file.static["line_of_sight"].receiver == 0
+    paths = file.static["line_of_sight"].chosen(own)
     as_moving = traced.path_set(
-        scene, scene.receivers[0], file.static["line_of_sight"].chosen(own), np.zeros(2, int)
+        scene, scene.receivers[0], paths, np.zeros(2, int), PathKind.LINE_OF_SIGHT
     )
     _, generator = paths_to(scene, 0, scene.receivers[0], ())
     expected = apply_paths(scene, frame, scene.receivers[0], as_moving, generator)

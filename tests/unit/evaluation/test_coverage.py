@@ -4,10 +4,12 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from networks import NETWORK, RADAR, TARGETS, network
 from typer.testing import CliRunner
 
 from cooperative_isac import cli
 from cooperative_isac.channel.echo import path_signals
+from cooperative_isac.channel.gain import expected_power
 from cooperative_isac.channel.paths import draw_paths
 from cooperative_isac.evaluation.coverage import (
     coverage_rows,
@@ -20,7 +22,9 @@ from cooperative_isac.evaluation.coverage import (
 )
 from cooperative_isac.pipeline import transmit
 from cooperative_isac.scene.file.config import load_scene
+from cooperative_isac.scene.geometry import bistatic_geometry
 from cooperative_isac.scene.model import TargetClass, TargetState
+from cooperative_isac.scene.station import LinkMode
 
 PLACE = np.array([40.0, 55.0, 20.0])
 
@@ -91,7 +95,8 @@ def test_every_link_has_a_line_with_every_class_and_its_line_of_sight(yard):
     assert {f"{tx.name} - {rx.name}" for tx, rx in links(yard)} <= set(rows)
     assert all("uav" in rows[key] and "vehicle" in rows[key] for key in rows if " - " in key)
     # Friis over 106 m: -102.5 dB, and the gain of the integration
-    expected = -102.50 + 10 * np.log10(integration_gain(yard, yard.transmitters[0]) * 32 * 32)
+    gain = integration_gain(yard, yard.transmitters[0], yard.receivers[0])
+    expected = -102.50 + 10 * np.log10(gain * 32 * 32)
     assert f"line of sight {expected:.1f} dB" in rows["tx1 - rx1"]
 
 
@@ -109,3 +114,68 @@ def test_the_map_is_a_picture(name, tmp_path):
         cli.app, ["check", name, "--coverage", str(tmp_path / "no" / "map.png")]
     )
     assert lost.exit_code == 1 and "cannot write" in lost.stderr
+
+
+def test_a_network_has_the_links_of_each_band_with_the_noise_of_their_receivers():
+    place = "    position_m: [-3, 30, 10]\n"
+    own = (place, f"{place}    residual_self_interference_db: -90\n")
+    plain, scene = network(extra=RADAR + TARGETS), network(own, extra=RADAR + TARGETS)
+    rows = coverage_rows(scene)
+    labels = [label for label, _ in rows]
+    first, second = labels.index("band high"), labels.index("band low")
+    assert second - first - 1 == 12
+    assert labels[second + 1 :] == ["west - west", "west - east"]
+    assert "its target of the least cross section" in rows[0][1]
+    # The class's own cross section where no target has one.
+    assert "least" not in coverage_rows(network(extra=RADAR))[0][1]
+    active = replace(scene, link_mode=LinkMode.ACTIVE)
+    assert [(tx.name, rx.name) for tx, rx in links(active)] == [
+        ("west", "west"),
+        ("east", "east"),
+        ("drone", "drone"),
+    ]
+    # The residual of west is noise of west alone.
+    for receiver, expected in (("west", 1e-12 / (1e-12 + 1 / 32 * 1e-9)), ("east", 1.0)):
+        levels = [
+            path_snr(
+                view, view.transmitters[1], view.receiver(receiver), PLACE[None], TargetClass.UAV
+            )[0]
+            for view in (plain, scene)
+        ]
+        assert levels[1] / levels[0] == pytest.approx(expected)
+
+
+def test_a_named_target_has_its_own_cross_section_in_the_budget():
+    scene = network(extra=RADAR + TARGETS)
+    classes = network(extra=RADAR + TARGETS.replace("    rcs_dbsm: -13\n", ""))
+    link = scene.transmitters[0], scene.receivers[1]
+    own, of_class = (
+        path_snr(view, *link, PLACE[None], TargetClass.UAV)[0] for view in (scene, classes)
+    )
+    assert own / of_class == pytest.approx(10**-1.3 / scene.body(TargetClass.UAV).rcs_m2)
+    # What a target of unknown class has at least: the smallest of all that are there.
+    path = bistatic_geometry(
+        link[0].position_m, link[1].position_m, PLACE, np.zeros(3), scene.grid.wavelength_m
+    )
+    tiny = network(extra=RADAR + TARGETS.replace("rcs_dbsm: -13", "rcs_dbsm: -30"))
+    least = expected_power(tiny, *link, path)
+    assert least == pytest.approx(expected_power(scene, *link, path, 1e-3))
+
+
+def test_the_map_of_a_network_is_of_one_band(tmp_path):
+    scene = tmp_path / "two.yaml"
+    scene.write_text(NETWORK + RADAR + TARGETS)
+    pictures = []
+    for option in ([], ["--band", "high"], ["--band", "low"]):
+        file = tmp_path / f"map{len(pictures)}.png"
+        command = ["check", str(scene), "--coverage", str(file), *option]
+        result = CliRunner().invoke(cli.app, command)
+        assert result.exit_code == 0, result.stderr
+        pictures.append(file.read_bytes())
+    assert pictures[0] == pictures[1] != pictures[2]
+    lost = CliRunner().invoke(cli.app, [*command[:-1], "mid"])
+    assert lost.exit_code == 1
+    assert "--band is 'mid'; the scene has high, low" in lost.stderr
+    alone = CliRunner().invoke(cli.app, ["check", str(scene), "--band", "low"])
+    assert alone.exit_code == 1
+    assert "give both" in alone.stderr

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from scipy.stats import chi2
 
 from cooperative_isac.metrics.consistency import (
     error_to_bound,
@@ -39,6 +40,7 @@ def test_the_interval_is_that_of_the_chi_square_table():
     # Chi-square with 100 degrees of freedom, 2.5 % and 97.5 %: 74.222, 129.561 (50 runs of 2
     # states).
     assert nees_interval(50, 2) == pytest.approx((74.222 / 50, 129.561 / 50), abs=1e-4)
+    assert nees_interval(7, 6, 0.9) == tuple(chi2.ppf([0.05, 0.95], 42) / 7)
 
 
 def test_error_figures():

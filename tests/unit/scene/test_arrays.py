@@ -6,7 +6,14 @@ import math
 import numpy as np
 import pytest
 
-from cooperative_isac.scene.arrays import planar, steering_derivatives, steering_vectors, ula
+from cooperative_isac.scene.arrays import (
+    phasors,
+    planar,
+    steering_derivatives,
+    steering_vectors,
+    steering_with_slopes,
+    ula,
+)
 
 WAVELENGTH_M = 0.01
 ARRAYS = {
@@ -96,3 +103,29 @@ def test_derivatives_are_those_of_finite_differences(kind):
         assert np.allclose(
             found[:, axis], (steering(ahead) - steering(behind)) / (2 * step), atol=1e-6
         )
+
+
+def test_phasors_are_exact_to_single_precision_whatever_the_phase():
+    cycles = np.array([0.0, 0.25, -0.5, 3.7, -1e3 - 1 / 3, 1e6 + 0.1])
+    found = phasors(cycles)
+    assert found.dtype == np.complex64
+    for value, turns in zip(found, cycles):
+        exact = cmath.exp(2j * math.pi * (turns - round(turns)))
+        assert abs(value - exact) < 3e-7
+
+
+@pytest.mark.parametrize("num_slopes", [0, 2, 3])
+@pytest.mark.parametrize("kind", ARRAYS)
+def test_steering_and_its_slopes_are_those_made_alone(kind, num_slopes):
+    elements = ARRAYS[kind]
+    points = np.array([[12.0, -7.0, 5.0], [80.0, 3.0, -20.0]])
+    distances = np.linalg.norm(points, axis=1)
+    directions = points / distances[:, None]
+    found = steering_with_slopes(elements, directions, distances, WAVELENGTH_M, num_slopes)
+    assert found.shape == (2, 1 + num_slopes, len(elements))
+    wanted = steering_vectors(elements, directions, WAVELENGTH_M)
+    assert np.allclose(found[:, 0], wanted, atol=1e-6)
+    slopes = steering_derivatives(elements, directions, distances, WAVELENGTH_M)
+    for axis in range(num_slopes):
+        scale = np.abs(slopes).max()
+        assert np.allclose(found[:, 1 + axis], slopes[..., axis], rtol=0, atol=1e-6 * scale)

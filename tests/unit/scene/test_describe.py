@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from networks import RADAR, TARGETS, network
 
 from cooperative_isac.scene.describe import (
     angle_resolution,
@@ -114,3 +115,56 @@ def test_arrays_that_face_away_are_warned_of():
         "array alone: turn it, orientation.yaw_deg: -117 looks at the middle of the area",
     ]
     assert warnings(load_scene(path)) == []
+
+
+def test_bands_stations_and_links_of_a_network_are_shown():
+    clock = (
+        "    clock: {timing_offset_s: -5.0e-8, frequency_offset_hz: 40, frequency_drift_hzps: 3}\n"
+    )
+    scene = network(
+        ("  - name: west\n", "  - name: west\n    role: macro\n    operator: north\n" + clock),
+        (
+            "    position_m: [63, 32, 12]\n",
+            "    position_m: [63, 32, 12]\n    odometry: van\n"
+            "    residual_self_interference_db: -90\n",
+        ),
+        extra=RADAR + TARGETS,
+    )
+    labels = [label for label, _ in describe(scene)]
+    rows = dict(describe(scene))
+    assert not any(label.startswith(("transmitter", "receiver", "waveform")) for label in labels)
+    # 3 that transmit and 4 that receive on the high band; west to itself and east on the low one.
+    assert rows["links"] == "active-passive: 14 (12 on high, 2 on low), 4 of them monostatic"
+    assert "24 GHz, 32 subcarriers of 120 kHz x 16 symbols, 16-QAM" in rows["band high"]
+    assert rows["station west"] == (
+        "macro, at (-3, 30, 10) m; operator north; clock -50 ns +0 ns/s, +40 Hz +3 Hz/s"
+    )
+    assert "follows odometry 'van', begins at (63, 32, 12) m" in rows["station east"]
+    assert "-90 dB of its own signal left" in rows["station east"]
+    assert "moves from 0 s for 4.0 s with up to 5 m/s, begins at (5, 5, 2) m" in rows["station car"]
+    assert "uav of -13 dBsm" in rows["target bird"]
+    arrays = [value for label, value in describe(scene) if label == "  on high"]
+    assert [text.split(",")[0] for text in arrays] == [
+        "transmits and receives",
+        "transmits and receives",
+        "receives",
+        "transmits and receives",
+    ]
+    # 30 dBm over 32 subcarriers, 90 dB down: -75.05 dBm, beside -90 dBm.
+    assert "noise -74.9 dBm" in arrays[1]
+    assert "noise -90.0 dBm" in arrays[0]
+    frames = [value for label, value in describe(scene) if label == "  frames"]
+    assert [text.split(", ")[1] for text in frames] == ["10 frames/s", "5 frames/s"]
+    speeds = [value for label, value in describe(scene) if label == "  resolution"]
+    assert speeds[0].endswith("of which moving stations take 6.4 m/s")
+    assert "moving" not in speeds[1]
+
+
+def test_warnings_of_a_network_name_station_and_band_and_spare_those_that_turn():
+    turned = network(("    orientation: {yaw_deg: 180}\n", "    orientation: {yaw_deg: 0}\n"))
+    found = warnings(turned)
+    assert [line.split(" has ")[0] for line in found] == [
+        "station 'east' on band 'high'",
+        "station 'east' on band 'low'",
+    ]
+    assert warnings(network()) == []

@@ -47,6 +47,15 @@ def test_block_gain_is_the_coherent_sum_of_a_turning_phase(listener):
     assert gains[:, 0] == pytest.approx([1.0, wanted])
 
 
+def test_block_gain_of_a_shorter_last_block_is_that_of_its_own_symbols(small):
+    reference = of_symbols(small, 63)
+    size = int(reference.block_sizes[-1])
+    assert size < reference.block
+    times = np.arange(size) * reference.frame.grid.symbol_period_s
+    wanted = abs(np.exp(2j * np.pi * FASTEST_HZ * times).mean())
+    assert reference.block_gain(FASTEST_HZ)[-1] == pytest.approx(wanted)
+
+
 @pytest.mark.parametrize(
     ("doppler_hz", "wanted"), [(1.0, 64), (300.0, 64), (1200.0, 16), (100_000.0, 1)]
 )

@@ -109,3 +109,31 @@ def test_nothing_is_left_behind_the_true_paths(joint):
     )
     assert left < 2 * before  # the second target's echo is in neither beam's share of the first
     assert np.all(np.abs(fit.coherence - np.eye(4)) < 1)
+
+
+def test_a_match_is_least_squares_over_all_antennas(joint):
+    joint, state, _ = joint
+    state = replace(state, doppler_hz=state.doppler_hz + 40.0)
+    fit = joint.match(state)
+
+    # Every path's model of the whole correlation, in double precision.
+    replica = joint.maker.make(state)
+    models = []
+    filters = []
+    for path in range(state.num_paths):
+        arrival = replica.receive[state.owner[path], 0].astype(complex)
+        turned = replica.filters[path, 0][..., None] * replica.turns[path].conj()
+        models.append(np.multiply.outer(arrival, replica.own[path]).ravel())
+        filters.append(np.multiply.outer(arrival, turned).ravel())
+    models, filters = np.array(models), np.array(filters)
+    echo = joint.correlation.astype(complex).ravel()
+    amplitude = np.linalg.solve(filters.conj() @ models.T, filters.conj() @ echo)
+    assert np.allclose(fit.amplitude, amplitude, rtol=0, atol=1e-4 * np.abs(amplitude).max())
+
+    # What they leave behind the beam to each target.
+    left = (echo - amplitude @ models).reshape(joint.correlation.shape)
+    for target in range(state.num_targets):
+        beam = replica.receive[target, 0].astype(complex).conj()
+        wanted = np.tensordot(beam, left, axes=1)
+        error = np.linalg.norm(fit.residual[target] - wanted)
+        assert error < 1e-4 * np.linalg.norm(wanted)

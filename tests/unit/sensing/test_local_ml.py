@@ -1,5 +1,6 @@
 """The access point on echoes whose targets are known."""
 
+import math
 from dataclasses import replace
 
 import numpy as np
@@ -9,7 +10,7 @@ from cooperative_isac.channel.echo import thermal_noise
 from cooperative_isac.scene.geometry import bistatic_geometry
 from cooperative_isac.sensing.joint_fit import Effort, JointFit
 from cooperative_isac.sensing.local_ml import LocalMl
-from cooperative_isac.sensing.memory import Memory
+from cooperative_isac.sensing.memory import LEAST_SINGULAR, Memory, drift
 from cooperative_isac.sensing.path_state import NO_PATHS, PathState
 
 PLACES = {
@@ -91,6 +92,30 @@ def test_memory_expects_targets_where_their_doppler_shifts_carry_them(listener):
     assert np.linalg.norm(moved - expected.points_m[0]) < before
     joint = listener.sensor.listen(listener.echo([moved], VELOCITIES, 1e-5)[0], listener.frame)
     assert_found(listener.sensor.follow(joint, expected), scene, [moved])
+
+
+def test_drift_is_the_least_velocity_that_explains_each_targets_shifts(listener):
+    scene, site = listener.scene, listener.site
+    points_m = np.array([*PLACES[scene.name], (30.0, 30.0, 0.0)])
+    state = PathState(
+        points_m,
+        np.array([0, 2, 0, 1, 2]),
+        np.array([1, 0, 0, 1, 1]),
+        np.array([200.0, -90.0, 310.0, -150.0, 45.0]),
+    )
+    found = drift(scene, site, state)
+    size = scene.dimension
+    assert np.all(found[:, size:] == 0)
+    for target, point_m in enumerate(points_m):
+        rows = []
+        for index in state.transmitter[state.owner == target]:
+            sender_m = scene.transmitters[index].position_m
+            toward_sender = (sender_m - point_m) / math.dist(sender_m, point_m)
+            toward_receiver = (site.position_m - point_m) / math.dist(site.position_m, point_m)
+            rows.append((toward_sender + toward_receiver)[:size] / scene.grid.wavelength_m)
+        shifts_hz = state.doppler_hz[state.owner == target]
+        wanted = np.linalg.lstsq(np.array(rows), shifts_hz, rcond=LEAST_SINGULAR)[0]
+        assert found[target, :size] == pytest.approx(wanted, rel=1e-6, abs=1e-9)
 
 
 @pytest.mark.parametrize("later_s", [0.0, -0.6, 1.1, 200.0])

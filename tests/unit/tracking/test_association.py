@@ -5,6 +5,7 @@ from itertools import permutations
 import numpy as np
 import pytest
 from scipy.optimize import linear_sum_assignment
+from scipy.stats import chi2
 
 from cooperative_isac.tracking import association
 from cooperative_isac.tracking.association import (
@@ -57,6 +58,7 @@ def test_the_gate_is_the_chi_square_quantile():
     # Abramowitz and Stegun, table 26.8: 99.9 % for 4 and 6 degrees of freedom.
     assert gate(0.999, 2) == pytest.approx(18.467, abs=1e-3)
     assert gate(0.999, 3) == pytest.approx(22.458, abs=1e-3)
+    assert gate(0.999, 3) == chi2.ppf(0.999, 6)
 
 
 @pytest.mark.parametrize("dimension", [2, 3])

@@ -27,6 +27,7 @@ from cooperative_isac.scene.file.network import build_network, distinct
 from cooperative_isac.scene.file.physics import check_scene
 from cooperative_isac.scene.file.schema import CommonKeys, NetworkFile, SceneFile
 from cooperative_isac.scene.file.sizes import size_problems
+from cooperative_isac.scene.file.station_physics import check_stations
 from cooperative_isac.scene.file.yaml_text import Document, parse_yaml
 from cooperative_isac.scene.model import Scene
 
@@ -95,6 +96,7 @@ def _built_network(document: Document, path: Path) -> Scene:
     )
     for view, part in zip(scene.views, band_files):
         problems.extend(part.renamed(problem) for problem in check_scene(view))
+    problems.extend(check_stations(scene))
     _refuse(distinct(problems))
     return scene
 

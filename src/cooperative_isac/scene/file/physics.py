@@ -9,6 +9,7 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 
 from cooperative_isac.scene.file.errors import Problem
+from cooperative_isac.scene.file.station_physics import own_speed_mps
 from cooperative_isac.scene.geometry import SPEED_OF_LIGHT_MPS
 from cooperative_isac.scene.model import Box, Scene, Site, Target
 from cooperative_isac.scene.motion.motion import Motion, cycle_s
@@ -65,6 +66,24 @@ def unambiguous_range(scene: Scene) -> float:
 def unambiguous_speed(scene: Scene) -> float:
     """Largest speed of a target, in any direction, whose Doppler is told apart, m/s."""
     return scene.grid.wavelength_m / (4 * scene.grid.symbol_period_s * _reference_strides(scene)[1])
+
+
+def ends_speed(scene: Scene) -> float:
+    """What moving stations add to the speed of a target, in its Doppler shift, at most, m/s.
+
+    Half of the speeds of both ends of a link, as a target's shift has its speed twice.
+    """
+    if scene.layout is None:
+        return 0.0
+    speeds = {station.name: own_speed_mps(station) for station in scene.stations}
+    return max(
+        (
+            (speeds[transmitter.name] + speeds[receiver.name]) / 2
+            for transmitter, receiver in itertools.product(scene.transmitters, scene.receivers)
+            if scene.link_mode.allows(transmitter.name, receiver.name)
+        ),
+        default=0.0,
+    )
 
 
 def _reference_strides(scene: Scene) -> tuple[int, int]:
@@ -196,6 +215,14 @@ def _doppler(scene: Scene) -> Iterator[Problem]:
             "leaves Doppler ambiguous: it allows speeds below "
             f"{limit:.4g} m/s, sensing.max_speed_mps is {speed:g}; reduce the stride or the speed",
         )
+    own = ends_speed(scene)
+    if speed < limit <= speed + own:
+        yield Problem(
+            "waveform.symbol_stride",
+            f"leaves Doppler ambiguous: it allows speeds below {limit:.4g} m/s, "
+            f"sensing.max_speed_mps is {speed:g} and the stations of a link add {own:.4g} m/s; "
+            "reduce the stride or the speeds",
+        )
     if scene.sensing.min_speed_mps >= speed:
         yield Problem(
             "sensing.min_speed_mps",
@@ -244,6 +271,8 @@ def _world_sites(scene: Scene) -> Iterator[Problem]:
     if scene.world is None:
         return
     for key, site in _keyed_sites(scene):
+        if scene.layout is not None and scene.station(site.name).motion is not None:
+            continue  # along its motion, by station_physics
         for i, box in enumerate(scene.world.boxes):
             if box.contains(site.position_m):
                 yield Problem(

@@ -1,0 +1,216 @@
+"""What must hold for stations and their motions: clear of the world, of each other, of targets."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import combinations
+
+import numpy as np
+
+from cooperative_isac.scene.file.errors import Problem
+from cooperative_isac.scene.model import Scene, Target
+from cooperative_isac.scene.motion.motion import Motion, cycle_s
+from cooperative_isac.scene.station import Station
+from cooperative_isac.scene.world import World
+
+# A target nearer to a station is within its near field, or in its place.
+LEAST_CLEARANCE_M = 1.0
+# Motions of stations and targets are looked at together for so long, and in steps of this, between
+# which they count as straight: at 3 m/s^2 that is wrong by 0.1 m.
+LOOK_S = 600.0
+STEP_S = 0.5
+
+
+def check_stations(scene: Scene) -> list[Problem]:
+    """Faults of the stations of a scene that has bands and stations.
+
+    Stations whose poses come from odometry or /tf are looked at where they start.
+    """
+    worlds = [band.world for band in scene.bands if band.world is not None]
+    problems = []
+    for index, station in enumerate(scene.stations):
+        if station.motion is not None and worlds:
+            problems.extend(_in_world(worlds[0], station.motion, f"stations[{index}].motion"))
+    ways = [way_of_station(station) for station in scene.stations]
+    return [*problems, *_apart(scene, ways), *_clear_of_targets(scene, ways)]
+
+
+def own_speed_mps(station: Station) -> float:
+    """Largest speed of a station along its motion, m/s; 0 for one without a motion."""
+    if station.motion is None:
+        return 0.0
+    motion = station.motion
+    return max(float(np.linalg.norm(motion.state(time)[1])) for time in _lap_times(motion))
+
+
+def _in_world(world: World, motion: Motion, key: str) -> Iterator[Problem]:
+    """A station's motion stays above the ground and outside walls and boxes; the gravest fault."""
+    times = _lap_times(motion)
+    positions = np.array([motion.state(time)[0] for time in times])
+    below = world.is_below(positions)
+    inside = world.is_inside(positions)
+    through = world.blocks(positions[:-1], positions[1:])
+    if world.ground is not None and below.any():
+        first = int(np.argmax(below))
+        yield Problem(
+            key,
+            f"is {positions[first, 2]:.2f} m high at {times[first]:.2f} s; must be above the "
+            f"ground (world.ground.height_m: {world.ground.corner_m[2]:g})",
+        )
+    elif inside.any():
+        first = int(np.argmax(inside))
+        yield Problem(
+            key,
+            f"is inside a box of the world at {times[first]:.2f} s; move the station's way or the "
+            "box",
+        )
+    elif through.any():
+        first = int(np.argmax(through))
+        yield Problem(
+            key,
+            f"runs through a wall or a box of the world between {times[first]:.2f} and "
+            f"{times[first + 1]:.2f} s; move the station's way or what stands there",
+        )
+
+
+def _apart(scene: Scene, ways: list[Way]) -> Iterator[Problem]:
+    """No array of a moving station reaches into that of another station."""
+    numbered = list(enumerate(zip(scene.stations, ways)))
+    for (index, (station, way)), (other_index, (other, other_way)) in combinations(numbered, 2):
+        if way.motion is None and other_way.motion is None:
+            continue  # checked where they stand
+        reach_m = _reach_m(station) + _reach_m(other)
+        nearest = nearest_approach(way, other_way, reach_m)
+        if nearest is None:
+            continue
+        distance_m, time_s = nearest
+        moves = way.motion is not None
+        key = index if moves else other_index
+        name = other.name if moves else station.name
+        yield Problem(
+            f"stations[{key}].motion",
+            f"comes within {distance_m:.3g} m of station '{name}' at {time_s:.1f} s; their arrays "
+            f"need more than {reach_m:.3g} m between them",
+        )
+
+
+def _clear_of_targets(scene: Scene, ways: list[Way]) -> Iterator[Problem]:
+    """Targets keep LEAST_CLEARANCE_M from all stations."""
+    for index, target in enumerate(scene.targets):
+        target_way = way_of_target(target)
+        for station, way in zip(scene.stations, ways):
+            nearest = nearest_approach(way, target_way, LEAST_CLEARANCE_M)
+            if nearest is None:
+                continue
+            distance_m, time_s = nearest
+            yield Problem(
+                f"targets[{index}].motion",
+                f"comes within {distance_m:.2f} m of station '{station.name}' at {time_s:.1f} s; "
+                f"must stay {LEAST_CLEARANCE_M:g} m away: move its way or the station",
+            )
+
+
+@dataclass(frozen=True)
+class Way:
+    """Where a station or a target is over time.
+
+    place: position, [3], m, at a time, s
+    motion: along which it moves; None: it stands
+    ends: whether it is there during its motion alone
+    """
+
+    place: Callable[[float], np.ndarray]
+    motion: Motion | None
+    ends: bool
+
+    def places(self, times_s: np.ndarray) -> np.ndarray:
+        """Positions at some times, [num_times, 3], m."""
+        return np.array([self.place(float(time)) for time in times_s])
+
+    @cached_property
+    def lap_times_s(self) -> np.ndarray:
+        """Times at which it is looked at by itself, [num_times], s."""
+        return np.zeros(2) if self.motion is None else _lap_times(self.motion)
+
+    @cached_property
+    def lap_m(self) -> np.ndarray:
+        """Positions at these times, [num_times, 3], m."""
+        return self.places(self.lap_times_s)
+
+    @cached_property
+    def slack_m(self) -> float:
+        """Its longest step, m: how far it may bulge out of the box of these positions."""
+        return float(np.linalg.norm(np.diff(self.lap_m, axis=0), axis=1).max())
+
+
+def way_of_station(station: Station) -> Way:
+    """The way of a station; before its motion and after it, it stands."""
+    return Way(lambda time_s: station.pose_at(time_s).position_m, station.motion, False)
+
+
+def way_of_target(target: Target) -> Way:
+    """The way of a live target."""
+    return Way(lambda time_s: target.motion.state(time_s)[0], target.motion, True)
+
+
+def nearest_approach(way: Way, other: Way, reach_m: float) -> tuple[float, float] | None:
+    """Where two ways come nearest to each other, if within reach_m.
+
+    Returns the distance, m, and its time, s; None where they stay apart.
+    """
+    # Ways that are nowhere near each other need no look at their times.
+    first = way.lap_m
+    second = other.lap_m
+    gap = np.maximum(first.min(axis=0) - second.max(axis=0), second.min(axis=0) - first.max(axis=0))
+    if np.linalg.norm(np.maximum(gap, 0)) > reach_m + way.slack_m + other.slack_m:
+        return None
+
+    # Straight relative ways from step to step: the nearest point of each to the origin.
+    times = _common_times(way, other)
+    apart = other.places(times) - way.places(times)
+    begin = apart[:-1]
+    along = np.diff(apart, axis=0)
+    squares = np.sum(along**2, axis=1)
+    shares = -np.sum(begin * along, axis=1) / np.where(squares > 0, squares, 1.0)
+    shares = np.clip(shares, 0.0, 1.0)
+    distances = np.linalg.norm(begin + shares[:, None] * along, axis=1)
+    place = int(np.argmin(distances))
+    if distances[place] > reach_m:
+        return None
+    time_s = times[place] + shares[place] * (times[place + 1] - times[place])
+    return float(distances[place]), float(time_s)
+
+
+def _common_times(way: Way, other: Way) -> np.ndarray:
+    """Times at which both are there, [num_times], s: of one that moves beside one that stands, its
+    own.
+    """
+    if way.motion is None:
+        return other.lap_times_s
+    if other.motion is None:
+        return way.lap_times_s
+    begin_s = 0.0
+    end_s = LOOK_S
+    for one in (way, other):
+        if one.ends and one.motion is not None:
+            begin_s = max(begin_s, one.motion.start_s)
+            end_s = min(end_s, one.motion.start_s + one.motion.duration_s)
+    end_s = max(begin_s, end_s)
+    return np.linspace(begin_s, end_s, 2 + math.ceil((end_s - begin_s) / STEP_S))
+
+
+def _lap_times(motion: Motion) -> np.ndarray:
+    """Times over all of a motion, or a lap of it, [num_times], s."""
+    lasts_s = min(cycle_s(motion), motion.duration_s, LOOK_S)
+    times = motion.start_s + np.linspace(0, lasts_s, 2 + math.ceil(lasts_s / STEP_S))
+    return np.minimum(times, motion.start_s + motion.duration_s)
+
+
+def _reach_m(station: Station) -> float:
+    """How far the arrays of a station extend from its place, m."""
+    return max(
+        float(np.linalg.norm(antenna.elements_m, axis=1).max()) for antenna in station.antennas
+    )

@@ -1,0 +1,22 @@
+"""Noise of a receiving station: thermal, and what is left of its own signal."""
+
+from __future__ import annotations
+
+from cooperative_isac.scene.model import Scene, Site
+
+
+def receiver_noise_w(scene: Scene, receiver: Site) -> float:
+    """Noise power of a receiver per antenna, subcarrier and symbol, W.
+
+    A full-duplex station adds what its cancellation leaves of its own signal at full power, spread
+    evenly over the subcarriers; its direct path to itself is otherwise none.
+    """
+    thermal_w = scene.propagation.noise_power_w
+    if scene.layout is None:
+        return thermal_w
+    residual_db = scene.station(receiver.name).residual_self_interference_db
+    transmits = any(site.name == receiver.name for site in scene.transmitters)
+    if residual_db is None or not transmits:
+        return thermal_w
+    own_w = scene.waveform.power_w / scene.grid.num_subcarriers
+    return thermal_w + own_w * 10 ** (residual_db / 10)

@@ -1,0 +1,70 @@
+"""What Linux is asked for a process: end with its parent, adopt orphans, a title."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import signal
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+IS_LINUX = sys.platform.startswith("linux")
+# <linux/prctl.h>
+PR_SET_PDEATHSIG = 1
+PR_SET_NAME = 15
+PR_SET_CHILD_SUBREAPER = 36
+# Places in /proc/PID/stat after the name of the program (proc(5): fields 48 and 49).
+ARG_START = 45
+ARG_END = 46
+
+_LIBC = ctypes.CDLL(None) if IS_LINUX else None
+
+
+def end_with_parent(number: int = signal.SIGTERM) -> None:
+    """Send this process a signal when its parent dies.
+
+    number: the signal
+    """
+    _control(PR_SET_PDEATHSIG, number)
+
+
+def adopt_orphans() -> bool:
+    """Become the parent of descendants whose own parent ends; whether the kernel allows it."""
+    return _control(PR_SET_CHILD_SUBREAPER, 1)
+
+
+def set_title(name: str, words: Sequence[str]) -> None:
+    """Show another name and command line of this process in `ps`, `top` and /proc.
+
+    The command line is cut where it is longer than the one that the process was started with.
+
+    name: at most 15 bytes are shown
+    words: command line, the program first
+    """
+    if not IS_LINUX:
+        return
+    _control(PR_SET_NAME, name.encode())
+    start, size = _argument_room()
+    if size <= 0:
+        return
+
+    # The kernel reads the command line from the memory of the process itself.
+    text = b"\0".join(map(os.fsencode, words))[: size - 1]
+    ctypes.memset(start, 0, size)
+    ctypes.memmove(start, text, len(text))
+
+
+def _argument_room() -> tuple[int, int]:
+    """Address and bytes of this process's command line; 0 bytes where the kernel hides them."""
+    try:
+        fields = Path("/proc/self/stat").read_text(encoding="latin-1").rpartition(")")[2].split()
+        start = int(fields[ARG_START])
+        return start, int(fields[ARG_END]) - start
+    except (OSError, IndexError):
+        return 0, 0
+
+
+def _control(option: int, value: int | bytes) -> bool:
+    """prctl(2); whether it succeeded."""
+    return _LIBC is not None and _LIBC.prctl(option, value, 0, 0, 0) == 0

@@ -108,3 +108,49 @@ def test_ros_is_recognized(text):
 )
 def test_wrong_arrows_are_recognized(folder, text, wrong):
     assert forbidden_arrows(folder, imported_modules(text)) == wrong
+
+
+def module_name(path: Path) -> str:
+    """Dotted name of a source file."""
+    parts = path.relative_to(SOURCE).with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+def circle(arrows: dict[str, set[str]]) -> list[str]:
+    """Modules in a row of which each imports the next and the last the first; empty if none."""
+    done: set[str] = set()
+    way: list[str] = []
+
+    def visit(name: str) -> list[str]:
+        if name in way:
+            return way[way.index(name) :]
+        if name in done:
+            return []
+        way.append(name)
+        for other in sorted(arrows.get(name, ())):
+            found = visit(other)
+            if found:
+                return found
+        way.pop()
+        done.add(name)
+        return []
+
+    for name in sorted(arrows):
+        found = visit(name)
+        if found:
+            return found
+    return []
+
+
+def test_circles_are_found():
+    assert circle({"a": {"b"}, "b": {"c"}, "c": {"b"}}) == ["b", "c"]
+    assert circle({"a": {"b", "c"}, "b": {"c"}}) == []
+
+
+def test_no_modules_import_each_other():
+    files = {module_name(path): path for path in SOURCE.rglob("*.py")}
+    arrows = {
+        name: (imported_modules(path.read_text()) & files.keys()) - {name}
+        for name, path in files.items()
+    }
+    assert circle(arrows) == []

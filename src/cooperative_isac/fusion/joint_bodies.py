@@ -54,7 +54,7 @@ def detect_bodies(scene: Scene, echoes: Mapping[str, SensedEcho]) -> tuple[Detec
     """Detections of targets with bodies from the echoes of all receivers."""
     reports = []
     for receiver, echo in echoes.items():
-        reports += _sound_reports(receiver, echo.main)
+        reports += _sound_reports(receiver, echo.main, scene.band)
     search = _FurtherPaths(scene, echoes)
     accepted: list[Accepted] = []
     doubtful: list[tuple[list[EchoReport], Estimate]] = []
@@ -106,11 +106,11 @@ def sound(report: EchoReport) -> EchoReport:
     return replace(report, paths=paths)
 
 
-def _sound_reports(receiver: str, fit: Fit | None) -> list[EchoReport]:
+def _sound_reports(receiver: str, fit: Fit | None, band: str) -> list[EchoReport]:
     """Reports of a fit; targets without a finite location or information are left out."""
     return [
         sound(report)
-        for report in report_fit(receiver, fit)
+        for report in report_fit(receiver, fit, band)
         if np.isfinite(report.point_m).all() and np.isfinite(report.information).all()
     ]
 
@@ -166,7 +166,7 @@ class _FurtherPaths:
         if not fit.power[0] > threshold:
             return []
         self._residuals[receiver] = without(residual, fit)
-        return _sound_reports(receiver, fit)
+        return _sound_reports(receiver, fit, self.scene.band)
 
     def _residual(self, receiver: str) -> np.ndarray:
         """What the paths found so far leave of a receiver's correlation."""
@@ -182,7 +182,8 @@ class _FurtherPaths:
         if fitted.body.radius_m == 0:
             return middle
         nothing = np.eye(self.scene.dimension)
-        report = EchoReport(receiver, middle, (PathReport(transmitter, 0.0, 1.0, nothing),))
+        paths = (PathReport(transmitter, 0.0, 1.0, nothing),)
+        report = EchoReport(receiver, middle, paths, self.scene.band)
         model = body_model(self.scene, [report], fitted.body, velocity)
         return middle + (middle - model.points_m[0])
 

@@ -32,7 +32,7 @@ def detect_jointly(
         return ()
     told = []
     for target in np.argsort(-match.power).tolist():
-        cluster = list(_heard(match, target, path_threshold))
+        cluster = list(_heard(match, target, path_threshold, scene.band))
         fitted = _estimate(match, target, scene.dimension)
         if not cluster or fitted is None:
             continue
@@ -69,7 +69,9 @@ def _beginnings(scene: Scene, reports: Sequence[EchoReport]) -> Targets:
     return Targets(points, velocities)
 
 
-def _heard(match: JointMatch, target: int, path_threshold: float) -> Iterator[EchoReport]:
+def _heard(
+    match: JointMatch, target: int, path_threshold: float, band: str
+) -> Iterator[EchoReport]:
     """The paths of a target that stand out of the noise, by receiver."""
     for receiver, fit in match.fits.items():
         paths = [
@@ -82,7 +84,7 @@ def _heard(match: JointMatch, target: int, path_threshold: float) -> Iterator[Ec
             for path in np.flatnonzero((fit.state.owner == target) & (fit.power > path_threshold))
         ]
         if paths:
-            yield EchoReport(receiver, match.targets.points_m[target], tuple(paths))
+            yield EchoReport(receiver, match.targets.points_m[target], tuple(paths), band)
 
 
 def _estimate(match: JointMatch, target: int, size: int) -> Estimate | None:

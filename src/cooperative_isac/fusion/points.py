@@ -26,6 +26,7 @@ from cooperative_isac.fusion.rejection import (
 from cooperative_isac.fusion.reports import Reports
 from cooperative_isac.scene.limits import are_states
 from cooperative_isac.scene.model import POINT_BODY, Scene, Site
+from cooperative_isac.scene.station import Link
 from cooperative_isac.sensing.report import EchoReport, PathReport
 
 # Of a cluster whose reports are of one target: beyond it, the one that contradicts the rest goes.
@@ -231,6 +232,7 @@ class _Clusters:
         bounds = self.starts.tolist()
         num_paths = self.found.num_paths.tolist()
         states = self.states
+        links = self._links()
         return [
             Detection(
                 states.position_m[index],
@@ -239,8 +241,20 @@ class _Clusters:
                 snr_db[index],
                 tuple(names[own] for own in sorted({*stations[first:end]})),
                 num_paths[index],
+                links[index],
             )
             for index, (first, end) in enumerate(pairwise(bounds))
+        ]
+
+    def _links(self) -> list[tuple[Link, ...]]:
+        """The links of each cluster's paths, in their order."""
+        paths = self.reports.take(self.groups.rows)
+        pairs = np.unique(np.stack([self.groups.group[paths.owner], paths.link]), axis=1)
+        bounds = np.searchsorted(pairs[0], np.arange(self.groups.count + 1)).tolist()
+        names = self.reports.links.names
+        numbers = pairs[1].tolist()
+        return [
+            tuple(names[number] for number in numbers[first:end]) for first, end in pairwise(bounds)
         ]
 
     def _possible(self) -> np.ndarray:

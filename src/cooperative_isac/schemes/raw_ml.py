@@ -97,7 +97,7 @@ class RawMlDecoder(Decoder):
         }
         reports = []
         for station, one in sensed.items():
-            reports += report_fit(station, one.main)
+            reports += report_fit(station, one.main, self.scene.band)
         if not reports:
             return ()
         # A receiver whose array faces away from the area has no threshold of its own.

@@ -249,10 +249,11 @@ class _Clusters:
     def _links(self) -> list[tuple[Link, ...]]:
         """The links of each cluster's paths, in their order."""
         paths = self.reports.take(self.groups.rows)
-        pairs = np.unique(np.stack([self.groups.group[paths.owner], paths.link]), axis=1)
-        bounds = np.searchsorted(pairs[0], np.arange(self.groups.count + 1)).tolist()
         names = self.reports.links.names
-        numbers = pairs[1].tolist()
+        pairs = np.unique(len(names) * self.groups.group[paths.owner] + paths.link)
+        firsts = len(names) * np.arange(self.groups.count + 1)
+        bounds = np.searchsorted(pairs, firsts).tolist()
+        numbers = (pairs % len(names)).tolist()
         return [
             tuple(names[number] for number in numbers[first:end]) for first, end in pairwise(bounds)
         ]

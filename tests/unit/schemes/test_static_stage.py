@@ -96,7 +96,7 @@ def states(detections):
 def test_strong_static_paths_change_no_detection(name, scene):
     world = scheme_scene(name, scene)
     scheme = Chain(name, scene)
-    frame, plain, static = heard_by(world, 3)
+    frame, plain, static = heard_by(world, 7)
     expected = states(detected(scheme, frame, plain))
     found = states(detected(scheme, frame, static))
     assert len(expected) > 0 and found.shape == expected.shape

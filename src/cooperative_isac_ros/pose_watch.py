@@ -33,6 +33,7 @@ POSE_PARAMETERS = (
         0.05,
         60.0,
     ),
+    Parameter("wait_for_poses", True, "be ready only when stations that follow something do so"),
 )
 
 Item = TypeVar("Item")
@@ -74,6 +75,8 @@ class PoseWatch:
 
     def waiting_for(self) -> str:
         """The stations that had no pose yet, with where it should come from."""
+        if not self._node.settings["wait_for_poses"]:
+            return ""
         missing = [name for name, log in self._logs.items() if log.newest_ns is None]
         missing += [name for name, frame in self._frames.items() if self._tree.missing_link(frame)]
         return ", ".join(f"pose of {name} on {self._source(name)}" for name in missing)

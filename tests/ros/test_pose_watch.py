@@ -92,6 +92,9 @@ def test_without_a_word_of_the_robot_there_is_no_pose(bench, followed):
     node, robot = followed_by(bench, followed, pose_timeout_s=0.5)
     with pytest.raises(PoseError, match="no pose of station 'car': nothing was heard on /bench"):
         node.at(0.0)
+    assert (
+        bench.start(Follower, scene=str(followed), wait_for_poses=False).watch.waiting_for() == ""
+    )
     robot.publish(report(0.0))
     bench.until(lambda: node.watch.is_complete(1000 * SECOND))
     assert np.allclose(node.at(0.4).position_m[:2], [20, 61] + 0.8 * heading(30)[:2, 0])

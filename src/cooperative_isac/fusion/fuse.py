@@ -29,6 +29,7 @@ from cooperative_isac.fusion.rejection import (
 )
 from cooperative_isac.fusion.reports import Links, Reports, links_of, reports_of
 from cooperative_isac.scene.model import Body, Scene, TargetClass
+from cooperative_isac.scene.station import Link
 from cooperative_isac.sensing.report import EchoReport
 
 # Reports of one body may lie this share of its longest side apart, as a standard deviation, before
@@ -274,4 +275,24 @@ def detection_of(scene: Scene, cluster: Sequence[EchoReport], fitted: Estimate) 
         float(10 * np.log10(power)),
         sites,
         sum(len(report.paths) for report in cluster),
+        links_of_reports(scene, cluster),
+    )
+
+
+def links_of_reports(scene: Scene, reports: Sequence[EchoReport]) -> tuple[Link, ...]:
+    """The links of the paths of reports, in the scene's order of bands, receivers, transmitters."""
+    bands = [view.band for view in scene.views]
+    found = set()
+    for report in reports:
+        number = bands.index(report.band)
+        view = scene.views[number]
+        receiver = [site.name for site in view.receivers].index(report.receiver)
+        found |= {(number, receiver, path.transmitter) for path in report.paths}
+    return tuple(
+        Link(
+            scene.views[number].transmitters[transmitter].name,
+            scene.views[number].receivers[receiver].name,
+            bands[number],
+        )
+        for number, receiver, transmitter in sorted(found)
     )

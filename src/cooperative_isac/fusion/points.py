@@ -25,6 +25,7 @@ from cooperative_isac.fusion.rejection import (
 from cooperative_isac.fusion.reports import Reports
 from cooperative_isac.scene.limits import are_states
 from cooperative_isac.scene.model import POINT_BODY, Scene, Site
+from cooperative_isac.scene.station import Link
 from cooperative_isac.sensing.report import EchoReport, PathReport
 
 # Of a cluster whose reports are of one target: beyond it, the one that contradicts the rest goes.
@@ -228,6 +229,7 @@ class _Clusters:
         sites = self._sites()
         num_paths = self.found.num_paths.tolist()
         states = self.states
+        links = self._links()
         return [
             Detection(
                 states.position_m[index],
@@ -236,6 +238,7 @@ class _Clusters:
                 snr_db[index],
                 sites[index],
                 num_paths[index],
+                links[index],
             )
             for index in range(self.groups.count)
         ]
@@ -248,6 +251,18 @@ class _Clusters:
         kinds, kind = np.unique(supports, axis=0, return_inverse=True)
         known = [tuple(names[own] for own in np.flatnonzero(row)) for row in kinds]
         return [known[index] for index in kind.ravel()]
+
+    def _links(self) -> list[tuple[Link, ...]]:
+        """The links of each cluster's paths, in their order."""
+        paths = self.reports.take(self.groups.rows)
+        names = self.reports.links.names
+        pairs = np.unique(len(names) * self.groups.group[paths.owner] + paths.link)
+        firsts = len(names) * np.arange(self.groups.count + 1)
+        bounds = np.searchsorted(pairs, firsts).tolist()
+        numbers = (pairs % len(names)).tolist()
+        return [
+            tuple(names[number] for number in numbers[first:end]) for first, end in pairwise(bounds)
+        ]
 
     def _possible(self) -> np.ndarray:
         """Which clusters a target of the scene can be as fast as, [c], bool."""

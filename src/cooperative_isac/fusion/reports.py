@@ -9,6 +9,7 @@ import numpy as np
 
 from cooperative_isac.scene.geometry import BistaticGeometry, bistatic_geometry
 from cooperative_isac.scene.model import Scene, Site
+from cooperative_isac.scene.station import Link
 from cooperative_isac.sensing.information import shift_information
 from cooperative_isac.sensing.report import EchoReport
 
@@ -26,6 +27,7 @@ class Links:
     receiver: [num_links], int, index of the receiving station among `stations`
     stations: names of the stations that receive
     first: first link of each (band, receiver)
+    names: [num_links], stations and band of each link
     """
 
     transmitters_m: np.ndarray
@@ -37,6 +39,7 @@ class Links:
     receiver: np.ndarray
     stations: tuple[str, ...]
     first: Mapping[tuple[str, str], int]
+    names: tuple[Link, ...]
 
 
 def links_of(scene: Scene) -> Links:
@@ -70,6 +73,10 @@ def links_of(scene: Scene) -> Links:
         receiver=np.array([index[site.name] for site in receivers]),
         stations=stations,
         first=first,
+        names=tuple(
+            Link(transmitter.name, receiver.name, scene.views[number].band)
+            for transmitter, receiver, number in zip(transmitters, receivers, views)
+        ),
     )
 
 

@@ -149,6 +149,7 @@ class Replay:
             "patience_frames": 1000,
             "deadline_s": LONGEST_DEADLINE_S,
             "odometry_wait_s": 1.0,
+            "wait_for_poses": False,
         }
         return [
             changed(

@@ -131,7 +131,7 @@ def test_detections_are_those_of_plain_loops(name, small, campus, network):
 
 def test_every_report_is_in_one_group_and_neighborhoods_change_nothing(campus):
     generator = np.random.default_rng(5)
-    reports, _ = drawn_reports(campus, generator, 40, std_m=0.3)
+    reports, _ = drawn_reports(campus, generator, 40, std_m=0.05)
     arrays = reports_of(campus, reports)
     groups, found = point_groups(campus, arrays)
     assert np.array_equal(np.sort(groups.rows), np.arange(len(reports)))

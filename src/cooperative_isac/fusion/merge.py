@@ -95,6 +95,7 @@ def _combined(axes: np.ndarray, first: Detection, second: Detection) -> Detectio
         snr_db=float(10 * np.log10(power)),
         sites=tuple(sorted({*first.sites, *second.sites})),
         num_paths=first.num_paths + second.num_paths,
+        links=(*first.links, *second.links),
     )
 
 

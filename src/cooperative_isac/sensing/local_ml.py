@@ -33,7 +33,6 @@ STILL_THERE = 0.5  # share of the threshold that a peak must keep when stronger 
 # Fisher scoring: joint fits, and gain in log-likelihood that is not worth another one.
 ROUGH = {"steps": 4, "tolerance": 6.0}
 FINE = {"steps": 4, "tolerance": 1.0}
-FROM_MEMORY = {"steps": 4, "tolerance": 3.0}
 
 # Coherence of two paths above which they are taken for one echo; between points of one body a joint
 # fit tells more apart.
@@ -61,6 +60,8 @@ class SearchBudget:
     search_every: frames from one search to the next; receivers take turns
     searches_first: whether a frame is searched before the packet is sent, where there is nothing to
     follow
+    follow_steps, follow_tolerance: steps of Fisher scoring from where targets are expected, and the
+    gain in log-likelihood that is not worth another one
     """
 
     max_peaks: int
@@ -68,6 +69,8 @@ class SearchBudget:
     search_matches: int
     search_every: int
     searches_first: bool
+    follow_steps: int = 4
+    follow_tolerance: float = 3.0
 
 
 # Points in empty space; points among static paths, where slow paths converge late; bodies, whose
@@ -114,6 +117,19 @@ class Peak:
         return float(np.abs(np.vdot(self.filter.ravel(), behind)) ** 2 / self.noise_w)
 
 
+# Stations that receive each other and themselves, at a high SNR: what is left of a climb that ends
+# early would exceed the covariances that the reports of several bands are combined with.
+NETWORK_BUDGET = SearchBudget(
+    max_peaks=24,
+    follow_matches=30,
+    search_matches=40,
+    search_every=1,
+    searches_first=False,
+    follow_steps=8,
+    follow_tolerance=1.0,
+)
+
+
 class LocalMl(Detector):
     """Maximum-likelihood search for targets in the echoes of one receiver that knows the frame."""
 
@@ -130,7 +146,9 @@ class LocalMl(Detector):
         """What the receiver may spend on a frame of its scene."""
         if self.scene.has_bodies:
             return BODY_BUDGET
-        return POINT_BUDGET if self.scene.sensing.static_paths == "keep" else SUPPRESSED_BUDGET
+        if self.scene.sensing.static_paths != "keep":
+            return SUPPRESSED_BUDGET
+        return POINT_BUDGET if self.scene.layout is None else NETWORK_BUDGET
 
     def sense(self, echo: np.ndarray, frame: Signal) -> Fit | None:
         """Find targets in an echo [num_rx_ant, num_subcarriers, num_symbols], complex64, sqrt(W);
@@ -164,7 +182,9 @@ class LocalMl(Detector):
         reach_hz = doppler_reach_hz(self.grid, self.frame_stride / self.scene.update_rate_hz)
         if reach_hz:
             fit = joint.match(reacquired(joint, fit, reach_hz))
-        return self._settle(joint, joint.climb(fit, **FROM_MEMORY))
+        return self._settle(
+            joint, joint.climb(fit, self.budget.follow_steps, self.budget.follow_tolerance)
+        )
 
     def find(
         self, joint: JointFit, fit: Fit | None = None, searches: int = MAX_SEARCHES

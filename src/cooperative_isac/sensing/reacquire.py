@@ -16,8 +16,8 @@ from cooperative_isac.sensing.path_state import PathState
 
 MAX_ACCELERATION_MPS2 = 10.0  # of a target; a car that brakes or turns hard
 # Largest change, in Doppler cells, above which paths are reacquired: the main lobe ends one cell
-# from its peak.
-CELLS_REACHED = 1.0
+# from its peak, and on its flank the climb begins with steps that are too long.
+CELLS_REACHED = 0.7
 OVERSAMPLING = 4  # trial shifts per Doppler cell
 BETTER = 2.0  # power over that at the expected shift, below which the shift is kept
 

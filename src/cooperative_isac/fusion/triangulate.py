@@ -13,6 +13,7 @@ from cooperative_isac.fusion.detection import Detection
 from cooperative_isac.fusion.estimate import Estimate, estimate
 from cooperative_isac.fusion.fuse import detection_of
 from cooperative_isac.fusion.rejection import is_possible, is_static
+from cooperative_isac.fusion.reports import Links, links_of
 from cooperative_isac.scene.geometry import bistatic_geometry
 from cooperative_isac.scene.model import Scene, Site
 from cooperative_isac.sensing.information import doppler_information
@@ -57,8 +58,9 @@ def triangulate(scene: Scene, measurements: Sequence[Measurement]) -> tuple[Dete
     numbers; further receivers join where they agree. Location and velocity minimize the squared
     errors of all parameters.
     """
+    links = links_of(scene)
     pairs = [
-        fit(scene, measurements, pair)
+        fit(scene, measurements, pair, links)
         for pair in combinations(range(len(measurements)), 2)
         if measurements[pair[0]].receiver is not measurements[pair[1]].receiver
     ]
@@ -66,7 +68,7 @@ def triangulate(scene: Scene, measurements: Sequence[Measurement]) -> tuple[Dete
     told = []
     for match in sorted((pair for pair in pairs if pair.misfit < 1), key=lambda pair: pair.misfit):
         if used.isdisjoint(match.members):
-            match = _joined(scene, measurements, match, used)
+            match = _joined(scene, measurements, match, used, links)
             used.update(match.members)
             told.append(match)
     return _trusted(scene, told)
@@ -76,29 +78,36 @@ def locate_each(scene: Scene, measurements: Sequence[Measurement]) -> tuple[Dete
     """Detections of one receiver's measurements, each a target; it knows one component of each
     velocity.
     """
+    links = links_of(scene)
     return _trusted(
-        scene, [fit(scene, measurements, (index,)) for index in range(len(measurements))]
+        scene, [fit(scene, measurements, (index,), links) for index in range(len(measurements))]
     )
 
 
-def fit(scene: Scene, measurements: Sequence[Measurement], members: tuple[int, ...]) -> Match:
+def fit(
+    scene: Scene,
+    measurements: Sequence[Measurement],
+    members: tuple[int, ...],
+    links: Links | None = None,
+) -> Match:
     """The best location and velocity of measurements, by Gauss-Newton steps from the better of
     their locations.
 
     What disagrees beyond hope after the first steps is left there.
     """
+    links = links_of(scene) if links is None else links
     chosen = [measurements[index] for index in members]
     starts = [
         location_of(scene, measurement.receiver, measurement.parameters) for measurement in chosen
     ]
     begun = min(
-        (_climb(scene, chosen, members, start, FIRST_STEPS) for start in starts),
+        (_climb(scene, chosen, members, start, FIRST_STEPS, links) for start in starts),
         key=lambda match: match.misfit,
     )
     if begun.misfit > HOPELESS:
         return begun
     point = np.append(begun.fitted.position_m, scene.plane_height_m)
-    return _climb(scene, chosen, members, point, LAST_STEPS)
+    return _climb(scene, chosen, members, point, LAST_STEPS, links)
 
 
 def _climb(
@@ -107,23 +116,24 @@ def _climb(
     members: tuple[int, ...],
     start_m: np.ndarray,
     steps: int,
+    links: Links,
 ) -> Match:
-    reports, fitted = _step(scene, chosen, start_m)
+    reports, fitted = _step(scene, chosen, start_m, links)
     for _ in range(steps - 1):
         point = np.append(fitted.position_m, start_m[2])
-        reports, fitted = _step(scene, chosen, point)
+        reports, fitted = _step(scene, chosen, point, links)
     gate = chdtri(max(fitted.degrees, 1), 1 - MISFIT_PROBABILITY)
     return Match(members, reports, fitted, float(fitted.misfits.sum() / gate))
 
 
 def _step(
-    scene: Scene, chosen: Sequence[Measurement], point_m: np.ndarray
+    scene: Scene, chosen: Sequence[Measurement], point_m: np.ndarray, links: Links
 ) -> tuple[tuple[EchoReport, ...], Estimate]:
     """One Gauss-Newton step from a point [3] in map, or from the nearest one of the area."""
     area, point = scene.box.padded(AREA_MARGIN), point_m.copy()
     point[:2] = np.clip(point[:2], area.low_m[:2], area.high_m[:2])
     reports = tuple(linearized(scene, measurement, point) for measurement in chosen)
-    return reports, estimate(scene, reports)
+    return reports, estimate(scene, reports, links=links)
 
 
 def linearized(scene: Scene, measurement: Measurement, point_m: np.ndarray) -> EchoReport:
@@ -161,13 +171,17 @@ def linearized(scene: Scene, measurement: Measurement, point_m: np.ndarray) -> E
 
 
 def _joined(
-    scene: Scene, measurements: Sequence[Measurement], match: Match, used: set[int]
+    scene: Scene,
+    measurements: Sequence[Measurement],
+    match: Match,
+    used: set[int],
+    links: Links,
 ) -> Match:
     """The match with the best agreeing measurement of every other receiver."""
     while True:
         heard = {id(measurements[index].receiver) for index in match.members}
         wider = [
-            fit(scene, measurements, (*match.members, index))
+            fit(scene, measurements, (*match.members, index), links)
             for index, measurement in enumerate(measurements)
             if index not in used and id(measurement.receiver) not in heard
         ]

@@ -217,6 +217,8 @@ def estimate_all(scene: Scene, reports: Reports, group: np.ndarray, num_groups: 
 
 def _summed(values: np.ndarray, group: np.ndarray, num_groups: int) -> np.ndarray:
     """Sums of values [n, ...] over the members of each group, [num_groups, ...]."""
+    if num_groups == 1:
+        return values.sum(axis=0, keepdims=True)
     columns = values.reshape(len(values), -1)
     sums = np.empty((num_groups, columns.shape[1]))
     for index, column in enumerate(columns.T):

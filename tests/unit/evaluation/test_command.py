@@ -88,6 +88,12 @@ def test_a_scheme_that_fails_is_told_in_a_line(small, install_scheme, capsys):
         "class Scheme(contract.Scheme):\n"
         "    def __init__(self, scene, name):\n"
         "        raise ValueError('no voice')\n"
+        "    def at(self, station):\n"
+        "        return contract.Encoder()\n"
+        "    def center(self):\n"
+        "        return contract.Decoder()\n"
+        "    def downlink_bits(self, frame):\n"
+        "        return 0\n"
     )
     install_scheme("mute", text)
     with pytest.raises(SystemExit) as ended:

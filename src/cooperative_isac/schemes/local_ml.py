@@ -64,7 +64,7 @@ class LocalMlEncoder(Encoder):
             if receiver is None:
                 continue
             sensed = receiver.sense(receiver.prepare(echo, frame), frame)
-            reports += report_fit(self.station, sensed.main, band, receiver.place.linked)
+            reports += report_fit(self.station, sensed.main, band)
         return tuple(reports)
 
     def idle(self) -> None:

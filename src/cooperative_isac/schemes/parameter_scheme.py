@@ -6,7 +6,7 @@ Stations send angle, range and range rate of each target, 96 bits; the center tr
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from cooperative_isac.channel.echo import Echo
 from cooperative_isac.fronthaul.parameter_packet import pack_parameters, unpack_parameters
@@ -26,6 +26,7 @@ from cooperative_isac.sensing.path_finder import PathSearch
 from cooperative_isac.sensing.path_parameters import (
     BIN_CELLS,
     INTERPOLATED_CELLS,
+    PathParameters,
     accuracy_of,
     check_plane,
     location_of,
@@ -118,7 +119,8 @@ class ParameterEncoder(Encoder):
             place.view, self._method.packet_format, place.station, frame.number, targets
         )
 
-    def _targets(self, echo: Echo, frame: Frame):
+    def _targets(self, echo: Echo, frame: Frame) -> list[PathParameters]:
+        """Targets in the echo of one frame."""
         # Known part of the echo, without static paths.
         view = self._place.view
         signal = self._known.of_frame(frame.on(self._place.band))
@@ -130,12 +132,8 @@ class ParameterEncoder(Encoder):
         if self._sensor is None or self._sensor.scene is not scene:
             receiver = scene.receiver(self._place.station)
             self._sensor = ParameterSensor(scene, receiver, self._known.grid, self._method.search)
-        found = self._sensor.sense(samples, self._place.signal(signal), static)
-        if self._method.bins:
-            found = [on_bins(scene, target) for target in found]
-        return [
-            replace(target, transmitter=self._place.linked[target.transmitter]) for target in found
-        ]
+        found = self._sensor.sense(samples, signal, static, self._place.linked)
+        return [on_bins(scene, target) for target in found] if self._method.bins else list(found)
 
 
 class ParameterDecoder(ReportDecoder):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -38,7 +39,11 @@ class ParameterSensor(Detector):
     method: type[PathSearch]
 
     def sense(
-        self, echo: np.ndarray, frame: Signal, static: StaticNuisance | None = None
+        self,
+        echo: np.ndarray,
+        frame: Signal,
+        static: StaticNuisance | None = None,
+        linked: Sequence[int] | None = None,
     ) -> tuple[PathParameters, ...]:
         """Targets in an echo, strongest first.
 
@@ -48,6 +53,8 @@ class ParameterSensor(Detector):
 
         echo: [num_rx_ant, num_subcarriers, num_symbols], complex64, sqrt(W)
         static: the static paths that were taken out of the echo, if any
+        linked: indices of the transmitters whose paths are used; the others' are canceled alone.
+        None: all
         """
         most = self.scene.sensing.max_targets
         reference = stream_reference(frame, self.max_doppler_hz, static)
@@ -60,6 +67,8 @@ class ParameterSensor(Detector):
             self.detection_threshold(reference),
         )
         paths = cancel_paths(self.method(finder, self.search), most * len(self.scene.transmitters))
+        if linked is not None:
+            paths = [path for path in paths if path.transmitter in linked]
         chosen = one_path_per_target(self.scene, self.receiver, paths)[:most]
         return tuple(
             parameters_of(

@@ -15,7 +15,12 @@ __all__ = ["Decoder", "Encoder", "PacketError", "Scheme"]
 
 
 class Encoder(ABC):
-    """What a scheme does at one station; it owns what the station remembers of earlier frames."""
+    """What a scheme does at one station; it owns what the station remembers of earlier frames.
+
+    num_left_out: targets that the station found in the last frame, but that its packet cannot carry
+    """
+
+    num_left_out: int = 0
 
     @abstractmethod
     def encode(self, echoes: Mapping[str, Echo], frame: Frame) -> bytes:
@@ -71,7 +76,7 @@ class Scheme(ABC):
 
     @abstractmethod
     def downlink_bits(self, frame: Frame) -> int:
-        """Bits that each station must be told of a frame before it can encode."""
+        """Downlink bits per station and frame: what it needs of the frame to encode."""
 
     def name_of(self, station: str) -> str:
         """Name of the scheme with which a station encodes: its own, where a scene has several."""

@@ -57,6 +57,18 @@ def test_a_packet_carries_band_and_link(network, found):
             assert same.doppler_hz == pytest.approx(path.doppler_hz, abs=0.1)
 
 
+def test_an_encoder_counts_what_its_packet_leaves_out(network, found):
+    size = network.box.high_m - network.box.low_m
+    outside = replace(found[0], point_m=network.box.high_m + size)
+    encoder = make_scheme("local_ml", network).at("bs1")
+    assert encoder.num_left_out == 0
+    encoder.reports = lambda echoes, frame: (*found, outside, outside)
+    packet = encoder.encode({}, make_frame(network, 4))
+    left_out = [report for report in found if not inside(network, report.point_m)]
+    assert encoder.num_left_out == 2 + len(left_out)
+    assert read_packet(network, "bs1", 4, packet).num_outside == encoder.num_left_out
+
+
 def test_packets_of_another_station_or_frame_are_refused(network, found):
     packet = pack_reports(network, "bs1", 4, found)
     for station, number in (("bs2", 4), ("bs1", 5)):

@@ -48,16 +48,18 @@ def fuse(
     reports: Sequence[EchoReport],
     receivers: Collection[str] | None = None,
     bands: Collection[str] | None = None,
+    without_reports: Collection[str] = (),
 ) -> tuple[Detection, ...]:
     """Detections from all reports of one frame, strongest first.
 
     Where receivers are missing, the others' doubtful clusters follow as partial detections: which
     of them are of targets is decided by the tracks that they fit.
 
-    receivers: names of those whose packets arrived, also without a target; None: all
+    receivers: names of those whose reports arrived, also without a target; None: all
     bands: names of those on the air in the frame; None: all
+    without_reports: names of the receivers whose packets arrived, but carry no reports
     """
-    heard = Heard(receivers, bands)
+    heard = Heard(receivers, bands, without_reports)
     if not scene.has_bodies:
         return fuse_reports(scene, reports_of(scene, reports), heard)
     accepted: list[Accepted] = []

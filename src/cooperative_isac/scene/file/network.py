@@ -52,7 +52,9 @@ class BandFile:
 
     def renamed(self, problem: Problem) -> Problem:
         """A fault with the keys of the network file."""
-        return Problem(self._renamed(problem.key), self._renamed(problem.text))
+        is_list = problem.key in ("transmitters", "receivers")
+        key = "stations" if is_list else self._renamed(problem.key)
+        return Problem(key, self._renamed(problem.text))
 
     def _renamed(self, text: str) -> str:
         for pattern, key in self.keys:

@@ -32,7 +32,7 @@ from cooperative_isac.scene.model import Body, Scene, TargetClass
 from cooperative_isac.scene.station import Link
 from cooperative_isac.sensing.report import EchoReport
 
-# Reports of one body may lie this share of its longest side apart, as a standard deviation, before
+# Reports of one body may be this share of its longest side apart, as a standard deviation, before
 # its shape is fitted.
 GROWTH_SPREAD = 0.3
 
@@ -237,7 +237,7 @@ def _fit(
 ) -> Estimate:
     """The estimate of a cluster under one body, which points along its velocity.
 
-    before: estimate of a cluster with more members, whose velocity says where the body points;
+    before: estimate of a cluster with more members, along whose velocity the body points;
     None: fitted first
     """
     reports = [member.used for member in members]
@@ -261,7 +261,7 @@ def _fit(
 
 
 def detection_of(scene: Scene, cluster: Sequence[EchoReport], fitted: Estimate) -> Detection:
-    """What the center says of a cluster of reports and its estimate."""
+    """The detection of a cluster of reports and its estimate."""
     size = scene.dimension
     position, velocity = np.array([0.0, 0.0, scene.plane_height_m]), np.zeros(3)
     position[:size], velocity[:size] = fitted.position_m, fitted.velocity_mps

@@ -30,7 +30,7 @@ def merge_detections(
     assignment of least total distance within a chi-square gate. Partial detections are not merged:
     they follow as they are.
 
-    dimension: of the scene; in a plane (2) the height is what both know alike
+    dimension: of the scene; in a plane (2) the height is given to both and left out
     """
     partial = [detection for group in groups for detection in group if detection.is_partial]
     merged: list[Detection] = []

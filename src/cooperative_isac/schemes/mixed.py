@@ -16,7 +16,7 @@ from cooperative_isac.waveform.frame import Frame
 
 
 class MixedScheme(Scheme):
-    """Every station encodes with its own scheme; the center tells packets by their format.
+    """Every station encodes with its own scheme; the center separates packets by their formats.
 
     schemes: of each receiving station
     """

@@ -46,8 +46,8 @@ class ParameterMethod:
     search: of an echo for its paths
     packet_format: format number of its packets
     bins: it reports the bins of the frame's DFT, as CF's baselines do, or interpolates between them
-    cells: standard deviations of range and range rate, in resolution cells, since packets do not
-    say
+    cells: standard deviations of range and range rate, in resolution cells; packets do not carry
+    them
     """
 
     search: type[PathSearch]
@@ -170,7 +170,7 @@ class ParameterDecoder(ReportDecoder):
         return only_view(self.scene, station, self._name).view
 
     def _measurements(self, station: str, packet: bytes, frame: Frame) -> list[Measurement]:
-        """What a packet says, with the accuracy that it is taken to have."""
+        """The measurements in a packet, with the accuracy that they are taken to have."""
         view = self._view(station)
         targets = unpack_parameters(view, self._method.packet_format, station, frame.number, packet)
         scene = view.posed(frame.poses)

@@ -26,7 +26,7 @@ class RawMlScheme(Scheme):
 
     It begins with a fit of each echo by itself (local_ml at the center), so it follows live targets
     as that does. Point targets are fitted with one location in all echoes, bodies with one in each.
-    The stations need not know the frame.
+    The stations do not need the frame.
     """
 
     formats = (FORMAT,)

@@ -1,7 +1,7 @@
 """Which detection belongs to which track: gating by position, then global nearest neighbor.
 
 Tracks and detections that are far apart are never compared: a k-d tree over the positions gives the
-pairs that can lie in a chi-square gate, and all that follows works on these pairs.
+pairs that can be in a chi-square gate, and all that follows works on these pairs.
 """
 
 from __future__ import annotations
@@ -81,7 +81,7 @@ def gated_pairs(
         means: [num_tracks, 6], float64, SI, map: predicted states
         covariances: [num_tracks, 6, 6], float64, SI
         measurements: detections of the frame
-        dimension: of the scene, 2 or 3; in a plane the vertical axis says nothing and is left out
+        dimension: of the scene, 2 or 3; in a plane the vertical axis is not measured and left out
         largest_squared: Mahalanobis distance squared up to which a pair is in the gate
         inflation: factor of the detections' covariances
     """
@@ -90,7 +90,7 @@ def gated_pairs(
         means, covariances, measurements, dimension, largest_squared, inflation
     )
 
-    # Positions and velocities along the axes that say something
+    # Positions and velocities along the measured axes
     axes = OBSERVED[dimension]
     block = (slice(None), axes[:, None], axes)
     states = means[:, axes]

@@ -39,7 +39,7 @@ from cooperative_isac.tracking.validity import state_problems
 # tails must not cost an established track its identity.
 ESTABLISHED_INFLATION = 16.0
 NEWCOMER_INFLATION = 4.0
-# Share of the receivers below which a miss says nothing of a tentative track.
+# Share of the receivers below which a miss does not count against a tentative track.
 OBSERVED_SHARE = 0.5
 # Tracks of one scene: as many take half of a frame of 10 Hz, and no scene has as many targets.
 MAX_TRACKS = 1024
@@ -107,7 +107,7 @@ class Tracker:
         return self._period_s
 
     def reset(self) -> tuple[Track, ...]:
-        """End all tracks, told for the last time; identities go on, so that none is used twice."""
+        """End all tracks and report them for the last time; no identity is used twice."""
         ended = tuple(
             replace(track, status=TrackStatus.DELETED) for track in self._take_snapshots()
         )
@@ -376,7 +376,7 @@ class Tracker:
         return [replace(snapshot, status=TrackStatus.DELETED) for snapshot in known]
 
     def _keep(self, tracks: np.ndarray) -> None:
-        """Forget all other tracks; a mask [num_tracks], bool."""
+        """Keep these tracks alone; a mask [num_tracks], bool."""
         if tracks.all():
             return
         self._tracks = self._tracks.at(tracks)

@@ -65,7 +65,7 @@ class BandFile:
 def build_network(
     file: schema.NetworkFile, folder: Path
 ) -> tuple[dict, list[BandFile], list[Problem]]:
-    """The fields of Scene that a network file says, seen on its first band.
+    """The fields of Scene of a network file, seen on its first band.
 
     folder: what names of trajectory files are relative to
     Returns the fields, the bands as files of their own, and the faults; without fields where there
@@ -158,7 +158,7 @@ def band_file(
                     keys.append((rf"\b{group}\[{len(sites[group])}\]", f"stations[{place}]"))
                     sites[group].append(site)
 
-    # What the band says of its noise goes before what the scene says.
+    # The noise of the band goes before that of the scene.
     propagation = file.propagation
     noise = {
         key: value

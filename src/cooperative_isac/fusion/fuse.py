@@ -28,6 +28,7 @@ from cooperative_isac.fusion.rejection import (
     is_static,
 )
 from cooperative_isac.fusion.reports import Links, Reports, links_of, reports_of
+from cooperative_isac.scene.geometry import STATE_AXES
 from cooperative_isac.scene.model import Body, Scene, TargetClass
 from cooperative_isac.scene.station import Link
 from cooperative_isac.sensing.report import EchoReport
@@ -263,10 +264,12 @@ def _fit(
 def detection_of(scene: Scene, cluster: Sequence[EchoReport], fitted: Estimate) -> Detection:
     """The detection of a cluster of reports and its estimate."""
     size = scene.dimension
-    position, velocity = np.array([0.0, 0.0, scene.plane_height_m]), np.zeros(3)
-    position[:size], velocity[:size] = fitted.position_m, fitted.velocity_mps
+    position = np.array([0.0, 0.0, scene.plane_height_m])
+    position[:size] = fitted.position_m
+    velocity = np.zeros(3)
+    velocity[:size] = fitted.velocity_mps
     covariance = np.diag([scene.height_std_m**2] * 6)
-    axes = np.concatenate([np.arange(size), 3 + np.arange(size)])
+    axes = STATE_AXES[size]
     covariance[np.ix_(axes, axes)] = fitted.covariance
     power = sum(report.power for report in cluster)
     sites = tuple(sorted({report.receiver for report in cluster}))

@@ -14,6 +14,7 @@ from scipy.optimize import linear_sum_assignment
 from scipy.special import chdtri
 
 from cooperative_isac.fusion.detection import Detection
+from cooperative_isac.scene.geometry import STATE_AXES
 
 # That two detections of one target are associated.
 GATE_PROBABILITY = 0.9999
@@ -50,7 +51,7 @@ def _joined(
         return [*known, *further]
 
     # Squared Mahalanobis distances of all pairs.
-    axes = _axes(dimension)
+    axes = STATE_AXES[dimension]
     states = [_states(group)[:, axes] for group in (known, further)]
     covariances = [
         np.array([detection.covariance for detection in group])[:, axes[:, None], axes]
@@ -97,11 +98,6 @@ def _combined(axes: np.ndarray, first: Detection, second: Detection) -> Detectio
         num_paths=first.num_paths + second.num_paths,
         links=(*first.links, *second.links),
     )
-
-
-def _axes(dimension: int) -> np.ndarray:
-    """Entries of a state (position, velocity) that are estimated."""
-    return np.concatenate([np.arange(dimension), 3 + np.arange(dimension)])
 
 
 def _states(detections: Sequence[Detection]) -> np.ndarray:

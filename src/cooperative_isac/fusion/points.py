@@ -24,6 +24,7 @@ from cooperative_isac.fusion.rejection import (
     may_be_static,
 )
 from cooperative_isac.fusion.reports import Reports
+from cooperative_isac.scene.geometry import STATE_AXES
 from cooperative_isac.scene.limits import are_states
 from cooperative_isac.scene.model import POINT_BODY, Scene, Site
 from cooperative_isac.scene.station import Link
@@ -346,7 +347,7 @@ def _states(scene: Scene, found: Estimates) -> _States:
     position[:, :size] = found.position_m
     velocity[:, :size] = found.velocity_mps
     covariance = np.tile(np.diag([scene.height_std_m**2] * 6), (count, 1, 1))
-    axes = np.concatenate([np.arange(size), 3 + np.arange(size)])
+    axes = STATE_AXES[size]
     covariance[:, axes[:, None], axes] = found.covariance
     return _States(position, velocity, covariance)
 

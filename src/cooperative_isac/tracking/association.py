@@ -15,10 +15,9 @@ from scipy.sparse.csgraph import min_weight_full_bipartite_matching
 from scipy.spatial import KDTree
 from scipy.special import gammaincinv
 
+from cooperative_isac.scene.geometry import STATE_AXES
 from cooperative_isac.tracking.measurement import Measurements
 
-# Entries of a state in which tracks and detections are compared: in a plane, not the height.
-OBSERVED = {2: np.array([0, 1, 3, 4]), 3: np.arange(6)}
 # Detections whose standard deviations differ by less than this factor are searched together.
 SPREAD_CLASS = 4.0
 # Pairs whose matrices are in memory together, 0.3 kB each: vague detections pair with every track.
@@ -64,7 +63,7 @@ def gate(gate_probability: float, dimension: int) -> float:
     (3-D) dof.
     """
     # The quantile of chi-square as scipy.stats has it, which takes half a second to load.
-    return float(2 * gammaincinv(len(OBSERVED[dimension]) / 2, gate_probability))
+    return float(2 * gammaincinv(len(STATE_AXES[dimension]) / 2, gate_probability))
 
 
 def gated_pairs(
@@ -91,7 +90,7 @@ def gated_pairs(
     )
 
     # Positions and velocities along the measured axes
-    axes = OBSERVED[dimension]
+    axes = STATE_AXES[dimension]
     block = (slice(None), axes[:, None], axes)
     states = means[:, axes]
     spreads = covariances[block]

@@ -13,15 +13,10 @@ from dataclasses import replace
 import numpy as np
 
 from cooperative_isac.fusion.detection import Detection
+from cooperative_isac.scene.geometry import STATE_AXES
 from cooperative_isac.scene.limits import TRACK_MARGIN
 from cooperative_isac.scene.model import Tracking
-from cooperative_isac.tracking.association import (
-    OBSERVED,
-    Pairs,
-    gate,
-    gated_pairs,
-    nearest_neighbors,
-)
+from cooperative_isac.tracking.association import Pairs, gate, gated_pairs, nearest_neighbors
 from cooperative_isac.tracking.filters import make_filters
 from cooperative_isac.tracking.initiation import beginnings, start_states
 from cooperative_isac.tracking.life import expired
@@ -57,8 +52,8 @@ class Tracker:
     """
 
     def __init__(self, settings: Tracking, dimension: int):
-        if dimension not in OBSERVED:
-            raise ValueError(f"dimension {dimension} is unknown; allowed: {sorted(OBSERVED)}")
+        if dimension not in STATE_AXES:
+            raise ValueError(f"dimension {dimension} is unknown; allowed: {sorted(STATE_AXES)}")
         self._settings = settings
         self._dimension = dimension
         self._gate = gate(settings.gate_probability, dimension)

@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from cooperative_isac.evaluation.live_bound import frame_bound
+from cooperative_isac.evaluation.live_bound import network_bound
 from cooperative_isac.evaluation.monte_carlo import (
     SchemeFailure,
     draw_frame,
@@ -159,9 +159,8 @@ def test_a_scheme_is_measured_by_what_it_sends_and_says(small):
         and of_scheme.packet_bits == (24, 40)
         and of_scheme.downlink_bits == 17
     )
-    bound = frame_bound(
-        small, draw_frame(small, 6).frame.on("default"), draw_frame(small, 6).targets
-    )
+    draw = draw_frame(small, 6)
+    bound = network_bound(small, draw.frame, draw.targets)
     assert np.array_equal(sample.location_bounds_m, bound.location_m)
     assert np.array_equal(sample.velocity_bounds_mps, bound.velocity_mps)
     assert 5 < sample.sum_rate < 60

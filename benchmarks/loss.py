@@ -22,7 +22,7 @@ from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 
-from cooperative_isac.evaluation.live_bound import frame_bound
+from cooperative_isac.evaluation.live_bound import network_bound
 from cooperative_isac.evaluation.loss import (
     SETTLED_FRAMES,
     LossFigures,
@@ -126,7 +126,7 @@ def bound_ratio(recording: Recording, answering: Sequence[int]) -> float:
     means_m = []
     for receivers in (some, scene):
         bounds = [
-            frame_bound(receivers, recording.frames[number], recording.targets[number]).location_m
+            network_bound(receivers, recording.frames[number], recording.targets[number]).location_m
             for number in range(SETTLED_FRAMES, len(recording.frames), BOUND_EVERY)
         ]
         means_m.append(np.mean(np.concatenate(bounds)))

@@ -26,20 +26,20 @@ USELESS = 40.0  # added to the log of a standard deviation
 @dataclass(frozen=True)
 class Variant:
     """quantized: codewords travel, not float32; lengths: the lengths of paths refine the guess;
-    most_liars: of paths, 0 is least squares."""
+    max_outliers: of paths, 0 is least squares."""
 
     name: str
     quantized: bool = True
     lengths: bool = True
-    most_liars: int = consensus.MOST_LIARS
+    max_outliers: int = consensus.MAX_OUTLIERS
 
 
 VARIANTS = (
     Variant("as shipped"),
     Variant("float32, no codebooks", quantized=False),
-    Variant("least squares, all paths", most_liars=0),
+    Variant("least squares, all paths", max_outliers=0),
     Variant("the guess, without lengths", lengths=False),
-    Variant("neither", lengths=False, most_liars=0),
+    Variant("neither", lengths=False, max_outliers=0),
 )
 
 
@@ -76,7 +76,7 @@ class VariantDecoder(Decoder):
         output = self.network.center(
             torch.stack(latents)[None], torch.ones(1, len(latents)), torch.empty(1, 0)
         )
-        consensus.MOST_LIARS = self.variant.most_liars
+        consensus.MAX_OUTLIERS = self.variant.max_outliers
         return detections(self.scene, self.network.read(self._changed(output)), tuple(packets))
 
     def _changed(self, output: PlaneOutput) -> PlaneOutput:

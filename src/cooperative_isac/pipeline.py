@@ -85,6 +85,9 @@ def make_frame(
 ) -> Frame:
     """Frame `number` of the scene: the signals of the bands on the air, and where stations are.
 
+    Signals are a function of the seed and the number alone: users are served as seen from where
+    the transmitters are at the scene's start.
+
     time_s: from the start of consecutive frames; None: an independent draw, its stations at the
     scene's start
     reported: poses of the stations that follow odometry or /tf
@@ -137,6 +140,12 @@ def sum_rate(scene: Scene, frame: Signal) -> float:
     channels = downlink_channels(scene, frame.number)
     rates = user_rates(channels, frame.precoders, scene.users.noise_power_w)
     return frame.payload_share * float(rates.sum())
+
+
+def mean_sum_rate(scene: Scene, frame: Frame) -> float:
+    """Sum spectral efficiency of a frame, mean over the bands on the air [bit/s/Hz]."""
+    rates = [sum_rate(scene.on(band), signal) for band, signal in frame.signals.items()]
+    return sum(rates) / len(rates)
 
 
 def paths_to(

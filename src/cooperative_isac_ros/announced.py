@@ -1,4 +1,4 @@
-"""What an announcement says is on the air."""
+"""The bands and signals that an announcement puts on the air."""
 
 from __future__ import annotations
 

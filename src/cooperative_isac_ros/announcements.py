@@ -1,4 +1,4 @@
-"""What a node may believe of an announcement; what it may not is counted as `frames_refused`."""
+"""Announcements that a node accepts; all others are counted as `frames_refused`."""
 
 from __future__ import annotations
 

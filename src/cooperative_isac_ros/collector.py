@@ -1,4 +1,4 @@
-"""Waiting for the packets of a frame: who is in, who is missing, when to decode."""
+"""Collection of the packets of a frame: which arrived, which are missing, when to decode."""
 
 from __future__ import annotations
 
@@ -45,7 +45,9 @@ class PacketCollector:
     sites_of: stations that receive in an announced frame, on one of its bands at least; None: all
 
     A station that was silent for `patience` of its frames in a row is not waited for until it is
-    heard again. on_fault(event, reason) hears of everything that is refused.
+    heard again.
+
+    on_fault(event, reason): called for everything that is refused
     """
 
     def __init__(
@@ -169,7 +171,8 @@ class PacketCollector:
         if packet.scheme != self._schemes[site]:
             return (
                 "packets_of_other_scheme",
-                f"'{site}' speaks scheme '{packet.scheme}', the center '{self._schemes[site]}'",
+                f"'{site}' encodes with scheme '{packet.scheme}', but the center expects "
+                f"'{self._schemes[site]}' of it; give both nodes the same parameter scheme",
             )
         opened = self._open.get(frame.number) if frame.run == self._run else None
         if opened is not None and site in opened.packets:

@@ -206,7 +206,7 @@ def main() -> int:
         return 0
     set_title("fork_server", [sys.executable, "-m", "cooperative_isac_ros.fork_server"])
 
-    # Who asks for nodes says when they end, also while there is a keyboard.
+    # Nodes end when the process that asked for them does so, not at a key that is pressed.
     signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
 
     # What is imported is no garbage, and pages that nobody writes to are shared.

@@ -1,4 +1,4 @@
-"""Paths applied to a frame: the echo that a receiver hears."""
+"""Paths applied to a frame: the echo at a receiver."""
 
 from __future__ import annotations
 

@@ -18,7 +18,7 @@ from cooperative_isac.scene.model import Scene, Site, TargetState
 
 
 class PathKind(IntEnum):
-    """By way of what a path goes."""
+    """What a path is reflected by on its way, if anything."""
 
     TARGET = 0
     CLUTTER = 1
@@ -94,7 +94,7 @@ def draw_paths(
     block: coherence block, in which reflections are functions of (seed, block, target, link) and
     their phases turn with the lengths of the paths (channel.fading); None: reflections and phases
     are drawn from the generator
-    Raises ValueError, which names what stands exactly at a site: no direction leads there.
+    Raises ValueError: a target or scatterer, which it names, is exactly at a site
     """
     points = np.array([t.position_m for t in targets]).reshape(-1, 3)
     velocities = np.array([t.velocity_mps for t in targets]).reshape(-1, 3)

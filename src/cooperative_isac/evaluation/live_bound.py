@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from cooperative_isac.bounds.crlb import Bound, crlb, network_crlb
+from cooperative_isac.bounds.crlb import Bound, network_crlb
 from cooperative_isac.channel.paths import PathSet
 from cooperative_isac.fusion.detection import Detection, complete
 from cooperative_isac.metrics.assignment import match_within, pairwise_distances
@@ -16,19 +16,6 @@ from cooperative_isac.pipeline import paths_to
 from cooperative_isac.scene.model import Scene, TargetState
 from cooperative_isac.schemes.known_symbols import KnownSymbols
 from cooperative_isac.waveform.frame import Frame
-from cooperative_isac.waveform.signal import Signal
-
-
-def frame_bound(
-    scene: Scene, signal: Signal, targets: Sequence[TargetState], time_s: float | None = None
-) -> Bound:
-    """CRLB of the targets in one simulated frame of one band, with the fading that pipeline.hear
-    draws for it.
-
-    time_s: from the start of consecutive frames; None: an independent draw
-    """
-    paths = true_paths(scene, signal.number, targets, time_s)
-    return crlb(scene, KnownSymbols(scene).of_frame(signal), targets, paths)
 
 
 def network_bound(scene: Scene, frame: Frame, targets: Sequence[TargetState]) -> Bound:

@@ -12,9 +12,9 @@ from cooperative_isac.metrics.consistency import nees
 from cooperative_isac.metrics.run_score import RunScore
 from cooperative_isac.pipeline import make_encoders, make_frame, receive
 from cooperative_isac.scene.draw import scene_targets
+from cooperative_isac.scene.geometry import STATE_AXES
 from cooperative_isac.scene.model import Scene, TargetState
 from cooperative_isac.schemes.registry import make_scheme
-from cooperative_isac.tracking.association import OBSERVED
 from cooperative_isac.tracking.track import ESTABLISHED, Track
 from cooperative_isac.tracking.tracker import Tracker
 from cooperative_isac.waveform.frame import Frame
@@ -125,7 +125,7 @@ def _track_nees(
     scene: Scene, targets: Sequence[TargetState], tracks: Sequence[Track]
 ) -> Sequence[float]:
     """Normalized squared error of each established track near a target."""
-    axes = OBSERVED[scene.dimension]
+    axes = STATE_AXES[scene.dimension]
     size = scene.dimension
     shown = [track for track in tracks if track.status in ESTABLISHED]
     truth = np.array([[*item.position_m, *item.velocity_mps] for item in targets]).reshape(-1, 6)

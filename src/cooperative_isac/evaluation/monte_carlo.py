@@ -13,7 +13,7 @@ from cooperative_isac.evaluation.live_bound import network_bound
 from cooperative_isac.fusion.detection import Detection
 from cooperative_isac.metrics.assignment import match_within, pairwise_distances
 from cooperative_isac.metrics.run_score import DETECTION_CUTOFF_M
-from cooperative_isac.pipeline import make_encoders, make_frame, receive_all, sum_rate
+from cooperative_isac.pipeline import make_encoders, make_frame, mean_sum_rate, receive_all
 from cooperative_isac.scene.draw import draw_targets, frame_generator
 from cooperative_isac.scene.model import Scene, TargetState
 from cooperative_isac.schemes.contract import Decoder, Encoder, Scheme
@@ -72,8 +72,8 @@ class SchemeSample:
 class FrameSample:
     """One frame of all schemes.
 
-    location_bounds_m, velocity_bounds_mps: root CRLB of each target, [num_targets]; sum_rate:
-    bit/s/Hz.
+    location_bounds_m, velocity_bounds_mps: [num_targets], float64, root CRLB of each target
+    sum_rate: bit/s/Hz, mean over the bands on the air
     """
 
     location_bounds_m: np.ndarray
@@ -95,11 +95,10 @@ def measure_frame(scene: Scene, schemes: Mapping[str, Ends], number: int) -> Fra
     """Run all schemes on the same draw, beside its bound. SchemeFailure names the scheme that
     failed.
 
-    A scheme with a network of its own hears the same targets there, while the same users are
-    served; the bound stays the scene's.
+    A scheme with stations of its own has the same targets and users there; the bound stays the
+    scene's.
     """
     draw = draw_frame(scene, number)
-    signal = draw.frame.on(scene.band)
     bound = network_bound(scene, draw.frame, draw.targets)
     samples = {}
     for name, ends in schemes.items():
@@ -112,7 +111,8 @@ def measure_frame(scene: Scene, schemes: Mapping[str, Ends], number: int) -> Fra
                 f"scheme '{name}' failed in frame {number} of seed {scene.seed}: "
                 f"{type(error).__name__}: {error}"
             ) from error
-    return FrameSample(bound.location_m, bound.velocity_mps, sum_rate(scene, signal), samples)
+    rate = mean_sum_rate(scene, draw.frame)
+    return FrameSample(bound.location_m, bound.velocity_mps, rate, samples)
 
 
 def measure_scheme(ends: Ends, draw: Draw, dimension: int) -> SchemeSample:

@@ -126,8 +126,17 @@ def doppler_quantizer(scene: Scene, width: int = 16) -> Quantizer:
 
 
 def inside(scene: Scene, point_m: np.ndarray) -> bool:
-    """Whether a packet can tell the location: the area and its margin."""
+    """Whether a packet can carry a location: that of the area and its margin.
+
+    point_m: [3], float64, m in map
+    """
     return _bit_fields(scene).holds(point_m)
+
+
+def count_outside(scene: Scene, reports: Sequence[EchoReport]) -> int:
+    """Number of reports that a packet leaves out, since they lie outside of the area's margin."""
+    fields = _bit_fields(scene)
+    return sum(not fields.holds(report.point_m) for report in reports)
 
 
 def pack_reports(scene: Scene, receiver: str, number: int, reports: Sequence[EchoReport]) -> bytes:

@@ -28,11 +28,12 @@ from cooperative_isac.fusion.rejection import (
     is_static,
 )
 from cooperative_isac.fusion.reports import Links, Reports, links_of, reports_of
+from cooperative_isac.scene.geometry import STATE_AXES
 from cooperative_isac.scene.model import Body, Scene, TargetClass
 from cooperative_isac.scene.station import Link
 from cooperative_isac.sensing.report import EchoReport
 
-# Reports of one body may lie this share of its longest side apart, as a standard deviation, before
+# Reports of one body may be this share of its longest side apart, as a standard deviation, before
 # its shape is fitted.
 GROWTH_SPREAD = 0.3
 
@@ -48,16 +49,18 @@ def fuse(
     reports: Sequence[EchoReport],
     receivers: Collection[str] | None = None,
     bands: Collection[str] | None = None,
+    without_reports: Collection[str] = (),
 ) -> tuple[Detection, ...]:
     """Detections from all reports of one frame, strongest first.
 
     Where receivers are missing, the others' doubtful clusters follow as partial detections: which
     of them are of targets is decided by the tracks that they fit.
 
-    receivers: names of those whose packets arrived, also without a target; None: all
+    receivers: names of those whose reports arrived, also without a target; None: all
     bands: names of those on the air in the frame; None: all
+    without_reports: names of the receivers whose packets arrived, but carry no reports
     """
-    heard = Heard(receivers, bands)
+    heard = Heard(receivers, bands, without_reports)
     if not scene.has_bodies:
         return fuse_reports(scene, reports_of(scene, reports), heard)
     accepted: list[Accepted] = []
@@ -235,7 +238,7 @@ def _fit(
 ) -> Estimate:
     """The estimate of a cluster under one body, which points along its velocity.
 
-    before: estimate of a cluster with more members, whose velocity says where the body points;
+    before: estimate of a cluster with more members, along whose velocity the body points;
     None: fitted first
     """
     reports = [member.used for member in members]
@@ -259,12 +262,14 @@ def _fit(
 
 
 def detection_of(scene: Scene, cluster: Sequence[EchoReport], fitted: Estimate) -> Detection:
-    """What the center says of a cluster of reports and its estimate."""
+    """The detection of a cluster of reports and its estimate."""
     size = scene.dimension
-    position, velocity = np.array([0.0, 0.0, scene.plane_height_m]), np.zeros(3)
-    position[:size], velocity[:size] = fitted.position_m, fitted.velocity_mps
+    position = np.array([0.0, 0.0, scene.plane_height_m])
+    position[:size] = fitted.position_m
+    velocity = np.zeros(3)
+    velocity[:size] = fitted.velocity_mps
     covariance = np.diag([scene.height_std_m**2] * 6)
-    axes = np.concatenate([np.arange(size), 3 + np.arange(size)])
+    axes = STATE_AXES[size]
     covariance[np.ix_(axes, axes)] = fitted.covariance
     power = sum(report.power for report in cluster)
     sites = tuple(sorted({report.receiver for report in cluster}))

@@ -14,6 +14,7 @@ from scipy.optimize import linear_sum_assignment
 from scipy.special import chdtri
 
 from cooperative_isac.fusion.detection import Detection
+from cooperative_isac.scene.geometry import STATE_AXES
 
 # That two detections of one target are associated.
 GATE_PROBABILITY = 0.9999
@@ -30,7 +31,7 @@ def merge_detections(
     assignment of least total distance within a chi-square gate. Partial detections are not merged:
     they follow as they are.
 
-    dimension: of the scene; in a plane (2) the height is what both know alike
+    dimension: of the scene; in a plane (2) the height is given to both and left out
     """
     partial = [detection for group in groups for detection in group if detection.is_partial]
     merged: list[Detection] = []
@@ -50,7 +51,7 @@ def _joined(
         return [*known, *further]
 
     # Squared Mahalanobis distances of all pairs.
-    axes = _axes(dimension)
+    axes = STATE_AXES[dimension]
     states = [_states(group)[:, axes] for group in (known, further)]
     covariances = [
         np.array([detection.covariance for detection in group])[:, axes[:, None], axes]
@@ -97,11 +98,6 @@ def _combined(axes: np.ndarray, first: Detection, second: Detection) -> Detectio
         num_paths=first.num_paths + second.num_paths,
         links=(*first.links, *second.links),
     )
-
-
-def _axes(dimension: int) -> np.ndarray:
-    """Entries of a state (position, velocity) that are estimated."""
-    return np.concatenate([np.arange(dimension), 3 + np.arange(dimension)])
 
 
 def _states(detections: Sequence[Detection]) -> np.ndarray:

@@ -24,6 +24,7 @@ from cooperative_isac.fusion.rejection import (
     may_be_static,
 )
 from cooperative_isac.fusion.reports import Reports
+from cooperative_isac.scene.geometry import STATE_AXES
 from cooperative_isac.scene.limits import are_states
 from cooperative_isac.scene.model import POINT_BODY, Scene, Site
 from cooperative_isac.scene.station import Link
@@ -224,7 +225,7 @@ class _Clusters:
         return fit
 
     def _detections(self) -> list[Detection]:
-        """What the center says of each cluster."""
+        """The detection of each cluster."""
         power = np.bincount(self.groups.group, self.reports.power[self.groups.rows])
         snr_db = (10 * np.log10(power)).tolist()
         sites = self._sites()
@@ -338,7 +339,7 @@ class _Clusters:
 
 
 def _states(scene: Scene, found: Estimates) -> _States:
-    """Estimates in three dimensions; in a plane the height is known as well as the scene says."""
+    """Estimates in three dimensions; in a plane with the height and accuracy of the scene."""
     size = scene.dimension
     count = len(found.position_m)
     position = np.tile([0.0, 0.0, scene.plane_height_m], (count, 1))
@@ -346,13 +347,13 @@ def _states(scene: Scene, found: Estimates) -> _States:
     position[:, :size] = found.position_m
     velocity[:, :size] = found.velocity_mps
     covariance = np.tile(np.diag([scene.height_std_m**2] * 6), (count, 1, 1))
-    axes = np.concatenate([np.arange(size), 3 + np.arange(size)])
+    axes = STATE_AXES[size]
     covariance[:, axes[:, None], axes] = found.covariance
     return _States(position, velocity, covariance)
 
 
 def _facing(sites: tuple[Site, ...], points_m: np.ndarray) -> np.ndarray:
-    """Which places lie on the front sides of arrays, [num_sites, num_points], bool."""
+    """Whether places are on the front sides of arrays, [num_sites, num_points], bool."""
     boresights = np.array([site.boresight for site in sites]).reshape(-1, 3)
     places = np.array([site.position_m for site in sites]).reshape(-1, 3)
     return boresights @ points_m.T - np.sum(boresights * places, axis=1)[:, None] >= -EDGE_M

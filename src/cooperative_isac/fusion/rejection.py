@@ -43,15 +43,17 @@ Cluster = Sequence[EchoReport]
 class Heard:
     """What the center has of a frame.
 
-    stations: names of those whose packets arrived, also without a target; None: all
+    stations: names of those whose reports arrived, also without a target; None: all
     bands: names of those on the air; None: all
+    without_reports: names of those whose packets arrived, but carry no reports
     """
 
     stations: Collection[str] | None = None
     bands: Collection[str] | None = None
+    without_reports: Collection[str] = ()
 
     def has_station(self, name: str) -> bool:
-        """Whether the packet of a station arrived."""
+        """Whether the reports of a station arrived."""
         return self.stations is None or name in self.stations
 
     def has_band(self, name: str) -> bool:
@@ -61,7 +63,7 @@ class Heard:
     def is_incomplete(self, scene: Scene) -> bool:
         """Whether packets of stations with links on the bands on the air did not arrive."""
         return any(
-            not self.has_station(site.name)
+            not self.has_station(site.name) and site.name not in self.without_reports
             for view in scene.views
             if self.has_band(view.band)
             for site in view.receivers

@@ -1,4 +1,4 @@
-"""Reports of one frame as arrays: what all stations say of all targets, path by path."""
+"""Reports of all stations in one frame as arrays, path by path."""
 
 from __future__ import annotations
 
@@ -90,7 +90,7 @@ def _velocities(sites: Sequence[Site]) -> np.ndarray:
 
 @dataclass(frozen=True)
 class Reports:
-    """What stations say of targets; n reports with p paths in all, those of a report in a row.
+    """Reports of targets by stations: n reports with p paths in all, those of a report in a row.
 
     links: that `link` counts
     point_m: [n, 3], float64, m in map

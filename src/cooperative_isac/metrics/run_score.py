@@ -16,8 +16,8 @@ from cooperative_isac.metrics.consistency import error_to_bound, nees, nees_inte
 from cooperative_isac.metrics.continuity import TrackTally, match_tracks
 from cooperative_isac.metrics.ospa import Gospa, gospa
 from cooperative_isac.metrics.target_log import TargetLog, TargetScore
+from cooperative_isac.scene.geometry import STATE_AXES
 from cooperative_isac.scene.model import TargetClass, TargetState, Tracking
-from cooperative_isac.tracking.association import OBSERVED
 from cooperative_isac.tracking.track import ESTABLISHED, Track
 
 DETECTION_CUTOFF_M = 3.0
@@ -86,7 +86,7 @@ class RunScore:
     ):
         self._threshold_m, self._settings = threshold_m, settings
         self._class_thresholds_m = class_thresholds_m
-        self._dimension, self._axes = dimension, OBSERVED[dimension]
+        self._dimension, self._axes = dimension, STATE_AXES[dimension]
         self._targets: dict[str, TargetLog] = {}
         self._previous: dict[str, int] = {}
         self._tally, self._frames = TrackTally(), 0

@@ -7,6 +7,9 @@ from dataclasses import dataclass
 import numpy as np
 
 SPEED_OF_LIGHT_MPS = 299_792_458.0
+# Entries of a state (position, velocity) that are estimated, by the dimension of the scene: in a
+# plane, not the height.
+STATE_AXES = {2: np.array([0, 1, 3, 4]), 3: np.arange(6)}
 LEAST_DISTANCE_M = 1e-9  # nearer points are at a site: no scene is as fine
 
 

@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from enum import Enum
 from functools import cached_property
-from typing import Literal
 
 import numpy as np
 
@@ -287,7 +286,7 @@ class Tracking:
     uav_height_m: height above which a target is taken for a UAV, m
     """
 
-    model: Literal["cv", "imm"] = "imm"
+    model: str = "imm"
     accel_std_mps2: float = 2.0
     vertical_accel_std_mps2: float = 1.0
     turn_rate_std_radps: float = 0.3

@@ -1,4 +1,4 @@
-"""The built-in schemes and what is known of each: the one place where they are listed."""
+"""The built-in schemes and their properties: the one place where they are listed."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ class BuiltIn:
 
     home: module and class
     needs_weights: it is a network, trained for a scene
-    has_one_path: each station reports one path of a target, so that two must hear it
-    is_coarse: its velocities cannot tell slow targets from clutter
+    has_one_path: each station reports one path of a target, so that two must detect it
+    is_coarse: its velocities do not separate slow targets from clutter
     """
 
     name: str

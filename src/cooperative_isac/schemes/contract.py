@@ -15,14 +15,19 @@ __all__ = ["Decoder", "Encoder", "PacketError", "Scheme"]
 
 
 class Encoder(ABC):
-    """What a scheme does at one station; it owns what the station remembers of earlier frames."""
+    """The end of a scheme at one station, with its state from earlier frames.
+
+    num_left_out: targets that the station found in the last frame, but that its packet cannot carry
+    """
+
+    num_left_out: int = 0
 
     @abstractmethod
     def encode(self, echoes: Mapping[str, Echo], frame: Frame) -> bytes:
-        """The packet of what the station found in one frame, on all bands together.
+        """The packet of what the station finds in one frame, on all bands together.
 
         echoes: by name of the band, of the bands on the air on which the station receives
-        frame: what was transmitted; its time_s tells consecutive frames from independent draws
+        frame: what was transmitted; its time_s is None where frames are independent draws
         """
 
     def idle(self) -> None:
@@ -34,7 +39,7 @@ class Encoder(ABC):
 
 
 class Decoder(ABC):
-    """What a scheme does at the center; it owns what the center remembers of earlier frames."""
+    """The end of a scheme at the center, with its state from earlier frames."""
 
     @abstractmethod
     def decode(self, packets: Mapping[str, bytes], frame: Frame) -> tuple[Detection, ...]:
@@ -51,7 +56,7 @@ class Scheme(ABC):
 
     scene: with the stations that the scheme works with (see arranged)
     name: under which the scheme is known
-    formats: format numbers of its packets (fronthaul.envelope), so that a center can tell them
+    formats: format numbers of its packets (fronthaul.envelope), by which a center separates them
     from those of other schemes in one frame
     """
 
@@ -71,7 +76,7 @@ class Scheme(ABC):
 
     @abstractmethod
     def downlink_bits(self, frame: Frame) -> int:
-        """Bits that each station must be told of a frame before it can encode."""
+        """Downlink bits per station and frame: what it needs of the frame to encode."""
 
     def name_of(self, station: str) -> str:
         """Name of the scheme with which a station encodes: its own, where a scene has several."""

@@ -1,4 +1,4 @@
-"""What an access point knows of a frame: the payload it was told, or the public reference
+"""The part of a frame that is known at an access point: all of it, or the public reference
 symbols.
 """
 
@@ -12,9 +12,8 @@ from cooperative_isac.fronthaul.downlink import pack_downlink
 from cooperative_isac.scene.model import OfdmGrid, Scene
 from cooperative_isac.waveform.signal import Signal, comb
 
-LARGEST_SAMPLE = (
-    1e9  # sqrt(W): no receiver delivers it, and matched filters of more overflow in float32
-)
+# sqrt(W): no receiver delivers it, and matched filters of more overflow in float32.
+LARGEST_SAMPLE = 1e9
 
 
 def without_overflow(echo: np.ndarray) -> np.ndarray:
@@ -55,7 +54,7 @@ class KnownSymbols:
         return comb(self.scene.grid, *self.strides)
 
     def of_frame(self, frame: Signal) -> Signal:
-        """What of a frame is known."""
+        """The known part of a frame."""
         if not self.reference_only:
             return frame
         assert frame.reference is not None  # the scene's waveform has a comb of them

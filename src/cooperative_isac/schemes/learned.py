@@ -131,7 +131,7 @@ class LatentDecoder(Decoder):
             for station, packet in sorted(packets.items())
         }
 
-        # Stations that were not heard have zeros.
+        # Stations without a packet have zeros.
         missing = torch.zeros(network.latent_shape)
         stacked = torch.stack([latents.get(name, missing) for name in network.receivers])
         heard = torch.tensor([float(name in latents) for name in network.receivers])

@@ -5,7 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from cooperative_isac.channel.echo import Echo
-from cooperative_isac.fronthaul.report_packet import FORMATS, pack_reports, unpack_reports
+from cooperative_isac.fronthaul.report_packet import (
+    FORMATS,
+    count_outside,
+    pack_reports,
+    unpack_reports,
+)
 from cooperative_isac.scene.model import Scene
 from cooperative_isac.schemes.contract import Encoder, Scheme
 from cooperative_isac.schemes.known_symbols import KnownSymbols
@@ -54,6 +59,7 @@ class LocalMlEncoder(Encoder):
     def encode(self, echoes: Mapping[str, Echo], frame: Frame) -> bytes:
         """The packet of the targets that one station found; see schemes.contract."""
         reports = self.reports(echoes, frame)
+        self.num_left_out = count_outside(self.scene, reports)
         return pack_reports(self.scene, self.station, frame.number, reports)
 
     def reports(self, echoes: Mapping[str, Echo], frame: Frame) -> tuple[EchoReport, ...]:
@@ -64,7 +70,7 @@ class LocalMlEncoder(Encoder):
             if receiver is None:
                 continue
             sensed = receiver.sense(receiver.prepare(echo, frame), frame)
-            reports += report_fit(self.station, sensed.main, band, receiver.place.linked)
+            reports += report_fit(self.station, sensed.main, band)
         return tuple(reports)
 
     def idle(self) -> None:

@@ -37,16 +37,19 @@ class SensedEcho:
     sensor: with which it was searched
     joint: fits paths to the echo
     fit: of all that was found; None: nothing
+    linked: [num_linked], indices of the transmitters whose paths the receiver uses
     """
 
     sensor: LocalMl
     joint: JointFit
     fit: Fit | None
+    linked: tuple[int, ...]
 
     @property
     def main(self) -> Fit | None:
-        """The fit without satellites and residues (LocalMl.main_targets)."""
-        return self.sensor.main_targets(self.fit, self.joint.maker)
+        """The fit without satellites and residues (LocalMl.main_targets), on the links in use."""
+        main = self.sensor.main_targets(self.fit, self.joint.maker)
+        return self.sensor.linked_targets(self.joint, self.fit, main, self.linked)
 
 
 @dataclass(frozen=True)
@@ -101,8 +104,9 @@ class LocalReceiver:
     def listen(self, echo: PreparedEcho, frame: Frame) -> SensedEcho:
         """What fits paths to a prepared echo, in which nothing was searched yet."""
         sensor = self.sensor(frame)
-        signal = self.place.signal(self.known.of_frame(frame.on(self.place.band)))
-        return SensedEcho(sensor, sensor.listen(echo.samples, signal, static=echo.static), None)
+        signal = self.known.of_frame(frame.on(self.place.band))
+        joint = sensor.listen(echo.samples, signal, static=echo.static)
+        return SensedEcho(sensor, joint, None, self.place.linked)
 
     def sense(self, echo: PreparedEcho, frame: Frame) -> SensedEcho:
         """The targets of a prepared echo."""

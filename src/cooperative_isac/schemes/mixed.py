@@ -16,7 +16,7 @@ from cooperative_isac.waveform.frame import Frame
 
 
 class MixedScheme(Scheme):
-    """Every station encodes with its own scheme; the center tells packets by their format.
+    """Every station encodes with its own scheme; the center separates packets by their formats.
 
     schemes: of each receiving station
     """
@@ -47,7 +47,7 @@ class MixedScheme(Scheme):
         return MixedDecoder(self.scene, self.schemes)
 
     def downlink_bits(self, frame: Frame) -> int:
-        """What the station of the scheme that needs most must be told."""
+        """Downlink bits of the station whose scheme needs most."""
         return max(scheme.downlink_bits(frame) for scheme in self._distinct)
 
     @property
@@ -84,20 +84,22 @@ class MixedDecoder(Decoder):
 
         # Reports of all formats that carry them, and detections of the others.
         reports: list[EchoReport] = []
+        reporting: list[str] = []
         groups: list[tuple[Detection, ...]] = []
-        has_reports = False
         for name, own in by_scheme.items():
             decoder = self._decoders[name]
             if isinstance(decoder, ReportDecoder):
-                has_reports = True
+                reporting += own
                 for station, packet in own.items():
                     reports += decoder.unpack(station, packet, frame)
             else:
                 groups.append(decoder.decode(own, frame))
 
-        if has_reports:
-            heard = packets.keys()
-            groups.insert(0, fuse(self.scene.posed(frame.poses), reports, heard, frame.bands))
+        # Only links of stations with reports can confirm a target in them.
+        if reporting:
+            others = packets.keys() - reporting
+            scene = self.scene.posed(frame.poses)
+            groups.insert(0, fuse(scene, reports, reporting, frame.bands, others))
         return merge_detections(self.scene.dimension, groups)
 
     def _scheme_of(self, station: str, packet: bytes) -> str:

@@ -16,14 +16,15 @@ from cooperative_isac.scene.station import LinkMode
 from cooperative_isac.schemes.parameter_scheme import ParameterDecoder, ParameterScheme
 
 STATION = "bs"
+# Distance behind an array that is rounding, m.
 SLACK_M = 1e-6
 
 
 class MonostaticScheme(ParameterScheme):
-    """A base station hears the echoes of its own signal, its self-interference canceled perfectly.
+    """A base station receives the echoes of its own signal, without self-interference.
 
-    It knows one component of a velocity, along its line of sight; the other is reported as 0, with
-    the scene's maximum speed as its standard deviation.
+    It measures one component of a velocity, along its line of sight; the other is reported as 0,
+    with the scene's maximum speed as its standard deviation.
     """
 
     def center(self) -> MonostaticDecoder:
@@ -37,7 +38,8 @@ class MonostaticScheme(ParameterScheme):
         """
         if scene.layout is not None:
             raise ValueError(
-                "scheme 'monostatic' puts a station of its own amid transmitters; scene "
+                "schemes 'monostatic' and 'monostatic_fine' put a station of their own amid "
+                "transmitters; scene "
                 f"'{scene.name}' names its stations: choose `links: active` there, with another "
                 "scheme"
             )

@@ -6,7 +6,7 @@ Stations send angle, range and range rate of each target, 96 bits; the center tr
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from cooperative_isac.channel.echo import Echo
 from cooperative_isac.fronthaul.parameter_packet import pack_parameters, unpack_parameters
@@ -18,13 +18,15 @@ from cooperative_isac.schemes.known_symbols import KnownSymbols
 from cooperative_isac.schemes.local_receiver import at_noise_power
 from cooperative_isac.schemes.reports import ReportDecoder
 from cooperative_isac.schemes.views import only_view
-from cooperative_isac.sensing.beam_scan import strongest_by_scan
-from cooperative_isac.sensing.compressed_sensing import DELAY_CELLS, strongest_by_delay
-from cooperative_isac.sensing.music import strongest_by_music
-from cooperative_isac.sensing.parameter_sensor import Method, ParameterSensor
+from cooperative_isac.sensing.beam_scan import BeamScan
+from cooperative_isac.sensing.compressed_sensing import DELAY_CELLS, DelaySearch
+from cooperative_isac.sensing.music import MusicSearch
+from cooperative_isac.sensing.parameter_sensor import ParameterSensor
+from cooperative_isac.sensing.path_finder import PathSearch
 from cooperative_isac.sensing.path_parameters import (
     BIN_CELLS,
     INTERPOLATED_CELLS,
+    PathParameters,
     accuracy_of,
     check_plane,
     location_of,
@@ -41,14 +43,14 @@ MUSIC, COMPRESSED_SENSING, MONOSTATIC = 33, 34, 35  # format numbers of packets
 class ParameterMethod:
     """How a scheme of this kind measures paths.
 
-    find: proposes paths of an echo
+    search: of an echo for its paths
     packet_format: format number of its packets
     bins: it reports the bins of the frame's DFT, as CF's baselines do, or interpolates between them
-    cells: standard deviations of range and range rate, in resolution cells, since packets do not
-    say
+    cells: standard deviations of range and range rate, in resolution cells; packets do not carry
+    them
     """
 
-    find: Method
+    search: type[PathSearch]
     packet_format: int
     bins: bool
     cells: tuple[float, float]
@@ -56,20 +58,20 @@ class ParameterMethod:
 
 METHODS = {
     # Angles by MUSIC, then range and velocity at peaks of a two-dimensional DFT (CF's [11]).
-    "music": ParameterMethod(strongest_by_music, MUSIC, True, (BIN_CELLS, BIN_CELLS)),
+    "music": ParameterMethod(MusicSearch, MUSIC, True, (BIN_CELLS, BIN_CELLS)),
     # Beyond the paper: peaks are interpolated between bins, for the same bits.
     "music_fine": ParameterMethod(
-        strongest_by_music, MUSIC, False, (INTERPOLATED_CELLS, INTERPOLATED_CELLS)
+        MusicSearch, MUSIC, False, (INTERPOLATED_CELLS, INTERPOLATED_CELLS)
     ),
     # Delays by block-sparse recovery, then angle and Doppler shift of each (CF's [25]).
     "compressed_sensing": ParameterMethod(
-        strongest_by_delay, COMPRESSED_SENSING, False, (DELAY_CELLS, INTERPOLATED_CELLS)
+        DelaySearch, COMPRESSED_SENSING, False, (DELAY_CELLS, INTERPOLATED_CELLS)
     ),
     # One full-duplex base station that scans its beams (CF's [13]).
-    "monostatic": ParameterMethod(strongest_by_scan, MONOSTATIC, True, (BIN_CELLS, BIN_CELLS)),
+    "monostatic": ParameterMethod(BeamScan, MONOSTATIC, True, (BIN_CELLS, BIN_CELLS)),
     # Beyond the paper: range and velocity are interpolated, for the same bits.
     "monostatic_fine": ParameterMethod(
-        strongest_by_scan, MONOSTATIC, False, (INTERPOLATED_CELLS, INTERPOLATED_CELLS)
+        BeamScan, MONOSTATIC, False, (INTERPOLATED_CELLS, INTERPOLATED_CELLS)
     ),
 }
 
@@ -117,7 +119,8 @@ class ParameterEncoder(Encoder):
             place.view, self._method.packet_format, place.station, frame.number, targets
         )
 
-    def _targets(self, echo: Echo, frame: Frame):
+    def _targets(self, echo: Echo, frame: Frame) -> list[PathParameters]:
+        """Targets in the echo of one frame."""
         # Known part of the echo, without static paths.
         view = self._place.view
         signal = self._known.of_frame(frame.on(self._place.band))
@@ -128,13 +131,9 @@ class ParameterEncoder(Encoder):
         scene = self._place.scene(frame)
         if self._sensor is None or self._sensor.scene is not scene:
             receiver = scene.receiver(self._place.station)
-            self._sensor = ParameterSensor(scene, receiver, self._known.grid, self._method.find)
-        found = self._sensor.sense(samples, self._place.signal(signal), static)
-        if self._method.bins:
-            found = [on_bins(scene, target) for target in found]
-        return [
-            replace(target, transmitter=self._place.linked[target.transmitter]) for target in found
-        ]
+            self._sensor = ParameterSensor(scene, receiver, self._known.grid, self._method.search)
+        found = self._sensor.sense(samples, signal, static, self._place.linked)
+        return [on_bins(scene, target) for target in found] if self._method.bins else list(found)
 
 
 class ParameterDecoder(ReportDecoder):
@@ -171,7 +170,7 @@ class ParameterDecoder(ReportDecoder):
         return only_view(self.scene, station, self._name).view
 
     def _measurements(self, station: str, packet: bytes, frame: Frame) -> list[Measurement]:
-        """What a packet says, with the accuracy that it is taken to have."""
+        """The measurements in a packet, with the accuracy that they are taken to have."""
         view = self._view(station)
         targets = unpack_parameters(view, self._method.packet_format, station, frame.number, packet)
         scene = view.posed(frame.poses)

@@ -24,9 +24,9 @@ from cooperative_isac.waveform.frame import Frame
 class RawMlScheme(Scheme):
     """The ceiling of accuracy, for a fronthaul without limit: the center has all echoes.
 
-    It begins with what each echo alone tells (local_ml at the center), so it follows live targets
+    It begins with a fit of each echo by itself (local_ml at the center), so it follows live targets
     as that does. Point targets are fitted with one location in all echoes, bodies with one in each.
-    The stations need not know the frame.
+    The stations do not need the frame.
     """
 
     formats = (FORMAT,)
@@ -44,7 +44,7 @@ class RawMlScheme(Scheme):
         return RawMlDecoder(self.scene)
 
     def downlink_bits(self, frame: Frame) -> int:
-        """Nothing: only the center uses the symbols, and it made them."""
+        """Zero: only the center, which generates the symbols, needs them."""
         return 0
 
 

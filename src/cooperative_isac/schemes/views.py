@@ -1,19 +1,18 @@
-"""What one station has to do with on one band: its array, and the signals that it uses."""
+"""Stations on one band: their arrays, and the transmitters whose echoes they use."""
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 from cooperative_isac.scene.model import Scene, Site
 from cooperative_isac.waveform.frame import Frame
-from cooperative_isac.waveform.signal import Signal
 
 
 class StationView:
     """A receiving station on one band, with the transmitters whose echoes it uses.
 
+    The echoes of the band's other transmitters are in what it receives, too.
+
     view: the scene seen on the band
-    linked: [num_linked], indices of these transmitters among those of the band
+    linked: [num_linked], indices of the transmitters in use among those of the band
     """
 
     def __init__(self, view: Scene, station: str):
@@ -28,31 +27,21 @@ class StationView:
         return self.view.band
 
     def scene(self, frame: Frame) -> Scene:
-        """The scene with the linked transmitters only, and all where they are in a frame.
+        """The scene with its stations where they are in a frame.
 
-        It is the same object as long as neither they nor the station move.
+        It is the same object as long as neither the transmitters nor the station move.
         """
         view = self.view.posed(frame.poses)
-        transmitters = tuple(view.transmitters[index] for index in self.linked)
         known = self._placed
         receiver = view.receiver(self.station)
         if (
             known is not None
             and known.receiver(self.station) is receiver
-            and _same(known.transmitters, transmitters)
+            and _same(known.transmitters, view.transmitters)
         ):
             return known
-        is_whole = len(transmitters) == len(view.transmitters)
-        self._placed = view if is_whole else replace(view, transmitters=transmitters)
-        return self._placed
-
-    def signal(self, signal: Signal) -> Signal:
-        """A signal as sent by the linked transmitters; the same object where these are all."""
-        if len(self.linked) == len(signal.antennas):
-            return signal
-        reference = None if signal.reference is None else self.signal(signal.reference)
-        antennas = tuple(signal.antennas[index] for index in self.linked)
-        return replace(signal, antennas=antennas, reference=reference)
+        self._placed = view
+        return view
 
 
 def receiving_views(scene: Scene, station: str) -> tuple[StationView, ...]:

@@ -4,30 +4,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import numpy as np
 
 from cooperative_isac.sensing.music import strongest_cell
-from cooperative_isac.sensing.path_finder import FoundPath, PathFinder
+from cooperative_isac.sensing.path_finder import FoundPath, PathFinder, PathSearch
 from cooperative_isac.sensing.path_parameters import arrival_direction, beam_width
-from cooperative_isac.sensing.search_grid import SearchGrid
 
+# Cosine of an angle of arrival up to which a beam is shifted: beyond it, there is no angle.
 EDGE = 0.9999
 
 
-def strongest_by_scan(
-    finder: PathFinder, search: SearchGrid
-) -> Callable[[PathFinder], FoundPath | None]:
-    """The proposer of paths in the beam that hears most; the angle is interpolated between
-    beams.
-    """
+class BeamScan(PathSearch):
+    """Search in the beams of the area; the angle is interpolated between beams."""
 
-    def strongest(current: PathFinder) -> FoundPath | None:
-        path = strongest_cell(current, search)
-        return path and _interpolated(current, path)
-
-    return strongest
+    def strongest(self) -> FoundPath | None:
+        """The path of the beam with most power; see PathSearch."""
+        path = strongest_cell(self.finder, self.cells)
+        return None if path is None else _interpolated(self.finder, path)
 
 
 def _interpolated(finder: PathFinder, path: FoundPath) -> FoundPath:

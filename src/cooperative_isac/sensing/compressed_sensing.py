@@ -2,15 +2,12 @@
 V-A, [25]).
 
 The echo of a delay is a sum of columns exp(-j 2 pi f tau) W, one for each antenna of a transmitter,
-with
-unknown weights for every receive antenna and Doppler bin: a block-sparse problem with many
+with unknown weights for every receive antenna and Doppler bin: a block-sparse problem with many
 snapshots. Blocks are chosen greedily (block orthogonal matching pursuit): the one that holds most
 of the residual's energy is the next delay.
 """
 
 from __future__ import annotations
-
-from collections.abc import Callable
 
 import numpy as np
 from scipy import fft
@@ -19,7 +16,7 @@ from cooperative_isac.scene.file.physics import largest_excess_path
 from cooperative_isac.scene.geometry import point_on_ray
 from cooperative_isac.scene.model import Scene, Site
 from cooperative_isac.sensing.correlation import StreamReference
-from cooperative_isac.sensing.path_finder import FoundPath, PathFinder, vertex
+from cooperative_isac.sensing.path_finder import FoundPath, PathFinder, PathSearch, vertex
 from cooperative_isac.sensing.path_parameters import arrival_direction, beam_width
 from cooperative_isac.sensing.search_grid import AREA_MARGIN, SearchGrid
 
@@ -94,27 +91,30 @@ class DelayDictionary:
         return (energy[self._bins % self._length] - unknowns) / np.sqrt(unknowns)
 
 
-def strongest_by_delay(
-    finder: PathFinder, search: SearchGrid
-) -> Callable[[PathFinder], FoundPath | None]:
-    """The proposer of paths at the delay whose block holds most energy."""
-    dictionaries = [
-        DelayDictionary(finder.scene, finder.receiver, index, finder.reference, finder.band_hz)
-        for index in range(len(finder.scene.transmitters))
-    ]
-    return lambda current: _strongest(current, dictionaries)
+class DelaySearch(PathSearch):
+    """Search for the delay whose block holds most energy, then along its ellipse."""
 
+    def __init__(self, finder: PathFinder, cells: SearchGrid):
+        super().__init__(finder, cells)
+        self._dictionaries = [
+            DelayDictionary(finder.scene, finder.receiver, index, finder.reference, finder.band_hz)
+            for index in range(len(finder.scene.transmitters))
+        ]
 
-def _strongest(finder: PathFinder, dictionaries: list[DelayDictionary]) -> FoundPath:
-    spectrum = finder.in_band()
-    energies = [dictionary.energies(spectrum) for dictionary in dictionaries]
-    transmitter = int(np.argmax([energy.max() for energy in energies]))
-    energy, ranges = energies[transmitter], dictionaries[transmitter].ranges_m
-    best = int(np.clip(energy.argmax(), 1, len(energy) - 2))
-    offset, _ = vertex(*energy[best - 1 : best + 2])
-    return path_on_ellipse(
-        finder, transmitter, float(ranges[best] + offset * (ranges[1] - ranges[0]))
-    )
+    def strongest(self) -> FoundPath:
+        """The path at the delay with most energy; see PathSearch."""
+        # Transmitter and delay
+        spectrum = self.finder.in_band()
+        energies = [dictionary.energies(spectrum) for dictionary in self._dictionaries]
+        transmitter = int(np.argmax([energy.max() for energy in energies]))
+        energy = energies[transmitter]
+        best = int(np.clip(energy.argmax(), 1, len(energy) - 2))
+
+        # Range between the delays of the grid
+        ranges_m = self._dictionaries[transmitter].ranges_m
+        offset, _ = vertex(*energy[best - 1 : best + 2])
+        range_m = float(ranges_m[best] + offset * (ranges_m[1] - ranges_m[0]))
+        return path_on_ellipse(self.finder, transmitter, range_m)
 
 
 def path_on_ellipse(finder: PathFinder, transmitter: int, range_m: float) -> FoundPath:

@@ -296,7 +296,13 @@ def _by_owner(values: np.ndarray, state: PathState) -> np.ndarray:
     return total
 
 
-def without(correlation: np.ndarray, fit: Fit) -> np.ndarray:
-    """The correlation without the paths of a fit."""
-    arrivals, own = fit.echoes
+def without(
+    correlation: np.ndarray, fit: Fit, paths: np.ndarray | slice = slice(None)
+) -> np.ndarray:
+    """The correlation without the paths of a fit.
+
+    correlation: [num_rx_ant, num_subcarriers, num_streams, num_blocks], complex64
+    paths: [num_paths], bool, which of them are removed; by default all
+    """
+    arrivals, own = (part[paths] for part in fit.echoes)
     return correlation - (arrivals.T @ own.reshape(len(own), -1)).reshape(correlation.shape)

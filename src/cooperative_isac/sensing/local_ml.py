@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import combinations
 
@@ -85,6 +86,17 @@ SUPPRESSED_BUDGET = SearchBudget(
 BODY_BUDGET = SearchBudget(
     max_peaks=48, follow_matches=16, search_matches=24, search_every=1, searches_first=False
 )
+# Stations that receive each other and themselves, at a high SNR: what is left of a climb that ends
+# early would exceed the covariances that the reports of several bands are combined with.
+NETWORK_BUDGET = SearchBudget(
+    max_peaks=24,
+    follow_matches=30,
+    search_matches=40,
+    search_every=1,
+    searches_first=False,
+    follow_steps=8,
+    follow_tolerance=1.0,
+)
 
 
 @dataclass(frozen=True)
@@ -115,19 +127,6 @@ class Peak:
         behind = self.beam @ correlation.reshape(len(self.beam), -1)
         behind = behind.reshape(-1, len(self.turn)) @ self.turn
         return float(np.abs(np.vdot(self.filter.ravel(), behind)) ** 2 / self.noise_w)
-
-
-# Stations that receive each other and themselves, at a high SNR: what is left of a climb that ends
-# early would exceed the covariances that the reports of several bands are combined with.
-NETWORK_BUDGET = SearchBudget(
-    max_peaks=24,
-    follow_matches=30,
-    search_matches=40,
-    search_every=1,
-    searches_first=False,
-    follow_steps=8,
-    follow_tolerance=1.0,
-)
 
 
 class LocalMl(Detector):
@@ -225,6 +224,29 @@ class LocalMl(Detector):
         if main.all():
             return fit
         return fit.keep(main[fit.state.owner]) if main.any() else None
+
+    def linked_targets(
+        self, joint: JointFit, whole: Fit | None, main: Fit | None, linked: Sequence[int]
+    ) -> Fit | None:
+        """The main targets of a fit by the paths of some transmitters alone.
+
+        All transmitters of a band send the same streams, so that every path is fitted and those of
+        the others are subtracted; locations follow from what is left.
+
+        whole, main: the fit of all paths, and its main targets
+        linked: [num_linked], indices of the transmitters whose paths are used
+        """
+        if whole is None or main is None or len(linked) == len(self.scene.transmitters):
+            return main
+        own = np.isin(main.state.transmitter, linked)
+        if not own.any():
+            return None
+
+        # Subtract the other transmitters' paths, then fit the rest again.
+        others = ~np.isin(whole.state.transmitter, linked)
+        rest = without(joint.correlation, whole, others)
+        alone = JointFit(joint.maker, rest, joint.noise_power_w)
+        return alone.climb(alone.match(main.state.keep(own)), **FINE)
 
     def _search(self, whole: JointFit, known: Fit | None) -> PathState:
         """New targets among the peaks of what the known ones leave, strongest first."""

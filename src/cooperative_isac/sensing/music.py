@@ -4,14 +4,12 @@ V-A).
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import numpy as np
 from scipy.signal import find_peaks
 
 from cooperative_isac.scene.arrays import steering_vectors
 from cooperative_isac.scene.model import Site
-from cooperative_isac.sensing.path_finder import FoundPath, PathFinder, vertex
+from cooperative_isac.sensing.path_finder import FoundPath, PathFinder, PathSearch, vertex
 from cooperative_isac.sensing.path_parameters import arrival_direction, beam_width
 from cooperative_isac.sensing.search_grid import SearchGrid, cells_along
 from cooperative_isac.sensing.surface import likelihood_surface
@@ -19,26 +17,33 @@ from cooperative_isac.sensing.surface import likelihood_surface
 SPECTRUM_OVERSAMPLING = 32
 
 
-def strongest_by_music(
-    finder: PathFinder, search: SearchGrid
-) -> Callable[[PathFinder], FoundPath | None]:
-    """The proposer of paths along the MUSIC directions of an echo."""
-    snapshots = finder.in_band().reshape(finder.receiver.num_ant, -1)
-    cosines = music_cosines(snapshots, finder.receiver, finder.scene.grid.wavelength_m)
-    directions = arrival_direction(finder.receiver, cosines)
-    cells = cells_along(finder.scene, finder.receiver, finder.reference.frame.grid, directions)
-    return lambda current: strongest_cell(current, cells)
+class MusicSearch(PathSearch):
+    """Search along the MUSIC directions of an echo, in place of those of the area."""
+
+    def __init__(self, finder: PathFinder, cells: SearchGrid):
+        receiver = finder.receiver
+        snapshots = finder.in_band().reshape(receiver.num_ant, -1)
+        cosines = music_cosines(snapshots, receiver, finder.scene.grid.wavelength_m)
+        directions = arrival_direction(receiver, cosines)
+        grid = finder.reference.frame.grid
+        super().__init__(finder, cells_along(finder.scene, receiver, grid, directions))
+
+    def strongest(self) -> FoundPath | None:
+        """The strongest path along the directions; see PathSearch."""
+        return strongest_cell(self.finder, self.cells)
 
 
 def num_sources(eigenvalues: np.ndarray, num_snapshots: int) -> int:
     """Dimension of the signal subspace by Akaike's criterion (Wax and Kailath 1985).
 
-    eigenvalues: [num_ant], float, of the sample covariance, falling. It rather finds too many than
-    too few,
-    which costs nothing here: a direction without a target is searched in vain.
+    It rather finds too many than too few, which costs nothing here: a direction without a target is
+    searched in vain.
+
+    eigenvalues: [num_ant], float64, W, of the sample covariance, falling
     """
     size = len(eigenvalues)
-    scores, positive = [], np.maximum(eigenvalues, np.finfo(float).tiny)
+    scores = []
+    positive = np.maximum(eigenvalues, np.finfo(float).tiny)
     for order in range(size):
         noise = positive[order:]
         flatness = np.log(np.mean(noise)) - np.mean(np.log(noise))
@@ -47,10 +52,10 @@ def num_sources(eigenvalues: np.ndarray, num_snapshots: int) -> int:
 
 
 def music_cosines(snapshots: np.ndarray, receiver: Site, wavelength_m: float) -> np.ndarray:
-    """Cosines of the arrival angles at the highest peaks of the MUSIC spectrum, [num_sources at
-    most].
+    """Cosines of the arrival angles at the highest peaks of the MUSIC spectrum.
 
-    snapshots: [num_rx_ant, num_snapshots], complex64.
+    snapshots: [num_rx_ant, num_snapshots], complex64
+    Returns [num_peaks], float64, num_sources at most.
     """
     covariance = snapshots @ snapshots.conj().T / snapshots.shape[1]
     values, vectors = np.linalg.eigh(covariance.astype(complex))
@@ -80,7 +85,8 @@ def strongest_cell(finder: PathFinder, cells: SearchGrid) -> FoundPath | None:
     if surface.power.max() < finder.threshold:
         return None
     transmitter, cell = np.unravel_index(surface.power.argmax(), surface.power.shape)
-    point, origin = cells.points_m[cell], finder.receiver.position_m
+    point = cells.points_m[cell]
+    origin = finder.receiver.position_m
     outwards = (point - origin) / cells.ranges_m[cell]
     reach = min(cells.range_step_m, cells.ranges_m[cell] / 2)
     offset = finder.sharpen(

@@ -1,8 +1,8 @@
-"""An access point that tells angle, range and range rate of each target that it hears."""
+"""Angle, range and range rate of each target in the echo of one access point."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,7 +11,7 @@ from scipy.special import chdtri
 from cooperative_isac.scene.model import Scene, Site
 from cooperative_isac.sensing.correlation import stream_reference
 from cooperative_isac.sensing.detector import Detector
-from cooperative_isac.sensing.path_finder import FoundPath, PathFinder, take_off
+from cooperative_isac.sensing.path_finder import FoundPath, PathFinder, PathSearch, cancel_paths
 from cooperative_isac.sensing.path_parameters import (
     INTERPOLATED_CELLS,
     PathParameters,
@@ -20,34 +20,41 @@ from cooperative_isac.sensing.path_parameters import (
     location_information,
     parameters_of,
 )
-from cooperative_isac.sensing.search_grid import SearchGrid
 from cooperative_isac.sensing.static_paths import StaticNuisance
 from cooperative_isac.waveform.signal import Signal
 
+# Power of a path over that of another in its resolution cell, from which on the other is what its
+# imperfect removal left.
 LEFTOVER = 30.0
+# Of the gate within which two paths are of one target.
 SAME_PROBABILITY = 0.9999
+# Standard deviation of a location along a direction that a path does not measure, m.
 UNSEEN_M = 1e3
-
-Method = Callable[[PathFinder, SearchGrid], Callable[[PathFinder], FoundPath | None]]
 
 
 @dataclass(frozen=True)
 class ParameterSensor(Detector):
-    """A receiver that knows the frame, and how it proposes paths of an echo."""
+    """A receiver to which the frame is known, and its method of searching for paths."""
 
-    method: Method
+    method: type[PathSearch]
 
     def sense(
-        self, echo: np.ndarray, frame: Signal, static: StaticNuisance | None = None
+        self,
+        echo: np.ndarray,
+        frame: Signal,
+        static: StaticNuisance | None = None,
+        linked: Sequence[int] | None = None,
     ) -> tuple[PathParameters, ...]:
-        """Targets in an echo [num_rx_ant, num_subcarriers, num_symbols], complex64, sqrt(W),
-        strongest first.
+        """Targets in an echo, strongest first.
 
-        static: the static paths that were taken out of the echo, if any.
-
-        The number of targets is not known: paths are taken off while they exceed the threshold of
+        The number of targets is not known: paths are canceled while they exceed the threshold of
         the scene's false-alarm probability. Of a target's paths from several transmitters the one
-        that tells most is kept.
+        that locates it best is kept.
+
+        echo: [num_rx_ant, num_subcarriers, num_symbols], complex64, sqrt(W)
+        static: the static paths that were taken out of the echo, if any
+        linked: indices of the transmitters whose paths are used; the others' are canceled alone.
+        None: all
         """
         most = self.scene.sensing.max_targets
         reference = stream_reference(frame, self.max_doppler_hz, static)
@@ -59,9 +66,9 @@ class ParameterSensor(Detector):
             self.max_doppler_hz,
             self.detection_threshold(reference),
         )
-        paths = take_off(
-            finder, self.method(finder, self.search), most * len(self.scene.transmitters)
-        )
+        paths = cancel_paths(self.method(finder, self.search), most * len(self.scene.transmitters))
+        if linked is not None:
+            paths = [path for path in paths if path.transmitter in linked]
         chosen = one_path_per_target(self.scene, self.receiver, paths)[:most]
         return tuple(
             parameters_of(
@@ -72,7 +79,7 @@ class ParameterSensor(Detector):
 
 
 def one_path_per_target(scene: Scene, receiver: Site, paths: list[FoundPath]) -> list[FoundPath]:
-    """The path of each target that tells its location best, strongest first.
+    """The path of each target that locates it best, strongest first.
 
     What a much stronger path left behind in its resolution cell is no path.
     """
@@ -108,7 +115,7 @@ def _is_leftover(scene: Scene, receiver: Site, path: FoundPath, other: FoundPath
 
 
 def _covariance(scene: Scene, receiver: Site, path: FoundPath) -> np.ndarray:
-    """How well a path tells its location, [2, 2], m^2."""
+    """Covariance of the location of a path in the plane, [2, 2], m^2."""
     accuracy = accuracy_of(scene, receiver, INTERPOLATED_CELLS, INTERPOLATED_CELLS)
     information = location_information(scene, receiver, path.transmitter, path.point_m, accuracy)
     return np.linalg.inv(information + np.eye(2) / UNSEEN_M**2)

@@ -1,9 +1,10 @@
-"""Paths taken off one echo one by one, strongest first: the greedy loop of the classical
-schemes.
+"""Successive cancellation of the paths of one echo, strongest first: the greedy loop of the
+classical schemes (CLEAN).
 """
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
@@ -17,6 +18,7 @@ from cooperative_isac.sensing.correlation import StreamReference
 from cooperative_isac.sensing.joint_fit import JointFit, without
 from cooperative_isac.sensing.path_state import NO_PATHS, single_path
 from cooperative_isac.sensing.replica import ReplicaMaker
+from cooperative_isac.sensing.search_grid import SearchGrid
 from cooperative_isac.sensing.surface import static_weights
 
 DOPPLER_OVERSAMPLING = 8
@@ -171,18 +173,35 @@ def vertex(
     return offset, middle - (left - right) * offset / 4
 
 
-def take_off(
-    finder: PathFinder, strongest: Callable[[PathFinder], FoundPath | None], most: int
-) -> list[FoundPath]:
+class PathSearch(ABC):
+    """Search of one echo for the strongest path that is left in it; made anew for each echo.
+
+    finder: the echo, from which found paths are removed
+    cells: places and directions of the scene's area
+    """
+
+    def __init__(self, finder: PathFinder, cells: SearchGrid):
+        self.finder = finder
+        self.cells = cells
+
+    @abstractmethod
+    def strongest(self) -> FoundPath | None:
+        """The strongest path of the residual; None where none stands out."""
+
+
+def cancel_paths(search: PathSearch, most: int) -> list[FoundPath]:
     """Paths in the order found, until what is left is below the threshold or far below the first.
 
-    strongest: proposes the next path of the residual.
+    Each is removed from the echo before the next one is searched for.
+
+    most: number of paths at most
     """
+    finder = search.finder
     found: list[FoundPath] = []
     for _ in range(2 * most):
         if len(found) == most:
             break
-        path = strongest(finder)
+        path = search.strongest()
         if path is None or path.power < finder.threshold:
             break
         if found and path.power * DYNAMIC_RANGE < found[0].power:

@@ -1,8 +1,7 @@
-"""What an access point says of each target that it heard."""
+"""Reports of the targets in one echo: location, and Doppler shift and SNR of each path."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -55,24 +54,15 @@ class EchoReport:
         return np.linalg.inv(self.information)
 
 
-def report_fit(
-    receiver: str,
-    fit: Fit | None,
-    band: str = ONLY_BAND,
-    transmitters: Sequence[int] | None = None,
-) -> tuple[EchoReport, ...]:
-    """The targets of a fit as reports, strongest first.
-
-    transmitters: indices among the band's transmitters of those that the fit counts; None: all
-    """
+def report_fit(receiver: str, fit: Fit | None, band: str = ONLY_BAND) -> tuple[EchoReport, ...]:
+    """The targets of a fit as reports, strongest first."""
     if fit is None:
         return ()
     paths: list[list[PathReport]] = [[] for _ in range(fit.state.num_targets)]
     for index in np.argsort(fit.state.transmitter, kind="stable"):
-        transmitter = int(fit.state.transmitter[index])
         paths[fit.state.owner[index]].append(
             PathReport(
-                transmitter if transmitters is None else transmitters[transmitter],
+                int(fit.state.transmitter[index]),
                 float(fit.state.doppler_hz[index]),
                 float(fit.power[index]),
                 fit.information[index],

@@ -1,7 +1,7 @@
 """Which detection belongs to which track: gating by position, then global nearest neighbor.
 
 Tracks and detections that are far apart are never compared: a k-d tree over the positions gives the
-pairs that can lie in a chi-square gate, and all that follows works on these pairs.
+pairs that can be in a chi-square gate, and all that follows works on these pairs.
 """
 
 from __future__ import annotations
@@ -15,10 +15,9 @@ from scipy.sparse.csgraph import min_weight_full_bipartite_matching
 from scipy.spatial import KDTree
 from scipy.special import gammaincinv
 
+from cooperative_isac.scene.geometry import STATE_AXES
 from cooperative_isac.tracking.measurement import Measurements
 
-# Entries of a state in which tracks and detections are compared: in a plane, not the height.
-OBSERVED = {2: np.array([0, 1, 3, 4]), 3: np.arange(6)}
 # Detections whose standard deviations differ by less than this factor are searched together.
 SPREAD_CLASS = 4.0
 # Pairs whose matrices are in memory together, 0.3 kB each: vague detections pair with every track.
@@ -64,7 +63,7 @@ def gate(gate_probability: float, dimension: int) -> float:
     (3-D) dof.
     """
     # The quantile of chi-square as scipy.stats has it, which takes half a second to load.
-    return float(2 * gammaincinv(len(OBSERVED[dimension]) / 2, gate_probability))
+    return float(2 * gammaincinv(len(STATE_AXES[dimension]) / 2, gate_probability))
 
 
 def gated_pairs(
@@ -81,7 +80,7 @@ def gated_pairs(
         means: [num_tracks, 6], float64, SI, map: predicted states
         covariances: [num_tracks, 6, 6], float64, SI
         measurements: detections of the frame
-        dimension: of the scene, 2 or 3; in a plane the vertical axis says nothing and is left out
+        dimension: of the scene, 2 or 3; in a plane the vertical axis is not measured and left out
         largest_squared: Mahalanobis distance squared up to which a pair is in the gate
         inflation: factor of the detections' covariances
     """
@@ -90,8 +89,8 @@ def gated_pairs(
         means, covariances, measurements, dimension, largest_squared, inflation
     )
 
-    # Positions and velocities along the axes that say something
-    axes = OBSERVED[dimension]
+    # Positions and velocities along the measured axes
+    axes = STATE_AXES[dimension]
     block = (slice(None), axes[:, None], axes)
     states = means[:, axes]
     spreads = covariances[block]

@@ -204,7 +204,7 @@ def _solve(matrices: np.ndarray, right_sides: np.ndarray) -> np.ndarray:
     try:
         return np.linalg.solve(matrices, right_sides)
     except np.linalg.LinAlgError:
-        pass  # numpy tells of one singular matrix, but not of which
+        pass  # of one singular matrix, numpy does not say which
 
     solutions = np.full_like(right_sides, np.nan)
     for place in np.ndindex(*matrices.shape[:-2]):

@@ -39,7 +39,7 @@ class Filters(Protocol):
         """Append filters with these states; what went wrong, in words, by place among these."""
 
     def keep(self, tracks: np.ndarray) -> None:
-        """Forget all other tracks than these; indices [num], int, or a mask [num_tracks], bool."""
+        """Keep these tracks alone; indices [num], int, or a mask [num_tracks], bool."""
 
     def predict(self, dt_s: float) -> dict[int, str]:
         """Take all tracks dt_s into the future; what went wrong, in words, by track."""
@@ -87,7 +87,7 @@ class BankFilters:
         return {}
 
     def keep(self, tracks: np.ndarray) -> None:
-        """Forget all other tracks than these; indices [num], int, or a mask [num_tracks], bool."""
+        """Keep these tracks alone; indices [num], int, or a mask [num_tracks], bool."""
         self._bank = self._bank.at(tracks)
         self.means = self.means[tracks]
         self.covariances = self.covariances[tracks]

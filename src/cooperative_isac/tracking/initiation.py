@@ -20,7 +20,7 @@ def start_states(
     """States in which tracks start: their detections, and velocities near max_speed_mps.
 
     The prior of the velocity, zero with a standard deviation of max_speed_mps along each axis,
-    matters only where a detection says little of it.
+    matters only where a detection hardly measures it.
 
     Args:
         values: [..., 6], float64, position and velocity of detections, SI, map

@@ -66,7 +66,7 @@ class OwnFilters:
         return problems
 
     def keep(self, tracks: np.ndarray) -> None:
-        """Forget all other tracks than these; indices [num], int, or a mask [num_tracks], bool."""
+        """Keep these tracks alone; indices [num], int, or a mask [num_tracks], bool."""
         places = np.arange(len(self._filters))[tracks]
         self._filters = [self._filters[place] for place in places]
         self.means = self.means[tracks]

@@ -1,4 +1,4 @@
-"""What the tracker says of one target."""
+"""Tracks: the state of one target after one frame."""
 
 from __future__ import annotations
 

@@ -13,15 +13,10 @@ from dataclasses import replace
 import numpy as np
 
 from cooperative_isac.fusion.detection import Detection
+from cooperative_isac.scene.geometry import STATE_AXES
 from cooperative_isac.scene.limits import TRACK_MARGIN
 from cooperative_isac.scene.model import Tracking
-from cooperative_isac.tracking.association import (
-    OBSERVED,
-    Pairs,
-    gate,
-    gated_pairs,
-    nearest_neighbors,
-)
+from cooperative_isac.tracking.association import Pairs, gate, gated_pairs, nearest_neighbors
 from cooperative_isac.tracking.filters import make_filters
 from cooperative_isac.tracking.initiation import beginnings, start_states
 from cooperative_isac.tracking.life import expired
@@ -39,7 +34,7 @@ from cooperative_isac.tracking.validity import state_problems
 # tails must not cost an established track its identity.
 ESTABLISHED_INFLATION = 16.0
 NEWCOMER_INFLATION = 4.0
-# Share of the receivers below which a miss says nothing of a tentative track.
+# Share of the receivers below which a miss does not count against a tentative track.
 OBSERVED_SHARE = 0.5
 # Tracks of one scene: as many take half of a frame of 10 Hz, and no scene has as many targets.
 MAX_TRACKS = 1024
@@ -57,8 +52,8 @@ class Tracker:
     """
 
     def __init__(self, settings: Tracking, dimension: int):
-        if dimension not in OBSERVED:
-            raise ValueError(f"dimension {dimension} is unknown; allowed: {sorted(OBSERVED)}")
+        if dimension not in STATE_AXES:
+            raise ValueError(f"dimension {dimension} is unknown; allowed: {sorted(STATE_AXES)}")
         self._settings = settings
         self._dimension = dimension
         self._gate = gate(settings.gate_probability, dimension)
@@ -107,7 +102,7 @@ class Tracker:
         return self._period_s
 
     def reset(self) -> tuple[Track, ...]:
-        """End all tracks, told for the last time; identities go on, so that none is used twice."""
+        """End all tracks and report them for the last time; no identity is used twice."""
         ended = tuple(
             replace(track, status=TrackStatus.DELETED) for track in self._take_snapshots()
         )
@@ -376,7 +371,7 @@ class Tracker:
         return [replace(snapshot, status=TrackStatus.DELETED) for snapshot in known]
 
     def _keep(self, tracks: np.ndarray) -> None:
-        """Forget all other tracks; a mask [num_tracks], bool."""
+        """Keep these tracks alone; a mask [num_tracks], bool."""
         if tracks.all():
             return
         self._tracks = self._tracks.at(tracks)

@@ -48,7 +48,8 @@ class Recording:
     """A run: scene, scheme, input topics, frames in their order, results as bytes by topic and
     frame.
 
-    schemes: of the packets, by station; scheme: of the first of them
+    scheme: of the first packet, for scenes whose stations are those of a scheme
+    schemes: of the packets, by station
     pose_topics, poses: from which poses of stations come, and their messages with stamps, ns
     root: namespace of the scene with a slash at its end; result_topics: those of the results, by
     their names

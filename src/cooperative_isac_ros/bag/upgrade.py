@@ -107,7 +107,7 @@ def upgrade_of(schema: Schema) -> Upgrade | None:
 
 
 def agree(recorded: bytes, computed: bytes, kind: type, added: Fields) -> bool:
-    """Whether two messages say the same to rounding, but for fields that the recorded one lacked.
+    """Whether two messages are equal to rounding, but for fields that the recorded one lacked.
 
     recorded, computed: serialized messages of that kind
     """

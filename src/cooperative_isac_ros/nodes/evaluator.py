@@ -223,7 +223,9 @@ class Evaluator(SceneNode):
     def _hear_packet(self, site: str, message: FeaturePacket) -> None:
         record = self._converted(conversions.packet, message)
         if record is not None:
-            self._scheme = record.scheme
+            # A station with a scheme of its own says nothing of that of the run.
+            if not self.scene.station(site).scheme:
+                self._scheme = record.scheme
             self._ledger.hear_packet(site, len(record.data))
 
     def _hear_timing(self, message: StageTiming) -> None:

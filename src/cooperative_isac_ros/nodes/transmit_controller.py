@@ -12,7 +12,7 @@ from diagnostic_msgs.msg import DiagnosticArray
 from rclpy.clock import Clock, ClockType
 
 from cooperative_isac.fronthaul.downlink import pack_frame
-from cooperative_isac.pipeline import make_frame, sum_rate
+from cooperative_isac.pipeline import make_frame, mean_sum_rate
 from cooperative_isac.scene.file.physics import rate_fault
 from cooperative_isac.schemes.registry import make_scheme
 from cooperative_isac_ros import conversions, qos
@@ -205,10 +205,8 @@ class TransmitController(SceneNode):
         if self._numbers.start_ns != self._kept_ns:
             self._keep()
         if self._announced % SUM_RATE_EVERY == 0:
-            rates = [
-                sum_rate(self.scene.on(band), signal) for band, signal in on_air.signals.items()
-            ]
-            self.health.figures["sum_rate_bit_per_s_per_hz"] = f"{sum(rates) / len(rates):.2f}"
+            rate = mean_sum_rate(self.scene, on_air)
+            self.health.figures["sum_rate_bit_per_s_per_hz"] = f"{rate:.2f}"
         self._announced += 1
         if frame.number + 1 == self.scene.num_frames:
             self._end_recording(frame)

@@ -9,9 +9,9 @@ import pytest
 from cooperative_isac.bounds.crlb import Bound, crlb
 from cooperative_isac.channel.echo import apply_paths
 from cooperative_isac.evaluation import live_bound
-from cooperative_isac.evaluation.live_bound import BoundLog, frame_bound, network_bound, true_paths
+from cooperative_isac.evaluation.live_bound import BoundLog, network_bound, true_paths
 from cooperative_isac.fusion.detection import PARTIAL, Detection
-from cooperative_isac.pipeline import hear, make_frame, paths_to, transmit
+from cooperative_isac.pipeline import hear, make_frame, paths_to
 from cooperative_isac.scene.draw import scene_targets
 from cooperative_isac.scene.file.config import load_scene
 from cooperative_isac.scene.model import TargetClass, TargetState
@@ -87,21 +87,26 @@ def test_a_velocity_without_a_bound_leaves_the_location_comparable():
 
 def test_the_bound_is_of_the_fading_that_is_heard(monkeypatch):
     scene, number = load_scene(TINY), 4
-    targets, signal = scene_targets(scene, 1.0), transmit(scene, number)
+    targets, frame = scene_targets(scene, 1.0), make_frame(scene, number)
+    signal = frame.on("default")
     seen = {}
-    monkeypatch.setattr(live_bound, "crlb", lambda *arguments: seen.update(paths=arguments[3]))
-    frame_bound(scene, signal, targets)
+    monkeypatch.setattr(
+        live_bound, "network_crlb", lambda *arguments: seen.update(paths=arguments[3])
+    )
+    network_bound(scene, frame, targets)
     for site in scene.receivers:
         _, generator = paths_to(scene, number, site, targets)
-        echo = apply_paths(scene, signal, site, seen["paths"][site.name], generator)
+        echo = apply_paths(scene, signal, site, seen["paths"]["default"][site.name], generator)
         assert np.array_equal(echo, hear(scene, signal, site.name, targets))
 
 
 def test_more_power_lowers_the_bound():
     scene = load_scene(TINY)
-    targets, signal = scene_targets(scene, 1.0), transmit(scene, 4)
+    targets, frame = scene_targets(scene, 1.0), make_frame(scene, 4)
+    signal = frame.on("default")
     louder = replace(signal, precoders=signal.precoders * np.float32(10))
-    weak, strong = (frame_bound(scene, frame, targets) for frame in (signal, louder))
+    frames = (frame, replace(frame, signals={"default": louder}))
+    weak, strong = (network_bound(scene, frame, targets) for frame in frames)
     assert strong.location_m[0] == pytest.approx(weak.location_m[0] / 10, rel=1e-3)
 
 
@@ -118,7 +123,7 @@ def information(bound):
 def test_the_bound_of_one_band_is_that_of_its_signal(tiny):
     targets = scene_targets(tiny, 0.0)
     frame = make_frame(tiny, 3)
-    one = frame_bound(tiny, frame.on("default"), targets)
+    one = crlb(tiny, frame.on("default"), targets, true_paths(tiny, 3, targets))
     assert np.array_equal(network_bound(tiny, frame, targets).covariance, one.covariance)
 
 

@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from cooperative_isac.evaluation.live_bound import frame_bound
+from cooperative_isac.evaluation.live_bound import network_bound
 from cooperative_isac.evaluation.monte_carlo import (
     SchemeFailure,
     draw_frame,
@@ -14,6 +14,7 @@ from cooperative_isac.evaluation.monte_carlo import (
     score,
 )
 from cooperative_isac.fusion.detection import Detection
+from cooperative_isac.pipeline import sum_rate
 from cooperative_isac.scene.file.config import with_power
 from cooperative_isac.scene.model import TargetClass, TargetState
 from cooperative_isac.schemes.contract import Decoder, Encoder, Scheme
@@ -158,12 +159,26 @@ def test_a_scheme_is_measured_by_what_it_sends_and_says(small):
         and of_scheme.packet_bits == (24, 40)
         and of_scheme.downlink_bits == 17
     )
-    bound = frame_bound(
-        small, draw_frame(small, 6).frame.on("default"), draw_frame(small, 6).targets
-    )
+    draw = draw_frame(small, 6)
+    bound = network_bound(small, draw.frame, draw.targets)
     assert np.array_equal(sample.location_bounds_m, bound.location_m)
     assert np.array_equal(sample.velocity_bounds_mps, bound.velocity_mps)
     assert 5 < sample.sum_rate < 60
+
+
+def test_a_frame_without_the_first_band_is_measured_on_the_others(two_tiny):
+    # The slower band first: it is off the air in odd frames.
+    slow_first = replace(two_tiny.layout, bands=two_tiny.layout.bands[::-1])
+    scene = replace(two_tiny.on("low"), layout=slow_first)
+    sample = measure_frame(scene, {}, 3)
+    signal = draw_frame(scene, 3).frame.on("high")
+    assert sample.sum_rate == sum_rate(scene.on("high"), signal)
+    assert np.isfinite(sample.location_bounds_m).all()
+
+    # With both on the air it is their mean.
+    signals = draw_frame(scene, 4).frame.signals
+    rates = [sum_rate(scene.on(band), signal) for band, signal in signals.items()]
+    assert measure_frame(scene, {}, 4).sum_rate == pytest.approx(np.mean(rates))
 
 
 def test_a_scheme_with_its_own_sites_hears_the_same_targets_there(small):

@@ -195,6 +195,11 @@ def test_a_place_needs_as_many_paths_as_dimensions_where_enough_links_face_it(ca
     assert (
         paths_needed(campus, place, Heard(["rx1"])) == paths_needed(campus, place, Heard([])) == 1
     )
+    # Links of stations that send no reports confirm none; nothing is missing all the same.
+    mixed = Heard(["rx1"], without_reports=["rx2", "rx3"])
+    assert paths_needed(campus, place, mixed) == 1
+    assert not mixed.is_incomplete(campus)
+    assert Heard(["rx1"], without_reports=["rx2"]).is_incomplete(campus)
     assert paths_needed(small, np.array([30.0, 30.0, 0.0])) == 2
     assert paths_needed(small, np.array([30.0, 30.0, 0.0]), Heard(["rx2"])) == 2
     assert paths_needed(pair, np.array([30.0, 30.0, 0.0])) == 1

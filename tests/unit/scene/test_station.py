@@ -83,6 +83,17 @@ def test_a_scene_is_seen_on_each_of_its_bands():
         scene.on("mid")
 
 
+def test_too_many_stations_are_refused_under_their_own_key():
+    entry = TWO_BANDS[TWO_BANDS.index("  - name: east") : TWO_BANDS.index("  - name: car")]
+    many = "".join(
+        entry.replace("east", f"east{index}").replace("[63, 30,", f"[63, {30 + index / 4},")
+        for index in range(64)
+    )
+    keys, text = faults((entry, many))
+    assert keys == ["stations", "stations"]
+    assert "lists 65 sites; at most 64" in text
+
+
 def test_links_are_the_pairs_that_sense():
     pairs = {(link.tx, link.rx) for link in parsed().links if link.band == "high"}
     monostatic = {("west", "west"), ("east", "east")}

@@ -1,5 +1,7 @@
 """Scheme local_ml on several bands, with monostatic links and a station that drives."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -8,6 +10,7 @@ from cooperative_isac.fronthaul.report_packet import BANDS_FORMAT, inside, pack_
 from cooperative_isac.pipeline import make_encoders, make_frame, receive
 from cooperative_isac.scene.draw import scene_targets
 from cooperative_isac.scene.file.config import load_scene
+from cooperative_isac.scene.station import LinkMode
 from cooperative_isac.schemes.registry import make_scheme
 from cooperative_isac.schemes.views import StationView, only_view, receiving_views
 
@@ -54,6 +57,18 @@ def test_a_packet_carries_band_and_link(network, found):
             assert same.doppler_hz == pytest.approx(path.doppler_hz, abs=0.1)
 
 
+def test_an_encoder_counts_what_its_packet_leaves_out(network, found):
+    size = network.box.high_m - network.box.low_m
+    outside = replace(found[0], point_m=network.box.high_m + size)
+    encoder = make_scheme("local_ml", network).at("bs1")
+    assert encoder.num_left_out == 0
+    encoder.reports = lambda echoes, frame: (*found, outside, outside)
+    packet = encoder.encode({}, make_frame(network, 4))
+    left_out = [report for report in found if not inside(network, report.point_m)]
+    assert encoder.num_left_out == 2 + len(left_out)
+    assert read_packet(network, "bs1", 4, packet).num_outside == encoder.num_left_out
+
+
 def test_packets_of_another_station_or_frame_are_refused(network, found):
     packet = pack_reports(network, "bs1", 4, found)
     for station, number in (("bs2", 4), ("bs1", 5)):
@@ -70,6 +85,29 @@ def test_a_station_that_moves_has_its_scene_anew_and_others_keep_theirs(network)
     assert places["bs1"].scene(before) is places["bs1"].scene(after)
     positions = [places["car"].scene(frame).receiver("car").position_m for frame in (before, after)]
     assert np.linalg.norm(positions[1] - positions[0]) == pytest.approx(4.0, abs=0.1)
+
+
+def test_echoes_of_transmitters_without_a_link_are_no_targets(network):
+    # All stations of a band send the same streams: bs2's signal is in what bs1 receives.
+    active = replace(network, link_mode=LinkMode.ACTIVE)
+    frame = make_frame(active, 4)
+    targets = scene_targets(active, 0.8)
+    distances = []
+    squares = []
+    for station, encoder in make_encoders(make_scheme("local_ml", active)).items():
+        for report in encoder.reports(receive(active, frame, station, targets), frame):
+            transmitters = [
+                active.on(report.band).transmitters[p.transmitter] for p in report.paths
+            ]
+            assert [site.name for site in transmitters] == [station]
+            away = np.array([report.point_m - target.position_m for target in targets])
+            nearest = away[np.linalg.norm(away, axis=1).argmin()]
+            distances.append(np.linalg.norm(nearest))
+            squares.append(nearest @ report.information @ nearest)
+    assert len(distances) >= 10
+    assert max(distances) < 3.0
+    # Location errors are as large as the stations say: 3 on average.
+    assert 1.0 < np.mean(squares) < 6.0
 
 
 def test_a_scheme_of_one_band_names_what_is_in_its_way(network):

@@ -102,7 +102,7 @@ def test_packets_of_no_scheme_of_the_scene_are_named(scheme, frame, packets):
 
 
 def test_a_scheme_with_stations_of_its_own_shares_no_scene(mixed):
-    with pytest.raises(ValueError, match="scheme 'monostatic'"):
+    with pytest.raises(ValueError, match="schemes 'monostatic'"):
         make_scheme("monostatic", mixed)
 
 

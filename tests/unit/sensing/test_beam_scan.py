@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from cooperative_isac.sensing.beam_scan import strongest_by_scan
+from cooperative_isac.sensing.beam_scan import BeamScan
 from cooperative_isac.sensing.correlation import stream_reference
 from cooperative_isac.sensing.path_finder import PathFinder
 
@@ -24,7 +24,7 @@ def test_a_target_is_found_between_beams(plane, listen, place):
         listener.sensor.max_doppler_hz,
         listener.sensor.detection_threshold(reference),
     )
-    found = strongest_by_scan(finder, listener.sensor.search)(finder)
+    found = BeamScan(finder, listener.sensor.search).strongest()
     away, wanted = found.point_m - station.position_m, np.array(place) - station.position_m
     # A beam is 0.25 wide.
     cosines = [vector @ station.axis / np.linalg.norm(vector) for vector in (away, wanted)]

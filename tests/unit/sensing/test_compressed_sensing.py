@@ -7,8 +7,8 @@ import pytest
 
 from cooperative_isac.sensing.compressed_sensing import (
     DelayDictionary,
+    DelaySearch,
     path_on_ellipse,
-    strongest_by_delay,
 )
 from cooperative_isac.sensing.correlation import stream_reference
 from cooperative_isac.sensing.path_finder import PathFinder
@@ -93,7 +93,7 @@ def test_a_target_on_the_direct_line_is_taken_for_its_middle(listener):
 
 def test_the_strongest_path_is_proposed(listener):
     finder, paths = finder_of(listener, [PLACE], [VELOCITY])
-    found = strongest_by_delay(finder, listener.sensor.search)(finder)
+    found = DelaySearch(finder, listener.sensor.search).strongest()
     wanted = range_of(listener, found.transmitter, PLACE)
     assert range_of(listener, found.transmitter, found.point_m) == pytest.approx(wanted, abs=1.0)
     assert found.doppler_hz == pytest.approx(paths.doppler_hz[found.transmitter], abs=50)

@@ -6,7 +6,7 @@ import pytest
 from cooperative_isac.channel.random_numbers import complex_normal
 from cooperative_isac.scene.arrays import steering_vectors
 from cooperative_isac.sensing.correlation import stream_reference
-from cooperative_isac.sensing.music import music_cosines, num_sources, strongest_by_music
+from cooperative_isac.sensing.music import MusicSearch, music_cosines, num_sources
 from cooperative_isac.sensing.path_finder import PathFinder
 from cooperative_isac.sensing.path_parameters import arrival_direction
 
@@ -62,7 +62,7 @@ def strongest(listener, echo):
         listener.sensor.max_doppler_hz,
         listener.sensor.detection_threshold(reference),
     )
-    return strongest_by_music(finder, listener.sensor.search)(finder)
+    return MusicSearch(finder, listener.sensor.search).strongest()
 
 
 def test_paths_lie_along_music_directions(plane, listen):

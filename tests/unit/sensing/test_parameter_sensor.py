@@ -4,14 +4,14 @@ import numpy as np
 import pytest
 
 from cooperative_isac.scene.geometry import bistatic_geometry
-from cooperative_isac.sensing.beam_scan import strongest_by_scan
-from cooperative_isac.sensing.compressed_sensing import strongest_by_delay
-from cooperative_isac.sensing.music import strongest_by_music
+from cooperative_isac.sensing.beam_scan import BeamScan
+from cooperative_isac.sensing.compressed_sensing import DelaySearch
+from cooperative_isac.sensing.music import MusicSearch
 from cooperative_isac.sensing.parameter_sensor import ParameterSensor, one_path_per_target
 from cooperative_isac.sensing.path_finder import FoundPath
 
 PLACES, VELOCITIES = ((22.0, 31.0, 0.0), (46.0, 18.0, 0.0)), ((4.0, -6.0, 0.0), (-5.0, 2.0, 0.0))
-METHODS = [strongest_by_music, strongest_by_delay, strongest_by_scan]
+METHODS = [MusicSearch, DelaySearch, BeamScan]
 
 
 @pytest.mark.parametrize("method", METHODS[:2])

@@ -7,7 +7,13 @@ import pytest
 
 from cooperative_isac.channel.echo import apply_paths
 from cooperative_isac.sensing.correlation import stream_reference
-from cooperative_isac.sensing.path_finder import FoundPath, PathFinder, take_off, vertex
+from cooperative_isac.sensing.path_finder import (
+    FoundPath,
+    PathFinder,
+    PathSearch,
+    cancel_paths,
+    vertex,
+)
 
 PLACES = ((22.0, 31.0, 0.0), (41.0, 18.0, 0.0))
 VELOCITIES = ((4.0, -6.0, 0.0), (-5.0, 2.0, 0.0))
@@ -95,8 +101,8 @@ def test_only_bins_of_possible_targets_are_in_band(heard):
 RESIDUE = 70  # power of paths that a learned background left: removed, but not taken
 
 
-def test_paths_are_taken_until_threshold_range_or_number_end_it():
-    class Deaf:
+def test_paths_are_canceled_until_threshold_range_or_number_end_it():
+    class Unchanged:
         threshold = 10
 
         def remove(self, path):
@@ -105,9 +111,13 @@ def test_paths_are_taken_until_threshold_range_or_number_end_it():
         def is_residue(self, path):
             return path.power == RESIDUE
 
-    def proposals(*powers):
-        waiting = [FoundPath(0, np.zeros(3), 0.0, power) for power in powers]
-        return lambda finder: waiting.pop(0) if waiting else None
+    class Listed(PathSearch):
+        def __init__(self, *powers):
+            super().__init__(Unchanged(), None)
+            self.waiting = [FoundPath(0, np.zeros(3), 0.0, power) for power in powers]
+
+        def strongest(self):
+            return self.waiting.pop(0) if self.waiting else None
 
     cases = [
         ((90, 50, 9, 80), 9, 2),
@@ -117,7 +127,7 @@ def test_paths_are_taken_until_threshold_range_or_number_end_it():
         ((), 9, 0),
     ]
     for powers, most, wanted in cases:
-        assert len(take_off(Deaf(), proposals(*powers), most)) == wanted
+        assert len(cancel_paths(Listed(*powers), most)) == wanted
 
 
 def test_the_vertex_of_a_parabola_is_exact():

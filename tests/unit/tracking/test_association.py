@@ -7,14 +7,9 @@ import pytest
 from scipy.optimize import linear_sum_assignment
 from scipy.stats import chi2
 
+from cooperative_isac.scene.geometry import STATE_AXES
 from cooperative_isac.tracking import association
-from cooperative_isac.tracking.association import (
-    OBSERVED,
-    Pairs,
-    gate,
-    gated_pairs,
-    nearest_neighbors,
-)
+from cooperative_isac.tracking.association import Pairs, gate, gated_pairs, nearest_neighbors
 from cooperative_isac.tracking.measurement import Measurements
 
 
@@ -85,7 +80,7 @@ def test_gated_pairs_are_those_of_a_plain_loop(dimension, inflation, spread, mon
             pairs.log_dets,
         )
     }
-    axes = OBSERVED[dimension]
+    axes = STATE_AXES[dimension]
     expected = {}
     for track in range(12):
         for detection in range(15):

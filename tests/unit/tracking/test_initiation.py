@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from cooperative_isac.tracking.association import OBSERVED
+from cooperative_isac.scene.geometry import STATE_AXES
 from cooperative_isac.tracking.initiation import (
     INDISTINGUISHABLE,
     SPEED_SIGMAS,
@@ -26,7 +26,7 @@ def crowd(rng, num=30):
 
 def plain_beginnings(measurements, spare, explained, dimension):
     """The same with loops over detections."""
-    axes = OBSERVED[dimension]
+    axes = STATE_AXES[dimension]
     begun = []
     for detection in spare:
         speed = np.linalg.norm(measurements.values[detection, 3:])

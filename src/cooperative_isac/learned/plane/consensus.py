@@ -1,6 +1,4 @@
-"""What most of a target's paths agree on: some of them tell of another target, or of a sidelobe,
-and lie.
-"""
+"""Outlier-robust fusion of per-path measurements: some are of another target, or of a sidelobe."""
 
 from __future__ import annotations
 
@@ -11,79 +9,105 @@ from math import log, pi
 import torch
 from torch import Tensor, nn
 
-MOST_LIARS = 2
+# Outliers among the paths of a target at most: every choice of them is weighed, and there are many
+# choices of more.
+MAX_OUTLIERS = 2
 
 
 @dataclass(frozen=True)
-class PathTold:
-    """What paths tell of one quantity, all [..., num_paths]: its value, the log of its standard
-    deviation where the path tells of this target, and the log-odds that it does not.
+class PathMeasurements:
+    """Measurements of one quantity by the paths of a target.
+
+    value: [..., num_paths], float32
+    log_deviation: [..., num_paths], log of the standard deviation where the path is of this target
+    doubt: [..., num_paths], log-odds that it is an outlier
     """
 
     value: Tensor
     log_deviation: Tensor
     doubt: Tensor
 
-    def __getitem__(self, index) -> PathTold:
-        return PathTold(self.value[index], self.log_deviation[index], self.doubt[index])
+    def __getitem__(self, index) -> PathMeasurements:
+        return PathMeasurements(self.value[index], self.log_deviation[index], self.doubt[index])
 
-    def to(self, dtype: torch.dtype) -> PathTold:
+    def to(self, dtype: torch.dtype) -> PathMeasurements:
         """The same in another precision."""
-        return PathTold(self.value.to(dtype), self.log_deviation.to(dtype), self.doubt.to(dtype))
+        return PathMeasurements(
+            self.value.to(dtype), self.log_deviation.to(dtype), self.doubt.to(dtype)
+        )
 
 
-def negative_log_likelihood(told: PathTold, truth: Tensor, width: float) -> Tensor:
-    """Of a truth [..., num_paths]: normal about what is told, or anywhere within a width."""
-    honest, lying = _log_densities((told.value - truth) / told.log_deviation.exp(), told, width)
-    return -torch.logaddexp(honest, lying)
+def negative_log_likelihood(measured: PathMeasurements, truth: Tensor, width: float) -> Tensor:
+    """Of a truth, [..., num_paths]: normal about the measurement, or uniform within a width."""
+    residual = (measured.value - truth) / measured.log_deviation.exp()
+    inlying, outlying = _log_densities(residual, measured, width)
+    return -torch.logaddexp(inlying, outlying)
 
 
-def _log_densities(residual: Tensor, told: PathTold, width: float) -> tuple[Tensor, Tensor]:
-    normal = -0.5 * residual.square() - told.log_deviation - 0.5 * log(2 * pi)
-    return nn.functional.logsigmoid(-told.doubt) + normal, nn.functional.logsigmoid(
-        told.doubt
-    ) - log(width)
+def _log_densities(
+    residual: Tensor, measured: PathMeasurements, width: float
+) -> tuple[Tensor, Tensor]:
+    """Log densities as an inlier and as an outlier, each with its probability, [..., num_paths]."""
+    normal = -0.5 * residual.square() - measured.log_deviation - 0.5 * log(2 * pi)
+    inlying = nn.functional.logsigmoid(-measured.doubt) + normal
+    outlying = nn.functional.logsigmoid(measured.doubt) - log(width)
+    return inlying, outlying
 
 
 def consensus(
-    told: PathTold, slopes: Tensor, heard: Tensor, prior: Tensor, width: float
+    measured: PathMeasurements, slopes: Tensor, heard: Tensor, prior: Tensor, width: float
 ) -> tuple[Tensor, Tensor]:
-    """Posterior mean [..., size] and covariance [..., size, size] of a vector u of which paths tell
-    slopes @ u.
+    """Posterior mean and covariance of a vector u of which paths measure slopes @ u.
 
-    Weighs every choice of at most MOST_LIARS lying paths by its evidence. slopes: [..., num_paths,
-    size]; heard: [..., num_paths], 0 or 1; prior: information about u = 0, [..., size, size];
-    width: within which liars lie.
-    In float64: informations differ by more than float32 has digits.
+    Every choice of at most MAX_OUTLIERS outliers is weighed by its evidence. Computed in float64:
+    informations differ by more than float32 has digits.
+
+    slopes: [..., num_paths, size], float32
+    heard: [..., num_paths], 0 or 1, whether there is a measurement
+    prior: [..., size, size], float32, information about u = 0
+    width: support of the uniform density of outliers
+    Returns mean [..., size] and covariance [..., size, size], float32.
     """
     mean, covariance = _posterior(
-        told.to(torch.float64), slopes.double(), heard.double(), prior.double(), width
+        measured.to(torch.float64), slopes.double(), heard.double(), prior.double(), width
     )
     return mean.float(), covariance.float()
 
 
 def _posterior(
-    told: PathTold, slopes: Tensor, heard: Tensor, prior: Tensor, width: float
+    measured: PathMeasurements, slopes: Tensor, heard: Tensor, prior: Tensor, width: float
 ) -> tuple[Tensor, Tensor]:
-    honest = _choices(slopes.shape[-2], slopes)
-    told = PathTold(
-        told.value[..., None, :], told.log_deviation[..., None, :], told.doubt[..., None, :]
+    # All choices of outliers, in a dimension of their own.
+    inliers = _choices(slopes.shape[-2], slopes)
+    measured = PathMeasurements(
+        measured.value[..., None, :],
+        measured.log_deviation[..., None, :],
+        measured.doubt[..., None, :],
     )
-    heard, slopes = heard[..., None, :], slopes[..., None, :, :]
-    weighted = slopes * (honest * heard * (-2 * told.log_deviation).exp())[..., None]
-    covariance = torch.linalg.inv(weighted.mT @ slopes + prior[..., None, :, :])
-    means = (covariance @ (weighted.mT @ told.value[..., None])).squeeze(-1)
-    residual = (told.value - (slopes @ means[..., None]).squeeze(-1)) / told.log_deviation.exp()
-    fits, lies = _log_densities(residual, told, width)
+    heard = heard[..., None, :]
+    slopes = slopes[..., None, :, :]
+    prior = prior[..., None, :, :]
+
+    # Least squares over the inliers of each choice.
+    weighted = slopes * (inliers * heard * (-2 * measured.log_deviation).exp())[..., None]
+    covariance = torch.linalg.inv(weighted.mT @ slopes + prior)
+    means = (covariance @ (weighted.mT @ measured.value[..., None])).squeeze(-1)
+
+    # Evidence of each choice.
+    predicted = (slopes @ means[..., None]).squeeze(-1)
+    residual = (measured.value - predicted) / measured.log_deviation.exp()
+    inlying, outlying = _log_densities(residual, measured, width)
     evidence = (
-        (heard * torch.where(honest > 0, fits, lies)).sum(-1)
+        (heard * torch.where(inliers > 0, inlying, outlying)).sum(-1)
         + 0.5 * torch.logdet(covariance)
-        - 0.5 * torch.einsum("...i,...ij,...j->...", means, prior[..., None, :, :], means)
+        - 0.5 * torch.einsum("...i,...ij,...j->...", means, prior, means)
     )
-    counted_before = ((honest == 0) & (heard == 0)).any(
-        -1
-    )  # whether a path that is not heard lies is no choice
+
+    # A path without a measurement is no outlier.
+    counted_before = ((inliers == 0) & (heard == 0)).any(-1)
     weights = evidence.masked_fill(counted_before, -torch.inf).softmax(-1)[..., None]
+
+    # Moments of the mixture.
     mean = (weights * means).sum(-2)
     away = means - mean[..., None, :]
     spread = covariance + away[..., :, None] * away[..., None, :]
@@ -91,13 +115,13 @@ def _posterior(
 
 
 def _choices(num_paths: int, like: Tensor) -> Tensor:
-    """Who is honest in each choice of liars, [num_choices, num_paths], 0 or 1."""
-    liars = [
+    """Inlier masks of all choices of outliers, [num_choices, num_paths], 0 or 1."""
+    outliers = [
         choice
-        for size in range(min(MOST_LIARS, num_paths) + 1)
+        for size in range(min(MAX_OUTLIERS, num_paths) + 1)
         for choice in combinations(range(num_paths), size)
     ]
-    honest = like.new_ones(len(liars), num_paths)
-    for row, choice in zip(honest, liars):
+    inliers = like.new_ones(len(outliers), num_paths)
+    for row, choice in zip(inliers, outliers):
         row[list(choice)] = 0
-    return honest
+    return inliers

@@ -56,16 +56,18 @@ def _around_targets(
     at, heard = (batch, row, column), output.heard[batch]
     point, spread = output.point_m[at], output.log_spread_m[at]
     guess = laplace(point - wanted[:, :2], spread).sum(-1)
-    told = negative_log_likelihood(
-        output.doppler[at], paths.doppler(wanted), paths.lying_khz
-    ) + negative_log_likelihood(output.length[at], paths.length(wanted[:, :2]), paths.lying_m)
+    measured = negative_log_likelihood(
+        output.doppler[at], paths.doppler(wanted), paths.outlier_khz
+    ) + negative_log_likelihood(output.length[at], paths.length(wanted[:, :2]), paths.outlier_m)
     place, _ = paths.location(point, 2**0.5 * spread.exp(), output.length[at], heard)
     velocity, _ = paths.velocity(place.detach(), output.doppler[at], heard)
     location, speed = (
         (found - true).abs().sum(-1)
         for found, true in ((place, wanted[:, :2]), (velocity, wanted[:, 2:]))
     )
-    loss = GUESS * guess + PATHS * (told * heard).sum(-1) + LOCATION * location + VELOCITY * speed
+    loss = (
+        GUESS * guess + PATHS * (measured * heard).sum(-1) + LOCATION * location + VELOCITY * speed
+    )
     return (loss * weight).sum() / weight.sum().clamp_min(SMALLEST)
 
 

@@ -7,14 +7,14 @@ import torch
 from torch import Tensor, nn
 
 from cooperative_isac.learned.network import Found, Network, Truth
-from cooperative_isac.learned.plane.consensus import PathTold
+from cooperative_isac.learned.plane.consensus import PathMeasurements
 from cooperative_isac.learned.plane.loss import plane_loss
 from cooperative_isac.learned.plane.output import PlaneOutput
 from cooperative_isac.learned.plane.path_geometry import PathGeometry
 from cooperative_isac.learned.plane.residual import GROUPS
 from cooperative_isac.waveform.signal import Signal
 
-LEAST_HEAT = 0.3  # of a target that is told
+LEAST_HEAT = 0.3  # of a target that is reported
 
 
 def check_plane(num_targets: int, cells: int, channels: tuple[int, ...]) -> None:
@@ -45,7 +45,7 @@ class PlaneNetwork(Network):
     """A network whose center answers with a PlaneOutput."""
 
     center: PlaneCenter
-    largest_spread_cells = 0.5  # of a target that is told
+    largest_spread_cells = 0.5  # of a target that is reported
 
     def knowledge(self, frame: Signal) -> np.ndarray:
         """What the center takes of the frame; see Network.knowledge."""
@@ -75,15 +75,15 @@ class PlaneNetwork(Network):
             values = planes.flatten(1, 2)
             return values.gather(1, cell[..., None].expand(-1, -1, values.shape[-1]))
 
-        def told(paths: PathTold) -> PathTold:
-            return PathTold(
+        def measured(paths: PathMeasurements) -> PathMeasurements:
+            return PathMeasurements(
                 *(at_peaks(planes) for planes in (paths.value, paths.log_deviation, paths.doubt))
             )
 
         heard = output.heard[:, None].expand(-1, cell.shape[1], -1)
         guess, spread = at_peaks(output.point_m), 2**0.5 * at_peaks(output.log_spread_m).exp()
-        point, place = self.center.paths.location(guess, spread, told(output.length), heard)
-        velocity, speed = self.center.paths.velocity(point, told(output.doppler), heard)
+        point, place = self.center.paths.location(guess, spread, measured(output.length), heard)
+        velocity, speed = self.center.paths.velocity(point, measured(output.doppler), heard)
         deviation = torch.cat(
             [part.diagonal(dim1=-2, dim2=-1).sqrt() for part in (place, speed)], -1
         )

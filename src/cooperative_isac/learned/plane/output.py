@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from cooperative_isac.learned.plane.consensus import PathTold
+from cooperative_isac.learned.plane.consensus import PathMeasurements
 from cooperative_isac.scene.model import Scene
 
 RARE = -4.0  # log-odds of a target in a cell before anything is learned
@@ -27,8 +27,8 @@ class PlaneOutput:
     heat: Tensor
     point_m: Tensor
     log_spread_m: Tensor
-    doppler: PathTold
-    length: PathTold
+    doppler: PathMeasurements
+    length: PathMeasurements
     heard: Tensor
 
     def float(self) -> PlaneOutput:

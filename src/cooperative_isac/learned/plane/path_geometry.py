@@ -1,5 +1,5 @@
-"""From what a target's paths tell to its location and velocity: geometry that a decoder need not
-learn.
+"""Location and velocity of a target from the measurements of its paths: geometry that a decoder
+need not learn.
 """
 
 from __future__ import annotations
@@ -7,7 +7,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from cooperative_isac.learned.plane.consensus import PathTold, consensus
+from cooperative_isac.learned.plane.consensus import PathMeasurements, consensus
 from cooperative_isac.scene.model import Scene
 
 NEAREST_M = 0.5
@@ -18,8 +18,8 @@ class PathGeometry(nn.Module):
     """Lengths [m] and Doppler shifts [kHz] of paths in the plane of a scene; paths run over
     receivers, then transmitters.
 
-    lying_khz, lying_m: widths within which a lying path lies: liars are mostly echoes too, so it is
-    not anywhere.
+    outlier_khz, outlier_m: supports of the uniform densities of outliers, which are mostly echoes
+    too
     """
 
     transmitters: Tensor  # [num_tx, 2], float32, m
@@ -33,8 +33,8 @@ class PathGeometry(nn.Module):
             )
             self.register_buffer(name, places, persistent=False)
         self.khz_per_mps = 1e-3 / scene.grid.wavelength_m
-        self.lying_khz = 2 * scene.sensing.max_speed_mps * self.khz_per_mps
-        self.lying_m = 2 * scene.grid.range_resolution_m
+        self.outlier_khz = 2 * scene.sensing.max_speed_mps * self.khz_per_mps
+        self.outlier_m = 2 * scene.grid.range_resolution_m
         self.slowness = (
             3 / max(scene.draw.max_speed_mps, 1.0) ** 2
         )  # information of a speed uniform on each axis
@@ -67,7 +67,7 @@ class PathGeometry(nn.Module):
         return -self.khz_per_mps * (self.slopes(state[..., :2]) @ state[..., 2:, None]).squeeze(-1)
 
     def location(
-        self, point_m: Tensor, deviation_m: Tensor, length: PathTold, heard: Tensor
+        self, point_m: Tensor, deviation_m: Tensor, length: PathMeasurements, heard: Tensor
     ) -> tuple[Tensor, Tensor]:
         """Location [..., 2] and its covariance [..., 2, 2] from a first guess and the lengths of
         the paths over it.
@@ -82,15 +82,17 @@ class PathGeometry(nn.Module):
                 length.value - self.length(at) + (slopes @ step.detach()[..., None]).squeeze(-1)
             )
             step, covariance = consensus(
-                PathTold(excess, length.log_deviation, length.doubt),
+                PathMeasurements(excess, length.log_deviation, length.doubt),
                 slopes,
                 heard,
                 prior,
-                self.lying_m,
+                self.outlier_m,
             )
         return point_m + step, covariance
 
-    def velocity(self, point_m: Tensor, doppler: PathTold, heard: Tensor) -> tuple[Tensor, Tensor]:
+    def velocity(
+        self, point_m: Tensor, doppler: PathMeasurements, heard: Tensor
+    ) -> tuple[Tensor, Tensor]:
         """Velocity [..., 2] and its covariance [..., 2, 2], with the draw's spread as prior; shapes
         as location.
         """
@@ -98,7 +100,7 @@ class PathGeometry(nn.Module):
             *point_m.shape[:-1], 2, 2
         )
         return consensus(
-            doppler, -self.khz_per_mps * self.slopes(point_m), heard, prior, self.lying_khz
+            doppler, -self.khz_per_mps * self.slopes(point_m), heard, prior, self.outlier_khz
         )
 
 

@@ -52,7 +52,9 @@ class BandFile:
 
     def renamed(self, problem: Problem) -> Problem:
         """A fault with the keys of the network file."""
-        return Problem(self._renamed(problem.key), self._renamed(problem.text))
+        is_list = problem.key in ("transmitters", "receivers")
+        key = "stations" if is_list else self._renamed(problem.key)
+        return Problem(key, self._renamed(problem.text))
 
     def _renamed(self, text: str) -> str:
         for pattern, key in self.keys:
@@ -63,7 +65,7 @@ class BandFile:
 def build_network(
     file: schema.NetworkFile, folder: Path
 ) -> tuple[dict, list[BandFile], list[Problem]]:
-    """The fields of Scene that a network file says, seen on its first band.
+    """The fields of Scene of a network file, seen on its first band.
 
     folder: what names of trajectory files are relative to
     Returns the fields, the bands as files of their own, and the faults; without fields where there
@@ -156,7 +158,7 @@ def band_file(
                     keys.append((rf"\b{group}\[{len(sites[group])}\]", f"stations[{place}]"))
                     sites[group].append(site)
 
-    # What the band says of its noise goes before what the scene says.
+    # The noise of the band goes before that of the scene.
     propagation = file.propagation
     noise = {
         key: value

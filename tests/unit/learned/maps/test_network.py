@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from cooperative_isac.learned.network import Truth
-from cooperative_isac.learned.plane.consensus import PathTold
+from cooperative_isac.learned.plane.consensus import PathMeasurements
 from cooperative_isac.learned.plane.output import PlaneOutput
 from cooperative_isac.learned.weights import WeightsError, make_network
 
@@ -52,8 +52,8 @@ def plane_output(maps, heat=None, point_m=None, doppler_khz=None, log_spread_m=N
         torch.full((1, rows, columns), -6.0) if heat is None else heat,
         points,
         torch.zeros(1, rows, columns, 2) if log_spread_m is None else log_spread_m,
-        PathTold(still if doppler_khz is None else doppler_khz, still - 2, still - 4),
-        PathTold(center.paths.length(points), still, still - 4),
+        PathMeasurements(still if doppler_khz is None else doppler_khz, still - 2, still - 4),
+        PathMeasurements(center.paths.length(points), still, still - 4),
         torch.ones(1, center.paths.num_paths),
     )
 

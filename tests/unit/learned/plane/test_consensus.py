@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from cooperative_isac.learned.plane.consensus import (
-    PathTold,
+    PathMeasurements,
     consensus,
     negative_log_likelihood,
 )
@@ -17,7 +17,9 @@ PRIOR, HEARD, WIDTH = 1e-4 * torch.eye(2), torch.ones(4), 20.0
 
 
 def told(value, deviation=0.1, doubt=-4.0):
-    return PathTold(value, torch.full_like(value, log(deviation)), torch.full_like(value, doubt))
+    return PathMeasurements(
+        value, torch.full_like(value, log(deviation)), torch.full_like(value, doubt)
+    )
 
 
 def test_honest_paths_give_least_squares():
@@ -61,7 +63,9 @@ def test_who_is_not_heard_is_as_if_not_there(heard):
 @pytest.mark.parametrize("log_deviation", [-5.0, 3.0])
 @pytest.mark.parametrize("log_spread", [-3.0, 4.0])
 def test_extremes_stay_finite(log_deviation, log_spread):
-    values = PathTold(1e3 * SLOPES @ TRUTH, torch.full((4,), log_deviation), torch.full((4,), -4.0))
+    values = PathMeasurements(
+        1e3 * SLOPES @ TRUTH, torch.full((4,), log_deviation), torch.full((4,), -4.0)
+    )
     values.value.requires_grad_(True)
     found = consensus(
         values, SLOPES, HEARD, (-2 * torch.tensor(log_spread)).exp() * torch.eye(2), WIDTH

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from cooperative_isac.learned.plane.consensus import PathTold
+from cooperative_isac.learned.plane.consensus import PathMeasurements
 from cooperative_isac.learned.plane.path_geometry import PathGeometry
 from cooperative_isac.scene.geometry import SPEED_OF_LIGHT_MPS, bistatic_geometry
 
@@ -20,7 +20,9 @@ def paths(small):
 
 
 def told(value, deviation, doubt=-5.0):
-    return PathTold(value, torch.full_like(value, deviation).log(), torch.full_like(value, doubt))
+    return PathMeasurements(
+        value, torch.full_like(value, deviation).log(), torch.full_like(value, doubt)
+    )
 
 
 def test_lengths_and_doppler_shifts_are_those_of_the_geometry(small, paths):

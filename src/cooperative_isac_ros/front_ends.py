@@ -137,7 +137,7 @@ class _Awaited:
 class TopicFrontEnd:
     """Echoes that a radio publishes on `echo`, checked against scene and announcements.
 
-    A frame is answered when the echoes of all its bands are in, or band_wait_s after the first.
+    A frame is answered when the echoes of all its bands are in, or band_wait_s after the latest.
     """
 
     frame_profile = qos.STREAM  # an echo may come long after its announcement

@@ -1,4 +1,4 @@
-"""Clocks of the stations: what their offsets make of the delays and Doppler shifts of a link."""
+"""Clocks of the stations: delays, Doppler shifts and phases of a link with their offsets."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ class ClockOffsets:
     """Offsets of the links from all transmitters to one receiver, constant over a frame.
 
     The signs: a clock is ahead where its offset is positive. A receiver whose clock is ahead by dt
-    begins to listen dt too early, so that delays look LONGER by dt; a transmitter whose clock is
+    begins to receive dt too early, so that delays look LONGER by dt; a transmitter whose clock is
     ahead sends too early, so that they look shorter. A transmitter whose carrier is df too high
     makes Doppler shifts look larger by df, a receiver whose carrier is too high makes them look
     smaller. The phase of the carrier is that of the transmitter's less that of the receiver's; the
@@ -61,8 +61,8 @@ def apparent_paths(paths: PathSet, offsets: ClockOffsets | None) -> PathSet:
     )
 
 
-def clock_turns(grid: OfdmGrid, offsets: ClockOffsets) -> np.ndarray:
-    """What clock offsets multiply the echoes of each transmitter with.
+def clock_phasors(grid: OfdmGrid, offsets: ClockOffsets) -> np.ndarray:
+    """Phasors by which clock offsets turn the echoes of each transmitter.
 
     Returns [num_transmitters, num_subcarriers, num_symbols], complex64.
     """

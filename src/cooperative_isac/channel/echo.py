@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from cooperative_isac.channel.clocks import ClockOffsets, apparent_paths, clock_turns
+from cooperative_isac.channel.clocks import ClockOffsets, apparent_paths, clock_phasors
 from cooperative_isac.channel.paths import PathKind, PathSet
 from cooperative_isac.channel.static import static_echo
 from cooperative_isac.scene.arrays import steering_vectors
@@ -107,12 +107,12 @@ def clock_jitter(
     return phases
 
 
-def link_turns(
+def link_phasors(
     grid: OfdmGrid,
     offsets: ClockOffsets | None,
     jitter: np.ndarray | None,
 ) -> np.ndarray | None:
-    """What clocks multiply the static echoes of each link with.
+    """Phasors by which clocks turn the static echoes of each link.
 
     jitter: [num_transmitters, num_symbols], complex64, from clock_phases
     Returns [num_transmitters, num_subcarriers or 1, num_symbols], complex64; None: nothing.
@@ -120,7 +120,7 @@ def link_turns(
     turns = None if jitter is None else jitter[:, None, :]
     if offsets is None:
         return turns
-    steady = clock_turns(grid, offsets)
+    steady = clock_phasors(grid, offsets)
     return steady if turns is None else turns * steady
 
 
@@ -154,7 +154,7 @@ def apply_paths(
 
     # What stands still between stations that stand.
     if static is not None:
-        echo += static_echo(frame, static, link_turns(grid, offsets, jitter))
+        echo += static_echo(frame, static, link_phasors(grid, offsets, jitter))
     return echo
 
 

@@ -24,6 +24,15 @@ def test_every_target_is_told_once(plane, listen, method):
         assert any(agree(plane, listener.site, parameters, place, velocity) for parameters in found)
 
 
+def test_paths_of_transmitters_without_a_link_are_canceled_alone(plane, listen):
+    listener = listen(plane)
+    echo, _ = listener.echo(PLACES, VELOCITIES, 1e-5)
+    sensor = ParameterSensor(plane, listener.site, plane.grid, MusicSearch)
+    for linked in ([0], [1]):
+        found = sensor.sense(echo, listener.frame, linked=linked)
+        assert [target.transmitter for target in found] == linked * 2
+
+
 def agree(scene, receiver, parameters, place, velocity):
     """Whether parameters are those of a target within 0.05 of cosine, 1 m and 1 m/s."""
     sender, wavelength = (

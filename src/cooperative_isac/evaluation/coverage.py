@@ -151,7 +151,8 @@ def coverage_rows(scene: Scene) -> list[tuple[str, str]]:
     ]
     for view in scene.views:
         if scene.layout is not None:
-            rows.append((f"band {view.band}", f"{len(links(view))} links"))
+            count = len(links(view))
+            rows.append((f"band {view.band}", f"{count} link{'' if count == 1 else 's'}"))
         rows += _link_rows(view)
     return rows
 

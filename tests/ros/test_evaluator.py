@@ -2,6 +2,7 @@
 
 import json
 import math
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -19,6 +20,7 @@ from nav_msgs.msg import Odometry
 from cooperative_isac.evaluation.run_record import load_run_record
 from cooperative_isac.fusion.detection import Detection
 from cooperative_isac.metrics.run_score import RunScore
+from cooperative_isac.scene.file.config import load_scene
 from cooperative_isac.scene.model import TargetClass
 from cooperative_isac.tracking.track import Track, TrackStatus
 from cooperative_isac_ros import conversions
@@ -26,6 +28,9 @@ from cooperative_isac_ros.nodes.evaluator import Evaluator
 from cooperative_isac_ros.records import DetectionList, FrameStamp, Timing, TrackList
 
 PERIOD_NS = 10**8
+MIXED = Path(__file__).resolve().parents[1] / "scenes/mixed.yaml"
+# The last ones are of stations with schemes of their own.
+SCHEMES = {"rx1": "local_ml", "rx2": "music_fine", "rx3": "raw_ml"}
 OFFSET = np.array([0.3, 0.4, 0.0])  # 0.5 m
 
 
@@ -153,6 +158,20 @@ def test_tracks_without_detections_are_not_judged_but_counted(bench, announce):
     rig.say_result(0, detections=False)
     bench.until(lambda: rig.node.health.counts["detections_unheard"] == 1)
     assert not rig.accuracy
+
+
+def test_the_scheme_is_that_of_the_run_beside_stations_with_their_own(bench, announce, features):
+    mixed = load_scene(MIXED)
+    node = bench.start(Evaluator, scene=str(MIXED), wait_for_targets=False)
+    frame = bench.publisher(Frame, "frame")
+    publishers = {name: bench.publisher(FeaturePacket, f"{name}/features") for name in SCHEMES}
+    changes = {"scene": mixed.name, "scene_fingerprint": mixed.fingerprint}
+    frame.publish(announce(0, **changes))
+    bench.until(lambda: node.health.counts["frames"])
+    for name, scheme in SCHEMES.items():
+        publishers[name].publish(features(0, name, data=b"packet", scheme=scheme))
+    bench.until(lambda: len(node.summary()["fronthaul_bits_per_s"]) == len(SCHEMES))
+    assert node.summary()["scheme"] == "local_ml"
 
 
 def test_the_report_holds_what_happened(bench, announce, features, tmp_path):

@@ -525,7 +525,7 @@ def odometry_message(
     position_m, velocity_mps: [3] in map; covariance: [6, 6] of both in map, SI, zero when it is
     exact.
     """
-    rotation = heading_rotation(velocity_mps)
+    rotation = course_rotation(velocity_mps)
     message = Odometry(header=map_header(stamp_ns), child_frame_id=child)
     message.pose.pose.position = to_point(position_m)
     message.pose.pose.orientation = yaw_quaternion(rotation)
@@ -594,7 +594,7 @@ def rotation_quaternion(rotation: np.ndarray) -> Quaternion:
     return Quaternion(x=x, y=y, z=z, w=w)
 
 
-def heading_rotation(velocity_mps: np.ndarray) -> np.ndarray:
+def course_rotation(velocity_mps: np.ndarray) -> np.ndarray:
     """Rotation [3, 3] about z that turns x to the course of a velocity [3]; none at standstill."""
     speed = math.hypot(velocity_mps[0], velocity_mps[1])
     cos, sin = velocity_mps[:2] / speed if speed > STILL_MPS else (1.0, 0.0)

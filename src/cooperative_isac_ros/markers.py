@@ -17,7 +17,7 @@ from cooperative_isac.fusion.detection import Detection
 from cooperative_isac.scene.model import Scene, Site, TargetClass, TargetState
 from cooperative_isac.tracking.track import Track, TrackStatus
 from cooperative_isac_ros.conversions import (
-    heading_rotation,
+    course_rotation,
     map_header,
     rotation_quaternion,
     to_point,
@@ -307,7 +307,7 @@ def track_markers(
             "tracks", number, Marker.CUBE, stamp_ns, color, size_m * TRACK_SIZE, alpha, life_s
         )
         body.pose.position = to_point(track.position_m)
-        body.pose.orientation = yaw_quaternion(heading_rotation(track.velocity_mps))
+        body.pose.orientation = yaw_quaternion(course_rotation(track.velocity_mps))
         shape = _ellipsoid(
             "track uncertainty", number, stamp_ns, color, track.position_m, track.covariance, life_s
         )

@@ -92,7 +92,7 @@ def track_transforms(
             f"{prefix}{track_frame(track)}",
             stamp_ns,
             track.position_m,
-            conversions.yaw_quaternion(conversions.heading_rotation(track.velocity_mps)),
+            conversions.yaw_quaternion(conversions.course_rotation(track.velocity_mps)),
         )
         for track in tracks
     ]

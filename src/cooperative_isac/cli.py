@@ -177,7 +177,9 @@ def run(
             _fail(f"{scene}: {error}")
         value = getattr(options, error.option)
         shown = " ".join(value) if isinstance(value, tuple) else value
-        _fail(f"{RUN_OPTIONS[error.option]} {shown}: {error}")
+        # Without a value it is the scene's that cannot be taken.
+        name = f"{RUN_OPTIONS[error.option]} {shown}" if shown else str(scene)
+        _fail(f"{name}: {error}")
     _warn(loaded)
     raise typer.Exit(run_scene(loaded, options, duration, make_console(), RespawnPolicy(respawn)))
 
@@ -250,6 +252,7 @@ def check(scene: SceneArgument, coverage: Coverage = None, band: BandOption = No
     make_console().print(table, highlight=False)
     _warn(loaded)
     _warn_of_scheme(loaded)
+    _warn_of_filter(loaded)
     if coverage is not None:
         from cooperative_isac.evaluation.coverage_picture import draw_coverage
 
@@ -382,13 +385,24 @@ def _scene(name: str) -> Scene:
 
 def _warn_of_scheme(scene: Scene) -> None:
     """Print why the scene's own scheme cannot be made; others may be named on the command line."""
-    from cooperative_isac.schemes.registry import make_scheme, scheme_scene
+    from cooperative_isac.schemes.registry import check_scheme, station_schemes
 
     name = scene.sensing.scheme
     try:
-        make_scheme(name, scheme_scene(name, scene))
+        check_scheme(name, scene)
     except (ImportError, OSError, ValueError) as error:
-        typer.echo(f"warning: sensing.scheme: {error}", err=True)
+        is_one = set(station_schemes(name, scene).values()) == {name}
+        typer.echo(f"warning: {'sensing.scheme' if is_one else 'scheme'}: {error}", err=True)
+
+
+def _warn_of_filter(scene: Scene) -> None:
+    """Print why a motion filter of the user's own cannot be made."""
+    from cooperative_isac.tracking.filters import make_filters
+
+    try:
+        make_filters(scene.tracking, scene.dimension)
+    except ValueError as error:
+        typer.echo(f"warning: {error}", err=True)
 
 
 def _warn(scene: Scene) -> None:

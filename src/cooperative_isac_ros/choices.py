@@ -19,7 +19,8 @@ from cooperative_isac.output.files import OutputError, check_folder
 from cooperative_isac.scene.file.config import load_scene
 from cooperative_isac.scene.file.physics import rate_fault
 from cooperative_isac.scene.model import Scene
-from cooperative_isac.schemes.registry import make_scheme, scheme_scene
+from cooperative_isac.schemes.registry import check_scheme
+from cooperative_isac.tracking.filters import make_filters
 from cooperative_isac_ros.front_ends import FRONT_ENDS
 from cooperative_isac_ros.graph import LOG_LEVELS, GraphOptions
 from cooperative_isac_ros.startup import with_log_place
@@ -61,6 +62,7 @@ def chosen_for(loaded: Scene, options: GraphOptions) -> GraphOptions:
     """
     for option, fault in (
         ("scene", _scene_rate_fault(loaded, options.rate_hz)),
+        ("scene", _filter_fault(loaded)),
         ("rate_hz", _rate_fault(loaded, options.rate_hz)),
         ("namespace", _namespace_fault(options.namespace)),
         ("scheme", _scheme_fault(loaded, options.scheme)),
@@ -132,6 +134,15 @@ def _scene_rate_fault(scene: Scene, rate_hz: float) -> str | None:
     )
 
 
+def _filter_fault(scene: Scene) -> str | None:
+    """Why the motion filter of the scene cannot be made, as the tracker will do."""
+    try:
+        make_filters(scene.tracking, scene.dimension)
+    except ValueError as error:
+        return str(error)
+    return None
+
+
 def _namespace_fault(namespace: str) -> str | None:
     try:
         validate_namespace(f"/{namespace.strip('/')}")
@@ -144,7 +155,7 @@ def _scheme_fault(scene: Scene, name: str) -> str | None:
     """Also weights that are missing: the scheme is made, as every node will do."""
     name = name or scene.sensing.scheme
     try:
-        make_scheme(name, scheme_scene(name, scene))
+        check_scheme(name, scene)
     except (ValueError, ImportError, OSError) as error:
         return str(error)
     return None

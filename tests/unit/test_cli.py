@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from networks import NETWORK
 from typer.testing import CliRunner
 
 from cooperative_isac import cli
@@ -38,6 +39,29 @@ def test_a_scheme_that_cannot_be_made_is_a_warning(tmp_path, monkeypatch, scheme
     code, output, errors = isac("check", str(path))
     assert code == 0 and "bistatic range" in output
     assert f"warning: sensing.scheme: {fault}" in errors
+
+
+def test_a_scheme_whose_ends_cannot_be_made_is_a_warning_that_names_the_station(tmp_path):
+    path = tmp_path / "other.yaml"
+    path.write_text(NETWORK.replace("name: east\n", "name: east\n    scheme: raw_ml\n"))
+    code, _, errors = isac("check", str(path))
+    assert code == 0
+    assert "warning: scheme: of station 'east': scheme 'raw_ml' works on one band" in errors
+
+
+@pytest.mark.parametrize(
+    ("model", "fault"),
+    [
+        ("cooperative_isac.nothing:make", "cannot be imported: No module named"),
+        ("collections:OrderedDict", "makes no motion filter"),
+    ],
+)
+def test_a_motion_filter_that_cannot_be_made_is_a_warning(tmp_path, model, fault):
+    path = tmp_path / "other.yaml"
+    path.write_text(f"{TINY_TEXT}\ntracking: {{model: '{model}'}}\n")
+    code, _, errors = isac("check", str(path))
+    assert code == 0
+    assert f"warning: tracking model '{model}' {fault}" in errors
 
 
 def test_help_loads_no_library_of_numbers_and_no_ros():

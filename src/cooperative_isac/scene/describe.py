@@ -195,7 +195,61 @@ def share_in_front(area: Box, site: Site) -> float:
 
 def warnings(scene: Scene) -> list[str]:
     """What is allowed in a scene, but hardly meant: one line each."""
-    return [line for view in scene.views for line in (*_facing_away(view), *_without_angles(view))]
+    of_bands = [
+        line for view in scene.views for line in (*_facing_away(view), *_without_angles(view))
+    ]
+    return [*_without_links(scene), *_clocks_apart(scene), *of_bands]
+
+
+def _without_links(scene: Scene) -> Iterator[str]:
+    """Stations that no link uses on a band on which they have an array."""
+    if scene.layout is None:
+        return
+    used = {(name, link.band) for link in scene.links for name in (link.tx, link.rx)}
+    for station in scene.stations:
+        for antenna in station.antennas:
+            if (station.name, antenna.band) in used:
+                continue
+            yield (
+                f"station '{station.name}' has no link on band '{antenna.band}': it "
+                f"{DUPLEX_WORDS[antenna.duplex]} there, and links are {scene.link_mode}; change "
+                "`links` or its duplex, or leave the array out"
+            )
+
+
+def _clocks_apart(scene: Scene) -> Iterator[str]:
+    """Bands with links over which clocks differ by more than delays and Doppler shifts show."""
+    if scene.layout is None:
+        return
+    for view in scene.views:
+        timing_s = {}
+        frequency_hz = {}
+        for link in scene.links:
+            if link.band != view.band or link.is_monostatic:
+                continue
+            sender = scene.station(link.tx).clock
+            own = scene.station(link.rx).clock
+            name = f"{link.tx} - {link.rx}"
+            timing_s[name] = abs(sender.timing_s(0.0) - own.timing_s(0.0))
+            frequency_hz[name] = abs(sender.frequency_hz(0.0) - own.frequency_hz(0.0))
+
+        most_s = view.grid.cyclic_prefix_s
+        worst = max(timing_s, key=timing_s.__getitem__, default="")
+        if worst and timing_s[worst] > most_s:
+            yield (
+                f"clocks of link {worst} on band '{view.band}' are {timing_s[worst]:.3g} s apart, "
+                f"which is more than the cyclic prefix ({most_s:.3g} s): ranges over it are "
+                "wrong; reduce clock.timing_offset_s"
+            )
+
+        most_hz = 2 * unambiguous_speed(view) / view.grid.wavelength_m
+        worst = max(frequency_hz, key=frequency_hz.__getitem__, default="")
+        if worst and frequency_hz[worst] > most_hz:
+            yield (
+                f"clocks of link {worst} on band '{view.band}' are {frequency_hz[worst]:.6g} Hz "
+                f"apart, and Doppler shifts unambiguous within {most_hz:.6g} Hz: speeds over it "
+                "are wrong; reduce clock.frequency_offset_hz"
+            )
 
 
 def _key(scene: Scene, group: str, index: int) -> str:

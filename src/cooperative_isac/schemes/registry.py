@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Generator
+from contextlib import contextmanager
 from importlib import import_module
 from importlib.metadata import entry_points
 
@@ -34,7 +36,10 @@ def make_scheme(name: str, scene: Scene) -> Scheme:
     chosen = station_schemes(name, scene)
     if set(chosen.values()) == {name}:
         return _load(name)(scheme_scene(name, scene), name)
-    schemes = {each: _load(each)(scene, each) for each in sorted(set(chosen.values()))}
+    schemes = {}
+    for each in sorted(set(chosen.values())):
+        with _named_stations(name, each, chosen):
+            schemes[each] = _load(each)(scene, each)
     for each in schemes:
         if _arranged(each, scene) is not scene:
             raise ValueError(
@@ -69,8 +74,33 @@ def load_schemes(name: str, scene: Scene) -> None:
 
     ValueError lists the names there are.
     """
-    for each in sorted(set(station_schemes(name, scene).values())):
-        _load(each)
+    chosen = station_schemes(name, scene)
+    for each in sorted(set(chosen.values())):
+        with _named_stations(name, each, chosen):
+            _load(each)
+
+
+def check_scheme(name: str, scene: Scene) -> None:
+    """Make the scheme of that name for a scene with all its ends, as a run does.
+
+    ImportError, OSError or ValueError say why that cannot be.
+    """
+    scheme = make_scheme(name, scheme_scene(name, scene))
+    for station in scheme.scene.receiving_stations:
+        scheme.at(station.name)
+    scheme.center()
+
+
+@contextmanager
+def _named_stations(name: str, scheme: str, chosen: dict[str, str]) -> Generator[None]:
+    """Name the stations in a fault of a scheme that they alone have."""
+    try:
+        yield
+    except ValueError as error:
+        if scheme == name:
+            raise
+        stations = ", ".join(f"'{station}'" for station, each in chosen.items() if each == scheme)
+        raise ValueError(f"of station {stations}: {error}") from error
 
 
 def _arranged(name: str, scene: Scene) -> Scene:

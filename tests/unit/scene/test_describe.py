@@ -168,3 +168,33 @@ def test_warnings_of_a_network_name_station_and_band_and_spare_those_that_turn()
         "station 'east' on band 'low'",
     ]
     assert warnings(network()) == []
+
+
+def test_stations_without_a_link_are_warned_of():
+    scene = network(("stations:\n", "links: active\nstations:\n"))
+    found = [line for line in warnings(scene) if "has no link" in line]
+    assert [line.split(" has ")[0] for line in found] == [
+        "station 'east'",
+        "station 'car'",
+    ]
+    assert "on band 'low': it receives there, and links are active" in found[0]
+
+
+@pytest.mark.parametrize(
+    ("clock", "quantity"),
+    [
+        ("timing_offset_s: 2.0e-6", "2e-06 s apart, which is more than the cyclic prefix (1.2e-06"),
+        ("frequency_offset_hz: 1.0e+5", "100000 Hz apart, and Doppler shifts unambiguous within"),
+    ],
+)
+def test_clocks_too_far_apart_are_warned_of_once_a_band(clock, quantity):
+    scene = network(("  - name: west\n", f"  - name: west\n    clock: {{{clock}}}\n"))
+    found = warnings(scene)
+    assert "on band 'high' are" in found[0]
+    assert quantity in found[0]
+    assert len(found) == len({line.split(" on ")[1].split(" are ")[0] for line in found})
+
+
+def test_small_clock_offsets_are_no_warning():
+    clock = "clock: {timing_offset_s: 1.0e-8, frequency_offset_hz: 50}"
+    assert warnings(network(("  - name: west\n", f"  - name: west\n    {clock}\n"))) == []

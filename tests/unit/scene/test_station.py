@@ -172,6 +172,10 @@ def test_power_is_that_of_all_bands():
     assert louder.fingerprint != parsed().fingerprint
 
 
+ODOMETRY = "stations[0].odometry"
+FRAME = "stations[0].tf_frame"
+
+
 @pytest.mark.parametrize(
     ("change", "key", "words"),
     [
@@ -198,12 +202,44 @@ def test_power_is_that_of_all_bands():
             "give one of the two",
         ),
         (("stations:\n", "propagation: {paths: x.npz}\nstations:\n"), "propagation.paths", "sites"),
+        (("  - name: west\n", "  - name: west\n    odometry: my car/odom\n"), ODOMETRY, "a topic"),
+        (("  - name: west\n", "  - name: west\n    odometry: /car/\n"), ODOMETRY, "a topic"),
+        (("  - name: west\n", "  - name: west\n    odometry: ''\n"), ODOMETRY, "a topic"),
+        (("  - name: west\n", "  - name: west\n    tf_frame: /car\n"), FRAME, "a frame"),
+        (("  - name: west\n", "  - name: west\n    tf_frame: ''\n"), FRAME, "a frame"),
+        (
+            ("    frame_rate_hz: 5\n", "    noise_figure_db: 7\n"),
+            "bands[1].noise_figure_db",
+            "give one",
+        ),
+        (("stations:\n", "waveform: {}\nstations:\n"), "waveform", "leave it out beside bands"),
+        (("stations:\n", "receivers: []\nstations:\n"), "receivers", "leave it out beside bands"),
     ],
 )
 def test_faults_are_named_by_the_keys_of_the_file(change, key, words):
     keys, text = faults(change)
     assert key in keys
     assert words in text
+
+
+@pytest.mark.parametrize("name", ["odom", "/car/odom", "car_1/Base/odom"])
+def test_names_of_topics_and_frames_may_have_parts(name):
+    scene = parsed(("  - name: west\n", f"  - name: west\n    odometry: {name}\n"))
+    assert scene.stations[0].odometry == name
+    frame = name.removeprefix("/")
+    scene = parsed(("  - name: west\n", f"  - name: west\n    tf_frame: {frame}\n"))
+    assert scene.stations[0].tf_frame == frame
+
+
+def test_too_many_stations_are_called_so():
+    more = "".join(
+        f"  - name: more{index}\n    position_m: [{70 + index}, 0, 5]\n"
+        "    antennas: [{band: high, array: {kind: ula, num_elements: 2}}]\n"
+        for index in range(64)
+    )
+    keys, text = faults(("stations:\n", f"stations:\n{more}"))
+    assert set(keys) == {"stations"}
+    assert "lists 66 sites; at most 64" in text
 
 
 def test_a_band_without_a_link_is_refused():

@@ -27,6 +27,8 @@ TYPES = {
     "dict_type": "a mapping of keys",
     "finite_number": "a finite number",
 }
+# Keys of a scene file of one band that a file of bands and stations has no use for.
+ONE_BAND_KEYS = ("transmitters", "receivers", "waveform")
 # Longest value of a file that a message quotes, characters.
 MOST_QUOTED = 80
 
@@ -115,6 +117,10 @@ def _problem(fault: ErrorDetails, model: type[BaseModel], data: object) -> Probl
     key, context = _key_path(location, data), fault.get("ctx", {})
     if kind == "extra_forbidden":
         allowed = _keys(_sections(_annotation(model, location[:-1]))[0])
+        if key in ONE_BAND_KEYS and "stations" in allowed:
+            return Problem(
+                key, "belongs to a scene of one band; leave it out beside bands and stations"
+            )
         hint = suggestion(location[-1], allowed)
         return Problem(key, f"is not a known key; {hint}allowed: {', '.join(allowed)}")
     if kind == "missing":

@@ -37,6 +37,9 @@ from cooperative_isac.scene.station import (
 # How far the rate of the scene over that of a band may be from a whole number: what is left of
 # rates that were written with a few digits.
 RATE_TOLERANCE = 1e-6
+# Names that ROS 2 has for topics, and that tf2 has for frames.
+TOPIC = re.compile(r"/?[A-Za-z_][A-Za-z0-9_]*(/[A-Za-z_][A-Za-z0-9_]*)*")
+FRAME = re.compile(r"[^/\s]\S*")
 
 
 @dataclass(frozen=True)
@@ -71,7 +74,14 @@ def build_network(
     Returns the fields, the bands as files of their own, and the faults; without fields where there
     are faults.
     """
-    faults = [*_names(file), *_bands(file), *_rates(file), *_poses(file), *_path_file(file)]
+    faults = [
+        *_names(file),
+        *_bands(file),
+        *_rates(file),
+        *_noise(file),
+        *_poses(file),
+        *_path_file(file),
+    ]
     if faults:
         return {}, [], faults
     stations, faults = build_stations(file, folder)
@@ -138,7 +148,10 @@ def band_file(
     """One band of a network file as a scene file of one band, with the stations at time 0."""
     sites: dict[str, list[schema.SiteEntry]] = {"transmitters": [], "receivers": []}
     index = file.bands.index(band)
-    keys = [(r"\bwaveform\b", f"bands[{index}]")]
+    keys = [
+        (r"\bwaveform\b", f"bands[{index}]"),
+        (r"^(transmitters|receivers)$", "stations"),
+    ]
     for place, (entry, station) in enumerate(zip(file.stations, stations)):
         for antenna in entry.antennas:
             if antenna.band != band.name:
@@ -308,6 +321,17 @@ def _rates(file: schema.NetworkFile) -> Iterator[Problem]:
         )
 
 
+def _noise(file: schema.NetworkFile) -> Iterator[Problem]:
+    """Every band says its noise in one way."""
+    for index, band in enumerate(file.bands):
+        if band.noise_figure_db is not None and band.noise_power_dbm is not None:
+            yield Problem(
+                f"bands[{index}].noise_figure_db",
+                f"is {band.noise_figure_db:g} beside noise_power_dbm ({band.noise_power_dbm:g}); "
+                "give one of the two keys",
+            )
+
+
 def _poses(file: schema.NetworkFile) -> Iterator[Problem]:
     """Every station has a place, from one source."""
     for index, station in enumerate(file.stations):
@@ -319,6 +343,7 @@ def _poses(file: schema.NetworkFile) -> Iterator[Problem]:
         ]
         if len(sources) > 1:
             yield Problem(key, f"has {' and '.join(sources)}; its pose needs one source")
+        yield from _sources(station, key)
         if station.position_m is None and station.motion is None:
             yield Problem(
                 f"{key}.position_m",
@@ -331,6 +356,22 @@ def _poses(file: schema.NetworkFile) -> Iterator[Problem]:
             fault = _point_fault(file, station.position_m)
             if fault is not None:
                 yield Problem(f"{key}.position_m", fault)
+
+
+def _sources(station: schema.StationEntry, key: str) -> Iterator[Problem]:
+    """The names that a station follows are some that ROS 2 can have."""
+    if station.odometry is not None and not TOPIC.fullmatch(station.odometry):
+        yield Problem(
+            f"{key}.odometry",
+            f"is '{station.odometry}'; must be the name of a topic: letters, digits and '_' "
+            "between single '/', no digit at the beginning of a part",
+        )
+    if station.tf_frame is not None and not FRAME.fullmatch(station.tf_frame):
+        yield Problem(
+            f"{key}.tf_frame",
+            f"is '{station.tf_frame}'; must be the name of a frame of /tf: no blanks, and no '/' "
+            "at its beginning",
+        )
 
 
 def _point_fault(file: schema.NetworkFile, values: list[float]) -> str | None:

@@ -351,8 +351,8 @@ class StationEntry(Section):
     position_m: Point | None = None
     orientation: Orientation = Orientation()
     motion: MotionEntry | None = None
-    odometry: Annotated[str, Field(min_length=1)] | None = None
-    tf_frame: Annotated[str, Field(min_length=1)] | None = None
+    odometry: str | None = None
+    tf_frame: str | None = None
     antennas: Annotated[list[AntennaEntry], Field(min_length=1)]
     area: Name | None = None
     operator: Name | None = None

@@ -334,6 +334,9 @@ def evaluate(
     if sequence is not None or recorded:
         from cooperative_isac.evaluation.sequence_command import evaluate_sequence
 
+        fault = _filter_fault(loaded)
+        if fault is not None:
+            _fail(fault)
         evaluate_sequence(loaded, names, sequence, seed, power_dbm, json)
         return
     from cooperative_isac.evaluation.command import evaluate as run_evaluation
@@ -395,14 +398,22 @@ def _warn_of_scheme(scene: Scene) -> None:
         typer.echo(f"warning: {'sensing.scheme' if is_one else 'scheme'}: {error}", err=True)
 
 
-def _warn_of_filter(scene: Scene) -> None:
-    """Print why a motion filter of the user's own cannot be made."""
+def _filter_fault(scene: Scene) -> str | None:
+    """Why a motion filter of the user's own cannot be made, or None."""
     from cooperative_isac.tracking.filters import make_filters
 
     try:
         make_filters(scene.tracking, scene.dimension)
     except ValueError as error:
-        typer.echo(f"warning: {error}", err=True)
+        return str(error)
+    return None
+
+
+def _warn_of_filter(scene: Scene) -> None:
+    """Print why the scene's motion filter cannot be made."""
+    fault = _filter_fault(scene)
+    if fault is not None:
+        typer.echo(f"warning: {fault}", err=True)
 
 
 def _warn(scene: Scene) -> None:

@@ -45,6 +45,8 @@ class Monitor(GuardedNode):
         self._accuracy: Accuracy | None = None
         self._complaints: dict[str, str] = {}
         self.ready: set[str] = set()
+        self._waiting: dict[str, str] = {}
+        self._warnings: dict[str, str] = {}
         self._awake_s = 0.0
         self._stepped_s = time.monotonic()
         self._reported_s: dict[str, float] = {}
@@ -104,6 +106,23 @@ class Monitor(GuardedNode):
         self._reported_s[status.name] = self._awake_s
         if any(value.key == "ready" and value.value == "True" for value in status.values):
             self.ready.add(status.name)
+            self._waiting.pop(status.name, None)
+        else:
+            self._waiting[status.name] = plain_text(status.message)
+        if status.level != DiagnosticStatus.OK and self.first_frame_s is not None:
+            self._warnings[status.name] = plain_text(status.message)
+
+    def not_ready(self) -> dict[str, str]:
+        """What each node that has never been ready said last."""
+        return {
+            name: self._waiting.get(name, "not heard")
+            for name in sorted(self._nodes)
+            if name not in self.ready
+        }
+
+    def last_warnings(self) -> dict[str, str]:
+        """The latest warning of each node since the first frame."""
+        return dict(sorted(self._warnings.items()))
 
     def step(self) -> None:
         """Let the time pass in which nodes can be silent; called between messages."""
@@ -120,6 +139,7 @@ class Monitor(GuardedNode):
         self._forgotten_s[name] = self._awake_s
         self._reported_s.pop(name, None)
         self._complaints.pop(name, None)
+        self._waiting.pop(name, None)
         self.ready.discard(name)
 
     def view(self, duration_s: float | None) -> Group:

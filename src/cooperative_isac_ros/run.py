@@ -44,6 +44,10 @@ FIRST_FRAME_WITHIN_S = 90.0
 # Wait for tracks after the last frame of a recording: far more than a frame takes to become tracks.
 LAST_TRACKS_WITHIN_S = 3.0
 REFRESH_S = 0.5
+# [s] After frame 0, within which every node that is ready has said so: it reports once a second.
+REPORTS_WITHIN_S = 2.5
+# Nodes whose last warning is printed at the end of a run.
+MOST_WARNINGS = 8
 # The name of the command's own keys, where SROS 2 is on.
 MONITOR_ENCLAVE = ("--enclave", f"/{MONITOR_NAME}")
 
@@ -157,6 +161,7 @@ def _watch(
     executor.add_node(monitor)
     began_s = shown_s = time.monotonic()
     announced = False
+    said_missing = False
     try:
         with Live(
             monitor.view(duration_s), console=console, auto_refresh=False, transient=True
@@ -189,18 +194,41 @@ def _watch(
                     announced = True
                     stop.wakes(None)
                     os.nice(ONLOOKER_NICE)
-                    console.print(
-                        f"frame 0 after {monitor.first_frame_s - began_s:.1f} s: all nodes are "
-                        "there"
-                    )
+                    _say_begin(monitor, began_s, console)
+                elif not said_missing and monitor.elapsed_s > REPORTS_WITHIN_S:
+                    said_missing = True
+                    _say_missing(monitor, console)
                 if time.monotonic() - shown_s > REFRESH_S:
                     shown_s = time.monotonic()
                     live.update(monitor.view(duration_s), refresh=True)
     finally:
+        _say_warnings(monitor, console)
         executor.shutdown()
         monitor.destroy_node()
         rclpy.try_shutdown()
     return None
+
+
+def _say_begin(monitor: Monitor, began_s: float, console: Console) -> None:
+    """The line of frame 0."""
+    first_s = began_s if monitor.first_frame_s is None else monitor.first_frame_s
+    all_there = "" if monitor.not_ready() else ": all nodes are there"
+    console.print(f"frame 0 after {first_s - began_s:.1f} s{all_there}")
+
+
+def _say_missing(monitor: Monitor, console: Console) -> None:
+    """A line for each node that was not ready at frame 0, which came without it."""
+    for name, why in monitor.not_ready().items():
+        _notice(console, f"frame 0 came without {name}: {why}")
+
+
+def _say_warnings(monitor: Monitor, console: Console) -> None:
+    """What nodes warned of during the run, which the live picture shows for a moment only."""
+    warnings = monitor.last_warnings()
+    for name, why in list(warnings.items())[:MOST_WARNINGS]:
+        _notice(console, f"{name} warned last: {why}")
+    if len(warnings) > MOST_WARNINGS:
+        _notice(console, f"and {len(warnings) - MOST_WARNINGS} nodes more; see their logs")
 
 
 def recording_is_over(scene: Scene, tracked_number: int, elapsed_s: float) -> bool:

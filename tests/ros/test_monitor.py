@@ -45,6 +45,32 @@ def test_before_the_first_frame_it_says_who_is_waited_for(bench, monitor, consol
     assert "/b" not in text and monitor.elapsed_s == 0
 
 
+def test_nodes_that_are_not_ready_and_warnings_are_kept(bench):
+    monitor = bench.added(Monitor(bench.namespace, ["/a", "/b", "/c"], context=bench.context))
+    reports = bench.publisher(DiagnosticArray, "/diagnostics")
+
+    def report(name, message, level, ready):
+        values = [KeyValue(key="ready", value=str(ready))]
+        status = DiagnosticStatus(name=name, message=message, level=level, values=values)
+        reports.publish(DiagnosticArray(status=[status]))
+
+    report("/a", "running", DiagnosticStatus.OK, ready=True)
+    report("/b", "waiting for pose of ue1 on /car/odom", DiagnosticStatus.OK, ready=False)
+    report("/b", "echoes_refused: early", DiagnosticStatus.WARN, ready=False)
+    bench.until(lambda: monitor.not_ready().get("/b") == "echoes_refused: early")
+    assert monitor.not_ready() == {"/b": "echoes_refused: early", "/c": "not heard"}
+
+    # Before frame 0 a warning is part of the start.
+    assert monitor.last_warnings() == {}
+    bench.publisher(Frame, "frame").publish(Frame())
+    bench.until(lambda: monitor.first_frame_s is not None)
+    report("/b", "frames_refused: frame 1", DiagnosticStatus.WARN, ready=True)
+    report("/b", "running", DiagnosticStatus.OK, ready=True)
+    bench.until(lambda: "/b" in monitor.ready and "/b" not in monitor._complaints)
+    assert monitor.last_warnings() == {"/b": "frames_refused: frame 1"}
+    assert monitor.not_ready() == {"/c": "not heard"}
+
+
 def test_a_running_scene_is_shown_in_numbers(bench, monitor, console):
     timing, tracks, accuracy, frame = (
         bench.publisher(kind, topic)

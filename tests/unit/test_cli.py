@@ -63,6 +63,11 @@ def test_a_motion_filter_that_cannot_be_made_is_a_warning(tmp_path, model, fault
     assert code == 0
     assert f"warning: tracking model '{model}' {fault}" in errors
 
+    # What tracks refuses it.
+    code, _, errors = isac("evaluate", str(path), "--sequence", "2")
+    assert code == 1
+    assert errors.startswith(f"error: tracking model '{model}' {fault}")
+
 
 def test_help_loads_no_library_of_numbers_and_no_ros():
     script = (

@@ -15,6 +15,7 @@ import pytest
 from colcon_python_setup_py.package_identification.python_setup_py import get_setup_information
 
 import cooperative_isac
+from cooperative_isac.scene.file.sizes import MOST_SITES
 from cooperative_isac.schemes.catalog import BUILT_IN
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -64,6 +65,13 @@ def test_share_holds_scenes_launch_file_and_profile(setup_information):
     assert "config/fastdds.xml" in shared["share/cooperative_isac/config"]
     assert "launch/scene.launch.py" in shared["share/cooperative_isac/launch"]
     assert shared["share/ament_index/resource_index/packages"] == ["resource/cooperative_isac"]
+
+
+def test_the_profile_lets_all_nodes_of_the_largest_scene_meet():
+    text = (ROOT / "config" / "fastdds.xml").read_text(encoding="utf-8")
+    ranges = re.findall(r"<maxInitialPeersRange>(\d+)</maxInitialPeersRange>", text)
+    beside_receivers = 8  # controller, simulator, center, tracker, markers, evaluator, bag, monitor
+    assert [int(value) >= MOST_SITES + beside_receivers for value in ranges] == [True]
 
 
 def test_package_xml_names_what_the_nodes_import():

@@ -77,21 +77,26 @@ def only_view(scene: Scene, station: str, scheme: str) -> StationView:
 
 def check_plain(scene: Scene, scheme: str) -> None:
     """ValueError unless a scene has one band, stations at rest, and every receiver all links."""
-    reason = ""
-    if len(scene.bands) > 1:
-        reason = f"has the bands {', '.join(band.name for band in scene.bands)}"
-    elif any(station.is_mobile for station in scene.stations):
-        reason = "has stations that move"
-    elif any(
-        len(scene.linked_transmitters(site.name)) < len(scene.transmitters)
-        for site in scene.receivers
-    ):
-        reason = "has receivers that do not use every transmitter (links)"
+    reason = plain_fault(scene)
     if reason:
         raise ValueError(
             f"scheme '{scheme}' works on one band, with stations at rest, and needs the links of "
             f"all transmitters; scene '{scene.name}' {reason}; use scheme local_ml"
         )
+
+
+def plain_fault(scene: Scene) -> str:
+    """What a scene has beyond one band, stations at rest and all links; empty: nothing."""
+    if len(scene.bands) > 1:
+        return f"has the bands {', '.join(band.name for band in scene.bands)}"
+    if any(station.is_mobile for station in scene.stations):
+        return "has stations that move"
+    if any(
+        len(scene.linked_transmitters(site.name)) < len(scene.transmitters)
+        for site in scene.receivers
+    ):
+        return "has receivers that do not use every transmitter (links)"
+    return ""
 
 
 def _same(known: tuple[Site, ...], now: tuple[Site, ...]) -> bool:

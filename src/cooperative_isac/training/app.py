@@ -5,11 +5,14 @@ from __future__ import annotations
 from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from cooperative_isac.training.splits import SPLITS
+
+if TYPE_CHECKING:
+    from cooperative_isac.scene.model import Scene as LoadedScene
 
 Option = typer.Option
 Scene = Annotated[str, typer.Argument(metavar="SCENE", help="File, or name of a shipped scene.")]
@@ -133,7 +136,7 @@ def train(
         from cooperative_isac.training.command import make_job, run_job
         from cooperative_isac.training.samples import Variety
 
-        loaded = load_scene(scene)
+        loaded = _trainable(load_scene(scene))
         folder = out or Path("runs") / f"train-{loaded.name}-{scheme}"
         check_folder(folder)
         if cache is not None:
@@ -166,7 +169,7 @@ def dataset(
         from cooperative_isac.training.samples import DrawnSamples, Variety
 
         variety = Variety(targets, power_dbm, scatterers, timing_offset_s, frequency_offset_hz)
-        source = DrawnSamples(load_scene(scene), variety)
+        source = DrawnSamples(_trainable(load_scene(scene)), variety)
         check_new_folder(out)
         with progress() as bar:
             task = bar.add_task(f"samples of {source.scene.name}", total=samples, note="")
@@ -190,6 +193,19 @@ def pairs(texts: list[str]) -> dict[str, object]:
             place = place.setdefault(parent, {})
         place[last] = yaml.safe_load(value)
     return mapping
+
+
+def _trainable(scene: LoadedScene) -> LoadedScene:
+    """The scene; ValueError where no learned scheme works with it."""
+    from cooperative_isac.schemes.views import plain_fault
+
+    reason = plain_fault(scene)
+    if reason:
+        raise ValueError(
+            "learned schemes work on one band, with stations at rest, and need the links of all "
+            f"transmitters; scene '{scene.name}' {reason}: train on a scene without that"
+        )
+    return scene
 
 
 @contextmanager

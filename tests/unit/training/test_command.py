@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from networks import NETWORK
 from typer.testing import CliRunner
 
 from cooperative_isac.cli import app
@@ -132,6 +133,25 @@ def test_other_settings_in_the_same_folder_are_refused(tmp_path):
 def test_mistakes_are_one_line(tmp_path, arguments, text):
     result = isac("train", TINY, "--out", tmp_path / "run", *arguments)
     assert result.exit_code == 1 and result.output.startswith("error: ") and text in result.output
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ("train", "--scheme", "dvqvae"),
+        ("train", "--scheme", "cnn"),
+        ("dataset",),
+    ],
+)
+def test_scenes_that_no_learned_scheme_works_with_are_refused(tmp_path, command):
+    path = tmp_path / "network.yaml"
+    path.write_text(NETWORK)
+    name, *options = command
+    result = isac(name, str(path), "--out", tmp_path / "run", *options)
+    assert result.exit_code == 1
+    assert result.output.startswith("error: learned schemes work on one band")
+    assert "scene 'network' has the bands high, low" in result.output
+    assert not (tmp_path / "run").exists()
 
 
 def test_a_dataset_is_written_and_described(tmp_path):

@@ -159,16 +159,26 @@ def _joined(parts: list[_Part]) -> tuple[Groups, Estimates]:
     """The groups of all parts by their labels; of one label, in the order of the parts."""
     if len(parts) == 1 and np.all(np.diff(parts[0].label) > 0):
         return parts[0].groups, parts[0].found
-    order = np.argsort(np.concatenate([part.label for part in parts]), kind="stable")
+
+    # The place of every group among all, by label.
+    labels = np.concatenate([part.label for part in parts])
+    order = np.argsort(labels, kind="stable")
     place = np.empty(len(order), int)
     place[order] = np.arange(len(order))
 
+    # The reports of all parts, each with the place of its group.
+    groups = []
+    num_before = 0
+    for part in parts:
+        groups.append(place[num_before + part.groups.group])
+        num_before += part.groups.count
+    group = np.concatenate(groups)
+    reports = np.concatenate([part.groups.rows for part in parts])
+
     # Reports follow their groups.
-    counts = np.cumsum([0] + [part.groups.count for part in parts])
-    group = np.concatenate([place[first + part.groups.group] for first, part in zip(counts, parts)])
     rows = np.argsort(group, kind="stable")
-    whole = Groups(np.concatenate([part.groups.rows for part in parts])[rows], group[rows])
-    return whole, concatenated([part.found for part in parts]).take(order, rows)
+    found = concatenated([part.found for part in parts])
+    return Groups(reports[rows], group[rows]), found.take(order, rows)
 
 
 @dataclass(frozen=True)

@@ -40,14 +40,21 @@ def check_file(file: schema.SceneFile, names: bool = True) -> list[Problem]:
 def _points(file: schema.SceneFile) -> Iterator[Problem]:
     """In 3-D every point has three numbers; in a plane a third one must be the plane's height."""
     for key, values, height in _all_points(file):
-        if file.dimension == 3 and len(values) != 3:
-            yield Problem(key, "has 2 numbers; a scene of dimension 3 needs x, y, z")
-        if file.dimension == 2 and len(values) == 3 and values[2] != height:
-            yield Problem(
-                key,
-                f"has z = {values[2]:g}; a scene of dimension 2 allows x, y alone or "
-                f"z = {height:g}",
-            )
+        fault = point_fault(file.dimension, values, height)
+        if fault is not None:
+            yield Problem(key, fault)
+
+
+def point_fault(dimension: int, values: list[float], height: float) -> str | None:
+    """What is wrong with the numbers of a point or velocity, or None.
+
+    height: the z that a scene of dimension 2 allows
+    """
+    if dimension == 3 and len(values) != 3:
+        return "has 2 numbers; a scene of dimension 3 needs x, y, z"
+    if dimension == 2 and len(values) == 3 and values[2] != height:
+        return f"has z = {values[2]:g}; a scene of dimension 2 allows x, y alone or z = {height:g}"
+    return None
 
 
 def _all_points(file: schema.SceneFile) -> Iterator[tuple[str, list[float], float]]:
@@ -88,10 +95,15 @@ def _names(file: schema.SceneFile) -> Iterator[Problem]:
     ]
     targets = [(f"targets[{i}].name", target.name) for i, target in enumerate(file.targets)]
     for named in (sites, targets):
-        counts = Counter(name for _, name in named)
-        for name in (name for name, count in counts.items() if count > 1):
-            keys = [key for key, other in named if other == name]
-            yield Problem(keys[-1], f"'{name}' is already the name at {keys[0]}; names must differ")
+        yield from repeated_names(named)
+
+
+def repeated_names(named: list[tuple[str, str]]) -> Iterator[Problem]:
+    """Names that stand at several keys; named: pairs of key and name."""
+    counts = Counter(name for _, name in named)
+    for name in (name for name, count in counts.items() if count > 1):
+        keys = [key for key, other in named if other == name]
+        yield Problem(keys[-1], f"'{name}' is already the name at {keys[0]}; names must differ")
 
 
 def _waveform(file: schema.SceneFile) -> Iterator[Problem]:

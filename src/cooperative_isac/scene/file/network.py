@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import re
-from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,8 +18,9 @@ from cooperative_isac.scene.file.build import (
     point,
     rotation_matrix,
 )
-from cooperative_isac.scene.file.checks import check_file
+from cooperative_isac.scene.file.checks import check_file, point_fault, repeated_names
 from cooperative_isac.scene.file.errors import Problem
+from cooperative_isac.scene.file.physics import RATE_TOLERANCE
 from cooperative_isac.scene.file.sizes import size_problems
 from cooperative_isac.scene.geometry import SPEED_OF_LIGHT_MPS
 from cooperative_isac.scene.model import Band, Layout
@@ -34,9 +34,6 @@ from cooperative_isac.scene.station import (
     Station,
 )
 
-# How far the rate of the scene over that of a band may be from a whole number: what is left of
-# rates that were written with a few digits.
-RATE_TOLERANCE = 1e-6
 # Names that ROS 2 has for topics, and that tf2 has for frames.
 TOPIC = re.compile(r"/?[A-Za-z_][A-Za-z0-9_]*(/[A-Za-z_][A-Za-z0-9_]*)*")
 FRAME = re.compile(r"[^/\s]\S*")
@@ -251,14 +248,8 @@ def _antenna(entry: schema.AntennaEntry, carriers: dict[str, float]) -> Antenna:
 def _names(file: schema.NetworkFile) -> Iterator[Problem]:
     """Stations, bands and targets have names of their own; antennas are of bands that exist."""
     for group in ("bands", "stations", "targets"):
-        names = [entry.name for entry in getattr(file, group)]
-        for name in (name for name, count in Counter(names).items() if count > 1):
-            first = names.index(name)
-            last = len(names) - 1 - names[::-1].index(name)
-            yield Problem(
-                f"{group}[{last}].name",
-                f"'{name}' is already the name at {group}[{first}].name; names must differ",
-            )
+        entries = enumerate(getattr(file, group))
+        yield from repeated_names([(f"{group}[{i}].name", entry.name) for i, entry in entries])
     bands = [band.name for band in file.bands]
     for place, station in enumerate(file.stations):
         seen: set[str] = set()
@@ -353,7 +344,7 @@ def _poses(file: schema.NetworkFile) -> Iterator[Problem]:
         if station.position_m is not None and station.motion is not None:
             yield Problem(f"{key}.position_m", "is where motion is already; give one of the two")
         if station.position_m is not None:
-            fault = _point_fault(file, station.position_m)
+            fault = point_fault(file.dimension, station.position_m, file.plane_height_m)
             if fault is not None:
                 yield Problem(f"{key}.position_m", fault)
 
@@ -372,17 +363,6 @@ def _sources(station: schema.StationEntry, key: str) -> Iterator[Problem]:
             f"is '{station.tf_frame}'; must be the name of a frame of /tf: no blanks, and no '/' "
             "at its beginning",
         )
-
-
-def _point_fault(file: schema.NetworkFile, values: list[float]) -> str | None:
-    if file.dimension == 3 and len(values) != 3:
-        return "has 2 numbers; a scene of dimension 3 needs x, y, z"
-    if file.dimension == 2 and len(values) == 3 and values[2] != file.plane_height_m:
-        return (
-            f"has z = {values[2]:g}; a scene of dimension 2 allows x, y alone or "
-            f"z = {file.plane_height_m:g}"
-        )
-    return None
 
 
 def _path_file(file: schema.NetworkFile) -> Iterator[Problem]:

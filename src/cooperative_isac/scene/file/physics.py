@@ -10,6 +10,7 @@ import numpy as np
 
 from cooperative_isac.scene.file.errors import Problem
 from cooperative_isac.scene.file.station_physics import own_speed_mps
+from cooperative_isac.scene.file.world_physics import way_fault
 from cooperative_isac.scene.geometry import SPEED_OF_LIGHT_MPS
 from cooperative_isac.scene.model import Box, Scene, Site, Target
 from cooperative_isac.scene.motion.motion import Motion, cycle_s
@@ -22,7 +23,7 @@ LONGEST_LOOK_S = 600.0  # of motions without an end
 LOOK_STEP_S = 0.2  # a car of 20 m/s is seen where it leaves the area for 4 m
 MOST_MOTION_SAMPLES = 10_001
 SLACK_M = 1e-6
-RATE_TOLERANCE = 1e-6  # relative; what is left when a period was written with a few digits
+RATE_TOLERANCE = 1e-6  # relative; what is left when a period or rate was written with a few digits
 CARRIER_TOLERANCE = 1e-6  # relative; single precision
 MOST_TILES = 200_000  # of the world's surfaces; a link keeps some 100 byte for each
 
@@ -369,28 +370,13 @@ def _target_in_world(
 
     positions_m: [num_times, 3], m; times_s: [num_times], s
     """
-    below, inside = world.is_below(positions_m), world.is_inside(positions_m)
-    through = world.blocks(positions_m[:-1], positions_m[1:])
-    if world.ground is not None and below.any():
-        first = int(np.argmax(below))
-        yield Problem(
-            key,
-            f"is {positions_m[first, 2]:.2f} m high at {times_s[first]:.2f} s; must be above the "
-            f"ground (world.ground.height_m: {world.ground.corner_m[2]:g})",
-        )
-    elif through.any():
-        first = int(np.argmax(through))
-        yield Problem(
-            key,
-            f"runs through a wall or a box of the world between {times_s[first]:.2f} and "
-            f"{times_s[first + 1]:.2f} s; move its way or what stands there",
-        )
-    elif inside.any():
-        yield Problem(
-            key,
-            f"is inside a box of the world at {times_s[int(np.argmax(inside))]:.2f} s; move the "
-            "target or the box",
-        )
+    remedies = {
+        "through": "move its way or what stands there",
+        "inside": "move the target or the box",
+    }
+    fault = way_fault(world, positions_m, times_s, remedies)
+    if fault is not None:
+        yield Problem(key, fault)
 
 
 def _world_draw(scene: Scene) -> Iterator[Problem]:

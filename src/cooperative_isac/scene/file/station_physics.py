@@ -11,6 +11,7 @@ from itertools import combinations
 import numpy as np
 
 from cooperative_isac.scene.file.errors import Problem
+from cooperative_isac.scene.file.world_physics import way_fault
 from cooperative_isac.scene.model import Scene, Target
 from cooperative_isac.scene.motion.motion import Motion, cycle_s
 from cooperative_isac.scene.station import Station
@@ -50,30 +51,13 @@ def _in_world(world: World, motion: Motion, key: str) -> Iterator[Problem]:
     """A station's motion stays above the ground and outside walls and boxes; the gravest fault."""
     times = _lap_times(motion)
     positions = np.array([motion.state(time)[0] for time in times])
-    below = world.is_below(positions)
-    inside = world.is_inside(positions)
-    through = world.blocks(positions[:-1], positions[1:])
-    if world.ground is not None and below.any():
-        first = int(np.argmax(below))
-        yield Problem(
-            key,
-            f"is {positions[first, 2]:.2f} m high at {times[first]:.2f} s; must be above the "
-            f"ground (world.ground.height_m: {world.ground.corner_m[2]:g})",
-        )
-    elif inside.any():
-        first = int(np.argmax(inside))
-        yield Problem(
-            key,
-            f"is inside a box of the world at {times[first]:.2f} s; move the station's way or the "
-            "box",
-        )
-    elif through.any():
-        first = int(np.argmax(through))
-        yield Problem(
-            key,
-            f"runs through a wall or a box of the world between {times[first]:.2f} and "
-            f"{times[first + 1]:.2f} s; move the station's way or what stands there",
-        )
+    remedies = {
+        "inside": "move the station's way or the box",
+        "through": "move the station's way or what stands there",
+    }
+    fault = way_fault(world, positions, times, remedies)
+    if fault is not None:
+        yield Problem(key, fault)
 
 
 def _apart(scene: Scene, ways: list[Way]) -> Iterator[Problem]:

@@ -1,0 +1,46 @@
+"""Whether a way stays above the ground and outside the walls and buildings of the world."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+
+from cooperative_isac.scene.world import World
+
+
+def way_fault(
+    world: World, positions_m: np.ndarray, times_s: np.ndarray, remedies: Mapping[str, str]
+) -> str | None:
+    """The gravest fault of a way through the world, in words with its remedy, or None.
+
+    Args:
+        world: what stands still
+        positions_m: [num_times, 3], float64, m, along the way
+        times_s: [num_times], float64, s
+        remedies: what to do about a way that is `through` a wall or box, or `inside` a box, the
+            graver fault first; below the ground is the gravest
+    """
+    below = world.is_below(positions_m)
+    if world.ground is not None and below.any():
+        first = int(np.argmax(below))
+        return (
+            f"is {positions_m[first, 2]:.2f} m high at {times_s[first]:.2f} s; must be above the "
+            f"ground (world.ground.height_m: {world.ground.corner_m[2]:g})"
+        )
+
+    found = {
+        "through": world.blocks(positions_m[:-1], positions_m[1:]),
+        "inside": world.is_inside(positions_m),
+    }
+    for kind, remedy in remedies.items():
+        if not found[kind].any():
+            continue
+        first = int(np.argmax(found[kind]))
+        if kind == "inside":
+            return f"is inside a box of the world at {times_s[first]:.2f} s; {remedy}"
+        return (
+            f"runs through a wall or a box of the world between {times_s[first]:.2f} and "
+            f"{times_s[first + 1]:.2f} s; {remedy}"
+        )
+    return None

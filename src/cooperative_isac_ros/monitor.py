@@ -149,9 +149,8 @@ class Monitor(GuardedNode):
             "starting"
             if self.first_frame_s is None
             else (
-                f"{self.elapsed_s:5.1f}{until} s   {self._frames} frames, {self._decoded} decoded  "
-                " "
-                f"latency {_number(self._latency_ms, 0)} ms"
+                f"{self.elapsed_s:5.1f}{until} s   {self._frames} frames, {self._decoded} decoded "
+                f"  latency {_number(self._latency_ms, 0)} ms"
             )
         )
         if self._accuracy is not None:

@@ -33,8 +33,7 @@ def crlb_unknown_symbols(
     if frame.reference is not None:
         raise ValueError(
             f"frame {frame.number} has reference symbols, which are known; this bound is for a "
-            "frame "
-            "without them"
+            "frame without them"
         )
     own = [target for site in scene.receivers for target in owners(paths[site.name], len(targets))]
     streams = [

@@ -72,8 +72,7 @@ def unpack_downlink(scene: Scene, data: bytes) -> Signal:
     if not 0 < header["scale"] <= largest:
         raise ValueError(
             f"downlink payload scales its precoders by {header['scale']:g}; it must be positive, "
-            "and the "
-            f"scene's transmit power allows {largest:g} at most"
+            f"and the scene's transmit power allows {largest:g} at most"
         )
     size = downlink_size(scene)
     if len(data) != size:

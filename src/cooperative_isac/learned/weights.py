@@ -139,9 +139,8 @@ def begin_with(network: Network, path: Path) -> None:
     if kind != network.kind or differing:
         raise WeightsError(
             f"training cannot begin from {path}: it is another network (kind '{quoted(kind)}', "
-            "wanted "
-            f"'{network.kind}'; {len(differing)} of {len(parameters)} parameters differ"
-            f"{', ' + differing[0] + ' first' if differing else ''})"
+            f"wanted '{network.kind}'; {len(differing)} of {len(parameters)} parameters "
+            f"differ{', ' + differing[0] + ' first' if differing else ''})"
         )
     network.load_state_dict(known, strict=False)
 

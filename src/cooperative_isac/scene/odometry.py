@@ -97,8 +97,7 @@ def check_sample(name: str, sample: OdometrySample) -> None:
         if math.hypot(*vector) > limit:
             raise ValueError(
                 f"odometry of '{name}' has {what} {vector} {unit}; its length may be {limit:g} "
-                f"{unit} "
-                "at most"
+                f"{unit} at most"
             )
 
 

@@ -216,9 +216,8 @@ def find_weights(scene: Scene, name: str) -> Path:
         return Path(given)
     if given and not os.path.isdir(given):
         raise ValueError(
-            f"{WEIGHTS_VARIABLE}={given} is neither a file nor a folder; name one, or unset it for "
-            "the "
-            "shipped weights"
+            f"{WEIGHTS_VARIABLE}={given} is neither a file nor a folder; name one, or unset it "
+            "for the shipped weights"
         )
     if given and os.path.isfile(Path(given, WEIGHTS_FILE)):
         return Path(given, WEIGHTS_FILE)

@@ -37,15 +37,13 @@ class LocationMap:
             )
         if self.scene.grid.num_subcarriers < 2:
             raise ValueError(
-                f"scene '{self.scene.name}' has {self.scene.grid.num_subcarriers} subcarrier; maps "
-                "of "
-                "locations need 2 or more"
+                f"scene '{self.scene.name}' has {self.scene.grid.num_subcarriers} subcarrier; "
+                "maps of locations need 2 or more"
             )
         if self.scene.dimension != 2:
             raise ValueError(
                 f"scene '{self.scene.name}' has dimension {self.scene.dimension}; maps of "
-                "locations need "
-                "dimension 2"
+                "locations need dimension 2"
             )
 
     def observe(self, echo: np.ndarray, frame: Signal) -> np.ndarray:

@@ -102,8 +102,7 @@ class ProgressWatcher(Watcher):
         ]
         self.console.print(
             f"{self.job.scheme} for {self.job.scene.name} on {self.job.device}: encoder "
-            f"{sizes[0]:,} "
-            f"parameters, decoder {sizes[1]:,}; {self.job.folder}",
+            f"{sizes[0]:,} parameters, decoder {sizes[1]:,}; {self.job.folder}",
             highlight=False,
         )
         if training.batch_size < training.settings.batch_size:

@@ -36,9 +36,9 @@ class RunFolder:
         text = json.dumps(description, indent=2)
         if path.is_file() and path.read_text(encoding="utf-8", errors="replace") != text:
             raise ValueError(
-                f"{self.path} holds a run with other settings ({_differences(path, description)}); "
-                "name "
-                "another folder with --out, or repeat the command that began this one to resume it"
+                f"{self.path} holds a run with other settings "
+                f"({_differences(path, description)}); name another folder with --out, or repeat "
+                "the command that began this one to resume it"
             )
         self.replace("run.json", lambda temporary: temporary.write_text(text, encoding="utf-8"))
 
@@ -90,9 +90,8 @@ class RunFolder:
     def damaged_checkpoint(self) -> ValueError:
         """The error of a checkpoint from which this run cannot go on."""
         return ValueError(
-            f"{self.checkpoint}: is no checkpoint of this run, or damaged; remove it to train from "
-            "the "
-            "beginning, or name another folder with --out"
+            f"{self.checkpoint}: is no checkpoint of this run, or damaged; remove it to train "
+            "from the beginning, or name another folder with --out"
         )
 
     def replace(self, name: str, write: Callable[[Path], object]) -> None:
@@ -106,8 +105,7 @@ class RunFolder:
             reason = getattr(error, "strerror", None) or "is the disk full?"
             raise OutputError(
                 f"cannot write {self.path / name}: {reason}; make room, or name another folder "
-                "with "
-                "--out"
+                "with --out"
             ) from None
 
 

@@ -141,8 +141,8 @@ class Training:
         )
         raise ValueError(
             f"the {name} is {loss} in step {self.step + 1} of epoch {self.epoch + 1}; {kept}. "
-            "Train in "
-            f"another folder with a lower --learning-rate than {self.settings.learning_rate:g}"
+            "Train in another folder with a lower --learning-rate than "
+            f"{self.settings.learning_rate:g}"
         )
 
     def _validate(self) -> tuple[ErrorLog, float]:

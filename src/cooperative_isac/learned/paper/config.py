@@ -52,16 +52,14 @@ class DvqvaeConfig:
         if self.beams and (self.input != "raw" or (self.encoder_layers, self.hidden) != wanted):
             raise ValueError(
                 f"{self.beams} beams need input raw, encoder_layers {wanted[0]} and hidden "
-                f"{wanted[1]}, "
-                f"not {self.input}, {self.encoder_layers} and {self.hidden}"
+                f"{wanted[1]}, not {self.input}, {self.encoder_layers} and {self.hidden}"
             )
         if self.beams and (
             self.encoder_residuals or (self.codebook and self.latent_dim < self.hidden)
         ):
             raise ValueError(
                 f"{self.beams} beams need encoder_residuals 0 and latent_dim {self.hidden} or "
-                "more, "
-                f"not {self.encoder_residuals} and {self.latent_dim}"
+                f"more, not {self.encoder_residuals} and {self.latent_dim}"
             )
 
 

@@ -66,9 +66,8 @@ class Spectra(PlaneNetwork):
         if delays == scene.grid.num_subcarriers:
             raise ValueError(
                 f"paths over the area of scene '{scene.name}' differ by more than its {delays} "
-                "subcarriers "
-                "can tell apart; this network needs more subcarriers, a smaller stride or a "
-                "smaller area"
+                "subcarriers can tell apart; this network needs more subcarriers, a smaller "
+                "stride or a smaller area"
             )
         layout = LatentLayout(
             config.codebook.num_parts,

@@ -151,8 +151,7 @@ def beam_bins(receiver: Site, directions: np.ndarray, wavelength_m: float) -> np
     if steps.size == 0 or np.abs(steps - steps[:, :1]).max() > UNEVEN:
         raise ValueError(
             f"the antennas of '{receiver.name}' are not a uniform line; this network needs one at "
-            "each "
-            "receiver, use scheme dvqvae"
+            "each receiver, use scheme dvqvae"
         )
     return np.angle(steps[:, 0]) / (2 * np.pi) * receiver.num_ant + receiver.num_ant // 2
 

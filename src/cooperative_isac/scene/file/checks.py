@@ -144,9 +144,8 @@ def _symbols(file: schema.SceneFile) -> Iterator[Problem]:
     if static_paths != "keep" and file.users.num_users >= file.waveform.num_symbols:
         yield Problem(
             "sensing.static_paths",
-            f"is '{static_paths}', which takes out all of {file.waveform.num_symbols} "
-            f"symbols with {file.users.num_users} streams (users.num_users); needs more symbols "
-            "than "
+            f"is '{static_paths}', which takes out all of {file.waveform.num_symbols} symbols "
+            f"with {file.users.num_users} streams (users.num_users); needs more symbols than "
             "streams, or keep",
         )
     if not is_motion_filter(file.tracking.model):

@@ -149,8 +149,7 @@ def _value_fault(kind: str, value: object, context: dict, message: str) -> str:
         return f"has {len(str(value))} characters; must have at most {context['max_length']}"
     if kind == "string_pattern_mismatch":
         return (
-            f"is {_shown(value)}; allowed: lower-case letters, digits and '_', beginning with "
-            "a "
+            f"is {_shown(value)}; allowed: lower-case letters, digits and '_', beginning with a "
             "letter"
         )
     return f"is {_shown(value)}; {message}"

@@ -14,9 +14,8 @@ GOOD = Path(__file__).with_name("good_scene.yaml").read_text()
 PLANE = scene_path("cell_free_table1").read_text()
 TOP = (
     "allowed: name, dimension, plane_height_m, height_std_m, seed, update_rate_hz, "
-    "continuity_threshold_m, area, users, propagation, draw, "
-    "sensing, "
-    "tracking, bodies, world, targets, transmitters, receivers, waveform"
+    "continuity_threshold_m, area, users, propagation, draw, sensing, tracking, bodies, world, "
+    "targets, transmitters, receivers, waveform"
 )
 
 
@@ -84,9 +83,8 @@ KEYS = [
     (
         "yaw_deg: 45",
         "yaw: 45",
-        ": transmitters[0].orientation.yaw: is not a known key; did you mean "
-        "'yaw_deg'? "
-        "allowed: yaw_deg, pitch_deg, roll_deg",
+        ": transmitters[0].orientation.yaw: is not a known key; did you mean 'yaw_deg'? allowed: "
+        "yaw_deg, pitch_deg, roll_deg",
     ),
     (
         "kind: planar",
@@ -337,11 +335,8 @@ MOTION = PLANE[: PLANE.index("\ntargets:")] + "\ntargets:\n  - name: mover\n    
         ),
         (
             "{kind: constant_velocity, position_m: [90, 50], velocity_mps: [5, 0]}",
-            "targets[0].motion: is outside the area at 2.20 s (101.00, 50.00, 0.00); enlarge area, "
-            "move the "
-            "target, or "
-            "end "
-            "its motion earlier (duration_s, stop_s)",
+            "targets[0].motion: is outside the area at 2.20 s (101.00, 50.00, 0.00); enlarge "
+            "area, move the target, or end its motion earlier (duration_s, stop_s)",
         ),
         (
             "{kind: constant_velocity, position_m: [0, 50], velocity_mps: [30, 0], duration_s: 3}",
@@ -350,10 +345,8 @@ MOTION = PLANE[: PLANE.index("\ntargets:")] + "\ntargets:\n  - name: mover\n    
         (
             "{kind: coordinated_turn, position_m: [50, 50], velocity_mps: [5, 30], "
             "turn_rate_degps: 0}",
-            "targets[0].motion: is outside the area at 1.80 s (59.00, 104.00, 0.00); enlarge area, "
-            "move the "
-            "target, or end "
-            "its motion earlier (duration_s, stop_s)",
+            "targets[0].motion: is outside the area at 1.80 s (59.00, 104.00, 0.00); enlarge "
+            "area, move the target, or end its motion earlier (duration_s, stop_s)",
         ),
         (
             "{kind: coordinated_turn, position_m: [50, 50, 2], velocity_mps: [5, 0, 1], "
@@ -391,9 +384,7 @@ BETWEEN_KEYS = [
         "[103, -3, 20]",
         "[-3, -3, 10.01]",
         "transmitters[1].position_m: is 0.01 m from transmitters[0] ('tx1'); their arrays need "
-        "more than "
-        "0.0381 m "
-        "between them",
+        "more than 0.0381 m between them",
     ),
     (
         GOOD,
@@ -412,8 +403,7 @@ BETWEEN_KEYS = [
         "group_size: 4",
         "group_size: 4\n  reference_symbol_stride: 7\n  reference_subcarrier_stride: 4",
         "waveform.reference_symbol_stride: is 7; must divide num_symbols (64), or be 0 for no "
-        "reference "
-        "symbols",
+        "reference symbols",
     ),
     (
         GOOD,
@@ -443,8 +433,7 @@ BETWEEN_KEYS = [
         "cyclic_prefix_s: 1.04e-6",
         "cyclic_prefix_s: 0.5e-6",
         "waveform.cyclic_prefix_s: is 149.9 m of path; must exceed the longest excess path in the "
-        "area (218.5 "
-        "m)",
+        "area (218.5 m)",
     ),
     (
         GOOD,
@@ -475,9 +464,7 @@ BETWEEN_KEYS = [
         "max_speed_mps: 15.0",
         "max_speed_mps: 25.0",
         "draw.max_speed_mps: allows speeds up to 35.48 m/s (all axes together); "
-        "sensing.max_speed_mps is 30: "
-        "raise it "
-        "or draw slower targets",
+        "sensing.max_speed_mps is 30: raise it or draw slower targets",
     ),
     (
         GOOD,
@@ -515,10 +502,7 @@ BETWEEN_KEYS = [
         "[25, 30, 18]",
         "[-25, 30, 18]",
         "targets[0].motion: is outside the area at 0.00 s (-25.00, 30.00, 18.00); enlarge area, "
-        "move the "
-        "target, "
-        "or end "
-        "its motion earlier (duration_s, stop_s)",
+        "move the target, or end its motion earlier (duration_s, stop_s)",
     ),
     (
         PLANE,
@@ -563,8 +547,7 @@ def test_an_ambiguous_comb_is_refused_also_for_reference_symbols_alone():
     )
     assert faults(comb) == [
         ": waveform.subcarrier_stride: leaves delays ambiguous: paths in the area differ by up to "
-        "218.5 m, "
-        "the comb tells 156.1 m apart; reduce the stride or the area",
+        "218.5 m, the comb tells 156.1 m apart; reduce the stride or the area",
         ": waveform.symbol_stride: leaves Doppler ambiguous: it allows speeds below 14.99 m/s, "
         "sensing.max_speed_mps is 30; reduce the stride or the speed",
     ]
@@ -593,15 +576,13 @@ def test_a_single_symbol_is_refused():
             "num_subcarriers: 64",
             "num_subcarriers: 1000000000",
             ": waveform.num_subcarriers: makes an echo of 32 antennas x 1,000,000,000 subcarriers "
-            "x 64 symbols, "
-            "1.64e+04 GB; at most 2 GB",
+            "x 64 symbols, 1.64e+04 GB; at most 2 GB",
         ),
         (
             "num_symbols: 64",
             "num_symbols: 1000000",
-            ": waveform.num_subcarriers: makes an echo of 32 antennas x 64 subcarriers x 1,000,000 "
-            "symbols, "
-            "16.4 GB; at most 2 GB",
+            ": waveform.num_subcarriers: makes an echo of 32 antennas x 64 subcarriers x "
+            "1,000,000 symbols, 16.4 GB; at most 2 GB",
         ),
         (
             "max_targets: ",

@@ -68,8 +68,7 @@ def test_a_straight_point_makes_no_corner():
             SQUARE,
             20.0,
             "points 1 and 2 are 30 m apart; their corners of radius 20 m need 40 m: move the "
-            "points "
-            "apart or reduce corner_radius_m",
+            "points apart or reduce corner_radius_m",
         ),
         (SQUARE[[0, 1, 1, 2]], 1.0, "points 1 and 2 are the same; neighbors must differ"),
         (SQUARE[[0, 1, 0]], 1.0, "the path turns straight back at point 1; add a point beside it"),

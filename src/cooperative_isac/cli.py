@@ -1,4 +1,7 @@
-"""The command `isac`. What a command needs is imported when it runs: help comes at once."""
+"""The command `isac`.
+
+Each command imports its libraries inside its function, so that `isac --help` answers at once.
+"""
 
 from __future__ import annotations
 
@@ -6,16 +9,17 @@ import os
 import sys
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, NoReturn
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
-os.environ.setdefault(
-    "OPENBLAS_NUM_THREADS", "1"
-)  # before numpy: matrices are small, and workers fight for processors
+# Set before numpy is imported. The matrices are small: several threads would only slow down the
+# worker processes, which use all processors already.
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 from cooperative_isac_ros.interrupts import take_signals
 
 if sys.argv[1:2] == ["run"]:
-    _stop = take_signals()  # before imports of a second, which have nothing to save
+    # Before the slow imports, during which a Ctrl-C has nothing to save.
+    _stop = take_signals()
     if "--help" not in sys.argv:
         from cooperative_isac_ros.fork_server import begin_fork_server, end_fork_servers
 
@@ -23,6 +27,7 @@ if sys.argv[1:2] == ["run"]:
         _stop.wakes(end_fork_servers)
 
 import typer
+from typer.core import TyperCommand
 
 from cooperative_isac.evaluation.paper.app import app as figures_app
 from cooperative_isac.output.command import run_command
@@ -39,78 +44,117 @@ app = typer.Typer(
 )
 Option = typer.Option
 SceneArgument = Annotated[
-    str, typer.Argument(metavar="SCENE", help="File, or name of a shipped scene.")
+    str, typer.Argument(metavar="SCENE", help="Scene file, or name of a shipped scene.")
 ]
-Duration = Annotated[
-    float | None, Option(help="Seconds from frame 0 on; else until Ctrl-C.", min=0.1)
-]
-Scheme = Annotated[str | None, Option(help="Sensing scheme instead of the scene's.")]
-Bag = Annotated[Path | None, Option(help="Record all topics into this new folder.")]
-Rate = Annotated[float | None, Option(help="Frames a second, not the scene's.", min=0.1, max=100.0)]
-Out = Annotated[Path | None, Option(help="Folder for the report; by default a new one in runs/.")]
-Folder = Annotated[Path, typer.Argument(metavar="DIR", help="Folder of a run that has ended.")]
 SceneOption = Annotated[
-    str | None, Option(help="Scene file; by default the shipped scene of that name.")
+    str | None,
+    Option(help="Scene file. Default: the shipped scene with the recorded name."),
 ]
-EchoBag = Annotated[
-    Path, typer.Argument(metavar="BAG", help="Folder of a bag with echoes and frames.")
+
+# Options of `run`, some of them of other commands, too.
+Duration = Annotated[
+    float | None, Option(help="Length of the run in seconds. Default: until Ctrl-C.", min=0.1)
 ]
-SiteOption = Annotated[str | None, Option(help="Only this receiver.")]
-EchoFrames = Annotated[int, Option(help="Echoes of each receiver that are looked at.", min=1)]
-UNUSABLE = 2
-Coverage = Annotated[
-    Path | None, Option(metavar="FILE.png", help="Draw a map of the area with its SNR.")
+Scheme = Annotated[
+    str | None, Option(help="Sensing scheme. Default: the scheme of the scene file.")
 ]
-BandOption = Annotated[
-    str | None, Option(metavar="NAME", help="Band of the map; by default the scene's first.")
-]
-Markers = Annotated[bool, Option(help="Draw for RViz.")]
-Respawn = Annotated[bool, Option(help="Start nodes again that end by themselves or hang.")]
-Schemes = Annotated[str | None, Option(help="Comma-separated; by default the scene's.")]
-Frames = Annotated[
-    int | None, Option(help="Independent frames to draw.", min=1, show_default="200")
-]
-Sequence = Annotated[
-    int | None,
+Bag = Annotated[Path | None, Option(help="New folder of a bag that records all topics.")]
+Rate = Annotated[
+    float | None,
     Option(
-        help="Consecutive frames, with the tracker, instead; a scene with a "
-        "path file is always measured so, by default all of it.",
-        min=1,
+        help="Frame rate in frames per second. Default: the rate of the scene file.",
+        min=0.1,
+        max=100.0,
     ),
 ]
-Seed = Annotated[
-    int | None,
-    Option(help="Of all draws; of a sequence by default the scene's.", min=0, show_default="1"),
-]
-Powers = Annotated[list[float] | None, Option(help="Transmit powers, dBm; by default the scene's.")]
-Json = Annotated[Path | None, Option(help="Write the results to this file, too.")]
-
+Out = Annotated[Path | None, Option(help="Folder of the report. Default: a new folder in runs/.")]
+Markers = Annotated[bool, Option(help="Publish markers for RViz.")]
 FrontEnd = Annotated[
     str,
     Option(
-        help="Echoes: simulated from odometry, or from a radio's topic.", metavar="simulated|topic"
+        help="Source of the echoes: simulated from odometry, or the topic of a radio.",
+        metavar="simulated|topic",
     ),
 ]
 TargetClasses = Annotated[
     list[str] | None,
-    Option(metavar="NAME:CLASS", help="Class of a target that publishes none; repeatable."),
+    Option(
+        metavar="NAME:CLASS",
+        help="Class of a target that publishes no class. Repeat the option for more targets.",
+    ),
 ]
 OdometryOffsets = Annotated[
     list[str] | None,
     Option(
         metavar="NAME:SECONDS",
-        help="Added to the stamps of a target whose clock is off; repeatable.",
+        help="Correction in seconds that is added to the odometry stamps of a target. "
+        "Repeat the option for more targets.",
     ),
 ]
 ParamsFile = Annotated[
-    Path | None, Option(help="Parameter file for all nodes; its values go first.")
+    Path | None, Option(help="ROS parameter file for all nodes. Its values take precedence.")
 ]
 LogLevel = Annotated[
-    str, Option(help="Least severity that nodes log.", metavar="debug|info|warn|error|fatal")
+    str, Option(help="Lowest severity that nodes log.", metavar="debug|info|warn|error|fatal")
 ]
-Network = Annotated[bool, Option("--network", help="Meet nodes of other machines, too.")]
-Recorder = Annotated[bool, Option("--recorder", help="With a recorder, which may read all topics.")]
-# Options by the field of GraphOptions that they set.
+Network = Annotated[
+    bool, Option("--network", help="Discover nodes of other machines, not only of this one.")
+]
+Respawn = Annotated[bool, Option(help="Restart nodes that end unexpectedly or do not respond.")]
+
+# Options of `policy`.
+Recorder = Annotated[
+    bool, Option("--recorder", help="Include a bag recorder, which may subscribe to all topics.")
+]
+
+# Options of `check`.
+Coverage = Annotated[
+    Path | None, Option(metavar="FILE.png", help="Draw a map of the SNR over the area.")
+]
+BandOption = Annotated[
+    str | None, Option(metavar="NAME", help="Band of the map. Default: first band of the scene.")
+]
+
+# Options of `check-echo`.
+EchoBag = Annotated[
+    Path, typer.Argument(metavar="BAG", help="Folder of a bag with echoes and frames.")
+]
+SiteOption = Annotated[str | None, Option(help="Name of the only receiver to check.")]
+EchoFrames = Annotated[int, Option(help="Number of echoes to check per receiver.", min=1)]
+
+# Options of `report`.
+Folder = Annotated[Path, typer.Argument(metavar="DIR", help="Folder of a run that has ended.")]
+
+# Options of `evaluate`.
+Schemes = Annotated[
+    str | None, Option(help="Comma-separated schemes. Default: the scheme of the scene file.")
+]
+Frames = Annotated[
+    int | None, Option(help="Number of independent frames.", min=1, show_default="200")
+]
+Sequence = Annotated[
+    int | None,
+    Option(
+        help="Number of consecutive frames. They replace the independent frames, and are tracked. "
+        "A scene with a path file is always evaluated so. Default: all frames of the path file.",
+        min=1,
+    ),
+]
+Seed = Annotated[
+    int | None,
+    Option(
+        help="Random seed. Default for consecutive frames: the seed of the scene file.",
+        min=0,
+        show_default="1",
+    ),
+]
+Powers = Annotated[
+    list[float] | None,
+    Option(help="Transmit powers in dBm, one or several. Default: the power of the scene file."),
+]
+Json = Annotated[Path | None, Option(help="JSON file for the results.")]
+
+# Option that sets each field of GraphOptions, for error messages.
 RUN_OPTIONS = {
     "scheme": "--scheme",
     "rate_hz": "--rate",
@@ -122,10 +166,27 @@ RUN_OPTIONS = {
     "params_file": "--params-file",
     "log_level": "--log-level",
 }
-# Read by ROS 2 when a node starts.
+# Environment variable of ROS 2 that limits discovery; read when a node starts.
 DISCOVERY_RANGE = "ROS_AUTOMATIC_DISCOVERY_RANGE"
+# Exit code of `check-echo` for a bag that cannot be checked.
+UNUSABLE = 2
+# Defaults of `evaluate` for independent frames: enough frames for two digits of an RMSE in about a
+# minute, and a seed that makes results repeatable.
+DRAWN_FRAMES = 200
+DRAWN_SEED = 1
 
-DRAWN_FRAMES, DRAWN_SEED = 200, 1  # of independent frames
+
+class EvaluateCommand(TyperCommand):
+    """The command `evaluate`, whose option --power-dbm takes several numbers.
+
+    An option of click has a fixed number of values. So `--power-dbm 20 30` is parsed as
+    `--power-dbm 20 --power-dbm 30`. The --power-dbm of `train` and `dataset` is a range of two
+    values, which click parses itself.
+    """
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Parse the arguments of the command line."""
+        return super().parse_args(ctx, repeat_option(args, "--power-dbm"))
 
 
 @app.command()
@@ -145,11 +206,12 @@ def run(
     network: Network = False,
     respawn: Respawn = True,
 ) -> None:
-    """Start a whole scene of ROS 2 nodes, show it, and report how well it tracked."""
+    """Run all ROS 2 nodes of a scene, show their state, and report the tracking accuracy."""
     from cooperative_isac.output.console import make_console
 
     _set_discovery_range(network)
     loaded = _scene(scene)
+
     try:
         from cooperative_isac_ros.choices import ChoiceError, chosen_for
         from cooperative_isac_ros.graph import GraphOptions
@@ -157,6 +219,8 @@ def run(
         from cooperative_isac_ros.supervision import RespawnPolicy
     except ImportError as error:
         _no_ros(error)
+
+    # Options of the graph of nodes, with the defaults of the scene.
     folder = out or Path("runs") / f"{loaded.name}-{time.strftime('%Y%m%d-%H%M%S')}"
     options = GraphOptions(
         scheme=scheme or "",
@@ -177,9 +241,10 @@ def run(
             _fail(f"{scene}: {error}")
         value = getattr(options, error.option)
         shown = " ".join(value) if isinstance(value, tuple) else value
-        # Without a value it is the scene's that cannot be taken.
+        # An option without a value stands for the value of the scene file.
         name = f"{RUN_OPTIONS[error.option]} {shown}" if shown else str(scene)
         _fail(f"{name}: {error}")
+
     _warn(loaded)
     raise typer.Exit(run_scene(loaded, options, duration, make_console(), RespawnPolicy(respawn)))
 
@@ -193,7 +258,7 @@ def run(
     },
 )
 def bag(context: typer.Context) -> None:
-    """Record, play, look into and replay rosbag2 folders."""
+    """Record, play, inspect and replay rosbag2 folders."""
     try:
         from cooperative_isac_ros.bag.app import app as bag_app
     except ImportError as error:
@@ -208,7 +273,10 @@ def policy(
     front_end: FrontEnd = "simulated",
     recorder: Recorder = False,
 ) -> None:
-    """Print the SROS 2 policy of a scene: who may publish and subscribe what; docs/security.md."""
+    """Print the SROS 2 policy of a scene: the topics that each node may publish and subscribe to.
+
+    docs/security.md describes its use.
+    """
     loaded = _scene(scene)
     try:
         from cooperative_isac_ros.graph import GraphOptions
@@ -224,13 +292,14 @@ def policy(
 
 @app.command()
 def check(scene: SceneArgument, coverage: Coverage = None, band: BandOption = None) -> None:
-    """Read a scene file; print its faults, or its resolution and link budget."""
+    """Check a scene file: print its errors, or its resolution and link budget."""
     from rich.table import Table
 
     from cooperative_isac.output.console import make_console
     from cooperative_isac.output.files import OutputError, check_file
     from cooperative_isac.scene.describe import describe
 
+    # Refuse options that cannot be used before the work begins.
     loaded = _scene(scene)
     if coverage is not None and coverage.suffix.lower() != ".png":
         _fail(f"--coverage is {coverage}; must be a file whose name ends in .png")
@@ -238,12 +307,14 @@ def check(scene: SceneArgument, coverage: Coverage = None, band: BandOption = No
     if band is not None and band not in names:
         _fail(f"--band is '{band}'; the scene has {', '.join(names)}")
     if band is not None and coverage is None:
-        _fail("--band says of which band --coverage draws the map; give both")
+        _fail("--band is the band of the map of --coverage; give both")
     if coverage is not None:
         try:
             check_file(coverage)
         except OutputError as error:
             _fail(str(error))
+
+    # The description, then the warnings.
     from cooperative_isac.evaluation.coverage import coverage_rows
 
     table = Table.grid(padding=(0, 2))
@@ -253,6 +324,7 @@ def check(scene: SceneArgument, coverage: Coverage = None, band: BandOption = No
     _warn(loaded)
     _warn_of_scheme(loaded)
     _warn_of_filter(loaded)
+
     if coverage is not None:
         from cooperative_isac.evaluation.coverage_picture import draw_coverage
 
@@ -266,9 +338,9 @@ def check(scene: SceneArgument, coverage: Coverage = None, band: BandOption = No
 def check_echo(
     bag: EchoBag, scene: SceneOption = None, site: SiteOption = None, frames: EchoFrames = 8
 ) -> None:
-    """Say whether recorded echoes of a radio have plausible signs, orders, levels and noise.
+    """Check recorded echoes of a radio for plausible signs, axis orders, levels and noise.
 
-    Exit code 0: nothing is wrong; 1: something is; 2: the bag cannot be used.
+    Exit codes: 0, no fault; 1, a fault is found; 2, the bag cannot be used.
     """
     try:
         from cooperative_isac_ros.bag.echoes import check_bag
@@ -285,7 +357,7 @@ def check_echo(
 
 @app.command()
 def report(folder: Folder, scene: SceneOption = None) -> None:
-    """Show the report of a run again, and draw its picture anew."""
+    """Print the report of an earlier run, and redraw its picture."""
     from cooperative_isac.evaluation.run_report import show_report
     from cooperative_isac.output.console import make_console
 
@@ -295,7 +367,7 @@ def report(folder: Folder, scene: SceneOption = None) -> None:
         _fail(str(error))
 
 
-@app.command()
+@app.command(cls=EvaluateCommand)
 def evaluate(
     scene: SceneArgument,
     schemes: Schemes = None,
@@ -305,45 +377,40 @@ def evaluate(
     json: Json = None,
     sequence: Sequence = None,
 ) -> None:
-    """Measure schemes on random frames, beside the Cramer-Rao bound, or on consecutive ones."""
-    from cooperative_isac.scene.file.schema import LEAST_LEVEL_DB, MOST_LEVEL_DB
+    """Measure the accuracy and cost of schemes, and compare it with the Cramer-Rao bound.
+
+    The frames are independent draws, or consecutive (--sequence) and tracked.
+    """
     from cooperative_isac.schemes.registry import scheme_names
 
+    # Scene, schemes and powers.
     loaded = _scene(scene)
     names = [name.strip() for name in (schemes or loaded.sensing.scheme).split(",")]
     unknown = [name for name in names if name not in scheme_names()]
     if unknown:
         _fail(f"scheme '{unknown[0]}' is not known; use some of {', '.join(scheme_names())}")
     _warn(loaded)
-    for power in power_dbm or []:
-        if not LEAST_LEVEL_DB <= power <= MOST_LEVEL_DB:
-            _fail(
-                f"--power-dbm is {power:g}; must be within {LEAST_LEVEL_DB:g} and {MOST_LEVEL_DB:g}"
-            )
-    recorded = loaded.propagation.paths is not None
-    if frames is not None and (sequence is not None or recorded):
-        reason = (
-            "the scene's echoes come from a path file"
-            if recorded
-            else "--sequence takes consecutive ones"
-        )
-        _fail(
-            f"--frames draws independent frames, but {reason}; leave it out"
-            + ("; --sequence says how many frames of the file" if recorded else "")
-        )
-    if sequence is not None or recorded:
+    _check_powers(power_dbm or [])
+
+    # Consecutive frames, which are tracked.
+    has_path_file = loaded.propagation.paths is not None
+    if sequence is not None or has_path_file:
         from cooperative_isac.evaluation.sequence_command import evaluate_sequence
 
+        if frames is not None:
+            _refuse_frames(has_path_file)
         fault = _filter_fault(loaded)
         if fault is not None:
             _fail(fault)
         evaluate_sequence(loaded, names, sequence, seed, power_dbm, json)
         return
+
+    # Independent frames.
     from cooperative_isac.evaluation.command import evaluate as run_evaluation
 
-    run_evaluation(
-        loaded, names, frames or DRAWN_FRAMES, DRAWN_SEED if seed is None else seed, power_dbm, json
-    )
+    num_frames = frames or DRAWN_FRAMES
+    drawn_seed = DRAWN_SEED if seed is None else seed
+    run_evaluation(loaded, names, num_frames, drawn_seed, power_dbm, json)
 
 
 app.add_typer(figures_app, name="figures")
@@ -352,25 +419,44 @@ app.command()(dataset)
 
 
 def repeat_option(arguments: list[str], option: str) -> list[str]:
-    """Arguments in which `option 1 2 3` is written `option 1 option 2 option 3`."""
-    repeated: list[str] = []
+    """Expand `option 1 2 3` in a command line to `option 1 option 2 option 3`."""
+    expanded: list[str] = []
     for argument in arguments:
-        if _is_number(argument) and repeated[-2:-1] == [option] and _is_number(repeated[-1]):
-            repeated.append(option)
-        repeated.append(argument)
-    return repeated
+        follows_value = expanded[-2:-1] == [option] and _is_number(expanded[-1])
+        if follows_value and _is_number(argument):
+            expanded.append(option)
+        expanded.append(argument)
+    return expanded
 
 
 def main() -> None:
     """Entry point of the command."""
-    arguments = sys.argv[1:]
-    if arguments[:1] == ["evaluate"]:
-        arguments = repeat_option(arguments, "--power-dbm")
-    run_command(app, arguments)
+    run_command(app, sys.argv[1:])
+
+
+def _check_powers(powers_dbm: list[float]) -> None:
+    """End with an error for a transmit power outside the range of scene files."""
+    from cooperative_isac.scene.file.schema import LEAST_LEVEL_DB, MOST_LEVEL_DB
+
+    for power in powers_dbm:
+        if not LEAST_LEVEL_DB <= power <= MOST_LEVEL_DB:
+            _fail(
+                f"--power-dbm is {power:g}; must be within {LEAST_LEVEL_DB:g} and {MOST_LEVEL_DB:g}"
+            )
+
+
+def _refuse_frames(has_path_file: bool) -> NoReturn:
+    """End with an error for --frames where the frames are consecutive."""
+    if has_path_file:
+        _fail(
+            "--frames draws independent frames, but the scene's echoes come from a path file; "
+            "leave it out; --sequence says how many frames of the file"
+        )
+    _fail("--frames draws independent frames, but --sequence takes consecutive ones; leave it out")
 
 
 def _set_discovery_range(network: bool) -> None:
-    """Nodes of this machine only, unless the user asks for the network or has set the variable."""
+    """Limit discovery to this machine, unless --network or the user's environment widens it."""
     if not network:
         os.environ.setdefault(DISCOVERY_RANGE, "LOCALHOST")
     elif os.environ.get(DISCOVERY_RANGE) in (None, "LOCALHOST"):
@@ -378,6 +464,7 @@ def _set_discovery_range(network: bool) -> None:
 
 
 def _scene(name: str) -> Scene:
+    """Load a scene, or end with its errors, one a line."""
     from cooperative_isac.scene.file.config import load_scene
 
     try:
@@ -387,19 +474,20 @@ def _scene(name: str) -> Scene:
 
 
 def _warn_of_scheme(scene: Scene) -> None:
-    """Print why the scene's own scheme cannot be made; others may be named on the command line."""
+    """Warn if the scheme of the scene file cannot be made; --scheme may name another one."""
     from cooperative_isac.schemes.registry import check_scheme, station_schemes
 
     name = scene.sensing.scheme
     try:
         check_scheme(name, scene)
     except (ImportError, OSError, ValueError) as error:
-        is_one = set(station_schemes(name, scene).values()) == {name}
-        typer.echo(f"warning: {'sensing.scheme' if is_one else 'scheme'}: {error}", err=True)
+        has_one_scheme = set(station_schemes(name, scene).values()) == {name}
+        key = "sensing.scheme" if has_one_scheme else "scheme"
+        typer.echo(f"warning: {key}: {error}", err=True)
 
 
 def _filter_fault(scene: Scene) -> str | None:
-    """Why a motion filter of the user's own cannot be made, or None."""
+    """Error message of a motion filter that cannot be made, or None."""
     from cooperative_isac.tracking.filters import make_filters
 
     try:
@@ -410,14 +498,14 @@ def _filter_fault(scene: Scene) -> str | None:
 
 
 def _warn_of_filter(scene: Scene) -> None:
-    """Print why the scene's motion filter cannot be made."""
+    """Warn if the motion filter of the scene cannot be made."""
     fault = _filter_fault(scene)
     if fault is not None:
         typer.echo(f"warning: {fault}", err=True)
 
 
 def _warn(scene: Scene) -> None:
-    """Print what is hardly meant in a scene."""
+    """Print warnings about unusual values of a scene."""
     from cooperative_isac.scene.describe import warnings
 
     for line in warnings(scene):
@@ -425,13 +513,15 @@ def _warn(scene: Scene) -> None:
 
 
 def _fail(message: str, code: int = 1) -> NoReturn:
+    """Print an error, whose every line is marked so, and end."""
     typer.echo("\n".join(f"error: {line}" for line in message.splitlines()), err=True)
     raise typer.Exit(code)
 
 
 def _no_ros(error: ImportError) -> NoReturn:
     _fail(
-        f"ROS 2 is not there ({error}); run 'make setup', or source a workspace with this package"
+        f"ROS 2 cannot be imported ({error}); run 'make setup', or source a workspace with this "
+        "package"
     )
 
 

@@ -1,5 +1,6 @@
 """The command line: what it accepts, and what it says when it does not."""
 
+import json
 import re
 import subprocess
 import sys
@@ -219,13 +220,20 @@ def test_an_option_may_take_several_numbers(given, meant):
         ("dataset", TINY, "--samples", "5", "--out", "{folder}"),
     ],
 )
-def test_powers_are_a_list_or_a_range_as_the_command_says(command, tmp_path, monkeypatch, capsys):
+def test_power_dbm_is_a_list_or_a_range_depending_on_the_command(command, tmp_path):
     folder = str(tmp_path / "drawn")
     arguments = [argument.format(folder=folder) for argument in command]
-    monkeypatch.setattr("sys.argv", ["isac", *arguments, "--power-dbm", "20", "30"])
-    with pytest.raises(SystemExit) as end:
-        cli.main()
-    assert end.value.code == 0, capsys.readouterr().err
+    code, _, errors = isac(*arguments, "--power-dbm", "20", "30")
+    assert code == 0, errors
+
+
+def test_every_power_of_the_list_is_evaluated(tmp_path):
+    results = tmp_path / "results.json"
+    code, _, errors = isac(
+        "evaluate", TINY, "--frames", "1", "--power-dbm", "20", "30", "--json", str(results)
+    )
+    assert code == 0, errors
+    assert list(json.loads(results.read_text())["crlb"]) == ["20", "30"]
 
 
 @pytest.mark.parametrize("power", ["nan", "inf", "1e5", "-201"])

@@ -1,4 +1,4 @@
-"""`isac evaluate`: schemes on random frames, shown as tables beside the bound."""
+"""`isac evaluate`: accuracy and cost of schemes on independent frames, beside the CRLB."""
 
 from __future__ import annotations
 
@@ -12,7 +12,6 @@ from typing import NoReturn
 
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
 from cooperative_isac.evaluation.figures import (
@@ -22,8 +21,9 @@ from cooperative_isac.evaluation.figures import (
     scheme_figures,
 )
 from cooperative_isac.evaluation.monte_carlo import FrameSample, SchemeFailure
+from cooperative_isac.evaluation.summary_file import finite_or_none
 from cooperative_isac.evaluation.workers import measure_frames, num_processors
-from cooperative_isac.output.console import make_console
+from cooperative_isac.output.console import make_console, make_progress
 from cooperative_isac.output.files import OutputError, check_file, write_file
 from cooperative_isac.scene.file.build import w_to_dbm
 from cooperative_isac.scene.model import Scene
@@ -31,8 +31,10 @@ from cooperative_isac.scene.model import Scene
 
 @dataclass(frozen=True)
 class PowerResult:
-    """All figures at one transmit power; sum_rate: mean over frames, all users together,
-    bit/s/Hz.
+    """All figures at one transmit power.
+
+    schemes: figures by name of the scheme
+    sum_rate: bit/s/Hz, over all users, mean over the frames
     """
 
     power_dbm: float
@@ -49,17 +51,25 @@ def evaluate(
     power_dbm: list[float] | None,
     json_path: Path | None,
 ) -> None:
-    """Measure schemes on the same random frames at each power [dBm]; print tables, write
-    results.
+    """Evaluate schemes on the same random frames at each power, print tables, write results.
+
+    schemes: names of schemes
+    num_frames: number of frames at each power
+    seed: seed of all random draws
+    power_dbm: transmit powers, dBm; None: the power of the scene
+    json_path: results file; None: no file
     """
     refuse_results_file(json_path)
-    powers = list(dict.fromkeys(power_dbm or [scene_power_dbm(scene)]))
+
+    powers_dbm = list(dict.fromkeys(power_dbm or [scene_power_dbm(scene)]))
     names = list(dict.fromkeys(schemes))
+    seeded = replace(scene, seed=seed)
     try:
-        results = measure(replace(scene, seed=seed), names, powers, num_frames, num_processors())
+        results = measure(seeded, names, powers_dbm, num_frames, num_processors())
     except SchemeFailure as failure:
         fail(str(failure))
-    # Written before they are shown: whoever reads the table may leave early
+
+    # The file is written first: a reader of the printed table may close the pipe early.
     fault = write_results(json_path, results_dict(scene, results, num_frames, seed))
     show(scene, results, num_frames, seed, make_console())
     if fault is not None:
@@ -73,65 +83,65 @@ def measure(
     num_frames: int,
     num_workers: int,
 ) -> list[PowerResult]:
-    """Figures of schemes at each power, with a progress bar; the draws are those of the scene's
-    seed.
+    """Evaluate schemes at each power, with a progress bar. The scene holds the random seed.
+
+    num_workers: largest number of worker processes
     """
+    # All frames at all powers, from one pool of workers.
     total = len(powers_dbm) * num_frames
-    columns = (
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeRemainingColumn(),
-    )
     samples = []
-    with Progress(*columns, console=make_console(stderr=True)) as progress:
+    with make_progress() as progress:
         task = progress.add_task(f"frames of {scene.name}", total=total)
         for sample in measure_frames(
             scene, schemes, powers_dbm, num_frames, min(num_workers, total)
         ):
             samples.append(sample)
             progress.advance(task)
-    chunks = [samples[index : index + num_frames] for index in range(0, total, num_frames)]
-    return [power_result(power, schemes, chunk) for power, chunk in zip(powers_dbm, chunks)]
+
+    # The frames of each power.
+    results = []
+    for index, power in enumerate(powers_dbm):
+        first = index * num_frames
+        power_samples = samples[first : first + num_frames]
+        results.append(power_result(power, schemes, power_samples))
+    return results
 
 
 def power_result(
     power_dbm: float, schemes: Sequence[str], samples: Sequence[FrameSample]
 ) -> PowerResult:
-    """Figures of the frames at one power."""
+    """Summarize the frames at one power."""
     num_targets = sum(len(sample.location_bounds_m) for sample in samples)
     figures = {
         name: scheme_figures([sample.schemes[name] for sample in samples], num_targets)
         for name in schemes
     }
-    return PowerResult(
-        power_dbm,
-        figures,
-        bound_figures(samples),
-        sum(sample.sum_rate for sample in samples) / len(samples),
-    )
+    sum_rate = sum(sample.sum_rate for sample in samples) / len(samples)
+    return PowerResult(power_dbm, figures, bound_figures(samples), sum_rate)
 
 
 def scene_power_dbm(scene: Scene) -> float:
-    """The scene's own transmit power."""
+    """Transmit power of the scene file, dBm."""
     return round(w_to_dbm(scene.waveform.power_w), 6)
 
 
 def results_dict(scene: Scene, results: Sequence[PowerResult], num_frames: int, seed: int) -> dict:
-    """The results file: schemes.<name>.<power>, crlb.<power>, sum_rate.<power>; null without
-    samples or bound.
+    """Content of the results file: schemes.<name>.<power>, crlb.<power> and sum_rate.<power>.
+
+    Figures without samples, and infinite bounds, are None.
     """
     schemes = {
-        name: {_key(result): _finite(asdict(result.schemes[name])) for result in results}
+        name: {_key(result): finite_or_none(asdict(result.schemes[name])) for result in results}
         for name in results[0].schemes
     }
+    bounds = {_key(result): finite_or_none(asdict(result.bound)) for result in results}
     return {
         "scene": scene.name,
         "simulated": True,
         "frames": num_frames,
         "seed": seed,
         "schemes": schemes,
-        "crlb": {_key(result): _finite(asdict(result.bound)) for result in results},
+        "crlb": bounds,
         "sum_rate": {_key(result): result.sum_rate for result in results},
     }
 
@@ -139,7 +149,7 @@ def results_dict(scene: Scene, results: Sequence[PowerResult], num_frames: int, 
 def show(
     scene: Scene, results: Sequence[PowerResult], num_frames: int, seed: int, console: Console
 ) -> None:
-    """Print accuracy beside the bound, and what it costs."""
+    """Print the tables of accuracy and of cost."""
     console.print(
         f"\n[bold]{scene.name}[/]: {num_frames} simulated frames, seed {seed}", highlight=False
     )
@@ -147,47 +157,62 @@ def show(
 
 
 def accuracy_table(results: Sequence[PowerResult]) -> Table:
-    """Errors of detected targets, the root CRLB of the same draws, and their ratio."""
+    """Table of the errors of detected targets, the root CRLB of the same frames and their ratio."""
     title = "location (m) and velocity (m/s) of detected targets; false alarms per frame"
-    errors = "loc.\nRMSE", "loc.\nmedian", "vel.\nRMSE", "vel.\nmedian"
-    table = figures_table(title, (*errors, "found", "false\nalarms"))
+    headers = (
+        "loc.\nRMSE",
+        "loc.\nmedian",
+        "vel.\nRMSE",
+        "vel.\nmedian",
+        "found",
+        "false\nalarms",
+    )
+    table = figures_table(title, headers)
     for result in results:
-        bounds = list(asdict(result.bound).values())
-        table.add_row(_key(result), "root CRLB", *(f"{bound:.3f}" for bound in bounds))
+        bound = result.bound
+        bounds = (
+            bound.root_mean_location_m,
+            bound.median_location_m,
+            bound.root_mean_velocity_mps,
+            bound.median_velocity_mps,
+        )
+        table.add_row(_key(result), "root CRLB", *(f"{value:.3f}" for value in bounds))
+
         for name, figures in result.schemes.items():
-            errors = list(asdict(figures).values())[: len(bounds)]
-            table.add_row(
-                "",
-                name,
-                *(f"{error:.3f}" for error in errors),
-                f"{figures.detection_rate:.1%}",
-                f"{figures.false_alarms_per_frame:.3f}",
+            errors = (
+                figures.rmse_location_m,
+                figures.median_location_m,
+                figures.rmse_velocity_mps,
+                figures.median_velocity_mps,
             )
-            ratios = (
+            detected = f"{figures.detection_rate:.1%}"
+            false_alarms = f"{figures.false_alarms_per_frame:.3f}"
+            table.add_row("", name, *(f"{error:.3f}" for error in errors), detected, false_alarms)
+
+            ratios = [
                 f"{error / bound:.2f}" if math.isfinite(bound) else "-"
                 for error, bound in zip(errors, bounds)
-            )
+            ]
             table.add_row("", "over bound", *ratios, style="dim")
     return table
 
 
 def cost_table(results: Sequence[PowerResult]) -> Table:
-    """Fronthaul bits per access point and frame, processor time, and what the users get
-    meanwhile.
-    """
+    """Table of fronthaul bits and processor times, and of the sum rate of the users meanwhile."""
     table = figures_table(
         "cost per access point and frame",
         ("bits up", "bits down\n(symbols)", "encode\n(ms)", "decode\n(ms)", "sum rate\nbit/s/Hz"),
     )
     for result in results:
         for name, figures in result.schemes.items():
-            bits = figures.fronthaul_bits, figures.fronthaul_downlink_bits
-            others = figures.encode_ms, figures.decode_ms, result.sum_rate
             table.add_row(
                 _key(result),
                 name,
-                *(f"{count:,.0f}" for count in bits),
-                *(f"{value:.1f}" for value in others),
+                f"{figures.fronthaul_bits:,.0f}",
+                f"{figures.fronthaul_downlink_bits:,.0f}",
+                f"{figures.encode_ms:.1f}",
+                f"{figures.decode_ms:.1f}",
+                f"{result.sum_rate:.1f}",
             )
     return table
 
@@ -203,17 +228,12 @@ def figures_table(title: str, headers: Sequence[str]) -> Table:
 
 
 def _key(result: PowerResult) -> str:
+    """The power as tables and the results file have it, dBm."""
     return f"{result.power_dbm:g}"
 
 
-def _finite(figures: Mapping[str, float]) -> dict[str, float | None]:
-    return {name: value if math.isfinite(value) else None for name, value in figures.items()}
-
-
 def refuse_results_file(json_path: Path | None) -> None:
-    """End with exit code 1 where a results file could not be written, or is a file of something
-    else.
-    """
+    """End with exit code 1 if the results file cannot be written or holds something else."""
     if json_path is None:
         return
     try:
@@ -225,7 +245,7 @@ def refuse_results_file(json_path: Path | None) -> None:
 
 
 def write_results(json_path: Path | None, results: dict) -> str | None:
-    """Write the results file, where one is wanted; what went wrong in a line."""
+    """Write the results file if one is wanted. Returns the error message of a failure, or None."""
     if json_path is None:
         return None
     try:
@@ -236,7 +256,7 @@ def write_results(json_path: Path | None, results: dict) -> str | None:
 
 
 def _holds_results(json_path: Path) -> bool:
-    """Whether a file may be replaced: earlier results, or nothing."""
+    """Return whether a file holds earlier results or nothing, so that it may be replaced."""
     try:
         text = json_path.read_bytes().strip()
         return not text or {"scene", "schemes"} <= json.loads(text).keys()

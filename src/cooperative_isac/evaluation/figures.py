@@ -1,8 +1,8 @@
-"""Figures of many frames; their field names are the keys of the results file."""
+"""Accuracy and cost over many frames. The names of the fields are the keys of the results file."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,12 +13,15 @@ from cooperative_isac.metrics.consistency import median_error, rmse
 
 @dataclass(frozen=True)
 class SchemeFigures:
-    """Accuracy over detected targets, and cost of one scheme; errors are nan where nothing was
-    detected.
+    """Accuracy of one scheme over its detected targets, and its cost.
 
-    fronthaul_bits: mean per receiver and frame; fronthaul_downlink_bits: mean that each receiver
-    must be told of a frame; encode_ms: mean per receiver and frame, decode_ms: mean per frame, both
-    processor time.
+    rmse_*, median_*: of the errors, m and m/s; nan if no target was detected
+    detection_rate: share of targets with a detection within DETECTION_CUTOFF_M
+    false_alarms_per_frame: mean number of detections without a target
+    fronthaul_bits: uplink, mean per station and frame
+    fronthaul_downlink_bits: side information for one station, mean per frame
+    encode_ms: processor time, mean per station and frame
+    decode_ms: processor time, mean per frame
     """
 
     rmse_location_m: float
@@ -35,7 +38,11 @@ class SchemeFigures:
 
 @dataclass(frozen=True)
 class BoundFigures:
-    """Root CRLB over all drawn targets: root of the mean, and median of the roots."""
+    """Root CRLB over all drawn targets.
+
+    root_mean_*: square root of the mean CRLB
+    median_*: median of the square roots
+    """
 
     root_mean_location_m: float
     median_location_m: float
@@ -44,36 +51,39 @@ class BoundFigures:
 
 
 def scheme_figures(samples: Sequence[SchemeSample], num_targets: int) -> SchemeFigures:
-    """Figures of one scheme over its frames, which held num_targets targets altogether."""
-    location = np.concatenate([sample.location_errors_m for sample in samples])
-    velocity = np.concatenate([sample.velocity_errors_mps for sample in samples])
+    """Summarize the samples of one scheme.
+
+    num_targets: number of targets in all frames together
+    """
+    location_errors_m = np.concatenate([sample.location_errors_m for sample in samples])
+    velocity_errors_mps = np.concatenate([sample.velocity_errors_mps for sample in samples])
     return SchemeFigures(
-        rmse(location),
-        median_error(location),
-        rmse(velocity),
-        median_error(velocity),
-        len(location) / num_targets,
-        _mean(sample.num_false for sample in samples),
-        _mean(bits for sample in samples for bits in sample.packet_bits),
-        _mean(sample.downlink_bits for sample in samples),
-        1e3 * _mean(sample.encode_s for sample in samples),
-        1e3 * _mean(sample.decode_s for sample in samples),
+        rmse_location_m=rmse(location_errors_m),
+        median_location_m=median_error(location_errors_m),
+        rmse_velocity_mps=rmse(velocity_errors_mps),
+        median_velocity_mps=median_error(velocity_errors_mps),
+        detection_rate=len(location_errors_m) / num_targets,
+        false_alarms_per_frame=_mean(sample.num_false for sample in samples),
+        fronthaul_bits=_mean(bits for sample in samples for bits in sample.packet_bits),
+        fronthaul_downlink_bits=_mean(sample.downlink_bits for sample in samples),
+        encode_ms=1e3 * _mean(sample.encode_s for sample in samples),
+        decode_ms=1e3 * _mean(sample.decode_s for sample in samples),
     )
 
 
 def bound_figures(samples: Sequence[FrameSample]) -> BoundFigures:
-    """Figures of the bound over all frames' targets."""
-    location = np.concatenate([sample.location_bounds_m for sample in samples])
-    velocity = np.concatenate([sample.velocity_bounds_mps for sample in samples])
+    """Summarize the bounds of the targets in all frames."""
+    location_m = np.concatenate([sample.location_bounds_m for sample in samples])
+    velocity_mps = np.concatenate([sample.velocity_bounds_mps for sample in samples])
     return BoundFigures(
-        _root_mean_square(location),
-        float(np.median(location)),
-        _root_mean_square(velocity),
-        float(np.median(velocity)),
+        root_mean_location_m=_root_mean_square(location_m),
+        median_location_m=float(np.median(location_m)),
+        root_mean_velocity_mps=_root_mean_square(velocity_mps),
+        median_velocity_mps=float(np.median(velocity_mps)),
     )
 
 
-def _mean(values) -> float:
+def _mean(values: Iterable[float]) -> float:
     return float(np.mean([*values]))
 
 

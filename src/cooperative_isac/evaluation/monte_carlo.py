@@ -1,4 +1,4 @@
-"""Independent random frames, and what schemes make of them."""
+"""Monte Carlo evaluation: independent random frames, and the output of each scheme for them."""
 
 from __future__ import annotations
 
@@ -21,15 +21,19 @@ from cooperative_isac.waveform.frame import Frame
 
 
 class SchemeFailure(RuntimeError):
-    """A scheme that raised an error, or whose packets were refused; one message survives
-    pickling.
+    """An error of a scheme, or packets that its decoder refused.
+
+    It holds a single message, so that it can be pickled between processes.
     """
 
 
 @dataclass(frozen=True)
 class Draw:
-    """One random frame: what was sent, where the targets are, and the echoes by station and band
-    (pipeline.receive_all).
+    """One random frame.
+
+    frame: the transmitted signals
+    targets: true states of the targets
+    echoes: by station and band, as pipeline.receive_all returns them
     """
 
     frame: Frame
@@ -47,16 +51,21 @@ class Ends:
 
 
 def make_ends(scheme: Scheme) -> Ends:
-    """New ends of a scheme."""
+    """Make new ends of a scheme, without any state of earlier frames."""
     return Ends(scheme, make_encoders(scheme), scheme.center())
 
 
 @dataclass(frozen=True)
 class SchemeSample:
-    """What one scheme made of one frame; D the scene's dimension.
+    """Result of one scheme for one frame; D is the dimension of the scene.
 
-    location_errors_m, velocity_errors_mps: [num_detected, D], float64; encode_s: mean over the
-    receivers.
+    location_errors_m: [num_detected, D], float64, m
+    velocity_errors_mps: [num_detected, D], float64, m/s
+    num_false: number of false alarms
+    packet_bits: size of the packet of each station
+    downlink_bits: side information that each station needs for the frame
+    encode_s: processor time of the encoders, mean over the stations
+    decode_s: processor time of the decoder
     """
 
     location_errors_m: np.ndarray
@@ -70,10 +79,12 @@ class SchemeSample:
 
 @dataclass(frozen=True)
 class FrameSample:
-    """One frame of all schemes.
+    """Results of all schemes for one frame.
 
-    location_bounds_m, velocity_bounds_mps: [num_targets], float64, root CRLB of each target
-    sum_rate: bit/s/Hz, mean over the bands on the air
+    location_bounds_m: [num_targets], float64, m, root CRLB of each target
+    velocity_bounds_mps: [num_targets], float64, m/s, root CRLB of each target
+    sum_rate: bit/s/Hz, mean over the bands that transmit in this frame
+    schemes: samples by name of the scheme
     """
 
     location_bounds_m: np.ndarray
@@ -83,82 +94,101 @@ class FrameSample:
 
 
 def draw_frame(scene: Scene, number: int) -> Draw:
-    """Random targets, users, symbols and fading: a function of the scene's seed and the frame's
-    number.
-    """
+    """Draw targets, users, symbols and fading of a frame from the scene's seed and its number."""
     targets = draw_targets(scene, frame_generator(scene.seed, number, "targets"))
     frame = make_frame(scene, number)
-    return Draw(frame, targets, receive_all(scene, frame, targets))
+    echoes = receive_all(scene, frame, targets)
+    return Draw(frame, targets, echoes)
 
 
 def measure_frame(scene: Scene, schemes: Mapping[str, Ends], number: int) -> FrameSample:
-    """Run all schemes on the same draw, beside its bound. SchemeFailure names the scheme that
-    failed.
+    """Run all schemes on the same random frame, and compute its bound.
 
-    A scheme with stations of its own has the same targets and users there; the bound stays the
-    scene's.
+    A scheme that rearranges the stations gets the same targets and users with its own stations.
+    The bound is always that of the scene as given.
+
+    Raises SchemeFailure: a scheme failed; the message names it
     """
     draw = draw_frame(scene, number)
     bound = network_bound(scene, draw.frame, draw.targets)
+
     samples = {}
     for name, ends in schemes.items():
         try:
             arranged = ends.scheme.scene
-            own = draw if arranged is scene else draw_frame(arranged, number)
-            samples[name] = measure_scheme(ends, own, scene.dimension)
+            scheme_draw = draw if arranged is scene else draw_frame(arranged, number)
+            samples[name] = measure_scheme(ends, scheme_draw, scene.dimension)
         except Exception as error:
             raise SchemeFailure(
                 f"scheme '{name}' failed in frame {number} of seed {scene.seed}: "
                 f"{type(error).__name__}: {error}"
             ) from error
-    rate = mean_sum_rate(scene, draw.frame)
-    return FrameSample(bound.location_m, bound.velocity_mps, rate, samples)
+
+    return FrameSample(
+        location_bounds_m=bound.location_m,
+        velocity_bounds_mps=bound.velocity_mps,
+        sum_rate=mean_sum_rate(scene, draw.frame),
+        schemes=samples,
+    )
 
 
 def measure_scheme(ends: Ends, draw: Draw, dimension: int) -> SchemeSample:
-    """Encode every station's echoes, decode the packets and score the detections of one draw."""
-    began_s = time.process_time()
+    """Encode the echoes of every station, decode the packets, and score the detections."""
+    # Stations.
+    start_s = time.process_time()
     packets = {
         station: ends.encoders[station].encode(echoes, draw.frame)
         for station, echoes in draw.echoes.items()
     }
     encoded_s = time.process_time()
+
+    # Fusion center.
     detections = ends.decoder.decode(packets, draw.frame)
     decoded_s = time.process_time()
-    location, velocity, num_false = score(draw.targets, detections, dimension)
+
+    # Accuracy and cost.
+    location_errors_m, velocity_errors_mps, num_false = score(draw.targets, detections, dimension)
     return SchemeSample(
-        location,
-        velocity,
-        num_false,
-        tuple(8 * len(packet) for packet in packets.values()),
-        ends.scheme.downlink_bits(draw.frame),
-        (encoded_s - began_s) / len(packets),
-        decoded_s - encoded_s,
+        location_errors_m=location_errors_m,
+        velocity_errors_mps=velocity_errors_mps,
+        num_false=num_false,
+        packet_bits=tuple(8 * len(packet) for packet in packets.values()),
+        downlink_bits=ends.scheme.downlink_bits(draw.frame),
+        encode_s=(encoded_s - start_s) / len(packets),
+        decode_s=decoded_s - encoded_s,
     )
 
 
 def score(
     targets: Sequence[TargetState], detections: Sequence[Detection], dimension: int
 ) -> tuple[np.ndarray, np.ndarray, int]:
-    """Errors of the detected targets, [num_detected, dimension] in m and m/s, and the number of
-    false alarms.
+    """Errors of the detected targets, and the number of false alarms.
 
     Targets and detections are paired by optimal assignment within DETECTION_CUTOFF_M.
+
+    Returns location errors [num_detected, dimension], float64, m; velocity errors of the same
+    shape, m/s; number of detections without a target.
     """
-    positions, velocities = _states(targets, dimension)
-    found_positions, found_velocities = _states(detections, dimension)
-    pairs = match_within(pairwise_distances(positions, found_positions), DETECTION_CUTOFF_M)
-    rows, columns = [row for row, _ in pairs], [column for _, column in pairs]
-    return (
-        found_positions[columns] - positions[rows],
-        found_velocities[columns] - velocities[rows],
-        len(detections) - len(pairs),
-    )
+    positions_m, velocities_mps = states(targets, dimension)
+    found_positions_m, found_velocities_mps = states(detections, dimension)
+
+    distances_m = pairwise_distances(positions_m, found_positions_m)
+    pairs = match_within(distances_m, DETECTION_CUTOFF_M)
+    rows = [row for row, _ in pairs]
+    columns = [column for _, column in pairs]
+
+    location_errors_m = found_positions_m[columns] - positions_m[rows]
+    velocity_errors_mps = found_velocities_mps[columns] - velocities_mps[rows]
+    return location_errors_m, velocity_errors_mps, len(detections) - len(pairs)
 
 
-def _states(
+def states(
     items: Sequence[TargetState | Detection], dimension: int
 ) -> tuple[np.ndarray, np.ndarray]:
-    positions = np.array([item.position_m for item in items], float).reshape(-1, 3)
-    velocities = np.array([item.velocity_mps for item in items], float).reshape(-1, 3)
-    return positions[:, :dimension], velocities[:, :dimension]
+    """Positions and velocities of targets or detections.
+
+    Returns positions [num_items, dimension], float64, m, and velocities of the same shape, m/s.
+    """
+    positions_m = np.array([item.position_m for item in items], float).reshape(-1, 3)
+    velocities_mps = np.array([item.velocity_mps for item in items], float).reshape(-1, 3)
+    return positions_m[:, :dimension], velocities_mps[:, :dimension]

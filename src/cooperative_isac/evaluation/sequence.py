@@ -1,4 +1,4 @@
-"""Consecutive frames of a scene through schemes and tracker: which targets are found and held."""
+"""Evaluation on consecutive frames: detections and tracks of schemes beside the truth."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from cooperative_isac.channel.echo import Echo
-from cooperative_isac.evaluation.monte_carlo import Ends, SchemeFailure, make_ends
+from cooperative_isac.evaluation.monte_carlo import Ends, SchemeFailure, make_ends, states
 from cooperative_isac.fusion.detection import Detection, complete
 from cooperative_isac.metrics.assignment import match_within, match_within_each, pairwise_distances
 from cooperative_isac.metrics.run_score import DETECTION_CUTOFF_M, RunScore, RunSummary
@@ -19,19 +19,26 @@ from cooperative_isac.scene.model import Scene, TargetState
 from cooperative_isac.schemes.registry import make_scheme
 from cooperative_isac.tracking.tracker import Tracker
 
-NEAR_M = 1.0  # location error of a target that is found well; DETECTION_CUTOFF_M: found at all
-ENOUGH_LINKS = 3  # pairs of sites that locate a target in three dimensions
+# Location error of an accurate detection, m: the default continuity threshold of scenes. Within
+# DETECTION_CUTOFF_M a target counts as found.
+NEAR_M = 1.0
+# Links with a direct path that locate a target: three bistatic ranges fix a point in space.
+ENOUGH_LINKS = 3
 
 
 @dataclass(frozen=True)
 class FrameScore:
     """Detections of one frame beside the truth.
 
-    near, found, held: [num_targets], bool, a detection within NEAR_M, DETECTION_CUTOFF_M, the
-    target's own threshold
-    visible: [num_targets], bool, at least ENOUGH_LINKS pairs of sites have a path by way of the
-    target and no wall; None where the scene has no path file
-    location_errors_m, velocity_errors_mps: [num_found], float64
+    near: [num_targets], bool, a detection is within NEAR_M
+    found: [num_targets], bool, a detection is within DETECTION_CUTOFF_M
+    held: [num_targets], bool, a detection is within the continuity threshold of the target
+    visible: [num_targets], bool, at least ENOUGH_LINKS links have a direct path to the target; None
+        without a path file
+    location_errors_m: [num_found], float64, m
+    velocity_errors_mps: [num_found], float64, m/s
+    num_false: detections without a target
+    packet_bits: size of the packet of each station
     """
 
     near: np.ndarray
@@ -46,16 +53,21 @@ class FrameScore:
 
 @dataclass(frozen=True)
 class SequenceFigures:
-    """A scheme over consecutive frames; shares are of pairs of target and frame, nan without any.
+    """Accuracy and cost of a scheme over consecutive frames.
 
-    found_near, found: detection within 1 m and 3 m; found_held: within the target's continuity
-    threshold
-    visible: share with direct paths over at least three pairs of sites; *_visible: shares of those;
-    None where the scene has no path file
-    false_per_frame: detections farther than 3 m from all targets
-    median_location_m, median_velocity_mps: of the detections within 3 m
-    continuity: by target; None for one that was not there long enough
-    uplink_bits: mean of an access point and frame
+    Shares count pairs of target and frame; nan without any.
+
+    found_near: share with a detection within 1 m
+    found: share with a detection within 3 m
+    found_held: share with a detection within the continuity threshold of the target
+    visible: share with direct paths over at least three links; None without a path file
+    found_near_visible, found_visible: shares of the visible pairs; None without a path file
+    false_per_frame: mean number of detections farther than 3 m from all targets
+    median_location_m, median_velocity_mps: errors of the detections within 3 m
+    continuity: by target; None for a target that was present too briefly
+    identity_switches: sum over the targets
+    false_tracks: number of confirmed tracks without a target
+    uplink_bits: mean per station and frame
     """
 
     found_near: float
@@ -75,7 +87,7 @@ class SequenceFigures:
 
 @dataclass
 class _Chain:
-    """A scheme with what it carries from frame to frame: its own state, tracker and score."""
+    """A scheme, its tracker and its score, with the state that they carry between frames."""
 
     ends: Ends
     scene: Scene
@@ -90,52 +102,63 @@ def measure_sequence(
     num_frames: int,
     on_frame: Callable[[], None] = lambda: None,
 ) -> dict[str, SequenceFigures]:
-    """Figures of schemes on the same consecutive frames, as the nodes work on them.
+    """Run schemes and trackers on the same consecutive frames, in the order of the nodes.
 
-    on_frame is called after each frame. SchemeFailure names the scheme that failed.
+    on_frame: called after each frame
+
+    Returns the figures by name of the scheme.
+    Raises SchemeFailure: a scheme failed; the message names it
     """
     chains = {name: _chain(scene, name) for name in scheme_names}
     for number in range(num_frames):
-        echoes: dict[str, dict[str, Echo]] = {}
+        # Schemes with the stations of the scene share its echoes.
+        shared_echoes: dict[str, dict[str, Echo]] = {}
         for name, chain in chains.items():
-            own = echoes if chain.scene is scene else {}
+            echoes = shared_echoes if chain.scene is scene else {}
             try:
-                _work(chain, number, own)
+                _process_frame(chain, number, echoes)
             except Exception as error:
                 raise SchemeFailure(
                     f"scheme '{name}' failed in frame {number}: {type(error).__name__}: {error}"
                 ) from error
         on_frame()
+
     return {
         name: sequence_figures(chain.frames, chain.run.summary()) for name, chain in chains.items()
     }
 
 
 def _chain(scene: Scene, name: str) -> _Chain:
+    """A scheme at the beginning of a sequence."""
     try:
         scheme = make_scheme(name, scene)
     except ValueError as error:
         raise SchemeFailure(
             f"scheme '{name}' cannot be made for scene '{scene.name}': {error}"
         ) from error
-    arranged = scheme.scene
     score = RunScore(
         scene.continuity_threshold_m, scene.tracking, scene.dimension, scene.class_thresholds_m
     )
-    return _Chain(make_ends(scheme), arranged, Tracker(scene.tracking, scene.dimension), score, [])
+    return _Chain(
+        ends=make_ends(scheme),
+        scene=scheme.scene,
+        tracker=Tracker(scene.tracking, scene.dimension),
+        run=score,
+        frames=[],
+    )
 
 
-def _work(chain: _Chain, number: int, echoes: dict[str, dict[str, Echo]]) -> None:
-    """One frame through the chain.
+def _process_frame(chain: _Chain, number: int, echoes: dict[str, dict[str, Echo]]) -> None:
+    """Process one frame from the echoes to the tracks, and score it.
 
-    echoes: by station and band, those of the frame so far, shared by schemes with the same sites
+    echoes: by station and band; echoes that are missing are simulated and added
     """
     scene = chain.scene
     time_s = number / scene.update_rate_hz
     targets = scene_targets(scene, time_s)
     frame = make_frame(scene, number, time_s)
 
-    # Stations, as the node does it: encode, send, work on.
+    # Stations: encode, send, and use the time until the next frame.
     packets = {}
     for station, encoder in chain.ends.encoders.items():
         if station not in echoes:
@@ -144,28 +167,29 @@ def _work(chain: _Chain, number: int, echoes: dict[str, dict[str, Echo]]) -> Non
             packets[station] = encoder.encode(echoes[station], frame)
             encoder.idle()
 
-    # Center and tracker.
+    # Fusion center and tracker.
     detections = chain.ends.decoder.decode(packets, frame)
     tracks = chain.tracker.update(time_s, detections)
 
-    # Score.
+    # Score detections and tracks.
     chain.run.add(time_s, targets, detections, tracks)
-    bits = tuple(8 * len(packet) for packet in packets.values())
-    chain.frames.append(
-        score_frame(scene, targets, detections, visible_targets(scene, number, targets), bits)
-    )
+    visible = visible_targets(scene, number, targets)
+    packet_bits = tuple(8 * len(packet) for packet in packets.values())
+    chain.frames.append(score_frame(scene, targets, detections, visible, packet_bits))
 
 
 def visible_targets(scene: Scene, number: int, targets: Sequence[TargetState]) -> np.ndarray | None:
-    """Targets that ENOUGH_LINKS pairs of sites see without a wall; None without a path file.
+    """Targets with a direct path over at least ENOUGH_LINKS links.
 
-    Returns [num_targets], bool.
+    number: number of the frame
+
+    Returns [num_targets], bool; None without a path file.
     """
-    file = scene.propagation.paths
-    if file is None:
+    path_file = scene.propagation.paths
+    if path_file is None:
         return None
-    links = dict(zip(file.names, file.links(number)))
-    return np.array([links.get(target.name, 0) >= ENOUGH_LINKS for target in targets], bool)
+    num_links = dict(zip(path_file.names, path_file.links(number)))
+    return np.array([num_links.get(target.name, 0) >= ENOUGH_LINKS for target in targets], bool)
 
 
 def score_frame(
@@ -175,52 +199,70 @@ def score_frame(
     visible: np.ndarray | None,
     packet_bits: tuple[int, ...],
 ) -> FrameScore:
-    """Detections of a frame beside its targets, each target with at most one; no partial
-    detections.
+    """Score the detections of a frame. Each target is paired with at most one detection.
+
+    Partial detections are left out.
+
+    visible: [num_targets], bool, as visible_targets returns it
+    packet_bits: size of the packet of each station
     """
     detections = complete(detections)
-    positions, velocities = _states(targets, scene.dimension)
-    found_positions, found_velocities = _states(detections, scene.dimension)
-    distances = pairwise_distances(positions, found_positions)
-    thresholds = np.array(
+    positions_m, velocities_mps = states(targets, scene.dimension)
+    found_positions_m, found_velocities_mps = states(detections, scene.dimension)
+    distances_m = pairwise_distances(positions_m, found_positions_m)
+
+    # Optimal assignment within each of the three thresholds.
+    thresholds_m = np.array(
         [
             scene.class_thresholds_m.get(target.target_class, scene.continuity_threshold_m)
             for target in targets
         ]
     )
+    near_pairs = match_within(distances_m, NEAR_M)
+    found_pairs = match_within(distances_m, DETECTION_CUTOFF_M)
+    held_pairs = match_within_each(distances_m, thresholds_m)
 
-    pairs = match_within(distances, DETECTION_CUTOFF_M)
-    rows = [row for row, _ in pairs]
-    columns = [column for _, column in pairs]
+    # Errors of the targets that are found.
+    rows = [row for row, _ in found_pairs]
+    columns = [column for _, column in found_pairs]
+    velocity_errors_mps = found_velocities_mps[columns] - velocities_mps[rows]
 
     return FrameScore(
-        _hit(match_within(distances, NEAR_M), targets),
-        _hit(pairs, targets),
-        _hit(match_within_each(distances, thresholds), targets),
-        visible,
-        distances[rows, columns],
-        np.linalg.norm(found_velocities[columns] - velocities[rows], axis=1),
-        len(detections) - len(pairs),
-        packet_bits,
+        near=_paired(near_pairs, len(targets)),
+        found=_paired(found_pairs, len(targets)),
+        held=_paired(held_pairs, len(targets)),
+        visible=visible,
+        location_errors_m=distances_m[rows, columns],
+        velocity_errors_mps=np.linalg.norm(velocity_errors_mps, axis=1),
+        num_false=len(detections) - len(found_pairs),
+        packet_bits=packet_bits,
     )
 
 
 def sequence_figures(frames: Sequence[FrameScore], run: RunSummary) -> SequenceFigures:
-    """Figures of a sequence from its frames' scores and its tracks' summary."""
-    near, found, held = (
-        np.concatenate([getattr(frame, name) for frame in frames])
-        for name in ("near", "found", "held")
-    )
-    seen = (None, None, None)
-    known = [frame.visible for frame in frames if frame.visible is not None]
-    if len(known) == len(frames):
-        visible = np.concatenate(known)
-        seen = _share(visible), _share(near[visible]), _share(found[visible])
+    """Summarize the scores of the frames and of the tracks."""
+    near = np.concatenate([frame.near for frame in frames])
+    found = np.concatenate([frame.found for frame in frames])
+    held = np.concatenate([frame.held for frame in frames])
+
+    # Shares of the visible targets, with a path file only.
+    visible_share = None
+    near_visible_share = None
+    found_visible_share = None
+    visibilities = [frame.visible for frame in frames if frame.visible is not None]
+    if len(visibilities) == len(frames):
+        visible = np.concatenate(visibilities)
+        visible_share = _share(visible)
+        near_visible_share = _share(near[visible])
+        found_visible_share = _share(found[visible])
+
     return SequenceFigures(
-        _share(near),
-        _share(found),
-        _share(held),
-        *seen,
+        found_near=_share(near),
+        found=_share(found),
+        found_held=_share(held),
+        visible=visible_share,
+        found_near_visible=near_visible_share,
+        found_visible=found_visible_share,
         false_per_frame=float(np.mean([frame.num_false for frame in frames])),
         median_location_m=_median([frame.location_errors_m for frame in frames]),
         median_velocity_mps=_median([frame.velocity_errors_mps for frame in frames]),
@@ -231,18 +273,11 @@ def sequence_figures(frames: Sequence[FrameScore], run: RunSummary) -> SequenceF
     )
 
 
-def _states(
-    items: Sequence[TargetState | Detection], dimension: int
-) -> tuple[np.ndarray, np.ndarray]:
-    positions = np.array([item.position_m for item in items], float).reshape(-1, 3)
-    velocities = np.array([item.velocity_mps for item in items], float).reshape(-1, 3)
-    return positions[:, :dimension], velocities[:, :dimension]
-
-
-def _hit(pairs: Sequence[tuple[int, int]], targets: Sequence[TargetState]) -> np.ndarray:
-    hit = np.zeros(len(targets), bool)
-    hit[[row for row, _ in pairs]] = True
-    return hit
+def _paired(pairs: Sequence[tuple[int, int]], num_targets: int) -> np.ndarray:
+    """Targets that are in a pair of target and detection, [num_targets], bool."""
+    paired = np.zeros(num_targets, bool)
+    paired[[target for target, _ in pairs]] = True
+    return paired
 
 
 def _share(flags: np.ndarray) -> float:

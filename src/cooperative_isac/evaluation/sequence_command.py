@@ -1,4 +1,4 @@
-"""`isac evaluate SCENE --sequence N`: consecutive frames through schemes and tracker, as tables."""
+"""`isac evaluate SCENE --sequence N`: detections and tracks of schemes on consecutive frames."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
 from cooperative_isac.evaluation.command import (
@@ -20,7 +19,8 @@ from cooperative_isac.evaluation.command import (
 )
 from cooperative_isac.evaluation.monte_carlo import SchemeFailure
 from cooperative_isac.evaluation.sequence import ENOUGH_LINKS, SequenceFigures, measure_sequence
-from cooperative_isac.output.console import make_console
+from cooperative_isac.evaluation.summary_file import finite_or_none
+from cooperative_isac.output.console import make_console, make_progress
 from cooperative_isac.pipeline import frame_count
 from cooperative_isac.scene.file.config import with_power
 from cooperative_isac.scene.model import Scene
@@ -28,7 +28,7 @@ from cooperative_isac.scene.model import Scene
 
 @dataclass(frozen=True)
 class SequenceResult:
-    """All figures at one transmit power."""
+    """All figures at one transmit power, by name of the scheme."""
 
     power_dbm: float
     schemes: Mapping[str, SequenceFigures]
@@ -42,27 +42,35 @@ def evaluate_sequence(
     power_dbm: list[float] | None,
     json_path: Path | None,
 ) -> None:
-    """Measure schemes on consecutive frames at each power [dBm]; print tables, write results.
+    """Evaluate schemes on consecutive frames at each power, print tables, write results.
 
-    num_frames: at most those of the scene's path file; all of them when None
-    seed: of symbols, users and noise; the scene's when None
+    schemes: names of schemes
+    num_frames: number of frames, limited by the path file; None: all frames of the path file
+    seed: seed of symbols, users and noise; None: the seed of the scene
+    power_dbm: transmit powers, dBm; None: the power of the scene
+    json_path: results file; None: no file
     """
     refuse_results_file(json_path)
-    scene = scene if seed is None else replace(scene, seed=seed)
-    powers = list(dict.fromkeys(power_dbm or [scene_power_dbm(scene)]))
+
+    # What is measured.
+    if seed is not None:
+        scene = replace(scene, seed=seed)
+    powers_dbm = list(dict.fromkeys(power_dbm or [scene_power_dbm(scene)]))
     names = list(dict.fromkeys(schemes))
     count = frame_count(scene, num_frames)
-    file = scene.propagation.paths
-    if file is not None and num_frames is not None and count < num_frames:
+    path_file = scene.propagation.paths
+    if path_file is not None and num_frames is not None and count < num_frames:
         make_console(stderr=True).print(
-            f"{file.source} has {count} frames: the sequence ends with them",
+            f"{path_file.source} has {count} frames: the sequence ends with them",
             markup=False,
         )
+
     try:
-        results = measure(scene, names, powers, count)
+        results = measure(scene, names, powers_dbm, count)
     except SchemeFailure as failure:
         fail(str(failure))
-    # Written before they are shown: whoever reads the table may leave early
+
+    # The file is written first: a reader of the printed table may close the pipe early.
     fault = write_results(json_path, results_dict(scene, results, count))
     show(scene, results, count, make_console())
     if fault is not None:
@@ -72,15 +80,9 @@ def evaluate_sequence(
 def measure(
     scene: Scene, schemes: Sequence[str], powers_dbm: Sequence[float], num_frames: int
 ) -> list[SequenceResult]:
-    """Figures of schemes at each power, with a progress bar."""
-    columns = (
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeRemainingColumn(),
-    )
+    """Evaluate schemes at each power, with a progress bar."""
     results = []
-    with Progress(*columns, console=make_console(stderr=True)) as progress:
+    with make_progress() as progress:
         task = progress.add_task(f"frames of {scene.name}", total=num_frames * len(powers_dbm))
         for power in powers_dbm:
             figures = measure_sequence(
@@ -91,12 +93,15 @@ def measure(
 
 
 def results_dict(scene: Scene, results: Sequence[SequenceResult], num_frames: int) -> dict:
-    """The results file: schemes.<name>.<power>; null where there is nothing to measure."""
+    """Content of the results file: schemes.<name>.<power>. Figures without samples are None."""
     schemes = {
-        name: {f"{result.power_dbm:g}": _finite(asdict(result.schemes[name])) for result in results}
+        name: {
+            f"{result.power_dbm:g}": finite_or_none(asdict(result.schemes[name]))
+            for result in results
+        }
         for name in results[0].schemes
     }
-    file = scene.propagation.paths
+    path_file = scene.propagation.paths
     return {
         "scene": scene.name,
         "scene_fingerprint": scene.fingerprint,
@@ -104,8 +109,8 @@ def results_dict(scene: Scene, results: Sequence[SequenceResult], num_frames: in
         "sequence": True,
         "frames": num_frames,
         "seed": scene.seed,
-        "paths": file and file.source,
-        "path_kinds": file and list(scene.propagation.path_kinds),
+        "paths": path_file and path_file.source,
+        "path_kinds": path_file and list(scene.propagation.path_kinds),
         "schemes": schemes,
     }
 
@@ -113,7 +118,7 @@ def results_dict(scene: Scene, results: Sequence[SequenceResult], num_frames: in
 def show(
     scene: Scene, results: Sequence[SequenceResult], num_frames: int, console: Console
 ) -> None:
-    """Print what was found and what was tracked."""
+    """Print the tables of detections and of tracks."""
     console.print(
         f"\n[bold]{scene.name}[/]: {num_frames} consecutive simulated frames, seed {scene.seed}",
         highlight=False,
@@ -131,7 +136,7 @@ def show(
 
 
 def found_table(results: Sequence[SequenceResult]) -> Table:
-    """Detections beside the truth."""
+    """Table of the detections beside the truth."""
     table = figures_table(
         "detections: share of targets in frames with one within 1 m, 3 m, and the continuity "
         "threshold",
@@ -149,7 +154,9 @@ def found_table(results: Sequence[SequenceResult]) -> Table:
         table.add_row(
             power,
             name,
-            *map(_percent, (figures.found_near, figures.found, figures.found_held)),
+            _percent(figures.found_near),
+            _percent(figures.found),
+            _percent(figures.found_held),
             f"{figures.false_per_frame:.3f}",
             _number(figures.median_location_m),
             _number(figures.median_velocity_mps),
@@ -159,38 +166,38 @@ def found_table(results: Sequence[SequenceResult]) -> Table:
 
 
 def visible_table(results: Sequence[SequenceResult]) -> Table:
-    """The same for targets that enough pairs of sites see."""
+    """Table of the detections of targets with direct paths over enough links."""
     table = figures_table(
-        f"targets in frames with direct paths over at least {ENOUGH_LINKS} pairs of sites: their "
-        "share, and of them with a detection within 1 m, 3 m",
+        f"targets in frames with direct paths over at least {ENOUGH_LINKS} links: their share, "
+        "and of them with a detection within 1 m, 3 m",
         ("share", "1 m", "3 m"),
-    )
-    for power, name, figures in _rows(results):
-        shares = figures.visible, figures.found_near_visible, figures.found_visible
-        table.add_row(power, name, *map(_percent, shares))
-    return table
-
-
-def track_table(results: Sequence[SequenceResult]) -> Table:
-    """Tracks beside the truth."""
-    targets = list(
-        dict.fromkeys(target for _, _, figures in _rows(results) for target in figures.continuity)
-    )
-    table = figures_table(
-        "tracks: continuity of each target", (*targets, "identity\nswitches", "false\ntracks")
     )
     for power, name, figures in _rows(results):
         table.add_row(
             power,
             name,
-            *(_number(figures.continuity.get(target)) for target in targets),
-            str(figures.identity_switches),
-            str(figures.false_tracks),
+            _percent(figures.visible),
+            _percent(figures.found_near_visible),
+            _percent(figures.found_visible),
         )
     return table
 
 
+def track_table(results: Sequence[SequenceResult]) -> Table:
+    """Table of the tracks beside the truth, with a column for the continuity of each target."""
+    rows = _rows(results)
+    targets = list(dict.fromkeys(target for _, _, figures in rows for target in figures.continuity))
+    headers = (*targets, "identity\nswitches", "false\ntracks")
+    table = figures_table("tracks: continuity of each target", headers)
+    for power, name, figures in rows:
+        continuities = [_number(figures.continuity.get(target)) for target in targets]
+        switches = str(figures.identity_switches)
+        table.add_row(power, name, *continuities, switches, str(figures.false_tracks))
+    return table
+
+
 def _rows(results: Sequence[SequenceResult]) -> list[tuple[str, str, SequenceFigures]]:
+    """Power, name of the scheme and figures of each row of a table."""
     return [
         (f"{result.power_dbm:g}", name, figures)
         for result in results
@@ -204,10 +211,3 @@ def _percent(share: float | None) -> str:
 
 def _number(value: float | None) -> str:
     return "-" if value is None or math.isnan(value) else f"{value:.3f}"
-
-
-def _finite(figures: dict) -> dict:
-    return {
-        name: None if isinstance(value, float) and not math.isfinite(value) else value
-        for name, value in figures.items()
-    }

@@ -1,18 +1,21 @@
-"""The report of a run as a file."""
+"""The summary of a run as a JSON file."""
 
 from __future__ import annotations
 
 import json
 import math
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
 from cooperative_isac.output.files import replace_file
 from cooperative_isac.scene.file.errors import quoted
 
+SUMMARY_FILE = "summary.json"
 NOT_A_SUMMARY = "it is not the summary of a run"
+# Longest name, characters: the limit of ROS for names of topics.
+LONGEST_TEXT = 255
 
 
 def _printable(text: str) -> str:
@@ -21,21 +24,21 @@ def _printable(text: str) -> str:
     return text
 
 
-LONGEST_TEXT = 255  # characters, of names: the longest that ROS allows
 Text = Annotated[str, Field(min_length=1, max_length=LONGEST_TEXT), AfterValidator(_printable)]
 Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$", max_length=200)]
 Count = Annotated[int, Field(ge=0, lt=2**63)]
-Figure = float | None  # None: not measured
+# A measured figure; None if nothing was measured.
+Figure = float | None
 
 
 class _Part(BaseModel):
-    """A mapping of the file; keys beyond those shown are kept."""
+    """A mapping in the file. Keys that are not listed here are kept."""
 
     model_config = ConfigDict(strict=True, extra="allow", allow_inf_nan=False)
 
 
 class TargetScore(_Part):
-    """How one target was tracked."""
+    """Tracking accuracy of one target."""
 
     continuity: Figure
     rmse_m: Figure
@@ -43,14 +46,14 @@ class TargetScore(_Part):
 
 
 class Percentiles(_Part):
-    """Of the times of one stage, ms."""
+    """Percentiles of the processing time of one stage, ms."""
 
     p50: Figure
     p99: Figure
 
 
 class Summary(_Part):
-    """What `isac report` shows of summary.json."""
+    """The part of summary.json that `isac report` prints."""
 
     scene: Text
     scene_fingerprint: Text
@@ -68,20 +71,18 @@ class Summary(_Part):
     latency_ms: dict[Text, Percentiles]
 
 
-SUMMARY_FILE = "summary.json"
-
-
 def write_summary(path: Path, summary: dict) -> None:
-    """Write a summary as JSON, in one step; null stands for a number that is not finite."""
-    text = json.dumps(_finite(summary), indent=2, allow_nan=False) + "\n"
+    """Write a summary as JSON, in one step. Numbers that are not finite become null."""
+    text = json.dumps(finite_or_none(summary), indent=2, allow_nan=False) + "\n"
     replace_file(path, text.encode())
 
 
 def read_summary(path: Path) -> dict:
-    """Read what write_summary wrote.
+    """Read a file of write_summary.
 
-    Raises ValueError: one line with the file and the key that is missing or wrong.
+    Raises ValueError: one line with the file and the key that is missing or wrong
     """
+    # The file as JSON.
     try:
         data = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
@@ -95,6 +96,7 @@ def read_summary(path: Path) -> dict:
     except ValueError as error:
         raise ValueError(f"{path}: {quoted(error)}; {NOT_A_SUMMARY}") from None
 
+    # Keys and their values.
     if not isinstance(data, dict):
         raise ValueError(f"{path}: is no mapping of keys; {NOT_A_SUMMARY}")
     missing = [name for name in Summary.model_fields if name not in data]
@@ -109,9 +111,12 @@ def read_summary(path: Path) -> dict:
     return data
 
 
-def _finite(value):
+def finite_or_none(value: Any) -> Any:
+    """Replace numbers that are not finite by None, also in nested mappings and lists."""
     if isinstance(value, dict):
-        return {key: _finite(item) for key, item in value.items()}
+        return {key: finite_or_none(item) for key, item in value.items()}
     if isinstance(value, (list, tuple)):
-        return [_finite(item) for item in value]
-    return None if isinstance(value, float) and not math.isfinite(value) else value
+        return [finite_or_none(item) for item in value]
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    return value

@@ -1,4 +1,4 @@
-"""Frames measured by several processes at once; the results do not depend on their number."""
+"""Evaluation of frames in several processes; the results do not depend on their number."""
 
 from __future__ import annotations
 
@@ -22,7 +22,10 @@ from cooperative_isac.scene.file.config import with_power
 from cooperative_isac.scene.model import Scene
 from cooperative_isac.schemes.registry import make_scheme
 
+# One thread for each numerical library of a worker. More threads would compete for the processors,
+# and would change the order of sums, so that results differed in their last digits.
 ONE_THREAD = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
+# Scene and names of schemes of a worker process, set when it starts.
 _task: tuple[Scene, tuple[str, ...]]
 
 
@@ -33,19 +36,29 @@ def measure_frames(
     num_frames: int,
     num_workers: int,
 ) -> Iterator[FrameSample]:
-    """Samples of frames 0 .. num_frames - 1 at the first power, then at the next, in this order."""
-    others = set(multiprocessing.active_children())
+    """Measure frames 0 to num_frames - 1 at each transmit power in worker processes.
+
+    Yields the samples of all frames at the first power, then those at the next one.
+    Raises SchemeFailure: a scheme failed, or a worker process ended unexpectedly
+    """
+    earlier_children = set(multiprocessing.active_children())
     pool = ProcessPoolExecutor(
-        num_workers, multiprocessing.get_context("spawn"), _begin, (scene, tuple(scheme_names))
+        num_workers,
+        mp_context=multiprocessing.get_context("spawn"),
+        initializer=_initialize,
+        initargs=(scene, tuple(scheme_names)),
     )
+
     finished = False
     try:
-        with _one_thread(), _interrupts_held():
+        # The workers start here, as jobs are submitted.
+        with _one_thread(), _interrupts_blocked():
             samples = [
                 pool.submit(_measure, power, number)
                 for power in powers_dbm
                 for number in range(num_frames)
             ]
+
         for sample in samples:
             yield sample.result()
         finished = True
@@ -56,7 +69,7 @@ def measure_frames(
         ) from error
     finally:
         if not finished:
-            for worker in set(multiprocessing.active_children()) - others:
+            for worker in set(multiprocessing.active_children()) - earlier_children:
                 worker.terminate()
         pool.shutdown(cancel_futures=True)
 
@@ -66,28 +79,31 @@ def num_processors() -> int:
     return len(os.sched_getaffinity(0))
 
 
-def _begin(scene: Scene, scheme_names: tuple[str, ...]) -> None:
+def _initialize(scene: Scene, scheme_names: tuple[str, ...]) -> None:
+    """Keep the task of a new worker process."""
     global _task
     _task = scene, scheme_names
 
 
 def _measure(power_dbm: float, number: int) -> FrameSample:
-    return measure_frame(*_prepared(power_dbm), number)
+    """Measure one frame in a worker process."""
+    scene, schemes = _prepared(power_dbm)
+    return measure_frame(scene, schemes, number)
 
 
 @lru_cache(maxsize=1)
 def _prepared(power_dbm: float) -> tuple[Scene, dict[str, Ends]]:
-    """The scene and schemes at one power, with the tables that schemes make in their first
-    frame.
-    """
+    """Scene and schemes at one power, with the tables that schemes compute in their first frame."""
     scene, names = _task
     scene = with_power(scene, power_dbm)
-    schemes = {name: _made(name, scene) for name in names}
+    schemes = {name: _make_ends(name, scene) for name in names}
+
+    # A first frame that is discarded, so that the times of later frames are without the tables.
     measure_frame(scene, schemes, 0)
     return scene, schemes
 
 
-def _made(name: str, scene: Scene) -> Ends:
+def _make_ends(name: str, scene: Scene) -> Ends:
     try:
         return make_ends(make_scheme(name, scene))
     except Exception as error:
@@ -98,9 +114,7 @@ def _made(name: str, scene: Scene) -> Ends:
 
 @contextmanager
 def _one_thread() -> Generator[None, None, None]:
-    """Processes started inside use one thread each: more would fight for processors and round
-    differently.
-    """
+    """Limit the numerical libraries of processes that are started inside to one thread."""
     before = {name: os.environ.get(name) for name in ONE_THREAD}
     os.environ.update(ONE_THREAD)
     try:
@@ -114,8 +128,8 @@ def _one_thread() -> Generator[None, None, None]:
 
 
 @contextmanager
-def _interrupts_held() -> Generator[None, None, None]:
-    """Processes started inside never see Ctrl-C: it is this process that ends them."""
+def _interrupts_blocked() -> Generator[None, None, None]:
+    """Start processes inside that ignore Ctrl-C, as this process terminates them itself."""
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
         yield

@@ -8,6 +8,7 @@ from typing import Any
 
 from rich.console import Console
 from rich.measure import Measurement
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 from rich.text import Text
 
@@ -45,6 +46,17 @@ def make_console(stderr: bool = False) -> ReportConsole:
     if console.width < LEAST_WIDTH:
         console.width = LEAST_WIDTH
     return console
+
+
+def make_progress() -> Progress:
+    """A progress bar on standard error: description, bar, steps done, and time that remains."""
+    return Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeRemainingColumn(),
+        console=make_console(stderr=True),
+    )
 
 
 def fitting(table: Table, console: Console) -> Table:

@@ -202,16 +202,16 @@ def test_a_scheme_that_cannot_be_made_is_named(traced):
 def test_results_are_shown_and_written(traced, tmp_path, capsys):
     path = tmp_path / "results.json"
     evaluate_sequence(traced, ["local_ml"], 100, 7, [30.0, 40.0], path)
-    told = capsys.readouterr()
-    assert "has 12 frames: the sequence ends with them" in " ".join(told.err.split())
+    shown = capsys.readouterr()
+    assert "has 12 frames: the sequence ends with them" in " ".join(shown.err.split())
     for words in (
         "traced: 12 consecutive simulated frames, seed 7",
         "identity",
         "car1",
-        "3 pairs",
+        "3 links",
         "targets",
     ):
-        assert words in " ".join(told.out.split())
+        assert words in " ".join(shown.out.split())
     results = json.loads(path.read_text())
     assert (results["frames"], results["seed"], results["sequence"]) == (12, 7, True)
     assert results["path_kinds"] == ["targets"] and results["paths"].endswith("car.npz")

@@ -1,7 +1,7 @@
-"""What a report needs, written while the run goes on, so that no death of a process costs it.
+"""Checkpoints of a run's report, written during the run, so that a killed process loses little.
 
-The frames go to a file for every checkpoint, the counts to one that is replaced: a checkpoint of
-a long run costs no more than that of a short one.
+The new frames of every checkpoint go to a file of their own, and the counts to a single file that
+is replaced. So the cost of a checkpoint does not grow with the length of the run.
 """
 
 from __future__ import annotations
@@ -22,15 +22,17 @@ from cooperative_isac.evaluation.summary_file import SUMMARY_FILE, write_summary
 CHECKPOINT_FOLDER = "checkpoint"
 COUNTS_FILE = "counts.json"
 FRAMES_FILES = "frames-*.npz"
-# What a checkpoint's folder may hold, also of writers that were killed; all else is the user's.
+# Files of checkpoints, also the partial ones of a killed writer. Other files are the user's.
 OWN_FILES = (FRAMES_FILES, f"{COUNTS_FILE}*")
 
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """Where a report stands.
+    """State of a report that is not complete.
 
-    run: number of the run; counts: states of its ledger and bounds; record: its frames
+    run: number of the run
+    counts: states of the RunLedger and of the BoundLog
+    record: the frames so far
     """
 
     run: int
@@ -41,17 +43,15 @@ class Checkpoint:
 def write_checkpoint(
     folder: Path, run: int, counts: dict, new_frames: RunRecord, summary: dict
 ) -> None:
-    """Add a checkpoint to the report in a folder; each file is written in one step.
+    """Add a checkpoint to the report in a folder. Each file is written in one step.
 
-    Args:
-        folder: of the report
-        run: number of the run
-        counts: what JSON can hold
-        new_frames: those since the last checkpoint
-        summary: of the report so far
+    folder: folder of the report
+    run: number of the run
+    counts: states of ledger and bounds, in types that JSON can hold
+    new_frames: frames since the last checkpoint
+    summary: summary of the run so far
 
-    Raises:
-        OSError: a file cannot be written
+    Raises OSError: a file cannot be written
     """
     parts = folder / CHECKPOINT_FOLDER
     parts.mkdir(parents=True, exist_ok=True)
@@ -63,35 +63,40 @@ def write_checkpoint(
 
 
 def read_checkpoint(folder: Path) -> Checkpoint | None:
-    """The checkpoints of a report that was not completed; None where none can be read."""
+    """Read the checkpoints of an incomplete report. Returns None if there are none, or damaged."""
     parts = folder / CHECKPOINT_FOLDER
     try:
         content = json.loads((parts / COUNTS_FILE).read_text(encoding="utf-8"))
-        return Checkpoint(int(content["run"]), dict(content["counts"]), _frames(parts))
+        return Checkpoint(
+            run=int(content["run"]),
+            counts=dict(content["counts"]),
+            record=_frames(parts),
+        )
     except (OSError, KeyError, TypeError, ValueError):
         return None
 
 
 def clear_checkpoint(folder: Path) -> None:
-    """Remove all checkpoints of a report that is complete, or begins anew; no other file."""
+    """Remove the checkpoints of a report that is complete or starts again, but no other file."""
     parts = folder / CHECKPOINT_FOLDER
     try:
-        for path in [path for pattern in OWN_FILES for path in parts.glob(pattern)]:
-            path.unlink(missing_ok=True)
+        for pattern in OWN_FILES:
+            for path in list(parts.glob(pattern)):
+                path.unlink(missing_ok=True)
         parts.rmdir()
     except OSError:
-        pass  # not there, with files of the user, or not ours to remove
+        # There is no such folder, it holds files of the user, or it may not be changed.
+        pass
 
 
 def recover_report(folder: Path) -> bool:
-    """Write the record of a report whose evaluator did not complete it; the summary is there.
+    """Write the record of a run from its checkpoints, if its evaluator did not complete it.
 
-    Returns:
-        Whether there was anything to recover.
+    The summary needs no recovery: every checkpoint writes it.
 
-    Raises:
-        OSError: the record cannot be written
-        ValueError: a checkpoint cannot be read
+    Returns True if there were checkpoints.
+    Raises OSError: the record cannot be written
+    Raises ValueError: a checkpoint cannot be read
     """
     parts = folder / CHECKPOINT_FOLDER
     if not any(parts.glob(FRAMES_FILES)):
@@ -101,22 +106,22 @@ def recover_report(folder: Path) -> bool:
 
 
 def _frames_file(parts: Path, first: int) -> Path:
-    """Where frames from number `first` on are written; names sort as numbers do."""
+    """File of the frames from number `first` on. The names sort in the order of the frames."""
     return parts / f"frames-{first:020d}.npz"
 
 
 def _remove_old(parts: Path, newest: int) -> None:
-    """Remove files whose frames a record does not keep: a run of days must not fill the disk."""
+    """Remove files of frames beyond FRAMES_KEPT, so that a long run does not fill the disk."""
     oldest_kept = _frames_file(parts, max(newest - FRAMES_KEPT + 1, 0))
     older = sorted(path for path in parts.glob(FRAMES_FILES) if path.name < oldest_kept.name)
 
-    # The last of them may reach beyond.
+    # The last of these files may hold frames that are kept.
     for path in older[:-1]:
         path.unlink(missing_ok=True)
 
 
 def _frames(parts: Path) -> RunRecord:
-    """All frames of the checkpoints, in order."""
+    """The frames of all checkpoints, in order, without partial files."""
     return merged_records(
         [
             load_run_record(path)

@@ -1,7 +1,8 @@
-"""How far the tracks of a run were from their targets, over time."""
+"""Location errors of the tracks of a run over time."""
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,17 +12,17 @@ from cooperative_isac.metrics.assignment import match_within, pairwise_distances
 from cooperative_isac.metrics.run_score import GOSPA_CUTOFF_M
 from cooperative_isac.tracking.track import ESTABLISHED_NUMBERS
 
-# Frames of a long run that are looked at, evenly spread: more than a picture has pixels.
+# Largest number of frames that are scored, evenly spaced: more than the pixels of a picture.
 MAX_FRAMES = 3000
 
 
 @dataclass(frozen=True)
 class TargetErrors:
-    """Location errors of one target's tracks, [num_frames] each; nan where no track was near.
+    """Location errors of the tracks of one target, in the frames with this target.
 
-    seconds: since the run's first frame, of the frames that have the target
-    error_m: distance of the nearest established track
-    reported_m: r.m.s. error by that track's own covariance
+    seconds: [num_frames], float64, s since the first frame of the run
+    error_m: [num_frames], float64, m, distance of the assigned track; nan without one
+    reported_m: [num_frames], float64, m, r.m.s. error from the covariance of that track
     """
 
     seconds: np.ndarray
@@ -30,37 +31,54 @@ class TargetErrors:
 
 
 def frame_seconds(record: RunRecord, frames: np.ndarray) -> np.ndarray:
-    """Times of frame numbers since the run's first frame, s; frames: [num_rows], int64."""
+    """Times of frames since the first frame of the run.
+
+    frames: [num_rows], int64, frame numbers
+
+    Returns [num_rows], float64, s.
+    """
     order = np.argsort(record.frame_number, kind="stable")
-    places = np.searchsorted(record.frame_number[order], frames)
-    stamps_ns = record.frame_stamp_ns[order][places]
+    rows = np.searchsorted(record.frame_number[order], frames)
+    stamps_ns = record.frame_stamp_ns[order][rows]
     return (stamps_ns - record.frame_stamp_ns[:1]) * 1e-9
 
 
 def track_errors(record: RunRecord, dimension: int) -> dict[str, TargetErrors]:
-    """Errors of each target by its name, in the plane when the scene is 2-D."""
-    step = max(1, -(-len(record.frame_number) // MAX_FRAMES))
+    """Location errors of each target, by its name.
+
+    dimension: 2 compares horizontal positions only
+    """
+    # Errors of every frame, or of evenly spaced ones in a long run.
+    num_frames = len(record.frame_number)
+    step = max(1, math.ceil(num_frames / MAX_FRAMES))
     established = np.isin(record.track_status, ESTABLISHED_NUMBERS)
-    rows: dict[str, list[tuple[int, float, float]]] = {}
+    samples: dict[str, list[tuple[int, float, float]]] = {}
     for frame in record.frame_number[::step]:
         truths = np.flatnonzero(record.truth_frame == frame)
         tracks = np.flatnonzero((record.track_frame == frame) & established)
-        errors_m, reported_m = _nearest(record, truths, tracks, dimension)
+        errors_m, reported_m = _frame_errors(record, truths, tracks, dimension)
         for row, error_m, rms_m in zip(truths, errors_m, reported_m):
-            rows.setdefault(str(record.truth_name[row]), []).append((frame, error_m, rms_m))
+            name = str(record.truth_name[row])
+            samples.setdefault(name, []).append((frame, error_m, rms_m))
 
-    found = {}
-    for name in sorted(rows):
-        frames, errors_m, reported_m = zip(*rows[name])
+    # One array for each target.
+    errors = {}
+    for name in sorted(samples):
+        frames, errors_m, reported_m = zip(*samples[name])
         seconds = frame_seconds(record, np.array(frames))
-        found[name] = TargetErrors(seconds, np.array(errors_m), np.array(reported_m))
-    return found
+        errors[name] = TargetErrors(seconds, np.array(errors_m), np.array(reported_m))
+    return errors
 
 
-def _nearest(
+def _frame_errors(
     record: RunRecord, truths: np.ndarray, tracks: np.ndarray, dimension: int
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Error and reported error of each of one frame's truths, [num_truths]; rows of the record."""
+    """Errors and reported errors of the targets of one frame, by optimal assignment.
+
+    truths, tracks: rows of the record
+
+    Returns two arrays [num_truths], float64, m; nan for targets without a track.
+    """
     errors_m = np.full(len(truths), np.nan)
     reported_m = np.full(len(truths), np.nan)
     distances_m = pairwise_distances(

@@ -1,38 +1,52 @@
-"""Bookkeeping of a live run: which frames came in time, what stages took, what the fronthaul
-carried.
-"""
+"""Frame counts, latencies and fronthaul load of a live run."""
 
 from __future__ import annotations
 
 from collections import OrderedDict, defaultdict, deque
+from collections.abc import Iterable
 
 import numpy as np
 
+# Percentiles of the stages' times, by their keys in the summary.
 PERCENTILES = {"p50": 50, "p99": 99}
-TIMES_KEPT = 36_000  # of each stage: its percentiles are over the latest
-FRAMES_OPEN = 256  # older frames have had their period, and no timing comes any more
+# Stages of a frame, in the order of the summary.
+STAGES = ("encode", "decode", "track", "end_to_end")
+# Times kept for each stage: an hour of one station at 10 frames/s. Percentiles are over these.
+TIMES_KEPT = 36_000
+# Latest frames whose timing may still arrive. Nodes take up to 100 frames/s, at which the oldest of
+# them is 2.5 s old: its period has ended, and its decoder has long finished.
+FRAMES_OPEN = 256
 
 
 class RunLedger:
-    """Announced frames, latencies and bits of one run of any length; a frame is late after one
-    period.
+    """Announced frames, latencies and fronthaul bits of a run of any length.
+
+    A frame is late if its detections take longer than one frame period. It is lost if it is never
+    decoded.
+
+    period_s: time between two frames, s
     """
 
     def __init__(self, period_s: float):
         self._period_s = period_s
+        # Frame numbers: the first one announced, and the last one that is no longer open.
         self._first: int | None = None
         self._last_closed: int | None = None
+        # Stamps and decoding latencies of the open frames, by frame number.
         self._stamps_ns: OrderedDict[int, int] = OrderedDict()
         self._decoded_ms: OrderedDict[int, float] = OrderedDict()
-        self._closed_decoded = self._closed_slow = 0
+        # Counts of the frames that are no longer open.
+        self._closed_decoded = 0
+        self._closed_slow = 0
         self._stages_ms: dict[str, deque[float]] = defaultdict(lambda: deque(maxlen=TIMES_KEPT))
         self._bits: dict[str, int] = defaultdict(int)
         self._downlink_bits = 0
-        self._skipped = self._unseen = 0
+        self._skipped = 0
+        self._unseen = 0
         self._resumed = False
 
     def state(self) -> dict:
-        """All of it, as JSON can hold it."""
+        """Return the whole state, in types that JSON can hold."""
         return {
             "first": self._first,
             "last_closed": self._last_closed,
@@ -48,7 +62,7 @@ class RunLedger:
         }
 
     def restore(self, state: dict) -> None:
-        """Go on from a state; frames up to the next announcement are unseen, not lost."""
+        """Continue from a state. Frames up to the next announcement are unseen, not lost."""
         self._first = state["first"]
         self._last_closed = state["last_closed"]
         self._stamps_ns = OrderedDict((int(number), stamp) for number, stamp in state["stamps_ns"])
@@ -66,12 +80,13 @@ class RunLedger:
         self._resumed = True
 
     def skip(self, num_frames: int) -> None:
-        """So many frames were announced to nobody, because the network could not follow."""
+        """Count frame numbers that were not transmitted, as the network was overloaded."""
         self._skipped += num_frames
 
     def announce(self, number: int, stamp_ns: int, downlink_bits: int) -> None:
-        """A frame is on the air, a later one each time; downlink_bits tell ONE access point what is
-        sent.
+        """Count a transmitted frame. Frame numbers rise from call to call.
+
+        downlink_bits: side information of the frame for a single access point
         """
         if self._first is None:
             self._first = number
@@ -79,25 +94,33 @@ class RunLedger:
             self._count_unseen(number)
         self._stamps_ns[number] = stamp_ns
         self._downlink_bits += downlink_bits
+
         if len(self._stamps_ns) > FRAMES_OPEN:
             self._last_closed, _ = self._stamps_ns.popitem(last=False)
 
     def _count_unseen(self, number: int) -> None:
-        """Before the first announcement after a restart: frames that nobody was there to count."""
-        assert self._first is not None  # a frame was announced
+        """Count the frames between the restored state and the first announcement after it."""
+        assert self._first is not None, "a frame was announced"
         self._resumed = False
-        last = next(reversed(self._stamps_ns), self._first)
-        newest = max(self._decoded_ms, default=-1)
-        undecoded = sum(opened > newest for opened in self._stamps_ns)
-        self._unseen += max(number - last - 1, 0) + undecoded
+        last_announced = next(reversed(self._stamps_ns), self._first)
+        missed = max(number - last_announced - 1, 0)
 
-    def hear_packet(self, site: str, num_bytes: int) -> None:
-        """An access point's packet went over the fronthaul."""
+        # Frames whose detections may have come while no ledger received them.
+        newest_decoded = max(self._decoded_ms, default=-1)
+        undecoded = sum(announced > newest_decoded for announced in self._stamps_ns)
+        self._unseen += missed + undecoded
+
+    def add_packet(self, site: str, num_bytes: int) -> None:
+        """Count an uplink packet of an access point."""
         self._bits[site] += 8 * num_bytes
 
     def time_stage(self, number: int, stage: str, duration_ms: float, latency_ms: float) -> None:
-        """A stage (encode, decode, track) took duration_ms and ended latency_ms after the frame's
-        stamp.
+        """Add the time of one stage of a frame.
+
+        number: number of the frame
+        stage: encode, decode or track
+        duration_ms: time that the stage took, ms
+        latency_ms: time from the stamp of the frame to the end of the stage, ms
         """
         self._stages_ms[stage].append(duration_ms)
         if stage == "track":
@@ -105,67 +128,76 @@ class RunLedger:
         if stage == "decode":
             self._decoded_ms[number] = latency_ms
             if len(self._decoded_ms) > FRAMES_OPEN:
-                decoded, slow = self._judge([self._decoded_ms.popitem(last=False)])
+                decoded, slow = self._counts([self._decoded_ms.popitem(last=False)])
                 self._closed_decoded += decoded
                 self._closed_slow += slow
 
     def summary(self, now_ns: int) -> dict:
-        """Counts, rates and percentiles so far, of the frames that had their period.
+        """Counts, rates and percentiles of all frames whose period has ended.
 
-        Frames whose announcement was lost are frames too; those that were never decoded are lost
-        and late, unless they were skipped, or there was no ledger to see them.
+        Frames whose announcement was lost are counted, too. Frames that were never decoded are
+        lost and late, unless they were skipped or unseen.
         """
+        # Frames that are due: their period has ended.
         due = [
             number
-            for number, stamp in self._stamps_ns.items()
-            if stamp + self._period_s * 1e9 < now_ns
+            for number, stamp_ns in self._stamps_ns.items()
+            if stamp_ns + self._period_s * 1e9 < now_ns
         ]
         last = max(due, default=self._last_closed)
-        counted: list[tuple[int, float]] = []
         frames = 0
+        decoded_frames: list[tuple[int, float]] = []
         if last is not None and self._first is not None:
             frames = last - self._first + 1
-            counted = [item for item in self._decoded_ms.items() if frames and item[0] <= last]
-        decoded, slow = self._judge(counted)
-        lost = max(frames - self._closed_decoded - decoded - self._skipped - self._unseen, 0)
-        late = lost + self._closed_slow + slow
-        duration_s = frames * self._period_s
+            if frames:
+                decoded_frames = [
+                    (number, latency_ms)
+                    for number, latency_ms in self._decoded_ms.items()
+                    if number <= last
+                ]
+
+        # Decoded, lost and late frames.
+        decoded, slow = self._counts(decoded_frames)
+        decoded += self._closed_decoded
+        slow += self._closed_slow
+        lost = max(frames - decoded - self._skipped - self._unseen, 0)
+
         # Bits were counted in the frames that were seen only.
         seen_s = max(frames - self._unseen, 0) * self._period_s
+        uplink = {site: _rate(bits, seen_s) for site, bits in sorted(self._bits.items())}
         return {
             "frames": frames,
-            "frames_late": late,
+            "frames_late": lost + slow,
             "frames_lost": lost,
             "frames_skipped": self._skipped,
             "frames_unseen": self._unseen,
-            "duration_s": duration_s,
-            "fronthaul_bits_per_s": {
-                site: _rate(bits, seen_s) for site, bits in sorted(self._bits.items())
-            },
+            "duration_s": frames * self._period_s,
+            "fronthaul_bits_per_s": uplink,
             "fronthaul_downlink_bits_per_s": _rate(self._downlink_bits, seen_s),
-            "latency_ms": {
-                stage: _percentiles(self._stages_ms[stage])
-                for stage in ("encode", "decode", "track", "end_to_end")
-            },
+            "latency_ms": {stage: _percentiles(self._stages_ms[stage]) for stage in STAGES},
         }
 
-    def _judge(self, decoded: list[tuple[int, float]]) -> tuple[int, int]:
-        """How many of decoded frames (number, latency) belong to the run, and how many of these
-        were slow.
+    def _counts(self, decoded_frames: Iterable[tuple[int, float]]) -> tuple[int, int]:
+        """Numbers of decoded frames of this run, and of those that were late.
+
+        decoded_frames: frame number and decoding latency, ms
         """
-        known = [
+        latencies_ms = [
             latency_ms
-            for number, latency_ms in decoded
+            for number, latency_ms in decoded_frames
             if self._first is not None and number >= self._first
         ]
-        return len(known), sum(latency_ms > 1e3 * self._period_s for latency_ms in known)
+        num_slow = sum(latency_ms > 1e3 * self._period_s for latency_ms in latencies_ms)
+        return len(latencies_ms), num_slow
 
 
 def _rate(bits: int, duration_s: float) -> float | None:
+    """Bits per second; None without any duration."""
     return round(bits / duration_s, 1) if duration_s else None
 
 
 def _percentiles(values: deque[float]) -> dict[str, float | None]:
+    """Percentiles of the times of a stage; None without any."""
     if not values:
         return dict.fromkeys(PERCENTILES)
     return {name: round(float(np.percentile(values, q)), 3) for name, q in PERCENTILES.items()}

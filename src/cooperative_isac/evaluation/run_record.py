@@ -1,4 +1,4 @@
-"""What a live run saw, frame by frame, as columns in one file."""
+"""Record of a live run: truth, detections and tracks of every frame, as columns of one file."""
 
 from __future__ import annotations
 
@@ -19,11 +19,13 @@ from cooperative_isac.scene.model import TargetClass, TargetState
 from cooperative_isac.tracking.track import Track, TrackStatus
 
 RECORD_FILE = "run.npz"
-FRAMES_KEPT = 36_000  # an hour at 10 frames/s
-# Of a detection, which a record does not hold: it has complete detections only.
+# Latest frames that a record keeps: an hour at 10 frames/s, some tens of megabytes.
+FRAMES_KEPT = 36_000
+# Number of paths of a detection that is read from a record, which holds no paths. Any number above
+# zero marks a complete detection.
 SOME_PATHS = 1
 NOT_A_RECORD = "it is not the record of a run"
-# Columns by the rows that they share: type and shape of a row.
+# Columns of the four tables of a record: data type, and shape of the entry of one row.
 COLUMNS = {
     "frame": {"number": ("i8", ()), "stamp_ns": ("i8", ()), "simulated": ("?", ())},
     "truth": {"frame": ("i8", ()), "name": ("U64", ()), "class": ("i8", ()), "state": ("f8", (6,))},
@@ -43,23 +45,32 @@ COLUMNS = {
     },
 }
 ENUMERATIONS = {"class": TargetClass, "status": TrackStatus}
-# Beyond what any scene holds, m or m/s: larger numbers are damage, and no picture can show them.
+# Largest coordinate, m or m/s. It is beyond any scene: larger numbers are damage of the file, and
+# matplotlib cannot draw them.
 LARGEST_STATE = 1e9
-# A part of a topic's name; other texts of a damaged file could steer a terminal or a picture.
+# Names of targets are parts of topic names. Other texts of a damaged file could contain control
+# sequences of a terminal or markup of a picture.
 TARGET_NAME = re.compile(r"[\w./ -]+")
-# Time of a stamp, ns since 1970: differences of two stay within 64 bits.
+# Largest time stamp, ns since 1970, so that the difference of two stamps fits 64 bits.
 LARGEST_STAMP_NS = 2**62
 
 
 @dataclass(frozen=True)
 class RunRecord:
-    """Columns of a run. Rows of truth, detection and track columns belong to frame number *_frame,
-    int64.
+    """Tables of frames, truth, detections and tracks of a run, as columns.
 
-    frame_number, frame_stamp_ns: [num_frames], int64; frame_simulated: [num_frames], bool;
-    *_state: [num_rows, 6], x y z vx vy vz in map, SI; *_covariance: [num_rows, 6, 6]; truth_name:
-    str;
-    *_class, track_status: the numbers of their enumerations.
+    frame_number: [num_frames], int64
+    frame_stamp_ns: [num_frames], int64, ns since 1970
+    frame_simulated: [num_frames], bool, the echoes of the frame are simulated
+    truth_frame, detection_frame, track_frame: [num_rows], int64, frame number of each row
+    truth_name: [num_rows], str, name of the target
+    truth_class, track_class: [num_rows], int64, value of the TargetClass
+    track_status: [num_rows], int64, value of the TrackStatus
+    truth_state, detection_state, track_state: [num_rows, 6], float64, m and m/s, position and
+        velocity in the frame `map`
+    detection_covariance, track_covariance: [num_rows, 6, 6], float64, of the state
+    detection_snr_db: [num_rows], float64, dB
+    track_id: [num_rows], int64
     """
 
     frame_number: np.ndarray
@@ -81,8 +92,9 @@ class RunRecord:
     track_covariance: np.ndarray
 
     def save(self, path: Path) -> None:
-        """Write an .npz file, in one step; not compressed, for a node that is told to end has only
-        seconds.
+        """Write an .npz file in one step.
+
+        It is not compressed: a node that has to end has a few seconds only.
         """
         part = path.with_name(f"{path.stem}.part.npz")
         np.savez(part, **{item.name: getattr(self, item.name) for item in fields(self)})
@@ -90,30 +102,38 @@ class RunRecord:
 
 
 def load_run_record(path: Path) -> RunRecord:
-    """Read what RunRecord.save wrote.
+    """Read a file of RunRecord.save.
 
-    Raises ValueError: one line with the file, and the column that is missing or wrong.
+    Raises ValueError: one line with the file, and the column that is missing or wrong
     """
-    found = _read_columns(path)
-    missing = [item.name for item in fields(RunRecord) if item.name not in found]
+    arrays = _read_columns(path)
+    missing = [item.name for item in fields(RunRecord) if item.name not in arrays]
     if missing:
         raise ValueError(f"{path}: lacks {', '.join(missing)}; {NOT_A_RECORD}")
-    for rows, columns in COLUMNS.items():
-        num_rows = np.shape(found[f"{rows}_{next(iter(columns))}"])[:1]
+
+    for table, columns in COLUMNS.items():
+        # Type, shape and values of each column.
+        first_column = next(iter(columns))
+        num_rows = np.shape(arrays[f"{table}_{first_column}"])[:1]
         for name, (kind, shape) in columns.items():
-            values = found[f"{rows}_{name}"]
+            values = arrays[f"{table}_{name}"]
             fault = _type_fault(values, kind, (*num_rows, *shape)) or _value_fault(name, values)
             if fault is not None:
-                raise ValueError(f"{path}: {rows}_{name} {fault}; {NOT_A_RECORD}")
-        if rows != "frame" and not np.isin(found[f"{rows}_frame"], found["frame_number"]).all():
-            raise ValueError(f"{path}: {rows}_frame has frames beside frame_number; {NOT_A_RECORD}")
-        fault = _order_fault(rows, found)
+                raise ValueError(f"{path}: {table}_{name} {fault}; {NOT_A_RECORD}")
+
+        # Frame numbers of the rows.
+        if table != "frame" and not np.isin(arrays[f"{table}_frame"], arrays["frame_number"]).all():
+            raise ValueError(
+                f"{path}: {table}_frame has frames beside frame_number; {NOT_A_RECORD}"
+            )
+        fault = _order_fault(table, arrays)
         if fault is not None:
             raise ValueError(f"{path}: {fault}; {NOT_A_RECORD}")
-    return RunRecord(**found)
+    return RunRecord(**arrays)
 
 
 def _read_columns(path: Path) -> dict[str, np.ndarray]:
+    """The columns of a file that a record has, not checked."""
     try:
         with warnings.catch_warnings(), np.load(path, allow_pickle=False) as columns:
             warnings.simplefilter("ignore")
@@ -121,42 +141,51 @@ def _read_columns(path: Path) -> dict[str, np.ndarray]:
             return {name: columns[name] for name in names if name in columns}
     except FileNotFoundError:
         raise ValueError(f"{path}: no such file") from None
-    except Exception:  # whatever zipfile, zlib and numpy raise for damaged bytes
+    except Exception:
+        # zipfile, zlib and numpy raise many types of errors for damaged bytes.
         raise ValueError(
             f"{path}: not an .npz file of arrays, or damaged; {NOT_A_RECORD}"
         ) from None
 
 
 def _type_fault(values: np.ndarray, kind: str, shape: tuple[int, ...]) -> str | None:
-    """What is wrong with type or shape of a column, in words."""
+    """Error message for the type or the shape of a column, or None.
+
+    kind: data type
+    shape: shape that the column must have
+    """
     wanted = np.dtype(kind)
     if values.ndim == 0:
         return "is a single value, must have one for each row"
     if values.shape != shape:
         return f"is {_sizes(values.shape)}, must be {_sizes(shape)}"
-    if values.dtype.kind != wanted.kind or (wanted.kind in "if" and values.dtype != wanted):
+    # Texts and flags may have any size, numbers have 64 bits.
+    is_number = wanted.kind in "if"
+    if values.dtype.kind != wanted.kind or (is_number and values.dtype != wanted):
         return f"is of type {values.dtype}, must be {wanted}"
     return None
 
 
-def _order_fault(rows: str, columns: dict[str, np.ndarray]) -> str | None:
-    """What is wrong with the order of rows, in words: frames rise, and the rows of others with
-    them.
-    """
-    if rows == "frame":
-        is_rising = (columns["frame_number"][1:] > columns["frame_number"][:-1]).all()
-        return None if is_rising else "frame_number does not rise"
-    frames = columns[f"{rows}_frame"]
-    return None if (frames[1:] >= frames[:-1]).all() else f"{rows}_frame goes back"
+def _order_fault(table: str, arrays: dict[str, np.ndarray]) -> str | None:
+    """Error message for rows that are not in the order of their frames, or None."""
+    if table == "frame":
+        numbers = arrays["frame_number"]
+        return None if (numbers[1:] > numbers[:-1]).all() else "frame_number does not rise"
+    frames = arrays[f"{table}_frame"]
+    return None if (frames[1:] >= frames[:-1]).all() else f"{table}_frame goes back"
 
 
 def _covariance_fault(covariances: np.ndarray) -> str | None:
-    """What is wrong with covariances [num_rows, 6, 6], in words."""
+    """Error message for covariances [num_rows, 6, 6], or None."""
+    # Size of the entries.
     if not np.isfinite(covariances).all():
         return "has numbers that are not finite"
+    largest_variance = TRACK_MARGIN * LARGEST_VARIANCE
     sizes = np.abs(covariances).max(axis=(1, 2))
-    if (sizes > TRACK_MARGIN * LARGEST_VARIANCE).any():
-        return f"has variances beyond {TRACK_MARGIN * LARGEST_VARIANCE:g}"
+    if (sizes > largest_variance).any():
+        return f"has variances beyond {largest_variance:g}"
+
+    # Symmetric and positive semidefinite, except for rounding.
     tolerances = SYMMETRY_TOLERANCE * sizes
     asymmetries = np.abs(covariances - covariances.swapaxes(1, 2)).max(axis=(1, 2))
     is_negative = np.linalg.eigvalsh(covariances)[:, 0] < -tolerances
@@ -166,9 +195,11 @@ def _covariance_fault(covariances: np.ndarray) -> str | None:
 
 
 def _value_fault(name: str, values: np.ndarray) -> str | None:
-    """What is wrong with the values of a column, in words."""
-    if name in ENUMERATIONS and not np.isin(values, _numbers(ENUMERATIONS[name])).all():
-        return f"has numbers beside {', '.join(map(str, _numbers(ENUMERATIONS[name])))}"
+    """Error message for the values of a column, or None."""
+    if name in ENUMERATIONS:
+        numbers = _numbers(ENUMERATIONS[name])
+        if not np.isin(values, numbers).all():
+            return f"has numbers beside {', '.join(map(str, numbers))}"
     if name == "stamp_ns" and not ((values >= 0) & (values < LARGEST_STAMP_NS)).all():
         return "has times that are none"
     if name == "state" and not (np.abs(values) <= LARGEST_STATE).all():
@@ -191,34 +222,33 @@ def _sizes(shape: tuple[int, ...]) -> str:
 
 
 def merged_records(records: Sequence[RunRecord]) -> RunRecord:
-    """The records of consecutive parts of a run as one, of its last FRAMES_KEPT frames."""
+    """Join the records of consecutive parts of a run, and keep its last FRAMES_KEPT frames."""
+    # An empty record gives the columns their types, also without any parts.
+    parts = (RunRecorder().record(), *records)
     columns = {
-        item.name: np.concatenate(
-            [getattr(part, item.name) for part in (RunRecorder().record(), *records)]
-        )
+        item.name: np.concatenate([getattr(part, item.name) for part in parts])
         for item in fields(RunRecord)
     }
 
-    # Rows of frames before the first that is kept
+    # Remove the rows of frames before the first one that is kept.
     numbers = columns["frame_number"][-FRAMES_KEPT:]
     first = numbers[0] if numbers.size else 0
-    kept = {
-        kind: columns[f"{kind}_{key}"] >= first
-        for kind, key in (
-            ("frame", "number"),
-            ("truth", "frame"),
-            ("detection", "frame"),
-            ("track", "frame"),
-        )
+    is_kept = {
+        "frame": columns["frame_number"] >= first,
+        "truth": columns["truth_frame"] >= first,
+        "detection": columns["detection_frame"] >= first,
+        "track": columns["track_frame"] >= first,
     }
-    return RunRecord(
-        **{name: column[kept[name.partition("_")[0]]] for name, column in columns.items()}
-    )
+    kept = {}
+    for name, column in columns.items():
+        table, _, _ = name.partition("_")
+        kept[name] = column[is_kept[table]]
+    return RunRecord(**kept)
 
 
 @dataclass(frozen=True)
 class RecordedFrame:
-    """One frame of a record; its tracks have no age, its detections no sites and paths."""
+    """One frame of a record. A record holds no ages of tracks, and no paths of detections."""
 
     number: int
     stamp_ns: int
@@ -229,62 +259,69 @@ class RecordedFrame:
 
 
 def recorded_frames(record: RunRecord) -> Iterator[RecordedFrame]:
-    """The frames of a record one after the other, as they were added to it."""
+    """Yield the frames of a record, one after the other."""
     for index, number in enumerate(record.frame_number):
         truths = _rows(record.truth_frame, number)
         detections = _rows(record.detection_frame, number)
         tracks = _rows(record.track_frame, number)
         yield RecordedFrame(
-            int(number),
-            int(record.frame_stamp_ns[index]),
-            bool(record.frame_simulated[index]),
-            tuple(
-                TargetState(
-                    str(record.truth_name[row]),
-                    TargetClass(int(record.truth_class[row])),
-                    record.truth_state[row, :3],
-                    record.truth_state[row, 3:],
-                )
-                for row in truths
-            ),
-            tuple(
-                Detection(
-                    record.detection_state[row, :3],
-                    record.detection_state[row, 3:],
-                    record.detection_covariance[row],
-                    float(record.detection_snr_db[row]),
-                    (),
-                    SOME_PATHS,
-                )
-                for row in detections
-            ),
-            tuple(
-                Track(
-                    int(record.track_id[row]),
-                    TrackStatus(int(record.track_status[row])),
-                    TargetClass(int(record.track_class[row])),
-                    0.0,
-                    record.track_state[row, :3],
-                    record.track_state[row, 3:],
-                    record.track_covariance[row],
-                    0.0,
-                    0.0,
-                    0,
-                )
-                for row in tracks
-            ),
+            number=int(number),
+            stamp_ns=int(record.frame_stamp_ns[index]),
+            simulated=bool(record.frame_simulated[index]),
+            truths=tuple(_truth(record, row) for row in truths),
+            detections=tuple(_detection(record, row) for row in detections),
+            tracks=tuple(_track(record, row) for row in tracks),
         )
 
 
+def _truth(record: RunRecord, row: int) -> TargetState:
+    return TargetState(
+        name=str(record.truth_name[row]),
+        target_class=TargetClass(int(record.truth_class[row])),
+        position_m=record.truth_state[row, :3],
+        velocity_mps=record.truth_state[row, 3:],
+    )
+
+
+def _detection(record: RunRecord, row: int) -> Detection:
+    return Detection(
+        position_m=record.detection_state[row, :3],
+        velocity_mps=record.detection_state[row, 3:],
+        covariance=record.detection_covariance[row],
+        snr_db=float(record.detection_snr_db[row]),
+        sites=(),
+        num_paths=SOME_PATHS,
+    )
+
+
+def _track(record: RunRecord, row: int) -> Track:
+    return Track(
+        track_id=int(record.track_id[row]),
+        status=TrackStatus(int(record.track_status[row])),
+        target_class=TargetClass(int(record.track_class[row])),
+        class_probability=0.0,
+        position_m=record.track_state[row, :3],
+        velocity_mps=record.track_state[row, 3:],
+        covariance=record.track_covariance[row],
+        age_s=0.0,
+        since_update_s=0.0,
+        num_detections=0,
+    )
+
+
 def _rows(frames: np.ndarray, number: int) -> range:
-    """Rows that belong to a frame; frames: [num_rows], int64, growing."""
+    """Rows of a frame.
+
+    frames: [num_rows], int64, frame number of each row, not falling
+    """
     return range(*np.searchsorted(frames, [number, number + 1]))
 
 
 class RunRecorder:
-    """Collects the rows of a RunRecord: of a long run, those of its last FRAMES_KEPT frames."""
+    """Collects the rows of a RunRecord, those of the last FRAMES_KEPT frames of a long run."""
 
     def __init__(self):
+        # Of each frame the rows of the four tables, in the order of COLUMNS.
         self._frames: deque[tuple[list[tuple], ...]] = deque(maxlen=FRAMES_KEPT)
 
     def add(
@@ -296,42 +333,46 @@ class RunRecorder:
         tracks: Sequence[Track],
         simulated: bool,
     ) -> None:
-        """Take in one frame, without its partial detections. simulated: its echoes are."""
-        self._frames.append(
+        """Add one frame, without its partial detections.
+
+        number: number of the frame
+        stamp_ns: time stamp of the frame, ns since 1970
+        simulated: the echoes of the frame are simulated
+        """
+        frame_rows = [(number, stamp_ns, simulated)]
+        truth_rows = [
+            (number, truth.name, truth.target_class.value, _state(truth)) for truth in truths
+        ]
+        detection_rows = [
+            (number, _state(detection), detection.covariance, detection.snr_db)
+            for detection in complete(detections)
+        ]
+        track_rows = [
             (
-                [(number, stamp_ns, simulated)],
-                [(number, t.name, t.target_class.value, _state(t)) for t in truths],
-                [(number, _state(d), d.covariance, d.snr_db) for d in complete(detections)],
-                [
-                    (
-                        number,
-                        t.track_id,
-                        t.status.value,
-                        t.target_class.value,
-                        _state(t),
-                        t.covariance,
-                    )
-                    for t in tracks
-                ],
+                number,
+                track.track_id,
+                track.status.value,
+                track.target_class.value,
+                _state(track),
+                track.covariance,
             )
-        )
+            for track in tracks
+        ]
+        self._frames.append((frame_rows, truth_rows, detection_rows, track_rows))
 
     def record(self, last: int = FRAMES_KEPT) -> RunRecord:
-        """Everything that is kept of the last frames, so many at most."""
-        chosen = tuple(islice(self._frames, max(len(self._frames) - last, 0), None))
-        columns: list[np.ndarray] = []
-        for kind, of_rows in enumerate(COLUMNS.values()):
-            rows = [row for frame in chosen for row in frame[kind]]
-            columns += _columns(rows, *of_rows.values())
-        return RunRecord(*columns)
+        """Return the record of the last frames, of at most that number."""
+        first = max(len(self._frames) - last, 0)
+        frames = tuple(islice(self._frames, first, None))
+        arrays: list[np.ndarray] = []
+        for table, columns in enumerate(COLUMNS.values()):
+            rows = [row for frame in frames for row in frame[table]]
+            for index, (kind, shape) in enumerate(columns.values()):
+                values = np.array([row[index] for row in rows], kind)
+                arrays.append(values.reshape(-1, *shape))
+        return RunRecord(*arrays)
 
 
 def _state(item: TargetState | Detection | Track) -> np.ndarray:
+    """Position and velocity, [6], m and m/s."""
     return np.concatenate([item.position_m, item.velocity_mps])
-
-
-def _columns(rows: list[tuple], *columns: tuple[str, tuple[int, ...]]) -> list[np.ndarray]:
-    return [
-        np.array([row[index] for row in rows], kind).reshape(-1, *shape)
-        for index, (kind, shape) in enumerate(columns)
-    ]

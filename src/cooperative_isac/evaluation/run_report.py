@@ -1,4 +1,4 @@
-"""The report of a run: its summary as a table, its record as a picture."""
+"""Report of a run: the summary as a table, the record as a picture."""
 
 from __future__ import annotations
 
@@ -18,18 +18,20 @@ from cooperative_isac.scene.model import Scene
 from cooperative_isac.schemes.registry import scheme_scene
 
 PICTURE_FILE = "scene.png"
-LARGE = 1e12  # figures from here on are shown with an exponent
+# Numbers from this value on are printed with an exponent, as they are too long for a column.
+LARGE = 1e12
 
 
 def show_report(folder: Path, scene_file: str | None, console: Console) -> None:
-    """Print the table of a finished run and draw its picture anew; ValueError names what the folder
-    lacks.
+    """Print the summary of a run that has ended, and redraw its picture.
+
+    Raises ValueError: the folder lacks a file, or the scene is another one
     """
     summary = read_summary(folder)
     recover_report(folder)
     print_summary(summary, console)
 
-    # The picture, which needs more than the table does
+    # The picture needs the scene file, which the table does not.
     scene = recorded_scene(summary["scene"], summary["scene_fingerprint"], scene_file, folder)
     try:
         scene = scheme_scene(summary["scheme"], scene)
@@ -42,13 +44,19 @@ def show_report(folder: Path, scene_file: str | None, console: Console) -> None:
 
 
 def read_summary(folder: Path) -> dict:
-    """What the evaluator reported; ValueError when it is not there or means nothing."""
+    """Read the summary of a run. Raises ValueError if it is missing or damaged."""
     return summary_file.read_summary(folder / SUMMARY_FILE)
 
 
 def recorded_scene(name: str, fingerprint: str, scene_file: str | None, recording: Path) -> Scene:
-    """The scene of a run: a given file, or the shipped one of its name; ValueError when that is
-    another.
+    """Load the scene of a recorded run: the given file, or the shipped scene of that name.
+
+    name: name of the recorded scene
+    fingerprint: fingerprint of the recorded scene
+    scene_file: scene file; None: the shipped scene
+    recording: folder of the run or bag, for the error message
+
+    Raises ValueError: there is no such scene, or its fingerprint differs
     """
     remedy = "name the scene file with --scene"
     try:
@@ -64,17 +72,17 @@ def recorded_scene(name: str, fingerprint: str, scene_file: str | None, recordin
 
 
 def draw_run(scene: Scene, folder: Path) -> None:
-    """Draw what the evaluator recorded as scene.png."""
-    from cooperative_isac.evaluation.scene_picture import (
-        draw_scene_picture,
-    )  # takes a second to load
+    """Draw the record of a run as scene.png in its folder."""
+    # Imported here, as matplotlib takes a second to load.
+    from cooperative_isac.evaluation.scene_picture import draw_scene_picture
 
-    draw_scene_picture(scene, load_run_record(folder / RECORD_FILE), folder / PICTURE_FILE)
+    record = load_run_record(folder / RECORD_FILE)
+    draw_scene_picture(scene, record, folder / PICTURE_FILE)
 
 
 def print_summary(summary: dict, console: Console) -> None:
-    """Print what summary.json holds."""
-    # What was tracked
+    """Print the content of summary.json."""
+    # Accuracy of the tracks.
     title = Text(f"{summary['scene']}, scheme {summary['scheme']}")
     targets = Table(
         "target",
@@ -93,30 +101,30 @@ def print_summary(summary: dict, console: Console) -> None:
         )
     console.print(targets)
 
-    # What it took
+    # Frames, ratio to the bound, fronthaul and latency.
     over_bound = (
         f"location {_number(summary['error_to_bound_location'], 2)}, "
         f"velocity {_number(summary['error_to_bound_velocity'], 2)} "
         f"({summary['error_to_bound_samples']} samples)"
     )
     uplink = ", ".join(
-        f"{site} {_number(_kilo(bits), 1)}"
-        for site, bits in summary["fronthaul_bits_per_s"].items()
+        f"{site} {_number(_kilo(bits_per_s), 1)}"
+        for site, bits_per_s in summary["fronthaul_bits_per_s"].items()
     )
+    downlink = _number(_kilo(summary["fronthaul_downlink_bits_per_s"]), 1)
     rows = [
         ("frames", _frames(summary)),
         ("false confirmed tracks", str(summary["false_tracks"])),
         ("rms error / root CRLB", over_bound),
         ("fronthaul up (kbit/s)", uplink or "-"),
-        ("fronthaul down (kbit/s)", _number(_kilo(summary["fronthaul_downlink_bits_per_s"]), 1)),
+        ("fronthaul down (kbit/s)", downlink),
     ]
     for stage, times in summary["latency_ms"].items():
         text = f"median {_number(times['p50'], 1)}, 99 % {_number(times['p99'], 1)}"
         rows.append((f"{stage.replace('_', ' ')} (ms)", text))
-    rows += [
-        ("not compared", f"{name}: {reason}")
-        for name, reason in summary.get("targets_not_compared", {}).items()
-    ]
+    for name, reason in summary.get("targets_not_compared", {}).items():
+        rows.append(("not compared", f"{name}: {reason}"))
+
     table = Table.grid(padding=(0, 2))
     for row in rows:
         table.add_row(*map(Text, row))
@@ -124,7 +132,7 @@ def print_summary(summary: dict, console: Console) -> None:
 
 
 def _frames(summary: dict) -> str:
-    """Counts of frames; what is rare only where it happened."""
+    """Counts of frames; skipped and unseen frames are named only if there are any."""
     text = f"{summary['frames']}, late {summary['frames_late']}, lost {summary['frames_lost']}"
     if summary.get("frames_skipped"):
         text += f", skipped {summary['frames_skipped']}"

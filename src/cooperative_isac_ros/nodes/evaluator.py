@@ -226,7 +226,7 @@ class Evaluator(SceneNode):
             # A station with a scheme of its own says nothing of that of the run.
             if not self.scene.station(site).scheme:
                 self._scheme = record.scheme
-            self._ledger.hear_packet(site, len(record.data))
+            self._ledger.add_packet(site, len(record.data))
 
     def _hear_timing(self, message: StageTiming) -> None:
         record = self._converted(conversions.timing, message)

@@ -163,7 +163,7 @@ def test_a_ledger_goes_on_and_does_not_blame_the_frames_that_it_did_not_see():
             second.restore(json.loads(json.dumps(first.state())))
         for number in numbers:
             ledger.announce(number, number * 10**8, 100)
-            ledger.hear_packet("rx1", 10)
+            ledger.add_packet("rx1", 10)
             if number != 5:
                 ledger.time_stage(number, "decode", 4.0, 20.0)
     second.skip(3)

@@ -43,8 +43,8 @@ def test_frames_that_did_not_have_their_period_are_not_judged():
 def test_bits_are_per_second_of_the_run():
     ledger = ledger_of(range(10), {})
     for _ in range(10):
-        ledger.hear_packet("rx2", 100)
-        ledger.hear_packet("rx1", 50)
+        ledger.add_packet("rx2", 100)
+        ledger.add_packet("rx1", 50)
     summary = ledger.summary(200 * SECOND)
     assert summary["duration_s"] == pytest.approx(2.0)
     assert summary["fronthaul_bits_per_s"] == {"rx1": 2000.0, "rx2": 4000.0}

@@ -1,6 +1,4 @@
-"""The picture of a scene's coverage: where a target is strong enough on as many links as locate
-it.
-"""
+"""Coverage map of a scene: SNR of the weakest link that is needed to locate a target."""
 
 from __future__ import annotations
 
@@ -23,61 +21,69 @@ from cooperative_isac.evaluation.coverage import (
     usable_snr,
 )
 from cooperative_isac.evaluation.label_placement import on_map
-from cooperative_isac.evaluation.scene_picture import SITE, draw_site
+from cooperative_isac.evaluation.map_drawing import draw_stations, draw_walls, station_handles
 from cooperative_isac.scene.model import Scene, TargetClass
 from cooperative_isac.scene.motion.motion import is_defined
 
+# Grid cells on each side of the map: a cell is a few pixels wide.
 PICTURE_CELLS = 120
+# Distance of the contour lines, dB.
 LEVEL_STEP_DB = 5
-BUILDING, OUTLINE, SHADOW, ROUTE = "#cfd3d8", "#3d434b", "#f2efe9", "#ff9f40"
+# Percentiles of the map that the colors span: a few cells beside a station are far stronger.
+COLOR_PERCENTILES = (0.5, 99.5)
+BUILDING = "#cfd3d8"
+OUTLINE = "#3d434b"
+SHADOW = "#f2efe9"
+ROUTE = "#ff9f40"
 # A dark rim keeps lines and names readable on light and dark parts of the map.
 RIM = [Stroke(linewidth=2.6, foreground="#202020"), Normal()]
-# Buildings whose shorter side is below this share of the map carry no text inside.
-SMALL = 0.09
+# A building carries its height inside if its shorter side is at least this share of the map.
+SMALL_SHARE = 0.09
 ORDINALS = {1: "strongest", 2: "second strongest", 3: "third strongest"}
-# A route is drawn over this time or its whole length, s.
+CLASS_NAMES = {
+    TargetClass.UAV: "UAV",
+    TargetClass.VEHICLE: "vehicle",
+    TargetClass.UNKNOWN: "unknown",
+}
+# Longest time over which a route is drawn, s, and the number of points of its line.
 ROUTE_S = 120.0
+ROUTE_POINTS = 600
+# Margin around all that is drawn, as a share of the longer side.
+MARGIN_SHARE = 0.07
 
 
 def draw_coverage(scene: Scene, path: Path) -> None:
-    """Draw the map of the first target class and save it as a PNG file."""
+    """Draw the map of one band for the first target class, and save it as a PNG file."""
+    # SNR on a grid at the height of the class, in dB; nan without enough links.
     kind = target_classes(scene)[0]
-    height = class_height_m(scene, kind)
-    points = grid_points(scene, PICTURE_CELLS, [height])
-    snr = usable_snr(scene, points, kind)
-    snr[inside_boxes(scene, points)] = 0
-    levels = np.full(len(snr), np.nan)
-    levels[snr > 0] = 10 * np.log10(snr[snr > 0])
+    height_m = class_height_m(scene, kind)
+    points_m = grid_points(scene, PICTURE_CELLS, [height_m])
+    snr = usable_snr(scene, points_m, kind)
+    snr[inside_boxes(scene, points_m)] = 0
+    levels_db = np.full(len(snr), np.nan)
+    levels_db[snr > 0] = 10 * np.log10(snr[snr > 0])
 
+    # A figure with the proportions of the map.
     left, right, bottom, top = _limits(scene)
-    width, height_inches = _figure_size(right - left, top - bottom)
-    figure = Figure(figsize=(width, height_inches), layout="constrained")
+    figure = Figure(figsize=_figure_size(right - left, top - bottom), layout="constrained")
     FigureCanvasAgg(figure)
     axes = figure.subplots()
-    _draw_levels(figure, axes, scene, levels.reshape(PICTURE_CELLS, PICTURE_CELLS))
-    _draw_world(axes, scene, height)
+
+    # Layers of the map, from the lowest to the highest.
+    _draw_levels(figure, axes, scene, levels_db.reshape(PICTURE_CELLS, PICTURE_CELLS))
+    _draw_world(axes, scene, height_m)
     _draw_routes(axes, scene, kind)
+    draw_stations(axes, [scene])
     low, high = scene.box.low_m, scene.box.high_m
-    scale = 0.07 * float(np.max((high - low)[:2]))
-    for index, site in enumerate((*scene.transmitters, *scene.receivers)):
-        draw_site(axes, site, scale, transmits=index < len(scene.transmitters))
-    axes.add_patch(
-        Rectangle(on_map(low), *(high - low)[:2], fill=False, linestyle=":", edgecolor=OUTLINE)
-    )
+    border = Rectangle(on_map(low), *(high - low)[:2], fill=False, linestyle=":", edgecolor=OUTLINE)
+    axes.add_patch(border)
+
+    # Axes, title and legend.
     axes.set(xlabel="x [m]", ylabel="y [m]", aspect="equal", xlim=(left, right), ylim=(bottom, top))
     axes.spines[["top", "right"]].set_visible(False)
-    what = "target" if kind is None else {TargetClass.UAV: "UAV"}.get(kind, kind.name.lower())
-    place = min(LINKS_FOR_A_POINT, len(links(scene)))
-    where = "" if scene.dimension == 2 else f" at {height:g} m"
-    band = "" if scene.layout is None else f", band {scene.band}"
-    axes.set_title(
-        f"{scene.name}{band}: {what}{where}, "
-        f"SNR of the {ORDINALS[place]} of {len(links(scene))} links",
-        loc="left",
-        pad=10,
-    )
+    axes.set_title(_title(scene, kind, height_m), loc="left", pad=10)
     figure.legend(
-        handles=_legend(scene, height, bool(np.isnan(levels).any())),
+        handles=_legend(scene, height_m, bool(np.isnan(levels_db).any())),
         loc="outside lower center",
         ncols=4,
         frameon=False,
@@ -86,8 +92,18 @@ def draw_coverage(scene: Scene, path: Path) -> None:
     figure.savefig(path, dpi=130)
 
 
+def _title(scene: Scene, kind: TargetClass | None, height_m: float) -> str:
+    """Scene, band, target class and height of a map, and the link whose SNR it shows."""
+    band = "" if scene.layout is None else f", band {scene.band}"
+    target = "target" if kind is None else CLASS_NAMES[kind]
+    height = "" if scene.dimension == 2 else f" at {height_m:g} m"
+    num_links = len(links(scene))
+    ordinal = ORDINALS[min(LINKS_FOR_A_POINT, num_links)]
+    return f"{scene.name}{band}: {target}{height}, SNR of the {ordinal} of {num_links} links"
+
+
 def class_height_m(scene: Scene, kind: TargetClass | None) -> float:
-    """Height of the map: the class's first live target's, or the middle of the drawn heights."""
+    """Height of the map, m: of the first live target of a class, or the middle of drawn heights."""
     if scene.dimension == 2:
         return scene.plane_height_m
     for target in scene.targets:
@@ -98,63 +114,79 @@ def class_height_m(scene: Scene, kind: TargetClass | None) -> float:
 
 
 def _limits(scene: Scene) -> tuple[float, float, float, float]:
-    """Left, right, bottom and top of the map: all that stands in the scene, and a margin."""
-    places = [
-        scene.box.low_m,
-        scene.box.high_m,
-        *(site.position_m for site in scene.transmitters + scene.receivers),
-    ]
+    """Left, right, bottom and top of the map, m: box, stations and static world, with a margin."""
+    places_m = [scene.box.low_m, scene.box.high_m]
+    places_m += [site.position_m for site in (*scene.transmitters, *scene.receivers)]
     if scene.world is not None:
-        places += [corner for box in scene.world.boxes for corner in (box.low_m, box.high_m)]
-        places += [corner for wall in scene.world.walls for corner in wall.corners_m]
-    low, high = np.min(places, axis=0)[:2], np.max(places, axis=0)[:2]
-    margin = 0.07 * float(np.max(high - low))
-    return low[0] - margin, high[0] + margin, low[1] - margin, high[1] + margin
+        for box in scene.world.boxes:
+            places_m += [box.low_m, box.high_m]
+        for wall in scene.world.walls:
+            places_m += list(wall.corners_m)
+
+    low_m = np.min(places_m, axis=0)[:2]
+    high_m = np.max(places_m, axis=0)[:2]
+    margin_m = MARGIN_SHARE * float(np.max(high_m - low_m))
+    return low_m[0] - margin_m, high_m[0] + margin_m, low_m[1] - margin_m, high_m[1] + margin_m
 
 
 def _figure_size(width_m: float, height_m: float) -> tuple[float, float]:
-    """Inches that fit a map of equal axes with its color bar and legend."""
+    """Width and height in inches of a figure with a map, its color bar and its legend."""
     scale = 6.4 / max(width_m, height_m)
     return scale * width_m + 2.2, scale * height_m + 2.1
 
 
 def _draw_levels(figure: Figure, axes: Axes, scene: Scene, levels_db: np.ndarray) -> None:
-    """The map in steps of LEVEL_STEP_DB; what too few links reach stays light."""
+    """Draw SNR levels as colors and contour lines. Cells with too few links stay light.
+
+    levels_db: [PICTURE_CELLS, PICTURE_CELLS], float64, dB; nan with too few links
+    """
     low, high = scene.box.low_m, scene.box.high_m
-    extent = (low[0], high[0], low[1], high[1])
-    axes.add_patch(
-        Rectangle(on_map(low), *(high - low)[:2], facecolor=SHADOW, edgecolor="none", zorder=0)
+    background = Rectangle(
+        on_map(low), *(high - low)[:2], facecolor=SHADOW, edgecolor="none", zorder=0
     )
+    axes.add_patch(background)
     if np.isnan(levels_db).all():
         return
-    # a few cells beside a site would stretch the colors
-    floor, ceiling = np.nanpercentile(levels_db, [0.5, 99.5])
-    floor = LEVEL_STEP_DB * np.floor(floor / LEVEL_STEP_DB)
-    ceiling = max(LEVEL_STEP_DB * np.ceil(ceiling / LEVEL_STEP_DB), floor + LEVEL_STEP_DB)
+
+    # Colors between whole steps.
+    lowest_db, highest_db = np.nanpercentile(levels_db, COLOR_PERCENTILES)
+    floor_db = LEVEL_STEP_DB * np.floor(lowest_db / LEVEL_STEP_DB)
+    ceiling_db = LEVEL_STEP_DB * np.ceil(highest_db / LEVEL_STEP_DB)
+    ceiling_db = max(ceiling_db, floor_db + LEVEL_STEP_DB)
     image = axes.imshow(
-        levels_db, extent=extent, origin="lower", cmap="viridis", vmin=floor, vmax=ceiling, zorder=1
+        levels_db,
+        extent=(low[0], high[0], low[1], high[1]),
+        origin="lower",
+        cmap="viridis",
+        vmin=floor_db,
+        vmax=ceiling_db,
+        zorder=1,
     )
-    steps = np.arange(floor, ceiling, LEVEL_STEP_DB)
+    figure.colorbar(image, ax=axes, label="SNR after integration [dB]", shrink=0.8, pad=0.02)
+
+    # Contour lines.
+    steps_db = np.arange(floor_db, ceiling_db, LEVEL_STEP_DB)
     centers = scene.box.cell_centers_m(PICTURE_CELLS)
     lines = axes.contour(
         centers[..., 0],
         centers[..., 1],
         levels_db,
-        steps,
+        steps_db,
         colors="white",
         linewidths=0.7,
         alpha=0.8,
         zorder=2,
     )
     axes.clabel(lines, fmt="%g dB", fontsize=8)
-    figure.colorbar(image, ax=axes, label="SNR after integration [dB]", shrink=0.8, pad=0.02)
 
 
 def _draw_world(axes: Axes, scene: Scene, height_m: float) -> None:
-    """Buildings with their heights, those below the map's height by their outline only; walls."""
+    """Draw walls, and buildings with their heights; buildings below the map are hatched."""
     if scene.world is None:
         return
+    map_size_m = float(np.max((scene.box.high_m - scene.box.low_m)[:2]))
     for box in scene.world.boxes:
+        # Outline.
         size = box.high_m - box.low_m
         tall = box.high_m[2] > height_m
         axes.add_patch(
@@ -168,7 +200,9 @@ def _draw_world(axes: Axes, scene: Scene, height_m: float) -> None:
                 zorder=4,
             )
         )
-        small = size[:2].min() < SMALL * float(np.max((scene.box.high_m - scene.box.low_m)[:2]))
+
+        # Height, inside of the building or above it.
+        small = size[:2].min() < SMALL_SHARE * map_size_m
         middle = box.low_m + size / 2
         place = (float(middle[0]), float(box.high_m[1])) if small else on_map(middle)
         axes.annotate(
@@ -187,24 +221,24 @@ def _draw_world(axes: Axes, scene: Scene, height_m: float) -> None:
                 "alpha": 0.9,
             },
         )
-    for wall in scene.world.walls:
-        axes.plot(*wall.corners_m[[0, 1, 2, 3, 0], :2].T, color=OUTLINE, linewidth=2.5, zorder=4)
+    draw_walls(axes, scene, OUTLINE, linewidth=2.5, zorder=4)
 
 
 def _draw_routes(axes: Axes, scene: Scene, kind: TargetClass | None) -> None:
-    """Ways of the live targets of the class."""
+    """Draw the routes of the live targets of a class with their names."""
     for target in scene.targets:
         if kind is not None and target.target_class is not kind:
             continue
         motion = target.motion
-        times = motion.start_s + np.linspace(0, min(motion.duration_s, ROUTE_S), 600)
-        route = np.array(
-            [motion.state(float(time))[0] for time in times if is_defined(motion, float(time))]
+        length_s = min(motion.duration_s, ROUTE_S)
+        times_s = motion.start_s + np.linspace(0, length_s, ROUTE_POINTS)
+        route_m = np.array(
+            [motion.state(float(t))[0] for t in times_s if is_defined(motion, float(t))]
         )
-        axes.plot(*route[:, :2].T, color=ROUTE, linewidth=1.2, path_effects=RIM, zorder=3)
+        axes.plot(*route_m[:, :2].T, color=ROUTE, linewidth=1.2, path_effects=RIM, zorder=3)
         axes.annotate(
             target.name,
-            on_map(route[0]),
+            on_map(route_m[0]),
             (6, 6),
             textcoords="offset points",
             fontsize=9,
@@ -215,20 +249,11 @@ def _draw_routes(axes: Axes, scene: Scene, kind: TargetClass | None) -> None:
 
 
 def _legend(scene: Scene, height_m: float, has_gaps: bool) -> list:
-    """What the map shows, beside it."""
-    handles: list[Line2D | Patch] = [
-        Line2D([], [], linestyle="", marker="^", color=SITE, markersize=8, label="transmitter"),
-        Line2D(
-            [],
-            [],
-            linestyle="",
-            marker="s",
-            color=SITE,
-            markerfacecolor="white",
-            markersize=8,
-            label="receiver",
-        ),
-    ]
+    """Legend entries for all that the map shows.
+
+    has_gaps: some cells have too few links
+    """
+    handles: list[Line2D | Patch] = [*station_handles([scene])]
     if scene.targets:
         handles.append(
             Line2D([], [], color=ROUTE, linewidth=1.2, path_effects=RIM, label="route of a target")

@@ -1,35 +1,41 @@
-"""Labels beside points of a picture, where they cover neither lines nor each other."""
+"""Placement of labels beside points of a picture, clear of lines and of each other."""
 
 from __future__ import annotations
+
+from collections.abc import Iterator
 
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.patheffects import Normal, Stroke
 
-# Directions from a point that are tried, and distances in pixels from its edge.
+# Candidates for the place of a label: directions from its point, and gaps in pixels between both.
 NUM_DIRECTIONS = 16
 DISTANCES = (5.0, 12.0, 22.0)
-# Size of a letter in font sizes.
-LETTER_WIDTH, LETTER_HEIGHT = 0.62, 1.2
-# Cost of another label in the way, in covered points of lines.
+# Width and height of a letter over the font size, of matplotlib's default font.
+LETTER_WIDTH = 0.62
+LETTER_HEIGHT = 1.2
+# Cost of covering another label or the border, in covered points of lines. It exceeds the cost of
+# any number of lines that a label may cover.
 LABEL_COST = 200.0
-# Cost of a pixel of distance, in covered points of lines.
+# Cost of a pixel of distance, in covered points of lines: it decides between free places only.
 PIXEL_COST = 0.05
-# Lines are looked at in cells of so many pixels.
+# Distance of the points that stand for a line, pixels: less than the height of a letter.
 CELL_PIXELS = 3.0
 HALO = [Stroke(linewidth=2.2, foreground="white"), Normal()]
 
 
 def on_map(point_m: np.ndarray) -> tuple[float, float]:
-    """The horizontal coordinates of a point [2] or [3], as matplotlib takes them."""
+    """Horizontal coordinates of a point [2] or [3] as two floats, for matplotlib."""
     return float(point_m[0]), float(point_m[1])
 
 
 class LabelPlacer:
-    """Puts labels into axes whose layout is final."""
+    """Places labels in axes whose layout is final.
+
+    lines: [num_points, 2] each, float64, lines in data coordinates that labels should not cover
+    """
 
     def __init__(self, axes: Axes, lines: list[np.ndarray]):
-        """lines: [num_points, 2] each, in data coordinates, that labels should not cover."""
         self._axes = axes
         self._pixels_per_point = axes.figure.dpi / 72
         self._window = axes.get_window_extent()
@@ -37,15 +43,22 @@ class LabelPlacer:
         self._taken: list[np.ndarray] = []
 
     def place(self, text: str, point: np.ndarray, fontsize: float, color: str) -> None:
-        """Write a text near a point [2] of the data where it covers least."""
+        """Write a text near a point, at the candidate with the least cost.
+
+        point: [2], float64, data coordinates
+        """
+        # Half the size of the text, pixels.
         anchor = self._axes.transData.transform(point)
         letters = np.array([LETTER_WIDTH * len(text), LETTER_HEIGHT])
         half = letters * fontsize * self._pixels_per_point / 2
+
+        # Cheapest place.
         candidates = [
             (self._cost(anchor, offset, half), tuple(offset)) for offset in _offsets(half)
         ]
         _, offset = min(candidates)
 
+        # Write it there, and keep its place free of other labels.
         middle = anchor + offset
         self._taken.append(np.concatenate([middle - half, middle + half]))
         label = self._axes.annotate(
@@ -63,7 +76,10 @@ class LabelPlacer:
         label.set_in_layout(False)
 
     def _cost(self, anchor: np.ndarray, offset: np.ndarray, half: np.ndarray) -> float:
-        """Points of lines and labels below a text, and its distance."""
+        """Cost of a place: covered points of lines, covered labels, and distance from the point.
+
+        anchor, offset, half: [2], float64, pixels
+        """
         low = anchor + offset - half
         high = anchor + offset + half
         covered = np.all((self._obstacles > low) & (self._obstacles < high), axis=1).sum()
@@ -73,8 +89,8 @@ class LabelPlacer:
         return float(covered) + LABEL_COST * (taken + outside) + PIXEL_COST * distance
 
 
-def _offsets(half: np.ndarray):
-    """Offsets [2] of a text's middle, in pixels: around the point, ever farther away."""
+def _offsets(half: np.ndarray) -> Iterator[np.ndarray]:
+    """Yield offsets [2] in pixels from a point to the middle of its label, nearest ones first."""
     angles = 2 * np.pi * np.arange(NUM_DIRECTIONS) / NUM_DIRECTIONS
     for distance in DISTANCES:
         for angle in angles:
@@ -83,7 +99,7 @@ def _offsets(half: np.ndarray):
 
 
 def _line_pixels(axes: Axes, lines: list[np.ndarray]) -> np.ndarray:
-    """Points [num_points, 2] that follow the lines, one in each cell of CELL_PIXELS, in pixels."""
+    """Points along lines, one in each cell of CELL_PIXELS, [num_points, 2], float64, pixels."""
     found = [np.empty((0, 2))]
     for line in lines:
         pixels = axes.transData.transform(np.asarray(line, float).reshape(-1, 2))
@@ -91,8 +107,12 @@ def _line_pixels(axes: Axes, lines: list[np.ndarray]) -> np.ndarray:
         if len(pixels) < 2:
             found.append(pixels)
             continue
-        length = np.concatenate([[0], np.cumsum(np.linalg.norm(np.diff(pixels, axis=0), axis=1))])
+
+        # Interpolate at equal distances along the line.
+        segments = np.linalg.norm(np.diff(pixels, axis=0), axis=1)
+        length = np.concatenate([[0], np.cumsum(segments)])
         steps = np.arange(0, length[-1] + CELL_PIXELS, CELL_PIXELS)
         found.append(np.stack([np.interp(steps, length, column) for column in pixels.T], axis=1))
+
     cells = np.unique(np.round(np.concatenate(found) / CELL_PIXELS), axis=0)
     return CELL_PIXELS * cells

@@ -1,4 +1,4 @@
-"""The picture of a run: the scene from above, and heights and errors over time."""
+"""Picture of a run: a map with the tracks, and heights and location errors over time."""
 
 from __future__ import annotations
 
@@ -15,42 +15,59 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Ellipse, Patch, Rectangle
 
 from cooperative_isac.evaluation.label_placement import LabelPlacer, on_map
+from cooperative_isac.evaluation.map_drawing import draw_stations, draw_walls, station_handles
 from cooperative_isac.evaluation.run_errors import (
     TargetErrors,
     frame_seconds,
     track_errors,
 )
 from cooperative_isac.evaluation.run_record import RunRecord
-from cooperative_isac.scene.model import Scene, Site, TargetClass
+from cooperative_isac.scene.model import Scene, TargetClass
 from cooperative_isac.tracking.track import ESTABLISHED_NUMBERS
 
-# Okabe and Ito's colors, which color-blind readers distinguish.
+# Colors of tracks: those of Okabe and Ito, which color-blind readers can distinguish.
 COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
-TRUTH, FAINT, SITE = "black", "0.55", "0.25"
-BUILDING, OUTLINE, UNTRACKED = "#e4e7ea", "0.6", "#f3c9c1"
-TRACK_ALPHA, BAND_ALPHA = 0.75, 0.25
+TRUTH = "black"
+FAINT = "0.55"
+BUILDING = "#e4e7ea"
+OUTLINE = "0.6"
+UNTRACKED = "#f3c9c1"
+REPORTED = "0.85"
+TRACK_ALPHA = 0.75
+BAND_ALPHA = 0.25
 CLASS_LABELS = {
     TargetClass.UNKNOWN: "",
     TargetClass.UAV: ", UAV",
     TargetClass.VEHICLE: ", vehicle",
 }
-# Tracks and targets of one panel; further tracks are faint.
+# Largest number of tracks with a color, and of targets with a panel. Further tracks are gray.
 MAX_CURVES = 6
-# Standard deviations of ellipses and bands.
+# Half widths of ellipses and bands, in standard deviations: 99.7 % of a normal distribution.
 SIGMAS = 3.0
-# Time is marked along the last part of the run, s, by at most so many marks a target.
-MARKED_S, MAX_MARKS = 30.0, 6
+# The last part of the run along which time is marked, s, and the largest number of intervals
+# between marks. More marks would cover each other.
+MARKED_S = 30.0
+MAX_MARKS = 6
+# Times between two marks, s: round numbers.
 MARK_STEPS_S = (0.1, 0.2, 0.5, 1.0, 2.0, 5.0)
-# Times that differ by less are equal, s.
+# Rounding error of times, s.
 TOLERANCE_S = 1e-6
+# Margin of the map, as a share of its size: names of stations fit into it.
+MAP_MARGIN = 0.09
+# Limits of the error panels: the largest error and the median reported error, each with a margin.
+ERROR_MARGIN = 1.15
+REPORTED_MARGIN = 1.3
+# Labels of lines share a place if they are closer than this share of the range of heights.
+LABEL_GAP_SHARE = 0.06
 
 
 @dataclass(frozen=True)
 class TrackCurve:
-    """One established track of the picture.
+    """One track while it was established.
 
-    seconds: [num_frames], since the run's first frame; state: [num_frames, 6];
-    covariance: [num_frames, 6, 6]
+    seconds: [num_frames], float64, s since the first frame of the run
+    state: [num_frames, 6], float64, m and m/s, position and velocity
+    covariance: [num_frames, 6, 6], float64, of the state
     """
 
     color: str
@@ -66,10 +83,13 @@ def draw_scene_picture(scene: Scene, record: RunRecord, path: Path) -> None:
     tracks = list(_tracks(record))
     figure, plan, heights, panels = _panels(scene, len(errors))
 
+    # Panels.
     _draw_plan(plan, scene, record, tracks)
     if heights is not None:
         _draw_heights(heights, record, tracks)
     _draw_errors(panels, errors)
+
+    # Legend and title.
     figure.legend(
         handles=_legend(scene, tracks),
         loc="outside lower left",
@@ -79,24 +99,28 @@ def draw_scene_picture(scene: Scene, record: RunRecord, path: Path) -> None:
     )
     figure.suptitle(picture_title(scene, record))
 
-    # labels need the final layout
+    # Labels are placed last, as they depend on the final layout.
     figure.draw_without_rendering()
     _label_plan(plan, record)
     figure.savefig(path, dpi=figure.dpi)
 
 
 def _panels(scene: Scene, num_errors: int) -> tuple[Figure, Axes, Axes | None, list[Axes]]:
-    """Figure, plan, heights over time in 3-D, and one panel for the errors of each target."""
+    """Figure, map, panel of the heights (in 3-D scenes), and an error panel for each target."""
     ratios = ([2.6] if scene.dimension == 3 else []) + [1.0] * num_errors
     figure = Figure(figsize=(13, 7.8) if ratios else (8, 7.8), dpi=110, layout="constrained")
     FigureCanvasAgg(figure)
     if not ratios:
         return figure, figure.subplots(), None, []
+
+    # The map on the left, panels over time on the right.
     grid = figure.add_gridspec(len(ratios), 2, width_ratios=(3, 2.2), height_ratios=ratios)
     plan = figure.add_subplot(grid[:, 0])
     rows: list[Axes] = []
     for row in range(len(ratios)):
         rows.append(figure.add_subplot(grid[row, 1], sharex=rows[0] if rows else None))
+
+    # One time axis for all panels.
     for axes in rows:
         axes.spines[["top", "right"]].set_visible(False)
         axes.tick_params(labelbottom=axes is rows[-1])
@@ -106,25 +130,30 @@ def _panels(scene: Scene, num_errors: int) -> tuple[Figure, Axes, Axes | None, l
 
 
 def picture_title(scene: Scene, record: RunRecord) -> str:
-    """Scene, length, and whether the echoes were simulated."""
-    num_frames, num_simulated = len(record.frame_number), int(record.frame_simulated.sum())
+    """Title of a picture: scene, length of the run, and source of its echoes."""
+    num_frames = len(record.frame_number)
     if not num_frames:
         return f"{scene.name}: no frames"
-    kind = {0: "measured echoes", num_frames: "simulated echoes"}.get(
-        num_simulated, f"echoes simulated in {num_simulated} of them"
-    )
+
+    num_simulated = int(record.frame_simulated.sum())
+    if num_simulated == num_frames:
+        kind = "simulated echoes"
+    elif num_simulated == 0:
+        kind = "measured echoes"
+    else:
+        kind = f"echoes simulated in {num_simulated} of them"
     span_s = np.ptp(record.frame_stamp_ns) * 1e-9
     return f"{scene.name}: {num_frames} frames in {span_s:.0f} s, {kind}"
 
 
 def _longest(errors: dict[str, TargetErrors]) -> dict[str, TargetErrors]:
-    """Those of the targets that were there longest, by name."""
+    """Errors of the targets that were present longest, in the order of their names."""
     names = sorted(errors, key=lambda name: (-len(errors[name].seconds), name))[:MAX_CURVES]
     return {name: errors[name] for name in sorted(names)}
 
 
 def _tracks(record: RunRecord) -> Iterator[TrackCurve]:
-    """Each track while it was established; the longest ones have colors and labels."""
+    """Yield each track while it was established. The longest ones have colors and labels."""
     established = np.isin(record.track_status, ESTABLISHED_NUMBERS)
     numbers, lengths = np.unique(record.track_id[established], return_counts=True)
     colored = sorted(numbers[np.argsort(-lengths, kind="stable")][:MAX_CURVES])
@@ -142,21 +171,18 @@ def _tracks(record: RunRecord) -> Iterator[TrackCurve]:
 
 
 def _draw_plan(axes: Axes, scene: Scene, record: RunRecord, tracks: list[TrackCurve]) -> None:
-    """The scene from above with detections, tracks and truth."""
+    """Draw the scene from above with detections, tracks and truth."""
+    # The scene on all its bands: box, static world, stations and scatterers.
     low, high = scene.box.low_m, scene.box.high_m
-    axes.add_patch(
-        Rectangle(on_map(low), *(high - low)[:2], fill=False, linestyle=":", edgecolor=FAINT)
-    )
-    _draw_world(axes, scene)
-    scale = 0.07 * float(np.max((high - low)[:2]))
-    for index, site in enumerate((*scene.transmitters, *scene.receivers)):
-        draw_site(axes, site, scale, transmits=index < len(scene.transmitters))
-    clutter = scene.propagation.clutter.positions_m
-    if clutter is not None and len(clutter):
-        axes.plot(*clutter[:, :2].T, "x", color=FAINT)
+    border = Rectangle(on_map(low), *(high - low)[:2], fill=False, linestyle=":", edgecolor=FAINT)
+    axes.add_patch(border)
+    for view in scene.views:
+        _draw_world(axes, view)
+    draw_stations(axes, scene.views)
+    axes.plot(*_scatterers_m(scene)[:, :2].T, "x", color=FAINT)
     axes.plot(*record.detection_state[:, :2].T, ".", color=FAINT, markersize=2.5)
 
-    # tracks, with ellipses at the marks of time
+    # Tracks, with ellipses at the marks of time.
     for track in tracks:
         axes.plot(
             *track.state[:, :2].T, color=track.color, linewidth=3.4, alpha=TRACK_ALPHA, zorder=2
@@ -164,7 +190,7 @@ def _draw_plan(axes: Axes, scene: Scene, record: RunRecord, tracks: list[TrackCu
         for row in _marked_rows(track.seconds, record):
             axes.add_patch(_ellipse(track, row))
 
-    # truth, with the marks themselves
+    # Truth, with the marks of time.
     for path, seconds in _truths(record).values():
         axes.plot(*path[:, :2].T, color=TRUTH, linewidth=0.8, zorder=3)
         axes.plot(*path[-1, :2], "o", color=TRUTH, markersize=5, zorder=6)
@@ -179,53 +205,34 @@ def _draw_plan(axes: Axes, scene: Scene, record: RunRecord, tracks: list[TrackCu
             zorder=5,
         )
     axes.set(xlabel="x [m]", ylabel="y [m]", title="from above", aspect="equal")
-    axes.margins(0.06)
+    axes.margins(MAP_MARGIN)
 
 
 def _draw_world(axes: Axes, scene: Scene) -> None:
-    """Buildings and walls from above."""
+    """Draw buildings and walls from above."""
     if scene.world is None:
         return
     for box in scene.world.boxes:
         size = box.high_m - box.low_m
-        axes.add_patch(
-            Rectangle(
-                on_map(box.low_m), *size[:2], facecolor=BUILDING, edgecolor=OUTLINE, zorder=0.5
-            )
+        building = Rectangle(
+            on_map(box.low_m), *size[:2], facecolor=BUILDING, edgecolor=OUTLINE, zorder=0.5
         )
-    for wall in scene.world.walls:
-        axes.plot(*wall.corners_m[[0, 1, 2, 3, 0], :2].T, color=OUTLINE, linewidth=2, zorder=0.5)
+        axes.add_patch(building)
+    draw_walls(axes, scene, OUTLINE, linewidth=2, zorder=0.5)
 
 
-def draw_site(axes: Axes, site: Site, scale: float, transmits: bool) -> None:
-    """A site from above with its name and an arrow of length scale [m] along its boresight."""
-    place, ahead = site.position_m[:2], site.boresight[:2]
-    axes.annotate(
-        "",
-        on_map(place + scale * ahead),
-        on_map(place),
-        arrowprops={"arrowstyle": "->", "color": SITE},
-    )
-    axes.plot(
-        *place,
-        "^" if transmits else "s",
-        color=SITE,
-        markersize=8,
-        markerfacecolor=SITE if transmits else "white",
-        zorder=4,
-    )
-    axes.annotate(
-        site.name,
-        on_map(place - 0.65 * scale * ahead),
-        ha="center",
-        va="center",
-        fontsize=9,
-        color=SITE,
-    )
+def _scatterers_m(scene: Scene) -> np.ndarray:
+    """Positions of the fixed clutter scatterers of all bands, [num_scatterers, 3], m."""
+    positions_m = [np.empty((0, 3))]
+    for view in scene.views:
+        clutter_m = view.propagation.clutter.positions_m
+        if clutter_m is not None:
+            positions_m.append(np.asarray(clutter_m, float).reshape(-1, 3))
+    return np.concatenate(positions_m)
 
 
 def _ellipse(track: TrackCurve, row: int) -> Ellipse:
-    """SIGMAS standard deviations of a track's place at one time, from above."""
+    """Covariance ellipse of a track at one time, SIGMAS standard deviations wide, from above."""
     variances, axes = np.linalg.eigh(track.covariance[row, :2, :2])
     width, height = 2 * SIGMAS * np.sqrt(np.maximum(variances, 0.0))
     angle_deg = float(np.degrees(np.arctan2(axes[1, 0], axes[0, 0])))
@@ -242,7 +249,7 @@ def _ellipse(track: TrackCurve, row: int) -> Ellipse:
 
 
 def _truths(record: RunRecord) -> dict[str, tuple[np.ndarray, np.ndarray]]:
-    """Path [num_frames, 6] and times [num_frames], s, of each target."""
+    """True states [num_frames, 6], m and m/s, and times [num_frames], s, of each target."""
     found = {}
     for name in np.unique(record.truth_name):
         chosen = record.truth_name == name
@@ -252,7 +259,7 @@ def _truths(record: RunRecord) -> dict[str, tuple[np.ndarray, np.ndarray]]:
 
 
 def mark_times(span_s: float) -> np.ndarray:
-    """Times of the marks along a run of that length, s: round numbers within its last MARKED_S."""
+    """Times of the marks along a run of length span_s, s: round numbers in its last MARKED_S."""
     first_s = max(0.0, span_s - MARKED_S)
     least_s = (span_s - first_s) / MAX_MARKS
     step_s = next((step for step in MARK_STEPS_S if step >= least_s), MARK_STEPS_S[-1])
@@ -261,16 +268,18 @@ def mark_times(span_s: float) -> np.ndarray:
 
 
 def _marked_rows(seconds: np.ndarray, record: RunRecord) -> np.ndarray:
-    """Rows of the first frames at or after each mark; marks that nothing follows have none."""
+    """Rows of the first frames at or after each mark. Marks after the last frame have no row."""
     if not len(seconds):
         return np.empty(0, int)
-    marks_s = mark_times(float(np.ptp(record.frame_stamp_ns)) * 1e-9)
-    rows = np.searchsorted(seconds, marks_s[marks_s >= seconds[0] - TOLERANCE_S] - TOLERANCE_S)
+    span_s = float(np.ptp(record.frame_stamp_ns)) * 1e-9
+    marks_s = mark_times(span_s)
+    marks_s = marks_s[marks_s >= seconds[0] - TOLERANCE_S]
+    rows = np.searchsorted(seconds, marks_s - TOLERANCE_S)
     return np.unique(rows[rows < len(seconds)])
 
 
 def _label_plan(axes: Axes, record: RunRecord) -> None:
-    """Names at the ends of the targets' ways, and times along them."""
+    """Write names at the ends of the targets' routes, and times along them."""
     truths = _truths(record)
     placer = LabelPlacer(axes, [path[:, :2] for path, _ in truths.values()])
     for name, (path, _) in list(truths.items())[: 2 * MAX_CURVES]:
@@ -281,9 +290,11 @@ def _label_plan(axes: Axes, record: RunRecord) -> None:
 
 
 def _draw_heights(axes: Axes, record: RunRecord, tracks: list[TrackCurve]) -> None:
-    """Heights over time: detections, tracks with their bands, truth with names at its end."""
+    """Draw heights over time: detections, tracks with error bands, and truth with names."""
     seconds = frame_seconds(record, record.detection_frame)
     axes.plot(seconds, record.detection_state[:, 2], ".", color=FAINT, markersize=2.5)
+
+    # Tracks, with bands of SIGMAS standard deviations.
     for track in tracks:
         height = track.state[:, 2]
         band = SIGMAS * np.sqrt(np.maximum(track.covariance[:, 2, 2], 0.0))
@@ -299,6 +310,8 @@ def _draw_heights(axes: Axes, record: RunRecord, tracks: list[TrackCurve]) -> No
         axes.plot(
             track.seconds, height, color=track.color, linewidth=2, alpha=TRACK_ALPHA, zorder=2
         )
+
+    # Truth, with the names of the targets at the ends of their lines.
     ends: list[tuple[float, float, str]] = []
     for name, (path, seconds) in _truths(record).items():
         axes.plot(seconds, path[:, 2], color=TRUTH, linewidth=0.8, zorder=3)
@@ -308,8 +321,11 @@ def _draw_heights(axes: Axes, record: RunRecord, tracks: list[TrackCurve]) -> No
 
 
 def _label_ends(axes: Axes, ends: list[tuple[float, float, str]]) -> None:
-    """Names beside the ends (height, time, name) of lines; those close together share a label."""
-    gap = 0.06 * (max(ends)[0] - min(ends)[0]) if ends else 0.0
+    """Write names beside the ends of lines. Lines that end close together share a label.
+
+    ends: height in m, time in s, and name of each line
+    """
+    gap = LABEL_GAP_SHARE * (max(ends)[0] - min(ends)[0]) if ends else 0.0
     while ends:
         ends = sorted(ends)
         together = [end for end in ends if end[0] - ends[0][0] <= gap]
@@ -325,12 +341,12 @@ def _label_ends(axes: Axes, ends: list[tuple[float, float, str]]) -> None:
 
 
 def _draw_errors(panels: list[Axes], errors: dict[str, TargetErrors]) -> None:
-    """One panel a target: the error of its track, and what the track reports of it."""
+    """Draw the error of each target's track, and the error that the track reports, in a panel."""
     limits_m = []
     for axes, (name, target) in zip(panels, errors.items()):
         tracked = np.isfinite(target.error_m)
         bound_m = SIGMAS * target.reported_m
-        axes.fill_between(target.seconds, 0, bound_m, color="0.85", linewidth=0)
+        axes.fill_between(target.seconds, 0, bound_m, color=REPORTED, linewidth=0)
         axes.fill_between(
             target.seconds,
             0,
@@ -351,8 +367,10 @@ def _draw_errors(panels: list[Axes], errors: dict[str, TargetErrors]) -> None:
             fontsize=9,
         )
         if tracked.any():
-            limits_m.append(1.15 * np.max(target.error_m[tracked]))
-            limits_m.append(1.3 * np.median(bound_m[tracked]))
+            limits_m.append(ERROR_MARGIN * np.max(target.error_m[tracked]))
+            limits_m.append(REPORTED_MARGIN * np.median(bound_m[tracked]))
+
+    # The same limits for all targets.
     for axes in panels:
         axes.set_ylim(0, max(limits_m, default=1.0))
         axes.margins(x=0.01)
@@ -361,10 +379,11 @@ def _draw_errors(panels: list[Axes], errors: dict[str, TargetErrors]) -> None:
 
 
 def _legend(scene: Scene, tracks: list[TrackCurve]) -> list:
-    """What the panels show, below them."""
+    """Legend entries for all that the panels show."""
     handles = [
+        *station_handles(scene.views),
         Line2D(
-            [], [], color=TRUTH, marker="o", markersize=5, linewidth=0.8, label="truth, its end"
+            [], [], color=TRUTH, marker="o", markersize=5, linewidth=0.8, label="truth and its end"
         ),
         Line2D(
             [],
@@ -378,13 +397,12 @@ def _legend(scene: Scene, tracks: list[TrackCurve]) -> list:
         ),
         Line2D([], [], color=FAINT, marker=".", linestyle="", label="detections"),
         Patch(facecolor=to_rgba(COLORS[0], BAND_ALPHA), label=f"{SIGMAS:g} sigma of a track"),
-        Patch(color="0.85", label=f"{SIGMAS:g} r.m.s. errors that a track reports"),
+        Patch(color=REPORTED, label=f"{SIGMAS:g} r.m.s. errors that a track reports"),
         Patch(color=UNTRACKED, label="no track"),
     ]
-    clutter = scene.propagation.clutter.positions_m
-    if clutter is not None and len(clutter):
+    if len(_scatterers_m(scene)):
         handles.append(Line2D([], [], color=FAINT, marker="x", linestyle="", label="scatterers"))
-    if scene.world is not None and scene.world.boxes:
+    if any(view.world is not None and view.world.boxes for view in scene.views):
         handles.append(Patch(facecolor=BUILDING, edgecolor=OUTLINE, label="building"))
     for track in tracks:
         if track.label:

@@ -1,9 +1,12 @@
-"""The picture of a run."""
+"""Picture of a run, and its map."""
 
 import numpy as np
 import pytest
+from matplotlib.figure import Figure
 from matplotlib.image import imread
+from networks import network
 
+from cooperative_isac.evaluation.map_drawing import map_stations
 from cooperative_isac.evaluation.run_record import RunRecorder
 from cooperative_isac.evaluation.scene_picture import (
     COLORS,
@@ -40,13 +43,13 @@ def drawn(scene, path, status):
 
 
 def pixels(image, color):
-    """How many pixels are about as colorful as a track of that color."""
+    """Number of pixels with about the color of a track."""
     wanted = np.array([int(color[i : i + 2], 16) for i in (1, 3, 5)]) / 255
     return int(np.sum(np.all(np.abs(image - (0.75 * wanted + 0.25)) < 0.05, axis=-1)))
 
 
 @pytest.mark.parametrize("name", ["campus", "cell_free_table1"])
-def test_established_tracks_are_seen_and_tentative_ones_not(name, tmp_path):
+def test_established_tracks_are_drawn_and_tentative_ones_are_not(name, tmp_path):
     scene = load_scene(name)
     assert pixels(drawn(scene, tmp_path / "yes.png", TrackStatus.CONFIRMED), COLORS[0]) > 300
     assert pixels(drawn(scene, tmp_path / "no.png", TrackStatus.TENTATIVE), COLORS[0]) == 0
@@ -61,14 +64,14 @@ def test_established_tracks_are_seen_and_tentative_ones_not(name, tmp_path):
         ((), "no frames"),
     ],
 )
-def test_the_title_says_what_was_simulated(simulated, title):
+def test_the_title_names_the_source_of_the_echoes(simulated, title):
     recorder = RunRecorder()
     for number, flag in enumerate(simulated):
         recorder.add(number, number * 3 * 10**9, [], [], [], flag)
     assert picture_title(load_scene("campus"), recorder.record()) == f"campus: {title}"
 
 
-def test_a_run_without_anything_has_a_picture_too(tmp_path):
+def test_a_run_without_frames_has_a_picture(tmp_path):
     draw_scene_picture(load_scene("campus"), RunRecorder().record(), tmp_path / "empty.png")
     assert imread(tmp_path / "empty.png").shape[2] == 4
 
@@ -115,3 +118,39 @@ def test_any_number_of_targets_and_tracks_has_a_picture(num_targets, tmp_path):
 def test_time_is_marked_at_round_numbers(span_s, marks_s):
     assert mark_times(span_s) == pytest.approx(marks_s)
     assert len(marks_s) <= MAX_MARKS + 1 and marks_s[0] >= span_s - MARKED_S
+
+
+# Station `mast` works on the second band of the network only.
+MAST = """  - name: mast
+    position_m: [30, 63, 8]
+    antennas:
+      - {band: low, duplex: rx, array: {kind: planar, num_horizontal: 2, num_vertical: 2}}
+users: {num_users"""
+
+
+def test_the_map_has_the_stations_of_all_bands(tmp_path, monkeypatch):
+    figures = []
+    monkeypatch.setattr(Figure, "savefig", lambda figure, *_, **__: figures.append(figure))
+    scene = network(("users: {num_users", MAST))
+    draw_scene_picture(scene, RunRecorder().record(), tmp_path / "scene.png")
+    names = [text.get_text() for axes in figures[0].axes for text in axes.texts]
+    for station in ("west", "east", "car", "drone", "mast"):
+        assert names.count(station) == 1
+
+
+def test_a_station_on_the_map_has_the_roles_of_its_bands():
+    # East receives on `low`, and also transmits on `high`.
+    scene = network(("users: {num_users", MAST))
+    roles = {
+        band: {
+            station.name: (station.transmits, station.receives)
+            for station in map_stations([scene.on(band)])
+        }
+        for band in ("high", "low")
+    }
+    assert roles["low"] == {"west": (True, True), "east": (False, True), "mast": (False, True)}
+    assert roles["high"]["east"] == (True, True)
+    assert "mast" not in roles["high"]
+    stations = {station.name: station for station in map_stations(scene.views)}
+    assert stations["east"].transmits
+    assert len(stations["east"].sites) == 2

@@ -1,4 +1,4 @@
-"""The command `isac figures cf`. What it needs is imported when it runs."""
+"""The command `isac figures cf`, which imports its libraries inside its function."""
 
 from __future__ import annotations
 
@@ -10,15 +10,22 @@ import typer
 app = typer.Typer(no_args_is_help=True, help="Figures and tables of papers, measured here.")
 Option = typer.Option
 FIGURES = ("6", "7", "8", "9", "10", "11", "12", "13", "14", "I", "II", "III")
-Fig = Annotated[str, Option(help=f"{', '.join(FIGURES)}, or all.")]
-Scale = Annotated[str, Option(help="compact, or table1: the paper's own, classical schemes only.")]
-Frames = Annotated[int, Option(help="Frames a point.", min=1)]
-Seed = Annotated[int, Option(help="Of all draws.", min=0)]
+Fig = Annotated[str, Option(help=f"Figure or table: {', '.join(FIGURES)}, or all.")]
+Scale = Annotated[
+    str,
+    Option(
+        help="Scale of the scene: compact, or table1 (the paper's own, classical schemes only)."
+    ),
+]
+Frames = Annotated[int, Option(help="Number of frames per point.", min=1)]
+Seed = Annotated[int, Option(help="Random seed.", min=0)]
 Out = Annotated[Path, Option(help="Folder for pictures, tables and measured points.")]
-Schemes = Annotated[str | None, Option(help="Comma-separated; default: all that can run.")]
-Epochs = Annotated[int, Option(help="Of the trainings of Fig. 11.", min=1)]
-Samples = Annotated[int, Option(help="Training samples of Fig. 11.", min=16)]
-Batch = Annotated[int, Option(help="Frames a batch of Table III.", min=1)]
+Schemes = Annotated[
+    str | None, Option(help="Comma-separated schemes. Default: all schemes that can run.")
+]
+Epochs = Annotated[int, Option(help="Number of training epochs of Fig. 11.", min=1)]
+Samples = Annotated[int, Option(help="Number of training samples of Fig. 11.", min=16)]
+Batch = Annotated[int, Option(help="Number of frames per batch of Table III.", min=1)]
 
 
 @app.callback()
@@ -38,13 +45,24 @@ def cf(
     samples: Samples = 2000,
     batch: Batch = 4,
 ) -> None:
-    """The cell-free paper's section V: a PNG and a CSV file for each. What was measured already is
-    not again.
-    """
-    from cooperative_isac.evaluation.paper.command import make_figures
+    """Figures and tables of section V of the cell-free paper, as PNG and CSV files.
 
+    Measured points are kept, so that a second call measures only what is missing.
+    """
+    from cooperative_isac.evaluation.paper.command import FigureOptions, make_figures
+
+    options = FigureOptions(
+        scale=scale,
+        frames=frames,
+        seed=seed,
+        out=out,
+        schemes=tuple(name.strip() for name in schemes.split(",")) if schemes else None,
+        epochs=epochs,
+        samples=samples,
+        batch=batch,
+    )
     try:
-        make_figures(fig, FIGURES, scale, frames, seed, out, schemes, (epochs, samples, batch))
+        make_figures(fig, FIGURES, options)
     except ValueError as error:
         typer.echo(f"error: {error}", err=True)
         raise typer.Exit(1) from None

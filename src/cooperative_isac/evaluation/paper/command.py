@@ -1,13 +1,14 @@
-"""The figures and tables of the cell-free paper, made one after the other."""
+"""Makes the figures and tables of the cell-free paper, one after the other."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.progress import Progress
 from rich.table import Column, Table
 
 from cooperative_isac.evaluation.monte_carlo import SchemeFailure
@@ -16,11 +17,12 @@ from cooperative_isac.evaluation.paper.scenes import changed_scene
 from cooperative_isac.evaluation.paper.sweeps import SCALES, SWEEPS, Sweep, sweep
 from cooperative_isac.evaluation.paper.trained import has_weights
 from cooperative_isac.evaluation.workers import num_processors
-from cooperative_isac.output.console import make_console
+from cooperative_isac.output.console import make_console, make_progress
 from cooperative_isac.scene.file.config import load_scene
 from cooperative_isac.scene.model import Scene
 
-SHOWN = {
+# Headers of the printed table by the keys of the rows; other keys are their own headers.
+HEADERS = {
     "x": "",
     "rmse_location_m": "loc. (m)",
     "rmse_velocity_mps": "vel. (m/s)",
@@ -36,124 +38,156 @@ SHOWN = {
     "quantizer_ms": "quant. (ms)",
     "decoder_ms": "dec. (ms)",
 }
+# Beginnings of the keys that are in the CSV file only.
+NOT_PRINTED = ("median", "fronthaul_down", "encode_ms", "decode_ms")
+# Number of frames of Fig. 10, a panel each.
+EXAMPLE_FRAMES = 4
+# Figures of a scheme that Fig. 12 shows.
+FRONTHAUL_KEYS = ("fronthaul_bits", "rmse_location_m", "rmse_velocity_mps", "detection_rate")
 
 
-def make_figures(
-    wanted: str,
-    figures: Sequence[str],
-    scale: str,
-    frames: int,
-    seed: int,
-    out: Path,
-    schemes: str | None,
-    effort: tuple[int, int, int],
-) -> None:
-    """Make figures and tables, a picture and a CSV file for each; measured points are kept.
+@dataclass(frozen=True)
+class FigureOptions:
+    """Options of `isac figures cf`.
 
-    wanted: one of the figures, or all
-    figures: names of those there are
     scale: one of SCALES
-    frames: frames a point
-    seed: of all draws
+    frames: number of frames per point
+    seed: random seed
     out: folder of pictures, tables and measured points
-    schemes: comma-separated; None: all that can run
-    effort: epochs and training samples of Fig. 11, frames a batch of Table III
-
-    Raises ValueError: a choice cannot be taken, or a scheme fails
+    schemes: names of schemes; None: all that can run
+    epochs, samples: epochs and training samples of Fig. 11
+    batch: frames per batch of Table III
     """
-    of_scale = tuple(figures) if scale == "compact" else tuple(map(str, SWEEPS))
-    names = of_scale if wanted == "all" else (wanted,)
-    if not set(names) <= set(figures) or scale not in SCALES:
+
+    scale: str
+    frames: int
+    seed: int
+    out: Path
+    schemes: tuple[str, ...] | None
+    epochs: int
+    samples: int
+    batch: int
+
+    @property
+    def scene(self) -> Scene:
+        """The scene of the scale."""
+        return load_scene(SCALES[self.scale])
+
+
+@dataclass(frozen=True)
+class Made:
+    """The rows of a figure or table, and the pictures that were drawn."""
+
+    rows: list[dict]
+    pictures: list[Path]
+
+
+def make_figures(wanted: str, figures: Sequence[str], options: FigureOptions) -> None:
+    """Make figures and tables: pictures, a CSV file and a printed table for each.
+
+    wanted: one of figures, or "all"
+    figures: names of all figures and tables
+
+    Raises ValueError: an option is not valid, or a scheme fails
+    """
+    # Only the sweeps are made at the scale of the paper's Table I.
+    if wanted != "all":
+        names = (wanted,)
+    elif options.scale == "compact":
+        names = tuple(figures)
+    else:
+        names = tuple(str(number) for number in SWEEPS)
+    if not set(names) <= set(figures) or options.scale not in SCALES:
         raise ValueError(
-            f"--fig {wanted} --scale {scale}: figures are {', '.join(figures)}, all; scales "
-            f"{', '.join(SCALES)}"
+            f"--fig {wanted} --scale {options.scale}: figures are {', '.join(figures)}, all; "
+            f"scales {', '.join(SCALES)}"
         )
-    chosen = tuple(name.strip() for name in schemes.split(",")) if schemes else None
+
     console = make_console()
     try:
-        store = PointStore(out / "points", frames, seed, num_processors())
+        store = PointStore(options.out / "points", options.frames, options.seed, num_processors())
         for name in names:
-            stem = out / f"cf_{'table' if name[0] == 'I' else 'fig'}{name}_{scale}"
-            _make(name, scale, stem, store, chosen, console, effort)
+            _make(name, options, store, console)
     except SchemeFailure as error:
         raise ValueError(str(error)) from error
 
 
-def _make(
-    name: str,
-    scale: str,
-    stem: Path,
-    store: PointStore,
-    chosen: tuple[str, ...] | None,
-    console: Console,
-    effort: tuple[int, int, int],
-) -> None:
-    from cooperative_isac.evaluation.paper import (
-        examples,
-        plots,
-    )  # matplotlib takes a second to load
+def _make(name: str, options: FigureOptions, store: PointStore, console: Console) -> None:
+    """Make one figure or table."""
+    # Imported here, as matplotlib takes a second to load.
+    from cooperative_isac.evaluation.paper.plots import write_csv
 
-    epochs, samples, batch = effort
-    picture, scene = stem.with_suffix(".png"), load_scene(SCALES[scale])
-    with _progress() as bar:
-        if name.isdigit() and int(name) in SWEEPS:
-            figure = sweep(int(name), scale)
-            rows = plots.rows_of(figure, _measured(figure, scale, store, chosen, bar))
-            plots.draw_sweep(
-                figure, rows, f"{scene.name}, {store.num_frames} frames a point", picture
-            )
+    # Measure and draw.
+    kind = "table" if _is_table(name) else "fig"
+    picture = options.out / f"cf_{kind}{name}_{options.scale}.png"
+    with make_progress() as bar:
+        if _is_table(name):
+            made = _make_table(name, options, bar)
+        elif int(name) in SWEEPS:
+            made = _make_sweep(int(name), options, store, bar, picture)
         elif name == "10":
-            scheme = (chosen or ("dvqvae" if has_weights(scene, "dvqvae") else "local_ml",))[0]
-            rows = examples.example_rows(scene, scheme, 4, store.seed)
-            examples.draw_examples(scene, scheme, rows, picture)
-        elif name == "12":
-            rows = _fronthaul(scale, store, chosen, bar, picture)
+            made = _make_examples(options, picture)
         elif name == "11":
-            from cooperative_isac.evaluation.paper import learning
-
-            bar.stop()
-            rows = learning.learning_rows(
-                scene, stem.parent / "trainings", epochs, samples, console
-            )
-            learning.draw_learning(scene, rows, picture)
+            made = _make_learning(options, bar, console, picture)
         else:
-            from cooperative_isac.evaluation.paper import tables
+            made = _make_fronthaul(options, store, bar, picture)
 
-            task = bar.add_task(f"Table {name}", total=None)
-            rows = {
-                "I": tables.setting_rows,
-                "II": tables.size_rows,
-                "III": lambda: tables.time_rows(batch, lambda: bar.advance(task)),
-            }[name]()
-    plots.write_csv(rows, stem.with_suffix(".csv"))
-    _show(name, rows, console)
-    made = [path.name for path in (picture, stem.with_suffix(".csv")) if path.is_file()]
-    console.print(
-        f"{stem.parent}: {', '.join(made)}", markup=False, highlight=False, soft_wrap=True
-    )
+    # Write and print the rows.
+    csv_file = picture.with_suffix(".csv")
+    write_csv(made.rows, csv_file)
+    _print_rows(name, made.rows, console)
+    files = ", ".join(path.name for path in (*made.pictures, csv_file))
+    console.print(f"{options.out}: {files}", markup=False, highlight=False, soft_wrap=True)
+
+
+def _is_table(name: str) -> bool:
+    """Return whether a name is that of a table, which have Roman numbers."""
+    return not name.isdigit()
+
+
+def _make_sweep(
+    number: int, options: FigureOptions, store: PointStore, bar: Progress, picture: Path
+) -> Made:
+    """Make Fig. 6, 7, 8, 9, 13 or 14."""
+    from cooperative_isac.evaluation.paper.plots import draw_sweep, rows_of
+
+    figure = sweep(number, options.scale)
+    rows = rows_of(figure, _measured(figure, options, store, bar))
+    subtitle = f"{options.scene.name}, {store.num_frames} frames a point"
+    return Made(rows, draw_sweep(figure, rows, subtitle, picture))
 
 
 def _measured(
-    figure: Sweep, scale: str, store: PointStore, chosen: tuple[str, ...] | None, bar: Progress
+    figure: Sweep, options: FigureOptions, store: PointStore, bar: Progress
 ) -> list[dict[str, dict]]:
-    scenes = [changed_scene(SCALES[scale], point.changes) for point in figure.points]
-    names = _fitting(scenes, figure.schemes, chosen, f"Fig. {figure.number} at scale {scale}")
-    total = sum(map(store.num_missing, scenes, names))
+    """Figures of each point of a sweep, by name of the scheme."""
+    scenes = [changed_scene(SCALES[options.scale], point.changes) for point in figure.points]
+    where = f"Fig. {figure.number} at scale {options.scale}"
+    schemes = _runnable(scenes, figure.schemes, options.schemes, where)
+
+    total = sum(store.num_missing(scene, names) for scene, names in zip(scenes, schemes))
     task = bar.add_task(f"Fig. {figure.number}: frames", total=total)
     return [
-        store.figures(scene, of_scene, lambda: bar.advance(task))
-        for scene, of_scene in zip(scenes, names)
+        store.figures(scene, names, lambda: bar.advance(task))
+        for scene, names in zip(scenes, schemes)
     ]
 
 
-def _fitting(
-    scenes: list[Scene], schemes: tuple[str, ...], chosen: tuple[str, ...] | None, where: str
+def _runnable(
+    scenes: Sequence[Scene],
+    schemes: tuple[str, ...],
+    chosen: tuple[str, ...] | None,
+    where: str,
 ) -> list[list[str]]:
-    """The chosen schemes, else all, that can run in each scene. ValueError for a chosen one that
-    can in none.
+    """Schemes that can run in each scene, out of the chosen ones, or of all.
+
+    where: figure and scale, for the error message
+
+    Raises ValueError: a chosen scheme can run in none of the scenes
     """
     names = [[name for name in chosen or schemes if has_weights(scene, name)] for scene in scenes]
-    nowhere = set(chosen or ()) - {name for of_scene in names for name in of_scene}
+    runnable = {name for scene_names in names for name in scene_names}
+    nowhere = set(chosen or ()) - runnable
     if nowhere:
         raise ValueError(
             f"no weights of {', '.join(sorted(nowhere))} fit any point of {where}; train some with "
@@ -162,60 +196,87 @@ def _fitting(
     return names
 
 
-def _fronthaul(
-    scale: str, store: PointStore, chosen: tuple[str, ...] | None, bar: Progress, picture: Path
-) -> list[dict]:
-    from cooperative_isac.evaluation.paper import fronthaul
+def _make_examples(options: FigureOptions, picture: Path) -> Made:
+    """Make Fig. 10, with the first chosen scheme."""
+    from cooperative_isac.evaluation.paper.examples import draw_examples, example_rows
 
-    scene = load_scene(SCALES[scale])
+    scene = options.scene
+    if options.schemes:
+        scheme = options.schemes[0]
+    else:
+        scheme = "dvqvae" if has_weights(scene, "dvqvae") else "local_ml"
+    rows = example_rows(scene, scheme, EXAMPLE_FRAMES, options.seed)
+    return Made(rows, draw_examples(scene, scheme, rows, picture))
+
+
+def _make_learning(options: FigureOptions, bar: Progress, console: Console, picture: Path) -> Made:
+    """Make Fig. 11. The trainings show progress bars of their own."""
+    from cooperative_isac.evaluation.paper.learning import draw_learning, learning_rows
+
+    bar.stop()
+    trainings = options.out / "trainings"
+    rows = learning_rows(options.scene, trainings, options.epochs, options.samples, console)
+    return Made(rows, draw_learning(options.scene, rows, picture))
+
+
+def _make_fronthaul(
+    options: FigureOptions, store: PointStore, bar: Progress, picture: Path
+) -> Made:
+    """Make Fig. 12."""
+    from cooperative_isac.evaluation.paper.fronthaul import codebook_rows, draw_fronthaul
+
+    scene = options.scene
     if not has_weights(scene, "dvqvae"):
         raise ValueError(
             f"Fig. 12 needs weights of dvqvae for scene '{scene.name}': isac train {scene.name} "
             "--scheme dvqvae, then ISAC_WEIGHTS=FILE"
         )
-    (names,) = _fitting([scene], sweep(6, scale).schemes, chosen, f"Fig. 12 at scale {scale}")
-    task = bar.add_task(
-        "Fig. 12: frames", total=store.num_missing(scene, names) + 2 * store.num_frames
-    )
-    known = store.figures(scene, names, lambda: bar.advance(task))
-    keys = "fronthaul_bits", "rmse_location_m", "rmse_velocity_mps", "detection_rate"
-    rows = fronthaul.codebook_rows(
-        scene, "dvqvae", store.num_frames, store.seed, lambda: bar.advance(task)
-    )
-    rows += [{"scheme": name, **{key: known[name][key] for key in keys}} for name in names]
-    fronthaul.draw_fronthaul(scene, rows, picture)
-    return rows
+    where = f"Fig. 12 at scale {options.scale}"
+    (names,) = _runnable([scene], sweep(6, options.scale).schemes, options.schemes, where)
 
-
-def _show(name: str, rows: list[dict], console: Console) -> None:
-    keys = [
-        key
-        for key in dict.fromkeys(key for row in rows for key in row)
-        if not key.startswith(("median", "fronthaul_down", "encode_ms", "decode_ms"))
+    # Codebooks are fitted to num_frames frames, and evaluated on as many.
+    total = store.num_missing(scene, names) + 2 * store.num_frames
+    task = bar.add_task("Fig. 12: frames", total=total)
+    figures = store.figures(scene, names, lambda: bar.advance(task))
+    curve = codebook_rows(scene, "dvqvae", store.num_frames, store.seed, lambda: bar.advance(task))
+    points = [
+        {"scheme": name, **{key: figures[name][key] for key in FRONTHAUL_KEYS}} for name in names
     ]
-    title = f"CF {'Table' if name[0] == 'I' else 'Fig.'} {name}"
-    columns = (Column(SHOWN.get(key, key), no_wrap=bool(place)) for place, key in enumerate(keys))
+    return Made([*curve, *points], draw_fronthaul(scene, "dvqvae", curve, points, picture))
+
+
+def _make_table(name: str, options: FigureOptions, bar: Progress) -> Made:
+    """Make Table I, II or III."""
+    from cooperative_isac.evaluation.paper.tables import setting_rows, size_rows, time_rows
+
+    task = bar.add_task(f"Table {name}", total=None)
+    if name == "I":
+        rows = setting_rows()
+    elif name == "II":
+        rows = size_rows()
+    else:
+        rows = time_rows(options.batch, lambda: bar.advance(task))
+    return Made(rows, [])
+
+
+def _print_rows(name: str, rows: Sequence[dict], console: Console) -> None:
+    """Print the rows of a figure or table."""
+    all_keys = dict.fromkeys(key for row in rows for key in row)
+    keys = [key for key in all_keys if not key.startswith(NOT_PRINTED)]
+
+    # The first column may be wrapped, numbers may not.
+    columns = [Column(HEADERS.get(key, key), no_wrap=index > 0) for index, key in enumerate(keys)]
+    title = f"CF {'Table' if _is_table(name) else 'Fig.'} {name}"
     table = Table(*columns, box=SIMPLE_HEAD, title=title, title_justify="left")
     for row in rows:
         table.add_row(*(_text(row.get(key, "")) for key in keys))
     console.print(table, highlight=False)
 
 
-def _text(value) -> str:
-    return (
-        f"{value:.4g}"
-        if isinstance(value, float)
-        else f"{value:,}"
-        if isinstance(value, int)
-        else str(value or "")
-    )
-
-
-def _progress() -> Progress:
-    return Progress(
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeRemainingColumn(),
-        console=make_console(stderr=True),
-    )
+def _text(value: object) -> str:
+    """A value as a cell of a table; empty for None."""
+    if isinstance(value, float):
+        return f"{value:.4g}"
+    if isinstance(value, int):
+        return f"{value:,}"
+    return str(value or "")

@@ -1,66 +1,144 @@
-"""CF Fig. 10: where targets are and how they move, beside what a scheme says."""
+"""CF Fig. 10: true locations and velocities of targets, beside the detections of a scheme."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from cooperative_isac.evaluation.monte_carlo import draw_frame, make_ends
-from cooperative_isac.scene.model import Scene
+from cooperative_isac.evaluation.paper.plots import Row, add_legend, save_picture
+from cooperative_isac.evaluation.paper.styles import scheme_style
+from cooperative_isac.fusion.detection import Detection
+from cooperative_isac.scene.model import Scene, TargetState
 from cooperative_isac.schemes.registry import make_scheme
 
-TRUTH, ESTIMATE = "black", "#D55E00"
+TRUTH = "truth"
+TRUTH_COLOR = "0.5"
+STATION_COLOR = "0.25"
+# Length of a velocity arrow over the velocity, s.
+ARROW_S = 1 / 1.5
+# Widths of the arrows of truth and detections, as a share of a panel: both are seen if they agree.
+TRUTH_WIDTH = 0.009
+DETECTION_WIDTH = 0.0035
+# Margin around stations and box, as a share of the longer side.
+MARGIN_SHARE = 0.05
 
 
 def example_rows(scene: Scene, scheme_name: str, num_frames: int, seed: int) -> list[dict]:
-    """Targets and detections of drawn frames, one row each: location [m] and velocity [m/s]."""
-    scene, rows = replace(scene, seed=seed), []
+    """Targets and detections of random frames.
+
+    Returns a row for each of them, with location in m and velocity in m/s.
+    """
+    scene = replace(scene, seed=seed)
     ends = make_ends(make_scheme(scheme_name, scene))
+    rows = []
     for number in range(num_frames):
         draw = draw_frame(scene, number)
         packets = {
             station: ends.encoders[station].encode(echoes, draw.frame)
             for station, echoes in draw.echoes.items()
         }
-        for kind, items in (
-            ("truth", draw.targets),
-            (scheme_name, ends.decoder.decode(packets, draw.frame)),
-        ):
-            rows += [
-                {
-                    "frame": number,
-                    "what": kind,
-                    **dict(zip(("x_m", "y_m"), item.position_m[:2])),
-                    **dict(zip(("vx_mps", "vy_mps"), item.velocity_mps[:2])),
-                }
-                for item in items
-            ]
+        detections = ends.decoder.decode(packets, draw.frame)
+
+        rows += [_row(number, TRUTH, target) for target in draw.targets]
+        rows += [_row(number, scheme_name, detection) for detection in detections]
     return rows
 
 
-def draw_examples(scene: Scene, scheme_name: str, rows: list[dict], path: Path) -> None:
-    """Locations with velocity arrows, a panel for each frame."""
+def _row(frame: int, what: str, item: TargetState | Detection) -> dict:
+    """Location and velocity of a target or a detection, in the plane."""
+    x_m, y_m = item.position_m[:2]
+    vx_mps, vy_mps = item.velocity_mps[:2]
+    return {
+        "frame": frame,
+        "what": what,
+        "x_m": x_m,
+        "y_m": y_m,
+        "vx_mps": vx_mps,
+        "vy_mps": vy_mps,
+    }
+
+
+def draw_examples(scene: Scene, scheme_name: str, rows: Sequence[Row], path: Path) -> list[Path]:
+    """Draw locations with velocity arrows, a panel for each frame.
+
+    Returns the files that were written.
+    """
+    style = scheme_style(scheme_name)
     frames = sorted({row["frame"] for row in rows})
-    figure = Figure(figsize=(4 * len(frames), 4.4), layout="constrained")
+    figure = Figure(figsize=(4 * len(frames) + 1.5, 4.8), layout="constrained")
     FigureCanvasAgg(figure)
-    for frame, axes in zip(frames, np.atleast_1d(figure.subplots(1, len(frames), sharey=True))):
-        for site in (*scene.transmitters, *scene.receivers):
-            axes.plot(*site.position_m[:2], "^", color="0.6")
-        for what, color, marker in (("truth", TRUTH, "o"), (scheme_name, ESTIMATE, "x")):
-            own = [row for row in rows if row["frame"] == frame and row["what"] == what]
-            columns = [[row[key] for row in own] for key in ("x_m", "y_m", "vx_mps", "vy_mps")]
-            axes.plot(*columns[:2], marker, color=color, fillstyle="none", markersize=9, label=what)
-            axes.quiver(
-                *columns, color=color, angles="xy", scale_units="xy", scale=1.5, width=0.006
-            )
-        axes.set(
-            xlim=(-4, 104), ylim=(-6, 106), aspect="equal", xlabel="x (m)", title=f"frame {frame}"
-        )
-    figure.axes[0].set_ylabel("y (m)")
-    figure.axes[0].legend(loc="upper left", fontsize=8)
-    figure.suptitle(f"CF Fig. 10: truth and estimates of {scheme_name} in {scene.name}, simulated")
-    figure.savefig(path, dpi=90)
+    limits_x, limits_y = _limits(scene)
+    panels = np.atleast_1d(figure.subplots(1, len(frames), sharey=True))
+    for frame, axes in zip(frames, panels):
+        _draw_stations(axes, scene)
+        frame_rows = [row for row in rows if row["frame"] == frame]
+        _draw_states(axes, frame_rows, TRUTH, TRUTH_COLOR, "o", TRUTH_WIDTH)
+        _draw_states(axes, frame_rows, scheme_name, style.color, "x", DETECTION_WIDTH)
+        axes.set(aspect="equal", xlim=limits_x, ylim=limits_y)
+        axes.set(xlabel="x (m)", title=f"frame {frame}")
+    panels[0].set_ylabel("y (m)")
+    add_legend(figure)
+    figure.suptitle(f"CF Fig. 10: truth and detections of {scheme_name}; {scene.name}, simulated")
+    return [save_picture(figure, path, 1)]
+
+
+def _limits(scene: Scene) -> tuple[tuple[float, float], tuple[float, float]]:
+    """Lowest and highest x, and y, of box and stations, with a margin, m."""
+    places_m = [scene.box.low_m, scene.box.high_m]
+    places_m += [site.position_m for site in (*scene.transmitters, *scene.receivers)]
+    low_m = np.min(places_m, axis=0)[:2]
+    high_m = np.max(places_m, axis=0)[:2]
+    margin_m = MARGIN_SHARE * np.max(high_m - low_m)
+    (left, bottom), (right, top) = low_m - margin_m, high_m + margin_m
+    return (float(left), float(right)), (float(bottom), float(top))
+
+
+def _draw_stations(axes: Axes, scene: Scene) -> None:
+    """Draw transmitters and receivers."""
+    for sites, marker, label in (
+        (scene.transmitters, "^", "transmitter"),
+        (scene.receivers, "s", "receiver"),
+    ):
+        places_m = np.array([site.position_m for site in sites])
+        axes.plot(*places_m[:, :2].T, marker, color=STATION_COLOR, fillstyle="none", label=label)
+
+
+def _draw_states(
+    axes: Axes, rows: Sequence[Row], what: str, color: str, marker: str, width: float
+) -> None:
+    """Draw the locations and velocities of the targets, or of the detections.
+
+    width: width of the arrows, as a share of the panel
+    """
+    chosen = [row for row in rows if row["what"] == what]
+    x_m = [row["x_m"] for row in chosen]
+    y_m = [row["y_m"] for row in chosen]
+    vx_mps = [row["vx_mps"] for row in chosen]
+    vy_mps = [row["vy_mps"] for row in chosen]
+    axes.plot(
+        x_m,
+        y_m,
+        marker,
+        color=color,
+        fillstyle="none",
+        markersize=9,
+        label=f"{what}, arrow: {ARROW_S:.2g} s of motion",
+    )
+    axes.quiver(
+        x_m,
+        y_m,
+        vx_mps,
+        vy_mps,
+        color=color,
+        angles="xy",
+        scale_units="xy",
+        scale=1 / ARROW_S,
+        width=width,
+    )

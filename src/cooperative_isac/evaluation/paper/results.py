@@ -1,11 +1,8 @@
-"""Measured points on disk: a figure that was interrupted goes on, one that is there is drawn
-only.
-"""
+"""Store of measured points on disk, so that an interrupted figure continues where it ended."""
 
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -14,68 +11,81 @@ from pydantic import FiniteFloat, TypeAdapter
 
 from cooperative_isac.evaluation.command import power_result, scene_power_dbm
 from cooperative_isac.evaluation.paper.trained import weights_digest
+from cooperative_isac.evaluation.summary_file import finite_or_none
 from cooperative_isac.evaluation.workers import measure_frames
 from cooperative_isac.output.files import check_folder, write_file
 from cooperative_isac.scene.model import Scene
 
+# Name under which the bound is stored among the schemes.
 CRLB = "crlb"
-# Figures by scheme; None: there is none.
+# Content of a file: figures by name of the scheme; None for a figure without samples.
 POINTS = TypeAdapter(dict[str, dict[str, FiniteFloat | None]])
 
 
 class PointStore:
-    """Figures of schemes in scenes, a file for each scene, number of frames and seed."""
+    """Figures of schemes in scenes, in a file for each scene, number of frames and seed.
+
+    folder: folder of the files
+    num_frames: number of random frames at each point
+    seed: seed of the frames
+    num_workers: number of worker processes
+    """
 
     def __init__(self, folder: Path, num_frames: int, seed: int, num_workers: int):
-        self.folder, self.num_frames, self.seed, self.num_workers = (
-            folder,
-            num_frames,
-            seed,
-            num_workers,
-        )
+        self.folder = folder
+        self.num_frames = num_frames
+        self.seed = seed
+        self.num_workers = num_workers
         check_folder(folder)
         folder.mkdir(parents=True, exist_ok=True)
 
     def figures(
         self, scene: Scene, schemes: Sequence[str], on_frame: Callable[[], None]
     ) -> dict[str, dict]:
-        """Figures by scheme, and those of the bound under 'crlb'; what is missing is measured
-        now.
+        """Figures of schemes and of the bound, from the file, or measured now and stored.
+
+        on_frame: called after each frame that is measured
+
+        Returns figures by name of the scheme, and those of the bound under CRLB.
+        Raises ValueError: the file of the scene is damaged
         """
         path = self._path(scene)
-        known = self._known(path)
-        missing = [name for name in schemes if _key(scene, name) not in known]
-        if missing or CRLB not in known:
-            known |= self._measured(scene, missing, on_frame)
-            write_file(path, json.dumps(known, indent=1).encode())
-        return {CRLB: known[CRLB], **{name: known[_key(scene, name)] for name in schemes}}
+        stored = self._stored(path)
+        missing = [name for name in schemes if _key(scene, name) not in stored]
+        if missing or CRLB not in stored:
+            stored |= self._measured(scene, missing, on_frame)
+            write_file(path, json.dumps(stored, indent=1).encode())
+
+        figures = {CRLB: stored[CRLB]}
+        figures |= {name: stored[_key(scene, name)] for name in schemes}
+        return figures
 
     def num_missing(self, scene: Scene, schemes: Sequence[str]) -> int:
-        """Frames that figures would have to measure."""
-        known = self._known(self._path(scene))
-        return (
-            0
-            if {CRLB, *(_key(scene, name) for name in schemes)} <= known.keys()
-            else self.num_frames
-        )
+        """Number of frames that PointStore.figures would have to measure."""
+        stored = self._stored(self._path(scene))
+        wanted = {CRLB, *(_key(scene, name) for name in schemes)}
+        return 0 if wanted <= stored.keys() else self.num_frames
 
     def _measured(
         self, scene: Scene, schemes: Sequence[str], on_frame: Callable[[], None]
     ) -> dict[str, dict]:
-        power_dbm, samples = scene_power_dbm(scene), []
+        """Measure schemes and the bound on random frames. Returns figures by their keys."""
+        power_dbm = scene_power_dbm(scene)
+        seeded = replace(scene, seed=self.seed)
+        samples = []
         for sample in measure_frames(
-            replace(scene, seed=self.seed), schemes, [power_dbm], self.num_frames, self.num_workers
+            seeded, schemes, [power_dbm], self.num_frames, self.num_workers
         ):
             samples.append(sample)
             on_frame()
-        result = power_result(power_dbm, schemes, samples)
-        measured = {_key(scene, name): asdict(result.schemes[name]) for name in schemes}
-        return _finite({CRLB: asdict(result.bound), **measured})
 
-    def _known(self, path: Path) -> dict[str, dict]:
-        """The figures in a file, none where there is no file. ValueError for a file of something
-        else.
-        """
+        result = power_result(power_dbm, schemes, samples)
+        figures = {CRLB: asdict(result.bound)}
+        figures |= {_key(scene, name): asdict(result.schemes[name]) for name in schemes}
+        return finite_or_none(figures)
+
+    def _stored(self, path: Path) -> dict[str, dict]:
+        """Figures in a file by their keys; empty without a file. ValueError if it is damaged."""
         if not path.is_file():
             return {}
         try:
@@ -90,13 +100,6 @@ class PointStore:
 
 
 def _key(scene: Scene, scheme: str) -> str:
-    """A scheme's name, with a digest of its weights: other weights are other points."""
+    """Key of a scheme in a file: its name, and a digest of its weights if it has any."""
     digest = weights_digest(scene, scheme)
     return f"{scheme} {digest}" if digest else scheme
-
-
-def _finite(figures: dict[str, dict]) -> dict[str, dict]:
-    return {
-        name: {key: value if math.isfinite(value) else None for key, value in one.items()}
-        for name, one in figures.items()
-    }

@@ -1,4 +1,4 @@
-"""What varies in each figure of CF section V: curves and points as changes of a scene file."""
+"""Swept quantities of the figures of CF section V: each point is a change of a scene file."""
 
 from __future__ import annotations
 
@@ -7,13 +7,19 @@ from dataclasses import dataclass
 
 from cooperative_isac.schemes.catalog import CLASSICAL, LEARNED
 
+# Scenes of the scales of `isac figures cf`.
 SCALES = {"compact": "cell_free_compact", "table1": "cell_free_table1"}
+# Schemes of figures with three curves a scheme: the learned codec of CF, and maximum likelihood.
+FEW_SCHEMES = ("dvqvae", "local_ml")
 
 
 @dataclass(frozen=True)
 class Point:
-    """One place of a figure. curve: "" where a figure has one for each scheme; changes: see
-    changed_scene.
+    """One point of a figure.
+
+    value: value of the swept quantity
+    changes: changes of the scene file, as changed_scene takes them
+    curve: name of the curve, in figures with several curves of a scheme
     """
 
     value: float
@@ -23,7 +29,13 @@ class Point:
 
 @dataclass(frozen=True)
 class Sweep:
-    """One figure. schemes: who is in it, wherever it can run."""
+    """One figure.
+
+    number: number of the figure in CF
+    title: what is swept
+    axis: label of the horizontal axis
+    schemes: schemes that the figure shows at the points at which they can run
+    """
 
     number: int
     title: str
@@ -33,39 +45,33 @@ class Sweep:
 
 
 def sweep(number: int, scale: str) -> Sweep:
-    """Figure 6, 7, 8, 9, 13 or 14 at a scale."""
+    """Sweep of figure 6, 7, 8, 9, 13 or 14 at one of SCALES."""
     return SWEEPS[number](scale)
 
 
 def _power(scale: str) -> Sweep:
-    middle = {"compact": 33.0, "table1": 30.0}[scale]
-    points = tuple(
-        Point(middle + step, {"waveform.power_dbm": middle + step}) for step in (-10, -5, 0, 5, 10)
-    )
-    return Sweep(6, "maximum transmit power", "P (dBm)", points)
+    # 33 dBm give the compact scene the energy that 30 dBm give CF Table I.
+    middle_dbm = {"compact": 33.0, "table1": 30.0}[scale]
+    powers_dbm = [middle_dbm + step for step in (-10, -5, 0, 5, 10)]
+    points = tuple(Point(power, {"waveform.power_dbm": power}) for power in powers_dbm)
+    return Sweep(6, "maximum transmit power", "maximum transmit power P (dBm)", points)
 
 
 def _targets(scale: str) -> Sweep:
-    return Sweep(
-        7, "number of targets", "Q", tuple(Point(q, {"draw.num_targets": q}) for q in (1, 2, 3))
-    )
+    points = tuple(Point(count, {"draw.num_targets": count}) for count in (1, 2, 3))
+    return Sweep(7, "number of targets", "number of targets Q", points)
 
 
 def _symbols(scale: str) -> Sweep:
     most = {"compact": 64, "table1": 256}[scale]
-    points = tuple(
-        Point(count, {"waveform.num_symbols": count}) for count in (most // 4, most // 2, most)
-    )
-    return Sweep(8, "number of OFDM symbols", "T_s", points)
+    counts = (most // 4, most // 2, most)
+    points = tuple(Point(count, {"waveform.num_symbols": count}) for count in counts)
+    return Sweep(8, "number of OFDM symbols", "number of OFDM symbols $T_s$", points)
 
 
 def _antennas(scale: str) -> Sweep:
-    most = {"compact": 16, "table1": 16}[scale]
-    points = tuple(
-        Point(count, {"receivers.*.array.num_elements": count})
-        for count in (most // 4, most // 2, most)
-    )
-    return Sweep(9, "receive antennas", "M_r", points)
+    points = tuple(Point(count, {"receivers.*.array.num_elements": count}) for count in (4, 8, 16))
+    return Sweep(9, "receive antennas", "receive antennas per access point $M_r$", points)
 
 
 def _clutter(scale: str) -> Sweep:
@@ -78,7 +84,7 @@ def _clutter(scale: str) -> Sweep:
         for variance in (0.01, 0.1, 1.0)
         for count in (3, 6, 9, 12, 15, 18)
     )
-    return Sweep(13, "clutter scatterers", "S", points, ("dvqvae", "local_ml"))
+    return Sweep(13, "clutter", "number of clutter scatterers S", points, FEW_SCHEMES)
 
 
 def _offsets(scale: str) -> Sweep:
@@ -99,7 +105,7 @@ def _offsets(scale: str) -> Sweep:
         "clock offsets",
         "standard deviation of the timing offset (ns)",
         points,
-        ("dvqvae", "local_ml"),
+        FEW_SCHEMES,
     )
 
 

@@ -1,4 +1,4 @@
-"""Which schemes need weights, and whether they have some for a scene."""
+"""Weights of learned schemes: their digest, and whether there are any for a scene."""
 
 from __future__ import annotations
 
@@ -9,20 +9,20 @@ from cooperative_isac.schemes.catalog import LEARNED
 
 
 def weights_digest(scene: Scene, scheme: str) -> str:
-    """Digest of the weights that a learned scheme would use; nothing for schemes that do not
-    learn.
-    """
+    """Digest of the weights that a learned scheme uses; "" for a classical scheme."""
     if scheme not in LEARNED:
         return ""
-    from cooperative_isac.schemes.learned import find_weights  # loads torch
+    # Imported here, as torch takes seconds to load.
+    from cooperative_isac.schemes.learned import find_weights
 
     return f"{zlib.crc32(find_weights(scene, scheme).read_bytes()):08x}"
 
 
 def has_weights(scene: Scene, scheme: str) -> bool:
-    """Whether a scheme can be made for a scene: always, where it does not learn.
+    """Return whether a scheme has weights that fit a scene, or needs none.
 
-    Raises DamagedWeightsError for a file that is no weights: it would be missed in silence.
+    Raises DamagedWeightsError: the file of the weights is damaged; without the error the scheme
+    would be left out without notice
     """
     if scheme not in LEARNED:
         return True

@@ -1,4 +1,4 @@
-"""The figures of the cell-free paper: what varies, what is kept on disk, what is drawn."""
+"""Figures of the cell-free paper: swept quantities, stored points, tables and pictures."""
 
 import csv
 from pathlib import Path
@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from matplotlib.figure import Figure
 from matplotlib.image import imread
 from typer.testing import CliRunner
 
@@ -13,14 +14,22 @@ from cooperative_isac.cli import app
 from cooperative_isac.evaluation.paper import results
 from cooperative_isac.evaluation.paper.app import FIGURES
 from cooperative_isac.evaluation.paper.fronthaul import refitted
-from cooperative_isac.evaluation.paper.plots import rows_of
+from cooperative_isac.evaluation.paper.plots import draw_sweep, rows_of
 from cooperative_isac.evaluation.paper.results import PointStore
 from cooperative_isac.evaluation.paper.scenes import changed_scene
+from cooperative_isac.evaluation.paper.styles import (
+    MAX_CURVES,
+    PAPER,
+    STYLES,
+    pictures,
+    scheme_style,
+)
 from cooperative_isac.evaluation.paper.sweeps import SCALES, SWEEPS, Point, Sweep, sweep
 from cooperative_isac.evaluation.paper.tables import setting_rows, size_rows
 from cooperative_isac.learned.quantizer import Codebook, CodebookConfig
 from cooperative_isac.learned.weights import make_network, save_weights
 from cooperative_isac.scene.file.errors import SceneError
+from cooperative_isac.schemes.catalog import BUILT_IN
 
 TINY = Path(__file__).resolve().parents[3] / "scenes" / "tiny.yaml"
 
@@ -47,13 +56,10 @@ def test_changes_reach_every_entry_of_a_list():
             "propagation.timing_offset_std_s": 1e-8,
         },
     )
-    assert [site.num_ant for site in scene.receivers] == [4, 4] and scene.transmitters[
-        0
-    ].num_ant == 8
-    assert (
-        scene.propagation.clutter.num_scatterers == 2
-        and scene.propagation.timing_offset_std_s == 1e-8
-    )
+    assert [site.num_ant for site in scene.receivers] == [4, 4]
+    assert scene.transmitters[0].num_ant == 8
+    assert scene.propagation.clutter.num_scatterers == 2
+    assert scene.propagation.timing_offset_std_s == 1e-8
 
 
 def test_a_wrong_change_is_refused_as_in_a_file():
@@ -62,19 +68,17 @@ def test_a_wrong_change_is_refused_as_in_a_file():
 
 
 def test_points_are_measured_once(tiny, tmp_path, monkeypatch):
-    seen = []
-    first = PointStore(tmp_path, 2, 1, 1).figures(tiny, ["local_ml"], lambda: seen.append(1))
-    assert (
-        len(seen) == 2
-        and first["local_ml"]["detection_rate"] > 0
-        and first["crlb"]["root_mean_location_m"] > 0
-    )
+    frames = []
+    first = PointStore(tmp_path, 2, 1, 1).figures(tiny, ["local_ml"], lambda: frames.append(1))
+    assert len(frames) == 2
+    assert first["local_ml"]["detection_rate"] > 0
+    assert first["crlb"]["root_mean_location_m"] > 0
+
+    # From the file.
     monkeypatch.setattr(results, "measure_frames", None)
     store = PointStore(tmp_path, 2, 1, 1)
-    assert (
-        store.num_missing(tiny, ["local_ml"]) == 0
-        and store.num_missing(tiny, ["local_ml", "music"]) == 2
-    )
+    assert store.num_missing(tiny, ["local_ml"]) == 0
+    assert store.num_missing(tiny, ["local_ml", "music"]) == 2
     assert store.figures(tiny, ["local_ml"], lambda: None) == first
     assert PointStore(tmp_path, 2, 9, 1).num_missing(tiny, ["local_ml"]) == 2
 
@@ -91,6 +95,46 @@ def test_rows_hold_the_bound_as_a_scheme():
     ]
 
 
+def test_every_built_in_scheme_has_a_style_of_its_own():
+    assert STYLES.keys() == BUILT_IN.keys()
+    assert len(set(STYLES.values())) == len(STYLES)
+    # Schemes of installed packages have one, too, which does not depend on other schemes.
+    assert scheme_style("of_a_package") == scheme_style("of_a_package")
+
+
+@pytest.mark.parametrize("curves_per_scheme", [1, 3])
+def test_schemes_are_distributed_over_pictures_of_six_curves(curves_per_scheme):
+    schemes = [*BUILT_IN, *(f"of_a_package_{index}" for index in range(8))]
+    groups = pictures(schemes, curves_per_scheme)
+    assert sorted(name for group in groups for name in group) == sorted(schemes)
+    assert max(map(len, groups)) * curves_per_scheme <= MAX_CURVES
+    if curves_per_scheme == 1:
+        assert set(groups[0]) == set(PAPER)
+    assert pictures(["dvqvae", "local_ml"], curves_per_scheme) == [["dvqvae", "local_ml"]]
+
+
+def test_pictures_show_schemes_in_their_styles_beside_the_bound(tmp_path, monkeypatch):
+    drawn = []
+    monkeypatch.setattr(Figure, "savefig", lambda figure, *_, **__: drawn.append(figure))
+    figure = Sweep(6, "", "P", (Point(30.0, {}), Point(40.0, {})))
+    measured = {"rmse_location_m": 1.0, "rmse_velocity_mps": 2.0, "detection_rate": 0.9}
+    results = dict.fromkeys(BUILT_IN, measured)
+    results["crlb"] = {"root_mean_location_m": 0.1, "root_mean_velocity_mps": 0.2}
+    paths = draw_sweep(figure, rows_of(figure, [results] * 2), "", tmp_path / "fig.png")
+    assert [path.name for path in paths] == ["fig.png", "fig_2.png", "fig_3.png"]
+    for picture in drawn:
+        location, velocity, found = picture.axes
+        schemes = [line.get_label() for line in location.lines]
+        assert 0 < len(schemes) <= MAX_CURVES
+        for line in (*location.lines, *velocity.lines, *found.lines):
+            style = STYLES[line.get_label()]
+            assert (line.get_color(), line.get_marker()) == (style.color, style.marker)
+        assert "monostatic" not in {line.get_label() for line in velocity.lines}
+        # The bound, and the schemes at the lower edge of the axis above it.
+        assert location.collections[0].get_datalim(location.transData).y1 == pytest.approx(0.1)
+        assert location.get_ylim()[0] < 0.1 and not found.collections
+
+
 def test_a_figure_is_a_picture_and_a_table(tmp_path, monkeypatch):
     monkeypatch.setitem(SCALES, "compact", str(TINY))
     result = isac(
@@ -105,10 +149,8 @@ def test_a_figure_is_a_picture_and_a_table(tmp_path, monkeypatch):
         ("2", "local_ml"),
     ]
     assert imread(tmp_path / "cf_fig7_compact.png").std() > 0.05
-    assert (
-        isac("figures", "cf", "--fig", "10", "--schemes", "local_ml", "--out", tmp_path).exit_code
-        == 0
-    )
+    result = isac("figures", "cf", "--fig", "10", "--schemes", "local_ml", "--out", tmp_path)
+    assert result.exit_code == 0, result.output
     assert imread(tmp_path / "cf_fig10_compact.png").std() > 0.05
 
 
@@ -128,9 +170,8 @@ def test_a_scheme_is_in_those_points_that_its_weights_fit(tiny, tmp_path, monkey
         tmp_path / "out",
     )
     nothing = isac(*arguments)
-    assert (
-        nothing.exit_code == 1 and "no weights of dvqvae fit any point of Fig. 8" in nothing.output
-    )
+    assert nothing.exit_code == 1
+    assert "no weights of dvqvae fit any point of Fig. 8" in nothing.output
     middle = changed_scene(str(TINY), sweep(8, "compact").points[1].changes)
     save_weights(
         tmp_path / "tiny-dvqvae.safetensors",
@@ -144,18 +185,18 @@ def test_a_scheme_is_in_those_points_that_its_weights_fit(tiny, tmp_path, monkey
 
 
 @pytest.mark.parametrize("arguments", [["--fig", "5"], ["--fig", "6", "--scale", "huge"]])
-def test_what_is_not_there_is_named(arguments):
+def test_an_unknown_figure_or_scale_is_an_error(arguments):
     result = isac("figures", "cf", *arguments)
     assert result.exit_code == 1 and "figures are 6, 7," in result.output
 
 
-def test_figures_that_need_weights_say_so(tmp_path, monkeypatch):
+def test_a_figure_without_weights_names_the_training_command(tmp_path, monkeypatch):
     monkeypatch.setitem(SCALES, "compact", str(TINY))
     result = isac("figures", "cf", "--fig", "12", "--frames", "1", "--out", tmp_path)
     assert result.exit_code == 1 and "isac train tiny --scheme dvqvae" in result.output
 
 
-def test_more_codewords_tell_more():
+def test_more_codewords_quantize_more_finely():
     generator = torch.Generator().manual_seed(0)
     latents = torch.randn(4000, 6, generator=generator)
     book = Codebook(6, CodebookConfig(16, num_parts=2))
@@ -171,12 +212,8 @@ def test_sizes_are_those_of_the_paper():
     assert paper["encoder_parameters"] == pytest.approx(1.2e6, rel=0.05)
     assert paper["decoder_parameters"] == pytest.approx(206e6, rel=0.05)
     assert (paper["latents"], paper["bits"]) == (16_384, 81_920)
-    assert (
-        compact["decoder_parameters"] < 0.1 * paper["decoder_parameters"]
-        and compact["bits"] == 16_384
-    )
-    assert (
-        demodulated["decoder_parameters"] < compact["decoder_parameters"]
-        and demodulated["bits"] == 13_824
-    )
+    assert compact["decoder_parameters"] < 0.1 * paper["decoder_parameters"]
+    assert compact["bits"] == 16_384
+    assert demodulated["decoder_parameters"] < compact["decoder_parameters"]
+    assert demodulated["bits"] == 13_824
     assert np.all([row["cell_free_table1"] for row in setting_rows()])

@@ -1,4 +1,4 @@
-"""Link budget of a scene: how far target paths and lines of sight are above the noise."""
+"""Link budget of a scene: SNR of target paths and lines of sight after integration."""
 
 from __future__ import annotations
 
@@ -13,25 +13,31 @@ from cooperative_isac.scene.geometry import bistatic_geometry
 from cooperative_isac.scene.model import Scene, Site, TargetClass
 from cooperative_isac.scene.noise import receiver_noise_w
 
-# Points of the grid over the area, each horizontal axis and the height.
+# Default number of grid points along each horizontal axis, and along the height. They are dense
+# enough for the percentiles that `isac check` prints.
 GRID_CELLS = 15
 GRID_HEIGHTS = 5
-# Bistatic ranges that fix a point in space, so that the weakest of as many links decides.
+# Number of links that locate a target: three bistatic ranges fix a point in space.
 LINKS_FOR_A_POINT = 3
+# Percentiles of the SNR that `isac check` prints.
+PERCENTILES = (10, 50, 90)
 
 
 def integration_gain(scene: Scene, transmitter: Site, receiver: Site) -> float:
-    """SNR of a path of amplitude 1 (unit-norm steering) after integration.
+    """SNR after integration of a path of amplitude 1, for steering vectors of unit norm.
 
-    Coherent over all resource elements of a frame and all receive antennas, at full power; the
-    transmit array adds 0 dB, its mean over directions, as its beams serve the users.
+    The integration is coherent over all resource elements of a frame and all receive antennas, at
+    full transmit power. The gain of the transmit array is 0 dB, its mean over all directions, as
+    the beams are directed at the users.
+
+    Returns a power ratio.
     """
     energy = scene.waveform.power_w * scene.grid.num_symbols / transmitter.num_ant
     return energy / receiver_noise_w(scene, receiver)
 
 
 def links(scene: Scene) -> list[tuple[Site, Site]]:
-    """All pairs of transmitter and receiver that sense together."""
+    """Pairs of transmitter and receiver that sense together on the band of the scene."""
     return [
         (transmitter, receiver)
         for transmitter, receiver in itertools.product(scene.transmitters, scene.receivers)
@@ -40,7 +46,7 @@ def links(scene: Scene) -> list[tuple[Site, Site]]:
 
 
 def target_classes(scene: Scene) -> list[TargetClass | None]:
-    """Classes with a cross section of their own; [None] where the model has no classes."""
+    """Classes of the scene's targets; [None] if the propagation model has no classes."""
     if not scene.propagation.has_radar_equation:
         return [None]
     present = {target.target_class for target in scene.targets} or set(TargetClass)
@@ -52,37 +58,54 @@ def target_classes(scene: Scene) -> list[TargetClass | None]:
 
 
 def class_rcs_m2(scene: Scene, target_class: TargetClass | None) -> float | None:
-    """Mean radar cross section of a class, m^2: the least of its live targets', or the class's own.
+    """Mean radar cross section of a class, m^2.
 
-    None: where the model has no classes.
+    It is the smallest one of the live targets of this class, or that of the class without any.
+
+    Returns None if the propagation model has no classes.
     """
     if target_class is None:
         return None
-    sections = [
+    sections_m2 = [
         scene.rcs_m2(target.name, target_class)
         for target in scene.targets
         if target.target_class is target_class
     ]
-    return min(sections, default=scene.body(target_class).rcs_m2)
+    return min(sections_m2, default=scene.body(target_class).rcs_m2)
 
 
 def grid_points(
     scene: Scene, num_cells: int = GRID_CELLS, heights_m: Sequence[float] | None = None
 ) -> np.ndarray:
-    """Points over the area, [num_points, 3], m: heights slowest, then y, then x."""
+    """Grid of points over the box of the scene.
+
+    num_cells: points along each horizontal axis
+    heights_m: heights of the points, m; None: GRID_HEIGHTS of them over the box
+
+    Returns [num_points, 3], float64, m; x varies fastest, then y, then the height.
+    """
     if scene.dimension == 2:
         return scene.cell_points_m(num_cells)
     if heights_m is None:
-        low, high = scene.box.low_m[2], scene.box.high_m[2]
-        heights_m = low + (np.arange(GRID_HEIGHTS) + 0.5) / GRID_HEIGHTS * (high - low)
-    plane = scene.box.cell_centers_m(num_cells).reshape(-1, 2)
-    return np.concatenate(
-        [np.column_stack([plane, np.full(len(plane), height)]) for height in heights_m]
-    )
+        low_m = scene.box.low_m[2]
+        high_m = scene.box.high_m[2]
+        shares = (np.arange(GRID_HEIGHTS) + 0.5) / GRID_HEIGHTS
+        heights_m = low_m + shares * (high_m - low_m)
+
+    plane_m = scene.box.cell_centers_m(num_cells).reshape(-1, 2)
+    layers_m = [
+        np.column_stack([plane_m, np.full(len(plane_m), height_m)]) for height_m in heights_m
+    ]
+    return np.concatenate(layers_m)
 
 
 def inside_boxes(scene: Scene, points_m: np.ndarray) -> np.ndarray:
-    """Whether points_m [num_points, 3] are within a building, [num_points], bool."""
+    """Points that are inside of a building.
+
+    points_m: [num_points, 3], float64, m
+
+    Returns [num_points], bool.
+    """
     if scene.world is None:
         return np.zeros(len(points_m), bool)
     return scene.world.is_inside(points_m)
@@ -95,60 +118,72 @@ def path_snr(
     points_m: np.ndarray,
     target_class: TargetClass | None,
 ) -> np.ndarray:
-    """Expected SNR after integration of the direct path by way of a target at each point.
+    """Expected SNR after integration of the direct path by a target at each point.
 
-    points_m: [num_points, 3], m
-    Returns [num_points], a power ratio; 0 where the world blocks the path.
+    points_m: [num_points, 3], float64, m
+
+    Returns [num_points], float64, a power ratio; 0 if the static world blocks the path.
     """
+    # Power over the noise in free space.
     path = bistatic_geometry(
         transmitter.position_m, receiver.position_m, points_m, np.zeros(3), scene.grid.wavelength_m
     )
     power = expected_power(scene, transmitter, receiver, path, class_rcs_m2(scene, target_class))
-    power = power * integration_gain(scene, transmitter, receiver)
+    snr = power * integration_gain(scene, transmitter, receiver)
+
+    # Blockage of either part of the path.
     if scene.world is not None:
-        blocked = scene.world.blocks(transmitter.position_m, points_m) | scene.world.blocks(
-            points_m, receiver.position_m
-        )
-        power = np.where(blocked, 0.0, power)
-    return power
+        blocked_before = scene.world.blocks(transmitter.position_m, points_m)
+        blocked_after = scene.world.blocks(points_m, receiver.position_m)
+        snr = np.where(blocked_before | blocked_after, 0.0, snr)
+    return snr
 
 
 def line_of_sight_snr(scene: Scene, transmitter: Site, receiver: Site) -> float:
-    """SNR after integration of the direct path between two sites; 0 where there is none."""
+    """SNR after integration of the line of sight between two sites; 0 without any.
+
+    Returns a power ratio.
+    """
     if scene.world is None or not scene.world.line_of_sight:
         return 0.0
     amplitude = line_of_sight(scene, transmitter, receiver)[1]
-    gain = integration_gain(scene, transmitter, receiver)
-    return float(np.sum(np.abs(amplitude) ** 2)) * gain
+    power = float(np.sum(np.abs(amplitude) ** 2))
+    return power * integration_gain(scene, transmitter, receiver)
 
 
 def usable_snr(scene: Scene, points_m: np.ndarray, target_class: TargetClass | None) -> np.ndarray:
-    """SNR of the weakest link that a point needs to be located.
+    """SNR of the weakest link that is needed to locate a target at each point.
 
-    That is the third strongest, or the last where there are fewer.
+    It is the link with the third highest SNR, or the weakest one of fewer links.
 
-    points_m: [num_points, 3], m
-    Returns [num_points], a power ratio.
+    points_m: [num_points, 3], float64, m
+
+    Returns [num_points], float64, a power ratio.
     """
-    levels = np.stack([path_snr(scene, *link, points_m, target_class) for link in links(scene)])
-    place = min(LINKS_FOR_A_POINT, len(levels))
-    return np.sort(levels, axis=0)[-place]
+    snr = np.stack(
+        [
+            path_snr(scene, transmitter, receiver, points_m, target_class)
+            for transmitter, receiver in links(scene)
+        ]
+    )
+    rank = min(LINKS_FOR_A_POINT, len(snr))
+    return np.sort(snr, axis=0)[-rank]
 
 
 def coverage_rows(scene: Scene) -> list[tuple[str, str]]:
-    """The link budget that `isac check` prints, a line for each link, in dB over the noise.
+    """Rows of the link budget that `isac check` prints: a label and a text for each link.
 
-    Of all bands; stations that move are where they start.
+    All bands are listed. Moving stations are at their first position.
     """
-    own = any(target.rcs_m2 is not None for target in scene.targets)
-    remark = "; of a class, its target of the least cross section" if own else ""
-    rows = [
-        (
-            "SNR",
-            "of a target path after integration over resource elements and receive antennas: "
-            f"median (10 to 90 %) over the area{remark}",
-        )
-    ]
+    # What the numbers are.
+    explanation = (
+        "of a target path after integration over resource elements and receive antennas: "
+        "median (10 to 90 %) over the area"
+    )
+    if any(target.rcs_m2 is not None for target in scene.targets):
+        explanation += "; of a class, its target of the least cross section"
+    rows = [("SNR", explanation)]
+
     for view in scene.views:
         if scene.layout is not None:
             count = len(links(view))
@@ -158,17 +193,17 @@ def coverage_rows(scene: Scene) -> list[tuple[str, str]]:
 
 
 def _link_rows(scene: Scene) -> list[tuple[str, str]]:
-    """The link budget of one band."""
-    points = grid_points(scene)
-    points = points[~inside_boxes(scene, points)]
+    """Rows of the link budget of one band."""
+    points_m = grid_points(scene)
+    points_m = points_m[~inside_boxes(scene, points_m)]
     rows = []
     for transmitter, receiver in links(scene):
         parts = [
-            _class_text(scene, transmitter, receiver, points, kind)
+            _class_text(scene, transmitter, receiver, points_m, kind)
             for kind in target_classes(scene)
         ]
         if scene.world is not None:
-            parts.append(_world_text(scene, transmitter, receiver, points))
+            parts.append(_world_text(scene, transmitter, receiver, points_m))
         rows.append((f"{transmitter.name} - {receiver.name}", "; ".join(parts)))
     return rows
 
@@ -176,15 +211,18 @@ def _link_rows(scene: Scene) -> list[tuple[str, str]]:
 def _class_text(
     scene: Scene, transmitter: Site, receiver: Site, points_m: np.ndarray, kind: TargetClass | None
 ) -> str:
+    """SNR of a target class on a link, as a text."""
     snr = path_snr(scene, transmitter, receiver, points_m, kind)
     name = "target" if kind is None else kind.name.lower()
     if not snr.any():
         return f"{name} blocked everywhere"
-    low, middle, high = np.percentile(10 * np.log10(snr[snr > 0]), [10, 50, 90])
-    return f"{name} {middle:.1f} dB ({low:.1f} to {high:.1f})"
+    snr_db = 10 * np.log10(snr[snr > 0])
+    low_db, median_db, high_db = np.percentile(snr_db, PERCENTILES)
+    return f"{name} {median_db:.1f} dB ({low_db:.1f} to {high_db:.1f})"
 
 
 def _world_text(scene: Scene, transmitter: Site, receiver: Site, points_m: np.ndarray) -> str:
+    """Blockage and line of sight of a link, as a text."""
     snr = path_snr(scene, transmitter, receiver, points_m, TargetClass.UNKNOWN)
     direct = line_of_sight_snr(scene, transmitter, receiver)
     sight = f"line of sight {10 * np.log10(direct):.1f} dB" if direct > 0 else "no line of sight"

@@ -1,10 +1,10 @@
-"""What a live scene does when something goes wrong: nodes killed or stopped, processors shared.
+"""Fault tolerance of a live scene: nodes are killed or stopped, processors are overloaded.
 
     python benchmarks/faults.py kills [SCENE]
     python benchmarks/faults.py overload [SCENE] [--hogs N]
 
-Each prints its table of docs/reliability.md. Nothing else should run on the machine, nor in its
-ROS domain.
+Each command prints a table of docs/reliability.md. Nothing else should run on the machine, nor in
+the same ROS domain.
 """
 
 import argparse
@@ -27,8 +27,9 @@ from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 
-from cooperative_isac.evaluation.run_record import RunRecord, load_run_record
+from cooperative_isac.evaluation.run_record import RECORD_FILE, RunRecord, load_run_record
 from cooperative_isac.evaluation.run_report import read_summary
+from cooperative_isac.evaluation.summary_file import SUMMARY_FILE
 from cooperative_isac.scene.draw import scene_targets
 from cooperative_isac.scene.file.config import load_scene
 from cooperative_isac.scene.model import Scene
@@ -38,14 +39,19 @@ from cooperative_isac_ros.fork_server import start_fork_server
 from cooperative_isac_ros.graph import GraphOptions, scene_nodes
 from cooperative_isac_ros.processes import ProcessGroup
 
-START_WITHIN_S, BACK_WITHIN_S = 120.0, 60.0
+# Longest time until frame 0, and until a killed node is ready again, s.
+START_WITHIN_S = 120.0
+BACK_WITHIN_S = 60.0
+# Program of a process that loads a processor.
 HOG = "while True: pass"
-# Reports of a killed node may still be on their way.
+# Time for which reports of a killed node may still arrive, s.
 UNDERWAY_S = 0.5
+# Time for the last detections and tracks of a run to arrive, s.
+DRAIN_S = 2.0
 
 
 class Listener:
-    """When each node last reported that it is ready, and from which frame on."""
+    """Receives diagnostics: the time of each node's latest report that it is ready."""
 
     def __init__(self):
         rclpy.init()
@@ -61,11 +67,11 @@ class Listener:
                 self.ready_s[status.name] = time.monotonic()
 
     def wait(self, seconds: float) -> None:
-        """Let time pass."""
+        """Receive for a time."""
         self.until(lambda: False, seconds)
 
     def until(self, condition, within_s: float) -> bool:
-        """Receive until a condition holds; whether it does."""
+        """Receive until a condition holds or the time is over. Returns whether it holds."""
         deadline = time.monotonic() + within_s
         while time.monotonic() < deadline:
             if condition():
@@ -81,7 +87,7 @@ class Listener:
 
 
 class LiveRun:
-    """One `isac run` in a folder of its own."""
+    """An `isac run` with a folder for its output."""
 
     def __init__(self, scene: str, folder: Path):
         self._folder = folder
@@ -107,7 +113,7 @@ class LiveRun:
         return self._folder / "run"
 
     def pid(self, name: str) -> int | None:
-        """Process of a node, by its parameter file."""
+        """Process number of a node, found by its parameter file; None without a process."""
         stem = name.strip("/").replace("/", ".")
         wanted = str(self.report / "logs" / f"{stem}.yaml")
         for entry in Path("/proc").glob("[0-9]*"):
@@ -119,7 +125,7 @@ class LiveRun:
         return None
 
     def end(self) -> tuple[int, str]:
-        """Ctrl-C; exit code and console."""
+        """End the run by Ctrl-C. Returns exit code and console output."""
         if self.process.poll() is None:
             self.process.send_signal(signal.SIGINT)
         code = self.process.wait(timeout=60)
@@ -128,49 +134,49 @@ class LiveRun:
 
 
 def begun(log: Path) -> bool:
-    """Whether the controller has announced frame 0."""
+    """Return whether the transmit controller has announced frame 0."""
     return log.is_file() and "frames/s" in log.read_text(errors="replace")
 
 
 def held(record: RunRecord, scene: Scene) -> dict[str, dict[int, int]]:
-    """For each target the established track that holds it, by frame number.
+    """Number of the established track of each target, by name of the target and frame number.
 
-    That is the nearest one, within the scene's threshold. Where a target is follows from the number
-    of the frame: odometry may be late at a busy evaluator.
+    It is the nearest track within the continuity threshold. True positions follow from the frame
+    numbers, as odometry may reach a busy evaluator late.
     """
-    found: dict[str, dict[int, int]] = {target.name: {} for target in scene.targets}
-    positions = record.track_state[:, : scene.dimension]
+    track_ids: dict[str, dict[int, int]] = {target.name: {} for target in scene.targets}
+    positions_m = record.track_state[:, : scene.dimension]
     established = np.isin(record.track_status, ESTABLISHED_NUMBERS)
     for number in record.frame_number:
         rows = np.flatnonzero(established & (record.track_frame == number))
         if not rows.size:
             continue
         for target in scene_targets(scene, float(number) / scene.update_rate_hz):
-            place_m = target.position_m[: scene.dimension]
-            distances_m = np.linalg.norm(positions[rows] - place_m, axis=1)
+            target_m = target.position_m[: scene.dimension]
+            distances_m = np.linalg.norm(positions_m[rows] - target_m, axis=1)
             nearest = int(distances_m.argmin())
             if distances_m[nearest] < scene.continuity_threshold_m:
-                found[target.name][int(number)] = int(record.track_id[rows[nearest]])
-    return found
+                track_ids[target.name][int(number)] = int(record.track_id[rows[nearest]])
+    return track_ids
 
 
 def switches(tracks: dict[str, dict[int, int]], first: int, last: int) -> int:
-    """How often a target's track changed between two frames, also over a time without tracks."""
+    """Number of identity switches between two frames, also across a time without tracks."""
     count = 0
     for frames in tracks.values():
-        before = [number for number in frames if number < first]
-        chosen = [frames[max(before)]] if before else []
-        chosen += [frames[number] for number in sorted(frames) if first <= number < last]
-        count += sum(one != other for one, other in itertools.pairwise(chosen))
+        earlier = [number for number in frames if number < first]
+        ids = [frames[max(earlier)]] if earlier else []
+        ids += [frames[number] for number in sorted(frames) if first <= number < last]
+        count += sum(one != other for one, other in itertools.pairwise(ids))
     return count
 
 
 def share_held(
     tracks: dict[str, dict[int, int]], first: int, last: int, num_skipped: int = 0
 ) -> float:
-    """Share of targets times frames in which a target has a track.
+    """Share of the pairs of target and frame in which the target has a track.
 
-    Frames that were lost count, too; those that were skipped for all do not.
+    Lost frames count as frames without a track. Skipped frames do not count.
     """
     counts = [sum(first <= number < last for number in frames) for frames in tracks.values()]
     num_frames = max(last - first - num_skipped, 1)
@@ -178,7 +184,7 @@ def share_held(
 
 
 def make_table(title: str, *headers: str) -> Table:
-    """A table whose first column is text and whose others are figures."""
+    """An empty table with a first column of texts and further columns of numbers."""
     table = Table(title=title, title_justify="left", box=SIMPLE_HEAD)
     for index, header in enumerate(headers):
         table.add_column(header, justify="right" if index else "left", no_wrap=True)
@@ -186,7 +192,7 @@ def make_table(title: str, *headers: str) -> Table:
 
 
 def kills(options: argparse.Namespace, console: Console) -> None:
-    """Every kind of node is killed in turn, and one is stopped."""
+    """Kill a node of each kind, one after the other, and stop one."""
     scene = load_scene(options.scene)
     names = [
         f"/{scene.receivers[0].name}/access_point",
@@ -205,40 +211,42 @@ def kills(options: argparse.Namespace, console: Console) -> None:
         listener = Listener()
         run = LiveRun(options.scene, Path(folder))
         try:
+            # Frame 0.
             log = run.report / "logs" / "transmit_controller.log"
             if not listener.until(lambda: begun(log), START_WITHIN_S):
                 raise SystemExit("error: no frame 0")
             start_s = time.monotonic()
             listener.wait(options.between_s)
+
+            # Faults, with the time until the node is ready again.
             for name, number, what in faults:
-                at_s = time.monotonic()
+                fault_s = time.monotonic()
                 os.kill(run.pid(name), number)
-                back = listener.until(
-                    lambda name=name, at_s=at_s: (
-                        listener.ready_s.get(name, 0.0) > at_s + UNDERWAY_S
+                is_back = listener.until(
+                    lambda name=name, fault_s=fault_s: (
+                        listener.ready_s.get(name, 0.0) > fault_s + UNDERWAY_S
                     ),
                     BACK_WITHIN_S,
                 )
-                back_s = listener.ready_s[name] - at_s if back else float("nan")
+                back_s = listener.ready_s[name] - fault_s if is_back else float("nan")
                 listener.wait(options.between_s)
-                results.append(
-                    (f"{name} {what}", at_s - start_s, back_s, time.monotonic() - start_s)
-                )
+                end_s = time.monotonic()
+                results.append((f"{name} {what}", fault_s - start_s, back_s, end_s - start_s))
         finally:
             code, output = run.end()
             listener.close()
         print_kills(scene, run.report, results, console)
         console.print(
             f"exit code {code}; the report is "
-            f"{'written' if (run.report / 'summary.json').is_file() else 'missing'}"
+            f"{'written' if (run.report / SUMMARY_FILE).is_file() else 'missing'}"
         )
         if options.verbose:
             console.print(output, markup=False, highlight=False)
 
 
 def print_kills(scene: Scene, report: Path, results: list, console: Console) -> None:
-    """The table of `kills`, from the record of the run."""
-    tracks = held(load_run_record(report / "run.npz"), scene)
+    """Print the table of `kills`, from the record of the run."""
+    tracks = held(load_run_record(report / RECORD_FILE), scene)
     table = make_table(
         f"{scene.name}: nodes that end",
         "node",
@@ -259,7 +267,7 @@ def print_kills(scene: Scene, report: Path, results: list, console: Console) -> 
 
 @contextmanager
 def hogs(number: int):
-    """So many processes that take what processor they get."""
+    """Run processes that load the processors."""
     with ExitStack() as stack:
         for _ in range(number):
             process = subprocess.Popen([sys.executable, "-c", HOG])
@@ -269,7 +277,7 @@ def hogs(number: int):
 
 
 def overload(options: argparse.Namespace, console: Console) -> None:
-    """The scene alone, and beside processes that share the processor, with and without skipping."""
+    """Run the scene alone, and beside other processes, with and without skipping of frames."""
     scene = load_scene(options.scene)
     table = make_table(
         f"{scene.name}: {options.duration_s:.0f} s on {os.cpu_count()} processors",
@@ -295,7 +303,7 @@ def overload(options: argparse.Namespace, console: Console) -> None:
 def run_nodes(
     scene: Scene, folder: Path, num_hogs: int, frames_ahead: int, duration_s: float
 ) -> None:
-    """Run the scene's nodes; the hogs come after frame 0."""
+    """Run the nodes of the scene. The other processes start after frame 0."""
     *others, controller = scene_nodes(scene, GraphOptions(out=str(folder), markers=False))
     controller = replace(
         controller, parameters={**controller.parameters, "max_frames_ahead": frames_ahead}
@@ -311,14 +319,14 @@ def run_nodes(
         with hogs(num_hogs):
             time.sleep(duration_s)
             group.stop([controller.full_name])
-            time.sleep(2.0)
+            time.sleep(DRAIN_S)
         group.stop()
 
 
 def overload_figures(scene: Scene, report: Path) -> list[str]:
-    """Counts of frames, share of frames and targets held, identity switches."""
+    """Cells of the table of `overload`: frame counts, share held, identity switches."""
     summary = read_summary(report)
-    tracks = held(load_run_record(report / "run.npz"), scene)
+    tracks = held(load_run_record(report / RECORD_FILE), scene)
     frames = summary["frames"]
     return [
         *(str(summary[key]) for key in ("frames", "frames_skipped", "frames_lost", "frames_late")),
@@ -331,17 +339,18 @@ FAULTS = {"kills": kills, "overload": overload}
 
 
 def main() -> None:
+    """Run the benchmark that is chosen."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("fault", choices=FAULTS)
     parser.add_argument(
         "scene", nargs="?", default="campus", help="scene file, or the name of a shipped scene"
     )
+    parser.add_argument("--between-s", type=float, default=10.0, help="time between two faults, s")
+    parser.add_argument("--hogs", type=int, default=4, help="processes that load the processors")
+    parser.add_argument("--duration-s", type=float, default=20.0, help="length of each run, s")
     parser.add_argument(
-        "--between-s", type=float, default=10.0, help="from one kill to the next [s]"
+        "--verbose", action="store_true", help="also print the console output of the run"
     )
-    parser.add_argument("--hogs", type=int, default=4, help="processes that share the processor")
-    parser.add_argument("--duration-s", type=float, default=20.0, help="of each overloaded run [s]")
-    parser.add_argument("--verbose", action="store_true", help="print the console of the run, too")
     options = parser.parse_args()
     FAULTS[options.fault](options, Console(width=110))
 

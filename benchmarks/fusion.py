@@ -1,4 +1,4 @@
-"""Fusion of the reports of many targets: time of one frame, and of its stages.
+"""Time of the fusion of many targets: a whole frame, and its stages.
 
 python benchmarks/fusion.py [--targets N] [--stations M] [--frames K]
 """
@@ -20,32 +20,51 @@ from cooperative_isac.scene.geometry import bistatic_geometry
 from cooperative_isac.scene.model import Box
 from cooperative_isac.sensing.report import EchoReport, PathReport
 
+# Standard deviation of a reported location in each direction, m.
 LOCATION_STD_M = 0.1
+# Mean SNR of a reported path, a power ratio.
 SNR = 1e3
+# Standard deviation of a reported Doppler shift, Hz.
+DOPPLER_STD_HZ = 0.5
+# Largest horizontal and vertical speed of a target along each axis, m/s.
+MAX_SPEED_MPS = 8.0
+MAX_CLIMB_MPS = 0.8
+# Distance of the receivers from the middle of the box, m.
+RECEIVER_RANGE_M = 900.0
 
 
 def city(num_stations):
-    """The scene campus over one square kilometer, with as many receivers around it."""
+    """The scene `campus`, enlarged to one square kilometer, with receivers around it."""
     campus = load_scene("campus")
     box = Box(np.array([0.0, 0.0, 0.5]), np.array([1000.0, 1000.0, 60.0]))
-    middle = (box.low_m + box.high_m) / 2
+    middle_m = (box.low_m + box.high_m) / 2
+    template = campus.receivers[0]
     angles = 2 * np.pi * np.arange(num_stations) / num_stations
     receivers = []
     for index, angle in enumerate(angles):
-        place = middle + 900 * np.array([np.cos(angle), np.sin(angle), 0.0])
-        towards = np.array([-np.cos(angle), -np.sin(angle), 0.0])
-        rotation = np.column_stack([towards, [-towards[1], towards[0], 0.0], [0.0, 0.0, 1.0]])
-        base = campus.receivers[0]
-        receivers.append(replace(base, name=f"rx{index}", position_m=place, rotation=rotation))
+        outward = np.array([np.cos(angle), np.sin(angle), 0.0])
+        position_m = middle_m + RECEIVER_RANGE_M * outward
+
+        # The boresight points to the middle.
+        boresight = -outward
+        left = [-boresight[1], boresight[0], 0.0]
+        up = [0.0, 0.0, 1.0]
+        rotation = np.column_stack([boresight, left, up])
+        receivers.append(
+            replace(template, name=f"rx{index}", position_m=position_m, rotation=rotation)
+        )
     return replace(campus, box=box, receivers=tuple(receivers))
 
 
 def reports_in(scene, num_targets, seed):
-    """What every receiver reports of targets anywhere in the area, one path of each target."""
+    """Reports of every receiver of random targets in the box, one path for each target."""
+    # Targets.
     generator = np.random.default_rng(seed)
     points = generator.uniform(scene.box.low_m, scene.box.high_m, (num_targets, 3))
-    velocities = generator.uniform(-8, 8, (num_targets, 3))
-    velocities[:, 2] /= 10
+    velocities = generator.uniform(-MAX_SPEED_MPS, MAX_SPEED_MPS, (num_targets, 3))
+    velocities[:, 2] *= MAX_CLIMB_MPS / MAX_SPEED_MPS
+
+    # Their paths from a random transmitter, with measurement errors.
     reports = []
     for receiver in scene.receivers:
         for point, velocity in zip(points, velocities):
@@ -54,29 +73,36 @@ def reports_in(scene, num_targets, seed):
             path = bistatic_geometry(
                 site.position_m, receiver.position_m, point, velocity, scene.grid.wavelength_m
             )
-            located = point + LOCATION_STD_M * generator.standard_normal(3)
-            shift_hz = float(path.doppler_hz) + 0.5 * generator.standard_normal()
+            location_m = point + LOCATION_STD_M * generator.standard_normal(3)
+            doppler_hz = float(path.doppler_hz) + DOPPLER_STD_HZ * generator.standard_normal()
             snr = SNR * generator.uniform(0.5, 2)
-            told = PathReport(index, shift_hz, snr, np.eye(3) / LOCATION_STD_M**2)
-            reports.append(EchoReport(receiver.name, located, (told,)))
+            information = np.eye(3) / LOCATION_STD_M**2
+            path_report = PathReport(index, doppler_hz, snr, information)
+            reports.append(EchoReport(receiver.name, location_m, (path_report,)))
     return reports
 
 
 def median_ms(function, frames):
-    """Median process time of a function over the arguments of some frames."""
-    times = []
+    """Median processor time of a function, ms.
+
+    frames: arguments of the function in each frame
+    """
+    times_ms = []
     for arguments in frames:
-        began_s = time.process_time()
+        start_s = time.process_time()
         function(*arguments)
-        times.append(1e3 * (time.process_time() - began_s))
-    return float(np.median(times))
+        times_ms.append(1e3 * (time.process_time() - start_s))
+    return float(np.median(times_ms))
 
 
 def main() -> None:
+    """Measure and print the table."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--targets", type=int, default=1000, help="in a frame (default: 1000)")
-    parser.add_argument("--stations", type=int, default=4, help="receivers (default: 4)")
-    parser.add_argument("--frames", type=int, default=5, help="frames (default: 5)")
+    parser.add_argument(
+        "--targets", type=int, default=1000, help="targets per frame (default: 1000)"
+    )
+    parser.add_argument("--stations", type=int, default=4, help="number of receivers (default: 4)")
+    parser.add_argument("--frames", type=int, default=5, help="number of frames (default: 5)")
     options = parser.parse_args()
 
     scene = city(options.stations)

@@ -1,4 +1,4 @@
-"""Ctrl-C at random moments of start, run and end: exit codes, tracebacks, orphans, time to end.
+"""Ctrl-C at random times of start, run and end: exit codes, tracebacks, orphans, time to end.
 
 python benchmarks/interrupts.py tests/scenes/tiny.yaml --times 100 --seed 1
 """
@@ -23,21 +23,30 @@ from cooperative_isac_ros.graph import node_variables, scene_nodes
 from cooperative_isac_ros.interrupts import BLOCKING_PREFIX
 from cooperative_isac_ros.processes import node_command
 
-# Found in the environment of every process of one try, whoever started it.
+# Environment variable that marks every process of a trial, also the children of children.
 MARK = "ISAC_INTERRUPTS_TRY"
-# Share of tries with a second Ctrl-C, and how soon after the first it comes, s.
+# Share of trials with a second Ctrl-C, and the longest time between both, s.
 TWICE = 0.5
 SECOND_WITHIN_S = 1.0
-# Moments of Ctrl-C after the start, s: imports, construction, first frames, and (of a short run)
-# its end.
+# Latest time of Ctrl-C after the start, s. Until then a run imports its libraries, makes its nodes,
+# processes frames for DURATION_S, and ends.
 LATEST_S = 9.0
 DURATION_S = 1.5
+# Longest time to end, s. Processes that take longer are killed.
 GIVE_UP_S = 60.0
 
 
 @dataclass
 class Interrupts:
-    """What became of the tries of one kind."""
+    """Results of the trials of one kind.
+
+    tries: number of trials
+    exit_codes: number of processes with each exit code
+    tracebacks: number of logs with a traceback
+    orphans: number of processes that were left
+    longest_s: longest time from Ctrl-C to the end of the last process, s
+    examples: descriptions of trials with a fault
+    """
 
     tries: int = 0
     exit_codes: Counter = field(default_factory=Counter)
@@ -54,12 +63,15 @@ def interrupts(
     latest_s: float = LATEST_S,
     kinds: tuple[str, ...] = ("isac run", "nodes"),
 ) -> dict[str, Interrupts]:
-    """Ctrl-C at seeded random moments, of `isac run` and of a bare group of nodes.
+    """Interrupt runs at random times.
 
-    scene: file, or name of a shipped scene
-    times: tries of each kind
-    kinds: "isac run": the command; "nodes": a bare group of nodes, as `ros2 launch` starts them
-    latest_s: the moments are uniform from when a process takes its signals to then, s
+    scene: scene file, or name of a shipped scene
+    times: number of trials of each kind
+    seed: seed of the random times
+    latest_s: latest time of Ctrl-C after a process has installed its signal handlers, s
+    kinds: "isac run", the command; "nodes", a group of nodes as `ros2 launch` starts it
+
+    Returns the results of each kind.
     """
     found = {}
     for kind in kinds:
@@ -80,13 +92,13 @@ def interrupts(
 def _try(
     found: Interrupts, begin, scene: str, folder: Path, generator: random.Random, latest_s: float
 ) -> None:
-    """One start and its Ctrl-C; what is found is added up."""
+    """Run one trial, and add its results to `found`."""
     mark = f"{os.getpid()}.{time.monotonic_ns()}"
     processes = begin(scene, folder, {**os.environ, **node_variables(), MARK: mark})
     for process in processes:
         _wait_for_mask(process)
 
-    # One Ctrl-C to the group of a terminal, often another one.
+    # Ctrl-C to the process group, in some trials twice.
     moment_s = generator.uniform(0.0, latest_s)
     time.sleep(moment_s)
     ended = [process for process in processes if process.poll() is not None]
@@ -97,7 +109,7 @@ def _try(
         time.sleep(second_s)
         _interrupt(processes)
 
-    # How long the last one takes, and what it leaves.
+    # Time until the last process has ended, and processes that are left.
     for process in processes:
         try:
             process.wait(max(interrupted_s + GIVE_UP_S - time.monotonic(), 0.1))
@@ -109,7 +121,7 @@ def _try(
     for pid in left:
         os.kill(pid, signal.SIGKILL)
 
-    # Add it up.
+    # Results.
     texts = [path.read_text(errors="replace") for path in folder.rglob("*.log")]
     bad = [text for text in texts if "Traceback" in text or "RuntimeError" in text]
     codes = [process.returncode for process in processes]
@@ -125,7 +137,7 @@ def _try(
 
 
 def _begin_run(scene: str, folder: Path, environment: dict[str, str]) -> list[subprocess.Popen]:
-    """`isac run` for a moment, so that some of the Ctrl-C meet its end."""
+    """Start a short `isac run`, so that some interrupts come while it ends."""
     command = [
         sys.executable,
         "-m",
@@ -141,7 +153,7 @@ def _begin_run(scene: str, folder: Path, environment: dict[str, str]) -> list[su
 
 
 def _begin_nodes(scene: str, folder: Path, environment: dict[str, str]) -> list[subprocess.Popen]:
-    """The nodes of the scene as `ros2 launch` starts them: in one group, which gets the Ctrl-C."""
+    """Start the nodes of the scene in one process group, as `ros2 launch` does."""
     processes: list[subprocess.Popen] = []
     for spec in scene_nodes(load_scene(scene)):
         stem = spec.full_name.strip("/").replace("/", ".")
@@ -178,7 +190,7 @@ def _popen(
 
 
 def _take_signals() -> None:
-    """As in a terminal, also where this benchmark runs in the background of a script."""
+    """Handle Ctrl-C as in a terminal, also if this benchmark runs in the background of a script."""
     signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
@@ -188,7 +200,7 @@ def _interrupt(processes: list[subprocess.Popen]) -> None:
 
 
 def _wait_for_mask(process: subprocess.Popen) -> None:
-    """Until the process has taken its signals; before that it is the interpreter's start."""
+    """Wait until the process blocks SIGINT: it has left the start of the interpreter."""
     bit = 1 << (signal.SIGINT - 1)
     while process.poll() is None:
         status = Path(f"/proc/{process.pid}/status").read_text()
@@ -199,7 +211,7 @@ def _wait_for_mask(process: subprocess.Popen) -> None:
 
 
 def _marked(mark: str) -> list[int]:
-    """Processes with the try's mark in their environment."""
+    """Process numbers of all processes of a trial, found by its mark."""
     wanted = f"{MARK}={mark}".encode()
     found = []
     for entry in Path("/proc").iterdir():
@@ -212,12 +224,12 @@ def _marked(mark: str) -> list[int]:
 
 
 def main() -> int:
-    """Print the counts; exit code 0 when nothing is wrong but the time."""
+    """Print the results. Returns exit code 0 if no trial has a fault, however long it took."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("scene")
     parser.add_argument("--times", type=int, default=100)
     parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--latest", type=float, default=LATEST_S, help="latest moment, s")
+    parser.add_argument("--latest", type=float, default=LATEST_S, help="latest time of Ctrl-C, s")
     parser.add_argument("--kinds", nargs="+", choices=list(_BEGIN), default=list(_BEGIN))
     arguments = parser.parse_args()
     results = interrupts(

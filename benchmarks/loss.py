@@ -1,11 +1,11 @@
-"""Tracks under lost packets: GOSPA over that without loss, identities, false tracks, consistency.
+"""Tracking with packet loss: GOSPA relative to no loss, identity switches, false tracks, NEES.
 
     python benchmarks/loss.py [--scenes campus cell_free_compact yard] [--frames 120] [--seeds 101]
 
 Packets of consecutive frames are encoded once, then decoded and tracked under each pattern of loss.
-The first ten frames are complete and not scored. Every receiver loses packets independently of the
-others, unless the pattern says otherwise. Where some receivers answer throughout and the others
-never do, the Cramer-Rao bound is what their measurements are worth (of points: it knows no bodies).
+The first ten frames are complete and not scored. Receivers lose packets independently of each
+other, unless the pattern says otherwise. Patterns with fewer receivers are compared with the
+Cramer-Rao bound of these receivers, for targets that are points.
 """
 
 import argparse
@@ -35,13 +35,17 @@ from cooperative_isac.evaluation.loss import (
 )
 from cooperative_isac.scene.file.config import load_scene
 
-SHARE = 0.3  # of packets lost
-DRAWS = 8  # of each random pattern
-OUTAGE_BEGINS = (40, 70)  # frames
+# Share of packets that random patterns lose, and number of draws of each random pattern.
+SHARE = 0.3
+DRAWS = 8
+# First frames of outages, and their lengths with one receiver left and without any, s.
+OUTAGE_BEGINS = (40, 70)
 ONE_LEFT_S = 2.0
 ALL_LOST_S = 1.0
-BOUND_EVERY = 6  # frames from one Cramer-Rao bound to the next
-SHORTEST = 100  # frames: the last outage, at up to ten frames a second, ends within them
+# Frames between two computed Cramer-Rao bounds, which change slowly.
+BOUND_EVERY = 6
+# Smallest number of frames: the last outage ends within it, at up to ten frames per second.
+SHORTEST = 100
 
 
 @dataclass(frozen=True)
@@ -49,9 +53,10 @@ class Pattern:
     """Packets that arrive in one run.
 
     arrived: [num_frames, num_receivers], bool
-    first, last: the frames whose GOSPA is compared with the run without loss; last is not among
-    them, and None is the end
-    answering: indices of receivers that alone answer throughout; empty where it changes
+    first, last: frames whose GOSPA is compared with the run without loss, without the last one;
+        None is the end of the run
+    answering: indices of the receivers that send all packets, while the others send none; empty
+        for patterns that change
     """
 
     name: str
@@ -63,10 +68,13 @@ class Pattern:
 
 @dataclass(frozen=True)
 class Row:
-    """All draws of one pattern.
+    """Results of one pattern, over all its draws.
 
-    ratio: mean GOSPA over that without loss; worst: of the draws; bound: Cramer-Rao bound of the
-    location in one frame over that of all receivers, nan where the receivers that answer change
+    gospa_m: mean GOSPA, m
+    ratio: GOSPA over that without loss, mean over the draws
+    worst: the same, of the worst draw
+    bound: Cramer-Rao bound of the location over that of all receivers; nan for patterns that change
+    track_nees: mean NEES of the tracks
     """
 
     scene: str
@@ -83,8 +91,9 @@ class Row:
 
 
 def patterns(num_frames: int, num_receivers: int, rate_hz: float) -> Iterator[Pattern]:
-    """Every pattern of loss that the table has."""
-    size = num_frames, num_receivers
+    """Yield the patterns of loss of the table."""
+    # Random losses.
+    size = (num_frames, num_receivers)
     for draw in range(DRAWS):
         generator = np.random.default_rng((1, draw))
         yield Pattern("30 % independent", independent_loss(SHARE, *size, generator))
@@ -98,7 +107,7 @@ def patterns(num_frames: int, num_receivers: int, rate_hz: float) -> Iterator[Pa
         shared = burst_loss(SHARE, 5, num_frames, 1, np.random.default_rng((2, draw)))
         yield Pattern("30 %, bursts of 5, all at once", np.repeat(shared, num_receivers, axis=1))
 
-    # Outages: scored while they last.
+    # Outages, scored while they last.
     one_left = round(ONE_LEFT_S * rate_hz)
     all_lost = round(ALL_LOST_S * rate_hz)
     for begins in OUTAGE_BEGINS:
@@ -110,7 +119,7 @@ def patterns(num_frames: int, num_receivers: int, rate_hz: float) -> Iterator[Pa
         arrived = outage(begins, all_lost, range(num_receivers), *size)
         yield Pattern(f"no packet for {ALL_LOST_S:g} s", arrived, begins, begins + all_lost)
 
-    # Fewer receivers throughout: what their measurements are worth, without any loss.
+    # Fewer receivers during the whole run.
     for count in range(1, num_receivers):
         for answering in combinations(range(num_receivers), count):
             arrived = np.zeros(size, bool)
@@ -120,7 +129,7 @@ def patterns(num_frames: int, num_receivers: int, rate_hz: float) -> Iterator[Pa
 
 
 def bound_ratio(recording: Recording, answering: Sequence[int]) -> float:
-    """Mean Cramer-Rao bound of the location with some receivers over that with all."""
+    """Mean Cramer-Rao bound of the location with some receivers, over that with all receivers."""
     scene = recording.scene
     some = replace(scene, receivers=tuple(scene.receivers[index] for index in answering))
     means_m = []
@@ -134,7 +143,10 @@ def bound_ratio(recording: Recording, answering: Sequence[int]) -> float:
 
 
 def measure(task: tuple[str, int, int, str]) -> list[Row]:
-    """The rows of one scene and seed."""
+    """Rows of one scene and seed.
+
+    task: scene, seed, number of frames and scheme
+    """
     name, seed, num_frames, scheme = task
     recording = record(replace(load_scene(name), seed=seed), scheme, num_frames)
     num_receivers = len(recording.scene.receivers)
@@ -155,7 +167,7 @@ def _row(
     draws: Sequence[tuple[Pattern, LossFigures]],
     lossless: LossFigures,
 ) -> Row:
-    """Means and sums over the draws of one pattern."""
+    """Row of one pattern: means and sums over its draws."""
     means = []
     ratios = []
     for pattern, figures in draws:
@@ -184,14 +196,14 @@ def _row(
 def measure_all(
     scenes: Sequence[str], seeds: Sequence[int], num_frames: int, scheme: str = "local_ml"
 ) -> list[Row]:
-    """The rows of all scenes and seeds, on all processors."""
+    """Rows of all scenes and seeds, measured on all processors."""
     tasks = [(scene, seed, num_frames, scheme) for scene, seed in product(scenes, seeds)]
     with ProcessPoolExecutor(min(len(tasks), len(os.sched_getaffinity(0)))) as pool:
         return [row for rows in pool.map(measure, tasks) for row in rows]
 
 
 def table(rows: Sequence[Row]) -> Table:
-    """The rows as a table."""
+    """Table of the rows."""
     columns = (
         "scene",
         "seed",

@@ -1,9 +1,9 @@
-"""What an access point spends on many targets, and how well they are tracked.
+"""Processing times of an access point with many targets, and accuracy of their tracks.
 
 python benchmarks/many_targets.py [--scene campus] [--targets 3 6 12] [--frames 60] [--seed 1]
 
-Live: consecutive frames at the scene's rate; targets fly or drive closed loops that are drawn with
-the seed. Drawn: independent frames, as `isac evaluate` has them. Times are of one core.
+Mode live: consecutive frames at the rate of the scene, with targets on random closed loops. Mode
+drawn: independent frames, as `isac evaluate` draws them. Times are those of one core.
 """
 
 import argparse
@@ -31,11 +31,16 @@ from cooperative_isac.scene.motion.waypoints import waypoints_at_speed
 from cooperative_isac.schemes.registry import make_scheme
 from cooperative_isac.tracking.tracker import Tracker
 
-STAGES = ("hear", "encode", "after sending", "encode + after")
-TRACK_THRESHOLD_M = 1.0  # within which a track holds its target
-NUM_CORNERS = 4  # of a target's loop
-INSIDE_M = 8.0  # of loops to the border of the box
-SPARE_REPORTS = 2  # of a receiver, beyond one for each target and scatterer of clutter
+STAGES = ("receive", "encode", "after sending", "encode + after")
+# Largest distance of a track from its target, m.
+TRACK_THRESHOLD_M = 1.0
+# Corners of a target's loop, and their distance from the border of the box, m.
+NUM_CORNERS = 4
+INSIDE_M = 8.0
+# Speeds of the targets, as shares of the largest speed of the scene.
+LEAST_SPEED_SHARE = 0.4
+# Reports of a receiver beyond one for each target and each clutter scatterer.
+SPARE_REPORTS = 2
 CLASSES = (TargetClass.UAV, TargetClass.VEHICLE)
 
 
@@ -43,8 +48,8 @@ CLASSES = (TargetClass.UAV, TargetClass.VEHICLE)
 class Score:
     """Detections of a run beside the truth.
 
-    squared_errors: of the location of each detected target, m^2; num_targets, num_detections: over
-    all frames
+    squared_errors: squared location error of each detected target, m^2
+    num_targets, num_detections: sums over all frames
     """
 
     squared_errors: list[float]
@@ -52,7 +57,7 @@ class Score:
     num_detections: int = 0
 
     def add(self, targets: Sequence[TargetState], detections: Sequence[Detection]) -> None:
-        """Count one frame."""
+        """Add one frame."""
         truths = np.array([target.position_m for target in targets])
         found = np.array([item.position_m for item in detections]).reshape(-1, 3)
         distances = pairwise_distances(truths, found)
@@ -63,25 +68,27 @@ class Score:
 
 
 def with_targets(scene: Scene, num_targets: int, seed: int) -> Scene:
-    """The scene with targets on closed loops through corners drawn in its box.
+    """Replace the targets of a scene by others on closed loops through random corners.
 
-    Raises ValueError for a scene whose echoes come from a path file.
+    Raises ValueError: the echoes of the scene come from a path file
     """
     if scene.propagation.paths is not None:
         raise ValueError("the targets of a path file cannot be replaced")
     generator = np.random.default_rng([num_targets, seed])
+
+    # Targets on loops.
     low_m, high_m = loop_limits(scene)
     targets = []
     for index in range(num_targets):
         corners_m = generator.uniform(low_m, high_m, (NUM_CORNERS, 3))
         if scene.dimension == 2:
             corners_m[:, 2] = scene.plane_height_m
-        speed_mps = generator.uniform(0.4, 1.0) * scene.draw.max_speed_mps
+        speed_mps = generator.uniform(LEAST_SPEED_SHARE, 1.0) * scene.draw.max_speed_mps
         motion = waypoints_at_speed(corners_m, speed_mps, loop=True)
         targets.append(Target(f"target_{index}", CLASSES[index % len(CLASSES)], motion))
     draw = replace(scene.draw, num_targets=num_targets)
 
-    # Receivers report clutter, too; the center tells it from targets.
+    # Receivers also report clutter, which the fusion center removes.
     clutter = scene.propagation.clutter
     num_clutter = (
         clutter.num_scatterers if clutter.positions_m is None else len(clutter.positions_m)
@@ -92,7 +99,7 @@ def with_targets(scene: Scene, num_targets: int, seed: int) -> Scene:
 
 
 def loop_limits(scene: Scene) -> tuple[np.ndarray, np.ndarray]:
-    """Lowest and highest corner [3] of targets' loops, m."""
+    """Lowest and highest coordinates of the loops, [3] each, m."""
     low_m = scene.box.low_m + INSIDE_M
     high_m = scene.box.high_m - INSIDE_M
     if scene.draw.height_m is not None:
@@ -101,9 +108,11 @@ def loop_limits(scene: Scene) -> tuple[np.ndarray, np.ndarray]:
 
 
 def run(scene: Scene, ends: Ends, num_frames: int, live: bool) -> tuple[dict, dict]:
-    """Times of each stage [ms], one for each frame and receiver, and figures of accuracy.
+    """Process frames, and measure times and accuracy.
 
-    The first frame, in which tables are made, is not timed.
+    The first frame is not timed, as tables are computed in it.
+
+    Returns the times of each stage, ms, for each frame and receiver; and figures by their names.
     """
     times_ms = {stage: [] for stage in STAGES}
     score = Score([])
@@ -118,23 +127,23 @@ def run(scene: Scene, ends: Ends, num_frames: int, live: bool) -> tuple[dict, di
             targets = draw_targets(scene, frame_generator(scene.seed, number, "targets"))
         frame = make_frame(scene, number, time_s if live else None)
 
-        # Each receiver's echo, its packet, and what it does afterwards.
+        # Receivers: echo, packet, and preparation of the next frame.
         packets = {}
         for station, encoder in ends.encoders.items():
-            began_s = time.process_time()
+            start_s = time.process_time()
             echoes = receive(scene, frame, station, targets)
-            heard_s = time.process_time()
+            received_s = time.process_time()
             packets[station] = encoder.encode(echoes, frame)
             encoded_s = time.process_time()
             encoder.idle()
             ended_s = time.process_time()
             if number:
-                times_ms["hear"].append(1e3 * (heard_s - began_s))
-                times_ms["encode"].append(1e3 * (encoded_s - heard_s))
+                times_ms["receive"].append(1e3 * (received_s - start_s))
+                times_ms["encode"].append(1e3 * (encoded_s - received_s))
                 times_ms["after sending"].append(1e3 * (ended_s - encoded_s))
-                times_ms["encode + after"].append(1e3 * (ended_s - heard_s))
+                times_ms["encode + after"].append(1e3 * (ended_s - received_s))
 
-        # What the center makes of the packets.
+        # Fusion center and tracker.
         detections = ends.decoder.decode(packets, frame)
         score.add(targets, detections)
         if live:
@@ -144,7 +153,7 @@ def run(scene: Scene, ends: Ends, num_frames: int, live: bool) -> tuple[dict, di
 
 
 def figures(score: Score, run_score: RunScore | None, num_frames: int) -> dict[str, float]:
-    """Accuracy of a run by name."""
+    """Figures of a run by their names in the table."""
     num_found = len(score.squared_errors)
     named = {
         "detected": num_found / score.num_targets,
@@ -162,13 +171,16 @@ def figures(score: Score, run_score: RunScore | None, num_frames: int) -> dict[s
 
 
 def main() -> None:
+    """Measure and print the table."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--scene", default="campus", help="scene file, or name of a shipped scene")
     parser.add_argument("--targets", type=int, nargs="+", default=[3, 6, 12])
-    parser.add_argument("--frames", type=int, default=60, help="frames to time (default: 60)")
+    parser.add_argument(
+        "--frames", type=int, default=60, help="number of timed frames (default: 60)"
+    )
     parser.add_argument("--seed", type=int, nargs="+", default=[1])
     parser.add_argument("--mode", choices=("live", "drawn"), default="live")
-    parser.add_argument("--scheme", help="instead of the scene's")
+    parser.add_argument("--scheme", help="scheme (default: that of the scene)")
     options = parser.parse_args()
 
     table = Table(title=f"{options.scene}, {options.mode}", title_justify="left", box=SIMPLE_HEAD)
@@ -190,7 +202,7 @@ def main() -> None:
         table.add_row(*row.values())
     console = Console(width=180)
     console.print(table)
-    console.print("times: median / 99 % of a receiver's frame")
+    console.print("times: median / 99th percentile, of one receiver and frame")
 
 
 if __name__ == "__main__":

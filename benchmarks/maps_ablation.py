@@ -1,4 +1,4 @@
-"""What each part of scheme dvqvae brings: the trained network with one part taken away at a time.
+"""Ablation of scheme dvqvae: errors of the trained network without some of its parts.
 
 python benchmarks/maps_ablation.py [--frames N] [--seed N]
 """
@@ -20,13 +20,18 @@ from cooperative_isac.scene.file.config import load_scene
 from cooperative_isac.schemes.contract import Decoder, Encoder
 from cooperative_isac.schemes.learned import LearnedScheme, detections
 
-USELESS = 40.0  # added to the log of a standard deviation
+# Added to the logarithm of a standard deviation, so that the measurement has no weight.
+USELESS = 40.0
 
 
 @dataclass(frozen=True)
 class Variant:
-    """quantized: codewords travel, not float32; lengths: the lengths of paths refine the guess;
-    max_outliers: of paths, 0 is least squares."""
+    """A variant of the scheme.
+
+    quantized: packets are codewords, not latents in float32
+    lengths: the lengths of paths refine the location
+    max_outliers: largest number of outliers among the paths of a target; 0 is least squares
+    """
 
     name: str
     quantized: bool = True
@@ -38,13 +43,13 @@ VARIANTS = (
     Variant("as shipped"),
     Variant("float32, no codebooks", quantized=False),
     Variant("least squares, all paths", max_outliers=0),
-    Variant("the guess, without lengths", lengths=False),
-    Variant("neither", lengths=False, max_outliers=0),
+    Variant("location without path lengths", lengths=False),
+    Variant("least squares, without path lengths", lengths=False, max_outliers=0),
 )
 
 
 class VariantEncoder(Encoder):
-    """Packets are tensors, since nothing travels here."""
+    """Encoder of a variant. Its packets are tensors, as they stay in this process."""
 
     def __init__(self, scene, station, network, variant):
         self.scene = scene
@@ -61,6 +66,8 @@ class VariantEncoder(Encoder):
 
 
 class VariantDecoder(Decoder):
+    """Decoder of a variant."""
+
     def __init__(self, scene, network, variant):
         self.scene = scene
         self.network = network
@@ -87,7 +94,7 @@ class VariantDecoder(Decoder):
 
 
 class VariantScheme(LearnedScheme):
-    """Scheme dvqvae as one variant."""
+    """A variant of scheme dvqvae."""
 
     def __init__(self, scene, variant):
         super().__init__(scene, "dvqvae")
@@ -103,36 +110,46 @@ class VariantScheme(LearnedScheme):
         return 0
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--frames", type=int, default=200, help="random frames (default: 200)")
-    parser.add_argument("--seed", type=int, default=1, help="of the frames (default: 1)")
-    options = parser.parse_args()
-    scene = replace(load_scene("cell_free_compact"), seed=options.seed)
+def measure(scene, num_frames):
+    """Errors of all variants on the same random frames.
+
+    Returns the location errors, m, and velocity errors, m/s, of the detected targets of each
+    variant; and the number of targets.
+    """
     schemes = [make_ends(VariantScheme(scene, variant)) for variant in VARIANTS]
-    errors, found, wanted = [([], []) for _ in schemes], [0] * len(schemes), 0
+    location_errors_m = [[] for _ in VARIANTS]
+    velocity_errors_mps = [[] for _ in VARIANTS]
+    num_targets = 0
+    for number in track(range(num_frames), "frames"):
+        draw = draw_frame(scene, number)
+        num_targets += len(draw.targets)
+        for index, scheme in enumerate(schemes):
+            sample = measure_scheme(scheme, draw, scene.dimension)
+            location_errors_m[index] += list(np.linalg.norm(sample.location_errors_m, axis=1))
+            velocity_errors_mps[index] += list(np.linalg.norm(sample.velocity_errors_mps, axis=1))
+    return location_errors_m, velocity_errors_mps, num_targets
+
+
+def main() -> None:
+    """Measure and print the table."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--frames", type=int, default=200, help="number of frames (default: 200)")
+    parser.add_argument("--seed", type=int, default=1, help="random seed (default: 1)")
+    options = parser.parse_args()
+
+    scene = replace(load_scene("cell_free_compact"), seed=options.seed)
     with torch.no_grad():
-        for number in track(range(options.frames), "frames"):
-            draw = draw_frame(scene, number)
-            wanted += len(draw.targets)
-            for index, scheme in enumerate(schemes):
-                sample = measure_scheme(scheme, draw, scene.dimension)
-                found[index] += len(sample.location_errors_m)
-                for kept, new in zip(
-                    errors[index], (sample.location_errors_m, sample.velocity_errors_mps)
-                ):
-                    kept += list(np.linalg.norm(new, axis=1))
-    headers = "median, m", "RMSE", "median, m/s", "RMSE", "found"
-    table = Table(
-        "", *(Column(name, no_wrap=True, justify="right") for name in headers), box=SIMPLE_HEAD
-    )
-    for variant, own, count in zip(VARIANTS, errors, found):
-        figures = [
-            f"{value:.3f}"
-            for lengths in own
-            for value in (np.median(lengths), np.sqrt(np.mean(np.square(lengths))))
-        ]
-        table.add_row(variant.name, *figures, f"{count / wanted:.1%}")
+        location_errors_m, velocity_errors_mps, num_targets = measure(scene, options.frames)
+
+    headers = ("median, m", "RMSE", "median, m/s", "RMSE", "found")
+    columns = [Column(name, no_wrap=True, justify="right") for name in headers]
+    table = Table("", *columns, box=SIMPLE_HEAD)
+    for variant, location_m, velocity_mps in zip(VARIANTS, location_errors_m, velocity_errors_mps):
+        cells = []
+        for errors in (location_m, velocity_mps):
+            cells.append(f"{np.median(errors):.3f}")
+            cells.append(f"{np.sqrt(np.mean(np.square(errors))):.3f}")
+        table.add_row(variant.name, *cells, f"{len(location_m) / num_targets:.1%}")
     Console().print(table)
 
 

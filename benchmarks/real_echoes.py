@@ -1,4 +1,4 @@
-"""Targets found and held in traced echoes, over several seeds of symbols and noise.
+"""Detections and tracks in ray-traced echoes, over several seeds of symbols and noise.
 
     python benchmarks/real_echoes.py --yard yard.npz --canyon canyon.npz [--seeds 1 2 3]
 
@@ -31,12 +31,13 @@ EVERYTHING = (*DIRECT, "multi_bounce")
 
 @dataclass(frozen=True)
 class Row:
-    """One measurement.
+    """A row of the table.
 
-    place: which path file
-    kinds: kinds of its paths that are used
-    static_paths: how static paths are handled
-    multi_bounce_db: level of paths over target and wall, against the traced one
+    place: yard or canyon, whose path file is used
+    kinds: kinds of paths that are used
+    static_paths: handling of static paths, as in a scene file
+    scheme: name of the scheme
+    multi_bounce_db: level of paths by way of target and wall, relative to the traced level, dB
     """
 
     place: str
@@ -59,29 +60,36 @@ ROWS = (
 
 
 def measure(task: tuple[Row, int, str]) -> SequenceFigures:
-    """Figures of one row with one seed."""
-    row, seed, file = task
-    os.environ["ISAC_PATHS"] = file
+    """Figures of one row with one seed.
+
+    task: row, seed and path file
+    """
+    row, seed, file_name = task
+    os.environ["ISAC_PATHS"] = file_name
     scene = load_scene(EXAMPLES / f"traced_{row.place}.yaml")
     sensing = replace(scene.sensing, static_paths=row.static_paths)
-    file = scene.propagation.paths
-    factor = np.where(file.multi_bounce, 10 ** (row.multi_bounce_db / 20), 1.0)
-    moving = replace(file.moving, gain=factor * file.moving.gain)
+
+    # Kinds of paths, and level of the paths by way of target and wall.
+    paths = scene.propagation.paths
+    amplitude_factor = 10 ** (row.multi_bounce_db / 20)
+    factors = np.where(paths.multi_bounce, amplitude_factor, 1.0)
+    moving = replace(paths.moving, gain=factors * paths.moving.gain)
     propagation = replace(
-        scene.propagation, path_kinds=row.kinds, paths=replace(file, moving=moving)
+        scene.propagation, path_kinds=row.kinds, paths=replace(paths, moving=moving)
     )
+
     scene = replace(scene, seed=seed, sensing=sensing, propagation=propagation)
     return measure_sequence(scene, [row.scheme], frame_count(scene, None))[row.scheme]
 
 
 def spread(values: list[float], digits: str) -> str:
-    """Smallest and largest of the seeds, or their one value."""
+    """Smallest and largest value over the seeds, or one value if they agree."""
     low, high = (format(value, digits) for value in (min(values), max(values)))
     return low if low == high else f"{low} to {high}"
 
 
 def main() -> None:
-    """Measure all rows whose file is given, and print one table."""
+    """Measure all rows whose path file is given, and print the table."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--yard", help="path file of the yard")
     parser.add_argument("--canyon", help="path file of the canyon")
@@ -139,7 +147,7 @@ def main() -> None:
         )
     console = Console(width=160)
     console.print(
-        "found: within 1 m, vehicles within 2 m; smallest and largest of the seeds "
+        "found: within 1 m, vehicles within 2 m; smallest and largest value of the seeds "
         f"{', '.join(map(str, arguments.seeds))}"
     )
     console.print(table)

@@ -1,4 +1,4 @@
-"""How long each stage of a scene takes on one core, beside the time between two frames.
+"""Processing times of the stages of a scene on one core, beside the frame period.
 
 python benchmarks/stages.py SCENE [--scheme NAME] [--frames N]
 """
@@ -24,7 +24,7 @@ from cooperative_isac.tracking.tracker import Tracker
 
 STAGES = {
     "transmit": "once",
-    "hear": "per receiver",
+    "receive": "per receiver",
     "encode": "per receiver",
     "after sending": "per receiver",
     "decode": "once",
@@ -33,21 +33,21 @@ STAGES = {
 
 
 class Stopwatch:
-    """Processor times of named stages, in ms."""
+    """Processor times of the stages, ms."""
 
     def __init__(self):
         self.times_ms = {stage: [] for stage in STAGES}
 
     def measure(self, stage, function, *arguments):
-        """What the function returns; its time is kept."""
-        began_s = time.process_time()
+        """Call a function, and add its processor time to a stage. Returns its result."""
+        start_s = time.process_time()
         result = function(*arguments)
-        self.times_ms[stage].append(1e3 * (time.process_time() - began_s))
+        self.times_ms[stage].append(1e3 * (time.process_time() - start_s))
         return result
 
 
 def time_stages(scene: Scene, scheme_name: str, num_frames: int) -> Stopwatch:
-    """Run the scene's live targets; the first frame, in which tables are made, does not count."""
+    """Process frames of the live targets. The first one, which computes tables, is not timed."""
     ends = make_ends(make_scheme(scheme_name, scene))
     scene = ends.scheme.scene
     tracker = Tracker(scene.tracking, scene.dimension)
@@ -59,21 +59,25 @@ def time_stages(scene: Scene, scheme_name: str, num_frames: int) -> Stopwatch:
 
 
 def run_frame(scene: Scene, ends: Ends, tracker: Tracker, number: int, watch: Stopwatch) -> None:
-    """One frame from transmitters to tracks."""
+    """Process one frame from the transmitters to the tracks."""
     time_s = number / scene.update_rate_hz
     targets = scene_targets(scene, time_s)
     frame = watch.measure("transmit", make_frame, scene, number, time_s)
+
+    # Stations.
     packets = {}
     for station, encoder in ends.encoders.items():
-        echoes = watch.measure("hear", receive, scene, frame, station, targets)
+        echoes = watch.measure("receive", receive, scene, frame, station, targets)
         packets[station] = watch.measure("encode", encoder.encode, echoes, frame)
         watch.measure("after sending", encoder.idle)
+
+    # Fusion center and tracker.
     detections = watch.measure("decode", ends.decoder.decode, packets, frame)
     watch.measure("track", tracker.update, time_s, detections)
 
 
 def report(scene: Scene, watch: Stopwatch) -> Table:
-    """Median, worst and share of the update period of each stage."""
+    """Table of the median and longest time of each stage, and its share of the frame period."""
     period_ms = 1e3 / scene.update_rate_hz
     title = f"{scene.name}: a frame every {period_ms:.0f} ms"
     table = Table(title=title, title_justify="left", box=SIMPLE_HEAD)
@@ -86,20 +90,26 @@ def report(scene: Scene, watch: Stopwatch) -> Table:
     ):
         table.add_column(header, justify=side, no_wrap=True)
     for stage, often in STAGES.items():
-        median, worst = np.median(watch.times_ms[stage]), np.max(watch.times_ms[stage])
-        table.add_row(stage, often, f"{median:.1f}", f"{worst:.1f}", f"{median / period_ms:.1%}")
-    per_frame = sum(sum(times) for times in watch.times_ms.values()) / len(
-        watch.times_ms["transmit"]
-    )
-    table.add_row("all", "mean of a frame", f"{per_frame:.1f}", "", f"{per_frame / period_ms:.1%}")
+        median_ms = np.median(watch.times_ms[stage])
+        worst_ms = np.max(watch.times_ms[stage])
+        share = median_ms / period_ms
+        table.add_row(stage, often, f"{median_ms:.1f}", f"{worst_ms:.1f}", f"{share:.1%}")
+
+    # All stages of all receivers.
+    total_ms = sum(sum(times_ms) for times_ms in watch.times_ms.values())
+    frame_ms = total_ms / len(watch.times_ms["transmit"])
+    table.add_row("all", "mean of a frame", f"{frame_ms:.1f}", "", f"{frame_ms / period_ms:.1%}")
     return table
 
 
 def main() -> None:
+    """Measure and print the table."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("scene", help="scene file, or the name of a shipped scene")
-    parser.add_argument("--scheme", help="instead of the scene's")
-    parser.add_argument("--frames", type=int, default=20, help="frames to time (default: 20)")
+    parser.add_argument("--scheme", help="scheme (default: that of the scene)")
+    parser.add_argument(
+        "--frames", type=int, default=20, help="number of timed frames (default: 20)"
+    )
     options = parser.parse_args()
     if options.frames < 1:
         parser.error("--frames must be at least 1")

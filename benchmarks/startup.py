@@ -1,11 +1,11 @@
-"""How long it takes from a command to its first result.
+"""Time from a command to its first result.
 
     python benchmarks/startup.py [SCENE] [--times N]
 
-`isac run` is started N times with nodes forked from one process and N times, in turn, with each
-node as a program of its own. Prints the median time from the command to frame 0 of both, when each
-node was started, first reported and was ready, and what short commands take. Nothing else should
-run on the machine, nor in its ROS domain.
+`isac run` is started N times with nodes that are forked from one process, and N times, in turn,
+with each node as a program of its own. The output has the median times from the command to frame 0,
+to the start, the first report and the readiness of each node, and the times of short commands.
+Nothing else should run on the machine, nor in the same ROS domain.
 """
 
 import argparse
@@ -30,8 +30,10 @@ from cooperative_isac.scene.file.config import load_scene
 from cooperative_isac_ros import qos
 from cooperative_isac_ros.graph import node_variables, scene_nodes
 
-FRAME_WITHIN_S, END_WITHIN_S = 120.0, 30.0
-# [s] Reports that are on their way at frame 0.
+# Longest time until frame 0, and until a run has ended, s.
+FRAME_WITHIN_S = 120.0
+END_WITHIN_S = 30.0
+# Time for which reports of an earlier moment may still arrive, s.
 UNDERWAY_S = 1.5
 FORKED = "from cooperative_isac.cli import main; main()"
 PROGRAMS = (
@@ -40,12 +42,17 @@ PROGRAMS = (
 WAYS = {"forked": FORKED, "programs": PROGRAMS}
 STEPS = ("started", "reported", "ready")
 TICKS_PER_S = os.sysconf("SC_CLK_TCK")
-# Of /proc/PID/stat after the name of the program: parent, and ticks from boot to the start.
-PARENT, START_TIME = 1, 19
+# Fields of /proc/PID/stat after the name of the program: number of the parent process, and clock
+# ticks from boot to the start of the process.
+PARENT = 1
+START_TIME = 19
 
 
 class Listener:
-    """When the reports of nodes come; times as of time.monotonic()."""
+    """Receives diagnostics: times of the first report and of readiness of each node.
+
+    Times are those of time.monotonic().
+    """
 
     def __init__(self):
         rclpy.init()
@@ -56,7 +63,7 @@ class Listener:
         self.clear()
 
     def clear(self) -> None:
-        """Forget what came before."""
+        """Discard all reports so far."""
         self.reported_s: dict[str, float] = {}
         self.ready_s: dict[str, float] = {}
 
@@ -67,7 +74,7 @@ class Listener:
                 self.ready_s.setdefault(status.name, time.monotonic())
 
     def wait(self, seconds: float) -> None:
-        """Let time pass."""
+        """Receive for a time."""
         deadline = time.monotonic() + seconds
         while time.monotonic() < deadline:
             self._executor.spin_once(timeout_sec=0.05)
@@ -80,7 +87,10 @@ class Listener:
 
 
 def started_s(runner: int) -> dict[str, float]:
-    """When each node of a run was started, by its full name."""
+    """Times at which the nodes of a run were started, s, by their full names.
+
+    runner: process number of `isac run`
+    """
     boot_s = time.monotonic() - float(Path("/proc/uptime").read_text().split()[0])
     found = {}
     for entry in Path("/proc").glob("[0-9]*"):
@@ -96,7 +106,7 @@ def started_s(runner: int) -> dict[str, float]:
 
 
 def frame_0_s(folder: Path) -> float | None:
-    """Stamp of frame 0 in the state of a run's controller; None before."""
+    """Time of frame 0 from the state file of the transmit controller, s; None before frame 0."""
     path = folder / "logs" / "state" / "transmit_controller.json"
     if not path.is_file():
         return None
@@ -105,7 +115,7 @@ def frame_0_s(folder: Path) -> float | None:
 
 
 def measure(way: str, scene: str, folder: Path, listener: Listener) -> dict:
-    """Seconds from the command to frame 0, and to each step of each node."""
+    """Times from the command to frame 0, and to each step of each node, s."""
     listener.wait(UNDERWAY_S)
     listener.clear()
     command = [sys.executable, "-c", WAYS[way], "run", scene, "--out", str(folder)]
@@ -116,15 +126,19 @@ def measure(way: str, scene: str, folder: Path, listener: Listener) -> dict:
                 raise SystemExit("no frame came")
             listener.wait(0.05)
         listener.wait(UNDERWAY_S)
-        times = started_s(process.pid), listener.reported_s, listener.ready_s
+        times_s = (started_s(process.pid), listener.reported_s, listener.ready_s)
         process.send_signal(signal.SIGINT)
         process.wait(END_WITHIN_S)
-    steps = {step: {n: t - began_s for n, t in of.items()} for step, of in zip(STEPS, times)}
+
+    # Relative to the command.
+    steps = {}
+    for step, of_nodes_s in zip(STEPS, times_s):
+        steps[step] = {name: time_s - began_s for name, time_s in of_nodes_s.items()}
     return {"frame": frame_s - began_s, **steps}
 
 
 def command_s(*arguments: str) -> float:
-    """What a command of `isac` takes, s."""
+    """Time that a command of `isac` takes, s."""
     began_s = time.monotonic()
     subprocess.run(
         [sys.executable, "-m", "cooperative_isac.cli", *arguments],
@@ -136,7 +150,7 @@ def command_s(*arguments: str) -> float:
 
 
 def print_runs(runs: dict[str, list[dict]], names: list[str], console: Console) -> None:
-    """A row for each node and one for frame 0, medians in s."""
+    """Print a row for each node, and a line for frame 0, with medians in s."""
     columns = [f"{step} (s), {way}" for way in WAYS for step in STEPS]
     table = Table("node", *columns, box=SIMPLE_HEAD)
     for name in names:
@@ -155,14 +169,14 @@ def print_runs(runs: dict[str, list[dict]], names: list[str], console: Console) 
 
 
 def print_commands(scene: str, times: int, console: Console) -> None:
-    """A line for each short command, the median of its times."""
+    """Print a line with the median time of each short command."""
     for words in ("--help", "run --help", f"check {scene}"):
         taken_s = statistics.median(command_s(*words.split()) for _ in range(times))
         console.print(f"isac {words}: {taken_s:.2f} s")
 
 
 def main() -> None:
-    """Measure and print."""
+    """Measure and print the tables."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("scene", nargs="?", default="campus")
     parser.add_argument("--times", type=int, default=3)

@@ -1,12 +1,12 @@
-"""Targets found over the level of static paths, with and without their suppression: table and
-figure.
+"""Targets found over the level of static paths, with and without suppression of these paths.
 
     python benchmarks/static_level.py [--scene yard] [--world yard] [--frames 30] [--out
     docs/images/static_level.png]
 
-The static world, the scene's own or that of another scene with the same sites, is scaled to each
-level; targets, noise and symbols stay the same. The level is the power of all static paths at a
-receiver over that of a target's path from one transmitter (median over targets and frames).
+Prints a table and draws a figure. The static paths, of the scene or of another scene with the same
+stations, are scaled to each level. Targets, noise and symbols do not change. The level is the power
+of all static paths at a receiver over the power of the path from one transmitter by way of a target
+(median over targets and frames).
 """
 
 import argparse
@@ -34,9 +34,15 @@ from cooperative_isac.scene.draw import scene_targets
 from cooperative_isac.scene.file.config import load_scene
 from cooperative_isac.schemes.registry import make_scheme
 
+# Levels of the static paths, dB.
 LEVELS_DB = (-20, -10, 0, 10, 20, 30, 40, 50, 60, 70)
+# Handling of static paths, as in a scene file.
 MODES = ("keep", "project", "learn")
-LEVEL_FRAMES = 5  # frames that the level of the scene itself is measured on
+# Number of frames on which the level of the scene is measured.
+LEVEL_FRAMES = 5
+# Noise power that is negligible, W.
+NO_NOISE_W = 1e-30
+# Color, marker and name of each curve.
 CURVES = {
     "keep": ("tab:red", "s", "kept"),
     "project": ("tab:blue", "o", "projected out"),
@@ -50,24 +56,31 @@ def power_w(echo: np.ndarray) -> float:
 
 
 def scene_level(scene, world) -> float:
-    """Power of the world's static paths over that of a target's path, linear, as they are."""
-    quiet = replace(scene, propagation=replace(scene.propagation, noise_power_w=1e-30))
-    static, moving = [], []
+    """Level of the static paths of a scene without scaling, a power ratio.
+
+    world: scene with the static paths
+    """
+    quiet = replace(scene, propagation=replace(scene.propagation, noise_power_w=NO_NOISE_W))
+    static_w = []
+    target_w = []
     for number in range(LEVEL_FRAMES):
         signal = transmit(scene, number)
         targets = scene_targets(scene, number / scene.update_rate_hz)
         for site in scene.receivers:
-            static.append(power_w(static_echo(signal, static_channel(world, site))))
+            static_w.append(power_w(static_echo(signal, static_channel(world, site))))
             for target in targets:
                 paths, generator = paths_to(quiet, number, site, [target])
                 echo = apply_paths(quiet, signal, site, paths, generator)
-                moving.append(power_w(echo) / len(scene.transmitters))
-    return float(np.mean(static) / np.median(moving))
+                target_w.append(power_w(echo) / len(scene.transmitters))
+    return float(np.mean(static_w) / np.median(target_w))
 
 
 def measure(task: tuple[str, str, int, float, str]) -> dict[str, float]:
-    """Share of targets found, false detections a frame and location RMSE at one level, with one way
-    of handling it.
+    """Detections at one level of static paths, with one handling of them.
+
+    task: scene, scene of the static paths, number of frames, amplitude factor, and mode
+
+    Returns the share of targets found, false detections per frame, and the location RMSE in m.
     """
     name, world_name, num_frames, scale, mode = task
     scene = load_scene(name)
@@ -75,8 +88,10 @@ def measure(task: tuple[str, str, int, float, str]) -> dict[str, float]:
     scene = replace(scene, sensing=replace(scene.sensing, static_paths=mode))
     ends = make_ends(make_scheme("local_ml", scene))
 
-    found = total = num_false = 0
-    squares = []
+    num_found = 0
+    num_targets = 0
+    num_false = 0
+    squared_errors = []
     for number in range(num_frames):
         time_s = number / scene.update_rate_hz
         frame = make_frame(scene, number, time_s)
@@ -84,7 +99,7 @@ def measure(task: tuple[str, str, int, float, str]) -> dict[str, float]:
         noise_power_w = scene.propagation.noise_power_w
         targets = scene_targets(scene, time_s)
 
-        # Access points: echoes with the static paths at the level wanted.
+        # Stations: echoes with static paths of the wanted level.
         packets = {}
         for site in scene.receivers:
             paths, generator = paths_to(scene, number, site, targets)
@@ -94,39 +109,42 @@ def measure(task: tuple[str, str, int, float, str]) -> dict[str, float]:
             packets[site.name] = ends.encoders[site.name].encode({scene.band: echo}, frame)
             ends.encoders[site.name].idle()
 
-        # Center: detections beside the truth.
+        # Fusion center: detections beside the truth.
         detections = ends.decoder.decode(packets, frame)
         truth = np.array([target.position_m for target in targets])
         places = np.array([detection.position_m for detection in detections]).reshape(-1, 3)
         distances = pairwise_distances(truth, places)
         pairs = match_within(distances, DETECTION_CUTOFF_M)
-        found += len(pairs)
-        total += len(targets)
+        num_found += len(pairs)
+        num_targets += len(targets)
         num_false += len(detections) - len(pairs)
-        squares += [distances[pair] ** 2 for pair in pairs]
+        squared_errors += [distances[pair] ** 2 for pair in pairs]
+
     return {
-        "found": found / total,
+        "found": num_found / num_targets,
         "false": num_false / num_frames,
-        "rmse_m": float(np.sqrt(np.mean(squares))) if squares else float("nan"),
+        "rmse_m": float(np.sqrt(np.mean(squared_errors))) if squared_errors else float("nan"),
     }
 
 
 def draw(
     results: dict[tuple[str, int], dict[str, float]], modes: tuple[str, ...], name: str, path: str
 ) -> None:
-    """Targets found and location error over the level."""
+    """Draw the share of targets found, and the location error, over the level."""
     figure = Figure(figsize=(11, 4), layout="constrained")
     FigureCanvasAgg(figure)
     panels = (
-        ("found", "targets found within 3 m (share)"),
-        ("rmse_m", "location RMSE of those found (m)"),
+        ("found", f"share of targets found within {DETECTION_CUTOFF_M:g} m"),
+        ("rmse_m", "location RMSE of targets found (m)"),
     )
     for axes, (key, label) in zip(figure.subplots(1, 2), panels):
         for mode in modes:
             color, marker, legend = CURVES[mode]
             values = [results[mode, level][key] for level in LEVELS_DB]
             axes.plot(LEVELS_DB, values, color=color, marker=marker, label=legend)
-        axes.set(xlabel="static paths over a target's path (dB)", ylabel=label, ylim=(0, None))
+        axes.set(
+            xlabel="power of static paths over a target's path (dB)", ylabel=label, ylim=(0, None)
+        )
         axes.grid(alpha=0.3)
     handles, labels = figure.axes[0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside right upper", title="static paths")
@@ -135,11 +153,11 @@ def draw(
 
 
 def main() -> None:
-    """Measure all levels on both processors, print the table, draw the figure."""
+    """Measure all levels on all processors, print the table and draw the figure."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--scene", default="yard")
     parser.add_argument(
-        "--world", help="scene whose static paths are used; by default the scene itself"
+        "--world", help="scene whose static paths are used (default: the scene itself)"
     )
     parser.add_argument("--frames", type=int, default=30)
     parser.add_argument("--modes", nargs="+", default=list(MODES), choices=MODES)

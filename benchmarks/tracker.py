@@ -1,10 +1,10 @@
-"""How long the tracker takes for a frame, beside a loop over filterpy's objects.
+"""Processing time of the tracker for a frame, with filters in arrays and with filterpy objects.
 
 python benchmarks/tracker.py [--tracks N ...] [--frames N]
 
-Targets move over a plane on which each has 15 m x 15 m; 97 of 100 are detected in a frame of 10 Hz.
-Both columns run the whole `Tracker.update`, once with the IMM filters in arrays and once with
-`examples/filterpy_imm.py`, which gives the same tracks; on one core, in processor time.
+Targets move on a plane with 15 m x 15 m for each of them. In every frame 97 % of them are detected,
+at 10 frames per second. Both columns are processor times of the whole `Tracker.update` on one core:
+with the IMM filters in arrays, and with `examples/filterpy_imm.py`, which gives the same tracks.
 """
 
 import argparse
@@ -26,17 +26,23 @@ from cooperative_isac.tracking.tracker import MAX_TRACKS, Tracker
 
 EXAMPLES = Path(__file__).resolve().parents[1] / "examples"
 MODELS = {"arrays": "imm", "objects": "filterpy_imm:make_filter"}
+# Time between two frames, s; mean distance of the targets, m; and their probability of detection.
 PERIOD_S = 0.1
 SPACING_M = 15.0
 DETECTED = 0.97
-STDS = np.repeat([0.15, 0.5], 3)  # of detections: m, m/s
-FIRST_FRAMES = 4  # until tracks are confirmed
-OBJECT_FRAMES = 3  # frames of the loop over objects that are timed: it takes seconds
+# Standard deviations of positions and velocities of detections, m and m/s.
+STDS = np.repeat([0.15, 0.5], 3)
+# Frames that are not timed: tracks are confirmed in them.
+FIRST_FRAMES = 4
+# Timed frames with filterpy objects, each of which takes seconds.
+OBJECT_FRAMES = 3
 
 
 def scene_frames(num_targets: int, num_frames: int) -> list[list[Detection]]:
-    """Detections of each frame, in random order."""
+    """Detections of moving targets in each frame, in random order."""
     rng = np.random.default_rng(0)
+
+    # Positions and velocities of the targets.
     width_m = SPACING_M * np.sqrt(num_targets)
     states = np.zeros((num_targets, 6))
     states[:, :2] = rng.uniform(0, width_m, (num_targets, 2))
@@ -46,8 +52,8 @@ def scene_frames(num_targets: int, num_frames: int) -> list[list[Detection]]:
     frames = []
     for _ in range(num_frames):
         states[:, :3] += PERIOD_S * states[:, 3:]
-        seen = rng.permutation(num_targets)[rng.random(num_targets) < DETECTED]
-        values = states[seen] + STDS * rng.standard_normal((len(seen), 6))
+        detected = rng.permutation(num_targets)[rng.random(num_targets) < DETECTED]
+        values = states[detected] + STDS * rng.standard_normal((len(detected), 6))
         frames.append(
             [
                 Detection(value[:3], value[3:], np.diag(STDS**2), 20.0, ("rx1",), 2)
@@ -58,20 +64,20 @@ def scene_frames(num_targets: int, num_frames: int) -> list[list[Detection]]:
 
 
 def frame_ms(model: str, frames: list[list[Detection]]) -> float:
-    """Median processor time [ms] of a frame, without the first ones."""
+    """Median processor time of a frame, ms, without the first frames."""
     tracker = Tracker(Tracking(model=model), 3)
     times_ms = []
     for number, detections in enumerate(frames):
-        began_s = time.process_time()
+        start_s = time.process_time()
         tracker.update(number * PERIOD_S, detections)
-        times_ms.append(1e3 * (time.process_time() - began_s))
+        times_ms.append(1e3 * (time.process_time() - start_s))
     return float(np.median(times_ms[FIRST_FRAMES:]))
 
 
 def report(counts: list[int], num_frames: int) -> Table:
-    """Times of both, and their ratio, for each number of tracks."""
-    table = Table(title="a frame of the tracker", title_justify="left", box=SIMPLE_HEAD)
-    for header in ("tracks", "arrays (ms)", "filterpy's objects (ms)", "ratio"):
+    """Table of both times and their ratio, for each number of tracks."""
+    table = Table(title="processor time of a frame", title_justify="left", box=SIMPLE_HEAD)
+    for header in ("tracks", "arrays (ms)", "filterpy objects (ms)", "ratio"):
         table.add_column(header, justify="right", no_wrap=True)
     for count in counts:
         frames = scene_frames(count, FIRST_FRAMES + num_frames)
@@ -83,9 +89,12 @@ def report(counts: list[int], num_frames: int) -> Table:
 
 
 def main() -> None:
+    """Measure and print the table."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--tracks", type=int, nargs="+", default=[10, 100, 1000])
-    parser.add_argument("--frames", type=int, default=20, help="frames to time (default: 20)")
+    parser.add_argument(
+        "--frames", type=int, default=20, help="number of timed frames (default: 20)"
+    )
     options = parser.parse_args()
     if options.frames < 1 or not all(1 <= count <= MAX_TRACKS for count in options.tracks):
         parser.error(f"--frames must be at least 1, --tracks from 1 to {MAX_TRACKS}")

@@ -1,8 +1,8 @@
-"""The tracker's interacting multiple model filter, made of filterpy's objects.
+"""The interacting multiple model (IMM) filter of the tracker, built from filterpy objects.
 
-A motion filter of one's own (docs/tracking.md) with the models and figures of the built-in `imm`.
-It gives the same tracks, more slowly: the built-in one keeps the filters of all tracks in arrays.
-Where this file can be imported, a scene takes it with
+This is an example of a custom motion filter (docs/tracking.md), with the models and parameters of
+the built-in filter `imm`. It gives the same tracks, but more slowly: the built-in one keeps the
+filters of all tracks in arrays. If this file can be imported, a scene selects it with
 
     tracking:
       model: filterpy_imm:make_filter
@@ -13,11 +13,12 @@ from filterpy.kalman import ExtendedKalmanFilter, IMMEstimator, KalmanFilter
 
 from cooperative_isac.tracking.filters import mode_transition, motion_models
 
-OBSERVATION = np.eye(6, 7)  # position and velocity of a state with a turn rate
+# Measurement matrix: position and velocity, out of a state with a turn rate.
+OBSERVATION = np.eye(6, 7)
 
 
 class LinearMode(KalmanFilter):
-    """A mode whose motion is linear: constant velocity."""
+    """Kalman filter of the linear mode: constant velocity."""
 
     def __init__(self, model):
         super().__init__(dim_x=7, dim_z=6)
@@ -27,14 +28,14 @@ class LinearMode(KalmanFilter):
         self.H = OBSERVATION
 
     def predict(self, u=None):
-        """Go self.dt into the future."""
+        """Predict self.dt seconds ahead."""
         self.F = self.model.jacobian(self.x, self.dt)
         self.Q = self.model.noise(self.dt)
         super().predict(u)
 
 
 class TurnMode(ExtendedKalmanFilter):
-    """A mode whose motion is not linear: coordinated turn."""
+    """Extended Kalman filter of the nonlinear mode: coordinated turn."""
 
     def __init__(self, model):
         super().__init__(dim_x=7, dim_z=6)
@@ -43,22 +44,22 @@ class TurnMode(ExtendedKalmanFilter):
         self.x = np.zeros(7)
 
     def predict(self, u=None):
-        """Go self.dt into the future."""
+        """Predict self.dt seconds ahead."""
         self.F = self.model.jacobian(self.x, self.dt)
         self.Q = self.model.noise(self.dt)
         super().predict(u)
 
     def predict_x(self, u=None):
-        """Move the mean along the turn."""
+        """Predict the mean along the turn."""
         self.x = self.model.move(self.x, self.dt)
 
     def update(self, z):
-        """Take in a measurement with the covariance self.R."""
+        """Update with a measurement z [6], whose covariance is self.R."""
         super().update(z, lambda state: OBSERVATION, lambda state: state[:6])
 
 
 class FilterpyImm:
-    """Two filters of filterpy that interact, as the tracker wants a motion filter."""
+    """IMM of two filterpy filters, with the interface of the tracker's motion filters."""
 
     def __init__(self, settings):
         straight, turn = motion_models(settings)
@@ -88,8 +89,8 @@ class FilterpyImm:
         self.imm = IMMEstimator(self.modes, [0.5, 0.5], mode_transition(2, 0.0))
 
     def predict(self, dt):
-        """Go dt seconds into the future."""
-        # A new estimator with the transition over dt; of the old one only the probabilities last.
+        """Predict dt seconds ahead."""
+        # A new estimator for the transition over dt, which takes over the mode probabilities.
         self.imm = IMMEstimator(self.modes, self.imm.mu, mode_transition(2, dt))
         self.imm.mu = self.imm.cbar.copy()
         for mode in self.modes:
@@ -97,12 +98,12 @@ class FilterpyImm:
         self.imm.predict()
 
     def update(self, z, R):
-        """Take in a measured position and velocity, z [6], with its covariance, R [6, 6]."""
+        """Update with a measured position and velocity z [6], and its covariance R [6, 6]."""
         for mode in self.modes:
             mode.R = R
         self.imm.update(z)
 
 
 def make_filter(settings, dimension):
-    """A new filter, with the figures of a scene's tracking block."""
+    """Make a filter with the parameters of a scene's tracking block."""
     return FilterpyImm(settings)

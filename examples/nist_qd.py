@@ -1,23 +1,23 @@
-"""Output of NIST's Q-D realization software as a path file (docs/path_files.md).
+"""Converts output of NIST's Q-D realization software to a path file (docs/path_files.md).
 
     python examples/nist_qd.py SCENARIO_FOLDER out.npz --tx 0 --rx 1 2 --every 25 --kind 1 2
 
-reads `Output/Ns3/QdFiles/qdOutput.json` and `qdTargetOutput.json` (`outputFormat json`,
-`enablePhaseOutput 1`), and of `Input` the `NodePosition*.dat`, `TargetBase*.dat` and
-`paraCfgCurrent.txt`. A frame is every n-th of its time steps.
+reads `qdOutput.json` and `qdTargetOutput.json` in `Output/Ns3/QdFiles` (`outputFormat json`,
+`enablePhaseOutput 1`), and `NodePosition*.dat`, `TargetBase*.dat` and `paraCfgCurrent.txt` in
+`Input`. Every n-th time step becomes a frame.
 
 Each line of the JSON files is a record of one pair of nodes (and one target): `tx`, `rx`, `paaTx`,
-`paaRx`, `target`, and by time step lists with a value for each path: `delay` (s), `gain` (dB),
-`phase` (rad), `aodEl`, `aodAz`, `aoaEl`, `aoaAz` (deg; elevations are zenith angles). Some versions
-write the same names in capitals (`TX`, `Delay`, `AODEL`). As the example scenarios show,
+`paaRx`, `target`, and for each time step lists with a value for each path: `delay` (s), `gain`
+(dB), `phase` (rad), `aodEl`, `aodAz`, `aoaEl`, `aoaAz` (deg; elevations are zenith angles). Some
+versions write the names in capitals (`TX`, `Delay`, `AODEL`). As the example scenarios show,
 
-- angles are in the axes of the nodes, so that nodes that are rotated are refused here;
-- the phase grows with delay, 2 pi fc tau, plus pi for each reflection: the complex conjugate of
-  what the file wants;
-- delays are lengths over 3e8 m/s: they are lengthened by 0.07 %;
-- there is no Doppler shift: it is taken from the delays of neighboring steps;
-- qdOutput.json has the paths by way of targets, too: static paths are those that are the same in
-  all frames.
+- angles are in the axes of the nodes, so this converter refuses rotated nodes;
+- the phase rises with the delay, 2 pi fc tau, plus pi for each reflection: it is the complex
+  conjugate of the phase in a path file;
+- delays are lengths over 3e8 m/s, so they are increased by 0.07 %;
+- there is no Doppler shift, so it is computed from the delays of neighboring steps;
+- qdOutput.json also has the paths by way of targets, so only paths that are equal in all frames are
+  static paths.
 """
 
 from __future__ import annotations
@@ -29,18 +29,19 @@ from pathlib import Path
 
 import numpy as np
 
-LENGTHENED = (
-    3e8 / 299_792_458
-)  # the software's speed of light is 3e8 m/s: its delays are too short by 0.07 %
-# A tenth of a wavelength at 30 GHz is 3e-12 s; single precision of 100 ns is 7e-15 s.
+# Correction of delays: the software uses 3e8 m/s as the speed of light.
+DELAY_FACTOR = 3e8 / 299_792_458
+# Delays of a static path differ by less than this, s. It exceeds rounding, as 100 ns in single
+# precision have 7e-15 s, and is far below a tenth of a wavelength at 30 GHz, which is 3e-12 s.
 SAME_DELAY_S = 1e-14
-# Cosine of the angle between a line of sight and the direction of the other node: 0.03 degrees.
+# Least cosine of the angle between a line of sight and the direction to the other node: 0.03
+# degrees.
 DIRECT_COSINE = 1 - 1e-7
 PATH_KEYS = ("delay", "gain", "phase", "aodel", "aodaz", "aoael", "aoaaz")
 
 
 def records(text: str) -> list[dict]:
-    """Records of a JSON file, one a line, with names in lower case and without underscores."""
+    """Parse records, one in each line. Names become lower case, without underscores."""
     return [
         {name.lower().replace("_", ""): value for name, value in json.loads(line).items()}
         for line in text.splitlines()
@@ -60,16 +61,22 @@ def path_file_arrays(
     kinds: Sequence[int],
     carrier_hz: float,
 ) -> dict[str, np.ndarray]:
-    """All arrays of a path file; only the first antenna array of each node is used.
+    """Arrays of a path file. Only the first antenna array of each node is used.
 
-    environment, by_target: records of qdOutput.json and qdTargetOutput.json
+    environment: records of qdOutput.json
+    by_target: records of qdTargetOutput.json
     tx_nodes, rx_nodes: numbers of the nodes that are transmitters and receivers, in the order of
-    the scene file
-    nodes_m: position of each node, [3], m
-    targets_m: [num_steps, num_targets, 3], m
-    step_s: time of a step, s; every: steps of a frame
-    kinds: [num_targets], 1 UAV, 2 vehicle
+        the scene file
+    nodes_m: [3], float64, m, position of each node
+    targets_m: [num_steps, num_targets, 3], float64, m
+    step_s: time between two steps, s
+    every: number of steps between two frames
+    kinds: [num_targets], int, 0 unknown, 1 UAV, 2 vehicle
+    carrier_hz: carrier frequency, Hz
+
+    Returns the arrays by their names in the file.
     """
+    # Steps that become frames, and indices of the links in the file.
     steps = np.arange(0, len(targets_m), every)
     links = {
         (tx, rx): (row, column)
@@ -77,7 +84,7 @@ def path_file_arrays(
         for column, rx in enumerate(rx_nodes)
     }
 
-    # Paths that are the same in all frames.
+    # Static paths: those that are equal in all frames.
     static = {"los": [], "spec": []}
     for record in filter(_first_array, environment):
         link = links.get((record["tx"], record["rx"]))
@@ -85,29 +92,25 @@ def path_file_arrays(
             continue
         between_m = nodes_m[record["rx"]] - nodes_m[record["tx"]]
         for index in range(len(record["delay"][0])):
+            if not _is_static(record, index, steps):
+                continue
             path = _path(record, 0, index, link, carrier_hz)
-            if all(
-                np.any(
-                    np.abs(np.subtract(record["delay"][step], record["delay"][0][index]))
-                    < SAME_DELAY_S
-                )
-                for step in steps
-            ):
-                static["los" if _is_direct(path, between_m) else "spec"].append(path)
+            static["los" if _is_direct(path, between_m) else "spec"].append(path)
 
-    # Paths by way of targets, with the Doppler shift that their delays have.
+    # Paths by way of targets. Their Doppler shifts are the slopes of their delays.
     moving = []
     for record in filter(_first_array, by_target):
         link = links.get((record["tx"], record["rx"]))
         if link is None:
             continue
         delays = np.array([values[0] if values else np.nan for values in record["delay"]])
-        doppler = -carrier_hz * LENGTHENED * np.gradient(delays, step_s)
+        doppler = -carrier_hz * DELAY_FACTOR * np.gradient(delays, step_s)
         for frame, step in enumerate(steps):
             if np.isfinite(doppler[step]):
                 path = _path(record, step, 0, link, carrier_hz)
                 moving.append({**path, "nu": doppler[step], "f": frame, "who": record["target"]})
 
+    # Positions and velocities of targets and stations.
     truth = {
         "pos": targets_m[steps],
         "vel": np.gradient(targets_m, step_s, axis=0)[steps],
@@ -125,19 +128,31 @@ def path_file_arrays(
     )
 
 
+def _is_static(record: Mapping, index: int, steps: np.ndarray) -> bool:
+    """Return whether a path of the first step has a path of the same delay in all other steps."""
+    delay_s = record["delay"][0][index]
+    for step in steps:
+        differences_s = np.abs(np.subtract(record["delay"][step], delay_s))
+        if not np.any(differences_s < SAME_DELAY_S):
+            return False
+    return True
+
+
 def _first_array(record: Mapping) -> bool:
+    """Return whether a record is that of the first antenna arrays of both nodes."""
     return record["paatx"] == 0 and record["paarx"] == 0
 
 
 def _path(record: Mapping, step: int, index: int, link: tuple[int, int], carrier_hz: float) -> dict:
-    """One path in the terms of the file."""
+    """One path, with the names and units of the file."""
     delay, gain_db, phase, *angles = (record[name][step][index] for name in PATH_KEYS)
+    # Phase without that of the delay, which readers of the file add.
     rest = phase - 2 * np.pi * (carrier_hz * delay % 1)
     zenith_t, azimuth_t, zenith_r, azimuth_r = np.radians(angles)
     return {
         "tx": link[0],
         "rx": link[1],
-        "tau": delay * 1e9 * LENGTHENED,
+        "tau": delay * 1e9 * DELAY_FACTOR,
         "a": 10 ** (gain_db / 20) * np.exp(-1j * rest),
         "theta_t": zenith_t,
         "phi_t": azimuth_t,
@@ -147,22 +162,27 @@ def _path(record: Mapping, step: int, index: int, link: tuple[int, int], carrier
 
 
 def _is_direct(path: Mapping, between_m: np.ndarray) -> bool:
-    """Whether a path leaves towards the receiver and comes from the transmitter."""
-    away = between_m / np.linalg.norm(between_m)
-    return (
-        away @ _direction(path["theta_t"], path["phi_t"]) > DIRECT_COSINE
-        and -away @ _direction(path["theta_r"], path["phi_r"]) > DIRECT_COSINE
-    )
+    """Return whether a path is the line of sight between two nodes.
+
+    between_m: [3], vector from the transmitter to the receiver, m
+    """
+    to_receiver = between_m / np.linalg.norm(between_m)
+    departure = _direction(path["theta_t"], path["phi_t"])
+    arrival = _direction(path["theta_r"], path["phi_r"])
+    return to_receiver @ departure > DIRECT_COSINE and -to_receiver @ arrival > DIRECT_COSINE
 
 
 def _direction(zenith_rad: float, azimuth_rad: float) -> np.ndarray:
-    across = np.sin(zenith_rad)
-    return np.array(
-        [across * np.cos(azimuth_rad), across * np.sin(azimuth_rad), np.cos(zenith_rad)]
-    )
+    """Unit vector [3] with these angles."""
+    horizontal = np.sin(zenith_rad)
+    x = horizontal * np.cos(azimuth_rad)
+    y = horizontal * np.sin(azimuth_rad)
+    z = np.cos(zenith_rad)
+    return np.array([x, y, z])
 
 
 def _grouped(group: str, paths: Sequence[Mapping]) -> dict[str, np.ndarray]:
+    """Arrays of the paths of one group of the file."""
     return {
         f"{group}_{name}": np.array([path[name] for path in paths])
         for name in (paths[0] if paths else ())
@@ -170,21 +190,26 @@ def _grouped(group: str, paths: Sequence[Mapping]) -> dict[str, np.ndarray]:
 
 
 def _table(path: Path) -> np.ndarray:
+    """Rows of numbers of a file."""
     return np.atleast_2d(np.loadtxt(path, delimiter=","))
 
 
 def _settings(path: Path) -> dict[str, str]:
-    return dict(line.split()[:2] for line in path.read_text().splitlines() if len(line.split()) > 1)
+    """Values of the settings of a file by their names."""
+    rows = [line.split() for line in path.read_text().splitlines()]
+    return {row[0]: row[1] for row in rows if len(row) > 1}
 
 
 def read_scenario(
     folder: Path, tx_nodes: Sequence[int], rx_nodes: Sequence[int], every: int, kinds: Sequence[int]
 ) -> dict[str, np.ndarray]:
-    """All arrays of a path file from a scenario's folder."""
-    inputs, outputs = folder / "Input", folder / "Output" / "Ns3" / "QdFiles"
+    """Arrays of a path file from the folder of a scenario, as path_file_arrays returns them."""
+    inputs = folder / "Input"
+    outputs = folder / "Output" / "Ns3" / "QdFiles"
     settings = _settings(inputs / "paraCfgCurrent.txt")
     num_steps = int(settings["numberOfTimeDivisions"])
 
+    # Nodes.
     nodes = {}
     for node in (*tx_nodes, *rx_nodes):
         rotation = inputs / f"NodeRotation{node}.dat"
@@ -195,13 +220,11 @@ def read_scenario(
             )
         nodes[node] = _table(inputs / f"NodePosition{node}.dat")[0, :3]
 
-    targets = np.stack(
-        [_table(inputs / f"TargetBase{index}.dat")[:num_steps, :3] for index in range(len(kinds))],
-        1,
-    )
-    environment, by_target = (
-        records((outputs / name).read_text()) for name in ("qdOutput.json", "qdTargetOutput.json")
-    )
+    # Targets and paths.
+    routes = [_table(inputs / f"TargetBase{index}.dat") for index in range(len(kinds))]
+    targets = np.stack([route[:num_steps, :3] for route in routes], axis=1)
+    environment = records((outputs / "qdOutput.json").read_text())
+    by_target = records((outputs / "qdTargetOutput.json").read_text())
     step_s = float(settings["totalTimeDuration"]) / num_steps
     carrier_hz = float(settings.get("carrierFrequency", 60e9))
     return path_file_arrays(
@@ -210,21 +233,27 @@ def read_scenario(
 
 
 def main() -> None:
-    """Convert one scenario."""
+    """Convert a scenario."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("folder", type=Path)
     parser.add_argument("out", type=Path)
     parser.add_argument(
-        "--tx", type=int, nargs="+", required=True, help="nodes that are transmitters"
+        "--tx",
+        type=int,
+        nargs="+",
+        required=True,
+        help="numbers of the nodes that are transmitters",
     )
-    parser.add_argument("--rx", type=int, nargs="+", required=True, help="nodes that are receivers")
-    parser.add_argument("--every", type=int, default=1, help="time steps of a frame")
+    parser.add_argument(
+        "--rx", type=int, nargs="+", required=True, help="numbers of the nodes that are receivers"
+    )
+    parser.add_argument("--every", type=int, default=1, help="time steps between two frames")
     parser.add_argument(
         "--kind",
         type=int,
         nargs="+",
         required=True,
-        help="of each target: 0 unknown, 1 UAV, 2 vehicle",
+        help="class of each target: 0 unknown, 1 UAV, 2 vehicle",
     )
     options = parser.parse_args()
     try:

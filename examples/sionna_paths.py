@@ -1,8 +1,8 @@
-"""Paths of Sionna RT as a path file (docs/path_files.md).
+"""Converts paths of Sionna RT to a path file (docs/path_files.md).
 
-Sionna RT (sionna.rt 1.0 and newer) gives a Paths object for every call of its PathSolver. Trace
-with isotropic arrays of one element and a synthetic array, so that the paths are those of the
-sites; move the targets, trace again for each frame:
+The PathSolver of Sionna RT (sionna.rt 1.0 and newer) returns a Paths object. Trace with isotropic
+arrays of one element and a synthetic array, so that the paths are those of the sites. Move the
+targets and trace again for each frame:
 
     from sionna_paths import frame_of, path_file_arrays
 
@@ -19,10 +19,10 @@ sites; move the targets, trace again for each frame:
         period_s=0.2)
     numpy.savez_compressed("yard.npz", **arrays)
 
-Sionna's coefficients `a` are those of the passband: its documentation multiplies them by
-exp(-j 2 pi f tau) itself, as the reader of path files does. Its angles are zenith and azimuth of
-the directions from the sites along the path, in the frame of its scene, and its Doppler shift is
-positive when the path shortens: all as in the file.
+Sionna RT has the conventions of path files. Coefficients `a` are those of the passband: its
+documentation multiplies them by exp(-j 2 pi f tau), as the reader of path files does. Angles are
+zenith and azimuth of the directions from the sites along the path, in the frame of the scene. The
+Doppler shift is positive when the path shortens.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-# sionna.rt.constants.InteractionType and INVALID_SHAPE.
+# Values of sionna.rt.constants.InteractionType.
 NO_INTERACTION = 0
 DIFFUSE = 2
 VALUES = ("tau", "theta_t", "phi_t", "theta_r", "phi_r")
@@ -39,8 +39,9 @@ GROUPS = ("los", "spec", "diff", "dyn")
 
 
 def frame_of(paths, targets: Mapping[int, int]) -> dict[str, np.ndarray]:
-    """Arrays of one frame from a sionna.rt.Paths object.
+    """Arrays of one frame, as frame_arrays returns them.
 
+    paths: a sionna.rt.Paths object
     targets: index of each target by the object_id of its object
     """
     real, imaginary = (_numpy(part) for part in paths.a)
@@ -66,24 +67,28 @@ def frame_arrays(
     objects: np.ndarray,
     targets: Mapping[int, int],
 ) -> dict[str, np.ndarray]:
-    """Arrays los_*, spec_*, diff_* and dyn_* (without dyn_f) of one frame.
+    """Arrays of one frame: los_*, spec_*, diff_* and dyn_*, without dyn_f.
 
-    a: [num_rx, 1, num_tx, 1, num_paths], complex
-    tau: [num_rx, num_tx, num_paths] or as a, s; theta_t, phi_t, theta_r, phi_r: the same, rad;
-    doppler: the same, Hz
-    valid: the same, bool
-    interactions, objects: [max_depth, ...], int, kind of each interaction and id of the object it
-    is with
-    targets: index of each target by its object's id
-    Raises ValueError for arrays of more than one element.
+    a: [num_rx, 1, num_tx, 1, num_paths], complex, amplitudes
+    tau: [num_rx, num_tx, num_paths] or the shape of a, float, s, delays
+    theta_t, phi_t: same shape, float, rad, zenith and azimuth of departure
+    theta_r, phi_r: same shape, float, rad, zenith and azimuth of arrival
+    doppler: same shape, float, Hz
+    valid: same shape, bool
+    interactions: [max_depth, ...], int, kind of each interaction along a path
+    objects: [max_depth, ...], int, id of the object of each interaction
+    targets: index of each target by the id of its object
+
+    Raises ValueError: the arrays have more than one element
     """
+    # All values with one shape, in the units of the file.
     num_rx, num_rx_ant, num_tx, num_tx_ant, num_paths = a.shape
     if (num_rx_ant, num_tx_ant) != (1, 1):
         raise ValueError(
             f"a has {num_rx_ant} receive and {num_tx_ant} transmit antennas a site; trace with "
             "arrays of one element: the scene file says where the others are"
         )
-    links = num_rx, num_tx, num_paths
+    links = (num_rx, num_tx, num_paths)
     flat = {
         name: np.asarray(value).reshape(links)
         for name, value in (
@@ -99,7 +104,7 @@ def frame_arrays(
     flat["rx"], flat["tx"], _ = np.indices(links)
     flat["tau"] = flat["tau"] * 1e9
 
-    # Which target a path goes by first, and what else is in it.
+    # First target of each path, and number of its interactions with anything else.
     kinds = np.asarray(interactions).reshape(-1, *links)
     names = np.asarray(objects).reshape(-1, *links)
     who = np.full(links, -1)
@@ -108,12 +113,13 @@ def frame_arrays(
         met = np.full(links, -1)
         for identity, index in targets.items():
             met[(name == identity) & (kind != NO_INTERACTION)] = index
-        others += (kind != NO_INTERACTION) & ((met < 0) | ((who >= 0) & (met != who)))
+        is_other = (met < 0) | ((who >= 0) & (met != who))
+        others += (kind != NO_INTERACTION) & is_other
         who = np.where(who < 0, met, who)
     flat["who"] = who
     flat["multi"] = others > 0
 
-    # Groups of the file.
+    # Group of each path in the file.
     usable = np.asarray(valid, bool).reshape(links) & (flat["tau"] >= 0) & (flat["a"] != 0)
     met_something = (kinds != NO_INTERACTION).any(axis=0)
     rough = (kinds == DIFFUSE).any(axis=0)
@@ -124,6 +130,8 @@ def frame_arrays(
         "diff": still & met_something & rough,
         "dyn": ~still,
     }
+
+    # Usable paths of each group.
     arrays = {}
     for group in GROUPS:
         for name, values in flat.items():
@@ -142,13 +150,20 @@ def path_file_arrays(
     carrier_hz: float,
     period_s: float,
 ) -> dict[str, np.ndarray]:
-    """All arrays of a path file. Static paths are those of the first frame.
+    """Arrays of a path file. Static paths are those of the first frame.
 
-    frames: of frame_arrays, one a frame
-    tx, rx: [num, 3], m, in the order of Sionna's scene
-    positions_m, velocities_mps: [num_frames, num_targets, 3], m, m/s
-    kinds: [num_targets], 1 UAV, 2 vehicle
+    frames: arrays of each frame, as frame_arrays returns them
+    tx: [num_tx, 3], float, m, positions of the transmitters in the order of Sionna's scene
+    rx: [num_rx, 3], float, m, positions of the receivers in the same order
+    positions_m: [num_frames, num_targets, 3], float, m
+    velocities_mps: [num_frames, num_targets, 3], float, m/s
+    kinds: [num_targets], int, 0 unknown, 1 UAV, 2 vehicle
+    carrier_hz: carrier frequency, Hz
+    period_s: time between two frames, s
+
+    Returns the arrays by their names in the file.
     """
+    # Static paths, and the paths by way of targets of all frames.
     arrays = {name: value for name, value in frames[0].items() if not name.startswith("dyn_")}
     for name in (name for name in frames[0] if name.startswith("dyn_")):
         arrays[name] = np.concatenate([frame[name] for frame in frames])
@@ -166,5 +181,5 @@ def path_file_arrays(
 
 
 def _numpy(value) -> np.ndarray:
-    """A tensor of Dr.Jit, or whatever numpy reads."""
+    """Convert a tensor of Dr.Jit, or anything that numpy reads."""
     return value.numpy() if hasattr(value, "numpy") else np.asarray(value)

@@ -229,12 +229,14 @@ def _draw_routes(axes: Axes, scene: Scene, kind: TargetClass | None) -> None:
     for target in scene.targets:
         if kind is not None and target.target_class is not kind:
             continue
+        # Points at which the motion is defined.
         motion = target.motion
         length_s = min(motion.duration_s, ROUTE_S)
         times_s = motion.start_s + np.linspace(0, length_s, ROUTE_POINTS)
         route_m = np.array(
             [motion.state(float(t))[0] for t in times_s if is_defined(motion, float(t))]
         )
+
         axes.plot(*route_m[:, :2].T, color=ROUTE, linewidth=1.2, path_effects=RIM, zorder=3)
         axes.annotate(
             target.name,
@@ -258,6 +260,8 @@ def _legend(scene: Scene, height_m: float, has_gaps: bool) -> list:
         handles.append(
             Line2D([], [], color=ROUTE, linewidth=1.2, path_effects=RIM, label="route of a target")
         )
+
+    # Static world.
     boxes = scene.world.boxes if scene.world is not None else ()
     if any(box.high_m[2] <= height_m for box in boxes):
         handles.append(
@@ -274,6 +278,7 @@ def _legend(scene: Scene, height_m: float, has_gaps: bool) -> list:
         )
     if scene.world is not None and scene.world.walls:
         handles.append(Line2D([], [], color=OUTLINE, linewidth=2.5, label="wall"))
+
     if has_gaps:
         handles.append(Patch(facecolor=SHADOW, edgecolor=OUTLINE, label="reached by too few links"))
     return handles

@@ -44,6 +44,7 @@ def map_stations(views: Sequence[Scene]) -> list[MapStation]:
 
     views: the scene, seen on each band that the map shows
     """
+    # Arrays and roles on each band.
     sites: dict[str, list[Site]] = {}
     transmitting = set()
     receiving = set()
@@ -53,6 +54,7 @@ def map_stations(views: Sequence[Scene]) -> list[MapStation]:
         on_band = {site.name: site for site in (*view.transmitters, *view.receivers)}
         for name, site in on_band.items():
             sites.setdefault(name, []).append(site)
+
     return [
         MapStation(name, tuple(arrays), name in transmitting, name in receiving)
         for name, arrays in sites.items()

@@ -79,12 +79,16 @@ def _frame_errors(
 
     Returns two arrays [num_truths], float64, m; nan for targets without a track.
     """
+    # Assign tracks to targets by their distance.
+    truths_m = record.truth_state[truths, :dimension]
+    tracks_m = record.track_state[tracks, :dimension]
+    distances_m = pairwise_distances(truths_m, tracks_m)
+    pairs = match_within(distances_m, GOSPA_CUTOFF_M)
+
+    # Error, and r.m.s. error that the track reports.
     errors_m = np.full(len(truths), np.nan)
     reported_m = np.full(len(truths), np.nan)
-    distances_m = pairwise_distances(
-        record.truth_state[truths, :dimension], record.track_state[tracks, :dimension]
-    )
-    for truth, track in match_within(distances_m, GOSPA_CUTOFF_M):
+    for truth, track in pairs:
         covariance = record.track_covariance[tracks[track], :dimension, :dimension]
         errors_m[truth] = distances_m[truth, track]
         reported_m[truth] = np.sqrt(np.trace(covariance))

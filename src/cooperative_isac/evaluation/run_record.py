@@ -339,6 +339,7 @@ class RunRecorder:
         stamp_ns: time stamp of the frame, ns since 1970
         simulated: the echoes of the frame are simulated
         """
+        # Rows of the four tables.
         frame_rows = [(number, stamp_ns, simulated)]
         truth_rows = [
             (number, truth.name, truth.target_class.value, _state(truth)) for truth in truths
@@ -358,6 +359,7 @@ class RunRecorder:
             )
             for track in tracks
         ]
+
         self._frames.append((frame_rows, truth_rows, detection_rows, track_rows))
 
     def record(self, last: int = FRAMES_KEPT) -> RunRecord:

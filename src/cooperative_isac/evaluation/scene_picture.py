@@ -154,9 +154,12 @@ def _longest(errors: dict[str, TargetErrors]) -> dict[str, TargetErrors]:
 
 def _tracks(record: RunRecord) -> Iterator[TrackCurve]:
     """Yield each track while it was established. The longest ones have colors and labels."""
+    # The tracks that were established in most frames.
     established = np.isin(record.track_status, ESTABLISHED_NUMBERS)
     numbers, lengths = np.unique(record.track_id[established], return_counts=True)
-    colored = sorted(numbers[np.argsort(-lengths, kind="stable")][:MAX_CURVES])
+    longest_first = numbers[np.argsort(-lengths, kind="stable")]
+    colored = sorted(longest_first[:MAX_CURVES])
+
     for number in numbers:
         chosen = established & (record.track_id == number)
         target_class = TargetClass(int(record.track_class[chosen][-1]))
@@ -233,9 +236,12 @@ def _scatterers_m(scene: Scene) -> np.ndarray:
 
 def _ellipse(track: TrackCurve, row: int) -> Ellipse:
     """Covariance ellipse of a track at one time, SIGMAS standard deviations wide, from above."""
+    # Principal axes of the covariance; rounding may make a variance negative.
     variances, axes = np.linalg.eigh(track.covariance[row, :2, :2])
     width, height = 2 * SIGMAS * np.sqrt(np.maximum(variances, 0.0))
-    angle_deg = float(np.degrees(np.arctan2(axes[1, 0], axes[0, 0])))
+    first_axis = axes[:, 0]
+    angle_deg = float(np.degrees(np.arctan2(first_axis[1], first_axis[0])))
+
     return Ellipse(
         tuple(track.state[row, :2]),
         width,
@@ -326,13 +332,18 @@ def _label_ends(axes: Axes, ends: list[tuple[float, float, str]]) -> None:
     ends: height in m, time in s, and name of each line
     """
     gap = LABEL_GAP_SHARE * (max(ends)[0] - min(ends)[0]) if ends else 0.0
+    ends = sorted(ends)
     while ends:
-        ends = sorted(ends)
-        together = [end for end in ends if end[0] - ends[0][0] <= gap]
+        # The lines within the gap above the lowest one.
+        lowest = ends[0][0]
+        together = [end for end in ends if end[0] - lowest <= gap]
         ends = ends[len(together) :]
+
+        label = ", ".join(name for _, _, name in together)
+        last_time = max(time for _, time, _ in together)
         axes.annotate(
-            ", ".join(name for _, _, name in together),
-            (max(time for _, time, _ in together), together[0][0]),
+            label,
+            (last_time, lowest),
             (4, 0),
             va="center",
             textcoords="offset points",
@@ -400,10 +411,14 @@ def _legend(scene: Scene, tracks: list[TrackCurve]) -> list:
         Patch(color=REPORTED, label=f"{SIGMAS:g} r.m.s. errors that a track reports"),
         Patch(color=UNTRACKED, label="no track"),
     ]
+
+    # Parts of the scene that it has.
     if len(_scatterers_m(scene)):
         handles.append(Line2D([], [], color=FAINT, marker="x", linestyle="", label="scatterers"))
     if any(view.world is not None and view.world.boxes for view in scene.views):
         handles.append(Patch(facecolor=BUILDING, edgecolor=OUTLINE, label="building"))
+
+    # Tracks.
     for track in tracks:
         if track.label:
             line = Line2D([], [], color=track.color, linewidth=3.4, alpha=TRACK_ALPHA)

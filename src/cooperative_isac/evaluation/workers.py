@@ -120,6 +120,7 @@ def _one_thread() -> Generator[None, None, None]:
     try:
         yield
     finally:
+        # Restore the variables of this process.
         for name, value in before.items():
             if value is None:
                 del os.environ[name]

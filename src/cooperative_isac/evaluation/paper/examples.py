@@ -75,6 +75,7 @@ def draw_examples(scene: Scene, scheme_name: str, rows: Sequence[Row], path: Pat
     figure = Figure(figsize=(4 * len(frames) + 1.5, 4.8), layout="constrained")
     FigureCanvasAgg(figure)
     limits_x, limits_y = _limits(scene)
+    # A panel for each frame.
     panels = np.atleast_1d(figure.subplots(1, len(frames), sharey=True))
     for frame, axes in zip(frames, panels):
         _draw_stations(axes, scene)
@@ -83,6 +84,8 @@ def draw_examples(scene: Scene, scheme_name: str, rows: Sequence[Row], path: Pat
         _draw_states(axes, frame_rows, scheme_name, style.color, "x", DETECTION_WIDTH)
         axes.set(aspect="equal", xlim=limits_x, ylim=limits_y)
         axes.set(xlabel="x (m)", title=f"frame {frame}")
+
+    # Legend and title.
     panels[0].set_ylabel("y (m)")
     add_legend(figure)
     figure.suptitle(f"CF Fig. 10: truth and detections of {scheme_name}; {scene.name}, simulated")

@@ -153,8 +153,10 @@ def _draw_bound(axes: Axes, bounds: Mapping[float, float]) -> None:
     """Shade the region below the root CRLB, on a logarithmic axis."""
     if not bounds:
         return
+    # The region ends at the lower edge of the axis, which is below all points.
     lowest_point = float(axes.dataLim.minposy)
     lowest = BOUND_MARGIN * min(lowest_point, *bounds.values())
+
     axes.set_yscale("log")
     axes.fill_between(
         list(bounds),

@@ -75,38 +75,28 @@ def _antennas(scale: str) -> Sweep:
 
 
 def _clutter(scale: str) -> Sweep:
-    points = tuple(
-        Point(
-            count,
-            {"propagation.clutter": {"num_scatterers": count, "reflection_variance": variance}},
-            f"clutter variance {variance:g}",
-        )
-        for variance in (0.01, 0.1, 1.0)
-        for count in (3, 6, 9, 12, 15, 18)
-    )
-    return Sweep(13, "clutter", "number of clutter scatterers S", points, FEW_SCHEMES)
+    points = []
+    for variance in (0.01, 0.1, 1.0):
+        for count in (3, 6, 9, 12, 15, 18):
+            clutter = {"num_scatterers": count, "reflection_variance": variance}
+            changes = {"propagation.clutter": clutter}
+            points.append(Point(count, changes, f"clutter variance {variance:g}"))
+    return Sweep(13, "clutter", "number of clutter scatterers S", tuple(points), FEW_SCHEMES)
 
 
 def _offsets(scale: str) -> Sweep:
-    points = tuple(
-        Point(
-            round(1e9 * timing, 3),
-            {
-                "propagation.timing_offset_std_s": timing,
-                "propagation.frequency_offset_std_hz": frequency,
-            },
-            f"frequency offset {frequency:g} Hz",
-        )
-        for frequency in (0.0, 1000.0, 5000.0)
-        for timing in (0.0, 30e-9, 100e-9, 300e-9)
-    )
-    return Sweep(
-        14,
-        "clock offsets",
-        "standard deviation of the timing offset (ns)",
-        points,
-        FEW_SCHEMES,
-    )
+    points = []
+    for frequency_hz in (0.0, 1000.0, 5000.0):
+        for timing_s in (0.0, 30e-9, 100e-9, 300e-9):
+            changes = {
+                "propagation.timing_offset_std_s": timing_s,
+                "propagation.frequency_offset_std_hz": frequency_hz,
+            }
+            timing_ns = round(1e9 * timing_s, 3)
+            points.append(Point(timing_ns, changes, f"frequency offset {frequency_hz:g} Hz"))
+    axis = "standard deviation of the timing offset (ns)"
+    return Sweep(14, "clock offsets", axis, tuple(points), FEW_SCHEMES)
 
 
+# Sweep of each figure, a function of the scale.
 SWEEPS = {6: _power, 7: _targets, 8: _symbols, 9: _antennas, 13: _clutter, 14: _offsets}

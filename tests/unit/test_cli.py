@@ -1,4 +1,4 @@
-"""The command line: what it accepts, and what it says when it does not."""
+"""Command line: accepted options, help and error messages."""
 
 import json
 import re
@@ -23,7 +23,7 @@ def isac(*arguments):
     return result.exit_code, result.stdout, result.stderr
 
 
-def test_a_good_scene_is_described():
+def test_a_valid_scene_is_described():
     code, output, _ = isac("check", TINY)
     assert code == 0 and "tiny (2-D)" in output and "bistatic range" in output
 
@@ -42,7 +42,7 @@ def test_a_scheme_that_cannot_be_made_is_a_warning(tmp_path, monkeypatch, scheme
     assert f"warning: sensing.scheme: {fault}" in errors
 
 
-def test_a_scheme_whose_ends_cannot_be_made_is_a_warning_that_names_the_station(tmp_path):
+def test_a_scheme_that_cannot_be_made_names_its_station(tmp_path):
     path = tmp_path / "other.yaml"
     path.write_text(NETWORK.replace("name: east\n", "name: east\n    scheme: raw_ml\n"))
     code, _, errors = isac("check", str(path))
@@ -70,7 +70,7 @@ def test_a_motion_filter_that_cannot_be_made_is_a_warning(tmp_path, model, fault
     assert errors.startswith(f"error: tracking model '{model}' {fault}")
 
 
-def test_help_loads_no_library_of_numbers_and_no_ros():
+def test_help_loads_no_numerical_library_and_no_ros():
     script = (
         "import sys\n"
         "from cooperative_isac.cli import main\n"
@@ -87,7 +87,7 @@ def test_help_loads_no_library_of_numbers_and_no_ros():
         assert code == "0" and "typer" in modules and not heavy & set(modules)
 
 
-def test_every_fault_of_a_bad_scene_is_a_line(tmp_path):
+def test_every_fault_of_a_scene_is_a_line(tmp_path):
     bad = tmp_path / "bad.yaml"
     bad.write_text(
         Path(TINY)
@@ -103,7 +103,7 @@ def test_every_fault_of_a_bad_scene_is_a_line(tmp_path):
 
 
 @pytest.mark.parametrize("command", ["check", "run", "evaluate"])
-def test_a_scene_that_is_not_there_is_an_error(command):
+def test_a_missing_scene_is_an_error(command):
     code, _, errors = isac(command, "/nowhere/scene.yaml")
     assert code == 1 and errors == "error: /nowhere/scene.yaml: no such scene file\n"
 
@@ -136,7 +136,7 @@ def test_a_recording_is_not_overwritten(tmp_path):
         ("--scheme", "dvqvae", "has no weights for scene 'tiny'"),
     ],
 )
-def test_a_choice_that_cannot_be_is_one_line_with_its_option(option, value, reason):
+def test_an_invalid_option_is_a_one_line_error(option, value, reason):
     code, output, errors = isac("run", TINY, option, value)
     assert code == 1 and not output and errors.count("\n") == 1
     assert errors.startswith(f"error: {option} {value}: ") and reason in errors
@@ -151,9 +151,7 @@ def test_a_choice_that_cannot_be_is_one_line_with_its_option(option, value, reas
         (("--network",), "LOCALHOST", "SUBNET"),
     ],
 )
-def test_a_run_stays_on_this_machine_unless_it_is_asked_not_to(
-    monkeypatch, arguments, given, found
-):
+def test_discovery_is_local_unless_network_is_given(monkeypatch, arguments, given, found):
     monkeypatch.setenv(cli.DISCOVERY_RANGE, given or "")
     if given is None:
         monkeypatch.delenv(cli.DISCOVERY_RANGE)
@@ -167,7 +165,7 @@ def test_a_folder_without_a_report_is_an_error(tmp_path):
 
 
 @pytest.mark.parametrize("rate", ["0.01", "300"])
-def test_a_rate_of_a_scene_that_no_node_follows_is_refused_before_a_run(tmp_path, rate):
+def test_a_rate_beyond_the_nodes_is_refused(tmp_path, rate):
     path = tmp_path / "odd.yaml"
     own = re.search(r"update_rate_hz: *\S+", TINY_TEXT)[0]
     path.write_text(TINY_TEXT.replace(own, f"update_rate_hz: {rate}"))
@@ -176,7 +174,7 @@ def test_a_rate_of_a_scene_that_no_node_follows_is_refused_before_a_run(tmp_path
     assert not (tmp_path / "out").exists()
 
 
-def test_a_home_of_nobody_is_a_folder_of_that_name(tmp_path, monkeypatch):
+def test_an_unknown_home_folder_is_taken_literally(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "~nobody_here").write_text("")
     code, _, errors = isac("run", TINY, "--out", "~nobody_here/x")
@@ -237,13 +235,13 @@ def test_every_power_of_the_list_is_evaluated(tmp_path):
 
 
 @pytest.mark.parametrize("power", ["nan", "inf", "1e5", "-201"])
-def test_a_power_that_is_none_is_an_error(power):
+def test_a_power_out_of_range_is_an_error(power):
     code, _, errors = isac("evaluate", TINY, f"--power-dbm={power}")
     assert code == 1 and errors.startswith("error: --power-dbm is ")
     assert errors.endswith("must be within -200 and 200\n")
 
 
-def test_a_map_goes_to_a_png_file_that_can_be_written(tmp_path):
+def test_a_map_needs_a_writable_png_file(tmp_path):
     code, output, errors = isac("check", TINY, "--coverage", str(tmp_path))
     assert code == 1 and not output
     assert errors == f"error: --coverage is {tmp_path}; must be a file whose name ends in .png\n"
@@ -256,7 +254,7 @@ def test_a_map_goes_to_a_png_file_that_can_be_written(tmp_path):
 
 
 @pytest.mark.parametrize("more", [(), ("--sequence", "1")])
-def test_results_do_not_go_to_a_folder(tmp_path, more):
+def test_a_folder_is_no_results_file(tmp_path, more):
     code, output, errors = isac("evaluate", TINY, "--json", str(tmp_path), *more)
     assert code == 1 and not output
     assert errors == f"error: cannot write {tmp_path}: it is a folder; name a file in it\n"
@@ -266,7 +264,7 @@ def test_results_do_not_go_to_a_folder(tmp_path, more):
 
 
 @pytest.mark.parametrize("more", [("--frames", "1"), ("--sequence", "1")])
-def test_a_file_of_something_else_is_not_replaced_by_results(tmp_path, more):
+def test_a_file_of_another_kind_is_not_replaced(tmp_path, more):
     scene = tmp_path / "scene.yaml"
     scene.write_bytes(Path(TINY).read_bytes())
     code, output, errors = isac("evaluate", TINY, "--json", str(scene), *more)
@@ -283,7 +281,7 @@ def test_a_file_of_something_else_is_not_replaced_by_results(tmp_path, more):
 
 
 @pytest.mark.parametrize("more", [("--frames", "1"), ("--sequence", "1")])
-def test_results_that_cannot_be_written_after_all_are_shown(tmp_path, monkeypatch, more):
+def test_results_are_shown_if_they_cannot_be_written(tmp_path, monkeypatch, more):
     def fill_up(path, content):
         raise OutputError(f"cannot write {path}: No space left on device; name another place")
 
@@ -302,7 +300,7 @@ def test_results_that_cannot_be_written_after_all_are_shown(tmp_path, monkeypatc
         ("figures", "cf", "--fig", "I", "--out"),
     ],
 )
-def test_folders_that_cannot_be_made_are_refused_before_the_work(tmp_path, arguments):
+def test_folders_that_cannot_be_made_are_refused_first(tmp_path, arguments):
     (tmp_path / "file").touch()
     for place in (tmp_path / "file", Path("/proc/x")):
         code, output, errors = isac(*arguments, str(place / "folder"))

@@ -1,4 +1,4 @@
-"""Checkpoints hold what a report needs, whatever becomes of who wrote them."""
+"""Checkpoints of a run, from which its report is recovered."""
 
 import json
 from dataclasses import fields
@@ -29,8 +29,9 @@ from cooperative_isac.tracking.track import Track, TrackStatus
 
 
 def add(recorder, number):
-    """One target, one detection and two tracks; none in frame 3."""
-    place, velocity = np.array([number, 2.0, 3.0]), np.array([1.0, 0.0, 0.0])
+    """Record of frames with one target, one detection and two tracks each, but none in frame 3."""
+    place = np.array([number, 2.0, 3.0])
+    velocity = np.array([1.0, 0.0, 0.0])
     seen = number != 3
     truths = [TargetState("car1", TargetClass.VEHICLE, place, velocity)][:seen]
     detections = [Detection(place + 1, velocity, np.eye(6), 20.0, ("rx1",), 2)][:seen]
@@ -67,7 +68,8 @@ def same(one, other):
 
 
 def test_parts_of_a_record_are_the_record():
-    recorder, parts = RunRecorder(), []
+    recorder = RunRecorder()
+    parts = []
     for number in range(7):
         add(recorder, number)
         if number in (1, 4, 6):
@@ -91,8 +93,9 @@ def test_a_long_record_keeps_its_last_frames():
     assert merged_records([record_of([0, 1]), long]).frame_number[0] == 5
 
 
-def test_recorded_frames_are_those_that_were_added():
-    record, again = record_of(range(5)), RunRecorder()
+def test_recorded_frames_are_read_back():
+    record = record_of(range(5))
+    again = RunRecorder()
     for frame in recorded_frames(record):
         again.add(
             frame.number,
@@ -105,7 +108,7 @@ def test_recorded_frames_are_those_that_were_added():
     assert same(again.record(), record)
 
 
-def test_recorded_detections_are_complete_ones():
+def test_only_complete_detections_are_recorded():
     recorder = RunRecorder()
     place = np.array([1.0, 2.0, 3.0])
     found = Detection(place, place, np.eye(6), 20.0, ("rx1",), 2)
@@ -130,7 +133,7 @@ def test_a_report_is_recovered_from_its_checkpoints(tmp_path):
     assert read_checkpoint(tmp_path) is None and not recover_report(tmp_path)
 
 
-def test_files_of_the_user_outlive_the_checkpoints(tmp_path):
+def test_files_of_the_user_are_kept(tmp_path):
     write_checkpoint(tmp_path, 7, {}, record_of([0]), {})
     own = tmp_path / CHECKPOINT_FOLDER / "model.pt"
     own.write_text("weights")
@@ -141,7 +144,7 @@ def test_files_of_the_user_outlive_the_checkpoints(tmp_path):
     assert not own.parent.exists()
 
 
-def test_frames_that_no_record_keeps_are_removed(tmp_path):
+def test_files_of_old_frames_are_removed(tmp_path):
     for first in (0, 10, 20, 20 + FRAMES_KEPT):
         write_checkpoint(tmp_path, 7, {}, record_of([first, first + 1]), {})
     numbers = read_checkpoint(tmp_path).record.frame_number.tolist()
@@ -149,17 +152,18 @@ def test_frames_that_no_record_keeps_are_removed(tmp_path):
 
 
 @pytest.mark.parametrize("damage", ["", "{}", "[1]", '{"run": 7}'])
-def test_a_damaged_checkpoint_is_none(tmp_path, damage):
+def test_a_damaged_checkpoint_is_ignored(tmp_path, damage):
     write_checkpoint(tmp_path, 7, {}, record_of([0]), {})
     (tmp_path / CHECKPOINT_FOLDER / "counts.json").write_text(damage)
     assert read_checkpoint(tmp_path) is None
 
 
-def test_a_ledger_goes_on_and_does_not_blame_the_frames_that_it_did_not_see():
-    first, second = RunLedger(0.1), RunLedger(0.1)
+def test_a_restored_ledger_counts_unseen_frames_apart():
+    first = RunLedger(0.1)
+    second = RunLedger(0.1)
     for ledger, numbers in ((first, range(10)), (second, range(20, 30))):
         if ledger is second:
-            first.announce(10, 10**9, 100)  # its decoding was not seen
+            first.announce(10, 10**9, 100)  # decoded while no ledger was there
             second.restore(json.loads(json.dumps(first.state())))
         for number in numbers:
             ledger.announce(number, number * 10**8, 100)
@@ -179,8 +183,9 @@ def test_a_ledger_goes_on_and_does_not_blame_the_frames_that_it_did_not_see():
     assert summary["fronthaul_downlink_bits_per_s"] == pytest.approx(22 * 100 / 2.5, abs=0.1)
 
 
-def test_bounds_go_on():
-    log, again = BoundLog(2), BoundLog(2)
+def test_a_bound_log_continues_from_its_state():
+    log = BoundLog(2)
+    again = BoundLog(2)
     log._total, log._samples = np.array([[4.0, 9.0], [1.0, 1.0]]), 3
     again.restore(json.loads(json.dumps(log.state())))
     assert again.summary() == log.summary()

@@ -1,4 +1,4 @@
-"""`isac evaluate`: the results file, the tables, and what it refuses."""
+"""`isac evaluate`: results file, tables and error messages."""
 
 import json
 from dataclasses import asdict, fields
@@ -30,7 +30,7 @@ BOUND_KEYS = {
 
 @pytest.fixture(scope="module")
 def results(small, tmp_path_factory):
-    """The results file of a few frames at two powers."""
+    """Content of the results file for a few frames at two powers."""
     path = tmp_path_factory.mktemp("evaluation") / "results.json"
     evaluate(small, ["local_ml", "local_ml"], 12, 3, [30.0, 40.0], path)
     return json.loads(path.read_text())
@@ -40,8 +40,8 @@ def test_the_file_holds_schemes_and_bounds_by_power(results):
     assert set(results["schemes"]) == {"local_ml"} and set(results["crlb"]) == {"30", "40"}
     assert all(set(figures) == SCHEME_KEYS for figures in results["schemes"]["local_ml"].values())
     assert all(set(figures) == BOUND_KEYS for figures in results["crlb"].values())
-    told = {key: results[key] for key in ("scene", "frames", "seed", "simulated")}
-    assert told == {"scene": "small", "frames": 12, "seed": 3, "simulated": True}
+    settings = {key: results[key] for key in ("scene", "frames", "seed", "simulated")}
+    assert settings == {"scene": "small", "frames": 12, "seed": 3, "simulated": True}
 
 
 def test_ten_decibels_are_a_factor_of_ten_in_the_bound(results):
@@ -50,8 +50,9 @@ def test_ten_decibels_are_a_factor_of_ten_in_the_bound(results):
         assert low == pytest.approx(10 * high, rel=0.01)
 
 
-def test_the_scheme_is_near_the_bound_and_users_gain_from_power(results):
-    found, bound = results["schemes"]["local_ml"]["40"], results["crlb"]["40"]
+def test_errors_are_near_the_bound_and_rates_rise_with_power(results):
+    found = results["schemes"]["local_ml"]["40"]
+    bound = results["crlb"]["40"]
     assert found["detection_rate"] > 0.7 and found["false_alarms_per_frame"] < 0.5
     assert 0.4 < found["median_location_m"] / bound["median_location_m"] < 1.5
     assert 0.3 < found["median_velocity_mps"] / bound["median_velocity_mps"] < 1.8
@@ -72,7 +73,7 @@ def test_tables_show_errors_over_the_bound_and_bits(small, capsys):
     ]
 
 
-def test_figures_without_samples_and_bounds_without_end_are_null(small):
+def test_missing_figures_and_infinite_bounds_are_null(small):
     nothing = SchemeFigures(*[float("nan")] * 4, 0.0, 0.0, 1.0, 2.0, 3.0, 4.0)
     result = PowerResult(-3.5, {"deaf": nothing}, BoundFigures(float("inf"), 2.0, 3.0, 4.0), 5.0)
     written = results_dict(small, [result], 1, 2)
@@ -82,7 +83,7 @@ def test_figures_without_samples_and_bounds_without_end_are_null(small):
     json.dumps(written, allow_nan=False)
 
 
-def test_a_scheme_that_fails_is_told_in_a_line(small, install_scheme, capsys):
+def test_a_failing_scheme_is_a_one_line_error(small, install_scheme, capsys):
     text = (
         "from cooperative_isac.schemes import contract\n"
         "class Scheme(contract.Scheme):\n"
@@ -105,7 +106,7 @@ def test_a_scheme_that_fails_is_told_in_a_line(small, install_scheme, capsys):
     )
 
 
-def test_a_file_that_cannot_be_written_is_told_before_the_work(small, tmp_path, capsys):
+def test_a_file_that_cannot_be_written_is_refused_first(small, tmp_path, capsys):
     path = tmp_path / "missing" / "results.json"
     with pytest.raises(SystemExit):
         evaluate(small, ["local_ml"], 10**6, 0, None, path)
@@ -114,7 +115,7 @@ def test_a_file_that_cannot_be_written_is_told_before_the_work(small, tmp_path, 
     )
 
 
-def test_the_power_of_the_scene_is_told_in_dbm(small, tilted):
+def test_the_power_of_the_scene_is_in_dbm(small, tilted):
     assert (scene_power_dbm(small), scene_power_dbm(tilted)) == (40.0, 33.0)
 
 

@@ -1,4 +1,4 @@
-"""The link budget of `isac check` against simulated echoes, and its map."""
+"""Link budget of `isac check`, compared with simulated echoes, and its map."""
 
 from dataclasses import replace
 
@@ -35,13 +35,15 @@ def yard():
 
 
 @pytest.mark.parametrize(("name", "kind"), [("campus", None), ("yard", TargetClass.UAV)])
-def test_the_snr_is_that_of_many_simulated_echoes(name, kind):
-    # Energy of one path in a frame over the noise of one sample, over many frames and drawn
-    # reflections. Precoders may spend less than the full power: scaled by what they spend.
+def test_the_snr_agrees_with_simulated_echoes(name, kind):
+    # Mean energy of one path in a frame over the noise of one sample, for many frames and random
+    # reflections. Precoders may use less than the full power, so the energy is over the used one.
     scene = load_scene(name)
     bodies = {key: replace(body, size_m=np.zeros(3)) for key, body in scene.bodies.items()}
     scene = replace(scene, bodies=bodies)
-    receiver, energies, spent = scene.receivers[0], [], []
+    receiver = scene.receivers[0]
+    energies = []
+    spent = []
     targets = [TargetState("a", TargetClass.UAV, PLACE, np.array([3.0, 2.0, 0.0]))]
     for number in range(60):
         frame = transmit(scene, number)
@@ -56,13 +58,13 @@ def test_the_snr_is_that_of_many_simulated_echoes(name, kind):
         energies.append(np.sum(np.abs(signal) ** 2) * scale)
         part = frame.precoders[:, frame.antennas[0]]
         spent.append(np.sum(np.abs(part) ** 2) * frame.group_size / scene.waveform.power_w)
-    # beams to random users: the mean over directions is only met roughly at one place
+    # Beams to random users: the gain at one place is only roughly the mean over all directions.
     found = 10 * np.log10(np.mean(energies) / np.mean(spent) / scene.propagation.noise_power_w)
     expected = 10 * np.log10(path_snr(scene, scene.transmitters[0], receiver, PLACE[None], kind)[0])
     assert found == pytest.approx(expected, abs=3)
 
 
-def test_the_link_budget_by_hand(yard):
+def test_the_link_budget_agrees_with_a_closed_form(yard):
     # 60 dBm, 64 symbols, 32 receive antennas, -90 dBm: 60 + 18.06 + 15.05 + 90 dB and the radar
     # equation.
     tx, rx = (
@@ -90,7 +92,7 @@ def test_points_within_buildings_are_found(yard):
     assert inside.tolist() == [True, False, True, False]
 
 
-def test_every_link_has_a_line_with_every_class_and_its_line_of_sight(yard):
+def test_every_link_has_a_line_with_classes_and_line_of_sight(yard):
     rows = dict(coverage_rows(yard))
     assert {f"{tx.name} - {rx.name}" for tx, rx in links(yard)} <= set(rows)
     assert all("uav" in rows[key] and "vehicle" in rows[key] for key in rows if " - " in key)
@@ -100,7 +102,7 @@ def test_every_link_has_a_line_with_every_class_and_its_line_of_sight(yard):
     assert f"line of sight {expected:.1f} dB" in rows["tx1 - rx1"]
 
 
-def test_a_scene_of_the_path_loss_model_has_one_class_and_no_line_of_sight(tiny):
+def test_the_path_loss_model_has_one_class_and_no_line_of_sight(tiny):
     rows = dict(coverage_rows(tiny))
     assert all("target" in rows[key] and "sight" not in rows[key] for key in rows if " - " in key)
 
@@ -116,17 +118,18 @@ def test_the_map_is_a_picture(name, tmp_path):
     assert lost.exit_code == 1 and "cannot write" in lost.stderr
 
 
-def test_a_network_has_the_links_of_each_band_with_the_noise_of_their_receivers():
+def test_each_band_has_its_links_and_receiver_noise():
     place = "    position_m: [-3, 30, 10]\n"
     own = (place, f"{place}    residual_self_interference_db: -90\n")
     plain, scene = network(extra=RADAR + TARGETS), network(own, extra=RADAR + TARGETS)
     rows = coverage_rows(scene)
     labels = [label for label, _ in rows]
-    first, second = labels.index("band high"), labels.index("band low")
+    first = labels.index("band high")
+    second = labels.index("band low")
     assert second - first - 1 == 12
     assert labels[second + 1 :] == ["west - west", "west - east"]
     assert "its target of the least cross section" in rows[0][1]
-    # The class's own cross section where no target has one.
+    # Without a target of the class, its own cross section.
     assert "least" not in coverage_rows(network(extra=RADAR))[0][1]
     active = replace(scene, link_mode=LinkMode.ACTIVE)
     assert [(tx.name, rx.name) for tx, rx in links(active)] == [
@@ -134,7 +137,7 @@ def test_a_network_has_the_links_of_each_band_with_the_noise_of_their_receivers(
         ("east", "east"),
         ("drone", "drone"),
     ]
-    # The residual of west is noise of west alone.
+    # Residual self-interference of west adds noise at west only.
     for receiver, expected in (("west", 1e-12 / (1e-12 + 1 / 32 * 1e-9)), ("east", 1.0)):
         levels = [
             path_snr(
@@ -153,7 +156,7 @@ def test_a_named_target_has_its_own_cross_section_in_the_budget():
         path_snr(view, *link, PLACE[None], TargetClass.UAV)[0] for view in (scene, classes)
     )
     assert own / of_class == pytest.approx(10**-1.3 / scene.body(TargetClass.UAV).rcs_m2)
-    # What a target of unknown class has at least: the smallest of all that are there.
+    # A target of unknown class has the smallest cross section of all targets.
     path = bistatic_geometry(
         link[0].position_m, link[1].position_m, PLACE, np.zeros(3), scene.grid.wavelength_m
     )
@@ -162,7 +165,7 @@ def test_a_named_target_has_its_own_cross_section_in_the_budget():
     assert least == pytest.approx(expected_power(scene, *link, path, 1e-3))
 
 
-def test_the_map_of_a_network_is_of_one_band(tmp_path):
+def test_the_map_shows_one_band(tmp_path):
     scene = tmp_path / "two.yaml"
     scene.write_text(NETWORK + RADAR + TARGETS)
     pictures = []

@@ -1,4 +1,4 @@
-"""Figures of a few frames, worked out by hand."""
+"""Figures of a few frames, compared with values computed by hand."""
 
 import numpy as np
 import pytest
@@ -14,7 +14,7 @@ def sample(
     return SchemeSample(*errors, num_false, bits, downlink, encode_s, decode_s)
 
 
-def test_errors_are_taken_over_detected_targets_and_rates_over_all():
+def test_errors_are_over_detected_targets_and_rates_over_all():
     samples = [
         sample([[3, 4], [0, 1]], [[1, 0], [2, 0]], num_false=3),
         sample([], []),
@@ -32,13 +32,13 @@ def test_errors_are_taken_over_detected_targets_and_rates_over_all():
     )
 
 
-def test_without_detections_errors_are_not_a_number():
+def test_errors_without_detections_are_nan():
     figures = scheme_figures([sample([], [])], 2)
     assert np.isnan(figures.rmse_location_m) and np.isnan(figures.median_velocity_mps)
     assert figures.detection_rate == 0
 
 
-def test_the_bound_is_the_root_of_its_mean_and_its_median():
+def test_the_bound_has_root_mean_and_median():
     frames = [
         FrameSample(np.array(location), np.array(velocity), 1.0, {})
         for location, velocity in (([1.0, 7.0], [2.0, 2.0]), ([2.0], [4.0]))

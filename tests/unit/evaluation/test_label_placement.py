@@ -1,4 +1,4 @@
-"""Labels of a picture cover neither lines nor each other."""
+"""Placement of labels clear of lines and of each other."""
 
 import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg

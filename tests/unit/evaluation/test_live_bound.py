@@ -1,4 +1,4 @@
-"""Errors of a run beside the bounds of its own draws."""
+"""Errors of a run relative to the bounds of the same frames."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -57,7 +57,7 @@ def test_frames_add_up():
     }
 
 
-def test_what_is_not_detected_is_not_compared():
+def test_missed_targets_are_left_out():
     log = BoundLog(2)
     assert log.add(BOUND, [truth("a", 0.0), truth("b", 50.0)], [detection(20.0)]) == (0.0, 0.0)
     assert log.add(BOUND, [], []) == (0.0, 0.0)
@@ -85,9 +85,11 @@ def test_a_velocity_without_a_bound_leaves_the_location_comparable():
     assert log.summary()["error_to_bound_samples"] == 2
 
 
-def test_the_bound_is_of_the_fading_that_is_heard(monkeypatch):
-    scene, number = load_scene(TINY), 4
-    targets, frame = scene_targets(scene, 1.0), make_frame(scene, number)
+def test_the_bound_has_the_fading_of_the_echo(monkeypatch):
+    scene = load_scene(TINY)
+    number = 4
+    targets = scene_targets(scene, 1.0)
+    frame = make_frame(scene, number)
     signal = frame.on("default")
     seen = {}
     monkeypatch.setattr(
@@ -102,7 +104,8 @@ def test_the_bound_is_of_the_fading_that_is_heard(monkeypatch):
 
 def test_more_power_lowers_the_bound():
     scene = load_scene(TINY)
-    targets, frame = scene_targets(scene, 1.0), make_frame(scene, 4)
+    targets = scene_targets(scene, 1.0)
+    frame = make_frame(scene, 4)
     signal = frame.on("default")
     louder = replace(signal, precoders=signal.precoders * np.float32(10))
     frames = (frame, replace(frame, signals={"default": louder}))
@@ -128,7 +131,7 @@ def test_the_bound_of_one_band_is_that_of_its_signal(tiny):
 
 
 def test_information_of_bands_adds_up(two_tiny):
-    """Every link has reflections of its own, so that bands share the states alone."""
+    """Links have independent reflections, so bands share the states of the targets only."""
     targets = scene_targets(two_tiny, 0.5)
     frame = make_frame(two_tiny, 4, 0.4)
     parts = []
@@ -139,7 +142,7 @@ def test_information_of_bands_adds_up(two_tiny):
     assert np.allclose(together, sum(parts), rtol=1e-6, atol=1e-6 * np.abs(together).max())
 
 
-def test_the_bound_has_stations_where_they_are_and_links_that_sense(two_tiny):
+def test_the_bound_has_poses_and_links_of_the_frame(two_tiny):
     targets = scene_targets(two_tiny, 0.5)
     there = make_frame(two_tiny, 4, 0.4)
     later = replace(there, poses=two_tiny.poses_at(9.0))

@@ -1,4 +1,4 @@
-"""Patterns of loss, and a short run of the small scene under them."""
+"""Patterns of packet loss, and a short run with them."""
 
 from pathlib import Path
 
@@ -30,7 +30,7 @@ def lossless(recording):
 
 
 def silent(receivers):
-    """Some receivers are silent for a second and a half."""
+    """Figures of a run in which some receivers send nothing for a second and a half."""
     return outage(SETTLED_FRAMES + 2, 15, receivers, NUM_FRAMES, 2)
 
 
@@ -50,7 +50,7 @@ def test_bursts_have_their_share_and_length():
     assert both == pytest.approx(0.09, abs=0.02)
 
 
-def test_an_outage_silences_the_receivers_named():
+def test_an_outage_removes_the_packets_of_its_receivers():
     arrived = outage(3, 2, [1], 8, 3)
     assert np.argwhere(~arrived).tolist() == [[3, 1], [4, 1]]
 

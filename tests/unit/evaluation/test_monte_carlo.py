@@ -1,4 +1,4 @@
-"""Random frames are a function of seed and number; detections are scored by optimal assignment."""
+"""Random frames as a function of seed and number, and scores of detections."""
 
 from dataclasses import replace
 
@@ -31,7 +31,7 @@ def target(position, velocity=(0, 0, 0)):
 
 
 class Sizes(Encoder):
-    """Packets of three or five bytes."""
+    """Encoder with packets of three or five bytes."""
 
     def __init__(self, station):
         self.station = station
@@ -48,7 +48,7 @@ class Names(Sizes):
 
 
 class Truth(Decoder):
-    """Errs by 0.1 m and 1 m/s, and sees a target that is not there."""
+    """Decoder with errors of 0.1 m and 1 m/s, and a false alarm."""
 
     def __init__(self, scene):
         self.scene = scene
@@ -67,7 +67,7 @@ class Nothing(Decoder):
 
 
 class Oracle(Scheme):
-    """A scheme that knows the targets."""
+    """Scheme whose decoder has the true targets."""
 
     def at(self, station):
         return Sizes(station)
@@ -85,7 +85,7 @@ class Broken(Oracle):
 
 
 class Elsewhere(Oracle):
-    """A scheme that hears at another place."""
+    """Scheme whose stations are at other places."""
 
     @staticmethod
     def arranged(scene):
@@ -106,7 +106,8 @@ def samples(draw, station):
 
 
 def test_a_frame_is_a_function_of_seed_and_number(small):
-    first, again = draw_frame(small, 3), draw_frame(small, 3)
+    first = draw_frame(small, 3)
+    again = draw_frame(small, 3)
     for name in first.echoes:
         assert samples(first, name).tobytes() == samples(again, name).tobytes()
     for other in (draw_frame(small, 4), draw_frame(replace(small, seed=99), 3)):
@@ -121,12 +122,12 @@ def test_powers_share_their_draws(small):
     quiet, loud = (draw_frame(with_power(small, power), 3) for power in (20.0, 40.0))
     assert np.array_equal(quiet.targets[1].position_m, loud.targets[1].position_m)
     noise = (10 * samples(quiet, "rx1") - samples(loud, "rx1")) / 9
-    # What does not grow with the power is the same noise in both.
+    # The part that does not depend on the power is the noise, the same in both.
     assert np.mean(np.abs(noise) ** 2) == pytest.approx(small.propagation.noise_power_w, rel=0.15)
 
 
-def test_detections_are_assigned_as_well_as_can_be():
-    # The first target's nearest detection is the second target's only one.
+def test_detections_are_assigned_optimally():
+    # The detection nearest to the first target is the only one near the second target.
     targets = [target((0, 0, 0), (1, 0, 0)), target((2, 0, 0)), target((40, 0, 0))]
     detections = [
         detection((1.1, 0, 0)),
@@ -144,12 +145,12 @@ def test_height_counts_in_three_dimensions_only(dimension, found):
     assert location.shape == velocity.shape == (found, dimension) and num_false == 1 - found
 
 
-def test_nothing_found_is_nothing_wrong():
+def test_no_detections_are_no_false_alarms():
     location, velocity, num_false = score([target((0, 0, 0))], [], 2)
     assert location.shape == velocity.shape == (0, 2) and num_false == 0
 
 
-def test_a_scheme_is_measured_by_what_it_sends_and_says(small):
+def test_a_scheme_is_measured_by_packets_and_detections(small):
     sample = measure_frame(small, {"oracle": ends(Oracle, small)}, 6)
     of_scheme = sample.schemes["oracle"]
     assert np.allclose(of_scheme.location_errors_m, [[0.1, 0]] * 2)
@@ -167,7 +168,7 @@ def test_a_scheme_is_measured_by_what_it_sends_and_says(small):
 
 
 def test_a_frame_without_the_first_band_is_measured_on_the_others(two_tiny):
-    # The slower band first: it is off the air in odd frames.
+    # The first band is the slower one, which does not transmit in odd frames.
     slow_first = replace(two_tiny.layout, bands=two_tiny.layout.bands[::-1])
     scene = replace(two_tiny.on("low"), layout=slow_first)
     sample = measure_frame(scene, {}, 3)
@@ -175,30 +176,33 @@ def test_a_frame_without_the_first_band_is_measured_on_the_others(two_tiny):
     assert sample.sum_rate == sum_rate(scene.on("high"), signal)
     assert np.isfinite(sample.location_bounds_m).all()
 
-    # With both on the air it is their mean.
+    # With both bands, the sum rate is their mean.
     signals = draw_frame(scene, 4).frame.signals
     rates = [sum_rate(scene.on(band), signal) for band, signal in signals.items()]
     assert measure_frame(scene, {}, 4).sum_rate == pytest.approx(np.mean(rates))
 
 
-def test_a_scheme_with_its_own_sites_hears_the_same_targets_there(small):
+def test_a_scheme_with_other_stations_has_the_same_targets(small):
     sample = measure_frame(
         small, {"oracle": ends(Oracle, small), "elsewhere": ends(Elsewhere, small)}, 6
     )
-    here, there = sample.schemes["oracle"], sample.schemes["elsewhere"]
+    here = sample.schemes["oracle"]
+    there = sample.schemes["elsewhere"]
     assert (here.packet_bits, there.packet_bits) == ((24, 40), (32,))
     assert np.array_equal(here.location_errors_m, there.location_errors_m)
-    own, usual = draw_frame(Elsewhere.arranged(small), 6), draw_frame(small, 6)
+    own = draw_frame(Elsewhere.arranged(small), 6)
+    usual = draw_frame(small, 6)
     assert np.array_equal(own.targets[1].velocity_mps, usual.targets[1].velocity_mps)
     assert list(own.echoes) == ["mast"] and not np.array_equal(
         samples(own, "mast"), samples(usual, "rx1")
     )
 
 
-def test_the_bound_is_that_of_the_symbols_that_are_known(small):
+def test_the_bound_is_that_of_the_known_symbols(small):
     reference = replace(small, sensing=replace(small.sensing, symbols="reference_only"))
-    known, partly = (measure_frame(scene, {}, 6).location_bounds_m for scene in (small, reference))
-    assert np.all(partly > 1.2 * known)
+    all_known_m = measure_frame(small, {}, 6).location_bounds_m
+    few_known_m = measure_frame(reference, {}, 6).location_bounds_m
+    assert np.all(few_known_m > 1.2 * all_known_m)
 
 
 def test_a_failing_scheme_is_named_with_its_frame(small):

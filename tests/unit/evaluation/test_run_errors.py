@@ -18,7 +18,7 @@ def track(offset_m, status=TrackStatus.CONFIRMED, number=1):
 
 
 def record(*frames):
-    """A run of one target, with the tracks of each frame."""
+    """Record of a run of one target, with the given tracks of each frame."""
     recorder = RunRecorder()
     truth = TargetState("uav", TargetClass.UAV, PLACE_M, STILL)
     for number, tracks in enumerate(frames):
@@ -43,7 +43,7 @@ def test_heights_do_not_count_in_a_plane():
     assert np.allclose(found.reported_m, np.sqrt(0.13))
 
 
-def test_frames_without_a_track_near_are_gaps():
+def test_frames_without_a_near_track_are_gaps():
     found = track_errors(record([], [track([50.0, 0, 0])], [track([0.0, 0, 0])]), 3)["uav"]
     assert np.isnan(found.error_m).tolist() == [True, True, False]
     assert np.isnan(found.reported_m).tolist() == [True, True, False]

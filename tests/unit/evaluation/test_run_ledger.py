@@ -29,12 +29,12 @@ def test_a_frame_without_detections_is_lost_and_late():
     assert (summary["frames"], summary["frames_late"], summary["frames_lost"]) == (4, 2, 2)
 
 
-def test_a_lost_announcement_is_a_frame_all_the_same():
+def test_a_lost_announcement_counts_as_a_frame():
     summary = ledger_of([0, 1, 3], {0: 50.0, 1: 50.0, 3: 50.0}).summary(200 * SECOND)
     assert (summary["frames"], summary["frames_lost"]) == (4, 1)
 
 
-def test_frames_that_did_not_have_their_period_are_not_judged():
+def test_frames_count_after_their_period():
     ledger = ledger_of(range(3), {0: 50.0})
     summary = ledger.summary(100 * SECOND + round(0.39 * SECOND))
     assert (summary["frames"], summary["frames_late"]) == (1, 0)
@@ -67,12 +67,12 @@ def test_an_empty_run_has_no_rates():
 
 
 def held(thing):
-    """How many values an object keeps in its containers."""
+    """Number of values that an object keeps in its containers."""
     return sum(len(value) for value in vars(thing).values() if hasattr(value, "__len__"))
 
 
-def test_a_long_run_is_counted_whole_and_kept_in_part():
-    """Of 4 frames one is slow and one is lost, for longer than any frame is remembered."""
+def test_a_long_run_counts_frames_that_are_not_kept():
+    """One frame in four is slow and one is lost, in a run longer than any frame is kept."""
     num_frames = 4 * (FRAMES_OPEN + 5)
     ledger = ledger_of(
         range(num_frames),
@@ -94,13 +94,13 @@ def test_percentiles_are_of_the_latest_times():
 
 
 @pytest.mark.parametrize("stray", [10**18, 3])
-def test_a_stray_number_costs_no_memory_and_no_negative_count(stray):
+def test_a_stray_frame_number_is_harmless(stray):
     ledger = ledger_of([5, 6], {5: 20.0, 6: 20.0, stray: 20.0})
     ledger.announce(max(stray, 7), 102 * SECOND, 0)
     assert ledger.summary(200 * SECOND)["frames_lost"] >= 0 and held(ledger) < 20
 
 
-def test_a_clock_behind_the_stamps_still_counts_what_is_long_over():
+def test_a_late_clock_counts_frames_that_are_not_open():
     ledger = ledger_of(range(FRAMES_OPEN + 10), dict.fromkeys(range(FRAMES_OPEN + 10), 20.0))
     summary = ledger.summary(0)
     assert (summary["frames"], summary["frames_lost"], summary["frames_late"]) == (10, 0, 0)

@@ -1,4 +1,4 @@
-"""A run's columns survive the way through a file."""
+"""Columns of a run, written to a file and read back."""
 
 from dataclasses import fields
 
@@ -63,7 +63,7 @@ def test_rows_belong_to_their_frames():
     assert record.track_covariance.shape == (2, 6, 6) and record.track_class.tolist() == [1, 1]
 
 
-def test_of_a_long_run_the_last_frames_are_kept(monkeypatch):
+def test_a_long_run_keeps_its_last_frames(monkeypatch):
     monkeypatch.setattr(run_record, "FRAMES_KEPT", 4)
     record = recorded(10)
     assert record.frame_number.tolist() == record.track_frame.tolist() == [6, 7, 8, 9]
@@ -71,7 +71,7 @@ def test_of_a_long_run_the_last_frames_are_kept(monkeypatch):
 
 
 @pytest.mark.parametrize("num_frames", [0, 3])
-def test_what_is_loaded_is_what_was_saved(tmp_path, num_frames):
+def test_a_saved_record_is_loaded_unchanged(tmp_path, num_frames):
     record = recorded(num_frames)
     record.save(tmp_path / "run.npz")
     assert [path.name for path in tmp_path.iterdir()] == ["run.npz"]
@@ -83,7 +83,7 @@ def test_what_is_loaded_is_what_was_saved(tmp_path, num_frames):
         assert getattr(loaded, column.name).dtype == getattr(record, column.name).dtype, column.name
 
 
-def test_a_file_without_the_columns_is_named(tmp_path):
+def test_a_missing_column_is_named(tmp_path):
     np.savez(tmp_path / "other.npz", frame_number=np.zeros(1))
     with pytest.raises(
         ValueError, match=r"other\.npz: lacks frame_stamp_ns, frame_simulated, truth_frame"
@@ -92,7 +92,7 @@ def test_a_file_without_the_columns_is_named(tmp_path):
 
 
 @pytest.mark.parametrize("content", [b"", b"text", b"PK\x03\x04", "array", "cut"])
-def test_a_file_of_something_else_is_no_record(tmp_path, content):
+def test_a_file_of_another_kind_is_refused(tmp_path, content):
     path = tmp_path / "run.npz"
     if content == "array":
         with path.open("wb") as file:
@@ -106,6 +106,6 @@ def test_a_file_of_something_else_is_no_record(tmp_path, content):
         load_run_record(path)
 
 
-def test_a_file_that_is_not_there_is_named(tmp_path):
+def test_a_missing_file_is_named(tmp_path):
     with pytest.raises(ValueError, match=r"run\.npz: no such file"):
         load_run_record(tmp_path / "run.npz")

@@ -1,4 +1,4 @@
-"""The report of a run, at its end and again."""
+"""Report of a run at its end, and shown again later."""
 
 import io
 import json
@@ -59,7 +59,7 @@ def summary(**changes):
     }
 
 
-def test_the_table_at_the_end_holds_the_report(console):
+def test_the_table_has_the_summary(console):
     print_summary(summary(), console)
     text = console.export_text()
     for part in (
@@ -83,7 +83,7 @@ def test_a_scene_named_after_its_file_has_a_report(tmp_path, console):
     assert "mein ä, scheme local_ml" in console.export_text()
 
 
-def test_a_run_without_anything_has_a_table_too(console):
+def test_a_run_without_frames_has_a_table(console):
     nothing = {
         stage: {"p50": None, "p99": None} for stage in ("encode", "decode", "track", "end_to_end")
     }
@@ -126,7 +126,7 @@ def folder(tmp_path):
     return tmp_path
 
 
-def test_a_run_is_reported_again(folder, console):
+def test_the_report_of_a_run_is_shown_again(folder, console):
     show_report(folder, TINY, console)
     assert "0.988" in console.export_text() and imread(folder / PICTURE_FILE).std() > 0.05
 
@@ -137,7 +137,7 @@ def test_the_path_of_the_picture_is_one_line_in_a_narrow_terminal(folder):
     assert f"picture: {folder / PICTURE_FILE}" in narrow.export_text().splitlines()
 
 
-def test_the_scene_of_a_run_is_not_guessed(folder, console):
+def test_another_scene_than_the_recorded_one_is_refused(folder, console):
     with pytest.raises(
         ValueError, match=r"tiny: no scene of that name.*name the scene file with --scene"
     ):
@@ -159,7 +159,7 @@ def test_the_scene_of_a_run_is_not_guessed(folder, console):
         (RECORD_FILE, b"text", "run.npz: not an .npz file"),
     ],
 )
-def test_what_a_folder_lacks_is_named(folder, console, name, content, message):
+def test_a_missing_file_of_a_folder_is_named(folder, console, name, content, message):
     (folder / name).unlink()
     if content is not None:
         (folder / name).write_bytes(content)
@@ -168,7 +168,7 @@ def test_what_a_folder_lacks_is_named(folder, console, name, content, message):
 
 
 WHOLE = summary()
-# What a file may hold in place of what it should.
+# Values that a damaged file may hold.
 ODD = st.sampled_from(
     [
         None,
@@ -198,7 +198,7 @@ DAMAGED = settings(max_examples=200, suppress_health_check=[HealthCheck.function
 
 
 def places(data, path=()):
-    """All paths of keys into nested mappings."""
+    """All paths of keys in nested mappings."""
     if isinstance(data, dict):
         for key, value in data.items():
             yield path + (key,)
@@ -207,7 +207,7 @@ def places(data, path=()):
 
 @st.composite
 def odd_summaries(draw):
-    """The text of a summary with one to three keys changed, renamed or removed."""
+    """Text of a summary with one to three keys that are changed, renamed or removed."""
     data = deepcopy(WHOLE)
     for _ in range(draw(st.integers(1, 3))):
         *parents, last = draw(st.sampled_from(sorted(places(data), key=str)))
@@ -227,7 +227,7 @@ def odd_summaries(draw):
 
 @st.composite
 def damaged_bytes(draw, content):
-    """Bytes cut, overwritten or with some put in between."""
+    """Bytes that are cut, overwritten or inserted at random."""
     begin = draw(st.integers(0, len(content)))
     kind = draw(st.sampled_from(["cut", "flip", "write", "insert", "nest"]))
     if kind == "cut":
@@ -244,13 +244,13 @@ def damaged_bytes(draw, content):
 
 
 def one_line(path, error):
-    """Whether an error is one printable line with the file's name."""
+    """Return whether an error is one printable line with the name of the file."""
     message = str(error)
     return message.startswith(f"{path}: ") and message.isprintable() and len(message) < 700
 
 
 def summary_is_shown_or_refused(path, content):
-    """A summary becomes a table of printable characters, or an error of one line."""
+    """Read a summary: it becomes a table of printable characters, or a one-line error."""
     path.write_bytes(content)
     try:
         found = read_summary(path.parent)

@@ -26,7 +26,8 @@ def drawn(scene, path, status):
     """Picture [height, width, 3] of one target that crosses the scene, tracked with a status."""
     recorder = RunRecorder()
     for number in range(30):
-        place, speed = np.array([10.0 + 2 * number, 30.0, 1.0]), np.array([10.0, 0.0, 0.0])
+        place = np.array([10.0 + 2 * number, 30.0, 1.0])
+        speed = np.array([10.0, 0.0, 0.0])
         track = Track(
             1, status, TargetClass.VEHICLE, 0.9, place, speed, np.eye(6), 1.0, 0.0, number
         )

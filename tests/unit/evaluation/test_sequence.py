@@ -1,4 +1,4 @@
-"""`isac evaluate --sequence`: consecutive frames beside the truth of the scene or its path file."""
+"""`isac evaluate --sequence`: consecutive frames beside the truth of the scene or path file."""
 
 import json
 from dataclasses import replace
@@ -38,14 +38,14 @@ def detection(position, velocity=(0, 0, 0)):
 
 @pytest.fixture(scope="module")
 def traced(tmp_path_factory):
-    """A scene of twelve frames whose car is plain to see."""
+    """Scene of twelve frames with a car at high SNR."""
     return load_scene(
         write_scene(tmp_path_factory.mktemp("traced"), car_arrays(12), path_kinds=["targets"])
     )
 
 
 def test_detections_are_counted_by_distance(tilted):
-    """Errors 0.5, 1.5 and 2.5 m; one target is missed; one detection belongs to none."""
+    """Errors of 0.5, 1.5 and 2.5 m, a missed target, and a false alarm."""
     large = replace(
         tilted,
         continuity_threshold_m=1.0,
@@ -87,7 +87,7 @@ def test_a_frame_may_have_no_targets_and_no_detections(tilted):
     assert missed.found.tolist() == [False]
 
 
-def test_shares_are_of_targets_and_frames(tiny):
+def test_shares_count_pairs_of_target_and_frame(tiny):
     def frame(near, found, visible, num_false):
         flags = [np.array(item, bool) for item in (near, found, near, visible)]
         return FrameScore(*flags, np.array([0.5]), np.array([1.0]), num_false, (100, 200))
@@ -103,11 +103,12 @@ def test_shares_are_of_targets_and_frames(tiny):
     assert (figures.median_location_m, figures.median_velocity_mps) == (0.5, 1.0)
 
 
-def test_a_sequence_is_what_the_pipeline_finds(traced):
+def test_a_sequence_agrees_with_the_pipeline(traced):
     frames = []
     figures = measure_sequence(traced, ["local_ml"], 12, lambda: frames.append(None))["local_ml"]
     score = RunScore(traced.continuity_threshold_m, traced.tracking, traced.dimension)
-    bits, near = [], []
+    bits = []
+    near = []
     for snapshot in run(traced):
         score.add(snapshot.time_s, snapshot.targets, snapshot.detections, snapshot.tracks)
         bits += [8 * len(packet) for packet in snapshot.packets.values()]
@@ -131,8 +132,8 @@ def test_a_sequence_is_what_the_pipeline_finds(traced):
     assert figures.visible == 1 and figures.found_near_visible == figures.found_near
 
 
-def test_stations_work_on_between_frames(traced, install_scheme):
-    """Every packet is followed by idle of its encoder, as in the node."""
+def test_stations_are_idle_between_frames(traced, install_scheme):
+    """After every packet the encoder is idle, as in the node."""
     install_scheme(
         "diary",
         """
@@ -185,7 +186,7 @@ def test_targets_with_few_links_are_not_visible(tmp_path):
     ] == [[False], [True]]
 
 
-def test_scenes_without_a_path_file_are_measured_too(tiny):
+def test_scenes_without_a_path_file_are_measured(tiny):
     figures = measure_sequence(tiny, ["local_ml"], 10)["local_ml"]
     assert figures.visible is None and figures.found_visible is None
     assert figures.found_near > 0.7 and set(figures.continuity) == {"car1"}
@@ -218,7 +219,7 @@ def test_results_are_shown_and_written(traced, tmp_path, capsys):
     assert set(results["schemes"]["local_ml"]) == {"30", "40"}
 
 
-def test_nothing_found_is_null_in_the_file(traced, tmp_path):
+def test_figures_without_detections_are_null_in_the_file(traced, tmp_path):
     path = tmp_path / "results.json"
     evaluate_sequence(traced, ["local_ml"], 3, None, [-60.0], path)
     figures = json.loads(path.read_text())["schemes"]["local_ml"]["-60"]

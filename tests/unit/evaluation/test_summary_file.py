@@ -1,4 +1,4 @@
-"""A summary is valid JSON whatever it holds, and never half a file."""
+"""Summary files are valid JSON with any values, and are written in one step."""
 
 import json
 import math
@@ -13,7 +13,7 @@ def refuse(word):
     raise AssertionError(f"{word} is no JSON")
 
 
-def test_what_is_not_finite_is_null(tmp_path):
+def test_numbers_that_are_not_finite_are_null(tmp_path):
     write_summary(
         tmp_path / "summary.json",
         {
@@ -27,7 +27,7 @@ def test_what_is_not_finite_is_null(tmp_path):
     assert found == {"a": {"b": None, "c": None, "d": [1.5, None]}, "e": "x", "f": None, "g": 3}
 
 
-def test_a_failure_leaves_what_was_there(tmp_path):
+def test_a_failed_write_keeps_the_old_file(tmp_path):
     write_summary(tmp_path / "summary.json", {"frames": 1})
     with pytest.raises(TypeError):
         write_summary(tmp_path / "summary.json", {"frames": object()})

@@ -1,6 +1,4 @@
-"""Frames from several processes: the same whatever their number, and a clean end whatever
-happens.
-"""
+"""Evaluation in several processes: results do not depend on their number, and they end cleanly."""
 
 import multiprocessing
 import os
@@ -80,21 +78,21 @@ def test_samples_do_not_depend_on_the_number_of_workers(small):
         ("pass", "os._exit(3)", "a worker process ended by itself; was there memory enough"),
     ],
 )
-def test_a_scheme_that_fails_ends_it_with_its_reason(small, install_scheme, init, encode, message):
+def test_a_failing_scheme_ends_the_evaluation(small, install_scheme, init, encode, message):
     install_scheme("bad", FAILING.format(init=init, encode=encode))
     with pytest.raises(SchemeFailure, match=message):
         list(measure_frames(small, ["bad"], [40.0], 3, 1))
     assert not multiprocessing.active_children()
 
 
-def test_an_evaluation_may_be_left_at_any_time(small):
+def test_an_evaluation_may_be_abandoned(small):
     frames = measure_frames(small, ["local_ml"], [40.0], 500, 1)
     next(frames)
     frames.close()
     assert not multiprocessing.active_children()
 
 
-def test_the_environment_is_left_as_it_was(small, monkeypatch):
+def test_the_environment_is_restored(small, monkeypatch):
     monkeypatch.setenv("OMP_NUM_THREADS", "7")
     monkeypatch.delenv("MKL_NUM_THREADS", raising=False)
     before = dict(os.environ)
@@ -102,5 +100,5 @@ def test_the_environment_is_left_as_it_was(small, monkeypatch):
     assert dict(os.environ) == before and "MKL_NUM_THREADS" in ONE_THREAD
 
 
-def test_all_processors_may_be_used():
+def test_all_processors_are_counted():
     assert num_processors() == len(os.sched_getaffinity(0)) >= 1

@@ -1,4 +1,4 @@
-"""The converter of NIST's Q-D output, on a scenario of two nodes, a ceiling and a moving point."""
+"""Converter of NIST's Q-D output: a scenario of two nodes, a ceiling and a moving point."""
 
 import json
 import subprocess
@@ -73,7 +73,7 @@ def scenario(tmp_path):
 
 
 def convert(folder):
-    """The file that the command makes, or what it says."""
+    """The file that the command writes, or its error message."""
     command = [
         sys.executable,
         EXAMPLE,
@@ -113,7 +113,8 @@ def assert_is_the_scenario(file):
         file.moving.arrival, truth.aoa
     )
     assert np.allclose(file.moving.gain, 10 ** (-110 / 20), atol=1e-9)
-    direct, ceiling = file.static["line_of_sight"], file.static["clutter"]
+    direct = file.static["line_of_sight"]
+    ceiling = file.static["clutter"]
     assert np.allclose(direct.delay_s, np.linalg.norm(NODES[1] - NODES[0]) / 299_792_458)
     assert np.allclose(direct.gain, 1e-4, atol=1e-8)
     assert len(ceiling) == 1 and np.allclose(ceiling.gain, -(10 ** (-92 / 20)), atol=1e-8)
@@ -123,7 +124,7 @@ def test_a_scenario_becomes_a_path_file(scenario):
     assert_is_the_scenario(convert(scenario))
 
 
-def test_names_in_capitals_are_the_same(scenario):
+def test_names_in_capitals_are_accepted(scenario):
     path = scenario / "Output" / "Ns3" / "QdFiles" / "qdOutput.json"
     capitals = {
         "tx": "TX",

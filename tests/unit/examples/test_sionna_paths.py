@@ -1,4 +1,4 @@
-"""The converter of Sionna RT's paths, on arrays of the shapes that Sionna documents."""
+"""Converter of Sionna RT's paths: arrays with the shapes that Sionna documents."""
 
 from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
@@ -67,7 +67,7 @@ def arrays_of(num_rx=2, num_tx=1, seed=0):
     }
 
 
-def test_paths_are_sorted_by_what_they_meet(sionna_paths):
+def test_paths_are_grouped_by_their_interactions(sionna_paths):
     source = arrays_of()
     frame = sionna_paths.frame_arrays(**source, targets={UAV: 0, CAR: 1})
     for group in ("los", "spec", "diff", "dyn"):
@@ -88,7 +88,7 @@ def test_paths_are_sorted_by_what_they_meet(sionna_paths):
     assert frame["dyn_multi"].tolist() == [path[3] for path in moving]
 
 
-def test_antenna_axes_of_all_arrays_are_taken_too(sionna_paths):
+def test_arrays_with_antenna_axes_are_accepted(sionna_paths):
     """Without a synthetic array every array of Sionna has antenna axes."""
     short = arrays_of()
     long = {

@@ -85,8 +85,8 @@ def test_points_are_measured_once(tiny, tmp_path, monkeypatch):
 
 def test_rows_hold_the_bound_as_a_scheme():
     figure = Sweep(6, "", "P", (Point(30.0, {}), Point(40.0, {})))
-    known = {"crlb": {"root_mean_location_m": 0.1}, "music": {"rmse_location_m": 1.0}}
-    rows = rows_of(figure, [known, known])
+    results = {"crlb": {"root_mean_location_m": 0.1}, "music": {"rmse_location_m": 1.0}}
+    rows = rows_of(figure, [results, results])
     assert [(row["x"], row["scheme"], row["rmse_location_m"]) for row in rows] == [
         (30.0, "music", 1.0),
         (30.0, "crlb", 0.1),
@@ -154,7 +154,7 @@ def test_a_figure_is_a_picture_and_a_table(tmp_path, monkeypatch):
     assert imread(tmp_path / "cf_fig10_compact.png").std() > 0.05
 
 
-def test_a_scheme_is_in_those_points_that_its_weights_fit(tiny, tmp_path, monkeypatch):
+def test_a_learned_scheme_has_the_points_that_its_weights_fit(tiny, tmp_path, monkeypatch):
     monkeypatch.setitem(SCALES, "compact", str(TINY))
     monkeypatch.setenv("ISAC_WEIGHTS", str(tmp_path))
     arguments = (

@@ -105,15 +105,21 @@ def main() -> None:
     parser.add_argument("--frames", type=int, default=5, help="number of frames (default: 5)")
     options = parser.parse_args()
 
+    # Reports of each frame: as objects, which packets are read into, and as arrays.
     scene = city(options.stations)
     objects = [reports_in(scene, options.targets, seed) for seed in range(options.frames)]
     arrays = [reports_of(scene, reports) for reports in objects]
-    found = [len(fuse_reports(scene, reports)) for reports in arrays]
+
+    # Times of the stages.
+    with_objects = [(scene, reports) for reports in objects]
+    with_arrays = [(scene, reports) for reports in arrays]
     rows = {
-        "objects to arrays": median_ms(reports_of, [(scene, one) for one in objects]),
-        "arrays to detections": median_ms(fuse_reports, [(scene, one) for one in arrays]),
-        "objects to detections": median_ms(fuse, [(scene, one) for one in objects]),
+        "objects to arrays": median_ms(reports_of, with_objects),
+        "arrays to detections": median_ms(fuse_reports, with_arrays),
+        "objects to detections": median_ms(fuse, with_objects),
     }
+
+    found = [len(fuse_reports(scene, reports)) for reports in arrays]
     title = f"{options.targets} targets x {options.stations} reports, {np.mean(found):.0f} found"
     table = Table("stage", "median (ms)", title=title, title_justify="left", box=SIMPLE_HEAD)
     for stage, value in rows.items():

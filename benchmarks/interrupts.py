@@ -177,6 +177,10 @@ _BEGIN = {"isac run": _begin_run, "nodes": _begin_nodes}
 def _popen(
     command: list[str], log: Path, environment: dict[str, str], group: int = 0
 ) -> subprocess.Popen:
+    """Start a process whose output goes to a log file.
+
+    group: process group; 0 makes a new one
+    """
     with log.open("wb") as file:
         return subprocess.Popen(
             command,

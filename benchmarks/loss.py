@@ -34,6 +34,7 @@ from cooperative_isac.evaluation.loss import (
     replay,
 )
 from cooperative_isac.scene.file.config import load_scene
+from cooperative_isac.scene.model import Scene
 
 # Share of packets that random patterns lose, and number of draws of each random pattern.
 SHARE = 0.3
@@ -131,15 +132,19 @@ def patterns(num_frames: int, num_receivers: int, rate_hz: float) -> Iterator[Pa
 def bound_ratio(recording: Recording, answering: Sequence[int]) -> float:
     """Mean Cramer-Rao bound of the location with some receivers, over that with all receivers."""
     scene = recording.scene
-    some = replace(scene, receivers=tuple(scene.receivers[index] for index in answering))
-    means_m = []
-    for receivers in (some, scene):
-        bounds = [
-            network_bound(receivers, recording.frames[number], recording.targets[number]).location_m
-            for number in range(SETTLED_FRAMES, len(recording.frames), BOUND_EVERY)
-        ]
-        means_m.append(np.mean(np.concatenate(bounds)))
-    return float(means_m[0] / means_m[1])
+    receivers = tuple(scene.receivers[index] for index in answering)
+    with_some_m = _mean_bound_m(replace(scene, receivers=receivers), recording)
+    with_all_m = _mean_bound_m(scene, recording)
+    return with_some_m / with_all_m
+
+
+def _mean_bound_m(scene: Scene, recording: Recording) -> float:
+    """Mean root CRLB of the location over targets and frames, with the receivers of a scene, m."""
+    bounds_m = []
+    for number in range(SETTLED_FRAMES, len(recording.frames), BOUND_EVERY):
+        bound = network_bound(scene, recording.frames[number], recording.targets[number])
+        bounds_m.append(bound.location_m)
+    return float(np.mean(np.concatenate(bounds_m)))
 
 
 def measure(task: tuple[str, int, int, str]) -> list[Row]:

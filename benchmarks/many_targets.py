@@ -120,6 +120,7 @@ def run(scene: Scene, ends: Ends, num_frames: int, live: bool) -> tuple[dict, di
     tracker = Tracker(scene.tracking, scene.dimension)
 
     for number in range(num_frames + 1):
+        # Targets: consecutive states, or independent draws.
         time_s = number / scene.update_rate_hz
         if live:
             targets = scene_targets(scene, time_s)
@@ -137,13 +138,13 @@ def run(scene: Scene, ends: Ends, num_frames: int, live: bool) -> tuple[dict, di
             encoded_s = time.process_time()
             encoder.idle()
             ended_s = time.process_time()
-            if number:
+            if number > 0:
                 times_ms["receive"].append(1e3 * (received_s - start_s))
                 times_ms["encode"].append(1e3 * (encoded_s - received_s))
                 times_ms["after sending"].append(1e3 * (ended_s - encoded_s))
                 times_ms["encode + after"].append(1e3 * (ended_s - received_s))
 
-        # Fusion center and tracker.
+        # Fusion center; independent frames cannot be tracked.
         detections = ends.decoder.decode(packets, frame)
         score.add(targets, detections)
         if live:

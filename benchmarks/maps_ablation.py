@@ -43,8 +43,8 @@ VARIANTS = (
     Variant("as shipped"),
     Variant("float32, no codebooks", quantized=False),
     Variant("least squares, all paths", max_outliers=0),
-    Variant("location without path lengths", lengths=False),
-    Variant("least squares, without path lengths", lengths=False, max_outliers=0),
+    Variant("no path lengths", lengths=False),
+    Variant("least squares, no lengths", lengths=False, max_outliers=0),
 )
 
 
@@ -58,6 +58,7 @@ class VariantEncoder(Encoder):
         self.variant = variant
 
     def encode(self, echoes, frame):
+        """Quantized latents, or the latents themselves, as bytes of float32."""
         band = self.scene.band
         latents = self.network.encoded(echoes[band].samples, frame.on(band), self.station)
         codebook = self.network.codebook(self.station)
@@ -74,19 +75,24 @@ class VariantDecoder(Decoder):
         self.variant = variant
 
     def decode(self, packets, frame):
-        latents = [
-            torch.frombuffer(bytearray(packets[name]), dtype=torch.float32).reshape(
-                self.network.latent_shape
-            )
-            for name in self.network.receivers
-        ]
-        output = self.network.center(
-            torch.stack(latents)[None], torch.ones(1, len(latents)), torch.empty(1, 0)
-        )
-        consensus.MAX_OUTLIERS = self.variant.max_outliers
-        return detections(self.scene, self.network.read(self._changed(output)), tuple(packets))
+        """Detections of a frame; the network `maps` takes no side information."""
+        # Latents of all receivers, a batch of one frame.
+        shape = self.network.latent_shape
+        latents = []
+        for name in self.network.receivers:
+            values = torch.frombuffer(bytearray(packets[name]), dtype=torch.float32)
+            latents.append(values.reshape(shape))
+        is_received = torch.ones(1, len(latents))
+        side_information = torch.empty(1, 0)
+        output = self.network.center(torch.stack(latents)[None], is_received, side_information)
 
-    def _changed(self, output: PlaneOutput) -> PlaneOutput:
+        # The number of outliers is a constant of the module, and not a parameter.
+        consensus.MAX_OUTLIERS = self.variant.max_outliers
+        found = self.network.read(self._without_lengths(output))
+        return detections(self.scene, found, tuple(packets))
+
+    def _without_lengths(self, output: PlaneOutput) -> PlaneOutput:
+        """The output with useless path lengths, if the variant does without them."""
         if self.variant.lengths:
             return output
         useless = output.length.log_deviation + USELESS

@@ -131,10 +131,12 @@ def results_dict(scene: Scene, results: Sequence[PowerResult], num_frames: int, 
     Figures without samples, and infinite bounds, are None.
     """
     schemes = {
-        name: {_key(result): finite_or_none(asdict(result.schemes[name])) for result in results}
+        name: {
+            _power_text(result): finite_or_none(asdict(result.schemes[name])) for result in results
+        }
         for name in results[0].schemes
     }
-    bounds = {_key(result): finite_or_none(asdict(result.bound)) for result in results}
+    bounds = {_power_text(result): finite_or_none(asdict(result.bound)) for result in results}
     return {
         "scene": scene.name,
         "simulated": True,
@@ -142,7 +144,7 @@ def results_dict(scene: Scene, results: Sequence[PowerResult], num_frames: int, 
         "seed": seed,
         "schemes": schemes,
         "crlb": bounds,
-        "sum_rate": {_key(result): result.sum_rate for result in results},
+        "sum_rate": {_power_text(result): result.sum_rate for result in results},
     }
 
 
@@ -176,7 +178,7 @@ def accuracy_table(results: Sequence[PowerResult]) -> Table:
             bound.root_mean_velocity_mps,
             bound.median_velocity_mps,
         )
-        table.add_row(_key(result), "root CRLB", *(f"{value:.3f}" for value in bounds))
+        table.add_row(_power_text(result), "root CRLB", *(f"{value:.3f}" for value in bounds))
 
         for name, figures in result.schemes.items():
             errors = (
@@ -206,7 +208,7 @@ def cost_table(results: Sequence[PowerResult]) -> Table:
     for result in results:
         for name, figures in result.schemes.items():
             table.add_row(
-                _key(result),
+                _power_text(result),
                 name,
                 f"{figures.fronthaul_bits:,.0f}",
                 f"{figures.fronthaul_downlink_bits:,.0f}",
@@ -227,7 +229,7 @@ def figures_table(title: str, headers: Sequence[str]) -> Table:
     return table
 
 
-def _key(result: PowerResult) -> str:
+def _power_text(result: PowerResult) -> str:
     """The power as tables and the results file have it, dBm."""
     return f"{result.power_dbm:g}"
 

@@ -133,7 +133,12 @@ def measure_frame(scene: Scene, schemes: Mapping[str, Ends], number: int) -> Fra
 
 
 def measure_scheme(ends: Ends, draw: Draw, dimension: int) -> SchemeSample:
-    """Encode the echoes of every station, decode the packets, and score the detections."""
+    """Encode the echoes of every station, decode the packets, and score the detections.
+
+    dimension: 2 scores horizontal errors only
+
+    Returns accuracy and cost; times are processor times of this process.
+    """
     # Stations.
     start_s = time.process_time()
     packets = {

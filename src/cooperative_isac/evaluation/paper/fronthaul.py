@@ -109,9 +109,10 @@ def refitted(codebook: Codebook, size: int, latents: torch.Tensor) -> Codebook:
     """Fit a codebook of another size, with the moving averages of the training.
 
     codebook: trained codebook, whose configuration is used
-    size: number of codewords of a part
-    latents: [count, latent_size], float32
+    size: number of codewords; a latent has one of them for each of its parts
+    latents: [count, latent_size], float32, latents to fit to
     """
+    # Every size has random numbers of its own, so that results do not depend on other sizes.
     generator = torch.Generator().manual_seed(size)
     config = replace(
         codebook.config, size=size, decay=REFIT_DECAY, restart_after=REFIT_RESTART_AFTER

@@ -50,6 +50,7 @@ def sweep(number: int, scale: str) -> Sweep:
 
 
 def _power(scale: str) -> Sweep:
+    """Transmit power, around the power of the scene."""
     # 33 dBm give the compact scene the energy that 30 dBm give CF Table I.
     middle_dbm = {"compact": 33.0, "table1": 30.0}[scale]
     powers_dbm = [middle_dbm + step for step in (-10, -5, 0, 5, 10)]
@@ -58,11 +59,13 @@ def _power(scale: str) -> Sweep:
 
 
 def _targets(scale: str) -> Sweep:
+    """Number of targets, the same at both scales."""
     points = tuple(Point(count, {"draw.num_targets": count}) for count in (1, 2, 3))
     return Sweep(7, "number of targets", "number of targets Q", points)
 
 
 def _symbols(scale: str) -> Sweep:
+    """Number of OFDM symbols, up to that of the scene."""
     most = {"compact": 64, "table1": 256}[scale]
     counts = (most // 4, most // 2, most)
     points = tuple(Point(count, {"waveform.num_symbols": count}) for count in counts)
@@ -70,11 +73,13 @@ def _symbols(scale: str) -> Sweep:
 
 
 def _antennas(scale: str) -> Sweep:
+    """Number of receive antennas, the same at both scales."""
     points = tuple(Point(count, {"receivers.*.array.num_elements": count}) for count in (4, 8, 16))
     return Sweep(9, "receive antennas", "receive antennas per access point $M_r$", points)
 
 
 def _clutter(scale: str) -> Sweep:
+    """Number of clutter scatterers and their variance, the same at both scales."""
     points = []
     for variance in (0.01, 0.1, 1.0):
         for count in (3, 6, 9, 12, 15, 18):
@@ -85,6 +90,7 @@ def _clutter(scale: str) -> Sweep:
 
 
 def _offsets(scale: str) -> Sweep:
+    """Standard deviations of the clock offsets, the same at both scales."""
     points = []
     for frequency_hz in (0.0, 1000.0, 5000.0):
         for timing_s in (0.0, 30e-9, 100e-9, 300e-9):
@@ -92,6 +98,7 @@ def _offsets(scale: str) -> Sweep:
                 "propagation.timing_offset_std_s": timing_s,
                 "propagation.frequency_offset_std_hz": frequency_hz,
             }
+            # Rounded, as the product has rounding errors.
             timing_ns = round(1e9 * timing_s, 3)
             points.append(Point(timing_ns, changes, f"frequency offset {frequency_hz:g} Hz"))
     axis = "standard deviation of the timing offset (ns)"

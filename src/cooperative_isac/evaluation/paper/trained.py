@@ -34,5 +34,6 @@ def has_weights(scene: Scene, scheme: str) -> bool:
     except DamagedWeightsError:
         raise
     except ValueError:
+        # There are no weights, or they do not fit the scene.
         return False
     return True

@@ -194,8 +194,11 @@ def coverage_rows(scene: Scene) -> list[tuple[str, str]]:
 
 def _link_rows(scene: Scene) -> list[tuple[str, str]]:
     """Rows of the link budget of one band."""
+    # Points outside of buildings.
     points_m = grid_points(scene)
     points_m = points_m[~inside_boxes(scene, points_m)]
+
+    # SNR of the target classes; blockage and line of sight where there is a static world.
     rows = []
     for transmitter, receiver in links(scene):
         parts = [

@@ -74,7 +74,8 @@ def draw_coverage(scene: Scene, path: Path) -> None:
     _draw_world(axes, scene, height_m)
     _draw_routes(axes, scene, kind)
     draw_stations(axes, [scene])
-    low, high = scene.box.low_m, scene.box.high_m
+    low = scene.box.low_m
+    high = scene.box.high_m
     border = Rectangle(on_map(low), *(high - low)[:2], fill=False, linestyle=":", edgecolor=OUTLINE)
     axes.add_patch(border)
 
@@ -103,14 +104,17 @@ def _title(scene: Scene, kind: TargetClass | None, height_m: float) -> str:
 
 
 def class_height_m(scene: Scene, kind: TargetClass | None) -> float:
-    """Height of the map, m: of the first live target of a class, or the middle of drawn heights."""
+    """Height of the map, m: of the first live target of a class, or the mean of random heights."""
     if scene.dimension == 2:
         return scene.plane_height_m
     for target in scene.targets:
         if kind is None or target.target_class is kind:
-            return float(target.motion.state(target.motion.start_s)[0][2])
-    low, high = scene.draw.height_m or (scene.box.low_m[2], scene.box.high_m[2])
-    return (low + high) / 2
+            position_m, _ = target.motion.state(target.motion.start_s)
+            return float(position_m[2])
+
+    # Without such a target: random targets are drawn between these heights.
+    low_m, high_m = scene.draw.height_m or (scene.box.low_m[2], scene.box.high_m[2])
+    return (low_m + high_m) / 2
 
 
 def _limits(scene: Scene) -> tuple[float, float, float, float]:
@@ -140,7 +144,8 @@ def _draw_levels(figure: Figure, axes: Axes, scene: Scene, levels_db: np.ndarray
 
     levels_db: [PICTURE_CELLS, PICTURE_CELLS], float64, dB; nan with too few links
     """
-    low, high = scene.box.low_m, scene.box.high_m
+    low = scene.box.low_m
+    high = scene.box.high_m
     background = Rectangle(
         on_map(low), *(high - low)[:2], facecolor=SHADOW, edgecolor="none", zorder=0
     )

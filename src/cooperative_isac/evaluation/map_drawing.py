@@ -23,6 +23,8 @@ ROLE_LABELS = {
 }
 # Length of the arrow along the boresight of a station, as a share of the longer side of the box.
 ARROW_SHARE = 0.07
+# Distance of the name from the station over the length of the arrow.
+NAME_SHARE = 0.65
 
 
 @dataclass(frozen=True)
@@ -93,18 +95,20 @@ def draw_walls(axes: Axes, scene: Scene, color: str, linewidth: float, zorder: f
 
 def _draw_station(axes: Axes, station: MapStation, arrow_m: float) -> None:
     """Draw a station with its name, and an arrow along the boresight of each of its arrays."""
+    # Arrows, which may differ between bands.
     for site in station.sites:
         place_m = site.position_m[:2]
         tip_m = place_m + arrow_m * site.boresight[:2]
         arrow = {"arrowstyle": "->", "color": SITE_COLOR}
         axes.annotate("", on_map(tip_m), on_map(place_m), arrowprops=arrow)
 
+    # Marker; all arrays are at the same place.
     first = station.sites[0]
     style = _marker_style(station.transmits, station.receives)
     axes.plot(*first.position_m[:2], zorder=4, **style)
 
-    # The name is behind the array.
-    name_m = first.position_m[:2] - 0.65 * arrow_m * first.boresight[:2]
+    # Name, behind the first array.
+    name_m = first.position_m[:2] - NAME_SHARE * arrow_m * first.boresight[:2]
     axes.annotate(
         station.name,
         on_map(name_m),

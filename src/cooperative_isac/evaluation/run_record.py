@@ -275,6 +275,7 @@ def recorded_frames(record: RunRecord) -> Iterator[RecordedFrame]:
 
 
 def _truth(record: RunRecord, row: int) -> TargetState:
+    """The target of a row of the truth table."""
     return TargetState(
         name=str(record.truth_name[row]),
         target_class=TargetClass(int(record.truth_class[row])),
@@ -284,6 +285,7 @@ def _truth(record: RunRecord, row: int) -> TargetState:
 
 
 def _detection(record: RunRecord, row: int) -> Detection:
+    """The detection of a row, without its stations and links."""
     return Detection(
         position_m=record.detection_state[row, :3],
         velocity_mps=record.detection_state[row, 3:],
@@ -295,6 +297,7 @@ def _detection(record: RunRecord, row: int) -> Detection:
 
 
 def _track(record: RunRecord, row: int) -> Track:
+    """The track of a row, without its age and class probability."""
     return Track(
         track_id=int(record.track_id[row]),
         status=TrackStatus(int(record.track_status[row])),

@@ -176,7 +176,8 @@ def _tracks(record: RunRecord) -> Iterator[TrackCurve]:
 def _draw_plan(axes: Axes, scene: Scene, record: RunRecord, tracks: list[TrackCurve]) -> None:
     """Draw the scene from above with detections, tracks and truth."""
     # The scene on all its bands: box, static world, stations and scatterers.
-    low, high = scene.box.low_m, scene.box.high_m
+    low = scene.box.low_m
+    high = scene.box.high_m
     border = Rectangle(on_map(low), *(high - low)[:2], fill=False, linestyle=":", edgecolor=FAINT)
     axes.add_patch(border)
     for view in scene.views:

@@ -104,6 +104,7 @@ def _prepared(power_dbm: float) -> tuple[Scene, dict[str, Ends]]:
 
 
 def _make_ends(name: str, scene: Scene) -> Ends:
+    """Make a scheme with its ends. Raises SchemeFailure, which can be pickled, for any error."""
     try:
         return make_ends(make_scheme(name, scene))
     except Exception as error:

@@ -99,7 +99,8 @@ def _limits(scene: Scene) -> tuple[tuple[float, float], tuple[float, float]]:
     low_m = np.min(places_m, axis=0)[:2]
     high_m = np.max(places_m, axis=0)[:2]
     margin_m = MARGIN_SHARE * np.max(high_m - low_m)
-    (left, bottom), (right, top) = low_m - margin_m, high_m + margin_m
+    left, bottom = low_m - margin_m
+    right, top = high_m + margin_m
     return (float(left), float(right)), (float(bottom), float(top))
 
 

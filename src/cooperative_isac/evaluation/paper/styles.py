@@ -10,7 +10,7 @@ import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-# More curves in one panel cannot be told apart.
+# More curves in one panel are hard to distinguish.
 MAX_CURVES = 6
 # Color of the region below the Cramer-Rao bound.
 BOUND_COLOR = "0.9"
@@ -82,8 +82,11 @@ def pictures(schemes: Sequence[str], curves_per_scheme: int = 1) -> list[list[st
     if len(schemes) <= most_schemes:
         return [list(schemes)]
 
+    # The groups of the table, and schemes of installed packages.
     groups = [[name for name in group if name in schemes] for group in GROUPS]
     groups.append([name for name in schemes if name not in STYLES])
+
+    # Groups that are too large take several pictures.
     return [
         group[first : first + most_schemes]
         for group in groups

@@ -110,6 +110,7 @@ def _timed_networks() -> Iterator[tuple[str, Network, Scene, tuple[int, int]]]:
             "transmitters.*.array.num_elements": antennas,
             "waveform.num_subcarriers": elements,
             "waveform.num_symbols": elements,
+            # Subcarriers that share a precoder; it divides all numbers of subcarriers.
             "waveform.group_size": 4,
         }
         scene = changed_scene("cell_free_table1", changes)

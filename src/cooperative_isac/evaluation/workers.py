@@ -52,7 +52,7 @@ def measure_frames(
     finished = False
     try:
         # The workers start here, as jobs are submitted.
-        with _one_thread(), _interrupts_blocked():
+        with one_thread(), interrupts_held():
             samples = [
                 pool.submit(_measure, power, number)
                 for power in powers_dbm
@@ -114,7 +114,7 @@ def _make_ends(name: str, scene: Scene) -> Ends:
 
 
 @contextmanager
-def _one_thread() -> Generator[None, None, None]:
+def one_thread() -> Generator[None, None, None]:
     """Limit the numerical libraries of processes that are started inside to one thread."""
     before = {name: os.environ.get(name) for name in ONE_THREAD}
     os.environ.update(ONE_THREAD)
@@ -130,7 +130,7 @@ def _one_thread() -> Generator[None, None, None]:
 
 
 @contextmanager
-def _interrupts_blocked() -> Generator[None, None, None]:
+def interrupts_held() -> Generator[None, None, None]:
     """Start processes inside that ignore Ctrl-C, as this process terminates them itself."""
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:

@@ -15,6 +15,7 @@ CHAIN = ("scene", "waveform", "channel", "sensing", "fronthaul", "fusion", "trac
 SIGNAL = CHAIN[:3]
 ALLOWED = {
     **{folder: set(CHAIN[:place]) for place, folder in enumerate(CHAIN)},
+    "estimation": set(),  # plain arrays
     "bounds": set(SIGNAL),
     "learned": {*SIGNAL, "sensing", "fronthaul"},  # codecs: both ends, and what is between them
     # A scheme is what a node of each end runs.

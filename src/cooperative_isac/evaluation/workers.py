@@ -40,7 +40,7 @@ def measure_frames(
     )
     finished = False
     try:
-        with _one_thread(), _interrupts_held():
+        with one_thread(), interrupts_held():
             samples = [
                 pool.submit(_measure, power, number)
                 for power in powers_dbm
@@ -97,7 +97,7 @@ def _made(name: str, scene: Scene) -> Ends:
 
 
 @contextmanager
-def _one_thread() -> Generator[None, None, None]:
+def one_thread() -> Generator[None, None, None]:
     """Processes started inside use one thread each: more would fight for processors and round
     differently.
     """
@@ -114,7 +114,7 @@ def _one_thread() -> Generator[None, None, None]:
 
 
 @contextmanager
-def _interrupts_held() -> Generator[None, None, None]:
+def interrupts_held() -> Generator[None, None, None]:
     """Processes started inside never see Ctrl-C: it is this process that ends them."""
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:

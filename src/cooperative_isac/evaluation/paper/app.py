@@ -11,6 +11,9 @@ app = typer.Typer(no_args_is_help=True, help="Figures and tables of papers, meas
 Option = typer.Option
 FIGURES = ("6", "7", "8", "9", "10", "11", "12", "13", "14", "I", "II", "III")
 Fig = Annotated[str, Option(help=f"{', '.join(FIGURES)}, or all.")]
+DC_FIGURES = ("5a", "5b", "6a", "6b", "6c", "6d")
+DcFig = Annotated[str, Option(help=f"{', '.join(DC_FIGURES)}, or all.")]
+Runs = Annotated[int, Option(help="Monte Carlo runs a point.", min=1)]
 Scale = Annotated[str, Option(help="compact, or table1: the paper's own, classical schemes only.")]
 Frames = Annotated[int, Option(help="Frames a point.", min=1)]
 Seed = Annotated[int, Option(help="Of all draws.", min=0)]
@@ -45,6 +48,25 @@ def cf(
 
     try:
         make_figures(fig, FIGURES, scale, frames, seed, out, schemes, (epochs, samples, batch))
+    except ValueError as error:
+        typer.echo(f"error: {error}", err=True)
+        raise typer.Exit(1) from None
+
+
+@app.command()
+def dc(
+    fig: DcFig = "all",
+    runs: Runs = 1000,
+    seed: Seed = 1,
+    out: Out = Path("runs/figures"),
+) -> None:
+    """The deep-cooperation paper's section VI: a PNG and a CSV file for each. Runs that were
+    measured already are not measured again.
+    """
+    from cooperative_isac.evaluation.deep_cooperation.command import make_figures
+
+    try:
+        make_figures(fig, runs, seed, out)
     except ValueError as error:
         typer.echo(f"error: {error}", err=True)
         raise typer.Exit(1) from None

@@ -1,0 +1,101 @@
+"""Figures of the deep-cooperation paper, with few runs."""
+
+import csv
+import json
+
+import numpy as np
+import pytest
+
+from cooperative_isac.evaluation.deep_cooperation.command import EXPERIMENTS, FIGURES, make_figures
+from cooperative_isac.evaluation.deep_cooperation.experiment import (
+    Experiment,
+    run_point,
+    summarize,
+)
+from cooperative_isac.evaluation.deep_cooperation.runner import measure
+from cooperative_isac.evaluation.paper.app import DC_FIGURES
+
+
+def noise_trial(value, generator):
+    return {"curve": {"error": value * generator.normal()}}
+
+
+def noise_bounds(value):
+    return {"curve": {"error": value}}
+
+
+NOISE = Experiment(
+    "noise", "Noise", "deviation", (1.0, 2.0), {"error": "error"}, noise_trial, noise_bounds
+)
+
+
+def test_figures_of_the_command_and_of_the_experiments_are_the_same():
+    assert tuple(FIGURES) == DC_FIGURES
+    assert {name for names in FIGURES.values() for name in names} == set(EXPERIMENTS)
+
+
+@pytest.mark.parametrize("name", EXPERIMENTS)
+def test_every_curve_reaches_its_bound_at_high_snr(name):
+    experiment = EXPERIMENTS[name]()
+    place = len(experiment.values) - 1
+    result = summarize(experiment, place, run_point(experiment, place, range(12), seed=3))
+    for curve, quantities in result.rmse.items():
+        for quantity, rmse in quantities.items():
+            assert 0.4 < rmse / result.bound[curve][quantity] < 1.7, (curve, quantity)
+
+
+def test_both_bands_see_the_same_echoes_as_each():
+    experiment = EXPERIMENTS["5"]()
+    runs = run_point(experiment, 11, range(10), seed=4)
+    high = np.array([run["24 GHz, 120 kHz"]["range_m"] for run in runs])
+    both = np.array([run["both bands"]["range_m"] for run in runs])
+    # The low band adds three percent to the range's information.
+    assert np.corrcoef(high, both)[0, 1] > 0.95
+
+
+def test_stopped_figure_goes_on_and_stays_the_same(tmp_path):
+    calls = []
+    first = measure(NOISE, 40, 7, tmp_path, lambda: calls.append(1))
+    assert len(calls) == 4
+
+    # Damage one batch and cut another: only these are measured again.
+    path = tmp_path / "noise_seed7.json"
+    content = json.loads(path.read_text())
+    del content["batches"]["1/20"]
+    path.write_text(json.dumps(content))
+    again = measure(NOISE, 40, 7, tmp_path)
+    assert again == first
+    assert again[1].rmse["curve"]["error"] == pytest.approx(2, rel=0.4)
+
+
+def test_processes_do_not_change_the_runs(tmp_path):
+    # Enough batches that processes are started.
+    several = measure(NOISE, 80, 7, tmp_path / "several")
+    alone = [
+        summarize(NOISE, place, run_point(NOISE, place, range(80), 7))
+        for place in range(len(NOISE.values))
+    ]
+    assert several == alone
+
+
+def test_damaged_runs_are_measured_again(tmp_path):
+    first = measure(NOISE, 20, 7, tmp_path)
+    (tmp_path / "noise_seed7.json").write_text("{")
+    assert measure(NOISE, 20, 7, tmp_path) == first
+
+
+def test_picture_and_table_are_written(tmp_path, monkeypatch):
+    import cooperative_isac.evaluation.deep_cooperation.command as command
+
+    monkeypatch.setattr(command, "EXPERIMENTS", {"5": lambda: NOISE})
+    monkeypatch.setattr(command, "FIGURES", {"5a": ("5",)})
+    make_figures("5a", 20, 1, tmp_path)
+    assert (tmp_path / "dc_fignoise.png").stat().st_size > 10_000
+    with (tmp_path / "dc_fignoise.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert [row["root_crlb"] for row in rows] == ["1.0", "2.0"]
+
+
+def test_unknown_figure_is_refused(tmp_path):
+    with pytest.raises(ValueError, match="figures are 5a, 5b"):
+        make_figures("7", 20, 1, tmp_path)

@@ -11,10 +11,13 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
+from cooperative_isac.evaluation.deep_cooperation.antennas import sparse_arrays, splicing
 from cooperative_isac.evaluation.deep_cooperation.experiment import Experiment, PointResult
+from cooperative_isac.evaluation.deep_cooperation.holes import reference_signals
 from cooperative_isac.evaluation.deep_cooperation.multi_band import multi_band
 from cooperative_isac.evaluation.deep_cooperation.multi_station import multi_station
 from cooperative_isac.evaluation.deep_cooperation.runner import measure, num_batches
+from cooperative_isac.evaluation.deep_cooperation.synchronization import synchronization
 from cooperative_isac.output.console import make_console
 
 # Experiment of each figure; two figures of the paper that share their runs share a picture.
@@ -23,9 +26,14 @@ EXPERIMENTS: Mapping[str, Callable[[], Experiment]] = {
     "5_budget": partial(multi_band, "5_budget", link_budget=True),
     "6ab": partial(multi_station, "6ab", "a"),
     "6cd": partial(multi_station, "6cd", "c"),
+    "splicing": splicing,
+    "sparse_arrays": sparse_arrays,
+    "reference_signals": reference_signals,
+    "synchronization": synchronization,
 }
 
-# Experiments that each figure of the paper is drawn from.
+# Experiments that each figure is drawn from: those of the paper, and one for each claim that the
+# paper makes in words.
 FIGURES: Mapping[str, tuple[str, ...]] = {
     "5a": ("5", "5_budget"),
     "5b": ("5", "5_budget"),
@@ -33,6 +41,10 @@ FIGURES: Mapping[str, tuple[str, ...]] = {
     "6b": ("6ab",),
     "6c": ("6cd",),
     "6d": ("6cd",),
+    "splicing": ("splicing",),
+    "sparse_arrays": ("sparse_arrays",),
+    "reference_signals": ("reference_signals",),
+    "synchronization": ("synchronization",),
 }
 
 
@@ -90,15 +102,17 @@ def _shown(experiment: Experiment, results: list[PointResult]) -> Table:
     """Errors at each place, and their ratio to the root bound in brackets."""
     table = Table(title=experiment.title, box=SIMPLE_HEAD)
     table.add_column(experiment.axis)
-    columns = [(curve, quantity) for quantity in experiment.quantities for curve in results[0].rmse]
+    columns = [
+        (curve, quantity) for quantity in experiment.quantities for curve in results[0].average
+    ]
     for curve, quantity in columns:
         table.add_column(f"{curve}: {quantity} (/ bound)", justify="right")
     for result in results:
         cells = [f"{result.value:g}"]
         for curve, quantity in columns:
-            rmse = result.rmse[curve][quantity]
+            average = result.average[curve][quantity]
             bound = result.bound.get(curve, {}).get(quantity)
-            ratio = f" ({rmse / bound:.2f})" if bound else ""
-            cells.append(f"{rmse:.3g}{ratio}")
+            ratio = f" ({average / bound:.2f})" if bound else ""
+            cells.append(f"{average:.3g}{ratio}")
         table.add_row(*cells)
     return table

@@ -1,4 +1,4 @@
-"""Monte Carlo experiments: curves of root mean squared errors over one axis, with their bounds."""
+"""Monte Carlo experiments: curves of errors over one axis, with their bounds."""
 
 from __future__ import annotations
 
@@ -12,6 +12,20 @@ Errors = Mapping[str, Mapping[str, float]]
 
 
 @dataclass(frozen=True)
+class Quantity:
+    """What is measured, one panel of the picture.
+
+    label: with its unit
+    average: over the runs, "rms" of errors or "mean" of shares and levels
+    logarithmic: with a logarithmic axis
+    """
+
+    label: str
+    average: str = "rms"
+    logarithmic: bool = True
+
+
+@dataclass(frozen=True)
 class Experiment:
     """One figure.
 
@@ -19,7 +33,7 @@ class Experiment:
     title: headline of the picture
     axis: label of the axis, with its unit
     values: places along the axis
-    quantities: label with unit of each quantity that is measured, one panel each
+    quantities: what is measured, by name
     trial: errors of one run at a place, by curve and quantity; a function of a module, so that
         other processes can call it
     bounds: root Cramer-Rao bound at a place, by curve and quantity
@@ -29,24 +43,24 @@ class Experiment:
     title: str
     axis: str
     values: tuple[float, ...]
-    quantities: Mapping[str, str]
+    quantities: Mapping[str, Quantity]
     trial: Callable[[float, np.random.Generator], Errors]
     bounds: Callable[[float], Errors]
 
 
 @dataclass(frozen=True)
 class PointResult:
-    """Root mean squared errors at one place of the axis.
+    """Averages at one place of the axis.
 
     value: place along the axis
-    rmse: by curve and quantity
-    median: median absolute error by curve and quantity, which outliers do not move
+    average: root mean square or mean by curve and quantity
+    median: median of the moduli by curve and quantity, which outliers do not move
     bound: root Cramer-Rao bound by curve and quantity
     num_runs: Monte Carlo runs
     """
 
     value: float
-    rmse: Errors
+    average: Errors
     median: Errors
     bound: Errors
     num_runs: int
@@ -67,20 +81,23 @@ def run_point(experiment: Experiment, index: int, runs: Sequence[int], seed: int
 
 
 def summarize(experiment: Experiment, index: int, errors: Sequence[Errors]) -> PointResult:
-    """Root mean squared and median errors of the runs at one place, beside the bound.
+    """Averages of the runs at one place, beside the bound.
 
     experiment: the figure
     index: place along the axis
     errors: of each run
     """
     value = experiment.values[index]
-    rmse: dict[str, dict[str, float]] = {}
+    average: dict[str, dict[str, float]] = {}
     median: dict[str, dict[str, float]] = {}
     for curve, quantities in errors[0].items():
-        rmse[curve] = {}
+        average[curve] = {}
         median[curve] = {}
         for quantity in quantities:
             samples = np.array([run[curve][quantity] for run in errors])
-            rmse[curve][quantity] = float(np.sqrt(np.mean(samples**2)))
+            if experiment.quantities[quantity].average == "rms":
+                average[curve][quantity] = float(np.sqrt(np.mean(samples**2)))
+            else:
+                average[curve][quantity] = float(np.mean(samples))
             median[curve][quantity] = float(np.median(np.abs(samples)))
-    return PointResult(value, rmse, median, experiment.bounds(value), len(errors))
+    return PointResult(value, average, median, experiment.bounds(value), len(errors))

@@ -19,7 +19,7 @@ from cooperative_isac.estimation import (
     path_information,
     path_response,
 )
-from cooperative_isac.evaluation.deep_cooperation.experiment import Errors, Experiment
+from cooperative_isac.evaluation.deep_cooperation.experiment import Errors, Experiment, Quantity
 
 NUM_SUBCARRIERS = 128
 NUM_SYMBOLS = 32
@@ -47,7 +47,10 @@ CURVES = {
     "5.9 GHz, 30 kHz": ("low",),
     "both bands": ("high", "low"),
 }
-QUANTITIES = {"range_m": "RMSE of range (m)", "velocity_mps": "RMSE of radial velocity (m/s)"}
+QUANTITIES = {
+    "range_m": Quantity("RMSE of range (m)"),
+    "velocity_mps": Quantity("RMSE of radial velocity (m/s)"),
+}
 
 
 @dataclass(frozen=True)

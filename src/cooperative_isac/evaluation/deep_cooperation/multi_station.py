@@ -16,7 +16,7 @@ import numpy as np
 from scipy.constants import c as LIGHT_SPEED_MPS
 
 from cooperative_isac.estimation import estimate_path
-from cooperative_isac.evaluation.deep_cooperation.experiment import Errors, Experiment
+from cooperative_isac.evaluation.deep_cooperation.experiment import Errors, Experiment, Quantity
 from cooperative_isac.fusion.data_level import LinkEstimate, locate_by_estimates
 from cooperative_isac.fusion.symbol_level import (
     LinkChannel,
@@ -55,7 +55,10 @@ VELOCITY_STEP_MPS = 9.0
 # SNR of one antenna and resource element, dB, at each link.
 SNRS_DB = (-38.0, -36.0, -34.0, -32.0, -30.0, -28.0, -26.0, -23.0, -20.0, -15.0, -10.0)
 
-QUANTITIES = {"location_m": "RMSE of location (m)", "velocity_mps": "RMSE of radial velocity (m/s)"}
+QUANTITIES = {
+    "location_m": Quantity("RMSE of location (m)"),
+    "velocity_mps": Quantity("RMSE of radial velocity (m/s)"),
+}
 
 ACTIVE = tuple((i, i) for i in range(4))
 PASSIVE = tuple((i, (i + step) % 4) for i in range(4) for step in (1, 2, 3))

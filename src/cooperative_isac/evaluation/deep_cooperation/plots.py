@@ -34,15 +34,17 @@ def draw_experiment(experiment: Experiment, results: Sequence[PointResult], path
     FigureCanvasAgg(figure)
     panels = figure.subplots(1, num_panels, squeeze=False)[0]
     places = [result.value for result in results]
-    for panel, (quantity, label) in zip(panels, experiment.quantities.items(), strict=True):
-        for style, curve in zip(STYLES, results[0].rmse, strict=False):
-            errors = [result.rmse[curve][quantity] for result in results]
+    for panel, (name, quantity) in zip(panels, experiment.quantities.items(), strict=True):
+        for style, curve in zip(STYLES, results[0].average, strict=False):
+            errors = [result.average[curve][name] for result in results]
             panel.plot(places, errors, label=curve, markersize=4, linewidth=1.3, **style)
-            bound = [result.bound.get(curve, {}).get(quantity) for result in results]
+            bound = [result.bound.get(curve, {}).get(name) for result in results]
             if all(value is not None for value in bound):
                 panel.plot(places, bound, color=style["color"], linestyle="--", linewidth=1)
-        panel.plot([], [], color="0.4", linestyle="--", linewidth=1, label="root CRLB of each")
-        panel.set(xlabel=experiment.axis, ylabel=label, yscale="log")
+        if any(name in bounds for bounds in results[0].bound.values()):
+            panel.plot([], [], color="0.4", linestyle="--", linewidth=1, label="root CRLB of each")
+        scale = "log" if quantity.logarithmic else "linear"
+        panel.set(xlabel=experiment.axis, ylabel=quantity.label, yscale=scale)
         panel.grid(alpha=0.3, which="both")
 
     handles, labels = panels[0].get_legend_handles_labels()
@@ -60,16 +62,16 @@ def write_table(experiment: Experiment, results: Sequence[PointResult], path: Pa
     """
     with path.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)
-        writer.writerow(["x", "curve", "quantity", "rmse", "median", "root_crlb", "num_runs"])
+        writer.writerow(["x", "curve", "quantity", "average", "median", "root_crlb", "num_runs"])
         for result in results:
-            for curve, quantities in result.rmse.items():
-                for quantity, rmse in quantities.items():
+            for curve, quantities in result.average.items():
+                for quantity, average in quantities.items():
                     writer.writerow(
                         [
                             result.value,
                             curve,
                             quantity,
-                            rmse,
+                            average,
                             result.median[curve][quantity],
                             result.bound.get(curve, {}).get(quantity, ""),
                             result.num_runs,

@@ -11,7 +11,18 @@ app = typer.Typer(no_args_is_help=True, help="Figures and tables of papers, meas
 Option = typer.Option
 FIGURES = ("6", "7", "8", "9", "10", "11", "12", "13", "14", "I", "II", "III")
 Fig = Annotated[str, Option(help=f"{', '.join(FIGURES)}, or all.")]
-DC_FIGURES = ("5a", "5b", "6a", "6b", "6c", "6d")
+DC_FIGURES = (
+    "5a",
+    "5b",
+    "6a",
+    "6b",
+    "6c",
+    "6d",
+    "splicing",
+    "sparse_arrays",
+    "reference_signals",
+    "synchronization",
+)
 DcFig = Annotated[str, Option(help=f"{', '.join(DC_FIGURES)}, or all.")]
 Runs = Annotated[int, Option(help="Monte Carlo runs a point.", min=1)]
 Scale = Annotated[str, Option(help="compact, or table1: the paper's own, classical schemes only.")]

@@ -92,6 +92,27 @@ def test_offsets_from_a_stronger_line_of_sight_cost_a_tenth():
     assert result.average["no line of sight: active observation"]["path_m"] < 1.7 * synchronous
 
 
+def test_compensated_migration_gains_where_the_fixed_cell_ends():
+    result = measured("observation_time", 3, 8)
+    found = {method: average["found"] for method, average in result.average.items()}
+    assert found["coherent, migration compensated"] >= 0.85
+    assert found["coherent, cell fixed"] <= 0.5
+
+
+def test_symbols_of_their_own_turn_interference_into_noise():
+    result = measured("interference", 4, 40)
+    coded = "coded: symbols of their own"
+    ratio = result.average[coded]["range_m"] / result.bound[coded]["range_m"]
+    assert ratio == pytest.approx(1, abs=0.3)
+    assert result.average["suffered: the same reference signal"]["range_m"] > 10
+
+
+def test_code_words_keep_the_unambiguous_range():
+    result = measured("code_division", 2, 30)
+    assert result.average["code words over 4 symbols"]["found"] == 1
+    assert result.average["comb of 4 subcarriers"]["found"] < 0.8
+
+
 def test_both_bands_see_the_same_echoes_as_each():
     experiment = EXPERIMENTS["5"]()
     runs = run_point(experiment, 11, range(10), seed=4)

@@ -16,7 +16,12 @@ from cooperative_isac.evaluation.deep_cooperation.experiment import Experiment, 
 from cooperative_isac.evaluation.deep_cooperation.holes import reference_signals
 from cooperative_isac.evaluation.deep_cooperation.multi_band import multi_band
 from cooperative_isac.evaluation.deep_cooperation.multi_station import multi_station
+from cooperative_isac.evaluation.deep_cooperation.observation_time import observation_time
 from cooperative_isac.evaluation.deep_cooperation.runner import measure, num_batches
+from cooperative_isac.evaluation.deep_cooperation.shared_elements import (
+    code_division,
+    interference,
+)
 from cooperative_isac.evaluation.deep_cooperation.synchronization import synchronization
 from cooperative_isac.output.console import make_console
 
@@ -30,6 +35,9 @@ EXPERIMENTS: Mapping[str, Callable[[], Experiment]] = {
     "sparse_arrays": sparse_arrays,
     "reference_signals": reference_signals,
     "synchronization": synchronization,
+    "observation_time": observation_time,
+    "interference": interference,
+    "code_division": code_division,
 }
 
 # Experiments that each figure is drawn from: those of the paper, and one for each claim that the
@@ -45,6 +53,9 @@ FIGURES: Mapping[str, tuple[str, ...]] = {
     "sparse_arrays": ("sparse_arrays",),
     "reference_signals": ("reference_signals",),
     "synchronization": ("synchronization",),
+    "observation_time": ("observation_time",),
+    "interference": ("interference",),
+    "code_division": ("code_division",),
 }
 
 

@@ -46,10 +46,10 @@ TARGET_HALF_M = 50.0
 STATIONS_M = SIDE_M / 2 * np.array([[-1.0, -1.0], [1.0, -1.0], [1.0, 1.0], [-1.0, 1.0]])
 MAX_SPEED_MPS = 27.0
 
-# Lattices of the search: two locations per resolution cell of the range (4.9 m), and velocities
+# Lattices of the search: finer than the resolution cell of the range (4.9 m), and velocities
 # finer than the 44 m/s that a frame resolves.
 LATTICE_HALF_M = 64.0
-LATTICE_STEP_M = 2.0
+LATTICE_STEP_M = 3.0
 VELOCITY_STEP_MPS = 9.0
 
 # SNR of one antenna and resource element, dB, at each link.

@@ -22,6 +22,9 @@ DC_FIGURES = (
     "sparse_arrays",
     "reference_signals",
     "synchronization",
+    "observation_time",
+    "interference",
+    "code_division",
 )
 DcFig = Annotated[str, Option(help=f"{', '.join(DC_FIGURES)}, or all.")]
 Runs = Annotated[int, Option(help="Monte Carlo runs a point.", min=1)]

@@ -127,6 +127,18 @@ def test_model_order():
     assert min(aic) >= 3
 
 
+@pytest.mark.parametrize(
+    ("eigenvalues", "num_sources"),
+    [
+        ([9.0, 5, 1, 1, 1, 1], 2),
+        ([1.0, 1, 1, 1, 1, 1], 0),
+        ([9.0, 1.02, 1.0, 1, 0.99, 0.98], 1),
+    ],
+)
+def test_order_counts_the_large_eigenvalues(eigenvalues, num_sources):
+    assert num_sources_aic(np.array(eigenvalues), 1000) == num_sources
+
+
 def test_noise_alone_has_no_source():
     rng = np.random.default_rng(8)
     echoes = snapshots(rng, np.zeros(1), POSITIONS, np.zeros(1), NUM_SNAPSHOTS)

@@ -1,7 +1,7 @@
-"""A background learned over frames: recursive least squares of the static channel of one receiver.
+"""Recursive least squares of the static channel to one receiver, over frames (its background).
 
 The static paths are a channel H_i from all transmit antennas to a receive antenna on subcarrier i.
-A frame with the precoders W observes of it g_i = W^T h_i only, a few combinations, by least squares
+A frame with the precoders W measures a few combinations of it, g_i = W^T h_i, by least squares
 on its streams with the noise covariance sigma^2 G_i^-1, G_i the streams' Gram matrix. Frames with
 other precoders add other combinations. A row h of the channel is CN(h_hat, J^-1) with the
 information
@@ -28,7 +28,8 @@ from cooperative_isac.waveform.signal import Signal
 # precision) does.
 PRIOR_RATIO = 1e8
 
-UNCERTAIN = 3.0  # standard deviations of noise within which power may be left unseen
+# Standard deviations of the noise's power below which static power may be left undetected.
+UNCERTAIN = 3.0
 
 # Echo and background differ when what is left exceeds what noise leaves this many times, and these
 # shares of the static power. Above the first, 0.01 rad of phase, residues of static paths are
@@ -41,7 +42,7 @@ CONTRADICTED = 0.1
 
 @dataclass(frozen=True)
 class Background:
-    """What is known of the static channel to one receiver.
+    """Gaussian posterior of the static channel to one receiver.
 
     mean: [num_subcarriers, num_rx_ant, num_tx_ant], complex128, H_hat
     information: [num_groups, num_tx_ant, num_tx_ant], complex128, J of each group of subcarriers
@@ -54,11 +55,14 @@ class Background:
 
     @property
     def is_finite(self) -> bool:
-        """Whether every entry is a number, so that the background may be remembered."""
+        """True where every entry is a finite number."""
         return bool(np.isfinite(self.mean).all() and np.isfinite(self.information).all())
 
     def forgotten(self, share: float) -> Background:
-        """The background with a share (0 to 1) of its information replaced by the prior."""
+        """The background with a share of its information replaced by that of the prior.
+
+        share: from 0 to 1
+        """
         prior = self.prior * np.eye(self.information.shape[-1])
         return replace(self, information=(1 - share) * self.information + share * prior)
 
@@ -86,7 +90,12 @@ class Prediction:
 
 
 def unknown_background(frame: Signal, num_rx_ant: int, noise_power_w: float) -> Background:
-    """A background of which nothing is known; `frame` gives sizes and powers."""
+    """Background of the prior alone.
+
+    frame: signal, for sizes and powers
+    num_rx_ant: antennas of the receiver
+    noise_power_w: noise power of a resource element, W
+    """
     num_groups, num_tx_ant, _ = frame.precoders.shape
     mean = np.zeros((frame.grid.num_subcarriers, num_rx_ant, num_tx_ant), complex)
 
@@ -101,9 +110,11 @@ def unknown_background(frame: Signal, num_rx_ant: int, noise_power_w: float) -> 
 
 
 def predict(background: Background, frame: Signal, noise_power_w: float) -> Prediction:
-    """The static paths of a frame, as expected, with their uncertainty.
+    """Static paths of a frame by the background, with their uncertainty.
 
-    frame: what is known of it: whole, or its reference symbols
+    background: posterior of the frames before
+    frame: side information, the whole signal or its reference symbols
+    noise_power_w: noise power of a resource element, W
     """
     precoders = frame.precoders.astype(complex)
     grams = stream_grams(frame.streams)
@@ -136,11 +147,13 @@ def predict(background: Background, frame: Signal, noise_power_w: float) -> Pred
 def left_over(
     prediction: Prediction, correlation: np.ndarray, noise_power_w: float
 ) -> tuple[float, float]:
-    """What changes of static paths, or targets that stand still, leave of an echo.
+    """Power that changed static paths or targets at rest leave in an echo.
 
+    prediction: static paths by the background
     correlation: [num_subcarriers, num_rx_ant, num_streams], complex64, of static_paths.without_mean
-    Returns the misfit, power over what noise is expected to leave (1 in noise), and the share of
-    the static power that may be left beyond that after the suppression, so far as noise hides it.
+    noise_power_w: noise power of a resource element, W
+    Returns the misfit, the remaining power over its expectation under noise, and the share of the
+    static power that may remain beyond that after the suppression, as far as noise can hide it.
     """
     num_observed = max(correlation.shape[1] * prediction.num_observed, 1)
     misfit = _power(correlation, prediction.precision) / num_observed
@@ -156,15 +169,18 @@ def left_over(
     return misfit, num_observed * excess / max(static, 1.0)
 
 
-def taught(
+def updated(
     background: Background,
     prediction: Prediction,
     frame: Signal,
     correlation: np.ndarray,
     noise_power_w: float,
 ) -> Background:
-    """The background after a frame.
+    """Background after the update with a frame.
 
+    background: before the frame
+    prediction: static paths of the frame by it
+    frame: side information, the whole signal or its reference symbols
     correlation: [num_subcarriers, num_rx_ant, num_streams], complex64, of static_paths.without_mean
     """
     # Conditional mean of the channel, each subcarrier with its own Gram matrix.

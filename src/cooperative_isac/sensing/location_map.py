@@ -1,5 +1,6 @@
-"""An echo on a map of locations: all receivers' maps show a target at the same cell, whatever their
-delays and angles.
+"""Matched filters over a map of locations, the common ground of all receivers.
+
+The maps of all receivers show a target in the same cell, whatever its delays and angles.
 """
 
 from __future__ import annotations
@@ -14,16 +15,25 @@ from cooperative_isac.scene.geometry import bistatic_geometry
 from cooperative_isac.scene.model import Scene, Site
 from cooperative_isac.waveform.signal import Signal
 
+# Doppler shifts of the filters per resolution cell: the highest is interpolated between them.
 DOPPLER_OVERSAMPLING = 2
+
+# Sectors of direction per beam width of the array: within one the phases of the outermost elements
+# differ by less than a tenth of a radian from those of its middle.
 SECTORS_PER_BEAM = 16
+
+# Curvature of a parabola below which three samples count as on a line.
 LEAST_CURVATURE = 1e-9
 
 
 @dataclass(frozen=True)
 class LocationMap:
-    """Matched filters of one receiver in the plane of a scene, num_cells x num_cells over its area.
+    """Matched filters of one receiver over the plane of a scene.
 
-    ValueError for a scene in space.
+    scene: seen on one band, in a plane
+    receiver: station whose echo is mapped
+    num_cells: cells along each axis of the area
+    Raises ValueError for a scene in space, or with a single subcarrier.
     """
 
     scene: Scene
@@ -47,36 +57,46 @@ class LocationMap:
             )
 
     def observe(self, echo: np.ndarray, frame: Signal) -> np.ndarray:
-        """The strongest single path from each transmitter over each cell.
+        """The strongest path from each transmitter over each cell.
 
-        echo: [num_rx_ant, num_subcarriers, num_symbols], complex64, sqrt(W). Returns [num_tx, 3,
-        num_cells, num_cells],
-        float32, rows along y: log10(1 + |u^H y|^2 / (sigma^2 ||u||^2)), Doppler shift over the
-        largest there is, and how much longer the path is than the one over the cell's center, over
-        max_excess_m.
+        echo: [num_rx_ant, num_subcarriers, num_symbols], complex64, sqrt(W)
+        frame: signal that was transmitted
+        Returns [num_tx, 3, num_cells, num_cells], float32, rows along y: the matched filter's
+        log10(1 + |u^H y|^2 / (sigma^2 ||u||^2)), its Doppler shift over max_doppler_hz, and the
+        excess of the path's length over that of the cell's center, over max_excess_m.
         """
+        # Beams toward all sectors.
         spectra = self.spectra(echo, frame)
-        beams = (self._beams @ spectra.reshape(len(spectra), -1)).reshape(-1, *spectra.shape[1:])
-        maps = np.empty((len(self.scene.transmitters), 3, self.num_cells**2), np.float32)
-        for index, part in enumerate(maps):
-            halves, noise = self._filtered(index, beams, frame)
-            both = halves.sum(0)
-            power, bins = highest((np.square(both.real) + np.square(both.imag)) / noise[:, None])
-            low, high = halves[:, np.arange(len(bins)), np.rint(bins).astype(int)]
-            part[:, self._order] = (
-                np.log10(1 + power),
-                (bins - (len(self.shifts_hz) - 1) / 2) * self._step,
-                np.angle(low * high.conj()) / np.pi,
-            )
-        return maps.reshape(*maps.shape[:2], self.num_cells, self.num_cells)
+        beams = self._beams @ spectra.reshape(len(spectra), -1)
+        beams = beams.reshape(-1, *spectra.shape[1:])
+
+        num_transmitters = len(self.scene.transmitters)
+        maps = np.empty((num_transmitters, 3, self.num_cells**2), np.float32)
+        for transmitter, channels in enumerate(maps):
+            # Highest Doppler shift of the filters of both halves of the band together.
+            halves, noise = self._filtered(transmitter, beams, frame)
+            whole = halves.sum(axis=0)
+            power, bins = highest((whole.real**2 + whole.imag**2) / noise[:, None])
+
+            # Phase between both halves there: the excess length of the path.
+            nearest = np.rint(bins).astype(int)
+            lower, upper = halves[:, np.arange(len(bins)), nearest]
+            excess = np.angle(lower * upper.conj()) / np.pi
+
+            middle = (len(self.shifts_hz) - 1) / 2
+            channels[0, self._order] = np.log10(1 + power)
+            channels[1, self._order] = (bins - middle) * self._bin_share
+            channels[2, self._order] = excess
+        return maps.reshape(num_transmitters, 3, self.num_cells, self.num_cells)
 
     @cached_property
     def shifts_hz(self) -> np.ndarray:
-        """Doppler shifts that are looked at, ascending and symmetric, [num_shifts], Hz."""
+        """Doppler shifts of the filters, ascending and symmetric, [num_shifts], float64, Hz."""
         grid = self.scene.grid
-        step = 1 / (DOPPLER_OVERSAMPLING * grid.num_symbols * grid.symbol_period_s)
-        most = int(np.ceil(2 * self.scene.sensing.max_speed_mps / grid.wavelength_m / step))
-        return np.arange(-most, most + 1) * step
+        step_hz = 1 / (DOPPLER_OVERSAMPLING * grid.num_symbols * grid.symbol_period_s)
+        largest_hz = 2 * self.scene.sensing.max_speed_mps / grid.wavelength_m
+        num_positive = int(np.ceil(largest_hz / step_hz))
+        return np.arange(-num_positive, num_positive + 1) * step_hz
 
     @property
     def max_doppler_hz(self) -> float:
@@ -84,94 +104,100 @@ class LocationMap:
         return float(self.shifts_hz[-1])
 
     def spectra(self, echo: np.ndarray, frame: Signal) -> np.ndarray:
-        """The echo freed of the symbols of each stream, at each Doppler shift.
+        """Correlation of the echo with the symbols of each stream, at each Doppler shift.
 
+        echo: [num_rx_ant, num_subcarriers, num_symbols], complex64, sqrt(W)
+        frame: signal that was transmitted
         Returns [num_rx_ant, num_subcarriers * num_streams, num_shifts], complex64.
         """
-        streams = echo[:, :, None] * frame.streams.conj()
-        turns = np.exp(
-            -2j * np.pi * self.scene.grid.symbol_times_s[:, None] * self.shifts_hz
-        ).astype(np.complex64)
-        return (streams.reshape(-1, len(turns)) @ turns).reshape(len(echo), -1, len(self.shifts_hz))
+        by_stream = echo[:, :, None] * frame.streams.conj()
+        turns = self.scene.grid.symbol_times_s[:, None] * self.shifts_hz
+        phases = np.exp(-2j * np.pi * turns).astype(np.complex64)
+        spectra = by_stream.reshape(-1, len(phases)) @ phases
+        return spectra.reshape(len(echo), -1, len(self.shifts_hz))
 
     def _filtered(
         self, transmitter: int, beams: np.ndarray, frame: Signal
     ) -> tuple[np.ndarray, np.ndarray]:
-        """Matched filters of the lower and of the upper half of the band, [2, num_cells^2,
-        num_shifts], cells by sector, and the noise power of both together, [num_cells^2].
+        """Matched filters of the lower and of the upper half of the band.
 
-        beams: [num_sectors, num_subcarriers * num_streams, num_shifts].
+        transmitter: index of the transmitting site
+        beams: [num_sectors, num_subcarriers * num_streams, num_shifts], complex64
+        frame: signal that was transmitted
+        Returns filters [2, num_cells^2, num_shifts], complex64, cells by sector, and the noise
+        power of both halves together [num_cells^2], W.
         """
+        # Conjugate replicas of all cells over groups, subcarriers of a group and streams.
         gains = frame.stream_gains(transmitter, self._departures[transmitter]).transpose(1, 0, 2)
-        phases = self._delay_phases[transmitter].reshape(*gains.shape[:2], -1, 1)
-        replica = (phases * gains.conj()[:, :, None]).reshape(len(gains), -1)
-        sent = (
-            np.square(np.abs(frame.streams))
-            .sum(-1)
-            .reshape(gains.shape[1], -1, gains.shape[2])
-            .sum(1)
-        )
-        energy = np.einsum("cgk,gk->c", np.square(np.abs(gains)), sent)
-        middle = replica.shape[1] // len(self._delay_phases[transmitter][0]) * self._half_band
-        filtered = np.empty((2, len(gains), beams.shape[-1]), np.complex64)
+        num_cells, num_groups, num_streams = gains.shape
+        phases = self._delay_phases[transmitter].reshape(num_cells, num_groups, -1, 1)
+        replicas = (phases * gains.conj()[:, :, None]).reshape(num_cells, -1)
+
+        # Their energies, with the power of the streams in each group of subcarriers.
+        stream_power = np.square(np.abs(frame.streams)).sum(axis=-1)
+        group_power = stream_power.reshape(num_groups, -1, num_streams).sum(axis=1)
+        energy = np.einsum("cgk,gk->c", np.square(np.abs(gains)), group_power)
+        noise_power_w = energy * self.scene.propagation.noise_power_w
+
+        # Correlation of each half, sector by sector.
+        middle = self._half_band * num_streams
+        filtered = np.empty((2, num_cells, beams.shape[-1]), np.complex64)
         for sector, (start, stop) in enumerate(zip(self._starts[:-1], self._starts[1:])):
-            for half, columns in zip(filtered, (slice(middle), slice(middle, None))):
-                np.matmul(
-                    replica[start:stop, columns], beams[sector, columns], out=half[start:stop]
-                )
-        return filtered, np.maximum(
-            energy * self.scene.propagation.noise_power_w, np.finfo(np.float32).tiny
-        )
+            cells = slice(start, stop)
+            beam = beams[sector]
+            np.matmul(replicas[cells, :middle], beam[:middle], out=filtered[0, cells])
+            np.matmul(replicas[cells, middle:], beam[middle:], out=filtered[1, cells])
+        return filtered, np.maximum(noise_power_w, np.finfo(np.float32).tiny)
 
     @property
     def _half_band(self) -> int:
+        """Subcarriers of the lower half of the band."""
         return self.scene.grid.num_subcarriers // 2
 
     @property
     def max_excess_m(self) -> float:
-        """Excess length of a path that a map shows as 1: half a turn between the halves of the
-        band.
-        """
+        """Excess length that a map shows as 1, m: half a turn between the halves of the band."""
         return self.scene.grid.range_resolution_m
 
     @property
-    def _step(self) -> float:
+    def _bin_share(self) -> float:
+        """Distance of two Doppler shifts over max_doppler_hz."""
         return 2 / (len(self.shifts_hz) - 1)
 
     @cached_property
     def points_m(self) -> np.ndarray:
-        """Centers of the cells, x fastest, [num_cells^2, 3], m."""
+        """Centers of the cells, x fastest, [num_cells^2, 3], float64, m."""
         return self.scene.cell_points_m(self.num_cells)
 
     @cached_property
     def _sectors(self) -> np.ndarray:
-        """Sector of direction of each cell: its cells share one beam, far narrower than the
-        array's.
-        """
-        away = self.points_m - self.receiver.position_m
-        return np.floor(np.arctan2(away[:, 1], away[:, 0]) / self._sector_width).astype(int)
+        """Sector of direction of each cell, [num_cells^2], int; its cells share one beam."""
+        away_m = self.points_m - self.receiver.position_m
+        azimuths = np.arctan2(away_m[:, 1], away_m[:, 0])
+        return np.floor(azimuths / self._sector_width).astype(int)
 
     @cached_property
     def _sector_width(self) -> float:
-        span = np.ptp(self.receiver.elements_m @ self.receiver.rotation, axis=0).max()
-        return (
-            self.scene.grid.wavelength_m
-            / (span + self.scene.grid.wavelength_m / 2)
-            / SECTORS_PER_BEAM
-        )
+        """Width of a sector, rad: a share of the array's beam."""
+        wavelength_m = self.scene.grid.wavelength_m
+        span_m = np.ptp(self.receiver.elements_m @ self.receiver.rotation, axis=0).max()
+        beam_rad = wavelength_m / (span_m + wavelength_m / 2)
+        return beam_rad / SECTORS_PER_BEAM
 
     @cached_property
     def _order(self) -> np.ndarray:
+        """Cells by sector, [num_cells^2], int."""
         return np.argsort(self._sectors, kind="stable")
 
     @cached_property
     def _starts(self) -> np.ndarray:
+        """First cell of each sector in that order, and their number at the end."""
         sectors = self._sectors[self._order]
         return np.concatenate([[0], np.flatnonzero(np.diff(sectors)) + 1, [len(sectors)]])
 
     @cached_property
     def _beams(self) -> np.ndarray:
-        """Conjugate receive steering to the middle of each sector, [num_sectors, num_rx_ant]."""
+        """Conjugate steering vectors to the middle of each sector, [num_sectors, num_rx_ant]."""
         angles = (self._sectors[self._order][self._starts[:-1]] + 0.5) * self._sector_width
         directions = np.column_stack([np.cos(angles), np.sin(angles), np.zeros(len(angles))])
         steering = steering_vectors(
@@ -181,6 +207,7 @@ class LocationMap:
 
     @cached_property
     def _geometry(self) -> tuple:
+        """Geometry of the paths of each transmitter over all cells, by sector."""
         points = self.points_m[self._order]
         return tuple(
             bistatic_geometry(
@@ -195,6 +222,7 @@ class LocationMap:
 
     @cached_property
     def _delay_phases(self) -> list[np.ndarray]:
+        """Phases that undo the delays, [num_cells^2, num_subcarriers] for each transmitter."""
         offsets = self.scene.grid.subcarrier_offsets_hz
         return [
             np.exp(2j * np.pi * paths.delay_s[:, None] * offsets).astype(np.complex64)
@@ -203,6 +231,7 @@ class LocationMap:
 
     @cached_property
     def _departures(self) -> list[np.ndarray]:
+        """Steering vectors of departure, [num_cells^2, num_tx_ant] for each transmitter."""
         return [
             steering_vectors(site.elements_m, paths.aod, self.scene.grid.wavelength_m)
             for site, paths in zip(self.scene.transmitters, self._geometry)
@@ -210,14 +239,20 @@ class LocationMap:
 
 
 def highest(power: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The largest value of each row and where it lies, between the columns by a parabola through
-    its neighbors.
+    """The largest value of each row, and its place by a parabola through the neighbors.
 
-    power: [num_rows, num_columns >= 3]. Returns [num_rows] each.
+    power: [num_rows, num_columns], float32, at least three columns
+    Returns values [num_rows] and places in columns [num_rows], float64.
     """
-    best, rows = power.argmax(axis=1), np.arange(len(power))
+    rows = np.arange(len(power))
+    best = power.argmax(axis=1)
     middle = np.clip(best, 1, power.shape[1] - 2)
-    before, at, after = (power[rows, middle + step].astype(float) for step in (-1, 0, 1))
+    before = power[rows, middle - 1].astype(float)
+    at = power[rows, middle].astype(float)
+    after = power[rows, middle + 1].astype(float)
+
+    # A value at the edge stays where it is.
     curvature = np.minimum(before - 2 * at + after, -LEAST_CURVATURE)
-    offset = np.where(best == middle, np.clip((before - after) / (2 * curvature), -0.5, 0.5), 0.0)
+    offset = np.clip((before - after) / (2 * curvature), -0.5, 0.5)
+    offset = np.where(best == middle, offset, 0.0)
     return power[rows, best], best + offset

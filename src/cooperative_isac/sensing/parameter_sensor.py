@@ -1,4 +1,4 @@
-"""Angle, range and range rate of each target in the echo of one access point."""
+"""Angle, range and range rate of each target from the echo of one access point."""
 
 from __future__ import annotations
 
@@ -23,18 +23,24 @@ from cooperative_isac.sensing.path_parameters import (
 from cooperative_isac.sensing.static_paths import StaticNuisance
 from cooperative_isac.waveform.signal import Signal
 
-# Power of a path over that of another in its resolution cell, from which on the other is what its
-# imperfect removal left.
-LEFTOVER = 30.0
-# Of the gate within which two paths are of one target.
-SAME_PROBABILITY = 0.9999
-# Standard deviation of a location along a direction that a path does not measure, m.
-UNSEEN_M = 1e3
+# Ratio of the powers of two paths in one resolution cell from which on the weaker is a residue of
+# the stronger: cancellation with the errors of its parameters leaves about 15 dB less.
+RESIDUE_RATIO = 30.0
+
+# Probability that two paths of one target lie within the gate that makes them one.
+SAME_TARGET_PROBABILITY = 0.9999
+
+# Standard deviation of a location along a direction that a path does not measure, m: far larger
+# than an area, so that it carries no information.
+UNMEASURED_M = 1e3
 
 
 @dataclass(frozen=True)
 class ParameterSensor(Detector):
-    """A receiver to which the frame is known, and its method of searching for paths."""
+    """A receiver that has side information of the frame, and its method of searching for paths.
+
+    method: search for the strongest path of an echo
+    """
 
     method: type[PathSearch]
 
@@ -45,17 +51,19 @@ class ParameterSensor(Detector):
         static: StaticNuisance | None = None,
         linked: Sequence[int] | None = None,
     ) -> tuple[PathParameters, ...]:
-        """Targets in an echo, strongest first.
+        """Parameters of the targets in an echo, strongest first.
 
-        The number of targets is not known: paths are canceled while they exceed the threshold of
-        the scene's false-alarm probability. Of a target's paths from several transmitters the one
+        The number of targets is unknown: paths are canceled while they exceed the threshold of the
+        scene's false-alarm probability. Of the paths of a target from several transmitters the one
         that locates it best is kept.
 
         echo: [num_rx_ant, num_subcarriers, num_symbols], complex64, sqrt(W)
-        static: the static paths that were taken out of the echo, if any
-        linked: indices of the transmitters whose paths are used; the others' are canceled alone.
-        None: all
+        frame: signal that was transmitted
+        static: static paths that were suppressed in the echo, if any
+        linked: indices of the transmitters whose paths are reported, all if None; paths of the
+            others are only canceled
         """
+        # Successive cancellation of the paths of all transmitters.
         most = self.scene.sensing.max_targets
         reference = stream_reference(frame, self.max_doppler_hz, static)
         finder = PathFinder(
@@ -69,6 +77,8 @@ class ParameterSensor(Detector):
         paths = cancel_paths(self.method(finder, self.search), most * len(self.scene.transmitters))
         if linked is not None:
             paths = [path for path in paths if path.transmitter in linked]
+
+        # One path a target, as parameters.
         chosen = one_path_per_target(self.scene, self.receiver, paths)[:most]
         return tuple(
             parameters_of(
@@ -81,41 +91,55 @@ class ParameterSensor(Detector):
 def one_path_per_target(scene: Scene, receiver: Site, paths: list[FoundPath]) -> list[FoundPath]:
     """The path of each target that locates it best, strongest first.
 
-    What a much stronger path left behind in its resolution cell is no path.
+    Residues of much stronger paths in the same resolution cell are dropped.
+
+    scene: seen on one band
+    receiver: station that detected the paths
+    paths: of all transmitters
     """
+    # Paths that are no residue of another.
     true = [
         path
         for path in paths
-        if not any(_is_leftover(scene, receiver, path, other) for other in paths)
+        if not any(_is_residue(scene, receiver, path, other) for other in paths)
     ]
+
+    # From the most certain on, each path outside the gates of those that are kept.
     covariances = [_covariance(scene, receiver, path) for path in true]
+    gate = chdtri(2, 1 - SAME_TARGET_PROBABILITY)
     kept: list[int] = []
-    gate = chdtri(2, 1 - SAME_PROBABILITY)
     for index in sorted(range(len(true)), key=lambda index: np.trace(covariances[index])):
-        aways = [(true[index].point_m - true[other].point_m)[:2] for other in kept]
-        if all(
-            away @ np.linalg.solve(covariances[index] + covariances[other], away) > gate
-            for away, other in zip(aways, kept)
-        ):
+        is_new = True
+        for other in kept:
+            offset_m = (true[index].point_m - true[other].point_m)[:2]
+            covariance = covariances[index] + covariances[other]
+            distance = offset_m @ np.linalg.solve(covariance, offset_m)
+            is_new = is_new and distance > gate
+        if is_new:
             kept.append(index)
     return sorted((true[index] for index in kept), key=lambda path: -path.power)
 
 
-def _is_leftover(scene: Scene, receiver: Site, path: FoundPath, other: FoundPath) -> bool:
-    """Whether a path is what an imperfectly removed, much stronger one left."""
-    if path.power * LEFTOVER > other.power:
+def _is_residue(scene: Scene, receiver: Site, path: FoundPath, other: FoundPath) -> bool:
+    """Test of a path for being what an imperfectly canceled, much stronger one left."""
+    if path.power * RESIDUE_RATIO > other.power:
         return False
-    vectors = path.point_m - receiver.position_m, other.point_m - receiver.position_m
-    distances = [np.linalg.norm(vector) for vector in vectors]
-    cosines = [vector @ receiver.axis / distance for vector, distance in zip(vectors, distances)]
-    return bool(
-        abs(cosines[0] - cosines[1]) < beam_width(receiver, scene.grid.wavelength_m)
-        and abs(distances[0] - distances[1]) < scene.grid.range_resolution_m
-    )
+
+    # Distances and angles of both, in resolution cells.
+    away_m = path.point_m - receiver.position_m
+    other_away_m = other.point_m - receiver.position_m
+    distance_m = np.linalg.norm(away_m)
+    other_distance_m = np.linalg.norm(other_away_m)
+    cosine = away_m @ receiver.axis / distance_m
+    other_cosine = other_away_m @ receiver.axis / other_distance_m
+
+    in_beam = abs(cosine - other_cosine) < beam_width(receiver, scene.grid.wavelength_m)
+    in_range = abs(distance_m - other_distance_m) < scene.grid.range_resolution_m
+    return bool(in_beam and in_range)
 
 
 def _covariance(scene: Scene, receiver: Site, path: FoundPath) -> np.ndarray:
     """Covariance of the location of a path in the plane, [2, 2], m^2."""
     accuracy = accuracy_of(scene, receiver, INTERPOLATED_CELLS, INTERPOLATED_CELLS)
     information = location_information(scene, receiver, path.transmitter, path.point_m, accuracy)
-    return np.linalg.inv(information + np.eye(2) / UNSEEN_M**2)
+    return np.linalg.inv(information + np.eye(2) / UNMEASURED_M**2)

@@ -1,6 +1,4 @@
-"""Successive cancellation of the paths of one echo, strongest first: the greedy loop of the
-classical schemes (CLEAN).
-"""
+"""Successive interference cancellation of the paths of one echo, strongest first (CLEAN)."""
 
 from __future__ import annotations
 
@@ -21,14 +19,27 @@ from cooperative_isac.sensing.replica import ReplicaMaker
 from cooperative_isac.sensing.search_grid import SearchGrid
 from cooperative_isac.sensing.surface import static_weights
 
-DOPPLER_OVERSAMPLING = 8
+# Doppler bins per resolution cell when a single path is refined: with 8 the parabola through three
+# of them is within a thousandth of a cell of the peak.
+FINE_DOPPLER_OVERSAMPLING = 8
+
+# Power of the first path over the weakest that is still looked for: what its cancellation leaves is
+# about 25 dB below it.
 DYNAMIC_RANGE = 300.0
+
+# Samples of the power along a line on which a path is refined.
 LINE_SAMPLES = 9
 
 
 @dataclass(frozen=True)
 class FoundPath:
-    """A path as an access point found it: point_m [3] in map; power: coherent SNR (linear)."""
+    """Detected path.
+
+    transmitter: index of the transmitting site
+    point_m: [3], float64, m, reflecting point in map
+    doppler_hz: Doppler shift, Hz
+    power: matched-filter power over the noise, the coherent SNR as a ratio
+    """
 
     transmitter: int
     point_m: np.ndarray
@@ -37,12 +48,18 @@ class FoundPath:
 
 
 class PathFinder:
-    """The periodogram of one echo, the paths that were found in it removed.
+    """Periodogram of one echo, from which detected paths are canceled.
 
-    residual: [num_rx_ant, num_subcarriers, num_streams, num_blocks], complex64, of
-    StreamReference.correlate: the symbols are removed stream by stream, the precoders and
-    directions when a point is tried; threshold: power that noise alone exceeds anywhere with the
-    scene's false-alarm probability.
+    Symbols are removed stream by stream beforehand; precoders and directions are matched when a
+    point is tried.
+
+    scene: seen on one band
+    receiver: station whose echo it is
+    reference: known streams of the frame
+    residual: [num_rx_ant, num_subcarriers, num_streams, num_blocks], complex64, correlation of the
+        echo with the streams (StreamReference.correlate) without the canceled paths
+    max_doppler_hz: largest Doppler shift of a target, Hz
+    threshold: power that noise alone exceeds anywhere with the scene's false-alarm probability
     """
 
     def __init__(
@@ -54,54 +71,64 @@ class PathFinder:
         max_doppler_hz: float,
         threshold: float,
     ):
-        self.scene, self.receiver, self.reference = scene, receiver, reference
-        self.residual, self.max_doppler_hz, self.threshold = correlation, max_doppler_hz, threshold
+        self.scene = scene
+        self.receiver = receiver
+        self.reference = reference
+        self.residual = correlation
+        self.max_doppler_hz = max_doppler_hz
+        self.threshold = threshold
         self.noise_power_w = scene.propagation.noise_power_w
         self._maker = ReplicaMaker(scene, receiver, reference)
         self._joint = JointFit(self._maker, correlation, self.noise_power_w)
         self._state = NO_PATHS
 
     def in_band(self) -> np.ndarray:
-        """The residual's orthonormal Doppler bins that targets can have.
+        """Orthonormal Doppler bins of the residual within the Doppler shifts of targets.
 
         Returns [num_rx_ant, num_subcarriers, num_streams, num_bins], complex64.
         """
-        shifts = self._shifts_hz(self.reference.num_blocks)
-        return fft.fft(self.residual, axis=3, norm="ortho")[
-            ..., np.abs(shifts) <= self.max_doppler_hz
-        ]
+        shifts_hz = self._shifts_hz(self.reference.num_blocks)
+        spectrum = fft.fft(self.residual, axis=3, norm="ortho")
+        return spectrum[..., np.abs(shifts_hz) <= self.max_doppler_hz]
 
     @property
     def band_hz(self) -> np.ndarray:
-        """Doppler shifts of these bins, [num_bins], Hz."""
-        shifts = self._shifts_hz(self.reference.num_blocks)
-        return shifts[np.abs(shifts) <= self.max_doppler_hz]
+        """Doppler shifts of the bins of in_band, [num_bins], float64, Hz."""
+        shifts_hz = self._shifts_hz(self.reference.num_blocks)
+        return shifts_hz[np.abs(shifts_hz) <= self.max_doppler_hz]
 
     def powers(self, transmitter: int, points_m: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Largest matched-filter power of paths over points [num_points, 3], m, and its Doppler
-        shift.
+        """Largest matched-filter power over Doppler shifts at points, and where it lies.
 
-        Both [num_points], interpolated between Doppler bins; in noise alone a bin's power is
-        Exp(1).
+        In noise alone the power of a bin is exponential with mean one.
+
+        transmitter: index of the transmitting site
+        points_m: [num_points, 3], float64, m
+        Returns power [num_points] and Doppler shift [num_points], Hz, float64, interpolated between
+        bins.
         """
-        blocks, energy = self._filtered(transmitter, points_m)
-        near, shifts, weights = self._near
-        spectrum = self.reference.spectrum(
-            blocks, self.reference.num_blocks * DOPPLER_OVERSAMPLING
-        )[:, near]
-        power = (
-            weights * (spectrum.real**2 + spectrum.imag**2) / (energy[:, None] * self.noise_power_w)
-        )
-        best = np.clip(power.argmax(axis=1), 1, len(near) - 2)
+        # Matched filter over antennas and subcarriers, then the spectrum over blocks of symbols.
+        filtered, energy = self._filtered(transmitter, points_m)
+        bins, shifts_hz, weights = self._near
+        num_bins = self.reference.num_blocks * FINE_DOPPLER_OVERSAMPLING
+        spectrum = self.reference.spectrum(filtered, num_bins)[:, bins]
+        squared = spectrum.real**2 + spectrum.imag**2
+        power = weights * squared / (energy[:, None] * self.noise_power_w)
+
+        # Peak of the parabola through the highest bin and its neighbors.
+        best = np.clip(power.argmax(axis=1), 1, len(bins) - 2)
         around = np.take_along_axis(power, best[:, None] + [-1, 0, 1], axis=1)
         offset, peak = vertex(*around.T)
-        return peak, shifts[best] + offset * (shifts[1] - shifts[0])
+        return peak, shifts_hz[best] + offset * (shifts_hz[1] - shifts_hz[0])
 
     def sharpen(
         self, transmitter: int, line: Callable[[np.ndarray], np.ndarray], reach: float
     ) -> float:
-        """Where power peaks on a line, between -reach and reach; line: offsets [n] to points [n,
-        3], m.
+        """Offset at which the power along a line peaks.
+
+        transmitter: index of the transmitting site
+        line: points [num, 3], m, of the line at offsets [num]
+        reach: largest offset to both sides
         """
         offsets = np.linspace(-reach, reach, LINE_SAMPLES)
         power, _ = self.powers(transmitter, line(offsets))
@@ -110,61 +137,69 @@ class PathFinder:
         return float(offsets[best] + offset * (offsets[1] - offsets[0]))
 
     def path_at(self, transmitter: int, point_m: np.ndarray) -> FoundPath:
-        """The path over a point [3], at its strongest Doppler shift."""
+        """The path over a point at its strongest Doppler shift.
+
+        transmitter: index of the transmitting site
+        point_m: [3], float64, m
+        """
         power, doppler_hz = self.powers(transmitter, point_m[None])
         return FoundPath(transmitter, point_m, float(doppler_hz[0]), float(power[0]))
 
     def is_residue(self, path: FoundPath) -> bool:
-        """Whether a path is what a learned background left (sensing.replica)."""
+        """Test of a path for being what a learned background left (sensing.replica)."""
         return self._maker.is_residue(path.transmitter, path.point_m, path.doppler_hz, path.power)
 
     def remove(self, path: FoundPath) -> None:
-        """Take a path off the residual, with the amplitudes of all removed paths fitted together
-        anew.
-        """
-        self._state = self._state.with_target(
-            single_path(path.point_m, path.transmitter, path.doppler_hz)
-        )
+        """Cancel a path: the amplitudes of all canceled paths are fitted together anew."""
+        canceled = single_path(path.point_m, path.transmitter, path.doppler_hz)
+        self._state = self._state.with_target(canceled)
         self.residual = without(self._joint.correlation, self._joint.match(self._state))
 
     def _shifts_hz(self, num_bins: int) -> np.ndarray:
-        return fft.fftfreq(
-            num_bins, self.reference.block * self.reference.frame.grid.symbol_period_s
-        )
+        """Doppler shifts of the bins of a spectrum over blocks, in the order of the FFT, Hz."""
+        block_period_s = self.reference.block * self.reference.frame.grid.symbol_period_s
+        return fft.fftfreq(num_bins, block_period_s)
 
     @cached_property
     def _near(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Bins of the oversampled spectrum that targets can have, ascending: indices, Doppler
-        shifts in Hz, and what power is multiplied by because static paths were suppressed
-        (sensing.surface).
+        """Bins of the fine spectrum within the Doppler shifts of targets, ascending.
+
+        Returns indices, Doppler shifts in Hz, and the factors by which power is corrected for the
+        suppression of static paths (sensing.surface).
         """
-        shifts = self._shifts_hz(self.reference.num_blocks * DOPPLER_OVERSAMPLING)
-        near = np.flatnonzero(np.abs(shifts) <= self.max_doppler_hz + shifts[1])
-        near = near[np.argsort(shifts[near])]
-        return near, shifts[near], static_weights(self.reference, shifts[near])
+        shifts_hz = self._shifts_hz(self.reference.num_blocks * FINE_DOPPLER_OVERSAMPLING)
+        near = np.flatnonzero(np.abs(shifts_hz) <= self.max_doppler_hz + shifts_hz[1])
+        near = near[np.argsort(shifts_hz[near])]
+        return near, shifts_hz[near], static_weights(self.reference, shifts_hz[near])
 
     def _filtered(self, transmitter: int, points_m: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Matched-filter output of each block, [num_points, num_blocks], and the filters'
-        energies.
+        """Output of the matched filters over antennas and subcarriers, block by block.
+
+        Returns [num_points, num_blocks], complex64, and the filters' energies [num_points].
         """
-        away = points_m - self.receiver.position_m
-        directions = away / np.linalg.norm(away, axis=1)[:, None]
-        beams = steering_vectors(
+        # Receive beams toward the points.
+        away_m = points_m - self.receiver.position_m
+        directions = away_m / np.linalg.norm(away_m, axis=1)[:, None]
+        steering = steering_vectors(
             self.receiver.elements_m, directions, self.scene.grid.wavelength_m
-        ).conj()
-        behind = beams.astype(np.complex64) @ self.residual.reshape(len(self.residual), -1)
+        )
+        beams = steering.conj().astype(np.complex64)
+        received = beams @ self.residual.reshape(len(self.residual), -1)
+
+        # Delays and transmit gains over subcarriers and streams.
         filters, energy = self._maker.filters_at(transmitter, points_m)
         filters = filters.conj().reshape(len(points_m), 1, -1)
-        return (filters @ behind.reshape(len(points_m), -1, self.reference.num_blocks))[
-            :, 0
-        ], energy
+        by_block = received.reshape(len(points_m), -1, self.reference.num_blocks)
+        return (filters @ by_block)[:, 0], energy
 
 
 def vertex(
     left: np.ndarray, middle: np.ndarray, right: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Vertex of the parabola through three neighbors: offset from the middle one in steps, and
-    height.
+    """Vertex of the parabola through three equidistant samples.
+
+    left, middle, right: [...], float64, samples; where they have no maximum the offset is zero
+    Returns the offset from the middle one in steps, within [-1, 1], and the height, both [...].
     """
     curvature = left - 2 * middle + right
     peaked = curvature < 0
@@ -174,9 +209,9 @@ def vertex(
 
 
 class PathSearch(ABC):
-    """Search of one echo for the strongest path that is left in it; made anew for each echo.
+    """Search for the strongest path that is left in one echo.
 
-    finder: the echo, from which found paths are removed
+    finder: the echo, from which detected paths are canceled
     cells: places and directions of the scene's area
     """
 
@@ -186,14 +221,15 @@ class PathSearch(ABC):
 
     @abstractmethod
     def strongest(self) -> FoundPath | None:
-        """The strongest path of the residual; None where none stands out."""
+        """The strongest path of the residual, or None where none exceeds the threshold."""
 
 
 def cancel_paths(search: PathSearch, most: int) -> list[FoundPath]:
-    """Paths in the order found, until what is left is below the threshold or far below the first.
+    """Paths in the order of detection, each canceled before the next is searched for.
 
-    Each is removed from the echo before the next one is searched for.
+    It ends at a path below the threshold, or one far below the first.
 
+    search: of the echo
     most: number of paths at most
     """
     finder = search.finder

@@ -1,4 +1,4 @@
-"""Angle, range and range rate of a path: what the schemes of CF section V-A send of each target."""
+"""Angle, range and range rate of a path: the report of the schemes of CF section V-A."""
 
 from __future__ import annotations
 
@@ -10,19 +10,27 @@ import numpy as np
 from cooperative_isac.scene.geometry import bistatic_geometry, point_on_ray
 from cooperative_isac.scene.model import Scene, Site
 
+# Vertical part of the axis of an array up to which it counts as in the plane: rounding.
 IN_PLANE = 1e-6
+
+# Least distance of a location from the receiver, m: nearer ones come from noise in the range, and
+# their angle means nothing.
 NEAREST_M = 1.0
+
+# Standard deviation of an interpolated peak in resolution cells, and of one that is rounded to the
+# bins of a DFT besides.
 INTERPOLATED_CELLS = 0.05
 BIN_CELLS = math.hypot(INTERPOLATED_CELLS, 1 / math.sqrt(12))
 
 
 @dataclass(frozen=True)
 class PathParameters:
-    """One path transmitter -> target -> receiver in a plane.
+    """One path from a transmitter over a target to a receiver, in a plane.
 
-    angle_rad: of arrival, from the receiver's array axis (CF Fig. 2); range_m: bistatic, d of CF
-    eq. 7;
-    range_rate_mps: its derivative, negative when the path shortens.
+    transmitter: index of the transmitting site
+    angle_rad: angle of arrival from the axis of the receiver's array (CF Fig. 2)
+    range_m: bistatic range, d of CF eq. (7)
+    range_rate_mps: its derivative, negative when the path shortens
     """
 
     transmitter: int
@@ -33,7 +41,12 @@ class PathParameters:
 
 @dataclass(frozen=True)
 class Accuracy:
-    """Standard deviations of a path's parameters; that of the angle as its cosine's."""
+    """Standard deviations of the parameters of a path.
+
+    cosine: of the angle of arrival's cosine
+    range_m: of the bistatic range, m
+    range_rate_mps: of the range rate, m/s
+    """
 
     cosine: float
     range_m: float
@@ -41,8 +54,11 @@ class Accuracy:
 
 
 def check_plane(scene: Scene, scheme: str) -> None:
-    """ValueError unless every receiver is a linear array in the plane of a two-dimensional
-    scene.
+    """Check of a scene for schemes that measure angles in a plane.
+
+    scene: seen on one band
+    scheme: name in the error
+    Raises ValueError unless the scene is a plane and every receiver has a linear array in it.
     """
     for site in scene.receivers:
         if scene.dimension != 2 or site.kind != "ula" or abs(site.axis[2]) > IN_PLANE:
@@ -54,17 +70,28 @@ def check_plane(scene: Scene, scheme: str) -> None:
 
 
 def arrival_direction(site: Site, cosine: np.ndarray) -> np.ndarray:
-    """Unit vectors [..., 3] of arrival angles with cosines [...], on the side that a linear array
-    faces.
+    """Unit vectors toward angles of arrival, on the side that a linear array faces.
+
+    site: station with a linear array
+    cosine: [...], float64, cosines of the angles from the array axis
+    Returns [..., 3], float64.
     """
     cosine = np.clip(cosine, -1, 1)
-    return cosine[..., None] * site.axis + np.sqrt(1 - cosine**2)[..., None] * site.boresight
+    sine = np.sqrt(1 - cosine**2)
+    return cosine[..., None] * site.axis + sine[..., None] * site.boresight
 
 
 def parameters_of(
     scene: Scene, receiver: Site, transmitter: int, point_m: np.ndarray, doppler_hz: float
 ) -> PathParameters:
-    """Parameters of the path over a point [3], m."""
+    """Parameters of the path over a point.
+
+    scene: seen on one band
+    receiver: receiving station
+    transmitter: index of the transmitting site
+    point_m: [3], float64, m
+    doppler_hz: Doppler shift of the path, Hz
+    """
     site = scene.transmitters[transmitter]
     path = bistatic_geometry(site.position_m, receiver.position_m, point_m, np.zeros(3), 1.0)
     angle = np.arccos(np.clip(path.aoa @ receiver.axis, -1, 1))
@@ -73,8 +100,9 @@ def parameters_of(
 
 
 def location_of(scene: Scene, receiver: Site, parameters: PathParameters) -> np.ndarray:
-    """Where a path's angle and range put the target, [3], m; not nearer to the receiver than
-    NEAREST_M.
+    """Location of the target by the angle and range of a path, [3], float64, m.
+
+    It is at least NEAREST_M from the receiver.
     """
     transmitter = scene.transmitters[parameters.transmitter]
     direction = arrival_direction(receiver, np.cos(np.array(parameters.angle_rad)))
@@ -87,12 +115,14 @@ def location_of(scene: Scene, receiver: Site, parameters: PathParameters) -> np.
 
 def beam_width(receiver: Site, wavelength_m: float) -> float:
     """Wavelength over aperture of a linear array: one bin of its spatial DFT, as a cosine."""
-    places = np.sort(receiver.elements_m @ receiver.axis)
-    return wavelength_m / (places[-1] - places[0] + np.diff(places).min(initial=wavelength_m / 2))
+    places_m = np.sort(receiver.elements_m @ receiver.axis)
+    spacing_m = np.diff(places_m).min(initial=wavelength_m / 2)
+    aperture_m = places_m[-1] - places_m[0] + spacing_m
+    return wavelength_m / aperture_m
 
 
 def accuracy_of(scene: Scene, receiver: Site, range_cells: float, rate_cells: float) -> Accuracy:
-    """Range and range rate known to shares of a resolution cell, beside an interpolated angle."""
+    """Accuracy with range and range rate to shares of a resolution cell, and interpolated angle."""
     grid = scene.grid
     return Accuracy(
         INTERPOLATED_CELLS * beam_width(receiver, grid.wavelength_m),
@@ -102,24 +132,21 @@ def accuracy_of(scene: Scene, receiver: Site, range_cells: float, rate_cells: fl
 
 
 def on_bins(scene: Scene, parameters: PathParameters) -> PathParameters:
-    """The parameters with range and range rate at the nearest bins of the frame's two-dimensional
-    DFT.
-    """
+    """Parameters with range and range rate rounded to bins of the frame's two-dimensional DFT."""
     grid = scene.grid
-    steps = grid.range_resolution_m, grid.doppler_resolution_hz * grid.wavelength_m
-    range_m, rate_mps = (
-        round(value / step) * step
-        for value, step in zip((parameters.range_m, parameters.range_rate_mps), steps)
+    range_step_m = grid.range_resolution_m
+    rate_step_mps = grid.doppler_resolution_hz * grid.wavelength_m
+    return replace(
+        parameters,
+        range_m=round(parameters.range_m / range_step_m) * range_step_m,
+        range_rate_mps=round(parameters.range_rate_mps / rate_step_mps) * rate_step_mps,
     )
-    return replace(parameters, range_m=range_m, range_rate_mps=rate_mps)
 
 
 def location_slopes(
     scene: Scene, receiver: Site, transmitter: int, point_m: np.ndarray
 ) -> np.ndarray:
-    """Derivatives of the cosine of arrival and of the range with the location, [2, 2], 1/m and
-    1.
-    """
+    """Derivatives of the cosine of arrival, 1/m, and of the range by the location, [2, 2]."""
     site = scene.transmitters[transmitter]
     path = bistatic_geometry(site.position_m, receiver.position_m, point_m, np.zeros(3), 1.0)
     across = receiver.axis - (receiver.axis @ path.aoa) * path.aoa
@@ -129,9 +156,7 @@ def location_slopes(
 def location_information(
     scene: Scene, receiver: Site, transmitter: int, point_m: np.ndarray, accuracy: Accuracy
 ) -> np.ndarray:
-    """Information about the location that a cosine and a range of an accuracy carry, [2, 2],
-    1/m^2.
-    """
+    """Information about the location by a cosine and a range of an accuracy, [2, 2], 1/m^2."""
     deviations = np.array([[accuracy.cosine], [accuracy.range_m]])
     weighted = location_slopes(scene, receiver, transmitter, point_m) / deviations
     return weighted.T @ weighted

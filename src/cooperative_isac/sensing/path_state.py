@@ -1,6 +1,4 @@
-"""Which paths an access point believes in: targets' locations, and per path its transmitter and
-Doppler shift.
-"""
+"""State of the paths at one receiver: locations of targets, and each path's Doppler shift."""
 
 from __future__ import annotations
 
@@ -13,8 +11,10 @@ import numpy as np
 class PathState:
     """Paths of targets at one receiver; the paths of a target share its location.
 
-    points_m: [num_targets, 3], in map; owner, transmitter: [num_paths], int; doppler_hz:
-    [num_paths].
+    points_m: [num_targets, 3], float64, m, locations in map
+    owner: [num_paths], int, target of each path
+    transmitter: [num_paths], int, index of the transmitting site of each path
+    doppler_hz: [num_paths], float64, Hz
     """
 
     points_m: np.ndarray
@@ -34,13 +34,11 @@ class PathState:
 
     @property
     def is_finite(self) -> bool:
-        """Whether all locations and Doppler shifts are numbers, so that the state may be
-        remembered.
-        """
+        """True where all locations and Doppler shifts are finite numbers."""
         return bool(np.isfinite(self.points_m).all() and np.isfinite(self.doppler_hz).all())
 
     def with_target(self, other: PathState) -> PathState:
-        """Both states' targets, the other's behind."""
+        """The targets of this state, then those of another."""
         return PathState(
             np.concatenate([self.points_m, other.points_m]),
             np.concatenate([self.owner, other.owner + self.num_targets]),
@@ -58,8 +56,12 @@ class PathState:
         )
 
     def merged(self, first: int, second: int, point_m: np.ndarray) -> PathState:
-        """The second target's paths given to the first, at a new location; the second is left
-        without paths.
+        """The state with the paths of a second target moved to the first, at a new location.
+
+        The second target is left without paths; `keep` drops it.
+
+        first, second: targets
+        point_m: [3], float64, m, new location of the first
         """
         points = self.points_m.copy()
         points[first] = point_m
@@ -71,7 +73,10 @@ class PathState:
         )
 
     def keep(self, paths: np.ndarray) -> PathState:
-        """Only the chosen paths ([num_paths], bool), and the targets that still have one."""
+        """The state with chosen paths only, and the targets that still have one.
+
+        paths: [num_paths], bool
+        """
         targets, owner = np.unique(self.owner[paths], return_inverse=True)
         return PathState(
             self.points_m[targets], owner, self.transmitter[paths], self.doppler_hz[paths]

@@ -1,4 +1,4 @@
-"""The stage of a scheme that takes static paths out of echoes, as `sensing.static_paths` says."""
+"""Stage of a scheme that suppresses static paths in echoes (sensing.static_paths)."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from cooperative_isac.sensing.background import (
     Background,
     left_over,
     predict,
-    taught,
     unknown_background,
+    updated,
 )
 from cooperative_isac.sensing.static_paths import (
     StaticNuisance,
@@ -31,9 +31,9 @@ from cooperative_isac.waveform.signal import Signal
 class StaticStage:
     """Suppression of static paths in the echoes of one receiver, where these are processed.
 
-    keep: echoes stay as they are; project: the static paths of a frame are unknown; learn: what
-    earlier frames showed of them is subtracted, and only its uncertainty is suppressed. Only
-    consecutive frames teach.
+    The mode is a parameter of the scene. `keep`: echoes stay as they are. `project`: the static
+    paths of a frame are unknown and projected out. `learn`: their estimate from earlier frames is
+    subtracted, and only its uncertainty is suppressed; it is updated by consecutive frames only.
     """
 
     def __init__(self, scene: Scene):
@@ -42,7 +42,7 @@ class StaticStage:
 
     @property
     def is_active(self) -> bool:
-        """Whether echoes change, so that whoever processes them needs the frame's symbols."""
+        """True where echoes are changed, which takes the symbols of the frame."""
         return self.scene.sensing.static_paths != "keep"
 
     def prepare(
@@ -51,12 +51,12 @@ class StaticStage:
         frame: Signal,
         time_s: float | None = None,
     ) -> tuple[np.ndarray, StaticNuisance | None]:
-        """An echo without its static paths, and what replicas have to lose likewise.
+        """An echo without its static paths, and the nuisance that replicas are projected by.
 
         echo: [num_rx_ant, num_subcarriers, num_symbols], complex64, sqrt(W), on the frame's grid
-        frame: what is known of it: whole, or its reference symbols
-        time_s: of the frame; None where frames are independent draws, which teach nothing
-        Returns the echo, same shape, and the nuisance, None where nothing is suppressed.
+        frame: side information, the whole signal or its reference symbols
+        time_s: time of the frame, s; None where frames are independent draws, without an update
+        Returns the echo, of the same shape, and the nuisance, None where nothing is suppressed.
         """
         if not self.is_active:
             return echo, None
@@ -71,10 +71,15 @@ class StaticStage:
         frame: Signal,
         time_s: float | None = None,
     ) -> np.ndarray:
-        """A whole echo without its static paths, for networks that look at its samples.
+        """A whole echo without its static paths, for networks whose input are its samples.
 
-        Arguments as in prepare. On public reference symbols, which have streams of their own,
-        static paths are always projected out.
+        On public reference symbols, which have streams of their own, static paths are always
+        projected out.
+
+        echo: [num_rx_ant, num_subcarriers, num_symbols], complex64, sqrt(W)
+        frame: signal of the frame
+        time_s: time of the frame, s; None where frames are independent draws
+        Returns the echo, of the same shape.
         """
         cleaned, static = self.prepare(echo, frame, time_s)
         if static is None or frame.reference is None:
@@ -89,13 +94,13 @@ class StaticStage:
     def _with_background(
         self, echo: np.ndarray, frame: Signal, time_s: float
     ) -> tuple[np.ndarray, StaticNuisance]:
-        """Prepare with what earlier frames showed; the frame then teaches, too."""
+        """Suppression by the background, which is then updated with the frame."""
         noise_power_w = self.scene.propagation.noise_power_w
         background = self._background(frame, len(echo), time_s)
         prediction = predict(background, frame, noise_power_w)
         remaining, correlation = without_mean(echo, frame.streams, prediction.nuisance.mean)
 
-        # Begin anew where the echo contradicts the background.
+        # Start again from the prior where the echo contradicts the background.
         misfit, share = left_over(prediction, correlation, noise_power_w)
         if misfit > MOST_MISFIT and share > CONTRADICTED:
             background = unknown_background(frame, len(echo), noise_power_w)
@@ -103,11 +108,11 @@ class StaticStage:
             remaining, correlation = without_mean(echo, frame.streams, prediction.nuisance.mean)
             misfit, share = left_over(prediction, correlation, noise_power_w)
 
-        # An echo that overflowed teaches nothing, and what it contradicted is forgotten.
-        learned = taught(background, prediction, frame, correlation, noise_power_w)
+        # Update; after an echo that overflowed the background is the prior again.
+        learned = updated(background, prediction, frame, correlation, noise_power_w)
         self._learned = (time_s, learned) if learned.is_finite else None
 
-        # Project where static paths drift too fast for what was learned of them.
+        # Project where static paths drift faster than the background follows.
         if misfit > MOST_MISFIT and share > DRIFTED:
             static = unknown_static(frame.streams)
             return suppress(echo, frame.streams, static), static
@@ -115,7 +120,7 @@ class StaticStage:
         return cleaned, replace(prediction.nuisance, left_share=share)
 
     def _background(self, frame: Signal, num_rx_ant: int, time_s: float) -> Background:
-        """What is still remembered; nothing where time does not go on."""
+        """Background at a time; the prior where time does not go on."""
         elapsed_s = 0.0 if self._learned is None else time_s - self._learned[0]
         if self._learned is None or elapsed_s <= 0:
             return unknown_background(frame, num_rx_ant, self.scene.propagation.noise_power_w)

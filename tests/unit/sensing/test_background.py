@@ -7,7 +7,7 @@ import pytest
 
 from cooperative_isac.channel.static import static_echo
 from cooperative_isac.pipeline import transmit
-from cooperative_isac.sensing.background import predict, taught, unknown_background
+from cooperative_isac.sensing.background import predict, unknown_background, updated
 from cooperative_isac.sensing.correlation import stream_reference
 from cooperative_isac.sensing.static_paths import suppress, unknown_static, without_mean
 from cooperative_isac.sensing.static_stage import StaticStage
@@ -125,7 +125,7 @@ def test_the_background_is_that_of_a_plain_kalman_filter(learning, matrix):
             background = background.forgotten(1 - forgetting)
         prediction = predict(background, frame, noise_power_w)
         _, correlation = without_mean(echo, frame.streams, prediction.nuisance.mean)
-        background = taught(background, prediction, frame, correlation, noise_power_w)
+        background = updated(background, prediction, frame, correlation, noise_power_w)
     for antenna, subcarrier in ((0, 0), (5, 33)):
         mean, information = plain_background(
             learning, frames, echoes, antenna, subcarrier, forgetting, prior
@@ -144,7 +144,7 @@ def test_the_side_information_is_that_of_the_predicted_covariance(learning, matr
         frame, echo = heard(learning, matrix, number)
         prediction = predict(background, frame, noise_power_w)
         _, correlation = without_mean(echo, frame.streams, prediction.nuisance.mean)
-        background = taught(background, prediction, frame, correlation, noise_power_w)
+        background = updated(background, prediction, frame, correlation, noise_power_w)
     frame = transmit(learning, 2)  # its combinations were seen, so that Q is small
     prediction = predict(background, frame, noise_power_w)
     for subcarrier in (0, 30):

@@ -19,6 +19,23 @@ Scale = Annotated[
 ]
 Frames = Annotated[int, Option(help="Number of frames per point.", min=1)]
 Seed = Annotated[int, Option(help="Random seed.", min=0)]
+DC_FIGURES = (
+    "5a",
+    "5b",
+    "6a",
+    "6b",
+    "6c",
+    "6d",
+    "splicing",
+    "sparse_arrays",
+    "reference_signals",
+    "synchronization",
+    "observation_time",
+    "interference",
+    "code_division",
+)
+DcFig = Annotated[str, Option(help=f"Figure: {', '.join(DC_FIGURES)}, or all.")]
+Runs = Annotated[int, Option(help="Number of Monte Carlo runs per point.", min=1)]
 Out = Annotated[Path, Option(help="Folder for pictures, tables and measured points.")]
 Schemes = Annotated[
     str | None, Option(help="Comma-separated schemes. Default: all schemes that can run.")
@@ -63,6 +80,25 @@ def cf(
     )
     try:
         make_figures(fig, FIGURES, options)
+    except ValueError as error:
+        typer.echo(f"error: {error}", err=True)
+        raise typer.Exit(1) from None
+
+
+@app.command()
+def dc(
+    fig: DcFig = "all",
+    runs: Runs = 1000,
+    seed: Seed = 1,
+    out: Out = Path("runs/figures"),
+) -> None:
+    """The deep-cooperation paper's section VI: a PNG and a CSV file for each. Runs that were
+    measured already are not measured again.
+    """
+    from cooperative_isac.evaluation.deep_cooperation.command import make_figures
+
+    try:
+        make_figures(fig, runs, seed, out)
     except ValueError as error:
         typer.echo(f"error: {error}", err=True)
         raise typer.Exit(1) from None

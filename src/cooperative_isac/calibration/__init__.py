@@ -1,0 +1,1 @@
+"""Calibration of stations: clock offsets between them."""

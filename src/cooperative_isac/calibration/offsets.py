@@ -1,0 +1,138 @@
+"""Clock offsets between the two stations of a link, from what the link itself receives.
+
+A receiver whose clock is late by delta sees every path delta earlier, and a carrier frequency
+offset shifts every Doppler by the same amount. Both are estimated from a path of known geometry
+(line of sight), from both directions of a link, or from an observation that needs no second clock
+(active sensing).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+from scipy.constants import c as LIGHT_SPEED_MPS
+
+from cooperative_isac.estimation.channel_matrix import ChannelMatrix
+from cooperative_isac.estimation.range_doppler import PathEstimate
+
+
+@dataclass(frozen=True)
+class ClockOffset:
+    """Offset of a link's receiver against its transmitter.
+
+    delay_s: time by which paths look longer than they are, s
+    frequency_hz: frequency by which Doppler shifts look greater than they are, Hz
+    covariance: [2, 2], float64, of (delay_s, frequency_hz)
+    """
+
+    delay_s: float
+    frequency_hz: float
+    covariance: np.ndarray
+
+
+def offset_of_path(
+    measured: PathEstimate,
+    carrier_hz: float,
+    delay_s: float,
+    path_speed_mps: float,
+    covariance: np.ndarray | None = None,
+) -> ClockOffset:
+    """Clock offset from a path whose delay and speed are known from elsewhere.
+
+    The line of sight between stations of known positions is such a path. Without one, a target's
+    path is: an active observation, which has one clock only, predicts its bistatic delay.
+
+    measured: the path as the link sees it
+    carrier_hz: carrier frequency of the link, Hz
+    delay_s: true delay of the path, s
+    path_speed_mps: true speed at which the path shortens, m/s
+    covariance: [2, 2], float64, of the true values in (s, m/s) where they are estimates
+    Source: DC section IV-A.
+    """
+    known = np.zeros((2, 2)) if covariance is None else covariance
+    hertz_per_mps = carrier_hz / LIGHT_SPEED_MPS
+    to_offset = np.diag([1.0, hertz_per_mps])
+    return ClockOffset(
+        delay_s=measured.delay_s - delay_s,
+        frequency_hz=(measured.path_speed_mps - path_speed_mps) * hertz_per_mps,
+        covariance=to_offset @ (measured.covariance + known) @ to_offset,
+    )
+
+
+def offset_of_both_directions(
+    forward: PathEstimate, backward: PathEstimate, carrier_hz: float
+) -> ClockOffset:
+    """Clock offset of the forward direction from one path seen in both directions of a link.
+
+    The path is the same both ways (reciprocity), the offset has opposite signs: half the difference
+    is the offset, whatever and wherever the path is.
+
+    forward: the path as the second station receives it
+    backward: the path as the first station receives it
+    carrier_hz: carrier frequency of the link, Hz
+    Source: DC section IV-A.
+    """
+    hertz_per_mps = carrier_hz / LIGHT_SPEED_MPS
+    to_offset = np.diag([1.0, hertz_per_mps])
+    return ClockOffset(
+        delay_s=(forward.delay_s - backward.delay_s) / 2,
+        frequency_hz=(forward.path_speed_mps - backward.path_speed_mps) / 2 * hertz_per_mps,
+        covariance=to_offset @ (forward.covariance + backward.covariance) / 4 @ to_offset,
+    )
+
+
+def corrected(matrix: ChannelMatrix, offset: ClockOffset) -> ChannelMatrix:
+    """Channel matrix with a clock offset taken off.
+
+    matrix: channel as received
+    offset: of the link
+    """
+    over_frequency = np.exp(2j * np.pi * matrix.frequency_hz * offset.delay_s)
+    over_time = np.exp(-2j * np.pi * offset.frequency_hz * matrix.time_s)
+    turned = matrix.values * np.multiply.outer(over_frequency, over_time)
+    return replace(matrix, values=turned)
+
+
+def cross_correlated(echo: ChannelMatrix, sight: ChannelMatrix) -> ChannelMatrix:
+    """Echo times the conjugate of the line of sight, element by element.
+
+    Timing and frequency offset and phase cancel, even where they change from symbol to symbol: what
+    is left is the echo's delay and Doppler shift relative to the line of sight. The price is noise
+    (`cross_correlation_snr`); offsets that are constant over the frame are estimated with less
+    loss from the whole matrix (`offset_of_path`).
+
+    echo: channel in a beam toward the target
+    sight: channel of the same link in a beam toward the transmitter
+    Returns the product, scaled to the power of the echo.
+    Raises ValueError if the grids differ.
+    Source: DC section IV-A; Zhao et al., arXiv 2405.09179.
+    """
+    if echo.values.shape != sight.values.shape:
+        raise ValueError(
+            f"the echo's grid {echo.values.shape} differs from the line of sight's "
+            f"{sight.values.shape}: both must be of the same link and band"
+        )
+    mask = echo.mask & sight.mask
+    power = np.mean(np.abs(sight.values[mask]) ** 2)
+    signal_power = max(power - sight.noise_power, np.finfo(float).tiny)
+    echo_power = max(np.mean(np.abs(echo.values[mask]) ** 2) - echo.noise_power, 0.0)
+    product = echo.values * sight.values.conj() / np.sqrt(signal_power)
+    noise_power = echo.noise_power * power / signal_power + sight.noise_power * echo_power / (
+        signal_power
+    )
+    return replace(
+        echo, values=np.where(mask, product, 0), mask=mask, noise_power=float(noise_power)
+    )
+
+
+def cross_correlation_snr(echo_snr: float, sight_snr: float) -> float:
+    """SNR of the product of echo and line of sight.
+
+    3 dB are lost when both are equally strong and far above the noise, and half a decibel when the
+    line of sight is 10 dB above both the noise and the echo.
+
+    echo_snr, sight_snr: power ratios on one resource element
+    Returns the power ratio g_e g_s / (1 + g_e + g_s).
+    """
+    return echo_snr * sight_snr / (1 + echo_snr + sight_snr)

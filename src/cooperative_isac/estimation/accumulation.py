@@ -1,0 +1,127 @@
+"""Accumulation of echoes over antennas, symbols and frames, and where it ends."""
+
+from __future__ import annotations
+
+import numpy as np
+from scipy.constants import c as LIGHT_SPEED_MPS
+from scipy.signal import czt
+
+
+def relative_phases(channels: np.ndarray) -> np.ndarray:
+    """Phases of antennas (or frames) relative to each other, from their common echo.
+
+    They are those of the dominant eigenvector of the covariance over the antennas, the maximum
+    likelihood estimate for one path in white noise.
+
+    channels: [num_channels, ...], complex, channel matrices of the same path
+    Returns [num_channels], float64, rad, zero for the first.
+    """
+    snapshots = channels.reshape(len(channels), -1)
+    _, vectors = np.linalg.eigh(snapshots @ snapshots.conj().T)
+    dominant = vectors[:, -1]
+    return np.angle(dominant * dominant[0].conj())
+
+
+def accumulate_coherently(channels: np.ndarray, phases: np.ndarray) -> np.ndarray:
+    """Mean over antennas or frames after compensation of their phases.
+
+    The noise falls by the number of channels, the echo stays: the SNR grows by it.
+
+    channels: [num_channels, ...], complex
+    phases: [num_channels], float64, rad, phases of the echo in each
+    Returns [...], complex128.
+    """
+    weights = np.exp(-1j * phases) / len(channels)
+    return np.tensordot(weights, channels, axes=1)
+
+
+def accumulate_noncoherently(maps: np.ndarray) -> np.ndarray:
+    """Mean power over delay-Doppler maps whose phases are unknown.
+
+    maps: [num_maps, ...], complex
+    Returns [...], float64.
+    """
+    return np.mean(np.abs(maps) ** 2, axis=0)
+
+
+def migration_limit_s(bandwidth_hz: float, path_speed_mps: float) -> float:
+    """Time in which a path moves through one delay cell, s.
+
+    Accumulation at a fixed delay gains nothing beyond it.
+
+    bandwidth_hz: bandwidth of the signal, Hz
+    path_speed_mps: speed at which the path shortens, m/s (twice the closing speed if monostatic)
+    """
+    cell_m = LIGHT_SPEED_MPS / bandwidth_hz
+    return cell_m / abs(path_speed_mps)
+
+
+def migration_gain(
+    num_subcarriers: int,
+    num_symbols: int,
+    subcarrier_spacing_hz: float,
+    symbol_s: float,
+    path_speed_mps: float,
+) -> float:
+    """Share of the coherent gain that is left when migration is not compensated.
+
+    num_subcarriers, num_symbols: size of the grid
+    subcarrier_spacing_hz: Hz
+    symbol_s: duration of a symbol with its cyclic prefix, s
+    path_speed_mps: speed at which the path shortens, m/s
+    Returns the power gain at the true middle delay and Doppler shift over that of a path that
+    stays in its cell, from 0 to 1.
+    """
+    frequency_hz = subcarrier_spacing_hz * (np.arange(num_subcarriers) - (num_subcarriers - 1) / 2)
+    time_s = symbol_s * (np.arange(num_symbols) - (num_symbols - 1) / 2)
+    turns = np.multiply.outer(frequency_hz, time_s) * path_speed_mps / LIGHT_SPEED_MPS
+    return float(np.abs(np.mean(np.exp(2j * np.pi * turns))) ** 2)
+
+
+def delay_doppler_map(
+    values: np.ndarray,
+    carrier_hz: float,
+    subcarrier_spacing_hz: float,
+    num_delays: int,
+    num_dopplers: int,
+    *,
+    compensate_migration: bool,
+) -> np.ndarray:
+    """Delay-Doppler map of a regular grid, on request without migration through delay cells.
+
+    With compensation each subcarrier's Doppler spectrum is taken at its own frequency (keystone
+    transform), by a chirp-z transform: exact for constant speed, whatever the time on target, as
+    long as the Doppler shift is within half a turn a symbol.
+
+    values: [num_subcarriers, num_symbols], complex
+    carrier_hz: frequency of the first subcarrier, Hz
+    subcarrier_spacing_hz: Hz
+    num_delays: delay cells over 1 / subcarrier_spacing_hz
+    num_dopplers: Doppler cells over one turn per symbol
+    compensate_migration: with the Doppler shift of each subcarrier's own frequency
+    Returns [num_delays, num_dopplers], complex128; cell [k, l] is the delay
+    k / (num_delays subcarrier_spacing_hz) and the Doppler shift l / num_dopplers turns a symbol,
+    with the upper half of l negative.
+    """
+    num_subcarriers, num_symbols = values.shape
+
+    # Doppler cells from the most negative up, as one arc of the unit circle.
+    lowest = -(num_dopplers // 2)
+    spectra = np.empty((num_subcarriers, num_dopplers), complex)
+    for n in range(num_subcarriers):
+        frequency_hz = carrier_hz + n * subcarrier_spacing_hz
+        scale = frequency_hz / carrier_hz if compensate_migration else 1.0
+        step = 2j * np.pi * scale / num_dopplers
+        spectra[n] = czt(values[n], m=num_dopplers, w=np.exp(-step), a=np.exp(step * lowest))
+
+    # From subcarriers to delays.
+    by_delay = np.fft.ifft(spectra, n=num_delays, axis=0, norm="forward")
+    return np.roll(by_delay, lowest, axis=1) / (num_subcarriers * num_symbols)
+
+
+def doppler_resolution_hz(observation_s: float) -> float:
+    """Doppler shift between two paths that an observation time resolves, Hz.
+
+    observation_s: time from the first to the last symbol, s
+    """
+    return 1 / observation_s

@@ -1,0 +1,94 @@
+"""Channel matrix of one antenna or beam: the echo divided by the symbols that were sent."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.constants import c as LIGHT_SPEED_MPS
+
+
+@dataclass(frozen=True)
+class ChannelMatrix:
+    """Noisy channel on the resource elements of one band.
+
+    A path of delay tau that shortens with speed v contributes
+    a exp(-j 2 pi f_n tau) exp(+j 2 pi (f_c + f_n) v t_m / c): the Doppler shift is positive when
+    the path shortens, and the part f_n v t_m is its migration through delay cells.
+
+    values: [num_subcarriers, num_symbols], complex, zero where the mask is False
+    frequency_hz: [num_subcarriers], float64, Hz, relative to the carrier
+    time_s: [num_symbols], float64, s
+    carrier_hz: carrier frequency, Hz
+    noise_power: variance of the circular noise on each resource element
+    mask: [num_subcarriers, num_symbols], bool, resource elements that carry a known symbol
+    """
+
+    values: np.ndarray
+    frequency_hz: np.ndarray
+    time_s: np.ndarray
+    carrier_hz: float
+    noise_power: float
+    mask: np.ndarray
+
+    def __post_init__(self) -> None:
+        shape = (len(self.frequency_hz), len(self.time_s))
+        for name in ("values", "mask"):
+            found = np.shape(getattr(self, name))
+            if found != shape:
+                raise ValueError(
+                    f"{name} has shape {found}, but there are {shape[0]} subcarriers and "
+                    f"{shape[1]} symbols"
+                )
+        if not np.any(self.mask):
+            raise ValueError("the mask has no resource element: at least one must be used")
+
+
+def channel_matrix(
+    values: np.ndarray,
+    carrier_hz: float,
+    subcarrier_spacing_hz: float,
+    symbol_s: float,
+    noise_power: float,
+    mask: np.ndarray | None = None,
+) -> ChannelMatrix:
+    """Channel matrix on a regular OFDM grid that starts at the carrier and at time zero.
+
+    values: [num_subcarriers, num_symbols], complex
+    carrier_hz: frequency of the first subcarrier, Hz
+    subcarrier_spacing_hz: Hz
+    symbol_s: duration of a symbol with its cyclic prefix, s
+    noise_power: variance of the circular noise on each resource element
+    mask: [num_subcarriers, num_symbols], bool, resource elements in use; all if None
+    """
+    num_subcarriers, num_symbols = values.shape
+    used = np.ones(values.shape, bool) if mask is None else np.asarray(mask, bool)
+    return ChannelMatrix(
+        values=np.where(used, values, 0),
+        frequency_hz=subcarrier_spacing_hz * np.arange(num_subcarriers),
+        time_s=symbol_s * np.arange(num_symbols),
+        carrier_hz=carrier_hz,
+        noise_power=noise_power,
+        mask=used,
+    )
+
+
+def path_response(
+    matrix: ChannelMatrix, delay_s: float, path_speed_mps: float, *, migrates: bool = True
+) -> np.ndarray:
+    """Response of a path of unit amplitude on all resource elements of a grid.
+
+    matrix: the grid; its values are not used
+    delay_s: delay of the path at time zero, s
+    path_speed_mps: speed at which the path shortens, m/s (twice the closing speed if monostatic)
+    migrates: with the Doppler shift of each subcarrier's own frequency, not of the carrier's
+    Returns [num_subcarriers, num_symbols], complex128, of unit modulus where the mask is True.
+    """
+    doppler_ratio = path_speed_mps / LIGHT_SPEED_MPS
+    over_frequency = np.exp(-2j * np.pi * matrix.frequency_hz * delay_s)
+    over_time = np.exp(2j * np.pi * matrix.carrier_hz * doppler_ratio * matrix.time_s)
+    response = np.multiply.outer(over_frequency, over_time)
+    if migrates:
+        shift = np.multiply.outer(matrix.frequency_hz, matrix.time_s)
+        response *= np.exp(2j * np.pi * doppler_ratio * shift)
+    return np.where(matrix.mask, response, 0)

@@ -1,0 +1,227 @@
+"""Delay and speed of a path from the channel matrices of one or several bands."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.constants import c as LIGHT_SPEED_MPS
+
+from cooperative_isac.estimation.channel_matrix import ChannelMatrix, path_response
+
+# Points of the search grid per resolution cell: with 2 the worst loss of a peak between points is
+# 0.9 dB in each dimension, and scoring starts within the main lobe.
+GRID_OVERSAMPLING = 2
+
+# Steps of Fisher scoring at most. It ends when a step is shorter than a thousandth of the
+# standard deviation, usually after 3 or 4.
+SCORING_STEPS = 12
+NEGLIGIBLE_STEP = 1e-3
+
+
+@dataclass(frozen=True)
+class PathEstimate:
+    """Estimated path.
+
+    delay_s: delay at time zero, s
+    path_speed_mps: speed at which the path shortens, m/s
+    amplitudes: [num_bands], complex128, of each band
+    covariance: [2, 2], float64, of (delay_s, path_speed_mps) by the Fisher information at the
+        estimate
+    """
+
+    delay_s: float
+    path_speed_mps: float
+    amplitudes: np.ndarray
+    covariance: np.ndarray
+
+
+def delay_speed_map(
+    matrix: ChannelMatrix, delays_s: np.ndarray, path_speeds_mps: np.ndarray
+) -> np.ndarray:
+    """Correlation of a channel matrix with paths on a grid of delays and speeds.
+
+    For a regular grid without holes this is the two-dimensional discrete Fourier transform.
+    Migration through delay cells is left out.
+
+    matrix: channel on the resource elements
+    delays_s: [num_delays], float64, s
+    path_speeds_mps: [num_speeds], float64, m/s
+    Returns [num_delays, num_speeds], complex128.
+    """
+    doppler_hz = matrix.carrier_hz * path_speeds_mps / LIGHT_SPEED_MPS
+    over_frequency = np.exp(2j * np.pi * np.multiply.outer(delays_s, matrix.frequency_hz))
+    over_time = np.exp(-2j * np.pi * np.multiply.outer(matrix.time_s, doppler_hz))
+    return over_frequency @ matrix.values @ over_time
+
+
+def detection_statistic(
+    matrices: Sequence[ChannelMatrix], delays_s: np.ndarray, path_speeds_mps: np.ndarray
+) -> np.ndarray:
+    """Generalized likelihood ratio of one path, with unknown amplitude and phase in each band.
+
+    Under noise alone each entry is a sum of num_bands unit exponential variables.
+
+    matrices: one channel matrix a band
+    delays_s: [num_delays], float64, s
+    path_speeds_mps: [num_speeds], float64, m/s
+    Returns [num_delays, num_speeds], float64.
+    """
+    total = np.zeros((len(delays_s), len(path_speeds_mps)))
+    for matrix in matrices:
+        correlation = delay_speed_map(matrix, delays_s, path_speeds_mps)
+        energy = np.count_nonzero(matrix.mask)
+        total += np.abs(correlation) ** 2 / (energy * matrix.noise_power)
+    return total
+
+
+def search_grid(
+    matrices: Sequence[ChannelMatrix],
+    delay_window_s: tuple[float, float],
+    speed_window_mps: tuple[float, float],
+) -> tuple[np.ndarray, np.ndarray]:
+    """Delays and speeds of a grid that samples the main lobe of the finest band.
+
+    matrices: one channel matrix a band
+    delay_window_s: least and greatest delay, s
+    speed_window_mps: least and greatest speed at which the path shortens, m/s
+    Returns delays [num_delays], s, and speeds [num_speeds], m/s, float64.
+    """
+    bandwidth_hz = max(np.ptp(matrix.frequency_hz) for matrix in matrices)
+    turns_per_mps = max(
+        matrix.carrier_hz * np.ptp(matrix.time_s) / LIGHT_SPEED_MPS for matrix in matrices
+    )
+    delays_s = _axis(delay_window_s, bandwidth_hz)
+    path_speeds_mps = _axis(speed_window_mps, turns_per_mps)
+    return delays_s, path_speeds_mps
+
+
+def estimate_path(
+    matrices: Sequence[ChannelMatrix],
+    delay_window_s: tuple[float, float],
+    speed_window_mps: tuple[float, float],
+) -> PathEstimate:
+    """Maximum likelihood estimate of the strongest path from all bands together.
+
+    Bands may differ in carrier, subcarrier spacing, symbol duration and holes; the phase of the
+    path in each is unknown. A band's part in the estimate is its Fisher information.
+
+    matrices: one channel matrix a band
+    delay_window_s: least and greatest delay, s
+    speed_window_mps: least and greatest speed at which the path shortens, m/s
+    Source: DC section III-C2.
+    """
+    # Coarse search over the window.
+    delays_s, path_speeds_mps = search_grid(matrices, delay_window_s, speed_window_mps)
+    statistic = detection_statistic(matrices, delays_s, path_speeds_mps)
+    row, column = np.unravel_index(np.argmax(statistic), statistic.shape)
+
+    # Refinement off the grid.
+    start = np.array([delays_s[row], path_speeds_mps[column]])
+    return refine_path(matrices, start)
+
+
+def refine_path(matrices: Sequence[ChannelMatrix], start: np.ndarray) -> PathEstimate:
+    """Maximum likelihood estimate near a start, by Fisher scoring with step control.
+
+    matrices: one channel matrix a band
+    start: [2], float64, delay in s and path speed in m/s, within the main lobe
+    """
+    parameters = np.asarray(start, float)
+    likelihood, gradient, information = _likelihood(matrices, parameters)
+    for _ in range(SCORING_STEPS):
+        # A scoring step, with its length in standard deviations.
+        step = np.linalg.solve(information, gradient)
+        length = np.sqrt(step @ information @ step)
+
+        # Halve the step until the likelihood rises.
+        risen = None
+        while length >= NEGLIGIBLE_STEP and risen is None:
+            trial = _likelihood(matrices, parameters + step)
+            if trial[0] > likelihood:
+                risen = trial
+                parameters = parameters + step
+            step = step / 2
+            length = length / 2
+        if risen is None:
+            break
+        likelihood, gradient, information = risen
+
+    amplitudes = np.array([_amplitude(matrix, parameters) for matrix in matrices])
+    return PathEstimate(
+        delay_s=float(parameters[0]),
+        path_speed_mps=float(parameters[1]),
+        amplitudes=amplitudes,
+        covariance=np.linalg.inv(information),
+    )
+
+
+def path_information(
+    matrices: Sequence[ChannelMatrix], snrs: Sequence[float] | np.ndarray
+) -> np.ndarray:
+    """Fisher information about delay and speed, with an unknown complex amplitude in each band.
+
+    matrices: the grids; their values and noise are not used
+    snrs: [num_bands], float64, power ratio of the path to the noise on one resource element
+    Returns [2, 2], float64, of (delay in s, speed in m/s); its inverse is the Cramer-Rao bound.
+    """
+    total = np.zeros((2, 2))
+    for matrix, snr in zip(matrices, snrs, strict=True):
+        slopes = _phase_slopes(matrix)
+        centered = slopes - slopes.mean(axis=0)
+        total += 2 * snr * centered.T @ centered
+    return total
+
+
+def _phase_slopes(matrix: ChannelMatrix) -> np.ndarray:
+    """Derivatives of a path's phase by delay and speed, [num_elements, 2], rad/s and rad/(m/s)."""
+    rows, columns = np.nonzero(matrix.mask)
+    frequency_hz = matrix.frequency_hz[rows]
+    time_s = matrix.time_s[columns]
+    by_delay = -2 * np.pi * frequency_hz
+    by_speed = 2 * np.pi * (matrix.carrier_hz + frequency_hz) * time_s / LIGHT_SPEED_MPS
+    return np.stack([by_delay, by_speed], axis=-1)
+
+
+def _likelihood(
+    matrices: Sequence[ChannelMatrix], parameters: np.ndarray
+) -> tuple[float, np.ndarray, np.ndarray]:
+    """Log-likelihood concentrated over the amplitudes, its gradient and Fisher information."""
+    likelihood = 0.0
+    gradient = np.zeros(2)
+    information = np.zeros((2, 2))
+    for matrix in matrices:
+        # Channel with the phases of the path taken off: constant where the path fits.
+        response = path_response(matrix, *parameters)
+        residual_phases = (matrix.values * response.conj())[matrix.mask]
+        num_elements = len(residual_phases)
+
+        # Slopes about their mean, so that the amplitude does not depend on the parameters.
+        slopes = _phase_slopes(matrix)
+        centered = slopes - slopes.mean(axis=0)
+
+        correlation = residual_phases.sum()
+        slope = -1j * (residual_phases @ centered)
+        scale = 1 / (num_elements * matrix.noise_power)
+        likelihood += scale * abs(correlation) ** 2
+        gradient += scale * 2 * np.real(correlation.conj() * slope)
+
+        snr = abs(correlation / num_elements) ** 2 / matrix.noise_power
+        information += 2 * snr * centered.T @ centered
+    return likelihood, gradient, information
+
+
+def _amplitude(matrix: ChannelMatrix, parameters: np.ndarray) -> complex:
+    """Least squares amplitude of a path in one band."""
+    response = path_response(matrix, *parameters)
+    return complex(np.vdot(response, matrix.values) / np.count_nonzero(matrix.mask))
+
+
+def _axis(window: tuple[float, float], span: float) -> np.ndarray:
+    """Grid points from the least to the greatest value, GRID_OVERSAMPLING a cell of 1 / span."""
+    least, greatest = window
+    if greatest < least:
+        raise ValueError(f"the window from {least:g} to {greatest:g} is empty: swap its ends")
+    num_points = int(np.ceil((greatest - least) * span * GRID_OVERSAMPLING)) + 1
+    return np.linspace(least, greatest, num_points)

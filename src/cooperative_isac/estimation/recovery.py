@@ -1,0 +1,331 @@
+"""Sparse recovery of paths where resource elements are missing.
+
+Zero filling of holes raises side lobes. Compressed sensing instead explains what was measured by
+few paths: on a grid of delays and Doppler shifts (OMP, FISTA), or off the grid (Newtonized OMP).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+from scipy.stats import gamma
+
+from cooperative_isac.estimation.channel_matrix import ChannelMatrix, path_response
+from cooperative_isac.estimation.range_doppler import (
+    PathEstimate,
+    detection_statistic,
+    refine_path,
+    search_grid,
+)
+
+# Rounds of cyclic refinement after each new path of Newtonized OMP; more change an estimate by less
+# than a tenth of its standard deviation for paths a resolution cell apart.
+CYCLIC_ROUNDS = 3
+
+
+@dataclass(frozen=True)
+class DelayDopplerGrid:
+    """Dictionary of paths on a regular grid, applied by fast Fourier transforms.
+
+    Cell (k, l) is the path with delay k / (num_delays spacing) and Doppler l / (num_dopplers
+    symbol), both modulo their unambiguous span. Atoms have unit norm on the elements in use.
+
+    mask: [num_subcarriers, num_symbols], bool, resource elements in use
+    num_delays: cells over the unambiguous delay, at least num_subcarriers
+    num_dopplers: cells over the unambiguous Doppler shift, at least num_symbols
+    """
+
+    mask: np.ndarray
+    num_delays: int
+    num_dopplers: int
+
+    def __post_init__(self) -> None:
+        num_subcarriers, num_symbols = self.mask.shape
+        if self.num_delays < num_subcarriers or self.num_dopplers < num_symbols:
+            raise ValueError(
+                f"a grid of {self.num_delays} x {self.num_dopplers} cells is coarser than the "
+                f"{num_subcarriers} x {num_symbols} resource elements: take at least as many"
+            )
+
+    @property
+    def norm(self) -> float:
+        """Norm of a path of unit amplitude on the elements in use."""
+        return float(np.sqrt(np.count_nonzero(self.mask)))
+
+    @property
+    def squared_gain(self) -> float:
+        """Largest eigenvalue of synthesis times its adjoint."""
+        return self.num_delays * self.num_dopplers / self.norm**2
+
+    def synthesize(self, cells: np.ndarray) -> np.ndarray:
+        """Superposition of the atoms of all cells.
+
+        cells: [num_delays, num_dopplers], complex, coefficients of the atoms
+        Returns [num_subcarriers, num_symbols], complex128, zero outside the mask.
+        """
+        num_subcarriers, num_symbols = self.mask.shape
+        over_frequency = np.fft.fft(cells, axis=0)[:num_subcarriers]
+        over_time = np.fft.ifft(over_frequency, axis=1, norm="forward")[:, :num_symbols]
+        return np.where(self.mask, over_time, 0) / self.norm
+
+    def correlate(self, values: np.ndarray) -> np.ndarray:
+        """Correlation of values with all atoms: the adjoint of `synthesize`.
+
+        values: [num_subcarriers, num_symbols], complex
+        Returns [num_delays, num_dopplers], complex128.
+        """
+        used = np.where(self.mask, values, 0)
+        over_delay = np.fft.ifft(used, n=self.num_delays, axis=0, norm="forward")
+        return np.fft.fft(over_delay, n=self.num_dopplers, axis=1) / self.norm
+
+    def atoms(self, delays: np.ndarray, dopplers: np.ndarray) -> np.ndarray:
+        """Atoms of chosen cells on the elements in use.
+
+        delays, dopplers: [num_atoms], int, indices of the cells
+        Returns [num_elements, num_atoms], complex128, columns of unit norm.
+        """
+        rows, columns = np.nonzero(self.mask)
+        turns = -np.multiply.outer(rows, delays) / self.num_delays
+        turns += np.multiply.outer(columns, dopplers) / self.num_dopplers
+        return np.exp(2j * np.pi * turns) / self.norm
+
+
+def statistic_threshold(num_cells: int, false_alarm_rate: float, num_bands: int) -> float:
+    """Detection statistic that the greatest of many noise cells exceeds with a probability.
+
+    num_cells: independent cells that are searched
+    false_alarm_rate: probability that any of them exceeds the threshold under noise alone
+    num_bands: bands whose unit exponential statistics are added
+    """
+    per_cell = -np.expm1(np.log1p(-false_alarm_rate) / num_cells)
+    return float(gamma.isf(per_cell, num_bands))
+
+
+def peak_threshold(num_cells: int, false_alarm_rate: float, noise_power: float) -> float:
+    """Power that the strongest of many independent noise cells exceeds with a probability.
+
+    num_cells: independent cells that are searched, of unit-norm atoms
+    false_alarm_rate: probability that any of them exceeds the threshold under noise alone
+    noise_power: variance of the circular noise on each resource element
+    """
+    return noise_power * statistic_threshold(num_cells, false_alarm_rate, 1)
+
+
+def omp(values: np.ndarray, grid: DelayDopplerGrid, threshold: float, max_paths: int) -> np.ndarray:
+    """Orthogonal matching pursuit on the grid.
+
+    values: [num_subcarriers, num_symbols], complex
+    grid: dictionary
+    threshold: power of a correlation below which no atom is taken
+    max_paths: atoms at most
+    Returns [num_delays, num_dopplers], complex128, coefficients, zero but for the chosen atoms.
+    Source: Pati, Rezaiifar, Krishnaprasad, Proc. Asilomar, 1993.
+    """
+    # Correlations of the measurement with all atoms, and of the atoms with each other: the latter
+    # depend on the difference of two cells alone.
+    measured = grid.correlate(values)
+    ambiguity = _AtomCorrelations(grid)
+    residual = measured
+    chosen: list[tuple[int, int]] = []
+    coefficients = np.zeros(0, complex)
+    while len(chosen) < max_paths:
+        # The atom that explains most of the residual.
+        power = np.abs(residual) ** 2
+        row, column = np.unravel_index(np.argmax(power), power.shape)
+        cell = (int(row), int(column))
+        if power[cell] < threshold or cell in chosen:
+            break
+        chosen.append(cell)
+
+        # Least squares over all chosen atoms, by their normal equations.
+        gram = np.array([[ambiguity.between(a, b) for b in chosen] for a in chosen])
+        projections = np.array([measured[cell] for cell in chosen])
+        coefficients = np.linalg.solve(gram, projections)
+
+        # Correlations of the residual, orthogonal to the chosen atoms.
+        residual = measured.copy()
+        for cell, coefficient in zip(chosen, coefficients, strict=True):
+            residual -= coefficient * ambiguity.around(cell)
+
+    cells = np.zeros((grid.num_delays, grid.num_dopplers), complex)
+    for cell, coefficient in zip(chosen, coefficients, strict=True):
+        cells[cell] = coefficient
+    return cells
+
+
+class _AtomCorrelations:
+    """Correlations of the atoms of a grid with each other."""
+
+    def __init__(self, grid: DelayDopplerGrid) -> None:
+        origin = grid.atoms(np.zeros(1, int), np.zeros(1, int))[:, 0]
+        values = np.zeros(grid.mask.shape, complex)
+        values[grid.mask] = origin
+        self._of_origin = grid.correlate(values)
+        # Twice in each dimension, so that every cyclic shift is a view.
+        self._tiled = np.tile(self._of_origin, (2, 2))
+
+    def between(self, atom: tuple[int, int], other: tuple[int, int]) -> complex:
+        """Correlation of the second atom with the first."""
+        num_delays, num_dopplers = self._of_origin.shape
+        row = (atom[0] - other[0]) % num_delays
+        column = (atom[1] - other[1]) % num_dopplers
+        return self._of_origin[row, column]
+
+    def around(self, atom: tuple[int, int]) -> np.ndarray:
+        """Correlations of an atom with all atoms, [num_delays, num_dopplers]."""
+        num_delays, num_dopplers = self._of_origin.shape
+        row = num_delays - atom[0]
+        column = num_dopplers - atom[1]
+        return self._tiled[row : row + num_delays, column : column + num_dopplers]
+
+
+def fista(
+    values: np.ndarray, grid: DelayDopplerGrid, shrinkage: float, num_iterations: int
+) -> np.ndarray:
+    """Fast iterative shrinkage-thresholding: minimizes |values - A x|^2 / 2 + shrinkage |x|_1.
+
+    values: [num_subcarriers, num_symbols], complex
+    grid: dictionary A
+    shrinkage: weight of the l1 norm, in units of the values; the square root of `peak_threshold` of
+        a false-alarm rate leaves hardly a cell under noise alone
+    num_iterations: iterations
+    Returns [num_delays, num_dopplers], complex128, coefficients, biased towards zero.
+    Source: Beck, Teboulle, SIAM J. Imaging Sciences 2(1), 2009, section 4.
+    """
+    # The step is one over the Lipschitz constant of the gradient, which is known exactly.
+    step = 1 / grid.squared_gain
+    cells = np.zeros((grid.num_delays, grid.num_dopplers), complex)
+    extrapolated = cells
+    momentum = 1.0
+    for _ in range(num_iterations):
+        # Gradient step, then soft threshold.
+        residual = values - grid.synthesize(extrapolated)
+        updated = _soft_threshold(extrapolated + step * grid.correlate(residual), step * shrinkage)
+
+        # Nesterov's extrapolation.
+        next_momentum = (1 + np.sqrt(1 + 4 * momentum**2)) / 2
+        extrapolated = updated + (momentum - 1) / next_momentum * (updated - cells)
+        cells = updated
+        momentum = next_momentum
+    return cells
+
+
+def debiased(values: np.ndarray, grid: DelayDopplerGrid, cells: np.ndarray) -> np.ndarray:
+    """Least squares coefficients on the local maxima of a sparse solution.
+
+    The l1 norm shrinks every coefficient and spreads a path between grid points over neighbors;
+    this takes one atom a peak, and its unbiased coefficient.
+
+    values: [num_subcarriers, num_symbols], complex
+    grid: dictionary
+    cells: [num_delays, num_dopplers], complex, solution of `fista`
+    Returns [num_delays, num_dopplers], complex128.
+    """
+    power = np.abs(cells) ** 2
+    is_peak = power > 0
+    for shift in ((1, 0), (-1, 0), (0, 1), (0, -1), (1, 1), (1, -1), (-1, 1), (-1, -1)):
+        is_peak &= power >= np.roll(power, shift, axis=(0, 1))
+    delays, dopplers = np.nonzero(is_peak)
+
+    solved = np.zeros_like(cells)
+    if len(delays):
+        dictionary = grid.atoms(delays, dopplers)
+        solved[delays, dopplers], *_ = np.linalg.lstsq(dictionary, values[grid.mask], rcond=None)
+    return solved
+
+
+def newtonized_omp(
+    matrices: Sequence[ChannelMatrix],
+    delay_window_s: tuple[float, float],
+    speed_window_mps: tuple[float, float],
+    false_alarm_rate: float = 1e-2,
+    max_paths: int = 20,
+) -> list[PathEstimate]:
+    """Gridless matching pursuit: each path is refined off the grid, then all of them in turn.
+
+    Several bands share delays and speeds (block sparsity); amplitudes are their own.
+
+    matrices: one channel matrix a band
+    delay_window_s: least and greatest delay, s
+    speed_window_mps: least and greatest speed at which a path shortens, m/s
+    false_alarm_rate: probability of a path under noise alone
+    max_paths: paths at most
+    Returns the paths, in the order in which they were found (the strongest first).
+    Source: Mamandipoor, Ramasamy, Madhow, IEEE Trans. SP 64(19), 2016; here with several bands.
+    """
+    delays_s, path_speeds_mps = search_grid(matrices, delay_window_s, speed_window_mps)
+    num_cells = len(delays_s) * len(path_speeds_mps)
+    threshold = statistic_threshold(num_cells, false_alarm_rate, len(matrices))
+
+    paths: list[PathEstimate] = []
+    residuals = list(matrices)
+    while len(paths) < max_paths:
+        # Detect the strongest path of the residual on the grid.
+        statistic = detection_statistic(residuals, delays_s, path_speeds_mps)
+        row, column = np.unravel_index(np.argmax(statistic), statistic.shape)
+        if statistic[row, column] < threshold:
+            break
+
+        # Refine it, then every path on what the others leave.
+        start = np.array([delays_s[row], path_speeds_mps[column]])
+        paths.append(refine_path(residuals, start))
+        if len(paths) > 1:
+            for _ in range(CYCLIC_ROUNDS):
+                paths = _refined_in_turn(matrices, paths)
+
+        # Joint least squares of all amplitudes.
+        paths = _with_joint_amplitudes(matrices, paths)
+        residuals = _without(matrices, paths)
+    return paths
+
+
+def _refined_in_turn(
+    matrices: Sequence[ChannelMatrix], paths: list[PathEstimate]
+) -> list[PathEstimate]:
+    """Each path refined on the channels without the others."""
+    refined = list(paths)
+    for i, path in enumerate(refined):
+        others = refined[:i] + refined[i + 1 :]
+        start = np.array([path.delay_s, path.path_speed_mps])
+        refined[i] = refine_path(_without(matrices, others), start)
+    return refined
+
+
+def _with_joint_amplitudes(
+    matrices: Sequence[ChannelMatrix], paths: list[PathEstimate]
+) -> list[PathEstimate]:
+    """Paths with amplitudes by least squares over all of them, band by band."""
+    by_band = []
+    for matrix in matrices:
+        responses = [
+            path_response(matrix, path.delay_s, path.path_speed_mps)[matrix.mask] for path in paths
+        ]
+        measured = matrix.values[matrix.mask]
+        amplitudes, *_ = np.linalg.lstsq(np.stack(responses, axis=-1), measured, rcond=None)
+        by_band.append(amplitudes)
+    by_path = np.stack(by_band, axis=-1)
+    return [
+        replace(path, amplitudes=amplitudes)
+        for path, amplitudes in zip(paths, by_path, strict=True)
+    ]
+
+
+def _without(matrices: Sequence[ChannelMatrix], paths: list[PathEstimate]) -> list[ChannelMatrix]:
+    """Channels after subtraction of paths."""
+    residuals = []
+    for band, matrix in enumerate(matrices):
+        values = matrix.values.copy()
+        for path in paths:
+            response = path_response(matrix, path.delay_s, path.path_speed_mps)
+            values -= path.amplitudes[band] * response
+        residuals.append(replace(matrix, values=values))
+    return residuals
+
+
+def _soft_threshold(cells: np.ndarray, shrinkage: float) -> np.ndarray:
+    """Complex numbers with their modulus lowered by a shrinkage, at least to zero."""
+    modulus = np.abs(cells)
+    scale = np.maximum(1 - shrinkage / np.maximum(modulus, np.finfo(float).tiny), 0)
+    return scale * cells

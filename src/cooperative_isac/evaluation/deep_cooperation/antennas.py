@@ -1,0 +1,182 @@
+"""Space-domain figures: antennas accumulated and spliced, and sparse arrays (DC section III-A)."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+from scipy.constants import c as LIGHT_SPEED_MPS
+
+from cooperative_isac.estimation import (
+    ChannelMatrix,
+    accumulate_coherently,
+    channel_matrix,
+    estimate_path,
+    nested_positions,
+    path_information,
+    phases_of_path,
+    relative_phases,
+    root_music,
+    sample_covariance,
+    smoothed_covariance,
+    splice,
+    steering,
+    stochastic_crlb,
+)
+from cooperative_isac.evaluation.deep_cooperation.draws import (
+    complex_noise,
+    echo_of_path,
+    random_phase,
+)
+from cooperative_isac.evaluation.deep_cooperation.experiment import Errors, Experiment, Quantity
+
+CARRIER_HZ = 24e9
+SPACING_HZ = 120e3
+SYMBOL_S = (1 + 144 / 2048) / SPACING_HZ
+
+# Resource elements of one antenna, and the SNR of each.
+NUM_SUBCARRIERS = 32
+NUM_SYMBOLS = 28
+SNR = 0.1
+
+# Symbols at the start in which all antennas use the same subcarriers, from which their initial
+# phases are estimated; they cost one seventh of the time.
+SHARED_SYMBOLS = 4
+
+DELAYS_S = (0.4e-6, 1.6e-6)
+SEARCH_DELAYS_S = (0.0, 2e-6)
+SEARCH_SPEEDS_MPS = (-60.0, 60.0)
+
+ACCUMULATED = "same subcarriers, accumulated"
+SPLICED = "spliced, phases from a line of sight"
+SPLICED_SHARED = "spliced, phases from shared symbols"
+
+# A line of sight of known delay, from which initial phases are estimated, above the echo.
+SIGHT_DB = 20.0
+SIGHT_S = 0.2e-6
+
+
+def splicing() -> Experiment:
+    """Range from several antennas: accumulated on the same subcarriers, or spliced in frequency."""
+    return Experiment(
+        name="splicing",
+        title="DC III-A1: antennas accumulated, or spliced to more bandwidth",
+        axis="number of antennas",
+        values=(1.0, 2.0, 4.0, 8.0, 16.0),
+        quantities={"range_m": Quantity("RMSE of range (m)")},
+        trial=_splicing_trial,
+        bounds=_splicing_bounds,
+    )
+
+
+def _splicing_trial(num_antennas: float, generator: np.random.Generator) -> Errors:
+    count = int(num_antennas)
+    delay_s = generator.uniform(*DELAYS_S)
+    speed_mps = generator.uniform(-40, 40)
+    amplitudes = [np.sqrt(SNR) * random_phase(generator) for _ in range(count)]
+
+    # All antennas on the same subcarriers: phases from the whole echo.
+    same = [echo_of_path(_block(0), a, delay_s, speed_mps, generator) for a in amplitudes]
+    channels = np.stack([echo.values for echo in same])
+    accumulated = replace(
+        same[0],
+        values=accumulate_coherently(channels, relative_phases(channels)),
+        noise_power=1 / count,
+    )
+
+    # Each antenna on a block of its own; phases from a line of sight, or from symbols before in
+    # which all antennas shared their subcarriers.
+    blocks = []
+    sights = []
+    for antenna, amplitude in enumerate(amplitudes):
+        block = _block(antenna)
+        strong = amplitude * 10 ** (SIGHT_DB / 20)
+        blocks.append(echo_of_path(block, amplitude, delay_s, speed_mps, generator))
+        sights.append(echo_of_path(block, strong, SIGHT_S, 0.0, generator))
+    spliced = splice(blocks, phases_of_path(sights, SIGHT_S, 0.0))
+    shared = splice(blocks, relative_phases(channels[:, :, :SHARED_SYMBOLS]))
+
+    errors = {}
+    for curve, matrix in (
+        (ACCUMULATED, accumulated),
+        (SPLICED, spliced),
+        (SPLICED_SHARED, shared),
+    ):
+        path = estimate_path([matrix], SEARCH_DELAYS_S, SEARCH_SPEEDS_MPS)
+        errors[curve] = {"range_m": LIGHT_SPEED_MPS * (path.delay_s - delay_s) / 2}
+    return errors
+
+
+def _splicing_bounds(num_antennas: float) -> Errors:
+    count = int(num_antennas)
+    spliced = splice([_block(antenna) for antenna in range(count)], np.zeros(count))
+    bounds = {}
+    for curve, matrix, snr in ((ACCUMULATED, _block(0), count * SNR), (SPLICED, spliced, SNR)):
+        covariance = np.linalg.inv(path_information([matrix], [snr]))
+        bounds[curve] = {"range_m": float(LIGHT_SPEED_MPS / 2 * np.sqrt(covariance[0, 0]))}
+    return bounds
+
+
+def _block(antenna: int) -> ChannelMatrix:
+    """Resource elements of an antenna: a block of subcarriers above those of the one before."""
+    grid = channel_matrix(
+        np.zeros((NUM_SUBCARRIERS, NUM_SYMBOLS), complex), CARRIER_HZ, SPACING_HZ, SYMBOL_S, 1.0
+    )
+    first_hz = antenna * NUM_SUBCARRIERS * SPACING_HZ
+    return replace(grid, frequency_hz=grid.frequency_hz + first_hz)
+
+
+# Sources of the sparse arrays in cycles per half wavelength, as many as a uniform array of six can
+# still separate.
+SOURCES = np.array([-0.31, -0.12, 0.06, 0.27])
+NUM_SNAPSHOTS = 500
+ARRAYS = {
+    "uniform, 6 antennas": np.arange(6),
+    "nested, 6 antennas": nested_positions(3, 3),
+    "uniform, 12 antennas": np.arange(12),
+}
+
+
+def sparse_arrays() -> Experiment:
+    """Direction from a sparse array of six antennas beside uniform arrays of six and of twelve."""
+    return Experiment(
+        name="sparse_arrays",
+        title="DC III-A2: a sparse array saves antennas and pays in SNR",
+        axis="SNR of an antenna (dB)",
+        values=(-15.0, -10.0, -5.0, 0.0, 5.0, 10.0, 20.0),
+        quantities={"direction_deg": Quantity("RMSE of direction at broadside (deg)")},
+        trial=_sparse_trial,
+        bounds=_sparse_bounds,
+    )
+
+
+def _sparse_trial(snr_db: float, generator: np.random.Generator) -> Errors:
+    amplitude = 10 ** (snr_db / 20)
+    sources = amplitude * complex_noise(generator, (len(SOURCES), NUM_SNAPSHOTS))
+    errors = {}
+    for curve, positions in ARRAYS.items():
+        noise = complex_noise(generator, (len(positions), NUM_SNAPSHOTS))
+        covariance = sample_covariance(steering(SOURCES, positions) @ sources + noise)
+        if np.ptp(positions) >= len(positions):
+            covariance = smoothed_covariance(covariance, positions)
+        found = root_music(covariance, len(SOURCES))
+        errors[curve] = {"direction_deg": _in_degrees(_rms(found - SOURCES))}
+    return errors
+
+
+def _sparse_bounds(snr_db: float) -> Errors:
+    powers = np.full(len(SOURCES), 10 ** (snr_db / 10))
+    bounds = {}
+    for curve, positions in ARRAYS.items():
+        covariance = stochastic_crlb(SOURCES, positions.astype(float), powers, 1.0, NUM_SNAPSHOTS)
+        bounds[curve] = {"direction_deg": _in_degrees(np.sqrt(np.mean(np.diag(covariance))))}
+    return bounds
+
+
+def _rms(values: np.ndarray) -> float:
+    return float(np.sqrt(np.mean(np.square(values))))
+
+
+def _in_degrees(frequency: float) -> float:
+    """Angle at broadside of a spatial frequency in cycles per half wavelength, degrees."""
+    return float(np.degrees(2 * frequency))

@@ -1,0 +1,129 @@
+"""The figures of the deep-cooperation paper, made one after the other."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from functools import partial
+from pathlib import Path
+
+from rich.box import SIMPLE_HEAD
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.table import Table
+
+from cooperative_isac.evaluation.deep_cooperation.antennas import sparse_arrays, splicing
+from cooperative_isac.evaluation.deep_cooperation.experiment import Experiment, PointResult
+from cooperative_isac.evaluation.deep_cooperation.holes import reference_signals
+from cooperative_isac.evaluation.deep_cooperation.multi_band import multi_band
+from cooperative_isac.evaluation.deep_cooperation.multi_station import multi_station
+from cooperative_isac.evaluation.deep_cooperation.observation_time import observation_time
+from cooperative_isac.evaluation.deep_cooperation.runner import measure, num_batches
+from cooperative_isac.evaluation.deep_cooperation.shared_elements import (
+    code_division,
+    interference,
+)
+from cooperative_isac.evaluation.deep_cooperation.synchronization import synchronization
+from cooperative_isac.output.console import make_console
+
+# Experiment of each figure; two figures of the paper that share their runs share a picture.
+EXPERIMENTS: Mapping[str, Callable[[], Experiment]] = {
+    "5": partial(multi_band, "5", link_budget=False),
+    "5_budget": partial(multi_band, "5_budget", link_budget=True),
+    "6ab": partial(multi_station, "6ab", "a"),
+    "6cd": partial(multi_station, "6cd", "c"),
+    "splicing": splicing,
+    "sparse_arrays": sparse_arrays,
+    "reference_signals": reference_signals,
+    "synchronization": synchronization,
+    "observation_time": observation_time,
+    "interference": interference,
+    "code_division": code_division,
+}
+
+# Experiments that each figure is drawn from: those of the paper, and one for each claim that the
+# paper makes in words.
+FIGURES: Mapping[str, tuple[str, ...]] = {
+    "5a": ("5", "5_budget"),
+    "5b": ("5", "5_budget"),
+    "6a": ("6ab",),
+    "6b": ("6ab",),
+    "6c": ("6cd",),
+    "6d": ("6cd",),
+    "splicing": ("splicing",),
+    "sparse_arrays": ("sparse_arrays",),
+    "reference_signals": ("reference_signals",),
+    "synchronization": ("synchronization",),
+    "observation_time": ("observation_time",),
+    "interference": ("interference",),
+    "code_division": ("code_division",),
+}
+
+
+def make_figures(wanted: str, num_runs: int, seed: int, out: Path) -> None:
+    """Make figures, a picture and a CSV file for each experiment; measured runs are kept.
+
+    wanted: one of FIGURES, or all
+    num_runs: Monte Carlo runs a point
+    seed: random seed
+    out: folder of pictures, tables and runs
+    Raises ValueError if there is no such figure.
+    """
+    if wanted != "all" and wanted not in FIGURES:
+        raise ValueError(f"--fig {wanted}: figures are {', '.join(FIGURES)}, all")
+    figures = tuple(FIGURES) if wanted == "all" else (wanted,)
+    names = dict.fromkeys(name for figure in figures for name in FIGURES[figure])
+
+    console = make_console()
+    for name in names:
+        experiment = EXPERIMENTS[name]()
+        results = _measured(experiment, num_runs, seed, out, console)
+        _write(experiment, results, out, console)
+
+
+def _measured(
+    experiment: Experiment, num_runs: int, seed: int, out: Path, console: Console
+) -> list[PointResult]:
+    """Results of an experiment, with a progress bar."""
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeRemainingColumn(),
+    )
+    with Progress(*columns, console=console, transient=True) as progress:
+        task = progress.add_task(experiment.name, total=num_batches(experiment, num_runs))
+        return measure(experiment, num_runs, seed, out / "runs", lambda: progress.advance(task))
+
+
+def _write(experiment: Experiment, results: list[PointResult], out: Path, console: Console) -> None:
+    """Picture, table and a summary on the screen."""
+    # matplotlib takes a second to load.
+    from cooperative_isac.evaluation.deep_cooperation.plots import draw_experiment, write_table
+
+    stem = out / f"dc_fig{experiment.name}"
+    draw_experiment(experiment, results, stem.with_suffix(".png"))
+    write_table(experiment, results, stem.with_suffix(".csv"))
+
+    console.print(_shown(experiment, results))
+    files = f"{stem.name}.png, {stem.name}.csv"
+    console.print(f"{out}: {files}", markup=False, highlight=False, soft_wrap=True)
+
+
+def _shown(experiment: Experiment, results: list[PointResult]) -> Table:
+    """Errors at each place, and their ratio to the root bound in brackets."""
+    table = Table(title=experiment.title, box=SIMPLE_HEAD)
+    table.add_column(experiment.axis)
+    columns = [
+        (curve, quantity) for quantity in experiment.quantities for curve in results[0].average
+    ]
+    for curve, quantity in columns:
+        table.add_column(f"{curve}: {quantity} (/ bound)", justify="right")
+    for result in results:
+        cells = [f"{result.value:g}"]
+        for curve, quantity in columns:
+            average = result.average[curve][quantity]
+            bound = result.bound.get(curve, {}).get(quantity)
+            ratio = f" ({average / bound:.2f})" if bound else ""
+            cells.append(f"{average:.3g}{ratio}")
+        table.add_row(*cells)
+    return table

@@ -1,0 +1,43 @@
+"""Draws that the experiments share."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+
+from cooperative_isac.estimation import ChannelMatrix, path_response
+
+
+def complex_noise(generator: np.random.Generator, shape: tuple[int, ...]) -> np.ndarray:
+    """Circular Gaussian noise of unit variance.
+
+    shape: of the result, complex128
+    """
+    parts = generator.normal(scale=np.sqrt(0.5), size=(2, *shape))
+    return parts[0] + 1j * parts[1]
+
+
+def random_phase(generator: np.random.Generator) -> complex:
+    """Complex number of unit modulus and uniform phase."""
+    return complex(np.exp(2j * np.pi * generator.random()))
+
+
+def echo_of_path(
+    grid: ChannelMatrix,
+    amplitude: complex,
+    delay_s: float,
+    path_speed_mps: float,
+    generator: np.random.Generator,
+) -> ChannelMatrix:
+    """Channel matrix of one path with the grid's noise on the elements in use.
+
+    grid: its values are added to
+    amplitude: of the path
+    delay_s: delay of the path, s
+    path_speed_mps: speed at which the path shortens, m/s
+    generator: of the noise
+    """
+    echo = grid.values + amplitude * path_response(grid, delay_s, path_speed_mps)
+    noise = np.sqrt(grid.noise_power) * complex_noise(generator, echo.shape)
+    return replace(grid, values=np.where(grid.mask, echo + noise, 0))

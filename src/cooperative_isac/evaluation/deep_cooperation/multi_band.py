@@ -1,0 +1,169 @@
+"""Figures 5a and 5b: range and velocity from a high band, a low band, and both (DC section VI-A).
+
+The high band is 24 GHz with 120 kHz between subcarriers, the low band 5.9 GHz with 30 kHz. The
+target's path has an unknown phase in each band.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cache
+
+import numpy as np
+from scipy.constants import c as LIGHT_SPEED_MPS
+
+from cooperative_isac.estimation import (
+    ChannelMatrix,
+    channel_matrix,
+    estimate_path,
+    path_information,
+    path_response,
+)
+from cooperative_isac.evaluation.deep_cooperation.experiment import Errors, Experiment, Quantity
+
+NUM_SUBCARRIERS = 128
+NUM_SYMBOLS = 32
+
+# Normal cyclic prefix of TS 38.211: 144 of 2048 samples.
+SYMBOL_OVER_SPACING = 1 + 144 / 2048
+
+# Where a run's target is: ranges and radial velocities of UAVs about a site, and the windows of the
+# search, which leave room for errors on both sides.
+RANGES_M = (60.0, 240.0)
+VELOCITIES_MPS = (-30.0, 30.0)
+SEARCH_RANGES_M = (0.0, 300.0)
+SEARCH_VELOCITIES_MPS = (-50.0, 50.0)
+
+# SNR of one resource element, dB, from below the threshold to where errors are small.
+SNRS_DB = (-28.0, -26.0, -25.0, -24.0, -23.0, -22.0, -21.0, -20.0, -18.0, -15.0, -10.0, -5.0)
+
+# With a link budget of equal power, antennas and noise figure: the low band's spreading loss is
+# 12.2 dB less, and its noise 6 dB less in a quarter of the subcarrier's bandwidth, at the same
+# radar cross-section and with antennas of equal gain.
+LOW_BAND_GAIN_DB = 12.2 + 6.0
+
+CURVES = {
+    "24 GHz, 120 kHz": ("high",),
+    "5.9 GHz, 30 kHz": ("low",),
+    "both bands": ("high", "low"),
+}
+QUANTITIES = {
+    "range_m": Quantity("RMSE of range (m)"),
+    "velocity_mps": Quantity("RMSE of radial velocity (m/s)"),
+}
+
+
+@dataclass(frozen=True)
+class _Band:
+    carrier_hz: float
+    spacing_hz: float
+
+
+BANDS = {"high": _Band(24e9, 120e3), "low": _Band(5.9e9, 30e3)}
+
+
+def multi_band(name: str, *, link_budget: bool) -> Experiment:
+    """The experiment of figures 5a and 5b, which share their runs.
+
+    name: name of the figure
+    link_budget: with the low band's advantage in spreading loss and noise; otherwise both bands
+        have the same SNR
+    """
+    variant = "with link budget" if link_budget else "equal SNR"
+    return Experiment(
+        name=name,
+        title=f"DC Figs. 5a, 5b: bands alone and together, {variant}",
+        axis="SNR of a resource element" + (" in the high band (dB)" if link_budget else " (dB)"),
+        values=SNRS_DB,
+        quantities=QUANTITIES,
+        trial=_trial_with_budget if link_budget else _trial_of_equal_snr,
+        bounds=_bounds_with_budget if link_budget else _bounds_of_equal_snr,
+    )
+
+
+def _trial_of_equal_snr(snr_db: float, generator: np.random.Generator) -> Errors:
+    return _trial({"high": snr_db, "low": snr_db}, generator)
+
+
+def _trial_with_budget(snr_db: float, generator: np.random.Generator) -> Errors:
+    return _trial({"high": snr_db, "low": snr_db + LOW_BAND_GAIN_DB}, generator)
+
+
+def _bounds_of_equal_snr(snr_db: float) -> Errors:
+    return _bounds({"high": snr_db, "low": snr_db})
+
+
+def _bounds_with_budget(snr_db: float) -> Errors:
+    return _bounds({"high": snr_db, "low": snr_db + LOW_BAND_GAIN_DB})
+
+
+def _trial(snrs_db: dict[str, float], generator: np.random.Generator) -> Errors:
+    """Errors of one run: all curves see the same echoes."""
+    range_m = generator.uniform(*RANGES_M)
+    velocity_mps = generator.uniform(*VELOCITIES_MPS)
+    echoes = {
+        band: _echo(band, snr_db, range_m, velocity_mps, generator)
+        for band, snr_db in snrs_db.items()
+    }
+
+    errors = {}
+    for curve, bands in CURVES.items():
+        path = estimate_path(
+            [echoes[band] for band in bands],
+            _two_way_s(SEARCH_RANGES_M),
+            (2 * SEARCH_VELOCITIES_MPS[0], 2 * SEARCH_VELOCITIES_MPS[1]),
+        )
+        errors[curve] = {
+            "range_m": LIGHT_SPEED_MPS * path.delay_s / 2 - range_m,
+            "velocity_mps": path.path_speed_mps / 2 - velocity_mps,
+        }
+    return errors
+
+
+def _bounds(snrs_db: dict[str, float]) -> Errors:
+    bounds = {}
+    for curve, bands in CURVES.items():
+        snrs = [10 ** (snrs_db[band] / 10) for band in bands]
+        covariance = np.linalg.inv(path_information([_grid(band) for band in bands], snrs))
+        bounds[curve] = {
+            "range_m": float(LIGHT_SPEED_MPS / 2 * np.sqrt(covariance[0, 0])),
+            "velocity_mps": float(np.sqrt(covariance[1, 1]) / 2),
+        }
+    return bounds
+
+
+def _echo(
+    band: str,
+    snr_db: float,
+    range_m: float,
+    velocity_mps: float,
+    generator: np.random.Generator,
+) -> ChannelMatrix:
+    """Channel matrix of one target in unit noise; the target approaches at its velocity."""
+    grid = _grid(band)
+    amplitude = 10 ** (snr_db / 20) * np.exp(2j * np.pi * generator.random())
+    echo = amplitude * path_response(grid, 2 * range_m / LIGHT_SPEED_MPS, 2 * velocity_mps)
+    parts = generator.normal(scale=np.sqrt(0.5), size=(2, *echo.shape))
+    noise = parts[0] + 1j * parts[1]
+    spec = BANDS[band]
+    return channel_matrix(
+        echo + noise, spec.carrier_hz, spec.spacing_hz, SYMBOL_OVER_SPACING / spec.spacing_hz, 1.0
+    )
+
+
+@cache
+def _grid(band: str) -> ChannelMatrix:
+    """Resource elements of a band."""
+    spec = BANDS[band]
+    return channel_matrix(
+        np.zeros((NUM_SUBCARRIERS, NUM_SYMBOLS), complex),
+        spec.carrier_hz,
+        spec.spacing_hz,
+        SYMBOL_OVER_SPACING / spec.spacing_hz,
+        1.0,
+    )
+
+
+def _two_way_s(ranges_m: tuple[float, float]) -> tuple[float, float]:
+    """Two-way delays of ranges, s."""
+    return 2 * ranges_m[0] / LIGHT_SPEED_MPS, 2 * ranges_m[1] / LIGHT_SPEED_MPS

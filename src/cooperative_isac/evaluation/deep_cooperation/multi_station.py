@@ -1,0 +1,254 @@
+"""Figures 6a to 6d: location and velocity from one and from four base stations (DC section VI-B).
+
+Four base stations at the corners of a square, 24 GHz and 240 kHz between subcarriers. Each has a
+uniform array that receives. Active: each station receives its own signal. Passive: each receives
+those of the others. Active-passive: all links. Symbol level fuses channel matrices, data level
+estimates.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import cache
+
+import numpy as np
+from scipy.constants import c as LIGHT_SPEED_MPS
+
+from cooperative_isac.estimation import estimate_path
+from cooperative_isac.evaluation.deep_cooperation.experiment import Errors, Experiment, Quantity
+from cooperative_isac.fusion.data_level import LinkEstimate, locate_by_estimates
+from cooperative_isac.fusion.symbol_level import (
+    LinkChannel,
+    StateEstimate,
+    link_response,
+    location_statistic,
+    refine_state,
+    state_information,
+    velocity_statistic,
+)
+
+NUM_SUBCARRIERS = 128
+NUM_SYMBOLS = 32
+SPACING_HZ = 240e3
+CARRIER_HZ = 24e9
+
+# Normal cyclic prefix of TS 38.211: 144 of 2048 samples.
+SYMBOL_S = (1 + 144 / 2048) / SPACING_HZ
+
+# Receive array of a station: a line of elements half a wavelength apart, across the view to the
+# middle of the square.
+NUM_ANTENNAS = 4
+
+# Stations at the corners of a square, targets in its middle part, m.
+SIDE_M = 200.0
+TARGET_HALF_M = 50.0
+STATIONS_M = SIDE_M / 2 * np.array([[-1.0, -1.0], [1.0, -1.0], [1.0, 1.0], [-1.0, 1.0]])
+MAX_SPEED_MPS = 27.0
+
+# Lattices of the search: finer than the resolution cell of the range (4.9 m), and velocities
+# finer than the 44 m/s that a frame resolves.
+LATTICE_HALF_M = 64.0
+LATTICE_STEP_M = 3.0
+VELOCITY_STEP_MPS = 9.0
+
+# SNR of one antenna and resource element, dB, at each link.
+SNRS_DB = (-38.0, -36.0, -34.0, -32.0, -30.0, -28.0, -26.0, -23.0, -20.0, -15.0, -10.0)
+
+QUANTITIES = {
+    "location_m": Quantity("RMSE of location (m)"),
+    "velocity_mps": Quantity("RMSE of radial velocity (m/s)"),
+}
+
+ACTIVE = tuple((i, i) for i in range(4))
+PASSIVE = tuple((i, (i + step) % 4) for i in range(4) for step in (1, 2, 3))
+ONE = "one BS, active"
+
+
+@dataclass(frozen=True)
+class _Curve:
+    """One way of cooperation.
+
+    links: (transmitting, receiving) stations
+    symbols: fusion of channel matrices, not of estimates
+    """
+
+    links: tuple[tuple[int, int], ...]
+    symbols: bool = True
+
+
+CURVES = {
+    "a": {
+        ONE: _Curve(ACTIVE[:1]),
+        "four BSs, active, data level": _Curve(ACTIVE, symbols=False),
+        "four BSs, active, symbol level": _Curve(ACTIVE),
+    },
+    "c": {
+        ONE: _Curve(ACTIVE[:1]),
+        "four BSs, passive": _Curve(PASSIVE),
+        "four BSs, active-passive": _Curve(ACTIVE + PASSIVE),
+    },
+}
+
+
+def multi_station(name: str, curves: str) -> Experiment:
+    """The experiment of figures 6a and 6b (curves "a") or of 6c and 6d (curves "c").
+
+    The velocity is the one along the line of sight of the first station, which a single station
+    measures too.
+
+    name: name of the figure
+    curves: "a" for active cooperation, "c" for passive and active-passive cooperation
+    """
+    titles = {
+        "a": "DC Figs. 6a, 6b: one base station, and active cooperation of four",
+        "c": "DC Figs. 6c, 6d: one base station, and passive and active-passive cooperation",
+    }
+    return Experiment(
+        name=name,
+        title=titles[curves],
+        axis="SNR of an antenna's resource element (dB)",
+        values=SNRS_DB,
+        quantities=QUANTITIES,
+        trial=_trial_active if curves == "a" else _trial_passive,
+        bounds=_bounds_active if curves == "a" else _bounds_passive,
+    )
+
+
+def _trial_active(snr_db: float, generator: np.random.Generator) -> Errors:
+    return _trial(CURVES["a"], snr_db, generator)
+
+
+def _trial_passive(snr_db: float, generator: np.random.Generator) -> Errors:
+    return _trial(CURVES["c"], snr_db, generator)
+
+
+def _bounds_active(snr_db: float) -> Errors:
+    return _bounds(CURVES["a"], snr_db)
+
+
+def _bounds_passive(snr_db: float) -> Errors:
+    return _bounds(CURVES["c"], snr_db)
+
+
+def _trial(curves: dict[str, _Curve], snr_db: float, generator: np.random.Generator) -> Errors:
+    """Errors of one run: all curves see the same echoes."""
+    position_m = generator.uniform(-TARGET_HALF_M, TARGET_HALF_M, 2)
+    speed_mps = generator.uniform(0, MAX_SPEED_MPS)
+    heading = generator.uniform(0, 2 * np.pi)
+    velocity_mps = speed_mps * np.array([np.cos(heading), np.sin(heading)])
+
+    used = {link for curve in curves.values() for link in curve.links}
+    echoes = {
+        link: _echo(link, snr_db, position_m, velocity_mps, generator) for link in sorted(used)
+    }
+
+    errors = {}
+    for name, curve in curves.items():
+        links = [echoes[link] for link in curve.links]
+        state = _by_symbols(links) if curve.symbols else _by_estimates(links)
+        errors[name] = {
+            "location_m": float(np.linalg.norm(state.position_m - position_m)),
+            "velocity_mps": float(
+                _radial(position_m) @ state.velocity_mps - _radial(position_m) @ velocity_mps
+            ),
+        }
+    return errors
+
+
+def _by_symbols(links: Sequence[LinkChannel]) -> StateEstimate:
+    """State from channel matrices: lattice of locations, lattice of velocities, refinement."""
+    points_m = _lattice(LATTICE_HALF_M, LATTICE_STEP_M)
+    velocities_mps = _lattice(MAX_SPEED_MPS, VELOCITY_STEP_MPS)
+    statistic = location_statistic(links, points_m, MAX_SPEED_MPS)
+    position_m = points_m[np.argmax(statistic)]
+    evidence = velocity_statistic(links, position_m, velocities_mps)
+    return refine_state(links, position_m, velocities_mps[np.argmax(evidence)])
+
+
+def _by_estimates(links: Sequence[LinkChannel]) -> StateEstimate:
+    """State from each link's own state: location by delay and angle, and speed along its path."""
+    estimates = []
+    located = []
+    for link in links:
+        own = _by_symbols([link])
+        beam = link.toward(own.position_m)
+        delay_s = np.linalg.norm(own.position_m - link.transmitter_m) / LIGHT_SPEED_MPS
+        delay_s += np.linalg.norm(own.position_m - link.receiver_m) / LIGHT_SPEED_MPS
+        window_s = (delay_s - 1 / (NUM_SUBCARRIERS * SPACING_HZ), delay_s + 4e-8)
+        path = estimate_path([beam], window_s, (-2 * MAX_SPEED_MPS, 2 * MAX_SPEED_MPS))
+        estimates.append(LinkEstimate(link, path))
+        located.append(own)
+    start_m = np.median([own.position_m for own in located], axis=0)
+    return locate_by_estimates(estimates, start_m, np.zeros(2))
+
+
+def _bounds(curves: dict[str, _Curve], snr_db: float) -> Errors:
+    """Root bounds, averaged in the square over targets of the middle part."""
+    snr = 10 ** (snr_db / 10)
+    axis_m = np.linspace(-TARGET_HALF_M, TARGET_HALF_M, 6)
+    bounds = {}
+    for name, curve in curves.items():
+        links = [_link(link) for link in curve.links]
+        variances = []
+        for position_m in np.stack(np.meshgrid(axis_m, axis_m), axis=-1).reshape(-1, 2):
+            information = state_information(links, [snr] * len(links), position_m, np.zeros(2))
+            location = np.linalg.inv(information[:2, :2])
+            radial = _radial(position_m)
+            if len(links) == 1:
+                velocity = 1 / (radial @ information[2:, 2:] @ radial)
+            else:
+                velocity = radial @ np.linalg.inv(information[2:, 2:]) @ radial
+            variances.append((np.trace(location), velocity))
+        location_m, velocity_mps = np.sqrt(np.mean(variances, axis=0))
+        bounds[name] = {"location_m": float(location_m), "velocity_mps": float(velocity_mps)}
+    return bounds
+
+
+def _echo(
+    link: tuple[int, int],
+    snr_db: float,
+    position_m: np.ndarray,
+    velocity_mps: np.ndarray,
+    generator: np.random.Generator,
+) -> LinkChannel:
+    """Channel of one target on a link in unit noise."""
+    empty = _link(link)
+    amplitude = 10 ** (snr_db / 20) * np.exp(2j * np.pi * generator.random())
+    echo = amplitude * link_response(empty, position_m, velocity_mps)
+    parts = generator.normal(scale=np.sqrt(0.5), size=(2, *echo.shape))
+    return replace(empty, values=echo + parts[0] + 1j * parts[1])
+
+
+@cache
+def _link(link: tuple[int, int]) -> LinkChannel:
+    """Link between two stations, without a channel."""
+    transmitter, receiver = link
+    wavelength_m = LIGHT_SPEED_MPS / CARRIER_HZ
+    toward_middle = -STATIONS_M[receiver] / np.linalg.norm(STATIONS_M[receiver])
+    along_array = np.array([-toward_middle[1], toward_middle[0]])
+    places = np.arange(NUM_ANTENNAS) - (NUM_ANTENNAS - 1) / 2
+    shape = (NUM_ANTENNAS, NUM_SUBCARRIERS, NUM_SYMBOLS)
+    return LinkChannel(
+        values=np.zeros(shape, complex),
+        frequency_hz=SPACING_HZ * np.arange(NUM_SUBCARRIERS),
+        time_s=SYMBOL_S * np.arange(NUM_SYMBOLS),
+        carrier_hz=CARRIER_HZ,
+        noise_power=1.0,
+        mask=np.ones(shape[1:], bool),
+        transmitter_m=STATIONS_M[transmitter],
+        receiver_m=STATIONS_M[receiver],
+        elements_m=wavelength_m / 2 * np.multiply.outer(places, along_array),
+    )
+
+
+def _lattice(half: float, step: float) -> np.ndarray:
+    """Points of a square lattice about zero, [num_points, 2]."""
+    axis = np.arange(-half, half + step / 2, step)
+    return np.stack(np.meshgrid(axis, axis), axis=-1).reshape(-1, 2)
+
+
+def _radial(position_m: np.ndarray) -> np.ndarray:
+    """Unit vector from the first station to a location, [2]."""
+    offset = position_m - STATIONS_M[0]
+    return offset / np.linalg.norm(offset)

@@ -1,0 +1,79 @@
+"""Curves of an experiment as a picture and as a table."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Sequence
+from pathlib import Path
+
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+
+from cooperative_isac.evaluation.deep_cooperation.experiment import Experiment, PointResult
+
+# Colors that stay apart for color-blind readers (Okabe and Ito), and a marker each.
+STYLES = (
+    {"color": "#0072B2", "marker": "o"},
+    {"color": "#D55E00", "marker": "s"},
+    {"color": "#009E73", "marker": "^"},
+    {"color": "#CC79A7", "marker": "v"},
+    {"color": "#E69F00", "marker": "D"},
+    {"color": "#56B4E9", "marker": "X"},
+)
+
+
+def draw_experiment(experiment: Experiment, results: Sequence[PointResult], path: Path) -> None:
+    """One panel for each quantity: errors of all curves, and their bounds as dashed lines.
+
+    experiment: the figure
+    results: one for each place of the axis
+    path: of the PNG file
+    """
+    num_panels = len(experiment.quantities)
+    figure = Figure(figsize=(5.2 * num_panels + 2.6, 4.4), layout="constrained")
+    FigureCanvasAgg(figure)
+    panels = figure.subplots(1, num_panels, squeeze=False)[0]
+    places = [result.value for result in results]
+    for panel, (name, quantity) in zip(panels, experiment.quantities.items(), strict=True):
+        for style, curve in zip(STYLES, results[0].average, strict=False):
+            errors = [result.average[curve][name] for result in results]
+            panel.plot(places, errors, label=curve, markersize=4, linewidth=1.3, **style)
+            bound = [result.bound.get(curve, {}).get(name) for result in results]
+            if all(value is not None for value in bound):
+                panel.plot(places, bound, color=style["color"], linestyle="--", linewidth=1)
+        if any(name in bounds for bounds in results[0].bound.values()):
+            panel.plot([], [], color="0.4", linestyle="--", linewidth=1, label="root CRLB of each")
+        scale = "log" if quantity.logarithmic else "linear"
+        panel.set(xlabel=experiment.axis, ylabel=quantity.label, yscale=scale)
+        panel.grid(alpha=0.3, which="both")
+
+    handles, labels = panels[0].get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside right upper", fontsize=8)
+    figure.suptitle(f"{experiment.title}; {results[0].num_runs} runs a point, simulated")
+    figure.savefig(path, dpi=90)
+
+
+def write_table(experiment: Experiment, results: Sequence[PointResult], path: Path) -> None:
+    """One row for each place, curve and quantity.
+
+    experiment: the figure
+    results: one for each place of the axis
+    path: of the CSV file
+    """
+    with path.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file)
+        writer.writerow(["x", "curve", "quantity", "average", "median", "root_crlb", "num_runs"])
+        for result in results:
+            for curve, quantities in result.average.items():
+                for quantity, average in quantities.items():
+                    writer.writerow(
+                        [
+                            result.value,
+                            curve,
+                            quantity,
+                            average,
+                            result.median[curve][quantity],
+                            result.bound.get(curve, {}).get(quantity, ""),
+                            result.num_runs,
+                        ]
+                    )

@@ -1,0 +1,186 @@
+"""Signals that share resource elements: interference of stations, and code division of antennas.
+
+Mutual interference is avoided (orthogonal subcarriers), turned into noise (each station has symbols
+of its own) or suffered (the same reference signal, whose other source is a ghost target). Antennas
+are told apart by code words or by a comb (DC sections III-D, III-E, IV-A).
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+from scipy.constants import c as LIGHT_SPEED_MPS
+
+from cooperative_isac.estimation import (
+    ChannelMatrix,
+    channel_matrix,
+    estimate_path,
+    path_information,
+    path_response,
+)
+from cooperative_isac.evaluation.deep_cooperation.draws import (
+    complex_noise,
+    echo_of_path,
+    random_phase,
+)
+from cooperative_isac.evaluation.deep_cooperation.experiment import Errors, Experiment, Quantity
+from cooperative_isac.waveform.codes import despread, walsh_codes
+from cooperative_isac.waveform.reference_signals import gold_qpsk
+
+CARRIER_HZ = 24e9
+SPACING_HZ = 120e3
+SYMBOL_S = (1 + 144 / 2048) / SPACING_HZ
+NUM_SUBCARRIERS = 128
+NUM_SYMBOLS = 32
+SNR = 0.1
+
+DELAYS_S = (0.4e-6, 1.6e-6)
+SEARCH_DELAYS_S = (0.0, 2e-6)
+SEARCH_SPEEDS_MPS = (-100.0, 100.0)
+
+ORTHOGONAL = "orthogonal: every second subcarrier"
+CODED = "coded: symbols of their own"
+SUFFERED = "suffered: the same reference signal"
+
+
+def interference() -> Experiment:
+    """Range of a station's target beside the signal of a second station."""
+    return Experiment(
+        name="interference",
+        title="DC IV-A: mutual interference of two stations",
+        axis="interference above the noise of a resource element (dB)",
+        values=(-20.0, -15.0, -10.0, -5.0, 0.0, 5.0, 10.0),
+        quantities={"range_m": Quantity("RMSE of range (m)")},
+        trial=_interference_trial,
+        bounds=_interference_bounds,
+    )
+
+
+def _interference_trial(level_db: float, generator: np.random.Generator) -> Errors:
+    # The echo and the other station's path, each as it changes known symbols.
+    delay_s = generator.uniform(*DELAYS_S)
+    speed_mps = generator.uniform(-40, 40)
+    amplitude = np.sqrt(SNR) * random_phase(generator)
+    echo = echo_of_path(_grid(), amplitude, delay_s, speed_mps, generator)
+    other_amplitude = 10 ** (level_db / 20) * random_phase(generator)
+    other = other_amplitude * path_response(_grid(), generator.uniform(*DELAYS_S), 0.0)
+
+    # Symbols of both stations are pseudo-random; the receiver divides by its own.
+    size = NUM_SUBCARRIERS * NUM_SYMBOLS
+    seeds = generator.integers(2**31, size=2)
+    symbols = [gold_qpsk(int(seed), size).reshape(echo.values.shape) for seed in seeds]
+    scrambled = other * symbols[1] / symbols[0]
+
+    received = {
+        ORTHOGONAL: _every_second(echo),
+        CODED: replace(echo, values=echo.values + scrambled),
+        SUFFERED: replace(echo, values=echo.values + other),
+    }
+    errors = {}
+    for curve, matrix in received.items():
+        path = estimate_path([matrix], SEARCH_DELAYS_S, SEARCH_SPEEDS_MPS)
+        errors[curve] = {"range_m": LIGHT_SPEED_MPS * (path.delay_s - delay_s) / 2}
+    return errors
+
+
+def _interference_bounds(level_db: float) -> Errors:
+    noise = 1 + 10 ** (level_db / 10)
+    bounds = {}
+    for curve, matrix, snr in (
+        (ORTHOGONAL, _every_second(_grid()), SNR),
+        (CODED, _grid(), SNR / noise),
+    ):
+        covariance = np.linalg.inv(path_information([matrix], [snr]))
+        bounds[curve] = {"range_m": float(LIGHT_SPEED_MPS / 2 * np.sqrt(covariance[0, 0]))}
+    return bounds
+
+
+def _every_second(matrix: ChannelMatrix) -> ChannelMatrix:
+    """Channel on every second subcarrier."""
+    mask = matrix.mask.copy()
+    mask[1::2] = False
+    return replace(matrix, values=np.where(mask, matrix.values, 0), mask=mask)
+
+
+NUM_ANTENNAS = 4
+WORDS = "code words over 4 symbols"
+COMB = "comb of 4 subcarriers"
+
+# Delays up to most of 1 / SPACING_HZ, beyond the quarter of it that a comb of four leaves
+# unambiguous.
+FAR_DELAYS_S = (0.4e-6, 5e-6)
+SEARCH_FAR_S = (0.0, 6e-6)
+
+
+def code_division() -> Experiment:
+    """Range from four transmit antennas that code words or a comb tell apart."""
+    return Experiment(
+        name="code_division",
+        title="DC III-D, III-E: four antennas told apart by code words or by a comb, then fused",
+        axis="path speed (m/s)",
+        values=(0.0, 10.0, 30.0, 60.0, 90.0),
+        quantities={
+            "range_m": Quantity("RMSE of range (m)"),
+            "found": Quantity("share within 5 m", "mean", logarithmic=False),
+        },
+        trial=_code_trial,
+        bounds=_code_bounds,
+    )
+
+
+def _code_trial(path_speed_mps: float, generator: np.random.Generator) -> Errors:
+    delay_s = generator.uniform(*FAR_DELAYS_S)
+    response = path_response(_grid(), delay_s, path_speed_mps)
+    channels = [np.sqrt(SNR) * random_phase(generator) * response for _ in range(NUM_ANTENNAS)]
+    noise = complex_noise(generator, response.shape)
+
+    # Code words: all antennas at a quarter of the power on all elements, despread by code periods.
+    words = walsh_codes(NUM_ANTENNAS)
+    chips = np.tile(words, NUM_SYMBOLS // NUM_ANTENNAS)
+    received = noise.copy()
+    for chip, channel in zip(chips, channels, strict=True):
+        received += chip * channel / np.sqrt(NUM_ANTENNAS)
+    periods = received.reshape(NUM_SUBCARRIERS, -1, NUM_ANTENNAS)
+    by_word = despread(periods, words)
+    spread = [replace(_periods(), values=values) for values in by_word]
+
+    # Comb: each antenna at full power on every fourth subcarrier.
+    combs = []
+    for antenna, channel in enumerate(channels):
+        mask = np.zeros(response.shape, bool)
+        mask[antenna::NUM_ANTENNAS] = True
+        combs.append(replace(_grid(), values=np.where(mask, channel + noise, 0), mask=mask))
+
+    errors = {}
+    for curve, matrices in ((WORDS, spread), (COMB, combs)):
+        path = estimate_path(matrices, SEARCH_FAR_S, SEARCH_SPEEDS_MPS)
+        error_m = LIGHT_SPEED_MPS * (path.delay_s - delay_s) / 2
+        errors[curve] = {"range_m": error_m, "found": float(abs(error_m) < 5)}
+    return errors
+
+
+def _code_bounds(path_speed_mps: float) -> Errors:
+    # After despreading the noise is a quarter, as is the power.
+    covariance = np.linalg.inv(path_information([_periods()] * NUM_ANTENNAS, [SNR] * NUM_ANTENNAS))
+    return {WORDS: {"range_m": float(LIGHT_SPEED_MPS / 2 * np.sqrt(covariance[0, 0]))}}
+
+
+def _periods() -> ChannelMatrix:
+    """Resource elements after despreading: one symbol a code period, at its middle."""
+    grid = _grid()
+    middles_s = grid.time_s.reshape(-1, NUM_ANTENNAS).mean(axis=1)
+    shape = (NUM_SUBCARRIERS, len(middles_s))
+    return ChannelMatrix(
+        np.zeros(shape, complex),
+        grid.frequency_hz,
+        middles_s,
+        CARRIER_HZ,
+        1 / NUM_ANTENNAS,
+        np.ones(shape, bool),
+    )
+
+
+def _grid() -> ChannelMatrix:
+    zeros = np.zeros((NUM_SUBCARRIERS, NUM_SYMBOLS), complex)
+    return channel_matrix(zeros, CARRIER_HZ, SPACING_HZ, SYMBOL_S, 1.0)

@@ -1,0 +1,172 @@
+"""Clock offsets between stations, estimated in four ways (DC section IV-A)."""
+
+from __future__ import annotations
+
+import numpy as np
+from scipy.constants import c as LIGHT_SPEED_MPS
+
+from cooperative_isac.calibration.offsets import (
+    ClockOffset,
+    corrected,
+    cross_correlated,
+    offset_of_both_directions,
+    offset_of_path,
+)
+from cooperative_isac.estimation import (
+    ChannelMatrix,
+    PathEstimate,
+    channel_matrix,
+    estimate_path,
+    path_information,
+)
+from cooperative_isac.evaluation.deep_cooperation.draws import echo_of_path, random_phase
+from cooperative_isac.evaluation.deep_cooperation.experiment import Errors, Experiment, Quantity
+
+CARRIER_HZ = 24e9
+SPACING_HZ = 240e3
+SYMBOL_S = (1 + 144 / 2048) / SPACING_HZ
+NUM_SUBCARRIERS = 64
+NUM_SYMBOLS = 32
+ECHO_SNR_DB = -10.0
+
+# Offsets are as large as a hundred delay cells of 65 ns. Beyond the unambiguous delay of 4.2 us
+# only the remainder matters: the offset is estimated modulo 1 / SPACING_HZ.
+MAX_OFFSET_S = 1.5e-6
+MAX_OFFSET_HZ = 2000.0
+
+# Frames in which an active observation has been compared with the link before: clocks drift slowly
+# beside the frame rate.
+ACTIVE_FRAMES = 4
+SIGHT_S = 0.3e-6
+DELAYS_S = (0.5e-6, 1.5e-6)
+SEARCH_DELAYS_S = (-1.1e-6, 3.05e-6)
+SEARCH_SPEEDS_MPS = (-120.0, 120.0)
+
+SYNCHRONOUS = "synchronous"
+SIGHT = "offset from the line of sight"
+CROSS = "echo times line of sight"
+BOTH = "no line of sight: both directions"
+ACTIVE = "no line of sight: active observation"
+
+METERS_PER_SECOND = LIGHT_SPEED_MPS / CARRIER_HZ
+
+
+def synchronization() -> Experiment:
+    """Bistatic path after correction of clock offsets, over the strength of the line of sight."""
+    return Experiment(
+        name="synchronization",
+        title="DC IV-A: clock offsets estimated from what the link receives",
+        axis="line of sight above the echo (dB)",
+        values=(0.0, 5.0, 10.0, 15.0, 20.0),
+        quantities={
+            "path_m": Quantity("RMSE of path length (m)"),
+            "path_speed_mps": Quantity("RMSE of path speed (m/s)"),
+        },
+        trial=_trial,
+        bounds=_bounds,
+    )
+
+
+def _trial(sight_db: float, generator: np.random.Generator) -> Errors:
+    # The target's path, and the clock offsets of the receiver.
+    delay_s = generator.uniform(*DELAYS_S)
+    speed_mps = generator.uniform(-40, 40)
+    offset_s = generator.uniform(-MAX_OFFSET_S, MAX_OFFSET_S)
+    offset_mps = generator.uniform(-MAX_OFFSET_HZ, MAX_OFFSET_HZ) * METERS_PER_SECOND
+
+    # Echoes: as synchronous stations would receive it, and forward, backward and active ones.
+    amplitude = 10 ** (ECHO_SNR_DB / 20)
+    sight_amplitude = amplitude * 10 ** (sight_db / 20)
+    phase = random_phase(generator)
+    synchronous = _draw(amplitude * phase, delay_s, speed_mps, generator)
+    forward = _draw(amplitude * phase, delay_s + offset_s, speed_mps + offset_mps, generator)
+    backward = _draw(amplitude * phase, delay_s - offset_s, speed_mps - offset_mps, generator)
+    sight = _draw(
+        sight_amplitude * random_phase(generator), SIGHT_S + offset_s, offset_mps, generator
+    )
+
+    # Offset and what is left of the path, by each way.
+    seen_forward = _estimate(forward)
+    by_sight = offset_of_path(_estimate(sight), CARRIER_HZ, SIGHT_S, 0.0)
+    by_both = offset_of_both_directions(seen_forward, _estimate(backward), CARRIER_HZ)
+    relative = _estimate(cross_correlated(forward, sight))
+    by_active = _mean_offset(
+        [
+            _active_offset(amplitude, delay_s, speed_mps, offset_s, offset_mps, generator)
+            for _ in range(ACTIVE_FRAMES)
+        ]
+    )
+
+    return {
+        SYNCHRONOUS: _errors(_estimate(synchronous), delay_s, speed_mps),
+        SIGHT: _errors(_estimate(corrected(forward, by_sight)), delay_s, speed_mps),
+        CROSS: _errors(relative, delay_s - SIGHT_S, speed_mps),
+        BOTH: _errors(_estimate(corrected(forward, by_both)), delay_s, speed_mps),
+        ACTIVE: _errors(_estimate(corrected(forward, by_active)), delay_s, speed_mps),
+    }
+
+
+def _active_offset(
+    amplitude: float,
+    delay_s: float,
+    speed_mps: float,
+    offset_s: float,
+    offset_mps: float,
+    generator: np.random.Generator,
+) -> ClockOffset:
+    """Offset of an earlier frame from the path that an active observation of it predicts."""
+    active = _estimate(_draw(amplitude * random_phase(generator), delay_s, speed_mps, generator))
+    bistatic = _estimate(
+        _draw(
+            amplitude * random_phase(generator),
+            delay_s + offset_s,
+            speed_mps + offset_mps,
+            generator,
+        )
+    )
+    return offset_of_path(
+        bistatic, CARRIER_HZ, active.delay_s, active.path_speed_mps, active.covariance
+    )
+
+
+def _mean_offset(offsets: list[ClockOffset]) -> ClockOffset:
+    """Mean of independent estimates of one offset."""
+    return ClockOffset(
+        delay_s=float(np.mean([offset.delay_s for offset in offsets])),
+        frequency_hz=float(np.mean([offset.frequency_hz for offset in offsets])),
+        covariance=np.mean([offset.covariance for offset in offsets], axis=0) / len(offsets),
+    )
+
+
+def _bounds(sight_db: float) -> Errors:
+    covariance = np.linalg.inv(path_information([_grid()], [10 ** (ECHO_SNR_DB / 10)]))
+    return {
+        SYNCHRONOUS: {
+            "path_m": float(LIGHT_SPEED_MPS * np.sqrt(covariance[0, 0])),
+            "path_speed_mps": float(np.sqrt(covariance[1, 1])),
+        }
+    }
+
+
+def _errors(path: PathEstimate, delay_s: float, speed_mps: float) -> dict[str, float]:
+    """Errors of length and speed of a path."""
+    return {
+        "path_m": LIGHT_SPEED_MPS * (path.delay_s - delay_s),
+        "path_speed_mps": path.path_speed_mps - speed_mps,
+    }
+
+
+def _estimate(matrix: ChannelMatrix) -> PathEstimate:
+    return estimate_path([matrix], SEARCH_DELAYS_S, SEARCH_SPEEDS_MPS)
+
+
+def _draw(
+    amplitude: complex, delay_s: float, speed_mps: float, generator: np.random.Generator
+) -> ChannelMatrix:
+    return echo_of_path(_grid(), amplitude, delay_s, speed_mps, generator)
+
+
+def _grid() -> ChannelMatrix:
+    """Resource elements of a link."""
+    zeros = np.zeros((NUM_SUBCARRIERS, NUM_SYMBOLS), complex)
+    return channel_matrix(zeros, CARRIER_HZ, SPACING_HZ, SYMBOL_S, 1.0)

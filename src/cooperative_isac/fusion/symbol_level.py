@@ -1,0 +1,436 @@
+"""Symbol-level fusion: location and velocity from the channel matrices of several links.
+
+Instead of estimates, stations hand on their channel matrices. The fusion center registers them in
+space: at a candidate location each link's matrix is compared with the response that its own
+stations' positions imply. No link has to exceed a threshold alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+from scipy.constants import c as LIGHT_SPEED_MPS
+
+from cooperative_isac.estimation.channel_matrix import ChannelMatrix
+
+# Lattice points that are compared at once, which bounds the memory.
+CHUNK = 256
+
+# Steps of Fisher scoring at most, and the length in standard deviations below which they end.
+SCORING_STEPS = 20
+NEGLIGIBLE_STEP = 1e-3
+
+# Doppler cells per resolution cell in the search of the location: the loss between cells is at most
+# 0.9 dB.
+DOPPLER_OVERSAMPLING = 2
+
+# Delays of that search per resolution cell: the loss at the nearest of them is at most 0.2 dB.
+DELAY_OVERSAMPLING = 4
+
+
+@dataclass(frozen=True)
+class LinkChannel:
+    """Channel of one link: echoes at the antennas of one station from the signal of another.
+
+    The amplitude and phase of the target's path are unknown and differ from link to link.
+
+    values: [num_antennas, num_subcarriers, num_symbols], complex, zero where the mask is False
+    frequency_hz: [num_subcarriers], float64, Hz, relative to the carrier
+    time_s: [num_symbols], float64, s
+    carrier_hz: carrier frequency, Hz
+    noise_power: variance of the circular noise on each element of `values`
+    mask: [num_subcarriers, num_symbols], bool, resource elements in use
+    transmitter_m: [D], float64, m, position of the transmitting station
+    receiver_m: [D], float64, m, position of the receiving station, the same if monostatic
+    elements_m: [num_antennas, D], float64, m, receive elements relative to the station
+    """
+
+    values: np.ndarray
+    frequency_hz: np.ndarray
+    time_s: np.ndarray
+    carrier_hz: float
+    noise_power: float
+    mask: np.ndarray
+    transmitter_m: np.ndarray
+    receiver_m: np.ndarray
+    elements_m: np.ndarray
+
+    @property
+    def wavelength_m(self) -> float:
+        """Wavelength of the carrier, m."""
+        return LIGHT_SPEED_MPS / self.carrier_hz
+
+    @property
+    def num_elements(self) -> int:
+        """Antennas times resource elements in use."""
+        return len(self.elements_m) * int(np.count_nonzero(self.mask))
+
+    def toward(self, position_m: np.ndarray) -> ChannelMatrix:
+        """Channel after phase compensation and accumulation of the antennas toward a point.
+
+        position_m: [D], float64, m
+        """
+        steering = steering_vectors(self, position_m[None])[0]
+        accumulated = np.tensordot(steering.conj(), self.values, axes=1) / len(steering)
+        return ChannelMatrix(
+            accumulated,
+            self.frequency_hz,
+            self.time_s,
+            self.carrier_hz,
+            self.noise_power / len(steering),
+            self.mask,
+        )
+
+
+@dataclass(frozen=True)
+class StateEstimate:
+    """Location and velocity of a target.
+
+    position_m: [D], float64, m
+    velocity_mps: [D], float64, m/s
+    covariance: [2 D, 2 D], float64, of both, by the Fisher information at the estimate
+    """
+
+    position_m: np.ndarray
+    velocity_mps: np.ndarray
+    covariance: np.ndarray
+
+
+def path_of(
+    link: LinkChannel, position_m: np.ndarray, velocity_mps: np.ndarray
+) -> tuple[float, float]:
+    """Delay, s, and speed at which the path shortens, m/s, of a target's path on a link.
+
+    link: whose stations stand still
+    position_m: [D], float64, m
+    velocity_mps: [D], float64, m/s
+    """
+    toward_target = _unit_sum(link, position_m)
+    to_target_m = np.linalg.norm(position_m - link.transmitter_m)
+    from_target_m = np.linalg.norm(position_m - link.receiver_m)
+    delay_s = (to_target_m + from_target_m) / LIGHT_SPEED_MPS
+    return float(delay_s), float(-toward_target @ velocity_mps)
+
+
+def link_response(
+    link: LinkChannel, position_m: np.ndarray, velocity_mps: np.ndarray
+) -> np.ndarray:
+    """Response of a target's path of unit amplitude on a link.
+
+    link: its values are not used
+    position_m: [D], float64, m
+    velocity_mps: [D], float64, m/s
+    Returns [num_antennas, num_subcarriers, num_symbols], complex128.
+    """
+    steering = steering_vectors(link, position_m[None])[0]
+    return steering[:, None, None] * _grid_response(link, position_m, velocity_mps)
+
+
+def steering_vectors(link: LinkChannel, points_m: np.ndarray) -> np.ndarray:
+    """Steering vectors of the receive array toward points.
+
+    link: whose array receives
+    points_m: [num_points, D], float64, m
+    Returns [num_points, num_antennas], complex128, entries of unit modulus.
+    """
+    offsets = points_m - link.receiver_m
+    units = offsets / np.linalg.norm(offsets, axis=1, keepdims=True)
+    return np.exp(2j * np.pi / link.wavelength_m * units @ link.elements_m.T)
+
+
+def location_statistic(
+    links: Sequence[LinkChannel], points_m: np.ndarray, max_speed_mps: float
+) -> np.ndarray:
+    """Evidence of a target at each point of a lattice, summed over the links.
+
+    Each link contributes the power of its channel matrix matched to the point's delay and angle, at
+    the Doppler shift where it is greatest.
+
+    links: channel matrices with the positions of their stations
+    points_m: [num_points, D], float64, m
+    max_speed_mps: greatest speed of a target, m/s, which bounds the Doppler shifts
+    Returns [num_points], float64, in units of the noise.
+    Source: DC reference [9].
+    """
+    total = np.zeros(len(points_m))
+    for link in links:
+        # Correlations of each antenna over a table of delays and Doppler shifts.
+        delays_s = _path_lengths(link, points_m) / LIGHT_SPEED_MPS
+        table_s = _delay_table(link, delays_s)
+        over_frequency = np.exp(2j * np.pi * np.multiply.outer(table_s, link.frequency_hz))
+        over_time = _doppler_phases(link, max_speed_mps)
+        correlations = over_frequency @ link.values @ over_time
+
+        # At each point the nearest delay, and the antennas in phase.
+        nearest = np.abs(np.subtract.outer(delays_s, table_s)).argmin(axis=1)
+        scale = 1 / (link.num_elements * link.noise_power)
+        for start in range(0, len(points_m), CHUNK):
+            chunk = slice(start, start + CHUNK)
+            steering = steering_vectors(link, points_m[chunk])
+            matched = np.einsum("pa,apl->pl", steering.conj(), correlations[:, nearest[chunk]])
+            total[chunk] += scale * (np.abs(matched) ** 2).max(axis=1)
+    return total
+
+
+def velocity_statistic(
+    links: Sequence[LinkChannel], position_m: np.ndarray, velocities_mps: np.ndarray
+) -> np.ndarray:
+    """Evidence of each velocity for a target at a location, summed over the links.
+
+    links: channel matrices with the positions of their stations
+    position_m: [D], float64, m
+    velocities_mps: [num_velocities, D], float64, m/s
+    Returns [num_velocities], float64, in units of the noise.
+    Source: DC reference [9].
+    """
+    total = np.zeros(len(velocities_mps))
+    for link in links:
+        beam = link.toward(position_m)
+        delay_s = _path_lengths(link, position_m[None])[0] / LIGHT_SPEED_MPS
+        over_frequency = np.exp(2j * np.pi * delay_s * link.frequency_hz)
+        over_time = over_frequency @ beam.values
+
+        speeds_mps = -velocities_mps @ _unit_sum(link, position_m)
+        turns = np.multiply.outer(speeds_mps, link.time_s) / link.wavelength_m
+        matched = np.abs(np.exp(-2j * np.pi * turns) @ over_time) ** 2
+        total += matched / (np.count_nonzero(link.mask) * beam.noise_power)
+    return total
+
+
+def locate_by_symbols(
+    links: Sequence[LinkChannel],
+    points_m: np.ndarray,
+    velocities_mps: np.ndarray,
+) -> StateEstimate:
+    """Maximum likelihood location and velocity of one target from all links together.
+
+    links: channel matrices with the positions of their stations
+    points_m: [num_points, D], float64, m, lattice of locations, finer than a resolution cell
+    velocities_mps: [num_velocities, D], float64, m/s, lattice of velocities
+    Source: DC sections IV-A and VI-B, reference [9], with refinement off the lattice.
+    """
+    # Location from the lattice, then velocity there.
+    max_speed_mps = float(np.linalg.norm(velocities_mps, axis=1).max())
+    position_m = points_m[np.argmax(location_statistic(links, points_m, max_speed_mps))]
+    velocity_mps = velocities_mps[np.argmax(velocity_statistic(links, position_m, velocities_mps))]
+    return refine_state(links, position_m, velocity_mps)
+
+
+def refine_state(
+    links: Sequence[LinkChannel], position_m: np.ndarray, velocity_mps: np.ndarray
+) -> StateEstimate:
+    """Maximum likelihood state near a start, by Fisher scoring with step control.
+
+    Directions that no link measures (such as the velocity across a single monostatic link) stay at
+    the start and have infinite variance.
+
+    links: channel matrices with the positions of their stations
+    position_m: [D], float64, m, within the main lobe
+    velocity_mps: [D], float64, m/s, within the main lobe
+    """
+    size = len(position_m)
+    state = np.concatenate([position_m, velocity_mps])
+    likelihood, gradient, information = _likelihood(links, state)
+    for _ in range(SCORING_STEPS):
+        # A scoring step, with its length in standard deviations.
+        step = np.linalg.pinv(information, hermitian=True) @ gradient
+        length = np.sqrt(max(step @ information @ step, 0.0))
+
+        # Halve the step until the likelihood rises.
+        risen = None
+        while length >= NEGLIGIBLE_STEP and risen is None:
+            trial = _likelihood(links, state + step)
+            if trial[0] > likelihood:
+                risen = trial
+                state = state + step
+            step = step / 2
+            length = length / 2
+        if risen is None:
+            break
+        likelihood, gradient, information = risen
+    return StateEstimate(state[:size], state[size:], covariance_of(information))
+
+
+def state_information(
+    links: Sequence[LinkChannel],
+    snrs: Sequence[float] | np.ndarray,
+    position_m: np.ndarray,
+    velocity_mps: np.ndarray,
+) -> np.ndarray:
+    """Fisher information about location and velocity, with an unknown amplitude on each link.
+
+    links: their values are not used
+    snrs: [num_links], float64, power ratio of the path to the noise on one antenna and element
+    position_m: [D], float64, m
+    velocity_mps: [D], float64, m/s
+    Returns [2 D, 2 D], float64.
+    """
+    size = 2 * len(position_m)
+    total = np.zeros((size, size))
+    for link, snr in zip(links, snrs, strict=True):
+        slopes = _slopes(link, position_m, velocity_mps)
+        total += snr * slopes.information
+    return total
+
+
+def covariance_of(information: np.ndarray) -> np.ndarray:
+    """Inverse of an information matrix; infinite variance along directions without information.
+
+    information: [size, size], float64, positive semidefinite
+    Returns [size, size], float64.
+    """
+    # Scaled to units of each parameter, so that m and m/s can be compared.
+    scale = np.sqrt(np.diag(information))
+    if np.any(scale == 0):
+        return np.diag(np.where(scale == 0, np.inf, 0.0))
+    correlation = information / np.multiply.outer(scale, scale)
+    values, vectors = np.linalg.eigh(correlation)
+    if values[0] <= len(values) * np.finfo(float).eps:
+        unmeasured = np.abs(vectors[:, values <= len(values) * np.finfo(float).eps]).max(axis=1)
+        variances = np.where(unmeasured > 1e-6, np.inf, 1 / scale**2)
+        return np.diag(variances)
+    return np.linalg.inv(correlation) / np.multiply.outer(scale, scale)
+
+
+def without_offset(link: LinkChannel, delay_s: float, frequency_hz: float) -> LinkChannel:
+    """Channel of a link with the clock offset between its stations taken off.
+
+    link: channel with the offset
+    delay_s: time by which the receiver's clock makes paths look longer, s
+    frequency_hz: carrier frequency offset by which Doppler shifts look greater, Hz
+    """
+    over_frequency = np.exp(2j * np.pi * link.frequency_hz * delay_s)
+    over_time = np.exp(-2j * np.pi * frequency_hz * link.time_s)
+    return replace(link, values=link.values * np.multiply.outer(over_frequency, over_time))
+
+
+@dataclass(frozen=True)
+class _Slopes:
+    """Derivatives of a path's phase by the state, about their mean over all elements.
+
+    by_antenna: [num_antennas, 2 D], rad per unit of the state
+    by_element: [num_elements_in_use, 2 D], of the resource elements in use
+    information: [2 D, 2 D], twice the sum of squares over antennas and resource elements
+    """
+
+    by_antenna: np.ndarray
+    by_element: np.ndarray
+    information: np.ndarray
+
+
+def _slopes(link: LinkChannel, position_m: np.ndarray, velocity_mps: np.ndarray) -> _Slopes:
+    """Derivatives of the phase of a target's path by location and velocity."""
+    size = len(position_m)
+    offset = position_m - link.receiver_m
+    range_m = np.linalg.norm(offset)
+    unit = offset / range_m
+    across = (np.eye(size) - np.multiply.outer(unit, unit)) / range_m
+
+    # Angle of arrival: phases 2 pi e . u / lambda of the antennas.
+    by_antenna = np.zeros((len(link.elements_m), 2 * size))
+    by_antenna[:, :size] = 2 * np.pi / link.wavelength_m * link.elements_m @ across
+    by_antenna -= by_antenna.mean(axis=0)
+
+    # Delay and Doppler shift: how both change with the state.
+    unit_sum = _unit_sum(link, position_m)
+    delay_slope = np.concatenate([unit_sum / LIGHT_SPEED_MPS, np.zeros(size)])
+    turning = _turning(position_m, link.transmitter_m) + _turning(position_m, link.receiver_m)
+    speed_slope = np.concatenate([-turning @ velocity_mps, -unit_sum])
+
+    rows, columns = np.nonzero(link.mask)
+    frequency_hz = link.frequency_hz[rows]
+    time_s = link.time_s[columns]
+    by_delay = -2 * np.pi * frequency_hz
+    by_speed = 2 * np.pi * (link.carrier_hz + frequency_hz) * time_s / LIGHT_SPEED_MPS
+    by_element = np.multiply.outer(by_delay, delay_slope)
+    by_element += np.multiply.outer(by_speed, speed_slope)
+    by_element -= by_element.mean(axis=0)
+
+    num_antennas = len(link.elements_m)
+    information = 2 * len(rows) * by_antenna.T @ by_antenna
+    information += 2 * num_antennas * by_element.T @ by_element
+    return _Slopes(by_antenna, by_element, information)
+
+
+def _likelihood(
+    links: Sequence[LinkChannel], state: np.ndarray
+) -> tuple[float, np.ndarray, np.ndarray]:
+    """Log-likelihood concentrated over the amplitudes, its gradient and Fisher information."""
+    size = len(state) // 2
+    position_m = state[:size]
+    velocity_mps = state[size:]
+    likelihood = 0.0
+    gradient = np.zeros(len(state))
+    information = np.zeros((len(state), len(state)))
+    for link in links:
+        # Channel with the phases of the path taken off, summed over antennas and over elements.
+        steering = steering_vectors(link, position_m[None])[0]
+        grid = _grid_response(link, position_m, velocity_mps)
+        compensated = link.values * grid.conj()
+        over_antennas = np.tensordot(steering.conj(), compensated, axes=1)[link.mask]
+        per_antenna = steering.conj() * compensated.sum(axis=(1, 2))
+
+        slopes = _slopes(link, position_m, velocity_mps)
+        correlation = per_antenna.sum()
+        slope = -1j * (per_antenna @ slopes.by_antenna + over_antennas @ slopes.by_element)
+
+        scale = 1 / (link.num_elements * link.noise_power)
+        likelihood += scale * abs(correlation) ** 2
+        gradient += scale * 2 * np.real(correlation.conj() * slope)
+        snr = abs(correlation / link.num_elements) ** 2 / link.noise_power
+        information += snr * slopes.information
+    return likelihood, gradient, information
+
+
+def _grid_response(
+    link: LinkChannel, position_m: np.ndarray, velocity_mps: np.ndarray
+) -> np.ndarray:
+    """Response over subcarriers and symbols, [num_subcarriers, num_symbols], zero off the mask."""
+    delay_s, path_speed_mps = path_of(link, position_m, velocity_mps)
+    frequencies_hz = link.carrier_hz + link.frequency_hz
+    shifts = np.multiply.outer(frequencies_hz, link.time_s) * path_speed_mps / LIGHT_SPEED_MPS
+    phases = shifts - link.frequency_hz[:, None] * delay_s
+    return np.where(link.mask, np.exp(2j * np.pi * phases), 0)
+
+
+def _unit_sum(link: LinkChannel, position_m: np.ndarray) -> np.ndarray:
+    """Sum of the unit vectors from both stations to the target: gradient of the path's length."""
+    from_transmitter = position_m - link.transmitter_m
+    from_receiver = position_m - link.receiver_m
+    return from_transmitter / np.linalg.norm(from_transmitter) + from_receiver / np.linalg.norm(
+        from_receiver
+    )
+
+
+def _turning(position_m: np.ndarray, station_m: np.ndarray) -> np.ndarray:
+    """Derivative of the unit vector from a station to the target by the location, [D, D], 1/m."""
+    offset = position_m - station_m
+    range_m = np.linalg.norm(offset)
+    unit = offset / range_m
+    return (np.eye(len(offset)) - np.multiply.outer(unit, unit)) / range_m
+
+
+def _path_lengths(link: LinkChannel, points_m: np.ndarray) -> np.ndarray:
+    """Lengths from the transmitter over points to the receiver, [num_points], m."""
+    to_points = np.linalg.norm(points_m - link.transmitter_m, axis=1)
+    from_points = np.linalg.norm(points_m - link.receiver_m, axis=1)
+    return to_points + from_points
+
+
+def _delay_table(link: LinkChannel, delays_s: np.ndarray) -> np.ndarray:
+    """Delays from the least to the greatest, DELAY_OVERSAMPLING a resolution cell, [num], s."""
+    cell_s = 1 / max(np.ptp(link.frequency_hz), np.finfo(float).tiny)
+    span_s = np.ptp(delays_s)
+    num_delays = int(np.ceil(span_s / cell_s * DELAY_OVERSAMPLING)) + 1
+    return np.linspace(delays_s.min(), delays_s.max(), num_delays)
+
+
+def _doppler_phases(link: LinkChannel, max_speed_mps: float) -> np.ndarray:
+    """Phases that undo the Doppler shifts of a search, [num_symbols, num_dopplers]."""
+    greatest_hz = 2 * max_speed_mps / link.wavelength_m
+    duration_s = np.ptp(link.time_s)
+    num_dopplers = 2 * int(np.ceil(greatest_hz * duration_s * DOPPLER_OVERSAMPLING)) + 1
+    dopplers_hz = np.linspace(-greatest_hz, greatest_hz, num_dopplers)
+    return np.exp(-2j * np.pi * np.multiply.outer(link.time_s, dopplers_hz))

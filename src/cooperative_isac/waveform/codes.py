@@ -1,0 +1,87 @@
+"""Spreading codes that separate antennas, or sensing from communication, on shared elements."""
+
+from __future__ import annotations
+
+import numpy as np
+from scipy.linalg import hadamard
+
+
+def walsh_codes(length: int) -> np.ndarray:
+    """Orthogonal Walsh codes.
+
+    length: a power of two
+    Returns [length, length], float64, one code a row, entries +1 and -1.
+    Raises ValueError if the length is not a power of two.
+    """
+    if length < 1 or length & (length - 1):
+        raise ValueError(f"Walsh codes have a power of two as length, not {length}")
+    return hadamard(length).astype(float)
+
+
+def golay_pair(length: int) -> np.ndarray:
+    """Golay complementary pair: the sum of both autocorrelations has no side lobe.
+
+    length: a power of two
+    Returns [2, length], float64, entries +1 and -1.
+    Raises ValueError if the length is not a power of two.
+    Source: Golay, IRE Trans. Information Theory 7(2), 1961.
+    """
+    if length < 1 or length & (length - 1):
+        raise ValueError(f"this construction has a power of two as length, not {length}")
+    first = np.ones(1)
+    second = np.ones(1)
+    while len(first) < length:
+        longer = np.concatenate([first, second])
+        second = np.concatenate([first, -second])
+        first = longer
+    return np.stack([first, second])
+
+
+def complete_complementary_codes(length: int) -> np.ndarray:
+    """Two complementary sets of two sequences: no side lobes, no cross-correlation at any shift.
+
+    length: a power of two
+    Returns [2, 2, length], float64: set, sequence of the set, chip.
+    Source: Suehiro, Hatori, IEEE Trans. Information Theory 34(1), 1988; DC reference [13].
+    """
+    first, second = golay_pair(length)
+    mate = np.stack([second[::-1], -first[::-1]])
+    return np.stack([np.stack([first, second]), mate])
+
+
+def spread(symbols: np.ndarray, codes: np.ndarray) -> np.ndarray:
+    """Superposition of spread streams.
+
+    symbols: [num_streams, ...], complex, one symbol of each stream per code period
+    codes: [num_streams, length], real or complex
+    Returns [..., length], complex128.
+    """
+    return np.tensordot(symbols, codes, axes=(0, 0))
+
+
+def despread(received: np.ndarray, codes: np.ndarray) -> np.ndarray:
+    """Channel of each stream by correlation with its code.
+
+    Orthogonal codes separate streams exactly while the channel is constant over a code period; a
+    Doppler shift of f over the period leaks, as `leakage_db` says.
+
+    received: [..., length], complex
+    codes: [num_streams, length], real or complex
+    Returns [num_streams, ...], complex128, mean over the chips.
+    """
+    length = codes.shape[1]
+    return np.moveaxis(received @ codes.conj().T, -1, 0) / length
+
+
+def leakage_db(codes: np.ndarray, turns_per_chip: float) -> float:
+    """Greatest cross-correlation of codes when the phase turns during the code period, dB.
+
+    codes: [num_streams, length], entries of unit modulus
+    turns_per_chip: Doppler shift times the duration of a chip
+    Returns the power of the worst pair relative to a code's own, dB.
+    """
+    length = codes.shape[1]
+    turning = np.exp(2j * np.pi * turns_per_chip * np.arange(length))
+    correlation = np.abs((codes * turning) @ codes.conj().T) / length
+    cross = correlation - np.diag(np.diag(correlation))
+    return 20 * np.log10(max(float(cross.max()), np.finfo(float).tiny))

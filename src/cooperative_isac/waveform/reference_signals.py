@@ -1,0 +1,375 @@
+"""Reference signals of 5G NR as masks and symbols on a grid of resource elements (TS 38.211).
+
+Each function fills one slot of 14 symbols with a normal cyclic prefix, single antenna port. Signals
+are alone or together: `union` puts several on one grid, for sensing with all of them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+SUBCARRIERS_PER_BLOCK = 12
+SYMBOLS_PER_SLOT = 14
+
+# Advance of the Gold sequence, TS 38.211 section 5.2.1.
+GOLD_ADVANCE = 1600
+
+# First subcarrier of each symbol of a positioning resource, by comb size, TS 38.211 table
+# 7.4.1.7.3-1: after as many symbols as the comb size every subcarrier has been used once.
+PRS_OFFSETS = {
+    2: (0, 1, 0, 1, 0, 1, 0, 1, 0, 1, 0, 1),
+    4: (0, 2, 1, 3, 0, 2, 1, 3, 0, 2, 1, 3),
+    6: (0, 3, 1, 4, 2, 5, 0, 3, 1, 4, 2, 5),
+    12: (0, 6, 3, 9, 1, 7, 4, 10, 2, 8, 5, 11),
+}
+
+# Subcarriers of a synchronization signal block, and of its synchronization sequences in it.
+BLOCK_SUBCARRIERS = 240
+SYNC_FIRST = 56
+SYNC_LENGTH = 127
+
+# Shortest sounding sequence by Zadoff-Chu; shorter ones are tables in TS 38.211 section 5.2.2.2.
+SHORTEST_ZADOFF_CHU = 36
+
+
+@dataclass(frozen=True)
+class ReferenceSignal:
+    """Known symbols on some resource elements.
+
+    mask: [num_subcarriers, num_symbols], bool, resource elements in use
+    symbols: [num_subcarriers, num_symbols], complex128, unit mean power on the mask, zero elsewhere
+    """
+
+    mask: np.ndarray
+    symbols: np.ndarray
+
+
+def gold_sequence(seed: int, length: int) -> np.ndarray:
+    """Pseudo-random bits.
+
+    seed: initial state c_init of the second register, 31 bit
+    length: bits
+    Returns [length], uint8.
+    Source: TS 38.211 section 5.2.1.
+    """
+    total = GOLD_ADVANCE + length
+    first = np.zeros(total + 31, np.uint8)
+    second = np.zeros(total + 31, np.uint8)
+    first[0] = 1
+    second[:31] = (seed >> np.arange(31)) & 1
+    for n in range(total):
+        first[n + 31] = first[n + 3] ^ first[n]
+        second[n + 31] = second[n + 3] ^ second[n + 2] ^ second[n + 1] ^ second[n]
+    return first[GOLD_ADVANCE:total] ^ second[GOLD_ADVANCE:total]
+
+
+def gold_qpsk(seed: int, length: int) -> np.ndarray:
+    """Pseudo-random QPSK symbols of unit power.
+
+    seed: initial state c_init
+    length: symbols
+    Returns [length], complex128.
+    Source: TS 38.211 section 7.4.1.1.1.
+    """
+    bits = gold_sequence(seed, 2 * length).astype(float)
+    return ((1 - 2 * bits[0::2]) + 1j * (1 - 2 * bits[1::2])) / np.sqrt(2)
+
+
+def positioning_signal(
+    num_blocks: int,
+    *,
+    comb: int,
+    num_symbols: int,
+    first_symbol: int = 0,
+    offset: int = 0,
+    slot: int = 0,
+    sequence_id: int = 0,
+) -> ReferenceSignal:
+    """Positioning reference signal (PRS) of one slot: a comb that is staggered over symbols.
+
+    num_blocks: resource blocks
+    comb: 2, 4, 6 or 12 subcarriers between its elements
+    num_symbols: symbols of the resource, 2, 4, 6 or 12, at least the comb size
+    first_symbol: symbol of the slot in which the resource starts
+    offset: resource element offset of the comb
+    slot: slot number in the frame
+    sequence_id: dl-PRS-SequenceID, 0 to 4095
+    Raises ValueError for a size that the standard does not have.
+    Source: TS 38.211 section 7.4.1.7.
+    """
+    if comb not in PRS_OFFSETS:
+        raise ValueError(f"a comb of {comb} is none of the standard's: {sorted(PRS_OFFSETS)}")
+    if num_symbols not in PRS_OFFSETS or num_symbols < comb:
+        sizes = [size for size in PRS_OFFSETS if size >= comb]
+        raise ValueError(f"{num_symbols} symbols with a comb of {comb}: the standard has {sizes}")
+    _check_symbols(first_symbol, num_symbols)
+
+    signal = _empty(num_blocks)
+    num_elements = num_blocks * SUBCARRIERS_PER_BLOCK // comb
+    for i in range(num_symbols):
+        symbol = first_symbol + i
+        seed = (
+            2**22 * (sequence_id // 1024)
+            + 2**10 * (SYMBOLS_PER_SLOT * slot + symbol + 1) * (2 * (sequence_id % 1024) + 1)
+            + sequence_id % 1024
+        ) % 2**31
+        first = (offset + PRS_OFFSETS[comb][i]) % comb
+        _place(signal, slice(first, None, comb), symbol, gold_qpsk(seed, num_elements))
+    return signal
+
+
+def channel_state_signal(
+    num_blocks: int,
+    *,
+    symbols: Sequence[int],
+    subcarrier: int = 0,
+    density: int = 3,
+    slot: int = 0,
+    scrambling_id: int = 0,
+) -> ReferenceSignal:
+    """Channel state information reference signal (CSI-RS) of one port, one slot.
+
+    num_blocks: resource blocks
+    symbols: symbols of the slot that carry it; four slots' worth of two make a tracking signal
+    subcarrier: first subcarrier in a resource block
+    density: elements per resource block, 1 or 3
+    slot: slot number in the frame
+    scrambling_id: 0 to 1023
+    Raises ValueError for a density that one port does not have.
+    Source: TS 38.211 section 7.4.1.5, table 7.4.1.5.3-1 rows 1 and 2.
+    """
+    spacings = {1: 12, 3: 4}
+    if density not in spacings:
+        raise ValueError(f"density {density} of a single port is none of {sorted(spacings)}")
+    spacing = spacings[density]
+    if not 0 <= subcarrier < spacing:
+        raise ValueError(f"subcarrier {subcarrier} is outside 0 to {spacing - 1}")
+
+    signal = _empty(num_blocks)
+    num_elements = num_blocks * density
+    for symbol in symbols:
+        _check_symbols(symbol, 1)
+        seed = (
+            2**10 * (SYMBOLS_PER_SLOT * slot + symbol + 1) * (2 * scrambling_id + 1) + scrambling_id
+        ) % 2**31
+        _place(signal, slice(subcarrier, None, spacing), symbol, gold_qpsk(seed, num_elements))
+    return signal
+
+
+def demodulation_signal(
+    num_blocks: int,
+    *,
+    symbols: Sequence[int],
+    offset: int = 0,
+    slot: int = 0,
+    scrambling_id: int = 0,
+) -> ReferenceSignal:
+    """Demodulation reference signal (DMRS) of a shared channel, type 1, one port, one slot.
+
+    The same for the downlink (PDSCH) and, without transform precoding, for the uplink (PUSCH).
+
+    num_blocks: resource blocks
+    symbols: symbols of the slot that carry it, such as (2, 11)
+    offset: 0 or 1, the port's group of every second subcarrier
+    slot: slot number in the frame
+    scrambling_id: 0 to 65535
+    Raises ValueError for an offset other than 0 and 1.
+    Source: TS 38.211 sections 7.4.1.1 and 6.4.1.1, configuration type 1.
+    """
+    if offset not in (0, 1):
+        raise ValueError(f"offset {offset} of a type 1 signal is neither 0 nor 1")
+
+    signal = _empty(num_blocks)
+    num_elements = num_blocks * SUBCARRIERS_PER_BLOCK // 2
+    for symbol in symbols:
+        _check_symbols(symbol, 1)
+        seed = (
+            2**17 * (SYMBOLS_PER_SLOT * slot + symbol + 1) * (2 * scrambling_id + 1)
+            + 2 * scrambling_id
+        ) % 2**31
+        _place(signal, slice(offset, None, 2), symbol, gold_qpsk(seed, num_elements))
+    return signal
+
+
+def synchronization_block(
+    num_blocks: int, *, first_symbol: int = 2, first_subcarrier: int = 0, cell_id: int = 0
+) -> ReferenceSignal:
+    """Synchronization signal block (SSB): its primary and secondary sequence and PBCH's DMRS.
+
+    The payload of the broadcast channel (PBCH) is left out: it is not known beforehand.
+
+    num_blocks: resource blocks of the grid, at least 20
+    first_symbol: symbol of the slot in which the block starts
+    first_subcarrier: subcarrier of the grid at which the block starts
+    cell_id: physical cell identity, 0 to 1007
+    Raises ValueError if the block is outside the grid.
+    Source: TS 38.211 sections 7.4.2, 7.4.1.4 and 7.4.3.
+    """
+    signal = _empty(num_blocks)
+    if not 0 <= first_subcarrier <= len(signal.mask) - BLOCK_SUBCARRIERS:
+        raise ValueError(
+            f"a block of {BLOCK_SUBCARRIERS} subcarriers from subcarrier {first_subcarrier} is "
+            f"outside a grid of {len(signal.mask)}"
+        )
+    _check_symbols(first_symbol, 4)
+
+    # Primary sequence in the first symbol, secondary in the third.
+    sync = slice(first_subcarrier + SYNC_FIRST, first_subcarrier + SYNC_FIRST + SYNC_LENGTH)
+    _place(signal, sync, first_symbol, primary_sequence(cell_id % 3))
+    _place(signal, sync, first_symbol + 2, secondary_sequence(cell_id))
+
+    # DMRS of the broadcast channel on every fourth subcarrier around them (first block index).
+    seed = 2**11 * (cell_id // 4 + 1) + 2**6 + cell_id % 4
+    pilots = gold_qpsk(seed, 144)
+    shifted = first_subcarrier + np.arange(cell_id % 4, BLOCK_SUBCARRIERS, 4)
+    below = shifted[shifted < first_subcarrier + 48]
+    above = shifted[shifted >= first_subcarrier + 192]
+    _place(signal, shifted, first_symbol + 1, pilots[:60])
+    _place(signal, np.concatenate([below, above]), first_symbol + 2, pilots[60:84])
+    _place(signal, shifted, first_symbol + 3, pilots[84:])
+    return signal
+
+
+def sounding_signal(
+    num_blocks: int,
+    *,
+    comb: int,
+    symbols: Sequence[int],
+    offset: int = 0,
+    cyclic_shift: int = 0,
+    sequence_group: int = 0,
+) -> ReferenceSignal:
+    """Sounding reference signal (SRS) of the uplink, one port, one slot.
+
+    num_blocks: resource blocks
+    comb: 2, 4 or 8 subcarriers between its elements
+    symbols: symbols of the slot that carry it
+    offset: transmission comb offset, 0 to comb - 1
+    cyclic_shift: of the sequence, in 8ths (comb 2), 12ths (comb 4) or 6ths (comb 8) of its length
+    sequence_group: 0 to 29
+    Raises ValueError for a comb that the standard does not have, or too short a sequence.
+    Source: TS 38.211 section 6.4.1.4.
+    """
+    shifts = {2: 8, 4: 12, 8: 6}
+    if comb not in shifts:
+        raise ValueError(f"a comb of {comb} is none of the standard's: {sorted(shifts)}")
+    length = num_blocks * SUBCARRIERS_PER_BLOCK // comb
+    phase = 2 * np.pi * cyclic_shift / shifts[comb]
+    base = low_papr_sequence(sequence_group, length)
+    sequence = np.exp(1j * phase * np.arange(length)) * base
+
+    signal = _empty(num_blocks)
+    for symbol in symbols:
+        _check_symbols(symbol, 1)
+        _place(signal, slice(offset, None, comb), symbol, sequence)
+    return signal
+
+
+def primary_sequence(second_id: int) -> np.ndarray:
+    """Primary synchronization sequence, [127], float64.
+
+    second_id: N_ID^(2), 0 to 2
+    Source: TS 38.211 section 7.4.2.2.
+    """
+    register = _m_sequence((0, 1, 1, 0, 1, 1, 1), tap=4)
+    return 1.0 - 2.0 * np.roll(register, -43 * second_id)
+
+
+def secondary_sequence(cell_id: int) -> np.ndarray:
+    """Secondary synchronization sequence, [127], float64.
+
+    cell_id: physical cell identity, 0 to 1007
+    Source: TS 38.211 section 7.4.2.3.
+    """
+    first_id = cell_id // 3
+    second_id = cell_id % 3
+    first = _m_sequence((1, 0, 0, 0, 0, 0, 0), tap=4)
+    second = _m_sequence((1, 0, 0, 0, 0, 0, 0), tap=1)
+    first_shift = 15 * (first_id // 112) + 5 * second_id
+    second_shift = first_id % 112
+    return (1.0 - 2.0 * np.roll(first, -first_shift)) * (1.0 - 2.0 * np.roll(second, -second_shift))
+
+
+def low_papr_sequence(group: int, length: int) -> np.ndarray:
+    """Base sequence of low peak-to-average power ratio, from a Zadoff-Chu sequence.
+
+    group: u, 0 to 29
+    length: elements, at least 36
+    Returns [length], complex128, of unit modulus.
+    Raises ValueError if the sequence is shorter.
+    Source: TS 38.211 section 5.2.2.1, sequence number v = 0.
+    """
+    if length < SHORTEST_ZADOFF_CHU:
+        raise ValueError(
+            f"a sequence of {length} elements is shorter than {SHORTEST_ZADOFF_CHU}: take more "
+            "resource blocks or a smaller comb"
+        )
+    prime = _largest_prime_up_to(length)
+    mean_root = prime * (group + 1) / 31
+    root = int(np.floor(mean_root + 0.5))
+    n = np.arange(length) % prime
+    return np.exp(-1j * np.pi * root * n * (n + 1) / prime)
+
+
+def union(signals: Sequence[ReferenceSignal]) -> ReferenceSignal:
+    """Several reference signals on one grid.
+
+    signals: of equal size; where two use the same element, the later one has it
+    """
+    mask = np.zeros_like(signals[0].mask)
+    symbols = np.zeros_like(signals[0].symbols)
+    for signal in signals:
+        mask |= signal.mask
+        symbols = np.where(signal.mask, signal.symbols, symbols)
+    return ReferenceSignal(mask, symbols)
+
+
+def in_sequence(slots: Sequence[ReferenceSignal]) -> ReferenceSignal:
+    """Slots one after another as one grid.
+
+    slots: of equal numbers of subcarriers
+    """
+    mask = np.concatenate([slot.mask for slot in slots], axis=1)
+    symbols = np.concatenate([slot.symbols for slot in slots], axis=1)
+    return ReferenceSignal(mask, symbols)
+
+
+def _empty(num_blocks: int) -> ReferenceSignal:
+    """One slot without a signal; `_place` fills its arrays before it is handed out."""
+    shape = (num_blocks * SUBCARRIERS_PER_BLOCK, SYMBOLS_PER_SLOT)
+    return ReferenceSignal(np.zeros(shape, bool), np.zeros(shape, complex))
+
+
+def _place(
+    signal: ReferenceSignal, subcarriers: slice | np.ndarray, symbol: int, sequence: np.ndarray
+) -> None:
+    """Writes a sequence on subcarriers of a symbol."""
+    signal.mask[subcarriers, symbol] = True
+    signal.symbols[subcarriers, symbol] = sequence
+
+
+def _check_symbols(first: int, count: int) -> None:
+    if first < 0 or first + count > SYMBOLS_PER_SLOT:
+        raise ValueError(
+            f"symbols {first} to {first + count - 1} are outside a slot of {SYMBOLS_PER_SLOT}"
+        )
+
+
+def _m_sequence(start: tuple[int, ...], tap: int) -> np.ndarray:
+    """Maximum length sequence x(i + 7) = x(i + tap) + x(i) modulo 2, [127], uint8."""
+    register = np.zeros(SYNC_LENGTH, np.uint8)
+    register[:7] = start
+    for i in range(SYNC_LENGTH - 7):
+        register[i + 7] = register[i + tap] ^ register[i]
+    return register
+
+
+def _largest_prime_up_to(limit: int) -> int:
+    """Largest prime number that is not above a limit of at least 2."""
+    candidate = limit
+    while any(candidate % divisor == 0 for divisor in range(2, int(candidate**0.5) + 1)):
+        candidate -= 1
+    return candidate

@@ -1,0 +1,170 @@
+"""Figures of the deep-cooperation paper, with few runs."""
+
+import csv
+import json
+
+import numpy as np
+import pytest
+
+from cooperative_isac.evaluation.deep_cooperation.command import EXPERIMENTS, FIGURES, make_figures
+from cooperative_isac.evaluation.deep_cooperation.experiment import (
+    Experiment,
+    Quantity,
+    run_point,
+    summarize,
+)
+from cooperative_isac.evaluation.deep_cooperation.runner import measure
+from cooperative_isac.evaluation.paper.app import DC_FIGURES
+
+
+def noise_trial(value, generator):
+    return {"curve": {"error": value * generator.normal()}}
+
+
+def noise_bounds(value):
+    return {"curve": {"error": value}}
+
+
+NOISE = Experiment(
+    "noise",
+    "Noise",
+    "deviation",
+    (1.0, 2.0),
+    {"error": Quantity("error")},
+    noise_trial,
+    noise_bounds,
+)
+
+
+def test_figures_of_the_command_and_of_the_experiments_are_the_same():
+    assert tuple(FIGURES) == DC_FIGURES
+    assert {name for names in FIGURES.values() for name in names} == set(EXPERIMENTS)
+
+
+# Estimators that meet their bound at the last place of the axis. A nested array with uncorrelated
+# sources of high power does not: the sources' own sample covariance limits it.
+AT_THE_BOUND = ("5", "5_budget", "6ab", "6cd")
+
+
+@pytest.mark.parametrize("name", AT_THE_BOUND)
+def test_every_curve_reaches_its_bound_at_high_snr(name):
+    experiment = EXPERIMENTS[name]()
+    place = len(experiment.values) - 1
+    result = summarize(experiment, place, run_point(experiment, place, range(12), seed=3))
+    for curve, quantities in result.average.items():
+        for quantity, average in quantities.items():
+            assert 0.4 < average / result.bound[curve][quantity] < 1.7, (curve, quantity)
+
+
+def measured(name, place, num_runs=40):
+    experiment = EXPERIMENTS[name]()
+    return summarize(experiment, place, run_point(experiment, place, range(num_runs), seed=5))
+
+
+def test_spliced_antennas_gain_more_than_accumulated_ones():
+    result = measured("splicing", 3, 100)
+    accumulated = result.average["same subcarriers, accumulated"]["range_m"]
+    spliced = result.average["spliced, phases from a line of sight"]["range_m"]
+    bound = result.bound["spliced, phases from a line of sight"]["range_m"]
+    assert spliced < accumulated / 5
+    assert spliced / bound == pytest.approx(1, abs=0.2)
+
+
+def test_sparse_array_lies_between_both_uniform_arrays():
+    result = measured("sparse_arrays", 2)
+    errors = [average["direction_deg"] for average in result.average.values()]
+    assert errors[0] > errors[1] > errors[2]
+
+
+def test_sparse_recovery_finds_what_zero_filling_hides():
+    result = measured("reference_signals", 4, 10)
+    found = {method: average["weak_found"] for method, average in result.average.items()}
+    assert found["zero filling"] < 0.3
+    assert min(found["OMP"], found["FISTA"], found["Newtonized OMP"]) >= 0.9
+    assert result.average["Newtonized OMP"]["false_paths"] < 0.3
+
+
+def test_offsets_from_a_stronger_line_of_sight_cost_a_tenth():
+    result = measured("synchronization", 3, 60)
+    synchronous = result.average["synchronous"]["path_m"]
+    assert result.average["offset from the line of sight"]["path_m"] < 1.15 * synchronous
+    assert result.average["no line of sight: both directions"]["path_m"] < synchronous
+    assert result.average["no line of sight: active observation"]["path_m"] < 1.7 * synchronous
+
+
+def test_compensated_migration_gains_where_the_fixed_cell_ends():
+    result = measured("observation_time", 3, 8)
+    found = {method: average["found"] for method, average in result.average.items()}
+    assert found["coherent, migration compensated"] >= 0.85
+    assert found["coherent, cell fixed"] <= 0.5
+
+
+def test_symbols_of_their_own_turn_interference_into_noise():
+    result = measured("interference", 4, 40)
+    coded = "coded: symbols of their own"
+    ratio = result.average[coded]["range_m"] / result.bound[coded]["range_m"]
+    assert ratio == pytest.approx(1, abs=0.3)
+    assert result.average["suffered: the same reference signal"]["range_m"] > 10
+
+
+def test_code_words_keep_the_unambiguous_range():
+    result = measured("code_division", 2, 30)
+    assert result.average["code words over 4 symbols"]["found"] == 1
+    assert result.average["comb of 4 subcarriers"]["found"] < 0.8
+
+
+def test_both_bands_see_the_same_echoes_as_each():
+    experiment = EXPERIMENTS["5"]()
+    runs = run_point(experiment, 11, range(10), seed=4)
+    high = np.array([run["24 GHz, 120 kHz"]["range_m"] for run in runs])
+    both = np.array([run["both bands"]["range_m"] for run in runs])
+    # The low band adds three percent to the range's information.
+    assert np.corrcoef(high, both)[0, 1] > 0.95
+
+
+def test_stopped_figure_goes_on_and_stays_the_same(tmp_path):
+    calls = []
+    first = measure(NOISE, 40, 7, tmp_path, lambda: calls.append(1))
+    assert len(calls) == 4
+
+    # Damage one batch and cut another: only these are measured again.
+    path = tmp_path / "noise_seed7.json"
+    content = json.loads(path.read_text())
+    del content["batches"]["1/20"]
+    path.write_text(json.dumps(content))
+    again = measure(NOISE, 40, 7, tmp_path)
+    assert again == first
+    assert again[1].average["curve"]["error"] == pytest.approx(2, rel=0.4)
+
+
+def test_processes_do_not_change_the_runs(tmp_path):
+    # Enough batches that processes are started.
+    several = measure(NOISE, 80, 7, tmp_path / "several")
+    alone = [
+        summarize(NOISE, place, run_point(NOISE, place, range(80), 7))
+        for place in range(len(NOISE.values))
+    ]
+    assert several == alone
+
+
+def test_damaged_runs_are_measured_again(tmp_path):
+    first = measure(NOISE, 20, 7, tmp_path)
+    (tmp_path / "noise_seed7.json").write_text("{")
+    assert measure(NOISE, 20, 7, tmp_path) == first
+
+
+def test_picture_and_table_are_written(tmp_path, monkeypatch):
+    import cooperative_isac.evaluation.deep_cooperation.command as command
+
+    monkeypatch.setattr(command, "EXPERIMENTS", {"5": lambda: NOISE})
+    monkeypatch.setattr(command, "FIGURES", {"5a": ("5",)})
+    make_figures("5a", 20, 1, tmp_path)
+    assert (tmp_path / "dc_fignoise.png").stat().st_size > 10_000
+    with (tmp_path / "dc_fignoise.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert [row["root_crlb"] for row in rows] == ["1.0", "2.0"]
+
+
+def test_unknown_figure_is_refused(tmp_path):
+    with pytest.raises(ValueError, match="figures are 5a, 5b"):
+        make_figures("7", 20, 1, tmp_path)

@@ -29,7 +29,7 @@ if sys.argv[1:2] == ["run"]:
 import typer
 from typer.core import TyperCommand
 
-from cooperative_isac.evaluation.paper.app import app as figures_app
+from cooperative_isac.evaluation.figures_app import app as figures_app
 from cooperative_isac.output.command import run_command
 from cooperative_isac.training.app import dataset, train
 

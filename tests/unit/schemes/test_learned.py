@@ -7,9 +7,9 @@ import pytest
 import torch
 from chain import Chain
 
+from cooperative_isac.evaluation.cell_free.scenes import changed_scene
 from cooperative_isac.evaluation.command import power_result
 from cooperative_isac.evaluation.monte_carlo import draw_frame, make_ends, measure_frame
-from cooperative_isac.evaluation.paper.scenes import changed_scene
 from cooperative_isac.fronthaul.downlink import pack_downlink
 from cooperative_isac.fronthaul.raw_packet import unpack_echo
 from cooperative_isac.learned.network import Found

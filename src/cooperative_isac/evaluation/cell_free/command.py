@@ -11,11 +11,11 @@ from rich.console import Console
 from rich.progress import Progress
 from rich.table import Column, Table
 
+from cooperative_isac.evaluation.cell_free.results import PointStore
+from cooperative_isac.evaluation.cell_free.scenes import changed_scene
+from cooperative_isac.evaluation.cell_free.sweeps import SCALES, SWEEPS, Sweep, sweep
+from cooperative_isac.evaluation.cell_free.trained import has_weights
 from cooperative_isac.evaluation.monte_carlo import SchemeFailure
-from cooperative_isac.evaluation.paper.results import PointStore
-from cooperative_isac.evaluation.paper.scenes import changed_scene
-from cooperative_isac.evaluation.paper.sweeps import SCALES, SWEEPS, Sweep, sweep
-from cooperative_isac.evaluation.paper.trained import has_weights
 from cooperative_isac.evaluation.workers import num_processors
 from cooperative_isac.output.console import make_console, make_progress
 from cooperative_isac.scene.file.config import load_scene
@@ -115,7 +115,7 @@ def make_figures(wanted: str, figures: Sequence[str], options: FigureOptions) ->
 def _make(name: str, options: FigureOptions, store: PointStore, console: Console) -> None:
     """Make one figure or table."""
     # Imported here, as matplotlib takes a second to load.
-    from cooperative_isac.evaluation.paper.plots import write_csv
+    from cooperative_isac.evaluation.cell_free.plots import write_csv
 
     # Measure and draw.
     kind = "table" if _is_table(name) else "fig"
@@ -149,7 +149,7 @@ def _make_sweep(
     number: int, options: FigureOptions, store: PointStore, bar: Progress, picture: Path
 ) -> Made:
     """Make Fig. 6, 7, 8, 9, 13 or 14."""
-    from cooperative_isac.evaluation.paper.plots import draw_sweep, rows_of
+    from cooperative_isac.evaluation.cell_free.plots import draw_sweep, rows_of
 
     figure = sweep(number, options.scale)
     rows = rows_of(figure, _measured(figure, options, store, bar))
@@ -198,7 +198,7 @@ def _runnable(
 
 def _make_examples(options: FigureOptions, picture: Path) -> Made:
     """Make Fig. 10, with the first chosen scheme."""
-    from cooperative_isac.evaluation.paper.examples import draw_examples, example_rows
+    from cooperative_isac.evaluation.cell_free.examples import draw_examples, example_rows
 
     scene = options.scene
     if options.schemes:
@@ -211,7 +211,7 @@ def _make_examples(options: FigureOptions, picture: Path) -> Made:
 
 def _make_learning(options: FigureOptions, bar: Progress, console: Console, picture: Path) -> Made:
     """Make Fig. 11. The trainings show progress bars of their own."""
-    from cooperative_isac.evaluation.paper.learning import draw_learning, learning_rows
+    from cooperative_isac.evaluation.cell_free.learning import draw_learning, learning_rows
 
     bar.stop()
     trainings = options.out / "trainings"
@@ -223,7 +223,7 @@ def _make_fronthaul(
     options: FigureOptions, store: PointStore, bar: Progress, picture: Path
 ) -> Made:
     """Make Fig. 12."""
-    from cooperative_isac.evaluation.paper.fronthaul import codebook_rows, draw_fronthaul
+    from cooperative_isac.evaluation.cell_free.fronthaul import codebook_rows, draw_fronthaul
 
     scene = options.scene
     if not has_weights(scene, "dvqvae"):
@@ -247,7 +247,7 @@ def _make_fronthaul(
 
 def _make_table(name: str, options: FigureOptions, bar: Progress) -> Made:
     """Make Table I, II or III."""
-    from cooperative_isac.evaluation.paper.tables import setting_rows, size_rows, time_rows
+    from cooperative_isac.evaluation.cell_free.tables import setting_rows, size_rows, time_rows
 
     task = bar.add_task(f"Table {name}", total=None)
     if name == "I":

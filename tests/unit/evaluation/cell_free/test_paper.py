@@ -11,21 +11,21 @@ from matplotlib.image import imread
 from typer.testing import CliRunner
 
 from cooperative_isac.cli import app
-from cooperative_isac.evaluation.paper import results
-from cooperative_isac.evaluation.paper.app import FIGURES
-from cooperative_isac.evaluation.paper.fronthaul import refitted
-from cooperative_isac.evaluation.paper.plots import draw_sweep, rows_of
-from cooperative_isac.evaluation.paper.results import PointStore
-from cooperative_isac.evaluation.paper.scenes import changed_scene
-from cooperative_isac.evaluation.paper.styles import (
+from cooperative_isac.evaluation.cell_free import results
+from cooperative_isac.evaluation.cell_free.fronthaul import refitted
+from cooperative_isac.evaluation.cell_free.plots import draw_sweep, rows_of
+from cooperative_isac.evaluation.cell_free.results import PointStore
+from cooperative_isac.evaluation.cell_free.scenes import changed_scene
+from cooperative_isac.evaluation.cell_free.styles import (
     MAX_CURVES,
     PAPER,
     STYLES,
     pictures,
     scheme_style,
 )
-from cooperative_isac.evaluation.paper.sweeps import SCALES, SWEEPS, Point, Sweep, sweep
-from cooperative_isac.evaluation.paper.tables import setting_rows, size_rows
+from cooperative_isac.evaluation.cell_free.sweeps import SCALES, SWEEPS, Point, Sweep, sweep
+from cooperative_isac.evaluation.cell_free.tables import setting_rows, size_rows
+from cooperative_isac.evaluation.figures_app import FIGURES
 from cooperative_isac.learned.quantizer import Codebook, CodebookConfig
 from cooperative_isac.learned.weights import make_network, save_weights
 from cooperative_isac.scene.file.errors import SceneError

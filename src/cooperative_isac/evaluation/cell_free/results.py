@@ -9,8 +9,8 @@ from pathlib import Path
 
 from pydantic import FiniteFloat, TypeAdapter
 
+from cooperative_isac.evaluation.cell_free.trained import weights_digest
 from cooperative_isac.evaluation.command import power_result, scene_power_dbm
-from cooperative_isac.evaluation.paper.trained import weights_digest
 from cooperative_isac.evaluation.summary_file import finite_or_none
 from cooperative_isac.evaluation.workers import measure_frames
 from cooperative_isac.output.files import check_folder, write_file

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 import numpy as np
 import torch
 
-from cooperative_isac.evaluation.paper.scenes import changed_scene
+from cooperative_isac.evaluation.cell_free.scenes import changed_scene
 from cooperative_isac.learned.maps.network import Maps, MapsConfig
 from cooperative_isac.learned.network import Network
 from cooperative_isac.learned.paper.config import DvqvaeConfig

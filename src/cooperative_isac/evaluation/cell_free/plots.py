@@ -12,14 +12,14 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, NullLocator, StrMethodFormatter
 
-from cooperative_isac.evaluation.paper.results import CRLB
-from cooperative_isac.evaluation.paper.styles import (
+from cooperative_isac.evaluation.cell_free.results import CRLB
+from cooperative_isac.evaluation.cell_free.styles import (
     BOUND_COLOR,
     CURVE_LINES,
     pictures,
     scheme_style,
 )
-from cooperative_isac.evaluation.paper.sweeps import Sweep
+from cooperative_isac.evaluation.cell_free.sweeps import Sweep
 from cooperative_isac.metrics.run_score import DETECTION_CUTOFF_M
 
 # Panels of a figure: keys of the rows, and labels of the axes.

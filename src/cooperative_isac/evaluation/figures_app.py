@@ -1,4 +1,4 @@
-"""The command `isac figures cf`, which imports its libraries inside its function."""
+"""The command `isac figures`, which imports its libraries inside its functions."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ def cf(
 
     Measured points are kept, so that a second call measures only what is missing.
     """
-    from cooperative_isac.evaluation.paper.command import FigureOptions, make_figures
+    from cooperative_isac.evaluation.cell_free.command import FigureOptions, make_figures
 
     options = FigureOptions(
         scale=scale,

@@ -13,15 +13,15 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.ticker import NullFormatter
 
-from cooperative_isac.evaluation.monte_carlo import Draw, draw_frame, score
-from cooperative_isac.evaluation.paper.plots import (
+from cooperative_isac.evaluation.cell_free.plots import (
     LOCATION_PANEL,
     VELOCITY_PANEL,
     Row,
     add_legend,
     save_picture,
 )
-from cooperative_isac.evaluation.paper.styles import pictures, scheme_style
+from cooperative_isac.evaluation.cell_free.styles import pictures, scheme_style
+from cooperative_isac.evaluation.monte_carlo import Draw, draw_frame, score
 from cooperative_isac.learned.network import Network
 from cooperative_isac.learned.quantizer import Codebook
 from cooperative_isac.learned.weights import load_weights

@@ -11,9 +11,9 @@ from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
+from cooperative_isac.evaluation.cell_free.plots import Row, add_legend, save_picture
+from cooperative_isac.evaluation.cell_free.styles import scheme_style
 from cooperative_isac.evaluation.monte_carlo import draw_frame, make_ends
-from cooperative_isac.evaluation.paper.plots import Row, add_legend, save_picture
-from cooperative_isac.evaluation.paper.styles import scheme_style
 from cooperative_isac.fusion.detection import Detection
 from cooperative_isac.scene.model import Scene, TargetState
 from cooperative_isac.schemes.registry import make_scheme

@@ -11,7 +11,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from rich.console import Console
 
-from cooperative_isac.evaluation.paper.plots import Row, add_legend, save_picture
+from cooperative_isac.evaluation.cell_free.plots import Row, add_legend, save_picture
 from cooperative_isac.scene.model import Scene
 
 # Learning rates of CF Fig. 11.

@@ -7,7 +7,7 @@ import pytest
 
 from cooperative_isac.pipeline import transmit
 from cooperative_isac.waveform.qam import constellation
-from cooperative_isac.waveform.signal import antenna_slices, comb, draw_symbols, reference_frame
+from cooperative_isac.waveform.signal import antenna_slices, comb, draw_symbols, reference_signal
 
 
 def written_out(frame, subcarrier, symbol):
@@ -62,14 +62,18 @@ def test_reference_symbols_replace_the_payload_on_their_comb(small):
 
 def test_reference_symbols_are_public(small):
     other = replace(small, seed=99)
-    assert np.array_equal(reference_frame(small, 4).indices, reference_frame(other, 4).indices)
-    assert np.array_equal(reference_frame(small, 4).precoders, reference_frame(other, 4).precoders)
-    assert not np.array_equal(reference_frame(small, 4).indices, reference_frame(small, 5).indices)
+    assert np.array_equal(reference_signal(small, 4).indices, reference_signal(other, 4).indices)
+    assert np.array_equal(
+        reference_signal(small, 4).precoders, reference_signal(other, 4).precoders
+    )
+    assert not np.array_equal(
+        reference_signal(small, 4).indices, reference_signal(small, 5).indices
+    )
     assert not np.array_equal(transmit(small, 4).indices, transmit(other, 4).indices)
 
 
 def test_each_transmitter_sends_reference_symbols_of_its_own_at_its_power(small):
-    frame = reference_frame(small, 0)
+    frame = reference_signal(small, 0)
     share = small.waveform.power_w / small.grid.num_subcarriers
     for index, part in enumerate(frame.antennas):
         power = np.abs(frame.precoders[:, part]) ** 2

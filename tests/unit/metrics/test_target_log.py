@@ -44,3 +44,18 @@ def test_figures_are_those_of_the_whole_history():
 def test_nothing_counted_is_no_figure():
     score = score_of([1, 1], [0.1, 0.1])
     assert (score.continuity, score.rmse_m, score.frames) == (None, None, 0)
+
+
+@pytest.mark.parametrize(
+    ("absence_s", "is_new"), [(0.2, False), (1.0, False), (1.0 + 2e-6, True), (-0.2, True)]
+)
+def test_absence_beyond_coasting_begins_a_new_appearance(absence_s, is_new):
+    log = TargetLog(1.0, SETTINGS)
+    for number in range(4):
+        log.see(0.2 * number)
+        log.add(1, 0.1)
+    log.see(0.6 + absence_s)
+    log.add(2, 0.1)
+    # A new appearance is confirming, and its track switches from none.
+    assert log.score().frames == (2 if is_new else 3)
+    assert log.score().identity_switches == (0 if is_new else 1)

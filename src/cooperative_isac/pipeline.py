@@ -21,9 +21,9 @@ from cooperative_isac.channel.users import user_channels
 from cooperative_isac.channel.world import moving_static_paths, static_matrix
 from cooperative_isac.fusion.detection import Detection
 from cooperative_isac.scene.draw import draw_users, frame_generator, scene_targets
-from cooperative_isac.scene.model import Scene, Site, TargetState
+from cooperative_isac.scene.model import Scene, TargetState
 from cooperative_isac.scene.noise import receiver_noise_w
-from cooperative_isac.scene.station import Pose
+from cooperative_isac.scene.station import Pose, Site
 from cooperative_isac.schemes.contract import Encoder, Scheme
 from cooperative_isac.schemes.registry import make_scheme
 from cooperative_isac.tracking.track import Track

@@ -12,9 +12,10 @@ from cooperative_isac.channel.echo import path_phases
 from cooperative_isac.channel.gain import gain_slope, unit_gain
 from cooperative_isac.channel.paths import PathKind, PathSet
 from cooperative_isac.scene.arrays import steering_derivatives, steering_vectors
+from cooperative_isac.scene.band import OfdmGrid
 from cooperative_isac.scene.geometry import SPEED_OF_LIGHT_MPS, BistaticGeometry
 from cooperative_isac.scene.link_geometry import link_geometry, site_velocity
-from cooperative_isac.scene.model import OfdmGrid, Scene, TargetState
+from cooperative_isac.scene.model import Scene, TargetState
 from cooperative_isac.scene.station import Site
 
 

@@ -10,7 +10,8 @@ import numpy as np
 from cooperative_isac.bounds.crlb import Bound, derivative_weights, states_covariance
 from cooperative_isac.bounds.path_basis import PathBasis, owners, receiver_basis
 from cooperative_isac.channel.paths import PathSet
-from cooperative_isac.scene.model import OfdmGrid, Scene, TargetState
+from cooperative_isac.scene.band import OfdmGrid
+from cooperative_isac.scene.model import Scene, TargetState
 from cooperative_isac.waveform.signal import Signal
 
 # Share of a norm, and information scaled to one, below which it counts as zero: above rounding in

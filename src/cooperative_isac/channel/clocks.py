@@ -7,7 +7,9 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from cooperative_isac.channel.paths import PathSet
-from cooperative_isac.scene.model import OfdmGrid, Scene, Site
+from cooperative_isac.scene.band import OfdmGrid
+from cooperative_isac.scene.model import Scene
+from cooperative_isac.scene.station import Site
 
 
 @dataclass(frozen=True)

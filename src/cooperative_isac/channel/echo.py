@@ -10,8 +10,10 @@ from cooperative_isac.channel.clocks import ClockOffsets, apparent_paths, clock_
 from cooperative_isac.channel.paths import PathKind, PathSet
 from cooperative_isac.channel.static import static_echo
 from cooperative_isac.scene.arrays import steering_vectors
-from cooperative_isac.scene.model import OfdmGrid, Propagation, Scene, Site
+from cooperative_isac.scene.band import OfdmGrid, Propagation
+from cooperative_isac.scene.model import Scene
 from cooperative_isac.scene.noise import receiver_noise_w
+from cooperative_isac.scene.station import Site
 from cooperative_isac.waveform.signal import Signal
 
 # Resource elements times paths of the static world whose signals are held at once, 8 byte each: as

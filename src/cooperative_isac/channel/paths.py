@@ -14,7 +14,8 @@ from cooperative_isac.channel.gain import unit_gain
 from cooperative_isac.channel.random_numbers import complex_normal
 from cooperative_isac.channel.target_paths import link_paths
 from cooperative_isac.scene.link_geometry import link_geometry
-from cooperative_isac.scene.model import Scene, Site, TargetState
+from cooperative_isac.scene.model import Scene, TargetState
+from cooperative_isac.scene.station import Site
 
 
 class PathKind(IntEnum):

@@ -13,7 +13,8 @@ from cooperative_isac.channel.fading import draw_reflections, link_reflections
 from cooperative_isac.channel.gain import spread_amplitude
 from cooperative_isac.channel.reflection import Legs, mirrored_legs, straight_legs
 from cooperative_isac.scene.geometry import SPEED_OF_LIGHT_MPS
-from cooperative_isac.scene.model import Body, Scene, Site, TargetState
+from cooperative_isac.scene.model import Body, Scene, TargetState
+from cooperative_isac.scene.station import Site
 from cooperative_isac.scene.world import Surface
 
 

@@ -10,8 +10,9 @@ from cooperative_isac.channel.antenna_pattern import element_amplitude
 from cooperative_isac.channel.gain import array_amplitude
 from cooperative_isac.channel.paths import PathKind, PathSet
 from cooperative_isac.channel.static import channel_matrix
-from cooperative_isac.scene.model import Scene, Site
+from cooperative_isac.scene.model import Scene
 from cooperative_isac.scene.path_file import SITE_TOLERANCE_M, PathFile, PathList
+from cooperative_isac.scene.station import Site
 
 NO_SCATTERER = -1
 

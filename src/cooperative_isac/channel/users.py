@@ -7,8 +7,9 @@ import numpy as np
 from cooperative_isac.channel.antenna_pattern import element_amplitude
 from cooperative_isac.channel.gain import amplitude_gain, friis_amplitude
 from cooperative_isac.scene.arrays import steering_vectors
+from cooperative_isac.scene.band import OfdmGrid
 from cooperative_isac.scene.geometry import SPEED_OF_LIGHT_MPS
-from cooperative_isac.scene.model import OfdmGrid, Scene
+from cooperative_isac.scene.model import Scene
 
 NUM_TAPS = 16
 

@@ -14,10 +14,12 @@ from cooperative_isac.channel.gain import array_amplitude, friis_amplitude, rada
 from cooperative_isac.channel.paths import PathKind, PathSet
 from cooperative_isac.channel.reflection import mean_reflectivity, mirrored_legs, straight_legs
 from cooperative_isac.channel.static import channel_matrix
+from cooperative_isac.scene.band import OfdmGrid
 from cooperative_isac.scene.draw import frame_generator
 from cooperative_isac.scene.geometry import SPEED_OF_LIGHT_MPS
 from cooperative_isac.scene.link_geometry import end_doppler_hz
-from cooperative_isac.scene.model import OfdmGrid, Scene, Site
+from cooperative_isac.scene.model import Scene
+from cooperative_isac.scene.station import Site
 from cooperative_isac.scene.world import Surface
 from cooperative_isac.waveform.signal import antenna_slices
 

@@ -7,13 +7,14 @@ from collections.abc import Iterator
 
 import numpy as np
 
+from cooperative_isac.scene.band import Band
 from cooperative_isac.scene.file.build import w_to_dbm
 from cooperative_isac.scene.file.physics import ends_speed, unambiguous_range, unambiguous_speed
 from cooperative_isac.scene.file.station_physics import own_speed_mps
-from cooperative_isac.scene.model import Band, Box, Scene, Site, Target
+from cooperative_isac.scene.model import Box, Scene, Target
 from cooperative_isac.scene.motion.motion import note_of
 from cooperative_isac.scene.noise import receiver_noise_w
-from cooperative_isac.scene.station import Duplex, Station
+from cooperative_isac.scene.station import Duplex, Site, Station
 
 BITS_PER_SAMPLE = 2 * 32
 DUPLEX_WORDS = {

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from cooperative_isac.scene.model import Scene, Site
+from cooperative_isac.scene.model import Scene
+from cooperative_isac.scene.station import Site
 
 
 def receiver_noise_w(scene: Scene, receiver: Site) -> float:

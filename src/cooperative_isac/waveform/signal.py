@@ -7,7 +7,8 @@ from functools import cached_property
 
 import numpy as np
 
-from cooperative_isac.scene.model import OfdmGrid, Scene, Waveform
+from cooperative_isac.scene.band import OfdmGrid, Waveform
+from cooperative_isac.scene.model import Scene
 from cooperative_isac.waveform.qam import constellation
 
 # First part of the seed of the reference symbols. They are public, so that it is a constant of the

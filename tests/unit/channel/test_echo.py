@@ -13,7 +13,7 @@ from cooperative_isac.pipeline import transmit
 from cooperative_isac.scene.draw import draw_targets
 from cooperative_isac.scene.file.build import rotation_matrix
 from cooperative_isac.scene.geometry import bistatic_geometry
-from cooperative_isac.scene.model import Site
+from cooperative_isac.scene.station import Site
 from cooperative_isac.waveform.qam import constellation
 
 LIGHT_MPS = 299_792_458.0

@@ -14,7 +14,8 @@ from cooperative_isac.channel.users import user_channels
 from cooperative_isac.scene.file.build import rotation_matrix, thermal_noise_w
 from cooperative_isac.scene.file.config import parse_scene
 from cooperative_isac.scene.geometry import bistatic_geometry
-from cooperative_isac.scene.model import Site, TargetClass, TargetState
+from cooperative_isac.scene.model import TargetClass, TargetState
+from cooperative_isac.scene.station import Site
 
 TILTED = (Path(__file__).resolve().parents[2] / "scenes" / "tilted.yaml").read_text()
 PLACES = np.array([[12.0, 17.0, 6.0], [30.0, 9.0, 14.0]])

@@ -8,8 +8,9 @@ import pytest
 from cooperative_isac.channel.gain import amplitude_gain
 from cooperative_isac.channel.paths import clutter_positions, draw_paths
 from cooperative_isac.channel.random_numbers import complex_normal
+from cooperative_isac.scene.band import Clutter
 from cooperative_isac.scene.geometry import bistatic_geometry
-from cooperative_isac.scene.model import Clutter, TargetClass, TargetState
+from cooperative_isac.scene.model import TargetClass, TargetState
 
 
 def target(position, velocity=(0.0, 0.0, 0.0)):

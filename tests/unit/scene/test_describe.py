@@ -16,7 +16,8 @@ from cooperative_isac.scene.describe import (
     warnings,
 )
 from cooperative_isac.scene.file.config import load_scene, parse_scene, scene_path
-from cooperative_isac.scene.model import Box, Site
+from cooperative_isac.scene.model import Box
+from cooperative_isac.scene.station import Site
 
 GOOD_SCENE = Path(__file__).with_name("file") / "good_scene.yaml"
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from cooperative_isac.scene.band import Band
 from cooperative_isac.scene.file import schema
 from cooperative_isac.scene.file.build import (
     UnsetVariable,
@@ -23,7 +24,7 @@ from cooperative_isac.scene.file.errors import Problem
 from cooperative_isac.scene.file.physics import RATE_TOLERANCE
 from cooperative_isac.scene.file.sizes import size_problems
 from cooperative_isac.scene.geometry import SPEED_OF_LIGHT_MPS
-from cooperative_isac.scene.model import Band, Layout
+from cooperative_isac.scene.model import Layout
 from cooperative_isac.scene.station import (
     Antenna,
     Clock,
@@ -107,19 +108,12 @@ def build_network(
     )
     layout = Layout(bands, stations)
     first = bands[0].name
-    sites = layout.sites(first, {})
-    duplex = {
-        station.name: antenna.duplex
-        for station in stations
-        if (antenna := station.antenna(first)) is not None
-    }
     fields = {
         **built[0],
+        **layout.sites(first, poses={}),
         "band": first,
         "link_mode": LinkMode(file.links),
         "layout": layout,
-        "transmitters": tuple(s for n, s in sites.items() if duplex[n].transmits),
-        "receivers": tuple(s for n, s in sites.items() if duplex[n].receives),
     }
     return fields, band_files, []
 

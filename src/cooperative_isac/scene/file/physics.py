@@ -12,10 +12,11 @@ from cooperative_isac.scene.file.errors import Problem
 from cooperative_isac.scene.file.station_physics import own_speed_mps
 from cooperative_isac.scene.file.world_physics import way_fault
 from cooperative_isac.scene.geometry import SPEED_OF_LIGHT_MPS
-from cooperative_isac.scene.model import Box, Scene, Site, Target
+from cooperative_isac.scene.model import Box, Scene, Target
 from cooperative_isac.scene.motion.motion import Motion, cycle_s
 from cooperative_isac.scene.path_file import SITE_TOLERANCE_M
 from cooperative_isac.scene.path_plausibility import path_faults
+from cooperative_isac.scene.station import Site
 from cooperative_isac.scene.world import World
 
 MOTION_SAMPLES = 601

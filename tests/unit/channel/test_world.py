@@ -137,9 +137,8 @@ def test_a_slanted_wall_reflects_where_the_shortest_way_over_it_is():
     second = np.cross(normal, first)
     wall = Surface(middle - 0.4 * first - 0.7 * second, first, second, CONDUCTOR)
     scene = replace(scene, world=replace(scene.world, walls=(wall,)))
-    length, _, aod, aoa, _ = (
-        column[0] for column in specular_reflection(scene, site, receiver, wall)
-    )
+    paths = specular_reflection(scene, site, receiver, wall)
+    length, aod, aoa = paths.length_m[0], paths.aod[0], paths.aoa[0]
     shares = np.linspace(0, 1, 801)
     points = wall.corner_m + shares[:, None, None] * first + shares[None, :, None] * second
     ways = sum(np.linalg.norm(points - end.position_m, axis=-1) for end in (site, receiver))
@@ -156,8 +155,8 @@ def test_a_box_blocks_the_line_of_sight_and_a_box_beside_it_does_not():
         "{boxes: [{low_m: [-6, 15, 0], high_m: [-1, 20, 19], material: {scattering: 0}}]}"
     )
     receiver = scene.receivers[0]
-    assert len(line_of_sight(scene, scene.transmitters[0], receiver)[0]) == 0
-    assert len(line_of_sight(scene, scene.transmitters[1], receiver)[0]) == 1
+    assert len(line_of_sight(scene, scene.transmitters[0], receiver).length_m) == 0
+    assert len(line_of_sight(scene, scene.transmitters[1], receiver).length_m) == 1
 
 
 def test_diffuse_power_is_lamberts_integral_and_does_not_depend_on_the_tiles():

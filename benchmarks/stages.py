@@ -24,7 +24,7 @@ from cooperative_isac.tracking.tracker import Tracker
 
 STAGES = {
     "transmit": "once",
-    "hear": "per receiver",
+    "receive": "per receiver",
     "encode": "per receiver",
     "after sending": "per receiver",
     "decode": "once",
@@ -65,7 +65,7 @@ def run_frame(scene: Scene, ends: Ends, tracker: Tracker, number: int, watch: St
     frame = watch.measure("transmit", make_frame, scene, number, time_s)
     packets = {}
     for station, encoder in ends.encoders.items():
-        echoes = watch.measure("hear", receive, scene, frame, station, targets)
+        echoes = watch.measure("receive", receive, scene, frame, station, targets)
         packets[station] = watch.measure("encode", encoder.encode, echoes, frame)
         watch.measure("after sending", encoder.idle)
     detections = watch.measure("decode", ends.decoder.decode, packets, frame)

@@ -9,7 +9,14 @@ from networks import network
 from cooperative_isac.channel.clocks import apparent_paths, link_offsets
 from cooperative_isac.channel.echo import apply_paths
 from cooperative_isac.channel.world import static_paths
-from cooperative_isac.pipeline import hear, make_frame, paths_to, receive, static_channel, transmit
+from cooperative_isac.pipeline import (
+    make_frame,
+    paths_to,
+    receive,
+    receive_echo,
+    static_channel,
+    transmit,
+)
 from cooperative_isac.scene.noise import receiver_noise_w
 
 EAST_CLOCK = (
@@ -40,7 +47,7 @@ def measured(scene, receiver, time_s):
     view = only(quiet(scene), 0)
     site = view.receiver(receiver)
     signal = transmit(view, 0)
-    echo = hear(view, signal, receiver, (), time_s)
+    echo = receive_echo(view, signal, receiver, (), time_s)
     path = static_paths(view, site)
     wave = view.grid.wavelength_m
     departure = np.exp(2j * np.pi / wave * view.transmitters[0].elements_m @ path.aod[0]) / 2
@@ -112,7 +119,7 @@ def test_a_monostatic_link_has_neither_offsets_nor_jitter():
         for scene in (shaken, steady):
             view = only(scene, index)
             assert static_channel(view, view.receiver("east")).any()
-            echoes.append(hear(view, transmit(view, 0), "east", (), 0.0))
+            echoes.append(receive_echo(view, transmit(view, 0), "east", (), 0.0))
         assert np.allclose(*echoes, atol=1e-6 * np.abs(echoes[1]).max()) == is_same
 
 
@@ -122,7 +129,7 @@ def test_jitter_remains_beside_the_offsets():
     view = only(scene, 0)
     site = view.receiver("east")
     signal = transmit(view, 0)
-    found = hear(view, signal, "east", (), 0.0)
+    found = receive_echo(view, signal, "east", (), 0.0)
     # The same draws, applied to the apparent paths instead of the matrix.
     _, generator = paths_to(view, 0, site, (), 0.0)
     apparent = apparent_paths(static_paths(view, site), link_offsets(view, site, 0.0))

@@ -8,7 +8,7 @@ from networks import RADAR, TARGETS, network
 
 from cooperative_isac.channel.fading import coherence_block, draw_reflections, link_reflections
 from cooperative_isac.channel.paths import PathKind
-from cooperative_isac.pipeline import hear, make_frame, paths_to, receive, transmit
+from cooperative_isac.pipeline import make_frame, paths_to, receive, receive_echo, transmit
 from cooperative_isac.scene.draw import scene_targets
 from cooperative_isac.scene.model import TargetClass, TargetState
 
@@ -57,7 +57,9 @@ def test_amplitudes_are_constant_in_a_block_and_others_in_the_next():
     clutter = sets[0].kind == PathKind.CLUTTER
     assert not np.any(sets[0].delay_s[clutter] == sets[5].delay_s[clutter])
     # Noise is that of the frame.
-    echoes = [hear(scene, transmit(scene, number), "west", targets, 0.0) for number in (0, 4)]
+    echoes = [
+        receive_echo(scene, transmit(scene, number), "west", targets, 0.0) for number in (0, 4)
+    ]
     assert not np.any(echoes[0] == echoes[1])
 
 

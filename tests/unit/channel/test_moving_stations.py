@@ -8,7 +8,14 @@ from networks import RADAR, network
 
 from cooperative_isac.channel.paths import PathKind, draw_paths
 from cooperative_isac.channel.world import moving_static_paths, static_matrix, static_paths
-from cooperative_isac.pipeline import hear, make_frame, paths_to, receive, static_channel, transmit
+from cooperative_isac.pipeline import (
+    make_frame,
+    paths_to,
+    receive,
+    receive_echo,
+    static_channel,
+    transmit,
+)
 from cooperative_isac.scene.model import TargetClass, TargetState
 
 LIGHT_MPS = 299_792_458.0
@@ -150,7 +157,7 @@ def test_a_tracked_station_at_rest_is_heard_as_one_that_stands():
     scenes = [network(extra=world), network(still, extra=world)]
     for receiver in ("west", "east"):
         echoes = [
-            hear(at(scene, 1.0), transmit(at(scene, 1.0), 3), receiver, states())
+            receive_echo(at(scene, 1.0), transmit(at(scene, 1.0), 3), receiver, states())
             for scene in scenes
         ]
         assert np.allclose(echoes[0], echoes[1], atol=2e-5 * np.abs(echoes[0]).max())
@@ -169,7 +176,7 @@ def test_the_doppler_shift_of_a_line_of_sight_is_seen_in_the_echo():
         propagation=replace(view.propagation, noise_power_w=1e-40),
     )
     signal = transmit(view, 0)
-    echo = hear(view, signal, "car", ())
+    echo = receive_echo(view, signal, "car", ())
     paths, _ = paths_to(view, 0, view.receiver("car"), ())
     assert list(paths.kind) == [PathKind.LINE_OF_SIGHT]
     # What is left of the phases over the symbols behind the transmitted signal.
@@ -246,7 +253,7 @@ def test_receive_hears_the_stations_where_the_frame_has_them():
     echoes = receive(scene, frame, "car", states())
     assert set(echoes) == {"high"}
     view = at(scene, 2.0)
-    expected = hear(view, frame.on("high"), "car", states(), 2.0)
+    expected = receive_echo(view, frame.on("high"), "car", states(), 2.0)
     assert np.array_equal(echoes["high"].samples, expected)
-    elsewhere = hear(scene, frame.on("high"), "car", states(), 2.0)
+    elsewhere = receive_echo(scene, frame.on("high"), "car", states(), 2.0)
     assert not np.allclose(elsewhere, expected)

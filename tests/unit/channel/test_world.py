@@ -17,7 +17,7 @@ from cooperative_isac.channel.world import (
     static_matrix,
     static_paths,
 )
-from cooperative_isac.pipeline import hear, paths_to, transmit
+from cooperative_isac.pipeline import paths_to, receive_echo, transmit
 from cooperative_isac.scene.draw import scene_targets
 from cooperative_isac.scene.file.config import load_scene, parse_scene
 from cooperative_isac.scene.model import TargetClass, TargetState
@@ -209,7 +209,7 @@ def test_the_echo_is_that_of_targets_and_world_with_every_clock_offset():
     target = TargetState(
         "a", TargetClass.UAV, np.array([20.0, 18.0, 9.0]), np.array([3.0, 1.0, 0.0])
     )
-    found = hear(scene, frame, receiver.name, [target])
+    found = receive_echo(scene, frame, receiver.name, [target])
     # the same by applying every static path by itself, with the same draws
     paths, generator = paths_to(scene, 3, receiver, [target])
     state = generator.bit_generator.state
@@ -220,7 +220,7 @@ def test_the_echo_is_that_of_targets_and_world_with_every_clock_offset():
     assert np.allclose(found, expected, atol=2e-4 * np.abs(expected).max())
     still = silent(world_scene("{ground: {height_m: -1.5}}"))
     assert not np.allclose(
-        found, hear(still, frame, receiver.name, [target]), atol=0.1 * np.abs(found).max()
+        found, receive_echo(still, frame, receiver.name, [target]), atol=0.1 * np.abs(found).max()
     )
 
 

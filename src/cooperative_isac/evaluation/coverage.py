@@ -117,7 +117,7 @@ def line_of_sight_snr(scene: Scene, transmitter: Site, receiver: Site) -> float:
     """SNR after integration of the direct path between two sites; 0 where there is none."""
     if scene.world is None or not scene.world.line_of_sight:
         return 0.0
-    amplitude = line_of_sight(scene, transmitter, receiver)[1]
+    amplitude = line_of_sight(scene, transmitter, receiver).amplitude
     gain = integration_gain(scene, transmitter, receiver)
     return float(np.sum(np.abs(amplitude) ** 2)) * gain
 

@@ -319,8 +319,8 @@ def _rates(file: schema.NetworkFile) -> Iterator[Problem]:
         if frames < 1 - RATE_TOLERANCE or abs(frames - round(frames)) > RATE_TOLERANCE * frames:
             yield Problem(
                 f"bands[{index}].frame_rate_hz",
-                f"is {rate_hz:g}; must be update_rate_hz ({file.update_rate_hz:g}) or it divided by a "
-                "whole number, as the bands share the frames of the scene",
+                f"is {rate_hz:g}; must be update_rate_hz ({file.update_rate_hz:g}) or it divided by "
+                "a whole number, as the bands share the frames of the scene",
             )
     if not any(frame_stride(file, band) == 1 for band in file.bands):
         yield Problem(

@@ -31,7 +31,7 @@ from cooperative_isac.scene.motion.waypoints import waypoints_at_speed
 from cooperative_isac.schemes.registry import make_scheme
 from cooperative_isac.tracking.tracker import Tracker
 
-STAGES = ("receive", "encode", "after sending", "encode + after")
+STAGES = ("hear", "encode", "after sending", "encode + after")
 TRACK_THRESHOLD_M = 1.0  # within which a track holds its target
 NUM_CORNERS = 4  # of a target's loop
 INSIDE_M = 8.0  # of loops to the border of the box
@@ -123,16 +123,16 @@ def run(scene: Scene, ends: Ends, num_frames: int, live: bool) -> tuple[dict, di
         for station, encoder in ends.encoders.items():
             began_s = time.process_time()
             echoes = receive(scene, frame, station, targets)
-            received_s = time.process_time()
+            heard_s = time.process_time()
             packets[station] = encoder.encode(echoes, frame)
             encoded_s = time.process_time()
             encoder.idle()
             ended_s = time.process_time()
             if number:
-                times_ms["receive"].append(1e3 * (received_s - began_s))
-                times_ms["encode"].append(1e3 * (encoded_s - received_s))
+                times_ms["hear"].append(1e3 * (heard_s - began_s))
+                times_ms["encode"].append(1e3 * (encoded_s - heard_s))
                 times_ms["after sending"].append(1e3 * (ended_s - encoded_s))
-                times_ms["encode + after"].append(1e3 * (ended_s - received_s))
+                times_ms["encode + after"].append(1e3 * (ended_s - heard_s))
 
         # What the center makes of the packets.
         detections = ends.decoder.decode(packets, frame)

@@ -86,7 +86,7 @@ def _resting(scene: Scene, receiver: Site) -> tuple[int, ...]:
 def _paths_from(scene: Scene, receiver: Site, transmitters: Iterable[int]) -> PathSet:
     """Static paths from some of the transmitters, by their indices, to one receiver."""
     parts = []
-    num_before = 0
+    num_before = 0  # paths of the transmitters before
     for index in transmitters:
         site = scene.transmitters[index]
         paths = _link_paths(scene, site, receiver)

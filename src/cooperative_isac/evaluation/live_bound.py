@@ -35,7 +35,7 @@ def network_bound(scene: Scene, frame: Frame, targets: Sequence[TargetState]) ->
 def true_paths(
     scene: Scene, number: int, targets: Sequence[TargetState], time_s: float | None = None
 ) -> dict[str, PathSet]:
-    """Paths of frame `number` to each receiver by name, as of pipeline.receive_echo."""
+    """The paths to each receiver, by its name, that pipeline.hear draws for frame `number`."""
     return {
         site.name: paths_to(scene, number, site, targets, time_s)[0] for site in scene.receivers
     }

@@ -318,8 +318,8 @@ class Scene:
     ) -> dict[str, Pose]:
         """Poses of the stations that move, at a time after the scene's start.
 
-        reported: of the stations whose pose comes from odometry or /tf; one that is missing stands
-        where the file says
+        reported: of the stations whose pose comes from odometry or /tf, by name; one without a
+        report has the pose of the scene file
         """
         reported = reported or {}
         return {

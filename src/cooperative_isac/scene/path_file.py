@@ -330,6 +330,8 @@ class _Arrays:
         """
         if "names" not in self:
             return _counted_names(kinds)
+
+        # Valid as parts of the names of topics.
         names = tuple(str(name) for name in self._checked("names", kinds.shape, "U", "text"))
         for name in names:
             is_plain = name.isascii() and name.isidentifier()

@@ -9,8 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from cooperative_isac.fronthaul.downlink import pack_downlink
-from cooperative_isac.scene.band import OfdmGrid
-from cooperative_isac.scene.model import Scene
+from cooperative_isac.scene.model import OfdmGrid, Scene
 from cooperative_isac.waveform.signal import Signal, comb
 
 # sqrt(W): no receiver delivers it, and matched filters of more overflow in float32.

@@ -346,6 +346,7 @@ def build_targets(
         except ValueError as error:
             problems.append(Problem(f"targets[{index}].motion", str(error)))
             continue
+
         if entry.appears_s:
             motion = Delayed(motion, entry.appears_s)
         rcs_m2 = None if entry.rcs_dbsm is None else 10 ** (entry.rcs_dbsm / 10)
@@ -398,6 +399,8 @@ def _trajectory(entry: schema.TrajectoryEntry, folder: Path) -> Motion:
     """Motion along a stretch of a recorded trajectory."""
     path = folder / os.path.expanduser(expand_variables(entry.file))
     recorded = read_trajectory(path, entry.time_unit, entry.rate_hz, entry.axes)
+
+    # The stretch that is used, turned and moved.
     stretch = placed(
         recorded,
         entry.start_s,
@@ -408,6 +411,7 @@ def _trajectory(entry: schema.TrajectoryEntry, folder: Path) -> Motion:
     )
     if entry.height_m is not None:
         stretch = at_height(stretch, entry.height_m)
+
     motion = trajectory_motion(stretch, entry.smoothing_s, entry.loop)
     return replace(motion, note=recorded.note)
 

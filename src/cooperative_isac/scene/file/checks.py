@@ -159,6 +159,7 @@ def _symbols(file: schema.SceneFile) -> Iterator[Problem]:
             "symbols; set waveform.reference_subcarrier_stride and reference_symbol_stride, or "
             "symbols: payload",
         )
+
     static_paths = static_suppression(file)
     if static_paths != "keep" and file.users.num_users >= file.waveform.num_symbols:
         yield Problem(
@@ -206,6 +207,8 @@ def _paths(file: schema.SceneFile) -> Iterator[Problem]:
                 "propagation.path_kinds", "goes with propagation.paths only; leave it out"
             )
         return
+
+    # Keys beside it.
     if file.targets:
         yield Problem(
             "targets",
@@ -225,6 +228,8 @@ def _paths(file: schema.SceneFile) -> Iterator[Problem]:
             "places surfaces, but with propagation.paths all paths come from "
             "that file; leave one of the two keys out",
         )
+
+    # Kinds of its paths.
     for kind, count in Counter(propagation.path_kinds or []).items():
         if count > 1:
             yield Problem("propagation.path_kinds", f"lists '{kind}' twice")
@@ -250,6 +255,8 @@ def _world(file: schema.SceneFile) -> Iterator[Problem]:
         yield Problem(
             "world", "is for scenes of dimension 3 only; set dimension: 3 or leave it out"
         )
+
+    # Ground, walls and boxes.
     if world.ground:
         yield from _material(world.ground.material, "world.ground.material")
     for i, wall in enumerate(world.walls):

@@ -315,13 +315,17 @@ def _rates(file: schema.NetworkFile) -> Iterator[Problem]:
     """Every band is on the air in each n-th frame of the scene, and some band in every frame."""
     for index, band in enumerate(file.bands):
         rate_hz = file.update_rate_hz if band.frame_rate_hz is None else band.frame_rate_hz
+
+        # Frames of the scene from one of the band to the next: a whole number.
         frames = file.update_rate_hz / rate_hz
         if frames < 1 - RATE_TOLERANCE or abs(frames - round(frames)) > RATE_TOLERANCE * frames:
             yield Problem(
                 f"bands[{index}].frame_rate_hz",
-                f"is {rate_hz:g}; must be update_rate_hz ({file.update_rate_hz:g}) or it divided by "
-                "a whole number, as the bands share the frames of the scene",
+                f"is {rate_hz:g}; must be update_rate_hz ({file.update_rate_hz:g}) or it divided "
+                "by a whole number, as the bands share the frames of the scene",
             )
+
+    # The fastest band has the rate of the scene.
     if not any(frame_stride(file, band) == 1 for band in file.bands):
         yield Problem(
             "update_rate_hz",

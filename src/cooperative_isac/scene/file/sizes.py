@@ -44,6 +44,7 @@ def num_elements(array: schema.Ula | schema.Planar | schema.Custom) -> int:
 
 def _counts(file: schema.SceneFile) -> Iterator[Problem]:
     """Numbers of sites, elements, targets and users."""
+    # Sites and their arrays.
     for group in ("transmitters", "receivers"):
         sites = getattr(file, group)
         if len(sites) > MOST_SITES:
@@ -58,6 +59,8 @@ def _counts(file: schema.SceneFile) -> Iterator[Problem]:
                 yield Problem(
                     f"{group}[{index}].array", f"has {count:,} elements; at most {MOST_ELEMENTS:,}"
                 )
+
+    # Arrays of a frame.
     limits = {
         "targets": len(file.targets),
         "sensing.max_targets": file.sensing.max_targets,

@@ -118,6 +118,8 @@ def parse_yaml(text: str, source: str) -> Document:
     if len(text) > MOST_CHARACTERS:
         problem = f"has {len(text):,} characters; a scene file has at most {MOST_CHARACTERS:,}"
         raise SceneError(source, [Problem("", problem)])
+
+    # Nodes with lines, then plain data.
     try:
         loader = _Loader(text)
         root = loader.get_single_node()
@@ -136,6 +138,7 @@ def parse_yaml(text: str, source: str) -> Document:
     except RecursionError:
         problem = "not valid YAML: lists and mappings are nested too deeply"
         raise SceneError(source, [Problem("", problem)]) from None
+
     if not isinstance(data, dict) or not isinstance(root, yaml.MappingNode):
         place = source if root is None else f"{source}:{root.start_mark.line + 1}"
         raise SceneError(place, [Problem("", "must be a mapping of keys, such as 'dimension: 3'")])

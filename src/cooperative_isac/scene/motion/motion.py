@@ -24,7 +24,7 @@ class Motion(Protocol):
 
     @property
     def duration_s(self) -> float:
-        """How long the motion is defined, s; inf for one without end."""
+        """Duration over which the motion is defined, s; inf for one without end."""
 
 
 def is_defined(motion: Motion, time_s: float) -> bool:

@@ -189,6 +189,8 @@ def _kitti_times(path: Path, count: int, time_unit: str | None) -> np.ndarray:
             f"{path}: KITTI poses have no stamps; put times.txt beside the file, "
             "or give motion.rate_hz (10 for KITTI odometry)"
         )
+
+    # One stamp for each pose.
     rows, _ = _rows(beside)
     values = [_numbers(beside, row, row.cells, ("time",)) for row in rows]
     table = _rising(beside, rows, values)

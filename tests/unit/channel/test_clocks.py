@@ -78,14 +78,14 @@ def test_a_line_of_sight_shows_the_offsets_of_both_clocks(tracked, time_s):
     assert phase == pytest.approx(np.exp(1j * turned), abs=1e-3)
 
 
-def test_phases_go_on_from_frame_to_frame_as_the_frequencies_say():
+def test_clock_phases_are_continuous_over_frames():
     scene = network(EAST_CLOCK, WEST_CLOCK, extra=SIGHT)
     step_s = 1e-4
     first, second = (measured(scene, "east", 2.0 + shift) for shift in (0.0, step_s))
     assert second[2] / first[2] == pytest.approx(np.exp(2j * np.pi * first[1] * step_s), abs=1e-3)
 
 
-def test_offsets_add_along_a_chain_and_vanish_for_a_station_with_itself():
+def test_clock_offsets_add_along_a_chain():
     scene = network(EAST_CLOCK, WEST_CLOCK)
     west, east = (link_offsets(scene, scene.receiver(name), 3.0) for name in ("west", "east"))
     names = [site.name for site in scene.transmitters]
@@ -146,7 +146,7 @@ def residual(place, level_db):
 SELF = residual("[-3, 30, 10]", -110)
 
 
-def test_what_is_left_of_its_own_signal_is_noise_of_a_full_duplex_station():
+def test_residual_self_interference_is_noise():
     scene = network(SELF, ("power_dbm: 30", "power_dbm: 33"))
     thermal_w = scene.propagation.noise_power_w
     # 33 dBm over 32 subcarriers, 110 dB down.

@@ -1,4 +1,4 @@
-"""Reflections that are constant over a coherence time: who shares them, and their statistics."""
+"""Reflections over a coherence time: what they depend on, and their statistics."""
 
 from dataclasses import replace
 
@@ -26,7 +26,8 @@ def standing(*names):
 
 def reflections(scene, block, names=("van", "bird"), ends=(0, 1), count=0):
     targets = standing(*names)
-    transmitter, receiver = scene.transmitters[ends[0]], scene.receivers[ends[1]]
+    transmitter = scene.transmitters[ends[0]]
+    receiver = scene.receivers[ends[1]]
     return link_reflections(scene, transmitter, receiver, targets, count, block)
 
 
@@ -118,7 +119,8 @@ def test_a_cross_section_is_kept_in_a_block_and_phases_turn(extra):
 
 def test_a_target_keeps_its_reflections_when_others_come_and_go():
     scene = network(extra=COHERENT)
-    both, alone = reflections(scene, 7), reflections(scene, 7, ("bird",))
+    both = reflections(scene, 7)
+    alone = reflections(scene, 7, ("bird",))
     assert both[1] == alone[0]
     assert reflections(scene, 7, ("bird", "van"))[1] == both[0]
 

@@ -33,8 +33,11 @@ def quiet(scene):
 
 def expected_echo(scene, arrays, number, receiver, kinds):
     """The sum of docs/path_files.md, element by element, from the arrays of the file."""
-    frame, grid, site = transmit(scene, number), scene.grid, scene.receivers[receiver]
-    offsets, times = grid.subcarrier_offsets_hz, grid.symbol_times_s
+    frame = transmit(scene, number)
+    grid = scene.grid
+    site = scene.receivers[receiver]
+    offsets = grid.subcarrier_offsets_hz
+    times = grid.symbol_times_s
     sent = [frame.toward(index, np.eye(8)) for index in range(2)]  # [subcarrier, antenna, symbol]
     echo = np.zeros((8, grid.num_subcarriers, grid.num_symbols), complex)
     for kind in kinds:
@@ -67,7 +70,8 @@ def expected_echo(scene, arrays, number, receiver, kinds):
                     ("r", site.elements_m),
                     ("t", scene.transmitters[value["tx"]].elements_m),
                 ):
-                    theta, phi = value[f"theta_{end}"], value[f"phi_{end}"]
+                    theta = value[f"theta_{end}"]
+                    phi = value[f"phi_{end}"]
                     unit = [np.sin(theta) * np.cos(phi), np.sin(theta) * np.sin(phi), np.cos(theta)]
                     ways.append(
                         np.array(
@@ -158,7 +162,8 @@ def test_clock_offsets_reach_static_paths(tmp_path, arrays):
     )
     steady = replace(scene, propagation=replace(scene.propagation, timing_offset_std_s=0.0))
     frame = transmit(scene, 0)
-    shaken, still = receive_echo(scene, frame, "rx1", ()), receive_echo(steady, frame, "rx1", ())
+    shaken = receive_echo(scene, frame, "rx1", ())
+    still = receive_echo(steady, frame, "rx1", ())
     assert np.linalg.norm(shaken - still) > 0.05 * np.linalg.norm(still)
     file = scene.propagation.paths
     own = file.static["line_of_sight"].receiver == 0

@@ -1,4 +1,4 @@
-"""Matching that remembers, and false tracks."""
+"""Matching of tracks from frame to frame, and false tracks."""
 
 import numpy as np
 

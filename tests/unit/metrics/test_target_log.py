@@ -35,7 +35,8 @@ def test_figures_are_those_of_the_whole_history():
     rng = np.random.default_rng(4)
     errors = np.where(rng.random(500) < 0.1, np.inf, rng.exponential(0.5, 500))
     ids = [None if np.isinf(error) else int(number) // 50 for number, error in enumerate(errors)]
-    score, counted = score_of(ids, errors), errors[SETTINGS.confirm_window :]
+    score = score_of(ids, errors)
+    counted = errors[SETTINGS.confirm_window :]
     near = counted[np.isfinite(counted)]
     assert score.continuity == pytest.approx(np.mean(counted < 1.0))
     assert score.rmse_m == pytest.approx(np.sqrt(np.mean(near**2))) and score.identity_switches == 9

@@ -226,7 +226,7 @@ def test_a_clock_drifts():
     assert not clock.is_ideal
 
 
-def test_the_radar_cross_section_of_a_target_goes_before_that_of_its_class():
+def test_own_cross_section_precedes_that_of_the_class():
     campus = load_scene("campus")
     first = campus.targets[0]
     strong = replace(campus, targets=(replace(first, rcs_m2=7.0), *campus.targets[1:]))

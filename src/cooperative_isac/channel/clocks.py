@@ -65,6 +65,8 @@ def apparent_paths(paths: PathSet, offsets: ClockOffsets | None) -> PathSet:
 def clock_phasors(grid: OfdmGrid, offsets: ClockOffsets) -> np.ndarray:
     """Phasors of the clock offsets, by which the echoes of each transmitter are multiplied.
 
+    At subcarrier offset f and time t they are exp(j (phase + 2 pi (frequency t - timing f))).
+
     Returns [num_transmitters, num_subcarriers, num_symbols], complex64.
     """
     over_subcarriers = np.outer(offsets.timing_s, grid.subcarrier_offsets_hz)

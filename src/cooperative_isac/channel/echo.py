@@ -116,10 +116,10 @@ def clock_jitter(
 
     Returns [num_transmitters, num_symbols], complex64; None: the scene has no such offsets.
     """
-    air = scene.propagation
-    if not air.timing_offset_std_s and not air.frequency_offset_std_hz:
+    propagation = scene.propagation
+    if not propagation.timing_offset_std_s and not propagation.frequency_offset_std_hz:
         return None
-    phasors = clock_phases(air, grid, len(scene.transmitters), generator)
+    phasors = clock_phases(propagation, grid, len(scene.transmitters), generator)
     is_monostatic = [site.name == receiver.name for site in scene.transmitters]
     phasors[is_monostatic] = 1
     return phasors

@@ -88,10 +88,10 @@ def draw_reflections(
     cross section.
     Source: CF section II-C; 3GPP TR 38.901 section 7.9.2, without its angular component sigma_D.
     """
-    air = scene.propagation
-    clutter = complex_normal(generator, (num_scatterers,), air.clutter.reflection_variance)
-    if not air.has_radar_equation:
-        of_targets = complex_normal(generator, (len(targets),), air.reflection_variance)
+    propagation = scene.propagation
+    clutter = complex_normal(generator, (num_scatterers,), propagation.clutter.reflection_variance)
+    if not propagation.has_radar_equation:
+        of_targets = complex_normal(generator, (len(targets),), propagation.reflection_variance)
         return np.append(of_targets, clutter)
 
     # Cross section of each target on this link, and a uniform phase.
@@ -108,5 +108,6 @@ def unit_log_normal(std_db: np.ndarray, generator: np.random.Generator) -> np.nd
     std_db: [...], float64, dB, standard deviation of the decibels of each draw
     Returns [...], float64.
     """
-    std_nepers = std_db * np.log(10) / 10
-    return np.exp(std_nepers * generator.standard_normal(np.shape(std_db)) - std_nepers**2 / 2)
+    # Deviation of the natural logarithm, whose mean is such that the mean of the draws is 1.
+    log_std = std_db * np.log(10) / 10
+    return np.exp(log_std * generator.standard_normal(np.shape(std_db)) - log_std**2 / 2)

@@ -121,7 +121,12 @@ def gain_slope(scene: Scene, path: BistaticGeometry) -> np.ndarray:
     path: geometry of points [...]
     Returns [..., 3], float64, 1/m.
     """
+    # Amplitude over 1 / (d_tx d_rx).
     if scene.propagation.has_radar_equation:
-        return -path.aod / path.tx_distance_m[..., None] - path.aoa / path.rx_distance_m[..., None]
+        tx_slope = path.aod / path.tx_distance_m[..., None]
+        rx_slope = path.aoa / path.rx_distance_m[..., None]
+        return -tx_slope - rx_slope
+
+    # Amplitude over (d_tx + d_rx)^(-zeta / 2).
     by_range = -scene.propagation.pathloss_exponent / (2 * path.range_m[..., None])
     return by_range * path.range_gradient

@@ -140,7 +140,8 @@ def _point_paths(
     geometry = link_geometry(site, receiver, points_m, velocities_mps, wavelength_m)
     gain = unit_gain(scene, site, receiver, geometry)
 
-    # Random reflections.
+    # Random reflections: drawn for this frame, or constant in the coherence block with a phase that
+    # turns with the path's length.
     if block is None:
         variance = np.full(num_points, scene.propagation.reflection_variance)
         variance[len(targets) :] = scene.propagation.clutter.reflection_variance

@@ -151,17 +151,16 @@ def diffuse_scattering(
 ) -> StaticPaths:
     """Paths by way of a surface's tiles.
 
-    Each tile scatters the share S^2 of what it reflects of the power that falls on it, with
-    Lambert's cosine and a phase of its own, random and drawn once: a radar cross section of 4 S^2 R
-    cos(incidence) cos(scattering) area. On a link with a moving end the phase turns with the path's
-    length.
+    A tile reflects the share R of the incident power, and scatters the share S^2 of this with
+    Lambert's cosine: its radar cross section is 4 S^2 R cos(incidence) cos(scattering) area. Its
+    phase is random and drawn once; on a link with a moving end it turns with the path's length.
 
     Source: Degli-Esposti et al., IEEE Trans. Antennas Propag. 55(1), 2007, Lambertian pattern.
     """
     assert scene.world is not None  # surfaces are those of a world
     wavelength_m = scene.grid.wavelength_m
     centers_m, area_m2 = surface.tiles(scene.world.tile_m)
-    phases = np.exp(2j * np.pi * generator.random(len(centers_m)))
+    random_phase = np.exp(2j * np.pi * generator.random(len(centers_m)))
 
     # Paths exist where both ends are on one side of the surface, and nothing is between.
     tx_height_m = (transmitter.position_m - surface.corner_m) @ surface.normal
@@ -171,14 +170,14 @@ def diffuse_scattering(
     exists = outward.exists & inward.exists & (tx_height_m * rx_height_m > 0)
 
     # Radar cross section of each tile.
-    incidence = np.abs(outward.departure @ surface.normal)
-    scattering = np.abs(inward.departure @ surface.normal)
-    reflectivity = mean_reflectivity(surface.material, incidence)
-    share = surface.material.scattering**2
-    rcs_m2 = 4 * share * reflectivity * incidence * scattering * area_m2
+    incidence_cosine = np.abs(outward.departure @ surface.normal)
+    scattering_cosine = np.abs(inward.departure @ surface.normal)
+    reflectivity = mean_reflectivity(surface.material, incidence_cosine)
+    scattered_share = surface.material.scattering**2
+    rcs_m2 = 4 * scattered_share * reflectivity * incidence_cosine * scattering_cosine * area_m2
 
     # Amplitude by the radar equation, with the phase of the length where an end moves.
-    amplitude = phases * radar_amplitude(
+    amplitude = random_phase * radar_amplitude(
         wavelength_m, rcs_m2, outward.distance_m, inward.distance_m
     )
     length_m = outward.distance_m + inward.distance_m

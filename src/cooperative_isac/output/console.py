@@ -72,7 +72,7 @@ def keep_unencodable() -> None:
 
 
 def _stacked(table: Table) -> Table:
-    """A row of a table as lines of header and value, an empty line between rows."""
+    """The table with each row as a block of lines of header and value."""
     lines = Table.grid(padding=(0, 1))
     lines.title = table.title
     lines.title_justify = table.title_justify

@@ -359,9 +359,12 @@ class _Arrays:
         return paths
 
     def paths(self, group: str, num_receivers: int, num_transmitters: int) -> PathList:
-        """The paths of one group of arrays.
+        """The paths of one group of arrays, with a common prefix of their names.
 
-        group: prefix of their names
+        Their suffixes: tau (delay, ns), theta_t, phi_t, theta_r, phi_r (zenith and azimuth at
+        transmitter and receiver, rad), a (amplitude), nu (Doppler shift, Hz), rx, tx (sites).
+
+        group: the prefix
         """
         # Delays.
         delays_ns = self.real(f"{group}_tau", (None,))

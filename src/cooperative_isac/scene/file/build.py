@@ -210,6 +210,8 @@ def static_suppression(file: schema.SceneFile) -> str:
     """
     if file.sensing.static_paths is not None:
         return file.sensing.static_paths
+
+    # Kinds of a path file's paths; all of them without the key.
     traced_kinds = set()
     if file.propagation.paths is not None:
         traced_kinds = {*(file.propagation.path_kinds or PATH_KINDS)}

@@ -237,12 +237,13 @@ def _paths(file: schema.SceneFile) -> Iterator[Problem]:
 
 def _noise(file: schema.SceneFile) -> Iterator[Problem]:
     """Noise is a power or a noise figure."""
-    air = file.propagation
-    if air.noise_figure_db is not None and "noise_power_dbm" in air.model_fields_set:
+    propagation = file.propagation
+    has_power = "noise_power_dbm" in propagation.model_fields_set
+    if propagation.noise_figure_db is not None and has_power:
         yield Problem(
             "propagation.noise_figure_db",
-            f"is {air.noise_figure_db:g} beside noise_power_dbm "
-            f"({air.noise_power_dbm:g}); give one of the two keys",
+            f"is {propagation.noise_figure_db:g} beside noise_power_dbm "
+            f"({propagation.noise_power_dbm:g}); give one of the two keys",
         )
 
 

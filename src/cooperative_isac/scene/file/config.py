@@ -163,7 +163,8 @@ def scene_path(name_or_path: str | Path) -> Path:
 
 def scene_folders() -> list[Path]:
     """Folders of shipped scenes: beside the source, under each ROS prefix, and under Python's."""
-    beside_source = Path(__file__).resolve().parents[4] / "config" / "scenes"
+    repository = Path(__file__).resolve().parents[4]
+    beside_source = repository / "config" / "scenes"
     ros_prefixes = filter(None, os.environ.get("AMENT_PREFIX_PATH", "").split(os.pathsep))
     installed = [
         Path(prefix) / "share" / "cooperative_isac" / "config" / "scenes"

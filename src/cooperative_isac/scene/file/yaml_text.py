@@ -97,7 +97,7 @@ class Document:
     root: yaml.MappingNode
 
     def line(self, key: str) -> int:
-        """Line of a key such as `receivers[1].array.kind`, or of the nearest one around it."""
+        """Line of a key such as `receivers[1].array.kind`, or of the nearest key around it."""
         node: yaml.Node = self.root
         mark = node.start_mark
         rest = key

@@ -209,8 +209,7 @@ def _seconds(
     Returns [num_poses], float64, s, and the note.
     """
     if time_unit is not None:
-        unit_s = TIME_UNITS_S[time_unit]
-        return (stamps if unit_s == 1 else (stamps - stamps[0]) * unit_s), ""
+        return _in_seconds(stamps, time_unit), ""
 
     # Usual step and largest speed, as if the unit were s.
     steps = np.diff(stamps)
@@ -246,7 +245,19 @@ def _seconds(
         )
     unit = units[0]
     note = f"stamps read as {unit} (motion.time_unit: {unit})"
-    return (stamps - stamps[0]) * TIME_UNITS_S[unit], note
+    return _in_seconds(stamps, unit), note
+
+
+def _in_seconds(stamps: np.ndarray, unit: str) -> np.ndarray:
+    """Stamps of a unit in s; those in s keep their origin, others count from the first one.
+
+    Long counts of ns would lose digits by conversion.
+
+    stamps: [num_poses], float64
+    """
+    if unit == "s":
+        return stamps
+    return (stamps - stamps[0]) * TIME_UNITS_S[unit]
 
 
 def _rows(path: Path) -> tuple[list[_Row], _Row]:

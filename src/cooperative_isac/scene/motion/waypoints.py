@@ -22,7 +22,7 @@ MIN_SMOOTHED_POSES = 5
 # pose: a lap's last pose often repeats its first, and a spline would swing over so short a step.
 SHORTEST_STEP_SHARE = 0.2
 # Time by which a pose may be outside of a stretch and still belong to it, s: rounding.
-STAMP_TOLERANCE_S = 1e-9
+STRETCH_TOLERANCE_S = 1e-9
 
 
 def waypoints_at_speed(
@@ -77,7 +77,9 @@ def placed(
 
     # Poses of the stretch.
     elapsed_s = trajectory.times_s - trajectory.times_s[0]
-    keep = (elapsed_s >= start_s - STAMP_TOLERANCE_S) & (elapsed_s <= stop_s + STAMP_TOLERANCE_S)
+    keep = (elapsed_s >= start_s - STRETCH_TOLERANCE_S) & (
+        elapsed_s <= stop_s + STRETCH_TOLERANCE_S
+    )
     if keep.sum() < 2:
         raise ValueError(
             f"start_s {start_s:g} and stop_s {stop_s:g} leave {keep.sum()} poses of a "

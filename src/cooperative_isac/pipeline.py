@@ -67,7 +67,8 @@ def transmit(scene: Scene, number: int) -> Signal:
     waveform = scene.waveform
     antennas = antenna_slices(scene)
 
-    # Precoders of the users' channels, within the power limit of each transmitter.
+    # Precoders of the users' channels, within the power limit of each transmitter; MMSE has the
+    # power of all transmitters per subcarrier.
     channels = downlink_channels(scene, number)
     total_power_w = waveform.power_w * len(scene.transmitters) / scene.grid.num_subcarriers
     precoders = precode(waveform.precoder, channels, scene.users.noise_power_w, total_power_w)

@@ -122,7 +122,8 @@ def _fisher_information(
     of_streams = [np.concatenate([path.signal for path in stream]) for stream in streams]
     signal = np.stack(of_streams, -1).swapaxes(0, 1)
 
-    # Weights of the factors in the echo and in its derivatives.
+    # Weights of the factors in the derivatives of the echo, and in the echo itself: the sum of its
+    # derivatives with the real parts of the reflections, times the reflections.
     derivatives = derivative_weights(basis, target_of_path, num_targets, dimension)
     reflections = np.array([path.amplitude / path.gain for path in basis])
     echo = np.tensordot(reflections, derivatives[-2 * num_paths : -num_paths], 1)

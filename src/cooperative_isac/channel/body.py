@@ -10,7 +10,7 @@ from cooperative_isac.scene.model import Body, TargetState
 # evenly. Half and half is an assumption between a smooth hull (all glint) and the five separate
 # scatterers of TR 38.901's vehicle.
 GLINT_SHARE = 0.5
-# Speed below which a target has no heading of its own, m/s: rounding of a target that stands.
+# Speed below which a target has no heading of its own, m/s: rounding of a target at rest.
 STANDING_MPS = 1e-3
 # Length of the sum of two unit vectors below which they count as opposite: rounding.
 OPPOSITE = 1e-6
@@ -21,7 +21,7 @@ CORNERS = np.array([[1.0, 1.0, 0.0], [1.0, -1.0, 0.0], [-1.0, -1.0, 0.0], [-1.0,
 def body_axes(velocity_mps: np.ndarray) -> np.ndarray:
     """Rotation from body axes to map axes: x along the horizontal velocity, z up.
 
-    A target that stands has the map's x axis.
+    A target at rest has the map's x axis.
 
     velocity_mps: [3], float64, m/s in map
     Returns [3, 3], float64.

@@ -102,14 +102,14 @@ def expected_power(
     Returns [...], float64.
     """
     if not scene.propagation.has_radar_equation:
-        mean = scene.propagation.reflection_variance
+        reflected = scene.propagation.reflection_variance
     elif rcs_m2 is None:
         of_targets = [target.rcs_m2 for target in scene.targets if target.rcs_m2 is not None]
         of_classes = [body.rcs_m2 for body in scene.bodies.values()]
-        mean = min(of_targets + of_classes)
+        reflected = min(of_targets + of_classes)
     else:
-        mean = rcs_m2
-    return mean * unit_gain(scene, transmitter, receiver, path) ** 2
+        reflected = rcs_m2
+    return reflected * unit_gain(scene, transmitter, receiver, path) ** 2
 
 
 def gain_slope(scene: Scene, path: BistaticGeometry) -> np.ndarray:

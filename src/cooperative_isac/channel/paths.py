@@ -22,7 +22,7 @@ from cooperative_isac.scene.station import Site
 
 
 class PathKind(IntEnum):
-    """Kind of a propagation path, by what reflects it on its way."""
+    """Kind of a propagation path, by the object that reflects it."""
 
     TARGET = 0
     CLUTTER = 1

@@ -195,13 +195,14 @@ def _seen_body(
 
 
 def _paths_over(scene: Scene, scatterers: Scatterers, tx_end: _End, rx_end: _End) -> TargetPaths:
-    """Paths from one end over each scatterer to the other, those that exist."""
+    """Paths from one end by way of each scatterer to the other end, those that exist."""
     wavelength_m = scene.grid.wavelength_m
     outward = tx_end.legs(scene, scatterers.points_m)
     inward = rx_end.legs(scene, scatterers.points_m)
     length_m = outward.distance_m + inward.distance_m
 
-    # Doppler shift: movement of the points and of both ends along the legs.
+    # Doppler shift: movement of the points and of both ends along the legs, whose directions at the
+    # points are those of straight lines from the sources.
     directions = [
         (scatterers.points_m - legs.source_m) / legs.distance_m[:, None]
         for legs in (outward, inward)

@@ -164,7 +164,7 @@ class RunScore:
         for name, threshold_m in zip(names, thresholds_m):
             if name not in self._targets:
                 self._targets[name] = TargetLog(threshold_m, self._settings)
-            self._targets[name].see(time_s)
+            self._targets[name].mark_present(time_s)
 
         self._matches = match_tracks(
             distances_m, names, track_ids, self._matches, np.array(thresholds_m)

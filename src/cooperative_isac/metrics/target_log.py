@@ -52,7 +52,7 @@ class TargetLog:
         self._switches = 0
         self._squared_errors_m2 = 0.0
 
-    def see(self, time_s: float) -> None:
+    def mark_present(self, time_s: float) -> None:
         """Note that the target is present at a time; begin a new appearance after an absence."""
         absence_s = time_s - self._last_seen_s
         self._last_seen_s = time_s

@@ -39,7 +39,7 @@ def run_command(command: Callable[[Sequence[str]], object], arguments: Sequence[
 
 
 def _discard_output() -> None:
-    """Discard what standard output still holds, so that the process ends without a fault."""
+    """Discard the buffer of standard output, so that the process ends without a fault."""
     if sys.stdout is None:
         return
     null_device = os.open(os.devnull, os.O_WRONLY)

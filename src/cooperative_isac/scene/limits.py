@@ -1,4 +1,4 @@
-"""Limits of what may enter the chain: positions, velocities and their covariances, and echoes.
+"""Limits of the inputs of the chain: positions, velocities, their covariances, and echoes.
 
 Within them a Kalman filter in float64 stays positive definite: an update loses about
 condition x 1e-16 of the smallest eigenvalue, a prediction adds process noise only. Real detections

@@ -128,7 +128,7 @@ class TargetState:
 
 @dataclass(frozen=True)
 class Sensing:
-    """Settings of the receivers' detection, and of what they report.
+    """Settings of the receivers' detection and reports.
 
     scheme: name of the sensing scheme
     symbols: payload | reference_only

@@ -9,8 +9,8 @@ from cooperative_isac.scene.station import Site
 def receiver_noise_w(scene: Scene, receiver: Site) -> float:
     """Noise power of a receiver per antenna, subcarrier and symbol, W.
 
-    In a full-duplex station the residual self-interference adds: what its cancellation leaves of
-    its own signal at full power, spread evenly over the subcarriers.
+    In a full-duplex station the residual self-interference adds: its own signal at full power after
+    cancellation, spread evenly over the subcarriers.
     """
     thermal_w = scene.propagation.noise_power_w
     if scene.layout is None:

@@ -11,7 +11,7 @@ import numpy as np
 
 from cooperative_isac.scene.model import TargetClass, TargetState
 
-# Limits of what a robot may report, m from the map's origin and m/s: beyond every network of
+# Limits of a robot's report, m from the map's origin and m/s: beyond every network of
 # stations and every drone; larger values are wrong units or a fault of its localization.
 MAX_DISTANCE_M = 100e3
 MAX_SPEED_MPS = 1000.0

@@ -247,7 +247,7 @@ def _loaded(path: Path, content: bytes) -> dict[str, np.ndarray]:
 
 
 def _member(path: Path, archive, name: str) -> np.ndarray:
-    """One array; only those of plain numbers and text are read."""
+    """One array of the archive; only plain numbers and text are loaded, no pickled objects."""
     try:
         value = archive[name]
     except DAMAGED as error:

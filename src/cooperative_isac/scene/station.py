@@ -231,7 +231,7 @@ class Station:
         if self.motion is None:
             return self.pose
 
-        # Before its motion begins and after its end a station stands.
+        # A station is at rest before its motion begins and after its end.
         begin_s = self.motion.start_s
         end_s = begin_s + self.motion.duration_s
         position_m, velocity_mps = self.motion.state(min(max(time_s, begin_s), end_s))

@@ -12,7 +12,7 @@ SETTINGS = Tracking(confirm_window=2, max_coast_s=1.0)
 def score_of(track_ids, errors_m, settings=SETTINGS):
     log = TargetLog(1.0, settings)
     for number, (track_id, error_m) in enumerate(zip(track_ids, errors_m)):
-        log.see(0.2 * number)
+        log.mark_present(0.2 * number)
         log.add(track_id, error_m)
     return log.score()
 
@@ -53,9 +53,9 @@ def test_nothing_counted_is_no_figure():
 def test_absence_beyond_coasting_begins_a_new_appearance(absence_s, is_new):
     log = TargetLog(1.0, SETTINGS)
     for number in range(4):
-        log.see(0.2 * number)
+        log.mark_present(0.2 * number)
         log.add(1, 0.1)
-    log.see(0.6 + absence_s)
+    log.mark_present(0.6 + absence_s)
     log.add(2, 0.1)
     # A new appearance is confirming, and its track switches from none.
     assert log.score().frames == (2 if is_new else 3)

@@ -1,4 +1,4 @@
-"""Faults of a scene file, in words: file, key, what is wrong, what is allowed."""
+"""Messages of faults in a scene file: file, key, fault and allowed values."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ TYPES = {
 ONE_BAND_KEYS = ("transmitters", "receivers", "waveform")
 # Longest value of a file that a message quotes, characters: the message stays one line.
 MOST_QUOTED = 80
-# Longest value that a message shows in front of what is allowed, characters.
+# Longest value that a message shows before the allowed ones, characters.
 MOST_SHOWN = 60
 # Least similarity of a word to an allowed one that is suggested (difflib's ratio): one or two
 # typing errors in a key of usual length.

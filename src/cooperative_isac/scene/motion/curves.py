@@ -126,7 +126,7 @@ def rounded_polyline(points_m: np.ndarray, corner_radius_m: float, closed: bool)
 
     pieces: list[Piece] = []
     for i in range(len(points_m) if closed else len(points_m) - 1):
-        # Straight line to the next point, without what both corners take off it.
+        # Straight line to the next point, shortened by both corners.
         following = (i + 1) % len(points_m)
         length_m, direction = _segment(points_m, i)
         straight_m = length_m - cuts_m[i] - cuts_m[following]

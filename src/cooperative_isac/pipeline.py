@@ -15,11 +15,12 @@ import numpy as np
 from cooperative_isac.channel.clocks import link_offsets
 from cooperative_isac.channel.echo import Echo, apply_paths
 from cooperative_isac.channel.fading import coherence_block, draw_key
-from cooperative_isac.channel.paths import PathSet, clutter_positions, draw_paths, joined_paths
+from cooperative_isac.channel.paths import PathSet, clutter_positions, draw_paths
 from cooperative_isac.channel.traced import moving_paths, traced_matrix
 from cooperative_isac.channel.users import user_channels
 from cooperative_isac.channel.world import moving_static_paths, static_matrix
 from cooperative_isac.fusion.detection import Detection
+from cooperative_isac.scene.columns import joined_rows
 from cooperative_isac.scene.draw import draw_users, frame_generator, scene_targets
 from cooperative_isac.scene.model import Scene, TargetState
 from cooperative_isac.scene.noise import receiver_noise_w
@@ -193,7 +194,7 @@ def paths_to(
     static = moving_static_paths(scene, receiver)
     if static is not None:
         num_before = len(targets) + len(clutter_m)
-        paths = joined_paths([paths, replace(static, scatterer=num_before + static.scatterer)])
+        paths = joined_rows([paths, replace(static, scatterer=num_before + static.scatterer)])
     return paths, generator
 
 

@@ -6,7 +6,7 @@ They are generated here and applied in channel.echo, so that the true paths stay
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from enum import IntEnum
 from typing import Any
 
@@ -16,6 +16,7 @@ from cooperative_isac.channel.fading import link_reflections
 from cooperative_isac.channel.gain import unit_gain
 from cooperative_isac.channel.random_numbers import complex_normal
 from cooperative_isac.channel.target_paths import link_paths
+from cooperative_isac.scene.columns import joined_rows
 from cooperative_isac.scene.link_geometry import link_geometry
 from cooperative_isac.scene.model import Scene, TargetState
 from cooperative_isac.scene.station import Site
@@ -70,12 +71,6 @@ class PathSet:
         return replace(self, **columns)
 
 
-def joined_paths(parts: Sequence[PathSet]) -> PathSet:
-    """Paths of several sets that have all columns, in one set."""
-    columns = [[getattr(part, field.name) for part in parts] for field in fields(PathSet)]
-    return PathSet(*(np.concatenate(column) for column in columns))
-
-
 def clutter_positions(scene: Scene, generator: np.random.Generator) -> np.ndarray:
     """Positions of the scatterers: the scene's fixed ones, or drawn uniformly in the area.
 
@@ -110,7 +105,7 @@ def draw_paths(
     """
     _refuse_points_at_sites((*scene.transmitters, receiver), targets, clutter_m)
     draw_link = _physical_paths if scene.is_physical else _point_paths
-    return joined_paths(
+    return joined_rows(
         [
             draw_link(scene, index, receiver, targets, clutter_m, generator, block)
             for index in range(len(scene.transmitters))

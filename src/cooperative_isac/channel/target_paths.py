@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -12,6 +12,7 @@ from cooperative_isac.channel.body import body_points
 from cooperative_isac.channel.fading import draw_reflections, link_reflections
 from cooperative_isac.channel.gain import spread_amplitude
 from cooperative_isac.channel.reflection import Legs, mirrored_legs, straight_legs
+from cooperative_isac.scene.columns import joined_rows
 from cooperative_isac.scene.geometry import SPEED_OF_LIGHT_MPS
 from cooperative_isac.scene.model import Body, Scene, TargetState
 from cooperative_isac.scene.station import Site
@@ -111,8 +112,7 @@ def link_paths(
         )
         parts.append(_paths_over(scene, scatterers, tx_end, rx_end))
 
-    columns = [[getattr(part, field.name) for part in parts] for field in fields(TargetPaths)]
-    return TargetPaths(*(np.concatenate(column) for column in columns))
+    return joined_rows(parts)
 
 
 def _surface_pairs(scene: Scene) -> list[tuple[Surface | None, Surface | None]]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
@@ -12,10 +12,11 @@ import numpy as np
 from cooperative_isac.channel.antenna_pattern import element_amplitude
 from cooperative_isac.channel.fading import draw_key
 from cooperative_isac.channel.gain import array_amplitude, friis_amplitude, radar_amplitude
-from cooperative_isac.channel.paths import PathKind, PathSet, joined_paths
+from cooperative_isac.channel.paths import PathKind, PathSet
 from cooperative_isac.channel.reflection import mean_reflectivity, mirrored_legs, straight_legs
 from cooperative_isac.channel.static import channel_matrix
 from cooperative_isac.scene.band import OfdmGrid
+from cooperative_isac.scene.columns import joined_rows
 from cooperative_isac.scene.draw import frame_generator
 from cooperative_isac.scene.geometry import SPEED_OF_LIGHT_MPS
 from cooperative_isac.scene.link_geometry import end_doppler_hz
@@ -107,7 +108,7 @@ def _paths_from(scene: Scene, receiver: Site, transmitters: Iterable[int]) -> Pa
             )
         )
         num_before += num_paths
-    return joined_paths(parts)
+    return joined_rows(parts)
 
 
 def line_of_sight(scene: Scene, transmitter: Site, receiver: Site) -> StaticPaths:
@@ -278,8 +279,7 @@ def _link_paths(scene: Scene, transmitter: Site, receiver: Site) -> StaticPaths:
             parts.append(diffuse_scattering(scene, transmitter, receiver, surface, generator))
     if not parts:
         return _no_paths()
-    columns = [[getattr(part, field.name) for part in parts] for field in fields(StaticPaths)]
-    return StaticPaths(*(np.concatenate(column) for column in columns))
+    return joined_rows(parts)
 
 
 def _free_space(scene: Scene, length_m: np.ndarray) -> np.ndarray:

@@ -17,6 +17,7 @@ from pathlib import Path
 import numpy as np
 from scipy.interpolate import CubicHermiteSpline
 
+from cooperative_isac.scene.columns import joined_rows
 from cooperative_isac.scene.motion.motion import SplineMotion
 
 PATH_KINDS = ("line_of_sight", "clutter", "targets", "multi_bounce")
@@ -173,7 +174,7 @@ def read_path_file(path: Path | str) -> PathFile:
     # Paths at rest.
     num_sites = (len(receivers_m), len(transmitters_m))
     static = {
-        kind: _joined([arrays.static_paths(group, *num_sites) for group in groups])
+        kind: joined_rows([arrays.static_paths(group, *num_sites) for group in groups])
         for kind, groups in STATIC_GROUPS.items()
     }
 
@@ -429,9 +430,3 @@ def _no_paths() -> PathList:
         departure=np.zeros((0, 3)),
         arrival=np.zeros((0, 3)),
     )
-
-
-def _joined(parts: list[PathList]) -> PathList:
-    """Paths of several lists in one."""
-    columns = [[getattr(part, field.name) for part in parts] for field in fields(PathList)]
-    return PathList(*(np.concatenate(column) for column in columns))

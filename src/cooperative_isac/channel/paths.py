@@ -199,6 +199,7 @@ def _refuse_points_at_sites(
 ) -> None:
     """Raise ValueError for a target or scatterer at a site: the path would have no direction."""
     points_m = np.concatenate([_positions(targets), clutter_m])
+
     for site in sites:
         distances_m = np.linalg.norm(points_m - site.position_m, axis=1)
         for index in np.flatnonzero(distances_m == 0):

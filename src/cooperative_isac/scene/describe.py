@@ -125,6 +125,8 @@ def _station(station: Station) -> str:
         parts.append(f"area {station.area}")
     if station.scheme:
         parts.append(f"scheme {station.scheme}")
+
+    # Residual self-interference and clock offsets.
     if station.residual_self_interference_db is not None:
         level_db = station.residual_self_interference_db
         parts.append(f"{level_db:g} dB of its own signal left")
@@ -146,6 +148,7 @@ def _place(station: Station) -> str:
         return f"follows frame '{station.tf_frame}' of /tf, begins at {begins} m"
     if station.motion is None:
         return f"at {begins} m"
+
     motion = station.motion
     ends = "without end" if math.isinf(motion.duration_s) else f"for {motion.duration_s:.1f} s"
     note = note_of(motion)

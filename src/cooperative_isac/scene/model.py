@@ -361,6 +361,7 @@ class Scene:
         )
 
     def _seen_on(self, band: Band) -> Scene:
+        """The scene with the waveform, channel, world and sites of a band."""
         if band.name == self.band:
             return self
         return replace(

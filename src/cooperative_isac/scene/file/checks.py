@@ -315,12 +315,15 @@ def _draw(file: schema.SceneFile) -> Iterator[Problem]:
         yield Problem(
             "draw.max_climb_mps", f"is {draw.max_climb_mps:g}; must be 0 in a scene of dimension 2"
         )
+
+    # Heights rise, in three dimensions.
     if draw.height_m and file.dimension == 2:
         yield Problem("draw.height_m", "is not for a scene of dimension 2; leave it out")
     elif draw.height_m and draw.height_m[0] > draw.height_m[1]:
         yield Problem(
             "draw.height_m", f"is {draw.height_m}; the first height must not be above the second"
         )
+
     if draw.num_targets > file.sensing.max_targets:
         yield Problem(
             "draw.num_targets",

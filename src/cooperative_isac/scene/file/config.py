@@ -151,6 +151,8 @@ def scene_path(name_or_path: str | Path) -> Path:
         return path
     if path.suffix or len(path.parts) != 1:
         raise SceneError(str(path), [Problem("", "no such scene file")])
+
+    # A shipped scene, or the names that exist.
     for folder in scene_folders():
         if (folder / f"{path}.yaml").is_file():
             return folder / f"{path}.yaml"

@@ -58,6 +58,7 @@ class BandFile:
         return Problem(key, self._renamed(problem.text))
 
     def _renamed(self, text: str) -> str:
+        """A text with the keys of the network file."""
         for pattern, key in self.keys:
             text = re.sub(pattern, lambda _, key=key: key, text)
         return text

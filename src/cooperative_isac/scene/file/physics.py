@@ -163,6 +163,7 @@ def _path_file(scene: Scene) -> Iterator[Problem]:
     fault = rate_fault(scene, scene.update_rate_hz)
     if fault is not None:
         yield Problem("update_rate_hz", fault)
+
     if abs(paths.carrier_hz / scene.grid.carrier_hz - 1) > CARRIER_TOLERANCE:
         yield Problem(
             "propagation.paths",

@@ -69,6 +69,7 @@ class _Loader(yaml.SafeLoader):
                 problem = f"key '{key}' appears twice"
                 raise ConstructorError(None, None, problem, key_node.start_mark)
             seen.add(key)
+
         return super().construct_mapping(node, deep)
 
 

@@ -351,6 +351,7 @@ def _numbers(path: Path, row: _Row, cells: list[str], names: tuple[str, ...]) ->
         raise TrajectoryError(
             f"{path}:{row.number}: has {len(cells)} columns, needs {len(names)}: {' '.join(names)}"
         )
+
     values = []
     for name, cell in zip(names, cells):
         shown = (

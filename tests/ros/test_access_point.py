@@ -11,7 +11,7 @@ from nav_msgs.msg import Odometry
 from rclpy.parameter import Parameter
 
 from cooperative_isac.fronthaul.downlink import pack_downlink
-from cooperative_isac.pipeline import hear, transmit
+from cooperative_isac.pipeline import receive_echo, transmit
 from cooperative_isac.scene.draw import scene_targets
 from cooperative_isac_ros import conversions, front_ends
 from cooperative_isac_ros.nodes.access_point import AccessPoint
@@ -64,7 +64,7 @@ def test_the_echo_is_that_of_the_pipeline_at_the_frames_stamp(bench, announce, o
     site.frame.publish(announce(2))
     bench.until(lambda: site.packets and site.echoes and site.timings)
     signal = transmit(tiny, 2)
-    expected = hear(tiny, signal, "rx1", scene_targets(tiny, 2.0))
+    expected = receive_echo(tiny, signal, "rx1", scene_targets(tiny, 2.0))
     record = conversions.echo_record(site.echoes[0])
     assert np.allclose(record.echo, expected, atol=1e-4 * np.abs(expected).max())
     assert record.noise_power_w == tiny.propagation.noise_power_w

@@ -7,7 +7,7 @@ import pytest
 from cooperative_isac_msgs.msg import FeaturePacket, Frame
 from traced import car_arrays, write_scene
 
-from cooperative_isac.pipeline import hear, transmit
+from cooperative_isac.pipeline import receive_echo, transmit
 from cooperative_isac.scene.file.config import load_scene
 from cooperative_isac_ros import conversions
 from cooperative_isac_ros.graph import GraphOptions, scene_nodes
@@ -53,7 +53,7 @@ def test_the_echo_is_that_of_the_announced_frame(bench, traced, announce):
     for count, number in enumerate((2, 6)):
         frame.publish(announce(number, scene=traced.name, scene_fingerprint=traced.fingerprint))
         bench.until(lambda: len(packets) > count)
-        echo = hear(traced, transmit(traced, number), "rx1", ())
+        echo = receive_echo(traced, transmit(traced, number), "rx1", ())
         said, value = struct.unpack("<If", conversions.packet(packets[count]).data)
         assert said == number and value == pytest.approx(float(np.abs(echo).max()), rel=1e-5)
 

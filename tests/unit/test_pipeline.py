@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from cooperative_isac.pipeline import downlink_channels, hear, run, sum_rate, transmit
+from cooperative_isac.pipeline import downlink_channels, receive_echo, run, sum_rate, transmit
 from cooperative_isac.scene.draw import scene_targets
 from cooperative_isac.tracking.track import TrackStatus
 
@@ -42,7 +42,8 @@ def test_the_order_of_receivers_is_irrelevant(small, snapshots):
     frame, targets = transmit(small, 4), scene_targets(small, 0.4)
     for site in small.receivers:
         assert np.array_equal(
-            hear(small, frame, site.name, targets), hear(turned, frame, site.name, targets)
+            receive_echo(small, frame, site.name, targets),
+            receive_echo(turned, frame, site.name, targets),
         )
     for before, after in zip(snapshots[:3], run(turned, 3)):
         # The packet tells the receiver's place in the scene's list; what it reports is the same.
@@ -58,7 +59,7 @@ def test_the_order_of_receivers_is_irrelevant(small, snapshots):
 
 def test_receivers_hear_different_noise_and_fading(small):
     frame = transmit(small, 0)
-    first, second = (hear(small, frame, name, ()) for name in ("rx1", "rx2"))
+    first, second = (receive_echo(small, frame, name, ()) for name in ("rx1", "rx2"))
     mixed = np.vdot(first, second) / (np.linalg.norm(first) * np.linalg.norm(second))
     assert abs(mixed) < 0.05
 
@@ -103,7 +104,7 @@ def test_the_sum_rate_is_that_of_the_sinr(small):
 
 def test_an_unknown_receiver_or_scheme_is_named(small):
     with pytest.raises(KeyError, match="no receiver 'rx9' in scene 'small'; it has"):
-        hear(small, transmit(small, 0), "rx9", ())
+        receive_echo(small, transmit(small, 0), "rx9", ())
     with pytest.raises(ValueError, match="scheme 'smoke_signals' is not known"):
         next(run(small, 1, "smoke_signals"))
 
@@ -112,7 +113,7 @@ def test_the_benchmark_of_the_stages_runs():
     command = [sys.executable, "benchmarks/stages.py", "tests/scenes/tiny.yaml", "--frames", "2"]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60)
     assert done.returncode == 0, done.stderr
-    for words in ("transmit", "hear", "encode", "decode", "track", "of the period"):
+    for words in ("transmit", "receive", "encode", "decode", "track", "of the period"):
         assert words in done.stdout
 
 

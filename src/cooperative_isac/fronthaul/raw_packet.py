@@ -5,8 +5,9 @@ from __future__ import annotations
 import numpy as np
 
 from cooperative_isac.fronthaul.envelope import PacketError, seal, unseal
+from cooperative_isac.scene.band import OfdmGrid
 from cooperative_isac.scene.limits import LARGEST_ECHO_DB
-from cooperative_isac.scene.model import OfdmGrid, Scene
+from cooperative_isac.scene.model import Scene
 
 FORMAT = 36
 

@@ -8,7 +8,7 @@ from typing import overload
 
 import numpy as np
 
-from cooperative_isac.scene.model import OfdmGrid
+from cooperative_isac.scene.band import OfdmGrid
 
 LEAST_INFORMATION = 1e-12  # 1/Hz^2, of a Doppler shift that nothing is known of
 LEAST_LOCATION_INFORMATION = 1e-12  # 1/m^2: a location known to 1000 km

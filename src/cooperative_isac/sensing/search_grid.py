@@ -10,8 +10,9 @@ from functools import cached_property
 import numpy as np
 
 from cooperative_isac.scene.arrays import steering_vectors
+from cooperative_isac.scene.band import OfdmGrid
 from cooperative_isac.scene.geometry import bistatic_geometry
-from cooperative_isac.scene.model import Box, OfdmGrid, Scene, Site
+from cooperative_isac.scene.model import Box, Scene, Site
 
 RANGE_OVERSAMPLING = 1.25
 BEAM_OVERLAP = 0.5

@@ -8,7 +8,7 @@ from typing import Protocol
 
 import numpy as np
 
-from cooperative_isac.pipeline import hear, transmit
+from cooperative_isac.pipeline import receive_echo, transmit
 from cooperative_isac.scene.draw import draw_targets, frame_generator
 from cooperative_isac.scene.file.config import with_power
 from cooperative_isac.scene.model import Scene, TargetState
@@ -101,7 +101,7 @@ class DrawnSamples:
 
     def echo(self, situation: Situation, receiver: str) -> np.ndarray:
         """The simulated echo at one receiver; see Source.echo."""
-        return hear(situation.scene, situation.frame, receiver, situation.targets)
+        return receive_echo(situation.scene, situation.frame, receiver, situation.targets)
 
 
 def split_numbers(source: Source, name: str, count: int) -> np.ndarray:

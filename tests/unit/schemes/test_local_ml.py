@@ -5,7 +5,7 @@ import pytest
 from chain import Chain
 
 from cooperative_isac.fronthaul.report_packet import unpack_reports
-from cooperative_isac.pipeline import hear, transmit
+from cooperative_isac.pipeline import receive_echo, transmit
 from cooperative_isac.scene.draw import scene_targets
 from cooperative_isac.scene.file.config import load_scene
 
@@ -16,7 +16,7 @@ def test_a_new_target_is_told_of_when_its_frame_was_searched(small, live):
     for number in range(3):
         frame = transmit(small, number)
         targets = scene_targets(small, number / small.update_rate_hz)
-        packet = scheme.encode(hear(small, frame, "rx1", targets), frame, "rx1")
+        packet = scheme.encode(receive_echo(small, frame, "rx1", targets), frame, "rx1")
         told.append(len(unpack_reports(small, "rx1", number, packet)))
     assert min(told[1:]) >= len(targets) and (told[0] == 0) == live
 
@@ -27,7 +27,7 @@ def test_the_center_accepts_fewer_paths_when_the_packets_of_the_others_are_missi
     frame = transmit(campus, 5)
     targets = scene_targets(campus, 1.0)
     packets = {
-        site.name: scheme.encode(hear(campus, frame, site.name, targets), frame, site.name)
+        site.name: scheme.encode(receive_echo(campus, frame, site.name, targets), frame, site.name)
         for site in campus.receivers
     }
     # Empty packets count: two receivers that found nothing speak against what the third reports.
@@ -46,4 +46,4 @@ def test_the_center_accepts_fewer_paths_when_the_packets_of_the_others_are_missi
 
 def silent_of(scheme, scene, frame, receiver):
     """The packet of a receiver that found nothing."""
-    return scheme.encode(np.zeros_like(hear(scene, frame, receiver, ())), frame, receiver)
+    return scheme.encode(np.zeros_like(receive_echo(scene, frame, receiver, ())), frame, receiver)

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from cooperative_isac.fronthaul.envelope import CHECKSUM_BYTES, with_checksum
 from cooperative_isac.fusion.detection import detection_problem
-from cooperative_isac.pipeline import hear, transmit
+from cooperative_isac.pipeline import receive_echo, transmit
 from cooperative_isac.scene.draw import scene_targets
 from cooperative_isac.schemes.catalog import LEARNED
 from cooperative_isac.schemes.contract import PacketError
@@ -32,7 +32,9 @@ def sent(small):
             world = scheme.scene
             frame, targets = transmit(world, FRAME), scene_targets(world, 0.6)
             packets = {
-                site.name: scheme.encode(hear(world, frame, site.name, targets), frame, site.name)
+                site.name: scheme.encode(
+                    receive_echo(world, frame, site.name, targets), frame, site.name
+                )
                 for site in world.receivers
             }
             made[name] = scheme, frame, packets

@@ -11,7 +11,7 @@ from cooperative_isac.channel.echo import apply_paths
 from cooperative_isac.channel.paths import draw_paths
 from cooperative_isac.channel.static import channel_matrix, static_echo
 from cooperative_isac.fronthaul.downlink import pack_downlink
-from cooperative_isac.pipeline import hear, transmit
+from cooperative_isac.pipeline import receive_echo, transmit
 from cooperative_isac.scene.draw import draw_targets, frame_generator, scene_targets
 from cooperative_isac.scene.file.config import load_scene
 from cooperative_isac.scene.model import TargetClass, TargetState
@@ -77,8 +77,8 @@ def heard_by(scene, number):
     silent = replace(scene, propagation=replace(scene.propagation, noise_power_w=1e-30))
     plain, static = {}, {}
     for site in scene.receivers:
-        power_w = np.mean(np.abs(hear(silent, frame, site.name, targets)) ** 2)
-        plain[site.name] = hear(scene, frame, site.name, targets)
+        power_w = np.mean(np.abs(receive_echo(silent, frame, site.name, targets)) ** 2)
+        plain[site.name] = receive_echo(scene, frame, site.name, targets)
         matrix = static_channel(scene, site, power_w, frame)
         static[site.name] = plain[site.name] + static_echo(frame, matrix)
     return frame, plain, static

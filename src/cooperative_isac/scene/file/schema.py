@@ -6,7 +6,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from cooperative_isac.scene.model import Propagation, Sensing, Tracking
+from cooperative_isac.scene.band import Propagation
+from cooperative_isac.scene.model import Sensing, Tracking
 from cooperative_isac.scene.station import Antenna
 
 Finite = Annotated[float, Field(allow_inf_nan=False)]

@@ -28,14 +28,15 @@ from rich.table import Table
 
 from cooperative_isac.scene.file.config import load_scene
 from cooperative_isac_ros import qos
-from cooperative_isac_ros.graph import node_variables, scene_nodes
+from cooperative_isac_ros.launching.graph import node_variables, scene_nodes
 
 FRAME_WITHIN_S, END_WITHIN_S = 120.0, 30.0
 # [s] Reports that are on their way at frame 0.
 UNDERWAY_S = 1.5
 FORKED = "from cooperative_isac.cli import main; main()"
 PROGRAMS = (
-    f"from cooperative_isac_ros import fork_server as f; f.start_fork_server = type(None); {FORKED}"
+    "from cooperative_isac_ros.processes import fork_server as f; "
+    f"f.start_fork_server = type(None); {FORKED}"
 )
 WAYS = {"forked": FORKED, "programs": PROGRAMS}
 STEPS = ("started", "reported", "ready")

@@ -12,12 +12,12 @@ os.environ.setdefault(
     "OPENBLAS_NUM_THREADS", "1"
 )  # before numpy: matrices are small, and workers fight for processors
 
-from cooperative_isac_ros.interrupts import take_signals
+from cooperative_isac_ros.processes.interrupts import take_signals
 
 if sys.argv[1:2] == ["run"]:
     _stop = take_signals()  # before imports of a second, which have nothing to save
     if "--help" not in sys.argv:
-        from cooperative_isac_ros.fork_server import begin_fork_server, end_fork_servers
+        from cooperative_isac_ros.processes.fork_server import begin_fork_server, end_fork_servers
 
         begin_fork_server()
         _stop.wakes(end_fork_servers)
@@ -151,10 +151,10 @@ def run(
     _set_discovery_range(network)
     loaded = _scene(scene)
     try:
-        from cooperative_isac_ros.choices import ChoiceError, chosen_for
-        from cooperative_isac_ros.graph import GraphOptions
-        from cooperative_isac_ros.run import run_scene
-        from cooperative_isac_ros.supervision import RespawnPolicy
+        from cooperative_isac_ros.launching.choices import ChoiceError, chosen_for
+        from cooperative_isac_ros.launching.graph import GraphOptions
+        from cooperative_isac_ros.launching.run import run_scene
+        from cooperative_isac_ros.launching.supervision import RespawnPolicy
     except ImportError as error:
         _no_ros(error)
     folder = out or Path("runs") / f"{loaded.name}-{time.strftime('%Y%m%d-%H%M%S')}"
@@ -211,8 +211,8 @@ def policy(
     """Print the SROS 2 policy of a scene: who may publish and subscribe what; docs/security.md."""
     loaded = _scene(scene)
     try:
-        from cooperative_isac_ros.graph import GraphOptions
-        from cooperative_isac_ros.policy import scene_policy
+        from cooperative_isac_ros.launching.graph import GraphOptions
+        from cooperative_isac_ros.launching.policy import scene_policy
     except ImportError as error:
         _no_ros(error)
     options = GraphOptions(scheme=scheme or "", front_end=front_end, bag="bag" if recorder else "")

@@ -25,11 +25,16 @@ from launch.actions import (
 from launch.substitutions import LaunchConfiguration
 from launch_ros.actions import Node
 
-from cooperative_isac_ros.choices import ChoiceError, chosen
-from cooperative_isac_ros.graph import LOG_LEVELS, GraphOptions, node_variables, scene_nodes
-from cooperative_isac_ros.interrupts import BLOCKING_PREFIX
-from cooperative_isac_ros.rviz import scene_view
-from cooperative_isac_ros.shared_memory import clean_shared_memory
+from cooperative_isac_ros.display.rviz import scene_view
+from cooperative_isac_ros.launching.choices import ChoiceError, chosen
+from cooperative_isac_ros.launching.graph import (
+    LOG_LEVELS,
+    GraphOptions,
+    node_variables,
+    scene_nodes,
+)
+from cooperative_isac_ros.processes.interrupts import BLOCKING_PREFIX
+from cooperative_isac_ros.processes.shared_memory import clean_shared_memory
 from launch import Event, EventHandler, LaunchDescription
 
 PACKAGE = "cooperative_isac"

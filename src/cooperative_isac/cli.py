@@ -15,13 +15,13 @@ from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 # worker processes, which use all processors already.
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
-from cooperative_isac_ros.interrupts import take_signals
+from cooperative_isac_ros.processes.interrupts import take_signals
 
 if sys.argv[1:2] == ["run"]:
     # Before the slow imports, during which a Ctrl-C has nothing to save.
     _stop = take_signals()
     if "--help" not in sys.argv:
-        from cooperative_isac_ros.fork_server import begin_fork_server, end_fork_servers
+        from cooperative_isac_ros.processes.fork_server import begin_fork_server, end_fork_servers
 
         begin_fork_server()
         _stop.wakes(end_fork_servers)
@@ -213,10 +213,10 @@ def run(
     loaded = _scene(scene)
 
     try:
-        from cooperative_isac_ros.choices import ChoiceError, chosen_for
-        from cooperative_isac_ros.graph import GraphOptions
-        from cooperative_isac_ros.run import run_scene
-        from cooperative_isac_ros.supervision import RespawnPolicy
+        from cooperative_isac_ros.launching.choices import ChoiceError, chosen_for
+        from cooperative_isac_ros.launching.graph import GraphOptions
+        from cooperative_isac_ros.launching.run import run_scene
+        from cooperative_isac_ros.launching.supervision import RespawnPolicy
     except ImportError as error:
         _no_ros(error)
 
@@ -279,8 +279,8 @@ def policy(
     """
     loaded = _scene(scene)
     try:
-        from cooperative_isac_ros.graph import GraphOptions
-        from cooperative_isac_ros.policy import scene_policy
+        from cooperative_isac_ros.launching.graph import GraphOptions
+        from cooperative_isac_ros.launching.policy import scene_policy
     except ImportError as error:
         _no_ros(error)
     options = GraphOptions(scheme=scheme or "", front_end=front_end, bag="bag" if recorder else "")

@@ -19,16 +19,17 @@ from cooperative_isac.scene.model import Scene
 from cooperative_isac.scene.station import Pose
 from cooperative_isac.schemes.registry import scheme_scene
 from cooperative_isac.waveform.frame import Frame
-from cooperative_isac_ros import conversions, qos
-from cooperative_isac_ros.announced import announced_frame
+from cooperative_isac_ros import qos
 from cooperative_isac_ros.guard import GuardedNode, code_place, described
 from cooperative_isac_ros.health import Health
-from cooperative_isac_ros.held_scenes import node_scene
-from cooperative_isac_ros.interrupts import StopRequest, stop_request
+from cooperative_isac_ros.launching.startup import start_ros
+from cooperative_isac_ros.messages import conversions
+from cooperative_isac_ros.messages.announced import announced_frame
+from cooperative_isac_ros.messages.records import Announcement, FrameStamp, Timing
 from cooperative_isac_ros.parameters import SCENE, SCHEME, Parameter, Settings
-from cooperative_isac_ros.records import Announcement, FrameStamp, Timing
+from cooperative_isac_ros.processes.held_scenes import node_scene
+from cooperative_isac_ros.processes.interrupts import StopRequest, stop_request
 from cooperative_isac_ros.start import USAGE_ERROR
-from cooperative_isac_ros.startup import start_ros
 
 WORKER_NICE, ONLOOKER_NICE = 3, 10
 # After a signal, s: a node that is still being made has nothing to save, one that is closed

@@ -9,7 +9,7 @@ from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
 from rclpy.clock import Clock, ClockType
 from rclpy.node import Node
 
-from cooperative_isac_ros.plain_text import plain_text
+from cooperative_isac_ros.messages.plain_text import plain_text
 from cooperative_isac_ros.qos import STREAM
 
 PERIOD_S = 1.0

@@ -11,7 +11,7 @@ import sys
 from importlib import import_module
 from pathlib import Path
 
-from cooperative_isac_ros.interrupts import take_signals
+from cooperative_isac_ros.processes.interrupts import take_signals
 
 USAGE_ERROR = 2
 

@@ -22,7 +22,7 @@ from std_msgs.msg import Int64
 from cooperative_isac_ros.bag.metadata import Topic
 from cooperative_isac_ros.bag.reader import BagReader
 from cooperative_isac_ros.bag.writer import BagWriter
-from cooperative_isac_ros.cdr import serialized
+from cooperative_isac_ros.messages.cdr import serialized
 
 TINY = Path(__file__).resolve().parents[1] / "scenes" / "tiny.yaml"
 PERIOD_S = 0.01

@@ -17,8 +17,9 @@ from rclpy.parameter import Parameter
 from cooperative_isac.fusion.detection import Detection
 from cooperative_isac.scene.file.config import load_scene
 from cooperative_isac.schemes.contract import Decoder, Encoder, PacketError, Scheme
-from cooperative_isac_ros import conversions, qos
-from cooperative_isac_ros.records import Announcement, FrameStamp, Packet
+from cooperative_isac_ros import qos
+from cooperative_isac_ros.messages import conversions
+from cooperative_isac_ros.messages.records import Announcement, FrameStamp, Packet
 
 TINY = Path(__file__).resolve().parents[1] / "scenes" / "tiny.yaml"
 NUMBERS = itertools.count()

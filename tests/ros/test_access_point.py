@@ -13,9 +13,10 @@ from rclpy.parameter import Parameter
 from cooperative_isac.fronthaul.downlink import pack_downlink
 from cooperative_isac.pipeline import receive_echo, transmit
 from cooperative_isac.scene.draw import scene_targets
-from cooperative_isac_ros import conversions, front_ends
+from cooperative_isac_ros.inputs import front_ends
+from cooperative_isac_ros.messages import conversions
+from cooperative_isac_ros.messages.records import EchoRecord, FrameStamp
 from cooperative_isac_ros.nodes.access_point import AccessPoint
-from cooperative_isac_ros.records import EchoRecord, FrameStamp
 
 SECOND = 10**9
 

@@ -10,13 +10,13 @@ from cooperative_isac.fronthaul.downlink import pack_frame
 from cooperative_isac.pipeline import make_frame
 from cooperative_isac.scene.file.config import load_scene
 from cooperative_isac.scene.station import Pose
-from cooperative_isac_ros.announced import (
+from cooperative_isac_ros.messages.announced import (
     announced_bands,
     announced_frame,
     announced_time_s,
     receiving_stations,
 )
-from cooperative_isac_ros.records import Announcement, FrameStamp
+from cooperative_isac_ros.messages.records import Announcement, FrameStamp
 
 
 @pytest.fixture(scope="module")

@@ -4,7 +4,7 @@ import itertools
 
 import pytest
 
-from cooperative_isac_ros.back_pressure import CONGESTION_S, MAX_WORKERS, BackPressure
+from cooperative_isac_ros.timing.back_pressure import CONGESTION_S, MAX_WORKERS, BackPressure
 
 PERIOD_S = 0.2
 

@@ -15,15 +15,15 @@ from cooperative_isac.pipeline import make_frame, receive
 from cooperative_isac.scene.draw import scene_targets
 from cooperative_isac.scene.file.config import load_scene
 from cooperative_isac.scene.station import Pose
-from cooperative_isac_ros import conversions
 from cooperative_isac_ros.bag.echoes import check_bag
 from cooperative_isac_ros.bag.metadata import Topic
 from cooperative_isac_ros.bag.reader import BagReader
 from cooperative_isac_ros.bag.recording import read_recording, with_poses
 from cooperative_isac_ros.bag.replay import Replay
 from cooperative_isac_ros.bag.writer import BagWriter
-from cooperative_isac_ros.cdr import serialized
-from cooperative_isac_ros.records import (
+from cooperative_isac_ros.messages import conversions
+from cooperative_isac_ros.messages.cdr import serialized
+from cooperative_isac_ros.messages.records import (
     Announcement,
     DetectionList,
     EchoRecord,

@@ -20,8 +20,8 @@ from cooperative_isac_ros.bag.reader import BagReader
 from cooperative_isac_ros.bag.recorder import Recorder
 from cooperative_isac_ros.bag.recording import read_recording
 from cooperative_isac_ros.bag.replay import Comparison
-from cooperative_isac_ros.interrupts import Stopped
 from cooperative_isac_ros.nodes.bag_recorder import BagRecorder
+from cooperative_isac_ros.processes.interrupts import Stopped
 
 TINY = Path(__file__).resolve().parents[1] / "scenes" / "tiny.yaml"
 LATCHED = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)

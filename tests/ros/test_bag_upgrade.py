@@ -13,7 +13,6 @@ from std_msgs.msg import String
 from typer.testing import CliRunner
 
 from cooperative_isac.cli import app as isac
-from cooperative_isac_ros import conversions
 from cooperative_isac_ros.bag.app import app
 from cooperative_isac_ros.bag.definitions import message_definition
 from cooperative_isac_ros.bag.metadata import Topic
@@ -21,7 +20,8 @@ from cooperative_isac_ros.bag.player import Pace, Player, chosen_topics, play_on
 from cooperative_isac_ros.bag.reader import BagReader
 from cooperative_isac_ros.bag.upgrade import UpgradeError, agree, upgrade_of
 from cooperative_isac_ros.bag.writer import BagWriter
-from cooperative_isac_ros.cdr import serialized
+from cooperative_isac_ros.messages import conversions
+from cooperative_isac_ros.messages.cdr import serialized
 
 # Recorded by the version before bands and links, with 28 frames and an echo of each receiver.
 OLD = Path(__file__).resolve().parents[1] / "recordings" / "one_band"

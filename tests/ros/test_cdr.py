@@ -14,10 +14,10 @@ from std_msgs.msg import String
 from cooperative_isac.fusion.detection import Detection
 from cooperative_isac.scene.model import TargetClass
 from cooperative_isac.tracking.track import Track, TrackStatus
-from cooperative_isac_ros import conversions
 from cooperative_isac_ros.bag.definitions import message_definition
-from cooperative_isac_ros.cdr import serialized, zero_padding
-from cooperative_isac_ros.records import DetectionList, FrameStamp, TrackList
+from cooperative_isac_ros.messages import conversions
+from cooperative_isac_ros.messages.cdr import serialized, zero_padding
+from cooperative_isac_ros.messages.records import DetectionList, FrameStamp, TrackList
 
 FRAME = FrameStamp(1, 2, 3_000_000_004)
 POINT = np.array([1.0, 2.0, 3.0])

@@ -10,11 +10,11 @@ from unit.sensing.exact_echo import line_of_sight_echo, noise
 from cooperative_isac.cli import app
 from cooperative_isac.fronthaul.downlink import pack_downlink
 from cooperative_isac.pipeline import transmit
-from cooperative_isac_ros import conversions
 from cooperative_isac_ros.bag.metadata import Topic
 from cooperative_isac_ros.bag.writer import BagWriter
-from cooperative_isac_ros.cdr import serialized
-from cooperative_isac_ros.records import Announcement, EchoRecord, FrameStamp
+from cooperative_isac_ros.messages import conversions
+from cooperative_isac_ros.messages.cdr import serialized
+from cooperative_isac_ros.messages.records import Announcement, EchoRecord, FrameStamp
 
 TINY = Path(__file__).resolve().parents[1] / "scenes" / "tiny.yaml"
 START_NS = 1_700_000_000_000_000_000

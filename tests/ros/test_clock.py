@@ -5,7 +5,7 @@ from fractions import Fraction
 
 import pytest
 
-from cooperative_isac_ros.clock import AlignedTimer
+from cooperative_isac_ros.timing.clock import AlignedTimer
 
 
 @pytest.mark.parametrize("rate_hz", [20.0, 30.0])

@@ -5,13 +5,13 @@ from collections import Counter
 import pytest
 
 from cooperative_isac.schemes.contract import PacketError
-from cooperative_isac_ros.collector import (
+from cooperative_isac_ros.messages.records import Announcement, FrameStamp, Packet
+from cooperative_isac_ros.timing.collector import (
     EARLY_FRAMES,
     FEWEST_EARLY_PACKETS,
     PacketCollector,
     decode_trusted,
 )
-from cooperative_isac_ros.records import Announcement, FrameStamp, Packet
 
 
 def announcement(number, run=1):

@@ -18,8 +18,8 @@ from cooperative_isac.fusion.detection import PARTIAL, Detection
 from cooperative_isac.scene.model import TargetClass
 from cooperative_isac.scene.station import Link, Pose
 from cooperative_isac.tracking.track import Track, TrackStatus
-from cooperative_isac_ros import conversions, records
-from cooperative_isac_ros.conversions import ConversionError
+from cooperative_isac_ros.messages import conversions, records
+from cooperative_isac_ros.messages.conversions import ConversionError
 
 FRAME = records.FrameStamp(2**63 + 5, 2**32 + 7, 1_700_000_000_123_456_789)
 

@@ -2,8 +2,8 @@
 
 import pytest
 
-from cooperative_isac_ros.deadline import MOST_AFTER_SKIPPED, MOST_FOR_LATE, PacketDeadline
-from cooperative_isac_ros.records import FrameStamp
+from cooperative_isac_ros.messages.records import FrameStamp
+from cooperative_isac_ros.timing.deadline import MOST_AFTER_SKIPPED, MOST_FOR_LATE, PacketDeadline
 
 NOMINAL_S = 0.2
 

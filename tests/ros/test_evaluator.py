@@ -23,9 +23,9 @@ from cooperative_isac.metrics.run_score import RunScore
 from cooperative_isac.scene.file.config import load_scene
 from cooperative_isac.scene.model import TargetClass
 from cooperative_isac.tracking.track import Track, TrackStatus
-from cooperative_isac_ros import conversions
+from cooperative_isac_ros.messages import conversions
+from cooperative_isac_ros.messages.records import DetectionList, FrameStamp, Timing, TrackList
 from cooperative_isac_ros.nodes.evaluator import Evaluator
-from cooperative_isac_ros.records import DetectionList, FrameStamp, Timing, TrackList
 
 PERIOD_NS = 10**8
 MIXED = Path(__file__).resolve().parents[1] / "scenes/mixed.yaml"

@@ -11,10 +11,10 @@ from pathlib import Path
 import pytest
 
 from cooperative_isac.scene.file.config import load_scene
-from cooperative_isac_ros import fork_server, held_scenes
-from cooperative_isac_ros.fork_server import ForkedNode, ForkServerLost, start_fork_server
-from cooperative_isac_ros.graph import NodeSpec
-from cooperative_isac_ros.processes import ProcessGroup, node_command
+from cooperative_isac_ros.launching.graph import NodeSpec
+from cooperative_isac_ros.processes import fork_server, held_scenes
+from cooperative_isac_ros.processes.fork_server import ForkedNode, ForkServerLost, start_fork_server
+from cooperative_isac_ros.processes.group import ProcessGroup, node_command
 
 pytestmark = pytest.mark.skipif(
     not sys.platform.startswith("linux"), reason="only Linux gives orphans to an ancestor"
@@ -149,9 +149,9 @@ def test_server_and_nodes_end_when_their_parent_is_killed(tmp_path):
     script = f"""
         import time
         from pathlib import Path
-        from cooperative_isac_ros.fork_server import start_fork_server
-        from cooperative_isac_ros.graph import NodeSpec
-        from cooperative_isac_ros.processes import ProcessGroup
+        from cooperative_isac_ros.processes.fork_server import start_fork_server
+        from cooperative_isac_ros.launching.graph import NodeSpec
+        from cooperative_isac_ros.processes.group import ProcessGroup
         server = start_fork_server()
         group = ProcessGroup(Path({str(tmp_path)!r}), server)
         group.start(NodeSpec("tracker", "tracker", "/", {{"scene": {str(TINY)!r}}}))
@@ -173,9 +173,9 @@ def test_a_node_that_is_started_again_stands_back_no_further(tmp_path):
     (line,) = ran(f"""
         import os
         from pathlib import Path
-        from cooperative_isac_ros.fork_server import start_fork_server
-        from cooperative_isac_ros.graph import NodeSpec
-        from cooperative_isac_ros.processes import ProcessGroup
+        from cooperative_isac_ros.processes.fork_server import start_fork_server
+        from cooperative_isac_ros.launching.graph import NodeSpec
+        from cooperative_isac_ros.processes.group import ProcessGroup
         before = os.nice(0)
         with ProcessGroup(Path({str(tmp_path)!r}), start_fork_server()) as group:
             os.nice(5)
@@ -189,7 +189,7 @@ def test_a_node_that_is_started_again_stands_back_no_further(tmp_path):
 def test_a_server_makes_no_context_of_ros_and_no_threads_but_those_of_its_tracer():
     threads, started = ran("""
         import os, gc
-        from cooperative_isac_ros import fork_server
+        from cooperative_isac_ros.processes import fork_server
         import rclpy
         tracers = len(os.listdir("/proc/self/task"))
         for name in fork_server.PRELOADED:
@@ -204,7 +204,7 @@ def test_a_fork_has_tracer_threads_of_its_own():
     before, after, inside = ran("""
         import os
         import rclpy
-        from cooperative_isac_ros.trace_threads import TraceThreads
+        from cooperative_isac_ros.processes.trace_threads import TraceThreads
         count = lambda: len(os.listdir("/proc/self/task"))
         print(count(), flush=True)
         tracer = TraceThreads()

@@ -2,7 +2,7 @@
 
 import pytest
 
-from cooperative_isac_ros.frame_numbers import FrameNumbers
+from cooperative_isac_ros.timing.frame_numbers import FrameNumbers
 
 SECOND = 10**9
 START_NS = 1_700_000_000 * SECOND

@@ -6,8 +6,8 @@ from collections import Counter
 
 import pytest
 
-from cooperative_isac_ros.frame_order import FrameOrder
-from cooperative_isac_ros.records import FrameStamp
+from cooperative_isac_ros.messages.records import FrameStamp
+from cooperative_isac_ros.timing.frame_order import FrameOrder
 
 PASS = [(1, number) for number in range(4)]
 

@@ -10,11 +10,11 @@ from nav_msgs.msg import Odometry
 from cooperative_isac.fronthaul.downlink import pack_downlink
 from cooperative_isac.pipeline import transmit
 from cooperative_isac.scene.file.config import load_scene
-from cooperative_isac_ros import conversions
 from cooperative_isac_ros.base import SceneNode
-from cooperative_isac_ros.front_ends import FRONT_ENDS
+from cooperative_isac_ros.inputs.front_ends import FRONT_ENDS
+from cooperative_isac_ros.messages import conversions
+from cooperative_isac_ros.messages.records import Announcement, EchoRecord, FrameStamp
 from cooperative_isac_ros.nodes.access_point import PARAMETERS
-from cooperative_isac_ros.records import Announcement, EchoRecord, FrameStamp
 
 SECOND = 10**9
 TWO = Path(__file__).resolve().parents[1] / "scenes" / "two_tiny.yaml"

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from cooperative_isac.scene.file.config import load_scene
-from cooperative_isac_ros.graph import (
+from cooperative_isac_ros.launching.graph import (
     RADIO_FRAMES_AHEAD,
     GraphOptions,
     NodeSpec,

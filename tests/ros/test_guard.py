@@ -6,7 +6,7 @@ from std_msgs.msg import String
 
 from cooperative_isac_ros.base import SceneNode
 from cooperative_isac_ros.guard import GuardedNode, described
-from cooperative_isac_ros.plain_text import plain_lines, plain_text
+from cooperative_isac_ros.messages.plain_text import plain_lines, plain_text
 
 
 class Plain(GuardedNode):

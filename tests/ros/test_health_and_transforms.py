@@ -11,7 +11,8 @@ from scipy.spatial.transform import Rotation
 
 from cooperative_isac.scene.model import TargetClass
 from cooperative_isac.tracking.track import Track, TrackStatus
-from cooperative_isac_ros import health, transforms
+from cooperative_isac_ros import health
+from cooperative_isac_ros.messages import transforms
 from cooperative_isac_ros.nodes.fusion_center import FusionCenter
 from cooperative_isac_ros.nodes.scene_markers import SceneMarkers
 from cooperative_isac_ros.nodes.tracker import TrackerNode

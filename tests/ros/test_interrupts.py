@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from cooperative_isac_ros.interrupts import stop_request
+from cooperative_isac_ros.processes.interrupts import stop_request
 from cooperative_isac_ros.start import node_names
 
 TINY = str(Path(__file__).resolve().parents[1] / "scenes" / "tiny.yaml")
@@ -40,7 +40,7 @@ raise SystemExit(base.run_node(make, []))
 """
 IN_EVERY_CALL = """
 import os, signal, sys, threading, time
-from cooperative_isac_ros.interrupts import take_signals
+from cooperative_isac_ros.processes.interrupts import take_signals
 
 take_signals()
 from cooperative_isac_ros.base import SceneNode, run_node

@@ -8,7 +8,7 @@ import pytest
 TITLED = """
 import sys
 from pathlib import Path
-from cooperative_isac_ros.kernel import set_title
+from cooperative_isac_ros.processes.kernel import set_title
 set_title("a_name_of_many_letters", {words})
 print(repr(Path("/proc/self/cmdline").read_text().rstrip("\\0").split("\\0")))
 print(Path("/proc/self/comm").read_text(), end="")

@@ -10,7 +10,7 @@ from types import ModuleType, SimpleNamespace
 import pytest
 import yaml
 
-from cooperative_isac_ros.graph import GraphOptions, node_variables, scene_nodes
+from cooperative_isac_ros.launching.graph import GraphOptions, node_variables, scene_nodes
 
 LAUNCH_FILE = Path(__file__).resolve().parents[2] / "launch" / "scene.launch.py"
 TINY = str(Path(__file__).resolve().parents[1] / "scenes" / "tiny.yaml")

@@ -7,7 +7,7 @@ from cooperative_isac_msgs.msg import Accuracy, Frame, StageTiming, Track, Track
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
 from rich.console import Console
 
-from cooperative_isac_ros.monitor import Monitor
+from cooperative_isac_ros.launching.monitor import Monitor
 
 
 @pytest.fixture
@@ -128,7 +128,7 @@ def test_an_exception_of_the_monitor_is_a_complaint(monitor, console):
 def test_nodes_that_are_expected_and_silent_are_named(bench, console, monkeypatch):
     monitor = bench.added(Monitor(bench.namespace, ["/a", "/b"], context=bench.context))
     now_s = [monitor._stepped_s]
-    monkeypatch.setattr("cooperative_isac_ros.monitor.time.monotonic", lambda: now_s[0])
+    monkeypatch.setattr("cooperative_isac_ros.launching.monitor.time.monotonic", lambda: now_s[0])
 
     def wait(seconds):
         for _ in range(round(seconds / 0.25)):

@@ -37,18 +37,11 @@ from cooperative_isac.scene.draw import scene_targets
 from cooperative_isac.scene.model import TargetClass
 from cooperative_isac.schemes.registry import make_scheme
 from cooperative_isac.tracking.track import Track, TrackStatus
-from cooperative_isac_ros import conversions
 from cooperative_isac_ros.bag.definitions import message_class
-from cooperative_isac_ros.cdr import serialized
-from cooperative_isac_ros.monitor import Monitor
-from cooperative_isac_ros.nodes.access_point import AccessPoint
-from cooperative_isac_ros.nodes.evaluator import Evaluator
-from cooperative_isac_ros.nodes.fusion_center import FusionCenter
-from cooperative_isac_ros.nodes.scene_markers import SceneMarkers
-from cooperative_isac_ros.nodes.target_simulator import TargetSimulator
-from cooperative_isac_ros.nodes.tracker import TrackerNode
-from cooperative_isac_ros.nodes.transmit_controller import TransmitController
-from cooperative_isac_ros.records import (
+from cooperative_isac_ros.launching.monitor import Monitor
+from cooperative_isac_ros.messages import conversions
+from cooperative_isac_ros.messages.cdr import serialized
+from cooperative_isac_ros.messages.records import (
     AccuracyRecord,
     Announcement,
     DetectionList,
@@ -58,6 +51,13 @@ from cooperative_isac_ros.records import (
     Timing,
     TrackList,
 )
+from cooperative_isac_ros.nodes.access_point import AccessPoint
+from cooperative_isac_ros.nodes.evaluator import Evaluator
+from cooperative_isac_ros.nodes.fusion_center import FusionCenter
+from cooperative_isac_ros.nodes.scene_markers import SceneMarkers
+from cooperative_isac_ros.nodes.target_simulator import TargetSimulator
+from cooperative_isac_ros.nodes.tracker import TrackerNode
+from cooperative_isac_ros.nodes.transmit_controller import TransmitController
 
 EXAMPLES = int(os.environ.get("ISAC_ODD_EXAMPLES", "8"))
 SECOND = 10**9

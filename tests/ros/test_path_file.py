@@ -9,13 +9,13 @@ from traced import car_arrays, write_scene
 
 from cooperative_isac.pipeline import receive_echo, transmit
 from cooperative_isac.scene.file.config import load_scene
-from cooperative_isac_ros import conversions
-from cooperative_isac_ros.graph import GraphOptions, scene_nodes
+from cooperative_isac_ros.launching.graph import GraphOptions, scene_nodes
+from cooperative_isac_ros.launching.run import LAST_TRACKS_WITHIN_S, recording_is_over
+from cooperative_isac_ros.messages import conversions
 from cooperative_isac_ros.nodes.access_point import AccessPoint
 from cooperative_isac_ros.nodes.target_simulator import TargetSimulator
 from cooperative_isac_ros.nodes.transmit_controller import TransmitController
 from cooperative_isac_ros.parameters import ParameterError
-from cooperative_isac_ros.run import LAST_TRACKS_WITHIN_S, recording_is_over
 
 
 @pytest.fixture

@@ -10,9 +10,11 @@ from cooperative_isac_msgs.msg import Detections
 
 from cooperative_isac.fusion.detection import Detection
 from cooperative_isac.scene.file.config import load_scene
-from cooperative_isac_ros import conversions, policy, transforms
-from cooperative_isac_ros.graph import GraphOptions, scene_nodes
-from cooperative_isac_ros.monitor import MONITOR_NAME, Monitor
+from cooperative_isac_ros.launching import policy
+from cooperative_isac_ros.launching.graph import GraphOptions, scene_nodes
+from cooperative_isac_ros.launching.monitor import MONITOR_NAME, Monitor
+from cooperative_isac_ros.messages import conversions, transforms
+from cooperative_isac_ros.messages.records import DetectionList, FrameStamp
 from cooperative_isac_ros.nodes.access_point import AccessPoint
 from cooperative_isac_ros.nodes.bag_recorder import BagRecorder
 from cooperative_isac_ros.nodes.evaluator import Evaluator
@@ -21,7 +23,6 @@ from cooperative_isac_ros.nodes.scene_markers import SceneMarkers
 from cooperative_isac_ros.nodes.target_simulator import TargetSimulator
 from cooperative_isac_ros.nodes.tracker import TrackerNode
 from cooperative_isac_ros.nodes.transmit_controller import TransmitController
-from cooperative_isac_ros.records import DetectionList, FrameStamp
 
 TWO = Path(__file__).resolve().parents[1] / "scenes" / "two_tiny.yaml"
 NODES = {

@@ -14,14 +14,15 @@ from scipy.spatial.transform import Rotation
 
 from cooperative_isac.scene.file.config import load_scene
 from cooperative_isac.scene.station import Pose
-from cooperative_isac_ros import conversions, pose_watch
 from cooperative_isac_ros.base import SceneNode
+from cooperative_isac_ros.inputs import pose_watch
+from cooperative_isac_ros.inputs.pose_watch import POSE_PARAMETERS, PoseError, PoseWatch, carried
+from cooperative_isac_ros.messages import conversions
+from cooperative_isac_ros.messages.records import Announcement, FrameStamp, Packet
 from cooperative_isac_ros.nodes.access_point import AccessPoint
 from cooperative_isac_ros.nodes.fusion_center import FusionCenter
 from cooperative_isac_ros.nodes.scene_markers import SceneMarkers
 from cooperative_isac_ros.parameters import ODOMETRY_WAIT
-from cooperative_isac_ros.pose_watch import POSE_PARAMETERS, PoseError, PoseWatch, carried
-from cooperative_isac_ros.records import Announcement, FrameStamp, Packet
 
 SECOND = 10**9
 TWO = Path(__file__).resolve().parents[1] / "scenes" / "two_tiny.yaml"

@@ -12,7 +12,7 @@ from nav_msgs.msg import Odometry
 
 from cooperative_isac.scene.file.config import load_scene
 from cooperative_isac_ros import qos
-from cooperative_isac_ros.conversions import odometry_sample
+from cooperative_isac_ros.messages.conversions import odometry_sample
 
 README = Path(__file__).resolve().parents[2] / "README.md"
 

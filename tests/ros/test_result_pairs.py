@@ -4,8 +4,8 @@ from collections import Counter
 
 import pytest
 
-from cooperative_isac_ros.records import DetectionList, FrameStamp, TrackList
-from cooperative_isac_ros.result_pairs import FRAMES_KEPT, ResultPairs
+from cooperative_isac_ros.messages.records import DetectionList, FrameStamp, TrackList
+from cooperative_isac_ros.timing.result_pairs import FRAMES_KEPT, ResultPairs
 
 
 def detections(number):

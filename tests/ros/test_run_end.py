@@ -10,10 +10,10 @@ from rich.console import Console
 from cooperative_isac.evaluation.checkpoint import CHECKPOINT_FOLDER, write_checkpoint
 from cooperative_isac.evaluation.run_ledger import RunLedger
 from cooperative_isac.evaluation.run_record import RunRecorder
-from cooperative_isac_ros import run
-from cooperative_isac_ros.processes import Crash
-from cooperative_isac_ros.run import _conclude, _draw, _finish_report
-from cooperative_isac_ros.supervision import RespawnPolicy, Supervisor
+from cooperative_isac_ros.launching import run
+from cooperative_isac_ros.launching.run import _conclude, _draw, _finish_report
+from cooperative_isac_ros.launching.supervision import RespawnPolicy, Supervisor
+from cooperative_isac_ros.processes.group import Crash
 
 
 @pytest.fixture

@@ -13,9 +13,15 @@ from visualization_msgs.msg import Marker, MarkerArray
 from cooperative_isac.fusion.detection import Detection
 from cooperative_isac.scene.model import TargetClass
 from cooperative_isac.tracking.track import Track, TrackStatus
-from cooperative_isac_ros import conversions, markers
+from cooperative_isac_ros.display import markers
+from cooperative_isac_ros.messages import conversions
+from cooperative_isac_ros.messages.records import (
+    AccuracyRecord,
+    DetectionList,
+    FrameStamp,
+    TrackList,
+)
 from cooperative_isac_ros.nodes.scene_markers import SceneMarkers
-from cooperative_isac_ros.records import AccuracyRecord, DetectionList, FrameStamp, TrackList
 
 
 def stamp(number, run=1, period_ns=10**8):

@@ -5,7 +5,7 @@ import os
 
 import pytest
 
-from cooperative_isac_ros.shared_memory import YOUNGEST_S, Cleaned, clean_shared_memory
+from cooperative_isac_ros.processes.shared_memory import YOUNGEST_S, Cleaned, clean_shared_memory
 
 SEGMENT, PORT = "fastrtps_0123456789abcdef", "fastrtps_port7411"
 

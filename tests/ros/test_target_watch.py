@@ -8,9 +8,11 @@ from rclpy.qos import qos_profile_sensor_data
 from std_msgs.msg import String
 
 from cooperative_isac.scene.model import TargetClass
-from cooperative_isac_ros import conversions, qos, target_watch
+from cooperative_isac_ros import qos
 from cooperative_isac_ros.base import SceneNode
-from cooperative_isac_ros.target_watch import WATCH_PARAMETERS, TargetWatch
+from cooperative_isac_ros.inputs import target_watch
+from cooperative_isac_ros.inputs.target_watch import WATCH_PARAMETERS, TargetWatch
+from cooperative_isac_ros.messages import conversions
 
 
 class Watcher(SceneNode):

@@ -10,9 +10,10 @@ from cooperative_isac_msgs.msg import Detections, StageTiming, Track, Tracks
 from nav_msgs.msg import Odometry
 
 from cooperative_isac.fusion.detection import Detection
-from cooperative_isac_ros import conversions, qos
+from cooperative_isac_ros import qos
+from cooperative_isac_ros.messages import conversions
+from cooperative_isac_ros.messages.records import DetectionList, FrameStamp
 from cooperative_isac_ros.nodes.tracker import TrackerNode
-from cooperative_isac_ros.records import DetectionList, FrameStamp
 
 
 class Rig:

@@ -11,8 +11,8 @@ from nav_msgs.msg import Odometry
 from visualization_msgs.msg import MarkerArray
 
 from cooperative_isac.scene.file.config import load_scene
-from cooperative_isac_ros import conversions
-from cooperative_isac_ros.graph import GraphOptions, scene_nodes
+from cooperative_isac_ros.launching.graph import GraphOptions, scene_nodes
+from cooperative_isac_ros.messages import conversions
 from cooperative_isac_ros.nodes.access_point import AccessPoint
 from cooperative_isac_ros.nodes.evaluator import Evaluator
 from cooperative_isac_ros.nodes.fusion_center import FusionCenter

@@ -19,8 +19,8 @@ from rich.text import Text
 from cooperative_isac.output.console import make_console
 from cooperative_isac_ros.bag.metadata import BagError
 from cooperative_isac_ros.bag.reader import BagReader, BagSummary
-from cooperative_isac_ros.interrupts import Stopped, stop_request
-from cooperative_isac_ros.plain_text import LONGEST_LINE, plain_text
+from cooperative_isac_ros.messages.plain_text import LONGEST_LINE, plain_text
+from cooperative_isac_ros.processes.interrupts import Stopped, stop_request
 
 # [s] After Ctrl-C, of work that has nothing to save.
 ENDS_WITHIN_S = 1.5
@@ -240,8 +240,8 @@ def _node(name: str, use_sim_time: bool = False):
     from rclpy.parameter import Parameter
     from rclpy.signals import SignalHandlerOptions
 
-    from cooperative_isac_ros.graph import node_variables
-    from cooperative_isac_ros.startup import start_ros
+    from cooperative_isac_ros.launching.graph import node_variables
+    from cooperative_isac_ros.launching.startup import start_ros
 
     os.environ.update(node_variables())
     with stop_request() as stop:

@@ -22,13 +22,13 @@ from cooperative_isac.sensing.echo_check import (
     check_echoes,
 )
 from cooperative_isac.waveform.signal import Signal
-from cooperative_isac_ros import conversions
-from cooperative_isac_ros.announced import announced_bands, announced_frame
 from cooperative_isac_ros.bag.metadata import BagError
 from cooperative_isac_ros.bag.reader import BagReader
 from cooperative_isac_ros.bag.recording import FRAME_TYPE, FrameKey
-from cooperative_isac_ros.plain_text import LONGEST_LINE, plain_text
-from cooperative_isac_ros.records import Announcement, EchoRecord
+from cooperative_isac_ros.messages import conversions
+from cooperative_isac_ros.messages.announced import announced_bands, announced_frame
+from cooperative_isac_ros.messages.plain_text import LONGEST_LINE, plain_text
+from cooperative_isac_ros.messages.records import Announcement, EchoRecord
 
 ECHO_TYPE = "cooperative_isac_msgs/msg/Echo"
 STYLES = {OK: "green", WRONG: "bold red", CANNOT_SAY: "yellow"}

@@ -16,7 +16,7 @@ from cooperative_isac_ros.bag.metadata import BagError, Topic
 from cooperative_isac_ros.bag.passes import ClockPass, is_unset
 from cooperative_isac_ros.bag.profiles import played_profile
 from cooperative_isac_ros.bag.reader import BagReader
-from cooperative_isac_ros.conversions import to_time
+from cooperative_isac_ros.messages.conversions import to_time
 
 CLOCK_TOPIC = "/clock"
 CLOCK_PERIOD_S = 0.025

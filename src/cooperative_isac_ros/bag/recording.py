@@ -14,7 +14,7 @@ from cooperative_isac_ros.bag.definitions import message_class
 from cooperative_isac_ros.bag.metadata import BagError, Topic
 from cooperative_isac_ros.bag.reader import BagReader
 from cooperative_isac_ros.bag.upgrade import Fields
-from cooperative_isac_ros.conversions import to_ns
+from cooperative_isac_ros.messages.conversions import to_ns
 
 FRAME_TYPE, FEATURES_TYPE = (
     "cooperative_isac_msgs/msg/Frame",

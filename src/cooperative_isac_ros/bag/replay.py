@@ -18,8 +18,7 @@ from rclpy.serialization import deserialize_message
 
 from cooperative_isac.scene.model import Scene
 from cooperative_isac.schemes.registry import scheme_scene, station_schemes
-from cooperative_isac_ros import conversions, qos
-from cooperative_isac_ros.announced import receiving_stations
+from cooperative_isac_ros import qos
 from cooperative_isac_ros.bag.metadata import BagError, Topic
 from cooperative_isac_ros.bag.player import Player
 from cooperative_isac_ros.bag.recording import (
@@ -31,11 +30,18 @@ from cooperative_isac_ros.bag.recording import (
 )
 from cooperative_isac_ros.bag.upgrade import Fields, agree
 from cooperative_isac_ros.bag.writer import BagWriter
-from cooperative_isac_ros.cdr import serialized
-from cooperative_isac_ros.conversions import to_ns
-from cooperative_isac_ros.graph import LONGEST_DEADLINE_S, GraphOptions, NodeSpec, scene_nodes
-from cooperative_isac_ros.processes import ProcessGroup
-from cooperative_isac_ros.records import Announcement, Packet
+from cooperative_isac_ros.launching.graph import (
+    LONGEST_DEADLINE_S,
+    GraphOptions,
+    NodeSpec,
+    scene_nodes,
+)
+from cooperative_isac_ros.messages import conversions
+from cooperative_isac_ros.messages.announced import receiving_stations
+from cooperative_isac_ros.messages.cdr import serialized
+from cooperative_isac_ros.messages.conversions import to_ns
+from cooperative_isac_ros.messages.records import Announcement, Packet
+from cooperative_isac_ros.processes.group import ProcessGroup
 
 ATTEMPTS = 3
 READY_WITHIN_S, ANSWER_WITHIN_S = 120.0, 30.0

@@ -24,7 +24,7 @@ from cooperative_isac_ros.bag.definitions import (
     message_class,
     message_definition,
 )
-from cooperative_isac_ros.cdr import serialized
+from cooperative_isac_ros.messages.cdr import serialized
 
 if TYPE_CHECKING:
     from rosbags.typesys.store import Typestore

@@ -14,15 +14,16 @@ from cooperative_isac.scene.draw import draw_targets, frame_generator
 from cooperative_isac.scene.station import Station
 from cooperative_isac.schemes.registry import make_scheme
 from cooperative_isac.waveform.frame import Frame as AirFrame
-from cooperative_isac_ros import conversions, qos
-from cooperative_isac_ros.announced import receiving_stations
-from cooperative_isac_ros.announcements import announcement_or_fault
+from cooperative_isac_ros import qos
 from cooperative_isac_ros.base import WORKER_NICE, SceneNode, run_node
-from cooperative_isac_ros.front_ends import FRONT_ENDS
+from cooperative_isac_ros.inputs.announcements import announcement_or_fault
+from cooperative_isac_ros.inputs.front_ends import FRONT_ENDS
+from cooperative_isac_ros.inputs.pose_watch import POSE_PARAMETERS
+from cooperative_isac_ros.inputs.target_watch import WATCH_PARAMETERS
+from cooperative_isac_ros.messages import conversions
+from cooperative_isac_ros.messages.announced import receiving_stations
+from cooperative_isac_ros.messages.records import Announcement, FrameStamp, Packet
 from cooperative_isac_ros.parameters import ODOMETRY_WAIT, SCHEME, Parameter
-from cooperative_isac_ros.pose_watch import POSE_PARAMETERS
-from cooperative_isac_ros.records import Announcement, FrameStamp, Packet
-from cooperative_isac_ros.target_watch import WATCH_PARAMETERS
 
 PARAMETERS = (
     Parameter(

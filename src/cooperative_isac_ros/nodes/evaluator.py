@@ -31,21 +31,22 @@ from cooperative_isac.evaluation.run_ledger import RunLedger
 from cooperative_isac.evaluation.run_record import RECORD_FILE, RunRecorder, recorded_frames
 from cooperative_isac.evaluation.summary_file import SUMMARY_FILE, write_summary
 from cooperative_isac.metrics.run_score import LiveFigures, RunScore
-from cooperative_isac_ros import conversions, qos
-from cooperative_isac_ros.announcements import announcement_or_fault, frame_or_fault
+from cooperative_isac_ros import qos
 from cooperative_isac_ros.base import ONLOOKER_NICE, SceneNode, run_node
-from cooperative_isac_ros.frame_order import FrameOrder
-from cooperative_isac_ros.parameters import ODOMETRY_WAIT, SCHEME, Parameter, rate_parameter
-from cooperative_isac_ros.pose_watch import POSE_PARAMETERS, PoseWatch
-from cooperative_isac_ros.records import (
+from cooperative_isac_ros.inputs.announcements import announcement_or_fault, frame_or_fault
+from cooperative_isac_ros.inputs.pose_watch import POSE_PARAMETERS, PoseWatch
+from cooperative_isac_ros.inputs.target_watch import WATCH_PARAMETERS, TargetWatch
+from cooperative_isac_ros.messages import conversions
+from cooperative_isac_ros.messages.records import (
     AccuracyRecord,
     Announcement,
     DetectionList,
     FrameStamp,
     TrackList,
 )
-from cooperative_isac_ros.result_pairs import ResultPairs
-from cooperative_isac_ros.target_watch import WATCH_PARAMETERS, TargetWatch
+from cooperative_isac_ros.parameters import ODOMETRY_WAIT, SCHEME, Parameter, rate_parameter
+from cooperative_isac_ros.timing.frame_order import FrameOrder
+from cooperative_isac_ros.timing.result_pairs import ResultPairs
 
 FRAMES_AHEAD = 32  # that a result may be about while their announcements are still on their way
 COUNT_DIGITS = 12  # of frames skipped: more than there are in any run

@@ -13,17 +13,18 @@ from sensor_msgs.msg import PointCloud2
 
 from cooperative_isac.pipeline import make_frame
 from cooperative_isac.schemes.registry import make_scheme
-from cooperative_isac_ros import conversions, qos
-from cooperative_isac_ros.announced import receiving_stations
-from cooperative_isac_ros.announcements import announcement_or_fault, frame_or_fault
+from cooperative_isac_ros import qos
 from cooperative_isac_ros.base import SceneNode, run_node
-from cooperative_isac_ros.cdr import serialized
-from cooperative_isac_ros.collector import CollectedFrame, PacketCollector, decode_trusted
-from cooperative_isac_ros.deadline import PacketDeadline
-from cooperative_isac_ros.graph import LONGEST_DEADLINE_S
+from cooperative_isac_ros.inputs.announcements import announcement_or_fault, frame_or_fault
+from cooperative_isac_ros.inputs.pose_watch import POSE_PARAMETERS, PoseGate
+from cooperative_isac_ros.launching.graph import LONGEST_DEADLINE_S
+from cooperative_isac_ros.messages import conversions
+from cooperative_isac_ros.messages.announced import receiving_stations
+from cooperative_isac_ros.messages.cdr import serialized
+from cooperative_isac_ros.messages.records import Announcement, DetectionList, FrameStamp
 from cooperative_isac_ros.parameters import ODOMETRY_WAIT, SCHEME, Parameter, rate_parameter
-from cooperative_isac_ros.pose_watch import POSE_PARAMETERS, PoseGate
-from cooperative_isac_ros.records import Announcement, DetectionList, FrameStamp
+from cooperative_isac_ros.timing.collector import CollectedFrame, PacketCollector, decode_trusted
+from cooperative_isac_ros.timing.deadline import PacketDeadline
 
 PARAMETERS = (
     SCHEME,

@@ -16,22 +16,29 @@ from visualization_msgs.msg import Marker, MarkerArray
 
 from cooperative_isac.scene.model import Scene
 from cooperative_isac.tracking.track import ESTABLISHED, Track
-from cooperative_isac_ros import conversions, markers, qos
-from cooperative_isac_ros.announced import announced_time_s
-from cooperative_isac_ros.announcements import announcement_or_fault
+from cooperative_isac_ros import qos
 from cooperative_isac_ros.base import ONLOOKER_NICE, SceneNode, run_node
-from cooperative_isac_ros.parameters import SCHEME, Parameter
-from cooperative_isac_ros.pose_watch import POSE_PARAMETERS, PoseWatch
-from cooperative_isac_ros.records import AccuracyRecord, DetectionList, FrameStamp, TrackList
-from cooperative_isac_ros.scene_layout import FIGURES_COLUMNS, FIGURES_LINES, scene_layout
-from cooperative_isac_ros.target_watch import WATCH_PARAMETERS, TargetWatch
-from cooperative_isac_ros.transforms import (
+from cooperative_isac_ros.display import markers
+from cooperative_isac_ros.display.scene_layout import FIGURES_COLUMNS, FIGURES_LINES, scene_layout
+from cooperative_isac_ros.inputs.announcements import announcement_or_fault
+from cooperative_isac_ros.inputs.pose_watch import POSE_PARAMETERS, PoseWatch
+from cooperative_isac_ros.inputs.target_watch import WATCH_PARAMETERS, TargetWatch
+from cooperative_isac_ros.messages import conversions
+from cooperative_isac_ros.messages.announced import announced_time_s
+from cooperative_isac_ros.messages.records import (
+    AccuracyRecord,
+    DetectionList,
+    FrameStamp,
+    TrackList,
+)
+from cooperative_isac_ros.messages.transforms import (
     TransformPublisher,
     frame_prefix,
     site_transforms,
     station_transforms,
     track_frame,
 )
+from cooperative_isac_ros.parameters import SCHEME, Parameter
 
 STATIC_EVERY = 10  # frames
 FRAMES_KEPT = 64  # announcements whose tracks may still come

@@ -12,14 +12,15 @@ from nav_msgs.msg import Odometry
 from std_msgs.msg import String
 
 from cooperative_isac.scene.draw import scene_targets
-from cooperative_isac_ros import conversions, qos
-from cooperative_isac_ros.announcements import announcement_or_fault
+from cooperative_isac_ros import qos
 from cooperative_isac_ros.base import SceneNode, run_node
-from cooperative_isac_ros.clock import AlignedTimer
-from cooperative_isac_ros.frame_order import FrameOrder
+from cooperative_isac_ros.inputs.announcements import announcement_or_fault
+from cooperative_isac_ros.launching.state_file import read_state
+from cooperative_isac_ros.messages import conversions
+from cooperative_isac_ros.messages.transforms import frame_prefix
 from cooperative_isac_ros.parameters import Parameter, rate_parameter
-from cooperative_isac_ros.state_file import read_state
-from cooperative_isac_ros.transforms import frame_prefix
+from cooperative_isac_ros.timing.clock import AlignedTimer
+from cooperative_isac_ros.timing.frame_order import FrameOrder
 
 LOWEST_RATE_HZ = 10.0
 PARAMETERS = (

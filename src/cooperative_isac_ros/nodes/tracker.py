@@ -15,19 +15,20 @@ from rclpy.subscription import Subscription
 from cooperative_isac.tracking.saved_tracks import loaded_tracks, saved_tracks
 from cooperative_isac.tracking.track import ESTABLISHED, Track
 from cooperative_isac.tracking.tracker import MAX_TRACKS, Tracker
-from cooperative_isac_ros import conversions, qos
+from cooperative_isac_ros import qos
 from cooperative_isac_ros.base import SceneNode, run_node
-from cooperative_isac_ros.cdr import serialized
-from cooperative_isac_ros.frame_order import FrameOrder
-from cooperative_isac_ros.parameters import Parameter
-from cooperative_isac_ros.records import DetectionList, FrameStamp, TrackList
-from cooperative_isac_ros.state_file import read_state, write_state
-from cooperative_isac_ros.transforms import (
+from cooperative_isac_ros.launching.state_file import read_state, write_state
+from cooperative_isac_ros.messages import conversions
+from cooperative_isac_ros.messages.cdr import serialized
+from cooperative_isac_ros.messages.records import DetectionList, FrameStamp, TrackList
+from cooperative_isac_ros.messages.transforms import (
     TransformPublisher,
     frame_prefix,
     track_frame,
     track_transforms,
 )
+from cooperative_isac_ros.parameters import Parameter
+from cooperative_isac_ros.timing.frame_order import FrameOrder
 
 # [s] A tracker that is started again waits so long for the detections that it missed; where their
 # publisher keeps none, it takes those that come.

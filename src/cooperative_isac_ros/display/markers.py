@@ -16,21 +16,21 @@ from visualization_msgs.msg import Marker
 from cooperative_isac.fusion.detection import Detection
 from cooperative_isac.scene.model import Scene, Site, TargetClass, TargetState
 from cooperative_isac.tracking.track import Track, TrackStatus
-from cooperative_isac_ros.conversions import (
-    course_rotation,
-    map_header,
-    rotation_quaternion,
-    to_point,
-    to_vector3,
-    yaw_quaternion,
-)
-from cooperative_isac_ros.scene_layout import (
+from cooperative_isac_ros.display.scene_layout import (
     FIGURES_HEIGHT,
     LABEL_HEIGHT,
     NAME_HEIGHT,
     SceneLayout,
     name_place,
     scene_layout,
+)
+from cooperative_isac_ros.messages.conversions import (
+    course_rotation,
+    map_header,
+    rotation_quaternion,
+    to_point,
+    to_vector3,
+    yaw_quaternion,
 )
 
 # Ellipsoids of detections and tracks hold 97 % of Gaussian errors in space.

@@ -9,8 +9,8 @@ from dataclasses import dataclass, field
 from cooperative_isac.fusion.detection import Detection
 from cooperative_isac.schemes.contract import Decoder, PacketError
 from cooperative_isac.waveform.frame import Frame
-from cooperative_isac_ros.frame_order import FrameOrder
-from cooperative_isac_ros.records import Announcement, Packet
+from cooperative_isac_ros.messages.records import Announcement, Packet
+from cooperative_isac_ros.timing.frame_order import FrameOrder
 
 # Packets that are kept until their frame is announced: of so many frames of every station.
 EARLY_FRAMES = 8

@@ -8,10 +8,10 @@ from cooperative_isac_msgs.msg import Frame
 
 from cooperative_isac.scene.station import Pose
 from cooperative_isac.waveform.frame import Frame as AirFrame
-from cooperative_isac_ros import conversions
-from cooperative_isac_ros.announced import announced_bands
 from cooperative_isac_ros.base import SceneNode
-from cooperative_isac_ros.records import Announcement
+from cooperative_isac_ros.messages import conversions
+from cooperative_isac_ros.messages.announced import announced_bands
+from cooperative_isac_ros.messages.records import Announcement
 
 
 def announcement_or_fault(node: SceneNode, message: Frame) -> Announcement | None:

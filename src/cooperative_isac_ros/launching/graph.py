@@ -14,7 +14,7 @@ from cooperative_isac.scene.file.config import scene_folders
 from cooperative_isac.scene.file.physics import rate_fault
 from cooperative_isac.scene.model import Scene
 from cooperative_isac.schemes.registry import scheme_scene
-from cooperative_isac_ros.environment import library_variables, unset_variables
+from cooperative_isac_ros.launching.environment import library_variables, unset_variables
 
 # Longest wait of the fusion center for packets, s: then a frame is given up at any rate.
 LONGEST_DEADLINE_S = 60.0

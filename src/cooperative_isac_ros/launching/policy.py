@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from xml.etree import ElementTree
 
 from cooperative_isac.scene.model import Scene
-from cooperative_isac_ros.graph import GraphOptions, NodeSpec, scene_nodes
-from cooperative_isac_ros.monitor import MONITOR_NAME
+from cooperative_isac_ros.launching.graph import GraphOptions, NodeSpec, scene_nodes
+from cooperative_isac_ros.launching.monitor import MONITOR_NAME
 
 # Schema of sros2, in every release since Foxy.
 POLICY_VERSION = "0.2.0"

@@ -12,7 +12,8 @@ from geometry_msgs.msg import Quaternion, TransformStamped
 from cooperative_isac.scene.model import Scene, Site
 from cooperative_isac.scene.station import Station
 from cooperative_isac.tracking.track import Track
-from cooperative_isac_ros import conversions, qos
+from cooperative_isac_ros import qos
+from cooperative_isac_ros.messages import conversions
 
 try:
     from tf2_msgs.msg import TFMessage

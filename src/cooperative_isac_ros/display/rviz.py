@@ -9,9 +9,9 @@ import numpy as np
 import yaml
 
 from cooperative_isac.scene.model import Scene
-from cooperative_isac_ros.graph import shared_file
-from cooperative_isac_ros.scene_layout import SceneLayout, scene_layout
-from cooperative_isac_ros.transforms import frame_prefix
+from cooperative_isac_ros.display.scene_layout import SceneLayout, scene_layout
+from cooperative_isac_ros.launching.graph import shared_file
+from cooperative_isac_ros.messages.transforms import frame_prefix
 
 # Picture of RViz's window of 1400 x 900 pixels: what panels and bars leave of it, rounded down.
 PICTURE_PIXELS = (960, 740)

@@ -1,6 +1,6 @@
 """Nodes forked from one process that has imported what all of them need.
 
-    python -m cooperative_isac_ros.fork_server PARENT DESCRIPTOR
+    python -m cooperative_isac_ros.processes.fork_server PARENT DESCRIPTOR
 
 `ForkServer` starts that process and asks it for nodes. The process makes no node and no ROS context
 itself: each node is a fork of it that goes on as `cooperative_isac_ros.start` does, with its own
@@ -27,10 +27,10 @@ from importlib import import_module
 from typing import Any, BinaryIO
 
 from cooperative_isac_ros import start
-from cooperative_isac_ros.environment import library_variables
-from cooperative_isac_ros.interrupts import SIGNALS
-from cooperative_isac_ros.kernel import adopt_orphans, end_with_parent, set_title
-from cooperative_isac_ros.trace_threads import TraceThreads
+from cooperative_isac_ros.launching.environment import library_variables
+from cooperative_isac_ros.processes.interrupts import SIGNALS
+from cooperative_isac_ros.processes.kernel import adopt_orphans, end_with_parent, set_title
+from cooperative_isac_ros.processes.trace_threads import TraceThreads
 
 # Nodes of every scene, in the order in which they are started.
 PRELOADED = (
@@ -94,7 +94,7 @@ class ForkServer:
         with theirs:
             words = [str(os.getpid()), str(theirs.fileno()), " " * TITLE_BYTES]
             self._process = subprocess.Popen(
-                [sys.executable, "-m", "cooperative_isac_ros.fork_server", *words],
+                [sys.executable, "-m", "cooperative_isac_ros.processes.fork_server", *words],
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
                 stderr=subprocess.DEVNULL,
@@ -204,7 +204,7 @@ def main() -> int:
     end_with_parent(signal.SIGKILL)
     if os.getppid() != parent:
         return 0
-    set_title("fork_server", [sys.executable, "-m", "cooperative_isac_ros.fork_server"])
+    set_title("fork_server", [sys.executable, "-m", "cooperative_isac_ros.processes.fork_server"])
 
     # Nodes end when the process that asked for them does so, not at a key that is pressed.
     signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
@@ -259,7 +259,7 @@ def _prepare(scheme: str, scene: str) -> None:
     """What all nodes share, if it can be had; what fails does so again in each node."""
     with suppress(Exception):
         from cooperative_isac.schemes.registry import load_schemes
-        from cooperative_isac_ros.held_scenes import hold_scene
+        from cooperative_isac_ros.processes.held_scenes import hold_scene
 
         load_schemes(scheme, hold_scene(scene))
 

@@ -9,7 +9,7 @@ from cooperative_isac.pipeline import transmit
 from cooperative_isac.scene.model import Scene
 from cooperative_isac.scene.station import Pose
 from cooperative_isac.waveform.frame import Frame
-from cooperative_isac_ros.records import Announcement
+from cooperative_isac_ros.messages.records import Announcement
 
 
 def announced_bands(scene: Scene, announcement: Announcement) -> tuple[str, ...]:

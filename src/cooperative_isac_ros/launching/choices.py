@@ -21,10 +21,10 @@ from cooperative_isac.scene.file.physics import rate_fault
 from cooperative_isac.scene.model import Scene
 from cooperative_isac.schemes.registry import check_scheme
 from cooperative_isac.tracking.filters import make_filters
-from cooperative_isac_ros.front_ends import FRONT_ENDS
-from cooperative_isac_ros.graph import LOG_LEVELS, GraphOptions
-from cooperative_isac_ros.startup import with_log_place
-from cooperative_isac_ros.target_watch import class_fault, offset_fault
+from cooperative_isac_ros.inputs.front_ends import FRONT_ENDS
+from cooperative_isac_ros.inputs.target_watch import class_fault, offset_fault
+from cooperative_isac_ros.launching.graph import LOG_LEVELS, GraphOptions
+from cooperative_isac_ros.launching.startup import with_log_place
 
 # Frames a second that the nodes' parameters take.
 LOWEST_RATE_HZ = 0.1

@@ -16,7 +16,7 @@ from cooperative_isac.tracking.track import ESTABLISHED_NUMBERS
 from cooperative_isac_ros import qos
 from cooperative_isac_ros.guard import GuardedNode, described
 from cooperative_isac_ros.health import WAITING
-from cooperative_isac_ros.plain_text import plain_text
+from cooperative_isac_ros.messages.plain_text import plain_text
 
 MONITOR_NAME = "isac_monitor"
 # [s] Longer pauses of the monitor itself (a machine that slept) are no silence of others.

@@ -14,10 +14,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
-from cooperative_isac_ros.fork_server import ForkedNode, ForkServer, ForkServerLost
-from cooperative_isac_ros.graph import NodeSpec, node_variables
-from cooperative_isac_ros.kernel import IS_LINUX, end_with_parent
-from cooperative_isac_ros.plain_text import plain_lines
+from cooperative_isac_ros.launching.graph import NodeSpec, node_variables
+from cooperative_isac_ros.messages.plain_text import plain_lines
+from cooperative_isac_ros.processes.fork_server import ForkedNode, ForkServer, ForkServerLost
+from cooperative_isac_ros.processes.kernel import IS_LINUX, end_with_parent
 
 GRACE_S = ((signal.SIGINT, 8.0), (signal.SIGTERM, 2.0), (signal.SIGKILL, 5.0))
 LAST_LINES = 15

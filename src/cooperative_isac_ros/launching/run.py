@@ -30,15 +30,15 @@ from cooperative_isac.evaluation.summary_file import SUMMARY_FILE
 from cooperative_isac.scene.model import Scene
 from cooperative_isac.schemes.registry import scheme_scene
 from cooperative_isac_ros.base import ONLOOKER_NICE
-from cooperative_isac_ros.choices import ros_fault
-from cooperative_isac_ros.fork_server import ForkServer, ForkServerLost, taken_fork_server
-from cooperative_isac_ros.graph import GraphOptions, NodeSpec, scene_nodes
-from cooperative_isac_ros.interrupts import StopRequest, stop_request
-from cooperative_isac_ros.monitor import MONITOR_NAME, Monitor
-from cooperative_isac_ros.processes import Crash, ProcessGroup
-from cooperative_isac_ros.shared_memory import clean_shared_memory
-from cooperative_isac_ros.startup import start_ros
-from cooperative_isac_ros.supervision import RespawnPolicy, Supervisor
+from cooperative_isac_ros.launching.choices import ros_fault
+from cooperative_isac_ros.launching.graph import GraphOptions, NodeSpec, scene_nodes
+from cooperative_isac_ros.launching.monitor import MONITOR_NAME, Monitor
+from cooperative_isac_ros.launching.startup import start_ros
+from cooperative_isac_ros.launching.supervision import RespawnPolicy, Supervisor
+from cooperative_isac_ros.processes.fork_server import ForkServer, ForkServerLost, taken_fork_server
+from cooperative_isac_ros.processes.group import Crash, ProcessGroup
+from cooperative_isac_ros.processes.interrupts import StopRequest, stop_request
+from cooperative_isac_ros.processes.shared_memory import clean_shared_memory
 
 FIRST_FRAME_WITHIN_S = 90.0
 # Wait for tracks after the last frame of a recording: far more than a frame takes to become tracks.

@@ -15,11 +15,12 @@ from rclpy.clock import Clock, ClockType
 from cooperative_isac.scene.model import Scene
 from cooperative_isac.scene.poses import FrameTree, PoseLog
 from cooperative_isac.scene.station import Pose, Station, heading_rotation
-from cooperative_isac_ros import conversions, qos
+from cooperative_isac_ros import qos
 from cooperative_isac_ros.base import SceneNode
-from cooperative_isac_ros.clock_offset import ClockOffset
+from cooperative_isac_ros.messages import conversions
+from cooperative_isac_ros.messages.transforms import TFMessage
 from cooperative_isac_ros.parameters import Parameter
-from cooperative_isac_ros.transforms import TFMessage
+from cooperative_isac_ros.timing.clock_offset import ClockOffset
 
 # s A pose that goes on so long after its latest sample is old: at 10 m/s it may be 1 m off.
 OLD_AFTER_S = 0.3

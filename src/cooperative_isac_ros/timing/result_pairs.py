@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import OrderedDict, deque
 from collections.abc import Callable
 
-from cooperative_isac_ros.records import DetectionList, FrameStamp, TrackList
+from cooperative_isac_ros.messages.records import DetectionList, FrameStamp, TrackList
 
 FRAMES_KEPT = 32
 

@@ -27,8 +27,8 @@ from cooperative_isac.scene.odometry import OdometrySample
 from cooperative_isac.scene.poses import PoseSample
 from cooperative_isac.scene.station import Link, Pose
 from cooperative_isac.tracking.track import Track, TrackStatus
-from cooperative_isac_ros.plain_text import plain_text
-from cooperative_isac_ros.records import (
+from cooperative_isac_ros.messages.plain_text import plain_text
+from cooperative_isac_ros.messages.records import (
     AccuracyRecord,
     Announcement,
     DetectionList,

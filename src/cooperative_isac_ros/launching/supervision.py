@@ -8,9 +8,9 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Protocol
 
-from cooperative_isac_ros.graph import NodeSpec
-from cooperative_isac_ros.monitor import SILENT_AFTER_S
-from cooperative_isac_ros.processes import Crash, ProcessGroup
+from cooperative_isac_ros.launching.graph import NodeSpec
+from cooperative_isac_ros.launching.monitor import SILENT_AFTER_S
+from cooperative_isac_ros.processes.group import Crash, ProcessGroup
 from cooperative_isac_ros.start import USAGE_ERROR
 
 # Without these a scene is still sensed and judged.

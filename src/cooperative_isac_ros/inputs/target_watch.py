@@ -15,10 +15,11 @@ from rclpy.subscription import Subscription
 from std_msgs.msg import String
 
 from cooperative_isac.scene.odometry import TargetRegistry
-from cooperative_isac_ros import conversions, qos
+from cooperative_isac_ros import qos
 from cooperative_isac_ros.base import SceneNode
-from cooperative_isac_ros.clock_offset import ClockOffset
+from cooperative_isac_ros.messages import conversions
 from cooperative_isac_ros.parameters import Parameter
+from cooperative_isac_ros.timing.clock_offset import ClockOffset
 
 DISCOVERY_PERIOD_S = 0.5
 # While a target of the scene is not heard yet, the node cannot begin.

@@ -17,13 +17,14 @@ from cooperative_isac.channel.echo import Echo
 from cooperative_isac.pipeline import receive
 from cooperative_isac.scene.station import Station
 from cooperative_isac.waveform.frame import Frame
-from cooperative_isac_ros import conversions, qos
-from cooperative_isac_ros.announced import announced_bands
-from cooperative_isac_ros.announcements import frame_or_fault
+from cooperative_isac_ros import qos
 from cooperative_isac_ros.base import SceneNode
-from cooperative_isac_ros.pose_watch import PoseGate, PoseWatch
-from cooperative_isac_ros.records import Announcement, EchoRecord
-from cooperative_isac_ros.target_watch import TargetWatch
+from cooperative_isac_ros.inputs.announcements import frame_or_fault
+from cooperative_isac_ros.inputs.pose_watch import PoseGate, PoseWatch
+from cooperative_isac_ros.inputs.target_watch import TargetWatch
+from cooperative_isac_ros.messages import conversions
+from cooperative_isac_ros.messages.announced import announced_bands
+from cooperative_isac_ros.messages.records import Announcement, EchoRecord
 
 FRAMES_KEPT = 8
 OnEchoes = Callable[[Announcement, Frame, Mapping[str, Echo], bool], None]

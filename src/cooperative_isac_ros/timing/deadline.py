@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 
-from cooperative_isac_ros.records import FrameStamp
+from cooperative_isac_ros.messages.records import FrameStamp
 
 FRAMES_REMEMBERED = 64
 # After skipped frames a frame may take as many periods longer, up to so many deadlines in all.

@@ -1,0 +1,1 @@
+"""Markers and the view of a scene for RViz."""

@@ -1,0 +1,1 @@
+"""What a station subscribes to: announcements, odometry of targets, poses, echoes."""

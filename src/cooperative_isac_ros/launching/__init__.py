@@ -1,0 +1,1 @@
+"""The list of a scene's nodes, its options, and `isac run`."""

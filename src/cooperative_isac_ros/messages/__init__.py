@@ -1,0 +1,1 @@
+"""What the nodes exchange: records, and their conversion to messages and back."""

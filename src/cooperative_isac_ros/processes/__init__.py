@@ -1,0 +1,1 @@
+"""Processes of nodes: forked, supervised by the kernel, interrupted, and ended."""

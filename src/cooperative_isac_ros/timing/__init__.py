@@ -1,0 +1,1 @@
+"""Stamps, frame numbers, order, deadlines and skipping of frames."""

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -89,6 +91,48 @@ def thermal_noise(shape, power_w: float, generator: np.random.Generator) -> np.n
     return real.view(np.complex64)[..., 0]
 
 
+@dataclass(frozen=True)
+class DrawnNoise:
+    """Receiver noise of a frame that was drawn before its paths were known.
+
+    state: of the generator before the noise was drawn
+    power_w: W, per antenna, subcarrier and symbol
+    samples: [num_rx_ant, num_subcarriers, num_symbols], complex64, sqrt(W)
+    """
+
+    state: Mapping[str, Any]
+    power_w: float
+    samples: np.ndarray
+
+
+def noise_or_drawn(
+    shape: tuple[int, ...],
+    power_w: float,
+    generator: np.random.Generator,
+    drawn: DrawnNoise | None,
+) -> np.ndarray:
+    """Receiver noise of a generator: what was drawn before, where it was drawn in the same state.
+
+    Returns an array of that shape, complex64, sqrt(W), for the caller to write to.
+    """
+    if drawn is None or drawn.state != generator.bit_generator.state:
+        return thermal_noise(shape, power_w, generator)
+    if (drawn.samples.shape, drawn.power_w) != (shape, power_w):
+        return thermal_noise(shape, power_w, generator)
+    return drawn.samples.copy()
+
+
+def draw_noise(
+    scene: Scene, grid: OfdmGrid, receiver: Site, generator: np.random.Generator
+) -> DrawnNoise:
+    """The noise that `apply_paths` would draw next."""
+    clock_jitter(scene, grid, receiver, generator)
+    state = generator.bit_generator.state
+    power_w = receiver_noise_w(scene, receiver)
+    shape = (receiver.num_ant, grid.num_subcarriers, grid.num_symbols)
+    return DrawnNoise(state, power_w, thermal_noise(shape, power_w, generator))
+
+
 def clock_jitter(
     scene: Scene, grid: OfdmGrid, receiver: Site, generator: np.random.Generator
 ) -> np.ndarray | None:
@@ -132,6 +176,7 @@ def apply_paths(
     generator: np.random.Generator,
     static: np.ndarray | None = None,
     offsets: ClockOffsets | None = None,
+    drawn: DrawnNoise | None = None,
 ) -> np.ndarray:
     """The echo y of CF eq. 6 with clutter (29) and clock offsets (30), and noise.
 
@@ -139,6 +184,7 @@ def apply_paths(
     paths as all others
     offsets: of the stations' clocks (channel.clocks), beside the residual ones of CF eq. 30; None:
     none
+    drawn: noise that was drawn before (draw_noise); None: none was
     Returns [num_rx_ant, num_subcarriers, num_symbols], complex64, sqrt(W).
     """
     grid = frame.grid
@@ -148,7 +194,7 @@ def apply_paths(
 
     # Noise, then the echoes of paths with Doppler shifts.
     shape = (receiver.num_ant, grid.num_subcarriers, grid.num_symbols)
-    echo = thermal_noise(shape, receiver_noise_w(scene, receiver), generator)
+    echo = noise_or_drawn(shape, receiver_noise_w(scene, receiver), generator, drawn)
     for part in path_blocks(paths, grid):
         echo += _moving_echo(scene, frame, receiver, part, jitter)
 

@@ -22,6 +22,7 @@ from cooperative_isac_ros.front_ends import FRONT_ENDS
 from cooperative_isac_ros.parameters import ODOMETRY_WAIT, SCHEME, Parameter
 from cooperative_isac_ros.pose_watch import POSE_PARAMETERS
 from cooperative_isac_ros.records import Announcement, FrameStamp, Packet
+from cooperative_isac_ros.spare_time import SpareTime
 from cooperative_isac_ros.target_watch import WATCH_PARAMETERS
 
 PARAMETERS = (
@@ -66,6 +67,8 @@ class AccessPoint(SceneNode):
         self._encoder = scheme.at(self.station.name)
         self._sequence = 0
         self._last: FrameStamp | None = None
+        self._reported: Announcement | None = None
+        self._spare_time = SpareTime(self, self._work_ahead)
         self._features = self.create_publisher(FeaturePacket, "features", qos.STREAM)
         self._front_end = FRONT_ENDS[self.settings["front_end"]](self, self.station, self._report)
         self._warm_up()
@@ -108,6 +111,7 @@ class AccessPoint(SceneNode):
                 "node was too busy",
                 passed - 1,
             )
+        self._spare_time.announce(frame)
         if self.station.name in receiving_stations(self.scene, announcement):
             self._front_end.announce(announcement)
 
@@ -139,7 +143,14 @@ class AccessPoint(SceneNode):
             self.health.count("targets_left_out", self._encoder.num_left_out)
         self.health.figures["packet_bits"] = 8 * len(data)
         self.say_timing(announcement.frame, "encode", began_s)
+        self._reported = announcement
+        self._spare_time.begin(announcement.frame)
+
+    def _work_ahead(self) -> None:
+        """What is left of the last frame, and what is known of the next one."""
         self._encoder.idle()
+        if self._reported is not None:
+            self._front_end.prepare(self._reported)
 
 
 def main(args: list[str] | None = None) -> int:

@@ -68,15 +68,16 @@ def information_widths(size: int) -> list[int]:
 
 def information_matrix(indices: list[int], size: int) -> np.ndarray:
     """The matrix of the fields' indices, [size, size]."""
-    scales = np.sqrt([10 ** (SCALE_DB.decode(index) / 10) for index in indices[:size]])
-    partials = iter(np.tanh(PARTIAL.decode(index)) for index in indices[size:])
-    root = np.zeros((size, size))
-    root[0, 0] = 1.0
-    for row in range(1, size):
+    partials = iter(math.tanh(PARTIAL.decode(index)) for index in indices[size:])
+    scaled = np.zeros((size, size))
+    for row in range(size):
+        # A row of the Cholesky factor of the correlation, scaled; numbers, not arrays: rows are
+        # short.
+        scale = math.sqrt(10 ** (SCALE_DB.decode(indices[row]) / 10))
         left = 1.0
         for column in range(row):
-            root[row, column] = next(partials) * np.sqrt(left)
-            left -= root[row, column] ** 2
-        root[row, row] = np.sqrt(left)
-    scaled = scales[:, None] * root
+            entry = next(partials) * math.sqrt(left)
+            scaled[row, column] = scale * entry
+            left -= entry**2
+        scaled[row, row] = scale * math.sqrt(left)
     return scaled @ scaled.T

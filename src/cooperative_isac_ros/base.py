@@ -26,6 +26,7 @@ from cooperative_isac_ros.guard import GuardedNode, code_place, described
 from cooperative_isac_ros.health import Health
 from cooperative_isac_ros.held_scenes import node_scene
 from cooperative_isac_ros.interrupts import StopRequest, stop_request
+from cooperative_isac_ros.kernel import interrupt_no_other
 from cooperative_isac_ros.parameters import SCENE, SCHEME, Parameter, Settings
 from cooperative_isac_ros.records import Announcement, FrameStamp, Timing
 from cooperative_isac_ros.start import USAGE_ERROR
@@ -165,6 +166,8 @@ def run_node(make: Callable[[], SceneNode], args: list[str] | None = None, nice:
     last.
     """
     os.nice(nice)
+    if nice >= ONLOOKER_NICE:
+        interrupt_no_other()
     with stop_request() as stop:
         stop.allow(START_S)
         try:

@@ -34,6 +34,7 @@ from cooperative_isac_ros.choices import ros_fault
 from cooperative_isac_ros.fork_server import ForkServer, ForkServerLost, taken_fork_server
 from cooperative_isac_ros.graph import GraphOptions, NodeSpec, scene_nodes
 from cooperative_isac_ros.interrupts import StopRequest, stop_request
+from cooperative_isac_ros.kernel import interrupt_no_other
 from cooperative_isac_ros.monitor import MONITOR_NAME, Monitor
 from cooperative_isac_ros.processes import Crash, ProcessGroup
 from cooperative_isac_ros.shared_memory import clean_shared_memory
@@ -194,6 +195,7 @@ def _watch(
                     announced = True
                     stop.wakes(None)
                     os.nice(ONLOOKER_NICE)
+                    interrupt_no_other()
                     _say_begin(monitor, began_s, console)
                 elif not said_missing and monitor.elapsed_s > REPORTS_WITHIN_S:
                     said_missing = True

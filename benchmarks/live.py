@@ -33,8 +33,8 @@ from cooperative_isac_ros.graph import node_variables
 FIRST_FRAME_WITHIN_S, END_WITHIN_S = 60.0, 30.0
 # [s] After frame 0, from which on work is counted: nodes meet, and tables are made.
 SETTLE_S = 3.0
-# As the nodes that only look on.
-NICE = 10
+# In the order of a frame's way.
+STAGES = ("encode", "decode", "track")
 # Of /proc/PID/stat after the name of the program.
 PARENT = 1
 COMMAND = "from cooperative_isac.cli import main; main()"
@@ -96,8 +96,10 @@ def machine_work_s() -> float:
     return (user + nice + system + interrupts + soft) / os.sysconf("SC_CLK_TCK")
 
 
-def measure(scene: str, rate_hz: float, duration_s: float, folder: Path, listener: Listener):
-    """Run the scene; processor times by process over the counted time, in s a second."""
+def measure(
+    scene: str, rate_hz: float, duration_s: float, folder: Path, listener: Listener
+) -> dict[str, tuple[float, ...]]:
+    """Run the scene; work and wait of each process over the counted time, in s a second."""
     words = [sys.executable, "-c", COMMAND, "run", scene, "--out", str(folder)]
     words += ["--rate", str(rate_hz), "--duration", str(duration_s)]
     with subprocess.Popen(words, stdout=subprocess.DEVNULL, process_group=0) as process:
@@ -126,7 +128,8 @@ def measure(scene: str, rate_hz: float, duration_s: float, folder: Path, listene
         for name in after
         if name in before
     }
-    shares["others"] = (machine_s / elapsed_s - sum(work for work, _ in shares.values()), 0.0)
+    own = sum(work for work, _ in shares.values())
+    shares["all others on the machine"] = (machine_s / elapsed_s - own, 0.0)
     return shares
 
 
@@ -138,14 +141,12 @@ def print_stages(messages: list[StageTiming], console: Console) -> None:
         rows[message.node, message.stage].append(
             (begin_ms, message.duration_ms, message.latency_ms)
         )
-    table = Table("node", "stage", box=SIMPLE_HEAD)
-    for title in ("begins", "takes", "ends"):
-        for figure in ("median", "99 %", "worst"):
-            table.add_column(f"{title}, {figure} (ms)", justify="right")
-    order = {"encode": 0, "decode": 1, "track": 2}
-    for (node, stage), times in sorted(rows.items(), key=lambda row: order.get(row[0][1], 3)):
+    table = Table("node", "stage", box=SIMPLE_HEAD, title="median, 99 %, worst of all frames (ms)")
+    for title in ("age before", "takes", "age after"):
+        table.add_column(title, justify="right", no_wrap=True)
+    for (node, stage), times in sorted(rows.items(), key=lambda row: STAGES.index(row[0][1])):
         figures = np.percentile(np.array(times), (50, 99, 100), axis=0)
-        cells = [f"{figures[row, column]:.1f}" for column in range(3) for row in range(3)]
+        cells = [" ".join(f"{figure:4.0f}" for figure in column) for column in figures.T]
         table.add_row(node, stage, *cells)
     console.print(table)
 
@@ -157,8 +158,6 @@ def print_processes(shares: dict[str, tuple[float, ...]], rate_hz: float, consol
     table.add_column("wait (ms a frame)", justify="right")
     for name, (work, wait) in sorted(shares.items(), key=lambda row: -row[1][0]):
         table.add_row(name, f"{1e3 * work / rate_hz:.1f}", f"{1e3 * wait / rate_hz:.1f}")
-    work, wait = np.sum(list(shares.values()), axis=0)
-    table.add_row("all", f"{1e3 * work / rate_hz:.1f}", f"{1e3 * wait / rate_hz:.1f}")
     console.print(table)
 
 
@@ -177,7 +176,7 @@ def main() -> None:
     os.environ.clear()
     os.environ.update(given)
 
-    console = Console(width=140)
+    console = Console()
     with tempfile.TemporaryDirectory() as folder:
         place = Path(folder) / "run"
         shares = measure(choices.scene, rate_hz, choices.duration, place, listener)

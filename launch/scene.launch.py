@@ -117,7 +117,6 @@ def start(context):
     options = replace(options, state=str(folder / "state"), run=secrets.randbits(63))
     respawn = given["respawn"] == "true"
     common = {
-        "additional_env": node_variables(),
         "output": "screen",
         "respawn": respawn,
         "respawn_delay": RESPAWN_DELAY_S,
@@ -197,6 +196,7 @@ def node(spec, folder, respawn, above, common):
         parameters=files,
         remappings=spec.remappings,
         ros_arguments=["--log-level", spec.log_level, "--enclave", spec.full_name],
+        additional_env=node_variables(spec.executable),
         on_exit=ending(f"{above}{spec.full_name}", MOST_RESPAWNS if respawn else 0),
         **common,
     )

@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from cooperative_isac.channel.clocks import link_offsets
-from cooperative_isac.channel.echo import Echo, apply_paths
+from cooperative_isac.channel.echo import DrawnNoise, Echo, apply_paths, draw_noise
 from cooperative_isac.channel.fading import coherence_block, draw_key
 from cooperative_isac.channel.paths import PathSet, clutter_positions, draw_paths
 from cooperative_isac.channel.traced import moving_paths, traced_matrix
@@ -90,6 +90,34 @@ def transmit(scene: Scene, number: int) -> Signal:
     return with_reference(scene, signal)
 
 
+class DrawnSignals(Mapping[str, Signal]):
+    """The signals of one frame by band, each drawn when it is first used: many stages use none.
+
+    scene: with the seed of the frame
+    number: of the frame
+    bands: names of those on the air, in the scene's order
+    """
+
+    def __init__(self, scene: Scene, number: int, bands: Sequence[str]):
+        self.scene = scene
+        self.number = number
+        self._bands = tuple(bands)
+        self._drawn: dict[str, Signal] = {}
+
+    def __getitem__(self, band: str) -> Signal:
+        if band not in self._bands:
+            raise KeyError(band)
+        if band not in self._drawn:
+            self._drawn[band] = transmit(self.scene.on(band), self.number)
+        return self._drawn[band]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._bands)
+
+    def __len__(self) -> int:
+        return len(self._bands)
+
+
 def make_frame(
     scene: Scene,
     number: int,
@@ -105,28 +133,52 @@ def make_frame(
     scene's start
     reported: poses of the stations that follow odometry or /tf, by name
     """
-    signals = {
-        band.name: transmit(scene.on(band.name), number)
-        for band in scene.bands
-        if band.is_on_air(number)
-    }
+    bands = [band.name for band in scene.bands if band.is_on_air(number)]
+    signals = DrawnSignals(scene, number, bands)
     return Frame(number, signals, time_s, scene.poses_at(time_s or 0.0, reported))
 
 
 def receive(
-    scene: Scene, frame: Frame, station: str, targets: Sequence[TargetState]
+    scene: Scene,
+    frame: Frame,
+    station: str,
+    targets: Sequence[TargetState],
+    noise: Mapping[str, DrawnNoise] | None = None,
 ) -> dict[str, Echo]:
-    """The echoes at one station by band, of the bands on the air on which it receives."""
+    """The echoes at one station by band, of the bands on the air on which it receives.
+
+    noise: by band, drawn before (noise_ahead); None: none was
+    """
     posed = scene.posed(frame.poses)
+    drawn = noise or {}
     echoes = {}
-    for band, signal in frame.signals.items():
+    for band in frame.bands:
         view = posed.on(band)
         if station not in [site.name for site in view.receivers]:
             continue
-        samples = receive_echo(view, signal, station, targets, frame.time_s)
+        signal = frame.on(band)
+        samples = receive_echo(view, signal, station, targets, frame.time_s, drawn.get(band))
         noise_power_w = receiver_noise_w(view, view.receiver(station))
         echoes[band] = Echo(station, band, frame.number, samples, noise_power_w)
     return echoes
+
+
+def noise_ahead(
+    scene: Scene, frame: Frame, station: str, targets: Sequence[TargetState]
+) -> dict[str, DrawnNoise]:
+    """The noise at one station in a frame by band, before it is known where the targets will be.
+
+    It is that of `receive` as long as there are as many targets.
+    """
+    posed = scene.posed(frame.poses)
+    drawn = {}
+    for band in frame.bands:
+        view = posed.on(band)
+        if station in [site.name for site in view.receivers]:
+            site = view.receiver(station)
+            _, generator = paths_to(view, frame.number, site, targets, frame.time_s)
+            drawn[band] = draw_noise(view, frame.on(band).grid, site, generator)
+    return drawn
 
 
 def receive_all(
@@ -204,12 +256,14 @@ def receive_echo(
     receiver: str,
     targets: Sequence[TargetState],
     time_s: float | None = None,
+    noise: DrawnNoise | None = None,
 ) -> np.ndarray:
     """The echo at one receiver of a view of the scene.
 
     receiver: name of the station
     time_s: from the start of consecutive frames, s; None: an independent draw, with clocks as they
     are at the start
+    noise: drawn before (noise_ahead); None: none was
     Returns [num_rx_ant, num_subcarriers, num_symbols], complex64, sqrt(W).
     Source: CF eq. (6).
     """
@@ -217,7 +271,7 @@ def receive_echo(
     paths, generator = paths_to(scene, signal.number, site, targets, time_s)
     static = static_channel(scene, site)
     offsets = link_offsets(scene, site, time_s or 0.0)
-    return apply_paths(scene, signal, site, paths, generator, static, offsets)
+    return apply_paths(scene, signal, site, paths, generator, static, offsets, noise)
 
 
 def static_channel(scene: Scene, receiver: Site) -> np.ndarray | None:

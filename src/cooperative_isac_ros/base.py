@@ -15,6 +15,7 @@ from rclpy.clock import ROSClock
 from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
 from rclpy.signals import SignalHandlerOptions
 
+from cooperative_isac.pipeline import make_frame
 from cooperative_isac.scene.model import Scene
 from cooperative_isac.scene.station import Pose
 from cooperative_isac.schemes.registry import scheme_scene
@@ -29,6 +30,7 @@ from cooperative_isac_ros.messages.records import Announcement, FrameStamp, Timi
 from cooperative_isac_ros.parameters import SCENE, SCHEME, Parameter, Settings
 from cooperative_isac_ros.processes.held_scenes import node_scene
 from cooperative_isac_ros.processes.interrupts import StopRequest, stop_request
+from cooperative_isac_ros.processes.kernel import interrupt_no_other
 from cooperative_isac_ros.start import USAGE_ERROR
 
 WORKER_NICE, ONLOOKER_NICE = 3, 10
@@ -61,6 +63,8 @@ class SceneNode(GuardedNode):
         parts = self.get_namespace().strip("/").split("/")
         self._root = "/".join(["", *filter(None, parts[: len(parts) - namespace_depth])])
         self._timings = 0
+        # The frame that is expected next, by its seed.
+        self._prepared: dict[int, Frame] = {}
         self._timing_publisher = self.create_publisher(
             StageTiming, self.shared("timing"), qos.COUNTED
         )
@@ -121,7 +125,24 @@ class SceneNode(GuardedNode):
         reported: poses of the stations that follow odometry or /tf
         ValueError: the announcement does not fit the scene or itself
         """
-        return announced_frame(self.scene_of(announcement), announcement, reported)
+        scene = self.scene_of(announcement)
+        prepared = self._prepared.get(announcement.seed)
+        return announced_frame(scene, announcement, reported, prepared)
+
+    def prepare_frame(self, announcement: Announcement) -> Frame | None:
+        """The frame after an announced one, its signals drawn; frame_of then uses them.
+
+        None: its signals come with its announcement, or the scene's path file has no further frame
+        """
+        scene = self.scene_of(announcement)
+        number = announcement.frame.number + 1
+        if announcement.payload or (scene.num_frames is not None and number >= scene.num_frames):
+            return None
+        frame = make_frame(scene, number, number / scene.update_rate_hz)
+        for band in frame.bands:
+            frame.on(band)
+        self._prepared = {announcement.seed: frame}
+        return frame
 
     def say_timing(self, frame: FrameStamp, stage: str, began_s: float) -> None:
         """Publish what a stage took since time.perf_counter() was began_s, and how old the frame
@@ -146,6 +167,8 @@ def run_node(make: Callable[[], SceneNode], args: list[str] | None = None, nice:
     last.
     """
     os.nice(nice)
+    if nice >= ONLOOKER_NICE:
+        interrupt_no_other()
     with stop_request() as stop:
         stop.allow(START_S)
         try:

@@ -43,6 +43,16 @@ def test_a_scene_of_one_band_has_it_in_every_frame(tiny):
     assert receiving_stations(tiny, announcement(tiny, 3)) == {"rx1", "rx2"}
 
 
+def test_prepared_signals_are_used_for_their_frame_alone(scene):
+    prepared = make_frame(scene, 4)
+    frame = announced_frame(scene, announcement(scene, 4), {}, prepared)
+    assert frame.on("low") is prepared.on("low")
+    for other in (announcement(scene, 6), announcement(scene, 4, bands=("high",))):
+        frame = announced_frame(scene, other, {}, prepared)
+        assert frame.on("high") is not prepared.on("high")
+        assert frame.number == other.frame.number == frame.on("high").number
+
+
 def test_stations_receive_on_the_bands_on_the_air(scene):
     assert receiving_stations(scene, announcement(scene, 4)) == {"west", "east", "car"}
     assert receiving_stations(scene, announcement(scene, 5)) == {"west", "car"}

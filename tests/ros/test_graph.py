@@ -144,4 +144,7 @@ def test_the_users_environment_wins(monkeypatch):
     variables = node_variables()
     assert "OMP_NUM_THREADS" not in variables
     assert Path(variables[profile_variable()]).is_file()
+    assert node_variables("access_point") == variables
+    small = node_variables("tracker")[profile_variable()]
+    assert Path(small).is_file() and small != variables[profile_variable()]
     assert shared_file("no_such_file") is None

@@ -197,7 +197,8 @@ def test_what_killed_nodes_left_is_cleaned_before_a_start(launch_file):
 def test_the_environment_is_the_nodes_own(launch_file):
     asked = actions(launch_file)
     assert {item.kind for item in asked} == {"Node"}
-    assert all(item.options["additional_env"] == node_variables() for item in asked)
+    for item in asked:
+        assert item.options["additional_env"] == node_variables(item.options["executable"])
 
 
 def test_a_node_that_ends_by_itself_is_named_and_starts_again(launch_file):

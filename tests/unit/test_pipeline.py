@@ -10,7 +10,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from cooperative_isac.pipeline import downlink_channels, receive_echo, run, sum_rate, transmit
+from cooperative_isac.pipeline import (
+    downlink_channels,
+    make_frame,
+    noise_ahead,
+    receive,
+    receive_echo,
+    run,
+    sum_rate,
+    transmit,
+)
 from cooperative_isac.scene.draw import scene_targets
 from cooperative_isac.tracking.track import TrackStatus
 
@@ -55,6 +64,48 @@ def test_the_order_of_receivers_is_irrelevant(small, snapshots):
             [one.position_m for one in after.detections],
             atol=1e-9,
         )
+
+
+def test_noise_drawn_ahead_changes_no_echo(two_tiny):
+    """Neither where as many targets were expected, nor where the noise is of other draws."""
+    frame = make_frame(two_tiny, 4, 1.0)
+    targets = scene_targets(two_tiny, 1.0)
+    early = scene_targets(two_tiny, 0.5)
+    expected = receive(two_tiny, frame, "west", targets)
+    noise = noise_ahead(two_tiny, frame, "west", early)
+    assert set(noise) == set(expected) == {"high", "low"}
+    fewer = noise_ahead(two_tiny, frame, "west", early[1:])
+    earlier = noise_ahead(two_tiny, make_frame(two_tiny, 2, 0.5), "west", early)
+    assert fewer["high"].samples.tobytes() != noise["high"].samples.tobytes()
+    for drawn in (noise, noise, fewer, earlier):
+        found = receive(two_tiny, frame, "west", targets, drawn)
+        for band, echo in expected.items():
+            assert found[band].samples.tobytes() == echo.samples.tobytes()
+
+
+def test_noise_drawn_ahead_is_used(two_tiny):
+    frame = make_frame(two_tiny, 4, 1.0)
+    targets = scene_targets(two_tiny, 1.0)
+    noise = noise_ahead(two_tiny, frame, "west", targets)
+    silent = {
+        band: replace(drawn, samples=np.zeros_like(drawn.samples)) for band, drawn in noise.items()
+    }
+    echoes = receive(two_tiny, frame, "west", targets)
+    quiet = receive(two_tiny, frame, "west", targets, silent)
+    for band, drawn in noise.items():
+        left = echoes[band].samples - quiet[band].samples
+        assert np.allclose(left, drawn.samples, atol=1e-3 * np.abs(drawn.samples).max())
+
+
+def test_signals_are_drawn_once_where_they_are_used(two_tiny):
+    frame = make_frame(two_tiny, 4)
+    assert frame.bands == ("high", "low")
+    signal = frame.on("low")
+    assert frame.on("low") is signal
+    assert np.array_equal(signal.indices, transmit(two_tiny.on("low"), 4).indices)
+    with pytest.raises(KeyError, match="has no band 'mid'"):
+        frame.on("mid")
+    assert make_frame(two_tiny, 5).bands == ("high",)
 
 
 def test_receivers_hear_different_noise_and_fading(small):

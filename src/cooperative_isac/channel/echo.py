@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -107,6 +109,48 @@ def thermal_noise(
     return parts.view(np.complex64)[..., 0]
 
 
+@dataclass(frozen=True)
+class DrawnNoise:
+    """Receiver noise of a frame that was drawn before its paths were known.
+
+    state: of the generator before the noise was drawn
+    power_w: W, per antenna, subcarrier and symbol
+    samples: [num_rx_ant, num_subcarriers, num_symbols], complex64, sqrt(W)
+    """
+
+    state: Mapping[str, Any]
+    power_w: float
+    samples: np.ndarray
+
+
+def noise_or_drawn(
+    shape: tuple[int, ...],
+    power_w: float,
+    generator: np.random.Generator,
+    drawn: DrawnNoise | None,
+) -> np.ndarray:
+    """Receiver noise of a generator: what was drawn before, where it was drawn in the same state.
+
+    Returns an array of that shape, complex64, sqrt(W), for the caller to write to.
+    """
+    if drawn is None or drawn.state != generator.bit_generator.state:
+        return thermal_noise(shape, power_w, generator)
+    if (drawn.samples.shape, drawn.power_w) != (shape, power_w):
+        return thermal_noise(shape, power_w, generator)
+    return drawn.samples.copy()
+
+
+def draw_noise(
+    scene: Scene, grid: OfdmGrid, receiver: Site, generator: np.random.Generator
+) -> DrawnNoise:
+    """The noise that `apply_paths` would draw next."""
+    clock_jitter(scene, grid, receiver, generator)
+    state = generator.bit_generator.state
+    power_w = receiver_noise_w(scene, receiver)
+    shape = (receiver.num_ant, grid.num_subcarriers, grid.num_symbols)
+    return DrawnNoise(state, power_w, thermal_noise(shape, power_w, generator))
+
+
 def clock_jitter(
     scene: Scene, grid: OfdmGrid, receiver: Site, generator: np.random.Generator
 ) -> np.ndarray | None:
@@ -150,6 +194,7 @@ def apply_paths(
     generator: np.random.Generator,
     static: np.ndarray | None = None,
     offsets: ClockOffsets | None = None,
+    drawn: DrawnNoise | None = None,
 ) -> np.ndarray:
     """The echo y of all paths at one receiver, with noise and clock offsets.
 
@@ -157,6 +202,7 @@ def apply_paths(
     static: [num_rx_ant, num_subcarriers, num_tx_ant], complex64, channel matrix of the static world
     (channel.static); clock offsets apply to it, too; None: no static world
     offsets: of the stations' clocks (channel.clocks), beside the residual ones; None: none
+    drawn: noise that was drawn before (draw_noise); None: none was
     Returns [num_rx_ant, num_subcarriers, num_symbols], complex64, sqrt(W).
     Source: CF eq. (6), with clutter (29) and residual clock offsets (30).
     """
@@ -166,7 +212,7 @@ def apply_paths(
 
     # Noise.
     shape = (receiver.num_ant, grid.num_subcarriers, grid.num_symbols)
-    echo = thermal_noise(shape, receiver_noise_w(scene, receiver), generator)
+    echo = noise_or_drawn(shape, receiver_noise_w(scene, receiver), generator, drawn)
 
     # Echoes of paths with Doppler shifts.
     for block in path_blocks(paths, grid):

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from cooperative_isac.fronthaul.downlink import pack_downlink
+from cooperative_isac.fronthaul.downlink import downlink_size
 from cooperative_isac.scene.model import OfdmGrid, Scene
 from cooperative_isac.waveform.signal import Signal, comb
 
@@ -66,6 +66,7 @@ class KnownSymbols:
         """
         return without_overflow(echo[:, :: self.strides[0], :: self.strides[1]])
 
-    def downlink_bits(self, frame: Signal) -> int:
-        """The payload of the frame, packed; nothing with reference symbols only."""
-        return 0 if self.reference_only else 8 * len(pack_downlink(frame))
+    @property
+    def downlink_bits(self) -> int:
+        """Bits of the payload of a frame, packed; 0 with reference symbols only."""
+        return 0 if self.reference_only else 8 * downlink_size(self.scene)

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from cooperative_isac.channel.echo import Echo
-from cooperative_isac.fronthaul.downlink import pack_downlink
+from cooperative_isac.fronthaul.downlink import downlink_size
 from cooperative_isac.fronthaul.raw_packet import FORMAT as RAW_ECHO
 from cooperative_isac.fronthaul.raw_packet import unpack_echo
 from cooperative_isac.fusion.detection import Detection
@@ -69,7 +69,7 @@ class DistributedScheme(LearnedScheme):
         """
         if not (self.network.needs_symbols or StaticStage(self.scene).is_active):
             return 0
-        return 8 * len(pack_downlink(frame.on(self.scene.band)))
+        return 8 * downlink_size(self.scene)
 
 
 class CentralScheme(LearnedScheme):

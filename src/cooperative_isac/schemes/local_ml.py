@@ -40,10 +40,7 @@ class LocalMlScheme(Scheme):
 
     def downlink_bits(self, frame: Frame) -> int:
         """The payload of the frame, packed; nothing with reference symbols only."""
-        return sum(
-            KnownSymbols(self.scene.on(band)).downlink_bits(signal)
-            for band, signal in frame.signals.items()
-        )
+        return sum(KnownSymbols(self.scene.on(band)).downlink_bits for band in frame.bands)
 
 
 class LocalMlEncoder(Encoder):

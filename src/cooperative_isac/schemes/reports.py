@@ -7,6 +7,7 @@ from collections.abc import Mapping
 
 from cooperative_isac.fusion.detection import Detection
 from cooperative_isac.fusion.fuse import fuse
+from cooperative_isac.fusion.reports import links_of
 from cooperative_isac.scene.model import Scene
 from cooperative_isac.schemes.contract import Decoder
 from cooperative_isac.sensing.report import EchoReport
@@ -18,6 +19,8 @@ class ReportDecoder(Decoder):
 
     def __init__(self, scene: Scene):
         self.scene = scene
+        # Of the scene whose stations stand still: else they are others in each frame.
+        self._links = links_of(scene)
 
     @abstractmethod
     def unpack(self, station: str, packet: bytes, frame: Frame) -> tuple[EchoReport, ...]:
@@ -30,4 +33,6 @@ class ReportDecoder(Decoder):
             for station, packet in sorted(packets.items())
             for report in self.unpack(station, packet, frame)
         ]
-        return fuse(self.scene.posed(frame.poses), reports, packets.keys(), frame.bands)
+        scene = self.scene.posed(frame.poses)
+        links = self._links if scene is self.scene else None
+        return fuse(scene, reports, packets.keys(), frame.bands, links=links)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from typing import Protocol
 
@@ -13,8 +14,8 @@ from cooperative_isac_msgs.msg import Echo as EchoMessage
 from rclpy.clock import Clock, ClockType
 from rclpy.qos import QoSProfile
 
-from cooperative_isac.channel.echo import Echo
-from cooperative_isac.pipeline import receive
+from cooperative_isac.channel.echo import DrawnNoise, Echo
+from cooperative_isac.pipeline import noise_ahead, receive
 from cooperative_isac.scene.station import Station
 from cooperative_isac.waveform.frame import Frame
 from cooperative_isac_ros import qos
@@ -40,6 +41,12 @@ class FrontEnd(Protocol):
     def announce(self, announcement: Announcement) -> None:
         """A frame is on the air, and the station receives on one of its bands at least."""
 
+    def prepare(self, announcement: Announcement) -> None:
+        """Do what can be done for the next frame before it is on the air.
+
+        announcement: of the last one
+        """
+
     def waiting_for(self) -> str:
         """What is still missing before echoes can come, or nothing."""
 
@@ -52,6 +59,7 @@ class SimulatedFrontEnd:
     def __init__(self, node: SceneNode, station: Station, on_echoes: OnEchoes):
         self._node, self._station, self._on_echoes = node, station, on_echoes
         self._pending: Announcement | None = None
+        self._noise: dict[str, DrawnNoise] = {}
         self._echo = node.create_publisher(EchoMessage, "echo", qos.bulk(len(station.bands)))
         self._watch = TargetWatch(node, on_sample=self._answer_if_complete)
         self._poses = PoseWatch(node, on_sample=self._answer_if_complete)
@@ -73,6 +81,18 @@ class SimulatedFrontEnd:
         self._pending = announcement
         self._patience.reset()
         self._answer_if_complete()
+
+    def prepare(self, announcement: Announcement) -> None:
+        """Draw the signals and the noise of the next frame."""
+        self._noise = {}
+        frame = self._node.prepare_frame(announcement)
+        if frame is None:
+            return
+        scene = self._node.scene_of(announcement)
+        targets = self._watch.registry.at(announcement.frame.stamp_ns)
+        # Targets that cannot be simulated are refused in the frame itself.
+        with suppress(ValueError):
+            self._noise = noise_ahead(scene, frame, self._station.name, targets)
 
     def waiting_for(self) -> str:
         """The scene's targets and the poses of stations that were not heard yet."""
@@ -97,7 +117,7 @@ class SimulatedFrontEnd:
         scene = self._node.scene_of(announcement)
         targets = self._watch.registry.at(announcement.frame.stamp_ns)
         try:
-            echoes = receive(scene, frame, self._station.name, targets)
+            echoes = receive(scene, frame, self._station.name, targets, self._noise)
             for band, echo in echoes.items():
                 _finite(echo.samples, f"the echo on band {band}")
         except ValueError as error:
@@ -175,6 +195,10 @@ class TopicFrontEnd:
         early = [message for message in self._early.values() if _key(message) == key]
         for message in early:
             self._hear(message)
+
+    def prepare(self, announcement: Announcement) -> None:
+        """Draw the signals of the next frame."""
+        self._node.prepare_frame(announcement)
 
     def waiting_for(self) -> str:
         """A publisher of echoes, and the poses of stations that were not heard yet."""

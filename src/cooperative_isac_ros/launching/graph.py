@@ -21,6 +21,8 @@ LONGEST_DEADLINE_S = 60.0
 # Frames on their way where echoes come from radios: their delay is no work, and costs no pace. An
 # access point keeps so many announcements.
 RADIO_FRAMES_AHEAD = 8
+# Nodes whose messages take megabytes.
+ECHO_PUBLISHERS = ("access_point",)
 LOG_LEVELS = ("debug", "info", "warn", "error", "fatal")
 
 
@@ -168,9 +170,13 @@ def profile_variable() -> str:
     return "FASTRTPS_DEFAULT_PROFILES_FILE" if old else "FASTDDS_DEFAULT_PROFILES_FILE"
 
 
-def node_variables() -> dict[str, str]:
-    """What nodes need in their environment: what libraries read, and shared memory wide enough for
-    echoes.
+def node_variables(executable: str = "") -> dict[str, str]:
+    """What a node needs in its environment: what libraries read, and shared memory wide enough for
+    what it publishes.
+
+    executable: of the node; empty: any that may publish echoes
     """
-    profile = {profile_variable(): str(shared_file("fastdds.xml") or "")}
+    has_echoes = executable in ("", *ECHO_PUBLISHERS)
+    file = shared_file("fastdds.xml" if has_echoes else "fastdds_small.xml")
+    profile = {profile_variable(): str(file or "")}
     return {**library_variables(), **unset_variables(profile)}

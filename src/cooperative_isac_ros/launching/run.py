@@ -38,6 +38,7 @@ from cooperative_isac_ros.launching.supervision import RespawnPolicy, Supervisor
 from cooperative_isac_ros.processes.fork_server import ForkServer, ForkServerLost, taken_fork_server
 from cooperative_isac_ros.processes.group import Crash, ProcessGroup
 from cooperative_isac_ros.processes.interrupts import StopRequest, stop_request
+from cooperative_isac_ros.processes.kernel import interrupt_no_other
 from cooperative_isac_ros.processes.shared_memory import clean_shared_memory
 
 FIRST_FRAME_WITHIN_S = 90.0
@@ -194,6 +195,7 @@ def _watch(
                     announced = True
                     stop.wakes(None)
                     os.nice(ONLOOKER_NICE)
+                    interrupt_no_other()
                     _say_begin(monitor, began_s, console)
                 elif not said_missing and monitor.elapsed_s > REPORTS_WITHIN_S:
                     said_missing = True

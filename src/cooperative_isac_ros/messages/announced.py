@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from cooperative_isac.fronthaul.downlink import unpack_frame
-from cooperative_isac.pipeline import transmit
+from cooperative_isac.pipeline import DrawnSignals
 from cooperative_isac.scene.model import Scene
 from cooperative_isac.scene.station import Pose
 from cooperative_isac.waveform.frame import Frame
+from cooperative_isac.waveform.signal import Signal
 from cooperative_isac_ros.messages.records import Announcement
 
 
@@ -44,24 +45,29 @@ def announced_time_s(scene: Scene, announcement: Announcement) -> float:
 
 
 def announced_frame(
-    scene: Scene, announcement: Announcement, reported: Mapping[str, Pose]
+    scene: Scene,
+    announcement: Announcement,
+    reported: Mapping[str, Pose],
+    prepared: Frame | None = None,
 ) -> Frame:
     """What is transmitted in an announced frame, and where moving stations are.
 
     scene: with the seed of the announcement
     reported: poses of the stations that follow odometry or /tf
+    prepared: a frame of the same scene and seed, whose signals are used where it is this one
     ValueError: the announcement does not fit the scene or itself
     """
     number = announcement.frame.number
     bands = announced_bands(scene, announcement)
+    signals: Mapping[str, Signal] = DrawnSignals(scene, number, bands)
     if announcement.payload:
         signals = unpack_frame(scene, announcement.payload, bands)
-    else:
-        signals = {band: transmit(scene.on(band), number) for band in bands}
-    for signal in signals.values():
-        if signal.number != number:
-            raise ValueError(
-                f"the payload announced with frame {number} is of frame {signal.number}"
-            )
+        for signal in signals.values():
+            if signal.number != number:
+                raise ValueError(
+                    f"the payload announced with frame {number} is of frame {signal.number}"
+                )
+    elif prepared is not None and (prepared.number, prepared.bands) == (number, bands):
+        signals = prepared.signals
     time_s = announced_time_s(scene, announcement)
     return Frame(number, signals, time_s, scene.poses_at(time_s, reported))

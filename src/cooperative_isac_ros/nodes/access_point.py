@@ -24,6 +24,7 @@ from cooperative_isac_ros.messages import conversions
 from cooperative_isac_ros.messages.announced import receiving_stations
 from cooperative_isac_ros.messages.records import Announcement, FrameStamp, Packet
 from cooperative_isac_ros.parameters import ODOMETRY_WAIT, SCHEME, Parameter
+from cooperative_isac_ros.timing.spare_time import SpareTime
 
 PARAMETERS = (
     Parameter(
@@ -67,6 +68,8 @@ class AccessPoint(SceneNode):
         self._encoder = scheme.at(self.station.name)
         self._sequence = 0
         self._last: FrameStamp | None = None
+        self._reported: Announcement | None = None
+        self._spare_time = SpareTime(self, self._work_ahead)
         self._features = self.create_publisher(FeaturePacket, "features", qos.STREAM)
         self._front_end = FRONT_ENDS[self.settings["front_end"]](self, self.station, self._report)
         self._warm_up()
@@ -109,6 +112,7 @@ class AccessPoint(SceneNode):
                 "node was too busy",
                 passed - 1,
             )
+        self._spare_time.announce(frame)
         if self.station.name in receiving_stations(self.scene, announcement):
             self._front_end.announce(announcement)
 
@@ -140,7 +144,14 @@ class AccessPoint(SceneNode):
             self.health.count("targets_left_out", self._encoder.num_left_out)
         self.health.figures["packet_bits"] = 8 * len(data)
         self.say_timing(announcement.frame, "encode", began_s)
+        self._reported = announcement
+        self._spare_time.begin(announcement.frame)
+
+    def _work_ahead(self) -> None:
+        """What is left of the last frame, and what is known of the next one."""
         self._encoder.idle()
+        if self._reported is not None:
+            self._front_end.prepare(self._reported)
 
 
 def main(args: list[str] | None = None) -> int:

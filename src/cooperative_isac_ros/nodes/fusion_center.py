@@ -155,7 +155,8 @@ class FusionCenter(SceneNode):
         simulated = any(item.simulated for item in packets)
         record = DetectionList(frame, simulated, detections, missing)
         self._detections.publish(serialized(conversions.detections_message(record)))
-        self._cloud.publish(conversions.detections_cloud(record))
+        if self._cloud.get_subscription_count():
+            self._cloud.publish(conversions.detections_cloud(record))
         self.health.count("frames")
         self.say_timing(frame, "decode", began_s)
         self._count_late(frame)

@@ -179,11 +179,12 @@ class TrackerNode(SceneNode):
         self._tracks.publish(
             serialized(conversions.tracks_message(TrackList(frame, record.simulated, tracks)))
         )
-        self._keep(frame, tracks)
         self._show([track for track in tracks if track.status in ESTABLISHED], frame)
         self.health.count("frames")
         self.health.figures["tracks"] = len(self._odometry)
         self.say_timing(frame, "track", began_s)
+        # Written when nobody waits for anything of this frame.
+        self._keep(frame, tracks)
 
     def _reset(self, frame: FrameStamp) -> tuple[Track, ...]:
         self.health.count("resets")

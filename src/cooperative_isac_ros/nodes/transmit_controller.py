@@ -26,9 +26,11 @@ from cooperative_isac_ros.timing.clock import AlignedTimer
 from cooperative_isac_ros.timing.frame_numbers import FrameNumbers
 
 SUM_RATE_EVERY = 10
-# Nodes that are ready still meet each other for a while: until then frame 0 has new listeners.
+# Nodes that are ready still meet each other for a while: until then frame 0 has new listeners. So
+# many checks in a row must find the same ones, and the last of them nobody to wait for.
 CHECK_S = 0.1
 SETTLED_CHECKS = 5
+READY_CHECKS = 3
 # A run that goes on has its nodes: only their subscriptions to this process are waited for.
 RESUMED_CHECKS, RESUME_WITHIN_S = 3, 2.0
 # A node is not waited for any more when it finished no frame for so long: restarts take seconds.
@@ -112,7 +114,7 @@ class TransmitController(SceneNode):
         if self._resumed:
             wait_s = min(wait_s, RESUME_WITHIN_S)
         self._patience = self.create_timer(wait_s, self._begin, clock=steady)
-        self._settled = self._listeners = 0
+        self._settled = self._ready = self._listeners = 0
         self._check = self.create_timer(CHECK_S, self._begin_if_ready, clock=steady)
 
     def _resume_or_draw(self) -> None:
@@ -139,9 +141,11 @@ class TransmitController(SceneNode):
         listeners = self._publisher.get_subscription_count()
         found = listeners == self._listeners and (listeners > 0 or not self._resumed)
         self._listeners = listeners
-        self._settled = self._settled + 1 if found and not self._awaited else 0
+        self._settled = self._settled + 1 if found else 0
+        self._ready = self._ready + 1 if not self._awaited else 0
         needed = RESUMED_CHECKS if self._resumed else SETTLED_CHECKS
-        if self._settled >= needed or not any(self.settings["wait_for_nodes"]):
+        is_settled = self._settled >= needed and self._ready >= READY_CHECKS
+        if is_settled or not any(self.settings["wait_for_nodes"]):
             self._begin()
 
     def _begin(self) -> None:

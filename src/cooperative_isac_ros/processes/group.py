@@ -94,8 +94,9 @@ class ProcessGroup:
         parameter_file.write_text(spec.parameter_text(), encoding="utf-8")
         again = spec.full_name in self._processes
         with self._log(spec.full_name).open("ab" if again else "wb") as log:
+            environment = {**os.environ, **node_variables(spec.executable)}
             self._processes[spec.full_name] = self._process(
-                node_command(spec, parameter_file), {**os.environ, **node_variables()}, log
+                node_command(spec, parameter_file), environment, log
             )
 
     def _process(

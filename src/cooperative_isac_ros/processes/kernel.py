@@ -1,4 +1,6 @@
-"""What Linux is asked for a process: end with its parent, adopt orphans, a title."""
+"""What Linux is asked for a process: end with its parent, adopt orphans, interrupt no other, a
+title.
+"""
 
 from __future__ import annotations
 
@@ -7,6 +9,7 @@ import os
 import signal
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 
 IS_LINUX = sys.platform.startswith("linux")
@@ -32,6 +35,16 @@ def end_with_parent(number: int = signal.SIGTERM) -> None:
 def adopt_orphans() -> bool:
     """Become the parent of descendants whose own parent ends; whether the kernel allows it."""
     return _control(PR_SET_CHILD_SUBREAPER, 1)
+
+
+def interrupt_no_other() -> None:
+    """Let threads that this thread starts, and itself, not interrupt others when they wake.
+
+    They get the processor when it is free, or others have used up their turn (SCHED_BATCH).
+    """
+    if IS_LINUX:
+        with suppress(OSError):
+            os.sched_setscheduler(0, os.SCHED_BATCH, os.sched_param(0))
 
 
 def set_title(name: str, words: Sequence[str]) -> None:

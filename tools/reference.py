@@ -111,11 +111,12 @@ def _values(parameter) -> str:
 
 def launch_page() -> str:
     """Arguments of the launch file from its text: `launch` is not among the wheels."""
-    from cooperative_isac_ros.graph import LOG_LEVELS
-
-    names: dict = {"LOG_LEVELS": LOG_LEVELS}
+    names: dict = {}
     for statement in ast.parse((ROOT / "launch" / "scene.launch.py").read_text()).body:
-        if isinstance(statement, ast.Assign):
+        is_ours = isinstance(statement, ast.ImportFrom) and "cooperative_isac" in str(
+            statement.module
+        )
+        if is_ours or isinstance(statement, ast.Assign):
             exec(compile(ast.Module([statement], []), "scene.launch.py", "exec"), names)
     rows = [
         [

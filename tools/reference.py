@@ -20,6 +20,7 @@ import typing
 from importlib import import_module
 from pathlib import Path
 
+import typer
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
@@ -130,6 +131,58 @@ def launch_page() -> str:
     use = ["    ros2 launch cooperative_isac scene.launch.py scene:=campus rviz:=true"]
     arguments = table(["argument", "values", "default", "meaning"], rows)
     return page("Arguments of the launch file", "`launch/scene.launch.py`", use, arguments)
+
+
+# Options of the command line
+
+
+def commands_page() -> str:
+    """Arguments and options of each command from their declarations."""
+    from cooperative_isac.cli import app
+    from cooperative_isac_ros.bag.app import app as bag_app
+
+    blocks = [
+        ["`--help` prints the same. An option in brackets is the opposite of that before it."]
+    ]
+    commands = dict(_commands("isac", typer.main.get_command(app)))
+    # The command line hands over the arguments of this one without reading them
+    commands.pop("isac bag")
+    commands |= _commands("isac bag", typer.main.get_command(bag_app))
+    for name, command in sorted(commands.items()):
+        blocks += [[f"## {name}"], [_sentence(inspect.cleandoc(command.help or ""))]]
+        rows = [_option(option) for option in command.params if not option.hidden]
+        if rows:
+            blocks.append(table(["option", "range", "default", "meaning"], rows))
+    return page("Commands", "the declarations of `isac`", *blocks)
+
+
+def _commands(name: str, command) -> list[tuple[str, typing.Any]]:
+    """A command, or those of a group, by full name."""
+    below = getattr(command, "commands", None)
+    if below is None:
+        return [(name, command)]
+    return [item for key, value in below.items() for item in _commands(f"{name} {key}", value)]
+
+
+def _option(option) -> list[str]:
+    """Row of an argument or option."""
+    names = option.opts if option.param_type_name == "option" else [option.metavar or option.name]
+    shown = ", ".join(f"`{name}`" for name in names)
+    if option.secondary_opts:
+        shown += f" (`{option.secondary_opts[0]}`)"
+    low = "" if option.min is None else f"from {option.min:g}"
+    high = "" if option.max is None else f"to {option.max:g}"
+    return [shown, f"{low} {high}".strip(), _shown_default(option), option.help or ""]
+
+
+def _shown_default(option) -> str:
+    if option.required:
+        return "must be given"
+    if isinstance(option.show_default, str):
+        return option.show_default
+    if option.default in (None, [], ""):
+        return ""
+    return f"`{json.dumps(option.default, default=str)}`".replace('"', "")
 
 
 # Messages and services
@@ -378,6 +431,7 @@ def _sentence(text: str) -> str:
 WRITERS = {
     "parameters.md": parameters_page,
     "launch.md": launch_page,
+    "commands.md": commands_page,
     "messages.md": messages_page,
     "scene_file.md": scene_file_page,
 }

@@ -38,8 +38,8 @@ coverage: setup
 
 docs: setup
 	$(VENV)/bin/python tools/reference.py
-	$(VENV)/bin/python -m sphinx --fail-on-warning --keep-going --quiet --builder html \
-		--conf-dir docs . build/docs
+	$(VENV)/bin/python -m sphinx --fail-on-warning --keep-going --quiet --write-all \
+		--builder html --conf-dir docs . build/docs
 	@echo "docs: build/docs/index.html"
 
 scene: setup

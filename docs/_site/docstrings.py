@@ -81,9 +81,20 @@ def _whole_lines(block: list[str], known: set[str]) -> list[str]:
             whole[-1] += " " + line.strip()
         else:
             whole.append(line)
-    return [
-        part for line in whole for part in (JOINED.split(line) if _fields(line, known) else [line])
-    ]
+    return [part for line in whole for part in _parts(line, known)]
+
+
+def _parts(line: str, known: set[str]) -> list[str]:
+    """The fields of one line, each for itself."""
+    if not _fields(line, known):
+        return [line]
+    parts: list[str] = []
+    for part in JOINED.split(line):
+        if parts and not _fields(part, known):
+            parts[-1] = f"{parts[-1]}; {part}"  # "x: [3]; None: unknown" is one field
+        else:
+            parts.append(part)
+    return parts
 
 
 def _fields(line: str, known: set[str]) -> list[str]:

@@ -102,7 +102,7 @@ def test_headings_of_one_name_have_numbered_anchors():
 DOCSTRING = """Estimates of `a`s from echoes.
 
 echoes: [num, num_ant], complex64, sqrt(W); weights, scales: [num],
-float64
+float64; None: all 1
 Returns [num, 3], float64, m.
 ValueError when there are none.
 
@@ -111,8 +111,8 @@ ValueError when there are none.
 FIELDS = """Estimates of ``a``\\ s from echoes.
 
 :param echoes: [num, num_ant], complex64, sqrt(W)
-:param weights: [num], float64
-:param scales: [num], float64
+:param weights: [num], float64; None: all 1
+:param scales: [num], float64; None: all 1
 :returns: [num, 3], float64, m.
 :raises ValueError: when there are none.
 """

@@ -36,8 +36,8 @@ ORDER = (
     "output",
 )
 
-# Keys of files and options of commands, which have pages of their own.
-ELSEWHERE = {"scene/file/schema.py", "evaluation/summary_file.py"}
+# Files that have pages of their own: keys of scene files and reports, and the Python interface.
+ELSEWHERE = {"api.py", "scene/file/schema.py", "evaluation/summary_file.py"}
 
 
 def write_pages() -> None:
@@ -63,7 +63,8 @@ def write_pages() -> None:
 def _is_documented(path: Path) -> bool:
     if path.is_dir():
         return (path / "__init__.py").is_file()
-    return path.suffix == ".py" and path.stem not in ("__init__", "__main__", "cli")
+    is_module = path.suffix == ".py" and path.stem not in ("__init__", "__main__", "cli")
+    return is_module and path.name not in ELSEWHERE
 
 
 def page(package: str) -> str:
@@ -87,8 +88,6 @@ def page(package: str) -> str:
 
 def public_page() -> str:
     """Text of the page of the names that `import cooperative_isac` offers."""
-    functions = [name for name in _public_names() if not _is_class(name)]
-    classes = [name for name in _public_names() if _is_class(name)]
     lines = [
         "# The Python interface",
         "",
@@ -99,8 +98,14 @@ def public_page() -> str:
         ".. currentmodule:: cooperative_isac",
         "",
     ]
+    functions = [name for name in _public_names() if not _is_class(name)]
     lines += [f".. autofunction:: cooperative_isac.{name}" for name in functions]
-    lines += [f".. autoclass:: cooperative_isac.{name}\n   :no-members:\n" for name in classes]
+    lines.append("")
+    for name in filter(_is_class, _public_names()):
+        lines.append(f".. autoclass:: cooperative_isac.{name}")
+        if not _is_of_interface(name):
+            lines += ["   :no-members:", "   :no-index:"]
+        lines.append("")
     return "\n".join([*lines, "```", ""])
 
 
@@ -128,6 +133,11 @@ def index(packages: list[str]) -> str:
 
 def _public_names() -> list[str]:
     return sorted(getattr(cooperative_isac, "__all__", ()))
+
+
+def _is_of_interface(name: str) -> bool:
+    """Whether a name is defined for the interface; others have their members on another page."""
+    return getattr(cooperative_isac, name).__module__ == "cooperative_isac.api"
 
 
 def _is_class(name: str) -> bool:

@@ -56,7 +56,7 @@ OTHERS = (
 )
 nitpick_ignore_regex = [
     ("py:.*", rf"({OTHERS})\..*"),
-    ("py:class", r"cooperative_isac\.scene\.file\.schema\..*|FieldInfo|NoneType"),
+    ("py:class", r"cooperative_isac\.scene\.file\.schema\..*|FieldInfo|NoneType|Path|SceneLike"),
 ]
 
 autodoc_default_options = {"members": True, "member-order": "bysource"}

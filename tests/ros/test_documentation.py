@@ -54,6 +54,15 @@ def test_every_counter_is_documented():
     assert counted <= set(re.findall(r"`(\w+)`", NODES_PAGE.read_text()))
 
 
+def test_every_room_is_in_the_table_of_contributing():
+    science = ROOT / "src" / "cooperative_isac"
+    rooms = {f"{path.parent.name}/" for path in science.glob("*/__init__.py")}
+    rooms |= {path.name for path in science.glob("[a-z]*.py")}
+    text = (ROOT / "CONTRIBUTING.md").read_text()
+    table = text[text.index("| folder of") : text.index("**The rule")]
+    assert rooms == set(re.findall(r"`([a-z_]+(?:/|\.py))`", table))
+
+
 def documents():
     """All Markdown files but those that `make docs` writes."""
     made = ROOT / "docs" / "reference" / "api"

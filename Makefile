@@ -1,5 +1,6 @@
-# make setup | check | test | coverage | scene | clean, for a machine without ROS 2; with ROS 2
-# installed, see README.md. check: format, lint and types of the code; test: that, then the tests.
+# make setup | check | test | coverage | docs | scene | clean, for a machine without ROS 2; with ROS 2
+# installed, see README.md. check: format, lint and types of the code; test: that, then the tests;
+# docs: the documentation site in build/docs, without the network; a broken link is an error.
 ROS_DISTRO ?= jazzy
 WHEEL_DISTROS := jazzy kilted
 ifeq ($(filter $(ROS_DISTRO),$(WHEEL_DISTROS))$(filter clean,$(MAKECMDGOALS)),)
@@ -20,7 +21,7 @@ unexport PYTHONPATH AMENT_PREFIX_PATH CMAKE_PREFIX_PATH COLCON_PREFIX_PATH LD_LI
 unexport ROS_VERSION ROS_PYTHON_VERSION RMW_IMPLEMENTATION _ROS_WHEELS_BOOTSTRAP_COMPLETE
 export ROS_DISTRO
 
-.PHONY: setup check test coverage scene clean
+.PHONY: setup check test coverage docs scene clean
 setup:
 	@tools/setup.sh $(VENV) $(ROS_DISTRO)
 
@@ -35,9 +36,15 @@ test: check
 coverage: setup
 	$(VENV)/bin/python -m pytest $(IN_PARALLEL) --cov --cov-report=term $(PYTEST_ARGS)
 
+docs: setup
+	$(VENV)/bin/python tools/reference.py
+	$(VENV)/bin/python -m sphinx --fail-on-warning --keep-going --quiet --write-all \
+		--builder html --conf-dir docs . build/docs
+	@echo "docs: build/docs/index.html"
+
 scene: setup
 	$(VENV)/bin/isac run $(SCENE) --duration $(DURATION)
 
 clean:
-	rm -rf .venv .venv-* ros2_ws/build ros2_ws/install ros2_ws/log
+	rm -rf .venv .venv-* build/docs docs/reference/api ros2_ws/build ros2_ws/install ros2_ws/log
 	rm -rf .pytest_cache .hypothesis .coverage .coverage.* src/*.egg-info

@@ -131,7 +131,7 @@ make_venv
 packages=$(package_inputs | fingerprint)
 if ! is_current .packages "$packages"; then
     rm -f "$venv/.packages"
-    install_packages --no-build-isolation --editable ".[test]"
+    install_packages --no-build-isolation --editable ".[test,docs]"
     repair_cmake_paths
     echo "$packages" > "$venv/.packages"
 fi

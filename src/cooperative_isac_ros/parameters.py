@@ -77,19 +77,23 @@ class Parameter:
         return descriptor
 
 
-SCENE = Parameter("scene", "campus", "scene file, or the name of a shipped scene")
+SCENE = Parameter(
+    "scene",
+    "campus",
+    "scene file, or the name of a shipped scene; all nodes of a run need the same",
+)
 SCHEME = Parameter(
     "scheme",
     "",
-    "how echoes become features and features detections, and which sites take part; "
-    "empty: the scene's",
+    "sensing scheme, by which access points encode echoes and the fusion center decodes features; "
+    "all nodes that have it need the same; empty: the scene's",
 )
 
 
 ODOMETRY_WAIT = Parameter(
     "odometry_wait_s",
     0.06,
-    "how long a frame waits for odometry at or after its stamp [s]",
+    "longest wait of a frame for odometry, of targets and stations, at or after its stamp [s]",
     0.001,
     1.0,
 )

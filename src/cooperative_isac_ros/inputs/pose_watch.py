@@ -30,11 +30,15 @@ POSE_PARAMETERS = (
     Parameter(
         "pose_timeout_s",
         1.0,
-        "a station whose odometry or frame was silent for longer has no pose [s]",
+        "a station without odometry or transforms for longer has no pose [s]",
         0.05,
         60.0,
     ),
-    Parameter("wait_for_poses", True, "be ready only when stations that follow something do so"),
+    Parameter(
+        "wait_for_poses",
+        True,
+        "be ready only when the poses of all stations that follow odometry or a frame arrive",
+    ),
 )
 
 Item = TypeVar("Item")

@@ -66,22 +66,31 @@ def _check_offsets(pairs) -> str | None:
 
 WATCH_PARAMETERS = (
     Parameter(
-        "target_timeout_s", 1.0, "a target that was silent for longer is gone [s]", 0.05, 60.0
+        "target_timeout_s",
+        1.0,
+        "a target without odometry for longer has left the scene [s]",
+        0.05,
+        60.0,
     ),
     # Empty lists have no type in ROS, so one empty word stands for none.
     Parameter(
         "target_classes",
         [""],
-        "classes of targets that do not say theirs, as name:uav or name:vehicle",
+        "classes of targets that do not publish theirs, as `name:uav` or `name:vehicle`",
         check=_check_classes,
     ),
     Parameter(
         "odometry_offsets",
         [""],
-        "seconds to add to the stamps of targets whose clocks are off, as name:2.0",
+        "seconds to add to the stamps of targets whose clocks are off, as `name:2.0`",
         check=_check_offsets,
     ),
-    Parameter("wait_for_targets", True, "be ready only when the scene file's targets are heard"),
+    Parameter(
+        "wait_for_targets",
+        True,
+        "be ready only when odometry of all targets of the scene file arrives; "
+        "false where none of them is simulated",
+    ),
 )
 
 

@@ -54,12 +54,17 @@ COUNT_DIGITS = 12  # of frames skipped: more than there are in any run
 CHECKPOINT_S, CHECKPOINT_SHARE = 5.0, 0.02
 PARAMETERS = (
     SCHEME,
-    rate_parameter("rate at which frames are announced"),
-    Parameter("out", "", f"folder for {SUMMARY_FILE} and {RECORD_FILE}; empty: none"),
+    rate_parameter("frame rate"),
+    Parameter(
+        "out",
+        "",
+        f"folder for {SUMMARY_FILE} and {RECORD_FILE}, updated during the run; empty: none",
+    ),
     Parameter(
         "bound_every",
         25,
-        "frames from one Cramer-Rao bound to the next, of simulated echoes; 0: never",
+        "frames from one Cramer-Rao bound to the next, of simulated echoes without a path file; "
+        "0: never",
         0,
         100000,
     ),

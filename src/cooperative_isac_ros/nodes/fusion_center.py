@@ -39,11 +39,13 @@ PARAMETERS = (
         "patience_frames",
         3,
         "an access point that missed so many frames in a row is not waited for "
-        "until it is heard again",
+        "until its next packet arrives",
         1,
         1000,
     ),
-    rate_parameter("rate at which frames are announced: they are late after one period"),
+    rate_parameter(
+        "frame rate; a frame that is decoded later than one period after its stamp is late"
+    ),
     ODOMETRY_WAIT,
     *POSE_PARAMETERS,
 )

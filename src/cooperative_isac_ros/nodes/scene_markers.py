@@ -47,8 +47,8 @@ FRAMES_KEPT = 64  # announcements whose tracks may still come
 LIFE_S, LIFE_PERIODS = 2.0, 5.0
 PARAMETERS = (
     SCHEME,
-    Parameter("enabled", True, "draw; off saves the work", live=True),
-    Parameter("trail_length", 100, "frames that a trail and a path reach back", 2, 10000),
+    Parameter("enabled", True, "publish markers; false saves the work", live=True),
+    Parameter("trail_length", 100, "length of trails and paths in frames", 2, 10000),
     *WATCH_PARAMETERS,
     *POSE_PARAMETERS,
 )

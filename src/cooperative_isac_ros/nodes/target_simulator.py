@@ -32,15 +32,15 @@ PARAMETERS = (
         0.0,
         1000.0,
     ),
-    rate_parameter("rate at which frames are announced"),
+    rate_parameter("frame rate"),
     Parameter(
-        "run", 0, "number of the run, from whoever starts the nodes; 0: not known", 0, 2**63 - 1
+        "run", 0, "number of the run, set by what starts the nodes; 0: unknown", 0, 2**63 - 1
     ),
     Parameter(
         "state_file",
         "",
-        "state file of the controller, by which a simulator that is "
-        "started again goes on in the same `run`; empty: none",
+        "state file of the controller, by which a restarted simulator continues the same `run`; "
+        "empty: none",
     ),
 )
 

@@ -37,16 +37,16 @@ PARAMETERS = (
     Parameter(
         "num_receivers",
         0,
-        "receivers whose packets the fusion center waits for, by which "
-        "missing ones are judged; 0: those of the scene",
+        "receivers whose packets the fusion center waits for, by which missing ones are "
+        "counted; 0: those of the scene",
         0,
         conversions.MAX_SITES,
     ),
     Parameter(
         "state_file",
         "",
-        "file from which a tracker that is started again takes up tracks "
-        "and identities of the same run; empty: none",
+        "file from which a restarted tracker restores tracks and identities of the same run; "
+        "empty: none",
     ),
 )
 

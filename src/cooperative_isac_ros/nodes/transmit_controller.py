@@ -37,45 +37,44 @@ RESUMED_CHECKS, RESUME_WITHIN_S = 3, 2.0
 SILENT_S, SILENT_PERIODS = 1.0, 5
 FINISHING_STAGES = ("encode", "decode")
 PARAMETERS = (
-    rate_parameter("frames per second"),
+    rate_parameter("frame rate"),
     SCHEME,
     Parameter(
         "announce_payload",
         False,
-        "put the packed symbols and precoders into the announcement, as a "
-        "real network would, instead of their seed",
+        "put the packed symbols and precoders into the announcement, as a real network would, "
+        "instead of their seed",
     ),
     Parameter(
         "wait_for_nodes",
         [""],
-        "nodes that must report to be running before frame 0; relative names are "
-        "below the controller's namespace",
+        "nodes that must be ready before frame 0; relative names are below the controller's "
+        "namespace",
     ),
     Parameter(
         "wait_at_most_s",
         20.0,
-        "frame 0 comes after this time even if a node is missing [s]",
+        "longest wait for `wait_for_nodes`; frame 0 follows even if one is missing [s]",
         0.0,
         600.0,
     ),
     Parameter(
         "run",
         0,
-        "number of the run, from whoever starts the nodes; 0: drawn at the start",
+        "number of the run, set by what starts the nodes; 0: drawn at the start",
         0,
         2**63 - 1,
     ),
     Parameter(
         "state_file",
         "",
-        "file from which a controller that is started again with the same "
-        "`run` goes on with it; empty: none",
+        "file from which a restarted controller continues the same `run`; empty: none",
     ),
     Parameter(
         "max_frames_ahead",
         2,
-        "frames are skipped for all while an access point or the "
-        "fusion center has so many to finish; 0: never",
+        "frames are skipped for all while an access point or the fusion center has so many "
+        "unfinished ones; 0: never; the launchers set 8 with `front_end` `topic`",
         0,
         1000,
     ),

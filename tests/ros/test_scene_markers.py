@@ -14,6 +14,7 @@ from cooperative_isac.fusion.detection import Detection
 from cooperative_isac.scene.model import TargetClass
 from cooperative_isac.tracking.track import Track, TrackStatus
 from cooperative_isac_ros.display import markers
+from cooperative_isac_ros.display.markers.shapes import marker_id
 from cooperative_isac_ros.messages import conversions
 from cooperative_isac_ros.messages.records import (
     AccuracyRecord,
@@ -224,4 +225,4 @@ def test_sites_look_along_their_boresight(tiny):
     ("number", "expected"), [(0, 0), (7, 7), (2**31 - 1, 2**31 - 1), (2**32 - 1, -1)]
 )
 def test_every_identity_has_a_marker_of_its_own(number, expected):
-    assert markers._marker_id(number) == expected
+    assert marker_id(number) == expected

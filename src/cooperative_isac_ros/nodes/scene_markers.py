@@ -206,7 +206,7 @@ class SceneMarkers(SceneNode):
         drawn += markers.track_markers(tracks, trails, self._layout, stamp_ns, life_s)
 
         # what moved in the frame before and is there no more
-        shown = markers.moving(drawn)
+        shown = markers.temporary(drawn)
         drawn += markers.deletions(self._shown - shown, stamp_ns)
         self._shown = shown
 

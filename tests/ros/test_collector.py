@@ -8,7 +8,7 @@ from cooperative_isac.schemes.contract import PacketError
 from cooperative_isac_ros.messages.records import Announcement, FrameStamp, Packet
 from cooperative_isac_ros.timing.collector import (
     EARLY_FRAMES,
-    FEWEST_EARLY_PACKETS,
+    MIN_EARLY_PACKETS,
     PacketCollector,
     decode_trusted,
 )
@@ -127,9 +127,9 @@ def test_an_announcement_counts_once(collector, faults):
 
 
 def test_packets_that_nobody_announces_do_not_pile_up(collector, faults):
-    for number in range(FEWEST_EARLY_PACKETS + 3):
+    for number in range(MIN_EARLY_PACKETS + 3):
         collector.add(packet(number, "a"))
-    assert collector.num_early == FEWEST_EARLY_PACKETS and faults == {"packets_unannounced": 3}
+    assert collector.num_early == MIN_EARLY_PACKETS and faults == {"packets_unannounced": 3}
 
 
 def fill(collector, number, run=1):

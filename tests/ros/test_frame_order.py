@@ -92,9 +92,9 @@ def test_a_stale_frame_does_not_help_a_later_one():
 
 def test_what_it_knows_can_be_asked():
     order = FrameOrder("frames", lambda event, reason: None)
-    assert order.last is None and order.aside is None and not order.has_ended(1)
+    assert order.last is None and order.set_aside is None and not order.has_ended(1)
     for run in (1, 2):
         order.take(FrameStamp(run, 7, 7), None)
     order.take(FrameStamp(2, 3, 3), None)
-    assert (order.last, order.aside) == (FrameStamp(2, 7, 7), FrameStamp(2, 3, 3))
+    assert (order.last, order.set_aside) == (FrameStamp(2, 7, 7), FrameStamp(2, 3, 3))
     assert order.has_ended(1) and not order.has_ended(2)

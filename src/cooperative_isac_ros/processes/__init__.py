@@ -1,1 +1,1 @@
-"""Processes of nodes: forked, supervised by the kernel, interrupted, and ended."""
+"""Processes of the nodes: fork server, process group, signals, shared memory."""

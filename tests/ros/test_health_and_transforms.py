@@ -49,28 +49,28 @@ def test_rates_are_those_of_the_last_period(bench):
     assert 1.0 < float(values(node.health.status())["frames_per_s"]) <= 10.0
 
 
-def test_each_new_listener_is_told_twice_that_a_node_is_ready(bench, monkeypatch):
+def test_each_new_subscription_gets_two_reports_of_a_ready_node(bench, monkeypatch):
     node = bench.start(SceneMarkers, wait_for_targets=False)
     report = node.health
-    told = []
-    monkeypatch.setattr(report, "publish", lambda: told.append(listeners))
+    reported = []
+    monkeypatch.setattr(report, "publish", lambda: reported.append(subscriptions))
     monkeypatch.setattr(
-        report, "_publisher", SimpleNamespace(get_subscription_count=lambda: listeners)
+        report, "_publisher", SimpleNamespace(get_subscription_count=lambda: subscriptions)
     )
-    report._looks = 0
-    report._listeners = 0
+    report._num_checks = 0
+    report._num_subscriptions = 0
     monkeypatch.setattr(report, "_waiting_for", lambda: "somebody")
-    listeners = 1
-    report._look()
-    assert not told and report._looks == 0
+    subscriptions = 1
+    report._check_ready()
+    assert not reported and report._num_checks == 0
     monkeypatch.setattr(report, "_waiting_for", lambda: "")
-    for listeners in (0, 2, 2, 2, 1, 1, 3, 3, 3):  # noqa: B007
-        report._look()
-    assert told == [2, 2, 3, 3]
-    assert not report._look_timer.is_canceled()
-    for _ in range(health.LOOKS):
-        report._look()
-    assert report._look_timer.is_canceled()
+    for subscriptions in (0, 2, 2, 2, 1, 1, 3, 3, 3):  # noqa: B007
+        report._check_ready()
+    assert reported == [2, 2, 3, 3]
+    assert not report._check_timer.is_canceled()
+    for _ in range(health.NUM_READY_CHECKS):
+        report._check_ready()
+    assert report._check_timer.is_canceled()
 
 
 def test_frames_of_sites_have_the_arrays_axes(tiny):

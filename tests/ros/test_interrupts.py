@@ -115,7 +115,7 @@ def test_a_block_gives_the_signals_back():
     try:
         with stop_request() as stop:
             woken = []
-            stop.wakes(lambda: woken.append(True))
+            stop.on_request(lambda: woken.append(True))
             assert not stop.requested
             for _ in range(3):
                 signal.pthread_kill(stop._thread.ident, signal.SIGINT)

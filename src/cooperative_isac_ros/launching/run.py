@@ -29,7 +29,7 @@ from cooperative_isac.evaluation.run_report import (
 from cooperative_isac.evaluation.summary_file import SUMMARY_FILE
 from cooperative_isac.scene.model import Scene
 from cooperative_isac.schemes.registry import scheme_scene
-from cooperative_isac_ros.base import ONLOOKER_NICE
+from cooperative_isac_ros.base import OBSERVER_NICE
 from cooperative_isac_ros.launching.choices import ros_fault
 from cooperative_isac_ros.launching.graph import GraphOptions, NodeSpec, scene_nodes
 from cooperative_isac_ros.launching.monitor import MONITOR_NAME, Monitor
@@ -95,7 +95,7 @@ def run_scene(
         stop.allow(None)
         # Before frame 0 there is nothing to save: all nodes end at once, also while this process is
         # still starting them.
-        stop.wakes(group.interrupt)
+        stop.on_request(group.interrupt)
         supervisor = Supervisor(group, specs, policy, partial(_notice, console), period_s=period_s)
         fault = _start_and_watch(
             group, specs, supervisor, scene, options.namespace, duration_s, console, stop
@@ -192,8 +192,8 @@ def _watch(
                     return f"no frame was announced within {FIRST_FRAME_WITHIN_S:g} s"
                 if monitor.first_frame_s is not None and not announced:
                     announced = True
-                    stop.wakes(None)
-                    os.nice(ONLOOKER_NICE)
+                    stop.on_request(None)
+                    os.nice(OBSERVER_NICE)
                     _say_begin(monitor, began_s, console)
                 elif not said_missing and monitor.elapsed_s > REPORTS_WITHIN_S:
                     said_missing = True

@@ -139,7 +139,7 @@ class AccessPoint(SceneNode):
         if self._encoder.num_left_out:
             self.health.count("targets_left_out", self._encoder.num_left_out)
         self.health.figures["packet_bits"] = 8 * len(data)
-        self.say_timing(announcement.frame, "encode", began_s)
+        self.publish_timing(announcement.frame, "encode", began_s)
         self._encoder.idle()
 
 

@@ -32,7 +32,7 @@ from cooperative_isac.evaluation.run_record import RECORD_FILE, RunRecorder, rec
 from cooperative_isac.evaluation.summary_file import SUMMARY_FILE, write_summary
 from cooperative_isac.metrics.run_score import LiveFigures, RunScore
 from cooperative_isac_ros import qos
-from cooperative_isac_ros.base import ONLOOKER_NICE, SceneNode, run_node
+from cooperative_isac_ros.base import OBSERVER_NICE, SceneNode, run_node
 from cooperative_isac_ros.inputs.announcements import announcement_or_fault, frame_or_fault
 from cooperative_isac_ros.inputs.pose_watch import POSE_PARAMETERS, PoseWatch
 from cooperative_isac_ros.inputs.target_watch import WATCH_PARAMETERS, TargetWatch
@@ -268,7 +268,7 @@ class Evaluator(SceneNode):
 
     def _judge_complete(self) -> None:
         for pair in self._pairs.complete(self._is_known):
-            self._judge_guarded(*pair)
+            self._evaluate_guarded(*pair)
 
     def _is_known(self, stamp_ns: int) -> bool:
         """Whether the truth at a stamp is there."""
@@ -277,9 +277,9 @@ class Evaluator(SceneNode):
     def _judge_rest(self) -> None:
         self._patience.cancel()
         for pair in self._pairs.rest():
-            self._judge_guarded(*pair)
+            self._evaluate_guarded(*pair)
 
-    def _judge_guarded(self, detections: DetectionList, tracks: TrackList) -> None:
+    def _evaluate_guarded(self, detections: DetectionList, tracks: TrackList) -> None:
         """Judge one frame; one that fails costs neither the others nor the report."""
         self.guarded(self._judge, f"judging frame {tracks.frame.number}")(detections, tracks)
 
@@ -404,7 +404,7 @@ def _accuracy(
 
 def main(args: list[str] | None = None) -> int:
     """Run the node."""
-    return run_node(Evaluator, args, ONLOOKER_NICE)
+    return run_node(Evaluator, args, OBSERVER_NICE)
 
 
 if __name__ == "__main__":

@@ -157,7 +157,7 @@ class FusionCenter(SceneNode):
         self._detections.publish(serialized(conversions.detections_message(record)))
         self._cloud.publish(conversions.detections_cloud(record))
         self.health.count("frames")
-        self.say_timing(frame, "decode", began_s)
+        self.publish_timing(frame, "decode", began_s)
         self._count_late(frame)
 
     def _count_late(self, frame: FrameStamp) -> None:

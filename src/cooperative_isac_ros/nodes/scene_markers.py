@@ -17,7 +17,7 @@ from visualization_msgs.msg import Marker, MarkerArray
 from cooperative_isac.scene.model import Scene
 from cooperative_isac.tracking.track import ESTABLISHED, Track
 from cooperative_isac_ros import qos
-from cooperative_isac_ros.base import ONLOOKER_NICE, SceneNode, run_node
+from cooperative_isac_ros.base import OBSERVER_NICE, SceneNode, run_node
 from cooperative_isac_ros.display import markers
 from cooperative_isac_ros.display.scene_layout import FIGURES_COLUMNS, FIGURES_LINES, scene_layout
 from cooperative_isac_ros.inputs.announcements import announcement_or_fault
@@ -271,7 +271,7 @@ class SceneMarkers(SceneNode):
 
 def main(args: list[str] | None = None) -> int:
     """Run the node."""
-    return run_node(SceneMarkers, args, ONLOOKER_NICE)
+    return run_node(SceneMarkers, args, OBSERVER_NICE)
 
 
 if __name__ == "__main__":

@@ -183,7 +183,7 @@ class TrackerNode(SceneNode):
         self._show([track for track in tracks if track.status in ESTABLISHED], frame)
         self.health.count("frames")
         self.health.figures["tracks"] = len(self._odometry)
-        self.say_timing(frame, "track", began_s)
+        self.publish_timing(frame, "track", began_s)
 
     def _reset(self, frame: FrameStamp) -> tuple[Track, ...]:
         self.health.count("resets")

@@ -44,8 +44,8 @@ def concluded(fault, folder, **given_up):
     supervisor = Supervisor(None, [], RespawnPolicy(), lambda text: None)
     supervisor.given_up.update(given_up)
     supervisor.events.append("node /tracker ended with signal 9; started again (1 of 3)")
-    stop = SimpleNamespace(requested=False)
-    return _conclude(fault, supervisor, folder, console, stop), console.export_text()
+    run = SimpleNamespace(console=console, stop=SimpleNamespace(requested=False))
+    return _conclude(run, supervisor, folder, fault), console.export_text()
 
 
 def test_the_report_of_a_dead_evaluator_is_made_from_its_checkpoints(report):
@@ -70,9 +70,9 @@ def test_a_summary_that_means_nothing_is_one_line(report):
     assert code == 1 and f"error: {report / 'summary.json'}: lacks" in text
 
 
-def test_a_node_that_was_given_up_is_named_with_what_it_said(report):
+def test_a_node_that_was_given_up_is_named_with_its_last_output(report):
     code, text = concluded(None, report, markers=Crash("/scene_markers", 1, "last words"))
-    assert code == 1 and "node /scene_markers said last" in text and "last words" in text
+    assert code == 1 and "last output of node /scene_markers:" in text and "last words" in text
 
 
 def test_whatever_a_drawing_library_raises_costs_the_picture_only(report, tiny, monkeypatch):

@@ -297,9 +297,11 @@ def test_messages_that_mean_nothing_are_refused(bench, announce):
 def test_a_target_whose_clock_is_off_is_named_in_the_report(bench):
     node = bench.start(Evaluator)
     bench.helper.create_publisher(Odometry, "targets/robot/odom", 10)
-    bench.until(lambda: "robot" in node._watch._known)
+    bench.until(lambda: "robot" in node._watch._targets)
     for _ in range(5):
-        node._watch._hear("robot", Odometry(header=conversions.map_header(node.now_ns - 2 * 10**9)))
+        node._watch._on_odometry(
+            "robot", Odometry(header=conversions.map_header(node.now_ns - 2 * 10**9))
+        )
     reason = node.summary()["targets_not_compared"]["robot"]
     assert reason.startswith("stamps are 2.00 s behind the clock")
 

@@ -188,7 +188,7 @@ class Stage:
             if watch is not None:
                 watch._subscribe(f"{root}/targets/car1/odom", "car1")
                 node.create_subscription(
-                    String, f"{root}/targets/car1/class", partial(watch._hear_class, "car1"), 1
+                    String, f"{root}/targets/car1/class", partial(watch._on_class, "car1"), 1
                 )
         self.callbacks = {
             sub.topic_name.removeprefix(root): sub.callback for sub in node.subscriptions

@@ -91,7 +91,7 @@ def test_a_station_is_where_its_robot_is_turned_by_its_mounting(bench, followed)
 
 def test_without_a_word_of_the_robot_there_is_no_pose(bench, followed):
     node, robot = followed_by(bench, followed, pose_timeout_s=0.5)
-    with pytest.raises(PoseError, match="no pose of station 'car': nothing was heard on /bench"):
+    with pytest.raises(PoseError, match="no pose of station 'car': no message on /bench"):
         node.at(0.0)
     assert (
         bench.start(Follower, scene=str(followed), wait_for_poses=False).watch.waiting_for() == ""
@@ -159,18 +159,18 @@ def test_a_station_follows_a_frame_through_the_tree(bench, tmp_path, monkeypatch
         "pose of car on /tf, frame 'antenna' ('antenna' has no parent)"
     )
     mount = transform("base", "antenna", 0, [0, 1, 0], heading(90))
-    node.watch.hear_frames(SimpleNamespace(transforms=[mount]), is_fixed=True)
+    node.watch.on_transforms(SimpleNamespace(transforms=[mount]), is_fixed=True)
     assert "'base' has no parent" in node.watch.waiting_for()
     for time_s in (0.0, 0.1, 0.2):
         moved = transform("map", "base", time_s, [5 + 4 * time_s, 50, 0], heading(0))
-        node.watch.hear_frames(SimpleNamespace(transforms=[moved]))
+        node.watch.on_transforms(SimpleNamespace(transforms=[moved]))
     assert node.watch.waiting_for() == ""
     pose = node.at(0.1)
     assert np.allclose(pose.position_m, [5.4, 51, 0])
     assert np.allclose(pose.velocity_mps, [4, 0, 0], atol=1e-6)
     assert np.allclose(pose.rotation, heading(90) @ heading(-90), atol=1e-9)
     broken = transform("map", "base", 0.3, [np.nan, 0, 0], heading(0))
-    node.watch.hear_frames(SimpleNamespace(transforms=[broken]))
+    node.watch.on_transforms(SimpleNamespace(transforms=[broken]))
     assert node.health.counts["poses_refused"] == 1
 
 

@@ -60,12 +60,12 @@ def test_targets_that_are_waited_for_are_looked_for_at_once(bench, watcher):
     publisher = bench.helper.create_publisher(Odometry, "targets/car1/odom", 10)
     bench.until(lambda: watcher.count_publishers(publisher.topic_name))
     watcher.watch._discover_early()
-    assert "car1" in watcher.watch._known and not watcher.watch._early.is_canceled()
+    assert "car1" in watcher.watch._targets and not watcher.watch._early_timer.is_canceled()
     bench.until(publisher.get_subscription_count)
     publisher.publish(Odometry(header=conversions.map_header(5 * 10**9)))
     bench.until(lambda: watcher.watch.waiting_for() == "")
     watcher.watch._discover_early()
-    assert watcher.watch._early.is_canceled()
+    assert watcher.watch._early_timer.is_canceled()
 
 
 def test_nobody_waits_for_targets_that_nobody_moves(bench):
@@ -174,7 +174,7 @@ def test_targets_beyond_the_limit_are_refused_and_counted_once(bench, watcher, m
 
 def hear(watcher, name, stamp_ns):
     """One sample, as the subscription gives it."""
-    watcher.watch._hear(name, Odometry(header=conversions.map_header(stamp_ns)))
+    watcher.watch._on_odometry(name, Odometry(header=conversions.map_header(stamp_ns)))
 
 
 def test_a_robot_may_say_what_it_is_before_anybody_listens(bench, watcher):

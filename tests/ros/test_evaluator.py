@@ -309,7 +309,7 @@ def test_a_target_whose_clock_is_off_is_named_in_the_report(bench):
 def begun_again(rig, folder):
     """Another evaluator in place of one that was killed."""
     rig.bench.spin(0.2)
-    rig.node._checkpoint()
+    rig.node._save_checkpoint()
     rig.bench.executor.remove_node(rig.node)
     rig.bench.nodes.remove(rig.node)
     rig.node.destroy_node()
@@ -357,7 +357,7 @@ def test_a_report_of_another_scene_is_not_gone_on_with(bench, announce, features
     rig = Rig(bench, out=str(tmp_path))
     rig.play(range(3), announce, features)
     bench.spin(0.2)
-    rig.node._checkpoint()
+    rig.node._save_checkpoint()
     counts_file = tmp_path / "checkpoint" / "counts.json"
     content = json.loads(counts_file.read_text())
     content["counts"]["scene_fingerprint"] = "0" * 16
@@ -387,7 +387,7 @@ def test_frames_that_the_controller_skipped_are_not_lost(bench, announce, featur
         diagnostics.publish(DiagnosticArray(status=[DiagnosticStatus(name=name, values=[value])]))
 
     skipped(2)
-    bench.until(lambda: rig.node._skipped_seen == 2)
+    bench.until(lambda: rig.node._last_skipped == 2)
     rig.play(range(2), announce, features)
     rig.play(range(5, 7), announce, features)
     for count, seen in ((4, 2), (1, 3)):  # one more of a controller that was started again
@@ -403,7 +403,7 @@ def test_a_report_that_cannot_be_written_ends_nothing(bench, announce, features,
     (tmp_path / "file").write_text("")
     rig = Rig(bench, out=str(tmp_path / "file"))
     rig.play(range(2), announce, features)
-    rig.node._checkpoint()
+    rig.node._save_checkpoint()
     assert rig.node.health.counts["reports_unwritten"] == 1
     rig.play([2], announce, features)
     rig.node.close()

@@ -200,13 +200,13 @@ class Stage:
         self.callbacks[topic](deserialize_message(serialize_message(message), type(message)))
 
     def end_waiting(self):
-        """Let every timer fire that was set by a message: deadlines and patience."""
+        """Let every timer fire that was set by a message: deadlines and timeouts."""
         for timer in [timer for timer in self.node.timers if timer not in self._timers]:
             timer.callback()
         for owner in (self.node, getattr(self.node, "_front_end", None)):
-            patience = getattr(owner, "_patience", None)
-            if patience is not None and not isinstance(self.node, TransmitController):
-                patience.callback()
+            timeout = getattr(owner, "_timeout", None)
+            if timeout is not None and not isinstance(self.node, TransmitController):
+                timeout.callback()
         if hasattr(self.node, "health"):
             self.node.health.report()
 

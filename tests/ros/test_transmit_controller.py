@@ -124,9 +124,9 @@ def test_frame_0_waits_until_all_nodes_are_ready(bench):
     assert frames[0].number == 0 and node.waiting_for() == ""
 
 
-def test_frame_0_waits_until_no_new_listener_comes(bench):
+def test_frame_0_waits_until_no_new_subscription_appears(bench):
     node = bench.start(TransmitController, rate_hz=20.0, wait_for_nodes=["/a"])
-    node._check.cancel()
+    node._check_timer.cancel()
     node._awaited.clear()
     for _ in range(SETTLED_CHECKS - 1):
         node._begin_if_ready()

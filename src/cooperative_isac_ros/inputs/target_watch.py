@@ -177,11 +177,14 @@ class TargetWatch:
             if len(self._targets) >= MAX_TARGETS:
                 self._refuse(topic)
                 continue
-            self._targets[name] = _Target(
-                self._node.create_subscription(
-                    Odometry, topic, partial(self._on_odometry, name), qos.ODOMETRY_OF_ANYONE
-                )
-            )
+            self._subscribe(topic, name)
+
+    def _subscribe(self, topic: str, name: str) -> None:
+        """Subscribe to the odometry of a target."""
+        subscription = self._node.create_subscription(
+            Odometry, topic, partial(self._on_odometry, name), qos.ODOMETRY_OF_ANYONE
+        )
+        self._targets[name] = _Target(subscription)
 
     def _refuse(self, topic: str) -> None:
         """Count a topic beyond MAX_TARGETS, once."""

@@ -113,11 +113,11 @@ def test_a_replay_gives_what_was_reported_up_to_the_first_after_each_stamp(bench
     assert [topic.name for topic in recording.pose_topics] == ["/north/robot/odom"]
     again = Replay(recording, scene, bench.helper, bench.executor)
     heard = []
-    bench.helper.create_subscription(Odometry, f"{again._space}robot/odom", heard.append, 10)
-    bench.until(lambda: again._player.num_listeners == 1)
+    bench.helper.create_subscription(Odometry, f"{again._namespace}robot/odom", heard.append, 10)
+    bench.until(lambda: again._player.num_subscriptions == 1)
     given = []
     for number in range(3):
-        again._feed_poses(stamp(number).stamp_ns)
+        again._publish_poses(stamp(number).stamp_ns)
         bench.spin(0.1)
         given.append(len(heard))
     # Frames are at 0, 0.1 and 0.2 s.

@@ -20,7 +20,7 @@ from cooperative_isac_ros.bag.app import app
 from cooperative_isac_ros.bag.metadata import BagError
 from cooperative_isac_ros.bag.passes import pass_remarks
 from cooperative_isac_ros.bag.player import Player, play_once
-from cooperative_isac_ros.bag.profiles import played_profile
+from cooperative_isac_ros.bag.profiles import publisher_profile
 from cooperative_isac_ros.bag.reader import BagReader
 from cooperative_isac_ros.bag.recording import frame_key
 
@@ -117,7 +117,7 @@ def test_names_that_ros_refuses_are_left_out_when_played(bench, tmp_path):
 
 @pytest.mark.parametrize("depth", [None, "many", 2**63 - 1, 0, -1, True, 1.5, [3]])
 def test_any_depth_gives_a_queue_that_can_be_made(bench, depth):
-    profile = played_profile([{"history": "keep_last", "depth": depth}])
+    profile = publisher_profile([{"history": "keep_last", "depth": depth}])
     assert 1 <= profile.depth <= 10_000
     bench.helper.create_publisher(String, "any_depth", profile)
 

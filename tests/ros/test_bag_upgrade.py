@@ -118,7 +118,7 @@ def test_an_old_bag_is_played_to_nodes_of_today(bench):
     reader = BagReader(OLD, as_installed=True)
     topics = chosen_topics(reader.summary().topics, ["/frame", "/accuracy"])
     player = Player(bench.helper, topics, lambda name: bench.namespace + name)
-    bench.until(lambda: player.num_listeners == 2)
+    bench.until(lambda: player.num_subscriptions == 2)
     pace = Pace(bench.helper, 5.0, False, lambda: bench.executor.spin_once(timeout_sec=0))
     count = play_once(reader, player, pace, reader.summary().passes)
     bench.until(lambda: len(heard) + len(accuracies) == count)

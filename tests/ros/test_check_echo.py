@@ -131,7 +131,7 @@ def test_numbers_that_are_off_by_one_are_found_by_their_stamps(record):
 
 def test_echoes_of_frames_that_nobody_announced_are_wrong(record):
     code, said = check(record(run=8))
-    assert code == 1 and "2 of 2 answer a run and number that nobody announced" in said
+    assert code == 1 and "2 of 2 have a run and number that was not announced" in said
 
 
 def test_echoes_from_before_the_first_recorded_frame_are_left_out(record):

@@ -222,7 +222,7 @@ def test_a_node_that_ends_by_itself_is_named_and_starts_again(launch_file):
 
 def test_a_node_that_ends_too_often_is_left(launch_file):
     on_exit = nodes(launch_file)[0]["on_exit"]
-    for _ in range(launch_file.MOST_RESPAWNS + 1):
+    for _ in range(launch_file.MAX_RESPAWNS + 1):
         (logged,) = on_exit(SimpleNamespace(returncode=1), SimpleNamespace(is_shutdown=False))
     assert "is not started again" in logged.options["msg"]
 

@@ -39,7 +39,7 @@ rclpy.spin(node)
 
 
 class Run:
-    """One `isac run` in a folder of its own, by which its processes are known."""
+    """One `isac run` in a folder of its own, by which its processes are found."""
 
     def __init__(self, folder, scene, *options):
         self.folder = folder
@@ -188,7 +188,7 @@ def test_without_respawn_a_node_that_dies_ends_the_run_and_is_named(run):
 
 
 @pytest.mark.timeout(240)
-def test_nodes_that_die_are_started_again_and_the_run_goes_on(run):
+def test_killed_nodes_are_restarted_and_the_run_continues(run):
     scene = run(TINY, "--rate", "2", "--no-markers")
     scene.wait_for_frames()
     record = scene.folder / "checkpoint"

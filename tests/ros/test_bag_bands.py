@@ -105,7 +105,7 @@ def recorded_run(folder, scene, schemes):
     return write_bag(folder, topics)
 
 
-def test_a_replay_gives_what_was_reported_up_to_the_first_after_each_stamp(bench, tmp_path):
+def test_a_replay_publishes_poses_up_to_the_first_after_each_stamp(bench, tmp_path):
     scene, _ = followed(tmp_path)
     bag = recorded_run(tmp_path / "bag", scene, dict.fromkeys(("west", "east", "car"), "local_ml"))
     reader = BagReader(bag)

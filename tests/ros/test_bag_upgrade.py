@@ -97,7 +97,7 @@ def test_a_bag_as_it_was_recorded_is_left_as_it_is():
     assert recorded and upgraded == tracks
 
 
-def test_info_and_repair_say_and_keep_the_definitions(tmp_path):
+def test_info_shows_and_repair_keeps_the_definitions(tmp_path):
     shown = CliRunner().invoke(app, ["info", str(OLD)])
     assert shown.exit_code == 0, shown.output
     line = re.search(r"older definitions, which are converted: (.*)", shown.output).group(1)

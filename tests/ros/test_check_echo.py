@@ -129,7 +129,7 @@ def test_numbers_that_are_off_by_one_are_found_by_their_stamps(record):
     assert code == 1 and "1 have another stamp than the frame with their number" in said
 
 
-def test_echoes_of_frames_that_nobody_announced_are_wrong(record):
+def test_echoes_of_unannounced_frames_are_wrong(record):
     code, said = check(record(run=8))
     assert code == 1 and "2 of 2 have a run and number that was not announced" in said
 

@@ -181,7 +181,7 @@ def test_an_empty_packet_is_refused():
 
 
 def refusals(kind, message):
-    """Record of a message, and what was left out of it."""
+    """Record of a message, and the faults of what was left out."""
     faults = []
     convert = RECORDS[kind][2]
     return convert(message, lambda *fault: faults.append(fault)), faults
@@ -356,7 +356,7 @@ def test_numbers_out_of_their_range_are_refused_by_name(kind, items, changes, re
 @pytest.mark.parametrize(
     "velocity", [(3.0, 4.0, 1.0), (-2.0, 0.0, 0.0), (0.0, 0.0, 2.0), (0.0, 0.0, 0.0)]
 )
-def test_odometry_looks_where_it_goes_and_comes_back_in_map(velocity):
+def test_odometry_points_along_its_velocity_and_is_restored_in_map(velocity):
     velocity = np.array(velocity)
     message = through_the_wire(
         conversions.odometry_message("uav1", 123, np.array([1.0, 2, 3]), velocity, covariance())
@@ -435,7 +435,7 @@ def test_classes_are_words(target_class):
     )
 
 
-def test_an_unknown_word_is_no_class():
+def test_an_unknown_class_is_refused():
     with pytest.raises(ConversionError, match="'boat' is unknown; allowed: unknown, uav, vehicle"):
         conversions.target_class(String(data="boat"))
 

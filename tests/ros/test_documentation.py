@@ -22,7 +22,7 @@ NODES = (
 
 
 def documented():
-    """Parameters by node: name to default, as the table says."""
+    """Defaults of the parameters in the table, by node and name."""
     found, node = {}, ""
     for cells in re.findall(r"^\|(.*)\|(.*)\|(.*)\|.*\|$", DOCUMENT.read_text(), re.MULTILINE):
         names = re.findall(r"`(\w+)`", cells[1])

@@ -39,7 +39,7 @@ def load_summary(folder):
 
 
 class Rig:
-    """An evaluator, and everything that it hears of one target that drives straight on."""
+    """An evaluator with all inputs of one target on a straight line."""
 
     def __init__(self, bench, **parameters):
         self.bench = bench
@@ -118,7 +118,7 @@ class Rig:
             self.say_rest(number, features, **options)
 
 
-def test_every_frame_is_judged_against_the_truth_at_its_stamp(bench, announce, features):
+def test_every_frame_is_evaluated_with_the_truth_at_its_stamp(bench, announce, features):
     rig = Rig(bench)
     rig.play(range(3), announce, features)
     last = rig.accuracy[-1]
@@ -128,7 +128,7 @@ def test_every_frame_is_judged_against_the_truth_at_its_stamp(bench, announce, f
     assert last.nees == pytest.approx(0.25)  # 0.3^2 + 0.4^2 over variances of 1
 
 
-def test_the_bound_is_asked_for_every_so_many_frames(bench, announce, features):
+def test_the_bound_is_computed_at_its_interval(bench, announce, features):
     rig = Rig(bench, bound_every=2)
     rig.play(range(3), announce, features)
     ratios = [message.error_to_bound_location for message in rig.accuracy]
@@ -151,7 +151,7 @@ def test_tracks_wait_for_their_detections_and_for_the_truth(bench, announce):
     bench.until(lambda: rig.accuracy)
 
 
-def test_tracks_without_detections_are_not_judged_but_counted(bench, announce):
+def test_tracks_without_detections_are_counted_but_not_evaluated(bench, announce):
     rig = Rig(bench)
     rig.say("frame", announce(0, stamp_ns=10**12))
     bench.until(lambda: rig.node.health.counts["frames"])
@@ -276,7 +276,7 @@ def test_targets_in_one_place_have_no_bound_and_end_nothing(bench, announce, fea
     assert rig.accuracy[-1].number == 1 and rig.node.summary()["error_to_bound_samples"] == 0
 
 
-def test_messages_that_mean_nothing_are_refused(bench, announce):
+def test_invalid_messages_are_refused(bench, announce):
     rig = Rig(bench)
     rig.say_frame(0, announce)
     frame, far = FrameStamp(1, 0, 10**12), FrameStamp(1, 10**15, 10**12)
@@ -316,9 +316,7 @@ def begun_again(rig, folder):
     return Rig(rig.bench, out=str(folder))
 
 
-def test_an_evaluator_that_is_started_again_goes_on_with_the_report(
-    bench, announce, features, tmp_path
-):
+def test_a_restarted_evaluator_resumes_the_report(bench, announce, features, tmp_path):
     rig = Rig(bench, out=str(tmp_path), bound_every=2)
     rig.play(range(4), announce, features)
     rig = begun_again(rig, tmp_path)

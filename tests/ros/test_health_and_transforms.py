@@ -22,7 +22,7 @@ def values(status):
     return {item.key: item.value for item in status.values}
 
 
-def test_a_node_says_what_it_waits_for_and_what_went_wrong_once(bench):
+def test_a_node_reports_what_it_waits_for_and_each_fault_once(bench):
     heard = bench.listen(DiagnosticArray, "/diagnostics")
     node = bench.start(FusionCenter)
     name = node.get_fully_qualified_name()
@@ -143,7 +143,7 @@ def test_only_who_moves_frames_publishes_tf(bench, monkeypatch, node_class, topi
     assert topic in offered and absent not in offered
 
 
-def test_a_node_without_a_clock_says_so_and_logs_it_now_and_then(bench, monkeypatch):
+def test_a_node_without_a_clock_reports_and_logs_it(bench, monkeypatch):
     node = bench.start(TrackerNode, use_sim_time=True)
     missing = "waiting for /clock: use_sim_time is set and nobody publishes it"
     assert node.health.status().message == missing

@@ -103,13 +103,13 @@ def test_isac_run_ends_well_during_its_imports(tmp_path):
 
 
 def signals_are_taken(pid):
-    """Whether a process blocks SIGINT."""
+    """Return whether a process blocks SIGINT."""
     status = Path(f"/proc/{pid}/status").read_text()
     (blocked,) = [line.split()[1] for line in status.splitlines() if line.startswith("SigBlk:")]
     return int(blocked, 16) >> (signal.SIGINT - 1) & 1
 
 
-def test_a_block_gives_the_signals_back():
+def test_the_signal_mask_is_restored_after_a_block():
     seen = []
     before = signal.signal(signal.SIGINT, lambda *_: seen.append("before"))
     try:

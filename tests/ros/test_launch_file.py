@@ -18,7 +18,7 @@ TINY = str(Path(__file__).resolve().parents[1] / "scenes" / "tiny.yaml")
 
 @dataclass
 class Action:
-    """Any launch action: what it was made with."""
+    """Stand-in for a launch action, with its arguments."""
 
     kind: str
     values: tuple
@@ -72,7 +72,7 @@ def launch_file(monkeypatch, tmp_path):
 
 
 def actions(launch_file, configurations=None, **arguments):
-    """What a launch with these arguments does, the others at their defaults."""
+    """Actions of a launch with these arguments, the others at their defaults."""
     *declared, opaque = launch_file.generate_launch_description()
     defaults = {item.values[0]: item.options["default_value"] for item in declared}
     given = {**defaults, "scene": TINY, **arguments, **(configurations or {})}
@@ -89,7 +89,7 @@ def nodes(launch_file, configurations=None, **arguments):
 
 
 def parameters(node, place=0):
-    """What stands in a parameter file of a node action."""
+    """Content of a parameter file of a node action."""
     return yaml.safe_load(Path(node["parameters"][place]).read_text())["/**"]["ros__parameters"]
 
 

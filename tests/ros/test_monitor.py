@@ -25,7 +25,7 @@ def shown(console, monitor, duration_s=30.0):
     return console.export_text()
 
 
-def test_before_the_first_frame_it_says_who_is_waited_for(bench, monitor, console):
+def test_before_the_first_frame_it_shows_what_nodes_wait_for(bench, monitor, console):
     publisher = bench.publisher(DiagnosticArray, "/diagnostics")
     for name, message, level in (
         ("/a", "waiting for odometry of car1", DiagnosticStatus.OK),

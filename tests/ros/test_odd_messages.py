@@ -196,7 +196,7 @@ class Stage:
         self._timers = list(node.timers)
 
     def give(self, topic, message):
-        """A message as it comes out of the wire."""
+        """Call a callback with a message that was serialized and deserialized."""
         self.callbacks[topic](deserialize_message(serialize_message(message), type(message)))
 
     def end_waiting(self):
@@ -211,7 +211,7 @@ class Stage:
             self.node.health.report()
 
     def take(self):
-        """What was published since the last time; every message is valid by its own conversion."""
+        """Messages since the last call, each of which must be valid for its conversion."""
         taken, self.published[:] = list(self.published), []
         for message in taken:
             check(message)
@@ -246,14 +246,14 @@ CHECKS = {
 
 
 def check(message):
-    """A published message can be sent, and is what its listeners take."""
+    """Check that a message can be serialized, and is valid for its subscriptions."""
     serialize_message(message)
     if type(message) in CHECKS:
         CHECKS[type(message)](message)
 
 
 def content(messages_, kinds):
-    """Bytes of the results among messages, without what differs from run to run."""
+    """Serialized results among messages, without what differs from run to run."""
     results = []
     for message in messages_:
         if type(message) in kinds:
@@ -494,7 +494,7 @@ def test_no_message_ends_a_node_or_spoils_the_next_frame(stages, good, name, top
     first = next(RUNS)
     sound = getattr(good(first), kinds[topic])
 
-    # What a good frame gives, after another one that warms the node up.
+    # results of a valid frame, after another one that warms the node up
     for _ in range(2):
         stage.take()
         result = play(stage, good)

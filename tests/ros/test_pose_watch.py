@@ -30,7 +30,7 @@ MOTION = "    motion: {kind: constant_velocity, position_m: [10, 62, 0], velocit
 
 
 def scene_file(folder, source):
-    """The scene of two bands with a car whose pose comes from outside."""
+    """The scene of two bands with a car that follows odometry."""
     text = TWO.read_text()
     assert MOTION in text
     path = folder / "followed.yaml"
@@ -49,7 +49,7 @@ def heading(degrees):
 
 
 def report(time_s, x=20.0, y=61.0, speed=2.0, turn_deg=30.0):
-    """What the robot says of itself at a time after 1000 s."""
+    """Odometry of the robot at a time after 1000 s."""
     rotation = heading(turn_deg)
     pose = Pose(np.array([x, y, 0.0]), rotation, speed * rotation[:, 0])
     return conversions.pose_message("robot", round((1000 + time_s) * SECOND), pose)
@@ -89,7 +89,7 @@ def test_a_station_is_where_its_robot_is_turned_by_its_mounting(bench, followed)
     assert np.allclose(first.velocity_mps, 2 * heading(30)[:, 0])
 
 
-def test_without_a_word_of_the_robot_there_is_no_pose(bench, followed):
+def test_without_odometry_there_is_no_pose(bench, followed):
     node, robot = followed_by(bench, followed, pose_timeout_s=0.5)
     with pytest.raises(PoseError, match="no pose of station 'car': no message on /bench"):
         node.at(0.0)
@@ -197,7 +197,7 @@ def test_an_access_point_waits_for_the_pose_of_its_car(bench, followed):
     bench.until(lambda: packets)
     assert list(packets[0].bands) == ["high"] and packets[0].site == "car"
 
-    # A second later nobody knows where it is.
+    # a second later the pose is too old
     frame.publish(announce(scene, 14))
     bench.until(lambda: node.health.counts["frames_refused"])
     assert "frame 14: no pose of station 'car'" in node.health.status().message
@@ -237,6 +237,6 @@ def test_the_center_waits_for_poses_and_refuses_a_frame_without(bench, followed)
     assert len(detections) == 1
 
 
-def test_markers_know_what_they_need(bench, followed):
+def test_markers_describe_what_they_wait_for(bench, followed):
     node = bench.start(SceneMarkers, scene=str(followed))
     assert [station.name for station in node._mobile] == ["car"]

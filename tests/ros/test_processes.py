@@ -76,7 +76,7 @@ def test_a_command_line_names_node_namespace_and_parameters(tmp_path):
     assert words[-2:] == ["--log-level", "debug"]
 
 
-def test_a_node_that_ends_by_itself_is_named_with_what_it_said(tmp_path):
+def test_a_node_that_ends_by_itself_is_named_with_its_last_output(tmp_path):
     with ProcessGroup(tmp_path) as group:
         group.start(SPEC)
         wait_for(lambda: group.crashed() is not None)

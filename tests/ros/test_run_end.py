@@ -48,7 +48,7 @@ def concluded(fault, folder, **given_up):
     return _conclude(run, supervisor, folder, fault), console.export_text()
 
 
-def test_the_report_of_a_dead_evaluator_is_made_from_its_checkpoints(report):
+def test_the_report_of_a_killed_evaluator_is_completed_from_its_checkpoints(report):
     assert _finish_report(report, None) is None
     assert (report / "run.npz").is_file() and not (report / CHECKPOINT_FOLDER).exists()
     code, text = concluded(None, report)
@@ -64,7 +64,7 @@ def test_checkpoints_that_cannot_be_read_cost_the_record_only(report):
     assert code == 1 and "skipped 3" in text and "error: the report is not complete" in text
 
 
-def test_a_summary_that_means_nothing_is_one_line(report):
+def test_an_invalid_summary_is_one_line(report):
     (report / "summary.json").write_text("{}")
     code, text = concluded(None, report)
     assert code == 1 and f"error: {report / 'summary.json'}: lacks" in text

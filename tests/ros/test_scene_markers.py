@@ -85,7 +85,7 @@ def rig(bench):
     return Rig(bench)
 
 
-def test_all_that_is_known_is_drawn(bench, rig, features):
+def test_truth_detections_and_tracks_are_drawn(bench, rig, features):
     odometry = bench.helper.create_publisher(Odometry, "targets/car1/odom", 10)
     bench.until(odometry.get_subscription_count)
     bench.spin(0.2)
@@ -148,7 +148,7 @@ def test_another_run_is_a_clean_picture(rig):
     assert rig.last("transmitters")
 
 
-def test_what_is_simulated_says_so(rig):
+def test_simulated_echoes_are_labeled(rig):
     rig.say(0)
     assert "simulated echoes" in rig.last("figures")[0].text
     rig.say(1, simulated=False)
@@ -166,14 +166,14 @@ def test_markers_live_until_after_the_next_frame(rig, period_s, life_s):
     assert lifetime.sec + lifetime.nanosec * 1e-9 == pytest.approx(life_s)
 
 
-def test_one_slow_frame_lengthens_all_lives(rig):
+def test_one_slow_frame_lengthens_all_lifetimes(rig):
     for number in (0, 1, 20, 21):  # 1.9 s between two of them
         rig.say(number)
     lifetime = rig.last("tracks")[0].lifetime
     assert lifetime.sec + lifetime.nanosec * 1e-9 == pytest.approx(5 * 1.9)
 
 
-def test_what_ends_is_taken_out_at_once(rig):
+def test_ended_tracks_are_removed_at_once(rig):
     rig.say(0)
     ended = {
         (marker.ns, marker.id) for marker in rig.drawn[-1].markers if marker.ns.startswith("track")

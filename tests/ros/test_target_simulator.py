@@ -112,7 +112,7 @@ def test_a_recording_that_plays_again_sends_the_targets_back(bench, announce):
     bench.until(lambda: node._start_ns == 10**12 + 7)
 
 
-def test_a_late_listener_learns_the_class(bench):
+def test_a_late_subscription_receives_the_class(bench):
     bench.start(TargetSimulator)
     bench.spin(0.1)
     words = bench.listen(String, "targets/car1/class", qos.LATCHED)

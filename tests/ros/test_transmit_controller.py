@@ -54,7 +54,7 @@ def ended(bench, node):
     node.destroy_node()
 
 
-def test_a_controller_that_is_started_again_goes_on_with_its_run(bench, tmp_path):
+def test_a_restarted_controller_resumes_its_run(bench, tmp_path):
     frames = bench.listen(Frame, "frame")
     settings = {
         "rate_hz": 20.0,

@@ -143,6 +143,8 @@ def graph_options(given):
     for name, _, _, words in ARGUMENTS:
         if words and given[name] not in words:
             raise ChoiceError(name, f"must be {' or '.join(words)}")
+
+    # convert
     try:
         rate_hz = float(given["rate"])
     except ValueError:

@@ -103,7 +103,7 @@ class SceneNode(GuardedNode):
             return ""
         if self.count_publishers("/clock"):
             return "the first time on /clock"
-        return "/clock: use_sim_time is set and nobody publishes it"
+        return "/clock: use_sim_time is set, but it has no publisher"
 
     def close(self) -> None:
         """Save results; called once, before the node is destroyed."""

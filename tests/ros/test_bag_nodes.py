@@ -131,7 +131,7 @@ def test_a_bag_is_played_at_its_pace_with_its_clock(bench, tmp_path):
     assert stamps[-1] <= summary.end_ns
 
 
-def test_playback_ends_on_request_between_two_messages(bench, tmp_path):
+def test_an_exception_of_the_check_ends_waiting_and_playback(bench, tmp_path):
     reader = played_bag(bench, tmp_path / "bag", 3)
     player = Player(bench.helper, reader.summary().topics, lambda name: f"{name}_again")
 

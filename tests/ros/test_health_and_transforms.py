@@ -145,7 +145,7 @@ def test_only_who_moves_frames_publishes_tf(bench, monkeypatch, node_class, topi
 
 def test_a_node_without_a_clock_reports_and_logs_it(bench, monkeypatch):
     node = bench.start(TrackerNode, use_sim_time=True)
-    missing = "waiting for /clock: use_sim_time is set and nobody publishes it"
+    missing = "waiting for /clock: use_sim_time is set, but it has no publisher"
     assert node.health.status().message == missing
 
     lines = []

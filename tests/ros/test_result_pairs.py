@@ -78,7 +78,7 @@ def test_repeated_and_late_results_are_reported(rig):
     assert rig.faults == {"tracks_stale": 2, "detections_stale": 1}
 
 
-def test_unpaired_results_do_not_pile_up(rig):
+def test_results_without_the_truth_do_not_pile_up(rig):
     rig.known_ns = -1
     for number in range(3 * FRAMES_KEPT):
         rig.pairs.add_detections(detections(number))

@@ -291,7 +291,7 @@ def check_bag(
     num_undecided = verdicts.count(CANNOT_SAY)
     console.print(
         f"{len(verdicts)} checks: {num_wrong} wrong, {num_undecided} that cannot be said; "
-        "docs/echo_interface.md says what each of them wants",
+        "docs/echo_interface.md describes them",
         highlight=False,
     )
     return 1 if num_wrong else 0

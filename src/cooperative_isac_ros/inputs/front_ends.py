@@ -167,15 +167,21 @@ class TopicFrontEnd:
         self._node = node
         self._station = station
         self._on_echoes = on_echoes
+
+        # arrays of the station by band
         self._sites = {
             view.band: site
             for view in node.scene.views
             for site in view.receivers
             if site.name == station.name
         }
+
+        # announced frames, and echoes that were ahead of their announcements
         self._open: OrderedDict[tuple[int, int], _OpenFrame] = OrderedDict()
         self._early: dict[str, EchoMessage] = {}
         self._gate: PoseGate[_OpenFrame] = PoseGate(node, self._deliver)
+
+        # the end of the wait for the other bands of a frame
         self._timeout = node.create_timer(
             node.settings["band_wait_s"],
             self._close_begun,
@@ -247,6 +253,7 @@ class TopicFrontEnd:
         Raises ValueError where the station does not receive on it in that frame, or its echo has
         arrived already.
         """
+        # named by the echo, or the only one of the scene
         number = record.frame.number
         if not record.band and len(self._node.scene.bands) > 1:
             raise ValueError(
@@ -254,6 +261,8 @@ class TopicFrontEnd:
                 f"{', '.join(self._sites)}"
             )
         band = record.band or self._node.scene.band
+
+        # on the air, and not received yet
         if band not in opened.bands:
             raise ValueError(
                 f"echo is of band '{band}', on which '{self._station.name}' receives nothing in "
@@ -278,6 +287,8 @@ class TopicFrontEnd:
             if not opened.echoes:
                 continue
             del self._open[key]
+
+            # count missing bands
             missing = [band for band in opened.bands if band not in opened.echoes]
             if missing:
                 self._node.health.fault(
@@ -286,6 +297,8 @@ class TopicFrontEnd:
                     f"{', '.join(missing)}",
                     len(missing),
                 )
+
+            # deliver as soon as the poses have arrived
             self._gate.put(opened.announcement.frame.stamp_ns, opened)
         if not any(opened.echoes for opened in self._open.values()):
             self._timeout.cancel()

@@ -80,9 +80,12 @@ def chosen_for(loaded: Scene, options: GraphOptions) -> GraphOptions:
         ("bag", _bag_fault(options.bag)),
         ("out", _out_fault(options.out)),
     )
+
+    # report the first one
     for option, fault in faults:
         if fault is not None:
             raise ChoiceError(option, fault)
+
     return replace(
         options,
         params_file=absolute(options.params_file),

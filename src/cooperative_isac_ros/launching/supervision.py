@@ -99,6 +99,8 @@ class Supervisor:
         for name, silent_s in reports.silence_s().items():
             if name in self.given_up:
                 continue
+
+            # reports again, silent, or hung
             if silent_s < SILENT_AFTER_S:
                 if name in self._silent:
                     self._silent.discard(name)
@@ -124,11 +126,14 @@ class Supervisor:
 
     def _restarted(self, crash: Crash, reports: Reports) -> bool:
         """Restart a node. Returns False where it cannot be started."""
+        # count the restart
         name = crash.name
         self._restarted_s[name].append(self._now())
         self._num_restarts[name] += 1
         self._silent.discard(name)
         reports.forget(name)
+
+        # start
         try:
             self._group.start(self._next_spec(name))
         except OSError as error:

@@ -93,6 +93,7 @@ class _Walk:
             for slot in _slots(".".join(kind.namespaces), kind.name):
                 self.over(slot)
         elif isinstance(kind, AbstractNestedType):
+            # array or sequence
             number = kind.size if isinstance(kind, Array) else self._length()
             if isinstance(kind.value_type, BasicType):
                 self._over_numbers(kind.value_type, number)

@@ -197,6 +197,8 @@ class Evaluator(SceneNode):
         announcement = announcement_or_fault(self, message)
         if announcement is None:
             return
+
+        # the first frame, another pass, or the next frame
         run = self._run
         for turn in self._order.take(announcement.frame, announcement):
             if turn.begins and run is None:

@@ -79,7 +79,8 @@ class ForkedNode:
                 pid, status = os.waitpid(self.pid, os.WNOHANG)
             except ChildProcessError:
                 # Another waitpid of this process has taken the exit code: 0, as Popen does.
-                pid, status = self.pid, 0
+                pid = self.pid
+                status = 0
             if pid == self.pid:
                 self.returncode = os.waitstatus_to_exitcode(status)
             return self.returncode

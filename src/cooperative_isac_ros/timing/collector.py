@@ -127,7 +127,7 @@ class PacketCollector:
             (_, number, site), _ = self._early.popitem(last=False)
             self._on_fault(
                 "packets_unannounced",
-                f"packet of '{site}' for frame {number}, which nobody announced, is left out: "
+                f"packet of '{site}' for frame {number}, which was not announced, is left out: "
                 f"{self._max_early} packets wait for their announcements",
             )
         return True

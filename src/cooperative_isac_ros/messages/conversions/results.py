@@ -160,6 +160,7 @@ def track_list(message: isac_msgs.Tracks, on_fault: OnFault = ignore_fault) -> T
 
     Raises ConversionError where the frame's stamp is invalid.
     """
+    # use the first ones
     frame = frame_stamp(message)
     surplus = len(message.tracks) - MAX_TRACKS
     if surplus > 0:
@@ -169,6 +170,8 @@ def track_list(message: isac_msgs.Tracks, on_fault: OnFault = ignore_fault) -> T
             f"the first {MAX_TRACKS} are used",
             surplus,
         )
+
+    # convert the valid ones
     tracks = convert_valid(
         _track,
         message.tracks[:MAX_TRACKS],
@@ -178,6 +181,7 @@ def track_list(message: isac_msgs.Tracks, on_fault: OnFault = ignore_fault) -> T
 
 
 def _track(message: isac_msgs.Track) -> Track:
+    # state and numbers
     who = f"track {message.id}"
     state = state_of(message, who, TRACK_MARGIN)
     check_ranges(
@@ -188,11 +192,14 @@ def _track(message: isac_msgs.Track) -> Track:
         since_update_s=(0, MAX_TIME_S),
         num_detections=(1, math.inf),
     )
+
+    # status and class
     try:
         status = TrackStatus(message.status)
         target_class = TargetClass(message.target_class)
     except ValueError as error:
         raise ConversionError(f"{who}: {error}") from None
+
     return Track(
         track_id=message.id,
         status=status,
@@ -210,15 +217,19 @@ def detections_cloud(record: DetectionList) -> PointCloud2:
 
     A partial detection is left out.
     """
+    # points
     points = [
         [*detection.position_m, *detection.velocity_mps, detection.snr_db]
         for detection in complete(record.detections)
     ]
+
+    # layout of a point
     fields = [
         PointField(name=name, offset=FLOAT32_BYTES * index, datatype=PointField.FLOAT32, count=1)
         for index, name in enumerate(POINT_FIELDS)
     ]
     point_step = FLOAT32_BYTES * len(POINT_FIELDS)
+
     return PointCloud2(
         header=map_header(record.frame.stamp_ns),
         height=1,

@@ -69,7 +69,7 @@ def described(error: Exception) -> str:
 
 
 def code_place(error: Exception) -> str:
-    """Innermost line of this project on the way of an exception: `file.py:line in function`."""
+    """Innermost line of this project in a traceback, as `file.py:line in function`."""
     frames = traceback.extract_tb(error.__traceback__)
     if not frames:
         return "place unknown"

@@ -69,10 +69,12 @@ def message_definition(type_name: str) -> str:
 
 def _text(full_name: str) -> str:
     """Text of an installed .msg file."""
-    # in the prefix of the package's Python modules, so that no index of prefixes is needed
+    # folders above the package's Python modules, one of which is the installation prefix
     package, _, name = full_name.partition("/")
     spec = importlib.util.find_spec(package)
-    for folder in Path(spec.origin).parents if spec is not None and spec.origin else ():
+    folders = Path(spec.origin).parents if spec is not None and spec.origin else ()
+
+    for folder in folders:
         path = folder / "share" / package / "msg" / f"{name}.msg"
         if path.is_file():
             return path.read_text(encoding="utf-8")

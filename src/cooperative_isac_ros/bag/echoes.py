@@ -209,7 +209,7 @@ def signal_of(scene: Scene, announcement: Announcement) -> Signal:
     Raises ValueError where the payload contradicts the scene.
     """
     seeded = replace(scene, seed=announcement.seed)
-    return announced_frame(seeded, announcement, {}).on(scene.band)
+    return announced_frame(seeded, announcement, reported={}).on(scene.band)
 
 
 def assess(scene: Scene, receiver: Site, echoes: SiteEchoes) -> EchoAssessment:

@@ -27,6 +27,8 @@ from cooperative_isac_ros.bag.mcap_file import MAGIC
 HEAD = struct.Struct("<BQ")
 # Chunk: first and last time, size, checksum, length of the compression's name.
 CHUNK_HEAD = struct.Struct("<QQQII")
+# Length of the records in a chunk, after the compression's name.
+LENGTH = struct.Struct("<Q")
 # Message: channel, sequence number, log and publish time.
 MESSAGE_HEAD = struct.Struct("<HIQQ")
 # Message index: channel, length of the entries.
@@ -183,31 +185,33 @@ class McapScan:
         # other records are confirmed by their lengths, and by what follows them
         if opcode == Opcode.MESSAGE_INDEX:
             _, entries_length = INDEX_HEAD.unpack(self._bytes(start, INDEX_HEAD.size))
-            _demand(length == INDEX_HEAD.size + entries_length and entries_length % 16 == 0)
+            _require(length == INDEX_HEAD.size + entries_length and entries_length % 16 == 0)
         elif opcode == Opcode.DATA_END:
-            _demand(length == 4)
-            _demand(self._plausible(end))
+            _require(length == 4)
+            _require(self._plausible(end))
         elif opcode in (Opcode.SCHEMA, Opcode.CHANNEL, Opcode.MESSAGE):
             return self._outside_chunks(opcode, start, end)
         else:
-            _demand(opcode in KNOWN or opcode >= PRIVATE)
-            _demand(self._plausible(end))
+            _require(opcode in KNOWN or opcode >= PRIVATE)
+            _require(self._plausible(end))
         return []
 
     def _chunk(self, start: int, length: int) -> list[Record]:
         """Decompress and read all records of a chunk."""
-        # header
+        # header with the name of the compression
         head = self._bytes(start, CHUNK_HEAD.size + LONGEST_COMPRESSION)
-        _, _, size, checksum, name_length = CHUNK_HEAD.unpack_from(head)
-        _demand(name_length <= LONGEST_COMPRESSION)
+        _first_ns, _last_ns, size, checksum, name_length = CHUNK_HEAD.unpack_from(head)
+        _require(name_length <= LONGEST_COMPRESSION)
         compression = head[CHUNK_HEAD.size : CHUNK_HEAD.size + name_length].decode()
 
-        # lengths, which must agree before anything is decompressed
-        data_start = CHUNK_HEAD.size + name_length + 8
-        _demand(length >= data_start)
-        (data_length,) = struct.unpack("<Q", self._bytes(start + data_start - 8, 8))
-        _demand(data_start + data_length == length)
+        # lengths of records and chunk, which must agree before anything is decompressed
+        length_start = CHUNK_HEAD.size + name_length
+        data_start = length_start + LENGTH.size
+        _require(length >= data_start)
+        (data_length,) = LENGTH.unpack(self._bytes(start + length_start, LENGTH.size))
+        _require(data_start + data_length == length)
 
+        # records
         data = self._bytes(start + data_start, data_length)
         return _records_of(chunk_data(compression, data, size, checksum))
 
@@ -218,8 +222,8 @@ class McapScan:
         if isinstance(record, Channel):
             self._top_level_channels.add(record.id)
         if isinstance(record, ScannedMessage):
-            _demand(record.channel_id in self._top_level_channels)
-        _demand(self._plausible(end))
+            _require(record.channel_id in self._top_level_channels)
+        _require(self._plausible(end))
         self.recognized = True
         return [record]
 
@@ -315,7 +319,7 @@ class McapScan:
         return self._file.read(min(length, self._size - position))
 
 
-def _demand(holds: bool) -> None:
+def _require(holds: bool) -> None:
     """Raise DamagedError unless a condition holds."""
     if not holds:
         raise DamagedError("the record contradicts itself")
@@ -329,7 +333,7 @@ def _records_of(data: bytes) -> list:
         opcode, length = HEAD.unpack_from(data, position)
         start = position + HEAD.size
         position = start + length
-        _demand(position <= len(data))
+        _require(position <= len(data))
         record = _record(opcode, data[start:position])
         if record is not None:
             records.append(record)

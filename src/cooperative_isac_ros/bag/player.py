@@ -184,7 +184,7 @@ def _starts_ns(passes: Sequence[ClockPass], offset_ns: int) -> list[float]:
 
 
 def chosen_topics(topics: Sequence[Topic], names: Sequence[str]) -> list[Topic]:
-    """Topics of some names; all but /clock where there are none.
+    """Topics of a bag with the given names; all but /clock where no name is given.
 
     Raises BagError where a name is not in the bag.
     """

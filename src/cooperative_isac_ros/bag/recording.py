@@ -23,6 +23,12 @@ RESULTS = {"detections": Detections, "tracks": Tracks}
 
 # Run and number of a frame.
 FrameKey = tuple[int, int]
+# Serialized announcements with their frames.
+Inputs = list[tuple[FrameKey, bytes]]
+# Topics and serialized packets, by frame.
+Packets = dict[FrameKey, list[tuple[str, bytes]]]
+# Serialized results, by name and frame.
+Results = dict[str, dict[FrameKey, bytes]]
 
 
 @dataclass(frozen=True)
@@ -70,7 +76,7 @@ class Recording:
     feature_topics: tuple[Topic, ...]
     result_topics: dict[str, Topic]
     frames: tuple[RecordedFrame, ...]
-    results: dict[str, dict[FrameKey, bytes]]
+    results: Results
     added: dict[str, Fields] = field(default_factory=dict)
     schemes: dict[str, str] = field(default_factory=dict)
     pose_topics: tuple[Topic, ...] = ()
@@ -192,17 +198,15 @@ def _sorted_messages(
     frame_topic: Topic,
     features: Sequence[Topic],
     result_topics: dict[str, Topic],
-):
-    """Sort messages by frames.
+) -> tuple[Inputs, Packets, Results]:
+    """Read announcements, packets and results, and sort them by frames."""
+    inputs: Inputs = []
+    packets: Packets = defaultdict(list)
+    results: Results = {name: {} for name in result_topics}
 
-    Returns announcements with their keys, packets by key, and results by name and key.
-    """
-    inputs: list[tuple[FrameKey, bytes]] = []
-    packets: dict[FrameKey, list[tuple[str, bytes]]] = defaultdict(list)
-    results: dict[str, dict[FrameKey, bytes]] = {name: {} for name in result_topics}
+    # by topic
     feature_names = {topic.name for topic in features}
     result_names = {topic.name: name for name, topic in result_topics.items()}
-
     for message in reader.messages([frame_topic.name, *feature_names, *result_names]):
         if message.topic == frame_topic.name:
             inputs.append((frame_key(message.data, Frame), message.data))
@@ -214,7 +218,7 @@ def _sorted_messages(
     return inputs, packets, results
 
 
-def _schemes(packets: dict[FrameKey, list[tuple[str, bytes]]]) -> dict[str, str]:
+def _schemes(packets: Packets) -> dict[str, str]:
     """Schemes of the packets, by station in the order of their first packets."""
     schemes: dict[str, str] = {}
     for items in packets.values():

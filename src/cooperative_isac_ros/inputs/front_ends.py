@@ -216,8 +216,10 @@ class TopicFrontEnd:
             self._keep_early(message)
             return
 
-        # validate the echo, and add it to its frame
+        # an early echo of its band is this one, or outdated
         self._early.pop(message.band, None)
+
+        # validate the echo, and add it to its frame
         opened = self._open[key]
         try:
             record = conversions.echo_record(message)

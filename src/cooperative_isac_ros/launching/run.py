@@ -255,7 +255,7 @@ def _print_warnings(monitor: Monitor, console: Console) -> None:
     for name, message in list(warnings.items())[:MAX_WARNINGS]:
         _notice(console, f"{name}: last warning: {message}")
     if len(warnings) > MAX_WARNINGS:
-        _notice(console, f"and {len(warnings) - MAX_WARNINGS} nodes more; see their logs")
+        _notice(console, f"and {len(warnings) - MAX_WARNINGS} more nodes; see their logs")
 
 
 def _print_recording_end(run: _Run) -> None:

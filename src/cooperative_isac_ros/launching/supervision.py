@@ -116,9 +116,10 @@ class Supervisor:
 
     def _is_final(self, crash: Crash, reports: Reports) -> bool:
         """Whether a restart is useless: invalid parameters, or too many restarts."""
+        # parameters that the node has refused at its start
         is_misconfigured = crash.exit_code == USAGE_ERROR and crash.name not in reports.ready
 
-        # restarts within the time of the policy
+        # restarts within the time of the policy; older ones are dropped
         recent = self._restarted_s[crash.name]
         while recent and self._now() - recent[0] > self._policy.within_s:
             recent.popleft()

@@ -135,7 +135,7 @@ class Evaluator(SceneNode):
             self.scene.class_thresholds_m,
         )
         self._bounds = BoundLog(self.scene.dimension)
-        self._bounded: dict[int, Announcement] = {}
+        self._bound_requests: dict[int, Announcement] = {}
         self._pairs = ResultPairs(self.health.fault)
 
         # state of the checkpoints
@@ -214,16 +214,17 @@ class Evaluator(SceneNode):
             self._announce(turn.item)
 
     def _announce(self, announcement: Announcement) -> None:
-        """Count an announced frame, and choose it for the bound."""
+        """Count an announced frame, and request its bound where it is due."""
         frame = announcement.frame
         self._ledger.announce(frame.number, frame.stamp_ns, announcement.downlink_bits)
         self._has_changed = True
 
-        # The bound has one path per target and pair of sites, unlike a path file.
+        # The bound assumes one path per target and pair of sites, but a path file has many. The
+        # latest request is kept until the results of its frame arrive.
         every = self.settings["bound_every"]
         has_one_path = self.scene.propagation.paths is None
         if every and has_one_path and announcement.simulated and frame.number % every == 0:
-            self._bounded = {frame.number: announcement}
+            self._bound_requests = {frame.number: announcement}
         self.health.count("frames")
 
     def _on_diagnostics(self, message: DiagnosticArray) -> None:
@@ -340,7 +341,7 @@ class Evaluator(SceneNode):
 
         Returns the ratios of location and velocity; 0 where there is nothing to compare.
         """
-        announcement = self._bounded.pop(number, None)
+        announcement = self._bound_requests.pop(number, None)
         if announcement is None or not truths:
             return 0.0, 0.0
         frame = frame_or_fault(self, announcement, self._poses.poses)

@@ -165,22 +165,23 @@ def ellipsoid(key: MarkerKey, color, position_m: np.ndarray, covariance: np.ndar
 
 
 def ground_line(key: MarkerKey, color, position_m: np.ndarray, layout: SceneLayout) -> list[Marker]:
-    """Vertical line down to the ground with a disc at its foot; empty for what is on the ground.
+    """Vertical line from a position down to the ground, with a disc at its foot.
 
-    position_m: [3], m
+    position_m: [3], float64, m
+
+    Returns both markers; an empty list where the position is on the ground.
     """
     if not layout.flies(position_m):
         return []
-    size_m = layout.size_m
     foot_m = np.array([position_m[0], position_m[1], layout.ground_m])
 
     # line
-    width_m = LINE_WIDTH * size_m
+    width_m = LINE_WIDTH * layout.size_m
     line = line_marker(key, Marker.LINE_LIST, color, width_m, FOOTPRINT_ALPHA)
     line.points = [to_point(position_m), to_point(foot_m)]
 
     # disc
-    diameter_m = FOOTPRINT_DIAMETER * size_m
+    diameter_m = FOOTPRINT_DIAMETER * layout.size_m
     disc_key = MarkerKey(f"{key.namespace} footprints", key.number, key.stamp_ns, key.life_s)
     disc_scale = (diameter_m, diameter_m, width_m)
     disc = new_marker(disc_key, Marker.CYLINDER, color, disc_scale, FOOTPRINT_ALPHA)

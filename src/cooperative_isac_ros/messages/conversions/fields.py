@@ -19,6 +19,8 @@ from cooperative_isac_ros.messages.records import FrameStamp
 # Fixed frame of all positions (REP-105).
 MAP_FRAME = "map"
 NS_PER_S = 1_000_000_000
+# Numbers of uint32 fields wrap at this one.
+UINT32_RANGE = 2**32
 
 
 def to_time(stamp_ns: int) -> Time:
@@ -98,7 +100,7 @@ def result_fields(frame: FrameStamp, simulated: bool) -> dict:
     """
     return {
         **frame_fields(frame),
-        "sequence": int(frame.number) & 0xFFFFFFFF,
+        "sequence": int(frame.number) % UINT32_RANGE,
         "simulated": bool(simulated),
     }
 

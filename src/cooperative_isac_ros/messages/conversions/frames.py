@@ -19,7 +19,12 @@ from cooperative_isac_ros.messages.conversions.checks import (
     check_names,
     check_ranges,
 )
-from cooperative_isac_ros.messages.conversions.fields import frame_fields, frame_stamp, to_bytes
+from cooperative_isac_ros.messages.conversions.fields import (
+    UINT32_RANGE,
+    frame_fields,
+    frame_stamp,
+    to_bytes,
+)
 from cooperative_isac_ros.messages.records import Announcement, EchoRecord, Packet
 
 # Value of Frame.time_s where the announcement holds no time.
@@ -135,7 +140,7 @@ def packet_message(record: Packet) -> isac_msgs.FeaturePacket:
     """FeaturePacket message of a packet."""
     return isac_msgs.FeaturePacket(
         **frame_fields(record.frame),
-        sequence=int(record.sequence) & 0xFFFFFFFF,
+        sequence=int(record.sequence) % UINT32_RANGE,
         site=record.site,
         scheme=record.scheme,
         simulated=bool(record.simulated),

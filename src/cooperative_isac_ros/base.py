@@ -22,13 +22,13 @@ from cooperative_isac.waveform.frame import Frame
 from cooperative_isac_ros import qos
 from cooperative_isac_ros.guard import GuardedNode, code_place, described
 from cooperative_isac_ros.health import Health
-from cooperative_isac_ros.launching.startup import start_ros
 from cooperative_isac_ros.messages import conversions
 from cooperative_isac_ros.messages.announced import announced_frame
 from cooperative_isac_ros.messages.records import Announcement, FrameStamp, Timing
 from cooperative_isac_ros.parameters import SCENE, SCHEME, Parameter, Settings
 from cooperative_isac_ros.processes.held_scenes import node_scene
 from cooperative_isac_ros.processes.interrupts import StopRequest, stop_request
+from cooperative_isac_ros.processes.startup import start_ros
 from cooperative_isac_ros.start import USAGE_ERROR
 
 # Niceness of the processes that encode: the fusion center and the tracker, for which all frames

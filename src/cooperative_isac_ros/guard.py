@@ -79,7 +79,7 @@ def code_place(error: Exception) -> str:
 
 
 def _is_own(filename: str) -> bool:
-    """Whether a file is of this project, other than this one."""
+    """Return whether a file is of this project, other than this one."""
     path = Path(filename)
     is_guard = path.name == Path(__file__).name
     return not is_guard and any(package in path.parts for package in PACKAGES)

@@ -12,9 +12,9 @@ import pytest
 
 from cooperative_isac.scene.file.config import load_scene
 from cooperative_isac_ros.launching.graph import NodeSpec
+from cooperative_isac_ros.launching.process_group import ProcessGroup, node_command
 from cooperative_isac_ros.processes import fork_server, held_scenes
 from cooperative_isac_ros.processes.fork_server import ForkedNode, ForkServerLost, start_fork_server
-from cooperative_isac_ros.processes.group import ProcessGroup, node_command
 
 pytestmark = pytest.mark.skipif(
     not sys.platform.startswith("linux"), reason="only Linux gives orphans to an ancestor"
@@ -151,7 +151,7 @@ def test_server_and_nodes_end_when_their_parent_is_killed(tmp_path):
         from pathlib import Path
         from cooperative_isac_ros.processes.fork_server import start_fork_server
         from cooperative_isac_ros.launching.graph import NodeSpec
-        from cooperative_isac_ros.processes.group import ProcessGroup
+        from cooperative_isac_ros.launching.process_group import ProcessGroup
         server = start_fork_server()
         group = ProcessGroup(Path({str(tmp_path)!r}), server)
         group.start(NodeSpec("tracker", "tracker", "/", {{"scene": {str(TINY)!r}}}))
@@ -175,7 +175,7 @@ def test_a_node_that_is_started_again_stands_back_no_further(tmp_path):
         from pathlib import Path
         from cooperative_isac_ros.processes.fork_server import start_fork_server
         from cooperative_isac_ros.launching.graph import NodeSpec
-        from cooperative_isac_ros.processes.group import ProcessGroup
+        from cooperative_isac_ros.launching.process_group import ProcessGroup
         before = os.nice(0)
         with ProcessGroup(Path({str(tmp_path)!r}), start_fork_server()) as group:
             os.nice(5)

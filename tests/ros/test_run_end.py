@@ -11,9 +11,9 @@ from cooperative_isac.evaluation.checkpoint import CHECKPOINT_FOLDER, write_chec
 from cooperative_isac.evaluation.run_ledger import RunLedger
 from cooperative_isac.evaluation.run_record import RunRecorder
 from cooperative_isac_ros.launching import run
+from cooperative_isac_ros.launching.process_group import Crash
 from cooperative_isac_ros.launching.run import _conclude, _draw, _finish_report
 from cooperative_isac_ros.launching.supervision import RespawnPolicy, Supervisor
-from cooperative_isac_ros.processes.group import Crash
 
 
 @pytest.fixture

@@ -3,8 +3,8 @@
 import pytest
 
 from cooperative_isac_ros.launching.graph import NodeSpec
+from cooperative_isac_ros.launching.process_group import Crash
 from cooperative_isac_ros.launching.supervision import HUNG_AFTER_S, RespawnPolicy, Supervisor
-from cooperative_isac_ros.processes.group import Crash
 
 SPECS = [
     NodeSpec("tracker", "tracker"),

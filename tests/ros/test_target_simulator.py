@@ -10,9 +10,9 @@ from std_msgs.msg import String
 
 from cooperative_isac.scene.draw import scene_targets
 from cooperative_isac_ros import qos
-from cooperative_isac_ros.launching.state_file import write_state
 from cooperative_isac_ros.messages import conversions
 from cooperative_isac_ros.nodes.target_simulator import TargetSimulator
+from cooperative_isac_ros.processes.state_file import write_state
 
 
 def test_targets_stand_until_frame_0_and_then_follow_their_motion(bench, announce, tiny):

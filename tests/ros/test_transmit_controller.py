@@ -9,11 +9,11 @@ from rosgraph_msgs.msg import Clock
 
 from cooperative_isac.fronthaul.downlink import unpack_downlink
 from cooperative_isac.pipeline import transmit
-from cooperative_isac_ros.launching.state_file import read_state
 from cooperative_isac_ros.messages import conversions
 from cooperative_isac_ros.messages.conversions import to_ns, to_time
 from cooperative_isac_ros.messages.records import FrameStamp, Timing
 from cooperative_isac_ros.nodes.transmit_controller import SETTLED_CHECKS, TransmitController
+from cooperative_isac_ros.processes.state_file import read_state
 
 SECOND = 10**9
 

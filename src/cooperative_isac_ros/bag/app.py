@@ -267,7 +267,7 @@ def _node(name: str, use_sim_time: bool = False):
     from rclpy.signals import SignalHandlerOptions
 
     from cooperative_isac_ros.launching.graph import node_variables
-    from cooperative_isac_ros.launching.startup import start_ros
+    from cooperative_isac_ros.processes.startup import start_ros
 
     os.environ.update(node_variables())
     with stop_request() as stop:

@@ -164,7 +164,7 @@ def read_echoes(
 
 
 def _has_stamp(echo: Echo, announcement: Announcement) -> bool:
-    """Whether an echo has the stamp of its announcement."""
+    """Return whether an echo has the stamp of its announcement."""
     try:
         stamp_ns = conversions.to_ns(echo.header.stamp)
     except conversions.ConversionError:

@@ -228,7 +228,7 @@ class McapScan:
         return [record]
 
     def _plausible(self, position: int) -> bool:
-        """Whether a record may begin at a position, or the file ends there."""
+        """Return whether a record may begin at a position, or the file ends there."""
         if position + HEAD.size > self._size:
             return True
         opcode, end = self._head(position)

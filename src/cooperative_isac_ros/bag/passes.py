@@ -48,7 +48,7 @@ class PassCounter:
         return self._number
 
     def _begins_pass(self, topic: str, log_ns: int) -> bool:
-        """Whether the clock has jumped before a message."""
+        """Return whether the clock has jumped before a message."""
         if self._highest_ns is None:
             return False
         is_set_now = self._highest_ns == 0 and log_ns > 0
@@ -73,7 +73,7 @@ def extended(passes: Sequence[ClockPass], number: int, log_ns: int) -> ClockPass
 
 
 def is_unset(passes: Sequence[ClockPass], number: int) -> bool:
-    """Whether the clock was not set in a pass: its times are zero or close to it."""
+    """Return whether the clock was not set in a pass: its times are zero or close to it."""
     known = passes[number]
     if known.end_ns >= UNSET_BELOW_NS:
         return False

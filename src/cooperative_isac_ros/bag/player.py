@@ -65,7 +65,7 @@ class Player:
 
     @property
     def is_subscribed(self) -> bool:
-        """Whether every topic has a subscription."""
+        """Return whether every topic has a subscription."""
         return all(publisher.get_subscription_count() for publisher in self._publishers.values())
 
     def publish(self, name: str, data: bytes) -> None:

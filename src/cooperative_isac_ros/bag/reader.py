@@ -122,7 +122,7 @@ class BagReader:
 
     @property
     def closed(self) -> bool:
-        """Whether all files that were read so far were closed by their recorder."""
+        """Return whether all files that were read so far were closed by their recorder."""
         return self._found.closed
 
     @property

@@ -36,12 +36,12 @@ from cooperative_isac_ros.launching.graph import (
     NodeSpec,
     scene_nodes,
 )
+from cooperative_isac_ros.launching.process_group import ProcessGroup
 from cooperative_isac_ros.messages import conversions
 from cooperative_isac_ros.messages.announced import receiving_stations
 from cooperative_isac_ros.messages.cdr import serialized
 from cooperative_isac_ros.messages.conversions import to_ns
 from cooperative_isac_ros.messages.records import Announcement, Packet
-from cooperative_isac_ros.processes.group import ProcessGroup
 
 # Replays that are tried where an answer is lost.
 ATTEMPTS = 3

@@ -107,7 +107,7 @@ def upgrade_of(schema: Schema) -> Upgrade | None:
 
 
 def agree(recorded: bytes, computed: bytes, kind: type, added: Fields) -> bool:
-    """Whether two messages are equal up to rounding, except for added fields.
+    """Return whether two messages are equal up to rounding, except for added fields.
 
     recorded, computed: serialized messages
     kind: their class

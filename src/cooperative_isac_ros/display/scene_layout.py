@@ -58,7 +58,7 @@ class SceneLayout:
         return LETTER_WIDTH * FIGURES_COLUMNS * letter_m, FIGURES_LINES * letter_m
 
     def flies(self, place_m: np.ndarray) -> bool:
-        """Whether a place [3] is clearly above the ground."""
+        """Return whether a place [3] is clearly above the ground."""
         return bool(place_m[2] - self.ground_m > FLYING_HEIGHT * self.size_m)
 
 

@@ -149,7 +149,7 @@ class _OpenFrame:
 
     @property
     def is_complete(self) -> bool:
-        """Whether the echoes of all bands have arrived."""
+        """Return whether the echoes of all bands have arrived."""
         return len(self.echoes) == len(self.bands)
 
 

@@ -78,7 +78,7 @@ class PoseWatch:
 
     @property
     def is_needed(self) -> bool:
-        """Whether the scene has stations that follow something."""
+        """Return whether the scene has stations that follow something."""
         return bool(self._followed or self._frames)
 
     def waiting_for(self) -> str:
@@ -90,7 +90,7 @@ class PoseWatch:
         return ", ".join(f"pose of {name} on {self._source(name)}" for name in missing)
 
     def is_complete(self, stamp_ns: int) -> bool:
-        """Whether every station has a sample at or after a stamp."""
+        """Return whether every station has a sample at or after a stamp."""
         followed = all(log.is_complete(stamp_ns) for log in self._logs.values())
         return followed and all(
             self._tree.is_complete(frame, stamp_ns) for frame in self._frames.values()

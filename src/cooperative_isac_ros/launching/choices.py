@@ -24,7 +24,7 @@ from cooperative_isac.tracking.filters import make_filters
 from cooperative_isac_ros.inputs.front_ends import FRONT_ENDS
 from cooperative_isac_ros.inputs.target_watch import class_fault, offset_fault
 from cooperative_isac_ros.launching.graph import LOG_LEVELS, GraphOptions
-from cooperative_isac_ros.launching.startup import with_log_place
+from cooperative_isac_ros.processes.startup import with_log_place
 
 # Range of the nodes' parameter rate_hz, Hz.
 LOWEST_RATE_HZ = 0.1
@@ -201,7 +201,7 @@ def _params_file_fault(path: str) -> str | None:
 
 
 def _has_parameters(tree) -> bool:
-    """Whether a mapping holds parameters, at any depth of namespaces."""
+    """Return whether a mapping holds parameters, at any depth of namespaces."""
     if not isinstance(tree, dict):
         return False
     return "ros__parameters" in tree or any(map(_has_parameters, tree.values()))

@@ -14,7 +14,7 @@ from cooperative_isac.scene.file.config import scene_folders
 from cooperative_isac.scene.file.physics import rate_fault
 from cooperative_isac.scene.model import Scene
 from cooperative_isac.schemes.registry import scheme_scene
-from cooperative_isac_ros.launching.environment import library_variables, unset_variables
+from cooperative_isac_ros.processes.environment import library_variables, unset_variables
 
 # Longest wait of the fusion center for packets, s; then a frame is decoded without them.
 LONGEST_DEADLINE_S = 60.0
@@ -168,7 +168,7 @@ def _state_file(options: GraphOptions, name: str) -> str:
 
 
 def has_motion(scene: Scene) -> bool:
-    """Whether stations move along motions of the scene file."""
+    """Return whether stations move along motions of the scene file."""
     return any(station.motion is not None for station in scene.stations)
 
 

@@ -33,12 +33,12 @@ from cooperative_isac_ros.base import OBSERVER_NICE
 from cooperative_isac_ros.launching.choices import ros_fault
 from cooperative_isac_ros.launching.graph import GraphOptions, NodeSpec, scene_nodes
 from cooperative_isac_ros.launching.monitor import MONITOR_NAME, Monitor
-from cooperative_isac_ros.launching.startup import start_ros
+from cooperative_isac_ros.launching.process_group import Crash, ProcessGroup
 from cooperative_isac_ros.launching.supervision import RespawnPolicy, Supervisor
 from cooperative_isac_ros.processes.fork_server import ForkServer, ForkServerLost, taken_fork_server
-from cooperative_isac_ros.processes.group import Crash, ProcessGroup
 from cooperative_isac_ros.processes.interrupts import StopRequest, stop_request
 from cooperative_isac_ros.processes.shared_memory import clean_shared_memory
+from cooperative_isac_ros.processes.startup import start_ros
 
 # Longest wait for the first frame, s.
 FIRST_FRAME_WITHIN_S = 90.0
@@ -269,7 +269,7 @@ def _print_recording_end(run: _Run) -> None:
 
 
 def recording_is_over(scene: Scene, tracked_number: int, elapsed_s: float) -> bool:
-    """Whether all frames of the scene's path file are processed; False where it has none.
+    """Return whether all frames of the scene's path file are processed; False where it has none.
 
     tracked_number: number of the latest frame with tracks
     elapsed_s: time since the first frame, s, for tracks that never arrive

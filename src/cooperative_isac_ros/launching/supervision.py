@@ -10,7 +10,7 @@ from typing import Protocol
 
 from cooperative_isac_ros.launching.graph import NodeSpec
 from cooperative_isac_ros.launching.monitor import SILENT_AFTER_S
-from cooperative_isac_ros.processes.group import Crash, ProcessGroup
+from cooperative_isac_ros.launching.process_group import Crash, ProcessGroup
 from cooperative_isac_ros.start import USAGE_ERROR
 
 # Executables without which a run continues: targets are still detected, tracked and evaluated.
@@ -115,7 +115,7 @@ class Supervisor:
                 self._silent.discard(name)
 
     def _is_final(self, crash: Crash, reports: Reports) -> bool:
-        """Whether a restart is useless: invalid parameters, or too many restarts."""
+        """Return whether a restart is useless: invalid parameters, or too many restarts."""
         # parameters that the node has refused at its start
         is_misconfigured = crash.exit_code == USAGE_ERROR and crash.name not in reports.ready
 

@@ -295,7 +295,7 @@ class Evaluator(SceneNode):
             self._evaluate_guarded(*pair)
 
     def _has_truth(self, stamp_ns: int) -> bool:
-        """Whether odometry and poses at or after a stamp have arrived."""
+        """Return whether odometry and poses at or after a stamp have arrived."""
         return self._watch.registry.is_complete(stamp_ns) and self._poses.is_complete(stamp_ns)
 
     def _evaluate_rest(self) -> None:

@@ -15,10 +15,10 @@ from cooperative_isac.scene.model import Target
 from cooperative_isac_ros import qos
 from cooperative_isac_ros.base import SceneNode, run_node
 from cooperative_isac_ros.inputs.announcements import announcement_or_fault
-from cooperative_isac_ros.launching.state_file import read_state
 from cooperative_isac_ros.messages import conversions
 from cooperative_isac_ros.messages.transforms import frame_prefix
 from cooperative_isac_ros.parameters import Parameter, rate_parameter
+from cooperative_isac_ros.processes.state_file import read_state
 from cooperative_isac_ros.timing.clock import AlignedTimer
 from cooperative_isac_ros.timing.frame_order import FrameOrder
 

@@ -17,7 +17,6 @@ from cooperative_isac.tracking.track import ESTABLISHED, Track
 from cooperative_isac.tracking.tracker import MAX_TRACKS, Tracker
 from cooperative_isac_ros import qos
 from cooperative_isac_ros.base import SceneNode, run_node
-from cooperative_isac_ros.launching.state_file import read_state, write_state
 from cooperative_isac_ros.messages import conversions
 from cooperative_isac_ros.messages.cdr import serialized
 from cooperative_isac_ros.messages.records import DetectionList, FrameStamp, TrackList
@@ -28,6 +27,7 @@ from cooperative_isac_ros.messages.transforms import (
     track_transforms,
 )
 from cooperative_isac_ros.parameters import Parameter
+from cooperative_isac_ros.processes.state_file import read_state, write_state
 from cooperative_isac_ros.timing.frame_order import FrameOrder
 
 # Longest wait of a restarted tracker for the latched detections that it missed, s; a publisher that
@@ -99,7 +99,7 @@ class TrackerNode(SceneNode):
         self._catches_up = False
 
     def _is_processed(self, frame: FrameStamp) -> bool:
-        """Whether the process before the restart has processed a frame of the past."""
+        """Return whether the process before the restart has processed a frame of the past."""
         if not self._catches_up or self._state is None or self._state.get("run") != frame.run:
             return False
         number = self._state.get("number")

@@ -17,10 +17,10 @@ from cooperative_isac.scene.file.physics import rate_fault
 from cooperative_isac.schemes.registry import make_scheme
 from cooperative_isac_ros import qos
 from cooperative_isac_ros.base import SceneNode, run_node
-from cooperative_isac_ros.launching.state_file import read_state, write_state
 from cooperative_isac_ros.messages import conversions
 from cooperative_isac_ros.messages.records import Announcement, FrameStamp
 from cooperative_isac_ros.parameters import SCHEME, Parameter, ParameterError, rate_parameter
+from cooperative_isac_ros.processes.state_file import read_state, write_state
 from cooperative_isac_ros.timing.back_pressure import BackPressure
 from cooperative_isac_ros.timing.clock import AlignedTimer
 from cooperative_isac_ros.timing.frame_numbers import FrameNumbers

@@ -1,1 +1,1 @@
-"""Processes of the nodes: fork server, process group, signals, shared memory."""
+"""The process of a node: its start, fork, environment, signals, state file and shared memory."""

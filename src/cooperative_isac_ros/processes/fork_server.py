@@ -27,7 +27,7 @@ from importlib import import_module
 from typing import Any, BinaryIO
 
 from cooperative_isac_ros import start
-from cooperative_isac_ros.launching.environment import library_variables
+from cooperative_isac_ros.processes.environment import library_variables
 from cooperative_isac_ros.processes.interrupts import SIGNALS
 from cooperative_isac_ros.processes.kernel import adopt_orphans, end_with_parent, set_title
 from cooperative_isac_ros.processes.trace_threads import TraceThreads

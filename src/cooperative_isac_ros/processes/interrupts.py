@@ -41,7 +41,7 @@ class StopRequest:
 
     @property
     def requested(self) -> bool:
-        """Whether the end of the process was requested."""
+        """Return whether the end of the process was requested."""
         return self._requested.is_set()
 
     def check(self) -> None:

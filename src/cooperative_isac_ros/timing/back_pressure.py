@@ -118,7 +118,7 @@ class BackPressure:
         return tuple(late)
 
     def _is_behind(self, name: str, worker: _Worker, limit: int, now_s: float) -> bool:
-        """Whether an awaited node has too many unfinished frames; it may time out here."""
+        """Return whether an awaited node has too many unfinished frames; it may time out here."""
         unfinished_s = [
             frame.began_s
             for frame in self._announced

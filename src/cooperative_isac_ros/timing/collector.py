@@ -138,7 +138,7 @@ class PacketCollector:
         return self._close(max(answered)) if answered else []
 
     def _is_answered(self, opened: _OpenFrame) -> bool:
-        """Whether a frame has the packets of all awaited stations, and of one at least."""
+        """Return whether a frame has the packets of all awaited stations, and of one at least."""
         awaited = [site for site in opened.sites if self._is_present(site)]
         return bool(awaited) and all(site in opened.packets for site in awaited)
 

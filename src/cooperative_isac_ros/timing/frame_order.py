@@ -56,7 +56,7 @@ class FrameOrder(Generic[Item]):
         return self._aside.frame if self._aside is not None else None
 
     def has_ended(self, run: int) -> bool:
-        """Whether a run was followed by another."""
+        """Return whether a run was followed by another."""
         return run in self._ended
 
     def take(self, frame: FrameStamp, item: Item) -> tuple[Turn[Item], ...]:
@@ -105,7 +105,7 @@ class FrameOrder(Generic[Item]):
 
 
 def _continues(before: FrameStamp, after: FrameStamp) -> bool:
-    """Whether one frame follows another in the same run."""
+    """Return whether one frame follows another in the same run."""
     return (
         after.run == before.run
         and after.number > before.number

@@ -72,7 +72,7 @@ class ResultPairs:
         return [(detections, tracks)]
 
     def _is_new(self, what: str, frame: FrameStamp, newest: int) -> bool:
-        """Whether results are newer than those of a frame; late ones are reported."""
+        """Return whether results are newer than those of a frame; late ones are reported."""
         is_new = frame.number > newest
         if not is_new:
             self._on_fault(

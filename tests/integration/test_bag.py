@@ -1,6 +1,4 @@
-"""`isac bag` and `isac run --bag` with real processes: replayed to the byte, killed while
-recording.
-"""
+"""`isac bag` and `isac run --bag` with real processes: identical replays, kills while recording."""
 
 import os
 import re

@@ -1,4 +1,4 @@
-"""`isac run` with real processes: a robot is tracked, Ctrl-C and crashes leave nothing behind."""
+"""`isac run` with real processes: a tracked robot, Ctrl-C and crashes that leave nothing behind."""
 
 import json
 import os
@@ -61,7 +61,7 @@ class Run:
         )
 
     def pids(self, node=""):
-        """Living processes of the run, itself aside."""
+        """Running processes of the run, without itself."""
         found = []
         for entry in Path("/proc").iterdir():
             try:
@@ -75,7 +75,7 @@ class Run:
         return found
 
     def wait_for_frames(self):
-        """Until the first frames are decoded."""
+        """Wait until the first frames are decoded."""
         log = self.folder / "logs" / "transmit_controller.log"
         deadline = time.monotonic() + 90
         while not (log.is_file() and "frames/s" in log.read_text()):
@@ -94,7 +94,7 @@ class Run:
 
 
 def wait_until(condition, scene):
-    """Until a condition holds while the run lives."""
+    """Wait until a condition holds; fail where the run ends before."""
     deadline = time.monotonic() + 90
     while not condition():
         assert time.monotonic() < deadline and scene.process.poll() is None, scene.finish()

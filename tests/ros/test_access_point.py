@@ -1,6 +1,4 @@
-"""The access point: simulated and real front ends, truth at the frame's stamp, frames it cannot
-take.
-"""
+"""Access point: simulated and topic front ends, truth at the frame's stamp, dropped frames."""
 
 import struct
 
@@ -22,7 +20,7 @@ SECOND = 10**9
 
 
 class Site:
-    """Access point rx1 with a frame publisher and ears."""
+    """Access point rx1 with a publisher of frames and subscriptions to its outputs."""
 
     def __init__(self, bench, **parameters):
         self.bench = bench

@@ -1,4 +1,4 @@
-"""What an announcement says is on the air: bands, time, poses of stations."""
+"""Bands, time and poses of an announced frame."""
 
 from dataclasses import replace
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Frames are skipped while a node cannot follow, and only then."""
+"""Back pressure: frames are skipped while a node cannot keep up, and only then."""
 
 import itertools
 

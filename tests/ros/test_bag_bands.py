@@ -1,6 +1,4 @@
-"""Bags of scenes with bands, stations with schemes of their own, and stations that follow
-odometry.
-"""
+"""Bags of scenes with several bands, mixed schemes, and stations that follow odometry."""
 
 import io
 from pathlib import Path
@@ -37,7 +35,7 @@ OWN = "cooperative_isac_msgs/msg/"
 
 
 def followed(folder, scheme=""):
-    """The scene of two bands with its car in a robot, and the file."""
+    """The scene of two bands whose car follows odometry, and its file."""
     text = TWO.read_text()
     (motion,) = [line for line in text.splitlines() if "constant_velocity" in line]
     lines = f"    position_m: [10, 62, 0]\n    odometry: robot/odom{scheme}"
@@ -136,7 +134,7 @@ def test_the_scheme_of_a_replay_is_that_of_stations_without_one_of_their_own(ben
 
 @pytest.fixture(scope="module")
 def echoes(tmp_path_factory):
-    """Echoes of west on both bands in three frames, as a radio would say them."""
+    """Echoes of west on both bands in three frames, as a radio publishes them."""
     scene = load_scene(TWO)
     frames = []
     messages = []

@@ -1,4 +1,4 @@
-"""Damaged bags: what is damaged is left out and reported, everything else is read."""
+"""Damaged bags: damaged records are left out and reported, all others are read."""
 
 import contextlib
 import tempfile

@@ -1,4 +1,4 @@
-"""The files of a bag: what is written, what others read, what a killed recorder leaves."""
+"""Files of a bag: format, compatibility with other readers, and the state after a kill."""
 
 import os
 import shutil

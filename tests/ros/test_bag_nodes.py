@@ -1,4 +1,4 @@
-"""The recorder and the player on a bench: what is heard, kept, and said again."""
+"""Recorder, player and replay on a bench."""
 
 import threading
 import time

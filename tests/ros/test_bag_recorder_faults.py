@@ -1,4 +1,4 @@
-"""What stands in a recorder's way: a full disk, a clock that comes late, a reader that has gone."""
+"""Faults of a recorder: a full disk, a late clock, a reader of the output that has ended."""
 
 import errno
 import os

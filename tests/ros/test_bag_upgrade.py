@@ -1,4 +1,4 @@
-"""A bag of an older version: its messages become those of today, and it plays and replays."""
+"""Bags of an older version: conversion of their messages, playback and replay."""
 
 import re
 from pathlib import Path
@@ -56,7 +56,7 @@ def test_every_field_of_an_old_message_is_in_that_of_today(name):
 
 
 def assert_same(before, after):
-    """Twin of the conversion: every field of an old message, by its name then and today."""
+    """Reference for the conversion: fields of an old message, by old and new names."""
     for name in vars(before):
         if name.startswith("_"):
             continue

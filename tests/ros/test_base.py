@@ -1,4 +1,4 @@
-"""How nodes start and end, and where their topics lie."""
+"""Start and end of nodes, names of their topics, exceptions of callbacks."""
 
 import signal
 import subprocess
@@ -15,7 +15,7 @@ ARGUMENTS = ["--ros-args", "-p", f"scene:={TINY}"]
 
 
 class Ending(SceneNode):
-    """A node that does something after a moment, and remembers whether it was closed."""
+    """A node that calls a function after a moment, and keeps whether it was closed."""
 
     closed = 0
 

@@ -1,4 +1,4 @@
-"""Serialized messages without what happened to be in memory."""
+"""Serialization with defined padding."""
 
 from functools import lru_cache
 

@@ -1,4 +1,4 @@
-"""`isac check-echo` on bags: what it prints, and its exit codes."""
+"""Output and exit codes of `isac check-echo`."""
 
 from pathlib import Path
 
@@ -88,7 +88,7 @@ def record(tiny, tmp_path):
 
 
 def check(bag, *arguments):
-    """Exit code and words of the command, the table's line breaks taken out."""
+    """Exit code and output of the command, without the table's line breaks."""
     runner = CliRunner(env={"COLUMNS": "300", "TERMINAL_WIDTH": "300"})
     done = runner.invoke(app, ["check-echo", str(bag), "--scene", str(TINY), *arguments])
     return done.exit_code, " ".join(done.output.split())

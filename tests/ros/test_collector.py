@@ -1,4 +1,4 @@
-"""Gathering packets without ROS: order, patience, restarts; against a scheme that refuses."""
+"""Collection of packets: order, patience, restarts, refused packets."""
 
 from collections import Counter
 

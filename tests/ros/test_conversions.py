@@ -1,4 +1,4 @@
-"""Records survive the way through serialized messages; messages that mean nothing are refused."""
+"""Round trips of records through serialized messages, and invalid messages."""
 
 import copy
 import math

@@ -1,4 +1,4 @@
-"""The wait for packets grows with what is known to take longer, and shrinks again."""
+"""The deadline for packets grows with skipped frames and late packets, and shrinks again."""
 
 import pytest
 

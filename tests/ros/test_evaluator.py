@@ -1,4 +1,4 @@
-"""The evaluator: live accuracy, and the report that it leaves behind."""
+"""Evaluator: live accuracy, and the report."""
 
 import json
 import math

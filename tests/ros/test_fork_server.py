@@ -1,4 +1,4 @@
-"""Nodes that are forked are the same processes as nodes that are programs of their own."""
+"""Forked nodes behave as nodes that were started as programs."""
 
 import os
 import signal

@@ -1,4 +1,4 @@
-"""Numbers follow from stamps; a clock that is set makes no gap."""
+"""Frame numbers from stamps, also where the clock is set."""
 
 import pytest
 

@@ -1,5 +1,6 @@
-"""Stories of frames in and out of order; a frame is (run, number), its stamp follows its number
-unless it is told.
+"""Sequences of frames in and out of order.
+
+A frame is (run, number); its stamp is its number unless it is given.
 """
 
 from collections import Counter

@@ -1,4 +1,4 @@
-"""Front ends pass on no echo that is not finite, and none of a signal that was not announced."""
+"""Front ends deliver no echo that is not finite, and none of an unannounced signal."""
 
 from pathlib import Path
 
@@ -21,7 +21,7 @@ TWO = Path(__file__).resolve().parents[1] / "scenes" / "two_tiny.yaml"
 
 
 class Ear(SceneNode):
-    """Nothing but a front end and the echoes that it passes on."""
+    """A node with a front end only, and the echoes that it delivers."""
 
     def __init__(self, **options):
         super().__init__("ear", PARAMETERS, namespace_depth=1, **options)

@@ -1,4 +1,4 @@
-"""The center: complete, missing, late, damaged and foreign packets; runs that begin anew."""
+"""Fusion center: complete, missing, late, damaged and foreign packets, and restarts."""
 
 import pytest
 from cooperative_isac_msgs.msg import Detections, FeaturePacket, Frame
@@ -10,7 +10,7 @@ from cooperative_isac_ros.nodes.fusion_center import FusionCenter
 
 
 class Center:
-    """A fusion center with everything that talks to it."""
+    """A fusion center with publishers of its inputs and subscriptions to its outputs."""
 
     def __init__(self, bench, **parameters):
         self.bench = bench

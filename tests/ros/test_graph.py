@@ -1,4 +1,4 @@
-"""What a scene consists of, for every option."""
+"""Nodes of a scene, for every option."""
 
 from dataclasses import replace
 from importlib.util import find_spec

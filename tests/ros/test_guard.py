@@ -1,4 +1,4 @@
-"""Exceptions of callbacks: which end a node, and how the others are named."""
+"""Exceptions of callbacks: those that end a node, and the report of the others."""
 
 import pytest
 from rclpy.executors import ExternalShutdownException

@@ -1,4 +1,4 @@
-"""Diagnostics of a node, and frames for /tf."""
+"""Diagnostics of a node, and transforms for /tf."""
 
 from types import SimpleNamespace
 

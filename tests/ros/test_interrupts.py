@@ -1,4 +1,4 @@
-"""Ctrl-C at any moment of a process: exit code 0, not a word, no end cut short."""
+"""Ctrl-C at any moment of a process: exit code 0, no output, complete results."""
 
 import os
 import signal

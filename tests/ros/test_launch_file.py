@@ -1,4 +1,4 @@
-"""The launch file asks for the nodes of the graph; stand-ins for `launch` take its calls."""
+"""The launch file starts the nodes of the graph, with stand-ins for `launch`."""
 
 import re
 import sys
@@ -105,7 +105,7 @@ def refusal(launch_file, **arguments):
 
 
 def drawn(given):
-    """The options that a launch chooses by itself: its state folder and the number of its run."""
+    """State folder and number of the run, which a launch chooses."""
     (tracker,) = (parameters(node) for node in given if node["executable"] == "tracker")
     (controller,) = (
         parameters(node) for node in given if node["executable"] == "transmit_controller"

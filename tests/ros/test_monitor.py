@@ -1,4 +1,4 @@
-"""The live picture of `isac run`."""
+"""Live view of `isac run`."""
 
 import io
 

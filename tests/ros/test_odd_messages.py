@@ -1,4 +1,4 @@
-"""Any legal value in any field of any message: nodes live, and good frames are as before.
+"""Any legal value in any field of any message: nodes keep running, valid frames are unchanged.
 
 Callbacks are called as an executor would. ISAC_ODD_EXAMPLES sets how many examples each test takes.
 """
@@ -155,7 +155,7 @@ def places(message, way=()):
 
 @st.composite
 def spoiled(draw, good):
-    """A good message with some of its fields changed to any value, or any message of its type."""
+    """A valid message with some fields changed to any value, or any message of its type."""
     if draw(st.integers(0, 3)) == 0:
         return draw(messages(type(good)))
     message = copy.deepcopy(good)
@@ -218,7 +218,7 @@ class Stage:
         return taken
 
     def failures(self):
-        """Exceptions that left a callback: the guard caught them, but none should come that far."""
+        """Number of exceptions of callbacks, which the guard has counted."""
         health = getattr(self.node, "health", None)
         return (
             health.counts["callbacks_failed"]
@@ -276,7 +276,7 @@ def content(messages_, kinds):
 
 @pytest.fixture(scope="module")
 def good(tiny):
-    """Makes the good messages of one frame of a run."""
+    """Makes the valid messages of one frame of a run."""
     scheme, frame = make_scheme("local_ml", tiny), make_frame(tiny, 0)
     (target,) = scene_targets(tiny, 0.0)
     received = receive_all(tiny, frame, (target,))
@@ -456,7 +456,7 @@ NODES = {
 
 @pytest.fixture(scope="module")
 def stages(real_bench):
-    """Nodes by name, made when they are first asked for; nothing leaves this process."""
+    """Nodes by name, constructed at their first use; no message leaves this process."""
     published, made = [], {}
     patch = pytest.MonkeyPatch()
 

@@ -1,4 +1,4 @@
-"""Nodes of a scene with a path file: the echo of the announced frame, an end, the file's rate."""
+"""Nodes of a scene with a path file: echoes, end of the recording, rate."""
 
 import struct
 

@@ -1,4 +1,4 @@
-"""The SROS 2 policy of a scene allows every topic and service that its nodes really have."""
+"""The SROS 2 policy of a scene allows every topic and service that its nodes use."""
 
 from fnmatch import fnmatchcase
 from pathlib import Path

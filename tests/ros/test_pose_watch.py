@@ -1,6 +1,4 @@
-"""Stations that follow odometry or /tf: where they are at a frame's stamp, and what is said when
-nobody knows.
-"""
+"""Stations that follow odometry or /tf: their poses at a stamp, and missing poses."""
 
 from pathlib import Path
 from types import SimpleNamespace
@@ -40,7 +38,7 @@ def scene_file(folder, source):
 
 @pytest.fixture
 def followed(tmp_path):
-    """The car is in a robot that publishes odometry."""
+    """Scene file whose car follows the odometry of a robot."""
     return scene_file(tmp_path, "odometry: robot/odom")
 
 
@@ -56,7 +54,7 @@ def report(time_s, x=20.0, y=61.0, speed=2.0, turn_deg=30.0):
 
 
 class Follower(SceneNode):
-    """Nothing but a watch."""
+    """A node with a pose watch only."""
 
     def __init__(self, **options):
         super().__init__("follower", (ODOMETRY_WAIT, *POSE_PARAMETERS), **options)

@@ -1,4 +1,4 @@
-"""Processes of a scene: parameters, environment, crashes, and an end that nobody escapes."""
+"""Processes of a scene: parameters, environment, crashes, and their end."""
 
 import itertools
 import os

@@ -1,4 +1,4 @@
-"""Detections and tracks of one frame meet, whichever comes first, whatever is lost."""
+"""Pairs of detections and tracks: any order of arrival, losses, late results."""
 
 from collections import Counter
 

@@ -1,4 +1,4 @@
-"""The end of `isac run`: what is reported, whatever died on the way."""
+"""End of `isac run`: its report, also after crashes."""
 
 import io
 import json
@@ -18,7 +18,7 @@ from cooperative_isac_ros.launching.supervision import RespawnPolicy, Supervisor
 
 @pytest.fixture
 def report(tmp_path):
-    """The folder of a run whose evaluator died after a checkpoint."""
+    """The folder of a run whose evaluator was killed after a checkpoint."""
     ledger, recorder = RunLedger(0.1), RunRecorder()
     ledger.announce(0, 0, 100)
     recorder.add(0, 0, [], [], [], True)

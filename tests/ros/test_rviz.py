@@ -1,4 +1,4 @@
-"""RViz looks at the scene, whatever its size, and its displays have topics of the nodes."""
+"""Views of RViz contain the whole scene, and its displays subscribe to topics of the nodes."""
 
 import numpy as np
 import pytest

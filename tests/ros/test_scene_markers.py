@@ -1,6 +1,4 @@
-"""What RViz is given: every kind of marker, trails that grow, and nothing when it is switched
-off.
-"""
+"""Scene markers: every kind of marker, trails, and no work where they are disabled."""
 
 import numpy as np
 import pytest
@@ -45,7 +43,7 @@ def track(number, status=TrackStatus.CONFIRMED):
 
 
 class Rig:
-    """The node with everything that talks to it."""
+    """The node with publishers of its inputs and subscriptions to its outputs."""
 
     def __init__(self, bench):
         self.bench = bench

@@ -1,4 +1,4 @@
-"""Shared memory of dead participants is removed, that of living ones never."""
+"""Shared memory of dead participants is removed, that of running ones is not."""
 
 import fcntl
 import os

@@ -1,4 +1,4 @@
-"""ROS 2 starts whatever HOME is."""
+"""ROS 2 starts with any HOME."""
 
 import os
 import subprocess

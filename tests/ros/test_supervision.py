@@ -1,4 +1,4 @@
-"""Nodes that end or hang: which are started again, how often, and which end the run."""
+"""Nodes that end or hang: restarts, their limits, and the end of a run."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""Simulated targets: where they are at every frame, in every run."""
+"""Target simulator: positions in every frame of every run."""
 
 from fractions import Fraction
 

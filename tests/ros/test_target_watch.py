@@ -1,4 +1,4 @@
-"""Targets are found whoever publishes them, and kept apart from topics that only look like them."""
+"""Discovery of targets with any publisher, and of topics that only look like targets."""
 
 import math
 

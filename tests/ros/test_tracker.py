@@ -1,6 +1,4 @@
-"""The tracker node: tracks as messages and as odometry, resets that are told, detections it
-refuses.
-"""
+"""Tracker node: tracks as messages and odometry, resets, invalid detections, resumed runs."""
 
 import math
 

@@ -1,4 +1,4 @@
-"""The controller: numbers and stamps, waiting for others, the simulation clock, the payload."""
+"""Transmit controller: numbers and stamps, waiting for nodes, simulation time, payload."""
 
 import itertools
 

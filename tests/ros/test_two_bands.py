@@ -1,6 +1,4 @@
-"""A live scene of two bands of different rates, with stations that send and receive and a receiver
-that drives, through all nodes.
-"""
+"""Live scene with two bands of different rates, active stations and a moving receiver."""
 
 from pathlib import Path
 

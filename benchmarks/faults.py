@@ -36,8 +36,8 @@ from cooperative_isac.scene.model import Scene
 from cooperative_isac.tracking.track import ESTABLISHED_NUMBERS
 from cooperative_isac_ros import qos
 from cooperative_isac_ros.launching.graph import GraphOptions, scene_nodes
+from cooperative_isac_ros.launching.process_group import ProcessGroup
 from cooperative_isac_ros.processes.fork_server import start_fork_server
-from cooperative_isac_ros.processes.group import ProcessGroup
 
 # Longest time until frame 0, and until a killed node is ready again, s.
 START_WITHIN_S = 120.0

@@ -20,7 +20,7 @@ from pathlib import Path
 
 from cooperative_isac.scene.file.config import load_scene
 from cooperative_isac_ros.launching.graph import node_variables, scene_nodes
-from cooperative_isac_ros.processes.group import node_command
+from cooperative_isac_ros.launching.process_group import node_command
 from cooperative_isac_ros.processes.interrupts import BLOCKING_PREFIX
 
 # Environment variable that marks every process of a trial, also the children of children.

@@ -1,6 +1,4 @@
-"""docs/own_scheme.md: its code, installed as it says, works as a scheme: in an evaluation and in
-the ROS graph.
-"""
+"""The code of docs/own_scheme.md, installed as described, in an evaluation and in the ROS graph."""
 
 import json
 import os

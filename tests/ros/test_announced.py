@@ -1,4 +1,4 @@
-"""What an announcement says is on the air: bands, time, poses of stations."""
+"""Bands, time and poses of an announced frame."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -30,7 +30,7 @@ def announcement(scene, number, **changes):
     return replace(known, **changes)
 
 
-def test_bands_are_those_of_the_scene_where_nothing_is_said(scene):
+def test_bands_are_those_of_the_scene_where_none_is_announced(scene):
     assert announced_bands(scene, announcement(scene, 4)) == ("high", "low")
     assert announced_bands(scene, announcement(scene, 5)) == ("high",)
     assert announced_bands(scene, announcement(scene, 5, bands=("low", "high"))) == ("high", "low")
@@ -73,7 +73,7 @@ def test_the_frame_is_that_of_the_pipeline(scene):
         assert np.array_equal(found.poses["car"].position_m, expected.poses["car"].position_m)
 
 
-def test_time_and_poses_are_those_that_are_said(scene):
+def test_time_and_poses_are_the_announced_ones(scene):
     said = announcement(scene, 5, time_s=9.0)
     assert announced_time_s(scene, said) == 9.0
     assert np.allclose(announced_frame(scene, said, {}).poses["car"].position_m, [37, 62, 0])

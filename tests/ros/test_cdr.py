@@ -1,4 +1,4 @@
-"""Serialized messages without what happened to be in memory."""
+"""Serialization with defined padding."""
 
 from functools import lru_cache
 
@@ -69,7 +69,7 @@ def test_only_and_all_padding_becomes_zero(message):
             assert zero_padding(other, kind) != clean, f"byte {place} means something"
 
 
-def test_results_say_the_same_with_the_same_bytes():
+def test_equal_results_are_equal_bytes():
     for message, kind in ((MESSAGES[0], Detections), (MESSAGES[2], Tracks)):
         data = serialized(message)
         assert len(data) % 4 == 0 and deserialize_message(data, kind) == message

@@ -1,4 +1,4 @@
-"""Aligned timers: phase, rates that are no divisors, and a callback that was too slow."""
+"""Aligned timers: phase, rates that do not divide a second, slow callbacks."""
 
 import time
 from fractions import Fraction

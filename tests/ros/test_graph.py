@@ -1,4 +1,4 @@
-"""What a scene consists of, for every option."""
+"""Nodes of a scene, for every option."""
 
 from dataclasses import replace
 from importlib.util import find_spec
@@ -56,7 +56,7 @@ def test_parts_can_be_left_out(tiny, options, absent):
 
 
 @pytest.mark.parametrize("simulated", [True, False])
-def test_targets_are_waited_for_where_somebody_moves_them(tiny, simulated):
+def test_targets_are_waited_for_where_they_are_simulated(tiny, simulated):
     specs = by_name(tiny, simulate_targets=simulated)
     for name in ("/rx1/access_point", "/rx2/access_point", "/evaluator", "/scene_markers"):
         assert specs[name].parameters["wait_for_targets"] is simulated
@@ -138,7 +138,7 @@ def test_full_names():
     assert NodeSpec("a", "a").full_name == "/a" and NodeSpec("a", "b", "/x/y").full_name == "/x/y/b"
 
 
-def test_the_users_environment_wins(monkeypatch):
+def test_the_users_environment_has_priority(monkeypatch):
     monkeypatch.delenv(profile_variable(), raising=False)
     monkeypatch.setenv("OMP_NUM_THREADS", "7")
     variables = node_variables()

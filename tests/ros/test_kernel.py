@@ -1,4 +1,4 @@
-"""What a process asks of Linux."""
+"""Linux calls for a process."""
 
 import subprocess
 import sys

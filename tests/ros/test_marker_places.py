@@ -1,4 +1,4 @@
-"""What a viewer sees: markers of whole scenes, projected with the cameras of RViz's views."""
+"""Markers of whole scenes, projected with the cameras of RViz's views."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""Parameters: wrong ones are refused with a reason, and a running node lives on."""
+"""Parameters: invalid ones are refused with a reason, and a running node is not affected."""
 
 import math
 from pathlib import Path

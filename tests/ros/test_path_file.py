@@ -1,4 +1,4 @@
-"""Nodes of a scene with a path file: the echo of the announced frame, an end, the file's rate."""
+"""Nodes of a scene with a path file: echoes, end of the recording, rate."""
 
 import struct
 
@@ -46,7 +46,7 @@ def test_another_rate_than_the_files_is_refused(bench, traced):
 
 
 def test_the_echo_is_that_of_the_announced_frame(bench, traced, announce):
-    """Whatever odometry says, and also when frames are lost in between."""
+    """Independent of odometry, and of lost frames."""
     bench.start(AccessPoint, below="/rx1", scene=traced.source, wait_for_targets=False)
     packets = bench.listen(FeaturePacket, "rx1/features")
     frame = bench.publisher(Frame, "frame")

@@ -1,4 +1,4 @@
-"""The SROS 2 policy of a scene allows every topic and service that its nodes really have."""
+"""The SROS 2 policy of a scene allows every topic and service that its nodes use."""
 
 from fnmatch import fnmatchcase
 from pathlib import Path
@@ -38,7 +38,7 @@ NODES = {
 
 
 def allowed(scene, options):
-    """By enclave: what may be published, subscribed and replied to."""
+    """Allowed topics and services, by enclave."""
     root = ElementTree.fromstring(policy.scene_policy(scene, options).encode())
     found = {}
     for enclave in root.iter("enclave"):
@@ -54,7 +54,7 @@ def allowed(scene, options):
 
 
 def used(node):
-    """What a node that runs publishes, subscribes and replies to."""
+    """Topics and services of a running node."""
     name, namespace = node.get_name(), node.get_namespace()
     calls = {
         "publish": node.get_publisher_names_and_types_by_node,
@@ -65,7 +65,7 @@ def used(node):
 
 
 def refused(node, rules):
-    """What a node uses and may not."""
+    """Topics and services that a node uses without permission."""
     return [
         (verb, name)
         for verb, names in used(node).items()

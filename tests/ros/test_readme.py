@@ -31,7 +31,7 @@ def robot(bench, tmp_path):
         process.terminate()
 
 
-def test_the_robot_moves_as_its_twist_says_and_fast_enough_for_campus(bench, robot):
+def test_the_robot_moves_along_its_twist_and_fast_enough_for_campus(bench, robot):
     heard = bench.listen(Odometry, "targets/my_robot/odom", qos.ODOMETRY_OF_ANYONE)
     campus = load_scene("campus")
 

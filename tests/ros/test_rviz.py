@@ -1,4 +1,4 @@
-"""RViz looks at the scene, whatever its size, and its displays have topics of the nodes."""
+"""Views of RViz contain the whole scene, and its displays subscribe to topics of the nodes."""
 
 import numpy as np
 import pytest
@@ -46,7 +46,7 @@ def displays(scene, namespace="/"):
     return [inner for outer in shown for inner in (outer, *outer.get("Displays", ()))]
 
 
-def test_every_display_hears_a_topic_of_its_type(bench, tiny):
+def test_every_display_subscribes_to_a_topic_of_its_type(bench, tiny):
     for node in (SceneMarkers, FusionCenter, TrackerNode):
         bench.start(node)
     publisher = bench.publisher(Detections, "detections", readers=2)

@@ -1,4 +1,4 @@
-"""Shared memory of dead participants is removed, that of living ones never."""
+"""Shared memory of dead participants is removed, that of running ones is not."""
 
 import fcntl
 import os
@@ -24,7 +24,7 @@ def make(tmp_path):
     return build
 
 
-def test_files_of_the_dead_are_removed(make, tmp_path):
+def test_files_of_dead_participants_are_removed(make, tmp_path):
     for name, size in (
         (SEGMENT, 1000),
         (f"{SEGMENT}_el", 0),

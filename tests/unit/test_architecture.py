@@ -1,5 +1,5 @@
-"""Imports go one way: ROS 2 stays at the border, and the science's folders import only down the
-signal chain.
+"""Imports go one way: ROS 2 stays at the border, the folders of the science import only down the
+signal chain, and those of the ROS package only from below.
 """
 
 import ast
@@ -9,6 +9,7 @@ import pytest
 
 SOURCE = Path(__file__).resolve().parents[2] / "src"
 SCIENCE = SOURCE / "cooperative_isac"
+ROS = SOURCE / "cooperative_isac_ros"
 ROS_ROOTS = {"rclpy", "launch", "launch_ros", "ament_index_python", "tf2_ros", "rosidl_runtime_py"}
 MESSAGE_SUFFIXES = ("_msgs", "_interfaces", "_srvs")
 CHAIN = ("scene", "waveform", "channel", "sensing", "fronthaul", "fusion", "tracking")
@@ -26,6 +27,25 @@ ALLOWED = {
     "output": set(),  # screen and disk, of no stage
 }
 FREE = {"cli", "evaluation", "pipeline", "training"}
+# Rooms and shared modules of the ROS package; each imports only from those before it.
+ROS_ROOMS = (
+    "qos",  # quality of service of all topics
+    "messages",  # records, and their conversion to messages and back
+    "timing",  # stamps, numbers, order, deadlines
+    "processes",  # the process of a node: start, fork, signals
+    "start",  # entry point of all nodes
+    "parameters",
+    "guard",
+    "health",  # diagnostics
+    "base",  # base class of all nodes
+    "inputs",  # announcements, odometry, poses, echoes
+    "launching",  # the nodes of a scene, supervised
+    "display",  # RViz
+    "bag",
+    "nodes",
+)
+# The fork server becomes a node by running the entry point.
+ROS_EXCEPTIONS = {("processes", "start")}
 
 
 def imported_modules(text: str) -> set[str]:
@@ -78,6 +98,18 @@ def test_arrows_go_down_the_chain(path):
     folder = path.relative_to(SCIENCE).parts[0].removesuffix(".py")
     if folder != "__init__":
         assert not forbidden_arrows(folder, imported_modules(path.read_text()))
+
+
+@pytest.mark.parametrize("path", source_files(ROS))
+def test_rooms_of_the_ros_package_import_from_below(path):
+    room = path.relative_to(ROS).parts[0].removesuffix(".py")
+    if room == "__init__":
+        return
+    parts = [module.split(".") for module in imported_modules(path.read_text())]
+    imported = {part[1] for part in parts if part[0] == "cooperative_isac_ros" and len(part) > 1}
+    allowed = {*ROS_ROOMS[: ROS_ROOMS.index(room) + 1]}
+    allowed |= {below for above, below in ROS_EXCEPTIONS if above == room}
+    assert imported <= allowed
 
 
 def test_only_the_ros_package_stands_beside_the_science():

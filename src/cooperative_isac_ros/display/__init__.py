@@ -1,1 +1,1 @@
-"""Markers and the view of a scene for RViz."""
+"""Display in RViz: markers, layout of the picture, and the view of a scene."""

@@ -1,4 +1,4 @@
-"""Sizes and places that the markers of a scene and the views of RViz share."""
+"""Layout of a scene's picture: sizes and places that the markers and the views of RViz share."""
 
 from __future__ import annotations
 
@@ -12,28 +12,32 @@ from cooperative_isac.scene.model import Scene, Site
 SIZE_SHARE = 0.02
 # Smallest edge of a site's box, m.
 MIN_SIZE_M = 0.1
-# Letter heights in edges of a site's box.
-LABEL_HEIGHT, NAME_HEIGHT, FIGURES_HEIGHT = 0.95, 1.1, 1.25
+# Heights of letters in edges of a site's box: labels of targets and tracks, site names, figures.
+LABEL_HEIGHT = 0.95
+NAME_HEIGHT = 1.1
+FIGURES_HEIGHT = 1.25
 # Mean width of a letter of RViz's font in letter heights, rounded up.
 LETTER_WIDTH = 0.6
-# The live figures take at most so many letters a line and so many lines.
-FIGURES_COLUMNS, FIGURES_LINES = 46, 6
-# Between a site and its name in edges of its box, along x to the nearer end of the name and along y
-# to its middle, so that both views show the name beside the box.
+# Letters in a line of the live figures, and number of lines, at most.
+FIGURES_COLUMNS = 46
+FIGURES_LINES = 6
+# Distance of a name from its site in edges of the site's box, along x to the nearer end of the name
+# and along y to its middle: both views show the name beside the box.
 NAME_DISTANCE = np.array([2.0, 2.8])
-# What is more edges of a site's box above the ground flies: it has a line down to its footprint.
+# Height above the ground, in edges of a site's box, from which something counts as flying: it is
+# drawn with a line down to its footprint.
 FLYING_HEIGHT = 1.0
-# Parts of the time in which a station moves at which it is in the picture.
+# Shares of the time of a station's motion at which it must be in the picture.
 MOTION_SHARES = (0.0, 0.25, 0.5, 0.75, 1.0)
-# Longest time of a motion that is looked at, s: some have no end.
+# Longest time of a motion that is considered, s: some have no end.
 LONGEST_MOTION_S = 600.0
-# The live figures begin so many edges of a site's box beyond whatever is farthest north.
+# Distance of the live figures from the northernmost object, in edges of a site's box.
 FIGURES_DISTANCE = 4.0
 
 
 @dataclass(frozen=True)
 class SceneLayout:
-    """Where a scene's picture has its ground, its edges and its live figures.
+    """Ground, edges and live figures of a scene's picture.
 
     size_m: edge of a site's box, the unit of all other sizes, m
     ground_m: height of the ground, m
@@ -54,7 +58,7 @@ class SceneLayout:
         return LETTER_WIDTH * FIGURES_COLUMNS * letter_m, FIGURES_LINES * letter_m
 
     def flies(self, place_m: np.ndarray) -> bool:
-        """Whether a place [3] is clearly above the ground."""
+        """Return whether a place [3] is clearly above the ground."""
         return bool(place_m[2] - self.ground_m > FLYING_HEIGHT * self.size_m)
 
 
@@ -65,7 +69,7 @@ def scene_layout(scene: Scene) -> SceneLayout:
     boxes = scene.world.boxes if scene.world is not None else ()
     ground_m = _ground_m(scene)
 
-    # all that stands in the scene
+    # corners of everything in the scene
     corners = [scene.box.low_m, scene.box.high_m, *(site.position_m for site in sites)]
     corners += _way_points_m(scene)
     corners += [corner for box in boxes for corner in (box.low_m, box.high_m)]
@@ -74,7 +78,7 @@ def scene_layout(scene: Scene) -> SceneLayout:
     high_m = np.maximum.reduce(corners)
     low_m[2] = ground_m
 
-    # above the far edge as the views see it, which look north: nothing there hides the figures
+    # figures above the far edge of the views, which look north: nothing hides them
     tops = [ground_m, *(site.position_m[2] for site in sites), *(box.high_m[2] for box in boxes)]
     middle_m = (scene.box.low_m + scene.box.high_m) / 2
     figures_m = np.array([middle_m[0], high_m[1] + FIGURES_DISTANCE * size_m, max(tops)])
@@ -92,11 +96,13 @@ def name_place(scene: Scene, site: Site, layout: SceneLayout) -> np.ndarray:
 
     A name south of the middle is at the foot of its mast, which would cross it otherwise.
     """
+    # direction away from the middle
     size_m = layout.size_m
     outward = (site.position_m - (scene.box.low_m + scene.box.high_m) / 2)[:2]
     distance_m = float(np.linalg.norm(outward))
     outward = outward / distance_m if distance_m > size_m else np.array([0.0, -1.0])
 
+    # beside the box
     half_width_m = LETTER_WIDTH * NAME_HEIGHT * size_m * len(site.name) / 2
     reach_m = NAME_DISTANCE * size_m + [half_width_m, 0.0]
     height_m = site.position_m[2] if outward[1] >= 0 else layout.ground_m
@@ -104,7 +110,7 @@ def name_place(scene: Scene, site: Site, layout: SceneLayout) -> np.ndarray:
 
 
 def _way_points_m(scene: Scene) -> list[np.ndarray]:
-    """Points [3] on the ways of the stations that move along motions of the scene, m."""
+    """Positions [3] of stations along their motions in the scene, m."""
     points_m = []
     for station in scene.stations:
         if station.motion is None:
@@ -115,7 +121,7 @@ def _way_points_m(scene: Scene) -> list[np.ndarray]:
 
 
 def _ground_m(scene: Scene) -> float:
-    """Height of the ground; without one that of the plane, or of the area's lower face, m."""
+    """Height of the ground, else of the scene's plane or the lower face of its box, m."""
     if scene.world is not None and scene.world.ground is not None:
         return float(scene.world.ground.corner_m[2])
     return scene.plane_height_m if scene.dimension == 2 else float(scene.box.low_m[2])

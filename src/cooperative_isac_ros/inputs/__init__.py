@@ -1,1 +1,1 @@
-"""What a station subscribes to: announcements, odometry of targets, poses, echoes."""
+"""Inputs of the nodes: announcements, odometry of targets, poses of stations, echoes."""

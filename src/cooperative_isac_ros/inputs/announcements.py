@@ -1,4 +1,4 @@
-"""Announcements that a node accepts; all others are counted as `frames_refused`."""
+"""Validation of announcements; a node counts the invalid ones as `frames_refused`."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from cooperative_isac_ros.messages.records import Announcement
 
 
 def announcement_or_fault(node: SceneNode, message: Frame) -> Announcement | None:
-    """The announcement; None, and counted, when it means nothing or is of another scene."""
+    """Announcement of a Frame message; None, and counted, where it is invalid for the scene."""
     try:
         announcement = conversions.announcement(message)
         node.scene_of(announcement)
@@ -29,10 +29,13 @@ def announcement_or_fault(node: SceneNode, message: Frame) -> Announcement | Non
 def frame_or_fault(
     node: SceneNode, announcement: Announcement, poses: Callable[[int], Mapping[str, Pose]]
 ) -> AirFrame | None:
-    """The frame that is announced; None, and counted, when the announcement does not fit the node's
-    scene or itself, or a station has no pose.
+    """Signals of an announced frame, with the poses of the stations.
 
-    poses: of the stations that follow odometry or /tf, at a stamp; ValueError: one has none
+    poses: returns the poses of stations that follow odometry or /tf at a stamp in ns, by station;
+        raises ValueError where one has none
+
+    Returns None, and counts a fault, where the announcement contradicts the scene or itself, or a
+    station has no pose.
     """
     try:
         return node.frame_of(announcement, poses(announcement.frame.stamp_ns))

@@ -1,4 +1,4 @@
-"""Poses of the stations that follow odometry or a frame of /tf: a UE in a car, a flying station."""
+"""Poses of the stations that follow odometry or a frame of /tf, as a UE in a car does."""
 
 from __future__ import annotations
 
@@ -22,9 +22,10 @@ from cooperative_isac_ros.messages.transforms import TFMessage
 from cooperative_isac_ros.parameters import Parameter
 from cooperative_isac_ros.timing.clock_offset import ClockOffset
 
-# s A pose that goes on so long after its latest sample is old: at 10 m/s it may be 1 m off.
+# Age of the latest sample above which an extrapolated pose counts as old, s: at 10 m/s it may be
+# 1 m off.
 OLD_AFTER_S = 0.3
-# Frames that wait for poses; the scene's rate, or a radio, is far behind when there are more.
+# Frames that wait for poses: with more of them, the station is too far behind.
 MAX_WAITING = 16
 POSE_PARAMETERS = (
     Parameter(
@@ -49,8 +50,9 @@ class PoseError(ValueError):
 
 
 class PoseWatch:
-    """Follows the stations of a scene whose poses come from outside.
+    """Subscribes to the poses of the stations that follow odometry or a frame of /tf.
 
+    node: with the parameters POSE_PARAMETERS
     on_sample: called after each sample
     """
 
@@ -58,28 +60,33 @@ class PoseWatch:
         self._node = node
         self._on_sample = on_sample
         self._timeout_s = node.settings["pose_timeout_s"]
+
+        # topic or frame by station
         stations = [station for station in node.scene.stations if station.is_tracked]
         self._followed = {
             station.name: station_topic(node, station) for station in stations if station.odometry
         }
         self._frames = {station.name: station.tf_frame for station in stations if station.tf_frame}
+
+        # samples by station, and the tree of /tf
         self._logs = {name: PoseLog(self._timeout_s) for name in self._followed}
         self._offsets = {name: ClockOffset() for name in self._followed}
         self._tree = FrameTree(conversions.MAP_FRAME, self._timeout_s)
+
         for name, topic in self._followed.items():
             node.create_subscription(
-                Odometry, topic, partial(self._hear, name), qos.ODOMETRY_OF_ANYONE
+                Odometry, topic, partial(self._on_odometry, name), qos.ODOMETRY_OF_ANYONE
             )
         if self._frames:
             self._subscribe_frames()
 
     @property
     def is_needed(self) -> bool:
-        """Whether the scene has such stations."""
+        """Return whether the scene has stations that follow something."""
         return bool(self._followed or self._frames)
 
     def waiting_for(self) -> str:
-        """The stations that had no pose yet, with where it should come from."""
+        """Description of the missing poses, with their topics or frames."""
         if not self._node.settings["wait_for_poses"]:
             return ""
         missing = [name for name, log in self._logs.items() if log.newest_ns is None]
@@ -87,39 +94,45 @@ class PoseWatch:
         return ", ".join(f"pose of {name} on {self._source(name)}" for name in missing)
 
     def is_complete(self, stamp_ns: int) -> bool:
-        """Whether every station has a sample at or after a stamp."""
+        """Return whether every station has a sample at or after a stamp."""
         followed = all(log.is_complete(stamp_ns) for log in self._logs.values())
         return followed and all(
             self._tree.is_complete(frame, stamp_ns) for frame in self._frames.values()
         )
 
     def poses(self, stamp_ns: int) -> dict[str, Pose]:
-        """Poses of all of them at a stamp. PoseError names the first that has none."""
-        found = {}
+        """Poses at a stamp in ns, by station.
+
+        Raises PoseError where a station has none.
+        """
+        poses = {}
         for name in (*self._followed, *self._frames):
             pose = self._pose(name, stamp_ns)
             if pose is None:
                 raise PoseError(f"no pose of station '{name}': {self._silence(name, stamp_ns)}")
             self._note_age(name, stamp_ns)
-            found[name] = carried(self._node.scene, self._node.scene.station(name), pose)
-        return found
+            poses[name] = self._station_pose(name, pose)
+        return poses
 
     def known_poses(self, stamp_ns: int) -> dict[str, Pose]:
-        """Poses at a stamp of those that have one, without a word about the others."""
-        found = {name: self._pose(name, stamp_ns) for name in (*self._followed, *self._frames)}
+        """Poses at a stamp in ns of the stations that have one; no fault is counted."""
+        poses = {name: self._pose(name, stamp_ns) for name in (*self._followed, *self._frames)}
         return {
-            name: carried(self._node.scene, self._node.scene.station(name), pose)
-            for name, pose in found.items()
-            if pose is not None
+            name: self._station_pose(name, pose) for name, pose in poses.items() if pose is not None
         }
 
+    def _station_pose(self, name: str, carrier: Pose) -> Pose:
+        """Pose of a station on its carrier."""
+        return carried(self._node.scene, self._node.scene.station(name), carrier)
+
     def _pose(self, name: str, stamp_ns: int) -> Pose | None:
+        """Pose of a station's carrier at a stamp in ns; None where there is none."""
         if name in self._logs:
             return self._logs[name].at(stamp_ns)
         return self._tree.at(self._frames[name], stamp_ns)
 
     def _source(self, name: str) -> str:
-        """Where a pose comes from, in words."""
+        """Description of the topic or frame of a pose."""
         if name in self._followed:
             return self._followed[name]
         frame = self._frames[name]
@@ -127,26 +140,27 @@ class PoseWatch:
         return f"/tf, frame '{frame}'" + (f" ('{missing}' has no parent)" if missing else "")
 
     def _newest_ns(self, name: str) -> int | None:
+        """Stamp of the latest sample; None where there is none, or the frame is static."""
         if name in self._logs:
             return self._logs[name].newest_ns
         return self._tree.newest_ns(self._frames[name])
 
     def _silence(self, name: str, stamp_ns: int) -> str:
-        """Why a station has no pose."""
+        """Reason why a station has no pose at a stamp."""
         source = self._source(name)
         newest_ns = self._newest_ns(name)
         if newest_ns is None:
-            return f"nothing was heard on {source}"
+            return f"no message on {source}"
         age_s = (stamp_ns - newest_ns) * 1e-9
         if age_s > 0:
             return f"the latest on {source} is {age_s:.2f} s older than the frame"
         return f"{source} begins after the frame"
 
     def _note_age(self, name: str, stamp_ns: int) -> None:
-        """Show how old a pose is, and count one that is old."""
+        """Report the age of a pose, and count one that is old."""
         newest_ns = self._newest_ns(name)
         if newest_ns is None:
-            return  # of frames that stand
+            return  # static
         age_s = max((stamp_ns - newest_ns) * 1e-9, 0.0)
         self._node.health.figures[f"pose_age_s {name}"] = f"{age_s:.2f}"
         if age_s > OLD_AFTER_S:
@@ -156,7 +170,7 @@ class PoseWatch:
                 f"for {self._timeout_s:g} s",
             )
 
-    def _hear(self, name: str, message: Odometry) -> None:
+    def _on_odometry(self, name: str, message: Odometry) -> None:
         try:
             sample = conversions.pose_sample(message)
             in_order = self._logs[name].add(name, sample)
@@ -169,7 +183,7 @@ class PoseWatch:
         self._on_sample()
 
     def _check_clock(self, name: str, stamp_ns: int) -> None:
-        """Another clock's stamps fall on no frame."""
+        """Count stamps of a different clock, which fit no frame."""
         if self._node.now_ns == 0:
             return  # the simulation clock was not received yet
         offset = self._offsets[name]
@@ -187,21 +201,21 @@ class PoseWatch:
                 f"stations {names} follow a tf_frame, but tf2_msgs is not installed; install it "
                 "with ROS 2, or give them 'odometry'"
             )
-        for topic, profile, is_fixed in (
-            ("/tf", qos.TRANSFORMS, False),
-            ("/tf_static", qos.FIXED_TRANSFORMS, True),
-        ):
-            self._node.create_subscription(
-                TFMessage, topic, partial(self.hear_frames, is_fixed=is_fixed), profile
-            )
+        self._node.create_subscription(TFMessage, "/tf", self.on_transforms, qos.TRANSFORMS)
+        self._node.create_subscription(
+            TFMessage,
+            "/tf_static",
+            partial(self.on_transforms, is_fixed=True),
+            qos.FIXED_TRANSFORMS,
+        )
 
-    def hear_frames(self, message, is_fixed: bool = False) -> None:
-        """Take in a message of /tf, or of /tf_static."""
+    def on_transforms(self, message, is_fixed: bool = False) -> None:
+        """Add the transforms of a message of /tf, or of /tf_static where is_fixed."""
         for transform in message.transforms:
-            self._hear_frame(transform, is_fixed)
+            self._add_transform(transform, is_fixed)
         self._on_sample()
 
-    def _hear_frame(self, transform: TransformStamped, is_fixed: bool) -> None:
+    def _add_transform(self, transform: TransformStamped, is_fixed: bool) -> None:
         parent = transform.header.frame_id.lstrip("/")
         child = transform.child_frame_id.lstrip("/")
         try:
@@ -216,53 +230,57 @@ class PoseWatch:
 
 
 class PoseGate(Generic[Item]):
-    """Gives items on, in their order, when the poses at their stamps are in, or after a wait.
+    """Queue of items that wait for the poses at their stamps.
 
-    node: with the parameter odometry_wait_s
-    on_ready: called with each; at once where the scene has no station that follows something
+    They leave it in their order, at the latest after the parameter odometry_wait_s; at once where
+    no station of the scene follows something.
+
+    node: with the parameters POSE_PARAMETERS and odometry_wait_s
+    on_ready: called with each item
     """
 
     def __init__(self, node: SceneNode, on_ready: Callable[[Item], None]):
         self._node = node
         self._on_ready = on_ready
         self._waiting: deque[tuple[int, Item]] = deque()
-        self.watch = PoseWatch(node, self._give_complete)
-        self._patience = node.create_timer(
+        self.watch = PoseWatch(node, self._release_complete)
+        self._timeout = node.create_timer(
             node.settings["odometry_wait_s"],
-            self._give_all,
+            self._release_all,
             clock=Clock(clock_type=ClockType.STEADY_TIME),
         )
-        self._patience.cancel()
+        self._timeout.cancel()
 
     def put(self, stamp_ns: int, item: Item) -> None:
-        """Take in the next item."""
+        """Add an item with its stamp in ns."""
         self._waiting.append((stamp_ns, item))
         if len(self._waiting) > MAX_WAITING:
-            self._give()
-        self._give_complete()
+            self._release()
+        self._release_complete()
         if self._waiting:
-            self._patience.reset()
+            self._timeout.reset()
 
-    def _give_complete(self) -> None:
+    def _release_complete(self) -> None:
+        """Release the items whose poses have arrived."""
         while self._waiting and self.watch.is_complete(self._waiting[0][0]):
-            self._give()
+            self._release()
         if not self._waiting:
-            self._patience.cancel()
+            self._timeout.cancel()
 
-    def _give_all(self) -> None:
-        self._patience.cancel()
+    def _release_all(self) -> None:
+        self._timeout.cancel()
         while self._waiting:
-            self._give()
+            self._release()
 
-    def _give(self) -> None:
+    def _release(self) -> None:
         _, item = self._waiting.popleft()
         self._on_ready(item)
 
 
 def carried(scene: Scene, station: Station, carrier: Pose) -> Pose:
-    """Pose of a station on what carries it: there, and turned by its mounting.
+    """Pose of a station on its carrier: at its position, rotated by the station's mounting.
 
-    A scene in a plane takes of the carrier x, y and heading.
+    A scene in a plane uses x, y and heading of the carrier.
     """
     if scene.dimension == 2:
         carrier = _in_plane(carrier, scene.plane_height_m)
@@ -270,7 +288,7 @@ def carried(scene: Scene, station: Station, carrier: Pose) -> Pose:
 
 
 def _in_plane(pose: Pose, height_m: float) -> Pose:
-    """A pose at the height of a plane, turned about the vertical alone."""
+    """Pose at the height of a plane, rotated about the vertical axis only."""
     ahead = pose.rotation[:, 0] * [1.0, 1.0, 0.0]
     rotation = heading_rotation(ahead) if np.any(ahead) else np.eye(3)
     position_m = np.array([*pose.position_m[:2], height_m])
@@ -278,6 +296,6 @@ def _in_plane(pose: Pose, height_m: float) -> Pose:
 
 
 def station_topic(node: SceneNode, station: Station) -> str:
-    """Full name of the topic of odometry that a station follows."""
-    absolute = station.odometry.startswith("/")
-    return station.odometry if absolute else node.shared(station.odometry)
+    """Full name of the odometry topic that a station follows."""
+    is_absolute = station.odometry.startswith("/")
+    return station.odometry if is_absolute else node.shared(station.odometry)

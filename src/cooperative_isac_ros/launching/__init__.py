@@ -1,1 +1,1 @@
-"""The list of a scene's nodes, its options, and `isac run`."""
+"""Launching of a scene: its list of nodes, their options and supervision, and `isac run`."""

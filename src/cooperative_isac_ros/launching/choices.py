@@ -1,4 +1,4 @@
-"""What may be asked of a scene: everything that can be wrong is found before a process starts."""
+"""Validation of the options of a scene, before the first process starts."""
 
 from __future__ import annotations
 
@@ -24,17 +24,21 @@ from cooperative_isac.tracking.filters import make_filters
 from cooperative_isac_ros.inputs.front_ends import FRONT_ENDS
 from cooperative_isac_ros.inputs.target_watch import class_fault, offset_fault
 from cooperative_isac_ros.launching.graph import LOG_LEVELS, GraphOptions
-from cooperative_isac_ros.launching.startup import with_log_place
+from cooperative_isac_ros.processes.startup import with_log_place
 
-# Frames a second that the nodes' parameters take.
+# Range of the nodes' parameter rate_hz, Hz.
 LOWEST_RATE_HZ = 0.1
 HIGHEST_RATE_HZ = 100.0
-# Of a minute's report; a recording takes more, but how long it will be is unknown.
+# Free space that an output folder needs, bytes: that of a report of one minute. A recording takes
+# more, but its duration is not known.
 LEAST_FREE_BYTES = 50_000_000
 
 
 class ChoiceError(ValueError):
-    """A value that cannot be taken, and why: `option` is the field of GraphOptions, or "scene"."""
+    """Invalid value of an option, with the reason.
+
+    option: field of GraphOptions, or "scene"
+    """
 
     def __init__(self, option: str, reason: str):
         super().__init__(reason)
@@ -42,10 +46,12 @@ class ChoiceError(ValueError):
 
 
 def chosen(scene: str, options: GraphOptions) -> tuple[Scene, GraphOptions]:
-    """The scene of a name or file, and the options with absolute paths.
+    """Load a scene and validate the options for it.
 
-    Raises:
-        ChoiceError: a value cannot be taken
+    scene: name of a shipped scene, or file
+
+    Returns the scene, and the options with absolute paths.
+    Raises ChoiceError where a value is invalid.
     """
     try:
         loaded = load_scene(scene)
@@ -55,12 +61,12 @@ def chosen(scene: str, options: GraphOptions) -> tuple[Scene, GraphOptions]:
 
 
 def chosen_for(loaded: Scene, options: GraphOptions) -> GraphOptions:
-    """The options for a scene, with absolute paths.
+    """Validate the options for a scene.
 
-    Raises:
-        ChoiceError: a value cannot be taken
+    Returns the options with absolute paths.
+    Raises ChoiceError where a value is invalid.
     """
-    for option, fault in (
+    faults = (
         ("scene", _scene_rate_fault(loaded, options.rate_hz)),
         ("scene", _filter_fault(loaded)),
         ("rate_hz", _rate_fault(loaded, options.rate_hz)),
@@ -73,9 +79,13 @@ def chosen_for(loaded: Scene, options: GraphOptions) -> GraphOptions:
         ("params_file", _params_file_fault(options.params_file)),
         ("bag", _bag_fault(options.bag)),
         ("out", _out_fault(options.out)),
-    ):
+    )
+
+    # report the first one
+    for option, fault in faults:
         if fault is not None:
             raise ChoiceError(option, fault)
+
     return replace(
         options,
         params_file=absolute(options.params_file),
@@ -85,9 +95,11 @@ def chosen_for(loaded: Scene, options: GraphOptions) -> GraphOptions:
 
 
 def ros_fault(*arguments: str, node: str = "") -> str | None:
-    """Why ROS cannot start with these arguments in this environment, or None.
+    """Try to start ROS with arguments, in a context of its own.
 
-    node: name of a node that is made, too, with what the middleware needs; empty: none
+    node: name of a node that is created, too, which shows faults of the middleware; empty: none
+
+    Returns the reason why it fails; None where it starts.
     """
     context = Context()
     try:
@@ -107,11 +119,12 @@ def ros_fault(*arguments: str, node: str = "") -> str | None:
 
 
 def absolute(path: str) -> str:
-    """An absolute path, whatever folder a process starts in; an empty one stays empty."""
+    """Absolute path with `~` expanded; an empty path stays empty."""
     return str(Path(os.path.expanduser(path)).resolve()) if path else ""
 
 
 def _rate_fault(scene: Scene, rate_hz: float) -> str | None:
+    """Fault of a rate; 0 stands for that of the scene."""
     if not rate_hz:
         return None
     if not math.isfinite(rate_hz) or not LOWEST_RATE_HZ <= rate_hz <= HIGHEST_RATE_HZ:
@@ -124,18 +137,18 @@ def _rate_fault(scene: Scene, rate_hz: float) -> str | None:
 
 
 def _scene_rate_fault(scene: Scene, rate_hz: float) -> str | None:
-    """Whether nodes can follow the scene's own rate, where no other is chosen."""
-    own_hz = scene.update_rate_hz
-    if rate_hz or LOWEST_RATE_HZ <= own_hz <= HIGHEST_RATE_HZ:
+    """Fault of the scene's own rate, where no other is chosen."""
+    scene_hz = scene.update_rate_hz
+    if rate_hz or LOWEST_RATE_HZ <= scene_hz <= HIGHEST_RATE_HZ:
         return None
     return (
-        f"update_rate_hz is {own_hz:g}; nodes take {LOWEST_RATE_HZ:g} to {HIGHEST_RATE_HZ:g} "
+        f"update_rate_hz is {scene_hz:g}; nodes take {LOWEST_RATE_HZ:g} to {HIGHEST_RATE_HZ:g} "
         "frames a second: choose another rate for them"
     )
 
 
 def _filter_fault(scene: Scene) -> str | None:
-    """Why the motion filter of the scene cannot be made, as the tracker will do."""
+    """Fault of the scene's motion filter, found by constructing it as the tracker does."""
     try:
         make_filters(scene.tracking, scene.dimension)
     except ValueError as error:
@@ -152,7 +165,7 @@ def _namespace_fault(namespace: str) -> str | None:
 
 
 def _scheme_fault(scene: Scene, name: str) -> str | None:
-    """Also weights that are missing: the scheme is made, as every node will do."""
+    """Fault of a scheme or its weights, found by constructing it as every node does."""
     name = name or scene.sensing.scheme
     try:
         check_scheme(name, scene)
@@ -170,23 +183,25 @@ def _first_fault(fault: Callable[[str], str | None], pairs: tuple[str, ...]) -> 
 
 
 def _params_file_fault(path: str) -> str | None:
-    """What rcl finds wrong with a parameter file."""
+    """Fault of a parameter file."""
     if not path:
         return None
+
+    # what rcl refuses
     if not Path(absolute(path)).is_file():
         return "no such file"
     fault = ros_fault("--params-file", absolute(path))
     if fault is not None:
         return f"is no parameter file: {fault}"
 
-    # rcl takes any text, and does nothing with it.
+    # what rcl accepts, but ignores
     if not _has_parameters(yaml.safe_load(Path(absolute(path)).read_bytes())):
         return "is no parameter file: there are no 'ros__parameters' below the name of a node"
     return None
 
 
 def _has_parameters(tree) -> bool:
-    """Whether a mapping holds parameters, below as many namespaces as it likes."""
+    """Return whether a mapping holds parameters, at any depth of namespaces."""
     if not isinstance(tree, dict):
         return False
     return "ros__parameters" in tree or any(map(_has_parameters, tree.values()))
@@ -207,7 +222,7 @@ def _out_fault(out: str) -> str | None:
 
 
 def _folder_fault(path: str) -> str | None:
-    """Whether a folder can be made and written to."""
+    """Fault of a folder that cannot be created or written to."""
     try:
         check_folder(Path(path), LEAST_FREE_BYTES)
     except OutputError as error:

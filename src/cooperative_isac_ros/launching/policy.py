@@ -1,6 +1,4 @@
-"""SROS 2 policy of a scene: which node may publish and subscribe what, from the list of its
-nodes.
-"""
+"""SROS 2 policy of a scene: the topics and services that each node may use."""
 
 from __future__ import annotations
 
@@ -26,9 +24,10 @@ NODE_SERVICES = (
     "set_logger_levels",
     "get_type_description",
 )
+# Topics of the targets and of the stations that move.
 TARGETS = ("targets/*/odom", "targets/*/class")
 STATIONS = "stations/*/odom"
-# Those that place stations which follow odometry or /tf.
+# Executables that subscribe to the poses of stations.
 POSED = ("access_point", "fusion_center", "evaluator", "scene_markers")
 # Topics by executable: absolute ones, and those below the scene's namespace. {site}: a station's
 # name.
@@ -62,31 +61,33 @@ SUBSCRIBED = {
     "bag_recorder": ("/*",),
     MONITOR_NAME: ("frame", "timing", "tracks", "accuracy", "/diagnostics"),
 }
+# Topics of all nodes.
 EVERYONE_PUBLISHES = ("/rosout", "/parameter_events", "/diagnostics", "timing")
 EVERYONE_SUBSCRIBES = ("/clock", "/parameter_events")
 
 
 @dataclass(frozen=True)
 class Access:
-    """Absolute names of topics that a node may use; * stands for any text."""
+    """Absolute names of the topics that a node may use; * matches any text."""
 
     publishes: tuple[str, ...]
     subscribes: tuple[str, ...]
 
 
 def pose_topics(scene: Scene) -> tuple[str, ...]:
-    """Topics from which the poses of stations come."""
+    """Topics with the poses of stations: odometry, and /tf."""
     followed = [station.odometry for station in scene.stations if station.odometry]
     has_frames = any(station.tf_frame for station in scene.stations)
     return (*followed, *(("/tf", "/tf_static") if has_frames else ()))
 
 
 def node_access(spec: NodeSpec, root: str, poses: Sequence[str] = ()) -> Access:
-    """What one node of a scene may publish and subscribe.
+    """Topics that one node of a scene may use.
 
     root: namespace of the scene
-    poses: topics from which the poses of its stations come
+    poses: topics with the poses of its stations
     """
+    # topics of its executable
     site = spec.parameters.get("site", "")
     published = [*EVERYONE_PUBLISHES, *PUBLISHED[spec.executable]]
     subscribed = [*EVERYONE_SUBSCRIBES, *SUBSCRIBED[spec.executable]]
@@ -94,11 +95,12 @@ def node_access(spec: NodeSpec, root: str, poses: Sequence[str] = ()) -> Access:
     if spec.executable in POSED:
         subscribed += poses
 
-    # A radio publishes the echoes that the access point would else simulate.
+    # echoes are published by the access point, or by a radio
     if spec.executable == "access_point":
         echoes = subscribed if spec.parameters["front_end"] == "topic" else published
         echoes.append("{site}/echo")
 
+    # full names
     def names(topics: list[str]) -> tuple[str, ...]:
         base = f"/{root.strip('/')}".rstrip("/")
         full = (topic if topic.startswith("/") else f"{base}/{topic}" for topic in topics)
@@ -108,15 +110,18 @@ def node_access(spec: NodeSpec, root: str, poses: Sequence[str] = ()) -> Access:
 
 
 def scene_policy(scene: Scene, options: GraphOptions = GraphOptions()) -> str:
-    """Text of a policy file with one enclave for each node of a scene, of the node's full name."""
+    """Text of a policy file with one enclave per node of a scene, named as the node."""
     policy = ElementTree.Element("policy", version=POLICY_VERSION)
     enclaves = ElementTree.SubElement(policy, "enclaves")
     monitor = NodeSpec(MONITOR_NAME, MONITOR_NAME, options.namespace)
     for spec in (*scene_nodes(scene, options), monitor):
+        # enclave with one profile
         enclave = ElementTree.SubElement(enclaves, "enclave", path=spec.full_name)
         profiles = ElementTree.SubElement(enclave, "profiles")
         namespace = spec.full_name.rpartition("/")[0] or "/"
         profile = ElementTree.SubElement(profiles, "profile", ns=namespace, node=spec.name)
+
+        # topics and services
         access = node_access(spec, options.namespace, pose_topics(scene))
         _expressions(profile, "topics", "topic", "publish", access.publishes)
         _expressions(profile, "topics", "topic", "subscribe", access.subscribes)
@@ -128,7 +133,7 @@ def scene_policy(scene: Scene, options: GraphOptions = GraphOptions()) -> str:
 
 
 def _expressions(profile: ElementTree.Element, group: str, word: str, verb: str, names) -> None:
-    """One group of names that a profile allows."""
+    """Add a group of names that a profile allows."""
     allowed = ElementTree.SubElement(profile, group, {verb: "ALLOW"})
     for name in names:
         ElementTree.SubElement(allowed, word).text = name

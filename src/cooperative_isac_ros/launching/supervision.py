@@ -1,4 +1,4 @@
-"""Nodes that end or hang are started again; the rest of the scene goes on."""
+"""Supervision of the nodes: one that ends or hangs is restarted, the others keep running."""
 
 from __future__ import annotations
 
@@ -10,18 +10,24 @@ from typing import Protocol
 
 from cooperative_isac_ros.launching.graph import NodeSpec
 from cooperative_isac_ros.launching.monitor import SILENT_AFTER_S
-from cooperative_isac_ros.processes.group import Crash, ProcessGroup
+from cooperative_isac_ros.launching.process_group import Crash, ProcessGroup
 from cooperative_isac_ros.start import USAGE_ERROR
 
-# Without these a scene is still sensed and judged.
+# Executables without which a run continues: targets are still detected, tracked and evaluated.
 DISPENSABLE = ("bag_recorder", "scene_markers")
-# [s] Far more than the longest frame takes, unless frames are rarer: then so many periods.
-HUNG_AFTER_S, HUNG_AFTER_PERIODS = 15.0, 5
+# Time without a report after which a node counts as hung, s: much longer than any frame takes.
+HUNG_AFTER_S = 15.0
+# Where frames are rarer, the time in frame periods.
+HUNG_AFTER_PERIODS = 5
 
 
 @dataclass(frozen=True)
 class RespawnPolicy:
-    """Whether nodes are started again, and how often one may be within a time [s]."""
+    """Limits on the restarts of a node.
+
+    enabled: nodes are restarted at all
+    restarts: of one node, at most, in the time within_s, s
+    """
 
     enabled: bool = True
     restarts: int = 3
@@ -29,23 +35,26 @@ class RespawnPolicy:
 
 
 class Reports(Protocol):
-    """What is known of the nodes from their diagnostics."""
+    """Diagnostics of the nodes; see Monitor."""
 
     @property
     def ready(self) -> Collection[str]:
-        """Names of the nodes that said that they are ready."""
+        """Names of the nodes that have reported to be ready."""
 
     def silence_s(self) -> Mapping[str, float]:
-        """How long each node that has reported did not report since [s]."""
+        """Time since the latest report of each node that has reported, s."""
 
     def forget(self, name: str) -> None:
-        """A node begins anew."""
+        """Reset a node that is restarted."""
 
 
 class Supervisor:
-    """Restarts the nodes of a group. notice(text) is called with a line for each event.
+    """Restarts the nodes of a process group.
 
-    period_s: from frame to frame, s; a node may well be silent while it works on one
+    specs: of all nodes of the group
+    notice(text): called with one line for each event
+    now: steady clock, s
+    period_s: time from frame to frame, s; a node may be silent while it processes one
     """
 
     def __init__(
@@ -70,8 +79,11 @@ class Supervisor:
         self.events: list[str] = []
 
     def check(self, reports: Reports) -> Crash | None:
-        """Look after all nodes; the end of a node without which the run cannot go on, if any."""
-        self._watch_silence(reports)
+        """Restart nodes that ended or hang.
+
+        Returns the end of a node without which the run cannot continue; else None.
+        """
+        self._check_silence(reports)
         for crash in self._group.ended():
             if not self._policy.enabled:
                 return crash
@@ -82,52 +94,60 @@ class Supervisor:
             self._give_up(crash, reports)
         return None
 
-    def _watch_silence(self, reports: Reports) -> None:
-        """Name nodes that do not report, and kill those that hang."""
+    def _check_silence(self, reports: Reports) -> None:
+        """Give notice of nodes that do not report, and kill those that hang."""
         for name, silent_s in reports.silence_s().items():
             if name in self.given_up:
                 continue
+
+            # reports again, silent, or hung
             if silent_s < SILENT_AFTER_S:
                 if name in self._silent:
                     self._silent.discard(name)
-                    self._say(f"node {name} reports again")
+                    self._log(f"node {name} reports again")
             elif name not in self._silent:
                 self._silent.add(name)
-                self._say(f"node {name} has not reported for {silent_s:.0f} s")
+                self._log(f"node {name} has not reported for {silent_s:.0f} s")
             elif silent_s > self._hung_after_s and self._policy.enabled:
-                self._say(f"node {name} hangs: no report for {silent_s:.0f} s; it is killed")
+                self._log(f"node {name} hangs: no report for {silent_s:.0f} s; it is killed")
                 self._group.kill(name)
                 reports.forget(name)
                 self._silent.discard(name)
 
     def _is_final(self, crash: Crash, reports: Reports) -> bool:
-        """Whether starting the node again is of no use: wrong parameters, or too many ends."""
-        misconfigured = crash.exit_code == USAGE_ERROR and crash.name not in reports.ready
+        """Return whether a restart is useless: invalid parameters, or too many restarts."""
+        # parameters that the node has refused at its start
+        is_misconfigured = crash.exit_code == USAGE_ERROR and crash.name not in reports.ready
+
+        # restarts within the time of the policy; older ones are dropped
         recent = self._restarted_s[crash.name]
         while recent and self._now() - recent[0] > self._policy.within_s:
             recent.popleft()
-        return misconfigured or len(recent) >= self._policy.restarts
+        return is_misconfigured or len(recent) >= self._policy.restarts
 
     def _restarted(self, crash: Crash, reports: Reports) -> bool:
-        """Start a node again; whether that could be done."""
+        """Restart a node. Returns False where it cannot be started."""
+        # count the restart
         name = crash.name
         self._restarted_s[name].append(self._now())
         self._num_restarts[name] += 1
         self._silent.discard(name)
         reports.forget(name)
+
+        # start
         try:
             self._group.start(self._next_spec(name))
         except OSError as error:
-            self._say(f"node {name} cannot be started again: {error.strerror or error}")
+            self._log(f"node {name} cannot be started again: {error.strerror or error}")
             return False
-        self._say(
+        self._log(
             f"node {name} ended with {crash.reason}; started again "
             f"({len(self._restarted_s[name])} of {self._policy.restarts})"
         )
         return True
 
     def _next_spec(self, name: str) -> NodeSpec:
-        """The node as it is started again: a recorder goes on in another new folder."""
+        """Specification of the restarted node: a recorder gets a new folder."""
         spec = self._specs[name]
         if spec.executable != "bag_recorder":
             return spec
@@ -135,11 +155,13 @@ class Supervisor:
         return replace(spec, parameters={**spec.parameters, "directory": folder})
 
     def _give_up(self, crash: Crash, reports: Reports) -> None:
+        """Continue the run without a node."""
         reports.forget(crash.name)
         self.given_up[crash.name] = crash
         self._group.drop(crash.name)
-        self._say(f"node {crash.name} ended with {crash.reason}; the run goes on without it")
+        self._log(f"node {crash.name} ended with {crash.reason}; the run goes on without it")
 
-    def _say(self, text: str) -> None:
+    def _log(self, text: str) -> None:
+        """Give notice of an event, and keep it for the end of the run."""
         self.events.append(text)
         self._notice(text)

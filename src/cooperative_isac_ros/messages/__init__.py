@@ -1,1 +1,1 @@
-"""What the nodes exchange: records, and their conversion to messages and back."""
+"""Records that the nodes exchange, and their conversion to ROS messages and back."""

@@ -1,4 +1,4 @@
-"""Serialized messages that are the same bytes whenever they say the same.
+"""Serialization with defined padding: equal messages are equal bytes.
 
 The middleware leaves the bytes that align fields (CDR padding) as they were in memory.
 """
@@ -20,8 +20,11 @@ from rosidl_parser.definition import (
 )
 
 Order = Literal["little", "big"]
-HEADER_BYTES = 4  # alignment counts from behind the encapsulation header
+# Size of the encapsulation header, after which alignment begins.
+HEADER_BYTES = 4
+# Byte order by the first bytes of the header, for plain CDR.
 PLAIN_CDR: dict[bytes, Order] = {b"\x00\x00": "big", b"\x00\x01": "little"}
+# Sizes of the basic types, bytes.
 SIZES = {
     "boolean": 1,
     "octet": 1,
@@ -42,14 +45,17 @@ SIZES = {
 
 
 def serialized(message) -> bytes:
-    """A message as bytes, its padding zero."""
+    """Serialize a message, with zeros for padding."""
     data = zero_padding(serialize_message(message), type(message))
-    return data + bytes(-len(data) % 4)  # or the middleware fills the last word up
+
+    # whole words: the middleware would add undefined bytes
+    return data + bytes(-len(data) % 4)
 
 
 def zero_padding(data: bytes, message_type: type) -> bytes:
-    """Serialized bytes of that type with zeros for padding; unchanged where they are not plain
-    CDR.
+    """Set the padding of a serialized message to zero.
+
+    Returns the bytes unchanged where they are not plain CDR.
     """
     order = PLAIN_CDR.get(bytes(data[:2]))
     if order is None:
@@ -67,26 +73,27 @@ def _slots(module: str, name: str) -> tuple:
 
 
 class _Walk:
-    """A place in serialized bytes, that moves over one field after the other and clears what it
-    skips.
-    """
+    """Position in serialized bytes that passes the fields and clears the padding between them."""
 
     def __init__(self, data: bytearray, order: Order):
-        self.data, self._order, self._place = data, order, HEADER_BYTES
+        self.data = data
+        self._order = order
+        self._position = HEADER_BYTES
 
     def over(self, kind) -> None:
-        """Move behind a value of that kind."""
+        """Pass a value of a type."""
         if isinstance(kind, BasicType):
             self._over_numbers(kind, 1)
         elif isinstance(kind, AbstractWString):
             raise ValueError("wide strings are not supported")
         elif isinstance(kind, AbstractString):
             length = self._length()
-            self._place += length
+            self._position += length
         elif isinstance(kind, NamespacedType):
             for slot in _slots(".".join(kind.namespaces), kind.name):
                 self.over(slot)
         elif isinstance(kind, AbstractNestedType):
+            # array or sequence
             number = kind.size if isinstance(kind, Array) else self._length()
             if isinstance(kind.value_type, BasicType):
                 self._over_numbers(kind.value_type, number)
@@ -95,20 +102,24 @@ class _Walk:
                     self.over(kind.value_type)
 
     def clear_rest(self) -> None:
-        """Clear what fills the last word up."""
-        self.data[self._place :] = bytes(len(self.data) - self._place)
+        """Clear the padding after the last field."""
+        self.data[self._position :] = bytes(len(self.data) - self._position)
 
     def _over_numbers(self, kind: BasicType, number: int) -> None:
+        """Pass values of a basic type."""
         if number:
             self._align(SIZES[kind.typename])
-            self._place += number * SIZES[kind.typename]
+            self._position += number * SIZES[kind.typename]
 
     def _length(self) -> int:
+        """Pass the length of a string or sequence, and return it."""
         self._align(4)
-        self._place += 4
-        return int.from_bytes(self.data[self._place - 4 : self._place], self._order)
+        start = self._position
+        self._position += 4
+        return int.from_bytes(self.data[start : self._position], self._order)
 
     def _align(self, size: int) -> None:
-        skipped = (HEADER_BYTES - self._place) % min(size, 8)
-        self.data[self._place : self._place + skipped] = bytes(skipped)
-        self._place += skipped
+        """Clear the padding before a value of a size in bytes."""
+        num_padding = (HEADER_BYTES - self._position) % min(size, 8)
+        self.data[self._position : self._position + num_padding] = bytes(num_padding)
+        self._position += num_padding

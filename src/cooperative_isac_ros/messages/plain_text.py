@@ -1,17 +1,19 @@
-"""Text of messages as it may go to a terminal or a log."""
+"""Text of messages, made safe for a terminal or a log."""
 
 from __future__ import annotations
 
-LONGEST = 300  # characters: a reason of a fault has one or two lines
-LONGEST_LINE = 8192  # characters: a line about a file has its path, of 4096 at most
+# Longest text of a fault, characters: one or two lines.
+LONGEST = 300
+# Longest line about a file, characters: its path may have 4096.
+LONGEST_LINE = 8192
 REPLACEMENT = "\N{REPLACEMENT CHARACTER}"
 
 
 def plain_text(text: str, longest: int = LONGEST) -> str:
-    """One line of printable characters, cut where it is too long.
+    """Replace what is not printable, and cut the text to a length.
 
-    Control characters, escape sequences, line ends and marks that change the direction of writing
-    are replaced, so that no message can steer a terminal.
+    Control characters, escape sequences, line ends and marks of the writing direction are replaced,
+    so that no message can control a terminal.
     """
     cut = text[:longest]
     printable = "".join(letter if letter.isprintable() else REPLACEMENT for letter in cut)
@@ -19,5 +21,5 @@ def plain_text(text: str, longest: int = LONGEST) -> str:
 
 
 def plain_lines(text: str, longest: int = LONGEST) -> str:
-    """Several lines, each as `plain_text` has it."""
+    """Apply `plain_text` to each line."""
     return "\n".join(plain_text(line, longest) for line in text.splitlines())

@@ -1,4 +1,4 @@
-"""What the nodes exchange, free of message types."""
+"""Records that the nodes exchange, independent of message types."""
 
 from __future__ import annotations
 
@@ -12,7 +12,12 @@ from cooperative_isac.tracking.track import Track
 
 @dataclass(frozen=True)
 class FrameStamp:
-    """Which frame something is about. stamp_ns: ROS time at which its first OFDM symbol leaves."""
+    """Identity of a frame.
+
+    run: number of the run, which begins with frame 0
+    number: of the frame in the run
+    stamp_ns: ROS time of its first OFDM symbol, ns
+    """
 
     run: int
     number: int
@@ -21,10 +26,14 @@ class FrameStamp:
 
 @dataclass(frozen=True)
 class Announcement:
-    """A frame is on the air; with an empty payload its signals are a function of (seed, number).
+    """Announcement of a frame that is on the air.
 
-    bands: that are on the air; empty: those that the scene has in a frame of this number
-    time_s: since frame 0 of the run, s; None: not said
+    scene, scene_fingerprint: name and fingerprint of the scene
+    seed: of the signals, where the payload is empty
+    payload: packed symbols and precoders; empty: the signals are a function of (seed, number)
+    downlink_bits: bits per access point to distribute symbols and precoders
+    bands: names of the bands on the air; empty: those of the scene in a frame of this number
+    time_s: time since frame 0 of the run, s; None: unknown
     """
 
     frame: FrameStamp
@@ -40,9 +49,12 @@ class Announcement:
 
 @dataclass(frozen=True)
 class EchoRecord:
-    """One echo [num_rx_ant, num_subcarriers, num_symbols], complex64, sqrt(W); noise per sample.
+    """Echo that one station has received on one band in one frame.
 
-    band: name of the band; "": the scene's only one
+    site: name of the station
+    noise_power_w: per sample, W
+    echo: [num_rx_ant, num_subcarriers, num_symbols], complex64, sqrt(W)
+    band: name of the band; empty: the scene's only one
     """
 
     frame: FrameStamp
@@ -55,9 +67,13 @@ class EchoRecord:
 
 @dataclass(frozen=True)
 class Packet:
-    """What one station reports of one frame.
+    """Encoded features of one station and frame.
 
-    bands: of whose echoes it reports; empty: the scene's only one
+    sequence: number of the packet of this station
+    site: name of the station
+    scheme: name of the scheme that has encoded them
+    data: bytes on the fronthaul
+    bands: names of the bands whose echoes it encodes; empty: the scene's only one
     """
 
     frame: FrameStamp
@@ -71,7 +87,10 @@ class Packet:
 
 @dataclass(frozen=True)
 class DetectionList:
-    """All detections of a frame, and the receivers that did not contribute."""
+    """Detections of a frame.
+
+    sites_missing: names of the receivers whose packets were not used
+    """
 
     frame: FrameStamp
     simulated: bool
@@ -81,7 +100,7 @@ class DetectionList:
 
 @dataclass(frozen=True)
 class TrackList:
-    """All tracks after a frame."""
+    """Tracks after a frame, with those that it deleted."""
 
     frame: FrameStamp
     simulated: bool
@@ -90,8 +109,11 @@ class TrackList:
 
 @dataclass(frozen=True)
 class AccuracyRecord:
-    """Errors of one frame against truth; every number finite, 0 where there is nothing to
-    compare.
+    """Errors of one frame against the truth; 0 where there is nothing to compare.
+
+    gospa_m and its parts: GOSPA metric, m
+    nees: normalized estimation error squared of the detections, mean over nees_samples
+    error_to_bound_location, error_to_bound_velocity: ratio of the error to the Cramer-Rao bound
     """
 
     frame: FrameStamp
@@ -108,7 +130,12 @@ class AccuracyRecord:
 
 @dataclass(frozen=True)
 class Timing:
-    """What one stage (encode, decode, track) took for one frame."""
+    """Duration of one stage (encode, decode, track) for one frame.
+
+    sequence: number of the message of this node
+    duration_ms: of the stage, ms
+    latency_ms: from the frame's stamp to the end of the stage, ms
+    """
 
     frame: FrameStamp
     sequence: int

@@ -1,5 +1,6 @@
-"""Frames of sites and tracks for /tf, where tf2_msgs is installed (ROS 2's wheels do not have
-it).
+"""Transforms of sites, stations and tracks for /tf.
+
+They are published where tf2_msgs is installed; the wheels of ROS 2 do not have it.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ except ImportError:
 
 
 class TransformPublisher:
-    """Publishes to /tf, or to /tf_static, or nowhere when there is no tf2_msgs."""
+    """Publisher of /tf, or of /tf_static; without tf2_msgs it publishes nothing."""
 
     def __init__(self, node, static: bool = False):
         self._publisher = None
@@ -31,7 +32,7 @@ class TransformPublisher:
             self._publisher = node.create_publisher(TFMessage, topic, profile)
 
     def publish(self, transforms: Sequence[TransformStamped]) -> None:
-        """Say where frames are."""
+        """Publish transforms."""
         if self._publisher is not None and TFMessage is not None and transforms:
             self._publisher.publish(TFMessage(transforms=list(transforms)))
 
@@ -39,8 +40,9 @@ class TransformPublisher:
 def site_transforms(
     sites: Sequence[Site], stamp_ns: int, prefix: str = ""
 ) -> list[TransformStamped]:
-    """Array frames of sites in map: x is boresight, y the line of a ULA. prefix: see
-    frame_prefix.
+    """Transforms from map to the arrays of sites: x is the boresight, y the line of a ULA.
+
+    prefix: see frame_prefix
     """
     return [
         _transform(
@@ -56,38 +58,39 @@ def site_transforms(
 def station_transforms(
     scene: Scene, stations: Iterable[Station], stamp_ns: int, prefix: str = ""
 ) -> list[TransformStamped]:
-    """Frames of stations in map: of one with a single array that of the array, else its own and
-    one below it for each array, named by its band.
+    """Transforms from map to stations.
+
+    The frame of a station with one array is that of the array. Otherwise it is that of the station,
+    and each array has a frame `<station>/<band>`.
 
     scene: with its stations at their poses
     prefix: see frame_prefix
     """
-    frames = []
+    transforms = []
     for station in stations:
+        # rotations of the arrays
         name = f"{prefix}{station.name}"
         pose = scene.poses.get(station.name) or station.pose_at(0.0)
-        turns = [pose.rotation @ antenna.rotation for antenna in station.antennas]
-        own = turns[0] if len(turns) == 1 else pose.rotation
-        frames.append(
-            _transform(name, stamp_ns, pose.position_m, conversions.rotation_quaternion(own))
-        )
-        if len(turns) > 1:
-            frames += [
-                _transform(
-                    f"{name}/{band}",
-                    stamp_ns,
-                    pose.position_m,
-                    conversions.rotation_quaternion(rotation),
-                )
-                for band, rotation in zip(station.bands, turns)
-            ]
-    return frames
+        rotations = [pose.rotation @ antenna.rotation for antenna in station.antennas]
+
+        # station, and its arrays where there are several
+        frames = {name: rotations[0] if len(rotations) == 1 else pose.rotation}
+        if len(rotations) > 1:
+            names = [f"{name}/{band}" for band in station.bands]
+            frames.update(zip(names, rotations))
+        for child, rotation in frames.items():
+            quaternion = conversions.rotation_quaternion(rotation)
+            transforms.append(_transform(child, stamp_ns, pose.position_m, quaternion))
+    return transforms
 
 
 def track_transforms(
     tracks: Sequence[Track], stamp_ns: int, prefix: str = ""
 ) -> list[TransformStamped]:
-    """Frames of tracks in map, x in the direction of travel. prefix: see frame_prefix."""
+    """Transforms from map to tracks, with x in the direction of travel.
+
+    prefix: see frame_prefix
+    """
     return [
         _transform(
             f"{prefix}{track_frame(track)}",
@@ -100,15 +103,13 @@ def track_transforms(
 
 
 def frame_prefix(namespace: str) -> str:
-    """What frames of a namespace begin with, since all share /tf: `a/` in /a, nothing in the
-    root.
-    """
+    """Prefix of the frames of a namespace, since all share /tf: `a/` in /a, empty in the root."""
     name = namespace.strip("/")
     return f"{name}/" if name else ""
 
 
 def track_frame(track: Track) -> str:
-    """Name of a track as a frame and as a topic, neither of which may begin with a digit."""
+    """Name of a track's frame and topic, neither of which may begin with a digit."""
     return f"track_{track.track_id}"
 
 

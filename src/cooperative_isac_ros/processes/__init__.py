@@ -1,1 +1,1 @@
-"""Processes of nodes: forked, supervised by the kernel, interrupted, and ended."""
+"""The process of a node: its start, fork, environment, signals, state file and shared memory."""

@@ -1,10 +1,10 @@
-"""Nodes forked from one process that has imported what all of them need.
+"""Fork server: nodes are forked from one process that has imported what all of them need.
 
     python -m cooperative_isac_ros.processes.fork_server PARENT DESCRIPTOR
 
-`ForkServer` starts that process and asks it for nodes. The process makes no node and no ROS context
-itself: each node is a fork of it that goes on as `cooperative_isac_ros.start` does, with its own
-arguments, environment, log file and process group, and is a child of whoever asked for it.
+`ForkServer` starts that process and requests nodes from it. The process creates no node and no ROS
+context itself: each node is a fork of it that runs `cooperative_isac_ros.start` with its own
+arguments, environment, log file and process group, and is a child of the requesting process.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from importlib import import_module
 from typing import Any, BinaryIO
 
 from cooperative_isac_ros import start
-from cooperative_isac_ros.launching.environment import library_variables
+from cooperative_isac_ros.processes.environment import library_variables
 from cooperative_isac_ros.processes.interrupts import SIGNALS
 from cooperative_isac_ros.processes.kernel import adopt_orphans, end_with_parent, set_title
 from cooperative_isac_ros.processes.trace_threads import TraceThreads
@@ -42,24 +42,28 @@ PRELOADED = (
     "target_simulator",
     "transmit_controller",
 )
-# Room in the server's command line for those of its nodes, which are shown there.
+# Spaces in the server's command line, bytes: a forked node overwrites them with its own one.
 TITLE_BYTES = 4096
-# [s] A fork takes milliseconds; a server that still imports takes seconds on a busy machine.
+# Longest wait for an answer, s: a fork takes milliseconds, a server that is still importing takes
+# seconds on a busy machine.
 ANSWER_WITHIN_S = 60.0
+# Longest wait of a new node until its parent is the requesting process, s, and the interval of the
+# checks.
 ADOPTED_WITHIN_S = 5.0
 LOOK_EVERY_S = 0.001
 
+# Size of a request in bytes, sent before it.
 HEADER = struct.Struct("!I")
-# Process id of the new node, or minus the error number.
+# Answer: process id of the new node, or the negative error number.
 ANSWER = struct.Struct("!q")
 
 
 class ForkServerLost(Exception):
-    """The server has ended, or does not answer."""
+    """The fork server has ended, or does not answer."""
 
 
 class ForkedNode:
-    """A node that a server has forked: a child of this process, with the methods of Popen."""
+    """Forked node: a child of this process, with `pid`, `poll` and `returncode` of Popen."""
 
     def __init__(self, pid: int):
         self.pid = pid
@@ -67,24 +71,26 @@ class ForkedNode:
         self._lock = threading.Lock()
 
     def poll(self) -> int | None:
-        """The exit code; None while the node lives. From any thread."""
+        """Exit code; None while the node runs. Thread-safe."""
         with self._lock:
             if self.returncode is not None:
                 return self.returncode
             try:
                 pid, status = os.waitpid(self.pid, os.WNOHANG)
             except ChildProcessError:
-                # Somebody else in this process has taken the exit code, as with Popen.
-                pid, status = self.pid, 0
+                # Another waitpid of this process has taken the exit code: 0, as Popen does.
+                pid = self.pid
+                status = 0
             if pid == self.pid:
                 self.returncode = os.waitstatus_to_exitcode(status)
             return self.returncode
 
 
 class ForkServer:
-    """The process that nodes are forked from, as whoever asks for nodes has it.
+    """Client of a fork server.
 
-    It imports what nodes need from its start on, and ends with `close` or with this process.
+    The server process begins to import what nodes need when this object is created, and ends with
+    `close` or with the process that created it.
     """
 
     def __init__(self) -> None:
@@ -105,12 +111,12 @@ class ForkServer:
         _open.add(self)
 
     def prepare(self, scheme: str, scene: str) -> None:
-        """Let the server do once what all nodes that it forks later would do.
+        """Load a scene and the libraries of a scheme in the server, once for all nodes.
 
-        scheme: name of the scheme whose libraries are loaded
-        scene: absolute path of the file of their scene, which is loaded, too
+        scheme: name of the scheme
+        scene: absolute path of the scene file
 
-        Raises ForkServerLost: there is no server any more
+        Raises ForkServerLost where the server has ended.
         """
         try:
             _send(self._channel, {"scheme": scheme, "scene": scene})
@@ -122,19 +128,21 @@ class ForkServer:
     ) -> ForkedNode:
         """Fork a node.
 
-        command: command line of the node as a program of its own; it is shown by `ps`
-        environment: its whole environment
+        command: command line that would start the node as a program; `ps` shows it
+        environment: all environment variables of the node
         log: file of its standard output and standard error
 
-        Raises ForkServerLost: there is no server any more
-        Raises OSError: there is no room for a process
+        Raises ForkServerLost where the server has ended, and OSError where it cannot fork.
         """
+        # send the request and the descriptor of the log file
         request = {"command": list(command), "environment": dict(environment)}
         try:
             _send(self._channel, request, log.fileno())
             answer = _received(self._channel, ANSWER.size)
         except OSError as error:
             raise ForkServerLost(str(error)) from None
+
+        # process id, or error
         if answer is None:
             raise ForkServerLost("it has ended")
         (number,) = ANSWER.unpack(answer)
@@ -143,25 +151,26 @@ class ForkServer:
         return ForkedNode(number)
 
     def close(self) -> None:
-        """End the server, which has nothing to save; nodes live on."""
+        """Kill the server, which has nothing to save; its nodes keep running."""
         self._channel.close()
         self._process.kill()
         self._process.wait()
         _open.discard(self)
 
 
+# Servers of this process that are not closed.
 _open: set[ForkServer] = set()
 
 
 def end_fork_servers() -> None:
-    """End all servers of this process, from any thread, before it ends in the middle of things."""
+    """Close all servers of this process before it exits at once. Thread-safe."""
     for server in list(_open):
         server.close()
 
 
 def start_fork_server() -> ForkServer | None:
-    """A new server; None where the system has none, or no room for it."""
-    # Nodes become children of this process when the process between ends.
+    """Start a server; None where the system does not support or cannot start one."""
+    # Nodes become children of this process when the intermediate process ends.
     if not adopt_orphans():
         return None
     try:
@@ -170,18 +179,19 @@ def start_fork_server() -> ForkServer | None:
         return None
 
 
+# Server that was started ahead of its use.
 _of_the_process: ForkServer | None = None
 
 
 def begin_fork_server() -> None:
-    """Start the server of this process before there is a use for it: its imports take a second."""
+    """Start the server of this process ahead of its use: its imports take a second."""
     global _of_the_process
     if _of_the_process is None:
         _of_the_process = start_fork_server()
 
 
 def taken_fork_server() -> ForkServer | None:
-    """The server that was begun, from now on the caller's to close; else a new one."""
+    """Server that was started ahead, or a new one; the caller closes it."""
     global _of_the_process
     server = _of_the_process
     _of_the_process = None
@@ -190,7 +200,10 @@ def taken_fork_server() -> ForkServer | None:
 
 @dataclass(frozen=True)
 class Order:
-    """A node to be forked. log: descriptor of its log file."""
+    """Request for a node.
+
+    log: file descriptor of its log file
+    """
 
     command: list[str]
     environment: dict[str, str]
@@ -198,7 +211,11 @@ class Order:
 
 
 def main() -> int:
-    """Serve until the other end of the channel is closed; in a node, the node's exit code."""
+    """Serve requests until the client closes the channel; in a forked node, run the node.
+
+    Returns the exit code.
+    """
+    # end with the client
     parent = int(sys.argv[1])
     channel = socket.socket(fileno=int(sys.argv[2]))
     end_with_parent(signal.SIGKILL)
@@ -206,27 +223,27 @@ def main() -> int:
         return 0
     set_title("fork_server", [sys.executable, "-m", "cooperative_isac_ros.processes.fork_server"])
 
-    # Nodes end when the process that asked for them does so, not at a key that is pressed.
+    # Ctrl-C is for the client, which ends the nodes.
     signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
 
-    # What is imported is no garbage, and pages that nobody writes to are shared.
+    # Imported modules are no garbage, and pages that are not written stay shared.
     gc.disable()
     order = _next_order(channel, parent)
     if order is None:
         return 0
 
-    # From here on this is a node.
+    # from here on this process is a node
     gc.enable()
     sys.argv = [start.__file__, *order.command[3:]]
     return start.main()
 
 
 def _next_order(channel: socket.socket, parent: int) -> Order | None:
-    """Serve until the channel is closed, then None; returns in each forked node with its order."""
+    """Serve requests until the channel is closed. Returns None; in a forked node, its order."""
     tracer = TraceThreads()
     names = list(PRELOADED)
     while True:
-        # Between two imports, nodes whose own are there need not wait for those of others.
+        # import one module at a time, as long as there is no request
         if names and not select.select([channel], [], [], 0)[0]:
             _import(_node_module(names.pop(0)))
             continue
@@ -237,6 +254,8 @@ def _next_order(channel: socket.socket, parent: int) -> Order | None:
         if "scene" in request:
             _prepare(request["scheme"], request["scene"])
             continue
+
+        # fork a node
         order = Order(request["command"], request["environment"], descriptors[0])
         _import(_node_module(order.command[3]))
         if _fork_node(channel, tracer):
@@ -250,13 +269,13 @@ def _node_module(name: str) -> str:
 
 
 def _import(module: str) -> None:
-    """Import a module; what cannot be imported fails again in its node, where it is seen."""
+    """Import a module; one that fails does so again in its node, which reports it."""
     with suppress(Exception):
         import_module(module)
 
 
 def _prepare(scheme: str, scene: str) -> None:
-    """What all nodes share, if it can be had; what fails does so again in each node."""
+    """Load scene and scheme; what fails does so again in each node, which reports it."""
     with suppress(Exception):
         from cooperative_isac.schemes.registry import load_schemes
         from cooperative_isac_ros.processes.held_scenes import hold_scene
@@ -265,7 +284,11 @@ def _prepare(scheme: str, scene: str) -> None:
 
 
 def _fork_node(channel: socket.socket, tracer: TraceThreads) -> bool:
-    """Fork twice, so that the node's parent ends and the node is adopted; whether this is it."""
+    """Fork twice, so that the client adopts the node when its parent ends.
+
+    Returns True in the node.
+    """
+    # intermediate process
     gc.freeze()
     tracer.before_fork()
     try:
@@ -279,7 +302,7 @@ def _fork_node(channel: socket.socket, tracer: TraceThreads) -> bool:
         os.waitpid(between, 0)
         return False
 
-    # The process between
+    # node
     try:
         node = os.fork()
     except OSError as error:
@@ -292,7 +315,8 @@ def _fork_node(channel: socket.socket, tracer: TraceThreads) -> bool:
 
 
 def _become_node(order: Order, channel: socket.socket, parent: int) -> None:
-    """All that a program of its own would have got from whoever starts it."""
+    """Set up the process as if it had been started as a program by the client."""
+    # process group, and adoption by the client
     os.setpgid(0, 0)
     deadline = time.monotonic() + ADOPTED_WITHIN_S
     while os.getppid() != parent and time.monotonic() < deadline:
@@ -301,12 +325,12 @@ def _become_node(order: Order, channel: socket.socket, parent: int) -> None:
     if os.getppid() != parent:
         os._exit(1)
 
-    # Streams: standard input is that of the server, nothing.
+    # streams: standard input is that of the server, /dev/null
     os.dup2(order.log, 1)
     os.dup2(order.log, 2)
     os.close(order.log)
 
-    # Variables that libraries read when they are first used, not when they are loaded
+    # variables that libraries read at their first use rather than when they are loaded
     os.environ.clear()
     os.environ.update(order.environment)
 
@@ -316,13 +340,14 @@ def _become_node(order: Order, channel: socket.socket, parent: int) -> None:
 
 
 def _send(channel: socket.socket, request: dict[str, Any], *descriptors: int) -> None:
+    """Send a request with file descriptors."""
     text = json.dumps(request).encode()
     socket.send_fds(channel, [HEADER.pack(len(text))], descriptors)
     channel.sendall(text)
 
 
 def _receive(channel: socket.socket) -> tuple[dict[str, Any] | None, list[int]]:
-    """The next request, and descriptors that came with it; None when the channel is closed."""
+    """Next request and its file descriptors; None where the channel is closed."""
     header, descriptors, _, _ = socket.recv_fds(channel, HEADER.size, 1)
     if len(header) < HEADER.size:
         return None, []
@@ -332,7 +357,7 @@ def _receive(channel: socket.socket) -> tuple[dict[str, Any] | None, list[int]]:
 
 
 def _received(channel: socket.socket, size: int) -> bytes | None:
-    """So many bytes; None when the channel is closed before."""
+    """Receive a number of bytes; None where the channel is closed before."""
     parts = bytearray()
     while len(parts) < size:
         part = channel.recv(size - len(parts))

@@ -1,4 +1,4 @@
-"""Scenes that a process holds for the nodes that are forked from it, as they were when it began."""
+"""Scenes that a fork server has loaded for its nodes: a changed file does not change them."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ _held: dict[str, Scene] = {}
 
 
 def hold_scene(source: str) -> Scene:
-    """Load the scene of a file for good; ValueError where it cannot be used."""
+    """Load the scene of a file and keep it. Raises ValueError where it cannot be used."""
     _held[source] = load_scene(source)
     return _held[source]
 
 
 def node_scene(name_or_path: str) -> Scene:
-    """The scene of a file or name; the file is not read again where its scene is held.
+    """Scene of a file or name, from memory where it was kept.
 
-    Raises ValueError: the scene cannot be used
+    Raises ValueError where it cannot be used.
     """
     return _held.get(name_or_path) or load_scene(name_or_path)

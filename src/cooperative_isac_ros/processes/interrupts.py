@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM: the first asks a process to end, later ones change nothing."""
+"""SIGINT and SIGTERM: the first one requests the end of the process, later ones are ignored."""
 
 from __future__ import annotations
 
@@ -10,86 +10,89 @@ from collections.abc import Callable, Generator
 from contextlib import contextmanager
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
-# After a request, s between looks at whether the process has overrun what it was allowed.
+# Interval at which a requested process is checked for having exceeded its time, s.
 LOOK_EVERY_S = 0.05
-# Put before a command, so that its signals are blocked before its interpreter starts.
+# Prefix of a command that blocks its signals before the Python interpreter starts.
 BLOCKING_PREFIX = ("env", "--block-signal=INT", "--block-signal=TERM")
 
 
 class Stopped(Exception):
-    """Work that was left because a signal has asked this process to end."""
+    """Work was abandoned because a signal has requested the end of the process."""
 
 
 class StopRequest:
-    """Whether a signal has asked this process to end.
+    """Request to end the process, made by SIGINT or SIGTERM.
 
-    The signals are blocked and a thread waits for them: no call of Python, rclpy or the middleware
-    is ever interrupted, from here to the end of the process. Threads that are created later, and
-    processes that are started, begin with the same signals blocked.
+    The signals are blocked, and a thread waits for them: no call of Python, rclpy or the middleware
+    is ever interrupted. Threads and processes that are started later inherit the blocked signals.
+
+    allowed_s: see allow
     """
 
     def __init__(self, allowed_s: float | None = None):
         self._requested = threading.Event()
         self._closed = False
         self._released = threading.Event()
-        self._wake: Callable[[], object] | None = None
+        self._callback: Callable[[], object] | None = None
         self._before = signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
         self.allow(allowed_s)
-        self._thread = threading.Thread(target=self._live, name="signals", daemon=True)
+        self._thread = threading.Thread(target=self._run, name="signals", daemon=True)
         self._thread.start()
 
     @property
     def requested(self) -> bool:
-        """Whether the process is to end."""
+        """Return whether the end of the process was requested."""
         return self._requested.is_set()
 
     def check(self) -> None:
-        """Raise Stopped if the process is to end; for loops that have nothing to save."""
+        """Raise Stopped where the end was requested; for loops that have nothing to save."""
         if self.requested:
             raise Stopped
 
     def allow(self, seconds: float | None) -> None:
-        """How long the process may take to end by itself, from a request or from now on, s.
+        """Limit the time in which the process must end by itself.
 
-        None: as long as it needs. A process that takes longer ends at once, with exit code 0.
+        A process that exceeds it exits at once, with exit code 0.
+
+        seconds: from the request or from now on, whichever is later, s; None: no limit
         """
         self._allowed = (seconds, time.monotonic())
 
-    def wakes(self, wake: Callable[[], object] | None) -> None:
-        """Call `wake` from another thread when the request comes; None: no longer call anything."""
-        self._wake = wake
+    def on_request(self, callback: Callable[[], object] | None) -> None:
+        """Set the callback of the request, called from another thread; None: no callback."""
+        self._callback = callback
 
     def close(self) -> None:
-        """Give the signals back to whoever had them before."""
+        """Restore the signal mask that the process had before."""
         self._closed = True
         assert self._thread.ident is not None  # it was started
         signal.pthread_kill(self._thread.ident, signal.SIGTERM)
         self._released.set()
         self._thread.join()
 
-        # Signals that came meanwhile must not reach the handlers of before.
+        # drop pending signals: the former handlers must not receive them
         while signal.sigtimedwait(SIGNALS, 0) is not None:
             pass
         signal.pthread_sigmask(signal.SIG_SETMASK, self._before)
 
-    def _live(self) -> None:
+    def _run(self) -> None:
         self._wait()
-        # A signal may be sent to this thread until then.
+        # close() sends this thread a signal, so it must not end before.
         self._released.wait()
 
     def _wait(self) -> None:
+        """Wait for the first signal, then enforce the allowed time."""
         signal.sigwait(SIGNALS)
         requested_s = time.monotonic()
         if self._closed:
             return
 
-        # Wake whoever waits for messages.
         self._requested.set()
-        wake = self._wake
-        if wake is not None:
-            wake()
+        callback = self._callback
+        if callback is not None:
+            callback()
 
-        # Later signals are taken and forgotten.
+        # later signals are ignored
         while not self._closed:
             allowed_s, since_s = self._allowed
             if allowed_s is not None and time.monotonic() - max(requested_s, since_s) >= allowed_s:
@@ -101,10 +104,10 @@ _of_the_process: StopRequest | None = None
 
 
 def take_signals(allowed_s: float | None = 0.0) -> StopRequest:
-    """The request of the whole process: its signals are taken from here to its end.
+    """Block the signals from here to the end of the process. Returns its request.
 
-    allowed_s: as in StopRequest.allow; 0: until the next call of allow a signal ends the process at
-    once
+    allowed_s: see StopRequest.allow; with 0, a signal ends the process at once until the next call
+        of allow
     """
     global _of_the_process
     if _of_the_process is None:
@@ -114,7 +117,7 @@ def take_signals(allowed_s: float | None = 0.0) -> StopRequest:
 
 @contextmanager
 def stop_request() -> Generator[StopRequest, None, None]:
-    """The request of the process; where nobody has taken the signals yet, of this block."""
+    """Request of the process; where take_signals was not called, one for this block."""
     if _of_the_process is not None:
         yield _of_the_process
         return

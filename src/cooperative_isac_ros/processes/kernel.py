@@ -1,6 +1,4 @@
-"""What Linux is asked for a process: end with its parent, adopt orphans, interrupt no other, a
-title.
-"""
+"""Linux calls for a process: end with its parent, adopt orphans, scheduling, set its title."""
 
 from __future__ import annotations
 
@@ -33,14 +31,14 @@ def end_with_parent(number: int = signal.SIGTERM) -> None:
 
 
 def adopt_orphans() -> bool:
-    """Become the parent of descendants whose own parent ends; whether the kernel allows it."""
+    """Become the parent of descendants whose own parent ends. Returns False where unsupported."""
     return _control(PR_SET_CHILD_SUBREAPER, 1)
 
 
 def interrupt_no_other() -> None:
-    """Let threads that this thread starts, and itself, not interrupt others when they wake.
+    """Schedule this thread, and those that it starts, so that their wake-up preempts no other.
 
-    They get the processor when it is free, or others have used up their turn (SCHED_BATCH).
+    They get the processor when it is free, or others have used up their time slice (SCHED_BATCH).
     """
     if IS_LINUX:
         with suppress(OSError):
@@ -48,12 +46,12 @@ def interrupt_no_other() -> None:
 
 
 def set_title(name: str, words: Sequence[str]) -> None:
-    """Show another name and command line of this process in `ps`, `top` and /proc.
+    """Set the name and command line of this process that `ps`, `top` and /proc show.
 
-    The command line is cut where it is longer than the one that the process was started with.
+    The command line is truncated to the length of the one that the process was started with.
 
-    name: at most 15 bytes are shown
-    words: command line, the program first
+    name: the first 15 bytes are shown
+    words: command line, beginning with the program
     """
     if not IS_LINUX:
         return
@@ -62,14 +60,14 @@ def set_title(name: str, words: Sequence[str]) -> None:
     if size <= 0:
         return
 
-    # The kernel reads the command line from the memory of the process itself.
+    # the kernel reads the command line from the memory of the process itself
     text = b"\0".join(map(os.fsencode, words))[: size - 1]
     ctypes.memset(start, 0, size)
     ctypes.memmove(start, text, len(text))
 
 
 def _argument_room() -> tuple[int, int]:
-    """Address and bytes of this process's command line; 0 bytes where the kernel hides them."""
+    """Address and size in bytes of the command line; size 0 where the kernel hides it."""
     try:
         fields = Path("/proc/self/stat").read_text(encoding="latin-1").rpartition(")")[2].split()
         start = int(fields[ARG_START])
@@ -79,5 +77,5 @@ def _argument_room() -> tuple[int, int]:
 
 
 def _control(option: int, value: int | bytes) -> bool:
-    """prctl(2); whether it succeeded."""
+    """Call prctl(2). Returns whether it succeeded."""
     return _LIBC is not None and _LIBC.prctl(option, value, 0, 0, 0) == 0

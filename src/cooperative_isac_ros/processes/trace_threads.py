@@ -1,9 +1,9 @@
-"""Forking a process that has loaded LTTng-UST, the tracer that rclpy loads with its first import.
+"""Threads of the tracer LTTng-UST, which rclpy loads, around a fork.
 
-LTTng starts threads of its own as it is loaded. Before a fork they must hold no lock, and a child
-must start its own: LTTng has functions for it, which its manual calls by an `LD_PRELOAD` of
-liblttng-ust-fork.so. Here they are called by name, `ust_…` of LTTng 2.12
-or `lttng_ust_…` of newer ones.
+LTTng starts threads when it is loaded. During a fork they must hold no lock, and the child must
+start threads of its own. LTTng has functions for this, which its manual calls through an
+`LD_PRELOAD` of liblttng-ust-fork.so. Here they are called by name: `ust_…` in LTTng 2.12,
+`lttng_ust_…` in newer versions.
 
 Source: lttng-ust(3), section "Using LTTng-UST with daemons".
 """
@@ -14,16 +14,18 @@ import ctypes
 import re
 from pathlib import Path
 
-# The library itself, also as wheels rename it, not its companions.
+# Path of the library itself, also as wheels rename it, but not of its companions.
 LIBRARY = re.compile(r"/.*/liblttng-ust(?:-[0-9a-f]{8})?\.so.*$", re.MULTILINE)
+# Library that does the same around every fork, where it is preloaded.
 WRAPPER = "liblttng-ust-fork"
+# Prefixes of the functions' names, newer versions first.
 PREFIXES = ("lttng_ust", "ust")
-# Bytes of a sigset_t, rounded up.
+# Size of a sigset_t in bytes, rounded up.
 SIGNAL_SET_BYTES = 256
 
 
 class TraceThreads:
-    """The threads of LTTng around a fork; without LTTng all calls do nothing."""
+    """Threads of LTTng around a fork; without LTTng no call has an effect."""
 
     def __init__(self) -> None:
         self._signals = ctypes.create_string_buffer(SIGNAL_SET_BYTES)
@@ -31,17 +33,17 @@ class TraceThreads:
         self._prefix = ""
 
     def before_fork(self) -> None:
-        """Let the threads hold no lock until the fork is over."""
+        """Stop the threads at a point where they hold no lock."""
         if self._library is None:
             self._library, self._prefix = _loaded()
         self._call("before_fork")
 
     def after_fork_parent(self) -> None:
-        """Let the threads go on."""
+        """Resume the threads in the parent."""
         self._call("after_fork_parent")
 
     def after_fork_child(self) -> None:
-        """Start threads of the child's own."""
+        """Start new threads in the child."""
         self._call("after_fork_child")
 
     def _call(self, name: str) -> None:
@@ -50,7 +52,8 @@ class TraceThreads:
 
 
 def _loaded() -> tuple[ctypes.CDLL | None, str]:
-    """The library, where this process has loaded it, and how its functions' names begin."""
+    """Library that this process has loaded, and the prefix of its functions; None where none is."""
+    # find it among the mapped files
     try:
         mapped = Path("/proc/self/maps").read_text(errors="replace")
     except OSError:
@@ -58,6 +61,8 @@ def _loaded() -> tuple[ctypes.CDLL | None, str]:
     found = LIBRARY.search(mapped)
     if found is None or WRAPPER in mapped:
         return None, ""
+
+    # find the functions' names
     library = ctypes.CDLL(found[0])
     for prefix in PREFIXES:
         if hasattr(library, f"{prefix}_before_fork"):

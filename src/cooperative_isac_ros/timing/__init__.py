@@ -1,1 +1,1 @@
-"""Stamps, frame numbers, order, deadlines and skipping of frames."""
+"""Timing of frames: stamps, numbers, order, deadlines and back pressure."""

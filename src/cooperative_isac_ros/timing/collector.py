@@ -1,4 +1,4 @@
-"""Collection of the packets of a frame: which arrived, which are missing, when to decode."""
+"""Collection of the packets of a frame, from its announcement until it is decoded."""
 
 from __future__ import annotations
 
@@ -12,16 +12,19 @@ from cooperative_isac.waveform.frame import Frame
 from cooperative_isac_ros.messages.records import Announcement, Packet
 from cooperative_isac_ros.timing.frame_order import FrameOrder
 
-# Packets that are kept until their frame is announced: of so many frames of every station.
+# A packet may arrive before the announcement of its frame: early packets are kept for this many
+# frames of every station.
 EARLY_FRAMES = 8
-# But of so many at least, as of a recording of few stations that plays again.
-FEWEST_EARLY_PACKETS = 64
+# At least this many early packets are kept, for a recording of few stations that plays again.
+MIN_EARLY_PACKETS = 64
 
 
 @dataclass(frozen=True)
 class CollectedFrame:
-    """A frame that is ready to decode, with the packets that came in time and the stations whose
-    packets did not.
+    """A frame that is ready to decode.
+
+    packets: those that arrived in time, by station
+    sites_missing: names of the stations whose packets did not
     """
 
     announcement: Announcement
@@ -31,7 +34,10 @@ class CollectedFrame:
 
 @dataclass
 class _OpenFrame:
-    """An announced frame. sites: stations that receive in it."""
+    """An announced frame that is not decoded yet.
+
+    sites: names of the stations that receive in it
+    """
 
     announcement: Announcement
     sites: tuple[str, ...]
@@ -39,15 +45,15 @@ class _OpenFrame:
 
 
 class PacketCollector:
-    """Gathers packets by frame and gives frames out in the order of their numbers.
+    """Collects packets by frame, and returns frames in the order of their numbers.
 
-    schemes: with which the stations encode, by their names
-    sites_of: stations that receive in an announced frame, on one of its bands at least; None: all
+    A station that was silent in `patience` of its frames in a row is not waited for until its next
+    packet.
 
-    A station that was silent for `patience` of its frames in a row is not waited for until it is
-    heard again.
-
+    schemes: name of the scheme with which each station encodes, by station
+    patience: frames without a packet after which a station counts as absent
     on_fault(event, reason): called for everything that is refused
+    sites_of: stations that receive in an announced frame, on at least one of its bands; None: all
     """
 
     def __init__(
@@ -62,7 +68,7 @@ class PacketCollector:
         self._patience = patience
         self._on_fault = on_fault
         self._sites_of = sites_of or (lambda announcement: self._sites)
-        self._max_early = max(EARLY_FRAMES * len(self._sites), FEWEST_EARLY_PACKETS)
+        self._max_early = max(EARLY_FRAMES * len(self._sites), MIN_EARLY_PACKETS)
         self._order: FrameOrder[Announcement] = FrameOrder("frames", on_fault)
         self._early: OrderedDict[tuple[int, int, str], Packet] = OrderedDict()
         self._run: int | None = None
@@ -70,101 +76,116 @@ class PacketCollector:
 
     @property
     def run(self) -> int | None:
-        """The run whose frames are gathered."""
+        """Run whose frames are collected."""
         return self._run
 
     @property
     def num_early(self) -> int:
-        """Packets that wait for the announcement of their frame."""
+        """Number of packets that wait for the announcement of their frame."""
         return len(self._early)
 
     @property
     def absent(self) -> tuple[str, ...]:
-        """Receivers that are not waited for."""
-        return tuple(site for site in self._sites if self._silent[site] >= self._patience)
+        """Names of the stations that are not waited for."""
+        return tuple(site for site in self._sites if not self._is_present(site))
+
+    def _is_present(self, site: str) -> bool:
+        return self._silent[site] < self._patience
 
     def announce(self, announcement: Announcement) -> tuple[Announcement, ...]:
-        """The frames that this opens: one; none when it is stale; two when it shows that a
-        recording plays again.
+        """Open the frame of an announcement.
+
+        Returns the announcements of the frames that are opened: one; none where it is stale; two
+        where it shows that a recording plays again.
         """
         turns = self._order.take(announcement.frame, announcement)
         for turn in turns:
             if turn.begins:
                 self._begin(turn.frame.run)
             self._open_frame(turn.item)
-        if self._order.aside is None:
-            self._forget_late()
+        if self._order.set_aside is None:
+            self._drop_late()
         return tuple(turn.item for turn in turns)
 
     def add(self, packet: Packet) -> bool:
-        """Take in a packet; False when it is refused."""
+        """Add a packet. Returns False where it is refused."""
         fault = self._fault(packet)
         if fault is not None:
             self._on_fault(*fault)
             return False
         self._silent[packet.site] = 0
+
+        # a packet of an announced frame
         frame = packet.frame
         if frame.run == self._run and frame.number in self._open:
             self._open[frame.number].packets[packet.site] = packet
             return True
+
+        # one that is ahead of its announcement
         self._early[(frame.run, frame.number, packet.site)] = packet
         if len(self._early) > self._max_early:
             (_, number, site), _ = self._early.popitem(last=False)
             self._on_fault(
                 "packets_unannounced",
-                f"packet of '{site}' for frame {number}, which nobody announced, is left out: "
+                f"packet of '{site}' for frame {number}, which was not announced, is left out: "
                 f"{self._max_early} packets wait for their announcements",
             )
         return True
 
     def complete(self) -> list[CollectedFrame]:
-        """Close frames up to the newest one that every awaited station has answered."""
-        done = [number for number, opened in self._open.items() if self._is_answered(opened)]
-        return self._close(max(done)) if done else []
+        """Close the frames up to the newest one with the packets of all awaited stations."""
+        answered = [number for number, opened in self._open.items() if self._is_answered(opened)]
+        return self._close(max(answered)) if answered else []
 
     def _is_answered(self, opened: _OpenFrame) -> bool:
-        """Whether all packets of a frame that are waited for are in, and some are."""
-        awaited = [site for site in opened.sites if self._silent[site] < self._patience]
+        """Return whether a frame has the packets of all awaited stations, and of one at least."""
+        awaited = [site for site in opened.sites if self._is_present(site)]
         return bool(awaited) and all(site in opened.packets for site in awaited)
 
     def expire(self, announcement: Announcement) -> list[CollectedFrame]:
-        """Close frames up to one whose deadline has passed; none when that one is closed, or of an
-        earlier pass.
+        """Close the frames up to one whose deadline has passed.
+
+        Returns none where that frame is closed already, or was announced when the recording played
+        before.
         """
         opened = self._open.get(announcement.frame.number)
         is_open = opened is not None and opened.announcement is announcement
         return self._close(announcement.frame.number) if is_open else []
 
     def _begin(self, run: int | None) -> None:
+        """Reset for the first frame of a run."""
         if self._run is not None:
             self._on_fault("restarts", f"run {run} began")
-        self._run, self._closed = run, -1
+        self._run = run
+        self._closed = -1
         self._open: dict[int, _OpenFrame] = {}
         self._silent = dict.fromkeys(self._sites, 0)
 
     def _open_frame(self, announcement: Announcement) -> None:
+        """Open a frame with the packets that arrived before its announcement."""
         frame = announcement.frame
         receiving = self._sites_of(announcement)
         sites = tuple(site for site in self._sites if site in receiving)
-        opened = self._open[frame.number] = _OpenFrame(announcement, sites)
+        opened = _OpenFrame(announcement, sites)
+        self._open[frame.number] = opened
         for site in self._sites:
             packet = self._early.pop((frame.run, frame.number, site), None)
             if packet is not None:
                 opened.packets[site] = packet
 
-    def _forget_late(self) -> None:
-        """Packets that were kept for a recording that did not play again."""
+    def _drop_late(self) -> None:
+        """Drop the packets that were kept for a recording that did not play again."""
         for run, number, site in [*self._early]:
             if run == self._run and number <= self._closed:
                 del self._early[run, number, site]
-                self._on_fault(
-                    "packets_late",
-                    f"packet of '{site}' for frame {number} came after it was decoded",
-                )
+                self._on_fault(*_late(site, number))
 
     def _fault(self, packet: Packet) -> tuple[str, str] | None:
-        """Event and reason of a packet that cannot be used."""
-        site, frame = packet.site, packet.frame
+        """Diagnostics counter and reason of a packet that cannot be used; else None."""
+        site = packet.site
+        frame = packet.frame
+
+        # a station and a scheme of the scene
         if site not in self._sites:
             known = ", ".join(self._sites)
             return "packets_of_unknown_site", f"site '{site}' is not in the scene; it has {known}"
@@ -174,27 +195,27 @@ class PacketCollector:
                 f"'{site}' encodes with scheme '{packet.scheme}', but the center expects "
                 f"'{self._schemes[site]}' of it; give both nodes the same parameter scheme",
             )
+
+        # the first packet of an open frame
         opened = self._open.get(frame.number) if frame.run == self._run else None
         if opened is not None and site in opened.packets:
             return "packets_repeated", f"second packet of '{site}' for frame {frame.number}"
-        aside = self._order.aside
+
+        # of a recording that plays again, unless the next announcement shows that it does not
+        aside = self._order.set_aside
         if aside is not None and frame.run == aside.run and frame.number >= aside.number:
-            return (
-                None  # of a recording that plays again, unless the next announcement says otherwise
-            )
+            return None
+
+        # neither of an earlier run nor of a decoded frame
         if self._order.has_ended(frame.run):
             return "packets_stale", f"packet of '{site}' is of an earlier run"
-        if frame.run != self._run:
-            return None
-        if frame.number <= self._closed:
+        if frame.run == self._run and frame.number <= self._closed:
             self._silent[site] = 0
-            return (
-                "packets_late",
-                f"packet of '{site}' for frame {frame.number} came after it was decoded",
-            )
+            return _late(site, frame.number)
         return None
 
     def _close(self, last: int) -> list[CollectedFrame]:
+        """Close the open frames up to a number, and count the silent stations."""
         closed = []
         for number in [number for number in self._open if number <= last]:
             opened = self._open.pop(number)
@@ -206,13 +227,23 @@ class PacketCollector:
         return closed
 
 
+def _late(site: str, number: int) -> tuple[str, str]:
+    """Diagnostics counter and reason of a packet whose frame was decoded without it."""
+    return "packets_late", f"packet of '{site}' for frame {number} came after it was decoded"
+
+
 def decode_trusted(
     decoder: Decoder, packets: Mapping[str, bytes], frame: Frame
 ) -> tuple[tuple[Detection, ...], dict[str, PacketError]]:
-    """Detections from the packets that the decoder accepts; the errors of those it refuses, by
-    receiver.
+    """Decode a frame from the packets that the decoder accepts.
+
+    packets: by receiver
+
+    Returns the detections, and the errors of the packets that it refuses, by receiver.
+    Raises PacketError where the decoder refuses a packet that it was not given.
     """
-    trusted, refused = dict(packets), {}
+    trusted = dict(packets)
+    refused: dict[str, PacketError] = {}
     while True:
         try:
             return decoder.decode(trusted, frame), refused

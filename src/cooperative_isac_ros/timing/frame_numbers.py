@@ -1,15 +1,17 @@
-"""Numbers of frames from their stamps, so that a gap of time is a gap of numbers."""
+"""Frame numbers from stamps: a gap in time is a gap in the numbers."""
 
 from __future__ import annotations
 
-# [s] A clock that goes further from one frame to the next was set, and numbers go on without a gap.
+# Longest step of the clock from one frame to the next, s: after a larger one, or a step back, the
+# clock was set, and numbers continue without a gap.
 LONGEST_GAP_S = 10.0
 
 
 class FrameNumbers:
-    """Frame k of a run is stamped k periods after frame 0.
+    """Numbers of the frames of a run; frame k is stamped k periods after frame 0.
 
-    rate_hz: frames per second; start_ns: stamp of frame 0, None where the run has not begun.
+    rate_hz: frames per second
+    start_ns: stamp of frame 0, ns; None where the run has not begun
     """
 
     def __init__(self, rate_hz: float, start_ns: int | None = None):
@@ -19,24 +21,25 @@ class FrameNumbers:
 
     @property
     def start_ns(self) -> int | None:
-        """Stamp of frame 0 [ns]; None before the first frame."""
+        """Stamp of frame 0, ns; None before the first frame."""
         return self._start_ns
 
     def at(self, stamp_ns: int) -> int:
-        """Number of the frame at a stamp [ns]; numbers grow, also where the clock is set."""
+        """Number of the frame with a stamp in ns; numbers grow even where the clock is set."""
         if self._start_ns is None or (self._last is None and stamp_ns < self._start_ns):
             self._start_ns = stamp_ns
-        number = self._count(stamp_ns - self._start_ns)
+        number = self._periods(stamp_ns - self._start_ns)
 
-        # The clock went back, or further ahead than frames can be missing
+        # the clock was set: the frame takes the next number, and frame 0 moves with the clock
         if self._last is not None:
-            longest = max(self._count(LONGEST_GAP_S * 1e9), 1)
-            if not 0 < number - self._last <= longest:
+            longest_gap = max(self._periods(LONGEST_GAP_S * 1e9), 1)
+            if not 0 < number - self._last <= longest_gap:
                 number = self._last + 1
                 self._start_ns = stamp_ns - round(number * 1e9 / self._rate_hz)
 
         self._last = number
         return number
 
-    def _count(self, elapsed_ns: float) -> int:
+    def _periods(self, elapsed_ns: float) -> int:
+        """Number of frame periods in a time in ns."""
         return round(elapsed_ns * 1e-9 * self._rate_hz)

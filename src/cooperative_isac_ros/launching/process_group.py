@@ -1,4 +1,4 @@
-"""Node processes: started together, watched, and ended together whatever happens."""
+"""Process group of the nodes of a scene: started, polled and ended together."""
 
 from __future__ import annotations
 
@@ -19,13 +19,20 @@ from cooperative_isac_ros.messages.plain_text import plain_lines
 from cooperative_isac_ros.processes.fork_server import ForkedNode, ForkServer, ForkServerLost
 from cooperative_isac_ros.processes.kernel import IS_LINUX, end_with_parent
 
+# Signals by which nodes are ended, and how long each may take, s.
 GRACE_S = ((signal.SIGINT, 8.0), (signal.SIGTERM, 2.0), (signal.SIGKILL, 5.0))
+# Interval at which ending nodes are polled, s.
+POLL_EVERY_S = 0.02
+# Lines of a crashed node's log that are shown.
 LAST_LINES = 15
 
 
 @dataclass(frozen=True)
 class Crash:
-    """A node that ended by itself, with what it said last."""
+    """Node that ended by itself.
+
+    last_output: last lines of its log
+    """
 
     name: str
     exit_code: int
@@ -33,19 +40,22 @@ class Crash:
 
     @property
     def reason(self) -> str:
-        """How it ended, in words."""
+        """Exit code or signal, as text."""
         return f"signal {-self.exit_code}" if self.exit_code < 0 else f"exit code {self.exit_code}"
 
 
 def node_command(spec: NodeSpec, parameter_file: Path) -> list[str]:
-    """Command line of a node whose parameters lie in a file."""
+    """Command line of a node whose parameters are in a file."""
+    # name, namespace and remappings
     namespace = f"/{spec.namespace.strip('/')}"
     renames = (("__node", spec.name), ("__ns", namespace), *spec.remappings)
     remaps = [part for old, new in renames for part in ("-r", f"{old}:={new}")]
-    # Of two files, the later one's value counts.
+
+    # parameters: a later file overrides an earlier one
     files = [str(parameter_file), *filter(None, [spec.params_file])]
     parameters = [part for file in files for part in ("--params-file", file)]
-    # The name of its keys, where SROS 2 is on.
+
+    # enclave of its keys, for SROS 2
     enclave = ["--enclave", spec.full_name]
     level = ["--log-level", spec.log_level] if spec.log_level else []
     return [
@@ -62,11 +72,13 @@ def node_command(spec: NodeSpec, parameter_file: Path) -> list[str]:
 
 
 class ProcessGroup:
-    """The processes of one scene; leaving the context ends them all. Files go to a folder.
+    """Processes of the nodes of one scene; leaving the context ends them.
 
-    A fork server makes them, while there is one; else each is a program of its own. Those a thread
-    of its own starts: a process inherits how far its thread stands back, and one that is started
-    again must not stand back further than before, as who watches it does by then.
+    Nodes are forked by a fork server, as long as there is one; else each is a program. Programs are
+    started from a thread of their own: a process inherits the niceness of the thread that starts
+    it, and the thread that restarts a node has raised its niceness by then.
+
+    folder: for parameter files and logs
     """
 
     def __init__(self, folder: Path, server: ForkServer | None = None):
@@ -85,9 +97,9 @@ class ProcessGroup:
         self._leave_server()
 
     def start(self, spec: NodeSpec) -> None:
-        """Start one node, or start it again; its output goes to a log file of its name.
+        """Start or restart a node; its output goes to `<name>.log` in the folder.
 
-        Raises OSError: its files cannot be written, or there is no room for a process.
+        Raises OSError where its files cannot be written, or the process cannot be created.
         """
         stem = spec.full_name.strip("/").replace("/", ".")
         parameter_file = self._folder / f"{stem}.yaml"
@@ -102,12 +114,15 @@ class ProcessGroup:
     def _process(
         self, command: list[str], environment: dict[str, str], log: BinaryIO
     ) -> subprocess.Popen | ForkedNode:
-        """A new process of a node."""
+        """Create the process of a node."""
+        # by the fork server
         if self._server is not None:
             try:
                 return self._server.start(command, environment, log)
             except ForkServerLost:
                 self._leave_server()
+
+        # as a program
         started = self._starter.submit(
             subprocess.Popen,
             command,
@@ -121,13 +136,13 @@ class ProcessGroup:
         return started.result()
 
     def _leave_server(self) -> None:
-        """From here on nodes are programs of their own."""
+        """Close the fork server; from here on nodes are started as programs."""
         if self._server is not None:
             self._server.close()
             self._server = None
 
     def ended(self) -> tuple[Crash, ...]:
-        """The nodes that ended by themselves."""
+        """Nodes that ended by themselves."""
         return tuple(
             self._crash(name, exit_code)
             for name, process in self._processes.items()
@@ -135,26 +150,27 @@ class ProcessGroup:
         )
 
     def crashed(self) -> Crash | None:
-        """The first node that ended by itself."""
+        """First node that ended by itself; None where all run."""
         return next(iter(self.ended()), None)
 
     def kill(self, name: str) -> None:
-        """End a node that does not answer; it counts as one that ended by itself."""
+        """Kill a node that does not respond; it counts as one that ended by itself."""
         process = self._processes[name]
         if process.poll() is None:
             _signal_group(process, signal.SIGKILL)
 
     def interrupt(self) -> None:
-        """Ask all nodes to end, and wait for none; from any thread."""
+        """Send SIGINT to all nodes, without waiting for them. Thread-safe."""
         for process in list(self._processes.values()):
             if process.poll() is None:
                 _signal_group(process, signal.SIGINT)
 
     def drop(self, name: str) -> None:
-        """Look no more after a node that ended."""
+        """Remove a node that ended from the group."""
         self._processes.pop(name)
 
     def _crash(self, name: str, exit_code: int) -> Crash:
+        """Report of a node that ended, with the end of its log."""
         try:
             text = self._log(name).read_text(errors="replace")
         except OSError:
@@ -163,7 +179,10 @@ class ProcessGroup:
         return Crash(name, exit_code, plain_lines("\n".join(lines)))
 
     def stop(self, names: Sequence[str] | None = None) -> None:
-        """End nodes (all by default): ask, insist, then kill."""
+        """End nodes by the signals of GRACE_S, one after the other.
+
+        names: full names; None: all nodes
+        """
         processes = [
             self._processes.pop(name)
             for name in list(names or self._processes)
@@ -173,25 +192,24 @@ class ProcessGroup:
             for process in processes:
                 if process.poll() is None:
                     _signal_group(process, number)
-            deadline = time.monotonic() + grace_s
-            while (
-                any(process.poll() is None for process in processes) and time.monotonic() < deadline
-            ):
-                time.sleep(0.02)
+            deadline_s = time.monotonic() + grace_s
+            while any(process.poll() is None for process in processes):
+                if time.monotonic() >= deadline_s:
+                    break
+                time.sleep(POLL_EVERY_S)
 
     def _log(self, name: str) -> Path:
         return self._folder / f"{name.strip('/').replace('/', '.')}.log"
 
 
 def _signal_group(process: subprocess.Popen | ForkedNode, number: int) -> None:
+    """Send a signal to a node and its own children."""
     with contextlib.suppress(ProcessLookupError):
         os.killpg(process.pid, number)
 
 
 def _end_with_parent(parent: int):
-    """What a child does before it becomes a node: ask the kernel for SIGTERM when its parent dies
-    (Linux).
-    """
+    """Function that a child calls before exec, to get SIGTERM when its parent dies; Linux only."""
     if not IS_LINUX:
         return None
 

@@ -1,4 +1,4 @@
-"""ROS 2 started also where its log folder cannot be written."""
+"""Start of ROS 2, also where its log folder is not writable."""
 
 from __future__ import annotations
 
@@ -12,24 +12,24 @@ from rclpy.signals import SignalHandlerOptions
 
 from cooperative_isac.output.files import OutputError, check_folder
 
-# Messages go to standard error as ever; there is no file of them beside.
+# ROS arguments that disable the log file; messages still go to standard error.
 NO_LOG_FILE = ("--ros-args", "--disable-external-lib-logs")
 
 
 def start_ros(
     args: Sequence[str] | None = None, signals: SignalHandlerOptions = SignalHandlerOptions.ALL
 ) -> None:
-    """Initialize rclpy; without a log folder that can be written, it keeps no log file.
+    """Initialize rclpy, without a log file where its folder is not writable.
 
-    args: command line with ROS arguments; that of the process when None
-    signals: which signals rclpy handles
+    args: command line with ROS arguments; None: that of the process
+    signals: signals that rclpy handles
     """
     given = sys.argv if args is None else args
     rclpy.init(args=with_log_place(given), signal_handler_options=signals)
 
 
 def with_log_place(args: Sequence[str]) -> list[str]:
-    """A command line with the ROS arguments that it needs where no log file can be written."""
+    """Command line, with NO_LOG_FILE where the log folder is not writable."""
     return [*args] if _log_folder_is_writable() else [*args, *NO_LOG_FILE]
 
 
@@ -45,9 +45,11 @@ def _log_folder_is_writable() -> bool:
 
 
 def log_folder(variables) -> Path | None:
-    """Where ROS 2 writes its log files (rcl_logging_interface); None where no variable says it.
+    """Folder of ROS 2's log files, by the rules of rcl_logging_interface.
 
     variables: environment variables by name
+
+    Returns None where no variable determines it.
     """
     if variables.get("ROS_LOG_DIR"):
         return _expanded(variables["ROS_LOG_DIR"], variables)
@@ -59,7 +61,7 @@ def log_folder(variables) -> Path | None:
 
 
 def _expanded(text: str, variables, *parts: str) -> Path | None:
-    """A path whose leading ~ stands for HOME; None where there is none."""
+    """Path with a leading ~ replaced by HOME; None where HOME is not set."""
     if not text.startswith("~"):
         return Path(text, *parts)
     if not variables.get("HOME"):

@@ -54,7 +54,7 @@ class VariantEncoder(Encoder):
 
     def encode(self, echoes, frame):
         band = self.scene.band
-        latents = self.network.encoded(echoes[band].samples, frame.on(band), self.station)
+        latents = self.network.encode(echoes[band].samples, frame.on(band), self.station)
         codebook = self.network.codebook(self.station)
         sent = codebook.lookup(codebook.nearest(latents)) if self.variant.quantized else latents
         return sent.numpy().tobytes()
@@ -77,13 +77,13 @@ class VariantDecoder(Decoder):
             torch.stack(latents)[None], torch.ones(1, len(latents)), torch.empty(1, 0)
         )
         consensus.MAX_OUTLIERS = self.variant.max_outliers
-        return detections(self.scene, self.network.read(self._changed(output)), tuple(packets))
+        return detections(self.scene, self.network.decode(self._changed(output)), tuple(packets))
 
     def _changed(self, output: PlaneOutput) -> PlaneOutput:
         if self.variant.lengths:
             return output
-        useless = output.length.log_deviation + USELESS
-        return replace(output, length=replace(output.length, log_deviation=useless))
+        useless = output.length.log_std + USELESS
+        return replace(output, length=replace(output.length, log_std=useless))
 
 
 class VariantScheme(LearnedScheme):

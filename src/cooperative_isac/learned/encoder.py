@@ -17,7 +17,7 @@ NORMALIZER_SHARE, LEAST_VARIANCE = (
 FAST = torch.channels_last_3d  # for 3-D convolutions of stride 1 on a processor
 
 
-def reduced(shape: tuple[int, ...], layers: int) -> tuple[int, ...]:
+def downsampled_shape(shape: tuple[int, ...], layers: int) -> tuple[int, ...]:
     """Shape of a tensor's axes after so many halving convolutions. ValueError where an axis
     vanishes.
     """
@@ -29,7 +29,7 @@ def reduced(shape: tuple[int, ...], layers: int) -> tuple[int, ...]:
     return small
 
 
-def fourfold(hidden: int, layers: int) -> tuple[int, ...]:
+def channel_widths(hidden: int, layers: int) -> tuple[int, ...]:
     """Channels after each halving convolution, that grow fourfold up to hidden.
 
     All but the last are not in CF; these give its 1.2 million parameters.
@@ -122,4 +122,4 @@ class ElementMean(nn.Module):
 
 def latent_count(shape: tuple[int, ...], layers: int) -> int:
     """Number of latents L of an observation of that shape."""
-    return prod(reduced(shape, layers))
+    return prod(downsampled_shape(shape, layers))

@@ -33,7 +33,7 @@ class Truth:
 
 
 @dataclass(frozen=True)
-class Found:
+class Predictions:
     """What a network found: presence [batch, Q], float32, probabilities; state [batch, Q, 2
     dimension], float32, location [m] then velocity [m/s]; deviation: its standard deviations, same
     shape.
@@ -41,7 +41,7 @@ class Found:
 
     presence: Tensor
     state: Tensor
-    deviation: Tensor
+    std: Tensor
 
 
 class Network(nn.Module, ABC):
@@ -70,7 +70,7 @@ class Network(nn.Module, ABC):
         self.encoders, self.codebooks = nn.ModuleDict(), nn.ModuleDict()
         self.register_buffer("deviation", torch.ones(2 * scene.dimension))
 
-    def first_weights(self) -> None:
+    def init_weights(self) -> None:
         """Choose the weights that training begins with; as they are, unless a network knows
         better.
         """
@@ -101,7 +101,7 @@ class Network(nn.Module, ABC):
         return f"{self.kind} {self.config}"
 
     @abstractmethod
-    def observe(self, echo: np.ndarray, frame: Signal, receiver: str) -> np.ndarray:
+    def encoder_input(self, echo: np.ndarray, frame: Signal, receiver: str) -> np.ndarray:
         """What one encoder takes: fixed arithmetic at the access point, nothing learned, so it may
         be cached.
 
@@ -110,14 +110,14 @@ class Network(nn.Module, ABC):
         of order one: it survives float16.
         """
 
-    def encoded(self, echo: np.ndarray, frame: Signal, receiver: str) -> Tensor:
+    def encode(self, echo: np.ndarray, frame: Signal, receiver: str) -> Tensor:
         """Latents [L, D] of one receiver's echo; arguments as in observe."""
-        return self.encoders[receiver](torch.from_numpy(self.observe(echo, frame, receiver))[None])[
-            0
-        ]
+        return self.encoders[receiver](
+            torch.from_numpy(self.encoder_input(echo, frame, receiver))[None]
+        )[0]
 
     @abstractmethod
-    def knowledge(self, frame: Signal) -> np.ndarray:
+    def side_information(self, frame: Signal) -> np.ndarray:
         """What the center takes of the transmitted frame itself, float32, of order one, or
         empty.
         """
@@ -127,5 +127,5 @@ class Network(nn.Module, ABC):
         """Estimation loss of a batch, a scalar (CF eq. 17); targets have no order."""
 
     @abstractmethod
-    def read(self, output) -> Found:
+    def decode(self, output) -> Predictions:
         """Targets of a batch from the center's output."""

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from cooperative_isac.learned.network import Found, Truth
+from cooperative_isac.learned.network import Predictions, Truth
 from cooperative_isac.scene.model import Scene
 
 PRESENCE_WEIGHT = 0.1
@@ -50,10 +50,10 @@ class TargetHead(nn.Module):
         """States [..., 2 dimension] in m and m/s between 0 and 1."""
         return (state - self.low) / (self.high - self.low)
 
-    def read(self, output: Tensor, deviation: Tensor) -> Found:
+    def decode(self, output: Tensor, deviation: Tensor) -> Predictions:
         """The targets that an output tells, each with the same deviation [2 dimension]."""
         state = self.low + output[..., 1:].float() * (self.high - self.low)
-        return Found(output[..., 0].float().sigmoid(), state, deviation.expand_as(state))
+        return Predictions(output[..., 0].float().sigmoid(), state, deviation.expand_as(state))
 
     def loss(self, output: Tensor, truth: Truth, error: str = "squared") -> Tensor:
         """Loss of a batch, a scalar: set_loss on normalized labels."""

@@ -123,7 +123,7 @@ def load_weights(path: Path, scene: Scene) -> Network:
     return network.eval().requires_grad_(False)
 
 
-def begin_with(network: Network, path: Path) -> None:
+def initialize_from(network: Network, path: Path) -> None:
     """Give a network the parameters of a file, also of one for another scene.
 
     Codebooks and statistics stay as they are. WeightsError when it is another network's.

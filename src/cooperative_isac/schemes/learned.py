@@ -17,7 +17,7 @@ from cooperative_isac.fronthaul.raw_packet import FORMAT as RAW_ECHO
 from cooperative_isac.fronthaul.raw_packet import unpack_echo
 from cooperative_isac.fusion.detection import Detection
 from cooperative_isac.learned.latent_packet import INDICES, LATENTS, LatentCodec
-from cooperative_isac.learned.network import Found
+from cooperative_isac.learned.network import Predictions
 from cooperative_isac.learned.weights import WEIGHTS_FILE, load_weights
 from cooperative_isac.scene.model import Scene
 from cooperative_isac.schemes.contract import Decoder, Encoder, PacketError, Scheme
@@ -110,7 +110,7 @@ class LatentEncoder(Encoder):
         noise_power_w = self.scene.propagation.noise_power_w
         samples = without_overflow(at_noise_power(echoes[self.scene.band], noise_power_w))
         cleaned = self._static.clean(samples, signal, frame.time_s)
-        latents = self._codec.network.encoded(cleaned, signal, self.station)
+        latents = self._codec.network.encode(cleaned, signal, self.station)
         return self._codec.pack(latents, self.station, frame.number)
 
 
@@ -136,8 +136,8 @@ class LatentDecoder(Decoder):
         stacked = torch.stack([latents.get(name, missing) for name in network.receivers])
         heard = torch.tensor([float(name in latents) for name in network.receivers])
 
-        knowledge = torch.from_numpy(network.knowledge(frame.on(self.scene.band)))
-        found = network.read(network.center(stacked[None], heard[None], knowledge[None]))
+        side_information = torch.from_numpy(network.side_information(frame.on(self.scene.band)))
+        found = network.decode(network.center(stacked[None], heard[None], side_information[None]))
         return detections(self.scene, found, tuple(latents))
 
     def unpacked(self, packet: bytes, station: str, frame: Frame) -> Tensor:
@@ -161,18 +161,18 @@ class CentralDecoder(LatentDecoder):
         signal = frame.on(self.scene.band)
         echo = unpack_echo(self.scene, self.scene.grid, station, frame.number, packet)
         echo = self._static[station].clean(echo, signal, frame.time_s)
-        latents = self.codec.network.encoded(echo, signal, station)
+        latents = self.codec.network.encode(echo, signal, station)
         if not torch.isfinite(latents).all():
             raise PacketError(station, "its echo is too strong to be one")
         return latents
 
 
-def detections(scene: Scene, found: Found, sites: tuple[str, ...]) -> tuple[Detection, ...]:
+def detections(scene: Scene, found: Predictions, sites: tuple[str, ...]) -> tuple[Detection, ...]:
     """What a network found in one frame (a batch of one) that moves fast enough to be no
     clutter.
     """
     chosen = found.presence[0] > PRESENT
-    rows = zip(found.presence[0][chosen], found.state[0][chosen], found.deviation[0][chosen])
+    rows = zip(found.presence[0][chosen], found.state[0][chosen], found.std[0][chosen])
     all_found = [_detection(scene, *row, sites) for row in rows]
     return tuple(
         one

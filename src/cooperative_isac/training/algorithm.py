@@ -9,7 +9,7 @@ from typing import Protocol
 import torch
 from torch import Tensor, nn
 
-from cooperative_isac.learned.network import Found, Network
+from cooperative_isac.learned.network import Network, Predictions
 from cooperative_isac.learned.quantizer import Codebook, commitment, perplexity
 from cooperative_isac.training.batches import Batch
 
@@ -31,7 +31,7 @@ class Optimization:
 class AccessPoint(Protocol):
     """One receiver as the center sees it: here, or in another process."""
 
-    def take(self, batch: Batch, training: bool) -> None:
+    def load_batch(self, batch: Batch, training: bool) -> None:
         """Begin to work on a batch."""
 
     def latents(self) -> Tensor:
@@ -41,13 +41,13 @@ class AccessPoint(Protocol):
         In training the codebook follows them (line 10).
         """
 
-    def learn(self, gradient: Tensor, learning_rate: float) -> None:
+    def update(self, gradient: Tensor, learning_rate: float) -> None:
         """Take the gradient of what was sent, [batch, L, D], and update the encoder (line 16)."""
 
     def report(self) -> dict[str, float]:
         """Figures of the last training step: commitment, perplexity."""
 
-    def hand_over(self, network: Network) -> None:
+    def export(self, network: Network) -> None:
         """Put the encoder and codebook as they are now into a network at the center."""
 
     def state_dict(self) -> dict:
@@ -86,7 +86,7 @@ class LocalAccessPoint:
         if self.codebook:
             self.codebook.load_state_dict(parameters["codebook"])
 
-    def take(self, batch: Batch, training: bool) -> None:
+    def load_batch(self, batch: Batch, training: bool) -> None:
         """Begin to work on a batch; see AccessPoint.take."""
         self._observations, self._training = batch.observations[self.name], training
 
@@ -116,7 +116,7 @@ class LocalAccessPoint:
         self.codebook.follow(self._latents.detach(), indices, self.generator)
         return codewords
 
-    def learn(self, gradient: Tensor, learning_rate: float) -> None:
+    def update(self, gradient: Tensor, learning_rate: float) -> None:
         """The gradient of the codewords is taken for that of the latents: the straight-through
         estimator.
         """
@@ -132,7 +132,7 @@ class LocalAccessPoint:
         """Figures of the last training step; see AccessPoint.report."""
         return self._report
 
-    def hand_over(self, network: Network) -> None:
+    def export(self, network: Network) -> None:
         """Put encoder and codebook into a network; see AccessPoint.hand_over."""
         if network.encoders[self.name] is not self.encoder:
             network.encoders[self.name].load_state_dict(self.encoder.state_dict())
@@ -170,7 +170,7 @@ class HeldAccessPoint(LocalAccessPoint):
     def __init__(self, name: str, codebook: Codebook | None, optimization: Optimization, seed: int):
         super().__init__(name, nn.Identity(), codebook, optimization, seed)
 
-    def hand_over(self, network: Network) -> None:
+    def export(self, network: Network) -> None:
         """Nothing: the network has the encoder, and the codebook is its own."""
 
 
@@ -181,7 +181,7 @@ class Center:
         self.network, self.optimization = network, optimization
         self.optimizer = adam(network.center, optimization)
 
-    def learn(
+    def update(
         self, latents: Tensor, heard: Tensor, batch: Batch, learning_rate: float
     ) -> tuple[float, Tensor]:
         """One training step (lines 12-14): the loss, and its gradient [batch, M, L, D] for the
@@ -193,20 +193,22 @@ class Center:
         latents = latents.requires_grad_()
         self.optimizer.zero_grad()
         with autocast(latents.device, self.optimization):
-            output = self.network.center(latents * heard[:, :, None, None], heard, batch.knowledge)
+            output = self.network.center(
+                latents * heard[:, :, None, None], heard, batch.side_information
+            )
             loss = self.network.loss(output, batch.truth)
         loss.backward()
         step(self.optimizer, self.network.center, learning_rate, self.optimization)
         assert latents.grad is not None  # the loss depends on them
         return float(loss.detach()), latents.grad
 
-    def judge(self, latents: Tensor, batch: Batch) -> tuple[float, Found]:
+    def evaluate(self, latents: Tensor, batch: Batch) -> tuple[float, Predictions]:
         """Loss of a batch, and what was found in it, without learning."""
         assert batch.truth is not None  # the center has it
         heard = torch.ones(latents.shape[:2], device=latents.device)
         with torch.no_grad(), autocast(latents.device, self.optimization):
-            output = self.network.center(latents, heard, batch.knowledge)
-            return float(self.network.loss(output, batch.truth)), self.network.read(output)
+            output = self.network.center(latents, heard, batch.side_information)
+            return float(self.network.loss(output, batch.truth)), self.network.decode(output)
 
     def state_dict(self) -> dict:
         """All that goes on with training after an interruption."""
@@ -232,16 +234,16 @@ def train_step(
     Center.learn.
     """
     latents = all_latents(access_points, batch, training=True)
-    loss, gradients = center.learn(latents, heard, batch, learning_rate)
+    loss, gradients = center.update(latents, heard, batch, learning_rate)
     for access_point, gradient in zip(access_points, gradients.unbind(1)):
-        access_point.learn(gradient, learning_rate)
+        access_point.update(gradient, learning_rate)
     return loss
 
 
 def all_latents(access_points: Sequence[AccessPoint], batch: Batch, training: bool) -> Tensor:
     """Latents of all access points, which work at the same time, [batch, M, L, D]."""
     for access_point in access_points:
-        access_point.take(batch, training)
+        access_point.load_batch(batch, training)
     return torch.stack([access_point.latents() for access_point in access_points], dim=1)
 
 

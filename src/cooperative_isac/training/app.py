@@ -122,7 +122,7 @@ def train(
         "patience": patience,
         "train_samples": samples,
         "validation_samples": validation_samples,
-        "drop_out": drop_out,
+        "receiver_dropout": drop_out,
         "seed": seed,
         "precision": precision,
         "hold_encoders": hold_encoders or None,
@@ -134,7 +134,7 @@ def train(
         from cooperative_isac.output.files import check_folder
         from cooperative_isac.scene.file.config import load_scene
         from cooperative_isac.training.command import make_job, run_job
-        from cooperative_isac.training.samples import Variety
+        from cooperative_isac.training.samples import SampleRanges
 
         loaded = _trainable(load_scene(scene))
         folder = out or Path("runs") / f"train-{loaded.name}-{scheme}"
@@ -142,8 +142,8 @@ def train(
         if cache is not None:
             check_folder(cache)
         chosen = {name: value for name, value in settings.items() if value is not None}
-        variety = Variety(targets, power_dbm, scatterers, timing_offset_s, frequency_offset_hz)
-        job = make_job(loaded, scheme, folder, chosen, variety, pairs(hyperparameters or []), data)
+        ranges = SampleRanges(targets, power_dbm, scatterers, timing_offset_s, frequency_offset_hz)
+        job = make_job(loaded, scheme, folder, chosen, ranges, pairs(hyperparameters or []), data)
         run_job(
             replace(job, begin=begin, cache=cache, num_workers=workers, device=device, half=half),
             make_console(),
@@ -166,10 +166,10 @@ def dataset(
         from cooperative_isac.scene.file.config import load_scene
         from cooperative_isac.training.progress_bar import progress
         from cooperative_isac.training.recordings import write_samples
-        from cooperative_isac.training.samples import DrawnSamples, Variety
+        from cooperative_isac.training.samples import DrawnSamples, SampleRanges
 
-        variety = Variety(targets, power_dbm, scatterers, timing_offset_s, frequency_offset_hz)
-        source = DrawnSamples(_trainable(load_scene(scene)), variety)
+        ranges = SampleRanges(targets, power_dbm, scatterers, timing_offset_s, frequency_offset_hz)
+        source = DrawnSamples(_trainable(load_scene(scene)), ranges)
         check_new_folder(out)
         with progress() as bar:
             task = bar.add_task(f"samples of {source.scene.name}", total=samples, note="")

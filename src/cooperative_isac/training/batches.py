@@ -31,7 +31,7 @@ class Batch:
 
     numbers: tuple[int, ...]
     observations: Mapping[str, Tensor]
-    knowledge: Tensor | None = None
+    side_information: Tensor | None = None
     truth: Truth | None = None
 
 
@@ -69,20 +69,20 @@ class Examples(Dataset):
         return example
 
     def _drawn(self, number: int) -> dict[str, np.ndarray]:
-        situation, network = self.source.situation(number), self.network
+        sample, network = self.source.sample(number), self.network
         example = {}
         for name in self.receivers:
-            echo = self.source.echo(situation, name)
-            example[f"observation/{name}"] = self._observed(echo, situation.frame, name)
+            echo = self.source.echo(sample, name)
+            example[f"observation/{name}"] = self._observed(echo, sample.frame, name)
         if self.at_center:
-            example["knowledge"] = network.knowledge(situation.frame)
+            example["knowledge"] = network.side_information(sample.frame)
             example["present"], example["state"] = truth_arrays(
-                situation.targets, network.config.num_targets, network.scene.dimension
+                sample.targets, network.config.num_targets, network.scene.dimension
             )
         return example
 
     def _observed(self, echo: np.ndarray, frame: Signal, receiver: str) -> np.ndarray:
-        return self.network.observe(self._static.clean(echo, frame), frame, receiver)
+        return self.network.encoder_input(self._static.clean(echo, frame), frame, receiver)
 
     def assemble(
         self, numbers: Sequence[int], tensors: Mapping[str, Tensor], device: torch.device
@@ -111,7 +111,7 @@ class EncodedExamples(Examples):
 
     def _observed(self, echo: np.ndarray, frame: Signal, receiver: str) -> np.ndarray:
         with torch.no_grad():
-            return self.network.encoded(self._static.clean(echo, frame), frame, receiver).numpy()
+            return self.network.encode(self._static.clean(echo, frame), frame, receiver).numpy()
 
 
 def truth_arrays(
@@ -143,7 +143,7 @@ def batches(
     listed = [[int(number) for number in group] for group in groups]
     context = "fork" if num_workers else None
     loader = DataLoader(
-        _Faultless(examples),
+        _ErrorsAsValues(examples),
         batch_sampler=listed,
         num_workers=num_workers,
         multiprocessing_context=context,
@@ -162,7 +162,7 @@ def epoch_groups(numbers: np.ndarray, batch_size: int, seed: int, epoch: int) ->
     return list(shuffled[:whole].reshape(-1, batch_size))
 
 
-class _Faultless(Dataset):
+class _ErrorsAsValues(Dataset):
     """Examples of which a fault is returned: torch wraps what a worker process raises in a
     traceback.
     """

@@ -63,8 +63,8 @@ class Cache:
             raise ValueError(f"{path}: is no description of a cache; {REMEDY}") from None
         if found != description:
             raise ValueError(
-                f"cache {self.folder} holds samples of another scene, network input, variety, "
-                f"number or held encoders; {REMEDY}"
+                f"cache {self.folder} holds samples of another scene, network input, sample "
+                f"ranges, number or held encoders; {REMEDY}"
             )
 
     def _open(self, name: str, shape: tuple[int, ...], dtype: str) -> np.ndarray:

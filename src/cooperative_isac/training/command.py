@@ -18,12 +18,12 @@ from cooperative_isac.learned.network import Network
 from cooperative_isac.scene.model import Scene
 from cooperative_isac.training.algorithm import Optimization
 from cooperative_isac.training.distributed import is_distributed
-from cooperative_isac.training.loop import Training, Watcher
+from cooperative_isac.training.loop import Callback, Training
 from cooperative_isac.training.progress_bar import progress
 from cooperative_isac.training.recipes import Recipe, recipe
 from cooperative_isac.training.recordings import RecordedSamples
-from cooperative_isac.training.run import Job, train_as_one_of_several, train_here
-from cooperative_isac.training.samples import Variety
+from cooperative_isac.training.run import Job, train_distributed, train_locally
+from cooperative_isac.training.samples import SampleRanges
 from cooperative_isac.training.settings import Settings
 
 # Kinds of devices that training is tested on.
@@ -44,7 +44,7 @@ def make_job(
     scheme: str,
     folder: Path,
     chosen: Mapping[str, object],
-    variety: Variety,
+    ranges: SampleRanges,
     hyperparameters: Mapping[str, object],
     data: Path | None,
 ) -> Job:
@@ -52,20 +52,18 @@ def make_job(
     None.
     """
     basis = recipe(scheme)
-    given = {name: value for name, value in vars(variety).items() if value is not None}
-    variety = replace(basis.variety, **given)
+    given = {name: value for name, value in vars(ranges).items() if value is not None}
+    ranges = replace(basis.ranges, **given)
     settings: dict[str, Any] = {**basis.settings, **chosen}
     names = {field.name for field in fields(Optimization)}
     optimization = Optimization(**{name: settings.pop(name) for name in names & settings.keys()})
-    most = {
-        "num_targets": max(variety.targets[1] if variety.targets else scene.draw.num_targets, 1)
-    }
+    most = {"num_targets": max(ranges.targets[1] if ranges.targets else scene.draw.num_targets, 1)}
     network = merged(merged(basis.network, most), hyperparameters)
     return Job(
         scene,
         scheme,
         Recipe(basis.kind, network),
-        Settings(**settings, variety=variety, optimization=optimization),
+        Settings(**settings, ranges=ranges, optimization=optimization),
         folder,
         RecordedSamples(scene, data.resolve()) if data else None,
     )
@@ -75,10 +73,10 @@ def run_job(job: Job, console: Console) -> None:
     """Train, with a progress bar and a line for each epoch; say where the weights are."""
     job = replace(job, device=_device(job.device, job.settings.hold_encoders))
     bar = progress()
-    watcher = ProgressWatcher(bar, console, job)
+    callback = ProgressCallback(bar, console, job)
     try:
         training = (
-            train_as_one_of_several(job, watcher) if is_distributed() else train_here(job, watcher)
+            train_distributed(job, callback) if is_distributed() else train_locally(job, callback)
         )
     finally:
         if bar.live.is_started:
@@ -87,7 +85,7 @@ def run_job(job: Job, console: Console) -> None:
         show(training, job, console)
 
 
-class ProgressWatcher(Watcher):
+class ProgressCallback(Callback):
     """Shows a run on the screen."""
 
     def __init__(self, bar: Progress, console: Console, job: Job):

@@ -22,7 +22,7 @@ from cooperative_isac.pipeline import paths_to
 from cooperative_isac.scene.arrays import steering_vectors
 from cooperative_isac.scene.model import Site
 from cooperative_isac.training.batches import Batch, Examples, truth_arrays
-from cooperative_isac.training.samples import TRAINING_SEED, DrawnSamples, Situation
+from cooperative_isac.training.samples import TRAINING_SEED, DrawnSamples, Sample
 from cooperative_isac.waveform.qam import constellation
 
 
@@ -45,22 +45,22 @@ class DeviceExamples(Examples):
             )
         self._modulation_order = source.scene.waveform.modulation_order
         most = (
-            source.variety.scatterers[1]
-            if source.variety.scatterers
+            source.ranges.scatterers[1]
+            if source.ranges.scatterers
             else source.scene.propagation.clutter.num_scatterers
         )
         self.num_paths = len(source.scene.transmitters) * (network.config.num_targets + most)
 
     def __getitem__(self, index: int) -> dict[str, np.ndarray]:
-        situation, scene = self.source.situation(index), self.network.scene
-        example = {"indices": situation.frame.indices, "precoders": situation.frame.precoders}
+        sample, scene = self.source.sample(index), self.network.scene
+        example = {"indices": sample.frame.indices, "precoders": sample.frame.precoders}
         for site in scene.receivers:
             example |= {
                 f"{site.name}/{name}": self._padded(value)
-                for name, value in _path_arrays(situation, site).items()
+                for name, value in _path_arrays(sample, site).items()
             }
         example["present"], example["state"] = truth_arrays(
-            situation.targets, self.network.config.num_targets, scene.dimension
+            sample.targets, self.network.config.num_targets, scene.dimension
         )
         return example
 
@@ -80,9 +80,12 @@ class DeviceExamples(Examples):
             }
             echo = echoes(streams, **parts) + self._noise(numbers, name, device)
             observations[name] = torch.stack([echo.real, echo.imag], dim=1)
-        knowledge = transmit_tensors(streams, tensors["precoders"])
+        side_information = transmit_tensors(streams, tensors["precoders"])
         return Batch(
-            tuple(numbers), observations, knowledge, Truth(tensors["present"], tensors["state"])
+            tuple(numbers),
+            observations,
+            side_information,
+            Truth(tensors["present"], tensors["state"]),
         )
 
     def _padded(self, values: np.ndarray) -> np.ndarray:
@@ -131,10 +134,10 @@ def transmit_tensors(streams: Tensor, precoders: Tensor) -> Tensor:
     return signal / (2 * signal.square().mean(dim=(1, 2, 3, 4), keepdim=True)).sqrt()
 
 
-def _path_arrays(situation: Situation, site: Site) -> dict[str, np.ndarray]:
+def _path_arrays(sample: Sample, site: Site) -> dict[str, np.ndarray]:
     """What `echoes` takes of one receiver's paths, in units of the noise."""
-    scene, frame = situation.scene, situation.frame
-    paths, generator = paths_to(scene, situation.number, site, situation.targets)
+    scene, frame = sample.scene, sample.frame
+    paths, generator = paths_to(scene, sample.number, site, sample.targets)
     paths = apparent_paths(paths, link_offsets(scene, site, 0.0))
     over_subcarriers, over_symbols = path_phases(frame.grid, paths.delay_s, paths.doppler_hz)
     jitter = clock_jitter(scene, frame.grid, site, generator)
@@ -142,16 +145,16 @@ def _path_arrays(situation: Situation, site: Site) -> dict[str, np.ndarray]:
         over_symbols = over_symbols * jitter[paths.transmitter]
     amplitude = paths.amplitude * scene.propagation.noise_power_w**-0.5
     return {
-        "gains": amplitude[:, None, None] * _stream_gains(situation, paths),
+        "gains": amplitude[:, None, None] * _stream_gains(sample, paths),
         "over_subcarriers": over_subcarriers.T,
         "over_symbols": over_symbols,
         "steering": steering_vectors(site.elements_m[::-1], paths.aoa, scene.grid.wavelength_m),
     }
 
 
-def _stream_gains(situation: Situation, paths: PathSet) -> np.ndarray:
+def _stream_gains(sample: Sample, paths: PathSet) -> np.ndarray:
     """a_t^T W of every path, [num_paths, num_groups, num_streams]."""
-    scene, frame = situation.scene, situation.frame
+    scene, frame = sample.scene, sample.frame
     gains = np.empty(
         (len(paths.delay_s), len(frame.precoders), frame.precoders.shape[2]), np.complex64
     )

@@ -67,7 +67,7 @@ class RemoteAccessPoint:
         }
         dist.send_object_list([state], self.rank)
 
-    def take(self, batch: Batch, training: bool) -> None:
+    def load_batch(self, batch: Batch, training: bool) -> None:
         """Begin to work on a batch; see AccessPoint.take."""
         self._batch_size = len(batch.numbers)
         self._ask(Command.TRAIN if training else Command.ENCODE, self._batch_size)
@@ -79,7 +79,7 @@ class RemoteAccessPoint:
         dist.recv(latents, self.rank)
         return latents
 
-    def learn(self, gradient: Tensor, learning_rate: float) -> None:
+    def update(self, gradient: Tensor, learning_rate: float) -> None:
         """Send the gradient of what was sent; see AccessPoint.learn."""
         self._ask(Command.LEARN)
         dist.send(torch.tensor(learning_rate, dtype=torch.float64), self.rank)
@@ -90,7 +90,7 @@ class RemoteAccessPoint:
         self._ask(Command.REPORT)
         return _receive(self.rank)
 
-    def hand_over(self, network: Network) -> None:
+    def export(self, network: Network) -> None:
         """Put encoder and codebook into a network; see AccessPoint.hand_over."""
         state = self.state_dict()
         network.encoders[self.name].load_state_dict(state["encoder"])
@@ -146,7 +146,7 @@ def _encode(
     numbers = torch.empty(batch_size, dtype=torch.int64)
     dist.recv(numbers, CENTER)
     batch = next(batches(examples, [numbers.tolist()], num_workers=0))
-    access_point.take(batch, training)
+    access_point.load_batch(batch, training)
     latents = access_point.latents().contiguous()
     dist.send(latents, CENTER)
     return latents
@@ -156,7 +156,7 @@ def _learn(access_point: LocalAccessPoint, sent: Tensor) -> None:
     learning_rate, gradient = torch.empty((), dtype=torch.float64), torch.empty_like(sent)
     dist.recv(learning_rate, CENTER)
     dist.recv(gradient, CENTER)
-    access_point.learn(gradient, float(learning_rate))
+    access_point.update(gradient, float(learning_rate))
 
 
 def _receive(rank: int) -> dict:

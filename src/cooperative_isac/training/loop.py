@@ -20,7 +20,7 @@ from cooperative_isac.training.score import ErrorLog
 from cooperative_isac.training.settings import Settings
 
 
-class Watcher:
+class Callback:
     """Hears how a run goes on; this one does nothing."""
 
     def begin(self, training: Training, network: Network) -> None:
@@ -65,17 +65,17 @@ class Training:
         if state is not None:
             self._restore(state)
 
-    def run(self, watcher: Watcher = Watcher()) -> None:
+    def run(self, callback: Callback = Callback()) -> None:
         """Train until the last epoch, or until validation has not improved for `patience`
         epochs.
         """
-        watcher.begin(self, self.center.network)
+        callback.begin(self, self.center.network)
         while self.epoch < self.settings.epochs and not self.stopped_early:
             began_s = time.monotonic()
-            watcher.begin_epoch(self.epoch, self.step)
-            self._train_epoch(watcher)
+            callback.begin_epoch(self.epoch, self.step)
+            self._train_epoch(callback)
             row = self._close_epoch(time.monotonic() - began_s)
-            watcher.end_epoch(row)
+            callback.end_epoch(row)
 
     @property
     def steps_per_epoch(self) -> int:
@@ -87,14 +87,14 @@ class Training:
         """Whether validation has not improved for too long."""
         return 0 < self.settings.patience <= self.epoch - self.best_epoch
 
-    def _train_epoch(self, watcher: Watcher) -> None:
+    def _train_epoch(self, callback: Callback) -> None:
         settings = self.settings
         groups = epoch_groups(self.train_numbers, self.batch_size, settings.seed, self.epoch)[
             self.step :
         ]
         for batch in batches(self.examples, groups, self.num_workers, self.device):
             total = self.epoch * self.steps_per_epoch + self.step
-            heard = heard_receivers(len(batch.numbers), len(self.access_points), settings, total)
+            heard = draw_receiver_mask(len(batch.numbers), len(self.access_points), settings, total)
             loss = train_step(
                 self.access_points,
                 self.center,
@@ -105,7 +105,7 @@ class Training:
             self._refuse_divergence("loss", loss)
             self.losses.append(loss)
             self.step += 1
-            watcher.step(loss)
+            callback.step(loss)
             if self.step % settings.checkpoint_steps == 0:
                 self.folder.save(self._state())
 
@@ -150,7 +150,7 @@ class Training:
         groups = np.array_split(numbers, -(-len(numbers) // self.batch_size))
         log, total = ErrorLog(self.center.network.scene.dimension), 0.0
         for batch in batches(self.examples, groups, self.num_workers, self.device):
-            loss, found = self.center.judge(
+            loss, found = self.center.evaluate(
                 all_latents(self.access_points, batch, training=False), batch
             )
             self._refuse_divergence("validation loss", loss)
@@ -170,8 +170,8 @@ class Training:
     def _keep(self, log: ErrorLog, row: Mapping[str, float]) -> None:
         network = self.center.network
         for access_point in self.access_points:
-            access_point.hand_over(network)
-        network.deviation.copy_(torch.from_numpy(log.deviation()))
+            access_point.export(network)
+        network.deviation.copy_(torch.from_numpy(log.std()))
         figures = {name: value if np.isfinite(value) else None for name, value in row.items()}
         del figures["seconds"]  # the same run leaves the same bytes
         training = {"run": self.folder.description(), "validation": figures}
@@ -205,14 +205,16 @@ class Training:
             raise self.folder.damaged_checkpoint() from None
 
 
-def heard_receivers(batch_size: int, num_receivers: int, settings: Settings, step: int) -> Tensor:
+def draw_receiver_mask(
+    batch_size: int, num_receivers: int, settings: Settings, step: int
+) -> Tensor:
     """Which receivers the center hears in a training step, [batch, M], float32: a function of the
     seed and the step.
 
     At least one is heard in every sample.
     """
     generator = np.random.default_rng([settings.seed, step])
-    heard = generator.random((batch_size, num_receivers)) >= settings.drop_out
+    heard = generator.random((batch_size, num_receivers)) >= settings.receiver_dropout
     heard[np.arange(batch_size), generator.integers(num_receivers, size=batch_size)] |= ~heard.any(
         axis=1
     )

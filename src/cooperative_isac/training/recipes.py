@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from cooperative_isac.training.samples import Variety
+from cooperative_isac.training.samples import SampleRanges
 
 
 @dataclass(frozen=True)
@@ -17,7 +17,7 @@ class Recipe:
     kind: str
     network: Mapping[str, object] = field(default_factory=dict)
     settings: Mapping[str, object] = field(default_factory=dict)
-    variety: Variety = Variety()
+    ranges: SampleRanges = SampleRanges()
 
 
 MAPS = {
@@ -26,7 +26,7 @@ MAPS = {
     "warmup_steps": 100,
     "epochs": 12,
     "batch_size": 32,
-    "drop_out": 0.08,
+    "receiver_dropout": 0.08,
     "weight_decay": 1e-2,
     "clip": 1.0,
 }
@@ -39,7 +39,7 @@ CENTRAL = {
     "encoder_residuals": 0,
     "hidden": 8,
 }
-VARIED = Variety(targets=(1, 3), power_dbm=(28.0, 38.0), scatterers=(0, 6))
+VARIED = SampleRanges(targets=(1, 3), power_dbm=(28.0, 38.0), scatterers=(0, 6))
 
 RECIPES = {
     "dvqvae": Recipe("maps", {}, MAPS, VARIED),

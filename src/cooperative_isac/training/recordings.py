@@ -29,7 +29,7 @@ from cooperative_isac.learned.weights import fact_differences, scene_facts
 from cooperative_isac.output.files import OutputError, check_new_folder, write_file
 from cooperative_isac.scene.file.errors import quoted
 from cooperative_isac.scene.model import Scene, TargetClass, TargetState
-from cooperative_isac.training.samples import DrawnSamples, Situation, Split
+from cooperative_isac.training.samples import DrawnSamples, Sample, Split
 
 FORMAT = "cooperative_isac dataset 1"
 DESCRIPTION = "dataset.json"
@@ -110,7 +110,7 @@ class RecordedSamples:
         train = int(TRAIN_SHARE * count)
         return {"train": Split(0, train), "validation": Split(train, count - train)}
 
-    def situation(self, number: int) -> Situation:
+    def sample(self, number: int) -> Sample:
         """What was sent and where the targets were in one sample."""
         # Where the targets are
         rows = self.arrays["targets"][number]
@@ -129,14 +129,14 @@ class RecordedSamples:
             frame = unpack_downlink(self.scene, self.arrays["downlink"][number].tobytes())
         except ValueError as error:
             raise self._fault("downlink", number, str(error)) from None
-        return Situation(number, self.scene, frame, targets)
+        return Sample(number, self.scene, frame, targets)
 
-    def echo(self, situation: Situation, receiver: str) -> np.ndarray:
+    def echo(self, sample: Sample, receiver: str) -> np.ndarray:
         """The recorded echo at one receiver; see Source.echo."""
         name = f"echo-{receiver}"
-        parts = self.arrays[name][situation.number].astype(np.float32)
+        parts = self.arrays[name][sample.number].astype(np.float32)
         if not np.isfinite(parts).all():
-            raise self._fault(name, situation.number, "has numbers that are not finite")
+            raise self._fault(name, sample.number, "has numbers that are not finite")
         return parts.view(np.complex64)[..., 0] * np.float32(
             np.sqrt(self.scene.propagation.noise_power_w)
         )
@@ -180,7 +180,7 @@ def write_samples(samples: DrawnSamples, folder: Path, count: int) -> Iterator[i
     description = {
         "format": FORMAT,
         "samples": count,
-        "variety": repr(samples.variety),
+        "variety": samples.ranges.stored_text,
         "scene": scene_facts(samples.scene),
     }
     write_file(folder / DESCRIPTION, json.dumps(description, indent=1).encode())
@@ -217,19 +217,19 @@ def _new_files(folder: Path, first: Mapping[str, np.ndarray], count: int) -> dic
 
 
 def _arrays(samples: DrawnSamples, number: int) -> dict[str, np.ndarray]:
-    situation, variety, draw = samples.situation(number), samples.variety, samples.scene.draw
+    sample, ranges, draw = samples.sample(number), samples.ranges, samples.scene.draw
     targets = np.full(
-        (variety.targets[1] if variety.targets else draw.num_targets, 2, 3), np.nan, np.float32
+        (ranges.targets[1] if ranges.targets else draw.num_targets, 2, 3), np.nan, np.float32
     )
-    for row, target in zip(targets, situation.targets):
+    for row, target in zip(targets, sample.targets):
         row[0], row[1] = target.position_m, target.velocity_mps
     arrays: dict[str, np.ndarray] = {
         "targets": targets,
-        "downlink": np.frombuffer(pack_downlink(situation.frame), np.uint8),
+        "downlink": np.frombuffer(pack_downlink(sample.frame), np.uint8),
     }
     scale = np.float32(samples.scene.propagation.noise_power_w**-0.5)
     for site in samples.scene.receivers:
-        echo = np.ascontiguousarray(samples.echo(situation, site.name) * scale)
+        echo = np.ascontiguousarray(samples.echo(sample, site.name) * scale)
         arrays[f"echo-{site.name}"] = (
             echo.view(np.float32).reshape(*echo.shape, 2).astype(np.float16)
         )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
@@ -12,7 +12,7 @@ import torch
 from cooperative_isac.learned.network import Network
 from cooperative_isac.learned.paper.cnn import Cnn
 from cooperative_isac.learned.paper.dvqvae import Dvqvae
-from cooperative_isac.learned.weights import begin_with, make_network
+from cooperative_isac.learned.weights import initialize_from, make_network
 from cooperative_isac.scene.model import Scene
 from cooperative_isac.training.algorithm import Center, HeldAccessPoint, LocalAccessPoint
 from cooperative_isac.training.batches import EncodedExamples, Examples
@@ -20,7 +20,7 @@ from cooperative_isac.training.cache import Cache, cached_fields
 from cooperative_isac.training.device_samples import DeviceExamples
 from cooperative_isac.training.distributed import CENTER, RemoteAccessPoint, join, serve
 from cooperative_isac.training.folder import RunFolder
-from cooperative_isac.training.loop import Training, Watcher
+from cooperative_isac.training.loop import Callback, Training
 from cooperative_isac.training.recipes import Recipe
 from cooperative_isac.training.recordings import RecordedSamples
 from cooperative_isac.training.samples import SPLITS, DrawnSamples, Source, split_numbers
@@ -50,12 +50,12 @@ class Job:
     @property
     def samples(self) -> Source:
         """Where the samples come from."""
-        return self.source or DrawnSamples(self.scene, self.settings.variety)
+        return self.source or DrawnSamples(self.scene, self.settings.ranges)
 
     @property
     def description(self) -> Mapping:
         """What makes a run this run and no other."""
-        settings = asdict(self.settings)
+        settings = self.settings.stored()
         if not self.settings.hold_encoders:
             del settings["hold_encoders"]  # runs that began before there was one go on
         return {
@@ -70,19 +70,19 @@ class Job:
         }
 
 
-def train_here(job: Job, watcher: Watcher) -> Training:
+def train_locally(job: Job, callback: Callback) -> Training:
     """Train with center and all access points in this process."""
     if job.settings.hold_encoders and job.device != "cpu":
         raise ValueError(
             "encoders are held on the CPU only; add --device cpu, or train without --hold-encoders"
         )
     torch.manual_seed(job.settings.seed)
-    network = first_network(job).to(job.device)
+    network = initial_network(job).to(job.device)
     access_points = [local_access_point(network, name, job.settings) for name in network.receivers]
-    return _trained(job, network, access_points, _examples(job, network), watcher)
+    return _trained(job, network, access_points, _examples(job, network), callback)
 
 
-def train_as_one_of_several(job: Job, watcher: Watcher) -> Training | None:
+def train_distributed(job: Job, callback: Callback) -> Training | None:
     """Train as the center (rank 0) or as one access point; only the center returns its training."""
     if job.settings.hold_encoders:
         raise ValueError(
@@ -90,31 +90,31 @@ def train_as_one_of_several(job: Job, watcher: Watcher) -> Training | None:
         )
     rank = join(len(job.scene.receivers))
     if rank != CENTER:
-        _be_access_point(job, rank - 1)
+        _serve_access_point(job, rank - 1)
         return None
     torch.manual_seed(job.settings.seed)
-    network = first_network(job)
+    network = initial_network(job)
     access_points = [
         RemoteAccessPoint(name, 1 + index, network.latent_shape)
         for index, name in enumerate(network.receivers)
     ]
     for access_point in access_points:
         access_point.begin(network)
-    training = _trained(job, network, access_points, Examples(network, job.samples, ()), watcher)
+    training = _trained(job, network, access_points, Examples(network, job.samples, ()), callback)
     for access_point in access_points:
         access_point.end()
     return training
 
 
-def first_network(job: Job) -> Network:
+def initial_network(job: Job) -> Network:
     """The network that training begins with. WeightsError when those to begin from do not fit
     it.
     """
     network = make_network(job.scene, job.recipe.kind, job.recipe.network)
     if job.begin:
-        begin_with(network, job.begin)
+        initialize_from(network, job.begin)
     else:
-        network.first_weights()
+        network.init_weights()
     return network
 
 
@@ -128,7 +128,7 @@ def local_access_point(network: Network, name: str, settings: Settings) -> Local
     )
 
 
-def _be_access_point(job: Job, index: int) -> None:
+def _serve_access_point(job: Job, index: int) -> None:
     with torch.device("meta"):  # the center's parameters, which may be many, are never made here
         network = make_network(job.scene, job.recipe.kind, job.recipe.network)
     name = network.receivers[index]
@@ -150,7 +150,7 @@ def _make_real(module: torch.nn.Module) -> None:
 
 
 def _trained(
-    job: Job, network: Network, access_points, examples: Examples, watcher: Watcher
+    job: Job, network: Network, access_points, examples: Examples, callback: Callback
 ) -> Training:
     folder = RunFolder(job.folder)
     folder.describe(
@@ -166,7 +166,7 @@ def _trained(
         torch.device(job.device),
         job.half,
     )
-    training.run(watcher)
+    training.run(callback)
     return training
 
 
@@ -175,7 +175,7 @@ def _examples(job: Job, network: Network) -> Examples:
     has_reference = job.scene.waveform.reference_symbol_stride
     takes_echoes = isinstance(network, (Dvqvae, Cnn)) and not network.needs_symbols
     if on_device and takes_echoes and not has_reference and not job.scene.is_physical:
-        return DeviceExamples(network, DrawnSamples(job.scene, job.settings.variety))
+        return DeviceExamples(network, DrawnSamples(job.scene, job.settings.ranges))
     kind = EncodedExamples if job.settings.hold_encoders else Examples
     examples = kind(network, job.samples, network.receivers)
     if job.cache is not None:
@@ -184,7 +184,7 @@ def _examples(job: Job, network: Network) -> Examples:
 
 
 def _cache(job: Job, folder: Path, examples: Examples) -> Cache:
-    samples = job.source.folder if job.source else job.settings.variety
+    samples = job.source.folder if job.source else job.settings.ranges.stored_text
     key = f"{job.scene.fingerprint} {examples.input_key} {samples}"
     wanted = {"train": job.settings.train_samples, "validation": job.settings.validation_samples}
     last = max(split_numbers(job.samples, name, count)[-1] for name, count in wanted.items())

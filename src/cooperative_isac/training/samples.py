@@ -19,7 +19,7 @@ TRAINING_SEED = 5_270_913_604  # far from the small seeds that people evaluate w
 
 
 @dataclass(frozen=True)
-class Variety:
+class SampleRanges:
     """In what samples differ from the scene, each (low, high) drawn uniformly; None: as the scene
     says.
 
@@ -33,6 +33,11 @@ class Variety:
     scatterers: tuple[int, int] | None = None
     timing_offset_s: tuple[float, float] | None = None
     frequency_offset_hz: tuple[float, float] | None = None
+
+    @property
+    def stored_text(self) -> str:
+        """Text of the ranges in datasets and caches, which keep the name that the class had."""
+        return repr(self).replace(type(self).__name__, "Variety", 1)
 
     def __post_init__(self) -> None:
         for name, limits in vars(self).items():
@@ -48,7 +53,7 @@ class Variety:
 
 
 @dataclass(frozen=True)
-class Situation:
+class Sample:
     """One sample without its echoes."""
 
     number: int
@@ -64,10 +69,10 @@ class Source(Protocol):
     def splits(self) -> Mapping[str, Split]:
         """Train and validation samples."""
 
-    def situation(self, number: int) -> Situation:
+    def sample(self, number: int) -> Sample:
         """What is sent and where the targets are in one sample."""
 
-    def echo(self, situation: Situation, receiver: str) -> np.ndarray:
+    def echo(self, sample: Sample, receiver: str) -> np.ndarray:
         """The echo at one receiver, [num_rx_ant, num_subcarriers, num_symbols], complex64,
         sqrt(W).
         """
@@ -78,7 +83,7 @@ class DrawnSamples:
     """Samples drawn on the fly, the same in every process."""
 
     scene: Scene
-    variety: Variety = Variety()
+    ranges: SampleRanges = SampleRanges()
 
     def __post_init__(self) -> None:
         if self.scene.propagation.paths is not None:
@@ -93,15 +98,15 @@ class DrawnSamples:
         """Train and validation samples."""
         return SPLITS
 
-    def situation(self, number: int) -> Situation:
+    def sample(self, number: int) -> Sample:
         """What is sent and where the targets are in one sample."""
-        scene = varied(replace(self.scene, seed=TRAINING_SEED), self.variety, number)
+        scene = sample_scene(replace(self.scene, seed=TRAINING_SEED), self.ranges, number)
         targets = draw_targets(scene, frame_generator(scene.seed, number, "targets"))
-        return Situation(number, scene, transmit(scene, number), targets)
+        return Sample(number, scene, transmit(scene, number), targets)
 
-    def echo(self, situation: Situation, receiver: str) -> np.ndarray:
+    def echo(self, sample: Sample, receiver: str) -> np.ndarray:
         """The simulated echo at one receiver; see Source.echo."""
-        return hear(situation.scene, situation.frame, receiver, situation.targets)
+        return hear(sample.scene, sample.frame, receiver, sample.targets)
 
 
 def split_numbers(source: Source, name: str, count: int) -> np.ndarray:
@@ -120,28 +125,28 @@ def split_numbers(source: Source, name: str, count: int) -> np.ndarray:
     return np.concatenate([named, split.beyond + np.arange(more)])
 
 
-def varied(scene: Scene, variety: Variety, number: int) -> Scene:
+def sample_scene(scene: Scene, ranges: SampleRanges, number: int) -> Scene:
     """The scene of one sample."""
     generator = frame_generator(scene.seed, number, "variety")
-    if variety.targets is not None:
-        count = int(generator.integers(variety.targets[0], variety.targets[1] + 1))
+    if ranges.targets is not None:
+        count = int(generator.integers(ranges.targets[0], ranges.targets[1] + 1))
         scene = replace(scene, draw=replace(scene.draw, num_targets=count))
-    if variety.power_dbm is not None:
-        scene = with_power(scene, generator.uniform(*variety.power_dbm))
-    return replace(scene, propagation=_varied_propagation(scene.propagation, variety, generator))
+    if ranges.power_dbm is not None:
+        scene = with_power(scene, generator.uniform(*ranges.power_dbm))
+    return replace(scene, propagation=_sample_propagation(scene.propagation, ranges, generator))
 
 
-def _varied_propagation(propagation, variety: Variety, generator: np.random.Generator):
-    if variety.scatterers is not None:
-        count = int(generator.integers(variety.scatterers[0], variety.scatterers[1] + 1))
+def _sample_propagation(propagation, ranges: SampleRanges, generator: np.random.Generator):
+    if ranges.scatterers is not None:
+        count = int(generator.integers(ranges.scatterers[0], ranges.scatterers[1] + 1))
         clutter = replace(propagation.clutter, num_scatterers=count, positions_m=None)
         propagation = replace(propagation, clutter=clutter)
-    if variety.timing_offset_s is not None:
+    if ranges.timing_offset_s is not None:
         propagation = replace(
-            propagation, timing_offset_std_s=generator.uniform(*variety.timing_offset_s)
+            propagation, timing_offset_std_s=generator.uniform(*ranges.timing_offset_s)
         )
-    if variety.frequency_offset_hz is not None:
+    if ranges.frequency_offset_hz is not None:
         propagation = replace(
-            propagation, frequency_offset_std_hz=generator.uniform(*variety.frequency_offset_hz)
+            propagation, frequency_offset_std_hz=generator.uniform(*ranges.frequency_offset_hz)
         )
     return propagation

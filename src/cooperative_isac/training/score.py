@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.optimize import linear_sum_assignment
 
-from cooperative_isac.learned.network import Found, Truth
+from cooperative_isac.learned.network import Predictions, Truth
 from cooperative_isac.metrics.assignment import match_within, pairwise_distances
 from cooperative_isac.metrics.run_score import DETECTION_CUTOFF_M
 
@@ -39,7 +39,7 @@ class ErrorLog:
         self.dimension = dimension
         self._errors, self._all, self._targets, self._false, self._samples = [], [], 0, 0, 0
 
-    def add(self, found: Found, truth: Truth) -> None:
+    def add(self, found: Predictions, truth: Truth) -> None:
         """Count one batch."""
         rows = (
             tensor.cpu().numpy()
@@ -73,7 +73,7 @@ class ErrorLog:
         found, false = len(location) / max(self._targets, 1), self._false / max(self._samples, 1)
         return Score(medians[0], medians[1], roots[0], roots[1], found, false)
 
-    def deviation(self) -> np.ndarray:
+    def std(self) -> np.ndarray:
         """Robust standard deviation of each number of a state, [2 dimension], float32, m and m/s.
 
         Of all outputs, also those far from their targets, as a tracker meets those, too.

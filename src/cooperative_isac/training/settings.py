@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 
 from cooperative_isac.learned.paper.config import check_choice
 from cooperative_isac.training.algorithm import Optimization
-from cooperative_isac.training.samples import Variety
+from cooperative_isac.training.samples import SampleRanges
 
+# Names of settings in the files of a run, where they differ: files keep the names they began with.
+STORED_NAMES = {"receiver_dropout": "drop_out", "ranges": "variety"}
 SCHEDULES = ("constant", "cosine")
 PRECISIONS = ("float32", "bfloat16")
 
@@ -30,14 +32,14 @@ class Settings:
     learning_rate: float = 1e-4
     schedule: str = "constant"
     warmup_steps: int = 0
-    drop_out: float = 0.0
+    receiver_dropout: float = 0.0
     patience: int = 20
     seed: int = 0
     checkpoint_steps: int = 500
     train_samples: int = 0
     validation_samples: int = 0
     hold_encoders: bool = False
-    variety: Variety = Variety()
+    ranges: SampleRanges = SampleRanges()
     optimization: Optimization = Optimization()
 
     def __post_init__(self) -> None:
@@ -45,6 +47,10 @@ class Settings:
         check_choice("precision", self.optimization.precision, PRECISIONS)
         if self.batch_size < 1:
             raise ValueError(f"batch_size is {self.batch_size}; it must be 1 or more")
+
+    def stored(self) -> dict[str, object]:
+        """The settings as the files of a run have them."""
+        return {STORED_NAMES.get(name, name): value for name, value in asdict(self).items()}
 
     def learning_rate_at(self, step: int, steps_per_epoch: int) -> float:
         """Learning rate of a training step, counted from 0 over all epochs."""

@@ -63,7 +63,7 @@ def heard(tiny):
 def latents(network, heard):
     """Latents of each receiver, [L, D]."""
     frame, echoes = heard
-    return {name: network.encoded(echo, frame, name) for name, echo in echoes.items()}
+    return {name: network.encode(echo, frame, name) for name, echo in echoes.items()}
 
 
 @pytest.fixture

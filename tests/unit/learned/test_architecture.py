@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from cooperative_isac.evaluation.monte_carlo import draw_frame
-from cooperative_isac.learned.encoder import Encoder, Residual, reduced
+from cooperative_isac.learned.encoder import Encoder, Residual, downsampled_shape
 from cooperative_isac.learned.latent_packet import LatentCodec
 from cooperative_isac.learned.paper.config import DvqvaeConfig
 from cooperative_isac.learned.weights import make_network
@@ -62,12 +62,14 @@ def test_one_frame_of_the_paper_goes_from_echo_to_targets():
     frame = draw.frame.on(scene.band)
     for name, echoes in draw.echoes.items():
         echo = echoes[scene.band].samples
-        observation = torch.from_numpy(network.observe(echo, frame, name))
+        observation = torch.from_numpy(network.encoder_input(echo, frame, name))
         packet = codec.pack(network.encoders[name](observation[None])[0], name, 0)
         assert len(packet) < 0.02 * echo.nbytes  # CF section V-C: 99 % less
         latents.append(codec.unpack(packet, name, 0))
-    knowledge = torch.from_numpy(network.knowledge(frame))[None]
-    found = network.read(network.center(torch.stack(latents)[None], torch.ones(1, 2), knowledge))
+    side_information = torch.from_numpy(network.side_information(frame))[None]
+    found = network.decode(
+        network.center(torch.stack(latents)[None], torch.ones(1, 2), side_information)
+    )
     assert found.state.shape == (1, 2, 4) and torch.isfinite(found.state).all()
 
 
@@ -92,9 +94,9 @@ def test_a_residual_layer_keeps_its_input():
 
 
 def test_axes_that_vanish_are_refused():
-    assert reduced((16, 256, 256), 2) == (4, 64, 64)
+    assert downsampled_shape((16, 256, 256), 2) == (4, 64, 64)
     with pytest.raises(ValueError, match="3 convolutions of stride 2 leave nothing of"):
-        reduced((4, 64, 64), 3)
+        downsampled_shape((4, 64, 64), 3)
 
 
 def test_unknown_inputs_are_refused():
@@ -110,17 +112,20 @@ def test_every_network_gives_what_it_promises(network, latents, heard, tiny):
     )
     stacked = torch.stack(list(latents.values()))[None]
     output = network.center(
-        stacked, torch.ones(1, 2), torch.from_numpy(network.knowledge(frame))[None]
+        stacked, torch.ones(1, 2), torch.from_numpy(network.side_information(frame))[None]
     )
-    found = network.read(output)
+    found = network.decode(output)
     assert found.presence.shape == (1, network.config.num_targets)
-    assert found.state.shape == found.deviation.shape == (1, network.config.num_targets, 4)
+    assert found.state.shape == found.std.shape == (1, network.config.num_targets, 4)
     assert ((found.presence > 0) & (found.presence < 1)).all()
 
 
 def test_observations_survive_half_precision(network, heard):
     frame, echoes = heard
-    for values in (network.observe(echoes["rx1"], frame, "rx1"), network.knowledge(frame)):
+    for values in (
+        network.encoder_input(echoes["rx1"], frame, "rx1"),
+        network.side_information(frame),
+    ):
         assert values.dtype == np.float32
         assert np.allclose(values.astype(np.float16), values, atol=0.02, rtol=0.002)
 
@@ -136,7 +141,8 @@ def test_raw_networks_need_no_symbols(network, heard):
         frame.antennas,
     )
     same = np.array_equal(
-        network.observe(echoes["rx1"], forged, "rx1"), network.observe(echoes["rx1"], frame, "rx1")
+        network.encoder_input(echoes["rx1"], forged, "rx1"),
+        network.encoder_input(echoes["rx1"], frame, "rx1"),
     )
     assert same == (not network.needs_symbols)
 

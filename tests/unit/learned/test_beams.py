@@ -14,9 +14,9 @@ from cooperative_isac.learned.paper.beams import (
     GAIN,
     MARGIN,
     NOISE_AMPLITUDE,
-    above_noise,
     average,
-    listen,
+    set_beams,
+    subtract_noise_floor,
 )
 from cooperative_isac.learned.paper.config import ERRORS, CnnConfig, DvqvaeConfig
 from cooperative_isac.learned.quantizer import CodebookConfig
@@ -63,12 +63,12 @@ def heard(request, compact):
     [space, channels].
     """
     network = make_network(compact, request.param, NETWORKS[request.param])
-    network.first_weights()
+    network.init_weights()
     name = network.receivers[0]
 
     def latents(sine, power):
         with torch.no_grad():
-            found = network.encoded(echo_of(compact, sine, power), None, name)
+            found = network.encode(echo_of(compact, sine, power), None, name)
         return (
             found.reshape(-1, 64, found.shape[-1])
             .mean(1)
@@ -98,11 +98,11 @@ def test_noise_alone_leaves_its_margin(heard, least, most):
 
 def test_an_encoder_tells_the_amplitude_of_its_beams(compact):
     network = make_network(compact, "paper_dvqvae", DVQVAE)
-    network.first_weights()
+    network.init_weights()
     echo = echo_of(compact, 0.3, 0.3)
     with torch.no_grad():
         latents = (
-            network.encoded(echo, None, "rx1").mean(0).reshape(BEAMS, 2, 2)
+            network.encode(echo, None, "rx1").mean(0).reshape(BEAMS, 2, 2)
         )  # beam, taps of second, third
     unit = echo[::-1] / compact.propagation.noise_power_w**0.5
     sines = (2 * np.arange(BEAMS) + 1) / BEAMS - 1
@@ -118,7 +118,7 @@ def test_an_encoder_tells_the_amplitude_of_its_beams(compact):
 
 def test_a_channel_takes_one_element_and_one_sign():
     first = torch.nn.Conv3d(2, 4, (1, 2, 2), bias=True)
-    listen(first, 1, [(0, 0), (1, 1)], (1, -1))
+    set_beams(first, 1, [(0, 0), (1, 1)], (1, -1))
     echo = torch.tensor([[3.0, 5.0], [7.0, -2.0]])
     told = first(torch.stack([echo, torch.zeros(2, 2)])[None, :, None]).flatten()
     assert told.tolist() == pytest.approx([3.0, -3.0, -2.0, 2.0])
@@ -130,7 +130,7 @@ def test_means_keep_groups_and_taps_apart():
     values = torch.arange(32.0).reshape(1, 4, 2, 2, 2)
     means = [values[0, group : group + 2, tap].mean() for group in (0, 2) for tap in (0, 1)]
     assert second(values).flatten().tolist() == means
-    above_noise(second, 0.5)
+    subtract_noise_floor(second, 0.5)
     told = float(second(torch.full_like(values, 3.0))[0, 0].detach())
     assert told == pytest.approx(GAIN * (3 / NOISE_AMPLITUDE - 0.5))
 

@@ -94,7 +94,7 @@ def test_the_gradient_brings_outputs_to_the_targets(head, tiny):
         optimizer.zero_grad()
         head.loss(head(features), truth).backward()
         optimizer.step()
-    found = head.read(head(features).detach(), torch.ones(4))
+    found = head.decode(head(features).detach(), torch.ones(4))
     told = found.state[found.presence > 0.5]
     assert len(told) == 2
     assert torch.allclose(told[told[:, 0].argsort()], truth.state[0, :2], atol=0.5)
@@ -110,6 +110,6 @@ def test_labels_lie_between_zero_and_one(head, tiny):
 def test_reading_undoes_the_normalization(head, generator):
     state = torch.tensor([[[12.0, 34.0, 5.0, -6.0]]])
     output = torch.cat([torch.tensor([[[0.0]]]), head.normalized(state)], dim=-1)
-    found = head.read(output, torch.tensor([1.0, 2.0, 3.0, 4.0]))
+    found = head.decode(output, torch.tensor([1.0, 2.0, 3.0, 4.0]))
     assert torch.allclose(found.state, state, atol=1e-4) and float(found.presence) == 0.5
-    assert found.deviation.tolist() == [[[1.0, 2.0, 3.0, 4.0]]]
+    assert found.std.tolist() == [[[1.0, 2.0, 3.0, 4.0]]]

@@ -33,8 +33,8 @@ def output(network, seed=0):
     """What a network makes of some latents."""
     generator = torch.Generator().manual_seed(seed)
     latents = torch.randn(1, 2, *network.latent_shape, generator=generator)
-    knowledge = torch.zeros(1, 2, 16, 32, 32)
-    return network.read(network.center(latents, torch.ones(1, 2), knowledge))
+    side_information = torch.zeros(1, 2, 16, 32, 32)
+    return network.decode(network.center(latents, torch.ones(1, 2), side_information))
 
 
 def test_a_network_comes_back_as_it_was(network, path, tiny):
@@ -45,7 +45,7 @@ def test_a_network_comes_back_as_it_was(network, path, tiny):
             assert torch.equal(loaded.state_dict()[name], tensor), name
     assert torch.equal(output(loaded).state, output(network).state)
     assert torch.equal(loaded.deviation, torch.full((4,), 0.25))
-    assert torch.equal(output(loaded).deviation, output(network).deviation)
+    assert torch.equal(output(loaded).std, output(network).std)
 
 
 def test_half_precision_halves_the_file_and_changes_little(network, path, tiny, tmp_path):

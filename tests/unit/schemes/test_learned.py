@@ -12,7 +12,7 @@ from cooperative_isac.evaluation.monte_carlo import draw_frame, make_ends, measu
 from cooperative_isac.evaluation.paper.scenes import changed_scene
 from cooperative_isac.fronthaul.downlink import pack_downlink
 from cooperative_isac.fronthaul.raw_packet import unpack_echo
-from cooperative_isac.learned.network import Found
+from cooperative_isac.learned.network import Predictions
 from cooperative_isac.learned.weights import load_weights, make_network, save_weights
 from cooperative_isac.pipeline import transmit
 from cooperative_isac.scene.file.config import load_scene
@@ -146,7 +146,7 @@ def test_a_central_scheme_sends_the_echo_itself_and_encodes_it_at_the_center(
     assert np.array_equal(unpack_echo(tiny, tiny.grid, "rx1", frame.number, packet), echoes["rx1"])
     assert torch.equal(
         scheme.decoder.unpacked(packet, "rx1", scheme.frame(frame)),
-        scheme.scheme.network.encoded(echoes["rx1"], frame, "rx1"),
+        scheme.scheme.network.encode(echoes["rx1"], frame, "rx1"),
     )
     absurd = scheme.encode(np.full_like(echoes["rx1"], 3e38), frame, "rx1")
     with np.errstate(all="ignore"), pytest.raises(PacketError, match="200 dB above the noise"):
@@ -154,7 +154,7 @@ def test_a_central_scheme_sends_the_echo_itself_and_encodes_it_at_the_center(
 
 
 def some_found(presence, state):
-    return Found(
+    return Predictions(
         torch.tensor([presence]),
         torch.tensor([state]),
         torch.tensor([[1.0, 2.0, 3.0, 4.0]]).expand(1, 3, 4),

@@ -57,7 +57,9 @@ def joint_step(network, batch, heard):
         stacked.append(latents + (words - latents).detach())
         total = total + OPTIMIZATION.commitment_weight * commitment(latents, words)
     stacked = torch.stack(stacked, dim=1) * heard[:, :, None, None]
-    total = total + network.loss(network.center(stacked, heard, batch.knowledge), batch.truth)
+    total = total + network.loss(
+        network.center(stacked, heard, batch.side_information), batch.truth
+    )
     total.backward()
     optimizer.step()
 
@@ -95,7 +97,7 @@ def test_the_center_sees_nothing_of_the_encoders(network, batch):
     access_points, center = sides(network)
     latents = all_latents(access_points, batch, training=True)
     assert not latents.requires_grad
-    _, gradients = center.learn(latents, torch.ones(4, 2), batch, RATE)
+    _, gradients = center.update(latents, torch.ones(4, 2), batch, RATE)
     assert gradients.shape == latents.shape and gradients.abs().max() > 0
     assert all(parameter.grad is None for parameter in network.encoders.parameters())
 
@@ -118,7 +120,7 @@ def test_many_steps_learn_a_batch_by_heart(network, batch):
     access_points, center = sides(network)
     losses = [train_step(access_points, center, batch, torch.ones(4, 2), 3e-3) for _ in range(150)]
     assert losses[-1] < 0.2 * losses[0]
-    loss, found = center.judge(all_latents(access_points, batch, training=False), batch)
+    loss, found = center.evaluate(all_latents(access_points, batch, training=False), batch)
     assert loss < 0.3 * losses[0] and (found.presence > 0.5).all()
 
 
@@ -147,7 +149,7 @@ def test_planes_learn_in_mixed_precision(tiny, kind, config):
     access_points, center = sides(network, Optimization(precision="bfloat16", clip=1.0))
     losses = [train_step(access_points, center, batch, torch.ones(4, 2), 3e-3) for _ in range(20)]
     assert np.isfinite(losses).all() and losses[-1] < 0.8 * losses[0]
-    _, found = center.judge(all_latents(access_points, batch, training=False), batch)
+    _, found = center.evaluate(all_latents(access_points, batch, training=False), batch)
     assert torch.isfinite(found.state).all()
 
 

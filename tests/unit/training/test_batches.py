@@ -24,7 +24,7 @@ def examples(job, network):
 def same(first, second):
     return (
         first.numbers == second.numbers
-        and torch.equal(first.knowledge, second.knowledge)
+        and torch.equal(first.side_information, second.side_information)
         and torch.equal(first.truth.state, second.truth.state)
         and all(
             torch.equal(first.observations[name], second.observations[name])
@@ -35,11 +35,11 @@ def same(first, second):
 
 def test_a_batch_holds_what_each_side_takes(job, network, examples):
     batch = list(batches(examples, GROUPS, 0))[1]
-    situation = job.samples.situation(9)
+    sample = job.samples.sample(9)
     assert batch.numbers == (4, 9) and batch.truth.present.tolist() == [[True], [True]]
-    target = situation.targets[0]
+    target = sample.targets[0]
     assert np.allclose(batch.truth.state[1, 0], [*target.position_m[:2], *target.velocity_mps[:2]])
-    observed = network.observe(job.samples.echo(situation, "rx2"), situation.frame, "rx2")
+    observed = network.encoder_input(job.samples.echo(sample, "rx2"), sample.frame, "rx2")
     assert np.array_equal(batch.observations["rx2"][1], observed)
 
 
@@ -59,7 +59,7 @@ def test_an_access_point_draws_only_its_own(job, network, examples):
 
 
 def test_fewer_targets_than_outputs_leave_zeros(job):
-    targets = job.samples.situation(0).targets
+    targets = job.samples.sample(0).targets
     present, state = truth_arrays(targets, 3, 2)
     assert (
         present.tolist() == [True, False, False]
@@ -107,7 +107,9 @@ def test_a_cache_gives_what_was_drawn_in_half_precision(job, network, examples, 
 
 def test_a_cache_of_something_else_is_refused(examples, tmp_path):
     cache_of(examples, tmp_path / "cache")
-    with pytest.raises(ValueError, match="holds samples of another scene, network input, variety"):
+    with pytest.raises(
+        ValueError, match="holds samples of another scene, network input, sample ranges, "
+    ):
         cache_of(examples, tmp_path / "cache", "another key")
 
 

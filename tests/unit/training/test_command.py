@@ -17,7 +17,7 @@ from cooperative_isac.learned.weights import load_weights
 from cooperative_isac.training.app import pairs
 from cooperative_isac.training.command import make_job
 from cooperative_isac.training.recipes import RECIPES
-from cooperative_isac.training.samples import Variety
+from cooperative_isac.training.samples import SampleRanges
 
 TINY = Path(__file__).resolve().parents[2] / "scenes" / "tiny.yaml"
 SMALL = [
@@ -96,11 +96,11 @@ def test_training_may_begin_from_weights(tmp_path, tiny):
 def test_samples_vary_as_the_command_says(tmp_path):
     vary = ["--timing-offset-s", 0, 3e-7, "--frequency-offset-hz", 0, 5e3, "--power-dbm", 20, 30]
     assert isac("train", TINY, "--out", tmp_path / "run", *QUICK, *SMALL, *vary).exit_code == 0
-    variety = json.loads((tmp_path / "run" / "run.json").read_text(encoding="utf-8"))["settings"][
+    ranges = json.loads((tmp_path / "run" / "run.json").read_text(encoding="utf-8"))["settings"][
         "variety"
     ]
-    assert variety["timing_offset_s"] == [0, 3e-7] and variety["frequency_offset_hz"] == [0, 5e3]
-    assert variety["power_dbm"] == [20, 30]
+    assert ranges["timing_offset_s"] == [0, 3e-7] and ranges["frequency_offset_hz"] == [0, 5e3]
+    assert ranges["power_dbm"] == [20, 30]
 
 
 def test_other_settings_in_the_same_folder_are_refused(tmp_path):
@@ -175,7 +175,7 @@ def test_options_go_down_into_hyperparameters():
 
 def test_a_job_is_the_recipe_with_what_was_chosen(tiny, tmp_path):
     chosen, changes = {"batch_size": 3, "precision": "bfloat16"}, {"codebook": {"decay": 0.5}}
-    job = make_job(tiny, "dvae", tmp_path, chosen, Variety(targets=(0, 4)), changes, None)
+    job = make_job(tiny, "dvae", tmp_path, chosen, SampleRanges(targets=(0, 4)), changes, None)
     recipe = RECIPES["dvae"]
     assert job.recipe.network == {**recipe.network, "num_targets": 4, "codebook": {"decay": 0.5}}
     assert job.settings.batch_size == 3 and job.settings.optimization.precision == "bfloat16"
@@ -184,9 +184,9 @@ def test_a_job_is_the_recipe_with_what_was_chosen(tiny, tmp_path):
 
 @pytest.mark.parametrize("scheme", list(RECIPES))
 def test_every_recipe_makes_a_job(tiny, tmp_path, scheme):
-    most = (RECIPES[scheme].variety.targets or (0, 1))[1]
+    most = (RECIPES[scheme].ranges.targets or (0, 1))[1]
     assert (
-        make_job(tiny, scheme, tmp_path, {}, Variety(), {}, None).recipe.network["num_targets"]
+        make_job(tiny, scheme, tmp_path, {}, SampleRanges(), {}, None).recipe.network["num_targets"]
         == most
     )
 

@@ -9,15 +9,15 @@ import numpy as np
 import pytest
 
 from cooperative_isac.output.files import OutputError
-from cooperative_isac.training.loop import Watcher
+from cooperative_isac.training.loop import Callback
 from cooperative_isac.training.recordings import RecordedSamples, write_samples
-from cooperative_isac.training.run import train_here
-from cooperative_isac.training.samples import DrawnSamples, Variety
+from cooperative_isac.training.run import train_locally
+from cooperative_isac.training.samples import DrawnSamples, SampleRanges
 
 
 @pytest.fixture
 def drawn(tiny):
-    return DrawnSamples(tiny, Variety(targets=(0, 2)))
+    return DrawnSamples(tiny, SampleRanges(targets=(0, 2)))
 
 
 @pytest.fixture
@@ -29,7 +29,7 @@ def folder(drawn, tmp_path):
 def test_samples_come_back(drawn, folder, tiny):
     recorded = RecordedSamples(tiny, folder)
     for number in range(10):
-        before, now = drawn.situation(number), recorded.situation(number)
+        before, now = drawn.sample(number), recorded.sample(number)
         assert (
             np.array_equal(now.frame.indices, before.frame.indices) and now.frame.number == number
         )
@@ -60,9 +60,9 @@ def test_four_fifths_are_for_training(folder, tiny):
 def test_recordings_train(job, folder):
     recipe = replace(job.recipe, network={**job.recipe.network, "num_targets": 2})
     settings = replace(job.settings, train_samples=0, validation_samples=0, batch_size=2, epochs=1)
-    training = train_here(
+    training = train_locally(
         replace(job, recipe=recipe, settings=settings, source=RecordedSamples(job.scene, folder)),
-        Watcher(),
+        Callback(),
     )
     assert training.steps_per_epoch == 4 and training.folder.weights.is_file()
 
@@ -175,9 +175,9 @@ def test_a_broken_sample_ends_the_training_in_one_line(job, folder, name, change
     recipe = replace(job.recipe, network={**job.recipe.network, "num_targets": 2})
     source = RecordedSamples(job.scene, folder)
     with pytest.raises(ValueError, match=f"{name}: {fault}") as caught:
-        train_here(
+        train_locally(
             replace(job, recipe=recipe, settings=settings, source=source, num_workers=workers),
-            Watcher(),
+            Callback(),
         )
     assert "\n" not in str(caught.value)
 
@@ -185,9 +185,9 @@ def test_a_broken_sample_ends_the_training_in_one_line(job, folder, name, change
 def test_fewer_samples_than_a_batch_train_as_a_smaller_batch(job, folder):
     settings = replace(job.settings, train_samples=0, validation_samples=0, batch_size=64, epochs=1)
     recipe = replace(job.recipe, network={**job.recipe.network, "num_targets": 2})
-    training = train_here(
+    training = train_locally(
         replace(job, recipe=recipe, settings=settings, source=RecordedSamples(job.scene, folder)),
-        Watcher(),
+        Callback(),
     )
     assert (training.batch_size, training.steps_per_epoch) == (8, 1)
     assert np.isfinite(training.rows[0]["loss"]) and training.folder.weights.is_file()

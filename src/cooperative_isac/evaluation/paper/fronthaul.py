@@ -119,7 +119,7 @@ def _encoded(network: Network, scene: Scene, number: int, on_frame: Callable[[],
     draw = draw_frame(scene, number)
     band = scene.band
     latents = {
-        name: network.encoded(echoes[band].samples, draw.frame.on(band), name)
+        name: network.encode(echoes[band].samples, draw.frame.on(band), name)
         for name, echoes in draw.echoes.items()
     }
     on_frame()
@@ -132,8 +132,10 @@ def _errors(scene: Scene, network: Network, draws, books: dict[str, Codebook]) -
         sent = torch.stack(
             [books[name].lookup(books[name].nearest(latents[name])) for name in network.receivers]
         )
-        knowledge = torch.from_numpy(network.knowledge(draw.frame.on(scene.band)))
-        found = network.read(network.center(sent[None], torch.ones(1, len(sent)), knowledge[None]))
+        side_information = torch.from_numpy(network.side_information(draw.frame.on(scene.band)))
+        found = network.decode(
+            network.center(sent[None], torch.ones(1, len(sent)), side_information[None])
+        )
         errors = score(draw.targets, detections(scene, found, network.receivers), scene.dimension)
         location.append(errors[0])
         velocity.append(errors[1])

@@ -30,7 +30,7 @@ def learning_rows(
 ) -> list[dict]:
     """Losses of a training run with each rate; runs that are there go on, or are only read."""
     from cooperative_isac.training.command import make_job, run_job  # loads torch
-    from cooperative_isac.training.samples import Variety
+    from cooperative_isac.training.samples import SampleRanges
 
     rows = []
     for rate in RATES:
@@ -43,7 +43,7 @@ def learning_rows(
             "validation_samples": max(samples // 8, 16),
             "patience": 0,
         }
-        job = make_job(scene, TRAINED, run, chosen, Variety(), CHANGES, None)
+        job = make_job(scene, TRAINED, run, chosen, SampleRanges(), CHANGES, None)
         run_job(replace(job, cache=folder / f"cache-{scene.name}-demodulated"), console)
         with (run / "curves.csv").open(encoding="utf-8") as file:
             rows += [

@@ -119,8 +119,8 @@ def _times(network: Network, scene: Scene, batch: int, device: str) -> dict[str,
     silence = np.zeros(
         (site.num_ant, scene.grid.num_subcarriers, scene.grid.num_symbols), np.complex64
     )
-    observation = _batch(network.observe(silence, frame, site.name), batch, device)
-    knowledge = _batch(network.knowledge(frame), batch, device)
+    observation = _batch(network.encoder_input(silence, frame, site.name), batch, device)
+    side_information = _batch(network.side_information(frame), batch, device)
     codebook, encoder = network.codebook(site.name), network.encoders[site.name]
     assert codebook is not None  # each of them quantizes
     latents = encoder(observation)
@@ -131,7 +131,7 @@ def _times(network: Network, scene: Scene, batch: int, device: str) -> dict[str,
     stages = {
         "encoder_ms": lambda: encoder(observation),
         "quantizer_ms": lambda: codebook.nearest(latents),
-        "decoder_ms": lambda: network.read(network.center(sent, heard, knowledge)),
+        "decoder_ms": lambda: network.decode(network.center(sent, heard, side_information)),
     }
     return {stage: 1e3 / batch * _fastest_s(work, device) for stage, work in stages.items()}
 

@@ -5,15 +5,15 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from cooperative_isac.learned.plane.certainty import DOPPLER_KHZ, LENGTH_M, PathCertainty
+from cooperative_isac.learned.plane.certainty import DOPPLER_KHZ, LENGTH_M, PathUncertainty
 from cooperative_isac.learned.plane.latents import LatentLayout
 from cooperative_isac.learned.plane.network import PlaneCenter
 from cooperative_isac.learned.plane.output import (
-    LOG_SPREAD_M,
-    RARE,
+    INITIAL_LOG_ODDS,
+    LOG_SPREAD_RANGE,
     PlaneOutput,
-    centers,
-    last,
+    cell_centers,
+    channels_last,
 )
 from cooperative_isac.learned.plane.path_geometry import PathGeometry
 from cooperative_isac.learned.plane.residual import GROUPS, PlaneResidual
@@ -63,8 +63,8 @@ class MapCenter(PlaneCenter):
         )
         self.out = nn.Conv2d(outer, 5 + (4 + NEIGHBORS) * num_paths, 1)
         self.power_gain = nn.Parameter(torch.tensor(POWER_GAIN))
-        self.doppler = PathCertainty(*DOPPLER_KHZ)
-        self.length = PathCertainty(*LENGTH_M)
+        self.doppler = PathUncertainty(*DOPPLER_KHZ)
+        self.length = PathUncertainty(*LENGTH_M)
         self.paths = PathGeometry(scene)
         self._begin()
         low, high = scene.box.low_m[:2], scene.box.high_m[:2]
@@ -73,8 +73,10 @@ class MapCenter(PlaneCenter):
             torch.tensor((high - low) / (coarse * UPSAMPLING), dtype=torch.float32),
             persistent=False,
         )
-        self.register_buffer("centers_m", centers(scene, coarse * UPSAMPLING), persistent=False)
-        lengths = self.paths.length(centers(scene, coarse)).permute(2, 0, 1)
+        self.register_buffer(
+            "centers_m", cell_centers(scene, coarse * UPSAMPLING), persistent=False
+        )
+        lengths = self.paths.length(cell_centers(scene, coarse)).permute(2, 0, 1)
         self.register_buffer("lengths_m", lengths.contiguous(), persistent=False)
 
     @torch.no_grad()
@@ -83,12 +85,12 @@ class MapCenter(PlaneCenter):
         self.out.weight[5:].zero_()
         assert self.out.bias is not None
         self.out.bias.zero_()
-        self.out.bias[0] = RARE
+        self.out.bias[0] = INITIAL_LOG_ODDS
         self.out.bias[-NEIGHBORS * self.paths.num_paths :].view(-1, NEIGHBORS)[
             :, NEIGHBORS // 2
         ] = OWN_CELL
 
-    def forward(self, latents: Tensor, heard: Tensor, knowledge: Tensor) -> PlaneOutput:
+    def forward(self, latents: Tensor, heard: Tensor, side_information: Tensor) -> PlaneOutput:
         """latents: [batch, M, coarse^2, D]; heard: [batch, M]; knowledge is not used."""
         plane, told = self.place.expand(len(latents), -1, -1, -1), []
         for index, enter in enumerate(self.enter):
@@ -100,15 +102,17 @@ class MapCenter(PlaneCenter):
                 * heard[:, index, None, None, None]
             )
         paths = self.paths.num_paths
-        heat, offset, spread, changes, choice = self.out(self.finer(self.body(plane))).split(
-            [1, 2, 2, 4 * paths, NEIGHBORS * paths], 1
-        )
+        heatmap_logits, offset, spread, changes, choice = self.out(
+            self.finer(self.body(plane))
+        ).split([1, 2, 2, 4 * paths, NEIGHBORS * paths], 1)
         power, doppler, length = self._chosen(torch.cat(told, 2), choice)
-        doppler_change, doppler_doubt, length_change, length_doubt = last(changes).chunk(4, -1)
+        doppler_change, doppler_doubt, length_change, length_doubt = channels_last(changes).chunk(
+            4, -1
+        )
         return PlaneOutput(
-            heat[:, 0],
-            self.centers_m + last(offset) * self.cell_m,
-            last(spread + 0.5).clamp(*LOG_SPREAD_M),
+            heatmap_logits[:, 0],
+            self.centers_m + channels_last(offset) * self.cell_m,
+            channels_last(spread + 0.5).clamp(*LOG_SPREAD_RANGE),
             self.doppler(doppler * self.max_doppler_khz, power, doppler_change, doppler_doubt),
             self.length(length, power, length_change, length_doubt),
             heard.repeat_interleave(self.layout.num_tx, 1),
@@ -128,4 +132,4 @@ class MapCenter(PlaneCenter):
         weights = torch.softmax(
             choice.unflatten(1, (-1, NEIGHBORS)) + self.power_gain * around[:, 0], 2
         )
-        return tuple(last(plane) for plane in (weights[:, None] * around).sum(3).unbind(1))
+        return tuple(channels_last(plane) for plane in (weights[:, None] * around).sum(3).unbind(1))

@@ -7,7 +7,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from cooperative_isac.learned.plane.latents import LatentLayout, Measured, strongest
+from cooperative_isac.learned.plane.latents import LatentLayout, StrongestEchoes, strongest
 from cooperative_isac.learned.plane.residual import GROUPS, PlaneResidual
 
 NOISE_LEVEL, GATE_SLOPE = (
@@ -64,7 +64,7 @@ class MapEncoder(nn.Module):
         plane = self.down(torch.relu(self.stem(fine))) + self.beside(coarse) + self.place
         return self.layout.join(self.head(self.body(plane)), best)
 
-    def _strongest(self, *planes: Tensor) -> Measured:
+    def _strongest(self, *planes: Tensor) -> StrongestEchoes:
         return strongest(*(self._gathered(plane) for plane in planes), noise_level=NOISE_LEVEL)
 
     def _gathered(self, plane: Tensor) -> Tensor:

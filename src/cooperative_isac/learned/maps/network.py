@@ -14,7 +14,7 @@ from cooperative_isac.learned.maps.center import MapCenter
 from cooperative_isac.learned.maps.encoder import MapEncoder
 from cooperative_isac.learned.plane.latents import LatentLayout
 from cooperative_isac.learned.plane.network import PlaneNetwork, check_plane
-from cooperative_isac.learned.plane.output import centers
+from cooperative_isac.learned.plane.output import cell_centers
 from cooperative_isac.learned.quantizer import Codebook, CodebookConfig
 from cooperative_isac.scene.model import Scene
 from cooperative_isac.sensing.location_map import LocationMap
@@ -89,7 +89,7 @@ class Maps(PlaneNetwork):
         """
         config, paths = self.config, slice(first, first + num_paths)
         fine, coarse = (
-            self.center.paths.length(centers(self.scene, cells)).permute(2, 0, 1)[paths]
+            self.center.paths.length(cell_centers(self.scene, cells)).permute(2, 0, 1)[paths]
             for cells in (config.cells, config.coarse)
         )
         repeats = config.cells // config.coarse
@@ -107,6 +107,6 @@ class Maps(PlaneNetwork):
         """What observe and knowledge depend on; see Network.input_key."""
         return f"{self.kind} {self.config.cells}"
 
-    def observe(self, echo: np.ndarray, frame: Signal, receiver: str) -> np.ndarray:
+    def encoder_input(self, echo: np.ndarray, frame: Signal, receiver: str) -> np.ndarray:
         """What one encoder takes; see Network.observe."""
         return self._maps[receiver].observe(echo, frame)

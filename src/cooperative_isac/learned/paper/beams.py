@@ -24,7 +24,7 @@ MARGIN = (
 
 
 @torch.no_grad()
-def listen(
+def set_beams(
     convolution: nn.Conv3d,
     num_beams: int,
     elements: Sequence[tuple[int, int]],
@@ -63,7 +63,7 @@ def average(convolution: nn.Conv3d, taps: Sequence[int], elements: slice, group:
 
 
 @torch.no_grad()
-def above_noise(convolution: nn.Conv3d, margin: float = MARGIN) -> None:
+def subtract_noise_floor(convolution: nn.Conv3d, margin: float = MARGIN) -> None:
     """Let a mean of amplitudes tell how much more there is than noise alone gives, relative to it,
     times `GAIN`.
 

@@ -15,8 +15,8 @@ from torch import Tensor, nn
 
 from cooperative_isac.learned.encoder import FAST, ElementMean
 from cooperative_isac.learned.inputs import raw_observation
-from cooperative_isac.learned.network import Found, Network, Truth
-from cooperative_isac.learned.paper.beams import above_noise, average, listen
+from cooperative_isac.learned.network import Network, Predictions, Truth
+from cooperative_isac.learned.paper.beams import average, set_beams, subtract_noise_floor
 from cooperative_isac.learned.paper.config import CnnConfig
 from cooperative_isac.learned.paper.dvqvae import common_shape
 from cooperative_isac.learned.targets import TargetHead
@@ -45,7 +45,7 @@ class Cnn(Network):
             self.encoders[site.name] = Convolutions(channels, config)
         self.center = CnnCenter(scene, config, axes)
 
-    def first_weights(self) -> None:
+    def init_weights(self) -> None:
         """Begin as beams, where the configuration has some."""
         if self.config.beams:
             for encoder in self.encoders.values():
@@ -62,11 +62,11 @@ class Cnn(Network):
         """What observe and knowledge depend on; see Network.input_key."""
         return self.kind
 
-    def observe(self, echo: np.ndarray, frame: Signal, receiver: str) -> np.ndarray:
+    def encoder_input(self, echo: np.ndarray, frame: Signal, receiver: str) -> np.ndarray:
         """What one encoder takes; see Network.observe."""
         return raw_observation(self.scene, echo)
 
-    def knowledge(self, frame: Signal) -> np.ndarray:
+    def side_information(self, frame: Signal) -> np.ndarray:
         """What the center takes of the frame; see Network.knowledge."""
         return np.empty(0, np.float32)
 
@@ -74,9 +74,9 @@ class Cnn(Network):
         """Estimation loss of a batch; see Network.loss."""
         return self.center.head.loss(output, truth, self.config.error)
 
-    def read(self, output: Tensor) -> Found:
+    def decode(self, output: Tensor) -> Predictions:
         """Targets of a batch; see Network.read."""
-        return self.center.head.read(output, self.deviation)
+        return self.center.head.decode(output, self.deviation)
 
 
 class Convolutions(nn.Module):
@@ -95,9 +95,9 @@ class Convolutions(nn.Module):
 
     def begin_with_beams(self, num_beams: int) -> None:
         """Amplitudes of beams of five antennas around each antenna, over that of noise."""
-        listen(self.first, num_beams, [(MIDDLE, MIDDLE)], (1,))
+        set_beams(self.first, num_beams, [(MIDDLE, MIDDLE)], (1,))
         average(self.second, [MIDDLE], slice(None), 1)
-        above_noise(self.second, EDGES)
+        subtract_noise_floor(self.second, EDGES)
 
     def forward(self, observations: Tensor) -> Tensor:
         """Latents [batch, L, channels] of observations, as the class has them."""
@@ -120,7 +120,7 @@ class CnnCenter(nn.Module):
         )
         self.head = TargetHead(scene, config.neurons, config.num_targets)
 
-    def forward(self, latents: Tensor, heard: Tensor, knowledge: Tensor) -> Tensor:
+    def forward(self, latents: Tensor, heard: Tensor, side_information: Tensor) -> Tensor:
         """latents: [batch, M, L, channels]. Returns [batch, Q, 1 + 2 dimension] (TargetHead)."""
         tensor = latents.mT.unflatten(3, self.axes)
         if self.elements:

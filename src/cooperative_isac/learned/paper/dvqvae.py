@@ -13,10 +13,10 @@ from cooperative_isac.learned.encoder import (
     ElementMean,
     Encoder,
     Residual,
-    fourfold,
+    channel_widths,
+    downsampled_shape,
     halving,
     latent_count,
-    reduced,
 )
 from cooperative_isac.learned.inputs import (
     SPECTRUM,
@@ -25,8 +25,8 @@ from cooperative_isac.learned.inputs import (
     raw_observation,
     transmit_tensor,
 )
-from cooperative_isac.learned.network import Found, Network, Truth
-from cooperative_isac.learned.paper.beams import above_noise, average, listen
+from cooperative_isac.learned.network import Network, Predictions, Truth
+from cooperative_isac.learned.paper.beams import average, set_beams, subtract_noise_floor
 from cooperative_isac.learned.paper.config import BEAM_CHANNELS, DvqvaeConfig
 from cooperative_isac.learned.quantizer import Codebook
 from cooperative_isac.learned.targets import TargetHead
@@ -52,7 +52,7 @@ class Dvqvae(Network):
         widths = (
             tuple(config.beams * count for count in BEAM_CHANNELS)
             if config.beams
-            else fourfold(config.hidden, config.encoder_layers)
+            else channel_widths(config.hidden, config.encoder_layers)
         )
         for site in scene.receivers:
             self.encoders[site.name] = Encoder(
@@ -61,10 +61,10 @@ class Dvqvae(Network):
             if config.codebook:
                 self.codebooks[site.name] = Codebook(config.latent_dim, config.codebook)
         self.center = Center(
-            scene, config, self.latent_shape[1], reduced(shape, config.encoder_layers)
+            scene, config, self.latent_shape[1], downsampled_shape(shape, config.encoder_layers)
         )
 
-    def first_weights(self) -> None:
+    def init_weights(self) -> None:
         """Begin as beams, where the configuration has some."""
         if self.config.beams:
             for encoder in self.encoders.values():
@@ -82,13 +82,13 @@ class Dvqvae(Network):
         observed = "raw" if self.config.input == "raw" else SPECTRUM
         return f"{observed} {bool(self.config.transmit_layers)}"
 
-    def observe(self, echo: np.ndarray, frame: Signal, receiver: str) -> np.ndarray:
+    def encoder_input(self, echo: np.ndarray, frame: Signal, receiver: str) -> np.ndarray:
         """What one encoder takes; see Network.observe."""
         if self.config.input == "raw":
             return raw_observation(self.scene, echo)
         return demodulated_observation(self.scene, echo, frame)
 
-    def knowledge(self, frame: Signal) -> np.ndarray:
+    def side_information(self, frame: Signal) -> np.ndarray:
         """What the center takes of the frame; see Network.knowledge."""
         return transmit_tensor(frame) if self.config.transmit_layers else np.empty(0, np.float32)
 
@@ -96,9 +96,9 @@ class Dvqvae(Network):
         """Estimation loss of a batch; see Network.loss."""
         return self.center.head.loss(output, truth, self.config.error)
 
-    def read(self, output: Tensor) -> Found:
+    def decode(self, output: Tensor) -> Predictions:
         """Targets of a batch; see Network.read."""
-        return self.center.head.read(output, self.deviation)
+        return self.center.head.decode(output, self.deviation)
 
 
 class Center(nn.Module):
@@ -131,20 +131,20 @@ class Center(nn.Module):
         )
         size = config.hidden * latent_count(shape, config.transmit_layers)
         return nn.Sequential(
-            halving(2, fourfold(config.hidden, config.transmit_layers)),
+            halving(2, channel_widths(config.hidden, config.transmit_layers)),
             *residuals,
             nn.Flatten(),
             nn.Linear(size, config.features),
         )
 
-    def forward(self, latents: Tensor, heard: Tensor, knowledge: Tensor) -> Tensor:
+    def forward(self, latents: Tensor, heard: Tensor, side_information: Tensor) -> Tensor:
         """latents: [batch, M, L, D]; knowledge: transmit_tensor. Returns what TargetHead does."""
         tensor = latents.mT.unflatten(3, self.latent_axes)
         if self.elements:
             tensor = self.elements(tensor, heard)
         parts = [self.from_latents(self.residuals(tensor.flatten(1, 2)).flatten(1))]
         if self.transmit:
-            parts.append(self.transmit(knowledge))
+            parts.append(self.transmit(side_information))
         return self.head(self.joint(torch.cat(parts, dim=1)))
 
 
@@ -155,10 +155,10 @@ def _begin_with_beams(encoder: Encoder, num_beams: int) -> None:
     first, second, third = (
         module for module in encoder.halving.modules() if isinstance(module, nn.Conv3d)
     )
-    listen(first, num_beams, list(product(INNER, INNER)), (1, -1))
+    set_beams(first, num_beams, list(product(INNER, INNER)), (1, -1))
     average(second, INNER, slice(1, 3), first.out_channels // num_beams)
     average(third, INNER, slice(1, 3), 1)
-    above_noise(third)
+    subtract_noise_floor(third)
     if isinstance(encoder.projector, nn.Linear):
         nn.init.eye_(encoder.projector.weight)
 

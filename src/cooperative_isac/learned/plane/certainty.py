@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from cooperative_isac.learned.plane.consensus import PathMeasurements
-from cooperative_isac.learned.plane.output import LOG_DEVIATION
+from cooperative_isac.learned.plane.output import LOG_STD_RANGE
 
 # Log-odds that a path of MEAN_POWER is an outlier, and how they change with its power.
 DOUBT = -3.0
@@ -17,7 +17,7 @@ DOPPLER_KHZ = 0.03, 1.0
 LENGTH_M = 0.1, 3.0
 
 
-class PathCertainty(nn.Module):
+class PathUncertainty(nn.Module):
     """Standard deviation (its log) of a path's measurement at a power, and log-odds of an
     outlier.
     """
@@ -40,6 +40,6 @@ class PathCertainty(nn.Module):
         variance = (2 * self.log_floor).exp() + (2 * self.log_at_0_db).exp() * 10**-power
         return PathMeasurements(
             value,
-            (0.5 * variance.log() + log_change).clamp(*LOG_DEVIATION),
+            (0.5 * variance.log() + log_change).clamp(*LOG_STD_RANGE),
             self.doubt + self.doubt_slope * (power - MEAN_POWER) + doubt_change,
         )

@@ -24,22 +24,20 @@ class PathMeasurements:
     """
 
     value: Tensor
-    log_deviation: Tensor
+    log_std: Tensor
     doubt: Tensor
 
     def __getitem__(self, index) -> PathMeasurements:
-        return PathMeasurements(self.value[index], self.log_deviation[index], self.doubt[index])
+        return PathMeasurements(self.value[index], self.log_std[index], self.doubt[index])
 
     def to(self, dtype: torch.dtype) -> PathMeasurements:
         """The same in another precision."""
-        return PathMeasurements(
-            self.value.to(dtype), self.log_deviation.to(dtype), self.doubt.to(dtype)
-        )
+        return PathMeasurements(self.value.to(dtype), self.log_std.to(dtype), self.doubt.to(dtype))
 
 
 def negative_log_likelihood(measured: PathMeasurements, truth: Tensor, width: float) -> Tensor:
     """Of a truth, [..., num_paths]: normal about the measurement, or uniform within a width."""
-    residual = (measured.value - truth) / measured.log_deviation.exp()
+    residual = (measured.value - truth) / measured.log_std.exp()
     inlying, outlying = _log_densities(residual, measured, width)
     return -torch.logaddexp(inlying, outlying)
 
@@ -48,7 +46,7 @@ def _log_densities(
     residual: Tensor, measured: PathMeasurements, width: float
 ) -> tuple[Tensor, Tensor]:
     """Log densities as an inlier and as an outlier, each with its probability, [..., num_paths]."""
-    normal = -0.5 * residual.square() - measured.log_deviation - 0.5 * log(2 * pi)
+    normal = -0.5 * residual.square() - measured.log_std - 0.5 * log(2 * pi)
     inlying = nn.functional.logsigmoid(-measured.doubt) + normal
     outlying = nn.functional.logsigmoid(measured.doubt) - log(width)
     return inlying, outlying
@@ -81,7 +79,7 @@ def _posterior(
     inliers = _choices(slopes.shape[-2], slopes)
     measured = PathMeasurements(
         measured.value[..., None, :],
-        measured.log_deviation[..., None, :],
+        measured.log_std[..., None, :],
         measured.doubt[..., None, :],
     )
     heard = heard[..., None, :]
@@ -89,13 +87,13 @@ def _posterior(
     prior = prior[..., None, :, :]
 
     # Least squares over the inliers of each choice.
-    weighted = slopes * (inliers * heard * (-2 * measured.log_deviation).exp())[..., None]
+    weighted = slopes * (inliers * heard * (-2 * measured.log_std).exp())[..., None]
     covariance = torch.linalg.inv(weighted.mT @ slopes + prior)
     means = (covariance @ (weighted.mT @ measured.value[..., None])).squeeze(-1)
 
     # Evidence of each choice.
     predicted = (slopes @ means[..., None]).squeeze(-1)
-    residual = (measured.value - predicted) / measured.log_deviation.exp()
+    residual = (measured.value - predicted) / measured.log_std.exp()
     inlying, outlying = _log_densities(residual, measured, width)
     evidence = (
         (heard * torch.where(inliers > 0, inlying, outlying)).sum(-1)

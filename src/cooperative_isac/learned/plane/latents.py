@@ -13,7 +13,7 @@ PEAK_SHARPNESS = 8.0
 
 
 @dataclass(frozen=True)
-class Measured:
+class StrongestEchoes:
     """The strongest echo of each transmitter in each cell of a map or spectrum, all [batch, num_tx,
     rows, columns]: power, log10(1 + SNR); doppler, over the largest; length, of the path less that
     of the cell's middle, m; beam, of arrival less the cell's, in beams, where cells are beams. All
@@ -26,14 +26,14 @@ class Measured:
     beam: Tensor | None = None
 
 
-def strongest(power: Tensor, *others: Tensor, noise_level: float) -> Measured:
+def strongest(power: Tensor, *others: Tensor, noise_level: float) -> StrongestEchoes:
     """Of echoes along the last axis the strongest; nothing is heard where it is no stronger than
     noise_level.
     """
     weights = torch.softmax(PEAK_SHARPNESS * power, -1)
     peak, *rest = ((weights * values).sum(-1) for values in (power, *others))
     heard = (peak > noise_level).to(peak.dtype)
-    return Measured(peak * heard, *(values * heard for values in rest))
+    return StrongestEchoes(peak * heard, *(values * heard for values in rest))
 
 
 @dataclass(frozen=True)
@@ -87,7 +87,7 @@ class LatentLayout:
     def _num_told(self) -> int:
         return self._num_shared + 2 * self.num_tx
 
-    def join(self, learned: Tensor, measured: Measured) -> Tensor:
+    def join(self, learned: Tensor, measured: StrongestEchoes) -> Tensor:
         """learned: [batch, num_learned part_dim, rows, columns]. Returns [batch, rows columns,
         size].
         """
@@ -107,7 +107,7 @@ class LatentLayout:
         rest = parts.new_zeros(*parts.shape[:2], self.part_dim - parts.shape[2], *parts.shape[3:])
         return torch.cat([parts, rest], 2)
 
-    def split(self, latents: Tensor, shape: tuple[int, int]) -> tuple[Tensor, Measured]:
+    def split(self, latents: Tensor, shape: tuple[int, int]) -> tuple[Tensor, StrongestEchoes]:
         """Learned planes and what was measured, from latents [batch, rows columns, size]; shape:
         (rows, columns).
         """
@@ -121,4 +121,4 @@ class LatentLayout:
             1,
         )
         power, *beam = shared.unflatten(1, (-1, width))[:, :, : self.num_tx].unbind(1)
-        return learned, Measured(power, *alone[:, ::step].chunk(2, 1), *beam)
+        return learned, StrongestEchoes(power, *alone[:, ::step].chunk(2, 1), *beam)

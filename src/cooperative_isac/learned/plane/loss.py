@@ -28,18 +28,18 @@ def plane_loss(
     away = (centers_m[None, None] - truth.state[:, :, None, None, :2]) / cell_m
     squared = away.square().sum(-1) + torch.where(truth.present, 0.0, 1e9)[..., None, None]
     nearest, which = squared.min(1)
-    return heat_loss(output.heat, squared, truth.present) + _around_targets(
+    return heatmap_loss(output.heatmap_logits, squared, truth.present) + _around_targets(
         output, truth, paths, nearest, which
     )
 
 
-def heat_loss(heat: Tensor, squared: Tensor, present: Tensor) -> Tensor:
+def heatmap_loss(heatmap_logits: Tensor, squared: Tensor, present: Tensor) -> Tensor:
     """Focal loss with a spot at each target (CenterNet); squared: distances to targets in cells."""
     wanted = torch.exp(-squared / (2 * SPOT_CELLS**2))
     own = squared.flatten(2).argmin(-1)
     one_hot = torch.zeros_like(wanted).flatten(2).scatter_(2, own[..., None], 1.0).view_as(wanted)
     wanted = torch.maximum(wanted, one_hot * present[..., None, None]).amax(1)
-    chance = heat.sigmoid().clamp(SMALLEST, 1 - SMALLEST)
+    chance = heatmap_logits.sigmoid().clamp(SMALLEST, 1 - SMALLEST)
     hits = (1 - chance) ** 2 * chance.log()
     misses = (1 - wanted) ** 4 * chance**2 * (1 - chance).log()
     is_target = wanted == 1

@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from cooperative_isac.learned.network import Found, Network, Truth
+from cooperative_isac.learned.network import Network, Predictions, Truth
 from cooperative_isac.learned.plane.consensus import PathMeasurements
 from cooperative_isac.learned.plane.loss import plane_loss
 from cooperative_isac.learned.plane.output import PlaneOutput
@@ -47,7 +47,7 @@ class PlaneNetwork(Network):
     center: PlaneCenter
     largest_spread_cells = 0.5  # of a target that is reported
 
-    def knowledge(self, frame: Signal) -> np.ndarray:
+    def side_information(self, frame: Signal) -> np.ndarray:
         """What the center takes of the frame; see Network.knowledge."""
         return np.empty(0, np.float32)
 
@@ -58,17 +58,22 @@ class PlaneNetwork(Network):
                 output.float(), truth, self.center.paths, self.center.centers_m, self.center.cell_m
             )
 
-    def read(self, output: PlaneOutput) -> Found:
+    def decode(self, output: PlaneOutput) -> Predictions:
         """The highest peaks of the heat, each with what its cell says; absent where it is unsure of
         the place.
         """
         with _exact(output):
-            return self._read(output.float())
+            return self._decode(output.float())
 
-    def _read(self, output: PlaneOutput) -> Found:
-        peak = nn.functional.max_pool2d(output.heat[:, None], 3, 1, 1)[:, 0] == output.heat
-        heat, cell = (
-            torch.where(peak, output.heat, -torch.inf).flatten(1).topk(self.config.num_targets)
+    def _decode(self, output: PlaneOutput) -> Predictions:
+        peak = (
+            nn.functional.max_pool2d(output.heatmap_logits[:, None], 3, 1, 1)[:, 0]
+            == output.heatmap_logits
+        )
+        heatmap_logits, cell = (
+            torch.where(peak, output.heatmap_logits, -torch.inf)
+            .flatten(1)
+            .topk(self.config.num_targets)
         )
 
         def at_peaks(planes: Tensor) -> Tensor:
@@ -77,7 +82,7 @@ class PlaneNetwork(Network):
 
         def measured(paths: PathMeasurements) -> PathMeasurements:
             return PathMeasurements(
-                *(at_peaks(planes) for planes in (paths.value, paths.log_deviation, paths.doubt))
+                *(at_peaks(planes) for planes in (paths.value, paths.log_std, paths.doubt))
             )
 
         heard = output.heard[:, None].expand(-1, cell.shape[1], -1)
@@ -87,14 +92,14 @@ class PlaneNetwork(Network):
         deviation = torch.cat(
             [part.diagonal(dim1=-2, dim2=-1).sqrt() for part in (place, speed)], -1
         )
-        presence = torch.sigmoid(heat - float(np.log(LEAST_HEAT / (1 - LEAST_HEAT))))
+        presence = torch.sigmoid(heatmap_logits - float(np.log(LEAST_HEAT / (1 - LEAST_HEAT))))
         unsure = (
             deviation[..., :2].norm(dim=-1) > self.largest_spread_cells * self.center.cell_m.max()
         )
         presence = presence.masked_fill(unsure, 0.0)
-        return Found(presence, torch.cat([point, velocity], -1), deviation)
+        return Predictions(presence, torch.cat([point, velocity], -1), deviation)
 
 
 def _exact(output: PlaneOutput) -> torch.autocast:
     """Geometry wants all digits, also where the network itself does with half of them."""
-    return torch.autocast(output.heat.device.type, enabled=False)
+    return torch.autocast(output.heatmap_logits.device.type, enabled=False)

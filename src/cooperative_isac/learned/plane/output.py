@@ -10,8 +10,8 @@ from torch import Tensor
 from cooperative_isac.learned.plane.consensus import PathMeasurements
 from cooperative_isac.scene.model import Scene
 
-RARE = -4.0  # log-odds of a target in a cell before anything is learned
-LOG_SPREAD_M, LOG_DEVIATION = (-3.0, 4.0), (-5.0, 3.0)
+INITIAL_LOG_ODDS = -4.0  # log-odds of a target in a cell before anything is learned
+LOG_SPREAD_RANGE, LOG_STD_RANGE = (-3.0, 4.0), (-5.0, 3.0)
 
 
 @dataclass(frozen=True)
@@ -24,7 +24,7 @@ class PlaneOutput:
     0 or 1.
     """
 
-    heat: Tensor
+    heatmap_logits: Tensor
     point_m: Tensor
     log_spread_m: Tensor
     doppler: PathMeasurements
@@ -34,7 +34,7 @@ class PlaneOutput:
     def float(self) -> PlaneOutput:
         """The same in float32."""
         return PlaneOutput(
-            self.heat.float(),
+            self.heatmap_logits.float(),
             self.point_m.float(),
             self.log_spread_m.float(),
             self.doppler.to(torch.float32),
@@ -43,11 +43,11 @@ class PlaneOutput:
         )
 
 
-def centers(scene: Scene, cells: int) -> Tensor:
+def cell_centers(scene: Scene, cells: int) -> Tensor:
     """Centers of the cells of a scene's plane, [cells, cells, 2], rows along y, m."""
     return torch.tensor(scene.box.cell_centers_m(cells), dtype=torch.float32, device="cpu")
 
 
-def last(planes: Tensor) -> Tensor:
+def channels_last(planes: Tensor) -> Tensor:
     """Channels last: [batch, rows, columns, channels]."""
     return planes.permute(0, 2, 3, 1)

@@ -82,7 +82,7 @@ class PathGeometry(nn.Module):
                 length.value - self.length(at) + (slopes @ step.detach()[..., None]).squeeze(-1)
             )
             step, covariance = consensus(
-                PathMeasurements(excess, length.log_deviation, length.doubt),
+                PathMeasurements(excess, length.log_std, length.doubt),
                 slopes,
                 heard,
                 prior,

@@ -8,20 +8,20 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from cooperative_isac.learned.plane.certainty import DOPPLER_KHZ, LENGTH_M, PathCertainty
+from cooperative_isac.learned.plane.certainty import DOPPLER_KHZ, LENGTH_M, PathUncertainty
 from cooperative_isac.learned.plane.latents import LatentLayout
 from cooperative_isac.learned.plane.network import PlaneCenter
 from cooperative_isac.learned.plane.output import (
-    LOG_SPREAD_M,
-    RARE,
+    INITIAL_LOG_ODDS,
+    LOG_SPREAD_RANGE,
     PlaneOutput,
-    centers,
-    last,
+    cell_centers,
+    channels_last,
 )
 from cooperative_isac.learned.plane.path_geometry import PathGeometry
 from cooperative_isac.learned.plane.residual import GROUPS, PlaneResidual
 from cooperative_isac.learned.spectra.projection import (
-    NUM_PLACES,
+    NUM_CELL_FEATURES,
     Projection,
     projection,
 )
@@ -29,9 +29,9 @@ from cooperative_isac.scene.model import Scene
 
 CONTEXT, PATH_CHANNELS = 16, 32
 SHARPNESS = 3.0, 7.0  # of each head: how much more it listens to what is stronger
-HEADS = len(SHARPNESS)
+NUM_HEADS = len(SHARPNESS)
 LARGEST = 60.0  # log of a weight: float32 ends at 88
-TOLD = 6 + CONTEXT  # numbers that a head tells of a cell
+HEAD_FEATURES = 6 + CONTEXT  # numbers that a head tells of a cell
 LOG_SPREAD = 0.5
 
 
@@ -62,7 +62,7 @@ class SpectraCenter(PlaneCenter):
         self.register_buffer(
             "cell_m", torch.tensor((high - low) / cells, dtype=torch.float32), persistent=False
         )
-        self.register_buffer("centers_m", centers(scene, cells), persistent=False)
+        self.register_buffer("centers_m", cell_centers(scene, cells), persistent=False)
         corner_m = float(np.linalg.norm(high - low)) / (2 * cells)
         self.projections = nn.ModuleList(
             projection(scene, site, scene.cell_points_m(cells), corner_m, latent_axes)
@@ -76,15 +76,17 @@ class SpectraCenter(PlaneCenter):
             )
             for _ in range(num_rx)
         )
-        self.sharpness = nn.Parameter(torch.tensor(SHARPNESS).expand(num_paths, HEADS).clone())
-        self.enter = nn.ModuleList(nn.Linear(HEADS * TOLD, PATH_CHANNELS) for _ in range(num_paths))
+        self.sharpness = nn.Parameter(torch.tensor(SHARPNESS).expand(num_paths, NUM_HEADS).clone())
+        self.enter = nn.ModuleList(
+            nn.Linear(NUM_HEADS * HEAD_FEATURES, PATH_CHANNELS) for _ in range(num_paths)
+        )
         self.modulation = nn.ModuleList(
-            nn.Linear(NUM_PLACES, 2 * PATH_CHANNELS) for _ in range(num_paths)
+            nn.Linear(NUM_CELL_FEATURES, 2 * PATH_CHANNELS) for _ in range(num_paths)
         )
         self.path_layers = nn.ModuleList(
             nn.Linear(PATH_CHANNELS, PATH_CHANNELS) for _ in range(num_paths)
         )
-        seen = num_paths * (PATH_CHANNELS + HEADS * TOLD)
+        seen = num_paths * (PATH_CHANNELS + NUM_HEADS * HEAD_FEATURES)
         self.plane = nn.Conv2d(seen, channels, 1)
         self.cell_bias = nn.Parameter(0.02 * torch.randn(channels, cells, cells))
         self.body = nn.Sequential(
@@ -92,15 +94,15 @@ class SpectraCenter(PlaneCenter):
             nn.GroupNorm(GROUPS, channels),
             nn.ReLU(),
         )
-        self.out = nn.Conv2d(channels + seen, 5 + (4 + HEADS) * num_paths, 1)
-        self.doppler, self.length = PathCertainty(*DOPPLER_KHZ), PathCertainty(*LENGTH_M)
+        self.out = nn.Conv2d(channels + seen, 5 + (4 + NUM_HEADS) * num_paths, 1)
+        self.doppler, self.length = PathUncertainty(*DOPPLER_KHZ), PathUncertainty(*LENGTH_M)
         with torch.no_grad():
             self.out.weight[5:].zero_()
             assert self.out.bias is not None
             self.out.bias.zero_()
-            self.out.bias[0] = RARE
+            self.out.bias[0] = INITIAL_LOG_ODDS
 
-    def forward(self, latents: Tensor, heard: Tensor, knowledge: Tensor) -> PlaneOutput:
+    def forward(self, latents: Tensor, heard: Tensor, side_information: Tensor) -> PlaneOutput:
         """latents: [batch, M, L, D]; heard: [batch, M]; knowledge is not used."""
         planes, told = zip(
             *(
@@ -111,16 +113,16 @@ class SpectraCenter(PlaneCenter):
         )
         seen, paths = torch.cat(planes, 1), self.paths.num_paths
         body = self.body(self.plane(seen) + self.cell_bias)
-        heat, offset, spread, changes, choice = self.out(torch.cat([body, seen], 1)).split(
-            [1, 2, 2, 4 * paths, HEADS * paths], 1
-        )
-        weights = last(choice).unflatten(-1, (HEADS, paths)).softmax(-2)
+        heatmap_logits, offset, spread, changes, choice = self.out(
+            torch.cat([body, seen], 1)
+        ).split([1, 2, 2, 4 * paths, NUM_HEADS * paths], 1)
+        weights = channels_last(choice).unflatten(-1, (NUM_HEADS, paths)).softmax(-2)
         power, beyond, shift = _chosen(told, weights)
-        shift_change, shift_doubt, length_change, length_doubt = last(changes).chunk(4, -1)
+        shift_change, shift_doubt, length_change, length_doubt = channels_last(changes).chunk(4, -1)
         return PlaneOutput(
-            heat[:, 0],
-            self.centers_m + last(offset) * self.cell_m,
-            last(spread + LOG_SPREAD).clamp(*LOG_SPREAD_M),
+            heatmap_logits[:, 0],
+            self.centers_m + channels_last(offset) * self.cell_m,
+            channels_last(spread + LOG_SPREAD).clamp(*LOG_SPREAD_RANGE),
             self.doppler(shift * self.max_doppler_khz, power, shift_change, shift_doubt),
             self.length(
                 self.paths.length(self.centers_m) + beyond * self.resolution_m,
@@ -180,7 +182,7 @@ class SpectraCenter(PlaneCenter):
         sums = projection(weights, transmitter)
         told = projection((spectrum[:, :, None] * weights[:, None]).flatten(1, 2), transmitter)
         power, delay, doppler, beam, context = (
-            told.unflatten(1, (-1, HEADS)) / sums[:, None]
+            told.unflatten(1, (-1, NUM_HEADS)) / sums[:, None]
         ).split([1, 1, 1, 1, CONTEXT], 1)
         beam = beam + (projection.beams_beyond(weights, transmitter) / sums)[:, None]
         across = beam * (projection.across_m / self.cell_m).mT[:, None]

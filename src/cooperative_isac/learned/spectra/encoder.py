@@ -12,9 +12,9 @@ from torch import Tensor, nn
 
 from cooperative_isac.learned.encoder import FAST, Residual
 from cooperative_isac.learned.inputs import CHANNELS
-from cooperative_isac.learned.plane.latents import LatentLayout, Measured, strongest
+from cooperative_isac.learned.plane.latents import LatentLayout, StrongestEchoes, strongest
 
-SELDOM = 0.05  # how often noise alone is taken for an echo, in a beam and delay
+FALSE_ALARM_PROBABILITY = 0.05  # how often noise alone is taken for an echo, in a beam and delay
 
 
 class SpectrumEncoder(nn.Module):
@@ -57,7 +57,7 @@ class SpectrumEncoder(nn.Module):
         )  # over Doppler shifts
         return self.layout.join(self.projector(strongest), self._measured(spectra))
 
-    def _measured(self, spectra: Tensor) -> Measured:
+    def _measured(self, spectra: Tensor) -> StrongestEchoes:
         power, beam, delay, shift = spectra.unflatten(1, (-1, CHANNELS)).unbind(2)
         power = (power + log(2)) / log(10)
         count = spectra.shape[-1]
@@ -74,7 +74,7 @@ class SpectrumEncoder(nn.Module):
         """Of log10(1 + power): what noise alone seldom exceeds in any Doppler shift and beam of
         departure.
         """
-        return log10(1 + log(num_shifts * self.num_departures / SELDOM))
+        return log10(1 + log(num_shifts * self.num_departures / FALSE_ALARM_PROBABILITY))
 
 
 def _between(offset: Tensor) -> Tensor:

@@ -106,6 +106,6 @@ class Spectra(PlaneNetwork):
         """What observe and knowledge depend on; see Network.input_key."""
         return SPECTRUM
 
-    def observe(self, echo: np.ndarray, frame: Signal, receiver: str) -> np.ndarray:
+    def encoder_input(self, echo: np.ndarray, frame: Signal, receiver: str) -> np.ndarray:
         """What one encoder takes; see Network.observe."""
         return demodulated_observation(self.scene, echo, frame)

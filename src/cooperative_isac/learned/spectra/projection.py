@@ -15,7 +15,7 @@ from cooperative_isac.scene.arrays import steering_derivatives, steering_vectors
 from cooperative_isac.scene.geometry import bistatic_geometry
 from cooperative_isac.scene.model import Scene, Site
 
-NUM_PLACES = 6
+NUM_CELL_FEATURES = 6
 LEAK = 1.0  # beams and delays that a peak leaks to on either side
 LEAST_BEAMS = 2.0  # over the plane: along the array hardly anything turns
 AT_SITE_M = 1e-3  # a cell there has no direction of its own
@@ -61,8 +61,8 @@ class Projection(nn.Module):
         beams_away, delays_away = away(beams, shape[0]), away(delays, shape[1])
         shares = np.einsum(
             "...bc,...dc->...bdc",
-            shares_of(beams_away, coordinates.beam_reach),
-            shares_of(delays_away, coordinates.delay_reach),
+            triangular_weights(beams_away, coordinates.beam_reach),
+            triangular_weights(delays_away, coordinates.delay_reach),
         )
         buffers = {
             "delays": delays,
@@ -94,7 +94,7 @@ def away(coordinates: np.ndarray, size: int) -> np.ndarray:
     return (np.arange(size)[:, None] - coordinates[..., None, :] + size / 2) % size - size / 2
 
 
-def shares_of(distances: np.ndarray, reach: np.ndarray) -> np.ndarray:
+def triangular_weights(distances: np.ndarray, reach: np.ndarray) -> np.ndarray:
     """Weights that fall to zero within a reach [..., num] of distances [..., size, num], and sum to
     1.
     """

@@ -60,11 +60,11 @@ def test_who_is_not_heard_is_as_if_not_there(heard):
         assert part.numpy() == pytest.approx(other.numpy(), rel=1e-5)
 
 
-@pytest.mark.parametrize("log_deviation", [-5.0, 3.0])
+@pytest.mark.parametrize("log_std", [-5.0, 3.0])
 @pytest.mark.parametrize("log_spread", [-3.0, 4.0])
-def test_extremes_stay_finite(log_deviation, log_spread):
+def test_extremes_stay_finite(log_std, log_spread):
     values = PathMeasurements(
-        1e3 * SLOPES @ TRUTH, torch.full((4,), log_deviation), torch.full((4,), -4.0)
+        1e3 * SLOPES @ TRUTH, torch.full((4,), log_std), torch.full((4,), -4.0)
     )
     values.value.requires_grad_(True)
     found = consensus(

@@ -8,9 +8,9 @@ import torch
 
 from cooperative_isac.learned.inputs import delay_bins, observation_shape
 from cooperative_isac.learned.network import Truth
-from cooperative_isac.learned.plane.latents import Measured
-from cooperative_isac.learned.spectra.center import HEADS, PATH_CHANNELS
-from cooperative_isac.learned.spectra.encoder import SELDOM
+from cooperative_isac.learned.plane.latents import StrongestEchoes
+from cooperative_isac.learned.spectra.center import NUM_HEADS, PATH_CHANNELS
+from cooperative_isac.learned.spectra.encoder import FALSE_ALARM_PROBABILITY
 from cooperative_isac.learned.spectra.projection import beam_bins
 from cooperative_isac.learned.weights import make_network
 
@@ -57,7 +57,7 @@ def latents_of_an_echo(spectra, tiny, point_m, length_m, doppler):
         learned = torch.zeros(
             1, center.layout.num_learned * center.layout.part_dim, *center.latent_axes
         )
-        latents.append(center.layout.join(learned, Measured(*numbers)))
+        latents.append(center.layout.join(learned, StrongestEchoes(*numbers)))
     return torch.stack(latents, 1)
 
 
@@ -78,7 +78,7 @@ def test_before_anything_is_learned_what_was_measured_reaches_the_center(spectra
     output = spectra.center(
         latents_of_an_echo(spectra, tiny, middle, length_m, [-0.25] * 4), torch.ones(1, 2), None
     )
-    assert not (spectra.read(output).presence > 0.5).any()
+    assert not (spectra.decode(output).presence > 0.5).any()
     told = output.length.value[(0, *CELL)] - length_m + 1.5
     assert told.detach().numpy() == pytest.approx(1.5, abs=0.1)
     shift_khz = output.doppler.value[(0, *CELL)].detach().numpy()
@@ -93,7 +93,9 @@ def test_before_anything_is_learned_the_center_knows_where_beams_point(spectra, 
     latents = latents_of_a_target(spectra, tiny, state)
     for receiver, site in enumerate(tiny.receivers):
         planes = list(center._seen(receiver, latents[:, receiver], torch.ones(1)))
-        told = planes[1][0][0, PATH_CHANNELS:].unflatten(0, (-1, HEADS))[(slice(None), 1, *CELL)]
+        told = planes[1][0][0, PATH_CHANNELS:].unflatten(0, (-1, NUM_HEADS))[
+            (slice(None), 1, *CELL)
+        ]
         ray = state[:2] - torch.tensor(site.position_m[:2]).float()
         across = torch.stack([-ray[1], ray[0]]) / ray.norm()
         pointed = told[4:6] * center.cell_m
@@ -137,7 +139,7 @@ def test_noise_alone_is_seldom_told(spectra):
     spectrum = torch.zeros(20, 2, 4, beams, delays, shifts)
     spectrum[:, :, 0] = torch.tensor(np.log1p(power) - math.log(2))
     _, told = spectra.center.layout.split(encoder(spectrum.flatten(1, 2)), (beams, delays))
-    assert 0.001 < (told.power > 0).float().mean() < SELDOM
+    assert 0.001 < (told.power > 0).float().mean() < FALSE_ALARM_PROBABILITY
 
 
 def test_a_receiver_that_was_not_heard_changes_nothing(spectra):
@@ -145,12 +147,14 @@ def test_a_receiver_that_was_not_heard_changes_nothing(spectra):
     other = latents.clone()
     other[:, 1] += 1
     alone = torch.tensor([[1.0, 0.0]])
-    heat = [
-        spectra.center(each, heard, None).heat
+    heatmap_logits = [
+        spectra.center(each, heard, None).heatmap_logits
         for heard in (alone, alone + 1)
         for each in (latents, other)
     ]
-    assert torch.equal(heat[0], heat[1]) and not torch.equal(heat[2], heat[3])
+    assert torch.equal(heatmap_logits[0], heatmap_logits[1]) and not torch.equal(
+        heatmap_logits[2], heatmap_logits[3]
+    )
 
 
 def test_it_learns_where_a_target_is_and_how_fast(spectra, tiny):
@@ -166,7 +170,7 @@ def test_it_learns_where_a_target_is_and_how_fast(spectra, tiny):
         optimizer.zero_grad()
         spectra.loss(output, truth).backward()
         optimizer.step()
-    found = spectra.read(output)
+    found = spectra.decode(output)
     assert ((found.presence > 0.5) == truth.present).all()
     error = (found.state[:, 0] - state[:, 0]).detach()
     assert error[:, :2].norm(dim=-1).max() < 1.0 and error[:, 2:].norm(dim=-1).max() < 2.0

@@ -113,7 +113,7 @@ class LocalAccessPoint:
             "commitment": float(self._commitment.detach()),
             "perplexity": perplexity(indices, self.codebook.config.size),
         }
-        self.codebook.follow(self._latents.detach(), indices, self.generator)
+        self.codebook.update(self._latents.detach(), indices, self.generator)
         return codewords
 
     def update(self, gradient: Tensor, learning_rate: float) -> None:

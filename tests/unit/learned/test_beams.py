@@ -12,9 +12,9 @@ from cooperative_isac.learned.encoder import ElementMean
 from cooperative_isac.learned.network import Truth
 from cooperative_isac.learned.paper.beams import (
     GAIN,
-    MARGIN,
     NOISE_AMPLITUDE,
-    average,
+    NOISE_MARGIN,
+    set_average,
     set_beams,
     subtract_noise_floor,
 )
@@ -112,7 +112,7 @@ def test_an_encoder_tells_the_amplitude_of_its_beams(compact):
         beams = np.einsum("ba,ant->bnt", weights, unit[antennas])
         amplitude = np.abs(beams.real).mean((1, 2)) / 2 / NOISE_AMPLITUDE
         assert latents[:, index, first].numpy() == pytest.approx(
-            GAIN * (amplitude - 1 + MARGIN), abs=1e-3
+            GAIN * (amplitude - 1 + NOISE_MARGIN), abs=1e-3
         )
 
 
@@ -126,7 +126,7 @@ def test_a_channel_takes_one_element_and_one_sign():
 
 def test_means_keep_groups_and_taps_apart():
     second = torch.nn.Conv3d(4, 4, (2, 2, 2))
-    average(second, [0, 1], slice(None), 2)
+    set_average(second, [0, 1], slice(None), 2)
     values = torch.arange(32.0).reshape(1, 4, 2, 2, 2)
     means = [values[0, group : group + 2, tap].mean() for group in (0, 2) for tap in (0, 1)]
     assert second(values).flatten().tolist() == means

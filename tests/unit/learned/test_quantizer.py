@@ -65,7 +65,7 @@ def test_an_independent_implementation_agrees_step_by_step(num_parts):
         latents = latents_of(4, 16, 6, seed=step)
         _, expected, _ = theirs(latents)
         indices = ours.nearest(latents)
-        ours.follow(latents, indices, generator)
+        ours.update(latents, indices, generator)
         assert torch.equal(indices, expected.reshape(indices.shape))
         assert torch.allclose(ours.codewords, state.embed, atol=1e-5, rtol=0)
 
@@ -74,7 +74,7 @@ def test_codewords_begin_as_the_mean_of_what_is_assigned_to_them():
     # CF eqs. 18-20 with accumulators that begin at zero: the first step's ratio is the plain mean.
     codebook, latents = codebook_of(), latents_of(40, 6)
     before, indices = codebook.codewords.clone(), codebook.nearest(latents)
-    codebook.follow(latents, indices, random_generator())
+    codebook.update(latents, indices, random_generator())
     for word in range(8):
         own = latents[indices[:, 0] == word]
         assert torch.allclose(
@@ -88,7 +88,7 @@ def test_a_codeword_without_use_is_restarted_at_a_latent_of_the_batch():
     codebook.codewords[0, 5] = 100.0
     for _ in range(3):
         assert torch.equal(codebook.codewords[0, 5], torch.full((6,), 100.0))
-        codebook.follow(latents, codebook.nearest(latents), random_generator())
+        codebook.update(latents, codebook.nearest(latents), random_generator())
     assert any(torch.equal(codebook.codewords[0, 5], latent) for latent in latents)
     assert codebook.idle_steps[0, 5] == 0 and codebook.counts[0, 5] == 0
 
@@ -101,7 +101,7 @@ def test_many_steps_use_every_codeword_and_quantize_well():
             200, 6, seed=step
         )
         indices = codebook.nearest(latents)
-        codebook.follow(latents, indices, generator)
+        codebook.update(latents, indices, generator)
     assert perplexity(indices, 8) > 7
     assert commitment(latents, codebook.lookup(codebook.nearest(latents))) < 0.02
 
@@ -110,7 +110,7 @@ def test_restarts_are_those_of_the_generator():
     words = []
     for seed in (3, 3, 4):
         codebook, latents = codebook_of(restart_after=1), latents_of(4, 6)
-        codebook.follow(latents, codebook.nearest(latents), torch.Generator().manual_seed(seed))
+        codebook.update(latents, codebook.nearest(latents), torch.Generator().manual_seed(seed))
         words.append(codebook.codewords)
     assert torch.equal(words[0], words[1]) and not torch.equal(words[0], words[2])
 

@@ -82,7 +82,7 @@ def refitted(codebook: Codebook, size: int, latents: torch.Tensor) -> Codebook:
         batch = latents[torch.randint(len(latents), (REFIT_BATCH,), generator=generator)]
         if step == REFIT_STEPS - 20:
             made.config = replace(config, restart_after=0)
-        made.follow(batch, made.nearest(batch), generator)
+        made.update(batch, made.nearest(batch), generator)
     return made
 
 

@@ -82,7 +82,7 @@ def test_what_was_measured_reaches_the_center_before_anything_is_learned(maps):
         None,
     )
     assert (weak.doppler.log_std[at] > output.doppler.log_std[at]).all()
-    assert (weak.length.doubt[at] > output.length.doubt[at]).all()
+    assert (weak.length.outlier_log_odds[at] > output.length.outlier_log_odds[at]).all()
 
 
 def test_where_nothing_is_heard_nothing_is_measured(maps):

@@ -92,7 +92,7 @@ def test_before_anything_is_learned_the_center_knows_where_beams_point(spectra, 
     state = torch.cat([center.centers_m[CELL] + move, torch.zeros(2)])
     latents = latents_of_a_target(spectra, tiny, state)
     for receiver, site in enumerate(tiny.receivers):
-        planes = list(center._seen(receiver, latents[:, receiver], torch.ones(1)))
+        planes = list(center._paths_of(receiver, latents[:, receiver], torch.ones(1)))
         told = planes[1][0][0, PATH_CHANNELS:].unflatten(0, (-1, NUM_HEADS))[
             (slice(None), 1, *CELL)
         ]

@@ -64,15 +64,15 @@ def test_a_cell_knows_how_far_beyond_it_the_beams_are():
     plane = Projection(
         Coordinates(np.array([[0.25, 2.5]]), 2 * ones, 2 * ones[0], ones), np.zeros((2, 2)), (4, 6)
     )
-    beyond = plane.beams_beyond(weights, 0) / plane(weights, 0)
+    beyond = plane.beam_moments(weights, 0) / plane(weights, 0)
     assert beyond.flatten().tolist() == pytest.approx([-1.25, 0.5])
 
 
 def test_cells_near_a_site_reach_farther(small):
     site = small.receivers[0]
     around = site.position_m + np.array([[0.0, -4.0, 0.0], [0.0, -30.0, 0.0]])
-    shares = projection(small, site, around, 2.0, (8, 24)).shares[0].unflatten(0, (8, 24))
-    near, far = (shares.sum(1) > 0).sum(0).tolist()
+    weights = projection(small, site, around, 2.0, (8, 24)).weights[0].unflatten(0, (8, 24))
+    near, far = (weights.sum(1) > 0).sum(0).tolist()
     assert near > far
 
 
@@ -129,7 +129,7 @@ def test_a_site_on_the_plane_spoils_nothing(small):
         ({"hidden": 0}, "hidden is 0; it must be 1 or more"),
         ({"kernel": 4}, "kernel is 4; it must be odd"),
         ({"codebook": {"size": 16, "num_parts": 6}}, "need 7 or more"),
-        ({"cells": 1, "num_targets": 3}, "a plane of 1 x 1 cells cannot tell 3 targets"),
+        ({"cells": 1, "num_targets": 3}, "a plane of 1 x 1 cells cannot hold 3 targets"),
         ({"center_channels": 12}, "channels of planes are 12; each must be a multiple of 8"),
     ],
 )

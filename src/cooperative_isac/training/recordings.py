@@ -1,6 +1,6 @@
-"""Samples on disk: drawn ones written out, or recordings that somebody brings in the same files.
+"""Samples on disk: drawn ones, or recordings in the same files.
 
-dataset.json            format, what the scene must be, number of samples
+dataset.json            format, properties of the scene, number of samples
 echo-<receiver>.npy     [N, num_rx_ant, num_subcarriers, num_symbols, 2], float16: real and
                         imaginary part of the received signal in units of the square root of the
                         noise power
@@ -33,12 +33,14 @@ from cooperative_isac.training.samples import DrawnSamples, Sample, Split
 
 FORMAT = "cooperative_isac dataset 1"
 DESCRIPTION = "dataset.json"
+# Share of the samples that is for training, as in CF section V.
 TRAIN_SHARE = 0.8
+# Remedy in error messages.
 ANEW = "write the dataset anew"
 
 
 class Description(BaseModel):
-    """What dataset.json must hold. At least one sample is for training and one for validation."""
+    """Content of dataset.json; at least one sample is for training and one for validation."""
 
     model_config = ConfigDict(strict=True)
 
@@ -56,7 +58,8 @@ class RecordedSamples:
 
     @cached_property
     def description(self) -> dict:
-        """What dataset.json says. ValueError when the samples are not of this scene."""
+        """Content of dataset.json; ValueError where the samples are not of this scene."""
+        # Read
         path = self.folder / DESCRIPTION
         if not path.is_file():
             raise ValueError(
@@ -66,6 +69,8 @@ class RecordedSamples:
             description = json.loads(path.read_text(encoding="utf-8"))
         except (OSError, ValueError, RecursionError) as error:
             raise ValueError(f"{path}: {quoted(error)}; {ANEW}") from None
+
+        # Check the format.
         found = description.get("format") if isinstance(description, dict) else None
         if found != FORMAT:
             raise ValueError(f"{path}: format '{quoted(found)}' is not '{FORMAT}'; {ANEW}")
@@ -76,6 +81,8 @@ class RecordedSamples:
             raise ValueError(
                 f"{path}: {'.'.join(map(str, fault['loc']))}: {quoted(fault['msg'])}; {ANEW}"
             ) from None
+
+        # Check the scene.
         differences = fact_differences(description["scene"], scene_facts(self.scene))
         if differences:
             raise ValueError(
@@ -86,17 +93,20 @@ class RecordedSamples:
 
     @cached_property
     def arrays(self) -> Mapping[str, np.ndarray]:
-        """The files by name, not read yet. ValueError for one that is missing, cut off or of
-        another shape.
+        """The arrays by file name, memory-mapped.
+
+        Raises ValueError for a file that is missing, truncated or of another shape.
         """
+        # Dtype and shape of each file, without the number of samples.
         grid = self.scene.grid
         shapes: dict[str, tuple[str, tuple[int | None, ...]]] = {
             "targets": ("float32", (None, 2, 3)),
             "downlink": ("uint8", (None,)),
         }
         for site in self.scene.receivers:
-            shape = site.num_ant, grid.num_subcarriers, grid.num_symbols, 2
-            shapes[f"echo-{site.name}"] = "float16", shape
+            shape = (site.num_ant, grid.num_subcarriers, grid.num_symbols, 2)
+            shapes[f"echo-{site.name}"] = ("float16", shape)
+
         count = self.description["samples"]
         return {
             name: self._array(name, dtype, (count, *shape))
@@ -111,8 +121,8 @@ class RecordedSamples:
         return {"train": Split(0, train), "validation": Split(train, count - train)}
 
     def sample(self, number: int) -> Sample:
-        """What was sent and where the targets were in one sample."""
-        # Where the targets are
+        """The frame and the targets of one sample; see Source.sample."""
+        # Targets
         rows = self.arrays["targets"][number]
         missing = np.isnan(rows).all(axis=(1, 2))
         if not np.isfinite(rows[~missing]).all():
@@ -124,7 +134,7 @@ class RecordedSamples:
             for row in np.flatnonzero(~missing)
         )
 
-        # What was sent
+        # Frame
         try:
             frame = unpack_downlink(self.scene, self.arrays["downlink"][number].tobytes())
         except ValueError as error:
@@ -137,12 +147,12 @@ class RecordedSamples:
         parts = self.arrays[name][sample.number].astype(np.float32)
         if not np.isfinite(parts).all():
             raise self._fault(name, sample.number, "has numbers that are not finite")
-        return parts.view(np.complex64)[..., 0] * np.float32(
-            np.sqrt(self.scene.propagation.noise_power_w)
-        )
+        noise_amplitude = np.float32(np.sqrt(self.scene.propagation.noise_power_w))
+        return parts.view(np.complex64)[..., 0] * noise_amplitude
 
     def _array(self, name: str, dtype: str, shape: tuple[int | None, ...]) -> np.ndarray:
-        """One file; None in a shape stands for any size."""
+        """One file; None in a shape is any size."""
+        # Read
         path = self.folder / f"{name}.npy"
         try:
             array = np.load(path, mmap_mode="r")
@@ -150,6 +160,8 @@ class RecordedSamples:
             raise ValueError(f"{path}: no such file; {ANEW}") from None
         except (OSError, EOFError, OverflowError, SyntaxError, TypeError, ValueError):
             raise ValueError(f"{path}: is no .npy file of numbers, or cut off; {ANEW}") from None
+
+        # Check dtype and shape.
         sizes = getattr(array, "shape", ())
         fits = len(sizes) == len(shape) and all(
             wanted in (None, size) for size, wanted in zip(sizes, shape)
@@ -161,22 +173,29 @@ class RecordedSamples:
         return array
 
     def _fault(self, name: str, number: int, text: str) -> ValueError:
+        """The error of one sample in a file."""
         return ValueError(f"{self.folder / name}.npy: sample {number} {text}")
 
 
 def write_samples(samples: DrawnSamples, folder: Path, count: int) -> Iterator[int]:
-    """Write samples 0 .. count - 1 into a new folder; yields how many are there.
+    """Write samples 0 .. count - 1 into a new folder; yields the number written so far.
 
-    Raises OutputError: the folder cannot be made, or its disk has no room for all samples.
+    Raises OutputError where the folder cannot be made, or its disk has no room for all samples.
     """
+    # Files of the full size.
     check_new_folder(folder)
     first = _arrays(samples, 0)
     folder.mkdir(parents=True)
     files = _new_files(folder, first, count)
+
+    # Samples
     for number in range(count):
-        for name, value in (_arrays(samples, number) if number else first).items():
+        arrays = _arrays(samples, number) if number else first
+        for name, value in arrays.items():
             files[name][number] = value
         yield number + 1
+
+    # The description comes last: a folder without it is no dataset.
     description = {
         "format": FORMAT,
         "samples": count,
@@ -187,19 +206,21 @@ def write_samples(samples: DrawnSamples, folder: Path, count: int) -> Iterator[i
 
 
 def _new_files(folder: Path, first: Mapping[str, np.ndarray], count: int) -> dict[str, np.ndarray]:
-    """A file for each array, whose room is taken at once: a disk that fills up later would end the
-    process.
+    """A memory-mapped file for each array of the first sample, for count samples.
 
-    Raises OutputError without a trace in the folder's place: there is no room for count samples
-    like the first.
+    Their disk space is allocated at once: a write to a mapped file would end the process on a full
+    disk.
+
+    Raises OutputError where there is no room; the folder is then removed.
     """
-    needed = count * sum(value.nbytes for value in first.values())
-    free = shutil.disk_usage(folder).free
+    needed_bytes = count * sum(value.nbytes for value in first.values())
+    free_bytes = shutil.disk_usage(folder).free
     files: dict[str, np.ndarray] = {}
     try:
-        if needed > free:
+        if needed_bytes > free_bytes:
             raise OSError(
-                errno.ENOSPC, f"{needed * 1e-9:.1f} GB are needed, {free * 1e-9:.1f} GB are free"
+                errno.ENOSPC,
+                f"{needed_bytes * 1e-9:.1f} GB are needed, {free_bytes * 1e-9:.1f} GB are free",
             )
         for name, value in first.items():
             path = folder / f"{name}.npy"
@@ -217,20 +238,25 @@ def _new_files(folder: Path, first: Mapping[str, np.ndarray], count: int) -> dic
 
 
 def _arrays(samples: DrawnSamples, number: int) -> dict[str, np.ndarray]:
-    sample, ranges, draw = samples.sample(number), samples.ranges, samples.scene.draw
-    targets = np.full(
-        (ranges.targets[1] if ranges.targets else draw.num_targets, 2, 3), np.nan, np.float32
-    )
+    """The arrays of one sample by file name."""
+    sample = samples.sample(number)
+
+    # Targets, with rows of NaN up to the largest number.
+    limits = samples.ranges.targets
+    max_targets = limits[1] if limits else samples.scene.draw.num_targets
+    targets = np.full((max_targets, 2, 3), np.nan, np.float32)
     for row, target in zip(targets, sample.targets):
-        row[0], row[1] = target.position_m, target.velocity_mps
+        row[0] = target.position_m
+        row[1] = target.velocity_mps
     arrays: dict[str, np.ndarray] = {
         "targets": targets,
         "downlink": np.frombuffer(pack_downlink(sample.frame), np.uint8),
     }
+
+    # Echoes in units of the noise, real and imaginary part in an axis of their own.
     scale = np.float32(samples.scene.propagation.noise_power_w**-0.5)
     for site in samples.scene.receivers:
         echo = np.ascontiguousarray(samples.echo(sample, site.name) * scale)
-        arrays[f"echo-{site.name}"] = (
-            echo.view(np.float32).reshape(*echo.shape, 2).astype(np.float16)
-        )
+        parts = echo.view(np.float32).reshape(*echo.shape, 2)
+        arrays[f"echo-{site.name}"] = parts.astype(np.float16)
     return arrays

@@ -66,7 +66,7 @@ def test_fewer_targets_than_outputs_leave_zeros(job):
         and not state[1:].any()
         and state.dtype == np.float32
     )
-    with pytest.raises(ValueError, match="has 1 targets, the network tells 0 at most"):
+    with pytest.raises(ValueError, match="has 1 targets, the network detects 0 at most"):
         truth_arrays(targets, 0, 2)
 
 
@@ -90,7 +90,7 @@ def test_a_cache_gives_what_was_drawn_in_half_precision(job, network, examples, 
         network, job.samples, network.receivers, cache=cache_of(examples, tmp_path / "cache")
     )
     first = list(batches(cached, GROUPS, 2))
-    assert cached.cache.num_there == 4
+    assert cached.cache.num_cached == 4
     broken = Examples(
         network, None, network.receivers, cache=cache_of(examples, tmp_path / "cache")
     )

@@ -73,7 +73,7 @@ def test_training_leaves_weights_that_evaluate(tmp_path, tiny, monkeypatch):
     assert str(weights) in result.output.replace("\n", "") and "ISAC_WEIGHTS=" in result.output
     assert load_weights(weights, tiny).config.codebook.size == 16
     again = isac("train", TINY, "--out", tmp_path / "run", *QUICK, *SMALL)
-    assert again.exit_code == 0 and "going on at epoch 3" in again.output
+    assert again.exit_code == 0 and "continuing at epoch 3" in again.output
 
 
 def test_training_may_begin_from_weights(tmp_path, tiny):

@@ -94,7 +94,7 @@ def test_training_begins_with_beams_or_with_weights_that_are_given(job, compact)
             job,
             scene=compact,
             recipe=Recipe("paper_dvqvae", beams),
-            begin=job.folder / "given.safetensors",
+            initial_weights=job.folder / "given.safetensors",
         )
     )
     assert (again.encoders["rx1"].halving[0][0].weight == 0.25).all()
@@ -109,7 +109,9 @@ def test_training_may_begin_from_weights_of_another_scene(job):
     torch.manual_seed(5)
     begun = initial_network(
         replace(
-            maps, scene=replace(job.scene, receivers=moved), begin=maps.folder / "given.safetensors"
+            maps,
+            scene=replace(job.scene, receivers=moved),
+            initial_weights=maps.folder / "given.safetensors",
         )
     )
     for name, parameter in begun.named_parameters():

@@ -25,7 +25,7 @@ from cooperative_isac.learned.spectra.network import Spectra, SpectraConfig
 from cooperative_isac.scene.file.errors import quoted
 from cooperative_isac.scene.model import Scene, Site
 
-FORMAT = "cooperative_isac weights 2"
+WEIGHTS_FORMAT = "cooperative_isac weights 2"
 # The previous format has other names for some kinds of networks, and British ones for parts.
 PREVIOUS_FORMAT = "cooperative_isac weights 1"
 RENAMED_KINDS = {"dvqvae": "paper_dvqvae", "cnn": "paper_cnn"}
@@ -33,7 +33,7 @@ RENAMED_PARTS = {"centre": "center", "quantised": "quantized"}
 # Name of the file in the folder of a training run.
 WEIGHTS_FILE = "weights.safetensors"
 # Key of the description in the metadata of a file.
-DESCRIPTION = "cooperative_isac"
+METADATA_KEY = "cooperative_isac"
 KINDS: dict[str, tuple[type[Network], type]] = {
     "paper_dvqvae": (Dvqvae, DvqvaeConfig),
     "paper_cnn": (Cnn, CnnConfig),
@@ -88,14 +88,14 @@ def save_weights(path: Path, network: Network, training: Mapping, half: bool = F
             for name, tensor in tensors.items()
         }
     description = {
-        "format": FORMAT,
+        "format": WEIGHTS_FORMAT,
         "kind": network.kind,
         "config": asdict(network.config),
         "scene": scene_facts(network.scene),
         "training": dict(training),
     }
     # One key, so that the same network always gives the same bytes.
-    metadata = {DESCRIPTION: json.dumps(description, allow_nan=False)}
+    metadata = {METADATA_KEY: json.dumps(description, allow_nan=False)}
     path.write_bytes(save(tensors, metadata))
 
 
@@ -206,7 +206,7 @@ def weights_description(path: Path) -> dict:
     # Read the metadata.
     try:
         with safe_open(path, framework="pt") as file:
-            text = (file.metadata() or {}).get(DESCRIPTION, "{}")
+            text = (file.metadata() or {}).get(METADATA_KEY, "{}")
     except (OSError, SafetensorError) as error:
         raise DamagedWeightsError(
             f"weights {path} cannot be read: {quoted(error)}; name a safetensors file of "
@@ -223,9 +223,9 @@ def weights_description(path: Path) -> dict:
     if isinstance(description, dict) and description.get("format") == PREVIOUS_FORMAT:
         description = _renamed(description)
     found = description.get("format") if isinstance(description, dict) else None
-    if found != FORMAT:
+    if found != WEIGHTS_FORMAT:
         raise DamagedWeightsError(
-            f"weights {path} are of format '{quoted(found)}', not '{FORMAT}'; {TRAIN_ANEW}"
+            f"weights {path} are of format '{quoted(found)}', not '{WEIGHTS_FORMAT}'; {TRAIN_ANEW}"
         )
     try:
         Description.model_validate(description)
@@ -238,7 +238,7 @@ def _renamed(description: dict) -> dict:
     """The description of a file of the previous format with today's names."""
     kind = description.get("kind")
     config = description.get("config")
-    renamed = {**description, "format": FORMAT}
+    renamed = {**description, "format": WEIGHTS_FORMAT}
     if isinstance(kind, str):
         renamed["kind"] = RENAMED_KINDS.get(kind, kind)
     if isinstance(config, dict):

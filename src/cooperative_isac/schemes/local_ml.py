@@ -22,7 +22,7 @@ from cooperative_isac.waveform.frame import Frame
 
 
 class LocalMlScheme(Scheme):
-    """Stations find targets by themselves and send a few numbers per path.
+    """Stations detect targets by themselves and send a few numbers for each path.
 
     With the scene's `symbols: reference_only` they use the public reference symbols alone. On
     consecutive frames they follow targets (schemes.local_receiver).
@@ -39,7 +39,7 @@ class LocalMlScheme(Scheme):
         return LocalMlDecoder(self.scene)
 
     def downlink_bits(self, frame: Frame) -> int:
-        """The payload of the frame, packed; nothing with reference symbols only."""
+        """Size of the packed symbols and precoders; zero with reference symbols only."""
         return sum(
             KnownSymbols(self.scene.on(band)).downlink_bits(signal)
             for band, signal in frame.signals.items()
@@ -47,7 +47,7 @@ class LocalMlScheme(Scheme):
 
 
 class LocalMlEncoder(Encoder):
-    """One station: a search on each band on which it receives."""
+    """Encoder of one station: a search on each band on which it receives."""
 
     def __init__(self, scene: Scene, station: str):
         self.scene = scene
@@ -57,13 +57,13 @@ class LocalMlEncoder(Encoder):
         }
 
     def encode(self, echoes: Mapping[str, Echo], frame: Frame) -> bytes:
-        """The packet of the targets that one station found; see schemes.contract."""
+        """The packet of the targets that the station detects; see schemes.contract."""
         reports = self.reports(echoes, frame)
         self.num_left_out = count_outside(self.scene, reports)
         return pack_reports(self.scene, self.station, frame.number, reports)
 
     def reports(self, echoes: Mapping[str, Echo], frame: Frame) -> tuple[EchoReport, ...]:
-        """Reports of the targets that the station finds in its echoes, band by band."""
+        """Reports of the targets that the station detects in its echoes, band by band."""
         reports: list[EchoReport] = []
         for band, echo in echoes.items():
             receiver = self.receivers.get(band)
@@ -80,7 +80,7 @@ class LocalMlEncoder(Encoder):
 
 
 class LocalMlDecoder(ReportDecoder):
-    """The center: reads reports and fuses them."""
+    """Decoder at the center: unpacks reports and fuses them."""
 
     def unpack(self, station: str, packet: bytes, frame: Frame) -> tuple[EchoReport, ...]:
         """The reports in the packet of one station; see schemes.reports."""

@@ -10,7 +10,7 @@ import numpy as np
 
 from cooperative_isac.output.files import check_folder, write_file
 
-DESCRIPTION = "cache.json"
+CACHE_FILE = "cache.json"
 # Name of the side information in caches.
 SIDE_INFORMATION = "knowledge"
 # Name of the array that is True for the examples that are in a cache.
@@ -44,7 +44,7 @@ class Cache:
         self._arrays = {
             name: self._open(name, (size, *shape), dtype) for name, (shape, dtype) in arrays.items()
         }
-        write_file(folder / DESCRIPTION, json.dumps(description, indent=1).encode())
+        write_file(folder / CACHE_FILE, json.dumps(description, indent=1).encode())
 
     def read(self, number: int) -> dict[str, np.ndarray] | None:
         """The example of a number, None where it is not in the cache yet."""
@@ -71,7 +71,7 @@ class Cache:
         """Raise ValueError where the folder has a cache of something else."""
         check_folder(self.folder)
         self.folder.mkdir(parents=True, exist_ok=True)
-        path = self.folder / DESCRIPTION
+        path = self.folder / CACHE_FILE
         try:
             found = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else description
         except (OSError, ValueError, RecursionError):

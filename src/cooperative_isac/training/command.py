@@ -32,7 +32,7 @@ DEVICES = ("cpu", "cuda")
 # Weight of the past in the moving average of the loss beside the bar: some fifty steps.
 SMOOTHING = 0.98
 # Figures of an epoch that are printed.
-SHOWN = (
+PRINTED_FIGURES = (
     "epoch",
     "loss",
     "validation_loss",
@@ -142,7 +142,9 @@ class ProgressCallback(Callback):
 
     def end_epoch(self, row: Mapping[str, float]) -> None:
         """Print the figures of the epoch."""
-        self.console.print("  ".join(f"{name} {row[name]:.4g}" for name in SHOWN), highlight=False)
+        self.console.print(
+            "  ".join(f"{name} {row[name]:.4g}" for name in PRINTED_FIGURES), highlight=False
+        )
 
 
 def show(training: Training, job: Job, console: Console) -> None:

@@ -31,8 +31,8 @@ from cooperative_isac.scene.file.errors import quoted
 from cooperative_isac.scene.model import Scene, TargetClass, TargetState
 from cooperative_isac.training.samples import DrawnSamples, Sample, Split
 
-FORMAT = "cooperative_isac dataset 1"
-DESCRIPTION = "dataset.json"
+DATASET_FORMAT = "cooperative_isac dataset 1"
+DATASET_FILE = "dataset.json"
 # Share of the samples that is for training, as in CF section V.
 TRAIN_SHARE = 0.8
 # Remedy in error messages.
@@ -60,10 +60,10 @@ class RecordedSamples:
     def description(self) -> dict:
         """Content of dataset.json; ValueError where the samples are not of this scene."""
         # Read
-        path = self.folder / DESCRIPTION
+        path = self.folder / DATASET_FILE
         if not path.is_file():
             raise ValueError(
-                f"{self.folder} is no dataset: it has no {DESCRIPTION}; 'isac dataset' writes one"
+                f"{self.folder} is no dataset: it has no {DATASET_FILE}; 'isac dataset' writes one"
             )
         try:
             description = json.loads(path.read_text(encoding="utf-8"))
@@ -72,8 +72,8 @@ class RecordedSamples:
 
         # Check the format.
         found = description.get("format") if isinstance(description, dict) else None
-        if found != FORMAT:
-            raise ValueError(f"{path}: format '{quoted(found)}' is not '{FORMAT}'; {ANEW}")
+        if found != DATASET_FORMAT:
+            raise ValueError(f"{path}: format '{quoted(found)}' is not '{DATASET_FORMAT}'; {ANEW}")
         try:
             Description.model_validate(description)
         except ValidationError as error:
@@ -197,12 +197,12 @@ def write_samples(samples: DrawnSamples, folder: Path, count: int) -> Iterator[i
 
     # The description comes last: a folder without it is no dataset.
     description = {
-        "format": FORMAT,
+        "format": DATASET_FORMAT,
         "samples": count,
         "variety": samples.ranges.stored_text,
         "scene": scene_facts(samples.scene),
     }
-    write_file(folder / DESCRIPTION, json.dumps(description, indent=1).encode())
+    write_file(folder / DATASET_FILE, json.dumps(description, indent=1).encode())
 
 
 def _new_files(folder: Path, first: Mapping[str, np.ndarray], count: int) -> dict[str, np.ndarray]:

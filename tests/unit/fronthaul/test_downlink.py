@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from cooperative_isac.fronthaul.downlink import (
-    HEADER,
+    DOWNLINK_HEADER,
     downlink_size,
     pack_downlink,
     pack_frame,
@@ -35,17 +35,22 @@ def test_a_frame_comes_back(name, request):
 def test_the_size_is_symbols_at_their_bits_and_precoders_at_32(small):
     # 64 x 64 elements of 3 streams at 4 bits; 16 groups x 16 antennas x 3 streams at 2 x 16 bits.
     bits = 64 * 64 * 3 * 4 + 16 * 16 * 3 * 32
-    assert 8 * len(pack_downlink(transmit(small, 0))) == 8 * HEADER.itemsize + bits
+    assert 8 * len(pack_downlink(transmit(small, 0))) == 8 * DOWNLINK_HEADER.itemsize + bits
 
 
 def test_every_wrong_length_is_told(small):
     data = pack_downlink(transmit(small, 0))
-    for wrong in (data[:-1], data + b"\0", data[: HEADER.itemsize], data[: HEADER.itemsize + 100]):
+    for wrong in (
+        data[:-1],
+        data + b"\0",
+        data[: DOWNLINK_HEADER.itemsize],
+        data[: DOWNLINK_HEADER.itemsize + 100],
+    ):
         with pytest.raises(
             ValueError, match=f"has {len(wrong)} bytes, the scene's frames have {len(data)}"
         ):
             unpack_downlink(small, wrong)
-    for wrong in (b"", data[: HEADER.itemsize - 1]):
+    for wrong in (b"", data[: DOWNLINK_HEADER.itemsize - 1]):
         with pytest.raises(ValueError, match=f"has {len(wrong)} bytes, its header alone needs"):
             unpack_downlink(small, wrong)
 
@@ -58,10 +63,10 @@ def test_a_frame_of_another_scene_is_told(small, tilted):
 @pytest.mark.parametrize("scale", [np.nan, np.inf, 0.0, -1.0, 1e36, 1.0])
 def test_precoders_without_a_possible_scale_are_told(small, scale):
     data = pack_downlink(transmit(small, 0))
-    header = np.frombuffer(data[: HEADER.itemsize], HEADER).copy()
+    header = np.frombuffer(data[: DOWNLINK_HEADER.itemsize], DOWNLINK_HEADER).copy()
     header["scale"] = scale
     with pytest.raises(ValueError, match="scales its precoders by"):
-        unpack_downlink(small, header.tobytes() + data[HEADER.itemsize :])
+        unpack_downlink(small, header.tobytes() + data[DOWNLINK_HEADER.itemsize :])
 
 
 def test_a_frame_without_reference_symbols_stays_without(small):

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from cooperative_isac.fronthaul.envelope import (
-    HEADER,
+    NARROW_HEADER,
     OVERHEAD_BITS,
     PacketError,
     identity,
@@ -55,7 +55,7 @@ def test_every_flipped_bit_and_every_truncation_is_noticed(small, packet):
 
 def test_a_body_without_a_header_is_refused(small):
     assert "0 bytes, its header alone needs 8" in reason(small, with_checksum(b""))
-    assert HEADER.size == 8
+    assert NARROW_HEADER.size == 8
 
 
 def test_scenes_have_different_tags(small, tilted):

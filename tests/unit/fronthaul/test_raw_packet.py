@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from cooperative_isac.fronthaul.envelope import OVERHEAD_BITS, PacketError, seal
-from cooperative_isac.fronthaul.raw_packet import FORMAT, pack_echo, unpack_echo
+from cooperative_isac.fronthaul.raw_packet import RAW_ECHO, pack_echo, unpack_echo
 from cooperative_isac.scene.describe import raw_bits
 from cooperative_isac.waveform.signal import comb
 
@@ -48,6 +48,6 @@ def test_a_comb_of_the_echo_costs_less(small, echo):
 def test_damage_is_refused(small, echo):
     packet = pack_echo(small, "rx2", NUMBER, echo)
     assert "checksum" in refused(small, packet[:-1])
-    assert "has 100 bytes" in refused(small, seal(small, FORMAT, "rx2", NUMBER, bytes(100)))
+    assert "has 100 bytes" in refused(small, seal(small, RAW_ECHO, "rx2", NUMBER, bytes(100)))
     echo[3, 5, 7] = np.nan
     assert "not finite" in refused(small, pack_echo(small, "rx2", NUMBER, echo))

@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 from cooperative_isac.fronthaul.envelope import PacketError, packet_format, with_checksum
 from cooperative_isac.fronthaul.report_packet import (
     BANDS_FORMAT,
-    HEADER,
+    HEADER_FIELDS,
+    HEADER_VERSION,
     MAX_REPORTS,
-    VERSION,
     doppler_quantizer,
     location_quantizers,
     pack_reports,
@@ -96,8 +96,8 @@ def test_sizes_are_those_of_the_format(small, tilted):
     for scene, location, information in ((small, 32, 31), (tilted, 48, 63)):
         reports = some_reports(scene, 3)
         num_paths = sum(len(report.paths) for report in reports)
-        bits = sum(HEADER.values()) + 3 * (location + 2) + num_paths * (26 + information)
-        assert sum(HEADER.values()) == 65
+        bits = sum(HEADER_FIELDS.values()) + 3 * (location + 2) + num_paths * (26 + information)
+        assert sum(HEADER_FIELDS.values()) == 65
         assert len(pack_reports(scene, "rx2", 0, reports)) == -(-bits // 8) + 4
 
 
@@ -119,7 +119,7 @@ def test_more_reports_than_the_short_header_counts_are_all_there(scene):
 def test_up_to_that_number_the_header_stays_short(scene):
     for count in (0, 1, MAX_REPORTS):
         packet = pack_reports(scene, "rx2", 0, some_reports(scene, count))
-        assert packet_format("rx2", packet) == VERSION
+        assert packet_format("rx2", packet) == HEADER_VERSION
 
 
 def test_what_lies_outside_the_area_is_not_told(scene):
@@ -148,8 +148,10 @@ def test_a_packet_of_something_else_is_refused(scene, packet):
         scene, packet, number=NUMBER + 1
     )
     assert "its scene is" in reason(with_power(scene, 17.0), packet)
-    body = bytes([(VERSION + 1) << 4 | packet[0] & 15]) + packet[1:-4]
-    assert f"its version is {VERSION + 1}, expected {VERSION}" in reason(scene, with_checksum(body))
+    body = bytes([(HEADER_VERSION + 1) << 4 | packet[0] & 15]) + packet[1:-4]
+    assert f"its version is {HEADER_VERSION + 1}, expected {HEADER_VERSION}" in reason(
+        scene, with_checksum(body)
+    )
 
 
 def test_a_body_of_another_length_than_its_reports_is_refused(scene, packet):

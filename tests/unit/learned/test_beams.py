@@ -18,7 +18,7 @@ from cooperative_isac.learned.paper.beams import (
     set_beams,
     subtract_noise_floor,
 )
-from cooperative_isac.learned.paper.config import ERRORS, CnnConfig, DvqvaeConfig
+from cooperative_isac.learned.paper.config import ERROR_KINDS, CnnConfig, DvqvaeConfig
 from cooperative_isac.learned.quantizer import CodebookConfig
 from cooperative_isac.learned.targets import set_loss
 from cooperative_isac.learned.weights import make_network
@@ -175,7 +175,7 @@ def test_means_are_normalized_over_the_samples_in_which_a_receiver_is_heard():
 @pytest.mark.parametrize("kind", NETWORKS)
 def test_errors_are_taken_as_the_configuration_says(compact, kind):
     squared, absolute = (
-        make_network(compact, kind, {**NETWORKS[kind], "error": error}) for error in ERRORS
+        make_network(compact, kind, {**NETWORKS[kind], "error": error}) for error in ERROR_KINDS
     )
     output, truth = (
         torch.rand(3, 2, 5),

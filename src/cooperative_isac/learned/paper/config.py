@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from cooperative_isac.learned.quantizer import CodebookConfig
 
 INPUTS = ("raw", "demodulated")
-ERRORS = ("squared", "absolute")
+ERROR_KINDS = ("squared", "absolute")
 # Convolutions of an encoder that begins as beams, and channels after each of them, for each beam.
 BEAM_LAYERS = 3
 BEAM_CHANNELS = (8, 2, 4)
@@ -57,7 +57,7 @@ class DvqvaeConfig:
 
     def __post_init__(self) -> None:
         check_choice("input", self.input, INPUTS)
-        check_choice("error", self.error, ERRORS)
+        check_choice("error", self.error, ERROR_KINDS)
         if self.beams:
             self._check_beams()
 
@@ -103,7 +103,7 @@ class CnnConfig:
     error: str = "squared"
 
     def __post_init__(self) -> None:
-        check_choice("error", self.error, ERRORS)
+        check_choice("error", self.error, ERROR_KINDS)
         if self.beams and tuple(self.channels) != (self.beams, self.beams):
             raise ValueError(
                 f"{self.beams} beams need channels {[self.beams, self.beams]}, "

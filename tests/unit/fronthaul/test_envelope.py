@@ -1,4 +1,4 @@
-"""Packets come back whole or are refused with their receiver's name."""
+"""Packets are restored, or refused with the receiver's name."""
 
 import numpy as np
 import pytest
@@ -31,20 +31,20 @@ def reason(scene, packet, receiver="rx2", number=NUMBER, format_number=FORMAT):
 
 
 @pytest.mark.parametrize("payload", [PAYLOAD, b""])
-def test_the_payload_comes_back(small, payload):
+def test_the_payload_is_restored(small, payload):
     packet = seal(small, FORMAT, "rx2", NUMBER, payload)
     assert unseal(small, FORMAT, "rx2", NUMBER, packet) == payload
     assert 8 * (len(packet) - len(payload)) == OVERHEAD_BITS == 96
 
 
-def test_whose_packet_it_is_is_checked(small, packet):
+def test_origin_and_frame_are_checked(small, packet):
     assert "its format is 77, expected 78" in reason(small, packet, format_number=78)
     assert "its receiver is 1, expected 0" in reason(small, packet, receiver="rx1")
     assert "its frame is 5, expected 6" in reason(small, packet, number=NUMBER + 1)
     assert "its scene is" in reason(with_power(small, 17.0), packet)
 
 
-def test_every_flipped_bit_and_every_truncation_is_noticed(small, packet):
+def test_every_flipped_bit_and_every_truncation_is_refused(small, packet):
     for bit in range(8 * len(packet)):
         damaged = bytearray(packet)
         damaged[bit // 8] ^= 1 << bit % 8

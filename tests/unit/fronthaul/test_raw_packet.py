@@ -1,4 +1,4 @@
-"""Packets of raw echoes come back bit by bit, or are refused."""
+"""Packets of raw echoes: restored bit by bit, or refused."""
 
 import numpy as np
 import pytest
@@ -29,7 +29,7 @@ def refused(scene, packet):
     return str(caught.value)
 
 
-def test_the_echo_comes_back_and_costs_what_it_weighs(small, echo):
+def test_the_echo_is_restored_at_its_size(small, echo):
     packet = pack_echo(small, "rx2", NUMBER, echo)
     assert np.array_equal(unpack_echo(small, small.grid, "rx2", NUMBER, packet), echo)
     # CF section III-D: 64 M_r N_s T_s bits.
@@ -38,7 +38,7 @@ def test_the_echo_comes_back_and_costs_what_it_weighs(small, echo):
     )
 
 
-def test_a_comb_of_the_echo_costs_less(small, echo):
+def test_a_comb_of_the_echo_is_smaller(small, echo):
     part = echo[:, ::2, ::2]
     packet = pack_echo(small, "rx2", NUMBER, part)
     assert np.array_equal(unpack_echo(small, comb(small.grid, 2, 2), "rx2", NUMBER, packet), part)

@@ -1,4 +1,4 @@
-"""Sizes of the paper's network at the scale of its Table I, and what goes into it."""
+"""Sizes of the paper's network at the scale of its Table I, and its inputs."""
 
 import numpy as np
 import pytest
@@ -23,19 +23,19 @@ def num_parameters(module):
     return sum(parameter.numel() for parameter in module.parameters())
 
 
-def test_parameters_are_as_many_as_the_paper_says(table1):
+def test_numbers_of_parameters_are_those_of_the_paper(table1):
     # CF section V: about 1.2 million in each encoder, 206 million in the decoder.
     assert num_parameters(table1.encoders["rx1"]) == pytest.approx(1.2e6, rel=0.05)
     assert num_parameters(table1.center) == pytest.approx(206e6, rel=0.05)
 
 
-def test_encoder_and_codebook_take_the_memory_that_the_paper_says(table1):
+def test_memory_of_encoder_and_codebook_is_that_of_the_paper(table1):
     words = table1.codebooks["rx1"].codewords.numel()
     size = 4 * (num_parameters(table1.encoders["rx1"]) + words)
     assert size == pytest.approx(5e6, rel=0.05)  # CF section V: about 5 MB
 
 
-def test_indices_take_the_bits_of_the_paper(table1):
+def test_bits_of_indices_are_those_of_the_paper(table1):
     # CF section V-C: L = 16,384, N_b = 5, 82 kbit.
     assert table1.latent_shape == (16_384, 512)
     assert 8 * LatentCodec(table1, 0).body_bytes("rx1") == 81_920
@@ -53,7 +53,7 @@ def test_shapes_at_the_scale_of_the_paper_fit_each_other(table1):
         )
 
 
-def test_one_frame_of_the_paper_goes_from_echo_to_targets():
+def test_a_frame_of_the_paper_passes_from_echo_to_targets():
     scene = load_scene("cell_free_table1")
     torch.manual_seed(0)
     network = make_network(scene, "paper_dvqvae").eval().requires_grad_(False)
@@ -73,7 +73,7 @@ def test_one_frame_of_the_paper_goes_from_echo_to_targets():
     assert found.state.shape == (1, 2, 4) and torch.isfinite(found.state).all()
 
 
-def test_latents_are_what_the_encoder_gives_at_each_place():
+def test_latents_are_the_channels_at_each_position():
     torch.manual_seed(0)
     encoder, signal = Encoder(2, (2, 8), 1, 5), torch.randn(1, 2, 8, 16, 12)
     latents = encoder(signal)
@@ -104,8 +104,8 @@ def test_unknown_inputs_are_refused():
         DvqvaeConfig(input="magic")
 
 
-def test_every_network_gives_what_it_promises(network, latents, heard, tiny):
-    frame, _ = heard
+def test_every_network_has_the_promised_shapes(network, latents, frame_echoes, tiny):
+    frame, _ = frame_echoes
     assert all(
         latent.shape == network.latent_shape and latent.dtype == torch.float32
         for latent in latents.values()
@@ -120,8 +120,8 @@ def test_every_network_gives_what_it_promises(network, latents, heard, tiny):
     assert ((found.presence > 0) & (found.presence < 1)).all()
 
 
-def test_observations_survive_half_precision(network, heard):
-    frame, echoes = heard
+def test_observations_survive_half_precision(network, frame_echoes):
+    frame, echoes = frame_echoes
     for values in (
         network.encoder_input(echoes["rx1"], frame, "rx1"),
         network.side_information(frame),
@@ -130,8 +130,8 @@ def test_observations_survive_half_precision(network, heard):
         assert np.allclose(values.astype(np.float16), values, atol=0.02, rtol=0.002)
 
 
-def test_raw_networks_need_no_symbols(network, heard):
-    frame, echoes = heard
+def test_raw_networks_need_no_symbols(network, frame_echoes):
+    frame, echoes = frame_echoes
     forged = type(frame)(
         frame.number,
         frame.grid,

@@ -29,7 +29,7 @@ def latents_of(*shape, seed=0):
 
 
 @pytest.mark.parametrize("num_parts", [1, 2, 3])
-def test_each_part_takes_its_nearest_codeword(num_parts):
+def test_each_part_has_its_nearest_codeword(num_parts):
     codebook, latents = codebook_of(num_parts=num_parts), latents_of(2, 5, 6)
     indices = codebook.nearest(latents)
     assert indices.shape == (2, 5, num_parts)
@@ -70,7 +70,7 @@ def test_an_independent_implementation_agrees_step_by_step(num_parts):
         assert torch.allclose(ours.codewords, state.embed, atol=1e-5, rtol=0)
 
 
-def test_codewords_begin_as_the_mean_of_what_is_assigned_to_them():
+def test_a_first_step_makes_codewords_the_mean_of_their_latents():
     # CF eqs. 18-20 with accumulators that begin at zero: the first step's ratio is the plain mean.
     codebook, latents = codebook_of(), latents_of(40, 6)
     before, indices = codebook.codewords.clone(), codebook.nearest(latents)
@@ -120,7 +120,7 @@ def test_perplexity_counts_codewords_in_equal_use():
     assert perplexity(indices, 8) == pytest.approx((4 + 1) / 2)
 
 
-def test_commitment_pulls_latents_alone():
+def test_commitment_has_a_gradient_for_latents_alone():
     latents, codewords = (
         latents_of(3, 6).requires_grad_(),
         latents_of(3, 6, seed=1).requires_grad_(),

@@ -1,4 +1,4 @@
-"""Batches: the same whoever draws them, and from a cache."""
+"""Batches: the same from every number of processes, and from a cache."""
 
 import numpy as np
 import pytest
@@ -33,7 +33,7 @@ def same(first, second):
     )
 
 
-def test_a_batch_holds_what_each_side_takes(job, network, examples):
+def test_a_batch_has_the_inputs_of_each_side(job, network, examples):
     batch = list(batches(examples, GROUPS, 0))[1]
     sample = job.samples.sample(9)
     assert batch.numbers == (4, 9) and batch.truth.present.tolist() == [[True], [True]]
@@ -50,7 +50,7 @@ def test_worker_processes_change_nothing(examples):
     )
 
 
-def test_an_access_point_draws_only_its_own(job, network, examples):
+def test_an_access_point_draws_its_own_echoes_alone(job, network, examples):
     own = next(batches(Examples(network, job.samples, ("rx2",), at_center=False), GROUPS, 0))
     assert list(own.observations) == ["rx2"] and own.truth is None
     assert torch.equal(
@@ -84,7 +84,7 @@ def cache_of(examples, folder, key="key"):
     return Cache(folder, key, 10, cached_fields(examples[0]))
 
 
-def test_a_cache_gives_what_was_drawn_in_half_precision(job, network, examples, tmp_path):
+def test_a_cache_stores_examples_in_half_precision(job, network, examples, tmp_path):
     plain = list(batches(examples, GROUPS, 0))
     cached = Examples(
         network, job.samples, network.receivers, cache=cache_of(examples, tmp_path / "cache")
@@ -105,7 +105,7 @@ def test_a_cache_gives_what_was_drawn_in_half_precision(job, network, examples, 
     assert first[0].observations["rx1"].dtype == torch.float32
 
 
-def test_a_cache_of_something_else_is_refused(examples, tmp_path):
+def test_a_cache_of_other_samples_is_refused(examples, tmp_path):
     cache_of(examples, tmp_path / "cache")
     with pytest.raises(
         ValueError, match="holds samples of another scene, network input, sample ranges, "

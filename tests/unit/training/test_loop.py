@@ -1,4 +1,4 @@
-"""Runs: what is written, early stop, and a kill that changes nothing."""
+"""Training runs: their files, early stop, and resumption after a kill."""
 
 import csv
 import io
@@ -29,11 +29,11 @@ def compact():
 
 
 class Killed(Exception):
-    """Stands for a signal that ends the process."""
+    """Replacement of a signal that ends the process."""
 
 
-class Killer(Callback):
-    """Ends a run after so many steps."""
+class KillingCallback(Callback):
+    """Ends a run after a number of steps."""
 
     def __init__(self, steps):
         self.left = steps
@@ -52,7 +52,7 @@ def curves(folder):
         ]
 
 
-def test_held_encoders_stay_while_codebooks_and_center_learn(job, tmp_path):
+def test_held_encoders_keep_their_weights(job, tmp_path):
     network = {**job.recipe.network, "input": "raw"}
     held = replace(
         job,
@@ -72,7 +72,7 @@ def test_held_encoders_stay_while_codebooks_and_center_learn(job, tmp_path):
         train_locally(others, Callback())  # other encoders, other latents
 
 
-def test_training_begins_with_beams_or_with_weights_that_are_given(job, compact):
+def test_training_begins_with_beams_or_initial_weights(job, compact):
     beams = {
         "beams": 2,
         "hidden": 8,
@@ -100,7 +100,7 @@ def test_training_begins_with_beams_or_with_weights_that_are_given(job, compact)
     assert (again.encoders["rx1"].halving[0][0].weight == 0.25).all()
 
 
-def test_training_may_begin_from_weights_of_another_scene(job):
+def test_initial_weights_may_be_of_another_scene(job):
     maps = replace(job, recipe=Recipe("maps", {"cells": 8, "coarse": 4}))
     given = initial_network(maps)
     maps.folder.mkdir()
@@ -131,7 +131,7 @@ def test_latents_of_held_encoders_are_those_of_the_network(job):
         assert np.array_equal(example[f"observation/{name}"], expected.detach().numpy())
 
 
-def test_encoders_are_held_in_one_process_on_a_processor(job):
+def test_encoders_are_held_in_one_process_on_the_cpu(job):
     held = replace(job, settings=replace(job.settings, hold_encoders=True))
     with pytest.raises(
         ValueError, match="encoders are held in one process; train without torchrun"
@@ -142,11 +142,11 @@ def test_encoders_are_held_in_one_process_on_a_processor(job):
 
 
 @pytest.mark.parametrize("steps", [0, 3, 5, 12])
-def test_a_killed_run_goes_on_to_the_same_result(job, steps):
+def test_a_killed_run_resumes_to_the_same_result(job, steps):
     train_locally(job, Callback())
     other = replace(job, folder=job.folder.with_name("killed"))
     with pytest.raises(Killed):
-        train_locally(other, Killer(steps))
+        train_locally(other, KillingCallback(steps))
     train_locally(other, Callback())
     assert curves(other.folder) == curves(job.folder) and len(curves(job.folder)) == 3
     assert (
@@ -158,7 +158,7 @@ def test_a_killed_run_goes_on_to_the_same_result(job, steps):
 def test_a_finished_run_does_nothing_more(job):
     train_locally(job, Callback())
     before = (job.folder / "checkpoint.pt").stat().st_mtime_ns
-    training = train_locally(job, Killer(0))
+    training = train_locally(job, KillingCallback(0))
     assert training.epoch == 3 and (job.folder / "checkpoint.pt").stat().st_mtime_ns == before
 
 
@@ -183,7 +183,7 @@ def test_the_best_weights_are_kept_with_their_history(job):
     assert (deviation > 0).all() and not torch.equal(deviation, torch.ones(4))
 
 
-def test_curves_tell_of_loss_accuracy_and_codebooks(job):
+def test_curves_have_loss_accuracy_and_codebooks(job):
     train_locally(job, Callback())
     rows = curves(job.folder)
     assert [row["epoch"] for row in rows] == [1, 2, 3]
@@ -206,11 +206,11 @@ def test_training_stops_when_validation_does_not_improve(job):
 
 def test_receiver_dropout_leaves_a_receiver_in_every_sample():
     settings = Settings(receiver_dropout=0.6, seed=1)
-    heard = draw_receiver_mask(4000, 3, settings, 8).numpy()
-    assert (heard.sum(axis=1) >= 1).all() and set(np.unique(heard)) == {0.0, 1.0}
-    assert heard.mean() == pytest.approx(0.4 + 0.6**3 / 3, abs=0.03)
-    assert np.array_equal(heard, draw_receiver_mask(4000, 3, settings, 8).numpy())
-    assert not np.array_equal(heard, draw_receiver_mask(4000, 3, settings, 9).numpy())
+    mask = draw_receiver_mask(4000, 3, settings, 8).numpy()
+    assert (mask.sum(axis=1) >= 1).all() and set(np.unique(mask)) == {0.0, 1.0}
+    assert mask.mean() == pytest.approx(0.4 + 0.6**3 / 3, abs=0.03)
+    assert np.array_equal(mask, draw_receiver_mask(4000, 3, settings, 8).numpy())
+    assert not np.array_equal(mask, draw_receiver_mask(4000, 3, settings, 9).numpy())
     assert draw_receiver_mask(50, 2, Settings(), 0).all()
 
 
@@ -229,7 +229,7 @@ def test_the_learning_rate_follows_its_schedule():
         ({"batch_size": 0}, "batch_size is 0; it must be 1 or more"),
     ],
 )
-def test_settings_that_make_no_sense_are_refused(change, text):
+def test_impossible_settings_are_refused(change, text):
     with pytest.raises(ValueError, match=text):
         Settings(**change)
 
@@ -237,7 +237,7 @@ def test_settings_that_make_no_sense_are_refused(change, text):
 @pytest.mark.parametrize(
     ("broken_step", "kept"), [(2, "there are no weights"), (6, "the weights of epoch 1 stay")]
 )
-def test_a_loss_that_is_no_number_ends_the_training(job, monkeypatch, broken_step, kept):
+def test_a_loss_that_is_not_finite_ends_the_training(job, monkeypatch, broken_step, kept):
     steps = iter(range(1, 99))
     monkeypatch.setattr(
         "cooperative_isac.training.loop.train_step",
@@ -300,7 +300,7 @@ def test_a_damaged_cache_is_named(job, tmp_path, name):
         train_locally(replace(cached, folder=tmp_path / "other"), Callback())
 
 
-def test_a_checkpoint_that_cannot_be_written_is_one_line(job, monkeypatch):
+def test_a_full_disk_gives_one_line(job, monkeypatch):
     def fill_up(*_):
         raise RuntimeError("[enforce fail at inline_container.cc:603] . unexpected pos 64 vs 0")
 

@@ -1,4 +1,4 @@
-"""Datasets on disk: what was drawn, within half precision, and nothing of another scene."""
+"""Datasets on disk: the drawn samples within half precision, refused for another scene."""
 
 import errno
 import json
@@ -26,7 +26,7 @@ def folder(drawn, tmp_path):
     return tmp_path / "data"
 
 
-def test_samples_come_back(drawn, folder, tiny):
+def test_recorded_samples_are_those_drawn(drawn, folder, tiny):
     recorded = RecordedSamples(tiny, folder)
     for number in range(10):
         before, now = drawn.sample(number), recorded.sample(number)
@@ -57,7 +57,7 @@ def test_four_fifths_are_for_training(folder, tiny):
     )
 
 
-def test_recordings_train(job, folder):
+def test_training_runs_on_recordings(job, folder):
     recipe = replace(job.recipe, network={**job.recipe.network, "num_targets": 2})
     settings = replace(job.settings, train_samples=0, validation_samples=0, batch_size=2, epochs=1)
     training = train_locally(
@@ -80,7 +80,7 @@ def test_another_scene_s_samples_are_refused(folder, small, tmp_path):
 
 
 def changed(folder, name, change):
-    """Put something else into one file of a dataset."""
+    """Replace the content of one file of a dataset."""
     path = folder / name
     if name.endswith(".npy") and not isinstance(change, bytes):
         array = np.array(np.load(path))

@@ -1,4 +1,4 @@
-"""Samples: functions of their number, as various as asked for."""
+"""Samples: functions of their number, drawn from ranges."""
 
 from dataclasses import replace
 

@@ -1,4 +1,4 @@
-"""Scores of what was found."""
+"""Errors of predictions."""
 
 import numpy as np
 import pytest
@@ -33,7 +33,7 @@ def test_errors_are_those_of_the_best_pairing():
     )
 
 
-def test_what_is_far_off_is_missed_and_a_false_alarm():
+def test_a_distant_detection_is_a_miss_and_a_false_alarm():
     log = ErrorLog(2)
     log.add(
         *batch(
@@ -50,7 +50,7 @@ def test_what_is_far_off_is_missed_and_a_false_alarm():
     assert score.rmse_location_m == 4  # over all targets, as CF counts
 
 
-def test_outputs_that_are_not_told_count_for_the_rmse_alone():
+def test_absent_outputs_count_for_the_rmse_alone():
     log = ErrorLog(2)
     log.add(*batch([0.2], [[10, 10, 0, 0]], [True], [[10, 12, 3, 4]]))
     assert log.score().detection_rate == 0 and log.score().rmse_velocity_mps == 5
@@ -65,7 +65,7 @@ def test_the_std_is_robust():
     assert np.allclose(log.std(), [0.1, 0.2, 0.3, 0.4], rtol=0.1)
 
 
-def test_outputs_that_are_nowhere_near_are_in_the_std():
+def test_distant_outputs_count_for_the_std():
     log = ErrorLog(2)
     for miss in (0.1, 0.2, 8.0, 9.0, 10.0):
         log.add(*batch([0.9], [[5 + miss, 5, 0, 0]], [True], [[5, 5, 0, 0]]))

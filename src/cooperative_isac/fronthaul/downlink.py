@@ -24,14 +24,15 @@ MAX_EXCESS_AMPLITUDE = 10.0
 
 def pack_downlink(frame: Signal) -> bytes:
     """Pack symbols at log2(order) bits and precoders at 16 bits a real number, behind a header."""
-    # Header; the scale brings the largest number to the largest level.
-    scale = float(np.abs(frame.precoders.view(np.float32)).max()) / MAX_LEVEL
+    # Header; the scale brings the largest real or imaginary part to the largest level.
+    parts = frame.precoders.view(np.float32)
+    scale = float(np.abs(parts).max()) / MAX_LEVEL
     header = np.array(
         [(frame.number, frame.modulation_order, frame.indices.shape[1], scale)], DOWNLINK_HEADER
     )
 
     # Precoders and symbols
-    precoders = np.rint(frame.precoders.view(np.float32) / np.float32(scale)).astype("<i2")
+    precoders = np.rint(parts / np.float32(scale)).astype("<i2")
     labels = pack_labels(frame.indices, _label_width(frame.modulation_order))
     return header.tobytes() + precoders.tobytes() + labels
 

@@ -194,14 +194,18 @@ def read_packet(scene: Scene, receiver: str, number: int, packet: bytes) -> Repo
 def _pack_bands(scene: Scene, receiver: str, number: int, reports: Sequence[EchoReport]) -> bytes:
     """A packet with a section for each band that has reports."""
     bands = [band.name for band in scene.bands]
-    present = [band for band in bands if any(report.band == band for report in reports)]
+    with_reports = {report.band for report in reports}
+    present = [band for band in bands if band in with_reports]
     writer = BitWriter()
     writer.write(len(present), NUM_BANDS)
     for band in present:
+        # Reports that the packet can carry.
         fields = _listed_fields(scene.on(band))
         of_band = [report for report in reports if report.band == band]
         kept = [report for report in of_band if fields.holds(report.point_m)]
         num_outside = min(len(of_band) - len(kept), (1 << NUM_OUTSIDE) - 1)
+
+        # Section of the band.
         writer.write(bands.index(band), BAND)
         writer.write(num_outside, NUM_OUTSIDE)
         writer.write(len(kept), NUM_REPORTS)

@@ -23,6 +23,7 @@ from cooperative_isac.learned.quantizer import CodebookConfig
 INDICES = 64
 LATENTS = 65
 MODEL_BYTES = 4
+FLOAT_BYTES = 4
 
 
 @dataclass(frozen=True)
@@ -85,7 +86,9 @@ class LatentCodec:
         codebook = self.network.codebook(receiver)
         count, size = self.network.latent_shape
         if codebook is None:
-            return 4 * count * size
+            return FLOAT_BYTES * count * size
+
+        # Round up to whole bytes.
         num_bits = count * codebook.config.num_parts * codebook.config.width
         return -(-num_bits // 8)
 

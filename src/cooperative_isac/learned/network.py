@@ -79,6 +79,7 @@ class Network(nn.Module, ABC):
         self.config = config
         self.encoders = nn.ModuleDict()
         self.codebooks = nn.ModuleDict()
+        # Name in files of weights.
         self.register_buffer("deviation", torch.ones(2 * scene.dimension))
 
     def init_weights(self) -> None:

@@ -52,6 +52,8 @@ class Codebook(nn.Module):
                 f"divisor of {latent_dim}"
             )
         self.config = config
+
+        # Codewords, and the state of their training.
         shape = (config.num_parts, config.size, latent_dim // config.num_parts)
         self.register_buffer("codewords", torch.randn(shape) * shape[-1] ** -0.5)
         self.register_buffer("counts", torch.zeros(shape[:2]))

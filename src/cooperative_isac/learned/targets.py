@@ -40,6 +40,7 @@ class TargetHead(nn.Module):
         self.register_buffer("low", low)
         self.register_buffer("high", high)
         self.out = nn.Linear(num_features, num_targets * (1 + len(low)))
+        # Begin in the middle of the normalized range.
         nn.init.constant_(self.out.bias, 0.5)
 
     def forward(self, features: Tensor) -> Tensor:

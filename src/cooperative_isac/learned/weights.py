@@ -141,6 +141,7 @@ def initialize_from(network: Network, path: Path) -> None:
 
     Raises WeightsError where the file has another network.
     """
+    # Parameters in the file, and those that differ from the network's.
     kind = weights_description(path)["kind"]
     parameters = dict(network.named_parameters())
     stored = {name: tensor for name, tensor in _tensors(path).items() if name in parameters}
@@ -149,6 +150,7 @@ def initialize_from(network: Network, path: Path) -> None:
         for name, parameter in parameters.items()
         if name not in stored or stored[name].shape != parameter.shape
     ]
+
     if kind != network.kind or differing:
         first = f", {differing[0]} first" if differing else ""
         raise WeightsError(
@@ -288,6 +290,7 @@ def _tensors(path: Path) -> dict[str, Tensor]:
 
 def _check_shapes(path: Path, network: Network, tensors: Mapping[str, Tensor]) -> None:
     """Raise WeightsError where a file's tensors are not those of a network."""
+    # Names
     wanted = {
         name: tensor.shape
         for name, tensor in network.state_dict().items()
@@ -300,6 +303,8 @@ def _check_shapes(path: Path, network: Network, tensors: Mapping[str, Tensor]) -
             f"weights {path} are incomplete or of another version of network '{network.kind}': "
             f"missing {missing[:3]}, unknown {unknown[:3]}; {TRAIN_ANEW}"
         )
+
+    # Shapes
     for name, shape in wanted.items():
         if tensors[name].shape != shape:
             raise DamagedWeightsError(
@@ -313,20 +318,18 @@ def scene_facts(scene: Scene) -> dict[str, object]:
 
     Power, noise and clutter may differ.
     """
-    grid = asdict(scene.grid)
     facts: dict[str, object] = {
         "dimension": scene.dimension,
         "num_users": scene.users.num_users,
-        **grid,
+        **asdict(scene.grid),
         "area_m": _rounded([scene.box.low_m, scene.box.high_m]),
         "sensing.max_speed_mps": scene.sensing.max_speed_mps,
     }
     for role, sites in (("transmitter", scene.transmitters), ("receiver", scene.receivers)):
         facts[f"{role}s"] = [site.name for site in sites]
         for site in sites:
-            facts |= {
-                f"{role} {site.name} {name}": value for name, value in _site_facts(site).items()
-            }
+            for name, value in _site_facts(site).items():
+                facts[f"{role} {site.name} {name}"] = value
     return facts
 
 
@@ -353,7 +356,8 @@ def _sizes(config: Mapping, prefix: str = "") -> dict[str, int]:
         if isinstance(value, Mapping):
             sizes |= _sizes(value, f"{prefix}{name}.")
         elif isinstance(value, (tuple, list)):
-            sizes |= _sizes({f"{name}[{place}]": item for place, item in enumerate(value)}, prefix)
+            items = {f"{name}[{index}]": item for index, item in enumerate(value)}
+            sizes |= _sizes(items, prefix)
         elif isinstance(value, int):
             sizes[f"{prefix}{name}"] = value
     return sizes

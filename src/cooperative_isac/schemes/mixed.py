@@ -28,8 +28,8 @@ class MixedScheme(Scheme):
         for scheme in self._distinct:
             if not scheme.formats:
                 raise ValueError(
-                    f"scheme '{scheme.name}' does not say the formats of its packets, so that the "
-                    "center cannot tell them from those of other schemes; give its class `formats`"
+                    f"scheme '{scheme.name}' does not name the formats of its packets, so that the "
+                    "center cannot separate them from other schemes; give its class `formats`"
                 )
 
     def at(self, station: str) -> Encoder:

@@ -59,6 +59,7 @@ class ParameterMethod:
     cells: tuple[float, float]
 
 
+# Methods by name of the scheme.
 METHODS = {
     # Angles by MUSIC, then range and velocity at peaks of a two-dimensional DFT (CF's [11]).
     "music": ParameterMethod(MusicSearch, MUSIC, True, (BIN_CELLS, BIN_CELLS)),

@@ -34,26 +34,28 @@ def make_scheme(name: str, scene: Scene) -> Scheme:
     Raises ValueError for an unknown name, or a scheme that cannot work with the scene.
     """
     # One scheme for all stations.
-    chosen = station_schemes(name, scene)
-    if set(chosen.values()) == {name}:
+    by_station = station_schemes(name, scene)
+    names = sorted(set(by_station.values()))
+    if names == [name]:
         return _load(name)(scheme_scene(name, scene), name)
 
     # Several schemes, which must leave the scene as it is.
     schemes = {}
-    for each in sorted(set(chosen.values())):
-        with _named_stations(name, each, chosen):
-            schemes[each] = _load(each)(scene, each)
-    for each in schemes:
-        if _arranged(each, scene) is not scene:
+    for scheme_name in names:
+        with _named_stations(name, scheme_name, by_station):
+            schemes[scheme_name] = _load(scheme_name)(scene, scheme_name)
+    for scheme_name in names:
+        if _arranged(scheme_name, scene) is not scene:
             raise ValueError(
-                f"scheme '{each}' works with stations of its own, and cannot share scene "
+                f"scheme '{scheme_name}' works with stations of its own, and cannot share scene "
                 f"'{scene.name}' with others: {', '.join(schemes)}"
             )
 
     # Imported here: it loads slowly, and most scenes have one scheme.
     from cooperative_isac.schemes.mixed import MixedScheme
 
-    return MixedScheme(scene, name, {station: schemes[each] for station, each in chosen.items()})
+    own_schemes = {station: schemes[own_name] for station, own_name in by_station.items()}
+    return MixedScheme(scene, name, own_schemes)
 
 
 def scheme_scene(name: str, scene: Scene) -> Scene:
@@ -78,10 +80,10 @@ def load_schemes(name: str, scene: Scene) -> None:
 
     Raises ValueError for an unknown name.
     """
-    chosen = station_schemes(name, scene)
-    for each in sorted(set(chosen.values())):
-        with _named_stations(name, each, chosen):
-            _load(each)
+    by_station = station_schemes(name, scene)
+    for scheme_name in sorted(set(by_station.values())):
+        with _named_stations(name, scheme_name, by_station):
+            _load(scheme_name)
 
 
 def check_scheme(name: str, scene: Scene) -> None:
@@ -96,14 +98,16 @@ def check_scheme(name: str, scene: Scene) -> None:
 
 
 @contextmanager
-def _named_stations(name: str, scheme: str, chosen: dict[str, str]) -> Generator[None]:
+def _named_stations(name: str, scheme: str, by_station: dict[str, str]) -> Generator[None]:
     """Add the names of the stations to a fault of a scheme that only they have."""
     try:
         yield
     except ValueError as error:
         if scheme == name:
             raise
-        stations = ", ".join(f"'{station}'" for station, each in chosen.items() if each == scheme)
+        stations = ", ".join(
+            f"'{station}'" for station, own_name in by_station.items() if own_name == scheme
+        )
         raise ValueError(f"of station {stations}: {error}") from error
 
 

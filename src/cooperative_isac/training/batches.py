@@ -80,10 +80,14 @@ class Examples(Dataset):
         """One example: arrays by the names that they have in a cache."""
         network = self.network
         sample = self.source.sample(number)
+
+        # Inputs of the encoders
         example = {}
         for name in self.receivers:
             echo = self.source.echo(sample, name)
             example[f"observation/{name}"] = self._observation(echo, sample.frame, name)
+
+        # Side information and labels
         if self.at_center:
             example[SIDE_INFORMATION] = network.side_information(sample.frame)
             example["present"], example["state"] = truth_arrays(

@@ -85,19 +85,17 @@ class Cache:
     def _open(self, name: str, shape: tuple[int, ...], dtype: str) -> np.ndarray:
         """The array of one file, which is made where there is none."""
         path = self.folder / f"{name.replace('/', '-')}.npy"
-        if path.is_file():
-            try:
-                array = np.lib.format.open_memmap(path, "r+")
-            except (OSError, EOFError, OverflowError, SyntaxError, TypeError, ValueError):
-                raise ValueError(
-                    f"{path}: is no .npy file of numbers, or cut off; {REMEDY}"
-                ) from None
-            if array.shape != shape or array.dtype != np.dtype(dtype):
-                raise ValueError(
-                    f"{path}: is not of the type and shape that the cache has; {REMEDY}"
-                )
-            return array
-        return np.lib.format.open_memmap(path, "w+", np.dtype(dtype), shape)
+        if not path.is_file():
+            return np.lib.format.open_memmap(path, "w+", np.dtype(dtype), shape)
+
+        # Read an existing file.
+        try:
+            array = np.lib.format.open_memmap(path, "r+")
+        except (OSError, EOFError, OverflowError, SyntaxError, TypeError, ValueError):
+            raise ValueError(f"{path}: is no .npy file of numbers, or cut off; {REMEDY}") from None
+        if array.shape != shape or array.dtype != np.dtype(dtype):
+            raise ValueError(f"{path}: is not of the type and shape that the cache has; {REMEDY}")
+        return array
 
 
 def cached_fields(example: Mapping[str, np.ndarray]) -> dict[str, tuple[tuple[int, ...], str]]:

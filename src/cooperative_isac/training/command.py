@@ -110,6 +110,7 @@ class ProgressCallback(Callback):
 
     def begin(self, training: Training, network: Network) -> None:
         """Print the sizes of the network, and show the bar."""
+        # Network
         encoder_size = count_parameters(network.encoders[network.receivers[0]])
         decoder_size = count_parameters(network.center)
         self.console.print(
@@ -117,6 +118,8 @@ class ProgressCallback(Callback):
             f"{encoder_size:,} parameters, decoder {decoder_size:,}; {self.job.folder}",
             highlight=False,
         )
+
+        # Smaller batches, and the state of a resumed run.
         if training.batch_size < training.settings.batch_size:
             self.console.print(
                 f"batches of {training.batch_size} samples, which are all there are, not of "
@@ -127,6 +130,8 @@ class ProgressCallback(Callback):
             self.console.print(
                 f"continuing at epoch {training.epoch + 1}, step {training.step}", highlight=False
             )
+
+        # Bar
         self.bar.start()
         self.task = self.bar.add_task("epoch", total=training.steps_per_epoch, note="")
 
@@ -153,16 +158,18 @@ def show(training: Training, job: Job, console: Console) -> None:
         raise ValueError(
             f"{training.folder.path} has no weights of this run; train in another folder"
         )
+
+    # Figures
     best = training.rows[training.best_epoch - 1]
     table = Table("figure", "best epoch", "last epoch", box=SIMPLE_HEAD)
     for name, value in best.items():
         table.add_row(name, f"{value:.5g}", f"{training.rows[-1][name]:.5g}")
     console.print(table)
+
+    # Command that uses the weights
     weights = training.folder.weights
-    variable, source = (
-        f"ISAC_WEIGHTS={shlex.quote(str(weights))}",
-        shlex.quote(str(job.scene.source)),
-    )
+    variable = f"ISAC_WEIGHTS={shlex.quote(str(weights))}"
+    source = shlex.quote(str(job.scene.source))
     console.print(
         f"weights: {weights}\nuse them: {variable} isac evaluate {source} --schemes {job.scheme}",
         highlight=False,

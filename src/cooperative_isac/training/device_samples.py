@@ -46,6 +46,8 @@ class DeviceExamples(Examples):
                 f"'{scene.sensing.static_paths}'; echoes computed on the device keep static "
                 "paths: train on a recorded data set (isac dataset), or with 'keep'"
             )
+
+        # Largest number of paths of a sample.
         self._modulation_order = scene.waveform.modulation_order
         max_scatterers = (
             source.ranges.scatterers[1]
@@ -58,10 +60,14 @@ class DeviceExamples(Examples):
     def __getitem__(self, index: int) -> dict[str, np.ndarray]:
         sample = self.source.sample(index)
         scene = self.network.scene
+
+        # Symbols, precoders and paths
         example = {"indices": sample.frame.indices, "precoders": sample.frame.precoders}
         for site in scene.receivers:
             for name, value in _path_arrays(sample, site).items():
                 example[f"{site.name}/{name}"] = self._padded(value)
+
+        # Labels
         example["present"], example["state"] = truth_arrays(
             sample.targets, self.network.config.num_targets, scene.dimension
         )
@@ -154,11 +160,11 @@ def transmit_tensors(streams: Tensor, precoders: Tensor) -> Tensor:
 
 def _path_arrays(sample: Sample, site: Site) -> dict[str, np.ndarray]:
     """Arguments of echoes() for the paths to one receiver, in units of the noise."""
-    # Paths, as clocks with offsets observe them.
+    # Paths at the start of the scene, with the offsets of the clocks.
     scene = sample.scene
     frame = sample.frame
     paths, generator = paths_to(scene, sample.number, site, sample.targets)
-    paths = apparent_paths(paths, link_offsets(scene, site, 0.0))
+    paths = apparent_paths(paths, link_offsets(scene, site, time_s=0.0))
 
     # Phases over subcarriers and symbols.
     over_subcarriers, over_symbols = path_phases(frame.grid, paths.delay_s, paths.doppler_hz)

@@ -115,7 +115,8 @@ def _differences(path: Path, description: Mapping) -> str:
     except (ValueError, RecursionError):
         return f"{path.name} cannot be read"
     now = _flat(json.loads(json.dumps(description)))
-    names = sorted(name for name in before.keys() | now.keys() if before.get(name) != now.get(name))
+    all_names = sorted(before.keys() | now.keys())
+    names = [name for name in all_names if before.get(name) != now.get(name)]
     return ", ".join(
         f"{quoted(name)}: {quoted(before.get(name))} there, {quoted(now.get(name))} now"
         for name in names[:3]

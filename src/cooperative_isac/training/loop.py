@@ -130,7 +130,7 @@ class Training:
 
     def _close_epoch(self, seconds: float) -> dict[str, float]:
         """Validate, and write curves, checkpoint and, if they are the best, weights."""
-        # Line of the curves
+        # Validate: a line of the curves.
         log, validation_loss = self._validate()
         self.epoch += 1
         self.step = 0
@@ -145,7 +145,7 @@ class Training:
         self.rows = [*self.rows, row]
         self.losses = []
 
-        # Files
+        # Write the files.
         if validation_loss < self.best_loss:
             self.best_loss = validation_loss
             self.best_epoch = self.epoch

@@ -24,6 +24,7 @@ class Recipe:
     ranges: SampleRanges = SampleRanges()
 
 
+# Settings with which the shipped weights are trained.
 MAPS = {
     "learning_rate": 1.5e-3,
     "schedule": "cosine",

@@ -163,10 +163,10 @@ class RecordedSamples:
 
         # Check dtype and shape.
         sizes = getattr(array, "shape", ())
-        fits = len(sizes) == len(shape) and all(
+        has_shape = len(sizes) == len(shape) and all(
             wanted in (None, size) for size, wanted in zip(sizes, shape)
         )
-        if not fits or array.dtype != np.dtype(dtype):
+        if not has_shape or array.dtype != np.dtype(dtype):
             found = f"{array.dtype} {' x '.join(map(str, sizes))}" if sizes else "no array"
             wanted = " x ".join("any" if size is None else str(size) for size in shape)
             raise ValueError(f"{path}: is {found}, must be {dtype} {wanted}; {ANEW}")
@@ -217,17 +217,21 @@ def _new_files(folder: Path, first: Mapping[str, np.ndarray], count: int) -> dic
     free_bytes = shutil.disk_usage(folder).free
     files: dict[str, np.ndarray] = {}
     try:
+        # Check the room first, as filling the disk takes long.
         if needed_bytes > free_bytes:
             raise OSError(
                 errno.ENOSPC,
                 f"{needed_bytes * 1e-9:.1f} GB are needed, {free_bytes * 1e-9:.1f} GB are free",
             )
+
+        # Allocate.
         for name, value in first.items():
             path = folder / f"{name}.npy"
             files[name] = np.lib.format.open_memmap(path, "w+", value.dtype, (count, *value.shape))
             with path.open("r+b") as file:
                 os.posix_fallocate(file.fileno(), 0, path.stat().st_size)
     except OSError as error:
+        # Leave nothing behind.
         for name in first:
             (folder / f"{name}.npy").unlink(missing_ok=True)
         folder.rmdir()

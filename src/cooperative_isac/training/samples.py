@@ -127,8 +127,8 @@ def split_numbers(source: Source, name: str, count: int) -> np.ndarray:
     Raises ValueError where the split has fewer samples and nothing beyond.
     """
     split = source.splits[name]
+    num_inside = min(count, split.count) if count else split.count
     num_beyond = max(count - split.count, 0)
-    num_inside = count - num_beyond or split.count
     inside = np.arange(split.first, split.first + num_inside)
     if not num_beyond:
         return inside

@@ -63,7 +63,8 @@ class MapEncoder(nn.Module):
         (LocationMap)
         Returns [batch, coarse^2, layout.size], float32.
         """
-        # Channels of the fine cells; Doppler shift and length of noise alone are faded out.
+        # Channels of the fine cells: power, centered near that of noise; Doppler shift and length,
+        # faded out where there is noise alone.
         power, doppler, excess = maps.unbind(2)
         gate = torch.sigmoid(GATE_SLOPE * (power - NOISE_LEVEL))
         fine = torch.cat([power - 1, doppler * gate, excess * gate, gate], 1)

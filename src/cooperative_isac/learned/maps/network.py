@@ -61,6 +61,8 @@ class Maps(PlaneNetwork):
             config.codebook.num_parts, config.part_dim, len(scene.transmitters), config.quantized
         )
         self.latent_shape = (config.coarse**2, layout.size)
+
+        # Center; all receivers' maps have the same scales.
         first_map = self._maps[scene.receivers[0].name]
         self.center = MapCenter(
             scene,
@@ -70,6 +72,8 @@ class Maps(PlaneNetwork):
             config.center_residuals,
             first_map.max_doppler_hz,
         )
+
+        # Encoders and codebooks; paths run over receivers, then transmitters.
         excess_m = self._excess()
         for index, site in enumerate(scene.receivers):
             paths = slice(index * layout.num_tx, (index + 1) * layout.num_tx)

@@ -22,6 +22,7 @@ from cooperative_isac.learned.targets import TargetHead
 from cooperative_isac.scene.model import Scene
 from cooperative_isac.waveform.signal import Signal
 
+# Kernel of the convolutions along all axes (CF section V-A).
 KERNEL = 5
 MIDDLE = KERNEL // 2
 # Share of the mean noise amplitude that is left (as beams.NOISE_MARGIN), for beams at the edge of
@@ -88,9 +89,9 @@ class Convolutions(nn.Module):
 
     def __init__(self, in_channels: int, config: CnnConfig):
         super().__init__()
-        first, second = config.channels
-        self.first = nn.Conv3d(in_channels, first, KERNEL, padding=MIDDLE)
-        self.second = nn.Conv3d(first, second, KERNEL, padding=MIDDLE)
+        first_channels, second_channels = config.channels
+        self.first = nn.Conv3d(in_channels, first_channels, KERNEL, padding=MIDDLE)
+        self.second = nn.Conv3d(first_channels, second_channels, KERNEL, padding=MIDDLE)
         self.pooling = config.pooling
         # torch's types lack the overload with a memory format alone.
         self.to(memory_format=MEMORY_FORMAT)  # pyrefly: ignore[no-matching-overload]
@@ -118,11 +119,15 @@ class CnnCenter(nn.Module):
     def __init__(self, scene: Scene, config: CnnConfig, latent_axes: tuple[int, ...]):
         super().__init__()
         self.latent_axes = latent_axes
+
+        # Mean pooling
         num_receivers = len(scene.receivers)
         channels = config.channels[1]
         self.elements = (
             ElementMean(num_receivers, channels, latent_axes[0]) if config.alike else None
         )
+
+        # Fully connected layers
         num_places = latent_axes[0] if config.alike else prod(latent_axes)
         num_inputs = num_receivers * channels * num_places
         widths = [num_inputs, config.neurons, config.neurons, config.neurons]

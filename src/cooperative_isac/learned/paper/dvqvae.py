@@ -51,6 +51,8 @@ class Dvqvae(Network):
         latent_axes = downsampled_shape(tuple(axes), config.encoder_layers)
         latent_dim = config.latent_dim if config.codebook else None
         self.latent_shape = (prod(latent_axes), latent_dim or config.hidden)
+
+        # Encoders and codebooks
         if config.beams:
             widths = tuple(config.beams * count for count in BEAM_CHANNELS)
         else:
@@ -61,6 +63,7 @@ class Dvqvae(Network):
             )
             if config.codebook:
                 self.codebooks[site.name] = Codebook(config.latent_dim, config.codebook)
+
         self.center = Center(scene, config, self.latent_shape[1], latent_axes)
 
     def init_weights(self) -> None:
@@ -152,11 +155,16 @@ class Center(nn.Module):
         (transmit_tensor)
         Returns [batch, Q, 1 + 2 dimension], float32 (TargetHead).
         """
+        # Latents as channels over space, frequency and time; with mean pooling over space alone.
         hidden = latents.mT.unflatten(3, self.latent_axes)
         if self.elements:
             hidden = self.elements(hidden, receiver_mask)
+
+        # Convolutions over the channels of all receivers.
         hidden = self.residuals(hidden.flatten(1, 2))
         features = [self.from_latents(hidden.flatten(1))]
+
+        # Join with the transmit signal.
         if self.transmit:
             features.append(self.transmit(side_information))
         return self.head(self.joint(torch.cat(features, dim=1)))

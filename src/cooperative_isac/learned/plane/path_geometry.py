@@ -21,8 +21,8 @@ class PathGeometry(nn.Module):
 
     Paths run over receivers, then transmitters.
 
-    outlier_khz, outlier_m: supports of the uniform densities of outliers; these are mostly echoes
-    of other targets, so that they lie within what targets can have
+    outlier_khz, outlier_m: supports of the uniform densities of outliers, which are mostly echoes
+    of other targets: the range of their Doppler shifts, and two delay bins
     """
 
     transmitters: Tensor  # [num_tx, 2], float32, m
@@ -64,13 +64,14 @@ class PathGeometry(nn.Module):
         return (from_rx + from_tx).flatten(-3, -2)
 
     def doppler(self, state: Tensor) -> Tensor:
-        """Doppler shifts of targets (CF eq. 9).
+        """Doppler shifts of targets, positive where a path shortens (CF eq. 9).
 
         state: [..., 4], float32, location [m], then velocity [m/s]
         Returns [..., num_paths], float32, kHz.
         """
         velocity = state[..., 2:, None]
-        return -self.khz_per_mps * (self.slopes(state[..., :2]) @ velocity).squeeze(-1)
+        length_rates = (self.slopes(state[..., :2]) @ velocity).squeeze(-1)
+        return -self.khz_per_mps * length_rates
 
     def location(
         self, point_m: Tensor, std_m: Tensor, length: PathMeasurements, path_mask: Tensor

@@ -70,6 +70,8 @@ class Spectra(PlaneNetwork):
             has_beams=True,
         )
         self.latent_shape = (beams * delays, layout.size)
+
+        # Encoders and codebooks
         num_departures = max(site.num_ant for site in scene.transmitters)
         for site in scene.receivers:
             self.encoders[site.name] = SpectrumEncoder(
@@ -83,6 +85,8 @@ class Spectra(PlaneNetwork):
             )
             if config.quantized:
                 self.codebooks[site.name] = Codebook(layout.size, config.codebook)
+
+        # Center
         max_doppler_hz = shifts / 2 * scene.grid.doppler_resolution_hz
         self.center = SpectraCenter(
             scene,

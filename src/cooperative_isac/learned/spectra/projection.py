@@ -13,7 +13,7 @@ from cooperative_isac.scene.arrays import steering_derivatives, steering_vectors
 from cooperative_isac.scene.geometry import BistaticGeometry, bistatic_geometry
 from cooperative_isac.scene.model import Scene, Site
 
-# Numbers that say where a cell lies in a spectrum (Projection.cell_features).
+# Number of features of the place of a cell in a spectrum (Projection.cell_features).
 NUM_CELL_FEATURES = 6
 # Beams and delays on either side to which a peak leaks, in bins.
 LEAK_BINS = 1.0
@@ -199,12 +199,16 @@ def beam_bins(receiver: Site, directions: np.ndarray, wavelength_m: float) -> np
     # Phase step from each antenna to the next, as a complex number of unit length.
     steering = steering_vectors(receiver.elements_m[::-1], directions, wavelength_m)
     steps = steering[:, 1:] * steering[:, :-1].conj() * receiver.num_ant
+
+    # The same step between all antennas.
     if steps.size == 0 or np.abs(steps - steps[:, :1]).max() > UNIFORM_TOLERANCE:
         raise ValueError(
             f"the antennas of '{receiver.name}' are not a uniform line; this network needs one at "
             "each receiver, use scheme dvqvae"
         )
-    return np.angle(steps[:, 0]) / (2 * np.pi) * receiver.num_ant + receiver.num_ant // 2
+
+    turns = np.angle(steps[:, 0]) / (2 * np.pi)
+    return turns * receiver.num_ant + receiver.num_ant // 2
 
 
 def beam_slopes(

@@ -1,4 +1,4 @@
-"""What each part of scheme dvqvae brings: the trained network with one part taken away at a time.
+"""Ablation of scheme dvqvae: the trained network without one of its parts at a time.
 
 python benchmarks/maps_ablation.py [--frames N] [--seed N]
 """
@@ -14,31 +14,36 @@ from rich.progress import track
 from rich.table import Column, Table
 
 from cooperative_isac.evaluation.monte_carlo import draw_frame, make_ends, measure_scheme
-from cooperative_isac.learned.plane import consensus
+from cooperative_isac.learned.plane.consensus import MAX_OUTLIERS
 from cooperative_isac.learned.plane.output import PlaneOutput
 from cooperative_isac.scene.file.config import load_scene
 from cooperative_isac.schemes.contract import Decoder, Encoder
 from cooperative_isac.schemes.learned import LearnedScheme, detections
 
-USELESS = 40.0  # added to the log of a standard deviation
+# Added to the log of a standard deviation, so that a measurement has no weight.
+USELESS = 40.0
 
 
 @dataclass(frozen=True)
 class Variant:
-    """quantized: codewords travel, not float32; lengths: the lengths of paths refine the guess;
-    max_outliers: of paths, 0 is least squares."""
+    """A variant of the network.
+
+    quantized: codewords on the fronthaul; otherwise float32 latents
+    lengths: the lengths of paths refine the first location
+    max_outliers: largest number of outliers among the paths of a target; 0: least squares
+    """
 
     name: str
     quantized: bool = True
     lengths: bool = True
-    max_outliers: int = consensus.MAX_OUTLIERS
+    max_outliers: int = MAX_OUTLIERS
 
 
 VARIANTS = (
     Variant("as shipped"),
     Variant("float32, no codebooks", quantized=False),
     Variant("least squares, all paths", max_outliers=0),
-    Variant("the guess, without lengths", lengths=False),
+    Variant("first location, without lengths", lengths=False),
     Variant("neither", lengths=False, max_outliers=0),
 )
 
@@ -76,7 +81,7 @@ class VariantDecoder(Decoder):
         output = self.network.center(
             torch.stack(latents)[None], torch.ones(1, len(latents)), torch.empty(1, 0)
         )
-        consensus.MAX_OUTLIERS = self.variant.max_outliers
+        self.network.center.paths.max_outliers = self.variant.max_outliers
         return detections(self.scene, self.network.decode(self._changed(output)), tuple(packets))
 
     def _changed(self, output: PlaneOutput) -> PlaneOutput:

@@ -67,11 +67,16 @@ def _log_densities(
 
 
 def consensus(
-    measured: PathMeasurements, slopes: Tensor, mask: Tensor, prior: Tensor, width: float
+    measured: PathMeasurements,
+    slopes: Tensor,
+    mask: Tensor,
+    prior: Tensor,
+    width: float,
+    max_outliers: int = MAX_OUTLIERS,
 ) -> tuple[Tensor, Tensor]:
     """Posterior mean and covariance of a vector u of which paths measure slopes @ u.
 
-    Every subset of at most MAX_OUTLIERS outliers is weighed by its evidence. Computed in float64:
+    Every subset of at most max_outliers outliers is weighed by its evidence. Computed in float64:
     the information of different paths differs by more than float32 has digits.
 
     measured: values [..., num_paths]
@@ -79,19 +84,30 @@ def consensus(
     mask: [..., num_paths], float32, 1 where a path has a measurement, else 0
     prior: [..., size, size], float32, information about u = 0
     width: support of the uniform density of outliers, in the unit of the measurements
+    max_outliers: largest number of outliers; 0: least squares over all paths
     Returns mean [..., size] and covariance [..., size, size], float32.
     """
     mean, covariance = _posterior(
-        measured.to(torch.float64), slopes.double(), mask.double(), prior.double(), width
+        measured.to(torch.float64),
+        slopes.double(),
+        mask.double(),
+        prior.double(),
+        width,
+        max_outliers,
     )
     return mean.float(), covariance.float()
 
 
 def _posterior(
-    measured: PathMeasurements, slopes: Tensor, mask: Tensor, prior: Tensor, width: float
+    measured: PathMeasurements,
+    slopes: Tensor,
+    mask: Tensor,
+    prior: Tensor,
+    width: float,
+    max_outliers: int,
 ) -> tuple[Tensor, Tensor]:
     # Hypotheses (subsets of outliers) in an axis of their own.
-    inliers = _inlier_hypotheses(slopes.shape[-2], slopes)
+    inliers = _inlier_hypotheses(slopes.shape[-2], max_outliers, slopes)
     measured = PathMeasurements(
         measured.value[..., None, :],
         measured.log_std[..., None, :],
@@ -128,11 +144,14 @@ def _posterior(
     return mean, (weights[..., None] * spread).sum(-3)
 
 
-def _inlier_hypotheses(num_paths: int, like: Tensor) -> Tensor:
-    """Inlier masks of all subsets of outliers, [num_hypotheses, num_paths], 0 or 1."""
+def _inlier_hypotheses(num_paths: int, max_outliers: int, like: Tensor) -> Tensor:
+    """Inlier masks of all subsets of outliers, [num_hypotheses, num_paths], 0 or 1.
+
+    like: a tensor of the dtype and device of the masks
+    """
     subsets = [
         subset
-        for size in range(min(MAX_OUTLIERS, num_paths) + 1)
+        for size in range(min(max_outliers, num_paths) + 1)
         for subset in combinations(range(num_paths), size)
     ]
     inliers = like.new_ones(len(subsets), num_paths)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from cooperative_isac.learned.plane.consensus import PathMeasurements, consensus
+from cooperative_isac.learned.plane.consensus import MAX_OUTLIERS, PathMeasurements, consensus
 from cooperative_isac.scene.model import Scene, Site
 
 # Distance below which directions from a site shrink to zero, m: they have no meaning at the site,
@@ -23,6 +23,7 @@ class PathGeometry(nn.Module):
 
     outlier_khz, outlier_m: supports of the uniform densities of outliers, which are mostly echoes
     of other targets: the range of their Doppler shifts, and two delay bins
+    max_outliers: largest number of outliers among the paths of a target
     """
 
     transmitters: Tensor  # [num_tx, 2], float32, m
@@ -35,6 +36,7 @@ class PathGeometry(nn.Module):
         self.khz_per_mps = 1e-3 / scene.grid.wavelength_m
         self.outlier_khz = 2 * scene.sensing.max_speed_mps * self.khz_per_mps
         self.outlier_m = 2 * scene.grid.range_resolution_m
+        self.max_outliers = MAX_OUTLIERS
         # Information about a speed that is uniform between -max and max on each axis.
         self.speed_information = 3 / max(scene.draw.max_speed_mps, 1.0) ** 2
 
@@ -96,7 +98,9 @@ class PathGeometry(nn.Module):
 
             # Solve for the step from the first estimate.
             linear = PathMeasurements(excess, length.log_std, length.outlier_log_odds)
-            step, covariance = consensus(linear, slopes, path_mask, prior, self.outlier_m)
+            step, covariance = consensus(
+                linear, slopes, path_mask, prior, self.outlier_m, self.max_outliers
+            )
         return point_m + step, covariance
 
     def velocity(
@@ -112,7 +116,7 @@ class PathGeometry(nn.Module):
         identity = torch.eye(2, device=point_m.device)
         prior = self.speed_information * identity.expand(*point_m.shape[:-1], 2, 2)
         slopes = -self.khz_per_mps * self.slopes(point_m)
-        return consensus(doppler, slopes, path_mask, prior, self.outlier_khz)
+        return consensus(doppler, slopes, path_mask, prior, self.outlier_khz, self.max_outliers)
 
 
 def _positions(sites: tuple[Site, ...]) -> Tensor:

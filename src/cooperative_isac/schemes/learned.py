@@ -265,7 +265,7 @@ def find_weights(scene: Scene, name: str) -> Path:
             if path.is_file():
                 return path
 
-    # None
+    # There is none.
     shipped = sorted(path.stem for path in SHIPPED.glob("*.safetensors"))
     command = f"isac train {scene.source or scene.name} --scheme {name}"
     raise ValueError(

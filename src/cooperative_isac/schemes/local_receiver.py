@@ -66,6 +66,8 @@ class LocalReceiver:
 
     On consecutive frames it follows the targets of the last frame from their predicted states. The
     search for others runs after the packet was sent, and they are reported in the next frame.
+
+    place: the station on the band
     """
 
     def __init__(self, place: StationView):

@@ -39,7 +39,8 @@ Validation = Annotated[
     int | None, Option(help="Number of validation samples; default: the whole split.", min=1)
 ]
 DropOut = Annotated[
-    float | None, Option(help="Probability that a sample lacks a receiver.", min=0.0, max=0.9)
+    float | None,
+    Option(help="Probability that a receiver is left out of a training sample.", min=0.0, max=0.9),
 ]
 HoldEncoders = Annotated[
     bool, Option("--hold-encoders", help="Train codebooks and center only, with fixed encoders.")

@@ -7,7 +7,7 @@ from torch import Tensor
 
 from cooperative_isac.learned.network import Truth
 from cooperative_isac.learned.plane.consensus import negative_log_likelihood
-from cooperative_isac.learned.plane.output import PlaneOutput
+from cooperative_isac.learned.plane.output import LAPLACE_STD, PlaneOutput
 from cooperative_isac.learned.plane.path_geometry import PathGeometry
 
 # Standard deviation of the spot that the heatmap shall show at a target, in cells: a target is a
@@ -109,7 +109,7 @@ def _state_loss(
     ) + negative_log_likelihood(output.length[cells], paths.length(true_point), paths.outlier_m)
 
     # Errors of the state that follows from them.
-    std = 2**0.5 * log_spread.exp()
+    std = LAPLACE_STD * log_spread.exp()
     location, _ = paths.location(point, std, output.length[cells], path_mask)
     velocity, _ = paths.velocity(location.detach(), output.doppler[cells], path_mask)
     location_error = (location - true_point).abs().sum(-1)

@@ -19,6 +19,7 @@ from cooperative_isac.learned.plane.layers import (
 )
 from cooperative_isac.learned.plane.loss import plane_loss
 from cooperative_isac.learned.plane.output import (
+    LAPLACE_STD,
     LOG_SPREAD_RANGE,
     PlaneOutput,
     cell_centers,
@@ -186,7 +187,7 @@ class PlaneNetwork(Network):
 
         # Gather the estimates in their cells.
         point = _at_cells(output.point_m, cell)
-        std = 2**0.5 * _at_cells(output.log_spread_m, cell).exp()
+        std = LAPLACE_STD * _at_cells(output.log_spread_m, cell).exp()
         length = _paths_at_cells(output.length, cell)
         doppler = _paths_at_cells(output.doppler, cell)
         path_mask = output.path_mask[:, None].expand(-1, cell.shape[1], -1)

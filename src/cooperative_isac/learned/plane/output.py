@@ -14,6 +14,8 @@ from cooperative_isac.scene.model import Scene
 # measurements [m, kHz]: from centimeters to tens of meters, so that no likelihood overflows.
 LOG_SPREAD_RANGE = (-3.0, 4.0)
 LOG_STD_RANGE = (-5.0, 3.0)
+# Standard deviation of a Laplace distribution over its mean absolute error.
+LAPLACE_STD = 2**0.5
 
 
 @dataclass(frozen=True)

@@ -25,6 +25,7 @@ from cooperative_isac.learned.spectra.network import Spectra, SpectraConfig
 from cooperative_isac.scene.file.errors import quoted
 from cooperative_isac.scene.model import Scene, Site
 
+# Format of files that save_weights writes.
 WEIGHTS_FORMAT = "cooperative_isac weights 2"
 # The previous format has other names for some kinds of networks, and British ones for parts.
 PREVIOUS_FORMAT = "cooperative_isac weights 1"
@@ -34,6 +35,7 @@ RENAMED_PARTS = {"centre": "center", "quantised": "quantized"}
 WEIGHTS_FILE = "weights.safetensors"
 # Key of the description in the metadata of a file.
 METADATA_KEY = "cooperative_isac"
+# Networks by their kind, with their hyperparameters.
 KINDS: dict[str, tuple[type[Network], type]] = {
     "paper_dvqvae": (Dvqvae, DvqvaeConfig),
     "paper_cnn": (Cnn, CnnConfig),
@@ -41,6 +43,7 @@ KINDS: dict[str, tuple[type[Network], type]] = {
     "spectra": (Spectra, SpectraConfig),
 }
 
+# Remedy in error messages.
 TRAIN_ANEW = "train anew with 'isac train'"
 # Largest hyperparameters of networks that can be trained; beyond these a file is damaged.
 MAX_LAYERS = 64
@@ -59,7 +62,7 @@ class DamagedWeightsError(WeightsError):
     """A file that is damaged or has no weights: no scene can use it."""
 
 
-class Description(BaseModel):
+class WeightsDescription(BaseModel):
     """Description of a network, in the metadata of a file."""
 
     model_config = ConfigDict(strict=True)
@@ -77,16 +80,17 @@ def save_weights(path: Path, network: Network, training: Mapping, half: bool = F
     training: how it was trained, and its errors
     half: store numbers in 16 bits
     """
+    # Tensors
     tensors = {
-        name: tensor.detach().cpu().contiguous()
-        for name, tensor in network.state_dict().items()
-        if name.rpartition(".")[2] not in TRAINING_STATE
+        name: tensor.detach().cpu().contiguous() for name, tensor in _stored_state(network).items()
     }
     if half:
         tensors = {
             name: tensor.half() if tensor.is_floating_point() else tensor
             for name, tensor in tensors.items()
         }
+
+    # Description
     description = {
         "format": WEIGHTS_FORMAT,
         "kind": network.kind,
@@ -94,7 +98,8 @@ def save_weights(path: Path, network: Network, training: Mapping, half: bool = F
         "scene": scene_facts(network.scene),
         "training": dict(training),
     }
-    # One key, so that the same network always gives the same bytes.
+
+    # One key of metadata, so that the same network always gives the same bytes.
     metadata = {METADATA_KEY: json.dumps(description, allow_nan=False)}
     path.write_bytes(save(tensors, metadata))
 
@@ -175,22 +180,22 @@ def make_network(scene: Scene, kind: str, config: Mapping | None = None) -> Netw
 
     # Check the hyperparameters.
     try:
-        made = TypeAdapter(config_class).validate_python(given)
+        hyperparameters = TypeAdapter(config_class).validate_python(given)
     except ValidationError as error:
         raise WeightsError(f"hyperparameters of '{kind}': {_first_fault(error)}") from None
-    unknown = _unknown(given, asdict(made))
+    unknown = _unknown(given, asdict(hyperparameters))
     if unknown:
         raise WeightsError(
             f"'{kind}' has no hyperparameter {quoted(', '.join(unknown))}; "
-            f"it has {', '.join(asdict(made))}"
+            f"it has {', '.join(asdict(hyperparameters))}"
         )
-    fault = _size_fault(asdict(made))
+    fault = _size_fault(asdict(hyperparameters))
     if fault is not None:
         raise WeightsError(f"hyperparameters of '{kind}': {fault}")
 
     # Make the network.
     try:
-        return network_class(scene, made)
+        return network_class(scene, hyperparameters)
     except ValueError as error:
         raise WeightsError(str(error)) from None
     except (ArithmeticError, IndexError, MemoryError, RuntimeError, TypeError) as error:
@@ -230,7 +235,7 @@ def weights_description(path: Path) -> dict:
             f"weights {path} are of format '{quoted(found)}', not '{WEIGHTS_FORMAT}'; {TRAIN_ANEW}"
         )
     try:
-        Description.model_validate(description)
+        WeightsDescription.model_validate(description)
     except ValidationError as error:
         raise DamagedWeightsError(f"weights {path}: {_first_fault(error)}; {TRAIN_ANEW}") from None
     return description
@@ -288,14 +293,19 @@ def _tensors(path: Path) -> dict[str, Tensor]:
     return tensors
 
 
-def _check_shapes(path: Path, network: Network, tensors: Mapping[str, Tensor]) -> None:
-    """Raise WeightsError where a file's tensors are not those of a network."""
-    # Names
-    wanted = {
-        name: tensor.shape
+def _stored_state(network: Network) -> dict[str, Tensor]:
+    """The state of a network without the part that only training needs."""
+    return {
+        name: tensor
         for name, tensor in network.state_dict().items()
         if name.rpartition(".")[2] not in TRAINING_STATE
     }
+
+
+def _check_shapes(path: Path, network: Network, tensors: Mapping[str, Tensor]) -> None:
+    """Raise WeightsError where a file's tensors are not those of a network."""
+    # Names
+    wanted = {name: tensor.shape for name, tensor in _stored_state(network).items()}
     missing = [name for name in wanted if name not in tensors]
     unknown = [quoted(name) for name in tensors if name not in wanted]
     if missing or unknown:

@@ -39,7 +39,7 @@ TRAIN_SHARE = 0.8
 ANEW = "write the dataset anew"
 
 
-class Description(BaseModel):
+class DatasetDescription(BaseModel):
     """Content of dataset.json; at least one sample is for training and one for validation."""
 
     model_config = ConfigDict(strict=True)
@@ -75,7 +75,7 @@ class RecordedSamples:
         if found != DATASET_FORMAT:
             raise ValueError(f"{path}: format '{quoted(found)}' is not '{DATASET_FORMAT}'; {ANEW}")
         try:
-            Description.model_validate(description)
+            DatasetDescription.model_validate(description)
         except ValidationError as error:
             fault = error.errors(include_url=False)[0]
             raise ValueError(

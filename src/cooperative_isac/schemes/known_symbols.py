@@ -8,6 +8,7 @@ import numpy as np
 
 from cooperative_isac.fronthaul.downlink import pack_downlink
 from cooperative_isac.scene.model import OfdmGrid, Scene
+from cooperative_isac.waveform.frame import Frame
 from cooperative_isac.waveform.signal import Signal, comb
 
 # Largest amplitude of a sample, sqrt(W): no receiver delivers more, and matched filters of more
@@ -70,3 +71,10 @@ class KnownSymbols:
     def downlink_bits(self, frame: Signal) -> int:
         """Size of the packed symbols and precoders; zero with reference symbols only."""
         return 0 if self.reference_only else 8 * len(pack_downlink(frame))
+
+
+def frame_downlink_bits(scene: Scene, frame: Frame) -> int:
+    """Size of the packed symbols and precoders of all bands on the air, bits."""
+    return sum(
+        KnownSymbols(scene.on(band)).downlink_bits(signal) for band, signal in frame.signals.items()
+    )

@@ -13,7 +13,7 @@ from cooperative_isac.fronthaul.report_packet import (
 )
 from cooperative_isac.scene.model import Scene
 from cooperative_isac.schemes.contract import Encoder, Scheme
-from cooperative_isac.schemes.known_symbols import KnownSymbols
+from cooperative_isac.schemes.known_symbols import frame_downlink_bits
 from cooperative_isac.schemes.local_receiver import LocalReceiver
 from cooperative_isac.schemes.reports import ReportDecoder
 from cooperative_isac.schemes.views import receiving_views
@@ -40,10 +40,7 @@ class LocalMlScheme(Scheme):
 
     def downlink_bits(self, frame: Frame) -> int:
         """Size of the packed symbols and precoders; zero with reference symbols only."""
-        return sum(
-            KnownSymbols(self.scene.on(band)).downlink_bits(signal)
-            for band, signal in frame.signals.items()
-        )
+        return frame_downlink_bits(self.scene, frame)
 
 
 class LocalMlEncoder(Encoder):

@@ -14,7 +14,7 @@ from cooperative_isac.fusion.detection import Detection
 from cooperative_isac.fusion.triangulate import Measurement, linearized, triangulate
 from cooperative_isac.scene.model import Scene
 from cooperative_isac.schemes.contract import Encoder, Scheme
-from cooperative_isac.schemes.known_symbols import KnownSymbols
+from cooperative_isac.schemes.known_symbols import KnownSymbols, frame_downlink_bits
 from cooperative_isac.schemes.local_receiver import at_noise_power
 from cooperative_isac.schemes.reports import ReportDecoder
 from cooperative_isac.schemes.views import only_view
@@ -99,10 +99,7 @@ class ParameterScheme(Scheme):
 
     def downlink_bits(self, frame: Frame) -> int:
         """Size of the packed symbols and precoders; zero with reference symbols only."""
-        return sum(
-            KnownSymbols(self.scene.on(band)).downlink_bits(signal)
-            for band, signal in frame.signals.items()
-        )
+        return frame_downlink_bits(self.scene, frame)
 
 
 class ParameterEncoder(Encoder):

@@ -1,6 +1,4 @@
-"""Scalar quantizers, and a code of information matrices that is positive definite whatever the
-bits.
-"""
+"""Scalar quantizers, and a code for information matrices whose every word is positive definite."""
 
 from __future__ import annotations
 
@@ -12,7 +10,7 @@ import numpy as np
 
 @dataclass(frozen=True)
 class Quantizer:
-    """Uniform quantizer of low..high in 2**width steps; values outside are clipped."""
+    """Uniform quantizer of low..high with 2**width levels; values outside are clipped."""
 
     low: float
     high: float
@@ -20,7 +18,7 @@ class Quantizer:
 
     @property
     def step(self) -> float:
-        """Distance of two levels."""
+        """Distance between two levels."""
         return (self.high - self.low) / ((1 << self.width) - 1)
 
     def encode(self, value: float) -> int:
@@ -32,23 +30,31 @@ class Quantizer:
         return self.low + index * self.step
 
 
+# Diagonal entries of information matrices, dB over 1/m^2: standard deviations from 0.1 mm to 100 m
+# in steps of 0.12 dB.
 SCALE_DB = Quantizer(-40.0, 80.0, 10)
+# Fisher's z (atanh) of partial correlations; the step keeps 1 - r^2 to about a per cent, even where
+# the location is known along one direction only.
 PARTIAL = Quantizer(-5.0, 5.0, 11)
+# Smallest diagonal entry, 1/m^2: its log is finite.
 LEAST_INFORMATION = 1e-12
-# On the diagonal of correlations, so that they have a Cholesky factor.
+# Added to the diagonal of correlations before their factorization: rounding errors.
 RIDGE = 1e-6
-# Below the smallest eigenvalue of a correlation matrix whose eigenvalues need not be found.
+# Ridge below the smallest eigenvalue of a matrix whose eigenvalues need not be computed.
 SAFE_RIDGE = 1e-9
+# Smallest remainder of a row of the factor, and largest partial correlation: atanh is finite.
+LEAST_REMAINDER = 1e-12
+LARGEST_PARTIAL = 0.9999
 
 
 def information_fields(information: np.ndarray) -> list[tuple[int, int]]:
-    """Code a symmetric positive definite matrix, but for rounding, as (index, width) fields.
+    """Code of a positive definite matrix as (index, width) fields.
 
-    information: [n, n], n <= 3, 1/m^2. Diagonal in dB, then Fisher's z of the canonical partial
-    correlations, whose step keeps 1 - r^2 to about a per cent even where location is known along
-    one direction only.
+    The diagonal in dB, then Fisher's z of the canonical partial correlations, row by row.
+
+    information: [size, size], float64, 1/m^2, size at most 3; positive definite but for rounding
     """
-    # Correlations, as numbers: matrices are small.
+    # Correlations, as numbers rather than arrays: matrices have three rows at most.
     entries = information.tolist()
     size = len(entries)
     diagonal = [max(entries[axis][axis], LEAST_INFORMATION) for axis in range(size)]
@@ -61,7 +67,7 @@ def information_fields(information: np.ndarray) -> list[tuple[int, int]]:
         for row in range(size)
     ]
 
-    # Their Cholesky factor; rounding may leave one direction below nothing.
+    # Cholesky factor; the ridge makes up for an eigenvalue that rounding made negative.
     ridge = RIDGE
     if _root(correlation, -SAFE_RIDGE) is None:
         whole = np.array([[*row, 1.0, *[0.0] * (size - len(row) - 1)] for row in correlation])
@@ -69,11 +75,12 @@ def information_fields(information: np.ndarray) -> list[tuple[int, int]]:
     root = _root(correlation, ridge)
     assert root is not None  # all eigenvalues are above RIDGE
 
-    # Canonical partial correlations.
+    # Partial correlations: entries of each row over what is left of its unit length.
     for row in range(1, size):
         left = 1.0
         for entry in root[row][:row]:
-            partial = min(max(entry / math.sqrt(max(left, 1e-12)), -0.9999), 0.9999)
+            partial = entry / math.sqrt(max(left, LEAST_REMAINDER))
+            partial = min(max(partial, -LARGEST_PARTIAL), LARGEST_PARTIAL)
             fields.append((PARTIAL.encode(math.atanh(partial)), PARTIAL.width))
             left -= entry**2
     return fields
@@ -102,17 +109,21 @@ def _root(correlation: list[list[float]], ridge: float) -> list[list[float]] | N
 
 
 def information_widths(size: int) -> list[int]:
-    """Field widths of an [size, size] information matrix."""
-    return [SCALE_DB.width] * size + [PARTIAL.width] * (size * (size - 1) // 2)
+    """Widths of the fields of a [size, size] information matrix."""
+    num_partials = size * (size - 1) // 2
+    return [SCALE_DB.width] * size + [PARTIAL.width] * num_partials
 
 
 def information_matrix(indices: list[int], size: int) -> np.ndarray:
-    """The matrix of the fields' indices, [size, size]."""
+    """The matrix of a code; positive definite for all indices.
+
+    indices: of the fields, in the order of information_fields
+    Returns [size, size], float64, 1/m^2.
+    """
     partials = iter(math.tanh(PARTIAL.decode(index)) for index in indices[size:])
     scaled = np.zeros((size, size))
     for row in range(size):
-        # A row of the Cholesky factor of the correlation, scaled; numbers, not arrays: rows are
-        # short.
+        # Row of the Cholesky factor of the correlation, of unit length, times its scale.
         scale = math.sqrt(10 ** (SCALE_DB.decode(indices[row]) / 10))
         left = 1.0
         for column in range(row):

@@ -1,4 +1,4 @@
-"""A decoder whose packets carry reports: they can be fused with those of other formats."""
+"""Decoder of packets with reports, which can be fused with those of other formats."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from cooperative_isac.waveform.frame import Frame
 
 
 class ReportDecoder(Decoder):
-    """Reads reports out of packets and fuses them."""
+    """Unpacks reports from packets and fuses them."""
 
     def __init__(self, scene: Scene):
         self.scene = scene
@@ -24,7 +24,7 @@ class ReportDecoder(Decoder):
 
     @abstractmethod
     def unpack(self, station: str, packet: bytes, frame: Frame) -> tuple[EchoReport, ...]:
-        """The reports in the packet of one station. PacketError says why one is refused."""
+        """The reports in the packet of one station; PacketError where it is refused."""
 
     def decode(self, packets: Mapping[str, bytes], frame: Frame) -> tuple[Detection, ...]:
         """Detections from the packets that arrived; see schemes.contract."""

@@ -88,7 +88,7 @@ def test_noise_alone_confirms_no_target(yard, sensed):
         receiver = LocalReceiver(StationView(yard, name))
         on_air = Frame(frame.number, {yard.band: frame})
         echo = receiver.prepare_known(noise.astype(np.complex64), on_air)
-        echoes[name] = SensedEcho(receiver.listen(echo, on_air).joint, None, None)
+        echoes[name] = SensedEcho(receiver.correlate(echo, on_air).joint, None, None)
     assert detect_bodies(yard, echoes) == ()
 
 

@@ -1,4 +1,4 @@
-"""Echoes that no radar should deliver, between good ones: no scheme fails on them."""
+"""Broken echoes between good ones: no scheme fails on them."""
 
 from dataclasses import replace
 
@@ -71,12 +71,12 @@ def test_broken_echoes_end_no_scheme(small, name, static_paths, kind):
         found.append(len(detections))
     if kind in ("all zero", "all of 1e15"):
         assert found[2] == 0
-    # A background that learned a broken echo contradicts the next ones, and begins anew.
+    # A background estimated from a broken echo contradicts the next ones, and is reset.
     assert max(found[3:]) > 0 or found[1] == 0
     assert static_paths == "learn" or found[4] > 0 or found[1] == 0
 
 
-def test_samples_that_overflow_are_lost_and_others_stay(small):
+def test_samples_that_overflow_become_zero(small):
     generator = np.random.default_rng(1)
     echo = generator.normal(size=(2, 3, 4)).astype(np.complex64)
     assert without_overflow(echo) is echo

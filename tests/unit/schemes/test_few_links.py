@@ -1,4 +1,4 @@
-"""Scheme local_ml with few pairs of sites: one alone, or a network whose receivers fell silent."""
+"""Scheme local_ml with few links: one pair of sites, or a network with missing receivers."""
 
 from dataclasses import replace
 
@@ -52,7 +52,7 @@ def test_targets_anywhere_in_the_area_make_few_false_detections(pair):
     assert len(found) > 0.85 * 30 * pair.draw.num_targets
 
 
-def test_tracks_go_on_when_all_receivers_but_one_fall_silent():
+def test_tracks_survive_with_one_receiver_left():
     scene = load_scene("campus")
     scheme = Chain("local_ml", scene, live=True)
     tracker = Tracker(scene.tracking, scene.dimension)

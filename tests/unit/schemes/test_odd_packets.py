@@ -1,4 +1,4 @@
-"""Bytes that nobody sent, and damaged packets: refused, or decoded to valid detections."""
+"""Random bytes and damaged packets: refused, or decoded to valid detections."""
 
 import zlib
 from dataclasses import replace
@@ -22,7 +22,7 @@ FRAME = 3
 
 @pytest.fixture(scope="module")
 def sent(small):
-    """Scheme, frame and packets by name of the scheme, made when first asked for."""
+    """Scheme, frame and packets by name of the scheme, made at the first access."""
     made = {}
 
     def of(name):
@@ -61,7 +61,7 @@ def same(one, other):
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_bytes_that_nobody_sent_are_refused(sent, name):
+def test_random_bytes_are_refused(sent, name):
     scheme, frame, packets = sent(name)
     receiver = min(packets)
 
@@ -93,7 +93,7 @@ def test_damaged_packets_are_refused_or_give_valid_detections(sent, name):
         for place, value in changes:
             damaged[place] = value
         damaged = bytes(damaged[:length] if cut else damaged)
-        # With a checksum that fits, as a sender of nonsense would make it; and without.
+        # With a valid checksum, and without.
         decoded(scheme, {**packets, receiver: with_checksum(damaged)}, frame)
         if damaged != body:
             wrong = zlib.crc32(body).to_bytes(CHECKSUM_BYTES, "big")

@@ -125,7 +125,7 @@ def refitted(codebook: Codebook, size: int, latents: torch.Tensor) -> Codebook:
 
         indices = torch.randint(len(latents), (REFIT_BATCH,), generator=generator)
         batch = latents[indices]
-        fitted.follow(batch, fitted.nearest(batch), generator)
+        fitted.update(batch, fitted.nearest(batch), generator)
     return fitted
 
 
@@ -183,7 +183,7 @@ def _encoded(network: Network, scene: Scene, number: int) -> tuple[Draw, dict[st
     draw = draw_frame(scene, number)
     band = scene.band
     latents = {
-        name: network.encoded(echoes[band].samples, draw.frame.on(band), name)
+        name: network.encode(echoes[band].samples, draw.frame.on(band), name)
         for name, echoes in draw.echoes.items()
     }
     return draw, latents
@@ -207,8 +207,10 @@ def _errors(
         ]
         received = torch.stack(quantized)[None]
         is_received = torch.ones(1, len(quantized))
-        side_information = torch.from_numpy(network.knowledge(draw.frame.on(scene.band)))[None]
-        output = network.read(network.center(received, is_received, side_information))
+        side_information = torch.from_numpy(network.side_information(draw.frame.on(scene.band)))[
+            None
+        ]
+        output = network.decode(network.center(received, is_received, side_information))
 
         # Score.
         found = detections(scene, output, network.receivers)

@@ -46,7 +46,7 @@ def learning_rows(
     """
     # Imported here, as torch takes seconds to load.
     from cooperative_isac.training.command import make_job, run_job
-    from cooperative_isac.training.samples import Variety
+    from cooperative_isac.training.samples import SampleRanges
 
     rows = []
     for rate in RATES:
@@ -59,7 +59,7 @@ def learning_rows(
             "validation_samples": max(samples // VALIDATION_SHARE, LEAST_VALIDATION),
             "patience": 0,
         }
-        job = make_job(scene, TRAINED, run, settings, Variety(), CHANGES, None)
+        job = make_job(scene, TRAINED, run, settings, SampleRanges(), CHANGES, None)
         run_job(replace(job, cache=folder / f"cache-{scene.name}-demodulated"), console)
         rows += _curve_rows(run / "curves.csv", rate)
     return rows

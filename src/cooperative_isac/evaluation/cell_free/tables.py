@@ -136,8 +136,8 @@ def _times(network: Network, scene: Scene, batch: int, device: str) -> dict[str,
     frame = transmit(scene, 0)
     shape = (receiver.num_ant, scene.grid.num_subcarriers, scene.grid.num_symbols)
     no_echo = np.zeros(shape, np.complex64)
-    encoder_input = _batch(network.observe(no_echo, frame, receiver.name), batch, device)
-    side_information = _batch(network.knowledge(frame), batch, device)
+    encoder_input = _batch(network.encoder_input(no_echo, frame, receiver.name), batch, device)
+    side_information = _batch(network.side_information(frame), batch, device)
 
     # Quantized latents of all receivers.
     latents = encoder(encoder_input)
@@ -149,7 +149,9 @@ def _times(network: Network, scene: Scene, batch: int, device: str) -> dict[str,
     stages = {
         "encoder_ms": lambda: encoder(encoder_input),
         "quantizer_ms": lambda: codebook.nearest(latents),
-        "decoder_ms": lambda: network.read(network.center(received, is_received, side_information)),
+        "decoder_ms": lambda: network.decode(
+            network.center(received, is_received, side_information)
+        ),
     }
     return {stage: 1e3 / batch * _fastest_s(run, device) for stage, run in stages.items()}
 

@@ -125,8 +125,6 @@ RUN_OPTIONS = {
 # Read by ROS 2 when a node starts.
 DISCOVERY_RANGE = "ROS_AUTOMATIC_DISCOVERY_RANGE"
 
-DRAWN_FRAMES, DRAWN_SEED = 200, 1  # of independent frames
-
 
 @app.command()
 def run(
@@ -307,13 +305,14 @@ def evaluate(
 ) -> None:
     """Measure schemes on random frames, beside the Cramer-Rao bound, or on consecutive ones."""
     from cooperative_isac.scene.file.schema import LEAST_LEVEL_DB, MOST_LEVEL_DB
-    from cooperative_isac.schemes.registry import scheme_names
+    from cooperative_isac.schemes.registry import check_names
 
     loaded = _scene(scene)
     names = [name.strip() for name in (schemes or loaded.sensing.scheme).split(",")]
-    unknown = [name for name in names if name not in scheme_names()]
-    if unknown:
-        _fail(f"scheme '{unknown[0]}' is not known; use some of {', '.join(scheme_names())}")
+    try:
+        check_names(names)
+    except ValueError as error:
+        _fail(str(error))
     _warn(loaded)
     for power in power_dbm or []:
         if not LEAST_LEVEL_DB <= power <= MOST_LEVEL_DB:
@@ -339,6 +338,7 @@ def evaluate(
             _fail(fault)
         evaluate_sequence(loaded, names, sequence, seed, power_dbm, json)
         return
+    from cooperative_isac.evaluation.command import DRAWN_FRAMES, DRAWN_SEED
     from cooperative_isac.evaluation.command import evaluate as run_evaluation
 
     run_evaluation(

@@ -22,7 +22,7 @@ ALLOWED = {
     "metrics": set(CHAIN),  # judges what the chain says
     "output": set(),  # screen and disk, of no stage
 }
-FREE = {"cli", "evaluation", "pipeline", "training"}
+FREE = {"api", "cli", "evaluation", "pipeline", "training"}
 
 
 def imported_modules(text: str) -> set[str]:
@@ -56,6 +56,10 @@ def forbidden_arrows(folder: str, modules: set[str]) -> set[str]:
     return science_folders(modules) - ALLOWED[folder] - {folder, "__version__"}
 
 
+# Doors for users, which stand on everything, and on which no module stands.
+FRONT_DOORS = {"api", "cli"}
+
+
 def source_files(top: Path):
     return [
         pytest.param(path, id=str(path.relative_to(SOURCE))) for path in sorted(top.rglob("*.py"))
@@ -75,6 +79,12 @@ def test_arrows_go_down_the_chain(path):
     folder = path.relative_to(SCIENCE).parts[0].removesuffix(".py")
     if folder != "__init__":
         assert not forbidden_arrows(folder, imported_modules(path.read_text()))
+
+
+def test_nothing_stands_on_the_front_doors():
+    for path in SOURCE.rglob("*.py"):
+        if path != SCIENCE / "__init__.py":
+            assert not science_folders(imported_modules(path.read_text())) & FRONT_DOORS, path
 
 
 def test_only_the_ros_package_stands_beside_the_science():

@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 import math
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import NoReturn
@@ -27,6 +28,10 @@ from cooperative_isac.output.console import make_console
 from cooperative_isac.output.files import OutputError, check_file, write_file
 from cooperative_isac.scene.file.build import w_to_dbm
 from cooperative_isac.scene.model import Scene
+
+# Independent frames and their seed, where none are named: enough for figures of two digits.
+DRAWN_FRAMES = 200
+DRAWN_SEED = 1
 
 
 @dataclass(frozen=True)
@@ -55,8 +60,10 @@ def evaluate(
     refuse_results_file(json_path)
     powers = list(dict.fromkeys(power_dbm or [scene_power_dbm(scene)]))
     names = list(dict.fromkeys(schemes))
+    scene = replace(scene, seed=seed)
     try:
-        results = measure(replace(scene, seed=seed), names, powers, num_frames, num_processors())
+        with frame_progress(scene, len(powers) * num_frames) as on_frame:
+            results = measure(scene, names, powers, num_frames, num_processors(), on_frame)
     except SchemeFailure as failure:
         fail(str(failure))
     # Written before they are shown: whoever reads the table may leave early
@@ -72,27 +79,33 @@ def measure(
     powers_dbm: Sequence[float],
     num_frames: int,
     num_workers: int,
+    on_frame: Callable[[], None] = lambda: None,
 ) -> list[PowerResult]:
-    """Figures of schemes at each power, with a progress bar; the draws are those of the scene's
-    seed.
+    """Figures of schemes at each power; the draws are those of the scene's seed.
+
+    on_frame is called after each frame. Raises SchemeFailure: names the scheme that failed.
     """
     total = len(powers_dbm) * num_frames
+    samples = []
+    for sample in measure_frames(scene, schemes, powers_dbm, num_frames, min(num_workers, total)):
+        samples.append(sample)
+        on_frame()
+    chunks = [samples[index : index + num_frames] for index in range(0, total, num_frames)]
+    return [power_result(power, schemes, chunk) for power, chunk in zip(powers_dbm, chunks)]
+
+
+@contextmanager
+def frame_progress(scene: Scene, num_frames: int) -> Generator[Callable[[], None]]:
+    """Show a progress bar on standard error; the function that it yields counts one frame."""
     columns = (
         TextColumn("{task.description}"),
         BarColumn(),
         MofNCompleteColumn(),
         TimeRemainingColumn(),
     )
-    samples = []
     with Progress(*columns, console=make_console(stderr=True)) as progress:
-        task = progress.add_task(f"frames of {scene.name}", total=total)
-        for sample in measure_frames(
-            scene, schemes, powers_dbm, num_frames, min(num_workers, total)
-        ):
-            samples.append(sample)
-            progress.advance(task)
-    chunks = [samples[index : index + num_frames] for index in range(0, total, num_frames)]
-    return [power_result(power, schemes, chunk) for power, chunk in zip(powers_dbm, chunks)]
+        task = progress.add_task(f"frames of {scene.name}", total=num_frames)
+        yield lambda: progress.advance(task)
 
 
 def power_result(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from io import BytesIO
 from pathlib import Path
 
 import numpy as np
@@ -60,8 +61,23 @@ class TrackCurve:
     covariance: np.ndarray
 
 
+class Picture(Figure):
+    """A figure that a notebook shows by itself, whether or not pyplot is in use there."""
+
+    def _repr_png_(self) -> bytes:
+        stream = BytesIO()
+        self.savefig(stream, format="png", dpi=self.dpi)
+        return stream.getvalue()
+
+
 def draw_scene_picture(scene: Scene, record: RunRecord, path: Path) -> None:
     """Draw a run and save it as a PNG file."""
+    figure = scene_picture(scene, record)
+    figure.savefig(path, dpi=figure.dpi)
+
+
+def scene_picture(scene: Scene, record: RunRecord) -> Picture:
+    """The picture of a run, independent of pyplot and its backends."""
     errors = _longest(track_errors(record, scene.dimension))
     tracks = list(_tracks(record))
     figure, plan, heights, panels = _panels(scene, len(errors))
@@ -82,13 +98,13 @@ def draw_scene_picture(scene: Scene, record: RunRecord, path: Path) -> None:
     # labels need the final layout
     figure.draw_without_rendering()
     _label_plan(plan, record)
-    figure.savefig(path, dpi=figure.dpi)
+    return figure
 
 
-def _panels(scene: Scene, num_errors: int) -> tuple[Figure, Axes, Axes | None, list[Axes]]:
+def _panels(scene: Scene, num_errors: int) -> tuple[Picture, Axes, Axes | None, list[Axes]]:
     """Figure, plan, heights over time in 3-D, and one panel for the errors of each target."""
     ratios = ([2.6] if scene.dimension == 3 else []) + [1.0] * num_errors
-    figure = Figure(figsize=(13, 7.8) if ratios else (8, 7.8), dpi=110, layout="constrained")
+    figure = Picture(figsize=(13, 7.8) if ratios else (8, 7.8), dpi=110, layout="constrained")
     FigureCanvasAgg(figure)
     if not ratios:
         return figure, figure.subplots(), None, []

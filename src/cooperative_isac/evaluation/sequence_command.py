@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
 from cooperative_isac.evaluation.command import (
     fail,
     figures_table,
+    frame_progress,
     refuse_results_file,
     scene_power_dbm,
     write_results,
@@ -59,7 +59,8 @@ def evaluate_sequence(
             markup=False,
         )
     try:
-        results = measure(scene, names, powers, count)
+        with frame_progress(scene, len(powers) * count) as on_frame:
+            results = measure(scene, names, powers, count, on_frame)
     except SchemeFailure as failure:
         fail(str(failure))
     # Written before they are shown: whoever reads the table may leave early
@@ -70,23 +71,20 @@ def evaluate_sequence(
 
 
 def measure(
-    scene: Scene, schemes: Sequence[str], powers_dbm: Sequence[float], num_frames: int
+    scene: Scene,
+    schemes: Sequence[str],
+    powers_dbm: Sequence[float],
+    num_frames: int,
+    on_frame: Callable[[], None] = lambda: None,
 ) -> list[SequenceResult]:
-    """Figures of schemes at each power, with a progress bar."""
-    columns = (
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeRemainingColumn(),
-    )
+    """Figures of schemes at each power.
+
+    on_frame is called after each frame. Raises SchemeFailure: names the scheme that failed.
+    """
     results = []
-    with Progress(*columns, console=make_console(stderr=True)) as progress:
-        task = progress.add_task(f"frames of {scene.name}", total=num_frames * len(powers_dbm))
-        for power in powers_dbm:
-            figures = measure_sequence(
-                with_power(scene, power), schemes, num_frames, lambda: progress.advance(task)
-            )
-            results.append(SequenceResult(power, figures))
+    for power in powers_dbm:
+        figures = measure_sequence(with_power(scene, power), schemes, num_frames, on_frame)
+        results.append(SequenceResult(power, figures))
     return results
 
 

@@ -5,11 +5,13 @@ from __future__ import annotations
 import multiprocessing
 import os
 import signal
+import sys
 from collections.abc import Generator, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from functools import lru_cache
+from types import ModuleType
 
 from cooperative_isac.evaluation.monte_carlo import (
     Ends,
@@ -40,7 +42,7 @@ def measure_frames(
     )
     finished = False
     try:
-        with _one_thread(), _interrupts_held():
+        with _one_thread(), _interrupts_held(), _caller_hidden():
             samples = [
                 pool.submit(_measure, power, number)
                 for power in powers_dbm
@@ -121,3 +123,18 @@ def _interrupts_held() -> Generator[None, None, None]:
         yield
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+@contextmanager
+def _caller_hidden() -> Generator[None, None, None]:
+    """Processes started inside do not run the caller's script again.
+
+    multiprocessing does so for functions that are defined there; a script that evaluates without
+    `if __name__ == "__main__"` would start workers from its workers.
+    """
+    caller = sys.modules["__main__"]
+    sys.modules["__main__"] = ModuleType("__main__")
+    try:
+        yield
+    finally:
+        sys.modules["__main__"] = caller

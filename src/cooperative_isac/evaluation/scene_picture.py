@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
@@ -42,6 +42,9 @@ SIGMAS = 3.0
 # Time is marked along the last part of the run, s, by at most so many marks a target.
 MARKED_S, MAX_MARKS = 30.0, 6
 MARK_STEPS_S = (0.1, 0.2, 0.5, 1.0, 2.0, 5.0)
+# Where the middle of a site's name is, and where its letters end, behind the site, in lengths of the
+# arrow ahead of it.
+NAME_BEHIND, NAME_ENDS = 0.65, 0.9
 # Times that differ by less are equal, s.
 TOLERANCE_S = 1e-6
 
@@ -196,6 +199,19 @@ def _draw_plan(axes: Axes, scene: Scene, record: RunRecord, tracks: list[TrackCu
         )
     axes.set(xlabel="x [m]", ylabel="y [m]", title="from above", aspect="equal")
     axes.margins(0.06)
+    _keep_names(axes, (*scene.transmitters, *scene.receivers), scale)
+
+
+def _keep_names(axes: Axes, sites: Sequence[Site], scale: float) -> None:
+    """Widen the axes as far as the names of sites need, which draw_site puts behind them."""
+    places = np.array(
+        [site.position_m[:2] - NAME_ENDS * scale * site.boresight[:2] for site in sites]
+    )
+    left, right = axes.get_xlim()
+    bottom, top = axes.get_ylim()
+    low = np.minimum(places.min(axis=0), [left, bottom])
+    high = np.maximum(places.max(axis=0), [right, top])
+    axes.set(xlim=(low[0], high[0]), ylim=(low[1], high[1]))
 
 
 def _draw_world(axes: Axes, scene: Scene) -> None:
@@ -232,7 +248,7 @@ def draw_site(axes: Axes, site: Site, scale: float, transmits: bool) -> None:
     )
     axes.annotate(
         site.name,
-        on_map(place - 0.65 * scale * ahead),
+        on_map(place - NAME_BEHIND * scale * ahead),
         ha="center",
         va="center",
         fontsize=9,

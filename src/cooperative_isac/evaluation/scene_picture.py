@@ -42,8 +42,8 @@ SIGMAS = 3.0
 # Time is marked along the last part of the run, s, by at most so many marks a target.
 MARKED_S, MAX_MARKS = 30.0, 6
 MARK_STEPS_S = (0.1, 0.2, 0.5, 1.0, 2.0, 5.0)
-# Where the middle of a site's name is, and where its letters end, behind the site, in lengths of the
-# arrow ahead of it.
+# Where the middle of a site's name is, and where its letters end, behind the site, in lengths of
+# the arrow ahead of it.
 NAME_BEHIND, NAME_ENDS = 0.65, 0.9
 # Times that differ by less are equal, s.
 TOLERANCE_S = 1e-6

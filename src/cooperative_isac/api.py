@@ -62,7 +62,6 @@ __all__ = [
 SceneLike: TypeAlias = Scene | str | Path
 
 
-@dataclass(frozen=True)
 class _Result:
     """A result that prints as the tables of `isac evaluate`, in a notebook too."""
 
@@ -81,7 +80,7 @@ class _Result:
         return f"<pre>{html.escape(str(self))}</pre>"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Evaluation(_Result):
     """Accuracy and cost of schemes on independent random frames, beside the Cramer-Rao bound.
 
@@ -110,7 +109,7 @@ class Evaluation(_Result):
         show(self.scene, self.powers, self.num_frames, self.scene.seed, console)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class SequenceEvaluation(_Result):
     """Detections and tracks of schemes over consecutive frames.
 

@@ -24,7 +24,7 @@ if sys.argv[1:2] == ["run"]:
         from cooperative_isac_ros.processes.fork_server import begin_fork_server, end_fork_servers
 
         begin_fork_server()
-        _stop.on_request(end_fork_servers)
+        _stop.wakes(end_fork_servers)
 
 import typer
 from typer.core import TyperCommand
@@ -170,10 +170,6 @@ RUN_OPTIONS = {
 DISCOVERY_RANGE = "ROS_AUTOMATIC_DISCOVERY_RANGE"
 # Exit code of `check-echo` for a bag that cannot be checked.
 UNUSABLE = 2
-# Defaults of `evaluate` for independent frames: enough frames for two digits of an RMSE in about a
-# minute, and a seed that makes results repeatable.
-DRAWN_FRAMES = 200
-DRAWN_SEED = 1
 
 
 class EvaluateCommand(TyperCommand):
@@ -381,14 +377,15 @@ def evaluate(
 
     The frames are independent draws, or consecutive (--sequence) and tracked.
     """
-    from cooperative_isac.schemes.registry import scheme_names
+    from cooperative_isac.schemes.registry import check_names
 
     # Scene, schemes and powers.
     loaded = _scene(scene)
     names = [name.strip() for name in (schemes or loaded.sensing.scheme).split(",")]
-    unknown = [name for name in names if name not in scheme_names()]
-    if unknown:
-        _fail(f"scheme '{unknown[0]}' is not known; use some of {', '.join(scheme_names())}")
+    try:
+        check_names(names)
+    except ValueError as error:
+        _fail(str(error))
     _warn(loaded)
     _check_powers(power_dbm or [])
 
@@ -406,6 +403,7 @@ def evaluate(
         return
 
     # Independent frames.
+    from cooperative_isac.evaluation.command import DRAWN_FRAMES, DRAWN_SEED
     from cooperative_isac.evaluation.command import evaluate as run_evaluation
 
     num_frames = frames or DRAWN_FRAMES

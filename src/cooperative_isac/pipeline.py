@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -36,6 +37,9 @@ from cooperative_isac.waveform.signal import (
     draw_symbols,
     with_reference,
 )
+
+if TYPE_CHECKING:
+    from cooperative_isac.tracking.tracker import Tracker
 
 
 @dataclass(frozen=True)
@@ -302,21 +306,34 @@ def frame_count(scene: Scene, wanted: int | None) -> int:
 def run(
     scene: Scene, num_frames: int | None = None, scheme_name: str | None = None
 ) -> Iterator[Snapshot]:
-    """Run the scene frame by frame at its update rate, and yield a snapshot of each.
+    """Run the scene frame by frame at its update rate: an iterator over a snapshot of each.
 
     num_frames: None: all frames of the scene's path file
     scheme_name: None: the scene's scheme
     """
+    return run_scheme(make_scheme(scheme_name or scene.sensing.scheme, scene), num_frames)
+
+
+def run_scheme(scheme: Scheme, num_frames: int | None = None) -> Iterator[Snapshot]:
+    """Run the scene of a scheme frame by frame, with new ends and a new tracker.
+
+    Returns an iterator over a snapshot of each frame.
+    Raises ValueError at once: the scene has no end and num_frames is None, or its motion filter
+    cannot be made.
+    """
     # Loads slowly, and most nodes have no tracker.
     from cooperative_isac.tracking.tracker import Tracker
 
-    scheme = make_scheme(scheme_name or scene.sensing.scheme, scene)
+    tracker = Tracker(scheme.scene.tracking, scheme.scene.dimension)
+    return _snapshots(scheme, tracker, frame_count(scheme.scene, num_frames))
+
+
+def _snapshots(scheme: Scheme, tracker: Tracker, num_frames: int) -> Iterator[Snapshot]:
+    """Snapshots of the first num_frames frames."""
     scene = scheme.scene
     encoders = make_encoders(scheme)
     decoder = scheme.center()
-    tracker = Tracker(scene.tracking, scene.dimension)
-
-    for number in range(frame_count(scene, num_frames)):
+    for number in range(num_frames):
         # Targets and transmitted signals.
         time_s = number / scene.update_rate_hz
         targets = scene_targets(scene, time_s)

@@ -26,7 +26,7 @@ ALLOWED = {
     "metrics": set(CHAIN),  # scores the outputs of the chain
     "output": set(),  # screen and disk, of no stage
 }
-FREE = {"cli", "evaluation", "pipeline", "training"}
+FREE = {"api", "cli", "evaluation", "pipeline", "training"}
 # Rooms and shared modules of the ROS package; each imports only from those before it.
 ROS_ROOMS = (
     "qos",  # quality of service of all topics
@@ -79,6 +79,10 @@ def forbidden_arrows(folder: str, modules: set[str]) -> set[str]:
     return science_folders(modules) - ALLOWED[folder] - {folder, "__version__"}
 
 
+# Doors for users, which stand on everything, and on which no module stands.
+FRONT_DOORS = {"api", "cli"}
+
+
 def source_files(top: Path):
     return [
         pytest.param(path, id=str(path.relative_to(SOURCE))) for path in sorted(top.rglob("*.py"))
@@ -110,6 +114,12 @@ def test_rooms_of_the_ros_package_import_from_below(path):
     allowed = {*ROS_ROOMS[: ROS_ROOMS.index(room) + 1]}
     allowed |= {below for above, below in ROS_EXCEPTIONS if above == room}
     assert imported <= allowed
+
+
+def test_nothing_stands_on_the_front_doors():
+    for path in SOURCE.rglob("*.py"):
+        if path != SCIENCE / "__init__.py":
+            assert not science_folders(imported_modules(path.read_text())) & FRONT_DOORS, path
 
 
 def test_only_the_ros_package_stands_beside_the_science():

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator
+from collections.abc import Generator, Sequence
 from contextlib import contextmanager
 from importlib import import_module
 from importlib.metadata import entry_points
@@ -18,6 +18,14 @@ def scheme_names() -> tuple[str, ...]:
     """Names of all schemes that can be made."""
     installed = (point.name for point in entry_points(group=ENTRY_POINT_GROUP))
     return tuple(sorted({*BUILT_IN, *installed}))
+
+
+def check_names(names: Sequence[str]) -> None:
+    """Refuse names of schemes that cannot be made; ValueError lists those that can."""
+    known = scheme_names()
+    for name in names:
+        if name not in known:
+            raise ValueError(f"scheme '{name}' is not known; use some of {', '.join(known)}")
 
 
 def station_schemes(name: str, scene: Scene) -> dict[str, str]:

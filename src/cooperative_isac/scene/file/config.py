@@ -156,11 +156,17 @@ def scene_path(name_or_path: str | Path) -> Path:
     for folder in scene_folders():
         if (folder / f"{path}.yaml").is_file():
             return folder / f"{path}.yaml"
-    known = sorted({file.stem for folder in scene_folders() for file in folder.glob("*.yaml")})
+    known = scene_names()
     hint = suggestion(path, known)
     raise SceneError(
         str(path), [Problem("", f"no scene of that name; {hint}known: {', '.join(known)}")]
     )
+
+
+def scene_names() -> tuple[str, ...]:
+    """Names of the shipped scenes, sorted."""
+    files = [file for folder in scene_folders() for file in folder.glob("*.yaml")]
+    return tuple(sorted({file.stem for file in files}))
 
 
 def scene_folders() -> list[Path]:

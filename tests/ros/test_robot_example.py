@@ -1,7 +1,6 @@
-"""The robot of README.md, as a user would copy it."""
+"""examples/robot.py: it moves as its twist says, where scene campus looks for targets."""
 
 import itertools
-import re
 import subprocess
 import sys
 from pathlib import Path
@@ -14,21 +13,20 @@ from cooperative_isac.scene.file.config import load_scene
 from cooperative_isac_ros import qos
 from cooperative_isac_ros.messages.conversions import odometry_sample
 
-README = Path(__file__).resolve().parents[2] / "README.md"
+ROBOT = Path(__file__).resolve().parents[2] / "examples" / "robot.py"
 
 
 @pytest.fixture
-def robot(bench, tmp_path):
-    """The snippet as a program of its own, in the bench's namespace."""
-    program = tmp_path / "my_robot.py"
-    program.write_text(re.search(r"```python\n(.*?)```", README.read_text(), re.DOTALL).group(1))
+def robot(bench):
+    """The robot as a process of its own, in the bench's namespace."""
     with subprocess.Popen(
-        [sys.executable, program, "--ros-args", "-r", f"__ns:={bench.namespace}"],
+        [sys.executable, ROBOT, "--ros-args", "-r", f"__ns:={bench.namespace}"],
         stderr=subprocess.PIPE,
         text=True,
     ) as process:
         yield process
         process.terminate()
+        assert process.wait(timeout=20) == 0, process.stderr.read()
 
 
 def test_the_robot_moves_along_its_twist_and_fast_enough_for_campus(bench, robot):

@@ -24,7 +24,7 @@ if sys.argv[1:2] == ["run"]:
         from cooperative_isac_ros.processes.fork_server import begin_fork_server, end_fork_servers
 
         begin_fork_server()
-        _stop.wakes(end_fork_servers)
+        _stop.on_request(end_fork_servers)
 
 import typer
 from typer.core import TyperCommand

@@ -6,8 +6,8 @@ from importlib import import_module
 
 import pytest
 from cooperative_isac_msgs.msg import Detections
-from cooperative_isac_ros.graph import shared_file
 
+from cooperative_isac_ros.launching.graph import shared_file
 from cooperative_isac_ros.nodes.evaluator import Evaluator
 from cooperative_isac_ros.nodes.fusion_center import FusionCenter
 from cooperative_isac_ros.nodes.scene_markers import SceneMarkers

@@ -62,12 +62,38 @@ def reacquired(joint: JointFit, fit: Fit, reach_hz: float) -> PathState:
     gain = power[paths, best] / noise_w - expected
     is_better = gain > BETTER_SHARE * expected + BETTER_POWER
 
-    # Not where the gain may be the error of a stronger path.
+    # Not where the gain may be the error of a stronger path, which is found at its own shifts.
     is_stronger = expected > expected[:, None]
-    leaked = (is_stronger * np.abs(fit.coherence) ** 2) @ np.where(is_better, gain, 0.0)
+    wanted = shifts[paths, best]
+    doppler = np.maximum(
+        _coherence_of_shifts(joint, wanted, wanted),
+        _coherence_of_shifts(joint, wanted, fit.state.doppler_hz),
+    )
+    shared = (_coherence_of_places(fit) * doppler) ** 2
+    leaked = (is_stronger * shared) @ np.where(is_better, gain, 0.0)
     is_better &= gain > BEYOND_LEAKAGE * leaked
     if not is_better.any():
         return fit.state
-    return replace(
-        fit.state, doppler_hz=np.where(is_better, shifts[paths, best], fit.state.doppler_hz)
-    )
+    return replace(fit.state, doppler_hz=np.where(is_better, wanted, fit.state.doppler_hz))
+
+
+def _coherence_of_places(fit: Fit) -> np.ndarray:
+    """Coherence that paths would have at one Doppler shift, [num_paths, num_paths], float64.
+
+    Streams count as uncorrelated and equally strong.
+    """
+    filters = fit.replica.filters[:, 0].reshape(fit.state.num_paths, -1)
+    arrivals = fit.replica.receive[fit.state.owner, 0]
+    overlap = np.abs((filters.conj() @ filters.T) * (arrivals.conj() @ arrivals.T))
+    energy = overlap.diagonal()
+    return overlap / np.sqrt(np.outer(energy, energy))
+
+
+def _coherence_of_shifts(
+    joint: JointFit, first_hz: np.ndarray, second_hz: np.ndarray
+) -> np.ndarray:
+    """Coherence of Doppler shifts over a frame, [num_first, num_second], float64."""
+    times_s = joint.maker.reference.block_times_s
+    first = np.exp(2j * np.pi * first_hz[:, None] * times_s)
+    second = np.exp(2j * np.pi * second_hz[:, None] * times_s)
+    return np.abs(first @ second.conj().T) / len(times_s)

@@ -10,7 +10,8 @@ import numpy as np
 from cooperative_isac.channel.gain import expected_power
 from cooperative_isac.scene.geometry import bistatic_geometry
 from cooperative_isac.scene.model import Scene, Site
-from cooperative_isac.sensing.joint_fit import Fit, JointFit
+from cooperative_isac.sensing.fit import Fit
+from cooperative_isac.sensing.joint_fit import JointFit
 from cooperative_isac.sensing.path_state import PathState
 
 STEPS = 8
@@ -76,6 +77,15 @@ class JointMatch:
         """Coherent SNR of each target over all its paths, [num_targets]."""
         return sum((fit.target_power for fit in self.fits.values()), np.zeros(len(self.targets)))
 
+    @property
+    def explained(self) -> np.ndarray:
+        """Share of each target in the log-likelihood that all explain together, [num_targets]."""
+        shares = [
+            np.bincount(fit.state.owner, fit.explained, fit.state.num_targets)
+            for fit in self.fits.values()
+        ]
+        return sum(shares, np.zeros(len(self.targets)))
+
 
 class JointMl:
     """The joint likelihood of the receivers that were heard.
@@ -116,7 +126,8 @@ class JointMl:
     def climb(self, match: JointMatch) -> JointMatch:
         """Fisher scoring until no target expects to gain more than TOLERANCE of log-likelihood.
 
-        A target whose power fell takes shorter steps; a step that helped nobody is taken back.
+        Where the likelihood of all fell, targets that explain less take shorter steps; a step that
+        helped nobody is taken back.
         """
         scale = np.ones(len(match.targets))
         for _ in range(STEPS):
@@ -124,7 +135,8 @@ class JointMl:
             if np.all(scale * np.sum(steps * match.slope, axis=1) < TOLERANCE):
                 break
             tried = self.match(match.targets.moved(scale[:, None] * steps))
-            worse = tried.power < match.power - TOLERANCE
+            rise = tried.explained - match.explained
+            worse = (rise < -TOLERANCE) & (rise.sum() < 0)
             scale = np.where(worse, scale / 4, np.minimum(2 * scale, 1.0))
             if not worse.all():
                 match = tried

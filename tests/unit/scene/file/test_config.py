@@ -153,7 +153,7 @@ def test_defaults_of_the_file_are_those_of_the_model():
 
 
 def test_every_key_is_in_the_reference():
-    reference = (ROOT / "docs" / "scenes.md").read_text()
+    reference = (ROOT / "docs" / "reference" / "scene_file.md").read_text()
     fields = [item for section in Section.__subclasses__() for item in section.model_fields.items()]
     keys = {field.alias or name for name, field in fields}
     assert len(keys) > 70

@@ -57,9 +57,15 @@ OTHERS = (
 nitpick_ignore_regex = [
     ("py:.*", rf"({OTHERS})\..*"),
     ("py:class", r"cooperative_isac\.scene\.file\.schema\..*|FieldInfo|NoneType|Path|SceneLike"),
+    ("py:class", r"cooperative_isac\.scene\.columns\.Table"),
 ]
 
-autodoc_default_options = {"members": True, "member-order": "bysource"}
+# A class is described where it is defined, not again where `__all__` offers it.
+autodoc_default_options = {
+    "members": True,
+    "member-order": "bysource",
+    "ignore-module-all": True,
+}
 autodoc_typehints = "signature"
 autodoc_typehints_format = "short"
 autodoc_preserve_defaults = True

@@ -73,7 +73,7 @@ def page(package: str) -> str:
     files = sorted(folder.rglob("*.py")) if folder.is_dir() else [folder.with_suffix(".py")]
     sections = [f"# cooperative_isac.{package}", "", _summary(files[0]), ""]
     for file in files:
-        if file.relative_to(SCIENCE).as_posix() in ELSEWHERE or file.name == "app.py":
+        if file.relative_to(SCIENCE).as_posix() in ELSEWHERE or _is_command(file):
             continue
         if file.name == "__init__.py" and file.parent == folder:
             continue
@@ -84,6 +84,11 @@ def page(package: str) -> str:
         title = module.removeprefix(f"cooperative_isac.{package}.")
         sections += [f"## {title}", "", "```{eval-rst}", f".. automodule:: {module}", "```", ""]
     return "\n".join(sections)
+
+
+def _is_command(file: Path) -> bool:
+    """Whether a file declares commands, which the page of the commands describes."""
+    return file.stem == "app" or file.stem.endswith("_app")
 
 
 def public_page() -> str:

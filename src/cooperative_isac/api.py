@@ -12,6 +12,7 @@ from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, replace
 from io import StringIO
+from numbers import Integral
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
@@ -253,6 +254,12 @@ def plot(
     from cooperative_isac.evaluation.run_record import RunRecorder
     from cooperative_isac.evaluation.scene_picture import scene_picture
 
+    # Arguments.
+    loaded = _loaded(scene)
+    if save is not None and not Path(save).parent.is_dir():
+        raise FileNotFoundError(f"save is {save}; there is no folder {Path(save).parent}")
+
+    # Frames.
     recorder = RunRecorder()
     for snapshot in snapshots:
         recorder.add(
@@ -266,7 +273,9 @@ def plot(
     record = recorder.record()
     if not len(record.frame_number):
         raise ValueError("snapshots has no frames; an iterator of run() can be used only once")
-    figure = scene_picture(_loaded(scene), record)
+
+    # Figure.
+    figure = scene_picture(loaded, record)
     if save is not None:
         figure.savefig(save, dpi=figure.dpi)
     return figure
@@ -274,6 +283,9 @@ def plot(
 
 def _loaded(scene: SceneLike, seed: int | None = None) -> Scene:
     """The scene, with another seed where one is given."""
+    if not isinstance(scene, Scene | str | Path):
+        kind = type(scene).__name__
+        raise ValueError(f"scene is a {kind}; must be a Scene, a scene file, or a scene's name")
     loaded = scene if isinstance(scene, Scene) else load_scene(scene)
     if seed is None:
         return loaded
@@ -284,12 +296,21 @@ def _loaded(scene: SceneLike, seed: int | None = None) -> Scene:
 
 def _made(scheme: str | type[Scheme] | None, scene: Scene) -> Scheme:
     if isinstance(scheme, type):
+        if not issubclass(scheme, Scheme):
+            raise ValueError(
+                f"scheme is the class {scheme.__name__}; must be a name, or a class derived from "
+                "isac.Scheme"
+            )
         return scheme(scheme.arranged(scene), scheme.__name__.lower())
     return make_scheme(scheme or scene.sensing.scheme, scene)
 
 
 def _check_count(frames: int | None) -> None:
-    if frames is not None and frames < 1:
+    if frames is None:
+        return
+    if not isinstance(frames, Integral):
+        raise ValueError(f"frames is {frames!r}; must be a whole number")
+    if frames < 1:
         raise ValueError(f"frames is {frames}; must be 1 or more")
 
 

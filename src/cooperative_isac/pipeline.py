@@ -57,6 +57,14 @@ class Snapshot:
     detections: tuple[Detection, ...]
     tracks: tuple[Track, ...]
 
+    def __repr__(self) -> str:
+        """Time and numbers of things; the bytes of the packets would fill pages."""
+        return (
+            f"Snapshot(frame {self.number}, {self.time_s:g} s, {len(self.targets)} targets, "
+            f"{len(self.packets)} packets, {len(self.detections)} detections, "
+            f"{len(self.tracks)} tracks)"
+        )
+
 
 def downlink_channels(scene: Scene, number: int) -> np.ndarray:
     """The users' channels of one frame.

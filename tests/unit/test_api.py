@@ -116,7 +116,11 @@ def test_a_scheme_may_be_a_class(tiny):
         ({"scene": "campos"}, "did you mean 'campus'"),
         ({"scene": TINY}, "has no end; say how many frames"),
         ({"scene": TINY, "frames": 0}, "frames is 0; must be 1 or more"),
+        ({"scene": TINY, "frames": 2.5}, "frames is 2.5; must be a whole number"),
+        ({"scene": None, "frames": 1}, "scene is a NoneType; must be a Scene, a scene file"),
         ({"scene": TINY, "frames": 1, "seed": -1}, "seed is -1; must be 0 or more"),
+        ({"scene": TINY, "frames": 1, "scheme": dict}, "class dict; must be a name, or a class"),
+        ({"scene": TINY, "frames": 1, "scheme": "localml"}, "did you mean 'local_ml'"),
         ({"scene": TINY, "frames": 1, "scheme": "best"}, "scheme 'best' is not known; use one of"),
     ],
 )
@@ -157,6 +161,7 @@ def test_a_script_without_a_main_guard_may_evaluate(tmp_path):
     ("arguments", "sentence"),
     [
         ({"schemes": ["best"]}, "scheme 'best' is not known; use some of"),
+        ({"schemes": ["rawml"]}, "did you mean 'raw_ml'"),
         ({"schemes": []}, "schemes is empty"),
         ({"frames": 0}, "frames is 0"),
         ({"workers": 0}, "workers is 0"),
@@ -197,6 +202,18 @@ def test_a_plot_leaves_pyplot_alone(tiny, snapshots):
 
     isac.plot(tiny, snapshots)
     assert pyplot.get_fignums() == []
+
+
+def test_a_plot_for_a_missing_folder_is_refused_before_the_run(tiny, tmp_path):
+    unused = isac.run(tiny, 1)
+    with pytest.raises(FileNotFoundError, match="there is no folder"):
+        isac.plot(tiny, unused, save=tmp_path / "missing" / "run.png")
+    assert len(list(unused)) == 1
+
+
+def test_a_scene_and_a_snapshot_print_in_one_line(tiny, snapshots):
+    assert repr(tiny) == "Scene('tiny', 2-D, 1 bands, 4 stations, 1 targets)"
+    assert repr(snapshots[-1]).startswith("Snapshot(frame 11, 1.1 s, 1 targets, 2 packets, ")
 
 
 def test_a_plot_of_nothing_is_refused(tiny):

@@ -268,6 +268,13 @@ class Scene:
     layout: Layout | None = None
     poses: Mapping[str, Pose] = field(default_factory=dict)
 
+    def __repr__(self) -> str:
+        """Name and size; the arrays of all fields would fill pages."""
+        return (
+            f"Scene('{self.name}', {self.dimension}-D, {len(self.bands)} bands, "
+            f"{len(self.stations)} stations, {len(self.targets)} targets)"
+        )
+
     @property
     def bands(self) -> tuple[Band, ...]:
         """All bands of the scene."""

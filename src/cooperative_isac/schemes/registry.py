@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from importlib import import_module
 from importlib.metadata import entry_points
 
+from cooperative_isac.scene.file.errors import suggestion
 from cooperative_isac.scene.model import Scene
 from cooperative_isac.schemes.catalog import BUILT_IN
 from cooperative_isac.schemes.contract import Scheme
@@ -25,7 +26,8 @@ def check_names(names: Sequence[str]) -> None:
     known = scheme_names()
     for name in names:
         if name not in known:
-            raise ValueError(f"scheme '{name}' is not known; use some of {', '.join(known)}")
+            hint = suggestion(name, known)
+            raise ValueError(f"scheme '{name}' is not known; {hint}use some of {', '.join(known)}")
 
 
 def station_schemes(name: str, scene: Scene) -> dict[str, str]:
@@ -131,7 +133,9 @@ def _load(name: str) -> type[Scheme]:
         return getattr(import_module(module), attribute)
     for point in entry_points(group=ENTRY_POINT_GROUP, name=name):
         return _checked(name, point.value, point.load())
-    raise ValueError(f"scheme '{name}' is not known; use one of {', '.join(scheme_names())}")
+    known = scheme_names()
+    hint = suggestion(name, known)
+    raise ValueError(f"scheme '{name}' is not known; {hint}use one of {', '.join(known)}")
 
 
 def _checked(name: str, home: str, loaded: object) -> type[Scheme]:

@@ -150,7 +150,7 @@ def scene_path(name_or_path: str | Path) -> Path:
     if path.is_file():
         return path
     if path.suffix or len(path.parts) != 1:
-        raise SceneError(str(path), [Problem("", "no such scene file")])
+        raise SceneError(str(path), [Problem("", _missing_file(path))])
 
     # A shipped scene, or the names that exist.
     for folder in scene_folders():
@@ -161,6 +161,15 @@ def scene_path(name_or_path: str | Path) -> Path:
     raise SceneError(
         str(path), [Problem("", f"no scene of that name; {hint}known: {', '.join(known)}")]
     )
+
+
+def _missing_file(path: Path) -> str:
+    """The fault of a path that is no file, with a similar name beside it or among the scenes."""
+    if path.is_dir():
+        return "is a folder; name a scene file"
+    beside = [file.name for file in path.parent.glob("*.yaml")]
+    hint = suggestion(path.name, beside) or suggestion(path.stem, scene_names())
+    return f"no such scene file; {hint.rstrip()}" if hint else "no such scene file"
 
 
 def scene_names() -> tuple[str, ...]:

@@ -168,6 +168,17 @@ def test_an_unknown_name_suggests_a_shipped_scene():
     )
 
 
+def test_a_path_with_a_typo_suggests_a_file(tmp_path, monkeypatch):
+    (tmp_path / "parking.yaml").touch()
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(SceneError, match=r"no such scene file; did you mean 'parking\.yaml'\?$"):
+        scene_path("parkign.yaml")
+    with pytest.raises(SceneError, match=r"no such scene file; did you mean 'campus'\?$"):
+        scene_path("campus.yaml")
+    with pytest.raises(SceneError, match="is a folder; name a scene file"):
+        scene_path(tmp_path)
+
+
 def test_a_missing_or_binary_file_is_named(tmp_path):
     with pytest.raises(SceneError, match=r"/nowhere/x\.yaml: no such scene file"):
         load_scene("/nowhere/x.yaml")

@@ -3,7 +3,7 @@
     python examples/robot.py
 
 and in another terminal `isac run campus`, or with ROS 2 `ros2 launch cooperative_isac
-scene.launch.py`. The robot is tracked from then on, until it falls silent.
+scene.launch.py`. The robot is tracked as long as it publishes.
 """
 
 from contextlib import suppress
@@ -54,7 +54,7 @@ def main():
     rclpy.init()
     node = rclpy.create_node(NAME)
 
-    # Its class, once for all who listen or will listen; may be left out.
+    # Its class, once; late subscribers receive it, too. May be left out.
     latched = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)
     node.create_publisher(String, f"targets/{NAME}/class", latched).publish(String(data=KIND))
 

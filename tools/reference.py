@@ -178,8 +178,6 @@ def _option(option) -> list[str]:
 def _shown_default(option) -> str:
     if option.required:
         return "must be given"
-    if isinstance(option.show_default, str):
-        return option.show_default
     if option.default in (None, [], ""):
         return ""
     return f"`{json.dumps(option.default, default=str)}`".replace('"', "")

@@ -17,8 +17,9 @@ from collections.abc import Iterable
 SECTION = re.compile(r"(Args|Returns|Raises|Yields):$")
 NAMES = re.compile(r"((?:\*{0,2}\w+)(?:, \*{0,2}\w+)*): +(\S.*)")
 RESULT = re.compile(r"(Returns|Yields):? +(\S.*)")
+EXCEPTION = r"\w*(?:Error|Exception|Failure)"
 RAISED = re.compile(
-    r"(?:Raises )?((?:\w*(?:Error|Exception))(?:(?:, | or | and )\w*(?:Error|Exception))*)"
+    rf"(?:Raises )?({EXCEPTION}(?:(?:, | or | and ){EXCEPTION})*)"
     r"(?::| (?=when|where|if|unless|for|lists|names|says|say|with)) *(.*)"
 )
 # Between fields of one line: a semicolon, or a sentence that ends before the result.

@@ -151,7 +151,7 @@ def run(
     scene: a Scene, a scene file, or the name of a shipped scene
     frames: number of frames at the scene's update rate; None for all of a scene with a path file
     scheme: name of a sensing scheme, or a class derived from Scheme; by default the scene's
-    seed: of everything that is drawn; by default the scene's
+    seed: seed of everything that is drawn; by default the scene's
     Returns an iterator over the snapshots of the frames: truth, packets, detections and tracks.
     Raises ValueError: a wrong scene file, or a scheme that cannot work with the scene.
     """
@@ -175,12 +175,13 @@ def evaluate(
     scene: a Scene, a scene file, or the name of a shipped scene
     schemes: names of schemes, which all get the same frames; by default the scene's
     frames: frames to draw, by default 200
-    seed: of all draws, by default 1
+    seed: seed of all draws, by default 1
     powers_dbm: transmit powers, dBm; by default the scene's
     workers: processes that share the work, by default one a processor; the figures do not depend
     on it
     progress: show a progress bar
-    Raises ValueError: a wrong argument; SchemeFailure (a RuntimeError): a scheme that failed.
+    Raises ValueError: an argument is wrong.
+    Raises SchemeFailure: a scheme failed, which is a RuntimeError.
     """
     from cooperative_isac.evaluation.command import DRAWN_FRAMES, DRAWN_SEED, measure
     from cooperative_isac.evaluation.workers import num_processors
@@ -220,10 +221,11 @@ def evaluate_sequence(
     scene: a Scene, a scene file, or the name of a shipped scene
     schemes: names of schemes, which all get the same frames; by default the scene's
     frames: number of frames, at most those of the scene's path file; None for all of the file
-    seed: of symbols, users and noise; by default the scene's
+    seed: seed of symbols, users and noise; by default the scene's
     powers_dbm: transmit powers, dBm; by default the scene's
     progress: show a progress bar
-    Raises ValueError: a wrong argument; SchemeFailure (a RuntimeError): a scheme that failed.
+    Raises ValueError: an argument is wrong.
+    Raises SchemeFailure: a scheme failed, which is a RuntimeError.
     """
     from cooperative_isac.evaluation.sequence_command import measure
 
@@ -246,9 +248,9 @@ def plot(
     """Draw a run: the scene from above with detections, tracks and truth, heights and errors.
 
     scene: the scene of the run
-    snapshots: of the run, in the order of its frames
-    save: file to write, in the format that its ending names (png, pdf, svg)
-    Returns a matplotlib Figure, which a notebook shows by itself; pyplot does not hold it.
+    snapshots: the run's frames, in their order
+    save: file to write, in the format of its ending (png, pdf, svg)
+    Returns a matplotlib Figure, which a notebook shows by itself; it is no figure of pyplot.
     Raises ValueError: there are no snapshots; OSError: the file cannot be written.
     """
     from cooperative_isac.evaluation.run_record import RunRecorder

@@ -119,7 +119,9 @@ BandOption = Annotated[
 EchoBag = Annotated[
     Path, typer.Argument(metavar="BAG", help="Folder of a bag with echoes and frames.")
 ]
-SiteOption = Annotated[str | None, Option(help="Name of the only receiver to check.")]
+SiteOption = Annotated[
+    str | None, Option(metavar="NAME", help="Receiver to check. Default: all receivers.")
+]
 EchoFrames = Annotated[int, Option(help="Number of echoes to check per receiver.", min=1)]
 
 # Options of `report`.
@@ -129,23 +131,20 @@ Folder = Annotated[Path, typer.Argument(metavar="DIR", help="Folder of a run tha
 Schemes = Annotated[
     str | None, Option(help="Comma-separated schemes. Default: the scheme of the scene file.")
 ]
-Frames = Annotated[
-    int | None, Option(help="Number of independent frames.", min=1, show_default="200")
-]
+Frames = Annotated[int | None, Option(help="Number of independent frames. Default: 200.", min=1)]
 Sequence = Annotated[
     int | None,
     Option(
-        help="Number of consecutive frames. They replace the independent frames, and are tracked. "
-        "A scene with a path file is always evaluated so. Default: all frames of the path file.",
+        help="Number of consecutive frames, which are tracked, instead of independent frames. "
+        "Scenes with a path file always have consecutive frames, by default all of the file.",
         min=1,
     ),
 ]
 Seed = Annotated[
     int | None,
     Option(
-        help="Random seed. Default for consecutive frames: the seed of the scene file.",
+        help="Random seed. Default: 1, or with consecutive frames the seed of the scene file.",
         min=0,
-        show_default="1",
     ),
 ]
 Powers = Annotated[
@@ -254,7 +253,7 @@ def run(
     },
 )
 def bag(context: typer.Context) -> None:
-    """Record, play, inspect and replay rosbag2 folders."""
+    """Record, play, inspect, repair and replay rosbag2 folders."""
     try:
         from cooperative_isac_ros.bag.app import app as bag_app
     except ImportError as error:

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-app = typer.Typer(no_args_is_help=True, help="Figures and tables of papers, measured here.")
+app = typer.Typer(no_args_is_help=True, help="Measure and draw figures and tables of two papers.")
 Option = typer.Option
 FIGURES = ("6", "7", "8", "9", "10", "11", "12", "13", "14", "I", "II", "III")
 Fig = Annotated[str, Option(help=f"Figure or table: {', '.join(FIGURES)}, or all.")]
@@ -47,7 +47,7 @@ Batch = Annotated[int, Option(help="Number of frames per batch of Table III.", m
 
 @app.callback()
 def figures() -> None:
-    """Figures and tables of papers, measured here."""
+    """Measure and draw figures and tables of two papers."""
 
 
 @app.command()
@@ -62,7 +62,7 @@ def cf(
     samples: Samples = 2000,
     batch: Batch = 4,
 ) -> None:
-    """Figures and tables of section V of the cell-free paper, as PNG and CSV files.
+    """Measure and draw figures and tables of section V of the cell-free paper (PNG and CSV).
 
     Measured points are kept, so that a second call measures only what is missing.
     """
@@ -92,8 +92,10 @@ def dc(
     seed: Seed = 1,
     out: Out = Path("runs/figures"),
 ) -> None:
-    """The deep-cooperation paper's section VI: a PNG and a CSV file for each. Runs that were
-    measured already are not measured again.
+    """Measure and draw figures of section VI of the deep-cooperation paper (PNG and CSV).
+
+    The named figures are curves of methods of its other sections. Measured runs are kept, so that a
+    second call measures only what is missing.
     """
     from cooperative_isac.evaluation.deep_cooperation.command import make_figures
 

@@ -39,8 +39,11 @@ def station_schemes(name: str, scene: Scene) -> dict[str, str]:
 
 
 def make_scheme(name: str, scene: Scene) -> Scheme:
-    """The scheme of a name for a scene; stations with a scheme of their own keep it.
+    """Make the scheme of a name for a scene.
 
+    name: for all stations but those with a scheme of their own in the scene file
+    scene: scene of the stations
+    Returns the scheme, whose ends encode at stations and decode at the center.
     Raises ValueError for an unknown name, or a scheme that cannot work with the scene.
     """
     # One scheme for all stations.

@@ -26,7 +26,7 @@ Out = Annotated[
 Epochs = Annotated[int | None, Option(help="Passes over the training samples.", min=1)]
 BatchSize = Annotated[int | None, Option(help="Samples of one training step.", min=1)]
 LearningRate = Annotated[float | None, Option(help="Learning rate of Adam.", min=0.0)]
-Schedule = Annotated[str | None, Option(help="Course of the learning rate: constant or cosine.")]
+Schedule = Annotated[str | None, Option(help="Schedule of the learning rate: constant or cosine.")]
 Patience = Annotated[
     int | None,
     Option(help="Epochs without improvement after which training stops; 0: never.", min=0),

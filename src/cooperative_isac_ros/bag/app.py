@@ -29,7 +29,7 @@ app = typer.Typer(
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
-    help="Record, play, repair and replay rosbag2 folders (MCAP), which 'ros2 bag' reads too.",
+    help="Record, play, inspect, repair and replay rosbag2 folders (MCAP), as 'ros2 bag' reads.",
 )
 BagArgument = Annotated[Path, typer.Argument(metavar="BAG", help="Folder of a bag.")]
 NewBag = Annotated[Path, typer.Argument(metavar="BAG", help="New folder for the bag.")]

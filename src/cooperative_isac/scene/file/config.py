@@ -39,9 +39,10 @@ AnyFile = TypeVar("AnyFile", bound=CommonKeys)
 
 
 def load_scene(name_or_path: str | Path) -> Scene:
-    """The scene of a file, or of a shipped scene's name.
+    """Load a scene file, or a shipped scene.
 
-    Raises SceneError: it cannot be used; the message lists all faults.
+    name_or_path: path of a scene file, or the name of a shipped scene
+    Raises SceneError: the scene cannot be used; the message lists all faults.
     """
     path = scene_path(name_or_path)
     return parse_scene(_text_of(path), path)

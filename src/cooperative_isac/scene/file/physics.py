@@ -222,8 +222,8 @@ def _delays(scene: Scene) -> Iterator[Problem]:
         yield Problem(
             "waveform.subcarrier_stride",
             "leaves delays ambiguous: paths in the area differ "
-            f"by up to {excess_m:.4g} m, the comb tells {span_m:.4g} m apart; reduce the stride "
-            "or the area",
+            f"by up to {excess_m:.4g} m, the comb is unambiguous over {span_m:.4g} m; reduce the "
+            "stride or the area",
         )
 
     prefix_m = scene.grid.cyclic_prefix_s * SPEED_OF_LIGHT_MPS

@@ -241,6 +241,12 @@ def run(
         _fail(f"{name}: {error}")
 
     _warn(loaded)
+    if not loaded.targets:
+        typer.echo(
+            f"warning: scene '{loaded.name}' has no targets of its own: nothing is tracked until a "
+            "robot publishes odometry on targets/<name>/odom (docs/nodes.md)",
+            err=True,
+        )
     raise typer.Exit(run_scene(loaded, options, duration, make_console(), RespawnPolicy(respawn)))
 
 

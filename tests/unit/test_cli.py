@@ -174,6 +174,16 @@ def test_a_rate_beyond_the_nodes_is_refused(tmp_path, rate):
     assert not (tmp_path / "out").exists()
 
 
+def test_a_run_without_targets_warns(tmp_path, monkeypatch):
+    monkeypatch.setattr("cooperative_isac_ros.launching.run.run_scene", lambda *arguments: 0)
+    monkeypatch.setenv("ISAC_CAR_TRAJECTORY", "")
+    warning = "has no targets of its own"
+    code, _, errors = isac("run", "street", "--out", str(tmp_path / "street"))
+    assert code == 0 and warning in errors
+    code, _, errors = isac("run", TINY, "--out", str(tmp_path / "tiny"))
+    assert code == 0 and warning not in errors
+
+
 def test_an_unknown_home_folder_is_taken_literally(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "~nobody_here").write_text("")

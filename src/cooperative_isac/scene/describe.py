@@ -32,7 +32,7 @@ BEHIND_M = 1e-9
 # Extent of an array along an axis up to which it is none, m: rounding.
 NO_EXTENT_M = 1e-9
 NO_RESOLUTION_DEG = 180.0
-NO_TARGETS = "none of its own; whatever publishes odometry on targets/<name>/odom"
+NO_TARGETS = "none of its own; robots that publish odometry on targets/<name>/odom"
 
 
 def describe(scene: Scene) -> list[tuple[str, str]]:
@@ -129,7 +129,7 @@ def _station(station: Station) -> str:
     # Residual self-interference and clock offsets.
     if station.residual_self_interference_db is not None:
         level_db = station.residual_self_interference_db
-        parts.append(f"{level_db:g} dB of its own signal left")
+        parts.append(f"residual self-interference {level_db:g} dB")
     if not station.clock.is_ideal:
         clock = station.clock
         parts.append(

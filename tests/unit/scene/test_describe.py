@@ -142,7 +142,7 @@ def test_bands_stations_and_links_of_a_network_are_shown():
         "macro, at (-3, 30, 10) m; operator north; clock -50 ns +0 ns/s, +40 Hz +3 Hz/s"
     )
     assert "follows odometry 'van', begins at (63, 32, 12) m" in rows["station east"]
-    assert "-90 dB of its own signal left" in rows["station east"]
+    assert "residual self-interference -90 dB" in rows["station east"]
     assert "moves from 0 s for 4.0 s with up to 5 m/s, begins at (5, 5, 2) m" in rows["station car"]
     assert "uav of -13 dBsm" in rows["target bird"]
     arrays = [value for label, value in describe(scene) if label == "  on high"]

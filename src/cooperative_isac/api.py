@@ -10,7 +10,7 @@ from __future__ import annotations
 import html
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, replace
 from io import StringIO
 from numbers import Integral
 from pathlib import Path
@@ -64,7 +64,7 @@ SceneLike: TypeAlias = Scene | str | Path
 
 
 class _Result:
-    """A result that prints as the tables of `isac evaluate`, in a notebook too."""
+    """A result that is shown as the tables of `isac evaluate`, at a prompt and in a notebook."""
 
     def _show(self, console: Console) -> None:
         raise NotImplementedError
@@ -77,11 +77,14 @@ class _Result:
         self._show(ReportConsole(file=stream, width=UNBOUNDED, force_jupyter=False))
         return "\n".join(line.rstrip() for line in stream.getvalue().strip().splitlines())
 
+    def __repr__(self) -> str:
+        return str(self)
+
     def _repr_html_(self) -> str:
         return f"<pre>{html.escape(str(self))}</pre>"
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Evaluation(_Result):
     """Accuracy and cost of schemes on independent random frames, beside the Cramer-Rao bound.
 
@@ -90,7 +93,7 @@ class Evaluation(_Result):
     powers: one result a transmit power, each with the figures of every scheme and of the bound
     """
 
-    scene: Scene = field(repr=False)
+    scene: Scene
     num_frames: int
     powers: tuple[PowerResult, ...]
 
@@ -110,7 +113,7 @@ class Evaluation(_Result):
         show(self.scene, self.powers, self.num_frames, self.scene.seed, console)
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class SequenceEvaluation(_Result):
     """Detections and tracks of schemes over consecutive frames.
 
@@ -119,7 +122,7 @@ class SequenceEvaluation(_Result):
     powers: one result a transmit power, each with the figures of every scheme
     """
 
-    scene: Scene = field(repr=False)
+    scene: Scene
     num_frames: int
     powers: tuple[SequenceResult, ...]
 

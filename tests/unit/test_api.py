@@ -143,6 +143,7 @@ def test_an_evaluation_has_the_figures_of_the_command(tmp_path, tiny, monkeypatc
     monkeypatch.setattr("rich.console._is_jupyter", lambda: True)
     assert "tiny: 2 simulated frames, seed 3" in str(result) and "root CRLB" in str(result)
     assert "<pre>tiny: 2" in result._repr_html_()
+    assert repr(result) == str(result)
     assert [row["power_dbm"] for row in result.rows()] == [30.0, 40.0]
     assert result.rows()[0]["scheme"] == "local_ml"
 

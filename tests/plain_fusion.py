@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.special import chdtri
 
-from cooperative_isac.fusion.estimate import SETTLED, STEPS
+from cooperative_isac.fusion.estimate import CONVERGED_STEP, GAUSS_NEWTON_STEPS
 from cooperative_isac.fusion.fuse import detection_of, is_target
 from cooperative_isac.fusion.grouping import GATE_PROBABILITY, POINT_STD_M
 from cooperative_isac.fusion.points import MISFIT_PER_DEGREE, MISFIT_PROBABILITY
@@ -78,7 +78,7 @@ def plain_estimate(scene, reports):
     weighted = sum(report.information @ report.point_m[:size] for report in reports)
     prior = np.diag(np.repeat([0.0, scene.sensing.max_speed_mps**-2.0], size))
     position, velocity = np.linalg.solve(information, weighted), np.zeros(size)
-    for _ in range(STEPS):
+    for _ in range(GAUSS_NEWTON_STEPS):
         normal = prior.copy()
         normal[:size, :size] += information
         slope = -prior @ np.concatenate([position, velocity])
@@ -88,7 +88,7 @@ def plain_estimate(scene, reports):
             slope += weight * error * row
         step = np.linalg.solve(normal, slope)
         position, velocity = position + step[:size], velocity + step[size:]
-        if step @ normal @ step < SETTLED:
+        if step @ normal @ step < CONVERGED_STEP:
             break
     misfits = np.zeros(len(reports))
     for index, report in enumerate(reports):

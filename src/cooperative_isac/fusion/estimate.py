@@ -14,8 +14,8 @@ from cooperative_isac.scene.geometry import bistatic_geometry
 from cooperative_isac.scene.model import POINT_BODY, Body, Scene
 from cooperative_isac.sensing.report import EchoReport
 
-# Gauss-Newton steps at most: the first solves the problem but for the curvature of the Doppler
-# shifts, the second corrects that, the third is for starts far from the target.
+# Gauss-Newton steps at most: the problem is linear but for the curvature of the Doppler shifts over
+# the location, which the first step has nearly found.
 GAUSS_NEWTON_STEPS = 3
 
 # Squared length of a step in standard deviations, below which an estimate has converged.

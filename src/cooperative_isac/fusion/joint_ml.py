@@ -13,12 +13,12 @@ from cooperative_isac.scene.model import Scene, Site
 from cooperative_isac.sensing.joint_fit import Fit, JointFit
 from cooperative_isac.sensing.path_state import PathState
 
-# Steps of Fisher scoring at most: from a cell beside the peak it takes three or four, the rest is
-# for targets whose steps are shortened.
+# Steps of Fisher scoring at most: a few from a start within the main lobe, the rest is for targets
+# whose steps are shortened.
 JOINT_SCORING_STEPS = 8
 
-# Gain of log-likelihood below which another step is not worth its time: it moves a target by less
-# than half of its standard deviation.
+# Expected gain of a step, below which it is not worth its time: the squared length of the step in
+# standard deviations, here a third of one.
 NEGLIGIBLE_GAIN = 0.1
 
 # Added to the diagonal of the paths' coherence, so that identical replicas can be inverted; far
@@ -233,7 +233,7 @@ def _newton_steps(information: np.ndarray, slope: np.ndarray) -> np.ndarray:
     try:
         return np.linalg.solve(information, slope[..., None])[..., 0]
     except np.linalg.LinAlgError:
-        pass  # of one singular matrix, numpy does not say which
+        pass  # one matrix is singular, and numpy does not report which
 
     steps = np.zeros_like(slope)
     for target, one in enumerate(information):

@@ -29,8 +29,8 @@ from cooperative_isac.sensing.search_grid import AREA_MARGIN
 # Probability with which the measurements of one target pass the chi-square test of their misfit.
 AGREEMENT_PROBABILITY = 0.9999
 
-# Gauss-Newton steps from each start, and further ones from the better of them: the first two bring
-# measurements of one target within their gate, after four a step is below a centimeter.
+# Gauss-Newton steps from each start, and further ones from the best of them: two are enough to
+# compare starts, four to converge.
 FIRST_STEPS = 2
 FURTHER_STEPS = 2
 

@@ -21,8 +21,9 @@ from cooperative_isac.fusion.fuse import clusters, detection_of, explain, is_tar
 from cooperative_isac.fusion.rejection import Accepted, is_echo_of_other, is_part_of_body
 from cooperative_isac.scene.geometry import bistatic_geometry
 from cooperative_isac.scene.model import Scene
+from cooperative_isac.sensing.fit import Fit
 from cooperative_isac.sensing.information import positive_definite
-from cooperative_isac.sensing.joint_fit import Fit, JointFit, without
+from cooperative_isac.sensing.joint_fit import JointFit, without
 from cooperative_isac.sensing.local_ml import ROUGH
 from cooperative_isac.sensing.path_state import single_path
 from cooperative_isac.sensing.report import EchoReport, PathReport, report_fit

@@ -10,7 +10,8 @@ import numpy as np
 from cooperative_isac.channel.gain import expected_power
 from cooperative_isac.scene.geometry import bistatic_geometry
 from cooperative_isac.scene.model import Scene, Site
-from cooperative_isac.sensing.joint_fit import Fit, JointFit
+from cooperative_isac.sensing.fit import Fit
+from cooperative_isac.sensing.joint_fit import JointFit
 from cooperative_isac.sensing.path_state import PathState
 
 # Steps of Fisher scoring at most: a few from a start within the main lobe, the rest is for targets
@@ -100,6 +101,15 @@ class JointMatch:
         """Coherent SNR of each target over all its paths, [num_targets], float64."""
         return sum((fit.target_power for fit in self.fits.values()), np.zeros(len(self.targets)))
 
+    @property
+    def explained(self) -> np.ndarray:
+        """Share of each target in the joint log-likelihood, [num_targets], float64."""
+        shares = [
+            np.bincount(fit.state.owner, fit.explained, fit.state.num_targets)
+            for fit in self.fits.values()
+        ]
+        return sum(shares, np.zeros(len(self.targets)))
+
 
 class JointMl:
     """Joint likelihood of the receivers whose echoes arrived.
@@ -150,7 +160,8 @@ class JointMl:
     def fisher_scoring(self, match: JointMatch) -> JointMatch:
         """Ascend the likelihood until no target expects to gain more than NEGLIGIBLE_GAIN.
 
-        A target whose power fell takes shorter steps; a step by which no target gained is undone.
+        Where the likelihood of all targets fell, those that explain less take shorter steps; a step
+        by which no target gained is undone.
         """
         scale = np.ones(len(match.targets))
         for _ in range(JOINT_SCORING_STEPS):
@@ -161,7 +172,8 @@ class JointMl:
 
             # Lengths of the steps, target by target.
             tried = self.match(match.targets.moved(scale[:, None] * steps))
-            worse = tried.power < match.power - NEGLIGIBLE_GAIN
+            rise = tried.explained - match.explained
+            worse = (rise < -NEGLIGIBLE_GAIN) & (rise.sum() < 0)
             scale = np.where(worse, scale / 4, np.minimum(2 * scale, 1.0))
             if not worse.all():
                 match = tried

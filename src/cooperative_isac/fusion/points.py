@@ -54,15 +54,17 @@ def fuse_reports(
     clusters = _Clusters(scene, reports, groups, found)
     is_clear = clusters.is_target(heard)
 
-    # Echoes of stronger targets are of one receiver alone.
+    # Echoes of other targets are of one receiver alone: those of several come first.
     accepted: list[int] = []
     doubtful: list[int] = []
-    for index in range(groups.count):
+    for index in np.argsort(clusters.num_sites == 1, kind="stable").tolist():
         is_accepted = is_clear[index]
         if is_accepted and clusters.num_sites[index] == 1:
             others = [clusters.accepted(other) for other in accepted]
             is_accepted = not is_echo_of_other(scene, clusters.members(index), others)
         (accepted if is_accepted else doubtful).append(index)
+    accepted.sort()
+    doubtful.sort()
     detections = tuple(clusters.detections[index] for index in accepted)
     if not heard.is_incomplete(scene):
         return detections

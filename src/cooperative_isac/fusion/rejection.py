@@ -29,6 +29,10 @@ EDGE_M = 1e-6  # a place in the plane of an array counts as in front of it
 # what is located worse starts no track that a second detection could confirm.
 LOCATED_SHARE = 0.1
 
+# Distance between the middles of two targets that do not collide, m: the size of a small one, some
+# standard deviations of a located one.
+CLOSEST_M = 1.0
+
 BODY_SIGMAS = (
     3.0  # standard deviations by which a cluster may lie outside a body that it is a part of
 )
@@ -112,12 +116,14 @@ def is_ghost(
 
 def is_echo_of_other(scene: Scene, cluster: Cluster, accepted: Sequence[Accepted]) -> bool:
     """Whether a cluster of one receiver alone is an echo of an accepted target: a side lobe, or
-    misplaced.
+    misplaced, or at its place with a path that was taken for that of another target.
     """
     sites = {report.receiver for report in cluster}
     if len(sites) > 1:
         return False
     (receiver,) = sites
+    if any(_is_at_place_of(cluster, other.detection) for other in accepted):
+        return True
     return any(
         _is_side_lobe(scene, cluster, other.cluster)
         if receiver in other.detection.sites
@@ -340,6 +346,13 @@ def is_located(scene: Scene, cluster: Cluster) -> bool:
     limit_m = LOCATED_SHARE * np.linalg.norm((scene.box.high_m - scene.box.low_m)[:2])
     information = sum(report.information for report in cluster)
     return bool(np.linalg.eigvalsh(information)[0] > limit_m**-2.0)
+
+
+def _is_at_place_of(cluster: Cluster, detection: Detection) -> bool:
+    """Whether a cluster lies where several receivers found a target: two cannot be at one place."""
+    if len(detection.sites) < 2:
+        return False
+    return bool(np.linalg.norm(_middle(cluster) - detection.position_m) < CLOSEST_M)
 
 
 def _is_side_lobe(scene: Scene, cluster: Cluster, other: Cluster) -> bool:

@@ -9,7 +9,9 @@ import numpy as np
 from cooperative_isac.channel.echo import Echo
 from cooperative_isac.schemes.known_symbols import KnownSymbols
 from cooperative_isac.schemes.views import StationView
-from cooperative_isac.sensing.joint_fit import Fit, JointFit
+from cooperative_isac.sensing.coupling import with_marginal_information
+from cooperative_isac.sensing.fit import Fit
+from cooperative_isac.sensing.joint_fit import JointFit
 from cooperative_isac.sensing.local_ml import LocalMl
 from cooperative_isac.sensing.memory import Memory
 from cooperative_isac.sensing.path_state import NO_PATHS, PathState
@@ -47,9 +49,15 @@ class SensedEcho:
 
     @property
     def main(self) -> Fit | None:
-        """The fit without satellites and residues (LocalMl.main_targets), on the links in use."""
-        main = self.sensor.main_targets(self.fit, self.joint.maker)
-        return self.sensor.linked_targets(self.joint, self.fit, main, self.linked)
+        """The fit without satellites and residues (LocalMl.main_targets), on the links in use.
+
+        Its information is what is left with everything that was found unknown.
+        """
+        if self.fit is None:
+            return None
+        whole = with_marginal_information(self.joint.maker, self.fit)
+        main = self.sensor.main_targets(whole, self.joint.maker)
+        return self.sensor.linked_targets(self.joint, whole, main, self.linked)
 
 
 @dataclass(frozen=True)

@@ -7,88 +7,15 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from cooperative_isac.sensing.information import (
-    LEAST_INFORMATION,
-    doppler_information,
-    location_information,
-)
+from cooperative_isac.sensing.coupling import coupled_targets, scoring_step
+from cooperative_isac.sensing.fit import Fit, by_owner
+from cooperative_isac.sensing.information import doppler_information, location_information
 from cooperative_isac.sensing.path_state import PathState
 from cooperative_isac.sensing.replica import Replica, ReplicaMaker
 
 # Longest step of a Doppler shift, in resolution cells, while static paths are suppressed: near zero
 # the information is small, and a Newton step would leave the main lobe.
 MOST_SHIFT = 0.5
-
-
-@dataclass(frozen=True)
-class Fit:
-    """A state matched against a correlation, with the best complex amplitude of every path.
-
-    amplitude: [num_paths], complex, beta sqrt(PL); power: [num_paths], coherent SNR (matched-filter
-    power in noise variances, the other paths removed); location_slope: [num_targets, D] and
-    doppler_slope [num_paths], gradient of the log-likelihood; information: [num_paths, D, D] of the
-    location, 1/m^2, and doppler_information [num_paths], 1/Hz^2, with the path's amplitude unknown;
-    residual: [num_targets, num_subcarriers, num_streams, num_blocks], what all paths leave behind
-    the beam to each target; coherence: [num_paths, num_paths], normalized inner products of the
-    paths' waveforms.
-    """
-
-    state: PathState
-    replica: Replica
-    amplitude: np.ndarray
-    power: np.ndarray
-    location_slope: np.ndarray
-    doppler_slope: np.ndarray
-    information: np.ndarray
-    doppler_information: np.ndarray
-    residual: np.ndarray
-    coherence: np.ndarray
-
-    @property
-    def target_power(self) -> np.ndarray:
-        """Coherent SNR of each target summed over its paths, [num_targets]."""
-        return np.bincount(self.state.owner, self.power, self.state.num_targets)
-
-    @property
-    def target_information(self) -> np.ndarray:
-        """Information of each target's location, [num_targets, D, D]."""
-        return _by_owner(self.information, self.state)
-
-    def keep(self, paths: np.ndarray) -> Fit:
-        """The fit of chosen paths ([num_paths], bool), as it was beside the others; whole targets
-        only.
-        """
-        targets = np.unique(self.state.owner[paths])
-        replica = Replica(
-            receive=self.replica.receive[targets],
-            filters=self.replica.filters[paths],
-            gram=self.replica.gram[paths],
-            turns=self.replica.turns[paths],
-            own=self.replica.own[paths],
-            doppler_share=self.replica.doppler_share[paths],
-        )
-        return Fit(
-            state=self.state.keep(paths),
-            replica=replica,
-            amplitude=self.amplitude[paths],
-            power=self.power[paths],
-            location_slope=self.location_slope[targets],
-            doppler_slope=self.doppler_slope[paths],
-            information=self.information[paths],
-            doppler_information=self.doppler_information[paths],
-            residual=self.residual[targets],
-            coherence=self.coherence[np.ix_(paths, paths)],
-        )
-
-    @property
-    def echoes(self) -> tuple[np.ndarray, np.ndarray]:
-        """Arrival steering [num_paths, num_rx_ant] and waveform of every path, with its
-        amplitude.
-        """
-        arrivals = self.replica.receive[self.state.owner, 0] * self.amplitude[:, None].astype(
-            np.complex64
-        )
-        return arrivals, self.replica.own
 
 
 @dataclass
@@ -103,9 +30,9 @@ class Effort:
 class JointFit:
     """Fits paths to one receiver's stream correlation.
 
-    Every gradient is exact for the joint likelihood; the information is taken block by block (each
-    target's location, each path's Doppler shift), which Fisher scoring repairs in a few steps as
-    paths couple weakly.
+    Every gradient is exact for the joint likelihood. The information of a fit is that of each
+    target's location and of each path's Doppler shift alone; where paths are coherent, Fisher
+    scoring takes their targets together (sensing.coupling).
     """
 
     def __init__(
@@ -141,6 +68,7 @@ class JointFit:
         overlap = crossed * (arrivals.conj() @ arrivals.T)
         received = np.sum(arrivals.conj() * at_antennas, axis=1)
         amplitude = _amplitudes(overlap.astype(complex), received)
+        explained = np.real(amplitude.conj() * received) / self.noise_power_w
 
         # Subtract all paths: what they leave behind each beam, and at each antenna.
         weighted = arrivals * amplitude.astype(np.complex64)[:, None]
@@ -163,41 +91,48 @@ class JointFit:
             state=state,
             replica=replica,
             amplitude=amplitude,
+            explained=explained,
             power=power,
             location_slope=location_slope,
             doppler_slope=doppler_slope,
             information=2 * power[:, None, None] * information,
             doppler_information=replica.doppler_share * shift_information,
+            left=np.ones(num_paths),
             residual=residual,
             coherence=overlap / np.sqrt(np.outer(energy, energy)),
         )
 
-    def climb(self, fit: Fit, steps: int, tolerance: float) -> Fit:
+    def climb(self, fit: Fit, steps: int, tolerance: float, coupled: bool = True) -> Fit:
         """Fisher scoring until no target expects to gain more log-likelihood than the tolerance.
 
-        A target whose power fell takes shorter steps; a step that helped nobody is taken back. The
-        last step, which is small, is taken without matching again. Ends where the frame's effort
-        does.
+        Targets whose likelihood fell take shorter steps; a step that helped nobody is taken back.
+        The last step, which is small, is taken without matching again. Ends where the frame's
+        effort does.
+
+        coupled: whether targets with coherent paths are moved together
         """
         scale = np.ones(fit.state.num_targets)
         for _ in range(steps):
             if self.effort.matches_left <= 0:
                 break
-            moves, shifts, gain = scoring_step(fit)
+
+            # Step of every group of targets.
+            each = np.arange(fit.state.num_targets)
+            groups = coupled_targets(fit) if coupled else [each[i : i + 1] for i in each]
+            moves, shifts, gain = scoring_step(self.maker, fit, groups)
             if self.maker.reference.static is not None:
                 most = MOST_SHIFT * self.maker.reference.frame.grid.doppler_resolution_hz
                 shifts = np.clip(shifts, -most, most)
+            moved = _moved(fit.state, scale[:, None] * moves, scale[fit.state.owner] * shifts)
             if np.all(gain * scale < tolerance):
-                return replace(
-                    fit,
-                    state=_moved(
-                        fit.state, scale[:, None] * moves, scale[fit.state.owner] * shifts
-                    ),
-                )
-            tried = self.match(
-                _moved(fit.state, scale[:, None] * moves, scale[fit.state.owner] * shifts)
-            )
-            worse = tried.target_power < fit.target_power - tolerance
+                return replace(fit, state=moved)
+
+            # Shorter steps of the groups whose likelihood fell.
+            tried = self.match(moved)
+            rise = by_owner(tried.explained - fit.explained, fit.state)
+            worse = np.zeros(len(scale), bool)
+            for targets in groups:
+                worse[targets] = rise[targets].sum() < -tolerance
             scale = np.where(worse, scale / 4, np.minimum(2 * scale, 1.0))
             if not worse.all():
                 fit = tried
@@ -238,34 +173,7 @@ class JointFit:
         factor = 2 / self.noise_power_w * amplitude.conj()
         location_slope = np.real(factor[:, None] * location)
         doppler_slope = np.real(factor * behind[:, 0, 1])
-        return _by_owner(location_slope, state), doppler_slope
-
-
-def scoring_step(fit: Fit) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Newton step of all targets with the Fisher information.
-
-    Returns the moves of locations [num_targets, 3], m, the moves of Doppler shifts [num_paths], Hz,
-    and the gain in log-likelihood that each target expects, [num_targets]; all float64.
-    """
-    information = fit.target_information
-    size = information.shape[-1]
-
-    # Locations: a ridge where an axis is not measured.
-    ridge = np.maximum(1e-6 * np.trace(information, axis1=1, axis2=2), LEAST_INFORMATION)
-    damped = information + ridge[:, None, None] * np.eye(size)
-    moves = np.zeros((fit.state.num_targets, 3))
-    moves[:, :size] = np.linalg.solve(damped, fit.location_slope[..., None])[..., 0]
-
-    # Doppler shifts: none where nothing is known.
-    shifts = np.zeros(fit.state.num_paths)
-    is_known = fit.doppler_information > 0
-    np.divide(fit.doppler_slope, fit.doppler_information, out=shifts, where=is_known)
-
-    # Twice what a quadratic likelihood would gain, over each target's location and paths.
-    gain = np.sum(moves[:, :size] * fit.location_slope, axis=1)
-    path_gain = shifts * fit.doppler_slope
-    gain += np.bincount(fit.state.owner, path_gain, fit.state.num_targets)
-    return moves, shifts, gain
+        return by_owner(location_slope, state), doppler_slope
 
 
 def _amplitudes(overlap: np.ndarray, received: np.ndarray) -> np.ndarray:
@@ -287,13 +195,6 @@ def _moved(state: PathState, moves_m: np.ndarray, shifts_hz: np.ndarray) -> Path
     return replace(
         state, points_m=state.points_m + moves_m, doppler_hz=state.doppler_hz + shifts_hz
     )
-
-
-def _by_owner(values: np.ndarray, state: PathState) -> np.ndarray:
-    """Sum of the paths' values over each target, [num_targets, ...]."""
-    total = np.zeros((state.num_targets, *values.shape[1:]))
-    np.add.at(total, state.owner, values)
-    return total
 
 
 def without(

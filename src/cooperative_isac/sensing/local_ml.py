@@ -11,8 +11,10 @@ from scipy.special import chdtri
 
 from cooperative_isac.scene.arrays import phasors
 from cooperative_isac.sensing.correlation import StreamReference, stream_reference
+from cooperative_isac.sensing.coupling import with_marginal_information
 from cooperative_isac.sensing.detector import Detector
-from cooperative_isac.sensing.joint_fit import Effort, Fit, JointFit, without
+from cooperative_isac.sensing.fit import Fit
+from cooperative_isac.sensing.joint_fit import Effort, JointFit, without
 from cooperative_isac.sensing.path_state import NO_PATHS, PathState, single_path
 from cooperative_isac.sensing.reacquire import doppler_reach_hz, reacquired
 from cooperative_isac.sensing.replica import ReplicaMaker
@@ -32,13 +34,17 @@ PEAK_MATCHES = 6  # joint fits that trying one peak of the surface may take
 STILL_THERE = 0.5  # share of the threshold that a peak must keep when stronger ones are removed
 
 # Fisher scoring: joint fits, and gain in log-likelihood that is not worth another one.
-ROUGH = {"steps": 4, "tolerance": 6.0}
+ROUGH = {"steps": 4, "tolerance": 6.0, "coupled": False}
 FINE = {"steps": 4, "tolerance": 1.0}
 
 # Coherence of two paths above which they are taken for one echo; between points of one body a joint
 # fit tells more apart.
 UNRESOLVED = 0.6
 SATELLITE = 0.95
+
+# Power of what the replica of a point lacks, over that of its path: errors of 3 % of the amplitude,
+# as calibrated arrays have them. A weaker echo in a path's main lobe is taken for a part of it.
+REPLICA_ERROR = 1e-3
 
 # Power of a body's path from another transmitter over its strongest one, from which on they share a
 # location in the fit. Weaker ones are mostly echoes over walls, or what the fit of the strong path
@@ -180,10 +186,16 @@ class LocalMl(Detector):
         fit = joint.match(expected)
         reach_hz = doppler_reach_hz(self.grid, self.frame_stride / self.scene.update_rate_hz)
         if reach_hz:
-            fit = joint.match(reacquired(joint, fit, reach_hz))
-        return self._settle(
-            joint, joint.climb(fit, self.budget.follow_steps, self.budget.follow_tolerance)
-        )
+            state = reacquired(joint, fit, reach_hz)
+            fit = fit if state is fit.state else joint.match(state)
+        fit = joint.climb(fit, self.budget.follow_steps, self.budget.follow_tolerance)
+
+        # Weaker paths, when the stronger ones are fitted.
+        if reach_hz:
+            state = reacquired(joint, fit, reach_hz)
+            if state is not fit.state:
+                fit = joint.climb(joint.match(state), **FINE)
+        return self._settle(joint, fit)
 
     def find(
         self, joint: JointFit, fit: Fit | None = None, searches: int = MAX_SEARCHES
@@ -246,7 +258,8 @@ class LocalMl(Detector):
         others = ~np.isin(whole.state.transmitter, linked)
         rest = without(joint.correlation, whole, others)
         alone = JointFit(joint.maker, rest, joint.noise_power_w)
-        return alone.climb(alone.match(main.state.keep(own)), **FINE)
+        fit = alone.climb(alone.match(main.state.keep(own)), **FINE)
+        return with_marginal_information(joint.maker, fit)
 
     def _search(self, whole: JointFit, known: Fit | None) -> PathState:
         """New targets among the peaks of what the known ones leave, strongest first."""
@@ -357,12 +370,15 @@ class LocalMl(Detector):
         """Which paths stand out of the noise and are not another path's double, [num_paths],
         bool.
         """
-        limit = SATELLITE if self.scene.has_bodies else UNRESOLVED
-        target_heard = fit.target_power >= self.detection_threshold(maker.reference)
+        threshold = self.detection_threshold(maker.reference)
+        target_heard = fit.target_power >= threshold
+        is_double = (
+            unresolved(fit, SATELLITE) if self.scene.has_bodies else is_same_echo(fit, threshold)
+        )
         return (
             (fit.power >= self.path_threshold(maker.reference))
             & target_heard[fit.state.owner]
-            & ~unresolved(fit, limit)
+            & ~is_double
         )
 
     def _with_missing_paths(
@@ -447,6 +463,22 @@ def unresolved(fit: Fit, limit: float = UNRESOLVED) -> np.ndarray:
     """
     close = np.abs(fit.coherence) > limit
     return np.any(close & (fit.power[:, None] < fit.power[None, :]), axis=1)
+
+
+def is_same_echo(fit: Fit, threshold: float) -> np.ndarray:
+    """Which paths of point targets explain nothing beside a stronger one, [num_paths], bool.
+
+    In the main lobe of the stronger path, a second echo adds the more to the likelihood the less
+    coherent both are; noise, and what the replica of the stronger one lacks, add little.
+
+    threshold: power that is no noise
+    """
+    coherence = np.abs(fit.coherence)
+    added = fit.power[:, None] * (1 - coherence**2)
+    is_stronger = fit.power[:, None] < fit.power[None, :]
+    is_little = added < np.maximum(threshold, REPLICA_ERROR * fit.power[None, :])
+    is_close = (coherence > SATELLITE) | ((coherence > UNRESOLVED) & is_little)
+    return np.any(is_close & is_stronger, axis=1)
 
 
 def residues(maker: ReplicaMaker, fit: Fit) -> np.ndarray:

@@ -117,6 +117,57 @@ class ReplicaMaker:
         filters = self._filters(transmitters, points_m, 0)
         return filters[:, 0], self._gram(filters)[:, 0, 0].real
 
+    def waveform_products(self, filters: np.ndarray, turns: np.ndarray) -> np.ndarray:
+        """Inner products of paths' waveforms and of their derivatives over the frame.
+
+        Of waveforms at unit amplitude, of their derivatives with each axis of the location, and of
+        that with the Doppler shift, static paths suppressed.
+
+        filters: [num_paths, 1 + D, num_subcarriers, num_streams], complex64, as of a Replica
+        turns: [num_paths, num_blocks], complex64, as of a Replica
+        Returns [num_paths, 2 + D, num_paths, 2 + D], complex128.
+        """
+        reference = self.reference
+        num_paths, num_filters = filters.shape[:2]
+        num_rows = num_paths * num_filters
+        num_blocks = reference.num_blocks
+
+        # Products of filters within each block, all pairs of paths.
+        rows = filters.reshape(num_rows, -1)
+        correlated = self._correlated(filters.reshape(num_rows, *filters.shape[2:]))
+        correlated = correlated.reshape(num_rows, -1, num_blocks)
+        by_block = rows.conj() @ correlated
+        by_block = by_block.reshape(num_paths, num_filters, num_paths, num_filters, num_blocks)
+        by_block = by_block.transpose(2, 0, 3, 1, 4).reshape(num_paths, num_paths, -1, num_blocks)
+
+        # Sums over blocks; each derivative with a Doppler shift is a ramp over time.
+        ramp = 2j * np.pi * (reference.block_times_s - reference.middle_s)
+        turned = (turns[:, None] * turns[None].conj()).astype(complex)
+        powers = np.stack([turned, turned * ramp, turned * np.abs(ramp) ** 2], axis=-1)
+        sums = by_block @ powers.astype(np.complex64)
+        sums = sums.reshape(num_paths, num_paths, num_filters, num_filters, 3)
+        sums = sums.transpose(0, 2, 1, 3, 4)
+        products = np.empty((num_paths, num_filters + 1, num_paths, num_filters + 1), complex)
+        products[:, :-1, :, :-1] = sums[..., 0]
+        products[:, :-1, :, -1] = sums[:, :, :, 0, 1]
+        products[:, -1, :, :-1] = -sums[:, 0, :, :, 1]
+        products[:, -1, :, -1] = sums[:, 0, :, 0, 2]
+        if reference.static is None:
+            return products
+
+        # Without what static paths would explain of them.
+        phases = np.repeat(turns.conj(), num_filters, axis=0)
+        projected = np.empty((num_paths, num_filters + 1, rows.shape[1]), np.complex64)
+        over_frame = (correlated @ phases[..., None])[..., 0]
+        projected[:, :-1] = over_frame.reshape(num_paths, num_filters, -1)
+        sloped = turns.conj() * ramp.astype(np.complex64)
+        projected[:, -1] = (correlated[::num_filters] @ sloped[..., None])[..., 0]
+        whole = projected.reshape(-1, *filters.shape[2:])
+        weighted = (reference.static.weights @ whole[..., None])[..., 0]
+        flat = whole.reshape(len(whole), -1)
+        removed = flat.conj() @ weighted.reshape(flat.shape).T
+        return products - removed.reshape(products.shape)
+
     def receive_at(self, point_m: np.ndarray) -> np.ndarray:
         """Receive steering [num_rx_ant], complex64, to a point [3], m, in map."""
         return self._receive(point_m[None], 0)[0, 0]
@@ -169,16 +220,23 @@ class ReplicaMaker:
         turns: [num_paths, num_blocks], complex64
         Returns [num_paths, num_subcarriers, num_streams, num_blocks], complex64.
         """
+        own = self._correlated(filters)
+        own *= turns[:, None, None, :]
+        return own
+
+    def _correlated(self, filters: np.ndarray) -> np.ndarray:
+        """Waveforms without Doppler shift, correlated with the streams in each block.
+
+        filters: [num_paths, num_subcarriers, num_streams], complex64
+        Returns [num_paths, num_subcarriers, num_streams, num_blocks], complex64.
+        """
         responses = self.reference.responses
         num_paths, num_subcarriers, num_streams = filters.shape
 
         # One matrix product a subcarrier, written where it belongs.
-        own = np.empty((num_paths, num_subcarriers, responses.shape[-1]), np.complex64)
-        np.matmul(filters.transpose(1, 0, 2), responses, out=own.transpose(1, 0, 2))
-
-        own = own.reshape(num_paths, num_subcarriers, num_streams, -1)
-        own *= turns[:, None, None, :]
-        return own
+        correlated = np.empty((num_paths, num_subcarriers, responses.shape[-1]), np.complex64)
+        np.matmul(filters.transpose(1, 0, 2), responses, out=correlated.transpose(1, 0, 2))
+        return correlated.reshape(num_paths, num_subcarriers, num_streams, -1)
 
     def _filters(
         self, transmitter: np.ndarray, points_m: np.ndarray, num_slopes: int

@@ -8,14 +8,15 @@ from functools import cached_property
 import numpy as np
 
 from cooperative_isac.scene.model import ONLY_BAND
-from cooperative_isac.sensing.joint_fit import Fit
+from cooperative_isac.sensing.fit import Fit
 
 
 @dataclass(frozen=True)
 class PathReport:
     """One path transmitter -> target -> receiver.
 
-    power: coherent SNR (linear); information: [dimension, dimension] of the location, 1/m^2.
+    power: coherent SNR (linear), less what other paths hide of the Doppler shift
+    information: [dimension, dimension], float64, of the location, 1/m^2, all other paths unknown
     """
 
     transmitter: int
@@ -64,7 +65,7 @@ def report_fit(receiver: str, fit: Fit | None, band: str = ONLY_BAND) -> tuple[E
             PathReport(
                 int(fit.state.transmitter[index]),
                 float(fit.state.doppler_hz[index]),
-                float(fit.power[index]),
+                float(fit.left[index] * fit.power[index]),
                 fit.information[index],
             )
         )

@@ -128,6 +128,17 @@ def test_a_side_lobe_is_a_ghost_where_the_target_itself_is_detected(small, both)
     assert not ghost(small, weaker(apart, 30), both)
 
 
+def test_a_report_at_the_place_of_a_target_of_two_receivers_is_an_echo_of_it(small, both):
+    wrong_hz = [path.doppler_hz + 2500 for path in both[0].paths]
+    beside = elsewhere(both[0], np.array((0.3, -0.4, 0.0)), wrong_hz)
+    assert ghost(small, beside, both)
+
+    # Not where it is another target's place, nor beside what one receiver alone found.
+    further = elsewhere(both[0], np.array((2.0, -1.0, 0.0)), wrong_hz)
+    assert not ghost(small, further, both)
+    assert not ghost(small, beside, [both[1]])
+
+
 def test_detections_of_two_receivers_are_no_ghosts_at_any_power(small, both):
     weak = [weaker(elsewhere(report, AWAY_M), 100) for report in both]
     (detection,) = fuse(small, both)

@@ -7,7 +7,8 @@ import pytest
 
 from cooperative_isac.fronthaul.envelope import PacketError, packet_format, with_checksum
 from cooperative_isac.fronthaul.report_packet import BANDS_FORMAT, inside, pack_reports, read_packet
-from cooperative_isac.pipeline import make_encoders, make_frame, receive
+from cooperative_isac.metrics.consistency import nees_interval
+from cooperative_isac.pipeline import make_encoders, make_frame, receive, run
 from cooperative_isac.scene.draw import scene_targets
 from cooperative_isac.scene.file.config import load_scene
 from cooperative_isac.scene.station import LinkMode
@@ -119,3 +120,25 @@ def test_a_scheme_of_one_band_names_what_is_in_its_way(network):
         receiving_views(network, "nobody")
     with pytest.raises(ValueError, match=r"scheme 'raw_ml' works on one band.*high, low"):
         make_scheme("raw_ml", network)
+
+
+def test_a_weak_target_that_passes_a_strong_one_stays_a_target_of_its_own(network):
+    # In frame 15 the bicycle is 3 m from the car, 10 dB below it.
+    normalized = []
+    for snapshot in run(network, 24):
+        if snapshot.number < 3:
+            continue
+        places = np.array([target.position_m for target in snapshot.targets])
+        found = np.array([item.position_m for item in snapshot.detections])
+        distances = np.linalg.norm(places[:, None] - found, axis=-1)
+        assert np.all((distances < 2.0).sum(axis=1) == 1)  # each is detected once
+        for target, nearest in zip(snapshot.targets, distances.argmin(axis=1)):
+            detection = snapshot.detections[nearest]
+            error = np.r_[
+                detection.position_m - target.position_m,
+                detection.velocity_mps - target.velocity_mps,
+            ]
+            normalized.append(error @ np.linalg.solve(detection.covariance, error))
+        assert len(snapshot.tracks) == 4
+    low, high = nees_interval(len(normalized), 6, 0.999)
+    assert low < np.mean(normalized) < high

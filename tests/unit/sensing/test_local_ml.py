@@ -9,9 +9,9 @@ import pytest
 from cooperative_isac.channel.echo import thermal_noise
 from cooperative_isac.scene.geometry import bistatic_geometry
 from cooperative_isac.sensing.joint_fit import Effort, JointFit
-from cooperative_isac.sensing.local_ml import LocalMl
+from cooperative_isac.sensing.local_ml import LocalMl, is_same_echo
 from cooperative_isac.sensing.memory import LEAST_SINGULAR, Memory, drift
-from cooperative_isac.sensing.path_state import NO_PATHS, PathState
+from cooperative_isac.sensing.path_state import NO_PATHS, PathState, single_path
 
 PLACES = {
     "small": ((22.0, 31.0, 0.0), (41.0, 18.0, 0.0)),
@@ -177,3 +177,30 @@ def test_a_search_adds_to_what_is_followed(listener):
 def test_receivers_take_turns_to_search(listener):
     turns = [listener.sensor.has_turn(number) for number in range(4)]
     assert sorted(turns[:2]) == [False, True] and turns[:2] == turns[2:]
+
+
+def two_echoes(listener, coherence, weak_power, strong_power=1e5):
+    """A fit of two paths of given coherence and coherent SNR."""
+    places = np.array([[30.0, 40.0, 5.0], [33.0, 41.0, 5.0]])
+    state = single_path(places[0], 0, 0.0).with_target(single_path(places[1], 0, 0.0))
+    echo, _ = listener.echo(places, np.zeros((2, 3)), 1e-5)
+    fit = listener.sensor.listen(echo, listener.frame).match(state)
+    both = np.array([[1.0, coherence], [coherence, 1.0]])
+    return replace(fit, coherence=both, power=np.array([strong_power, weak_power]))
+
+
+@pytest.mark.parametrize(
+    ("coherence", "weak_power", "is_same"),
+    [
+        (0.7, 1e4, False),  # 17 dB below the strong one where that does not explain it
+        (0.7, 10.0, True),  # noise
+        (0.7, 150.0, True),  # within the replica's error
+        (0.97, 1e4, True),  # not resolved at any power
+        (0.3, 20.0, False),  # outside the main lobe
+    ],
+)
+def test_a_second_echo_in_a_main_lobe_is_one_if_it_explains_something(
+    listener, coherence, weak_power, is_same
+):
+    fit = two_echoes(listener, coherence, weak_power)
+    assert is_same_echo(fit, threshold=15.0).tolist() == [False, is_same]

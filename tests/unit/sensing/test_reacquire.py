@@ -64,6 +64,22 @@ def test_a_strong_neighbor_does_not_take_the_shift_of_a_weak_path(pair, listen):
     assert np.abs(found.doppler_hz - both.doppler_hz).max() < 0.5 * cell_hz
 
 
+def test_a_weak_path_does_not_take_the_error_of_a_strong_one_for_its_own_shift(pair, listen):
+    # Both at one place: the strong one off by half a cell, the weak one by another.
+    listener = listen(pair)
+    cell_hz = pair.grid.doppler_resolution_hz
+    echo, paths = listener.echo([PLACE], [VELOCITY], 3e-6)
+    shift_hz = float(paths.doppler_hz[0])
+    joint = listener.sensor.listen(echo, listener.frame)
+    strong = single_path(np.array(PLACE), 0, shift_hz + 0.5 * cell_hz)
+    weak = single_path(np.array(PLACE) + (0.5, 0.5, 0.0), 0, shift_hz + 1.4 * cell_hz)
+    fit = joint.match(strong.with_target(weak))
+    assert fit.power[0] > 2 * fit.power[1]
+    found = reacquired(joint, fit, 3 * cell_hz)
+    assert abs(found.doppler_hz[0] - shift_hz) < 0.2 * cell_hz
+    assert found.doppler_hz[1] == weak.doppler_hz[0]
+
+
 def test_short_frames_have_cells_wider_than_any_acceleration(pair):
     campus = load_scene("campus")
     assert doppler_reach_hz(campus.grid, 1 / campus.update_rate_hz) == 0

@@ -10,6 +10,7 @@ from cooperative_isac.scene.geometry import SPEED_OF_LIGHT_MPS
 from cooperative_isac.sensing.correlation import stream_reference
 from cooperative_isac.sensing.path_state import PathState
 from cooperative_isac.sensing.replica import ReplicaMaker
+from cooperative_isac.sensing.static_paths import unknown_static
 
 PLACES = {
     "small": ((22.0, 31.0, 0.0), (41.0, 18.0, 0.0)),
@@ -134,6 +135,51 @@ def test_inner_products_of_filters_are_sums_over_subcarriers(maker, state):
             wanted = wanted + filters.conj() @ gram @ filters.T
         scale = np.sqrt(np.outer(np.diag(wanted).real, np.diag(wanted).real))
         assert np.allclose(replica.gram[path] / scale, wanted / scale, atol=1e-5)
+
+
+@pytest.mark.parametrize("is_suppressed", [False, True])
+def test_inner_products_of_waveforms_are_those_of_finite_differences(listener, is_suppressed):
+    streams = listener.frame.streams
+    static = unknown_static(streams) if is_suppressed else None
+    reference = stream_reference(listener.frame, listener.sensor.max_doppler_hz, static)
+    maker = ReplicaMaker(listener.scene, listener.site, reference)
+    place = np.array(PLACES[listener.scene.name])
+    state = PathState(place, np.array([0, 1]), np.array([1, 0]), np.array([-420.0, 130.0]))
+    size = listener.scene.dimension
+    replica = maker.make(state)
+    found = maker.waveform_products(replica.filters, replica.turns)
+
+    def waveforms(step_m, axis, step_hz):
+        """Waveforms of both paths with every symbol by itself, static paths suppressed."""
+        moved_m = place + step_m * (np.arange(3) == axis)
+        shifts_hz = state.doppler_hz + step_hz
+        filters = [
+            filter_by_loop(listener.scene, listener.site, listener.frame, transmitter, point)
+            for transmitter, point in zip(state.transmitter, moved_m)
+        ]
+        times_s = np.repeat(reference.block_times_s, reference.block_sizes) - reference.middle_s
+        sent = np.einsum("pik,ikt->pit", filters, streams.astype(complex))
+        sent = sent * np.exp(2j * np.pi * shifts_hz[:, None, None] * times_s)
+        if not is_suppressed:
+            return sent
+        basis = np.linalg.svd(streams.astype(complex), full_matrices=False)[2]
+        inside = np.einsum("pit,ikt->pik", sent, basis.conj())
+        return sent - np.einsum("pik,ikt->pit", inside, basis)
+
+    # Each waveform, its derivatives with the location, and that with the Doppler shift.
+    slopes = [
+        (waveforms(1e-3, axis, 0.0) - waveforms(-1e-3, axis, 0.0)) / 2e-3 for axis in range(size)
+    ]
+    slopes.append(waveforms(0.0, 0, 0.5) - waveforms(0.0, 0, -0.5))
+    rows = np.stack([waveforms(0.0, 0, 0.0), *slopes], axis=1).reshape(2, size + 2, -1)
+    expected = np.einsum("pin,qjn->piqj", rows.conj(), rows)
+
+    # The frame's middle is another phase of each path.
+    phase = np.exp(2j * np.pi * state.doppler_hz * reference.middle_s)
+    expected *= (phase.conj()[:, None] * phase)[:, None, :, None]
+    scale = np.sqrt(np.einsum("pipi->pi", expected).real)
+    error = np.abs(found - expected) / (scale[:, :, None, None] * scale)
+    assert error.max() < 2e-3
 
 
 def test_filters_of_several_transmitters_are_those_of_each_alone(maker, state):

@@ -35,9 +35,9 @@ from cooperative_isac.scene.file.config import load_scene
 from cooperative_isac.scene.model import Scene
 from cooperative_isac.tracking.track import ESTABLISHED_NUMBERS
 from cooperative_isac_ros import qos
-from cooperative_isac_ros.fork_server import start_fork_server
-from cooperative_isac_ros.graph import GraphOptions, scene_nodes
-from cooperative_isac_ros.processes import ProcessGroup
+from cooperative_isac_ros.launching.graph import GraphOptions, scene_nodes
+from cooperative_isac_ros.launching.process_group import ProcessGroup
+from cooperative_isac_ros.processes.fork_server import start_fork_server
 
 # Longest time until frame 0, and until a killed node is ready again, s.
 START_WITHIN_S = 120.0

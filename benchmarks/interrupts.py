@@ -19,9 +19,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from cooperative_isac.scene.file.config import load_scene
-from cooperative_isac_ros.graph import node_variables, scene_nodes
-from cooperative_isac_ros.interrupts import BLOCKING_PREFIX
-from cooperative_isac_ros.processes import node_command
+from cooperative_isac_ros.launching.graph import node_variables, scene_nodes
+from cooperative_isac_ros.launching.process_group import node_command
+from cooperative_isac_ros.processes.interrupts import BLOCKING_PREFIX
 
 # Environment variable that marks every process of a trial, also the children of children.
 MARK = "ISAC_INTERRUPTS_TRY"

@@ -14,7 +14,7 @@ from rich.progress import track
 from rich.table import Column, Table
 
 from cooperative_isac.evaluation.monte_carlo import draw_frame, make_ends, measure_scheme
-from cooperative_isac.learned.plane import consensus
+from cooperative_isac.learned.plane.consensus import MAX_OUTLIERS
 from cooperative_isac.learned.plane.output import PlaneOutput
 from cooperative_isac.scene.file.config import load_scene
 from cooperative_isac.schemes.contract import Decoder, Encoder
@@ -36,7 +36,7 @@ class Variant:
     name: str
     quantized: bool = True
     lengths: bool = True
-    max_outliers: int = consensus.MAX_OUTLIERS
+    max_outliers: int = MAX_OUTLIERS
 
 
 VARIANTS = (
@@ -60,7 +60,7 @@ class VariantEncoder(Encoder):
     def encode(self, echoes, frame):
         """Quantized latents, or the latents themselves, as bytes of float32."""
         band = self.scene.band
-        latents = self.network.encoded(echoes[band].samples, frame.on(band), self.station)
+        latents = self.network.encode(echoes[band].samples, frame.on(band), self.station)
         codebook = self.network.codebook(self.station)
         sent = codebook.lookup(codebook.nearest(latents)) if self.variant.quantized else latents
         return sent.numpy().tobytes()
@@ -85,18 +85,16 @@ class VariantDecoder(Decoder):
         is_received = torch.ones(1, len(latents))
         side_information = torch.empty(1, 0)
         output = self.network.center(torch.stack(latents)[None], is_received, side_information)
-
-        # The number of outliers is a constant of the module, and not a parameter.
-        consensus.MAX_OUTLIERS = self.variant.max_outliers
-        found = self.network.read(self._without_lengths(output))
+        self.network.center.paths.max_outliers = self.variant.max_outliers
+        found = self.network.decode(self._without_lengths(output))
         return detections(self.scene, found, tuple(packets))
 
     def _without_lengths(self, output: PlaneOutput) -> PlaneOutput:
         """The output with useless path lengths, if the variant does without them."""
         if self.variant.lengths:
             return output
-        useless = output.length.log_deviation + USELESS
-        return replace(output, length=replace(output.length, log_deviation=useless))
+        useless = output.length.log_std + USELESS
+        return replace(output, length=replace(output.length, log_std=useless))
 
 
 class VariantScheme(LearnedScheme):

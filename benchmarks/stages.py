@@ -21,6 +21,7 @@ from cooperative_isac.scene.file.config import load_scene
 from cooperative_isac.scene.model import Scene
 from cooperative_isac.schemes.registry import make_scheme
 from cooperative_isac.tracking.tracker import Tracker
+from cooperative_isac.waveform.frame import Frame
 
 STAGES = {
     "transmit": "once",
@@ -62,7 +63,7 @@ def run_frame(scene: Scene, ends: Ends, tracker: Tracker, number: int, watch: St
     """Process one frame from the transmitters to the tracks."""
     time_s = number / scene.update_rate_hz
     targets = scene_targets(scene, time_s)
-    frame = watch.measure("transmit", make_frame, scene, number, time_s)
+    frame = watch.measure("transmit", transmitted, scene, number, time_s)
 
     # Stations.
     packets = {}
@@ -74,6 +75,14 @@ def run_frame(scene: Scene, ends: Ends, tracker: Tracker, number: int, watch: St
     # Fusion center and tracker.
     detections = watch.measure("decode", ends.decoder.decode, packets, frame)
     watch.measure("track", tracker.update, time_s, detections)
+
+
+def transmitted(scene: Scene, number: int, time_s: float) -> Frame:
+    """A frame with the signals of all bands drawn."""
+    frame = make_frame(scene, number, time_s)
+    for band in frame.bands:
+        frame.on(band)
+    return frame
 
 
 def report(scene: Scene, watch: Stopwatch) -> Table:

@@ -28,7 +28,7 @@ from rich.table import Table
 
 from cooperative_isac.scene.file.config import load_scene
 from cooperative_isac_ros import qos
-from cooperative_isac_ros.graph import node_variables, scene_nodes
+from cooperative_isac_ros.launching.graph import node_variables, scene_nodes
 
 # Longest time until frame 0, and until a run has ended, s.
 FRAME_WITHIN_S = 120.0
@@ -37,7 +37,8 @@ END_WITHIN_S = 30.0
 UNDERWAY_S = 1.5
 FORKED = "from cooperative_isac.cli import main; main()"
 PROGRAMS = (
-    f"from cooperative_isac_ros import fork_server as f; f.start_fork_server = type(None); {FORKED}"
+    "from cooperative_isac_ros.processes import fork_server as f; "
+    f"f.start_fork_server = type(None); {FORKED}"
 )
 WAYS = {"forked": FORKED, "programs": PROGRAMS}
 STEPS = ("started", "reported", "ready")

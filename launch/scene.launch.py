@@ -1,8 +1,9 @@
-"""Starts a whole scene: ros2 launch cooperative_isac scene.launch.py scene:=campus
+"""Launches the nodes of a scene.
 
-Nothing that is wrong with an argument is left to find when the first process starts. The file
-composes: an including launch description keeps its environment, its namespace and its other
-processes.
+    ros2 launch cooperative_isac scene.launch.py scene:=campus
+
+All arguments are validated before the first process starts. The launch file can be included: the
+including description keeps its environment, its namespace and its other processes.
 """
 
 import atexit
@@ -25,18 +26,25 @@ from launch.actions import (
 from launch.substitutions import LaunchConfiguration
 from launch_ros.actions import Node
 
-from cooperative_isac_ros.choices import ChoiceError, chosen
-from cooperative_isac_ros.graph import LOG_LEVELS, GraphOptions, node_variables, scene_nodes
-from cooperative_isac_ros.interrupts import BLOCKING_PREFIX
-from cooperative_isac_ros.rviz import scene_view
-from cooperative_isac_ros.shared_memory import clean_shared_memory
+from cooperative_isac_ros.display.rviz import scene_view
+from cooperative_isac_ros.launching.choices import ChoiceError, chosen
+from cooperative_isac_ros.launching.graph import (
+    LOG_LEVELS,
+    GraphOptions,
+    node_variables,
+    scene_nodes,
+)
+from cooperative_isac_ros.processes.interrupts import BLOCKING_PREFIX
+from cooperative_isac_ros.processes.shared_memory import clean_shared_memory
 from launch import Event, EventHandler, LaunchDescription
 
 PACKAGE = "cooperative_isac"
 FLAGS = ["true", "false"]
-# A node that ends is started again after so many seconds, so many times at most.
+# Time from the end of a node to its restart, s.
 RESPAWN_DELAY_S = 1.0
-MOST_RESPAWNS = 10
+# Restarts of a node, at most.
+MAX_RESPAWNS = 10
+# Name, default, description and allowed words (None: any) of each argument.
 ARGUMENTS = (
     ("scene", "campus", "scene file, or the name of a shipped scene", None),
     ("scheme", "", "sensing scheme; empty: the scene's", None),
@@ -78,7 +86,7 @@ ARGUMENTS = (
     (
         "respawn",
         "true",
-        f"start a node again that ended by itself, {MOST_RESPAWNS} times at most",
+        f"start a node again that ended by itself, {MAX_RESPAWNS} times at most",
         FLAGS,
     ),
     ("out", "", "folder for the evaluator's report at the end; empty: no report", None),
@@ -87,12 +95,13 @@ ARGUMENTS = (
     ("rviz", "false", "open RViz", FLAGS),
     ("use_sim_time", "false", "take the time from /clock", FLAGS),
 )
-# Where an argument has another name than its option.
+# Names of the arguments that differ from those of their options.
 OPTION_NAMES = {"rate_hz": "rate"}
 
 
 def start(context):
-    """The actions of one scene, once the arguments are known."""
+    """Actions that start a scene, from the arguments of a launch context."""
+    # validate the arguments
     given = {name: LaunchConfiguration(name).perform(context) for name, *_ in ARGUMENTS}
     try:
         scene, options = chosen(given["scene"], graph_options(given))
@@ -102,37 +111,39 @@ def start(context):
         argument = OPTION_NAMES.get(error.option, error.option)
         return refusal(f"{argument}:={given[argument]}: {'; '.join(str(error).splitlines())}")
 
-    # What nodes that were killed have left
+    # shared memory of killed nodes
     clean_shared_memory()
 
-    # The nodes' parameters, what nodes that are started again go on from, and the view are files as
-    # long as this launch runs.
+    # parameter and state files, and the view of RViz, for the time of this launch
     folder = Path(tempfile.mkdtemp(prefix="isac_launch_"))
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
     options = replace(options, state=str(folder / "state"), run=secrets.randbits(63))
+
+    # nodes
     respawn = given["respawn"] == "true"
     common = {
-        "additional_env": node_variables(),
         "output": "screen",
         "respawn": respawn,
         "respawn_delay": RESPAWN_DELAY_S,
-        "respawn_max_retries": MOST_RESPAWNS,
+        "respawn_max_retries": MAX_RESPAWNS,
         "prefix": signal_prefix(context),
     }
-    above = context.launch_configurations.get("ros_namespace", "")
+    pushed = context.launch_configurations.get("ros_namespace", "")
     if options.namespace.startswith("/"):
-        above = ""
-    actions = [node(spec, folder, respawn, above, common) for spec in scene_nodes(scene, options)]
+        pushed = ""
+    actions = [node(spec, folder, respawn, pushed, common) for spec in scene_nodes(scene, options)]
     if given["rviz"] == "true":
-        actions.append(rviz(scene, options, folder, above))
+        actions.append(rviz(scene, options, folder, pushed))
     return actions
 
 
 def graph_options(given):
-    """The options of the arguments. ChoiceError: a word or number is none."""
+    """Options from the arguments. Raises ChoiceError where a word or number is invalid."""
     for name, _, _, words in ARGUMENTS:
         if words and given[name] not in words:
             raise ChoiceError(name, f"must be {' or '.join(words)}")
+
+    # convert
     try:
         rate_hz = float(given["rate"])
     except ValueError:
@@ -155,14 +166,15 @@ def graph_options(given):
 
 
 def words_of(text):
-    """The words of a list with commas between."""
+    """Words of a comma-separated list."""
     return tuple(word.strip() for word in text.split(",") if word.strip())
 
 
 def refusal(message):
-    """Ends the launch with one line and exit code 1, after whatever it has started meanwhile.
+    """Actions that end the launch with one line and exit code 1.
 
-    An exception that came at once would leave the processes of an including launch file behind.
+    They raise the exception in an event handler: raised at once, it would leave the processes of an
+    including launch file running.
     """
     refused = Event()
 
@@ -175,10 +187,11 @@ def refusal(message):
     return [RegisterEventHandler(handler), EmitEvent(event=refused)]
 
 
-def node(spec, folder, respawn, above, common):
-    """One node, with its parameters in a file; those of the user's file go before them.
+def node(spec, folder, respawn, pushed, common):
+    """Action that starts a node, with its parameters in a file; the user's file overrides them.
 
-    above: namespace that an including launch file has pushed, to name the node in the log
+    pushed: namespace that an including launch file has pushed, for the node's name in the log
+    common: options of launch_ros.actions.Node that all nodes share
     """
     file = folder / f"{spec.full_name.strip('/').replace('/', '.')}.yaml"
     file.write_text(spec.parameter_text(), encoding="utf-8")
@@ -192,16 +205,20 @@ def node(spec, folder, respawn, above, common):
         parameters=files,
         remappings=spec.remappings,
         ros_arguments=["--log-level", spec.log_level, "--enclave", spec.full_name],
-        on_exit=ending(f"{above}{spec.full_name}", MOST_RESPAWNS if respawn else 0),
+        additional_env=node_variables(spec.executable),
+        on_exit=ending(f"{pushed}{spec.full_name}", MAX_RESPAWNS if respawn else 0),
         **common,
     )
 
 
 def ending(name, respawns):
-    """What is logged when a node ends by itself; the others go on in any case."""
+    """Handler of the end of a node, which logs it; the other nodes keep running.
+
+    respawns: number of restarts, at most
+    """
     ends = []
 
-    def act(event, context):
+    def on_exit(event, context):
         if context.is_shutdown:
             return None
         ends.append(event.returncode)
@@ -216,24 +233,25 @@ def ending(name, respawns):
             )
         ]
 
-    return act
+    return on_exit
 
 
 def signal_prefix(context):
-    """Blocks Ctrl-C until a node can take it; None: the user has a prefix, or `env` cannot do
-    it.
+    """Prefix that blocks signals until a node can handle them.
+
+    Returns None where the user has set a prefix, or `env` does not support it.
     """
     if "launch-prefix" in context.launch_configurations:
         return None
     try:
-        able = subprocess.run([*BLOCKING_PREFIX, "true"], capture_output=True).returncode == 0
+        result = subprocess.run([*BLOCKING_PREFIX, "true"], capture_output=True)
     except OSError:
-        able = False
-    return " ".join(BLOCKING_PREFIX) if able else None
+        return None
+    return " ".join(BLOCKING_PREFIX) if result.returncode == 0 else None
 
 
 def check_rviz():
-    """ChoiceError: RViz is not installed."""
+    """Raise ChoiceError where RViz is not installed."""
     try:
         get_package_prefix("rviz2")
     except PackageNotFoundError:
@@ -245,10 +263,10 @@ def check_rviz():
         ) from None
 
 
-def rviz(scene, options, folder, above):
-    """RViz with its view on the scene; closing it ends nothing else."""
+def rviz(scene, options, folder, pushed):
+    """Action that starts RViz with a view of the scene; the nodes survive its end."""
     view = folder / "scene.rviz"
-    view.write_text(scene_view(scene, f"{above}/{options.namespace.strip('/')}"), encoding="utf-8")
+    view.write_text(scene_view(scene, f"{pushed}/{options.namespace.strip('/')}"), encoding="utf-8")
     return Node(
         package="rviz2",
         executable="rviz2",
@@ -258,12 +276,12 @@ def rviz(scene, options, folder, above):
 
 
 def described(text, words):
-    """Description of an argument, with the words that it takes."""
+    """Description of an argument, with its allowed words."""
     return f"{text} ({' | '.join(words)})" if words else text
 
 
 def generate_launch_description():
-    """Arguments, then the nodes that they ask for."""
+    """Declare the arguments, then start the nodes."""
     declared = [
         DeclareLaunchArgument(name, default_value=default, description=described(text, words))
         for name, default, text, words in ARGUMENTS

@@ -1,4 +1,4 @@
-"""Bags for tests, written with the MCAP library as other recorders write them."""
+"""Bags for tests, written with the MCAP library as by other recorders."""
 
 from dataclasses import dataclass
 
@@ -12,7 +12,7 @@ STEP_NS = 100_000_000
 
 @dataclass(frozen=True)
 class Channel:
-    """What a channel of a foreign bag is; schema "": it has none."""
+    """Channel of a bag of another recorder; schema "": none."""
 
     topic: str = "/chat"
     schema: str = "std_msgs/msg/String"
@@ -21,12 +21,12 @@ class Channel:
 
 
 def text(number, length=0):
-    """A serialized word with its number, and more bytes if they are wanted."""
+    """Serialized String message with a number, and additional bytes."""
     return serialize_message(String(data=f"m{number}" + "x" * length))
 
 
 def words(number, start_ns=START_NS, step_ns=STEP_NS, first=0, length=0):
-    """So many pairs of time and bytes, one step apart."""
+    """Pairs of log time and serialized message, one step apart."""
     return [(start_ns + index * step_ns, text(first + index, length)) for index in range(number)]
 
 
@@ -38,7 +38,7 @@ def write_mcap(
     chunk_size=400,
     **options,
 ):
-    """A file of all messages on each of the channels."""
+    """Write a file with all messages on each of the channels. Returns its folder."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("wb") as file:
         writer = Writer(file, chunk_size=chunk_size, compression=compression, **options)
@@ -60,7 +60,7 @@ def write_mcap(
 
 
 def metadata_text(names, /, **changes):
-    """A metadata.yaml of version 9 in its shortest form, with other values where they are given."""
+    """Content of a minimal metadata.yaml of version 9, with changed values."""
     fields = {
         "version": 9,
         "storage_identifier": "mcap",

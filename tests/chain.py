@@ -1,4 +1,4 @@
-"""A scheme with its two ends on one band, fed with bare arrays as tests make them."""
+"""Encoders and decoder of a scheme on one band, for echoes that are plain arrays."""
 
 from cooperative_isac.channel.echo import Echo
 from cooperative_isac.pipeline import make_encoders
@@ -7,7 +7,10 @@ from cooperative_isac.waveform.frame import Frame
 
 
 class Chain:
-    """The scheme of a name in a scene; live: frames are consecutive, at the scene's rate."""
+    """Encoders and decoder of a scheme.
+
+    live: frames are consecutive, at the scene's rate
+    """
 
     def __init__(self, name, scene, live=False):
         self.scheme = make_scheme(name, scene)
@@ -18,22 +21,22 @@ class Chain:
         self.decoder = self.scheme.center()
 
     def frame(self, signal):
-        """A signal as a frame of its number."""
+        """Frame with a signal."""
         time_s = signal.number / self.scene.update_rate_hz if self.live else None
         return Frame(signal.number, {self.scene.band: signal}, time_s)
 
     def echo(self, samples, signal, station):
-        """Samples as the echo of a station at the noise power of the band."""
+        """Echo of a station with samples [num_rx_ant, num_subcarriers, num_symbols]."""
         noise_power_w = self.scene.propagation.noise_power_w
         return Echo(station, self.scene.band, signal.number, samples, noise_power_w)
 
     def encode(self, samples, signal, station):
-        """The packet of one station."""
+        """Packet of a station."""
         echoes = {self.scene.band: self.echo(samples, signal, station)}
         return self.encoders[station].encode(echoes, self.frame(signal))
 
     def idle(self, station):
-        """What a station does when its packet is on its way."""
+        """Work of a station after its packet was sent."""
         self.encoders[station].idle()
 
     def decode(self, packets, signal):
@@ -41,5 +44,5 @@ class Chain:
         return self.decoder.decode(packets, self.frame(signal))
 
     def downlink_bits(self, signal):
-        """What stations must be told of a frame."""
+        """Downlink bits of a frame."""
         return self.scheme.downlink_bits(self.frame(signal))

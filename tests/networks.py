@@ -1,5 +1,6 @@
-"""A small network for tests: two bands; stations that stand, drive and fly; no world and ideal
-clocks unless a test says otherwise.
+"""A small network for tests: two bands, and stations at rest, on the road and in the air.
+
+It has no world, and ideal clocks.
 """
 
 from pathlib import Path
@@ -51,7 +52,7 @@ draw: {num_targets: 2, max_speed_mps: 10}
 sensing: {max_speed_mps: 15}
 """
 
-# What a scene of radar cross sections needs, without a world.
+# Key of a scene with radar cross sections, without a world.
 RADAR = "propagation: {model: radar_equation}\n"
 TARGETS = """
 targets:

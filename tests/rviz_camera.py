@@ -1,4 +1,4 @@
-"""RViz's cameras and texts, as far as it takes to say where a marker is in the picture."""
+"""RViz's cameras and texts: the pixels that a marker covers."""
 
 import math
 from dataclasses import dataclass
@@ -75,12 +75,12 @@ class Picture:
 
 
 def overlap(one, other):
-    """Whether two rectangles (left, bottom, right, top) have common points."""
+    """Return whether two rectangles (left, bottom, right, top) have common points."""
     return one[0] < other[2] and other[0] < one[2] and one[1] < other[3] and other[1] < one[3]
 
 
 def inside(pixels):
-    """Whether all pixels are in the picture."""
+    """Return whether all pixels are in the picture."""
     return bool(np.all(pixels >= 0) and np.all(pixels <= [WIDTH, HEIGHT]))
 
 

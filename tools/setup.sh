@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Makes the development environment: setup.sh VENV ROS_DISTRO. A second call with equal inputs does nothing.
+# Sets up the development environment: setup.sh VENV ROS_DISTRO. A second call with equal inputs does nothing.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 venv="$PWD/$1"
@@ -7,7 +7,7 @@ distro="$2"
 log="$venv/setup.log"
 ros_packages=("rclpy[fastrtps]" common-interfaces rosidl-default-generators rosidl-default-runtime
     ament-cmake ament-package)
-# The wheels above look for these when they build a message package, without depending on them.
+# The wheels above need these to build a message package, without depending on them.
 ros_build_packages=(ament-cmake-gmock ament-cmake-gtest ament-cmake-include-directories ament-cmake-pytest
     ament-cmake-ros rosidl-core-generators)
 case "$distro" in
@@ -34,7 +34,7 @@ is_current() { [ -f "$venv/$1" ] && [ "$(cat "$venv/$1")" = "$2" ]; }
 
 version_of() { "$1" -c 'import sys; print("%d.%d" % sys.version_info[:2])' 2>/dev/null; }
 
-# A pyenv shim can be on the PATH and refuse to run, so each candidate is tried.
+# A pyenv shim on the PATH may refuse to run, so each candidate is tried.
 find_python() {
     local candidate
     for candidate in ${PYTHON:-python3.12 python3.11 python3}; do
@@ -62,7 +62,7 @@ require_compiler() {
         fail "found no cmake to build the messages. Install it: 'apt install cmake'."
 }
 
-# A moved environment's scripts call the old place; PYTHON=... may ask for another version.
+# The scripts of a moved environment call the old place; PYTHON=... may request another version.
 is_usable() {
     "$venv/bin/python" -c '' 2>/dev/null && grep -qF "$venv/bin/python" "$venv/bin/pip" 2>/dev/null &&
         { [ -z "${PYTHON:-}" ] || [ "$(version_of "$PYTHON")" = "$(version_of "$venv/bin/python")" ]; }
@@ -88,7 +88,7 @@ show_pip_progress() {
 pip_install() {
     "$venv/bin/python" -m pip install --disable-pip-version-check --no-color \
         --constraint "$venv/constraints.txt" "$@" 2>&1 | tee -a "$log" | show_pip_progress ||
-        fail "pip could not install the packages; its words are in $log. Is the package index reachable?"
+        fail "pip could not install the packages; see $log. Is the package index reachable?"
 }
 
 install_packages() {
@@ -100,7 +100,7 @@ install_packages() {
         "${colcon_packages[@]}" "$@"
 }
 
-# The wheels' cmake files name the include folders of the machine that they were built on.
+# The CMake files of the wheels name the include folders of the machine on which they were built.
 repair_cmake_paths() {
     local include site
     include=$("$venv/bin/python" -c 'import sysconfig; print(sysconfig.get_path("include"))')
@@ -120,7 +120,7 @@ build_messages() {
             --build-base "$venv/build" --event-handlers console_cohesion- --cmake-args -DBUILD_TESTING=OFF \
             -DCMAKE_BUILD_TYPE=Release -DPython3_EXECUTABLE="$venv/bin/python" 2>&1 |
             sed -e "/doesn't contain any 'local_setup/d" -e 's/^/set-up:   /'
-    ) || fail "the messages could not be built; the compiler's words are in $venv/log/latest_build."
+    ) || fail "the messages could not be built; see the compiler's output in $venv/log/latest_build."
     "$venv/bin/python" -c 'from cooperative_isac_msgs.msg import Frame; Frame()' ||
         fail "the messages were built but Python cannot load them; see $venv/log/latest_build."
 }
@@ -131,7 +131,7 @@ make_venv
 packages=$(package_inputs | fingerprint)
 if ! is_current .packages "$packages"; then
     rm -f "$venv/.packages"
-    install_packages --no-build-isolation --editable ".[test]"
+    install_packages --no-build-isolation --editable ".[test,docs]"
     repair_cmake_paths
     echo "$packages" > "$venv/.packages"
 fi

@@ -15,21 +15,21 @@ from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 # worker processes, which use all processors already.
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
-from cooperative_isac_ros.interrupts import take_signals
+from cooperative_isac_ros.processes.interrupts import take_signals
 
 if sys.argv[1:2] == ["run"]:
     # Before the slow imports, during which a Ctrl-C has nothing to save.
     _stop = take_signals()
     if "--help" not in sys.argv:
-        from cooperative_isac_ros.fork_server import begin_fork_server, end_fork_servers
+        from cooperative_isac_ros.processes.fork_server import begin_fork_server, end_fork_servers
 
         begin_fork_server()
-        _stop.wakes(end_fork_servers)
+        _stop.on_request(end_fork_servers)
 
 import typer
 from typer.core import TyperCommand
 
-from cooperative_isac.evaluation.paper.app import app as figures_app
+from cooperative_isac.evaluation.figures_app import app as figures_app
 from cooperative_isac.output.command import run_command
 from cooperative_isac.training.app import dataset, train
 
@@ -170,10 +170,6 @@ RUN_OPTIONS = {
 DISCOVERY_RANGE = "ROS_AUTOMATIC_DISCOVERY_RANGE"
 # Exit code of `check-echo` for a bag that cannot be checked.
 UNUSABLE = 2
-# Defaults of `evaluate` for independent frames: enough frames for two digits of an RMSE in about a
-# minute, and a seed that makes results repeatable.
-DRAWN_FRAMES = 200
-DRAWN_SEED = 1
 
 
 class EvaluateCommand(TyperCommand):
@@ -213,10 +209,10 @@ def run(
     loaded = _scene(scene)
 
     try:
-        from cooperative_isac_ros.choices import ChoiceError, chosen_for
-        from cooperative_isac_ros.graph import GraphOptions
-        from cooperative_isac_ros.run import run_scene
-        from cooperative_isac_ros.supervision import RespawnPolicy
+        from cooperative_isac_ros.launching.choices import ChoiceError, chosen_for
+        from cooperative_isac_ros.launching.graph import GraphOptions
+        from cooperative_isac_ros.launching.run import run_scene
+        from cooperative_isac_ros.launching.supervision import RespawnPolicy
     except ImportError as error:
         _no_ros(error)
 
@@ -279,8 +275,8 @@ def policy(
     """
     loaded = _scene(scene)
     try:
-        from cooperative_isac_ros.graph import GraphOptions
-        from cooperative_isac_ros.policy import scene_policy
+        from cooperative_isac_ros.launching.graph import GraphOptions
+        from cooperative_isac_ros.launching.policy import scene_policy
     except ImportError as error:
         _no_ros(error)
     options = GraphOptions(scheme=scheme or "", front_end=front_end, bag="bag" if recorder else "")
@@ -381,14 +377,15 @@ def evaluate(
 
     The frames are independent draws, or consecutive (--sequence) and tracked.
     """
-    from cooperative_isac.schemes.registry import scheme_names
+    from cooperative_isac.schemes.registry import check_names
 
     # Scene, schemes and powers.
     loaded = _scene(scene)
     names = [name.strip() for name in (schemes or loaded.sensing.scheme).split(",")]
-    unknown = [name for name in names if name not in scheme_names()]
-    if unknown:
-        _fail(f"scheme '{unknown[0]}' is not known; use some of {', '.join(scheme_names())}")
+    try:
+        check_names(names)
+    except ValueError as error:
+        _fail(str(error))
     _warn(loaded)
     _check_powers(power_dbm or [])
 
@@ -406,6 +403,7 @@ def evaluate(
         return
 
     # Independent frames.
+    from cooperative_isac.evaluation.command import DRAWN_FRAMES, DRAWN_SEED
     from cooperative_isac.evaluation.command import evaluate as run_evaluation
 
     num_frames = frames or DRAWN_FRAMES

@@ -1,29 +1,31 @@
-"""The whole chain in one process: targets -> channel -> station -> fronthaul -> fusion center
--> tracker.
+"""The whole signal chain in one process, from targets to tracks.
 
-The ROS nodes call the same stage functions, one each; everything random in frame k is a function of
-(seed, k, who), so that they all agree and a replay gives the same bytes.
+Targets -> channel -> station -> fronthaul -> fusion center -> tracker. The ROS nodes call the same
+stage functions, one each; everything random in frame k is a function of (seed, k, who), so that
+they all agree and a replay gives the same bytes.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from cooperative_isac.channel.clocks import link_offsets
-from cooperative_isac.channel.echo import Echo, apply_paths
+from cooperative_isac.channel.echo import DrawnNoise, Echo, apply_paths, draw_noise
 from cooperative_isac.channel.fading import coherence_block, draw_key
-from cooperative_isac.channel.paths import PathSet, clutter_positions, draw_paths, joined_paths
+from cooperative_isac.channel.paths import PathSet, clutter_positions, draw_paths
 from cooperative_isac.channel.traced import moving_paths, traced_matrix
 from cooperative_isac.channel.users import user_channels
 from cooperative_isac.channel.world import moving_static_paths, static_matrix
 from cooperative_isac.fusion.detection import Detection
+from cooperative_isac.scene.columns import joined_rows
 from cooperative_isac.scene.draw import draw_users, frame_generator, scene_targets
-from cooperative_isac.scene.model import Scene, Site, TargetState
+from cooperative_isac.scene.model import Scene, TargetState
 from cooperative_isac.scene.noise import receiver_noise_w
-from cooperative_isac.scene.station import Pose
+from cooperative_isac.scene.station import Pose, Site
 from cooperative_isac.schemes.contract import Encoder, Scheme
 from cooperative_isac.schemes.registry import make_scheme
 from cooperative_isac.tracking.track import Track
@@ -36,10 +38,17 @@ from cooperative_isac.waveform.signal import (
     with_reference,
 )
 
+if TYPE_CHECKING:
+    from cooperative_isac.tracking.tracker import Tracker
+
 
 @dataclass(frozen=True)
 class Snapshot:
-    """All that one frame brought: truth, packets by station, detections and tracks."""
+    """Truth, packets, detections and tracks of one frame.
+
+    targets: states at time_s
+    packets: by name of the station
+    """
 
     number: int
     time_s: float
@@ -50,31 +59,67 @@ class Snapshot:
 
 
 def downlink_channels(scene: Scene, number: int) -> np.ndarray:
-    """The users' channels of one frame, [num_groups, num_users, num_tx_ant]."""
+    """The users' channels of one frame.
+
+    Returns [num_groups, num_users, num_tx_ant], complex128.
+    """
     generator = frame_generator(scene.seed, number, "users")
     return user_channels(scene, draw_users(scene, generator), generator)
 
 
 def transmit(scene: Scene, number: int) -> Signal:
-    """What all transmitters send in frame `number` (CF eqs. 3-5)."""
-    waveform, antennas = scene.waveform, antenna_slices(scene)
-    per_subcarrier_w = waveform.power_w * len(scene.transmitters) / scene.grid.num_subcarriers
-    precoders = precode(
-        waveform.precoder,
-        downlink_channels(scene, number),
-        scene.users.noise_power_w,
-        per_subcarrier_w,
+    """The signal of all transmitters of a band in frame `number` (CF eqs. 3-5)."""
+    waveform = scene.waveform
+    antennas = antenna_slices(scene)
+
+    # Precoders of the users' channels, within the power limit of each transmitter; MMSE has the
+    # power of all transmitters per subcarrier.
+    channels = downlink_channels(scene, number)
+    total_power_w = waveform.power_w * len(scene.transmitters) / scene.grid.num_subcarriers
+    precoders = precode(waveform.precoder, channels, scene.users.noise_power_w, total_power_w)
+    precoders = limit_power(precoders, antennas, waveform.group_size, waveform.power_w)
+
+    # Random payload.
+    generator = frame_generator(scene.seed, number, draw_key(scene, "payload"))
+    symbols = draw_symbols(waveform, scene.users.num_users, generator)
+
+    signal = Signal(
+        number=number,
+        grid=scene.grid,
+        modulation_order=waveform.modulation_order,
+        indices=symbols,
+        precoders=precoders.astype(np.complex64),
+        antennas=antennas,
     )
-    precoders = limit_power(precoders, antennas, waveform.group_size, waveform.power_w).astype(
-        np.complex64
-    )
-    symbols = draw_symbols(
-        waveform,
-        scene.users.num_users,
-        frame_generator(scene.seed, number, draw_key(scene, "payload")),
-    )
-    frame = Signal(number, scene.grid, waveform.modulation_order, symbols, precoders, antennas)
-    return with_reference(scene, frame)
+    return with_reference(scene, signal)
+
+
+class DrawnSignals(Mapping[str, Signal]):
+    """The signals of one frame by band, each drawn when it is first used: many stages use none.
+
+    scene: with the seed of the frame
+    number: of the frame
+    bands: names of those on the air, in the scene's order
+    """
+
+    def __init__(self, scene: Scene, number: int, bands: Sequence[str]):
+        self.scene = scene
+        self.number = number
+        self._bands = tuple(bands)
+        self._drawn: dict[str, Signal] = {}
+
+    def __getitem__(self, band: str) -> Signal:
+        if band not in self._bands:
+            raise KeyError(band)
+        if band not in self._drawn:
+            self._drawn[band] = transmit(self.scene.on(band), self.number)
+        return self._drawn[band]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._bands)
+
+    def __len__(self) -> int:
+        return len(self._bands)
 
 
 def make_frame(
@@ -83,37 +128,61 @@ def make_frame(
     time_s: float | None = None,
     reported: Mapping[str, Pose] | None = None,
 ) -> Frame:
-    """Frame `number` of the scene: the signals of the bands on the air, and where stations are.
+    """Frame `number` of the scene: the signals of the bands on the air, and poses of stations.
 
-    Signals are a function of the seed and the number alone: users are served as seen from where
-    the transmitters are at the scene's start.
+    Signals are a function of the seed and the number alone: their precoders are those of the
+    transmitters' poses at the scene's start.
 
-    time_s: from the start of consecutive frames; None: an independent draw, its stations at the
+    time_s: from the start of consecutive frames, s; None: an independent draw, its stations at the
     scene's start
-    reported: poses of the stations that follow odometry or /tf
+    reported: poses of the stations that follow odometry or /tf, by name
     """
-    signals = {
-        band.name: transmit(scene.on(band.name), number)
-        for band in scene.bands
-        if band.is_on_air(number)
-    }
+    bands = [band.name for band in scene.bands if band.is_on_air(number)]
+    signals = DrawnSignals(scene, number, bands)
     return Frame(number, signals, time_s, scene.poses_at(time_s or 0.0, reported))
 
 
 def receive(
-    scene: Scene, frame: Frame, station: str, targets: Sequence[TargetState]
+    scene: Scene,
+    frame: Frame,
+    station: str,
+    targets: Sequence[TargetState],
+    noise: Mapping[str, DrawnNoise] | None = None,
 ) -> dict[str, Echo]:
-    """The echoes at one station by band, of the bands on the air on which it receives."""
+    """The echoes at one station by band, of the bands on the air on which it receives.
+
+    noise: by band, drawn before (noise_ahead); None: none was
+    """
     posed = scene.posed(frame.poses)
+    drawn = noise or {}
     echoes = {}
-    for band, signal in frame.signals.items():
+    for band in frame.bands:
         view = posed.on(band)
         if station not in [site.name for site in view.receivers]:
             continue
-        samples = hear(view, signal, station, targets, frame.time_s)
+        signal = frame.on(band)
+        samples = receive_echo(view, signal, station, targets, frame.time_s, drawn.get(band))
         noise_power_w = receiver_noise_w(view, view.receiver(station))
         echoes[band] = Echo(station, band, frame.number, samples, noise_power_w)
     return echoes
+
+
+def noise_ahead(
+    scene: Scene, frame: Frame, station: str, targets: Sequence[TargetState]
+) -> dict[str, DrawnNoise]:
+    """The noise at one station in a frame by band, before it is known where the targets will be.
+
+    It is that of `receive` as long as there are as many targets.
+    """
+    posed = scene.posed(frame.poses)
+    drawn = {}
+    for band in frame.bands:
+        view = posed.on(band)
+        if station in [site.name for site in view.receivers]:
+            site = view.receiver(station)
+            _, generator = paths_to(view, frame.number, site, targets, frame.time_s)
+            drawn[band] = draw_noise(view, frame.on(band).grid, site, generator)
+    return drawn
 
 
 def receive_all(
@@ -132,18 +201,18 @@ def make_encoders(scheme: Scheme) -> dict[str, Encoder]:
     return {station.name: scheme.at(station.name) for station in scheme.scene.receiving_stations}
 
 
-def sum_rate(scene: Scene, frame: Signal) -> float:
-    """Sum spectral efficiency of all users in a frame [bit/s/Hz]: the communication half of ISAC.
+def sum_rate(scene: Scene, signal: Signal) -> float:
+    """Sum spectral efficiency of all users on one band, bit/s/Hz: the communication half of ISAC.
 
-    Reference symbols carry nothing to the users.
+    Reference symbols carry no payload.
     """
-    channels = downlink_channels(scene, frame.number)
-    rates = user_rates(channels, frame.precoders, scene.users.noise_power_w)
-    return frame.payload_share * float(rates.sum())
+    channels = downlink_channels(scene, signal.number)
+    rates = user_rates(channels, signal.precoders, scene.users.noise_power_w)
+    return signal.payload_share * float(rates.sum())
 
 
 def mean_sum_rate(scene: Scene, frame: Frame) -> float:
-    """Sum spectral efficiency of a frame, mean over the bands on the air [bit/s/Hz]."""
+    """Sum spectral efficiency of a frame, mean over the bands on the air, bit/s/Hz."""
     rates = [sum_rate(scene.on(band), signal) for band, signal in frame.signals.items()]
     return sum(rates) / len(rates)
 
@@ -155,60 +224,66 @@ def paths_to(
     targets: Sequence[TargetState],
     time_s: float | None = None,
 ) -> tuple[PathSet, np.random.Generator]:
-    """The paths of frame `number` to one receiver (CF eq. 6), and the generator of its noise.
+    """The paths of frame `number` to one receiver, and the generator of its noise.
 
-    Those of targets and drawn clutter, and of the static world where a link has an end that may
-    move; that of the other links is a matrix of its own (channel.world). With a path file they are
-    the moving ones of the file's frame, whatever the targets. Clocks have no part in them
-    (channel.clocks).
+    They are those of targets and drawn clutter, and on links with a moving end those of the static
+    world; on links at rest the static world is a channel matrix (channel.world). With a path file
+    they are the moving paths of the file's frame, whatever the targets. Clock offsets are applied
+    later (channel.clocks).
 
-    time_s: from the start of consecutive frames, of whose coherence block the reflections are;
-    None: an independent draw
+    time_s: from the start of consecutive frames, s, which gives the coherence block of the
+    reflections; None: an independent draw
+    Source: CF eq. (6).
     """
     generator = frame_generator(scene.seed, number, draw_key(scene, f"channel/{receiver.name}"))
     if scene.propagation.paths is not None:
         return moving_paths(scene, number, receiver), generator
 
-    # Drawn clutter stands still as long as reflections are constant.
+    # Clutter: drawn anew in every frame or coherence block, as reflections are.
     block = coherence_block(scene, time_s)
     clutter_number = number if block is None else block
-    clutter = clutter_positions(scene, frame_generator(scene.seed, clutter_number, "clutter"))
-    paths = draw_paths(scene, receiver, targets, clutter, generator, block)
+    clutter_generator = frame_generator(scene.seed, clutter_number, "clutter")
+    clutter_m = clutter_positions(scene, clutter_generator)
+    paths = draw_paths(scene, receiver, targets, clutter_m, generator, block)
 
-    # The static world, as a moving station sees it.
+    # Static world over links with a moving end.
     static = moving_static_paths(scene, receiver)
     if static is not None:
-        num_before = len(targets) + len(clutter)
-        paths = joined_paths([paths, replace(static, scatterer=num_before + static.scatterer)])
+        num_before = len(targets) + len(clutter_m)
+        paths = joined_rows([paths, replace(static, scatterer=num_before + static.scatterer)])
     return paths, generator
 
 
-def hear(
+def receive_echo(
     scene: Scene,
-    frame: Signal,
+    signal: Signal,
     receiver: str,
     targets: Sequence[TargetState],
     time_s: float | None = None,
+    noise: DrawnNoise | None = None,
 ) -> np.ndarray:
-    """The echo at one receiver of a view of the scene (CF eq. 6).
+    """The echo at one receiver of a view of the scene.
 
-    time_s: from the start of consecutive frames; None: an independent draw, with clocks as they are
-    at the start
+    receiver: name of the station
+    time_s: from the start of consecutive frames, s; None: an independent draw, with clocks as they
+    are at the start
+    noise: drawn before (noise_ahead); None: none was
     Returns [num_rx_ant, num_subcarriers, num_symbols], complex64, sqrt(W).
+    Source: CF eq. (6).
     """
     site = scene.receiver(receiver)
-    paths, generator = paths_to(scene, frame.number, site, targets, time_s)
-    offsets = link_offsets(scene, site, time_s or 0.0)
+    paths, generator = paths_to(scene, signal.number, site, targets, time_s)
     static = static_channel(scene, site)
-    return apply_paths(scene, frame, site, paths, generator, static, offsets)
+    offsets = link_offsets(scene, site, time_s or 0.0)
+    return apply_paths(scene, signal, site, paths, generator, static, offsets, noise)
 
 
 def static_channel(scene: Scene, receiver: Site) -> np.ndarray | None:
-    """Channel matrix of all paths at rest to one receiver: of the path file or the world, if any.
+    """Channel matrix of all paths at rest to one receiver, of the path file or the static world.
 
-    Links with an end that may move are not in it: their paths are in paths_to.
+    Links with a moving end are not in it: their paths are in paths_to.
 
-    Returns [num_rx_ant, num_subcarriers, num_tx_ant], complex64.
+    Returns [num_rx_ant, num_subcarriers, num_tx_ant], complex64; None without such paths.
     """
     if scene.propagation.paths is not None:
         return traced_matrix(scene, receiver)
@@ -218,7 +293,8 @@ def static_channel(scene: Scene, receiver: Site) -> np.ndarray | None:
 def frame_count(scene: Scene, wanted: int | None) -> int:
     """Number of frames to run: as many as wanted, but no more than the scene's path file has.
 
-    wanted: None for all frames of the file
+    wanted: None: all frames of the file
+    Raises ValueError: no number is wanted of a scene without end.
     """
     if scene.num_frames is None:
         if wanted is None:
@@ -230,27 +306,46 @@ def frame_count(scene: Scene, wanted: int | None) -> int:
 def run(
     scene: Scene, num_frames: int | None = None, scheme_name: str | None = None
 ) -> Iterator[Snapshot]:
-    """Run the scene for num_frames at its update rate and yield every frame's snapshot.
+    """Run the scene frame by frame at its update rate: an iterator over a snapshot of each.
 
-    A scene with a path file ends with it.
+    num_frames: None: all frames of the scene's path file
+    scheme_name: None: the scene's scheme
     """
-    scheme = make_scheme(scheme_name or scene.sensing.scheme, scene)
-    scene = scheme.scene
-    encoders = make_encoders(scheme)
-    decoder = scheme.center()
+    return run_scheme(make_scheme(scheme_name or scene.sensing.scheme, scene), num_frames)
+
+
+def run_scheme(scheme: Scheme, num_frames: int | None = None) -> Iterator[Snapshot]:
+    """Run the scene of a scheme frame by frame, with new ends and a new tracker.
+
+    Returns an iterator over a snapshot of each frame.
+    Raises ValueError at once: the scene has no end and num_frames is None, or its motion filter
+    cannot be made.
+    """
     # Loads slowly, and most nodes have no tracker.
     from cooperative_isac.tracking.tracker import Tracker
 
-    tracker = Tracker(scene.tracking, scene.dimension)
-    for number in range(frame_count(scene, num_frames)):
+    tracker = Tracker(scheme.scene.tracking, scheme.scene.dimension)
+    return _snapshots(scheme, tracker, frame_count(scheme.scene, num_frames))
+
+
+def _snapshots(scheme: Scheme, tracker: Tracker, num_frames: int) -> Iterator[Snapshot]:
+    """Snapshots of the first num_frames frames."""
+    scene = scheme.scene
+    encoders = make_encoders(scheme)
+    decoder = scheme.center()
+    for number in range(num_frames):
+        # Targets and transmitted signals.
         time_s = number / scene.update_rate_hz
         targets = scene_targets(scene, time_s)
         frame = make_frame(scene, number, time_s)
+
+        # Echoes and packets of each station.
         packets = {
             station: encoders[station].encode(echoes, frame)
             for station, echoes in receive_all(scene, frame, targets).items()
         }
+
+        # Fusion and tracking.
         detections = decoder.decode(packets, frame)
-        yield Snapshot(
-            number, time_s, targets, packets, detections, tracker.update(time_s, detections)
-        )
+        tracks = tracker.update(time_s, detections)
+        yield Snapshot(number, time_s, targets, packets, detections, tracks)

@@ -1,4 +1,4 @@
-"""What all nodes share: the scene, parameters, health, clock, and how they start and end."""
+"""Base of all nodes: scene, parameters, diagnostics, clock, and the life of the process."""
 
 from __future__ import annotations
 
@@ -15,34 +15,42 @@ from rclpy.clock import ROSClock
 from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
 from rclpy.signals import SignalHandlerOptions
 
+from cooperative_isac.pipeline import make_frame
 from cooperative_isac.scene.model import Scene
 from cooperative_isac.scene.station import Pose
 from cooperative_isac.schemes.registry import scheme_scene
 from cooperative_isac.waveform.frame import Frame
-from cooperative_isac_ros import conversions, qos
-from cooperative_isac_ros.announced import announced_frame
+from cooperative_isac_ros import qos
 from cooperative_isac_ros.guard import GuardedNode, code_place, described
 from cooperative_isac_ros.health import Health
-from cooperative_isac_ros.held_scenes import node_scene
-from cooperative_isac_ros.interrupts import StopRequest, stop_request
+from cooperative_isac_ros.messages import conversions
+from cooperative_isac_ros.messages.announced import announced_frame
+from cooperative_isac_ros.messages.records import Announcement, FrameStamp, Timing
 from cooperative_isac_ros.parameters import SCENE, SCHEME, Parameter, Settings
-from cooperative_isac_ros.records import Announcement, FrameStamp, Timing
+from cooperative_isac_ros.processes.held_scenes import node_scene
+from cooperative_isac_ros.processes.interrupts import StopRequest, stop_request
+from cooperative_isac_ros.processes.kernel import interrupt_no_other
+from cooperative_isac_ros.processes.startup import start_ros
 from cooperative_isac_ros.start import USAGE_ERROR
-from cooperative_isac_ros.startup import start_ros
 
-WORKER_NICE, ONLOOKER_NICE = 3, 10
-# After a signal, s: a node that is still being made has nothing to save, one that is closed
-# neither.
+# Niceness of the processes that encode: the fusion center and the tracker, for which all frames
+# wait, have 0.
+WORKER_NICE = 3
+# Niceness of the processes that only observe: evaluator, markers, the live line of `isac run`.
+OBSERVER_NICE = 10
+# Time after SIGINT or SIGTERM in which a process must end by itself, s: while its node is
+# constructed, when there is nothing to save yet, ...
 START_S = 1.5
+# ... and after its node was closed, when everything is saved.
 LEAVE_S = 2.0
 
 
 class SceneNode(GuardedNode):
-    """A node of one scene; the scene's topics lie above the `namespace_depth` namespaces of its
-    own.
+    """Node of one scene.
 
-    One that takes the parameter SCHEME has the sites that the scheme works with. An exception of a
-    callback is counted as `callbacks_failed`; the node goes on.
+    The topics of the scene are `namespace_depth` levels above the node's own namespace. A node with
+    the parameter SCHEME has the sites that its scheme uses. An exception of a callback is counted
+    as `callbacks_failed`, and the node keeps running.
     """
 
     def __init__(
@@ -50,31 +58,40 @@ class SceneNode(GuardedNode):
     ):
         super().__init__(name, enable_logger_service=True, **options)
         self._traced: set[str] = set()
+
+        # parameters, scene and scheme
         self.settings = Settings(self, (SCENE, *parameters))
         self.scene: Scene = node_scene(self.settings["scene"])
         self.scheme_name = self.scene.sensing.scheme
         if SCHEME in parameters:
             self.scheme_name = self.settings["scheme"] or self.scheme_name
             self.scene = scheme_scene(self.scheme_name, self.scene)
-        self.health = Health(self, lambda: self._clock_missing() or self.waiting_for())
+
+        # diagnostics
+        self.health = Health(self, lambda: self._missing_clock() or self.waiting_for())
+
+        # topics of the scene
         parts = self.get_namespace().strip("/").split("/")
         self._root = "/".join(["", *filter(None, parts[: len(parts) - namespace_depth])])
-        self._timings = 0
+        self._num_timings = 0
+        # The frame that is expected next, by its seed.
+        self._prepared: dict[int, Frame] = {}
         self._timing_publisher = self.create_publisher(
             StageTiming, self.shared("timing"), qos.COUNTED
         )
 
     def shared(self, topic: str) -> str:
-        """Name of a topic of the whole scene."""
+        """Full name of a topic of the scene."""
         return f"{self._root}/{topic}"
 
     def waiting_for(self) -> str:
-        """What the node still needs before it can do its work; empty when it is ready."""
+        """Description of what the node still waits for; empty when it is ready."""
         return ""
 
     def callback_failed(self, place: str, error: Exception) -> None:
-        """Count an exception of a callback or a stage; its traceback goes to the debug log once for
-        each place.
+        """Count an exception of a callback or stage.
+
+        The traceback is logged at debug level, once per place in the code.
         """
         self.health.fault("callbacks_failed", f"{place}: {described(error)}")
         where = code_place(error)
@@ -82,28 +99,29 @@ class SceneNode(GuardedNode):
             self._traced.add(where)
             self.get_logger().debug("".join(traceback.format_exception(error)))
 
-    def _clock_missing(self) -> str:
-        """That simulation time has not begun; empty when it has, or is not asked for."""
+    def _missing_clock(self) -> str:
+        """Description of the missing simulation time; empty where it runs, or is not used."""
         clock = self.get_clock()
-        if not isinstance(clock, ROSClock) or not clock.ros_time_is_active or self.now_ns:
+        uses_sim_time = isinstance(clock, ROSClock) and clock.ros_time_is_active
+        if not uses_sim_time or self.now_ns:
             return ""
-        offered = self.count_publishers("/clock")
-        return (
-            "the first time on /clock"
-            if offered
-            else "/clock: use_sim_time is set and nobody publishes it"
-        )
+        if self.count_publishers("/clock"):
+            return "the first time on /clock"
+        return "/clock: use_sim_time is set, but it has no publisher"
 
     def close(self) -> None:
-        """Called once at the end, before the node is destroyed."""
+        """Save results; called once, before the node is destroyed."""
 
     @property
     def now_ns(self) -> int:
-        """ROS time [ns]."""
+        """ROS time, ns."""
         return self.get_clock().now().nanoseconds
 
     def scene_of(self, announcement: Announcement) -> Scene:
-        """The scene with the frame's seed; ValueError when the frame is of another scene."""
+        """Scene with the seed of an announced frame.
+
+        Raises ValueError where the frame is of another scene.
+        """
         if announcement.scene_fingerprint != self.scene.fingerprint:
             raise ValueError(
                 f"frame {announcement.frame.number} is of scene '{announcement.scene}' "
@@ -115,36 +133,67 @@ class SceneNode(GuardedNode):
         return replace(self.scene, seed=announcement.seed)
 
     def frame_of(self, announcement: Announcement, reported: Mapping[str, Pose]) -> Frame:
-        """What is transmitted in a frame, and where moving stations are.
+        """Signals of an announced frame, and the poses of moving stations.
 
-        reported: poses of the stations that follow odometry or /tf
-        ValueError: the announcement does not fit the scene or itself
+        reported: poses of the stations that follow odometry or /tf, by station
+
+        Raises ValueError where the announcement contradicts the scene or itself.
         """
-        return announced_frame(self.scene_of(announcement), announcement, reported)
+        scene = self.scene_of(announcement)
+        prepared = self._prepared.get(announcement.seed)
+        return announced_frame(scene, announcement, reported, prepared)
 
-    def say_timing(self, frame: FrameStamp, stage: str, began_s: float) -> None:
-        """Publish what a stage took since time.perf_counter() was began_s, and how old the frame
-        is.
+    def prepare_frame(self, announcement: Announcement) -> Frame | None:
+        """Draw the signals of the frame after an announced one, which frame_of then uses.
+
+        Returns the frame, or None where its signals come with its announcement or the path file of
+        the scene has no further frame.
+        """
+        scene = self.scene_of(announcement)
+        number = announcement.frame.number + 1
+        if announcement.payload or (scene.num_frames is not None and number >= scene.num_frames):
+            return None
+        frame = make_frame(scene, number, number / scene.update_rate_hz)
+        for band in frame.bands:
+            frame.on(band)
+        self._prepared = {announcement.seed: frame}
+        return frame
+
+    def publish_timing(self, frame: FrameStamp, stage: str, began_s: float) -> None:
+        """Publish the duration of a stage and the age of its frame.
+
+        began_s: time.perf_counter() at the start of the stage, s
         """
         duration_ms = (time.perf_counter() - began_s) * 1e3
         latency_ms = max((self.now_ns - frame.stamp_ns) * 1e-6, 0.0)
         record = Timing(
-            frame, self._timings, stage, self.get_fully_qualified_name(), duration_ms, latency_ms
+            frame=frame,
+            sequence=self._num_timings,
+            stage=stage,
+            node=self.get_fully_qualified_name(),
+            duration_ms=duration_ms,
+            latency_ms=latency_ms,
         )
         self._timing_publisher.publish(conversions.timing_message(record))
-        self._timings += 1
+        self._num_timings += 1
         self.health.figures[f"{stage}_ms"] = f"{duration_ms:.1f}"
         self.health.figures["latency_ms"] = f"{latency_ms:.1f}"
 
 
 def run_node(make: Callable[[], SceneNode], args: list[str] | None = None, nice: int = 0) -> int:
-    """Spin a node until SIGINT or SIGTERM asks it to end; the exit code.
+    """Spin a node until SIGINT or SIGTERM.
 
-    A wrong argument, scene or parameter is one line.
-    nice: how far the process stands back: who waits for others goes first, who only looks on goes
-    last.
+    An invalid argument, scene or parameter is reported in one line.
+
+    make: constructs the node
+    args: command line; None: that of the process
+    nice: niceness of the process
+
+    Returns the exit code.
     """
     os.nice(nice)
+    if nice >= OBSERVER_NICE:
+        interrupt_no_other()
     with stop_request() as stop:
         stop.allow(START_S)
         try:
@@ -152,42 +201,44 @@ def run_node(make: Callable[[], SceneNode], args: list[str] | None = None, nice:
         except Exception as error:
             print(f"error: {one_line(error)}", file=sys.stderr)
             return USAGE_ERROR
-        return _spin_to_the_end(make, stop)
+        return _spin_until_stopped(make, stop)
 
 
 def one_line(error: Exception) -> str:
-    """Text of an error without the lines in which rcl repeats where it came from."""
+    """Text of an error of rcl, without the lines that repeat its place in the C code."""
     return str(error).partition(", at ")[0].partition("\n")[0]
 
 
-def _spin_to_the_end(make: Callable[[], SceneNode], stop: StopRequest) -> int:
+def _spin_until_stopped(make: Callable[[], SceneNode], stop: StopRequest) -> int:
+    """Construct and spin a node, and close it in any case. Returns the exit code."""
     executor = SingleThreadedExecutor()
     node = None
     try:
         node = make()
         executor.add_node(node)
 
-        # From here on there is work to save.
+        # From here on there are results to save, which take their time.
         stop.allow(None)
-        # A task, since spin_once waits on after a wake-up that brings no work.
-        stop.wakes(lambda: executor.create_task(lambda: None))
+
+        # A task ends spin_once; a mere wake-up would not, since it brings no work.
+        stop.on_request(lambda: executor.create_task(lambda: None))
         while rclpy.ok() and not stop.requested:
             executor.spin_once()
     except (KeyboardInterrupt, ExternalShutdownException):
         return 0
     except Exception as error:
         if not rclpy.ok():
-            return 0  # told to end in the middle of a callback, which could not publish any more
+            return 0  # shut down in the middle of a callback, which could not publish any more
         if node is not None or not isinstance(error, ValueError):
             raise
         print(f"error: {error}", file=sys.stderr)
         return USAGE_ERROR
     finally:
-        stop.wakes(None)
+        stop.on_request(None)
         if node is not None:
             node.close()
 
-        # All is saved: what remains must not hold the process.
+        # Everything is saved: the rest must not keep the process alive.
         stop.allow(LEAVE_S)
         if node is not None:
             node.destroy_node()

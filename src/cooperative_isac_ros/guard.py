@@ -1,4 +1,4 @@
-"""Callbacks that cannot end their node: an exception is counted and named, and the node goes on."""
+"""Guarded callbacks: an exception is counted and reported, and its node keeps running."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ from rclpy.node import Node
 from rclpy.subscription import Subscription
 from rclpy.timer import Timer
 
-# Where a fault is looked for: the innermost line of the product, not of a library that it calls.
+# Packages of this project: a fault is located at their innermost line, not at that of a library.
 PACKAGES = ("cooperative_isac", "cooperative_isac_ros")
 
 
 class GuardedNode(Node):
-    """A node whose subscriptions and timers outlive exceptions of their callbacks.
+    """Node whose subscriptions and timers survive exceptions of their callbacks.
 
-    What ends a process passes: KeyboardInterrupt, SystemExit and ExternalShutdownException. When
-    the context is shut down in the middle of a callback, that callback ends quietly.
+    KeyboardInterrupt, SystemExit and ExternalShutdownException still end the process. An exception
+    of a callback during which the context was shut down is ignored.
     """
 
     def create_subscription(
@@ -36,9 +36,9 @@ class GuardedNode(Node):
         return super().create_timer(timer_period_sec, guarded, *args, **options)
 
     def guarded(self, callback: Callable, place: str) -> Callable:
-        """The callback, with its exceptions given to `callback_failed`.
+        """Wrap a callback: its exceptions are passed to `callback_failed`.
 
-        place: topic or stage that the callback belongs to
+        place: topic or stage of the callback, which the report of an exception names
         """
 
         @functools.wraps(callback)
@@ -55,27 +55,31 @@ class GuardedNode(Node):
         return call
 
     def callback_failed(self, place: str, error: Exception) -> None:
-        """An exception left a callback or a stage; place: its topic or name."""
+        """Report an exception of a callback.
+
+        place: its topic or stage
+        """
         raise NotImplementedError
 
 
 def described(error: Exception) -> str:
-    """Type, text and place in the code of an exception, in one line."""
+    """One line with the type, the text and the place in the code of an exception."""
     text = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
     return f"{text} ({code_place(error)})"
 
 
 def code_place(error: Exception) -> str:
-    """Innermost line of the product that an exception came through: `file.py:line in function`."""
+    """Innermost line of this project in a traceback, as `file.py:line in function`."""
     frames = traceback.extract_tb(error.__traceback__)
-    own = [frame for frame in frames if _is_own(frame.filename)]
     if not frames:
         return "place unknown"
-    frame = (own or frames)[-1]
+    own_frames = [frame for frame in frames if _is_own(frame.filename)]
+    frame = (own_frames or frames)[-1]
     return f"{Path(frame.filename).name}:{frame.lineno} in {frame.name}"
 
 
 def _is_own(filename: str) -> bool:
+    """Return whether a file is of this project, other than this one."""
     path = Path(filename)
     is_guard = path.name == Path(__file__).name
     return not is_guard and any(package in path.parts for package in PACKAGES)

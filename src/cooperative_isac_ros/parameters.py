@@ -1,4 +1,4 @@
-"""Parameters of the nodes: declared with description and range, refused with a reason."""
+"""Parameters of the nodes: their description, range and validation."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ from rcl_interfaces.msg import (
 from rclpy.exceptions import InvalidParameterTypeException, InvalidParameterValueException
 from rclpy.node import Node
 
+# Names of the types in an error message.
 KINDS = {
     bool: "a bool",
     int: "an integer",
@@ -28,13 +29,17 @@ KINDS = {
 
 
 class ParameterError(ValueError):
-    """A node was started with a parameter that it cannot take."""
+    """A node was started with an invalid parameter."""
 
 
 @dataclass(frozen=True)
 class Parameter:
-    """One parameter of a node. low, high: closed range; choices: allowed words; live: may change
-    any time.
+    """One parameter of a node.
+
+    low, high: closed range of a number
+    choices: allowed words; empty: any
+    live: it may be changed while the node runs
+    check: returns what is wrong with a value, or None
     """
 
     name: str
@@ -47,7 +52,7 @@ class Parameter:
     check: Callable[[object], str | None] | None = None
 
     def fault(self, value) -> str | None:
-        """What is wrong with a value, or None."""
+        """Description of what is wrong with a value; None where it is valid."""
         if isinstance(value, float) and not math.isfinite(value):
             return f"parameter '{self.name}' is {value}; it must be finite"
         if self.low is not None and self.high is not None and not self.low <= value <= self.high:
@@ -57,13 +62,15 @@ class Parameter:
         return self.check(value) if self.check is not None else None
 
     def descriptor(self) -> ParameterDescriptor:
-        """How the parameter shows in `ros2 param describe`."""
+        """Descriptor for `ros2 param describe`."""
         descriptor = ParameterDescriptor(
             name=self.name,
             description=self.description,
             read_only=not self.live,
             additional_constraints=_words(self.choices),
         )
+
+        # range
         if self.low is None or self.high is None:
             return descriptor
         if isinstance(self.default, float):
@@ -77,53 +84,58 @@ class Parameter:
         return descriptor
 
 
-SCENE = Parameter("scene", "campus", "scene file, or the name of a shipped scene")
+SCENE = Parameter(
+    "scene",
+    "campus",
+    "scene file, or the name of a shipped scene; all nodes of a run need the same",
+)
 SCHEME = Parameter(
     "scheme",
     "",
-    "how echoes become features and features detections, and which sites take part; "
-    "empty: the scene's",
+    "sensing scheme, by which access points encode echoes and the fusion center decodes features; "
+    "all nodes that have it need the same; empty: the scene's",
 )
 
 
 ODOMETRY_WAIT = Parameter(
     "odometry_wait_s",
     0.06,
-    "how long a frame waits for odometry at or after its stamp [s]",
+    "longest wait of a frame for odometry, of targets and stations, at or after its stamp [s]",
     0.001,
     1.0,
 )
 
 
 def rate_parameter(description: str) -> Parameter:
-    """A rate that overrides the scene's when it is not 0."""
+    """Parameter `rate_hz`, which overrides the scene's update rate where it is not 0."""
     return Parameter("rate_hz", 0.0, f"{description} [Hz]; 0: the scene's update rate", 0.0, 100.0)
 
 
 class Settings:
-    """The current parameter values of a node by name."""
+    """Current parameter values of a node, by name."""
 
     def __init__(self, node: Node, parameters: Sequence[Parameter]):
         self._known = {parameter.name: parameter for parameter in parameters}
         self._values = {parameter.name: _declare(node, parameter) for parameter in parameters}
-        node.add_on_set_parameters_callback(self._judge)
+        node.add_on_set_parameters_callback(self._on_set)
 
     def __getitem__(self, name: str) -> Any:
         return self._values[name]
 
     def path(self, name: str) -> Path | None:
-        """The path in a parameter, `~` and `~user` expanded where they are; None where it is
-        empty.
-        """
+        """Path in a parameter, with `~` and `~user` expanded; None where it is empty."""
         text = self._values[name]
         return Path(os.path.expanduser(text)) if text else None
 
-    def _judge(self, changes) -> SetParametersResult:
+    def _on_set(self, changes) -> SetParametersResult:
+        """Accept or refuse changed parameters, all together."""
         for change in changes:
             known = self._known.get(change.name)
             fault = known.fault(change.value) if known is not None else None
             if fault is not None:
                 return SetParametersResult(successful=False, reason=fault)
+
+        # all are valid
         self._values.update(
             {change.name: change.value for change in changes if change.name in self._known}
         )
@@ -131,7 +143,10 @@ class Settings:
 
 
 def _declare(node: Node, parameter: Parameter):
+    """Declare a parameter. Returns its value; raises ParameterError where it is invalid."""
     default = parameter.default
+
+    # type and range, checked by rclpy
     try:
         value = node.declare_parameter(parameter.name, default, parameter.descriptor()).value
     except InvalidParameterTypeException:
@@ -143,6 +158,8 @@ def _declare(node: Node, parameter: Parameter):
             f"parameter '{parameter.name}' is refused: {error}; allowed: "
             f"{parameter.low} to {parameter.high}"
         ) from None
+
+    # choices and checks of this project
     fault = parameter.fault(value)
     if fault is not None:
         raise ParameterError(fault)

@@ -1,8 +1,8 @@
-"""Entry point of every node: takes the signals, then imports the node and runs it.
+"""Entry point of all nodes: blocks the signals, then imports the node and runs it.
 
     python -m cooperative_isac_ros.start tracker --ros-args -p scene:=campus
 
-The executables of a colcon workspace, each of a node's name, come here too.
+The executables of a colcon workspace, which have the nodes' names, are this entry point, too.
 """
 
 from __future__ import annotations
@@ -11,17 +11,18 @@ import sys
 from importlib import import_module
 from pathlib import Path
 
-from cooperative_isac_ros.interrupts import take_signals
+from cooperative_isac_ros.processes.interrupts import take_signals
 
+# Exit code of a command line, scene or parameter that cannot be used.
 USAGE_ERROR = 2
 
 
 def main() -> int:
-    """Run the node that the command line names; the exit code."""
-    # What a node imports takes a second, and there is nothing to save yet.
+    """Run the node that the command line names. Returns the exit code."""
+    # Imports take a second, and there is nothing to save yet: a signal ends the process at once.
     take_signals(allowed_s=0.0)
 
-    # The name of the executable, or the first argument.
+    # name of the executable, or first argument
     name = Path(sys.argv[0]).stem
     if name == Path(__file__).stem:
         name = sys.argv.pop(1) if len(sys.argv) > 1 else ""
@@ -32,7 +33,7 @@ def main() -> int:
 
 
 def node_names() -> list[str]:
-    """Names of all nodes, which are those of their files."""
+    """Names of all nodes, from the names of their files."""
     files = (Path(__file__).parent / "nodes").glob("*.py")
     return sorted(file.stem for file in files if file.stem != "__init__")
 

@@ -1,6 +1,4 @@
-"""`isac bag` and `isac run --bag` with real processes: replayed to the byte, killed while
-recording.
-"""
+"""`isac bag` and `isac run --bag` with real processes: identical replays, kills while recording."""
 
 import os
 import re
@@ -22,7 +20,7 @@ from std_msgs.msg import Int64
 from cooperative_isac_ros.bag.metadata import Topic
 from cooperative_isac_ros.bag.reader import BagReader
 from cooperative_isac_ros.bag.writer import BagWriter
-from cooperative_isac_ros.cdr import serialized
+from cooperative_isac_ros.messages.cdr import serialized
 
 TINY = Path(__file__).resolve().parents[1] / "scenes" / "tiny.yaml"
 PERIOD_S = 0.01
@@ -97,7 +95,7 @@ def test_a_run_is_replayed_to_the_byte_twice(tmp_path):
 
 
 def silent_sites_are_replayed_too(bag, folder):
-    """Packets of rx1 came late, and at the end not at all: what a replay gives, another gives."""
+    """Packets of rx1 are late, and missing at the end: two replays lead to the same results."""
     late, again, mixed = (folder / name for name in ("late", "again", "mixed"))
     write(late, [changed(message) for message in BagReader(bag).messages() if kept(message)])
     code, output = isac("bag", "replay", late, "--scene", TINY, "--out", again)

@@ -1,10 +1,8 @@
-"""docs/own_scheme.md: its code, installed as it says, works as a scheme: in an evaluation and in
-the ROS graph.
-"""
+"""The scheme of examples/brightest, installed as described, in an evaluation and in ROS."""
 
 import json
 import os
-import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -12,23 +10,14 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
+EXAMPLE = ROOT / "examples" / "brightest"
 TINY = ROOT / "tests" / "scenes" / "tiny.yaml"
 
 
-def blocks(language):
-    """The document's code blocks of a language."""
-    text = (ROOT / "docs" / "own_scheme.md").read_text(encoding="utf-8")
-    return re.findall(rf"```{language}\n(.*?)```", text, re.DOTALL)
-
-
 @pytest.mark.timeout(300)
-def test_the_documented_scheme_is_installed_and_finds_a_target(tmp_path):
+def test_the_scheme_of_the_examples_is_installed_and_finds_a_target(tmp_path):
     package, site = tmp_path / "brightest", tmp_path / "site"
-    package.mkdir()
-    (code,), (project,) = blocks("python"), blocks("toml")
-    assert len(code.split("class Brightest")[1].splitlines()) <= 40
-    (package / "brightest.py").write_text(code, encoding="utf-8")
-    (package / "pyproject.toml").write_text(project, encoding="utf-8")
+    shutil.copytree(EXAMPLE, package, ignore=shutil.ignore_patterns("__pycache__"))
     subprocess.run(
         [
             sys.executable,

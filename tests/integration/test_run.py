@@ -1,4 +1,4 @@
-"""`isac run` with real processes: a robot is tracked, Ctrl-C and crashes leave nothing behind."""
+"""`isac run` with real processes: a tracked robot, Ctrl-C and crashes that leave nothing behind."""
 
 import json
 import os
@@ -39,7 +39,7 @@ rclpy.spin(node)
 
 
 class Run:
-    """One `isac run` in a folder of its own, by which its processes are known."""
+    """One `isac run` in a folder of its own, by which its processes are found."""
 
     def __init__(self, folder, scene, *options):
         self.folder = folder
@@ -61,7 +61,7 @@ class Run:
         )
 
     def pids(self, node=""):
-        """Living processes of the run, itself aside."""
+        """Running processes of the run, without itself."""
         found = []
         for entry in Path("/proc").iterdir():
             try:
@@ -75,7 +75,7 @@ class Run:
         return found
 
     def wait_for_frames(self):
-        """Until the first frames are decoded."""
+        """Wait until the first frames are decoded."""
         log = self.folder / "logs" / "transmit_controller.log"
         deadline = time.monotonic() + 90
         while not (log.is_file() and "frames/s" in log.read_text()):
@@ -94,7 +94,7 @@ class Run:
 
 
 def wait_until(condition, scene):
-    """Until a condition holds while the run lives."""
+    """Wait until a condition holds; fail where the run ends before."""
     deadline = time.monotonic() + 90
     while not condition():
         assert time.monotonic() < deadline and scene.process.poll() is None, scene.finish()
@@ -188,7 +188,7 @@ def test_without_respawn_a_node_that_dies_ends_the_run_and_is_named(run):
 
 
 @pytest.mark.timeout(240)
-def test_nodes_that_die_are_started_again_and_the_run_goes_on(run):
+def test_killed_nodes_are_restarted_and_the_run_continues(run):
     scene = run(TINY, "--rate", "2", "--no-markers")
     scene.wait_for_frames()
     record = scene.folder / "checkpoint"

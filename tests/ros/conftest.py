@@ -1,6 +1,4 @@
-"""A bench for nodes in this process: one context, one executor, a namespace of its own for each
-test.
-"""
+"""Bench for nodes in this process, with a context, an executor and a namespace per test."""
 
 import itertools
 import struct
@@ -17,15 +15,16 @@ from rclpy.parameter import Parameter
 from cooperative_isac.fusion.detection import Detection
 from cooperative_isac.scene.file.config import load_scene
 from cooperative_isac.schemes.contract import Decoder, Encoder, PacketError, Scheme
-from cooperative_isac_ros import conversions, qos
-from cooperative_isac_ros.records import Announcement, FrameStamp, Packet
+from cooperative_isac_ros import qos
+from cooperative_isac_ros.messages import conversions
+from cooperative_isac_ros.messages.records import Announcement, FrameStamp, Packet
 
 TINY = Path(__file__).resolve().parents[1] / "scenes" / "tiny.yaml"
 NUMBERS = itertools.count()
 
 
 class Bench:
-    """Nodes under test, and a plain node beside them that talks and listens."""
+    """Nodes under test, and a helper node with publishers and subscriptions."""
 
     def __init__(self):
         self.namespace = f"/bench{next(NUMBERS)}"
@@ -43,7 +42,7 @@ class Bench:
         return node
 
     def start(self, node_class, below="", **parameters):
-        """A node of the product in the bench's namespace."""
+        """Start a node in the bench's namespace."""
         overrides = [
             Parameter(name, value=value)
             for name, value in {"scene": str(TINY), **parameters}.items()
@@ -57,26 +56,26 @@ class Bench:
         )
 
     def listen(self, message_type, topic, profile=qos.STREAM):
-        """A list that grows with every message of a topic."""
-        heard = []
-        self.helper.create_subscription(message_type, topic, heard.append, profile)
-        return heard
+        """Subscribe to a topic. Returns a list to which its messages are appended."""
+        received = []
+        self.helper.create_subscription(message_type, topic, received.append, profile)
+        return received
 
     def publisher(self, message_type, topic, readers=1, profile=qos.STREAM):
-        """A publisher that has found its readers."""
+        """Publisher with a number of subscriptions."""
         publisher = self.helper.create_publisher(message_type, topic, profile)
         self.until(lambda: publisher.get_subscription_count() >= readers)
         return publisher
 
     def until(self, condition, timeout_s=20.0):
-        """Spin until a condition holds; fails when it does not in time."""
+        """Spin until a condition holds; fail where it does not in time."""
         deadline = time.monotonic() + timeout_s
         while not condition():
             assert time.monotonic() < deadline, "the nodes did not get there in time"
             self.executor.spin_once(timeout_sec=0.02)
 
     def spin(self, seconds):
-        """Let time pass."""
+        """Spin for a time in s."""
         deadline = time.monotonic() + seconds
         while time.monotonic() < deadline:
             self.executor.spin_once(timeout_sec=0.02)
@@ -89,7 +88,7 @@ class Bench:
 
 
 class CountingEncoder(Encoder):
-    """A packet is the frame's number, then its largest value on any band."""
+    """Encodes the frame's number and the largest magnitude on any band."""
 
     encoded = 0
 
@@ -100,7 +99,7 @@ class CountingEncoder(Encoder):
 
 
 class CountingDecoder(Decoder):
-    """One detection: its place is the number of packets, and that of the frame."""
+    """Decodes one detection, whose position holds the numbers of packets and of the frame."""
 
     def decode(self, packets, frame):
         for receiver, data in packets.items():
@@ -115,7 +114,7 @@ class CountingDecoder(Decoder):
 
 
 class CountingScheme(Scheme):
-    """Encodes nothing but that a frame came."""
+    """Scheme that encodes only that a frame has arrived."""
 
     def at(self, station):
         return CountingEncoder()
@@ -129,7 +128,7 @@ class CountingScheme(Scheme):
 
 @pytest.fixture
 def bench(monkeypatch):
-    """A bench on which nodes find the scheme `counting`."""
+    """Bench whose nodes use the scheme `counting`."""
     for node in ("access_point", "fusion_center", "transmit_controller"):
         monkeypatch.setattr(
             f"cooperative_isac_ros.nodes.{node}.make_scheme",

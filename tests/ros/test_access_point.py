@@ -1,6 +1,4 @@
-"""The access point: simulated and real front ends, truth at the frame's stamp, frames it cannot
-take.
-"""
+"""Access point: simulated and topic front ends, truth at the frame's stamp, dropped frames."""
 
 import struct
 
@@ -11,17 +9,18 @@ from nav_msgs.msg import Odometry
 from rclpy.parameter import Parameter
 
 from cooperative_isac.fronthaul.downlink import pack_downlink
-from cooperative_isac.pipeline import hear, transmit
+from cooperative_isac.pipeline import receive_echo, transmit
 from cooperative_isac.scene.draw import scene_targets
-from cooperative_isac_ros import conversions, front_ends
+from cooperative_isac_ros.inputs import front_ends
+from cooperative_isac_ros.messages import conversions
+from cooperative_isac_ros.messages.records import EchoRecord, FrameStamp
 from cooperative_isac_ros.nodes.access_point import AccessPoint
-from cooperative_isac_ros.records import EchoRecord, FrameStamp
 
 SECOND = 10**9
 
 
 class Site:
-    """Access point rx1 with a frame publisher and ears."""
+    """Access point rx1 with a publisher of frames and subscriptions to its outputs."""
 
     def __init__(self, bench, **parameters):
         self.bench = bench
@@ -64,7 +63,7 @@ def test_the_echo_is_that_of_the_pipeline_at_the_frames_stamp(bench, announce, o
     site.frame.publish(announce(2))
     bench.until(lambda: site.packets and site.echoes and site.timings)
     signal = transmit(tiny, 2)
-    expected = hear(tiny, signal, "rx1", scene_targets(tiny, 2.0))
+    expected = receive_echo(tiny, signal, "rx1", scene_targets(tiny, 2.0))
     record = conversions.echo_record(site.echoes[0])
     assert np.allclose(record.echo, expected, atol=1e-4 * np.abs(expected).max())
     assert record.noise_power_w == tiny.propagation.noise_power_w
@@ -132,7 +131,7 @@ def test_a_payload_is_the_signal_and_a_broken_one_is_refused(bench, announce, ti
     assert "payload has 2 bytes" in site.fault("frames_refused")
 
 
-def test_echoes_can_be_asked_for_while_it_runs(bench, announce):
+def test_publishing_of_echoes_can_be_enabled_at_runtime(bench, announce):
     site = Site(bench)
     for number, wanted in enumerate((False, True)):
         site.node.set_parameters([Parameter("publish_echo", value=wanted)])
@@ -169,7 +168,7 @@ def radio(bench, tiny):
 
 
 @pytest.mark.parametrize("frame_first", [True, False])
-def test_a_radio_is_heard_whichever_comes_first(bench, announce, radio, frame_first):
+def test_an_echo_may_arrive_before_or_after_its_announcement(bench, announce, radio, frame_first):
     bench.until(lambda: radio.site.node.waiting_for() == "")
     first, second = (radio.site.frame.publish, announce(3)), (radio.say, 3)
     for say, what in (first, second) if frame_first else (second, first):
@@ -180,7 +179,7 @@ def test_a_radio_is_heard_whichever_comes_first(bench, announce, radio, frame_fi
     assert not radio.site.packets[0].simulated
 
 
-def test_echoes_are_scaled_to_the_noise_that_the_scheme_knows(bench, announce, radio):
+def test_echoes_are_scaled_to_the_noise_power_of_the_scene(bench, announce, radio):
     radio.site.frame.publish(announce(0))
     bench.spin(0.2)
     radio.say(0, noise_power_w=4 * radio.noise_power_w)
@@ -197,7 +196,9 @@ def test_echoes_are_scaled_to_the_noise_that_the_scheme_knows(bench, announce, r
         ({"value": np.nan}, "values that are not finite"),
     ],
 )
-def test_a_wrong_echo_is_refused_and_the_node_lives(bench, announce, radio, changes, reason):
+def test_an_invalid_echo_is_refused_and_the_node_keeps_running(
+    bench, announce, radio, changes, reason
+):
     radio.site.frame.publish(announce(0))
     bench.spin(0.2)
     radio.say(0, **changes)
@@ -206,14 +207,14 @@ def test_a_wrong_echo_is_refused_and_the_node_lives(bench, announce, radio, chan
     bench.until(lambda: radio.site.packets)
 
 
-def test_echoes_that_nobody_announced_are_counted(bench, radio):
+def test_unannounced_echoes_are_counted(bench, radio):
     radio.say(0)
     bench.spin(0.2)
     radio.say(1)
     assert "no announcement of frame 0" in radio.site.fault("echoes_unannounced")
 
 
-def test_every_kind_of_front_end_can_be_asked_what_it_waits_for(bench):
+def test_every_front_end_describes_what_it_waits_for(bench):
     for site, name in zip(("rx1", "rx2"), front_ends.FRONT_ENDS, strict=True):
         node = bench.start(AccessPoint, below=f"/{site}", front_end=name)
         bench.listen(FeaturePacket, f"{site}/features")

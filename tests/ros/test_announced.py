@@ -1,4 +1,4 @@
-"""What an announcement says is on the air: bands, time, poses of stations."""
+"""Bands, time and poses of an announced frame."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -10,13 +10,13 @@ from cooperative_isac.fronthaul.downlink import pack_frame
 from cooperative_isac.pipeline import make_frame
 from cooperative_isac.scene.file.config import load_scene
 from cooperative_isac.scene.station import Pose
-from cooperative_isac_ros.announced import (
+from cooperative_isac_ros.messages.announced import (
     announced_bands,
     announced_frame,
     announced_time_s,
     receiving_stations,
 )
-from cooperative_isac_ros.records import Announcement, FrameStamp
+from cooperative_isac_ros.messages.records import Announcement, FrameStamp
 
 
 @pytest.fixture(scope="module")
@@ -30,7 +30,7 @@ def announcement(scene, number, **changes):
     return replace(known, **changes)
 
 
-def test_bands_are_those_of_the_scene_where_nothing_is_said(scene):
+def test_bands_are_those_of_the_scene_where_none_is_announced(scene):
     assert announced_bands(scene, announcement(scene, 4)) == ("high", "low")
     assert announced_bands(scene, announcement(scene, 5)) == ("high",)
     assert announced_bands(scene, announcement(scene, 5, bands=("low", "high"))) == ("high", "low")
@@ -41,6 +41,16 @@ def test_bands_are_those_of_the_scene_where_nothing_is_said(scene):
 def test_a_scene_of_one_band_has_it_in_every_frame(tiny):
     assert announced_bands(tiny, announcement(tiny, 3)) == ("default",)
     assert receiving_stations(tiny, announcement(tiny, 3)) == {"rx1", "rx2"}
+
+
+def test_prepared_signals_are_used_for_their_frame_alone(scene):
+    prepared = make_frame(scene, 4)
+    frame = announced_frame(scene, announcement(scene, 4), {}, prepared)
+    assert frame.on("low") is prepared.on("low")
+    for other in (announcement(scene, 6), announcement(scene, 4, bands=("high",))):
+        frame = announced_frame(scene, other, {}, prepared)
+        assert frame.on("high") is not prepared.on("high")
+        assert frame.number == other.frame.number == frame.on("high").number
 
 
 def test_stations_receive_on_the_bands_on_the_air(scene):
@@ -63,7 +73,7 @@ def test_the_frame_is_that_of_the_pipeline(scene):
         assert np.array_equal(found.poses["car"].position_m, expected.poses["car"].position_m)
 
 
-def test_time_and_poses_are_those_that_are_said(scene):
+def test_time_and_poses_are_the_announced_ones(scene):
     said = announcement(scene, 5, time_s=9.0)
     assert announced_time_s(scene, said) == 9.0
     assert np.allclose(announced_frame(scene, said, {}).poses["car"].position_m, [37, 62, 0])

@@ -1,10 +1,10 @@
-"""Frames are skipped while a node cannot follow, and only then."""
+"""Back pressure: frames are skipped while a node cannot keep up, and only then."""
 
 import itertools
 
 import pytest
 
-from cooperative_isac_ros.back_pressure import CONGESTION_S, MAX_WORKERS, BackPressure
+from cooperative_isac_ros.timing.back_pressure import CONGESTION_S, MAX_WORKERS, BackPressure
 
 PERIOD_S = 0.2
 
@@ -71,7 +71,7 @@ def test_no_limit_skips_nothing():
     assert play(BackPressure(0, 1.0), 0.9, 4) == list(range(20))
 
 
-def test_a_dead_node_is_not_waited_for_until_it_reports_again():
+def test_a_node_that_stopped_is_not_waited_for_until_it_reports_again():
     pressure = BackPressure(2, 1.0)
     assert play(pressure, 0.05, 2, ("/rx1", "/rx2")) == list(range(10))
     numbers = play(pressure, 0.05, 4, ("/rx1",), start_s=2.0)

@@ -1,6 +1,4 @@
-"""Bags of scenes with bands, stations with schemes of their own, and stations that follow
-odometry.
-"""
+"""Bags of scenes with several bands, mixed schemes, and stations that follow odometry."""
 
 import io
 from pathlib import Path
@@ -15,15 +13,15 @@ from cooperative_isac.pipeline import make_frame, receive
 from cooperative_isac.scene.draw import scene_targets
 from cooperative_isac.scene.file.config import load_scene
 from cooperative_isac.scene.station import Pose
-from cooperative_isac_ros import conversions
 from cooperative_isac_ros.bag.echoes import check_bag
 from cooperative_isac_ros.bag.metadata import Topic
 from cooperative_isac_ros.bag.reader import BagReader
 from cooperative_isac_ros.bag.recording import read_recording, with_poses
 from cooperative_isac_ros.bag.replay import Replay
 from cooperative_isac_ros.bag.writer import BagWriter
-from cooperative_isac_ros.cdr import serialized
-from cooperative_isac_ros.records import (
+from cooperative_isac_ros.messages import conversions
+from cooperative_isac_ros.messages.cdr import serialized
+from cooperative_isac_ros.messages.records import (
     Announcement,
     DetectionList,
     EchoRecord,
@@ -37,7 +35,7 @@ OWN = "cooperative_isac_msgs/msg/"
 
 
 def followed(folder, scheme=""):
-    """The scene of two bands with its car in a robot, and the file."""
+    """The scene of two bands whose car follows odometry, and its file."""
     text = TWO.read_text()
     (motion,) = [line for line in text.splitlines() if "constant_velocity" in line]
     lines = f"    position_m: [10, 62, 0]\n    odometry: robot/odom{scheme}"
@@ -105,7 +103,7 @@ def recorded_run(folder, scene, schemes):
     return write_bag(folder, topics)
 
 
-def test_a_replay_gives_what_was_reported_up_to_the_first_after_each_stamp(bench, tmp_path):
+def test_a_replay_publishes_poses_up_to_the_first_after_each_stamp(bench, tmp_path):
     scene, _ = followed(tmp_path)
     bag = recorded_run(tmp_path / "bag", scene, dict.fromkeys(("west", "east", "car"), "local_ml"))
     reader = BagReader(bag)
@@ -113,11 +111,11 @@ def test_a_replay_gives_what_was_reported_up_to_the_first_after_each_stamp(bench
     assert [topic.name for topic in recording.pose_topics] == ["/north/robot/odom"]
     again = Replay(recording, scene, bench.helper, bench.executor)
     heard = []
-    bench.helper.create_subscription(Odometry, f"{again._space}robot/odom", heard.append, 10)
-    bench.until(lambda: again._player.num_listeners == 1)
+    bench.helper.create_subscription(Odometry, f"{again._namespace}robot/odom", heard.append, 10)
+    bench.until(lambda: again._player.num_subscriptions == 1)
     given = []
     for number in range(3):
-        again._feed_poses(stamp(number).stamp_ns)
+        again._publish_poses(stamp(number).stamp_ns)
         bench.spin(0.1)
         given.append(len(heard))
     # Frames are at 0, 0.1 and 0.2 s.
@@ -136,7 +134,7 @@ def test_the_scheme_of_a_replay_is_that_of_stations_without_one_of_their_own(ben
 
 @pytest.fixture(scope="module")
 def echoes(tmp_path_factory):
-    """Echoes of west on both bands in three frames, as a radio would say them."""
+    """Echoes of west on both bands in three frames, as a radio publishes them."""
     scene = load_scene(TWO)
     frames = []
     messages = []

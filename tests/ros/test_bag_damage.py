@@ -1,4 +1,4 @@
-"""Damaged bags: what is damaged is left out and reported, everything else is read."""
+"""Damaged bags: damaged records are left out and reported, all others are read."""
 
 import contextlib
 import tempfile
@@ -144,7 +144,7 @@ def test_any_damage_costs_the_chunks_that_it_touches_and_no_more(compression, ch
         except BagError:
             found = []
 
-    # No message is invented, none comes twice
+    # no message is invented, none is repeated
     assert not Counter(found) - Counter(original)
     if is_touched(chunks[0], touched) and any(end > chunks[-1][1] for _, end in touched):
         return  # both places with the names of the topics

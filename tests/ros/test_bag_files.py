@@ -1,4 +1,4 @@
-"""The files of a bag: what is written, what others read, what a killed recorder leaves."""
+"""Files of a bag: format, compatibility with other readers, and the state after a kill."""
 
 import os
 import shutil
@@ -18,7 +18,11 @@ from typer.testing import CliRunner
 from cooperative_isac_ros.bag.app import app
 from cooperative_isac_ros.bag.definitions import UnknownTypeError, message_class, message_definition
 from cooperative_isac_ros.bag.metadata import BagError, Topic
-from cooperative_isac_ros.bag.profiles import heard_profile, played_profile, profile_fields
+from cooperative_isac_ros.bag.profiles import (
+    profile_fields,
+    publisher_profile,
+    subscription_profile,
+)
 from cooperative_isac_ros.bag.reader import BagReader
 from cooperative_isac_ros.bag.writer import BagWriter
 
@@ -206,17 +210,19 @@ def test_unknown_types_are_named():
 
 
 def test_profiles_survive_a_bag():
-    assert played_profile([profile_fields(LATCHED)]).durability == DurabilityPolicy.TRANSIENT_LOCAL
+    assert (
+        publisher_profile([profile_fields(LATCHED)]).durability == DurabilityPolicy.TRANSIENT_LOCAL
+    )
     weak = QoSProfile(depth=3, reliability=ReliabilityPolicy.BEST_EFFORT)
-    assert played_profile([profile_fields(weak)]).reliability == ReliabilityPolicy.BEST_EFFORT
+    assert publisher_profile([profile_fields(weak)]).reliability == ReliabilityPolicy.BEST_EFFORT
     assert profile_fields(weak)["depth"] == 3
     old = {"history": 1, "depth": 4, "reliability": 2, "durability": 1}  # before version 9: numbers
-    assert played_profile([old]).reliability == ReliabilityPolicy.BEST_EFFORT
-    assert played_profile([old]).durability == DurabilityPolicy.TRANSIENT_LOCAL
-    assert played_profile([]).reliability == ReliabilityPolicy.RELIABLE
-    both = heard_profile([LATCHED, weak])
+    assert publisher_profile([old]).reliability == ReliabilityPolicy.BEST_EFFORT
+    assert publisher_profile([old]).durability == DurabilityPolicy.TRANSIENT_LOCAL
+    assert publisher_profile([]).reliability == ReliabilityPolicy.RELIABLE
+    both = subscription_profile([LATCHED, weak])
     assert (both.reliability, both.durability) == (
         ReliabilityPolicy.BEST_EFFORT,
         DurabilityPolicy.VOLATILE,
     )
-    assert heard_profile([LATCHED]).durability == DurabilityPolicy.TRANSIENT_LOCAL
+    assert subscription_profile([LATCHED]).durability == DurabilityPolicy.TRANSIENT_LOCAL

@@ -20,7 +20,7 @@ from cooperative_isac_ros.bag.app import app
 from cooperative_isac_ros.bag.metadata import BagError
 from cooperative_isac_ros.bag.passes import pass_remarks
 from cooperative_isac_ros.bag.player import Player, play_once
-from cooperative_isac_ros.bag.profiles import played_profile
+from cooperative_isac_ros.bag.profiles import publisher_profile
 from cooperative_isac_ros.bag.reader import BagReader
 from cooperative_isac_ros.bag.recording import frame_key
 
@@ -28,7 +28,7 @@ TEN = [data for _, data in words(10)]
 
 
 class Script:
-    """A player and its pace that keep what they are asked for."""
+    """Stand-in for player and pace that keeps its calls."""
 
     topics = ("/chat",)
 
@@ -48,7 +48,7 @@ class Script:
 
 
 def play(folder, offset_s=0.0):
-    """What is played of a bag, and how long is waited for it."""
+    """Played messages of a bag, and the time waited for them."""
     script = Script()
     reader = BagReader(folder)
     play_once(reader, script, script, reader.summary().passes, offset_s)
@@ -100,7 +100,7 @@ def test_another_compression_is_refused_with_its_remedy(tmp_path):
         (Channel("/chat", schema="std_msgs/msg/Int8"), "Int8 beside std_msgs/msg/String"),
     ],
 )
-def test_channels_that_cannot_be_read_are_left_out_and_the_rest_goes_on(tmp_path, channel, reason):
+def test_unreadable_channels_are_left_out_and_the_rest_is_read(tmp_path, channel, reason):
     write_mcap(tmp_path / "bag_0.mcap", words(10), channels=(Channel(), channel))
     summary = BagReader(tmp_path).summary()
     assert summary.num_messages == 10 and not summary.damage
@@ -116,8 +116,8 @@ def test_names_that_ros_refuses_are_left_out_when_played(bench, tmp_path):
 
 
 @pytest.mark.parametrize("depth", [None, "many", 2**63 - 1, 0, -1, True, 1.5, [3]])
-def test_any_depth_gives_a_queue_that_can_be_made(bench, depth):
-    profile = played_profile([{"history": "keep_last", "depth": depth}])
+def test_any_recorded_depth_leads_to_a_valid_queue(bench, depth):
+    profile = publisher_profile([{"history": "keep_last", "depth": depth}])
     assert 1 <= profile.depth <= 10_000
     bench.helper.create_publisher(String, "any_depth", profile)
 

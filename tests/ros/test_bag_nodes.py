@@ -1,4 +1,4 @@
-"""The recorder and the player on a bench: what is heard, kept, and said again."""
+"""Recorder, player and replay on a bench."""
 
 import threading
 import time
@@ -20,8 +20,8 @@ from cooperative_isac_ros.bag.reader import BagReader
 from cooperative_isac_ros.bag.recorder import Recorder
 from cooperative_isac_ros.bag.recording import read_recording
 from cooperative_isac_ros.bag.replay import Comparison
-from cooperative_isac_ros.interrupts import Stopped
 from cooperative_isac_ros.nodes.bag_recorder import BagRecorder
+from cooperative_isac_ros.processes.interrupts import Stopped
 
 TINY = Path(__file__).resolve().parents[1] / "scenes" / "tiny.yaml"
 LATCHED = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)
@@ -63,7 +63,7 @@ def test_a_topic_of_a_name_that_ros_refuses_is_not_recorded(bench, tmp_path, nam
     assert not (tmp_path / "bag").exists()
 
 
-def test_a_recorder_of_a_scene_is_ready_when_it_hears_the_results(bench, tmp_path, announce):
+def test_a_recorder_of_a_scene_is_ready_when_the_results_are_published(bench, tmp_path, announce):
     recorder = bench.start(BagRecorder, directory=str(tmp_path / "bag"))
     assert (
         f"{bench.namespace}/detections" in recorder.waiting_for()
@@ -131,7 +131,7 @@ def test_a_bag_is_played_at_its_pace_with_its_clock(bench, tmp_path):
     assert stamps[-1] <= summary.end_ns
 
 
-def test_playing_ends_when_it_is_asked_to_and_loses_no_call(bench, tmp_path):
+def test_an_exception_of_the_check_ends_waiting_and_playback(bench, tmp_path):
     reader = played_bag(bench, tmp_path / "bag", 3)
     player = Player(bench.helper, reader.summary().topics, lambda name: f"{name}_again")
 
@@ -144,7 +144,7 @@ def test_playing_ends_when_it_is_asked_to_and_loses_no_call(bench, tmp_path):
         play_once(reader, player, Pace(bench.helper, 1e-3, False, ended), reader.summary().passes)
 
 
-def test_nobody_listening_is_said_and_unknown_types_are_left_out(bench):
+def test_missing_subscriptions_are_reported_and_unknown_types_left_out(bench):
     player = Player(
         bench.helper, [Topic("/t", "std_msgs/msg/String"), Topic("/u", "nowhere/msg/Nothing")]
     )
@@ -186,7 +186,7 @@ def recorded_frame(bench, folder, announce, features):
     return folder
 
 
-def test_a_recording_tells_which_packets_were_used(bench, tmp_path, announce, features):
+def test_a_recording_marks_the_packets_that_were_used(bench, tmp_path, announce, features):
     recording = read_recording(
         BagReader(recorded_frame(bench, tmp_path / "bag", announce, features))
     )
@@ -207,13 +207,13 @@ def test_a_recording_tells_which_packets_were_used(bench, tmp_path, announce, fe
     ("answered", "attempts", "different"),
     [([True], 1, 0), ([False, True], 2, 0), ([False] * 3, 3, 1)],
 )
-def test_a_replay_begins_anew_when_an_answer_was_lost(
+def test_a_replay_is_repeated_when_an_answer_was_lost(
     bench, tmp_path, announce, features, monkeypatch, answered, attempts, different
 ):
     made = []
 
     class Attempt:
-        """A replay that gets its answers, or not."""
+        """A replay whose answers arrive, or not."""
 
         def __init__(self, recording, *_):
             self.answered = answered[len(made)]

@@ -1,4 +1,4 @@
-"""What stands in a recorder's way: a full disk, a clock that comes late, a reader that has gone."""
+"""Faults of a recorder: a full disk, a late clock, a reader of the output that has ended."""
 
 import errno
 import os
@@ -23,7 +23,7 @@ CHAT = Topic("/chat", "std_msgs/msg/String")
 
 
 class Disk:
-    """os.write of a disk with so many bytes, which takes what fits."""
+    """os.write of a disk with limited space, which writes what fits."""
 
     def __init__(self, room):
         self.room = room
@@ -127,7 +127,7 @@ def test_messages_before_the_first_clock_wait_for_it(bench, tmp_path):
     bench.until(lambda: recorder._held)
     assert sum(item.num_messages for item in recorder.topics) == 0
 
-    # The clock comes, and jumps back later
+    # the clock begins, and jumps back later
     for number, clock_ns in enumerate((500 * 10**9, 501 * 10**9, 10**9)):
         clock.nanoseconds = clock_ns
         publisher.publish(String(data=f"at {clock_ns}"))

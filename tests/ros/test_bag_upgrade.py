@@ -1,4 +1,4 @@
-"""A bag of an older version: its messages become those of today, and it plays and replays."""
+"""Bags of an older version: conversion of their messages, playback and replay."""
 
 import re
 from pathlib import Path
@@ -13,7 +13,6 @@ from std_msgs.msg import String
 from typer.testing import CliRunner
 
 from cooperative_isac.cli import app as isac
-from cooperative_isac_ros import conversions
 from cooperative_isac_ros.bag.app import app
 from cooperative_isac_ros.bag.definitions import message_definition
 from cooperative_isac_ros.bag.metadata import Topic
@@ -21,7 +20,8 @@ from cooperative_isac_ros.bag.player import Pace, Player, chosen_topics, play_on
 from cooperative_isac_ros.bag.reader import BagReader
 from cooperative_isac_ros.bag.upgrade import UpgradeError, agree, upgrade_of
 from cooperative_isac_ros.bag.writer import BagWriter
-from cooperative_isac_ros.cdr import serialized
+from cooperative_isac_ros.messages import conversions
+from cooperative_isac_ros.messages.cdr import serialized
 
 # Recorded by the version before bands and links, with 28 frames and an echo of each receiver.
 OLD = Path(__file__).resolve().parents[1] / "recordings" / "one_band"
@@ -56,7 +56,7 @@ def test_every_field_of_an_old_message_is_in_that_of_today(name):
 
 
 def assert_same(before, after):
-    """Twin of the conversion: every field of an old message, by its name then and today."""
+    """Reference for the conversion: fields of an old message, by old and new names."""
     for name in vars(before):
         if name.startswith("_"):
             continue
@@ -97,7 +97,7 @@ def test_a_bag_as_it_was_recorded_is_left_as_it_is():
     assert recorded and upgraded == tracks
 
 
-def test_info_and_repair_say_and_keep_the_definitions(tmp_path):
+def test_info_shows_and_repair_keeps_the_definitions(tmp_path):
     shown = CliRunner().invoke(app, ["info", str(OLD)])
     assert shown.exit_code == 0, shown.output
     line = re.search(r"older definitions, which are converted: (.*)", shown.output).group(1)
@@ -118,7 +118,7 @@ def test_an_old_bag_is_played_to_nodes_of_today(bench):
     reader = BagReader(OLD, as_installed=True)
     topics = chosen_topics(reader.summary().topics, ["/frame", "/accuracy"])
     player = Player(bench.helper, topics, lambda name: bench.namespace + name)
-    bench.until(lambda: player.num_listeners == 2)
+    bench.until(lambda: player.num_subscriptions == 2)
     pace = Pace(bench.helper, 5.0, False, lambda: bench.executor.spin_once(timeout_sec=0))
     count = play_once(reader, player, pace, reader.summary().passes)
     bench.until(lambda: len(heard) + len(accuracies) == count)

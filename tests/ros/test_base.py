@@ -1,4 +1,4 @@
-"""How nodes start and end, and where their topics lie."""
+"""Start and end of nodes, names of their topics, exceptions of callbacks."""
 
 import signal
 import subprocess
@@ -15,7 +15,7 @@ ARGUMENTS = ["--ros-args", "-p", f"scene:={TINY}"]
 
 
 class Ending(SceneNode):
-    """A node that does something after a moment, and remembers whether it was closed."""
+    """A node that calls a function after a moment, and keeps whether it was closed."""
 
     closed = 0
 
@@ -53,13 +53,13 @@ class Failing(SceneNode):
     [interrupt, stop_and_publish, lambda node: rclpy.shutdown()],
     ids=["Ctrl-C", "in the middle of a callback", "from outside"],
 )
-def test_a_node_that_is_told_to_end_closes_and_ends_well(act):
+def test_a_node_that_receives_a_signal_closes_and_exits_with_0(act):
     before = Ending.closed
     assert run_node(lambda: Ending(act), ARGUMENTS) == 0
     assert Ending.closed == before + 1 and not rclpy.ok()
 
 
-def test_a_mistake_in_a_callback_is_counted_and_named_and_the_node_goes_on(bench):
+def test_an_exception_of_a_callback_is_counted_and_the_node_keeps_running(bench):
     node = bench.start(Failing)
     bench.until(lambda: node.health.counts["callbacks_failed"] >= 2)
     status = node.health.status()

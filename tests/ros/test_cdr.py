@@ -1,4 +1,4 @@
-"""Serialized messages without what happened to be in memory."""
+"""Serialization with defined padding."""
 
 from functools import lru_cache
 
@@ -14,10 +14,10 @@ from std_msgs.msg import String
 from cooperative_isac.fusion.detection import Detection
 from cooperative_isac.scene.model import TargetClass
 from cooperative_isac.tracking.track import Track, TrackStatus
-from cooperative_isac_ros import conversions
 from cooperative_isac_ros.bag.definitions import message_definition
-from cooperative_isac_ros.cdr import serialized, zero_padding
-from cooperative_isac_ros.records import DetectionList, FrameStamp, TrackList
+from cooperative_isac_ros.messages import conversions
+from cooperative_isac_ros.messages.cdr import serialized, zero_padding
+from cooperative_isac_ros.messages.records import DetectionList, FrameStamp, TrackList
 
 FRAME = FrameStamp(1, 2, 3_000_000_004)
 POINT = np.array([1.0, 2.0, 3.0])
@@ -69,7 +69,7 @@ def test_only_and_all_padding_becomes_zero(message):
             assert zero_padding(other, kind) != clean, f"byte {place} means something"
 
 
-def test_results_say_the_same_with_the_same_bytes():
+def test_equal_results_are_equal_bytes():
     for message, kind in ((MESSAGES[0], Detections), (MESSAGES[2], Tracks)):
         data = serialized(message)
         assert len(data) % 4 == 0 and deserialize_message(data, kind) == message

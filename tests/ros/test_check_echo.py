@@ -1,4 +1,4 @@
-"""`isac check-echo` on bags: what it prints, and its exit codes."""
+"""Output and exit codes of `isac check-echo`."""
 
 from pathlib import Path
 
@@ -10,11 +10,11 @@ from unit.sensing.exact_echo import line_of_sight_echo, noise
 from cooperative_isac.cli import app
 from cooperative_isac.fronthaul.downlink import pack_downlink
 from cooperative_isac.pipeline import transmit
-from cooperative_isac_ros import conversions
 from cooperative_isac_ros.bag.metadata import Topic
 from cooperative_isac_ros.bag.writer import BagWriter
-from cooperative_isac_ros.cdr import serialized
-from cooperative_isac_ros.records import Announcement, EchoRecord, FrameStamp
+from cooperative_isac_ros.messages import conversions
+from cooperative_isac_ros.messages.cdr import serialized
+from cooperative_isac_ros.messages.records import Announcement, EchoRecord, FrameStamp
 
 TINY = Path(__file__).resolve().parents[1] / "scenes" / "tiny.yaml"
 START_NS = 1_700_000_000_000_000_000
@@ -88,7 +88,7 @@ def record(tiny, tmp_path):
 
 
 def check(bag, *arguments):
-    """Exit code and words of the command, the table's line breaks taken out."""
+    """Exit code and output of the command, without the table's line breaks."""
     runner = CliRunner(env={"COLUMNS": "300", "TERMINAL_WIDTH": "300"})
     done = runner.invoke(app, ["check-echo", str(bag), "--scene", str(TINY), *arguments])
     return done.exit_code, " ".join(done.output.split())
@@ -129,9 +129,9 @@ def test_numbers_that_are_off_by_one_are_found_by_their_stamps(record):
     assert code == 1 and "1 have another stamp than the frame with their number" in said
 
 
-def test_echoes_of_frames_that_nobody_announced_are_wrong(record):
+def test_echoes_of_unannounced_frames_are_wrong(record):
     code, said = check(record(run=8))
-    assert code == 1 and "2 of 2 answer a run and number that nobody announced" in said
+    assert code == 1 and "2 of 2 have a run and number that was not announced" in said
 
 
 def test_echoes_from_before_the_first_recorded_frame_are_left_out(record):

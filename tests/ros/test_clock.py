@@ -1,11 +1,11 @@
-"""Aligned timers: phase, rates that are no divisors, and a callback that was too slow."""
+"""Aligned timers: phase, rates that do not divide a second, slow callbacks."""
 
 import time
 from fractions import Fraction
 
 import pytest
 
-from cooperative_isac_ros.clock import AlignedTimer
+from cooperative_isac_ros.timing.clock import AlignedTimer
 
 
 @pytest.mark.parametrize("rate_hz", [20.0, 30.0])

@@ -1,17 +1,17 @@
-"""Gathering packets without ROS: order, patience, restarts; against a scheme that refuses."""
+"""Collection of packets: order, patience, restarts, refused packets."""
 
 from collections import Counter
 
 import pytest
 
 from cooperative_isac.schemes.contract import PacketError
-from cooperative_isac_ros.collector import (
+from cooperative_isac_ros.messages.records import Announcement, FrameStamp, Packet
+from cooperative_isac_ros.timing.collector import (
     EARLY_FRAMES,
-    FEWEST_EARLY_PACKETS,
+    MIN_EARLY_PACKETS,
     PacketCollector,
     decode_trusted,
 )
-from cooperative_isac_ros.records import Announcement, FrameStamp, Packet
 
 
 def announcement(number, run=1):
@@ -41,7 +41,7 @@ def closed(frames):
     ]
 
 
-def test_a_frame_closes_when_everybody_answered(collector):
+def test_a_frame_closes_with_the_packets_of_all_receivers(collector):
     collector.announce(announcement(0))
     assert collector.add(packet(0, "a")) and collector.complete() == []
     assert collector.add(packet(0, "b")) and closed(collector.complete()) == [(0, ["a", "b"], ())]
@@ -76,7 +76,7 @@ def test_the_deadline_of_an_earlier_pass_closes_nothing(collector, again):
     )
 
 
-def test_a_silent_receiver_is_absent_until_heard(collector):
+def test_a_silent_receiver_is_absent_until_its_next_packet(collector):
     for number in range(2):
         (opened,) = collector.announce(announcement(number))
         collector.add(packet(number, "a"))
@@ -107,7 +107,7 @@ def test_when_all_are_absent_the_deadline_decides(collector):
         (packet(1, "a"), "packets_repeated"),
     ],
 )
-def test_every_refusal_is_told(collector, faults, bad, event):
+def test_every_refusal_is_reported(collector, faults, bad, event):
     collector.announce(announcement(0, run=0))
     collector.announce(announcement(1))
     collector.add(packet(1, "a"))
@@ -115,7 +115,7 @@ def test_every_refusal_is_told(collector, faults, bad, event):
     assert faults == {"restarts": 1, event: 1}
 
 
-def test_late_packets_are_told(collector, faults):
+def test_late_packets_are_reported(collector, faults):
     collector.expire(*collector.announce(announcement(3)))
     assert not collector.add(packet(3, "a")) and not collector.add(packet(2, "a"))
     assert faults == {"packets_late": 2}
@@ -126,14 +126,14 @@ def test_an_announcement_counts_once(collector, faults):
     assert faults == {"frames_repeated": 1}
 
 
-def test_packets_that_nobody_announces_do_not_pile_up(collector, faults):
-    for number in range(FEWEST_EARLY_PACKETS + 3):
+def test_unannounced_packets_do_not_pile_up(collector, faults):
+    for number in range(MIN_EARLY_PACKETS + 3):
         collector.add(packet(number, "a"))
-    assert collector.num_early == FEWEST_EARLY_PACKETS and faults == {"packets_unannounced": 3}
+    assert collector.num_early == MIN_EARLY_PACKETS and faults == {"packets_unannounced": 3}
 
 
 def fill(collector, number, run=1):
-    """Both receivers answer a frame; what this closes."""
+    """Add the packets of both receivers. Returns the closed frames."""
     for site in ("a", "b"):
         assert collector.add(packet(number, site, run))
     return closed(collector.complete())
@@ -199,7 +199,7 @@ def test_refused_packets_do_not_spoil_the_rest():
     assert detections == ("b",) and sorted(refused) == ["a", "c"]
 
 
-def test_an_error_that_names_nobody_is_not_hidden():
+def test_an_error_without_a_receiver_is_not_hidden():
     class Broken:
         def decode(self, packets, frame):
             raise PacketError("nobody", "always")

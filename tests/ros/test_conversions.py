@@ -1,4 +1,4 @@
-"""Records survive the way through serialized messages; messages that mean nothing are refused."""
+"""Round trips of records through serialized messages, and invalid messages."""
 
 import copy
 import math
@@ -18,8 +18,8 @@ from cooperative_isac.fusion.detection import PARTIAL, Detection
 from cooperative_isac.scene.model import TargetClass
 from cooperative_isac.scene.station import Link, Pose
 from cooperative_isac.tracking.track import Track, TrackStatus
-from cooperative_isac_ros import conversions, records
-from cooperative_isac_ros.conversions import ConversionError
+from cooperative_isac_ros.messages import conversions, records
+from cooperative_isac_ros.messages.conversions import ConversionError, results
 
 FRAME = records.FrameStamp(2**63 + 5, 2**32 + 7, 1_700_000_000_123_456_789)
 
@@ -181,7 +181,7 @@ def test_an_empty_packet_is_refused():
 
 
 def refusals(kind, message):
-    """Record of a message, and what was left out of it."""
+    """Record of a message, and the faults of what was left out."""
     faults = []
     convert = RECORDS[kind][2]
     return convert(message, lambda *fault: faults.append(fault)), faults
@@ -250,7 +250,7 @@ def test_detections_are_bounded(changes, reason):
 
 
 def test_partial_detections_displace_no_complete_one(monkeypatch):
-    monkeypatch.setattr(conversions, "MAX_DETECTIONS", 64)
+    monkeypatch.setattr(results, "MAX_DETECTIONS", 64)
     message = conversions.detections_message(RECORDS["detections"][0])
     message.detections = [copy.copy(message.detections[0]) for _ in range(100)]
     for number, detection in enumerate(message.detections):
@@ -261,7 +261,7 @@ def test_partial_detections_displace_no_complete_one(monkeypatch):
 
 
 def test_the_strongest_detections_are_used_in_their_order(monkeypatch):
-    monkeypatch.setattr(conversions, "MAX_DETECTIONS", 64)
+    monkeypatch.setattr(results, "MAX_DETECTIONS", 64)
     message = conversions.detections_message(RECORDS["detections"][0])
     message.detections = [copy.copy(message.detections[0]) for _ in range(100)]
     for number, detection in enumerate(message.detections):
@@ -269,8 +269,8 @@ def test_the_strongest_detections_are_used_in_their_order(monkeypatch):
     message.detections[7].snr_db = math.nan
     record, ((event, words, amount),) = refusals("detections", message)
     strengths = [detection.snr_db for detection in record.detections]
-    assert (event, amount) == ("detections_over_limit", 100 - conversions.MAX_DETECTIONS)
-    assert len(strengths) == conversions.MAX_DETECTIONS and min(strengths) == 18.0
+    assert (event, amount) == ("detections_over_limit", 100 - results.MAX_DETECTIONS)
+    assert len(strengths) == results.MAX_DETECTIONS and min(strengths) == 18.0
     assert strengths == sorted(strengths[:32]) + sorted(strengths[32:])
     assert words == "frame 4294967303 has 100 detections; the strongest 64 are used"
 
@@ -356,7 +356,7 @@ def test_numbers_out_of_their_range_are_refused_by_name(kind, items, changes, re
 @pytest.mark.parametrize(
     "velocity", [(3.0, 4.0, 1.0), (-2.0, 0.0, 0.0), (0.0, 0.0, 2.0), (0.0, 0.0, 0.0)]
 )
-def test_odometry_looks_where_it_goes_and_comes_back_in_map(velocity):
+def test_odometry_points_along_its_velocity_and_is_restored_in_map(velocity):
     velocity = np.array(velocity)
     message = through_the_wire(
         conversions.odometry_message("uav1", 123, np.array([1.0, 2, 3]), velocity, covariance())
@@ -435,7 +435,7 @@ def test_classes_are_words(target_class):
     )
 
 
-def test_an_unknown_word_is_no_class():
+def test_an_unknown_class_is_refused():
     with pytest.raises(ConversionError, match="'boat' is unknown; allowed: unknown, uav, vehicle"):
         conversions.target_class(String(data="boat"))
 

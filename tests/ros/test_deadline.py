@@ -1,9 +1,13 @@
-"""The wait for packets grows with what is known to take longer, and shrinks again."""
+"""The deadline for packets grows with skipped frames and late packets, and shrinks again."""
 
 import pytest
 
-from cooperative_isac_ros.deadline import MOST_AFTER_SKIPPED, MOST_FOR_LATE, PacketDeadline
-from cooperative_isac_ros.records import FrameStamp
+from cooperative_isac_ros.messages.records import FrameStamp
+from cooperative_isac_ros.timing.deadline import (
+    MAX_DEADLINES_AFTER_SKIPPED,
+    MAX_DEADLINES_FOR_LATE,
+    PacketDeadline,
+)
 
 NOMINAL_S = 0.2
 
@@ -12,7 +16,9 @@ def frame(number, run=1):
     return FrameStamp(run, number, 10**12 + number * 10**8)
 
 
-@pytest.mark.parametrize(("number", "deadlines"), [(1, 1), (3, 3), (90, MOST_AFTER_SKIPPED)])
+@pytest.mark.parametrize(
+    ("number", "deadlines"), [(1, 1), (3, 3), (90, MAX_DEADLINES_AFTER_SKIPPED)]
+)
 def test_a_frame_after_skipped_ones_may_take_longer(number, deadlines):
     deadline = PacketDeadline(NOMINAL_S)
     assert deadline.announce(frame(0), 0.0) == pytest.approx(NOMINAL_S)
@@ -36,4 +42,4 @@ def test_a_very_late_packet_does_not_stop_the_network():
     deadline.announce(frame(0), 0.0)
     deadline.receive(frame(0), 30.0)
     deadline.receive(frame(7), 31.0)
-    assert deadline.announce(frame(1), 32.0) == pytest.approx(MOST_FOR_LATE * NOMINAL_S)
+    assert deadline.announce(frame(1), 32.0) == pytest.approx(MAX_DEADLINES_FOR_LATE * NOMINAL_S)

@@ -1,4 +1,4 @@
-"""The evaluator: live accuracy, and the report that it leaves behind."""
+"""Evaluator: live accuracy, and the report."""
 
 import json
 import math
@@ -23,9 +23,9 @@ from cooperative_isac.metrics.run_score import RunScore
 from cooperative_isac.scene.file.config import load_scene
 from cooperative_isac.scene.model import TargetClass
 from cooperative_isac.tracking.track import Track, TrackStatus
-from cooperative_isac_ros import conversions
+from cooperative_isac_ros.messages import conversions
+from cooperative_isac_ros.messages.records import DetectionList, FrameStamp, Timing, TrackList
 from cooperative_isac_ros.nodes.evaluator import Evaluator
-from cooperative_isac_ros.records import DetectionList, FrameStamp, Timing, TrackList
 
 PERIOD_NS = 10**8
 MIXED = Path(__file__).resolve().parents[1] / "scenes/mixed.yaml"
@@ -39,7 +39,7 @@ def load_summary(folder):
 
 
 class Rig:
-    """An evaluator, and everything that it hears of one target that drives straight on."""
+    """An evaluator with all inputs of one target on a straight line."""
 
     def __init__(self, bench, **parameters):
         self.bench = bench
@@ -118,7 +118,7 @@ class Rig:
             self.say_rest(number, features, **options)
 
 
-def test_every_frame_is_judged_against_the_truth_at_its_stamp(bench, announce, features):
+def test_every_frame_is_evaluated_with_the_truth_at_its_stamp(bench, announce, features):
     rig = Rig(bench)
     rig.play(range(3), announce, features)
     last = rig.accuracy[-1]
@@ -128,7 +128,7 @@ def test_every_frame_is_judged_against_the_truth_at_its_stamp(bench, announce, f
     assert last.nees == pytest.approx(0.25)  # 0.3^2 + 0.4^2 over variances of 1
 
 
-def test_the_bound_is_asked_for_every_so_many_frames(bench, announce, features):
+def test_the_bound_is_computed_at_its_interval(bench, announce, features):
     rig = Rig(bench, bound_every=2)
     rig.play(range(3), announce, features)
     ratios = [message.error_to_bound_location for message in rig.accuracy]
@@ -151,7 +151,7 @@ def test_tracks_wait_for_their_detections_and_for_the_truth(bench, announce):
     bench.until(lambda: rig.accuracy)
 
 
-def test_tracks_without_detections_are_not_judged_but_counted(bench, announce):
+def test_tracks_without_detections_are_counted_but_not_evaluated(bench, announce):
     rig = Rig(bench)
     rig.say("frame", announce(0, stamp_ns=10**12))
     bench.until(lambda: rig.node.health.counts["frames"])
@@ -276,7 +276,7 @@ def test_targets_in_one_place_have_no_bound_and_end_nothing(bench, announce, fea
     assert rig.accuracy[-1].number == 1 and rig.node.summary()["error_to_bound_samples"] == 0
 
 
-def test_messages_that_mean_nothing_are_refused(bench, announce):
+def test_invalid_messages_are_refused(bench, announce):
     rig = Rig(bench)
     rig.say_frame(0, announce)
     frame, far = FrameStamp(1, 0, 10**12), FrameStamp(1, 10**15, 10**12)
@@ -297,9 +297,11 @@ def test_messages_that_mean_nothing_are_refused(bench, announce):
 def test_a_target_whose_clock_is_off_is_named_in_the_report(bench):
     node = bench.start(Evaluator)
     bench.helper.create_publisher(Odometry, "targets/robot/odom", 10)
-    bench.until(lambda: "robot" in node._watch._known)
+    bench.until(lambda: "robot" in node._watch._targets)
     for _ in range(5):
-        node._watch._hear("robot", Odometry(header=conversions.map_header(node.now_ns - 2 * 10**9)))
+        node._watch._on_odometry(
+            "robot", Odometry(header=conversions.map_header(node.now_ns - 2 * 10**9))
+        )
     reason = node.summary()["targets_not_compared"]["robot"]
     assert reason.startswith("stamps are 2.00 s behind the clock")
 
@@ -307,16 +309,14 @@ def test_a_target_whose_clock_is_off_is_named_in_the_report(bench):
 def begun_again(rig, folder):
     """Another evaluator in place of one that was killed."""
     rig.bench.spin(0.2)
-    rig.node._checkpoint()
+    rig.node._save_checkpoint()
     rig.bench.executor.remove_node(rig.node)
     rig.bench.nodes.remove(rig.node)
     rig.node.destroy_node()
     return Rig(rig.bench, out=str(folder))
 
 
-def test_an_evaluator_that_is_started_again_goes_on_with_the_report(
-    bench, announce, features, tmp_path
-):
+def test_a_restarted_evaluator_resumes_the_report(bench, announce, features, tmp_path):
     rig = Rig(bench, out=str(tmp_path), bound_every=2)
     rig.play(range(4), announce, features)
     rig = begun_again(rig, tmp_path)
@@ -355,7 +355,7 @@ def test_a_report_of_another_scene_is_not_gone_on_with(bench, announce, features
     rig = Rig(bench, out=str(tmp_path))
     rig.play(range(3), announce, features)
     bench.spin(0.2)
-    rig.node._checkpoint()
+    rig.node._save_checkpoint()
     counts_file = tmp_path / "checkpoint" / "counts.json"
     content = json.loads(counts_file.read_text())
     content["counts"]["scene_fingerprint"] = "0" * 16
@@ -385,7 +385,7 @@ def test_frames_that_the_controller_skipped_are_not_lost(bench, announce, featur
         diagnostics.publish(DiagnosticArray(status=[DiagnosticStatus(name=name, values=[value])]))
 
     skipped(2)
-    bench.until(lambda: rig.node._skipped_seen == 2)
+    bench.until(lambda: rig.node._last_skipped == 2)
     rig.play(range(2), announce, features)
     rig.play(range(5, 7), announce, features)
     for count, seen in ((4, 2), (1, 3)):  # one more of a controller that was started again
@@ -401,7 +401,7 @@ def test_a_report_that_cannot_be_written_ends_nothing(bench, announce, features,
     (tmp_path / "file").write_text("")
     rig = Rig(bench, out=str(tmp_path / "file"))
     rig.play(range(2), announce, features)
-    rig.node._checkpoint()
+    rig.node._save_checkpoint()
     assert rig.node.health.counts["reports_unwritten"] == 1
     rig.play([2], announce, features)
     rig.node.close()

@@ -1,4 +1,4 @@
-"""Nodes that are forked are the same processes as nodes that are programs of their own."""
+"""Forked nodes behave as nodes that were started as programs."""
 
 import os
 import signal
@@ -11,10 +11,10 @@ from pathlib import Path
 import pytest
 
 from cooperative_isac.scene.file.config import load_scene
-from cooperative_isac_ros import fork_server, held_scenes
-from cooperative_isac_ros.fork_server import ForkedNode, ForkServerLost, start_fork_server
-from cooperative_isac_ros.graph import NodeSpec
-from cooperative_isac_ros.processes import ProcessGroup, node_command
+from cooperative_isac_ros.launching.graph import NodeSpec
+from cooperative_isac_ros.launching.process_group import ProcessGroup, node_command
+from cooperative_isac_ros.processes import fork_server, held_scenes
+from cooperative_isac_ros.processes.fork_server import ForkedNode, ForkServerLost, start_fork_server
 
 pytestmark = pytest.mark.skipif(
     not sys.platform.startswith("linux"), reason="only Linux gives orphans to an ancestor"
@@ -76,7 +76,7 @@ def process(group, name="tracker"):
     return group._processes[f"/here/{name}"]
 
 
-def test_a_node_that_ends_by_itself_is_named_with_what_it_said(group, tmp_path):
+def test_a_node_that_ends_by_itself_is_named_with_its_last_output(group, tmp_path):
     group.start(WRONG)
     wait_for(lambda: group.crashed() is not None)
     crash = group.crashed()
@@ -105,14 +105,14 @@ def test_libraries_of_a_forked_node_see_its_own_environment(group, tmp_path, mon
     wait_for(lambda: list(logs.glob(f"*_{process(group).pid}_*.log")))
 
 
-def test_a_forked_node_ends_when_it_is_asked_to(group):
+def test_a_forked_node_ends_on_a_signal(group):
     group.start(TRACKER)
     node = process(group)
     group.stop()
     assert node.returncode == 0 and not alive(node.pid)
 
 
-def test_a_killed_node_is_known_by_its_signal_and_started_again_by_a_fork(group, tmp_path):
+def test_a_killed_node_is_reported_with_its_signal_and_forked_again(group, tmp_path):
     group.start(TRACKER)
     first = process(group)
     group.kill("/here/tracker")
@@ -134,7 +134,7 @@ def test_nodes_outlive_their_server_and_later_ones_are_programs(tmp_path):
         assert isinstance(second, subprocess.Popen) and second.poll() is None
 
 
-def test_a_server_that_is_gone_is_told_apart(tmp_path):
+def test_a_server_that_has_ended_is_recognized(tmp_path):
     server = start_fork_server()
     server._process.kill()
     server._process.wait()
@@ -149,9 +149,9 @@ def test_server_and_nodes_end_when_their_parent_is_killed(tmp_path):
     script = f"""
         import time
         from pathlib import Path
-        from cooperative_isac_ros.fork_server import start_fork_server
-        from cooperative_isac_ros.graph import NodeSpec
-        from cooperative_isac_ros.processes import ProcessGroup
+        from cooperative_isac_ros.processes.fork_server import start_fork_server
+        from cooperative_isac_ros.launching.graph import NodeSpec
+        from cooperative_isac_ros.launching.process_group import ProcessGroup
         server = start_fork_server()
         group = ProcessGroup(Path({str(tmp_path)!r}), server)
         group.start(NodeSpec("tracker", "tracker", "/", {{"scene": {str(TINY)!r}}}))
@@ -169,13 +169,13 @@ def test_server_and_nodes_end_when_their_parent_is_killed(tmp_path):
 
 
 def test_a_node_that_is_started_again_stands_back_no_further(tmp_path):
-    # The server has its own priority, whatever becomes of that of whoever watches.
+    # the niceness of the server is independent of that of the watching process
     (line,) = ran(f"""
         import os
         from pathlib import Path
-        from cooperative_isac_ros.fork_server import start_fork_server
-        from cooperative_isac_ros.graph import NodeSpec
-        from cooperative_isac_ros.processes import ProcessGroup
+        from cooperative_isac_ros.processes.fork_server import start_fork_server
+        from cooperative_isac_ros.launching.graph import NodeSpec
+        from cooperative_isac_ros.launching.process_group import ProcessGroup
         before = os.nice(0)
         with ProcessGroup(Path({str(tmp_path)!r}), start_fork_server()) as group:
             os.nice(5)
@@ -189,7 +189,7 @@ def test_a_node_that_is_started_again_stands_back_no_further(tmp_path):
 def test_a_server_makes_no_context_of_ros_and_no_threads_but_those_of_its_tracer():
     threads, started = ran("""
         import os, gc
-        from cooperative_isac_ros import fork_server
+        from cooperative_isac_ros.processes import fork_server
         import rclpy
         tracers = len(os.listdir("/proc/self/task"))
         for name in fork_server.PRELOADED:
@@ -204,7 +204,7 @@ def test_a_fork_has_tracer_threads_of_its_own():
     before, after, inside = ran("""
         import os
         import rclpy
-        from cooperative_isac_ros.trace_threads import TraceThreads
+        from cooperative_isac_ros.processes.trace_threads import TraceThreads
         count = lambda: len(os.listdir("/proc/self/task"))
         print(count(), flush=True)
         tracer = TraceThreads()
@@ -223,7 +223,7 @@ def test_a_fork_has_tracer_threads_of_its_own():
     assert before == after == inside
 
 
-def test_an_exit_code_that_somebody_else_took_counts_as_a_good_end():
+def test_an_exit_code_that_was_taken_elsewhere_counts_as_0():
     child = subprocess.Popen([sys.executable, "-c", "raise SystemExit(3)"])
     node = ForkedNode(child.pid)
     child.wait()

@@ -1,8 +1,8 @@
-"""Numbers follow from stamps; a clock that is set makes no gap."""
+"""Frame numbers from stamps, also where the clock is set."""
 
 import pytest
 
-from cooperative_isac_ros.frame_numbers import FrameNumbers
+from cooperative_isac_ros.timing.frame_numbers import FrameNumbers
 
 SECOND = 10**9
 START_NS = 1_700_000_000 * SECOND
@@ -23,7 +23,7 @@ def test_a_clock_that_is_set_makes_no_gap(jump_s):
     assert numbers([0.0, 0.2, 0.4 + jump_s, 0.6 + jump_s, 1.0 + jump_s]) == [0, 1, 2, 3, 5]
 
 
-def test_a_run_goes_on_however_long_nobody_counted():
+def test_a_resumed_run_continues_after_any_gap():
     assert numbers([100.0, 100.2], start_ns=START_NS) == [500, 501]
 
 

@@ -1,19 +1,20 @@
-"""Stories of frames in and out of order; a frame is (run, number), its stamp follows its number
-unless it is told.
+"""Sequences of frames in and out of order.
+
+A frame is (run, number); its stamp is its number unless it is given.
 """
 
 from collections import Counter
 
 import pytest
 
-from cooperative_isac_ros.frame_order import FrameOrder
-from cooperative_isac_ros.records import FrameStamp
+from cooperative_isac_ros.messages.records import FrameStamp
+from cooperative_isac_ros.timing.frame_order import FrameOrder
 
 PASS = [(1, number) for number in range(4)]
 
 
 def play(frames):
-    """What was given out, as (run, number) with a star where something begins; the faults."""
+    """Accepted frames as (run, number), with a star where a pass begins, and the faults."""
     faults, given = Counter(), []
     order = FrameOrder("frames", lambda event, reason: faults.update([event]))
     for run, number, *stamp in frames:
@@ -27,7 +28,7 @@ def passes(*runs):
     return [(frame, "*" * (index == 0)) for frames in runs for index, frame in enumerate(frames)]
 
 
-def test_numbers_that_go_up_are_given_out_at_once():
+def test_growing_numbers_are_accepted_at_once():
     frames = [(1, 0), (1, 1), (1, 4), (1, 9)]
     assert play(frames) == (passes(frames), {})
 
@@ -56,7 +57,7 @@ def test_a_recording_that_plays_again_and_again():
     assert play(3 * PASS) == (passes(PASS, PASS, PASS), {"frames_stale": 2})
 
 
-def test_a_run_that_was_never_heard_begins_at_once():
+def test_a_new_run_begins_at_once():
     other = [(2, 5), (2, 6)]
     assert play([*PASS, *other]) == (passes(PASS, other), {})
 
@@ -90,11 +91,11 @@ def test_a_stale_frame_does_not_help_a_later_one():
     assert play(frames) == (passes([*PASS, (1, 4), (1, 5)]), {"frames_stale": 2})
 
 
-def test_what_it_knows_can_be_asked():
+def test_its_state_is_readable():
     order = FrameOrder("frames", lambda event, reason: None)
-    assert order.last is None and order.aside is None and not order.has_ended(1)
+    assert order.last is None and order.set_aside is None and not order.has_ended(1)
     for run in (1, 2):
         order.take(FrameStamp(run, 7, 7), None)
     order.take(FrameStamp(2, 3, 3), None)
-    assert (order.last, order.aside) == (FrameStamp(2, 7, 7), FrameStamp(2, 3, 3))
+    assert (order.last, order.set_aside) == (FrameStamp(2, 7, 7), FrameStamp(2, 3, 3))
     assert order.has_ended(1) and not order.has_ended(2)

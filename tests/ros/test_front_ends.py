@@ -1,4 +1,4 @@
-"""Front ends pass on no echo that is not finite, and none of a signal that was not announced."""
+"""Front ends deliver no echo that is not finite, and none of an unannounced signal."""
 
 from pathlib import Path
 
@@ -10,18 +10,18 @@ from nav_msgs.msg import Odometry
 from cooperative_isac.fronthaul.downlink import pack_downlink
 from cooperative_isac.pipeline import transmit
 from cooperative_isac.scene.file.config import load_scene
-from cooperative_isac_ros import conversions
 from cooperative_isac_ros.base import SceneNode
-from cooperative_isac_ros.front_ends import FRONT_ENDS
+from cooperative_isac_ros.inputs.front_ends import FRONT_ENDS
+from cooperative_isac_ros.messages import conversions
+from cooperative_isac_ros.messages.records import Announcement, EchoRecord, FrameStamp
 from cooperative_isac_ros.nodes.access_point import PARAMETERS
-from cooperative_isac_ros.records import Announcement, EchoRecord, FrameStamp
 
 SECOND = 10**9
 TWO = Path(__file__).resolve().parents[1] / "scenes" / "two_tiny.yaml"
 
 
 class Ear(SceneNode):
-    """Nothing but a front end and the echoes that it passes on."""
+    """A node with a front end only, and the echoes that it delivers."""
 
     def __init__(self, **options):
         super().__init__("ear", PARAMETERS, namespace_depth=1, **options)
@@ -111,7 +111,7 @@ def test_a_payload_of_another_frame_is_refused(bench, announce, tiny):
 
 
 class Radio:
-    """A radio of station west of the scene of two bands, and the node that hears it."""
+    """A radio at station west of the scene of two bands, and the node that subscribes to it."""
 
     def __init__(self, bench, **parameters):
         self.bench = bench
@@ -237,7 +237,7 @@ def test_the_same_band_twice_counts_once(bench):
     assert radio.heard == [(0, {"high": 1.0, "low": 1.0})]
 
 
-def test_the_announcement_says_which_bands_are_on_the_air(bench):
+def test_the_announcement_names_the_bands_on_the_air(bench):
     radio = Radio(bench, band_wait_s=5.0)
     radio.announce(0, bands=("low",), time_s=12.5)
     bench.spin(0.2)

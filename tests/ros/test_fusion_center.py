@@ -1,4 +1,4 @@
-"""The center: complete, missing, late, damaged and foreign packets; runs that begin anew."""
+"""Fusion center: complete, missing, late, damaged and foreign packets, and restarts."""
 
 import pytest
 from cooperative_isac_msgs.msg import Detections, FeaturePacket, Frame
@@ -10,7 +10,7 @@ from cooperative_isac_ros.nodes.fusion_center import FusionCenter
 
 
 class Center:
-    """A fusion center with everything that talks to it."""
+    """A fusion center with publishers of its inputs and subscriptions to its outputs."""
 
     def __init__(self, bench, **parameters):
         self.bench = bench
@@ -80,7 +80,7 @@ def test_a_missing_access_point_is_reported_before_the_next_frame(bench, announc
     )
 
 
-def test_a_frame_without_any_packet_says_so(center, announce):
+def test_a_frame_without_any_packet_names_all_stations(center, announce):
     center.frame.publish(announce(0))
     center.bench.until(lambda: center.detections)
     assert (
@@ -137,7 +137,7 @@ def test_a_damaged_packet_is_dropped_and_its_sender_named(center, announce, feat
         ({"site": "rx9"}, "packets_of_unknown_site"),
     ],
 )
-def test_packets_that_mean_nothing_here_are_counted(center, features, changes, counter):
+def test_unusable_packets_are_counted(center, features, changes, counter):
     message = features(0, **{"site": "rx1", **changes})
     center.features["rx1"].publish(message)
     center.bench.until(lambda: center.counts(counter) == 1)
@@ -176,7 +176,7 @@ def test_one_stale_frame_changes_nothing(bench, announce, features):
     ) == 0
 
 
-def test_a_rewound_recording_gives_the_same_bytes_again(center, announce, features):
+def test_a_rewound_recording_leads_to_the_same_bytes_again(center, announce, features):
     for decoded in (
         (1, 2, 3),
         (3, 5, 6),

@@ -1,4 +1,4 @@
-"""What a scene consists of, for every option."""
+"""Nodes of a scene, for every option."""
 
 from dataclasses import replace
 from importlib.util import find_spec
@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from cooperative_isac.scene.file.config import load_scene
-from cooperative_isac_ros.graph import (
+from cooperative_isac_ros.launching.graph import (
     RADIO_FRAMES_AHEAD,
     GraphOptions,
     NodeSpec,
@@ -56,7 +56,7 @@ def test_parts_can_be_left_out(tiny, options, absent):
 
 
 @pytest.mark.parametrize("simulated", [True, False])
-def test_targets_are_waited_for_where_somebody_moves_them(tiny, simulated):
+def test_targets_are_waited_for_where_they_are_simulated(tiny, simulated):
     specs = by_name(tiny, simulate_targets=simulated)
     for name in ("/rx1/access_point", "/rx2/access_point", "/evaluator", "/scene_markers"):
         assert specs[name].parameters["wait_for_targets"] is simulated
@@ -138,10 +138,13 @@ def test_full_names():
     assert NodeSpec("a", "a").full_name == "/a" and NodeSpec("a", "b", "/x/y").full_name == "/x/y/b"
 
 
-def test_the_users_environment_wins(monkeypatch):
+def test_the_users_environment_has_priority(monkeypatch):
     monkeypatch.delenv(profile_variable(), raising=False)
     monkeypatch.setenv("OMP_NUM_THREADS", "7")
     variables = node_variables()
     assert "OMP_NUM_THREADS" not in variables
     assert Path(variables[profile_variable()]).is_file()
+    assert node_variables("access_point") == variables
+    small = node_variables("tracker")[profile_variable()]
+    assert Path(small).is_file() and small != variables[profile_variable()]
     assert shared_file("no_such_file") is None

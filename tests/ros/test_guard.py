@@ -1,4 +1,4 @@
-"""Exceptions of callbacks: which end a node, and how the others are named."""
+"""Exceptions of callbacks: those that end a node, and the report of the others."""
 
 import pytest
 from rclpy.executors import ExternalShutdownException
@@ -6,11 +6,11 @@ from std_msgs.msg import String
 
 from cooperative_isac_ros.base import SceneNode
 from cooperative_isac_ros.guard import GuardedNode, described
-from cooperative_isac_ros.plain_text import plain_lines, plain_text
+from cooperative_isac_ros.messages.plain_text import plain_lines, plain_text
 
 
 class Plain(GuardedNode):
-    """A guarded node that keeps what failed."""
+    """A guarded node that keeps the failed callbacks."""
 
     def __init__(self, **options):
         super().__init__("plain", **options)

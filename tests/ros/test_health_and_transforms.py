@@ -1,4 +1,4 @@
-"""Diagnostics of a node, and frames for /tf."""
+"""Diagnostics of a node, and transforms for /tf."""
 
 from types import SimpleNamespace
 
@@ -11,7 +11,8 @@ from scipy.spatial.transform import Rotation
 
 from cooperative_isac.scene.model import TargetClass
 from cooperative_isac.tracking.track import Track, TrackStatus
-from cooperative_isac_ros import health, transforms
+from cooperative_isac_ros import health
+from cooperative_isac_ros.messages import transforms
 from cooperative_isac_ros.nodes.fusion_center import FusionCenter
 from cooperative_isac_ros.nodes.scene_markers import SceneMarkers
 from cooperative_isac_ros.nodes.tracker import TrackerNode
@@ -21,7 +22,7 @@ def values(status):
     return {item.key: item.value for item in status.values}
 
 
-def test_a_node_says_what_it_waits_for_and_what_went_wrong_once(bench):
+def test_a_node_reports_what_it_waits_for_and_each_fault_once(bench):
     heard = bench.listen(DiagnosticArray, "/diagnostics")
     node = bench.start(FusionCenter)
     name = node.get_fully_qualified_name()
@@ -48,28 +49,28 @@ def test_rates_are_those_of_the_last_period(bench):
     assert 1.0 < float(values(node.health.status())["frames_per_s"]) <= 10.0
 
 
-def test_each_new_listener_is_told_twice_that_a_node_is_ready(bench, monkeypatch):
+def test_each_new_subscription_gets_two_reports_of_a_ready_node(bench, monkeypatch):
     node = bench.start(SceneMarkers, wait_for_targets=False)
     report = node.health
-    told = []
-    monkeypatch.setattr(report, "publish", lambda: told.append(listeners))
+    reported = []
+    monkeypatch.setattr(report, "publish", lambda: reported.append(subscriptions))
     monkeypatch.setattr(
-        report, "_publisher", SimpleNamespace(get_subscription_count=lambda: listeners)
+        report, "_publisher", SimpleNamespace(get_subscription_count=lambda: subscriptions)
     )
-    report._looks = 0
-    report._listeners = 0
+    report._num_checks = 0
+    report._num_subscriptions = 0
     monkeypatch.setattr(report, "_waiting_for", lambda: "somebody")
-    listeners = 1
-    report._look()
-    assert not told and report._looks == 0
+    subscriptions = 1
+    report._check_ready()
+    assert not reported and report._num_checks == 0
     monkeypatch.setattr(report, "_waiting_for", lambda: "")
-    for listeners in (0, 2, 2, 2, 1, 1, 3, 3, 3):  # noqa: B007
-        report._look()
-    assert told == [2, 2, 3, 3]
-    assert not report._look_timer.is_canceled()
-    for _ in range(health.LOOKS):
-        report._look()
-    assert report._look_timer.is_canceled()
+    for subscriptions in (0, 2, 2, 2, 1, 1, 3, 3, 3):  # noqa: B007
+        report._check_ready()
+    assert reported == [2, 2, 3, 3]
+    assert not report._check_timer.is_canceled()
+    for _ in range(health.NUM_READY_CHECKS):
+        report._check_ready()
+    assert report._check_timer.is_canceled()
 
 
 def test_frames_of_sites_have_the_arrays_axes(tiny):
@@ -142,9 +143,9 @@ def test_only_who_moves_frames_publishes_tf(bench, monkeypatch, node_class, topi
     assert topic in offered and absent not in offered
 
 
-def test_a_node_without_a_clock_says_so_and_logs_it_now_and_then(bench, monkeypatch):
+def test_a_node_without_a_clock_reports_and_logs_it(bench, monkeypatch):
     node = bench.start(TrackerNode, use_sim_time=True)
-    missing = "waiting for /clock: use_sim_time is set and nobody publishes it"
+    missing = "waiting for /clock: use_sim_time is set, but it has no publisher"
     assert node.health.status().message == missing
 
     lines = []

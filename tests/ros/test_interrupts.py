@@ -1,4 +1,4 @@
-"""Ctrl-C at any moment of a process: exit code 0, not a word, no end cut short."""
+"""Ctrl-C at any moment of a process: exit code 0, no output, complete results."""
 
 import os
 import signal
@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from cooperative_isac_ros.interrupts import stop_request
+from cooperative_isac_ros.processes.interrupts import stop_request
 from cooperative_isac_ros.start import node_names
 
 TINY = str(Path(__file__).resolve().parents[1] / "scenes" / "tiny.yaml")
@@ -40,7 +40,7 @@ raise SystemExit(base.run_node(make, []))
 """
 IN_EVERY_CALL = """
 import os, signal, sys, threading, time
-from cooperative_isac_ros.interrupts import take_signals
+from cooperative_isac_ros.processes.interrupts import take_signals
 
 take_signals()
 from cooperative_isac_ros.base import SceneNode, run_node
@@ -103,19 +103,19 @@ def test_isac_run_ends_well_during_its_imports(tmp_path):
 
 
 def signals_are_taken(pid):
-    """Whether a process blocks SIGINT."""
+    """Return whether a process blocks SIGINT."""
     status = Path(f"/proc/{pid}/status").read_text()
     (blocked,) = [line.split()[1] for line in status.splitlines() if line.startswith("SigBlk:")]
     return int(blocked, 16) >> (signal.SIGINT - 1) & 1
 
 
-def test_a_block_gives_the_signals_back():
+def test_the_signal_mask_is_restored_after_a_block():
     seen = []
     before = signal.signal(signal.SIGINT, lambda *_: seen.append("before"))
     try:
         with stop_request() as stop:
             woken = []
-            stop.wakes(lambda: woken.append(True))
+            stop.on_request(lambda: woken.append(True))
             assert not stop.requested
             for _ in range(3):
                 signal.pthread_kill(stop._thread.ident, signal.SIGINT)

@@ -1,4 +1,4 @@
-"""The launch file asks for the nodes of the graph; stand-ins for `launch` take its calls."""
+"""The launch file starts the nodes of the graph, with stand-ins for `launch`."""
 
 import re
 import sys
@@ -10,7 +10,7 @@ from types import ModuleType, SimpleNamespace
 import pytest
 import yaml
 
-from cooperative_isac_ros.graph import GraphOptions, node_variables, scene_nodes
+from cooperative_isac_ros.launching.graph import GraphOptions, node_variables, scene_nodes
 
 LAUNCH_FILE = Path(__file__).resolve().parents[2] / "launch" / "scene.launch.py"
 TINY = str(Path(__file__).resolve().parents[1] / "scenes" / "tiny.yaml")
@@ -18,7 +18,7 @@ TINY = str(Path(__file__).resolve().parents[1] / "scenes" / "tiny.yaml")
 
 @dataclass
 class Action:
-    """Any launch action: what it was made with."""
+    """Stand-in for a launch action, with its arguments."""
 
     kind: str
     values: tuple
@@ -72,7 +72,7 @@ def launch_file(monkeypatch, tmp_path):
 
 
 def actions(launch_file, configurations=None, **arguments):
-    """What a launch with these arguments does, the others at their defaults."""
+    """Actions of a launch with these arguments, the others at their defaults."""
     *declared, opaque = launch_file.generate_launch_description()
     defaults = {item.values[0]: item.options["default_value"] for item in declared}
     given = {**defaults, "scene": TINY, **arguments, **(configurations or {})}
@@ -89,7 +89,7 @@ def nodes(launch_file, configurations=None, **arguments):
 
 
 def parameters(node, place=0):
-    """What stands in a parameter file of a node action."""
+    """Content of a parameter file of a node action."""
     return yaml.safe_load(Path(node["parameters"][place]).read_text())["/**"]["ros__parameters"]
 
 
@@ -105,7 +105,7 @@ def refusal(launch_file, **arguments):
 
 
 def drawn(given):
-    """The options that a launch chooses by itself: its state folder and the number of its run."""
+    """State folder and number of the run, which a launch chooses."""
     (tracker,) = (parameters(node) for node in given if node["executable"] == "tracker")
     (controller,) = (
         parameters(node) for node in given if node["executable"] == "transmit_controller"
@@ -197,7 +197,8 @@ def test_what_killed_nodes_left_is_cleaned_before_a_start(launch_file):
 def test_the_environment_is_the_nodes_own(launch_file):
     asked = actions(launch_file)
     assert {item.kind for item in asked} == {"Node"}
-    assert all(item.options["additional_env"] == node_variables() for item in asked)
+    for item in asked:
+        assert item.options["additional_env"] == node_variables(item.options["executable"])
 
 
 def test_a_node_that_ends_by_itself_is_named_and_starts_again(launch_file):
@@ -222,7 +223,7 @@ def test_a_node_that_ends_by_itself_is_named_and_starts_again(launch_file):
 
 def test_a_node_that_ends_too_often_is_left(launch_file):
     on_exit = nodes(launch_file)[0]["on_exit"]
-    for _ in range(launch_file.MOST_RESPAWNS + 1):
+    for _ in range(launch_file.MAX_RESPAWNS + 1):
         (logged,) = on_exit(SimpleNamespace(returncode=1), SimpleNamespace(is_shutdown=False))
     assert "is not started again" in logged.options["msg"]
 

@@ -1,4 +1,4 @@
-"""What a viewer sees: markers of whole scenes, projected with the cameras of RViz's views."""
+"""Markers of whole scenes, projected with the cameras of RViz's views."""
 
 import numpy as np
 import pytest
@@ -10,10 +10,10 @@ from cooperative_isac.fusion.detection import Detection
 from cooperative_isac.scene.file.config import load_scene
 from cooperative_isac.scene.model import TargetClass, TargetState
 from cooperative_isac.tracking.track import Track, TrackStatus
-from cooperative_isac_ros import markers
-from cooperative_isac_ros.conversions import to_point
-from cooperative_isac_ros.rviz import scene_view
-from cooperative_isac_ros.scene_layout import FIGURES_COLUMNS, FIGURES_LINES, scene_layout
+from cooperative_isac_ros.display import markers
+from cooperative_isac_ros.display.rviz import scene_view
+from cooperative_isac_ros.display.scene_layout import FIGURES_COLUMNS, FIGURES_LINES, scene_layout
+from cooperative_isac_ros.messages.conversions import to_point
 
 SCENES = ["campus", "yard", "cell_free_table1", "cell_free_compact", "one_pair"]
 BACKGROUND = np.array([28, 30, 34]) / 255  # of config/rviz/scene.rviz

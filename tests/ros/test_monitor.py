@@ -1,4 +1,4 @@
-"""The live picture of `isac run`."""
+"""Live view of `isac run`."""
 
 import io
 
@@ -7,7 +7,7 @@ from cooperative_isac_msgs.msg import Accuracy, Frame, StageTiming, Track, Track
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
 from rich.console import Console
 
-from cooperative_isac_ros.monitor import Monitor
+from cooperative_isac_ros.launching.monitor import Monitor
 
 
 @pytest.fixture
@@ -25,7 +25,7 @@ def shown(console, monitor, duration_s=30.0):
     return console.export_text()
 
 
-def test_before_the_first_frame_it_says_who_is_waited_for(bench, monitor, console):
+def test_before_the_first_frame_it_shows_what_nodes_wait_for(bench, monitor, console):
     publisher = bench.publisher(DiagnosticArray, "/diagnostics")
     for name, message, level in (
         ("/a", "waiting for odometry of car1", DiagnosticStatus.OK),
@@ -58,7 +58,7 @@ def test_nodes_that_are_not_ready_and_warnings_are_kept(bench):
     report("/b", "waiting for pose of ue1 on /car/odom", DiagnosticStatus.OK, ready=False)
     report("/b", "echoes_refused: early", DiagnosticStatus.WARN, ready=False)
     bench.until(lambda: monitor.not_ready().get("/b") == "echoes_refused: early")
-    assert monitor.not_ready() == {"/b": "echoes_refused: early", "/c": "not heard"}
+    assert monitor.not_ready() == {"/b": "echoes_refused: early", "/c": "no report"}
 
     # Before frame 0 a warning is part of the start.
     assert monitor.last_warnings() == {}
@@ -68,7 +68,7 @@ def test_nodes_that_are_not_ready_and_warnings_are_kept(bench):
     report("/b", "running", DiagnosticStatus.OK, ready=True)
     bench.until(lambda: "/b" in monitor.ready and "/b" not in monitor._complaints)
     assert monitor.last_warnings() == {"/b": "frames_refused: frame 1"}
-    assert monitor.not_ready() == {"/c": "not heard"}
+    assert monitor.not_ready() == {"/c": "no report"}
 
 
 def test_a_running_scene_is_shown_in_numbers(bench, monitor, console):
@@ -93,7 +93,9 @@ def test_a_running_scene_is_shown_in_numbers(bench, monitor, console):
     tracks.publish(message)
     accuracy.publish(Accuracy(gospa_m=0.25, nees=5.5))
     bench.until(
-        lambda: monitor._accuracy and monitor._tracks and monitor._decoded and monitor.first_frame_s
+        lambda: (
+            monitor._accuracy and monitor._tracks and monitor._num_decoded and monitor.first_frame_s
+        )
     )
     text = shown(console, monitor)
     assert "of 30 s   1 frames, 1 decoded   latency 84 ms   GOSPA 0.25 m   NEES 5.5" in text
@@ -107,14 +109,14 @@ def test_messages_that_cannot_be_do_not_end_the_picture(monitor, console):
     message = Tracks(tracks=[Track(id=1, status=Track.CONFIRMED)])
     message.tracks[0].velocity.x = 1e200
     message.tracks[0].position.y = float("nan")
-    monitor._hear_tracks(message)
-    monitor._hear_timing(StageTiming(stage="decode", latency_ms=float("inf")))
-    monitor._hear_accuracy(Accuracy(gospa_m=1e300))
+    monitor._on_tracks(message)
+    monitor._on_timing(StageTiming(stage="decode", latency_ms=float("inf")))
+    monitor._on_accuracy(Accuracy(gospa_m=1e300))
     for number in range(200):
         status = DiagnosticStatus(
             name=f"/n{number}", message="\x1b[31mred\nline", level=DiagnosticStatus.WARN
         )
-        monitor._hear_diagnostics(DiagnosticArray(status=[status]))
+        monitor._on_diagnostics(DiagnosticArray(status=[status]))
     text = shown(console, monitor)
     assert "\x1b" not in text and "/n0: \ufffd[31mred\ufffdline" in text
     assert "/n63:" in text and "/n64:" not in text
@@ -128,7 +130,7 @@ def test_an_exception_of_the_monitor_is_a_complaint(monitor, console):
 def test_nodes_that_are_expected_and_silent_are_named(bench, console, monkeypatch):
     monitor = bench.added(Monitor(bench.namespace, ["/a", "/b"], context=bench.context))
     now_s = [monitor._stepped_s]
-    monkeypatch.setattr("cooperative_isac_ros.monitor.time.monotonic", lambda: now_s[0])
+    monkeypatch.setattr("cooperative_isac_ros.launching.monitor.time.monotonic", lambda: now_s[0])
 
     def wait(seconds):
         for _ in range(round(seconds / 0.25)):
@@ -137,9 +139,7 @@ def test_nodes_that_are_expected_and_silent_are_named(bench, console, monkeypatc
 
     def report(name):
         ready = [KeyValue(key="ready", value="True")]
-        monitor._hear_diagnostics(
-            DiagnosticArray(status=[DiagnosticStatus(name=name, values=ready)])
-        )
+        monitor._on_diagnostics(DiagnosticArray(status=[DiagnosticStatus(name=name, values=ready)]))
 
     report("/a")
     report("/stranger")

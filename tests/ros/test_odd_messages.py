@@ -1,4 +1,4 @@
-"""Any legal value in any field of any message: nodes live, and good frames are as before.
+"""Any legal value in any field of any message: nodes keep running, valid frames are unchanged.
 
 Callbacks are called as an executor would. ISAC_ODD_EXAMPLES sets how many examples each test takes.
 """
@@ -37,18 +37,11 @@ from cooperative_isac.scene.draw import scene_targets
 from cooperative_isac.scene.model import TargetClass
 from cooperative_isac.schemes.registry import make_scheme
 from cooperative_isac.tracking.track import Track, TrackStatus
-from cooperative_isac_ros import conversions
 from cooperative_isac_ros.bag.definitions import message_class
-from cooperative_isac_ros.cdr import serialized
-from cooperative_isac_ros.monitor import Monitor
-from cooperative_isac_ros.nodes.access_point import AccessPoint
-from cooperative_isac_ros.nodes.evaluator import Evaluator
-from cooperative_isac_ros.nodes.fusion_center import FusionCenter
-from cooperative_isac_ros.nodes.scene_markers import SceneMarkers
-from cooperative_isac_ros.nodes.target_simulator import TargetSimulator
-from cooperative_isac_ros.nodes.tracker import TrackerNode
-from cooperative_isac_ros.nodes.transmit_controller import TransmitController
-from cooperative_isac_ros.records import (
+from cooperative_isac_ros.launching.monitor import Monitor
+from cooperative_isac_ros.messages import conversions
+from cooperative_isac_ros.messages.cdr import serialized
+from cooperative_isac_ros.messages.records import (
     AccuracyRecord,
     Announcement,
     DetectionList,
@@ -58,6 +51,13 @@ from cooperative_isac_ros.records import (
     Timing,
     TrackList,
 )
+from cooperative_isac_ros.nodes.access_point import AccessPoint
+from cooperative_isac_ros.nodes.evaluator import Evaluator
+from cooperative_isac_ros.nodes.fusion_center import FusionCenter
+from cooperative_isac_ros.nodes.scene_markers import SceneMarkers
+from cooperative_isac_ros.nodes.target_simulator import TargetSimulator
+from cooperative_isac_ros.nodes.tracker import TrackerNode
+from cooperative_isac_ros.nodes.transmit_controller import TransmitController
 
 EXAMPLES = int(os.environ.get("ISAC_ODD_EXAMPLES", "8"))
 SECOND = 10**9
@@ -155,7 +155,7 @@ def places(message, way=()):
 
 @st.composite
 def spoiled(draw, good):
-    """A good message with some of its fields changed to any value, or any message of its type."""
+    """A valid message with some fields changed to any value, or any message of its type."""
     if draw(st.integers(0, 3)) == 0:
         return draw(messages(type(good)))
     message = copy.deepcopy(good)
@@ -188,7 +188,7 @@ class Stage:
             if watch is not None:
                 watch._subscribe(f"{root}/targets/car1/odom", "car1")
                 node.create_subscription(
-                    String, f"{root}/targets/car1/class", partial(watch._hear_class, "car1"), 1
+                    String, f"{root}/targets/car1/class", partial(watch._on_class, "car1"), 1
                 )
         self.callbacks = {
             sub.topic_name.removeprefix(root): sub.callback for sub in node.subscriptions
@@ -196,29 +196,29 @@ class Stage:
         self._timers = list(node.timers)
 
     def give(self, topic, message):
-        """A message as it comes out of the wire."""
+        """Call a callback with a message that was serialized and deserialized."""
         self.callbacks[topic](deserialize_message(serialize_message(message), type(message)))
 
     def end_waiting(self):
-        """Let every timer fire that was set by a message: deadlines and patience."""
+        """Let every timer fire that was set by a message: deadlines and timeouts."""
         for timer in [timer for timer in self.node.timers if timer not in self._timers]:
             timer.callback()
         for owner in (self.node, getattr(self.node, "_front_end", None)):
-            patience = getattr(owner, "_patience", None)
-            if patience is not None and not isinstance(self.node, TransmitController):
-                patience.callback()
+            timeout = getattr(owner, "_timeout", None)
+            if timeout is not None and not isinstance(self.node, TransmitController):
+                timeout.callback()
         if hasattr(self.node, "health"):
             self.node.health.report()
 
     def take(self):
-        """What was published since the last time; every message is valid by its own conversion."""
+        """Messages since the last call, each of which must be valid for its conversion."""
         taken, self.published[:] = list(self.published), []
         for message in taken:
             check(message)
         return taken
 
     def failures(self):
-        """Exceptions that left a callback: the guard caught them, but none should come that far."""
+        """Number of exceptions of callbacks, which the guard has counted."""
         health = getattr(self.node, "health", None)
         return (
             health.counts["callbacks_failed"]
@@ -246,14 +246,14 @@ CHECKS = {
 
 
 def check(message):
-    """A published message can be sent, and is what its listeners take."""
+    """Check that a message can be serialized, and is valid for its subscriptions."""
     serialize_message(message)
     if type(message) in CHECKS:
         CHECKS[type(message)](message)
 
 
 def content(messages_, kinds):
-    """Bytes of the results among messages, without what differs from run to run."""
+    """Serialized results among messages, without what differs from run to run."""
     results = []
     for message in messages_:
         if type(message) in kinds:
@@ -276,7 +276,7 @@ def content(messages_, kinds):
 
 @pytest.fixture(scope="module")
 def good(tiny):
-    """Makes the good messages of one frame of a run."""
+    """Makes the valid messages of one frame of a run."""
     scheme, frame = make_scheme("local_ml", tiny), make_frame(tiny, 0)
     (target,) = scene_targets(tiny, 0.0)
     received = receive_all(tiny, frame, (target,))
@@ -456,7 +456,7 @@ NODES = {
 
 @pytest.fixture(scope="module")
 def stages(real_bench):
-    """Nodes by name, made when they are first asked for; nothing leaves this process."""
+    """Nodes by name, constructed at their first use; no message leaves this process."""
     published, made = [], {}
     patch = pytest.MonkeyPatch()
 
@@ -494,7 +494,7 @@ def test_no_message_ends_a_node_or_spoils_the_next_frame(stages, good, name, top
     first = next(RUNS)
     sound = getattr(good(first), kinds[topic])
 
-    # What a good frame gives, after another one that warms the node up.
+    # results of a valid frame, after another one that warms the node up
     for _ in range(2):
         stage.take()
         result = play(stage, good)

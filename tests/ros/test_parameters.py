@@ -1,4 +1,4 @@
-"""Parameters: wrong ones are refused with a reason, and a running node lives on."""
+"""Parameters: invalid ones are refused with a reason, and a running node is not affected."""
 
 import math
 from pathlib import Path
@@ -7,8 +7,8 @@ import pytest
 from rcl_interfaces.msg import ParameterType
 from rclpy.parameter import Parameter
 
-from cooperative_isac_ros import choices
 from cooperative_isac_ros.base import run_node
+from cooperative_isac_ros.launching import choices
 from cooperative_isac_ros.nodes.access_point import AccessPoint
 from cooperative_isac_ros.nodes.fusion_center import FusionCenter
 from cooperative_isac_ros.nodes.scene_markers import SceneMarkers

@@ -1,4 +1,4 @@
-"""Nodes of a scene with a path file: the echo of the announced frame, an end, the file's rate."""
+"""Nodes of a scene with a path file: echoes, end of the recording, rate."""
 
 import struct
 
@@ -7,15 +7,15 @@ import pytest
 from cooperative_isac_msgs.msg import FeaturePacket, Frame
 from traced import car_arrays, write_scene
 
-from cooperative_isac.pipeline import hear, transmit
+from cooperative_isac.pipeline import receive_echo, transmit
 from cooperative_isac.scene.file.config import load_scene
-from cooperative_isac_ros import conversions
-from cooperative_isac_ros.graph import GraphOptions, scene_nodes
+from cooperative_isac_ros.launching.graph import GraphOptions, scene_nodes
+from cooperative_isac_ros.launching.run import LAST_TRACKS_WITHIN_S, recording_is_over
+from cooperative_isac_ros.messages import conversions
 from cooperative_isac_ros.nodes.access_point import AccessPoint
 from cooperative_isac_ros.nodes.target_simulator import TargetSimulator
 from cooperative_isac_ros.nodes.transmit_controller import TransmitController
 from cooperative_isac_ros.parameters import ParameterError
-from cooperative_isac_ros.run import LAST_TRACKS_WITHIN_S, recording_is_over
 
 
 @pytest.fixture
@@ -46,14 +46,14 @@ def test_another_rate_than_the_files_is_refused(bench, traced):
 
 
 def test_the_echo_is_that_of_the_announced_frame(bench, traced, announce):
-    """Whatever odometry says, and also when frames are lost in between."""
+    """Independent of odometry, and of lost frames."""
     bench.start(AccessPoint, below="/rx1", scene=traced.source, wait_for_targets=False)
     packets = bench.listen(FeaturePacket, "rx1/features")
     frame = bench.publisher(Frame, "frame")
     for count, number in enumerate((2, 6)):
         frame.publish(announce(number, scene=traced.name, scene_fingerprint=traced.fingerprint))
         bench.until(lambda: len(packets) > count)
-        echo = hear(traced, transmit(traced, number), "rx1", ())
+        echo = receive_echo(traced, transmit(traced, number), "rx1", ())
         said, value = struct.unpack("<If", conversions.packet(packets[count]).data)
         assert said == number and value == pytest.approx(float(np.abs(echo).max()), rel=1e-5)
 

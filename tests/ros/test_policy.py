@@ -1,4 +1,4 @@
-"""The SROS 2 policy of a scene allows every topic and service that its nodes really have."""
+"""The SROS 2 policy of a scene allows every topic and service that its nodes use."""
 
 from fnmatch import fnmatchcase
 from pathlib import Path
@@ -10,9 +10,11 @@ from cooperative_isac_msgs.msg import Detections
 
 from cooperative_isac.fusion.detection import Detection
 from cooperative_isac.scene.file.config import load_scene
-from cooperative_isac_ros import conversions, policy, transforms
-from cooperative_isac_ros.graph import GraphOptions, scene_nodes
-from cooperative_isac_ros.monitor import MONITOR_NAME, Monitor
+from cooperative_isac_ros.launching import policy
+from cooperative_isac_ros.launching.graph import GraphOptions, scene_nodes
+from cooperative_isac_ros.launching.monitor import MONITOR_NAME, Monitor
+from cooperative_isac_ros.messages import conversions, transforms
+from cooperative_isac_ros.messages.records import DetectionList, FrameStamp
 from cooperative_isac_ros.nodes.access_point import AccessPoint
 from cooperative_isac_ros.nodes.bag_recorder import BagRecorder
 from cooperative_isac_ros.nodes.evaluator import Evaluator
@@ -21,7 +23,6 @@ from cooperative_isac_ros.nodes.scene_markers import SceneMarkers
 from cooperative_isac_ros.nodes.target_simulator import TargetSimulator
 from cooperative_isac_ros.nodes.tracker import TrackerNode
 from cooperative_isac_ros.nodes.transmit_controller import TransmitController
-from cooperative_isac_ros.records import DetectionList, FrameStamp
 
 TWO = Path(__file__).resolve().parents[1] / "scenes" / "two_tiny.yaml"
 NODES = {
@@ -37,7 +38,7 @@ NODES = {
 
 
 def allowed(scene, options):
-    """By enclave: what may be published, subscribed and replied to."""
+    """Allowed topics and services, by enclave."""
     root = ElementTree.fromstring(policy.scene_policy(scene, options).encode())
     found = {}
     for enclave in root.iter("enclave"):
@@ -53,7 +54,7 @@ def allowed(scene, options):
 
 
 def used(node):
-    """What a node that runs publishes, subscribes and replies to."""
+    """Topics and services of a running node."""
     name, namespace = node.get_name(), node.get_namespace()
     calls = {
         "publish": node.get_publisher_names_and_types_by_node,
@@ -64,7 +65,7 @@ def used(node):
 
 
 def refused(node, rules):
-    """What a node uses and may not."""
+    """Topics and services that a node uses without permission."""
     return [
         (verb, name)
         for verb, names in used(node).items()

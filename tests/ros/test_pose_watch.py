@@ -1,6 +1,4 @@
-"""Stations that follow odometry or /tf: where they are at a frame's stamp, and what is said when
-nobody knows.
-"""
+"""Stations that follow odometry or /tf: their poses at a stamp, and missing poses."""
 
 from pathlib import Path
 from types import SimpleNamespace
@@ -14,14 +12,15 @@ from scipy.spatial.transform import Rotation
 
 from cooperative_isac.scene.file.config import load_scene
 from cooperative_isac.scene.station import Pose
-from cooperative_isac_ros import conversions, pose_watch
 from cooperative_isac_ros.base import SceneNode
+from cooperative_isac_ros.inputs import pose_watch
+from cooperative_isac_ros.inputs.pose_watch import POSE_PARAMETERS, PoseError, PoseWatch, carried
+from cooperative_isac_ros.messages import conversions
+from cooperative_isac_ros.messages.records import Announcement, FrameStamp, Packet
 from cooperative_isac_ros.nodes.access_point import AccessPoint
 from cooperative_isac_ros.nodes.fusion_center import FusionCenter
 from cooperative_isac_ros.nodes.scene_markers import SceneMarkers
 from cooperative_isac_ros.parameters import ODOMETRY_WAIT
-from cooperative_isac_ros.pose_watch import POSE_PARAMETERS, PoseError, PoseWatch, carried
-from cooperative_isac_ros.records import Announcement, FrameStamp, Packet
 
 SECOND = 10**9
 TWO = Path(__file__).resolve().parents[1] / "scenes" / "two_tiny.yaml"
@@ -29,7 +28,7 @@ MOTION = "    motion: {kind: constant_velocity, position_m: [10, 62, 0], velocit
 
 
 def scene_file(folder, source):
-    """The scene of two bands with a car whose pose comes from outside."""
+    """The scene of two bands with a car that follows odometry."""
     text = TWO.read_text()
     assert MOTION in text
     path = folder / "followed.yaml"
@@ -39,7 +38,7 @@ def scene_file(folder, source):
 
 @pytest.fixture
 def followed(tmp_path):
-    """The car is in a robot that publishes odometry."""
+    """Scene file whose car follows the odometry of a robot."""
     return scene_file(tmp_path, "odometry: robot/odom")
 
 
@@ -48,14 +47,14 @@ def heading(degrees):
 
 
 def report(time_s, x=20.0, y=61.0, speed=2.0, turn_deg=30.0):
-    """What the robot says of itself at a time after 1000 s."""
+    """Odometry of the robot at a time after 1000 s."""
     rotation = heading(turn_deg)
     pose = Pose(np.array([x, y, 0.0]), rotation, speed * rotation[:, 0])
     return conversions.pose_message("robot", round((1000 + time_s) * SECOND), pose)
 
 
 class Follower(SceneNode):
-    """Nothing but a watch."""
+    """A node with a pose watch only."""
 
     def __init__(self, **options):
         super().__init__("follower", (ODOMETRY_WAIT, *POSE_PARAMETERS), **options)
@@ -88,9 +87,9 @@ def test_a_station_is_where_its_robot_is_turned_by_its_mounting(bench, followed)
     assert np.allclose(first.velocity_mps, 2 * heading(30)[:, 0])
 
 
-def test_without_a_word_of_the_robot_there_is_no_pose(bench, followed):
+def test_without_odometry_there_is_no_pose(bench, followed):
     node, robot = followed_by(bench, followed, pose_timeout_s=0.5)
-    with pytest.raises(PoseError, match="no pose of station 'car': nothing was heard on /bench"):
+    with pytest.raises(PoseError, match="no pose of station 'car': no message on /bench"):
         node.at(0.0)
     assert (
         bench.start(Follower, scene=str(followed), wait_for_poses=False).watch.waiting_for() == ""
@@ -158,18 +157,18 @@ def test_a_station_follows_a_frame_through_the_tree(bench, tmp_path, monkeypatch
         "pose of car on /tf, frame 'antenna' ('antenna' has no parent)"
     )
     mount = transform("base", "antenna", 0, [0, 1, 0], heading(90))
-    node.watch.hear_frames(SimpleNamespace(transforms=[mount]), is_fixed=True)
+    node.watch.on_transforms(SimpleNamespace(transforms=[mount]), is_fixed=True)
     assert "'base' has no parent" in node.watch.waiting_for()
     for time_s in (0.0, 0.1, 0.2):
         moved = transform("map", "base", time_s, [5 + 4 * time_s, 50, 0], heading(0))
-        node.watch.hear_frames(SimpleNamespace(transforms=[moved]))
+        node.watch.on_transforms(SimpleNamespace(transforms=[moved]))
     assert node.watch.waiting_for() == ""
     pose = node.at(0.1)
     assert np.allclose(pose.position_m, [5.4, 51, 0])
     assert np.allclose(pose.velocity_mps, [4, 0, 0], atol=1e-6)
     assert np.allclose(pose.rotation, heading(90) @ heading(-90), atol=1e-9)
     broken = transform("map", "base", 0.3, [np.nan, 0, 0], heading(0))
-    node.watch.hear_frames(SimpleNamespace(transforms=[broken]))
+    node.watch.on_transforms(SimpleNamespace(transforms=[broken]))
     assert node.health.counts["poses_refused"] == 1
 
 
@@ -196,7 +195,7 @@ def test_an_access_point_waits_for_the_pose_of_its_car(bench, followed):
     bench.until(lambda: packets)
     assert list(packets[0].bands) == ["high"] and packets[0].site == "car"
 
-    # A second later nobody knows where it is.
+    # a second later the pose is too old
     frame.publish(announce(scene, 14))
     bench.until(lambda: node.health.counts["frames_refused"])
     assert "frame 14: no pose of station 'car'" in node.health.status().message
@@ -236,6 +235,6 @@ def test_the_center_waits_for_poses_and_refuses_a_frame_without(bench, followed)
     assert len(detections) == 1
 
 
-def test_markers_know_what_they_need(bench, followed):
+def test_markers_describe_what_they_wait_for(bench, followed):
     node = bench.start(SceneMarkers, scene=str(followed))
     assert [station.name for station in node._mobile] == ["car"]

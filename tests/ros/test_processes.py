@@ -1,4 +1,4 @@
-"""Processes of a scene: parameters, environment, crashes, and an end that nobody escapes."""
+"""Processes of a scene: parameters, environment, crashes, and their end."""
 
 import itertools
 import os
@@ -12,9 +12,9 @@ from pathlib import Path
 
 import pytest
 
-from cooperative_isac_ros import processes
-from cooperative_isac_ros.graph import NodeSpec
-from cooperative_isac_ros.processes import ProcessGroup
+from cooperative_isac_ros.launching import process_group as processes
+from cooperative_isac_ros.launching.graph import NodeSpec
+from cooperative_isac_ros.launching.process_group import ProcessGroup
 
 SPEC = NodeSpec("tracker", "tracker", "/here", {"scene": "/nowhere.yaml"})
 PATIENT = "import time; print('ready', flush=True); time.sleep(600)"
@@ -76,7 +76,7 @@ def test_a_command_line_names_node_namespace_and_parameters(tmp_path):
     assert words[-2:] == ["--log-level", "debug"]
 
 
-def test_a_node_that_ends_by_itself_is_named_with_what_it_said(tmp_path):
+def test_a_node_that_ends_by_itself_is_named_with_its_last_output(tmp_path):
     with ProcessGroup(tmp_path) as group:
         group.start(SPEC)
         wait_for(lambda: group.crashed() is not None)
@@ -107,8 +107,8 @@ def test_a_node_that_is_started_again_stands_back_no_further(tmp_path):
     script = textwrap.dedent(f"""
         import os, sys
         from pathlib import Path
-        from cooperative_isac_ros import processes
-        from cooperative_isac_ros.graph import NodeSpec
+        from cooperative_isac_ros.launching import process_group as processes
+        from cooperative_isac_ros.launching.graph import NodeSpec
         processes.node_command = lambda spec, file: [sys.executable, "-c", {PATIENT!r}]
         before = os.nice(0)
         with processes.ProcessGroup(Path({str(tmp_path)!r})) as group:
@@ -139,8 +139,8 @@ def test_children_end_when_their_parent_is_killed(tmp_path):
     script = textwrap.dedent(f"""
         import sys, time
         from pathlib import Path
-        from cooperative_isac_ros import processes
-        from cooperative_isac_ros.graph import NodeSpec
+        from cooperative_isac_ros.launching import process_group as processes
+        from cooperative_isac_ros.launching.graph import NodeSpec
         processes.node_command = lambda spec, file: [sys.executable, "-c", {PATIENT!r}]
         group = processes.ProcessGroup(Path({str(tmp_path)!r}))
         group.start(NodeSpec("tracker", "tracker"))

@@ -1,11 +1,11 @@
-"""Detections and tracks of one frame meet, whichever comes first, whatever is lost."""
+"""Pairs of detections and tracks: any order of arrival, losses, late results."""
 
 from collections import Counter
 
 import pytest
 
-from cooperative_isac_ros.records import DetectionList, FrameStamp, TrackList
-from cooperative_isac_ros.result_pairs import FRAMES_KEPT, ResultPairs
+from cooperative_isac_ros.messages.records import DetectionList, FrameStamp, TrackList
+from cooperative_isac_ros.timing.result_pairs import FRAMES_KEPT, ResultPairs
 
 
 def detections(number):
@@ -36,7 +36,7 @@ def rig():
 
 
 @pytest.mark.parametrize(("first", "second"), [("detections", "tracks"), ("tracks", "detections")])
-def test_a_pair_is_given_once_both_are_there(rig, first, second):
+def test_a_pair_is_returned_when_both_have_arrived(rig, first, second):
     add = {
         "detections": lambda: rig.pairs.add_detections(detections(3)),
         "tracks": lambda: rig.pairs.add_tracks(tracks(3)),
@@ -57,7 +57,7 @@ def test_pairs_wait_for_the_truth_and_come_in_order(rig):
     assert rig.numbers() == [2, 3]
 
 
-def test_lost_detections_are_told_when_nobody_waits_any_more(rig):
+def test_lost_detections_are_reported_when_their_tracks_are_dropped(rig):
     for number in (1, 2):
         rig.pairs.add_tracks(tracks(number))
     rig.pairs.add_detections(detections(2))
@@ -66,7 +66,7 @@ def test_lost_detections_are_told_when_nobody_waits_any_more(rig):
     assert rig.faults == {"detections_unheard": 1}
 
 
-def test_results_that_come_again_or_too_late_are_told(rig):
+def test_repeated_and_late_results_are_reported(rig):
     for number in (1, 2):
         rig.pairs.add_detections(detections(number))
         rig.pairs.add_tracks(tracks(number))
@@ -78,7 +78,7 @@ def test_results_that_come_again_or_too_late_are_told(rig):
     assert rig.faults == {"tracks_stale": 2, "detections_stale": 1}
 
 
-def test_what_waits_for_ever_does_not_pile_up(rig):
+def test_results_without_the_truth_do_not_pile_up(rig):
     rig.known_ns = -1
     for number in range(3 * FRAMES_KEPT):
         rig.pairs.add_detections(detections(number))

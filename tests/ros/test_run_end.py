@@ -1,4 +1,4 @@
-"""The end of `isac run`: what is reported, whatever died on the way."""
+"""End of `isac run`: its report, also after crashes."""
 
 import io
 import json
@@ -10,15 +10,15 @@ from rich.console import Console
 from cooperative_isac.evaluation.checkpoint import CHECKPOINT_FOLDER, write_checkpoint
 from cooperative_isac.evaluation.run_ledger import RunLedger
 from cooperative_isac.evaluation.run_record import RunRecorder
-from cooperative_isac_ros import run
-from cooperative_isac_ros.processes import Crash
-from cooperative_isac_ros.run import _conclude, _draw, _finish_report
-from cooperative_isac_ros.supervision import RespawnPolicy, Supervisor
+from cooperative_isac_ros.launching import run
+from cooperative_isac_ros.launching.process_group import Crash
+from cooperative_isac_ros.launching.run import _conclude, _draw, _finish_report
+from cooperative_isac_ros.launching.supervision import RespawnPolicy, Supervisor
 
 
 @pytest.fixture
 def report(tmp_path):
-    """The folder of a run whose evaluator died after a checkpoint."""
+    """The folder of a run whose evaluator was killed after a checkpoint."""
     ledger, recorder = RunLedger(0.1), RunRecorder()
     ledger.announce(0, 0, 100)
     recorder.add(0, 0, [], [], [], True)
@@ -44,11 +44,11 @@ def concluded(fault, folder, **given_up):
     supervisor = Supervisor(None, [], RespawnPolicy(), lambda text: None)
     supervisor.given_up.update(given_up)
     supervisor.events.append("node /tracker ended with signal 9; started again (1 of 3)")
-    stop = SimpleNamespace(requested=False)
-    return _conclude(fault, supervisor, folder, console, stop), console.export_text()
+    run = SimpleNamespace(console=console, stop=SimpleNamespace(requested=False))
+    return _conclude(run, supervisor, folder, fault), console.export_text()
 
 
-def test_the_report_of_a_dead_evaluator_is_made_from_its_checkpoints(report):
+def test_the_report_of_a_killed_evaluator_is_completed_from_its_checkpoints(report):
     assert _finish_report(report, None) is None
     assert (report / "run.npz").is_file() and not (report / CHECKPOINT_FOLDER).exists()
     code, text = concluded(None, report)
@@ -64,15 +64,15 @@ def test_checkpoints_that_cannot_be_read_cost_the_record_only(report):
     assert code == 1 and "skipped 3" in text and "error: the report is not complete" in text
 
 
-def test_a_summary_that_means_nothing_is_one_line(report):
+def test_an_invalid_summary_is_one_line(report):
     (report / "summary.json").write_text("{}")
     code, text = concluded(None, report)
     assert code == 1 and f"error: {report / 'summary.json'}: lacks" in text
 
 
-def test_a_node_that_was_given_up_is_named_with_what_it_said(report):
+def test_a_node_that_was_given_up_is_named_with_its_last_output(report):
     code, text = concluded(None, report, markers=Crash("/scene_markers", 1, "last words"))
-    assert code == 1 and "node /scene_markers said last" in text and "last words" in text
+    assert code == 1 and "last output of node /scene_markers:" in text and "last words" in text
 
 
 def test_whatever_a_drawing_library_raises_costs_the_picture_only(report, tiny, monkeypatch):

@@ -1,4 +1,4 @@
-"""RViz looks at the scene, whatever its size, and its displays have topics of the nodes."""
+"""Views of RViz contain the whole scene, and its displays subscribe to topics of the nodes."""
 
 import numpy as np
 import pytest
@@ -8,14 +8,14 @@ from rviz_camera import HEIGHT, WIDTH, Picture, inside
 
 from cooperative_isac.fusion.detection import Detection
 from cooperative_isac.scene.file.config import load_scene
-from cooperative_isac_ros import conversions
-from cooperative_isac_ros.graph import shared_file
+from cooperative_isac_ros.display.rviz import scene_view
+from cooperative_isac_ros.display.scene_layout import scene_layout
+from cooperative_isac_ros.launching.graph import shared_file
+from cooperative_isac_ros.messages import conversions
+from cooperative_isac_ros.messages.records import DetectionList, FrameStamp
 from cooperative_isac_ros.nodes.fusion_center import FusionCenter
 from cooperative_isac_ros.nodes.scene_markers import SceneMarkers
 from cooperative_isac_ros.nodes.tracker import TrackerNode
-from cooperative_isac_ros.records import DetectionList, FrameStamp
-from cooperative_isac_ros.rviz import scene_view
-from cooperative_isac_ros.scene_layout import scene_layout
 
 TYPES = {
     "MarkerArray": "visualization_msgs/msg/MarkerArray",
@@ -46,7 +46,7 @@ def displays(scene, namespace="/"):
     return [inner for outer in shown for inner in (outer, *outer.get("Displays", ()))]
 
 
-def test_every_display_hears_a_topic_of_its_type(bench, tiny):
+def test_every_display_subscribes_to_a_topic_of_its_type(bench, tiny):
     for node in (SceneMarkers, FusionCenter, TrackerNode):
         bench.start(node)
     publisher = bench.publisher(Detections, "detections", readers=2)

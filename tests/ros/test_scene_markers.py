@@ -1,6 +1,4 @@
-"""What RViz is given: every kind of marker, trails that grow, and nothing when it is switched
-off.
-"""
+"""Scene markers: every kind of marker, trails, and no work where they are disabled."""
 
 import numpy as np
 import pytest
@@ -13,9 +11,16 @@ from visualization_msgs.msg import Marker, MarkerArray
 from cooperative_isac.fusion.detection import Detection
 from cooperative_isac.scene.model import TargetClass
 from cooperative_isac.tracking.track import Track, TrackStatus
-from cooperative_isac_ros import conversions, markers
+from cooperative_isac_ros.display import markers
+from cooperative_isac_ros.display.markers.shapes import marker_id
+from cooperative_isac_ros.messages import conversions
+from cooperative_isac_ros.messages.records import (
+    AccuracyRecord,
+    DetectionList,
+    FrameStamp,
+    TrackList,
+)
 from cooperative_isac_ros.nodes.scene_markers import SceneMarkers
-from cooperative_isac_ros.records import AccuracyRecord, DetectionList, FrameStamp, TrackList
 
 
 def stamp(number, run=1, period_ns=10**8):
@@ -38,7 +43,7 @@ def track(number, status=TrackStatus.CONFIRMED):
 
 
 class Rig:
-    """The node with everything that talks to it."""
+    """The node with publishers of its inputs and subscriptions to its outputs."""
 
     def __init__(self, bench):
         self.bench = bench
@@ -78,7 +83,7 @@ def rig(bench):
     return Rig(bench)
 
 
-def test_all_that_is_known_is_drawn(bench, rig, features):
+def test_truth_detections_and_tracks_are_drawn(bench, rig, features):
     odometry = bench.helper.create_publisher(Odometry, "targets/car1/odom", 10)
     bench.until(odometry.get_subscription_count)
     bench.spin(0.2)
@@ -141,7 +146,7 @@ def test_another_run_is_a_clean_picture(rig):
     assert rig.last("transmitters")
 
 
-def test_what_is_simulated_says_so(rig):
+def test_simulated_echoes_are_labeled(rig):
     rig.say(0)
     assert "simulated echoes" in rig.last("figures")[0].text
     rig.say(1, simulated=False)
@@ -159,14 +164,14 @@ def test_markers_live_until_after_the_next_frame(rig, period_s, life_s):
     assert lifetime.sec + lifetime.nanosec * 1e-9 == pytest.approx(life_s)
 
 
-def test_one_slow_frame_lengthens_all_lives(rig):
+def test_one_slow_frame_lengthens_all_lifetimes(rig):
     for number in (0, 1, 20, 21):  # 1.9 s between two of them
         rig.say(number)
     lifetime = rig.last("tracks")[0].lifetime
     assert lifetime.sec + lifetime.nanosec * 1e-9 == pytest.approx(5 * 1.9)
 
 
-def test_what_ends_is_taken_out_at_once(rig):
+def test_ended_tracks_are_removed_at_once(rig):
     rig.say(0)
     ended = {
         (marker.ns, marker.id) for marker in rig.drawn[-1].markers if marker.ns.startswith("track")
@@ -218,4 +223,4 @@ def test_sites_look_along_their_boresight(tiny):
     ("number", "expected"), [(0, 0), (7, 7), (2**31 - 1, 2**31 - 1), (2**32 - 1, -1)]
 )
 def test_every_identity_has_a_marker_of_its_own(number, expected):
-    assert markers._marker_id(number) == expected
+    assert marker_id(number) == expected

@@ -1,11 +1,11 @@
-"""Shared memory of dead participants is removed, that of living ones never."""
+"""Shared memory of dead participants is removed, that of running ones is not."""
 
 import fcntl
 import os
 
 import pytest
 
-from cooperative_isac_ros.shared_memory import YOUNGEST_S, Cleaned, clean_shared_memory
+from cooperative_isac_ros.processes.shared_memory import YOUNGEST_S, Cleaned, clean_shared_memory
 
 SEGMENT, PORT = "fastrtps_0123456789abcdef", "fastrtps_port7411"
 
@@ -24,7 +24,7 @@ def make(tmp_path):
     return build
 
 
-def test_files_of_the_dead_are_removed(make, tmp_path):
+def test_files_of_dead_participants_are_removed(make, tmp_path):
     for name, size in (
         (SEGMENT, 1000),
         (f"{SEGMENT}_el", 0),

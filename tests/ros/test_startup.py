@@ -1,4 +1,4 @@
-"""ROS 2 starts whatever HOME is."""
+"""ROS 2 starts with any HOME."""
 
 import os
 import subprocess
@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from cooperative_isac_ros.startup import log_folder
+from cooperative_isac_ros.processes.startup import log_folder
 
 NODE = """
 import rclpy
-from cooperative_isac_ros.startup import start_ros
+from cooperative_isac_ros.processes.startup import start_ros
 start_ros(["program", "--ros-args", "-r", "__ns:=/there"])
 node = rclpy.create_node("talker")
 node.get_logger().warning("heard")
@@ -20,7 +20,7 @@ rclpy.shutdown()
 """
 # What `isac run` asks before it starts its nodes
 QUESTION = """
-from cooperative_isac_ros.choices import ros_fault
+from cooperative_isac_ros.launching.choices import ros_fault
 print(ros_fault("--enclave", "/there", node="asker"))
 """
 ROS_VARIABLES = ("HOME", "ROS_LOG_DIR", "ROS_HOME")

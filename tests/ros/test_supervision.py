@@ -1,10 +1,10 @@
-"""Nodes that end or hang: which are started again, how often, and which end the run."""
+"""Nodes that end or hang: restarts, their limits, and the end of a run."""
 
 import pytest
 
-from cooperative_isac_ros.graph import NodeSpec
-from cooperative_isac_ros.processes import Crash
-from cooperative_isac_ros.supervision import HUNG_AFTER_S, RespawnPolicy, Supervisor
+from cooperative_isac_ros.launching.graph import NodeSpec
+from cooperative_isac_ros.launching.process_group import Crash
+from cooperative_isac_ros.launching.supervision import HUNG_AFTER_S, RespawnPolicy, Supervisor
 
 SPECS = [
     NodeSpec("tracker", "tracker"),
@@ -14,7 +14,7 @@ SPECS = [
 
 
 class Group:
-    """Processes that end when they are told to."""
+    """Stand-in for processes whose ends the test decides."""
 
     def __init__(self):
         self.crashes, self.started, self.killed = {}, [], []
@@ -38,7 +38,7 @@ class Group:
 
 
 class Reports:
-    """What a monitor has received."""
+    """Stand-in for the reports of a monitor."""
 
     def __init__(self):
         self.ready, self.silent_s = {"/tracker", "/scene_markers", "/bag_recorder"}, {}
@@ -103,7 +103,7 @@ def test_wrong_parameters_are_no_reason_to_start_again(rig, ready):
     assert (crash is None) is ready and len(rig.group.started) == ready
 
 
-def test_a_scene_goes_on_without_those_that_look_on(rig):
+def test_a_scene_continues_without_dispensable_nodes(rig):
     for _ in range(4):
         rig.group.end("/scene_markers", 1)
         assert rig.check() is None
@@ -111,7 +111,7 @@ def test_a_scene_goes_on_without_those_that_look_on(rig):
     assert rig.lines[-1] == "node /scene_markers ended with exit code 1; the run goes on without it"
 
 
-def test_a_node_that_was_given_up_is_looked_after_no_more(rig):
+def test_a_node_that_was_given_up_is_not_supervised(rig):
     for _ in range(4):
         rig.group.end("/scene_markers", 1)
         rig.check()
@@ -145,14 +145,14 @@ def test_a_node_may_be_silent_for_some_periods():
     assert rig.group.killed == ["/tracker"]
 
 
-def test_a_recorder_goes_on_in_another_folder(rig):
+def test_a_restarted_recorder_gets_a_new_folder(rig):
     for number in (2, 3):
         rig.group.end("/bag_recorder")
         rig.check()
         assert rig.group.started[-1].parameters["directory"] == f"/b-{number}"
 
 
-def test_nothing_is_started_again_where_nobody_wants_it():
+def test_nothing_is_restarted_where_the_policy_is_disabled():
     rig = Rig(enabled=False)
     rig.reports.silent_s["/tracker"] = 100.0
     rig.check()

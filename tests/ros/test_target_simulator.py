@@ -1,4 +1,4 @@
-"""Simulated targets: where they are at every frame, in every run."""
+"""Target simulator: positions in every frame of every run."""
 
 from fractions import Fraction
 
@@ -9,9 +9,10 @@ from nav_msgs.msg import Odometry
 from std_msgs.msg import String
 
 from cooperative_isac.scene.draw import scene_targets
-from cooperative_isac_ros import conversions, qos
+from cooperative_isac_ros import qos
+from cooperative_isac_ros.messages import conversions
 from cooperative_isac_ros.nodes.target_simulator import TargetSimulator
-from cooperative_isac_ros.state_file import write_state
+from cooperative_isac_ros.processes.state_file import write_state
 
 
 def test_targets_stand_until_frame_0_and_then_follow_their_motion(bench, announce, tiny):
@@ -111,7 +112,7 @@ def test_a_recording_that_plays_again_sends_the_targets_back(bench, announce):
     bench.until(lambda: node._start_ns == 10**12 + 7)
 
 
-def test_a_late_listener_learns_the_class(bench):
+def test_a_late_subscription_receives_the_class(bench):
     bench.start(TargetSimulator)
     bench.spin(0.1)
     words = bench.listen(String, "targets/car1/class", qos.LATCHED)

@@ -1,4 +1,4 @@
-"""Targets are found whoever publishes them, and kept apart from topics that only look like them."""
+"""Discovery of targets with any publisher, and of topics that only look like targets."""
 
 import math
 
@@ -8,9 +8,11 @@ from rclpy.qos import qos_profile_sensor_data
 from std_msgs.msg import String
 
 from cooperative_isac.scene.model import TargetClass
-from cooperative_isac_ros import conversions, qos, target_watch
+from cooperative_isac_ros import qos
 from cooperative_isac_ros.base import SceneNode
-from cooperative_isac_ros.target_watch import WATCH_PARAMETERS, TargetWatch
+from cooperative_isac_ros.inputs import target_watch
+from cooperative_isac_ros.inputs.target_watch import WATCH_PARAMETERS, TargetWatch
+from cooperative_isac_ros.messages import conversions
 
 
 class Watcher(SceneNode):
@@ -39,7 +41,7 @@ def robot(bench, name, profile=10):
 
 
 @pytest.mark.parametrize("profile", [10, qos_profile_sensor_data], ids=["reliable", "best effort"])
-def test_any_robot_is_heard(bench, watcher, profile):
+def test_odometry_of_any_quality_of_service_is_received(bench, watcher, profile):
     publisher, message = robot(bench, "drone", profile)
     publisher.publish(message)
     bench.until(lambda: watcher.samples)
@@ -58,21 +60,19 @@ def test_targets_that_are_waited_for_are_looked_for_at_once(bench, watcher):
     publisher = bench.helper.create_publisher(Odometry, "targets/car1/odom", 10)
     bench.until(lambda: watcher.count_publishers(publisher.topic_name))
     watcher.watch._discover_early()
-    assert "car1" in watcher.watch._known and not watcher.watch._early.is_canceled()
+    assert "car1" in watcher.watch._targets and not watcher.watch._early_timer.is_canceled()
     bench.until(publisher.get_subscription_count)
     publisher.publish(Odometry(header=conversions.map_header(5 * 10**9)))
     bench.until(lambda: watcher.watch.waiting_for() == "")
     watcher.watch._discover_early()
-    assert watcher.watch._early.is_canceled()
+    assert watcher.watch._early_timer.is_canceled()
 
 
-def test_nobody_waits_for_targets_that_nobody_moves(bench):
+def test_targets_that_are_not_simulated_are_not_waited_for(bench):
     assert bench.start(Watcher, wait_for_targets=False).watch.waiting_for() == ""
 
 
-def test_a_target_that_nobody_offers_any_more_is_let_go_and_may_come_back(
-    bench, watcher, monkeypatch
-):
+def test_a_target_without_a_publisher_is_removed_and_may_come_back(bench, watcher, monkeypatch):
     monkeypatch.setattr(target_watch, "FORGET_AFTER_S", 1.0)
     topic = f"{bench.namespace}/targets/drone/odom"
     for _ in range(2):
@@ -86,14 +86,14 @@ def test_a_target_that_nobody_offers_any_more_is_let_go_and_may_come_back(
     assert watcher.watch.registry.at(5 * 10**9) == ()
 
 
-def test_a_topic_that_others_only_listen_to_is_no_target(bench, watcher):
+def test_a_topic_with_subscriptions_only_is_no_target(bench, watcher):
     bench.listen(Odometry, "targets/ghost/odom")
     robot(bench, "drone")
     assert bench.helper.count_subscribers(f"{bench.namespace}/targets/ghost/odom") == 1
 
 
 @pytest.mark.parametrize(("offset_s", "side"), [(-600, "behind"), (900, "ahead of"), (4, "")])
-def test_stamps_of_another_clock_are_told_and_taken(bench, watcher, offset_s, side):
+def test_stamps_of_a_different_clock_are_reported_and_used(bench, watcher, offset_s, side):
     publisher, message = robot(bench, "drone")
     message.header = conversions.map_header(watcher.now_ns + offset_s * 10**9)
     publisher.publish(message)
@@ -171,11 +171,11 @@ def test_targets_beyond_the_limit_are_refused_and_counted_once(bench, watcher, m
 
 
 def hear(watcher, name, stamp_ns):
-    """One sample, as the subscription gives it."""
-    watcher.watch._hear(name, Odometry(header=conversions.map_header(stamp_ns)))
+    """Call the subscription's callback with a sample."""
+    watcher.watch._on_odometry(name, Odometry(header=conversions.map_header(stamp_ns)))
 
 
-def test_a_robot_may_say_what_it_is_before_anybody_listens(bench, watcher):
+def test_a_class_may_be_published_before_the_subscription(bench, watcher):
     word = bench.helper.create_publisher(String, "targets/rover/class", qos.LATCHED)
     word.publish(String(data="vehicle"))
     publisher, message = robot(bench, "rover")
@@ -202,7 +202,7 @@ def classes(watcher):
     return [state.target_class for state in watcher.watch.registry.at(5 * 10**9)]
 
 
-def test_odometry_that_is_not_finite_is_refused_and_the_next_is_heard(bench, watcher):
+def test_odometry_that_is_not_finite_is_refused_and_the_next_is_used(bench, watcher):
     publisher, message = robot(bench, "drone")
     message.pose.pose.position.y = math.nan
     publisher.publish(message)

@@ -1,6 +1,4 @@
-"""The tracker node: tracks as messages and as odometry, resets that are told, detections it
-refuses.
-"""
+"""Tracker node: tracks as messages and odometry, resets, invalid detections, resumed runs."""
 
 import math
 
@@ -10,13 +8,14 @@ from cooperative_isac_msgs.msg import Detections, StageTiming, Track, Tracks
 from nav_msgs.msg import Odometry
 
 from cooperative_isac.fusion.detection import Detection
-from cooperative_isac_ros import conversions, qos
+from cooperative_isac_ros import qos
+from cooperative_isac_ros.messages import conversions
+from cooperative_isac_ros.messages.records import DetectionList, FrameStamp
 from cooperative_isac_ros.nodes.tracker import TrackerNode
-from cooperative_isac_ros.records import DetectionList, FrameStamp
 
 
 class Rig:
-    """A tracker that is told of one target on a straight line at 10 frames/s."""
+    """A tracker with detections of one target on a straight line at 10 frames/s."""
 
     def __init__(self, bench, **parameters):
         self.bench = bench
@@ -89,7 +88,7 @@ def test_another_run_resets_the_tracks(rig):
     assert started.id > ended.id
 
 
-def test_a_looped_recording_gives_the_same_tracks_again(rig):
+def test_a_looped_recording_leads_to_the_same_tracks_again(rig):
     rig.say(range(5))
     for number in range(5):
         rig.publisher.publish(rig.message(number))
@@ -187,7 +186,7 @@ def test_a_damaged_state_costs_nothing_but_itself(bench, tmp_path, text):
     assert [track.status for track in rig.tracks[-1].tracks] == [Track.CONFIRMED]
 
 
-def test_a_damaged_state_of_the_run_gives_no_identity_away(bench, tmp_path):
+def test_a_damaged_state_of_the_run_repeats_no_identity(bench, tmp_path):
     state_file = tmp_path / "tracker.json"
     state_file.write_text(
         '{"run": 1, "num_born": 3, "number": 4, "stamp_ns": 0, "period_s": 0.1, "tracks": [{}]}'
@@ -231,7 +230,7 @@ def test_stale_detections_cost_no_track(rig, number, run, event):
         (lambda m: m.detections[0].covariance.fill(0.0), "positive definite"),
     ],
 )
-def test_detections_that_mean_nothing_are_refused_and_the_tracks_go_on(bench, rig, fault, reason):
+def test_invalid_detections_are_refused_and_tracking_continues(bench, rig, fault, reason):
     rig.say(range(5))
     message = rig.message(5)
     fault(message)
@@ -255,14 +254,14 @@ def test_a_second_list_of_a_stamp_updates_the_tracks(bench, rig):
     assert rig.node.health.counts["detections_refused"] == 0
 
 
-def test_a_track_outlives_frames_that_the_only_station_of_a_scheme_did_not_answer(bench):
+def test_a_track_outlives_frames_without_the_only_station_of_a_scheme(bench):
     rig = Rig(bench, num_receivers=1)
     rig.say(range(5))
     rig.say(range(5, 20), seen=False, missing=["bs"])
     assert [track.status for track in rig.tracks[-1].tracks] == [Track.COASTING]
 
 
-def test_a_track_outlives_frames_that_no_receiver_answered(rig):
+def test_a_track_outlives_frames_without_any_receiver(rig):
     rig.say(range(5))
     sites = [site.name for site in rig.node.scene.receivers]
     rig.say(range(5, 20), seen=False, missing=sites)

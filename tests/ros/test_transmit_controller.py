@@ -1,4 +1,4 @@
-"""The controller: numbers and stamps, waiting for others, the simulation clock, the payload."""
+"""Transmit controller: numbers and stamps, waiting for nodes, simulation time, payload."""
 
 import itertools
 
@@ -9,11 +9,11 @@ from rosgraph_msgs.msg import Clock
 
 from cooperative_isac.fronthaul.downlink import unpack_downlink
 from cooperative_isac.pipeline import transmit
-from cooperative_isac_ros import conversions
-from cooperative_isac_ros.conversions import to_ns, to_time
+from cooperative_isac_ros.messages import conversions
+from cooperative_isac_ros.messages.conversions import to_ns, to_time
+from cooperative_isac_ros.messages.records import FrameStamp, Timing
 from cooperative_isac_ros.nodes.transmit_controller import SETTLED_CHECKS, TransmitController
-from cooperative_isac_ros.records import FrameStamp, Timing
-from cooperative_isac_ros.state_file import read_state
+from cooperative_isac_ros.processes.state_file import read_state
 
 SECOND = 10**9
 
@@ -54,7 +54,7 @@ def ended(bench, node):
     node.destroy_node()
 
 
-def test_a_controller_that_is_started_again_goes_on_with_its_run(bench, tmp_path):
+def test_a_restarted_controller_resumes_its_run(bench, tmp_path):
     frames = bench.listen(Frame, "frame")
     settings = {
         "rate_hz": 20.0,
@@ -124,9 +124,9 @@ def test_frame_0_waits_until_all_nodes_are_ready(bench):
     assert frames[0].number == 0 and node.waiting_for() == ""
 
 
-def test_frame_0_waits_until_no_new_listener_comes(bench):
+def test_frame_0_waits_until_no_new_subscription_appears(bench):
     node = bench.start(TransmitController, rate_hz=20.0, wait_for_nodes=["/a"])
-    node._check.cancel()
+    node._check_timer.cancel()
     node._awaited.clear()
     for _ in range(SETTLED_CHECKS - 1):
         node._begin_if_ready()

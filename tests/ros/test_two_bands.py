@@ -1,6 +1,4 @@
-"""A live scene of two bands of different rates, with stations that send and receive and a receiver
-that drives, through all nodes.
-"""
+"""Live scene with two bands of different rates, active stations and a moving receiver."""
 
 from pathlib import Path
 
@@ -11,8 +9,8 @@ from nav_msgs.msg import Odometry
 from visualization_msgs.msg import MarkerArray
 
 from cooperative_isac.scene.file.config import load_scene
-from cooperative_isac_ros import conversions
-from cooperative_isac_ros.graph import GraphOptions, scene_nodes
+from cooperative_isac_ros.launching.graph import GraphOptions, scene_nodes
+from cooperative_isac_ros.messages import conversions
 from cooperative_isac_ros.nodes.access_point import AccessPoint
 from cooperative_isac_ros.nodes.evaluator import Evaluator
 from cooperative_isac_ros.nodes.fusion_center import FusionCenter
@@ -28,7 +26,7 @@ RATE_HZ = 2.0
 
 
 class Live:
-    """All nodes of the scene in one process, and what they publish."""
+    """All nodes of the scene in one process, and their messages."""
 
     def __init__(self, bench):
         common = {"scene": str(TWO)}
@@ -84,7 +82,7 @@ def test_a_station_sends_one_packet_for_all_its_bands_on_the_air(live):
     assert numbers == sorted(set(numbers))
 
 
-def test_nobody_is_missed_who_has_no_band_in_a_frame(live):
+def test_a_station_without_a_band_in_a_frame_is_not_missing(live):
     assert all(list(message.sites_missing) == [] for message in live.detections)
     for node in live.nodes:
         counts = node.health.counts

@@ -1,5 +1,5 @@
-"""Imports go one way: ROS 2 stays at the border, and the science's folders import only down the
-signal chain.
+"""Imports go one way: ROS 2 stays at the border, the folders of the science import only down the
+signal chain, and those of the ROS package only from below.
 """
 
 import ast
@@ -9,6 +9,7 @@ import pytest
 
 SOURCE = Path(__file__).resolve().parents[2] / "src"
 SCIENCE = SOURCE / "cooperative_isac"
+ROS = SOURCE / "cooperative_isac_ros"
 ROS_ROOTS = {"rclpy", "launch", "launch_ros", "ament_index_python", "tf2_ros", "rosidl_runtime_py"}
 MESSAGE_SUFFIXES = ("_msgs", "_interfaces", "_srvs")
 CHAIN = ("scene", "waveform", "channel", "sensing", "fronthaul", "fusion", "tracking")
@@ -22,10 +23,29 @@ ALLOWED = {
     "learned": {*SIGNAL, "sensing", "fronthaul"},  # codecs: both ends, and what is between them
     # A scheme is what a node of each end runs.
     "schemes": {*CHAIN, "learned"} - {"tracking"},
-    "metrics": set(CHAIN),  # judges what the chain says
+    "metrics": set(CHAIN),  # scores the outputs of the chain
     "output": set(),  # screen and disk, of no stage
 }
-FREE = {"cli", "evaluation", "pipeline", "training"}
+FREE = {"api", "cli", "evaluation", "pipeline", "training"}
+# Rooms and shared modules of the ROS package; each imports only from those before it.
+ROS_ROOMS = (
+    "qos",  # quality of service of all topics
+    "messages",  # records, and their conversion to messages and back
+    "timing",  # stamps, numbers, order, deadlines
+    "processes",  # the process of a node: start, fork, signals
+    "start",  # entry point of all nodes
+    "parameters",
+    "guard",
+    "health",  # diagnostics
+    "base",  # base class of all nodes
+    "inputs",  # announcements, odometry, poses, echoes
+    "launching",  # the nodes of a scene, supervised
+    "display",  # RViz
+    "bag",
+    "nodes",
+)
+# The fork server becomes a node by running the entry point.
+ROS_EXCEPTIONS = {("processes", "start")}
 
 
 def imported_modules(text: str) -> set[str]:
@@ -59,6 +79,10 @@ def forbidden_arrows(folder: str, modules: set[str]) -> set[str]:
     return science_folders(modules) - ALLOWED[folder] - {folder, "__version__"}
 
 
+# Doors for users, which stand on everything, and on which no module stands.
+FRONT_DOORS = {"api", "cli"}
+
+
 def source_files(top: Path):
     return [
         pytest.param(path, id=str(path.relative_to(SOURCE))) for path in sorted(top.rglob("*.py"))
@@ -78,6 +102,24 @@ def test_arrows_go_down_the_chain(path):
     folder = path.relative_to(SCIENCE).parts[0].removesuffix(".py")
     if folder != "__init__":
         assert not forbidden_arrows(folder, imported_modules(path.read_text()))
+
+
+@pytest.mark.parametrize("path", source_files(ROS))
+def test_rooms_of_the_ros_package_import_from_below(path):
+    room = path.relative_to(ROS).parts[0].removesuffix(".py")
+    if room == "__init__":
+        return
+    parts = [module.split(".") for module in imported_modules(path.read_text())]
+    imported = {part[1] for part in parts if part[0] == "cooperative_isac_ros" and len(part) > 1}
+    allowed = {*ROS_ROOMS[: ROS_ROOMS.index(room) + 1]}
+    allowed |= {below for above, below in ROS_EXCEPTIONS if above == room}
+    assert imported <= allowed
+
+
+def test_nothing_stands_on_the_front_doors():
+    for path in SOURCE.rglob("*.py"):
+        if path != SCIENCE / "__init__.py":
+            assert not science_folders(imported_modules(path.read_text())) & FRONT_DOORS, path
 
 
 def test_only_the_ros_package_stands_beside_the_science():

@@ -67,8 +67,9 @@ def test_share_holds_scenes_launch_file_and_profile(setup_information):
     assert shared["share/ament_index/resource_index/packages"] == ["resource/cooperative_isac"]
 
 
-def test_the_profile_lets_all_nodes_of_the_largest_scene_meet():
-    text = (ROOT / "config" / "fastdds.xml").read_text(encoding="utf-8")
+@pytest.mark.parametrize("name", ["fastdds.xml", "fastdds_small.xml"])
+def test_the_profiles_let_all_nodes_of_the_largest_scene_meet(name):
+    text = (ROOT / "config" / name).read_text(encoding="utf-8")
     ranges = re.findall(r"<maxInitialPeersRange>(\d+)</maxInitialPeersRange>", text)
     beside_receivers = 8  # controller, simulator, center, tracker, markers, evaluator, bag, monitor
     assert [int(value) >= MOST_SITES + beside_receivers for value in ranges] == [True]

@@ -10,7 +10,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from cooperative_isac.pipeline import downlink_channels, hear, run, sum_rate, transmit
+from cooperative_isac.pipeline import (
+    downlink_channels,
+    make_frame,
+    noise_ahead,
+    receive,
+    receive_echo,
+    run,
+    sum_rate,
+    transmit,
+)
 from cooperative_isac.scene.draw import scene_targets
 from cooperative_isac.tracking.track import TrackStatus
 
@@ -42,7 +51,8 @@ def test_the_order_of_receivers_is_irrelevant(small, snapshots):
     frame, targets = transmit(small, 4), scene_targets(small, 0.4)
     for site in small.receivers:
         assert np.array_equal(
-            hear(small, frame, site.name, targets), hear(turned, frame, site.name, targets)
+            receive_echo(small, frame, site.name, targets),
+            receive_echo(turned, frame, site.name, targets),
         )
     for before, after in zip(snapshots[:3], run(turned, 3)):
         # The packet tells the receiver's place in the scene's list; what it reports is the same.
@@ -56,9 +66,51 @@ def test_the_order_of_receivers_is_irrelevant(small, snapshots):
         )
 
 
+def test_noise_drawn_ahead_changes_no_echo(two_tiny):
+    """Neither where as many targets were expected, nor where the noise is of other draws."""
+    frame = make_frame(two_tiny, 4, 1.0)
+    targets = scene_targets(two_tiny, 1.0)
+    early = scene_targets(two_tiny, 0.5)
+    expected = receive(two_tiny, frame, "west", targets)
+    noise = noise_ahead(two_tiny, frame, "west", early)
+    assert set(noise) == set(expected) == {"high", "low"}
+    fewer = noise_ahead(two_tiny, frame, "west", early[1:])
+    earlier = noise_ahead(two_tiny, make_frame(two_tiny, 2, 0.5), "west", early)
+    assert fewer["high"].samples.tobytes() != noise["high"].samples.tobytes()
+    for drawn in (noise, noise, fewer, earlier):
+        found = receive(two_tiny, frame, "west", targets, drawn)
+        for band, echo in expected.items():
+            assert found[band].samples.tobytes() == echo.samples.tobytes()
+
+
+def test_noise_drawn_ahead_is_used(two_tiny):
+    frame = make_frame(two_tiny, 4, 1.0)
+    targets = scene_targets(two_tiny, 1.0)
+    noise = noise_ahead(two_tiny, frame, "west", targets)
+    silent = {
+        band: replace(drawn, samples=np.zeros_like(drawn.samples)) for band, drawn in noise.items()
+    }
+    echoes = receive(two_tiny, frame, "west", targets)
+    quiet = receive(two_tiny, frame, "west", targets, silent)
+    for band, drawn in noise.items():
+        left = echoes[band].samples - quiet[band].samples
+        assert np.allclose(left, drawn.samples, atol=1e-3 * np.abs(drawn.samples).max())
+
+
+def test_signals_are_drawn_once_where_they_are_used(two_tiny):
+    frame = make_frame(two_tiny, 4)
+    assert frame.bands == ("high", "low")
+    signal = frame.on("low")
+    assert frame.on("low") is signal
+    assert np.array_equal(signal.indices, transmit(two_tiny.on("low"), 4).indices)
+    with pytest.raises(KeyError, match="has no band 'mid'"):
+        frame.on("mid")
+    assert make_frame(two_tiny, 5).bands == ("high",)
+
+
 def test_receivers_hear_different_noise_and_fading(small):
     frame = transmit(small, 0)
-    first, second = (hear(small, frame, name, ()) for name in ("rx1", "rx2"))
+    first, second = (receive_echo(small, frame, name, ()) for name in ("rx1", "rx2"))
     mixed = np.vdot(first, second) / (np.linalg.norm(first) * np.linalg.norm(second))
     assert abs(mixed) < 0.05
 
@@ -103,7 +155,7 @@ def test_the_sum_rate_is_that_of_the_sinr(small):
 
 def test_an_unknown_receiver_or_scheme_is_named(small):
     with pytest.raises(KeyError, match="no receiver 'rx9' in scene 'small'; it has"):
-        hear(small, transmit(small, 0), "rx9", ())
+        receive_echo(small, transmit(small, 0), "rx9", ())
     with pytest.raises(ValueError, match="scheme 'smoke_signals' is not known"):
         next(run(small, 1, "smoke_signals"))
 
@@ -112,7 +164,7 @@ def test_the_benchmark_of_the_stages_runs():
     command = [sys.executable, "benchmarks/stages.py", "tests/scenes/tiny.yaml", "--frames", "2"]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60)
     assert done.returncode == 0, done.stderr
-    for words in ("transmit", "hear", "encode", "decode", "track", "of the period"):
+    for words in ("transmit", "receive", "encode", "decode", "track", "of the period"):
         assert words in done.stdout
 
 

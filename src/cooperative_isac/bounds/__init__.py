@@ -1,1 +1,1 @@
-"""Cramer-Rao bounds."""
+"""Cramer-Rao bounds of location and velocity."""

@@ -9,20 +9,26 @@ import numpy as np
 
 from cooperative_isac.bounds.path_basis import PathBasis, owners, path_basis, receiver_basis
 from cooperative_isac.channel.paths import PathSet
-from cooperative_isac.scene.model import Scene, Site, TargetState
+from cooperative_isac.scene.model import Scene, TargetState
 from cooperative_isac.scene.noise import receiver_noise_w
+from cooperative_isac.scene.station import Site
 from cooperative_isac.waveform.frame import Frame
 from cooperative_isac.waveform.signal import Signal
 
-UNSEEN = 1e-12
+# Eigenvalue of the Fisher information, scaled to ones on its diagonal, below which a combination of
+# parameters counts as unobservable, and share of a parameter in such combinations that counts as
+# none: far above the rounding of a decomposition in double precision (1e-15 times the matrix size),
+# far below any information that still gives a useful bound.
+LEAST_EIGENVALUE = 1e-12
 
 
 @dataclass(frozen=True)
 class Bound:
-    """covariance: [2 D Q, 2 D Q], the CRLB of psi = (all locations, all velocities), D dimensions,
-    Q targets.
+    """The CRLB of the states of all targets.
 
-    What the echoes do not tell has variance inf and covariance 0 with all else.
+    covariance: [2 D Q, 2 D Q], float64, m^2, m^2/s and (m/s)^2, of psi = (all locations, all
+    velocities), D dimensions, Q targets. Unobservable parameters have variance inf, and covariance
+    0 with all others.
     """
 
     covariance: np.ndarray
@@ -30,29 +36,31 @@ class Bound:
 
     @property
     def location_m(self) -> np.ndarray:
-        """Root CRLB of each target's location, summed over axes, [Q], m; inf where not told."""
+        """Root CRLB of each target's location, summed over axes, [Q], m; inf if unobservable."""
         return np.sqrt(self._variances[0].sum(axis=-1))
 
     @property
     def velocity_mps(self) -> np.ndarray:
-        """Root CRLB of each target's velocity, summed over axes, [Q], m/s; inf where not told."""
+        """Root CRLB of each target's velocity, summed over axes, [Q], m/s; inf if unobservable."""
         return np.sqrt(self._variances[1].sum(axis=-1))
 
     @property
     def _variances(self) -> np.ndarray:
+        """Variances of locations and of velocities, [2, Q, D]."""
         return np.diag(self.covariance).reshape(2, -1, self.dimension)
 
 
 def crlb(
-    scene: Scene, frame: Signal, targets: Sequence[TargetState], paths: Mapping[str, PathSet]
+    scene: Scene, signal: Signal, targets: Sequence[TargetState], paths: Mapping[str, PathSet]
 ) -> Bound:
-    """CRLB of all targets from all receivers, with every path's complex reflection unknown (CF eq.
-    24).
+    """CRLB of all targets from all receivers, with every path's complex reflection unknown.
 
-    frame: the symbols that the receivers know; paths: each receiver's true paths, by its name.
+    signal: the symbols that the receivers know
+    paths: each receiver's true paths, by its name
+    Source: CF eq. (24).
     """
-    only = Frame(frame.number, {scene.band: frame})
-    return network_crlb(scene, only, targets, {scene.band: paths})
+    frame = Frame(signal.number, {scene.band: signal})
+    return network_crlb(scene, frame, targets, {scene.band: paths})
 
 
 def network_crlb(
@@ -68,24 +76,34 @@ def network_crlb(
 
     frame: the symbols that the receivers know
     paths: true paths by name of the band, then of the receiver
+    Source: CF eqs. (22)-(28).
     """
-    size = scene.dimension
-    parts = []
-    reflecting: list[int] = []
+    dimension = scene.dimension
+    num_targets = len(targets)
     posed = scene.posed(frame.poses)
+
+    # Fisher information of each receiver on each band.
+    parts: list[np.ndarray] = []
+    target_of_reflection: list[int] = []
     for band, signal in frame.signals.items():
         view = posed.on(band)
         for site in view.receivers:
             used = _linked(view, site, paths[band][site.name])
-            own = owners(used, len(targets))
-            if not own:
+            target_of_path = owners(used, num_targets)
+            if not target_of_path:
                 continue
             basis = receiver_basis(view, signal, site, targets, used)
             noise_power_w = receiver_noise_w(view, site)
-            parts.append(fisher_information(basis, own, len(targets), size, noise_power_w))
-            reflecting += 2 * own
-    joined = _joined(parts, 2 * size * len(targets))
-    return Bound(states_covariance(joined, np.array(reflecting, int), size), size)
+            parts.append(
+                fisher_information(basis, target_of_path, num_targets, dimension, noise_power_w)
+            )
+            # Real and imaginary part of each reflection.
+            target_of_reflection += 2 * target_of_path
+
+    # Sum over the receivers, then invert with the reflections as nuisance parameters.
+    fisher = _summed_information(parts, 2 * dimension * num_targets)
+    covariance = states_covariance(fisher, np.array(target_of_reflection, int), dimension)
+    return Bound(covariance, dimension)
 
 
 def _linked(view: Scene, receiver: Site, paths: PathSet) -> PathSet:
@@ -95,117 +113,166 @@ def _linked(view: Scene, receiver: Site, paths: PathSet) -> PathSet:
 
 def path_information(
     scene: Scene,
-    frame: Signal,
+    signal: Signal,
     receiver: Site,
     transmitter: int,
     target: TargetState,
     amplitude: complex,
 ) -> np.ndarray:
-    """Information of a single path about (location, velocity) with its reflection unknown, [2 D, 2
-    D].
+    """Information of a single path about (location, velocity), with its reflection unknown.
+
+    transmitter: index
+    amplitude: of the path, beta sqrt(PL)
+    Returns [2 D, 2 D], float64, 1/m^2, s/m^2 and s^2/m^2.
+    Source: CF eq. (24) of one path.
     """
-    basis = path_basis(scene, frame, receiver, transmitter, target, amplitude, abs(amplitude))
+    basis = path_basis(scene, signal, receiver, transmitter, target, amplitude, abs(amplitude))
     noise_power_w = receiver_noise_w(scene, receiver)
     fisher = fisher_information([basis], [0], 1, scene.dimension, noise_power_w)
-    return _schur(fisher, 2 * scene.dimension)
+    return _schur_complement(fisher, 2 * scene.dimension)
 
 
 def fisher_information(
     basis: Sequence[PathBasis],
-    owners: Sequence[int],
+    target_of_path: Sequence[int],
     num_targets: int,
-    size: int,
+    dimension: int,
     noise_power_w: float,
 ) -> np.ndarray:
-    """FIM of CF eq. 23 of one receiver over (locations, velocities, Re beta, Im beta of each path).
+    """Fisher information of one receiver over states and reflections.
 
-    Every derivative of rho is a sum of products (receive factor) x (signal factor) of its paths, so
-    that only small Gram matrices of the factors are needed. Returns [2 D Q + 2 P, 2 D Q + 2 P].
+    Every derivative of the echo is a sum of products (receive factor) x (signal factor) of its
+    paths, so that only small Gram matrices of the factors are needed.
+
+    basis: factors of the P paths
+    target_of_path: index of the target of each path
+    noise_power_w: per antenna, subcarrier and symbol, W
+    Returns [2 D Q + 2 P, 2 D Q + 2 P], float64, over (locations, velocities, Re beta, Im beta).
+    Source: CF eq. (23).
     """
+    # Inner products of all receive factors, and of all signal factors.
     receive = np.concatenate([path.receive for path in basis])
     signal = np.concatenate([path.signal for path in basis])
-    weights = derivative_weights(basis, owners, num_targets, size)
-    products = (receive.conj() @ receive.T) @ weights @ (signal.conj() @ signal.T).T
+    receive_gram = receive.conj() @ receive.T
+    signal_gram = signal.conj() @ signal.T
+
+    # Inner products of the derivatives with each parameter.
+    weights = derivative_weights(basis, target_of_path, num_targets, dimension)
+    products = receive_gram @ weights @ signal_gram.T
     flat = weights.reshape(len(weights), -1)
     return 2 / noise_power_w * np.real(flat.conj() @ products.reshape(flat.shape).T)
 
 
 def derivative_weights(
-    basis: Sequence[PathBasis], owners: Sequence[int], num_targets: int, size: int
+    basis: Sequence[PathBasis], target_of_path: Sequence[int], num_targets: int, dimension: int
 ) -> np.ndarray:
-    """Weight of each pair of factors in each parameter's derivative, [parameters, receive factors,
-    signal factors].
+    """Weight of each pair of factors in the derivative of the echo with each parameter.
+
+    basis: factors of the P paths
+    target_of_path: index of the target of each path
+    Returns [2 D Q + 2 P, P (1 + D), P (1 + 2 D)], complex128: parameters, receive factors, signal
+    factors.
     """
     num_paths = len(basis)
-    weights = np.zeros(
-        (
-            2 * size * num_targets + 2 * num_paths,
-            num_paths * (1 + size),
-            num_paths * (1 + 2 * size),
-        ),
-        complex,
+    num_states = 2 * dimension * num_targets
+    shape = (
+        num_states + 2 * num_paths,
+        num_paths * (1 + dimension),
+        num_paths * (1 + 2 * dimension),
     )
-    for index, (path, owner) in enumerate(zip(basis, owners)):
-        row, column = index * (1 + size), index * (1 + 2 * size)
-        for axis in range(size):
-            location, velocity = owner * size + axis, (num_targets + owner) * size + axis
-            weights[location, row + 1 + axis, column] = path.amplitude
-            weights[location, row, column + 1 + axis] = path.amplitude
-            weights[velocity, row, column + 1 + size + axis] = path.amplitude
-        reflection = 2 * size * num_targets + index
-        weights[reflection, row, column] = path.gain
-        weights[reflection + num_paths, row, column] = 1j * path.gain
+    weights = np.zeros(shape, complex)
+
+    for index, (path, target) in enumerate(zip(basis, target_of_path)):
+        # The first factors of a path are its steering vector and its signal.
+        steering = index * (1 + dimension)
+        echo = index * (1 + 2 * dimension)
+
+        # State: location changes both factors, velocity the signal alone.
+        for axis in range(dimension):
+            location = target * dimension + axis
+            velocity = (num_targets + target) * dimension + axis
+            weights[location, steering + 1 + axis, echo] = path.amplitude
+            weights[location, steering, echo + 1 + axis] = path.amplitude
+            weights[velocity, steering, echo + 1 + dimension + axis] = path.amplitude
+
+        # Reflection: real and imaginary part.
+        weights[num_states + index, steering, echo] = path.gain
+        weights[num_states + num_paths + index, steering, echo] = 1j * path.gain
     return weights
 
 
-def _joined(parts: Sequence[np.ndarray], wanted: int) -> np.ndarray:
-    """Information of all receivers: the first `wanted` parameters are shared, reflections each
-    one's own.
+def _summed_information(parts: Sequence[np.ndarray], num_states: int) -> np.ndarray:
+    """Information of all receivers: they share the states, and each has reflections of its own.
+
+    parts: [num_states + num_reflections, num_states + num_reflections] of each receiver
     """
-    order = wanted + sum(len(part) - wanted for part in parts)
-    total, begin = np.zeros((order, order)), wanted
+    order = num_states + sum(len(part) - num_states for part in parts)
+    total = np.zeros((order, order))
+    begin = num_states
     for part in parts:
-        end = begin + len(part) - wanted
-        index = np.r_[:wanted, begin:end]
+        end = begin + len(part) - num_states
+        index = np.r_[:num_states, begin:end]
         total[np.ix_(index, index)] += part
         begin = end
     return total
 
 
-def states_covariance(fisher: np.ndarray, owners: np.ndarray, size: int) -> np.ndarray:
-    """Covariance of the states with all reflections unknown (inverse of CF eq. 24), inf where
-    nothing is told.
+def states_covariance(
+    fisher: np.ndarray, target_of_reflection: np.ndarray, dimension: int
+) -> np.ndarray:
+    """Covariance of the states with all reflections unknown, inf where it is unobservable.
 
-    owners: target of each reflection parameter. Targets whose reflections can replace each other
-    are not told.
+    If the reflections of several targets can replace each other in the echo, the states of these
+    targets are unobservable, too.
+
+    fisher: [num_states + num_reflections, num_states + num_reflections], float64
+    target_of_reflection: [num_reflections], int, target of each reflection parameter
+    Returns [num_states, num_states], float64, as Bound.covariance.
+    Source: inverse of CF eq. (24).
     """
-    wanted = len(fisher) - len(owners)
-    scale = _scales(np.diag(fisher), wanted, size)
-    values, vectors = np.linalg.eigh(fisher / np.outer(scale, scale))
-    seen = values > UNSEEN
-    states = vectors[:wanted, seen] / scale[:wanted, None]
-    covariance = (states / values[seen]) @ states.T
-    hidden = np.sum(vectors[:, ~seen] ** 2, axis=1)
-    mixed = owners[(hidden[wanted:] > UNSEEN) & (hidden[wanted:] < 1 - UNSEEN)]
-    owner_of_state = np.tile(np.repeat(np.arange(wanted // (2 * size)), size), 2)
-    lost = (hidden[:wanted] > UNSEEN) | np.isin(owner_of_state, mixed)
-    covariance[lost] = covariance[:, lost] = 0
+    num_states = len(fisher) - len(target_of_reflection)
+    num_targets = num_states // (2 * dimension)
+
+    # Pseudo-inverse of the scaled information, over its observable directions.
+    scale = _scales(np.diag(fisher), num_states, dimension)
+    eigenvalues, eigenvectors = np.linalg.eigh(fisher / np.outer(scale, scale))
+    observable = eigenvalues > LEAST_EIGENVALUE
+    states = eigenvectors[:num_states, observable] / scale[:num_states, None]
+    covariance = (states / eigenvalues[observable]) @ states.T
+
+    # Parameters with a share in the unobservable directions.
+    unobservable = np.sum(eigenvectors[:, ~observable] ** 2, axis=1)
+    of_states = unobservable[:num_states]
+    of_reflections = unobservable[num_states:]
+
+    # A reflection that is unobservable in part can be replaced by those of other targets.
+    in_part = (of_reflections > LEAST_EIGENVALUE) & (of_reflections < 1 - LEAST_EIGENVALUE)
+    ambiguous_targets = target_of_reflection[in_part]
+    target_of_state = np.tile(np.repeat(np.arange(num_targets), dimension), 2)
+
+    lost = (of_states > LEAST_EIGENVALUE) | np.isin(target_of_state, ambiguous_targets)
+    covariance[lost] = 0
+    covariance[:, lost] = 0
     covariance[lost, lost] = np.inf
     return covariance
 
 
-def _scales(diagonal: np.ndarray, wanted: int, size: int) -> np.ndarray:
-    """Root information of each parameter by itself; of locations and velocities, that of the best
-    axis.
+def _scales(information: np.ndarray, num_states: int, dimension: int) -> np.ndarray:
+    """Root information of each parameter by itself, which scales the Fisher matrix.
+
+    A location or velocity has the scale of its best axis on all axes, so that an axis without
+    information stays recognizable.
+
+    information: [num_parameters], diagonal of the Fisher matrix
     """
-    best = diagonal[:wanted].reshape(-1, size).max(axis=1)
-    scale = np.sqrt(np.concatenate([np.repeat(best, size), diagonal[wanted:]]))
+    best = information[:num_states].reshape(-1, dimension).max(axis=1)
+    scale = np.sqrt(np.concatenate([np.repeat(best, dimension), information[num_states:]]))
     return np.where(scale > 0, scale, 1.0)
 
 
-def _schur(fisher: np.ndarray, unknowns: int) -> np.ndarray:
-    """Information about the first `unknowns` parameters with the others unknown (CF eq. 24)."""
-    cross = fisher[:unknowns, unknowns:]
-    return fisher[:unknowns, :unknowns] - cross @ np.linalg.solve(
-        fisher[unknowns:, unknowns:], cross.T
-    )
+def _schur_complement(fisher: np.ndarray, num_states: int) -> np.ndarray:
+    """Information about the first parameters with all others unknown (CF eq. 24)."""
+    states = fisher[:num_states, :num_states]
+    cross = fisher[:num_states, num_states:]
+    reflections = fisher[num_states:, num_states:]
+    return states - cross @ np.linalg.solve(reflections, cross.T)

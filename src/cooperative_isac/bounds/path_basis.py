@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -11,31 +12,34 @@ from cooperative_isac.channel.echo import path_phases
 from cooperative_isac.channel.gain import gain_slope, unit_gain
 from cooperative_isac.channel.paths import PathKind, PathSet
 from cooperative_isac.scene.arrays import steering_derivatives, steering_vectors
+from cooperative_isac.scene.band import OfdmGrid
 from cooperative_isac.scene.geometry import SPEED_OF_LIGHT_MPS, BistaticGeometry
 from cooperative_isac.scene.link_geometry import link_geometry, site_velocity
-from cooperative_isac.scene.model import OfdmGrid, Scene, Site, TargetState
+from cooperative_isac.scene.model import Scene, TargetState
+from cooperative_isac.scene.station import Site
 
 
 class Transmission(Protocol):
-    """What the transmitters send in one frame: a Signal, or a part of one."""
+    """The transmitted signal of one frame: a Signal, or a part of one."""
 
     @property
     def grid(self) -> OfdmGrid:
         """The resource elements of the frame."""
 
     def toward(self, transmitter: int, steering: np.ndarray) -> np.ndarray:
-        """Signal in given directions, as of Signal.toward."""
+        """Transmitted signal in given directions, as Signal.toward."""
 
 
 @dataclass(frozen=True)
 class PathBasis:
-    """One path's echo rho = A a_r (x) u and what its derivatives are made of (CF eqs. 31-41),
-    dimension D.
+    """Factors of one path's echo rho = A a_r (x) u, and of its derivatives, dimension D.
 
-    receive: [1 + D, num_rx_ant], a_r and its location derivatives;
-    signal: [1 + 2 D, num_samples], complex128: u, then its derivatives with location, then with
-    velocity;
-    amplitude: A = beta sqrt(PL); gain: sqrt(PL).
+    receive: [1 + D, num_rx_ant], complex128, a_r and its location derivatives
+    signal: [1 + 2 D, num_samples], complex128, u and its derivatives with location, then with
+    velocity
+    amplitude: A = beta sqrt(PL)
+    gain: sqrt(PL)
+    Source: CF eqs. (31)-(41).
     """
 
     receive: np.ndarray
@@ -46,76 +50,112 @@ class PathBasis:
 
 def path_basis(
     scene: Scene,
-    frame: Transmission,
+    signal: Transmission,
     receiver: Site,
     transmitter: int,
     target: TargetState,
     amplitude: complex,
     gain: float,
 ) -> PathBasis:
-    """Factors of one path; phase ramps are centered, which the unknown phase of beta absorbs."""
-    size, wavelength = scene.dimension, frame.grid.wavelength_m
+    """Factors of one path by way of a target.
+
+    Phase ramps are centered, which the unknown phase of beta absorbs.
+
+    transmitter: index
+    amplitude: beta sqrt(PL)
+    gain: sqrt(PL)
+    """
+    dimension = scene.dimension
+    wavelength_m = signal.grid.wavelength_m
     site = scene.transmitters[transmitter]
-    path = link_geometry(site, receiver, target.position_m, target.velocity_mps, wavelength)
+
+    # Delay, Doppler shift and directions, and how the shift changes with the location.
+    path = link_geometry(site, receiver, target.position_m, target.velocity_mps, wavelength_m)
     doppler_slope = path.doppler_location_gradient(
-        target.velocity_mps, wavelength, site_velocity(site), site_velocity(receiver)
-    )
-    receive = _with_derivatives(receiver, path.aoa, path.rx_distance_m, wavelength, size)
-    departure = _with_derivatives(site, path.aod, path.tx_distance_m, wavelength, size)
-    return PathBasis(
-        receive,
-        _signal_derivatives(scene, frame, transmitter, departure, path, doppler_slope),
-        amplitude,
-        gain,
+        target.velocity_mps, wavelength_m, site_velocity(site), site_velocity(receiver)
     )
 
+    # Steering vectors with derivatives at both ends.
+    receive = _with_derivatives(receiver, path.aoa, path.rx_distance_m, wavelength_m, dimension)
+    departure = _with_derivatives(site, path.aod, path.tx_distance_m, wavelength_m, dimension)
 
-def _with_derivatives(site: Site, direction, distance_m, wavelength_m, size) -> np.ndarray:
+    signal_factors = _signal_factors(scene, signal, transmitter, departure, path, doppler_slope)
+    return PathBasis(receive, signal_factors, amplitude, gain)
+
+
+def _with_derivatives(
+    site: Site,
+    direction: np.ndarray,
+    distance_m: np.ndarray,
+    wavelength_m: float,
+    dimension: int,
+) -> np.ndarray:
+    """Steering vector and its location derivatives, [1 + D, num_ant], complex128."""
     steering = steering_vectors(site.elements_m, direction, wavelength_m)
-    return np.vstack(
-        [
-            steering,
-            steering_derivatives(site.elements_m, direction, distance_m, wavelength_m)[:, :size].T,
-        ]
-    )
+    slopes = steering_derivatives(site.elements_m, direction, distance_m, wavelength_m)
+    return np.vstack([steering, slopes[:, :dimension].T])
 
 
-def _signal_derivatives(
+def _signal_factors(
     scene: Scene,
-    frame: Transmission,
+    signal: Transmission,
     transmitter: int,
     departure: np.ndarray,
     path: BistaticGeometry,
     doppler_slope: np.ndarray,
 ) -> np.ndarray:
-    size, grid = scene.dimension, frame.grid
+    """The signal of one path and its derivatives with location and velocity.
+
+    departure: [1 + D, num_tx_ant], steering vector and its location derivatives
+    doppler_slope: [3], Hz/m, derivative of the Doppler shift with the location
+    Returns [1 + 2 D, num_samples], complex128.
+    """
+    grid = signal.grid
+    axes = range(scene.dimension)
+
+    # Signal toward the target with delay and Doppler shift, and with the steering derivatives.
     over_subcarriers, over_symbols = path_phases(grid, path.delay_s[None], path.doppler_hz[None])
-    toward = frame.toward(transmitter, departure) * (over_subcarriers[:, :, None] * over_symbols)
-    ramp = 2j * np.pi * (grid.subcarrier_offsets_hz - grid.subcarrier_offsets_hz.mean())[:, None]
-    turn = 2j * np.pi * (grid.symbol_times_s - grid.symbol_times_s.mean())
+    ramps = over_subcarriers[:, :, None] * over_symbols
+    delayed = signal.toward(transmitter, departure) * ramps
+    echo = delayed[:, 0]
+
+    # Derivatives of the phase with delay and with Doppler shift.
+    offsets_hz = grid.subcarrier_offsets_hz
+    times_s = grid.symbol_times_s
+    by_delay = 2j * np.pi * (offsets_hz - offsets_hz.mean())[:, None]
+    by_doppler = 2j * np.pi * (times_s - times_s.mean())
+
+    # Location: steering, amplitude, delay and Doppler shift change.
     delay_slope = path.range_gradient / SPEED_OF_LIGHT_MPS
     amplitude_slope = gain_slope(scene, path)
-    echo = toward[:, 0]
     rows = [echo]
-    rows += [
-        toward[:, 1 + axis]
-        + (amplitude_slope[axis] - ramp * delay_slope[axis] + turn * doppler_slope[axis]) * echo
-        for axis in range(size)
-    ]
-    rows += [turn * (-path.range_gradient[axis] / grid.wavelength_m) * echo for axis in range(size)]
+    for axis in axes:
+        log_slope = (
+            amplitude_slope[axis] - by_delay * delay_slope[axis] + by_doppler * doppler_slope[axis]
+        )
+        rows.append(delayed[:, 1 + axis] + log_slope * echo)
+
+    # Velocity: the Doppler shift alone changes.
+    for axis in axes:
+        doppler_by_velocity = -path.range_gradient[axis] / grid.wavelength_m
+        rows.append(by_doppler * doppler_by_velocity * echo)
+
     return np.stack(rows).reshape(len(rows), -1)
 
 
 def receiver_basis(
-    scene: Scene, frame: Transmission, receiver: Site, targets, paths: PathSet
+    scene: Scene,
+    signal: Transmission,
+    receiver: Site,
+    targets: Sequence[TargetState],
+    paths: PathSet,
 ) -> list[PathBasis]:
     """Factors of one receiver's direct target paths, in the order of `owners`."""
     basis = []
     for transmitter, index, amplitude in _target_paths(paths, len(targets)):
-        gain = _middle_gain(scene, receiver, transmitter, targets[index])
-        basis.append(
-            path_basis(scene, frame, receiver, transmitter, targets[index], amplitude, gain)
-        )
+        target = targets[index]
+        gain = _center_gain(scene, receiver, transmitter, target)
+        basis.append(path_basis(scene, signal, receiver, transmitter, target, amplitude, gain))
     return basis
 
 
@@ -127,24 +167,29 @@ def owners(paths: PathSet, num_targets: int) -> list[int]:
 def _target_paths(paths: PathSet, num_targets: int) -> list[tuple[int, int, complex]]:
     """Transmitter, target and amplitude of each pair that has direct paths, in their order.
 
-    A bound is for points: the points of a body act as one at its middle, with the sum of their
+    The bound is for points: the points of a body act as one at its center, with the sum of their
     amplitudes. Paths that the static world reflects on their way are left out, as no scheme looks
     for them.
     """
-    sums: dict[tuple[int, int], complex] = {}
-    reflected = np.zeros(len(paths.scatterer), bool) if paths.reflected is None else paths.reflected
-    of_targets = paths.scatterer < num_targets
+    # Direct paths by way of targets.
+    chosen = paths.scatterer < num_targets
     if paths.kind is not None:
-        of_targets &= paths.kind == PathKind.TARGET
-    for place in np.flatnonzero(of_targets & ~reflected):
+        chosen &= paths.kind == PathKind.TARGET
+    if paths.reflected is not None:
+        chosen = chosen & ~paths.reflected
+
+    # Sum of the amplitudes of each pair of transmitter and target.
+    sums: dict[tuple[int, int], complex] = {}
+    for place in np.flatnonzero(chosen):
         pair = int(paths.transmitter[place]), int(paths.scatterer[place])
-        sums[pair] = sums[pair] + paths.amplitude[place] if pair in sums else paths.amplitude[place]
+        amplitude = paths.amplitude[place]
+        sums[pair] = sums[pair] + amplitude if pair in sums else amplitude
     return [(transmitter, index, amplitude) for (transmitter, index), amplitude in sums.items()]
 
 
-def _middle_gain(scene: Scene, receiver: Site, transmitter: int, target: TargetState) -> float:
-    """unit_gain of one transmitter's path by way of a target's middle."""
+def _center_gain(scene: Scene, receiver: Site, transmitter: int, target: TargetState) -> float:
+    """unit_gain of one transmitter's path by way of a target's center."""
     site = scene.transmitters[transmitter]
-    wavelength = scene.grid.wavelength_m
-    path = link_geometry(site, receiver, target.position_m, target.velocity_mps, wavelength)
+    wavelength_m = scene.grid.wavelength_m
+    path = link_geometry(site, receiver, target.position_m, target.velocity_mps, wavelength_m)
     return float(unit_gain(scene, site, receiver, path))

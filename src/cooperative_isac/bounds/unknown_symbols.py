@@ -1,4 +1,4 @@
-"""The Cramer-Rao lower bound for who hears the echoes but is not told the symbols in them."""
+"""The Cramer-Rao lower bound with unknown (Gaussian) symbols."""
 
 from __future__ import annotations
 
@@ -10,131 +10,186 @@ import numpy as np
 from cooperative_isac.bounds.crlb import Bound, derivative_weights, states_covariance
 from cooperative_isac.bounds.path_basis import PathBasis, owners, receiver_basis
 from cooperative_isac.channel.paths import PathSet
-from cooperative_isac.scene.model import OfdmGrid, Scene, TargetState
+from cooperative_isac.scene.band import OfdmGrid
+from cooperative_isac.scene.model import Scene, TargetState
 from cooperative_isac.waveform.signal import Signal
 
-ROUNDING = 1e-9
-BLOCK = 512  # resource elements at a time
+# Share of a norm, and information scaled to one, below which it counts as zero: above rounding in
+# double precision, below all that is not zero by symmetry.
+NUMERICAL_ZERO = 1e-9
+# Resource elements that are processed at once, so that the arrays of all parameters fit into
+# memory: 8 MB each for 32 antennas.
+ELEMENTS_AT_ONCE = 512
 
 
 def crlb_unknown_symbols(
-    scene: Scene, frame: Signal, targets: Sequence[TargetState], paths: Mapping[str, PathSet]
+    scene: Scene, signal: Signal, targets: Sequence[TargetState], paths: Mapping[str, PathSet]
 ) -> Bound:
-    """CRLB as bounds.crlb's, but of the symbols only that they are independent, normal and of unit
-    power is known.
+    """CRLB of all targets if the receivers do not know the symbols.
 
-    Precoders and noise power are known, reflections are not. Echoes are then normal noise, and tell
-    of targets by their covariance alone, also between receivers, as all hear the same symbols. A
-    phase common to the reflections of all that sends the same streams does not change it
-    (Slepian-Bangs; S. M. Kay, Fundamentals of Statistical Signal
-    Processing: Estimation Theory, eq. 15.52). ValueError for a frame with reference symbols, which
-    everybody knows.
+    Like bounds.crlb.crlb, but symbols are only known to be independent, Gaussian and of unit
+    power. Precoders and noise power are known, reflections are not. Echoes are then Gaussian noise
+    whose covariance alone depends on the targets, also between receivers, as all receive the same
+    symbols. A phase that is common to the reflections of all that sends the same streams does not
+    change this covariance.
+
+    paths: each receiver's true paths, by its name
+    Raises ValueError: the signal has reference symbols, which every receiver knows.
+    Source: Slepian-Bangs formula; S. M. Kay, Fundamentals of Statistical Signal Processing:
+    Estimation Theory, eq. (15.52).
     """
-    if frame.reference is not None:
+    if signal.reference is not None:
         raise ValueError(
-            f"frame {frame.number} has reference symbols, which are known; this bound is for a "
+            f"frame {signal.number} has reference symbols, which are known; this bound is for a "
             "frame without them"
         )
-    own = [target for site in scene.receivers for target in owners(paths[site.name], len(targets))]
-    streams = [
-        _all_paths(scene, _OneStream(frame, stream), targets, paths)
-        for stream in range(frame.precoders.shape[2])
+    dimension = scene.dimension
+    target_of_path = [
+        target for site in scene.receivers for target in owners(paths[site.name], len(targets))
     ]
-    size = scene.dimension
-    fisher = (
-        _fisher_information(streams, own, len(targets), size, scene.propagation.noise_power_w)
-        if own
-        else np.zeros((2 * size * len(targets),) * 2)
+    if not target_of_path:
+        num_states = 2 * dimension * len(targets)
+        nothing = np.zeros((num_states, num_states))
+        return Bound(states_covariance(nothing, np.zeros(0, int), dimension), dimension)
+
+    # Factors of all paths for each stream alone.
+    streams = [
+        _all_receivers_basis(scene, _OneStream(signal, stream), targets, paths)
+        for stream in range(signal.precoders.shape[2])
+    ]
+    fisher = _fisher_information(
+        streams, target_of_path, len(targets), dimension, scene.propagation.noise_power_w
     )
-    return Bound(states_covariance(fisher, np.array(2 * own, int), size), size)
+
+    # Real and imaginary part of each reflection.
+    target_of_reflection = np.array(2 * target_of_path, int)
+    return Bound(states_covariance(fisher, target_of_reflection, dimension), dimension)
 
 
 @dataclass(frozen=True)
 class _OneStream:
-    """What a frame would be with ones for the symbols of one stream and none in the others."""
+    """A signal with ones for the symbols of one stream, and zeros in all others."""
 
-    frame: Signal
+    signal: Signal
     stream: int
 
     @property
     def grid(self) -> OfdmGrid:
         """The resource elements of the frame."""
-        return self.frame.grid
+        return self.signal.grid
 
     def toward(self, transmitter: int, steering: np.ndarray) -> np.ndarray:
-        """Gains of the stream in given directions, as of Signal.toward."""
-        gains = self.frame.stream_gains(transmitter, steering)[:, :, [self.stream]]
-        return np.repeat(np.repeat(gains, self.frame.group_size, 0), self.grid.num_symbols, 2)
+        """Gains of the stream in given directions, as Signal.toward."""
+        gains = self.signal.stream_gains(transmitter, steering)[:, :, [self.stream]]
+        over_subcarriers = np.repeat(gains, self.signal.group_size, 0)
+        return np.repeat(over_subcarriers, self.grid.num_symbols, 2)
 
 
-def _all_paths(
-    scene: Scene, frame: _OneStream, targets: Sequence[TargetState], paths: Mapping[str, PathSet]
+def _all_receivers_basis(
+    scene: Scene, signal: _OneStream, targets: Sequence[TargetState], paths: Mapping[str, PathSet]
 ) -> list[PathBasis]:
     """Factors of all receivers' paths, as of one receiver that has all their antennas."""
-    found, first, total = [], 0, sum(site.num_ant for site in scene.receivers)
+    num_ant = sum(site.num_ant for site in scene.receivers)
+    basis: list[PathBasis] = []
+    first = 0
     for site in scene.receivers:
-        around = (0, 0), (first, total - first - site.num_ant)
-        found += [
-            replace(path, receive=np.pad(path.receive, around))
-            for path in receiver_basis(scene, frame, site, targets, paths[site.name])
+        # Zeros at the antennas of the other receivers.
+        padding = ((0, 0), (first, num_ant - first - site.num_ant))
+        basis += [
+            replace(path, receive=np.pad(path.receive, padding))
+            for path in receiver_basis(scene, signal, site, targets, paths[site.name])
         ]
         first += site.num_ant
-    return found
+    return basis
 
 
 def _fisher_information(
     streams: Sequence[Sequence[PathBasis]],
-    own: Sequence[int],
+    target_of_path: Sequence[int],
     num_targets: int,
-    size: int,
+    dimension: int,
     noise_power_w: float,
 ) -> np.ndarray:
-    """FIM over what bounds.crlb's is; streams: factors of all paths, of each stream alone."""
+    """Fisher information over the parameters of bounds.crlb.fisher_information.
+
+    streams: factors of all paths, of each stream alone
+    """
+    # Factors of all paths, whitened to noise of unit power: [num_rx_ant, receive factors] and
+    # [elements, signal factors, streams].
     basis = streams[0]
+    num_paths = len(basis)
     receive = np.concatenate([path.receive for path in basis]).T / np.sqrt(noise_power_w)
-    signal = np.stack(
-        [np.concatenate([path.signal for path in stream]) for stream in streams], -1
-    ).swapaxes(0, 1)
-    changes = derivative_weights(basis, own, num_targets, size)
+    of_streams = [np.concatenate([path.signal for path in stream]) for stream in streams]
+    signal = np.stack(of_streams, -1).swapaxes(0, 1)
+
+    # Weights of the factors in the derivatives of the echo, and in the echo itself: the sum of its
+    # derivatives with the real parts of the reflections, times the reflections.
+    derivatives = derivative_weights(basis, target_of_path, num_targets, dimension)
     reflections = np.array([path.amplitude / path.gain for path in basis])
-    echo = np.tensordot(reflections, changes[-2 * len(basis) : -len(basis)], 1)
-    fisher = np.zeros((len(changes), len(changes)))
-    for block in np.array_split(signal, -(-len(signal) // BLOCK)):
-        fisher = fisher + _block_information(receive, block, echo, changes)
-    return _with_phases(fisher, reflections)
+    echo = np.tensordot(reflections, derivatives[-2 * num_paths : -num_paths], 1)
+
+    # Independent symbols: the information of the resource elements adds up.
+    num_blocks = -(-len(signal) // ELEMENTS_AT_ONCE)
+    fisher = np.zeros((len(derivatives), len(derivatives)))
+    for block in np.array_split(signal, num_blocks):
+        fisher = fisher + _block_information(receive, block, echo, derivatives)
+    return _with_common_phases(fisher, reflections)
 
 
 def _block_information(
-    receive: np.ndarray, signal: np.ndarray, echo: np.ndarray, changes: np.ndarray
+    receive: np.ndarray, signal: np.ndarray, echo: np.ndarray, derivatives: np.ndarray
 ) -> np.ndarray:
-    """Slepian-Bangs over some resource elements, [parameters, parameters]; noise has unit power.
+    """Slepian-Bangs information of some resource elements, in noise of unit power.
 
-    receive: [num_rx_ant, receive factors]; signal: [elements, signal factors, streams]; echo,
-    changes: weights of their products in the echo, and in its derivatives.
+    receive: [num_rx_ant, num_receive_factors], complex128
+    signal: [num_elements, num_signal_factors, num_streams], complex128
+    echo: [num_receive_factors, num_signal_factors], weights of the factors in the echo
+    derivatives: [num_parameters, num_receive_factors, num_signal_factors], weights of the factors
+    in the derivative of the echo with each parameter
+    Returns [num_parameters, num_parameters], float64.
     """
-    heard = receive @ echo @ signal
-    whitening = np.linalg.inv(heard @ heard.conj().mT + np.eye(len(receive)))
+    # Channel from the streams to the antennas, and covariance R of the echo.
+    channel = receive @ echo @ signal
+    covariance = channel @ channel.conj().mT + np.eye(len(receive))
+    inverse = np.linalg.inv(covariance)
+
+    # R^-1 dR of each parameter; a derivative that is rounding counts as zero.
     rows = []
-    for change in changes:
-        product = receive @ change @ signal @ heard.conj().mT
-        both = product + product.conj().mT
-        told = np.linalg.norm(both) > ROUNDING * np.linalg.norm(product)
-        rows.append(whitening @ both * told)
-    rows = np.stack(rows)
-    return np.tensordot(rows, rows.mT, ((1, 2, 3), (1, 2, 3))).real
+    for derivative in derivatives:
+        product = receive @ derivative @ signal @ channel.conj().mT
+        covariance_slope = product + product.conj().mT
+        is_observable = np.linalg.norm(covariance_slope) > NUMERICAL_ZERO * np.linalg.norm(product)
+        rows.append(inverse @ covariance_slope * is_observable)
+
+    # Trace of the products of all pairs, summed over the elements.
+    whitened = np.stack(rows)
+    return np.tensordot(whitened, whitened.mT, ((1, 2, 3), (1, 2, 3))).real
 
 
-def _with_phases(fisher: np.ndarray, reflections: np.ndarray) -> np.ndarray:
-    """The information with those phases of reflections known of which nothing tells, and which tell
-    nothing.
+def _with_common_phases(fisher: np.ndarray, reflections: np.ndarray) -> np.ndarray:
+    """Remove the unobservable common phases of the reflections.
+
+    They are treated as known, which changes no other parameter's bound, as the echo's covariance
+    does not depend on them.
+
+    fisher: [num_parameters, num_parameters], float64, reflections last
+    reflections: [num_paths], complex128
     """
     num_paths = len(reflections)
-    strengths = np.diag(fisher)[-2 * num_paths :].reshape(2, -1).sum(0) * np.abs(reflections) ** 2
-    turns = np.zeros((len(fisher), num_paths))
-    turns[-2 * num_paths :] = np.vstack([-np.diag(reflections.imag), np.diag(reflections.real)])
-    turns /= np.sqrt(np.where(strengths > 0, strengths, 1.0))
-    values, vectors = np.linalg.eigh(turns.T @ fisher @ turns)
-    free = turns @ vectors[:, values < ROUNDING]
-    free = free[:, np.any(free != 0, axis=0)]
-    free /= np.sum(free**2, axis=0)
-    return fisher + free @ free.T
+
+    # Derivatives of real and imaginary parts with the phase of each reflection, scaled to unit
+    # information.
+    information = np.diag(fisher)[-2 * num_paths :].reshape(2, -1).sum(0)
+    strengths = information * np.abs(reflections) ** 2
+    phases = np.zeros((len(fisher), num_paths))
+    phases[-2 * num_paths :] = np.vstack([-np.diag(reflections.imag), np.diag(reflections.real)])
+    phases /= np.sqrt(np.where(strengths > 0, strengths, 1.0))
+
+    # Combinations of phases without information.
+    eigenvalues, eigenvectors = np.linalg.eigh(phases.T @ fisher @ phases)
+    unobservable = phases @ eigenvectors[:, eigenvalues < NUMERICAL_ZERO]
+    unobservable = unobservable[:, np.any(unobservable != 0, axis=0)]
+
+    # Add information about them.
+    unobservable /= np.sum(unobservable**2, axis=0)
+    return fisher + unobservable @ unobservable.T

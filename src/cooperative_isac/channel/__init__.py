@@ -1,1 +1,1 @@
-"""What happens on the air: propagation paths are generated, then applied to a frame."""
+"""The channel: propagation paths are generated, then applied to the transmitted signal."""

@@ -1,4 +1,4 @@
-"""Where a target of some size scatters: a glint on its hull, and its corners."""
+"""Scattering points of a target with a size: a glint on its hull, and its corners."""
 
 from __future__ import annotations
 
@@ -10,15 +10,27 @@ from cooperative_isac.scene.model import Body, TargetState
 # evenly. Half and half is an assumption between a smooth hull (all glint) and the five separate
 # scatterers of TR 38.901's vehicle.
 GLINT_SHARE = 0.5
-# Slower than this a target has no heading of its own, m/s.
+# Speed below which a target has no heading of its own, m/s: rounding of a target at rest.
 STANDING_MPS = 1e-3
+# Length of the sum of two unit vectors below which they count as opposite: rounding.
+OPPOSITE = 1e-6
+# Corners of the box at half height, over its half lengths along x and y.
 CORNERS = np.array([[1.0, 1.0, 0.0], [1.0, -1.0, 0.0], [-1.0, -1.0, 0.0], [-1.0, 1.0, 0.0]])
 
 
 def body_axes(velocity_mps: np.ndarray) -> np.ndarray:
-    """Body axes to map axes, [3, 3]: x along the horizontal velocity (standing: map's x), z up."""
-    speed = np.hypot(velocity_mps[0], velocity_mps[1])
-    cosine, sine = velocity_mps[:2] / speed if speed > STANDING_MPS else (1.0, 0.0)
+    """Rotation from body axes to map axes: x along the horizontal velocity, z up.
+
+    A target at rest has the map's x axis.
+
+    velocity_mps: [3], float64, m/s in map
+    Returns [3, 3], float64.
+    """
+    cosine = 1.0
+    sine = 0.0
+    speed_mps = np.hypot(velocity_mps[0], velocity_mps[1])
+    if speed_mps > STANDING_MPS:
+        cosine, sine = velocity_mps[:2] / speed_mps
     return np.array([[cosine, -sine, 0.0], [sine, cosine, 0.0], [0.0, 0.0, 1.0]])
 
 
@@ -31,25 +43,31 @@ def body_points(
     the angle between the directions to both ends. The corners, at half height, are where rotors,
     lamps and wheel arches are; one is hidden from an end that it could only see through the box.
 
-    toward_tx, toward_rx: [3], unit vectors from the target's middle to both ends of the link
-    Returns points [num_points, 3] in map, the glint first, and shares [num_points], which sum to 1.
+    toward_tx: [3], float64, unit vector in map from the target's center to the transmitter
+    toward_rx: [3], float64, unit vector in map from the target's center to the receiver
+    Returns points [num_points, 3], float64, m in map, the glint first, and shares [num_points],
+    float64, which sum to 1.
     """
+    # Directions to both ends in the axes of the body.
     axes = body_axes(state.velocity_mps)
-    half = body.size_m / 2
     ends = np.stack([toward_tx, toward_rx]) @ axes
+    half_m = body.size_m / 2
 
-    # glint on the ellipsoid, along the bisector; between opposite ends it is on top
+    # Glint: the point of the ellipsoid with its normal along the bisector; on top between opposite
+    # ends.
     bisector = ends.sum(axis=0)
-    if np.linalg.norm(bisector) < 1e-6:
+    if np.linalg.norm(bisector) < OPPOSITE:
         bisector = np.array([0.0, 0.0, 1.0])
-    reach = np.linalg.norm(half * bisector)
-    glint = half**2 * bisector / reach if reach > 0 else np.zeros(3)
+    reach_m = np.linalg.norm(half_m * bisector)
+    glint_m = half_m**2 * bisector / reach_m if reach_m > 0 else np.zeros(3)
 
-    # corners that both ends see
-    hidden = np.all(CORNERS[:, None, :2] * ends[None, :, :2] < 0, axis=-1).any(axis=-1)
-    corners = CORNERS[~hidden] * half
+    # Corners that both ends see: one on the far side along both axes is hidden from an end.
+    is_behind = CORNERS[:, None, :2] * ends[None, :, :2] < 0
+    is_hidden = np.all(is_behind, axis=-1).any(axis=-1)
+    corners_m = CORNERS[~is_hidden] * half_m
 
-    points = np.vstack([glint, corners])
-    shares = np.full(len(points), (1 - GLINT_SHARE) / max(len(corners), 1))
-    shares[0] = GLINT_SHARE if len(corners) else 1.0
-    return state.position_m + points @ axes.T, shares
+    # Shares of the cross section.
+    points_m = np.vstack([glint_m, corners_m])
+    shares = np.full(len(points_m), (1 - GLINT_SHARE) / max(len(corners_m), 1))
+    shares[0] = GLINT_SHARE if len(corners_m) else 1.0
+    return state.position_m + points_m @ axes.T, shares

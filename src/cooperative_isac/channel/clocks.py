@@ -7,19 +7,20 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from cooperative_isac.channel.paths import PathSet
-from cooperative_isac.scene.model import OfdmGrid, Scene, Site
+from cooperative_isac.scene.band import OfdmGrid
+from cooperative_isac.scene.model import Scene
+from cooperative_isac.scene.station import Site
 
 
 @dataclass(frozen=True)
 class ClockOffsets:
-    """Offsets of the links from all transmitters to one receiver, constant over a frame.
+    """Clock offsets of the links from all transmitters to one receiver, constant over a frame.
 
-    The signs: a clock is ahead where its offset is positive. A receiver whose clock is ahead by dt
-    begins to receive dt too early, so that delays look LONGER by dt; a transmitter whose clock is
-    ahead sends too early, so that they look shorter. A transmitter whose carrier is df too high
-    makes Doppler shifts look larger by df, a receiver whose carrier is too high makes them look
-    smaller. The phase of the carrier is that of the transmitter's less that of the receiver's; the
-    timing offset does not turn it.
+    Signs: a positive offset is a clock that is ahead. A receiver whose clock is ahead by dt begins
+    to receive dt too early, so that it measures delays that are LONGER by dt; a transmitter whose
+    clock is ahead transmits too early, which makes them shorter. A carrier that is df too high adds
+    df to the measured Doppler shifts at the transmitter, and -df at the receiver. The phase is that
+    of the transmitter's carrier less that of the receiver's; the timing offset does not change it.
 
     timing_s: [num_transmitters], float64, s, added to the delays
     frequency_hz: [num_transmitters], float64, Hz, added to the Doppler shifts
@@ -34,19 +35,19 @@ class ClockOffsets:
 def link_offsets(scene: Scene, receiver: Site, time_s: float) -> ClockOffsets | None:
     """Clock offsets of all links to one receiver at a time after the scene's start.
 
-    A station that receives its own signal has one clock: no offset.
+    A station that receives its own signal has one clock, and no offset.
 
-    Returns None where all clocks are those of the network.
+    time_s: after the scene's start, s
+    Returns None if all clocks are ideal.
     """
     if scene.layout is None or all(station.clock.is_ideal for station in scene.stations):
         return None
-    own = scene.station(receiver.name).clock
+    rx = scene.station(receiver.name).clock
     clocks = [scene.station(site.name).clock for site in scene.transmitters]
-    return ClockOffsets(
-        np.array([own.timing_s(time_s) - clock.timing_s(time_s) for clock in clocks]),
-        np.array([clock.frequency_hz(time_s) - own.frequency_hz(time_s) for clock in clocks]),
-        np.array([clock.phase_rad(time_s) - own.phase_rad(time_s) for clock in clocks]),
-    )
+    timing_s = [rx.timing_s(time_s) - tx.timing_s(time_s) for tx in clocks]
+    frequency_hz = [tx.frequency_hz(time_s) - rx.frequency_hz(time_s) for tx in clocks]
+    phase_rad = [tx.phase_rad(time_s) - rx.phase_rad(time_s) for tx in clocks]
+    return ClockOffsets(np.array(timing_s), np.array(frequency_hz), np.array(phase_rad))
 
 
 def apparent_paths(paths: PathSet, offsets: ClockOffsets | None) -> PathSet:
@@ -62,12 +63,14 @@ def apparent_paths(paths: PathSet, offsets: ClockOffsets | None) -> PathSet:
 
 
 def clock_phasors(grid: OfdmGrid, offsets: ClockOffsets) -> np.ndarray:
-    """Phasors by which clock offsets turn the echoes of each transmitter.
+    """Phasors of the clock offsets, by which the echoes of each transmitter are multiplied.
+
+    At subcarrier offset f and time t they are exp(j (phase + 2 pi (frequency t - timing f))).
 
     Returns [num_transmitters, num_subcarriers, num_symbols], complex64.
     """
     over_subcarriers = np.outer(offsets.timing_s, grid.subcarrier_offsets_hz)
     over_symbols = np.outer(offsets.frequency_hz, grid.symbol_times_s)
     cycles = over_symbols[:, None, :] - over_subcarriers[:, :, None]
-    turns = np.exp(2j * np.pi * cycles + 1j * offsets.phase_rad[:, None, None])
-    return turns.astype(np.complex64)
+    phasors = np.exp(2j * np.pi * cycles + 1j * offsets.phase_rad[:, None, None])
+    return phasors.astype(np.complex64)

@@ -1,23 +1,32 @@
-"""How strong a path is: path loss of the paper, or the radar equation."""
+"""Large-scale gain of paths: the paper's path loss, or the radar equation."""
 
 from __future__ import annotations
 
 import numpy as np
 
 from cooperative_isac.channel.antenna_pattern import element_amplitude
+from cooperative_isac.scene.band import Propagation
 from cooperative_isac.scene.geometry import BistaticGeometry
-from cooperative_isac.scene.model import Propagation, Scene, Site
+from cooperative_isac.scene.model import Scene
+from cooperative_isac.scene.station import Site
 
 
 def amplitude_gain(propagation: Propagation, distance_m: np.ndarray) -> np.ndarray:
-    """Large-scale amplitude sqrt(alpha_0 (d / d_0)^-zeta), same shape (CF section II-C)."""
+    """Large-scale amplitude sqrt(alpha_0 (d / d_0)^-zeta).
+
+    distance_m: [...], float64, m
+    Returns [...], float64.
+    Source: CF section II-C.
+    """
     ratio = np.asarray(distance_m) / propagation.reference_distance_m
     return np.sqrt(propagation.reference_gain * ratio**-propagation.pathloss_exponent)
 
 
 def friis_amplitude(wavelength_m: float, distance_m: np.ndarray) -> np.ndarray:
-    """Free-space amplitude lambda / (4 pi d) between isotropic elements, same shape as
-    distance_m.
+    """Free-space amplitude lambda / (4 pi d) between isotropic elements.
+
+    distance_m: [...], float64, m
+    Returns [...], float64.
     """
     return wavelength_m / (4 * np.pi * np.asarray(distance_m))
 
@@ -28,18 +37,20 @@ def radar_amplitude(
     tx_distance_m: np.ndarray,
     rx_distance_m: np.ndarray,
 ) -> np.ndarray:
-    """Amplitude sqrt(lambda^2 sigma / ((4 pi)^3 d_tx^2 d_rx^2)): the bistatic radar equation.
+    """Amplitude of the bistatic radar equation between isotropic elements.
 
-    Between isotropic elements.
+    It is sqrt(lambda^2 sigma / ((4 pi)^3 d_tx^2 d_rx^2)).
 
-    rcs_m2, tx_distance_m, rx_distance_m: [...]
-    Returns [...].
+    rcs_m2: one for all, or [...], float64, m^2
+    tx_distance_m: [...], float64, m
+    rx_distance_m: [...], float64, m
+    Returns [...], float64.
     """
     return wavelength_m * np.sqrt(rcs_m2 / (4 * np.pi) ** 3) / (tx_distance_m * rx_distance_m)
 
 
 def array_amplitude(transmitter: Site, receiver: Site) -> float:
-    """Factor of an amplitude between single elements, as steering vectors have unit norm."""
+    """Amplitude between arrays over that between single elements, for unit-norm steering."""
     return float(np.sqrt(transmitter.num_ant * receiver.num_ant))
 
 
@@ -50,25 +61,28 @@ def spread_amplitude(
     tx_distance_m: np.ndarray,
     rx_distance_m: np.ndarray,
 ) -> np.ndarray:
-    """Amplitude by way of a scatterer of unit reflection, by the radar equation of 1 m^2.
+    """Amplitude by way of a scatterer of unit reflection, between isotropic elements.
 
-    Between isotropic elements.
+    Unit reflection is 1 m^2 in the radar equation. Steering vectors have unit norm.
 
-    tx_distance_m, rx_distance_m: [...], m
-    Returns [...], for steering vectors of unit norm.
+    tx_distance_m: [...], float64, m
+    rx_distance_m: [...], float64, m
+    Returns [...], float64.
     """
     if not scene.propagation.has_radar_equation:
         return amplitude_gain(scene.propagation, tx_distance_m + rx_distance_m)
-    wavelength = scene.grid.wavelength_m
-    return radar_amplitude(wavelength, 1.0, tx_distance_m, rx_distance_m) * array_amplitude(
-        transmitter, receiver
-    )
+    of_elements = radar_amplitude(scene.grid.wavelength_m, 1.0, tx_distance_m, rx_distance_m)
+    return of_elements * array_amplitude(transmitter, receiver)
 
 
 def unit_gain(
     scene: Scene, transmitter: Site, receiver: Site, path: BistaticGeometry
 ) -> np.ndarray:
-    """spread_amplitude with the patterns of the elements, [...] as the path's points."""
+    """spread_amplitude with the patterns of the elements.
+
+    path: geometry of points [...]
+    Returns [...], float64.
+    """
     gain = spread_amplitude(scene, transmitter, receiver, path.tx_distance_m, path.rx_distance_m)
     return gain * element_amplitude(transmitter, path.aod) * element_amplitude(receiver, path.aoa)
 
@@ -80,29 +94,39 @@ def expected_power(
     path: BistaticGeometry,
     rcs_m2: float | None = None,
 ) -> np.ndarray:
-    """Mean of the squared amplitude of a target's path, [...] as the path's points.
+    """Mean of the squared amplitude of a target's path.
 
-    rcs_m2: mean radar cross section for the radar equation; None: the smallest of the scene's
-    classes and live targets, which is what a target of unknown class has at least
+    path: geometry of points [...]
+    rcs_m2: mean radar cross section for the radar equation, m^2; None: the smallest of the scene's
+    classes and live targets, which a target of unknown class has at least
+    Returns [...], float64.
     """
     if not scene.propagation.has_radar_equation:
-        mean = scene.propagation.reflection_variance
+        reflected = scene.propagation.reflection_variance
     elif rcs_m2 is None:
         of_targets = [target.rcs_m2 for target in scene.targets if target.rcs_m2 is not None]
-        mean = min([*of_targets, *(body.rcs_m2 for body in scene.bodies.values())])
+        of_classes = [body.rcs_m2 for body in scene.bodies.values()]
+        reflected = min(of_targets + of_classes)
     else:
-        mean = rcs_m2
-    return mean * unit_gain(scene, transmitter, receiver, path) ** 2
+        reflected = rcs_m2
+    return reflected * unit_gain(scene, transmitter, receiver, path) ** 2
 
 
 def gain_slope(scene: Scene, path: BistaticGeometry) -> np.ndarray:
-    """Derivative of the logarithm of spread_amplitude with the point's location, [..., 3], 1/m.
+    """Derivative of the logarithm of spread_amplitude with the point's location.
 
     The slope of the elements' patterns is left out. A bound with unknown complex reflections does
     not depend on it: a change of a path's amplitude is a change of its reflection.
+
+    path: geometry of points [...]
+    Returns [..., 3], float64, 1/m.
     """
+    # Amplitude over 1 / (d_tx d_rx).
     if scene.propagation.has_radar_equation:
-        return -path.aod / path.tx_distance_m[..., None] - path.aoa / path.rx_distance_m[..., None]
-    return (
-        -scene.propagation.pathloss_exponent / (2 * path.range_m[..., None]) * path.range_gradient
-    )
+        tx_slope = path.aod / path.tx_distance_m[..., None]
+        rx_slope = path.aoa / path.rx_distance_m[..., None]
+        return -tx_slope - rx_slope
+
+    # Amplitude over (d_tx + d_rx)^(-zeta / 2).
+    by_range = -scene.propagation.pathloss_exponent / (2 * path.range_m[..., None])
+    return by_range * path.range_gradient

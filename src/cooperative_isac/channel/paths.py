@@ -1,9 +1,12 @@
-"""Propagation paths: generated here, applied in echo.py, so that truth stays available."""
+"""Propagation paths of targets and clutter.
+
+They are generated here and applied in channel.echo, so that the true paths stay available.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from enum import IntEnum
 from typing import Any
 
@@ -13,12 +16,14 @@ from cooperative_isac.channel.fading import link_reflections
 from cooperative_isac.channel.gain import unit_gain
 from cooperative_isac.channel.random_numbers import complex_normal
 from cooperative_isac.channel.target_paths import link_paths
+from cooperative_isac.scene.columns import joined_rows
 from cooperative_isac.scene.link_geometry import link_geometry
-from cooperative_isac.scene.model import Scene, Site, TargetState
+from cooperative_isac.scene.model import Scene, TargetState
+from cooperative_isac.scene.station import Site
 
 
 class PathKind(IntEnum):
-    """What a path is reflected by on its way, if anything."""
+    """Kind of a propagation path, by the object that reflects it."""
 
     TARGET = 0
     CLUTTER = 1
@@ -28,18 +33,21 @@ class PathKind(IntEnum):
 
 @dataclass(frozen=True)
 class PathSet:
-    """All paths that reach one receiver (one term of CF eq. 6 or 29 each).
+    """All paths that reach one receiver, each a term of CF eq. (6) or (29).
 
-    transmitter, scatterer: [num_paths], int, indices (targets first, then clutter, then the static
-    world)
-    delay_s, doppler_hz: [num_paths], float64
+    A target with a body has several paths on a link.
+
+    transmitter: [num_paths], int, index
+    scatterer: [num_paths], int, index: targets first, then clutter, then the static world
+    delay_s: [num_paths], float64, s
+    doppler_hz: [num_paths], float64, Hz
     amplitude: [num_paths], complex128, beta sqrt(PL)
-    aod, aoa: [num_paths, 3], unit vectors to the scatterer, or to the first or last surface on the
-    way to it
-    reflected: [num_paths], bool, whether the static world reflects the path on its way; None: none
-    of them
-    kind: [num_paths], int, PathKind of each; None: not said
-    A target with a body has several paths of a link.
+    aod: [num_paths, 3], float64, unit vectors from the transmitter to the scatterer, or to the
+    first surface on the way to it
+    aoa: [num_paths, 3], float64, unit vectors from the receiver to the scatterer, or to the last
+    surface on the way from it
+    reflected: [num_paths], bool, reflected by the static world on the way; None: none of them is
+    kind: [num_paths], int, PathKind of each; None: not known
     """
 
     transmitter: np.ndarray
@@ -53,22 +61,21 @@ class PathSet:
     kind: np.ndarray | None = None
 
     def chosen(self, mask: np.ndarray | slice) -> PathSet:
-        """Some of the paths; mask: [num_paths], bool, or a slice."""
+        """Some of the paths.
+
+        mask: [num_paths], bool, or a slice
+        """
         columns: dict[str, Any] = {
             name: column[mask] for name, column in vars(self).items() if column is not None
         }
         return replace(self, **columns)
 
 
-def joined_paths(parts: Sequence[PathSet]) -> PathSet:
-    """Paths of several sets that have all columns, in one."""
-    columns = [[getattr(part, field.name) for part in parts] for field in fields(PathSet)]
-    return PathSet(*(np.concatenate(column) for column in columns))
-
-
 def clutter_positions(scene: Scene, generator: np.random.Generator) -> np.ndarray:
-    """Scatterers of CF eq. 29, [num_scatterers, 3]: the scene's fixed ones, or uniform in the
-    area.
+    """Positions of the scatterers: the scene's fixed ones, or drawn uniformly in the area.
+
+    Returns [num_scatterers, 3], float64, m.
+    Source: CF eq. (29).
     """
     clutter = scene.propagation.clutter
     if clutter.positions_m is not None:
@@ -84,71 +91,92 @@ def draw_paths(
     generator: np.random.Generator,
     block: int | None = None,
 ) -> PathSet:
-    """Paths of all targets and static clutter from every transmitter to one receiver (CF eqs. 6-11,
-    29).
+    """Paths of all targets and static clutter from every transmitter to one receiver.
 
     In a physical scene (a static world, or the radar equation) they are those of
     channel.target_paths.
 
-    clutter_m: [num_scatterers, 3], m
+    clutter_m: [num_scatterers, 3], float64, m
     block: coherence block, in which reflections are functions of (seed, block, target, link) and
     their phases turn with the lengths of the paths (channel.fading); None: reflections and phases
     are drawn from the generator
-    Raises ValueError: a target or scatterer, which it names, is exactly at a site
+    Raises ValueError: a target or scatterer, which the message names, is exactly at a site.
+    Source: CF eqs. (6)-(11) and (29).
     """
-    points = np.array([t.position_m for t in targets]).reshape(-1, 3)
-    velocities = np.array([t.velocity_mps for t in targets]).reshape(-1, 3)
-    points = np.concatenate([points, clutter_m])
-    _refuse_points_at_sites((*scene.transmitters, receiver), targets, points)
-    if scene.is_physical:
-        return _physical_paths(scene, receiver, targets, clutter_m, generator, block)
-    velocities = np.concatenate([velocities, np.zeros_like(clutter_m)])
-    variance = np.full(len(points), scene.propagation.reflection_variance)
-    variance[len(targets) :] = scene.propagation.clutter.reflection_variance
-    parts = []
-    for index, transmitter in enumerate(scene.transmitters):
-        wavelength = scene.grid.wavelength_m
-        geometry = link_geometry(transmitter, receiver, points, velocities, wavelength)
-        gain = unit_gain(scene, transmitter, receiver, geometry)
-        if block is None:
-            gain = gain * np.sqrt(variance)
-            amplitude = gain * complex_normal(generator, (len(points),))
-        else:
-            reflection = link_reflections(
-                scene, transmitter, receiver, targets, len(clutter_m), block
-            )
-            turn = np.exp(-2j * np.pi * geometry.range_m / wavelength)
-            amplitude = gain * reflection * turn
-        parts.append(
-            (
-                np.full(len(points), index),
-                np.arange(len(points)),
-                geometry.delay_s,
-                geometry.doppler_hz,
-                amplitude,
-                geometry.aod,
-                geometry.aoa,
-                np.zeros(len(points), bool),
-                _kinds(np.arange(len(points)), len(targets)),
-            )
-        )
-    return PathSet(*(np.concatenate(column) for column in zip(*parts)))
+    _refuse_points_at_sites((*scene.transmitters, receiver), targets, clutter_m)
+    draw_link = _physical_paths if scene.is_physical else _point_paths
+    return joined_rows(
+        [
+            draw_link(scene, index, receiver, targets, clutter_m, generator, block)
+            for index in range(len(scene.transmitters))
+        ]
+    )
 
 
-def _physical_paths(
+def _point_paths(
     scene: Scene,
+    transmitter: int,
     receiver: Site,
     targets: Sequence[TargetState],
     clutter_m: np.ndarray,
     generator: np.random.Generator,
     block: int | None,
 ) -> PathSet:
-    parts = []
-    for index, transmitter in enumerate(scene.transmitters):
-        columns = link_paths(scene, transmitter, receiver, targets, clutter_m, generator, block)
-        kinds = _kinds(columns[0], len(targets))
-        parts.append((np.full(len(columns[0]), index), *columns, kinds))
-    return PathSet(*(np.concatenate(column) for column in zip(*parts)))
+    """Paths of one link by way of points in empty space."""
+    site = scene.transmitters[transmitter]
+    wavelength_m = scene.grid.wavelength_m
+
+    # Points: targets, then clutter at rest.
+    points_m = np.concatenate([_positions(targets), clutter_m])
+    velocities_mps = np.concatenate([_velocities(targets), np.zeros_like(clutter_m)])
+    num_points = len(points_m)
+
+    # Large-scale amplitude of unit reflections.
+    geometry = link_geometry(site, receiver, points_m, velocities_mps, wavelength_m)
+    gain = unit_gain(scene, site, receiver, geometry)
+
+    # Random reflections: drawn for this frame, or constant in the coherence block with a phase that
+    # turns with the path's length.
+    if block is None:
+        variance = np.full(num_points, scene.propagation.reflection_variance)
+        variance[len(targets) :] = scene.propagation.clutter.reflection_variance
+        amplitude = gain * np.sqrt(variance) * complex_normal(generator, (num_points,))
+    else:
+        reflection = link_reflections(scene, site, receiver, targets, len(clutter_m), block)
+        phase = np.exp(-2j * np.pi * geometry.range_m / wavelength_m)
+        amplitude = gain * reflection * phase
+
+    scatterer = np.arange(num_points)
+    return PathSet(
+        transmitter=np.full(num_points, transmitter),
+        scatterer=scatterer,
+        delay_s=geometry.delay_s,
+        doppler_hz=geometry.doppler_hz,
+        amplitude=amplitude,
+        aod=geometry.aod,
+        aoa=geometry.aoa,
+        reflected=np.zeros(num_points, bool),
+        kind=_kinds(scatterer, len(targets)),
+    )
+
+
+def _physical_paths(
+    scene: Scene,
+    transmitter: int,
+    receiver: Site,
+    targets: Sequence[TargetState],
+    clutter_m: np.ndarray,
+    generator: np.random.Generator,
+    block: int | None,
+) -> PathSet:
+    """Paths of one link by way of cross sections, bodies and the static world."""
+    site = scene.transmitters[transmitter]
+    paths = link_paths(scene, site, receiver, targets, clutter_m, generator, block)
+    return PathSet(
+        transmitter=np.full(len(paths.scatterer), transmitter),
+        **vars(paths),
+        kind=_kinds(paths.scatterer, len(targets)),
+    )
 
 
 def _kinds(scatterer: np.ndarray, num_targets: int) -> np.ndarray:
@@ -156,17 +184,30 @@ def _kinds(scatterer: np.ndarray, num_targets: int) -> np.ndarray:
     return np.where(scatterer < num_targets, PathKind.TARGET, PathKind.CLUTTER)
 
 
+def _positions(targets: Sequence[TargetState]) -> np.ndarray:
+    """Positions of targets, [num_targets, 3], float64, m."""
+    return np.array([target.position_m for target in targets]).reshape(-1, 3)
+
+
+def _velocities(targets: Sequence[TargetState]) -> np.ndarray:
+    """Velocities of targets, [num_targets, 3], float64, m/s."""
+    return np.array([target.velocity_mps for target in targets]).reshape(-1, 3)
+
+
 def _refuse_points_at_sites(
-    sites: Sequence[Site], targets: Sequence[TargetState], points_m: np.ndarray
+    sites: Sequence[Site], targets: Sequence[TargetState], clutter_m: np.ndarray
 ) -> None:
+    """Raise ValueError for a target or scatterer at a site: the path would have no direction."""
+    points_m = np.concatenate([_positions(targets), clutter_m])
+
     for site in sites:
-        for index in np.flatnonzero(np.linalg.norm(points_m - site.position_m, axis=1) == 0):
-            what = (
-                f"target '{targets[int(index)].name}'"
-                if index < len(targets)
-                else f"scatterer {index - len(targets)} of the clutter"
-            )
+        distances_m = np.linalg.norm(points_m - site.position_m, axis=1)
+        for index in np.flatnonzero(distances_m == 0):
+            if index < len(targets):
+                name = f"target '{targets[int(index)].name}'"
+            else:
+                name = f"scatterer {index - len(targets)} of the clutter"
             raise ValueError(
-                f"{what} stands exactly at site '{site.name}', so that no direction leads from "
+                f"{name} stands exactly at site '{site.name}', so that no direction leads from "
                 "one to the other; move one of them"
             )

@@ -9,128 +9,163 @@ import numpy as np
 from cooperative_isac.scene.world import Material, Surface, World
 
 UP = np.array([0.0, 0.0, 1.0])
-# Below this sine two directions count as parallel, so that a polarization is chosen instead of
-# divided by rounding.
-PARALLEL = 1e-9
+# Sine of the angle between two directions below which they count as parallel: rounding would choose
+# the polarization.
+PARALLEL_SINE = 1e-9
 
 
 @dataclass(frozen=True)
 class Legs:
-    """Ways from one fixed point to other points, straight or by way of one surface.
+    """Legs of paths from one fixed point to other points, straight or by way of one surface.
 
-    source_m: [3], the fixed point, or its image behind the surface: the ways are straight lines
-    from there
-    distance_m: [...], whole length
-    departure: [..., 3], unit vectors from the fixed point along its end of the way
-    coefficient: [...], complex, of the reflection; 1 for a straight way
-    open: [...], bool, whether the way exists: not blocked, and the reflection within its surface
+    source_m: [3], float64, m, the fixed point, or its image behind the surface, from which the legs
+    are straight lines
+    distance_m: [...], float64, m, length of each leg
+    departure: [..., 3], float64, unit vectors from the fixed point along the leg
+    coefficient: [...], complex128, of the reflection; 1 for a straight leg
+    exists: [...], bool, not blocked, and reflected within the surface
     """
 
     source_m: np.ndarray
     distance_m: np.ndarray
     departure: np.ndarray
     coefficient: np.ndarray
-    open: np.ndarray
+    exists: np.ndarray
 
 
 def straight_legs(world: World | None, fixed_m: np.ndarray, points_m: np.ndarray) -> Legs:
-    """Direct ways from fixed_m [3] to points_m [..., 3]; without a world nothing blocks them."""
-    away = points_m - fixed_m
-    distance = np.linalg.norm(away, axis=-1)
-    blocked = np.zeros(distance.shape, bool) if world is None else world.blocks(fixed_m, points_m)
+    """Direct legs from a fixed point; without a world nothing blocks them.
+
+    fixed_m: [3], float64, m
+    points_m: [..., 3], float64, m
+    """
+    away_m = points_m - fixed_m
+    distance_m = np.linalg.norm(away_m, axis=-1)
+    if world is None:
+        is_blocked = np.zeros(distance_m.shape, bool)
+    else:
+        is_blocked = world.blocks(fixed_m, points_m)
     return Legs(
-        fixed_m, distance, away / distance[..., None], np.ones(distance.shape, complex), ~blocked
+        source_m=fixed_m,
+        distance_m=distance_m,
+        departure=away_m / distance_m[..., None],
+        coefficient=np.ones(distance_m.shape, complex),
+        exists=~is_blocked,
     )
 
 
 def mirrored_legs(
     world: World, surface: Surface, fixed_m: np.ndarray, points_m: np.ndarray
 ) -> Legs:
-    """Ways from fixed_m [3] to points_m [..., 3] by way of one specular reflection (image
-    method).
+    """Legs from a fixed point by way of one specular reflection (image method).
+
+    fixed_m: [3], float64, m
+    points_m: [..., 3], float64, m
     """
-    image = surface.mirrored(fixed_m)
-    distance = np.linalg.norm(points_m - image, axis=-1)
-    incoming, share = surface.crossing(np.broadcast_to(image, points_m.shape), points_m)
+    # Straight lines from the image cross the plane where the wave is reflected.
+    image_m = surface.mirrored(fixed_m)
+    distance_m = np.linalg.norm(points_m - image_m, axis=-1)
+    crossing_m, share = surface.crossing(np.broadcast_to(image_m, points_m.shape), points_m)
 
-    # both ends on one side of the plane, the reflection within the rectangle
-    exists = (share > 0) & (share < 1) & surface.contains(incoming)
-    safe = np.where(exists[..., None], incoming, surface.corner_m)
-    exists &= ~world.blocks(fixed_m, safe) & ~world.blocks(safe, points_m)
+    # Both ends on one side of the plane, the reflection within the rectangle, and nothing between.
+    exists = (share > 0) & (share < 1) & surface.contains(crossing_m)
+    reflection_m = np.where(exists[..., None], crossing_m, surface.corner_m)
+    exists &= ~world.blocks(fixed_m, reflection_m) & ~world.blocks(reflection_m, points_m)
 
-    # directions before and after the surface
-    before = _unit(safe - fixed_m)
-    after = _unit(points_m - safe)
+    # Directions of travel before and after the surface.
+    before = _unit(reflection_m - fixed_m)
+    after = _unit(points_m - reflection_m)
     coefficient = np.where(exists, copolar_coefficient(surface, before, after), 0)
-    return Legs(image, distance, before, coefficient, exists)
+    return Legs(image_m, distance_m, before, coefficient, exists)
 
 
 def fresnel(material: Material, cosine: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Reflection coefficients of fields across (TE) and in (TM) the plane of incidence.
+    """Fresnel reflection coefficients of the fields TE and TM to the plane of incidence.
 
-    cosine: [...], of the angle of incidence from the normal
-    Returns two arrays [...], complex. At normal incidence TM is minus TE (its field turns with the
-    direction). A stated reflection loss stands for both, with the signs of a conductor.
+    At normal incidence TM is minus TE, as its field turns with the direction. A stated reflection
+    loss replaces both magnitudes, with the signs of a conductor.
+
+    cosine: [...], float64, of the angle of incidence from the normal
+    Returns TE and TM, [...] each, complex128.
     """
     if material.reflection_loss_db is not None:
         magnitude = np.full(np.shape(cosine), 10 ** (-material.reflection_loss_db / 20), complex)
         return -magnitude, magnitude
-    inner = np.sqrt(material.permittivity - 1 + np.square(cosine))
-    perpendicular = (cosine - inner) / (cosine + inner)
+
+    refracted = np.sqrt(material.permittivity - 1 + np.square(cosine))
+    te = (cosine - refracted) / (cosine + refracted)
     dense = material.permittivity * cosine
-    return perpendicular, (dense - inner) / (dense + inner)
+    tm = (dense - refracted) / (dense + refracted)
+    return te, tm
 
 
 def copolar_coefficient(surface: Surface, before: np.ndarray, after: np.ndarray) -> np.ndarray:
-    """Reflection coefficient between vertically polarized elements at both ends, [...], complex.
+    """Reflection coefficient between vertically polarized elements at both ends.
 
-    The specular field is weakened by sqrt(1 - S^2) for what the surface scatters (Degli-Esposti et
-    al., IEEE Trans. Antennas Propag. 55(1), 2007, eq. 6). before, after: [..., 3], unit vectors
-    along the way
+    The specular field is weakened by sqrt(1 - S^2), as the surface scatters the rest.
+
+    before: [..., 3], float64, unit vectors of travel before the surface
+    after: [..., 3], float64, unit vectors of travel after the surface
+    Returns [...], complex128.
+    Source: Degli-Esposti et al., IEEE Trans. Antennas Propag. 55(1), 2007, eq. (6).
     """
     cosine = np.abs(before @ surface.normal)
-    perpendicular, parallel = fresnel(surface.material, cosine)
+    te, tm = fresnel(surface.material, cosine)
 
-    # unit vectors of the two polarizations before and after the surface
+    # Unit vectors of the TE field, and of the TM field before and after the surface.
     across = np.cross(before, surface.normal)
     sine = np.linalg.norm(across, axis=-1, keepdims=True)
     across = np.where(
-        sine > PARALLEL, across / np.maximum(sine, PARALLEL), _any_across(surface.normal)
+        sine > PARALLEL_SINE, across / np.maximum(sine, PARALLEL_SINE), _any_across(surface.normal)
     )
-    lies_before = np.cross(across, before)
-    lies_after = np.cross(across, after)
+    tm_before = np.cross(across, before)
+    tm_after = np.cross(across, after)
 
-    # from the sent vertical field to the received vertical field
-    sent, received = vertical_polarization(before), vertical_polarization(after)
-    co = perpendicular * _dot(sent, across) * _dot(received, across)
-    co = co + parallel * _dot(sent, lies_before) * _dot(received, lies_after)
-    return co * np.sqrt(1 - surface.material.scattering**2)
+    # Transmitted vertical field to received vertical field, by both polarizations.
+    transmitted = vertical_polarization(before)
+    received = vertical_polarization(after)
+    coefficient = te * _dot(transmitted, across) * _dot(received, across)
+    coefficient = coefficient + tm * _dot(transmitted, tm_before) * _dot(received, tm_after)
+    return coefficient * np.sqrt(1 - surface.material.scattering**2)
 
 
 def mean_reflectivity(material: Material, cosine: np.ndarray) -> np.ndarray:
-    """Share of an unpolarized wave's power that a smooth surface reflects, [...]."""
-    perpendicular, parallel = fresnel(material, cosine)
-    return (np.abs(perpendicular) ** 2 + np.abs(parallel) ** 2) / 2
+    """Share of an unpolarized wave's power that a smooth surface reflects.
+
+    cosine: [...], float64, of the angle of incidence from the normal
+    Returns [...], float64.
+    """
+    te, tm = fresnel(material, cosine)
+    return (np.abs(te) ** 2 + np.abs(tm) ** 2) / 2
 
 
 def vertical_polarization(directions: np.ndarray) -> np.ndarray:
-    """Transverse unit vectors nearest to the vertical, for directions of travel [..., 3]."""
+    """Transverse unit vectors nearest to the vertical; along x for vertical directions.
+
+    directions: [..., 3], float64, unit vectors of travel
+    Returns [..., 3], float64.
+    """
     upright = UP - directions[..., 2:] * directions
     length = np.linalg.norm(upright, axis=-1, keepdims=True)
     return np.where(
-        length > PARALLEL, upright / np.maximum(length, PARALLEL), np.array([1.0, 0.0, 0.0])
+        length > PARALLEL_SINE,
+        upright / np.maximum(length, PARALLEL_SINE),
+        np.array([1.0, 0.0, 0.0]),
     )
 
 
 def _any_across(normal: np.ndarray) -> np.ndarray:
     """A unit vector [3] at right angles to a unit vector [3]."""
-    return _unit(np.cross(normal, np.eye(3)[np.argmin(np.abs(normal))]))
+    flattest_axis = np.eye(3)[np.argmin(np.abs(normal))]
+    return _unit(np.cross(normal, flattest_axis))
 
 
 def _unit(vectors: np.ndarray) -> np.ndarray:
+    """Vectors [..., 3] over their lengths; zeros stay zeros."""
     length = np.linalg.norm(vectors, axis=-1, keepdims=True)
     return vectors / np.where(length > 0, length, 1.0)
 
 
 def _dot(one: np.ndarray, other: np.ndarray) -> np.ndarray:
+    """Scalar products along the last axis."""
     return np.sum(one * other, axis=-1)

@@ -12,27 +12,72 @@ from cooperative_isac.channel.body import body_points
 from cooperative_isac.channel.fading import draw_reflections, link_reflections
 from cooperative_isac.channel.gain import spread_amplitude
 from cooperative_isac.channel.reflection import Legs, mirrored_legs, straight_legs
+from cooperative_isac.scene.columns import joined_rows
 from cooperative_isac.scene.geometry import SPEED_OF_LIGHT_MPS
-from cooperative_isac.scene.model import Body, Scene, Site, TargetState
+from cooperative_isac.scene.model import Body, Scene, TargetState
+from cooperative_isac.scene.station import Site
 from cooperative_isac.scene.world import Surface
 
 
 @dataclass(frozen=True)
-class Scatterers:
-    """What one link's wave is scattered by.
+class TargetPaths:
+    """Paths of one link by way of targets and clutter, columns as of channel.paths.PathSet."""
 
-    points_m, velocities_mps: [num_points, 3] in map
+    scatterer: np.ndarray
+    delay_s: np.ndarray
+    doppler_hz: np.ndarray
+    amplitude: np.ndarray
+    aod: np.ndarray
+    aoa: np.ndarray
+    reflected: np.ndarray
+
+
+@dataclass(frozen=True)
+class Scatterers:
+    """Points that scatter the wave of one link: those of targets, then the clutter.
+
+    points_m: [num_points, 3], float64, m in map
+    velocities_mps: [num_points, 3], float64, m/s in map
     owner: [num_points], int, index of the target, then of the clutter scatterer
-    weight: [num_points], complex, reflection in units of channel.gain.spread_amplitude
-    exact: [num_points], bool, whether the phase is that of the path's length (bodies), or drawn
-    (points)
+    weight: [num_points], complex128, reflection in units of channel.gain.spread_amplitude
+    has_path_phase: [num_points], bool, whether the phase turns with the path's length (bodies), or
+    is a part of the drawn weight (points)
     """
 
     points_m: np.ndarray
     velocities_mps: np.ndarray
     owner: np.ndarray
     weight: np.ndarray
-    exact: np.ndarray
+    has_path_phase: np.ndarray
+
+
+@dataclass(frozen=True)
+class _End:
+    """One end of a link: a site, seen directly or by way of a surface as an image of itself."""
+
+    site: Site
+    surface: Surface | None
+
+    @property
+    def source_m(self) -> np.ndarray:
+        """Position of the site or of its image, [3], float64, m."""
+        if self.surface is None:
+            return self.site.position_m
+        return self.surface.mirrored(self.site.position_m)
+
+    @property
+    def velocity_mps(self) -> np.ndarray:
+        """Velocity of the site or of its image, [3], float64, m/s."""
+        if self.surface is None:
+            return self.site.velocity_mps
+        return self.surface.mirrored_directions(self.site.velocity_mps)
+
+    def legs(self, scene: Scene, points_m: np.ndarray) -> Legs:
+        """Legs of the paths between this end and points [num_points, 3], m."""
+        if self.surface is None:
+            return straight_legs(scene.world, self.site.position_m, points_m)
+        assert scene.world is not None  # surfaces are those of a world
+        return mirrored_legs(scene.world, self.surface, self.site.position_m, points_m)
 
 
 def link_paths(
@@ -43,55 +88,35 @@ def link_paths(
     clutter_m: np.ndarray,
     generator: np.random.Generator,
     block: int | None = None,
-) -> tuple[np.ndarray, ...]:
+) -> TargetPaths:
     """Paths of one link by way of targets and clutter, without those that the world blocks.
 
-    clutter_m: [num_scatterers, 3], m
+    clutter_m: [num_scatterers, 3], float64, m
     block: coherence block of the reflections; None: drawn from the generator, anew in every frame
-    Returns scatterer, delay_s, doppler_hz, amplitude, aod, aoa, reflected as in
-    channel.paths.PathSet.
     """
     parts = []
-    for way, (tx_surface, rx_surface) in enumerate(_surface_pairs(scene)):
+    for route, (tx_surface, rx_surface) in enumerate(_surface_pairs(scene)):
+        # Reflection of each target and scatterer.
         if block is None:
             reflection = draw_reflections(scene, targets, len(clutter_m), generator)
         else:
             reflection = link_reflections(
-                scene, transmitter, receiver, targets, len(clutter_m), block, way
+                scene, transmitter, receiver, targets, len(clutter_m), block, route
             )
+
+        # Points that scatter, as seen from both ends or their images.
+        tx_end = _End(transmitter, tx_surface)
+        rx_end = _End(receiver, rx_surface)
         scatterers = _scatterers(
-            scene,
-            targets,
-            clutter_m,
-            reflection,
-            _source(tx_surface, transmitter),
-            _source(rx_surface, receiver),
-            has_phases=block is not None,
+            scene, targets, clutter_m, reflection, tx_end, rx_end, is_coherent=block is not None
         )
-        outward = _legs(scene, tx_surface, transmitter, scatterers.points_m)
-        inward = _legs(scene, rx_surface, receiver, scatterers.points_m)
-        source_velocities = (
-            _source_velocity(tx_surface, transmitter),
-            _source_velocity(rx_surface, receiver),
-        )
-        reflected = tx_surface is not None or rx_surface is not None
-        parts.append(
-            _joined(
-                scene,
-                transmitter,
-                receiver,
-                scatterers,
-                outward,
-                inward,
-                source_velocities,
-                reflected,
-            )
-        )
-    return tuple(np.concatenate(column) for column in zip(*parts))
+        parts.append(_paths_over(scene, scatterers, tx_end, rx_end))
+
+    return joined_rows(parts)
 
 
 def _surface_pairs(scene: Scene) -> list[tuple[Surface | None, Surface | None]]:
-    """The surface before and behind the target of each kind of path; the direct path first."""
+    """Surfaces before and behind the target on each route; the direct route first."""
     pairs: list[tuple[Surface | None, Surface | None]] = [(None, None)]
     if scene.world is not None and scene.world.target_reflections:
         pairs += [(surface, None) for surface in scene.world.surfaces]
@@ -99,120 +124,114 @@ def _surface_pairs(scene: Scene) -> list[tuple[Surface | None, Surface | None]]:
     return pairs
 
 
-def _source(surface: Surface | None, site: Site) -> np.ndarray:
-    """Where a target sees a site: at its place, or at its image, [3]."""
-    return site.position_m if surface is None else surface.mirrored(site.position_m)
-
-
-def _source_velocity(surface: Surface | None, site: Site) -> np.ndarray:
-    """Velocity of a site, or of its image, [3], m/s."""
-    if surface is None:
-        return site.velocity_mps
-    return surface.mirrored_directions(site.velocity_mps)
-
-
-def _legs(scene: Scene, surface: Surface | None, site: Site, points_m: np.ndarray) -> Legs:
-    if surface is None:
-        return straight_legs(scene.world, site.position_m, points_m)
-    assert scene.world is not None  # surfaces are those of a world
-    return mirrored_legs(scene.world, surface, site.position_m, points_m)
-
-
 def _scatterers(
     scene: Scene,
     targets: Sequence[TargetState],
     clutter_m: np.ndarray,
     reflection: np.ndarray,
-    tx_m: np.ndarray,
-    rx_m: np.ndarray,
-    has_phases: bool,
+    tx_end: _End,
+    rx_end: _End,
+    is_coherent: bool,
 ) -> Scatterers:
     """Points of all targets, seen from two ends, then of the clutter.
 
-    has_phases: whether all phases turn with the lengths of the paths, as reflections stay the same
-    from frame to frame
+    reflection: [num_targets + num_scatterers], complex128
+    is_coherent: reflections stay the same from frame to frame, so that all phases turn with the
+    lengths of the paths
     """
-    points, velocities, owner, weight, exact = [], [], [], [], []
+    points_m = []
+    velocities_mps = []
+    owner = []
+    weight = []
+    has_path_phase = []
+
+    # Targets: one point each, or the points of a body.
     for index, target in enumerate(targets):
-        own, shares, is_body = _target_points(scene.body(target.target_class), target, tx_m, rx_m)
-        points.append(own)
-        velocities.append(np.broadcast_to(target.velocity_mps, own.shape))
-        owner.append(np.full(len(own), index))
-        # a body's phases are those of its points
-        factor = (
-            abs(reflection[index])
-            if is_body and scene.propagation.has_radar_equation
-            else reflection[index]
-        )
-        weight.append(factor * np.sqrt(shares))
-        exact.append(np.full(len(own), is_body or has_phases))
-    count = len(clutter_m)
+        body = scene.body(target.target_class)
+        is_body = bool(body.size_m.any())
+        if is_body:
+            own_points_m, shares = _seen_body(body, target, tx_end.source_m, rx_end.source_m)
+        else:
+            own_points_m = target.position_m[None]
+            shares = np.ones(1)
+
+        # A body's phases are those of its points.
+        own_reflection = reflection[index]
+        if is_body and scene.propagation.has_radar_equation:
+            own_reflection = abs(own_reflection)
+
+        points_m.append(own_points_m)
+        velocities_mps.append(np.broadcast_to(target.velocity_mps, own_points_m.shape))
+        owner.append(np.full(len(own_points_m), index))
+        weight.append(own_reflection * np.sqrt(shares))
+        has_path_phase.append(np.full(len(own_points_m), is_body or is_coherent))
+
+    # Clutter: points at rest.
+    num_clutter = len(clutter_m)
+    points_m.append(clutter_m)
+    velocities_mps.append(np.zeros((num_clutter, 3)))
+    owner.append(len(targets) + np.arange(num_clutter))
+    weight.append(reflection[len(targets) :])
+    has_path_phase.append(np.full(num_clutter, is_coherent))
+
     return Scatterers(
-        np.concatenate([*points, clutter_m]),
-        np.concatenate([*velocities, np.zeros((count, 3))]),
-        np.concatenate([*owner, len(targets) + np.arange(count)]).astype(int),
-        np.concatenate([*weight, reflection[len(targets) :]]),
-        np.concatenate([*exact, np.full(count, has_phases)]).astype(bool),
+        np.concatenate(points_m),
+        np.concatenate(velocities_mps),
+        np.concatenate(owner).astype(int),
+        np.concatenate(weight),
+        np.concatenate(has_path_phase).astype(bool),
     )
 
 
-def _target_points(
+def _seen_body(
     body: Body, target: TargetState, tx_m: np.ndarray, rx_m: np.ndarray
-) -> tuple[np.ndarray, np.ndarray, bool]:
-    if not body.size_m.any():
-        return target.position_m[None], np.ones(1), False
-    toward_tx, toward_rx = (
-        (end - target.position_m) / np.linalg.norm(end - target.position_m) for end in (tx_m, rx_m)
-    )
-    return *body_points(body, target, toward_tx, toward_rx), True
+) -> tuple[np.ndarray, np.ndarray]:
+    """Points and shares of channel.body.body_points, seen from two positions [3], m."""
+    away_tx = tx_m - target.position_m
+    away_rx = rx_m - target.position_m
+    toward_tx = away_tx / np.linalg.norm(away_tx)
+    toward_rx = away_rx / np.linalg.norm(away_rx)
+    return body_points(body, target, toward_tx, toward_rx)
 
 
-def _joined(
-    scene: Scene,
-    transmitter: Site,
-    receiver: Site,
-    scatterers: Scatterers,
-    outward: Legs,
-    inward: Legs,
-    source_velocities: tuple[np.ndarray, np.ndarray],
-    reflected: bool,
-) -> tuple[np.ndarray, ...]:
-    """Paths of the two legs of every point, the open ones.
-
-    source_velocities: [3] each, m/s, of both ends or of their images
-    """
-    wavelength = scene.grid.wavelength_m
+def _paths_over(scene: Scene, scatterers: Scatterers, tx_end: _End, rx_end: _End) -> TargetPaths:
+    """Paths from one end by way of each scatterer to the other end, those that exist."""
+    wavelength_m = scene.grid.wavelength_m
+    outward = tx_end.legs(scene, scatterers.points_m)
+    inward = rx_end.legs(scene, scatterers.points_m)
     length_m = outward.distance_m + inward.distance_m
 
-    # directions in which the points see the length change
+    # Doppler shift: movement of the points and of both ends along the legs, whose directions at the
+    # points are those of straight lines from the sources.
     directions = [
         (scatterers.points_m - legs.source_m) / legs.distance_m[:, None]
         for legs in (outward, inward)
     ]
-    lengthening = np.sum(sum(directions) * scatterers.velocities_mps, axis=-1)
-    for direction, velocity in zip(directions, source_velocities):
-        lengthening = lengthening - direction @ velocity
-    doppler = -lengthening / wavelength
+    lengthening_mps = np.sum(sum(directions) * scatterers.velocities_mps, axis=-1)
+    for direction, end in zip(directions, (tx_end, rx_end)):
+        lengthening_mps = lengthening_mps - direction @ end.velocity_mps
+    doppler_hz = -lengthening_mps / wavelength_m
 
-    # amplitude: spreading, elements, reflections at the world, the scatterer, phase of the length
+    # Amplitude: spreading, elements at both ends, reflections at the world, the scatterer.
     amplitude = spread_amplitude(
-        scene, transmitter, receiver, outward.distance_m, inward.distance_m
+        scene, tx_end.site, rx_end.site, outward.distance_m, inward.distance_m
     )
-    amplitude = amplitude * element_amplitude(transmitter, outward.departure)
-    amplitude = amplitude * element_amplitude(receiver, inward.departure)
+    amplitude = amplitude * element_amplitude(tx_end.site, outward.departure)
+    amplitude = amplitude * element_amplitude(rx_end.site, inward.departure)
     amplitude = amplitude * outward.coefficient * inward.coefficient * scatterers.weight
-    amplitude = amplitude * np.where(
-        scatterers.exact, np.exp(-2j * np.pi * length_m / wavelength), 1
-    )
 
-    exists = outward.open & inward.open
-    columns = (
-        scatterers.owner,
-        length_m / SPEED_OF_LIGHT_MPS,
-        doppler,
-        amplitude,
-        outward.departure,
-        inward.departure,
-        np.full(len(length_m), reflected),
+    # Phase of the length, where it is not drawn.
+    path_phase = np.exp(-2j * np.pi * length_m / wavelength_m)
+    amplitude = amplitude * np.where(scatterers.has_path_phase, path_phase, 1)
+
+    exists = outward.exists & inward.exists
+    is_reflected = tx_end.surface is not None or rx_end.surface is not None
+    return TargetPaths(
+        scatterer=scatterers.owner[exists],
+        delay_s=(length_m / SPEED_OF_LIGHT_MPS)[exists],
+        doppler_hz=doppler_hz[exists],
+        amplitude=amplitude[exists],
+        aod=outward.departure[exists],
+        aoa=inward.departure[exists],
+        reflected=np.full(np.count_nonzero(exists), is_reflected),
     )
-    return tuple(column[exists] for column in columns)

@@ -7,56 +7,82 @@ import numpy as np
 from cooperative_isac.channel.antenna_pattern import element_amplitude
 from cooperative_isac.channel.gain import amplitude_gain, friis_amplitude
 from cooperative_isac.scene.arrays import steering_vectors
+from cooperative_isac.scene.band import OfdmGrid
 from cooperative_isac.scene.geometry import SPEED_OF_LIGHT_MPS
-from cooperative_isac.scene.model import OfdmGrid, Scene
+from cooperative_isac.scene.model import Scene
+from cooperative_isac.scene.station import Site
 
+# Taps of the power delay profile, over PROFILE_SPREADS r.m.s. delay spreads: together they hold
+# 98 % of an exponential profile's power, in steps of a quarter of its spread.
 NUM_TAPS = 16
+PROFILE_SPREADS = 4
 
 
 def group_offsets_hz(grid: OfdmGrid, group_size: int) -> np.ndarray:
-    """Center of each precoder group from the first subcarrier, [num_groups], Hz."""
+    """Center of each precoder group from the first subcarrier, [num_groups], float64, Hz."""
     return grid.subcarrier_offsets_hz.reshape(-1, group_size).mean(axis=1)
 
 
 def user_channels(
     scene: Scene, positions_m: np.ndarray, generator: np.random.Generator
 ) -> np.ndarray:
-    """Frequency-selective Rician channels h^H to all users, [num_groups, num_users, num_tx_ant] (h
-    of CF eq. 4).
+    """Frequency-selective Rician channels h^H from all transmit antennas to all users.
 
-    positions_m: [num_users, 3]. Scattered taps: exponential power delay profile, independent per
-    antenna. Mean power: path loss, or with the radar equation free space; times the gain of the
-    site's elements towards the user.
+    Scattered taps have an exponential power delay profile and are independent per antenna. The mean
+    power is that of the path loss, or with the radar equation that of free space, times the gain
+    of the site's elements towards the user.
+
+    positions_m: [num_users, 3], float64, m
+    Returns [num_groups, num_users, num_tx_ant], complex128.
+    Source: h of CF eq. (4).
     """
-    offsets = group_offsets_hz(scene.grid, scene.waveform.group_size)
-    return np.concatenate(
-        [_from_site(scene, site, positions_m, offsets, generator) for site in scene.transmitters],
-        axis=-1,
-    )
+    offsets_hz = group_offsets_hz(scene.grid, scene.waveform.group_size)
+    channels = [
+        _from_site(scene, site, positions_m, offsets_hz, generator) for site in scene.transmitters
+    ]
+    return np.concatenate(channels, axis=-1)
 
 
-def _from_site(scene, site, positions_m, offsets, generator):
-    away = positions_m - site.position_m
-    distances = np.linalg.norm(away, axis=-1)
-    steering = steering_vectors(site.elements_m, away / distances[:, None], scene.grid.wavelength_m)
-    carrier_phase = np.exp(2j * np.pi * generator.random(len(distances)))
-    direct = np.exp(-2j * np.pi * offsets[:, None] * distances / SPEED_OF_LIGHT_MPS) * carrier_phase
-    direct = direct[..., None] * steering * np.sqrt(site.num_ant)
-    delays = np.arange(NUM_TAPS) * (4 * scene.users.delay_spread_s / NUM_TAPS)
-    profile = np.exp(-np.arange(NUM_TAPS) * 4 / NUM_TAPS)
-    taps = generator.standard_normal((NUM_TAPS, len(distances), site.num_ant, 2)) @ (
-        np.sqrt(0.5),
-        1j * np.sqrt(0.5),
-    )
+def _from_site(
+    scene: Scene,
+    site: Site,
+    positions_m: np.ndarray,
+    offsets_hz: np.ndarray,
+    generator: np.random.Generator,
+) -> np.ndarray:
+    """Channels from one transmitter, [num_groups, num_users, num_ant], complex128.
+
+    positions_m: [num_users, 3], float64, m
+    offsets_hz: [num_groups], float64, Hz
+    """
+    away_m = positions_m - site.position_m
+    distances_m = np.linalg.norm(away_m, axis=-1)
+    directions = away_m / distances_m[:, None]
+
+    # Line-of-sight tap: delay, random phase and steering vector, of unit power at each antenna.
+    steering = steering_vectors(site.elements_m, directions, scene.grid.wavelength_m)
+    carrier_phase = np.exp(2j * np.pi * generator.random(len(distances_m)))
+    delay_phase = np.exp(-2j * np.pi * offsets_hz[:, None] * distances_m / SPEED_OF_LIGHT_MPS)
+    direct = (delay_phase * carrier_phase)[..., None] * steering * np.sqrt(site.num_ant)
+
+    # Scattered taps: Rayleigh, of unit power together.
+    delays_s = np.arange(NUM_TAPS) * (PROFILE_SPREADS * scene.users.delay_spread_s / NUM_TAPS)
+    profile = np.exp(-np.arange(NUM_TAPS) * PROFILE_SPREADS / NUM_TAPS)
+    parts = generator.standard_normal((NUM_TAPS, len(distances_m), site.num_ant, 2))
+    taps = parts @ (np.sqrt(0.5), 1j * np.sqrt(0.5))
     taps *= np.sqrt(profile / profile.sum())[:, None, None]
-    scattered = np.tensordot(np.exp(-2j * np.pi * offsets[:, None] * delays), taps, axes=1)
+    tap_phases = np.exp(-2j * np.pi * offsets_hz[:, None] * delays_s)
+    scattered = np.tensordot(tap_phases, taps, axes=1)
+
+    # Rician mixture, then the mean power.
     factor = scene.users.rician_factor
     mixed = np.sqrt(factor / (1 + factor)) * direct + np.sqrt(1 / (1 + factor)) * scattered
-    gain = _mean_amplitude(scene, distances) * element_amplitude(site, away / distances[:, None])
+    gain = _mean_amplitude(scene, distances_m) * element_amplitude(site, directions)
     return mixed * gain[:, None]
 
 
-def _mean_amplitude(scene, distances):
+def _mean_amplitude(scene: Scene, distances_m: np.ndarray) -> np.ndarray:
+    """Large-scale amplitude to users at distances [num_users], m, from isotropic elements."""
     if scene.propagation.has_radar_equation:
-        return friis_amplitude(scene.grid.wavelength_m, distances)
-    return amplitude_gain(scene.propagation, distances)
+        return friis_amplitude(scene.grid.wavelength_m, distances_m)
+    return amplitude_gain(scene.propagation, distances_m)

@@ -1,1 +1,1 @@
-"""Monte-Carlo experiments over many drawn frames."""
+"""Experiments on random frames and live runs: figures, tables, pictures and reports."""

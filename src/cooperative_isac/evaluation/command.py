@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 import math
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import NoReturn
@@ -27,6 +28,11 @@ from cooperative_isac.output.console import make_console, make_progress
 from cooperative_isac.output.files import OutputError, check_file, write_file
 from cooperative_isac.scene.file.build import w_to_dbm
 from cooperative_isac.scene.model import Scene
+
+# Defaults for independent frames: enough frames for two digits of an RMSE in about a minute, and a
+# seed that makes results repeatable.
+DRAWN_FRAMES = 200
+DRAWN_SEED = 1
 
 
 @dataclass(frozen=True)
@@ -65,7 +71,8 @@ def evaluate(
     names = list(dict.fromkeys(schemes))
     seeded = replace(scene, seed=seed)
     try:
-        results = measure(seeded, names, powers_dbm, num_frames, num_processors())
+        with frame_progress(seeded, len(powers_dbm) * num_frames) as on_frame:
+            results = measure(seeded, names, powers_dbm, num_frames, num_processors(), on_frame)
     except SchemeFailure as failure:
         fail(str(failure))
 
@@ -82,21 +89,21 @@ def measure(
     powers_dbm: Sequence[float],
     num_frames: int,
     num_workers: int,
+    on_frame: Callable[[], None] = lambda: None,
 ) -> list[PowerResult]:
-    """Evaluate schemes at each power, with a progress bar. The scene holds the random seed.
+    """Evaluate schemes at each power. The scene holds the random seed.
 
     num_workers: largest number of worker processes
+    on_frame: called after each frame
+
+    Raises SchemeFailure: a scheme failed; the message names it
     """
     # All frames at all powers, from one pool of workers.
     total = len(powers_dbm) * num_frames
     samples = []
-    with make_progress() as progress:
-        task = progress.add_task(f"frames of {scene.name}", total=total)
-        for sample in measure_frames(
-            scene, schemes, powers_dbm, num_frames, min(num_workers, total)
-        ):
-            samples.append(sample)
-            progress.advance(task)
+    for sample in measure_frames(scene, schemes, powers_dbm, num_frames, min(num_workers, total)):
+        samples.append(sample)
+        on_frame()
 
     # The frames of each power.
     results = []
@@ -105,6 +112,14 @@ def measure(
         power_samples = samples[first : first + num_frames]
         results.append(power_result(power, schemes, power_samples))
     return results
+
+
+@contextmanager
+def frame_progress(scene: Scene, num_frames: int) -> Generator[Callable[[], None]]:
+    """Show a progress bar on standard error. It yields a function that counts one frame."""
+    with make_progress() as progress:
+        task = progress.add_task(f"frames of {scene.name}", total=num_frames)
+        yield lambda: progress.advance(task)
 
 
 def power_result(

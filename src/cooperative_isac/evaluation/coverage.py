@@ -146,7 +146,7 @@ def line_of_sight_snr(scene: Scene, transmitter: Site, receiver: Site) -> float:
     """
     if scene.world is None or not scene.world.line_of_sight:
         return 0.0
-    amplitude = line_of_sight(scene, transmitter, receiver)[1]
+    amplitude = line_of_sight(scene, transmitter, receiver).amplitude
     power = float(np.sum(np.abs(amplitude) ** 2))
     return power * integration_gain(scene, transmitter, receiver)
 

@@ -25,6 +25,8 @@ ROLE_LABELS = {
 ARROW_SHARE = 0.07
 # Distance of the name from the station over the length of the arrow.
 NAME_SHARE = 0.65
+# Distance of the end of the name's letters, in the same unit.
+NAME_END_SHARE = 0.9
 
 
 @dataclass(frozen=True)
@@ -68,10 +70,31 @@ def draw_stations(axes: Axes, views: Sequence[Scene]) -> None:
 
     views: the scene, seen on each band that the map shows
     """
-    box = views[0].box
-    arrow_m = ARROW_SHARE * float(np.max((box.high_m - box.low_m)[:2]))
+    arrow_m = _arrow_m(views[0])
     for station in map_stations(views):
         _draw_station(axes, station, arrow_m)
+
+
+def keep_names(axes: Axes, views: Sequence[Scene]) -> None:
+    """Widen the axes of a map so that the names of all stations are inside.
+
+    views: the scene, seen on each band that the map shows
+    """
+    arrow_m = _arrow_m(views[0])
+    sites = [station.sites[0] for station in map_stations(views)]
+    ends_m = np.array(
+        [site.position_m[:2] - NAME_END_SHARE * arrow_m * site.boresight[:2] for site in sites]
+    )
+    left, right = axes.get_xlim()
+    bottom, top = axes.get_ylim()
+    low_m = np.minimum(ends_m.min(axis=0), [left, bottom])
+    high_m = np.maximum(ends_m.max(axis=0), [right, top])
+    axes.set(xlim=(low_m[0], high_m[0]), ylim=(low_m[1], high_m[1]))
+
+
+def _arrow_m(scene: Scene) -> float:
+    """Length of the arrows of stations, m."""
+    return ARROW_SHARE * float(np.max((scene.box.high_m - scene.box.low_m)[:2]))
 
 
 def station_handles(views: Sequence[Scene]) -> list[Line2D]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from io import BytesIO
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +16,12 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Ellipse, Patch, Rectangle
 
 from cooperative_isac.evaluation.label_placement import LabelPlacer, on_map
-from cooperative_isac.evaluation.map_drawing import draw_stations, draw_walls, station_handles
+from cooperative_isac.evaluation.map_drawing import (
+    draw_stations,
+    draw_walls,
+    keep_names,
+    station_handles,
+)
 from cooperative_isac.evaluation.run_errors import (
     TargetErrors,
     frame_seconds,
@@ -52,8 +58,8 @@ MAX_MARKS = 6
 MARK_STEPS_S = (0.1, 0.2, 0.5, 1.0, 2.0, 5.0)
 # Rounding error of times, s.
 TOLERANCE_S = 1e-6
-# Margin of the map, as a share of its size: names of stations fit into it.
-MAP_MARGIN = 0.09
+# Margin of the map, as a share of its size.
+MAP_MARGIN = 0.06
 # Limits of the error panels: the largest error and the median reported error, each with a margin.
 ERROR_MARGIN = 1.15
 REPORTED_MARGIN = 1.3
@@ -77,8 +83,23 @@ class TrackCurve:
     covariance: np.ndarray
 
 
+class Picture(Figure):
+    """A figure that a notebook displays by itself, with or without pyplot."""
+
+    def _repr_png_(self) -> bytes:
+        stream = BytesIO()
+        self.savefig(stream, format="png", dpi=self.dpi)
+        return stream.getvalue()
+
+
 def draw_scene_picture(scene: Scene, record: RunRecord, path: Path) -> None:
     """Draw a run and save it as a PNG file."""
+    figure = scene_picture(scene, record)
+    figure.savefig(path, dpi=figure.dpi)
+
+
+def scene_picture(scene: Scene, record: RunRecord) -> Picture:
+    """Draw a run. The figure is independent of pyplot and its backends."""
     errors = _longest(track_errors(record, scene.dimension))
     tracks = list(_tracks(record))
     figure, plan, heights, panels = _panels(scene, len(errors))
@@ -102,13 +123,13 @@ def draw_scene_picture(scene: Scene, record: RunRecord, path: Path) -> None:
     # Labels are placed last, as they depend on the final layout.
     figure.draw_without_rendering()
     _label_plan(plan, record)
-    figure.savefig(path, dpi=figure.dpi)
+    return figure
 
 
-def _panels(scene: Scene, num_errors: int) -> tuple[Figure, Axes, Axes | None, list[Axes]]:
+def _panels(scene: Scene, num_errors: int) -> tuple[Picture, Axes, Axes | None, list[Axes]]:
     """Figure, map, panel of the heights (in 3-D scenes), and an error panel for each target."""
     ratios = ([2.6] if scene.dimension == 3 else []) + [1.0] * num_errors
-    figure = Figure(figsize=(13, 7.8) if ratios else (8, 7.8), dpi=110, layout="constrained")
+    figure = Picture(figsize=(13, 7.8) if ratios else (8, 7.8), dpi=110, layout="constrained")
     FigureCanvasAgg(figure)
     if not ratios:
         return figure, figure.subplots(), None, []
@@ -210,6 +231,7 @@ def _draw_plan(axes: Axes, scene: Scene, record: RunRecord, tracks: list[TrackCu
         )
     axes.set(xlabel="x [m]", ylabel="y [m]", title="from above", aspect="equal")
     axes.margins(MAP_MARGIN)
+    keep_names(axes, scene.views)
 
 
 def _draw_world(axes: Axes, scene: Scene) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
@@ -13,6 +13,7 @@ from rich.table import Table
 from cooperative_isac.evaluation.command import (
     fail,
     figures_table,
+    frame_progress,
     refuse_results_file,
     scene_power_dbm,
     write_results,
@@ -20,7 +21,7 @@ from cooperative_isac.evaluation.command import (
 from cooperative_isac.evaluation.monte_carlo import SchemeFailure
 from cooperative_isac.evaluation.sequence import ENOUGH_LINKS, SequenceFigures, measure_sequence
 from cooperative_isac.evaluation.summary_file import finite_or_none
-from cooperative_isac.output.console import make_console, make_progress
+from cooperative_isac.output.console import make_console
 from cooperative_isac.pipeline import frame_count
 from cooperative_isac.scene.file.config import with_power
 from cooperative_isac.scene.model import Scene
@@ -66,7 +67,8 @@ def evaluate_sequence(
         )
 
     try:
-        results = measure(scene, names, powers_dbm, count)
+        with frame_progress(scene, len(powers_dbm) * count) as on_frame:
+            results = measure(scene, names, powers_dbm, count, on_frame)
     except SchemeFailure as failure:
         fail(str(failure))
 
@@ -78,17 +80,22 @@ def evaluate_sequence(
 
 
 def measure(
-    scene: Scene, schemes: Sequence[str], powers_dbm: Sequence[float], num_frames: int
+    scene: Scene,
+    schemes: Sequence[str],
+    powers_dbm: Sequence[float],
+    num_frames: int,
+    on_frame: Callable[[], None] = lambda: None,
 ) -> list[SequenceResult]:
-    """Evaluate schemes at each power, with a progress bar."""
+    """Evaluate schemes at each power.
+
+    on_frame: called after each frame
+
+    Raises SchemeFailure: a scheme failed; the message names it
+    """
     results = []
-    with make_progress() as progress:
-        task = progress.add_task(f"frames of {scene.name}", total=num_frames * len(powers_dbm))
-        for power in powers_dbm:
-            figures = measure_sequence(
-                with_power(scene, power), schemes, num_frames, lambda: progress.advance(task)
-            )
-            results.append(SequenceResult(power, figures))
+    for power in powers_dbm:
+        figures = measure_sequence(with_power(scene, power), schemes, num_frames, on_frame)
+        results.append(SequenceResult(power, figures))
     return results
 
 

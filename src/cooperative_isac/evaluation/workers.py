@@ -5,11 +5,13 @@ from __future__ import annotations
 import multiprocessing
 import os
 import signal
+import sys
 from collections.abc import Generator, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from functools import lru_cache
+from types import ModuleType
 
 from cooperative_isac.evaluation.monte_carlo import (
     Ends,
@@ -52,7 +54,7 @@ def measure_frames(
     finished = False
     try:
         # The workers start here, as jobs are submitted.
-        with one_thread(), interrupts_held():
+        with one_thread(), interrupts_held(), caller_hidden():
             samples = [
                 pool.submit(_measure, power, number)
                 for power in powers_dbm
@@ -137,3 +139,18 @@ def interrupts_held() -> Generator[None, None, None]:
         yield
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+@contextmanager
+def caller_hidden() -> Generator[None, None, None]:
+    """Start processes inside that do not run the caller's script again.
+
+    A spawned process imports the main module, for functions that are defined there. A script that
+    evaluates without `if __name__ == "__main__"` would so start workers from its workers.
+    """
+    caller = sys.modules["__main__"]
+    sys.modules["__main__"] = ModuleType("__main__")
+    try:
+        yield
+    finally:
+        sys.modules["__main__"] = caller

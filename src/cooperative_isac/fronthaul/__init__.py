@@ -1,1 +1,1 @@
-"""How features travel from an access point to the center: schemes, packets, bits."""
+"""The fronthaul between access points and center: packets and their bits."""

@@ -6,16 +6,18 @@ import numpy as np
 
 
 class BitWriter:
-    """Collects fields and gives them back as bytes, zero-padded to a whole byte."""
+    """Collects fields, and returns them as bytes, zero-padded to a whole byte."""
 
     def __init__(self) -> None:
-        self._value, self._length = 0, 0
+        self._value = 0
+        self._length = 0
 
     def write(self, value: int, width: int) -> None:
-        """Append an unsigned field. ValueError when the value does not fit."""
+        """Append an unsigned field; ValueError where the value does not fit."""
         if not 0 <= value < 1 << width:
             raise ValueError(f"{value} does not fit {width} bits")
-        self._value, self._length = self._value << width | int(value), self._length + width
+        self._value = self._value << width | int(value)
+        self._length += width
 
     def to_bytes(self) -> bytes:
         """All fields so far."""
@@ -24,13 +26,14 @@ class BitWriter:
 
 
 class BitReader:
-    """Reads fields in the order they were written."""
+    """Reads fields in the order in which they were written."""
 
     def __init__(self, data: bytes) -> None:
-        self._value, self._left = int.from_bytes(data, "big"), 8 * len(data)
+        self._value = int.from_bytes(data, "big")
+        self._left = 8 * len(data)
 
     def read(self, width: int) -> int:
-        """The next unsigned field. EOFError when the data ends before it."""
+        """The next unsigned field; EOFError where the data end before it."""
         if width > self._left:
             raise EOFError(f"{width} bits wanted, {self._left} left")
         self._left -= width
@@ -38,25 +41,33 @@ class BitReader:
 
     @property
     def left(self) -> int:
-        """Bits not read yet."""
+        """Number of bits that are not read yet."""
         return self._left
 
 
 def pack_labels(labels: np.ndarray, width: int) -> bytes:
-    """Pack uint8 or uint16 labels of any shape at `width` bits each, C order."""
+    """Pack labels at `width` bits each, in C order.
+
+    labels: [...], uint8 or uint16
+    """
     big_endian = labels.astype(labels.dtype.newbyteorder(">")).reshape(-1, 1).view(np.uint8)
-    return np.packbits(np.unpackbits(big_endian, axis=1)[:, -width:]).tobytes()
+    bits = np.unpackbits(big_endian, axis=1)[:, -width:]
+    return np.packbits(bits).tobytes()
 
 
 def unpack_labels(data: bytes, width: int, count: int) -> np.ndarray:
-    """The inverse of pack_labels, [count], uint8 up to 8 bits, else uint16. ValueError: too few
-    bits.
+    """Unpack labels; the inverse of pack_labels.
+
+    Returns [count], uint8 for widths up to 8 bits, else uint16.
+    Raises ValueError where there are too few bits.
     """
     bits = np.unpackbits(np.frombuffer(data, np.uint8))
     if len(bits) < count * width:
         raise ValueError(
             f"{count} labels of {width} bits need {count * width} bits, got {len(bits)}"
         )
+
+    # Pad each label with leading zeros to whole bytes.
     padded = np.zeros((count, 8 if width <= 8 else 16), np.uint8)
     padded[:, -width:] = bits[: count * width].reshape(count, width)
     packed = np.packbits(padded, axis=1)

@@ -1,4 +1,4 @@
-"""What it costs to tell a station what is transmitted: payload symbols and precoders, packed."""
+"""The downlink to a station that needs the transmitted signal: packed symbols and precoders."""
 
 from __future__ import annotations
 
@@ -12,63 +12,82 @@ from cooperative_isac.scene.model import Scene
 from cooperative_isac.waveform.frame import Frame
 from cooperative_isac.waveform.signal import Signal, antenna_slices, with_reference
 
-HEADER = np.dtype([("number", "<u8"), ("order", "<u2"), ("streams", "<u2"), ("scale", "<f4")])
+DOWNLINK_HEADER = np.dtype(
+    [("number", "<u8"), ("order", "<u2"), ("streams", "<u2"), ("scale", "<f4")]
+)
+# Largest level of a precoder in 16 bits.
 MAX_LEVEL = 32767
-SURPLUS = 10.0  # amplitude that a real transmitter may have over the scene's: 20 dB
+# Largest amplitude of a precoder over that of the scene's transmit power: a real transmitter may be
+# 20 dB stronger.
+MAX_EXCESS_AMPLITUDE = 10.0
 
 
 def pack_downlink(frame: Signal) -> bytes:
-    """Symbols at log2(order) bits and precoders at 16 bits a real number, behind a header."""
-    scale = float(np.abs(frame.precoders.view(np.float32)).max()) / MAX_LEVEL
+    """Pack symbols at log2(order) bits and precoders at 16 bits a real number, behind a header."""
+    # Header; the scale brings the largest real or imaginary part to the largest level.
+    parts = frame.precoders.view(np.float32)
+    scale = float(np.abs(parts).max()) / MAX_LEVEL
     header = np.array(
-        [(frame.number, frame.modulation_order, frame.indices.shape[1], scale)], HEADER
+        [(frame.number, frame.modulation_order, frame.indices.shape[1], scale)], DOWNLINK_HEADER
     )
-    precoders = np.rint(frame.precoders.view(np.float32) / np.float32(scale)).astype("<i2")
+
+    # Precoders and symbols
+    precoders = np.rint(parts / np.float32(scale)).astype("<i2")
     labels = pack_labels(frame.indices, _label_width(frame.modulation_order))
     return header.tobytes() + precoders.tobytes() + labels
 
 
 def pack_frame(frame: Frame) -> bytes:
-    """The signals of all bands on the air, one after the other in their order."""
+    """Pack the signals of all bands on the air, one after the other in their order."""
     return b"".join(pack_downlink(signal) for signal in frame.signals.values())
 
 
 def unpack_frame(scene: Scene, data: bytes, bands: Sequence[str]) -> dict[str, Signal]:
-    """The signals that pack_frame packed, by band. ValueError says what does not fit the scene.
+    """Unpack the signals of a frame; the inverse of pack_frame.
 
-    bands: that are on the air
+    bands: names of the bands on the air
+    Returns the signals by band.
+    Raises ValueError where the data do not fit the scene.
     """
     signals = {}
-    place = 0
+    start = 0
     for band in bands:
         view = scene.on(band)
         is_last = band == bands[-1]
-        end = len(data) if is_last else place + downlink_size(view)
-        signals[band] = unpack_downlink(view, data[place:end])
-        place = end
+        end = len(data) if is_last else start + downlink_size(view)
+        signals[band] = unpack_downlink(view, data[start:end])
+        start = end
     return signals
 
 
 def downlink_size(scene: Scene) -> int:
-    """Bytes of what pack_downlink packs of a frame of this band."""
+    """Bytes of a packed signal of the scene's band (pack_downlink)."""
     num_bits = _num_labels(scene) * _label_width(scene.waveform.modulation_order)
-    return _body_place(scene) + -(-num_bits // 8)
+    return _body_start(scene) + -(-num_bits // 8)
 
 
 def unpack_downlink(scene: Scene, data: bytes) -> Signal:
-    """The frame that pack_downlink packed. ValueError says what does not fit the scene."""
-    if len(data) < HEADER.itemsize:
+    """Unpack a signal; the inverse of pack_downlink.
+
+    Raises ValueError where the data do not fit the scene.
+    """
+    # Header
+    if len(data) < DOWNLINK_HEADER.itemsize:
         raise ValueError(
-            f"downlink payload has {len(data)} bytes, its header alone needs {HEADER.itemsize}"
+            f"downlink payload has {len(data)} bytes, "
+            f"its header alone needs {DOWNLINK_HEADER.itemsize}"
         )
-    header = np.frombuffer(data[: HEADER.itemsize], HEADER)[0]
-    order, streams = int(header["order"]), int(header["streams"])
+    header = np.frombuffer(data[: DOWNLINK_HEADER.itemsize], DOWNLINK_HEADER)[0]
+    order = int(header["order"])
+    streams = int(header["streams"])
     if (order, streams) != (scene.waveform.modulation_order, scene.users.num_users):
         raise ValueError(
             f"downlink payload has {streams} streams of {order}-QAM, "
             f"the scene {scene.users.num_users} of {scene.waveform.modulation_order}-QAM"
         )
-    largest = SURPLUS * np.sqrt(scene.waveform.power_w) / MAX_LEVEL
+
+    # Scale and size
+    largest = MAX_EXCESS_AMPLITUDE * np.sqrt(scene.waveform.power_w) / MAX_LEVEL
     if not 0 < header["scale"] <= largest:
         raise ValueError(
             f"downlink payload scales its precoders by {header['scale']:g}; it must be positive, "
@@ -79,8 +98,8 @@ def unpack_downlink(scene: Scene, data: bytes) -> Signal:
         raise ValueError(f"downlink payload has {len(data)} bytes, the scene's frames have {size}")
 
     # Precoders
-    body = _body_place(scene)
-    values = np.frombuffer(data[HEADER.itemsize : body], "<i2")
+    body = _body_start(scene)
+    values = np.frombuffer(data[DOWNLINK_HEADER.itemsize : body], "<i2")
     precoders = (values.astype(np.float32) * header["scale"]).view(np.complex64)
     precoders = precoders.reshape(_precoder_shape(scene))
 
@@ -94,19 +113,21 @@ def unpack_downlink(scene: Scene, data: bytes) -> Signal:
 
 
 def _precoder_shape(scene: Scene) -> tuple[int, int, int]:
-    """Groups of subcarriers, transmit antennas and streams."""
+    """Shape of the precoders: [num_groups, num_tx_ant, num_streams]."""
     num_groups = scene.grid.num_subcarriers // scene.waveform.group_size
     return num_groups, antenna_slices(scene)[-1].stop, scene.users.num_users
 
 
-def _body_place(scene: Scene) -> int:
-    """Bytes before the labels of the symbols."""
-    return HEADER.itemsize + 4 * math.prod(_precoder_shape(scene))
+def _body_start(scene: Scene) -> int:
+    """Number of bytes before the labels of the symbols."""
+    return DOWNLINK_HEADER.itemsize + 4 * math.prod(_precoder_shape(scene))
 
 
 def _num_labels(scene: Scene) -> int:
+    """Number of payload symbols of a frame."""
     return scene.grid.num_subcarriers * scene.users.num_users * scene.grid.num_symbols
 
 
 def _label_width(order: int) -> int:
+    """Bits of a symbol of a QAM order."""
     return int(np.log2(order))

@@ -1,4 +1,4 @@
-"""What every packet has around its payload: whose it is, and a checksum.
+"""Envelope of every packet: a header with its origin, and a checksum.
 
     header   format 8 | scene 16 | receiver 8 or 16 | frame 32
     payload  whole bytes
@@ -17,17 +17,20 @@ from collections.abc import Mapping
 
 from cooperative_isac.scene.model import Scene
 
-HEADER = struct.Struct(">BHBI")
+NARROW_HEADER = struct.Struct(">BHBI")
 WIDE_HEADER = struct.Struct(">BHHI")
-NARROW_RECEIVERS = 256  # that 8 bits can tell apart
-FIRST_FORMAT = 32  # lower numbers are versions of the bit-packed header
-VERSION_BITS = 4  # of the bit-packed header
+# Largest number of receivers with the narrow header, whose field of the receiver has 8 bits.
+NARROW_RECEIVERS = 256
+# First format number of this envelope; lower ones are versions of the bit-packed header.
+FIRST_FORMAT = 32
+# Bits of the version at the beginning of the bit-packed header.
+VERSION_BITS = 4
 CHECKSUM_BYTES = 4
-OVERHEAD_BITS = 8 * (HEADER.size + CHECKSUM_BYTES)
+OVERHEAD_BITS = 8 * (NARROW_HEADER.size + CHECKSUM_BYTES)
 
 
 class PacketError(ValueError):
-    """A packet that cannot be trusted: damaged, truncated, of another format, scene or frame."""
+    """A packet that is refused: damaged, truncated, or of another format, scene or frame."""
 
     def __init__(self, receiver: str, reason: str):
         super().__init__(f"packet of '{receiver}' refused: {reason}")
@@ -35,9 +38,9 @@ class PacketError(ValueError):
 
 
 def packet_format(receiver: str, packet: bytes) -> int:
-    """Format number of a packet: below FIRST_FORMAT a version of the bit-packed header.
+    """Format number of a packet; below FIRST_FORMAT it is a version of the bit-packed header.
 
-    PacketError: it has no byte.
+    Raises PacketError for an empty packet.
     """
     if not packet:
         raise PacketError(receiver, "it is empty")
@@ -46,12 +49,12 @@ def packet_format(receiver: str, packet: bytes) -> int:
 
 
 def is_wide(scene: Scene) -> bool:
-    """Whether the number of a receiver takes 16 bits in packets of a scene."""
+    """True where packets of a scene have 16 bits for the receiver."""
     return scene.layout is not None or len(scene.receivers) > NARROW_RECEIVERS
 
 
 def identity(scene: Scene, receiver: str, number: int) -> dict[str, int]:
-    """Header fields that say of which scene, receiver and frame a packet is."""
+    """Header fields of the scene, receiver and frame of a packet."""
     return {
         "scene": zlib.crc32(scene.fingerprint.encode()) & 0xFFFF,
         "receiver": [station.name for station in scene.receiving_stations].index(receiver),
@@ -60,7 +63,7 @@ def identity(scene: Scene, receiver: str, number: int) -> dict[str, int]:
 
 
 def check_header(receiver: str, header: Mapping[str, int], expected: Mapping[str, int]) -> None:
-    """PacketError names the first field that is not as expected."""
+    """Raise PacketError with the first field that is not as expected."""
     for name, value in expected.items():
         if header[name] != value:
             raise PacketError(receiver, f"its {name} is {header[name]}, expected {value}")
@@ -72,9 +75,9 @@ def with_checksum(body: bytes) -> bytes:
 
 
 def checked(receiver: str, packet: bytes) -> bytes:
-    """The body before a packet's CRC-32. PacketError when they do not fit."""
-    body, checksum = packet[:-CHECKSUM_BYTES], packet[-CHECKSUM_BYTES:]
-    if len(packet) < CHECKSUM_BYTES or zlib.crc32(body).to_bytes(CHECKSUM_BYTES, "big") != checksum:
+    """The body of a packet, before its CRC-32; PacketError where they do not fit."""
+    body = packet[:-CHECKSUM_BYTES]
+    if len(packet) < CHECKSUM_BYTES or with_checksum(body) != packet:
         raise PacketError(
             receiver, f"checksum does not fit its {len(packet)} bytes; it was damaged or truncated"
         )
@@ -88,7 +91,7 @@ def seal(scene: Scene, format_number: int, receiver: str, number: int, payload: 
 
 
 def unseal(scene: Scene, format_number: int, receiver: str, number: int, packet: bytes) -> bytes:
-    """The payload of a packet. PacketError says why one is refused."""
+    """The payload of a packet; PacketError with the reason why it is refused."""
     body = checked(receiver, packet)
     header = _header(scene)
     if len(body) < header.size:
@@ -101,4 +104,5 @@ def unseal(scene: Scene, format_number: int, receiver: str, number: int, packet:
 
 
 def _header(scene: Scene) -> struct.Struct:
-    return WIDE_HEADER if is_wide(scene) else HEADER
+    """The header of packets of a scene."""
+    return WIDE_HEADER if is_wide(scene) else NARROW_HEADER

@@ -1,6 +1,4 @@
-"""Scalar quantizers, and a code of information matrices that is positive definite whatever the
-bits.
-"""
+"""Scalar quantizers, and a code for information matrices whose every word is positive definite."""
 
 from __future__ import annotations
 
@@ -12,7 +10,7 @@ import numpy as np
 
 @dataclass(frozen=True)
 class Quantizer:
-    """Uniform quantizer of low..high in 2**width steps; values outside are clipped."""
+    """Uniform quantizer of low..high with 2**width levels; values outside are clipped."""
 
     low: float
     high: float
@@ -20,7 +18,7 @@ class Quantizer:
 
     @property
     def step(self) -> float:
-        """Distance of two levels."""
+        """Distance between two levels."""
         return (self.high - self.low) / ((1 << self.width) - 1)
 
     def encode(self, value: float) -> int:
@@ -32,51 +30,105 @@ class Quantizer:
         return self.low + index * self.step
 
 
+# Diagonal entries of information matrices, dB over 1/m^2: standard deviations from 0.1 mm to 100 m
+# in steps of 0.12 dB.
 SCALE_DB = Quantizer(-40.0, 80.0, 10)
+# Fisher's z (atanh) of partial correlations; the step keeps 1 - r^2 to about a per cent, even where
+# the location is known along one direction only.
 PARTIAL = Quantizer(-5.0, 5.0, 11)
+# Smallest diagonal entry, 1/m^2: its log is finite.
 LEAST_INFORMATION = 1e-12
+# Added to the diagonal of correlations before their factorization: rounding errors.
+RIDGE = 1e-6
+# Ridge below the smallest eigenvalue of a matrix whose eigenvalues need not be computed.
+SAFE_RIDGE = 1e-9
+# Smallest remainder of a row of the factor, and largest partial correlation: atanh is finite.
+LEAST_REMAINDER = 1e-12
+LARGEST_PARTIAL = 0.9999
 
 
 def information_fields(information: np.ndarray) -> list[tuple[int, int]]:
-    """Code a symmetric positive definite matrix, but for rounding, as (index, width) fields.
+    """Code of a positive definite matrix as (index, width) fields.
 
-    information: [n, n], n <= 3, 1/m^2. Diagonal in dB, then Fisher's z of the canonical partial
-    correlations, whose step keeps 1 - r^2 to about a per cent even where location is known along
-    one direction only.
+    The diagonal in dB, then Fisher's z of the canonical partial correlations, row by row.
+
+    information: [size, size], float64, 1/m^2, size at most 3; positive definite but for rounding
     """
-    diagonal = np.maximum(np.diag(information), LEAST_INFORMATION)
+    # Correlations, as numbers rather than arrays: matrices have three rows at most.
+    entries = information.tolist()
+    size = len(entries)
+    diagonal = [max(entries[axis][axis], LEAST_INFORMATION) for axis in range(size)]
     fields = [(SCALE_DB.encode(10 * math.log10(entry)), SCALE_DB.width) for entry in diagonal]
-    correlation = information / np.sqrt(np.outer(diagonal, diagonal))
-    np.fill_diagonal(correlation, 1.0)
-    ridge = 1e-6 + max(
-        -np.linalg.eigvalsh(correlation)[0], 0.0
-    )  # rounding may leave one direction below nothing
-    root = np.linalg.cholesky(correlation + ridge * np.eye(len(correlation))).tolist()
-    for row in range(1, len(root)):
+    correlation = [
+        [
+            entries[row][column] / math.sqrt(diagonal[row] * diagonal[column])
+            for column in range(row)
+        ]
+        for row in range(size)
+    ]
+
+    # Cholesky factor; the ridge makes up for an eigenvalue that rounding made negative.
+    ridge = RIDGE
+    if _root(correlation, -SAFE_RIDGE) is None:
+        whole = np.array([[*row, 1.0, *[0.0] * (size - len(row) - 1)] for row in correlation])
+        ridge += max(-np.linalg.eigvalsh(whole, UPLO="L")[0], 0.0)
+    root = _root(correlation, ridge)
+    assert root is not None  # all eigenvalues are above RIDGE
+
+    # Partial correlations: entries of each row over what is left of its unit length.
+    for row in range(1, size):
         left = 1.0
         for entry in root[row][:row]:
-            partial = min(max(entry / math.sqrt(max(left, 1e-12)), -0.9999), 0.9999)
+            partial = entry / math.sqrt(max(left, LEAST_REMAINDER))
+            partial = min(max(partial, -LARGEST_PARTIAL), LARGEST_PARTIAL)
             fields.append((PARTIAL.encode(math.atanh(partial)), PARTIAL.width))
             left -= entry**2
     return fields
 
 
+def _root(correlation: list[list[float]], ridge: float) -> list[list[float]] | None:
+    """Cholesky factor of a correlation matrix with a ridge, row by row; None: there is none.
+
+    correlation: its rows up to the diagonal, which is 1
+    """
+    root: list[list[float]] = []
+    for entries in correlation:
+        own: list[float] = []
+        left = 1.0 + ridge
+        for column, entry in enumerate(entries):
+            other = root[column]
+            for place in range(column):
+                entry -= own[place] * other[place]
+            entry /= other[column]
+            own.append(entry)
+            left -= entry**2
+        if not left > 0:
+            return None
+        root.append([*own, math.sqrt(left)])
+    return root
+
+
 def information_widths(size: int) -> list[int]:
-    """Field widths of an [size, size] information matrix."""
-    return [SCALE_DB.width] * size + [PARTIAL.width] * (size * (size - 1) // 2)
+    """Widths of the fields of a [size, size] information matrix."""
+    num_partials = size * (size - 1) // 2
+    return [SCALE_DB.width] * size + [PARTIAL.width] * num_partials
 
 
 def information_matrix(indices: list[int], size: int) -> np.ndarray:
-    """The matrix of the fields' indices, [size, size]."""
-    scales = np.sqrt([10 ** (SCALE_DB.decode(index) / 10) for index in indices[:size]])
-    partials = iter(np.tanh(PARTIAL.decode(index)) for index in indices[size:])
-    root = np.zeros((size, size))
-    root[0, 0] = 1.0
-    for row in range(1, size):
+    """The matrix of a code; positive definite for all indices.
+
+    indices: of the fields, in the order of information_fields
+    Returns [size, size], float64, 1/m^2.
+    """
+    partials = iter(math.tanh(PARTIAL.decode(index)) for index in indices[size:])
+    scaled = np.zeros((size, size))
+    for row in range(size):
+        # Row of the Cholesky factor of the correlation, of unit length, times its scale.
+        scale = math.sqrt(10 ** (SCALE_DB.decode(indices[row]) / 10))
         left = 1.0
         for column in range(row):
-            root[row, column] = next(partials) * np.sqrt(left)
-            left -= root[row, column] ** 2
-        root[row, row] = np.sqrt(left)
-    scaled = scales[:, None] * root
+            entry = next(partials) * math.sqrt(left)
+            scaled[row, column] = scale * entry
+            left -= entry**2
+        scaled[row, row] = scale * math.sqrt(left)
     return scaled @ scaled.T

@@ -5,32 +5,41 @@ from __future__ import annotations
 import numpy as np
 
 from cooperative_isac.fronthaul.envelope import PacketError, seal, unseal
+from cooperative_isac.scene.band import OfdmGrid
 from cooperative_isac.scene.limits import LARGEST_ECHO_DB
-from cooperative_isac.scene.model import OfdmGrid, Scene
+from cooperative_isac.scene.model import Scene
 
-FORMAT = 36
+# Format number of packets.
+RAW_ECHO = 36
 
 
 def pack_echo(scene: Scene, receiver: str, number: int, echo: np.ndarray) -> bytes:
-    """An echo [num_rx_ant, num_subcarriers, num_symbols], complex64, sqrt(W), as a packet,
-    little-endian.
+    """The packet of one receiver's echo in frame `number`, little-endian.
+
+    echo: [num_rx_ant, num_subcarriers, num_symbols], complex64, sqrt(W)
     """
-    return seal(scene, FORMAT, receiver, number, np.ascontiguousarray(echo, "<c8").tobytes())
+    return seal(scene, RAW_ECHO, receiver, number, np.ascontiguousarray(echo, "<c8").tobytes())
 
 
 def unpack_echo(
     scene: Scene, grid: OfdmGrid, receiver: str, number: int, packet: bytes
 ) -> np.ndarray:
-    """The echo in a packet, of a receiver's array on a resource grid. PacketError says why one is
-    refused.
+    """The echo in a packet.
+
+    grid: resource elements of the echo
+    Returns [num_rx_ant, num_subcarriers, num_symbols], complex64, sqrt(W).
+    Raises PacketError with the reason why a packet is refused.
     """
-    payload = unseal(scene, FORMAT, receiver, number, packet)
-    shape = scene.receiver(receiver).num_ant, grid.num_subcarriers, grid.num_symbols
-    size = 8 * int(np.prod(shape))
-    if len(payload) != size:
+    # Size
+    payload = unseal(scene, RAW_ECHO, receiver, number, packet)
+    shape = (scene.receiver(receiver).num_ant, grid.num_subcarriers, grid.num_symbols)
+    num_bytes = 8 * int(np.prod(shape))
+    if len(payload) != num_bytes:
         raise PacketError(
-            receiver, f"its echo has {len(payload)} bytes, those of the scene have {size}"
+            receiver, f"its echo has {len(payload)} bytes, those of the scene have {num_bytes}"
         )
+
+    # Samples
     echo = np.frombuffer(payload, "<c8").reshape(shape)
     if not np.isfinite(echo.view("<f4")).all():
         raise PacketError(receiver, "its echo has samples that are not finite")

@@ -1,16 +1,16 @@
 """The packets of scheme local_ml: reports, quantized and bit-packed.
 
-Of one band, with at most MAX_REPORTS reports (format 1):
+Format 1, for one band with at most MAX_REPORTS reports:
 
     header   version 4 | scene 16 | receiver 8 | frame 32 | reports 5
-    report   location 16 per axis | one bit per transmitter: heard?
+    report   location 16 per axis | one bit per transmitter: 1 if it has a path
     path     Doppler 16 | SNR 10 | information (fronthaul.quantize)
     trailer  CRC-32 of all bytes before it
 
-Of scenes that name their stations, or with more reports (format 37), in fronthaul.envelope:
+Format 37 in fronthaul.envelope, for scenes that name their stations, or more bands or reports:
 
     payload  bands 8 | a section for each
-    section  band 8 | reports outside of the area 16 | reports 16 | the reports
+    section  band 8 | reports outside the box 16 | reports 16 | the reports
     report   location 20 per axis | number of paths
     path     transmitter | Doppler 20 | SNR 10 | information
 """
@@ -46,29 +46,31 @@ from cooperative_isac.scene.model import Scene
 from cooperative_isac.sensing.report import EchoReport, PathReport
 from cooperative_isac.sensing.search_grid import AREA_MARGIN
 
-VERSION = 1
+# Version in the bit-packed header, which is also the number of the format.
+HEADER_VERSION = 1
 BANDS_FORMAT = 37
-FORMATS = (VERSION, BANDS_FORMAT)
-HEADER = {"version": VERSION_BITS, "scene": 16, "receiver": 8, "frame": 32, "reports": 5}
-MAX_REPORTS = (1 << HEADER["reports"]) - 1
+FORMATS = (HEADER_VERSION, BANDS_FORMAT)
+HEADER_FIELDS = {"version": VERSION_BITS, "scene": 16, "receiver": 8, "frame": 32, "reports": 5}
+MAX_REPORTS = (1 << HEADER_FIELDS["reports"]) - 1
+# SNR of a path, dB.
 POWER_DB = Quantizer(0.0, 80.0, 10)
 
-# Fields of the format with bands.
+# Widths of the fields of the format with bands, bits.
 NUM_BANDS = 8
 BAND = 8
 NUM_REPORTS = 16
 NUM_OUTSIDE = 16
-# Fastest station, m/s, whose motion is beside that of the target in a Doppler shift: an express
+# Largest speed of a station, m/s, which adds to that of the target in a Doppler shift: an express
 # train, or a jet drone.
 FASTEST_STATION_MPS = 100.0
 
 
 @dataclass(frozen=True)
 class ReportPacket:
-    """What a packet carries.
+    """Content of a packet.
 
-    num_outside: reports that were left out, since their locations lie outside of the area and its
-    margin
+    num_outside: number of reports that were left out, as their locations are outside the box and
+    its margin
     """
 
     reports: tuple[EchoReport, ...]
@@ -77,12 +79,13 @@ class ReportPacket:
 
 @dataclass(frozen=True)
 class _Fields:
-    """How a packet codes the reports of one band.
+    """Fields of the reports of one band in a packet.
 
-    view: the scene seen on the band
+    view: the scene on the band
     location: quantizers of the axes
     doppler_hz: quantizer of Doppler shifts
-    is_listed: each path names its transmitter; otherwise a report has one bit for each
+    is_listed: each path has the number of its transmitter; otherwise a report has one bit for each
+    transmitter
     """
 
     view: Scene
@@ -101,32 +104,35 @@ class _Fields:
         return (len(self.view.transmitters) - 1).bit_length()
 
     def holds(self, point_m: np.ndarray) -> bool:
-        """Whether a location can be coded: that of the area and its margin."""
-        return all(q.low <= value <= q.high for q, value in zip(self.location, point_m))
+        """True where a location is inside the box and its margin, so that it can be coded."""
+        return all(
+            quantizer.low <= value <= quantizer.high
+            for quantizer, value in zip(self.location, point_m)
+        )
 
 
 def location_quantizers(scene: Scene, width: int = 16) -> tuple[Quantizer, ...]:
-    """Quantizers of the location axes: the scene's area with a margin."""
-    area = scene.box.padded(AREA_MARGIN)
+    """Quantizers of the location axes: the scene's box with a margin."""
+    box = scene.box.padded(AREA_MARGIN)
     return tuple(
-        Quantizer(float(area.low_m[axis]), float(area.high_m[axis]), width)
+        Quantizer(float(box.low_m[axis]), float(box.high_m[axis]), width)
         for axis in range(scene.dimension)
     )
 
 
 def doppler_quantizer(scene: Scene, width: int = 16) -> Quantizer:
-    """Quantizer of Doppler shifts: twice what the scene's maximum speed can give.
+    """Quantizer of Doppler shifts: up to twice the largest shift of a target in the scene.
 
-    Of stations that move, also what their own speeds add.
+    Where stations move, their own speeds add to it.
     """
-    mobile = any(station.is_mobile for station in scene.stations)
-    sites_mps = 2 * FASTEST_STATION_MPS if mobile else 0.0
-    limit = (4 * scene.sensing.max_speed_mps + sites_mps) / scene.grid.wavelength_m
-    return Quantizer(-limit, limit, width)
+    has_mobile = any(station.is_mobile for station in scene.stations)
+    stations_mps = 2 * FASTEST_STATION_MPS if has_mobile else 0.0
+    limit_hz = (4 * scene.sensing.max_speed_mps + stations_mps) / scene.grid.wavelength_m
+    return Quantizer(-limit_hz, limit_hz, width)
 
 
 def inside(scene: Scene, point_m: np.ndarray) -> bool:
-    """Whether a packet can carry a location: that of the area and its margin.
+    """True where a packet can carry a location: inside the box and its margin.
 
     point_m: [3], float64, m in map
     """
@@ -134,20 +140,22 @@ def inside(scene: Scene, point_m: np.ndarray) -> bool:
 
 
 def count_outside(scene: Scene, reports: Sequence[EchoReport]) -> int:
-    """Number of reports that a packet leaves out, since they lie outside of the area's margin."""
+    """Number of reports that a packet leaves out, as they are outside the box and its margin."""
     fields = _bit_fields(scene)
     return sum(not fields.holds(report.point_m) for report in reports)
 
 
 def pack_reports(scene: Scene, receiver: str, number: int, reports: Sequence[EchoReport]) -> bytes:
-    """Reports of one receiver in frame `number` as a packet: all that lie in the area."""
+    """The packet of one receiver's reports in frame `number`: all inside the box and its margin."""
     fields = _bit_fields(scene)
     kept = [report for report in reports if fields.holds(report.point_m)]
     if is_wide(scene) or len(scene.bands) > 1 or len(kept) > MAX_REPORTS:
         return _pack_bands(scene, receiver, number, reports)
+
+    # Header, then the reports.
     writer = BitWriter()
-    header = {"version": VERSION, **identity(scene, receiver, number), "reports": len(kept)}
-    for name, width in HEADER.items():
+    header = {"version": HEADER_VERSION, **identity(scene, receiver, number), "reports": len(kept)}
+    for name, width in HEADER_FIELDS.items():
         writer.write(header[name], width)
     for report in kept:
         _write_report(writer, fields, report)
@@ -157,20 +165,25 @@ def pack_reports(scene: Scene, receiver: str, number: int, reports: Sequence[Ech
 def unpack_reports(
     scene: Scene, receiver: str, number: int, packet: bytes
 ) -> tuple[EchoReport, ...]:
-    """The reports in a packet. PacketError says why one is refused."""
+    """The reports in a packet; PacketError with the reason why it is refused."""
     return read_packet(scene, receiver, number, packet).reports
 
 
 def read_packet(scene: Scene, receiver: str, number: int, packet: bytes) -> ReportPacket:
-    """What a packet carries. PacketError says why one is refused."""
+    """The content of a packet; PacketError with the reason why it is refused."""
+    # Format
     body = checked(receiver, packet)
     if packet_format(receiver, packet) == BANDS_FORMAT:
         return _unpack_bands(scene, receiver, number, packet)
+
+    # Header, then the reports.
     fields = _bit_fields(scene)
     reader = BitReader(body)
     try:
-        header = {name: reader.read(width) for name, width in HEADER.items()}
-        check_header(receiver, header, {"version": VERSION, **identity(scene, receiver, number)})
+        header = {name: reader.read(width) for name, width in HEADER_FIELDS.items()}
+        check_header(
+            receiver, header, {"version": HEADER_VERSION, **identity(scene, receiver, number)}
+        )
         reports = tuple(_read_report(reader, fields, receiver) for _ in range(header["reports"]))
     except EOFError as error:
         raise PacketError(receiver, f"it ends early: {error}") from error
@@ -181,15 +194,20 @@ def read_packet(scene: Scene, receiver: str, number: int, packet: bytes) -> Repo
 def _pack_bands(scene: Scene, receiver: str, number: int, reports: Sequence[EchoReport]) -> bytes:
     """A packet with a section for each band that has reports."""
     bands = [band.name for band in scene.bands]
-    present = [band for band in bands if any(report.band == band for report in reports)]
+    with_reports = {report.band for report in reports}
+    present = [band for band in bands if band in with_reports]
     writer = BitWriter()
     writer.write(len(present), NUM_BANDS)
     for band in present:
+        # Reports that the packet can carry.
         fields = _listed_fields(scene.on(band))
-        own = [report for report in reports if report.band == band]
-        kept = [report for report in own if fields.holds(report.point_m)]
+        of_band = [report for report in reports if report.band == band]
+        kept = [report for report in of_band if fields.holds(report.point_m)]
+        num_outside = min(len(of_band) - len(kept), (1 << NUM_OUTSIDE) - 1)
+
+        # Section of the band.
         writer.write(bands.index(band), BAND)
-        writer.write(min(len(own) - len(kept), (1 << NUM_OUTSIDE) - 1), NUM_OUTSIDE)
+        writer.write(num_outside, NUM_OUTSIDE)
         writer.write(len(kept), NUM_REPORTS)
         for report in kept:
             _write_report(writer, fields, report)
@@ -197,18 +215,21 @@ def _pack_bands(scene: Scene, receiver: str, number: int, reports: Sequence[Echo
 
 
 def _unpack_bands(scene: Scene, receiver: str, number: int, packet: bytes) -> ReportPacket:
-    """The reports in a packet with sections for bands."""
+    """The content of a packet with a section for each band."""
     reader = BitReader(unseal(scene, BANDS_FORMAT, receiver, number, packet))
     reports: list[EchoReport] = []
     num_outside = 0
     try:
         for _ in range(reader.read(NUM_BANDS)):
+            # Band
             band = reader.read(BAND)
             if band >= len(scene.bands):
                 raise PacketError(receiver, f"it names band {band} of {len(scene.bands)}")
             view = scene.on(scene.bands[band].name)
             if not any(site.name == receiver for site in view.receivers):
                 raise PacketError(receiver, f"it has reports of band '{view.band}'")
+
+            # Reports
             fields = _listed_fields(view)
             num_outside += reader.read(NUM_OUTSIDE)
             count = reader.read(NUM_REPORTS)
@@ -220,32 +241,36 @@ def _unpack_bands(scene: Scene, receiver: str, number: int, packet: bytes) -> Re
 
 
 def _check_end(reader: BitReader, receiver: str) -> None:
+    """Raise PacketError where more than padding follows the last report."""
     if reader.left >= 8:
         raise PacketError(receiver, f"{reader.left} bits follow its last report")
 
 
 def _bit_fields(scene: Scene) -> _Fields:
+    """Fields of format 1."""
     return _Fields(scene, location_quantizers(scene), doppler_quantizer(scene), False)
 
 
 def _listed_fields(view: Scene) -> _Fields:
+    """Fields of the format with bands."""
     return _Fields(view, location_quantizers(view, 20), doppler_quantizer(view, 20), True)
 
 
 def _write_report(writer: BitWriter, fields: _Fields, report: EchoReport) -> None:
+    # Location
     for quantizer, value in zip(fields.location, report.point_m):
         writer.write(quantizer.encode(value), quantizer.width)
 
-    # Which transmitters.
-    heard = {path.transmitter: path for path in report.paths}
+    # Number of paths, or their transmitters.
+    paths = {path.transmitter: path for path in report.paths}
     if fields.is_listed:
-        writer.write(len(heard), fields.count_width)
+        writer.write(len(paths), fields.count_width)
     else:
         for transmitter in range(len(fields.view.transmitters)):
-            writer.write(int(transmitter in heard), 1)
+            writer.write(int(transmitter in paths), 1)
 
-    # Their paths.
-    for transmitter, path in sorted(heard.items()):
+    # Paths
+    for transmitter, path in sorted(paths.items()):
         if fields.is_listed:
             writer.write(transmitter, fields.transmitter_width)
         writer.write(fields.doppler_hz.encode(path.doppler_hz), fields.doppler_hz.width)
@@ -255,10 +280,13 @@ def _write_report(writer: BitWriter, fields: _Fields, report: EchoReport) -> Non
 
 
 def _read_report(reader: BitReader, fields: _Fields, receiver: str) -> EchoReport:
+    # Location
     view = fields.view
     point = np.array([0.0, 0.0, view.plane_height_m])
     for axis, quantizer in enumerate(fields.location):
         point[axis] = quantizer.decode(reader.read(quantizer.width))
+
+    # Paths
     if fields.is_listed:
         count = reader.read(fields.count_width)
         paths = tuple(
@@ -266,18 +294,18 @@ def _read_report(reader: BitReader, fields: _Fields, receiver: str) -> EchoRepor
         )
         _check_transmitters(view, receiver, [path.transmitter for path in paths])
     else:
-        heard = [tx for tx in range(len(view.transmitters)) if reader.read(1)]
-        paths = tuple(_read_path(reader, fields, transmitter) for transmitter in heard)
+        present = [tx for tx in range(len(view.transmitters)) if reader.read(1)]
+        paths = tuple(_read_path(reader, fields, transmitter) for transmitter in present)
     if not paths:
         raise PacketError(receiver, "a report has no path")
     return EchoReport(receiver, point, paths, view.band)
 
 
 def _check_transmitters(view: Scene, receiver: str, transmitters: Sequence[int]) -> None:
-    """PacketError unless a report names transmitters of the receiver's links, in order."""
+    """Raise PacketError unless transmitters are those of the receiver's links, in order."""
     linked = view.linked_transmitters(receiver)
-    rising = all(first < second for first, second in pairwise(transmitters))
-    if not rising or not set(transmitters) <= set(linked):
+    is_ascending = all(first < second for first, second in pairwise(transmitters))
+    if not is_ascending or not set(transmitters) <= set(linked):
         raise PacketError(receiver, f"a report names transmitters {list(transmitters)}")
 
 

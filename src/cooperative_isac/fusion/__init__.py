@@ -1,1 +1,1 @@
-"""What several access points know together: paths to targets."""
+"""Fusion of reports of several stations: association, estimation, rejection of false alarms."""

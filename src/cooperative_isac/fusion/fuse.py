@@ -50,6 +50,7 @@ def fuse(
     receivers: Collection[str] | None = None,
     bands: Collection[str] | None = None,
     without_reports: Collection[str] = (),
+    links: Links | None = None,
 ) -> tuple[Detection, ...]:
     """Detections from all reports of one frame, strongest first.
 
@@ -59,13 +60,14 @@ def fuse(
     receivers: names of those whose reports arrived, also without a target; None: all
     bands: names of those on the air in the frame; None: all
     without_reports: names of the receivers whose packets arrived, but carry no reports
+    links: of the scene, where they are known already
     """
     heard = Heard(receivers, bands, without_reports)
     if not scene.has_bodies:
-        return fuse_reports(scene, reports_of(scene, reports), heard)
+        return fuse_reports(scene, reports_of(scene, reports, links), heard)
     accepted: list[Accepted] = []
     doubtful: list[tuple[list[EchoReport], Detection]] = []
-    for cluster, fitted in clusters(scene, reports):
+    for cluster, fitted in clusters(scene, reports, links):
         detection = detection_of(scene, cluster, fitted)
         if is_target(scene, cluster, fitted, detection, accepted, heard):
             accepted.append(Accepted(cluster, detection, fitted.body))
@@ -119,17 +121,19 @@ def is_target(
 
 
 def clusters(
-    scene: Scene, reports: Sequence[EchoReport]
+    scene: Scene, reports: Sequence[EchoReport], links: Links | None = None
 ) -> Iterator[tuple[list[EchoReport], Estimate]]:
     """Reports that may be of one target, each in one cluster, and the target's estimate.
 
     A cluster grows from the strongest free report by the statistically nearest report of every
     other link. Where targets have bodies, the likeliest of the scene's bodies explains it. What
     contradicts the rest of its cluster is free for weaker ones.
+
+    links: of the scene, where they are known already
     """
     if not reports:
         return
-    links = links_of(scene)
+    links = links_of(scene) if links is None else links
     arrays = reports_of(scene, reports, links)
     largest = distinct_bodies(scene)[-1]
     if largest.radius_m == 0:

@@ -3,12 +3,15 @@
 A group grows from the strongest free report by the statistically nearest report that shares no link
 with it, until none is within the gate. What one group takes is gone for the weaker ones. Reports
 that lie far apart cannot meet in a group: they are split into neighborhoods, and the groups of all
-neighborhoods grow in step, as arrays.
+neighborhoods grow in step, as arrays. Few reports are grouped in turn: arrays of some groups cost
+as much as those of a single one.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from scipy.sparse import coo_matrix
@@ -86,7 +89,66 @@ class Grower:
         self.covariance = noise + spread_m**2 * np.eye(size)
         # The trace is no less than the largest eigenvalue.
         self.reach_m = np.sqrt(self.gate * np.trace(self.covariance, axis1=1, axis2=2))
-        self.neighborhood = neighborhoods(self.points, self.reach_m)
+
+    @cached_property
+    def neighborhood(self) -> np.ndarray:
+        """Neighborhood of each report, [n], int."""
+        return neighborhoods(self.points, self.reach_m)
+
+    def grow_in_turn(self, free: np.ndarray) -> Groups:
+        """All groups of the free reports, the strongest first, each of what the others leave.
+
+        free: [n], bool
+        """
+        reports = self.reports
+        links = [0] * len(reports)
+        for owner, link in zip(reports.owner.tolist(), reports.link.tolist()):
+            links[owner] |= 1 << link
+        left = np.flatnonzero(free)
+        left = left[np.argsort(self.rank[left])].tolist()
+
+        groups = []
+        while left:
+            group = self._grown_from(left.pop(0), left, links)
+            left = [row for row in left if row not in group]
+            groups.append(group)
+        sizes = [len(group) for group in groups]
+        rows = [row for group in groups for row in group]
+        return Groups(np.array(rows, int), np.repeat(np.arange(len(groups)), sizes))
+
+    def _grown_from(self, seed: int, candidates: Sequence[int], links: Sequence[int]) -> list[int]:
+        """The group of one report, in the order in which others joined.
+
+        candidates: rows of the reports that may join, the strongest first
+        links: links of each report, a bit each
+        """
+        group = [seed]
+        taken = links[seed]
+        information = self.information[seed]
+        weighted = self.weighted[seed]
+        while True:
+            # A path between one transmitter and one receiver meets a target only once.
+            able = [row for row in candidates if not links[row] & taken]
+            if not able:
+                return group
+
+            # Squared Mahalanobis distances between the locations of reports and of the group.
+            noise = np.linalg.inv(information)
+            away = self.points[able] - noise @ weighted
+            spread = self.covariance[able] + noise
+            distances = np.einsum(
+                "ni,ni->n", away, np.linalg.solve(spread, away[..., None])[..., 0]
+            )
+
+            # The nearest, the stronger one of equals.
+            nearest = int(distances.argmin())
+            if not distances[nearest] <= self.gate:
+                return group
+            joined = able[nearest]
+            group.append(joined)
+            taken |= links[joined]
+            information = information + self.information[joined]
+            weighted = weighted + self.weighted[joined]
 
     def grow(self, free: np.ndarray) -> Groups:
         """The strongest group of every neighborhood that has free reports.

@@ -36,6 +36,9 @@ MISFIT_PROBABILITY = 0.99999
 # the misfit. Three times the expected misfit of a degree, as for an outlier at three standard
 # deviations per two degrees.
 MISFIT_PER_DEGREE = 3.0
+# Reports of a frame up to which groups are grown in turn: beyond, growing all neighborhoods in step
+# is faster (benchmarks/fusion.py).
+FEW_REPORTS = 48
 
 
 def fuse_reports(
@@ -85,6 +88,8 @@ def point_groups(scene: Scene, reports: Reports) -> tuple[Groups, Estimates]:
     Every report is in one group.
     """
     grower = Grower(reports, reports.information, POINT_STD_M)
+    if len(reports) <= FEW_REPORTS:
+        return _few_groups(scene, reports, grower)
     free = np.ones(len(reports), bool)
     parts: list[_Part] = []
     while free.any():
@@ -94,6 +99,36 @@ def point_groups(scene: Scene, reports: Reports) -> tuple[Groups, Estimates]:
         kept, found = consistent(scene, reports, grown)
         free[kept.rows] = False
         parts.append(_Part(kept, found, grower.rank[seeds]))
+    return _joined(parts)
+
+
+def _few_groups(scene: Scene, reports: Reports, grower: Grower) -> tuple[Groups, Estimates]:
+    """The groups of few reports: all are grown, then estimated together.
+
+    Up to the first group that is contradicted they are as if they had been estimated in turn.
+    """
+    free = np.ones(len(reports), bool)
+    parts: list[_Part] = []
+    while free.any():
+        # All groups, and their estimates.
+        grown = grower.grow_in_turn(free)
+        found = estimate_all(scene, reports.take(grown.rows), grown.group, grown.count)
+        seeds = grown.rows[np.searchsorted(grown.group, np.arange(grown.count))]
+        whole = _Part(grown, found, grower.rank[seeds])
+
+        # Those before the first that is contradicted stay.
+        number = np.arange(grown.count)
+        contradicted = np.flatnonzero(_are_contradicted(grown, found))
+        first = int(contradicted[0]) if len(contradicted) else grown.count
+        parts.append(whole.of(number < first))
+        free[parts[-1].groups.rows] = False
+
+        # What contradicts the rest of that one is free for weaker groups.
+        if first < grown.count:
+            one = whole.of(number == first)
+            kept, refitted = consistent(scene, reports, one.groups)
+            parts.append(_Part(kept, refitted, one.label))
+            free[kept.rows] = False
     return _joined(parts)
 
 
@@ -107,9 +142,7 @@ def consistent(scene: Scene, reports: Reports, groups: Groups) -> tuple[Groups, 
     label = np.arange(groups.count)
     while True:
         found = estimate_all(scene, reports.take(groups.rows), groups.group, groups.count)
-        sizes = np.bincount(groups.group, minlength=groups.count)
-        gates = chdtri(np.maximum(found.degrees, 1), 1 - MISFIT_PROBABILITY)
-        spoiled = (sizes > 1) & (found.misfit > gates)
+        spoiled = _are_contradicted(groups, found)
         parts.append(_Part(groups, found, label).of(~spoiled))
         if not spoiled.any():
             return _joined(parts)
@@ -118,6 +151,13 @@ def consistent(scene: Scene, reports: Reports, groups: Groups) -> tuple[Groups, 
         groups = _Part(groups, found, label).of(spoiled).groups
         label = label[spoiled]
         groups = _reduced(scene, reports, groups)
+
+
+def _are_contradicted(groups: Groups, found: Estimates) -> np.ndarray:
+    """Which groups have a report that contradicts the rest, [count], bool."""
+    sizes = np.bincount(groups.group, minlength=groups.count)
+    gates = chdtri(np.maximum(found.degrees, 1), 1 - MISFIT_PROBABILITY)
+    return (sizes > 1) & (found.misfit > gates)
 
 
 def _reduced(scene: Scene, reports: Reports, groups: Groups) -> Groups:

@@ -1,3 +1,1 @@
-"""Learned codecs: encoders and codebooks at the access points, one decoder at the center. Needs
-torch.
-"""
+"""Learned codecs: encoders and codebooks at the access points, a decoder at the center (torch)."""

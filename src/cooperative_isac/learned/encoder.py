@@ -1,6 +1,4 @@
-"""The encoder at an access point (CF section III-A), and the layers that the center shares with
-it.
-"""
+"""The encoder at an access point (CF section III-A), and layers that it shares with the center."""
 
 from __future__ import annotations
 
@@ -10,16 +8,19 @@ from math import prod
 import torch
 from torch import Tensor, nn
 
-NORMALIZER_SHARE, LEAST_VARIANCE = (
-    0.01,
-    1e-6,
-)  # of one batch in the statistics, once there are many; of latents
-FAST = torch.channels_last_3d  # for 3-D convolutions of stride 1 on a processor
+# Smallest share of a new batch in the running statistics of ElementMean: they average over the
+# last hundred batches or so.
+MIN_BATCH_SHARE = 0.01
+# Added to variances of latents before the square root, so that constant latents stay finite.
+MIN_VARIANCE = 1e-6
+# Layout of tensors in memory with which 3-D convolutions of stride 1 are fast on a processor.
+MEMORY_FORMAT = torch.channels_last_3d
 
 
-def reduced(shape: tuple[int, ...], layers: int) -> tuple[int, ...]:
-    """Shape of a tensor's axes after so many halving convolutions. ValueError where an axis
-    vanishes.
+def downsampled_shape(shape: tuple[int, ...], layers: int) -> tuple[int, ...]:
+    """Shape of a tensor's axes after a number of convolutions of stride 2.
+
+    Raises ValueError where an axis vanishes.
     """
     small = tuple(length >> layers for length in shape)
     if min(small) < 1:
@@ -29,17 +30,18 @@ def reduced(shape: tuple[int, ...], layers: int) -> tuple[int, ...]:
     return small
 
 
-def fourfold(hidden: int, layers: int) -> tuple[int, ...]:
-    """Channels after each halving convolution, that grow fourfold up to hidden.
+def channel_widths(hidden: int, layers: int) -> tuple[int, ...]:
+    """Channels after each convolution of stride 2: they grow fourfold from layer to layer.
 
-    All but the last are not in CF; these give its 1.2 million parameters.
+    CF gives the last of them, hidden, alone; these give its 1.2 million parameters.
     """
     return tuple(max(hidden >> 2 * (layers - 1 - layer), 1) for layer in range(layers))
 
 
-def halving(in_channels: int, channels: tuple[int, ...]) -> nn.Sequential:
-    """3-D convolutions of kernel 4, stride 2, padding 1, each with ReLU and its number of
-    channels.
+def downsampling(in_channels: int, channels: tuple[int, ...]) -> nn.Sequential:
+    """3-D convolutions of kernel 4, stride 2 and padding 1, each with ReLU.
+
+    channels: output channels of each convolution
     """
     widths = [in_channels, *channels]
     steps = [
@@ -50,28 +52,32 @@ def halving(in_channels: int, channels: tuple[int, ...]) -> nn.Sequential:
 
 
 class Residual(nn.Module):
-    """A 3-D convolution of kernel 3 with ReLU beside an identity, or a projection if the width
-    changes.
+    """Residual block: a 3-D convolution of kernel 3 with ReLU, and a shortcut.
+
+    The shortcut is the identity, or a projection where the number of channels changes.
     """
 
     def __init__(self, in_channels: int, out_channels: int):
         super().__init__()
         self.convolution = nn.Conv3d(in_channels, out_channels, 3, padding=1)
-        same = in_channels == out_channels
         self.shortcut = (
-            nn.Identity() if same else nn.Conv3d(in_channels, out_channels, 1, bias=False)
+            nn.Identity()
+            if in_channels == out_channels
+            else nn.Conv3d(in_channels, out_channels, 1, bias=False)
         )
 
     def forward(self, tensor: Tensor) -> Tensor:
-        """[batch, in_channels, ...] to [batch, out_channels, ...], the axes as they are."""
+        """[batch, in_channels, ...] to [batch, out_channels, ...]; the axes stay as they are."""
         return self.shortcut(tensor) + nn.functional.relu(self.convolution(tensor))
 
 
 class Encoder(nn.Module):
-    """Observations [batch, channels, num_rx_ant, num_subcarriers, num_symbols] to latents [batch,
-    L, D].
+    """Observations of one receiver to latents: downsampling, residual blocks, projection.
 
-    latent_dim None leaves out the projector: the latents are the hidden channels.
+    in_channels: channels of an observation
+    channels: output channels of each downsampling convolution
+    residuals: number of residual blocks
+    latent_dim: length D of a latent; None: no projector, latents are the hidden channels
     """
 
     def __init__(
@@ -79,47 +85,58 @@ class Encoder(nn.Module):
     ):
         super().__init__()
         hidden = channels[-1]
-        self.halving = halving(in_channels, channels)
+        # The names of modules are those in files of weights.
+        self.halving = downsampling(in_channels, channels)
         self.residuals = nn.Sequential(*(Residual(hidden, hidden) for _ in range(residuals)))
         self.projector = nn.Linear(hidden, latent_dim, bias=False) if latent_dim else nn.Identity()
 
     def forward(self, observations: Tensor) -> Tensor:
-        """Latents [batch, L, D] of observations, as the class has them."""
-        return self.projector(self.residuals(self.halving(observations)).flatten(2).mT)
+        """Latents of observations.
+
+        observations: [batch, channels, num_rx_ant, num_subcarriers, num_symbols], float32
+        Returns [batch, L, D], float32.
+        """
+        hidden = self.residuals(self.halving(observations))
+        return self.projector(hidden.flatten(2).mT)
 
 
 class ElementMean(nn.Module):
-    """Mean of latents over resource elements, normalized over samples; a receiver that is not heard
-    stays zero.
+    """Mean of latents over resource elements, normalized over samples.
 
-    Mean and deviation follow the batches of training, and are used as they are in training, too.
+    Mean and variance are running statistics of the training batches, and are used as they are in
+    training, too. A receiver without latents stays zero.
     """
 
     def __init__(self, num_receivers: int, channels: int, space: int):
         super().__init__()
-        shape = num_receivers, channels, space, 1, 1
+        shape = (num_receivers, channels, space, 1, 1)
         self.register_buffer("mean", torch.zeros(shape))
         self.register_buffer("variance", torch.ones(shape))
         self.register_buffer("batches", torch.zeros(()))
 
-    def forward(self, latents: Tensor, heard: Tensor) -> Tensor:
-        """latents: [batch, M, channels, space, frequency, time]; heard: [batch, M]. The last two
-        axes become 1.
-        """
-        means, there = latents.mean((4, 5), keepdim=True), heard[:, :, None, None, None, None]
-        if self.training and torch.is_grad_enabled():
-            self._follow(means.detach().float(), there)
-        return (means - self.mean) * (self.variance + LEAST_VARIANCE).rsqrt() * there
+    def forward(self, latents: Tensor, receiver_mask: Tensor) -> Tensor:
+        """Normalized means.
 
-    def _follow(self, means: Tensor, there: Tensor) -> None:
+        latents: [batch, M, channels, space, frequency, time], float32
+        receiver_mask: [batch, M], float32, 1 where a receiver sent latents, else 0
+        Returns [batch, M, channels, space, 1, 1], float32.
+        """
+        means = latents.mean((4, 5), keepdim=True)
+        mask = receiver_mask[:, :, None, None, None, None]
+        if self.training and torch.is_grad_enabled():
+            self._update_statistics(means.detach().float(), mask)
+        return (means - self.mean) * (self.variance + MIN_VARIANCE).rsqrt() * mask
+
+    def _update_statistics(self, means: Tensor, mask: Tensor) -> None:
+        """Average mean and variance over batches, of the samples that each receiver has."""
         self.batches += 1
-        share = (1 / self.batches).clamp(min=NORMALIZER_SHARE)
-        count = there.sum(0)
-        self.mean += share * ((means - self.mean) * there).sum(0) / count.clamp(min=1)
-        squares = ((means - self.mean).square() - self.variance) * there
-        self.variance += share * squares.sum(0) / count.clamp(min=1)
+        share = (1 / self.batches).clamp(min=MIN_BATCH_SHARE)
+        num_samples = mask.sum(0).clamp(min=1)
+        self.mean += share * ((means - self.mean) * mask).sum(0) / num_samples
+        squares = ((means - self.mean).square() - self.variance) * mask
+        self.variance += share * squares.sum(0) / num_samples
 
 
 def latent_count(shape: tuple[int, ...], layers: int) -> int:
-    """Number of latents L of an observation of that shape."""
-    return prod(reduced(shape, layers))
+    """Number of latents L of an observation with these axes."""
+    return prod(downsampled_shape(shape, layers))

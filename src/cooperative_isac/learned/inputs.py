@@ -1,4 +1,4 @@
-"""What a network takes of an echo and of a frame, scaled to order one."""
+"""Inputs of networks from echoes and frames, scaled to order one."""
 
 from __future__ import annotations
 
@@ -9,20 +9,25 @@ import numpy as np
 from cooperative_isac.scene.model import Scene, Site
 from cooperative_isac.waveform.signal import Signal
 
-NOISE_OF_HALVES = 0.5  # power in half of the samples
-# Of a spectrum and transmitter: power, and where between bins of beam, delay and Doppler shift.
+# Noise power of a sum over half of the samples, whose Fourier transform has noise of unit power.
+HALF_NOISE_POWER = 0.5
+# Channels of a transmitter in a spectrum: power, and offsets from the bin of beam, delay and
+# Doppler shift.
 CHANNELS = 4
-TURNS = (
-    1,
-    -1,
-    1,
-)  # a peak beyond its bin turns the phase over antennas and symbols forward, over subcarriers back
-BINS_STEP = 4  # so that axes can be halved twice
-SPECTRUM = "demodulated, by transmitter"  # names cached observations
+# Sign of the phase from the first to the second half of antennas, subcarriers and symbols where a
+# peak lies beyond its bin.
+OFFSET_SIGNS = (1, -1, 1)
+# Numbers of bins are multiples of this, so that axes can be halved twice.
+BINS_STEP = 4
+# Name of demodulated inputs in caches and in the description of a run.
+SPECTRUM = "demodulated, by transmitter"
 
 
 def observation_shape(scene: Scene, receiver: Site, kind: str) -> tuple[int, int, int, int]:
-    """Shape of an observation: channels, then space, frequency (or delay) and time (or Doppler)."""
+    """Shape of an observation: channels, space, frequency (or delay), time (or Doppler shift).
+
+    kind: raw | demodulated
+    """
     grid = scene.grid
     if kind == "raw":
         return 2, receiver.num_ant, grid.num_subcarriers, grid.num_symbols
@@ -35,50 +40,59 @@ def observation_shape(scene: Scene, receiver: Site, kind: str) -> tuple[int, int
 
 
 def raw_observation(scene: Scene, echo: np.ndarray) -> np.ndarray:
-    """Real and imaginary part of the echo in units of the noise (CF section III-A).
+    """Real and imaginary parts of the echo in units of the noise (CF section III-A).
 
-    echo: [num_rx_ant, num_subcarriers, num_symbols], complex64, sqrt(W). Returns observation_shape,
-    float32.
+    echo: [num_rx_ant, num_subcarriers, num_symbols], complex64, sqrt(W)
+    Returns [2, num_rx_ant, num_subcarriers, num_symbols], float32.
     """
     return real_channels(_network_echo(scene, echo)[None])
 
 
 def demodulated_observation(scene: Scene, echo: np.ndarray, frame: Signal) -> np.ndarray:
-    """The echo freed of the symbols, stream by stream (y s_k^*), over beam, delay and Doppler
-    shift.
+    """Spectrum of the demodulated echo over beams, delays and Doppler shifts.
 
-    The streams are put together again as each transmitter sends them in each of its own beams:
-    precoders turn from group to group of subcarriers, which would move a peak along the delays. A
-    path is a peak then; among the symbols
-    it is noise. Four channels a transmitter, of the beam of departure with the most power: the log
-    of the power over
-    that of noise, and where between bins a peak lies, along beam, delay and Doppler shift: sin(pi
-    bins), weaker where
-    noise is. echo: [num_rx_ant, num_subcarriers, num_symbols], complex64, sqrt(W). Returns
-    observation_shape, float32.
+    The echo is multiplied by the conjugate symbols of each stream (y s_k^*), where a path becomes a
+    peak of the Fourier transforms. Precoders change from group to group of subcarriers, which would
+    spread a peak over delays; streams are therefore combined as each transmitter sends them in each
+    of its beams of departure.
+
+    The four channels of a transmitter are those of its beam of departure with the most power: the
+    log of power over noise, and the offset of the peak from the bin in beam, delay and Doppler
+    shift, sin(pi offset), smaller in noise.
+
+    echo: [num_rx_ant, num_subcarriers, num_symbols], complex64, sqrt(W)
+    Returns observation_shape, float32.
     """
-    streams = _network_echo(scene, echo) * frame.streams.conj().transpose(1, 0, 2)[:, None]
-    beams, delays, shifts = _transforms(scene, len(echo))
-    over_shifts = np.stack([streams @ transform.T for transform in shifts])
-    channels = []
+    # Demodulate each stream.
+    symbols = frame.streams.conj().transpose(1, 0, 2)[:, None]
+    demodulated = _network_echo(scene, echo) * symbols
+
+    # Transform over symbols: whole frame, and difference of its halves.
+    beam_transforms, delay_transforms, doppler_transforms = _transforms(scene, len(echo))
+    over_shifts = np.stack([demodulated @ transform.T for transform in doppler_transforms])
+
+    channels: list[np.ndarray] = []
     for transmitter in range(len(frame.antennas)):
-        whole, shift_halves = np.einsum(
-            "nbk,hkrnt->hbrnt", _departing(frame, transmitter), over_shifts, optimize=True
-        )
-        over_delays = delays[0] @ whole
-        spectrum = _over_beams(beams[0], over_delays)
-        halves = (
-            _over_beams(beams[1], over_delays),
-            _over_beams(beams[0], delays[1] @ whole),
-            _over_beams(beams[0], delays[0] @ shift_halves),
-        )
-        channels += _strongest(spectrum, halves)
+        # Combine streams into beams of departure.
+        weights = _departure_weights(frame, transmitter)
+        whole, shift_halves = np.einsum("nbk,hkrnt->hbrnt", weights, over_shifts, optimize=True)
+
+        # Transform over subcarriers and antennas; in one axis at a time the halves' difference.
+        over_delays = delay_transforms[0] @ whole
+        spectrum = _over_beams(beam_transforms[0], over_delays)
+        beam_halves = _over_beams(beam_transforms[1], over_delays)
+        delay_halves = _over_beams(beam_transforms[0], delay_transforms[1] @ whole)
+        doppler_halves = _over_beams(beam_transforms[0], delay_transforms[0] @ shift_halves)
+
+        # Keep the strongest beam of departure.
+        channels += _strongest_departure(spectrum, (beam_halves, delay_halves, doppler_halves))
     return np.stack(channels)
 
 
-def _departing(frame: Signal, transmitter: int) -> np.ndarray:
-    """Conjugate weights of the streams in each beam of departure, [num_subcarriers, num_beams,
-    num_streams], that leave noise as strong as it is.
+def _departure_weights(frame: Signal, transmitter: int) -> np.ndarray:
+    """Conjugate weights of the streams in each beam of departure; noise keeps its power.
+
+    Returns [num_subcarriers, num_beams, num_streams], complex.
     """
     part = frame.antennas[transmitter]
     steering = np.fft.ifft(np.eye(part.stop - part.start), norm="forward")
@@ -88,22 +102,31 @@ def _departing(frame: Signal, transmitter: int) -> np.ndarray:
     return np.repeat(gains, frame.group_size, axis=0)
 
 
-def _strongest(spectrum: np.ndarray, halves: tuple[np.ndarray, ...]) -> list[np.ndarray]:
+def _strongest_departure(spectrum: np.ndarray, halves: tuple[np.ndarray, ...]) -> list[np.ndarray]:
+    """The channels of one transmitter, each [num_rx_ant, num_delays, num_shifts], float32.
+
+    spectrum: [num_beams, num_rx_ant, num_delays, num_shifts], complex64
+    halves: same shape, differences of halves of antennas, subcarriers and symbols
+    """
+    # Gather the beam of departure with the most power.
     power = spectrum.real**2 + spectrum.imag**2
-    beam = power.argmax(axis=0)[None]
-    first, *others = (
-        np.take_along_axis(values, beam, 0)[0] for values in (power, spectrum, *halves)
-    )
-    whole, *differences = others
-    return [
-        np.log1p(first) - np.float32(np.log(2)),
-        *(turn * _between_bins(whole, difference) for turn, difference in zip(TURNS, differences)),
-    ]
+    strongest = power.argmax(axis=0)[None]
+    peak_power = np.take_along_axis(power, strongest, 0)[0]
+    whole = np.take_along_axis(spectrum, strongest, 0)[0]
+
+    # Log power (log 2 is that of noise alone), and offsets from the bin.
+    channels = [np.log1p(peak_power) - np.float32(np.log(2))]
+    for sign, half in zip(OFFSET_SIGNS, halves):
+        difference = np.take_along_axis(half, strongest, 0)[0]
+        channels.append(sign * _bin_offset(whole, difference))
+    return channels
 
 
 def _transforms(scene: Scene, num_ant: int) -> tuple[np.ndarray, ...]:
-    """For beams, delays and Doppler shifts a unitary Fourier transform's bins, and the same with
-    the first half of what it sums up negative, [2, num_bins, num_samples], complex64 each.
+    """Fourier transforms over antennas, subcarriers and symbols, and their half differences.
+
+    Returns for beams, delays and Doppler shifts [2, num_bins, num_samples], complex64: a unitary
+    transform, and the same with its first half of samples negative.
     """
     grid = scene.grid
     beams = np.arange(-(num_ant // 2), num_ant - num_ant // 2)
@@ -115,33 +138,34 @@ def _transforms(scene: Scene, num_ant: int) -> tuple[np.ndarray, ...]:
 
 
 def _transform(size: int, bins: np.ndarray, sign: int) -> np.ndarray:
+    """One transform of _transforms; sign is that of its exponent."""
     samples = np.arange(size)
     transform = np.exp(2j * np.pi * sign / size * np.outer(bins, samples)) / np.sqrt(size)
-    return np.stack([transform, transform * np.where(samples < size / 2, -1, 1)]).astype(
-        np.complex64
-    )
+    half_signs = np.where(samples < size / 2, -1, 1)
+    return np.stack([transform, transform * half_signs]).astype(np.complex64)
 
 
 def _over_beams(transform: np.ndarray, streams: np.ndarray) -> np.ndarray:
+    """Transform [num_beams, num_rx_ant] over the second axis of streams."""
     return np.tensordot(transform, streams, (1, 1)).swapaxes(0, 1)
 
 
-def _between_bins(whole: np.ndarray, difference: np.ndarray) -> np.ndarray:
-    first, second = (whole - difference) / 2, (whole + difference) / 2
-    return (first.conj() * second).imag / (np.abs(first) * np.abs(second) + NOISE_OF_HALVES)
+def _bin_offset(whole: np.ndarray, difference: np.ndarray) -> np.ndarray:
+    """Sine of the phase from the first half to the second, smaller in noise.
+
+    whole, difference: sum and difference of the second and the first half, complex64
+    """
+    first = (whole - difference) / 2
+    second = (whole + difference) / 2
+    return (first.conj() * second).imag / (np.abs(first) * np.abs(second) + HALF_NOISE_POWER)
 
 
 def num_doppler_bins(scene: Scene) -> int:
-    """Doppler bins that hold the scene's fastest targets, a multiple of BINS_STEP or all."""
+    """Number of Doppler bins for the scene's fastest targets, a multiple of BINS_STEP or all."""
     grid = scene.grid
-    fastest = (
-        2
-        * scene.sensing.max_speed_mps
-        / grid.wavelength_m
-        * grid.num_symbols
-        * grid.symbol_period_s
-    )
-    return _in_steps(2 * int(np.ceil(fastest)), grid.num_symbols)
+    max_doppler_hz = 2 * scene.sensing.max_speed_mps / grid.wavelength_m
+    max_bins = max_doppler_hz * grid.num_symbols * grid.symbol_period_s
+    return _in_steps(2 * int(np.ceil(max_bins)), grid.num_symbols)
 
 
 def doppler_bins(scene: Scene) -> np.ndarray:
@@ -151,21 +175,27 @@ def doppler_bins(scene: Scene) -> np.ndarray:
 
 
 def delay_window(scene: Scene) -> tuple[int, int]:
-    """First delay bin and number of bins that hold every path over the scene's area, a multiple of
-    BINS_STEP or all.
+    """First delay bin and number of bins of every path over the scene's box.
 
-    One bin more on either side, where peaks that lie between bins leak to.
+    The number is a multiple of BINS_STEP, or all. There is one more bin on either side, to which
+    peaks between bins leak.
     """
-    grid, area = scene.grid, scene.box
-    corners = np.array(list(product(*zip(area.low_m, area.high_m))))
-    shortest, longest = [], []
+    grid = scene.grid
+    box = scene.box
+    corners = np.array(list(product(*zip(box.low_m, box.high_m))))
+
+    # Shortest and longest path of each link.
+    shortest_m = []
+    longest_m = []
     for transmitter, receiver in product(scene.transmitters, scene.receivers):
-        ends = transmitter.position_m, receiver.position_m
-        shortest.append(np.linalg.norm(ends[0] - ends[1]))
-        outward, inward = (np.linalg.norm(corners - end, axis=1) for end in ends)
-        longest.append((outward + inward).max())
-    first = int(np.floor(min(shortest) / grid.range_resolution_m)) - 1
-    last = int(np.ceil(max(longest) / grid.range_resolution_m)) + 1
+        shortest_m.append(np.linalg.norm(transmitter.position_m - receiver.position_m))
+        outward_m = np.linalg.norm(corners - transmitter.position_m, axis=1)
+        inward_m = np.linalg.norm(corners - receiver.position_m, axis=1)
+        longest_m.append((outward_m + inward_m).max())
+
+    # Their bins, with one more on either side.
+    first = int(np.floor(min(shortest_m) / grid.range_resolution_m)) - 1
+    last = int(np.ceil(max(longest_m) / grid.range_resolution_m)) + 1
     return first, _in_steps(last - first + 1, grid.num_subcarriers)
 
 
@@ -176,27 +206,26 @@ def delay_bins(scene: Scene) -> np.ndarray:
 
 
 def _in_steps(count: int, most: int) -> int:
+    """A count, rounded up to a multiple of BINS_STEP, at most `most`."""
     return min(-(-count // BINS_STEP) * BINS_STEP, most)
 
 
 def transmit_tensor(frame: Signal) -> np.ndarray:
-    """The transmit signal X of all antennas, scaled to unit power (CF section III-C).
+    """Transmit signal X of all antennas, scaled to unit power (CF section III-C).
 
     Returns [2, num_tx_ant, num_subcarriers, num_symbols], float32.
     """
-    signals = [
-        frame.toward(index, np.eye(part.stop - part.start, dtype=np.complex64))
-        for index, part in enumerate(frame.antennas)
-    ]
+    signals = []
+    for index, part in enumerate(frame.antennas):
+        identity = np.eye(part.stop - part.start, dtype=np.complex64)
+        signals.append(frame.toward(index, identity))
     signal = np.concatenate(signals, axis=1).transpose(1, 0, 2)
     power = np.mean(signal.real**2 + signal.imag**2)
     return real_channels(signal[None] / np.sqrt(np.maximum(power, np.finfo(np.float32).tiny)))
 
 
 def real_channels(signals: np.ndarray) -> np.ndarray:
-    """[count, ...], complex, as channels [2 count, ...], float32: real parts, then imaginary
-    parts.
-    """
+    """Complex signals [count, ...] as channels [2 count, ...], float32: real, then imaginary."""
     return np.concatenate([signals.real, signals.imag]).astype(np.float32)
 
 

@@ -1,10 +1,10 @@
-"""What every learned codec is made of, and all that schemes and training know of it.
+"""Base class of all learned codecs: the interface that schemes and training use.
 
-    echo, frame --observe--> observation --encoder--> latents --codebook--> indices on the fronthaul
-    indices --codebook--> latents of all receivers --center, which knows the frame--> output
-    --read--> found
+    echo, frame --encoder_input--> observation --encoder--> latents --codebook--> packed indices
+    packed indices --codebook--> latents of all receivers, side information --center--> output
+    output --decode--> predictions
 
-Training exchanges latents and their gradients between encoder and center (CF Algorithm 1); a scheme
+Training exchanges latents and their gradients between encoder and center (CF Algorithm 1). A scheme
 sends the packed indices, or float32 latents where there is no codebook.
 """
 
@@ -21,11 +21,17 @@ from cooperative_isac.learned.quantizer import Codebook
 from cooperative_isac.scene.model import Scene
 from cooperative_isac.waveform.signal import Signal
 
+# Probability of presence above which a prediction is a target.
+PRESENCE_THRESHOLD = 0.5
+
 
 @dataclass(frozen=True)
 class Truth:
-    """Targets of a batch, in no order: present [batch, Q], bool; state [batch, Q, 2 dimension],
-    float32, location [m] then velocity [m/s]; zero where no target is present.
+    """True targets of a batch, in no order.
+
+    present: [batch, Q], bool
+    state: [batch, Q, 2 dimension], float32, location [m], then velocity [m/s]; zero where no
+    target is present
     """
 
     present: Tensor
@@ -33,30 +39,33 @@ class Truth:
 
 
 @dataclass(frozen=True)
-class Found:
-    """What a network found: presence [batch, Q], float32, probabilities; state [batch, Q, 2
-    dimension], float32, location [m] then velocity [m/s]; deviation: its standard deviations, same
-    shape.
+class Predictions:
+    """Predicted targets of a batch.
+
+    presence: [batch, Q], float32, probabilities that there is a target
+    state: [batch, Q, 2 dimension], float32, location [m], then velocity [m/s]
+    std: [batch, Q, 2 dimension], float32, standard deviations of the state
     """
 
     presence: Tensor
     state: Tensor
-    deviation: Tensor
+    std: Tensor
 
 
 class Network(nn.Module, ABC):
     """A learned codec of one scene; a subclass is made from (scene, config) alone.
 
     config: frozen dataclass of plain values, its hyperparameters, num_targets among them; stored
-    beside the weights.
-    encoders: one module per receiver, observations [batch, *observation] -> latents [batch, L, D],
-    float32.
-    codebooks: one Codebook per receiver, or none at all: then latents travel as float32.
-    center: module (latents [batch, M, L, D], heard [batch, M], knowledge [batch, ...]) -> output of
-    any kind; M receivers in the scene's order, latents zero where a receiver was not heard (heard
-    0.0, else 1.0).
-    deviation: [2 dimension], standard deviations of the errors; training measures them at its end.
-    A network that tells deviations by itself ignores it.
+    beside the weights
+    encoders: one module per receiver, observations [batch, *observation] to latents [batch, L, D],
+    float32
+    codebooks: one Codebook per receiver, or none at all: then latents travel as float32
+    center: module (latents [batch, M, L, D], receiver_mask [batch, M], side_information [batch,
+    ...]) to an output of any kind; M receivers in the scene's order; receiver_mask is 1.0 where a
+    receiver sent latents, else 0.0, and its latents are zero
+    deviation: [2 dimension], float32, standard deviations of the errors, which training measures at
+    its end; ignored by a network that predicts standard deviations
+    latent_shape: (L, D)
     """
 
     kind: str
@@ -66,14 +75,15 @@ class Network(nn.Module, ABC):
 
     def __init__(self, scene: Scene, config):
         super().__init__()
-        self.scene, self.config = scene, config
-        self.encoders, self.codebooks = nn.ModuleDict(), nn.ModuleDict()
+        self.scene = scene
+        self.config = config
+        self.encoders = nn.ModuleDict()
+        self.codebooks = nn.ModuleDict()
+        # Name in files of weights.
         self.register_buffer("deviation", torch.ones(2 * scene.dimension))
 
-    def first_weights(self) -> None:
-        """Choose the weights that training begins with; as they are, unless a network knows
-        better.
-        """
+    def init_weights(self) -> None:
+        """Set the weights with which training begins; by default those of the layers."""
 
     @property
     def receivers(self) -> tuple[str, ...]:
@@ -90,36 +100,39 @@ class Network(nn.Module, ABC):
 
     @property
     def needs_symbols(self) -> bool:
-        """Whether observe looks at the frame, so that access points must be told its symbols."""
+        """True where encoder_input uses the frame, so that access points need its symbols."""
         return True
 
     @property
     def input_key(self) -> str:
-        """What observe and knowledge depend on beside the scene: networks of one key share cached
-        samples.
+        """Name of what encoder_input and side_information depend on beside the scene.
+
+        Networks with the same key share cached samples.
         """
         return f"{self.kind} {self.config}"
 
     @abstractmethod
-    def observe(self, echo: np.ndarray, frame: Signal, receiver: str) -> np.ndarray:
-        """What one encoder takes: fixed arithmetic at the access point, nothing learned, so it may
-        be cached.
+    def encoder_input(self, echo: np.ndarray, frame: Signal, receiver: str) -> np.ndarray:
+        """Input of one encoder: fixed arithmetic without weights, so that it can be cached.
 
-        echo: [num_rx_ant, num_subcarriers, num_symbols], complex64, sqrt(W). Returns
-        [*observation], float32,
-        of order one: it survives float16.
+        echo: [num_rx_ant, num_subcarriers, num_symbols], complex64, sqrt(W)
+        Returns [*observation], float32, of order one, so that float16 can store it.
         """
 
-    def encoded(self, echo: np.ndarray, frame: Signal, receiver: str) -> Tensor:
-        """Latents [L, D] of one receiver's echo; arguments as in observe."""
-        return self.encoders[receiver](torch.from_numpy(self.observe(echo, frame, receiver))[None])[
-            0
-        ]
+    def encode(self, echo: np.ndarray, frame: Signal, receiver: str) -> Tensor:
+        """Latents of one receiver's echo.
+
+        echo: [num_rx_ant, num_subcarriers, num_symbols], complex64, sqrt(W)
+        Returns [L, D], float32.
+        """
+        observation = torch.from_numpy(self.encoder_input(echo, frame, receiver))
+        return self.encoders[receiver](observation[None])[0]
 
     @abstractmethod
-    def knowledge(self, frame: Signal) -> np.ndarray:
-        """What the center takes of the transmitted frame itself, float32, of order one, or
-        empty.
+    def side_information(self, frame: Signal) -> np.ndarray:
+        """Side information of the center: its input from the frame, float32; may be empty.
+
+        Its values are of order one, so that float16 can store them.
         """
 
     @abstractmethod
@@ -127,5 +140,5 @@ class Network(nn.Module, ABC):
         """Estimation loss of a batch, a scalar (CF eq. 17); targets have no order."""
 
     @abstractmethod
-    def read(self, output) -> Found:
-        """Targets of a batch from the center's output."""
+    def decode(self, output) -> Predictions:
+        """Predicted targets of a batch from the center's output."""

@@ -1,4 +1,4 @@
-"""Codebooks that follow the latents by exponential moving averages (CF sections III-B and IV-A)."""
+"""Vector quantizer with codebooks learned by moving averages (CF sections III-B and IV-A)."""
 
 from __future__ import annotations
 
@@ -7,15 +7,23 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-TRAINING_STATE = ("counts", "sums", "idle_steps")  # of a Codebook: not needed once it is trained
+# Buffers of a Codebook that only its training needs.
+TRAINING_STATE = ("counts", "sums", "idle_steps")
+# Codewords with a smaller moving average of their uses keep their place: the mean of what they
+# were used for would be a quotient of rounding errors.
+MIN_COUNT = 1e-6
 
 
 @dataclass(frozen=True)
 class CodebookConfig:
-    """size: codewords N_c, a power of two; num_parts: each latent is cut into so many parts, each
-    with a codebook of its own (1: CF; more: product quantization); decay: gamma of CF eqs. 18-19;
-    restart_after: training steps without use after which a codeword is replaced by a latent of the
-    batch (0: never).
+    """Hyperparameters of a codebook.
+
+    size: number of codewords N_c of each part, a power of two
+    num_parts: parts into which a latent is cut, each with codewords of its own (1: CF; more:
+    product quantization)
+    decay: gamma of CF eqs. 18-19
+    restart_after: training steps without use after which a latent of the batch replaces a codeword
+    (0: never)
     """
 
     size: int
@@ -30,8 +38,9 @@ class CodebookConfig:
 
 
 class Codebook(nn.Module):
-    """The codebook of one receiver: codewords [num_parts, size, latent_dim / num_parts],
-    float32.
+    """The codebook of one receiver.
+
+    codewords: [num_parts, size, latent_dim / num_parts], float32
     """
 
     def __init__(self, latent_dim: int, config: CodebookConfig):
@@ -43,6 +52,8 @@ class Codebook(nn.Module):
                 f"divisor of {latent_dim}"
             )
         self.config = config
+
+        # Codewords, and the state of their training.
         shape = (config.num_parts, config.size, latent_dim // config.num_parts)
         self.register_buffer("codewords", torch.randn(shape) * shape[-1] ** -0.5)
         self.register_buffer("counts", torch.zeros(shape[:2]))
@@ -52,41 +63,57 @@ class Codebook(nn.Module):
     def nearest(self, latents: Tensor) -> Tensor:
         """Index of the nearest codeword of each part (CF eq. 15).
 
-        latents: [..., latent_dim]. Returns [..., num_parts], int64.
+        latents: [..., latent_dim], float32
+        Returns [..., num_parts], int64.
         """
+        # |z - e|^2 without |z|^2, which is the same for all codewords.
         parts = self._parts(latents.detach())
-        lengths = self.codewords.square().sum(-1)[:, None]
-        distances = torch.baddbmm(lengths, parts, self.codewords.mT, alpha=-2)
+        squares = self.codewords.square().sum(-1)[:, None]
+        distances = torch.baddbmm(squares, parts, self.codewords.mT, alpha=-2)
         return distances.argmin(-1).T.reshape(*latents.shape[:-1], -1)
 
     def lookup(self, indices: Tensor) -> Tensor:
-        """Codewords of indices (CF eq. 14): [..., num_parts], int64, to [..., latent_dim]."""
+        """Codewords of indices (CF eq. 14).
+
+        indices: [..., num_parts], int64
+        Returns [..., latent_dim], float32.
+        """
         part = torch.arange(self.config.num_parts, device=indices.device)
         return self.codewords[part, indices].flatten(-2)
 
     @torch.no_grad()
-    def follow(self, latents: Tensor, indices: Tensor, generator: torch.Generator) -> None:
-        """One training step of the codewords towards their latents (CF eqs. 18-20); restart the
-        dead.
+    def update(self, latents: Tensor, indices: Tensor, generator: torch.Generator) -> None:
+        """One training step of the codewords (CF eqs. 18-20); unused ones are restarted.
 
-        latents: [..., latent_dim]; indices: [..., num_parts].
+        latents: [..., latent_dim], float32
+        indices: [..., num_parts], int64, as from nearest
+        generator: chooses the latents that replace unused codewords
         """
-        parts, decay = self._parts(latents), self.config.decay
+        # Number and sum of the latents of each codeword.
+        parts = self._parts(latents)
         used = usage(indices, self.config.size).to(parts.dtype)
-        places = _places(indices, self.config.size)
-        assigned = (
-            torch.zeros_like(self.sums).flatten(0, 1).index_add_(0, places, parts.flatten(0, 1))
-        )
-        self.counts.lerp_(used, 1 - decay)
-        self.sums.lerp_(assigned.view_as(self.sums), 1 - decay)
-        alive = self.counts > 1e-6
-        self.codewords[alive] = self.sums[alive] / self.counts[alive, None]
+        rows = _table_rows(indices, self.config.size)
+        zeros = torch.zeros_like(self.sums).flatten(0, 1)
+        assigned = zeros.index_add_(0, rows, parts.flatten(0, 1)).view_as(self.sums)
+
+        # Their moving averages, and the mean latent of each codeword.
+        self.counts.lerp_(used, 1 - self.config.decay)
+        self.sums.lerp_(assigned, 1 - self.config.decay)
+        is_alive = self.counts > MIN_COUNT
+        self.codewords[is_alive] = self.sums[is_alive] / self.counts[is_alive, None]
+
+        # Restart codewords that have not been used for too long.
         self.idle_steps.add_(1).masked_fill_(used > 0, 0)
         if self.config.restart_after:
             self._restart(parts, self.idle_steps >= self.config.restart_after, generator)
 
-    def _restart(self, parts: Tensor, dead: Tensor, generator: torch.Generator) -> None:
-        part, codeword = dead.nonzero(as_tuple=True)
+    def _restart(self, parts: Tensor, is_dead: Tensor, generator: torch.Generator) -> None:
+        """Replace dead codewords by latents of the batch.
+
+        parts: [num_parts, number of latents, part_dim], float32
+        is_dead: [num_parts, size], bool
+        """
+        part, codeword = is_dead.nonzero(as_tuple=True)
         chosen = torch.randint(
             parts.shape[1], (len(part),), generator=generator, device=generator.device
         )
@@ -100,15 +127,14 @@ class Codebook(nn.Module):
 
 
 def commitment(latents: Tensor, codewords: Tensor) -> Tensor:
-    """Mean squared distance of latents to their codewords, which stay where they are (CF eq.
-    21).
-    """
+    """Commitment loss (CF eq. 21): mean squared distance to codewords, without their gradient."""
     return nn.functional.mse_loss(latents, codewords.detach())
 
 
 def perplexity(indices: Tensor, size: int) -> float:
-    """Codewords in use, effectively: exp of the entropy of indices [..., num_parts], mean over
-    parts.
+    """Effective number of codewords in use: exp of the entropy of indices, mean over parts.
+
+    indices: [..., num_parts], int64
     """
     counts = usage(indices, size)
     shares = counts / counts.sum(-1, keepdim=True)
@@ -116,15 +142,17 @@ def perplexity(indices: Tensor, size: int) -> float:
 
 
 def usage(indices: Tensor, size: int) -> Tensor:
-    """How often each codeword is used: indices [..., num_parts], int64, to [num_parts, size],
-    int64.
+    """Number of uses of each codeword.
+
+    indices: [..., num_parts], int64
+    Returns [num_parts, size], int64.
     """
-    return torch.bincount(_places(indices, size), minlength=indices.shape[-1] * size).reshape(
-        -1, size
-    )
+    num_rows = indices.shape[-1] * size
+    return torch.bincount(_table_rows(indices, size), minlength=num_rows).reshape(-1, size)
 
 
-def _places(indices: Tensor, size: int) -> Tensor:
+def _table_rows(indices: Tensor, size: int) -> Tensor:
     """Rows of indices [..., num_parts] in a table of all parts' codewords, part by part."""
-    rows = indices.reshape(-1, indices.shape[-1]).T
-    return (rows + size * torch.arange(len(rows), device=rows.device)[:, None]).reshape(-1)
+    by_part = indices.reshape(-1, indices.shape[-1]).T
+    first_rows = size * torch.arange(len(by_part), device=by_part.device)
+    return (by_part + first_rows[:, None]).reshape(-1)

@@ -1,6 +1,4 @@
-"""Weights on disk: safetensors, with hyperparameters and scene as JSON beside them; nothing is
-unpickled.
-"""
+"""Files of weights: safetensors, with hyperparameters and scene as JSON; nothing is unpickled."""
 
 from __future__ import annotations
 
@@ -27,13 +25,17 @@ from cooperative_isac.learned.spectra.network import Spectra, SpectraConfig
 from cooperative_isac.scene.file.errors import quoted
 from cooperative_isac.scene.model import Scene, Site
 
-FORMAT = "cooperative_isac weights 2"
-# The format before it had other names for some kinds of networks, and British ones for parts.
+# Format of files that save_weights writes.
+WEIGHTS_FORMAT = "cooperative_isac weights 2"
+# The previous format has other names for some kinds of networks, and British ones for parts.
 PREVIOUS_FORMAT = "cooperative_isac weights 1"
 RENAMED_KINDS = {"dvqvae": "paper_dvqvae", "cnn": "paper_cnn"}
 RENAMED_PARTS = {"centre": "center", "quantised": "quantized"}
-WEIGHTS_FILE = "weights.safetensors"  # in the folder of a training run
-DESCRIPTION = "cooperative_isac"
+# Name of the file in the folder of a training run.
+WEIGHTS_FILE = "weights.safetensors"
+# Key of the description in the metadata of a file.
+METADATA_KEY = "cooperative_isac"
+# Networks by their kind, with their hyperparameters.
 KINDS: dict[str, tuple[type[Network], type]] = {
     "paper_dvqvae": (Dvqvae, DvqvaeConfig),
     "paper_cnn": (Cnn, CnnConfig),
@@ -41,26 +43,27 @@ KINDS: dict[str, tuple[type[Network], type]] = {
     "spectra": (Spectra, SpectraConfig),
 }
 
+# Remedy in error messages.
 TRAIN_ANEW = "train anew with 'isac train'"
-# Hyperparameters of networks that can be trained: beyond these a file is damaged.
-MOST_LAYERS = 64
-LARGEST_SIZE = 2**20
-# Sizes beyond which a network is laid out without memory before it is made.
+# Largest hyperparameters of networks that can be trained; beyond these a file is damaged.
+MAX_LAYERS = 64
+MAX_SIZE = 2**20
+# Sizes above which a network's shapes are checked without its memory before it is made.
 ORDINARY_SIZE = 512
-# Types of numbers that save_weights writes, and bfloat16, which others may.
+# Types of numbers in files: those that save_weights writes, and bfloat16, which others may write.
 NUMBER_TYPES = (torch.float32, torch.float16, torch.bfloat16)
 
 
 class WeightsError(ValueError):
-    """Weights that cannot be used; the message says why, and what to do."""
+    """Weights that cannot be used; the message has the reason and the remedy."""
 
 
 class DamagedWeightsError(WeightsError):
-    """A file that is no weights at all, or no longer; no scene could use it."""
+    """A file that is damaged or has no weights: no scene can use it."""
 
 
-class Description(BaseModel):
-    """What stands beside the tensors of a file."""
+class WeightsDescription(BaseModel):
+    """Description of a network, in the metadata of a file."""
 
     model_config = ConfigDict(strict=True)
 
@@ -72,34 +75,41 @@ class Description(BaseModel):
 
 
 def save_weights(path: Path, network: Network, training: Mapping, half: bool = False) -> None:
-    """Write a network; training: how it was trained and how good it is; half: store 16 bits a
-    number.
+    """Write a network to a file.
+
+    training: how it was trained, and its errors
+    half: store numbers in 16 bits
     """
+    # Tensors
     tensors = {
-        name: tensor.detach().cpu().contiguous()
-        for name, tensor in network.state_dict().items()
-        if name.rpartition(".")[2] not in TRAINING_STATE
+        name: tensor.detach().cpu().contiguous() for name, tensor in _stored_state(network).items()
     }
     if half:
         tensors = {
             name: tensor.half() if tensor.is_floating_point() else tensor
             for name, tensor in tensors.items()
         }
+
+    # Description
     description = {
-        "format": FORMAT,
+        "format": WEIGHTS_FORMAT,
         "kind": network.kind,
         "config": asdict(network.config),
         "scene": scene_facts(network.scene),
         "training": dict(training),
     }
-    metadata = {DESCRIPTION: json.dumps(description, allow_nan=False)}  # one key: no order to vary
+
+    # One key of metadata, so that the same network always gives the same bytes.
+    metadata = {METADATA_KEY: json.dumps(description, allow_nan=False)}
     path.write_bytes(save(tensors, metadata))
 
 
 def load_weights(path: Path, scene: Scene) -> Network:
-    """The network of a file, for a scene that it was trained for. WeightsError says what does not
-    fit.
+    """The network of a file, for a scene that it was trained for.
+
+    Raises WeightsError with what does not fit.
     """
+    # Same scene
     description = weights_description(path)
     differences = fact_differences(description["scene"], scene_facts(scene))
     if differences:
@@ -107,67 +117,85 @@ def load_weights(path: Path, scene: Scene) -> Network:
             f"weights {path} were trained for another scene than '{scene.name}': "
             f"{'; '.join(differences[:4])}. Train others with 'isac train'"
         )
+
+    # Network of the hyperparameters; a large one without its memory first, as the file may be
+    # damaged.
     tensors = _tensors(path)
     kind = description["kind"]
+    config = description["config"]
     try:
-        if _is_large(description["config"]):
+        if _is_large(config):
             with torch.device("meta"):
-                _check_shapes(path, make_network(scene, kind, description["config"]), tensors)
-        network = make_network(scene, kind, description["config"])
+                _check_shapes(path, make_network(scene, kind, config), tensors)
+        network = make_network(scene, kind, config)
     except DamagedWeightsError:
         raise
     except WeightsError as error:
         raise DamagedWeightsError(f"weights {path}: {error}; {TRAIN_ANEW}") from None
+
+    # Tensors
     _check_shapes(path, network, tensors)
     network.load_state_dict(tensors, strict=False)
     return network.eval().requires_grad_(False)
 
 
-def begin_with(network: Network, path: Path) -> None:
-    """Give a network the parameters of a file, also of one for another scene.
+def initialize_from(network: Network, path: Path) -> None:
+    """Initialize the parameters of a network from a file, also from one for another scene.
 
-    Codebooks and statistics stay as they are. WeightsError when it is another network's.
+    Codebooks and statistics stay as they are.
+
+    Raises WeightsError where the file has another network.
     """
+    # Parameters in the file, and those that differ from the network's.
     kind = weights_description(path)["kind"]
     parameters = dict(network.named_parameters())
-    known = {name: tensor for name, tensor in _tensors(path).items() if name in parameters}
+    stored = {name: tensor for name, tensor in _tensors(path).items() if name in parameters}
     differing = [
         name
         for name, parameter in parameters.items()
-        if name not in known or known[name].shape != parameter.shape
+        if name not in stored or stored[name].shape != parameter.shape
     ]
+
     if kind != network.kind or differing:
+        first = f", {differing[0]} first" if differing else ""
         raise WeightsError(
             f"training cannot begin from {path}: it is another network (kind '{quoted(kind)}', "
             f"wanted '{network.kind}'; {len(differing)} of {len(parameters)} parameters "
-            f"differ{', ' + differing[0] + ' first' if differing else ''})"
+            f"differ{first})"
         )
-    network.load_state_dict(known, strict=False)
+    network.load_state_dict(stored, strict=False)
 
 
 def make_network(scene: Scene, kind: str, config: Mapping | None = None) -> Network:
-    """A new network of a kind with the hyperparameters of a mapping, others by default."""
+    """A new network of a kind; hyperparameters that config does not have are the defaults.
+
+    Raises WeightsError with the hyperparameter that does not fit.
+    """
     if kind not in KINDS:
         raise WeightsError(
             f"network kind '{quoted(kind)}' is not known; use one of {', '.join(KINDS)}"
         )
     network_class, config_class = KINDS[kind]
     given = dict(config or {})
+
+    # Check the hyperparameters.
     try:
-        made = TypeAdapter(config_class).validate_python(given)
+        hyperparameters = TypeAdapter(config_class).validate_python(given)
     except ValidationError as error:
         raise WeightsError(f"hyperparameters of '{kind}': {_first_fault(error)}") from None
-    unknown = _unknown(given, asdict(made))
+    unknown = _unknown(given, asdict(hyperparameters))
     if unknown:
         raise WeightsError(
             f"'{kind}' has no hyperparameter {quoted(', '.join(unknown))}; "
-            f"it has {', '.join(asdict(made))}"
+            f"it has {', '.join(asdict(hyperparameters))}"
         )
-    beyond = _beyond(asdict(made))
-    if beyond is not None:
-        raise WeightsError(f"hyperparameters of '{kind}': {beyond}")
+    fault = _size_fault(asdict(hyperparameters))
+    if fault is not None:
+        raise WeightsError(f"hyperparameters of '{kind}': {fault}")
+
+    # Make the network.
     try:
-        return network_class(scene, made)
+        return network_class(scene, hyperparameters)
     except ValueError as error:
         raise WeightsError(str(error)) from None
     except (ArithmeticError, IndexError, MemoryError, RuntimeError, TypeError) as error:
@@ -178,12 +206,14 @@ def make_network(scene: Scene, kind: str, config: Mapping | None = None) -> Netw
 
 
 def weights_description(path: Path) -> dict:
-    """What stands beside the tensors: format, kind, config, scene, training. WeightsError: not
-    ours.
+    """Description of the network in a file: format, kind, config, scene, training.
+
+    Raises WeightsError where the file has no such description.
     """
+    # Read the metadata.
     try:
         with safe_open(path, framework="pt") as file:
-            text = (file.metadata() or {}).get(DESCRIPTION, "{}")
+            text = (file.metadata() or {}).get(METADATA_KEY, "{}")
     except (OSError, SafetensorError) as error:
         raise DamagedWeightsError(
             f"weights {path} cannot be read: {quoted(error)}; name a safetensors file of "
@@ -195,15 +225,17 @@ def weights_description(path: Path) -> dict:
         raise DamagedWeightsError(
             f"weights {path}: their description is no JSON ({quoted(error)}); {TRAIN_ANEW}"
         ) from None
+
+    # Check the format.
     if isinstance(description, dict) and description.get("format") == PREVIOUS_FORMAT:
         description = _renamed(description)
     found = description.get("format") if isinstance(description, dict) else None
-    if found != FORMAT:
+    if found != WEIGHTS_FORMAT:
         raise DamagedWeightsError(
-            f"weights {path} are of format '{quoted(found)}', not '{FORMAT}'; {TRAIN_ANEW}"
+            f"weights {path} are of format '{quoted(found)}', not '{WEIGHTS_FORMAT}'; {TRAIN_ANEW}"
         )
     try:
-        Description.model_validate(description)
+        WeightsDescription.model_validate(description)
     except ValidationError as error:
         raise DamagedWeightsError(f"weights {path}: {_first_fault(error)}; {TRAIN_ANEW}") from None
     return description
@@ -213,7 +245,7 @@ def _renamed(description: dict) -> dict:
     """The description of a file of the previous format with today's names."""
     kind = description.get("kind")
     config = description.get("config")
-    renamed = {**description, "format": FORMAT}
+    renamed = {**description, "format": WEIGHTS_FORMAT}
     if isinstance(kind, str):
         renamed["kind"] = RENAMED_KINDS.get(kind, kind)
     if isinstance(config, dict):
@@ -229,7 +261,8 @@ def _part_name(name: str) -> str:
 
 
 def _tensors(path: Path) -> dict[str, Tensor]:
-    """The tensors of a file by name. WeightsError: a type or number that no network has."""
+    """The tensors of a file by name; WeightsError for a type or number that no network has."""
+    # Read
     try:
         with safe_open(path, framework="pt") as file:
             names = file.keys()
@@ -245,6 +278,8 @@ def _tensors(path: Path) -> dict[str, Tensor]:
         raise DamagedWeightsError(
             f"weights {path} cannot be read: {quoted(error)}; {TRAIN_ANEW}"
         ) from None
+
+    # Check the numbers
     for name, tensor in tensors.items():
         if tensor.dtype not in NUMBER_TYPES:
             raise DamagedWeightsError(
@@ -258,13 +293,19 @@ def _tensors(path: Path) -> dict[str, Tensor]:
     return tensors
 
 
-def _check_shapes(path: Path, network: Network, tensors: Mapping[str, Tensor]) -> None:
-    """WeightsError where a file's tensors are not those of a network."""
-    wanted = {
-        name: tensor.shape
+def _stored_state(network: Network) -> dict[str, Tensor]:
+    """The state of a network without the part that only training needs."""
+    return {
+        name: tensor
         for name, tensor in network.state_dict().items()
         if name.rpartition(".")[2] not in TRAINING_STATE
     }
+
+
+def _check_shapes(path: Path, network: Network, tensors: Mapping[str, Tensor]) -> None:
+    """Raise WeightsError where a file's tensors are not those of a network."""
+    # Names
+    wanted = {name: tensor.shape for name, tensor in _stored_state(network).items()}
     missing = [name for name in wanted if name not in tensors]
     unknown = [quoted(name) for name in tensors if name not in wanted]
     if missing or unknown:
@@ -272,6 +313,8 @@ def _check_shapes(path: Path, network: Network, tensors: Mapping[str, Tensor]) -
             f"weights {path} are incomplete or of another version of network '{network.kind}': "
             f"missing {missing[:3]}, unknown {unknown[:3]}; {TRAIN_ANEW}"
         )
+
+    # Shapes
     for name, shape in wanted.items():
         if tensors[name].shape != shape:
             raise DamagedWeightsError(
@@ -281,28 +324,27 @@ def _check_shapes(path: Path, network: Network, tensors: Mapping[str, Tensor]) -
 
 
 def scene_facts(scene: Scene) -> dict[str, object]:
-    """All that weights depend on: geometry, arrays and resource grid; power, noise and clutter may
-    differ.
+    """Properties of a scene on which weights depend: geometry, arrays and resource grid.
+
+    Power, noise and clutter may differ.
     """
-    grid = asdict(scene.grid)
     facts: dict[str, object] = {
         "dimension": scene.dimension,
         "num_users": scene.users.num_users,
-        **grid,
+        **asdict(scene.grid),
         "area_m": _rounded([scene.box.low_m, scene.box.high_m]),
         "sensing.max_speed_mps": scene.sensing.max_speed_mps,
     }
     for role, sites in (("transmitter", scene.transmitters), ("receiver", scene.receivers)):
         facts[f"{role}s"] = [site.name for site in sites]
         for site in sites:
-            facts |= {
-                f"{role} {site.name} {name}": value for name, value in _site_facts(site).items()
-            }
+            for name, value in _site_facts(site).items():
+                facts[f"{role} {site.name} {name}"] = value
     return facts
 
 
 def fact_differences(before: Mapping[str, object], now: Mapping[str, object]) -> list[str]:
-    """What differs between two scenes' facts, one sentence each."""
+    """Differences between the facts of two scenes, one phrase each."""
     return [
         f"{quoted(name)} {quoted(before.get(name))} there, {quoted(now.get(name))} here"
         for name in dict.fromkeys([*before, *now])
@@ -311,34 +353,37 @@ def fact_differences(before: Mapping[str, object], now: Mapping[str, object]) ->
 
 
 def _first_fault(error: ValidationError) -> str:
+    """The first fault that pydantic found, with the name of its key."""
     fault = error.errors(include_url=False)[0]
     place = quoted(".".join(map(str, fault["loc"])))
     return f"{place}: {quoted(fault['msg'])}" if place else quoted(fault["msg"])
 
 
 def _sizes(config: Mapping, prefix: str = "") -> dict[str, int]:
-    """Whole numbers of a nested mapping by their path."""
+    """Whole numbers of a nested mapping by their dotted names."""
     sizes: dict[str, int] = {}
     for name, value in config.items():
         if isinstance(value, Mapping):
             sizes |= _sizes(value, f"{prefix}{name}.")
         elif isinstance(value, (tuple, list)):
-            sizes |= _sizes({f"{name}[{place}]": item for place, item in enumerate(value)}, prefix)
+            items = {f"{name}[{index}]": item for index, item in enumerate(value)}
+            sizes |= _sizes(items, prefix)
         elif isinstance(value, int):
             sizes[f"{prefix}{name}"] = value
     return sizes
 
 
-def _beyond(config: Mapping) -> str | None:
-    """The first hyperparameter that is larger than any network's, in words."""
+def _size_fault(config: Mapping) -> str | None:
+    """Description of the first hyperparameter that no network can have; None: all are fine."""
     for name, value in _sizes(config).items():
-        most = MOST_LAYERS if name.endswith(("_layers", "_residuals")) else LARGEST_SIZE
+        most = MAX_LAYERS if name.endswith(("_layers", "_residuals")) else MAX_SIZE
         if not 0 <= value <= most:
             return f"{name} is {value}, must be within 0 and {most}"
     return None
 
 
 def _is_large(config: Mapping) -> bool:
+    """True where a network may need so much memory that its shapes are checked first."""
     return any(value > ORDINARY_SIZE for value in _sizes(config).values())
 
 

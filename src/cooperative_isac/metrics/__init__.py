@@ -1,1 +1,1 @@
-"""Accuracy and continuity figures."""
+"""Metrics of detections and tracks: OSPA, GOSPA, continuity, consistency."""

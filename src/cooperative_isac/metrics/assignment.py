@@ -1,4 +1,4 @@
-"""Which estimate stands for which true target."""
+"""Assignment of estimates to true targets."""
 
 from __future__ import annotations
 
@@ -7,27 +7,42 @@ from scipy.optimize import linear_sum_assignment
 
 
 def pairwise_distances(first: np.ndarray, second: np.ndarray) -> np.ndarray:
-    """Euclidean distances [num_first, num_second]; arguments: [num, dim], float64."""
+    """Euclidean distances of all pairs of points.
+
+    first: [num_first, dim], float64
+    second: [num_second, dim], float64, in the same unit
+    Returns [num_first, num_second], float64.
+    """
     return np.linalg.norm(first[:, None] - second[None], axis=-1)
 
 
 def match_within(distances: np.ndarray, cutoff: float) -> list[tuple[int, int]]:
-    """Pairs (row, column) closer than cutoff: as many as can be, and of those the least sum of
-    distances.
+    """Pairs (row, column) closer than a cutoff.
 
-    distances: [num_rows, num_columns], float64, in the unit of cutoff.
+    As many pairs as possible, and of those assignments the one with the least sum of distances.
+
+    distances: [num_rows, num_columns], float64
+    cutoff: in the unit of the distances
     """
     if distances.size == 0:
         return []
-    apart = cutoff * (min(distances.shape) + 1.0)
-    rows, columns = linear_sum_assignment(np.where(distances < cutoff, distances, apart))
-    return [(int(r), int(c)) for r, c in zip(rows, columns) if distances[r, c] < cutoff]
+
+    # A pair beyond the cutoff costs more than all pairs within it together.
+    too_far = cutoff * (min(distances.shape) + 1.0)
+    costs = np.where(distances < cutoff, distances, too_far)
+    rows, columns = linear_sum_assignment(costs)
+    return [
+        (int(row), int(column))
+        for row, column in zip(rows, columns)
+        if distances[row, column] < cutoff
+    ]
 
 
 def match_within_each(distances: np.ndarray, cutoffs: np.ndarray) -> list[tuple[int, int]]:
-    """Pairs as of match_within with a cutoff for each row.
+    """Pairs (row, column) as match_within, with a cutoff for each row.
 
-    distances: [num_rows, num_columns], float64; cutoffs: [num_rows], float64, in the same unit.
+    distances: [num_rows, num_columns], float64
+    cutoffs: [num_rows], float64, in the unit of the distances
     """
     if distances.size == 0:
         return []

@@ -7,34 +7,56 @@ from scipy.special import gammaincinv
 
 
 def nees(errors: np.ndarray, covariances: np.ndarray) -> np.ndarray:
-    """Normalized estimation error squared e^T P^-1 e, [num] (Bar-Shalom, Li, Kirubarajan 2001, sec.
-    5.4.2).
+    """Normalized estimation error squared, e^T P^-1 e.
 
-    errors: [num, dim], covariances: [num, dim, dim], float64, of one set of units.
+    errors: [num, dim], float64
+    covariances: [num, dim, dim], float64, in squares of the units of the errors
+    Returns [num], float64.
+    Source: Bar-Shalom, Li, Kirubarajan 2001, section 5.4.2.
     """
-    return np.sum(errors * np.linalg.solve(covariances, errors[..., None])[..., 0], axis=-1)
+    weighted = np.linalg.solve(covariances, errors[..., None])[..., 0]
+    return np.sum(errors * weighted, axis=-1)
 
 
 def nees_interval(num: int, dim: int, probability: float = 0.95) -> tuple[float, float]:
-    """Interval of the mean NEES of num independent consistent estimates (Bar-Shalom 2001, sec.
-    5.4.2).
+    """Interval of the mean NEES of num independent consistent estimates.
+
+    Source: Bar-Shalom, Li, Kirubarajan 2001, section 5.4.2.
     """
-    # The quantiles of chi-square as scipy.stats has them, which takes half a second to load.
     tails = np.array([(1 - probability) / 2, (1 + probability) / 2])
+
+    # Quantiles of chi-square with num x dim degrees of freedom; scipy.stats has them, too, but
+    # takes half a second to load.
     low, high = 2 * gammaincinv(num * dim / 2, tails) / num
     return float(low), float(high)
 
 
 def rmse(errors: np.ndarray) -> float:
-    """Root mean square of the lengths of errors [num, dim], in their unit; nan without errors."""
-    return float(np.sqrt(np.mean(np.sum(errors**2, axis=-1)))) if len(errors) else float("nan")
+    """Root mean square of the lengths of errors; nan without errors.
+
+    errors: [num, dim], float64
+    """
+    if len(errors) == 0:
+        return float("nan")
+    return float(np.sqrt(np.mean(np.sum(errors**2, axis=-1))))
 
 
 def median_error(errors: np.ndarray) -> float:
-    """Median of the lengths of errors [num, dim], in their unit; nan without errors."""
-    return float(np.median(np.linalg.norm(errors, axis=-1))) if len(errors) else float("nan")
+    """Median of the lengths of errors; nan without errors.
+
+    errors: [num, dim], float64
+    """
+    if len(errors) == 0:
+        return float("nan")
+    return float(np.median(np.linalg.norm(errors, axis=-1)))
 
 
 def error_to_bound(errors: np.ndarray, bounds: np.ndarray) -> float:
-    """Root mean square of errors [num, dim] over that of their root bounds [num]; nan without."""
-    return rmse(errors) / float(np.sqrt(np.mean(bounds**2))) if len(errors) else float("nan")
+    """Ratio of the root mean square error to the root mean square bound; nan without errors.
+
+    errors: [num, dim], float64
+    bounds: [num], float64, root CRLB of each error, in its unit
+    """
+    if len(errors) == 0:
+        return float("nan")
+    return rmse(errors) / float(np.sqrt(np.mean(bounds**2)))

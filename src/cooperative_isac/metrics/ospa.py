@@ -25,37 +25,53 @@ class Gospa:
 def ospa(
     estimates_m: np.ndarray, truths_m: np.ndarray, cutoff_m: float, order: float = 2.0
 ) -> float:
-    """Optimal subpattern assignment distance [m] (Schuhmacher, Vo, Vo 2008); 0 for two empty sets.
+    """Optimal subpattern assignment distance, m; 0 for two empty sets.
 
-    estimates_m: [num_estimates, dim], truths_m: [num_truths, dim], float64, m.
+    estimates_m: [num_estimates, dim], float64, m
+    truths_m: [num_truths, dim], float64, m
+    cutoff_m: cost of a missed target or a false estimate, m
+    Source: Schuhmacher, Vo, Vo 2008.
     """
-    most, least = max(len(estimates_m), len(truths_m)), min(len(estimates_m), len(truths_m))
-    if most == 0:
+    larger = max(len(estimates_m), len(truths_m))
+    smaller = min(len(estimates_m), len(truths_m))
+    if larger == 0:
         return 0.0
+
+    # Best assignment of the smaller set; the others cost the cutoff each.
     costs = np.minimum(pairwise_distances(estimates_m, truths_m), cutoff_m) ** order
-    total = costs[linear_sum_assignment(costs)].sum() + cutoff_m**order * (most - least)
-    return float((total / most) ** (1 / order))
+    localization = costs[linear_sum_assignment(costs)].sum()
+    cardinality = cutoff_m**order * (larger - smaller)
+    return float(((localization + cardinality) / larger) ** (1 / order))
 
 
 def gospa(
     estimates_m: np.ndarray, truths_m: np.ndarray, cutoff_m: float, order: float = 2.0
 ) -> Gospa:
-    """Generalized OSPA, alpha = 2 (Rahmathullah, Garcia-Fernandez, Svensson 2017, prop. 1).
+    """Generalized OSPA with alpha = 2.
 
-    estimates_m: [num_estimates, dim], truths_m: [num_truths, dim], float64, m. Every missed target
-    and every false estimate costs cutoff_m^order / 2.
+    Every missed target and every false estimate costs cutoff_m^order / 2.
+
+    estimates_m: [num_estimates, dim], float64, m
+    truths_m: [num_truths, dim], float64, m
+    cutoff_m: distance from which a pair counts as one missed target and one false estimate, m
+    Source: Rahmathullah, Garcia-Fernandez, Svensson 2017, proposition 1.
     """
+    # Pairs of the best assignment that are within the cutoff.
     costs = np.minimum(pairwise_distances(estimates_m, truths_m), cutoff_m) ** order
-    chosen = costs[linear_sum_assignment(costs)]
-    near = chosen[chosen < cutoff_m**order]
-    num_missed, num_false = len(truths_m) - len(near), len(estimates_m) - len(near)
-    localization, each = float(near.sum()), cutoff_m**order / 2
-    total = localization + each * (num_missed + num_false)
+    assigned = costs[linear_sum_assignment(costs)]
+    near = assigned[assigned < cutoff_m**order]
+
+    # All others are missed or false.
+    num_missed = len(truths_m) - len(near)
+    num_false = len(estimates_m) - len(near)
+    penalty = cutoff_m**order / 2
+    localization = float(near.sum())
+    total = localization + penalty * (num_missed + num_false)
     return Gospa(
-        total ** (1 / order),
-        localization,
-        each * num_missed,
-        each * num_false,
-        num_missed,
-        num_false,
+        distance_m=total ** (1 / order),
+        localization=localization,
+        missed=penalty * num_missed,
+        false=penalty * num_false,
+        num_missed=num_missed,
+        num_false=num_false,
     )

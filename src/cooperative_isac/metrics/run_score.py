@@ -20,18 +20,23 @@ from cooperative_isac.scene.geometry import STATE_AXES
 from cooperative_isac.scene.model import TargetClass, TargetState, Tracking
 from cooperative_isac.tracking.track import ESTABLISHED, Track
 
+# Distance from a target within which a detection is taken to be of it, m: three times the usual
+# continuity threshold, so that poor detections count, and detections of nothing do not.
 DETECTION_CUTOFF_M = 3.0
+# Cutoff of GOSPA, m: from this error on, a track counts as a missed target and a false track.
 GOSPA_CUTOFF_M = 5.0
 
 
 @dataclass(frozen=True)
 class LiveFigures:
-    """One frame: GOSPA of the established tracks, and how the detections agree with their stated
-    bound.
+    """The score of one frame.
 
-    nees: mean over num_detected detections, nees_low..nees_high: where 95 % of consistent ones lie;
-    error_to_bound: 1 at the bound. None where no detection was within DETECTION_CUTOFF_M of a
-    target.
+    gospa: of the established tracks
+    num_detected: targets with a detection within DETECTION_CUTOFF_M
+    nees: mean over their detections; None without any, like all below
+    nees_low, nees_high: interval that has the mean NEES of consistent detections with
+    probability 0.95
+    error_to_bound: ratio of errors to bounds, 1 at the bound
     """
 
     time_s: float
@@ -43,8 +48,8 @@ class LiveFigures:
     error_to_bound: float | None = None
 
 
-class _Judged(TypedDict):
-    """The figures of LiveFigures that judge detections of true targets."""
+class _DetectionFigures(TypedDict):
+    """The figures of LiveFigures that score detections of true targets."""
 
     num_detected: int
     nees: NotRequired[float]
@@ -55,8 +60,11 @@ class _Judged(TypedDict):
 
 @dataclass(frozen=True)
 class RunSummary:
-    """A whole run; gospa_m, nees, error_to_bound: means of the live figures, None where there were
-    none.
+    """The score of a whole run.
+
+    targets: by name
+    confirmed_tracks: all tracks that were ever established; false_tracks: the false ones of them
+    gospa_m, nees, error_to_bound: means of the live figures; None where there were none
     """
 
     frames: int
@@ -69,12 +77,14 @@ class RunSummary:
 
 
 class RunScore:
-    """Collects a run of the scene's tracker settings; threshold_m: how near a track holds its
-    target.
-
-    class_thresholds_m: the same for targets of some classes.
+    """Score of a run, frame by frame.
 
     Keeps running figures, so that a run of any length takes the same memory.
+
+    threshold_m: largest distance of a track from the target that it follows, m
+    settings: of the scene's tracker
+    dimension: of the scene; in a plane heights are not compared
+    class_thresholds_m: thresholds of target classes that have another one, m
     """
 
     def __init__(
@@ -84,13 +94,22 @@ class RunScore:
         dimension: int,
         class_thresholds_m: Mapping[TargetClass, float] = MappingProxyType({}),
     ):
-        self._threshold_m, self._settings = threshold_m, settings
+        self._threshold_m = threshold_m
         self._class_thresholds_m = class_thresholds_m
-        self._dimension, self._axes = dimension, STATE_AXES[dimension]
+        self._settings = settings
+        self._dimension = dimension
+        self._axes = STATE_AXES[dimension]
+
+        # Targets and tracks so far.
         self._targets: dict[str, TargetLog] = {}
-        self._previous: dict[str, int] = {}
-        self._tally, self._frames = TrackTally(), 0
-        self._gospa_m, self._nees, self._error_to_bound = _Mean(), _Mean(), _Mean()
+        self._matches: dict[str, int] = {}
+        self._tally = TrackTally()
+
+        # Means over the frames so far.
+        self._frames = 0
+        self._gospa_m = _Mean()
+        self._nees = _Mean()
+        self._error_to_bound = _Mean()
 
     def add(
         self,
@@ -100,89 +119,120 @@ class RunScore:
         tracks: Sequence[Track],
         bounds_m: Mapping[str, float] | None = None,
     ) -> LiveFigures:
-        """Score one frame; truths are the targets at time_s, compared in the plane when the scene
-        is 2-D.
+        """Score one frame.
 
-        bounds_m: root CRLB of location by target name [m]; without it the bound is the stated
-        covariance.
+        truths: states of the targets at time_s
+        bounds_m: root CRLB of location by target name, m; None: the detections' own covariances
         """
+        # Tracks: continuity of each target, and the distance of both sets.
         established = [track for track in tracks if track.status in ESTABLISHED]
-        positions, estimates = self._positions(truths), self._positions(established)
-        self._follow(time_s, truths, established, pairwise_distances(positions, estimates))
+        truths_m = self._positions(truths)
+        estimates_m = self._positions(established)
+        self._score_tracks(time_s, truths, established, pairwise_distances(truths_m, estimates_m))
+
+        # Detections: consistency of their errors.
         figures = LiveFigures(
             time_s,
-            gospa(estimates, positions, GOSPA_CUTOFF_M),
-            **self._judge(truths, detections, bounds_m),
+            gospa(estimates_m, truths_m, GOSPA_CUTOFF_M),
+            **self._detection_figures(truths, detections, bounds_m),
         )
+
         self._frames += 1
         self._gospa_m.add(figures.gospa.distance_m)
         self._nees.add(figures.nees)
         self._error_to_bound.add(figures.error_to_bound)
         return figures
 
-    def _follow(
+    def _score_tracks(
         self,
         time_s: float,
         truths: Sequence[TargetState],
         established: Sequence[Track],
-        distances: np.ndarray,
+        distances_m: np.ndarray,
     ) -> None:
-        names, track_ids = [t.name for t in truths], [t.track_id for t in established]
-        thresholds = [
+        """Match tracks to targets, and count the frame for each of them.
+
+        distances_m: [num_truths, num_established], float64, m
+        """
+        names = [truth.name for truth in truths]
+        track_ids = [track.track_id for track in established]
+        thresholds_m = [
             self._class_thresholds_m.get(truth.target_class, self._threshold_m) for truth in truths
         ]
-        for name, threshold in zip(names, thresholds):
-            self._targets.setdefault(name, TargetLog(threshold, self._settings)).see(time_s)
-        matches = match_tracks(distances, names, track_ids, self._previous, np.array(thresholds))
-        self._previous = matches
-        for row, name in enumerate(names):
-            track_id = matches.get(name)
-            error = np.inf if track_id is None else distances[row, track_ids.index(track_id)]
-            self._targets[name].add(track_id, float(error))
-        for track_id in track_ids:
-            self._tally.add(track_id, track_id in matches.values())
 
-    def _judge(
+        # Begin the logs of new targets.
+        for name, threshold_m in zip(names, thresholds_m):
+            if name not in self._targets:
+                self._targets[name] = TargetLog(threshold_m, self._settings)
+            self._targets[name].mark_present(time_s)
+
+        self._matches = match_tracks(
+            distances_m, names, track_ids, self._matches, np.array(thresholds_m)
+        )
+
+        # Error of each target, inf without a track.
+        for row, name in enumerate(names):
+            track_id = self._matches.get(name)
+            error_m = np.inf
+            if track_id is not None:
+                error_m = distances_m[row, track_ids.index(track_id)]
+            self._targets[name].add(track_id, float(error_m))
+
+        # Tracks with and without a target.
+        matched = set(self._matches.values())
+        for track_id in track_ids:
+            self._tally.add(track_id, track_id in matched)
+
+    def _detection_figures(
         self,
         truths: Sequence[TargetState],
         detections: Sequence[Detection],
         bounds_m: Mapping[str, float] | None,
-    ) -> _Judged:
-        """NEES and error to bound of the detections of true targets; partial ones may be of
-        none.
-        """
+    ) -> _DetectionFigures:
+        """NEES and error to bound of the detections of true targets, without partial ones."""
+        # Pair detections with targets.
         detections = complete(detections)
-        distances = pairwise_distances(self._positions(truths), self._positions(detections))
-        pairs = match_within(distances, DETECTION_CUTOFF_M)
+        distances_m = pairwise_distances(self._positions(truths), self._positions(detections))
+        pairs = match_within(distances_m, DETECTION_CUTOFF_M)
         if not pairs:
             return {"num_detected": 0}
-        errors = np.array([_state(detections[d]) - _state(truths[t]) for t, d in pairs])[
-            :, self._axes
-        ]
-        covariances = np.array([detections[d].covariance for _, d in pairs])
+        matched_truths = [truths[row] for row, _ in pairs]
+        matched_detections = [detections[column] for _, column in pairs]
+
+        # Errors and covariances of the estimated axes.
+        errors = np.array(
+            [
+                _state(detection) - _state(truth)
+                for truth, detection in zip(matched_truths, matched_detections)
+            ]
+        )[:, self._axes]
+        covariances = np.array([detection.covariance for detection in matched_detections])
         covariances = covariances[:, *np.ix_(self._axes, self._axes)]
-        located = slice(self._dimension)
-        bounds = (
-            np.sqrt(np.trace(covariances[:, located, located], axis1=1, axis2=2))
-            if bounds_m is None
-            else np.array([bounds_m[truths[t].name] for t, _ in pairs])
-        )
+
+        # Bounds of the location: given, or as the detections state them.
+        location = slice(self._dimension)
+        if bounds_m is None:
+            variances = covariances[:, location, location]
+            bounds = np.sqrt(np.trace(variances, axis1=1, axis2=2))
+        else:
+            bounds = np.array([bounds_m[truth.name] for truth in matched_truths])
+
         low, high = nees_interval(len(pairs), len(self._axes))
         return {
             "num_detected": len(pairs),
             "nees": float(nees(errors, covariances).mean()),
             "nees_low": low,
             "nees_high": high,
-            "error_to_bound": error_to_bound(errors[:, located], bounds),
+            "error_to_bound": error_to_bound(errors[:, location], bounds),
         }
 
     def _positions(self, items: Sequence[TargetState | Track | Detection]) -> np.ndarray:
-        return np.array([item.position_m for item in items], float).reshape(-1, 3)[
-            :, : self._dimension
-        ]
+        """Positions along the axes of the scene, [num_items, dimension], float64, m."""
+        positions = np.array([item.position_m for item in items], float).reshape(-1, 3)
+        return positions[:, : self._dimension]
 
     def summary(self) -> RunSummary:
-        """The run so far."""
+        """The score of the run so far."""
         return RunSummary(
             frames=self._frames,
             targets={name: log.score() for name, log in sorted(self._targets.items())},
@@ -198,11 +248,13 @@ class _Mean:
     """Mean of the finite values so far, None without any."""
 
     def __init__(self):
-        self._sum, self._count = 0.0, 0
+        self._sum = 0.0
+        self._count = 0
 
     def add(self, value: float | None) -> None:
         if value is not None and math.isfinite(value):
-            self._sum, self._count = self._sum + value, self._count + 1
+            self._sum += value
+            self._count += 1
 
     @property
     def value(self) -> float | None:
@@ -210,4 +262,5 @@ class _Mean:
 
 
 def _state(item: TargetState | Detection) -> np.ndarray:
+    """Position and velocity, [6], float64, m and m/s."""
     return np.concatenate((item.position_m, item.velocity_mps))

@@ -1,1 +1,1 @@
-"""What commands leave on the screen and on disk."""
+"""Output of commands on the screen and on disk."""

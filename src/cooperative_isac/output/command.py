@@ -1,6 +1,4 @@
-"""A command from its arguments to its exit code, whatever becomes of its streams and of the
-disk.
-"""
+"""Entry point of all commands: exit codes, and faults of streams and of the disk."""
 
 from __future__ import annotations
 
@@ -13,15 +11,17 @@ from cooperative_isac.output.console import keep_unencodable
 
 
 def run_command(command: Callable[[Sequence[str]], object], arguments: Sequence[str]) -> None:
-    """Run a command and end the process.
+    """Run a command; end the process with exit code 1 on a fault of its streams or of the disk.
 
-    A reader that leaves early ends it without a word; a fault of the operating system that nothing
-    else has caught is one line.
+    A closed pipe ends it silently; any other fault of the operating system that was not caught is
+    reported in one line.
     """
     keep_unencodable()
-    # Without a folder for its cache matplotlib works, and warns of it at each start.
+
+    # Without a folder for its cache matplotlib works, but warns of it at each start.
     logging.getLogger("matplotlib").setLevel(logging.ERROR)
 
+    # Flush here, as a fault at exit could not be caught.
     try:
         try:
             command(arguments)
@@ -39,9 +39,9 @@ def run_command(command: Callable[[Sequence[str]], object], arguments: Sequence[
 
 
 def _discard_output() -> None:
-    """Send what standard output still holds nowhere, so that nothing fails as the process ends."""
+    """Discard the buffer of standard output, so that the process ends without a fault."""
     if sys.stdout is None:
         return
-    nowhere = os.open(os.devnull, os.O_WRONLY)
-    os.dup2(nowhere, sys.stdout.fileno())
-    os.close(nowhere)
+    null_device = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(null_device, sys.stdout.fileno())
+    os.close(null_device)

@@ -12,11 +12,11 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 from rich.text import Text
 
-# Columns of a pipe or file, which has no edge: wider than any table.
+# Width of a pipe or file, which has no edge, in columns: wider than any table.
 UNBOUNDED = 10_000
-# Columns that a line has at least: some terminals report none.
+# Least width of a terminal, in columns: some report none.
 LEAST_WIDTH = 20
-# How a character that the stream's encoding lacks is written.
+# Codec error handler for characters that the stream's encoding lacks.
 UNENCODABLE = "backslashreplace"
 
 
@@ -36,8 +36,8 @@ class ReportConsole(Console):
 def make_console(stderr: bool = False) -> ReportConsole:
     """The console of standard output or standard error.
 
-    Without a terminal it is as wide as its lines, unless COLUMNS is set. It is never narrower
-    than LEAST_WIDTH.
+    Without a terminal it is as wide as its lines, unless COLUMNS is set. Its least width is
+    LEAST_WIDTH.
     """
     stream = sys.stderr if stderr else sys.stdout
     in_terminal = stream is not None and stream.isatty()
@@ -60,11 +60,13 @@ def make_progress() -> Progress:
 
 
 def fitting(table: Table, console: Console) -> Table:
-    """The table itself where it fits, else with wrapped cells or as blocks of lines."""
+    """The table itself if it fits, else with wrapped cells or as blocks of lines."""
     width = console.width
     natural = Measurement.get(console, console.options.update(width=UNBOUNDED), table)
     if natural.maximum <= width:
         return table
+
+    # Wrap cells; where their longest words still do not fit, stack the columns.
     for column in table.columns:
         column.no_wrap = False
         column.overflow = "fold"
@@ -82,11 +84,13 @@ def keep_unencodable() -> None:
 
 
 def _stacked(table: Table) -> Table:
-    """A row of a table as lines of header and value, an empty line between rows."""
+    """The table with each row as a block of lines of header and value."""
     lines = Table.grid(padding=(0, 1))
-    lines.title, lines.title_justify = table.title, table.title_justify
-    for _ in range(2):
-        lines.add_column(overflow="fold")
+    lines.title = table.title
+    lines.title_justify = table.title_justify
+    lines.add_column(overflow="fold")
+    lines.add_column(overflow="fold")
+
     columns = [list(column.cells) for column in table.columns]
     headers = [_one_line(column.header) for column in table.columns]
     for row in zip(*columns):
@@ -97,6 +101,8 @@ def _stacked(table: Table) -> Table:
 
 
 def _one_line(header: Any) -> Any:
-    """A header without the line ends that kept its column narrow."""
+    """A header in one line, without the line breaks that keep its column narrow."""
     text = header.plain if isinstance(header, Text) else header
-    return text.replace("-\n", "").replace("\n", " ") if isinstance(text, str) else text
+    if not isinstance(text, str):
+        return text
+    return text.replace("-\n", "").replace("\n", " ")

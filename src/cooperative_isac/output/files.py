@@ -1,4 +1,4 @@
-"""Whether files and folders can be written, before the work whose results they take."""
+"""Checks that files and folders can be written, before the work whose results they take."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import stat
 import tempfile
 from pathlib import Path
 
-ELSEWHERE = "name another place"
+ELSEWHERE = "name another place"  # remedy of a place that cannot be written
 
 
 class OutputError(ValueError):
@@ -16,9 +16,9 @@ class OutputError(ValueError):
 
 
 def check_file(path: Path) -> None:
-    """Refuse a file that could not be written, without a change to what is there.
+    """Refuse a file that cannot be written; an existing one is not changed.
 
-    path: file to write; its folder must be there
+    path: file to write; its folder must exist
     Raises OutputError: it is a folder, has no folder, may not be written, or the disk is full.
     """
     try:
@@ -39,16 +39,18 @@ def check_file(path: Path) -> None:
 
 
 def check_folder(path: Path, least_free_bytes: int = 0) -> None:
-    """Refuse a folder that could not be made or be written into, without making it.
+    """Refuse a folder that cannot be made or written into; it is not made.
 
     path: folder to write into; it and folders above it may be missing
-    least_free_bytes: space that its disk must have left
+    least_free_bytes: free space that its disk must have
     Raises OutputError: a part of the path is a file, may not be written, or the disk is full.
     """
     try:
+        # The nearest part of the path that exists.
         place = path.resolve()
         while (mode := _mode(place)) is None and place != place.parent:
             place = place.parent
+
         if mode is None or not stat.S_ISDIR(mode):
             raise OutputError(f"cannot write {path}: {place} is a file; {ELSEWHERE}")
         _probe_folder(path, place)
@@ -63,7 +65,10 @@ def check_folder(path: Path, least_free_bytes: int = 0) -> None:
 
 
 def check_new_folder(path: Path) -> None:
-    """Refuse a folder that exists, or that could not be made. Raises OutputError."""
+    """Refuse a folder that exists, or that cannot be made.
+
+    Raises OutputError.
+    """
     try:
         exists = os.path.lexists(path)
     except ValueError as error:
@@ -76,7 +81,7 @@ def check_new_folder(path: Path) -> None:
 def write_file(path: Path, content: bytes) -> None:
     """Write a file as a whole: a regular one is replaced in one step, a device is written to.
 
-    Raises OutputError; what was there before stays.
+    Raises OutputError; the file that was there before stays.
     """
     try:
         mode = _mode(path)
@@ -89,9 +94,9 @@ def write_file(path: Path, content: bytes) -> None:
 
 
 def replace_file(path: Path, content: bytes) -> None:
-    """Write a file in one step: a reader sees what was there before or all of this, never a part.
+    """Write a file in one step: a reader sees the file before or after it, never a part.
 
-    Raises OSError; what was there before stays.
+    Raises OSError; the file that was there before stays.
     """
     part = path.with_name(f"{path.name}.part")
     try:
@@ -102,7 +107,7 @@ def replace_file(path: Path, content: bytes) -> None:
 
 
 def _mode(path: Path) -> int | None:
-    """The kind of a path as os.stat has it; None where nothing is there."""
+    """Mode of a path, as of os.stat; None if it does not exist."""
     try:
         return path.stat().st_mode
     except FileNotFoundError:
@@ -110,7 +115,7 @@ def _mode(path: Path) -> int | None:
 
 
 def _probe_folder(path: Path, folder: Path) -> None:
-    """Write one byte into a file without a name: permission, read-only and full disks show."""
+    """Write a byte into a nameless file, which fails without permission or on a full disk."""
     if not folder.is_dir():
         raise OutputError(f"cannot write {path}: there is no folder {folder}")
     with tempfile.TemporaryFile(dir=folder, buffering=0) as file:
@@ -118,13 +123,14 @@ def _probe_folder(path: Path, folder: Path) -> None:
 
 
 def _probe_device(path: Path) -> None:
-    """Write a line end, which means nothing in the formats used here, where it is no terminal."""
+    """Write a line end, unless it is a terminal; the formats used here ignore it."""
     with path.open("wb", buffering=0) as device:
         if not device.isatty():
             device.write(b"\n")
 
 
 def _refusal(path: Path, error: Exception) -> OutputError:
+    """The OutputError for a fault of the operating system."""
     if isinstance(error, OutputError):
         return error
     reason = getattr(error, "strerror", None) or str(error)

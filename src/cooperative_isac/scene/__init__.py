@@ -1,1 +1,1 @@
-"""Where everything is and how it moves: sites, arrays, targets, trajectories, geometry."""
+"""The scene: stations, arrays, bands, targets, motions, the static world and its geometry."""

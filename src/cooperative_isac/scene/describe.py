@@ -1,4 +1,4 @@
-"""What a scene consists of and what it can resolve, in words."""
+"""Description of a scene and of its resolution in words, and warnings of likely mistakes."""
 
 from __future__ import annotations
 
@@ -7,23 +7,31 @@ from collections.abc import Iterator
 
 import numpy as np
 
+from cooperative_isac.scene.band import Band
 from cooperative_isac.scene.file.build import w_to_dbm
 from cooperative_isac.scene.file.physics import ends_speed, unambiguous_range, unambiguous_speed
 from cooperative_isac.scene.file.station_physics import own_speed_mps
-from cooperative_isac.scene.model import Band, Box, Scene, Site, Target
+from cooperative_isac.scene.model import Box, Scene, Target
 from cooperative_isac.scene.motion.motion import note_of
 from cooperative_isac.scene.noise import receiver_noise_w
-from cooperative_isac.scene.station import Duplex, Station
+from cooperative_isac.scene.station import Duplex, Site, Station
 
+# Real and imaginary part in single precision.
 BITS_PER_SAMPLE = 2 * 32
 DUPLEX_WORDS = {
     Duplex.TX: "transmits",
     Duplex.RX: "receives",
     Duplex.FULL: "transmits and receives",
 }
+# Points along each axis of the area at which the share in front of an array is counted: every 5 %.
 CELLS_PER_AXIS = 21
 # Share of the area in front of an array below which its orientation is taken for a mistake.
 LEAST_SHARE_IN_FRONT = 0.5
+# Depth behind an array's plane up to which a point counts as in front, m: rounding.
+BEHIND_M = 1e-9
+# Extent of an array along an axis up to which it is none, m: rounding.
+NO_EXTENT_M = 1e-9
+NO_RESOLUTION_DEG = 180.0
 NO_TARGETS = "none of its own; whatever publishes odometry on targets/<name>/odom"
 
 
@@ -70,19 +78,22 @@ def _links(scene: Scene) -> str:
 
 
 def _band(scene: Scene, band: Band, view: Scene) -> list[tuple[str, str]]:
-    """What is sent on a band, and what that resolves."""
+    """Waveform, power and resolution of a band."""
     grid = view.grid
     wave = view.waveform
     frame_s = grid.num_symbols * grid.symbol_period_s
     rate_hz = scene.update_rate_hz / band.frame_stride
+
+    # Subcarriers and symbols of a comb.
     spacing = f"{grid.subcarrier_spacing_hz / 1e3:g} kHz"
     if grid.subcarrier_stride > 1:
         spacing += f" (one in {grid.subcarrier_stride})"
     symbols = f"{grid.num_symbols} symbols"
     if grid.symbol_stride > 1:
         symbols += f" (one in {grid.symbol_stride})"
-    own_mps = ends_speed(view)
-    moving = f", of which moving stations take {own_mps:.3g} m/s" if own_mps else ""
+
+    ends_mps = ends_speed(view)
+    moving = f", of which moving stations take {ends_mps:.3g} m/s" if ends_mps else ""
     return [
         (
             f"band {band.name}",
@@ -106,7 +117,7 @@ def _band(scene: Scene, band: Band, view: Scene) -> list[tuple[str, str]]:
 
 
 def _station(station: Station) -> str:
-    """Role, place or motion, clock and what is left of its own signal."""
+    """Role, position or motion, residual self-interference and clock of a station."""
     parts = [f"{station.role}, {_place(station)}"]
     if station.operator:
         parts.append(f"operator {station.operator}")
@@ -114,6 +125,8 @@ def _station(station: Station) -> str:
         parts.append(f"area {station.area}")
     if station.scheme:
         parts.append(f"scheme {station.scheme}")
+
+    # Residual self-interference and clock offsets.
     if station.residual_self_interference_db is not None:
         level_db = station.residual_self_interference_db
         parts.append(f"{level_db:g} dB of its own signal left")
@@ -127,7 +140,7 @@ def _station(station: Station) -> str:
 
 
 def _place(station: Station) -> str:
-    """Where a station stands, or along what it moves."""
+    """Position of a station, or the motion that it follows."""
     begins = _triple(station.pose_at(0.0).position_m)
     if station.odometry:
         return f"follows odometry '{station.odometry}', begins at {begins} m"
@@ -135,6 +148,7 @@ def _place(station: Station) -> str:
         return f"follows frame '{station.tf_frame}' of /tf, begins at {begins} m"
     if station.motion is None:
         return f"at {begins} m"
+
     motion = station.motion
     ends = "without end" if math.isinf(motion.duration_s) else f"for {motion.duration_s:.1f} s"
     note = note_of(motion)
@@ -158,9 +172,7 @@ def _antenna(scene: Scene, station: Station, band: str) -> str:
 
 
 def raw_bits(scene: Scene, receiver: Site) -> int:
-    """Bits of one receiver's whole echo of one frame in single precision, uncompressed (CF section
-    V).
-    """
+    """Bits of one receiver's uncompressed echo of one frame in single precision (CF section V)."""
     return BITS_PER_SAMPLE * receiver.num_ant * scene.grid.num_subcarriers * scene.grid.num_symbols
 
 
@@ -170,39 +182,45 @@ def speed_resolution(scene: Scene) -> float:
 
 
 def angle_resolution(scene: Scene, site: Site) -> tuple[float, float]:
-    """Beam widths lambda / aperture at boresight along the array's y and z axes, degrees (180: no
-    extent).
+    """Beam widths lambda / aperture at boresight along the array's y and z axes, degrees.
+
+    An array without extent along an axis has NO_RESOLUTION_DEG there.
     """
-    extents = np.ptp(site.elements_m @ site.rotation[:, 1:], axis=0)
-    widths = [
-        scene.grid.wavelength_m / (extent + scene.grid.wavelength_m / 2) for extent in extents
-    ]
-    along_y, along_z = (
-        min(math.degrees(width), 180.0) if extent > 1e-9 else 180.0
-        for width, extent in zip(widths, extents)
-    )
+    extents_m = np.ptp(site.elements_m @ site.rotation[:, 1:], axis=0)
+    along_y, along_z = (_beam_width_deg(scene.grid.wavelength_m, extent) for extent in extents_m)
     return along_y, along_z
 
 
+def _beam_width_deg(wavelength_m: float, extent_m: float) -> float:
+    """Beam width of an array; its aperture is half a wavelength longer than its extent."""
+    if extent_m <= NO_EXTENT_M:
+        return NO_RESOLUTION_DEG
+    width_rad = wavelength_m / (extent_m + wavelength_m / 2)
+    return min(math.degrees(width_rad), NO_RESOLUTION_DEG)
+
+
 def share_in_front(area: Box, site: Site) -> float:
-    """Share of the area on the side to which the array looks; a flat array cannot tell its sides
-    apart.
+    """Share of the area on the side of an array's look direction.
+
+    A flat array cannot distinguish its two sides.
     """
-    axes = [np.linspace(low, high, CELLS_PER_AXIS) for low, high in zip(area.low_m, area.high_m)]
-    points = np.stack(np.meshgrid(*axes), axis=-1).reshape(-1, 3)
-    return float(np.mean((points - site.position_m) @ site.boresight >= -1e-9))
+    axes_m = [np.linspace(low, high, CELLS_PER_AXIS) for low, high in zip(area.low_m, area.high_m)]
+    points_m = np.stack(np.meshgrid(*axes_m), axis=-1).reshape(-1, 3)
+    depths_m = (points_m - site.position_m) @ site.boresight
+    return float(np.mean(depths_m >= -BEHIND_M))
 
 
 def warnings(scene: Scene) -> list[str]:
-    """What is allowed in a scene, but hardly meant: one line each."""
-    of_bands = [
-        line for view in scene.views for line in (*_facing_away(view), *_without_angles(view))
-    ]
-    return [*_without_links(scene), *_clocks_apart(scene), *of_bands]
+    """Likely mistakes in a scene that are allowed, one line each."""
+    lines = [*_without_links(scene), *_clocks_apart(scene)]
+    for view in scene.views:
+        lines += _facing_away(view)
+        lines += _without_angles(view)
+    return lines
 
 
 def _without_links(scene: Scene) -> Iterator[str]:
-    """Stations that no link uses on a band on which they have an array."""
+    """Stations without a link on a band on which they have an array."""
     if scene.layout is None:
         return
     used = {(name, link.band) for link in scene.links for name in (link.tx, link.rx)}
@@ -218,21 +236,23 @@ def _without_links(scene: Scene) -> Iterator[str]:
 
 
 def _clocks_apart(scene: Scene) -> Iterator[str]:
-    """Bands with links over which clocks differ by more than delays and Doppler shifts show."""
+    """Bands with links whose clocks differ by more than the unambiguous delay or Doppler shift."""
     if scene.layout is None:
         return
     for view in scene.views:
+        # Clock differences of the band's bistatic links.
         timing_s = {}
         frequency_hz = {}
         for link in scene.links:
             if link.band != view.band or link.is_monostatic:
                 continue
-            sender = scene.station(link.tx).clock
-            own = scene.station(link.rx).clock
+            tx_clock = scene.station(link.tx).clock
+            rx_clock = scene.station(link.rx).clock
             name = f"{link.tx} - {link.rx}"
-            timing_s[name] = abs(sender.timing_s(0.0) - own.timing_s(0.0))
-            frequency_hz[name] = abs(sender.frequency_hz(0.0) - own.frequency_hz(0.0))
+            timing_s[name] = abs(tx_clock.timing_s(0.0) - rx_clock.timing_s(0.0))
+            frequency_hz[name] = abs(tx_clock.frequency_hz(0.0) - rx_clock.frequency_hz(0.0))
 
+        # Timing: within the cyclic prefix.
         most_s = view.grid.cyclic_prefix_s
         worst = max(timing_s, key=timing_s.__getitem__, default="")
         if worst and timing_s[worst] > most_s:
@@ -242,6 +262,7 @@ def _clocks_apart(scene: Scene) -> Iterator[str]:
                 "wrong; reduce clock.timing_offset_s"
             )
 
+        # Frequency: within the unambiguous Doppler shifts.
         most_hz = 2 * unambiguous_speed(view) / view.grid.wavelength_m
         worst = max(frequency_hz, key=frequency_hz.__getitem__, default="")
         if worst and frequency_hz[worst] > most_hz:
@@ -253,7 +274,10 @@ def _clocks_apart(scene: Scene) -> Iterator[str]:
 
 
 def _key(scene: Scene, group: str, index: int) -> str:
-    """How a warning calls a site."""
+    """Name of a site in a warning.
+
+    group: transmitters | receivers
+    """
     site = getattr(scene, group)[index]
     if scene.layout is None:
         return f"{group}[{index}] ('{site.name}')"
@@ -268,7 +292,7 @@ def _turns(scene: Scene, site: Site) -> bool:
 def _facing_away(scene: Scene) -> Iterator[str]:
     """Receivers, and transmitters with directive elements, that look away from the area.
 
-    Receivers search in front of their array alone.
+    Receivers look for targets in front of their array only.
     """
     effects = {
         "transmitters": "its elements radiate little behind them",
@@ -276,14 +300,17 @@ def _facing_away(scene: Scene) -> Iterator[str]:
     }
     for group, effect in effects.items():
         for index, site in enumerate(getattr(scene, group)):
-            if _turns(scene, site):
-                continue
             is_blind_behind = group == "receivers" or site.pattern != "isotropic"
-            share = share_in_front(scene.box, site)
-            if not is_blind_behind or share >= LEAST_SHARE_IN_FRONT:
+            if _turns(scene, site) or not is_blind_behind:
                 continue
-            away = (scene.box.low_m + scene.box.high_m) / 2 - site.position_m
-            yaw_deg = math.degrees(math.atan2(away[1], away[0]))
+            share = share_in_front(scene.box, site)
+            if share >= LEAST_SHARE_IN_FRONT:
+                continue
+
+            # Orientation towards the center of the area.
+            center_m = (scene.box.low_m + scene.box.high_m) / 2
+            toward_m = center_m - site.position_m
+            yaw_deg = math.degrees(math.atan2(toward_m[1], toward_m[0]))
             yield (
                 f"{_key(scene, group, index)} has {share:.0%} of the area in front; {effect}: "
                 f"turn it, orientation.yaw_deg: {yaw_deg:.0f} looks at the middle of the area"
@@ -293,7 +320,7 @@ def _facing_away(scene: Scene) -> Iterator[str]:
 def _without_angles(scene: Scene) -> Iterator[str]:
     """Receivers whose arrays have no extent, as those of a single antenna."""
     for index, site in enumerate(scene.receivers):
-        if min(angle_resolution(scene, site)) < 180.0:
+        if min(angle_resolution(scene, site)) < NO_RESOLUTION_DEG:
             continue
         yield (
             f"{_key(scene, 'receivers', index)} measures no angle, as its array of {site.num_ant} "
@@ -302,21 +329,28 @@ def _without_angles(scene: Scene) -> Iterator[str]:
 
 
 def _site(scene: Scene, site: Site) -> str:
+    """Position and array of a site."""
     return f"{_triple(site.position_m)} m, {_array(scene, site)}"
 
 
 def _array(scene: Scene, site: Site) -> str:
-    """An array, where it looks and how wide its beams are on a band."""
+    """Elements, look direction and beam widths of an array on a band."""
     x, y, z = site.boresight
-    yaw, pitch = math.degrees(math.atan2(y, x)), math.degrees(math.asin(max(-1.0, min(1.0, z))))
-    widths = [f"{width:.1f}" for width in angle_resolution(scene, site) if width < 180]
+    yaw_deg = math.degrees(math.atan2(y, x))
+    pitch_deg = math.degrees(math.asin(max(-1.0, min(1.0, z))))
+    look = f"yaw {yaw_deg:.0f} deg, pitch {pitch_deg:.0f} deg"
+
+    widths_deg = angle_resolution(scene, site)
+    widths = [f"{width:.1f}" for width in widths_deg if width < NO_RESOLUTION_DEG]
     beam = f", beam {' x '.join(widths)} deg" if widths else ""
     front = f"{share_in_front(scene.box, site):.0%} of the area in front"
-    return f"{site.kind} of {site.num_ant}, yaw {yaw:.0f} deg, pitch {pitch:.0f} deg{beam}, {front}"
+    return f"{site.kind} of {site.num_ant}, {look}{beam}, {front}"
 
 
 def _waveform(scene: Scene) -> list[tuple[str, str]]:
-    wave, grid = scene.waveform, scene.grid
+    """Waveform, power, users and echo size of a scene of one band."""
+    wave = scene.waveform
+    grid = scene.grid
     frame_s = grid.num_symbols * grid.symbol_period_s
     echoes = [f"{site.name} {raw_bits(scene, site) / 1e6:.3g} Mbit" for site in scene.receivers]
     return [
@@ -337,6 +371,7 @@ def _waveform(scene: Scene) -> list[tuple[str, str]]:
 
 
 def _resolution(scene: Scene) -> list[tuple[str, str]]:
+    """Resolution and unambiguous spans of a scene of one band."""
     return [
         (
             "resolution",
@@ -352,6 +387,7 @@ def _resolution(scene: Scene) -> list[tuple[str, str]]:
 
 
 def _paths(scene: Scene) -> list[tuple[str, str]]:
+    """The path file of a scene, if it has one."""
     file = scene.propagation.paths
     if file is None:
         return []
@@ -368,7 +404,7 @@ def _paths(scene: Scene) -> list[tuple[str, str]]:
 
 
 def _static_paths(scene: Scene) -> list[tuple[str, str]]:
-    """What becomes of paths without Doppler shift, where echoes have some."""
+    """Suppression of paths without Doppler shift, where echoes have some."""
     if scene.world is None and scene.propagation.paths is None:
         return []
     sensing = scene.sensing
@@ -384,17 +420,19 @@ def _static_paths(scene: Scene) -> list[tuple[str, str]]:
 
 
 def _target(target: Target) -> str:
+    """Class, cross section and motion of a live target."""
     motion = target.motion
     ends = "without end" if math.isinf(motion.duration_s) else f"for {motion.duration_s:.1f} s"
-    position, velocity = motion.state(motion.start_s)
+    position_m, velocity_mps = motion.state(motion.start_s)
     note = note_of(motion)
     section = "" if target.rcs_m2 is None else f" of {10 * math.log10(target.rcs_m2):.3g} dBsm"
     return (
         f"{target.target_class.name.lower()}{section}, from {motion.start_s:g} s {ends}, begins at "
-        f"{_triple(position)} m with {np.linalg.norm(velocity):.3g} m/s"
+        f"{_triple(position_m)} m with {np.linalg.norm(velocity_mps):.3g} m/s"
         + (f"; {note}" if note else "")
     )
 
 
 def _triple(values: np.ndarray) -> str:
+    """A vector in words."""
     return "(" + ", ".join(f"{value:.4g}" for value in values) + ")"

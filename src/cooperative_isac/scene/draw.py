@@ -10,44 +10,55 @@ from cooperative_isac.scene.model import Box, Scene, TargetClass, TargetState
 from cooperative_isac.scene.motion.motion import is_defined
 from cooperative_isac.scene.world import World
 
-MOST_DRAWS = 1000  # attempts to place targets outside of buildings
+# Attempts to place targets outside of buildings: where a thousandth of the area is free, two of
+# three targets still find a place.
+MOST_DRAWS = 1000
 
 
 def frame_generator(scene_seed: int, frame_number: int, who: str) -> np.random.Generator:
-    """The generator of everything random that `who` does in one frame; the same in every
-    process.
+    """The generator of all random numbers of one part of the scene in one frame.
+
+    It is the same in every process.
+
+    who: name of the part, such as "channel/west"
     """
-    name = int.from_bytes(hashlib.sha256(who.encode()).digest()[:8], "big")
-    return np.random.default_rng(np.random.SeedSequence([scene_seed, frame_number, name]))
+    name_number = int.from_bytes(hashlib.sha256(who.encode()).digest()[:8], "big")
+    return np.random.default_rng(np.random.SeedSequence([scene_seed, frame_number, name_number]))
 
 
 def draw_targets(scene: Scene, generator: np.random.Generator) -> tuple[TargetState, ...]:
-    """Targets uniform in the area with each velocity axis uniform within its limit (CF section V).
+    """Targets uniform in the area, with each velocity axis uniform within its limit.
 
     Those within buildings are drawn anew.
+
+    Raises ValueError: buildings fill the area.
+    Source: CF section V.
     """
-    draw, area = scene.draw, _area_at(scene.box, scene.draw.height_m)
-    limit = np.array([draw.max_speed_mps, draw.max_speed_mps, draw.max_climb_mps])
-    positions = generator.uniform(area.low_m, area.high_m, (draw.num_targets, 3))
-    velocities = generator.uniform(-limit, limit, (draw.num_targets, 3))
+    draw = scene.draw
+    box = _at_heights(scene.box, draw.height_m)
+    limit_mps = np.array([draw.max_speed_mps, draw.max_speed_mps, draw.max_climb_mps])
+
+    positions_m = generator.uniform(box.low_m, box.high_m, (draw.num_targets, 3))
+    velocities_mps = generator.uniform(-limit_mps, limit_mps, (draw.num_targets, 3))
     if scene.world is not None:
-        positions = _outside(scene.world, positions, area, generator)
+        positions_m = _outside_buildings(scene.world, positions_m, box, generator)
+
     return tuple(
-        TargetState(f"target_{i}", TargetClass.UNKNOWN, position, velocity)
-        for i, (position, velocity) in enumerate(zip(positions, velocities))
+        TargetState(f"target_{i}", TargetClass.UNKNOWN, position_m, velocity_mps)
+        for i, (position_m, velocity_mps) in enumerate(zip(positions_m, velocities_mps))
     )
 
 
-def _outside(
-    world: World, positions_m: np.ndarray, area: Box, generator: np.random.Generator
+def _outside_buildings(
+    world: World, positions_m: np.ndarray, box: Box, generator: np.random.Generator
 ) -> np.ndarray:
-    """Positions [num_targets, 3] m, those inside boxes replaced by others of the area."""
+    """Positions [num_targets, 3], m, those inside buildings replaced by others in the box."""
     for _ in range(MOST_DRAWS):
-        inside = world.is_inside(positions_m)
-        if not inside.any():
+        is_inside = world.is_inside(positions_m)
+        if not is_inside.any():
             return positions_m
-        others = generator.uniform(area.low_m, area.high_m, positions_m.shape)
-        positions_m = np.where(inside[:, None], others, positions_m)
+        others_m = generator.uniform(box.low_m, box.high_m, positions_m.shape)
+        positions_m = np.where(is_inside[:, None], others_m, positions_m)
     raise ValueError(
         "the boxes of the world fill the area at the drawn heights; change draw.height_m or the "
         "boxes"
@@ -55,11 +66,13 @@ def _outside(
 
 
 def draw_users(scene: Scene, generator: np.random.Generator) -> np.ndarray:
-    """Users' positions, uniform in the area at their height: [num_users, 3], float64, m (CF section
-    V).
+    """Positions of the communication users, uniform in the area at their height.
+
+    Returns [num_users, 3], float64, m.
+    Source: CF section V.
     """
-    area = _area_at(scene.box, (scene.users.height_m, scene.users.height_m))
-    return generator.uniform(area.low_m, area.high_m, (scene.users.num_users, 3))
+    box = _at_heights(scene.box, (scene.users.height_m, scene.users.height_m))
+    return generator.uniform(box.low_m, box.high_m, (scene.users.num_users, 3))
 
 
 def scene_targets(scene: Scene, time_s: float) -> tuple[TargetState, ...]:
@@ -71,7 +84,9 @@ def scene_targets(scene: Scene, time_s: float) -> tuple[TargetState, ...]:
     )
 
 
-def _area_at(area: Box, height_m: tuple[float, float] | None) -> Box:
+def _at_heights(box: Box, height_m: tuple[float, float] | None) -> Box:
+    """The box between other heights, lowest and highest; None: the box as it is."""
     if height_m is None:
-        return area
-    return Box(np.append(area.low_m[:2], height_m[0]), np.append(area.high_m[:2], height_m[1]))
+        return box
+    lowest_m, highest_m = height_m
+    return Box(np.append(box.low_m[:2], lowest_m), np.append(box.high_m[:2], highest_m))

@@ -1,4 +1,4 @@
-"""Limits of what may enter the chain: positions, velocities and their covariances, and echoes.
+"""Limits of the inputs of the chain: positions, velocities, their covariances, and echoes.
 
 Within them a Kalman filter in float64 stays positive definite: an update loses about
 condition x 1e-16 of the smallest eigenvalue, a prediction adds process noise only. Real detections
@@ -9,22 +9,30 @@ from __future__ import annotations
 
 import numpy as np
 
-LARGEST_POSITION_M = 1e7  # along each axis of map: coordinates of a national grid are below it
-LARGEST_SPEED_MPS = 1e4  # along each axis: faster than what stays in the air
-SMALLEST_VARIANCE = 1e-13  # m^2 and (m/s)^2, smallest eigenvalue: below a micrometer
-LARGEST_VARIANCE = 1e11  # m^2 and (m/s)^2, largest eigenvalue: above a hundred kilometers
-LARGEST_CONDITION = 1e12  # ratio of both: a filter keeps four digits of the smallest eigenvalue
-LARGEST_SNR_DB = 300.0  # either side of 0 dB
-# An echo's largest sample over the noise: above is no echo, and would overflow in float32.
+# Along each axis of map, m: coordinates of a national grid are below it.
+LARGEST_POSITION_M = 1e7
+# Along each axis, m/s: above the speed of every aircraft.
+LARGEST_SPEED_MPS = 1e4
+# Smallest eigenvalue of a covariance, m^2 and (m/s)^2: a deviation below a micrometer.
+SMALLEST_VARIANCE = 1e-13
+# Largest eigenvalue of a covariance, m^2 and (m/s)^2: a deviation above a hundred kilometers.
+LARGEST_VARIANCE = 1e11
+# Ratio of both: a filter keeps four digits of the smallest eigenvalue.
+LARGEST_CONDITION = 1e12
+# Either side of 0 dB: its power ratio is still a number in float64.
+LARGEST_SNR_DB = 300.0
+# Largest sample of an echo over the noise, dB: above no echo is real, and float32 would overflow.
 LARGEST_ECHO_DB = 200.0
-TRACK_MARGIN = 100.0  # a track may go so far beyond what a detection may: it combines several
-SYMMETRY_TOLERANCE = 1e-6  # share of a covariance's largest entry
+# Factor by which a track may exceed the limits of a detection, as it combines several.
+TRACK_MARGIN = 100.0
+# Asymmetry of a covariance, as a share of its largest entry: rounding of single precision.
+SYMMETRY_TOLERANCE = 1e-6
 
 
 def state_problem(
     position_m: np.ndarray, velocity_mps: np.ndarray, covariance: np.ndarray, margin: float = 1.0
 ) -> str | None:
-    """What makes a state unfit for a filter, in words, or None.
+    """Reason why a state is unfit for a filter, in words, or None.
 
     position_m: [3], float64, m, in map
     velocity_mps: [3], float64, m/s, in map
@@ -44,7 +52,7 @@ def state_problem(
 
 
 def covariance_problem(covariance: np.ndarray, margin: float = 1.0) -> str | None:
-    """What makes a covariance unfit for a filter, in words, or None.
+    """Reason why a covariance is unfit for a filter, in words, or None.
 
     covariance: [6, 6], float64, of position and velocity, SI
     margin: as in `state_problem`
@@ -52,15 +60,17 @@ def covariance_problem(covariance: np.ndarray, margin: float = 1.0) -> str | Non
     if not np.isfinite(covariance).all():
         return "covariance is not finite"
 
-    # The largest entry bounds the eigenvalues, which are only asked for where they cannot overflow.
-    largest = np.abs(covariance).max()
-    if largest > margin * LARGEST_VARIANCE:
+    # Entries; the largest one bounds the eigenvalues, so that their computation cannot overflow.
+    largest_entry = np.abs(covariance).max()
+    if largest_entry > margin * LARGEST_VARIANCE:
         return f"covariance is beyond {margin * LARGEST_VARIANCE:g}"
-    if np.abs(covariance - covariance.T).max() > SYMMETRY_TOLERANCE * largest:
+    if np.abs(covariance - covariance.T).max() > SYMMETRY_TOLERANCE * largest_entry:
         return "covariance is not symmetric"
 
+    # Eigenvalues and their ratio.
     eigenvalues = np.linalg.eigvalsh(covariance)
-    smallest, largest = float(eigenvalues[0]), float(eigenvalues[-1])
+    smallest = float(eigenvalues[0])
+    largest = float(eigenvalues[-1])
     if smallest <= 0:
         return "covariance is not positive definite"
     if smallest < SMALLEST_VARIANCE / margin or largest > margin * LARGEST_VARIANCE:
@@ -73,12 +83,14 @@ def covariance_problem(covariance: np.ndarray, margin: float = 1.0) -> str | Non
 def are_states(
     positions_m: np.ndarray, velocities_mps: np.ndarray, covariances: np.ndarray
 ) -> np.ndarray:
-    """Which states are fit for a filter, [n], bool: those without a state_problem.
+    """Fitness of states for a filter: whether they have no state_problem.
 
-    positions_m, velocities_mps: [n, 3], float64, in map
-    covariances: [n, 6, 6], float64, of position and velocity, SI
+    positions_m: [num, 3], float64, m in map
+    velocities_mps: [num, 3], float64, m/s in map
+    covariances: [num, 6, 6], float64, of position and velocity, SI
+    Returns [num], bool.
     """
-    # Entries: finite, within their limits, symmetric.
+    # Entries: finite, within their limits, symmetric. Comparisons with NaN are false.
     largest = np.abs(covariances).max(axis=(1, 2), initial=0.0)
     with np.errstate(invalid="ignore"):
         skew = np.abs(covariances - covariances.swapaxes(1, 2)).max(axis=(1, 2), initial=0.0)
@@ -87,7 +99,7 @@ def are_states(
         fit &= largest <= LARGEST_VARIANCE
         fit &= skew <= SYMMETRY_TOLERANCE * largest
 
-    # Eigenvalues of those where they cannot overflow.
+    # Eigenvalues of those whose computation cannot overflow.
     eigenvalues = np.linalg.eigvalsh(covariances[fit])
     low = eigenvalues[:, 0]
     high = eigenvalues[:, -1]

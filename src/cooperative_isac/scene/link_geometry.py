@@ -22,9 +22,9 @@ def link_geometry(
 ) -> BistaticGeometry:
     """Delay, Doppler and directions of the paths of one link by way of points.
 
-    points_m, velocities_mps: [..., 3], float64, m and m/s in map
+    points_m: [..., 3], float64, m in map
+    velocities_mps: [..., 3], float64, m/s in map, of the points
     wavelength_m: at the carrier, m
-    Returns arrays [...] and [..., 3], as scene.geometry.bistatic_geometry.
     """
     return bistatic_geometry(
         transmitter.position_m,
@@ -44,16 +44,16 @@ def end_doppler_hz(
     arrival: np.ndarray,
     wavelength_m: float,
 ) -> np.ndarray:
-    """Doppler shift of paths between two moving ends by way of what stands still, or nothing.
+    """Doppler shift of lines of sight and of paths by way of the static world.
 
-    Each end shortens a path by as much as it moves along its own direction of the path; at a
-    specular reflection the path is stationary with the place of the reflection (Fermat), so that
-    lines of sight, reflections and scattering at fixed points are alike.
+    Each end shortens a path by its movement along its own direction of the path. At a specular
+    reflection the length is stationary with the point of reflection (Fermat), so that lines of
+    sight, reflections and scattering at fixed points are alike.
 
-    departure, arrival: [..., 3], float64, unit vectors from the transmitter and from the receiver
-    along the path
+    departure: [..., 3], float64, unit vectors from the transmitter along the path
+    arrival: [..., 3], float64, unit vectors from the receiver along the path
     wavelength_m: at the carrier, m
     Returns [...], float64, Hz, positive when the path shortens; zeros where both ends rest.
     """
-    shortening = departure @ transmitter.velocity_mps + arrival @ receiver.velocity_mps
-    return shortening / wavelength_m
+    shortening_mps = departure @ transmitter.velocity_mps + arrival @ receiver.velocity_mps
+    return shortening_mps / wavelength_m

@@ -9,9 +9,8 @@ from functools import cached_property
 
 import numpy as np
 
-from cooperative_isac.scene.geometry import SPEED_OF_LIGHT_MPS
+from cooperative_isac.scene.band import ONLY_BAND, Band, OfdmGrid, Propagation, Users, Waveform
 from cooperative_isac.scene.motion.motion import Motion
-from cooperative_isac.scene.path_file import PATH_KINDS, PathFile
 from cooperative_isac.scene.station import (
     Antenna,
     Duplex,
@@ -24,15 +23,13 @@ from cooperative_isac.scene.station import (
 )
 from cooperative_isac.scene.world import World
 
-# Continuity threshold of a vehicle with a body: half of a car's length, since its echoes come from
-# anywhere on it.
+# Continuity threshold of a vehicle with a body, m: half of a car's length, since its echoes come
+# from anywhere on it.
 LARGE_BODY_THRESHOLD_M = 2.0
-# Band of a scene whose file has the keys of a single one (waveform, transmitters, receivers).
-ONLY_BAND = "default"
 
 
 class TargetClass(Enum):
-    """What a target is; the numbers are those of cooperative_isac_msgs/Track."""
+    """Class of a target; the numbers are those of cooperative_isac_msgs/Track."""
 
     UNKNOWN = 0
     UAV = 1
@@ -41,169 +38,50 @@ class TargetClass(Enum):
 
 @dataclass(frozen=True)
 class Box:
-    """The axis-aligned box in which targets are looked for: low_m, high_m [3] in map."""
+    """The axis-aligned box in which targets are looked for.
+
+    low_m: [3], float64, m in map, its lowest corner
+    high_m: [3], float64, m in map, its highest corner
+    """
 
     low_m: np.ndarray
     high_m: np.ndarray
 
     def padded(self, share: float) -> Box:
         """The box grown on every side by a share of its size."""
-        margin = share * (self.high_m - self.low_m)
-        return Box(self.low_m - margin, self.high_m + margin)
+        margin_m = share * (self.high_m - self.low_m)
+        return Box(self.low_m - margin_m, self.high_m + margin_m)
 
     def cell_centers_m(self, num_cells: int) -> np.ndarray:
-        """Centers of num_cells x num_cells cells over the ground, [num_cells, num_cells, 2], rows
-        along y.
+        """Centers of num_cells x num_cells cells over the ground.
+
+        Returns [num_cells, num_cells, 2], float64, m, rows along y.
         """
-        steps = (np.arange(num_cells)[:, None] + 0.5) / num_cells
-        x, y = (self.low_m[:2] + steps * (self.high_m - self.low_m)[:2]).T
+        shares = (np.arange(num_cells)[:, None] + 0.5) / num_cells
+        x, y = (self.low_m[:2] + shares * (self.high_m - self.low_m)[:2]).T
         return np.stack(np.meshgrid(x, y), -1)
 
 
 @dataclass(frozen=True)
-class OfdmGrid:
-    """The resource elements of one sensing frame; strides make a comb of subcarriers and
-    symbols.
-    """
-
-    carrier_hz: float
-    subcarrier_spacing_hz: float
-    num_subcarriers: int
-    num_symbols: int
-    cyclic_prefix_s: float
-    subcarrier_stride: int = 1
-    symbol_stride: int = 1
-
-    @property
-    def wavelength_m(self) -> float:
-        """Wavelength at the carrier, m."""
-        return SPEED_OF_LIGHT_MPS / self.carrier_hz
-
-    @property
-    def subcarrier_offsets_hz(self) -> np.ndarray:
-        """Offsets of the used subcarriers from the first one, [num_subcarriers], Hz."""
-        return np.arange(self.num_subcarriers) * self.subcarrier_stride * self.subcarrier_spacing_hz
-
-    @property
-    def symbol_period_s(self) -> float:
-        """Time between two used OFDM symbols."""
-        return (1 / self.subcarrier_spacing_hz + self.cyclic_prefix_s) * self.symbol_stride
-
-    @property
-    def symbol_times_s(self) -> np.ndarray:
-        """Start times of the used symbols from the frame's start, [num_symbols], s."""
-        return np.arange(self.num_symbols) * self.symbol_period_s
-
-    @property
-    def range_resolution_m(self) -> float:
-        """Bistatic range resolution c / B."""
-        return SPEED_OF_LIGHT_MPS / (
-            self.num_subcarriers * self.subcarrier_stride * self.subcarrier_spacing_hz
-        )
-
-    @property
-    def doppler_resolution_hz(self) -> float:
-        """One over the frame's length."""
-        return 1 / (self.num_symbols * self.symbol_period_s)
-
-
-@dataclass(frozen=True)
-class Waveform:
-    """What the transmitters send; power_w is the most that one transmitter may radiate over all
-    subcarriers.
-
-    precoder: mmse | zero_forcing | maximum_ratio; group_size: subcarriers that share one precoder;
-    reference_*_stride: the comb of public reference symbols inside the grid, 0 where there is none.
-    """
-
-    grid: OfdmGrid
-    modulation_order: int
-    precoder: str
-    group_size: int
-    power_w: float
-    reference_subcarrier_stride: int = 0
-    reference_symbol_stride: int = 0
-
-
-@dataclass(frozen=True)
-class Users:
-    """The communication users: num_users single-antenna receivers at height_m, drawn anew for each
-    frame.
-
-    rician_factor: power of the line-of-sight tap over the scattered taps (0: Rayleigh);
-    delay_spread_s: r.m.s. of the exponential power delay profile.
-    """
-
-    num_users: int
-    height_m: float
-    noise_power_w: float
-    rician_factor: float
-    delay_spread_s: float
-
-
-@dataclass(frozen=True)
-class Clutter:
-    """Scatterers of CF eq. 29. positions_m: [num_scatterers, 3], fixed; or drawn for each frame
-    when None.
-    """
-
-    num_scatterers: int
-    reflection_variance: float
-    positions_m: np.ndarray | None = None
-
-
-@dataclass(frozen=True)
-class Propagation:
-    """The sensing channel of CF eq. 6: pathloss alpha_0 (d/d_0)^-zeta, reflection CN(0, chi^2),
-    noise, offsets.
-
-    timing_offset_std_s and frequency_offset_std_hz are the residual clock offsets of CF eq. 30.
-    model: pathloss (CF), or radar_equation: target paths by their radar cross section, then
-    clutter.reflection_variance is a mean cross section in m^2, and users are reached as in free
-    space.
-    paths: a ray tracer's paths instead of those of eq. 6; path_kinds: those of them that are used.
-    coherence_time_s: how long the reflections of targets and clutter are constant; 0: one frame
-    """
-
-    reference_gain: float
-    reference_distance_m: float
-    pathloss_exponent: float
-    reflection_variance: float
-    noise_power_w: float
-    clutter: Clutter
-    timing_offset_std_s: float = 0.0
-    frequency_offset_std_hz: float = 0.0
-    model: str = "pathloss"
-    paths: PathFile | None = None
-    path_kinds: tuple[str, ...] = PATH_KINDS
-    coherence_time_s: float = 0.0
-
-    @property
-    def has_radar_equation(self) -> bool:
-        """Whether target paths follow the radar equation."""
-        return self.model == "radar_equation"
-
-
-@dataclass(frozen=True)
 class TargetDraw:
-    """How `evaluate` draws targets: num_targets uniform in the area, each velocity axis within
-    max_speed_mps.
+    """Random targets of an evaluation: uniform in the box, each velocity axis uniform.
 
-    height_m: (low, high), or None for the heights of the area; vertical speed is within
-    max_climb_mps.
+    max_speed_mps: limit of each horizontal axis of the velocity, m/s
+    max_climb_mps: limit of the vertical axis, m/s
+    height_m: lowest and highest, m; None: the heights of the box
     """
 
     num_targets: int
     max_speed_mps: float
-    max_climb_mps: float = 0.0
-    height_m: tuple[float, float] | None = None
+    max_climb_mps: float
+    height_m: tuple[float, float] | None
 
 
 @dataclass(frozen=True)
 class Target:
     """A named target of the live scene and the motion it follows.
 
-    rcs_m2: mean radar cross section for the radar equation; None: that of its class
+    rcs_m2: mean radar cross section for the radar equation, m^2; None: that of its class
     """
 
     name: str
@@ -214,11 +92,11 @@ class Target:
 
 @dataclass(frozen=True)
 class Body:
-    """What scatters of a target of one class.
+    """Size and radar cross section of the targets of one class.
 
-    size_m: [3], length, width and height of its box; zeros: a point
-    rcs_m2: mean radar cross section, used by the radar equation
-    rcs_std_db: deviation of the log-normal cross section of one link and frame
+    size_m: [3], float64, m, length, width and height of its box; zeros: a point
+    rcs_m2: mean radar cross section, used by the radar equation, m^2
+    rcs_std_db: deviation of the log-normal cross section of one link and frame, dB
     """
 
     size_m: np.ndarray
@@ -227,7 +105,7 @@ class Body:
 
     @property
     def radius_m(self) -> float:
-        """Distance from the middle to a corner of the box."""
+        """Distance from the center to a corner of the box, m."""
         return float(np.linalg.norm(self.size_m) / 2)
 
 
@@ -236,7 +114,11 @@ POINT_BODY = Body(np.zeros(3))
 
 @dataclass(frozen=True)
 class TargetState:
-    """Where a target is now: position_m, velocity_mps [3] in map."""
+    """State of a target at one time.
+
+    position_m: [3], float64, m in map
+    velocity_mps: [3], float64, m/s in map
+    """
 
     name: str
     target_class: TargetClass
@@ -246,17 +128,20 @@ class TargetState:
 
 @dataclass(frozen=True)
 class Sensing:
-    """How access points sense. symbols: payload | reference_only; false_alarm_probability is per AP
-    and frame.
+    """Settings of the receivers' detection and reports.
 
-    max_targets bounds the reported targets per AP; min_speed_mps: slower detections are static
-    clutter (0: keep);
-    deadline_s: the center waits no longer than this for a packet after the frame's announcement.
-    static_paths: what happens to paths without Doppler shift (line of sight, ground, walls) before
-    the search: keep, project (out of every frame by itself) or learn (a background over frames,
-    remembered for static_memory_s);
+    scheme: name of the sensing scheme
+    symbols: payload | reference_only
+    false_alarm_probability: of one receiver and frame
+    max_targets: bound of the reported targets of one receiver and frame
+    max_speed_mps: of targets that are looked for, m/s
+    min_speed_mps: slower detections are static clutter, m/s; 0: all are kept
+    deadline_s: longest wait of the center for a packet after the frame's announcement, s
+    static_paths: suppression of paths without Doppler shift (line of sight, ground, walls) before
+    the search: keep | project (out of every frame by itself) | learn (a background over frames)
+    static_memory_s: time constant with which a learned background forgets, s
     multipath_ratio_db: power of a body's direct echo over its echoes by way of walls, which
-    interfere with it.
+    interfere with it, dB; no report counts for more SNR than this
     """
 
     scheme: str
@@ -266,14 +151,14 @@ class Sensing:
     max_speed_mps: float
     min_speed_mps: float
     deadline_s: float
-    static_paths: str = "keep"
+    static_paths: str
     static_memory_s: float = 30.0
     multipath_ratio_db: float = 20.0
 
 
 @dataclass(frozen=True)
 class Tracking:
-    """How detections become tracks.
+    """Settings of the tracker.
 
     model: cv, imm, or the name of a motion filter of one's own (scene.motion_filters)
     accel_std_mps2: standard deviation of white acceleration, each horizontal axis, m/s^2
@@ -299,25 +184,6 @@ class Tracking:
 
 
 @dataclass(frozen=True)
-class Band:
-    """One carrier of the network: what is sent on it, and what the channel does there.
-
-    frame_stride: the band is on the air in every frame_stride-th frame of the scene
-    """
-
-    name: str
-    waveform: Waveform
-    propagation: Propagation
-    users: Users
-    world: World | None = None
-    frame_stride: int = 1
-
-    def is_on_air(self, number: int) -> bool:
-        """Whether frame `number` of the scene has a signal on this band."""
-        return number % self.frame_stride == 0
-
-
-@dataclass(frozen=True)
 class Layout:
     """Bands and stations of a scene whose file names them."""
 
@@ -333,40 +199,53 @@ class Layout:
             for band in station.bands
         }
 
-    def sites(self, band: str, poses: Mapping[str, Pose]) -> dict[str, Site]:
-        """The sites of all stations on a band by name, in the order of the stations.
+    def sites(self, band: str, poses: Mapping[str, Pose]) -> dict[str, tuple[Site, ...]]:
+        """Transmitters and receivers of a band, in the order of the stations.
 
-        poses: of the stations that are not where they were at time 0
+        poses: by name of the station, of those that are not where they were at time 0
+        Returns the fields `transmitters` and `receivers` of a Scene on the band.
         """
-        return {
-            station.name: (
-                station.site(band, poses[station.name])
-                if station.name in poses
-                else self.fixed_sites[station.name, band]
-            )
-            for station in self.stations
-            if band in station.bands
-        }
+        transmitters = []
+        receivers = []
+        for station in self.stations:
+            antenna = station.antenna(band)
+            if antenna is None:
+                continue
+            if station.name in poses:
+                site = station.site(band, poses[station.name])
+            else:
+                site = self.fixed_sites[station.name, band]
+            if antenna.duplex.transmits:
+                transmitters.append(site)
+            if antenna.duplex.receives:
+                receivers.append(site)
+        return {"transmitters": tuple(transmitters), "receivers": tuple(receivers)}
 
 
 @dataclass(frozen=True)
 class Scene:
     """A whole cooperative scene, seen on one of its bands.
 
-    dimension 2: everything lies in the plane z = plane_height_m, known to height_std_m
+    dimension: 3, or 2: everything is in the plane z = plane_height_m, known to height_std_m
     transmitters, receivers: sites of the stations that transmit and receive on the band; a station
     that does both is in both
     waveform, users, propagation, world: of the band
-    update_rate_hz: of the frames; of all bands together
+    update_rate_hz: of the frames of all bands together, Hz
+    continuity_threshold_m: largest error of a track that counts as continuous, m
+    fingerprint: digest of the scene file's content
+    source: path of the scene file
+    bodies: of the target classes that have one
     band: name of the band
     link_mode: which pairs of stations sense together
     layout: bands and stations of a scene that names them; None: one band with sites that transmit
     or receive
-    poses: of the stations that moved since time 0
+    poses: by name of the station, of those that moved since time 0
     """
 
     name: str
     dimension: int
+    plane_height_m: float
+    height_std_m: float
     box: Box
     transmitters: tuple[Site, ...]
     receivers: tuple[Site, ...]
@@ -377,12 +256,10 @@ class Scene:
     sensing: Sensing
     tracking: Tracking
     update_rate_hz: float
+    continuity_threshold_m: float
     seed: int
     targets: tuple[Target, ...] = ()
-    plane_height_m: float = 0.0
-    height_std_m: float = 0.1
     fingerprint: str = ""
-    continuity_threshold_m: float = 1.0
     source: str = field(default="", compare=False)
     bodies: Mapping[TargetClass, Body] = field(default_factory=dict)
     world: World | None = None
@@ -404,10 +281,9 @@ class Scene:
         """All stations of the scene; transmitters before receivers where the file has no others."""
         if self.layout is not None:
             return self.layout.stations
-        roles = ((self.transmitters, Duplex.TX), (self.receivers, Duplex.RX))
-        return tuple(
-            _station_of(site, self.band, duplex) for sites, duplex in roles for site in sites
-        )
+        transmitting = [_station_of(site, self.band, Duplex.TX) for site in self.transmitters]
+        receiving = [_station_of(site, self.band, Duplex.RX) for site in self.receivers]
+        return tuple(transmitting + receiving)
 
     @cached_property
     def links(self) -> tuple[Link, ...]:
@@ -426,7 +302,10 @@ class Scene:
         return tuple(self._seen_on(band) for band in self.bands)
 
     def on(self, band: str) -> Scene:
-        """The scene seen on a band. KeyError names the bands there are."""
+        """The scene seen on a band.
+
+        Raises KeyError: there is no such band; the message names the bands of the scene.
+        """
         for view in self.views:
             if view.band == band:
                 return view
@@ -439,12 +318,12 @@ class Scene:
     ) -> dict[str, Pose]:
         """Poses of the stations that move, at a time after the scene's start.
 
-        reported: of the stations whose pose comes from odometry or /tf; one that is missing stands
-        where the file says
+        reported: of the stations whose pose comes from odometry or /tf, by name; one without a
+        report has the pose of the scene file
         """
-        known = reported or {}
+        reported = reported or {}
         return {
-            station.name: known.get(station.name) or station.pose_at(time_s)
+            station.name: reported.get(station.name) or station.pose_at(time_s)
             for station in self.stations
             if station.is_mobile
         }
@@ -456,7 +335,10 @@ class Scene:
         return replace(self, **self._sites_on(self.band, poses), poses=poses)
 
     def station(self, name: str) -> Station:
-        """The station of that name; KeyError names the ones there are."""
+        """The station of that name.
+
+        Raises KeyError: there is none; the message names the stations of the scene.
+        """
         for station in self.stations:
             if station.name == name:
                 return station
@@ -479,6 +361,7 @@ class Scene:
         )
 
     def _seen_on(self, band: Band) -> Scene:
+        """The scene with the waveform, channel, world and sites of a band."""
         if band.name == self.band:
             return self
         return replace(
@@ -493,15 +376,8 @@ class Scene:
 
     def _sites_on(self, band: str, poses: Mapping[str, Pose]) -> dict[str, tuple[Site, ...]]:
         """Transmitters and receivers of a band, of a scene with a layout."""
-        layout = self.layout
-        assert layout is not None, "only stations of a layout move or work on several bands"
-        sites = layout.sites(band, poses)
-        antennas = {station.name: station.antenna(band) for station in layout.stations}
-        duplex = {name: antenna.duplex for name, antenna in antennas.items() if antenna}
-        return {
-            "transmitters": tuple(s for name, s in sites.items() if duplex[name].transmits),
-            "receivers": tuple(s for name, s in sites.items() if duplex[name].receives),
-        }
+        assert self.layout is not None, "only stations of a layout move or work on several bands"
+        return self.layout.sites(band, poses)
 
     @property
     def grid(self) -> OfdmGrid:
@@ -516,13 +392,13 @@ class Scene:
 
     @property
     def class_thresholds_m(self) -> dict[TargetClass, float]:
-        """Continuity thresholds of the classes that have another than continuity_threshold_m, m."""
+        """Continuity thresholds of classes with another one than continuity_threshold_m, m."""
         if self.body(TargetClass.VEHICLE).radius_m == 0:
             return {}
         return {TargetClass.VEHICLE: max(LARGE_BODY_THRESHOLD_M, self.continuity_threshold_m)}
 
     def body(self, target_class: TargetClass) -> Body:
-        """The body of a target class; a point where the scene file says nothing of it."""
+        """The body of a target class; a point if the scene file has none for it."""
         return self.bodies.get(target_class, POINT_BODY)
 
     def rcs_m2(self, name: str, target_class: TargetClass) -> float:
@@ -537,30 +413,33 @@ class Scene:
 
     @property
     def is_physical(self) -> bool:
-        """Whether simulated echoes have more than points in empty space: a static world, cross
-        sections or bodies.
-        """
+        """Whether echoes have a static world, cross sections or bodies, not points alone."""
         return self.world is not None or self.propagation.has_radar_equation or self.has_bodies
 
     def cell_points_m(self, num_cells: int) -> np.ndarray:
-        """Centers of num_cells x num_cells cells in the plane of the scene, x fastest,
-        [num_cells^2, 3], m.
+        """Centers of num_cells x num_cells cells in the plane of the scene.
+
+        Returns [num_cells^2, 3], float64, m, x fastest.
         """
         plane = self.box.cell_centers_m(num_cells).reshape(-1, 2)
         return np.column_stack([plane, np.full(len(plane), self.plane_height_m)])
 
     def receiver(self, name: str) -> Site:
-        """The receiver of that name; KeyError names the ones there are."""
+        """The receiver of that name.
+
+        Raises KeyError: there is none; the message names the receivers of the band.
+        """
         for site in self.receivers:
             if site.name == name:
                 return site
         raise KeyError(
             f"no receiver '{name}' in scene '{self.name}'; it has "
-            f"{[s.name for s in self.receivers]}"
+            f"{[site.name for site in self.receivers]}"
         )
 
 
 def _station_of(site: Site, band: str, duplex: Duplex) -> Station:
     """The station of a site that only transmits or only receives."""
-    antenna = Antenna(band, site.elements_m @ site.rotation, site.kind, duplex, site.pattern)
+    elements_m = site.elements_m @ site.rotation  # from axes of the map to those of the array
+    antenna = Antenna(band, elements_m, site.kind, duplex, site.pattern)
     return Station(site.name, Role.ACCESS_POINT, Pose(site.position_m, site.rotation), (antenna,))

@@ -10,6 +10,7 @@ from typing import Any
 
 BUILT_IN = ("cv", "imm")
 ENTRY_POINT_GROUP = "cooperative_isac.motion_filters"
+# module:factory of a user's own filter.
 PATH_PATTERN = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_][\w.]*")
 
 # Called with the scene's tracking settings and its dimension.
@@ -19,15 +20,12 @@ _registered: dict[str, Factory] = {}
 
 
 def register_motion_filter(name: str, factory: Factory) -> None:
-    """Make a motion filter known to this process, under the name that a scene's tracking.model has.
+    """Register a motion filter in this process, under a name for a scene's tracking.model.
 
-    Args:
-        name: any but that of a built-in filter
-        factory: factory(settings, dimension) returns a new filter, which keeps the protocol of
-            cooperative_isac.tracking.own_filters.MotionFilter
-
-    Raises:
-        ValueError: a built-in filter has this name
+    name: any but that of a built-in filter
+    factory: factory(settings, dimension) returns a new filter, which keeps the protocol of
+    cooperative_isac.tracking.own_filters.MotionFilter
+    Raises ValueError: a built-in filter has this name.
     """
     if name in BUILT_IN:
         raise ValueError(f"motion filter '{name}' is built in; choose another name")
@@ -41,9 +39,9 @@ def motion_filter_names() -> tuple[str, ...]:
 
 
 def is_motion_filter(name: str) -> bool:
-    """Whether a scene's tracking.model may have this name.
+    """Whether a name is valid for a scene's tracking.model.
 
-    name: one of `motion_filter_names`, or module:factory, of which only the form is looked at
+    name: one of `motion_filter_names`, or module:factory, of which only the form is checked
     """
     return (
         name in BUILT_IN
@@ -53,7 +51,7 @@ def is_motion_filter(name: str) -> bool:
 
 
 def allowed_motion_filters() -> str:
-    """What a scene's tracking.model may be, in words."""
+    """Valid names for a scene's tracking.model, in words."""
     return f"{', '.join(motion_filter_names())}, or module:factory of a filter of your own"
 
 
@@ -61,12 +59,12 @@ def load_factory(name: str) -> Factory:
     """The factory of a motion filter that is not built in.
 
     name: registered, of an entry point, or module:factory
-
-    Raises:
-        ValueError: there is none of this name, or it cannot be imported
+    Raises ValueError: there is none of this name, or it cannot be imported.
     """
     if name in _registered:
         return _registered[name]
+
+    # Entry points of installed packages first, then the name as a path.
     try:
         for point in entry_points(group=ENTRY_POINT_GROUP, name=name):
             return point.load()

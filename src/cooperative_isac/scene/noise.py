@@ -1,22 +1,23 @@
-"""Noise of a receiving station: thermal, and what is left of its own signal."""
+"""Noise of a receiving station: thermal noise and residual self-interference."""
 
 from __future__ import annotations
 
-from cooperative_isac.scene.model import Scene, Site
+from cooperative_isac.scene.model import Scene
+from cooperative_isac.scene.station import Site
 
 
 def receiver_noise_w(scene: Scene, receiver: Site) -> float:
     """Noise power of a receiver per antenna, subcarrier and symbol, W.
 
-    A full-duplex station adds what its cancellation leaves of its own signal at full power, spread
-    evenly over the subcarriers; its direct path to itself is otherwise none.
+    In a full-duplex station the residual self-interference adds: its own signal at full power after
+    cancellation, spread evenly over the subcarriers.
     """
     thermal_w = scene.propagation.noise_power_w
     if scene.layout is None:
         return thermal_w
     residual_db = scene.station(receiver.name).residual_self_interference_db
-    transmits = any(site.name == receiver.name for site in scene.transmitters)
-    if residual_db is None or not transmits:
+    is_transmitting = any(site.name == receiver.name for site in scene.transmitters)
+    if residual_db is None or not is_transmitting:
         return thermal_w
-    own_w = scene.waveform.power_w / scene.grid.num_subcarriers
-    return thermal_w + own_w * 10 ** (residual_db / 10)
+    transmitted_w = scene.waveform.power_w / scene.grid.num_subcarriers
+    return thermal_w + transmitted_w * 10 ** (residual_db / 10)

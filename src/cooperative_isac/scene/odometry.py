@@ -1,4 +1,4 @@
-"""Where targets were at any time, from the odometry that they report, simulated or real."""
+"""States of targets at any time, from the odometry that they report, simulated or real."""
 
 from __future__ import annotations
 
@@ -11,12 +11,20 @@ import numpy as np
 
 from cooperative_isac.scene.model import TargetClass, TargetState
 
-MAX_DISTANCE_M, MAX_SPEED_MPS = 100e3, 1000.0
+# Limits of a robot's report, m from the map's origin and m/s: beyond every network of
+# stations and every drone; larger values are wrong units or a fault of its localization.
+MAX_DISTANCE_M = 100e3
+MAX_SPEED_MPS = 1000.0
 
 
 @dataclass(frozen=True)
 class OdometrySample:
-    """One report. stamp_ns: time of validity; position_m, velocity_mps: [3] in map."""
+    """One report of a target's state.
+
+    stamp_ns: time of validity, ns
+    position_m: [3], float64, m in map
+    velocity_mps: [3], float64, m/s in map
+    """
 
     stamp_ns: int
     position_m: np.ndarray
@@ -24,10 +32,10 @@ class OdometrySample:
 
 
 class TargetRegistry:
-    """The latest samples of every target, and the state at a stamp between them.
+    """The latest samples of every target, and their states at any stamp between them.
 
-    Nodes that hold the same samples on both sides of a stamp get the same state, bit by bit. A
-    target that was silent for longer than timeout_s is gone.
+    Nodes that have the same samples on both sides of a stamp get the same state, bit by bit. A
+    target without a sample for longer than timeout_s is gone.
     """
 
     def __init__(self, timeout_s: float = 1.0, max_samples: int = 256):
@@ -38,19 +46,20 @@ class TargetRegistry:
 
     @property
     def names(self) -> tuple[str, ...]:
-        """Names of all targets that were heard and not forgotten, in order."""
+        """Names of all targets that have samples, in order."""
         return tuple(sorted(self._samples))
 
     def set_class(self, name: str, target_class: TargetClass) -> None:
-        """Say what a target is; UNKNOWN until then."""
+        """Set the class of a target, which is UNKNOWN until then."""
         self._classes[name] = target_class
 
     def add(self, name: str, sample: OdometrySample) -> bool:
-        """Take in one sample; False for one that comes out of order. ValueError when it cannot be
-        true.
+        """Add a sample; a stamp that goes back by more than the timeout is a rewound clock.
 
-        Time that goes back by more than the timeout is a rewound clock: the target's past is
-        forgotten.
+        The samples before a rewound clock are dropped.
+
+        Returns whether the sample was used; it is not where it comes out of order.
+        Raises ValueError: it is not finite, or beyond MAX_DISTANCE_M or MAX_SPEED_MPS.
         """
         check_sample(name, sample)
         samples = self._samples.setdefault(name, deque(maxlen=self._max_samples))
@@ -66,7 +75,7 @@ class TargetRegistry:
         self._samples.pop(name, None)
 
     def is_complete(self, stamp_ns: int) -> bool:
-        """Whether every target that is alive at a stamp has reported at or after it."""
+        """Whether every target that is present at a stamp has a sample at or after it."""
         return all(
             samples[-1].stamp_ns >= stamp_ns
             for samples in self._samples.values()
@@ -74,20 +83,18 @@ class TargetRegistry:
         )
 
     def at(self, stamp_ns: int) -> tuple[TargetState, ...]:
-        """The targets that are alive at a stamp, in the order of their names."""
-        found = (
-            (name, _state_at(self._samples[name], stamp_ns, self._timeout_ns))
-            for name in self.names
-        )
-        return tuple(
-            TargetState(name, self._classes.get(name, TargetClass.UNKNOWN), *state)
-            for name, state in found
-            if state is not None
-        )
+        """The targets that are present at a stamp, in the order of their names."""
+        targets = []
+        for name in self.names:
+            state = _state_at(self._samples[name], stamp_ns, self._timeout_ns)
+            if state is not None:
+                target_class = self._classes.get(name, TargetClass.UNKNOWN)
+                targets.append(TargetState(name, target_class, *state))
+        return tuple(targets)
 
 
 def check_sample(name: str, sample: OdometrySample) -> None:
-    """ValueError when a target cannot be there, or cannot be so fast."""
+    """Raise ValueError for a position or velocity that is not finite, or beyond its limit."""
     for what, vector, unit, limit in (
         ("position", sample.position_m, "m", MAX_DISTANCE_M),
         ("velocity", sample.velocity_mps, "m/s", MAX_SPEED_MPS),
@@ -101,18 +108,29 @@ def check_sample(name: str, sample: OdometrySample) -> None:
             )
 
 
-def _state_at(samples, stamp_ns: int, timeout_ns: int) -> tuple[np.ndarray, np.ndarray] | None:
+def _state_at(
+    samples: deque[OdometrySample], stamp_ns: int, timeout_ns: int
+) -> tuple[np.ndarray, np.ndarray] | None:
+    """Position and velocity [3] at a stamp, m and m/s; None where no sample is near enough."""
     following = bisect_right(samples, stamp_ns, key=lambda sample: sample.stamp_ns)
     if following == 0:
         return None
     before = samples[following - 1]
-    if following < len(samples) and samples[following].stamp_ns - before.stamp_ns <= timeout_ns:
-        return hermite(before, samples[following], stamp_ns)
-    return extrapolate(before, stamp_ns) if stamp_ns - before.stamp_ns <= timeout_ns else None
+
+    # Between two samples.
+    if following < len(samples):
+        after = samples[following]
+        if after.stamp_ns - before.stamp_ns <= timeout_ns:
+            return hermite(before, after, stamp_ns)
+
+    # After the last one, or in a gap.
+    if stamp_ns - before.stamp_ns > timeout_ns:
+        return None
+    return extrapolate(before, stamp_ns)
 
 
 def extrapolate(sample: OdometrySample, stamp_ns: int) -> tuple[np.ndarray, np.ndarray]:
-    """Position and velocity [3] after a sample at constant velocity."""
+    """Position and velocity [3] after a sample at constant velocity, m and m/s."""
     age_s = (stamp_ns - sample.stamp_ns) * 1e-9
     return sample.position_m + sample.velocity_mps * age_s, sample.velocity_mps
 
@@ -120,13 +138,24 @@ def extrapolate(sample: OdometrySample, stamp_ns: int) -> tuple[np.ndarray, np.n
 def hermite(
     before: OdometrySample, after: OdometrySample, stamp_ns: int
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Position and velocity [3] between two samples, on the cubic that meets both states."""
+    """Position and velocity [3] between two samples, m and m/s.
+
+    They are on the cubic Hermite spline, which meets position and velocity of both samples.
+    """
     if stamp_ns == before.stamp_ns:
         return before.position_m, before.velocity_mps
-    span = (after.stamp_ns - before.stamp_ns) * 1e-9
-    u = (stamp_ns - before.stamp_ns) * 1e-9 / span
-    step = after.position_m - before.position_m
-    leave, arrive = span * before.velocity_mps, span * after.velocity_mps
-    square, cube = 3 * step - 2 * leave - arrive, leave + arrive - 2 * step
-    position = before.position_m + u * (leave + u * (square + u * cube))
-    return position, (leave + u * (2 * square + 3 * u * cube)) / span
+
+    # Time since the first sample, as a share u of the span.
+    span_s = (after.stamp_ns - before.stamp_ns) * 1e-9
+    u = (stamp_ns - before.stamp_ns) * 1e-9 / span_s
+
+    # Coefficients of u, u^2 and u^3.
+    step_m = after.position_m - before.position_m
+    begin_slope_m = span_s * before.velocity_mps
+    end_slope_m = span_s * after.velocity_mps
+    square_m = 3 * step_m - 2 * begin_slope_m - end_slope_m
+    cube_m = begin_slope_m + end_slope_m - 2 * step_m
+
+    position_m = before.position_m + u * (begin_slope_m + u * (square_m + u * cube_m))
+    velocity_mps = (begin_slope_m + u * (2 * square_m + 3 * u * cube_m)) / span_s
+    return position_m, velocity_mps

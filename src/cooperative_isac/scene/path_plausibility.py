@@ -1,7 +1,8 @@
-"""Whether the numbers of a path file fit each other: units, signs and directions.
+"""Consistency of the numbers of a path file: units, signs and directions.
 
-Wrong units or signs give echoes in which nothing is found, without an error. Direct paths show
-them: their delays, directions and Doppler shifts follow from sites, positions and velocities.
+Wrong units or signs give echoes in which no target is detected, without an error. Direct paths
+reveal them: their delays, directions and Doppler shifts follow from sites, positions and
+velocities.
 """
 
 from __future__ import annotations
@@ -11,25 +12,32 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from cooperative_isac.scene.geometry import SPEED_OF_LIGHT_MPS
+from cooperative_isac.scene.geometry import LEAST_DISTANCE_M, SPEED_OF_LIGHT_MPS
 from cooperative_isac.scene.path_file import NANOSECOND, PathFile, PathList
 
-# Half of the direct paths may be off by more than these before the file is refused: generous
-# beside bodies of some meters (measured on traced scenes: 0.6 m, 0.9998, 2 % of the shift), small
-# beside a wrong unit or sign.
+# Limits of the median error of direct paths by way of targets: generous beside bodies of some
+# meters (measured on traced scenes: 0.6 m, 0.9998, 2 % of the shift), small beside a wrong unit or
+# sign.
+# Length, m, and as a share of it.
 DETOUR_M = 5.0
 DETOUR_SHARE = 0.1
+# Cosine of the angle between directions.
 LEAST_COSINE = 0.9
-RATE_SHARE = 0.5
+# Rate of the length, m/s, and as a share of it.
 RATE_MPS = 2.0
-# Lines of sight have no body: rounding of single precision, and of a site's place.
+RATE_SHARE = 0.5
+# Error of the length of a line of sight, which has no body, m: rounding of single precision, and of
+# the site's position.
 SIGHT_DETOUR_M = 1.0
-TINY_M = 1e-9  # keeps the direction of a length of zero defined
 
 
 @dataclass(frozen=True)
 class _Geometry:
-    """What follows from the places: length_m, departure, arrival of each path (as of PathList)."""
+    """Expected length and directions of paths, from the positions of sites and targets.
+
+    length_m: [num_paths], float64, m
+    departure, arrival: [num_paths, 3], float64, unit vectors as of PathList
+    """
 
     length_m: np.ndarray
     departure: np.ndarray
@@ -37,7 +45,7 @@ class _Geometry:
 
 
 def path_faults(file: PathFile) -> Iterator[str]:
-    """One line for each array that contradicts the others; it names the array."""
+    """One line for each array that contradicts the others, beginning with its name."""
     yield from _amplitudes(file)
     yield from _sight(file)
     yield from _velocities(file)
@@ -45,9 +53,13 @@ def path_faults(file: PathFile) -> Iterator[str]:
 
 
 def _amplitudes(file: PathFile) -> Iterator[str]:
-    """No path between isotropic elements brings more power than was sent."""
-    groups = {"los_a": file.static["line_of_sight"], "spec_a, diff_a": file.static["clutter"]}
-    for name, paths in {**groups, "dyn_a": file.moving}.items():
+    """No path between isotropic elements has more power than was transmitted."""
+    groups = {
+        "los_a": file.static["line_of_sight"],
+        "spec_a, diff_a": file.static["clutter"],
+        "dyn_a": file.moving,
+    }
+    for name, paths in groups.items():
         largest = float(np.abs(paths.gain).max(initial=0.0))
         if largest > 1:
             yield (
@@ -57,17 +69,18 @@ def _amplitudes(file: PathFile) -> Iterator[str]:
 
 
 def _sight(file: PathFile) -> Iterator[str]:
-    """Lines of sight are as long as the distance of their sites, and point from one to the
-    other.
-    """
+    """Lines of sight are as long as the distance of their sites, and point to the other one."""
     paths = file.static["line_of_sight"]
     if not len(paths):
         return
+
+    # A line of sight is a path by way of the point halfway.
     transmitters_m = file.transmitters_m[paths.transmitter]
     receivers_m = file.receivers_m[paths.receiver]
     middles_m = (transmitters_m + receivers_m) / 2
     expected = _geometry(transmitters_m, receivers_m, middles_m)
     length_m = expected.length_m
+
     detour_m = np.abs(paths.delay_s * SPEED_OF_LIGHT_MPS - length_m)
     worst = int(np.argmax(detour_m))
     if detour_m[worst] > SIGHT_DETOUR_M:
@@ -80,17 +93,17 @@ def _sight(file: PathFile) -> Iterator[str]:
 
 
 def _velocities(file: PathFile) -> Iterator[str]:
-    """Positions move with the velocities beside them."""
+    """Steps of the positions from frame to frame fit the velocities."""
     if file.num_frames < 2 or not len(file.kinds):
         return
-    steps = np.diff(file.positions_m, axis=0) / file.period_s
-    mean = (file.velocities_mps[1:] + file.velocities_mps[:-1]) / 2
-    apart = float(np.median(np.linalg.norm(steps - mean, axis=-1)))
-    speed = float(np.median(np.linalg.norm(steps, axis=-1)))
-    if apart > max(RATE_MPS, RATE_SHARE * speed):
+    steps_mps = np.diff(file.positions_m, axis=0) / file.period_s
+    mean_mps = (file.velocities_mps[1:] + file.velocities_mps[:-1]) / 2
+    error_mps = float(np.median(np.linalg.norm(steps_mps - mean_mps, axis=-1)))
+    speed_mps = float(np.median(np.linalg.norm(steps_mps, axis=-1)))
+    if error_mps > max(RATE_MPS, RATE_SHARE * speed_mps):
         yield (
-            f"vel: differs from the steps of pos by {apart:.3g} m/s in the median, at "
-            f"{speed:.3g} m/s; check its unit (m/s) and period_s ({file.period_s:g} s)"
+            f"vel: differs from the steps of pos by {error_mps:.3g} m/s in the median, at "
+            f"{speed_mps:.3g} m/s; check its unit (m/s) and period_s ({file.period_s:g} s)"
         )
 
 
@@ -100,13 +113,16 @@ def _moving(file: PathFile) -> Iterator[str]:
     if not direct.any():
         return
     paths = file.moving.chosen(direct)
-    frames, targets = file.frames[direct], file.targets[direct]
+    frames = file.frames[direct]
+    targets = file.targets[direct]
     places_m = file.positions_m[frames, targets]
     expected = _geometry(
         file.transmitters_m[paths.transmitter], file.receivers_m[paths.receiver], places_m
     )
 
-    detour_m = float(np.median(np.abs(paths.delay_s * SPEED_OF_LIGHT_MPS - expected.length_m)))
+    # Delays.
+    detours_m = np.abs(paths.delay_s * SPEED_OF_LIGHT_MPS - expected.length_m)
+    detour_m = float(np.median(detours_m))
     length_m = float(np.median(expected.length_m))
     if detour_m > max(DETOUR_M, DETOUR_SHARE * length_m):
         yield (
@@ -115,26 +131,28 @@ def _moving(file: PathFile) -> Iterator[str]:
         )
     yield from _directions("dyn", paths, expected)
 
-    # The path shortens with the velocity's part towards both sites.
-    rate_mps = -np.sum(
-        (expected.departure + expected.arrival) * file.velocities_mps[frames, targets], axis=1
-    )
+    # Doppler shifts: the path shortens with the velocity's component towards both sites.
+    both_directions = expected.departure + expected.arrival
+    rates_mps = -np.sum(both_directions * file.velocities_mps[frames, targets], axis=1)
     wavelength_m = SPEED_OF_LIGHT_MPS / file.carrier_hz
-    apart = float(np.median(np.abs(paths.doppler_hz * wavelength_m - rate_mps)))
-    usual = float(np.median(np.abs(rate_mps)))
-    if apart > max(RATE_MPS, RATE_SHARE * usual):
+    error_mps = float(np.median(np.abs(paths.doppler_hz * wavelength_m - rates_mps)))
+    rate_mps = float(np.median(np.abs(rates_mps)))
+    if error_mps > max(RATE_MPS, RATE_SHARE * rate_mps):
         yield (
-            f"dyn_nu: direct paths differ by {apart / wavelength_m:.3g} Hz in the median from the "
-            f"shift of vel ({usual / wavelength_m:.3g} Hz); it is in Hz, positive when the path "
-            "shortens"
+            f"dyn_nu: direct paths differ by {error_mps / wavelength_m:.3g} Hz in the median from "
+            f"the shift of vel ({rate_mps / wavelength_m:.3g} Hz); it is in Hz, positive when the "
+            "path shortens"
         )
 
 
 def _directions(group: str, paths: PathList, expected: _Geometry) -> Iterator[str]:
     """Directions point from the site along the path, in the median."""
-    ends = ("t", paths.departure, expected.departure), ("r", paths.arrival, expected.arrival)
-    for end, found, wanted in ends:
-        cosine = float(np.median(np.sum(found * wanted, axis=1)))
+    ends = (
+        ("t", paths.departure, expected.departure),
+        ("r", paths.arrival, expected.arrival),
+    )
+    for end, found, direction in ends:
+        cosine = float(np.median(np.sum(found * direction, axis=1)))
         if cosine < LEAST_COSINE:
             off_deg = np.degrees(np.arccos(np.clip(cosine, -1, 1)))
             yield (
@@ -147,15 +165,18 @@ def _directions(group: str, paths: PathList, expected: _Geometry) -> Iterator[st
 def _geometry(
     transmitters_m: np.ndarray, receivers_m: np.ndarray, points_m: np.ndarray
 ) -> _Geometry:
-    """Paths by way of one point each.
+    """Geometry of paths by way of one point each; a point at a site has direction zero there.
 
-    transmitters_m, receivers_m, points_m: [num_paths, 3], m
+    transmitters_m: [num_paths, 3], float64, m
+    receivers_m: [num_paths, 3], float64, m
+    points_m: [num_paths, 3], float64, m
     """
-    out, back = points_m - transmitters_m, points_m - receivers_m
-    out_m, back_m = (np.linalg.norm(way, axis=1) for way in (out, back))
-    # zeros where a point is at the site
-    directions = (
-        way / np.maximum(length_m, TINY_M)[:, None]
-        for way, length_m in ((out, out_m), (back, back_m))
+    from_tx_m = points_m - transmitters_m
+    from_rx_m = points_m - receivers_m
+    tx_distance_m = np.linalg.norm(from_tx_m, axis=1)
+    rx_distance_m = np.linalg.norm(from_rx_m, axis=1)
+    return _Geometry(
+        length_m=tx_distance_m + rx_distance_m,
+        departure=from_tx_m / np.maximum(tx_distance_m, LEAST_DISTANCE_M)[:, None],
+        arrival=from_rx_m / np.maximum(rx_distance_m, LEAST_DISTANCE_M)[:, None],
     )
-    return _Geometry(out_m + back_m, *directions)

@@ -1,4 +1,4 @@
-"""Poses of stations at any time, from odometry or a tree of frames that they report."""
+"""Poses of stations at any time, from reported odometry or a tree of /tf frames."""
 
 from __future__ import annotations
 
@@ -17,21 +17,23 @@ from cooperative_isac.scene.odometry import (
 )
 from cooperative_isac.scene.station import Pose
 
-# s on each side over which a velocity is taken from positions: /tf has none. Twice it is a period
-# of the slowest frames that follow a vehicle well.
+# Time on each side over which a velocity is taken from positions, s, as /tf has none. Twice it is a
+# period of the slowest frames that follow a vehicle well.
 VELOCITY_SPAN_S = 0.05
 # Frames between a station's and the map: longer chains are circles.
 LONGEST_CHAIN = 32
+# Samples that are kept: at 100 Hz some seconds, more than any frame waits.
+MAX_SAMPLES = 256
 NS_PER_S = 1e9
 
 
 @dataclass(frozen=True)
 class PoseSample:
-    """One report of where something is and how it is turned.
+    """One report of a pose.
 
     stamp_ns: time of validity, ns
     position_m: [3], float64, m in the parent's frame
-    rotation: [3, 3], float64, its axes to axes of the parent
+    rotation: [3, 3], float64, from own axes to axes of the parent
     velocity_mps: [3], float64, m/s in the parent's frame
     """
 
@@ -47,14 +49,14 @@ class PoseSample:
 
 
 class PoseLog:
-    """The latest samples of one thing that moves, and its pose at a stamp between them.
+    """The latest samples of one moving station, and its pose at any stamp between them.
 
-    Between two samples its position follows the cubic that meets both states, and its rotation the
-    shortest turn at a constant rate. After the last one it goes on at constant velocity, for
+    Between two samples its position is on the cubic that meets both states, and its rotation on the
+    shortest turn at a constant rate. After the last one it moves at constant velocity, for
     timeout_s at most.
     """
 
-    def __init__(self, timeout_s: float = 1.0, max_samples: int = 256):
+    def __init__(self, timeout_s: float = 1.0, max_samples: int = MAX_SAMPLES):
         self._timeout_ns = round(timeout_s * NS_PER_S)
         self._samples: deque[PoseSample] = deque(maxlen=max_samples)
 
@@ -64,9 +66,13 @@ class PoseLog:
         return self._samples[-1].stamp_ns if self._samples else None
 
     def add(self, name: str, sample: PoseSample) -> bool:
-        """Take in a sample; False for one that comes out of order. ValueError: it cannot be true.
+        """Add a sample; a stamp that goes back by more than the timeout is a rewound clock.
 
-        Time that goes back by more than the timeout is a rewound clock: the past is forgotten.
+        The samples before a rewound clock are dropped.
+
+        name: of the station, for messages
+        Returns whether the sample was used; it is not where it comes out of order.
+        Raises ValueError: it is not finite, or beyond the limits of scene.odometry.
         """
         check_sample(name, sample.motion)
         newest_ns = self.newest_ns
@@ -78,7 +84,7 @@ class PoseLog:
         return True
 
     def is_complete(self, stamp_ns: int) -> bool:
-        """Whether a sample at or after a stamp is there."""
+        """Whether there is a sample at or after a stamp."""
         return self.newest_ns is not None and self.newest_ns >= stamp_ns
 
     def at(self, stamp_ns: int) -> Pose | None:
@@ -89,7 +95,7 @@ class PoseLog:
         before = self._samples[following - 1]
         age_ns = stamp_ns - before.stamp_ns
 
-        # After the last sample, or in a gap
+        # After the last sample, or in a gap.
         is_last = following == len(self._samples)
         if is_last or self._samples[following].stamp_ns - before.stamp_ns > self._timeout_ns:
             if age_ns > self._timeout_ns:
@@ -97,7 +103,7 @@ class PoseLog:
             position_m, velocity_mps = extrapolate(before.motion, stamp_ns)
             return Pose(position_m, before.rotation, velocity_mps)
 
-        # Between two samples
+        # Between two samples.
         after = self._samples[following]
         position_m, velocity_mps = hermite(before.motion, after.motion, stamp_ns)
         share = age_ns / (after.stamp_ns - before.stamp_ns)
@@ -105,7 +111,7 @@ class PoseLog:
 
 
 class FrameTree:
-    """Frames of /tf: each has one parent, and is given by samples or fixed for all time."""
+    """Frames of /tf: each has one parent, and samples of its pose or a fixed pose."""
 
     def __init__(self, root: str = "map", timeout_s: float = 1.0):
         self._root = root
@@ -123,17 +129,23 @@ class FrameTree:
         rotation: np.ndarray,
         is_fixed: bool = False,
     ) -> bool:
-        """Take in where a frame is in its parent; False out of order. ValueError: it cannot be.
+        """Add the pose of a frame in its parent.
 
-        position_m: [3], float64, m
-        rotation: [3, 3], float64, axes of the child to axes of the parent
+        position_m: [3], float64, m in the parent
+        rotation: [3, 3], float64, from axes of the child to axes of the parent
+        is_fixed: for all time
+        Returns whether the sample was used; it is not where it comes out of order.
+        Raises ValueError: it is not finite, or beyond the limits of scene.odometry.
         """
         sample = OdometrySample(stamp_ns, position_m, np.zeros(3))
         check_sample(child, sample)
+
+        # Poses in another parent are void.
         if self._parents.get(child, parent) != parent:
             self._moving.pop(child, None)
             self._fixed.pop(child, None)
         self._parents[child] = parent
+
         if is_fixed:
             self._fixed[child] = position_m, rotation
             return True
@@ -148,12 +160,13 @@ class FrameTree:
         )
 
     def newest_ns(self, frame: str) -> int | None:
-        """Stamp up to which a frame is known in the root; None where it is not, or never moves."""
-        moving = [name for name in self._chain(frame) or () if name in self._moving]
-        return min((self._moving[name].newest_ns for name in moving), default=None)
+        """Latest stamp with a pose of a frame in the root; None if it has none, or never moves."""
+        chain = self._chain(frame) or ()
+        stamps_ns = [self._moving[name].newest_ns for name in chain if name in self._moving]
+        return min(stamps_ns, default=None)
 
     def missing_link(self, frame: str) -> str | None:
-        """The frame on the way to the root whose parent nobody says; None where all are known."""
+        """The frame on the way to the root that has no parent; None if the way is complete."""
         if self._chain(frame) is not None:
             return None
         for _ in range(LONGEST_CHAIN):
@@ -163,16 +176,16 @@ class FrameTree:
         return frame
 
     def at(self, frame: str, stamp_ns: int) -> Pose | None:
-        """Pose of a frame in the root at a stamp, its velocity from positions around it.
+        """Pose of a frame in the root at a stamp, its velocity from positions before and after.
 
-        None where a frame on the way is not known, or too old.
+        Returns None where a frame on the way has no pose, or too old a one.
         """
         here = self._placed(frame, stamp_ns)
         if here is None:
             return None
         position_m, rotation = here
 
-        # Both sides as far as they are known
+        # Velocity between positions on both sides, as far as there are any.
         span_ns = round(VELOCITY_SPAN_S * NS_PER_S)
         before = self._placed(frame, stamp_ns - span_ns)
         after = self._placed(frame, stamp_ns + span_ns)
@@ -185,7 +198,7 @@ class FrameTree:
         return Pose(position_m, rotation, velocity_mps)
 
     def _chain(self, frame: str) -> list[str] | None:
-        """Frames from one to the root, without the root; None where the way ends before."""
+        """Frames on the way to the root, without the root; None where the way ends before."""
         chain = []
         while frame != self._root:
             if frame not in self._parents or len(chain) >= LONGEST_CHAIN:
@@ -195,10 +208,12 @@ class FrameTree:
         return chain
 
     def _placed(self, frame: str, stamp_ns: int) -> tuple[np.ndarray, np.ndarray] | None:
-        """Position [3] and rotation [3, 3] of a frame in the root."""
+        """Position [3] and rotation [3, 3] of a frame in the root, or None."""
         chain = self._chain(frame)
         if chain is None:
             return None
+
+        # From each frame into its parent.
         position_m = np.zeros(3)
         rotation = np.eye(3)
         for name in chain:
@@ -206,15 +221,16 @@ class FrameTree:
             placed = self._fixed[name] if log is None else log.at(stamp_ns)
             if placed is None:
                 return None
-            position_m = placed[0] + placed[1] @ position_m
-            rotation = placed[1] @ rotation
+            origin_m, axes = placed
+            position_m = origin_m + axes @ position_m
+            rotation = axes @ rotation
         return position_m, rotation
 
 
 class _FrameLog:
     """Samples of a frame in its parent: linear in between, and beyond the last one as before it."""
 
-    def __init__(self, timeout_s: float, max_samples: int = 256):
+    def __init__(self, timeout_s: float, max_samples: int = MAX_SAMPLES):
         self._timeout_ns = round(timeout_s * NS_PER_S)
         self._stamps_ns: deque[int] = deque(maxlen=max_samples)
         self._samples: deque[tuple[np.ndarray, np.ndarray]] = deque(maxlen=max_samples)
@@ -224,7 +240,7 @@ class _FrameLog:
         return self._stamps_ns[-1]
 
     def add(self, stamp_ns: int, position_m: np.ndarray, rotation: np.ndarray) -> bool:
-        """Take in a sample; False for one that comes out of order."""
+        """Add a sample, and return whether it was used; it is not where it is out of order."""
         if self._stamps_ns and stamp_ns <= self._stamps_ns[-1]:
             if self._stamps_ns[-1] - stamp_ns < self._timeout_ns:
                 return False
@@ -236,26 +252,34 @@ class _FrameLog:
 
     def at(self, stamp_ns: int) -> tuple[np.ndarray, np.ndarray] | None:
         """Position and rotation at a stamp; None where no sample is near enough."""
-        following = bisect_right(self._stamps_ns, stamp_ns)
-        if following == 0 or stamp_ns - self._stamps_ns[following - 1] > self._timeout_ns:
-            return None
         stamps_ns = self._stamps_ns
+        following = bisect_right(stamps_ns, stamp_ns)
+        if following == 0 or stamp_ns - stamps_ns[following - 1] > self._timeout_ns:
+            return None
+
+        # The two samples around the stamp, or the last two.
         if following < len(stamps_ns):
             first = following - 1
         elif following > 1 and stamps_ns[-1] - stamps_ns[-2] <= self._timeout_ns:
             first = following - 2
         else:
             return self._samples[-1]
+
+        # Interpolate, or extrapolate the position alone.
         share = (stamp_ns - stamps_ns[first]) / (stamps_ns[first + 1] - stamps_ns[first])
-        before, after = self._samples[first], self._samples[first + 1]
-        position_m = before[0] + share * (after[0] - before[0])
-        return position_m, turned(before[1], after[1], min(share, 1.0))
+        before_m, before_rotation = self._samples[first]
+        after_m, after_rotation = self._samples[first + 1]
+        position_m = before_m + share * (after_m - before_m)
+        return position_m, turned(before_rotation, after_rotation, min(share, 1.0))
 
 
 def turned(before: np.ndarray, after: np.ndarray, share: float) -> np.ndarray:
-    """Rotation [3, 3] on the shortest turn from one to another, by spherical linear interpolation.
+    """Rotation on the shortest turn between two, by spherical linear interpolation.
 
+    before: [3, 3], float64
+    after: [3, 3], float64
     share: of the turn, 0 to 1
+    Returns [3, 3], float64.
     """
     ends = Rotation.from_matrix(np.stack([before, after]))
     return Slerp([0.0, 1.0], ends)(share).as_matrix()

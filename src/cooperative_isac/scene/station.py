@@ -1,4 +1,4 @@
-"""Stations of the network: where they are, what they send and receive on each band."""
+"""Stations of the network: poses, clocks, and an antenna array on each band."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from cooperative_isac.scene.motion.motion import Motion
 
 
 class Duplex(StrEnum):
-    """What an antenna array may do: transmit, receive, or both at once (full duplex)."""
+    """Duplex mode of an antenna array: it transmits, receives, or both at once (full duplex)."""
 
     TX = "tx"
     RX = "rx"
@@ -29,7 +29,7 @@ class Duplex(StrEnum):
 
 
 class Role(StrEnum):
-    """What a station is in the network (deep-cooperation paper, section II)."""
+    """Role of a station in the network (DC section II)."""
 
     ACCESS_POINT = "access_point"
     MACRO = "macro"
@@ -39,7 +39,7 @@ class Role(StrEnum):
 
 
 class LinkMode(StrEnum):
-    """Which pairs of stations sense together (deep-cooperation paper, section IV).
+    """Pairs of stations that sense together (DC section IV).
 
     PASSIVE: bistatic pairs; ACTIVE: each station with its own echoes; ACTIVE_PASSIVE: both.
     """
@@ -62,9 +62,9 @@ class Antenna:
     band: name of the band
     elements_m: [num_ant, 3], float64, m, offsets of the elements along the array's own axes
     kind: ula | planar | custom
-    duplex: what the array may do
+    duplex: whether it transmits, receives, or both
     pattern: of each element, isotropic | tr38901 (channel.antenna_pattern)
-    rotation: [3, 3], float64, axes of the array to axes of the station
+    rotation: [3, 3], float64, from axes of the array to axes of the station
     """
 
     band: str
@@ -77,11 +77,13 @@ class Antenna:
 
 @dataclass(frozen=True)
 class Clock:
-    """Offsets of a station's clock against the network's, and how they drift.
+    """Offsets of a station's clock against the network's, and their drifts.
 
-    timing_offset_s, timing_drift: s at time 0, and s per s
-    frequency_offset_hz, frequency_drift_hzps: Hz at time 0, and Hz per s, of the carrier
-    phase_offset_rad: of the carrier at time 0
+    timing_offset_s: at time 0, s
+    timing_drift: s per s
+    frequency_offset_hz: of the carrier at time 0, Hz
+    frequency_drift_hzps: of the carrier, Hz per s
+    phase_offset_rad: of the carrier at time 0, rad
     """
 
     timing_offset_s: float = 0.0
@@ -92,7 +94,7 @@ class Clock:
 
     @property
     def is_ideal(self) -> bool:
-        """Whether the clock is that of the network."""
+        """Whether the clock has no offset against the network's."""
         return self == IDEAL_CLOCK
 
     def timing_s(self, time_s: float) -> float:
@@ -114,10 +116,10 @@ IDEAL_CLOCK = Clock()
 
 @dataclass(frozen=True)
 class Pose:
-    """Where a station is, how it is turned and how it moves.
+    """Position, rotation and velocity of a station at one time.
 
     position_m: [3], float64, m in map
-    rotation: [3, 3], float64, axes of the station to axes of the map
+    rotation: [3, 3], float64, from axes of the station to axes of the map
     velocity_mps: [3], float64, m/s in map
     """
 
@@ -132,7 +134,7 @@ class Site:
 
     name: of the station
     position_m: [3], float64, m in map
-    rotation: [3, 3], float64, axes of the array to axes of the map; its x axis is the boresight
+    rotation: [3, 3], float64, from axes of the array to axes of the map; x is the boresight
     elements_m: [num_ant, 3], float64, m, offsets from position_m along the axes of the MAP
     kind: ula | planar | custom
     pattern: of each element, isotropic | tr38901 (channel.antenna_pattern)
@@ -154,12 +156,12 @@ class Site:
 
     @property
     def boresight(self) -> np.ndarray:
-        """Unit vector [3] along which the array looks."""
+        """Unit vector [3] of the array's look direction, in map."""
         return self.rotation[:, 0]
 
     @property
     def axis(self) -> np.ndarray:
-        """Unit vector [3] along the array's own y axis (the line of a ULA)."""
+        """Unit vector [3] along the array's own y axis (the line of a ULA), in map."""
         return self.rotation[:, 1]
 
     @property
@@ -170,19 +172,20 @@ class Site:
 
 @dataclass(frozen=True)
 class Station:
-    """A node of the network (the deep-cooperation paper's word; here a node is a ROS node).
+    """A station of the network (a "node" in DC; here a node is a ROS node).
 
     pose: of a fixed station; of one that moves, at time 0
-    mounting: [3, 3], float64, axes of the station to axes of what carries it (x ahead, z up); of
-    stations that move
-    antennas: one array for each band that it works on
-    motion: along which it moves, turned with its velocity; None: fixed
+    antennas: one array for each of its bands
+    motion: along which it moves, turned with its velocity; None: fixed, or tracked
+    mounting: [3, 3], float64, from axes of the station to axes of its vehicle (x ahead, z up)
     odometry: topic of nav_msgs/Odometry that gives its pose, below the root of the topics; "":
     none
     tf_frame: frame of /tf that gives its pose; "": none
-    residual_self_interference_db: power of what is left of its own signal in a full-duplex array
-    over the transmitted power; None: nothing is left
-    scheme: with which it encodes; "": that of the scene
+    area: edge area that it belongs to; "": none
+    operator: of the network; "": not known
+    residual_self_interference_db: power of its own signal in a full-duplex array after
+    cancellation, over the transmitted power, dB; None: cancellation is perfect
+    scheme: of its encoder; "": that of the scene
     """
 
     name: str
@@ -201,7 +204,7 @@ class Station:
 
     @property
     def is_tracked(self) -> bool:
-        """Whether its pose comes from outside: from odometry or /tf."""
+        """Whether its pose comes from odometry or /tf."""
         return bool(self.odometry or self.tf_frame)
 
     @property
@@ -211,7 +214,7 @@ class Station:
 
     @property
     def bands(self) -> tuple[str, ...]:
-        """Names of the bands that it works on."""
+        """Names of its bands."""
         return tuple(antenna.band for antenna in self.antennas)
 
     @property
@@ -220,7 +223,7 @@ class Station:
         return any(antenna.duplex.receives for antenna in self.antennas)
 
     def antenna(self, band: str) -> Antenna | None:
-        """Its array on a band, if it has one."""
+        """Its array on a band, or None."""
         return next((antenna for antenna in self.antennas if antenna.band == band), None)
 
     def pose_at(self, time_s: float) -> Pose:
@@ -228,16 +231,25 @@ class Station:
         if self.motion is None:
             return self.pose
 
-        # Before its motion begins and after its end a station stands.
+        # A station is at rest before its motion begins and after its end.
         begin_s = self.motion.start_s
         end_s = begin_s + self.motion.duration_s
-        position, velocity = self.motion.state(min(max(time_s, begin_s), end_s))
-        heading = heading_rotation(velocity) if np.any(velocity[:2]) else np.eye(3)
-        moves = begin_s <= time_s <= end_s
-        return Pose(position, heading @ self.mounting, velocity if moves else np.zeros(3))
+        position_m, velocity_mps = self.motion.state(min(max(time_s, begin_s), end_s))
+
+        # A vehicle turns with its velocity.
+        heading = np.eye(3)
+        if np.any(velocity_mps[:2]):
+            heading = heading_rotation(velocity_mps)
+
+        if not begin_s <= time_s <= end_s:
+            velocity_mps = np.zeros(3)
+        return Pose(position_m, heading @ self.mounting, velocity_mps)
 
     def site(self, band: str, pose: Pose) -> Site:
-        """Its array on a band, placed in the map at a pose. KeyError: it has none there."""
+        """Its array on a band, placed in the map at a pose.
+
+        Raises KeyError: it has no array on that band.
+        """
         antenna = self.antenna(band)
         if antenna is None:
             raise KeyError(f"station '{self.name}' has no antenna on band '{band}'")
@@ -255,7 +267,11 @@ class Station:
 
 @dataclass(frozen=True)
 class Link:
-    """A transmitting and a receiving station on a band; monostatic where both are the same."""
+    """A transmitting and a receiving station on a band; monostatic where both are the same.
+
+    tx, rx: names of the stations
+    band: name of the band
+    """
 
     tx: str
     rx: str
@@ -268,9 +284,10 @@ class Link:
 
 
 def heading_rotation(velocity_mps: np.ndarray) -> np.ndarray:
-    """Turn about the vertical whose x axis is the horizontal direction of a velocity, [3, 3].
+    """Rotation about the vertical with the x axis along a velocity's horizontal direction.
 
     velocity_mps: [3], float64, m/s, not vertical
+    Returns [3, 3], float64, from axes of the vehicle to axes of the map.
     """
     cosine, sine = velocity_mps[:2] / np.linalg.norm(velocity_mps[:2])
     return np.array([[cosine, -sine, 0.0], [sine, cosine, 0.0], [0.0, 0.0, 1.0]])

@@ -1,1 +1,1 @@
-"""Sensing schemes: what an access point sends and how the center reads it."""
+"""Sensing schemes: an encoder at every station, a decoder at the center."""

@@ -9,10 +9,10 @@ from dataclasses import dataclass
 class BuiltIn:
     """A scheme of this package.
 
-    home: module and class
-    needs_weights: it is a network, trained for a scene
-    has_one_path: each station reports one path of a target, so that two must detect it
-    is_coarse: its velocities do not separate slow targets from clutter
+    home: module and class, "module:class"
+    needs_weights: True for a network, which is trained for a scene
+    has_one_path: each station reports one path of a target, so that two stations must detect it
+    is_coarse: its velocities are too coarse to separate slow targets from clutter
     """
 
     name: str

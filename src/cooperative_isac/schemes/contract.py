@@ -17,24 +17,25 @@ __all__ = ["Decoder", "Encoder", "PacketError", "Scheme"]
 class Encoder(ABC):
     """The end of a scheme at one station, with its state from earlier frames.
 
-    num_left_out: targets that the station found in the last frame, but that its packet cannot carry
+    num_left_out: targets detected in the last frame that its packet cannot carry
     """
 
     num_left_out: int = 0
 
     @abstractmethod
     def encode(self, echoes: Mapping[str, Echo], frame: Frame) -> bytes:
-        """The packet of what the station finds in one frame, on all bands together.
+        """The packet of one frame, for all bands together.
 
-        echoes: by name of the band, of the bands on the air on which the station receives
-        frame: what was transmitted; its time_s is None where frames are independent draws
+        echoes: by name of the band, for the bands on the air on which the station receives
+        frame: transmitted signals; its time_s is None where frames are independent draws
         """
 
     def idle(self) -> None:
-        """Work that is left when the packet is on its way and the next echo not yet there.
+        """Work to be done between sending a packet and receiving the next echo.
 
-        It changes later packets only; encode does it where nobody did.
+        It changes later packets only. A caller may skip it: encode then does it first.
         """
+        return
         return
 
 
@@ -50,12 +51,12 @@ class Decoder(ABC):
 
 
 class Scheme(ABC):
-    """How stations compress their echoes, and how the center reads what arrives.
+    """Compression of echoes at stations, and detection at the center from the packets.
 
-    The bytes of the packets are all that travels between the two ends.
+    Nothing but the bytes of the packets travels between the two ends.
 
-    scene: with the stations that the scheme works with (see arranged)
-    name: under which the scheme is known
+    scene: scene with the stations that the scheme works with (see arranged)
+    name: name of the scheme
     formats: format numbers of its packets (fronthaul.envelope), by which a center separates them
     from those of other schemes in one frame
     """
@@ -68,7 +69,7 @@ class Scheme(ABC):
 
     @abstractmethod
     def at(self, station: str) -> Encoder:
-        """A new encoder for one station. KeyError names the stations there are."""
+        """A new encoder for one station; KeyError with the names of the stations."""
 
     @abstractmethod
     def center(self) -> Decoder:
@@ -76,16 +77,18 @@ class Scheme(ABC):
 
     @abstractmethod
     def downlink_bits(self, frame: Frame) -> int:
-        """Downlink bits per station and frame: what it needs of the frame to encode."""
+        """Downlink bits per station and frame: symbols and precoders that encoders need."""
 
     def name_of(self, station: str) -> str:
-        """Name of the scheme with which a station encodes: its own, where a scene has several."""
+        """Name of the scheme of one station: its own, where a scene has several schemes."""
         return self.name
 
     @staticmethod
     def arranged(scene: Scene) -> Scene:
-        """The scene with the stations that the scheme works with; mostly the scene itself.
+        """The scene with the stations that the scheme works with; by default the scene itself.
 
-        Arranging twice changes nothing more. ValueError: the scheme cannot work with the scene.
+        Idempotent.
+
+        Raises ValueError where the scheme cannot work with the scene.
         """
         return scene

@@ -1,6 +1,4 @@
-"""The part of a frame that is known at an access point: all of it, or the public reference
-symbols.
-"""
+"""The known symbols of a frame at an access point: all, or the public reference symbols."""
 
 from __future__ import annotations
 
@@ -8,41 +6,43 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from cooperative_isac.fronthaul.downlink import pack_downlink
+from cooperative_isac.fronthaul.downlink import downlink_size
 from cooperative_isac.scene.model import OfdmGrid, Scene
+from cooperative_isac.waveform.frame import Frame
 from cooperative_isac.waveform.signal import Signal, comb
 
-# sqrt(W): no receiver delivers it, and matched filters of more overflow in float32.
+# Largest amplitude of a sample, sqrt(W): no receiver delivers more, and matched filters of more
+# overflow in float32.
 LARGEST_SAMPLE = 1e9
 
 
 def without_overflow(echo: np.ndarray) -> np.ndarray:
-    """The echo with zeros where a sample is too large to be one.
+    """The echo with zeros in place of samples above LARGEST_SAMPLE.
 
     echo: [num_rx_ant, num_subcarriers, num_symbols], complex64, sqrt(W)
     Returns the same shape; the same array where no sample is too large.
     """
     with np.errstate(over="ignore"):
-        lost = np.abs(echo) > LARGEST_SAMPLE
-    return np.where(lost, np.zeros((), echo.dtype), echo) if lost.any() else echo
+        is_too_large = np.abs(echo) > LARGEST_SAMPLE
+    if not is_too_large.any():
+        return echo
+    return np.where(is_too_large, np.zeros((), echo.dtype), echo)
 
 
 @dataclass(frozen=True)
 class KnownSymbols:
-    """The resource elements of a scene's frames that can be sensed, as its `sensing.symbols`
-    says.
-    """
+    """The resource elements of a scene's frames with known symbols, from its `sensing.symbols`."""
 
     scene: Scene
 
     @property
     def reference_only(self) -> bool:
-        """Whether nothing but the public reference symbols is known."""
+        """True where only the public reference symbols are known."""
         return self.scene.sensing.symbols == "reference_only"
 
     @property
     def strides(self) -> tuple[int, int]:
-        """Every n-th subcarrier and every m-th symbol of the scene's grid."""
+        """Steps from one known resource element to the next: subcarriers, symbols."""
         waveform = self.scene.waveform
         if not self.reference_only:
             return 1, 1
@@ -50,7 +50,7 @@ class KnownSymbols:
 
     @property
     def grid(self) -> OfdmGrid:
-        """The sensed resource elements."""
+        """Grid of the known resource elements."""
         return comb(self.scene.grid, *self.strides)
 
     def of_frame(self, frame: Signal) -> Signal:
@@ -61,11 +61,19 @@ class KnownSymbols:
         return frame.reference
 
     def of_echo(self, echo: np.ndarray) -> np.ndarray:
-        """The sensed part of an echo [num_rx_ant, num_subcarriers, num_symbols], without samples
-        that overflow.
-        """
-        return without_overflow(echo[:, :: self.strides[0], :: self.strides[1]])
+        """The known part of an echo, with zeros in place of samples that overflow.
 
-    def downlink_bits(self, frame: Signal) -> int:
-        """The payload of the frame, packed; nothing with reference symbols only."""
-        return 0 if self.reference_only else 8 * len(pack_downlink(frame))
+        echo: [num_rx_ant, num_subcarriers, num_symbols], complex64, sqrt(W)
+        """
+        subcarrier_stride, symbol_stride = self.strides
+        return without_overflow(echo[:, ::subcarrier_stride, ::symbol_stride])
+
+    @property
+    def downlink_bits(self) -> int:
+        """Size of the packed symbols and precoders; zero with reference symbols only."""
+        return 0 if self.reference_only else 8 * downlink_size(self.scene)
+
+
+def frame_downlink_bits(scene: Scene, frame: Frame) -> int:
+    """Size of the packed symbols and precoders of all bands on the air, bits."""
+    return sum(KnownSymbols(scene.on(band)).downlink_bits for band in frame.bands)

@@ -1,4 +1,4 @@
-"""What all learned schemes share: weights are found, echoes encoded, packets decoded."""
+"""Learned schemes: they find their weights, encode echoes and decode packets."""
 
 from __future__ import annotations
 
@@ -12,12 +12,11 @@ import torch
 from torch import Tensor
 
 from cooperative_isac.channel.echo import Echo
-from cooperative_isac.fronthaul.downlink import pack_downlink
-from cooperative_isac.fronthaul.raw_packet import FORMAT as RAW_ECHO
-from cooperative_isac.fronthaul.raw_packet import unpack_echo
+from cooperative_isac.fronthaul.downlink import downlink_size
+from cooperative_isac.fronthaul.raw_packet import RAW_ECHO, unpack_echo
 from cooperative_isac.fusion.detection import Detection
 from cooperative_isac.learned.latent_packet import INDICES, LATENTS, LatentCodec
-from cooperative_isac.learned.network import Found
+from cooperative_isac.learned.network import PRESENCE_THRESHOLD, Predictions
 from cooperative_isac.learned.weights import WEIGHTS_FILE, load_weights
 from cooperative_isac.scene.model import Scene
 from cooperative_isac.schemes.contract import Decoder, Encoder, PacketError, Scheme
@@ -28,13 +27,16 @@ from cooperative_isac.schemes.views import check_plain
 from cooperative_isac.sensing.static_stage import StaticStage
 from cooperative_isac.waveform.frame import Frame
 
+# Environment variable with a file or folder of weights.
 WEIGHTS_VARIABLE = "ISAC_WEIGHTS"
+# Folder of the shipped weights.
 SHIPPED = Path(__file__).resolve().parents[1] / "weights"
-PRESENT = 0.5
+# Probabilities are kept this far from 0 and 1, so that their log-odds are finite.
+SMALLEST_PROBABILITY = 1e-6
 
 
 class LearnedScheme(Scheme):
-    """A network with its weights behind the contract of schemes.contract."""
+    """A scheme with a network and its weights."""
 
     def __init__(self, scene: Scene, name: str):
         check_plain(scene, name)
@@ -45,12 +47,13 @@ class LearnedScheme(Scheme):
 
 
 class DistributedScheme(LearnedScheme):
-    """A network at every station, whose latents or codeword indices travel (CF section III).
+    """An encoder at every station, latents or codeword indices on the fronthaul (CF section III).
 
-    dvqvae: with the best weights there are for the scene. dvqvae_demodulated: with convolutions on
-    echoes that are freed of the symbols. dvqvae_paper: with the paper's own architecture and input,
-    raw echoes (CF section III, Table II). dvae: without codebooks, float32 latents on the
-    fronthaul, which shows what quantization costs (CF section V-A).
+    dvqvae: convolutions on maps of locations
+    dvqvae_demodulated: convolutions on demodulated echoes
+    dvqvae_paper: the architecture and input of the paper, raw echoes (CF section III, Table II)
+    dvae: as dvqvae without codebooks, float32 latents on the fronthaul, which shows the loss by
+    quantization (CF section V-A)
     """
 
     formats = (INDICES, LATENTS)
@@ -64,20 +67,21 @@ class DistributedScheme(LearnedScheme):
         return LatentDecoder(self.scene, self.codec)
 
     def downlink_bits(self, frame: Frame) -> int:
-        """The payload of the frame, packed, where symbols or static paths are removed before
-        encoding; else nothing.
+        """Size of the packed symbols and precoders, where encoders need them; else zero.
+
+        They are needed to demodulate echoes and to remove static paths.
         """
         if not (self.network.needs_symbols or StaticStage(self.scene).is_active):
             return 0
-        return 8 * len(pack_downlink(frame.on(self.scene.band)))
+        return 8 * downlink_size(self.scene)
 
 
 class CentralScheme(LearnedScheme):
-    """Raw echoes on the fronthaul; the encoders, too, are at the center, which knows the symbols.
+    """Raw echoes on the fronthaul; encoders and decoder are at the center.
 
-    cnn: CF's convolutions on echoes that the center frees of the symbols, read with the scene's
-    geometry. cnn_paper: the centralized baseline as CF describes it: raw echoes into convolutions
-    and fully connected layers (CF section V-A).
+    cnn: CF's convolutions on demodulated echoes, and a decoder with the scene's geometry
+    cnn_paper: the centralized baseline as CF describes it, convolutions on raw echoes and fully
+    connected layers (CF section V-A)
     """
 
     formats = (RAW_ECHO,)
@@ -91,12 +95,12 @@ class CentralScheme(LearnedScheme):
         return CentralDecoder(self.scene, self.codec)
 
     def downlink_bits(self, frame: Frame) -> int:
-        """Nothing: only the center uses the symbols, and it made them."""
+        """Zero: only the center, which generates the symbols, needs them."""
         return 0
 
 
 class LatentEncoder(Encoder):
-    """One station: its echo through the network."""
+    """Encoder of one station: its echo through the network."""
 
     def __init__(self, scene: Scene, station: str, codec: LatentCodec):
         self.scene = scene
@@ -105,17 +109,20 @@ class LatentEncoder(Encoder):
         self._static = StaticStage(scene)
 
     def encode(self, echoes: Mapping[str, Echo], frame: Frame) -> bytes:
-        """The packet of one station's codewords; see schemes.contract."""
+        """The packet of one station's latents or codewords; see schemes.contract."""
+        # Scale the echo to the noise of the band, and remove static paths.
         signal = frame.on(self.scene.band)
         noise_power_w = self.scene.propagation.noise_power_w
         samples = without_overflow(at_noise_power(echoes[self.scene.band], noise_power_w))
         cleaned = self._static.clean(samples, signal, frame.time_s)
-        latents = self._codec.network.encoded(cleaned, signal, self.station)
+
+        # Encode and pack.
+        latents = self._codec.network.encode(cleaned, signal, self.station)
         return self._codec.pack(latents, self.station, frame.number)
 
 
 class LatentDecoder(Decoder):
-    """The center: latents of all stations through the network."""
+    """Decoder at the center: latents of all stations through the network."""
 
     def __init__(self, scene: Scene, codec: LatentCodec):
         self.scene = scene
@@ -131,86 +138,110 @@ class LatentDecoder(Decoder):
             for station, packet in sorted(packets.items())
         }
 
-        # Stations without a packet have zeros.
+        # Stack them in the network's order, with zeros for stations without a packet.
         missing = torch.zeros(network.latent_shape)
         stacked = torch.stack([latents.get(name, missing) for name in network.receivers])
-        heard = torch.tensor([float(name in latents) for name in network.receivers])
+        receiver_mask = torch.tensor([float(name in latents) for name in network.receivers])
 
-        knowledge = torch.from_numpy(network.knowledge(frame.on(self.scene.band)))
-        found = network.read(network.center(stacked[None], heard[None], knowledge[None]))
-        return detections(self.scene, found, tuple(latents))
+        # Run the center.
+        side_information = network.side_information(frame.on(self.scene.band))
+        output = network.center(
+            stacked[None], receiver_mask[None], torch.from_numpy(side_information)[None]
+        )
+        return detections(self.scene, network.decode(output), tuple(latents))
 
     def unpacked(self, packet: bytes, station: str, frame: Frame) -> Tensor:
-        """Latents [L, D] as the center knows them from one station's packet. PacketError says why
-        one is refused.
+        """Latents in the packet of one station, [L, D], float32.
+
+        Raises PacketError where the packet is refused.
         """
         return self.codec.unpack(packet, station, frame.number)
 
 
 class CentralDecoder(LatentDecoder):
-    """The center: raw echoes through the encoders, too."""
+    """Decoder at the center: raw echoes of all stations through encoders and center."""
 
     def __init__(self, scene: Scene, codec: LatentCodec):
         super().__init__(scene, codec)
         self._static = {site.name: StaticStage(scene) for site in scene.receivers}
 
     def unpacked(self, packet: bytes, station: str, frame: Frame) -> Tensor:
-        """Latents [L, D] of the echo in one station's packet. PacketError says why one is
-        refused.
+        """Latents of the echo in the packet of one station, [L, D], float32.
+
+        Raises PacketError where the packet is refused.
         """
         signal = frame.on(self.scene.band)
         echo = unpack_echo(self.scene, self.scene.grid, station, frame.number, packet)
         echo = self._static[station].clean(echo, signal, frame.time_s)
-        latents = self.codec.network.encoded(echo, signal, station)
+        latents = self.codec.network.encode(echo, signal, station)
         if not torch.isfinite(latents).all():
             raise PacketError(station, "its echo is too strong to be one")
         return latents
 
 
-def detections(scene: Scene, found: Found, sites: tuple[str, ...]) -> tuple[Detection, ...]:
-    """What a network found in one frame (a batch of one) that moves fast enough to be no
-    clutter.
+def detections(
+    scene: Scene, predictions: Predictions, stations: tuple[str, ...]
+) -> tuple[Detection, ...]:
+    """Detections of predictions that are present, finite and faster than clutter.
+
+    predictions: of one frame (a batch of one)
+    stations: names of the stations whose latents were used
     """
-    chosen = found.presence[0] > PRESENT
-    rows = zip(found.presence[0][chosen], found.state[0][chosen], found.deviation[0][chosen])
-    all_found = [_detection(scene, *row, sites) for row in rows]
+    is_present = predictions.presence[0] > PRESENCE_THRESHOLD
+    rows = zip(
+        predictions.presence[0][is_present],
+        predictions.state[0][is_present],
+        predictions.std[0][is_present],
+    )
+    found = [_detection(scene, *row, stations) for row in rows]
     return tuple(
-        one
-        for one in all_found
-        if np.isfinite(one.position_m).all()
-        and np.isfinite(one.velocity_mps).all()
-        and np.linalg.norm(one.velocity_mps) >= scene.sensing.min_speed_mps
+        detection
+        for detection in found
+        if np.isfinite(detection.position_m).all()
+        and np.isfinite(detection.velocity_mps).all()
+        and np.linalg.norm(detection.velocity_mps) >= scene.sensing.min_speed_mps
     )
 
 
 def _detection(
-    scene: Scene, presence: Tensor, state: Tensor, deviation: Tensor, sites: tuple[str, ...]
+    scene: Scene, presence: Tensor, state: Tensor, std: Tensor, stations: tuple[str, ...]
 ) -> Detection:
+    """The detection of one prediction.
+
+    presence: [], float32, probability
+    state, std: [2 dimension], float32, m and m/s
+    """
+    # Mean; in a plane the height is that of the plane.
     size = scene.dimension
-    position, velocity = np.array([0.0, 0.0, scene.plane_height_m]), np.zeros(3)
-    position[:size], velocity[:size] = state[:size].numpy(), state[size:].numpy()
+    position = np.array([0.0, 0.0, scene.plane_height_m])
+    velocity = np.zeros(3)
+    position[:size] = state[:size].numpy()
+    velocity[:size] = state[size:].numpy()
+
+    # Covariance, without correlations.
     variances = np.full((2, 3), scene.height_std_m**2)
-    variances[:, :size] = deviation.double().numpy().reshape(2, size) ** 2
-    odds_db = 10 / np.log(10) * float(torch.logit(presence.double(), eps=1e-6))
-    return Detection(
-        position,
-        velocity,
-        np.diag(variances.ravel()),
-        odds_db,
-        sites,
-        len(sites) * len(scene.transmitters),
-    )
+    variances[:, :size] = std.double().numpy().reshape(2, size) ** 2
+    covariance = np.diag(variances.ravel())
+
+    # In place of an SNR: odds of presence in dB, limited to 60 dB.
+    odds_db = 10 / np.log(10) * float(torch.logit(presence.double(), eps=SMALLEST_PROBABILITY))
+    num_paths = len(stations) * len(scene.transmitters)
+    return Detection(position, velocity, covariance, odds_db, stations, num_paths)
 
 
 def find_weights(scene: Scene, name: str) -> Path:
-    """The weights of a scheme for a scene: those of ISAC_WEIGHTS, a file or folder, else shipped
-    ones.
+    """File of the weights of a scheme for a scene.
 
-    In a folder, those for echoes of one shape,
-    <scene>-<scheme>-<antennas>x<subcarriers>x<symbols>.safetensors, go before
-    <scene>-<scheme>-q<Q>.safetensors (Q targets), and these before <scene>-<scheme>.safetensors.
-    The folder of a training run has its own.
+    The file in ISAC_WEIGHTS comes first, then the folder in it, then the shipped weights. The
+    folder of a training run has one file. In other folders these come first to last:
+
+        <scene>-<scheme>-<antennas>x<subcarriers>x<symbols>.safetensors  for this shape of echoes
+        <scene>-<scheme>-q<Q>.safetensors                                for Q targets
+        <scene>-<scheme>.safetensors
+
+    Raises ValueError where there is none.
     """
+    # File or folder of the user.
     given = os.path.expanduser(os.environ.get(WEIGHTS_VARIABLE, ""))
     if os.path.isfile(given):
         return Path(given)
@@ -221,18 +252,24 @@ def find_weights(scene: Scene, name: str) -> Path:
         )
     if given and os.path.isfile(Path(given, WEIGHTS_FILE)):
         return Path(given, WEIGHTS_FILE)
+
+    # File names, the most specific first.
     stem = f"{scene.name}-{name}"
-    shape = scene.receivers[0].num_ant, scene.grid.num_subcarriers, scene.grid.num_symbols
-    endings = f"-{'x'.join(map(str, shape))}", f"-q{scene.draw.num_targets}", ""
+    grid = scene.grid
+    shape = f"{scene.receivers[0].num_ant}x{grid.num_subcarriers}x{grid.num_symbols}"
+    endings = (f"-{shape}", f"-q{scene.draw.num_targets}", "")
     folders = [Path(given)] if given else []
     for folder in (*folders, SHIPPED):
-        for path in (folder / f"{stem}{ending}.safetensors" for ending in endings):
+        for ending in endings:
+            path = folder / f"{stem}{ending}.safetensors"
             if path.is_file():
                 return path
-    known = sorted(path.stem for path in SHIPPED.glob("*.safetensors"))
+
+    # There is none.
+    shipped = sorted(path.stem for path in SHIPPED.glob("*.safetensors"))
     command = f"isac train {scene.source or scene.name} --scheme {name}"
     raise ValueError(
         f"scheme '{name}' has no weights for scene '{scene.name}' ({stem}.safetensors); "
-        f"shipped: {', '.join(known) or 'none'}. Train some with '{command}' and name them with "
+        f"shipped: {', '.join(shipped) or 'none'}. Train some with '{command}' and name them with "
         f"{WEIGHTS_VARIABLE}=FILE"
     )

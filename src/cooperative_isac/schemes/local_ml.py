@@ -13,7 +13,7 @@ from cooperative_isac.fronthaul.report_packet import (
 )
 from cooperative_isac.scene.model import Scene
 from cooperative_isac.schemes.contract import Encoder, Scheme
-from cooperative_isac.schemes.known_symbols import KnownSymbols
+from cooperative_isac.schemes.known_symbols import frame_downlink_bits
 from cooperative_isac.schemes.local_receiver import LocalReceiver
 from cooperative_isac.schemes.reports import ReportDecoder
 from cooperative_isac.schemes.views import receiving_views
@@ -22,7 +22,7 @@ from cooperative_isac.waveform.frame import Frame
 
 
 class LocalMlScheme(Scheme):
-    """Stations find targets by themselves and send a few numbers per path.
+    """Stations detect targets by themselves and send a few numbers for each path.
 
     With the scene's `symbols: reference_only` they use the public reference symbols alone. On
     consecutive frames they follow targets (schemes.local_receiver).
@@ -39,15 +39,12 @@ class LocalMlScheme(Scheme):
         return LocalMlDecoder(self.scene)
 
     def downlink_bits(self, frame: Frame) -> int:
-        """The payload of the frame, packed; nothing with reference symbols only."""
-        return sum(
-            KnownSymbols(self.scene.on(band)).downlink_bits(signal)
-            for band, signal in frame.signals.items()
-        )
+        """Size of the packed symbols and precoders; zero with reference symbols only."""
+        return frame_downlink_bits(self.scene, frame)
 
 
 class LocalMlEncoder(Encoder):
-    """One station: a search on each band on which it receives."""
+    """Encoder of one station: a search on each band on which it receives."""
 
     def __init__(self, scene: Scene, station: str):
         self.scene = scene
@@ -57,13 +54,13 @@ class LocalMlEncoder(Encoder):
         }
 
     def encode(self, echoes: Mapping[str, Echo], frame: Frame) -> bytes:
-        """The packet of the targets that one station found; see schemes.contract."""
+        """The packet of the targets that the station detects; see schemes.contract."""
         reports = self.reports(echoes, frame)
         self.num_left_out = count_outside(self.scene, reports)
         return pack_reports(self.scene, self.station, frame.number, reports)
 
     def reports(self, echoes: Mapping[str, Echo], frame: Frame) -> tuple[EchoReport, ...]:
-        """Reports of the targets that the station finds in its echoes, band by band."""
+        """Reports of the targets that the station detects in its echoes, band by band."""
         reports: list[EchoReport] = []
         for band, echo in echoes.items():
             receiver = self.receivers.get(band)
@@ -80,7 +77,7 @@ class LocalMlEncoder(Encoder):
 
 
 class LocalMlDecoder(ReportDecoder):
-    """The center: reads reports and fuses them."""
+    """Decoder at the center: unpacks reports and fuses them."""
 
     def unpack(self, station: str, packet: bytes, frame: Frame) -> tuple[EchoReport, ...]:
         """The reports in the packet of one station; see schemes.reports."""

@@ -1,4 +1,4 @@
-"""Maximum likelihood in the echoes of one station on one band, from frame to frame."""
+"""Maximum likelihood on the echoes of one station on one band, with tracks of its targets."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class PreparedEcho:
     """The known part of an echo without its static paths.
 
     samples: [num_rx_ant, num_subcarriers, num_symbols], complex64, sqrt(W)
-    static: what was taken out of it; None: nothing
+    static: static paths that were removed; None: none
     """
 
     samples: np.ndarray
@@ -33,12 +33,12 @@ class PreparedEcho:
 
 
 @dataclass(frozen=True)
-class SensedEcho:
-    """What one receiver finds in an echo.
+class ReceiverFit:
+    """Paths that one receiver fitted to an echo.
 
-    sensor: with which it was searched
-    joint: fits paths to the echo
-    fit: of all that was found; None: nothing
+    sensor: the search
+    joint: the joint fit of paths to the echo
+    fit: all fitted paths; None: none
     linked: [num_linked], indices of the transmitters whose paths the receiver uses
     """
 
@@ -61,19 +61,21 @@ class SensedEcho:
 
 
 @dataclass(frozen=True)
-class _Unsearched:
-    """A frame whose targets were followed, and which was not searched for others yet."""
+class _PendingSearch:
+    """A frame whose known targets were followed, and that is yet to be searched for others."""
 
     number: int
     time_s: float
-    sensed: SensedEcho
+    sensed: ReceiverFit
 
 
 class LocalReceiver:
-    """Finds targets in the echoes of one station on one band.
+    """Detects targets in the echoes of one station on one band.
 
-    On consecutive frames it follows the last frame's targets, from where these should be by now;
-    others are searched for when the packet is on its way, and reported in the next frame.
+    On consecutive frames it follows the targets of the last frame from their predicted states. The
+    search for others runs after the packet was sent, and they are reported in the next frame.
+
+    place: the station on the band
     """
 
     def __init__(self, place: StationView):
@@ -82,19 +84,19 @@ class LocalReceiver:
         self._static = StaticStage(place.view)
         self._sensor: LocalMl | None = None
         self._memory: Memory | None = None
-        self._unsearched: _Unsearched | None = None
+        self._pending: _PendingSearch | None = None
 
     def sensor(self, frame: Frame) -> LocalMl:
-        """The search with the stations where they are in a frame."""
+        """The search, with the poses that the stations have in a frame."""
         scene = self.place.scene(frame)
         if self._sensor is None or self._sensor.scene is not scene:
             self._sensor = LocalMl(scene, scene.receiver(self.place.station), self.known.grid)
         return self._sensor
 
     def prepare(self, echo: Echo, frame: Frame) -> PreparedEcho:
-        """The known part of an echo without its static paths. Once for each frame.
+        """The known part of an echo without its static paths; called once for each frame.
 
-        Its samples are brought to the noise power of the band, for which thresholds are made.
+        Its samples are scaled to the noise power of the band, to which thresholds refer.
         """
         samples = self.known.of_echo(
             at_noise_power(echo, self.place.view.propagation.noise_power_w)
@@ -102,55 +104,60 @@ class LocalReceiver:
         return self.prepare_known(samples, frame)
 
     def prepare_known(self, samples: np.ndarray, frame: Frame) -> PreparedEcho:
-        """The known part of an echo without its static paths. Once for each frame.
+        """The known part of an echo without its static paths; called once for each frame.
 
-        samples: [num_rx_ant, num_subcarriers, num_symbols], complex64, sqrt(W), of the known part
+        samples: [num_rx_ant, num_subcarriers, num_symbols], complex64, sqrt(W), the known part of
+        the echo
         """
         signal = self.known.of_frame(frame.on(self.place.band))
         return PreparedEcho(*self._static.prepare(samples, signal, frame.time_s))
 
-    def listen(self, echo: PreparedEcho, frame: Frame) -> SensedEcho:
-        """What fits paths to a prepared echo, in which nothing was searched yet."""
+    def correlate(self, echo: PreparedEcho, frame: Frame) -> ReceiverFit:
+        """Correlate a prepared echo with the signals, without a search for paths."""
         sensor = self.sensor(frame)
         signal = self.known.of_frame(frame.on(self.place.band))
         joint = sensor.listen(echo.samples, signal, static=echo.static)
-        return SensedEcho(sensor, joint, None, self.place.linked)
+        return ReceiverFit(sensor, joint, None, self.place.linked)
 
-    def sense(self, echo: PreparedEcho, frame: Frame) -> SensedEcho:
-        """The targets of a prepared echo."""
-        sensed = self.listen(echo, frame)
+    def sense(self, echo: PreparedEcho, frame: Frame) -> ReceiverFit:
+        """Targets of a prepared echo: those of the last frame, and of the search in it."""
+        sensed = self.correlate(echo, frame)
         if frame.time_s is None:
             return replace(sensed, fit=sensed.sensor.find(sensed.joint))
         self.idle()
         sensed = self._follow(sensed, frame.time_s)
-        self._unsearched = _Unsearched(frame.number, frame.time_s, sensed)
+        self._pending = _PendingSearch(frame.number, frame.time_s, sensed)
         return sensed
 
     def idle(self) -> None:
         """Search the last echo for targets that are not followed yet."""
-        left = self._unsearched
-        self._unsearched = None
-        if left is None:
+        pending = self._pending
+        self._pending = None
+        if pending is None:
             return
-        fit = left.sensed.fit
-        if fit is None or left.sensed.sensor.has_turn(left.number):
-            fit = self._search(left.sensed)
-        self._remember(fit, left.time_s)
+        fit = pending.sensed.fit
+        if fit is None or pending.sensed.sensor.has_turn(pending.number):
+            fit = self._search(pending.sensed)
+        self._remember(fit, pending.time_s)
 
-    def sense_all(self, echo: PreparedEcho, frame: Frame) -> SensedEcho:
-        """The targets of a prepared echo, followed and searched for at once."""
-        sensed = self.listen(echo, frame)
+    def sense_all(self, echo: PreparedEcho, frame: Frame) -> ReceiverFit:
+        """Targets of a prepared echo, followed and searched for at once."""
+        sensed = self.correlate(echo, frame)
         if frame.time_s is None:
             return replace(sensed, fit=sensed.sensor.find(sensed.joint))
+
+        # Follow the targets of the last frame.
         joint = sensed.joint
         joint.effort.matches_left = sensed.sensor.budget.follow_matches
         followed = sensed.sensor.follow(joint, self._expected(sensed.sensor, frame.time_s))
+
+        # Search for others.
         fit = self._search(replace(sensed, fit=followed))
         self._remember(fit, frame.time_s)
         return replace(sensed, fit=fit)
 
-    def _follow(self, sensed: SensedEcho, time_s: float) -> SensedEcho:
-        """Fit what the last frame lets expect."""
+    def _follow(self, sensed: ReceiverFit, time_s: float) -> ReceiverFit:
+        """Fit the paths that the last frame predicts."""
         sensor = sensed.sensor
         expected = self._expected(sensor, time_s)
         if sensor.budget.searches_first and not expected.num_paths:
@@ -159,27 +166,32 @@ class LocalReceiver:
         sensed.joint.effort.matches_left = sensor.budget.follow_matches
         return replace(sensed, fit=sensor.follow(sensed.joint, expected))
 
-    def _search(self, sensed: SensedEcho) -> Fit | None:
-        """Search once for targets beside those of the fit."""
+    def _search(self, sensed: ReceiverFit) -> Fit | None:
+        """Search once for targets other than those of the fit."""
         sensed.joint.effort.matches_left = sensed.sensor.budget.search_matches
         return sensed.sensor.find(sensed.joint, sensed.fit, searches=1)
 
     def _expected(self, sensor: LocalMl, time_s: float) -> PathState:
+        """Paths of the last frame's targets, predicted to a time."""
+        # The clock went back: a new run.
         if self._memory is not None and time_s < self._memory.time_s:
-            self._memory = None  # time began anew
+            self._memory = None
         if self._memory is None:
             return NO_PATHS
         return self._memory.recall(sensor.scene, sensor.receiver, time_s)
 
     def _remember(self, fit: Fit | None, time_s: float) -> None:
+        """Keep the paths of a fit, from which the next frame predicts."""
         if fit is not None and fit.state.is_finite:
             self._memory = Memory(time_s, fit.state)
 
 
 def at_noise_power(echo: Echo, noise_power_w: float) -> np.ndarray:
-    """The samples of an echo, scaled so that they have another noise power; unscaled at the same.
+    """The samples of an echo, scaled to another noise power; the same array if it has that power.
 
-    What is left of a station's own signal raises the noise of its echo above that of the band.
+    Residual self-interference raises the noise of a station's echo above that of the band.
+
+    noise_power_w: noise power after scaling, W
     Returns [num_rx_ant, num_subcarriers, num_symbols], complex64, sqrt(W).
     """
     if echo.noise_power_w == noise_power_w:

@@ -1,4 +1,4 @@
-"""Stations with schemes of their own: packets of several formats in one frame."""
+"""Mixture of schemes: stations with different schemes, packets of several formats in a frame."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from cooperative_isac.waveform.frame import Frame
 class MixedScheme(Scheme):
     """Every station encodes with its own scheme; the center separates packets by their formats.
 
-    schemes: of each receiving station
+    schemes: scheme of each receiving station, by name of the station
     """
 
     def __init__(self, scene: Scene, name: str, schemes: Mapping[str, Scheme]):
@@ -28,8 +28,8 @@ class MixedScheme(Scheme):
         for scheme in self._distinct:
             if not scheme.formats:
                 raise ValueError(
-                    f"scheme '{scheme.name}' does not say the formats of its packets, so that the "
-                    "center cannot tell them from those of other schemes; give its class `formats`"
+                    f"scheme '{scheme.name}' does not name the formats of its packets, so that the "
+                    "center cannot separate them from other schemes; give its class `formats`"
                 )
 
     def at(self, station: str) -> Encoder:
@@ -47,19 +47,20 @@ class MixedScheme(Scheme):
         return MixedDecoder(self.scene, self.schemes)
 
     def downlink_bits(self, frame: Frame) -> int:
-        """Downlink bits of the station whose scheme needs most."""
+        """Downlink bits of the station whose scheme needs the most."""
         return max(scheme.downlink_bits(frame) for scheme in self._distinct)
 
     @property
     def _distinct(self) -> list[Scheme]:
+        """Every scheme once."""
         return list({scheme.name: scheme for scheme in self.schemes.values()}.values())
 
 
 class MixedDecoder(Decoder):
-    """The center of stations with several schemes.
+    """Decoder at the center for stations with several schemes.
 
-    Reports of all formats that carry reports are fused together. Other formats give detections by
-    themselves; these are merged with the fused ones.
+    Reports of all formats that carry reports are fused together. Other formats are decoded by their
+    own schemes, and their detections are merged with the fused ones.
     """
 
     def __init__(self, scene: Scene, schemes: Mapping[str, Scheme]):
@@ -77,12 +78,12 @@ class MixedDecoder(Decoder):
         if not packets:
             return ()
 
-        # Packets by the scheme that reads them.
+        # Group packets by the scheme that decodes them.
         by_scheme: dict[str, dict[str, bytes]] = {}
         for station, packet in sorted(packets.items()):
             by_scheme.setdefault(self._scheme_of(station, packet), {})[station] = packet
 
-        # Reports of all formats that carry them, and detections of the others.
+        # Unpack reports, and decode the packets of other formats.
         reports: list[EchoReport] = []
         reporting: list[str] = []
         groups: list[tuple[Detection, ...]] = []
@@ -95,7 +96,7 @@ class MixedDecoder(Decoder):
             else:
                 groups.append(decoder.decode(own, frame))
 
-        # Only links of stations with reports can confirm a target in them.
+        # Fuse reports. Links of other stations cannot confirm a target in them.
         if reporting:
             others = packets.keys() - reporting
             scene = self.scene.posed(frame.poses)
@@ -103,10 +104,11 @@ class MixedDecoder(Decoder):
         return merge_detections(self.scene.dimension, groups)
 
     def _scheme_of(self, station: str, packet: bytes) -> str:
-        """Name of the scheme that reads a packet: that of its station, where formats are shared."""
+        """Name of the scheme that decodes a packet: the station's own, if formats are shared."""
         number = packet_format(station, packet)
-        if station in self._formats and number in self._formats[station][1]:
-            return self._formats[station][0]
+        own_name, own_formats = self._formats.get(station, ("", ()))
+        if number in own_formats:
+            return own_name
         if number not in self._scheme_of_format:
             known = ", ".join(map(str, sorted(self._scheme_of_format)))
             raise PacketError(station, f"its format is {number}, expected one of {known}")

@@ -1,6 +1,4 @@
-"""Schemes monostatic and monostatic_fine: one full-duplex base station (CF section V-A, its
-[13]).
-"""
+"""Schemes monostatic and monostatic_fine: one full-duplex base station (CF section V-A, [13])."""
 
 from __future__ import annotations
 
@@ -15,9 +13,10 @@ from cooperative_isac.scene.model import Scene
 from cooperative_isac.scene.station import LinkMode
 from cooperative_isac.schemes.parameter_scheme import ParameterDecoder, ParameterScheme
 
+# Name of the base station.
 STATION = "bs"
-# Distance behind an array that is rounding, m.
-SLACK_M = 1e-6
+# Tolerance of the check that the box is in front of the array, m: rounding errors.
+ROUNDING_M = 1e-6
 
 
 class MonostaticScheme(ParameterScheme):
@@ -33,8 +32,9 @@ class MonostaticScheme(ParameterScheme):
 
     @staticmethod
     def arranged(scene: Scene) -> Scene:
-        """The network of one station amid the transmitters, (50, 0) in CF, with the first one's
-        array.
+        """The scene with one station in the middle of the transmitters, (50, 0) in CF.
+
+        The station has the array of the first transmitter.
         """
         if scene.layout is not None:
             raise ValueError(
@@ -45,11 +45,15 @@ class MonostaticScheme(ParameterScheme):
             )
         if scene.transmitters[0].name == scene.receivers[0].name:
             return scene
+
+        # Station in the middle.
         middle = np.mean([site.position_m for site in scene.transmitters], axis=0)
         station = replace(scene.transmitters[0], name=STATION, position_m=middle)
+
+        # The box must be in front of its array.
         corners = np.array([scene.box.low_m, scene.box.high_m])
         nearest = np.where(station.boresight > 0, *corners)
-        if (nearest - middle) @ station.boresight < -SLACK_M:
+        if (nearest - middle) @ station.boresight < -ROUNDING_M:
             raise ValueError(
                 f"scheme 'monostatic' puts a station amid the transmitters of '{scene.name}', "
                 f"at {middle[:2].tolist()} m, where part of the area is behind its array: use a "
@@ -61,8 +65,8 @@ class MonostaticScheme(ParameterScheme):
 
 
 class MonostaticDecoder(ParameterDecoder):
-    """The center: every measurement is a target, as there is no second opinion."""
+    """Decoder at the center: every measurement is a target, as no other station can confirm it."""
 
     def locate(self, scene: Scene, measurements: Sequence[Measurement]) -> tuple[Detection, ...]:
-        """Detections of all measurements of a frame."""
+        """Detections from all measurements of a frame."""
         return locate_each(scene, measurements)

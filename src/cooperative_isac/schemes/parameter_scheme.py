@@ -1,4 +1,4 @@
-"""Schemes music, compressed_sensing and what they share with monostatic (CF section V-A).
+"""Schemes music and compressed_sensing, and base classes of monostatic (CF section V-A).
 
 Stations send angle, range and range rate of each target, 96 bits; the center triangulates.
 """
@@ -14,7 +14,7 @@ from cooperative_isac.fusion.detection import Detection
 from cooperative_isac.fusion.triangulate import Measurement, linearized, triangulate
 from cooperative_isac.scene.model import Scene
 from cooperative_isac.schemes.contract import Encoder, Scheme
-from cooperative_isac.schemes.known_symbols import KnownSymbols
+from cooperative_isac.schemes.known_symbols import KnownSymbols, frame_downlink_bits
 from cooperative_isac.schemes.local_receiver import at_noise_power
 from cooperative_isac.schemes.reports import ReportDecoder
 from cooperative_isac.schemes.views import only_view
@@ -36,18 +36,21 @@ from cooperative_isac.sensing.report import EchoReport
 from cooperative_isac.sensing.static_stage import StaticStage
 from cooperative_isac.waveform.frame import Frame
 
-MUSIC, COMPRESSED_SENSING, MONOSTATIC = 33, 34, 35  # format numbers of packets
+# Format numbers of packets.
+MUSIC = 33
+COMPRESSED_SENSING = 34
+MONOSTATIC = 35
 
 
 @dataclass(frozen=True)
 class ParameterMethod:
-    """How a scheme of this kind measures paths.
+    """A method of estimating paths, and the accuracy of its estimates.
 
-    search: of an echo for its paths
+    search: search of an echo for paths
     packet_format: format number of its packets
-    bins: it reports the bins of the frame's DFT, as CF's baselines do, or interpolates between them
-    cells: standard deviations of range and range rate, in resolution cells; packets do not carry
-    them
+    bins: report the nearest bins of the frame's DFT, as CF's baselines do; otherwise interpolate
+    cells: standard deviations of range and range rate, in resolution cells, which packets do not
+    carry
     """
 
     search: type[PathSearch]
@@ -56,6 +59,7 @@ class ParameterMethod:
     cells: tuple[float, float]
 
 
+# Methods by name of the scheme.
 METHODS = {
     # Angles by MUSIC, then range and velocity at peaks of a two-dimensional DFT (CF's [11]).
     "music": ParameterMethod(MusicSearch, MUSIC, True, (BIN_CELLS, BIN_CELLS)),
@@ -77,7 +81,7 @@ METHODS = {
 
 
 class ParameterScheme(Scheme):
-    """Angle, range and range rate of each target, from linear arrays in a plane."""
+    """Stations send angle, range and range rate of each target, from linear arrays in a plane."""
 
     def __init__(self, scene: Scene, name: str):
         check_plane(scene, name)
@@ -94,15 +98,12 @@ class ParameterScheme(Scheme):
         return ParameterDecoder(self.scene, self.name, self.method)
 
     def downlink_bits(self, frame: Frame) -> int:
-        """The payload of the frame, packed; nothing with reference symbols only."""
-        return sum(
-            KnownSymbols(self.scene.on(band)).downlink_bits(signal)
-            for band, signal in frame.signals.items()
-        )
+        """Size of the packed symbols and precoders; zero with reference symbols only."""
+        return frame_downlink_bits(self.scene, frame)
 
 
 class ParameterEncoder(Encoder):
-    """One station: paths by a method, one for each target."""
+    """Encoder of one station: estimates one path of each target."""
 
     def __init__(self, scene: Scene, station: str, name: str, method: ParameterMethod):
         self._place = only_view(scene, station, name)
@@ -112,22 +113,23 @@ class ParameterEncoder(Encoder):
         self._sensor: ParameterSensor | None = None
 
     def encode(self, echoes: Mapping[str, Echo], frame: Frame) -> bytes:
-        """The packet of the targets that one station found; see schemes.contract."""
+        """The packet of the targets that the station detects; see schemes.contract."""
         place = self._place
-        targets = [] if place.band not in echoes else self._targets(echoes[place.band], frame)
+        echo = echoes.get(place.band)
+        targets = [] if echo is None else self._targets(echo, frame)
         return pack_parameters(
             place.view, self._method.packet_format, place.station, frame.number, targets
         )
 
     def _targets(self, echo: Echo, frame: Frame) -> list[PathParameters]:
-        """Targets in the echo of one frame."""
-        # Known part of the echo, without static paths.
+        """Targets in the echo of one frame, the strongest path of each."""
+        # Keep the known resource elements, and remove static paths.
         view = self._place.view
         signal = self._known.of_frame(frame.on(self._place.band))
         samples = self._known.of_echo(at_noise_power(echo, view.propagation.noise_power_w))
         samples, static = self._static.prepare(samples, signal, frame.time_s)
 
-        # Paths, and of each target the best one.
+        # Estimate paths.
         scene = self._place.scene(frame)
         if self._sensor is None or self._sensor.scene is not scene:
             receiver = scene.receiver(self._place.station)
@@ -137,7 +139,7 @@ class ParameterEncoder(Encoder):
 
 
 class ParameterDecoder(ReportDecoder):
-    """The center: measurements to detections, by geometry."""
+    """Decoder at the center: triangulates measurements."""
 
     def __init__(self, scene: Scene, name: str, method: ParameterMethod):
         super().__init__(scene)
@@ -154,23 +156,27 @@ class ParameterDecoder(ReportDecoder):
         return self.locate(self.scene.posed(frame.poses), measurements)
 
     def locate(self, scene: Scene, measurements: Sequence[Measurement]) -> tuple[Detection, ...]:
-        """Detections of all measurements of a frame."""
+        """Detections from all measurements of a frame."""
         return triangulate(scene, measurements)
 
     def unpack(self, station: str, packet: bytes, frame: Frame) -> tuple[EchoReport, ...]:
-        """Reports of the measurements in a packet, linear about where each puts its target."""
+        """Reports of the measurements in a packet, each linearized about its own location."""
         scene = self._view(station).posed(frame.poses)
         return tuple(
-            linearized(scene, one, location_of(scene, one.receiver, one.parameters))
-            for one in self._measurements(station, packet, frame)
+            linearized(
+                scene,
+                measurement,
+                location_of(scene, measurement.receiver, measurement.parameters),
+            )
+            for measurement in self._measurements(station, packet, frame)
         )
 
     def _view(self, station: str) -> Scene:
-        """The scene seen on the band of a station."""
+        """The scene on the band of a station."""
         return only_view(self.scene, station, self._name).view
 
     def _measurements(self, station: str, packet: bytes, frame: Frame) -> list[Measurement]:
-        """The measurements in a packet, with the accuracy that they are taken to have."""
+        """The measurements in a packet, with the accuracy of the method."""
         view = self._view(station)
         targets = unpack_parameters(view, self._method.packet_format, station, frame.number, packet)
         scene = view.posed(frame.poses)

@@ -1,13 +1,11 @@
-"""Scheme raw_ml: raw echoes on the fronthaul, joint maximum likelihood over all of them at the
-center.
-"""
+"""Scheme raw_ml: raw echoes on the fronthaul, joint maximum likelihood at the center."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 
 from cooperative_isac.channel.echo import Echo
-from cooperative_isac.fronthaul.raw_packet import FORMAT, pack_echo, unpack_echo
+from cooperative_isac.fronthaul.raw_packet import RAW_ECHO, pack_echo, unpack_echo
 from cooperative_isac.fusion.detection import Detection
 from cooperative_isac.fusion.joint_bodies import SensedEcho, detect_bodies
 from cooperative_isac.fusion.joint_detect import detect_jointly
@@ -22,14 +20,14 @@ from cooperative_isac.waveform.frame import Frame
 
 
 class RawMlScheme(Scheme):
-    """The ceiling of accuracy, for a fronthaul without limit: the center has all echoes.
+    """Upper limit of accuracy, for an unlimited fronthaul: the center has all echoes.
 
-    It begins with a fit of each echo by itself (local_ml at the center), so it follows live targets
-    as that does. Point targets are fitted with one location in all echoes, bodies with one in each.
-    The stations do not need the frame.
+    The center first fits each echo by itself, as local_ml does, and so follows targets over
+    consecutive frames. Point targets are then fitted with one location in all echoes, bodies with
+    one location in each. The stations do not need the frame.
     """
 
-    formats = (FORMAT,)
+    formats = (RAW_ECHO,)
 
     def __init__(self, scene: Scene, name: str):
         check_plain(scene, name)
@@ -49,7 +47,10 @@ class RawMlScheme(Scheme):
 
 
 class RawEncoder(Encoder):
-    """One station: its echo as it is, or the reference symbols of it where `known` is given."""
+    """Encoder of one station: sends the raw echo.
+
+    known: sends the reference symbols of the echo alone; None: sends all of it
+    """
 
     def __init__(self, scene: Scene, station: str, known: KnownSymbols | None = None):
         self.scene = scene
@@ -65,7 +66,7 @@ class RawEncoder(Encoder):
 
 
 class RawMlDecoder(Decoder):
-    """The center: searches every echo, then all of them together."""
+    """Decoder at the center: searches every echo, then all of them together."""
 
     def __init__(self, scene: Scene):
         self.scene = scene
@@ -76,11 +77,13 @@ class RawMlDecoder(Decoder):
 
     def decode(self, packets: Mapping[str, bytes], frame: Frame) -> tuple[Detection, ...]:
         """Detections from the packets that arrived; see schemes.contract."""
-        # Every packet is read before any receiver learns from it.
+        # Unpack all packets first: a damaged one must not change the state of any receiver.
         echoes = {
             station: unpack_echo(self.scene, self._grid, station, frame.number, packet)
             for station, packet in sorted(packets.items())
         }
+
+        # Remove static paths, then detect.
         prepared = {
             station: self._receivers[station].prepare_known(echo, frame)
             for station, echo in echoes.items()
@@ -90,20 +93,24 @@ class RawMlDecoder(Decoder):
         return self._points(prepared, frame)
 
     def _points(self, prepared: Mapping[str, PreparedEcho], frame: Frame) -> tuple[Detection, ...]:
-        """Detections of point targets: one point and velocity fit all echoes."""
+        """Detections of point targets: one location and velocity for all echoes."""
+        # Fit each echo by itself.
         sensed = {
             station: self._receivers[station].sense(echo, frame)
             for station, echo in prepared.items()
         }
         reports = []
-        for station, one in sensed.items():
-            reports += report_fit(station, one.main, self.scene.band)
+        for station, fitted in sensed.items():
+            reports += report_fit(station, fitted.main, self.scene.band)
         if not reports:
             return ()
-        # A receiver whose array faces away from the area has no threshold of its own.
+
+        # Thresholds of any receiver, except one whose array faces away from the box.
         sensors = (receiver.sensor(frame) for receiver in self._receivers.values())
         search = next(sensor for sensor in sensors if len(sensor.search.points_m))
-        joints = {station: one.joint for station, one in sensed.items()}
+
+        # Fit all echoes jointly.
+        joints = {station: fitted.joint for station, fitted in sensed.items()}
         reference = joints[min(joints)].maker.reference
         return detect_jointly(
             JointMl(self.scene, joints),
@@ -113,11 +120,9 @@ class RawMlDecoder(Decoder):
         )
 
     def _bodies(self, prepared: Mapping[str, PreparedEcho], frame: Frame) -> tuple[Detection, ...]:
-        """Detections of targets with bodies: a fit for each echo, and paths that the others
-        predict.
-        """
+        """Detections of targets with bodies: a fit of each echo, guided by the others."""
         sensed = {}
         for station, echo in prepared.items():
-            one = self._receivers[station].sense_all(echo, frame)
-            sensed[station] = SensedEcho(one.joint, one.fit, one.main)
+            fitted = self._receivers[station].sense_all(echo, frame)
+            sensed[station] = SensedEcho(fitted.joint, fitted.fit, fitted.main)
         return detect_bodies(self.scene, sensed)

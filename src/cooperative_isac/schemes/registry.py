@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator
+from collections.abc import Generator, Sequence
 from contextlib import contextmanager
 from importlib import import_module
 from importlib.metadata import entry_points
@@ -20,42 +20,56 @@ def scheme_names() -> tuple[str, ...]:
     return tuple(sorted({*BUILT_IN, *installed}))
 
 
-def station_schemes(name: str, scene: Scene) -> dict[str, str]:
-    """Name of the scheme of every receiving station, where the scene is run with one by name.
+def check_names(names: Sequence[str]) -> None:
+    """Refuse names of schemes that cannot be made; ValueError lists those that can."""
+    known = scheme_names()
+    for name in names:
+        if name not in known:
+            raise ValueError(f"scheme '{name}' is not known; use some of {', '.join(known)}")
 
-    A station of the scene file that names a scheme keeps it.
+
+def station_schemes(name: str, scene: Scene) -> dict[str, str]:
+    """Name of the scheme of every receiving station, in a run with scheme `name`.
+
+    A station that has a scheme in the scene file keeps it.
     """
     return {station.name: station.scheme or name for station in scene.receiving_stations}
 
 
 def make_scheme(name: str, scene: Scene) -> Scheme:
-    """The scheme of that name for a scene; stations that name another one keep theirs.
+    """The scheme of a name for a scene; stations with a scheme of their own keep it.
 
-    ValueError lists the names there are, or says why the scheme cannot work with the scene.
+    Raises ValueError for an unknown name, or a scheme that cannot work with the scene.
     """
-    chosen = station_schemes(name, scene)
-    if set(chosen.values()) == {name}:
+    # One scheme for all stations.
+    by_station = station_schemes(name, scene)
+    names = sorted(set(by_station.values()))
+    if names == [name]:
         return _load(name)(scheme_scene(name, scene), name)
+
+    # Several schemes, which must leave the scene as it is.
     schemes = {}
-    for each in sorted(set(chosen.values())):
-        with _named_stations(name, each, chosen):
-            schemes[each] = _load(each)(scene, each)
-    for each in schemes:
-        if _arranged(each, scene) is not scene:
+    for scheme_name in names:
+        with _named_stations(name, scheme_name, by_station):
+            schemes[scheme_name] = _load(scheme_name)(scene, scheme_name)
+    for scheme_name in names:
+        if _arranged(scheme_name, scene) is not scene:
             raise ValueError(
-                f"scheme '{each}' works with stations of its own, and cannot share scene "
+                f"scheme '{scheme_name}' works with stations of its own, and cannot share scene "
                 f"'{scene.name}' with others: {', '.join(schemes)}"
             )
-    # Loads slowly, and most scenes have one scheme.
+
+    # Imported here: it loads slowly, and most scenes have one scheme.
     from cooperative_isac.schemes.mixed import MixedScheme
 
-    return MixedScheme(scene, name, {station: schemes[each] for station, each in chosen.items()})
+    own_schemes = {station: schemes[own_name] for station, own_name in by_station.items()}
+    return MixedScheme(scene, name, own_schemes)
 
 
 def scheme_scene(name: str, scene: Scene) -> Scene:
-    """The scene with the stations that the scheme of that name works with, mostly the scene itself.
+    """The scene with the stations that a scheme works with (Scheme.arranged).
 
-    ValueError: they are its own, and the scene's echoes come from a path file.
+    Raises ValueError where the scheme has stations of its own, and the scene a path file.
     """
     if set(station_schemes(name, scene).values()) != {name}:
         return scene
@@ -70,20 +84,20 @@ def scheme_scene(name: str, scene: Scene) -> Scene:
 
 
 def load_schemes(name: str, scene: Scene) -> None:
-    """Import the schemes that a scene is run with, for processes that are forked later.
+    """Import the schemes of a run, for processes that are forked later.
 
-    ValueError lists the names there are.
+    Raises ValueError for an unknown name.
     """
-    chosen = station_schemes(name, scene)
-    for each in sorted(set(chosen.values())):
-        with _named_stations(name, each, chosen):
-            _load(each)
+    by_station = station_schemes(name, scene)
+    for scheme_name in sorted(set(by_station.values())):
+        with _named_stations(name, scheme_name, by_station):
+            _load(scheme_name)
 
 
 def check_scheme(name: str, scene: Scene) -> None:
-    """Make the scheme of that name for a scene with all its ends, as a run does.
+    """Make a scheme for a scene with all its encoders and its decoder, as a run does.
 
-    ImportError, OSError or ValueError say why that cannot be.
+    Raises ImportError, OSError or ValueError where that fails.
     """
     scheme = make_scheme(name, scheme_scene(name, scene))
     for station in scheme.scene.receiving_stations:
@@ -92,22 +106,26 @@ def check_scheme(name: str, scene: Scene) -> None:
 
 
 @contextmanager
-def _named_stations(name: str, scheme: str, chosen: dict[str, str]) -> Generator[None]:
-    """Name the stations in a fault of a scheme that they alone have."""
+def _named_stations(name: str, scheme: str, by_station: dict[str, str]) -> Generator[None]:
+    """Add the names of the stations to a fault of a scheme that only they have."""
     try:
         yield
     except ValueError as error:
         if scheme == name:
             raise
-        stations = ", ".join(f"'{station}'" for station, each in chosen.items() if each == scheme)
+        stations = ", ".join(
+            f"'{station}'" for station, own_name in by_station.items() if own_name == scheme
+        )
         raise ValueError(f"of station {stations}: {error}") from error
 
 
 def _arranged(name: str, scene: Scene) -> Scene:
+    """The scene as the scheme of a name arranges it."""
     return _load(name).arranged(scene)
 
 
 def _load(name: str) -> type[Scheme]:
+    """The class of the scheme of a name."""
     if name in BUILT_IN:
         module, _, attribute = BUILT_IN[name].home.partition(":")
         return getattr(import_module(module), attribute)
@@ -117,7 +135,7 @@ def _load(name: str) -> type[Scheme]:
 
 
 def _checked(name: str, home: str, loaded: object) -> type[Scheme]:
-    """ValueError where an entry point names no class of the contract, with what to change."""
+    """The class that an entry point names; ValueError where it is not derived from Scheme."""
     if isinstance(loaded, type) and issubclass(loaded, Scheme):
         return loaded
     raise ValueError(

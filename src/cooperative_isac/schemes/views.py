@@ -1,4 +1,4 @@
-"""Stations on one band: their arrays, and the transmitters whose echoes they use."""
+"""Stations on one band, with the transmitters whose echoes they use."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from cooperative_isac.waveform.frame import Frame
 class StationView:
     """A receiving station on one band, with the transmitters whose echoes it uses.
 
-    The echoes of the band's other transmitters are in what it receives, too.
+    Its echoes also contain the signals of the band's other transmitters.
 
-    view: the scene seen on the band
+    view: the scene on the band
     linked: [num_linked], indices of the transmitters in use among those of the band
     """
 
@@ -27,27 +27,27 @@ class StationView:
         return self.view.band
 
     def scene(self, frame: Frame) -> Scene:
-        """The scene with its stations where they are in a frame.
+        """The scene with the poses that its stations have in a frame.
 
         It is the same object as long as neither the transmitters nor the station move.
         """
         view = self.view.posed(frame.poses)
-        known = self._placed
+        placed = self._placed
         receiver = view.receiver(self.station)
         if (
-            known is not None
-            and known.receiver(self.station) is receiver
-            and _same(known.transmitters, view.transmitters)
+            placed is not None
+            and placed.receiver(self.station) is receiver
+            and _same(placed.transmitters, view.transmitters)
         ):
-            return known
+            return placed
         self._placed = view
         return view
 
 
 def receiving_views(scene: Scene, station: str) -> tuple[StationView, ...]:
-    """A station on each band on which it receives echoes that it uses.
+    """A station on each band on which it has links.
 
-    KeyError names the stations there are.
+    Raises KeyError with the names of the stations.
     """
     names = [each.name for each in scene.receiving_stations]
     if station not in names:
@@ -61,9 +61,10 @@ def receiving_views(scene: Scene, station: str) -> tuple[StationView, ...]:
 
 
 def only_view(scene: Scene, station: str, scheme: str) -> StationView:
-    """A station on the only band on which it has links; KeyError as in receiving_views.
+    """A station on the only band on which it has links.
 
-    ValueError: it has links on several bands, or on none.
+    Raises KeyError with the names of the stations, ValueError where it has links on several bands,
+    or on none.
     """
     views = receiving_views(scene, station)
     if len(views) != 1:
@@ -76,7 +77,7 @@ def only_view(scene: Scene, station: str, scheme: str) -> StationView:
 
 
 def check_plain(scene: Scene, scheme: str) -> None:
-    """ValueError unless a scene has one band, stations at rest, and every receiver all links."""
+    """Raise ValueError unless a scene has one band, stations at rest, and all links."""
     reason = plain_fault(scene)
     if reason:
         raise ValueError(
@@ -86,7 +87,7 @@ def check_plain(scene: Scene, scheme: str) -> None:
 
 
 def plain_fault(scene: Scene) -> str:
-    """What a scene has beyond one band, stations at rest and all links; empty: nothing."""
+    """The reason why a scene is more than one band, stations at rest and all links; else empty."""
     if len(scene.bands) > 1:
         return f"has the bands {', '.join(band.name for band in scene.bands)}"
     if any(station.is_mobile for station in scene.stations):
@@ -99,6 +100,6 @@ def plain_fault(scene: Scene) -> str:
     return ""
 
 
-def _same(known: tuple[Site, ...], now: tuple[Site, ...]) -> bool:
-    """Whether sites are the very same objects: those of stations that did not move are."""
-    return all(old is new for old, new in zip(known, now, strict=True))
+def _same(before: tuple[Site, ...], now: tuple[Site, ...]) -> bool:
+    """True where sites are the same objects, as those of stations that did not move are."""
+    return all(old is new for old, new in zip(before, now, strict=True))

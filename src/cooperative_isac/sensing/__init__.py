@@ -1,1 +1,1 @@
-"""What one access point extracts from its own echo."""
+"""Detection and estimation of targets in the echoes of one station."""

@@ -8,7 +8,7 @@ from functools import cached_property
 import numpy as np
 from scipy import fft
 
-from cooperative_isac.scene.model import OfdmGrid
+from cooperative_isac.scene.band import OfdmGrid
 from cooperative_isac.sensing.static_paths import StaticNuisance
 from cooperative_isac.waveform.signal import Signal
 

@@ -6,7 +6,7 @@ from typing import overload
 
 import numpy as np
 
-from cooperative_isac.scene.model import OfdmGrid
+from cooperative_isac.scene.band import OfdmGrid
 
 # Information of a Doppler shift that is not measured, 1/Hz^2: a standard deviation of 1 MHz.
 LEAST_INFORMATION = 1e-12

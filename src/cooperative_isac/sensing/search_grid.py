@@ -10,8 +10,9 @@ from functools import cached_property
 import numpy as np
 
 from cooperative_isac.scene.arrays import steering_vectors
+from cooperative_isac.scene.band import OfdmGrid
 from cooperative_isac.scene.geometry import bistatic_geometry
-from cooperative_isac.scene.model import Box, OfdmGrid, Scene, Site
+from cooperative_isac.scene.model import Box, Scene, Site
 
 RANGE_OVERSAMPLING = 1.25
 BEAM_OVERLAP = 0.5
@@ -30,19 +31,40 @@ class SearchGrid:
 
     beams: [num_beams, num_rx_ant], conjugate receive steering; starts: [num_beams + 1], first cell
     of each beam;
-    points_m: [num_cells, 3]; delay_phases: per transmitter [num_cells, num_subcarriers], exp(+j 2
-    pi f_i tau);
-    departures: per transmitter [num_cells, num_tx_ant], transmit steering;
-    ranges_m: [num_cells], distance from the receiver.
+    points_m: [num_cells, 3];
+    ranges_m: [num_cells], distance from the receiver;
+    transmitters, receiver, grid: whose paths over the cells are looked for.
     """
 
     beams: np.ndarray
     starts: np.ndarray
     points_m: np.ndarray
-    delay_phases: tuple[np.ndarray, ...]
-    departures: tuple[np.ndarray, ...]
     ranges_m: np.ndarray
     range_step_m: float
+    transmitters: tuple[Site, ...]
+    receiver: Site
+    grid: OfdmGrid
+
+    @property
+    def delay_phases(self) -> tuple[np.ndarray, ...]:
+        """Per transmitter [num_cells, num_subcarriers], complex64, exp(+j 2 pi f_i tau)."""
+        return self._paths[0]
+
+    @property
+    def departures(self) -> tuple[np.ndarray, ...]:
+        """Per transmitter [num_cells, num_tx_ant], complex64, transmit steering."""
+        return self._paths[1]
+
+    @cached_property
+    def _paths(self) -> tuple[tuple[np.ndarray, ...], tuple[np.ndarray, ...]]:
+        """Delay phases and departures: a search needs them, the number of cells does not."""
+        delays, departures = zip(
+            *(
+                _from_transmitter(site, self.receiver, self.points_m, self.grid)
+                for site in self.transmitters
+            )
+        )
+        return delays, departures
 
     @cached_property
     def beam_of_cell(self) -> np.ndarray:
@@ -105,24 +127,26 @@ def _aperture(coordinates: np.ndarray) -> float:
 
 def ray_ranges(
     origin_m: np.ndarray,
-    direction: np.ndarray,
+    directions: np.ndarray,
     area: Box,
     dimension: int,
     step_m: float,
     half_width: float,
-) -> np.ndarray:
-    """Distances along a beam at which it touches the area, [num_ranges], m; empty where it misses.
+) -> tuple[np.ndarray, np.ndarray]:
+    """Distances along beams, and where the beams touch the area.
 
-    half_width: half of the beam's width [rad].
+    directions: [num_beams, 3], float64, unit vectors
+    half_width: half of a beam's width [rad].
+    Returns [num_ranges], float64, m, and [num_beams, num_ranges], bool.
     """
     axes = slice(0, dimension)
     farthest = np.linalg.norm(
         np.maximum(np.abs(area.low_m - origin_m), np.abs(area.high_m - origin_m))
     )
     ranges = np.arange(NEAREST_M, farthest, step_m)
-    points = (origin_m + ranges[:, None] * direction)[:, axes]
+    points = (origin_m + ranges[:, None] * directions[:, None])[..., axes]
     outside = np.maximum(np.maximum(area.low_m[axes] - points, points - area.high_m[axes]), 0)
-    return ranges[np.linalg.norm(outside, axis=1) <= half_width * ranges]
+    return ranges, np.linalg.norm(outside, axis=2) <= half_width * ranges
 
 
 def search_grid(scene: Scene, receiver: Site, grid: OfdmGrid) -> SearchGrid:
@@ -136,30 +160,27 @@ def search_grid(scene: Scene, receiver: Site, grid: OfdmGrid) -> SearchGrid:
 def cells_along(scene: Scene, receiver: Site, grid: OfdmGrid, directions: np.ndarray) -> SearchGrid:
     """Cells along chosen beams, unit vectors [num_beams, 3]; beams that miss the area have none."""
     step = grid.range_resolution_m / 2 / RANGE_OVERSAMPLING
-    beams, counts, points = [], [], []
     half_width = max(
         1 / len(line) for line in beam_cosines(receiver, scene.dimension, grid.wavelength_m)
     )
-    for direction in directions:
-        ranges = ray_ranges(
-            receiver.position_m, direction, scene.box, scene.dimension, step, half_width
-        )
-        if len(ranges):
-            beams.append(steering_vectors(receiver.elements_m, direction, grid.wavelength_m).conj())
-            counts.append(len(ranges))
-            points.append(receiver.position_m + ranges[:, None] * direction)
-    cells = np.concatenate(points) if points else np.zeros((0, 3))
-    delays, departures = zip(
-        *(_from_transmitter(site, receiver, cells, grid) for site in scene.transmitters)
+    ranges, touches = ray_ranges(
+        receiver.position_m, directions, scene.box, scene.dimension, step, half_width
     )
+
+    # Beams that touch the area, and their cells.
+    used = touches.any(axis=1)
+    beam, place = np.nonzero(touches[used])
+    cells = receiver.position_m + ranges[place, None] * directions[used][beam]
+    beams = steering_vectors(receiver.elements_m, directions[used], grid.wavelength_m).conj()
     return SearchGrid(
-        np.array(beams, np.complex64).reshape(-1, receiver.num_ant),
-        np.concatenate([[0], np.cumsum(counts)]).astype(int),
-        cells,
-        delays,
-        departures,
-        np.linalg.norm(cells - receiver.position_m, axis=1),
-        step,
+        beams=beams.astype(np.complex64),
+        starts=np.searchsorted(beam, np.arange(len(beams) + 1)),
+        points_m=cells,
+        ranges_m=np.linalg.norm(cells - receiver.position_m, axis=1),
+        range_step_m=step,
+        transmitters=scene.transmitters,
+        receiver=receiver,
+        grid=grid,
     )
 
 

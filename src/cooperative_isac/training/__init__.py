@@ -1,3 +1,1 @@
-"""How learned codecs are trained: samples from seeds, CF Algorithm 1, runs that survive
-interruption.
-"""
+"""Training of learned codecs: samples, CF Algorithm 1, and runs that survive interruptions."""

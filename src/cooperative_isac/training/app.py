@@ -1,4 +1,4 @@
-"""The commands `isac train` and `isac dataset`. What they need is imported when one runs."""
+"""The commands `isac train` and `isac dataset`; each imports what it needs when it runs."""
 
 from __future__ import annotations
 
@@ -15,39 +15,49 @@ if TYPE_CHECKING:
     from cooperative_isac.scene.model import Scene as LoadedScene
 
 Option = typer.Option
-Scene = Annotated[str, typer.Argument(metavar="SCENE", help="File, or name of a shipped scene.")]
+Scene = Annotated[
+    str, typer.Argument(metavar="SCENE", help="Scene file, or name of a shipped scene.")
+]
 Scheme = Annotated[str, Option(help="Learned scheme to train.")]
 Out = Annotated[
     Path | None,
     Option(help="Folder of the run; the same command resumes it. Default: runs/train-..."),
 ]
 Epochs = Annotated[int | None, Option(help="Passes over the training samples.", min=1)]
-BatchSize = Annotated[int | None, Option(help="Samples a step.", min=1)]
-LearningRate = Annotated[float | None, Option(help="Of Adam.", min=0.0)]
-Schedule = Annotated[str | None, Option(help="Of the learning rate: constant or cosine.")]
+BatchSize = Annotated[int | None, Option(help="Samples of one training step.", min=1)]
+LearningRate = Annotated[float | None, Option(help="Learning rate of Adam.", min=0.0)]
+Schedule = Annotated[str | None, Option(help="Course of the learning rate: constant or cosine.")]
 Patience = Annotated[
-    int | None, Option(help="Stop after so many epochs without a better one; 0: never.", min=0)
+    int | None,
+    Option(help="Epochs without improvement after which training stops; 0: never.", min=0),
 ]
 Samples = Annotated[
     int | None,
-    Option(help="Training samples; default: the whole split, 16,000 of drawn ones.", min=1),
+    Option(help="Number of training samples; default: the whole split (16,000 if drawn).", min=1),
 ]
 Validation = Annotated[
-    int | None, Option(help="Validation samples; default: the whole split.", min=1)
+    int | None, Option(help="Number of validation samples; default: the whole split.", min=1)
 ]
 DropOut = Annotated[
-    float | None, Option(help="Probability that a receiver is left out.", min=0.0, max=0.9)
+    float | None,
+    Option(help="Probability that a receiver is left out of a training sample.", min=0.0, max=0.9),
 ]
 HoldEncoders = Annotated[
-    bool, Option("--hold-encoders", help="Encoders stay as they are; codebooks and center learn.")
+    bool, Option("--hold-encoders", help="Train codebooks and center only, with fixed encoders.")
 ]
-Seed = Annotated[int | None, Option(help="Of weights, order and drop-out.", min=0)]
-Precision = Annotated[str | None, Option(help="float32, or bfloat16 for mixed precision.")]
-Targets = Annotated[tuple[int, int] | None, Option(help="Fewest and most targets of a sample.")]
+Seed = Annotated[
+    int | None, Option(help="Random seed of weights, order of samples and dropout.", min=0)
+]
+Precision = Annotated[
+    str | None, Option(help="Arithmetic: float32, or bfloat16 for mixed precision.")
+]
+Targets = Annotated[tuple[int, int] | None, Option(help="Smallest and largest number of targets.")]
 Power = Annotated[
     tuple[float, float] | None, Option(help="Lowest and highest transmit power, dBm.")
 ]
-Scatterers = Annotated[tuple[int, int] | None, Option(help="Fewest and most clutter scatterers.")]
+Scatterers = Annotated[
+    tuple[int, int] | None, Option(help="Smallest and largest number of clutter scatterers.")
+]
 Timing = Annotated[
     tuple[float, float] | None,
     Option(help="Lowest and highest standard deviation of the timing offsets, s."),
@@ -59,28 +69,28 @@ Frequency = Annotated[
 Hyper = Annotated[
     list[str] | None,
     Option(
-        "--set", metavar="NAME=VALUE", help="Hyperparameter of the network, as codebook.size=64."
+        "--set",
+        metavar="NAME=VALUE",
+        help="Hyperparameter of the network, for example codebook.size=64.",
     ),
 ]
 Data = Annotated[
     Path | None,
-    Option(help="Folder of 'isac dataset' to train on, not samples drawn on the fly."),
+    Option(help="Folder of 'isac dataset' with samples; default: drawn on the fly."),
 ]
 CacheFolder = Annotated[
     Path | None,
-    Option("--cache", help="Folder that keeps what encoders take, for later epochs."),
+    Option("--cache", help="Folder that stores the inputs of the encoders for later epochs."),
 ]
 Begin = Annotated[
     Path | None,
-    Option(
-        help="Weights to begin from, also of another scene, instead of random ones.", exists=True
-    ),
+    Option(help="File of initial weights, also of another scene; default: random.", exists=True),
 ]
-Workers = Annotated[int, Option(help="Processes that draw samples beside the training.", min=0)]
-Device = Annotated[str, Option(help="cpu, cuda, or auto: cuda where it is.")]
+Workers = Annotated[int, Option(help="Number of processes that draw samples.", min=0)]
+Device = Annotated[str, Option(help="Device: cpu, cuda, or auto (cuda if available).")]
 Half = Annotated[bool, Option("--half", help="Store the weights in 16 bits.")]
 NewFolder = Annotated[Path, Option("--out", help="New folder for the dataset.")]
-Count = Annotated[int, Option("--samples", help="How many samples.", min=5)]
+Count = Annotated[int, Option("--samples", help="Number of samples.", min=5)]
 
 
 def train(
@@ -111,9 +121,7 @@ def train(
     device: Device = "auto",
     half: Half = False,
 ) -> None:
-    """Train the codec of a learned scheme for a scene; curves and the best weights go into a
-    folder.
-    """
+    """Train the codec of a learned scheme; curves and the best weights go into a folder."""
     settings = {
         "epochs": epochs,
         "batch_size": batch_size,
@@ -122,7 +130,7 @@ def train(
         "patience": patience,
         "train_samples": samples,
         "validation_samples": validation_samples,
-        "drop_out": drop_out,
+        "receiver_dropout": drop_out,
         "seed": seed,
         "precision": precision,
         "hold_encoders": hold_encoders or None,
@@ -134,7 +142,7 @@ def train(
         from cooperative_isac.output.files import check_folder
         from cooperative_isac.scene.file.config import load_scene
         from cooperative_isac.training.command import make_job, run_job
-        from cooperative_isac.training.samples import Variety
+        from cooperative_isac.training.samples import SampleRanges
 
         loaded = _trainable(load_scene(scene))
         folder = out or Path("runs") / f"train-{loaded.name}-{scheme}"
@@ -142,10 +150,17 @@ def train(
         if cache is not None:
             check_folder(cache)
         chosen = {name: value for name, value in settings.items() if value is not None}
-        variety = Variety(targets, power_dbm, scatterers, timing_offset_s, frequency_offset_hz)
-        job = make_job(loaded, scheme, folder, chosen, variety, pairs(hyperparameters or []), data)
+        ranges = SampleRanges(targets, power_dbm, scatterers, timing_offset_s, frequency_offset_hz)
+        job = make_job(loaded, scheme, folder, chosen, ranges, pairs(hyperparameters or []), data)
         run_job(
-            replace(job, begin=begin, cache=cache, num_workers=workers, device=device, half=half),
+            replace(
+                job,
+                initial_weights=begin,
+                cache=cache,
+                num_workers=workers,
+                device=device,
+                half=half,
+            ),
             make_console(),
         )
 
@@ -160,16 +175,16 @@ def dataset(
     timing_offset_s: Timing = None,
     frequency_offset_hz: Frequency = None,
 ) -> None:
-    """Write drawn samples into a folder, in files that recordings can take the place of."""
+    """Write drawn samples into a folder; recordings in the same format train as well."""
     with faults():
         from cooperative_isac.output.files import check_new_folder
         from cooperative_isac.scene.file.config import load_scene
         from cooperative_isac.training.progress_bar import progress
         from cooperative_isac.training.recordings import write_samples
-        from cooperative_isac.training.samples import DrawnSamples, Variety
+        from cooperative_isac.training.samples import DrawnSamples, SampleRanges
 
-        variety = Variety(targets, power_dbm, scatterers, timing_offset_s, frequency_offset_hz)
-        source = DrawnSamples(_trainable(load_scene(scene)), variety)
+        ranges = SampleRanges(targets, power_dbm, scatterers, timing_offset_s, frequency_offset_hz)
+        source = DrawnSamples(_trainable(load_scene(scene)), ranges)
         check_new_folder(out)
         with progress() as bar:
             task = bar.add_task(f"samples of {source.scene.name}", total=samples, note="")
@@ -179,7 +194,7 @@ def dataset(
 
 
 def pairs(texts: list[str]) -> dict[str, object]:
-    """NAME=VALUE texts as a nested mapping; dots in a name go down, values are read as YAML."""
+    """Nested mapping of NAME=VALUE texts: names have dots between levels, values are YAML."""
     import yaml
 
     mapping: dict = {}
@@ -196,7 +211,7 @@ def pairs(texts: list[str]) -> dict[str, object]:
 
 
 def _trainable(scene: LoadedScene) -> LoadedScene:
-    """The scene; ValueError where no learned scheme works with it."""
+    """The scene itself; ValueError where no learned scheme works with it."""
     from cooperative_isac.schemes.views import plain_fault
 
     reason = plain_fault(scene)
@@ -210,14 +225,14 @@ def _trainable(scene: LoadedScene) -> LoadedScene:
 
 @contextmanager
 def faults() -> Generator[None, None, None]:
-    """Errors that the user can mend become one line; Ctrl-C says how to go on."""
+    """Print errors that the user can mend in one line, and the remedy after Ctrl-C."""
     try:
         yield
     except ValueError as error:
         typer.echo("\n".join(f"error: {line}" for line in str(error).splitlines()), err=True)
         raise typer.Exit(1) from None
     except KeyboardInterrupt:
-        typer.echo("interrupted; the same command goes on from the last checkpoint", err=True)
+        typer.echo("interrupted; the same command continues from the last checkpoint", err=True)
         raise typer.Exit(130) from None
 
 
@@ -235,5 +250,5 @@ def _describe(folder: Path) -> None:
         table.add_row(path.name, " x ".join(map(str, array.shape)), str(array.dtype))
     make_console().print(
         table,
-        "docs/learned_codecs.md tells their meaning; recordings in the same files train as well.",
+        "docs/learned_codecs.md describes them; recordings in the same files train as well.",
     )

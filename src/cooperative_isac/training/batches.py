@@ -1,6 +1,4 @@
-"""Samples as batches of tensors, drawn by worker processes, with a cache of observations on
-disk.
-"""
+"""Samples as batches of tensors, drawn by worker processes."""
 
 from __future__ import annotations
 
@@ -16,28 +14,35 @@ from torch.utils.data import DataLoader, Dataset
 from cooperative_isac.learned.network import Network, Truth
 from cooperative_isac.scene.model import TargetState
 from cooperative_isac.sensing.static_stage import StaticStage
-from cooperative_isac.training.cache import Cache
+from cooperative_isac.training.cache import SIDE_INFORMATION, Cache
 from cooperative_isac.training.samples import Source
 from cooperative_isac.waveform.signal import Signal
 
 
 @dataclass(frozen=True)
 class Batch:
-    """numbers: of the samples; observations: by receiver, [batch, ...]; knowledge: [batch, ...].
+    """A batch of samples.
 
-    An access point has neither knowledge nor truth, a center without its access points no
-    observations.
+    An access point has neither side information nor truth; a center without its access points has
+    no observations.
+
+    numbers: of the samples
+    observations: by receiver, [batch, *observation], float32
+    side_information: [batch, ...], float32
     """
 
     numbers: tuple[int, ...]
     observations: Mapping[str, Tensor]
-    knowledge: Tensor | None = None
+    side_information: Tensor | None = None
     truth: Truth | None = None
 
 
 class Examples(Dataset):
-    """Samples as a network takes them; receivers: whose echoes are observed; at_center: and
-    truth.
+    """Samples as the inputs of a network.
+
+    receivers: whose observations are computed
+    at_center: add side information and truth
+    cache: keeps examples on disk
     """
 
     def __init__(
@@ -48,86 +53,100 @@ class Examples(Dataset):
         at_center: bool = True,
         cache: Cache | None = None,
     ):
-        self.network, self.source, self.receivers = network, source, tuple(receivers)
-        self.at_center, self.cache = at_center, cache
+        self.network = network
+        self.source = source
+        self.receivers = tuple(receivers)
+        self.at_center = at_center
+        self.cache = cache
         self._static = StaticStage(network.scene)
 
     @property
     def input_key(self) -> str:
-        """What examples depend on beside scene and samples."""
+        """Name of what examples depend on beside scene and samples."""
         return self.network.input_key
 
     def __getitem__(self, index: int) -> dict[str, np.ndarray]:
-        known = self.cache.read(index) if self.cache else None
-        if known is not None:
-            return known
-        example = self._drawn(index)
-        if self.cache:
-            # As all later readings have it, with fewer digits.
-            self.cache.write(index, example)
-            return self.cache.read(index) or example
-        return example
+        if self.cache is None:
+            return self._compute(index)
+        cached = self.cache.read(index)
+        if cached is not None:
+            return cached
+        example = self._compute(index)
+        self.cache.write(index, example)
+        # In the cache's precision, as every later epoch has it.
+        return self.cache.read(index) or example
 
-    def _drawn(self, number: int) -> dict[str, np.ndarray]:
-        situation, network = self.source.situation(number), self.network
+    def _compute(self, number: int) -> dict[str, np.ndarray]:
+        """One example: arrays by the names that they have in a cache."""
+        network = self.network
+        sample = self.source.sample(number)
+
+        # Inputs of the encoders
         example = {}
         for name in self.receivers:
-            echo = self.source.echo(situation, name)
-            example[f"observation/{name}"] = self._observed(echo, situation.frame, name)
+            echo = self.source.echo(sample, name)
+            example[f"observation/{name}"] = self._observation(echo, sample.frame, name)
+
+        # Side information and labels
         if self.at_center:
-            example["knowledge"] = network.knowledge(situation.frame)
+            example[SIDE_INFORMATION] = network.side_information(sample.frame)
             example["present"], example["state"] = truth_arrays(
-                situation.targets, network.config.num_targets, network.scene.dimension
+                sample.targets, network.config.num_targets, network.scene.dimension
             )
         return example
 
-    def _observed(self, echo: np.ndarray, frame: Signal, receiver: str) -> np.ndarray:
-        return self.network.observe(self._static.clean(echo, frame), frame, receiver)
+    def _observation(self, echo: np.ndarray, frame: Signal, receiver: str) -> np.ndarray:
+        """The input of one encoder, from an echo without static paths."""
+        return self.network.encoder_input(self._static.clean(echo, frame), frame, receiver)
 
     def assemble(
         self, numbers: Sequence[int], tensors: Mapping[str, Tensor], device: torch.device
     ) -> Batch:
-        """The batch of stacked examples, on a device, float32."""
+        """The batch of stacked examples, on a device, in float32."""
         observations = {
             name: tensors[f"observation/{name}"].to(device).float() for name in self.receivers
         }
         if not self.at_center:
             return Batch(tuple(numbers), observations)
+        side_information = tensors[SIDE_INFORMATION].to(device).float()
         truth = Truth(tensors["present"].to(device), tensors["state"].to(device))
-        return Batch(tuple(numbers), observations, tensors["knowledge"].to(device).float(), truth)
+        return Batch(tuple(numbers), observations, side_information, truth)
 
 
 class EncodedExamples(Examples):
-    """Examples of a network whose encoders are held: what they make of an echo is observed."""
+    """Examples of a network whose encoders keep their weights: observations are their latents."""
 
     @property
     def input_key(self) -> str:
-        """Also what the encoders are."""
+        """Name of what examples depend on: also the weights of the encoders."""
         tensors = self.network.encoders.state_dict().values()
-        return (
-            f"{super().input_key} "
-            f"{zlib.crc32(b''.join(tensor.numpy().tobytes() for tensor in tensors)):08x}"
-        )
+        weights = b"".join(tensor.numpy().tobytes() for tensor in tensors)
+        return f"{super().input_key} {zlib.crc32(weights):08x}"
 
-    def _observed(self, echo: np.ndarray, frame: Signal, receiver: str) -> np.ndarray:
+    def _observation(self, echo: np.ndarray, frame: Signal, receiver: str) -> np.ndarray:
+        """The latents of one encoder, from an echo without static paths."""
         with torch.no_grad():
-            return self.network.encoded(self._static.clean(echo, frame), frame, receiver).numpy()
+            cleaned = self._static.clean(echo, frame)
+            return self.network.encode(cleaned, frame, receiver).numpy()
 
 
 def truth_arrays(
     targets: Sequence[TargetState], num_targets: int, dimension: int
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Labels of a sample: present [num_targets], bool; state [num_targets, 2 dimension],
-    float32.
+    """Labels of a sample.
+
+    Returns present [num_targets], bool, and state [num_targets, 2 dimension], float32, m and m/s.
+    Raises ValueError for more targets than the network detects.
     """
     if len(targets) > num_targets:
         raise ValueError(
-            f"a sample has {len(targets)} targets, the network tells {num_targets} at most; "
+            f"a sample has {len(targets)} targets, the network detects {num_targets} at most; "
             "train one for more targets or draw fewer"
         )
     state = np.zeros((num_targets, 2, dimension), np.float32)
     for row, target in zip(state, targets):
-        row[0], row[1] = target.position_m[:dimension], target.velocity_mps[:dimension]
+        row[0] = target.position_m[:dimension]
+        row[1] = target.velocity_mps[:dimension]
     return np.arange(num_targets) < len(targets), state.reshape(num_targets, -1)
 
 
@@ -137,35 +156,37 @@ def batches(
     num_workers: int,
     device: torch.device = torch.device("cpu"),
 ) -> Iterator[Batch]:
-    """Batches of the samples with these numbers, in this order, whatever the number of worker
-    processes.
+    """Batches of samples in a given order, the same for every number of worker processes.
+
+    groups: numbers of the samples of each batch
     """
-    listed = [[int(number) for number in group] for group in groups]
-    context = "fork" if num_workers else None
+    sample_numbers = [[int(number) for number in group] for group in groups]
     loader = DataLoader(
-        _Faultless(examples),
-        batch_sampler=listed,
+        _ErrorsAsValues(examples),
+        batch_sampler=sample_numbers,
         num_workers=num_workers,
-        multiprocessing_context=context,
+        multiprocessing_context="fork" if num_workers else None,
         collate_fn=_stacked,
     )
-    for group, tensors in zip(listed, loader):
+    for numbers, tensors in zip(sample_numbers, loader):
         if isinstance(tensors, ValueError):
             raise tensors
-        yield examples.assemble(group, tensors, device)
+        yield examples.assemble(numbers, tensors, device)
 
 
 def epoch_groups(numbers: np.ndarray, batch_size: int, seed: int, epoch: int) -> list[np.ndarray]:
-    """Numbers of one epoch's whole batches, shuffled: a function of (seed, epoch)."""
-    shuffled = np.random.default_rng([seed, epoch]).permutation(numbers)
-    whole = len(shuffled) // batch_size * batch_size
-    return list(shuffled[:whole].reshape(-1, batch_size))
+    """Numbers of the whole batches of an epoch, shuffled: a function of (seed, epoch).
 
-
-class _Faultless(Dataset):
-    """Examples of which a fault is returned: torch wraps what a worker process raises in a
-    traceback.
+    numbers: [num_samples], int64
+    Returns arrays [batch_size], int64.
     """
+    shuffled = np.random.default_rng([seed, epoch]).permutation(numbers)
+    num_whole = len(shuffled) // batch_size * batch_size
+    return list(shuffled[:num_whole].reshape(-1, batch_size))
+
+
+class _ErrorsAsValues(Dataset):
+    """Examples that return a ValueError: torch turns one raised in a worker into a traceback."""
 
     def __init__(self, examples: Examples):
         self._examples = examples
@@ -180,11 +201,13 @@ class _Faultless(Dataset):
 def _stacked(
     examples: Sequence[Mapping[str, np.ndarray] | ValueError],
 ) -> dict[str, Tensor] | ValueError:
-    whole = []
+    """Stacked arrays of all examples, or the first error among them."""
+    complete = []
     for example in examples:
         if isinstance(example, ValueError):
             return example
-        whole.append(example)
+        complete.append(example)
     return {
-        name: torch.from_numpy(np.stack([example[name] for example in whole])) for name in whole[0]
+        name: torch.from_numpy(np.stack([example[name] for example in complete]))
+        for name in complete[0]
     }

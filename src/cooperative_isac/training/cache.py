@@ -1,4 +1,4 @@
-"""Observations on disk in float16: what is slow to compute is computed once."""
+"""Cache of examples on disk, inputs in float16, so that each is computed only once."""
 
 from __future__ import annotations
 
@@ -10,84 +10,98 @@ import numpy as np
 
 from cooperative_isac.output.files import check_folder, write_file
 
-DESCRIPTION = "cache.json"
+CACHE_FILE = "cache.json"
+# Name of the side information in caches.
+SIDE_INFORMATION = "knowledge"
+# Name of the array that is True for the examples that are in a cache.
+IS_CACHED = "there"
 REMEDY = "remove the cache or name another folder"
 
 
 class Cache:
-    """Examples by number in memory-mapped files, one per field; many processes may read and write
-    it at once.
+    """Examples by number in memory-mapped files, one for each field.
 
-    key: says what is cached; a folder with another key is refused. fields: name -> (shape, dtype).
+    Several processes may read and write it at once.
+
+    key: name of what the examples depend on; a folder with another key is refused
+    size: number of examples
+    fields: shape and dtype of each field of an example, by name
     """
 
     def __init__(
         self, folder: Path, key: str, size: int, fields: Mapping[str, tuple[tuple[int, ...], str]]
     ):
-        self.folder, self.size = folder, size
+        self.folder = folder
+        self.size = size
+
+        # The folder must be new, or have the same description.
         listed = {name: [list(shape), dtype] for name, (shape, dtype) in sorted(fields.items())}
         description = {"key": key, "size": size, "fields": listed}
         self._check(description)
-        arrays = {**fields, "there": ((), "bool")}
+
+        # One file for each field, and one for what is there.
+        arrays = {**fields, IS_CACHED: ((), "bool")}
         self._arrays = {
             name: self._open(name, (size, *shape), dtype) for name, (shape, dtype) in arrays.items()
         }
-        write_file(folder / DESCRIPTION, json.dumps(description, indent=1).encode())
+        write_file(folder / CACHE_FILE, json.dumps(description, indent=1).encode())
 
     def read(self, number: int) -> dict[str, np.ndarray] | None:
-        """The example of a number, None where it is not there yet."""
-        if not self._arrays["there"][number]:
+        """The example of a number, None where it is not in the cache yet."""
+        if not self._arrays[IS_CACHED][number]:
             return None
         return {
-            name: np.array(array[number]) for name, array in self._arrays.items() if name != "there"
+            name: np.array(array[number])
+            for name, array in self._arrays.items()
+            if name != IS_CACHED
         }
 
     def write(self, number: int, example: Mapping[str, np.ndarray]) -> None:
-        """Keep an example."""
+        """Write an example."""
         for name, value in example.items():
             self._arrays[name][number] = value
-        self._arrays["there"][number] = True
+        self._arrays[IS_CACHED][number] = True
 
     @property
-    def num_there(self) -> int:
-        """How many examples are there."""
-        return int(self._arrays["there"].sum())
+    def num_cached(self) -> int:
+        """Number of examples in the cache."""
+        return int(self._arrays[IS_CACHED].sum())
 
     def _check(self, description: dict) -> None:
+        """Raise ValueError where the folder has a cache of something else."""
         check_folder(self.folder)
         self.folder.mkdir(parents=True, exist_ok=True)
-        path = self.folder / DESCRIPTION
+        path = self.folder / CACHE_FILE
         try:
             found = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else description
         except (OSError, ValueError, RecursionError):
             raise ValueError(f"{path}: is no description of a cache; {REMEDY}") from None
         if found != description:
             raise ValueError(
-                f"cache {self.folder} holds samples of another scene, network input, variety, "
-                f"number or held encoders; {REMEDY}"
+                f"cache {self.folder} holds samples of another scene, network input, sample "
+                f"ranges, number or held encoders; {REMEDY}"
             )
 
     def _open(self, name: str, shape: tuple[int, ...], dtype: str) -> np.ndarray:
+        """The array of one file, which is made where there is none."""
         path = self.folder / f"{name.replace('/', '-')}.npy"
-        if path.is_file():
-            try:
-                array = np.lib.format.open_memmap(path, "r+")
-            except (OSError, EOFError, OverflowError, SyntaxError, TypeError, ValueError):
-                raise ValueError(
-                    f"{path}: is no .npy file of numbers, or cut off; {REMEDY}"
-                ) from None
-            if array.shape != shape or array.dtype != np.dtype(dtype):
-                raise ValueError(
-                    f"{path}: is not of the type and shape that the cache has; {REMEDY}"
-                )
-            return array
-        return np.lib.format.open_memmap(path, "w+", np.dtype(dtype), shape)
+        if not path.is_file():
+            return np.lib.format.open_memmap(path, "w+", np.dtype(dtype), shape)
+
+        # Read an existing file.
+        try:
+            array = np.lib.format.open_memmap(path, "r+")
+        except (OSError, EOFError, OverflowError, SyntaxError, TypeError, ValueError):
+            raise ValueError(f"{path}: is no .npy file of numbers, or cut off; {REMEDY}") from None
+        if array.shape != shape or array.dtype != np.dtype(dtype):
+            raise ValueError(f"{path}: is not of the type and shape that the cache has; {REMEDY}")
+        return array
 
 
 def cached_fields(example: Mapping[str, np.ndarray]) -> dict[str, tuple[tuple[int, ...], str]]:
-    """Shapes and types of an example in a cache: float16, and labels as they are."""
-    halved = {name for name in example if name == "knowledge" or name.startswith("observation/")}
-    return {
-        name: (value.shape, "float16" if name in halved else value.dtype.str)
-        for name, value in example.items()
-    }
+    """Shapes and dtypes of an example in a cache: inputs in float16, labels as they are."""
+    fields: dict[str, tuple[tuple[int, ...], str]] = {}
+    for name, value in example.items():
+        is_input = name == SIDE_INFORMATION or name.startswith("observation/")
+        fields[name] = (value.shape, "float16" if is_input else value.dtype.str)
+    return fields

@@ -1,8 +1,7 @@
-"""Raw echoes computed where the network trains: worker processes draw only paths and symbols, a few
-kilobytes.
+"""Raw echoes computed on the training device: worker processes draw paths and symbols alone.
 
-The paths, symbols and precoders are those of training.samples to the bit; the noise is the device's
-own.
+The paths, symbols and precoders are those of training.samples to the bit; the noise is drawn on the
+device.
 """
 
 from __future__ import annotations
@@ -22,80 +21,102 @@ from cooperative_isac.pipeline import paths_to
 from cooperative_isac.scene.arrays import steering_vectors
 from cooperative_isac.scene.model import Site
 from cooperative_isac.training.batches import Batch, Examples, truth_arrays
-from cooperative_isac.training.samples import TRAINING_SEED, DrawnSamples, Situation
+from cooperative_isac.training.samples import TRAINING_SEED, DrawnSamples, Sample
 from cooperative_isac.waveform.qam import constellation
+
+# Arrays of one receiver's paths in an example; arguments of echoes().
+PATH_ARRAYS = ("gains", "over_subcarriers", "over_symbols", "steering")
 
 
 class DeviceExamples(Examples):
-    """Examples of a network that takes raw echoes, in the form of their ingredients."""
+    """Examples of a network that takes raw echoes: paths, symbols and precoders of each sample."""
 
     def __init__(self, network: Network, source: DrawnSamples):
         super().__init__(network, source, network.receivers)
-        if source.scene.is_physical:
+        scene = source.scene
+        if scene.is_physical:
             raise ValueError(
-                f"scene '{source.scene.name}' has a static world or the radar equation; echoes "
+                f"scene '{scene.name}' has a static world or the radar equation; echoes "
                 "computed on the device have neither: train on a recorded data set (isac dataset), "
                 "or without them"
             )
-        if source.scene.sensing.static_paths != "keep":
+        if scene.sensing.static_paths != "keep":
             raise ValueError(
-                f"scene '{source.scene.name}' has sensing.static_paths "
-                f"'{source.scene.sensing.static_paths}'; echoes computed on the device keep static "
+                f"scene '{scene.name}' has sensing.static_paths "
+                f"'{scene.sensing.static_paths}'; echoes computed on the device keep static "
                 "paths: train on a recorded data set (isac dataset), or with 'keep'"
             )
-        self._modulation_order = source.scene.waveform.modulation_order
-        most = (
-            source.variety.scatterers[1]
-            if source.variety.scatterers
-            else source.scene.propagation.clutter.num_scatterers
+
+        # Largest number of paths of a sample.
+        self._modulation_order = scene.waveform.modulation_order
+        max_scatterers = (
+            source.ranges.scatterers[1]
+            if source.ranges.scatterers
+            else scene.propagation.clutter.num_scatterers
         )
-        self.num_paths = len(source.scene.transmitters) * (network.config.num_targets + most)
+        max_reflections = network.config.num_targets + max_scatterers
+        self.num_paths = len(scene.transmitters) * max_reflections
 
     def __getitem__(self, index: int) -> dict[str, np.ndarray]:
-        situation, scene = self.source.situation(index), self.network.scene
-        example = {"indices": situation.frame.indices, "precoders": situation.frame.precoders}
+        sample = self.source.sample(index)
+        scene = self.network.scene
+
+        # Symbols, precoders and paths
+        example = {"indices": sample.frame.indices, "precoders": sample.frame.precoders}
         for site in scene.receivers:
-            example |= {
-                f"{site.name}/{name}": self._padded(value)
-                for name, value in _path_arrays(situation, site).items()
-            }
+            for name, value in _path_arrays(sample, site).items():
+                example[f"{site.name}/{name}"] = self._padded(value)
+
+        # Labels
         example["present"], example["state"] = truth_arrays(
-            situation.targets, self.network.config.num_targets, scene.dimension
+            sample.targets, self.network.config.num_targets, scene.dimension
         )
         return example
 
     def assemble(
         self, numbers: Sequence[int], tensors: Mapping[str, Tensor], device: torch.device
     ) -> Batch:
-        """The batch of stacked ingredients, with the echoes computed on the device."""
+        """The batch of stacked examples, with the echoes computed on the device."""
+        # Symbols
         tensors = {name: tensor.to(device) for name, tensor in tensors.items()}
-        streams = torch.from_numpy(constellation(self._modulation_order)).to(device)[
-            tensors["indices"].long()
-        ]
+        points = torch.from_numpy(constellation(self._modulation_order)).to(device)
+        streams = points[tensors["indices"].long()]
+
+        # Echoes with noise
         observations = {}
         for name in self.receivers:
-            parts = {
-                part: tensors[f"{name}/{part}"]
-                for part in ("gains", "over_subcarriers", "over_symbols", "steering")
-            }
-            echo = echoes(streams, **parts) + self._noise(numbers, name, device)
+            paths = {part: tensors[f"{name}/{part}"] for part in PATH_ARRAYS}
+            echo = echoes(streams, **paths) + self._noise(numbers, name, device)
             observations[name] = torch.stack([echo.real, echo.imag], dim=1)
-        knowledge = transmit_tensors(streams, tensors["precoders"])
-        return Batch(
-            tuple(numbers), observations, knowledge, Truth(tensors["present"], tensors["state"])
-        )
+
+        # Side information and truth
+        side_information = transmit_tensors(streams, tensors["precoders"])
+        truth = Truth(tensors["present"], tensors["state"])
+        return Batch(tuple(numbers), observations, side_information, truth)
 
     def _padded(self, values: np.ndarray) -> np.ndarray:
-        """Paths of no amplitude make their number the same in all samples: [num_paths, ...]."""
+        """Values of paths with zeros up to num_paths, so that all samples have the same shape.
+
+        values: [number of paths, ...], complex64
+        Returns [num_paths, ...], complex64.
+        """
         padded = np.zeros((self.num_paths, *values.shape[1:]), np.complex64)
         padded[: len(values)] = values
         return padded
 
     def _noise(self, numbers: Sequence[int], receiver: str, device: torch.device) -> Tensor:
-        scene, who, rows = self.network.scene, zlib.crc32(receiver.encode()), []
-        shape = scene.receiver(receiver).num_ant, scene.grid.num_subcarriers, scene.grid.num_symbols
+        """Noise of unit power, a function of the sample's number and the receiver.
+
+        Returns [batch, num_rx_ant, num_subcarriers, num_symbols], complex64.
+        """
+        scene = self.network.scene
+        receiver_key = zlib.crc32(receiver.encode())
+        num_ant = scene.receiver(receiver).num_ant
+        shape = (num_ant, scene.grid.num_subcarriers, scene.grid.num_symbols)
+        rows = []
         for number in numbers:
-            generator = torch.Generator(device).manual_seed(TRAINING_SEED ^ (who << 24) ^ number)
+            seed = TRAINING_SEED ^ (receiver_key << 24) ^ number
+            generator = torch.Generator(device).manual_seed(seed)
             rows.append(
                 torch.randn(shape, dtype=torch.complex64, generator=generator, device=device)
             )
@@ -105,56 +126,68 @@ class DeviceExamples(Examples):
 def echoes(
     streams: Tensor, gains: Tensor, over_subcarriers: Tensor, over_symbols: Tensor, steering: Tensor
 ) -> Tensor:
-    """Noiseless echoes of CF eq. 6, [batch, num_rx_ant, num_subcarriers, num_symbols], complex64.
+    """Noiseless echoes (CF eq. 6).
 
-    streams: [batch, num_subcarriers, num_streams, num_symbols]; gains: [batch, num_paths,
-    num_groups, num_streams], amplitude times a_t^T W; over_subcarriers: [batch, num_paths,
-    num_subcarriers];
-    over_symbols: [batch, num_paths, num_symbols]; steering: [batch, num_paths, num_rx_ant].
+    streams: [batch, num_subcarriers, num_streams, num_symbols], complex64
+    gains: [batch, num_paths, num_groups, num_streams], complex64, amplitude times a_t^T W
+    over_subcarriers: [batch, num_paths, num_subcarriers], complex64, phases of delays
+    over_symbols: [batch, num_paths, num_symbols], complex64, phases of Doppler shifts
+    steering: [batch, num_paths, num_rx_ant], complex64
+    Returns [batch, num_rx_ant, num_subcarriers, num_symbols], complex64.
     """
-    weights = (
-        gains.repeat_interleave(over_subcarriers.shape[2] // gains.shape[2], dim=2)
-        * over_subcarriers[..., None]
-    )
+    # Weights of the streams in each path, on each subcarrier.
+    group_size = over_subcarriers.shape[2] // gains.shape[2]
+    weights = gains.repeat_interleave(group_size, dim=2) * over_subcarriers[..., None]
+
+    # Signal of each path, and the sum over paths at each antenna.
     signals = weights.transpose(1, 2) @ streams * over_symbols[:, None]
     return torch.einsum("bpm,bnpt->bmnt", steering, signals)
 
 
 def transmit_tensors(streams: Tensor, precoders: Tensor) -> Tensor:
-    """fronthaul.learned.inputs.transmit_tensor of a batch.
+    """Transmit signals of a batch, as learned.inputs.transmit_tensor.
 
-    streams: as in echoes; precoders: [batch, num_groups, num_tx_ant, num_streams].
+    streams: [batch, num_subcarriers, num_streams, num_symbols], complex64
+    precoders: [batch, num_groups, num_tx_ant, num_streams], complex64
+    Returns [batch, 2, num_tx_ant, num_subcarriers, num_symbols], float32.
     """
-    weights = precoders.repeat_interleave(streams.shape[1] // precoders.shape[1], dim=1)
+    group_size = streams.shape[1] // precoders.shape[1]
+    weights = precoders.repeat_interleave(group_size, dim=1)
     signal = (weights @ streams).transpose(1, 2)
     signal = torch.stack([signal.real, signal.imag], dim=1)
     return signal / (2 * signal.square().mean(dim=(1, 2, 3, 4), keepdim=True)).sqrt()
 
 
-def _path_arrays(situation: Situation, site: Site) -> dict[str, np.ndarray]:
-    """What `echoes` takes of one receiver's paths, in units of the noise."""
-    scene, frame = situation.scene, situation.frame
-    paths, generator = paths_to(scene, situation.number, site, situation.targets)
-    paths = apparent_paths(paths, link_offsets(scene, site, 0.0))
+def _path_arrays(sample: Sample, site: Site) -> dict[str, np.ndarray]:
+    """Arguments of echoes() for the paths to one receiver, in units of the noise."""
+    # Paths at the start of the scene, with the offsets of the clocks.
+    scene = sample.scene
+    frame = sample.frame
+    paths, generator = paths_to(scene, sample.number, site, sample.targets)
+    paths = apparent_paths(paths, link_offsets(scene, site, time_s=0.0))
+
+    # Phases over subcarriers and symbols.
     over_subcarriers, over_symbols = path_phases(frame.grid, paths.delay_s, paths.doppler_hz)
     jitter = clock_jitter(scene, frame.grid, site, generator)
     if jitter is not None:
         over_symbols = over_symbols * jitter[paths.transmitter]
+
+    # Gains, and steering with antennas in the reverse order of the networks (learned.inputs).
     amplitude = paths.amplitude * scene.propagation.noise_power_w**-0.5
     return {
-        "gains": amplitude[:, None, None] * _stream_gains(situation, paths),
+        "gains": amplitude[:, None, None] * _stream_gains(sample, paths),
         "over_subcarriers": over_subcarriers.T,
         "over_symbols": over_symbols,
         "steering": steering_vectors(site.elements_m[::-1], paths.aoa, scene.grid.wavelength_m),
     }
 
 
-def _stream_gains(situation: Situation, paths: PathSet) -> np.ndarray:
-    """a_t^T W of every path, [num_paths, num_groups, num_streams]."""
-    scene, frame = situation.scene, situation.frame
-    gains = np.empty(
-        (len(paths.delay_s), len(frame.precoders), frame.precoders.shape[2]), np.complex64
-    )
+def _stream_gains(sample: Sample, paths: PathSet) -> np.ndarray:
+    """a_t^T W of every path, [num_paths, num_groups, num_streams], complex64."""
+    scene = sample.scene
+    frame = sample.frame
+    num_groups, _, num_streams = frame.precoders.shape
+    gains = np.empty((len(paths.delay_s), num_groups, num_streams), np.complex64)
     for index, site in enumerate(scene.transmitters):
         chosen = paths.transmitter == index
         steering = steering_vectors(site.elements_m, paths.aod[chosen], scene.grid.wavelength_m)

@@ -1,6 +1,4 @@
-"""The folder of a training run: its description, its curves, its checkpoint, the best weights so
-far.
-"""
+"""Folder of a training run: its description, curves, checkpoint and best weights so far."""
 
 from __future__ import annotations
 
@@ -18,7 +16,7 @@ from cooperative_isac.scene.file.errors import quoted
 
 
 class RunFolder:
-    """Files are replaced as a whole, so that a run that is killed leaves none half written."""
+    """Files of a run; each is replaced as a whole, so that a killed run leaves no partial file."""
 
     def __init__(self, path: Path):
         self.path = path
@@ -27,11 +25,11 @@ class RunFolder:
 
     @property
     def weights(self) -> Path:
-        """The best weights so far."""
+        """File of the best weights so far."""
         return self.path / WEIGHTS_FILE
 
     def describe(self, description: Mapping) -> None:
-        """Keep what the run is. ValueError when the folder holds another run."""
+        """Write the description of the run; ValueError where the folder has another run."""
         path = self.path / "run.json"
         text = json.dumps(description, indent=2)
         if path.is_file() and path.read_text(encoding="utf-8", errors="replace") != text:
@@ -43,11 +41,11 @@ class RunFolder:
         self.replace("run.json", lambda temporary: temporary.write_text(text, encoding="utf-8"))
 
     def description(self) -> dict:
-        """What describe kept."""
+        """The description of the run."""
         return json.loads((self.path / "run.json").read_text(encoding="utf-8"))
 
     def write_curves(self, rows: Sequence[Mapping[str, float]]) -> None:
-        """One line per epoch."""
+        """Write the curves, a line for each epoch."""
 
         def write(temporary: Path) -> None:
             with temporary.open("w", newline="", encoding="utf-8") as file:
@@ -58,11 +56,11 @@ class RunFolder:
         self.replace("curves.csv", write)
 
     def save(self, checkpoint: Mapping) -> None:
-        """Keep all that goes on with training."""
+        """Write a checkpoint."""
         self.replace("checkpoint.pt", lambda temporary: torch.save(dict(checkpoint), temporary))
 
     def load(self) -> dict | None:
-        """The checkpoint, None at the beginning. ValueError when it is damaged."""
+        """The checkpoint, None at the beginning; ValueError where it is damaged."""
         path = self.checkpoint
         if not path.is_file():
             return None
@@ -84,23 +82,24 @@ class RunFolder:
 
     @property
     def checkpoint(self) -> Path:
-        """All that goes on with training."""
+        """File of the state from which training continues."""
         return self.path / "checkpoint.pt"
 
     def damaged_checkpoint(self) -> ValueError:
-        """The error of a checkpoint from which this run cannot go on."""
+        """The error of a checkpoint from which this run cannot continue."""
         return ValueError(
             f"{self.checkpoint}: is no checkpoint of this run, or damaged; remove it to train "
             "from the beginning, or name another folder with --out"
         )
 
     def replace(self, name: str, write: Callable[[Path], object]) -> None:
-        """Write a file beside its place, then put it there."""
+        """Write a file under a temporary name, then move it to its place."""
         temporary = self.path / f".{name}"
         try:
             write(temporary)
             temporary.replace(self.path / name)
-        except (OSError, RuntimeError) as error:  # RuntimeError: torch.save on a full disk
+        except (OSError, RuntimeError) as error:
+            # torch.save raises RuntimeError on a full disk.
             temporary.unlink(missing_ok=True)
             reason = getattr(error, "strerror", None) or "is the disk full?"
             raise OutputError(
@@ -110,12 +109,14 @@ class RunFolder:
 
 
 def _differences(path: Path, description: Mapping) -> str:
+    """The first differences between a stored description and another one, in one phrase."""
     try:
         before = _flat(json.loads(path.read_text(encoding="utf-8")))
     except (ValueError, RecursionError):
         return f"{path.name} cannot be read"
     now = _flat(json.loads(json.dumps(description)))
-    names = sorted(name for name in before.keys() | now.keys() if before.get(name) != now.get(name))
+    all_names = sorted(before.keys() | now.keys())
+    names = [name for name in all_names if before.get(name) != now.get(name)]
     return ", ".join(
         f"{quoted(name)}: {quoted(before.get(name))} there, {quoted(now.get(name))} now"
         for name in names[:3]
@@ -123,6 +124,7 @@ def _differences(path: Path, description: Mapping) -> str:
 
 
 def _flat(data, prefix: str = "") -> dict:
+    """Values of nested mappings by their dotted names."""
     if not isinstance(data, dict):
         return {prefix.rstrip("."): data}
     return {

@@ -1,4 +1,4 @@
-"""A training run from its first step to its last, through interruptions."""
+"""A training run from its first step to its last, across interruptions."""
 
 from __future__ import annotations
 
@@ -20,24 +20,29 @@ from cooperative_isac.training.score import ErrorLog
 from cooperative_isac.training.settings import Settings
 
 
-class Watcher:
-    """Hears how a run goes on; this one does nothing."""
+class Callback:
+    """Methods that a run calls on its way; this class does nothing in them."""
 
     def begin(self, training: Training, network: Network) -> None:
-        """A run begins, or goes on after an interruption."""
+        """Called when a run begins, or continues after an interruption."""
 
     def begin_epoch(self, epoch: int, steps_done: int) -> None:
-        """An epoch begins, or goes on after an interruption."""
+        """Called when an epoch begins, or continues after an interruption."""
 
     def step(self, loss: float) -> None:
-        """A training step is done."""
+        """Called after a training step."""
 
     def end_epoch(self, row: Mapping[str, float]) -> None:
-        """An epoch is done: its line of the curves."""
+        """Called after an epoch, with its line of the curves."""
 
 
 class Training:
-    """State of a run: all of it is in the checkpoint."""
+    """State of a run; all of it is in the checkpoint.
+
+    examples: samples of the run as batches
+    num_workers: processes that draw samples beside the training
+    half: store weights in 16 bits
+    """
 
     def __init__(
         self,
@@ -50,32 +55,41 @@ class Training:
         device: torch.device = torch.device("cpu"),
         half: bool = False,
     ):
-        self.access_points, self.center, self.examples = access_points, center, examples
-        self.settings, self.folder, self.num_workers = settings, folder, num_workers
-        self.device, self.half = device, half
-        self.train_numbers = split_numbers(examples.source, "train", settings.train_samples)
-        self.validation_numbers = split_numbers(
-            examples.source, "validation", settings.validation_samples
-        )
-        # Whole batches are trained on: of fewer samples than one they are all of it.
+        self.access_points = access_points
+        self.center = center
+        self.examples = examples
+        self.settings = settings
+        self.folder = folder
+        self.num_workers = num_workers
+        self.device = device
+        self.half = half
+
+        # Samples. An epoch has whole batches; of fewer samples than a batch it is one of them all.
+        source = examples.source
+        self.train_numbers = split_numbers(source, "train", settings.train_samples)
+        self.validation_numbers = split_numbers(source, "validation", settings.validation_samples)
         self.batch_size = min(settings.batch_size, len(self.train_numbers))
-        self.epoch, self.step, self.losses, self.rows = 0, 0, [], []
-        self.best_loss, self.best_epoch = float("inf"), 0
+
+        # Progress, as it is in the checkpoint.
+        self.epoch = 0
+        self.step = 0
+        self.losses: list[float] = []
+        self.rows: list[dict[str, float]] = []
+        self.best_loss = float("inf")
+        self.best_epoch = 0
         state = folder.load()
         if state is not None:
             self._restore(state)
 
-    def run(self, watcher: Watcher = Watcher()) -> None:
-        """Train until the last epoch, or until validation has not improved for `patience`
-        epochs.
-        """
-        watcher.begin(self, self.center.network)
+    def run(self, callback: Callback = Callback()) -> None:
+        """Train until the last epoch, or until validation has stopped improving."""
+        callback.begin(self, self.center.network)
         while self.epoch < self.settings.epochs and not self.stopped_early:
-            began_s = time.monotonic()
-            watcher.begin_epoch(self.epoch, self.step)
-            self._train_epoch(watcher)
-            row = self._close_epoch(time.monotonic() - began_s)
-            watcher.end_epoch(row)
+            start_s = time.monotonic()
+            callback.begin_epoch(self.epoch, self.step)
+            self._train_epoch(callback)
+            row = self._close_epoch(time.monotonic() - start_s)
+            callback.end_epoch(row)
 
     @property
     def steps_per_epoch(self) -> int:
@@ -84,34 +98,42 @@ class Training:
 
     @property
     def stopped_early(self) -> bool:
-        """Whether validation has not improved for too long."""
+        """True when validation has not improved for `patience` epochs."""
         return 0 < self.settings.patience <= self.epoch - self.best_epoch
 
-    def _train_epoch(self, watcher: Watcher) -> None:
+    def _train_epoch(self, callback: Callback) -> None:
+        """Train on the batches of the epoch that are left."""
         settings = self.settings
-        groups = epoch_groups(self.train_numbers, self.batch_size, settings.seed, self.epoch)[
-            self.step :
-        ]
+        groups = epoch_groups(self.train_numbers, self.batch_size, settings.seed, self.epoch)
+        groups = groups[self.step :]
         for batch in batches(self.examples, groups, self.num_workers, self.device):
-            total = self.epoch * self.steps_per_epoch + self.step
-            heard = heard_receivers(len(batch.numbers), len(self.access_points), settings, total)
+            # One step of the algorithm.
+            total_steps = self.epoch * self.steps_per_epoch + self.step
+            receiver_mask = draw_receiver_mask(
+                len(batch.numbers), len(self.access_points), settings, total_steps
+            )
             loss = train_step(
                 self.access_points,
                 self.center,
                 batch,
-                heard.to(self.device),
-                settings.learning_rate_at(total, self.steps_per_epoch),
+                receiver_mask.to(self.device),
+                settings.learning_rate_at(total_steps, self.steps_per_epoch),
             )
             self._refuse_divergence("loss", loss)
+
+            # Progress
             self.losses.append(loss)
             self.step += 1
-            watcher.step(loss)
+            callback.step(loss)
             if self.step % settings.checkpoint_steps == 0:
                 self.folder.save(self._state())
 
     def _close_epoch(self, seconds: float) -> dict[str, float]:
+        """Validate, and write curves, checkpoint and, if they are the best, weights."""
+        # Validate: a line of the curves.
         log, validation_loss = self._validate()
-        self.epoch, self.step = self.epoch + 1, 0
+        self.epoch += 1
+        self.step = 0
         row = {
             "epoch": self.epoch,
             "loss": float(np.mean(self.losses)),
@@ -120,18 +142,20 @@ class Training:
             **self._reports(),
             "seconds": round(seconds, 1),
         }
-        self.rows, self.losses = [*self.rows, row], []
+        self.rows = [*self.rows, row]
+        self.losses = []
+
+        # Write the files.
         if validation_loss < self.best_loss:
-            self.best_loss, self.best_epoch = validation_loss, self.epoch
-            self._keep(log, row)
+            self.best_loss = validation_loss
+            self.best_epoch = self.epoch
+            self._save_weights(log, row)
         self.folder.write_curves(self.rows)
         self.folder.save(self._state())
         return row
 
     def _refuse_divergence(self, name: str, loss: float) -> None:
-        """ValueError for a loss that is no number: what is trained from here on is worth
-        nothing.
-        """
+        """Raise ValueError for a loss that is not finite: training cannot recover from it."""
         if np.isfinite(loss):
             return
         kept = (
@@ -146,20 +170,23 @@ class Training:
         )
 
     def _validate(self) -> tuple[ErrorLog, float]:
+        """Errors over the validation samples, and their mean loss."""
         numbers = self.validation_numbers
-        groups = np.array_split(numbers, -(-len(numbers) // self.batch_size))
-        log, total = ErrorLog(self.center.network.scene.dimension), 0.0
+        num_batches = -(-len(numbers) // self.batch_size)
+        groups = np.array_split(numbers, num_batches)
+        log = ErrorLog(self.center.network.scene.dimension)
+        total_loss = 0.0
         for batch in batches(self.examples, groups, self.num_workers, self.device):
-            loss, found = self.center.judge(
-                all_latents(self.access_points, batch, training=False), batch
-            )
+            latents = all_latents(self.access_points, batch, training=False)
+            loss, predictions = self.center.evaluate(latents, batch)
             self._refuse_divergence("validation loss", loss)
             assert batch.truth is not None  # the center has it
-            log.add(found, batch.truth)
-            total += loss * len(batch.numbers)
-        return log, total / len(numbers)
+            log.add(predictions, batch.truth)
+            total_loss += loss * len(batch.numbers)
+        return log, total_loss / len(numbers)
 
     def _reports(self) -> dict[str, float]:
+        """Figures of all access points, with the names of their receivers."""
         names = self.examples.network.receivers
         return {
             f"{figure}_{name}": value
@@ -167,13 +194,16 @@ class Training:
             for figure, value in access_point.report().items()
         }
 
-    def _keep(self, log: ErrorLog, row: Mapping[str, float]) -> None:
+    def _save_weights(self, log: ErrorLog, row: Mapping[str, float]) -> None:
+        """Write the weights with the errors of their validation."""
         network = self.center.network
         for access_point in self.access_points:
-            access_point.hand_over(network)
-        network.deviation.copy_(torch.from_numpy(log.deviation()))
+            access_point.export(network)
+        network.deviation.copy_(torch.from_numpy(log.std()))
+
+        # Without the duration, so that the same run writes the same bytes.
         figures = {name: value if np.isfinite(value) else None for name, value in row.items()}
-        del figures["seconds"]  # the same run leaves the same bytes
+        del figures["seconds"]
         training = {"run": self.folder.description(), "validation": figures}
         self.folder.replace(
             self.folder.weights.name, lambda path: save_weights(path, network, training, self.half)
@@ -192,10 +222,14 @@ class Training:
         }
 
     def _restore(self, state: dict) -> None:
+        """Continue from a checkpoint; ValueError where it is damaged."""
         try:
-            self.epoch, self.step = int(state["epoch"]), int(state["step"])
-            self.losses, self.rows = list(state["losses"]), list(state["rows"])
-            self.best_loss, self.best_epoch = float(state["best_loss"]), int(state["best_epoch"])
+            self.epoch = int(state["epoch"])
+            self.step = int(state["step"])
+            self.losses = list(state["losses"])
+            self.rows = list(state["rows"])
+            self.best_loss = float(state["best_loss"])
+            self.best_epoch = int(state["best_epoch"])
             if not 0 <= self.best_epoch <= self.epoch == len(self.rows):
                 raise ValueError("its curves do not reach its epoch")
             self.center.load_state_dict(state["center"])
@@ -205,15 +239,19 @@ class Training:
             raise self.folder.damaged_checkpoint() from None
 
 
-def heard_receivers(batch_size: int, num_receivers: int, settings: Settings, step: int) -> Tensor:
-    """Which receivers the center hears in a training step, [batch, M], float32: a function of the
-    seed and the step.
+def draw_receiver_mask(
+    batch_size: int, num_receivers: int, settings: Settings, step: int
+) -> Tensor:
+    """Receiver dropout of a training step: a function of the seed and the step.
 
-    At least one is heard in every sample.
+    Every sample keeps one receiver or more.
+
+    Returns [batch, M], float32, 0 where a receiver is left out, else 1.
     """
     generator = np.random.default_rng([settings.seed, step])
-    heard = generator.random((batch_size, num_receivers)) >= settings.drop_out
-    heard[np.arange(batch_size), generator.integers(num_receivers, size=batch_size)] |= ~heard.any(
-        axis=1
-    )
-    return torch.from_numpy(heard.astype(np.float32))
+    mask = generator.random((batch_size, num_receivers)) >= settings.receiver_dropout
+
+    # A random receiver for the samples that would have none.
+    spare = generator.integers(num_receivers, size=batch_size)
+    mask[np.arange(batch_size), spare] |= ~mask.any(axis=1)
+    return torch.from_numpy(mask.astype(np.float32))

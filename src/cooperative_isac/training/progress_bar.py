@@ -8,7 +8,7 @@ from cooperative_isac.output.console import make_console
 
 
 def progress() -> Progress:
-    """A bar on standard error; the field `note` stands at its end."""
+    """A progress bar on standard error, with the field `note` at its end."""
     return Progress(
         TextColumn("{task.description}"),
         BarColumn(),

@@ -1,6 +1,6 @@
-"""Samples on disk: drawn ones written out, or recordings that somebody brings in the same files.
+"""Samples on disk: drawn ones, or recordings in the same files.
 
-dataset.json            format, what the scene must be, number of samples
+dataset.json            format, properties of the scene, number of samples
 echo-<receiver>.npy     [N, num_rx_ant, num_subcarriers, num_symbols, 2], float16: real and
                         imaginary part of the received signal in units of the square root of the
                         noise power
@@ -29,16 +29,18 @@ from cooperative_isac.learned.weights import fact_differences, scene_facts
 from cooperative_isac.output.files import OutputError, check_new_folder, write_file
 from cooperative_isac.scene.file.errors import quoted
 from cooperative_isac.scene.model import Scene, TargetClass, TargetState
-from cooperative_isac.training.samples import DrawnSamples, Situation, Split
+from cooperative_isac.training.samples import DrawnSamples, Sample, Split
 
-FORMAT = "cooperative_isac dataset 1"
-DESCRIPTION = "dataset.json"
+DATASET_FORMAT = "cooperative_isac dataset 1"
+DATASET_FILE = "dataset.json"
+# Share of the samples that is for training, as in CF section V.
 TRAIN_SHARE = 0.8
+# Remedy in error messages.
 ANEW = "write the dataset anew"
 
 
-class Description(BaseModel):
-    """What dataset.json must hold. At least one sample is for training and one for validation."""
+class DatasetDescription(BaseModel):
+    """Content of dataset.json; at least one sample is for training and one for validation."""
 
     model_config = ConfigDict(strict=True)
 
@@ -56,26 +58,31 @@ class RecordedSamples:
 
     @cached_property
     def description(self) -> dict:
-        """What dataset.json says. ValueError when the samples are not of this scene."""
-        path = self.folder / DESCRIPTION
+        """Content of dataset.json; ValueError where the samples are not of this scene."""
+        # Read
+        path = self.folder / DATASET_FILE
         if not path.is_file():
             raise ValueError(
-                f"{self.folder} is no dataset: it has no {DESCRIPTION}; 'isac dataset' writes one"
+                f"{self.folder} is no dataset: it has no {DATASET_FILE}; 'isac dataset' writes one"
             )
         try:
             description = json.loads(path.read_text(encoding="utf-8"))
         except (OSError, ValueError, RecursionError) as error:
             raise ValueError(f"{path}: {quoted(error)}; {ANEW}") from None
+
+        # Check the format.
         found = description.get("format") if isinstance(description, dict) else None
-        if found != FORMAT:
-            raise ValueError(f"{path}: format '{quoted(found)}' is not '{FORMAT}'; {ANEW}")
+        if found != DATASET_FORMAT:
+            raise ValueError(f"{path}: format '{quoted(found)}' is not '{DATASET_FORMAT}'; {ANEW}")
         try:
-            Description.model_validate(description)
+            DatasetDescription.model_validate(description)
         except ValidationError as error:
             fault = error.errors(include_url=False)[0]
             raise ValueError(
                 f"{path}: {'.'.join(map(str, fault['loc']))}: {quoted(fault['msg'])}; {ANEW}"
             ) from None
+
+        # Check the scene.
         differences = fact_differences(description["scene"], scene_facts(self.scene))
         if differences:
             raise ValueError(
@@ -86,17 +93,20 @@ class RecordedSamples:
 
     @cached_property
     def arrays(self) -> Mapping[str, np.ndarray]:
-        """The files by name, not read yet. ValueError for one that is missing, cut off or of
-        another shape.
+        """The arrays by file name, memory-mapped.
+
+        Raises ValueError for a file that is missing, truncated or of another shape.
         """
+        # Dtype and shape of each file, without the number of samples.
         grid = self.scene.grid
         shapes: dict[str, tuple[str, tuple[int | None, ...]]] = {
             "targets": ("float32", (None, 2, 3)),
             "downlink": ("uint8", (None,)),
         }
         for site in self.scene.receivers:
-            shape = site.num_ant, grid.num_subcarriers, grid.num_symbols, 2
-            shapes[f"echo-{site.name}"] = "float16", shape
+            shape = (site.num_ant, grid.num_subcarriers, grid.num_symbols, 2)
+            shapes[f"echo-{site.name}"] = ("float16", shape)
+
         count = self.description["samples"]
         return {
             name: self._array(name, dtype, (count, *shape))
@@ -110,9 +120,9 @@ class RecordedSamples:
         train = int(TRAIN_SHARE * count)
         return {"train": Split(0, train), "validation": Split(train, count - train)}
 
-    def situation(self, number: int) -> Situation:
-        """What was sent and where the targets were in one sample."""
-        # Where the targets are
+    def sample(self, number: int) -> Sample:
+        """The frame and the targets of one sample; see Source.sample."""
+        # Targets
         rows = self.arrays["targets"][number]
         missing = np.isnan(rows).all(axis=(1, 2))
         if not np.isfinite(rows[~missing]).all():
@@ -124,25 +134,25 @@ class RecordedSamples:
             for row in np.flatnonzero(~missing)
         )
 
-        # What was sent
+        # Frame
         try:
             frame = unpack_downlink(self.scene, self.arrays["downlink"][number].tobytes())
         except ValueError as error:
             raise self._fault("downlink", number, str(error)) from None
-        return Situation(number, self.scene, frame, targets)
+        return Sample(number, self.scene, frame, targets)
 
-    def echo(self, situation: Situation, receiver: str) -> np.ndarray:
+    def echo(self, sample: Sample, receiver: str) -> np.ndarray:
         """The recorded echo at one receiver; see Source.echo."""
         name = f"echo-{receiver}"
-        parts = self.arrays[name][situation.number].astype(np.float32)
+        parts = self.arrays[name][sample.number].astype(np.float32)
         if not np.isfinite(parts).all():
-            raise self._fault(name, situation.number, "has numbers that are not finite")
-        return parts.view(np.complex64)[..., 0] * np.float32(
-            np.sqrt(self.scene.propagation.noise_power_w)
-        )
+            raise self._fault(name, sample.number, "has numbers that are not finite")
+        noise_amplitude = np.float32(np.sqrt(self.scene.propagation.noise_power_w))
+        return parts.view(np.complex64)[..., 0] * noise_amplitude
 
     def _array(self, name: str, dtype: str, shape: tuple[int | None, ...]) -> np.ndarray:
-        """One file; None in a shape stands for any size."""
+        """One file; None in a shape is any size."""
+        # Read
         path = self.folder / f"{name}.npy"
         try:
             array = np.load(path, mmap_mode="r")
@@ -150,63 +160,78 @@ class RecordedSamples:
             raise ValueError(f"{path}: no such file; {ANEW}") from None
         except (OSError, EOFError, OverflowError, SyntaxError, TypeError, ValueError):
             raise ValueError(f"{path}: is no .npy file of numbers, or cut off; {ANEW}") from None
+
+        # Check dtype and shape.
         sizes = getattr(array, "shape", ())
-        fits = len(sizes) == len(shape) and all(
+        has_shape = len(sizes) == len(shape) and all(
             wanted in (None, size) for size, wanted in zip(sizes, shape)
         )
-        if not fits or array.dtype != np.dtype(dtype):
+        if not has_shape or array.dtype != np.dtype(dtype):
             found = f"{array.dtype} {' x '.join(map(str, sizes))}" if sizes else "no array"
             wanted = " x ".join("any" if size is None else str(size) for size in shape)
             raise ValueError(f"{path}: is {found}, must be {dtype} {wanted}; {ANEW}")
         return array
 
     def _fault(self, name: str, number: int, text: str) -> ValueError:
+        """The error of one sample in a file."""
         return ValueError(f"{self.folder / name}.npy: sample {number} {text}")
 
 
 def write_samples(samples: DrawnSamples, folder: Path, count: int) -> Iterator[int]:
-    """Write samples 0 .. count - 1 into a new folder; yields how many are there.
+    """Write samples 0 .. count - 1 into a new folder; yields the number written so far.
 
-    Raises OutputError: the folder cannot be made, or its disk has no room for all samples.
+    Raises OutputError where the folder cannot be made, or its disk has no room for all samples.
     """
+    # Files of the full size.
     check_new_folder(folder)
     first = _arrays(samples, 0)
     folder.mkdir(parents=True)
     files = _new_files(folder, first, count)
+
+    # Samples
     for number in range(count):
-        for name, value in (_arrays(samples, number) if number else first).items():
+        arrays = _arrays(samples, number) if number else first
+        for name, value in arrays.items():
             files[name][number] = value
         yield number + 1
+
+    # The description comes last: a folder without it is no dataset.
     description = {
-        "format": FORMAT,
+        "format": DATASET_FORMAT,
         "samples": count,
-        "variety": repr(samples.variety),
+        "variety": samples.ranges.stored_text,
         "scene": scene_facts(samples.scene),
     }
-    write_file(folder / DESCRIPTION, json.dumps(description, indent=1).encode())
+    write_file(folder / DATASET_FILE, json.dumps(description, indent=1).encode())
 
 
 def _new_files(folder: Path, first: Mapping[str, np.ndarray], count: int) -> dict[str, np.ndarray]:
-    """A file for each array, whose room is taken at once: a disk that fills up later would end the
-    process.
+    """A memory-mapped file for each array of the first sample, for count samples.
 
-    Raises OutputError without a trace in the folder's place: there is no room for count samples
-    like the first.
+    Their disk space is allocated at once: a write to a mapped file would end the process on a full
+    disk.
+
+    Raises OutputError where there is no room; the folder is then removed.
     """
-    needed = count * sum(value.nbytes for value in first.values())
-    free = shutil.disk_usage(folder).free
+    needed_bytes = count * sum(value.nbytes for value in first.values())
+    free_bytes = shutil.disk_usage(folder).free
     files: dict[str, np.ndarray] = {}
     try:
-        if needed > free:
+        # Check the room first, as filling the disk takes long.
+        if needed_bytes > free_bytes:
             raise OSError(
-                errno.ENOSPC, f"{needed * 1e-9:.1f} GB are needed, {free * 1e-9:.1f} GB are free"
+                errno.ENOSPC,
+                f"{needed_bytes * 1e-9:.1f} GB are needed, {free_bytes * 1e-9:.1f} GB are free",
             )
+
+        # Allocate.
         for name, value in first.items():
             path = folder / f"{name}.npy"
             files[name] = np.lib.format.open_memmap(path, "w+", value.dtype, (count, *value.shape))
             with path.open("r+b") as file:
                 os.posix_fallocate(file.fileno(), 0, path.stat().st_size)
     except OSError as error:
+        # Leave nothing behind.
         for name in first:
             (folder / f"{name}.npy").unlink(missing_ok=True)
         folder.rmdir()
@@ -217,20 +242,25 @@ def _new_files(folder: Path, first: Mapping[str, np.ndarray], count: int) -> dic
 
 
 def _arrays(samples: DrawnSamples, number: int) -> dict[str, np.ndarray]:
-    situation, variety, draw = samples.situation(number), samples.variety, samples.scene.draw
-    targets = np.full(
-        (variety.targets[1] if variety.targets else draw.num_targets, 2, 3), np.nan, np.float32
-    )
-    for row, target in zip(targets, situation.targets):
-        row[0], row[1] = target.position_m, target.velocity_mps
+    """The arrays of one sample by file name."""
+    sample = samples.sample(number)
+
+    # Targets, with rows of NaN up to the largest number.
+    limits = samples.ranges.targets
+    max_targets = limits[1] if limits else samples.scene.draw.num_targets
+    targets = np.full((max_targets, 2, 3), np.nan, np.float32)
+    for row, target in zip(targets, sample.targets):
+        row[0] = target.position_m
+        row[1] = target.velocity_mps
     arrays: dict[str, np.ndarray] = {
         "targets": targets,
-        "downlink": np.frombuffer(pack_downlink(situation.frame), np.uint8),
+        "downlink": np.frombuffer(pack_downlink(sample.frame), np.uint8),
     }
+
+    # Echoes in units of the noise, real and imaginary part in an axis of their own.
     scale = np.float32(samples.scene.propagation.noise_power_w**-0.5)
     for site in samples.scene.receivers:
-        echo = np.ascontiguousarray(samples.echo(situation, site.name) * scale)
-        arrays[f"echo-{site.name}"] = (
-            echo.view(np.float32).reshape(*echo.shape, 2).astype(np.float16)
-        )
+        echo = np.ascontiguousarray(samples.echo(sample, site.name) * scale)
+        parts = echo.view(np.float32).reshape(*echo.shape, 2)
+        arrays[f"echo-{site.name}"] = parts.astype(np.float16)
     return arrays

@@ -1,10 +1,10 @@
-"""One training run of a scheme for a scene, in one process or as one of several."""
+"""One training run of a scheme for a scene, in one process or distributed over several."""
 
 from __future__ import annotations
 
 import zlib
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
@@ -12,15 +12,20 @@ import torch
 from cooperative_isac.learned.network import Network
 from cooperative_isac.learned.paper.cnn import Cnn
 from cooperative_isac.learned.paper.dvqvae import Dvqvae
-from cooperative_isac.learned.weights import begin_with, make_network
+from cooperative_isac.learned.weights import initialize_from, make_network
 from cooperative_isac.scene.model import Scene
-from cooperative_isac.training.algorithm import Center, HeldAccessPoint, LocalAccessPoint
+from cooperative_isac.training.algorithm import (
+    AccessPoint,
+    Center,
+    HeldAccessPoint,
+    LocalAccessPoint,
+)
 from cooperative_isac.training.batches import EncodedExamples, Examples
 from cooperative_isac.training.cache import Cache, cached_fields
 from cooperative_isac.training.device_samples import DeviceExamples
 from cooperative_isac.training.distributed import CENTER, RemoteAccessPoint, join, serve
 from cooperative_isac.training.folder import RunFolder
-from cooperative_isac.training.loop import Training, Watcher
+from cooperative_isac.training.loop import Callback, Training
 from cooperative_isac.training.recipes import Recipe
 from cooperative_isac.training.recordings import RecordedSamples
 from cooperative_isac.training.samples import SPLITS, DrawnSamples, Source, split_numbers
@@ -29,10 +34,16 @@ from cooperative_isac.training.settings import Settings
 
 @dataclass(frozen=True)
 class Job:
-    """What to train and where.
+    """A training run that can be started.
 
-    source: None to draw samples on the fly; cache: folder of observations;
-    begin: weights to begin from, also of another scene; codebooks are made anew.
+    folder: of the run
+    source: recorded samples; None: samples are drawn on the fly
+    cache: folder of a cache of observations; None: no cache
+    initial_weights: file whose parameters training begins with, also of another scene; codebooks
+    are new; None: random weights
+    num_workers: processes that draw samples beside the training
+    device: on which the network is trained
+    half: store weights in 16 bits
     """
 
     scene: Scene
@@ -42,23 +53,24 @@ class Job:
     folder: Path
     source: RecordedSamples | None = None
     cache: Path | None = None
-    begin: Path | None = None
+    initial_weights: Path | None = None
     num_workers: int = 0
     device: str = "cpu"
     half: bool = False
 
     @property
     def samples(self) -> Source:
-        """Where the samples come from."""
-        return self.source or DrawnSamples(self.scene, self.settings.variety)
+        """Source of the samples."""
+        return self.source or DrawnSamples(self.scene, self.settings.ranges)
 
     @property
     def description(self) -> Mapping:
-        """What makes a run this run and no other."""
-        settings = asdict(self.settings)
+        """All that distinguishes the run from others."""
+        settings = self.settings.stored()
         if not self.settings.hold_encoders:
-            del settings["hold_encoders"]  # runs that began before there was one go on
-        return {
+            # Absent in runs that are older than this setting; they can be resumed.
+            del settings["hold_encoders"]
+        description = {
             "scheme": self.scheme,
             "scene": self.scene.name,
             "fingerprint": self.scene.fingerprint,
@@ -66,23 +78,25 @@ class Job:
             "kind": self.recipe.kind,
             "network": dict(self.recipe.network),
             "settings": settings,
-            **({"begin": f"{zlib.crc32(self.begin.read_bytes()):08x}"} if self.begin else {}),
         }
+        if self.initial_weights:
+            description["begin"] = f"{zlib.crc32(self.initial_weights.read_bytes()):08x}"
+        return description
 
 
-def train_here(job: Job, watcher: Watcher) -> Training:
+def train_locally(job: Job, callback: Callback) -> Training:
     """Train with center and all access points in this process."""
     if job.settings.hold_encoders and job.device != "cpu":
         raise ValueError(
             "encoders are held on the CPU only; add --device cpu, or train without --hold-encoders"
         )
     torch.manual_seed(job.settings.seed)
-    network = first_network(job).to(job.device)
+    network = initial_network(job).to(job.device)
     access_points = [local_access_point(network, name, job.settings) for name in network.receivers]
-    return _trained(job, network, access_points, _examples(job, network), watcher)
+    return _train(job, network, access_points, _examples(job, network), callback)
 
 
-def train_as_one_of_several(job: Job, watcher: Watcher) -> Training | None:
+def train_distributed(job: Job, callback: Callback) -> Training | None:
     """Train as the center (rank 0) or as one access point; only the center returns its training."""
     if job.settings.hold_encoders:
         raise ValueError(
@@ -90,68 +104,82 @@ def train_as_one_of_several(job: Job, watcher: Watcher) -> Training | None:
         )
     rank = join(len(job.scene.receivers))
     if rank != CENTER:
-        _be_access_point(job, rank - 1)
+        _serve_access_point(job, rank - 1)
         return None
+
+    # The center and its connections to the access points.
     torch.manual_seed(job.settings.seed)
-    network = first_network(job)
+    network = initial_network(job)
     access_points = [
         RemoteAccessPoint(name, 1 + index, network.latent_shape)
         for index, name in enumerate(network.receivers)
     ]
     for access_point in access_points:
-        access_point.begin(network)
-    training = _trained(job, network, access_points, Examples(network, job.samples, ()), watcher)
+        access_point.initialize(network)
+
+    # Train; observations are computed at the access points alone.
+    examples = Examples(network, job.samples, ())
+    training = _train(job, network, access_points, examples, callback)
     for access_point in access_points:
         access_point.end()
     return training
 
 
-def first_network(job: Job) -> Network:
-    """The network that training begins with. WeightsError when those to begin from do not fit
-    it.
-    """
+def initial_network(job: Job) -> Network:
+    """The network with which training begins; WeightsError where initial weights do not fit it."""
     network = make_network(job.scene, job.recipe.kind, job.recipe.network)
-    if job.begin:
-        begin_with(network, job.begin)
+    if job.initial_weights:
+        initialize_from(network, job.initial_weights)
     else:
-        network.first_weights()
+        network.init_weights()
     return network
 
 
 def local_access_point(network: Network, name: str, settings: Settings) -> LocalAccessPoint:
-    """One receiver's side of the training; its random numbers are its own."""
+    """One receiver's side of the training, with random numbers of its own."""
     seed = settings.seed + 1 + network.receivers.index(name)
+    codebook = network.codebook(name)
     if settings.hold_encoders:
-        return HeldAccessPoint(name, network.codebook(name), settings.optimization, seed)
-    return LocalAccessPoint(
-        name, network.encoders[name], network.codebook(name), settings.optimization, seed
-    )
+        return HeldAccessPoint(name, codebook, settings.optimization, seed)
+    return LocalAccessPoint(name, network.encoders[name], codebook, settings.optimization, seed)
 
 
-def _be_access_point(job: Job, index: int) -> None:
-    with torch.device("meta"):  # the center's parameters, which may be many, are never made here
+def _serve_access_point(job: Job, index: int) -> None:
+    """Serve the center as access point number `index`."""
+    # On the meta device the center's parameters, which may be many, take no memory.
+    with torch.device("meta"):
         network = make_network(job.scene, job.recipe.kind, job.recipe.network)
     name = network.receivers[index]
-    _make_real(network.encoders[name])
+    _allocate(network.encoders[name])
     if network.codebook(name):
-        _make_real(network.codebooks[name])
+        _allocate(network.codebooks[name])
     serve(
         local_access_point(network, name, job.settings),
         Examples(network, job.samples, (name,), at_center=False),
     )
 
 
-def _make_real(module: torch.nn.Module) -> None:
-    """Give a module memory, for the center to fill; what it knows from the scene alone it keeps."""
-    known = {name: buffer.clone() for name, buffer in module.named_buffers() if not buffer.is_meta}
+def _allocate(module: torch.nn.Module) -> None:
+    """Allocate a module on the meta device; the center sends its parameters later.
+
+    Buffers that were computed from the scene keep their values.
+    """
+    computed = {
+        name: buffer.clone() for name, buffer in module.named_buffers() if not buffer.is_meta
+    }
     module.to_empty(device="cpu")
-    for name, values in known.items():
+    for name, values in computed.items():
         module.get_buffer(name).copy_(values)
 
 
-def _trained(
-    job: Job, network: Network, access_points, examples: Examples, watcher: Watcher
+def _train(
+    job: Job,
+    network: Network,
+    access_points: Sequence[AccessPoint],
+    examples: Examples,
+    callback: Callback,
 ) -> Training:
+    """Run the training of a job in its folder."""
     folder = RunFolder(job.folder)
     folder.describe(
         {**job.description, "examples": type(examples).__name__, "input": examples.input_key}
@@ -166,16 +194,14 @@ def _trained(
         torch.device(job.device),
         job.half,
     )
-    training.run(watcher)
+    training.run(callback)
     return training
 
 
 def _examples(job: Job, network: Network) -> Examples:
-    on_device = torch.device(job.device).type != "cpu" and job.source is None and job.cache is None
-    has_reference = job.scene.waveform.reference_symbol_stride
-    takes_echoes = isinstance(network, (Dvqvae, Cnn)) and not network.needs_symbols
-    if on_device and takes_echoes and not has_reference and not job.scene.is_physical:
-        return DeviceExamples(network, DrawnSamples(job.scene, job.settings.variety))
+    """The examples of a job: with echoes computed on the device where that is possible."""
+    if _has_device_echoes(job, network):
+        return DeviceExamples(network, DrawnSamples(job.scene, job.settings.ranges))
     kind = EncodedExamples if job.settings.hold_encoders else Examples
     examples = kind(network, job.samples, network.receivers)
     if job.cache is not None:
@@ -183,10 +209,21 @@ def _examples(job: Job, network: Network) -> Examples:
     return examples
 
 
+def _has_device_echoes(job: Job, network: Network) -> bool:
+    """True for drawn raw echoes of a scene without world or reference symbols, on a device."""
+    is_on_device = torch.device(job.device).type != "cpu"
+    is_drawn = job.source is None and job.cache is None
+    takes_raw_echoes = isinstance(network, (Dvqvae, Cnn)) and not network.needs_symbols
+    has_reference = bool(job.scene.waveform.reference_symbol_stride)
+    is_plain = not has_reference and not job.scene.is_physical
+    return is_on_device and is_drawn and takes_raw_echoes and is_plain
+
+
 def _cache(job: Job, folder: Path, examples: Examples) -> Cache:
-    samples = job.source.folder if job.source else job.settings.variety
+    """The cache of a job's examples, large enough for the largest number of a sample."""
+    samples = job.source.folder if job.source else job.settings.ranges.stored_text
     key = f"{job.scene.fingerprint} {examples.input_key} {samples}"
-    wanted = {"train": job.settings.train_samples, "validation": job.settings.validation_samples}
-    last = max(split_numbers(job.samples, name, count)[-1] for name, count in wanted.items())
-    named = sum(split.count for split in SPLITS.values())
-    return Cache(folder, key, max(named, int(last) + 1), cached_fields(examples[0]))
+    counts = {"train": job.settings.train_samples, "validation": job.settings.validation_samples}
+    last = max(split_numbers(job.samples, name, count)[-1] for name, count in counts.items())
+    num_named = sum(split.count for split in SPLITS.values())
+    return Cache(folder, key, max(num_named, int(last) + 1), cached_fields(examples[0]))

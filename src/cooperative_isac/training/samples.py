@@ -1,4 +1,4 @@
-"""Training samples: each a function of the scene, the variety and its number."""
+"""Training samples: each is a function of the scene, the ranges and its number."""
 
 from __future__ import annotations
 
@@ -8,24 +8,26 @@ from typing import Protocol
 
 import numpy as np
 
-from cooperative_isac.pipeline import hear, transmit
+from cooperative_isac.pipeline import receive_echo, transmit
 from cooperative_isac.scene.draw import draw_targets, frame_generator
 from cooperative_isac.scene.file.config import with_power
-from cooperative_isac.scene.model import Scene, TargetState
+from cooperative_isac.scene.model import Propagation, Scene, TargetState
 from cooperative_isac.training.splits import SPLITS, Split
 from cooperative_isac.waveform.signal import Signal
 
-TRAINING_SEED = 5_270_913_604  # far from the small seeds that people evaluate with
+# Seed of all training samples, far from the small seeds of evaluations.
+TRAINING_SEED = 5_270_913_604
 
 
 @dataclass(frozen=True)
-class Variety:
-    """In what samples differ from the scene, each (low, high) drawn uniformly; None: as the scene
-    says.
+class SampleRanges:
+    """Ranges (low, high) from which each sample draws uniformly; None: as the scene has it.
 
-    targets: their number; power_dbm: transmit power; scatterers: number of clutter scatterers (CF
-    eq. 29);
-    timing_offset_s, frequency_offset_hz: standard deviations of the clock offsets (CF eq. 30).
+    targets: number of targets
+    power_dbm: transmit power, dBm
+    scatterers: number of clutter scatterers (CF eq. 29)
+    timing_offset_s: standard deviation of the timing offsets (CF eq. 30)
+    frequency_offset_hz: standard deviation of the frequency offsets (CF eq. 30)
     """
 
     targets: tuple[int, int] | None = None
@@ -34,22 +36,33 @@ class Variety:
     timing_offset_s: tuple[float, float] | None = None
     frequency_offset_hz: tuple[float, float] | None = None
 
+    @property
+    def stored_text(self) -> str:
+        """Text of the ranges in datasets and caches, which keep the first name of the class."""
+        return repr(self).replace(type(self).__name__, "Variety", 1)
+
     def __post_init__(self) -> None:
         for name, limits in vars(self).items():
-            least = -np.inf if name == "power_dbm" else 0
-            if limits is not None and not (
-                np.isfinite(limits).all() and least <= limits[0] <= limits[1]
-            ):
+            if limits is None:
+                continue
+            low, high = limits
+            may_be_negative = name == "power_dbm"
+            lowest = -np.inf if may_be_negative else 0
+            if not (np.isfinite(limits).all() and lowest <= low <= high):
                 raise ValueError(
-                    f"{name} {limits[0]} to {limits[1]}: write the lower limit first, then the "
-                    "higher"
-                    f"{'' if name == 'power_dbm' else ', none below 0'}"
+                    f"{name} {low} to {high}: write the lower limit first, then the higher"
+                    f"{'' if may_be_negative else ', none below 0'}"
                 )
 
 
 @dataclass(frozen=True)
-class Situation:
-    """One sample without its echoes."""
+class Sample:
+    """One sample without its echoes.
+
+    scene: the scene with what the sample drew from the ranges
+    frame: what is transmitted
+    targets: true states of the targets
+    """
 
     number: int
     scene: Scene
@@ -58,18 +71,19 @@ class Situation:
 
 
 class Source(Protocol):
-    """Where samples come from."""
+    """Source of training and validation samples."""
 
     @property
     def splits(self) -> Mapping[str, Split]:
         """Train and validation samples."""
 
-    def situation(self, number: int) -> Situation:
-        """What is sent and where the targets are in one sample."""
+    def sample(self, number: int) -> Sample:
+        """The frame and the targets of one sample."""
 
-    def echo(self, situation: Situation, receiver: str) -> np.ndarray:
-        """The echo at one receiver, [num_rx_ant, num_subcarriers, num_symbols], complex64,
-        sqrt(W).
+    def echo(self, sample: Sample, receiver: str) -> np.ndarray:
+        """The echo of a sample at one receiver.
+
+        Returns [num_rx_ant, num_subcarriers, num_symbols], complex64, sqrt(W).
         """
 
 
@@ -78,7 +92,7 @@ class DrawnSamples:
     """Samples drawn on the fly, the same in every process."""
 
     scene: Scene
-    variety: Variety = Variety()
+    ranges: SampleRanges = SampleRanges()
 
     def __post_init__(self) -> None:
         if self.scene.propagation.paths is not None:
@@ -93,55 +107,66 @@ class DrawnSamples:
         """Train and validation samples."""
         return SPLITS
 
-    def situation(self, number: int) -> Situation:
-        """What is sent and where the targets are in one sample."""
-        scene = varied(replace(self.scene, seed=TRAINING_SEED), self.variety, number)
+    def sample(self, number: int) -> Sample:
+        """The frame and the targets of one sample; see Source.sample."""
+        scene = sample_scene(replace(self.scene, seed=TRAINING_SEED), self.ranges, number)
         targets = draw_targets(scene, frame_generator(scene.seed, number, "targets"))
-        return Situation(number, scene, transmit(scene, number), targets)
+        return Sample(number, scene, transmit(scene, number), targets)
 
-    def echo(self, situation: Situation, receiver: str) -> np.ndarray:
+    def echo(self, sample: Sample, receiver: str) -> np.ndarray:
         """The simulated echo at one receiver; see Source.echo."""
-        return hear(situation.scene, situation.frame, receiver, situation.targets)
+        return receive_echo(sample.scene, sample.frame, receiver, sample.targets)
 
 
 def split_numbers(source: Source, name: str, count: int) -> np.ndarray:
-    """Numbers of the first `count` samples of a split, of all where count is 0; more than it has go
-    on at `beyond`.
+    """Numbers of the first `count` samples of a split, of all where count is 0.
 
-    ValueError: it has fewer and nothing beyond.
+    A larger count than the split has continues at its `beyond`.
+
+    Returns [count], int64.
+    Raises ValueError where the split has fewer samples and nothing beyond.
     """
     split = source.splits[name]
-    more = max(count - split.count, 0)
-    named = np.arange(split.first, split.first + (count - more or split.count))
-    if not more:
-        return named
+    num_inside = min(count, split.count) if count else split.count
+    num_beyond = max(count - split.count, 0)
+    inside = np.arange(split.first, split.first + num_inside)
+    if not num_beyond:
+        return inside
     if split.beyond is None:
         raise ValueError(f"{count} {name} samples are wanted, the split has {split.count}")
-    return np.concatenate([named, split.beyond + np.arange(more)])
+    return np.concatenate([inside, split.beyond + np.arange(num_beyond)])
 
 
-def varied(scene: Scene, variety: Variety, number: int) -> Scene:
-    """The scene of one sample."""
+def sample_scene(scene: Scene, ranges: SampleRanges, number: int) -> Scene:
+    """The scene of one sample: what it draws from the ranges, all else as in the scene."""
+    # The stream keeps its first name, as its random numbers depend on it.
     generator = frame_generator(scene.seed, number, "variety")
-    if variety.targets is not None:
-        count = int(generator.integers(variety.targets[0], variety.targets[1] + 1))
+    if ranges.targets is not None:
+        count = _draw_count(generator, ranges.targets)
         scene = replace(scene, draw=replace(scene.draw, num_targets=count))
-    if variety.power_dbm is not None:
-        scene = with_power(scene, generator.uniform(*variety.power_dbm))
-    return replace(scene, propagation=_varied_propagation(scene.propagation, variety, generator))
+    if ranges.power_dbm is not None:
+        scene = with_power(scene, generator.uniform(*ranges.power_dbm))
+    return replace(scene, propagation=_sample_propagation(scene.propagation, ranges, generator))
 
 
-def _varied_propagation(propagation, variety: Variety, generator: np.random.Generator):
-    if variety.scatterers is not None:
-        count = int(generator.integers(variety.scatterers[0], variety.scatterers[1] + 1))
+def _sample_propagation(
+    propagation: Propagation, ranges: SampleRanges, generator: np.random.Generator
+) -> Propagation:
+    """Clutter and clock offsets of one sample."""
+    if ranges.scatterers is not None:
+        count = _draw_count(generator, ranges.scatterers)
         clutter = replace(propagation.clutter, num_scatterers=count, positions_m=None)
         propagation = replace(propagation, clutter=clutter)
-    if variety.timing_offset_s is not None:
-        propagation = replace(
-            propagation, timing_offset_std_s=generator.uniform(*variety.timing_offset_s)
-        )
-    if variety.frequency_offset_hz is not None:
-        propagation = replace(
-            propagation, frequency_offset_std_hz=generator.uniform(*variety.frequency_offset_hz)
-        )
+    if ranges.timing_offset_s is not None:
+        std_s = generator.uniform(*ranges.timing_offset_s)
+        propagation = replace(propagation, timing_offset_std_s=std_s)
+    if ranges.frequency_offset_hz is not None:
+        std_hz = generator.uniform(*ranges.frequency_offset_hz)
+        propagation = replace(propagation, frequency_offset_std_hz=std_hz)
     return propagation
+
+
+def _draw_count(generator: np.random.Generator, limits: tuple[int, int]) -> int:
+    """A number from the first limit to the second, both included."""
+    low, high = limits
+    return int(generator.integers(low, high + 1))

@@ -1,4 +1,4 @@
-"""How good what a network found is, against the truth of the samples."""
+"""Errors of a network's predictions against the true targets of samples."""
 
 from __future__ import annotations
 
@@ -8,20 +8,23 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.optimize import linear_sum_assignment
 
-from cooperative_isac.learned.network import Found, Truth
+from cooperative_isac.learned.network import PRESENCE_THRESHOLD, Predictions, Truth
 from cooperative_isac.metrics.assignment import match_within, pairwise_distances
 from cooperative_isac.metrics.run_score import DETECTION_CUTOFF_M
 
-PRESENT = 0.5
+# Standard deviation of a normal distribution over its median absolute deviation.
 MAD_TO_STD = 1.4826
 
 
 @dataclass(frozen=True)
 class Score:
-    """Errors of targets found within DETECTION_CUTOFF_M, and over all targets as CF does (rmse_*),
-    best pairing.
+    """Errors over a set of samples.
 
-    detection_rate: share of targets found; false_alarms: per sample.
+    median_location_m, median_velocity_mps: of targets detected within DETECTION_CUTOFF_M
+    rmse_location_m, rmse_velocity_mps: of all targets, detected or not, in the best pairing with
+    the outputs, as in CF
+    detection_rate: share of targets that are detected
+    false_alarms: mean number in a sample
     """
 
     median_location_m: float
@@ -33,62 +36,80 @@ class Score:
 
 
 class ErrorLog:
-    """Collects the errors of batches."""
+    """Errors collected over batches."""
 
     def __init__(self, dimension: int):
         self.dimension = dimension
-        self._errors, self._all, self._targets, self._false, self._samples = [], [], 0, 0, 0
+        # Errors of detected targets, and of the outputs paired with all targets.
+        self._detected: list[np.ndarray] = []
+        self._all: list[np.ndarray] = []
+        self._num_targets = 0
+        self._num_false = 0
+        self._num_samples = 0
 
-    def add(self, found: Found, truth: Truth) -> None:
-        """Count one batch."""
-        rows = (
-            tensor.cpu().numpy()
-            for tensor in (found.presence, found.state, truth.present, truth.state)
+    def add(self, predictions: Predictions, truth: Truth) -> None:
+        """Add the errors of one batch."""
+        samples = zip(
+            predictions.presence.cpu().numpy(),
+            predictions.state.cpu().numpy(),
+            truth.present.cpu().numpy(),
+            truth.state.cpu().numpy(),
         )
-        for presence, state, present, label in zip(*rows):
-            self._add_sample(state[presence > PRESENT], state, label[present])
+        for presence, state, is_present, true_state in samples:
+            self._add_sample(state[presence > PRESENCE_THRESHOLD], state, true_state[is_present])
 
-    def _add_sample(self, told: np.ndarray, outputs: np.ndarray, wanted: np.ndarray) -> None:
+    def _add_sample(self, detected: np.ndarray, outputs: np.ndarray, targets: np.ndarray) -> None:
+        """Add one sample; each argument is [num, 2 dimension], float32, m and m/s."""
+        # Detected targets, and detections without a target.
         size = self.dimension
-        pairs = match_within(
-            pairwise_distances(wanted[:, :size], told[:, :size]), DETECTION_CUTOFF_M
-        )
-        self._errors += [told[column] - wanted[row] for row, column in pairs]
-        self._all += list(_closest(outputs, wanted) - wanted)
-        self._targets += len(wanted)
-        self._false += len(told) - len(pairs)
-        self._samples += 1
+        distances = pairwise_distances(targets[:, :size], detected[:, :size])
+        pairs = match_within(distances, DETECTION_CUTOFF_M)
+        self._detected += [detected[column] - targets[row] for row, column in pairs]
+        self._num_false += len(detected) - len(pairs)
+
+        # All targets.
+        self._all += list(_closest(outputs, targets) - targets)
+        self._num_targets += len(targets)
+        self._num_samples += 1
 
     def score(self) -> Score:
-        """Figures of all batches so far; infinite where nothing was found."""
-        location, velocity = self._lengths(self._errors)
-        medians = [
-            float(np.median(lengths)) if len(lengths) else np.inf
-            for lengths in (location, velocity)
-        ]
-        roots = [
-            float(np.sqrt(np.mean(lengths**2))) if len(lengths) else 0.0
-            for lengths in self._lengths(self._all)
-        ]
-        found, false = len(location) / max(self._targets, 1), self._false / max(self._samples, 1)
-        return Score(medians[0], medians[1], roots[0], roots[1], found, false)
+        """Errors of all batches so far; medians are infinite where nothing was detected."""
+        location, velocity = self._norms(self._detected)
+        all_location, all_velocity = self._norms(self._all)
+        return Score(
+            _median(location),
+            _median(velocity),
+            _root_mean_square(all_location),
+            _root_mean_square(all_velocity),
+            len(location) / max(self._num_targets, 1),
+            self._num_false / max(self._num_samples, 1),
+        )
 
-    def deviation(self) -> np.ndarray:
-        """Robust standard deviation of each number of a state, [2 dimension], float32, m and m/s.
+    def std(self) -> np.ndarray:
+        """Robust standard deviation of each number of a state.
 
-        Of all outputs, also those far from their targets, as a tracker meets those, too.
+        Over all outputs, also those far from their targets, as a tracker receives those, too.
+
+        Returns [2 dimension], float32, m and m/s.
         """
         return (MAD_TO_STD * np.median(np.abs(np.array(self._all)), axis=0)).astype(np.float32)
 
-    def _lengths(self, errors: Sequence[np.ndarray]) -> list[np.ndarray]:
+    def _norms(self, errors: Sequence[np.ndarray]) -> list[np.ndarray]:
+        """Norms of the location errors and of the velocity errors, [num] each."""
         parts = np.array(errors).reshape(-1, 2, self.dimension)
         return list(np.linalg.norm(parts, axis=-1).T)
 
 
-def _closest(outputs: np.ndarray, wanted: np.ndarray) -> np.ndarray:
-    """The outputs in the order that brings them closest to the targets, [num_targets, 2
-    dimension].
-    """
-    apart = np.square(outputs[:, None] - wanted[None]).sum(-1)
-    chosen, order = linear_sum_assignment(apart)
+def _median(norms: np.ndarray) -> float:
+    return float(np.median(norms)) if len(norms) else np.inf
+
+
+def _root_mean_square(norms: np.ndarray) -> float:
+    return float(np.sqrt(np.mean(norms**2))) if len(norms) else 0.0
+
+
+def _closest(outputs: np.ndarray, targets: np.ndarray) -> np.ndarray:
+    """The outputs in the order that is closest to the targets, [num_targets, 2 dimension]."""
+    squared = np.square(outputs[:, None] - targets[None]).sum(-1)
+    chosen, order = linear_sum_assignment(squared)
     return outputs[chosen[np.argsort(order)]]

@@ -1,28 +1,37 @@
-"""What a training run does; stored in its folder, so that a resumed run is the same run."""
+"""Settings of a training run; stored in its folder, so that a resumed run is the same run."""
 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 
 from cooperative_isac.learned.paper.config import check_choice
 from cooperative_isac.training.algorithm import Optimization
-from cooperative_isac.training.samples import Variety
+from cooperative_isac.training.samples import SampleRanges
 
 SCHEDULES = ("constant", "cosine")
 PRECISIONS = ("float32", "bfloat16")
+# Names of settings in the files of a run where they are others: files keep their first names.
+STORED_NAMES = {"receiver_dropout": "drop_out", "ranges": "variety"}
 
 
 @dataclass(frozen=True)
 class Settings:
-    """Defaults are CF's where CF says anything: a constant learning rate of 1e-4.
+    """Settings of a run; defaults are CF's where it has any: a constant learning rate of 1e-4.
 
-    schedule: constant | cosine (down to zero over the epochs, after warmup_steps); drop_out:
-    probability that a receiver is left out of a sample, so that the center learns to do without;
-    patience: epochs without a better validation loss after which training stops (0: never);
-    checkpoint_steps: steps between checkpoints inside an epoch; train_samples, validation_samples:
-    how many of the splits are used (0: all);
-    hold_encoders: they stay as they are, codebooks and center learn.
+    epochs: passes over the training samples
+    batch_size: samples of a training step
+    learning_rate: of Adam
+    schedule: constant | cosine, course of the learning rate (cosine: down to zero at the end)
+    warmup_steps: training steps over which the learning rate rises linearly
+    receiver_dropout: probability that a receiver is left out of a training sample, so that the
+    center learns to do without it
+    patience: epochs without a lower validation loss after which training stops (0: never)
+    seed: of weights, order of samples and dropout
+    checkpoint_steps: training steps between checkpoints inside an epoch
+    train_samples, validation_samples: samples of the splits in use (0: all)
+    hold_encoders: encoders keep their weights, codebooks and center learn
+    ranges: from which samples are drawn
     """
 
     epochs: int = 100
@@ -30,14 +39,14 @@ class Settings:
     learning_rate: float = 1e-4
     schedule: str = "constant"
     warmup_steps: int = 0
-    drop_out: float = 0.0
+    receiver_dropout: float = 0.0
     patience: int = 20
     seed: int = 0
     checkpoint_steps: int = 500
     train_samples: int = 0
     validation_samples: int = 0
     hold_encoders: bool = False
-    variety: Variety = Variety()
+    ranges: SampleRanges = SampleRanges()
     optimization: Optimization = Optimization()
 
     def __post_init__(self) -> None:
@@ -46,9 +55,14 @@ class Settings:
         if self.batch_size < 1:
             raise ValueError(f"batch_size is {self.batch_size}; it must be 1 or more")
 
+    def stored(self) -> dict[str, object]:
+        """The settings under their names in the files of a run."""
+        return {STORED_NAMES.get(name, name): value for name, value in asdict(self).items()}
+
     def learning_rate_at(self, step: int, steps_per_epoch: int) -> float:
         """Learning rate of a training step, counted from 0 over all epochs."""
         rate = self.learning_rate * min(1.0, (step + 1) / (self.warmup_steps + 1))
         if self.schedule == "cosine":
-            rate *= 0.5 * (1 + math.cos(math.pi * step / (self.epochs * steps_per_epoch)))
+            num_steps = self.epochs * steps_per_epoch
+            rate *= 0.5 * (1 + math.cos(math.pi * step / num_steps))
         return rate

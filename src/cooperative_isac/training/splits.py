@@ -1,4 +1,4 @@
-"""The parts of all samples: training and validation."""
+"""Splits of all samples into training and validation."""
 
 from __future__ import annotations
 
@@ -7,8 +7,11 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Split:
-    """A named part of all samples; beyond: first of more samples for those who want them, None:
-    there are no more.
+    """A named part of all samples.
+
+    first: number of its first sample
+    count: its number of samples
+    beyond: first of further samples, where more than count are wanted; None: there are none
     """
 
     first: int
@@ -16,7 +19,8 @@ class Split:
     beyond: int | None = None
 
 
+# CF section V: 16,000 + 4,000 samples.
 SPLITS = {
     "train": Split(0, 16_000, 20_000),
     "validation": Split(16_000, 4_000),
-}  # CF section V: 16,000 + 4,000
+}

@@ -1,1 +1,1 @@
-"""What the network transmits: OFDM grid, constellations, precoders, frames."""
+"""The transmitted waveform: constellations, precoders, signals, frames."""

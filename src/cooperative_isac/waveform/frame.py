@@ -11,13 +11,13 @@ from cooperative_isac.waveform.signal import Signal
 
 @dataclass(frozen=True)
 class Frame:
-    """What is transmitted in one frame of the scene, and where its moving stations are.
+    """The signals of one frame of the scene, and the poses of its moving stations.
 
     number: counts the frames of all bands together
     signals: by name of the band, of the bands that are on the air in this frame
-    time_s: from the start of consecutive frames of one scene, so that earlier frames may be used;
-    None: an independent draw
-    poses: of the stations that move
+    time_s: from the start of consecutive frames of one scene, s, so that earlier frames may be
+    used; None: an independent draw
+    poses: by name of the station, of those that move
     """
 
     number: int
@@ -31,7 +31,10 @@ class Frame:
         return tuple(self.signals)
 
     def on(self, band: str) -> Signal:
-        """The signal on a band. KeyError names the bands that are on the air."""
+        """The signal on a band.
+
+        Raises KeyError: the band is not on the air; the message names the bands that are.
+        """
         if band not in self.signals:
             raise KeyError(f"frame {self.number} has no band '{band}'; it has {list(self.bands)}")
         return self.signals[band]

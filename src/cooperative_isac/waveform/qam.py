@@ -11,12 +11,21 @@ ORDERS = (4, 16, 64, 256)
 
 @cache
 def constellation(order: int) -> np.ndarray:
-    """Points of square QAM by bit label, [order], complex64, unit mean power."""
+    """Points of square QAM by bit label.
+
+    Returns [order], complex64, of unit mean power.
+    Raises ValueError: the order is not one of ORDERS.
+    """
     if order not in ORDERS:
         raise ValueError(f"modulation order {order} is not supported; use one of {ORDERS}")
+
+    # Amplitudes of one axis: neighbors differ in one bit of their Gray labels.
     side = int(np.sqrt(order))
-    levels = np.empty(side)
     natural = np.arange(side)
-    levels[natural ^ (natural >> 1)] = 2 * natural - (side - 1)
+    gray = natural ^ (natural >> 1)
+    levels = np.empty(side)
+    levels[gray] = 2 * natural - (side - 1)
+
+    # The first half of the bits selects the real part, the second half the imaginary part.
     points = (levels[:, None] + 1j * levels[None, :]).ravel()
     return (points / np.sqrt(np.mean(np.abs(points) ** 2))).astype(np.complex64)

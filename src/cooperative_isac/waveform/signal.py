@@ -1,4 +1,4 @@
-"""One frame of transmitted symbols, and the signal it sends in a direction."""
+"""The transmitted symbols of one frame, and the signal that they send in a direction."""
 
 from __future__ import annotations
 
@@ -7,19 +7,26 @@ from functools import cached_property
 
 import numpy as np
 
-from cooperative_isac.scene.model import OfdmGrid, Scene, Waveform
+from cooperative_isac.scene.band import OfdmGrid, Waveform
+from cooperative_isac.scene.model import Scene
 from cooperative_isac.waveform.qam import constellation
+
+# First part of the seed of the reference symbols. They are public, so that it is a constant of the
+# product and no secret of a scene; every station derives the same symbols from it.
+REFERENCE_SEED = 0x15AC
+REFERENCE_ORDER = 4  # QPSK: symbols of one power sound every resource element alike
 
 
 @dataclass(frozen=True)
 class Signal:
-    """All that is transmitted in one frame.
+    """The transmitted signal of all transmitters on one band in one frame.
 
-    indices: [num_subcarriers, num_streams, num_symbols], uint8, QAM labels;
+    indices: [num_subcarriers, num_streams, num_symbols], uint8, QAM labels
     precoders: [num_groups, num_tx_ant, num_streams], complex64, sqrt(W), antennas of all
-    transmitters in a row;
-    antennas: each transmitter's slice of the antenna axis;
-    reference: the public reference symbols that replace the payload on their comb, or None.
+    transmitters in a row
+    antennas: each transmitter's slice of the antenna axis
+    reference: the public reference symbols that replace the payload on their comb, or None
+    reference_strides: of that comb, over subcarriers and over symbols
     """
 
     number: int
@@ -38,10 +45,9 @@ class Signal:
 
     @cached_property
     def streams(self) -> np.ndarray:
-        """Data symbols s of CF eq. 3, [num_subcarriers, num_streams, num_symbols], complex64, unit
-        power.
+        """Data symbols s of CF eq. (3), zero on the elements of reference symbols.
 
-        Zero where reference symbols take their place.
+        Returns [num_subcarriers, num_streams, num_symbols], complex64, unit power.
         """
         streams = constellation(self.modulation_order)[self.indices]
         if self.reference is not None:
@@ -50,7 +56,7 @@ class Signal:
 
     @property
     def reference_elements(self) -> tuple[slice, slice, slice]:
-        """Where the reference symbols lie among [num_subcarriers, any, num_symbols]."""
+        """Index of the reference symbols into arrays [num_subcarriers, any, num_symbols]."""
         over_subcarriers, over_symbols = self.reference_strides
         return slice(None, None, over_subcarriers), slice(None), slice(None, None, over_symbols)
 
@@ -59,48 +65,57 @@ class Signal:
         """Share of the resource elements that carry payload."""
         if self.reference is None:
             return 1.0
-        taken, grid = self.reference.grid, self.grid
-        return 1 - taken.num_subcarriers * taken.num_symbols / (
-            grid.num_subcarriers * grid.num_symbols
-        )
+        taken = self.reference.grid.num_subcarriers * self.reference.grid.num_symbols
+        return 1 - taken / (self.grid.num_subcarriers * self.grid.num_symbols)
 
     def stream_gains(self, transmitter: int, steering: np.ndarray) -> np.ndarray:
-        """What each stream weighs in given directions: a^T W, [num_groups, num_directions,
-        num_streams].
+        """Weight a^T W of each stream in given directions.
 
-        steering: [num_directions, num_ant], the transmitter's steering vectors (or their
-        derivatives).
+        transmitter: index
+        steering: [num_directions, num_ant], complex, the transmitter's steering vectors (or their
+        derivatives)
+        Returns [num_groups, num_directions, num_streams], complex64, sqrt(W).
         """
-        return (
-            steering.astype(np.complex64, copy=False)
-            @ self.precoders[:, self.antennas[transmitter]]
-        )
+        precoders = self.precoders[:, self.antennas[transmitter]]
+        return steering.astype(np.complex64, copy=False) @ precoders
 
     def toward(self, transmitter: int, steering: np.ndarray) -> np.ndarray:
-        """Signal a^T x in given directions (a^H x of CF eq. 6), [num_subcarriers, num_directions,
-        num_symbols], sqrt(W).
+        """Transmitted signal a^T x in given directions.
 
-        steering: [num_directions, num_ant].
+        transmitter: index
+        steering: [num_directions, num_ant], complex, the transmitter's steering vectors (or their
+        derivatives)
+        Returns [num_subcarriers, num_directions, num_symbols], complex64, sqrt(W).
+        Source: a^H x of CF eq. (6), signs as in scene.arrays.
         """
+        # Payload: each group's gains hold for all of its subcarriers.
         gains = np.repeat(self.stream_gains(transmitter, steering), self.group_size, axis=0)
         signal = gains @ self.streams
+
+        # Reference symbols replace the payload on their comb.
         if self.reference is not None:
             signal[self.reference_elements] = self.reference.toward(transmitter, steering)
         return signal
 
 
 def antenna_slices(scene: Scene) -> tuple[slice, ...]:
-    """Each transmitter's place in the row of all transmit antennas."""
-    ends = np.cumsum([site.num_ant for site in scene.transmitters])
-    return tuple(
-        slice(int(end - site.num_ant), int(end)) for end, site in zip(ends, scene.transmitters)
-    )
+    """Each transmitter's slice of the axis of all transmit antennas."""
+    slices = []
+    begin = 0
+    for site in scene.transmitters:
+        end = begin + site.num_ant
+        slices.append(slice(begin, end))
+        begin = end
+    return tuple(slices)
 
 
 def draw_symbols(
     waveform: Waveform, num_streams: int, generator: np.random.Generator
 ) -> np.ndarray:
-    """Random payload, [num_subcarriers, num_streams, num_symbols], uint8 QAM labels."""
+    """Random payload of one frame.
+
+    Returns [num_subcarriers, num_streams, num_symbols], uint8, QAM labels.
+    """
     shape = (waveform.grid.num_subcarriers, num_streams, waveform.grid.num_symbols)
     return generator.integers(waveform.modulation_order, size=shape, dtype=np.uint8)
 
@@ -116,38 +131,44 @@ def comb(grid: OfdmGrid, subcarrier_stride: int, symbol_stride: int) -> OfdmGrid
     )
 
 
-def with_reference(scene: Scene, frame: Signal) -> Signal:
-    """The frame with its public reference symbols, where the scene's waveform has a comb of
-    them.
-    """
-    strides = scene.waveform.reference_subcarrier_stride, scene.waveform.reference_symbol_stride
+def with_reference(scene: Scene, signal: Signal) -> Signal:
+    """The signal with public reference symbols, if the scene's waveform has a comb of them."""
+    waveform = scene.waveform
+    strides = (waveform.reference_subcarrier_stride, waveform.reference_symbol_stride)
     if not all(strides):
-        return frame
-    return replace(frame, reference=reference_frame(scene, frame.number), reference_strides=strides)
+        return signal
+    reference = reference_signal(scene, signal.number)
+    return replace(signal, reference=reference, reference_strides=strides)
 
 
-def reference_frame(scene: Scene, number: int) -> Signal:
-    """The reference symbols of frame `number`: public, a function of the number alone, so they need
-    no downlink.
+def reference_signal(scene: Scene, number: int) -> Signal:
+    """The reference symbols of frame `number`.
 
-    Each transmitter sends as many QPSK streams as there are users through random phases on its own
-    antennas, so that it lights the whole area.
+    They are a function of the number alone, so that every station has them without a downlink.
+    Each transmitter sends as many QPSK streams as there are users, through random phases on its
+    own antennas, so that its power covers all directions.
     """
-    generator = np.random.default_rng([0x15AC, number])
-    waveform, antennas = scene.waveform, antenna_slices(scene)
-    strides = waveform.reference_subcarrier_stride, waveform.reference_symbol_stride
-    grid = comb(waveform.grid, *strides)
-    num_streams = len(scene.transmitters) * scene.users.num_users
+    waveform = scene.waveform
+    antennas = antenna_slices(scene)
+    num_users = scene.users.num_users
+    generator = np.random.default_rng([REFERENCE_SEED, number])
+
+    # The resource elements of the comb, and the streams of all transmitters.
+    grid = comb(
+        waveform.grid, waveform.reference_subcarrier_stride, waveform.reference_symbol_stride
+    )
     num_groups = grid.num_subcarriers
+    num_streams = len(scene.transmitters) * num_users
+
+    # Random phases: a block of the transmitter's antennas times its streams, zeros elsewhere.
     precoders = np.zeros((num_groups, antennas[-1].stop, num_streams), np.complex64)
     for index, part in enumerate(antennas):
-        own = slice(index * scene.users.num_users, (index + 1) * scene.users.num_users)
-        shape = (num_groups, part.stop - part.start, scene.users.num_users)
-        amplitude = np.sqrt(
-            waveform.power_w / waveform.grid.num_subcarriers / (shape[1] * shape[2])
-        )
-        precoders[:, part, own] = amplitude * np.exp(2j * np.pi * generator.random(shape))
-    indices = generator.integers(
-        4, size=(grid.num_subcarriers, num_streams, grid.num_symbols), dtype=np.uint8
-    )
-    return Signal(number, grid, 4, indices, precoders, antennas)
+        own_streams = slice(index * num_users, (index + 1) * num_users)
+        num_ant = part.stop - part.start
+        power_w = waveform.power_w / waveform.grid.num_subcarriers / (num_ant * num_users)
+        phases = np.exp(2j * np.pi * generator.random((num_groups, num_ant, num_users)))
+        precoders[:, part, own_streams] = np.sqrt(power_w) * phases
+
+    shape = (grid.num_subcarriers, num_streams, grid.num_symbols)
+    indices = generator.integers(REFERENCE_ORDER, size=shape, dtype=np.uint8)
+    return Signal(number, grid, REFERENCE_ORDER, indices, precoders, antennas)

@@ -1,1 +1,1 @@
-"""rosbag2 directories (MCAP): record, play, look into, and replay through the center."""
+"""Bags (rosbag2 folders with MCAP files): recording, playback, repair and replay."""

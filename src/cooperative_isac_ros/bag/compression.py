@@ -1,4 +1,4 @@
-"""Decompression of chunks, messages and whole files, which damaged bytes cannot break."""
+"""Decompression of chunks, messages and files that may be damaged."""
 
 from __future__ import annotations
 
@@ -10,26 +10,29 @@ from typing import BinaryIO
 import lz4.frame
 import zstandard
 
+# First bytes of a zstd frame.
 ZSTD_MAGIC = b"\x28\xb5\x2f\xfd"
-# A frame without its size in its head [bytes]; as large as a record of an MCAP file may be
+# Largest record of an MCAP file, bytes; the limit for a frame whose header has no size.
 LARGEST = 4 * 2**30
+# Decompressed bytes that are read at a time.
 BLOCK = 2**20
-FILE_BLOCK = 2**16  # compressed bytes of a file that are taken at a time
+# Compressed bytes of a file that are read at a time.
+FILE_BLOCK = 2**16
 
 
 class DamagedError(ValueError):
-    """Bytes that are not what their head or checksum says."""
+    """Bytes that contradict their header or checksum."""
 
 
 def chunk_data(compression: str, data: bytes, size: int, checksum: int) -> bytes:
-    """Records of a chunk.
+    """Decompress the records of a chunk.
 
     compression: "", "lz4" or "zstd"
-    data: as they are in the file
-    size: bytes after decompression
-    checksum: CRC-32 of the decompressed bytes; 0: there is none
+    data: bytes in the file
+    size: number of decompressed bytes
+    checksum: CRC-32 of the decompressed bytes; 0: none
 
-    DamagedError: what comes out is not of that size or checksum
+    Raises DamagedError where size or checksum of the result differ.
     """
     if compression == "":
         records = data
@@ -48,11 +51,11 @@ def chunk_data(compression: str, data: bytes, size: int, checksum: int) -> bytes
 
 
 def message_data(data: bytes) -> bytes:
-    """A message without the compression that rosbag2 gives each message in mode MESSAGE.
+    """Decompress a message that rosbag2 has compressed in mode MESSAGE; else return it.
 
-    CDR begins with a zero byte, so a message that begins like zstd is compressed.
+    CDR begins with a zero byte, so a message that begins like a zstd frame is compressed.
 
-    DamagedError: it cannot be decompressed
+    Raises DamagedError where it cannot be decompressed.
     """
     if not data.startswith(ZSTD_MAGIC):
         return data
@@ -67,16 +70,19 @@ def message_data(data: bytes) -> bytes:
 
 
 def open_decompressed(path: Path) -> tuple[BinaryIO, bool]:
-    """A file for reading; one that is compressed as a whole (mode FILE) as a temporary copy.
+    """Open a file, which rosbag2 may have compressed as a whole (mode FILE).
 
-    Returns it, and whether all of it could be decompressed: a copy ends where damage begins.
+    Returns the file, or a temporary decompressed copy, and whether all of it could be decompressed:
+    a copy ends where the damage begins.
     """
+    # a file without compression
     file = path.open("rb")
     if file.read(len(ZSTD_MAGIC)) != ZSTD_MAGIC:
         file.seek(0)
         return file, True
 
-    copy = tempfile.TemporaryFile()  # noqa: SIM115 - it is closed by who reads it
+    # decompressed copy
+    copy = tempfile.TemporaryFile()  # noqa: SIM115 - its reader closes it
     frame = zstandard.ZstdDecompressor().decompressobj()
     file.seek(0)
     with file:
@@ -86,7 +92,7 @@ def open_decompressed(path: Path) -> tuple[BinaryIO, bool]:
                 if frame.eof:
                     break
         except zstandard.ZstdError:
-            pass  # before the end of the frame
+            pass  # damaged before the end of the frame
     copy.seek(0)
     return copy, frame.eof
 
@@ -99,7 +105,7 @@ def _lz4(data: bytes) -> bytes:
 
 
 def _zstd(data: bytes, size: int) -> bytes:
-    """At most size bytes and one more, which shows that there are too many."""
+    """Decompress at most size + 1 bytes; the additional one shows that there are too many."""
     if size > LARGEST:
         raise DamagedError(f"{size} bytes are more than a record may have")
     try:
@@ -110,6 +116,7 @@ def _zstd(data: bytes, size: int) -> bytes:
 
 
 def _read_all(reader, size: int) -> bytes:
+    """Read to the end, or size + 1 bytes."""
     parts = []
     num_bytes = 0
     while num_bytes <= size:

@@ -1,4 +1,4 @@
-"""Echoes of a bag beside the frames that they answer, and their check for a radio engineer."""
+"""Check of the echoes in a bag against the frames that were announced."""
 
 from __future__ import annotations
 
@@ -22,26 +22,30 @@ from cooperative_isac.sensing.echo_check.findings import (
     EchoAssessment,
 )
 from cooperative_isac.waveform.signal import Signal
-from cooperative_isac_ros import conversions
-from cooperative_isac_ros.announced import announced_bands, announced_frame
 from cooperative_isac_ros.bag.metadata import BagError
 from cooperative_isac_ros.bag.reader import BagReader
 from cooperative_isac_ros.bag.recording import FRAME_TYPE, FrameKey
-from cooperative_isac_ros.plain_text import LONGEST_LINE, plain_text
-from cooperative_isac_ros.records import Announcement, EchoRecord
+from cooperative_isac_ros.messages import conversions
+from cooperative_isac_ros.messages.announced import announced_bands, announced_frame
+from cooperative_isac_ros.messages.plain_text import LONGEST_LINE, plain_text
+from cooperative_isac_ros.messages.records import Announcement, EchoRecord
 
 ECHO_TYPE = "cooperative_isac_msgs/msg/Echo"
 STYLES = {OK: "green", WRONG: "bold red", CANNOT_SAY: "yellow"}
-# ns between the stamps of an echo and of its announcement: a copied stamp is the same
+# Largest difference between the stamps of an echo and its announcement, ns; copied ones are equal.
 STAMP_TOLERANCE_NS = 1_000_000
 
 
 @dataclass
 class SiteEchoes:
-    """What a bag holds of one receiver on one band: usable echoes with their announcements, and
-    faults.
+    """Echoes of one receiver on one band in a bag, and their faults.
 
+    band: empty where the scene has a single one
+    used: valid echoes with their announcements
+    num_unannounced: echoes of frames that were not announced
     num_outside: echoes of frames before the first or after the last announcement in the bag
+    num_other_stamp: echoes whose stamp differs from that of their frame
+    refused: reasons why echoes are invalid
     """
 
     site: str
@@ -55,18 +59,16 @@ class SiteEchoes:
 
     @property
     def name(self) -> str:
-        """What the echoes are called where a scene has several bands, or another than the only
-        one is named.
-        """
+        """Name of the receiver, with the band where it is needed."""
         return f"{self.site}, band {self.band}" if self.band else self.site
 
     def check(self) -> Check:
-        """Whether the messages themselves are as they must be."""
+        """Check of the messages themselves."""
         faults = []
         if self.num_unannounced or (not self.used and self.num_outside):
             number = self.num_unannounced + self.num_outside
             faults.append(
-                f"{number} of {self.num_messages} answer a run and number that nobody announced"
+                f"{number} of {self.num_messages} have a run and number that was not announced"
             )
         if self.refused:
             faults.append(f"{len(self.refused)} of {self.num_messages} refused: {self.refused[0]}")
@@ -76,6 +78,8 @@ class SiteEchoes:
             )
         if faults:
             return Check("messages", WRONG, "; ".join(faults))
+
+        # no fault
         which = "each of an announced frame"
         if self.num_outside:
             which = f"{self.num_outside} of them of frames before or after the recording"
@@ -86,9 +90,15 @@ class SiteEchoes:
 def read_echoes(
     reader: BagReader, scene_file: str | None, max_frames: int
 ) -> tuple[Scene, dict[str, SiteEchoes]]:
-    """Scene of a bag, and the first echoes of each receiver, and of each band where the scene has
-    several, by name; BagError names what the bag lacks.
+    """Read the scene of a bag, and the first echoes of each receiver and band.
+
+    scene_file: None: the shipped scene of the recorded name
+    max_frames: number of echoes per receiver and band
+
+    Returns the scene, and the echoes by SiteEchoes.name.
+    Raises BagError where the bag lacks frames or echoes.
     """
+    # topics
     topics = reader.summary().topics
     frame_topics = [
         topic.name for topic in topics if topic.type_name == FRAME_TYPE and topic.num_messages
@@ -107,24 +117,28 @@ def read_echoes(
             "published with the access point's parameter publish_echo)"
         )
 
-    # Announcements first: an echo may have been recorded before its own
+    # announcements first: an echo may have been recorded before its own one
     announced: dict[FrameKey, Announcement] = {}
     for message in reader.messages(frame_topics):
         try:
             announcement = conversions.announcement(deserialize_message(message.data, Frame))
         except conversions.ConversionError:
-            continue  # nodes refuse it, too
+            continue  # nodes refuse it as well
         announced[announcement.frame.run, announcement.frame.number] = announcement
     if not announced:
         raise BagError(f"{reader.folder} has no valid message on {frame_topics[0]}")
+
+    # first and last number of each run
     ranges: dict[int, tuple[int, int]] = {}
     for run, number in announced:
         lowest, highest = ranges.get(run, (number, number))
         ranges[run] = min(lowest, number), max(highest, number)
+
+    # scene
     first = next(iter(announced.values()))
     scene = recorded_scene(first.scene, first.scene_fingerprint, scene_file, reader.folder)
 
-    # Echoes by receiver
+    # echoes by receiver and band
     sites: dict[str, SiteEchoes] = {}
     for message in reader.messages(echo_topics):
         echo = deserialize_message(message.data, Echo)
@@ -132,9 +146,11 @@ def read_echoes(
         found = SiteEchoes(echo.site, band)
         site = sites.setdefault(found.name, found)
         site.num_messages += 1
+
+        # its announcement
         first_number, last_number = ranges.get(echo.run, (0, math.inf))
         if not first_number <= echo.number <= last_number:
-            site.num_outside += 1  # its announcement came before or after the recording
+            site.num_outside += 1
             continue
         announcement = announced.get((echo.run, echo.number))
         if announcement is None or announcement.scene_fingerprint != scene.fingerprint:
@@ -143,12 +159,12 @@ def read_echoes(
         if not _has_stamp(echo, announcement):
             site.num_other_stamp += 1
         if len(site.used) < max_frames:
-            _take(site, scene, announcement, echo)
+            _add(site, scene, announcement, echo)
     return scene, sites
 
 
 def _has_stamp(echo: Echo, announcement: Announcement) -> bool:
-    """Whether an echo has the stamp of its announcement."""
+    """Return whether an echo has the stamp of its announcement."""
     try:
         stamp_ns = conversions.to_ns(echo.header.stamp)
     except conversions.ConversionError:
@@ -156,9 +172,10 @@ def _has_stamp(echo: Echo, announcement: Announcement) -> bool:
     return abs(stamp_ns - announcement.frame.stamp_ns) <= STAMP_TOLERANCE_NS
 
 
-def _take(site: SiteEchoes, scene: Scene, announcement: Announcement, message: Echo) -> None:
-    """Add an echo to those that are used, or its fault to those that are refused."""
+def _add(site: SiteEchoes, scene: Scene, announcement: Announcement, message: Echo) -> None:
+    """Add an echo to the valid ones, or its fault to the reasons."""
     try:
+        # band
         record = conversions.echo_record(message)
         if not record.band and len(scene.bands) > 1:
             bands = ", ".join(band.name for band in scene.bands)
@@ -166,6 +183,8 @@ def _take(site: SiteEchoes, scene: Scene, announcement: Announcement, message: E
         view = scene.on(site.band or scene.band)
         if view.band not in announced_bands(scene, announcement):
             raise ValueError(f"band {view.band} is not on the air in some of these frames")
+
+        # sizes
         grid = view.grid
         shape = (view.receiver(record.site).num_ant, grid.num_subcarriers, grid.num_symbols)
         if record.echo.shape != shape:
@@ -183,16 +202,21 @@ def _take(site: SiteEchoes, scene: Scene, announcement: Announcement, message: E
 
 
 def signal_of(scene: Scene, announcement: Announcement) -> Signal:
-    """What was sent in an announced frame on the band on which the scene is seen.
+    """Transmitted signal of an announced frame.
 
-    ValueError: its payload does not fit the scene
+    scene: view of one band
+
+    Raises ValueError where the payload contradicts the scene.
     """
     seeded = replace(scene, seed=announcement.seed)
-    return announced_frame(seeded, announcement, {}).on(scene.band)
+    return announced_frame(seeded, announcement, reported={}).on(scene.band)
 
 
 def assess(scene: Scene, receiver: Site, echoes: SiteEchoes) -> EchoAssessment:
-    """Check of one receiver on the band on which the scene is seen, its messages first."""
+    """Check of the echoes of one receiver, its messages first.
+
+    scene: view of one band
+    """
     frames = [signal_of(scene, announcement) for announcement, _ in echoes.used]
     samples = [record.echo for _, record in echoes.used]
     powers_w = [record.noise_power_w for _, record in echoes.used]
@@ -201,7 +225,7 @@ def assess(scene: Scene, receiver: Site, echoes: SiteEchoes) -> EchoAssessment:
 
 
 def _checks(scene: Scene, echoes: SiteEchoes) -> tuple[Check, ...]:
-    """Checks of a receiver on a band; one that says so where the scene has no such one."""
+    """Checks of a receiver on a band; a failed one where the scene lacks either."""
     band = echoes.band or scene.band
     known = [view.band for view in scene.views]
     if band not in known:
@@ -216,10 +240,16 @@ def _checks(scene: Scene, echoes: SiteEchoes) -> tuple[Check, ...]:
 def check_bag(
     bag: Path, scene_file: str | None, site: str | None, max_frames: int, console: Console
 ) -> int:
-    """Print the check of each receiver in a bag; exit code 0 plausible, 1 something is wrong.
+    """Print the checks of all receivers in a bag.
 
-    BagError or ValueError: the bag, the scene or the site cannot be used.
+    scene_file: None: the shipped scene of the recorded name
+    site: name of the only receiver to check; None: all
+    max_frames: number of echoes per receiver and band
+
+    Returns the exit code: 0 where no check failed, else 1.
+    Raises BagError or ValueError where the bag, the scene or the site cannot be used.
     """
+    # echoes
     reader = BagReader(bag, as_installed=True)
     scene, recorded = read_echoes(reader, scene_file, max_frames)
     summary = reader.summary()
@@ -231,6 +261,8 @@ def check_bag(
         raise BagError(
             f"{bag} holds no echo of '{site}'; it has echoes of {', '.join(sorted(recorded))}"
         )
+
+    # table of the checks
     table = Table(
         "receiver",
         "check",
@@ -253,12 +285,13 @@ def check_bag(
             )
             verdicts.append(check.verdict)
     console.print(table, highlight=False)
+
+    # summary
     num_wrong = verdicts.count(WRONG)
-    num_open = verdicts.count(CANNOT_SAY)
+    num_undecided = verdicts.count(CANNOT_SAY)
     console.print(
-        f"{len(verdicts)} checks: {num_wrong} wrong, {num_open} that cannot be said; "
-        "docs/echo_interface.md says "
-        "what each of them wants",
+        f"{len(verdicts)} checks: {num_wrong} wrong, {num_undecided} that cannot be said; "
+        "docs/echo_interface.md describes them",
         highlight=False,
     )
     return 1 if num_wrong else 0

@@ -1,10 +1,9 @@
-"""An MCAP file that is whole after every flush: chunks are closed as they go, the index comes at
-the end.
+"""Crash-safe writer of MCAP files: after every flush the file consists of whole chunks.
 
-A recorder that is killed loses the open chunk alone: mcap.writer.Writer.flush would do that, too.
-What it would not do is take back bytes that cannot be written: a full disk leaves it with half a
-chunk in the file, and an index that counts messages which are not there. Here it leaves whole
-records and the index of what is in the file.
+A killed recorder loses only the open chunk; mcap.writer.Writer.flush achieves that as well. But
+that writer does not take back bytes that cannot be written: a full disk leaves half a chunk in the
+file, and an index that counts missing messages. Here it leaves whole records, and the index of
+those that are in the file.
 """
 
 from __future__ import annotations
@@ -35,7 +34,7 @@ MAGIC = b"\x89MCAP0\r\n"
 
 
 class McapFile:
-    """Appends records; each flush is one write of whole records."""
+    """MCAP file to which records are appended; each flush writes whole records at once."""
 
     def __init__(self, path: Path):
         self._file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o644)
@@ -49,22 +48,22 @@ class McapFile:
 
     @property
     def size(self) -> int:
-        """Bytes in the file."""
+        """Size of the file, bytes."""
         return self._size
 
     @property
     def num_messages(self) -> int:
-        """Messages in the file; those of the open chunk are not."""
+        """Number of messages in the file, without those of the open chunk."""
         return sum(self._counts.values())
 
     @property
     def counts(self) -> dict[int, int]:
-        """Messages in the file by channel."""
+        """Number of messages in the file, by channel."""
         return dict(self._counts)
 
     @property
     def span_ns(self) -> tuple[int, int]:
-        """Earliest and latest time of the messages in the file."""
+        """Earliest and latest log time of the messages in the file, ns."""
         starts = [index.message_start_time for index in self._chunk_indexes]
         ends = [index.message_end_time for index in self._chunk_indexes]
         return min(starts, default=0), max(ends, default=0)
@@ -72,7 +71,14 @@ class McapFile:
     def add_channel(
         self, topic: str, type_name: str, encoding: str, definition: bytes, metadata: dict[str, str]
     ) -> int:
-        """Open a channel of CDR messages; its number."""
+        """Open a channel of CDR messages.
+
+        encoding: of the definition
+        definition: text of the message type
+
+        Returns the number of the channel.
+        """
+        # schema, shared by the topics of one type
         schema = next((known for known in self._schemas if known.name == type_name), None)
         if schema is None:
             schema = Schema(
@@ -80,6 +86,8 @@ class McapFile:
             )
             self._schemas.append(schema)
             schema.write(self._builder)
+
+        # channel
         channel = Channel(
             id=len(self._channels) + 1,
             topic=topic,
@@ -93,7 +101,7 @@ class McapFile:
         return channel.id
 
     def add_message(self, channel: int, log_ns: int, publish_ns: int, data: bytes) -> None:
-        """Put a message into the open chunk. Times are [ns] since the epoch."""
+        """Add a message to the open chunk; times are in ns since the epoch."""
         self._pending.append(
             Message(
                 channel_id=channel, log_time=log_ns, publish_time=publish_ns, sequence=0, data=data
@@ -101,18 +109,22 @@ class McapFile:
         )
 
     def flush(self) -> None:
-        """Close the chunk, its messages in the order of their arrival, and bring it to the disk.
+        """Write the open chunk to the disk, its messages in the order of their arrival.
 
-        OSError: it cannot be written; then the file is as it was before.
+        Raises OSError where it cannot be written; then the file is unchanged.
         """
         if not self._pending:
             return
+
+        # records and their index
         indexes: dict[int, MessageIndex] = {}
         for message in self._pending:
             index = indexes.setdefault(message.channel_id, MessageIndex(message.channel_id, []))
             index.records.append((message.log_time, self._builder.count))
             message.write(self._builder)
         data = self._builder.end()
+
+        # chunk
         times_ns = [message.log_time for message in self._pending]
         chunk = Chunk(
             compression="",
@@ -123,39 +135,40 @@ class McapFile:
             uncompressed_size=len(data),
         )
         self._append_chunk(chunk, indexes)
+
         for message in self._pending:
             self._counts[message.channel_id] += 1
         self._begin_chunk()
 
     def close(self) -> None:
-        """Flush, write the index and close.
+        """Flush, write the index and close the file.
 
-        OSError: they cannot be written; then the file is open still, and abandon() closes it.
+        Raises OSError where they cannot be written; then abandon() closes the file.
         """
         self.flush()
         self._end_data()
         os.close(self._file)
 
     def abandon(self) -> None:
-        """Close without the open chunk, for which there was no room, with an index if that has
-        some.
-        """
+        """Close the file without the open chunk, with an index where there is room for it."""
         try:
             self._end_data()
         except OSError:
-            pass  # whole records to the end, as after a kill
+            pass  # without an index, as after a kill
         finally:
             os.close(self._file)
 
     def _end_data(self) -> None:
+        """Write the end of the data, and the index."""
         ending = _bytes_of([DataEnd(0)])
         self._append(ending + self._summary(self._size + len(ending)) + MAGIC)
 
     def _begin_chunk(self) -> None:
-        self._builder, self._pending = RecordBuilder(), []
+        self._builder = RecordBuilder()
+        self._pending: list[Message] = []
 
     def _append(self, data: bytes) -> None:
-        """All of it on the disk, or nothing."""
+        """Write bytes to the disk, all of them or none."""
         view = memoryview(data)
         try:
             while view:
@@ -168,33 +181,44 @@ class McapFile:
         self._size += len(data)
 
     def _append_chunk(self, chunk: Chunk, indexes: dict[int, MessageIndex]) -> None:
-        head, offsets, tail = _bytes_of([chunk]), {}, b""
+        """Write a chunk with the indexes of its messages, and keep its place for the summary."""
+        # indexes follow the chunk
+        chunk_bytes = _bytes_of([chunk])
+        index_bytes = b""
+        offsets = {}
         for channel, index in indexes.items():
-            offsets[channel] = self._size + len(head) + len(tail)
-            tail += _bytes_of([index])
+            offsets[channel] = self._size + len(chunk_bytes) + len(index_bytes)
+            index_bytes += _bytes_of([index])
+
+        # place of the chunk
         index = ChunkIndex(
-            chunk_length=len(head),
+            chunk_length=len(chunk_bytes),
             chunk_start_offset=self._size,
             compression="",
             compressed_size=len(chunk.data),
             uncompressed_size=len(chunk.data),
             message_start_time=chunk.message_start_time,
             message_end_time=chunk.message_end_time,
-            message_index_length=len(tail),
+            message_index_length=len(index_bytes),
             message_index_offsets=offsets,
         )
-        self._append(head + tail)
+        self._append(chunk_bytes + index_bytes)
         self._chunk_indexes.append(index)
 
     def _summary(self, start: int) -> bytes:
-        """Everything a reader needs to find its way, repeated behind the data."""
+        """Bytes of the summary section: schemas, channels, statistics, places of the chunks.
+
+        start: position of the section in the file
+        """
+        # records by kind
         groups = (
             (Opcode.SCHEMA, self._schemas),
             (Opcode.CHANNEL, self._channels),
             (Opcode.STATISTICS, [self._statistics()]),
             (Opcode.CHUNK_INDEX, self._chunk_indexes),
         )
-        body, offsets = b"", []
+        body = b""
+        offsets = []
         for opcode, records in groups:
             data = _bytes_of(records)
             offsets.append(
@@ -203,8 +227,12 @@ class McapFile:
                 )
             )
             body += data
+
+        # places of the kinds
         offset_start = start + len(body)
         body += _bytes_of([offset for offset in offsets if offset.group_length])
+
+        # footer, whose last field is the checksum of all before it
         footer = _bytes_of(
             [Footer(summary_start=start, summary_offset_start=offset_start, summary_crc=0)]
         )

@@ -1,7 +1,7 @@
-"""Reads an MCAP file past its damage: whole records count, what is damaged is left out.
+"""Damage-tolerant reader of MCAP files: damaged records are left out.
 
-A chunk is taken as a whole or not at all. After a damaged record the file is searched for the next
-chunk that holds what its head and its checksum promise, so that bytes may also be missing.
+A chunk is used as a whole or not at all. After a damaged record the file is searched for the next
+chunk that agrees with its header and checksum, so that bytes may also be missing.
 """
 
 from __future__ import annotations
@@ -23,28 +23,41 @@ from mcap.records import Channel, Schema, Statistics
 from cooperative_isac_ros.bag.compression import LARGEST, DamagedError, chunk_data
 from cooperative_isac_ros.bag.mcap_file import MAGIC
 
-HEAD = struct.Struct("<BQ")  # opcode, length
-CHUNK_HEAD = struct.Struct("<QQQII")  # first and last time, size, checksum, length of compression
-MESSAGE_HEAD = struct.Struct("<HIQQ")  # channel, sequence number, log and publish time
-INDEX_HEAD = struct.Struct("<HI")  # channel, length of entries
-FOOTER = struct.Struct("<BQQQI")  # head, starts of summary and of its offsets, checksum
+# Headers of records (https://mcap.dev/spec). Record: opcode, length.
+HEAD = struct.Struct("<BQ")
+# Chunk: first and last time, size, checksum, length of the compression's name.
+CHUNK_HEAD = struct.Struct("<QQQII")
+# Length of the records in a chunk, after the compression's name.
+LENGTH = struct.Struct("<Q")
+# Message: channel, sequence number, log and publish time.
+MESSAGE_HEAD = struct.Struct("<HIQQ")
+# Message index: channel, length of the entries.
+INDEX_HEAD = struct.Struct("<HI")
+# Footer: header, starts of the summary and of its offsets, checksum.
+FOOTER = struct.Struct("<BQQQI")
+# Begin of the record at the end of the data.
 DATA_END = HEAD.pack(Opcode.DATA_END, 4)
-DATA_END_TRIALS = 16  # places that may be the end of the data
-LONGEST_SUMMARY = 64 * 2**20  # bytes that are searched for it
-LONGEST_COMPRESSION = 16  # bytes of a compression's name
-PRIVATE = 0x80  # opcodes from here on are left to applications
-# Bytes that are searched at a time, with an overlap of one record's head
+# Places that are tried as the end of the data.
+DATA_END_TRIALS = 16
+# Bytes before the footer that are searched for a moved summary.
+LONGEST_SUMMARY = 64 * 2**20
+# Longest name of a compression, bytes.
+LONGEST_COMPRESSION = 16
+# Opcodes from here on are private to applications.
+PRIVATE = 0x80
+# Bytes that are searched at a time, with an overlap of one record header.
 BLOCK = 2**20
-# Chunks, or records outside chunks, with less than 2^40 bytes
+# First byte of a chunk, or of a record outside chunks, with less than 2^40 bytes.
 CHUNKED = re.compile(rb"\x06(?=.{5}\x00\x00\x00)", re.DOTALL)
 UNCHUNKED = re.compile(rb"[\x03\x04\x05\x06](?=.{5}\x00\x00\x00)", re.DOTALL)
 KNOWN = frozenset(Opcode)
+# Errors by which a damaged record shows itself.
 ERRORS = (DamagedError, EndOfFile, struct.error, UnicodeDecodeError, OverflowError, MemoryError)
 
 
 @dataclass(frozen=True)
 class ScannedMessage:
-    """A message with the number of its channel; times are [ns]."""
+    """A message with the number of its channel; times in ns."""
 
     channel_id: int
     log_ns: int
@@ -54,7 +67,7 @@ class ScannedMessage:
 
 @dataclass(frozen=True)
 class Damage:
-    """Bytes of a file that are left out, from start up to end."""
+    """Range of bytes that are left out, from start up to end."""
 
     start: int
     end: int
@@ -62,7 +75,11 @@ class Damage:
 
 @dataclass(frozen=True)
 class _Summary:
-    """What the end of a file repeats, from start on. intact: it is as it was written."""
+    """Summary section of a file.
+
+    intact: it agrees with its checksum
+    start: position in the file
+    """
 
     intact: bool
     start: int
@@ -74,19 +91,25 @@ Record = Schema | Channel | ScannedMessage
 
 
 class McapScan:
-    """Records of one MCAP file in the order of the file.
+    """Records of one MCAP file, in the order of the file.
 
-    Once they are read, `damages` has what was left out, `closed` whether the file ends as it
-    should, `recognized` whether it is an MCAP file at all, `num_cut` the bytes of an unfinished
-    record at its end, `num_promised` the messages that it should hold (None: nobody counted).
+    After they are read:
+
+    damages: ranges that were left out
+    closed: the file was closed by its writer
+    recognized: it is an MCAP file
+    num_cut: bytes of an incomplete record at its end
+    num_promised: messages that its summary counts; None: it has no summary
     """
 
     def __init__(self, file: BinaryIO):
         self._file = file
         self._size = file.seek(0, os.SEEK_END)
-        self._end = self._size  # of the data
+        # end of the data, before the summary
+        self._end = self._size
+        # whether there are chunks, and the end of the last whole one
         self._chunked = False
-        self._verified = 0  # end of the last chunk that is whole
+        self._verified = 0
         self._top_level_channels: set[int] = set()
         self.damages: list[Damage] = []
         self.closed = False
@@ -95,7 +118,8 @@ class McapScan:
         self.num_promised: int | None = None
 
     def records(self) -> Iterator[Record]:
-        """Schemas, channels and messages; channels may come more than once."""
+        """Yield schemas, channels and messages; a channel may be repeated."""
+        # summary
         summary = self._read_summary()
         self._end = summary.start
         self.closed = summary.intact
@@ -103,7 +127,7 @@ class McapScan:
         if summary.statistics is not None:
             self.num_promised = summary.statistics.message_count
 
-        # Records one after the other, until the data ends
+        # records one after the other, until the data ends
         position = self._begin()
         while position < self._end:
             opcode, end = self._head(position)
@@ -117,7 +141,7 @@ class McapScan:
             yield from records
             position = end
 
-        # Behind the end of the data comes the index
+        # a damaged index after the end of the data
         if position < self._end and not summary.intact:
             self.closed = True
             self.damages.append(Damage(position, self._size))
@@ -133,7 +157,7 @@ class McapScan:
         return len(MAGIC)
 
     def _head(self, position: int) -> tuple[int, int]:
-        """Opcode of the record at a position, and where it ends: if it is cut, beyond the file."""
+        """Opcode and end of the record at a position; the end of a cut one is beyond the file."""
         head = self._bytes(position, HEAD.size)
         if len(head) < HEAD.size:
             return 0, position + HEAD.size
@@ -141,71 +165,84 @@ class McapScan:
         return opcode, position + HEAD.size + length
 
     def _checked(self, opcode: int, position: int, end: int) -> list[Record]:
-        """Schemas, channels and messages of a record; one of ERRORS when it is damaged."""
+        """Validate a record, and read its schemas, channels and messages.
+
+        Raises one of ERRORS where it is damaged.
+        """
         if end > self._end:
             raise EndOfFile()
         start = position + HEAD.size
         length = end - start
+
+        # a chunk has a checksum
         if opcode == Opcode.CHUNK:
             records = self._chunk(start, length)
             self._chunked = True
             self._verified = max(self._verified, end)
             self.recognized = True
             return records
+
+        # other records are confirmed by their lengths, and by what follows them
         if opcode == Opcode.MESSAGE_INDEX:
             _, entries_length = INDEX_HEAD.unpack(self._bytes(start, INDEX_HEAD.size))
-            _demand(length == INDEX_HEAD.size + entries_length and entries_length % 16 == 0)
+            _require(length == INDEX_HEAD.size + entries_length and entries_length % 16 == 0)
         elif opcode == Opcode.DATA_END:
-            _demand(length == 4)
-            _demand(self._plausible(end))
+            _require(length == 4)
+            _require(self._plausible(end))
         elif opcode in (Opcode.SCHEMA, Opcode.CHANNEL, Opcode.MESSAGE):
             return self._outside_chunks(opcode, start, end)
         else:
-            _demand(opcode in KNOWN or opcode >= PRIVATE)
-            _demand(self._plausible(end))
+            _require(opcode in KNOWN or opcode >= PRIVATE)
+            _require(self._plausible(end))
         return []
 
     def _chunk(self, start: int, length: int) -> list[Record]:
-        """All records of a chunk."""
+        """Decompress and read all records of a chunk."""
+        # header with the name of the compression
         head = self._bytes(start, CHUNK_HEAD.size + LONGEST_COMPRESSION)
-        _, _, size, checksum, name_length = CHUNK_HEAD.unpack_from(head)
-        _demand(name_length <= LONGEST_COMPRESSION)
+        _first_ns, _last_ns, size, checksum, name_length = CHUNK_HEAD.unpack_from(head)
+        _require(name_length <= LONGEST_COMPRESSION)
         compression = head[CHUNK_HEAD.size : CHUNK_HEAD.size + name_length].decode()
 
-        # Lengths must agree before anything is decompressed
-        data_start = CHUNK_HEAD.size + name_length + 8
-        _demand(length >= data_start)
-        (data_length,) = struct.unpack("<Q", self._bytes(start + data_start - 8, 8))
-        _demand(data_start + data_length == length)
+        # lengths of records and chunk, which must agree before anything is decompressed
+        length_start = CHUNK_HEAD.size + name_length
+        data_start = length_start + LENGTH.size
+        _require(length >= data_start)
+        (data_length,) = LENGTH.unpack(self._bytes(start + length_start, LENGTH.size))
+        _require(data_start + data_length == length)
+
+        # records
         data = self._bytes(start + data_start, data_length)
         return _records_of(chunk_data(compression, data, size, checksum))
 
     def _outside_chunks(self, opcode: int, start: int, end: int) -> list[Record]:
-        """One record that is in no chunk: nothing but its surroundings can confirm it."""
+        """Read a record that is in no chunk; only its surroundings can confirm it."""
         record = _record(opcode, self._bytes(start, end - start))
-        assert isinstance(record, Record)  # the kinds that come here
+        assert isinstance(record, Record)  # by its opcode
         if isinstance(record, Channel):
             self._top_level_channels.add(record.id)
         if isinstance(record, ScannedMessage):
-            _demand(record.channel_id in self._top_level_channels)
-        _demand(self._plausible(end))
+            _require(record.channel_id in self._top_level_channels)
+        _require(self._plausible(end))
         self.recognized = True
         return [record]
 
     def _plausible(self, position: int) -> bool:
-        """Whether a record may begin here, perhaps one that is cut, or the file ends."""
+        """Return whether a record may begin at a position, or the file ends there."""
         if position + HEAD.size > self._size:
             return True
         opcode, end = self._head(position)
         return (opcode in KNOWN or opcode >= PRIVATE) and end - position <= LARGEST
 
     def _skip(self, position: int, end: int) -> int:
-        """Note the damage at a position, and find where whole records begin again."""
-        # What comes between chunks has no checksum: only behind the last chunk all is certain
+        """Note the damage at a position. Returns the position of the next whole record."""
+        # records between chunks have no checksum: search from the end of the last whole chunk
         following = self._search(self._verified if self._chunked else position + 1)
         if following == self._end and end > self._end and not self.closed:
             self.num_cut = self._end - position
             return following
+
+        # join it with damage right before it
         start = min(position, following)
         if self.damages and self.damages[-1].end == start:
             start = self.damages.pop().start
@@ -213,7 +250,7 @@ class McapScan:
         return following
 
     def _search(self, position: int) -> int:
-        """Start of the next whole record from a position on; the end of the data without one."""
+        """Position of the next whole record; the end of the data where there is none."""
         pattern = UNCHUNKED if self._top_level_channels and not self._chunked else CHUNKED
         while position < self._end:
             block = self._bytes(position, BLOCK + HEAD.size)
@@ -233,7 +270,8 @@ class McapScan:
         return True
 
     def _read_summary(self) -> _Summary:
-        """Schemas, channels and counts from the end of the file."""
+        """Read schemas, channels and statistics from the end of the file."""
+        # footer
         start_of_footer = self._size - FOOTER.size - len(MAGIC)
         if start_of_footer < len(MAGIC):
             return _Summary(False, self._size)
@@ -243,11 +281,15 @@ class McapScan:
             return _Summary(False, self._size)
         if start == 0:
             return _Summary(True, start_of_footer)
+
+        # bytes that agree with the checksum, at their place or moved
         data = self._bytes(start, start_of_footer - start) if start < start_of_footer else b""
         footer = end[: FOOTER.size - 4]
         if checksum and zlib.crc32(data + footer) != checksum:
             data = self._moved_summary(start_of_footer, footer, checksum)
             start = start_of_footer - len(data)
+
+        # records
         try:
             records = _records_of(data)
         except ERRORS:
@@ -259,7 +301,7 @@ class McapScan:
         return _Summary(True, start, tuple(named), statistics[0] if statistics else None)
 
     def _moved_summary(self, start_of_footer: int, footer: bytes, checksum: int) -> bytes:
-        """Summary of a file that lacks bytes, or has too many: it follows the end of the data."""
+        """Summary of a file with missing or additional bytes: it follows the end of the data."""
         first = max(start_of_footer - LONGEST_SUMMARY, 0)
         tail = self._bytes(first, start_of_footer - first)
         place = len(tail)
@@ -277,20 +319,21 @@ class McapScan:
         return self._file.read(min(length, self._size - position))
 
 
-def _demand(holds: bool) -> None:
+def _require(holds: bool) -> None:
+    """Raise DamagedError unless a condition holds."""
     if not holds:
         raise DamagedError("the record contradicts itself")
 
 
 def _records_of(data: bytes) -> list:
-    """Schemas, channels, messages and statistics in bytes that must hold whole records only."""
+    """Read schemas, channels, messages and statistics from bytes that must be whole records."""
     records = []
     position = 0
     while position < len(data):
         opcode, length = HEAD.unpack_from(data, position)
         start = position + HEAD.size
         position = start + length
-        _demand(position <= len(data))
+        _require(position <= len(data))
         record = _record(opcode, data[start:position])
         if record is not None:
             records.append(record)
@@ -298,7 +341,7 @@ def _records_of(data: bytes) -> list:
 
 
 def _record(opcode: int, body: bytes) -> Schema | Channel | ScannedMessage | Statistics | None:
-    """A record from its bytes; None for kinds that are of no use here."""
+    """Read a record from its bytes; None for kinds that are not needed."""
     if opcode == Opcode.MESSAGE:
         channel, _, log_ns, publish_ns = MESSAGE_HEAD.unpack_from(body)
         return ScannedMessage(channel, log_ns, publish_ns, body[MESSAGE_HEAD.size :])
@@ -312,10 +355,10 @@ def _record(opcode: int, body: bytes) -> Schema | Channel | ScannedMessage | Sta
 
 
 class _WholeReads(BytesIO):
-    """Bytes that are all there when they are asked for; mcap takes a part for the whole."""
+    """Bytes whose read never returns fewer than requested; mcap does not check that."""
 
     def read(self, size: int | None = -1) -> bytes:
-        """So many bytes; EndOfFile when there are fewer."""
+        """Read a number of bytes. Raises EndOfFile where there are fewer."""
         data = super().read(size)
         if size is not None and len(data) < size:
             raise EndOfFile()

@@ -1,4 +1,4 @@
-"""metadata.yaml of a rosbag2 directory, in the form of ROS 2 Jazzy (version 9)."""
+"""metadata.yaml of a rosbag2 folder, in the version of ROS 2 Jazzy."""
 
 from __future__ import annotations
 
@@ -14,17 +14,19 @@ import yaml
 from cooperative_isac.output.files import replace_file
 
 METADATA_FILE = "metadata.yaml"
+# Key of everything in metadata.yaml.
 INFORMATION = "rosbag2_bagfile_information"
+# Version of the format.
 VERSION = 9
-# Compressed as a whole (mode FILE), a file has a second ending
+# Names of the files; one that is compressed as a whole (mode FILE) has a second ending.
 PATTERNS = ("*.mcap", "*.mcap.zstd")
-# Wheels set no ROS_DISTRO; the major version of rclpy is of one distribution only
+# Distribution by the major version of rclpy, where ROS_DISTRO is not set, as with wheels.
 DISTRO_OF_RCLPY = {"7": "jazzy", "9": "kilted"}
 LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
 class _Dumper(getattr(yaml, "CSafeDumper", yaml.SafeDumper)):
-    """Writes equal parts in full instead of as references."""
+    """YAML dumper that writes equal parts in full instead of as references."""
 
     def ignore_aliases(self, data) -> bool:
         return True
@@ -36,8 +38,10 @@ class BagError(ValueError):
 
 @dataclass(frozen=True)
 class Topic:
-    """A recorded topic; offered: its publishers' profiles in the words of rosbag2; type_hash:
-    RIHS01_...
+    """A recorded topic.
+
+    offered: quality of service of its publishers, as rosbag2 writes it
+    type_hash: RIHS01_...
     """
 
     name: str
@@ -49,7 +53,7 @@ class Topic:
 
 @dataclass(frozen=True)
 class Metadata:
-    """What metadata.yaml says; times are [ns] since the epoch."""
+    """Content of metadata.yaml; times in ns since the epoch."""
 
     file_name: str
     start_ns: int
@@ -58,23 +62,23 @@ class Metadata:
 
     @property
     def num_messages(self) -> int:
-        """Messages of all topics."""
+        """Number of messages of all topics."""
         return sum(topic.num_messages for topic in self.topics)
 
 
 def write_metadata(folder: Path, metadata: Metadata) -> None:
-    """Write metadata.yaml, or replace it in one step."""
+    """Write metadata.yaml, or replace it atomically."""
     text = yaml.dump({INFORMATION: _fields(metadata)}, Dumper=_Dumper, sort_keys=False)
     replace_file(folder / METADATA_FILE, text.encode())
 
 
 def profiles_yaml(offered: Sequence[dict]) -> str:
-    """Profiles as the metadata of an MCAP channel carries them."""
+    """Text of the profiles in the metadata of an MCAP channel."""
     return yaml.dump(list(offered), Dumper=_Dumper, sort_keys=False)
 
 
 def profiles_of(text: str) -> tuple[dict, ...]:
-    """Profiles from the metadata of an MCAP channel; none when they cannot be read."""
+    """Profiles in the metadata of an MCAP channel; empty where they cannot be read."""
     try:
         profiles = _loaded(text)
     except BagError:
@@ -85,10 +89,12 @@ def profiles_of(text: str) -> tuple[dict, ...]:
 
 
 def bag_files(folder: Path) -> tuple[list[Path], list[str]]:
-    """The MCAP files of a bag, and a line for each oddity of its metadata.yaml.
+    """Paths of the MCAP files of a bag.
 
-    They are those that metadata.yaml lists; without it, or where it cannot be used, all that are
-    there. BagError: there are none, or they are compressed or stored in another way.
+    They are those that metadata.yaml lists; all in the folder where it is missing or invalid.
+
+    Returns the paths, and a line for each fault of metadata.yaml.
+    Raises BagError where there is no file, or storage or compression are not supported.
     """
     listed = folder / METADATA_FILE
     if not listed.is_file():
@@ -104,29 +110,33 @@ def bag_files(folder: Path) -> tuple[list[Path], list[str]]:
 
 
 class _OddMetadataError(ValueError):
-    """What is odd about a metadata.yaml."""
+    """Fault of a metadata.yaml."""
 
 
 def _loaded(text: str):
-    """A YAML document; BagError for any that cannot be constructed."""
+    """Load a YAML document. Raises BagError where it is invalid."""
     try:
         return yaml.load(text, Loader=LOADER)
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         place = f" in line {mark.line + 1}" if mark is not None else ""
         raise BagError(f"{getattr(error, 'problem', None) or 'no YAML'}{place}") from None
-    # Constructors of numbers and dates raise what comes; nests may be deeper than Python's stack
+    # constructors of numbers and dates raise many errors; nests may be deeper than Python's stack
     except (ValueError, ArithmeticError, LookupError, TypeError, AttributeError, RecursionError):
         raise BagError("a value that is none in YAML") from None
 
 
 def _information(path: Path) -> dict:
+    """Read metadata.yaml down to its main key."""
+    # text
     try:
         text = path.read_text(encoding="utf-8")
     except UnicodeDecodeError:
         raise _OddMetadataError("it is not a text in UTF-8") from None
     except OSError as error:
         raise _OddMetadataError(error.strerror) from None
+
+    # document
     try:
         document = _loaded(text)
     except BagError as error:
@@ -138,7 +148,10 @@ def _information(path: Path) -> dict:
 
 
 def _refuse_other_storage(folder: Path, information: dict) -> None:
-    """BagError for what is not read here; an odd word is no reason to refuse good files."""
+    """Raise BagError where storage or compression are not supported.
+
+    An invalid value is no reason to refuse good files.
+    """
     storage = information.get("storage_identifier")
     if isinstance(storage, str) and storage not in ("", "mcap"):
         raise BagError(
@@ -155,6 +168,7 @@ def _refuse_other_storage(folder: Path, information: dict) -> None:
 
 
 def _file_names(information: dict) -> list[str]:
+    """Names of the files that metadata.yaml lists."""
     names = information.get("relative_file_paths")
     if not isinstance(names, list) or not names:
         raise _OddMetadataError("its key 'relative_file_paths' is not a list of names")
@@ -164,8 +178,8 @@ def _file_names(information: dict) -> list[str]:
 
 
 def _listed_files(folder: Path, names: Sequence[str]) -> tuple[list[Path], list[str]]:
-    """Files that are there, and a line when others are not."""
-    # Before version 4 names began with the folder, which may have another name by now
+    """Paths of the listed files that exist, and a line about the missing ones."""
+    # before version 4 names began with the folder, which may have been renamed
     files = list(dict.fromkeys(folder / PurePath(name).name for name in names))
     present = [path for path in files if os.path.isfile(path)]
     missing = [path for path in files if path not in present]
@@ -180,7 +194,7 @@ def _listed_files(folder: Path, names: Sequence[str]) -> tuple[list[Path], list[
 
 
 def _files_in(folder: Path) -> list[Path]:
-    """MCAP files of a folder by their numbers: bag_2 comes before bag_10."""
+    """Paths of the MCAP files of a folder, by their numbers: bag_2 comes before bag_10."""
     files = [path for pattern in PATTERNS for path in folder.glob(pattern)]
     if not files:
         raise BagError(f"{folder} holds no .mcap file")
@@ -188,13 +202,13 @@ def _files_in(folder: Path) -> list[Path]:
 
 
 def _numeric_order(path: Path) -> list[tuple[int, str]]:
-    """Words and numbers of a name; a number goes by its value."""
+    """Sort key of a name whose numbers are compared by their values."""
     parts = re.split(r"([0-9]+)", path.name)
     return [(int(part), "") if part.isdecimal() else (-1, part) for part in parts]
 
 
 def _ros_distro() -> str:
-    """Name of the ROS 2 distribution that runs here."""
+    """Name of the ROS 2 distribution of this process."""
     if "ROS_DISTRO" in os.environ:
         return os.environ["ROS_DISTRO"]
     try:
@@ -205,6 +219,7 @@ def _ros_distro() -> str:
 
 
 def _fields(metadata: Metadata) -> dict:
+    """Fields of metadata.yaml."""
     span = {
         "duration": {"nanoseconds": metadata.end_ns - metadata.start_ns},
         "starting_time": {"nanoseconds_since_epoch": metadata.start_ns},

@@ -1,22 +1,23 @@
-"""Passes of a recorded clock: a simulation that begins again, a clock that was not set at first."""
+"""Passes of a recorded clock, which jumps when a simulation restarts or the clock is first set."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-# ns that a topic's time may go back without a new pass: jitter of arrival, small steps of a clock
+# Largest step back of a topic's time within a pass, ns: jitter of reception, clock corrections.
 STEP_BACK_NS = 500_000_000
-# ns that the time may go ahead within a pass; nobody waits a day for a message
+# Largest step ahead of the time within a pass, ns: a day.
 LONGEST_GAP_NS = 86_400_000_000_000
-# ns below which a time is one of a clock that was not set, if the next one is further than a gap
+# Time below which a clock was not set, ns, where the next time is beyond the longest gap.
 UNSET_BELOW_NS = 1_000_000_000
+# Jumps of the clock that a remark lists.
 SHOWN_JUMPS = 3
 
 
 @dataclass(frozen=True)
 class ClockPass:
-    """Messages between two jumps of the clock; times are [ns] since the epoch."""
+    """Messages between two jumps of the clock; times in ns since the epoch."""
 
     start_ns: int
     end_ns: int
@@ -24,12 +25,12 @@ class ClockPass:
 
     @property
     def duration_s(self) -> float:
-        """From its first message to its last."""
+        """Time from its first message to its last, s."""
         return (self.end_ns - self.start_ns) * 1e-9
 
 
 class PassCounter:
-    """Numbers the passes while messages come in the order of their arrival."""
+    """Assigns messages to passes, in the order of their reception."""
 
     def __init__(self):
         self._number = 0
@@ -37,8 +38,8 @@ class PassCounter:
         self._last_ns: dict[str, int] = {}
 
     def number(self, topic: str, log_ns: int) -> int:
-        """Number of the pass that the next message belongs to, from 0 on."""
-        if self._begins_anew(topic, log_ns):
+        """Number of the pass of the next message, beginning at 0."""
+        if self._begins_pass(topic, log_ns):
             self._number += 1
             self._highest_ns = None
             self._last_ns.clear()
@@ -46,18 +47,20 @@ class PassCounter:
         self._highest_ns = max(log_ns, self._highest_ns or 0)
         return self._number
 
-    def _begins_anew(self, topic: str, log_ns: int) -> bool:
+    def _begins_pass(self, topic: str, log_ns: int) -> bool:
+        """Return whether the clock has jumped before a message."""
         if self._highest_ns is None:
             return False
         is_set_now = self._highest_ns == 0 and log_ns > 0
         is_far = abs(log_ns - self._highest_ns) > LONGEST_GAP_NS
-        # Files may hold one topic after the other: only its own time shows that the clock went back
+
+        # a file may hold one topic after the other: a step back shows in the topic's own times
         goes_back = log_ns < self._last_ns.get(topic, 0) - STEP_BACK_NS
         return is_set_now or is_far or goes_back
 
 
 def extended(passes: Sequence[ClockPass], number: int, log_ns: int) -> ClockPass:
-    """A pass with one message more; a new one if there is none of that number."""
+    """Pass with an additional message; a new one where there is none of that number."""
     if number == len(passes):
         return ClockPass(log_ns, log_ns, 1)
     known = passes[number]
@@ -70,7 +73,7 @@ def extended(passes: Sequence[ClockPass], number: int, log_ns: int) -> ClockPass
 
 
 def is_unset(passes: Sequence[ClockPass], number: int) -> bool:
-    """Whether the clock was not set in a pass: its times are zero or next to it."""
+    """Return whether the clock was not set in a pass: its times are zero or close to it."""
     known = passes[number]
     if known.end_ns >= UNSET_BELOW_NS:
         return False
@@ -79,7 +82,8 @@ def is_unset(passes: Sequence[ClockPass], number: int) -> bool:
 
 
 def pass_remarks(passes: Sequence[ClockPass]) -> list[str]:
-    """A line about times that are not set, and one about jumps of the clock."""
+    """Lines about messages without a time, and about jumps of the clock."""
+    # messages from before the clock was set
     unset = [number for number in range(len(passes)) if is_unset(passes, number)]
     remarks = []
     if unset:
@@ -89,7 +93,7 @@ def pass_remarks(passes: Sequence[ClockPass]) -> list[str]:
             "once"
         )
 
-    # Jumps between times that were set
+    # jumps between times that were set
     jumps = []
     for index in range(len(passes) - 1):
         if index not in unset and index + 1 not in unset:

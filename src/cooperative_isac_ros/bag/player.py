@@ -1,4 +1,4 @@
-"""Publishes what a bag holds, with the profiles and at the pace at which it was recorded."""
+"""Playback of a bag, with the recorded quality of service and timing."""
 
 from __future__ import annotations
 
@@ -14,18 +14,26 @@ from rosgraph_msgs.msg import Clock
 from cooperative_isac_ros.bag.definitions import UnknownTypeError, message_class
 from cooperative_isac_ros.bag.metadata import BagError, Topic
 from cooperative_isac_ros.bag.passes import ClockPass, is_unset
-from cooperative_isac_ros.bag.profiles import played_profile
+from cooperative_isac_ros.bag.profiles import publisher_profile
 from cooperative_isac_ros.bag.reader import BagReader
-from cooperative_isac_ros.conversions import to_time
+from cooperative_isac_ros.messages.conversions import to_time
 
 CLOCK_TOPIC = "/clock"
+# Period of /clock, s: 40 Hz, as `ros2 bag play --clock` publishes it.
 CLOCK_PERIOD_S = 0.025
+# Time without a new subscription after which discovery counts as complete, s.
 SETTLE_S = 0.5
-LATEST_NS = (2**31 - 1) * 1_000_000_000  # that fits a message
+# Interval at which the subscriptions are counted, s.
+COUNT_EVERY_S = 0.02
+# Latest time that fits a Time message, ns.
+LATEST_NS = (2**31 - 1) * 1_000_000_000
 
 
 class Player:
-    """Publishers for the chosen topics of a bag; a topic may be published under another name."""
+    """Publishers of topics of a bag.
+
+    rename: returns the name under which a topic is published
+    """
 
     def __init__(self, node: Node, topics: Sequence[Topic], rename: Callable[[str], str] = str):
         self.skipped: dict[str, str] = {}
@@ -36,58 +44,64 @@ class Player:
                 self._publishers[topic.name] = node.create_publisher(
                     message_class(topic.type_name),
                     rename(topic.name),
-                    played_profile(topic.offered),
+                    publisher_profile(topic.offered),
                 )
             except UnknownTypeError as error:
                 self.skipped[topic.name] = str(error)
             except NameValidationException:
                 self.skipped[topic.name] = "ROS 2 refuses this name"
-            except RuntimeError as error:  # of rcl, which has rules of its own
+            except RuntimeError as error:  # of rcl, which has further rules
                 self.skipped[topic.name] = str(error).partition("\n")[0]
 
     @property
     def topics(self) -> tuple[str, ...]:
-        """Names in the bag of what can be published."""
+        """Names in the bag of the topics that are published."""
         return tuple(self._publishers)
 
     @property
-    def num_listeners(self) -> int:
-        """Subscriptions that the topics have found."""
+    def num_subscriptions(self) -> int:
+        """Number of subscriptions to all topics."""
         return sum(publisher.get_subscription_count() for publisher in self._publishers.values())
 
     @property
-    def all_heard(self) -> bool:
-        """Whether every topic has found a subscription."""
+    def is_subscribed(self) -> bool:
+        """Return whether every topic has a subscription."""
         return all(publisher.get_subscription_count() for publisher in self._publishers.values())
 
     def publish(self, name: str, data: bytes) -> None:
-        """Publish the bytes of a message."""
+        """Publish a serialized message."""
         self._publishers[name].publish(data)
 
     def wait_for_subscribers(
         self, at_most_s: float, check: Callable[[], None] = lambda: None
     ) -> bool:
-        """Until somebody listens and nobody new has come for SETTLE_S; False when nobody came.
+        """Wait for subscriptions, until no new one has appeared for SETTLE_S.
 
-        check: called again and again; it raises what is to end the waiting
+        check: called repeatedly; an exception of it ends the waiting
+
+        Returns False where there is none within at_most_s.
         """
-        deadline = time.monotonic() + at_most_s
-        heard, since = 0, time.monotonic()
-        while time.monotonic() < deadline:
+        changed_s = time.monotonic()
+        deadline_s = changed_s + at_most_s
+        num_found = 0
+        while time.monotonic() < deadline_s:
             check()
-            number = self.num_listeners
-            if number != heard:
-                heard, since = number, time.monotonic()
-            if heard and time.monotonic() - since >= SETTLE_S:
+            num_subscriptions = self.num_subscriptions
+            if num_subscriptions != num_found:
+                num_found = num_subscriptions
+                changed_s = time.monotonic()
+            if num_found and time.monotonic() - changed_s >= SETTLE_S:
                 break
-            time.sleep(0.02)
-        return heard > 0
+            time.sleep(COUNT_EVERY_S)
+        return num_found > 0
 
 
 class Pace:
-    """Bag time against the steady clock, and /clock if it is wanted.
+    """Timing of a playback against the steady clock.
 
-    check: called before each message and while waiting; it raises what is to end the playing
+    rate: playback speed as a multiple of the recorded one
+    with_clock: publish /clock
+    check: called before each message and while waiting; an exception of it ends the playback
     """
 
     def __init__(
@@ -96,25 +110,28 @@ class Pace:
         self._rate = rate
         self._check = check
         self._clock = node.create_publisher(Clock, CLOCK_TOPIC, 1) if with_clock else None
-        self._begin_ns, self._began_s = 0, 0.0
+        self._begin_ns = 0
+        self._began_s = 0.0
 
     def begin(self, bag_ns: int) -> None:
-        """Bag time is bag_ns now."""
-        self._begin_ns, self._began_s = bag_ns, time.monotonic()
-        self._tell(bag_ns)
+        """Set the time of the bag now, ns."""
+        self._begin_ns = bag_ns
+        self._began_s = time.monotonic()
+        self._publish_clock(bag_ns)
 
     def wait_until(self, bag_ns: int) -> None:
-        """Sleep until it is that time in the bag."""
+        """Sleep until a time of the bag, ns."""
         while True:
             self._check()
-            now_ns = self._begin_ns + int((time.monotonic() - self._began_s) * self._rate * 1e9)
+            elapsed_s = time.monotonic() - self._began_s
+            now_ns = self._begin_ns + int(elapsed_s * self._rate * 1e9)
             left_s = (bag_ns - now_ns) * 1e-9 / self._rate
-            self._tell(min(now_ns, bag_ns))
+            self._publish_clock(min(now_ns, bag_ns))
             if left_s <= 0:
                 return
             time.sleep(min(left_s, CLOCK_PERIOD_S))
 
-    def _tell(self, bag_ns: int) -> None:
+    def _publish_clock(self, bag_ns: int) -> None:
         if self._clock is not None:
             self._clock.publish(Clock(clock=to_time(min(bag_ns, LATEST_NS))))
 
@@ -126,34 +143,34 @@ def play_once(
     passes: Sequence[ClockPass],
     offset_s: float = 0.0,
 ) -> int:
-    """Publish everything, pass by pass of the recorded clock.
+    """Publish all messages, one pass of the recorded clock after the other.
 
     passes: those of the bag
-    offset_s: playing time that is left out at the beginning; with one, also messages without time
+    offset_s: time at the beginning that is left out, s, with all messages without a time
 
-    Returns the number of messages.
+    Returns the number of published messages.
     """
-    starts_ns = _starts(passes, round(offset_s * 1e9))
-    count = 0
+    starts_ns = _starts_ns(passes, round(offset_s * 1e9))
+    num_played = 0
     current = None
     for message in reader.messages(player.topics):
         number = message.clock_pass
         if number >= len(passes) or message.log_ns < starts_ns[number]:
             continue
 
-        # Nobody waits for a message from before the clock was set, nor from one pass to the next
+        # without a pause for messages from before the clock was set, and between passes
         if not is_unset(passes, number):
             if number != current:
                 pace.begin(message.log_ns if current is None else round(starts_ns[number]))
                 current = number
             pace.wait_until(message.log_ns)
         player.publish(message.topic, message.data)
-        count += 1
-    return count
+        num_played += 1
+    return num_played
 
 
-def _starts(passes: Sequence[ClockPass], offset_ns: int) -> list[float]:
-    """Times [ns] in each pass from which on messages are played."""
+def _starts_ns(passes: Sequence[ClockPass], offset_ns: int) -> list[float]:
+    """Times in each pass at which the playback begins, ns; infinite where it is left out."""
     starts_ns = []
     left_ns = offset_ns
     for number, item in enumerate(passes):
@@ -167,15 +184,18 @@ def _starts(passes: Sequence[ClockPass], offset_ns: int) -> list[float]:
 
 
 def chosen_topics(topics: Sequence[Topic], names: Sequence[str]) -> list[Topic]:
-    """The topics of those names, or all but /clock. BagError names one that is not there."""
+    """Topics of a bag with the given names; all but /clock where no name is given.
+
+    Raises BagError where a name is not in the bag.
+    """
     if not names:
         return [topic for topic in topics if topic.name != CLOCK_TOPIC]
     known = {_full_name(topic.name): topic for topic in topics}
     full_names = [_full_name(name) for name in names]
-    wrong = [name for name in full_names if name not in known]
-    if wrong:
+    missing = [name for name in full_names if name not in known]
+    if missing:
         raise BagError(
-            f"topic {wrong[0]} is not in the bag; it has {', '.join(sorted(known)) or 'none'}"
+            f"topic {missing[0]} is not in the bag; it has {', '.join(sorted(known)) or 'none'}"
         )
     return [topic for name, topic in known.items() if name in full_names]
 

@@ -1,4 +1,4 @@
-"""Quality of service between rclpy and the words of rosbag2."""
+"""Quality of service of recorded topics, between rclpy and the form of rosbag2."""
 
 from __future__ import annotations
 
@@ -15,18 +15,25 @@ from rclpy.qos import (
     ReliabilityPolicy,
 )
 
+# Infinite duration, as rmw writes it.
 INFINITE = {"sec": 9223372036, "nsec": 854775807}
-SECOND = 1_000_000_000
-DEFAULT_DEPTH = 10  # of a publisher whose bag has none that can be used
-LARGEST_DEPTH = 10_000  # messages; "keep all" is written as the largest number there is
-HEARD_DEPTH = 1000  # a recorder that waits for the disk must not lose what comes meanwhile
+NS_PER_S = 1_000_000_000
+# Depth of a publisher whose bag has no valid one.
+DEFAULT_DEPTH = 10
+# Largest depth, in messages: "keep all" may be written as the largest number of rmw.
+LARGEST_DEPTH = 10_000
+# Depth of a recorder's subscription: it must not lose messages while it waits for the disk.
+RECORDED_DEPTH = 1000
 
 
 def profile_fields(profile: QoSProfile, depth: int = 10) -> dict:
-    """What a bag says about a publisher's profile; discovery does not tell its depth."""
-    known = profile.history != HistoryPolicy.UNKNOWN
+    """Fields of a publisher's profile in a bag.
+
+    depth: of a profile from discovery, which has none
+    """
+    has_history = profile.history != HistoryPolicy.UNKNOWN
     return {
-        "history": profile.history.short_key if known else "keep_last",
+        "history": profile.history.short_key if has_history else "keep_last",
         "depth": profile.depth or depth,
         "reliability": profile.reliability.short_key,
         "durability": profile.durability.short_key,
@@ -39,7 +46,7 @@ def profile_fields(profile: QoSProfile, depth: int = 10) -> dict:
 
 
 def complete_profile(fields: dict) -> dict:
-    """A profile of any bag with all fields in the words of rosbag2, which other readers ask for."""
+    """Complete and correct the fields of a recorded profile, as other readers require them."""
     words = {
         "history": _word(fields, "history", HistoryPolicy, HistoryPolicy.KEEP_LAST),
         "reliability": _word(fields, "reliability", ReliabilityPolicy, ReliabilityPolicy.RELIABLE),
@@ -55,30 +62,32 @@ def complete_profile(fields: dict) -> dict:
     }
 
 
-def heard_profile(offered: Sequence[QoSProfile]) -> QoSProfile:
-    """A subscription that matches every publisher, and asks for the most that all of them offer."""
-    reliable = all(profile.reliability == ReliabilityPolicy.RELIABLE for profile in offered)
-    latched = all(profile.durability == DurabilityPolicy.TRANSIENT_LOCAL for profile in offered)
+def subscription_profile(offered: Sequence[QoSProfile]) -> QoSProfile:
+    """Profile of a subscription that is compatible with all publishers of a topic.
+
+    It requests the strongest reliability and durability that all of them offer.
+    """
+    reliability = ReliabilityPolicy.BEST_EFFORT
+    if offered and all(item.reliability == ReliabilityPolicy.RELIABLE for item in offered):
+        reliability = ReliabilityPolicy.RELIABLE
+    durability = DurabilityPolicy.VOLATILE
+    if offered and all(item.durability == DurabilityPolicy.TRANSIENT_LOCAL for item in offered):
+        durability = DurabilityPolicy.TRANSIENT_LOCAL
     return QoSProfile(
         history=HistoryPolicy.KEEP_LAST,
-        depth=HEARD_DEPTH,
-        reliability=ReliabilityPolicy.RELIABLE
-        if reliable and offered
-        else ReliabilityPolicy.BEST_EFFORT,
-        durability=DurabilityPolicy.TRANSIENT_LOCAL
-        if latched and offered
-        else DurabilityPolicy.VOLATILE,
+        depth=RECORDED_DEPTH,
+        reliability=reliability,
+        durability=durability,
     )
 
 
-def played_profile(offered: Sequence[dict]) -> QoSProfile:
-    """A publisher's profile as recorded; reliable where the bag does not say."""
+def publisher_profile(offered: Sequence[dict]) -> QoSProfile:
+    """Profile of the first recorded publisher; reliable where the bag has none."""
     fields = offered[0] if offered else {}
-    keep_all = (
-        _word(fields, "history", HistoryPolicy, HistoryPolicy.KEEP_LAST) == HistoryPolicy.KEEP_ALL
-    )
+    history = _word(fields, "history", HistoryPolicy, HistoryPolicy.KEEP_LAST)
+    is_keep_all = history == HistoryPolicy.KEEP_ALL
     return QoSProfile(
-        history=HistoryPolicy.KEEP_ALL if keep_all else HistoryPolicy.KEEP_LAST,
+        history=HistoryPolicy.KEEP_ALL if is_keep_all else HistoryPolicy.KEEP_LAST,
         depth=_depth(fields),
         reliability=_word(fields, "reliability", ReliabilityPolicy, ReliabilityPolicy.RELIABLE),
         durability=_word(fields, "durability", DurabilityPolicy, DurabilityPolicy.VOLATILE),
@@ -86,7 +95,7 @@ def played_profile(offered: Sequence[dict]) -> QoSProfile:
 
 
 def _depth(fields: dict) -> int:
-    """Depth of a publisher's queue; that of a bag may be anything, also rmw's largest size."""
+    """Depth of a publisher's queue, limited; that of a bag may be any value."""
     depth = fields.get("depth")
     if isinstance(depth, bool) or not isinstance(depth, int) or depth < 1:
         return DEFAULT_DEPTH
@@ -94,6 +103,7 @@ def _depth(fields: dict) -> int:
 
 
 def _word(fields: dict, name: str, policy: type[Enum], default) -> Any:
+    """Policy of a field, by its name or number; the default where it is invalid."""
     value = fields.get(name, default)
     try:
         found = policy(value) if isinstance(value, int) else policy[str(value).upper()]
@@ -103,7 +113,7 @@ def _word(fields: dict, name: str, policy: type[Enum], default) -> Any:
 
 
 def _complete_time(value) -> dict:
-    """A duration as rosbag2 writes it; infinite when it is none."""
+    """Duration as rosbag2 writes it; infinite where it is invalid."""
     parts = [value.get("sec"), value.get("nsec")] if isinstance(value, dict) else [None]
     if all(type(part) is int and 0 <= part <= INFINITE["sec"] for part in parts):
         return {"sec": parts[0], "nsec": parts[1]}
@@ -111,7 +121,8 @@ def _complete_time(value) -> dict:
 
 
 def _time(duration: Duration) -> dict:
+    """Duration as rosbag2 writes it."""
     nanoseconds = duration.nanoseconds
     if nanoseconds <= 0 or nanoseconds >= Infinite.nanoseconds:
         return dict(INFINITE)
-    return {"sec": nanoseconds // SECOND, "nsec": nanoseconds % SECOND}
+    return {"sec": nanoseconds // NS_PER_S, "nsec": nanoseconds % NS_PER_S}

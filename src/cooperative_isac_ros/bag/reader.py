@@ -1,4 +1,4 @@
-"""Reads bags, also damaged ones and those whose recorder was killed: whole records count."""
+"""Reader of bags, also of damaged ones and of those whose recorder was killed."""
 
 from __future__ import annotations
 
@@ -17,12 +17,17 @@ from cooperative_isac_ros.bag.metadata import BagError, Topic, bag_files, profil
 from cooperative_isac_ros.bag.passes import ClockPass, PassCounter, extended, pass_remarks
 from cooperative_isac_ros.bag.upgrade import Upgrade, UpgradeError, upgrade_of
 
+# Messages within this span of log times are sorted, ns: files hold them in the order of reception.
 SORT_WINDOW_NS = 2_000_000_000
 
 
 @dataclass(frozen=True)
 class Recorded:
-    """One message as it traveled; times are [ns] since the epoch, clock_pass counts from 0."""
+    """A recorded message, serialized.
+
+    log_ns, publish_ns: times since the epoch, ns
+    clock_pass: number of its pass of the recorded clock, beginning at 0
+    """
 
     topic: str
     log_ns: int
@@ -33,12 +38,13 @@ class Recorded:
 
 @dataclass(frozen=True)
 class BagSummary:
-    """What a bag holds.
+    """Content and state of a bag.
 
-    closed: it ends as it should; else its recorder was killed, or still records
-    passes: one, or more where the recorded clock jumps
-    damage: a line for each file with bytes that are left out, or with messages that are missing
-    remarks: a line for everything else that is not as usual
+    size: of all files, bytes
+    closed: its recorder has closed it; else it was killed, or still records
+    passes: of the recorded clock; several where it jumps
+    damage: lines about damaged files and missing messages
+    remarks: lines about everything else that is unusual
     """
 
     folder: Path
@@ -51,28 +57,28 @@ class BagSummary:
 
     @property
     def start_ns(self) -> int:
-        """Earliest time [ns] since the epoch."""
+        """Earliest log time, ns since the epoch."""
         return min((item.start_ns for item in self.passes), default=0)
 
     @property
     def end_ns(self) -> int:
-        """Latest time [ns] since the epoch."""
+        """Latest log time, ns since the epoch."""
         return max((item.end_ns for item in self.passes), default=0)
 
     @property
     def duration_s(self) -> float:
-        """From the first message to the last, without jumps of the clock."""
+        """Time from the first message to the last without jumps of the clock, s."""
         return sum(item.duration_s for item in self.passes)
 
     @property
     def num_messages(self) -> int:
-        """Messages of all topics."""
+        """Number of messages of all topics."""
         return sum(topic.num_messages for topic in self.topics)
 
 
 @dataclass
 class _Findings:
-    """What one reading of a bag has found beside its messages."""
+    """Results of reading a bag once, besides its messages."""
 
     closed: bool = True
     damage: list[str] = field(default_factory=list)
@@ -84,9 +90,11 @@ class _Findings:
 
 
 @dataclass(frozen=True)
-class _Introduced:
-    """What a channel is: its topic, why its messages are left out or "", how they become those of
-    today.
+class _Channel:
+    """How the messages of a channel are read.
+
+    refusal: reason why they are left out; empty: they are not
+    upgrade: their conversion to the installed definition; None: it is the same
     """
 
     topic: str
@@ -95,10 +103,9 @@ class _Introduced:
 
 
 class BagReader:
-    """A bag of one or more MCAP files; what is damaged is left out.
+    """A bag of one or more MCAP files; damaged records are left out.
 
-    as_installed: messages of older definitions are given as those that are installed (bag.upgrade);
-    else as they were recorded
+    as_installed: convert messages of older definitions to the installed ones (see bag.upgrade)
     """
 
     def __init__(self, folder: Path, as_installed: bool = False):
@@ -115,52 +122,59 @@ class BagReader:
 
     @property
     def closed(self) -> bool:
-        """Whether all files that were read so far end as they should."""
+        """Return whether all files that were read so far were closed by their recorder."""
         return self._found.closed
 
     @property
     def schemas(self) -> dict[str, Schema]:
-        """Definitions of the types that were read so far, by their names."""
+        """Definitions that were read so far, by the name of their type."""
         return self._found.schemas
 
     @property
     def upgrades(self) -> dict[str, Upgrade]:
-        """How messages become those of today, by type, of older definitions that were read so
-        far.
-        """
+        """Conversions of the older definitions that were read so far, by type."""
         return self._found.upgrades
 
     def summary(self) -> BagSummary:
-        """What the bag holds; the first time everything is read for it."""
+        """Summary of the bag; the first call reads it from begin to end."""
         if self._summary is None:
             self._summary = self._counted()
         return self._summary
 
     def messages(self, topics: Iterable[str] | None = None) -> Iterator[Recorded]:
-        """Messages of some topics (all by default) in the order of their log times.
+        """Yield messages in the order of their log times.
 
         Where the recorded clock jumps, all messages before the jump come before those after it.
+
+        topics: None: all
         """
         chosen = None if topics is None else set(topics)
         waiting: list[tuple[int, int, Recorded]] = []
         number = 0
         for order, message in enumerate(self._in_file_order()):
+            # a jump of the clock ends the sorting
             if message.clock_pass != number:
                 number = message.clock_pass
                 yield from _drained(waiting)
             if chosen is not None and message.topic not in chosen:
                 continue
+
+            # messages older than the window can have no predecessor any more
             heapq.heappush(waiting, (message.log_ns, order, message))
             while message.log_ns - waiting[0][0] > SORT_WINDOW_NS:
                 yield heapq.heappop(waiting)[2]
         yield from _drained(waiting)
 
     def _counted(self) -> BagSummary:
+        """Read the bag, and summarize it."""
+        # messages by topic and pass
         counts: Counter[str] = Counter()
         passes: list[ClockPass] = []
         for message in self._in_file_order():
             counts[message.topic] += 1
             passes[message.clock_pass :] = [extended(passes, message.clock_pass, message.log_ns)]
+
+        # topics, and what is unusual
         found = self._found
         topics = tuple(
             replace(topic, num_messages=counts[name])
@@ -170,18 +184,21 @@ class BagReader:
             f"{name} is left out: {reason} ({number} messages)"
             for (name, reason), number in found.refused.items()
         ]
+        remarks = (*self._oddities, *pass_remarks(passes), *_upgrade_remarks(found), *refused)
         return BagSummary(
-            self.folder,
-            topics,
-            sum(path.stat().st_size for path in self._files),
-            found.closed,
-            tuple(passes),
-            tuple(found.damage),
-            (*self._oddities, *pass_remarks(passes), *_upgrade_remarks(found), *refused),
+            folder=self.folder,
+            topics=topics,
+            size=sum(path.stat().st_size for path in self._files),
+            closed=found.closed,
+            passes=tuple(passes),
+            damage=tuple(found.damage),
+            remarks=remarks,
         )
 
     def _in_file_order(self) -> Iterator[Recorded]:
-        found = self._found = _Findings()
+        """Yield all messages in the order of the files."""
+        found = _Findings()
+        self._found = found
         counter = PassCounter()
         for path in self._files:
             for message in self._read(path, found):
@@ -192,7 +209,7 @@ class BagReader:
 
     def _read(self, path: Path, found: _Findings) -> Iterator[Recorded]:
         """Messages of a file, in its order."""
-        channels: dict[int, _Introduced] = {}
+        channels: dict[int, _Channel] = {}
         schemas: dict[int, Schema] = {}
         num_read = num_nameless = num_damaged = num_misfits = 0
         file, is_whole = self._opened(path)
@@ -203,7 +220,7 @@ class BagReader:
                     schemas[record.id] = record
                 elif isinstance(record, Channel):
                     schema = schemas.get(record.schema_id)
-                    channels[record.id] = _introduced(record, schema, found)
+                    channels[record.id] = _add_channel(record, schema, found)
                 elif record.channel_id not in channels:
                     num_nameless += 1
                 else:
@@ -226,7 +243,7 @@ class BagReader:
             if path not in self._copies:
                 file.close()
 
-        # What this file lacks
+        # damage of the file
         found.closed &= scan.closed
         if not scan.recognized and scan.damages:
             found.unreadable.append(path)
@@ -250,43 +267,46 @@ class BagReader:
             )
 
     def _opened(self, path: Path) -> tuple[BinaryIO, bool]:
-        """A file without compression, and whether all of it could be decompressed."""
+        """File without compression, and whether all of it could be decompressed."""
         if path in self._copies:
             return self._copies[path]
         file, is_whole = open_decompressed(path)
-        if isinstance(file.name, int):  # a temporary copy, which is made only once
+        if isinstance(file.name, int):  # a temporary copy, which is kept
             self._copies[path] = file, is_whole
         return file, is_whole
 
 
 def _drained(waiting: list[tuple[int, int, Recorded]]) -> Iterator[Recorded]:
-    """All messages that wait, in their order."""
+    """Yield all waiting messages in their order."""
     while waiting:
         yield heapq.heappop(waiting)[2]
 
 
-def _introduced(channel: Channel, schema: Schema | None, found: _Findings) -> _Introduced:
-    """What a channel is, noted in the findings."""
+def _add_channel(channel: Channel, schema: Schema | None, found: _Findings) -> _Channel:
+    """Add a channel and its topic to the findings."""
+    # one that is left out
     refusal = _refusal(channel, schema, found)
     if refusal or schema is None:
         found.refused.setdefault((channel.topic, refusal), 0)
-        return _Introduced(channel.topic, refusal)
-    metadata = channel.metadata
+        return _Channel(channel.topic, refusal)
+
+    # topic, definition and conversion
     topic = Topic(
-        channel.topic,
-        schema.name,
-        profiles_of(metadata.get("offered_qos_profiles", "")),
-        metadata.get("topic_type_hash", ""),
+        name=channel.topic,
+        type_name=schema.name,
+        offered=profiles_of(channel.metadata.get("offered_qos_profiles", "")),
+        type_hash=channel.metadata.get("topic_type_hash", ""),
     )
     found.topics.setdefault(channel.topic, topic)
     found.schemas.setdefault(schema.name, schema)
     upgrade = upgrade_of(schema)
     if upgrade is not None:
         found.upgrades.setdefault(schema.name, upgrade)
-    return _Introduced(channel.topic, "", upgrade)
+    return _Channel(channel.topic, upgrade=upgrade)
 
 
 def _refusal(channel: Channel, schema: Schema | None, found: _Findings) -> str:
+    """Reason why the messages of a channel are left out; empty where they are not."""
     if channel.message_encoding != "cdr":
         return f"its encoding is '{channel.message_encoding}'; only cdr is read"
     if channel.schema_id == 0:
@@ -300,6 +320,7 @@ def _refusal(channel: Channel, schema: Schema | None, found: _Findings) -> str:
 
 
 def _decompressed(name: str, message: ScannedMessage) -> Recorded | None:
+    """Message without compression; None where it is damaged."""
     try:
         data = message_data(message.data)
     except DamagedError:
@@ -308,7 +329,7 @@ def _decompressed(name: str, message: ScannedMessage) -> Recorded | None:
 
 
 def _upgraded(message: Recorded, upgrade: Upgrade) -> Recorded | None:
-    """A message as the installed definition wants it; None where that cannot be made."""
+    """Message of the installed definition; None where it cannot be converted."""
     try:
         return replace(message, data=upgrade(message.data))
     except UpgradeError:
@@ -316,19 +337,22 @@ def _upgraded(message: Recorded, upgrade: Upgrade) -> Recorded | None:
 
 
 def _upgrade_remarks(found: _Findings) -> list[str]:
-    """A line that names the types whose definitions are older."""
+    """Line with the types whose definitions are older."""
     names = ", ".join(sorted(found.upgrades))
     return [f"recorded with older definitions, which are converted: {names}"] if names else []
 
 
 def _damage_lines(path: Path, scan: McapScan, is_whole: bool, num_read: int) -> list[str]:
-    """What is damaged in a file, and how many messages are missing for it."""
+    """Lines about the damage of a file, and the number of missing messages."""
+    # missing messages
     lines = []
     num_missing = max((scan.num_promised or 0) - num_read, 0)
     if scan.num_promised is None:
         missing = "how many messages they held is unknown"
     else:
         missing = f"{num_missing} of {scan.num_promised} messages are missing"
+
+    # damage
     if not is_whole:
         lines.append(f"{path.name}: its compression is damaged; only what comes before is read")
     if scan.damages:

@@ -1,6 +1,6 @@
-"""Records topics of any type as the bytes that travel, without decoding them.
+"""Recorder of topics of any type, as serialized messages.
 
-With use_sim_time, messages that come before the first /clock wait for it and get its time.
+With use_sim_time, messages that arrive before the first /clock wait for it and get its time.
 """
 
 from __future__ import annotations
@@ -19,27 +19,29 @@ from rclpy.validate_full_topic_name import validate_full_topic_name
 
 from cooperative_isac_ros.bag.definitions import UnknownTypeError, message_class
 from cooperative_isac_ros.bag.metadata import BagError, Topic
-from cooperative_isac_ros.bag.profiles import heard_profile, profile_fields
+from cooperative_isac_ros.bag.profiles import profile_fields, subscription_profile
 from cooperative_isac_ros.bag.writer import BagWriter
 
+# Period at which the queues of the subscriptions are read, s.
 PERIOD_S = 0.1
-DISCOVERY_TICKS = 3
-# Bytes that wait for the first /clock; then messages get their time of arrival instead
+# Periods from one discovery of topics to the next.
+DISCOVERY_PERIODS = 3
+# Bytes that wait for the first /clock; beyond them, messages get their time of reception.
 HELD_BYTES = 64 * 2**20
 
 
 @dataclass(frozen=True)
-class _Taken:
-    """A message as it came; times are [ns] of the system's clock."""
+class _Received:
+    """A message with its times of the system's clock, ns."""
 
     topic: str
-    came_ns: int
+    received_ns: int
     sent_ns: int
     data: bytes
 
 
 def _full_names(topics: Sequence[str]) -> set[str]:
-    """Names of topics with their leading slash. BagError: ROS 2 has no topic of such a name."""
+    """Names of topics with their leading slash. Raises BagError where one is invalid."""
     names = {f"/{name.lstrip('/')}" for name in topics}
     for name in sorted(names):
         try:
@@ -51,8 +53,9 @@ def _full_names(topics: Sequence[str]) -> set[str]:
 
 
 class _Polled(CallbackGroup):
-    """Entities that the executor leaves alone: waking for each message costs ten times more than
-    asking.
+    """Callback group that the executor never executes: its subscriptions are polled.
+
+    Waking the executor for each message costs ten times as much as polling.
     """
 
     def can_execute(self, entity) -> bool:
@@ -63,9 +66,11 @@ class _Polled(CallbackGroup):
 
 
 class Recorder:
-    """Subscribes to topics as they appear: those that are named, or all.
+    """Records topics into a new bag, including those that are advertised later.
 
-    on_stopped is called once with the reason when the bag cannot be written any further.
+    folder: of the new bag
+    topics: names; empty: all
+    on_stopped(reason): called once, where the bag cannot be written any further
     """
 
     def __init__(
@@ -79,57 +84,68 @@ class Recorder:
         self.stopped = ""
         self._on_stopped = on_stopped
         self._folder = folder
-        self._held: list[_Taken] = []
-        self._last_clock_ns = 0
         self._node = node
+
+        # simulation time
+        self._uses_sim_time = node.get_parameter("use_sim_time").value
+        self._held: list[_Received] = []
+        self._last_clock_ns = 0
+
+        # subscriptions
         self._wanted = _full_names(topics)
-        self._sim_time = node.get_parameter("use_sim_time").value
         self._subscriptions: dict[str, Subscription] = {}
-        self._polled, self._ticks = _Polled(), 0
+        self._callback_group = _Polled()
+        self._num_periods = 0
+
+        # bag
         self._writer = BagWriter(folder)
         self._timer = node.create_timer(
-            PERIOD_S, self._tick, clock=Clock(clock_type=ClockType.STEADY_TIME)
+            PERIOD_S, self._on_timer, clock=Clock(clock_type=ClockType.STEADY_TIME)
         )
         self.discover()
 
     @property
     def topics(self) -> tuple[Topic, ...]:
-        """Topics so far, with their counts."""
+        """Recorded topics with their numbers of messages."""
         return self._writer.topics
 
     @property
     def size(self) -> int:
-        """Bytes so far."""
+        """Size of the bag, bytes."""
         return self._writer.size
 
     def missing(self, names: Sequence[str] = ()) -> list[str]:
-        """Those of the wanted and the given topics that nobody publishes yet."""
+        """Chosen and given topics that have had no publisher."""
         return sorted({*self._wanted, *names} - self._subscriptions.keys() - self.skipped.keys())
 
     def discover(self) -> None:
-        """Subscribe to wanted topics that somebody publishes by now."""
+        """Subscribe to chosen topics that have a publisher."""
         for name, types in self._node.get_topic_names_and_types():
-            known = name in self._subscriptions or name in self.skipped
-            if known or (self._wanted and name not in self._wanted):
+            is_known = name in self._subscriptions or name in self.skipped
+            if is_known or (self._wanted and name not in self._wanted):
                 continue
             publishers = self._node.get_publishers_info_by_topic(name)
             if publishers:
                 self._subscribe(name, types, publishers)
 
     def poll(self) -> None:
-        """Write what has come since the last time, in the order of its arrival."""
-        taken = self._take()
-        if not self._sim_time:
-            self._write(taken)
-        elif clock_ns := self._node.get_clock().now().nanoseconds:
-            self._write_with_clock(taken, clock_ns)
+        """Write the messages since the last call, in the order of their reception."""
+        messages = self._take()
+        if not self._uses_sim_time:
+            self._write(messages)
+            return
+
+        # with simulation time, which may not have begun
+        clock_ns = self._node.get_clock().now().nanoseconds
+        if clock_ns:
+            self._write_with_clock(messages, clock_ns)
         else:
-            self._held += taken
+            self._held += messages
             if sum(len(message.data) for message in self._held) > HELD_BYTES:
                 self._write_without_clock()
 
     def close(self) -> None:
-        """End and complete the bag."""
+        """Stop recording and complete the bag."""
         if self.stopped:
             return
         self._timer.cancel()
@@ -138,31 +154,33 @@ class Recorder:
             self._write_without_clock()
             self._writer.close()
         except OSError as error:
-            self._say_stopped(error)
+            self._report_stop(error)
 
-    def _tick(self) -> None:
+    def _on_timer(self) -> None:
         try:
             self.poll()
-            self._ticks += 1
-            if self._ticks % DISCOVERY_TICKS == 0:
+            self._num_periods += 1
+            if self._num_periods % DISCOVERY_PERIODS == 0:
                 self.discover()
             self._writer.flush_if_due()
         except OSError as error:
             self._stop(error)
 
     def _stop(self, error: OSError) -> None:
-        """Complete the bag as far as possible, and record no more."""
+        """Stop recording after an error, and complete the bag as far as possible."""
         self._timer.cancel()
         for subscription in self._subscriptions.values():
             self._node.destroy_subscription(subscription)
         self._writer.abandon()
-        self._say_stopped(error)
+        self._report_stop(error)
 
-    def _say_stopped(self, error: OSError) -> None:
+    def _report_stop(self, error: OSError) -> None:
         self.stopped = f"{self._folder} cannot be written any further: {error.strerror or error}"
         self._on_stopped(self.stopped)
 
     def _subscribe(self, name: str, types: list[str], publishers: list) -> None:
+        """Subscribe to a topic, and add it to the bag."""
+        # message type
         try:
             if len(types) != 1:
                 raise UnknownTypeError(f"it has several types: {', '.join(types)}")
@@ -171,22 +189,25 @@ class Recorder:
             self.skipped[name] = str(error)
             self._node.get_logger().warning(f"{name} is not recorded: {error}")
             return
+
+        # topic with the profiles of its publishers
         profiles = [publisher.qos_profile for publisher in publishers]
         offered = tuple(profile_fields(profile) for profile in profiles)
         self._writer.add_topic(Topic(name, types[0], offered, str(publishers[0].topic_type_hash)))
-        # Raw, and never called: a callback is asked for all the same.
+
+        # raw messages, which poll() takes; the callback is never called
         self._subscriptions[name] = self._node.create_subscription(
             message_type,
             name,
             lambda data: None,
-            heard_profile(profiles),
-            callback_group=self._polled,
+            subscription_profile(profiles),
+            callback_group=self._callback_group,
             raw=True,
         )
 
-    def _take(self) -> list[_Taken]:
-        """Messages that wait in the subscriptions' queues, by their time of arrival."""
-        taken = []
+    def _take(self) -> list[_Received]:
+        """Take the messages from the subscriptions' queues, sorted by their time of reception."""
+        messages = []
         for name, subscription in self._subscriptions.items():
             with subscription.handle:
                 while True:
@@ -194,18 +215,22 @@ class Recorder:
                     if found is None:
                         break
                     data, times = found
-                    came_ns = times["received_timestamp"] or time.time_ns()
-                    taken.append(_Taken(name, came_ns, times["source_timestamp"] or came_ns, data))
-        return sorted(taken, key=lambda message: message.came_ns)
+                    received_ns = times["received_timestamp"] or time.time_ns()
+                    sent_ns = times["source_timestamp"] or received_ns
+                    messages.append(_Received(name, received_ns, sent_ns, data))
+        return sorted(messages, key=lambda message: message.received_ns)
 
-    def _write(self, messages: Sequence[_Taken]) -> None:
-        """Their times are when they came, not when their turn came: readers order by them."""
+    def _write(self, messages: Sequence[_Received]) -> None:
+        """Write messages; log time is the time of reception, by which readers sort them."""
         for message in messages:
-            self._writer.write(message.topic, message.came_ns, message.sent_ns, message.data)
+            self._writer.write(message.topic, message.received_ns, message.sent_ns, message.data)
 
-    def _write_with_clock(self, messages: Sequence[_Taken], clock_ns: int) -> None:
-        """Write messages with times of /clock, which is at clock_ns now."""
-        # At the first time, and after a jump back, nothing is known of what was before
+    def _write_with_clock(self, messages: Sequence[_Received], clock_ns: int) -> None:
+        """Write messages; log time is that of /clock at their reception.
+
+        clock_ns: time of /clock now, ns
+        """
+        # earliest possible time: unknown before the first clock, and after a step back
         earliest_ns = self._last_clock_ns
         if not 0 < earliest_ns <= clock_ns:
             earliest_ns = clock_ns
@@ -213,18 +238,19 @@ class Recorder:
             self._writer.write(message.topic, earliest_ns, message.sent_ns, message.data)
         self._held.clear()
 
-        # Between the clock of the last poll and that of this one
+        # between the clock at the last poll and now
         now_ns = time.time_ns()
         for message in messages:
-            log_ns = min(max(clock_ns - (now_ns - message.came_ns), earliest_ns), clock_ns)
+            age_ns = now_ns - message.received_ns
+            log_ns = min(max(clock_ns - age_ns, earliest_ns), clock_ns)
             self._writer.write(message.topic, log_ns, message.sent_ns, message.data)
         self._last_clock_ns = clock_ns
 
     def _write_without_clock(self) -> None:
-        """Write what waits for a clock with its times of arrival."""
+        """Write the messages that wait for a clock with their times of reception."""
         if self._held:
             self._node.get_logger().warning(
-                f"no /clock so far: {len(self._held)} messages get the time of their arrival "
+                f"no /clock so far: {len(self._held)} messages get the time of their reception "
                 "instead"
             )
         self._write(self._held)

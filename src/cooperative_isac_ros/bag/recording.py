@@ -1,4 +1,4 @@
-"""A recorded run, frame by frame: what the fusion center was given and what it made of it."""
+"""A recorded run by frames: announcements and packets, and the results that they led to."""
 
 from __future__ import annotations
 
@@ -14,20 +14,29 @@ from cooperative_isac_ros.bag.definitions import message_class
 from cooperative_isac_ros.bag.metadata import BagError, Topic
 from cooperative_isac_ros.bag.reader import BagReader
 from cooperative_isac_ros.bag.upgrade import Fields
-from cooperative_isac_ros.conversions import to_ns
+from cooperative_isac_ros.messages.conversions import to_ns
 
-FRAME_TYPE, FEATURES_TYPE = (
-    "cooperative_isac_msgs/msg/Frame",
-    "cooperative_isac_msgs/msg/FeaturePacket",
-)
+FRAME_TYPE = "cooperative_isac_msgs/msg/Frame"
+FEATURES_TYPE = "cooperative_isac_msgs/msg/FeaturePacket"
+# Message classes of the results, by topic below the scene's namespace.
 RESULTS = {"detections": Detections, "tracks": Tracks}
 
-FrameKey = tuple[int, int]  # run, number
+# Run and number of a frame.
+FrameKey = tuple[int, int]
+# Serialized announcements with their frames.
+Inputs = list[tuple[FrameKey, bytes]]
+# Topics and serialized packets, by frame.
+Packets = dict[FrameKey, list[tuple[str, bytes]]]
+# Serialized results, by name and frame.
+Results = dict[str, dict[FrameKey, bytes]]
 
 
 @dataclass(frozen=True)
 class RecordedPacket:
-    """A packet as bytes; used: the center took it in before it decoded the frame."""
+    """A serialized packet.
+
+    used: it arrived before the center decoded the frame
+    """
 
     topic: str
     data: bytes
@@ -36,7 +45,7 @@ class RecordedPacket:
 
 @dataclass(frozen=True)
 class RecordedFrame:
-    """An announcement as bytes, and the packets of its access points."""
+    """A serialized announcement, and the packets of its frame."""
 
     key: FrameKey
     data: bytes
@@ -45,15 +54,18 @@ class RecordedFrame:
 
 @dataclass(frozen=True)
 class Recording:
-    """A run: scene, scheme, input topics, frames in their order, results as bytes by topic and
-    frame.
+    """A recorded run.
 
+    root: namespace of the scene, with a slash at its end
+    scene, fingerprint: name and fingerprint of the scene
     scheme: of the first packet, for scenes whose stations are those of a scheme
+    result_topics: by name below the root
+    frames: in their order
+    results: serialized messages by name and frame
+    added: fields that recorded results of an older definition lack, by name
     schemes: of the packets, by station
-    pose_topics, poses: from which poses of stations come, and their messages with stamps, ns
-    root: namespace of the scene with a slash at its end; result_topics: those of the results, by
-    their names
-    added: by name, where the bag has older definitions, the fields that its results lack
+    pose_topics: topics with poses of stations
+    poses: their messages with stamps in ns, by topic
     """
 
     root: str
@@ -64,7 +76,7 @@ class Recording:
     feature_topics: tuple[Topic, ...]
     result_topics: dict[str, Topic]
     frames: tuple[RecordedFrame, ...]
-    results: dict[str, dict[FrameKey, bytes]]
+    results: Results
     added: dict[str, Fields] = field(default_factory=dict)
     schemes: dict[str, str] = field(default_factory=dict)
     pose_topics: tuple[Topic, ...] = ()
@@ -72,10 +84,13 @@ class Recording:
 
 
 def read_recording(reader: BagReader) -> Recording:
-    """Read a bag; BagError names what it lacks for a replay.
+    """Read a recorded run from a bag.
 
-    reader: gives messages as they are installed
+    reader: of messages of the installed definitions
+
+    Raises BagError where the bag lacks something that a replay needs.
     """
+    # topics
     topics = [topic for topic in reader.summary().topics if topic.num_messages]
     frame_topics = [topic for topic in topics if topic.type_name == FRAME_TYPE]
     if len(frame_topics) != 1:
@@ -94,41 +109,42 @@ def read_recording(reader: BagReader) -> Recording:
         raise BagError(
             f"{reader.folder} lacks {root}<ap>/features or {root}detections; a replay needs both"
         )
+
+    # messages by frame
     inputs, packets, results = _sorted_messages(reader, frame_topics[0], features, result_topics)
-    first = deserialize_message(inputs[0][1], Frame)
-    schemes = _schemes(packets)
+
+    # packets of a missing site came too late for its frame
     missing = {
         key: set(deserialize_message(data, Detections).sites_missing)
         for key, data in results["detections"].items()
     }
-    frames = tuple(
-        RecordedFrame(
-            key,
-            data,
-            tuple(
-                RecordedPacket(topic, packet, _site(packet) not in missing.get(key, ()))
-                for topic, packet in packets[key]
-            ),
+    frames = []
+    for key, data in inputs:
+        recorded = tuple(
+            RecordedPacket(topic, packet, _site(packet) not in missing.get(key, ()))
+            for topic, packet in packets[key]
         )
-        for key, data in inputs
-    )
+        frames.append(RecordedFrame(key, data, recorded))
+
+    first = deserialize_message(inputs[0][1], Frame)
+    schemes = _schemes(packets)
     return Recording(
-        root,
-        first.scene,
-        first.scene_fingerprint,
-        next(iter(schemes.values())),
-        frame_topics[0],
-        features,
-        result_topics,
-        frames,
-        results,
-        _added(reader, result_topics),
-        schemes,
+        root=root,
+        scene=first.scene,
+        fingerprint=first.scene_fingerprint,
+        scheme=next(iter(schemes.values())),
+        frame_topic=frame_topics[0],
+        feature_topics=features,
+        result_topics=result_topics,
+        frames=tuple(frames),
+        results=results,
+        added=_added(reader, result_topics),
+        schemes=schemes,
     )
 
 
 def with_poses(recording: Recording, reader: BagReader, scene: Scene) -> Recording:
-    """The recording with what was reported of the stations that follow odometry or /tf."""
+    """Recording with the poses of the stations that follow odometry or /tf."""
     names = {
         station.odometry if station.odometry.startswith("/") else recording.root + station.odometry
         for station in scene.stations
@@ -141,7 +157,7 @@ def with_poses(recording: Recording, reader: BagReader, scene: Scene) -> Recordi
 
 
 def _stamped(reader: BagReader, topics: Sequence[Topic]) -> dict[str, list[tuple[int, bytes]]]:
-    """Messages by topic with their stamps in ns, in the order in which they came."""
+    """Messages with their stamps in ns, by topic, in the order of the bag."""
     kinds = {topic.name: message_class(topic.type_name) for topic in topics}
     found: dict[str, list[tuple[int, bytes]]] = {name: [] for name in kinds}
     for message in reader.messages(kinds):
@@ -152,16 +168,21 @@ def _stamped(reader: BagReader, topics: Sequence[Topic]) -> dict[str, list[tuple
 
 
 def frame_key(data: bytes, kind) -> FrameKey:
-    """Run and number of a serialized message of ours; BagError when it is of another kind."""
+    """Run and number of a serialized message of this project.
+
+    kind: its class
+
+    Raises BagError where it cannot be deserialized.
+    """
     try:
         message = deserialize_message(data, kind)
-    except Exception as error:  # rclpy raises whatever the middleware says
+    except Exception as error:  # any error of the middleware
         raise BagError(f"a {kind.__name__} message cannot be decoded: {error}") from None
     return message.run, message.number
 
 
 def _added(reader: BagReader, result_topics: dict[str, Topic]) -> dict[str, Fields]:
-    """Fields that results lack; nothing where all definitions of the bag are those of today."""
+    """Fields that recorded results lack, by name; empty where all definitions are installed."""
     upgrades = reader.upgrades
     if not upgrades:
         return {}
@@ -177,11 +198,13 @@ def _sorted_messages(
     frame_topic: Topic,
     features: Sequence[Topic],
     result_topics: dict[str, Topic],
-):
-    """Announcements with their keys, packets by key, results by name and key."""
-    inputs: list[tuple[FrameKey, bytes]] = []
-    packets: dict[FrameKey, list[tuple[str, bytes]]] = defaultdict(list)
-    results: dict[str, dict[FrameKey, bytes]] = {name: {} for name in result_topics}
+) -> tuple[Inputs, Packets, Results]:
+    """Read announcements, packets and results, and sort them by frames."""
+    inputs: Inputs = []
+    packets: Packets = defaultdict(list)
+    results: Results = {name: {} for name in result_topics}
+
+    # by topic
     feature_names = {topic.name for topic in features}
     result_names = {topic.name: name for name, topic in result_topics.items()}
     for message in reader.messages([frame_topic.name, *feature_names, *result_names]):
@@ -195,8 +218,8 @@ def _sorted_messages(
     return inputs, packets, results
 
 
-def _schemes(packets: dict[FrameKey, list[tuple[str, bytes]]]) -> dict[str, str]:
-    """Schemes of the packets by station, in the order in which stations appear."""
+def _schemes(packets: Packets) -> dict[str, str]:
+    """Schemes of the packets, by station in the order of their first packets."""
     schemes: dict[str, str] = {}
     for items in packets.values():
         for _, data in items:
@@ -206,4 +229,5 @@ def _schemes(packets: dict[FrameKey, list[tuple[str, bytes]]]) -> dict[str, str]
 
 
 def _site(data: bytes) -> str:
+    """Station of a serialized packet."""
     return deserialize_message(data, FeaturePacket).site

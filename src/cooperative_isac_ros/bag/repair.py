@@ -1,4 +1,4 @@
-"""Writes what can be read of a bag to a new one, complete and with an index."""
+"""Repair of a bag: its readable messages are written to a new one, with an index."""
 
 from __future__ import annotations
 
@@ -14,21 +14,21 @@ from cooperative_isac_ros.bag.profiles import complete_profile
 from cooperative_isac_ros.bag.reader import BagReader, BagSummary, Recorded
 from cooperative_isac_ros.bag.writer import BagWriter
 
-# Of definitions, as rosbag2 and the rosbags library write them
+# Encodings of definitions that rosbag2 and the rosbags library write.
 ENCODINGS = ("ros2msg", "ros2idl", "omgidl")
 
 
 def repair_bag(reader: BagReader, folder: Path) -> BagSummary:
-    """Write a new bag with every message that can be read.
+    """Write a new bag with every readable message.
 
     Messages from before the first /clock get the time of the first one after it. Where the clock
     jumps, messages keep their times and their order.
 
-    reader: the bag as it is
+    reader: of the damaged bag
     folder: of the new bag; it must not exist
 
-    Returns the summary of the bag as it was. BagError or OSError: the new one cannot be written;
-    then nothing of it is left.
+    Returns the summary of the damaged bag.
+    Raises BagError or OSError where the new one cannot be written; then nothing of it is left.
     """
     summary = reader.summary()
     if not summary.num_messages:
@@ -36,9 +36,12 @@ def repair_bag(reader: BagReader, folder: Path) -> BagSummary:
     definitions = {name: _definition(schema) for name, schema in reader.schemas.items()}
     writer = BagWriter(folder)
     try:
+        # topics
         for topic in summary.topics:
             offered = tuple(complete_profile(fields) for fields in topic.offered)
             writer.add_topic(replace(topic, offered=offered), definitions[topic.type_name])
+
+        # messages
         first_ns = _first_set_ns(summary)
         for message in reader.messages():
             log_ns = _log_ns(message, summary, first_ns)
@@ -51,7 +54,7 @@ def repair_bag(reader: BagReader, folder: Path) -> BagSummary:
 
 
 def _definition(schema: Schema) -> tuple[str, bytes]:
-    """Encoding and text of a type; empty where other readers would stumble over it."""
+    """Encoding and text of a type; empty where other readers would refuse it."""
     try:
         schema.data.decode()
     except UnicodeDecodeError:
@@ -62,7 +65,7 @@ def _definition(schema: Schema) -> tuple[str, bytes]:
 
 
 def _first_set_ns(summary: BagSummary) -> dict[int, int]:
-    """Time [ns] at which the clock is set, for passes in which it was not yet."""
+    """Time at which the clock is set, ns, by the number of a pass in which it was not."""
     times_ns = {}
     following_ns = None
     for number in reversed(range(len(summary.passes))):
@@ -74,7 +77,7 @@ def _first_set_ns(summary: BagSummary) -> dict[int, int]:
 
 
 def _log_ns(message: Recorded, summary: BagSummary, first_ns: dict[int, int]) -> int:
-    """Time [ns] of a message in the new bag; without any clock that of its publisher."""
+    """Log time of a message in the new bag, ns; without a clock the time of publication."""
     if not is_unset(summary.passes, message.clock_pass):
         return message.log_ns
     return first_ns.get(message.clock_pass, message.publish_ns)

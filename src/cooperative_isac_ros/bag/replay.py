@@ -1,4 +1,4 @@
-"""Gives recorded features to a new fusion center and tracker, and compares the results."""
+"""Replay: a new fusion center and tracker process recorded features; results are compared."""
 
 from __future__ import annotations
 
@@ -18,8 +18,7 @@ from rclpy.serialization import deserialize_message
 
 from cooperative_isac.scene.model import Scene
 from cooperative_isac.schemes.registry import scheme_scene, station_schemes
-from cooperative_isac_ros import conversions, qos
-from cooperative_isac_ros.announced import receiving_stations
+from cooperative_isac_ros import qos
 from cooperative_isac_ros.bag.metadata import BagError, Topic
 from cooperative_isac_ros.bag.player import Player
 from cooperative_isac_ros.bag.recording import (
@@ -31,26 +30,43 @@ from cooperative_isac_ros.bag.recording import (
 )
 from cooperative_isac_ros.bag.upgrade import Fields, agree
 from cooperative_isac_ros.bag.writer import BagWriter
-from cooperative_isac_ros.cdr import serialized
-from cooperative_isac_ros.conversions import to_ns
-from cooperative_isac_ros.graph import LONGEST_DEADLINE_S, GraphOptions, NodeSpec, scene_nodes
-from cooperative_isac_ros.processes import ProcessGroup
-from cooperative_isac_ros.records import Announcement, Packet
+from cooperative_isac_ros.launching.graph import (
+    LONGEST_DEADLINE_S,
+    GraphOptions,
+    NodeSpec,
+    scene_nodes,
+)
+from cooperative_isac_ros.launching.process_group import ProcessGroup
+from cooperative_isac_ros.messages import conversions
+from cooperative_isac_ros.messages.announced import receiving_stations
+from cooperative_isac_ros.messages.cdr import serialized
+from cooperative_isac_ros.messages.conversions import to_ns
+from cooperative_isac_ros.messages.records import Announcement, Packet
 
+# Replays that are tried where an answer is lost.
 ATTEMPTS = 3
-READY_WITHIN_S, ANSWER_WITHIN_S = 120.0, 30.0
-LONGEST_STEP_S = 0.1  # what takes longer is a machine that stood still, and so did the nodes
+# Longest wait for the nodes at their start, and for the results of a frame, s.
+READY_WITHIN_S = 120.0
+ANSWER_WITHIN_S = 30.0
+# Longest step of that time, s: in a longer one the machine slept, and so did the nodes.
+LONGEST_STEP_S = 0.1
+# Longest wait for a message before conditions are checked, s.
+SPIN_S = 0.02
+# Numbers of the replays of this process, for their namespaces.
 NUMBERS = itertools.count()
-NOTHING = b"\x00"
+# Packet that every scheme refuses.
+INVALID = b"\x00"
+# Executables that are started.
 REPLAYED = ("fusion_center", "tracker")
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """How many messages of a topic were recorded, and the numbers of the frames that came
-    otherwise.
+    """Comparison of the recorded and the replayed messages of a topic.
 
-    is_older: they were recorded with an older definition, and are compared to rounding
+    recorded: number of recorded messages
+    frames_different: numbers of the frames whose messages differ or are missing
+    is_older: they were recorded with an older definition, and are compared up to rounding
     """
 
     topic: str
@@ -60,9 +76,11 @@ class Comparison:
 
 
 class Replay:
-    """A fusion center and a tracker in a namespace of their own, fed by this process.
+    """Fusion center and tracker in a namespace of their own, and the publishers of their inputs.
 
-    check: called again and again; it raises what is to end the work
+    scene: of the recording
+    node, executor: of this process
+    check: called repeatedly; an exception of it ends the replay
     """
 
     def __init__(
@@ -74,12 +92,19 @@ class Replay:
         check: Callable[[], None] = lambda: None,
     ):
         self._check = check
-        self._recording, self._scene, self._node, self._executor = recording, scene, node, executor
-        self._space = f"/replay_{os.getpid()}_{next(NUMBERS)}/"
-        self.heard: dict[str, dict[FrameKey, bytes]] = {name: {} for name in RESULTS}
+        self._recording = recording
+        self._scene = scene
+        self._node = node
+        self._executor = executor
+        self._namespace = f"/replay_{os.getpid()}_{next(NUMBERS)}/"
+        self.received: dict[str, dict[FrameKey, bytes]] = {name: {} for name in RESULTS}
+
+        # scene and schemes with which it was recorded
         self._scheme = _scene_scheme(recording, scene)
         self._arranged = scheme_scene(self._scheme, scene)
         self._schemes = station_schemes(self._scheme, self._arranged)
+
+        # publishers of the recorded inputs
         self._feature_topics = {site: self._feature_topic(site) for site in self._schemes}
         self._num_posed = dict.fromkeys(recording.poses, 0)
         self._player = Player(
@@ -89,101 +114,106 @@ class Replay:
         )
 
     def run(self, folder: Path, on_frame: Callable[[], None] = lambda: None) -> bool:
-        """Start the nodes, with files in a folder, and give them every frame; False when an answer
-        was lost.
+        """Start the nodes, and replay all frames.
 
-        So it may be on a machine that stood still: after 20 s nodes forget each other.
+        folder: of parameter files and logs
+        on_frame: called after each frame
+
+        Returns False where an answer was lost, as on a machine that slept: after 20 s nodes lose
+        their connections.
         """
         with ProcessGroup(folder) as group:
             for spec in self._specs():
                 group.start(spec)
             self._wait_until_ready(group)
             for frame in self._recording.frames:
-                answered = self._feed(frame)
-                _stop_if_crashed(group)
-                if not answered:  # the tracker may lack this frame, too
+                is_answered = self._replay(frame)
+                _check_nodes(group)
+                if not is_answered:  # the tracker may have missed the frame as well
                     return False
                 on_frame()
         return True
 
     def comparisons(self) -> list[Comparison]:
-        """Every recorded topic beside what came now."""
+        """Comparisons of all recorded topics with the replayed ones."""
         return [
-            _compare(name, recorded, self.heard[name], self._recording.added.get(name))
+            _compare(name, recorded, self.received[name], self._recording.added.get(name))
             for name, recorded in self._recording.results.items()
         ]
 
     def save(self, folder: Path) -> None:
-        """Write what came to a new bag, at the stamps of its frames."""
+        """Write the replayed messages to a new bag, at the stamps of their frames."""
         writer = BagWriter(folder)
         for name, topic in self._recording.result_topics.items():
-            # The hash is that of the definition with which they are written.
+            # the recorded hash is of the definition with which they were recorded
             type_hash = "" if name in self._recording.added else topic.type_hash
             writer.add_topic(changed(topic, type_hash=type_hash))
-            for data in self.heard[name].values():
+            for data in self.received[name].values():
                 stamp_ns = to_ns(deserialize_message(data, RESULTS[name]).header.stamp)
                 writer.write(topic.name, stamp_ns, stamp_ns, data)
         writer.close()
 
     def _renamed(self, name: str) -> str:
-        """Where a topic of the bag is published: those below the scene's root are below a new one,
-        but for poses that stations take from a place of their own.
+        """Name under which a topic of the bag is published: below the namespace of the replay.
+
+        Topics of poses with absolute names keep them.
         """
         absolute = {station.odometry for station in self._scene.stations}
         if name in ("/tf", "/tf_static") or name in absolute:
             return name
-        return self._space + name.removeprefix(self._recording.root)
+        return self._namespace + name.removeprefix(self._recording.root)
 
     def _feature_topic(self, site: str) -> Topic:
-        """Where a site's packets were recorded; of a site that said nothing, where they would have
-        been.
-        """
+        """Topic of a site's packets, also where none was recorded."""
         known = {topic.name: topic for topic in self._recording.feature_topics}
         name = f"{self._recording.root}{site}/features"
         return known.get(name, changed(self._recording.feature_topics[0], name=name))
 
     def _specs(self) -> list[NodeSpec]:
-        options = GraphOptions(scheme=self._scheme, namespace=self._space, markers=False)
-        # No deadline is to pass: each frame is answered in full.
+        """Specifications of the nodes, without effective deadlines: no packet may be late."""
+        options = GraphOptions(scheme=self._scheme, namespace=self._namespace, markers=False)
         patient = {
             "patience_frames": 1000,
             "deadline_s": LONGEST_DEADLINE_S,
             "odometry_wait_s": 1.0,
             "wait_for_poses": False,
         }
-        return [
-            changed(
-                spec,
-                parameters={**spec.parameters, **(patient if spec.name == "fusion_center" else {})},
-            )
-            for spec in scene_nodes(self._scene, options)
-            if spec.executable in REPLAYED
-        ]
+        specs = []
+        for spec in scene_nodes(self._scene, options):
+            if spec.executable in REPLAYED:
+                extra = patient if spec.executable == "fusion_center" else {}
+                specs.append(changed(spec, parameters={**spec.parameters, **extra}))
+        return specs
 
-    def _feed(self, frame: RecordedFrame) -> bool:
-        """Publish a frame after a packet of every site; whether its results came."""
+    def _replay(self, frame: RecordedFrame) -> bool:
+        """Publish the packets of a frame, then its announcement, and wait for its results.
+
+        Returns False where they do not arrive.
+        """
+        # poses, and a packet of every site that receives
         announcement = conversions.announcement(deserialize_message(frame.data, Frame))
-        self._feed_poses(announcement.frame.stamp_ns)
+        self._publish_poses(announcement.frame.stamp_ns)
+        used = {packet.topic: packet.data for packet in frame.packets if packet.used}
         receiving = receiving_stations(self._arranged, announcement)
         for site, topic in self._feature_topics.items():
             if site not in receiving:
                 continue
-            used = {packet.topic: packet.data for packet in frame.packets if packet.used}
             data = used.get(topic.name)
-            self._player.publish(
-                topic.name, self._silence(announcement, site, not used) if data is None else data
-            )
+            if data is None:
+                data = self._invalid_packet(announcement, site, simulated=not used)
+            self._player.publish(topic.name, data)
         self._player.publish(self._recording.frame_topic.name, frame.data)
-        # The tracks too: a burst of detections would overrun the tracker's queue.
+
+        # results, with the tracks: a burst of detections would exceed the tracker's queue
         recorded = {name for name, known in self._recording.results.items() if frame.key in known}
         expected = recorded | {"detections"}
-        came = self._until(
-            lambda: all(frame.key in self.heard[name] for name in expected), ANSWER_WITHIN_S
+        is_answered = self._spin_until(
+            lambda: all(frame.key in self.received[name] for name in expected), ANSWER_WITHIN_S
         )
-        return came or not recorded
+        return is_answered or not recorded
 
-    def _feed_poses(self, stamp_ns: int) -> None:
-        """Publish what was reported of stations up to the first report at or after a stamp."""
+    def _publish_poses(self, stamp_ns: int) -> None:
+        """Publish the poses of stations up to the first sample at or after a stamp in ns."""
         for topic, messages in self._recording.poses.items():
             while self._num_posed[topic] < len(messages):
                 message_ns, data = messages[self._num_posed[topic]]
@@ -192,84 +222,88 @@ class Replay:
                 if message_ns >= stamp_ns:
                     break
 
-    def _silence(self, announcement: Announcement, site: str, simulated: bool) -> bytes:
-        """For a site without a packet: one that every scheme refuses, so that nothing hangs on a
-        deadline.
-        """
+    def _invalid_packet(self, announcement: Announcement, site: str, simulated: bool) -> bytes:
+        """Packet of a site without a recorded one: the center refuses it without a deadline."""
         packet = Packet(
-            announcement.frame,
-            0,
-            site,
-            self._schemes[site],
-            simulated and announcement.simulated,
-            NOTHING,
+            frame=announcement.frame,
+            sequence=0,
+            site=site,
+            scheme=self._schemes[site],
+            simulated=simulated and announcement.simulated,
+            data=INVALID,
         )
         return serialized(conversions.packet_message(packet))
 
     def _wait_until_ready(self, group: ProcessGroup) -> None:
-        center, tracker = (f"{self._space}{name}" for name in REPLAYED)
+        """Wait until the nodes are ready and all subscriptions are discovered."""
+        center, tracker = (f"{self._namespace}{name}" for name in REPLAYED)
         reports = self._reports()
-        self._wait(
-            group,
-            lambda: reports.get(center, False) and tracker in reports and self._player.all_heard,
-        )
-        # Not before: the center is ready when somebody hears its detections, and that must be the
-        # tracker.
+
+        def is_ready() -> bool:
+            return reports.get(center, False) and tracker in reports and self._player.is_subscribed
+
+        self._wait(group, is_ready)
+
+        # Not earlier: the center is ready when its detections have a subscription, and this must be
+        # the one of the tracker.
         for name, kind in RESULTS.items():
             self._node.create_subscription(
-                kind, self._space + name, self._collector(name, kind), qos.STREAM, raw=True
+                kind, self._namespace + name, self._collector(name, kind), qos.STREAM, raw=True
             )
-        # Discovery keeps its order: who reports to a listener knows the listeners that came before
-        # it.
+
+        # Discovery keeps its order: a node whose report arrives at a new subscription has found
+        # the subscriptions before it.
         reports_after = self._reports()
         self._wait(group, lambda: center in reports_after and tracker in reports_after)
 
     def _reports(self) -> dict[str, bool]:
-        """Whether nodes are ready, by their names: those that this listener has heard of."""
+        """Subscribe to diagnostics. Returns whether nodes are ready, by name, as reports arrive."""
         reports: dict[str, bool] = {}
 
-        def hear(message: DiagnosticArray) -> None:
+        def on_diagnostics(message: DiagnosticArray) -> None:
             for status in message.status:
                 reports[status.name] = any(
                     item.key == "ready" and item.value == "True" for item in status.values
                 )
 
-        self._node.create_subscription(DiagnosticArray, "/diagnostics", hear, qos.STREAM)
+        self._node.create_subscription(DiagnosticArray, "/diagnostics", on_diagnostics, qos.STREAM)
         return reports
 
     def _wait(self, group: ProcessGroup, condition: Callable[[], bool]) -> None:
+        """Spin until a condition holds. Raises BagError after READY_WITHIN_S, or a crash."""
+
         def checked() -> bool:
-            _stop_if_crashed(group)
+            _check_nodes(group)
             return condition()
 
-        if not self._until(checked, READY_WITHIN_S):
+        if not self._spin_until(checked, READY_WITHIN_S):
             raise BagError(
                 f"the fusion center and the tracker were not ready within {READY_WITHIN_S:g} s"
             )
 
-    def _until(self, condition: Callable[[], bool], at_most_s: float) -> bool:
-        """Spin until a condition holds or the time is up; while the machine stood still is no
-        time.
-        """
+    def _spin_until(self, condition: Callable[[], bool], at_most_s: float) -> bool:
+        """Spin until a condition holds. Returns False after at_most_s, without pauses of sleep."""
         left_s = at_most_s
         while not condition():
             if left_s <= 0:
                 return False
             self._check()
             began_s = time.monotonic()
-            self._executor.spin_once(timeout_sec=0.02)
+            self._executor.spin_once(timeout_sec=SPIN_S)
             left_s -= min(time.monotonic() - began_s, LONGEST_STEP_S)
         return True
 
-    def _collector(self, name: str, kind):
+    def _collector(self, name: str, kind: type) -> Callable[[bytes], None]:
+        """Callback that keeps the messages of a result."""
+
         def collect(data: bytes) -> None:
-            self.heard[name][frame_key(data, kind)] = data
+            self.received[name][frame_key(data, kind)] = data
 
         return collect
 
 
 def _scene_scheme(recording: Recording, scene: Scene) -> str:
-    """Scheme with which the scene was run: of the stations that have none of their own."""
+    """Scheme with which the scene was run: that of the stations without one of their own."""
     for station in scene.receiving_stations:
         if not station.scheme and station.name in recording.schemes:
             return recording.schemes[station.name]
@@ -277,12 +311,13 @@ def _scene_scheme(recording: Recording, scene: Scene) -> str:
     return scene.sensing.scheme if any(named) else recording.scheme
 
 
-def _stop_if_crashed(group: ProcessGroup) -> None:
+def _check_nodes(group: ProcessGroup) -> None:
+    """Raise BagError where a node has ended."""
     crash = group.crashed()
     if crash is not None:
         raise BagError(
-            f"node {crash.name} ended by itself with exit code {crash.exit_code}; it said\n"
-            f"{crash.last_output or 'nothing'}"
+            f"node {crash.name} ended by itself with exit code {crash.exit_code}; "
+            f"its last output:\n{crash.last_output or 'none'}"
         )
 
 
@@ -292,9 +327,10 @@ def _compare(
     replayed: dict[FrameKey, bytes],
     added: Fields | None = None,
 ) -> Comparison:
-    """Byte by byte; by their values where the recorded ones lacked fields.
+    """Compare serialized messages by frame.
 
-    added: those fields; None: the definition is that of today
+    added: fields that the recorded ones lack, which are compared by their values; None: the
+        definition is the installed one, and messages are compared by their bytes
     """
 
     def is_same(key: FrameKey) -> bool:

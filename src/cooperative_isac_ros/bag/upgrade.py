@@ -1,8 +1,8 @@
-"""Messages of older definitions as those of today.
+"""Conversion of messages of older definitions to the installed ones.
 
-A bag carries the definition of each type. Where it is laid out otherwise than the installed one, a
-message is read by the definition of the bag and written by that of today: fields keep their names,
-or get those that they have now, and new fields have their defaults.
+A bag holds the definition of each type. Where its fields differ from those of the installed one, a
+message is deserialized by the definition of the bag and serialized by the installed one: fields
+keep their names, or are renamed, and new fields have their defaults.
 """
 
 from __future__ import annotations
@@ -24,29 +24,28 @@ from cooperative_isac_ros.bag.definitions import (
     message_class,
     message_definition,
 )
-from cooperative_isac_ros.cdr import serialized
+from cooperative_isac_ros.messages.cdr import serialized
 
 if TYPE_CHECKING:
     from rosbags.typesys.store import Typestore
 
-# Fields that had another name, by type and name of today.
+# Former names of fields, by type and present name.
 RENAMED = {("cooperative_isac_msgs/msg/Accuracy", "gospa_localization_m"): "gospa_localisation_m"}
-# What rounding leaves of two computations of one number: relative, and in SI units.
-RELATIVE, ABSOLUTE = 1e-5, 1e-6
+# Largest difference of two computations of one number by rounding, relative and in SI units.
+RELATIVE_TOLERANCE = 1e-5
+ABSOLUTE_TOLERANCE = 1e-6
 
-# Fields by type: of those that a message has today and did not have in the bag.
+# Type and name of fields that the installed definition has and that of the bag has not.
 Fields = frozenset[tuple[str, str]]
 
 
 class UpgradeError(ValueError):
-    """A message that does not fit the definition of its bag, or of which none of today can be
-    made.
-    """
+    """The message contradicts the definition of its bag, or cannot be converted."""
 
 
 @dataclass(frozen=True)
 class Upgrade:
-    """How messages of one type of a bag become messages of today.
+    """Conversion of the messages of one type of a bag to the installed definition.
 
     store: types of the bag
     """
@@ -56,16 +55,16 @@ class Upgrade:
 
     @cached_property
     def added(self) -> Fields:
-        """Fields of today, in this type and its parts, that the bag does not have."""
+        """Installed fields of this type and its parts that the bag does not have."""
         return frozenset(self._added(message_class(self.type_name)))
 
     def __call__(self, data: bytes) -> bytes:
-        """A serialized message of today. UpgradeError: it cannot be made of these bytes."""
+        """Convert a serialized message. Raises UpgradeError where it is damaged."""
         try:
             old = self.store.deserialize_cdr(data, self.type_name)
             new = message_class(self.type_name)()
             _fill(new, old)
-        except Exception as error:  # damaged bytes make the library and the setters raise anything
+        except Exception as error:  # any error of the library or a setter
             raise UpgradeError(f"{self.type_name}: {error}") from None
         return serialized(new)
 
@@ -73,7 +72,7 @@ class Upgrade:
         type_name = _type_name(kind)
         old_fields = self.store.fielddefs.get(type_name)
         if old_fields is None:
-            return  # a part that is new as a whole
+            return  # the whole type is new
         old_names = {name for name, _ in old_fields[1]}
         for name, slot in zip(kind.get_fields_and_field_types(), kind.SLOT_TYPES):
             if RENAMED.get((type_name, name), name) not in old_names:
@@ -83,11 +82,12 @@ class Upgrade:
 
 
 def upgrade_of(schema: Schema) -> Upgrade | None:
-    """How messages of a type in a bag become messages of today; None where they are so already.
+    """Conversion of the messages of a type in a bag.
 
-    They are left as they are, too, where the type is not installed, or the bag does not define it
-    in a way that is known here.
+    Returns None where the fields are the same, the type is not installed, or its definition cannot
+    be read.
     """
+    # equal texts
     if schema.encoding != ENCODING or not schema.data:
         return None
     try:
@@ -98,7 +98,7 @@ def upgrade_of(schema: Schema) -> Upgrade | None:
     if text == installed_text:
         return None
 
-    # Comments and constants may differ; only fields are laid out in messages.
+    # equal fields, with other comments or constants
     store = _typestore(text, schema.name)
     installed = _typestore(installed_text, schema.name)
     if store is None or installed is None or _layout(store) == _layout(installed):
@@ -107,9 +107,10 @@ def upgrade_of(schema: Schema) -> Upgrade | None:
 
 
 def agree(recorded: bytes, computed: bytes, kind: type, added: Fields) -> bool:
-    """Whether two messages are equal to rounding, but for fields that the recorded one lacked.
+    """Return whether two messages are equal up to rounding, except for added fields.
 
-    recorded, computed: serialized messages of that kind
+    recorded, computed: serialized messages
+    kind: their class
     """
     first = deserialize_message(recorded, kind)
     second = deserialize_message(computed, kind)
@@ -117,7 +118,7 @@ def agree(recorded: bytes, computed: bytes, kind: type, added: Fields) -> bool:
 
 
 def _agree(first: Any, second: Any, added: Fields) -> bool:
-    """The same of messages, lists and values."""
+    """Compare messages, lists and values recursively."""
     if hasattr(first, "get_fields_and_field_types"):
         type_name = _type_name(type(first))
         return all(
@@ -126,7 +127,7 @@ def _agree(first: Any, second: Any, added: Fields) -> bool:
             if (type_name, name) not in added
         )
     if isinstance(first, float | np.ndarray):
-        return bool(np.allclose(first, second, RELATIVE, ABSOLUTE))
+        return bool(np.allclose(first, second, RELATIVE_TOLERANCE, ABSOLUTE_TOLERANCE))
     if isinstance(first, list):
         pairs = zip(first, second)
         return len(first) == len(second) and all(_agree(*pair, added) for pair in pairs)
@@ -135,19 +136,20 @@ def _agree(first: Any, second: Any, added: Fields) -> bool:
 
 def _typestore(text: str, name: str) -> Typestore | None:
     """Types of a definition and its parts; None where it cannot be parsed."""
-    # Loads slowly, and bags of today need nothing of it.
+    # imported here, since it is slow and most bags do not need it
     from rosbags.typesys import Stores, get_types_from_msg, get_typestore
 
     store = get_typestore(Stores.EMPTY)
     try:
         store.register(get_types_from_msg(text, name))
         store.generate_msgdef(name, ros_version=2)
-    except Exception:  # of a grammar that any text may meet, or a part that is not defined
+    except Exception:  # any error of the parser, or of a missing part
         return None
     return store
 
 
 def _layout(store: Typestore) -> Mapping[str, Any]:
+    """Fields by type."""
     return {name: fields for name, (_, fields) in store.fielddefs.items()}
 
 
@@ -157,7 +159,7 @@ def _type_name(kind: type) -> str:
 
 
 def _part(slot: Any) -> type | None:
-    """Class of the messages that a field, or each element of it, holds; None for other values."""
+    """Message class of a field or of its elements; None where they are no messages."""
     kind = getattr(slot, "value_type", slot)
     namespaces = getattr(kind, "namespaces", None)
     if namespaces is None:
@@ -166,7 +168,7 @@ def _part(slot: Any) -> type | None:
 
 
 def _fill(new: Any, old: Any) -> None:
-    """Set the fields of a message of today from one of the bag; others keep their defaults."""
+    """Copy fields from a message of the bag; others keep their defaults."""
     type_name = _type_name(type(new))
     for name, slot in zip(new.get_fields_and_field_types(), new.SLOT_TYPES):
         old_name = RENAMED.get((type_name, name), name)
@@ -183,13 +185,14 @@ def _fill(new: Any, old: Any) -> None:
 
 
 def _filled(kind: type, old: Any) -> Any:
+    """Message of a class, with the fields of a message of the bag."""
     new = kind()
     _fill(new, old)
     return new
 
 
 def _value(value: Any, default: Any) -> Any:
-    """A number, a text or an array as the field wants it whose default is given."""
+    """Value converted to the type of a field, which its default shows."""
     if isinstance(default, array.array):
         numbers = array.array(default.typecode)
         kind = np.dtype(f"{default.typecode}")
@@ -199,6 +202,6 @@ def _value(value: Any, default: Any) -> Any:
         return np.asarray(value, default.dtype)
     if isinstance(default, list):
         return list(value.tolist() if isinstance(value, np.ndarray) else value)
-    if isinstance(default, bytes):  # ROS's byte
+    if isinstance(default, bytes):  # of the ROS type byte
         return bytes([int(value)])
     return type(default)(value)

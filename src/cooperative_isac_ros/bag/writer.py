@@ -1,4 +1,4 @@
-"""Writes a rosbag2 directory that loses at most FLUSH_PERIOD_S when its writer is killed."""
+"""Writer of rosbag2 folders; where it is killed, at most FLUSH_PERIOD_S are lost."""
 
 from __future__ import annotations
 
@@ -17,15 +17,19 @@ from cooperative_isac_ros.bag.metadata import (
     write_metadata,
 )
 
+# Period at which messages are written to the disk, s.
 FLUSH_PERIOD_S = 0.4
+# Period at which metadata.yaml is rewritten, s; readers can do without it.
 METADATA_PERIOD_S = 5.0
+# Size of a chunk that is written at once, bytes.
 LARGE_CHUNK = 16 * 2**20
 
 
 class BagWriter:
-    """A new bag; an existing directory is never touched."""
+    """Writes a new bag; an existing folder is never changed."""
 
     def __init__(self, folder: Path):
+        # folder
         try:
             folder.mkdir(parents=True)
         except FileExistsError:
@@ -34,13 +38,19 @@ class BagWriter:
             ) from None
         except OSError as error:
             raise BagError(f"{folder} cannot be made: {error.strerror}") from None
+
+        # topics, and the span and size of their messages
         self._folder = folder
         self._file_name = f"{folder.name}_0.mcap"
         self._topics: dict[str, Topic] = {}
         self._channels: dict[str, int] = {}
-        self._start_ns = self._end_ns = 0
-        self._flushed_s = self._described_s = time.monotonic()
-        self._unflushed = 0
+        self._start_ns = 0
+        self._end_ns = 0
+        self._flushed_s = time.monotonic()
+        self._described_s = time.monotonic()
+        self._num_unflushed = 0
+
+        # files
         try:
             self._file = McapFile(folder / self._file_name)
             self._describe()
@@ -49,18 +59,18 @@ class BagWriter:
 
     @property
     def topics(self) -> tuple[Topic, ...]:
-        """Topics so far, with their counts."""
+        """Topics with their numbers of messages."""
         return tuple(self._topics.values())
 
     @property
     def size(self) -> int:
-        """Bytes so far."""
+        """Size of the file, bytes."""
         return self._file.size
 
     def add_topic(self, topic: Topic, definition: tuple[str, bytes] | None = None) -> None:
-        """Open a topic.
+        """Add a topic.
 
-        definition: encoding and text of its type; by default those of the installed type, if it is
+        definition: encoding and text of its type; None: those of the installed type
         """
         encoding, text = definition or _installed_definition(topic.type_name)
         metadata = {
@@ -74,18 +84,18 @@ class BagWriter:
         self._described_s = -METADATA_PERIOD_S
 
     def write(self, name: str, log_ns: int, publish_ns: int, data: bytes) -> None:
-        """Add a serialized message; times are [ns] since the epoch."""
+        """Add a serialized message; times in ns since the epoch."""
         self._file.add_message(self._channels[name], log_ns, publish_ns, data)
         topic = self._topics[name]
         self._topics[name] = replace(topic, num_messages=topic.num_messages + 1)
         self._start_ns = min(self._start_ns or log_ns, log_ns)
         self._end_ns = max(self._end_ns, log_ns)
-        self._unflushed += len(data)
-        if self._unflushed > LARGE_CHUNK:
+        self._num_unflushed += len(data)
+        if self._num_unflushed > LARGE_CHUNK:
             self.flush()
 
     def flush_if_due(self) -> None:
-        """Bring what is older than FLUSH_PERIOD_S to the disk; call it several times a second."""
+        """Flush after FLUSH_PERIOD_S; to be called several times a second."""
         now_s = time.monotonic()
         if now_s - self._flushed_s >= FLUSH_PERIOD_S:
             self.flush()
@@ -93,12 +103,13 @@ class BagWriter:
             self._describe()
 
     def flush(self) -> None:
-        """Bring everything to the disk."""
+        """Write all messages to the disk."""
         self._file.flush()
-        self._flushed_s, self._unflushed = time.monotonic(), 0
+        self._flushed_s = time.monotonic()
+        self._num_unflushed = 0
 
     def close(self) -> None:
-        """Complete the bag; OSError: as far as possible."""
+        """Complete the bag. Raises OSError where that succeeds only in part."""
         try:
             self._file.close()
         except OSError:
@@ -107,9 +118,7 @@ class BagWriter:
         self._describe()
 
     def abandon(self) -> None:
-        """Complete the bag as far as possible after an OSError; what was not yet written is
-        lost.
-        """
+        """Complete the bag as far as possible after an OSError; unwritten messages are lost."""
         self._file.abandon()
         counts = self._file.counts
         self._topics = {
@@ -117,11 +126,13 @@ class BagWriter:
             for name, topic in self._topics.items()
         }
         self._start_ns, self._end_ns = self._file.span_ns
-        # An older metadata.yaml stays where no other can be written.
+
+        # an older metadata.yaml stays where it cannot be replaced
         with contextlib.suppress(OSError):
             self._describe()
 
     def _describe(self) -> None:
+        """Write metadata.yaml."""
         self._described_s = time.monotonic()
         write_metadata(
             self._folder, Metadata(self._file_name, self._start_ns, self._end_ns, self.topics)
@@ -129,7 +140,7 @@ class BagWriter:
 
 
 def _installed_definition(type_name: str) -> tuple[str, bytes]:
-    """Encoding and text of a type; empty when it is not installed."""
+    """Encoding and text of an installed type; empty where it is not installed."""
     try:
         return ENCODING, message_definition(type_name).encode()
     except UnknownTypeError:

@@ -1,1 +1,1 @@
-"""One file per node."""
+"""Nodes, one per file; the name of a file is that of its executable."""

@@ -1,4 +1,4 @@
-"""Records everything that a scene publishes."""
+"""Bag recorder: records the topics of a scene."""
 
 from __future__ import annotations
 
@@ -15,15 +15,19 @@ PARAMETERS = (
 
 
 class BagRecorder(SceneNode):
-    """Ready when it hears the topics from which a run can be replayed."""
+    """Records topics into a bag; ready once the topics that a replay needs are published."""
 
     def __init__(self, **options):
         super().__init__("bag_recorder", PARAMETERS, **options)
+
+        # recorder
         folder = self.settings.path("directory")
         if folder is None:
             raise ValueError("parameter 'directory' is empty; name a new folder for the bag")
         wanted = [name for name in self.settings["topics"] if name]
-        self.recorder = Recorder(self, folder, wanted, self._recording_stopped)
+        self.recorder = Recorder(self, folder, wanted, self._on_stopped)
+
+        # topics of a replay
         names = (
             "detections",
             "tracks",
@@ -32,19 +36,18 @@ class BagRecorder(SceneNode):
         self._needed = () if wanted else tuple(self.shared(name) for name in names)
 
     def waiting_for(self) -> str:
-        """The topics that nobody publishes yet; nothing once the bag cannot be written any
-        further.
-        """
+        """Topics without a publisher; empty where the recording has stopped."""
+        # diagnostics
         topics = self.recorder.topics
         self.health.figures["topics"] = len(topics)
         self.health.figures["messages"] = sum(topic.num_messages for topic in topics)
         self.health.figures["megabytes"] = f"{self.recorder.size * 1e-6:.1f}"
         self.health.figures["recording"] = self.recorder.stopped or "runs"
         if self.recorder.stopped:
-            return ""  # the others need not wait for it
+            return ""  # the other nodes must not wait for it
         return ", ".join(self.recorder.missing(self._needed))
 
-    def _recording_stopped(self, reason: str) -> None:
+    def _on_stopped(self, reason: str) -> None:
         self.health.fault("recording_stopped", reason)
 
     def close(self) -> None:

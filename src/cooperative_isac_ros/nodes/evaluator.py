@@ -1,11 +1,11 @@
-"""Compares detections and tracks with the targets' odometry, live and in a report at the end."""
+"""Evaluator: compares detections and tracks with the targets' odometry, live and in a report."""
 
 from __future__ import annotations
 
 import math
 import sys
 import time
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from dataclasses import asdict
 from functools import partial
 
@@ -31,34 +31,44 @@ from cooperative_isac.evaluation.run_ledger import RunLedger
 from cooperative_isac.evaluation.run_record import RECORD_FILE, RunRecorder, recorded_frames
 from cooperative_isac.evaluation.summary_file import SUMMARY_FILE, write_summary
 from cooperative_isac.metrics.run_score import LiveFigures, RunScore
-from cooperative_isac_ros import conversions, qos
-from cooperative_isac_ros.announcements import announcement_or_fault, frame_or_fault
-from cooperative_isac_ros.base import ONLOOKER_NICE, SceneNode, run_node
-from cooperative_isac_ros.frame_order import FrameOrder
-from cooperative_isac_ros.parameters import ODOMETRY_WAIT, SCHEME, Parameter, rate_parameter
-from cooperative_isac_ros.pose_watch import POSE_PARAMETERS, PoseWatch
-from cooperative_isac_ros.records import (
+from cooperative_isac_ros import qos
+from cooperative_isac_ros.base import OBSERVER_NICE, SceneNode, run_node
+from cooperative_isac_ros.inputs.announcements import announcement_or_fault, frame_or_fault
+from cooperative_isac_ros.inputs.pose_watch import POSE_PARAMETERS, PoseWatch
+from cooperative_isac_ros.inputs.target_watch import WATCH_PARAMETERS, TargetWatch
+from cooperative_isac_ros.messages import conversions
+from cooperative_isac_ros.messages.records import (
     AccuracyRecord,
     Announcement,
     DetectionList,
     FrameStamp,
     TrackList,
 )
-from cooperative_isac_ros.result_pairs import ResultPairs
-from cooperative_isac_ros.target_watch import WATCH_PARAMETERS, TargetWatch
+from cooperative_isac_ros.parameters import ODOMETRY_WAIT, SCHEME, Parameter, rate_parameter
+from cooperative_isac_ros.timing.frame_order import FrameOrder
+from cooperative_isac_ros.timing.result_pairs import ResultPairs
 
-FRAMES_AHEAD = 32  # that a result may be about while their announcements are still on their way
-COUNT_DIGITS = 12  # of frames skipped: more than there are in any run
-# [s] What a dead evaluator costs at most; a checkpoint that takes long comes less often.
-CHECKPOINT_S, CHECKPOINT_SHARE = 5.0, 0.02
+# Largest number of frames by which a result may be ahead of the latest announcement.
+FRAMES_AHEAD = 32
+# Digits of the largest count that is taken from a diagnostics message.
+COUNT_DIGITS = 12
+# Period of the checkpoints, s: a killed evaluator loses no more.
+CHECKPOINT_S = 5.0
+# Largest share of the time that writing checkpoints may take; slow ones are written less often.
+CHECKPOINT_SHARE = 0.02
 PARAMETERS = (
     SCHEME,
-    rate_parameter("rate at which frames are announced"),
-    Parameter("out", "", f"folder for {SUMMARY_FILE} and {RECORD_FILE}; empty: none"),
+    rate_parameter("frame rate"),
+    Parameter(
+        "out",
+        "",
+        f"folder for {SUMMARY_FILE} and {RECORD_FILE}, updated during the run; empty: none",
+    ),
     Parameter(
         "bound_every",
         25,
-        "frames from one Cramer-Rao bound to the next, of simulated echoes; 0: never",
+        "frames from one Cramer-Rao bound to the next, of simulated echoes without a path file; "
+        "0: never",
         0,
         100000,
     ),
@@ -69,56 +79,60 @@ PARAMETERS = (
 
 
 class Evaluator(SceneNode):
-    """Judges one run; another run, or a recording that plays again, begins a new report.
+    """Evaluates one run; another run, or a recording that plays again, begins a new report.
 
-    The report is written every few seconds; an evaluator that is started again in the same run
-    goes on with it.
+    The report is saved every few seconds; an evaluator that is restarted in the same run resumes
+    it.
     """
 
     def __init__(self, **options):
         super().__init__("evaluator", PARAMETERS, **options)
+
+        # report
         self._order: FrameOrder[Announcement] = FrameOrder("frames", self.health.fault)
         self._scheme = self.scheme_name
         self._folder = self.settings.path("out")
         self._begin()
-        self._taken_up = self._take_up()
-        self._watch = TargetWatch(self, on_sample=self._judge_complete)
-        self._poses = PoseWatch(self, on_sample=self._judge_complete)
-        self._patience = self.create_timer(
-            self.settings["odometry_wait_s"],
-            self._judge_rest,
-            clock=Clock(clock_type=ClockType.STEADY_TIME),
+        self._resumed = self._load_checkpoint()
+        steady = Clock(clock_type=ClockType.STEADY_TIME)
+        self.create_timer(CHECKPOINT_S, self._save_checkpoint, clock=steady)
+
+        # truth; a frame is evaluated without the odometry that does not arrive in time
+        self._watch = TargetWatch(self, on_sample=self._evaluate_complete)
+        self._poses = PoseWatch(self, on_sample=self._evaluate_complete)
+        self._timeout = self.create_timer(
+            self.settings["odometry_wait_s"], self._evaluate_rest, clock=steady
         )
-        self._patience.cancel()
+        self._timeout.cancel()
+
+        # topics
         self._accuracy = self.create_publisher(Accuracy, self.shared("accuracy"), qos.STREAM)
-        for message_type, topic, callback in (
-            (Frame, "frame", self._hear_frame),
-            (Detections, "detections", self._hear_detections),
-            (Tracks, "tracks", self._hear_tracks),
-            (StageTiming, "timing", self._hear_timing),
-        ):
+        subscriptions = (
+            (Frame, "frame", self._on_frame),
+            (Detections, "detections", self._on_detections),
+            (Tracks, "tracks", self._on_tracks),
+            (StageTiming, "timing", self._on_timing),
+        )
+        for message_type, topic, callback in subscriptions:
             self.create_subscription(message_type, self.shared(topic), callback, qos.COUNTED)
-        self.create_subscription(
-            DiagnosticArray, "/diagnostics", self._hear_diagnostics, qos.STREAM
-        )
-        self.create_timer(
-            CHECKPOINT_S, self._checkpoint, clock=Clock(clock_type=ClockType.STEADY_TIME)
-        )
+        self.create_subscription(DiagnosticArray, "/diagnostics", self._on_diagnostics, qos.STREAM)
         for station in self.scene.receiving_stations:
             self.create_subscription(
                 FeaturePacket,
                 self.shared(f"{station.name}/features"),
-                partial(self._hear_packet, station.name),
+                partial(self._on_packet, station.name),
                 qos.STREAM,
             )
 
     def waiting_for(self) -> str:
-        """The scene's targets and the poses of stations that were not heard yet."""
+        """Description of missing odometry of targets, and of missing poses of stations."""
         return ", ".join(filter(None, (self._watch.waiting_for(), self._poses.waiting_for())))
 
     def _begin(self) -> None:
+        """Begin a new report."""
         rate_hz = self.settings["rate_hz"] or self.scene.update_rate_hz
-        self._ledger, self._recorder = RunLedger(1 / rate_hz), RunRecorder()
+        self._ledger = RunLedger(1 / rate_hz)
+        self._recorder = RunRecorder()
         self._score = RunScore(
             self.scene.continuity_threshold_m,
             self.scene.tracking,
@@ -126,20 +140,24 @@ class Evaluator(SceneNode):
             self.scene.class_thresholds_m,
         )
         self._bounds = BoundLog(self.scene.dimension)
-        self._bounded: dict[int, Announcement] = {}
+        self._bound_requests: dict[int, Announcement] = {}
         self._pairs = ResultPairs(self.health.fault)
-        self._unsaved = 0
-        self._changed = False
-        self._next_checkpoint_s = 0.0
-        self._skipped_seen: int | None = None
 
-    def _take_up(self) -> FrameStamp | None:
-        """Go on with a report that another process did not complete; its last frame, if any."""
+        # state of the checkpoints
+        self._num_unsaved = 0
+        self._has_changed = False
+        self._next_checkpoint_s = 0.0
+        self._last_skipped: int | None = None
+
+    def _load_checkpoint(self) -> FrameStamp | None:
+        """Load the report that an earlier process did not complete. Returns its last frame."""
         checkpoint = read_checkpoint(self._folder) if self._folder is not None else None
         if checkpoint is None or not checkpoint.record.frame_number.size:
             return None
         if checkpoint.counts.get("scene_fingerprint") != self.scene.fingerprint:
             return None
+
+        # counters
         try:
             self._ledger.restore(checkpoint.counts["ledger"])
             self._bounds.restore(checkpoint.counts["bounds"])
@@ -149,7 +167,7 @@ class Evaluator(SceneNode):
             self._begin()
             return None
 
-        # The score is a function of the frames, but for those that could not be scored before.
+        # frames, from which the score is computed again
         for frame in recorded_frames(checkpoint.record):
             self._recorder.add(
                 frame.number,
@@ -159,13 +177,14 @@ class Evaluator(SceneNode):
                 frame.tracks,
                 frame.simulated,
             )
-            score = self.guarded(self._score.add, f"judging frame {frame.number}")
+            score = self.guarded(self._score.add, f"evaluating frame {frame.number}")
             score(frame.stamp_ns * 1e-9, frame.truths, frame.detections, frame.tracks)
         return FrameStamp(checkpoint.run, frame.number, frame.stamp_ns)
 
     def _continue_or_begin(self, frame: FrameStamp) -> None:
-        """At the first frame: whether it goes on from the report that was taken up."""
-        last, self._taken_up = self._taken_up, None
+        """Continue the loaded report where the first frame follows it; else begin a new one."""
+        last = self._resumed
+        self._resumed = None
         if last is not None and frame.run == last.run and frame.number > last.number:
             self.get_logger().info(f"the report goes on: frame {frame.number} of run {frame.run}")
             return
@@ -176,16 +195,20 @@ class Evaluator(SceneNode):
 
     @property
     def _run(self) -> int | None:
+        """Run that is evaluated; None before its first frame."""
         return self._order.last.run if self._order.last is not None else None
 
-    def _hear_frame(self, message: Frame) -> None:
-        announcement, run = announcement_or_fault(self, message), self._run
+    def _on_frame(self, message: Frame) -> None:
+        announcement = announcement_or_fault(self, message)
         if announcement is None:
             return
+
+        # the first frame, another pass, or the next frame
+        run = self._run
         for turn in self._order.take(announcement.frame, announcement):
             if turn.begins and run is None:
                 self._continue_or_begin(turn.frame)
-            if turn.begins and run is not None:
+            elif turn.begins:
                 self.get_logger().warning(
                     f"the report begins anew: frame {turn.frame.number} of run {turn.frame.run}"
                 )
@@ -196,64 +219,70 @@ class Evaluator(SceneNode):
             self._announce(turn.item)
 
     def _announce(self, announcement: Announcement) -> None:
-        frame, every = announcement.frame, self.settings["bound_every"]
-        # The bound has one path for each target and pair of sites: a path file has many.
-        one_path = self.scene.propagation.paths is None
-        if every and one_path and announcement.simulated and frame.number % every == 0:
-            self._bounded = {frame.number: announcement}
+        """Count an announced frame, and request its bound where it is due."""
+        frame = announcement.frame
         self._ledger.announce(frame.number, frame.stamp_ns, announcement.downlink_bits)
-        self._changed = True
+        self._has_changed = True
+
+        # The bound assumes one path per target and pair of sites, but a path file has many. The
+        # latest request is kept until the results of its frame arrive.
+        every = self.settings["bound_every"]
+        has_one_path = self.scene.propagation.paths is None
+        if every and has_one_path and announcement.simulated and frame.number % every == 0:
+            self._bound_requests = {frame.number: announcement}
         self.health.count("frames")
 
-    def _hear_diagnostics(self, message: DiagnosticArray) -> None:
-        """How many frames the controller skipped."""
+    def _on_diagnostics(self, message: DiagnosticArray) -> None:
         for status in message.status:
             if status.name == self.shared("transmit_controller"):
                 texts = {value.key: value.value for value in status.values}
                 self._note_skipped(texts.get("frames_skipped", "0"))
 
     def _note_skipped(self, text: str) -> None:
+        """Count the frames that the controller has skipped since its last report.
+
+        text: its counter; that of a restarted controller begins at 0
+        """
         if not text.isdecimal() or len(text) > COUNT_DIGITS:
             return
-        count, seen = int(text), self._skipped_seen
-        self._skipped_seen = count
-        if seen is not None:  # a controller that was started again counts from 0
-            self._ledger.skip(count - seen if count >= seen else count)
+        count = int(text)
+        last = self._last_skipped
+        self._last_skipped = count
+        if last is not None:
+            self._ledger.skip(count - last if count >= last else count)
 
-    def _hear_packet(self, site: str, message: FeaturePacket) -> None:
+    def _on_packet(self, site: str, message: FeaturePacket) -> None:
         record = self._converted(conversions.packet, message)
         if record is not None:
-            # A station with a scheme of its own says nothing of that of the run.
+            # a station may have a scheme of its own, which is not that of the run
             if not self.scene.station(site).scheme:
                 self._scheme = record.scheme
             self._ledger.add_packet(site, len(record.data))
 
-    def _hear_timing(self, message: StageTiming) -> None:
+    def _on_timing(self, message: StageTiming) -> None:
         record = self._converted(conversions.timing, message)
         if record is not None:
             self._ledger.time_stage(
                 record.frame.number, record.stage, record.duration_ms, record.latency_ms
             )
 
-    def _hear_detections(self, message: Detections) -> None:
-        record = self._converted(
-            partial(conversions.detection_list, on_fault=self.health.fault), message
-        )
+    def _on_detections(self, message: Detections) -> None:
+        convert = partial(conversions.detection_list, on_fault=self.health.fault)
+        record = self._converted(convert, message)
         if record is not None:
             self._pairs.add_detections(record)
-            self._judge_complete()
+            self._evaluate_complete()
 
-    def _hear_tracks(self, message: Tracks) -> None:
-        record = self._converted(
-            partial(conversions.track_list, on_fault=self.health.fault), message
-        )
+    def _on_tracks(self, message: Tracks) -> None:
+        convert = partial(conversions.track_list, on_fault=self.health.fault)
+        record = self._converted(convert, message)
         if record is not None:
             self._pairs.add_tracks(record)
-            self._patience.reset()
-            self._judge_complete()
+            self._timeout.reset()
+            self._evaluate_complete()
 
-    def _converted(self, convert, message):
-        """The record of a message of this run; None, and counted, when it means nothing."""
+    def _converted(self, convert: Callable, message):
+        """Record of a message; None where it is of another run, or (counted) invalid."""
         last = self._order.last
         if last is None or message.run != last.run:
             return None
@@ -265,24 +294,29 @@ class Evaluator(SceneNode):
             self.health.fault("messages_refused", f"frame {message.number}: {error}")
             return None
 
-    def _judge_complete(self) -> None:
-        for pair in self._pairs.complete(self._is_known):
-            self._judge_guarded(*pair)
+    def _evaluate_complete(self) -> None:
+        """Evaluate the frames whose results and truth have arrived."""
+        for pair in self._pairs.complete(self._has_truth):
+            self._evaluate_guarded(*pair)
 
-    def _is_known(self, stamp_ns: int) -> bool:
-        """Whether the truth at a stamp is there."""
+    def _has_truth(self, stamp_ns: int) -> bool:
+        """Return whether odometry and poses at or after a stamp have arrived."""
         return self._watch.registry.is_complete(stamp_ns) and self._poses.is_complete(stamp_ns)
 
-    def _judge_rest(self) -> None:
-        self._patience.cancel()
+    def _evaluate_rest(self) -> None:
+        """Evaluate all frames whose results have arrived."""
+        self._timeout.cancel()
         for pair in self._pairs.rest():
-            self._judge_guarded(*pair)
+            self._evaluate_guarded(*pair)
 
-    def _judge_guarded(self, detections: DetectionList, tracks: TrackList) -> None:
-        """Judge one frame; one that fails costs neither the others nor the report."""
-        self.guarded(self._judge, f"judging frame {tracks.frame.number}")(detections, tracks)
+    def _evaluate_guarded(self, detections: DetectionList, tracks: TrackList) -> None:
+        """Evaluate a frame; an exception affects neither other frames nor the report."""
+        evaluate = self.guarded(self._evaluate, f"evaluating frame {tracks.frame.number}")
+        evaluate(detections, tracks)
 
-    def _judge(self, detections: DetectionList, tracks: TrackList) -> None:
+    def _evaluate(self, detections: DetectionList, tracks: TrackList) -> None:
+        """Compare the results of a frame with the truth, and publish the errors."""
+        # record
         frame = tracks.frame
         truths = self._watch.registry.at(frame.stamp_ns)
         self._recorder.add(
@@ -293,24 +327,32 @@ class Evaluator(SceneNode):
             tracks.tracks,
             tracks.simulated,
         )
-        self._unsaved += 1
+        self._num_unsaved += 1
+
+        # errors against truth and bound
         live = self._score.add(frame.stamp_ns * 1e-9, truths, detections.detections, tracks.tracks)
         ratios = self._compare_to_bound(frame.number, truths, detections)
+
+        # publish
         if self.context.ok():
-            self._accuracy.publish(
-                conversions.accuracy_message(_accuracy(frame, tracks.simulated, live, ratios))
-            )
+            record = _accuracy(frame, tracks.simulated, live, ratios)
+            self._accuracy.publish(conversions.accuracy_message(record))
         self.health.figures["gospa_m"] = f"{live.gospa.distance_m:.2f}"
 
     def _compare_to_bound(
         self, number: int, truths, detections: DetectionList
     ) -> tuple[float, float]:
-        announcement = self._bounded.pop(number, None)
+        """Ratio of the errors of a frame to the Cramer-Rao bound, where the frame was chosen.
+
+        Returns the ratios of location and velocity; 0 where there is nothing to compare.
+        """
+        announcement = self._bound_requests.pop(number, None)
         if announcement is None or not truths:
             return 0.0, 0.0
         frame = frame_or_fault(self, announcement, self._poses.poses)
         if frame is None:
             return 0.0, 0.0
+
         try:
             bound = network_bound(self.scene_of(announcement), frame, truths)
             return self._bounds.add(bound, truths, detections.detections)
@@ -319,7 +361,7 @@ class Evaluator(SceneNode):
             return 0.0, 0.0
 
     def summary(self) -> dict:
-        """The report so far, as summary.json holds it."""
+        """Report so far, as in summary.json."""
         score = asdict(self._score.summary())
         del score["frames"], score["error_to_bound"]
         return {
@@ -333,18 +375,18 @@ class Evaluator(SceneNode):
         }
 
     def _not_compared(self, compared: Collection[str]) -> dict[str, str]:
-        """Targets whose odometry never fitted a frame, with the reason."""
+        """Reasons why targets were in no frame, by name: their clocks, for example."""
         faults = self._watch.faults()
         names = [name for name in self._watch.registry.names if name not in compared]
         return {name: faults.get(name, "its odometry fits no frame") for name in names}
 
-    def _checkpoint(self) -> None:
-        """Write the report so far, if anything has changed."""
+    def _save_checkpoint(self) -> None:
+        """Save the report so far, where it has changed."""
         began_s = time.monotonic()
         run = self._run
         if self._folder is None or run is None:
             return
-        if not self._changed or began_s < self._next_checkpoint_s:
+        if not self._has_changed or began_s < self._next_checkpoint_s:
             return
         counts = {
             "ledger": self._ledger.state(),
@@ -357,20 +399,22 @@ class Evaluator(SceneNode):
                 self._folder,
                 run,
                 counts,
-                self._recorder.record(self._unsaved),
+                self._recorder.record(self._num_unsaved),
                 self.summary(),
             )
         except OSError as error:
             self.health.fault("reports_unwritten", f"{self._folder}: {error.strerror}")
             return
-        self._unsaved = 0
-        self._changed = False
+        self._num_unsaved = 0
+        self._has_changed = False
+
+        # the next one, not too soon
         ended_s = time.monotonic()
         self._next_checkpoint_s = ended_s + (ended_s - began_s) / CHECKPOINT_SHARE
 
     def close(self) -> None:
         """Write the report."""
-        self._judge_rest()
+        self._evaluate_rest()
         if self._folder is None:
             return
         try:
@@ -378,7 +422,7 @@ class Evaluator(SceneNode):
             write_summary(self._folder / SUMMARY_FILE, self.summary())
             self._recorder.record().save(self._folder / RECORD_FILE)
         except OSError as error:
-            # What the checkpoints hold is left for whoever started the node.
+            # the checkpoints stay: `isac run` completes the report from them
             self.get_logger().error(f"the report is not complete: {self._folder}: {error.strerror}")
             return
         clear_checkpoint(self._folder)
@@ -387,23 +431,29 @@ class Evaluator(SceneNode):
 def _accuracy(
     frame: FrameStamp, simulated: bool, live: LiveFigures, ratios: tuple[float, float]
 ) -> AccuracyRecord:
+    """Record of the errors of a frame.
+
+    ratios: of the errors to the bound, in location and velocity
+    """
     nees = live.nees if live.nees is not None and math.isfinite(live.nees) else 0.0
+    error_to_bound_location, error_to_bound_velocity = ratios
     return AccuracyRecord(
-        frame,
-        simulated,
-        live.gospa.distance_m,
-        math.sqrt(live.gospa.localization),
-        math.sqrt(live.gospa.missed),
-        math.sqrt(live.gospa.false),
-        nees,
-        live.num_detected,
-        *ratios,
+        frame=frame,
+        simulated=simulated,
+        gospa_m=live.gospa.distance_m,
+        gospa_localization_m=math.sqrt(live.gospa.localization),
+        gospa_missed_m=math.sqrt(live.gospa.missed),
+        gospa_false_m=math.sqrt(live.gospa.false),
+        nees=nees,
+        nees_samples=live.num_detected,
+        error_to_bound_location=error_to_bound_location,
+        error_to_bound_velocity=error_to_bound_velocity,
     )
 
 
 def main(args: list[str] | None = None) -> int:
     """Run the node."""
-    return run_node(Evaluator, args, ONLOOKER_NICE)
+    return run_node(Evaluator, args, OBSERVER_NICE)
 
 
 if __name__ == "__main__":

@@ -1,6 +1,4 @@
-"""Moves the targets and stations of the scene file and publishes their odometry, as robots
-would.
-"""
+"""Target simulator: publishes odometry of the scene file's targets and moving stations."""
 
 from __future__ import annotations
 
@@ -9,18 +7,22 @@ import sys
 
 from cooperative_isac_msgs.msg import Frame
 from nav_msgs.msg import Odometry
+from rclpy.publisher import Publisher
 from std_msgs.msg import String
 
 from cooperative_isac.scene.draw import scene_targets
-from cooperative_isac_ros import conversions, qos
-from cooperative_isac_ros.announcements import announcement_or_fault
+from cooperative_isac.scene.model import Target
+from cooperative_isac_ros import qos
 from cooperative_isac_ros.base import SceneNode, run_node
-from cooperative_isac_ros.clock import AlignedTimer
-from cooperative_isac_ros.frame_order import FrameOrder
+from cooperative_isac_ros.inputs.announcements import announcement_or_fault
+from cooperative_isac_ros.messages import conversions
+from cooperative_isac_ros.messages.transforms import frame_prefix
 from cooperative_isac_ros.parameters import Parameter, rate_parameter
-from cooperative_isac_ros.state_file import read_state
-from cooperative_isac_ros.transforms import frame_prefix
+from cooperative_isac_ros.processes.state_file import read_state
+from cooperative_isac_ros.timing.clock import AlignedTimer
+from cooperative_isac_ros.timing.frame_order import FrameOrder
 
+# Smallest rate of odometry that is chosen by default, Hz.
 LOWEST_RATE_HZ = 10.0
 PARAMETERS = (
     Parameter(
@@ -31,55 +33,60 @@ PARAMETERS = (
         0.0,
         1000.0,
     ),
-    rate_parameter("rate at which frames are announced"),
+    rate_parameter("frame rate"),
     Parameter(
-        "run", 0, "number of the run, from whoever starts the nodes; 0: not known", 0, 2**63 - 1
+        "run", 0, "number of the run, set by what starts the nodes; 0: unknown", 0, 2**63 - 1
     ),
     Parameter(
         "state_file",
         "",
-        "state file of the controller, by which a simulator that is "
-        "started again goes on in the same `run`; empty: none",
+        "state file of the controller, by which a restarted simulator continues the same `run`; "
+        "empty: none",
     ),
 )
 
 
 class TargetSimulator(SceneNode):
-    """Targets stand at their start until frame 0, so frame k finds them at the same place in every
-    run; so do stations that move along a motion of the scene.
+    """Publishes odometry as robots would.
+
+    Targets and stations stand at their start until frame 0, so that they are at the same place in
+    frame k of every run.
     """
 
     def __init__(self, **options):
         super().__init__("target_simulator", PARAMETERS, **options)
+
+        # time of frame 0
         self._order: FrameOrder[None] = FrameOrder("frames", self.health.fault)
-        self._start_ns = self._known_start_ns()
+        self._start_ns = self._saved_start_ns()
         frame_rate_hz = self.settings["rate_hz"] or self.scene.update_rate_hz
         self._frame_period_ns = 1e9 / frame_rate_hz
-        names = [target.name for target in self.scene.targets]
+
+        # publishers
         self._odometry = {
-            name: self.create_publisher(Odometry, self.shared(f"targets/{name}/odom"), qos.ODOMETRY)
-            for name in names
+            target.name: self._odometry_publisher(f"targets/{target.name}/odom")
+            for target in self.scene.targets
         }
-        moving = [station for station in self.scene.stations if station.motion is not None]
         self._stations = [
-            (
-                station,
-                self.create_publisher(
-                    Odometry, self.shared(f"stations/{station.name}/odom"), qos.ODOMETRY
-                ),
-            )
-            for station in moving
+            (station, self._odometry_publisher(f"stations/{station.name}/odom"))
+            for station in self.scene.stations
+            if station.motion is not None
         ]
         self._frame_prefix = frame_prefix(self.get_namespace())
-        self._classes = [self._say_class(target) for target in self.scene.targets]
-        self.create_subscription(Frame, self.shared("frame"), self._hear_frame, qos.STREAM)
+        self._classes = [self._publish_class(target) for target in self.scene.targets]
+
+        # announcements, and samples at a multiple of the frame rate
+        self.create_subscription(Frame, self.shared("frame"), self._on_frame, qos.STREAM)
         aligned_hz = frame_rate_hz * math.ceil(LOWEST_RATE_HZ / frame_rate_hz)
         self._timer = AlignedTimer(
             self, self.settings["odometry_rate_hz"] or aligned_hz, self._publish
         )
 
-    def _known_start_ns(self) -> int | None:
-        """Stamp of frame 0 where the run has begun without this process; None before frame 0."""
+    def _odometry_publisher(self, topic: str) -> Publisher:
+        return self.create_publisher(Odometry, self.shared(topic), qos.ODOMETRY)
+
+    def _saved_start_ns(self) -> int | None:
+        """Stamp of frame 0, ns, where the run began before this process; else None."""
         path = self.settings.path("state_file")
         run = self.settings["run"]
         state = read_state(path) if path is not None and run else None
@@ -87,38 +94,44 @@ class TargetSimulator(SceneNode):
             return None
         return state["start_ns"]
 
-    def _say_class(self, target):
+    def _publish_class(self, target: Target) -> Publisher:
+        """Publish the class of a target, latched. Returns the publisher, which must be kept."""
         publisher = self.create_publisher(
             String, self.shared(f"targets/{target.name}/class"), qos.LATCHED
         )
         publisher.publish(conversions.class_message(target.target_class))
         return publisher
 
-    def _hear_frame(self, message: Frame) -> None:
+    def _on_frame(self, message: Frame) -> None:
         announcement = announcement_or_fault(self, message)
         if announcement is None:
             return
         for turn in self._order.take(announcement.frame, None):
             if turn.begins:
-                self._start_ns = turn.frame.stamp_ns - round(
-                    turn.frame.number * self._frame_period_ns
-                )
+                elapsed_ns = round(turn.frame.number * self._frame_period_ns)
+                self._start_ns = turn.frame.stamp_ns - elapsed_ns
                 self.get_logger().info(f"the targets set off: run {turn.frame.run} began")
 
     def _publish(self, stamp_ns: int) -> None:
-        elapsed_s = (
-            max((stamp_ns - self._start_ns) * 1e-9, 0.0) if self._start_ns is not None else 0.0
-        )
+        """Publish a sample of all targets and stations at a stamp in ns."""
+        elapsed_s = 0.0
+        if self._start_ns is not None:
+            elapsed_s = max((stamp_ns - self._start_ns) * 1e-9, 0.0)
+
+        # targets
         states = scene_targets(self.scene, elapsed_s)
         for state in states:
             message = conversions.odometry_message(
                 state.name, stamp_ns, state.position_m, state.velocity_mps
             )
             self._odometry[state.name].publish(message)
+
+        # stations
         for station, publisher in self._stations:
             pose = station.pose_at(elapsed_s)
             child = f"{self._frame_prefix}{station.name}"
             publisher.publish(conversions.pose_message(child, stamp_ns, pose))
+
         self.health.count("samples")
         self.health.figures["targets"] = len(states)
 

@@ -1,4 +1,4 @@
-"""Turns detections into tracks and publishes each also as odometry."""
+"""Tracker: updates tracks with the detections of each frame; each is also published as odometry."""
 
 from __future__ import annotations
 
@@ -15,72 +15,80 @@ from rclpy.subscription import Subscription
 from cooperative_isac.tracking.saved_tracks import loaded_tracks, saved_tracks
 from cooperative_isac.tracking.track import ESTABLISHED, Track
 from cooperative_isac.tracking.tracker import MAX_TRACKS, Tracker
-from cooperative_isac_ros import conversions, qos
+from cooperative_isac_ros import qos
 from cooperative_isac_ros.base import SceneNode, run_node
-from cooperative_isac_ros.cdr import serialized
-from cooperative_isac_ros.frame_order import FrameOrder
-from cooperative_isac_ros.parameters import Parameter
-from cooperative_isac_ros.records import DetectionList, FrameStamp, TrackList
-from cooperative_isac_ros.state_file import read_state, write_state
-from cooperative_isac_ros.transforms import (
+from cooperative_isac_ros.messages import conversions
+from cooperative_isac_ros.messages.cdr import serialized
+from cooperative_isac_ros.messages.records import DetectionList, FrameStamp, TrackList
+from cooperative_isac_ros.messages.transforms import (
     TransformPublisher,
     frame_prefix,
     track_frame,
     track_transforms,
 )
+from cooperative_isac_ros.parameters import Parameter
+from cooperative_isac_ros.processes.state_file import read_state, write_state
+from cooperative_isac_ros.timing.frame_order import FrameOrder
 
-# [s] A tracker that is started again waits so long for the detections that it missed; where their
-# publisher keeps none, it takes those that come.
+# Longest wait of a restarted tracker for the latched detections that it missed, s; a publisher that
+# was restarted, too, has none.
 HISTORY_WITHIN_S = 5.0
 PARAMETERS = (
     Parameter(
         "num_receivers",
         0,
-        "receivers whose packets the fusion center waits for, by which "
-        "missing ones are judged; 0: those of the scene",
+        "receivers whose packets the fusion center waits for, by which missing ones are "
+        "counted; 0: those of the scene",
         0,
         conversions.MAX_SITES,
     ),
     Parameter(
         "state_file",
         "",
-        "file from which a tracker that is started again takes up tracks "
-        "and identities of the same run; empty: none",
+        "file from which a restarted tracker restores tracks and identities of the same run; "
+        "empty: none",
     ),
 )
 
 
 class TrackerNode(SceneNode):
-    """Keeps the tracks; begins anew when another run begins or a recording plays again.
+    """Tracks targets; resets all tracks when another run begins, or a recording plays again.
 
-    Started again in the middle of a run, it goes on from its state file and catches up with the
-    detections that came meanwhile.
+    A tracker that is restarted in the middle of a run resumes from its state file, and processes
+    the detections that it missed.
     """
 
     def __init__(self, **options):
         super().__init__("tracker", PARAMETERS, **options)
-        self._state_file = self.settings.path("state_file")
+
+        # tracks
         self._num_receivers = self.settings["num_receivers"] or len(self.scene.receiving_stations)
         self._tracker = Tracker(self.scene.tracking, self.scene.dimension)
         self._order: FrameOrder[DetectionList] = FrameOrder("detections", self.health.fault)
+
+        # publishers; one of odometry per track
         self._odometry: dict[str, Publisher] = {}
         self._tracks = self.create_publisher(Tracks, self.shared("tracks"), qos.STREAM)
         self._transforms = TransformPublisher(self)
         self._frame_prefix = frame_prefix(self.get_namespace())
-        # In the middle of a run the detections that came meanwhile are asked for, too.
+
+        # detections; with a state, also the latched ones of the past
+        self._state_file = self.settings.path("state_file")
         self._state = read_state(self._state_file) if self._state_file is not None else None
         self._catches_up = self._state is not None
         self._subscription = self._subscribe(qos.HISTORY if self._catches_up else qos.STREAM)
-        self._patience = self.create_timer(
+        self._timeout = self.create_timer(
             HISTORY_WITHIN_S, self._end_catching_up, clock=Clock(clock_type=ClockType.STEADY_TIME)
         )
 
     def _subscribe(self, profile: QoSProfile) -> Subscription:
-        return self.create_subscription(Detections, self.shared("detections"), self._hear, profile)
+        return self.create_subscription(
+            Detections, self.shared("detections"), self._on_detections, profile
+        )
 
     def _end_catching_up(self) -> None:
-        """Take what comes; where nothing has come, perhaps nobody keeps a history."""
-        self._patience.cancel()
+        """Stop waiting for the past; without a latched publisher, subscribe to the present."""
+        self._timeout.cancel()
         if self._catches_up and self._order.last is None:
             self.get_logger().info(
                 f"no detections of the past within {HISTORY_WITHIN_S:g} s: "
@@ -90,38 +98,45 @@ class TrackerNode(SceneNode):
             self._subscription = self._subscribe(qos.STREAM)
         self._catches_up = False
 
-    def _is_done(self, frame: FrameStamp) -> bool:
-        """Whether the process before this one has worked on a frame of the history."""
+    def _is_processed(self, frame: FrameStamp) -> bool:
+        """Return whether the process before the restart has processed a frame of the past."""
         if not self._catches_up or self._state is None or self._state.get("run") != frame.run:
             return False
         number = self._state.get("number")
         return isinstance(number, int) and frame.number <= number
 
-    def _hear(self, message: Detections) -> None:
+    def _on_detections(self, message: Detections) -> None:
         try:
-            record, last = conversions.detection_list(message, self.health.fault), self._order.last
+            record = conversions.detection_list(message, self.health.fault)
         except conversions.ConversionError as error:
             self.health.fault("detections_refused", f"frame {message.number}: {error}")
             return
-        if self._is_done(record.frame):
+        if self._is_processed(record.frame):
             return
+
+        # update in order; the first frame resumes a state, the first of another pass resets
+        last = self._order.last
         for turn in self._order.take(record.frame, record):
             if last is None and turn.begins:
-                self._take_up(turn.frame)
+                self._resume(turn.frame)
             restarts = turn.begins and last is not None
             self.guarded(self._update, f"tracking frame {turn.frame.number}")(turn.item, restarts)
 
-    def _take_up(self, frame: FrameStamp) -> None:
-        """Before the first frame: go on from the state that an earlier process of this run left."""
+    def _resume(self, frame: FrameStamp) -> None:
+        """Restore the state that an earlier process of the same run has saved.
+
+        frame: the first one of this process
+        """
         state = self._state
         if state is None or state.get("run") != frame.run:
             return
 
         try:
-            # Of the same run: no identity is given out twice, whatever else the state holds.
+            # no identity is assigned twice in a run, even if the rest of the state is unusable
             num_born = int(state["num_born"])
             self._tracker.skip_identities(num_born)
 
+            # the tracks at their frame
             number = int(state["number"])
             stamp_ns = int(state["stamp_ns"])
             period_s = float(state["period_s"])
@@ -130,7 +145,7 @@ class TrackerNode(SceneNode):
             self.health.fault("states_refused", f"{self._state_file}: {error!r}")
             return
 
-        # A recording that plays again begins without tracks.
+        # a recording that plays again begins without tracks
         if frame.number > number and frame.stamp_ns > stamp_ns:
             self._tracker.restore(stamp_ns * 1e-9, tracks, num_born, period_s)
             self.get_logger().info(
@@ -138,8 +153,8 @@ class TrackerNode(SceneNode):
                 f"{frame.number} of run {frame.run}"
             )
 
-    def _keep(self, frame: FrameStamp, tracks: tuple[Track, ...]) -> None:
-        """Write the state for a process that may have to go on from here."""
+    def _save(self, frame: FrameStamp, tracks: tuple[Track, ...]) -> None:
+        """Write the state file, from which a restarted process resumes."""
         if self._state_file is None:
             return
         state = {
@@ -156,16 +171,24 @@ class TrackerNode(SceneNode):
             self.health.fault("states_unwritten", f"{self._state_file}: {error.strerror}")
 
     def _update(self, record: DetectionList, restarts: bool) -> None:
-        began_s, frame = time.perf_counter(), record.frame
-        ended = self._reset(frame) if restarts else ()
+        """Update the tracks with the detections of a frame, and publish them.
+
+        restarts: the frame is the first one of another pass
+        """
+        began_s = time.perf_counter()
+        frame = record.frame
+        deleted = self._reset(frame) if restarts else ()
+
+        # update with the share of receivers that contributed
+        share = max(1 - len(record.sites_missing) / self._num_receivers, 0.0)
         try:
-            answered = 1 - len(record.sites_missing) / self._num_receivers
-            tracks = ended + self._tracker.update(
-                frame.stamp_ns * 1e-9, record.detections, max(answered, 0.0)
-            )
+            updated = self._tracker.update(frame.stamp_ns * 1e-9, record.detections, share)
         except ValueError as error:
             self.health.fault("detections_refused", f"frame {frame.number}: {error}")
             return
+        tracks = deleted + updated
+
+        # faults
         for problem in self._tracker.failed:
             self.health.fault("tracks_dropped", f"frame {frame.number}: {problem}")
         if self._tracker.num_refused:
@@ -175,40 +198,49 @@ class TrackerNode(SceneNode):
                 "further detections start none",
                 self._tracker.num_refused,
             )
-        self._tracks.publish(
-            serialized(conversions.tracks_message(TrackList(frame, record.simulated, tracks)))
-        )
-        self._keep(frame, tracks)
-        self._show([track for track in tracks if track.status in ESTABLISHED], frame)
+
+        # results
+        result = TrackList(frame, record.simulated, tracks)
+        self._tracks.publish(serialized(conversions.tracks_message(result)))
+        self._publish_each([track for track in tracks if track.status in ESTABLISHED], frame)
+
+        # diagnostics
         self.health.count("frames")
         self.health.figures["tracks"] = len(self._odometry)
-        self.say_timing(frame, "track", began_s)
+        self.publish_timing(frame, "track", began_s)
+
+        # state, when no node waits for anything of this frame
+        self._save(frame, tracks)
 
     def _reset(self, frame: FrameStamp) -> tuple[Track, ...]:
+        """Delete all tracks. Returns them."""
         self.health.count("resets")
         self.get_logger().warning(
             f"all tracks are reset: frame {frame.number} of run {frame.run} began another pass"
         )
         return self._tracker.reset()
 
-    def _show(self, tracks: list[Track], frame: FrameStamp) -> None:
-        """One odometry topic and one /tf frame for each established track."""
+    def _publish_each(self, tracks: list[Track], frame: FrameStamp) -> None:
+        """Publish odometry and a frame of /tf for each established track."""
+        # remove the topics of deleted tracks
         names = {track_frame(track): track for track in tracks}
         for name in [name for name in self._odometry if name not in names]:
             self.destroy_publisher(self._odometry.pop(name))
+
+        # publish odometry
         for name, track in names.items():
             if name not in self._odometry:
                 topic = self.shared(f"tracks/{name}/odom")
                 self._odometry[name] = self.create_publisher(Odometry, topic, qos.ODOMETRY)
-            self._odometry[name].publish(
-                conversions.odometry_message(
-                    f"{self._frame_prefix}{name}",
-                    frame.stamp_ns,
-                    track.position_m,
-                    track.velocity_mps,
-                    track.covariance,
-                )
+            message = conversions.odometry_message(
+                f"{self._frame_prefix}{name}",
+                frame.stamp_ns,
+                track.position_m,
+                track.velocity_mps,
+                track.covariance,
             )
+            self._odometry[name].publish(message)
+
         self._transforms.publish(track_transforms(tracks, frame.stamp_ns, self._frame_prefix))
 
 

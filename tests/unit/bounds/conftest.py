@@ -1,4 +1,4 @@
-"""Scenes of which derivatives are taken sample by sample."""
+"""Small scenes whose echoes are differentiated sample by sample."""
 
 from dataclasses import replace
 

@@ -37,9 +37,13 @@ def steering(site, direction, wavelength):
 
 def path_echo(scene, frame, receiver, transmitter, sent, point, velocity, reflection):
     """One term of CF eq. 6, in full: [num_rx_ant, num_subcarriers, num_symbols]."""
-    wave, spread, site = scene.grid.wavelength_m, scene.propagation, scene.transmitters[transmitter]
-    from_tx, from_rx = point - site.position_m, point - receiver.position_m
-    d_tx, d_rx = anp.sqrt(anp.sum(from_tx**2)), anp.sqrt(anp.sum(from_rx**2))
+    wave = scene.grid.wavelength_m
+    spread = scene.propagation
+    site = scene.transmitters[transmitter]
+    from_tx = point - site.position_m
+    from_rx = point - receiver.position_m
+    d_tx = anp.sqrt(anp.sum(from_tx**2))
+    d_rx = anp.sqrt(anp.sum(from_rx**2))
     ratio = (d_tx + d_rx) / spread.reference_distance_m
     loss = spread.reference_gain * ratio**-spread.pathloss_exponent
     doppler = -anp.sum(velocity * (from_tx / d_tx + from_rx / d_rx)) / wave

@@ -31,12 +31,13 @@ def information(scene, echo, unknowns, num_wanted):
 
 def receiver_information(scene, frame, targets, receiver, paths):
     """Information of one receiver's echo about all locations, then all velocities."""
-    size, count, sent = scene.dimension, len(targets), signals(frame)
-    places, velocities = (
-        [t.position_m[:size] for t in targets],
-        [t.velocity_mps[:size] for t in targets],
-    )
-    state, beta = np.ravel([places, velocities]), reflections(scene, paths)
+    size = scene.dimension
+    count = len(targets)
+    sent = signals(frame)
+    places = [t.position_m[:size] for t in targets]
+    velocities = [t.velocity_mps[:size] for t in targets]
+    state = np.ravel([places, velocities])
+    beta = reflections(scene, paths)
 
     def echo(values):
         locations, velocities = anp.reshape(values[: 2 * size * count], (2, count, size))
@@ -69,13 +70,16 @@ def test_the_bound_is_that_of_automatic_differentiation(scene):
     assert np.allclose(found / np.outer(scale, scale), expected / np.outer(scale, scale), atol=2e-4)
 
 
-def test_the_information_of_a_path_is_that_of_automatic_differentiation(scene):
+def test_path_information_by_automatic_differentiation(scene):
     frame, targets, paths = drawn(scene)
-    site, target, size = scene.receivers[1], targets[0], scene.dimension
+    site = scene.receivers[1]
+    target = targets[0]
+    size = scene.dimension
     for tx in (0, 1):
         drawn_paths = paths[site.name]
         row = int(np.flatnonzero((drawn_paths.transmitter == tx) & (drawn_paths.scatterer == 0))[0])
-        beta, sent = reflections(scene, drawn_paths)[row], signals(frame)[tx]
+        beta = reflections(scene, drawn_paths)[row]
+        sent = signals(frame)[tx]
 
         def echo(values):
             return path_echo(
@@ -115,9 +119,9 @@ def test_a_receiver_more_never_hurts(scene):
     site = scene.receivers[0]
     alone = crlb(replace(scene, receivers=(site,)), frame, targets, paths).covariance
     both = crlb(scene, frame, targets, paths).covariance
-    told = np.isfinite(np.diag(alone))
-    alone, both = (matrix[np.ix_(told, told)] for matrix in (alone, both))
-    assert told.any() and np.linalg.eigvalsh(alone - both)[0] > -1e-6 * np.trace(both)
+    observable = np.isfinite(np.diag(alone))
+    alone, both = (matrix[np.ix_(observable, observable)] for matrix in (alone, both))
+    assert observable.any() and np.linalg.eigvalsh(alone - both)[0] > -1e-6 * np.trace(both)
     assert np.trace(both) < 0.9 * np.trace(alone)
 
 
@@ -139,7 +143,7 @@ def paths_of(scene, targets):
     return paths
 
 
-def test_a_velocity_of_which_paths_tell_one_component_has_no_bound(small):
+def test_a_velocity_with_one_observable_component_has_no_bound(small):
     lonely = replace(small, transmitters=small.transmitters[:1], receivers=small.receivers[:1])
     targets = still((25.0, 20, 0))
     bound = crlb(lonely, transmit(lonely, 0), targets, paths_of(lonely, targets))
@@ -147,19 +151,20 @@ def test_a_velocity_of_which_paths_tell_one_component_has_no_bound(small):
     assert not bound.covariance[2:, :2].any() and bound.covariance[2, 3] == 0
 
 
-def test_an_axis_that_no_path_tells_leaves_the_others_their_bound(small):
+def test_an_unobservable_axis_leaves_the_others_their_bound(small):
     lonely = replace(small, transmitters=small.transmitters[:1], receivers=small.receivers[:1])
     targets = still(
         (25.0, 30, 0)
-    )  # half-way between (15, -2) and (15, 62): the shift tells vx alone
+    )  # half-way between (15, -2) and (15, 62): the shift measures vx only
     variances = np.diag(
         crlb(lonely, transmit(lonely, 0), targets, paths_of(lonely, targets)).covariance
     )
     assert np.isfinite(variances[:3]).all() and variances[3] == np.inf
 
 
-def test_targets_in_one_state_have_no_bound_and_leave_others_theirs(small):
-    places, frame = [(25.0, 20, 0), (45.0, 40, 0)], transmit(small, 0)
+def test_targets_in_one_state_have_no_bound(small):
+    places = [(25.0, 20, 0), (45.0, 40, 0)]
+    frame = transmit(small, 0)
     other = still(places[1], velocity=(-4.0, 3, 0))
     alone, twins = (still(places[0]) * count + other for count in (1, 2))
     before, after = (
@@ -169,8 +174,9 @@ def test_targets_in_one_state_have_no_bound_and_leave_others_theirs(small):
     assert after.location_m[2] == pytest.approx(before.location_m[1], rel=0.01)
 
 
-def test_a_silent_path_costs_nothing_but_itself_and_a_silent_target_everything(small):
-    targets, frame = still((25.0, 20, 0), (45.0, 40, 0)), transmit(small, 0)
+def test_a_path_without_amplitude_has_no_information(small):
+    targets = still((25.0, 20, 0), (45.0, 40, 0))
+    frame = transmit(small, 0)
     paths = paths_of(small, targets)
     for found in paths.values():
         found.amplitude[found.scatterer == 1] = 0

@@ -58,7 +58,9 @@ def length_m(site, receiver, place, speed, time_s):
 
 def path_echo(view, signal, receiver, index, place, speed):
     """Echo of one path of amplitude 1, in plain steps, flat."""
-    grid, site, wave = signal.grid, view.transmitters[index], view.grid.wavelength_m
+    grid = signal.grid
+    site = view.transmitters[index]
+    wave = view.grid.wavelength_m
     step_s = 1e-3
     ends = [length_m(site, receiver, place, speed, shift) for shift in (-step_s, step_s)]
     doppler_hz = -(ends[1] - ends[0]) / (2 * step_s) / wave
@@ -80,8 +82,10 @@ def receiver_information(view, signal, receiver, targets, paths, noise_w, indice
     count = len(targets)
     derivatives = np.zeros((6 * count + 2 * len(rows), 4 * 32 * 16), complex)
     for number, row in enumerate(rows):
-        owner, index = int(paths.scatterer[row]), int(paths.transmitter[row])
-        place, speed = targets[owner].position_m, targets[owner].velocity_mps
+        owner = int(paths.scatterer[row])
+        index = int(paths.transmitter[row])
+        place = targets[owner].position_m
+        speed = targets[owner].velocity_mps
         for axis in range(3):
             step = 1e-3 * np.eye(3)[axis]
             for begin, moved in ((0, (step, 0 * step)), (3 * count, (0 * step, step))):
@@ -103,9 +107,7 @@ def receiver_information(view, signal, receiver, targets, paths, noise_w, indice
 
 
 @pytest.mark.parametrize("mode", list(LinkMode))
-def test_the_information_of_all_bands_and_links_is_that_of_finite_differences(
-    scene, frame, targets, mode
-):
+def test_network_information_by_finite_differences(scene, frame, targets, mode):
     scene = replace(scene, link_mode=mode)
     posed = scene.posed(frame.poses)
     paths = paths_of(scene, frame, targets)
@@ -158,7 +160,8 @@ def test_the_bound_of_a_frame_is_of_the_fading_that_is_received(scene, frame, ta
 
 
 def test_static_paths_of_moving_stations_are_no_targets(frame, targets):
-    plain, world = network(), network(extra="world: {}\n")
+    plain = network()
+    world = network(extra="world: {}\n")
     paths = paths_of(world, frame, targets)
     assert PathKind.LINE_OF_SIGHT in paths["high"]["car"].kind
     found, expected = (network_bound(scene, frame, targets).location_m for scene in (world, plain))

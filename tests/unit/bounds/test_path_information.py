@@ -23,9 +23,7 @@ AMPLITUDE = (
 
 @pytest.fixture(params=PLACES)
 def scene(request, small):
-    """A plane and a space, all symbols payload: what the access point knows is what the bound
-    knows.
-    """
+    """A plane and a space; all symbols are payload, as the bound assumes."""
     full = small if request.param == "small" else load_scene(request.param)
     return replace(full, waveform=replace(full.waveform, reference_subcarrier_stride=0))
 
@@ -34,7 +32,9 @@ def test_reported_information_is_that_of_the_bound(scene):
     target = TargetState(
         "", TargetClass.UNKNOWN, np.array(PLACES[scene.name]), np.array([4.0, -6.0, 0.0])
     )
-    site, frame, generator = scene.receivers[1], transmit(scene, 1), np.random.default_rng(1)
+    site = scene.receivers[1]
+    frame = transmit(scene, 1)
+    generator = np.random.default_rng(1)
     paths = draw_paths(scene, site, [target], np.zeros((0, 3)), generator)
     paths.amplitude[:] *= AMPLITUDE / np.abs(paths.amplitude)
     echo = apply_paths(scene, frame, site, paths, generator)
@@ -45,7 +45,7 @@ def test_reported_information_is_that_of_the_bound(scene):
         location, along = doppler_left_free(bound, scene.dimension)
         scale = np.sqrt(np.outer(np.diag(location), np.diag(location)))
         assert np.allclose(path.information / scale, location / scale, atol=0.05)
-        # One shift tells the velocity along the sum of the path's directions alone.
+        # One shift measures the velocity along the sum of the path's directions only.
         slope = (paths.aod + paths.aoa)[row, : scene.dimension] / scene.grid.wavelength_m
         found = doppler_information(scene.grid, path.power) * (slope @ slope)
         assert found == pytest.approx(along, rel=0.05)
@@ -55,7 +55,8 @@ def doppler_left_free(bound, size):
     """Information about the location when velocity is unknown, and all information about
     velocity.
     """
-    cross, velocity = bound[:size, size:], bound[size:, size:]
+    cross = bound[:size, size:]
+    velocity = bound[size:, size:]
     free = (
         bound[:size, :size] - cross @ np.linalg.pinv(velocity, rcond=1e-4, hermitian=True) @ cross.T
     )

@@ -24,9 +24,11 @@ def all_information(scene: Scene, frame, targets, paths):
     """FIM of all antennas together about locations, velocities and reflections, one resource
     element at a time.
     """
-    size, count, noise = scene.dimension, len(targets), scene.propagation.noise_power_w
+    size = scene.dimension
+    count = len(targets)
+    noise = scene.propagation.noise_power_w
     states = [t.position_m[:size] for t in targets], [t.velocity_mps[:size] for t in targets]
-    heard = [
+    received = [
         (site, tx, q)
         for site in scene.receivers
         for tx, q in zip(paths[site.name].transmitter, paths[site.name].scatterer)
@@ -53,11 +55,11 @@ def all_information(scene: Scene, frame, targets, paths):
                     embedded(scene, velocities[q]),
                     real[p] + 1j * imaginary[p],
                 )
-                for p, (site, tx, q) in enumerate(heard)
+                for p, (site, tx, q) in enumerate(received)
             ]
             echo = anp.concatenate(
                 [
-                    sum(each for each, path in zip(echoes, heard) if path[0] is site)
+                    sum(each for each, path in zip(echoes, received) if path[0] is site)
                     for site in scene.receivers
                 ]
             )
@@ -80,29 +82,30 @@ def all_information(scene: Scene, frame, targets, paths):
     phase = np.concatenate([np.zeros(np.size(states)), -beta.imag, beta.real])
     return fisher + np.trace(fisher) * np.outer(
         phase, phase
-    )  # nothing tells of it, and nothing depends on it
+    )  # it has no information, and nothing depends on it
 
 
 def test_the_bound_is_that_of_automatic_differentiation(scene):
     frame, targets, paths = drawn(scene)
     wanted = 2 * scene.dimension * len(targets)
     fisher = all_information(scene, frame, targets, paths)
-    cross, others = fisher[:wanted, wanted:], fisher[wanted:, wanted:]
+    cross = fisher[:wanted, wanted:]
+    others = fisher[wanted:, wanted:]
     expected = fisher[:wanted, :wanted] - cross @ np.linalg.solve(others, cross.T)
     scale = np.sqrt(np.diag(expected))
     expected = np.linalg.pinv(expected / np.outer(scale, scale), 1e-9, hermitian=True)
     found = crlb_unknown_symbols(scene, frame, targets, paths).covariance
-    told = np.flatnonzero(np.isfinite(np.diag(found)))
-    assert len(told) == (
+    observable = np.flatnonzero(np.isfinite(np.diag(found)))
+    assert len(observable) == (
         wanted if scene.dimension == 2 else wanted // 2
     )  # too few differences of Doppler shifts
-    rows = np.ix_(told, told)
+    rows = np.ix_(observable, observable)
     assert np.allclose(
         found[rows] * np.outer(scale, scale)[rows], expected[rows], rtol=1e-3, atol=1e-3
     )
 
 
-def test_who_knows_the_symbols_knows_more(scene):
+def test_known_symbols_have_more_information(scene):
     frame, targets, paths = drawn(scene)
     known, unknown = (bound(scene, frame, targets, paths) for bound in (crlb, crlb_unknown_symbols))
     assert np.all(unknown.location_m > known.location_m) and np.all(
@@ -110,7 +113,7 @@ def test_who_knows_the_symbols_knows_more(scene):
     )
 
 
-def test_one_target_of_one_transmitter_tells_no_velocity(small):
+def test_one_transmitter_leaves_velocity_unobservable(small):
     lonely = replace(small, transmitters=small.transmitters[:1])
     frame, targets, paths = drawn(lonely)
     bound = crlb_unknown_symbols(lonely, frame, targets[:1], paths)

@@ -27,7 +27,8 @@ def directions(generator, count):
 
 
 def test_every_point_is_in_the_box_and_the_shares_make_the_whole():
-    car, inside = state(), body_axes(np.array([6.0, 8.0, 0.0]))
+    car = state()
+    inside = body_axes(np.array([6.0, 8.0, 0.0]))
     for toward_tx, toward_rx in directions(np.random.default_rng(1), 200):
         points, shares = body_points(CAR, car, toward_tx, toward_rx)
         own = (points - car.position_m) @ inside
@@ -38,8 +39,10 @@ def test_every_point_is_in_the_box_and_the_shares_make_the_whole():
 def test_the_glint_is_where_the_way_over_the_hull_is_shortest():
     # Fermat on the ellipsoid in the box: of all points of its visible side the specular one has the
     # shortest way.
-    car, far = state(), 1e4
-    axes, generator = body_axes(np.array([6.0, 8.0, 0.0])), np.random.default_rng(2)
+    car = state()
+    far = 1e4
+    axes = body_axes(np.array([6.0, 8.0, 0.0]))
+    generator = np.random.default_rng(2)
     drawn = generator.normal(size=(200_000, 3))
     hull = drawn / np.linalg.norm(drawn, axis=-1, keepdims=True) * CAR.size_m / 2
     hull = car.position_m + hull @ axes.T
@@ -53,7 +56,8 @@ def test_the_glint_is_where_the_way_over_the_hull_is_shortest():
 
 def test_corners_behind_the_box_are_hidden():
     car = state((5.0, 0.0, 0.0))
-    ahead, aside = np.array([0.8, 0.6, 0.0]), np.array([0.6, 0.8, 0.0])
+    ahead = np.array([0.8, 0.6, 0.0])
+    aside = np.array([0.6, 0.8, 0.0])
     corners = body_points(CAR, car, ahead, aside)[0][1:] - car.position_m
     assert sorted(map(tuple, corners.round(6))) == [
         (-2.2, 0.9, 0.0),
@@ -74,9 +78,11 @@ def yard():
     return load_scene("yard")
 
 
-def test_paths_of_a_body_have_the_phases_and_dopplers_of_its_points(yard):
+def test_body_paths_have_the_phases_of_their_points(yard):
     scene = replace(yard, bodies={**yard.bodies, TargetClass.VEHICLE: CAR})
-    car, receiver, site = state(), scene.receivers[2], scene.transmitters[0]
+    car = state()
+    receiver = scene.receivers[2]
+    site = scene.transmitters[0]
     paths = draw_paths(scene, receiver, [car], NOTHING, np.random.default_rng(3))
     chosen = paths.transmitter == 0
     ends = site.position_m, receiver.position_m
@@ -99,7 +105,8 @@ def test_paths_of_a_body_have_the_phases_and_dopplers_of_its_points(yard):
 
 def test_a_moving_body_glints_around_the_power_of_its_cross_section(yard):
     scene = replace(yard, world=None, bodies={**yard.bodies, TargetClass.VEHICLE: CAR})
-    power, single = [], []
+    power = []
+    single = []
     for step in range(400):
         car = replace(state(), position_m=np.array([40.0 + 0.013 * step, 35.0 - 0.007 * step, 1.0]))
         for body, found in ((CAR, power), (replace(CAR, size_m=np.zeros(3)), single)):
@@ -111,10 +118,8 @@ def test_a_moving_body_glints_around_the_power_of_its_cross_section(yard):
 
 
 def test_the_bound_takes_the_points_of_a_body_as_one(yard):
-    car, uav = (
-        state(),
-        replace(state(target_class=TargetClass.UAV), position_m=np.array([60.0, 40.0, 18.0])),
-    )
+    car = state()
+    uav = replace(state(target_class=TargetClass.UAV), position_m=np.array([60.0, 40.0, 18.0]))
     receiver = yard.receivers[0]
     paths = draw_paths(yard, receiver, [car, uav], NOTHING, np.random.default_rng(4))
     assert len(paths.scatterer) > 4

@@ -9,7 +9,14 @@ from networks import network
 from cooperative_isac.channel.clocks import apparent_paths, link_offsets
 from cooperative_isac.channel.echo import apply_paths
 from cooperative_isac.channel.world import static_paths
-from cooperative_isac.pipeline import hear, make_frame, paths_to, receive, static_channel, transmit
+from cooperative_isac.pipeline import (
+    make_frame,
+    paths_to,
+    receive,
+    receive_echo,
+    static_channel,
+    transmit,
+)
 from cooperative_isac.scene.noise import receiver_noise_w
 
 EAST_CLOCK = (
@@ -40,7 +47,7 @@ def measured(scene, receiver, time_s):
     view = only(quiet(scene), 0)
     site = view.receiver(receiver)
     signal = transmit(view, 0)
-    echo = hear(view, signal, receiver, (), time_s)
+    echo = receive_echo(view, signal, receiver, (), time_s)
     path = static_paths(view, site)
     wave = view.grid.wavelength_m
     departure = np.exp(2j * np.pi / wave * view.transmitters[0].elements_m @ path.aod[0]) / 2
@@ -71,14 +78,14 @@ def test_a_line_of_sight_shows_the_offsets_of_both_clocks(tracked, time_s):
     assert phase == pytest.approx(np.exp(1j * turned), abs=1e-3)
 
 
-def test_phases_go_on_from_frame_to_frame_as_the_frequencies_say():
+def test_clock_phases_are_continuous_over_frames():
     scene = network(EAST_CLOCK, WEST_CLOCK, extra=SIGHT)
     step_s = 1e-4
     first, second = (measured(scene, "east", 2.0 + shift) for shift in (0.0, step_s))
     assert second[2] / first[2] == pytest.approx(np.exp(2j * np.pi * first[1] * step_s), abs=1e-3)
 
 
-def test_offsets_add_along_a_chain_and_vanish_for_a_station_with_itself():
+def test_clock_offsets_add_along_a_chain():
     scene = network(EAST_CLOCK, WEST_CLOCK)
     west, east = (link_offsets(scene, scene.receiver(name), 3.0) for name in ("west", "east"))
     names = [site.name for site in scene.transmitters]
@@ -112,7 +119,7 @@ def test_a_monostatic_link_has_neither_offsets_nor_jitter():
         for scene in (shaken, steady):
             view = only(scene, index)
             assert static_channel(view, view.receiver("east")).any()
-            echoes.append(hear(view, transmit(view, 0), "east", (), 0.0))
+            echoes.append(receive_echo(view, transmit(view, 0), "east", (), 0.0))
         assert np.allclose(*echoes, atol=1e-6 * np.abs(echoes[1]).max()) == is_same
 
 
@@ -122,7 +129,7 @@ def test_jitter_remains_beside_the_offsets():
     view = only(scene, 0)
     site = view.receiver("east")
     signal = transmit(view, 0)
-    found = hear(view, signal, "east", (), 0.0)
+    found = receive_echo(view, signal, "east", (), 0.0)
     # The same draws, applied to the apparent paths instead of the matrix.
     _, generator = paths_to(view, 0, site, (), 0.0)
     apparent = apparent_paths(static_paths(view, site), link_offsets(view, site, 0.0))
@@ -139,7 +146,7 @@ def residual(place, level_db):
 SELF = residual("[-3, 30, 10]", -110)
 
 
-def test_what_is_left_of_its_own_signal_is_noise_of_a_full_duplex_station():
+def test_residual_self_interference_is_noise():
     scene = network(SELF, ("power_dbm: 30", "power_dbm: 33"))
     thermal_w = scene.propagation.noise_power_w
     # 33 dBm over 32 subcarriers, 110 dB down.

@@ -13,7 +13,7 @@ from cooperative_isac.pipeline import transmit
 from cooperative_isac.scene.draw import draw_targets
 from cooperative_isac.scene.file.build import rotation_matrix
 from cooperative_isac.scene.geometry import bistatic_geometry
-from cooperative_isac.scene.model import Site
+from cooperative_isac.scene.station import Site
 from cooperative_isac.waveform.qam import constellation
 
 LIGHT_MPS = 299_792_458.0
@@ -24,12 +24,13 @@ def silent(scene, **changes):
     return replace(scene, propagation=replace(scene.propagation, noise_power_w=0.0, **changes))
 
 
-def heard(scene, seed=4):
+def received(scene, seed=4):
     """A frame, its scatterers (targets, then clutter at rest), the paths to each receiver and the
     echoes.
     """
     generator = np.random.default_rng(seed)
-    targets, clutter = draw_targets(scene, generator), clutter_positions(scene, generator)
+    targets = draw_targets(scene, generator)
+    clutter = clutter_positions(scene, generator)
     frame = transmit(scene, seed)
     paths = [draw_paths(scene, site, targets, clutter, generator) for site in scene.receivers]
     echoes = [
@@ -64,15 +65,15 @@ def steered(site, direction, wavelength):
 
 def loop_echo(scene, frame, receiver, scatterers, reflections, offsets):
     """CF eq. 6 with eqs. 29 and 30, term by term; reflections: beta [num_tx, num_scatterers]."""
-    wave, spread = scene.grid.wavelength_m, scene.propagation
+    wave = scene.grid.wavelength_m
+    spread = scene.propagation
     echo = np.zeros((receiver.num_ant, scene.grid.num_subcarriers, scene.grid.num_symbols), complex)
     for n, transmitter in enumerate(scene.transmitters):
         for q, (place, velocity) in enumerate(scatterers):
-            to_tx, to_rx = transmitter.position_m - place, receiver.position_m - place
-            d_tx, d_rx = (
-                math.dist(transmitter.position_m, place),
-                math.dist(place, receiver.position_m),
-            )
+            to_tx = transmitter.position_m - place
+            to_rx = receiver.position_m - place
+            d_tx = math.dist(transmitter.position_m, place)
+            d_rx = math.dist(place, receiver.position_m)
             ratio = (d_tx + d_rx) / spread.reference_distance_m
             loss = spread.reference_gain * ratio**-spread.pathloss_exponent
             delay = (d_tx + d_rx) / LIGHT_MPS
@@ -95,7 +96,7 @@ def loop_echo(scene, frame, receiver, scatterers, reflections, offsets):
 @pytest.mark.parametrize("receiver", [0, 1])
 def test_the_echo_is_that_of_a_plain_loop(tilted, receiver):
     scene = silent(tilted)
-    frame, scatterers, paths, echoes = heard(scene)
+    frame, scatterers, paths, echoes = received(scene)
     drawn = paths[receiver]
     offsets = clock_phases(scene.propagation, scene.grid, 2, np.random.default_rng(4)).astype(
         complex
@@ -111,12 +112,12 @@ def test_the_echo_is_that_of_a_plain_loop(tilted, receiver):
     assert np.abs(found - expected).max() < 1e-5 * np.abs(expected).max()
 
 
-def test_clutter_and_clocks_are_heard(tilted):
+def test_clutter_and_clocks_change_the_echo(tilted):
     # The loop above would also agree with silence.
     clear = silent(tilted, timing_offset_std_s=0.0, frequency_offset_std_hz=0.0)
     bare = silent(clear, clutter=replace(clear.propagation.clutter, reflection_variance=0.0))
     full, without_clocks, without_clutter = (
-        heard(scene)[3][0] for scene in (silent(tilted), clear, bare)
+        received(scene)[3][0] for scene in (silent(tilted), clear, bare)
     )
     power = [
         np.mean(np.abs(echo) ** 2)
@@ -126,7 +127,7 @@ def test_clutter_and_clocks_are_heard(tilted):
 
 
 def test_doppler_is_that_of_the_paper_in_its_own_geometry():
-    # CF Fig. 2(a): the transmit array lies along x above the target, the receive array against it
+    # CF Fig. 2(a): the transmit array is along x above the target, the receive array against it
     # below.
     turned = [rotation_matrix(yaw, 0, 0) for yaw in (-90, 90)]
     transmitter, receiver = (
@@ -134,7 +135,8 @@ def test_doppler_is_that_of_the_paper_in_its_own_geometry():
         for place, rotation in zip(([25.0, 100, 0], [75.0, 0, 0]), turned)
     )
     assert np.allclose(transmitter.axis, [1, 0, 0]) and np.allclose(receiver.axis, [-1, 0, 0])
-    place, velocity = np.array([40.0, 30, 0]), np.array([7.0, -4, 0])
+    place = np.array([40.0, 30, 0])
+    velocity = np.array([7.0, -4, 0])
     departure, arrival = (place - site.position_m for site in (transmitter, receiver))
     theta = math.acos(departure @ transmitter.axis / np.linalg.norm(departure))
     vartheta = math.acos(arrival @ receiver.axis / np.linalg.norm(arrival))
@@ -169,7 +171,8 @@ def test_noise_has_its_power_and_is_circular():
 
 
 def test_an_echo_without_paths_is_noise(small):
-    site, generator = small.receivers[0], np.random.default_rng(0)
+    site = small.receivers[0]
+    generator = np.random.default_rng(0)
     paths = draw_paths(small, site, (), np.zeros((0, 3)), generator)
     echo = apply_paths(small, transmit(small, 0), site, paths, generator)
     assert np.mean(np.abs(echo) ** 2) == pytest.approx(small.propagation.noise_power_w, rel=0.05)

@@ -1,4 +1,4 @@
-"""Reflections that are constant over a coherence time: who shares them, and their statistics."""
+"""Reflections over a coherence time: what they depend on, and their statistics."""
 
 from dataclasses import replace
 
@@ -8,7 +8,7 @@ from networks import RADAR, TARGETS, network
 
 from cooperative_isac.channel.fading import coherence_block, draw_reflections, link_reflections
 from cooperative_isac.channel.paths import PathKind
-from cooperative_isac.pipeline import hear, make_frame, paths_to, receive, transmit
+from cooperative_isac.pipeline import make_frame, paths_to, receive, receive_echo, transmit
 from cooperative_isac.scene.draw import scene_targets
 from cooperative_isac.scene.model import TargetClass, TargetState
 
@@ -26,7 +26,8 @@ def standing(*names):
 
 def reflections(scene, block, names=("van", "bird"), ends=(0, 1), count=0):
     targets = standing(*names)
-    transmitter, receiver = scene.transmitters[ends[0]], scene.receivers[ends[1]]
+    transmitter = scene.transmitters[ends[0]]
+    receiver = scene.receivers[ends[1]]
     return link_reflections(scene, transmitter, receiver, targets, count, block)
 
 
@@ -57,7 +58,9 @@ def test_amplitudes_are_constant_in_a_block_and_others_in_the_next():
     clutter = sets[0].kind == PathKind.CLUTTER
     assert not np.any(sets[0].delay_s[clutter] == sets[5].delay_s[clutter])
     # Noise is that of the frame.
-    echoes = [hear(scene, transmit(scene, number), "west", targets, 0.0) for number in (0, 4)]
+    echoes = [
+        receive_echo(scene, transmit(scene, number), "west", targets, 0.0) for number in (0, 4)
+    ]
     assert not np.any(echoes[0] == echoes[1])
 
 
@@ -116,7 +119,8 @@ def test_a_cross_section_is_kept_in_a_block_and_phases_turn(extra):
 
 def test_a_target_keeps_its_reflections_when_others_come_and_go():
     scene = network(extra=COHERENT)
-    both, alone = reflections(scene, 7), reflections(scene, 7, ("bird",))
+    both = reflections(scene, 7)
+    alone = reflections(scene, 7, ("bird",))
     assert both[1] == alone[0]
     assert reflections(scene, 7, ("bird", "van"))[1] == both[0]
 

@@ -14,7 +14,8 @@ from cooperative_isac.channel.users import user_channels
 from cooperative_isac.scene.file.build import rotation_matrix, thermal_noise_w
 from cooperative_isac.scene.file.config import parse_scene
 from cooperative_isac.scene.geometry import bistatic_geometry
-from cooperative_isac.scene.model import Site, TargetClass, TargetState
+from cooperative_isac.scene.model import TargetClass, TargetState
+from cooperative_isac.scene.station import Site
 
 TILTED = (Path(__file__).resolve().parents[2] / "scenes" / "tilted.yaml").read_text()
 PLACES = np.array([[12.0, 17.0, 6.0], [30.0, 9.0, 14.0]])
@@ -40,7 +41,8 @@ def test_the_radar_equation_in_decibels():
 
 
 def test_drawn_amplitudes_have_the_mean_power_of_the_radar_equation():
-    scene, count = radar_scene(), 4000
+    scene = radar_scene()
+    count = 4000
     targets = [target(PLACES[0])] * count
     paths = draw_paths(
         scene, scene.receivers[0], targets, np.zeros((0, 3)), np.random.default_rng(1)
@@ -64,9 +66,10 @@ def test_log_normal_draws_have_mean_one():
     assert np.array_equal(unit_log_normal(np.zeros(3), np.random.default_rng(2)), np.ones(3))
 
 
-def test_the_expected_power_is_that_of_the_smallest_class_or_the_given_one():
+def test_expected_power_of_a_given_or_the_smallest_class():
     scene = radar_scene()
-    site, receiver = scene.transmitters[0], scene.receivers[1]
+    site = scene.transmitters[0]
+    receiver = scene.receivers[1]
     path = bistatic_geometry(site.position_m, receiver.position_m, PLACES, np.zeros(3), 0.01)
     unit = unit_gain(scene, site, receiver, path) ** 2
     assert expected_power(scene, site, receiver, path) == pytest.approx(10**-1.281 * unit)
@@ -75,8 +78,10 @@ def test_the_expected_power_is_that_of_the_smallest_class_or_the_given_one():
 
 @pytest.mark.parametrize("physical", [True, False])
 def test_the_slope_of_the_gain_is_that_of_differences(tilted, physical):
-    scene, step = radar_scene() if physical else tilted, 1e-5
-    site, receiver = scene.transmitters[1], scene.receivers[0]
+    scene = radar_scene() if physical else tilted
+    step = 1e-5
+    site = scene.transmitters[1]
+    receiver = scene.receivers[0]
 
     def level(point):
         path = bistatic_geometry(site.position_m, receiver.position_m, point, np.zeros(3), 0.01)

@@ -8,7 +8,14 @@ from networks import RADAR, network
 
 from cooperative_isac.channel.paths import PathKind, draw_paths
 from cooperative_isac.channel.world import moving_static_paths, static_matrix, static_paths
-from cooperative_isac.pipeline import hear, make_frame, paths_to, receive, static_channel, transmit
+from cooperative_isac.pipeline import (
+    make_frame,
+    paths_to,
+    receive,
+    receive_echo,
+    static_channel,
+    transmit,
+)
 from cooperative_isac.scene.model import TargetClass, TargetState
 
 LIGHT_MPS = 299_792_458.0
@@ -88,7 +95,7 @@ def test_corners_of_a_body_move_with_it_past_moving_stations(world):
     assert error.max() < 0.05 * np.abs(slopes).max()
 
 
-def test_static_paths_of_moving_stations_have_the_slopes_of_their_delays():
+def test_static_doppler_is_the_slope_of_the_delay():
     scene = network(extra=WORLD)
     for receiver in ("west", "car", "drone"):
         sets = [
@@ -114,7 +121,7 @@ def test_a_line_of_sight_in_closed_form():
     assert set(own.transmitter) == {0, 1}
 
 
-def test_phases_of_static_paths_turn_from_frame_to_frame_as_their_doppler_shifts_say():
+def test_static_paths_of_moving_stations_are_phase_coherent():
     scene = network(extra=WORLD)
     early, late = (
         static_paths(at(scene, time_s), at(scene, time_s).receiver("car"))
@@ -127,7 +134,8 @@ def test_phases_of_static_paths_turn_from_frame_to_frame_as_their_doppler_shifts
 
 def test_links_at_rest_keep_their_matrix_and_moving_ones_are_paths():
     scene = network(extra=WORLD)
-    first, second = at(scene, 0.5), at(scene, 1.5)
+    first = at(scene, 0.5)
+    second = at(scene, 1.5)
     matrices = [static_matrix(view, view.receiver("west")) for view in (first, second)]
     assert matrices[0] is matrices[1]
     # West and east stand, the drone's four antennas come last.
@@ -139,7 +147,7 @@ def test_links_at_rest_keep_their_matrix_and_moving_ones_are_paths():
     assert moving_static_paths(network(), network().receiver("car")) is None
 
 
-def test_a_tracked_station_at_rest_is_heard_as_one_that_stands():
+def test_a_tracked_station_at_rest_receives_as_a_fixed_one():
     smooth = "material: {scattering: 0}}"
     world = WORLD.replace("margin_m: 20}", f"margin_m: 20, {smooth}")
     world = world.replace("height_m: [0, 20]}", f"height_m: [0, 20], {smooth}")
@@ -150,7 +158,7 @@ def test_a_tracked_station_at_rest_is_heard_as_one_that_stands():
     scenes = [network(extra=world), network(still, extra=world)]
     for receiver in ("west", "east"):
         echoes = [
-            hear(at(scene, 1.0), transmit(at(scene, 1.0), 3), receiver, states())
+            receive_echo(at(scene, 1.0), transmit(at(scene, 1.0), 3), receiver, states())
             for scene in scenes
         ]
         assert np.allclose(echoes[0], echoes[1], atol=2e-5 * np.abs(echoes[0]).max())
@@ -169,7 +177,7 @@ def test_the_doppler_shift_of_a_line_of_sight_is_seen_in_the_echo():
         propagation=replace(view.propagation, noise_power_w=1e-40),
     )
     signal = transmit(view, 0)
-    echo = hear(view, signal, "car", ())
+    echo = receive_echo(view, signal, "car", ())
     paths, _ = paths_to(view, 0, view.receiver("car"), ())
     assert list(paths.kind) == [PathKind.LINE_OF_SIGHT]
     # What is left of the phases over the symbols behind the transmitted signal.
@@ -240,13 +248,13 @@ def test_targets_behind_a_corner_are_hidden_on_each_link():
         assert ("east", "car") in links
 
 
-def test_receive_hears_the_stations_where_the_frame_has_them():
+def test_receive_uses_the_poses_of_the_frame():
     scene = network(extra=WORLD)
     frame = make_frame(scene, 20, time_s=2.0)
     echoes = receive(scene, frame, "car", states())
     assert set(echoes) == {"high"}
     view = at(scene, 2.0)
-    expected = hear(view, frame.on("high"), "car", states(), 2.0)
+    expected = receive_echo(view, frame.on("high"), "car", states(), 2.0)
     assert np.array_equal(echoes["high"].samples, expected)
-    elsewhere = hear(scene, frame.on("high"), "car", states(), 2.0)
+    elsewhere = receive_echo(scene, frame.on("high"), "car", states(), 2.0)
     assert not np.allclose(elsewhere, expected)

@@ -8,8 +8,9 @@ import pytest
 from cooperative_isac.channel.gain import amplitude_gain
 from cooperative_isac.channel.paths import clutter_positions, draw_paths
 from cooperative_isac.channel.random_numbers import complex_normal
+from cooperative_isac.scene.band import Clutter
 from cooperative_isac.scene.geometry import bistatic_geometry
-from cooperative_isac.scene.model import Clutter, TargetClass, TargetState
+from cooperative_isac.scene.model import TargetClass, TargetState
 
 
 def target(position, velocity=(0.0, 0.0, 0.0)):
@@ -54,7 +55,9 @@ def test_targets_come_first_and_clutter_rests(small):
 @pytest.mark.parametrize("site", ["tx2", "rx1"])
 def test_what_stands_exactly_at_a_site_is_refused_by_name(small, site):
     place = next(s for s in small.transmitters + small.receivers if s.name == site).position_m
-    others, nothing, generator = [target((10, 10, 0))], np.zeros((0, 3)), np.random.default_rng(0)
+    others = [target((10, 10, 0))]
+    nothing = np.zeros((0, 3))
+    generator = np.random.default_rng(0)
     with pytest.raises(
         ValueError, match=f"target 't' stands exactly at site '{site}'.*; move one of them"
     ):
@@ -89,7 +92,7 @@ def test_amplitudes_have_the_variances_of_targets_and_clutter(tilted):
     assert np.all(np.abs(np.corrcoef(np.transpose(variances)) - np.eye(4)) < 0.1)
 
 
-def test_clutter_is_where_the_scene_says_or_drawn_in_its_area(small, tilted):
+def test_clutter_is_fixed_or_drawn_in_the_area(small, tilted):
     assert np.array_equal(clutter_positions(small, np.random.default_rng(0)), [[30, 45, 0]])
     many = replace(tilted, propagation=replace(tilted.propagation, clutter=Clutter(400, 0.1)))
     drawn = clutter_positions(many, np.random.default_rng(0))
@@ -108,13 +111,13 @@ def test_complex_normal_is_circular():
 def test_a_scene_without_a_world_keeps_its_draws(tilted):
     # Path by path, as equation 6 has it: the draws and bytes of scenes from before the physical
     # channel.
-    targets, clutter = (
-        [target((20, 20, 9)), target((9, 31, 4), (1, 2, 0))],
-        np.array([[5.0, 6, 7], [30, 3, 2]]),
-    )
-    air, points = tilted.propagation, np.array([[20.0, 20, 9], [9, 31, 4], [5, 6, 7], [30, 3, 2]])
+    targets = [target((20, 20, 9)), target((9, 31, 4), (1, 2, 0))]
+    clutter = np.array([[5.0, 6, 7], [30, 3, 2]])
+    air = tilted.propagation
+    points = np.array([[20.0, 20, 9], [9, 31, 4], [5, 6, 7], [30, 3, 2]])
     paths = draw_paths(tilted, tilted.receivers[1], targets, clutter, np.random.default_rng(5))
-    generator, expected = np.random.default_rng(5), []
+    generator = np.random.default_rng(5)
+    expected = []
     for site in tilted.transmitters:
         path = bistatic_geometry(
             site.position_m, tilted.receivers[1].position_m, points, np.zeros(3), 1.0

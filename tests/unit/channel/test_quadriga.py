@@ -92,7 +92,7 @@ def channel(scene, receiver, index):
     return np.stack(columns, axis=-1)
 
 
-def test_phases_over_receive_elements_transmit_elements_and_subcarriers_agree(scene):
+def test_phases_over_elements_and_subcarriers_agree(scene):
     point = np.array(TARGETS[scene.name])
     offsets = scene.grid.subcarrier_offsets_hz
     for receiver in scene.receivers:

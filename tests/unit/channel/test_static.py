@@ -20,7 +20,8 @@ def test_the_matrix_gives_the_echo_of_its_paths(tilted):
             frequency_offset_std_hz=0.0,
         ),
     )
-    receiver, frame = scene.receivers[0], transmit(scene, 3)
+    receiver = scene.receivers[0]
+    frame = transmit(scene, 3)
     generator = np.random.default_rng(5)
     scatterers = generator.uniform(scene.box.low_m, scene.box.high_m, (7, 3))
     paths = draw_paths(scene, receiver, (), scatterers, generator)

@@ -9,7 +9,7 @@ from traced import car_arrays, write_scene
 from cooperative_isac.channel import traced
 from cooperative_isac.channel.echo import apply_paths
 from cooperative_isac.channel.paths import PathKind
-from cooperative_isac.pipeline import frame_count, hear, paths_to, run, transmit
+from cooperative_isac.pipeline import frame_count, paths_to, receive_echo, run, transmit
 from cooperative_isac.scene.file.config import load_scene
 from cooperative_isac.scene.path_file import PATH_KINDS
 
@@ -33,8 +33,11 @@ def quiet(scene):
 
 def expected_echo(scene, arrays, number, receiver, kinds):
     """The sum of docs/path_files.md, element by element, from the arrays of the file."""
-    frame, grid, site = transmit(scene, number), scene.grid, scene.receivers[receiver]
-    offsets, times = grid.subcarrier_offsets_hz, grid.symbol_times_s
+    frame = transmit(scene, number)
+    grid = scene.grid
+    site = scene.receivers[receiver]
+    offsets = grid.subcarrier_offsets_hz
+    times = grid.symbol_times_s
     sent = [frame.toward(index, np.eye(8)) for index in range(2)]  # [subcarrier, antenna, symbol]
     echo = np.zeros((8, grid.num_subcarriers, grid.num_symbols), complex)
     for kind in kinds:
@@ -67,7 +70,8 @@ def expected_echo(scene, arrays, number, receiver, kinds):
                     ("r", site.elements_m),
                     ("t", scene.transmitters[value["tx"]].elements_m),
                 ):
-                    theta, phi = value[f"theta_{end}"], value[f"phi_{end}"]
+                    theta = value[f"theta_{end}"]
+                    phi = value[f"phi_{end}"]
                     unit = [np.sin(theta) * np.cos(phi), np.sin(theta) * np.sin(phi), np.cos(theta)]
                     ways.append(
                         np.array(
@@ -93,7 +97,7 @@ def expected_echo(scene, arrays, number, receiver, kinds):
 def test_the_echo_is_the_physical_sum_over_paths(tmp_path, arrays, kinds, number, receiver):
     scene = quiet(load_scene(write_scene(tmp_path, arrays, path_kinds=list(kinds))))
     expected = expected_echo(scene, arrays, number, receiver, kinds)
-    echo = hear(scene, transmit(scene, number), scene.receivers[receiver].name, ())
+    echo = receive_echo(scene, transmit(scene, number), scene.receivers[receiver].name, ())
     assert np.linalg.norm(echo - expected) < 1e-4 * np.linalg.norm(expected)
 
 
@@ -122,10 +126,12 @@ def test_elements_have_the_pattern_of_the_scene(tmp_path, arrays):
 def test_noise_is_that_of_the_frame(tmp_path, arrays):
     scene = load_scene(write_scene(tmp_path, arrays))
     frame = transmit(scene, 3)
-    noise = hear(scene, frame, "rx2", ()) - hear(quiet(scene), frame, "rx2", ())
+    noise = receive_echo(scene, frame, "rx2", ()) - receive_echo(quiet(scene), frame, "rx2", ())
     assert np.mean(abs(noise) ** 2) == pytest.approx(1e-12, rel=0.05)
-    assert np.array_equal(hear(scene, frame, "rx2", ()), hear(scene, frame, "rx2", ()))
-    other = hear(scene, transmit(scene, 4), "rx2", ()) - hear(
+    assert np.array_equal(
+        receive_echo(scene, frame, "rx2", ()), receive_echo(scene, frame, "rx2", ())
+    )
+    other = receive_echo(scene, transmit(scene, 4), "rx2", ()) - receive_echo(
         quiet(scene), transmit(scene, 4), "rx2", ()
     )
     assert abs(np.vdot(noise, other)) < 0.05 * np.linalg.norm(noise) ** 2
@@ -142,7 +148,9 @@ def test_the_order_of_sites_is_irrelevant(tmp_path, arrays):
     scene = load_scene(write_scene(tmp_path, arrays))
     turned = replace(scene, receivers=scene.receivers[::-1])
     frame = transmit(scene, 1)
-    assert np.array_equal(hear(scene, frame, "rx1", ()), hear(turned, frame, "rx1", ()))
+    assert np.array_equal(
+        receive_echo(scene, frame, "rx1", ()), receive_echo(turned, frame, "rx1", ())
+    )
 
 
 def test_clock_offsets_reach_static_paths(tmp_path, arrays):
@@ -154,7 +162,8 @@ def test_clock_offsets_reach_static_paths(tmp_path, arrays):
     )
     steady = replace(scene, propagation=replace(scene.propagation, timing_offset_std_s=0.0))
     frame = transmit(scene, 0)
-    shaken, still = hear(scene, frame, "rx1", ()), hear(steady, frame, "rx1", ())
+    shaken = receive_echo(scene, frame, "rx1", ())
+    still = receive_echo(steady, frame, "rx1", ())
     assert np.linalg.norm(shaken - still) > 0.05 * np.linalg.norm(still)
     file = scene.propagation.paths
     own = file.static["line_of_sight"].receiver == 0
@@ -179,14 +188,14 @@ def test_the_static_part_is_computed_once_for_each_receiver(tmp_path, arrays, mo
     monkeypatch.setattr(traced, "channel_matrix", counted)
     for number in range(4):
         for site in scene.receivers:
-            hear(replace(scene, seed=number), transmit(scene, number), site.name, ())
+            receive_echo(replace(scene, seed=number), transmit(scene, number), site.name, ())
     assert sorted(calls) == [("rx1", 2), ("rx1", 8), ("rx2", 2), ("rx2", 8)]
 
 
 def test_frames_end_with_the_file(tmp_path, arrays):
     scene = load_scene(write_scene(tmp_path, arrays))
     with pytest.raises(ValueError, match=r"car.npz has frames 0 to 7; there is no frame 8"):
-        hear(scene, transmit(scene, 8), "rx1", ())
+        receive_echo(scene, transmit(scene, 8), "rx1", ())
     assert [frame_count(scene, wanted) for wanted in (None, 3, 100)] == [8, 3, 8]
     snapshots = list(run(scene, 100))
     assert [snapshot.number for snapshot in snapshots] == list(range(8))

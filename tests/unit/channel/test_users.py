@@ -33,7 +33,7 @@ def test_the_mean_power_is_the_pathloss(tilted, factor):
         assert power == pytest.approx(gains**2, rel=0.12)
 
 
-def test_in_line_of_sight_a_beam_to_a_user_lights_a_target_at_its_place(tilted):
+def test_a_beam_to_a_user_covers_a_target_at_its_place(tilted):
     # Communication and sensing must agree on where a precoder radiates: h^H of CF eq. 4 along
     # a_t^T.
     site = tilted.transmitters[0]
@@ -46,7 +46,7 @@ def test_in_line_of_sight_a_beam_to_a_user_lights_a_target_at_its_place(tilted):
     assert abs(np.dot(steering, beam)) == pytest.approx(1, abs=1e-3)
 
 
-def test_scattered_channels_turn_over_frequency_as_the_delay_spread_says(tilted):
+def test_frequency_correlation_follows_the_delay_spread(tilted):
     # Correlation over f of an exponential profile: 1 / sqrt(1 + (2 pi f s)^2), up to its truncation
     # at 4 s.
     grid = replace(tilted.grid, num_subcarriers=64, subcarrier_stride=1)

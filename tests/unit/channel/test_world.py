@@ -17,7 +17,7 @@ from cooperative_isac.channel.world import (
     static_matrix,
     static_paths,
 )
-from cooperative_isac.pipeline import hear, paths_to, transmit
+from cooperative_isac.pipeline import paths_to, receive_echo, transmit
 from cooperative_isac.scene.draw import scene_targets
 from cooperative_isac.scene.file.config import load_scene, parse_scene
 from cooperative_isac.scene.model import TargetClass, TargetState
@@ -68,14 +68,13 @@ def test_two_rays_over_a_conducting_ground():
     scene = world_scene(
         "{ground: {height_m: -1.5, material: {reflection_loss_db: 0, scattering: 0}}}"
     )
-    receiver, site = scene.receivers[0], scene.transmitters[0]
+    receiver = scene.receivers[0]
+    site = scene.transmitters[0]
     paths = static_paths(scene, receiver)
     across = np.linalg.norm((receiver.position_m - site.position_m)[:2])
     heights = site.position_m[2] + 1.5, receiver.position_m[2] + 1.5
-    direct, bounced = (
-        np.hypot(across, heights[0] - heights[1]),
-        np.hypot(across, heights[0] + heights[1]),
-    )
+    direct = np.hypot(across, heights[0] - heights[1])
+    bounced = np.hypot(across, heights[0] + heights[1])
     wave = scene.grid.wavelength_m
     # A vertical field is reflected by a conductor without a change of its sign.
     expected = [wave / (4 * np.pi * d) * np.exp(-2j * np.pi * d / wave) for d in (direct, bounced)]
@@ -87,7 +86,8 @@ def test_two_rays_over_a_conducting_ground():
 @pytest.mark.parametrize("cosine", [1.0, 0.6, 0.05])
 def test_fresnel_by_snell(cosine):
     # The textbook form with both angles, for a real permittivity.
-    index, incidence = np.sqrt(5.24), np.arccos(cosine)
+    index = np.sqrt(5.24)
+    incidence = np.arccos(cosine)
     inside = np.arcsin(np.sin(incidence) / index)
     perpendicular = (cosine - index * np.cos(inside)) / (cosine + index * np.cos(inside))
     parallel = (index * cosine - np.cos(inside)) / (index * cosine + np.cos(inside))
@@ -103,9 +103,11 @@ def test_no_vertical_field_is_reflected_at_brewsters_angle():
 def test_polarization_of_ground_and_wall():
     ground = Surface(np.zeros(3), np.array([9.0, 0, 0]), np.array([0, 9.0, 0]), GLASS)
     wall = Surface(np.zeros(3), np.array([9.0, 0, 0]), np.array([0, 0, 9.0]), GLASS)
-    down, up = np.array([0.8, 0, -0.6]), np.array([0.8, 0, 0.6])
+    down = np.array([0.8, 0, -0.6])
+    up = np.array([0.8, 0, 0.6])
     assert copolar_coefficient(ground, down, up) == pytest.approx(fresnel(GLASS, np.array(0.6))[1])
-    onto, off = np.array([0.8, 0.6, 0]), np.array([0.8, -0.6, 0])
+    onto = np.array([0.8, 0.6, 0])
+    off = np.array([0.8, -0.6, 0])
     assert copolar_coefficient(wall, onto, off) == pytest.approx(fresnel(GLASS, np.array(0.6))[0])
 
 
@@ -125,7 +127,8 @@ def test_a_slanted_wall_reflects_where_the_shortest_way_over_it_is():
     # Fermat: of all ways over points of the plane the specular one is the shortest, found here by a
     # dense search.
     scene = world_scene("{}")
-    site, receiver = scene.transmitters[0], scene.receivers[0]
+    site = scene.transmitters[0]
+    receiver = scene.receivers[0]
     middle = np.array([40.0, 20.0, 12.0])
     toward = [
         (end.position_m - middle) / np.linalg.norm(end.position_m - middle)
@@ -137,9 +140,10 @@ def test_a_slanted_wall_reflects_where_the_shortest_way_over_it_is():
     second = np.cross(normal, first)
     wall = Surface(middle - 0.4 * first - 0.7 * second, first, second, CONDUCTOR)
     scene = replace(scene, world=replace(scene.world, walls=(wall,)))
-    length, _, aod, aoa, _ = (
-        column[0] for column in specular_reflection(scene, site, receiver, wall)
-    )
+    paths = specular_reflection(scene, site, receiver, wall)
+    length = paths.length_m[0]
+    aod = paths.aod[0]
+    aoa = paths.aoa[0]
     shares = np.linspace(0, 1, 801)
     points = wall.corner_m + shares[:, None, None] * first + shares[None, :, None] * second
     ways = sum(np.linalg.norm(points - end.position_m, axis=-1) for end in (site, receiver))
@@ -156,11 +160,11 @@ def test_a_box_blocks_the_line_of_sight_and_a_box_beside_it_does_not():
         "{boxes: [{low_m: [-6, 15, 0], high_m: [-1, 20, 19], material: {scattering: 0}}]}"
     )
     receiver = scene.receivers[0]
-    assert len(line_of_sight(scene, scene.transmitters[0], receiver)[0]) == 0
-    assert len(line_of_sight(scene, scene.transmitters[1], receiver)[0]) == 1
+    assert len(line_of_sight(scene, scene.transmitters[0], receiver).length_m) == 0
+    assert len(line_of_sight(scene, scene.transmitters[1], receiver).length_m) == 1
 
 
-def test_diffuse_power_is_lamberts_integral_and_does_not_depend_on_the_tiles():
+def test_diffuse_power_is_lamberts_integral():
     # sum of S^2 R lambda^2 cos cos dA / ((4 pi) (4 pi) pi d^2 d^2) over a wall, here by a fine sum
     # with R = 1.
     material = "{reflection_loss_db: 0, scattering: 0.5}"
@@ -182,7 +186,7 @@ def test_diffuse_power_is_lamberts_integral_and_does_not_depend_on_the_tiles():
     assert powers == pytest.approx([expected, expected], rel=0.03)
 
 
-def test_the_world_is_the_same_in_every_frame_and_another_with_another_seed():
+def test_the_world_depends_on_the_seed_not_on_the_frame():
     scene = load_scene("yard")
     receiver = scene.receivers[2]
     first = static_paths(scene, receiver)
@@ -193,7 +197,7 @@ def test_the_world_is_the_same_in_every_frame_and_another_with_another_seed():
     assert not np.allclose(other.amplitude[diffuse], first.amplitude[diffuse])
 
 
-def test_the_matrix_is_kept_for_the_same_world_and_computed_for_another():
+def test_the_matrix_is_cached_for_its_world():
     scene = world_scene("{ground: {height_m: -1.5}}")
     receiver = scene.receivers[0]
     kept = static_matrix(scene, receiver)
@@ -204,13 +208,14 @@ def test_the_matrix_is_kept_for_the_same_world_and_computed_for_another():
     assert static_matrix(replace(scene, world=None), receiver) is None
 
 
-def test_the_echo_is_that_of_targets_and_world_with_every_clock_offset():
+def test_clock_offsets_apply_to_targets_and_world():
     scene = silent(world_scene("{ground: {height_m: -1.5}}", clocks=True))
-    receiver, frame = scene.receivers[0], transmit(scene, 3)
+    receiver = scene.receivers[0]
+    frame = transmit(scene, 3)
     target = TargetState(
         "a", TargetClass.UAV, np.array([20.0, 18.0, 9.0]), np.array([3.0, 1.0, 0.0])
     )
-    found = hear(scene, frame, receiver.name, [target])
+    found = receive_echo(scene, frame, receiver.name, [target])
     # the same by applying every static path by itself, with the same draws
     paths, generator = paths_to(scene, 3, receiver, [target])
     state = generator.bit_generator.state
@@ -221,7 +226,7 @@ def test_the_echo_is_that_of_targets_and_world_with_every_clock_offset():
     assert np.allclose(found, expected, atol=2e-4 * np.abs(expected).max())
     still = silent(world_scene("{ground: {height_m: -1.5}}"))
     assert not np.allclose(
-        found, hear(still, frame, receiver.name, [target]), atol=0.1 * np.abs(found).max()
+        found, receive_echo(still, frame, receiver.name, [target]), atol=0.1 * np.abs(found).max()
     )
 
 
@@ -243,14 +248,15 @@ def test_blocked_target_paths_are_missing_and_change_no_other():
     assert np.array_equal(after.amplitude, before.amplitude[[pairs.index(pair) for pair in left]])
 
 
-def test_a_target_reflected_at_the_ground_is_the_target_seen_from_the_image():
+def test_ground_reflection_is_the_path_from_the_image():
     material = "{reflection_loss_db: 0, scattering: 0}"
     ground = f"{{ground: {{material: {material}}}, target_reflections: true}}"
     scene = world_scene(ground)
     target = TargetState(
         "a", TargetClass.UAV, np.array([20.0, 18.0, 9.0]), np.array([3.0, 1.0, -2.0])
     )
-    site, receiver = scene.transmitters[0], scene.receivers[0]
+    site = scene.transmitters[0]
+    receiver = scene.receivers[0]
     paths = draw_paths(scene, receiver, [target], np.zeros((0, 3)), np.random.default_rng(6))
     chosen = np.flatnonzero(paths.transmitter == 0)
     assert list(paths.reflected[chosen]) == [False, True, True]
@@ -277,10 +283,11 @@ def test_a_target_reflected_at_the_ground_is_the_target_seen_from_the_image():
     )
 
 
-def test_the_yard_has_targets_25_to_35_db_over_noise_and_a_line_of_sight_55_db_above_them():
+def test_levels_of_targets_and_line_of_sight_in_the_yard():
     scene = load_scene("yard")
     scale = scene.waveform.power_w * scene.grid.num_symbols / 32 / scene.propagation.noise_power_w
-    uav, direct = [], []
+    uav = []
+    direct = []
     for number in range(0, 100, 4):
         for site in scene.receivers:
             paths, _ = paths_to(scene, number, site, scene_targets(scene, number / 5))

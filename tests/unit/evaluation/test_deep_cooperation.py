@@ -14,7 +14,7 @@ from cooperative_isac.evaluation.deep_cooperation.experiment import (
     summarize,
 )
 from cooperative_isac.evaluation.deep_cooperation.runner import measure
-from cooperative_isac.evaluation.paper.app import DC_FIGURES
+from cooperative_isac.evaluation.figures_app import DC_FIGURES
 
 
 def noise_trial(value, generator):

@@ -11,7 +11,7 @@ from cooperative_isac.channel.echo import apply_paths
 from cooperative_isac.evaluation import live_bound
 from cooperative_isac.evaluation.live_bound import BoundLog, network_bound, true_paths
 from cooperative_isac.fusion.detection import PARTIAL, Detection
-from cooperative_isac.pipeline import hear, make_frame, paths_to
+from cooperative_isac.pipeline import make_frame, paths_to, receive_echo
 from cooperative_isac.scene.draw import scene_targets
 from cooperative_isac.scene.file.config import load_scene
 from cooperative_isac.scene.model import TargetClass, TargetState
@@ -99,7 +99,7 @@ def test_the_bound_has_the_fading_of_the_echo(monkeypatch):
     for site in scene.receivers:
         _, generator = paths_to(scene, number, site, targets)
         echo = apply_paths(scene, signal, site, seen["paths"]["default"][site.name], generator)
-        assert np.array_equal(echo, hear(scene, signal, site.name, targets))
+        assert np.array_equal(echo, receive_echo(scene, signal, site.name, targets))
 
 
 def test_more_power_lowers_the_bound():

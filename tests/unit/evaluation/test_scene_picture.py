@@ -1,5 +1,7 @@
 """Picture of a run, and its map."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 from matplotlib.figure import Figure
@@ -15,11 +17,14 @@ from cooperative_isac.evaluation.scene_picture import (
     draw_scene_picture,
     mark_times,
     picture_title,
+    scene_picture,
 )
 from cooperative_isac.fusion.detection import Detection
 from cooperative_isac.scene.file.config import load_scene
 from cooperative_isac.scene.model import TargetClass, TargetState
 from cooperative_isac.tracking.track import Track, TrackStatus
+
+EXAMPLES = Path(__file__).resolve().parents[3] / "examples"
 
 
 def drawn(scene, path, status):
@@ -119,6 +124,18 @@ def test_any_number_of_targets_and_tracks_has_a_picture(num_targets, tmp_path):
 def test_time_is_marked_at_round_numbers(span_s, marks_s):
     assert mark_times(span_s) == pytest.approx(marks_s)
     assert len(marks_s) <= MAX_MARKS + 1 and marks_s[0] >= span_s - MARKED_S
+
+
+@pytest.mark.parametrize("name", ["campus", "two_bands", EXAMPLES / "parking.yaml"])
+def test_the_names_of_all_stations_are_inside_the_axes(name):
+    scene = load_scene(name)
+    plan = scene_picture(scene, RunRecorder().record()).axes[0]
+    names = {station.name for station in scene.stations}
+    texts = [text for text in plan.texts if text.get_text() in names]
+    assert len(texts) == len(names)
+    frame = plan.get_window_extent()
+    assert all(frame.contains(*text.get_window_extent().min) for text in texts)
+    assert all(frame.contains(*text.get_window_extent().max) for text in texts)
 
 
 # Station `mast` works on the second band of the network only.

@@ -1,4 +1,4 @@
-"""Bit fields of any width, there and back."""
+"""Bit fields of any width, written and read."""
 
 import numpy as np
 import pytest
@@ -15,7 +15,7 @@ FIELDS = st.lists(
 
 
 @given(FIELDS)
-def test_fields_come_back_in_their_order(fields):
+def test_fields_are_restored_in_order(fields):
     writer = BitWriter()
     for value, width in fields:
         writer.write(value, width)
@@ -48,7 +48,7 @@ def test_reading_past_the_end_is_an_error():
 
 
 @pytest.mark.parametrize("width", range(1, 17))
-def test_labels_come_back_and_take_no_more_than_their_bits(width):
+def test_labels_are_restored_from_their_bits(width):
     kind = np.uint8 if width <= 8 else np.uint16
     labels = np.random.default_rng(width).integers(1 << width, size=(3, 5, 7), dtype=kind)
     data = pack_labels(labels, width)
@@ -62,6 +62,6 @@ def test_a_wide_type_packs_like_a_narrow_one():
     assert pack_labels(labels.astype(np.uint16), 5) == pack_labels(labels, 5)
 
 
-def test_missing_labels_are_told():
+def test_missing_labels_are_refused():
     with pytest.raises(ValueError, match="7 labels of 4 bits need 28 bits, got 24"):
         unpack_labels(b"abc", 4, 7)

@@ -1,4 +1,4 @@
-"""The cost of telling an access point what is sent: there and back, its size, damaged payloads."""
+"""The downlink: packed and unpacked frames, their size, damaged payloads."""
 
 from dataclasses import replace
 
@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from cooperative_isac.fronthaul.downlink import (
-    HEADER,
+    DOWNLINK_HEADER,
     downlink_size,
     pack_downlink,
     pack_frame,
@@ -17,7 +17,7 @@ from cooperative_isac.pipeline import make_frame, transmit
 
 
 @pytest.mark.parametrize("name", ["small", "tilted"])
-def test_a_frame_comes_back(name, request):
+def test_a_frame_is_restored(name, request):
     scene = request.getfixturevalue(name)
     frame = transmit(scene, 2**40 + 5)
     found = unpack_downlink(scene, pack_downlink(frame))
@@ -35,33 +35,38 @@ def test_a_frame_comes_back(name, request):
 def test_the_size_is_symbols_at_their_bits_and_precoders_at_32(small):
     # 64 x 64 elements of 3 streams at 4 bits; 16 groups x 16 antennas x 3 streams at 2 x 16 bits.
     bits = 64 * 64 * 3 * 4 + 16 * 16 * 3 * 32
-    assert 8 * len(pack_downlink(transmit(small, 0))) == 8 * HEADER.itemsize + bits
+    assert 8 * len(pack_downlink(transmit(small, 0))) == 8 * DOWNLINK_HEADER.itemsize + bits
 
 
-def test_every_wrong_length_is_told(small):
+def test_every_wrong_length_is_refused(small):
     data = pack_downlink(transmit(small, 0))
-    for wrong in (data[:-1], data + b"\0", data[: HEADER.itemsize], data[: HEADER.itemsize + 100]):
+    for wrong in (
+        data[:-1],
+        data + b"\0",
+        data[: DOWNLINK_HEADER.itemsize],
+        data[: DOWNLINK_HEADER.itemsize + 100],
+    ):
         with pytest.raises(
             ValueError, match=f"has {len(wrong)} bytes, the scene's frames have {len(data)}"
         ):
             unpack_downlink(small, wrong)
-    for wrong in (b"", data[: HEADER.itemsize - 1]):
+    for wrong in (b"", data[: DOWNLINK_HEADER.itemsize - 1]):
         with pytest.raises(ValueError, match=f"has {len(wrong)} bytes, its header alone needs"):
             unpack_downlink(small, wrong)
 
 
-def test_a_frame_of_another_scene_is_told(small, tilted):
+def test_a_frame_of_another_scene_is_refused(small, tilted):
     with pytest.raises(ValueError, match="has 3 streams of 64-QAM, the scene 3 of 16-QAM"):
         unpack_downlink(small, pack_downlink(transmit(tilted, 0)))
 
 
 @pytest.mark.parametrize("scale", [np.nan, np.inf, 0.0, -1.0, 1e36, 1.0])
-def test_precoders_without_a_possible_scale_are_told(small, scale):
+def test_an_impossible_scale_is_refused(small, scale):
     data = pack_downlink(transmit(small, 0))
-    header = np.frombuffer(data[: HEADER.itemsize], HEADER).copy()
+    header = np.frombuffer(data[: DOWNLINK_HEADER.itemsize], DOWNLINK_HEADER).copy()
     header["scale"] = scale
     with pytest.raises(ValueError, match="scales its precoders by"):
-        unpack_downlink(small, header.tobytes() + data[HEADER.itemsize :])
+        unpack_downlink(small, header.tobytes() + data[DOWNLINK_HEADER.itemsize :])
 
 
 def test_a_frame_without_reference_symbols_stays_without(small):
@@ -69,7 +74,7 @@ def test_a_frame_without_reference_symbols_stays_without(small):
     assert unpack_downlink(plain, pack_downlink(transmit(plain, 0))).reference is None
 
 
-def test_the_signals_of_all_bands_come_back(two_tiny):
+def test_the_signals_of_all_bands_are_restored(two_tiny):
     for number, bands in ((0, ("high", "low")), (1, ("high",))):
         frame = make_frame(two_tiny, number)
         data = pack_frame(frame)

@@ -27,7 +27,7 @@ def refused(scene, packet):
 
 
 @pytest.mark.parametrize("count", range(4))
-def test_parameters_come_back_in_single_precision(small, count):
+def test_parameters_are_kept_in_single_precision(small, count):
     packet = pack_parameters(small, FORMAT, "rx2", NUMBER, TARGETS[:count])
     assert 8 * len(packet) == OVERHEAD_BITS + count * (96 + 8)
     found = unpack_parameters(small, FORMAT, "rx2", NUMBER, packet)
@@ -50,7 +50,7 @@ def test_parameters_come_back_in_single_precision(small, count):
         ({"range_rate_mps": float("inf")}, "its range rate is inf"),
     ],
 )
-def test_what_no_target_can_have_is_refused(small, change, reason):
+def test_impossible_parameters_are_refused(small, change, reason):
     packet = pack_parameters(
         small, FORMAT, "rx2", NUMBER, [TARGETS[0], replace(TARGETS[1], **change)]
     )
@@ -66,7 +66,7 @@ def test_damage_is_refused(small):
     assert "its format is 34" in refused(small, pack_parameters(small, 34, "rx2", NUMBER, TARGETS))
 
 
-def test_more_targets_than_a_receiver_reports_are_neither_sent_nor_read(small):
+def test_too_many_targets_are_neither_sent_nor_decoded(small):
     most = small.sensing.max_targets
     many = [TARGETS[0]] * (most + 3)
     packet = pack_parameters(small, FORMAT, "rx2", NUMBER, many)

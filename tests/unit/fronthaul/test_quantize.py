@@ -1,4 +1,4 @@
-"""Quantizers, and information matrices whose code cannot break."""
+"""Quantizers, and the code of information matrices."""
 
 import numpy as np
 import pytest
@@ -49,7 +49,7 @@ def test_any_bits_are_a_positive_definite_matrix(case):
 
 @pytest.mark.parametrize("size", SIZES)
 @pytest.mark.parametrize("spread", [1.0, 30.0, 1000.0])
-def test_a_matrix_comes_back_within_a_few_per_cent_in_every_direction(size, spread):
+def test_a_matrix_is_restored_within_a_few_per_cent_in_every_direction(size, spread):
     generator = np.random.default_rng(size)
     for _ in range(50):
         turn, _ = np.linalg.qr(generator.standard_normal((size, size)))
@@ -65,7 +65,7 @@ def test_a_matrix_comes_back_within_a_few_per_cent_in_every_direction(size, spre
         assert np.all(np.abs(eigh(found, matrix, eigvals_only=True) - 1) < 0.05)
 
 
-def test_a_direction_that_is_hardly_known_stays_so():
+def test_a_weak_direction_stays_weak():
     # Two axes in step: location is known across their diagonal a million times better than along
     # it.
     across = np.array([1, -1]) / np.sqrt(2)
@@ -76,8 +76,8 @@ def test_a_direction_that_is_hardly_known_stays_so():
     assert 0 < along @ found @ along < 10
 
 
-def test_a_direction_that_rounding_takes_below_nothing_is_hardly_known():
-    """As an access point met it: -1.0000016 for a correlation, with an information of 2e8 1/m^2."""
+def test_a_negative_eigenvalue_by_rounding_becomes_weak():
+    """A case from a run: a correlation of -1.0000016 at an information of 2e8 1/m^2."""
     information = np.array([[2.01009902e8, -2.47195049e6], [-2.47195049e6, 3.03990981e4]])
     assert np.linalg.eigvalsh(information)[0] < 0
     indices = [index for index, _ in information_fields(information)]
@@ -94,7 +94,7 @@ def test_a_direction_that_rounding_takes_below_nothing_is_hardly_known():
         [[1e4, 50], [50, -1e-3]],
     ],
 )
-def test_nothing_known_along_an_axis_has_a_code_too(information):
+def test_zero_information_along_an_axis_has_a_code(information):
     indices = [index for index, _ in information_fields(np.array(information, float))]
     assert np.all(np.linalg.eigvalsh(information_matrix(indices, 2)) > 0)
 

@@ -1,10 +1,10 @@
-"""Packets of raw echoes come back bit by bit, or are refused."""
+"""Packets of raw echoes: restored bit by bit, or refused."""
 
 import numpy as np
 import pytest
 
 from cooperative_isac.fronthaul.envelope import OVERHEAD_BITS, PacketError, seal
-from cooperative_isac.fronthaul.raw_packet import FORMAT, pack_echo, unpack_echo
+from cooperative_isac.fronthaul.raw_packet import RAW_ECHO, pack_echo, unpack_echo
 from cooperative_isac.scene.describe import raw_bits
 from cooperative_isac.waveform.signal import comb
 
@@ -29,7 +29,7 @@ def refused(scene, packet):
     return str(caught.value)
 
 
-def test_the_echo_comes_back_and_costs_what_it_weighs(small, echo):
+def test_the_echo_is_restored_at_its_size(small, echo):
     packet = pack_echo(small, "rx2", NUMBER, echo)
     assert np.array_equal(unpack_echo(small, small.grid, "rx2", NUMBER, packet), echo)
     # CF section III-D: 64 M_r N_s T_s bits.
@@ -38,7 +38,7 @@ def test_the_echo_comes_back_and_costs_what_it_weighs(small, echo):
     )
 
 
-def test_a_comb_of_the_echo_costs_less(small, echo):
+def test_a_comb_of_the_echo_is_smaller(small, echo):
     part = echo[:, ::2, ::2]
     packet = pack_echo(small, "rx2", NUMBER, part)
     assert np.array_equal(unpack_echo(small, comb(small.grid, 2, 2), "rx2", NUMBER, packet), part)
@@ -48,6 +48,6 @@ def test_a_comb_of_the_echo_costs_less(small, echo):
 def test_damage_is_refused(small, echo):
     packet = pack_echo(small, "rx2", NUMBER, echo)
     assert "checksum" in refused(small, packet[:-1])
-    assert "has 100 bytes" in refused(small, seal(small, FORMAT, "rx2", NUMBER, bytes(100)))
+    assert "has 100 bytes" in refused(small, seal(small, RAW_ECHO, "rx2", NUMBER, bytes(100)))
     echo[3, 5, 7] = np.nan
     assert "not finite" in refused(small, pack_echo(small, "rx2", NUMBER, echo))

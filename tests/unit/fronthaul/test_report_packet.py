@@ -1,4 +1,4 @@
-"""Packets of reports: there and back within the quantizers' steps, and every damage refused."""
+"""Packets of reports: restored within the quantizers' steps, or refused where damaged."""
 
 import re
 from dataclasses import replace
@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 from cooperative_isac.fronthaul.envelope import PacketError, packet_format, with_checksum
 from cooperative_isac.fronthaul.report_packet import (
     BANDS_FORMAT,
-    HEADER,
+    HEADER_FIELDS,
+    HEADER_VERSION,
     MAX_REPORTS,
-    VERSION,
     doppler_quantizer,
     location_quantizers,
     pack_reports,
@@ -57,7 +57,7 @@ def packet(scene):
 
 
 def reason(scene, packet, receiver="rx2", number=NUMBER):
-    """Why a packet is refused; the error must name its receiver."""
+    """The reason why a packet is refused; the error must name its receiver."""
     with pytest.raises(PacketError) as caught:
         unpack_reports(scene, receiver, number, packet)
     assert caught.value.receiver == receiver
@@ -66,7 +66,7 @@ def reason(scene, packet, receiver="rx2", number=NUMBER):
 
 
 @pytest.mark.parametrize("count", [0, 1, 3, MAX_REPORTS])
-def test_reports_come_back_within_half_a_step(scene, count):
+def test_reports_are_restored_within_half_a_step(scene, count):
     reports = some_reports(scene, count)
     found = unpack_reports(scene, "rx2", NUMBER, pack_reports(scene, "rx2", NUMBER, reports))
     assert len(found) == count
@@ -85,7 +85,7 @@ def test_reports_come_back_within_half_a_step(scene, count):
             )
 
 
-def test_steps_are_far_below_what_is_to_be_measured(scene):
+def test_steps_are_far_below_the_accuracy(scene):
     assert max(quantizer.step for quantizer in location_quantizers(scene)) < 2e-3
     assert doppler_quantizer(scene).step * scene.grid.wavelength_m < 2e-3
 
@@ -96,12 +96,12 @@ def test_sizes_are_those_of_the_format(small, tilted):
     for scene, location, information in ((small, 32, 31), (tilted, 48, 63)):
         reports = some_reports(scene, 3)
         num_paths = sum(len(report.paths) for report in reports)
-        bits = sum(HEADER.values()) + 3 * (location + 2) + num_paths * (26 + information)
-        assert sum(HEADER.values()) == 65
+        bits = sum(HEADER_FIELDS.values()) + 3 * (location + 2) + num_paths * (26 + information)
+        assert sum(HEADER_FIELDS.values()) == 65
         assert len(pack_reports(scene, "rx2", 0, reports)) == -(-bits // 8) + 4
 
 
-def test_more_reports_than_the_short_header_counts_are_all_there(scene):
+def test_more_reports_than_the_short_header_counts_are_all_sent(scene):
     reports = some_reports(scene, MAX_REPORTS + 5)
     packet = pack_reports(scene, "rx2", 0, reports)
     assert packet_format("rx2", packet) == BANDS_FORMAT
@@ -119,24 +119,24 @@ def test_more_reports_than_the_short_header_counts_are_all_there(scene):
 def test_up_to_that_number_the_header_stays_short(scene):
     for count in (0, 1, MAX_REPORTS):
         packet = pack_reports(scene, "rx2", 0, some_reports(scene, count))
-        assert packet_format("rx2", packet) == VERSION
+        assert packet_format("rx2", packet) == HEADER_VERSION
 
 
-def test_what_lies_outside_the_area_is_not_told(scene):
+def test_reports_outside_the_box_are_left_out(scene):
     inside, outside = some_reports(scene, 2)
     outside = replace(outside, point_m=scene.box.high_m + (scene.box.high_m - scene.box.low_m))
     found = unpack_reports(scene, "rx2", 0, pack_reports(scene, "rx2", 0, (outside, inside)))
     assert len(found) == 1 and np.allclose(found[0].point_m[:2], inside.point_m[:2], atol=0.01)
 
 
-def test_every_flipped_bit_is_noticed(scene, packet):
+def test_every_flipped_bit_is_refused(scene, packet):
     for bit in range(8 * len(packet)):
         damaged = bytearray(packet)
         damaged[bit // 8] ^= 1 << bit % 8
         assert "checksum" in reason(scene, bytes(damaged))
 
 
-def test_every_truncation_is_noticed(scene, packet):
+def test_every_truncation_is_refused(scene, packet):
     for length in range(len(packet)):
         assert f"{length} bytes" in reason(scene, packet[:length])
     assert "checksum" in reason(scene, packet + b"\0")
@@ -148,8 +148,10 @@ def test_a_packet_of_something_else_is_refused(scene, packet):
         scene, packet, number=NUMBER + 1
     )
     assert "its scene is" in reason(with_power(scene, 17.0), packet)
-    body = bytes([(VERSION + 1) << 4 | packet[0] & 15]) + packet[1:-4]
-    assert f"its version is {VERSION + 1}, expected {VERSION}" in reason(scene, with_checksum(body))
+    body = bytes([(HEADER_VERSION + 1) << 4 | packet[0] & 15]) + packet[1:-4]
+    assert f"its version is {HEADER_VERSION + 1}, expected {HEADER_VERSION}" in reason(
+        scene, with_checksum(body)
+    )
 
 
 def test_a_body_of_another_length_than_its_reports_is_refused(scene, packet):
@@ -159,7 +161,7 @@ def test_a_body_of_another_length_than_its_reports_is_refused(scene, packet):
 
 
 @given(count=st.integers(1, MAX_REPORTS), seed=st.integers(0, 2**32))
-def test_any_bits_behind_a_good_header_are_refused_or_make_sense(tilted, count, seed):
+def test_any_bits_behind_a_good_header_are_refused_or_valid(tilted, count, seed):
     # 60 bits of a good header, the number of reports, then more bits than they can need.
     head = int.from_bytes(pack_reports(tilted, "rx1", NUMBER, ())[:8], "big") >> 4
     body = ((head << 5 | count) << 7).to_bytes(9, "big") + np.random.default_rng(seed).bytes(1000)

@@ -8,7 +8,7 @@ from chain import Chain
 
 from cooperative_isac.fusion.detection import detection_problem
 from cooperative_isac.fusion.joint_bodies import SensedEcho, detect_bodies, sound
-from cooperative_isac.pipeline import hear, transmit
+from cooperative_isac.pipeline import receive_echo, transmit
 from cooperative_isac.scene.draw import scene_targets
 from cooperative_isac.scene.file.config import load_scene
 from cooperative_isac.schemes.local_receiver import LocalReceiver
@@ -37,7 +37,7 @@ def sense(yard, number):
     targets = scene_targets(yard, number / yard.update_rate_hz)
     echoes = {}
     for site in yard.receivers:
-        samples = hear(yard, frame, site.name, targets)
+        samples = receive_echo(yard, frame, site.name, targets)
         receiver = LocalReceiver(StationView(yard, site.name))
         on_air = Frame(number, {yard.band: frame})
         one = receiver.sense(receiver.prepare_known(samples, on_air), on_air)
@@ -88,7 +88,7 @@ def test_noise_alone_confirms_no_target(yard, sensed):
         receiver = LocalReceiver(StationView(yard, name))
         on_air = Frame(frame.number, {yard.band: frame})
         echo = receiver.prepare_known(noise.astype(np.complex64), on_air)
-        echoes[name] = SensedEcho(receiver.listen(echo, on_air).joint, None, None)
+        echoes[name] = SensedEcho(receiver.correlate(echo, on_air).joint, None, None)
     assert detect_bodies(yard, echoes) == ()
 
 
@@ -109,7 +109,7 @@ def test_broken_echoes_do_not_affect_later_frames(yard):
         frame, packets = transmit(yard, number), {}
         for site in yard.receivers:
             targets = scene_targets(yard, number / yard.update_rate_hz)
-            echo = hear(yard, frame, site.name, targets)
+            echo = receive_echo(yard, frame, site.name, targets)
             echo = broken.get(number, lambda good: good)(echo)
             packets[site.name] = scheme.encode(echo, frame, site.name)
         detections = scheme.decode(packets, frame)

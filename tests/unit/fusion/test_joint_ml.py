@@ -7,7 +7,7 @@ import pytest
 
 from cooperative_isac.fusion.joint_detect import detect_jointly
 from cooperative_isac.fusion.joint_ml import JointMl, Targets
-from cooperative_isac.pipeline import hear, transmit
+from cooperative_isac.pipeline import receive_echo, transmit
 from cooperative_isac.scene.file.config import load_scene
 from cooperative_isac.sensing.local_ml import LocalMl
 from cooperative_isac.sensing.report import report_fit
@@ -26,7 +26,7 @@ class Center:
         frame = transmit(scene, number)
         self.sensors = {site.name: LocalMl(scene, site, scene.grid) for site in scene.receivers}
         self.search = self.sensors["rx1"]
-        echoes = {name: hear(scene, frame, name, targets) for name in self.sensors}
+        echoes = {name: receive_echo(scene, frame, name, targets) for name in self.sensors}
         joints = {name: sensor.listen(echoes[name], frame) for name, sensor in self.sensors.items()}
         self.reference = joints["rx1"].maker.reference
         self.joint = JointMl(scene, joints)

@@ -7,6 +7,7 @@ import pytest
 from plain_fusion import plain_clusters, plain_fuse
 from scipy.stats import chi2
 
+from cooperative_isac.fusion import points
 from cooperative_isac.fusion.fuse import clusters, fuse
 from cooperative_isac.fusion.grouping import Grower
 from cooperative_isac.fusion.points import point_groups
@@ -86,9 +87,15 @@ def scene_of(name, small, campus, network):
     return {"small": small, "campus": campus, "network": network}[name]
 
 
+@pytest.fixture(params=[0, 1000], ids=["in step", "in turn"])
+def few(request, monkeypatch):
+    """Groups grow in step, as those of many reports, or in turn, as those of few."""
+    monkeypatch.setattr(points, "FEW_REPORTS", request.param)
+
+
 @pytest.mark.parametrize("name", ["small", "campus", "network"])
 @pytest.mark.parametrize("seed", range(4))
-def test_clusters_are_those_of_plain_loops(name, seed, small, campus, network):
+def test_clusters_are_those_of_plain_loops(name, seed, small, campus, network, few):
     scene = scene_of(name, small, campus, network)
     generator = np.random.default_rng(seed)
     # Some errors exceed their covariance, and some targets are close together.
@@ -114,7 +121,7 @@ def test_clusters_are_those_of_plain_loops(name, seed, small, campus, network):
 
 
 @pytest.mark.parametrize("name", ["small", "campus", "network"])
-def test_detections_are_those_of_plain_loops(name, small, campus, network):
+def test_detections_are_those_of_plain_loops(name, small, campus, network, few):
     scene = scene_of(name, small, campus, network)
     for seed in range(3):
         generator = np.random.default_rng(seed)

@@ -52,7 +52,7 @@ def network(request, tiny):
 
 
 @pytest.fixture(scope="session")
-def heard(tiny):
+def frame_echoes(tiny):
     """A frame, and its echoes by receiver."""
     draw = draw_frame(tiny, 7)
     samples = {name: echoes[tiny.band].samples for name, echoes in draw.echoes.items()}
@@ -60,10 +60,10 @@ def heard(tiny):
 
 
 @pytest.fixture
-def latents(network, heard):
+def latents(network, frame_echoes):
     """Latents of each receiver, [L, D]."""
-    frame, echoes = heard
-    return {name: network.encoded(echo, frame, name) for name, echo in echoes.items()}
+    frame, echoes = frame_echoes
+    return {name: network.encode(echo, frame, name) for name, echo in echoes.items()}
 
 
 @pytest.fixture

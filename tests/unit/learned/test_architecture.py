@@ -1,11 +1,11 @@
-"""Sizes of the paper's network at the scale of its Table I, and what goes into it."""
+"""Sizes of the paper's network at the scale of its Table I, and its inputs."""
 
 import numpy as np
 import pytest
 import torch
 
 from cooperative_isac.evaluation.monte_carlo import draw_frame
-from cooperative_isac.learned.encoder import Encoder, Residual, reduced
+from cooperative_isac.learned.encoder import Encoder, Residual, downsampled_shape
 from cooperative_isac.learned.latent_packet import LatentCodec
 from cooperative_isac.learned.paper.config import DvqvaeConfig
 from cooperative_isac.learned.weights import make_network
@@ -23,19 +23,19 @@ def num_parameters(module):
     return sum(parameter.numel() for parameter in module.parameters())
 
 
-def test_parameters_are_as_many_as_the_paper_says(table1):
+def test_numbers_of_parameters_are_those_of_the_paper(table1):
     # CF section V: about 1.2 million in each encoder, 206 million in the decoder.
     assert num_parameters(table1.encoders["rx1"]) == pytest.approx(1.2e6, rel=0.05)
     assert num_parameters(table1.center) == pytest.approx(206e6, rel=0.05)
 
 
-def test_encoder_and_codebook_take_the_memory_that_the_paper_says(table1):
+def test_memory_of_encoder_and_codebook_is_that_of_the_paper(table1):
     words = table1.codebooks["rx1"].codewords.numel()
     size = 4 * (num_parameters(table1.encoders["rx1"]) + words)
     assert size == pytest.approx(5e6, rel=0.05)  # CF section V: about 5 MB
 
 
-def test_indices_take_the_bits_of_the_paper(table1):
+def test_bits_of_indices_are_those_of_the_paper(table1):
     # CF section V-C: L = 16,384, N_b = 5, 82 kbit.
     assert table1.latent_shape == (16_384, 512)
     assert 8 * LatentCodec(table1, 0).body_bytes("rx1") == 81_920
@@ -53,7 +53,7 @@ def test_shapes_at_the_scale_of_the_paper_fit_each_other(table1):
         )
 
 
-def test_one_frame_of_the_paper_goes_from_echo_to_targets():
+def test_a_frame_of_the_paper_passes_from_echo_to_targets():
     scene = load_scene("cell_free_table1")
     torch.manual_seed(0)
     network = make_network(scene, "paper_dvqvae").eval().requires_grad_(False)
@@ -62,16 +62,18 @@ def test_one_frame_of_the_paper_goes_from_echo_to_targets():
     frame = draw.frame.on(scene.band)
     for name, echoes in draw.echoes.items():
         echo = echoes[scene.band].samples
-        observation = torch.from_numpy(network.observe(echo, frame, name))
+        observation = torch.from_numpy(network.encoder_input(echo, frame, name))
         packet = codec.pack(network.encoders[name](observation[None])[0], name, 0)
         assert len(packet) < 0.02 * echo.nbytes  # CF section V-C: 99 % less
         latents.append(codec.unpack(packet, name, 0))
-    knowledge = torch.from_numpy(network.knowledge(frame))[None]
-    found = network.read(network.center(torch.stack(latents)[None], torch.ones(1, 2), knowledge))
+    side_information = torch.from_numpy(network.side_information(frame))[None]
+    found = network.decode(
+        network.center(torch.stack(latents)[None], torch.ones(1, 2), side_information)
+    )
     assert found.state.shape == (1, 2, 4) and torch.isfinite(found.state).all()
 
 
-def test_latents_are_what_the_encoder_gives_at_each_place():
+def test_latents_are_the_channels_at_each_position():
     torch.manual_seed(0)
     encoder, signal = Encoder(2, (2, 8), 1, 5), torch.randn(1, 2, 8, 16, 12)
     latents = encoder(signal)
@@ -92,9 +94,9 @@ def test_a_residual_layer_keeps_its_input():
 
 
 def test_axes_that_vanish_are_refused():
-    assert reduced((16, 256, 256), 2) == (4, 64, 64)
+    assert downsampled_shape((16, 256, 256), 2) == (4, 64, 64)
     with pytest.raises(ValueError, match="3 convolutions of stride 2 leave nothing of"):
-        reduced((4, 64, 64), 3)
+        downsampled_shape((4, 64, 64), 3)
 
 
 def test_unknown_inputs_are_refused():
@@ -102,31 +104,34 @@ def test_unknown_inputs_are_refused():
         DvqvaeConfig(input="magic")
 
 
-def test_every_network_gives_what_it_promises(network, latents, heard, tiny):
-    frame, _ = heard
+def test_every_network_has_the_promised_shapes(network, latents, frame_echoes, tiny):
+    frame, _ = frame_echoes
     assert all(
         latent.shape == network.latent_shape and latent.dtype == torch.float32
         for latent in latents.values()
     )
     stacked = torch.stack(list(latents.values()))[None]
     output = network.center(
-        stacked, torch.ones(1, 2), torch.from_numpy(network.knowledge(frame))[None]
+        stacked, torch.ones(1, 2), torch.from_numpy(network.side_information(frame))[None]
     )
-    found = network.read(output)
+    found = network.decode(output)
     assert found.presence.shape == (1, network.config.num_targets)
-    assert found.state.shape == found.deviation.shape == (1, network.config.num_targets, 4)
+    assert found.state.shape == found.std.shape == (1, network.config.num_targets, 4)
     assert ((found.presence > 0) & (found.presence < 1)).all()
 
 
-def test_observations_survive_half_precision(network, heard):
-    frame, echoes = heard
-    for values in (network.observe(echoes["rx1"], frame, "rx1"), network.knowledge(frame)):
+def test_observations_survive_half_precision(network, frame_echoes):
+    frame, echoes = frame_echoes
+    for values in (
+        network.encoder_input(echoes["rx1"], frame, "rx1"),
+        network.side_information(frame),
+    ):
         assert values.dtype == np.float32
         assert np.allclose(values.astype(np.float16), values, atol=0.02, rtol=0.002)
 
 
-def test_raw_networks_need_no_symbols(network, heard):
-    frame, echoes = heard
+def test_raw_networks_need_no_symbols(network, frame_echoes):
+    frame, echoes = frame_echoes
     forged = type(frame)(
         frame.number,
         frame.grid,
@@ -136,7 +141,8 @@ def test_raw_networks_need_no_symbols(network, heard):
         frame.antennas,
     )
     same = np.array_equal(
-        network.observe(echoes["rx1"], forged, "rx1"), network.observe(echoes["rx1"], frame, "rx1")
+        network.encoder_input(echoes["rx1"], forged, "rx1"),
+        network.encoder_input(echoes["rx1"], frame, "rx1"),
     )
     assert same == (not network.needs_symbols)
 

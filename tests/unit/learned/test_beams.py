@@ -1,6 +1,4 @@
-"""Convolutions that begin as beams tell amplitudes of beams over the noise, averaged over the
-frame.
-"""
+"""Convolutions initialized as beams: amplitudes over the noise, averaged over the frame."""
 
 from dataclasses import replace
 
@@ -12,13 +10,13 @@ from cooperative_isac.learned.encoder import ElementMean
 from cooperative_isac.learned.network import Truth
 from cooperative_isac.learned.paper.beams import (
     GAIN,
-    MARGIN,
     NOISE_AMPLITUDE,
-    above_noise,
-    average,
-    listen,
+    NOISE_MARGIN,
+    set_average,
+    set_beams,
+    subtract_noise_floor,
 )
-from cooperative_isac.learned.paper.config import ERRORS, CnnConfig, DvqvaeConfig
+from cooperative_isac.learned.paper.config import ERROR_KINDS, CnnConfig, DvqvaeConfig
 from cooperative_isac.learned.quantizer import CodebookConfig
 from cooperative_isac.learned.targets import set_loss
 from cooperative_isac.learned.weights import make_network
@@ -58,17 +56,15 @@ def compact():
 
 
 @pytest.fixture(scope="module", params=NETWORKS)
-def heard(request, compact):
-    """Latents that a network begins with, averaged over the frame, of a wave from a direction:
-    [space, channels].
-    """
+def initial_latents(request, compact):
+    """Latents of an untrained network for a wave from a direction, averaged over the frame."""
     network = make_network(compact, request.param, NETWORKS[request.param])
-    network.first_weights()
+    network.init_weights()
     name = network.receivers[0]
 
     def latents(sine, power):
         with torch.no_grad():
-            found = network.encoded(echo_of(compact, sine, power), None, name)
+            found = network.encode(echo_of(compact, sine, power), None, name)
         return (
             found.reshape(-1, 64, found.shape[-1])
             .mean(1)
@@ -78,31 +74,31 @@ def heard(request, compact):
     return latents
 
 
-def test_the_beam_towards_a_wave_is_the_strongest(heard):
-    quiet = heard(0.0, 0.0)
+def test_the_beam_towards_a_wave_is_the_strongest(initial_latents):
+    quiet = initial_latents(0.0, 0.0)
     for beam in range(BEAMS):
-        excess = heard((2 * beam + 1) / BEAMS - 1, 0.2) - quiet
+        excess = initial_latents((2 * beam + 1) / BEAMS - 1, 0.2) - quiet
         assert int(excess.mean((0, 2)).argmax()) == beam
         assert excess.amax() > 0.2
 
 
 @pytest.mark.parametrize(
-    ("heard", "least", "most"),
+    ("initial_latents", "least", "most"),
     [("paper_dvqvae", 0.1, 1.0), ("paper_cnn", 1.0, 4.0)],
-    indirect=["heard"],
+    indirect=["initial_latents"],
 )
-def test_noise_alone_leaves_its_margin(heard, least, most):
-    """The central network takes the strongest of 64 elements."""
-    assert least < float(heard(0.0, 0.0).mean()) < most
+def test_noise_alone_leaves_the_margin(initial_latents, least, most):
+    """The central network has the maximum of 64 elements, which is larger."""
+    assert least < float(initial_latents(0.0, 0.0).mean()) < most
 
 
-def test_an_encoder_tells_the_amplitude_of_its_beams(compact):
+def test_initial_latents_are_the_amplitudes_of_beams(compact):
     network = make_network(compact, "paper_dvqvae", DVQVAE)
-    network.first_weights()
+    network.init_weights()
     echo = echo_of(compact, 0.3, 0.3)
     with torch.no_grad():
         latents = (
-            network.encoded(echo, None, "rx1").mean(0).reshape(BEAMS, 2, 2)
+            network.encode(echo, None, "rx1").mean(0).reshape(BEAMS, 2, 2)
         )  # beam, taps of second, third
     unit = echo[::-1] / compact.propagation.noise_power_w**0.5
     sines = (2 * np.arange(BEAMS) + 1) / BEAMS - 1
@@ -112,31 +108,31 @@ def test_an_encoder_tells_the_amplitude_of_its_beams(compact):
         beams = np.einsum("ba,ant->bnt", weights, unit[antennas])
         amplitude = np.abs(beams.real).mean((1, 2)) / 2 / NOISE_AMPLITUDE
         assert latents[:, index, first].numpy() == pytest.approx(
-            GAIN * (amplitude - 1 + MARGIN), abs=1e-3
+            GAIN * (amplitude - 1 + NOISE_MARGIN), abs=1e-3
         )
 
 
-def test_a_channel_takes_one_element_and_one_sign():
+def test_a_channel_has_one_element_and_one_sign():
     first = torch.nn.Conv3d(2, 4, (1, 2, 2), bias=True)
-    listen(first, 1, [(0, 0), (1, 1)], (1, -1))
+    set_beams(first, 1, [(0, 0), (1, 1)], (1, -1))
     echo = torch.tensor([[3.0, 5.0], [7.0, -2.0]])
-    told = first(torch.stack([echo, torch.zeros(2, 2)])[None, :, None]).flatten()
-    assert told.tolist() == pytest.approx([3.0, -3.0, -2.0, 2.0])
+    output = first(torch.stack([echo, torch.zeros(2, 2)])[None, :, None]).flatten()
+    assert output.tolist() == pytest.approx([3.0, -3.0, -2.0, 2.0])
 
 
-def test_means_keep_groups_and_taps_apart():
+def test_averages_keep_groups_and_taps_apart():
     second = torch.nn.Conv3d(4, 4, (2, 2, 2))
-    average(second, [0, 1], slice(None), 2)
+    set_average(second, [0, 1], slice(None), 2)
     values = torch.arange(32.0).reshape(1, 4, 2, 2, 2)
     means = [values[0, group : group + 2, tap].mean() for group in (0, 2) for tap in (0, 1)]
     assert second(values).flatten().tolist() == means
-    above_noise(second, 0.5)
-    told = float(second(torch.full_like(values, 3.0))[0, 0].detach())
-    assert told == pytest.approx(GAIN * (3 / NOISE_AMPLITUDE - 0.5))
+    subtract_noise_floor(second, 0.5)
+    output = float(second(torch.full_like(values, 3.0))[0, 0].detach())
+    assert output == pytest.approx(GAIN * (3 / NOISE_AMPLITUDE - 0.5))
 
 
 @pytest.mark.parametrize("kind", NETWORKS)
-def test_a_center_to_which_elements_are_alike_does_not_know_their_order(compact, kind):
+def test_mean_pooling_ignores_the_order_of_elements(compact, kind):
     alike, each = (
         make_network(compact, kind, {**NETWORKS[kind], "alike": alike}).eval()
         for alike in (True, False)
@@ -144,15 +140,15 @@ def test_a_center_to_which_elements_are_alike_does_not_know_their_order(compact,
     space = alike.latent_shape[0] // 64
     latents = torch.rand(2, 2, *alike.latent_shape)
     moved = latents.unflatten(2, (space, 64))[:, :, :, torch.randperm(64)].flatten(2, 3)
-    told = [
+    output = [
         [network.center(tensor, torch.ones(2, 2), torch.empty(2, 0)) for tensor in (latents, moved)]
         for network in (alike, each)
     ]
-    assert torch.allclose(*told[0], atol=1e-5) and not torch.allclose(*told[1], atol=1e-5)
+    assert torch.allclose(*output[0], atol=1e-5) and not torch.allclose(*output[1], atol=1e-5)
 
 
 @pytest.mark.parametrize("kind", NETWORKS)
-def test_what_is_found_in_a_frame_does_not_depend_on_others(compact, kind):
+def test_predictions_of_a_frame_do_not_depend_on_the_batch(compact, kind):
     network = make_network(compact, kind, {**NETWORKS[kind], "alike": True}).eval()
     frames = torch.rand(2, 1, 2, *network.latent_shape)
     first, _, again = (
@@ -161,21 +157,22 @@ def test_what_is_found_in_a_frame_does_not_depend_on_others(compact, kind):
     assert torch.equal(first, again)
 
 
-def test_means_are_normalized_over_the_samples_in_which_a_receiver_is_heard():
-    layer, heard = ElementMean(2, 3, 1), torch.ones(400, 2)
-    heard[::4, 1] = 0.0
+def test_means_are_normalized_over_the_samples_of_a_receiver():
+    layer = ElementMean(2, 3, 1)
+    mask = torch.ones(400, 2)
+    mask[::4, 1] = 0.0
     latents = 5 + 0.1 * torch.randn(400, 2, 3, 1, 1, 1) + torch.zeros(400, 2, 3, 1, 2, 4)
-    layer(latents * heard[:, :, None, None, None, None], heard)
-    told = layer.eval()(latents * heard[:, :, None, None, None, None], heard)
-    assert told.shape == (400, 2, 3, 1, 1, 1) and not told[::4, 1].any()
-    there = told[heard[:, 1] > 0, 1]
+    layer(latents * mask[:, :, None, None, None, None], mask)
+    output = layer.eval()(latents * mask[:, :, None, None, None, None], mask)
+    assert output.shape == (400, 2, 3, 1, 1, 1) and not output[::4, 1].any()
+    there = output[mask[:, 1] > 0, 1]
     assert there.mean().abs() < 0.02 and float(there.std()) == pytest.approx(1.0, abs=0.02)
 
 
 @pytest.mark.parametrize("kind", NETWORKS)
-def test_errors_are_taken_as_the_configuration_says(compact, kind):
+def test_the_error_of_the_loss_is_configured(compact, kind):
     squared, absolute = (
-        make_network(compact, kind, {**NETWORKS[kind], "error": error}) for error in ERRORS
+        make_network(compact, kind, {**NETWORKS[kind], "error": error}) for error in ERROR_KINDS
     )
     output, truth = (
         torch.rand(3, 2, 5),
@@ -199,14 +196,14 @@ def test_beams_that_do_not_fit_the_layers_are_refused(change):
 
 
 @pytest.mark.parametrize("change", [{"encoder_residuals": 1}, {"latent_dim": 16}])
-def test_layers_that_would_lose_beams_are_refused(change):
+def test_layers_that_mix_beams_are_refused(change):
     with pytest.raises(
         ValueError, match="8 beams need encoder_residuals 0 and latent_dim 32 or more, not"
     ):
         replace(DvqvaeConfig(**{**DVQVAE, "codebook": CodebookConfig(4)}), **change)
 
 
-def test_beams_and_channels_of_the_central_network_are_as_many():
+def test_the_central_network_needs_as_many_channels_as_beams():
     with pytest.raises(ValueError, match=r"4 beams need channels \[4, 4\], not \[8, 8\]"):
         CnnConfig(beams=4)
 

@@ -1,4 +1,4 @@
-"""What encoders take, against plain sums."""
+"""Inputs of encoders, against plain sums."""
 
 from dataclasses import replace
 from itertools import product
@@ -19,16 +19,16 @@ from cooperative_isac.learned.inputs import (
 )
 
 
-def test_raw_is_real_and_imaginary_part_in_units_of_the_noise(tiny, heard):
-    echo = heard[1]["rx1"]
+def test_raw_input_is_the_echo_in_units_of_the_noise(tiny, frame_echoes):
+    echo = frame_echoes[1]["rx1"]
     channels = raw_observation(tiny, echo)
     assert channels.shape == observation_shape(tiny, tiny.receivers[0], "raw") == (2, 8, 32, 32)
     scale = np.sqrt(tiny.propagation.noise_power_w)
     assert np.allclose((channels[0] + 1j * channels[1]) * scale, echo[::-1], rtol=1e-5, atol=0)
 
 
-def test_demodulated_is_the_spectrum_in_the_strongest_beam_of_departure(tiny, heard):
-    frame, echoes = heard
+def test_demodulated_input_is_the_spectrum_of_the_strongest_departure(tiny, frame_echoes):
+    frame, echoes = frame_echoes
     found = demodulated_observation(tiny, echoes["rx2"], frame)
     assert (
         found.shape == observation_shape(tiny, tiny.receivers[1], "demodulated") == (8, 8, 16, 12)
@@ -52,8 +52,8 @@ def test_demodulated_is_the_spectrum_in_the_strongest_beam_of_departure(tiny, he
 
 
 @pytest.mark.parametrize("between", [-0.35, 0.0, 0.3])
-def test_a_peak_tells_where_between_bins_it_lies(tiny, heard, between):
-    frame, receiver = heard[0], tiny.receivers[0]
+def test_offsets_locate_a_peak_between_bins(tiny, frame_echoes, between):
+    frame, receiver = frame_echoes[0], tiny.receivers[0]
     quiet = replace(tiny, propagation=replace(tiny.propagation, noise_power_w=1e-20))
     resolution = 1 / (tiny.grid.num_symbols * tiny.grid.symbol_period_s)
     spacing = np.linalg.norm(np.diff(receiver.elements_m[:2], axis=0)) / tiny.grid.wavelength_m
@@ -81,7 +81,7 @@ def test_a_peak_tells_where_between_bins_it_lies(tiny, heard, between):
     )
 
 
-def test_delay_bins_hold_every_path_over_the_area(tiny):
+def test_delay_bins_contain_every_path_over_the_box(tiny):
     bins, resolution = delay_bins(tiny), tiny.grid.range_resolution_m
     points = np.random.default_rng(0).uniform(tiny.box.low_m, tiny.box.high_m, (500, 3))
     for first, second in product(tiny.transmitters, tiny.receivers):
@@ -93,7 +93,7 @@ def test_delay_bins_hold_every_path_over_the_area(tiny):
     assert sorted(delay_bins(wide)) == list(range(32))
 
 
-def test_doppler_bins_hold_the_fastest_target(tiny):
+def test_doppler_bins_contain_the_fastest_target(tiny):
     resolution = 1 / (tiny.grid.num_symbols * tiny.grid.symbol_period_s)
     fastest = 2 * tiny.sensing.max_speed_mps / tiny.grid.wavelength_m
     assert (
@@ -106,8 +106,8 @@ def test_doppler_bins_hold_the_fastest_target(tiny):
     assert num_doppler_bins(rocket) == 32
 
 
-def test_the_transmit_tensor_is_every_antenna_s_signal(heard):
-    frame = heard[0]
+def test_the_transmit_tensor_is_the_signal_of_every_antenna(frame_echoes):
+    frame = frame_echoes[0]
     tensor = transmit_tensor(frame)
     signal = np.repeat(frame.precoders, frame.group_size, axis=0) @ frame.streams
     signal = signal.transpose(1, 0, 2) / np.sqrt(np.mean(np.abs(signal) ** 2))

@@ -1,4 +1,4 @@
-"""Packets of latents: there and back, and refused when they cannot be trusted."""
+"""Packets of latents: packed, unpacked, and refused where they are damaged or foreign."""
 
 from dataclasses import replace
 
@@ -23,14 +23,14 @@ def packet(codec, latents):
 
 
 def reason(codec, packet, receiver="rx1", number=7):
-    """Why a packet is refused."""
+    """The reason why a packet is refused."""
     with pytest.raises(PacketError) as caught:
         codec.unpack(packet, receiver, number)
     assert caught.value.receiver == receiver
     return str(caught.value)
 
 
-def test_the_center_reads_the_nearest_codewords(codec, network, latents, packet):
+def test_a_packet_decodes_to_the_nearest_codewords(codec, network, latents, packet):
     codebook, sent = network.codebook("rx1"), latents["rx1"]
     expected = sent if codebook is None else codebook.lookup(codebook.nearest(sent))
     assert torch.equal(codec.unpack(packet, "rx1", 7), expected)
@@ -77,13 +77,13 @@ def test_payloads_of_another_length_are_refused(codec, network):
 
 
 @pytest.mark.parametrize("network", ["dvae"], indirect=True)
-def test_latents_that_are_not_numbers_are_refused(codec, latents):
+def test_latents_that_are_not_finite_are_refused(codec, latents):
     latents["rx1"][3, 1] = float("nan")
     assert "latents are not all finite" in reason(codec, codec.pack(latents["rx1"], "rx1", 7))
 
 
 @pytest.mark.parametrize("network", ["raw"], indirect=True)
-def test_indices_and_latents_are_told_apart(codec, network):
+def test_packets_of_indices_and_of_latents_differ(codec, network):
     assert f"its format is {LATENTS}, expected {INDICES}" in reason(
         codec, seal(network.scene, LATENTS, "rx1", 7, b"")
     )

@@ -29,7 +29,7 @@ def latents_of(*shape, seed=0):
 
 
 @pytest.mark.parametrize("num_parts", [1, 2, 3])
-def test_each_part_takes_its_nearest_codeword(num_parts):
+def test_each_part_has_its_nearest_codeword(num_parts):
     codebook, latents = codebook_of(num_parts=num_parts), latents_of(2, 5, 6)
     indices = codebook.nearest(latents)
     assert indices.shape == (2, 5, num_parts)
@@ -65,16 +65,16 @@ def test_an_independent_implementation_agrees_step_by_step(num_parts):
         latents = latents_of(4, 16, 6, seed=step)
         _, expected, _ = theirs(latents)
         indices = ours.nearest(latents)
-        ours.follow(latents, indices, generator)
+        ours.update(latents, indices, generator)
         assert torch.equal(indices, expected.reshape(indices.shape))
         assert torch.allclose(ours.codewords, state.embed, atol=1e-5, rtol=0)
 
 
-def test_codewords_begin_as_the_mean_of_what_is_assigned_to_them():
+def test_a_first_step_makes_codewords_the_mean_of_their_latents():
     # CF eqs. 18-20 with accumulators that begin at zero: the first step's ratio is the plain mean.
     codebook, latents = codebook_of(), latents_of(40, 6)
     before, indices = codebook.codewords.clone(), codebook.nearest(latents)
-    codebook.follow(latents, indices, random_generator())
+    codebook.update(latents, indices, random_generator())
     for word in range(8):
         own = latents[indices[:, 0] == word]
         assert torch.allclose(
@@ -88,7 +88,7 @@ def test_a_codeword_without_use_is_restarted_at_a_latent_of_the_batch():
     codebook.codewords[0, 5] = 100.0
     for _ in range(3):
         assert torch.equal(codebook.codewords[0, 5], torch.full((6,), 100.0))
-        codebook.follow(latents, codebook.nearest(latents), random_generator())
+        codebook.update(latents, codebook.nearest(latents), random_generator())
     assert any(torch.equal(codebook.codewords[0, 5], latent) for latent in latents)
     assert codebook.idle_steps[0, 5] == 0 and codebook.counts[0, 5] == 0
 
@@ -101,7 +101,7 @@ def test_many_steps_use_every_codeword_and_quantize_well():
             200, 6, seed=step
         )
         indices = codebook.nearest(latents)
-        codebook.follow(latents, indices, generator)
+        codebook.update(latents, indices, generator)
     assert perplexity(indices, 8) > 7
     assert commitment(latents, codebook.lookup(codebook.nearest(latents))) < 0.02
 
@@ -110,7 +110,7 @@ def test_restarts_are_those_of_the_generator():
     words = []
     for seed in (3, 3, 4):
         codebook, latents = codebook_of(restart_after=1), latents_of(4, 6)
-        codebook.follow(latents, codebook.nearest(latents), torch.Generator().manual_seed(seed))
+        codebook.update(latents, codebook.nearest(latents), torch.Generator().manual_seed(seed))
         words.append(codebook.codewords)
     assert torch.equal(words[0], words[1]) and not torch.equal(words[0], words[2])
 
@@ -120,7 +120,7 @@ def test_perplexity_counts_codewords_in_equal_use():
     assert perplexity(indices, 8) == pytest.approx((4 + 1) / 2)
 
 
-def test_commitment_pulls_latents_alone():
+def test_commitment_has_a_gradient_for_latents_alone():
     latents, codewords = (
         latents_of(3, 6).requires_grad_(),
         latents_of(3, 6, seed=1).requires_grad_(),

@@ -1,4 +1,4 @@
-"""Labels, outputs and a loss that knows no order."""
+"""Labels, outputs, and the loss for targets without an order."""
 
 from itertools import permutations
 
@@ -50,7 +50,7 @@ def test_the_loss_is_that_of_the_best_order(generator):
     assert float(set_loss(*parts)) == pytest.approx(plain_loss(*parts), rel=1e-5)
 
 
-def test_speeds_do_not_choose_the_order():
+def test_velocities_do_not_choose_the_order():
     odds, there = torch.full((1, 2), 50.0), torch.tensor([[True, True]])
     state = torch.tensor([[[0.2, 0.2, 1.0, 1.0], [0.8, 0.8, 0.0, 0.0]]])
     label = torch.tensor([[[0.3, 0.2, 0.0, 0.0], [0.8, 0.8, 1.0, 1.0]]])
@@ -94,10 +94,10 @@ def test_the_gradient_brings_outputs_to_the_targets(head, tiny):
         optimizer.zero_grad()
         head.loss(head(features), truth).backward()
         optimizer.step()
-    found = head.read(head(features).detach(), torch.ones(4))
-    told = found.state[found.presence > 0.5]
-    assert len(told) == 2
-    assert torch.allclose(told[told[:, 0].argsort()], truth.state[0, :2], atol=0.5)
+    found = head.decode(head(features).detach(), torch.ones(4))
+    detected = found.state[found.presence > 0.5]
+    assert len(detected) == 2
+    assert torch.allclose(detected[detected[:, 0].argsort()], truth.state[0, :2], atol=0.5)
 
 
 def test_labels_lie_between_zero_and_one(head, tiny):
@@ -107,9 +107,9 @@ def test_labels_lie_between_zero_and_one(head, tiny):
     assert torch.allclose(head.normalized(corners.float()), torch.tensor([[0.0] * 4, [1.0] * 4]))
 
 
-def test_reading_undoes_the_normalization(head, generator):
+def test_decoding_undoes_the_normalization(head, generator):
     state = torch.tensor([[[12.0, 34.0, 5.0, -6.0]]])
     output = torch.cat([torch.tensor([[[0.0]]]), head.normalized(state)], dim=-1)
-    found = head.read(output, torch.tensor([1.0, 2.0, 3.0, 4.0]))
+    found = head.decode(output, torch.tensor([1.0, 2.0, 3.0, 4.0]))
     assert torch.allclose(found.state, state, atol=1e-4) and float(found.presence) == 0.5
-    assert found.deviation.tolist() == [[[1.0, 2.0, 3.0, 4.0]]]
+    assert found.std.tolist() == [[[1.0, 2.0, 3.0, 4.0]]]

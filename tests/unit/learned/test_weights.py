@@ -1,4 +1,4 @@
-"""Weights: there and back, and clear words when they do not fit."""
+"""Files of weights: saved, restored, and refused with the reason where they do not fit."""
 
 import json
 import pickle
@@ -30,14 +30,14 @@ def path(network, tmp_path):
 
 
 def output(network, seed=0):
-    """What a network makes of some latents."""
+    """Predictions of a network for fixed latents."""
     generator = torch.Generator().manual_seed(seed)
     latents = torch.randn(1, 2, *network.latent_shape, generator=generator)
-    knowledge = torch.zeros(1, 2, 16, 32, 32)
-    return network.read(network.center(latents, torch.ones(1, 2), knowledge))
+    side_information = torch.zeros(1, 2, 16, 32, 32)
+    return network.decode(network.center(latents, torch.ones(1, 2), side_information))
 
 
-def test_a_network_comes_back_as_it_was(network, path, tiny):
+def test_a_saved_network_is_restored(network, path, tiny):
     loaded = load_weights(path, tiny)
     assert loaded.config == network.config and not loaded.training
     for name, tensor in network.state_dict().items():
@@ -45,7 +45,7 @@ def test_a_network_comes_back_as_it_was(network, path, tiny):
             assert torch.equal(loaded.state_dict()[name], tensor), name
     assert torch.equal(output(loaded).state, output(network).state)
     assert torch.equal(loaded.deviation, torch.full((4,), 0.25))
-    assert torch.equal(output(loaded).deviation, output(network).deviation)
+    assert torch.equal(output(loaded).std, output(network).std)
 
 
 def test_half_precision_halves_the_file_and_changes_little(network, path, tiny, tmp_path):
@@ -56,7 +56,7 @@ def test_half_precision_halves_the_file_and_changes_little(network, path, tiny, 
     assert torch.allclose(output(loaded).state, output(network).state, atol=1.0)
 
 
-def test_what_was_said_of_the_training_is_kept(path):
+def test_the_description_of_the_training_is_kept(path):
     assert weights_description(path)["training"] == {"hours": 2}
 
 
@@ -65,7 +65,7 @@ def test_power_and_seed_may_differ(path, tiny):
 
 
 @pytest.mark.parametrize("network", ["raw"], indirect=True)
-def test_another_scene_is_told_with_its_differences(path, tiny, small):
+def test_another_scene_is_refused_with_its_differences(path, tiny, small):
     with pytest.raises(
         WeightsError, match=r"another scene than 'small': num_users 2 there, 3 here; .*isac train"
     ):
@@ -83,7 +83,7 @@ def test_another_scene_is_told_with_its_differences(path, tiny, small):
         load_weights(path, moved)
 
 
-def test_files_that_are_no_weights_are_refused(tmp_path, tiny):
+def test_other_files_are_refused(tmp_path, tiny):
     (tmp_path / "text").write_text("hello")
     with pytest.raises(WeightsError, match="cannot be read"):
         load_weights(tmp_path / "text", tiny)
@@ -117,7 +117,7 @@ def test_wrong_hyperparameters_are_named(tiny):
         make_network(tiny, "rnn")
 
 
-# What a description may hold in place of what it should.
+# Values that a damaged description may have.
 ODD = st.sampled_from(
     [
         None,
@@ -164,7 +164,7 @@ def whole(tiny, tmp_path_factory):
 
 
 def is_loaded_or_refused(path, scene):
-    """Weights become a network that works, or an error of one line with the file's name."""
+    """Load weights: a network that works, or an error of one line with the file's name."""
     try:
         network = load_weights(path, scene)
     except WeightsError as error:
@@ -177,7 +177,7 @@ def is_loaded_or_refused(path, scene):
 
 
 def places(data, path=()):
-    """All paths of keys into nested mappings but the scene's facts, which are many."""
+    """All paths of keys into nested mappings, except for the many of the scene."""
     for key, value in data.items():
         yield path + (key,)
         if isinstance(value, dict) and key != "scene":
@@ -272,7 +272,7 @@ def test_a_wrong_tensor_is_named(whole, tiny, tmp_path, change, fault):
         (None, "cannot be read"),
     ],
 )
-def test_a_file_of_something_else_is_named(tiny, tmp_path, content, fault):
+def test_a_file_of_other_content_is_named(tiny, tmp_path, content, fault):
     path = tmp_path / "net.safetensors"
     if content is None:
         path.mkdir()

@@ -8,7 +8,8 @@ from cooperative_isac.metrics.assignment import match_within, pairwise_distances
 
 def test_pairwise_distances_agree_with_a_plain_loop():
     rng = np.random.default_rng(0)
-    first, second = rng.standard_normal((3, 2)), rng.standard_normal((4, 2))
+    first = rng.standard_normal((3, 2))
+    second = rng.standard_normal((4, 2))
     distances = pairwise_distances(first, second)
     for row in range(3):
         for column in range(4):

@@ -1,4 +1,4 @@
-"""Matching that remembers, and false tracks."""
+"""Matching of tracks from frame to frame, and false tracks."""
 
 import numpy as np
 
@@ -40,7 +40,7 @@ def test_a_false_track_is_unmatched_most_of_its_life():
 
 
 def test_tracks_of_long_ago_are_only_counted(monkeypatch):
-    monkeypatch.setattr(continuity, "TRACKS_OPEN", 2)
+    monkeypatch.setattr(continuity, "MAX_OPEN_TRACKS", 2)
     tally = TrackTally()
     for number in range(100):
         tally.add(7, True)

@@ -67,10 +67,8 @@ def test_ospa_is_the_least_over_all_pairings(seed):
 
 
 def test_gospa_counts_what_is_missed_and_what_is_false():
-    estimates, truths = (
-        np.array([[0.0, 1, 0], [50, 0, 0]]),
-        np.array([[0.0, 0, 0], [100, 0, 0], [200, 0, 0]]),
-    )
+    estimates = np.array([[0.0, 1, 0], [50, 0, 0]])
+    truths = np.array([[0.0, 0, 0], [100, 0, 0], [200, 0, 0]])
     result = gospa(estimates, truths, 5.0)
     assert (result.localization, result.num_missed, result.num_false) == (1, 2, 1)
     assert result.distance_m == pytest.approx(np.sqrt(1 + 3 * 12.5))

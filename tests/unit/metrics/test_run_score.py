@@ -38,7 +38,7 @@ def detection(position, velocity=(0.0, 0.0, 0.0)):
 
 
 def play(frames, period_s=0.2, dimension=3):
-    """Score of (truths, tracks) frame by frame; None is a frame of which nothing was heard."""
+    """Score of (truths, tracks) frame by frame; None is a frame that was lost."""
     score = RunScore(1.0, SETTINGS, dimension)
     for number, frame in enumerate(frames):
         if frame is not None:
@@ -53,7 +53,8 @@ def test_frames_of_confirmation_do_not_count():
 
 
 def test_continuity_falls_with_missing_tentative_and_distant_tracks():
-    good, coasting = ([target()], [track()]), ([target()], [track(status=TrackStatus.COASTING)])
+    good = ([target()], [track()])
+    coasting = ([target()], [track(status=TrackStatus.COASTING)])
     bad = [
         ([target()], []),
         ([target()], [track(status=TrackStatus.TENTATIVE)]),
@@ -72,7 +73,8 @@ def test_rmse_is_that_of_the_tracked_frames():
 
 def test_a_change_of_track_is_a_switch_for_each_target():
     apart = [target("a"), target("b", (9, 0, 0))]
-    before, after = [track(1), track(2, (9, 0, 0))], [track(2), track(1, (9, 0, 0))]
+    before = [track(1), track(2, (9, 0, 0))]
+    after = [track(2), track(1, (9, 0, 0))]
     summary = play([(apart, before)] * 4 + [(apart, after)] * 4)
     assert [score.identity_switches for score in summary.targets.values()] == [1, 1]
     assert summary.targets["a"].continuity == 1
@@ -86,7 +88,8 @@ def test_targets_that_meet_keep_their_tracks_while_these_are_near():
 
 
 def test_a_target_that_comes_back_after_a_while_appears_anew():
-    first, second = ([target()], [track(1)]), ([target()], [track(2)])
+    first = ([target()], [track(1)])
+    second = ([target()], [track(2)])
     for pause, switches, frames in ((2, 1, 6), (8, 0, 4)):
         score = play([first] * 4 + [None] * pause + [second] * 4).targets["car"]
         assert (score.identity_switches, score.frames) == (switches, frames)

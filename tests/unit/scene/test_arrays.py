@@ -64,16 +64,15 @@ def test_a_ula_has_the_conjugate_phases_of_the_paper():
 
 
 @pytest.mark.parametrize("kind", ARRAYS)
-def test_both_sides_of_a_path_follow_from_the_distances_of_every_element(kind):
+def test_steering_follows_from_element_distances(kind):
     """Phase -2 pi d / lambda along element - far point - element, relative to the arrays'
     origins.
     """
-    elements, wavelength = ARRAYS[kind], WAVELENGTH_M
-    sender, receiver, point = (
-        np.array([3e4, -1e4, 500.0]),
-        np.array([-2e4, 4e3, 30.0]),
-        np.array([40.0, 60.0, 10.0]),
-    )
+    elements = ARRAYS[kind]
+    wavelength = WAVELENGTH_M
+    sender = np.array([3e4, -1e4, 500.0])
+    receiver = np.array([-2e4, 4e3, 30.0])
+    point = np.array([40.0, 60.0, 10.0])
 
     def relative(site):
         lengths = np.array([math.dist(site + element, point) for element in elements]) - math.dist(
@@ -89,7 +88,9 @@ def test_both_sides_of_a_path_follow_from_the_distances_of_every_element(kind):
 
 @pytest.mark.parametrize("kind", ARRAYS)
 def test_derivatives_are_those_of_finite_differences(kind):
-    elements, point, step = ARRAYS[kind], np.array([12.0, -7.0, 5.0]), 1e-4
+    elements = ARRAYS[kind]
+    point = np.array([12.0, -7.0, 5.0])
+    step = 1e-4
 
     def steering(at):
         return steering_vectors(elements, at / np.linalg.norm(at), WAVELENGTH_M)
@@ -97,7 +98,8 @@ def test_derivatives_are_those_of_finite_differences(kind):
     distance = np.linalg.norm(point)
     found = steering_derivatives(elements, point / distance, np.array(distance), WAVELENGTH_M)
     for axis in range(3):
-        ahead, behind = point.copy(), point.copy()
+        ahead = point.copy()
+        behind = point.copy()
         ahead[axis] += step
         behind[axis] -= step
         assert np.allclose(

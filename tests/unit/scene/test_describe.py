@@ -1,4 +1,4 @@
-"""What `isac check` prints, against figures of the paper and of textbooks."""
+"""The description by `isac check`, against figures of the paper and of textbooks."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -16,7 +16,8 @@ from cooperative_isac.scene.describe import (
     warnings,
 )
 from cooperative_isac.scene.file.config import load_scene, parse_scene, scene_path
-from cooperative_isac.scene.model import Box, Site
+from cooperative_isac.scene.model import Box
+from cooperative_isac.scene.station import Site
 
 GOOD_SCENE = Path(__file__).with_name("file") / "good_scene.yaml"
 
@@ -31,7 +32,8 @@ def test_figures_of_the_table1_scene():
 
 
 def test_beams_of_half_wavelength_arrays_are_two_over_n_wide():
-    campus, plane = load_scene(GOOD_SCENE), load_scene("cell_free_table1")
+    campus = load_scene(GOOD_SCENE)
+    plane = load_scene("cell_free_table1")
     horizontal, vertical = angle_resolution(campus, campus.transmitters[0])
     assert np.radians(horizontal) == pytest.approx(2 / 8) and np.radians(vertical) == pytest.approx(
         2 / 4
@@ -70,12 +72,12 @@ def test_the_description_names_every_site_and_target():
     assert rows["target uav1"] == "uav, from 0 s without end, begins at (25, 30, 18) m with 8 m/s"
 
 
-def test_a_scene_without_targets_says_where_they_come_from(monkeypatch):
+def test_a_scene_without_targets_describes_their_source(monkeypatch):
     monkeypatch.delenv("ISAC_CAR_TRAJECTORY", raising=False)
     assert dict(describe(load_scene("street")))["targets"].endswith("targets/<name>/odom")
 
 
-def test_what_becomes_of_static_paths_is_shown_where_there_are_some():
+def test_static_path_suppression_is_shown():
     yard = load_scene("yard")
     shown = {
         (kind, slowest): dict(
@@ -160,7 +162,7 @@ def test_bands_stations_and_links_of_a_network_are_shown():
     assert "moving" not in speeds[1]
 
 
-def test_warnings_of_a_network_name_station_and_band_and_spare_those_that_turn():
+def test_warnings_of_a_network_name_station_and_band():
     turned = network(("    orientation: {yaw_deg: 180}\n", "    orientation: {yaw_deg: 0}\n"))
     found = warnings(turned)
     assert [line.split(" has ")[0] for line in found] == [

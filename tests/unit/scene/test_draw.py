@@ -1,4 +1,4 @@
-"""Random draws are a function of (seed, frame, who), and lie where the scene says."""
+"""Random draws as a function of (seed, frame, who), and their ranges."""
 
 from dataclasses import replace
 
@@ -25,7 +25,7 @@ def test_a_generator_gives_the_same_numbers_on_every_machine():
     assert numbers.tolist() == [2407625680, 797520335, 3277682809]
 
 
-def test_targets_fill_the_area_and_the_speed_limits_of_the_table1_scene():
+def test_drawn_targets_fill_the_table1_scene():
     scene = load_scene("cell_free_table1")
     states = [
         t
@@ -43,7 +43,7 @@ def test_targets_fill_the_area_and_the_speed_limits_of_the_table1_scene():
     assert not positions[:, 2].any() and not velocities[:, 2].any()
 
 
-def test_targets_of_a_3d_scene_keep_to_the_heights_and_climb_of_its_draw():
+def test_drawn_heights_and_climb_are_within_their_limits():
     scene = load_scene("campus")
     states = [t for k in range(200) for t in draw_targets(scene, frame_generator(0, k, "targets"))]
     heights, climbs = np.array([(s.position_m[2], s.velocity_mps[2]) for s in states]).T

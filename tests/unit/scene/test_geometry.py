@@ -7,9 +7,12 @@ import pytest
 
 from cooperative_isac.scene.geometry import SPEED_OF_LIGHT_MPS, bistatic_geometry, point_on_ray
 
-TX, RX, WAVELENGTH_M = np.array([-5.0, 2, 8]), np.array([40.0, -3, 6]), 0.01
+TX = np.array([-5.0, 2, 8])
+RX = np.array([40.0, -3, 6])
+WAVELENGTH_M = 0.01
 GENERATOR = np.random.default_rng(3)
-POINTS, VELOCITIES = GENERATOR.uniform(5, 30, (4, 5, 3)), GENERATOR.uniform(-20, 20, (4, 5, 3))
+POINTS = GENERATOR.uniform(5, 30, (4, 5, 3))
+VELOCITIES = GENERATOR.uniform(-20, 20, (4, 5, 3))
 
 MOVING = {
     "transmitter_velocity_mps": np.array([3.0, -12, 1]),
@@ -54,7 +57,7 @@ def test_the_range_gradient_is_that_of_finite_differences():
             assert found[index][axis] == pytest.approx(slope, abs=1e-6)
 
 
-def test_the_slope_of_doppler_with_location_is_that_of_finite_differences():
+def test_doppler_slope_with_location_by_finite_differences():
     def shifts(points):
         return bistatic_geometry(TX, RX, points, VELOCITIES, WAVELENGTH_M).doppler_hz
 
@@ -81,7 +84,7 @@ def test_moving_sites_shift_doppler_as_their_path_changes():
         assert found.doppler_hz[index] == pytest.approx(expected, rel=1e-4, abs=1e-2)
 
 
-def test_the_slope_of_doppler_with_moving_sites_is_that_of_finite_differences():
+def test_doppler_slope_with_moving_sites_by_finite_differences():
     paths = bistatic_geometry(TX, RX, POINTS, VELOCITIES, WAVELENGTH_M, **MOVING)
     found = paths.doppler_location_gradient(VELOCITIES, WAVELENGTH_M, **MOVING)
     for axis in range(3):

@@ -5,8 +5,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from cooperative_isac.scene.band import OfdmGrid
 from cooperative_isac.scene.file.config import load_scene
-from cooperative_isac.scene.model import OfdmGrid
 
 
 def test_a_comb_keeps_bandwidth_and_observation_time():

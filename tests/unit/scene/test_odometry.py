@@ -54,7 +54,7 @@ def test_velocity_is_the_derivative_of_the_position():
     assert np.allclose((high.position_m - low.position_m) / 2e-6, middle.velocity_mps, atol=1e-5)
 
 
-def test_after_the_last_sample_a_target_flies_straight_on_until_the_timeout():
+def test_targets_are_extrapolated_until_the_timeout():
     registry = TargetRegistry(timeout_s=1.0)
     registry.add("a", sample(10.0, (1, 2, 3), (4, 0, -2)))
     assert np.allclose(registry.at(round(10.5 * SECOND))[0].position_m, (3, 2, 2))
@@ -129,7 +129,7 @@ def test_a_sample_that_cannot_be_true_is_refused_with_the_limit(position, veloci
     assert registry.names == ()
 
 
-def test_a_target_that_is_forgotten_was_never_heard():
+def test_a_forgotten_target_has_no_state():
     registry = TargetRegistry()
     registry.set_class("a", TargetClass.UAV)
     registry.add("a", sample(10.0))

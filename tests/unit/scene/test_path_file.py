@@ -1,4 +1,4 @@
-"""Path files: what is read, what is refused in one line, and the scene that comes of it."""
+"""Path files: their content, faults in one line, and the scene built from them."""
 
 from pathlib import Path
 
@@ -18,7 +18,7 @@ DATA = Path(__file__).resolve().parents[4] / "shared" / "data" / "traced"
 
 
 def fault(tmp_path, arrays):
-    """What is said of a file with these arrays, without the file's name."""
+    """Message of a file with these arrays, without the file's name."""
     path = tmp_path / "wrong.npz"
     np.savez(path, **arrays)
     with pytest.raises(PathFileError) as error:
@@ -56,9 +56,9 @@ WRONG = [
 ]
 
 
-@pytest.mark.parametrize(("name", "place", "value", "said"), WRONG)
-def test_a_wrong_value_is_named_with_its_place(tmp_path, name, place, value, said):
-    assert fault(tmp_path, with_value(name, place, value)) == said
+@pytest.mark.parametrize(("name", "place", "value", "message"), WRONG)
+def test_a_wrong_value_is_named_with_its_place(tmp_path, name, place, value, message):
+    assert fault(tmp_path, with_value(name, place, value)) == message
 
 
 @pytest.mark.parametrize(
@@ -71,7 +71,7 @@ def test_a_missing_array_is_named(tmp_path, name):
 
 
 @pytest.mark.parametrize(
-    ("name", "value", "said"),
+    ("name", "value", "message"),
     [
         ("vel", np.zeros((8, 2, 3)), "vel: has shape [8, 2, 3]; must be [8, 1, 3]"),
         ("tx", np.zeros(3), "tx: has shape [3]; must be [any, 3]"),
@@ -90,13 +90,13 @@ def test_a_missing_array_is_named(tmp_path, name):
         ),
     ],
 )
-def test_a_wrong_array_is_named(tmp_path, name, value, said):
-    assert fault(tmp_path, {**car_arrays(), name: value}) == said
+def test_a_wrong_array_is_named(tmp_path, name, value, message):
+    assert fault(tmp_path, {**car_arrays(), name: value}) == message
 
 
 def test_pickled_objects_are_not_read(tmp_path):
-    said = fault(tmp_path, {**car_arrays(), "names": np.array([{"a": 1}], object)})
-    assert said.startswith("names: cannot be read (Object arrays cannot be loaded")
+    message = fault(tmp_path, {**car_arrays(), "names": np.array([{"a": 1}], object)})
+    assert message.startswith("names: cannot be read (Object arrays cannot be loaded")
 
 
 def test_damaged_files_are_refused_in_one_line(tmp_path):
@@ -185,8 +185,8 @@ def test_the_targets_of_the_scene_are_those_of_the_file(tmp_path):
 def test_the_file_is_described(tmp_path):
     path = write_scene(tmp_path, car_arrays(), path_kinds=["targets", "clutter"])
     rows = dict(describe(load_scene(path)))
-    said = "8 frames, 0.8 s; 20 static, 64 by way of targets"
-    assert rows["paths"] == f"{tmp_path / 'car.npz'}: {said}"
+    message = "8 frames, 0.8 s; 20 static, 64 by way of targets"
+    assert rows["paths"] == f"{tmp_path / 'car.npz'}: {message}"
     assert rows["path kinds"] == "clutter, targets"
 
 
@@ -255,9 +255,9 @@ def test_a_file_of_another_scene_is_refused(tmp_path):
 def test_targets_stay_in_the_area_in_all_frames(tmp_path):
     arrays = car_arrays()
     arrays["pos"] = arrays["pos"] + [0, 31, 0]
-    said, *numbers = scene_faults(write_scene(tmp_path, arrays))
+    message, *numbers = scene_faults(write_scene(tmp_path, arrays))
     assert numbers and all("dyn_" in number for number in numbers)
-    assert said.startswith(
+    assert message.startswith(
         "propagation.paths: target 'car1': is outside the area at 0.70 s (30.10, 60.50, 0.00)"
     )
 

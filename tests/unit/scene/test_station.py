@@ -1,130 +1,80 @@
-"""Stations: poses, sites on bands, clocks; scenes of several bands and which pairs of stations
-sense.
-"""
+"""Stations: poses, sites on bands, clocks, and the links of scenes of several bands."""
 
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import pytest
+from networks import NETWORK, network
 
-from cooperative_isac.scene.file.config import load_scene, parse_scene, with_power
+from cooperative_isac.scene.file.config import load_scene, with_power
 from cooperative_isac.scene.file.errors import SceneError
 from cooperative_isac.scene.station import Clock, Link, LinkMode, Pose
 
-TWO_BANDS = """
-dimension: 3
-update_rate_hz: 10.0
-area: {low_m: [0, 0, 0.5], high_m: [60, 60, 30]}
-bands:
-  - name: high
-    carrier_hz: 24.0e9
-    subcarrier_spacing_hz: 120.0e3
-    num_subcarriers: 64
-    num_symbols: 16
-    cyclic_prefix_s: 1.2e-6
-    power_dbm: 30
-  - name: low
-    carrier_hz: 5.9e9
-    subcarrier_spacing_hz: 30.0e3
-    num_subcarriers: 64
-    num_symbols: 16
-    cyclic_prefix_s: 2.3e-6
-    power_dbm: 30
-    frame_rate_hz: 5
-    noise_power_dbm: -100
-stations:
-  - name: west
-    position_m: [-3, 30, 10]
-    antennas:
-      - {band: high, array: {kind: planar, num_horizontal: 4, num_vertical: 2}}
-      - {band: low, array: {kind: ula, num_elements: 4}, orientation: {yaw_deg: 90}}
-  - name: east
-    position_m: [63, 30, 10]
-    orientation: {yaw_deg: 180}
-    antennas: [{band: high, array: {kind: planar, num_horizontal: 4, num_vertical: 2}}]
-  - name: car
-    role: ue
-    orientation: {yaw_deg: 90}
-    motion: {kind: constant_velocity, position_m: [5, 5, 2], velocity_mps: [0, 5, 0], duration_s: 4}
-    antennas: [{band: high, duplex: rx, array: {kind: ula, num_elements: 4}}]
-users: {num_users: 2}
-draw: {num_targets: 2, max_speed_mps: 10}
-sensing: {max_speed_mps: 15}
-"""
-
-
-def parsed(*changes):
-    text = TWO_BANDS
-    for before, after in changes:
-        assert before in text
-        text = text.replace(before, after)
-    return parse_scene(text, Path("two.yaml"))
+WEST_LOW = "      - {band: low, array: {kind: planar, num_horizontal: 2, num_vertical: 2}}\n"
+EAST_LOW = (
+    "      - {band: low, duplex: rx, array: {kind: planar, num_horizontal: 2, num_vertical: 2}}\n"
+)
 
 
 def faults(*changes):
     with pytest.raises(SceneError) as error:
-        parsed(*changes)
+        network(*changes)
     return [problem.key for problem in error.value.problems], str(error.value)
 
 
 def test_a_scene_is_seen_on_each_of_its_bands():
-    scene = parsed()
+    scene = network(("frame_rate_hz: 5\n", "frame_rate_hz: 5\n    noise_power_dbm: -100\n"))
     high, low = scene.views
     assert (high.band, low.band) == ("high", "low")
     assert high is scene.on("high")
-    assert [site.name for site in high.transmitters] == ["west", "east"]
-    assert [site.name for site in high.receivers] == ["west", "east", "car"]
+    assert [site.name for site in high.transmitters] == ["west", "east", "drone"]
+    assert [site.name for site in high.receivers] == ["west", "east", "car", "drone"]
     assert [site.name for site in low.transmitters] == ["west"]
     assert low.grid.carrier_hz == 5.9e9
     assert low.propagation.noise_power_w == pytest.approx(1e-13)
     assert high.propagation.noise_power_w == pytest.approx(1e-12)
-    with pytest.raises(KeyError, match=r"no band 'mid' in scene 'two'; it has .*high.*low"):
+    with pytest.raises(KeyError, match=r"no band 'mid' in scene 'network'; it has .*high.*low"):
         scene.on("mid")
 
 
 def test_too_many_stations_are_refused_under_their_own_key():
-    entry = TWO_BANDS[TWO_BANDS.index("  - name: east") : TWO_BANDS.index("  - name: car")]
+    entry = NETWORK[NETWORK.index("  - name: east") : NETWORK.index("  - name: car")]
     many = "".join(
-        entry.replace("east", f"east{index}").replace("[63, 30,", f"[63, {30 + index / 4},")
+        entry.replace("east", f"east{index}").replace("[63, 32,", f"[63, {32 + index / 4},")
         for index in range(64)
     )
     keys, text = faults((entry, many))
-    assert keys == ["stations", "stations"]
-    assert "lists 65 sites; at most 64" in text
+    # Transmitters and receivers of the high band, receivers of the low one.
+    assert keys == ["stations", "stations", "stations"]
+    for count in (66, 67, 65):
+        assert f"lists {count} sites; at most 64" in text
 
 
 def test_links_are_the_pairs_that_sense():
-    pairs = {(link.tx, link.rx) for link in parsed().links if link.band == "high"}
-    monostatic = {("west", "west"), ("east", "east")}
-    bistatic = {("west", "east"), ("east", "west"), ("west", "car"), ("east", "car")}
-    assert pairs == monostatic | bistatic
-    with_passive = ("stations:\n", "links: passive\nstations:\n")
-    receiving = ("duplex: rx,", "duplex: full,")
-    passive = parsed(with_passive, receiving, ("{band: low,", "{band: high2,"), *HIGH2)
+    pairs = {(link.tx, link.rx) for link in network().links if link.band == "high"}
+    full = ("west", "east", "drone")
+    assert pairs == {(tx, rx) for tx in full for rx in (*full, "car")}
+    passive = network(("stations:\n", "links: passive\nstations:\n"))
     assert not any(link.is_monostatic for link in passive.links)
-    active = parsed(("stations:\n", "links: active\nstations:\n"))
+    active = network(("stations:\n", "links: active\nstations:\n"))
     assert active.links == (
         Link("west", "west", "high"),
         Link("east", "east", "high"),
+        Link("drone", "drone", "high"),
         Link("west", "west", "low"),
     )
     assert active.on("high").linked_transmitters("east") == (1,)
     assert active.on("high").linked_transmitters("car") == ()
 
 
-# A second high band that two stations share.
-HIGH2 = (("  - name: low\n", "  - name: high2\n"), ("{band: high, duplex: full,", "{band: high2,"))
-
-
 def test_a_band_is_on_the_air_in_its_frames_alone():
-    scene = parsed()
+    scene = network()
     on_air = [[band.name for band in scene.bands if band.is_on_air(n)] for n in range(3)]
     assert on_air == [["high", "low"], ["high"], ["high", "low"]]
 
 
 def test_a_moving_station_turns_with_its_velocity_and_stands_at_the_end():
-    scene = parsed()
+    scene = network(("    role: ue\n", "    role: ue\n    orientation: {yaw_deg: 90}\n"))
     assert scene.posed({}) is scene
     moved = scene.posed(scene.poses_at(2.0))
     car = moved.receivers[2]
@@ -139,14 +89,17 @@ def test_a_moving_station_turns_with_its_velocity_and_stands_at_the_end():
 
 
 def test_reported_poses_go_before_the_motion():
-    scene = parsed()
+    scene = network()
     there = Pose(np.array([9.0, 8.0, 2.0]), np.eye(3), np.array([1.0, 0.0, 0.0]))
     site = scene.posed(scene.poses_at(1.0, {"car": there})).receivers[2]
     assert np.array_equal(site.position_m, there.position_m)
 
 
 def test_an_array_has_an_orientation_of_its_own():
-    west = parsed().on("low").receivers[0]
+    turned = (
+        "      - {band: low, array: {kind: ula, num_elements: 4}, orientation: {yaw_deg: 90}}\n"
+    )
+    west = network((WEST_LOW, turned)).on("low").receivers[0]
     assert np.allclose(west.boresight, [0, 1, 0])
     assert np.allclose(west.elements_m[:, 1:], 0)
 
@@ -166,10 +119,10 @@ def test_a_scene_of_sites_has_stations_and_links_too():
 
 
 def test_power_is_that_of_all_bands():
-    louder = with_power(parsed(), 40.0)
+    louder = with_power(network(), 40.0)
     powers = [view.waveform.power_w for view in louder.views]
     assert powers == pytest.approx([10.0, 10.0])
-    assert louder.fingerprint != parsed().fingerprint
+    assert louder.fingerprint != network().fingerprint
 
 
 ODOMETRY = "stations[0].odometry"
@@ -185,18 +138,18 @@ FRAME = "stations[0].tf_frame"
         (("{band: low,", "{band: high,"), "stations[0].antennas[1].band", "one array a band"),
         (("name: east", "name: west"), "stations[1].name", "already the name at stations[0]"),
         (("cyclic_prefix_s: 1.2e-6", "cyclic_prefix_s: 1e-8"), "bands[0].cyclic_prefix_s", "path"),
-        (("    position_m: [63, 30, 10]\n", ""), "stations[1].position_m", "is missing"),
-        (("position_m: [63, 30, 10]", "position_m: [63, 30]"), "stations[1].position_m", "x, y, z"),
+        (("    position_m: [63, 32, 12]\n", ""), "stations[1].position_m", "is missing"),
+        (("position_m: [63, 32, 12]", "position_m: [63, 32]"), "stations[1].position_m", "x, y, z"),
         (
-            ("position_m: [63, 30, 10]", "position_m: [-3, 30, 10]"),
+            ("position_m: [63, 32, 12]", "position_m: [-3, 30, 10]"),
             "stations[1].position_m",
             "arrays need more than",
         ),
         (
             (
-                "position_m: [63, 30, 10]",
-                "position_m: [63, 30, 10]\n    motion: {kind: "
-                "constant_velocity, position_m: [63, 30, 10], velocity_mps: [1, 0, 0]}",
+                "position_m: [63, 32, 12]",
+                "position_m: [63, 32, 12]\n    motion: {kind: "
+                "constant_velocity, position_m: [63, 32, 12], velocity_mps: [1, 0, 0]}",
             ),
             "stations[1].position_m",
             "give one of the two",
@@ -208,7 +161,7 @@ FRAME = "stations[0].tf_frame"
         (("  - name: west\n", "  - name: west\n    tf_frame: /car\n"), FRAME, "a frame"),
         (("  - name: west\n", "  - name: west\n    tf_frame: ''\n"), FRAME, "a frame"),
         (
-            ("    frame_rate_hz: 5\n", "    noise_figure_db: 7\n"),
+            ("    frame_rate_hz: 5\n", "    noise_power_dbm: -100\n    noise_figure_db: 7\n"),
             "bands[1].noise_figure_db",
             "give one",
         ),
@@ -224,10 +177,10 @@ def test_faults_are_named_by_the_keys_of_the_file(change, key, words):
 
 @pytest.mark.parametrize("name", ["odom", "/car/odom", "car_1/Base/odom"])
 def test_names_of_topics_and_frames_may_have_parts(name):
-    scene = parsed(("  - name: west\n", f"  - name: west\n    odometry: {name}\n"))
+    scene = network(("  - name: west\n", f"  - name: west\n    odometry: {name}\n"))
     assert scene.stations[0].odometry == name
     frame = name.removeprefix("/")
-    scene = parsed(("  - name: west\n", f"  - name: west\n    tf_frame: {frame}\n"))
+    scene = network(("  - name: west\n", f"  - name: west\n    tf_frame: {frame}\n"))
     assert scene.stations[0].tf_frame == frame
 
 
@@ -239,11 +192,11 @@ def test_too_many_stations_are_called_so():
     )
     keys, text = faults(("stations:\n", f"stations:\n{more}"))
     assert set(keys) == {"stations"}
-    assert "lists 66 sites; at most 64" in text
+    assert "lists 67 sites; at most 64" in text
 
 
 def test_a_band_without_a_link_is_refused():
-    keys, text = faults(("stations:\n", "links: passive\nstations:\n"))
+    keys, text = faults((EAST_LOW, ""), ("stations:\n", "links: passive\nstations:\n"))
     assert keys == ["links"]
     assert "'low' without a link" in text
 
@@ -273,7 +226,7 @@ def test_a_clock_drifts():
     assert not clock.is_ideal
 
 
-def test_the_radar_cross_section_of_a_target_goes_before_that_of_its_class():
+def test_own_cross_section_precedes_that_of_the_class():
     campus = load_scene("campus")
     first = campus.targets[0]
     strong = replace(campus, targets=(replace(first, rcs_m2=7.0), *campus.targets[1:]))

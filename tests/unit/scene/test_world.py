@@ -1,4 +1,4 @@
-"""Shapes of the static world, and what a scene file may say of it."""
+"""Shapes of the static world, and its section of a scene file."""
 
 from pathlib import Path
 
@@ -37,7 +37,7 @@ def test_a_box_blocks_the_segments_of_which_a_sample_is_inside():
     assert np.all(found[expected]) and np.count_nonzero(found & ~expected) <= 4
 
 
-def test_a_rectangle_blocks_the_segments_that_change_its_side_within_it():
+def test_a_rectangle_blocks_segments_through_it():
     generator = np.random.default_rng(2)
     wall = Surface(
         np.array([-5.0, -4.0, -3.0]), np.array([8.0, 4.0, 0.0]), np.array([-2.0, 4.0, 6.0]), STONE
@@ -51,13 +51,11 @@ def test_a_rectangle_blocks_the_segments_that_change_its_side_within_it():
     )
 
 
-def test_what_begins_on_a_surface_or_glides_along_it_is_not_blocked_by_it():
+def test_a_segment_that_touches_a_surface_is_not_blocked():
     box = Building(np.zeros(3), np.ones(3), STONE)
-    on_face, away, within = (
-        np.array([1.0, 0.5, 0.5]),
-        np.array([4.0, 2.0, 3.0]),
-        np.array([-1.0, 0.5, 0.5]),
-    )
+    on_face = np.array([1.0, 0.5, 0.5])
+    away = np.array([4.0, 2.0, 3.0])
+    within = np.array([-1.0, 0.5, 0.5])
     assert not box.blocks(on_face, away) and box.blocks(on_face, within)
     assert not box.blocks(np.array([-1.0, 0.5, 1.0]), np.array([2.0, 0.5, 1.0]))
     wall = Surface(np.zeros(3), np.array([0.0, 2, 0]), np.array([0.0, 0, 2]), STONE)

@@ -23,7 +23,7 @@ def network():
 
 @pytest.fixture(scope="module")
 def found(network):
-    """What station bs1 reports of frame 4, on both of its bands."""
+    """Reports of station bs1 in frame 4, on both of its bands."""
     frame = make_frame(network, 4)
     encoder = make_encoders(make_scheme("local_ml", network))["bs1"]
     echoes = receive(network, frame, "bs1", scene_targets(network, 0.8))
@@ -39,7 +39,7 @@ def test_reports_of_both_bands_find_the_targets(network, found):
             min(np.linalg.norm(point - target.position_m) for point in points) for target in targets
         ]
         assert sum(distance < 1.0 for distance in away) >= least
-    # Its own echoes are among them.
+    # Its own echoes are detected, too.
     own = [site.name for site in network.on("high").transmitters].index("bs1")
     assert any(path.transmitter == own for report in found for path in report.paths)
 
@@ -80,7 +80,7 @@ def test_packets_of_another_station_or_frame_are_refused(network, found):
         read_packet(network, "bs1", 4, cut)
 
 
-def test_a_station_that_moves_has_its_scene_anew_and_others_keep_theirs(network):
+def test_only_stations_that_move_have_a_new_scene(network):
     places = {name: StationView(network.on("high"), name) for name in ("bs1", "car")}
     before, after = (make_frame(network, 0, time_s) for time_s in (0.0, 1.0))
     assert places["bs1"].scene(before) is places["bs1"].scene(after)
@@ -89,7 +89,7 @@ def test_a_station_that_moves_has_its_scene_anew_and_others_keep_theirs(network)
 
 
 def test_echoes_of_transmitters_without_a_link_are_no_targets(network):
-    # All stations of a band send the same streams: bs2's signal is in what bs1 receives.
+    # All stations of a band send the same streams: bs1 also receives the signal of bs2.
     active = replace(network, link_mode=LinkMode.ACTIVE)
     frame = make_frame(active, 4)
     targets = scene_targets(active, 0.8)
@@ -107,11 +107,11 @@ def test_echoes_of_transmitters_without_a_link_are_no_targets(network):
             squares.append(nearest @ report.information @ nearest)
     assert len(distances) >= 10
     assert max(distances) < 3.0
-    # Location errors are as large as the stations say: 3 on average.
+    # Location errors are as large as their covariances: 3 on average.
     assert 1.0 < np.mean(squares) < 6.0
 
 
-def test_a_scheme_of_one_band_names_what_is_in_its_way(network):
+def test_a_scheme_of_one_band_names_the_obstacle(network):
     assert [place.band for place in receiving_views(network, "bs1")] == ["high", "low"]
     assert only_view(network, "bs2", "music").band == "high"
     with pytest.raises(ValueError, match="'bs1' of scene 'two_bands' has links on: high, low"):

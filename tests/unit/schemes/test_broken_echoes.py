@@ -1,4 +1,4 @@
-"""Echoes that no radar should deliver, between good ones: no scheme fails on them."""
+"""Broken echoes between good ones: no scheme fails on them."""
 
 from dataclasses import replace
 
@@ -7,7 +7,7 @@ import pytest
 from chain import Chain
 
 from cooperative_isac.fusion.detection import detection_problem
-from cooperative_isac.pipeline import hear, transmit
+from cooperative_isac.pipeline import receive_echo, transmit
 from cooperative_isac.scene.draw import scene_targets
 from cooperative_isac.schemes.catalog import LEARNED
 from cooperative_isac.schemes.known_symbols import LARGEST_SAMPLE, without_overflow
@@ -59,7 +59,7 @@ def test_broken_echoes_end_no_scheme(small, name, static_paths, kind):
         frame = transmit(world, number)
         packets = {}
         for site in world.receivers:
-            echo = hear(
+            echo = receive_echo(
                 world, frame, site.name, scene_targets(scene, number / scene.update_rate_hz)
             )
             if number == 2:
@@ -71,12 +71,12 @@ def test_broken_echoes_end_no_scheme(small, name, static_paths, kind):
         found.append(len(detections))
     if kind in ("all zero", "all of 1e15"):
         assert found[2] == 0
-    # A background that learned a broken echo contradicts the next ones, and begins anew.
+    # A background estimated from a broken echo contradicts the next ones, and is reset.
     assert max(found[3:]) > 0 or found[1] == 0
     assert static_paths == "learn" or found[4] > 0 or found[1] == 0
 
 
-def test_samples_that_overflow_are_lost_and_others_stay(small):
+def test_samples_that_overflow_become_zero(small):
     generator = np.random.default_rng(1)
     echo = generator.normal(size=(2, 3, 4)).astype(np.complex64)
     assert without_overflow(echo) is echo
@@ -89,7 +89,7 @@ def test_samples_that_overflow_are_lost_and_others_stay(small):
 def test_two_equal_paths_share_one_echo(small):
     frame, targets = transmit(small, 1), scene_targets(small, 1.0)
     sensor = LocalMl(small, small.receivers[0], small.grid)
-    joint = sensor.listen(hear(small, frame, "rx1", targets), frame)
+    joint = sensor.listen(receive_echo(small, frame, "rx1", targets), frame)
     point = targets[0].position_m
     one = joint.match(PathState(point[None], np.zeros(1, int), np.zeros(1, int), np.zeros(1)))
     both = PathState(np.array([point, point]), np.arange(2), np.zeros(2, int), np.zeros(2))

@@ -1,4 +1,4 @@
-"""What every scheme must do, whichever it is, with the payload and with reference symbols only."""
+"""The contract of all schemes, with the payload and with reference symbols only."""
 
 from dataclasses import replace
 
@@ -44,7 +44,7 @@ def scene(request, name, small):
 
 @pytest.fixture
 def world(name, scene):
-    """The scene with the scheme's own sites."""
+    """The scene with the stations of the scheme."""
     return scheme_scene(name, scene)
 
 
@@ -69,15 +69,15 @@ def targets(scene):
 
 
 @pytest.fixture
-def heard(world, targets):
+def frame_echoes(world, targets):
     """A frame and its echoes."""
     frame = make_frame(world, 3)
     return frame, receive_all(world, frame, targets)
 
 
 @pytest.fixture
-def packets(encoders, heard):
-    frame, echoes = heard
+def packets(encoders, frame_echoes):
+    frame, echoes = frame_echoes
     return {station: encoders[station].encode(own, frame) for station, own in echoes.items()}
 
 
@@ -102,13 +102,15 @@ def assert_found(detections, targets, distance_m, speed_mps):
         assert np.linalg.norm(nearest.velocity_mps - target.velocity_mps) < speed_mps
 
 
-def test_targets_are_found(scheme, center, heard, packets, targets):
-    assert_found(center.decode(packets, heard[0]), targets, *NEAR.get(scheme.name, (0.5, 2.0)))
+def test_targets_are_detected(scheme, center, frame_echoes, packets, targets):
+    assert_found(
+        center.decode(packets, frame_echoes[0]), targets, *NEAR.get(scheme.name, (0.5, 2.0))
+    )
 
 
-def test_packets_are_bytes_as_small_as_the_scheme_says(scheme, packets, heard):
+def test_packets_have_the_size_of_the_scheme(scheme, packets, frame_echoes):
     for receiver, packet in packets.items():
-        raw_bits = 8 * scheme_input(scheme, heard[1][receiver]["default"].samples).nbytes
+        raw_bits = 8 * scheme_input(scheme, frame_echoes[1][receiver]["default"].samples).nbytes
         bits = raw_bits + OVERHEAD_BITS if scheme.name == "raw_ml" else raw_bits / 200
         assert isinstance(packet, bytes) and 0 < 8 * len(packet) <= bits
         if hasattr(scheme, "method"):
@@ -116,63 +118,64 @@ def test_packets_are_bytes_as_small_as_the_scheme_says(scheme, packets, heard):
 
 
 def scheme_input(scheme, echo):
-    """The part of an echo that the scene lets a scheme use."""
+    """The known part of an echo, which a scheme may use."""
     strides = (2, 2) if scheme.scene.sensing.symbols == "reference_only" else (1, 1)
     return echo[:, :: strides[0], :: strides[1]]
 
 
-def test_packets_are_all_that_the_center_needs(scheme, center, heard, packets, scene):
+def test_packets_are_all_that_the_center_needs(scheme, center, frame_echoes, packets, scene):
     other = make_scheme(scheme.name, scene).center()
     assert np.array_equal(
-        states(other.decode(packets, heard[0])), states(center.decode(packets, heard[0]))
+        states(other.decode(packets, frame_echoes[0])),
+        states(center.decode(packets, frame_echoes[0])),
     )
 
 
-def test_the_same_echo_gives_the_same_bytes(encoders, heard, packets):
-    frame, echoes = heard
+def test_the_same_echo_gives_the_same_bytes(encoders, frame_echoes, packets):
+    frame, echoes = frame_echoes
     again = {station: encoders[station].encode(own, frame) for station, own in echoes.items()}
     assert again == packets
 
 
-def test_the_echo_is_left_as_it_is(encoders, heard, first):
-    frame, echoes = heard
+def test_the_echo_is_not_modified(encoders, frame_echoes, first):
+    frame, echoes = frame_echoes
     before = echoes[first]["default"].samples.copy()
     encoders[first].encode(echoes[first], frame)
     assert np.array_equal(echoes[first]["default"].samples, before)
 
 
-def test_a_louder_echo_with_as_much_more_noise_is_the_same_packet(encoders, heard, packets, first):
-    """The echo says its noise power, which a station may raise above that of its band."""
-    frame, echoes = heard
+def test_packets_depend_on_the_snr_alone(encoders, frame_echoes, packets, first):
+    """An echo has its noise power, which a station may raise above that of its band."""
+    frame, echoes = frame_echoes
     echo = echoes[first]["default"]
     louder = replace(echo, samples=2 * echo.samples, noise_power_w=4 * echo.noise_power_w)
     assert encoders[first].encode({"default": louder}, frame) == packets[first]
 
 
-def test_the_order_of_packets_is_irrelevant(center, heard, packets):
+def test_the_order_of_packets_is_irrelevant(center, frame_echoes, packets):
     forwards, backwards = (
-        center.decode(dict(order(packets.items())), heard[0]) for order in (list, reversed)
+        center.decode(dict(order(packets.items())), frame_echoes[0]) for order in (list, reversed)
     )
     assert np.array_equal(states(forwards), states(backwards))
 
 
-def test_what_one_receiver_missed_the_other_still_finds(
-    scheme, center, heard, packets, targets, first
+def test_a_missing_packet_leaves_the_other_receivers(
+    scheme, center, frame_echoes, packets, targets, first
 ):
     car = next(target for target in targets if target.name == "car")
-    alone = center.decode({first: packets[first]}, heard[0])
+    alone = center.decode({first: packets[first]}, frame_echoes[0])
     expected = [] if BUILT_IN[scheme.name].has_one_path else [car]
     near = [one for one in alone if np.linalg.norm(one.position_m - car.position_m) < 2.0]
     assert_found(near, expected, *NEAR.get(scheme.name, (1.0, 2.0)))
-    assert center.decode({}, heard[0]) == ()
+    assert center.decode({}, frame_echoes[0]) == ()
 
 
-def test_a_damaged_packet_is_named(center, heard, packets):
+def test_a_damaged_packet_is_named(center, frame_echoes, packets):
     last = list(packets)[-1]
     wrong = [packet for receiver, packet in packets.items() if receiver != last]
     for damaged in (packets[last][:-1], b"", *wrong):
         with pytest.raises(PacketError) as caught:
-            center.decode({**packets, last: damaged}, heard[0])
+            center.decode({**packets, last: damaged}, frame_echoes[0])
         assert caught.value.receiver == last
 
 
@@ -181,23 +184,23 @@ def test_a_packet_of_another_frame_is_refused(center, packets, world):
         center.decode(packets, make_frame(world, 4))
 
 
-def test_noise_alone_is_no_target(encoders, center, world, heard):
+def test_noise_alone_is_no_target(encoders, center, world, frame_echoes):
     quiet = replace(world, propagation=replace(world.propagation, reference_gain=1e-12))
-    frame = heard[0]
+    frame = frame_echoes[0]
     for seed in range(3):
         echoes = receive_all(replace(quiet, seed=seed), frame, ())
         silence = {name: encoders[name].encode(own, frame) for name, own in echoes.items()}
         assert center.decode(silence, frame) == ()
 
 
-def test_the_downlink_costs_the_packed_payload_and_nothing_without_it(scheme, scene, heard):
+def test_the_downlink_is_the_packed_payload_or_nothing(scheme, scene, frame_echoes):
     free = scene.sensing.symbols == "reference_only" or scheme.name == "raw_ml"
-    payload_bits = 8 * len(pack_downlink(heard[0].on("default")))
-    assert scheme.downlink_bits(heard[0]) == (0 if free else payload_bits)
+    payload_bits = 8 * len(pack_downlink(frame_echoes[0].on("default")))
+    assert scheme.downlink_bits(frame_echoes[0]) == (0 if free else payload_bits)
 
 
-def test_only_what_is_told_of_the_payload_is_looked_at(scheme, encoders, heard, packets, first):
-    frame, echoes = heard
+def test_unknown_symbols_are_not_used(scheme, encoders, frame_echoes, packets, first):
+    frame, echoes = frame_echoes
     signal = frame.on("default")
     forged = replace(signal, indices=np.zeros_like(signal.indices))
     same = (
@@ -216,10 +219,8 @@ def test_a_scheme_with_sites_of_its_own_is_arranged_once(scheme, scene, world):
     assert scheme.scene.fingerprint == scene.fingerprint == world.fingerprint
 
 
-def test_what_is_done_after_sending_changes_later_packets_only_and_is_never_left_out(
-    scheme, world, first
-):
-    """Two followers of the same echoes, one of which never does it by itself."""
+def test_idle_work_changes_later_packets_only(scheme, world, first):
+    """Two encoders of the same echoes, one of which is never called between frames."""
     diligent = scheme.at(first)
     lazy = scheme.at(first)
     for number in range(3):
@@ -231,7 +232,7 @@ def test_what_is_done_after_sending_changes_later_packets_only_and_is_never_left
 
 
 def test_ends_share_no_state(scheme, world, first):
-    """An encoder that saw nothing before is the same, whatever others of its scheme saw."""
+    """A new encoder does not depend on what others of its scheme encoded."""
     seasoned = scheme.at(first)
     for number in range(2):
         time_s = number / world.update_rate_hz
@@ -243,6 +244,6 @@ def test_ends_share_no_state(scheme, world, first):
     assert fresh == make_scheme(scheme.name, scheme.scene).at(first).encode(echoes, frame)
 
 
-def test_a_station_that_is_not_there_is_named(scheme):
+def test_an_unknown_station_is_named(scheme):
     with pytest.raises(KeyError, match="nowhere"):
         scheme.at("nowhere")

@@ -1,4 +1,4 @@
-"""Receivers whose arrays face away from the area report nothing; the others go on."""
+"""Receivers whose arrays face away from the box report nothing; others are not affected."""
 
 from dataclasses import replace
 
@@ -26,7 +26,7 @@ def turned_away(scene, names):
 
 @pytest.fixture
 def plane(small):
-    """The plane with all symbols payload."""
+    """The scene in a plane with payload symbols only."""
     return replace(small, waveform=replace(small.waveform, reference_subcarrier_stride=0))
 
 

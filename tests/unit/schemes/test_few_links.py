@@ -1,4 +1,4 @@
-"""Scheme local_ml with few pairs of sites: one alone, or a network whose receivers fell silent."""
+"""Scheme local_ml with few links: one pair of sites, or a network with missing receivers."""
 
 from dataclasses import replace
 
@@ -9,7 +9,7 @@ from chain import Chain
 from cooperative_isac.evaluation.monte_carlo import draw_frame, make_ends, measure_scheme
 from cooperative_isac.evaluation.sequence import measure_sequence
 from cooperative_isac.metrics.run_score import RunScore
-from cooperative_isac.pipeline import hear, transmit
+from cooperative_isac.pipeline import receive_echo, transmit
 from cooperative_isac.scene.draw import scene_targets
 from cooperative_isac.scene.file.config import load_scene
 from cooperative_isac.schemes.registry import make_scheme
@@ -52,7 +52,7 @@ def test_targets_anywhere_in_the_area_make_few_false_detections(pair):
     assert len(found) > 0.85 * 30 * pair.draw.num_targets
 
 
-def test_tracks_go_on_when_all_receivers_but_one_fall_silent():
+def test_tracks_survive_with_one_receiver_left():
     scene = load_scene("campus")
     scheme = Chain("local_ml", scene, live=True)
     tracker = Tracker(scene.tracking, scene.dimension)
@@ -63,7 +63,7 @@ def test_tracks_go_on_when_all_receivers_but_one_fall_silent():
         targets = scene_targets(scene, time_s)
         packets = {}
         for name in ("rx1", "rx2", "rx3") if number < 8 else ("rx3",):
-            packets[name] = scheme.encode(hear(scene, frame, name, targets), frame, name)
+            packets[name] = scheme.encode(receive_echo(scene, frame, name, targets), frame, name)
             scheme.idle(name)
         detections = scheme.decode(packets, frame)
         score.add(time_s, targets, detections, tracker.update(time_s, detections))

@@ -1,4 +1,4 @@
-"""Learned schemes on the contract, with weights that have learned nothing yet."""
+"""The contract of learned schemes, with untrained weights."""
 
 from dataclasses import replace
 
@@ -7,12 +7,12 @@ import pytest
 import torch
 from chain import Chain
 
+from cooperative_isac.evaluation.cell_free.scenes import changed_scene
 from cooperative_isac.evaluation.command import power_result
 from cooperative_isac.evaluation.monte_carlo import draw_frame, make_ends, measure_frame
-from cooperative_isac.evaluation.paper.scenes import changed_scene
 from cooperative_isac.fronthaul.downlink import pack_downlink
 from cooperative_isac.fronthaul.raw_packet import unpack_echo
-from cooperative_isac.learned.network import Found
+from cooperative_isac.learned.network import Predictions
 from cooperative_isac.learned.weights import load_weights, make_network, save_weights
 from cooperative_isac.pipeline import transmit
 from cooperative_isac.scene.file.config import load_scene
@@ -45,7 +45,7 @@ SMALL = {
 
 @pytest.fixture
 def weights(tiny, tmp_path, monkeypatch):
-    """A folder with fresh weights for every learned scheme, all sure that there are targets."""
+    """A folder with untrained weights for every learned scheme, with a bias towards targets."""
     torch.manual_seed(0)
     for name, known in RECIPES.items():
         network = make_network(tiny, known.kind, {**known.network, **SMALL[known.kind]})
@@ -64,7 +64,7 @@ def scheme(request, tiny, weights):
 
 
 @pytest.fixture(scope="module")
-def heard(tiny):
+def frame_echoes(tiny):
     draw = draw_frame(tiny, 3)
     band = tiny.band
     samples = {station: echoes[band].samples for station, echoes in draw.echoes.items()}
@@ -72,8 +72,8 @@ def heard(tiny):
 
 
 @pytest.fixture
-def packets(scheme, heard):
-    frame, echoes = heard
+def packets(scheme, frame_echoes):
+    frame, echoes = frame_echoes
     return {receiver: scheme.encode(echo, frame, receiver) for receiver, echo in echoes.items()}
 
 
@@ -81,72 +81,72 @@ def states(found):
     return np.array([(one.position_m, one.velocity_mps) for one in found])
 
 
-def test_packets_are_all_that_the_center_needs(scheme, tiny, heard, packets):
+def test_packets_are_all_that_the_center_needs(scheme, tiny, frame_echoes, packets):
     other = Chain(scheme.name, tiny)
-    found = scheme.decode(packets, heard[0])
+    found = scheme.decode(packets, frame_echoes[0])
     assert len(found) == 2 and np.array_equal(
-        states(other.decode(packets, heard[0])), states(found)
+        states(other.decode(packets, frame_echoes[0])), states(found)
     )
 
 
-def test_the_same_echo_gives_the_same_bytes_and_stays_as_it_is(scheme, heard, packets):
-    frame, echoes = heard
+def test_the_same_echo_gives_the_same_bytes_and_is_not_modified(scheme, frame_echoes, packets):
+    frame, echoes = frame_echoes
     before = echoes["rx1"].copy()
     assert scheme.encode(echoes["rx1"], frame, "rx1") == packets["rx1"]
     assert np.array_equal(echoes["rx1"], before)
 
 
-def test_the_order_of_packets_is_irrelevant(scheme, heard, packets):
+def test_the_order_of_packets_is_irrelevant(scheme, frame_echoes, packets):
     found, other = (
-        scheme.decode(dict(order(packets.items())), heard[0]) for order in (list, reversed)
+        scheme.decode(dict(order(packets.items())), frame_echoes[0]) for order in (list, reversed)
     )
     assert np.array_equal(states(found), states(other))
 
 
-def test_a_missing_packet_is_left_out(scheme, heard, packets):
-    alone = scheme.decode({"rx1": packets["rx1"]}, heard[0])
+def test_a_missing_packet_is_left_out(scheme, frame_echoes, packets):
+    alone = scheme.decode({"rx1": packets["rx1"]}, frame_echoes[0])
     assert alone and all(one.sites == ("rx1",) and one.num_paths == 2 for one in alone)
-    assert scheme.decode({}, heard[0]) == ()
+    assert scheme.decode({}, frame_echoes[0]) == ()
 
 
-def test_a_damaged_packet_is_named(scheme, heard, packets):
+def test_a_damaged_packet_is_named(scheme, frame_echoes, packets):
     for damaged in (packets["rx2"][:-1], b"", packets["rx1"]):
         with pytest.raises(PacketError) as caught:
-            scheme.decode({**packets, "rx2": damaged}, heard[0])
+            scheme.decode({**packets, "rx2": damaged}, frame_echoes[0])
         assert caught.value.receiver == "rx2"
 
 
-def test_a_packet_of_another_frame_is_refused(scheme, tiny, heard, packets):
+def test_a_packet_of_another_frame_is_refused(scheme, tiny, frame_echoes, packets):
     with pytest.raises(PacketError, match="its frame is 3, expected 4"):
         scheme.decode(packets, transmit(tiny, 4))
 
 
-def test_only_codewords_are_far_smaller_than_the_echo(scheme, heard, packets):
-    raw = heard[1]["rx1"].nbytes
+def test_only_codewords_are_far_smaller_than_the_echo(scheme, frame_echoes, packets):
+    raw = frame_echoes[1]["rx1"].nbytes
     limit = 0.02 if scheme.name.startswith("dvqvae") else 1.01
     assert all(0 < len(packet) < limit * raw for packet in packets.values())
 
 
-def test_who_sends_the_raw_echo_or_encodes_it_needs_no_downlink(scheme, heard):
+def test_raw_echoes_need_no_downlink(scheme, frame_echoes):
     expected = (
         0
         if scheme.name in ("cnn", "cnn_paper", "dvqvae_paper")
-        else 8 * len(pack_downlink(heard[0]))
+        else 8 * len(pack_downlink(frame_echoes[0]))
     )
-    assert scheme.downlink_bits(heard[0]) == expected
+    assert scheme.downlink_bits(frame_echoes[0]) == expected
 
 
 @pytest.mark.parametrize("name", ["cnn", "cnn_paper"])
 def test_a_central_scheme_sends_the_echo_itself_and_encodes_it_at_the_center(
-    tiny, weights, heard, name
+    tiny, weights, frame_echoes, name
 ):
-    frame, echoes = heard
+    frame, echoes = frame_echoes
     scheme = Chain(name, tiny)
     packet = scheme.encode(echoes["rx1"], frame, "rx1")
     assert np.array_equal(unpack_echo(tiny, tiny.grid, "rx1", frame.number, packet), echoes["rx1"])
     assert torch.equal(
         scheme.decoder.unpacked(packet, "rx1", scheme.frame(frame)),
-        scheme.scheme.network.encoded(echoes["rx1"], frame, "rx1"),
+        scheme.scheme.network.encode(echoes["rx1"], frame, "rx1"),
     )
     absurd = scheme.encode(np.full_like(echoes["rx1"], 3e38), frame, "rx1")
     with np.errstate(all="ignore"), pytest.raises(PacketError, match="200 dB above the noise"):
@@ -154,14 +154,14 @@ def test_a_central_scheme_sends_the_echo_itself_and_encodes_it_at_the_center(
 
 
 def some_found(presence, state):
-    return Found(
+    return Predictions(
         torch.tensor([presence]),
         torch.tensor([state]),
         torch.tensor([[1.0, 2.0, 3.0, 4.0]]).expand(1, 3, 4),
     )
 
 
-def test_what_was_found_becomes_detections_in_the_plane(tiny):
+def test_predictions_become_detections_in_the_plane(tiny):
     scene = replace(tiny, plane_height_m=1.5, sensing=replace(tiny.sensing, min_speed_mps=1.0))
     state = [[10.0, 20.0, 3.0, -4.0], [30.0, 40.0, 0.1, 0.1], [1.0, 2.0, 5.0, 5.0]]
     (one,) = detections(scene, some_found([0.9, 0.9, 0.4], state), ("rx1", "rx2"))
@@ -171,7 +171,7 @@ def test_what_was_found_becomes_detections_in_the_plane(tiny):
     assert one.snr_db == pytest.approx(10 * np.log10(9), abs=1e-3) and one.num_paths == 4
 
 
-def test_states_that_are_no_numbers_are_left_out(tiny):
+def test_states_that_are_not_finite_are_left_out(tiny):
     nan = float("nan")
     found = some_found(
         [0.9, 0.9, 1.0], [[nan, 0, 1, 1], [5.0, 5.0, nan, 1.0], [5.0, 5.0, 2.0, 1.0]]
@@ -242,7 +242,7 @@ def test_shipped_weights_are_of_the_network_that_training_makes(path):
     assert network.config == made.config
 
 
-def test_the_shipped_codec_is_as_accurate_as_it_must_be():
+def test_the_shipped_codec_is_accurate():
     scene, name = load_scene("cell_free_compact"), "dvqvae"
     names = [name, "music", "compressed_sensing", "monostatic"]
     schemes = {each: make_ends(make_scheme(each, scene)) for each in names}
@@ -258,5 +258,5 @@ def test_the_shipped_codec_is_as_accurate_as_it_must_be():
     assert found.fronthaul_bits < 0.02 * 64 * 8 * 64 * 64  # of the raw echo
 
 
-def test_shipped_weights_take_little_room():
+def test_shipped_weights_are_small():
     assert 0 < sum(path.stat().st_size for path in SHIPPED.glob("*.safetensors")) < 60e6

@@ -1,4 +1,4 @@
-"""Stations with schemes of their own: packets of several formats in one frame."""
+"""Stations with different schemes: packets of several formats in one frame."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -45,7 +45,7 @@ def near(detections, target):
     return [one for one in detections if np.linalg.norm(one.position_m - target.position_m) < 1.0]
 
 
-def test_a_station_keeps_the_scheme_that_its_scene_gives_it(mixed, scheme):
+def test_a_station_keeps_the_scheme_of_the_scene_file(mixed, scheme):
     assert isinstance(scheme, MixedScheme) and scheme.name == "local_ml"
     assert station_schemes("local_ml", mixed) == {
         "rx1": "local_ml",
@@ -56,7 +56,7 @@ def test_a_station_keeps_the_scheme_that_its_scene_gives_it(mixed, scheme):
     assert scheme_scene("local_ml", mixed) is mixed
 
 
-def test_packets_say_their_formats(packets):
+def test_packets_have_format_numbers(packets):
     assert {name: packet_format(name, packet) for name, packet in packets.items()} == FORMATS
 
 
@@ -77,8 +77,8 @@ def test_every_part_of_the_formats_adds_information(scheme, frame, packets, mixe
     (car, _) = scene_targets(mixed, 1.0)
     volumes = []
     for names in (("rx1",), ("rx1", "rx2"), ("rx1", "rx2", "rx3")):
-        heard = {name: packets[name] for name in names}
-        (one,) = near(center.decode(heard, frame), car)
+        received = {name: packets[name] for name in names}
+        (one,) = near(center.decode(received, frame), car)
         assert one.sites == names
         axes = [0, 1, 3, 4]
         volumes.append(np.linalg.slogdet(one.covariance[np.ix_(axes, axes)])[1])

@@ -10,7 +10,7 @@ from cooperative_isac.schemes.monostatic import MonostaticScheme
 from cooperative_isac.schemes.registry import make_scheme
 
 
-def test_the_station_of_the_paper_stands_at_its_place():
+def test_the_station_is_at_the_position_of_the_paper():
     scene = load_scene("cell_free_table1")
     (station,) = MonostaticScheme.arranged(scene).transmitters
     assert station.position_m.tolist() == [50, 0, 0] and station.num_ant == 16  # CF section V-A

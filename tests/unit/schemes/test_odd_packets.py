@@ -1,4 +1,4 @@
-"""Bytes that nobody sent, and damaged packets: refused, or decoded to valid detections."""
+"""Random bytes and damaged packets: refused, or decoded to valid detections."""
 
 import zlib
 from dataclasses import replace
@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from cooperative_isac.fronthaul.envelope import CHECKSUM_BYTES, with_checksum
 from cooperative_isac.fusion.detection import detection_problem
-from cooperative_isac.pipeline import hear, transmit
+from cooperative_isac.pipeline import receive_echo, transmit
 from cooperative_isac.scene.draw import scene_targets
 from cooperative_isac.schemes.catalog import LEARNED
 from cooperative_isac.schemes.contract import PacketError
@@ -22,7 +22,7 @@ FRAME = 3
 
 @pytest.fixture(scope="module")
 def sent(small):
-    """Scheme, frame and packets by name of the scheme, made when first asked for."""
+    """Scheme, frame and packets by name of the scheme, made at the first access."""
     made = {}
 
     def of(name):
@@ -32,7 +32,9 @@ def sent(small):
             world = scheme.scene
             frame, targets = transmit(world, FRAME), scene_targets(world, 0.6)
             packets = {
-                site.name: scheme.encode(hear(world, frame, site.name, targets), frame, site.name)
+                site.name: scheme.encode(
+                    receive_echo(world, frame, site.name, targets), frame, site.name
+                )
                 for site in world.receivers
             }
             made[name] = scheme, frame, packets
@@ -59,7 +61,7 @@ def same(one, other):
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_bytes_that_nobody_sent_are_refused(sent, name):
+def test_random_bytes_are_refused(sent, name):
     scheme, frame, packets = sent(name)
     receiver = min(packets)
 
@@ -91,7 +93,7 @@ def test_damaged_packets_are_refused_or_give_valid_detections(sent, name):
         for place, value in changes:
             damaged[place] = value
         damaged = bytes(damaged[:length] if cut else damaged)
-        # With a checksum that fits, as a sender of nonsense would make it; and without.
+        # With a valid checksum, and without.
         decoded(scheme, {**packets, receiver: with_checksum(damaged)}, frame)
         if damaged != body:
             wrong = zlib.crc32(body).to_bytes(CHECKSUM_BYTES, "big")

@@ -1,4 +1,4 @@
-"""Schemes by name, also those that another package brings."""
+"""Schemes by name, also those of other packages."""
 
 import pytest
 
@@ -47,8 +47,8 @@ def test_an_installed_package_can_bring_a_scheme(small, install_scheme):
     assert scheme.name == "shouting" and scheme.scene is small
 
 
-def test_a_scheme_of_the_contract_before_is_told_what_to_change(small, install_scheme):
-    """The class of docs/own_scheme.md as it was: one object with encode and decode."""
+def test_a_scheme_of_the_previous_contract_is_refused_with_the_remedy(small, install_scheme):
+    """A scheme of the previous contract: one object with encode and decode."""
     install_scheme("brightest", BEFORE)
     for make in (make_scheme, scheme_scene):
         with pytest.raises(ValueError, match="scheme 'brightest'") as caught:

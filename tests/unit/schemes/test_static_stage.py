@@ -11,7 +11,7 @@ from cooperative_isac.channel.echo import apply_paths
 from cooperative_isac.channel.paths import draw_paths
 from cooperative_isac.channel.static import channel_matrix, static_echo
 from cooperative_isac.fronthaul.downlink import pack_downlink
-from cooperative_isac.pipeline import hear, transmit
+from cooperative_isac.pipeline import receive_echo, transmit
 from cooperative_isac.scene.draw import draw_targets, frame_generator, scene_targets
 from cooperative_isac.scene.file.config import load_scene
 from cooperative_isac.scene.model import TargetClass, TargetState
@@ -22,7 +22,7 @@ from cooperative_isac.tracking.track import TrackStatus
 from cooperative_isac.tracking.tracker import Tracker
 
 STRENGTH_DB = 50.0  # of static paths over the echo of targets
-# What rounding may change: steps of a climb that end at its tolerance, and neighboring codewords.
+# Differences by rounding: an ascent that ends at its tolerance, and neighboring codewords.
 LIMITS = np.array([[0.1], [0.3]])  # m and m/s
 PLACES_M = np.array([[10.0, 20.0, 0.0], [30.0, 50.0, 0.0], [44.0, 12.0, 0.0]])
 
@@ -32,7 +32,7 @@ def with_static(scene, mode):
 
 
 def static_channel(scene, site, power_w, frame):
-    """A channel by way of three things that stand still, its echo STRENGTH_DB above a power."""
+    """A channel over three static reflectors, its echo STRENGTH_DB above a power."""
     things = [TargetState("", TargetClass.UNKNOWN, place, np.zeros(3)) for place in PLACES_M]
     paths = draw_paths(scene, site, things, np.zeros((0, 3)), np.random.default_rng(3))
     matrix = channel_matrix(scene, site, paths)
@@ -52,7 +52,7 @@ def name(request):
 
 @pytest.fixture
 def scene(name, symbols, small):
-    """A scene that the scheme can work in, without clutter."""
+    """A scene for the scheme, without clutter."""
     if name in LEARNED:
         if symbols != "payload":
             pytest.skip("shipped weights are for frames without reference symbols")
@@ -68,7 +68,7 @@ def scene(name, symbols, small):
     return with_static(replace(scene, sensing=sensing), "project")
 
 
-def heard_by(scene, number):
+def frame_and_echoes(scene, number):
     """A frame, the echoes of moving targets in it, and the same with static paths."""
     frame = transmit(scene, number)
     targets = scene_targets(scene, 1.0) or draw_targets(
@@ -77,8 +77,8 @@ def heard_by(scene, number):
     silent = replace(scene, propagation=replace(scene.propagation, noise_power_w=1e-30))
     plain, static = {}, {}
     for site in scene.receivers:
-        power_w = np.mean(np.abs(hear(silent, frame, site.name, targets)) ** 2)
-        plain[site.name] = hear(scene, frame, site.name, targets)
+        power_w = np.mean(np.abs(receive_echo(silent, frame, site.name, targets)) ** 2)
+        plain[site.name] = receive_echo(scene, frame, site.name, targets)
         matrix = static_channel(scene, site, power_w, frame)
         static[site.name] = plain[site.name] + static_echo(frame, matrix)
     return frame, plain, static
@@ -96,18 +96,18 @@ def states(detections):
 def test_strong_static_paths_change_no_detection(name, scene):
     world = scheme_scene(name, scene)
     scheme = Chain(name, scene)
-    frame, plain, static = heard_by(world, 7)
+    frame, plain, static = frame_and_echoes(world, 7)
     expected = states(detected(scheme, frame, plain))
     found = states(detected(scheme, frame, static))
     assert len(expected) > 0 and found.shape == expected.shape
     assert np.all(np.abs(found - expected) < LIMITS)
 
 
-def test_without_suppression_the_same_static_paths_do_change_detections(name, scene):
+def test_unsuppressed_static_paths_change_detections(name, scene):
     scene = with_static(scene, "keep")
     world = scheme_scene(name, scene)
     scheme = Chain(name, scene)
-    frame, plain, static = heard_by(world, 3)
+    frame, plain, static = frame_and_echoes(world, 3)
     expected = states(detected(scheme, frame, plain))
     found = states(detected(scheme, frame, static))
     assert found.shape != expected.shape or np.any(np.abs(found - expected) > LIMITS)
@@ -115,7 +115,7 @@ def test_without_suppression_the_same_static_paths_do_change_detections(name, sc
 
 @pytest.mark.parametrize("name", ["dvqvae_paper", "cnn_paper", "cnn", "raw_ml", "music"])
 @pytest.mark.parametrize("mode", ["keep", "project", "learn"])
-def test_the_downlink_is_counted_where_an_access_point_suppresses(name, mode, small):
+def test_suppression_needs_the_downlink(name, mode, small):
     scene = load_scene("cell_free_compact") if name in LEARNED else small
     scheme = Chain(name, with_static(scene, mode))
     frame = transmit(scene, 0)
@@ -125,7 +125,7 @@ def test_the_downlink_is_counted_where_an_access_point_suppresses(name, mode, sm
 
 def test_the_reference_symbols_of_a_whole_echo_are_cleaned_too(small):
     scene = with_static(small, "project")
-    frame, plain, static = heard_by(scene, 3)
+    frame, plain, static = frame_and_echoes(scene, 3)
     stage = StaticStage(scene)
     for receiver in plain:
         clean = stage.clean(static[receiver], frame)
@@ -134,7 +134,7 @@ def test_the_reference_symbols_of_a_whole_echo_are_cleaned_too(small):
         assert np.allclose(clean, expected, atol=1e-3 * np.std(plain[receiver]))
 
 
-def test_training_takes_echoes_that_are_cleaned_likewise(tiny, monkeypatch):
+def test_training_suppresses_static_paths_likewise(tiny, monkeypatch):
     from cooperative_isac.learned.weights import make_network
     from cooperative_isac.training.batches import Examples
     from cooperative_isac.training.recipes import RECIPES
@@ -146,9 +146,11 @@ def test_training_takes_echoes_that_are_cleaned_likewise(tiny, monkeypatch):
     for mode in ("keep", "project"):
         scene = with_static(tiny, mode)
         network = make_network(scene, recipe.kind, {**recipe.network, **sizes})
-        frame, plain, static = heard_by(scene, 1)
+        frame, plain, static = frame_and_echoes(scene, 1)
         examples = Examples(network, None, network.receivers)
-        seen.append([examples._observed(echoes["rx1"], frame, "rx1") for echoes in (plain, static)])
+        seen.append(
+            [examples._observation(echoes["rx1"], frame, "rx1") for echoes in (plain, static)]
+        )
     assert np.abs(seen[0][1] - seen[0][0]).max() > 10
     assert np.allclose(seen[1][1], seen[1][0], atol=1e-2)
 
@@ -221,7 +223,7 @@ class Hoverer:
 
 
 @pytest.mark.parametrize("drift", [0.0, 1e-4])
-def test_a_target_that_stands_still_is_held_where_static_paths_were_learned(small, drift):
+def test_a_background_keeps_a_target_that_stops(small, drift):
     """Static paths 45 dB above it, at rest or with phases that drift slowly."""
     found, held, false = Hoverer(small, "learn", drift).run(160)
     hovering = slice(95, None)
@@ -230,12 +232,12 @@ def test_a_target_that_stands_still_is_held_where_static_paths_were_learned(smal
     assert false.mean() < 0.05
 
 
-def test_a_target_that_stands_still_is_lost_where_static_paths_are_projected_out(small):
+def test_projection_loses_a_target_that_stops(small):
     found, held, _ = Hoverer(small, "project").run(125)
     assert found[60:88].mean() > 0.9
     assert not found[92:].any() and not held[105:].any()
 
 
-def test_static_paths_that_drift_fast_are_projected_out_and_give_no_detections(small):
+def test_fast_drifting_static_paths_give_no_detections(small):
     found, _, false = Hoverer(small, "learn", drift=0.03).run(110)
     assert found[60:88].mean() > 0.8 and false.mean() < 0.1

@@ -8,7 +8,7 @@ import pytest
 from unit.sensing.exact_echo import line_of_sight_echo, noise, target_echo
 
 from cooperative_isac.channel.static import channel_matrix, static_echo
-from cooperative_isac.pipeline import hear, transmit
+from cooperative_isac.pipeline import receive_echo, transmit
 from cooperative_isac.scene.file.config import load_scene
 from cooperative_isac.sensing.echo_check.assess import check_echoes
 from cooperative_isac.sensing.echo_check.findings import CANNOT_SAY, OK, WRONG
@@ -187,7 +187,7 @@ def test_directive_elements_that_face_each_other_are_no_fault(number):
     scene = replace(scene, **directive)
     site = scene.receivers[number]
     frames = [transmit(scene, 0)]
-    echoes = [hear(scene, frames[0], site.name, ())]
+    echoes = [receive_echo(scene, frames[0], site.name, ())]
     noise_w = scene.propagation.noise_power_w
 
     assert not wrong(check_echoes(scene, site, frames, echoes, [noise_w]))

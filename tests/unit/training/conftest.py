@@ -2,9 +2,9 @@
 
 import pytest
 
-from cooperative_isac.training.loop import Watcher
+from cooperative_isac.training.loop import Callback
 from cooperative_isac.training.recipes import Recipe
-from cooperative_isac.training.run import Job, train_here
+from cooperative_isac.training.run import Job, train_locally
 from cooperative_isac.training.settings import Settings
 
 NETWORK = {
@@ -26,7 +26,9 @@ def job(tiny, tmp_path):
 @pytest.fixture(scope="module")
 def trained_folder(tiny, tmp_path_factory):
     """The folder of the job after its run."""
-    return train_here(short_job(tiny, tmp_path_factory.mktemp("trained")), Watcher()).folder.path
+    return train_locally(
+        short_job(tiny, tmp_path_factory.mktemp("trained")), Callback()
+    ).folder.path
 
 
 def short_job(tiny, tmp_path):
@@ -35,7 +37,7 @@ def short_job(tiny, tmp_path):
         batch_size=4,
         learning_rate=1e-3,
         schedule="cosine",
-        drop_out=0.2,
+        receiver_dropout=0.2,
         seed=5,
         checkpoint_steps=2,
         train_samples=20,

@@ -1,4 +1,4 @@
-"""CF Algorithm 1: exchanging latents and gradients is the same as one backward pass through
+"""CF Algorithm 1: the exchange of latents and gradients is one backward pass through
 everything.
 """
 
@@ -44,7 +44,7 @@ def sides(network, optimization=OPTIMIZATION):
     return access_points, Center(network, optimization)
 
 
-def joint_step(network, batch, heard):
+def joint_step(network, batch, receiver_mask):
     """The same step with one optimizer and one backward pass, codewords straight through."""
     optimizer = torch.optim.Adam(network.parameters(), RATE)
     total, stacked = 0, []
@@ -56,19 +56,21 @@ def joint_step(network, batch, heard):
         words = codebook.lookup(codebook.nearest(latents))
         stacked.append(latents + (words - latents).detach())
         total = total + OPTIMIZATION.commitment_weight * commitment(latents, words)
-    stacked = torch.stack(stacked, dim=1) * heard[:, :, None, None]
-    total = total + network.loss(network.center(stacked, heard, batch.knowledge), batch.truth)
+    stacked = torch.stack(stacked, dim=1) * receiver_mask[:, :, None, None]
+    total = total + network.loss(
+        network.center(stacked, receiver_mask, batch.side_information), batch.truth
+    )
     total.backward()
     optimizer.step()
 
 
 def test_one_step_is_that_of_one_backward_pass(network, batch):
-    twin, heard = (
+    twin, receiver_mask = (
         copy.deepcopy(network),
         torch.tensor([[1.0, 1.0], [0.0, 1.0], [1.0, 0.0], [1.0, 1.0]]),
     )
-    joint_step(twin, batch, heard)
-    train_step(*sides(network), batch, heard, RATE)
+    joint_step(twin, batch, receiver_mask)
+    train_step(*sides(network), batch, receiver_mask, RATE)
     for (name, own), (_, other) in zip(
         network.named_parameters(), twin.named_parameters(), strict=True
     ):
@@ -77,7 +79,7 @@ def test_one_step_is_that_of_one_backward_pass(network, batch):
         ), name
 
 
-def test_a_receiver_that_is_left_out_learns_only_its_commitment(network, batch):
+def test_a_dropped_receiver_learns_its_commitment_alone(network, batch):
     before = copy.deepcopy(network.encoders["rx2"].state_dict())
     train_step(
         *sides(network, Optimization(commitment_weight=0.0)),
@@ -91,17 +93,17 @@ def test_a_receiver_that_is_left_out_learns_only_its_commitment(network, batch):
     )
 
 
-def test_the_center_sees_nothing_of_the_encoders(network, batch):
+def test_the_center_has_no_access_to_encoders(network, batch):
     access_points, center = sides(network)
     latents = all_latents(access_points, batch, training=True)
     assert not latents.requires_grad
-    _, gradients = center.learn(latents, torch.ones(4, 2), batch, RATE)
+    _, gradients = center.update(latents, torch.ones(4, 2), batch, RATE)
     assert gradients.shape == latents.shape and gradients.abs().max() > 0
     assert all(parameter.grad is None for parameter in network.encoders.parameters())
 
 
 @pytest.mark.parametrize("network", ["codebook"], indirect=True)
-def test_codebooks_follow_in_training_alone(network, batch):
+def test_codebooks_are_updated_in_training_alone(network, batch):
     access_points, _ = sides(network)
     before = network.codebook("rx1").codewords.clone()
     all_latents(access_points, batch, training=False)
@@ -114,11 +116,11 @@ def test_codebooks_follow_in_training_alone(network, batch):
     )
 
 
-def test_many_steps_learn_a_batch_by_heart(network, batch):
+def test_many_steps_overfit_a_batch(network, batch):
     access_points, center = sides(network)
     losses = [train_step(access_points, center, batch, torch.ones(4, 2), 3e-3) for _ in range(150)]
     assert losses[-1] < 0.2 * losses[0]
-    loss, found = center.judge(all_latents(access_points, batch, training=False), batch)
+    loss, found = center.evaluate(all_latents(access_points, batch, training=False), batch)
     assert loss < 0.3 * losses[0] and (found.presence > 0.5).all()
 
 
@@ -147,7 +149,7 @@ def test_planes_learn_in_mixed_precision(tiny, kind, config):
     access_points, center = sides(network, Optimization(precision="bfloat16", clip=1.0))
     losses = [train_step(access_points, center, batch, torch.ones(4, 2), 3e-3) for _ in range(20)]
     assert np.isfinite(losses).all() and losses[-1] < 0.8 * losses[0]
-    _, found = center.judge(all_latents(access_points, batch, training=False), batch)
+    _, found = center.evaluate(all_latents(access_points, batch, training=False), batch)
     assert torch.isfinite(found.state).all()
 
 
@@ -162,7 +164,7 @@ def test_gradients_are_clipped_on_each_side(network, batch):
     assert norms[0] > 1e-3 and norms[1] == pytest.approx(1e-4, rel=1e-2)
 
 
-def test_a_state_goes_on_where_it_was(network, batch):
+def test_a_restored_state_continues_to_the_same_result(network, batch):
     access_points, center = sides(network)
     train_step(access_points, center, batch, torch.ones(4, 2), RATE)
     twin = copy.deepcopy(network)

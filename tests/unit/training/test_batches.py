@@ -1,4 +1,4 @@
-"""Batches: the same whoever draws them, and from a cache."""
+"""Batches: the same from every number of processes, and from a cache."""
 
 import numpy as np
 import pytest
@@ -24,7 +24,7 @@ def examples(job, network):
 def same(first, second):
     return (
         first.numbers == second.numbers
-        and torch.equal(first.knowledge, second.knowledge)
+        and torch.equal(first.side_information, second.side_information)
         and torch.equal(first.truth.state, second.truth.state)
         and all(
             torch.equal(first.observations[name], second.observations[name])
@@ -33,13 +33,13 @@ def same(first, second):
     )
 
 
-def test_a_batch_holds_what_each_side_takes(job, network, examples):
+def test_a_batch_has_the_inputs_of_each_side(job, network, examples):
     batch = list(batches(examples, GROUPS, 0))[1]
-    situation = job.samples.situation(9)
+    sample = job.samples.sample(9)
     assert batch.numbers == (4, 9) and batch.truth.present.tolist() == [[True], [True]]
-    target = situation.targets[0]
+    target = sample.targets[0]
     assert np.allclose(batch.truth.state[1, 0], [*target.position_m[:2], *target.velocity_mps[:2]])
-    observed = network.observe(job.samples.echo(situation, "rx2"), situation.frame, "rx2")
+    observed = network.encoder_input(job.samples.echo(sample, "rx2"), sample.frame, "rx2")
     assert np.array_equal(batch.observations["rx2"][1], observed)
 
 
@@ -50,7 +50,7 @@ def test_worker_processes_change_nothing(examples):
     )
 
 
-def test_an_access_point_draws_only_its_own(job, network, examples):
+def test_an_access_point_draws_its_own_echoes_alone(job, network, examples):
     own = next(batches(Examples(network, job.samples, ("rx2",), at_center=False), GROUPS, 0))
     assert list(own.observations) == ["rx2"] and own.truth is None
     assert torch.equal(
@@ -59,14 +59,14 @@ def test_an_access_point_draws_only_its_own(job, network, examples):
 
 
 def test_fewer_targets_than_outputs_leave_zeros(job):
-    targets = job.samples.situation(0).targets
+    targets = job.samples.sample(0).targets
     present, state = truth_arrays(targets, 3, 2)
     assert (
         present.tolist() == [True, False, False]
         and not state[1:].any()
         and state.dtype == np.float32
     )
-    with pytest.raises(ValueError, match="has 1 targets, the network tells 0 at most"):
+    with pytest.raises(ValueError, match="has 1 targets, the network detects 0 at most"):
         truth_arrays(targets, 0, 2)
 
 
@@ -84,13 +84,13 @@ def cache_of(examples, folder, key="key"):
     return Cache(folder, key, 10, cached_fields(examples[0]))
 
 
-def test_a_cache_gives_what_was_drawn_in_half_precision(job, network, examples, tmp_path):
+def test_a_cache_stores_examples_in_half_precision(job, network, examples, tmp_path):
     plain = list(batches(examples, GROUPS, 0))
     cached = Examples(
         network, job.samples, network.receivers, cache=cache_of(examples, tmp_path / "cache")
     )
     first = list(batches(cached, GROUPS, 2))
-    assert cached.cache.num_there == 4
+    assert cached.cache.num_cached == 4
     broken = Examples(
         network, None, network.receivers, cache=cache_of(examples, tmp_path / "cache")
     )
@@ -105,9 +105,11 @@ def test_a_cache_gives_what_was_drawn_in_half_precision(job, network, examples, 
     assert first[0].observations["rx1"].dtype == torch.float32
 
 
-def test_a_cache_of_something_else_is_refused(examples, tmp_path):
+def test_a_cache_of_other_samples_is_refused(examples, tmp_path):
     cache_of(examples, tmp_path / "cache")
-    with pytest.raises(ValueError, match="holds samples of another scene, network input, variety"):
+    with pytest.raises(
+        ValueError, match="holds samples of another scene, network input, sample ranges, "
+    ):
         cache_of(examples, tmp_path / "cache", "another key")
 
 

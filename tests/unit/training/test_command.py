@@ -1,4 +1,4 @@
-"""`isac train` and `isac dataset` as they are typed."""
+"""`isac train` and `isac dataset` on the command line."""
 
 import csv
 import json
@@ -17,7 +17,7 @@ from cooperative_isac.learned.weights import load_weights
 from cooperative_isac.training.app import pairs
 from cooperative_isac.training.command import make_job
 from cooperative_isac.training.recipes import RECIPES
-from cooperative_isac.training.samples import Variety
+from cooperative_isac.training.samples import SampleRanges
 
 TINY = Path(__file__).resolve().parents[2] / "scenes" / "tiny.yaml"
 SMALL = [
@@ -66,17 +66,17 @@ def isac(*arguments):
     return CliRunner().invoke(app, [str(argument) for argument in arguments])
 
 
-def test_training_leaves_weights_that_evaluate(tmp_path, tiny, monkeypatch):
+def test_training_writes_weights_that_load(tmp_path, tiny, monkeypatch):
     result = isac("train", TINY, "--out", tmp_path / "run", *QUICK, *SMALL)
     assert result.exit_code == 0, result.output
     weights = tmp_path / "run" / "weights.safetensors"
     assert str(weights) in result.output.replace("\n", "") and "ISAC_WEIGHTS=" in result.output
     assert load_weights(weights, tiny).config.codebook.size == 16
     again = isac("train", TINY, "--out", tmp_path / "run", *QUICK, *SMALL)
-    assert again.exit_code == 0 and "going on at epoch 3" in again.output
+    assert again.exit_code == 0 and "continuing at epoch 3" in again.output
 
 
-def test_training_may_begin_from_weights(tmp_path, tiny):
+def test_training_begins_with_initial_weights(tmp_path, tiny):
     first, second = tmp_path / "first", tmp_path / "second"
     assert isac("train", TINY, "--out", first, *QUICK, *SMALL).exit_code == 0
     weights = first / "weights.safetensors"
@@ -93,14 +93,14 @@ def test_training_may_begin_from_weights(tmp_path, tiny):
     assert other.exit_code == 1 and "it is another network" in other.output
 
 
-def test_samples_vary_as_the_command_says(tmp_path):
+def test_sample_ranges_are_options(tmp_path):
     vary = ["--timing-offset-s", 0, 3e-7, "--frequency-offset-hz", 0, 5e3, "--power-dbm", 20, 30]
     assert isac("train", TINY, "--out", tmp_path / "run", *QUICK, *SMALL, *vary).exit_code == 0
-    variety = json.loads((tmp_path / "run" / "run.json").read_text(encoding="utf-8"))["settings"][
+    ranges = json.loads((tmp_path / "run" / "run.json").read_text(encoding="utf-8"))["settings"][
         "variety"
     ]
-    assert variety["timing_offset_s"] == [0, 3e-7] and variety["frequency_offset_hz"] == [0, 5e3]
-    assert variety["power_dbm"] == [20, 30]
+    assert ranges["timing_offset_s"] == [0, 3e-7] and ranges["frequency_offset_hz"] == [0, 5e3]
+    assert ranges["power_dbm"] == [20, 30]
 
 
 def test_other_settings_in_the_same_folder_are_refused(tmp_path):
@@ -130,7 +130,7 @@ def test_other_settings_in_the_same_folder_are_refused(tmp_path):
         (["--data", "/nowhere"], "/nowhere is no dataset"),
     ],
 )
-def test_mistakes_are_one_line(tmp_path, arguments, text):
+def test_mistakes_give_one_line(tmp_path, arguments, text):
     result = isac("train", TINY, "--out", tmp_path / "run", *arguments)
     assert result.exit_code == 1 and result.output.startswith("error: ") and text in result.output
 
@@ -143,7 +143,7 @@ def test_mistakes_are_one_line(tmp_path, arguments, text):
         ("dataset",),
     ],
 )
-def test_scenes_that_no_learned_scheme_works_with_are_refused(tmp_path, command):
+def test_scenes_beyond_learned_schemes_are_refused(tmp_path, command):
     path = tmp_path / "network.yaml"
     path.write_text(NETWORK)
     name, *options = command
@@ -164,7 +164,7 @@ def test_a_dataset_is_written_and_described(tmp_path):
     assert refused.exit_code == 1 and "exists; name a folder that does not" in refused.output
 
 
-def test_options_go_down_into_hyperparameters():
+def test_options_set_nested_hyperparameters():
     assert pairs(["hidden=8", "codebook.size=4", "input=raw", "codebook.decay=0.5"]) == {
         "hidden": 8,
         "codebook": {"size": 4, "decay": 0.5},
@@ -173,9 +173,9 @@ def test_options_go_down_into_hyperparameters():
     assert pairs(["codebook=null"]) == {"codebook": None}
 
 
-def test_a_job_is_the_recipe_with_what_was_chosen(tiny, tmp_path):
+def test_a_job_is_the_recipe_with_the_choices(tiny, tmp_path):
     chosen, changes = {"batch_size": 3, "precision": "bfloat16"}, {"codebook": {"decay": 0.5}}
-    job = make_job(tiny, "dvae", tmp_path, chosen, Variety(targets=(0, 4)), changes, None)
+    job = make_job(tiny, "dvae", tmp_path, chosen, SampleRanges(targets=(0, 4)), changes, None)
     recipe = RECIPES["dvae"]
     assert job.recipe.network == {**recipe.network, "num_targets": 4, "codebook": {"decay": 0.5}}
     assert job.settings.batch_size == 3 and job.settings.optimization.precision == "bfloat16"
@@ -184,21 +184,21 @@ def test_a_job_is_the_recipe_with_what_was_chosen(tiny, tmp_path):
 
 @pytest.mark.parametrize("scheme", list(RECIPES))
 def test_every_recipe_makes_a_job(tiny, tmp_path, scheme):
-    most = (RECIPES[scheme].variety.targets or (0, 1))[1]
+    most = (RECIPES[scheme].ranges.targets or (0, 1))[1]
     assert (
-        make_job(tiny, scheme, tmp_path, {}, Variety(), {}, None).recipe.network["num_targets"]
+        make_job(tiny, scheme, tmp_path, {}, SampleRanges(), {}, None).recipe.network["num_targets"]
         == most
     )
 
 
 @pytest.mark.parametrize("device", ["tpu", "meta", "cuda:99", ""])
-def test_a_device_that_is_not_there_is_named(tmp_path, device):
+def test_an_unavailable_device_is_named(tmp_path, device):
     refused = isac("train", TINY, "--out", tmp_path / "run", *SMALL, "--device", device)
     assert refused.exit_code == 1
     assert f"error: --device is {device}; torch has no such device here" in refused.output
 
 
-def test_training_that_diverges_in_its_first_epoch_says_so(tmp_path):
+def test_divergence_in_the_first_epoch_is_reported(tmp_path):
     refused = isac(
         "train",
         TINY,
@@ -248,7 +248,7 @@ def test_the_maps_network_learns(tmp_path):
     assert losses[-1] < 0.8 * losses[0]
 
 
-def test_torch_is_not_loaded_by_schemes_that_do_not_learn():
+def test_classical_schemes_do_not_import_torch():
     text = (
         "import sys; from cooperative_isac import cli, pipeline; "
         "from cooperative_isac.scene.file.config import load_scene; "

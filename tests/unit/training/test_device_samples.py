@@ -9,10 +9,10 @@ import torch
 from cooperative_isac.learned.weights import make_network
 from cooperative_isac.training.batches import Examples, batches
 from cooperative_isac.training.device_samples import DeviceExamples
-from cooperative_isac.training.samples import DrawnSamples, Variety
+from cooperative_isac.training.samples import DrawnSamples, SampleRanges
 
 GROUPS = [[3, 8], [5, 4]]
-VARIETY = Variety(
+RANGES = SampleRanges(
     targets=(0, 2), scatterers=(0, 3), timing_offset_s=(0.0, 1e-8), frequency_offset_hz=(0.0, 200.0)
 )
 
@@ -35,14 +35,14 @@ def pair(network, source):
     )
 
 
-@pytest.mark.parametrize("variety", [Variety(), VARIETY], ids=["plain", "varied"])
-def test_echoes_are_those_of_the_channel(network, tiny, variety):
+@pytest.mark.parametrize("ranges", [SampleRanges(), RANGES], ids=["plain", "ranges"])
+def test_echoes_are_those_of_the_channel(network, tiny, ranges):
     loud = replace(tiny, waveform=replace(tiny.waveform, power_w=1e9))  # noise is nothing beside it
-    for drawn, computed in zip(*pair(network, DrawnSamples(loud, variety)), strict=True):
+    for drawn, computed in zip(*pair(network, DrawnSamples(loud, ranges)), strict=True):
         assert computed.numbers == drawn.numbers and torch.equal(
             computed.truth.state, drawn.truth.state
         )
-        assert torch.allclose(computed.knowledge, drawn.knowledge, atol=1e-4)
+        assert torch.allclose(computed.side_information, drawn.side_information, atol=1e-4)
         for name in network.receivers:
             scale = max(float(drawn.observations[name].abs().max()), 1e4)
             assert torch.allclose(

@@ -1,4 +1,4 @@
-"""Runs: what is written, early stop, and a kill that changes nothing."""
+"""Training runs: their files, early stop, and resumption after a kill."""
 
 import csv
 import io
@@ -17,9 +17,9 @@ from cooperative_isac.learned.weights import (
 )
 from cooperative_isac.scene.file.config import load_scene
 from cooperative_isac.training.batches import EncodedExamples
-from cooperative_isac.training.loop import Watcher, heard_receivers
+from cooperative_isac.training.loop import Callback, draw_receiver_mask
 from cooperative_isac.training.recipes import Recipe
-from cooperative_isac.training.run import first_network, train_as_one_of_several, train_here
+from cooperative_isac.training.run import initial_network, train_distributed, train_locally
 from cooperative_isac.training.settings import Settings
 
 
@@ -29,11 +29,11 @@ def compact():
 
 
 class Killed(Exception):
-    """Stands for a signal that ends the process."""
+    """Replacement of a signal that ends the process."""
 
 
-class Killer(Watcher):
-    """Ends a run after so many steps."""
+class KillingCallback(Callback):
+    """Ends a run after a number of steps."""
 
     def __init__(self, steps):
         self.left = steps
@@ -52,7 +52,7 @@ def curves(folder):
         ]
 
 
-def test_held_encoders_stay_while_codebooks_and_center_learn(job, tmp_path):
+def test_held_encoders_keep_their_weights(job, tmp_path):
     network = {**job.recipe.network, "input": "raw"}
     held = replace(
         job,
@@ -61,18 +61,18 @@ def test_held_encoders_stay_while_codebooks_and_center_learn(job, tmp_path):
         settings=replace(job.settings, hold_encoders=True),
     )
     torch.manual_seed(job.settings.seed)
-    before = first_network(held)
-    after = load_weights(train_here(held, Watcher()).folder.weights, job.scene)
+    before = initial_network(held)
+    after = load_weights(train_locally(held, Callback()).folder.weights, job.scene)
     for name, tensor in before.encoders.state_dict().items():
         assert torch.equal(after.encoders.state_dict()[name], tensor)
     assert not torch.equal(after.codebooks["rx1"].codewords, before.codebooks["rx1"].codewords)
     assert not torch.equal(after.center.head.out.weight, before.center.head.out.weight)
     others = replace(held, folder=tmp_path / "other", settings=replace(held.settings, seed=9))
     with pytest.raises(ValueError, match="holds samples of another scene, network input"):
-        train_here(others, Watcher())  # other encoders, other latents
+        train_locally(others, Callback())  # other encoders, other latents
 
 
-def test_training_begins_with_beams_or_with_weights_that_are_given(job, compact):
+def test_training_begins_with_beams_or_initial_weights(job, compact):
     beams = {
         "beams": 2,
         "hidden": 8,
@@ -81,7 +81,7 @@ def test_training_begins_with_beams_or_with_weights_that_are_given(job, compact)
         "latent_dim": 8,
         "transmit_layers": 0,
     }
-    begun = first_network(replace(job, scene=compact, recipe=Recipe("paper_dvqvae", beams)))
+    begun = initial_network(replace(job, scene=compact, recipe=Recipe("paper_dvqvae", beams)))
     assert (
         torch.count_nonzero(begun.encoders["rx1"].halving[0][0].weight[0]) == 8
     )  # antennas, real and imaginary
@@ -89,27 +89,29 @@ def test_training_begins_with_beams_or_with_weights_that_are_given(job, compact)
         begun.encoders["rx1"].halving[0][0].weight.fill_(0.25)
     job.folder.mkdir()
     save_weights(job.folder / "given.safetensors", begun, {}, False)
-    again = first_network(
+    again = initial_network(
         replace(
             job,
             scene=compact,
             recipe=Recipe("paper_dvqvae", beams),
-            begin=job.folder / "given.safetensors",
+            initial_weights=job.folder / "given.safetensors",
         )
     )
     assert (again.encoders["rx1"].halving[0][0].weight == 0.25).all()
 
 
-def test_training_may_begin_from_weights_of_another_scene(job):
+def test_initial_weights_may_be_of_another_scene(job):
     maps = replace(job, recipe=Recipe("maps", {"cells": 8, "coarse": 4}))
-    given = first_network(maps)
+    given = initial_network(maps)
     maps.folder.mkdir()
     save_weights(maps.folder / "given.safetensors", given, {}, False)
     moved = tuple(replace(site, position_m=site.position_m + 3.0) for site in job.scene.receivers)
     torch.manual_seed(5)
-    begun = first_network(
+    begun = initial_network(
         replace(
-            maps, scene=replace(job.scene, receivers=moved), begin=maps.folder / "given.safetensors"
+            maps,
+            scene=replace(job.scene, receivers=moved),
+            initial_weights=maps.folder / "given.safetensors",
         )
     )
     for name, parameter in begun.named_parameters():
@@ -119,33 +121,33 @@ def test_training_may_begin_from_weights_of_another_scene(job):
 
 
 def test_latents_of_held_encoders_are_those_of_the_network(job):
-    network = first_network(
+    network = initial_network(
         replace(job, recipe=Recipe("paper_dvqvae", {**job.recipe.network, "input": "raw"}))
     )
-    situation = job.samples.situation(4)
+    sample = job.samples.sample(4)
     example = EncodedExamples(network, job.samples, network.receivers)[4]
     for name in network.receivers:
-        expected = network.encoded(job.samples.echo(situation, name), situation.frame, name)
+        expected = network.encode(job.samples.echo(sample, name), sample.frame, name)
         assert np.array_equal(example[f"observation/{name}"], expected.detach().numpy())
 
 
-def test_encoders_are_held_in_one_process_on_a_processor(job):
+def test_encoders_are_held_in_one_process_on_the_cpu(job):
     held = replace(job, settings=replace(job.settings, hold_encoders=True))
     with pytest.raises(
         ValueError, match="encoders are held in one process; train without torchrun"
     ):
-        train_as_one_of_several(held, Watcher())
+        train_distributed(held, Callback())
     with pytest.raises(ValueError, match="encoders are held on the CPU only; add --device cpu"):
-        train_here(replace(held, device="meta"), Watcher())
+        train_locally(replace(held, device="meta"), Callback())
 
 
 @pytest.mark.parametrize("steps", [0, 3, 5, 12])
-def test_a_killed_run_goes_on_to_the_same_result(job, steps):
-    train_here(job, Watcher())
+def test_a_killed_run_resumes_to_the_same_result(job, steps):
+    train_locally(job, Callback())
     other = replace(job, folder=job.folder.with_name("killed"))
     with pytest.raises(Killed):
-        train_here(other, Killer(steps))
-    train_here(other, Watcher())
+        train_locally(other, KillingCallback(steps))
+    train_locally(other, Callback())
     assert curves(other.folder) == curves(job.folder) and len(curves(job.folder)) == 3
     assert (
         other.folder.joinpath("weights.safetensors").read_bytes()
@@ -154,23 +156,23 @@ def test_a_killed_run_goes_on_to_the_same_result(job, steps):
 
 
 def test_a_finished_run_does_nothing_more(job):
-    train_here(job, Watcher())
+    train_locally(job, Callback())
     before = (job.folder / "checkpoint.pt").stat().st_mtime_ns
-    training = train_here(job, Killer(0))
+    training = train_locally(job, KillingCallback(0))
     assert training.epoch == 3 and (job.folder / "checkpoint.pt").stat().st_mtime_ns == before
 
 
 def test_a_folder_of_another_run_is_refused(job):
-    train_here(job, Watcher())
+    train_locally(job, Callback())
     faster = replace(job, settings=replace(job.settings, learning_rate=0.01))
     with pytest.raises(
         ValueError, match=r"settings\.learning_rate: 0\.001 there, 0\.01 now.*name another folder"
     ):
-        train_here(faster, Watcher())
+        train_locally(faster, Callback())
 
 
 def test_the_best_weights_are_kept_with_their_history(job):
-    training = train_here(job, Watcher())
+    training = train_locally(job, Callback())
     rows = curves(job.folder)
     best = min(rows, key=lambda row: row["validation_loss"])
     assert training.best_epoch == best["epoch"]
@@ -181,8 +183,8 @@ def test_the_best_weights_are_kept_with_their_history(job):
     assert (deviation > 0).all() and not torch.equal(deviation, torch.ones(4))
 
 
-def test_curves_tell_of_loss_accuracy_and_codebooks(job):
-    train_here(job, Watcher())
+def test_curves_have_loss_accuracy_and_codebooks(job):
+    train_locally(job, Callback())
     rows = curves(job.folder)
     assert [row["epoch"] for row in rows] == [1, 2, 3]
     assert rows[-1]["loss"] < rows[0]["loss"]
@@ -198,18 +200,18 @@ def test_curves_tell_of_loss_accuracy_and_codebooks(job):
 def test_training_stops_when_validation_does_not_improve(job):
     still = replace(job, settings=replace(job.settings, learning_rate=0.0, epochs=50, patience=2))
     still.recipe.network["codebook"]["restart_after"] = 0
-    training = train_here(still, Watcher())
+    training = train_locally(still, Callback())
     assert training.stopped_early and training.epoch < 50
 
 
-def test_drop_out_leaves_a_receiver_in_every_sample():
-    settings = Settings(drop_out=0.6, seed=1)
-    heard = heard_receivers(4000, 3, settings, 8).numpy()
-    assert (heard.sum(axis=1) >= 1).all() and set(np.unique(heard)) == {0.0, 1.0}
-    assert heard.mean() == pytest.approx(0.4 + 0.6**3 / 3, abs=0.03)
-    assert np.array_equal(heard, heard_receivers(4000, 3, settings, 8).numpy())
-    assert not np.array_equal(heard, heard_receivers(4000, 3, settings, 9).numpy())
-    assert heard_receivers(50, 2, Settings(), 0).all()
+def test_receiver_dropout_leaves_a_receiver_in_every_sample():
+    settings = Settings(receiver_dropout=0.6, seed=1)
+    mask = draw_receiver_mask(4000, 3, settings, 8).numpy()
+    assert (mask.sum(axis=1) >= 1).all() and set(np.unique(mask)) == {0.0, 1.0}
+    assert mask.mean() == pytest.approx(0.4 + 0.6**3 / 3, abs=0.03)
+    assert np.array_equal(mask, draw_receiver_mask(4000, 3, settings, 8).numpy())
+    assert not np.array_equal(mask, draw_receiver_mask(4000, 3, settings, 9).numpy())
+    assert draw_receiver_mask(50, 2, Settings(), 0).all()
 
 
 def test_the_learning_rate_follows_its_schedule():
@@ -227,7 +229,7 @@ def test_the_learning_rate_follows_its_schedule():
         ({"batch_size": 0}, "batch_size is 0; it must be 1 or more"),
     ],
 )
-def test_settings_that_make_no_sense_are_refused(change, text):
+def test_impossible_settings_are_refused(change, text):
     with pytest.raises(ValueError, match=text):
         Settings(**change)
 
@@ -235,7 +237,7 @@ def test_settings_that_make_no_sense_are_refused(change, text):
 @pytest.mark.parametrize(
     ("broken_step", "kept"), [(2, "there are no weights"), (6, "the weights of epoch 1 stay")]
 )
-def test_a_loss_that_is_no_number_ends_the_training(job, monkeypatch, broken_step, kept):
+def test_a_loss_that_is_not_finite_ends_the_training(job, monkeypatch, broken_step, kept):
     steps = iter(range(1, 99))
     monkeypatch.setattr(
         "cooperative_isac.training.loop.train_step",
@@ -244,7 +246,7 @@ def test_a_loss_that_is_no_number_ends_the_training(job, monkeypatch, broken_ste
     with pytest.raises(
         ValueError, match=f"the loss is nan in step . of epoch .; {kept}.* lower --learning-rate"
     ):
-        train_here(job, Watcher())
+        train_locally(job, Callback())
     assert (job.folder / "weights.safetensors").exists() == (kept != "there are no weights")
 
 
@@ -271,7 +273,7 @@ def test_a_foreign_checkpoint_is_named(job, trained_folder, change):
     with pytest.raises(
         ValueError, match=r"checkpoint\.pt: is no checkpoint of this run.*--out"
     ) as caught:
-        train_here(job, Watcher())
+        train_locally(job, Callback())
     assert "\n" not in str(caught.value)
 
 
@@ -280,7 +282,7 @@ def test_a_foreign_description_of_a_run_is_refused(job, trained_folder, content)
     shutil.copytree(trained_folder, job.folder)
     (job.folder / "run.json").write_bytes(content)
     with pytest.raises(ValueError, match="holds a run with other settings") as caught:
-        train_here(job, Watcher())
+        train_locally(job, Callback())
     assert "\n" not in str(caught.value)
 
 
@@ -289,16 +291,16 @@ def test_a_damaged_cache_is_named(job, tmp_path, name):
     cached = replace(
         job, cache=tmp_path / "cache", settings=replace(job.settings, epochs=1, train_samples=4)
     )
-    train_here(cached, Watcher())
+    train_locally(cached, Callback())
     path = tmp_path / "cache" / name
     path.write_bytes(path.read_bytes()[:50])
     with pytest.raises(
         ValueError, match=f"{name}: is no .*; remove the cache or name another folder"
     ):
-        train_here(replace(cached, folder=tmp_path / "other"), Watcher())
+        train_locally(replace(cached, folder=tmp_path / "other"), Callback())
 
 
-def test_a_checkpoint_that_cannot_be_written_is_one_line(job, monkeypatch):
+def test_a_full_disk_gives_one_line(job, monkeypatch):
     def fill_up(*_):
         raise RuntimeError("[enforce fail at inline_container.cc:603] . unexpected pos 64 vs 0")
 
@@ -306,7 +308,7 @@ def test_a_checkpoint_that_cannot_be_written_is_one_line(job, monkeypatch):
     with pytest.raises(
         ValueError, match=r"cannot write .*checkpoint\.pt: is the disk full\?; make room"
     ):
-        train_here(job, Watcher())
+        train_locally(job, Callback())
 
 
 def saved(state):

@@ -1,4 +1,4 @@
-"""Datasets on disk: what was drawn, within half precision, and nothing of another scene."""
+"""Datasets on disk: the drawn samples within half precision, refused for another scene."""
 
 import errno
 import json
@@ -9,15 +9,15 @@ import numpy as np
 import pytest
 
 from cooperative_isac.output.files import OutputError
-from cooperative_isac.training.loop import Watcher
+from cooperative_isac.training.loop import Callback
 from cooperative_isac.training.recordings import RecordedSamples, write_samples
-from cooperative_isac.training.run import train_here
-from cooperative_isac.training.samples import DrawnSamples, Variety
+from cooperative_isac.training.run import train_locally
+from cooperative_isac.training.samples import DrawnSamples, SampleRanges
 
 
 @pytest.fixture
 def drawn(tiny):
-    return DrawnSamples(tiny, Variety(targets=(0, 2)))
+    return DrawnSamples(tiny, SampleRanges(targets=(0, 2)))
 
 
 @pytest.fixture
@@ -26,10 +26,10 @@ def folder(drawn, tmp_path):
     return tmp_path / "data"
 
 
-def test_samples_come_back(drawn, folder, tiny):
+def test_recorded_samples_are_those_drawn(drawn, folder, tiny):
     recorded = RecordedSamples(tiny, folder)
     for number in range(10):
-        before, now = drawn.situation(number), recorded.situation(number)
+        before, now = drawn.sample(number), recorded.sample(number)
         assert (
             np.array_equal(now.frame.indices, before.frame.indices) and now.frame.number == number
         )
@@ -57,12 +57,12 @@ def test_four_fifths_are_for_training(folder, tiny):
     )
 
 
-def test_recordings_train(job, folder):
+def test_training_runs_on_recordings(job, folder):
     recipe = replace(job.recipe, network={**job.recipe.network, "num_targets": 2})
     settings = replace(job.settings, train_samples=0, validation_samples=0, batch_size=2, epochs=1)
-    training = train_here(
+    training = train_locally(
         replace(job, recipe=recipe, settings=settings, source=RecordedSamples(job.scene, folder)),
-        Watcher(),
+        Callback(),
     )
     assert training.steps_per_epoch == 4 and training.folder.weights.is_file()
 
@@ -80,7 +80,7 @@ def test_another_scene_s_samples_are_refused(folder, small, tmp_path):
 
 
 def changed(folder, name, change):
-    """Put something else into one file of a dataset."""
+    """Replace the content of one file of a dataset."""
     path = folder / name
     if name.endswith(".npy") and not isinstance(change, bytes):
         array = np.array(np.load(path))
@@ -175,9 +175,9 @@ def test_a_broken_sample_ends_the_training_in_one_line(job, folder, name, change
     recipe = replace(job.recipe, network={**job.recipe.network, "num_targets": 2})
     source = RecordedSamples(job.scene, folder)
     with pytest.raises(ValueError, match=f"{name}: {fault}") as caught:
-        train_here(
+        train_locally(
             replace(job, recipe=recipe, settings=settings, source=source, num_workers=workers),
-            Watcher(),
+            Callback(),
         )
     assert "\n" not in str(caught.value)
 
@@ -185,9 +185,9 @@ def test_a_broken_sample_ends_the_training_in_one_line(job, folder, name, change
 def test_fewer_samples_than_a_batch_train_as_a_smaller_batch(job, folder):
     settings = replace(job.settings, train_samples=0, validation_samples=0, batch_size=64, epochs=1)
     recipe = replace(job.recipe, network={**job.recipe.network, "num_targets": 2})
-    training = train_here(
+    training = train_locally(
         replace(job, recipe=recipe, settings=settings, source=RecordedSamples(job.scene, folder)),
-        Watcher(),
+        Callback(),
     )
     assert (training.batch_size, training.steps_per_epoch) == (8, 1)
     assert np.isfinite(training.rows[0]["loss"]) and training.folder.weights.is_file()

@@ -1,20 +1,26 @@
-"""Samples: functions of their number, as various as asked for."""
+"""Samples: functions of their number, drawn from ranges."""
 
 from dataclasses import replace
 
 import numpy as np
 import pytest
 
-from cooperative_isac.training.samples import SPLITS, DrawnSamples, Variety, split_numbers, varied
+from cooperative_isac.training.samples import (
+    SPLITS,
+    DrawnSamples,
+    SampleRanges,
+    sample_scene,
+    split_numbers,
+)
 
 
 def drawn(source, number, receiver="rx1"):
-    situation = source.situation(number)
-    return situation, source.echo(situation, receiver)
+    sample = source.sample(number)
+    return sample, source.echo(sample, receiver)
 
 
 def test_a_sample_is_a_function_of_its_number(tiny):
-    source = DrawnSamples(tiny, Variety(targets=(0, 3)))
+    source = DrawnSamples(tiny, SampleRanges(targets=(0, 3)))
     (first, echo), (again, same), (other, another) = (
         drawn(source, 5),
         drawn(source, 5),
@@ -32,19 +38,19 @@ def test_the_scene_s_seed_does_not_matter(tiny):
     )
 
 
-def test_without_variety_the_scene_is_as_it_is(tiny):
-    assert varied(tiny, Variety(), 3) == tiny
+def test_without_ranges_the_scene_is_as_it_is(tiny):
+    assert sample_scene(tiny, SampleRanges(), 3) == tiny
 
 
-def test_variety_reaches_its_ends_and_not_beyond(tiny):
-    variety = Variety(
+def test_ranges_reach_their_ends_and_not_beyond(tiny):
+    ranges = SampleRanges(
         targets=(0, 2),
         power_dbm=(10.0, 20.0),
         scatterers=(1, 2),
         timing_offset_s=(0.0, 1e-9),
         frequency_offset_hz=(0.0, 100.0),
     )
-    scenes = [varied(tiny, variety, number) for number in range(60)]
+    scenes = [sample_scene(tiny, ranges, number) for number in range(60)]
     assert {scene.draw.num_targets for scene in scenes} == {0, 1, 2}
     assert {scene.propagation.clutter.num_scatterers for scene in scenes} == {1, 2}
     powers = 10 * np.log10([1000 * scene.waveform.power_w for scene in scenes])

@@ -1,16 +1,16 @@
-"""Scores of what was found."""
+"""Errors of predictions."""
 
 import numpy as np
 import pytest
 import torch
 
-from cooperative_isac.learned.network import Found, Truth
+from cooperative_isac.learned.network import Predictions, Truth
 from cooperative_isac.training.score import ErrorLog
 
 
 def batch(presence, state, present, label):
     state = torch.tensor([state], dtype=torch.float32)
-    found = Found(torch.tensor([presence]), state, torch.ones_like(state))
+    found = Predictions(torch.tensor([presence]), state, torch.ones_like(state))
     return found, Truth(torch.tensor([present]), torch.tensor([label], dtype=torch.float32))
 
 
@@ -33,7 +33,7 @@ def test_errors_are_those_of_the_best_pairing():
     )
 
 
-def test_what_is_far_off_is_missed_and_a_false_alarm():
+def test_a_distant_detection_is_a_miss_and_a_false_alarm():
     log = ErrorLog(2)
     log.add(
         *batch(
@@ -50,26 +50,26 @@ def test_what_is_far_off_is_missed_and_a_false_alarm():
     assert score.rmse_location_m == 4  # over all targets, as CF counts
 
 
-def test_outputs_that_are_not_told_count_for_the_rmse_alone():
+def test_absent_outputs_count_for_the_rmse_alone():
     log = ErrorLog(2)
     log.add(*batch([0.2], [[10, 10, 0, 0]], [True], [[10, 12, 3, 4]]))
     assert log.score().detection_rate == 0 and log.score().rmse_velocity_mps == 5
 
 
-def test_the_deviation_is_robust():
+def test_the_std_is_robust():
     log, generator = ErrorLog(2), np.random.default_rng(0)
     errors = generator.standard_normal((2000, 4)) * [0.1, 0.2, 0.3, 0.4]
     errors[::50, 2:] += 100
     for error in errors:
         log.add(*batch([0.9], [list(np.array([5, 5, 1, 1]) + error)], [True], [[5, 5, 1, 1]]))
-    assert np.allclose(log.deviation(), [0.1, 0.2, 0.3, 0.4], rtol=0.1)
+    assert np.allclose(log.std(), [0.1, 0.2, 0.3, 0.4], rtol=0.1)
 
 
-def test_outputs_that_are_nowhere_near_are_in_the_deviation():
+def test_distant_outputs_count_for_the_std():
     log = ErrorLog(2)
     for miss in (0.1, 0.2, 8.0, 9.0, 10.0):
         log.add(*batch([0.9], [[5 + miss, 5, 0, 0]], [True], [[5, 5, 0, 0]]))
-    assert log.deviation()[0] == pytest.approx(1.4826 * 8.0)
+    assert log.std()[0] == pytest.approx(1.4826 * 8.0)
 
 
 def test_samples_without_targets_are_scored():

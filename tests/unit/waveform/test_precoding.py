@@ -6,7 +6,9 @@ import pytest
 from cooperative_isac.pipeline import downlink_channels, transmit
 from cooperative_isac.waveform.precoding import PRECODERS, limit_power, precode, user_rates
 
-NUM_GROUPS, NUM_USERS, NUM_ANT = 3, 4, 7
+NUM_GROUPS = 3
+NUM_USERS = 4
+NUM_ANT = 7
 
 
 @pytest.fixture
@@ -25,7 +27,8 @@ def test_zero_forcing_leaves_no_interference(channels):
 def test_mmse_is_the_regularized_inverse_of_the_covariance(channels):
     # w_k is along (sum_l h_l h_l^H + K sigma^2 / P I)^-1 h_k: the other side of the matrix
     # inversion lemma.
-    noise, power = 0.7, 2.0
+    noise = 0.7
+    power = 2.0
     found = precode("mmse", channels, noise, power)
     for group in range(NUM_GROUPS):
         covariance = NUM_USERS * noise / power * np.eye(NUM_ANT, dtype=complex)
@@ -37,7 +40,7 @@ def test_mmse_is_the_regularized_inverse_of_the_covariance(channels):
 
 
 @pytest.mark.parametrize(("noise", "limit"), [(1e-9, "zero_forcing"), (1e9, "maximum_ratio")])
-def test_mmse_lies_between_zero_forcing_and_maximum_ratio(channels, noise, limit):
+def test_mmse_is_between_zero_forcing_and_maximum_ratio(channels, noise, limit):
     other = {"zero_forcing": "maximum_ratio", "maximum_ratio": "zero_forcing"}[limit]
     found = precode("mmse", channels, noise, 1.0)
     assert np.allclose(found, precode(limit, channels, noise, 1.0), atol=1e-6)
@@ -56,7 +59,7 @@ def test_an_unknown_precoder_names_the_known_ones(channels):
         precode("dirty_paper", channels, 0.1, 1.0)
 
 
-def test_the_strongest_transmitter_radiates_the_limit_and_all_are_scaled_alike(channels):
+def test_the_strongest_transmitter_radiates_the_limit(channels):
     antennas = slice(0, 3), slice(3, 7)
     precoders = precode("mmse", channels, 0.1, 1.0)
     limited = limit_power(precoders, antennas, 16, 2.5)
@@ -77,7 +80,7 @@ def test_no_transmitter_of_a_frame_exceeds_its_power(name, request):
 
 
 def test_rates_of_an_example_by_hand():
-    # Noise 1; user 1 hears 2 and interference of 1, user 2 hears 1 alone; the second group is
+    # Noise 1; user 1 receives 2 and interference of 1, user 2 receives 1 alone; the second group is
     # silent.
     precoders = np.array([[[2, 1], [0, 1]], [[0, 0], [0, 0]]], complex)
     channels = np.broadcast_to(np.eye(2), (2, 2, 2))
@@ -87,7 +90,8 @@ def test_rates_of_an_example_by_hand():
 
 
 def test_zero_forcing_serves_its_users_at_high_power(tilted):
-    channels, frame = downlink_channels(tilted, 0), transmit(tilted, 0)
+    channels = downlink_channels(tilted, 0)
+    frame = transmit(tilted, 0)
     rates = [
         user_rates(channels, frame.precoders * gain, tilted.users.noise_power_w) for gain in (1, 2)
     ]

@@ -1,4 +1,4 @@
-"""Frames: the signal x = W s written out, and reference symbols in its midst."""
+"""Signals: x = W s written out, and reference symbols on their comb."""
 
 from dataclasses import replace
 
@@ -7,7 +7,7 @@ import pytest
 
 from cooperative_isac.pipeline import transmit
 from cooperative_isac.waveform.qam import constellation
-from cooperative_isac.waveform.signal import antenna_slices, comb, draw_symbols, reference_frame
+from cooperative_isac.waveform.signal import antenna_slices, comb, draw_symbols, reference_signal
 
 
 def written_out(frame, subcarrier, symbol):
@@ -45,31 +45,34 @@ def test_the_signal_in_a_direction_is_that_of_a_plain_loop(name, request):
 
 def test_reference_symbols_replace_the_payload_on_their_comb(small):
     frame = transmit(small, 0)
-    streams, ones = frame.streams, np.ones((1, 8))
+    streams = frame.streams
+    ones = np.ones((1, 8))
     taken = np.zeros(streams.shape, bool)
     taken[::2, :, ::2] = True
     assert np.array_equal(streams == 0, taken) and frame.payload_share == 1 - taken.mean()
     assert replace(frame, reference=None).payload_share == 1
     over = np.zeros((64, 64), bool)
     over[::2, ::2] = True
-    with_comb, without = (
-        frame.toward(0, ones)[:, 0],
-        replace(frame, reference=None).toward(0, ones)[:, 0],
-    )
+    with_comb = frame.toward(0, ones)[:, 0]
+    without = replace(frame, reference=None).toward(0, ones)[:, 0]
     assert np.array_equal(with_comb == without, ~over)
     assert np.array_equal(with_comb[::2, ::2], frame.reference.toward(0, ones)[:, 0])
 
 
 def test_reference_symbols_are_public(small):
     other = replace(small, seed=99)
-    assert np.array_equal(reference_frame(small, 4).indices, reference_frame(other, 4).indices)
-    assert np.array_equal(reference_frame(small, 4).precoders, reference_frame(other, 4).precoders)
-    assert not np.array_equal(reference_frame(small, 4).indices, reference_frame(small, 5).indices)
+    assert np.array_equal(reference_signal(small, 4).indices, reference_signal(other, 4).indices)
+    assert np.array_equal(
+        reference_signal(small, 4).precoders, reference_signal(other, 4).precoders
+    )
+    assert not np.array_equal(
+        reference_signal(small, 4).indices, reference_signal(small, 5).indices
+    )
     assert not np.array_equal(transmit(small, 4).indices, transmit(other, 4).indices)
 
 
-def test_each_transmitter_sends_reference_symbols_of_its_own_at_its_power(small):
-    frame = reference_frame(small, 0)
+def test_reference_symbols_have_the_power_of_their_transmitter(small):
+    frame = reference_signal(small, 0)
     share = small.waveform.power_w / small.grid.num_subcarriers
     for index, part in enumerate(frame.antennas):
         power = np.abs(frame.precoders[:, part]) ** 2

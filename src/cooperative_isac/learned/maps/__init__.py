@@ -1,1 +1,1 @@
-"""The maps network: receivers see the same plane, paths agree on a target's place and velocity."""
+"""The maps network: receivers map echoes onto one plane, the center fuses the paths of a target."""

@@ -1,34 +1,38 @@
-"""The center of the maps network: latents of all receivers to targets at each cell of one plane."""
+"""Center of the maps network: latents of all receivers to targets in each cell of one plane."""
 
 from __future__ import annotations
 
 import torch
 from torch import Tensor, nn
 
-from cooperative_isac.learned.plane.certainty import DOPPLER_KHZ, LENGTH_M, PathCertainty
 from cooperative_isac.learned.plane.latents import LatentLayout
+from cooperative_isac.learned.plane.layers import GROUPS, PlaneResidual
 from cooperative_isac.learned.plane.network import PlaneCenter
-from cooperative_isac.learned.plane.output import (
-    LOG_SPREAD_M,
-    RARE,
-    PlaneOutput,
-    centers,
-    last,
-)
+from cooperative_isac.learned.plane.output import PlaneOutput, cell_centers, channels_last
 from cooperative_isac.learned.plane.path_geometry import PathGeometry
-from cooperative_isac.learned.plane.residual import GROUPS, PlaneResidual
 from cooperative_isac.scene.model import Scene
 
+# Fine cells of the output along an axis, for each coarse cell of the latents.
 UPSAMPLING = 2
+# Coarse cells around a fine one, among which the measurement of a path is chosen: 3 x 3.
 NEIGHBORS = 9
-HEAD_CHANNELS = 32, 48
-OWN_CELL, POWER_GAIN = 2.0, 2.0
+# Channels of the convolutions behind the upsampling.
+HEAD_CHANNELS = (32, 48)
+# Initial logits of the choice: of a fine cell's own coarse cell, and per unit of log10(1 + SNR).
+OWN_CELL_LOGIT = 2.0
+POWER_GAIN = 2.0
 
 
 class MapCenter(PlaneCenter):
-    """Adds the receivers' latents, cell by cell, and looks for targets in the sum.
+    """Sums the planes of the receivers and looks for targets in the sum.
 
-    What a path tells of a target is chosen among what its receiver measured in the cells around.
+    The measurement of a path at a fine cell is a soft choice among those of the coarse cells around
+    it.
+
+    layout: layout of the latents
+    coarse: cells of the latents along an axis
+    channels, residuals: channels and number of residual blocks on coarse cells
+    max_doppler_hz: Doppler shift that latents have as 1
     """
 
     def __init__(
@@ -41,17 +45,21 @@ class MapCenter(PlaneCenter):
         max_doppler_hz: float,
     ):
         super().__init__()
-        self.layout, self.coarse, self.max_doppler_khz = layout, coarse, 1e-3 * max_doppler_hz
-        num_rx, num_paths, (inner, outer) = (
-            len(scene.receivers),
-            len(scene.receivers) * layout.num_tx,
-            HEAD_CHANNELS,
-        )
+        self.layout = layout
+        self.coarse = coarse
+        self.max_doppler_khz = 1e-3 * max_doppler_hz
+        num_rx = len(scene.receivers)
+        num_paths = num_rx * layout.num_tx
+        inner, outer = HEAD_CHANNELS
+
+        # Coarse cells: the sum over receivers, and residual blocks on it.
         self.enter = nn.ModuleList(
             nn.Conv2d(layout.num_numbers, channels, 1) for _ in range(num_rx)
         )
         self.place = nn.Parameter(0.02 * torch.randn(channels, coarse, coarse))
         self.body = nn.Sequential(*(PlaneResidual(channels) for _ in range(residuals)))
+
+        # Fine cells: upsampling, and the output channels.
         self.finer = nn.Sequential(
             nn.GroupNorm(GROUPS, channels),
             nn.ReLU(),
@@ -62,70 +70,75 @@ class MapCenter(PlaneCenter):
             nn.ReLU(),
         )
         self.out = nn.Conv2d(outer, 5 + (4 + NEIGHBORS) * num_paths, 1)
+
+        # Measurements of paths.
         self.power_gain = nn.Parameter(torch.tensor(POWER_GAIN))
-        self.doppler = PathCertainty(*DOPPLER_KHZ)
-        self.length = PathCertainty(*LENGTH_M)
+        self.add_uncertainties()
         self.paths = PathGeometry(scene)
-        self._begin()
-        low, high = scene.box.low_m[:2], scene.box.high_m[:2]
-        self.register_buffer(
-            "cell_m",
-            torch.tensor((high - low) / (coarse * UPSAMPLING), dtype=torch.float32),
-            persistent=False,
-        )
-        self.register_buffer("centers_m", centers(scene, coarse * UPSAMPLING), persistent=False)
-        lengths = self.paths.length(centers(scene, coarse)).permute(2, 0, 1)
+        self.init_output()
+
+        # Cells, and the lengths of paths over the middles of coarse ones.
+        self.add_cells(scene, coarse * UPSAMPLING)
+        lengths = self.paths.length(cell_centers(scene, coarse)).permute(2, 0, 1)
         self.register_buffer("lengths_m", lengths.contiguous(), persistent=False)
 
     @torch.no_grad()
-    def _begin(self) -> None:
-        """Nothing is there, and paths tell what was measured in the very cell."""
-        self.out.weight[5:].zero_()
+    def init_output(self) -> None:
+        """Begin without targets, and prefer what was measured in the cell itself."""
+        super().init_output()
         assert self.out.bias is not None
-        self.out.bias.zero_()
-        self.out.bias[0] = RARE
-        self.out.bias[-NEIGHBORS * self.paths.num_paths :].view(-1, NEIGHBORS)[
-            :, NEIGHBORS // 2
-        ] = OWN_CELL
+        choice = self.out.bias[-NEIGHBORS * self.paths.num_paths :].view(-1, NEIGHBORS)
+        choice[:, NEIGHBORS // 2] = OWN_CELL_LOGIT
 
-    def forward(self, latents: Tensor, heard: Tensor, knowledge: Tensor) -> PlaneOutput:
-        """latents: [batch, M, coarse^2, D]; heard: [batch, M]; knowledge is not used."""
-        plane, told = self.place.expand(len(latents), -1, -1, -1), []
-        for index, enter in enumerate(self.enter):
-            learned, measured = self.layout.split(latents[:, index], (self.coarse, self.coarse))
-            told.append(torch.stack([measured.power, measured.doppler, measured.length_m], 1))
-            plane = (
-                plane
-                + enter(torch.cat([learned, told[-1].flatten(1, 2)], 1))
-                * heard[:, index, None, None, None]
-            )
-        paths = self.paths.num_paths
-        heat, offset, spread, changes, choice = self.out(self.finer(self.body(plane))).split(
-            [1, 2, 2, 4 * paths, NEIGHBORS * paths], 1
-        )
-        power, doppler, length = self._chosen(torch.cat(told, 2), choice)
-        doppler_change, doppler_doubt, length_change, length_doubt = last(changes).chunk(4, -1)
-        return PlaneOutput(
-            heat[:, 0],
-            self.centers_m + last(offset) * self.cell_m,
-            last(spread + 0.5).clamp(*LOG_SPREAD_M),
-            self.doppler(doppler * self.max_doppler_khz, power, doppler_change, doppler_doubt),
-            self.length(length, power, length_change, length_doubt),
-            heard.repeat_interleave(self.layout.num_tx, 1),
-        )
+    def forward(
+        self, latents: Tensor, receiver_mask: Tensor, side_information: Tensor
+    ) -> PlaneOutput:
+        """Output for each fine cell of the plane.
 
-    def _chosen(self, told: Tensor, choice: Tensor) -> tuple[Tensor, ...]:
-        """Power, Doppler shift and length of each path at each fine cell, [batch, rows, columns,
-        num_paths] each.
-
-        told: [batch, 3, num_paths, coarse, coarse].
+        latents: [batch, M, coarse^2, D], float32
+        receiver_mask: [batch, M], float32, 1 where a receiver sent latents, else 0
+        side_information: not used
         """
-        told = torch.stack([*told[:, :2].unbind(1), told[:, 2] + self.lengths_m], 1)
-        around = nn.functional.pad(told.flatten(1, 2), (1, 1, 1, 1), mode="replicate")
+        # Sum the planes of the receivers.
+        plane = self.place.expand(len(latents), -1, -1, -1)
+        measurements = []
+        for index, enter in enumerate(self.enter):
+            learned, echoes = self.layout.split(latents[:, index], (self.coarse, self.coarse))
+            measured = torch.stack([echoes.power, echoes.doppler, echoes.length_m], 1)
+            numbers = torch.cat([learned, measured.flatten(1, 2)], 1)
+            plane = plane + enter(numbers) * receiver_mask[:, index, None, None, None]
+            measurements.append(measured)
+
+        # Output channels of the fine cells.
+        channels, choice = self.split_output(self.out(self.finer(self.body(plane))))
+
+        # Measurements of paths at the fine cells.
+        power, doppler, length_m = self._chosen(torch.cat(measurements, 2), choice)
+        path_mask = receiver_mask.repeat_interleave(self.layout.num_tx, 1)
+        return self.plane_output(
+            channels, power, doppler * self.max_doppler_khz, length_m, path_mask
+        )
+
+    def _chosen(self, measured: Tensor, choice: Tensor) -> tuple[Tensor, ...]:
+        """Soft choice of each path's measurement at each fine cell.
+
+        measured: [batch, 3, num_paths, coarse, coarse], float32, power, Doppler shift and length
+        less that of the cell's middle
+        choice: [batch, num_paths NEIGHBORS, rows, columns], float32, logits
+        Returns power, Doppler shift and length [m], each [batch, rows, columns, num_paths].
+        """
+        # Lengths of paths, no longer relative to the cells.
+        length_m = measured[:, 2] + self.lengths_m
+        measured = torch.stack([measured[:, 0], measured[:, 1], length_m], 1)
+
+        # The nine coarse cells around each fine one.
+        around = nn.functional.pad(measured.flatten(1, 2), (1, 1, 1, 1), mode="replicate")
         around = nn.functional.unfold(around, 3).unflatten(1, (3, -1, NEIGHBORS))
         around = around.unflatten(4, (self.coarse, self.coarse))
         around = around.repeat_interleave(UPSAMPLING, 4).repeat_interleave(UPSAMPLING, 5)
-        weights = torch.softmax(
-            choice.unflatten(1, (-1, NEIGHBORS)) + self.power_gain * around[:, 0], 2
-        )
-        return tuple(last(plane) for plane in (weights[:, None] * around).sum(3).unbind(1))
+
+        # Means weighed by learned logits and by power.
+        logits = choice.unflatten(1, (-1, NEIGHBORS)) + self.power_gain * around[:, 0]
+        weights = torch.softmax(logits, 2)
+        chosen = (weights[:, None] * around).sum(3)
+        return tuple(channels_last(plane) for plane in chosen.unbind(1))

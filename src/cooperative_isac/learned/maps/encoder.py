@@ -1,26 +1,28 @@
-"""The encoder of the maps network: a map of locations becomes a latent for each of fewer, larger
-cells.
-"""
+"""Encoder of the maps network: a map of locations to one latent for each of fewer, larger cells."""
 
 from __future__ import annotations
 
 import torch
 from torch import Tensor, nn
 
-from cooperative_isac.learned.plane.latents import LatentLayout, Measured, strongest
-from cooperative_isac.learned.plane.residual import GROUPS, PlaneResidual
+from cooperative_isac.learned.plane.latents import LatentLayout, StrongestEchoes, strongest_echoes
+from cooperative_isac.learned.plane.layers import GROUPS, PlaneResidual
 
-NOISE_LEVEL, GATE_SLOPE = (
-    1.1,
-    6.0,
-)  # of log10(1 + power): what noise alone seldom exceeds, and how sharply
+# Power [log10(1 + SNR)] that noise alone seldom exceeds in a cell.
+NOISE_LEVEL = 1.1
+# Slope of the sigmoid that fades Doppler shifts and lengths in where the power is above the noise.
+GATE_SLOPE = 6.0
 
 
 class MapEncoder(nn.Module):
     """Maps [batch, num_tx, 3, cells, cells] to latents [batch, coarse^2, layout.size].
 
-    excess_m: lengths of the paths over the fine cells less those over the coarse cells that they
-    lie in, [num_tx, cells, cells]; max_excess_m: what a map of excess lengths shows as 1.
+    layout: layout of the latents
+    coarse: cells of the latents along an axis
+    excess_m: [num_tx, cells, cells], float32, m, lengths of the paths over the fine cells less
+    those over the coarse cells that contain them
+    max_excess_m: excess length that a map has as 1
+    channels, residuals: channels and number of residual blocks on coarse cells
     """
 
     def __init__(
@@ -34,15 +36,17 @@ class MapEncoder(nn.Module):
     ):
         super().__init__()
         num_tx, cells, _ = excess_m.shape
-        self.layout, self.coarse, self.stride, self.max_excess_m = (
-            layout,
-            coarse,
-            cells // coarse,
-            max_excess_m,
-        )
+        self.layout = layout
+        self.coarse = coarse
+        self.stride = cells // coarse
+        self.max_excess_m = max_excess_m
         self.register_buffer("excess_m", excess_m, persistent=False)
+
+        # Fine cells, brought to the coarse grid.
         self.stem = nn.Conv2d(4 * num_tx, channels // 2, 5, padding=2)
         self.down = nn.Conv2d(channels // 2, channels, self.stride + 2, self.stride, padding=1)
+
+        # Coarse cells.
         self.beside = nn.Conv2d(4 * num_tx, channels, 1)
         self.place = nn.Parameter(0.02 * torch.randn(channels, coarse, coarse))
         self.body = nn.Sequential(*(PlaneResidual(channels) for _ in range(residuals)))
@@ -53,21 +57,42 @@ class MapEncoder(nn.Module):
         )
 
     def forward(self, maps: Tensor) -> Tensor:
-        """Latents [batch, coarse^2, layout.size] of maps, as the class has them."""
+        """Latents of maps.
+
+        maps: [batch, num_tx, 3, cells, cells], float32, power, Doppler shift and excess length
+        (LocationMap)
+        Returns [batch, coarse^2, layout.size], float32.
+        """
+        # Channels of the fine cells: power, centered near that of noise; Doppler shift and length,
+        # faded out where there is noise alone.
         power, doppler, excess = maps.unbind(2)
         gate = torch.sigmoid(GATE_SLOPE * (power - NOISE_LEVEL))
         fine = torch.cat([power - 1, doppler * gate, excess * gate, gate], 1)
+
+        # The strongest echo in each coarse cell.
         best = self._strongest(power, doppler, excess * self.max_excess_m + self.excess_m)
-        coarse = torch.cat(
-            [best.power - 1, best.doppler, best.doppler.abs(), best.length_m / self.max_excess_m], 1
-        )
+        length = best.length_m / self.max_excess_m
+        coarse = torch.cat([best.power - 1, best.doppler, best.doppler.abs(), length], 1)
+
+        # Convolutions on both.
         plane = self.down(torch.relu(self.stem(fine))) + self.beside(coarse) + self.place
         return self.layout.join(self.head(self.body(plane)), best)
 
-    def _strongest(self, *planes: Tensor) -> Measured:
-        return strongest(*(self._gathered(plane) for plane in planes), noise_level=NOISE_LEVEL)
+    def _strongest(self, power: Tensor, doppler: Tensor, length_m: Tensor) -> StrongestEchoes:
+        """The strongest echo of each coarse cell, from planes [batch, num_tx, cells, cells]."""
+        return strongest_echoes(
+            self._by_coarse_cell(power),
+            self._by_coarse_cell(doppler),
+            self._by_coarse_cell(length_m),
+            noise_level=NOISE_LEVEL,
+        )
 
-    def _gathered(self, plane: Tensor) -> Tensor:
-        """[batch, num_tx, cells, cells] to [batch, num_tx, coarse, coarse, stride^2]."""
-        shape = self.coarse, self.stride
-        return plane.reshape(*plane.shape[:2], *shape, *shape).transpose(3, 4).flatten(4)
+    def _by_coarse_cell(self, plane: Tensor) -> Tensor:
+        """Gather the fine cells of each coarse cell.
+
+        plane: [batch, num_tx, cells, cells], float32
+        Returns [batch, num_tx, coarse, coarse, stride^2], float32.
+        """
+        blocks = plane.unflatten(3, (self.coarse, self.stride))
+        blocks = blocks.unflatten(2, (self.coarse, self.stride))
+        return blocks.transpose(3, 4).flatten(4)

@@ -1,6 +1,4 @@
-"""The compact D-VQVAE: receivers map their echoes onto the same plane, codewords tell of its
-cells.
-"""
+"""The compact D-VQVAE: receivers map echoes onto one plane and send codewords of its cells."""
 
 from __future__ import annotations
 
@@ -14,7 +12,7 @@ from cooperative_isac.learned.maps.center import MapCenter
 from cooperative_isac.learned.maps.encoder import MapEncoder
 from cooperative_isac.learned.plane.latents import LatentLayout
 from cooperative_isac.learned.plane.network import PlaneNetwork, check_plane
-from cooperative_isac.learned.plane.output import centers
+from cooperative_isac.learned.plane.output import cell_centers
 from cooperative_isac.learned.quantizer import Codebook, CodebookConfig
 from cooperative_isac.scene.model import Scene
 from cooperative_isac.sensing.location_map import LocationMap
@@ -23,11 +21,15 @@ from cooperative_isac.waveform.signal import Signal
 
 @dataclass(frozen=True)
 class MapsConfig:
-    """Sizes of the network of maps.
+    """Hyperparameters of the maps network.
 
-    num_targets: how many it tells at most; cells, coarse: of the maps and of the latents along an
-    axis; codebook: its parts are laid out by LatentLayout; quantized: else latents travel as they
-    are, as float32.
+    num_targets: largest number of targets that it detects
+    cells, coarse: cells of the maps and of the latents along an axis
+    part_dim: numbers of each part of a latent (LatentLayout)
+    codebook: codewords and number of parts of a latent
+    quantized: send indices of codewords; otherwise latents travel as float32
+    encoder_channels, encoder_residuals: channels and residual blocks of each encoder
+    center_channels, center_residuals: channels and residual blocks of the center
     """
 
     num_targets: int = 4
@@ -48,9 +50,7 @@ class MapsConfig:
 
 
 class Maps(PlaneNetwork):
-    """Maps of locations, product-quantized by convolutional encoders, added and read at the
-    center.
-    """
+    """Convolutional encoders on maps of locations, product quantization, and one center."""
 
     kind = "maps"
     center: MapCenter
@@ -60,40 +60,44 @@ class Maps(PlaneNetwork):
         layout = LatentLayout(
             config.codebook.num_parts, config.part_dim, len(scene.transmitters), config.quantized
         )
-        self.latent_shape = config.coarse**2, layout.size
-        first = self._maps[scene.receivers[0].name]
+        self.latent_shape = (config.coarse**2, layout.size)
+
+        # Center; all receivers' maps have the same scales.
+        first_map = self._maps[scene.receivers[0].name]
         self.center = MapCenter(
             scene,
             layout,
             config.coarse,
             config.center_channels,
             config.center_residuals,
-            first.max_doppler_hz,
+            first_map.max_doppler_hz,
         )
+
+        # Encoders and codebooks; paths run over receivers, then transmitters.
+        excess_m = self._excess()
         for index, site in enumerate(scene.receivers):
-            excess = self._excess(index * layout.num_tx, layout.num_tx)
+            paths = slice(index * layout.num_tx, (index + 1) * layout.num_tx)
             self.encoders[site.name] = MapEncoder(
                 layout,
                 config.coarse,
-                excess,
-                first.max_excess_m,
+                excess_m[paths],
+                first_map.max_excess_m,
                 config.encoder_channels,
                 config.encoder_residuals,
             )
             if config.quantized:
                 self.codebooks[site.name] = Codebook(layout.size, config.codebook)
 
-    def _excess(self, first: int, num_paths: int) -> Tensor:
-        """Lengths of paths over the fine cells less those over their coarse cells, [num_paths,
-        cells, cells], m.
+    def _excess(self) -> Tensor:
+        """Lengths of paths over fine cells less those over the coarse cells that contain them.
+
+        Returns [num_paths, cells, cells], float32, m.
         """
-        config, paths = self.config, slice(first, first + num_paths)
-        fine, coarse = (
-            self.center.paths.length(centers(self.scene, cells)).permute(2, 0, 1)[paths]
-            for cells in (config.cells, config.coarse)
-        )
-        repeats = config.cells // config.coarse
-        return fine - coarse.repeat_interleave(repeats, 1).repeat_interleave(repeats, 2)
+        paths = self.center.paths
+        fine = paths.length(cell_centers(self.scene, self.config.cells)).permute(2, 0, 1)
+        coarse = paths.length(cell_centers(self.scene, self.config.coarse)).permute(2, 0, 1)
+        stride = self.config.cells // self.config.coarse
+        return fine - coarse.repeat_interleave(stride, 1).repeat_interleave(stride, 2)
 
     @cached_property
     def _maps(self) -> dict[str, LocationMap]:
@@ -104,9 +108,9 @@ class Maps(PlaneNetwork):
 
     @property
     def input_key(self) -> str:
-        """What observe and knowledge depend on; see Network.input_key."""
+        """Name of the maps' resolution; see Network.input_key."""
         return f"{self.kind} {self.config.cells}"
 
-    def observe(self, echo: np.ndarray, frame: Signal, receiver: str) -> np.ndarray:
-        """What one encoder takes; see Network.observe."""
+    def encoder_input(self, echo: np.ndarray, frame: Signal, receiver: str) -> np.ndarray:
+        """Map of locations of one echo, [num_tx, 3, cells, cells]; see Network.encoder_input."""
         return self._maps[receiver].observe(echo, frame)

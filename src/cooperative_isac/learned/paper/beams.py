@@ -1,10 +1,9 @@
-"""Where convolutions on raw echoes may begin: as receive beams whose amplitudes are averaged over
-the frame.
+"""Initial weights of convolutions on raw echoes: receive beams, averaged over the frame.
 
-Symbols are independent from one resource element to the next, so only amplitudes of beams tell of
-targets. Random kernels mix elements, which hides directions in noise; these begin with one element
-a channel. Not in CF. Weights are [out_channels, in_channels, antennas, subcarriers, symbols], for
-an array along a line, half a wavelength apart.
+Symbols are independent from one resource element to the next, so that targets show in the
+amplitudes of beams alone. Random kernels mix resource elements, which hides directions in noise;
+these begin with one element for each channel. Not in CF. Weights are [out_channels, in_channels,
+antennas, subcarriers, symbols], for a line of antennas, half a wavelength apart.
 """
 
 from __future__ import annotations
@@ -16,26 +15,30 @@ from math import pi, sqrt
 import torch
 from torch import Tensor, nn
 
-NOISE_AMPLITUDE = 1 / (2 * sqrt(pi))  # mean of the positive part of a beam of noise of unit power
-GAIN = 4.0  # brings what echoes add to the noise to order one
-MARGIN = (
-    0.3  # of the noise that stays, for its fluctuation and for beams at the edge that lack antennas
-)
+# Mean of the positive part of a beam of noise of unit power.
+NOISE_AMPLITUDE = 1 / (2 * sqrt(pi))
+# Brings what echoes add to the amplitude of noise to order one.
+GAIN = 4.0
+# Share of the mean noise amplitude that is left by default: for its fluctuation, and for beams at
+# the edge of the array that lack antennas.
+NOISE_MARGIN = 0.3
 
 
 @torch.no_grad()
-def listen(
+def set_beams(
     convolution: nn.Conv3d,
     num_beams: int,
     elements: Sequence[tuple[int, int]],
     signs: Sequence[int],
 ) -> None:
-    """Make the channels of a first convolution beams: num_beams x elements x signs, in this order.
+    """Set the weights of a first convolution to receive beams.
 
-    num_beams: beams of the kernel's antennas that leave noise as strong as it is, evenly over the
-    sine of direction;
-    elements: resource element of the kernel that a channel looks at, (subcarrier, symbol); signs:
-    of its real part.
+    Its channels are num_beams x elements x signs, in this order.
+
+    num_beams: beams of the kernel's antennas, evenly over the sine of direction; they keep the
+    power of noise
+    elements: resource elements of the kernel that channels use, (subcarrier, symbol)
+    signs: of the real part of the beam
     """
     nn.init.zeros_(convolution.weight)
     nn.init.zeros_(_bias(convolution))
@@ -48,11 +51,14 @@ def listen(
 
 
 @torch.no_grad()
-def average(convolution: nn.Conv3d, taps: Sequence[int], elements: slice, group: int) -> None:
-    """Make a later convolution a mean over resource elements and over groups of channels.
+def set_average(convolution: nn.Conv3d, taps: Sequence[int], elements: slice, group: int) -> None:
+    """Set the weights of a later convolution to means over resource elements and channel groups.
 
-    taps: antenna taps of the kernel that channels keep apart; channels: input groups x taps, in
-    this order; elements: subcarriers of the kernel that are averaged, and symbols.
+    Its channels are input groups x taps, in this order.
+
+    taps: antenna taps of the kernel, each of which has a channel of its own
+    elements: subcarriers and symbols of the kernel that are averaged
+    group: number of input channels that are averaged
     """
     nn.init.zeros_(convolution.weight)
     nn.init.zeros_(_bias(convolution))
@@ -63,11 +69,10 @@ def average(convolution: nn.Conv3d, taps: Sequence[int], elements: slice, group:
 
 
 @torch.no_grad()
-def above_noise(convolution: nn.Conv3d, margin: float = MARGIN) -> None:
-    """Let a mean of amplitudes tell how much more there is than noise alone gives, relative to it,
-    times `GAIN`.
+def subtract_noise_floor(convolution: nn.Conv3d, margin: float = NOISE_MARGIN) -> None:
+    """Make means of amplitudes relative to noise: GAIN times their excess over the noise floor.
 
-    margin: part of the noise that is left.
+    margin: share of the mean noise amplitude that is left
     """
     convolution.weight.mul_(GAIN / NOISE_AMPLITUDE)
     _bias(convolution).fill_(-GAIN * (1 - margin))
@@ -79,8 +84,9 @@ def _bias(convolution: nn.Conv3d) -> Tensor:
 
 
 def _beams(count: int, num_ant: int) -> Tensor:
-    """Real and imaginary weights of each beam, [count, 2, num_ant]: their sum over both is Re(w^H
-    y).
+    """Real and imaginary weights of beams: their sum over both parts of y is Re(w^H y).
+
+    Returns [count, 2, num_ant], float32.
     """
     sines = -1 + (2 * torch.arange(count) + 1) / count
     phase = -pi * sines[:, None] * (torch.arange(num_ant) - (num_ant - 1) / 2)

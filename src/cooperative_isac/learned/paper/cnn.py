@@ -1,8 +1,7 @@
-"""The centralized network of CF section V-A, scheme cnn_paper: raw echoes travel to the center,
-which does all.
+"""The centralized network of CF section V-A (scheme cnn_paper): raw echoes travel to the center.
 
-CF does not say whether its convolutions see one echo or all; here they take one, and the layers
-behind them all.
+CF does not say whether its convolutions take one echo or all; here they take one echo each, and the
+layers behind them take all.
 """
 
 from __future__ import annotations
@@ -13,24 +12,29 @@ from math import prod
 import numpy as np
 from torch import Tensor, nn
 
-from cooperative_isac.learned.encoder import FAST, ElementMean
+from cooperative_isac.learned.encoder import MEMORY_FORMAT, ElementMean
 from cooperative_isac.learned.inputs import raw_observation
-from cooperative_isac.learned.network import Found, Network, Truth
-from cooperative_isac.learned.paper.beams import above_noise, average, listen
+from cooperative_isac.learned.network import Network, Predictions, Truth
+from cooperative_isac.learned.paper.beams import set_average, set_beams, subtract_noise_floor
 from cooperative_isac.learned.paper.config import CnnConfig
 from cooperative_isac.learned.paper.dvqvae import common_shape
 from cooperative_isac.learned.targets import TargetHead
 from cooperative_isac.scene.model import Scene
 from cooperative_isac.waveform.signal import Signal
 
+# Kernel of the convolutions along all axes (CF section V-A).
 KERNEL = 5
 MIDDLE = KERNEL // 2
-EDGES = 0.5  # as beams.MARGIN, for beams that lack two of five antennas
+# Share of the mean noise amplitude that is left (as beams.NOISE_MARGIN), for beams at the edge of
+# the array that lack two of five antennas.
+EDGE_MARGIN = 0.5
 
 
 class Cnn(Network):
-    """Live, encoders are at the center, too (schemes.learned.CentralScheme); an access point trains
-    its own.
+    """Convolutions of each receiver's raw echo, and fully connected layers over all receivers.
+
+    In a run the convolutions, too, are at the center (schemes.learned.CentralScheme); in a
+    distributed training each access point trains its own.
     """
 
     kind = "paper_cnn"
@@ -38,91 +42,109 @@ class Cnn(Network):
 
     def __init__(self, scene: Scene, config: CnnConfig):
         super().__init__(scene, config)
-        channels, num_ant, *elements = common_shape(scene, "raw")
-        axes = num_ant, *(length // min(config.pooling, length) for length in elements)
-        self.latent_shape = prod(axes), config.channels[1]
+        in_channels, num_ant, *elements = common_shape(scene, "raw")
+        pooled = [length // min(config.pooling, length) for length in elements]
+        latent_axes = (num_ant, *pooled)
+        self.latent_shape = (prod(latent_axes), config.channels[1])
         for site in scene.receivers:
-            self.encoders[site.name] = Convolutions(channels, config)
-        self.center = CnnCenter(scene, config, axes)
+            self.encoders[site.name] = Convolutions(in_channels, config)
+        self.center = CnnCenter(scene, config, latent_axes)
 
-    def first_weights(self) -> None:
-        """Begin as beams, where the configuration has some."""
+    def init_weights(self) -> None:
+        """Begin with receive beams, where the configuration has some."""
         if self.config.beams:
             for encoder in self.encoders.values():
                 assert isinstance(encoder, Convolutions)
-                encoder.begin_with_beams(self.config.beams)
+                encoder.init_beams(self.config.beams)
 
     @property
     def needs_symbols(self) -> bool:
-        """Whether observe looks at the frame; see Network.needs_symbols."""
+        """False: the input is the raw echo; see Network.needs_symbols."""
         return False
 
     @property
     def input_key(self) -> str:
-        """What observe and knowledge depend on; see Network.input_key."""
+        """Name of raw inputs; see Network.input_key."""
         return self.kind
 
-    def observe(self, echo: np.ndarray, frame: Signal, receiver: str) -> np.ndarray:
-        """What one encoder takes; see Network.observe."""
+    def encoder_input(self, echo: np.ndarray, frame: Signal, receiver: str) -> np.ndarray:
+        """The raw echo; see Network.encoder_input."""
         return raw_observation(self.scene, echo)
 
-    def knowledge(self, frame: Signal) -> np.ndarray:
-        """What the center takes of the frame; see Network.knowledge."""
+    def side_information(self, frame: Signal) -> np.ndarray:
+        """Nothing: the center does not use the frame; see Network.side_information."""
         return np.empty(0, np.float32)
 
     def loss(self, output: Tensor, truth: Truth) -> Tensor:
-        """Estimation loss of a batch; see Network.loss."""
+        """Loss of a batch, a scalar; see Network.loss."""
         return self.center.head.loss(output, truth, self.config.error)
 
-    def read(self, output: Tensor) -> Found:
-        """Targets of a batch; see Network.read."""
-        return self.center.head.read(output, self.deviation)
+    def decode(self, output: Tensor) -> Predictions:
+        """Predicted targets of a batch; see Network.decode."""
+        return self.center.head.decode(output, self.deviation)
 
 
 class Convolutions(nn.Module):
-    """Observations [batch, 2, num_rx_ant, num_subcarriers, num_symbols] to latents [batch, L,
-    channels].
-    """
+    """Two convolutions and max pooling over resource elements: the encoder of one receiver."""
 
     def __init__(self, in_channels: int, config: CnnConfig):
         super().__init__()
-        first, second = config.channels
-        self.first = nn.Conv3d(in_channels, first, KERNEL, padding=MIDDLE)
-        self.second = nn.Conv3d(first, second, KERNEL, padding=MIDDLE)
+        first_channels, second_channels = config.channels
+        self.first = nn.Conv3d(in_channels, first_channels, KERNEL, padding=MIDDLE)
+        self.second = nn.Conv3d(first_channels, second_channels, KERNEL, padding=MIDDLE)
         self.pooling = config.pooling
-        # torch's own types leave out a layout without a type of numbers.
-        self.to(memory_format=FAST)  # pyrefly: ignore[no-matching-overload]
+        # torch's types lack the overload with a memory format alone.
+        self.to(memory_format=MEMORY_FORMAT)  # pyrefly: ignore[no-matching-overload]
 
-    def begin_with_beams(self, num_beams: int) -> None:
-        """Amplitudes of beams of five antennas around each antenna, over that of noise."""
-        listen(self.first, num_beams, [(MIDDLE, MIDDLE)], (1,))
-        average(self.second, [MIDDLE], slice(None), 1)
-        above_noise(self.second, EDGES)
+    def init_beams(self, num_beams: int) -> None:
+        """Begin with beams of the five antennas around each, relative to the noise floor."""
+        set_beams(self.first, num_beams, [(MIDDLE, MIDDLE)], (1,))
+        set_average(self.second, [MIDDLE], slice(None), 1)
+        subtract_noise_floor(self.second, EDGE_MARGIN)
 
     def forward(self, observations: Tensor) -> Tensor:
-        """Latents [batch, L, channels] of observations, as the class has them."""
-        found = self.second(self.first(observations).relu()).relu()
-        pools = 1, *(min(self.pooling, length) for length in found.shape[3:])
-        return nn.functional.max_pool3d(found, pools).flatten(2).mT
+        """Latents of observations.
+
+        observations: [batch, 2, num_rx_ant, num_subcarriers, num_symbols], float32
+        Returns [batch, L, channels], float32.
+        """
+        hidden = self.second(self.first(observations).relu()).relu()
+        pools = (1, *(min(self.pooling, length) for length in hidden.shape[3:]))
+        return nn.functional.max_pool3d(hidden, pools).flatten(2).mT
 
 
 class CnnCenter(nn.Module):
-    """What the convolutions found in the echoes of all receivers to targets."""
+    """Fully connected layers on the latents of all receivers."""
 
-    def __init__(self, scene: Scene, config: CnnConfig, axes: tuple[int, ...]):
+    def __init__(self, scene: Scene, config: CnnConfig, latent_axes: tuple[int, ...]):
         super().__init__()
-        self.axes, num_receivers, channels = axes, len(scene.receivers), config.channels[1]
-        self.elements = ElementMean(num_receivers, channels, axes[0]) if config.alike else None
-        flat = num_receivers * channels * (axes[0] if config.alike else prod(axes))
-        widths = [flat, config.neurons, config.neurons, config.neurons]
+        self.latent_axes = latent_axes
+
+        # Mean pooling
+        num_receivers = len(scene.receivers)
+        channels = config.channels[1]
+        self.elements = (
+            ElementMean(num_receivers, channels, latent_axes[0]) if config.alike else None
+        )
+
+        # Fully connected layers
+        num_places = latent_axes[0] if config.alike else prod(latent_axes)
+        num_inputs = num_receivers * channels * num_places
+        widths = [num_inputs, config.neurons, config.neurons, config.neurons]
         self.joint = nn.Sequential(
             *(nn.Sequential(nn.Linear(*pair), nn.ReLU()) for pair in itertools.pairwise(widths))
         )
         self.head = TargetHead(scene, config.neurons, config.num_targets)
 
-    def forward(self, latents: Tensor, heard: Tensor, knowledge: Tensor) -> Tensor:
-        """latents: [batch, M, L, channels]. Returns [batch, Q, 1 + 2 dimension] (TargetHead)."""
-        tensor = latents.mT.unflatten(3, self.axes)
+    def forward(self, latents: Tensor, receiver_mask: Tensor, side_information: Tensor) -> Tensor:
+        """Targets of latents.
+
+        latents: [batch, M, L, channels], float32
+        receiver_mask: [batch, M], float32, 1 where a receiver sent latents, else 0
+        side_information: not used
+        Returns [batch, Q, 1 + 2 dimension], float32 (TargetHead).
+        """
+        hidden = latents.mT.unflatten(3, self.latent_axes)
         if self.elements:
-            tensor = self.elements(tensor, heard)
-        return self.head(self.joint(tensor.flatten(1)))
+            hidden = self.elements(hidden, receiver_mask)
+        return self.head(self.joint(hidden.flatten(1)))

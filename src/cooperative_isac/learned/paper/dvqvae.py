@@ -13,10 +13,10 @@ from cooperative_isac.learned.encoder import (
     ElementMean,
     Encoder,
     Residual,
-    fourfold,
-    halving,
+    channel_widths,
+    downsampled_shape,
+    downsampling,
     latent_count,
-    reduced,
 )
 from cooperative_isac.learned.inputs import (
     SPECTRUM,
@@ -25,16 +25,18 @@ from cooperative_isac.learned.inputs import (
     raw_observation,
     transmit_tensor,
 )
-from cooperative_isac.learned.network import Found, Network, Truth
-from cooperative_isac.learned.paper.beams import above_noise, average, listen
+from cooperative_isac.learned.network import Network, Predictions, Truth
+from cooperative_isac.learned.paper.beams import set_average, set_beams, subtract_noise_floor
 from cooperative_isac.learned.paper.config import BEAM_CHANNELS, DvqvaeConfig
 from cooperative_isac.learned.quantizer import Codebook
 from cooperative_isac.learned.targets import TargetHead
 from cooperative_isac.scene.model import Scene
 from cooperative_isac.waveform.signal import Signal
 
+# Outputs of the layer that joins the two projectors.
 NEURONS = 256
-INNER = 1, 2  # taps of a kernel of 4 with stride 2 that no other position has
+# Taps of a kernel of 4 with stride 2 that belong to one position alone.
+INNER_TAPS = (1, 2)
 
 
 class Dvqvae(Network):
@@ -45,60 +47,60 @@ class Dvqvae(Network):
 
     def __init__(self, scene: Scene, config: DvqvaeConfig):
         super().__init__(scene, config)
+        in_channels, *axes = common_shape(scene, config.input)
+        latent_axes = downsampled_shape(tuple(axes), config.encoder_layers)
         latent_dim = config.latent_dim if config.codebook else None
-        observed = common_shape(scene, config.input)
-        channels, shape = observed[0], observed[1:]
-        self.latent_shape = latent_count(shape, config.encoder_layers), latent_dim or config.hidden
-        widths = (
-            tuple(config.beams * count for count in BEAM_CHANNELS)
-            if config.beams
-            else fourfold(config.hidden, config.encoder_layers)
-        )
+        self.latent_shape = (prod(latent_axes), latent_dim or config.hidden)
+
+        # Encoders and codebooks
+        if config.beams:
+            widths = tuple(config.beams * count for count in BEAM_CHANNELS)
+        else:
+            widths = channel_widths(config.hidden, config.encoder_layers)
         for site in scene.receivers:
             self.encoders[site.name] = Encoder(
-                channels, widths, config.encoder_residuals, latent_dim
+                in_channels, widths, config.encoder_residuals, latent_dim
             )
             if config.codebook:
                 self.codebooks[site.name] = Codebook(config.latent_dim, config.codebook)
-        self.center = Center(
-            scene, config, self.latent_shape[1], reduced(shape, config.encoder_layers)
-        )
 
-    def first_weights(self) -> None:
-        """Begin as beams, where the configuration has some."""
+        self.center = Center(scene, config, self.latent_shape[1], latent_axes)
+
+    def init_weights(self) -> None:
+        """Begin with receive beams, where the configuration has some."""
         if self.config.beams:
             for encoder in self.encoders.values():
                 assert isinstance(encoder, Encoder)
-                _begin_with_beams(encoder, self.config.beams)
+                _init_beams(encoder, self.config.beams)
 
     @property
     def needs_symbols(self) -> bool:
-        """Whether observe looks at the frame; see Network.needs_symbols."""
+        """True where echoes are demodulated; see Network.needs_symbols."""
         return self.config.input != "raw"
 
     @property
     def input_key(self) -> str:
-        """What observe and knowledge depend on; see Network.input_key."""
+        """Names of the input and of the side information; see Network.input_key."""
         observed = "raw" if self.config.input == "raw" else SPECTRUM
         return f"{observed} {bool(self.config.transmit_layers)}"
 
-    def observe(self, echo: np.ndarray, frame: Signal, receiver: str) -> np.ndarray:
-        """What one encoder takes; see Network.observe."""
+    def encoder_input(self, echo: np.ndarray, frame: Signal, receiver: str) -> np.ndarray:
+        """The raw or the demodulated echo; see Network.encoder_input."""
         if self.config.input == "raw":
             return raw_observation(self.scene, echo)
         return demodulated_observation(self.scene, echo, frame)
 
-    def knowledge(self, frame: Signal) -> np.ndarray:
-        """What the center takes of the frame; see Network.knowledge."""
+    def side_information(self, frame: Signal) -> np.ndarray:
+        """The transmit signal, where the center uses it; see Network.side_information."""
         return transmit_tensor(frame) if self.config.transmit_layers else np.empty(0, np.float32)
 
     def loss(self, output: Tensor, truth: Truth) -> Tensor:
-        """Estimation loss of a batch; see Network.loss."""
+        """Loss of a batch, a scalar; see Network.loss."""
         return self.center.head.loss(output, truth, self.config.error)
 
-    def read(self, output: Tensor) -> Found:
-        """Targets of a batch; see Network.read."""
-        return self.center.head.read(output, self.deviation)
+    def decode(self, output: Tensor) -> Predictions:
+        """Predicted targets of a batch; see Network.decode."""
+        return self.center.head.decode(output, self.deviation)
 
 
 class Center(nn.Module):
@@ -109,62 +111,87 @@ class Center(nn.Module):
     ):
         super().__init__()
         self.latent_axes = latent_axes
-        num_receivers, hidden = len(scene.receivers), config.center_hidden or config.hidden
-        widths = [num_receivers * latent_dim, *[hidden] * config.center_residuals]
+        num_receivers = len(scene.receivers)
+        hidden = config.center_hidden or config.hidden
+
+        # Branch of the latents.
         self.elements = (
             ElementMean(num_receivers, latent_dim, latent_axes[0]) if config.alike else None
         )
+        widths = [num_receivers * latent_dim, *[hidden] * config.center_residuals]
         self.residuals = nn.Sequential(*(Residual(*pair) for pair in pairwise(widths)))
-        places = latent_axes[0] if config.alike else prod(latent_axes)
-        self.from_latents = nn.Linear(widths[-1] * places, config.features)
+        num_places = latent_axes[0] if config.alike else prod(latent_axes)
+        self.from_latents = nn.Linear(widths[-1] * num_places, config.features)
+
+        # Branch of the transmit signal.
         self.transmit = self._transmit_branch(scene, config) if config.transmit_layers else None
-        branches = 2 if self.transmit else 1
-        self.joint = nn.Sequential(nn.Linear(branches * config.features, NEURONS), nn.ReLU())
+
+        # Both together.
+        num_branches = 2 if self.transmit else 1
+        self.joint = nn.Sequential(nn.Linear(num_branches * config.features, NEURONS), nn.ReLU())
         self.head = TargetHead(scene, NEURONS, config.num_targets)
 
     @staticmethod
     def _transmit_branch(scene: Scene, config: DvqvaeConfig) -> nn.Module:
-        antennas = sum(site.num_ant for site in scene.transmitters)
-        shape = antennas, scene.grid.num_subcarriers, scene.grid.num_symbols
+        num_tx_ant = sum(site.num_ant for site in scene.transmitters)
+        shape = (num_tx_ant, scene.grid.num_subcarriers, scene.grid.num_symbols)
+        size = config.hidden * latent_count(shape, config.transmit_layers)
         residuals = (
             Residual(config.hidden, config.hidden) for _ in range(config.transmit_residuals)
         )
-        size = config.hidden * latent_count(shape, config.transmit_layers)
         return nn.Sequential(
-            halving(2, fourfold(config.hidden, config.transmit_layers)),
+            downsampling(2, channel_widths(config.hidden, config.transmit_layers)),
             *residuals,
             nn.Flatten(),
             nn.Linear(size, config.features),
         )
 
-    def forward(self, latents: Tensor, heard: Tensor, knowledge: Tensor) -> Tensor:
-        """latents: [batch, M, L, D]; knowledge: transmit_tensor. Returns what TargetHead does."""
-        tensor = latents.mT.unflatten(3, self.latent_axes)
+    def forward(self, latents: Tensor, receiver_mask: Tensor, side_information: Tensor) -> Tensor:
+        """Targets of latents and side information.
+
+        latents: [batch, M, L, D], float32
+        receiver_mask: [batch, M], float32, 1 where a receiver sent latents, else 0
+        side_information: [batch, 2, num_tx_ant, num_subcarriers, num_symbols], float32
+        (transmit_tensor)
+        Returns [batch, Q, 1 + 2 dimension], float32 (TargetHead).
+        """
+        # Latents as channels over space, frequency and time; with mean pooling over space alone.
+        hidden = latents.mT.unflatten(3, self.latent_axes)
         if self.elements:
-            tensor = self.elements(tensor, heard)
-        parts = [self.from_latents(self.residuals(tensor.flatten(1, 2)).flatten(1))]
+            hidden = self.elements(hidden, receiver_mask)
+
+        # Convolutions over the channels of all receivers.
+        hidden = self.residuals(hidden.flatten(1, 2))
+        features = [self.from_latents(hidden.flatten(1))]
+
+        # Join with the transmit signal.
         if self.transmit:
-            parts.append(self.transmit(knowledge))
-        return self.head(self.joint(torch.cat(parts, dim=1)))
+            features.append(self.transmit(side_information))
+        return self.head(self.joint(torch.cat(features, dim=1)))
 
 
-def _begin_with_beams(encoder: Encoder, num_beams: int) -> None:
-    """Amplitudes of beams of four antennas, over that of noise: each beam of every second four in a
-    channel.
+def _init_beams(encoder: Encoder, num_beams: int) -> None:
+    """Begin with beams of four antennas, relative to the noise floor.
+
+    A channel has one beam at every second antenna position.
     """
     first, second, third = (
         module for module in encoder.halving.modules() if isinstance(module, nn.Conv3d)
     )
-    listen(first, num_beams, list(product(INNER, INNER)), (1, -1))
-    average(second, INNER, slice(1, 3), first.out_channels // num_beams)
-    average(third, INNER, slice(1, 3), 1)
-    above_noise(third)
+    set_beams(first, num_beams, list(product(INNER_TAPS, INNER_TAPS)), (1, -1))
+    set_average(second, INNER_TAPS, slice(1, 3), first.out_channels // num_beams)
+    set_average(third, INNER_TAPS, slice(1, 3), 1)
+    subtract_noise_floor(third)
     if isinstance(encoder.projector, nn.Linear):
         nn.init.eye_(encoder.projector.weight)
 
 
 def common_shape(scene: Scene, kind: str) -> tuple[int, ...]:
-    """Shape of every receiver's observation. ValueError where receivers differ."""
+    """Shape of every receiver's observation (inputs.observation_shape).
+
+    kind: raw | demodulated
+    Raises ValueError where receivers differ.
+    """
     shapes = {observation_shape(scene, site, kind) for site in scene.receivers}
     if len(shapes) > 1:
         raise ValueError(

@@ -1,1 +1,1 @@
-"""Targets read from a plane of locations: what networks share whose center looks at one."""
+"""Parts shared by the networks whose center looks for targets in a plane of locations."""

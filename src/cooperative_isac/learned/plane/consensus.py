@@ -9,8 +9,8 @@ from math import log, pi
 import torch
 from torch import Tensor, nn
 
-# Outliers among the paths of a target at most: every choice of them is weighed, and there are many
-# choices of more.
+# Largest number of outliers among the paths of a target. Every subset of paths up to this size is
+# weighed, and there are many subsets of more.
 MAX_OUTLIERS = 2
 
 
@@ -19,109 +19,142 @@ class PathMeasurements:
     """Measurements of one quantity by the paths of a target.
 
     value: [..., num_paths], float32
-    log_deviation: [..., num_paths], log of the standard deviation where the path is of this target
-    doubt: [..., num_paths], log-odds that it is an outlier
+    log_std: [..., num_paths], float32, log of the standard deviation of an inlier
+    outlier_log_odds: [..., num_paths], float32, log-odds that the measurement is an outlier
     """
 
     value: Tensor
-    log_deviation: Tensor
-    doubt: Tensor
+    log_std: Tensor
+    outlier_log_odds: Tensor
 
     def __getitem__(self, index) -> PathMeasurements:
-        return PathMeasurements(self.value[index], self.log_deviation[index], self.doubt[index])
+        return PathMeasurements(
+            self.value[index], self.log_std[index], self.outlier_log_odds[index]
+        )
 
     def to(self, dtype: torch.dtype) -> PathMeasurements:
-        """The same in another precision."""
+        """The same measurements in another precision."""
         return PathMeasurements(
-            self.value.to(dtype), self.log_deviation.to(dtype), self.doubt.to(dtype)
+            self.value.to(dtype), self.log_std.to(dtype), self.outlier_log_odds.to(dtype)
         )
 
 
 def negative_log_likelihood(measured: PathMeasurements, truth: Tensor, width: float) -> Tensor:
-    """Of a truth, [..., num_paths]: normal about the measurement, or uniform within a width."""
-    residual = (measured.value - truth) / measured.log_deviation.exp()
-    inlying, outlying = _log_densities(residual, measured, width)
-    return -torch.logaddexp(inlying, outlying)
+    """Negative log-likelihood of true values under a mixture of inliers and outliers.
+
+    An inlier is normal about the truth, an outlier uniform within a width.
+
+    truth: [..., num_paths], float32, true values of the measured quantity
+    width: support of the uniform density of outliers, in the quantity's unit
+    Returns [..., num_paths], float32.
+    """
+    residual = (measured.value - truth) / measured.log_std.exp()
+    inlier, outlier = _log_densities(residual, measured, width)
+    return -torch.logaddexp(inlier, outlier)
 
 
 def _log_densities(
     residual: Tensor, measured: PathMeasurements, width: float
 ) -> tuple[Tensor, Tensor]:
-    """Log densities as an inlier and as an outlier, each with its probability, [..., num_paths]."""
-    normal = -0.5 * residual.square() - measured.log_deviation - 0.5 * log(2 * pi)
-    inlying = nn.functional.logsigmoid(-measured.doubt) + normal
-    outlying = nn.functional.logsigmoid(measured.doubt) - log(width)
-    return inlying, outlying
+    """Log densities as an inlier and as an outlier, each with its probability, [..., num_paths].
+
+    residual: [..., num_paths], in standard deviations
+    """
+    normal = -0.5 * residual.square() - measured.log_std - 0.5 * log(2 * pi)
+    inlier = nn.functional.logsigmoid(-measured.outlier_log_odds) + normal
+    outlier = nn.functional.logsigmoid(measured.outlier_log_odds) - log(width)
+    return inlier, outlier
 
 
 def consensus(
-    measured: PathMeasurements, slopes: Tensor, heard: Tensor, prior: Tensor, width: float
+    measured: PathMeasurements,
+    slopes: Tensor,
+    mask: Tensor,
+    prior: Tensor,
+    width: float,
+    max_outliers: int = MAX_OUTLIERS,
 ) -> tuple[Tensor, Tensor]:
     """Posterior mean and covariance of a vector u of which paths measure slopes @ u.
 
-    Every choice of at most MAX_OUTLIERS outliers is weighed by its evidence. Computed in float64:
-    informations differ by more than float32 has digits.
+    Every subset of at most max_outliers outliers is weighed by its evidence. Computed in float64:
+    the information of different paths differs by more than float32 has digits.
 
+    measured: values [..., num_paths]
     slopes: [..., num_paths, size], float32
-    heard: [..., num_paths], 0 or 1, whether there is a measurement
+    mask: [..., num_paths], float32, 1 where a path has a measurement, else 0
     prior: [..., size, size], float32, information about u = 0
-    width: support of the uniform density of outliers
+    width: support of the uniform density of outliers, in the unit of the measurements
+    max_outliers: largest number of outliers; 0: least squares over all paths
     Returns mean [..., size] and covariance [..., size, size], float32.
     """
     mean, covariance = _posterior(
-        measured.to(torch.float64), slopes.double(), heard.double(), prior.double(), width
+        measured.to(torch.float64),
+        slopes.double(),
+        mask.double(),
+        prior.double(),
+        width,
+        max_outliers,
     )
     return mean.float(), covariance.float()
 
 
 def _posterior(
-    measured: PathMeasurements, slopes: Tensor, heard: Tensor, prior: Tensor, width: float
+    measured: PathMeasurements,
+    slopes: Tensor,
+    mask: Tensor,
+    prior: Tensor,
+    width: float,
+    max_outliers: int,
 ) -> tuple[Tensor, Tensor]:
-    # All choices of outliers, in a dimension of their own.
-    inliers = _choices(slopes.shape[-2], slopes)
+    # Hypotheses (subsets of outliers) in an axis of their own.
+    inliers = _inlier_hypotheses(slopes.shape[-2], max_outliers, slopes)
     measured = PathMeasurements(
         measured.value[..., None, :],
-        measured.log_deviation[..., None, :],
-        measured.doubt[..., None, :],
+        measured.log_std[..., None, :],
+        measured.outlier_log_odds[..., None, :],
     )
-    heard = heard[..., None, :]
+    mask = mask[..., None, :]
     slopes = slopes[..., None, :, :]
     prior = prior[..., None, :, :]
 
-    # Least squares over the inliers of each choice.
-    weighted = slopes * (inliers * heard * (-2 * measured.log_deviation).exp())[..., None]
+    # Weighted least squares over the inliers of each hypothesis.
+    information = inliers * mask * (-2 * measured.log_std).exp()
+    weighted = slopes * information[..., None]
     covariance = torch.linalg.inv(weighted.mT @ slopes + prior)
     means = (covariance @ (weighted.mT @ measured.value[..., None])).squeeze(-1)
 
-    # Evidence of each choice.
+    # Log evidence of each hypothesis: likelihood at its mean, volume, prior.
     predicted = (slopes @ means[..., None]).squeeze(-1)
-    residual = (measured.value - predicted) / measured.log_deviation.exp()
-    inlying, outlying = _log_densities(residual, measured, width)
+    residual = (measured.value - predicted) / measured.log_std.exp()
+    inlier, outlier = _log_densities(residual, measured, width)
     evidence = (
-        (heard * torch.where(inliers > 0, inlying, outlying)).sum(-1)
+        (mask * torch.where(inliers > 0, inlier, outlier)).sum(-1)
         + 0.5 * torch.logdet(covariance)
         - 0.5 * torch.einsum("...i,...ij,...j->...", means, prior, means)
     )
 
-    # A path without a measurement is no outlier.
-    counted_before = ((inliers == 0) & (heard == 0)).any(-1)
-    weights = evidence.masked_fill(counted_before, -torch.inf).softmax(-1)[..., None]
+    # Drop hypotheses with an outlier that has no measurement: they repeat others.
+    is_repeated = ((inliers == 0) & (mask == 0)).any(-1)
+    weights = evidence.masked_fill(is_repeated, -torch.inf).softmax(-1)[..., None]
 
-    # Moments of the mixture.
+    # Mean and covariance of the mixture of hypotheses.
     mean = (weights * means).sum(-2)
-    away = means - mean[..., None, :]
-    spread = covariance + away[..., :, None] * away[..., None, :]
+    offset = means - mean[..., None, :]
+    spread = covariance + offset[..., :, None] * offset[..., None, :]
     return mean, (weights[..., None] * spread).sum(-3)
 
 
-def _choices(num_paths: int, like: Tensor) -> Tensor:
-    """Inlier masks of all choices of outliers, [num_choices, num_paths], 0 or 1."""
-    outliers = [
-        choice
-        for size in range(min(MAX_OUTLIERS, num_paths) + 1)
-        for choice in combinations(range(num_paths), size)
+def _inlier_hypotheses(num_paths: int, max_outliers: int, like: Tensor) -> Tensor:
+    """Inlier masks of all subsets of outliers, [num_hypotheses, num_paths], 0 or 1.
+
+    like: a tensor of the dtype and device of the masks
+    """
+    subsets = [
+        subset
+        for size in range(min(max_outliers, num_paths) + 1)
+        for subset in combinations(range(num_paths), size)
     ]
-    inliers = like.new_ones(len(outliers), num_paths)
-    for row, choice in zip(inliers, outliers):
-        row[list(choice)] = 0
+    inliers = like.new_ones(len(subsets), num_paths)
+    for row, subset in zip(inliers, subsets):
+        row[list(subset)] = 0
     return inliers

@@ -1,6 +1,4 @@
-"""How a latent is laid out of which a center makes a plane: what is learned, then what an access
-point measured.
-"""
+"""Layout of a latent vector: learned numbers, then the measurements of the strongest echoes."""
 
 from __future__ import annotations
 
@@ -9,15 +7,20 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+# Slope of the soft-max over echoes, per decade of power: an echo 3 dB below the strongest one has
+# a tenth of its weight.
 PEAK_SHARPNESS = 8.0
 
 
 @dataclass(frozen=True)
-class Measured:
-    """The strongest echo of each transmitter in each cell of a map or spectrum, all [batch, num_tx,
-    rows, columns]: power, log10(1 + SNR); doppler, over the largest; length, of the path less that
-    of the cell's middle, m; beam, of arrival less the cell's, in beams, where cells are beams. All
-    are 0 where nothing is heard.
+class StrongestEchoes:
+    """The strongest echo of each transmitter in each cell of a map or spectrum; 0 below the noise.
+
+    power: [batch, num_tx, rows, columns], float32, log10(1 + SNR)
+    doppler: [batch, num_tx, rows, columns], float32, share of the largest Doppler shift
+    length_m: [batch, num_tx, rows, columns], float32, m, path length less that of the cell's middle
+    beam: [batch, num_tx, rows, columns], float32, beams, beam of arrival less the cell's; None
+    where cells are no beams
     """
 
     power: Tensor
@@ -26,24 +29,28 @@ class Measured:
     beam: Tensor | None = None
 
 
-def strongest(power: Tensor, *others: Tensor, noise_level: float) -> Measured:
-    """Of echoes along the last axis the strongest; nothing is heard where it is no stronger than
-    noise_level.
+def strongest_echoes(power: Tensor, *others: Tensor, noise_level: float) -> StrongestEchoes:
+    """Soft-max pooling over the last axis, by power; zero where the peak is below noise_level.
+
+    power: [batch, num_tx, rows, columns, num_echoes], float32, log10(1 + SNR)
+    others: same shape, float32, Doppler shift, path length and, if any, beam of each echo
+    noise_level: largest power of noise alone, log10(1 + SNR)
     """
     weights = torch.softmax(PEAK_SHARPNESS * power, -1)
     peak, *rest = ((weights * values).sum(-1) for values in (power, *others))
-    heard = (peak > noise_level).to(peak.dtype)
-    return Measured(peak * heard, *(values * heard for values in rest))
+    is_detected = (peak > noise_level).to(peak.dtype)
+    return StrongestEchoes(peak * is_detected, *(values * is_detected for values in rest))
 
 
 @dataclass(frozen=True)
 class LatentLayout:
-    """num_parts parts of part_dim numbers: learned ones, one with the powers, where has_beams one
-    with the beams, then
-    one Doppler shift and one length of each transmitter, alone in its part: its codebook has
-    nothing else to tell.
-    quantized: parts are filled up with zeros to part_dim, else there is nothing in a latent but
-    what it tells.
+    """Layout of a latent vector of num_parts parts, each of part_dim numbers.
+
+    The learned parts come first, then one part with the powers, one with the beams (if has_beams),
+    and for each transmitter one part with its Doppler shift and one with its path length. A Doppler
+    shift or length is alone in its part, so that a codebook of its own quantizes it.
+
+    quantized: pad each measured part with zeros to part_dim; otherwise a latent has no padding
     """
 
     num_parts: int
@@ -56,7 +63,7 @@ class LatentLayout:
         if self.num_learned < 1:
             raise ValueError(
                 f"codebook.num_parts is {self.num_parts}; {self.num_tx} transmitters need "
-                f"{self._num_told + 1} or more"
+                f"{self._num_measured + 1} or more"
             )
         if self.part_dim < self.num_tx:
             raise ValueError(
@@ -66,59 +73,76 @@ class LatentLayout:
 
     @property
     def num_numbers(self) -> int:
-        """Numbers of a latent that tell something."""
+        """Numbers of a latent without its padding."""
         return self.num_learned * self.part_dim + (self._num_shared + 2) * self.num_tx
 
     @property
     def size(self) -> int:
-        """Numbers of a latent."""
+        """Numbers of a latent with its padding."""
         return self.num_parts * self.part_dim if self.quantized else self.num_numbers
 
     @property
     def num_learned(self) -> int:
-        """Parts that are learned."""
-        return self.num_parts - self._num_told
+        """Number of learned parts."""
+        return self.num_parts - self._num_measured
 
     @property
     def _num_shared(self) -> int:
+        """Number of parts with a value of every transmitter: powers and beams."""
         return 1 + self.has_beams
 
     @property
-    def _num_told(self) -> int:
+    def _num_measured(self) -> int:
+        """Number of measured parts."""
         return self._num_shared + 2 * self.num_tx
 
-    def join(self, learned: Tensor, measured: Measured) -> Tensor:
-        """learned: [batch, num_learned part_dim, rows, columns]. Returns [batch, rows columns,
-        size].
+    def join(self, learned: Tensor, measured: StrongestEchoes) -> Tensor:
+        """Latents of learned planes and measured echoes.
+
+        learned: [batch, num_learned part_dim, rows, columns], float32
+        Returns [batch, rows columns, size], float32.
         """
+        # Parts shared by the transmitters: powers, beams.
         shared = [measured.power]
         if self.has_beams:
             assert measured.beam is not None
             shared.append(measured.beam)
-        alone = torch.stack([measured.doppler, measured.length_m], 1).flatten(1, 2)[:, :, None]
+
+        # Parts of one number: Doppler shifts of all transmitters, then lengths.
+        single = torch.stack([measured.doppler, measured.length_m], 1).flatten(1, 2)[:, :, None]
+
+        # Pad, and put the cells into one axis.
         parts = torch.cat(
-            [self._padded(part).flatten(1, 2) for part in (torch.stack(shared, 1), alone)], 1
+            [self._padded(part).flatten(1, 2) for part in (torch.stack(shared, 1), single)], 1
         )
         return torch.cat([learned, parts], 1).flatten(2).transpose(1, 2)
 
     def _padded(self, parts: Tensor) -> Tensor:
+        """Parts [batch, num, numbers, rows, columns] with zeros up to part_dim numbers."""
         if not self.quantized:
             return parts
-        rest = parts.new_zeros(*parts.shape[:2], self.part_dim - parts.shape[2], *parts.shape[3:])
-        return torch.cat([parts, rest], 2)
+        num_zeros = self.part_dim - parts.shape[2]
+        zeros = parts.new_zeros(*parts.shape[:2], num_zeros, *parts.shape[3:])
+        return torch.cat([parts, zeros], 2)
 
-    def split(self, latents: Tensor, shape: tuple[int, int]) -> tuple[Tensor, Measured]:
-        """Learned planes and what was measured, from latents [batch, rows columns, size]; shape:
-        (rows, columns).
+    def split(self, latents: Tensor, shape: tuple[int, int]) -> tuple[Tensor, StrongestEchoes]:
+        """Learned planes and measured echoes of latents; the inverse of join.
+
+        latents: [batch, rows columns, size], float32
+        shape: (rows, columns) of the cells
         """
         planes = latents.transpose(1, 2).unflatten(2, shape)
-        width, step = (self.part_dim, self.part_dim) if self.quantized else (self.num_tx, 1)
-        learned, shared, alone = planes.tensor_split(
-            [
-                self.num_learned * self.part_dim,
-                self.num_learned * self.part_dim + self._num_shared * width,
-            ],
-            1,
-        )
-        power, *beam = shared.unflatten(1, (-1, width))[:, :, : self.num_tx].unbind(1)
-        return learned, Measured(power, *alone[:, ::step].chunk(2, 1), *beam)
+
+        # Channels of a shared part, and from one single number to the next.
+        shared_width = self.part_dim if self.quantized else self.num_tx
+        step = self.part_dim if self.quantized else 1
+
+        # Cut into learned, shared and single parts.
+        shared_start = self.num_learned * self.part_dim
+        single_start = shared_start + self._num_shared * shared_width
+        learned, shared, single = planes.tensor_split([shared_start, single_start], 1)
+
+        # Drop the padding.
+        power, *beam = shared.unflatten(1, (-1, shared_width))[:, :, : self.num_tx].unbind(1)
+        doppler, length_m = single[:, ::step].chunk(2, 1)
+        return learned, StrongestEchoes(power, doppler, length_m, *beam)

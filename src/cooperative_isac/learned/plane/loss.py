@@ -1,6 +1,4 @@
-"""The loss of networks on planes: targets are places in a plane, so they have no order by
-themselves.
-"""
+"""Loss of networks on planes: targets are places in a plane, and have no order."""
 
 from __future__ import annotations
 
@@ -9,70 +7,128 @@ from torch import Tensor
 
 from cooperative_isac.learned.network import Truth
 from cooperative_isac.learned.plane.consensus import negative_log_likelihood
-from cooperative_isac.learned.plane.output import PlaneOutput
+from cooperative_isac.learned.plane.output import LAPLACE_STD, PlaneOutput
 from cooperative_isac.learned.plane.path_geometry import PathGeometry
 
-SPOT_CELLS, NEAR_CELLS, WEIGHT_CELLS = 0.6, 1.6, 0.8
-GUESS, PATHS, LOCATION, VELOCITY = 0.15, 0.1, 0.3, 0.05
+# Standard deviation of the spot that the heatmap shall show at a target, in cells: a target is a
+# peak of one cell.
+SPOT_CELLS = 0.6
+# Cells that learn the state of a target: within NEAR_CELLS of it, weighed by a bell of
+# WEIGHT_CELLS standard deviation. They are the cells that can be a peak, and their neighbors.
+NEAR_CELLS = 1.6
+WEIGHT_CELLS = 0.8
+# Weights of the other terms against the focal loss of the heatmap, whose weight is 1: negative
+# log-likelihoods of the first estimate of a location and of path measurements, absolute errors of
+# locations (1/m) and velocities (s/m).
+FIRST_ESTIMATE_WEIGHT = 0.15
+PATHS_WEIGHT = 0.1
+LOCATION_WEIGHT = 0.3
+VELOCITY_WEIGHT = 0.05
+# Probabilities are kept this far from 0 and 1, so that their logs are finite.
 SMALLEST = 1e-5
+# Squared distance, in cells, of targets that are not present.
+FAR_AWAY = 1e9
 
 
 def plane_loss(
     output: PlaneOutput, truth: Truth, paths: PathGeometry, centers_m: Tensor, cell_m: Tensor
 ) -> Tensor:
-    """Loss of a batch, a scalar: focal loss of the heat; around each target, likelihoods of the
-    guess and of what paths tell, and absolute errors of the location and velocity that follow.
+    """Loss of a batch, a scalar.
 
-    centers_m: [rows, columns, 2]; cell_m: [2].
+    It is the focal loss of the heatmap and, in the cells around each target, likelihoods of the
+    first estimate and of path measurements, and absolute errors of the location and velocity that
+    follow from them.
+
+    centers_m: [rows, columns, 2], float32, m, centers of the cells
+    cell_m: [2], float32, m, size of a cell
     """
-    away = (centers_m[None, None] - truth.state[:, :, None, None, :2]) / cell_m
-    squared = away.square().sum(-1) + torch.where(truth.present, 0.0, 1e9)[..., None, None]
-    nearest, which = squared.min(1)
-    return heat_loss(output.heat, squared, truth.present) + _around_targets(
-        output, truth, paths, nearest, which
+    # Squared distances from cells to targets, [batch, Q, rows, columns].
+    offset = (centers_m[None, None] - truth.state[:, :, None, None, :2]) / cell_m
+    absent = torch.where(truth.present, 0.0, FAR_AWAY)
+    squared = offset.square().sum(-1) + absent[..., None, None]
+
+    # The nearest target of each cell.
+    nearest_squared, nearest_target = squared.min(1)
+    return heatmap_loss(output.heatmap_logits, squared, truth.present) + _state_loss(
+        output, truth, paths, nearest_squared, nearest_target
     )
 
 
-def heat_loss(heat: Tensor, squared: Tensor, present: Tensor) -> Tensor:
-    """Focal loss with a spot at each target (CenterNet); squared: distances to targets in cells."""
-    wanted = torch.exp(-squared / (2 * SPOT_CELLS**2))
-    own = squared.flatten(2).argmin(-1)
-    one_hot = torch.zeros_like(wanted).flatten(2).scatter_(2, own[..., None], 1.0).view_as(wanted)
-    wanted = torch.maximum(wanted, one_hot * present[..., None, None]).amax(1)
-    chance = heat.sigmoid().clamp(SMALLEST, 1 - SMALLEST)
-    hits = (1 - chance) ** 2 * chance.log()
-    misses = (1 - wanted) ** 4 * chance**2 * (1 - chance).log()
+def heatmap_loss(heatmap_logits: Tensor, squared: Tensor, present: Tensor) -> Tensor:
+    """Focal loss of a heatmap that shall have a spot at each target, a scalar.
+
+    The loss of CenterNet (Zhou et al., "Objects as Points", 2019, eq. 1).
+
+    heatmap_logits: [batch, rows, columns], float32, log-odds of a target
+    squared: [batch, Q, rows, columns], float32, squared distances to targets in cells
+    present: [batch, Q], bool
+    """
+    # Wanted heatmap: a spot at each target, exactly 1 in its own cell.
+    spots = torch.exp(-squared / (2 * SPOT_CELLS**2))
+    own_cell = squared.flatten(2).argmin(-1)
+    one_hot = torch.zeros_like(spots).flatten(2).scatter_(2, own_cell[..., None], 1.0)
+    one_hot = one_hot.view_as(spots)
+    wanted = torch.maximum(spots, one_hot * present[..., None, None]).amax(1)
+
+    # Focal cross-entropy in cells of targets and in all others.
+    probability = heatmap_logits.sigmoid().clamp(SMALLEST, 1 - SMALLEST)
+    hits = (1 - probability) ** 2 * probability.log()
+    misses = (1 - wanted) ** 4 * probability**2 * (1 - probability).log()
     is_target = wanted == 1
     return -torch.where(is_target, hits, misses).sum() / is_target.sum().clamp_min(1)
 
 
-def _around_targets(
-    output: PlaneOutput, truth: Truth, paths: PathGeometry, nearest: Tensor, which: Tensor
+def _state_loss(
+    output: PlaneOutput,
+    truth: Truth,
+    paths: PathGeometry,
+    nearest_squared: Tensor,
+    nearest_target: Tensor,
 ) -> Tensor:
-    weight = torch.exp(-nearest / (2 * WEIGHT_CELLS**2)) * (nearest < NEAR_CELLS**2)
-    batch, row, column = torch.nonzero(weight, as_tuple=True)
-    weight = weight[batch, row, column]
-    wanted = truth.state[batch, which[batch, row, column]]
-    at, heard = (batch, row, column), output.heard[batch]
-    point, spread = output.point_m[at], output.log_spread_m[at]
-    guess = laplace(point - wanted[:, :2], spread).sum(-1)
+    """Loss of the states in the cells around each target, a scalar.
+
+    nearest_squared: [batch, rows, columns], float32, squared distance to the nearest target, cells
+    nearest_target: [batch, rows, columns], int64, index of that target
+    """
+    # Gather the cells near targets, and the true state for each.
+    weight = torch.exp(-nearest_squared / (2 * WEIGHT_CELLS**2)) * (nearest_squared < NEAR_CELLS**2)
+    cells = torch.nonzero(weight, as_tuple=True)
+    batch = cells[0]
+    weight = weight[cells]
+    true_state = truth.state[batch, nearest_target[cells]]
+    true_point = true_state[:, :2]
+    true_velocity = true_state[:, 2:]
+    path_mask = output.path_mask[batch]
+    point = output.point_m[cells]
+    log_spread = output.log_spread_m[cells]
+
+    # Likelihoods of the first estimate and of the measurements of paths.
+    first_estimate = laplace(point - true_point, log_spread).sum(-1)
     measured = negative_log_likelihood(
-        output.doppler[at], paths.doppler(wanted), paths.outlier_khz
-    ) + negative_log_likelihood(output.length[at], paths.length(wanted[:, :2]), paths.outlier_m)
-    place, _ = paths.location(point, 2**0.5 * spread.exp(), output.length[at], heard)
-    velocity, _ = paths.velocity(place.detach(), output.doppler[at], heard)
-    location, speed = (
-        (found - true).abs().sum(-1)
-        for found, true in ((place, wanted[:, :2]), (velocity, wanted[:, 2:]))
-    )
+        output.doppler[cells], paths.doppler(true_state), paths.outlier_khz
+    ) + negative_log_likelihood(output.length[cells], paths.length(true_point), paths.outlier_m)
+
+    # Errors of the state that follows from them.
+    std = LAPLACE_STD * log_spread.exp()
+    location, _ = paths.location(point, std, output.length[cells], path_mask)
+    velocity, _ = paths.velocity(location.detach(), output.doppler[cells], path_mask)
+    location_error = (location - true_point).abs().sum(-1)
+    velocity_error = (velocity - true_velocity).abs().sum(-1)
+
+    # Weighted mean over the cells.
     loss = (
-        GUESS * guess + PATHS * (measured * heard).sum(-1) + LOCATION * location + VELOCITY * speed
+        FIRST_ESTIMATE_WEIGHT * first_estimate
+        + PATHS_WEIGHT * (measured * path_mask).sum(-1)
+        + LOCATION_WEIGHT * location_error
+        + VELOCITY_WEIGHT * velocity_error
     )
     return (loss * weight).sum() / weight.sum().clamp_min(SMALLEST)
 
 
 def laplace(error: Tensor, log_spread: Tensor) -> Tensor:
-    """Negative log-likelihood of errors with a mean absolute value of exp(log_spread), up to a
-    constant.
+    """Negative log-likelihood of Laplace-distributed errors, up to a constant.
+
+    error: [...], float32
+    log_spread: [...], float32, log of the mean absolute error
     """
     return error.abs() / log_spread.exp() + log_spread

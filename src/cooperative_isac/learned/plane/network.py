@@ -1,26 +1,53 @@
-"""What networks share whose center reads targets from a plane of locations."""
+"""Base classes of networks whose center looks for targets in a plane of locations."""
 
 from __future__ import annotations
+
+from dataclasses import dataclass
+from math import log
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from cooperative_isac.learned.network import Found, Network, Truth
+from cooperative_isac.learned.network import Network, Predictions, Truth
 from cooperative_isac.learned.plane.consensus import PathMeasurements
+from cooperative_isac.learned.plane.layers import (
+    DOPPLER_STD_KHZ,
+    GROUPS,
+    LENGTH_STD_M,
+    PathUncertainty,
+)
 from cooperative_isac.learned.plane.loss import plane_loss
-from cooperative_isac.learned.plane.output import PlaneOutput
+from cooperative_isac.learned.plane.output import (
+    LAPLACE_STD,
+    LOG_SPREAD_RANGE,
+    PlaneOutput,
+    cell_centers,
+    channels_last,
+)
 from cooperative_isac.learned.plane.path_geometry import PathGeometry
-from cooperative_isac.learned.plane.residual import GROUPS
+from cooperative_isac.scene.model import Scene
 from cooperative_isac.waveform.signal import Signal
 
-LEAST_HEAT = 0.3  # of a target that is reported
+# Smallest probability in the heatmap of a target that is reported: there its presence is 0.5.
+MIN_PROBABILITY = 0.3
+# Log-odds of a target in a cell before training: most cells are empty.
+INITIAL_LOG_ODDS = -4.0
+# Log of the mean absolute error [m] of a first location before training.
+INITIAL_LOG_SPREAD = 0.5
+# Output channels before those of paths: log-odds, offset and log spread of the location.
+NUM_STATE_CHANNELS = 5
 
 
 def check_plane(num_targets: int, cells: int, channels: tuple[int, ...]) -> None:
-    """ValueError where no network can be made of these: cells along an axis, channels of planes."""
+    """Refuse sizes of which no network can be made.
+
+    cells: number of cells along an axis
+    channels: numbers of channels of all planes
+    Raises ValueError with the size that does not fit.
+    """
     if cells < 1 or not 0 < num_targets <= cells**2:
-        raise ValueError(f"a plane of {cells} x {cells} cells cannot tell {num_targets} targets")
+        raise ValueError(f"a plane of {cells} x {cells} cells cannot hold {num_targets} targets")
     if any(count < 1 or count % GROUPS for count in channels):
         raise ValueError(
             f"channels of planes are {', '.join(map(str, channels))}; each must be a multiple of "
@@ -28,73 +55,175 @@ def check_plane(num_targets: int, cells: int, channels: tuple[int, ...]) -> None
         )
 
 
+@dataclass(frozen=True)
+class OutputChannels:
+    """Output channels of a center, except for those of the choice among measurements.
+
+    heatmap_logits: [batch, 1, rows, columns], float32, log-odds of a target
+    offset: [batch, 2, rows, columns], float32, cells, first location less the middle of the cell
+    log_spread: [batch, 2, rows, columns], float32, log of its mean absolute error [m]
+    uncertainty_changes: [batch, 4 num_paths, rows, columns], float32, changes of log standard
+    deviation and outlier log-odds of Doppler shifts, then of lengths
+    """
+
+    heatmap_logits: Tensor
+    offset: Tensor
+    log_spread: Tensor
+    uncertainty_changes: Tensor
+
+
 class PlaneCenter(nn.Module):
-    """A center that answers with a PlaneOutput.
+    """A center whose output is a PlaneOutput.
 
     paths: geometry of all paths in the plane
-    centers_m: [cells, cells, 2], float32, m, of the cells of the plane
+    centers_m: [cells, cells, 2], float32, m, centers of the cells of the plane
     cell_m: [2], float32, m, size of a cell
+    doppler, length: uncertainty of the Doppler shifts and lengths of paths
+    out: last convolution; its channels are NUM_STATE_CHANNELS, four for each path (changes of the
+    uncertainties of Doppler shift and length), then those by which a subclass chooses among
+    measurements
     """
 
     paths: PathGeometry
     centers_m: Tensor
     cell_m: Tensor
+    doppler: PathUncertainty
+    length: PathUncertainty
+    out: nn.Conv2d
+
+    def add_cells(self, scene: Scene, cells: int) -> None:
+        """Register the centers and the size of the cells of the scene's plane."""
+        size_m = (scene.box.high_m[:2] - scene.box.low_m[:2]) / cells
+        cell_m = torch.tensor(size_m, dtype=torch.float32)
+        self.register_buffer("cell_m", cell_m, persistent=False)
+        self.register_buffer("centers_m", cell_centers(scene, cells), persistent=False)
+
+    def add_uncertainties(self) -> None:
+        """Add the uncertainty models of Doppler shifts [kHz] and lengths [m]."""
+        self.doppler = PathUncertainty(*DOPPLER_STD_KHZ)
+        self.length = PathUncertainty(*LENGTH_STD_M)
+
+    @torch.no_grad()
+    def init_output(self) -> None:
+        """Begin without targets, and with the measurements of paths as they are."""
+        bias = self.out.bias
+        assert bias is not None
+        self.out.weight[NUM_STATE_CHANNELS:].zero_()
+        bias.zero_()
+        bias[0] = INITIAL_LOG_ODDS
+
+    def split_output(self, channels: Tensor) -> tuple[OutputChannels, Tensor]:
+        """Output channels by their meaning, and those of the choice among measurements.
+
+        channels: [batch, channels, rows, columns], float32
+        """
+        num_changes = 4 * self.paths.num_paths
+        num_choices = channels.shape[1] - NUM_STATE_CHANNELS - num_changes
+        *state, choice = channels.split([1, 2, 2, num_changes, num_choices], 1)
+        return OutputChannels(*state), choice
+
+    def plane_output(
+        self,
+        channels: OutputChannels,
+        power: Tensor,
+        doppler_khz: Tensor,
+        length_m: Tensor,
+        path_mask: Tensor,
+    ) -> PlaneOutput:
+        """The output of output channels and of the measurements of paths in each cell.
+
+        power: [batch, rows, columns, num_paths], float32, log10(1 + SNR) of each path
+        doppler_khz: [batch, rows, columns, num_paths], float32, kHz
+        length_m: [batch, rows, columns, num_paths], float32, m
+        path_mask: [batch, num_paths], float32, 1 where the path's receiver sent latents, else 0
+        """
+        changes = channels_last(channels.uncertainty_changes)
+        doppler_std, doppler_odds, length_std, length_odds = changes.chunk(4, -1)
+        return PlaneOutput(
+            channels.heatmap_logits[:, 0],
+            self.centers_m + channels_last(channels.offset) * self.cell_m,
+            channels_last(channels.log_spread + INITIAL_LOG_SPREAD).clamp(*LOG_SPREAD_RANGE),
+            self.doppler(doppler_khz, power, doppler_std, doppler_odds),
+            self.length(length_m, power, length_std, length_odds),
+            path_mask,
+        )
 
 
 class PlaneNetwork(Network):
-    """A network whose center answers with a PlaneOutput."""
+    """A network whose center is a PlaneCenter.
+
+    largest_spread_cells: largest standard deviation of the location of a target that is reported,
+    in cells
+    """
 
     center: PlaneCenter
-    largest_spread_cells = 0.5  # of a target that is reported
+    largest_spread_cells = 0.5
 
-    def knowledge(self, frame: Signal) -> np.ndarray:
-        """What the center takes of the frame; see Network.knowledge."""
+    def side_information(self, frame: Signal) -> np.ndarray:
+        """Nothing: these centers do not need the frame; see Network.side_information."""
         return np.empty(0, np.float32)
 
     def loss(self, output: PlaneOutput, truth: Truth) -> Tensor:
-        """Estimation loss of a batch; see Network.loss."""
-        with _exact(output):
+        """Loss of a batch, a scalar; see Network.loss."""
+        with _full_precision(output):
             return plane_loss(
                 output.float(), truth, self.center.paths, self.center.centers_m, self.center.cell_m
             )
 
-    def read(self, output: PlaneOutput) -> Found:
-        """The highest peaks of the heat, each with what its cell says; absent where it is unsure of
-        the place.
+    def decode(self, output: PlaneOutput) -> Predictions:
+        """Targets at the highest peaks of the heatmap; see Network.decode.
+
+        A target whose location is too uncertain is reported as absent.
         """
-        with _exact(output):
-            return self._read(output.float())
+        with _full_precision(output):
+            return self._decode(output.float())
 
-    def _read(self, output: PlaneOutput) -> Found:
-        peak = nn.functional.max_pool2d(output.heat[:, None], 3, 1, 1)[:, 0] == output.heat
-        heat, cell = (
-            torch.where(peak, output.heat, -torch.inf).flatten(1).topk(self.config.num_targets)
+    def _decode(self, output: PlaneOutput) -> Predictions:
+        # The highest local maxima of the heatmap.
+        logits = output.heatmap_logits
+        is_peak = nn.functional.max_pool2d(logits[:, None], 3, 1, 1)[:, 0] == logits
+        peaks = torch.where(is_peak, logits, -torch.inf).flatten(1)
+        peak_logits, cell = peaks.topk(self.config.num_targets)
+
+        # Gather the estimates in their cells.
+        point = _at_cells(output.point_m, cell)
+        std = LAPLACE_STD * _at_cells(output.log_spread_m, cell).exp()
+        length = _paths_at_cells(output.length, cell)
+        doppler = _paths_at_cells(output.doppler, cell)
+        path_mask = output.path_mask[:, None].expand(-1, cell.shape[1], -1)
+
+        # Locations and velocities, with their standard deviations.
+        location, location_covariance = self.center.paths.location(point, std, length, path_mask)
+        velocity, velocity_covariance = self.center.paths.velocity(location, doppler, path_mask)
+        location_std = location_covariance.diagonal(dim1=-2, dim2=-1).sqrt()
+        velocity_std = velocity_covariance.diagonal(dim1=-2, dim2=-1).sqrt()
+
+        # Presence above one half means a heatmap above MIN_PROBABILITY and a certain location.
+        presence = torch.sigmoid(peak_logits - log(MIN_PROBABILITY / (1 - MIN_PROBABILITY)))
+        largest_std_m = self.largest_spread_cells * self.center.cell_m.max()
+        presence = presence.masked_fill(location_std.norm(dim=-1) > largest_std_m, 0.0)
+        return Predictions(
+            presence,
+            torch.cat([location, velocity], -1),
+            torch.cat([location_std, velocity_std], -1),
         )
 
-        def at_peaks(planes: Tensor) -> Tensor:
-            values = planes.flatten(1, 2)
-            return values.gather(1, cell[..., None].expand(-1, -1, values.shape[-1]))
 
-        def measured(paths: PathMeasurements) -> PathMeasurements:
-            return PathMeasurements(
-                *(at_peaks(planes) for planes in (paths.value, paths.log_deviation, paths.doubt))
-            )
-
-        heard = output.heard[:, None].expand(-1, cell.shape[1], -1)
-        guess, spread = at_peaks(output.point_m), 2**0.5 * at_peaks(output.log_spread_m).exp()
-        point, place = self.center.paths.location(guess, spread, measured(output.length), heard)
-        velocity, speed = self.center.paths.velocity(point, measured(output.doppler), heard)
-        deviation = torch.cat(
-            [part.diagonal(dim1=-2, dim2=-1).sqrt() for part in (place, speed)], -1
-        )
-        presence = torch.sigmoid(heat - float(np.log(LEAST_HEAT / (1 - LEAST_HEAT))))
-        unsure = (
-            deviation[..., :2].norm(dim=-1) > self.largest_spread_cells * self.center.cell_m.max()
-        )
-        presence = presence.masked_fill(unsure, 0.0)
-        return Found(presence, torch.cat([point, velocity], -1), deviation)
+def _at_cells(planes: Tensor, cell: Tensor) -> Tensor:
+    """Values of planes [batch, rows, columns, ...] at cells [batch, Q], [batch, Q, ...]."""
+    values = planes.flatten(1, 2)
+    return values.gather(1, cell[..., None].expand(-1, -1, values.shape[-1]))
 
 
-def _exact(output: PlaneOutput) -> torch.autocast:
-    """Geometry wants all digits, also where the network itself does with half of them."""
-    return torch.autocast(output.heat.device.type, enabled=False)
+def _paths_at_cells(paths: PathMeasurements, cell: Tensor) -> PathMeasurements:
+    """Measurements of paths at cells [batch, Q]."""
+    return PathMeasurements(
+        _at_cells(paths.value, cell),
+        _at_cells(paths.log_std, cell),
+        _at_cells(paths.outlier_log_odds, cell),
+    )
+
+
+def _full_precision(output: PlaneOutput) -> torch.autocast:
+    """Switch mixed precision off: geometry needs all digits of float32."""
+    return torch.autocast(output.heatmap_logits.device.type, enabled=False)

@@ -1,4 +1,4 @@
-"""What a center says of each cell of a plane of locations."""
+"""Output of a center for each cell of a plane of locations."""
 
 from __future__ import annotations
 
@@ -10,44 +10,50 @@ from torch import Tensor
 from cooperative_isac.learned.plane.consensus import PathMeasurements
 from cooperative_isac.scene.model import Scene
 
-RARE = -4.0  # log-odds of a target in a cell before anything is learned
-LOG_SPREAD_M, LOG_DEVIATION = (-3.0, 4.0), (-5.0, 3.0)
+# Limits of the logs of mean absolute errors of locations [m] and of standard deviations of path
+# measurements [m, kHz]: from centimeters to tens of meters, so that no likelihood overflows.
+LOG_SPREAD_RANGE = (-3.0, 4.0)
+LOG_STD_RANGE = (-5.0, 3.0)
+# Standard deviation of a Laplace distribution over its mean absolute error.
+LAPLACE_STD = 2**0.5
 
 
 @dataclass(frozen=True)
 class PlaneOutput:
-    """What each cell of the plane says of a target in it, rows along y; all [batch, rows, columns,
-    ...].
+    """Log-odds of a target in each cell of the plane, and estimates of its state; rows along y.
 
-    heat: log-odds; point_m, log_spread_m: [..., 2], a first guess of its location and the log of
-    its mean absolute error; doppler [kHz], length [m]: [..., num_paths]; heard: [batch, num_paths],
-    0 or 1.
+    heatmap_logits: [batch, rows, columns], float32, log-odds of a target
+    point_m: [batch, rows, columns, 2], float32, m, first estimate of its location
+    log_spread_m: [batch, rows, columns, 2], float32, log of that estimate's mean absolute error
+    doppler: values [batch, rows, columns, num_paths], kHz
+    length: values [batch, rows, columns, num_paths], m
+    path_mask: [batch, num_paths], float32, 1 where the path's receiver sent latents, else 0
     """
 
-    heat: Tensor
+    heatmap_logits: Tensor
     point_m: Tensor
     log_spread_m: Tensor
     doppler: PathMeasurements
     length: PathMeasurements
-    heard: Tensor
+    path_mask: Tensor
 
     def float(self) -> PlaneOutput:
-        """The same in float32."""
+        """The same output in float32."""
         return PlaneOutput(
-            self.heat.float(),
+            self.heatmap_logits.float(),
             self.point_m.float(),
             self.log_spread_m.float(),
             self.doppler.to(torch.float32),
             self.length.to(torch.float32),
-            self.heard.float(),
+            self.path_mask.float(),
         )
 
 
-def centers(scene: Scene, cells: int) -> Tensor:
-    """Centers of the cells of a scene's plane, [cells, cells, 2], rows along y, m."""
+def cell_centers(scene: Scene, cells: int) -> Tensor:
+    """Centers of the cells of a scene's plane, [cells, cells, 2], float32, m; rows along y."""
     return torch.tensor(scene.box.cell_centers_m(cells), dtype=torch.float32, device="cpu")
 
 
-def last(planes: Tensor) -> Tensor:
-    """Channels last: [batch, rows, columns, channels]."""
+def channels_last(planes: Tensor) -> Tensor:
+    """Planes [batch, channels, rows, columns] as [batch, rows, columns, channels]."""
     return planes.permute(0, 2, 3, 1)

@@ -1,25 +1,29 @@
-"""Location and velocity of a target from the measurements of its paths: geometry that a decoder
-need not learn.
-"""
+"""Location and velocity of a target from the measurements of its paths, in closed form."""
 
 from __future__ import annotations
 
 import torch
 from torch import Tensor, nn
 
-from cooperative_isac.learned.plane.consensus import PathMeasurements, consensus
-from cooperative_isac.scene.model import Scene
+from cooperative_isac.learned.plane.consensus import MAX_OUTLIERS, PathMeasurements, consensus
+from cooperative_isac.scene.model import Scene, Site
 
-NEAREST_M = 0.5
+# Distance below which directions from a site shrink to zero, m: they have no meaning at the site,
+# and a gradient through them would grow without limit.
+MIN_SITE_DISTANCE_M = 0.5
+# Gauss-Newton steps of a location: the first linearizes about the first estimate, the second about
+# a point near the target. In training every step costs its gradient.
 LOCATION_STEPS = 2
 
 
 class PathGeometry(nn.Module):
-    """Lengths [m] and Doppler shifts [kHz] of paths in the plane of a scene; paths run over
-    receivers, then transmitters.
+    """Lengths [m] and Doppler shifts [kHz] of the paths in the plane of a scene.
+
+    Paths run over receivers, then transmitters.
 
     outlier_khz, outlier_m: supports of the uniform densities of outliers, which are mostly echoes
-    too
+    of other targets: the range of their Doppler shifts, and two delay bins
+    max_outliers: largest number of outliers among the paths of a target
     """
 
     transmitters: Tensor  # [num_tx, 2], float32, m
@@ -27,84 +31,101 @@ class PathGeometry(nn.Module):
 
     def __init__(self, scene: Scene):
         super().__init__()
-        for name, sites in (("transmitters", scene.transmitters), ("receivers", scene.receivers)):
-            places = torch.tensor(
-                [site.position_m[:2].tolist() for site in sites], dtype=torch.float32, device="cpu"
-            )
-            self.register_buffer(name, places, persistent=False)
+        self.register_buffer("transmitters", _positions(scene.transmitters), persistent=False)
+        self.register_buffer("receivers", _positions(scene.receivers), persistent=False)
         self.khz_per_mps = 1e-3 / scene.grid.wavelength_m
         self.outlier_khz = 2 * scene.sensing.max_speed_mps * self.khz_per_mps
         self.outlier_m = 2 * scene.grid.range_resolution_m
-        self.slowness = (
-            3 / max(scene.draw.max_speed_mps, 1.0) ** 2
-        )  # information of a speed uniform on each axis
+        self.max_outliers = MAX_OUTLIERS
+        # Information about a speed that is uniform between -max and max on each axis.
+        self.speed_information = 3 / max(scene.draw.max_speed_mps, 1.0) ** 2
 
     @property
     def num_paths(self) -> int:
-        """Transmitter-receiver pairs."""
+        """Number of pairs of a transmitter and a receiver."""
         return len(self.transmitters) * len(self.receivers)
 
     def length(self, points_m: Tensor) -> Tensor:
-        """Lengths of the paths over points [..., 2], [..., num_paths], m (CF eq. 8)."""
-        from_rx, from_tx = (
-            (points_m[..., None, :] - sites).norm(dim=-1)
-            for sites in (self.receivers, self.transmitters)
-        )
+        """Lengths of the paths over points (CF eq. 8).
+
+        points_m: [..., 2], float32, m
+        Returns [..., num_paths], float32, m.
+        """
+        from_rx = (points_m[..., None, :] - self.receivers).norm(dim=-1)
+        from_tx = (points_m[..., None, :] - self.transmitters).norm(dim=-1)
         return (from_rx[..., :, None] + from_tx[..., None, :]).flatten(-2)
 
     def slopes(self, points_m: Tensor) -> Tensor:
-        """Derivative of each path's length with the location, [..., num_paths, 2]; points_m: [...,
-        2].
+        """Derivatives of the lengths of the paths with respect to the location.
+
+        points_m: [..., 2], float32, m
+        Returns [..., num_paths, 2], float32.
         """
         from_rx = _directions(points_m, self.receivers)[..., :, None, :]
         from_tx = _directions(points_m, self.transmitters)[..., None, :, :]
         return (from_rx + from_tx).flatten(-3, -2)
 
     def doppler(self, state: Tensor) -> Tensor:
-        """Doppler shifts of targets, [..., num_paths] (CF eq. 9); state: [..., 4], location [m] and
-        velocity [m/s].
+        """Doppler shifts of targets, positive where a path shortens (CF eq. 9).
+
+        state: [..., 4], float32, location [m], then velocity [m/s]
+        Returns [..., num_paths], float32, kHz.
         """
-        return -self.khz_per_mps * (self.slopes(state[..., :2]) @ state[..., 2:, None]).squeeze(-1)
+        velocity = state[..., 2:, None]
+        length_rates = (self.slopes(state[..., :2]) @ velocity).squeeze(-1)
+        return -self.khz_per_mps * length_rates
 
     def location(
-        self, point_m: Tensor, deviation_m: Tensor, length: PathMeasurements, heard: Tensor
+        self, point_m: Tensor, std_m: Tensor, length: PathMeasurements, path_mask: Tensor
     ) -> tuple[Tensor, Tensor]:
-        """Location [..., 2] and its covariance [..., 2, 2] from a first guess and the lengths of
-        the paths over it.
+        """Location and its covariance from a first estimate and the lengths of paths.
 
-        point_m, deviation_m (standard, of the guess): [..., 2]; heard (0 or 1): [..., num_paths].
+        point_m: [..., 2], float32, m, first estimate
+        std_m: [..., 2], float32, m, its standard deviation
+        length: values [..., num_paths], m
+        path_mask: [..., num_paths], float32, 1 where a path has a measurement, else 0
+        Returns [..., 2], m, and [..., 2, 2], m^2, float32.
         """
-        prior = torch.diag_embed(deviation_m.square().reciprocal())
-        step, covariance = torch.zeros_like(point_m), torch.diag_embed(deviation_m.square())
+        prior = torch.diag_embed(std_m.square().reciprocal())
+        step = torch.zeros_like(point_m)
+        covariance = torch.diag_embed(std_m.square())
         for _ in range(LOCATION_STEPS):
-            at, slopes = point_m + step.detach(), self.slopes(point_m + step.detach())
-            excess = (
-                length.value - self.length(at) + (slopes @ step.detach()[..., None]).squeeze(-1)
-            )
+            # Linearize the lengths about the current location.
+            step = step.detach()
+            lengths = self.length(point_m + step)
+            slopes = self.slopes(point_m + step)
+            excess = length.value - lengths + (slopes @ step[..., None]).squeeze(-1)
+
+            # Solve for the step from the first estimate.
+            linear = PathMeasurements(excess, length.log_std, length.outlier_log_odds)
             step, covariance = consensus(
-                PathMeasurements(excess, length.log_deviation, length.doubt),
-                slopes,
-                heard,
-                prior,
-                self.outlier_m,
+                linear, slopes, path_mask, prior, self.outlier_m, self.max_outliers
             )
         return point_m + step, covariance
 
     def velocity(
-        self, point_m: Tensor, doppler: PathMeasurements, heard: Tensor
+        self, point_m: Tensor, doppler: PathMeasurements, path_mask: Tensor
     ) -> tuple[Tensor, Tensor]:
-        """Velocity [..., 2] and its covariance [..., 2, 2], with the draw's spread as prior; shapes
-        as location.
+        """Velocity and its covariance; the prior is the spread of speeds in the scene's draws.
+
+        point_m: [..., 2], float32, m, location
+        doppler: values [..., num_paths], kHz
+        path_mask: [..., num_paths], float32, 1 where a path has a measurement, else 0
+        Returns [..., 2], m/s, and [..., 2, 2], (m/s)^2, float32.
         """
-        prior = self.slowness * torch.eye(2, device=point_m.device).expand(
-            *point_m.shape[:-1], 2, 2
-        )
-        return consensus(
-            doppler, -self.khz_per_mps * self.slopes(point_m), heard, prior, self.outlier_khz
-        )
+        identity = torch.eye(2, device=point_m.device)
+        prior = self.speed_information * identity.expand(*point_m.shape[:-1], 2, 2)
+        slopes = -self.khz_per_mps * self.slopes(point_m)
+        return consensus(doppler, slopes, path_mask, prior, self.outlier_khz, self.max_outliers)
+
+
+def _positions(sites: tuple[Site, ...]) -> Tensor:
+    """Positions of sites in the plane, [num, 2], float32, m."""
+    positions = [site.position_m[:2].tolist() for site in sites]
+    return torch.tensor(positions, dtype=torch.float32, device="cpu")
 
 
 def _directions(points_m: Tensor, sites_m: Tensor) -> Tensor:
     """Unit vectors from sites to points, [..., num_sites, 2]."""
-    away = points_m[..., None, :] - sites_m
-    return away / away.norm(dim=-1, keepdim=True).clamp_min(NEAREST_M)
+    offset = points_m[..., None, :] - sites_m
+    return offset / offset.norm(dim=-1, keepdim=True).clamp_min(MIN_SITE_DISTANCE_M)

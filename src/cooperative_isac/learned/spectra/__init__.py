@@ -1,3 +1,1 @@
-"""Codecs of spectra: convolutions over beam, delay and Doppler shift, and a center that knows where
-echoes lie.
-"""
+"""The spectra network: encoders on demodulated echoes, a center with the scene's geometry."""

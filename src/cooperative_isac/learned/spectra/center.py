@@ -1,43 +1,52 @@
-"""A center for latents of beam and delay: it knows the geometry and learns the rest."""
+"""Center of the spectra network: latents of beams and delays, projected onto the plane."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from cooperative_isac.learned.plane.certainty import DOPPLER_KHZ, LENGTH_M, PathCertainty
 from cooperative_isac.learned.plane.latents import LatentLayout
+from cooperative_isac.learned.plane.layers import GROUPS, PlaneResidual
 from cooperative_isac.learned.plane.network import PlaneCenter
-from cooperative_isac.learned.plane.output import (
-    LOG_SPREAD_M,
-    RARE,
-    PlaneOutput,
-    centers,
-    last,
-)
+from cooperative_isac.learned.plane.output import PlaneOutput, channels_last
 from cooperative_isac.learned.plane.path_geometry import PathGeometry
-from cooperative_isac.learned.plane.residual import GROUPS, PlaneResidual
 from cooperative_isac.learned.spectra.projection import (
-    NUM_PLACES,
+    NUM_CELL_FEATURES,
     Projection,
     projection,
 )
 from cooperative_isac.scene.model import Scene
 
-CONTEXT, PATH_CHANNELS = 16, 32
-SHARPNESS = 3.0, 7.0  # of each head: how much more it listens to what is stronger
-HEADS = len(SHARPNESS)
-LARGEST = 60.0  # log of a weight: float32 ends at 88
-TOLD = 6 + CONTEXT  # numbers that a head tells of a cell
-LOG_SPREAD = 0.5
+# Channels of a path: of the context around each beam and delay, and of the layers in each cell.
+CONTEXT_CHANNELS = 16
+PATH_CHANNELS = 32
+# Initial sharpness of the attention heads: log of a latent's weight per unit of log10(1 + SNR).
+# One head averages over neighbors, the other picks the strongest.
+INITIAL_SHARPNESS = (3.0, 7.0)
+NUM_HEADS = len(INITIAL_SHARPNESS)
+# Numbers of a head in a cell: log weight, power, delay, Doppler shift, two of the beam, context.
+HEAD_FEATURES = 6 + CONTEXT_CHANNELS
+# Largest log of a weight: exp overflows float32 above 88, and weights are summed.
+MAX_LOG_WEIGHT = 60.0
+# Scale of the log of the weights as a feature of a cell, which brings it to order one.
+LOG_WEIGHT_SCALE = 0.1
 
 
 class SpectraCenter(PlaneCenter):
-    """Projects the latents of each receiver onto a plane, once for each transmitter, and reads
-    targets from it.
+    """Projects the latents of each receiver onto the plane, once for each transmitter.
+
+    Attention heads average the latents around the beam and delay of each cell. Layers for each
+    path, whose modulation depends on where the cell lies in the spectrum, and residual blocks over
+    the plane look for targets in what the heads of all paths found.
+
+    layout: layout of the latents
+    latent_axes: (beams, delays) of the latents
+    cells: cells of the plane along an axis
+    channels, residuals: channels and number of residual blocks over the plane
+    max_doppler_hz: Doppler shift that latents have as 1
     """
 
     def __init__(
@@ -51,142 +60,154 @@ class SpectraCenter(PlaneCenter):
         max_doppler_hz: float,
     ):
         super().__init__()
-        self.layout, self.latent_axes, self.cells = layout, latent_axes, cells
-        self.max_doppler_khz, self.resolution_m = (
-            1e-3 * max_doppler_hz,
-            scene.grid.range_resolution_m,
-        )
+        self.layout = layout
+        self.latent_axes = latent_axes
+        self.cells = cells
+        self.max_doppler_khz = 1e-3 * max_doppler_hz
+        self.resolution_m = scene.grid.range_resolution_m
+
+        # Geometry of the cells in the plane and in the spectra of the receivers.
         self.paths = PathGeometry(scene)
-        num_rx, num_paths = len(scene.receivers), self.paths.num_paths
-        low, high = scene.box.low_m[:2], scene.box.high_m[:2]
-        self.register_buffer(
-            "cell_m", torch.tensor((high - low) / cells, dtype=torch.float32), persistent=False
-        )
-        self.register_buffer("centers_m", centers(scene, cells), persistent=False)
-        corner_m = float(np.linalg.norm(high - low)) / (2 * cells)
+        num_rx = len(scene.receivers)
+        num_paths = self.paths.num_paths
+        self.add_cells(scene, cells)
+        size_m = scene.box.high_m[:2] - scene.box.low_m[:2]
+        corner_m = float(np.linalg.norm(size_m)) / (2 * cells)
         self.projections = nn.ModuleList(
             projection(scene, site, scene.cell_points_m(cells), corner_m, latent_axes)
             for site in scene.receivers
         )
+
+        # Layers of each receiver on beams and delays.
         self.contexts = nn.ModuleList(
             nn.Sequential(
                 nn.Conv2d(layout.num_numbers, PATH_CHANNELS, 3, padding=1),
                 nn.ReLU(),
-                nn.Conv2d(PATH_CHANNELS, CONTEXT, 3, padding=1),
+                nn.Conv2d(PATH_CHANNELS, CONTEXT_CHANNELS, 3, padding=1),
             )
             for _ in range(num_rx)
         )
-        self.sharpness = nn.Parameter(torch.tensor(SHARPNESS).expand(num_paths, HEADS).clone())
-        self.enter = nn.ModuleList(nn.Linear(HEADS * TOLD, PATH_CHANNELS) for _ in range(num_paths))
-        self.modulation = nn.ModuleList(
-            nn.Linear(NUM_PLACES, 2 * PATH_CHANNELS) for _ in range(num_paths)
-        )
-        self.path_layers = nn.ModuleList(
-            nn.Linear(PATH_CHANNELS, PATH_CHANNELS) for _ in range(num_paths)
-        )
-        seen = num_paths * (PATH_CHANNELS + HEADS * TOLD)
-        self.plane = nn.Conv2d(seen, channels, 1)
+
+        # Heads and layers of each path on cells.
+        sharpness = torch.tensor(INITIAL_SHARPNESS)
+        self.sharpness = nn.Parameter(sharpness.expand(num_paths, NUM_HEADS).clone())
+        head_channels = NUM_HEADS * HEAD_FEATURES
+        self.enter = _linear_layers(num_paths, head_channels, PATH_CHANNELS)
+        self.modulation = _linear_layers(num_paths, NUM_CELL_FEATURES, 2 * PATH_CHANNELS)
+        self.path_layers = _linear_layers(num_paths, PATH_CHANNELS, PATH_CHANNELS)
+
+        # Layers of all paths together over the plane.
+        all_path_channels = num_paths * (PATH_CHANNELS + head_channels)
+        self.plane = nn.Conv2d(all_path_channels, channels, 1)
         self.cell_bias = nn.Parameter(0.02 * torch.randn(channels, cells, cells))
         self.body = nn.Sequential(
             *(PlaneResidual(channels) for _ in range(residuals)),
             nn.GroupNorm(GROUPS, channels),
             nn.ReLU(),
         )
-        self.out = nn.Conv2d(channels + seen, 5 + (4 + HEADS) * num_paths, 1)
-        self.doppler, self.length = PathCertainty(*DOPPLER_KHZ), PathCertainty(*LENGTH_M)
-        with torch.no_grad():
-            self.out.weight[5:].zero_()
-            assert self.out.bias is not None
-            self.out.bias.zero_()
-            self.out.bias[0] = RARE
+        self.out = nn.Conv2d(channels + all_path_channels, 5 + (4 + NUM_HEADS) * num_paths, 1)
+        self.add_uncertainties()
+        self.init_output()
 
-    def forward(self, latents: Tensor, heard: Tensor, knowledge: Tensor) -> PlaneOutput:
-        """latents: [batch, M, L, D]; heard: [batch, M]; knowledge is not used."""
-        planes, told = zip(
-            *(
-                path
-                for receiver in range(latents.shape[1])
-                for path in self._seen(receiver, latents[:, receiver], heard[:, receiver])
-            )
-        )
-        seen, paths = torch.cat(planes, 1), self.paths.num_paths
-        body = self.body(self.plane(seen) + self.cell_bias)
-        heat, offset, spread, changes, choice = self.out(torch.cat([body, seen], 1)).split(
-            [1, 2, 2, 4 * paths, HEADS * paths], 1
-        )
-        weights = last(choice).unflatten(-1, (HEADS, paths)).softmax(-2)
-        power, beyond, shift = _chosen(told, weights)
-        shift_change, shift_doubt, length_change, length_doubt = last(changes).chunk(4, -1)
-        return PlaneOutput(
-            heat[:, 0],
-            self.centers_m + last(offset) * self.cell_m,
-            last(spread + LOG_SPREAD).clamp(*LOG_SPREAD_M),
-            self.doppler(shift * self.max_doppler_khz, power, shift_change, shift_doubt),
-            self.length(
-                self.paths.length(self.centers_m) + beyond * self.resolution_m,
-                power,
-                length_change,
-                length_doubt,
-            ),
-            heard.repeat_interleave(self.layout.num_tx, 1),
-        )
+    def forward(
+        self, latents: Tensor, receiver_mask: Tensor, side_information: Tensor
+    ) -> PlaneOutput:
+        """Output for each cell of the plane.
 
-    def _seen(
-        self, receiver: int, latents: Tensor, heard: Tensor
-    ) -> Iterator[tuple[Tensor, Tensor]]:
-        """For each path to a receiver what it tells of each cell: [batch, PATH_CHANNELS + HEADS
-        TOLD, cells, cells], and of that power, delay beyond the cell's and Doppler shift, [batch,
-        3, HEADS, cells, cells].
+        latents: [batch, M, L, D], float32
+        receiver_mask: [batch, M], float32, 1 where a receiver sent latents, else 0
+        side_information: not used
         """
-        learned, measured = self.layout.split(latents, self.latent_axes)
-        assert measured.beam is not None  # the layout has beams
-        between = measured.length_m / self.resolution_m
-        seen = torch.cat([learned, measured.power, measured.doppler, between, measured.beam], 1)
-        context = self.contexts[receiver](seen)
-        delays = torch.arange(self.latent_axes[1], device=latents.device) + between
+        # Channels and measurements of each path in each cell.
+        planes = []
+        measurements = []
+        for receiver in range(latents.shape[1]):
+            for plane, measured in self._paths_of(
+                receiver, latents[:, receiver], receiver_mask[:, receiver]
+            ):
+                planes.append(plane)
+                measurements.append(measured)
+
+        # Output channels of the plane.
+        all_paths = torch.cat(planes, 1)
+        body = self.body(self.plane(all_paths) + self.cell_bias)
+        channels, choice = self.split_output(self.out(torch.cat([body, all_paths], 1)))
+
+        # Choice among the heads' measurements.
+        weights = channels_last(choice).unflatten(-1, (NUM_HEADS, self.paths.num_paths)).softmax(-2)
+        power, delay, doppler = _chosen(measurements, weights)
+        length_m = self.paths.length(self.centers_m) + delay * self.resolution_m
+        path_mask = receiver_mask.repeat_interleave(self.layout.num_tx, 1)
+        return self.plane_output(
+            channels, power, doppler * self.max_doppler_khz, length_m, path_mask
+        )
+
+    def _paths_of(
+        self, receiver: int, latents: Tensor, mask: Tensor
+    ) -> Iterator[tuple[Tensor, Tensor]]:
+        """Channels and measurements of each path to one receiver, in each cell.
+
+        latents: [batch, L, D], float32
+        mask: [batch], float32, 1 where the receiver sent latents, else 0
+        Yields for each transmitter channels [batch, PATH_CHANNELS + NUM_HEADS HEAD_FEATURES, cells,
+        cells], and measurements [batch, 3, NUM_HEADS, cells, cells]: power, delay less that of the
+        cell [bins] and Doppler shift.
+        """
+        # Context of each beam and delay, from the latents around it.
+        learned, echoes = self.layout.split(latents, self.latent_axes)
+        assert echoes.beam is not None  # the layout has beams
+        delay_offset = echoes.length_m / self.resolution_m
+        numbers = [learned, echoes.power, echoes.doppler, delay_offset, echoes.beam]
+        context = self.contexts[receiver](torch.cat(numbers, 1))
+        delays = torch.arange(self.latent_axes[1], device=latents.device) + delay_offset
+
         for transmitter in range(self.layout.num_tx):
-            one = torch.stack([measured.power, delays, measured.doppler, measured.beam], 1)[
-                :, :, transmitter
-            ]
-            with torch.autocast(
-                latents.device.type, enabled=False
-            ):  # these weights want all digits
-                told = self._at_cells(receiver, transmitter, torch.cat([one, context], 1).float())
+            # Project onto the cells, in full precision: weights differ by orders of magnitude.
+            measured = torch.stack([echoes.power, delays, echoes.doppler, echoes.beam], 1)
+            with torch.autocast(latents.device.type, enabled=False):
+                spectrum = torch.cat([measured[:, :, transmitter], context], 1).float()
+                heads = self._at_cells(receiver, transmitter, spectrum)
+
+            # Layers in each cell, modulated by where the cell lies in the spectrum.
             path = receiver * self.layout.num_tx + transmitter
-            places = self._projection(receiver).places[transmitter]
-            scale, shift = self.modulation[path](places).chunk(2, -1)
-            inner = torch.relu(self.enter[path](told.flatten(1, 2).mT) * (1 + scale) + shift)
-            planes = torch.cat(
-                [torch.relu(self.path_layers[path](inner)).mT, told.flatten(1, 2)], 1
-            )
-            shape = self.cells, self.cells
-            yield (
-                (planes * heard[:, None, None]).unflatten(2, shape),
-                told[:, 1:4].unflatten(3, shape),
-            )
+            cell_features = self._projection(receiver).cell_features[transmitter]
+            scale, shift = self.modulation[path](cell_features).chunk(2, -1)
+            hidden = torch.relu(self.enter[path](heads.flatten(1, 2).mT) * (1 + scale) + shift)
+            hidden = torch.relu(self.path_layers[path](hidden)).mT
+
+            # Back to the plane.
+            shape = (self.cells, self.cells)
+            channels = torch.cat([hidden, heads.flatten(1, 2)], 1) * mask[:, None, None]
+            yield channels.unflatten(2, shape), heads[:, 1:4].unflatten(3, shape)
 
     def _at_cells(self, receiver: int, transmitter: int, spectrum: Tensor) -> Tensor:
-        """Means over the latents around each cell, of each head [batch, TOLD, HEADS, num_cells]:
-        log of the weights, power, delay beyond the cell's, Doppler shift, where in the plane the
-        beam points, in cells from this one, and
-        context. spectrum: power, delay, Doppler shift, beam beyond its own and context, [batch, 4 +
-        CONTEXT, beams, delays].
+        """Means of the latents around each cell, by each head.
+
+        spectrum: [batch, 4 + CONTEXT_CHANNELS, beams, delays], float32, power, delay, Doppler
+        shift, beam less that of the latent, context
+        Returns [batch, HEAD_FEATURES, NUM_HEADS, num_cells], float32: log of the weights, power,
+        delay less that of the cell, Doppler shift, where in the plane the beam points [cells, from
+        this one], context.
         """
         path = receiver * self.layout.num_tx + transmitter
         projection = self._projection(receiver)
-        weights = (
-            (self.sharpness[path, :, None, None] * spectrum[:, None, 0]).clamp_max(LARGEST).exp()
-        )
+
+        # Weights that grow exponentially with power, [batch, NUM_HEADS, beams, delays].
+        log_weights = self.sharpness[path, :, None, None] * spectrum[:, None, 0]
+        weights = log_weights.clamp_max(MAX_LOG_WEIGHT).exp()
+
+        # Weighted means around each cell.
         sums = projection(weights, transmitter)
-        told = projection((spectrum[:, :, None] * weights[:, None]).flatten(1, 2), transmitter)
-        power, delay, doppler, beam, context = (
-            told.unflatten(1, (-1, HEADS)) / sums[:, None]
-        ).split([1, 1, 1, 1, CONTEXT], 1)
-        beam = beam + (projection.beams_beyond(weights, transmitter) / sums)[:, None]
+        weighted = (spectrum[:, :, None] * weights[:, None]).flatten(1, 2)
+        means = projection(weighted, transmitter).unflatten(1, (-1, NUM_HEADS)) / sums[:, None]
+        power, delay, doppler, beam, context = means.split([1, 1, 1, 1, CONTEXT_CHANNELS], 1)
+
+        # Beam offset from the cell, as a displacement across the beam.
+        beam = beam + (projection.beam_moments(weights, transmitter) / sums)[:, None]
         across = beam * (projection.across_m / self.cell_m).mT[:, None]
         return torch.cat(
             [
-                0.1 * sums[:, None].log(),
+                LOG_WEIGHT_SCALE * sums[:, None].log(),
                 power,
                 delay - projection.delays[transmitter],
                 doppler,
@@ -202,10 +223,17 @@ class SpectraCenter(PlaneCenter):
         return projection
 
 
-def _chosen(told: tuple[Tensor, ...], weights: Tensor) -> tuple[Tensor, ...]:
-    """Of the heads' [batch, 3, HEADS, rows, columns] of each path a mean, [batch, rows, columns,
-    num_paths] each;
-    weights: [batch, rows, columns, HEADS, num_paths].
+def _linear_layers(count: int, in_features: int, out_features: int) -> nn.ModuleList:
+    """A linear layer for each of `count` paths."""
+    return nn.ModuleList(nn.Linear(in_features, out_features) for _ in range(count))
+
+
+def _chosen(measurements: Sequence[Tensor], weights: Tensor) -> tuple[Tensor, ...]:
+    """Means of the heads' measurements of each path.
+
+    measurements: of each path [batch, 3, NUM_HEADS, rows, columns], float32
+    weights: [batch, rows, columns, NUM_HEADS, num_paths], float32
+    Returns power, delay and Doppler shift, each [batch, rows, columns, num_paths].
     """
-    heads = torch.stack(told, -1).movedim((1, 2), (-3, -2))
+    heads = torch.stack(tuple(measurements), -1).movedim((1, 2), (-3, -2))
     return (heads * weights[:, :, :, None]).sum(-2).unbind(3)

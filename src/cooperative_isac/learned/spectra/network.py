@@ -1,4 +1,4 @@
-"""Codecs of demodulated echoes, with codebooks or without, and a compact center."""
+"""Codecs of demodulated echoes, with codebooks or without, and a center with the geometry."""
 
 from __future__ import annotations
 
@@ -19,10 +19,16 @@ from cooperative_isac.waveform.signal import Signal
 
 @dataclass(frozen=True)
 class SpectraConfig:
-    """num_targets: how many it tells at most; hidden, kernel, encoder_*: channels, kernel and
-    number of the encoder's convolutions; part_dim, codebook: laid out by LatentLayout; quantized:
-    else latents travel as they are, as float32;
-    cells: of the plane along an axis; center_*: channels and residual layers there.
+    """Hyperparameters of the spectra network.
+
+    num_targets: largest number of targets that it detects
+    hidden, kernel: channels and kernel of each encoder's convolutions
+    encoder_layers, encoder_residuals: number of each encoder's convolutions and residual blocks
+    part_dim: numbers of each part of a latent (LatentLayout)
+    codebook: codewords and number of parts of a latent
+    quantized: send indices of codewords; otherwise latents travel as float32
+    cells: cells of the plane along an axis
+    center_channels, center_residuals: channels and residual blocks of the center
     """
 
     num_targets: int = 4
@@ -47,9 +53,7 @@ class SpectraConfig:
 
 
 class Spectra(PlaneNetwork):
-    """An encoder of echoes freed of their symbols, and a center that knows where in a spectrum each
-    cell of the scene's plane lies.
-    """
+    """Encoders of demodulated echoes, and a center that projects their spectra onto the plane."""
 
     kind = "spectra"
     center: SpectraCenter
@@ -57,18 +61,7 @@ class Spectra(PlaneNetwork):
 
     def __init__(self, scene: Scene, config: SpectraConfig):
         super().__init__(scene, config)
-        if scene.dimension != 2:
-            raise ValueError(
-                f"scene '{scene.name}' has dimension {scene.dimension}; this network needs "
-                "dimension 2"
-            )
-        _, beams, delays, shifts = common_shape(scene, "demodulated")
-        if delays == scene.grid.num_subcarriers:
-            raise ValueError(
-                f"paths over the area of scene '{scene.name}' differ by more than its {delays} "
-                "subcarriers can tell apart; this network needs more subcarriers, a smaller "
-                "stride or a smaller area"
-            )
+        beams, delays, shifts = _spectrum_shape(scene)
         layout = LatentLayout(
             config.codebook.num_parts,
             config.part_dim,
@@ -76,13 +69,15 @@ class Spectra(PlaneNetwork):
             config.quantized,
             has_beams=True,
         )
-        self.latent_shape = beams * delays, layout.size
-        departures = max(site.num_ant for site in scene.transmitters)
+        self.latent_shape = (beams * delays, layout.size)
+
+        # Encoders and codebooks
+        num_departures = max(site.num_ant for site in scene.transmitters)
         for site in scene.receivers:
             self.encoders[site.name] = SpectrumEncoder(
                 layout,
                 scene.grid.range_resolution_m,
-                departures,
+                num_departures,
                 config.hidden,
                 config.kernel,
                 config.encoder_layers,
@@ -90,6 +85,8 @@ class Spectra(PlaneNetwork):
             )
             if config.quantized:
                 self.codebooks[site.name] = Codebook(layout.size, config.codebook)
+
+        # Center
         max_doppler_hz = shifts / 2 * scene.grid.doppler_resolution_hz
         self.center = SpectraCenter(
             scene,
@@ -103,9 +100,28 @@ class Spectra(PlaneNetwork):
 
     @property
     def input_key(self) -> str:
-        """What observe and knowledge depend on; see Network.input_key."""
+        """Name of demodulated inputs; see Network.input_key."""
         return SPECTRUM
 
-    def observe(self, echo: np.ndarray, frame: Signal, receiver: str) -> np.ndarray:
-        """What one encoder takes; see Network.observe."""
+    def encoder_input(self, echo: np.ndarray, frame: Signal, receiver: str) -> np.ndarray:
+        """Spectrum of one demodulated echo; see Network.encoder_input."""
         return demodulated_observation(self.scene, echo, frame)
+
+
+def _spectrum_shape(scene: Scene) -> tuple[int, int, int]:
+    """Beams, delays and Doppler shifts of every receiver's spectrum.
+
+    Raises ValueError where the scene is not in a plane, or paths are ambiguous in delay.
+    """
+    if scene.dimension != 2:
+        raise ValueError(
+            f"scene '{scene.name}' has dimension {scene.dimension}; this network needs dimension 2"
+        )
+    _, beams, delays, shifts = common_shape(scene, "demodulated")
+    if delays == scene.grid.num_subcarriers:
+        raise ValueError(
+            f"paths over the area of scene '{scene.name}' differ by more than its {delays} "
+            "subcarriers can tell apart; this network needs more subcarriers, a smaller "
+            "stride or a smaller area"
+        )
+    return beams, delays, shifts

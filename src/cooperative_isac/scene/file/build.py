@@ -1,6 +1,4 @@
-"""From the validated file to the scene that the stages use: decibels to watts, degrees to
-rotations.
-"""
+"""Build the scene that the stages use from the validated file, in watts, meters and radians."""
 
 from __future__ import annotations
 
@@ -14,6 +12,13 @@ from pathlib import Path
 import numpy as np
 
 from cooperative_isac.scene import arrays
+from cooperative_isac.scene.band import (
+    Clutter,
+    OfdmGrid,
+    Propagation,
+    Users,
+    Waveform,
+)
 from cooperative_isac.scene.file import schema
 from cooperative_isac.scene.file.build_world import build_world
 from cooperative_isac.scene.file.errors import Problem
@@ -21,17 +26,11 @@ from cooperative_isac.scene.geometry import SPEED_OF_LIGHT_MPS
 from cooperative_isac.scene.model import (
     Body,
     Box,
-    Clutter,
-    OfdmGrid,
-    Propagation,
     Sensing,
-    Site,
     Target,
     TargetClass,
     TargetDraw,
     Tracking,
-    Users,
-    Waveform,
 )
 from cooperative_isac.scene.motion.motion import ConstantVelocity, CoordinatedTurn, Delayed, Motion
 from cooperative_isac.scene.motion.trajectory_file import read_trajectory
@@ -43,8 +42,12 @@ from cooperative_isac.scene.motion.waypoints import (
     waypoints_at_times,
 )
 from cooperative_isac.scene.path_file import PATH_KINDS, PathFile, PathFileError, read_path_file
+from cooperative_isac.scene.station import Site
 
+# Share of the update period that a center waits for packets where the file has no deadline: the
+# rest is left for fusion and tracking, before the next frame.
 DEADLINE_SHARE = 0.8
+# Height of users in three dimensions where the file has none, m: a phone in a hand.
 USER_HEIGHT_M = 1.5
 BOLTZMANN_J_PER_K = 1.380649e-23
 REFERENCE_TEMPERATURE_K = 290.0
@@ -52,11 +55,12 @@ REFERENCE_TEMPERATURE_K = 290.0
 # (release 19), small UAV, passenger car (without its directional lobes), and for targets of no
 # class a person.
 USUAL_RCS = {"uav": (-12.81, 3.74), "vehicle": (11.25, 3.41), "unknown": (-1.37, 3.94)}
+# An environment variable in a path, ${NAME} or ${NAME:-default}.
 VARIABLE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)(?::-([^}]*))?\}")
 
 
 class UnsetVariable(ValueError):
-    """A path uses an environment variable that is not set and has no default."""
+    """An environment variable in a path that is not set and has no default."""
 
 
 def dbm_to_w(power_dbm: float) -> float:
@@ -70,12 +74,15 @@ def w_to_dbm(power_w: float) -> float:
 
 
 def rotation_matrix(yaw_deg: float, pitch_deg: float, roll_deg: float) -> np.ndarray:
-    """Array axes to map axes, [3, 3]: roll about x, pitch (positive looks up), yaw about z
-    (REP-103).
+    """Rotation from array axes to map axes: roll about x, pitch about y, then yaw about z.
+
+    pitch_deg: positive looks up
+    Returns [3, 3], float64.
+    Source: axes of REP-103.
     """
-    (cy, cp, cr), (sy, sp, sr) = (
-        f(np.radians([yaw_deg, -pitch_deg, roll_deg])) for f in (np.cos, np.sin)
-    )
+    angles = np.radians([yaw_deg, -pitch_deg, roll_deg])
+    cy, cp, cr = np.cos(angles)
+    sy, sp, sr = np.sin(angles)
     yaw = np.array([[cy, -sy, 0], [sy, cy, 0], [0, 0, 1]])
     pitch = np.array([[cp, 0, sp], [0, 1, 0], [-sp, 0, cp]])
     roll = np.array([[1, 0, 0], [0, cr, -sr], [0, sr, cr]])
@@ -83,14 +90,21 @@ def rotation_matrix(yaw_deg: float, pitch_deg: float, roll_deg: float) -> np.nda
 
 
 def point(values: list[float], height_m: float) -> np.ndarray:
-    """A point of the file as [3]; one of two numbers lies at height_m."""
+    """A point of the file.
+
+    values: x, y and z, m; without z it is at height_m
+    Returns [3], float64, m.
+    """
     return np.array([*values, height_m][:3], float)
 
 
 def array_elements(
     entry: schema.Ula | schema.Planar | schema.Custom, wavelength_m: float
 ) -> np.ndarray:
-    """Offsets of an array's elements along its own axes, [num_ant, 3], m."""
+    """Offsets of an array's elements along its own axes.
+
+    Returns [num_ant, 3], float64, m.
+    """
     if isinstance(entry, schema.Custom):
         return np.array(entry.elements_m)
     spacing_m = entry.spacing_wavelengths * wavelength_m
@@ -100,49 +114,52 @@ def array_elements(
 
 
 def build_site(entry: schema.SiteEntry, wavelength_m: float, height_m: float) -> Site:
-    """A site with its elements turned into map axes."""
-    spec, turn = entry.array, entry.orientation
-    elements = array_elements(spec, wavelength_m)
+    """A site with its elements turned into map axes.
+
+    height_m: z of a position without one, m
+    """
+    turn = entry.orientation
     rotation = rotation_matrix(turn.yaw_deg, turn.pitch_deg, turn.roll_deg)
     return Site(
-        entry.name,
-        point(entry.position_m, height_m),
-        rotation,
-        elements @ rotation.T,
-        spec.kind,
-        spec.pattern,
+        name=entry.name,
+        position_m=point(entry.position_m, height_m),
+        rotation=rotation,
+        elements_m=array_elements(entry.array, wavelength_m) @ rotation.T,
+        kind=entry.array.kind,
+        pattern=entry.array.pattern,
     )
 
 
 def build_waveform(entry: schema.WaveformEntry) -> Waveform:
-    """The grid and what is sent on it."""
+    """The grid and the waveform on it."""
     grid = OfdmGrid(
-        entry.carrier_hz,
-        entry.subcarrier_spacing_hz,
-        entry.num_subcarriers,
-        entry.num_symbols,
-        entry.cyclic_prefix_s,
-        entry.subcarrier_stride,
-        entry.symbol_stride,
+        carrier_hz=entry.carrier_hz,
+        subcarrier_spacing_hz=entry.subcarrier_spacing_hz,
+        num_subcarriers=entry.num_subcarriers,
+        num_symbols=entry.num_symbols,
+        cyclic_prefix_s=entry.cyclic_prefix_s,
+        subcarrier_stride=entry.subcarrier_stride,
+        symbol_stride=entry.symbol_stride,
     )
     return Waveform(
-        grid,
-        entry.modulation,
-        entry.precoder,
-        entry.group_size,
-        dbm_to_w(entry.power_dbm),
-        entry.reference_subcarrier_stride,
-        entry.reference_symbol_stride,
+        grid=grid,
+        modulation_order=entry.modulation,
+        precoder=entry.precoder,
+        group_size=entry.group_size,
+        power_w=dbm_to_w(entry.power_dbm),
+        reference_subcarrier_stride=entry.reference_subcarrier_stride,
+        reference_symbol_stride=entry.reference_symbol_stride,
     )
 
 
 def thermal_noise_w(bandwidth_hz: float, noise_figure_db: float) -> float:
     """Noise power k T0 B F of a receiver at 290 K, W."""
-    return BOLTZMANN_J_PER_K * REFERENCE_TEMPERATURE_K * bandwidth_hz * 10 ** (noise_figure_db / 10)
+    noise_factor = 10 ** (noise_figure_db / 10)
+    return BOLTZMANN_J_PER_K * REFERENCE_TEMPERATURE_K * bandwidth_hz * noise_factor
 
 
 def build_body(name: str, entry: schema.BodyEntry) -> Body:
-    """The body of a target class; what the file leaves out has the class's usual value."""
+    """The body of a target class; values that the file leaves out are those of USUAL_RCS."""
     usual_dbsm, usual_std_db = USUAL_RCS[name]
     rcs_dbsm = usual_dbsm if entry.rcs_dbsm is None else entry.rcs_dbsm
     rcs_std_db = usual_std_db if entry.rcs_std_db is None else entry.rcs_std_db
@@ -152,32 +169,49 @@ def build_body(name: str, entry: schema.BodyEntry) -> Body:
 def build_propagation(
     entry: schema.PropagationEntry, height_m: float, subcarrier_spacing_hz: float
 ) -> Propagation:
-    """The sensing channel's constants."""
-    noise_w = dbm_to_w(entry.noise_power_dbm)
-    if entry.noise_figure_db is not None:
-        noise_w = thermal_noise_w(subcarrier_spacing_hz, entry.noise_figure_db)
-    clutter, positions = entry.clutter, None
-    if clutter.positions_m is not None:
-        positions = np.array([point(p, height_m) for p in clutter.positions_m]).reshape(-1, 3)
-    count = clutter.num_scatterers or 0 if positions is None else len(positions)
+    """The sensing channel.
+
+    height_m: z of a scatterer without one, m
+    """
+    # Noise power, given or of a noise figure.
+    if entry.noise_figure_db is None:
+        noise_power_w = dbm_to_w(entry.noise_power_dbm)
+    else:
+        noise_power_w = thermal_noise_w(subcarrier_spacing_hz, entry.noise_figure_db)
+
     return Propagation(
-        10 ** (entry.reference_gain_db / 10),
-        entry.reference_distance_m,
-        entry.pathloss_exponent,
-        entry.reflection_variance,
-        noise_w,
-        Clutter(count, clutter.reflection_variance, positions),
-        entry.timing_offset_std_s,
-        entry.frequency_offset_std_hz,
-        entry.model,
+        reference_gain=10 ** (entry.reference_gain_db / 10),
+        reference_distance_m=entry.reference_distance_m,
+        pathloss_exponent=entry.pathloss_exponent,
+        reflection_variance=entry.reflection_variance,
+        noise_power_w=noise_power_w,
+        clutter=_clutter(entry.clutter, height_m),
+        timing_offset_std_s=entry.timing_offset_std_s,
+        frequency_offset_std_hz=entry.frequency_offset_std_hz,
         coherence_time_s=entry.coherence_time_s,
+        model=entry.model,
     )
 
 
+def _clutter(entry: schema.ClutterEntry, height_m: float) -> Clutter:
+    """Scatterers at fixed places, or a number of them to draw."""
+    if entry.positions_m is None:
+        return Clutter(entry.num_scatterers or 0, entry.reflection_variance)
+    positions = [point(position, height_m) for position in entry.positions_m]
+    positions_m = np.array(positions).reshape(-1, 3)
+    return Clutter(len(positions_m), entry.reflection_variance, positions_m)
+
+
 def static_suppression(file: schema.SceneFile) -> str:
-    """What happens to static paths: as the file says, else `project` where its echoes have some."""
+    """Suppression of static paths, as in the file; its default depends on the echoes.
+
+    Without the key it is `project` if echoes have static paths of a world or of a path file, else
+    `keep`.
+    """
     if file.sensing.static_paths is not None:
         return file.sensing.static_paths
+
+    # Kinds of a path file's paths; all of them without the key.
     traced_kinds = set()
     if file.propagation.paths is not None:
         traced_kinds = {*(file.propagation.path_kinds or PATH_KINDS)}
@@ -187,22 +221,27 @@ def static_suppression(file: schema.SceneFile) -> str:
 
 def build_parts(file: schema.SceneFile) -> dict:
     """The fields of Scene that need no file beside the scene file."""
-    height, waveform = file.plane_height_m, build_waveform(file.waveform)
-    wavelength = SPEED_OF_LIGHT_MPS / file.waveform.carrier_hz
-    users, draw, sensing = file.users, file.draw, file.sensing
-    usual_height = height if file.dimension == 2 else USER_HEIGHT_M
-    user_height = usual_height if users.height_m is None else users.height_m
-    deadline = sensing.deadline_s or DEADLINE_SHARE / file.update_rate_hz
-    static_paths = static_suppression(file)
-    box = Box(point(file.area.low_m, height), point(file.area.high_m, height))
-    transmitters = tuple(build_site(site, wavelength, height) for site in file.transmitters)
-    receivers = tuple(build_site(site, wavelength, height) for site in file.receivers)
-    places = np.array(
-        [box.low_m, box.high_m, *(site.position_m for site in transmitters + receivers)]
-    )
+    height_m = file.plane_height_m
+    carrier_hz = file.waveform.carrier_hz
+    wavelength_m = SPEED_OF_LIGHT_MPS / carrier_hz
+
+    box = Box(point(file.area.low_m, height_m), point(file.area.high_m, height_m))
+    transmitters = tuple(build_site(site, wavelength_m, height_m) for site in file.transmitters)
+    receivers = tuple(build_site(site, wavelength_m, height_m) for site in file.receivers)
+
+    # The ground reaches beyond all sites and the area.
+    world = None
+    if file.world:
+        places = [box.low_m, box.high_m, *(site.position_m for site in transmitters + receivers)]
+        world = build_world(file.world, carrier_hz, np.array(places))
+
+    bodies = {
+        TargetClass[name.upper()]: build_body(name, getattr(file.bodies, name))
+        for name in schema.BodiesEntry.model_fields
+    }
     return {
         "dimension": file.dimension,
-        "plane_height_m": height,
+        "plane_height_m": height_m,
         "height_std_m": file.height_std_m,
         "seed": file.seed,
         "update_rate_hz": file.update_rate_hz,
@@ -210,39 +249,54 @@ def build_parts(file: schema.SceneFile) -> dict:
         "box": box,
         "transmitters": transmitters,
         "receivers": receivers,
-        "users": Users(
-            users.num_users,
-            user_height,
-            dbm_to_w(users.noise_power_dbm),
-            users.rician_factor,
-            users.delay_spread_s,
-        ),
-        "waveform": waveform,
+        "users": _users(file),
+        "waveform": build_waveform(file.waveform),
         "propagation": build_propagation(
-            file.propagation, height, file.waveform.subcarrier_spacing_hz
+            file.propagation, height_m, file.waveform.subcarrier_spacing_hz
         ),
-        "draw": TargetDraw(
-            draw.num_targets,
-            draw.max_speed_mps,
-            draw.max_climb_mps,
-            (draw.height_m[0], draw.height_m[1]) if draw.height_m else None,
-        ),
-        "sensing": Sensing(
-            **(sensing.model_dump() | {"deadline_s": deadline, "static_paths": static_paths})
-        ),
+        "draw": _draw(file.draw),
+        "sensing": _sensing(file),
         "tracking": Tracking(**file.tracking.model_dump()),
-        "bodies": {
-            TargetClass[name.upper()]: build_body(name, getattr(file.bodies, name))
-            for name in schema.BodiesEntry.model_fields
-        },
-        "world": build_world(file.world, file.waveform.carrier_hz, places) if file.world else None,
+        "bodies": bodies,
+        "world": world,
     }
+
+
+def _users(file: schema.SceneFile) -> Users:
+    """The communication users; in a plane they are in it."""
+    users = file.users
+    height_m = users.height_m
+    if height_m is None:
+        height_m = file.plane_height_m if file.dimension == 2 else USER_HEIGHT_M
+    return Users(
+        num_users=users.num_users,
+        height_m=height_m,
+        noise_power_w=dbm_to_w(users.noise_power_dbm),
+        rician_factor=users.rician_factor,
+        delay_spread_s=users.delay_spread_s,
+    )
+
+
+def _draw(entry: schema.DrawEntry) -> TargetDraw:
+    """The random targets of an evaluation."""
+    height_m = None
+    if entry.height_m:
+        height_m = (entry.height_m[0], entry.height_m[1])
+    return TargetDraw(entry.num_targets, entry.max_speed_mps, entry.max_climb_mps, height_m)
+
+
+def _sensing(file: schema.SceneFile) -> Sensing:
+    """Settings of the receivers, with the defaults that depend on other keys."""
+    values = file.sensing.model_dump()
+    values["deadline_s"] = file.sensing.deadline_s or DEADLINE_SHARE / file.update_rate_hz
+    values["static_paths"] = static_suppression(file)
+    return Sensing(**values)
 
 
 def build_paths(file: schema.SceneFile, folder: Path) -> tuple[PathFile | None, list[Problem]]:
     """The path file of the scene, and the fault of one that cannot be used.
 
-    folder: what the file's name is relative to
+    folder: of the scene file, to which the path file's name is relative
     """
     name = file.propagation.paths
     if name is None:
@@ -256,7 +310,10 @@ def build_paths(file: schema.SceneFile, folder: Path) -> tuple[PathFile | None, 
 def with_paths(
     propagation: Propagation, paths: PathFile, kinds: Sequence[str] | None
 ) -> Propagation:
-    """The channel with the paths of a file; kinds: those that are used, all when None."""
+    """The channel with the paths of a file.
+
+    kinds: those that are used; None: all
+    """
     chosen = tuple(kind for kind in PATH_KINDS if kinds is None or kind in kinds)
     return replace(propagation, paths=paths, path_kinds=chosen)
 
@@ -272,22 +329,28 @@ def recorded_targets(paths: PathFile) -> tuple[Target, ...]:
 def build_targets(
     file: schema.CommonKeys, folder: Path
 ) -> tuple[tuple[Target, ...], list[Problem]]:
-    """The live targets, and the faults of those that cannot be built; optional ones may be left
-    out.
+    """The live targets, and the faults of those that cannot be built.
+
+    An optional target is left out if an environment variable in its path is not set.
+
+    folder: of the scene file, to which trajectory files are relative
     """
-    targets, problems = [], []
-    for i, entry in enumerate(file.targets):
+    targets = []
+    problems = []
+    for index, entry in enumerate(file.targets):
         try:
             motion = build_motion(entry.motion, folder, file.plane_height_m)
         except UnsetVariable as error:
             if not entry.optional:
                 remedy = f"{error}, or mark the target optional: true"
-                problems.append(Problem(f"targets[{i}].motion.file", remedy))
+                problems.append(Problem(f"targets[{index}].motion.file", remedy))
             continue
         except ValueError as error:
-            problems.append(Problem(f"targets[{i}].motion", str(error)))
+            problems.append(Problem(f"targets[{index}].motion", str(error)))
             continue
-        motion = Delayed(motion, entry.appears_s) if entry.appears_s else motion
+
+        if entry.appears_s:
+            motion = Delayed(motion, entry.appears_s)
         rcs_m2 = None if entry.rcs_dbsm is None else 10 ** (entry.rcs_dbsm / 10)
         target_class = TargetClass[entry.target_class.upper()]
         targets.append(Target(entry.name, target_class, motion, rcs_m2))
@@ -295,21 +358,31 @@ def build_targets(
 
 
 def build_motion(entry: schema.MotionEntry, folder: Path, height_m: float) -> Motion:
-    """The motion that an entry of the file describes; trajectory paths are relative to folder."""
+    """The motion of an entry of the file.
+
+    folder: of the scene file, to which trajectory files are relative
+    height_m: z of points without one, m
+    """
     if isinstance(entry, schema.TrajectoryEntry):
         return _trajectory(entry, folder)
     if isinstance(entry, schema.WaypointsEntry):
         return _waypoints(entry, height_m)
-    duration = entry.duration_s or math.inf
-    position, velocity = point(entry.position_m, height_m), point(entry.velocity_mps, 0.0)
+
+    duration_s = entry.duration_s or math.inf
+    position_m = point(entry.position_m, height_m)
+    velocity_mps = point(entry.velocity_mps, 0.0)
     if isinstance(entry, schema.ConstantVelocityEntry) or entry.turn_rate_degps == 0:
-        return ConstantVelocity(position, velocity, duration)
-    return CoordinatedTurn(position, velocity, math.radians(entry.turn_rate_degps), duration)
+        return ConstantVelocity(position_m, velocity_mps, duration_s)
+    turn_rate_radps = math.radians(entry.turn_rate_degps)
+    return CoordinatedTurn(position_m, velocity_mps, turn_rate_radps, duration_s)
 
 
 def expand_variables(text: str) -> str:
-    """Text with ${NAME} and ${NAME:-default} replaced from the environment; empty counts as
-    unset.
+    """Text with ${NAME} and ${NAME:-default} replaced from the environment.
+
+    An empty variable counts as unset.
+
+    Raises UnsetVariable: a variable is not set and has no default.
     """
 
     def value(match: re.Match) -> str:
@@ -325,10 +398,13 @@ def expand_variables(text: str) -> str:
 
 
 def _trajectory(entry: schema.TrajectoryEntry, folder: Path) -> Motion:
+    """Motion along a stretch of a recorded trajectory."""
     path = folder / os.path.expanduser(expand_variables(entry.file))
-    read = read_trajectory(path, entry.time_unit, entry.rate_hz, entry.axes)
+    recorded = read_trajectory(path, entry.time_unit, entry.rate_hz, entry.axes)
+
+    # The stretch that is used, turned and moved.
     stretch = placed(
-        read,
+        recorded,
         entry.start_s,
         entry.stop_s or math.inf,
         math.radians(entry.yaw_deg),
@@ -337,12 +413,14 @@ def _trajectory(entry: schema.TrajectoryEntry, folder: Path) -> Motion:
     )
     if entry.height_m is not None:
         stretch = at_height(stretch, entry.height_m)
+
     motion = trajectory_motion(stretch, entry.smoothing_s, entry.loop)
-    return replace(motion, note=read.note)
+    return replace(motion, note=recorded.note)
 
 
 def _waypoints(entry: schema.WaypointsEntry, height_m: float) -> Motion:
-    points = np.array([point(p, height_m) for p in entry.points_m])
+    """Motion through waypoints, at a constant speed or at given times."""
+    points_m = np.array([point(values, height_m) for values in entry.points_m])
     if entry.speed_mps is not None:
-        return waypoints_at_speed(points, entry.speed_mps, entry.corner_radius_m, entry.loop)
-    return waypoints_at_times(points, np.array(entry.times_s), entry.loop)
+        return waypoints_at_speed(points_m, entry.speed_mps, entry.corner_radius_m, entry.loop)
+    return waypoints_at_times(points_m, np.array(entry.times_s), entry.loop)

@@ -1,4 +1,4 @@
-"""What must hold between the keys of a scene file."""
+"""Checks between the keys of a scene file."""
 
 from __future__ import annotations
 
@@ -13,19 +13,20 @@ from cooperative_isac.scene.motion_filters import allowed_motion_filters, is_mot
 
 # Cosine of the angle between a wall's edges up to which it counts as a right angle: rounding of
 # written numbers.
-RIGHT_ANGLE = 1e-3
+RIGHT_ANGLE_COSINE = 1e-3
 
 
 def check_file(file: schema.SceneFile, names: bool = True) -> list[Problem]:
-    """Faults between keys that show before anything is built.
+    """Faults between keys, found before anything is built.
 
-    names: whether the names of sites are checked, too
+    names: whether the names of sites and targets are checked, too
     """
     checks = (
         _points,
         _users,
         _waveform,
         _symbols,
+        _tracking,
         _clutter,
         _paths,
         _draw,
@@ -34,7 +35,9 @@ def check_file(file: schema.SceneFile, names: bool = True) -> list[Problem]:
         _world,
     )
     problems = [problem for check in checks for problem in check(file)]
-    return problems + list(_names(file)) if names else problems
+    if names:
+        problems += _names(file)
+    return problems
 
 
 def _points(file: schema.SceneFile) -> Iterator[Problem]:
@@ -46,7 +49,7 @@ def _points(file: schema.SceneFile) -> Iterator[Problem]:
 
 
 def point_fault(dimension: int, values: list[float], height: float) -> str | None:
-    """What is wrong with the numbers of a point or velocity, or None.
+    """Fault of the numbers of a point or velocity, in words, or None.
 
     height: the z that a scene of dimension 2 allows
     """
@@ -60,6 +63,8 @@ def point_fault(dimension: int, values: list[float], height: float) -> str | Non
 def _all_points(file: schema.SceneFile) -> Iterator[tuple[str, list[float], float]]:
     """Key, numbers, and the z that a plane allows, of every point and velocity."""
     height = file.plane_height_m
+
+    # Area, sites and clutter.
     yield "area.low_m", file.area.low_m, height
     yield "area.high_m", file.area.high_m, height
     for group in ("transmitters", "receivers"):
@@ -67,18 +72,21 @@ def _all_points(file: schema.SceneFile) -> Iterator[tuple[str, list[float], floa
             yield f"{group}[{i}].position_m", site.position_m, height
     for i, position in enumerate(file.propagation.clutter.positions_m or []):
         yield f"propagation.clutter.positions_m[{i}]", position, height
+
+    # Motions of targets.
     for i, target in enumerate(file.targets):
-        motion, key = target.motion, f"targets[{i}].motion"
+        motion = target.motion
+        key = f"targets[{i}].motion"
         if isinstance(motion, schema.WaypointsEntry):
-            yield from (
-                (f"{key}.points_m[{n}]", values, height) for n, values in enumerate(motion.points_m)
-            )
+            for place, values in enumerate(motion.points_m):
+                yield f"{key}.points_m[{place}]", values, height
         elif not isinstance(motion, schema.TrajectoryEntry):
             yield f"{key}.position_m", motion.position_m, height
             yield f"{key}.velocity_mps", motion.velocity_mps, 0.0
 
 
 def _users(file: schema.SceneFile) -> Iterator[Problem]:
+    """Users of a plane are in it."""
     if file.dimension == 2 and file.users.height_m not in (None, file.plane_height_m):
         yield Problem(
             "users.height_m",
@@ -88,6 +96,7 @@ def _users(file: schema.SceneFile) -> Iterator[Problem]:
 
 
 def _names(file: schema.SceneFile) -> Iterator[Problem]:
+    """All sites have different names, and all targets."""
     sites = [
         (f"{group}[{i}].name", site.name)
         for group in ("transmitters", "receivers")
@@ -99,30 +108,39 @@ def _names(file: schema.SceneFile) -> Iterator[Problem]:
 
 
 def repeated_names(named: list[tuple[str, str]]) -> Iterator[Problem]:
-    """Names that stand at several keys; named: pairs of key and name."""
+    """Names that occur at several keys.
+
+    named: pairs of key and name
+    """
     counts = Counter(name for _, name in named)
-    for name in (name for name, count in counts.items() if count > 1):
+    for name, count in counts.items():
+        if count == 1:
+            continue
         keys = [key for key, other in named if other == name]
         yield Problem(keys[-1], f"'{name}' is already the name at {keys[0]}; names must differ")
 
 
 def _waveform(file: schema.SceneFile) -> Iterator[Problem]:
+    """Precoder groups and the comb of reference symbols divide the grid evenly."""
     wave = file.waveform
     if wave.num_subcarriers % wave.group_size:
         yield Problem(
             "waveform.group_size",
             f"is {wave.group_size}; must divide num_subcarriers ({wave.num_subcarriers})",
         )
-    strides = (
-        ("reference_subcarrier_stride", "num_subcarriers"),
-        ("reference_symbol_stride", "num_symbols"),
-    )
-    for key, count in strides:
-        stride, total = getattr(wave, key), getattr(wave, count)
-        if stride and total % stride:
+
+    # Reference symbols: a comb along both axes, or none.
+    strides = {
+        "reference_subcarrier_stride": "num_subcarriers",
+        "reference_symbol_stride": "num_symbols",
+    }
+    for stride_key, count_key in strides.items():
+        stride = getattr(wave, stride_key)
+        count = getattr(wave, count_key)
+        if stride and count % stride:
             yield Problem(
-                f"waveform.{key}",
-                f"is {stride}; must divide {count} ({total}), or be 0 for no reference symbols",
+                f"waveform.{stride_key}",
+                f"is {stride}; must divide {count_key} ({count}), or be 0 for no reference symbols",
             )
     if bool(wave.reference_subcarrier_stride) != bool(wave.reference_symbol_stride):
         yield Problem(
@@ -133,6 +151,7 @@ def _waveform(file: schema.SceneFile) -> Iterator[Problem]:
 
 
 def _symbols(file: schema.SceneFile) -> Iterator[Problem]:
+    """The symbols that are sensed with exist, and are enough to suppress static paths."""
     if file.sensing.symbols == "reference_only" and not file.waveform.reference_subcarrier_stride:
         yield Problem(
             "sensing.symbols",
@@ -140,6 +159,7 @@ def _symbols(file: schema.SceneFile) -> Iterator[Problem]:
             "symbols; set waveform.reference_subcarrier_stride and reference_symbol_stride, or "
             "symbols: payload",
         )
+
     static_paths = static_suppression(file)
     if static_paths != "keep" and file.users.num_users >= file.waveform.num_symbols:
         yield Problem(
@@ -148,6 +168,10 @@ def _symbols(file: schema.SceneFile) -> Iterator[Problem]:
             f"with {file.users.num_users} streams (users.num_users); needs more symbols than "
             "streams, or keep",
         )
+
+
+def _tracking(file: schema.SceneFile) -> Iterator[Problem]:
+    """The tracker's motion filter exists, and tracks can be confirmed."""
     if not is_motion_filter(file.tracking.model):
         yield Problem(
             "tracking.model",
@@ -162,11 +186,11 @@ def _symbols(file: schema.SceneFile) -> Iterator[Problem]:
 
 
 def _clutter(file: schema.SceneFile) -> Iterator[Problem]:
+    """Scatterers are a number or a list of places."""
     clutter = file.propagation.clutter
-    if clutter.positions_m is not None and clutter.num_scatterers not in (
-        None,
-        len(clutter.positions_m),
-    ):
+    if clutter.positions_m is None:
+        return
+    if clutter.num_scatterers not in (None, len(clutter.positions_m)):
         yield Problem(
             "propagation.clutter.num_scatterers",
             f"is {clutter.num_scatterers}, but positions_m "
@@ -175,6 +199,7 @@ def _clutter(file: schema.SceneFile) -> Iterator[Problem]:
 
 
 def _paths(file: schema.SceneFile) -> Iterator[Problem]:
+    """A path file replaces targets, clutter and world of the scene file."""
     propagation = file.propagation
     if propagation.paths is None:
         if propagation.path_kinds is not None:
@@ -182,6 +207,8 @@ def _paths(file: schema.SceneFile) -> Iterator[Problem]:
                 "propagation.path_kinds", "goes with propagation.paths only; leave it out"
             )
         return
+
+    # Keys beside it.
     if file.targets:
         yield Problem(
             "targets",
@@ -201,23 +228,27 @@ def _paths(file: schema.SceneFile) -> Iterator[Problem]:
             "places surfaces, but with propagation.paths all paths come from "
             "that file; leave one of the two keys out",
         )
-    kinds = propagation.path_kinds or []
-    for kind in (kind for kind, count in Counter(kinds).items() if count > 1):
-        yield Problem("propagation.path_kinds", f"lists '{kind}' twice")
+
+    # Kinds of its paths.
+    for kind, count in Counter(propagation.path_kinds or []).items():
+        if count > 1:
+            yield Problem("propagation.path_kinds", f"lists '{kind}' twice")
 
 
 def _noise(file: schema.SceneFile) -> Iterator[Problem]:
-    air = file.propagation
-    if air.noise_figure_db is not None and "noise_power_dbm" in air.model_fields_set:
+    """Noise is a power or a noise figure."""
+    propagation = file.propagation
+    has_power = "noise_power_dbm" in propagation.model_fields_set
+    if propagation.noise_figure_db is not None and has_power:
         yield Problem(
             "propagation.noise_figure_db",
-            f"is {air.noise_figure_db:g} beside noise_power_dbm "
-            f"({air.noise_power_dbm:g}); give one of the two keys",
+            f"is {propagation.noise_figure_db:g} beside noise_power_dbm "
+            f"({propagation.noise_power_dbm:g}); give one of the two keys",
         )
 
 
 def _world(file: schema.SceneFile) -> Iterator[Problem]:
-    """A world stands in three dimensions; each of its walls and boxes is whole."""
+    """A world is for three dimensions; each of its walls and boxes has a size."""
     world = file.world
     if world is None:
         return
@@ -225,6 +256,8 @@ def _world(file: schema.SceneFile) -> Iterator[Problem]:
         yield Problem(
             "world", "is for scenes of dimension 3 only; set dimension: 3 or leave it out"
         )
+
+    # Ground, walls and boxes.
     if world.ground:
         yield from _material(world.ground.material, "world.ground.material")
     for i, wall in enumerate(world.walls):
@@ -240,30 +273,35 @@ def _world(file: schema.SceneFile) -> Iterator[Problem]:
 
 
 def _wall(wall: schema.WallEntry, key: str) -> Iterator[Problem]:
-    rectangle = (wall.corner_m, wall.edges_m)
-    upright = (wall.from_m, wall.to_m, wall.height_m)
-    given = [part is not None for part in rectangle], [part is not None for part in upright]
-    if not ((all(given[0]) and not any(given[1])) or (all(given[1]) and not any(given[0]))):
+    """A wall is a rectangle of two edges, or an upright one between two points, and has an area."""
+    # All keys of one form, and none of the other.
+    edges = [part is not None for part in (wall.corner_m, wall.edges_m)]
+    upright = [part is not None for part in (wall.from_m, wall.to_m, wall.height_m)]
+    has_edges = all(edges) and not any(upright)
+    is_upright = all(upright) and not any(edges)
+    if not has_edges and not is_upright:
         yield Problem(key, "needs either corner_m and edges_m, or from_m, to_m and height_m")
-    elif wall.edges_m is not None:
+        return
+
+    if wall.edges_m is not None:
         first, second = wall.edges_m
         product = sum(a * b for a, b in zip(first, second))
         lengths = math.hypot(*first), math.hypot(*second)
-        if not all(lengths) or abs(product) > RIGHT_ANGLE * lengths[0] * lengths[1]:
+        if not all(lengths) or abs(product) > RIGHT_ANGLE_COSINE * lengths[0] * lengths[1]:
             yield Problem(
                 f"{key}.edges_m",
                 f"is {wall.edges_m}; the two edges must have a length and be at right angles",
             )
-    elif wall.height_m is not None and (
-        wall.from_m == wall.to_m or wall.height_m[0] >= wall.height_m[1]
-    ):
-        yield Problem(key, "has no area: from_m and to_m must differ, and height_m must rise")
+    if wall.height_m is not None:
+        lowest_m, highest_m = wall.height_m
+        if wall.from_m == wall.to_m or lowest_m >= highest_m:
+            yield Problem(key, "has no area: from_m and to_m must differ, and height_m must rise")
 
 
 def _material(material: schema.MaterialEntry, key: str) -> Iterator[Problem]:
-    if material.reflection_loss_db is not None and (
-        material.permittivity is not None or material.conductivity_spm is not None
-    ):
+    """A material is given by its constants or by a loss."""
+    has_constants = material.permittivity is not None or material.conductivity_spm is not None
+    if material.reflection_loss_db is not None and has_constants:
         yield Problem(
             f"{key}.reflection_loss_db",
             "stands beside permittivity or conductivity_spm; give the loss, or of what it is made",
@@ -271,17 +309,21 @@ def _material(material: schema.MaterialEntry, key: str) -> Iterator[Problem]:
 
 
 def _draw(file: schema.SceneFile) -> Iterator[Problem]:
+    """Drawn targets fit the scene's dimension, and are not more than the reported ones."""
     draw = file.draw
     if file.dimension == 2 and draw.max_climb_mps:
         yield Problem(
             "draw.max_climb_mps", f"is {draw.max_climb_mps:g}; must be 0 in a scene of dimension 2"
         )
+
+    # Heights rise, in three dimensions.
     if draw.height_m and file.dimension == 2:
         yield Problem("draw.height_m", "is not for a scene of dimension 2; leave it out")
     elif draw.height_m and draw.height_m[0] > draw.height_m[1]:
         yield Problem(
             "draw.height_m", f"is {draw.height_m}; the first height must not be above the second"
         )
+
     if draw.num_targets > file.sensing.max_targets:
         yield Problem(
             "draw.num_targets",
@@ -291,12 +333,14 @@ def _draw(file: schema.SceneFile) -> Iterator[Problem]:
 
 
 def _waypoints(file: schema.SceneFile) -> Iterator[Problem]:
+    """Waypoints of all targets."""
     for i, target in enumerate(file.targets):
         if isinstance(target.motion, schema.WaypointsEntry):
             yield from _one_waypoints(target.motion, f"targets[{i}].motion")
 
 
 def _one_waypoints(motion: schema.WaypointsEntry, key: str) -> Iterator[Problem]:
+    """Waypoints have a speed or times, and as many times as they need."""
     if (motion.speed_mps is None) == (motion.times_s is None):
         yield Problem(key, "needs exactly one of speed_mps and times_s")
     if motion.loop and len(motion.points_m) < 3:
@@ -305,6 +349,8 @@ def _one_waypoints(motion: schema.WaypointsEntry, key: str) -> Iterator[Problem]
         )
     if motion.times_s is None:
         return
+
+    # Times: one for each point, rising.
     expected = len(motion.points_m) + motion.loop
     if motion.corner_radius_m is not None:
         yield Problem(

@@ -39,16 +39,19 @@ AnyFile = TypeVar("AnyFile", bound=CommonKeys)
 
 
 def load_scene(name_or_path: str | Path) -> Scene:
-    """The scene of a file, or of a shipped scene's name; SceneError lists everything that is
-    wrong.
+    """The scene of a file, or of a shipped scene's name.
+
+    Raises SceneError: it cannot be used; the message lists all faults.
     """
     path = scene_path(name_or_path)
     return parse_scene(_text_of(path), path)
 
 
 def parse_scene(text: str, path: Path) -> Scene:
-    """The scene that a YAML text describes; path names it in errors and anchors its relative
-    paths.
+    """The scene of a YAML text.
+
+    path: of its file, for messages; relative paths in the text are relative to its folder
+    Raises SceneError: it cannot be used; the message lists all faults.
     """
     source = str(path)
     document = parse_yaml(text, source)
@@ -59,33 +62,42 @@ def parse_scene(text: str, path: Path) -> Scene:
 
 
 def _built(document: Document, path: Path) -> Scene:
-    """The scene of a document; _Faults where it cannot be used."""
+    """The scene of a document; raises _Faults if it cannot be used."""
     if NETWORK_KEYS & document.data.keys():
         return _built_network(document, path)
+
+    # Check the file before anything is built.
     file = _validated(document.data, SceneFile)
     _refuse(check_file(file))
     _refuse(size_problems(file))
+
+    # Build, and take paths and targets of a path file.
     targets, problems = build_targets(file, path.parent)
     paths, path_problems = build_paths(file, path.parent)
     _refuse(path_problems)
     parts = build_parts(file)
-    mark = fingerprint(file)
+    digest = fingerprint(file)
     if paths is not None:
         parts["propagation"] = with_paths(parts["propagation"], paths, file.propagation.path_kinds)
         targets = recorded_targets(paths)
-        mark = _digest(f"{mark} paths={paths.digest}")
+        digest = _digest(f"{digest} paths={paths.digest}")
     scene = Scene(
-        name=file.name or path.stem, targets=targets, fingerprint=mark, source=str(path), **parts
+        name=file.name or path.stem, targets=targets, fingerprint=digest, source=str(path), **parts
     )
+
+    # Check the scene.
     _refuse(problems + check_scene(scene))
     return scene
 
 
 def _built_network(document: Document, path: Path) -> Scene:
     """The scene of a document with bands and stations, seen on its first band."""
+    # Check and build bands and stations.
     file = _validated(document.data, NetworkFile)
     fields, band_files, faults = build_network(file, path.parent)
     _refuse(faults)
+
+    # Build the scene.
     targets, problems = build_targets(file, path.parent)
     scene = Scene(
         name=file.name or path.stem,
@@ -94,6 +106,8 @@ def _built_network(document: Document, path: Path) -> Scene:
         source=str(path),
         **fields,
     )
+
+    # Check it on each band, then its stations.
     for view, part in zip(scene.views, band_files):
         problems.extend(part.renamed(problem) for problem in check_scene(view))
     problems.extend(check_stations(scene))
@@ -102,61 +116,73 @@ def _built_network(document: Document, path: Path) -> Scene:
 
 
 def with_power(scene: Scene, power_dbm: float) -> Scene:
-    """The scene with another transmit power on all bands, and a fingerprint that says so."""
+    """The scene with another transmit power on all bands, and another fingerprint."""
     power_w = dbm_to_w(power_dbm)
     if math.isclose(power_w, scene.waveform.power_w, rel_tol=1e-9):
         return scene
-    mark = _digest(f"{scene.fingerprint} power_dbm={power_dbm:.6f}")
+    digest = _digest(f"{scene.fingerprint} power_dbm={power_dbm:.6f}")
     waveform = replace(scene.waveform, power_w=power_w)
+
+    # All bands of a scene that names them.
     layout = scene.layout
     if layout is not None:
         bands = tuple(
             replace(band, waveform=replace(band.waveform, power_w=power_w)) for band in layout.bands
         )
         layout = replace(layout, bands=bands)
-    return replace(scene, waveform=waveform, layout=layout, fingerprint=mark)
+    return replace(scene, waveform=waveform, layout=layout, fingerprint=digest)
 
 
 def fingerprint(file: CommonKeys) -> str:
-    """Digest of the content, not of its layout: processes that compare it know they play the same
-    scene.
+    """Digest of a file's content, not of its layout.
+
+    Processes compare it to make sure that they have the same scene.
     """
     return _digest(json.dumps(file.model_dump(mode="json"), sort_keys=True))
 
 
 def scene_path(name_or_path: str | Path) -> Path:
-    """The file of a scene: a path as it is, a bare name among the shipped scenes."""
+    """The file of a scene: a path as it is, a bare name among the shipped scenes.
+
+    Raises SceneError: there is no such file.
+    """
     path = Path(os.path.expanduser(name_or_path))
     if path.is_file():
         return path
     if path.suffix or len(path.parts) != 1:
         raise SceneError(str(path), [Problem("", "no such scene file")])
+
+    # A shipped scene, or the names that exist.
     for folder in scene_folders():
         if (folder / f"{path}.yaml").is_file():
             return folder / f"{path}.yaml"
-    known = sorted({file.stem for folder in scene_folders() for file in folder.glob("*.yaml")})
+    known = scene_names()
     hint = suggestion(path, known)
     raise SceneError(
         str(path), [Problem("", f"no scene of that name; {hint}known: {', '.join(known)}")]
     )
 
 
+def scene_names() -> tuple[str, ...]:
+    """Names of the shipped scenes, sorted."""
+    files = [file for folder in scene_folders() for file in folder.glob("*.yaml")]
+    return tuple(sorted({file.stem for file in files}))
+
+
 def scene_folders() -> list[Path]:
-    """Folders of shipped scenes: beside the source, under each ROS prefix, under Python's own
-    prefix.
-    """
-    prefixes = [
-        *filter(None, os.environ.get("AMENT_PREFIX_PATH", "").split(os.pathsep)),
-        sys.prefix,
+    """Folders of shipped scenes: beside the source, under each ROS prefix, and under Python's."""
+    repository = Path(__file__).resolve().parents[4]
+    beside_source = repository / "config" / "scenes"
+    ros_prefixes = filter(None, os.environ.get("AMENT_PREFIX_PATH", "").split(os.pathsep))
+    installed = [
+        Path(prefix) / "share" / "cooperative_isac" / "config" / "scenes"
+        for prefix in (*ros_prefixes, sys.prefix)
     ]
-    shared = [
-        Path(prefix) / "share" / "cooperative_isac" / "config" / "scenes" for prefix in prefixes
-    ]
-    return [Path(__file__).resolve().parents[4] / "config" / "scenes", *shared]
+    return [beside_source, *installed]
 
 
 class _Faults(Exception):
-    """Faults of a scene file, not yet with their lines."""
+    """Faults of a scene file, still without their lines."""
 
     def __init__(self, problems: list[Problem]) -> None:
         super().__init__(problems)
@@ -178,6 +204,7 @@ def _text_of(path: Path) -> str:
 
 
 def _validated(data: dict, model: type[AnyFile]) -> AnyFile:
+    """The file with the keys, types and limits of a schema; raises _Faults."""
     try:
         return model.model_validate(data)
     except ValidationError as error:
@@ -185,6 +212,7 @@ def _validated(data: dict, model: type[AnyFile]) -> AnyFile:
 
 
 def _refuse(problems: list[Problem]) -> None:
+    """Raise _Faults if there are any problems."""
     if problems:
         raise _Faults(problems)
 

@@ -1,4 +1,4 @@
-"""Faults of a scene file, in words: file, key, what is wrong, what is allowed."""
+"""Messages of faults in a scene file: file, key, fault and allowed values."""
 
 from __future__ import annotations
 
@@ -9,12 +9,14 @@ from dataclasses import dataclass
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
+# Limits by pydantic's type of a fault: its name among the fault's values, and words for it.
 BOUNDS = {
     "greater_than": ("gt", "greater than"),
     "greater_than_equal": ("ge", "at least"),
     "less_than": ("lt", "less than"),
     "less_than_equal": ("le", "at most"),
 }
+# Words for the expected type, by pydantic's type of a fault.
 TYPES = {
     "float_type": "a number",
     "int_type": "a whole number",
@@ -27,24 +29,35 @@ TYPES = {
     "dict_type": "a mapping of keys",
     "finite_number": "a finite number",
 }
-# Keys of a scene file of one band that a file of bands and stations has no use for.
+# Keys of a scene file of one band that a file of bands and stations does not have.
 ONE_BAND_KEYS = ("transmitters", "receivers", "waveform")
-# Longest value of a file that a message quotes, characters.
+# Longest value of a file that a message quotes, characters: the message stays one line.
 MOST_QUOTED = 80
+# Longest value that a message shows before the allowed ones, characters.
+MOST_SHOWN = 60
+# Least similarity of a word to an allowed one that is suggested (difflib's ratio): one or two
+# typing errors in a key of usual length.
+LEAST_SIMILARITY = 0.6
 
 
 @dataclass(frozen=True)
 class Problem:
-    """One fault: the path of the key (`receivers[1].array.kind`) and a sentence."""
+    """One fault of a scene file.
+
+    key: path of the key, such as `receivers[1].array.kind`; "": the whole file
+    text: a sentence after it
+    """
 
     key: str
     text: str
 
 
 class SceneError(ValueError):
-    """A scene that cannot be used; problems holds every fault found, one line each in the message.
+    """A scene file that cannot be used; the message has one line for each fault.
 
-    source: the file; line_of: line of a key in it, where the text is at hand
+    source: path of the file
+    problems: all faults that were found
+    line_of: line of a key in the file; None: lines are not known
     """
 
     def __init__(
@@ -53,7 +66,8 @@ class SceneError(ValueError):
         problems: list[Problem],
         line_of: typing.Callable[[str], int] | None = None,
     ) -> None:
-        self.source, self.problems = source, tuple(problems)
+        self.source = source
+        self.problems = tuple(problems)
         lines = []
         for problem in problems:
             place = source if line_of is None else f"{source}:{line_of(problem.key)}"
@@ -83,22 +97,27 @@ def quoted(value: object) -> str:
 
 
 def _key_path(location: tuple[int | str, ...], data: object) -> str:
-    """`receivers[1].array.kind` of a pydantic location; the tags of unions are left out."""
-    text = ""
+    """Path of a key, such as `receivers[1].array.kind`, from a pydantic location."""
+    path = ""
     for part in _without_tags(location, data):
-        text += f"[{part}]" if isinstance(part, int) else f".{part}" if text else str(part)
-    return text
+        if isinstance(part, int):
+            path += f"[{part}]"
+        elif path:
+            path += f".{part}"
+        else:
+            path = str(part)
+    return path
 
 
 def _without_tags(location: tuple[int | str, ...], data: object) -> list[int | str]:
-    """The location's parts without the kinds that pydantic adds where a union was chosen by
-    `kind`.
-    """
+    """The location's parts without the tags that pydantic adds for a union, which are kinds."""
     parts = []
     for part in location:
         if isinstance(data, dict) and data.get("kind") == part and part not in data:
             continue
         parts.append(part)
+
+        # Follow the location into the data.
         if isinstance(data, list) and isinstance(part, int):
             data = data[part]
         else:
@@ -107,14 +126,20 @@ def _without_tags(location: tuple[int | str, ...], data: object) -> list[int | s
 
 
 def suggestion(word: object, allowed: typing.Iterable[str]) -> str:
-    """`did you mean 'x'? ` when one of the allowed words is near."""
-    near = difflib.get_close_matches(str(word), list(allowed), n=1, cutoff=0.6)
+    """`did you mean 'x'? ` if one of the allowed words is similar, else nothing."""
+    near = difflib.get_close_matches(str(word), list(allowed), n=1, cutoff=LEAST_SIMILARITY)
     return f"did you mean '{near[0]}'? " if near else ""
 
 
 def _problem(fault: ErrorDetails, model: type[BaseModel], data: object) -> Problem:
-    location, kind, value = fault["loc"], fault["type"], fault["input"]
-    key, context = _key_path(location, data), fault.get("ctx", {})
+    """One of pydantic's faults in the words of the file."""
+    location = fault["loc"]
+    kind = fault["type"]
+    value = fault["input"]
+    context = fault.get("ctx", {})
+    key = _key_path(location, data)
+
+    # Keys.
     if kind == "extra_forbidden":
         allowed = _keys(_sections(_annotation(model, location[:-1]))[0])
         if key in ONE_BAND_KEYS and "stations" in allowed:
@@ -125,16 +150,24 @@ def _problem(fault: ErrorDetails, model: type[BaseModel], data: object) -> Probl
         return Problem(key, f"is not a known key; {hint}allowed: {', '.join(allowed)}")
     if kind == "missing":
         return Problem(key, "is missing")
+
+    # Choices.
     if kind == "union_tag_not_found":
         return Problem(f"{key}.kind", f"is missing; allowed: {_listed(_kinds(model, location))}")
     if kind == "union_tag_invalid":
         return Problem(f"{key}.kind", _choice(context["tag"], _kinds(model, location)))
     if kind == "literal_error":
         return Problem(key, _choice(value, _literals(_annotation(model, location))))
+
+    # Values.
     return Problem(key, _value_fault(kind, value, context, fault["msg"]))
 
 
 def _value_fault(kind: str, value: object, context: dict, message: str) -> str:
+    """Sentence about a value of a wrong type or beyond a limit.
+
+    kind, context, message: pydantic's type of the fault, values of its limit, and own words
+    """
     if kind in BOUNDS:
         name, words = BOUNDS[kind]
         return f"is {_shown(value)}; must be {words} {context[name]:g}"
@@ -156,14 +189,14 @@ def _value_fault(kind: str, value: object, context: dict, message: str) -> str:
 
 
 def _kinds(model: type[BaseModel], location: tuple[int | str, ...]) -> list[str | None]:
+    """The kinds of a union at a location."""
     return [_kind(section) for section in _sections(_annotation(model, location))]
 
 
 def _choice(value: object, allowed: typing.Collection[object]) -> str:
-    return (
-        f"is {_shown(value)}; {suggestion(value, [str(a) for a in allowed])}allowed: "
-        f"{_listed(allowed)}"
-    )
+    """Sentence about a value that is not among the allowed ones."""
+    hint = suggestion(value, [str(choice) for choice in allowed])
+    return f"is {_shown(value)}; {hint}allowed: {_listed(allowed)}"
 
 
 def _listed(values: typing.Iterable) -> str:
@@ -171,34 +204,45 @@ def _listed(values: typing.Iterable) -> str:
 
 
 def _shown(value: object) -> str:
-    words = {None: "empty", True: "true", False: "false"}
-    text = f"'{value}'" if isinstance(value, str) else str(value)
-    if value is None or isinstance(value, bool):
-        text = words[value]
-    return text if len(text) <= 60 else text[:57] + "..."
+    """A value in the words of YAML, shortened."""
+    if value is None:
+        text = "empty"
+    elif isinstance(value, bool):
+        text = "true" if value else "false"
+    elif isinstance(value, str):
+        text = f"'{value}'"
+    else:
+        text = str(value)
+    return text if len(text) <= MOST_SHOWN else text[: MOST_SHOWN - 3] + "..."
 
 
 def _keys(section: type[BaseModel]) -> list[str]:
+    """Names of a section's keys in the file."""
     return [field.alias or name for name, field in section.model_fields.items()]
 
 
 def _annotation(model: type[BaseModel], location: tuple[int | str, ...]) -> object:
     """The type that the models declare at a location."""
     annotation: object = model
-    for part in (part for part in location if isinstance(part, str)):
+    for part in location:
+        if not isinstance(part, str):
+            continue  # a place in a list
         sections = _sections(annotation)
-        chosen = [section for section in sections if _kind(section) == part]
-        annotation = (
-            chosen[0]
-            if chosen
-            else next(
-                field.annotation
-                for section in sections
-                for name, field in section.model_fields.items()
-                if part == (field.alias or name)
-            )
-        )
+
+        # The tag of a union chooses one of its sections; other parts are keys.
+        of_kind = [section for section in sections if _kind(section) == part]
+        annotation = of_kind[0] if of_kind else _declared(sections, part)
     return annotation
+
+
+def _declared(sections: list[type[BaseModel]], key: str) -> object:
+    """The type of a key in the first of the sections that has it."""
+    return next(
+        field.annotation
+        for section in sections
+        for name, field in section.model_fields.items()
+        if key == (field.alias or name)
+    )
 
 
 def _literals(annotation: object) -> tuple:
@@ -209,7 +253,7 @@ def _literals(annotation: object) -> tuple:
 
 
 def _kind(section: type[BaseModel]) -> str | None:
-    """The `kind` by which a union chooses this model."""
+    """The `kind` that chooses this model in a union, if it has one."""
     field = section.model_fields.get("kind")
     return typing.get_args(field.annotation)[0] if field else None
 

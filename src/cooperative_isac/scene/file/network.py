@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from cooperative_isac.scene.band import Band
 from cooperative_isac.scene.file import schema
 from cooperative_isac.scene.file.build import (
     UnsetVariable,
@@ -23,7 +24,7 @@ from cooperative_isac.scene.file.errors import Problem
 from cooperative_isac.scene.file.physics import RATE_TOLERANCE
 from cooperative_isac.scene.file.sizes import size_problems
 from cooperative_isac.scene.geometry import SPEED_OF_LIGHT_MPS
-from cooperative_isac.scene.model import Band, Layout
+from cooperative_isac.scene.model import Layout
 from cooperative_isac.scene.station import (
     Antenna,
     Clock,
@@ -34,7 +35,7 @@ from cooperative_isac.scene.station import (
     Station,
 )
 
-# Names that ROS 2 has for topics, and that tf2 has for frames.
+# Valid names of topics in ROS 2, and of frames in tf2.
 TOPIC = re.compile(r"/?[A-Za-z_][A-Za-z0-9_]*(/[A-Za-z_][A-Za-z0-9_]*)*")
 FRAME = re.compile(r"[^/\s]\S*")
 
@@ -43,7 +44,7 @@ FRAME = re.compile(r"[^/\s]\S*")
 class BandFile:
     """One band of a network file as a scene file of one band.
 
-    keys: what the keys of that file are called in the network file, as pairs of pattern and text
+    keys: pairs of a pattern of that file's keys, and the key of the network file for it
     """
 
     band: schema.BandEntry
@@ -57,6 +58,7 @@ class BandFile:
         return Problem(key, self._renamed(problem.text))
 
     def _renamed(self, text: str) -> str:
+        """A text with the keys of the network file."""
         for pattern, key in self.keys:
             text = re.sub(pattern, lambda _, key=key: key, text)
         return text
@@ -67,10 +69,11 @@ def build_network(
 ) -> tuple[dict, list[BandFile], list[Problem]]:
     """The fields of Scene of a network file, seen on its first band.
 
-    folder: what names of trajectory files are relative to
-    Returns the fields, the bands as files of their own, and the faults; without fields where there
-    are faults.
+    folder: of the scene file, to which trajectory files are relative
+    Returns the fields, the bands as files of their own, and the faults; there are no fields if
+    there are faults.
     """
+    # Check keys, then build the stations.
     faults = [
         *_names(file),
         *_bands(file),
@@ -85,7 +88,7 @@ def build_network(
     if faults:
         return {}, [], faults
 
-    # Each band is checked and built with the code of files of one band.
+    # Check and build each band with the code for files of one band.
     band_files = [band_file(file, band, stations) for band in file.bands]
     for part in band_files:
         found = [*check_file(part.file, names=False), *size_problems(part.file)]
@@ -93,33 +96,27 @@ def build_network(
     if faults:
         return {}, band_files, distinct(faults)
     built = [build_parts(part.file) for part in band_files]
-
     bands = tuple(
         Band(
-            entry.name,
-            parts["waveform"],
-            parts["propagation"],
-            parts["users"],
-            parts["world"],
-            frame_stride(file, entry),
+            name=entry.name,
+            waveform=parts["waveform"],
+            propagation=parts["propagation"],
+            users=parts["users"],
+            world=parts["world"],
+            frame_stride=frame_stride(file, entry),
         )
         for entry, parts in zip(file.bands, built)
     )
+
+    # The scene is seen on its first band.
     layout = Layout(bands, stations)
     first = bands[0].name
-    sites = layout.sites(first, {})
-    duplex = {
-        station.name: antenna.duplex
-        for station in stations
-        if (antenna := station.antenna(first)) is not None
-    }
     fields = {
         **built[0],
+        **layout.sites(first, poses={}),
         "band": first,
         "link_mode": LinkMode(file.links),
         "layout": layout,
-        "transmitters": tuple(s for n, s in sites.items() if duplex[n].transmits),
-        "receivers": tuple(s for n, s in sites.items() if duplex[n].receives),
     }
     return fields, band_files, []
 
@@ -127,7 +124,10 @@ def build_network(
 def build_stations(
     file: schema.NetworkFile, folder: Path
 ) -> tuple[tuple[Station, ...], list[Problem]]:
-    """The stations of a network file, and the faults of those that cannot be built."""
+    """The stations of a network file, and the faults of those that cannot be built.
+
+    folder: of the scene file, to which trajectory files are relative
+    """
     carriers = {band.name: band.carrier_hz for band in file.bands}
     stations = []
     problems = []
@@ -143,6 +143,7 @@ def band_file(
     file: schema.NetworkFile, band: schema.BandEntry, stations: tuple[Station, ...]
 ) -> BandFile:
     """One band of a network file as a scene file of one band, with the stations at time 0."""
+    # Sites of the stations on the band, and the keys of both.
     sites: dict[str, list[schema.SiteEntry]] = {"transmitters": [], "receivers": []}
     index = file.bands.index(band)
     keys = [
@@ -160,26 +161,24 @@ def band_file(
                 array=antenna.array,
             )
             duplex = Duplex(antenna.duplex)
-            for group, works in (
-                ("transmitters", duplex.transmits),
-                ("receivers", duplex.receives),
-            ):
-                if works:
-                    keys.append((rf"\b{group}\[{len(sites[group])}\]", f"stations[{place}]"))
-                    sites[group].append(site)
+            groups = []
+            if duplex.transmits:
+                groups.append("transmitters")
+            if duplex.receives:
+                groups.append("receivers")
+            for group in groups:
+                keys.append((rf"\b{group}\[{len(sites[group])}\]", f"stations[{place}]"))
+                sites[group].append(site)
 
-    # The noise of the band goes before that of the scene.
+    # The noise of the band replaces that of the scene.
     propagation = file.propagation
-    noise = {
-        key: value
-        for key, value in (
-            ("noise_power_dbm", band.noise_power_dbm),
-            ("noise_figure_db", band.noise_figure_db),
-        )
-        if value is not None
-    }
+    noise: dict[str, float | None] = {}
+    if band.noise_power_dbm is not None:
+        noise = {"noise_power_dbm": band.noise_power_dbm, "noise_figure_db": None}
+    elif band.noise_figure_db is not None:
+        noise = {"noise_figure_db": band.noise_figure_db}
     if noise:
-        propagation = propagation.model_copy(update={"noise_figure_db": None, **noise})
+        propagation = propagation.model_copy(update=noise)
 
     common = {key: getattr(file, key) for key in schema.CommonKeys.model_fields}
     waveform = {key: getattr(band, key) for key in schema.WaveformEntry.model_fields}
@@ -205,35 +204,49 @@ def distinct(problems: list[Problem]) -> list[Problem]:
 def _station(
     entry: schema.StationEntry, carriers: dict[str, float], folder: Path, height_m: float
 ) -> Station:
+    """A station of the file.
+
+    carriers: of the bands by name, Hz
+    folder: of the scene file, to which trajectory files are relative
+    height_m: z of points without one, m
+    Raises ValueError: its motion cannot be built, or is not defined at time 0.
+    """
     turn = entry.orientation
     mounting = rotation_matrix(turn.yaw_deg, turn.pitch_deg, turn.roll_deg)
+    motion = None
+    if entry.motion:
+        motion = build_motion(entry.motion, folder, height_m)
     clock = entry.clock
-    still = Station(
+    station = Station(
         name=entry.name,
         role=Role(entry.role),
         pose=Pose(point(entry.position_m or [0.0, 0.0, 0.0], height_m), mounting),
         antennas=tuple(_antenna(antenna, carriers) for antenna in entry.antennas),
-        motion=build_motion(entry.motion, folder, height_m) if entry.motion else None,
+        motion=motion,
         mounting=mounting,
         odometry=entry.odometry or "",
         tf_frame=entry.tf_frame or "",
         area=entry.area or "",
         operator=entry.operator or "",
         clock=Clock(
-            clock.timing_offset_s,
-            clock.timing_drift,
-            clock.frequency_offset_hz,
-            clock.frequency_drift_hzps,
-            math.radians(clock.phase_offset_deg),
+            timing_offset_s=clock.timing_offset_s,
+            timing_drift=clock.timing_drift,
+            frequency_offset_hz=clock.frequency_offset_hz,
+            frequency_drift_hzps=clock.frequency_drift_hzps,
+            phase_offset_rad=math.radians(clock.phase_offset_deg),
         ),
         residual_self_interference_db=entry.residual_self_interference_db,
         scheme=entry.scheme or "",
     )
-    still.pose_at(0.0)
-    return still
+    station.pose_at(0.0)
+    return station
 
 
 def _antenna(entry: schema.AntennaEntry, carriers: dict[str, float]) -> Antenna:
+    """A station's array on one band.
+
+    carriers: of the bands by name, Hz
+    """
     turn = entry.orientation
     return Antenna(
         band=entry.band,
@@ -246,10 +259,12 @@ def _antenna(entry: schema.AntennaEntry, carriers: dict[str, float]) -> Antenna:
 
 
 def _names(file: schema.NetworkFile) -> Iterator[Problem]:
-    """Stations, bands and targets have names of their own; antennas are of bands that exist."""
+    """Stations, bands and targets have different names; antennas are of bands that exist."""
     for group in ("bands", "stations", "targets"):
         entries = enumerate(getattr(file, group))
         yield from repeated_names([(f"{group}[{i}].name", entry.name) for i, entry in entries])
+
+    # One array of a station on each of its bands.
     bands = [band.name for band in file.bands]
     for place, station in enumerate(file.stations):
         seen: set[str] = set()
@@ -267,43 +282,51 @@ def _names(file: schema.NetworkFile) -> Iterator[Problem]:
 
 
 def _bands(file: schema.NetworkFile) -> Iterator[Problem]:
-    """On each band some pair of stations senses."""
+    """Each band has some pair of stations that sense together."""
     mode = LinkMode(file.links)
     for index, band in enumerate(file.bands):
-        senders = []
-        listeners = []
+        # Stations that transmit and receive on the band.
+        transmitters = []
+        receivers = []
         for station in file.stations:
             for antenna in station.antennas:
                 if antenna.band == band.name and Duplex(antenna.duplex).transmits:
-                    senders.append(station.name)
+                    transmitters.append(station.name)
                 if antenna.band == band.name and Duplex(antenna.duplex).receives:
-                    listeners.append(station.name)
-        for names, action in ((senders, "transmits"), (listeners, "receives")):
+                    receivers.append(station.name)
+        for names, action in ((transmitters, "transmits"), (receivers, "receives")):
             if not names:
                 yield Problem(
                     f"bands[{index}].name",
                     f"'{band.name}' has no station that {action}; give some station an antenna "
                     "with that band and a duplex that does",
                 )
-        if senders and listeners and not any(mode.allows(s, r) for s in senders for r in listeners):
+
+        # Pairs that the link mode allows.
+        pairs = [(tx, rx) for tx in transmitters for rx in receivers]
+        if pairs and not any(mode.allows(tx, rx) for tx, rx in pairs):
             yield Problem(
                 "links",
                 f"is '{mode}', which leaves band '{band.name}' without a link: it is transmitted "
-                f"by {', '.join(senders)} and received by {', '.join(listeners)}",
+                f"by {', '.join(transmitters)} and received by {', '.join(receivers)}",
             )
 
 
 def _rates(file: schema.NetworkFile) -> Iterator[Problem]:
-    """Every band is on the air in each n-th frame of the scene."""
+    """Every band is on the air in each n-th frame of the scene, and some band in every frame."""
     for index, band in enumerate(file.bands):
-        rate = file.update_rate_hz if band.frame_rate_hz is None else band.frame_rate_hz
-        frames = file.update_rate_hz / rate
+        rate_hz = file.update_rate_hz if band.frame_rate_hz is None else band.frame_rate_hz
+
+        # Frames of the scene from one of the band to the next: a whole number.
+        frames = file.update_rate_hz / rate_hz
         if frames < 1 - RATE_TOLERANCE or abs(frames - round(frames)) > RATE_TOLERANCE * frames:
             yield Problem(
                 f"bands[{index}].frame_rate_hz",
-                f"is {rate:g}; must be update_rate_hz ({file.update_rate_hz:g}) or it divided by a "
-                "whole number, as the bands share the frames of the scene",
+                f"is {rate_hz:g}; must be update_rate_hz ({file.update_rate_hz:g}) or it divided "
+                "by a whole number, as the bands share the frames of the scene",
             )
+
+    # The fastest band has the rate of the scene.
     if not any(frame_stride(file, band) == 1 for band in file.bands):
         yield Problem(
             "update_rate_hz",
@@ -313,7 +336,7 @@ def _rates(file: schema.NetworkFile) -> Iterator[Problem]:
 
 
 def _noise(file: schema.NetworkFile) -> Iterator[Problem]:
-    """Every band says its noise in one way."""
+    """The noise of a band is a power or a noise figure."""
     for index, band in enumerate(file.bands):
         if band.noise_figure_db is not None and band.noise_power_dbm is not None:
             yield Problem(
@@ -324,9 +347,11 @@ def _noise(file: schema.NetworkFile) -> Iterator[Problem]:
 
 
 def _poses(file: schema.NetworkFile) -> Iterator[Problem]:
-    """Every station has a place, from one source."""
+    """Every station has a pose, from one source."""
     for index, station in enumerate(file.stations):
         key = f"stations[{index}]"
+
+        # Motion, odometry or /tf.
         sources = [
             name
             for name in ("motion", "odometry", "tf_frame")
@@ -335,6 +360,8 @@ def _poses(file: schema.NetworkFile) -> Iterator[Problem]:
         if len(sources) > 1:
             yield Problem(key, f"has {' and '.join(sources)}; its pose needs one source")
         yield from _sources(station, key)
+
+        # Position, unless it has a motion.
         if station.position_m is None and station.motion is None:
             yield Problem(
                 f"{key}.position_m",
@@ -350,7 +377,7 @@ def _poses(file: schema.NetworkFile) -> Iterator[Problem]:
 
 
 def _sources(station: schema.StationEntry, key: str) -> Iterator[Problem]:
-    """The names that a station follows are some that ROS 2 can have."""
+    """The topic or frame that a station follows has a name that is valid in ROS 2."""
     if station.odometry is not None and not TOPIC.fullmatch(station.odometry):
         yield Problem(
             f"{key}.odometry",
@@ -366,6 +393,7 @@ def _sources(station: schema.StationEntry, key: str) -> Iterator[Problem]:
 
 
 def _path_file(file: schema.NetworkFile) -> Iterator[Problem]:
+    """A path file goes with scene files of one band only."""
     if file.propagation.paths is not None:
         yield Problem(
             "propagation.paths",

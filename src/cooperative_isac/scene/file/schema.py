@@ -1,4 +1,7 @@
-"""The scene file as written: keys, units, defaults. docs/scenes.md is its reference."""
+"""The scene file as written: keys, units, defaults and, below each key, its meaning.
+
+`python tools/reference.py` makes docs/reference/scene_file.md of it.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +9,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from cooperative_isac.scene.model import Propagation, Sensing, Tracking
+from cooperative_isac.scene.band import Propagation
+from cooperative_isac.scene.model import Sensing, Tracking
 from cooperative_isac.scene.station import Antenna
 
 Finite = Annotated[float, Field(allow_inf_nan=False)]
@@ -48,8 +52,14 @@ class Ula(Section):
 
     kind: Literal["ula"]
     num_elements: Count
+    """Elements along the y axis, from the origin."""
     spacing_wavelengths: Positive = 0.5
+    """Distance between neighboring elements in wavelengths."""
     pattern: Pattern = later(Antenna.pattern)
+    """Radiation pattern of each element: `isotropic`, or `tr38901` of 3GPP TR 38.901 table 7.3-1 (8
+    dBi at boresight, 65 degrees between the half-power directions of both planes, 30 dB less
+    behind). It scales the amplitudes of paths to targets, clutter, the static world and users.
+    """
 
 
 class Planar(Section):
@@ -57,9 +67,13 @@ class Planar(Section):
 
     kind: Literal["planar"]
     num_horizontal: Count
+    """Columns along the y axis, centered on the origin."""
     num_vertical: Count
+    """Rows along the z axis, centered on the origin."""
     spacing_wavelengths: Positive = 0.5
+    """Distance between neighboring elements in wavelengths."""
     pattern: Pattern = later(Antenna.pattern)
+    """As of `kind: ula`."""
 
 
 class Custom(Section):
@@ -67,82 +81,137 @@ class Custom(Section):
 
     kind: Literal["custom"]
     elements_m: Annotated[list[Vector], Field(min_length=1)]
+    """Positions of the elements in the array's axes."""
     pattern: Pattern = later(Antenna.pattern)
+    """As of `kind: ula`."""
 
 
 class Orientation(Section):
-    """How an array is turned: yaw, pitch and roll."""
+    """Orientation of an array; all 0: its boresight is the x axis of the map."""
 
     yaw_deg: Finite = 0.0
+    """Counter-clockwise from the x axis of the map."""
     pitch_deg: Annotated[float, Field(ge=-90, le=90)] = 0.0
+    """Elevation of the look direction; positive looks up."""
     roll_deg: Finite = 0.0
+    """About the look direction."""
 
 
 class SiteEntry(Section):
-    """A transmitter or a receiver: its place and its array."""
+    """Position and antenna array of a transmitter or receiver."""
 
     name: Name
+    """Name of the site and namespace of its node; differs from that of every other site."""
     position_m: Point
+    """Origin of the array."""
     orientation: Orientation = Orientation()
+    """Orientation of the array."""
     array: Annotated[Ula | Planar | Custom, Field(discriminator="kind")]
+    """Antenna array."""
 
 
 class AreaEntry(Section):
-    """The axis-aligned box in which targets are looked for."""
+    """The axis-aligned box in which targets are searched for."""
 
     low_m: Point
+    """Corner with the least coordinates."""
     high_m: Point
+    """Opposite corner."""
 
 
 class WaveformEntry(Section):
-    """The OFDM grid of a frame, and what is sent on it."""
+    """OFDM grid and signal of a frame."""
 
     carrier_hz: Positive
+    """Carrier frequency."""
     subcarrier_spacing_hz: Positive
+    """Subcarrier spacing."""
     num_subcarriers: Count
-    # A single symbol shows no Doppler shift.
+    """Sensed subcarriers of a frame."""
     num_symbols: Annotated[int, Field(ge=2)]
+    """Sensed OFDM symbols of a frame; a single one shows no Doppler shift."""
     cyclic_prefix_s: NotNegative
+    """Cyclic prefix; longer than the longest excess path in the area."""
     subcarrier_stride: Count = 1
+    """Every n-th subcarrier is sensed: less data for the same range resolution, less unambiguous
+    range.
+    """
     symbol_stride: Count = 1
+    """Every n-th symbol is sensed: less data for the same velocity resolution, less unambiguous
+    speed.
+    """
     modulation: Literal[4, 16, 64, 256] = 16
+    """QAM order."""
     precoder: Literal["mmse", "zero_forcing", "maximum_ratio"] = "mmse"
+    """Downlink precoder."""
     group_size: Count = 1
+    """Sensed subcarriers that share one precoder; divides `num_subcarriers`."""
     power_dbm: Level
+    """Largest power that a transmitter radiates over all subcarriers; `--power-dbm` of `isac
+    evaluate` overrides it.
+    """
     reference_subcarrier_stride: Annotated[int, Field(ge=0)] = 0
+    """Comb of public reference symbols among the sensed subcarriers; 0: none."""
     reference_symbol_stride: Annotated[int, Field(ge=0)] = 0
+    """Comb of public reference symbols among the sensed symbols; 0: none."""
 
 
 class UsersEntry(Section):
     """The communication users and their channel."""
 
     num_users: Count
+    """Single-antenna receivers of the downlink, drawn anew for each frame."""
     height_m: Finite | None = None
+    """Height of the users; by default 1.5 m, in a scene of dimension 2 its plane."""
     noise_power_dbm: Level = -90.0
+    """Noise power per subcarrier."""
     rician_factor: NotNegative = 0.0
+    """Line-of-sight power over scattered power; 0: Rayleigh fading."""
     delay_spread_s: NotNegative = 50e-9
+    """Root mean square delay spread of the exponential power delay profile."""
 
 
 class ClutterEntry(Section):
-    """Point scatterers that stand still, at fixed places or drawn anew for each frame."""
+    """Point scatterers at rest, at fixed positions or drawn anew for each frame."""
 
     num_scatterers: Annotated[int, Field(ge=0)] | None = None
+    """Scatterers that are drawn anew for each frame."""
     positions_m: list[Point] | None = None
+    """Fixed scatterers, instead of `num_scatterers`."""
     reflection_variance: NotNegative = 0.1
+    """Variance of their complex reflection; with `model: radar_equation` a mean cross section in
+    m^2.
+    """
 
 
 class PropagationEntry(Section):
     """The sensing channel: path loss, reflections, noise and clock offsets, or a file of paths."""
 
     reference_gain_db: Level = -60.0
+    """Path gain at the reference distance (alpha_0 of CF)."""
     reference_distance_m: Positive = 1.0
+    """Reference distance (d_0 of CF)."""
     pathloss_exponent: Positive = 2.0
+    """Path loss exponent (zeta of CF)."""
     reflection_variance: Positive = 1.0
+    """Variance of a target's complex reflection (chi^2 of CF)."""
     noise_power_dbm: Level = -90.0
+    """Noise power per antenna and subcarrier."""
     clutter: ClutterEntry = ClutterEntry(num_scatterers=0)
+    """Point scatterers at rest (CF eq. 29); by default none."""
     timing_offset_std_s: NotNegative = 0.0
+    """Standard deviation of the residual timing offset between sites (CF eq. 30), drawn anew for
+    each symbol.
+    """
     frequency_offset_std_hz: NotNegative = 0.0
+    """Standard deviation of the residual carrier frequency offset between sites (CF eq. 30), drawn
+    anew for each symbol.
+    """
     paths: Annotated[str, Field(min_length=1)] | None = later(None)
+    """Path file of a ray tracer (NPZ, relative to the scene file) with the paths of each frame and
+    the targets that move in them, instead of CF eq. 6. `${NAME}` and `${NAME:-default}` are
+    taken from the environment.
+    """
     path_kinds: (
         Annotated[
             list[Literal["line_of_sight", "clutter", "targets", "multi_bounce"]],
@@ -150,113 +219,189 @@ class PropagationEntry(Section):
         ]
         | None
     ) = later(None)
+    """Paths of that file that are used: `line_of_sight`, `clutter` (other static paths), `targets`
+    (by way of a target), `multi_bounce` (by way of a target and a wall); by default all.
+    """
     model: Literal["pathloss", "radar_equation"] = later(Propagation.model)
+    """Amplitude of target paths: path loss and reflection of CF eq. 6, or the radar equation with
+    the radar cross sections of `bodies`.
+    """
     noise_figure_db: NoiseFigure | None = later(None)
+    """Noise figure, instead of `noise_power_dbm`: the noise power is k T0 times the subcarrier
+    spacing times this, T0 = 290 K.
+    """
     coherence_time_s: NotNegative = later(0.0)
+    """Time over which the reflections of targets and clutter are constant while the phases follow
+    the lengths of the paths; 0: drawn anew in each frame.
+    """
 
 
 class DrawEntry(Section):
-    """How `evaluate` draws its random targets."""
+    """Random targets of `isac evaluate`: uniform in the area, outside of the world's boxes."""
 
     num_targets: Count
+    """Targets of a frame; at most `sensing.max_targets`."""
     max_speed_mps: NotNegative
+    """Each horizontal component of the velocity is uniform within plus and minus this."""
     max_climb_mps: NotNegative = 0.0
+    """The same for the vertical component."""
     height_m: Pair | None = None
+    """Lowest and highest target; by default the heights of the area."""
 
 
 class SensingEntry(Section):
-    """How receivers sense, and what they report."""
+    """Detection and estimation at the receivers, and their reports."""
 
     scheme: Name = "local_ml"
+    """Scheme by which access points encode echoes and the center decodes them."""
     symbols: Literal["payload", "reference_only"] = "payload"
+    """Symbols that access points use: those of the whole frame (`payload`, sent to them over the
+    downlink), or the public reference comb alone.
+    """
     false_alarm_probability: Probability = 0.01
+    """False-alarm probability per access point and frame."""
     max_targets: Count = 6
+    """Targets that an access point reports in a frame, at most."""
     max_speed_mps: Positive
+    """Largest speed that is searched for."""
     min_speed_mps: NotNegative = 0.0
+    """Slower detections are rejected as static clutter; 0 keeps all."""
     deadline_s: Positive | None = None
+    """Longest wait of the center for packets after the announcement of the frame; by default 0.8 of
+    the update period.
+    """
     static_paths: Literal["keep", "project", "learn"] | None = later(None)
+    """Suppression of paths without Doppler shift (line of sight, ground, walls) before the search:
+    `keep` (none), `project` (projected out of every frame by itself) or `learn` (a background
+    over frames). By default `project` with a `world` or static `paths`, else `keep`; for the
+    echoes of a radio use `project`.
+    """
     static_memory_s: Positive = later(Sensing.static_memory_s)
+    """Memory of the background of `learn`."""
     multipath_ratio_db: Annotated[float, Field(ge=0, le=MOST_LEVEL_DB, allow_inf_nan=False)] = (
         later(Sensing.multipath_ratio_db)
     )
+    """Assumed power of the direct echo of a target with a body over its echoes by way of walls,
+    which interfere with it; it limits the SNR that the center assigns to a report.
+    """
 
 
 class BodyEntry(Section):
     """Size and radar cross section of the targets of one class."""
 
     size_m: Annotated[list[NotNegative], Field(min_length=3, max_length=3)] = [0.0, 0.0, 0.0]
+    """Length, width and height of the box that a target of the class fills; zeros: a point."""
     rcs_dbsm: Level | None = later(None)
+    """Mean radar cross section; by default that of the class, 3GPP TR 38.901 section 7.9."""
     rcs_std_db: Deviation | None = later(None)
+    """Standard deviation of the log-normal cross section; by default that of the class."""
 
 
 class BodiesEntry(Section):
     """The body of each class of targets."""
 
     unknown: BodyEntry = BodyEntry()
+    """Targets of unknown class."""
     uav: BodyEntry = BodyEntry()
+    """UAVs."""
     vehicle: BodyEntry = BodyEntry()
+    """Vehicles."""
 
 
 class MaterialEntry(Section):
-    """The material of a surface: how it reflects and scatters."""
+    """Material of a surface: reflection and scattering."""
 
     permittivity: Annotated[float, Field(ge=1, allow_inf_nan=False)] | None = None
+    """Real part of the relative permittivity; by default 5.24, concrete of ITU-R P.2040."""
     conductivity_spm: NotNegative | None = None
+    """Conductivity; by default that of concrete, or 0 beside `permittivity`."""
     reflection_loss_db: NotNegative | None = None
+    """Loss of every specular reflection, instead of the two keys above."""
     scattering: Annotated[float, Field(ge=0, le=1)] = 0.3
+    """Share S of the reflected field that is scattered diffusely."""
 
 
 class GroundEntry(Section):
     """The ground, a horizontal plane below the scene."""
 
     height_m: Finite = 0.0
+    """Height of the ground; below everything else."""
     margin_m: NotNegative = 20.0
+    """Extent of the ground beyond sites and area."""
     material: MaterialEntry = MaterialEntry()
+    """Material of the ground."""
 
 
 class WallEntry(Section):
     """A wall: a corner and two edges, or an upright one between two points."""
 
     corner_m: Vector | None = None
+    """A corner of the wall."""
     edges_m: Annotated[list[Vector], Field(min_length=2, max_length=2)] | None = None
+    """Two edges from that corner."""
     from_m: Pair | None = None
+    """Beginning `[x, y]` of an upright wall, instead of `corner_m` and `edges_m`."""
     to_m: Pair | None = None
+    """End `[x, y]` of an upright wall."""
     height_m: Pair | None = None
+    """Lower and upper edge of an upright wall."""
     material: MaterialEntry = MaterialEntry()
+    """Material of the wall."""
 
 
 class BoxEntry(Section):
     """A building or another axis-aligned box."""
 
     low_m: Vector
+    """Corner with the least coordinates."""
     high_m: Vector
+    """Opposite corner."""
     material: MaterialEntry = MaterialEntry()
+    """Material of all faces."""
 
 
 class WorldEntry(Section):
     """The static world: line of sight, ground, walls and boxes."""
 
     line_of_sight: bool = True
+    """Direct paths between sites (Friis), where nothing blocks them."""
     ground: GroundEntry | None = None
+    """A horizontal plane below everything; by default none."""
     walls: list[WallEntry] = []
+    """Rectangles."""
     boxes: list[BoxEntry] = []
+    """Buildings."""
     tile_m: Positive = 2.0
+    """Largest size of the tiles that scatter diffusely."""
     target_reflections: bool = False
+    """Target paths with one reflection at a surface, before or behind the target."""
 
 
 class TrackingEntry(Section):
-    """How detections become tracks; the defaults are those of scene.model.Tracking."""
+    """Motion filter, gate and life of tracks; the defaults are those of scene.model.Tracking."""
 
     model: str = Tracking.model
+    """Motion filter: `cv` (constant velocity), `imm` (constant velocity and coordinated turn), or a
+    filter of your own.
+    """
     accel_std_mps2: Positive = Tracking.accel_std_mps2
+    """Standard deviation of the white acceleration along each horizontal axis."""
     vertical_accel_std_mps2: Positive = Tracking.vertical_accel_std_mps2
+    """Standard deviation of the white vertical acceleration."""
     turn_rate_std_radps: Positive = Tracking.turn_rate_std_radps
+    """Standard deviation of the turn rate."""
     gate_probability: Probability = Tracking.gate_probability
+    """Probability that a target's own detection is in its gate (chi-square)."""
     confirm_hits: Count = Tracking.confirm_hits
+    """Detections among the last `confirm_window` frames that confirm a track."""
     confirm_window: Count = Tracking.confirm_window
+    """Frames over which those detections are counted."""
     max_coast_s: Positive = Tracking.max_coast_s
+    """A track without a detection for longer is deleted."""
     max_speed_mps: Positive = Tracking.max_speed_mps
+    """Largest speed of targets."""
     uav_height_m: Finite = Tracking.uav_height_m
+    """Height above which a target is classified as a UAV."""
 
 
 class ConstantVelocityEntry(Section):
@@ -264,8 +409,11 @@ class ConstantVelocityEntry(Section):
 
     kind: Literal["constant_velocity"]
     position_m: Point
+    """Position at the beginning."""
     velocity_mps: Point
+    """Velocity at the beginning."""
     duration_s: Positive | None = None
+    """Duration; by default without end. The motion must not leave the area."""
 
 
 class CoordinatedTurnEntry(Section):
@@ -273,9 +421,13 @@ class CoordinatedTurnEntry(Section):
 
     kind: Literal["coordinated_turn"]
     position_m: Point
+    """Position at the beginning."""
     velocity_mps: Point
+    """Velocity at the beginning."""
     turn_rate_degps: Finite
+    """Turn rate about the vertical, counter-clockwise when positive."""
     duration_s: Positive | None = None
+    """Duration; by default without end. The motion must not leave the area."""
 
 
 class WaypointsEntry(Section):
@@ -283,10 +435,19 @@ class WaypointsEntry(Section):
 
     kind: Literal["waypoints"]
     points_m: Annotated[list[Point], Field(min_length=2)]
+    """Waypoints."""
     speed_mps: Positive | None = None
+    """Constant speed along the path; either this or `times_s`."""
     times_s: list[Finite] | None = None
+    """Times at which the points are reached, the first at 0 (with `loop` one time more, for the
+    return).
+    """
     corner_radius_m: Positive | None = None
+    """Straight lines with corners of this radius, which pass inside the points; by default a smooth
+    curve through the points.
+    """
     loop: bool = False
+    """Back to the first point and on without end."""
 
 
 class TrajectoryEntry(Section):
@@ -294,17 +455,35 @@ class TrajectoryEntry(Section):
 
     kind: Literal["trajectory"]
     file: Annotated[str, Field(min_length=1)]
+    """Trajectory file, relative to the scene file; `${NAME}` and `${NAME:-default}` are taken from
+    the environment.
+    """
     start_s: NotNegative = 0.0
+    """Beginning of the stretch that is used, after the file's first stamp."""
     stop_s: Positive | None = None
+    """End of that stretch; by default the file's last stamp."""
     origin_m: Vector = [0.0, 0.0, 0.0]
+    """Point of the file that is put at `translation_m`."""
     translation_m: Vector = [0.0, 0.0, 0.0]
+    """Its position in the map."""
     yaw_deg: Finite = 0.0
+    """Rotation about the vertical through that point, counter-clockwise."""
     height_m: Finite | None = None
+    """Puts the whole trajectory at one height; by default that of the file."""
     smoothing_s: NotNegative = 0.05
+    """Motion that is faster than about this is smoothed, so that noise of positions does not become
+    speed; 0: exact.
+    """
     loop: bool = False
+    """Repeated without end, for a trajectory that ends within 1 m of its beginning."""
     time_unit: Literal["s", "ms", "us", "ns"] | None = later(None)
+    """Unit of the stamps; by default that of the format."""
     rate_hz: Positive | None = later(None)
+    """Rate of KITTI poses without `times.txt`."""
     axes: Literal["map", "camera"] | None = later(None)
+    """`map`: z up; `camera`: x right, y down, z forward, turned to x forward, y left, z up. By
+    default that of the format.
+    """
 
 
 MotionEntry = Annotated[
@@ -317,91 +496,167 @@ class TargetEntry(Section):
     """A live target: its name, class and motion."""
 
     name: Name
+    """Name of the target and of its topic `targets/<name>/odom`."""
     target_class: Annotated[Literal["unknown", "uav", "vehicle"], Field(alias="class")] = "unknown"
+    """Class of the target."""
     appears_s: NotNegative = 0.0
+    """Time at which its motion begins."""
     optional: bool = False
+    """A trajectory whose environment variable is not set leaves the target out instead of being an
+    error.
+    """
     rcs_dbsm: Level | None = later(None)
+    """Mean radar cross section of this target for the radar equation; by default that of its class.
+    """
     motion: MotionEntry
+    """Motion of the target."""
 
 
 class ClockEntry(Section):
-    """How far a station's clock is off, and how it drifts."""
+    """Offsets of a station's clock from that of the network, and their drift."""
 
     timing_offset_s: Finite = 0.0
+    """Timing offset at time 0."""
     timing_drift: Finite = 0.0
+    """Drift of the timing offset, s/s."""
     frequency_offset_hz: Finite = 0.0
+    """Carrier frequency offset at time 0."""
     frequency_drift_hzps: Finite = 0.0
+    """Drift of the carrier frequency offset."""
     phase_offset_deg: Finite = 0.0
+    """Carrier phase offset at time 0."""
 
 
 class AntennaEntry(Section):
-    """A station's array on one band, and what it may do."""
+    """Antenna array of a station on one band."""
 
     band: Name
+    """Name of the band."""
     array: Annotated[Ula | Planar | Custom, Field(discriminator="kind")]
+    """Antenna array."""
     duplex: Literal["tx", "rx", "full"] = "full"
+    """The array transmits, receives, or does both at once (full duplex)."""
     orientation: Orientation = Orientation()
+    """Orientation against the station."""
 
 
 class StationEntry(Section):
     """A station: its role, its pose or motion, its arrays and its clock."""
 
     name: Name
+    """Name of the station and namespace of its node; differs from that of every other station."""
     role: Literal["access_point", "macro", "micro", "ue", "wifi"] = "access_point"
+    """Role of the station in the network."""
     position_m: Point | None = None
+    """Position; of a station that follows `odometry` or `tf_frame`, before the first message."""
     orientation: Orientation = Orientation()
+    """Orientation; of a station that moves, its mounting on the carrier (x ahead, z up)."""
     motion: MotionEntry | None = None
+    """Motion of the station, which turns with its velocity; instead of `position_m`."""
     odometry: str | None = None
+    """Topic of nav_msgs/Odometry that gives its pose; letters, digits and `_` between `/`."""
     tf_frame: str | None = None
+    """Frame of `/tf` that gives its pose in `map`, without `/` at its beginning; not with the
+    Python wheels, which lack `tf2_msgs`.
+    """
     antennas: Annotated[list[AntennaEntry], Field(min_length=1)]
+    """Antenna arrays, one for each band."""
     area: Name | None = None
+    """Part of the network that the station belongs to."""
     operator: Name | None = None
+    """Operator of the station."""
     clock: ClockEntry = ClockEntry()
+    """Clock of the station against that of the network; by default ideal."""
     residual_self_interference_db: Annotated[float, Field(ge=LEAST_LEVEL_DB, le=0)] | None = None
+    """Power of the own signal that remains after cancellation, over the transmitted power; of
+    stations that transmit and receive. It is noise in its echoes, beside the thermal noise. By
+    default none.
+    """
     scheme: Name | None = None
+    """Scheme by which the station encodes its echoes; by default that of `sensing`."""
 
 
 class BandEntry(WaveformEntry):
     """A band: its OFDM grid, frame rate and noise."""
 
     name: Name
+    """Name of the band."""
     frame_rate_hz: Positive | None = None
+    """Frame rate: `update_rate_hz` divided by a whole number, so that bands share the frames of the
+    scene; by default that rate.
+    """
     noise_power_dbm: Level | None = None
+    """Noise power of the receivers on this band, per antenna and subcarrier; by default that of
+    `propagation`.
+    """
     noise_figure_db: NoiseFigure | None = None
+    """Noise figure of the receivers on this band; by default that of `propagation`."""
 
 
 class CommonKeys(Section):
     """Keys of every scene file."""
 
     name: Name | None = None
+    """Name of the scene; by default that of the file."""
     dimension: Literal[2, 3]
+    """3, or 2: everything is in the plane z = `plane_height_m`, and points may be written as `[x,
+    y]`.
+    """
     plane_height_m: Finite = 0.0
+    """Height of the plane of a scene of dimension 2."""
     height_std_m: Positive = 0.1
+    """Standard deviation of that height, which goes into the covariances."""
     seed: Annotated[int, Field(ge=0)] = 0
+    """Seed of all random numbers; frame k of two runs with one seed is the same."""
     update_rate_hz: Positive
+    """Sensing frames per second."""
     continuity_threshold_m: Positive = 1.0
+    """Distance within which a track counts as tracking a target; at least 2 m for vehicles to which
+    `bodies` gives a size.
+    """
     area: AreaEntry
+    """Box in which targets are searched for."""
     users: UsersEntry
+    """Communication users."""
     propagation: PropagationEntry = PropagationEntry()
+    """Sensing channel."""
     draw: DrawEntry
+    """Random targets of `isac evaluate`."""
     sensing: SensingEntry
+    """Sensing at the receivers."""
     tracking: TrackingEntry = TrackingEntry()
+    """Tracker."""
     bodies: BodiesEntry = later(BodiesEntry())
+    """Bodies of targets by class; by default targets are points."""
     world: WorldEntry | None = later(None)
+    """Static world, in a scene of dimension 3; by default echoes contain nothing but targets and
+    `clutter`.
+    """
     targets: list[TargetEntry] = []
+    """Targets of a live run. Robots may join at any time without an entry; with `propagation.paths`
+    the targets come from that file, and there may be none here.
+    """
 
 
 class SceneFile(CommonKeys):
     """A scene file of one band, whose sites transmit or receive."""
 
     transmitters: Annotated[list[SiteEntry], Field(min_length=1)]
+    """Sites that transmit."""
     receivers: Annotated[list[SiteEntry], Field(min_length=1)]
+    """Sites that receive."""
     waveform: WaveformEntry
+    """OFDM grid and signal."""
 
 
 class NetworkFile(CommonKeys):
     """A scene file of bands and stations."""
 
     bands: Annotated[list[BandEntry], Field(min_length=1)]
+    """Carriers."""
     stations: Annotated[list[StationEntry], Field(min_length=1)]
+    """Stations."""
     links: Literal["passive", "active", "active-passive"] = "active-passive"
+    """Pairs of stations that sense together: `passive` (one transmits, another receives), `active`
+    (a station with its own echoes), or both.
+    """

@@ -1,4 +1,4 @@
-"""Whether the arrays of a scene fit into a machine, before any of them is made."""
+"""Limits of a scene's size, checked before any array is made."""
 
 from __future__ import annotations
 
@@ -13,16 +13,22 @@ BYTES_PER_SAMPLE = 8  # complex64
 # The largest single array of a frame, byte: the largest shipped scene has 34 MB, and each node
 # holds several.
 MOST_BYTES = 2e9
-# Beams along an axis and steps in range over the resolution (sensing.search_grid).
-BEAM_OVERSAMPLING, RANGE_OVERSAMPLING = 1.5, 2.5
-# Sites, each of them a process of a live scene, and targets, each a topic that all of them receive.
+# Beams of a search grid per element along an axis, and steps per bistatic range resolution: at most
+# those of sensing.search_grid.
+MOST_BEAMS_PER_ELEMENT = 1.5
+STEPS_PER_RESOLUTION = 2.5
+# Range steps that are counted at most: more are beyond every machine, and would overflow.
+MOST_STEPS = 1e15
+# Sites: each of them is a process of a live scene.
 MOST_SITES = 64
+# Targets: each of them is a topic that all access points receive.
 MOST_TARGETS = 256
-MOST_ELEMENTS = 4096  # of an array; tiles of an array of 64 x 64
+# Elements of an array: a massive array of 64 x 64.
+MOST_ELEMENTS = 4096
 
 
 def size_problems(file: schema.SceneFile) -> list[Problem]:
-    """Faults of numbers that are beyond every machine; limits with their reasons."""
+    """Faults of numbers that are beyond every machine, with the limits and their reasons."""
     counts = list(_counts(file))
     return counts or list(_memory(file))
 
@@ -37,7 +43,8 @@ def num_elements(array: schema.Ula | schema.Planar | schema.Custom) -> int:
 
 
 def _counts(file: schema.SceneFile) -> Iterator[Problem]:
-    """Numbers of things."""
+    """Numbers of sites, elements, targets and users."""
+    # Sites and their arrays.
     for group in ("transmitters", "receivers"):
         sites = getattr(file, group)
         if len(sites) > MOST_SITES:
@@ -52,6 +59,8 @@ def _counts(file: schema.SceneFile) -> Iterator[Problem]:
                 yield Problem(
                     f"{group}[{index}].array", f"has {count:,} elements; at most {MOST_ELEMENTS:,}"
                 )
+
+    # Arrays of a frame.
     limits = {
         "targets": len(file.targets),
         "sensing.max_targets": file.sensing.max_targets,
@@ -72,10 +81,14 @@ def _memory(file: schema.SceneFile) -> Iterator[Problem]:
     users = file.users.num_users
     receive = max(num_elements(site.array) for site in file.receivers)
     transmit = sum(num_elements(site.array) for site in file.transmitters)
+
+    # Paths of targets and clutter.
     clutter = file.propagation.clutter
     scatterers = clutter.num_scatterers or len(clutter.positions_m or [])
     targets = max(len(file.targets), file.draw.num_targets)
     num_paths = len(file.transmitters) * (targets + scatterers)
+
+    # Key, name and number of samples of each array.
     shape = f"{wave.num_subcarriers:,} subcarriers x {wave.num_symbols:,} symbols"
     grid = "waveform.num_subcarriers"
     arrays = (
@@ -105,16 +118,22 @@ def _memory(file: schema.SceneFile) -> Iterator[Problem]:
 
 
 def _search(file: schema.SceneFile) -> Iterator[Problem]:
-    """The cells in which a receiver looks for targets: beams times steps in range."""
+    """The search grid of a receiver: beams times steps in range."""
     wave = file.waveform
+
+    # Steps over the area, as seen from the receivers.
     bandwidth_hz = wave.num_subcarriers * wave.subcarrier_stride * wave.subcarrier_spacing_hz
-    step_m = SPEED_OF_LIGHT_MPS / bandwidth_hz / RANGE_OVERSAMPLING
-    corners = [*file.area.low_m, *file.area.high_m]
-    corners += [value for site in file.receivers for value in site.position_m]
-    across_m = max(corners) - min(corners)
+    step_m = SPEED_OF_LIGHT_MPS / bandwidth_hz / STEPS_PER_RESOLUTION
+    coordinates_m = [*file.area.low_m, *file.area.high_m]
+    coordinates_m += [value for site in file.receivers for value in site.position_m]
+    across_m = max(coordinates_m) - min(coordinates_m)
+    steps = math.ceil(min(across_m / step_m, MOST_STEPS))
+
+    # Beams of the largest array.
     beams = max(num_elements(site.array) for site in file.receivers)
-    beams *= BEAM_OVERSAMPLING ** (file.dimension - 1)
-    cells = beams * math.ceil(min(across_m / step_m, 1e15))
+    beams *= MOST_BEAMS_PER_ELEMENT ** (file.dimension - 1)
+
+    cells = beams * steps
     size = cells * wave.num_subcarriers * BYTES_PER_SAMPLE
     if size > MOST_BYTES:
         yield Problem(

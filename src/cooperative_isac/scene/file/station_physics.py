@@ -1,4 +1,4 @@
-"""What must hold for stations and their motions: clear of the world, of each other, of targets."""
+"""Checks that stations and their motions are clear of the world, of each other, and of targets."""
 
 from __future__ import annotations
 
@@ -17,18 +17,19 @@ from cooperative_isac.scene.motion.motion import Motion, cycle_s
 from cooperative_isac.scene.station import Station
 from cooperative_isac.scene.world import World
 
-# A target nearer to a station is within its near field, or in its place.
+# Least distance of a target from a station, m: nearer ones are in its near field, or in its place.
 LEAST_CLEARANCE_M = 1.0
-# Motions of stations and targets are looked at together for so long, and in steps of this, between
-# which they count as straight: at 3 m/s^2 that is wrong by 0.1 m.
+# Duration over which motions of stations and targets are compared, s.
 LOOK_S = 600.0
+# Steps in which they are compared, s; between them they count as straight: at 3 m/s^2 that is wrong
+# by 0.1 m.
 STEP_S = 0.5
 
 
 def check_stations(scene: Scene) -> list[Problem]:
     """Faults of the stations of a scene that has bands and stations.
 
-    Stations whose poses come from odometry or /tf are looked at where they start.
+    Stations whose poses come from odometry or /tf are checked where they start.
     """
     worlds = [band.world for band in scene.bands if band.world is not None]
     problems = []
@@ -49,13 +50,13 @@ def own_speed_mps(station: Station) -> float:
 
 def _in_world(world: World, motion: Motion, key: str) -> Iterator[Problem]:
     """A station's motion stays above the ground and outside walls and boxes; the gravest fault."""
-    times = _lap_times(motion)
-    positions = np.array([motion.state(time)[0] for time in times])
+    times_s = _lap_times(motion)
+    positions_m = np.array([motion.state(time_s)[0] for time_s in times_s])
     remedies = {
         "inside": "move the station's way or the box",
         "through": "move the station's way or what stands there",
     }
-    fault = way_fault(world, positions, times, remedies)
+    fault = way_fault(world, positions_m, times_s, remedies)
     if fault is not None:
         yield Problem(key, fault)
 
@@ -70,12 +71,14 @@ def _apart(scene: Scene, ways: list[Way]) -> Iterator[Problem]:
         nearest = nearest_approach(way, other_way, reach_m)
         if nearest is None:
             continue
+
+        # The fault is that of a station that moves.
         distance_m, time_s = nearest
-        moves = way.motion is not None
-        key = index if moves else other_index
-        name = other.name if moves else station.name
+        is_first = way.motion is not None
+        place = index if is_first else other_index
+        name = other.name if is_first else station.name
         yield Problem(
-            f"stations[{key}].motion",
+            f"stations[{place}].motion",
             f"comes within {distance_m:.3g} m of station '{name}' at {time_s:.1f} s; their arrays "
             f"need more than {reach_m:.3g} m between them",
         )
@@ -99,11 +102,11 @@ def _clear_of_targets(scene: Scene, ways: list[Way]) -> Iterator[Problem]:
 
 @dataclass(frozen=True)
 class Way:
-    """Where a station or a target is over time.
+    """Position of a station or a target over time.
 
-    place: position, [3], m, at a time, s
-    motion: along which it moves; None: it stands
-    ends: whether it is there during its motion alone
+    place: position [3], m, at a time, s
+    motion: along which it moves; None: it is at rest
+    ends: whether it is present during its motion only
     """
 
     place: Callable[[float], np.ndarray]
@@ -111,27 +114,30 @@ class Way:
     ends: bool
 
     def places(self, times_s: np.ndarray) -> np.ndarray:
-        """Positions at some times, [num_times, 3], m."""
-        return np.array([self.place(float(time)) for time in times_s])
+        """Positions at some times, [num_times, 3], float64, m.
+
+        times_s: [num_times], float64, s
+        """
+        return np.array([self.place(float(time_s)) for time_s in times_s])
 
     @cached_property
     def lap_times_s(self) -> np.ndarray:
-        """Times at which it is looked at by itself, [num_times], s."""
+        """Times over all of its motion, or a lap of it, [num_times], float64, s."""
         return np.zeros(2) if self.motion is None else _lap_times(self.motion)
 
     @cached_property
     def lap_m(self) -> np.ndarray:
-        """Positions at these times, [num_times, 3], m."""
+        """Positions at these times, [num_times, 3], float64, m."""
         return self.places(self.lap_times_s)
 
     @cached_property
     def slack_m(self) -> float:
-        """Its longest step, m: how far it may bulge out of the box of these positions."""
+        """Its longest step, by which it may leave the box of these positions between them, m."""
         return float(np.linalg.norm(np.diff(self.lap_m, axis=0), axis=1).max())
 
 
 def way_of_station(station: Station) -> Way:
-    """The way of a station; before its motion and after it, it stands."""
+    """The way of a station, which is at rest before and after its motion."""
     return Way(lambda time_s: station.pose_at(time_s).position_m, station.motion, False)
 
 
@@ -141,41 +147,48 @@ def way_of_target(target: Target) -> Way:
 
 
 def nearest_approach(way: Way, other: Way, reach_m: float) -> tuple[float, float] | None:
-    """Where two ways come nearest to each other, if within reach_m.
+    """Nearest approach of two ways, if within a distance.
 
-    Returns the distance, m, and its time, s; None where they stay apart.
+    Returns the distance, m, and its time, s; None if they stay farther apart than reach_m.
     """
-    # Ways that are nowhere near each other need no look at their times.
-    first = way.lap_m
-    second = other.lap_m
-    gap = np.maximum(first.min(axis=0) - second.max(axis=0), second.min(axis=0) - first.max(axis=0))
-    if np.linalg.norm(np.maximum(gap, 0)) > reach_m + way.slack_m + other.slack_m:
+    # Ways in boxes that are far apart need no comparison over time.
+    first_m = way.lap_m
+    second_m = other.lap_m
+    gaps_m = np.maximum(
+        first_m.min(axis=0) - second_m.max(axis=0), second_m.min(axis=0) - first_m.max(axis=0)
+    )
+    if np.linalg.norm(np.maximum(gaps_m, 0)) > reach_m + way.slack_m + other.slack_m:
         return None
 
-    # Straight relative ways from step to step: the nearest point of each to the origin.
-    times = _common_times(way, other)
-    apart = other.places(times) - way.places(times)
-    begin = apart[:-1]
-    along = np.diff(apart, axis=0)
-    squares = np.sum(along**2, axis=1)
-    shares = -np.sum(begin * along, axis=1) / np.where(squares > 0, squares, 1.0)
+    # Relative position, straight from step to step.
+    times_s = _common_times(way, other)
+    relative_m = other.places(times_s) - way.places(times_s)
+    begins_m = relative_m[:-1]
+    steps_m = np.diff(relative_m, axis=0)
+
+    # Nearest point of each step to the origin, as a share of the step.
+    squares_m2 = np.sum(steps_m**2, axis=1)
+    shares = -np.sum(begins_m * steps_m, axis=1) / np.where(squares_m2 > 0, squares_m2, 1.0)
     shares = np.clip(shares, 0.0, 1.0)
-    distances = np.linalg.norm(begin + shares[:, None] * along, axis=1)
-    place = int(np.argmin(distances))
-    if distances[place] > reach_m:
+    distances_m = np.linalg.norm(begins_m + shares[:, None] * steps_m, axis=1)
+
+    # The nearest of all steps.
+    place = int(np.argmin(distances_m))
+    if distances_m[place] > reach_m:
         return None
-    time_s = times[place] + shares[place] * (times[place + 1] - times[place])
-    return float(distances[place]), float(time_s)
+    time_s = times_s[place] + shares[place] * (times_s[place + 1] - times_s[place])
+    return float(distances_m[place]), float(time_s)
 
 
 def _common_times(way: Way, other: Way) -> np.ndarray:
-    """Times at which both are there, [num_times], s: of one that moves beside one that stands, its
-    own.
-    """
+    """Times at which two ways are compared, [num_times], float64, s."""
+    # Beside one at rest, those of the other.
     if way.motion is None:
         return other.lap_times_s
     if other.motion is None:
         return way.lap_times_s
+
+    # While both are present.
     begin_s = 0.0
     end_s = LOOK_S
     for one in (way, other):
@@ -187,14 +200,14 @@ def _common_times(way: Way, other: Way) -> np.ndarray:
 
 
 def _lap_times(motion: Motion) -> np.ndarray:
-    """Times over all of a motion, or a lap of it, [num_times], s."""
-    lasts_s = min(cycle_s(motion), motion.duration_s, LOOK_S)
-    times = motion.start_s + np.linspace(0, lasts_s, 2 + math.ceil(lasts_s / STEP_S))
-    return np.minimum(times, motion.start_s + motion.duration_s)
+    """Times over all of a motion, or a lap of it, [num_times], float64, s."""
+    duration_s = min(cycle_s(motion), motion.duration_s, LOOK_S)
+    times_s = motion.start_s + np.linspace(0, duration_s, 2 + math.ceil(duration_s / STEP_S))
+    return np.minimum(times_s, motion.start_s + motion.duration_s)
 
 
 def _reach_m(station: Station) -> float:
-    """How far the arrays of a station extend from its place, m."""
+    """Distance from a station's position to the farthest element of its arrays, m."""
     return max(
         float(np.linalg.norm(antenna.elements_m, axis=1).max()) for antenna in station.antennas
     )

@@ -1,4 +1,4 @@
-"""Whether a way stays above the ground and outside the walls and buildings of the world."""
+"""Check that a way stays above the ground and outside the walls and buildings of the world."""
 
 from __future__ import annotations
 
@@ -14,21 +14,21 @@ def way_fault(
 ) -> str | None:
     """The gravest fault of a way through the world, in words with its remedy, or None.
 
-    Args:
-        world: what stands still
-        positions_m: [num_times, 3], float64, m, along the way
-        times_s: [num_times], float64, s
-        remedies: what to do about a way that is `through` a wall or box, or `inside` a box, the
-            graver fault first; below the ground is the gravest
+    positions_m: [num_times, 3], float64, m, along the way
+    times_s: [num_times], float64, s
+    remedies: of a way that is `through` a wall or box, or `inside` a box, the graver fault first;
+    below the ground is the gravest
     """
-    below = world.is_below(positions_m)
-    if world.ground is not None and below.any():
-        first = int(np.argmax(below))
+    # Below the ground.
+    is_below = world.is_below(positions_m)
+    if world.ground is not None and is_below.any():
+        first = int(np.argmax(is_below))
         return (
             f"is {positions_m[first, 2]:.2f} m high at {times_s[first]:.2f} s; must be above the "
             f"ground (world.ground.height_m: {world.ground.corner_m[2]:g})"
         )
 
+    # Through an obstacle from one time to the next, or inside of one.
     found = {
         "through": world.blocks(positions_m[:-1], positions_m[1:]),
         "inside": world.is_inside(positions_m),

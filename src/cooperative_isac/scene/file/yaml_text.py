@@ -14,6 +14,7 @@ from yaml.constructor import ConstructorError
 
 from cooperative_isac.scene.file.errors import Problem, SceneError
 
+# Scalars of YAML 1.2, with booleans of YAML 1.1.
 WHOLE = re.compile(r"^[-+]?(?:0x[0-9a-fA-F_]+|0o[0-7_]+|0b[01_]+|[0-9][0-9_]*)$")
 NUMBER = re.compile(r"^[-+]?(?:[0-9][0-9_]*(?:\.[0-9_]*)?|\.[0-9][0-9_]*)(?:[eE][-+]?[0-9]+)?$")
 NOT_FINITE = re.compile(r"^(?:[-+]?\.(?:inf|Inf|INF)|\.(?:nan|NaN|NAN))$")
@@ -25,6 +26,8 @@ LEADING_ZERO = re.compile(r"^([-+]?)0[0-9_]+$")
 MOST_VALUES = 100_000
 # Characters of a whole file: a hundred times a large scene; PyYAML reads some 100,000 a second.
 MOST_CHARACTERS = 1_000_000
+# Longest scalar that a message quotes, characters.
+LONGEST_QUOTED_SCALAR = 40
 
 _PREFIX = "tag:yaml.org,2002:"
 _TAGS = {_PREFIX + name for name in ("str", "int", "float", "bool", "null", "map", "seq", "merge")}
@@ -36,14 +39,14 @@ class _Loader(yaml.SafeLoader):
     def construct_object(self, node: yaml.Node, deep: bool = False) -> object:
         if node.tag not in _TAGS:
             name = node.tag.removeprefix(_PREFIX)
-            text = f"a value of type {name} has no place in a scene file"
-            raise ConstructorError(None, None, text, node.start_mark)
+            problem = f"a value of type {name} has no place in a scene file"
+            raise ConstructorError(None, None, problem, node.start_mark)
         try:
             return super().construct_object(node, deep)
         except (ValueError, KeyError, TypeError, AttributeError, OverflowError):
             name = node.tag.removeprefix(_PREFIX)
-            text = f"{_short(node)} cannot be read as {name}"
-            raise ConstructorError(None, None, text, node.start_mark) from None
+            problem = f"{_short(node)} cannot be read as {name}"
+            raise ConstructorError(None, None, problem, node.start_mark) from None
 
     def construct_yaml_int(self, node: yaml.ScalarNode) -> int:
         text = self.construct_scalar(node)
@@ -66,6 +69,7 @@ class _Loader(yaml.SafeLoader):
                 problem = f"key '{key}' appears twice"
                 raise ConstructorError(None, None, problem, key_node.start_mark)
             seen.add(key)
+
         return super().construct_mapping(node, deep)
 
 
@@ -84,16 +88,17 @@ _Loader.add_constructor(_PREFIX + "int", _Loader.construct_yaml_int)
 
 @dataclass(frozen=True)
 class Document:
-    """A file's content, and where in its text each value stands.
+    """A file's content, with the line of each value.
 
-    data: the mapping that the text holds; root: its node, for lines
+    data: the mapping of the text
+    root: its node, which has the lines
     """
 
     data: dict
     root: yaml.MappingNode
 
     def line(self, key: str) -> int:
-        """Line of a key such as `receivers[1].array.kind`, or of the nearest one around it."""
+        """Line of a key such as `receivers[1].array.kind`, or of the nearest key around it."""
         node: yaml.Node = self.root
         mark = node.start_mark
         rest = key
@@ -106,10 +111,16 @@ class Document:
 
 
 def parse_yaml(text: str, source: str) -> Document:
-    """The mapping that a YAML text holds; SceneError names the line of a fault."""
+    """The mapping of a YAML text.
+
+    source: path of its file, for messages
+    Raises SceneError: it is no such text; the message has the line of the fault.
+    """
     if len(text) > MOST_CHARACTERS:
         problem = f"has {len(text):,} characters; a scene file has at most {MOST_CHARACTERS:,}"
         raise SceneError(source, [Problem("", problem)])
+
+    # Nodes with lines, then plain data.
     try:
         loader = _Loader(text)
         root = loader.get_single_node()
@@ -128,6 +139,7 @@ def parse_yaml(text: str, source: str) -> Document:
     except RecursionError:
         problem = "not valid YAML: lists and mappings are nested too deeply"
         raise SceneError(source, [Problem("", problem)]) from None
+
     if not isinstance(data, dict) or not isinstance(root, yaml.MappingNode):
         place = source if root is None else f"{source}:{root.start_mark.line + 1}"
         raise SceneError(place, [Problem("", "must be a mapping of keys, such as 'dimension: 3'")])
@@ -135,7 +147,7 @@ def parse_yaml(text: str, source: str) -> Document:
 
 
 def _remedied(problem: str | None) -> str:
-    """PyYAML's words for a fault, with the remedy where these lack it."""
+    """PyYAML's words for a fault, with a remedy where they lack it."""
     if problem and "'\\t'" in problem:
         return f"{problem}; indent with spaces, not tabs"
     if problem and "another document" in problem:
@@ -144,22 +156,29 @@ def _remedied(problem: str | None) -> str:
 
 
 def _short(node: yaml.Node) -> str:
+    """A scalar for a message, shortened."""
     text = node.value if isinstance(node, yaml.ScalarNode) else "a list or mapping"
-    return f"'{text}'" if len(text) <= 40 else f"'{text[:37]}...'"
+    if len(text) > LONGEST_QUOTED_SCALAR:
+        text = f"{text[: LONGEST_QUOTED_SCALAR - 3]}..."
+    return f"'{text}'"
 
 
 def _check_size(root: yaml.Node) -> None:
     """Refuse values that contain themselves, and aliases that multiply beyond MOST_VALUES."""
+    # Number of values in each node, None while they are counted.
     sizes: dict[int, int | None] = {}
 
     def size(node: yaml.Node) -> int:
         if isinstance(node, yaml.ScalarNode):
             return 1
+
+        # A node of an alias, counted before.
         if id(node) in sizes:
-            known = sizes[id(node)]
-            if known is None:
+            counted = sizes[id(node)]
+            if counted is None:
                 raise ConstructorError(None, None, "an alias contains itself", node.start_mark)
-            return known
+            return counted
+
         sizes[id(node)] = None
         children = node.value
         if isinstance(node, yaml.MappingNode):
@@ -175,7 +194,8 @@ def _check_size(root: yaml.Node) -> None:
 
 
 def _child(node: yaml.Node, key: str) -> tuple[yaml.Mark, yaml.Node, str] | None:
-    """The first step of a key: where it stands, its value, and the rest of the key."""
+    """The first step of a key: its place in the text, its value, and the rest of the key."""
+    # A place in a list.
     if isinstance(node, yaml.SequenceNode):
         index = re.match(r"\[(\d+)\]\.?", key)
         if index is None or int(index[1]) >= len(node.value):
@@ -185,11 +205,13 @@ def _child(node: yaml.Node, key: str) -> tuple[yaml.Mark, yaml.Node, str] | None
     if not isinstance(node, yaml.MappingNode):
         return None
 
-    # The longest of the keys that the text begins with; later ones replace merged ones.
+    # The longest name that the key begins with; later entries replace merged ones.
     found = None
     for name, value in node.value:
-        rest = key.removeprefix(str(name.value)) if key.startswith(str(name.value)) else None
-        if rest is None or (rest and rest[0] not in ".[:"):
+        if not key.startswith(str(name.value)):
+            continue
+        rest = key.removeprefix(str(name.value))
+        if rest and rest[0] not in ".[:":
             continue
         if found is None or len(rest) <= len(found[2]):
             found = name.start_mark, value, rest

@@ -1,1 +1,1 @@
-"""How targets and stations move: curves, waypoints, recorded trajectories."""
+"""Motions of targets and stations: curves, waypoints, recorded trajectories."""

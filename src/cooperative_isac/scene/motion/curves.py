@@ -1,4 +1,4 @@
-"""Curves in space, parameterized by arc length, on which targets drive."""
+"""Curves in space, parameterized by arc length, along which targets move."""
 
 from __future__ import annotations
 
@@ -11,11 +11,19 @@ from typing import Protocol
 import numpy as np
 from scipy.interpolate import CubicHermiteSpline, CubicSpline
 
+# Samples between two points of a smooth curve at which its arc length is integrated: enough for an
+# error of the tangent's length of about 1e-6.
 ARC_SAMPLES_PER_SPAN = 64
+# Turn of a corner below which it counts as straight, and distance of it from a half turn that
+# counts as one, rad: the arc of its radius would vanish, or be without end.
+STRAIGHT_RAD = 1e-9
+REVERSAL_RAD = 1e-3
+# Length by which the corners of a segment may overlap, m: rounding.
+OVERLAP_M = 1e-9
 
 
 class Curve(Protocol):
-    """A curve in space, by the distance along it."""
+    """A curve in space, as a function of the distance along it."""
 
     @property
     def length_m(self) -> float:
@@ -26,13 +34,19 @@ class Curve(Protocol):
         """Whether the curve returns to its beginning."""
 
     def at(self, distance_m: float) -> tuple[np.ndarray, np.ndarray]:
-        """Position [3] m and unit tangent [3] after distance_m along the path."""
+        """Position [3], m, and unit tangent [3] at a distance along the curve."""
 
 
 @dataclass(frozen=True)
 class Piece:
-    """A straight line or a circular arc that bends from direction towards normal (unit vectors
-    [3]).
+    """A straight line, or a circular arc that bends from direction towards normal.
+
+    begin_m: distance along the curve at which it begins, m
+    length_m: of the piece, m
+    origin_m: [3], float64, m in map, its first point
+    direction: [3], float64, unit tangent at the origin
+    normal: [3], float64, unit vector from the origin towards the arc's center
+    curvature: one over the arc's radius, 1/m; 0 for a straight line
     """
 
     begin_m: float
@@ -56,22 +70,33 @@ class RoundedPolyline:
         return self.pieces[-1].begin_m + self.pieces[-1].length_m
 
     def at(self, distance_m: float) -> tuple[np.ndarray, np.ndarray]:
-        """Position [3] m and unit tangent [3] after distance_m along the path."""
-        distance_m = distance_m % self.length_m if self.closed else distance_m
+        """Position [3], m, and unit tangent [3] at a distance along the curve."""
+        if self.closed:
+            distance_m = distance_m % self.length_m
         following = bisect_right(self.pieces, distance_m, key=lambda piece: piece.begin_m)
         piece = self.pieces[max(following - 1, 0)]
-        along, bend = distance_m - piece.begin_m, piece.curvature
-        if bend == 0:
-            return piece.origin_m + along * piece.direction, piece.direction.copy()
-        angle = along * bend
-        sine, cosine = math.sin(angle), math.cos(angle)
-        position = piece.origin_m + (sine * piece.direction + (1 - cosine) * piece.normal) / bend
-        return position, cosine * piece.direction + sine * piece.normal
+        along_m = distance_m - piece.begin_m
+        if piece.curvature == 0:
+            return piece.origin_m + along_m * piece.direction, piece.direction.copy()
+
+        # On the arc.
+        angle_rad = along_m * piece.curvature
+        sine = math.sin(angle_rad)
+        cosine = math.cos(angle_rad)
+        chord = sine * piece.direction + (1 - cosine) * piece.normal
+        tangent = cosine * piece.direction + sine * piece.normal
+        return piece.origin_m + chord / piece.curvature, tangent
 
 
 @dataclass(frozen=True)
 class SmoothCurve:
-    """A cubic spline through points; parameter_of maps arc length to the spline's parameter."""
+    """A cubic spline through points.
+
+    spline: position [3], m, as a function of the spline's parameter
+    tangent: derivative of the spline
+    parameter_of: the parameter as a function of the arc length
+    parameter_slope: derivative of parameter_of
+    """
 
     spline: CubicSpline
     tangent: CubicSpline
@@ -81,98 +106,142 @@ class SmoothCurve:
     closed: bool
 
     def at(self, distance_m: float) -> tuple[np.ndarray, np.ndarray]:
-        """Position [3] m and tangent [3] (unit length to about 1e-6) after distance_m along the
-        path.
-        """
-        distance_m = distance_m % self.length_m if self.closed else distance_m
+        """Position [3], m, and tangent [3], of unit length to 1e-6, at a distance along it."""
+        if self.closed:
+            distance_m = distance_m % self.length_m
         parameter = self.parameter_of(distance_m)
         return self.spline(parameter), self.tangent(parameter) * self.parameter_slope(distance_m)
 
 
 def rounded_polyline(points_m: np.ndarray, corner_radius_m: float, closed: bool) -> RoundedPolyline:
-    """Polyline through points_m [num_points, 3] with rounded corners; closed returns to the first
-    point.
+    """Polyline through points, with corners rounded by circular arcs inside of them.
+
+    points_m: [num_points, 3], float64, m
+    closed: returns to the first point
+    Raises ValueError: two neighbors are the same point, are too near for the radius, or the
+    polyline turns straight back.
     """
     corners = [_corner(points_m, i, corner_radius_m, closed) for i in range(len(points_m))]
-    cuts = np.array([0.0 if corner is None else corner[0] for corner in corners])
+    cuts_m = [0.0 if corner is None else corner.cut_m for corner in corners]
+
     pieces: list[Piece] = []
     for i in range(len(points_m) if closed else len(points_m) - 1):
+        # Straight line to the next point, shortened by both corners.
         following = (i + 1) % len(points_m)
-        length, direction = _segment(points_m, i)
-        straight = length - cuts[i] - cuts[following]
-        if straight < -1e-9:
+        length_m, direction = _segment(points_m, i)
+        straight_m = length_m - cuts_m[i] - cuts_m[following]
+        if straight_m < -OVERLAP_M:
             raise ValueError(
-                f"points {i} and {following} are {length:.4g} m apart; their corners of radius "
-                f"{corner_radius_m:g} m need {cuts[i] + cuts[following]:.4g} m: move the points "
-                "apart or reduce corner_radius_m"
+                f"points {i} and {following} are {length_m:.4g} m apart; their corners of radius "
+                f"{corner_radius_m:g} m need {cuts_m[i] + cuts_m[following]:.4g} m: move the "
+                "points apart or reduce corner_radius_m"
             )
-        origin = points_m[i] + cuts[i] * direction
-        _append(pieces, max(straight, 0.0), origin, direction, np.zeros(3), 0.0)
+        origin_m = points_m[i] + cuts_m[i] * direction
+        _append(pieces, max(straight_m, 0.0), origin_m, direction, np.zeros(3), 0.0)
+
+        # Arc around that point.
         corner = corners[following]
         if corner is not None:
-            cut, normal, angle = corner
-            begin = points_m[following] - cut * direction
-            _append(pieces, angle * corner_radius_m, begin, direction, normal, 1 / corner_radius_m)
+            origin_m = points_m[following] - corner.cut_m * direction
+            arc_m = corner.angle_rad * corner_radius_m
+            _append(pieces, arc_m, origin_m, direction, corner.normal, 1 / corner_radius_m)
     return RoundedPolyline(tuple(pieces), closed)
 
 
 def smooth_curve(points_m: np.ndarray, closed: bool) -> SmoothCurve:
-    """Smooth curve through points_m [num_points, 3]; closed returns to the first point."""
-    through = np.vstack([points_m, points_m[:1]]) if closed else points_m
-    knots = np.cumsum([0.0] + [_segment(points_m, i)[0] for i in range(len(through) - 1)])
-    spline = CubicSpline(knots, through, bc_type="periodic" if closed else "natural")
+    """Smooth curve through points.
+
+    points_m: [num_points, 3], float64, m
+    closed: returns to the first point
+    Raises ValueError: two neighbors are the same point.
+    """
+    # Cubic spline, its parameter the length of the polyline.
+    through_m = np.vstack([points_m, points_m[:1]]) if closed else points_m
+    lengths_m = [_segment(points_m, i)[0] for i in range(len(through_m) - 1)]
+    knots = np.cumsum([0.0, *lengths_m])
+    spline = CubicSpline(knots, through_m, bc_type="periodic" if closed else "natural")
     tangent = spline.derivative()
+
+    # Parameters at which the arc length is integrated.
     spans = [
         np.linspace(begin, end, ARC_SAMPLES_PER_SPAN) for begin, end in itertools.pairwise(knots)
     ]
-    fine = np.unique(np.concatenate(spans))
-    speed = np.linalg.norm(tangent(fine), axis=1)
-    middle = np.linalg.norm(tangent((fine[1:] + fine[:-1]) / 2), axis=1)
-    arc = np.concatenate(
-        [[0.0], np.cumsum(np.diff(fine) * (speed[1:] + speed[:-1] + 4 * middle) / 6)]
-    )
-    parameter_of = CubicHermiteSpline(arc, fine, 1 / speed)
+    parameters = np.unique(np.concatenate(spans))
+
+    # Arc length by Simpson's rule, from the length of the tangent at ends and middles.
+    at_ends = np.linalg.norm(tangent(parameters), axis=1)
+    middles = (parameters[1:] + parameters[:-1]) / 2
+    at_middles = np.linalg.norm(tangent(middles), axis=1)
+    steps_m = np.diff(parameters) * (at_ends[1:] + at_ends[:-1] + 4 * at_middles) / 6
+    arc_m = np.concatenate([[0.0], np.cumsum(steps_m)])
+
+    # Its inverse.
+    parameter_of = CubicHermiteSpline(arc_m, parameters, 1 / at_ends)
     return SmoothCurve(
-        spline, tangent, parameter_of, parameter_of.derivative(), float(arc[-1]), closed
+        spline=spline,
+        tangent=tangent,
+        parameter_of=parameter_of,
+        parameter_slope=parameter_of.derivative(),
+        length_m=float(arc_m[-1]),
+        closed=closed,
     )
 
 
 def _segment(points_m: np.ndarray, i: int) -> tuple[float, np.ndarray]:
-    """Length and direction from point i to the next."""
-    step = points_m[(i + 1) % len(points_m)] - points_m[i]
-    length = float(np.linalg.norm(step))
-    if length == 0:
-        raise ValueError(
-            f"points {i} and {(i + 1) % len(points_m)} are the same; neighbors must differ"
-        )
-    return length, step / length
+    """Length, m, and direction [3] from point i to the next."""
+    following = (i + 1) % len(points_m)
+    step_m = points_m[following] - points_m[i]
+    length_m = float(np.linalg.norm(step_m))
+    if length_m == 0:
+        raise ValueError(f"points {i} and {following} are the same; neighbors must differ")
+    return length_m, step_m / length_m
 
 
-def _corner(
-    points_m: np.ndarray, i: int, radius_m: float, closed: bool
-) -> tuple[float, np.ndarray, float] | None:
-    """What a corner takes off its segments [m], the normal of its arc and its angle, or None if
-    straight.
+@dataclass(frozen=True)
+class _Corner:
+    """The arc of a rounded corner.
+
+    cut_m: length that it takes off both segments, m
+    normal: [3], float64, unit vector at its beginning towards its center
+    angle_rad: between both segments, rad
     """
+
+    cut_m: float
+    normal: np.ndarray
+    angle_rad: float
+
+
+def _corner(points_m: np.ndarray, i: int, radius_m: float, closed: bool) -> _Corner | None:
+    """The corner at point i; None where the polyline is straight, begins or ends."""
     if not closed and i in (0, len(points_m) - 1):
         return None
-    (_, before), (_, after) = _segment(points_m, i - 1), _segment(points_m, i)
-    angle = math.acos(float(np.clip(before @ after, -1, 1)))
-    if angle < 1e-9:
+
+    # Angle between the segments before and after the point.
+    _, before = _segment(points_m, i - 1)
+    _, after = _segment(points_m, i)
+    cosine = before @ after
+    angle_rad = math.acos(float(np.clip(cosine, -1, 1)))
+    if angle_rad < STRAIGHT_RAD:
         return None
-    if angle > math.pi - 1e-3:
+    if angle_rad > math.pi - REVERSAL_RAD:
         raise ValueError(f"the path turns straight back at point {i}; add a point beside it")
-    across = after - (before @ after) * before
-    return radius_m * math.tan(angle / 2), across / np.linalg.norm(across), angle
+
+    across = after - cosine * before
+    return _Corner(
+        cut_m=radius_m * math.tan(angle_rad / 2),
+        normal=across / np.linalg.norm(across),
+        angle_rad=angle_rad,
+    )
 
 
 def _append(
     pieces: list[Piece],
     length_m: float,
-    origin: np.ndarray,
+    origin_m: np.ndarray,
     direction: np.ndarray,
     normal: np.ndarray,
     curvature: float,
 ) -> None:
-    begin = pieces[-1].begin_m + pieces[-1].length_m if pieces else 0.0
-    pieces.append(Piece(begin, length_m, origin, direction, normal, curvature))
+    """Add a piece at the end of others."""
+    begin_m = pieces[-1].begin_m + pieces[-1].length_m if pieces else 0.0
+    pieces.append(Piece(begin_m, length_m, origin_m, direction, normal, curvature))

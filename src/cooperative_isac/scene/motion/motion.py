@@ -1,4 +1,4 @@
-"""How targets move: one protocol, several kinds."""
+"""Motions of targets and stations: one protocol, several kinds."""
 
 from __future__ import annotations
 
@@ -13,18 +13,18 @@ from cooperative_isac.scene.motion.curves import Curve
 
 
 class Motion(Protocol):
-    """A motion knows its state at any time from start_s on, for duration_s."""
+    """Position and velocity over time, defined from start_s on for duration_s."""
 
     def state(self, time_s: float) -> tuple[np.ndarray, np.ndarray]:
-        """Position [3] m and velocity [3] m/s in map, time_s after the scene's start."""
+        """Position [3], m, and velocity [3], m/s, in map at a time after the scene's start."""
 
     @property
     def start_s(self) -> float:
-        """When the motion begins, counted from the scene's start."""
+        """Time after the scene's start at which the motion begins, s."""
 
     @property
     def duration_s(self) -> float:
-        """How long the motion is defined; inf for one that never ends."""
+        """Duration over which the motion is defined, s; inf for one without end."""
 
 
 def is_defined(motion: Motion, time_s: float) -> bool:
@@ -34,7 +34,11 @@ def is_defined(motion: Motion, time_s: float) -> bool:
 
 @dataclass(frozen=True)
 class ConstantVelocity:
-    """A straight line. position_m: [3] at time 0; velocity_mps: [3]."""
+    """A straight line at constant speed.
+
+    position_m: [3], float64, m in map at time 0
+    velocity_mps: [3], float64, m/s in map
+    """
 
     position_m: np.ndarray
     velocity_mps: np.ndarray
@@ -51,7 +55,8 @@ class ConstantVelocity:
 class CoordinatedTurn:
     """A turn about the vertical at a constant rate, counter-clockwise when positive.
 
-    position_m, velocity_mps: [3] at time 0; a vertical velocity makes a helix.
+    position_m: [3], float64, m in map at time 0
+    velocity_mps: [3], float64, m/s in map at time 0; a vertical component makes a helix
     """
 
     position_m: np.ndarray
@@ -63,17 +68,21 @@ class CoordinatedTurn:
     def state(self, time_s: float) -> tuple[np.ndarray, np.ndarray]:
         """Position [3] m and velocity [3] m/s."""
         _require_defined(self, time_s)
-        rate, angle = self.turn_rate_radps, self.turn_rate_radps * time_s
-        sine, cosine = math.sin(angle), math.cos(angle)
-        along, across = sine / rate, (1 - cosine) / rate
-        moved = np.array([[along, -across, 0], [across, along, 0], [0, 0, time_s]])
-        turned = np.array([[cosine, -sine, 0], [sine, cosine, 0], [0, 0, 1]])
-        return self.position_m + moved @ self.velocity_mps, turned @ self.velocity_mps
+        angle_rad = self.turn_rate_radps * time_s
+        sine = math.sin(angle_rad)
+        cosine = math.cos(angle_rad)
+        rotation = np.array([[cosine, -sine, 0], [sine, cosine, 0], [0, 0, 1]])
+
+        # Integral of the rotation over time.
+        along_s = sine / self.turn_rate_radps
+        across_s = (1 - cosine) / self.turn_rate_radps
+        integral = np.array([[along_s, -across_s, 0], [across_s, along_s, 0], [0, 0, time_s]])
+        return self.position_m + integral @ self.velocity_mps, rotation @ self.velocity_mps
 
 
 @dataclass(frozen=True)
 class CurveMotion:
-    """A path driven at constant speed; a closed path is driven round and round."""
+    """A curve at constant speed; a closed curve is repeated without end."""
 
     path: Curve
     speed_mps: float
@@ -81,7 +90,7 @@ class CurveMotion:
 
     @property
     def duration_s(self) -> float:
-        """Time until the end of an open path."""
+        """Time until the end of an open curve, s."""
         return math.inf if self.path.closed else self.path.length_m / self.speed_mps
 
     def state(self, time_s: float) -> tuple[np.ndarray, np.ndarray]:
@@ -93,9 +102,12 @@ class CurveMotion:
 
 @dataclass(frozen=True)
 class SplineMotion:
-    """Positions over time as a spline [m], from time 0 to period_s; looped, it repeats.
+    """Positions over time as a spline.
 
-    note: what was assumed in reading the file of a trajectory, for people
+    position: [3], m, from time 0 to period_s
+    velocity: its derivative, m/s
+    loop: the spline repeats without end
+    note: assumptions made in reading the file of a trajectory, for people
     """
 
     position: BSpline | PPoly
@@ -107,13 +119,14 @@ class SplineMotion:
 
     @property
     def duration_s(self) -> float:
-        """The spline's length, or inf when looped."""
+        """Duration of the spline, s; inf for a loop."""
         return math.inf if self.loop else self.period_s
 
     def state(self, time_s: float) -> tuple[np.ndarray, np.ndarray]:
         """Position [3] m and velocity [3] m/s, the derivative of the position."""
         _require_defined(self, time_s)
-        time_s = time_s % self.period_s if self.loop else time_s
+        if self.loop:
+            time_s = time_s % self.period_s
         return np.array(self.position(time_s), float), np.array(self.velocity(time_s), float)
 
 
@@ -136,9 +149,7 @@ class Delayed:
 
 
 def cycle_s(motion: Motion) -> float:
-    """Time after which a motion has been everywhere: its length, or that of a lap; inf without
-    either.
-    """
+    """Duration of a motion, or of one lap of it, s; inf for a motion without either."""
     if isinstance(motion, Delayed):
         return cycle_s(motion.motion)
     if isinstance(motion, SplineMotion):
@@ -149,7 +160,7 @@ def cycle_s(motion: Motion) -> float:
 
 
 def note_of(motion: Motion) -> str:
-    """What was assumed in reading the file of a motion; empty where nothing was."""
+    """Assumptions made in reading the file of a motion; empty if there were none."""
     if isinstance(motion, Delayed):
         return note_of(motion.motion)
     return motion.note if isinstance(motion, SplineMotion) else ""

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 TIME_UNITS_S = {"s": 1.0, "ms": 1e-3, "us": 1e-6, "ns": 1e-9}
-KNOWN = (
+KNOWN_FORMATS = (
     "known are TUM (8 columns: time x y z qx qy qz qw), EuRoC (17), KITTI poses (12), or a "
     "header that names time_s, x_m, y_m, z_m"
 )
@@ -18,32 +18,45 @@ CSV_COLUMNS = ("time_s", "x_m", "y_m", "z_m")
 TUM_COLUMNS = ("time", "x", "y", "z", "qx", "qy", "qz", "qw")
 TUM_HEADER = ("timestamp", "tx", "ty", "tz", "qx", "qy", "qz", "qw")
 EUROC_COLUMNS = ("timestamp", "p_RS_R_x", "p_RS_R_y", "p_RS_R_z")
-NUM_EUROC, NUM_KITTI = 17, 12
+# Columns of a table without a header.
+NUM_EUROC = 17
+NUM_KITTI = 12
 
-# Steps between stamps and speeds of targets that are tracked: outside, a unit of time is doubted.
-SHORTEST_STEP_S, LONGEST_STEP_S = 1e-4, 10.0
-SLOWEST_MPS, FASTEST_MPS = 0.01, 300.0
-# Seconds are doubted where steps are longer and all speeds lower: a walk recorded in ms.
-DOUBTED_STEP_S, DOUBTED_SPEED_MPS = 1.0, 0.1
-EPOCH_S = 1e9, 4.2e9  # 2001 to 2103, of stamps that count from 1970
+# Plausible steps between stamps, s, and largest speeds of a trajectory, m/s, by which a unit of
+# time is recognized: recordings of 0.1 to 10000 Hz, of a drifting drone to a jet.
+LEAST_POSE_STEP_S = 1e-4
+MOST_POSE_STEP_S = 10.0
+LEAST_TOP_SPEED_MPS = 0.01
+MOST_TOP_SPEED_MPS = 300.0
+# Seconds are implausible where steps are longer than this, s, and the largest speed is lower, m/s:
+# a walk recorded in ms.
+SLOW_POSE_STEP_S = 1.0
+SLOW_TOP_SPEED_MPS = 0.1
+# Stamps that count from 1970, s: of the years 2001 to 2103.
+LEAST_EPOCH_S = 1e9
+MOST_EPOCH_S = 4.2e9
 # Largest coordinate, m: beyond every map projection.
 FARTHEST_M = 1e8
-ROTATION_TOLERANCE = 0.3  # of R^T R over the identity; poses of a data set are within 1e-3
+# Largest entry of R^T R - I of a KITTI pose; poses of a data set are within 1e-3.
+ROTATION_TOLERANCE = 0.3
+# Longest cell of a table that a message quotes, characters.
+LONGEST_QUOTED_CELL = 40
 # Camera (x right, y down, z forward) to vehicle axes (x forward, y left, z up) of REP-103.
 FROM_CAMERA = np.array([[0.0, 0.0, 1.0], [-1.0, 0.0, 0.0], [0.0, -1.0, 0.0]])
 
 
 class TrajectoryError(ValueError):
-    """A trajectory file that cannot be used; says file, line and what is wrong."""
+    """A trajectory file that cannot be used; the message has file, line, fault and remedy."""
 
 
 @dataclass(frozen=True)
 class Trajectory:
-    """Stamped positions, stamps strictly rising.
+    """Stamped positions.
 
-    times_s: [num_poses]; positions_m: [num_poses, 3];
-    orientations: [num_poses, 4], unit quaternions (x, y, z, w), or None where the file has none;
-    note: what was assumed in reading the file, for people.
+    times_s: [num_poses], float64, s, strictly rising
+    positions_m: [num_poses, 3], float64, m
+    orientations: [num_poses, 4], float64, unit quaternions (x, y, z, w); None: the file has none
+    note: assumptions made in reading the file, for people
     """
 
     times_s: np.ndarray
@@ -66,16 +79,20 @@ def read_trajectory(
     rate_hz: float | None = None,
     axes: str | None = None,
 ) -> Trajectory:
-    """Trajectory of a file of any known format, recognized by its header or its number of columns.
+    """Trajectory of a file of any known format, recognized by its header or number of columns.
 
-    time_unit: s | ms | us | ns of the stamps; None: as the format says, else recognized
+    time_unit: of the stamps, s | ms | us | ns; None: that of the format, else recognized
     rate_hz: of KITTI poses without a times.txt
     axes: map | camera; None: camera for KITTI poses, else map
+    Raises TrajectoryError: it cannot be used; the message is one line that names file and line.
     """
     path = Path(path)
     rows, header = _rows(path)
     names = [re.sub(r"\s*\[.*?\]", "", name).strip() for name in header.cells]
-    if all(name in names for name in EUROC_COLUMNS) or (not names and _width(rows) == NUM_EUROC):
+
+    # Recognize the format.
+    has_euroc_names = all(name in names for name in EUROC_COLUMNS)
+    if has_euroc_names or (not names and _width(rows) == NUM_EUROC):
         trajectory = _euroc(path, rows, names, time_unit)
     elif {*TUM_HEADER} <= {*names}:
         trajectory = _tum(path, rows, names, time_unit)
@@ -88,9 +105,11 @@ def read_trajectory(
         trajectory = _tum(path, rows, names, time_unit)
     if axes != "camera":
         return trajectory
-    positions = trajectory.positions_m @ FROM_CAMERA.T
+
+    # Camera axes to axes of the vehicle.
+    positions_m = trajectory.positions_m @ FROM_CAMERA.T
     note = _joined(trajectory.note, "camera axes turned to z up")
-    return Trajectory(trajectory.times_s, positions, None, note)
+    return Trajectory(trajectory.times_s, positions_m, None, note)
 
 
 def _tum(path: Path, rows: list[_Row], names: list[str], time_unit: str | None) -> Trajectory:
@@ -98,7 +117,8 @@ def _tum(path: Path, rows: list[_Row], names: list[str], time_unit: str | None) 
     if names:
         table = _columns(path, rows, names, TUM_HEADER)
     elif rows and _width(rows) != len(TUM_COLUMNS):
-        raise TrajectoryError(f"{path}:{rows[0].number}: has {len(rows[0].cells)} columns; {KNOWN}")
+        row = rows[0]
+        raise TrajectoryError(f"{path}:{row.number}: has {len(row.cells)} columns; {KNOWN_FORMATS}")
     else:
         values = [_numbers(path, row, row.cells, TUM_COLUMNS) for row in rows]
         table = _rising(path, rows, values)
@@ -135,22 +155,29 @@ def _kitti(
     """Poses of KITTI odometry: rows of [R | t], the camera in its first frame, times apart."""
     columns = tuple(f"column {i + 1}" for i in range(NUM_KITTI))
     values = [_numbers(path, row, row.cells, columns) for row in rows]
-    _enough(path, rows)
+    _require_two(path, rows)
     poses = np.array(values).reshape(-1, 3, 4)
+    positions_m = poses[..., 3]
+
+    # Twelve numbers that are no rotation and position are of another format.
     rotations = poses[..., :3]
-    apart = np.abs(rotations.swapaxes(1, 2) @ rotations - np.eye(3)).max(axis=(1, 2))
-    if apart.max() > ROTATION_TOLERANCE:
-        number = rows[int(apart.argmax())].number
-        fault = f"has 12 columns, but no rotation in them as KITTI's poses have; {KNOWN}"
+    products = rotations.swapaxes(1, 2) @ rotations
+    deviations = np.abs(products - np.eye(3)).max(axis=(1, 2))
+    if deviations.max() > ROTATION_TOLERANCE:
+        number = rows[int(deviations.argmax())].number
+        fault = f"has 12 columns, but no rotation in them as KITTI's poses have; {KNOWN_FORMATS}"
         raise TrajectoryError(f"{path}:{number}: {fault}")
+
+    # Stamps.
     if rate_hz is not None:
         times_s = np.arange(len(poses)) / rate_hz
-        return Trajectory(times_s, poses[..., 3], None, f"KITTI poses at {rate_hz:g} Hz")
-    return Trajectory(_kitti_times(path, len(poses), time_unit), poses[..., 3], None, "KITTI poses")
+        return Trajectory(times_s, positions_m, None, f"KITTI poses at {rate_hz:g} Hz")
+    times_s = _kitti_times(path, len(poses), time_unit)
+    return Trajectory(times_s, positions_m, None, "KITTI poses")
 
 
 def _kitti_times(path: Path, count: int, time_unit: str | None) -> np.ndarray:
-    """Stamps of the poses: times.txt beside them, or where the data set has it."""
+    """Stamps of the poses, of a times.txt beside them or at its place in the data set."""
     places = (
         path.with_name("times.txt"),
         path.with_name(f"{path.stem}_times.txt"),
@@ -162,6 +189,8 @@ def _kitti_times(path: Path, count: int, time_unit: str | None) -> np.ndarray:
             f"{path}: KITTI poses have no stamps; put times.txt beside the file, "
             "or give motion.rate_hz (10 for KITTI odometry)"
         )
+
+    # One stamp for each pose.
     rows, _ = _rows(beside)
     values = [_numbers(beside, row, row.cells, ("time",)) for row in rows]
     table = _rising(beside, rows, values)
@@ -175,67 +204,100 @@ def _seconds(
 ) -> tuple[np.ndarray, str]:
     """Stamps in s, from a unit that is given or recognized, and a note where it is not s.
 
-    stamps: [num_poses], rising, in an unknown unit; positions_m: [num_poses, 3]
+    stamps: [num_poses], float64, rising, in an unknown unit
+    positions_m: [num_poses, 3], float64, m
+    Returns [num_poses], float64, s, and the note.
     """
     if time_unit is not None:
-        unit_s = TIME_UNITS_S[time_unit]
-        return (stamps if unit_s == 1 else (stamps - stamps[0]) * unit_s), ""
+        return _in_seconds(stamps, time_unit), ""
+
+    # Usual step and largest speed, as if the unit were s.
     steps = np.diff(stamps)
     step = float(np.median(steps))
     moved_m = np.linalg.norm(np.diff(positions_m, axis=0), axis=1)
     speed = float(np.max(moved_m / steps))
 
-    # Seconds are what the format says: believed unless nothing moves like that.
-    is_slow = step > DOUBTED_STEP_S and speed < DOUBTED_SPEED_MPS
-    if step <= LONGEST_STEP_S and not is_slow and stamps[0] < EPOCH_S[1]:
+    # Seconds are the unit of the format, unless they are implausible.
+    is_slow = step > SLOW_POSE_STEP_S and speed < SLOW_TOP_SPEED_MPS
+    if step <= MOST_POSE_STEP_S and not is_slow and stamps[0] < MOST_EPOCH_S:
         return stamps, ""
 
-    # Other units: the one by which stamps, steps and speeds are plausible.
-    fitting = []
+    # Other units with plausible stamps, steps and speeds.
+    counted_from_epoch = []
+    counted_from_start = []
     for unit, unit_s in TIME_UNITS_S.items():
-        since_epoch = EPOCH_S[0] <= stamps[0] * unit_s <= EPOCH_S[1]
-        is_step = SHORTEST_STEP_S <= step * unit_s <= LONGEST_STEP_S
-        is_speed = SLOWEST_MPS <= speed / unit_s <= FASTEST_MPS
-        since_start = stamps[0] * unit_s < EPOCH_S[0] and is_speed
-        if unit != "s" and is_step and (since_epoch or since_start):
-            fitting.append((not since_epoch, unit))
-    best = [unit for rank, unit in fitting if rank == min(fitting)[0]]
-    if len(best) != 1:
-        guesses = f" ({' or '.join(best)})" if best else ""
+        has_steps = LEAST_POSE_STEP_S <= step * unit_s <= MOST_POSE_STEP_S
+        has_speeds = LEAST_TOP_SPEED_MPS <= speed / unit_s <= MOST_TOP_SPEED_MPS
+        if unit == "s" or not has_steps:
+            continue
+        if LEAST_EPOCH_S <= stamps[0] * unit_s <= MOST_EPOCH_S:
+            counted_from_epoch.append(unit)
+        elif stamps[0] * unit_s < LEAST_EPOCH_S and has_speeds:
+            counted_from_start.append(unit)
+
+    # The only one; stamps from 1970 identify it best.
+    units = counted_from_epoch or counted_from_start
+    if len(units) != 1:
+        guesses = f" ({' or '.join(units)})" if units else ""
         raise TrajectoryError(
             f"{path}: stamps are {step:.3g} apart, which in s gives at most "
             f"{speed:.2g} m/s; give motion.time_unit: s, ms, us or ns{guesses}"
         )
-    note = f"stamps read as {best[0]} (motion.time_unit: {best[0]})"
-    return (stamps - stamps[0]) * TIME_UNITS_S[best[0]], note
+    unit = units[0]
+    note = f"stamps read as {unit} (motion.time_unit: {unit})"
+    return _in_seconds(stamps, unit), note
+
+
+def _in_seconds(stamps: np.ndarray, unit: str) -> np.ndarray:
+    """Stamps of a unit in s; those in s keep their origin, others count from the first one.
+
+    Long counts of ns would lose digits by conversion.
+
+    stamps: [num_poses], float64
+    """
+    if unit == "s":
+        return stamps
+    return (stamps - stamps[0]) * TIME_UNITS_S[unit]
 
 
 def _rows(path: Path) -> tuple[list[_Row], _Row]:
     """Lines that are neither empty nor comments, and the header, without cells if there is none."""
-    # A pipe or a device may never end.
-    if path.exists() and not path.is_file():
-        raise TrajectoryError(f"{path}: is not a file; name one")
-    try:
-        text = path.read_text(encoding="utf-8-sig")
-    except FileNotFoundError:
-        raise TrajectoryError(f"{path}: no such trajectory file") from None
-    except (OSError, UnicodeDecodeError, ValueError) as error:
-        raise TrajectoryError(f"{path}: cannot be read as text ({error})") from None
+    text = _text(path)
     rows: list[_Row] = []
     header = _Row(1, [])
     for number, line in enumerate(text.split("\n"), start=1):
         content = line.strip()
+
+        # The header of EuRoC is a comment.
         if content.startswith("#") and "p_RS_R_x" in content and not rows:
             header = _Row(number, _cells(content.lstrip("# ")))
             continue
+
         cells = _cells(content.split("#", 1)[0].strip())
-        if not rows and not header.cells and cells and _is_header(path, cells):
+        if not cells:
+            continue
+        if not rows and not header.cells and _is_header(path, cells):
             header = _Row(number, cells)
-        elif cells:
+        else:
             rows.append(_Row(number, cells))
+
+    # An empty CSV file lacks its header.
     if path.suffix.lower() == ".csv" and not header.cells and not rows:
         header = _Row(1, [""])
     return rows, header
+
+
+def _text(path: Path) -> str:
+    """The text of a file."""
+    # A pipe or a device may never end.
+    if path.exists() and not path.is_file():
+        raise TrajectoryError(f"{path}: is not a file; name one")
+    try:
+        return path.read_text(encoding="utf-8-sig")
+    except FileNotFoundError:
+        raise TrajectoryError(f"{path}: no such trajectory file") from None
+    except (OSError, UnicodeDecodeError, ValueError) as error:
+        raise TrajectoryError(f"{path}: cannot be read as text ({error})") from None
 
 
 def _cells(line: str) -> list[str]:
@@ -247,9 +309,10 @@ def _cells(line: str) -> list[str]:
 
 
 def _is_header(path: Path, cells: list[str]) -> bool:
-    """Whether a first line names columns: none of its cells is a number."""
-    is_named = bool({*cells} & {*CSV_COLUMNS, *TUM_HEADER[:4]}) or path.suffix.lower() == ".csv"
-    return is_named and not any(_is_number(cell) for cell in cells)
+    """Whether a first line has names of columns: it may have them, and no cell is a number."""
+    has_known_name = bool({*cells} & {*CSV_COLUMNS, *TUM_HEADER[:4]})
+    is_csv = path.suffix.lower() == ".csv"
+    return (has_known_name or is_csv) and not any(_is_number(cell) for cell in cells)
 
 
 def _is_number(cell: str) -> bool:
@@ -261,22 +324,24 @@ def _is_number(cell: str) -> bool:
 
 
 def _width(rows: list[_Row]) -> int:
+    """Number of columns of the first row."""
     return len(rows[0].cells) if rows else 0
 
 
 def _columns(path: Path, rows: list[_Row], names: list[str], wanted: tuple[str, ...]) -> np.ndarray:
-    """Columns of a table by their names, [num_poses, num_wanted]."""
+    """Columns of a table by their names, [num_poses, num_wanted], float64."""
     repeated = [name for name in wanted if names.count(name) > 1]
     if repeated:
         raise TrajectoryError(f"{path}: the header names {repeated[0]} more than once; keep one")
-    picks = [names.index(name) for name in wanted]
+
+    places = [names.index(name) for name in wanted]
     values = []
     for row in rows:
         if len(row.cells) < len(names):
             raise TrajectoryError(
                 f"{path}:{row.number}: has {len(row.cells)} columns, the header names {len(names)}"
             )
-        values.append(_numbers(path, row, [row.cells[pick] for pick in picks], wanted))
+        values.append(_numbers(path, row, [row.cells[place] for place in places], wanted))
     return _rising(path, rows, values)
 
 
@@ -286,9 +351,12 @@ def _numbers(path: Path, row: _Row, cells: list[str], names: tuple[str, ...]) ->
         raise TrajectoryError(
             f"{path}:{row.number}: has {len(cells)} columns, needs {len(names)}: {' '.join(names)}"
         )
+
     values = []
     for name, cell in zip(names, cells):
-        shown = cell if len(cell) <= 40 else cell[:37] + "..."
+        shown = (
+            cell if len(cell) <= LONGEST_QUOTED_CELL else cell[: LONGEST_QUOTED_CELL - 3] + "..."
+        )
         try:
             value = float(cell)
         except ValueError:
@@ -300,15 +368,23 @@ def _numbers(path: Path, row: _Row, cells: list[str], names: tuple[str, ...]) ->
     return values
 
 
-def _enough(path: Path, rows: list[_Row]) -> None:
+def _require_two(path: Path, rows: list[_Row]) -> None:
+    """Raise TrajectoryError for fewer than two poses."""
     if len(rows) < 2:
         raise TrajectoryError(f"{path}: has {len(rows)} poses, needs at least 2")
 
 
 def _rising(path: Path, rows: list[_Row], values: list[list[float]]) -> np.ndarray:
-    """Rows as an array [num_poses, columns], if stamps rise and places are on a map."""
-    if values and len(values[0]) > 1:
-        _enough(path, rows)
+    """Rows as an array [num_poses, num_columns], float64, with checked stamps and positions.
+
+    Raises TrajectoryError: stamps do not rise, or a position is on no map.
+    """
+    # Stamps alone may be one.
+    has_positions = not values or len(values[0]) > 1
+    if has_positions:
+        _require_two(path, rows)
+
+    # Stamps rise.
     for before, after, row in zip(values, values[1:], rows[1:]):
         if after[0] <= before[0]:
             relation = "repeats the stamp" if after[0] == before[0] else "goes back from"
@@ -316,12 +392,12 @@ def _rising(path: Path, rows: list[_Row], values: list[list[float]]) -> np.ndarr
             raise TrajectoryError(
                 f"{path}:{row.number}: {fault}; stamps must rise: sort the file and drop duplicates"
             )
-    if not values:
-        _enough(path, rows)
+
+    # Positions are on a map.
     table = np.array(values)
-    far = np.abs(table[:, 1:4]).max(axis=1, initial=0.0) > FARTHEST_M
-    if far.any():
-        number = rows[int(far.argmax())].number
+    is_far = np.abs(table[:, 1:4]).max(axis=1, initial=0.0) > FARTHEST_M
+    if is_far.any():
+        number = rows[int(is_far.argmax())].number
         raise TrajectoryError(
             f"{path}:{number}: is more than {FARTHEST_M:g} m from the origin; coordinates are in m"
         )
@@ -329,4 +405,5 @@ def _rising(path: Path, rows: list[_Row], values: list[list[float]]) -> np.ndarr
 
 
 def _joined(first: str, second: str) -> str:
+    """Two notes in one; the first may be empty."""
     return f"{first}, {second}" if first else second

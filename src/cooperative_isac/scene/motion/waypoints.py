@@ -11,19 +11,29 @@ from cooperative_isac.scene.motion.curves import rounded_polyline, smooth_curve
 from cooperative_isac.scene.motion.motion import CurveMotion, SplineMotion
 from cooperative_isac.scene.motion.trajectory_file import Trajectory
 
+# Distance between the ends of a trajectory that is looped, m: of a lap that ends where it began;
+# more would be a jump.
 MAX_LOOP_GAP_M = 1.0
+# Least speed over that gap, m/s: a recording that begins and ends at rest closes in finite time.
 MIN_CLOSING_SPEED_MPS = 0.1
+# Poses that a smoothing spline needs at least (scipy's make_smoothing_spline).
 MIN_SMOOTHED_POSES = 5
-SHORTEST_STEP = 0.2
+# Share of the usual step below which the closing step of a loop is left out, and with it the last
+# pose: a lap's last pose often repeats its first, and a spline would swing over so short a step.
+SHORTEST_STEP_SHARE = 0.2
+# Time by which a pose may be outside of a stretch and still belong to it, s: rounding.
+STRETCH_TOLERANCE_S = 1e-9
 
 
 def waypoints_at_speed(
     points_m: np.ndarray, speed_mps: float, corner_radius_m: float | None = None, loop: bool = False
 ) -> CurveMotion:
-    """Constant speed along points_m [num_points, 3]: straight lines with round corners, or a smooth
-    curve.
+    """Motion through points at constant speed.
 
-    The curve (corner_radius_m None) passes through every point, round corners pass inside theirs.
+    points_m: [num_points, 3], float64, m
+    corner_radius_m: of straight lines with round corners, which pass inside the points, m; None: a
+    smooth curve, which passes through every point
+    loop: returns to the first point, without end
     """
     if corner_radius_m is None:
         return CurveMotion(smooth_curve(points_m, loop), speed_mps)
@@ -33,12 +43,15 @@ def waypoints_at_speed(
 def waypoints_at_times(
     points_m: np.ndarray, times_s: np.ndarray, loop: bool = False
 ) -> SplineMotion:
-    """Smooth motion that is at points_m [num_points, 3] at times_s [num_points] (first 0).
+    """Smooth motion that is at given points at given times.
 
-    With loop, times_s has one time more: when the first point is reached again.
+    points_m: [num_points, 3], float64, m
+    times_s: [num_points], float64, s, the first 0; with loop [num_points + 1], the last one that at
+    which the first point is reached again
+    loop: returns to the first point, without end
     """
-    through = np.vstack([points_m, points_m[:1]]) if loop else points_m
-    spline = CubicSpline(times_s, through, bc_type="periodic" if loop else "natural")
+    through_m = np.vstack([points_m, points_m[:1]]) if loop else points_m
+    spline = CubicSpline(times_s, through_m, bc_type="periodic" if loop else "natural")
     return SplineMotion(spline, spline.derivative(), float(times_s[-1]), loop)
 
 
@@ -50,78 +63,107 @@ def placed(
     origin_m: np.ndarray | None = None,
     translation_m: np.ndarray | None = None,
 ) -> Trajectory:
-    """The stretch of a trajectory between start_s and stop_s after its first stamp, put somewhere
-    else.
+    """A stretch of a trajectory, turned and moved to another place.
 
-    The file's point origin_m [3] goes to translation_m [3]; yaw_rad turns about the vertical
-    through it.
+    start_s: begin of the stretch after the first stamp, s
+    stop_s: end of the stretch after the first stamp, s
+    yaw_rad: turn about the vertical through origin_m, rad
+    origin_m: [3], float64, m, point of the file that goes to translation_m; None: zeros
+    translation_m: [3], float64, m; None: zeros
+    Raises ValueError: the stretch has fewer than two poses.
     """
-    origin = np.zeros(3) if origin_m is None else origin_m
-    target = np.zeros(3) if translation_m is None else translation_m
-    since = trajectory.times_s - trajectory.times_s[0]
-    keep = (since >= start_s - 1e-9) & (since <= stop_s + 1e-9)
+    origin_m = np.zeros(3) if origin_m is None else origin_m
+    translation_m = np.zeros(3) if translation_m is None else translation_m
+
+    # Poses of the stretch.
+    elapsed_s = trajectory.times_s - trajectory.times_s[0]
+    keep = (elapsed_s >= start_s - STRETCH_TOLERANCE_S) & (
+        elapsed_s <= stop_s + STRETCH_TOLERANCE_S
+    )
     if keep.sum() < 2:
         raise ValueError(
             f"start_s {start_s:g} and stop_s {stop_s:g} leave {keep.sum()} poses of a "
-            f"trajectory that lasts {since[-1]:g} s; at least 2 are needed"
+            f"trajectory that lasts {elapsed_s[-1]:g} s; at least 2 are needed"
         )
-    cosine, sine = math.cos(yaw_rad), math.sin(yaw_rad)
+    times_s = elapsed_s[keep] - elapsed_s[keep][0]
+
+    # Turn about the vertical, then move.
+    cosine = math.cos(yaw_rad)
+    sine = math.sin(yaw_rad)
     rotation = np.array([[cosine, -sine, 0], [sine, cosine, 0], [0, 0, 1]])
-    positions = (trajectory.positions_m[keep] - origin) @ rotation.T + target
-    return Trajectory(since[keep] - since[keep][0], positions)
+    positions_m = (trajectory.positions_m[keep] - origin_m) @ rotation.T + translation_m
+    return Trajectory(times_s, positions_m)
 
 
 def at_height(trajectory: Trajectory, height_m: float) -> Trajectory:
-    """The trajectory in the horizontal plane of height_m."""
-    flat = np.column_stack(
-        [trajectory.positions_m[:, :2], np.full(len(trajectory.times_s), height_m)]
-    )
-    return Trajectory(trajectory.times_s, flat)
+    """The trajectory, moved into the horizontal plane of a height."""
+    heights_m = np.full(len(trajectory.times_s), height_m)
+    positions_m = np.column_stack([trajectory.positions_m[:, :2], heights_m])
+    return Trajectory(trajectory.times_s, positions_m)
 
 
 def trajectory_motion(
     trajectory: Trajectory, smoothing_s: float = 0.05, loop: bool = False
 ) -> SplineMotion:
-    """Motion along a trajectory: a cubic spline, smoothed over about smoothing_s (0: through each
-    position).
+    """Motion along a trajectory: a cubic spline, smoothed in time.
 
-    Smoothing passes a motion of angular frequency w with gain 1 / (1 + (w smoothing_s)^4).
+    smoothing_s: time constant of the smoothing, s: a motion of angular frequency w has the gain
+    1 / (1 + (w smoothing_s)^4); 0: through each position
+    loop: returns to the first pose, without end
+    Raises ValueError: the ends of a loop are too far apart.
     """
-    times, positions = trajectory.times_s - trajectory.times_s[0], trajectory.positions_m
+    times_s = trajectory.times_s - trajectory.times_s[0]
+    positions_m = trajectory.positions_m
     if not loop:
-        spline = _spline(times, positions, smoothing_s)
-        return SplineMotion(spline, spline.derivative(), float(times[-1]))
-    closing = _closing_time(times, positions)
-    if closing < SHORTEST_STEP * float(np.median(np.diff(times))):
-        times, positions, closing = times[:-1], positions[:-1], float(times[-1] - times[-2])
-    period = float(times[-1] + closing)
+        spline = _spline(times_s, positions_m, smoothing_s)
+        return SplineMotion(spline, spline.derivative(), float(times_s[-1]))
+
+    # Time of the step back to the first pose; a last pose that repeats the first is left out.
+    closing_s = _closing_time(times_s, positions_m)
+    if closing_s < SHORTEST_STEP_SHARE * float(np.median(np.diff(times_s))):
+        closing_s = float(times_s[-1] - times_s[-2])
+        times_s = times_s[:-1]
+        positions_m = positions_m[:-1]
+    period_s = float(times_s[-1] + closing_s)
+
+    # Periodic spline; where it smooths, of three laps, of which the middle one is used.
     if smoothing_s == 0:
-        lap = np.vstack([positions, positions[:1]])
-        closed = CubicSpline(np.append(times, period), lap, bc_type="periodic")
-        return SplineMotion(closed, closed.derivative(), period, loop=True)
-    laps = np.concatenate([times - period, times, times + period])
-    spline = _spline(laps, np.tile(positions, (3, 1)), smoothing_s)
-    return SplineMotion(spline, spline.derivative(), period, loop=True)
+        lap_m = np.vstack([positions_m, positions_m[:1]])
+        spline = CubicSpline(np.append(times_s, period_s), lap_m, bc_type="periodic")
+    else:
+        three_laps_s = np.concatenate([times_s - period_s, times_s, times_s + period_s])
+        spline = _spline(three_laps_s, np.tile(positions_m, (3, 1)), smoothing_s)
+    return SplineMotion(spline, spline.derivative(), period_s, loop=True)
 
 
 def _closing_time(times_s: np.ndarray, positions_m: np.ndarray) -> float:
-    """How long the step from the last pose back to the first takes."""
-    gap = float(np.linalg.norm(positions_m[0] - positions_m[-1]))
-    if gap > MAX_LOOP_GAP_M:
+    """Duration of the step from the last pose back to the first, s.
+
+    times_s: [num_poses], float64, s
+    positions_m: [num_poses, 3], float64, m
+    """
+    gap_m = float(np.linalg.norm(positions_m[0] - positions_m[-1]))
+    if gap_m > MAX_LOOP_GAP_M:
         raise ValueError(
             f"loop needs a trajectory that ends within {MAX_LOOP_GAP_M:g} m of its "
-            f"beginning; the ends are {gap:.3g} m apart: set loop: false or choose other "
+            f"beginning; the ends are {gap_m:.3g} m apart: set loop: false or choose other "
             "start_s and stop_s"
         )
-    speeds = np.linalg.norm(np.diff(positions_m, axis=0), axis=1) / np.diff(times_s)
-    return gap / max(float(speeds[0] + speeds[-1]) / 2, MIN_CLOSING_SPEED_MPS)
+
+    # At the mean of the first and the last speed.
+    speeds_mps = np.linalg.norm(np.diff(positions_m, axis=0), axis=1) / np.diff(times_s)
+    return gap_m / max(float(speeds_mps[0] + speeds_mps[-1]) / 2, MIN_CLOSING_SPEED_MPS)
 
 
 def _spline(
     times_s: np.ndarray, positions_m: np.ndarray, smoothing_s: float
 ) -> BSpline | CubicSpline:
+    """Cubic spline of positions over time, smoothed where there are enough poses."""
     if smoothing_s == 0 or len(times_s) < MIN_SMOOTHED_POSES:
         return CubicSpline(times_s, positions_m)
+
+    # Each axis by itself, then one spline of all.
     penalty = smoothing_s**4 / float(np.median(np.diff(times_s)))
     axes = [make_smoothing_spline(times_s, positions_m[:, axis], lam=penalty) for axis in range(3)]
-    return BSpline(axes[0].t, np.column_stack([spline.c for spline in axes]), axes[0].k)
+    coefficients = np.column_stack([spline.c for spline in axes])
+    return BSpline(axes[0].t, coefficients, axes[0].k)

@@ -1,28 +1,28 @@
-"""The layout of latents: what is joined comes apart again."""
+"""The layout of latents: split is the inverse of join."""
 
 import pytest
 import torch
 
-from cooperative_isac.learned.plane.latents import LatentLayout, Measured
+from cooperative_isac.learned.plane.latents import LatentLayout, StrongestEchoes
 
 
 @pytest.mark.parametrize("quantized", [True, False])
 @pytest.mark.parametrize("has_beams", [True, False])
-def test_what_is_joined_comes_apart_again(quantized, has_beams):
+def test_split_is_the_inverse_of_join(quantized, has_beams):
     layout = LatentLayout(
         num_parts=8, part_dim=4, num_tx=2, quantized=quantized, has_beams=has_beams
     )
     learned, *measured = (
         torch.randn(3, size, 3, 5) for size in (layout.num_learned * 4, 2, 2, 2, *[2] * has_beams)
     )
-    latents = layout.join(learned, Measured(*measured))
+    latents = layout.join(learned, StrongestEchoes(*measured))
     assert latents.shape == (3, 15, layout.size)
     assert layout.size == (32 if quantized else layout.num_numbers)
-    again, told = layout.split(latents, (3, 5))
+    again, echoes = layout.split(latents, (3, 5))
     assert torch.equal(again, learned)
     wanted = [*measured, None] if not has_beams else measured
     for before, after in zip(
-        wanted, (told.power, told.doppler, told.length_m, told.beam), strict=True
+        wanted, (echoes.power, echoes.doppler, echoes.length_m, echoes.beam), strict=True
     ):
         assert after is None if before is None else torch.equal(before, after)
 
@@ -31,7 +31,7 @@ def test_each_doppler_shift_and_each_length_has_a_part_of_its_own():
     layout = LatentLayout(num_parts=6, part_dim=4, num_tx=2)
     latents = layout.join(
         torch.zeros(1, 4, 1, 1),
-        Measured(*(torch.full((1, 2, 1, 1), value) for value in (1.0, 2.0, 3.0))),
+        StrongestEchoes(*(torch.full((1, 2, 1, 1), value) for value in (1.0, 2.0, 3.0))),
     )
     assert latents.reshape(6, 4).tolist() == [
         [0] * 4,
@@ -45,8 +45,8 @@ def test_each_doppler_shift_and_each_length_has_a_part_of_its_own():
 
 def test_beams_share_a_part():
     layout = LatentLayout(num_parts=7, part_dim=4, num_tx=2, has_beams=True)
-    told = Measured(*(torch.full((1, 2, 1, 1), value) for value in (1.0, 2.0, 3.0, 4.0)))
-    latents = layout.join(torch.zeros(1, 4, 1, 1), told)
+    echoes = StrongestEchoes(*(torch.full((1, 2, 1, 1), value) for value in (1.0, 2.0, 3.0, 4.0)))
+    latents = layout.join(torch.zeros(1, 4, 1, 1), echoes)
     assert latents.reshape(7, 4)[1:3].tolist() == [[1, 1, 0, 0], [4, 4, 0, 0]]
 
 
@@ -58,6 +58,6 @@ def test_beams_share_a_part():
         ((8, 1, 2), "part_dim is 1"),
     ],
 )
-def test_parts_that_do_not_suffice_are_refused(sizes, reason):
+def test_too_few_parts_are_refused(sizes, reason):
     with pytest.raises(ValueError, match=reason):
         LatentLayout(*sizes)

@@ -1,4 +1,4 @@
-"""Cells of the plane lie in a spectrum where an echo from there peaks."""
+"""Projection of spectra onto cells: a cell has the peak of an echo from it."""
 
 from dataclasses import replace
 
@@ -23,7 +23,7 @@ from cooperative_isac.scene.model import TargetClass, TargetState
 
 
 @pytest.mark.parametrize("place_m", [(22.0, 31.0), (44.0, 12.0), (9.0, 40.0)])
-def test_a_cell_takes_the_peak_of_an_echo_from_it(small, place_m):
+def test_a_cell_has_the_peak_of_an_echo_from_it(small, place_m):
     frame, site, point = (
         transmit(small, 2),
         small.receivers[1],
@@ -43,7 +43,7 @@ def test_a_cell_takes_the_peak_of_an_echo_from_it(small, place_m):
     assert taken[0] > 0.5 * power.max() and taken[0] == taken.max()
 
 
-def test_a_cell_takes_the_mean_of_what_is_in_reach():
+def test_a_cell_has_the_mean_of_latents_in_reach():
     latents = torch.arange(24.0).reshape(1, 1, 4, 6)
     beams, delays, ones = np.array([[1.0, 0.0]]), np.array([[2.0, 3.25]]), np.ones((1, 2))
     plane = Projection(
@@ -58,21 +58,21 @@ def test_a_cell_takes_the_mean_of_what_is_in_reach():
     assert taken[1] == pytest.approx(1 + behind + across @ np.array([18, 0, 6]), abs=1e-4)
 
 
-def test_a_cell_knows_how_far_beyond_it_the_beams_are():
+def test_beam_moments_are_offsets_from_the_cell():
     weights = torch.zeros(1, 1, 4, 6)
     weights[0, 0, 3, 2], ones = 1.0, np.ones((1, 2))
     plane = Projection(
         Coordinates(np.array([[0.25, 2.5]]), 2 * ones, 2 * ones[0], ones), np.zeros((2, 2)), (4, 6)
     )
-    beyond = plane.beams_beyond(weights, 0) / plane(weights, 0)
+    beyond = plane.beam_moments(weights, 0) / plane(weights, 0)
     assert beyond.flatten().tolist() == pytest.approx([-1.25, 0.5])
 
 
 def test_cells_near_a_site_reach_farther(small):
     site = small.receivers[0]
     around = site.position_m + np.array([[0.0, -4.0, 0.0], [0.0, -30.0, 0.0]])
-    shares = projection(small, site, around, 2.0, (8, 24)).shares[0].unflatten(0, (8, 24))
-    near, far = (shares.sum(1) > 0).sum(0).tolist()
+    weights = projection(small, site, around, 2.0, (8, 24)).weights[0].unflatten(0, (8, 24))
+    near, far = (weights.sum(1) > 0).sum(0).tolist()
     assert near > far
 
 
@@ -89,7 +89,7 @@ def test_beams_are_where_the_fourier_transform_peaks(small, num_ant, bin_place):
 
 
 @pytest.mark.parametrize("point_m", [(22.0, 31.0), (44.0, 12.0), (9.0, 40.0)])
-def test_beams_turn_with_the_place(small, point_m):
+def test_slopes_of_beams_are_their_derivatives(small, point_m):
     site, wavelength = small.receivers[1], small.grid.wavelength_m
     steps = np.array([*point_m, small.plane_height_m]) + 0.01 * np.array(
         [[0, 0, 0], [1, 0, 0], [0, 1, 0]]
@@ -101,7 +101,7 @@ def test_beams_turn_with_the_place(small, point_m):
     assert slope == pytest.approx((bins[1:] - bins[0]) / 0.01, rel=0.01, abs=1e-4)
 
 
-def test_arrays_that_are_no_line_are_refused(small, tilted):
+def test_arrays_other_than_lines_are_refused(small, tilted):
     bent = small.receivers[0].elements_m.copy()
     bent[0] += 0.3 * small.grid.wavelength_m
     site = replace(small.receivers[0], elements_m=bent)
@@ -114,7 +114,7 @@ def test_arrays_that_are_no_line_are_refused(small, tilted):
         make_network(tilted, "spectra")
 
 
-def test_a_site_on_the_plane_spoils_nothing(small):
+def test_a_site_in_a_cell_gives_finite_weights(small):
     site = small.receivers[0]
     seen = projection(
         small, site, np.array([site.position_m, site.position_m + [0, -5, 0]]), 2.0, (8, 24)
@@ -129,7 +129,7 @@ def test_a_site_on_the_plane_spoils_nothing(small):
         ({"hidden": 0}, "hidden is 0; it must be 1 or more"),
         ({"kernel": 4}, "kernel is 4; it must be odd"),
         ({"codebook": {"size": 16, "num_parts": 6}}, "need 7 or more"),
-        ({"cells": 1, "num_targets": 3}, "a plane of 1 x 1 cells cannot tell 3 targets"),
+        ({"cells": 1, "num_targets": 3}, "a plane of 1 x 1 cells cannot hold 3 targets"),
         ({"center_channels": 12}, "channels of planes are 12; each must be a multiple of 8"),
     ],
 )
@@ -138,7 +138,7 @@ def test_sizes_that_do_not_fit_are_refused(tiny, config, reason):
         make_network(tiny, "spectra", config)
 
 
-def test_paths_that_the_subcarriers_cannot_tell_apart_are_refused(tiny):
+def test_ambiguous_delays_are_refused(tiny):
     wide = replace(tiny, box=tiny.box.padded(5.0))
     with pytest.raises(ValueError, match="differ by more than its 32 subcarriers can tell apart"):
         make_network(wide, "spectra")

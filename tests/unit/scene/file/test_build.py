@@ -1,4 +1,4 @@
-"""Files' decibels, degrees and wavelengths become watts, rotations and meters."""
+"""Decibels, degrees and wavelengths of files are built into watts, rotations and meters."""
 
 import math
 
@@ -53,7 +53,7 @@ def test_a_rotation_is_proper():
     ) == pytest.approx(1)
 
 
-def test_a_ula_lies_along_its_turned_axis():
+def test_a_ula_is_along_its_turned_axis():
     found = site({"kind": "ula", "num_elements": 3}, yaw_deg=90.0)
     assert np.allclose(found.elements_m, [[0, 0, 0], [-0.005, 0, 0], [-0.01, 0, 0]])
     assert found.num_ant == 3 and np.allclose(found.boresight, [0, 1, 0])

@@ -1,4 +1,4 @@
-"""Scene files become scenes: shipped ones, named ones, with variables and in watts."""
+"""Scenes of files: shipped ones, named ones, with environment variables."""
 
 import math
 import os
@@ -55,7 +55,8 @@ def test_every_shipped_scene_loads_by_name_and_by_path(name):
 
 def test_the_table1_scene_is_that_of_the_paper():
     scene = load_scene("cell_free_table1")
-    grid, air = scene.grid, scene.propagation
+    grid = scene.grid
+    air = scene.propagation
     # CF section V and Table I.
     assert [site.position_m.tolist() for site in scene.transmitters] == [[25, 0, 0], [75, 0, 0]]
     assert [site.position_m.tolist() for site in scene.receivers] == [[25, 100, 0], [75, 100, 0]]
@@ -73,7 +74,8 @@ def test_the_table1_scene_is_that_of_the_paper():
 
 
 def test_the_compact_scene_is_that_of_the_paper_on_less_data():
-    compact, paper = load_scene("cell_free_compact"), load_scene("cell_free_table1")
+    compact = load_scene("cell_free_compact")
+    paper = load_scene("cell_free_table1")
     for small, large in zip(
         compact.transmitters + compact.receivers, paper.transmitters + paper.receivers
     ):
@@ -97,7 +99,8 @@ def test_the_compact_scene_is_that_of_the_paper_on_less_data():
 
 
 def test_the_campus_scene_has_the_resolution_of_the_paper():
-    campus, paper = load_scene("campus").grid, load_scene("cell_free_table1").grid
+    campus = load_scene("campus").grid
+    paper = load_scene("cell_free_table1").grid
 
     def bandwidth(grid):
         return grid.num_subcarriers * grid.subcarrier_stride * grid.subcarrier_spacing_hz
@@ -122,7 +125,8 @@ def test_the_campus_targets_keep_apart():
 
 
 def test_the_fingerprint_follows_the_content_not_its_layout():
-    text, path = good_text(), Path("x.yaml")
+    text = good_text()
+    path = Path("x.yaml")
     first = parse_scene(text, path).fingerprint
     other_layout = "# another comment\n" + text.replace("30.0e9", "30000000000")
     assert parse_scene(other_layout, path).fingerprint == first

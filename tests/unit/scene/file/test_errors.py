@@ -536,7 +536,7 @@ def test_keys_that_contradict_each_other_are_named(text, before, after, fault):
     assert faults(changed(text, (before, after))) == [f": {fault}"]
 
 
-def test_an_ambiguous_comb_is_refused_also_for_reference_symbols_alone():
+def test_an_ambiguous_comb_of_reference_symbols_is_refused():
     comb = changed(
         GOOD,
         (

@@ -70,7 +70,8 @@ def test_targets_keep_a_meter_from_stations_that_move(aside_m, is_clear):
 
 
 def test_targets_keep_a_meter_from_stations_that_stand():
-    before, after = "position_m: [63, 32, 12]", "position_m: [40, 35.5, 15]"
+    before = "position_m: [63, 32, 12]"
+    after = "position_m: [40, 35.5, 15]"
     key, text = faults((before, after), extra=TARGETS)[0]
     assert key == "targets[1].motion"
     assert "of station 'east'" in text
@@ -93,9 +94,9 @@ def test_the_nearest_approach_of_straight_ways():
     assert nearest_approach(one, straight([30, 4, 1], [-2, 0, 0], duration_s=4.0), 5.0) is None
 
 
-def test_a_targets_doppler_shift_is_unambiguous_with_the_speed_of_its_stations():
+def test_station_speeds_count_for_ambiguity():
     scene = network()
-    # The drone hears itself: 6.4 m/s on both sides.
+    # The drone is both ends of a link: 6.4 m/s each.
     own_mps = np.linalg.norm([2, 6, -1])
     assert ends_speed(scene) == pytest.approx(own_mps)
     assert ends_speed(scene.on("low")) == 0

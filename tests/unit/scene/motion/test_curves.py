@@ -1,4 +1,4 @@
-"""Paths: their length is the distance driven, and they meet their points."""
+"""Curves: their length is the distance along them, and they meet their points."""
 
 import math
 import re

@@ -1,4 +1,4 @@
-"""Trajectory files: what they hold, and faults that name file and line."""
+"""Trajectory files: their content, and faults that name file and line."""
 
 import os
 
@@ -226,7 +226,7 @@ def stamped(first, step, moved_m):
         (0, 100, "ms"),
     ],
 )
-def test_units_of_stamps_are_recognized_and_said(tmp_path, first, step, unit):
+def test_units_of_stamps_are_recognized_and_noted(tmp_path, first, step, unit):
     path = written(tmp_path / "a.tum", stamped(first, step, 0.5))
     trajectory = read_trajectory(path)
     assert trajectory.times_s == pytest.approx(0.1 * np.arange(6), abs=1e-6)

@@ -1,6 +1,4 @@
-"""Trajectories become motions: placed, smoothed, looped; with real machines' data where it is at
-hand.
-"""
+"""Motions of trajectories: placed, smoothed, looped; with real data where there is some."""
 
 import math
 from pathlib import Path
@@ -11,7 +9,7 @@ import pytest
 from cooperative_isac.scene.motion.trajectory_file import Trajectory, read_trajectory
 from cooperative_isac.scene.motion.waypoints import at_height, placed, trajectory_motion
 
-# Real trajectories (TUM) that may lie beside the repository; they are not part of it.
+# Real trajectories (TUM) that may be beside the repository; they are not part of it.
 DATA = Path(__file__).resolve().parents[5] / "shared" / "data"
 needs_data = pytest.mark.skipif(
     not DATA.is_dir(), reason="no real trajectories beside the repository"
@@ -88,7 +86,7 @@ def test_few_poses_are_followed_exactly():
     )
 
 
-def test_a_loop_refuses_ends_that_lie_apart():
+def test_a_loop_refuses_ends_that_are_apart():
     with pytest.raises(ValueError, match=r"^loop needs a trajectory") as error:
         trajectory_motion(LINE, loop=True)
     assert str(error.value) == (
@@ -116,7 +114,8 @@ def test_real_machines_move_like_machines(name, smoothing_s, speed_mps, accel_mp
     trajectory = read_trajectory(DATA / name)
     motion = trajectory_motion(trajectory, smoothing_s)
     times = np.linspace(0, motion.duration_s, 20001)
-    velocities, positions = motion.velocity(times), motion.position(times)
+    velocities = motion.velocity(times)
+    positions = motion.position(times)
     accelerations = np.gradient(velocities, times, axis=0)
     assert np.linalg.norm(velocities, axis=1).max() < speed_mps
     assert np.linalg.norm(accelerations, axis=1).max() < accel_mps2

@@ -1,0 +1,104 @@
+"""The command `isac figures`, which imports its libraries inside its functions."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+app = typer.Typer(no_args_is_help=True, help="Figures and tables of papers, measured here.")
+Option = typer.Option
+FIGURES = ("6", "7", "8", "9", "10", "11", "12", "13", "14", "I", "II", "III")
+Fig = Annotated[str, Option(help=f"Figure or table: {', '.join(FIGURES)}, or all.")]
+Scale = Annotated[
+    str,
+    Option(
+        help="Scale of the scene: compact, or table1 (the paper's own, classical schemes only)."
+    ),
+]
+Frames = Annotated[int, Option(help="Number of frames per point.", min=1)]
+Seed = Annotated[int, Option(help="Random seed.", min=0)]
+DC_FIGURES = (
+    "5a",
+    "5b",
+    "6a",
+    "6b",
+    "6c",
+    "6d",
+    "splicing",
+    "sparse_arrays",
+    "reference_signals",
+    "synchronization",
+    "observation_time",
+    "interference",
+    "code_division",
+)
+DcFig = Annotated[str, Option(help=f"Figure: {', '.join(DC_FIGURES)}, or all.")]
+Runs = Annotated[int, Option(help="Number of Monte Carlo runs per point.", min=1)]
+Out = Annotated[Path, Option(help="Folder for pictures, tables and measured points.")]
+Schemes = Annotated[
+    str | None, Option(help="Comma-separated schemes. Default: all schemes that can run.")
+]
+Epochs = Annotated[int, Option(help="Number of training epochs of Fig. 11.", min=1)]
+Samples = Annotated[int, Option(help="Number of training samples of Fig. 11.", min=16)]
+Batch = Annotated[int, Option(help="Number of frames per batch of Table III.", min=1)]
+
+
+@app.callback()
+def figures() -> None:
+    """Figures and tables of papers, measured here."""
+
+
+@app.command()
+def cf(
+    fig: Fig = "all",
+    scale: Scale = "compact",
+    frames: Frames = 100,
+    seed: Seed = 1,
+    out: Out = Path("runs/figures"),
+    schemes: Schemes = None,
+    epochs: Epochs = 10,
+    samples: Samples = 2000,
+    batch: Batch = 4,
+) -> None:
+    """Figures and tables of section V of the cell-free paper, as PNG and CSV files.
+
+    Measured points are kept, so that a second call measures only what is missing.
+    """
+    from cooperative_isac.evaluation.cell_free.command import FigureOptions, make_figures
+
+    options = FigureOptions(
+        scale=scale,
+        frames=frames,
+        seed=seed,
+        out=out,
+        schemes=tuple(name.strip() for name in schemes.split(",")) if schemes else None,
+        epochs=epochs,
+        samples=samples,
+        batch=batch,
+    )
+    try:
+        make_figures(fig, FIGURES, options)
+    except ValueError as error:
+        typer.echo(f"error: {error}", err=True)
+        raise typer.Exit(1) from None
+
+
+@app.command()
+def dc(
+    fig: DcFig = "all",
+    runs: Runs = 1000,
+    seed: Seed = 1,
+    out: Out = Path("runs/figures"),
+) -> None:
+    """The deep-cooperation paper's section VI: a PNG and a CSV file for each. Runs that were
+    measured already are not measured again.
+    """
+    from cooperative_isac.evaluation.deep_cooperation.command import make_figures
+
+    try:
+        make_figures(fig, runs, seed, out)
+    except ValueError as error:
+        typer.echo(f"error: {error}", err=True)
+        raise typer.Exit(1) from None

@@ -1,0 +1,167 @@
+"""Bands: OFDM grid, waveform, communication users and propagation of one carrier."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from cooperative_isac.scene.geometry import SPEED_OF_LIGHT_MPS
+from cooperative_isac.scene.path_file import PATH_KINDS, PathFile
+from cooperative_isac.scene.world import World
+
+# Name of the band of a scene file of one band (waveform, transmitters, receivers).
+ONLY_BAND = "default"
+
+
+@dataclass(frozen=True)
+class OfdmGrid:
+    """The resource elements of one sensing frame.
+
+    cyclic_prefix_s: of each OFDM symbol, s
+    subcarrier_stride, symbol_stride: of a comb; num_subcarriers and num_symbols count its elements
+    """
+
+    carrier_hz: float
+    subcarrier_spacing_hz: float
+    num_subcarriers: int
+    num_symbols: int
+    cyclic_prefix_s: float
+    subcarrier_stride: int = 1
+    symbol_stride: int = 1
+
+    @property
+    def wavelength_m(self) -> float:
+        """Wavelength at the carrier, m."""
+        return SPEED_OF_LIGHT_MPS / self.carrier_hz
+
+    @property
+    def subcarrier_offsets_hz(self) -> np.ndarray:
+        """Offsets of the used subcarriers from the first one, [num_subcarriers], float64, Hz."""
+        return np.arange(self.num_subcarriers) * self.subcarrier_stride * self.subcarrier_spacing_hz
+
+    @property
+    def symbol_period_s(self) -> float:
+        """Time between two used OFDM symbols, s."""
+        return (1 / self.subcarrier_spacing_hz + self.cyclic_prefix_s) * self.symbol_stride
+
+    @property
+    def symbol_times_s(self) -> np.ndarray:
+        """Start times of the used symbols from the frame's start, [num_symbols], float64, s."""
+        return np.arange(self.num_symbols) * self.symbol_period_s
+
+    @property
+    def range_resolution_m(self) -> float:
+        """Bistatic range resolution c / B, m."""
+        bandwidth_hz = self.num_subcarriers * self.subcarrier_stride * self.subcarrier_spacing_hz
+        return SPEED_OF_LIGHT_MPS / bandwidth_hz
+
+    @property
+    def doppler_resolution_hz(self) -> float:
+        """Doppler resolution, one over the frame's length, Hz."""
+        return 1 / (self.num_symbols * self.symbol_period_s)
+
+
+@dataclass(frozen=True)
+class Waveform:
+    """Modulation, precoding, power and reference symbols on a grid.
+
+    precoder: mmse | zero_forcing | maximum_ratio
+    group_size: subcarriers that share one precoder
+    power_w: the most that one transmitter may radiate over all subcarriers, W
+    reference_subcarrier_stride, reference_symbol_stride: comb of the public reference symbols
+    inside the grid; 0: there are none
+    """
+
+    grid: OfdmGrid
+    modulation_order: int
+    precoder: str
+    group_size: int
+    power_w: float
+    reference_subcarrier_stride: int
+    reference_symbol_stride: int
+
+
+@dataclass(frozen=True)
+class Users:
+    """The communication users: single-antenna receivers, drawn anew for each frame.
+
+    height_m: of all of them, m
+    noise_power_w: per subcarrier, W
+    rician_factor: power of the line-of-sight tap over the scattered taps; 0: Rayleigh
+    delay_spread_s: r.m.s. of the exponential power delay profile, s
+    """
+
+    num_users: int
+    height_m: float
+    noise_power_w: float
+    rician_factor: float
+    delay_spread_s: float
+
+
+@dataclass(frozen=True)
+class Clutter:
+    """Point scatterers at rest (CF eq. 29).
+
+    reflection_variance: of their complex reflections; with the radar equation a mean radar cross
+    section, m^2
+    positions_m: [num_scatterers, 3], float64, m; None: drawn anew for each frame
+    """
+
+    num_scatterers: int
+    reflection_variance: float
+    positions_m: np.ndarray | None = None
+
+
+@dataclass(frozen=True)
+class Propagation:
+    """The sensing channel: path loss, reflections, noise and clock offsets.
+
+    reference_gain, reference_distance_m, pathloss_exponent: of the path loss alpha_0 (d/d_0)^-zeta
+    reflection_variance: chi^2 of reflections CN(0, chi^2)
+    noise_power_w: per antenna, subcarrier and symbol, W
+    timing_offset_std_s, frequency_offset_std_hz: residual clock offsets of CF eq. (30)
+    coherence_time_s: how long the reflections of targets and clutter are constant, s; 0: one frame
+    model: pathloss (CF) | radar_equation (target paths by their radar cross section, users reached
+    as in free space)
+    paths: a ray tracer's paths, instead of those of CF eq. (6)
+    path_kinds: those of them that are used
+    Source: CF eq. (6).
+    """
+
+    reference_gain: float
+    reference_distance_m: float
+    pathloss_exponent: float
+    reflection_variance: float
+    noise_power_w: float
+    clutter: Clutter
+    timing_offset_std_s: float
+    frequency_offset_std_hz: float
+    coherence_time_s: float
+    model: str = "pathloss"
+    paths: PathFile | None = None
+    path_kinds: tuple[str, ...] = PATH_KINDS
+
+    @property
+    def has_radar_equation(self) -> bool:
+        """Whether target paths follow the radar equation."""
+        return self.model == "radar_equation"
+
+
+@dataclass(frozen=True)
+class Band:
+    """One carrier of the network with its waveform, propagation, users and static world.
+
+    frame_stride: the band is on the air in every frame_stride-th frame of the scene
+    """
+
+    name: str
+    waveform: Waveform
+    propagation: Propagation
+    users: Users
+    world: World | None = None
+    frame_stride: int = 1
+
+    def is_on_air(self, number: int) -> bool:
+        """Whether frame `number` of the scene has a signal on this band."""
+        return number % self.frame_stride == 0

@@ -1,0 +1,1 @@
+"""Display in RViz: markers, layout of the picture, and the view of a scene."""

@@ -1,0 +1,1 @@
+"""Inputs of the nodes: announcements, odometry of targets, poses of stations, echoes."""

@@ -1,0 +1,1 @@
+"""Records that the nodes exchange, and their conversion to ROS messages and back."""

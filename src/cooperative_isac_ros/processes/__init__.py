@@ -1,0 +1,1 @@
+"""The process of a node: its start, fork, environment, signals, state file and shared memory."""

@@ -1,0 +1,1 @@
+"""Timing of frames: stamps, numbers, order, deadlines and back pressure."""

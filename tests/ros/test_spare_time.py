@@ -1,0 +1,69 @@
+"""Work between two frames: when it is done, and that a frame that comes earlier calls it off."""
+
+import pytest
+
+from cooperative_isac_ros.messages.records import FrameStamp
+from cooperative_isac_ros.timing.spare_time import SpareTime
+
+MILLISECOND = 10**6
+
+
+class Worker:
+    """Spare time of a bench's node, and when it was used."""
+
+    def __init__(self, bench):
+        self.clock = bench.helper.get_clock()
+        self.used_ns = []
+        self.spare_time = SpareTime(bench.helper, lambda: self.used_ns.append(self.now_ns))
+
+    @property
+    def now_ns(self):
+        return self.clock.now().nanoseconds
+
+    def frame(self, number, age_ms, run=1):
+        """A frame whose stamp was so long ago, done with at once; its stamp."""
+        frame = FrameStamp(run, number, self.now_ns - age_ms * MILLISECOND)
+        self.spare_time.announce(frame)
+        self.spare_time.begin(frame)
+        return frame.stamp_ns
+
+
+@pytest.fixture
+def worker(bench):
+    return Worker(bench)
+
+
+def test_work_comes_half_a_period_after_the_stamp(bench, worker):
+    worker.frame(0, age_ms=400)
+    assert len(worker.used_ns) == 1  # the period is not known yet
+    stamp_ns = worker.frame(1, age_ms=0)
+    assert len(worker.used_ns) == 1
+    bench.until(lambda: len(worker.used_ns) == 2)
+    assert 195 * MILLISECOND < worker.used_ns[1] - stamp_ns < 400 * MILLISECOND
+    bench.spin(0.3)
+    assert len(worker.used_ns) == 2
+
+
+def test_the_next_frame_calls_it_off(bench, worker):
+    worker.frame(0, age_ms=400)
+    worker.frame(1, age_ms=0)
+    worker.spare_time.announce(FrameStamp(1, 2, worker.now_ns))
+    bench.spin(0.3)
+    assert len(worker.used_ns) == 1
+
+
+def test_late_and_future_stamps_are_not_waited_for(worker):
+    worker.frame(0, age_ms=1000)
+    worker.frame(2, age_ms=600)
+    assert len(worker.used_ns) == 2
+    worker.frame(3, age_ms=-5000)
+    assert len(worker.used_ns) == 3
+
+
+def test_another_run_keeps_the_pace(bench, worker):
+    worker.frame(0, age_ms=400)
+    worker.frame(1, age_ms=200)
+    used = len(worker.used_ns)
+    worker.frame(0, age_ms=0, run=2)
+    assert len(worker.used_ns) == used
+    bench.until(lambda: len(worker.used_ns) == used + 1)

@@ -1,0 +1,219 @@
+"""Figures of the cell-free paper: swept quantities, stored points, tables and pictures."""
+
+import csv
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from matplotlib.figure import Figure
+from matplotlib.image import imread
+from typer.testing import CliRunner
+
+from cooperative_isac.cli import app
+from cooperative_isac.evaluation.cell_free import results
+from cooperative_isac.evaluation.cell_free.fronthaul import refitted
+from cooperative_isac.evaluation.cell_free.plots import draw_sweep, rows_of
+from cooperative_isac.evaluation.cell_free.results import PointStore
+from cooperative_isac.evaluation.cell_free.scenes import changed_scene
+from cooperative_isac.evaluation.cell_free.styles import (
+    MAX_CURVES,
+    PAPER,
+    STYLES,
+    pictures,
+    scheme_style,
+)
+from cooperative_isac.evaluation.cell_free.sweeps import SCALES, SWEEPS, Point, Sweep, sweep
+from cooperative_isac.evaluation.cell_free.tables import setting_rows, size_rows
+from cooperative_isac.evaluation.figures_app import FIGURES
+from cooperative_isac.learned.quantizer import Codebook, CodebookConfig
+from cooperative_isac.learned.weights import make_network, save_weights
+from cooperative_isac.scene.file.errors import SceneError
+from cooperative_isac.schemes.catalog import BUILT_IN
+
+TINY = Path(__file__).resolve().parents[3] / "scenes" / "tiny.yaml"
+
+
+def isac(*arguments):
+    return CliRunner().invoke(app, [str(argument) for argument in arguments])
+
+
+@pytest.mark.parametrize("scale", SCALES)
+@pytest.mark.parametrize("number", SWEEPS)
+def test_every_point_of_every_figure_is_a_scene(number, scale):
+    figure = sweep(number, scale)
+    scenes = [changed_scene(SCALES[scale], point.changes) for point in figure.points]
+    assert len({scene.fingerprint for scene in scenes}) == len(scenes) >= 3
+    assert f"{number}" in FIGURES
+
+
+def test_changes_reach_every_entry_of_a_list():
+    scene = changed_scene(
+        TINY,
+        {
+            "receivers.*.array.num_elements": 4,
+            "propagation.clutter": {"num_scatterers": 2},
+            "propagation.timing_offset_std_s": 1e-8,
+        },
+    )
+    assert [site.num_ant for site in scene.receivers] == [4, 4]
+    assert scene.transmitters[0].num_ant == 8
+    assert scene.propagation.clutter.num_scatterers == 2
+    assert scene.propagation.timing_offset_std_s == 1e-8
+
+
+def test_a_wrong_change_is_refused_as_in_a_file():
+    with pytest.raises(SceneError, match=r"waveform\.num_symbols"):
+        changed_scene(TINY, {"waveform.num_symbols": -3})
+
+
+def test_points_are_measured_once(tiny, tmp_path, monkeypatch):
+    frames = []
+    first = PointStore(tmp_path, 2, 1, 1).figures(tiny, ["local_ml"], lambda: frames.append(1))
+    assert len(frames) == 2
+    assert first["local_ml"]["detection_rate"] > 0
+    assert first["crlb"]["root_mean_location_m"] > 0
+
+    # From the file.
+    monkeypatch.setattr(results, "measure_frames", None)
+    store = PointStore(tmp_path, 2, 1, 1)
+    assert store.num_missing(tiny, ["local_ml"]) == 0
+    assert store.num_missing(tiny, ["local_ml", "music"]) == 2
+    assert store.figures(tiny, ["local_ml"], lambda: None) == first
+    assert PointStore(tmp_path, 2, 9, 1).num_missing(tiny, ["local_ml"]) == 2
+
+
+def test_rows_hold_the_bound_as_a_scheme():
+    figure = Sweep(6, "", "P", (Point(30.0, {}), Point(40.0, {})))
+    results = {"crlb": {"root_mean_location_m": 0.1}, "music": {"rmse_location_m": 1.0}}
+    rows = rows_of(figure, [results, results])
+    assert [(row["x"], row["scheme"], row["rmse_location_m"]) for row in rows] == [
+        (30.0, "music", 1.0),
+        (30.0, "crlb", 0.1),
+        (40.0, "music", 1.0),
+        (40.0, "crlb", 0.1),
+    ]
+
+
+def test_every_built_in_scheme_has_a_style_of_its_own():
+    assert STYLES.keys() == BUILT_IN.keys()
+    assert len(set(STYLES.values())) == len(STYLES)
+    # Schemes of installed packages have one, too, which does not depend on other schemes.
+    assert scheme_style("of_a_package") == scheme_style("of_a_package")
+
+
+@pytest.mark.parametrize("curves_per_scheme", [1, 3])
+def test_schemes_are_distributed_over_pictures_of_six_curves(curves_per_scheme):
+    schemes = [*BUILT_IN, *(f"of_a_package_{index}" for index in range(8))]
+    groups = pictures(schemes, curves_per_scheme)
+    assert sorted(name for group in groups for name in group) == sorted(schemes)
+    assert max(map(len, groups)) * curves_per_scheme <= MAX_CURVES
+    if curves_per_scheme == 1:
+        assert set(groups[0]) == set(PAPER)
+    assert pictures(["dvqvae", "local_ml"], curves_per_scheme) == [["dvqvae", "local_ml"]]
+
+
+def test_pictures_show_schemes_in_their_styles_beside_the_bound(tmp_path, monkeypatch):
+    drawn = []
+    monkeypatch.setattr(Figure, "savefig", lambda figure, *_, **__: drawn.append(figure))
+    figure = Sweep(6, "", "P", (Point(30.0, {}), Point(40.0, {})))
+    measured = {"rmse_location_m": 1.0, "rmse_velocity_mps": 2.0, "detection_rate": 0.9}
+    results = dict.fromkeys(BUILT_IN, measured)
+    results["crlb"] = {"root_mean_location_m": 0.1, "root_mean_velocity_mps": 0.2}
+    paths = draw_sweep(figure, rows_of(figure, [results] * 2), "", tmp_path / "fig.png")
+    assert [path.name for path in paths] == ["fig.png", "fig_2.png", "fig_3.png"]
+    for picture in drawn:
+        location, velocity, found = picture.axes
+        schemes = [line.get_label() for line in location.lines]
+        assert 0 < len(schemes) <= MAX_CURVES
+        for line in (*location.lines, *velocity.lines, *found.lines):
+            style = STYLES[line.get_label()]
+            assert (line.get_color(), line.get_marker()) == (style.color, style.marker)
+        assert "monostatic" not in {line.get_label() for line in velocity.lines}
+        # The bound, and the schemes at the lower edge of the axis above it.
+        assert location.collections[0].get_datalim(location.transData).y1 == pytest.approx(0.1)
+        assert location.get_ylim()[0] < 0.1 and not found.collections
+
+
+def test_a_figure_is_a_picture_and_a_table(tmp_path, monkeypatch):
+    monkeypatch.setitem(SCALES, "compact", str(TINY))
+    result = isac(
+        "figures", "cf", "--fig", "7", "--frames", "1", "--schemes", "local_ml", "--out", tmp_path
+    )
+    assert result.exit_code == 0, result.output
+    with (tmp_path / "cf_fig7_compact.csv").open(encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+    assert [(row["x"], row["scheme"]) for row in rows][:3] == [
+        ("1", "local_ml"),
+        ("1", "crlb"),
+        ("2", "local_ml"),
+    ]
+    assert imread(tmp_path / "cf_fig7_compact.png").std() > 0.05
+    result = isac("figures", "cf", "--fig", "10", "--schemes", "local_ml", "--out", tmp_path)
+    assert result.exit_code == 0, result.output
+    assert imread(tmp_path / "cf_fig10_compact.png").std() > 0.05
+
+
+def test_a_learned_scheme_has_the_points_that_its_weights_fit(tiny, tmp_path, monkeypatch):
+    monkeypatch.setitem(SCALES, "compact", str(TINY))
+    monkeypatch.setenv("ISAC_WEIGHTS", str(tmp_path))
+    arguments = (
+        "figures",
+        "cf",
+        "--fig",
+        "8",
+        "--frames",
+        "1",
+        "--schemes",
+        "dvqvae",
+        "--out",
+        tmp_path / "out",
+    )
+    nothing = isac(*arguments)
+    assert nothing.exit_code == 1
+    assert "no weights of dvqvae fit any point of Fig. 8" in nothing.output
+    middle = changed_scene(str(TINY), sweep(8, "compact").points[1].changes)
+    save_weights(
+        tmp_path / "tiny-dvqvae.safetensors",
+        make_network(middle, "maps", {"cells": 8, "coarse": 4}),
+        {},
+    )
+    assert isac(*arguments).exit_code == 0
+    with (tmp_path / "out" / "cf_fig8_compact.csv").open(encoding="utf-8") as file:
+        rows = [(row["x"], row["scheme"]) for row in csv.DictReader(file)]
+    assert rows == [("16", "crlb"), ("32", "dvqvae"), ("32", "crlb"), ("64", "crlb")]
+
+
+@pytest.mark.parametrize("arguments", [["--fig", "5"], ["--fig", "6", "--scale", "huge"]])
+def test_an_unknown_figure_or_scale_is_an_error(arguments):
+    result = isac("figures", "cf", *arguments)
+    assert result.exit_code == 1 and "figures are 6, 7," in result.output
+
+
+def test_a_figure_without_weights_names_the_training_command(tmp_path, monkeypatch):
+    monkeypatch.setitem(SCALES, "compact", str(TINY))
+    result = isac("figures", "cf", "--fig", "12", "--frames", "1", "--out", tmp_path)
+    assert result.exit_code == 1 and "isac train tiny --scheme dvqvae" in result.output
+
+
+def test_more_codewords_quantize_more_finely():
+    generator = torch.Generator().manual_seed(0)
+    latents = torch.randn(4000, 6, generator=generator)
+    book = Codebook(6, CodebookConfig(16, num_parts=2))
+    errors = []
+    for size in (4, 32):
+        made = refitted(book, size, latents)
+        errors.append(float((made.lookup(made.nearest(latents)) - latents).square().mean()))
+    assert errors[1] < 0.5 * errors[0]
+
+
+def test_sizes_are_those_of_the_paper():
+    paper, demodulated, compact = size_rows()
+    assert paper["encoder_parameters"] == pytest.approx(1.2e6, rel=0.05)
+    assert paper["decoder_parameters"] == pytest.approx(206e6, rel=0.05)
+    assert (paper["latents"], paper["bits"]) == (16_384, 81_920)
+    assert compact["decoder_parameters"] < 0.1 * paper["decoder_parameters"]
+    assert compact["bits"] == 16_384
+    assert demodulated["decoder_parameters"] < compact["decoder_parameters"]
+    assert demodulated["bits"] == 13_824
+    assert np.all([row["cell_free_table1"] for row in setting_rows()])

@@ -20,7 +20,7 @@ from cooperative_isac.fusion.points import (
 )
 from cooperative_isac.fusion.rejection import (
     Accepted,
-    Heard,
+    Received,
     is_ghost,
     is_located,
     is_part_of_body,
@@ -62,7 +62,7 @@ def fuse(
     without_reports: names of the receivers whose packets arrived, but carry no reports
     links: of the scene, where they are known already
     """
-    heard = Heard(receivers, bands, without_reports)
+    heard = Received(receivers, bands, without_reports)
     if not scene.has_bodies:
         return fuse_reports(scene, reports_of(scene, reports, links), heard)
     accepted: list[Accepted] = []
@@ -104,7 +104,7 @@ def is_target(
     fitted: Estimate,
     detection: Detection,
     accepted: Sequence[Accepted],
-    heard: Heard | None = None,
+    heard: Received | None = None,
 ) -> bool:
     """Whether a cluster is a target beside those accepted already.
 

@@ -23,7 +23,7 @@ from cooperative_isac.scene.geometry import bistatic_geometry
 from cooperative_isac.scene.model import Scene
 from cooperative_isac.sensing.fit import Fit
 from cooperative_isac.sensing.information import positive_definite
-from cooperative_isac.sensing.joint_fit import JointFit, without
+from cooperative_isac.sensing.joint_fit import JointFit, subtract_paths
 from cooperative_isac.sensing.local_ml import ROUGH
 from cooperative_isac.sensing.path_state import single_path
 from cooperative_isac.sensing.report import EchoReport, PathReport, report_fit
@@ -191,10 +191,10 @@ class _FurtherPaths:
         # Fit of the reflecting point of this path alone.
         alone = JointFit(joint.maker, residual, joint.noise_power_w)
         start = single_path(point_m, transmitter, shifts_hz[power.argmax()])
-        fit = alone.climb(alone.match(start), **ROUGH)
+        fit = alone.fisher_scoring(alone.match(start), **ROUGH)
         if not fit.power[0] > threshold:
             return []
-        self._residuals[receiver] = without(residual, fit)
+        self._residuals[receiver] = subtract_paths(residual, fit)
         return _sound_reports(receiver, fit, self.scene.band)
 
     def _residual(self, receiver: str) -> np.ndarray:
@@ -203,7 +203,7 @@ class _FurtherPaths:
             echo = self._echoes[receiver]
             correlation = echo.joint.correlation
             if echo.fit is not None:
-                correlation = without(correlation, echo.fit)
+                correlation = subtract_paths(correlation, echo.fit)
             self._residuals[receiver] = correlation
         return self._residuals[receiver]
 

@@ -16,7 +16,7 @@ from cooperative_isac.fusion.rejection import (
     SPEED_SIGMAS,
     STATIC_PROBABILITY,
     Accepted,
-    Heard,
+    Received,
     distances_to_ball,
     is_echo_of_other,
     is_located,
@@ -42,7 +42,7 @@ FEW_REPORTS = 48
 
 
 def fuse_reports(
-    scene: Scene, reports: Reports, heard: Heard | None = None
+    scene: Scene, reports: Reports, heard: Received | None = None
 ) -> tuple[Detection, ...]:
     """Detections of point targets from all reports of one frame, strongest first.
 
@@ -50,7 +50,7 @@ def fuse_reports(
 
     heard: what was heard in the frame; None: all stations on all bands
     """
-    heard = Heard() if heard is None else heard
+    heard = Received() if heard is None else heard
     if not len(reports):
         return ()
     groups, found = point_groups(scene, reports)
@@ -266,7 +266,7 @@ class _Clusters:
             self._accepted[index] = Accepted(members, self.detections[index], POINT_BODY)
         return self._accepted[index]
 
-    def is_target(self, heard: Heard) -> np.ndarray:
+    def is_target(self, heard: Received) -> np.ndarray:
         """Which clusters are targets, unless they are echoes of others, [c], bool."""
         fit = self.is_valid & self.is_possible
         fit[fit] = ~self._is_static(np.flatnonzero(fit))
@@ -346,7 +346,7 @@ class _Clusters:
             static[place] = all(may_be_static(self.scene, one, limit) for one in members)
         return static
 
-    def _paths_needed(self, heard: Heard) -> np.ndarray:
+    def _paths_needed(self, heard: Received) -> np.ndarray:
         """Number of paths that a target at each cluster's place needs (rejection.paths_needed)."""
         scene = self.scene
         size = scene.dimension

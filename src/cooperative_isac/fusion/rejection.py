@@ -44,7 +44,7 @@ Cluster = Sequence[EchoReport]
 
 
 @dataclass(frozen=True)
-class Heard:
+class Received:
     """What the center has of a frame.
 
     stations: names of those whose reports arrived, also without a target; None: all
@@ -88,7 +88,7 @@ def is_ghost(
     scene: Scene,
     cluster: Cluster,
     accepted: Sequence[Accepted],
-    heard: Heard | None = None,
+    heard: Received | None = None,
 ) -> bool:
     """Whether a cluster is no target of its own.
 
@@ -132,7 +132,7 @@ def is_echo_of_other(scene: Scene, cluster: Cluster, accepted: Sequence[Accepted
     )
 
 
-def paths_needed(scene: Scene, point_m: np.ndarray, heard: Heard | None = None) -> int:
+def paths_needed(scene: Scene, point_m: np.ndarray, heard: Received | None = None) -> int:
     """Number of paths that a target at a place needs to be accepted.
 
     As many as dimensions, which give the full velocity, where as many links face the place: among
@@ -153,7 +153,7 @@ def paths_needed(scene: Scene, point_m: np.ndarray, heard: Heard | None = None) 
     return scene.dimension if num_links >= scene.dimension else 1
 
 
-def _num_links(view: Scene, point_m: np.ndarray, heard: Heard | None) -> int:
+def _num_links(view: Scene, point_m: np.ndarray, heard: Received | None) -> int:
     """Number of links of a band whose arrays have a place on their front sides."""
     facing = [is_facing(site, point_m) for site in view.transmitters]
     return sum(

@@ -13,7 +13,7 @@ from scipy import fft
 from cooperative_isac.scene.arrays import steering_vectors
 from cooperative_isac.scene.model import Scene, Site
 from cooperative_isac.sensing.correlation import StreamReference
-from cooperative_isac.sensing.joint_fit import JointFit, without
+from cooperative_isac.sensing.joint_fit import JointFit, subtract_paths
 from cooperative_isac.sensing.path_state import NO_PATHS, single_path
 from cooperative_isac.sensing.replica import ReplicaMaker
 from cooperative_isac.sensing.search_grid import SearchGrid
@@ -153,7 +153,7 @@ class PathFinder:
         """Cancel a path: the amplitudes of all canceled paths are fitted together anew."""
         canceled = single_path(path.point_m, path.transmitter, path.doppler_hz)
         self._state = self._state.with_target(canceled)
-        self.residual = without(self._joint.correlation, self._joint.match(self._state))
+        self.residual = subtract_paths(self._joint.correlation, self._joint.match(self._state))
 
     def _shifts_hz(self, num_bins: int) -> np.ndarray:
         """Doppler shifts of the bins of a spectrum over blocks, in the order of the FFT, Hz."""

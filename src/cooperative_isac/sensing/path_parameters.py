@@ -9,13 +9,10 @@ import numpy as np
 
 from cooperative_isac.scene.geometry import bistatic_geometry, point_on_ray
 from cooperative_isac.scene.model import Scene, Site
+from cooperative_isac.sensing.search_grid import NEAREST_M
 
 # Vertical part of the axis of an array up to which it counts as in the plane: rounding.
 IN_PLANE = 1e-6
-
-# Least distance of a location from the receiver, m: nearer ones come from noise in the range, and
-# their angle means nothing.
-NEAREST_M = 1.0
 
 # Standard deviation of an interpolated peak in resolution cells, and of one that is rounded to the
 # bins of a DFT besides.

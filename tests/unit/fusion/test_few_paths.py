@@ -9,7 +9,7 @@ from cooperative_isac.fusion.estimate import estimate
 from cooperative_isac.fusion.fuse import detection_of, fuse
 from cooperative_isac.fusion.rejection import (
     Accepted,
-    Heard,
+    Received,
     is_ghost,
     is_possible,
     is_static,
@@ -189,17 +189,19 @@ def test_covariances_of_detections_of_a_pair_are_consistent(pair, target, report
 def test_a_place_needs_as_many_paths_as_dimensions_where_enough_links_face_it(campus, small, pair):
     place = np.array([50.0, 50.0, 10.0])
     assert paths_needed(campus, place) == 3
-    assert paths_needed(campus, place, Heard(["rx1", "rx2"])) == 3
+    assert paths_needed(campus, place, Received(["rx1", "rx2"])) == 3
     assert (
-        paths_needed(campus, place, Heard(["rx1"])) == paths_needed(campus, place, Heard([])) == 1
+        paths_needed(campus, place, Received(["rx1"]))
+        == paths_needed(campus, place, Received([]))
+        == 1
     )
     # Links of stations that send no reports confirm none, and none of their reports is missing.
-    mixed = Heard(["rx1"], without_reports=["rx2", "rx3"])
+    mixed = Received(["rx1"], without_reports=["rx2", "rx3"])
     assert paths_needed(campus, place, mixed) == 1
     assert not mixed.is_incomplete(campus)
-    assert Heard(["rx1"], without_reports=["rx2"]).is_incomplete(campus)
+    assert Received(["rx1"], without_reports=["rx2"]).is_incomplete(campus)
     assert paths_needed(small, np.array([30.0, 30.0, 0.0])) == 2
-    assert paths_needed(small, np.array([30.0, 30.0, 0.0]), Heard(["rx2"])) == 2
+    assert paths_needed(small, np.array([30.0, 30.0, 0.0]), Received(["rx2"])) == 2
     assert paths_needed(pair, np.array([30.0, 30.0, 0.0])) == 1
 
 

@@ -27,7 +27,9 @@ class Center:
         self.sensors = {site.name: LocalMl(scene, site, scene.grid) for site in scene.receivers}
         self.search = self.sensors["rx1"]
         echoes = {name: receive_echo(scene, frame, name, targets) for name in self.sensors}
-        joints = {name: sensor.listen(echoes[name], frame) for name, sensor in self.sensors.items()}
+        joints = {
+            name: sensor.correlate(echoes[name], frame) for name, sensor in self.sensors.items()
+        }
         self.reference = joints["rx1"].maker.reference
         self.joint = JointMl(scene, joints)
         self.reports = [

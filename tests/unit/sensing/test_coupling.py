@@ -12,7 +12,7 @@ from cooperative_isac.scene.model import TargetClass, TargetState
 from cooperative_isac.scene.noise import receiver_noise_w
 from cooperative_isac.sensing.correlation import stream_reference
 from cooperative_isac.sensing.coupling import (
-    MOST_COUPLED,
+    MAX_COUPLED_PATHS,
     coupled_targets,
     with_marginal_information,
 )
@@ -92,7 +92,7 @@ def test_reports_of_a_strong_and_a_weak_target_in_its_main_lobe_are_consistent(l
     errors = {"location": [], "shift": []}
     for seed in range(40):
         joint, truth, _ = made(listener, seed)
-        fit = joint.climb(joint.match(displaced(truth, size)), steps=8, tolerance=1.0)
+        fit = joint.fisher_scoring(joint.match(displaced(truth, size)), steps=8, tolerance=1.0)
         fit = with_marginal_information(joint.maker, joint.match(fit.state))
         assert 10 * np.log10(fit.target_power[0]) > 48
         away = (fit.state.points_m - truth.points_m)[:, :size]
@@ -108,8 +108,8 @@ def test_a_climb_that_takes_targets_one_by_one_ends_elsewhere(listener):
     # The same steps from the same place, where neither follows what the other does.
     joint, truth, _ = made(listener)
     start = joint.match(displaced(truth, listener.scene.dimension))
-    together = joint.climb(start, steps=4, tolerance=1.0)
-    alone = joint.climb(start, steps=4, tolerance=1.0, coupled=False)
+    together = joint.fisher_scoring(start, steps=4, tolerance=1.0)
+    alone = joint.fisher_scoring(start, steps=4, tolerance=1.0, coupled=False)
     gain = joint.match(together.state).explained.sum() - joint.match(alone.state).explained.sum()
     assert gain > 3
 
@@ -121,7 +121,7 @@ def test_paths_that_are_not_coherent_keep_their_information(listener):
     assert len(coupled_targets(fit)) == 2
     marginal = with_marginal_information(joint.maker, fit)
     assert np.array_equal(marginal.information, fit.information)
-    assert np.array_equal(marginal.left, np.ones(2))
+    assert np.array_equal(marginal.marginal_share, np.ones(2))
 
 
 def test_groups_are_connected_by_coherent_paths(listener):
@@ -144,12 +144,12 @@ def test_no_group_has_more_paths_than_it_may_cost(listener):
     joint, truth, _ = made(listener)
     one = single_path(truth.points_m[0], 0, 0.0)
     state = one
-    for _ in range(MOST_COUPLED + 5):
+    for _ in range(MAX_COUPLED_PATHS + 5):
         state = state.with_target(one)
     fit = joint.match(state.keep(np.ones(len(state.owner), bool)))
     distance = np.abs(np.subtract.outer(np.arange(state.num_targets), np.arange(state.num_targets)))
     groups = coupled_targets(replace(fit, coherence=0.9**distance))
-    assert max(len(group) for group in groups) <= MOST_COUPLED
+    assert max(len(group) for group in groups) <= MAX_COUPLED_PATHS
     assert sorted(np.concatenate(groups)) == list(range(state.num_targets))
 
 

@@ -38,9 +38,9 @@ def log_likelihood(joint, state):
     replica = joint.maker.make(state)
     arrivals = replica.receive[state.owner, 0]
     filters = np.einsum(
-        "pr,pik,pb->prikb", arrivals, replica.filters[:, 0], replica.turns.conj()
+        "pr,pik,pb->prikb", arrivals, replica.filters[:, 0], replica.doppler_phases.conj()
     ).astype(complex)
-    own = np.einsum("pr,pikb->prikb", arrivals, replica.own).astype(complex)
+    own = np.einsum("pr,pikb->prikb", arrivals, replica.waveforms).astype(complex)
     flat, model = filters.reshape(state.num_paths, -1), own.reshape(state.num_paths, -1)
     matched = flat.conj() @ joint.correlation.reshape(-1).astype(complex)
     amplitude = np.linalg.solve(flat.conj() @ model.T, matched)
@@ -92,7 +92,7 @@ def test_the_climb_ends_within_the_stated_accuracy(joint):
         points_m=state.points_m + 0.6 * (np.arange(3) < joint.maker.dimension),
         doppler_hz=state.doppler_hz + 120.0,
     )
-    fit = joint.climb(joint.match(start), steps=12, tolerance=0.02)
+    fit = joint.fisher_scoring(joint.match(start), steps=12, tolerance=0.02)
     size = joint.maker.dimension
     for target in range(2):
         away = (fit.state.points_m - state.points_m)[target, :size]
@@ -102,7 +102,7 @@ def test_the_climb_ends_within_the_stated_accuracy(joint):
 
 def test_nothing_is_left_behind_the_true_paths(joint):
     joint, state, _ = joint
-    fit = joint.climb(joint.match(state), steps=6, tolerance=0.02)
+    fit = joint.fisher_scoring(joint.match(state), steps=6, tolerance=0.02)
     left, before = (
         np.linalg.norm(fit.residual),
         np.linalg.norm(joint.match(state.keep(fit.state.owner == 0)).residual),
@@ -122,8 +122,8 @@ def test_a_match_is_least_squares_over_all_antennas(joint):
     filters = []
     for path in range(state.num_paths):
         arrival = replica.receive[state.owner[path], 0].astype(complex)
-        turned = replica.filters[path, 0][..., None] * replica.turns[path].conj()
-        models.append(np.multiply.outer(arrival, replica.own[path]).ravel())
+        turned = replica.filters[path, 0][..., None] * replica.doppler_phases[path].conj()
+        models.append(np.multiply.outer(arrival, replica.waveforms[path]).ravel())
         filters.append(np.multiply.outer(arrival, turned).ravel())
     models, filters = np.array(models), np.array(filters)
     echo = joint.correlation.astype(complex).ravel()

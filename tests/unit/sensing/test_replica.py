@@ -122,7 +122,7 @@ def test_waveforms_are_what_a_path_sends_correlated_with_the_streams(listener, m
             for symbol in symbols:
                 wanted += (weights @ streams[:, symbol]) * streams[stream, symbol].conj()
             wanted *= turn * left
-            found = replica.own[path, subcarrier, stream, middle]
+            found = replica.waveforms[path, subcarrier, stream, middle]
             assert found == pytest.approx(wanted, rel=1e-3, abs=1e-5 * np.abs(weights).max())
 
 
@@ -147,7 +147,7 @@ def test_inner_products_of_waveforms_are_those_of_finite_differences(listener, i
     state = PathState(place, np.array([0, 1]), np.array([1, 0]), np.array([-420.0, 130.0]))
     size = listener.scene.dimension
     replica = maker.make(state)
-    found = maker.waveform_products(replica.filters, replica.turns)
+    found = maker.waveform_products(replica.filters, replica.doppler_phases)
 
     def waveforms(step_m, axis, step_hz):
         """Waveforms of both paths with every symbol by itself, static paths suppressed."""

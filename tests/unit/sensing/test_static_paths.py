@@ -121,7 +121,7 @@ def test_the_climb_from_nearby_ends_at_the_truth(suppressed):
         points_m=state.points_m + 0.3 * (np.arange(3) < joint.maker.dimension),
         doppler_hz=state.doppler_hz + 60.0,
     )
-    fit = joint.climb(joint.match(start), steps=15, tolerance=0.02)
+    fit = joint.fisher_scoring(joint.match(start), steps=15, tolerance=0.02)
     size = joint.maker.dimension
     for target in range(2):
         away = (fit.state.points_m - state.points_m)[target, :size]

@@ -8,12 +8,10 @@ from itertools import product
 import numpy as np
 
 from cooperative_isac.scene.model import Site
+from cooperative_isac.sensing.search_grid import ELEMENT_DECIMALS
 
 MIRRORED = "mirrored (phase of the wrong sign, or reverse order)"
 ONE_WAY_MIRRORS = ("mirrored left to right", "mirrored top to bottom")
-
-# Decimals to which elements of an array are compared, in m: nanometers, far below a wavelength.
-ELEMENT_DECIMALS = 9
 
 
 @dataclass(frozen=True)

@@ -52,6 +52,13 @@ def test_the_code_of_a_tutorial_runs_and_makes_its_pictures(page, tmp_path, monk
     assert made == pictures(page) and made
 
 
+def test_the_lines_of_the_readme_run(tmp_path):
+    names = run_tutorial(
+        ROOT / "README.md", tmp_path, {"isac.run(scene, 50)": "isac.run(scene, 2)"}
+    )
+    assert len(names["snapshots"]) == 2 and (tmp_path / "campus.png").is_file()
+
+
 def test_every_picture_is_there_and_shown():
     shown = set().union(*map(pictures, PAGES))
     assert shown == {path.name for path in PICTURES.glob("*")}

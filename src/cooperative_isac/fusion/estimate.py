@@ -101,6 +101,22 @@ class Estimates:
         )
 
 
+def in_space(scene: Scene, found: Estimate | Estimates) -> tuple[np.ndarray, np.ndarray]:
+    """Position and velocity of estimates in three dimensions; in a plane at its height.
+
+    scene: of one or several bands
+    found: one estimate, or several
+    Returns position, m, and velocity, m/s, [3] each or [num_targets, 3], float64, map.
+    """
+    size = scene.dimension
+    position_m = np.zeros((*found.position_m.shape[:-1], 3))
+    position_m[..., 2] = scene.plane_height_m
+    position_m[..., :size] = found.position_m
+    velocity_mps = np.zeros_like(position_m)
+    velocity_mps[..., :size] = found.velocity_mps
+    return position_m, velocity_mps
+
+
 def concatenated(parts: Sequence[Estimates]) -> Estimates:
     """The estimates of all parts, one after the other."""
     names = [field.name for field in fields(Estimates)]

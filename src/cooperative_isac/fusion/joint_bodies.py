@@ -16,8 +16,8 @@ import numpy as np
 
 from cooperative_isac.fusion.body import body_model
 from cooperative_isac.fusion.detection import Detection, detection_problem
-from cooperative_isac.fusion.estimate import Estimate
-from cooperative_isac.fusion.fuse import clusters, detection_of, explain, is_target
+from cooperative_isac.fusion.estimate import Estimate, in_space
+from cooperative_isac.fusion.fuse import clusters, detection_of, fit_body, is_target
 from cooperative_isac.fusion.rejection import Accepted, is_echo_of_other, is_part_of_body
 from cooperative_isac.scene.geometry import bistatic_geometry
 from cooperative_isac.scene.model import Scene
@@ -92,7 +92,7 @@ def detect_bodies(scene: Scene, echoes: Mapping[str, SensedEcho]) -> tuple[Detec
             continue
 
         # The target again, with all its paths.
-        members, fitted = explain(scene, [*cluster, *further])
+        members, fitted = fit_body(scene, [*cluster, *further])
         cluster = [member.used for member in members]
         detection = detection_of(scene, cluster, fitted)
         if is_target(scene, cluster, fitted, detection, accepted):
@@ -153,11 +153,14 @@ class _FurtherPaths:
         for receiver in self._echoes:
             for transmitter in range(len(self.scene.transmitters)):
                 if (receiver, transmitter) not in present:
-                    further += self._path(receiver, transmitter, fitted)
+                    further += self._detect_path(receiver, transmitter, fitted)
         return further
 
-    def _path(self, receiver: str, transmitter: int, fitted: Estimate) -> list[EchoReport]:
-        """Report of a target's path from a transmitter to a receiver, none if not detected."""
+    def _detect_path(self, receiver: str, transmitter: int, fitted: Estimate) -> list[EchoReport]:
+        """Report of a target's path from a transmitter to a receiver; empty if not detected.
+
+        A detected path is subtracted from the receiver's residual.
+        """
         joint = self._echoes[receiver].joint
         reference = joint.maker.reference
         residual = self._residual(receiver)
@@ -179,10 +182,12 @@ class _FurtherPaths:
         filters, energy = joint.maker.filters_at(transmitter, point_m[None])
         blocks = np.einsum("ik,ikb->b", filters[0].conj(), received)
 
-        # Spectrum over blocks of symbols, and the detection of its peak.
-        turns = np.exp(-2j * np.pi * reference.block_times_s[:, None] * shifts_hz)
+        # Spectrum over blocks of symbols, in noise variances: Exp(1) in noise.
+        doppler_phases = np.exp(-2j * np.pi * reference.block_times_s[:, None] * shifts_hz)
         noise_w = shares * energy[0] * joint.noise_power_w
-        power = np.abs(blocks @ turns) ** 2 / noise_w
+        power = np.abs(blocks @ doppler_phases) ** 2 / noise_w
+
+        # Detection of its peak, at a threshold for all resolution cells of the interval.
         num_cells = 1 + len(shifts_hz) / SHIFTS_PER_CELL
         threshold = -np.log(FALSE_PATH_PROBABILITY / num_cells)
         if not power.max() > threshold:
@@ -209,7 +214,7 @@ class _FurtherPaths:
 
     def _reflecting_point(self, receiver: str, transmitter: int, fitted: Estimate) -> np.ndarray:
         """Point [3] of the estimated body that reflects from transmitter to receiver, in map."""
-        middle_m, velocity_mps = self._state(fitted)
+        middle_m, velocity_mps = in_space(self.scene, fitted)
         if fitted.body.radius_m == 0:
             return middle_m
 
@@ -231,7 +236,7 @@ class _FurtherPaths:
         """Doppler shifts that the estimate allows on a path, [num_shifts], Hz."""
         size = self.scene.dimension
         wavelength_m = self.scene.grid.wavelength_m
-        _, velocity_mps = self._state(fitted)
+        _, velocity_mps = in_space(self.scene, fitted)
         path = bistatic_geometry(
             self.scene.transmitters[transmitter].position_m,
             self.scene.receiver(receiver).position_m,
@@ -252,12 +257,3 @@ class _FurtherPaths:
         high_hz = np.clip(path.doppler_hz + half_width_hz, -limit_hz, limit_hz)
         num_shifts = 1 + int(np.ceil((high_hz - low_hz) / resolution_hz * SHIFTS_PER_CELL))
         return np.linspace(low_hz, high_hz, num_shifts)
-
-    def _state(self, fitted: Estimate) -> tuple[np.ndarray, np.ndarray]:
-        """Position (m) and velocity (m/s) of an estimate in space, [3] each."""
-        size = self.scene.dimension
-        position_m = np.array([0.0, 0.0, self.scene.plane_height_m])
-        position_m[:size] = fitted.position_m
-        velocity_mps = np.zeros(3)
-        velocity_mps[:size] = fitted.velocity_mps
-        return position_m, velocity_mps

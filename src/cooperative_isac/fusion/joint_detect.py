@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 
 from cooperative_isac.fusion.detection import Detection, detection_problem
-from cooperative_isac.fusion.estimate import Estimate
+from cooperative_isac.fusion.estimate import Estimate, in_space
 from cooperative_isac.fusion.fuse import clusters, detection_of
 from cooperative_isac.fusion.joint_ml import JointMatch, JointMl, Targets
 from cooperative_isac.fusion.rejection import is_possible, is_static
@@ -66,14 +66,9 @@ def _significant(joint: JointMl, targets: Targets, threshold: float) -> JointMat
 
 def _candidates(scene: Scene, reports: Sequence[EchoReport]) -> Targets:
     """Targets from the reports of single receivers, with ghosts and clutter among them."""
-    estimates = [fitted for _, fitted in clusters(scene, reports)]
-    size = scene.dimension
-    points_m = np.zeros((len(estimates), 3))
-    points_m[:, 2] = scene.plane_height_m
-    velocities_mps = np.zeros((len(estimates), 3))
-    for index, fitted in enumerate(estimates):
-        points_m[index, :size] = fitted.position_m
-        velocities_mps[index, :size] = fitted.velocity_mps
+    states = [in_space(scene, fitted) for _, fitted in clusters(scene, reports)]
+    points_m = np.array([position_m for position_m, _ in states]).reshape(-1, 3)
+    velocities_mps = np.array([velocity_mps for _, velocity_mps in states]).reshape(-1, 3)
     return Targets(points_m, velocities_mps)
 
 

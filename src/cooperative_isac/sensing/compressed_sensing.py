@@ -29,7 +29,7 @@ DELAY_CELLS = 0.1
 
 # Eigenvalues of the dictionary's noise below this share of the largest are no column: precoders
 # leave some directions without power.
-RANK_TOLERANCE = 1e-3
+COLUMN_TOLERANCE = 1e-3
 
 
 class DelayDictionary:
@@ -64,7 +64,7 @@ class DelayDictionary:
 
         # Columns of each group of subcarriers, whitened by it.
         values, vectors = np.linalg.eigh(noise / reference.num_blocks)
-        kept = values > RANK_TOLERANCE * values[-1]
+        kept = values > COLUMN_TOLERANCE * values[-1]
         whitener = (vectors[:, kept] / np.sqrt(values[kept])).conj().T
         by_group = whitener @ precoders.conj()
         self.columns = np.repeat(by_group, frame.group_size, axis=0).astype(np.complex64)

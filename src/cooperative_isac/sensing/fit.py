@@ -55,9 +55,9 @@ class Fit:
         return by_owner(self.information, self.state)
 
     def keep(self, paths: np.ndarray) -> Fit:
-        """The fit of some paths, unchanged by the absence of the others; whole targets only.
+        """The values of some paths, as fitted together with the others.
 
-        paths: mask [num_paths], bool
+        paths: mask [num_paths], bool, with all paths of a target or none
         """
         targets = np.unique(self.state.owner[paths])
         replica = Replica(

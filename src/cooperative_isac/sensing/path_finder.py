@@ -234,14 +234,19 @@ def cancel_paths(search: PathSearch, most: int) -> list[FoundPath]:
     """
     finder = search.finder
     found: list[FoundPath] = []
+    # Residues of a learned background are canceled without being counted, but not without end.
     for _ in range(2 * most):
         if len(found) == most:
             break
+
+        # The strongest path of the residual.
         path = search.strongest()
         if path is None or path.power < finder.threshold:
             break
         if found and path.power * DYNAMIC_RANGE < found[0].power:
             break
+
+        # Its cancellation.
         if not finder.is_residue(path):
             found.append(path)
         finder.remove(path)

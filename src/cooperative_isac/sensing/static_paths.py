@@ -93,10 +93,11 @@ def shrunk(
 
 
 def suppress(echo: np.ndarray, streams: np.ndarray, nuisance: StaticNuisance) -> np.ndarray:
-    """The echo P (y - S^T g_hat) without its static paths.
+    """An echo without its static paths, P (y - S^T g_hat) of StaticNuisance.
 
     echo: [num_rx_ant, num_subcarriers, num_symbols], complex64, sqrt(W)
     streams: [num_subcarriers, num_streams, num_symbols], complex64
+    nuisance: expected static paths g_hat, and the projection P
     Returns [num_rx_ant, num_subcarriers, num_symbols], complex64, sqrt(W).
     """
     by_subcarrier, correlation = without_mean(echo, streams, nuisance.mean)

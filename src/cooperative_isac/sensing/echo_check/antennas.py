@@ -115,16 +115,19 @@ def check_swapped(matcher: Matcher, echoes: Sequence[np.ndarray], choice: Choice
     # The exchange that gains most, by any path that is not much weaker than the strongest.
     swapped = None
     for path in np.flatnonzero(strengths > strengths.max() * STRONG_PATH_SHARE):
+        # Amplitudes over their mean: 1 at every antenna for an exact plane wave.
         aligned = amplitudes[path] / amplitudes[path].sum() * num_ant
-        relative = steering[path] * np.sqrt(num_ant)
 
-        # Amplitude of each antenna (row) in the place of another one (column), and what it gains.
-        moved = aligned[:, None] * relative[:, None] * relative.conj()
+        # The same of each antenna (row) if it were in the place of another one (column).
+        phases = steering[path] * np.sqrt(num_ant)
+        moved = aligned[:, None] * phases[:, None] * phases.conj()
+
+        # The pair whose exchange adds most to the coherent sum over antennas.
         gain = (moved + moved.T - aligned[:, None] - aligned).real
         place = np.unravel_index(np.triu(gain, 1).argmax(), gain.shape)
         first, second = (int(part) for part in place)
 
-        # Phase errors before and after, and the evidence in all antennas.
+        # Phase errors before and after, and the gain of log-likelihood.
         before_rad = np.abs(np.angle(aligned[[first, second]])).min()
         after_rad = np.abs(np.angle([moved[first, second], moved[second, first]])).max()
         evidence = choice.best * ((1 + gain[first, second] / num_ant) ** 2 - 1)
@@ -132,6 +135,7 @@ def check_swapped(matcher: Matcher, echoes: Sequence[np.ndarray], choice: Choice
         if is_better and evidence > MIN_EVIDENCE:
             swapped = first, second
 
+    # Verdict, with the phase errors of the strongest path.
     if swapped:
         text = f"antennas {swapped[0]} and {swapped[1]} (counted from 0) are exchanged"
         return Check("antenna swaps", WRONG, text)

@@ -51,13 +51,13 @@ def line_of_sight(scene: Scene, receiver: Site) -> PathSet:
     gain = gain * np.sqrt(num_tx_ant * receiver.num_ant)
     amplitude = gain * np.exp(-2j * np.pi * scene.grid.carrier_hz * delays_s)
     return PathSet(
-        elsewhere,
-        elsewhere,
-        delays_s,
-        np.zeros(len(elsewhere)),
-        amplitude,
-        -directions,
-        directions,
+        transmitter=elsewhere,
+        scatterer=elsewhere,
+        delay_s=delays_s,
+        doppler_hz=np.zeros(len(elsewhere)),
+        amplitude=amplitude,
+        aod=-directions,
+        aoa=directions,
     )
 
 

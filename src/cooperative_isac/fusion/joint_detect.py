@@ -54,6 +54,7 @@ def _significant(joint: JointMl, targets: Targets, threshold: float) -> JointMat
     Duplicates and targets without evidence are dropped one by one, and the rest is fitted anew.
     """
     while len(targets):
+        # Fit, and a target to drop: a duplicate, or the one with the least evidence.
         match = joint.fisher_scoring(joint.match(targets))
         dropped = match.duplicate()
         if dropped is None:

@@ -165,12 +165,13 @@ class JointMl:
         """
         scale = np.ones(len(match.targets))
         for _ in range(JOINT_SCORING_STEPS):
+            # Newton step of every target with the Fisher information.
             steps = _newton_steps(match.information, match.slope)
             expected_gain = scale * np.sum(steps * match.slope, axis=1)
             if np.all(expected_gain < NEGLIGIBLE_GAIN):
                 break
 
-            # Lengths of the steps, target by target.
+            # Shorter steps of targets that explain less, longer ones of the others.
             tried = self.match(match.targets.moved(scale[:, None] * steps))
             rise = tried.explained - match.explained
             worse = (rise < -NEGLIGIBLE_GAIN) & (rise.sum() < 0)

@@ -130,7 +130,7 @@ def is_ghost(
     paths = _paths(cluster)
     sites = {report.receiver for report in cluster}
 
-    # A second receiver confirms a body with few paths.
+    # Too few paths, or no location. A second receiver confirms a body with few paths.
     is_confirmed = len(sites) > 1 and scene.has_bodies
     if not is_confirmed:
         if len(paths) < paths_needed(scene, _middle(cluster), received):
@@ -305,16 +305,25 @@ def _expected_shifts_hz(
 ) -> np.ndarray:
     """Doppler shifts of a target between transmitters and a receiver, [num_transmitters], Hz."""
     site = view.receiver(receiver)
-    is_moving = site.is_moving or any(other.is_moving for other in transmitters)
-    return bistatic_geometry(
-        np.array([other.position_m for other in transmitters]),
+    transmitters_m = np.array([other.position_m for other in transmitters])
+
+    # Velocities of the sites, where one of them moves.
+    transmitters_mps = None
+    receiver_mps = None
+    if site.is_moving or any(other.is_moving for other in transmitters):
+        transmitters_mps = np.array([other.velocity_mps for other in transmitters])
+        receiver_mps = site.velocity_mps
+
+    paths = bistatic_geometry(
+        transmitters_m,
         site.position_m,
         point_m,
         velocity_mps,
         view.grid.wavelength_m,
-        np.array([other.velocity_mps for other in transmitters]) if is_moving else None,
-        site.velocity_mps if is_moving else None,
-    ).doppler_hz
+        transmitters_mps,
+        receiver_mps,
+    )
+    return paths.doppler_hz
 
 
 def is_possible(scene: Scene, detection: Detection) -> bool:

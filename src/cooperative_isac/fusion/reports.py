@@ -67,10 +67,10 @@ def links_of(scene: Scene) -> Links:
     distinct_sites = {id(site): site for site in transmitters + receivers}
     is_moving = any(site.is_moving for site in distinct_sites.values())
     return Links(
-        transmitters_m=_places(transmitters),
-        receivers_m=_places(receivers),
-        transmitters_mps=_velocities(transmitters) if is_moving else None,
-        receivers_mps=_velocities(receivers) if is_moving else None,
+        transmitters_m=_positions_m(transmitters),
+        receivers_m=_positions_m(receivers),
+        transmitters_mps=_velocities_mps(transmitters) if is_moving else None,
+        receivers_mps=_velocities_mps(receivers) if is_moving else None,
         wavelength_m=np.array(wavelengths),
         view=np.array(views),
         receiver=np.array([index[site.name] for site in receivers]),
@@ -83,11 +83,13 @@ def links_of(scene: Scene) -> Links:
     )
 
 
-def _places(sites: Sequence[Site]) -> np.ndarray:
+def _positions_m(sites: Sequence[Site]) -> np.ndarray:
+    """Positions of sites, [num_sites, 3], m."""
     return np.array([site.position_m for site in sites]).reshape(-1, 3)
 
 
-def _velocities(sites: Sequence[Site]) -> np.ndarray:
+def _velocities_mps(sites: Sequence[Site]) -> np.ndarray:
+    """Velocities of sites, [num_sites, 3], m/s."""
     return np.array([site.velocity_mps for site in sites]).reshape(-1, 3)
 
 
@@ -193,6 +195,7 @@ class Reports:
 
 
 def _chosen(velocities_mps: np.ndarray | None, link: np.ndarray) -> np.ndarray | None:
+    """Velocities of some links, or None where all sites are at rest."""
     return None if velocities_mps is None else velocities_mps[link]
 
 
@@ -238,11 +241,12 @@ def shift_weights(
     doppler_hz: [num_paths], float64, Hz
     Returns [num_paths], float64, 1/Hz^2.
     """
+    static_paths = scene.sensing.static_paths
     weights = np.empty(len(snr))
-    for number, seen in enumerate(scene.views):
+    for number, band_view in enumerate(scene.views):
         own = view == number
         if own.any():
             weights[own] = shift_information(
-                seen.grid, snr[own], doppler_hz[own], scene.sensing.static_paths
+                band_view.grid, snr[own], doppler_hz[own], static_paths
             )
     return weights

@@ -288,7 +288,7 @@ def _coupled_step(
     slopes = np.concatenate([fit.location_slope[targets].ravel(), fit.doppler_slope[paths]])
     joint = coupled_information(maker, fit, targets)
 
-    # Damping by a share of the information that each location and each shift has alone.
+    # Damping by a share of the information that each location (all axes) and each shift has alone.
     damping = np.diag(np.diag(joint))
     for place in range(len(targets)):
         axes = slice(place * size, (place + 1) * size)
@@ -302,16 +302,15 @@ def _coupled_step(
     gain = float(step @ slopes)
 
     # Locations: steps within the main lobe.
-    moves = np.zeros((len(targets), 3))
-    moves[:, :size] = step[: len(targets) * size].reshape(-1, size)
-    power = fit.target_power[targets]
+    moves_m = np.zeros((len(targets), 3))
+    moves_m[:, :size] = step[: len(targets) * size].reshape(-1, size)
     information = fit.target_information[targets]
-    length = np.einsum("ni,nij,nj->n", moves[:, :size], information, moves[:, :size])
-    longest = 2 * power * LONGEST_STEP
-    moves *= np.sqrt(longest / np.maximum(length, longest))[:, None]
+    squared = np.einsum("ni,nij,nj->n", moves_m[:, :size], information, moves_m[:, :size])
+    longest = 2 * fit.target_power[targets] * LONGEST_STEP
+    moves_m *= np.sqrt(longest / np.maximum(squared, longest))[:, None]
 
     # Doppler shifts likewise.
     own_information = np.maximum(fit.doppler_information[paths], LEAST_INFORMATION)
     reach_hz = np.sqrt(2 * fit.power[paths] * LONGEST_STEP / own_information)
-    shifts = np.clip(step[len(targets) * size :], -reach_hz, reach_hz)
-    return moves, shifts, gain
+    shifts_hz = np.clip(step[len(targets) * size :], -reach_hz, reach_hz)
+    return moves_m, shifts_hz, gain

@@ -98,7 +98,7 @@ class PathFinder:
         return shifts_hz[np.abs(shifts_hz) <= self.max_doppler_hz]
 
     def powers(self, transmitter: int, points_m: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Largest matched-filter power over Doppler shifts at points, and where it lies.
+        """Largest matched-filter power over Doppler shifts at points, and its shift.
 
         In noise alone the power of a bin is exponential with mean one.
 

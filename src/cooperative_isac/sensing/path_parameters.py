@@ -103,11 +103,11 @@ def location_of(scene: Scene, receiver: Site, parameters: PathParameters) -> np.
     """
     transmitter = scene.transmitters[parameters.transmitter]
     direction = arrival_direction(receiver, np.cos(np.array(parameters.angle_rad)))
-    point = point_on_ray(
+    point_m = point_on_ray(
         transmitter.position_m, receiver.position_m, direction, np.array(parameters.range_m)
     )
-    too_near = np.linalg.norm(point - receiver.position_m) < NEAREST_M
-    return receiver.position_m + NEAREST_M * direction if too_near else point
+    is_too_near = np.linalg.norm(point_m - receiver.position_m) < NEAREST_M
+    return receiver.position_m + NEAREST_M * direction if is_too_near else point_m
 
 
 def beam_width(receiver: Site, wavelength_m: float) -> float:

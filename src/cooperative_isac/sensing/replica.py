@@ -65,15 +65,14 @@ class ReplicaMaker:
         # Positions of the transmitters, [num_tx, 3], m.
         self._transmitters_m = np.array([site.position_m for site in scene.transmitters])
 
-        # Precoders of all groups side by side: [num_tx_ant, num_groups * num_streams] each.
-        self._precoders = [
-            np.ascontiguousarray(frame.precoders[:, antennas].transpose(1, 0, 2)).reshape(
-                antennas.stop - antennas.start, -1
-            )
-            for antennas in frame.antennas
-        ]
+        # Precoders of each transmitter, all groups of subcarriers side by side,
+        # [num_tx_ant, num_groups * num_streams].
+        self._precoders = []
+        for antennas in frame.antennas:
+            by_antenna = np.ascontiguousarray(frame.precoders[:, antennas].transpose(1, 0, 2))
+            self._precoders.append(by_antenna.reshape(len(by_antenna), -1))
 
-        # Column of those, and offset from the carrier, of each subcarrier and stream,
+        # Column of a precoder, and offset from the carrier, of each subcarrier and stream,
         # [num_subcarriers * num_streams].
         groups = np.arange(frame.grid.num_subcarriers) // frame.group_size
         self._columns = (groups[:, None] * num_streams + np.arange(num_streams)).ravel()

@@ -67,12 +67,12 @@ class SearchGrid:
 
     @property
     def delay_phases(self) -> tuple[np.ndarray, ...]:
-        """Of each transmitter [num_cells, num_subcarriers], complex64, exp(+j 2 pi f_i tau)."""
+        """Delay phases exp(+j 2 pi f tau), [num_cells, num_subcarriers] for each transmitter."""
         return self._paths[0]
 
     @property
     def departures(self) -> tuple[np.ndarray, ...]:
-        """Of each transmitter [num_cells, num_tx_ant], complex64, transmit steering."""
+        """Transmit steering, [num_cells, num_tx_ant], complex64, for each transmitter."""
         return self._paths[1]
 
     @cached_property

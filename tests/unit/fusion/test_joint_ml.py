@@ -67,9 +67,7 @@ def true_state(center):
 
 
 def log_likelihood(center, targets):
-    """What the paths explain of all echoes, a^H G a / sigma^2 with the best amplitudes, and the
-    prior.
-    """
+    """Log-likelihood of all echoes, a^H G a / sigma^2 at the best amplitudes, and the prior."""
     match = center.joint.match(targets)
     total = 0.0
     for fit in match.fits.values():

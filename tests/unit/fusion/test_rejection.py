@@ -95,7 +95,7 @@ def both(small, target, reports_of):
 
 
 def ghost(scene, report, told):
-    """Whether a report alone is a ghost beside the one target of other reports."""
+    """True where a report alone is a ghost beside the one target of other reports."""
     (detection,) = fuse(scene, told)
     return is_ghost(scene, [report], [Accepted(told, detection, POINT_BODY)])
 

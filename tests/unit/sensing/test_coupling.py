@@ -1,4 +1,4 @@
-"""Information of paths that share their echo, and the climb where they do."""
+"""Joint information of coherent paths, and Fisher scoring with it."""
 
 from dataclasses import replace
 
@@ -73,13 +73,13 @@ def test_the_reported_information_is_the_marginal_one_of_the_bound(listener):
         ratios = np.linalg.eigvals(marginal.target_information[target] @ covariance[axes, axes])
         assert ratios == pytest.approx(np.ones(size), abs=0.08)
 
-    # What each would have alone is more.
+    # Each alone would have more.
     alone = np.linalg.eigvals(fit.target_information[1] @ covariance[size:, size:])
     assert alone.real.max() > 1.15
 
 
 def displaced(truth, size):
-    """A state from which a target is followed: off by what an acceleration brings in a frame."""
+    """A state from which a target is followed: off by the effect of an acceleration in a frame."""
     moves_m = np.array([[0.15, -0.1, 0.1], [-0.2, 0.1, -0.15]]) * (np.arange(3) < size)
     shifts_hz = np.where(truth.owner == 0, 60.0, -60.0)
     return replace(
@@ -104,8 +104,8 @@ def test_reports_of_a_strong_and_a_weak_target_in_its_main_lobe_are_consistent(l
         assert low < np.mean(errors[name]) < high
 
 
-def test_a_climb_that_takes_targets_one_by_one_ends_elsewhere(listener):
-    # The same steps from the same place, where neither follows what the other does.
+def test_scoring_of_single_targets_ends_at_another_point(listener):
+    # The same steps from the same start, without the coupling of both.
     joint, truth, _ = made(listener)
     start = joint.match(displaced(truth, listener.scene.dimension))
     together = joint.fisher_scoring(start, steps=4, tolerance=1.0)
@@ -140,7 +140,7 @@ def test_groups_are_connected_by_coherent_paths(listener):
         assert [group.tolist() for group in found] == expected
 
 
-def test_no_group_has_more_paths_than_it_may_cost(listener):
+def test_no_group_exceeds_the_largest_number_of_paths(listener):
     joint, truth, _ = made(listener)
     one = single_path(truth.points_m[0], 0, 0.0)
     state = one

@@ -107,14 +107,14 @@ MUTATIONS = {
 
 
 @pytest.mark.parametrize("case", MUTATIONS)
-def test_each_wrong_order_is_named_and_nothing_else(recorded, case):
+def test_each_wrong_order_is_reported_and_nothing_else(recorded, case):
     change, name, words = MUTATIONS[case]
     assessment = recorded.check(change)
     assert wrong(assessment) == {name}
     assert words in assessment.check(name).text and assessment.verdict == WRONG
 
 
-def test_two_faults_at_once_are_both_named(recorded):
+def test_two_faults_at_once_are_both_reported(recorded):
     spectrum_inverted = recorded.check(lambda echo: np.roll(echo[:, ::-1], 1, axis=1).conj())
     assert wrong(spectrum_inverted) == {"samples", "subcarriers"}
     assert wrong(recorded.check(lambda echo: echo[::-1, :, ::-1])) == {
@@ -123,7 +123,7 @@ def test_two_faults_at_once_are_both_named(recorded):
     }
 
 
-def test_a_transposed_planar_array_is_named():
+def test_a_transposed_planar_array_is_reported():
     campus = Recorded(load_scene("campus"))
     transposed = campus.check(
         lambda echo: echo.reshape(8, 4, 64, 64).swapaxes(0, 1).reshape(32, 64, 64)
@@ -138,7 +138,7 @@ def test_a_transposed_planar_array_is_named():
     ("mirror", "name"),
     [("rx", "receive elements"), ("tx", "transmit elements"), ("delay", "delay sign")],
 )
-def test_each_wrong_sign_of_a_phase_is_named(recorded, mirror, name):
+def test_each_wrong_sign_of_a_phase_is_reported(recorded, mirror, name):
     """Channels with one sign turned, from closed forms of plane waves in plain loops."""
     scene = recorded.scene
     site = recorded.site
@@ -223,7 +223,7 @@ def test_two_exchanged_antennas_are_found(recorded):
         (1 / 256, "256 times too small"),
     ],
 )
-def test_a_missing_scale_of_the_fft_is_named(recorded, factor, words):
+def test_a_missing_scale_of_the_fft_is_reported(recorded, factor, words):
     assessment = recorded.check(lambda echo: echo * np.float32(factor))
     assert "noise power" in wrong(assessment) and words in assessment.check("noise power").text
     assert all(assessment.check(name).verdict == OK for name in CONVENTIONS)

@@ -1,4 +1,4 @@
-"""The joint likelihood: its gradient, amplitudes and climb."""
+"""The joint likelihood: its gradient, its amplitudes, and Fisher scoring."""
 
 from dataclasses import replace
 
@@ -34,7 +34,7 @@ def joint(listener):
 
 
 def log_likelihood(joint, state):
-    """What the paths explain of the correlation, from first principles: |m^H H^-1 m| / sigma^2."""
+    """Log-likelihood of paths in the correlation, from first principles: |m^H H^-1 m| / sigma^2."""
     replica = joint.maker.make(state)
     arrivals = replica.receive[state.owner, 0]
     filters = np.einsum(
@@ -85,7 +85,7 @@ def test_amplitudes_of_the_true_state_are_the_true_ones(joint):
     assert np.all(error < 5 / np.sqrt(fit.power))
 
 
-def test_the_climb_ends_within_the_stated_accuracy(joint):
+def test_fisher_scoring_ends_within_the_covariance(joint):
     joint, state, paths = joint
     start = replace(
         state,
@@ -100,7 +100,7 @@ def test_the_climb_ends_within_the_stated_accuracy(joint):
     assert np.all((fit.state.doppler_hz - paths.doppler_hz) ** 2 * fit.doppler_information < 25)
 
 
-def test_nothing_is_left_behind_the_true_paths(joint):
+def test_the_residual_of_the_true_paths_is_zero(joint):
     joint, state, _ = joint
     fit = joint.fisher_scoring(joint.match(state), steps=6, tolerance=0.02)
     left, before = (
@@ -130,7 +130,7 @@ def test_a_match_is_least_squares_over_all_antennas(joint):
     amplitude = np.linalg.solve(filters.conj() @ models.T, filters.conj() @ echo)
     assert np.allclose(fit.amplitude, amplitude, rtol=0, atol=1e-4 * np.abs(amplitude).max())
 
-    # What they leave behind the beam to each target.
+    # Residual behind the beam to each target.
     left = (echo - amplitude @ models).reshape(joint.correlation.shape)
     for target in range(state.num_targets):
         beam = replica.receive[target, 0].astype(complex).conj()

@@ -1,4 +1,4 @@
-"""The access point on echoes whose targets are known."""
+"""Local maximum likelihood on echoes of known targets."""
 
 import math
 from dataclasses import replace
@@ -81,7 +81,7 @@ def test_reference_symbols_alone_find_a_target(small, listen):
     assert np.linalg.norm(fit.state.points_m[0] - PLACES["small"][0]) < 0.3
 
 
-def test_memory_expects_targets_where_their_doppler_shifts_carry_them(listener):
+def test_targets_are_predicted_by_their_doppler_shifts(listener):
     scene, place = listener.scene, PLACES[listener.scene.name][:1]
     echo, _ = listener.echo(place, VELOCITIES, 1e-5)
     fit = listener.sensor.sense(echo, listener.frame)
@@ -94,7 +94,7 @@ def test_memory_expects_targets_where_their_doppler_shifts_carry_them(listener):
     assert_found(listener.sensor.follow(joint, expected), scene, [moved])
 
 
-def test_drift_is_the_least_velocity_that_explains_each_targets_shifts(listener):
+def test_the_velocity_is_the_least_one_that_explains_each_targets_shifts(listener):
     scene, site = listener.scene, listener.site
     points_m = np.array([*PLACES[scene.name], (30.0, 30.0, 0.0)])
     state = PathState(
@@ -119,13 +119,13 @@ def test_drift_is_the_least_velocity_that_explains_each_targets_shifts(listener)
 
 
 @pytest.mark.parametrize("later_s", [0.0, -0.6, 1.1, 200.0])
-def test_memory_forgets_across_a_gap_or_a_step_back(listener, later_s):
+def test_nothing_is_predicted_over_a_gap_or_into_the_past(listener, later_s):
     echo, _ = listener.echo(PLACES[listener.scene.name], VELOCITIES, 1e-5)
     memory = Memory(2.0, listener.sensor.sense(echo, listener.frame).state)
     assert memory.predict(listener.scene, listener.site, 2.0 + later_s).num_targets == 0
 
 
-def test_memory_expects_what_a_moving_receiver_finds_at_rest_to_stay(small):
+def test_a_target_at_rest_is_predicted_to_stay_for_a_moving_receiver(small):
     """The shifts of a target at rest are those of the receiver's own motion."""
     receiver = replace(small.receivers[0], velocity_mps=np.array([12.0, -5.0, 0.0]))
     place = np.array([[22.0, 31.0, 0.0]])
@@ -143,7 +143,7 @@ def test_memory_expects_what_a_moving_receiver_finds_at_rest_to_stay(small):
     assert np.allclose(expected.points_m, place, atol=1e-9)
 
 
-def test_what_is_followed_costs_no_more_matches_than_allowed(listener, monkeypatch):
+def test_following_takes_no_more_matches_than_its_budget(listener, monkeypatch):
     places = PLACES[listener.scene.name]
     echo, _ = listener.echo(places, VELOCITIES, 1e-5, seed=1)
     astray = replace(
@@ -158,12 +158,12 @@ def test_what_is_followed_costs_no_more_matches_than_allowed(listener, monkeypat
     assert 2 <= len(matches) <= 4 + 3
 
 
-def test_nothing_expected_is_nothing_followed(listener):
+def test_without_a_prediction_nothing_is_followed(listener):
     echo, _ = listener.echo(PLACES[listener.scene.name], VELOCITIES, 1e-5)
     assert listener.sensor.follow(listener.sensor.correlate(echo, listener.frame), NO_PATHS) is None
 
 
-def test_a_search_adds_to_what_is_followed(listener):
+def test_a_search_adds_targets_to_the_followed_ones(listener):
     first, second = PLACES[listener.scene.name]
     alone = listener.sensor.sense(listener.echo([first], VELOCITIES, 1e-5)[0], listener.frame)
     joint = listener.sensor.correlate(
@@ -199,7 +199,7 @@ def two_echoes(listener, coherence, weak_power, strong_power=1e5):
         (0.3, 20.0, False),  # outside the main lobe
     ],
 )
-def test_a_second_echo_in_a_main_lobe_is_one_if_it_explains_something(
+def test_a_second_echo_in_a_main_lobe_is_kept_if_it_explains_enough(
     listener, coherence, weak_power, is_same
 ):
     fit = two_echoes(listener, coherence, weak_power)

@@ -35,13 +35,13 @@ def test_a_shift_that_left_its_cell_is_found_again(heard, cells, monkeypatch):
     followed = listener.sensor.follow(joint, expected)
     assert abs(followed.state.doppler_hz[0] - shift_hz) < 0.1 * cell_hz
 
-    # Without the search the climb stays on a side lobe.
+    # Without the search Fisher scoring stays on a side lobe.
     monkeypatch.setattr(local_ml, "doppler_reach_hz", lambda grid, period_s: 0.0)
     stuck = listener.sensor.follow(joint, expected)
     assert stuck is None or abs(stuck.state.doppler_hz[0] - shift_hz) > 0.5 * cell_hz
 
 
-def test_a_shift_within_its_main_lobe_is_left_to_the_climb(heard):
+def test_a_shift_within_its_main_lobe_is_left_to_fisher_scoring(heard):
     listener, joint, shift_hz = heard
     expected = single_path(
         np.array(PLACE), 0, shift_hz + 0.2 * listener.scene.grid.doppler_resolution_hz

@@ -157,11 +157,14 @@ def _static_verdict(
     found: name of the most likely one
     fault: in words, with {} for a name
     """
+    # Energies of the best order and of its strongest rival; below the noise none is a margin.
     assert choice.static is not None
     best = choice.static.max()
     rival = max(float(energy[index]) for index in _rivals(values, found))
     noise = STATIC_DEVIATIONS / 2 * np.sqrt(best)
     margin_db = 10 * np.log10(best / max(rival, noise, 1.0))
+
+    # Static paths must be twice as strong as in any other order.
     if best < 2 * max(rival, 1.0):
         return Check(name, CANNOT_SAY, UNSEEN)
     if found:

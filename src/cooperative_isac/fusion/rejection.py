@@ -408,7 +408,11 @@ def _middle(cluster: Cluster) -> np.ndarray:
 
 
 def is_facing(site: Site, point_m: np.ndarray) -> bool:
-    """True where a point [3], m, map, is on the front side of an array."""
+    """True where a point is on the front side of an array.
+
+    site: station with the array
+    point_m: [3], float64, m, map
+    """
     return bool(site.boresight @ (point_m - site.position_m) >= -EDGE_M)
 
 

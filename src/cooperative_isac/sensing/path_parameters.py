@@ -143,7 +143,14 @@ def on_bins(scene: Scene, parameters: PathParameters) -> PathParameters:
 def location_slopes(
     scene: Scene, receiver: Site, transmitter: int, point_m: np.ndarray
 ) -> np.ndarray:
-    """Derivatives of the cosine of arrival, 1/m, and of the range by the location, [2, 2]."""
+    """Derivatives of the cosine of arrival and of the range with the location in a plane.
+
+    scene: seen on one band
+    receiver: receiving station
+    transmitter: index of the transmitting site
+    point_m: [3], float64, m, map
+    Returns [2, 2], float64, 1/m (cosine) and without unit (range).
+    """
     site = scene.transmitters[transmitter]
     path = bistatic_geometry(site.position_m, receiver.position_m, point_m, np.zeros(3), 1.0)
     across = receiver.axis - (receiver.axis @ path.aoa) * path.aoa
@@ -153,7 +160,15 @@ def location_slopes(
 def location_information(
     scene: Scene, receiver: Site, transmitter: int, point_m: np.ndarray, accuracy: Accuracy
 ) -> np.ndarray:
-    """Information about the location by a cosine and a range of an accuracy, [2, 2], 1/m^2."""
+    """Fisher information of the location by a cosine of arrival and a range.
+
+    scene: seen on one band
+    receiver: receiving station
+    transmitter: index of the transmitting site
+    point_m: [3], float64, m, map
+    accuracy: standard deviations of both
+    Returns [2, 2], float64, 1/m^2.
+    """
     deviations = np.array([[accuracy.cosine], [accuracy.range_m]])
     weighted = location_slopes(scene, receiver, transmitter, point_m) / deviations
     return weighted.T @ weighted

@@ -181,7 +181,11 @@ class ReplicaMaker:
         return products - removed.reshape(products.shape)
 
     def receive_at(self, point_m: np.ndarray) -> np.ndarray:
-        """Receive steering [num_rx_ant], complex64, to a point [3], m, map."""
+        """Receive steering to a point.
+
+        point_m: [3], float64, m, map
+        Returns [num_rx_ant], complex64.
+        """
         return self._receive(point_m[None], 0)[0, 0]
 
     def is_residue(

@@ -84,8 +84,12 @@ def without_mean(
 def shrunk(
     by_subcarrier: np.ndarray, correlation: np.ndarray, streams: np.ndarray, inverse: np.ndarray
 ) -> np.ndarray:
-    """P y from what without_mean returns: shrunk least squares on the streams is subtracted.
+    """P y from the results of without_mean: shrunk least squares on the streams is subtracted.
 
+    by_subcarrier: [num_subcarriers, num_rx_ant, num_symbols], complex64, sqrt(W), echo
+    correlation: [num_subcarriers, num_rx_ant, num_streams], complex64, of the echo
+    streams: [num_subcarriers, num_streams, num_symbols], complex64
+    inverse: [num_subcarriers, num_streams, num_streams], complex64, of StaticNuisance
     Returns [num_rx_ant, num_subcarriers, num_symbols], complex64, sqrt(W).
     """
     coefficients = (correlation @ inverse.swapaxes(1, 2)).astype(np.complex64)

@@ -56,7 +56,11 @@ def frame_log_odds(
 
 
 def accumulate(log_odds: np.ndarray | float, added: np.ndarray | float) -> np.ndarray:
-    """Log odds after one more frame, bounded so that new evidence can outweigh the old."""
+    """Log odds after one more frame, bounded so that new evidence can outweigh the old.
+
+    log_odds: [...], float64, before the frame
+    added: [...], float64, by the frame
+    """
     return np.clip(log_odds + added, -TOTAL_LIMIT, TOTAL_LIMIT)
 
 

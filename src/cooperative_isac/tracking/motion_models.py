@@ -37,13 +37,30 @@ class MotionModel(Protocol):
     num_states: int
 
     def move(self, states: np.ndarray, dt_s: float) -> np.ndarray:
-        """States [..., num_states] after dt_s."""
+        """States after a duration.
+
+        states: [..., num_states], float64, SI, map
+        dt_s: duration, s
+        Returns [..., num_states], float64.
+        """
+        ...
 
     def jacobian(self, states: np.ndarray, dt_s: float) -> np.ndarray:
-        """Jacobian of `move` at these states, [..., num_states, num_states] or broadcast to it."""
+        """Jacobian of `move` at states.
+
+        states: [..., num_states], float64, SI, map
+        dt_s: duration, s
+        Returns [..., num_states, num_states], float64, or one [num_states, num_states] for all.
+        """
+        ...
 
     def noise(self, dt_s: float) -> np.ndarray:
-        """Process noise, covariance [num_states, num_states] that is added in dt_s."""
+        """Process noise over a duration.
+
+        dt_s: duration, s
+        Returns covariance [num_states, num_states], float64.
+        """
+        ...
 
 
 @dataclass(frozen=True)
@@ -155,7 +172,12 @@ def acceleration_noise(
 
 
 def with_turn_rate(matrices: np.ndarray, rate_entry: float) -> np.ndarray:
-    """Matrices [..., 6, 6] extended by a diagonal entry for the turn rate, [..., 7, 7]."""
+    """Matrices extended by a diagonal entry for the turn rate.
+
+    matrices: [..., 6, 6], float64, of position and velocity
+    rate_entry: entry of the turn rate
+    Returns [..., 7, 7], float64.
+    """
     extended = np.zeros((*matrices.shape[:-2], 7, 7))
     extended[..., :6, :6] = matrices
     extended[..., 6, 6] = rate_entry

@@ -89,7 +89,7 @@ def shrunk(
     by_subcarrier: [num_subcarriers, num_rx_ant, num_symbols], complex64, sqrt(W), echo
     correlation: [num_subcarriers, num_rx_ant, num_streams], complex64, of the echo
     streams: [num_subcarriers, num_streams, num_symbols], complex64
-    inverse: [num_subcarriers, num_streams, num_streams], complex64, of StaticNuisance
+    inverse: [num_subcarriers, num_streams, num_streams], complex128, of StaticNuisance
     Returns [num_rx_ant, num_subcarriers, num_symbols], complex64, sqrt(W).
     """
     coefficients = (correlation @ inverse.swapaxes(1, 2)).astype(np.complex64)

@@ -36,6 +36,8 @@ def merge_detections(
     groups: detections of each group
     """
     partial = [detection for group in groups for detection in group if detection.is_partial]
+
+    # Group after group.
     merged: list[Detection] = []
     for group in groups:
         full = [detection for detection in group if not detection.is_partial]

@@ -424,13 +424,19 @@ class _Clusters:
         return np.where(num_links >= size, size, 1)
 
     def _report(self, row: int) -> EchoReport:
-        """One report as an object."""
+        """One report as an object.
+
+        row: index of the report
+        """
+        # Its paths, band and station.
         reports = self.reports
         links = reports.links
         own = slice(*np.searchsorted(reports.owner, [row, row + 1]))
         first = reports.link[own.start]
         view = self.scene.views[links.view[first]]
         station = links.stations[links.receiver[first]]
+
+        # Paths with transmitters counted within the band, and equal shares of the information.
         share = reports.information[row] / (own.stop - own.start)
         offset = links.first[view.band, station]
         paths = tuple(

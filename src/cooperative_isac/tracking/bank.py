@@ -119,6 +119,8 @@ def predict(bank: Bank, models: Sequence[MotionModel], transition: np.ndarray, d
     dt_s: duration, s
     """
     mixed = mix(bank, transition)
+
+    # Each mode by its model, linearized about its means.
     means = np.empty_like(mixed.means)
     covariances = np.empty_like(mixed.covariances)
     for mode, model in enumerate(models):

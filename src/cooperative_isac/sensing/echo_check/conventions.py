@@ -78,6 +78,8 @@ def _check_samples(
         for index, order in enumerate(orders)
         if all(getattr(order, other) == getattr(chosen, other) for other in others)
     ]
+
+    # Verdict by the line of sight, or by all static paths where it is not visible.
     values = [getattr(orders[index], attribute) for index in rivals]
     found = getattr(chosen, attribute)
     if choice.static is not None:

@@ -120,6 +120,7 @@ def known_parts(frame: Signal, reference_only: bool = False) -> tuple[KnownPart,
     frame: signal that was sent
     reference_only: only the reference symbols are known
     """
+    # Payload, without the elements of reference symbols.
     parts = []
     whole = slice(None)
     if not reference_only:
@@ -127,6 +128,8 @@ def known_parts(frame: Signal, reference_only: bool = False) -> tuple[KnownPart,
         if frame.reference is not None:
             used[frame.reference_elements[0], frame.reference_elements[2]] = False
         parts.append(_known_part(frame, whole, whole, used))
+
+    # Reference symbols, on a comb of the frame.
     if frame.reference is not None:
         grid = frame.reference.grid
         used = np.ones((grid.num_subcarriers, grid.num_symbols), bool)

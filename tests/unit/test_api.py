@@ -118,6 +118,8 @@ def test_a_scheme_may_be_a_class(tiny):
         ({"scene": TINY, "frames": 0}, "frames is 0; must be 1 or more"),
         ({"scene": TINY, "frames": 1, "seed": -1}, "seed is -1; must be 0 or more"),
         ({"scene": TINY, "frames": 1, "scheme": "best"}, "scheme 'best' is not known; use one of"),
+        ({"scene": TINY, "frames": 1, "scheme": dict}, "scheme 'dict' .* is not derived from"),
+        ({"scene": TINY, "frames": 1, "scheme": isac.Scheme}, "has no at, center, downlink_bits"),
     ],
 )
 def test_a_wrong_run_is_refused_at_once(arguments, sentence):

@@ -91,12 +91,25 @@ def paths_of(fit: Fit, targets: np.ndarray) -> np.ndarray:
 def is_coupled(fit: Fit, targets: np.ndarray) -> bool:
     """True where any two paths of some targets are coherent.
 
+    Paths without power are coherent with none.
+
     fit: all targets
     targets: [num_chosen], int, indices
     """
     paths = np.flatnonzero(paths_of(fit, targets))
+    if not _has_power(fit, paths):
+        return False
     coherent = np.abs(fit.coherence[paths[:, None], paths]) > COUPLED_COHERENCE
     return bool(coherent.sum() > len(paths))
+
+
+def _has_power(fit: Fit, paths: np.ndarray | slice = slice(None)) -> bool:
+    """Whether all of some paths have a power, which is zero in an echo without samples but zeros.
+
+    paths: [n], int; by default all
+    """
+    power = fit.power[paths]
+    return bool(np.all(np.isfinite(power) & (power > 0)))
 
 
 def coupled_information(maker: ReplicaMaker, fit: Fit, targets: np.ndarray) -> np.ndarray:
@@ -167,7 +180,7 @@ def with_marginal_information(maker: ReplicaMaker, fit: Fit) -> Fit:
     maker: replicas of the receiver
     fit: all targets
     """
-    if not np.all(np.isfinite(fit.power) & (fit.power > 0)):
+    if not _has_power(fit):
         return fit
     size = maker.dimension
     information = fit.information.copy()

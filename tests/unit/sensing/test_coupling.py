@@ -158,3 +158,14 @@ def test_an_echo_that_is_no_number_has_no_marginal_information(listener):
     fit = joint.match(truth)
     broken = replace(fit, power=np.full_like(fit.power, np.nan))
     assert with_marginal_information(joint.maker, broken) is broken
+
+
+@pytest.mark.filterwarnings("error")
+def test_a_silent_echo_moves_no_target(listener):
+    # The echo of a radio that is muted while its targets are followed.
+    joint, truth, _ = made(listener)
+    silent = JointFit(joint.maker, np.zeros_like(joint.correlation), joint.noise_power_w)
+    start = silent.match(truth)
+    fit = silent.climb(start, steps=4, tolerance=1.0)
+    assert np.array_equal(fit.state.points_m, truth.points_m)
+    assert np.array_equal(fit.state.doppler_hz, truth.doppler_hz)

@@ -19,16 +19,20 @@ DECAY = 0.9
 
 
 class SpareTime:
-    """Calls `work` once after each frame, half a period after its stamp.
+    """Timer for work that can wait: once after each frame, half a period after its stamp.
 
-    Nodes on few processors thus do not compete with those that still work on the frame. Work that
-    takes longer than half of the period begins so early that it ends before the next frame. Before
-    the period is known, from two frames, and where the time has passed, the work follows at once.
-    The next frame calls it off.
+    On few processors the work thus does not compete with nodes that still process the frame. Work
+    that takes longer than half of the period begins early enough to end before the next frame. It
+    follows at once where that time has passed, and before the period is known from two frames. The
+    announcement of the next frame cancels it.
+
+    node: owner of the timer
+    work: callback
     """
 
     def __init__(self, node: Node, work: Callable[[], None]):
-        self._node, self._work = node, work
+        self._node = node
+        self._work = work
         self._last: FrameStamp | None = None
         self._period_ns = 0
         self._longest_ns = 0.0
@@ -36,16 +40,17 @@ class SpareTime:
         self._timer.cancel()
 
     def announce(self, frame: FrameStamp) -> None:
-        """A frame is on the air: what was not done before it is not done any more."""
+        """Cancel pending work at the announcement of a frame, and update the period."""
         self._timer.cancel()
-        last, self._last = self._last, frame
+        last = self._last
+        self._last = frame
         follows = last is not None and frame.run == last.run and frame.number > last.number
         if last is not None and follows:
             elapsed_ns = max(frame.stamp_ns - last.stamp_ns, 0)
             self._period_ns = elapsed_ns // (frame.number - last.number)
 
     def begin(self, frame: FrameStamp) -> None:
-        """All that cannot wait is done for a frame."""
+        """Schedule the work after the packet of a frame has been published."""
         latest_ns = min(SHARE * self._period_ns, self._period_ns - MARGIN * self._longest_ns)
         wait_ns = frame.stamp_ns + round(latest_ns) - self._node.get_clock().now().nanoseconds
         if not 0 < wait_ns <= self._period_ns:
@@ -55,11 +60,12 @@ class SpareTime:
         self._timer.reset()
 
     def _due(self) -> None:
+        """Callback of the timer."""
         self._timer.cancel()
         self._do()
 
     def _do(self) -> None:
-        """Do the work, and take its duration."""
+        """Do the work, and measure its duration."""
         began_ns = time.perf_counter_ns()
         try:
             self._work()

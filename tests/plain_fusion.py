@@ -5,9 +5,10 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.special import chdtri
 
-from cooperative_isac.fusion.estimate import SETTLED, STEPS
+from cooperative_isac.fusion.body import POINT_STD_M
+from cooperative_isac.fusion.estimate import CONVERGED_STEP, GAUSS_NEWTON_STEPS
 from cooperative_isac.fusion.fuse import detection_of, is_target
-from cooperative_isac.fusion.grouping import GATE_PROBABILITY, POINT_STD_M
+from cooperative_isac.fusion.grouping import GATE_PROBABILITY
 from cooperative_isac.fusion.points import MISFIT_PER_DEGREE, MISFIT_PROBABILITY
 from cooperative_isac.fusion.rejection import Accepted
 from cooperative_isac.scene.geometry import bistatic_geometry
@@ -78,7 +79,7 @@ def plain_estimate(scene, reports):
     weighted = sum(report.information @ report.point_m[:size] for report in reports)
     prior = np.diag(np.repeat([0.0, scene.sensing.max_speed_mps**-2.0], size))
     position, velocity = np.linalg.solve(information, weighted), np.zeros(size)
-    for _ in range(STEPS):
+    for _ in range(GAUSS_NEWTON_STEPS):
         normal = prior.copy()
         normal[:size, :size] += information
         slope = -prior @ np.concatenate([position, velocity])
@@ -88,7 +89,7 @@ def plain_estimate(scene, reports):
             slope += weight * error * row
         step = np.linalg.solve(normal, slope)
         position, velocity = position + step[:size], velocity + step[size:]
-        if step @ normal @ step < SETTLED:
+        if step @ normal @ step < CONVERGED_STEP:
             break
     misfits = np.zeros(len(reports))
     for index, report in enumerate(reports):
@@ -131,7 +132,7 @@ def shift_equations(scene, reports, position, velocity):
 
 
 def plain_fuse(scene, reports):
-    """Detections of a frame in which all stations were heard."""
+    """Detections of a frame in which the reports of all stations arrived."""
     accepted = []
     for cluster, fitted in plain_clusters(scene, reports):
         detection = detection_of(scene, cluster, fitted)

@@ -24,7 +24,12 @@ from cooperative_isac.scene.file.errors import SceneError
 from cooperative_isac.scene.file.schema import LEAST_LEVEL_DB, MOST_LEVEL_DB
 from cooperative_isac.scene.model import Scene, TargetClass, TargetState
 from cooperative_isac.schemes.contract import Decoder, Encoder, Scheme
-from cooperative_isac.schemes.registry import check_names, make_scheme, scheme_names
+from cooperative_isac.schemes.registry import (
+    check_names,
+    checked_class,
+    make_scheme,
+    scheme_names,
+)
 from cooperative_isac.tracking.track import Track, TrackStatus
 
 # The modules of evaluation load slowly: a function imports what it needs.
@@ -301,12 +306,9 @@ def _loaded(scene: SceneLike, seed: int | None = None) -> Scene:
 
 def _made(scheme: str | type[Scheme] | None, scene: Scene) -> Scheme:
     if isinstance(scheme, type):
-        if not issubclass(scheme, Scheme):
-            raise ValueError(
-                f"scheme is the class {scheme.__name__}; must be a name, or a class derived from "
-                "isac.Scheme"
-            )
-        return scheme(scheme.arranged(scene), scheme.__name__.lower())
+        name = scheme.__name__.lower()
+        own = checked_class(name, f"{scheme.__module__}:{scheme.__qualname__}", scheme)
+        return own(own.arranged(scene), name)
     return make_scheme(scheme or scene.sensing.scheme, scene)
 
 

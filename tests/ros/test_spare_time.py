@@ -1,5 +1,7 @@
 """Work between two frames: when it is done, and that a frame that comes earlier calls it off."""
 
+import time
+
 import pytest
 
 from cooperative_isac_ros.messages.records import FrameStamp
@@ -14,7 +16,12 @@ class Worker:
     def __init__(self, bench):
         self.clock = bench.helper.get_clock()
         self.used_ns = []
-        self.spare_time = SpareTime(bench.helper, lambda: self.used_ns.append(self.now_ns))
+        self.duration_s = 0.0
+        self.spare_time = SpareTime(bench.helper, self.work)
+
+    def work(self):
+        self.used_ns.append(self.now_ns)
+        time.sleep(self.duration_s)
 
     @property
     def now_ns(self):
@@ -67,3 +74,29 @@ def test_another_run_keeps_the_pace(bench, worker):
     worker.frame(0, age_ms=0, run=2)
     assert len(worker.used_ns) == used
     bench.until(lambda: len(worker.used_ns) == used + 1)
+
+
+def test_long_work_begins_early_enough_for_the_next_frame(bench, worker):
+    # Work of 500 ms in a period of 800 ms.
+    worker.duration_s = 0.5
+    worker.frame(0, age_ms=300)
+    stamp_ns = worker.frame(1, age_ms=0)
+    worker.duration_s = 0.0
+    bench.until(lambda: len(worker.used_ns) == 2)
+    assert 170 * MILLISECOND < worker.used_ns[1] - stamp_ns < 390 * MILLISECOND
+
+
+def test_work_that_fails_is_done_again_after_the_next_frame(bench):
+    calls = []
+
+    def fail():
+        calls.append(1)
+        raise ValueError("of a scheme")
+
+    spare_time = SpareTime(bench.helper, fail)
+    for number in range(3):
+        frame = FrameStamp(1, number, 0)
+        spare_time.announce(frame)
+        with pytest.raises(ValueError, match="of a scheme"):
+            spare_time.begin(frame)
+    assert len(calls) == 3

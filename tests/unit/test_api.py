@@ -119,9 +119,11 @@ def test_a_scheme_may_be_a_class(tiny):
         ({"scene": TINY, "frames": 2.5}, "frames is 2.5; must be a whole number"),
         ({"scene": None, "frames": 1}, "scene is a NoneType; must be a Scene, a scene file"),
         ({"scene": TINY, "frames": 1, "seed": -1}, "seed is -1; must be 0 or more"),
-        ({"scene": TINY, "frames": 1, "scheme": dict}, "class dict; must be a name, or a class"),
+        ({"scene": TINY, "frames": 1, "scheme": dict}, "scheme 'dict' .* is not derived"),
         ({"scene": TINY, "frames": 1, "scheme": "localml"}, "did you mean 'local_ml'"),
         ({"scene": TINY, "frames": 1, "scheme": "best"}, "scheme 'best' is not known; use one of"),
+        ({"scene": TINY, "frames": 1, "scheme": dict}, "scheme 'dict' .* is not derived from"),
+        ({"scene": TINY, "frames": 1, "scheme": isac.Scheme}, "has no at, center, downlink_bits"),
     ],
 )
 def test_a_wrong_run_is_refused_at_once(arguments, sentence):

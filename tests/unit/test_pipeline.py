@@ -172,7 +172,7 @@ def test_the_benchmark_of_the_maps_runs():
     command = [sys.executable, "benchmarks/maps_ablation.py", "--frames", "1"]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60)
     assert done.returncode == 0, done.stderr
-    for words in ("as shipped", "no codebooks", "least squares", "first location"):
+    for words in ("as shipped", "no codebooks", "least squares", "no path lengths"):
         assert words in done.stdout
 
 

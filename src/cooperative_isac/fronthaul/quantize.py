@@ -35,9 +35,9 @@ class Quantizer:
 SCALE_DB = Quantizer(-40.0, 80.0, 10)
 # Fisher's z (atanh) of partial correlations; the step keeps 1 - r^2 to about a per cent, even where
 # the location is known along one direction only.
-PARTIAL = Quantizer(-5.0, 5.0, 11)
+PARTIAL_CORRELATION = Quantizer(-5.0, 5.0, 11)
 # Smallest diagonal entry, 1/m^2: its log is finite.
-LEAST_INFORMATION = 1e-12
+LEAST_DIAGONAL = 1e-12
 # Added to the diagonal of correlations before their factorization: rounding errors.
 RIDGE = 1e-6
 # Ridge below the smallest eigenvalue of a matrix whose eigenvalues need not be computed.
@@ -57,7 +57,7 @@ def information_fields(information: np.ndarray) -> list[tuple[int, int]]:
     # Correlations, as numbers rather than arrays: matrices have three rows at most.
     entries = information.tolist()
     size = len(entries)
-    diagonal = [max(entries[axis][axis], LEAST_INFORMATION) for axis in range(size)]
+    diagonal = [max(entries[axis][axis], LEAST_DIAGONAL) for axis in range(size)]
     fields = [(SCALE_DB.encode(10 * math.log10(entry)), SCALE_DB.width) for entry in diagonal]
     correlation = [
         [
@@ -81,7 +81,9 @@ def information_fields(information: np.ndarray) -> list[tuple[int, int]]:
         for entry in root[row][:row]:
             partial = entry / math.sqrt(max(left, LEAST_REMAINDER))
             partial = min(max(partial, -LARGEST_PARTIAL), LARGEST_PARTIAL)
-            fields.append((PARTIAL.encode(math.atanh(partial)), PARTIAL.width))
+            fields.append(
+                (PARTIAL_CORRELATION.encode(math.atanh(partial)), PARTIAL_CORRELATION.width)
+            )
             left -= entry**2
     return fields
 
@@ -111,7 +113,7 @@ def _root(correlation: list[list[float]], ridge: float) -> list[list[float]] | N
 def information_widths(size: int) -> list[int]:
     """Widths of the fields of a [size, size] information matrix."""
     num_partials = size * (size - 1) // 2
-    return [SCALE_DB.width] * size + [PARTIAL.width] * num_partials
+    return [SCALE_DB.width] * size + [PARTIAL_CORRELATION.width] * num_partials
 
 
 def information_matrix(indices: list[int], size: int) -> np.ndarray:
@@ -120,7 +122,7 @@ def information_matrix(indices: list[int], size: int) -> np.ndarray:
     indices: of the fields, in the order of information_fields
     Returns [size, size], float64, 1/m^2.
     """
-    partials = iter(math.tanh(PARTIAL.decode(index)) for index in indices[size:])
+    partials = iter(math.tanh(PARTIAL_CORRELATION.decode(index)) for index in indices[size:])
     scaled = np.zeros((size, size))
     for row in range(size):
         # Row of the Cholesky factor of the correlation, of unit length, times its scale.

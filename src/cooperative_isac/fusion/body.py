@@ -1,10 +1,8 @@
-"""Reports of targets that have a body: where its middle is, and how far the points that scatter
-deviate from it.
+"""Extended targets: reports of points on a body as measurements of its middle.
 
 Receivers see different points of a car, a meter and more apart, each to centimeters. A report
-therefore carries an
-error of the model beside its noise: the point that scatters lies on the near side of the body,
-spread over it.
+therefore has an error of the model beside its noise: the reflecting point is on the near side of
+the body, spread over it.
 """
 
 from __future__ import annotations
@@ -19,27 +17,36 @@ from cooperative_isac.scene.geometry import bistatic_geometry
 from cooperative_isac.scene.model import POINT_BODY, Body, Scene, TargetClass
 from cooperative_isac.sensing.report import EchoReport
 
-# Standard deviation of the points that scatter, over the length of the body's axis. Uniform over
-# it: 0.29; the point nearest to both ends scatters most.
-SPREAD = 0.25
+# Standard deviation of the reflecting points, over the length of the body's axis. Uniform over it
+# would be 0.29; points nearest to transmitter and receiver reflect most.
+SPREAD_PER_LENGTH = 0.25
 
-# rad/s, of a body about its middle: a turning car, whose far points have a velocity of their own.
+# Standard deviation of the turn rate of a body about its middle, rad/s: that of a turning car,
+# whose far points have a velocity of their own.
 TURN_RATE_STD_RADPS = 0.3
-DOPPLER_STD_MPS = (
-    0.05  # m/s, of the velocity of several interfering points of a body, beside that of its middle
-)
-POINT_STD_M = 0.02  # m, what is left of a point: linearization and quantization
-SLOWEST_HEADING_MPS = 1.0  # m/s, below which a velocity says nothing of where a body points
-TINY = 1e-9  # m, keeps directions defined where a length is zero
+
+# Standard deviation of the velocity that interfering points of one body seem to have, beside that
+# of its middle, m/s.
+INTERFERENCE_STD_MPS = 0.05
+
+# Standard deviation of a reflecting point along each axis without any spread, m: linearization and
+# quantization.
+POINT_STD_M = 0.02
+
+# Speed below which the direction of a velocity is too uncertain to be the heading of a body, m/s.
+SLOWEST_HEADING_MPS = 1.0
+
+# Length that keeps directions defined where a length is zero, m.
+TINY_M = 1e-9
 
 
 @dataclass(frozen=True)
 class BodyModel:
     """Reports as measurements of the middle of a body.
 
-    points_m: [num_reports, 3], middle of the body by each report
-    covariances: [num_reports, D, D], m^2, of noise and model together
-    doppler_std_mps: standard deviation of the model in the rate of each path's length
+    points_m: [num_reports, 3], float64, m, middle of the body by each report
+    covariances: [num_reports, D, D], float64, m^2, of noise and model together
+    doppler_std_mps: standard deviation of the model in the range rate of each path, m/s
     """
 
     points_m: np.ndarray
@@ -50,8 +57,8 @@ class BodyModel:
 def distinct_bodies(scene: Scene) -> list[Body]:
     """The bodies that targets of the scene can have, smallest first.
 
-    A point is among them where UAVs or vehicles, one of which a detection is taken for, have no
-    size.
+    A point is among them where the scene gives UAVs or vehicles no size, because every detection is
+    taken for one of these two.
     """
     bodies = {tuple(body.size_m): body for body in scene.bodies.values() if body.radius_m > 0}
     if any(scene.body(kind).radius_m == 0 for kind in (TargetClass.UAV, TargetClass.VEHICLE)):
@@ -64,20 +71,17 @@ def limited_by_multipath(scene: Scene, power: float) -> float: ...
 @overload
 def limited_by_multipath(scene: Scene, power: np.ndarray) -> np.ndarray: ...
 def limited_by_multipath(scene: Scene, power: float | np.ndarray) -> float | np.ndarray:
-    """SNR that paths of a body are worth: its echoes by way of walls interfere, like noise that
-    grows with the echo.
+    """Effective SNR of paths of a body, whose multipath interferes like noise in proportion.
 
-    power: any shape, float64, coherent SNR, linear
-    Returns the same shape.
+    power: [...], float64, coherent SNR, linear
+    Returns [...], float64, linear.
     """
     ratio = 10 ** (scene.sensing.multipath_ratio_db / 10)
     return power / (1 + power / ratio)
 
 
 def limited_information(scene: Scene, report: EchoReport) -> np.ndarray:
-    """Information of a report's location with the SNR of its paths limited by multipath, [D, D],
-    1/m^2.
-    """
+    """Information of a report's location with its SNR limited by multipath, [D, D], 1/m^2."""
     limited = [
         path.information * (limited_by_multipath(scene, path.power) / path.power)
         for path in report.paths
@@ -88,51 +92,66 @@ def limited_information(scene: Scene, report: EchoReport) -> np.ndarray:
 def body_model(
     scene: Scene, reports: Sequence[EchoReport], body: Body, velocity_mps: np.ndarray | None
 ) -> BodyModel:
-    """The middle of a body by each report that may be of one of its points.
+    """The middle of a body by each report of one of its points.
 
-    velocity_mps: [3], the body's length lies along its horizontal part; None: unknown, any heading
+    scene: of one or several bands
+    reports: that may be of points of the body
+    body: shape and size
+    velocity_mps: [3], float64, m/s, map, to whose horizontal part the body's length is parallel;
+        None: unknown, and any heading is as likely
     """
     size = scene.dimension
-    axes, extent = _axes(body, velocity_mps)
-    spread = axes.T @ np.diag((SPREAD * extent) ** 2 + POINT_STD_M**2) @ axes
+    axes, extent_m = _axes(body, velocity_mps)
+    spread_m = SPREAD_PER_LENGTH * extent_m
+    spread_covariance = axes.T @ np.diag(spread_m**2 + POINT_STD_M**2) @ axes
+    ellipsoid = axes.T @ np.diag((extent_m / 2) ** 2) @ axes
 
-    points = np.empty((len(reports), 3))
+    points_m = np.empty((len(reports), 3))
     covariances = np.empty((len(reports), size, size))
     for index, report in enumerate(reports):
-        # An ellipsoid reflects where its normal is the bisector of the directions to transmitter
-        # and receiver.
+        # Specular point of an ellipsoid: its normal is the bisector of the directions to
+        # transmitter and receiver.
         normal = _bisector(scene, report)
-        squared_axes = axes.T @ np.diag((extent / 2) ** 2) @ axes
-        towards = squared_axes @ normal
-        points[index] = report.point_m - towards / max(np.sqrt(normal @ towards), TINY)
-        noise = np.linalg.inv(limited_information(scene, report))
-        covariances[index] = noise + spread[:size, :size]
+        along_m2 = ellipsoid @ normal
+        offset_m = along_m2 / max(np.sqrt(normal @ along_m2), TINY_M)
+        points_m[index] = report.point_m - offset_m
 
-    doppler_std_mps = (
-        np.hypot(DOPPLER_STD_MPS, TURN_RATE_STD_RADPS * SPREAD * extent.max())
-        if extent.any()
-        else 0.0
-    )
-    return BodyModel(points, covariances, 2 * doppler_std_mps)
+        # Noise of the report and spread of the reflecting point.
+        noise = np.linalg.inv(limited_information(scene, report))
+        covariances[index] = noise + spread_covariance[:size, :size]
+
+    # Velocity of the points against the middle; a path changes by twice of it at most.
+    velocity_std_mps = 0.0
+    if extent_m.any():
+        turning_mps = TURN_RATE_STD_RADPS * SPREAD_PER_LENGTH * extent_m.max()
+        velocity_std_mps = np.hypot(INTERFERENCE_STD_MPS, turning_mps)
+    return BodyModel(points_m, covariances, 2 * velocity_std_mps)
 
 
 def _axes(body: Body, velocity_mps: np.ndarray | None) -> tuple[np.ndarray, np.ndarray]:
     """Axes of the body as rows, [3, 3], and its extent along each, [3], m."""
-    speed = 0.0 if velocity_mps is None else float(np.hypot(velocity_mps[0], velocity_mps[1]))
-    if velocity_mps is None or speed < SLOWEST_HEADING_MPS:
-        horizontal = float(np.mean(body.size_m[:2]))
-        return np.eye(3), np.array([horizontal, horizontal, body.size_m[2]])
-    x, y = velocity_mps[:2] / speed
+    speed_mps = 0.0 if velocity_mps is None else float(np.hypot(velocity_mps[0], velocity_mps[1]))
+
+    # Unknown heading: round, with the mean of length and width.
+    if velocity_mps is None or speed_mps < SLOWEST_HEADING_MPS:
+        diameter_m = float(np.mean(body.size_m[:2]))
+        return np.eye(3), np.array([diameter_m, diameter_m, body.size_m[2]])
+
+    x, y = velocity_mps[:2] / speed_mps
     return np.array([[x, y, 0], [-y, x, 0], [0, 0, 1.0]]), body.size_m
 
 
 def _bisector(scene: Scene, report: EchoReport) -> np.ndarray:
     """Unit vector [3] from a target halfway between the directions to receiver and transmitters."""
     view = scene.on(report.band)
-    receiver = view.receiver(report.receiver).position_m
-    senders = np.array([view.transmitters[path.transmitter].position_m for path in report.paths])
-    geometry = bistatic_geometry(senders, receiver, report.point_m, np.zeros(3), 1.0)
-    total = -geometry.range_gradient.sum(axis=0)
+    receiver_m = view.receiver(report.receiver).position_m
+    transmitters_m = np.array(
+        [view.transmitters[path.transmitter].position_m for path in report.paths]
+    )
+    paths = bistatic_geometry(transmitters_m, receiver_m, report.point_m, np.zeros(3), 1.0)
+
+    # The gradient of a path's length is the sum of both directions, away from the stations.
+    towards = -paths.range_gradient.sum(axis=0)
     if scene.dimension == 2:
-        total[2] = 0.0
-    return total / max(np.linalg.norm(total), TINY)
+        towards[2] = 0.0
+    return towards / max(np.linalg.norm(towards), TINY_M)

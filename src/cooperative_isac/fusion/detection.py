@@ -1,4 +1,4 @@
-"""What the fusion center says of one target in one frame."""
+"""Detections: the state of one target in one frame, without memory of earlier frames."""
 
 from __future__ import annotations
 
@@ -11,17 +11,23 @@ from cooperative_isac.scene.limits import state_problem
 from cooperative_isac.scene.station import Link
 
 SHAPES = {"position_m": (3,), "velocity_mps": (3,), "covariance": (6, 6)}
-PARTIAL = 0  # paths that support a partial detection
+
+# Number of paths that marks a partial detection.
+PARTIAL = 0
 
 
 @dataclass(frozen=True)
 class Detection:
     """One located target.
 
-    position_m, velocity_mps: [3] in map; covariance: [6, 6] of (position, velocity), SI;
-    snr_db: after coherent integration, summed over its paths; sites: receivers that support it;
-    num_paths: transmitter-receiver paths that support it; PARTIAL: too few, or doubtful ones;
-    links: those whose paths support it; empty where the scheme does not tell them apart.
+    position_m: [3], float64, m, map
+    velocity_mps: [3], float64, m/s, map
+    covariance: [6, 6], float64, SI, of position and velocity
+    snr_db: SNR after coherent integration, summed over its paths, dB
+    sites: names of the receivers that detected it
+    num_paths: number of paths from a transmitter to a receiver; PARTIAL where they are too few or
+        doubtful
+    links: of these paths; empty where the scheme does not separate them
     """
 
     position_m: np.ndarray
@@ -34,21 +40,17 @@ class Detection:
 
     @property
     def is_partial(self) -> bool:
-        """Whether it may update tracks but start none: what some receivers see while others are
-        missing.
-        """
+        """True where it may update tracks but start none, because packets are missing."""
         return self.num_paths == PARTIAL
 
 
 def complete(detections: Iterable[Detection]) -> tuple[Detection, ...]:
-    """Those that are not partial: what is judged, recorded and published as a point."""
+    """The detections that are not partial: these are scored, recorded and published as points."""
     return tuple(detection for detection in detections if not detection.is_partial)
 
 
 def detection_problem(detection: Detection) -> str | None:
-    """What makes this detection unfit for a tracker, in words, or None; the limits are those of
-    scene.limits.
-    """
+    """Reason why a detection is unfit for a tracker (limits of scene.limits), or None."""
     arrays = {}
     for name, shape in SHAPES.items():
         array = np.asarray(getattr(detection, name), float)

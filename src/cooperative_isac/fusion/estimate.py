@@ -14,21 +14,26 @@ from cooperative_isac.scene.geometry import bistatic_geometry
 from cooperative_isac.scene.model import POINT_BODY, Body, Scene
 from cooperative_isac.sensing.report import EchoReport
 
-STEPS = 3
-SETTLED = 1e-6  # squared length of a step, in standard deviations
+# Gauss-Newton steps at most: the problem is linear but for the curvature of the Doppler shifts over
+# the location, which the first step has nearly found.
+GAUSS_NEWTON_STEPS = 3
+
+# Squared length of a step in standard deviations, below which an estimate has converged.
+CONVERGED_STEP = 1e-6
 
 
 @dataclass(frozen=True)
 class Estimate:
     """Location and velocity of one target.
 
-    position_m, velocity_mps: [D], float64
-    covariance: [2 D, 2 D], float64, of both
+    position_m: [D], float64, m
+    velocity_mps: [D], float64, m/s
+    covariance: [2 D, 2 D], float64, SI, of both
     misfits: [num_reports], float64, normalized squared error of each report (location and its
-    Doppler shifts), in the order of the reports
-    degrees: equations minus unknowns
+        Doppler shifts), in the order of the reports
+    degrees: degrees of freedom, equations minus unknowns
     log_det: log determinant of the covariances of all measurements
-    body: what the reports were taken to be of
+    body: that the estimate assumes
     """
 
     position_m: np.ndarray
@@ -42,15 +47,16 @@ class Estimate:
 
 @dataclass(frozen=True)
 class Estimates:
-    """Locations and velocities of c targets.
+    """Locations and velocities of several targets.
 
-    position_m, velocity_mps: [c, D], float64
-    covariance: [c, 2 D, 2 D], float64
-    misfits: [num_reports], float64, as of Estimate
-    misfit: [c], float64, their sums
-    degrees: [c], int
-    log_det: [c], float64
-    num_paths: [c], int
+    position_m: [num_targets, D], float64, m
+    velocity_mps: [num_targets, D], float64, m/s
+    covariance: [num_targets, 2 D, 2 D], float64, SI, of both
+    misfits: [num_reports], float64, normalized squared error of each report (see Estimate)
+    misfit: [num_targets], float64, sum of the misfits of a target's reports
+    degrees: [num_targets], int, degrees of freedom
+    log_det: [num_targets], float64, log determinant of the covariances of a target's measurements
+    num_paths: [num_targets], int
     """
 
     position_m: np.ndarray
@@ -63,7 +69,11 @@ class Estimates:
     num_paths: np.ndarray
 
     def take(self, chosen: np.ndarray, reports: np.ndarray) -> Estimates:
-        """Some of the targets, and the misfits of some of the reports."""
+        """The estimates of some targets with the misfits of some reports.
+
+        chosen: [num], int, indices of targets, or a mask [num_targets], bool
+        reports: the same of reports
+        """
         return Estimates(
             self.position_m[chosen],
             self.velocity_mps[chosen],
@@ -78,7 +88,8 @@ class Estimates:
     def of(self, index: int, groups: Groups) -> Estimate:
         """The estimate of one target.
 
-        groups: of the reports that the estimates are of
+        index: of the target
+        groups: of the reports from which the estimates were made
         """
         return Estimate(
             self.position_m[index],
@@ -88,6 +99,22 @@ class Estimates:
             int(self.degrees[index]),
             float(self.log_det[index]),
         )
+
+
+def in_space(scene: Scene, found: Estimate | Estimates) -> tuple[np.ndarray, np.ndarray]:
+    """Position and velocity of estimates in three dimensions; in a plane at its height.
+
+    scene: of one or several bands
+    found: one estimate, or several
+    Returns position, m, and velocity, m/s, [3] each or [num_targets, 3], float64, map.
+    """
+    size = scene.dimension
+    position_m = np.zeros((*found.position_m.shape[:-1], 3))
+    position_m[..., 2] = scene.plane_height_m
+    position_m[..., :size] = found.position_m
+    velocity_mps = np.zeros_like(position_m)
+    velocity_mps[..., :size] = found.velocity_mps
+    return position_m, velocity_mps
 
 
 def concatenated(parts: Sequence[Estimates]) -> Estimates:
@@ -104,13 +131,16 @@ def estimate(
 ) -> Estimate:
     """Weighted least squares of location and velocity over the reports of one target.
 
+    scene: of one or several bands
+    reports: of the target
     model: the reports as measurements of the middle of a body; None: of a point
     links: of the scene, where they are known already
     """
     arrays = reports_of(scene, reports, links)
     if model is not None:
         arrays = _of_body(scene, arrays, model)
-    one = estimate_all(scene, arrays, np.zeros(len(reports), int), 1)
+    group = np.zeros(len(reports), int)
+    one = estimate_all(scene, arrays, group, num_groups=1)
     return Estimate(
         one.position_m[0],
         one.velocity_mps[0],
@@ -124,84 +154,103 @@ def estimate(
 def _of_body(scene: Scene, reports: Reports, model: BodyModel) -> Reports:
     """Reports as measurements of the middle of a body.
 
-    Their SNR is limited by multipath, and the model has an error beside their noise.
+    Their SNR is limited by multipath, and the error of the model is added to their noise.
     """
-    limited = reports.shift_information * limited_by_multipath(scene, reports.snr) / reports.snr
-    variance_hz2 = (model.doppler_std_mps / reports.links.wavelength_m[reports.link]) ** 2
+    # Information of the Doppler shifts at the limited SNR.
+    limited_snr = limited_by_multipath(scene, reports.snr)
+    noise_information = reports.shift_information * limited_snr / reports.snr
+
+    # Sum of the variances of noise and model, as information.
+    wavelengths_m = reports.links.wavelength_m[reports.link]
+    model_variance_hz2 = (model.doppler_std_mps / wavelengths_m) ** 2
+    shift_information = noise_information / (1 + model_variance_hz2 * noise_information)
     return replace(
         reports,
         point_m=model.points_m,
         information=np.linalg.inv(model.covariances),
-        shift_information=limited / (1 + variance_hz2 * limited),
+        shift_information=shift_information,
     )
 
 
 def estimate_all(scene: Scene, reports: Reports, group: np.ndarray, num_groups: int) -> Estimates:
     """Weighted least squares of location and velocity, over the reports of each target.
 
-    Each report weighs its location by the information matrix it sent and each Doppler shift by its
-    SNR; the sum is the quadratic form of the joint likelihood around its peak. Unobserved velocity
-    stays within the scene's maximum speed (a weak prior). The inverse normal matrix is the
-    covariance.
+    The weight of a location is the information matrix of its report, that of a Doppler shift
+    follows from its SNR; the sum is the quadratic form of the joint likelihood around its peak. A
+    weak prior keeps unobserved velocities within the scene's maximum speed. The covariance is the
+    inverse of the normal matrix.
 
-    group: [num_reports], int, target of each report, each with one at least
+    scene: of one or several bands
+    reports: of all targets
+    group: [num_reports], int, target of each report; every target has one at least
+    num_groups: number of targets
     """
     size = scene.dimension
-    of_path = group[reports.owner]
-    points = reports.point_m[:, :size]
+    path_group = group[reports.owner]
+    points_m = reports.point_m[:, :size]
     weights = reports.information
     shift_weights = reports.shift_information
-    information = _summed(weights, group, num_groups)
-    weighted = _summed(np.einsum("nij,nj->ni", weights, points), group, num_groups)
     prior = np.diag(np.repeat([0.0, scene.sensing.max_speed_mps**-2.0], size))
 
-    # Gauss-Newton steps: Doppler shifts depend on the location, and on the velocity linearly.
+    # Location by the points alone, velocity zero.
+    information = _summed(weights, group, num_groups)
+    weighted = _summed(np.einsum("nij,nj->ni", weights, points_m), group, num_groups)
     state = np.zeros((num_groups, 2 * size))
     state[:, :size] = _solved(information, weighted)
+
+    # Gauss-Newton steps: Doppler shifts depend on the location, and on the velocity linearly.
     normal = np.empty((num_groups, 2 * size, 2 * size))
-    rows = np.empty((len(of_path), 2 * size))
+    path_slopes = np.empty((len(path_group), 2 * size))
     active = np.ones(num_groups, bool)
-    for _ in range(STEPS):
-        # Normal equations about the states.
-        slopes, errors = _shift_equations(scene, reports, state[of_path])
+    for _ in range(GAUSS_NEWTON_STEPS):
+        # Normal matrix about the states.
+        slopes, errors_hz = _shift_equations(scene, reports, state[path_group])
         outer = shift_weights[:, None, None] * slopes[:, :, None] * slopes[:, None, :]
-        equations = prior + _summed(outer, of_path, num_groups)
+        equations = prior + _summed(outer, path_group, num_groups)
         equations[:, :size, :size] += information
-        right = _summed(slopes * (shift_weights * errors)[:, None], of_path, num_groups)
+
+        # Right side, and the step.
+        weighted_errors = slopes * (shift_weights * errors_hz)[:, None]
+        right = _summed(weighted_errors, path_group, num_groups)
         right -= state @ prior
         right[:, :size] += weighted - np.einsum("cij,cj->ci", information, state[:, :size])
         steps = _solved(equations, right)
 
-        # Only where the last step was not short.
+        # Update of the targets that have not converged.
         state[active] += steps[active]
         normal[active] = equations[active]
-        rows[active[of_path]] = slopes[active[of_path]]
+        path_slopes[active[path_group]] = slopes[active[path_group]]
         lengths = np.einsum("ci,cij,cj->c", steps, equations, steps)
-        active &= lengths >= SETTLED
+        active &= lengths >= CONVERGED_STEP
         if not active.any():
             break
 
-    # What is left: normalized squared errors of each report.
-    _, errors = _shift_equations(scene, reports, state[of_path])
-    misfits = np.bincount(reports.owner, shift_weights * errors**2, len(reports))
-    away = points - state[group, :size]
-    misfits += np.einsum("ni,nij,nj->n", away, weights, away)
-    num_reports = np.bincount(group, minlength=num_groups)
-    num_paths = np.bincount(of_path, minlength=num_groups)
-    determinants = np.bincount(group, np.linalg.slogdet(weights)[1], num_groups)
-    determinants += np.bincount(of_path, np.log(shift_weights), num_groups)
+    # Normalized squared residuals of each report.
+    _, errors_hz = _shift_equations(scene, reports, state[path_group])
+    misfits = np.bincount(reports.owner, shift_weights * errors_hz**2, len(reports))
+    residuals_m = points_m - state[group, :size]
+    misfits += np.einsum("ni,nij,nj->n", residuals_m, weights, residuals_m)
 
+    # Degrees of freedom, and the volume of the measurements' covariances.
+    num_reports = np.bincount(group, minlength=num_groups)
+    num_paths = np.bincount(path_group, minlength=num_groups)
+    degrees = size * num_reports + num_paths - 2 * size
+    log_det_information = np.bincount(group, np.linalg.slogdet(weights)[1], num_groups)
+    log_det_information += np.bincount(path_group, np.log(shift_weights), num_groups)
+
+    # Covariance, in another way where the paths are too few for the velocity.
     covariance = np.linalg.inv(normal)
     for index in np.flatnonzero(num_paths < size):
-        own = of_path == index
+        own = path_group == index
+        location_covariance = np.linalg.inv(information[index])
+        turning_hz2 = _turning_variance_hz2(
+            scene, reports, own, state[index, :size], location_covariance
+        )
         covariance[index] = _wide_covariance(
             information[index],
             scene.sensing.max_speed_mps,
-            rows[own],
-            1 / shift_weights[own]
-            + _turning_variance_hz2(
-                scene, reports, own, state[index, :size], np.linalg.inv(information[index])
-            ),
+            path_slopes[own],
+            1 / shift_weights[own] + turning_hz2,
         )
     return Estimates(
         position_m=state[:, :size],
@@ -209,8 +258,8 @@ def estimate_all(scene: Scene, reports: Reports, group: np.ndarray, num_groups: 
         covariance=covariance,
         misfits=misfits,
         misfit=np.bincount(group, misfits, num_groups),
-        degrees=size * num_reports + num_paths - 2 * size,
-        log_det=-determinants,
+        degrees=degrees,
+        log_det=-log_det_information,
         num_paths=num_paths,
     )
 
@@ -234,33 +283,35 @@ def _solved(matrices: np.ndarray, right: np.ndarray) -> np.ndarray:
 def _shift_equations(
     scene: Scene, reports: Reports, states: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Slope of each Doppler shift with location and velocity [p, 2 D], and its error [p], Hz.
+    """Linearized equations of the Doppler shifts.
 
-    states: [p, 2 D], float64, of the target of each path
+    states: [num_paths, 2 D], float64, SI, location and velocity of the target of each path
+    Returns slopes with location and velocity [num_paths, 2 D], and errors [num_paths], Hz.
     """
     size = scene.dimension
-    points = _in_space(states[:, :size], scene.plane_height_m)
-    velocities = _in_space(states[:, size:], 0.0)
-    paths = reports.geometry(points, velocities)
-    with_location = reports.shift_gradient(paths, velocities)[:, :size]
-    wavelengths = reports.links.wavelength_m[reports.link]
-    with_velocity = -paths.range_gradient[:, :size] / wavelengths[:, None]
-    errors = reports.doppler_hz - paths.doppler_hz
-    return np.concatenate([with_location, with_velocity], axis=1), errors
+    points_m = _in_space(states[:, :size], scene.plane_height_m)
+    velocities_mps = _in_space(states[:, size:], 0.0)
+    paths = reports.geometry(points_m, velocities_mps)
+
+    with_location = reports.shift_gradient(paths, velocities_mps)[:, :size]
+    wavelengths_m = reports.links.wavelength_m[reports.link]
+    with_velocity = -paths.range_gradient[:, :size] / wavelengths_m[:, None]
+    errors_hz = reports.doppler_hz - paths.doppler_hz
+    return np.concatenate([with_location, with_velocity], axis=1), errors_hz
 
 
 def _in_space(vectors: np.ndarray, height: float) -> np.ndarray:
-    """Vectors [p, D] in three dimensions, [p, 3], those of a plane at its height."""
-    whole = np.empty((len(vectors), 3))
-    whole[:, 2] = height
-    whole[:, : vectors.shape[1]] = vectors
-    return whole
+    """Vectors [num, D] as vectors [num, 3], those of a plane at a height."""
+    spatial = np.empty((len(vectors), 3))
+    spatial[:, 2] = height
+    spatial[:, : vectors.shape[1]] = vectors
+    return spatial
 
 
 def _wide_covariance(
     information: np.ndarray, max_speed_mps: float, rows: np.ndarray, noise_hz2: np.ndarray
 ) -> np.ndarray:
-    """Covariance [2 D, 2 D] of location and velocity where few paths leave velocities open.
+    """Covariance of location and velocity where few paths leave velocities unobserved.
 
     The inverse of the normal matrix, as the update of a Kalman filter in Joseph's form: between
     millimeters and the maximum speed, the plain inverse loses its positive eigenvalues to rounding.
@@ -268,16 +319,20 @@ def _wide_covariance(
     information: [D, D], float64, 1/m^2, of the location
     rows: [num_paths, 2 D], float64, slopes of the Doppler shifts
     noise_hz2: [num_paths], float64, Hz^2, variances of the Doppler shifts
+    Returns [2 D, 2 D], float64, SI.
     """
+    # Prior: location by the points, any velocity up to the maximum speed.
     size = len(information)
     prior = np.zeros((2 * size, 2 * size))
     prior[:size, :size] = np.linalg.inv(information)
     prior[size:, size:] = max_speed_mps**2 * np.eye(size)
 
+    # Update by the Doppler shifts.
     noise = np.diag(noise_hz2)
-    gain = np.linalg.solve(rows @ prior @ rows.T + noise, rows @ prior).T
-    rest = np.eye(2 * size) - gain @ rows
-    covariance = rest @ prior @ rest.T + gain @ noise @ gain.T
+    innovation_covariance = rows @ prior @ rows.T + noise
+    gain = np.linalg.solve(innovation_covariance, rows @ prior).T
+    residual = np.eye(2 * size) - gain @ rows
+    covariance = residual @ prior @ residual.T + gain @ noise @ gain.T
     return (covariance + covariance.T) / 2
 
 
@@ -285,32 +340,31 @@ def _turning_variance_hz2(
     scene: Scene,
     reports: Reports,
     own: np.ndarray,
-    position: np.ndarray,
+    position_m: np.ndarray,
     covariance: np.ndarray,
 ) -> np.ndarray:
-    """Variance of some shifts by errors of location and velocity together, [num_own], Hz^2.
+    """Variance of Doppler shifts by errors of location and velocity together.
 
-    The shift is bilinear in direction and velocity. Where the velocity is open up to the maximum
-    speed, an error of location turns an unknown share of it into the measured direction:
+    The shift is bilinear in direction and velocity. Where the velocity is unobserved up to the
+    maximum speed, an error of location turns an unknown share of it into the measured direction:
     tr(M V M^T P), M the mixed derivative.
 
-    own: [p], bool, the paths of one target
+    own: [num_paths], bool, the paths of one target
+    position_m: [D], float64, m, its location
     covariance: [D, D], float64, m^2, of the location
+    Returns [num_own], float64, Hz^2.
     """
     size = scene.dimension
     links = reports.links
     link = reports.link[own]
-    point = _in_space(position[None], scene.plane_height_m)[0]
+    wavelengths_m = links.wavelength_m[link]
+    point_m = _in_space(position_m[None], scene.plane_height_m)[0]
     paths = bistatic_geometry(
-        links.transmitters_m[link],
-        links.receivers_m[link],
-        point,
-        np.zeros(3),
-        links.wavelength_m[link],
+        links.transmitters_m[link], links.receivers_m[link], point_m, np.zeros(3), wavelengths_m
     )
-    columns = [
-        paths.doppler_location_gradient(axis, links.wavelength_m[link]) for axis in np.eye(3)[:size]
-    ]
+
+    # Mixed derivatives with location and velocity.
+    columns = [paths.doppler_location_gradient(axis, wavelengths_m) for axis in np.eye(3)[:size]]
     mixed = np.stack(columns, axis=-1)[:, :size]
     variance = np.einsum("pij,pkj,ik->p", mixed, mixed, covariance)
     return scene.sensing.max_speed_mps**2 * variance

@@ -1,4 +1,4 @@
-"""Reports of several stations to detections: associate, estimate, reject what is doubtful."""
+"""Fusion of the reports of several stations: association, estimation, rejection."""
 
 from __future__ import annotations
 
@@ -8,10 +8,15 @@ from dataclasses import dataclass, replace
 import numpy as np
 from scipy.special import chdtri
 
-from cooperative_isac.fusion.body import body_model, distinct_bodies, limited_by_multipath
+from cooperative_isac.fusion.body import (
+    POINT_STD_M,
+    body_model,
+    distinct_bodies,
+    limited_by_multipath,
+)
 from cooperative_isac.fusion.detection import PARTIAL, Detection, detection_problem
-from cooperative_isac.fusion.estimate import Estimate, estimate
-from cooperative_isac.fusion.grouping import POINT_STD_M, Grower
+from cooperative_isac.fusion.estimate import Estimate, estimate, in_space
+from cooperative_isac.fusion.grouping import Grower
 from cooperative_isac.fusion.points import (
     MISFIT_PER_DEGREE,
     MISFIT_PROBABILITY,
@@ -20,7 +25,7 @@ from cooperative_isac.fusion.points import (
 )
 from cooperative_isac.fusion.rejection import (
     Accepted,
-    Heard,
+    Received,
     is_ghost,
     is_located,
     is_part_of_body,
@@ -33,14 +38,15 @@ from cooperative_isac.scene.model import Body, Scene, TargetClass
 from cooperative_isac.scene.station import Link
 from cooperative_isac.sensing.report import EchoReport
 
-# Reports of one body may be this share of its longest side apart, as a standard deviation, before
-# its shape is fitted.
+# Standard deviation of reports of one body from each other, over its longest side, before its shape
+# is fitted.
 GROWTH_SPREAD = 0.3
 
-# What decides between bodies, in minus twice the log-likelihood: a path that is left out costs as
-# much as one at 3.5 standard deviations; a body that does not belong to the height found costs more
-# than any likelihood makes up for.
+# Cost of a rejected path in the choice of a body, minus twice the log-likelihood: that of a path at
+# 3.5 standard deviations.
 OUTLIER_COST = 12.0
+
+# Cost of a body that does not belong to the estimated height: more than any likelihood gains.
 HEIGHT_COST = 100.0
 
 
@@ -54,28 +60,34 @@ def fuse(
 ) -> tuple[Detection, ...]:
     """Detections from all reports of one frame, strongest first.
 
-    Where receivers are missing, the others' doubtful clusters follow as partial detections: which
-    of them are of targets is decided by the tracks that they fit.
+    Where receivers are missing, doubtful clusters of the others follow as partial detections; the
+    tracker decides by its tracks which of them are of targets.
 
-    receivers: names of those whose reports arrived, also without a target; None: all
-    bands: names of those on the air in the frame; None: all
-    without_reports: names of the receivers whose packets arrived, but carry no reports
+    scene: of one or several bands
+    reports: of all receivers
+    receivers: names of those whose reports arrived, even without a target; None: all
+    bands: names of those that the frame contains; None: all
+    without_reports: names of the receivers whose packets arrived, but contain no reports
     links: of the scene, where they are known already
     """
-    heard = Heard(receivers, bands, without_reports)
+    received = Received(receivers, bands, without_reports)
     if not scene.has_bodies:
-        return fuse_reports(scene, reports_of(scene, reports, links), heard)
+        return fuse_reports(scene, reports_of(scene, reports, links), received)
+
+    # Targets, strongest first.
     accepted: list[Accepted] = []
     doubtful: list[tuple[list[EchoReport], Detection]] = []
     for cluster, fitted in clusters(scene, reports, links):
         detection = detection_of(scene, cluster, fitted)
-        if is_target(scene, cluster, fitted, detection, accepted, heard):
+        if is_target(scene, cluster, fitted, detection, accepted, received):
             accepted.append(Accepted(cluster, detection, fitted.body))
         else:
             doubtful.append((cluster, detection))
     detections = tuple(item.detection for item in accepted)
-    if not heard.is_incomplete(scene):
+    if not received.is_incomplete(scene):
         return detections
+
+    # Doubtful clusters, where packets are missing.
     partial = [
         replace(detection, num_paths=PARTIAL)
         for cluster, detection in doubtful
@@ -87,9 +99,15 @@ def fuse(
 def is_part_of_target(
     scene: Scene, cluster: Sequence[EchoReport], detection: Detection, accepted: Sequence[Accepted]
 ) -> bool:
-    """Whether a doubtful cluster may be what is left of a target without some receivers.
+    """True where a doubtful cluster may be a target without the reports of some receivers.
 
-    Its shifts may be those of clutter or of another target, and its paths few, but it is located.
+    Its shifts may be those of clutter or of another target, and its paths few, but it has a
+    location.
+
+    scene: of one or several bands
+    cluster: its reports
+    detection: of the cluster
+    accepted: targets of the frame
     """
     if detection_problem(detection) is not None or not is_possible(scene, detection):
         return False
@@ -104,18 +122,25 @@ def is_target(
     fitted: Estimate,
     detection: Detection,
     accepted: Sequence[Accepted],
-    heard: Heard | None = None,
+    received: Received | None = None,
 ) -> bool:
-    """Whether a cluster is a target beside those accepted already.
+    """True where a cluster is a target beside those accepted already.
 
-    Rejected are ghosts, static clutter, what is impossibly fast, parts of bodies detected already,
-    and estimates that are not valid.
+    Rejected are ghosts, static clutter, impossible speeds, parts of bodies detected already, and
+    invalid estimates.
+
+    scene: of one or several bands
+    cluster: its reports
+    fitted: estimate of the cluster
+    detection: of the cluster
+    accepted: stronger targets of the frame
+    received: stations and bands of the frame; None: all
     """
     if detection_problem(detection) is not None:
         return False
     if is_static(scene, cluster, fitted) or not is_possible(scene, detection):
         return False
-    if is_ghost(scene, cluster, accepted, heard):
+    if is_ghost(scene, cluster, accepted, received):
         return False
     return not any(is_part_of_body(scene, cluster, detection, other) for other in accepted)
 
@@ -123,16 +148,20 @@ def is_target(
 def clusters(
     scene: Scene, reports: Sequence[EchoReport], links: Links | None = None
 ) -> Iterator[tuple[list[EchoReport], Estimate]]:
-    """Reports that may be of one target, each in one cluster, and the target's estimate.
+    """Clusters of reports that may be of one target, and the target's estimate, strongest first.
 
     A cluster grows from the strongest free report by the statistically nearest report of every
-    other link. Where targets have bodies, the likeliest of the scene's bodies explains it. What
-    contradicts the rest of its cluster is free for weaker ones.
+    other link. Where targets have bodies, the likeliest of the scene's bodies is fitted. Outliers
+    of a cluster are free for weaker ones.
 
+    scene: of one or several bands
+    reports: of all receivers
     links: of the scene, where they are known already
     """
     if not reports:
         return
+
+    # Point targets.
     links = links_of(scene) if links is None else links
     arrays = reports_of(scene, reports, links)
     largest = distinct_bodies(scene)[-1]
@@ -142,63 +171,77 @@ def clusters(
             yield [reports[row] for row in groups.of(index)], found.of(index, groups)
         return
 
+    # Association of reports of bodies, which are spread over their sides.
     information = _limited_information(scene, arrays, reports)
     spread_m = float(np.hypot(POINT_STD_M, GROWTH_SPREAD * largest.size_m.max()))
     grower = Grower(arrays, information, spread_m)
-    explained: list[tuple[int, list[EchoReport], Estimate]] = []
+    ranked: list[tuple[int, list[EchoReport], Estimate]] = []
     free = np.ones(len(reports), bool)
     while free.any():
         groups = grower.grow(free)
+
+        # The likeliest body of each group, without outliers.
         for index in range(groups.count):
             rows = groups.of(index)
-            members, fitted = explain(scene, [reports[row] for row in rows], links)
+            members, fitted = fit_body(scene, [reports[row] for row in rows], links)
             kept = {id(member.report) for member in members}
             free[[row for row in rows if id(reports[row]) in kept]] = False
-            strength = int(grower.rank[rows[0]])
-            explained.append((strength, [member.used for member in members], fitted))
-    explained.sort(key=lambda item: item[0])
-    for _, cluster, fitted in explained:
+            rank = int(grower.rank[rows[0]])
+            ranked.append((rank, [member.used for member in members], fitted))
+
+    # By the rank of their first reports.
+    ranked.sort(key=lambda item: item[0])
+    for _, cluster, fitted in ranked:
         yield cluster, fitted
 
 
 def _limited_information(
     scene: Scene, arrays: Reports, reports: Sequence[EchoReport]
 ) -> np.ndarray:
-    """Information of the points of reports with their SNR limited by multipath, [n, D, D]."""
-    paths = np.array([path.information for report in reports for path in report.paths])
-    limited = paths * (limited_by_multipath(scene, arrays.snr) / arrays.snr)[:, None, None]
-    return np.add.reduceat(limited, np.searchsorted(arrays.owner, np.arange(len(arrays))))
+    """Information of reports with their SNR limited by multipath, [num_reports, D, D], 1/m^2."""
+    information = np.array([path.information for report in reports for path in report.paths])
+    shares = limited_by_multipath(scene, arrays.snr) / arrays.snr
+    limited = information * shares[:, None, None]
+    first_paths = np.searchsorted(arrays.owner, np.arange(len(arrays)))
+    return np.add.reduceat(limited, first_paths)
 
 
-def explain(
+def fit_body(
     scene: Scene, reports: Sequence[EchoReport], links: Links | None = None
 ) -> tuple[list[Member], Estimate]:
-    """Members and estimate of the likeliest body that reports may be of; those that contradict it
-    are left out.
+    """Fit of the likeliest body to reports: its members without outliers, and its estimate.
+
+    scene: of one or several bands
+    reports: that may be of one body
+    links: of the scene, where they are known already
     """
+    # A hypothesis for each of the scene's bodies.
     links = links_of(scene) if links is None else links
     hypotheses = [_consistent(scene, reports, body, links) for body in distinct_bodies(scene)]
     return min(hypotheses, key=lambda found: _cost(scene, *found))
 
 
 def _cost(scene: Scene, members: Sequence[Member], fitted: Estimate) -> float:
-    """Minus twice the log-likelihood of a body, with outliers at their gate and its class at the
-    height found.
-    """
-    explained = sum(len(member.used.paths) for member in members)
-    cost = float(fitted.misfits.sum() + fitted.log_det) - OUTLIER_COST * explained
+    """Minus twice the log-likelihood of a body, with costs of outliers and of a wrong height."""
+    num_paths = sum(len(member.used.paths) for member in members)
+    cost = float(fitted.misfits.sum() + fitted.log_det) - OUTLIER_COST * num_paths
+
+    # Bodies of the class at the estimated height.
     if scene.dimension == 3:
-        flies = fitted.position_m[2] > scene.tracking.uav_height_m
-        expected = TargetClass.UAV if flies else TargetClass.VEHICLE
-        allowed = (scene.body(expected).radius_m, scene.body(TargetClass.UNKNOWN).radius_m or None)
-        cost += 0.0 if fitted.body.radius_m in allowed else HEIGHT_COST
+        is_flying = fitted.position_m[2] > scene.tracking.uav_height_m
+        expected = TargetClass.UAV if is_flying else TargetClass.VEHICLE
+        unknown_m = scene.body(TargetClass.UNKNOWN).radius_m or None
+        allowed_m = (scene.body(expected).radius_m, unknown_m)
+        cost += 0.0 if fitted.body.radius_m in allowed_m else HEIGHT_COST
     return cost
 
 
 @dataclass(frozen=True)
 class Member:
-    """A report of a cluster, and what of it is used: paths that contradict the others are left
-    out.
+    """Report of a cluster without its outlier paths.
+
+    report: with all paths
+    used: with the paths that agree with the cluster
     """
 
     report: EchoReport
@@ -208,29 +251,33 @@ class Member:
 def _consistent(
     scene: Scene, cluster: Sequence[EchoReport], body: Body, links: Links
 ) -> tuple[list[Member], Estimate]:
-    """The cluster without what contradicts the rest: reports or, of a body, single paths."""
+    """A cluster without outliers: reports or, of a body, single paths."""
     members = [Member(report, report) for report in cluster]
     fitted = _fit(scene, members, body, links)
-    while len(members) > 1 and fitted.misfits.sum() > chdtri(
-        max(fitted.degrees, 1), 1 - MISFIT_PROBABILITY
-    ):
+    while len(members) > 1:
+        gate = chdtri(max(fitted.degrees, 1), 1 - MISFIT_PROBABILITY)
+        if not fitted.misfits.sum() > gate:
+            break
+
+        # Without the report or path whose rejection reduces the misfit most.
         candidates = list(_reduced(members, single_paths=body.radius_m > 0))
         fits = [_fit(scene, candidate, body, links, fitted) for candidate in candidates]
         scores = [fit.misfits.sum() - MISFIT_PER_DEGREE * fit.degrees for fit in fits]
         best = int(np.argmin(scores))
-        members, fitted = candidates[best], fits[best]
+        members = candidates[best]
+        fitted = fits[best]
     return members, fitted
 
 
 def _reduced(members: Sequence[Member], single_paths: bool) -> Iterator[list[Member]]:
-    """The cluster with one report less, or with one path less of a report that has several."""
+    """Clusters with one report less, or with one path less of a report that has several."""
     for index, member in enumerate(members):
         yield [*members[:index], *members[index + 1 :]]
         if single_paths and len(member.used.paths) > 1:
-            for left_out in member.used.paths:
-                rest = tuple(path for path in member.used.paths if path is not left_out)
-                trimmed = Member(member.report, replace(member.used, paths=rest))
-                yield [*members[:index], trimmed, *members[index + 1 :]]
+            for rejected in member.used.paths:
+                paths = tuple(path for path in member.used.paths if path is not rejected)
+                reduced = Member(member.report, replace(member.used, paths=paths))
+                yield [*members[:index], reduced, *members[index + 1 :]]
 
 
 def _fit(
@@ -240,56 +287,64 @@ def _fit(
     links: Links,
     before: Estimate | None = None,
 ) -> Estimate:
-    """The estimate of a cluster under one body, which points along its velocity.
+    """Estimate of a cluster of one body, whose length is parallel to its velocity.
 
-    before: estimate of a cluster with more members, along whose velocity the body points;
-    None: fitted first
+    before: estimate of a cluster with more members, whose velocity gives the heading; None: it is
+        estimated first, without a heading
     """
     reports = [member.used for member in members]
     if body.radius_m == 0:
         return estimate(scene, reports, None, links)
 
-    # Without the full velocity there is no heading.
-    if sum(len(report.paths) for report in reports) < scene.dimension:
-        return replace(
-            estimate(scene, reports, body_model(scene, reports, body, None), links), body=body
-        )
+    # Too few paths for a full velocity: any heading.
+    num_paths = sum(len(report.paths) for report in reports)
+    if num_paths < scene.dimension:
+        any_heading = body_model(scene, reports, body, None)
+        return replace(estimate(scene, reports, any_heading, links), body=body)
 
-    # The heading, then the body along it.
+    # The heading.
     if before is None:
-        before = estimate(scene, reports, body_model(scene, reports, body, None), links)
-    velocity = np.zeros(3)
-    velocity[: scene.dimension] = before.velocity_mps
-    return replace(
-        estimate(scene, reports, body_model(scene, reports, body, velocity), links), body=body
-    )
+        any_heading = body_model(scene, reports, body, None)
+        before = estimate(scene, reports, any_heading, links)
+    _, velocity_mps = in_space(scene, before)
+
+    # The body in this direction.
+    model = body_model(scene, reports, body, velocity_mps)
+    return replace(estimate(scene, reports, model, links), body=body)
 
 
 def detection_of(scene: Scene, cluster: Sequence[EchoReport], fitted: Estimate) -> Detection:
-    """The detection of a cluster of reports and its estimate."""
-    size = scene.dimension
-    position = np.array([0.0, 0.0, scene.plane_height_m])
-    position[:size] = fitted.position_m
-    velocity = np.zeros(3)
-    velocity[:size] = fitted.velocity_mps
+    """Detection of a cluster of reports.
+
+    scene: of one or several bands
+    cluster: its reports
+    fitted: its estimate
+    """
+    # State in space; in a plane the height and its accuracy are those of the scene.
+    position_m, velocity_mps = in_space(scene, fitted)
     covariance = np.diag([scene.height_std_m**2] * 6)
-    axes = STATE_AXES[size]
+    axes = STATE_AXES[scene.dimension]
     covariance[np.ix_(axes, axes)] = fitted.covariance
-    power = sum(report.power for report in cluster)
-    sites = tuple(sorted({report.receiver for report in cluster}))
+
+    snr = sum(report.power for report in cluster)
     return Detection(
-        position,
-        velocity,
-        covariance,
-        float(10 * np.log10(power)),
-        sites,
-        sum(len(report.paths) for report in cluster),
-        links_of_reports(scene, cluster),
+        position_m=position_m,
+        velocity_mps=velocity_mps,
+        covariance=covariance,
+        snr_db=float(10 * np.log10(snr)),
+        sites=tuple(sorted({report.receiver for report in cluster})),
+        num_paths=sum(len(report.paths) for report in cluster),
+        links=links_of_reports(scene, cluster),
     )
 
 
 def links_of_reports(scene: Scene, reports: Sequence[EchoReport]) -> tuple[Link, ...]:
-    """The links of the paths of reports, in the scene's order of bands, receivers, transmitters."""
+    """The links of the paths of reports, in the scene's order of bands, receivers, transmitters.
+
+    scene: of one or several bands
+    reports: of one target
+    """
+    # Indices of band, receiver and transmitter.
     bands = [view.band for view in scene.views]
     found = set()
     for report in reports:
@@ -297,6 +352,8 @@ def links_of_reports(scene: Scene, reports: Sequence[EchoReport]) -> tuple[Link,
         view = scene.views[number]
         receiver = [site.name for site in view.receivers].index(report.receiver)
         found |= {(number, receiver, path.transmitter) for path in report.paths}
+
+    # Their names.
     return tuple(
         Link(
             scene.views[number].transmitters[transmitter].name,

@@ -1,10 +1,10 @@
-"""Reports that may be of one target, grouped: all targets of a frame at once.
+"""Association of reports: groups that may be of one target, for all targets of a frame.
 
 A group grows from the strongest free report by the statistically nearest report that shares no link
-with it, until none is within the gate. What one group takes is gone for the weaker ones. Reports
-that lie far apart cannot meet in a group: they are split into neighborhoods, and the groups of all
-neighborhoods grow in step, as arrays. Few reports are grouped in turn: arrays of some groups cost
-as much as those of a single one.
+with it, until none is within the gate. Weaker groups grow from the remaining reports. Reports that
+are far apart cannot be in one group: they are divided into neighborhoods, and the groups of all
+neighborhoods grow in step, as arrays. Few reports are grouped one group after another, because
+arrays of a few groups cost as much time as those of a single one.
 """
 
 from __future__ import annotations
@@ -21,18 +21,21 @@ from scipy.special import chdtri
 
 from cooperative_isac.fusion.reports import Reports
 
+# Probability with which a report of a target falls into the gate of its group.
 GATE_PROBABILITY = 0.9999
-POINT_STD_M = 0.02  # m, beside the noise of a report: linearization and quantization
-# Neighborhoods reach so many times as far as the gate of a single report.
-REACH = 4.0
+
+# Distance of reports up to which they are in one neighborhood, over the gate of a single report: a
+# group whose center stays within the gate of a member has no report of another one in its own.
+NEIGHBORHOOD_REACH = 4.0
 
 
 @dataclass(frozen=True)
 class Groups:
     """Groups of reports.
 
-    rows: [m], int, the reports in groups; those of a group in the order in which they joined
-    group: [m], int, group of each, rising
+    rows: [num_members], int, indices of the reports in groups, those of a group in the order in
+        which they were added
+    group: [num_members], int, group of each, rising
     """
 
     rows: np.ndarray
@@ -44,19 +47,19 @@ class Groups:
         return int(self.group[-1]) + 1 if len(self.group) else 0
 
     def of(self, index: int) -> np.ndarray:
-        """The reports of one group, [k], int."""
+        """Indices of the reports of one group, [num_reports], int."""
         first, end = np.searchsorted(self.group, [index, index + 1])
         return self.rows[first:end]
 
 
 @dataclass
 class _Growing:
-    """One open group in each neighborhood.
+    """One growing group in each neighborhood.
 
-    information: [k, D, D], float64, 1/m^2, of the location, all members together
-    weighted: [k, D], float64, 1/m, the same times the location
-    is_open: [k], bool, whether it may still grow
-    members: (neighborhood, report) of those that joined, round by round
+    information: [num_neighborhoods, D, D], float64, 1/m^2, of the location, all members together
+    weighted: [num_neighborhoods, D], float64, 1/m, the same times the location
+    is_open: [num_neighborhoods], bool, True while the group may grow
+    members: neighborhoods and reports that were added, round by round
     """
 
     information: np.ndarray
@@ -66,10 +69,11 @@ class _Growing:
 
 
 class Grower:
-    """Grows groups out of the free reports of one frame.
+    """Association of the free reports of one frame to groups.
 
-    information: [n, D, D], float64, 1/m^2, that gates use of each report
-    spread_m: standard deviation of reports of one target beside their noise
+    reports: of all stations
+    information: [num_reports, D, D], float64, 1/m^2, of each report in gates
+    spread_m: standard deviation of reports of one target beside their noise, m
     """
 
     def __init__(self, reports: Reports, information: np.ndarray, spread_m: float):
@@ -80,113 +84,124 @@ class Grower:
         self.weighted = np.einsum("nij,nj->ni", information, self.points)
         self.gate = chdtri(size, 1 - GATE_PROBABILITY)
 
-        # Strongest first.
+        # Rank by power, the strongest first.
         order = np.argsort(-reports.power, kind="stable")
         self.rank = np.empty(len(reports), int)
         self.rank[order] = np.arange(len(reports))
 
+        # Gates, of a radius that the trace bounds: it is no less than the largest eigenvalue.
         noise = np.linalg.inv(information)
         self.covariance = noise + spread_m**2 * np.eye(size)
-        # The trace is no less than the largest eigenvalue.
         self.reach_m = np.sqrt(self.gate * np.trace(self.covariance, axis1=1, axis2=2))
 
     @cached_property
     def neighborhood(self) -> np.ndarray:
-        """Neighborhood of each report, [n], int."""
+        """Neighborhood of each report, [num_reports], int."""
         return neighborhoods(self.points, self.reach_m)
 
     def grow_in_turn(self, free: np.ndarray) -> Groups:
-        """All groups of the free reports, the strongest first, each of what the others leave.
+        """All groups of the free reports, one after another, the strongest first.
 
-        free: [n], bool
+        free: mask [num_reports], bool
         """
+        # Links of each report as bits, and the free reports by rank.
         reports = self.reports
         links = [0] * len(reports)
         for owner, link in zip(reports.owner.tolist(), reports.link.tolist()):
             links[owner] |= 1 << link
-        left = np.flatnonzero(free)
-        left = left[np.argsort(self.rank[left])].tolist()
+        remaining = np.flatnonzero(free)
+        remaining = remaining[np.argsort(self.rank[remaining])].tolist()
 
         groups = []
-        while left:
-            group = self._grown_from(left.pop(0), left, links)
-            left = [row for row in left if row not in group]
+        while remaining:
+            group = self._grown_from(remaining.pop(0), remaining, links)
+            remaining = [row for row in remaining if row not in group]
             groups.append(group)
         sizes = [len(group) for group in groups]
         rows = [row for group in groups for row in group]
         return Groups(np.array(rows, int), np.repeat(np.arange(len(groups)), sizes))
 
     def _grown_from(self, seed: int, candidates: Sequence[int], links: Sequence[int]) -> list[int]:
-        """The group of one report, in the order in which others joined.
+        """The group of one report, in the order in which others are added.
 
-        candidates: rows of the reports that may join, the strongest first
-        links: links of each report, a bit each
+        seed: index of its first report
+        candidates: indices of the reports that may be added, the strongest first
+        links: links of each report as bits
         """
         group = [seed]
         taken = links[seed]
         information = self.information[seed]
         weighted = self.weighted[seed]
         while True:
-            # A path between one transmitter and one receiver meets a target only once.
-            able = [row for row in candidates if not links[row] & taken]
-            if not able:
+            # A target has one path between a transmitter and a receiver.
+            compatible = [row for row in candidates if not links[row] & taken]
+            if not compatible:
                 return group
 
             # Squared Mahalanobis distances between the locations of reports and of the group.
             noise = np.linalg.inv(information)
-            away = self.points[able] - noise @ weighted
-            spread = self.covariance[able] + noise
-            distances = np.einsum(
-                "ni,ni->n", away, np.linalg.solve(spread, away[..., None])[..., 0]
-            )
+            differences_m = self.points[compatible] - noise @ weighted
+            covariances = self.covariance[compatible] + noise
+            whitened = np.linalg.solve(covariances, differences_m[..., None])[..., 0]
+            distances = np.einsum("ni,ni->n", differences_m, whitened)
 
             # The nearest, the stronger one of equals.
             nearest = int(distances.argmin())
             if not distances[nearest] <= self.gate:
                 return group
-            joined = able[nearest]
-            group.append(joined)
-            taken |= links[joined]
-            information = information + self.information[joined]
-            weighted = weighted + self.weighted[joined]
+
+            # Update of the group.
+            added = compatible[nearest]
+            group.append(added)
+            taken |= links[added]
+            information = information + self.information[added]
+            weighted = weighted + self.weighted[added]
 
     def grow(self, free: np.ndarray) -> Groups:
         """The strongest group of every neighborhood that has free reports.
 
-        free: [n], bool
+        free: mask [num_reports], bool
         """
-        count = int(self.neighborhood.max()) + 1
-        growing = self._begun(free, count)
+        num_neighborhoods = int(self.neighborhood.max()) + 1
+        growing = self._started(free, num_neighborhoods)
         candidates = free.copy()
         candidates[growing.members[0][1]] = False
         while growing.is_open.any():
             if not self._is_near(growing):
-                # Rare: a group wandered off, so that others may have to do with it.
+                # Rare: the center of a group has left its neighborhood. All reports as one.
                 self.neighborhood = np.zeros(len(self.reports), int)
                 return self.grow(free)
-            self._join(growing, candidates)
+            self._add_nearest(growing, candidates)
         return _in_order(growing, self.rank)
 
-    def _begun(self, free: np.ndarray, count: int) -> _Growing:
-        """A group of the strongest free report of each neighborhood."""
+    def _started(self, free: np.ndarray, num_neighborhoods: int) -> _Growing:
+        """Groups of the strongest free report of each neighborhood."""
+        # Seeds: the first free report of each neighborhood by rank.
         rows = np.flatnonzero(free)
         rows = rows[np.lexsort((self.rank[rows], self.neighborhood[rows]))]
         neighborhood, first = np.unique(self.neighborhood[rows], return_index=True)
         seeds = rows[first]
+
+        # Neighborhoods without one have no open group.
         size = self.points.shape[1]
         growing = _Growing(
-            np.broadcast_to(np.eye(size), (count, size, size)).copy(),
-            np.zeros((count, size)),
-            np.zeros(count, bool),
-            [(neighborhood, seeds)],
+            information=np.broadcast_to(np.eye(size), (num_neighborhoods, size, size)).copy(),
+            weighted=np.zeros((num_neighborhoods, size)),
+            is_open=np.zeros(num_neighborhoods, bool),
+            members=[(neighborhood, seeds)],
         )
         growing.information[neighborhood] = self.information[seeds]
         growing.weighted[neighborhood] = self.weighted[seeds]
         growing.is_open[neighborhood] = True
         return growing
 
-    def _join(self, growing: _Growing, candidates: np.ndarray) -> None:
-        """Let the nearest compatible report join each open group; close those without one."""
+    def _add_nearest(self, growing: _Growing, candidates: np.ndarray) -> None:
+        """Add the nearest compatible report to each open group, and close groups without one.
+
+        growing: groups, which are changed
+        candidates: mask [num_reports], bool, of the reports in no group, which is changed
+        """
+        # Compatible reports of neighborhoods with an open group.
         rows = np.flatnonzero(candidates & growing.is_open[self.neighborhood])
         rows = rows[self._compatible(growing, rows)]
         own = self.neighborhood[rows]
@@ -199,94 +214,119 @@ class Grower:
             growing.information[opened], growing.weighted[opened][..., None]
         )[..., 0]
         noise[opened] = np.linalg.inv(growing.information[opened])
-        away = self.points[rows] - centers[own]
-        spread = self.covariance[rows] + noise[own]
-        distances = np.einsum("ni,ni->n", away, np.linalg.solve(spread, away[..., None])[..., 0])
+        differences_m = self.points[rows] - centers[own]
+        covariances = self.covariance[rows] + noise[own]
+        whitened = np.linalg.solve(covariances, differences_m[..., None])[..., 0]
+        distances = np.einsum("ni,ni->n", differences_m, whitened)
 
         # The nearest of each group, the stronger one of equals.
         order = np.lexsort((self.rank[rows], distances, own))
         neighborhood, first = np.unique(own[order], return_index=True)
         nearest = order[first]
         within = distances[nearest] <= self.gate
-        joined = rows[nearest[within]]
+        added = rows[nearest[within]]
         into = neighborhood[within]
 
+        # Update of the groups.
         growing.is_open[:] = False
         growing.is_open[into] = True
-        growing.information[into] += self.information[joined]
-        growing.weighted[into] += self.weighted[joined]
-        growing.members.append((into, joined))
-        candidates[joined] = False
+        growing.information[into] += self.information[added]
+        growing.weighted[into] += self.weighted[added]
+        growing.members.append((into, added))
+        candidates[added] = False
 
     def _compatible(self, growing: _Growing, rows: np.ndarray) -> np.ndarray:
-        """Whether reports share no link with their group, [num_rows], bool.
+        """Mask of the reports that share no link with the group of their neighborhood.
 
-        A path between one transmitter and one receiver meets a target only once.
+        A target has one path between a transmitter and a receiver.
+
+        growing: groups
+        rows: [num_rows], int, indices of reports
+        Returns [num_rows], bool.
         """
+        # Reports that are in a group.
         reports = self.reports
-        num_links = len(reports.links.wavelength_m)
         members = np.concatenate([report for _, report in growing.members])
         is_member = np.zeros(len(reports), bool)
         is_member[members] = True
 
-        # Links of each neighborhood that its group has already.
-        key = self.neighborhood[reports.owner] * num_links + reports.link
-        taken = np.isin(key, key[is_member[reports.owner]])
-        blocked = np.zeros(len(reports), bool)
-        blocked[reports.owner[taken]] = True
-        return ~blocked[rows]
+        # Paths over a link that the group of their neighborhood has; the pair of neighborhood and
+        # link is one number.
+        num_links = len(reports.links.wavelength_m)
+        pairs = self.neighborhood[reports.owner] * num_links + reports.link
+        is_taken = np.isin(pairs, pairs[is_member[reports.owner]])
+
+        # Reports with such a path.
+        is_blocked = np.zeros(len(reports), bool)
+        is_blocked[reports.owner[is_taken]] = True
+        return ~is_blocked[rows]
 
     def _is_near(self, growing: _Growing) -> bool:
-        """Whether every open group is still where no report of another neighborhood can join it."""
+        """True while no report of another neighborhood is in the gate of an open group.
+
+        The center of a group is near enough when it is in the gate of one of its members.
+        """
+        # Members of open groups.
         owners = np.concatenate([neighborhood for neighborhood, _ in growing.members])
         members = np.concatenate([report for _, report in growing.members])
         members = members[growing.is_open[owners]]
         owners = owners[growing.is_open[owners]]
+
+        # Distances of the centers from their members.
         opened = np.flatnonzero(growing.is_open)
         centers = np.zeros_like(growing.weighted)
         centers[opened] = np.linalg.solve(
             growing.information[opened], growing.weighted[opened][..., None]
         )[..., 0]
-        away = np.linalg.norm(self.points[members] - centers[owners], axis=1)
+        distances_m = np.linalg.norm(self.points[members] - centers[owners], axis=1)
         is_near = np.zeros(len(growing.is_open), bool)
-        is_near[owners[away <= self.reach_m[members]]] = True
+        is_near[owners[distances_m <= self.reach_m[members]]] = True
         return bool(is_near[opened].all())
 
 
 def neighborhoods(points: np.ndarray, reach_m: np.ndarray) -> np.ndarray:
-    """Parts of the reports that are too far apart to be of one target, [n], int from 0.
+    """Neighborhoods of reports: connected components of those that are close together.
 
-    Two reports are in one part where their distance is up to REACH times the larger of their
-    reaches, or where others connect them. A group whose center stays within the reach of one of its
-    members meets no report of another part.
+    Two reports are close where their distance is up to NEIGHBORHOOD_REACH times the larger of their
+    gates. A group whose center stays within the gate of one of its members has no report of another
+    neighborhood in its own gate.
 
-    points: [n, D], float64, m
-    reach_m: [n], float64, m, from where another report may be of the same target
+    points: [num_reports, D], float64, m
+    reach_m: [num_reports], float64, m, radius of the gate of each report
+    Returns [num_reports], int, number of each report's neighborhood, from 0.
     """
-    count = len(points)
+    # Pairs within the reach of most reports, and those of reports with a larger one.
     tree = KDTree(points)
-    common = 2 * float(np.median(reach_m))
-    pairs = [tree.query_pairs(REACH * common, output_type="ndarray")]
-    wide = np.flatnonzero(reach_m > common)
+    common_m = 2 * float(np.median(reach_m))
+    pairs = [tree.query_pairs(NEIGHBORHOOD_REACH * common_m, output_type="ndarray")]
+    wide = np.flatnonzero(reach_m > common_m)
     if len(wide):
-        found = tree.query_ball_point(points[wide], REACH * reach_m[wide])
+        found = tree.query_ball_point(points[wide], NEIGHBORHOOD_REACH * reach_m[wide])
         lengths = [len(near) for near in found]
         pairs.append(np.column_stack([np.repeat(wide, lengths), np.concatenate(found)]))
+
+    # Components of their graph.
     edges = np.concatenate(pairs).astype(int)
-    graph = coo_matrix((np.ones(len(edges)), edges.T), shape=(count, count))
+    shape = (len(points), len(points))
+    graph = coo_matrix((np.ones(len(edges)), edges.T), shape=shape)
     return connected_components(graph, directed=False)[1]
 
 
 def _in_order(growing: _Growing, rank: np.ndarray) -> Groups:
-    """The groups by the strength of their first members."""
+    """Finished groups, ordered by the rank of their first members.
+
+    rank: [num_reports], int, of each report by power
+    """
+    # Members round by round.
     neighborhood = np.concatenate([own for own, _ in growing.members])
     rows = np.concatenate([report for _, report in growing.members])
-    turn = np.repeat(
-        np.arange(len(growing.members)), [len(report) for _, report in growing.members]
-    )
+    num_added = [len(report) for _, report in growing.members]
+    round_added = np.repeat(np.arange(len(growing.members)), num_added)
+
+    # Number of the group of each neighborhood.
     first, seeds = growing.members[0]
-    strength = np.zeros(len(growing.information), int)
-    strength[first[np.argsort(rank[seeds])]] = np.arange(len(seeds))
-    group = strength[neighborhood]
-    order = np.lexsort((turn, group))
+    number = np.zeros(len(growing.information), int)
+    number[first[np.argsort(rank[seeds])]] = np.arange(len(seeds))
+    group = number[neighborhood]
+    order = np.lexsort((round_added, group))
     return Groups(rows[order], group[order])

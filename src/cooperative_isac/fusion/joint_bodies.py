@@ -1,10 +1,10 @@
 """Detections of bodies from the raw echoes of all receivers: local fits, and predicted paths.
 
 Receivers see different points of a body, so that no common point fits all echoes. Each receiver's
-echo therefore has a fit of its own, and these are fused like reports. Beyond that, the center looks
-in each echo at the place and the Doppler shift that the other receivers predict for a target: few
-cells can raise a false alarm there, so that a path may be much weaker than one that is searched for
-everywhere, or close to the notch that the suppression of static paths leaves.
+echo therefore has a fit of its own, and these are fused like reports. Beyond that, the center
+searches each echo at the location and Doppler shift that the other receivers predict for a target:
+few cells can raise a false alarm there, so that a path may be much weaker than one that is searched
+for everywhere, or close to the notch that the suppression of static paths leaves.
 """
 
 from __future__ import annotations
@@ -16,33 +16,42 @@ import numpy as np
 
 from cooperative_isac.fusion.body import body_model
 from cooperative_isac.fusion.detection import Detection, detection_problem
-from cooperative_isac.fusion.estimate import Estimate
-from cooperative_isac.fusion.fuse import clusters, detection_of, explain, is_target
+from cooperative_isac.fusion.estimate import Estimate, in_space
+from cooperative_isac.fusion.fuse import clusters, detection_of, fit_body, is_target
 from cooperative_isac.fusion.rejection import Accepted, is_echo_of_other, is_part_of_body
 from cooperative_isac.scene.geometry import bistatic_geometry
 from cooperative_isac.scene.model import Scene
 from cooperative_isac.sensing.fit import Fit
 from cooperative_isac.sensing.information import positive_definite
-from cooperative_isac.sensing.joint_fit import JointFit, without
+from cooperative_isac.sensing.joint_fit import JointFit, subtract_paths
 from cooperative_isac.sensing.local_ml import ROUGH
 from cooperative_isac.sensing.path_state import single_path
 from cooperative_isac.sensing.report import EchoReport, PathReport, report_fit
 
-FALSE_PATH_PROBABILITY = 1e-3  # of noise alone, for each predicted path
-DOPPLER_SIGMAS = 3.0  # half width of the predicted interval of Doppler shifts
-# Share of a path's energy that the suppression of static paths must leave: below, it is rounding.
-LEAST_SHARE = 0.01
-# Clusters in doubt, strongest first, that are looked for in other echoes: bounds the time.
-MOST_DOUBTFUL = 6
-STEPS_PER_BIN = 4  # Doppler shifts that are tried within one resolution cell
+# Probability that noise alone exceeds the threshold of a predicted path. Thousands of cells of a
+# whole area share the scene's false-alarm probability; a predicted path has a few.
+FALSE_PATH_PROBABILITY = 1e-3
+
+# Half width of the predicted interval of Doppler shifts, in standard deviations.
+DOPPLER_SIGMAS = 3.0
+
+# Share of a path's energy that the suppression of static paths must leave, so that its Doppler
+# shift is tried: below, single precision rounds too much.
+LEAST_ENERGY_SHARE = 0.01
+
+# Doubtful clusters, strongest first, that are searched for in other echoes: bounds the time.
+MAX_DOUBTFUL = 6
+
+# Trial Doppler shifts in one resolution cell: with 4 a path between two loses 0.2 dB.
+SHIFTS_PER_CELL = 4
 
 
 @dataclass(frozen=True)
 class SensedEcho:
-    """One receiver's echo at the center.
+    """One receiver's echo at the center, with the paths found in it alone.
 
-    joint: fits paths to the echo
-    fit: of all that the receiver finds alone, None if that is nothing
+    joint: likelihood of paths in the echo
+    fit: all paths found in this echo alone, or None
     main: the same without satellites (LocalMl.main_targets)
     """
 
@@ -52,7 +61,11 @@ class SensedEcho:
 
 
 def detect_bodies(scene: Scene, echoes: Mapping[str, SensedEcho]) -> tuple[Detection, ...]:
-    """Detections of targets with bodies from the echoes of all receivers."""
+    """Detections of extended targets from the echoes of all receivers, strongest first.
+
+    scene: seen on one band
+    echoes: by receiver
+    """
     reports = []
     for receiver, echo in echoes.items():
         reports += _sound_reports(receiver, echo.main, scene.band)
@@ -60,7 +73,7 @@ def detect_bodies(scene: Scene, echoes: Mapping[str, SensedEcho]) -> tuple[Detec
     accepted: list[Accepted] = []
     doubtful: list[tuple[list[EchoReport], Estimate]] = []
 
-    # What the receivers find alone.
+    # Targets that the receivers find without further search.
     for cluster, fitted in clusters(scene, reports):
         detection = detection_of(scene, cluster, fitted)
         if is_target(scene, cluster, fitted, detection, accepted):
@@ -68,8 +81,8 @@ def detect_bodies(scene: Scene, echoes: Mapping[str, SensedEcho]) -> tuple[Detec
         elif _num_paths(cluster) <= scene.dimension:
             doubtful.append((cluster, fitted))
 
-    # What further paths confirm.
-    for cluster, fitted in doubtful[:MOST_DOUBTFUL]:
+    # Doubtful targets that further paths confirm.
+    for cluster, fitted in doubtful[:MAX_DOUBTFUL]:
         detection = detection_of(scene, cluster, fitted)
         is_valid = detection_problem(detection) is None
         if not is_valid or _is_explained(scene, cluster, detection, accepted):
@@ -77,7 +90,9 @@ def detect_bodies(scene: Scene, echoes: Mapping[str, SensedEcho]) -> tuple[Detec
         further = search.find(cluster, fitted)
         if not further:
             continue
-        members, fitted = explain(scene, [*cluster, *further])
+
+        # The target again, with all its paths.
+        members, fitted = fit_body(scene, [*cluster, *further])
         cluster = [member.used for member in members]
         detection = detection_of(scene, cluster, fitted)
         if is_target(scene, cluster, fitted, detection, accepted):
@@ -87,20 +102,21 @@ def detect_bodies(scene: Scene, echoes: Mapping[str, SensedEcho]) -> tuple[Detec
 
 
 def _num_paths(cluster: Sequence[EchoReport]) -> int:
+    """Number of paths in all reports of a cluster."""
     return sum(len(report.paths) for report in cluster)
 
 
 def _is_explained(
     scene: Scene, cluster: Sequence[EchoReport], detection: Detection, accepted: Sequence[Accepted]
 ) -> bool:
-    """Whether an accepted target explains a cluster."""
-    return is_echo_of_other(scene, cluster, accepted) or any(
-        is_part_of_body(scene, cluster, detection, other) for other in accepted
-    )
+    """True where a cluster is another echo of an accepted target, or another point of its body."""
+    if is_echo_of_other(scene, cluster, accepted):
+        return True
+    return any(is_part_of_body(scene, cluster, detection, other) for other in accepted)
 
 
 def sound(report: EchoReport) -> EchoReport:
-    """The report with symmetric, positive definite information matrices, whatever rounding did."""
+    """The report with its information matrices made symmetric and positive definite."""
     paths = tuple(
         replace(path, information=positive_definite(path.information)) for path in report.paths
     )
@@ -117,7 +133,7 @@ def _sound_reports(receiver: str, fit: Fit | None, band: str) -> list[EchoReport
 
 
 class _FurtherPaths:
-    """Looks for the missing paths of targets in what the fits of all receivers leave."""
+    """Search for missing paths of targets in the residuals of all receivers' fits."""
 
     def __init__(self, scene: Scene, echoes: Mapping[str, SensedEcho]):
         self.scene = scene
@@ -125,70 +141,91 @@ class _FurtherPaths:
         self._residuals: dict[str, np.ndarray] = {}
 
     def find(self, cluster: Sequence[EchoReport], fitted: Estimate) -> list[EchoReport]:
-        """Reports of paths that the cluster lacks and whose echo is there."""
-        there = {(report.receiver, path.transmitter) for report in cluster for path in report.paths}
+        """Reports of the paths that a cluster lacks and that are detected where it predicts them.
+
+        cluster: reports of one target
+        fitted: its state
+        """
+        present = {
+            (report.receiver, path.transmitter) for report in cluster for path in report.paths
+        }
         further = []
         for receiver in self._echoes:
             for transmitter in range(len(self.scene.transmitters)):
-                if (receiver, transmitter) not in there:
-                    further += self._path(receiver, transmitter, fitted)
+                if (receiver, transmitter) not in present:
+                    further += self._detect_path(receiver, transmitter, fitted)
         return further
 
-    def _path(self, receiver: str, transmitter: int, fitted: Estimate) -> list[EchoReport]:
-        """Report of a target's path from a transmitter to a receiver, none if it is not heard."""
+    def _detect_path(self, receiver: str, transmitter: int, fitted: Estimate) -> list[EchoReport]:
+        """Report of a target's path from a transmitter to a receiver; empty if not detected.
+
+        A detected path is subtracted from the receiver's residual.
+        """
         joint = self._echoes[receiver].joint
         reference = joint.maker.reference
         residual = self._residual(receiver)
-        point = self._reflecting_point(receiver, transmitter, fitted)
+        point_m = self._reflecting_point(receiver, transmitter, fitted)
 
         # Doppler shifts that the estimate allows, without the notch of static paths.
         resolution_hz = reference.frame.grid.doppler_resolution_hz
-        shifts = self._expected_shifts(receiver, transmitter, point, fitted, resolution_hz)
-        shares = reference.static_share(shifts)
-        shifts, shares = shifts[shares > LEAST_SHARE], shares[shares > LEAST_SHARE]
-        if not len(shifts):
+        shifts_hz = self._expected_shifts_hz(receiver, transmitter, point_m, fitted, resolution_hz)
+        shares = reference.static_share(shifts_hz)
+        is_usable = shares > LEAST_ENERGY_SHARE
+        shifts_hz = shifts_hz[is_usable]
+        shares = shares[is_usable]
+        if not len(shifts_hz):
             return []
 
-        # Their matched-filter power.
-        beam = joint.maker.receive_at(point).conj()
-        filters, energy = joint.maker.filters_at(transmitter, point[None])
-        behind = np.tensordot(beam, residual, axes=1)
-        blocks = np.einsum("ik,ikb->b", filters[0].conj(), behind)
-        turns = np.exp(-2j * np.pi * reference.block_times_s[:, None] * shifts)
-        power = np.abs(blocks @ turns) ** 2 / (shares * energy[0] * joint.noise_power_w)
-        threshold = -np.log(FALSE_PATH_PROBABILITY / (1 + len(shifts) / STEPS_PER_BIN))
+        # Matched filter over antennas, then over subcarriers and streams.
+        beam = joint.maker.receive_at(point_m).conj()
+        received = np.tensordot(beam, residual, axes=1)
+        filters, energy = joint.maker.filters_at(transmitter, point_m[None])
+        blocks = np.einsum("ik,ikb->b", filters[0].conj(), received)
+
+        # Spectrum over blocks of symbols, in noise variances: Exp(1) in noise.
+        doppler_phases = np.exp(-2j * np.pi * reference.block_times_s[:, None] * shifts_hz)
+        noise_w = shares * energy[0] * joint.noise_power_w
+        power = np.abs(blocks @ doppler_phases) ** 2 / noise_w
+
+        # Detection of its peak, at a threshold for all resolution cells of the interval.
+        num_cells = 1 + len(shifts_hz) / SHIFTS_PER_CELL
+        threshold = -np.log(FALSE_PATH_PROBABILITY / num_cells)
         if not power.max() > threshold:
             return []
 
-        # Fit its own point, as for a target of its own.
+        # Fit of the reflecting point of this path alone.
         alone = JointFit(joint.maker, residual, joint.noise_power_w)
-        start = single_path(point, transmitter, shifts[power.argmax()])
-        fit = alone.climb(alone.match(start), **ROUGH)
+        start = single_path(point_m, transmitter, shifts_hz[power.argmax()])
+        fit = alone.fisher_scoring(alone.match(start), **ROUGH)
         if not fit.power[0] > threshold:
             return []
-        self._residuals[receiver] = without(residual, fit)
+        self._residuals[receiver] = subtract_paths(residual, fit)
         return _sound_reports(receiver, fit, self.scene.band)
 
     def _residual(self, receiver: str) -> np.ndarray:
-        """What the paths found so far leave of a receiver's correlation."""
+        """Correlation of a receiver's echo without the paths found so far."""
         if receiver not in self._residuals:
             echo = self._echoes[receiver]
-            whole = echo.joint.correlation
-            self._residuals[receiver] = whole if echo.fit is None else without(whole, echo.fit)
+            correlation = echo.joint.correlation
+            if echo.fit is not None:
+                correlation = subtract_paths(correlation, echo.fit)
+            self._residuals[receiver] = correlation
         return self._residuals[receiver]
 
     def _reflecting_point(self, receiver: str, transmitter: int, fitted: Estimate) -> np.ndarray:
         """Point [3] of the estimated body that reflects from transmitter to receiver, in map."""
-        middle, velocity = self._state(fitted)
+        middle_m, velocity_mps = in_space(self.scene, fitted)
         if fitted.body.radius_m == 0:
-            return middle
-        nothing = np.eye(self.scene.dimension)
-        path = PathReport(transmitter, 0.0, 1.0, nothing)
-        report = EchoReport(receiver, middle, (path,), self.scene.band)
-        model = body_model(self.scene, [report], fitted.body, velocity)
-        return middle + (middle - model.points_m[0])
+            return middle_m
 
-    def _expected_shifts(
+        # The model gives the middle by a point; here the point is as far on the other side.
+        any_information = np.eye(self.scene.dimension)
+        path = PathReport(transmitter, 0.0, 1.0, any_information)
+        report = EchoReport(receiver, middle_m, (path,), self.scene.band)
+        model = body_model(self.scene, [report], fitted.body, velocity_mps)
+        return middle_m + (middle_m - model.points_m[0])
+
+    def _expected_shifts_hz(
         self,
         receiver: str,
         transmitter: int,
@@ -197,33 +234,26 @@ class _FurtherPaths:
         resolution_hz: float,
     ) -> np.ndarray:
         """Doppler shifts that the estimate allows on a path, [num_shifts], Hz."""
-        size, wavelength = self.scene.dimension, self.scene.grid.wavelength_m
-        _, velocity = self._state(fitted)
+        size = self.scene.dimension
+        wavelength_m = self.scene.grid.wavelength_m
+        _, velocity_mps = in_space(self.scene, fitted)
         path = bistatic_geometry(
             self.scene.transmitters[transmitter].position_m,
             self.scene.receiver(receiver).position_m,
             point_m,
-            velocity,
-            wavelength,
+            velocity_mps,
+            wavelength_m,
         )
 
-        # Mean and standard deviation of the shift, from the estimate's velocity.
-        row = -path.range_gradient[:size] / wavelength
-        deviation = np.sqrt(max(row @ fitted.covariance[size:, size:] @ row, 0.0))
-        half_width = DOPPLER_SIGMAS * deviation + resolution_hz / 2
+        # Standard deviation of the shift, from that of the velocity.
+        slope = -path.range_gradient[:size] / wavelength_m
+        variance_hz2 = slope @ fitted.covariance[size:, size:] @ slope
+        std_hz = np.sqrt(max(variance_hz2, 0.0))
+        half_width_hz = DOPPLER_SIGMAS * std_hz + resolution_hz / 2
 
-        # What a target of the scene can have.
-        limit = 2 * self.scene.sensing.max_speed_mps / wavelength
-        low = np.clip(path.doppler_hz - half_width, -limit, limit)
-        high = np.clip(path.doppler_hz + half_width, -limit, limit)
-        count = 1 + int(np.ceil((high - low) / resolution_hz * STEPS_PER_BIN))
-        return np.linspace(low, high, count)
-
-    def _state(self, fitted: Estimate) -> tuple[np.ndarray, np.ndarray]:
-        """Position and velocity of an estimate, [3] each."""
-        size = self.scene.dimension
-        position = np.array([0.0, 0.0, self.scene.plane_height_m])
-        velocity = np.zeros(3)
-        position[:size] = fitted.position_m
-        velocity[:size] = fitted.velocity_mps
-        return position, velocity
+        # Interval about the predicted shift, within those of the scene's targets.
+        limit_hz = 2 * self.scene.sensing.max_speed_mps / wavelength_m
+        low_hz = np.clip(path.doppler_hz - half_width_hz, -limit_hz, limit_hz)
+        high_hz = np.clip(path.doppler_hz + half_width_hz, -limit_hz, limit_hz)
+        num_shifts = 1 + int(np.ceil((high_hz - low_hz) / resolution_hz * SHIFTS_PER_CELL))
+        return np.linspace(low_hz, high_hz, num_shifts)

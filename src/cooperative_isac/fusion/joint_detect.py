@@ -1,6 +1,4 @@
-"""Detections from the raw echoes of all receivers: local candidates, one joint fit, joint
-evidence.
-"""
+"""Detections from the raw echoes of all receivers: local candidates, one joint fit, evidence."""
 
 from __future__ import annotations
 
@@ -9,7 +7,7 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 
 from cooperative_isac.fusion.detection import Detection, detection_problem
-from cooperative_isac.fusion.estimate import Estimate
+from cooperative_isac.fusion.estimate import Estimate, in_space
 from cooperative_isac.fusion.fuse import clusters, detection_of
 from cooperative_isac.fusion.joint_ml import JointMatch, JointMl, Targets
 from cooperative_isac.fusion.rejection import is_possible, is_static
@@ -20,60 +18,67 @@ from cooperative_isac.sensing.report import EchoReport, PathReport
 def detect_jointly(
     joint: JointMl, reports: Sequence[EchoReport], threshold: float, path_threshold: float
 ) -> tuple[Detection, ...]:
-    """Detections of the targets whose evidence in all echoes together exceeds the threshold,
-    strongest first.
+    """Detections of the targets with enough evidence in all echoes together, strongest first.
 
-    Reports of the single receivers say where to begin; what stands still is fitted with the rest
-    and then left out. A path counts as heard when its power exceeds path_threshold.
+    Static objects are fitted together with the targets and then left out.
+
+    joint: likelihood of the echoes
+    reports: of the single receivers, from which the fit starts
+    threshold: evidence of a target, log-likelihood ratio
+    path_threshold: power over noise from which a path counts as detected
     """
     scene = joint.scene
-    match = _believed(joint, _beginnings(scene, reports), threshold)
+    match = _significant(joint, _candidates(scene, reports), threshold)
     if match is None:
         return ()
-    told = []
+
+    detections = []
     for target in np.argsort(-match.power).tolist():
-        cluster = list(_heard(scene.band, match, target, path_threshold))
+        # Paths that are detected, and the estimate from all of them.
+        cluster = list(_detected_paths(scene.band, match, target, path_threshold))
         fitted = _estimate(match, target, scene.dimension)
         if not cluster or fitted is None:
             continue
+
+        # Moving targets with a valid state.
         detection = detection_of(scene, cluster, fitted)
         is_valid = detection_problem(detection) is None
         if is_valid and not is_static(scene, cluster, fitted) and is_possible(scene, detection):
-            told.append(detection)
-    return tuple(told)
+            detections.append(detection)
+    return tuple(detections)
 
 
-def _believed(joint: JointMl, targets: Targets, threshold: float) -> JointMatch | None:
-    """The joint fit of what is left when doubles and targets without evidence are gone, one by
-    one.
+def _significant(joint: JointMl, targets: Targets, threshold: float) -> JointMatch | None:
+    """The joint fit of the targets whose evidence exceeds the threshold.
+
+    Duplicates and targets without evidence are dropped one by one, and the rest is fitted anew.
     """
     while len(targets):
-        match = joint.climb(joint.match(targets))
-        worst = match.double()
-        if worst is None and match.evidence.min() >= threshold:
-            return match
-        worst = match.evidence.argmin() if worst is None else worst
-        targets = match.targets.keep(np.arange(len(targets)) != worst)
+        # Fit, and a target to drop: a duplicate, or the one with the least evidence.
+        match = joint.fisher_scoring(joint.match(targets))
+        dropped = match.duplicate()
+        if dropped is None:
+            if match.evidence.min() >= threshold:
+                return match
+            dropped = match.evidence.argmin()
+        targets = match.targets.keep(np.arange(len(targets)) != dropped)
     return None
 
 
-def _beginnings(scene: Scene, reports: Sequence[EchoReport]) -> Targets:
-    """Where targets may be, from the reports of single receivers: ghosts and clutter are among
-    them.
-    """
-    begun, size = [fitted for _, fitted in clusters(scene, reports)], scene.dimension
-    points, velocities = np.zeros((len(begun), 3)), np.zeros((len(begun), 3))
-    points[:, 2] = scene.plane_height_m
-    for index, fitted in enumerate(begun):
-        points[index, :size], velocities[index, :size] = fitted.position_m, fitted.velocity_mps
-    return Targets(points, velocities)
+def _candidates(scene: Scene, reports: Sequence[EchoReport]) -> Targets:
+    """Targets from the reports of single receivers, with ghosts and clutter among them."""
+    states = [in_space(scene, fitted) for _, fitted in clusters(scene, reports)]
+    points_m = np.array([position_m for position_m, _ in states]).reshape(-1, 3)
+    velocities_mps = np.array([velocity_mps for _, velocity_mps in states]).reshape(-1, 3)
+    return Targets(points_m, velocities_mps)
 
 
-def _heard(
+def _detected_paths(
     band: str, match: JointMatch, target: int, path_threshold: float
 ) -> Iterator[EchoReport]:
-    """The paths of a target that stand out of the noise, by receiver."""
+    """The paths of a target that are above the threshold, one report a receiver."""
     for receiver, fit in match.fits.items():
+        is_detected = (fit.state.owner == target) & (fit.power > path_threshold)
         paths = [
             PathReport(
                 int(fit.state.transmitter[path]),
@@ -81,23 +86,25 @@ def _heard(
                 float(fit.power[path]),
                 fit.information[path],
             )
-            for path in np.flatnonzero((fit.state.owner == target) & (fit.power > path_threshold))
+            for path in np.flatnonzero(is_detected)
         ]
         if paths:
             yield EchoReport(receiver, match.targets.points_m[target], tuple(paths), band)
 
 
 def _estimate(match: JointMatch, target: int, size: int) -> Estimate | None:
-    """A target of the match, None where the echoes do not locate it; its misfit is in its evidence
-    already.
+    """State of a target of the match, or None where the echoes do not locate it.
+
+    It has no misfits: they are in the evidence already.
     """
-    position, velocity = (
-        match.targets.points_m[target, :size],
-        match.targets.velocities_mps[target, :size],
-    )
     try:
         covariance = np.linalg.inv(match.information[target])
     except np.linalg.LinAlgError:
         return None
-    covariance = (covariance + covariance.T) / 2
-    return Estimate(position, velocity, covariance, np.zeros(0), 0)
+    return Estimate(
+        position_m=match.targets.points_m[target, :size],
+        velocity_mps=match.targets.velocities_mps[target, :size],
+        covariance=(covariance + covariance.T) / 2,
+        misfits=np.zeros(0),
+        degrees=0,
+    )

@@ -1,7 +1,7 @@
-"""Detections of one target by several groups of stations, merged to one.
+"""Fusion of the detections of several groups of stations.
 
-Each group was decoded by itself, from the echoes of other receivers, so that the errors of their
-detections are independent: information adds up.
+Every group is decoded by itself, from the echoes of other receivers, so that the errors of their
+detections are independent, and the information of two detections of a target adds up.
 """
 
 from __future__ import annotations
@@ -16,10 +16,11 @@ from scipy.special import chdtri
 from cooperative_isac.fusion.detection import Detection
 from cooperative_isac.scene.geometry import STATE_AXES
 
-# That two detections of one target are associated.
-GATE_PROBABILITY = 0.9999
-# Cost of an association outside of the gate: more than any inside.
-OUTSIDE = 1e9
+# Probability with which two detections of one target fall into the gate of each other.
+ASSOCIATION_PROBABILITY = 0.9999
+
+# Cost of a pair outside of the gate, squared Mahalanobis distance: more than any inside.
+OUTSIDE_COST = 1e9
 
 
 def merge_detections(
@@ -27,23 +28,26 @@ def merge_detections(
 ) -> tuple[Detection, ...]:
     """The detections of all groups, those of one target merged, strongest first.
 
-    Groups are taken in their order; each is associated with what the ones before gave, by the
-    assignment of least total distance within a chi-square gate. Partial detections are not merged:
-    they follow as they are.
+    Groups are taken in their order; each is associated with the merged ones of the groups before,
+    by the assignment of least total distance within a chi-square gate. Partial detections are not
+    merged and follow unchanged.
 
-    dimension: of the scene; in a plane (2) the height is given to both and left out
+    dimension: of the scene; in a plane (2) all have the same height, which is not compared
+    groups: detections of each group
     """
     partial = [detection for group in groups for detection in group if detection.is_partial]
+
+    # Group after group.
     merged: list[Detection] = []
     for group in groups:
-        whole = [detection for detection in group if not detection.is_partial]
-        merged = _joined(dimension, merged, whole)
+        full = [detection for detection in group if not detection.is_partial]
+        merged = _associated(dimension, merged, full)
     if len(groups) > 1:
         merged.sort(key=lambda detection: -detection.snr_db)
     return (*merged, *partial)
 
 
-def _joined(
+def _associated(
     dimension: int, known: list[Detection], further: Sequence[Detection]
 ) -> list[Detection]:
     """Known detections merged with further ones of the same targets, and the rest of both."""
@@ -52,47 +56,55 @@ def _joined(
 
     # Squared Mahalanobis distances of all pairs.
     axes = STATE_AXES[dimension]
-    states = [_states(group)[:, axes] for group in (known, further)]
-    covariances = [
-        np.array([detection.covariance for detection in group])[:, axes[:, None], axes]
-        for group in (known, further)
-    ]
-    away = states[0][:, None] - states[1][None]
-    both = covariances[0][:, None] + covariances[1][None]
-    distances = np.einsum("kfi,kfi->kf", away, np.linalg.solve(both, away[..., None])[..., 0])
+    known_states = _states(known)[:, axes]
+    further_states = _states(further)[:, axes]
+    differences = known_states[:, None] - further_states[None]
+    covariances = _covariances(known, axes)[:, None] + _covariances(further, axes)[None]
+    whitened = np.linalg.solve(covariances, differences[..., None])[..., 0]
+    distances = np.einsum("kfi,kfi->kf", differences, whitened)
 
     # Assignment of least total distance within the gate.
-    gate = chdtri(len(axes), 1 - GATE_PROBABILITY)
-    costs = np.where(distances < gate, distances, OUTSIDE)
+    gate = chdtri(len(axes), 1 - ASSOCIATION_PROBABILITY)
+    costs = np.where(distances < gate, distances, OUTSIDE_COST)
     rows, columns = linear_sum_assignment(costs)
-    pairs = {int(c): int(r) for r, c in zip(rows, columns) if costs[r, c] < OUTSIDE}
+    partners = {
+        int(column): int(row)
+        for row, column in zip(rows, columns)
+        if costs[row, column] < OUTSIDE_COST
+    }
 
-    joined = list(known)
+    # Merged detections in the places of the known ones, then the new ones.
+    merged = list(known)
     for column, detection in enumerate(further):
-        if column in pairs:
-            joined[pairs[column]] = _combined(axes, joined[pairs[column]], detection)
+        if column in partners:
+            row = partners[column]
+            merged[row] = _fused(axes, merged[row], detection)
         else:
-            joined.append(detection)
-    return joined
+            merged.append(detection)
+    return merged
 
 
-def _combined(axes: np.ndarray, first: Detection, second: Detection) -> Detection:
-    """Two detections of one target, weighted by their information."""
+def _fused(axes: np.ndarray, first: Detection, second: Detection) -> Detection:
+    """Two detections of one target, weighted by their information along some axes of the state."""
+    # Information filter with the first as the prior.
     grid = np.ix_(axes, axes)
-    information = [np.linalg.inv(one.covariance[grid]) for one in (first, second)]
-    covariance = np.linalg.inv(information[0] + information[1])
+    first_information = np.linalg.inv(first.covariance[grid])
+    second_information = np.linalg.inv(second.covariance[grid])
+    covariance = np.linalg.inv(first_information + second_information)
     states = _states((first, second))
+    weighted = first_information @ states[0, axes] + second_information @ states[1, axes]
+
+    # Other axes are those of the first.
     state = states[0].copy()
-    weighted = information[0] @ states[0, axes] + information[1] @ states[1, axes]
     state[axes] = covariance @ weighted
-    whole = first.covariance.copy()
-    whole[grid] = (covariance + covariance.T) / 2
+    full_covariance = first.covariance.copy()
+    full_covariance[grid] = (covariance + covariance.T) / 2
     power = 10 ** (first.snr_db / 10) + 10 ** (second.snr_db / 10)
     return replace(
         first,
         position_m=state[:3],
         velocity_mps=state[3:],
-        covariance=whole,
+        covariance=full_covariance,
         snr_db=float(10 * np.log10(power)),
         sites=tuple(sorted({*first.sites, *second.sites})),
         num_paths=first.num_paths + second.num_paths,
@@ -103,3 +115,9 @@ def _combined(axes: np.ndarray, first: Detection, second: Detection) -> Detectio
 def _states(detections: Sequence[Detection]) -> np.ndarray:
     """Positions and velocities, [num_detections, 6]."""
     return np.array([[*item.position_m, *item.velocity_mps] for item in detections])
+
+
+def _covariances(detections: Sequence[Detection], axes: np.ndarray) -> np.ndarray:
+    """Covariances along some axes of the state, [num_detections, num_axes, num_axes]."""
+    covariances = np.array([detection.covariance for detection in detections])
+    return covariances[:, axes[:, None], axes]

@@ -1,4 +1,4 @@
-"""Fusion of the reports of point targets: all targets of a frame at once, as arrays."""
+"""Fusion of the reports of point targets, for all targets of a frame at once, as arrays."""
 
 from __future__ import annotations
 
@@ -8,15 +8,16 @@ from itertools import pairwise
 import numpy as np
 from scipy.special import chdtri
 
+from cooperative_isac.fusion.body import POINT_STD_M
 from cooperative_isac.fusion.detection import PARTIAL, Detection
-from cooperative_isac.fusion.estimate import Estimates, concatenated, estimate_all
-from cooperative_isac.fusion.grouping import POINT_STD_M, Groups, Grower
+from cooperative_isac.fusion.estimate import Estimates, concatenated, estimate_all, in_space
+from cooperative_isac.fusion.grouping import Groups, Grower
 from cooperative_isac.fusion.rejection import (
     EDGE_M,
     SPEED_SIGMAS,
     STATIC_PROBABILITY,
     Accepted,
-    Heard,
+    Received,
     distances_to_ball,
     is_echo_of_other,
     is_located,
@@ -30,38 +31,44 @@ from cooperative_isac.scene.model import POINT_BODY, Scene, Site
 from cooperative_isac.scene.station import Link
 from cooperative_isac.sensing.report import EchoReport, PathReport
 
-# Of a cluster whose reports are of one target: beyond it, the one that contradicts the rest goes.
+# Probability with which a cluster without outliers passes the chi-square test of its misfit; where
+# it fails, the worst report is rejected.
 MISFIT_PROBABILITY = 0.99999
-# Which of several reports goes first: one that takes more degrees of freedom must explain more of
-# the misfit. Three times the expected misfit of a degree, as for an outlier at three standard
-# deviations per two degrees.
+
+# Misfit that the rejection of a report must remove for each degree of freedom that it takes: three
+# times the expected one, as for an outlier at three standard deviations in two degrees.
 MISFIT_PER_DEGREE = 3.0
-# Reports of a frame up to which groups are grown in turn: beyond, growing all neighborhoods in step
-# is faster (benchmarks/fusion.py).
+
+# Reports of a frame up to which groups grow one after another: with more, all neighborhoods in step
+# are faster (benchmarks/fusion.py).
 FEW_REPORTS = 48
 
 
 def fuse_reports(
-    scene: Scene, reports: Reports, heard: Heard | None = None
+    scene: Scene, reports: Reports, received: Received | None = None
 ) -> tuple[Detection, ...]:
     """Detections of point targets from all reports of one frame, strongest first.
 
     Partial detections follow where receivers are missing; see fusion.fuse.
 
-    heard: what was heard in the frame; None: all stations on all bands
+    scene: of one or several bands
+    reports: of all stations
+    received: stations and bands of the frame; None: all
     """
-    heard = Heard() if heard is None else heard
+    received = Received() if received is None else received
     if not len(reports):
         return ()
+
+    # Association and estimates.
     groups, found = point_groups(scene, reports)
     clusters = _Clusters(scene, reports, groups, found)
-    is_clear = clusters.is_target(heard)
+    is_candidate = clusters.is_target(received)
 
-    # Echoes of other targets are of one receiver alone: those of several come first.
+    # Clusters of several receivers first: those of one may be echoes of their targets.
     accepted: list[int] = []
     doubtful: list[int] = []
     for index in np.argsort(clusters.num_sites == 1, kind="stable").tolist():
-        is_accepted = is_clear[index]
+        is_accepted = is_candidate[index]
         if is_accepted and clusters.num_sites[index] == 1:
             others = [clusters.accepted(other) for other in accepted]
             is_accepted = not is_echo_of_other(scene, clusters.members(index), others)
@@ -69,9 +76,10 @@ def fuse_reports(
     accepted.sort()
     doubtful.sort()
     detections = tuple(clusters.detections[index] for index in accepted)
-    if not heard.is_incomplete(scene):
+    if not received.is_incomplete(scene):
         return detections
 
+    # Doubtful clusters, where packets are missing.
     partial = [
         replace(clusters.detections[index], num_paths=PARTIAL)
         for index in doubtful
@@ -83,9 +91,12 @@ def fuse_reports(
 
 
 def point_groups(scene: Scene, reports: Reports) -> tuple[Groups, Estimates]:
-    """Reports that agree on a point, and its estimate, the strongest first.
+    """Groups of reports that agree on a point, with their estimates, the strongest first.
 
     Every report is in one group.
+
+    scene: of one or several bands
+    reports: of all stations
     """
     grower = Grower(reports, reports.information, POINT_STD_M)
     if len(reports) <= FEW_REPORTS:
@@ -93,7 +104,7 @@ def point_groups(scene: Scene, reports: Reports) -> tuple[Groups, Estimates]:
     free = np.ones(len(reports), bool)
     parts: list[_Part] = []
     while free.any():
-        # What contradicts the rest is free for weaker groups.
+        # Outliers of a group are free for weaker ones.
         grown = grower.grow(free)
         seeds = grown.rows[np.searchsorted(grown.group, np.arange(grown.count))]
         kept, found = consistent(scene, reports, grown)
@@ -103,9 +114,9 @@ def point_groups(scene: Scene, reports: Reports) -> tuple[Groups, Estimates]:
 
 
 def _few_groups(scene: Scene, reports: Reports, grower: Grower) -> tuple[Groups, Estimates]:
-    """The groups of few reports: all are grown, then estimated together.
+    """Groups of few reports: all grow, then all are estimated together.
 
-    Up to the first group that is contradicted they are as if they had been estimated in turn.
+    Up to the first group with an outlier the result is the same as one after another.
     """
     free = np.ones(len(reports), bool)
     parts: list[_Part] = []
@@ -116,14 +127,14 @@ def _few_groups(scene: Scene, reports: Reports, grower: Grower) -> tuple[Groups,
         seeds = grown.rows[np.searchsorted(grown.group, np.arange(grown.count))]
         whole = _Part(grown, found, grower.rank[seeds])
 
-        # Those before the first that is contradicted stay.
+        # Groups before the first one with an outlier are final.
         number = np.arange(grown.count)
-        contradicted = np.flatnonzero(_are_contradicted(grown, found))
-        first = int(contradicted[0]) if len(contradicted) else grown.count
+        inconsistent = np.flatnonzero(_have_outliers(grown, found))
+        first = int(inconsistent[0]) if len(inconsistent) else grown.count
         parts.append(whole.of(number < first))
         free[parts[-1].groups.rows] = False
 
-        # What contradicts the rest of that one is free for weaker groups.
+        # Outliers of that one are free for weaker groups.
         if first < grown.count:
             one = whole.of(number == first)
             kept, refitted = consistent(scene, reports, one.groups)
@@ -133,36 +144,40 @@ def _few_groups(scene: Scene, reports: Reports, grower: Grower) -> tuple[Groups,
 
 
 def consistent(scene: Scene, reports: Reports, groups: Groups) -> tuple[Groups, Estimates]:
-    """Groups without the reports that contradict the rest, and their estimates as points.
+    """Groups without outlier reports, and their estimates as points.
 
-    As long as the misfit of a group is beyond its gate, the report goes without which the misfit is
-    least for its degrees of freedom.
+    As long as the misfit of a group is beyond its gate, the report is rejected without which the
+    misfit is least for its degrees of freedom.
+
+    scene: of one or several bands
+    reports: of all stations
+    groups: of these reports
     """
     parts: list[_Part] = []
     label = np.arange(groups.count)
     while True:
         found = estimate_all(scene, reports.take(groups.rows), groups.group, groups.count)
-        spoiled = _are_contradicted(groups, found)
-        parts.append(_Part(groups, found, label).of(~spoiled))
-        if not spoiled.any():
+        has_outlier = _have_outliers(groups, found)
+        parts.append(_Part(groups, found, label).of(~has_outlier))
+        if not has_outlier.any():
             return _joined(parts)
 
-        # The others without the report that contradicts them most.
-        groups = _Part(groups, found, label).of(spoiled).groups
-        label = label[spoiled]
+        # The others without their worst outlier.
+        groups = _Part(groups, found, label).of(has_outlier).groups
+        label = label[has_outlier]
         groups = _reduced(scene, reports, groups)
 
 
-def _are_contradicted(groups: Groups, found: Estimates) -> np.ndarray:
-    """Which groups have a report that contradicts the rest, [count], bool."""
+def _have_outliers(groups: Groups, found: Estimates) -> np.ndarray:
+    """Mask of the groups with an outlier report, [num_groups], bool."""
     sizes = np.bincount(groups.group, minlength=groups.count)
     gates = chdtri(np.maximum(found.degrees, 1), 1 - MISFIT_PROBABILITY)
     return (sizes > 1) & (found.misfit > gates)
 
 
 def _reduced(scene: Scene, reports: Reports, groups: Groups) -> Groups:
-    """Each group without the report whose absence explains most."""
-    # Every group without each of its members in turn.
+    """Each group without its worst outlier: the report whose rejection reduces the misfit most."""
+    # Estimates of every group without each of its members in turn.
     places = np.arange(len(groups.rows))
     members = [np.flatnonzero(groups.group == group) for group in range(groups.count)]
     kept = [members[group][members[group] != place] for place, group in enumerate(groups.group)]
@@ -171,18 +186,20 @@ def _reduced(scene: Scene, reports: Reports, groups: Groups) -> Groups:
     tried = estimate_all(scene, reports.take(rows), trial, len(places))
     scores = tried.misfit - MISFIT_PER_DEGREE * tried.degrees
 
-    # The best of them.
+    # The best of each group.
     order = np.lexsort((places, scores, groups.group))
     _, first = np.unique(groups.group[order], return_index=True)
-    left = np.delete(places, order[first])
-    return Groups(groups.rows[left], groups.group[left])
+    remaining = np.delete(places, order[first])
+    return Groups(groups.rows[remaining], groups.group[remaining])
 
 
 @dataclass(frozen=True)
 class _Part:
     """Some of the groups of a frame.
 
-    label: [count], int, by which all groups will be ordered
+    groups: of reports
+    found: their estimates
+    label: [num_groups], int, by which all groups will be ordered
     """
 
     groups: Groups
@@ -190,7 +207,10 @@ class _Part:
     label: np.ndarray
 
     def of(self, chosen: np.ndarray) -> _Part:
-        """Some of the groups, [count], bool."""
+        """Some of the groups.
+
+        chosen: mask [num_groups], bool
+        """
         rows = chosen[self.groups.group]
         number = np.cumsum(chosen) - 1
         groups = Groups(self.groups.rows[rows], number[self.groups.group[rows]])
@@ -198,17 +218,17 @@ class _Part:
 
 
 def _joined(parts: list[_Part]) -> tuple[Groups, Estimates]:
-    """The groups of all parts by their labels; of one label, in the order of the parts."""
+    """The groups of all parts, ordered by their labels, then in the order of the parts."""
     if len(parts) == 1 and np.all(np.diff(parts[0].label) > 0):
         return parts[0].groups, parts[0].found
 
-    # The place of every group among all, by label.
+    # Place of every group among all, by label.
     labels = np.concatenate([part.label for part in parts])
     order = np.argsort(labels, kind="stable")
     place = np.empty(len(order), int)
     place[order] = np.arange(len(order))
 
-    # The reports of all parts, each with the place of its group.
+    # Reports of all parts, each with the place of its group.
     groups = []
     num_before = 0
     for part in parts:
@@ -217,7 +237,7 @@ def _joined(parts: list[_Part]) -> tuple[Groups, Estimates]:
     group = np.concatenate(groups)
     reports = np.concatenate([part.groups.rows for part in parts])
 
-    # Reports follow their groups.
+    # Reports in the order of their groups.
     rows = np.argsort(group, kind="stable")
     found = concatenated([part.found for part in parts])
     return Groups(reports[rows], group[rows]), found.take(order, rows)
@@ -227,8 +247,9 @@ def _joined(parts: list[_Part]) -> tuple[Groups, Estimates]:
 class _States:
     """Estimates in three dimensions.
 
-    position_m, velocity_mps: [c, 3], float64
-    covariance: [c, 6, 6], float64
+    position_m: [num_clusters, 3], float64, m, map
+    velocity_mps: [num_clusters, 3], float64, m/s, map
+    covariance: [num_clusters, 6, 6], float64, SI
     """
 
     position_m: np.ndarray
@@ -237,7 +258,13 @@ class _States:
 
 
 class _Clusters:
-    """All groups of a frame as candidates for targets."""
+    """All groups of a frame as candidates for targets.
+
+    scene: of one or several bands
+    reports: of all stations
+    groups: of these reports
+    found: their estimates
+    """
 
     def __init__(self, scene: Scene, reports: Reports, groups: Groups, found: Estimates):
         self.scene = scene
@@ -255,29 +282,37 @@ class _Clusters:
         self.is_possible = self._possible()
 
     def members(self, index: int) -> list[EchoReport]:
-        """The reports of a cluster as objects, each path with an equal share of the information."""
+        """Reports of a cluster as objects, each path with an equal share of the information."""
         rows = self.groups.rows[self.starts[index] : self.starts[index + 1]]
         return [self._report(int(row)) for row in rows]
 
     def accepted(self, index: int) -> Accepted:
-        """A cluster as a target."""
+        """A cluster as an accepted target."""
         if index not in self._accepted:
             members = self.members(index)
             self._accepted[index] = Accepted(members, self.detections[index], POINT_BODY)
         return self._accepted[index]
 
-    def is_target(self, heard: Heard) -> np.ndarray:
-        """Which clusters are targets, unless they are echoes of others, [c], bool."""
-        fit = self.is_valid & self.is_possible
-        fit[fit] = ~self._is_static(np.flatnonzero(fit))
-        few = self.found.num_paths < self._paths_needed(heard)
-        fit &= ~few
-        for index in np.flatnonzero(fit & (self.found.num_paths < self.scene.dimension)):
-            fit[index] = is_located(self.scene, self.members(int(index)))
-        return fit
+    def is_target(self, received: Received) -> np.ndarray:
+        """Mask of the clusters that are targets or echoes of others, [num_clusters], bool.
+
+        received: stations and bands of the frame
+        """
+        # Valid states with a possible speed that is not that of clutter.
+        is_candidate = self.is_valid & self.is_possible
+        is_candidate[is_candidate] = ~self._is_static(np.flatnonzero(is_candidate))
+
+        # Enough paths, and a location.
+        has_few_paths = self.found.num_paths < self._paths_needed(received)
+        is_candidate &= ~has_few_paths
+        is_underdetermined = self.found.num_paths < self.scene.dimension
+        for index in np.flatnonzero(is_candidate & is_underdetermined):
+            is_candidate[index] = is_located(self.scene, self.members(int(index)))
+        return is_candidate
 
     def _detections(self) -> list[Detection]:
-        """The detection of each cluster."""
+        """Detection of each cluster."""
+        # Attributes of all clusters, as lists.
         power = np.bincount(self.groups.group, self.reports.power[self.groups.rows])
         snr_db = (10 * np.log10(power)).tolist()
         sites = self._sites()
@@ -298,56 +333,73 @@ class _Clusters:
         ]
 
     def _sites(self) -> list[tuple[str, ...]]:
-        """Names of the stations that support each cluster; clusters often have the same ones."""
+        """Names of the stations of each cluster's reports."""
         names = self.reports.links.stations
-        supports = np.zeros((self.groups.count, len(names)), bool)
-        supports[self.groups.group, self.reports.station[self.groups.rows]] = True
-        kinds, kind = np.unique(supports, axis=0, return_inverse=True)
-        known = [tuple(names[own] for own in np.flatnonzero(row)) for row in kinds]
-        return [known[index] for index in kind.ravel()]
+        has_station = np.zeros((self.groups.count, len(names)), bool)
+        has_station[self.groups.group, self.reports.station[self.groups.rows]] = True
+
+        # Many clusters have the same stations: one tuple for each combination.
+        combinations, place = np.unique(has_station, axis=0, return_inverse=True)
+        sites = [tuple(names[index] for index in np.flatnonzero(row)) for row in combinations]
+        return [sites[index] for index in place.ravel()]
 
     def _links(self) -> list[tuple[Link, ...]]:
-        """The links of each cluster's paths, in their order."""
+        """Links of each cluster's paths, in the order of the scene."""
         paths = self.reports.take(self.groups.rows)
         names = self.reports.links.names
+
+        # Distinct pairs of a cluster and a link, each as one number, in the order of clusters.
         pairs = np.unique(len(names) * self.groups.group[paths.owner] + paths.link)
-        firsts = len(names) * np.arange(self.groups.count + 1)
-        bounds = np.searchsorted(pairs, firsts).tolist()
-        numbers = (pairs % len(names)).tolist()
-        return [
-            tuple(names[number] for number in numbers[first:end]) for first, end in pairwise(bounds)
-        ]
+        links = (pairs % len(names)).tolist()
+
+        # Links of each cluster, from the first of its pairs to that of the next cluster.
+        first_pairs = len(names) * np.arange(self.groups.count + 1)
+        bounds = np.searchsorted(pairs, first_pairs).tolist()
+        return [tuple(names[link] for link in links[begin:end]) for begin, end in pairwise(bounds)]
 
     def _possible(self) -> np.ndarray:
-        """Which clusters a target of the scene can be as fast as, [c], bool."""
-        limit = self.scene.sensing.max_speed_mps
-        speed = np.linalg.norm(self.states.velocity_mps, axis=1)
-        possible = np.zeros(len(speed), bool)
-        sound = self.is_valid
-        widest = np.linalg.eigvalsh(self.states.covariance[sound][:, 3:, 3:])[:, -1]
-        possible[sound] = speed[sound] <= limit + SPEED_SIGMAS * np.sqrt(widest)
-        for index in np.flatnonzero(sound & (self.found.num_paths < self.scene.dimension)):
+        """Mask of the clusters with a possible speed, [num_clusters] (rejection.is_possible)."""
+        # Speed, within the largest standard deviation in any direction.
+        limit_mps = self.scene.sensing.max_speed_mps
+        speeds_mps = np.linalg.norm(self.states.velocity_mps, axis=1)
+        valid = self.is_valid
+        variances = np.linalg.eigvalsh(self.states.covariance[valid][:, 3:, 3:])[:, -1]
+        possible = np.zeros(len(speeds_mps), bool)
+        possible[valid] = speeds_mps[valid] <= limit_mps + SPEED_SIGMAS * np.sqrt(variances)
+
+        # Clusters without a full velocity one by one.
+        is_underdetermined = self.found.num_paths < self.scene.dimension
+        for index in np.flatnonzero(valid & is_underdetermined):
             possible[index] = is_possible(self.scene, self.detections[int(index)])
         return possible
 
     def _is_static(self, indices: np.ndarray) -> np.ndarray:
-        """Whether clusters may be clutter, which is slower than the scene's minimum speed, [k]."""
-        limit = self.scene.sensing.min_speed_mps
-        if limit == 0:
+        """Mask of the clusters that may be static clutter (rejection.is_static).
+
+        indices: [num], int, of the clusters
+        Returns [num], bool.
+        """
+        limit_mps = self.scene.sensing.min_speed_mps
+        if limit_mps == 0:
             return np.zeros(len(indices), bool)
+
+        # Clusters of several receivers by their velocity.
         size = self.scene.dimension
         gate = chdtri(size, 1 - STATIC_PROBABILITY)
         velocities = self.found.velocity_mps[indices]
         covariances = self.found.covariance[indices][:, size:, size:]
 
-        static = distances_to_ball(velocities, covariances, limit) < gate
+        static = distances_to_ball(velocities, covariances, limit_mps) < gate
+
+        # Those of one receiver by their Doppler shifts.
         for place in np.flatnonzero(self.num_sites[indices] == 1):
             members = self.members(int(indices[place]))
-            static[place] = all(may_be_static(self.scene, one, limit) for one in members)
+            static[place] = all(may_be_static(self.scene, one, limit_mps) for one in members)
         return static
 
-    def _paths_needed(self, heard: Heard) -> np.ndarray:
-        """Number of paths that a target at each cluster's place needs (rejection.paths_needed)."""
+    def _paths_needed(self, received: Received) -> np.ndarray:
+        """Number of paths that each cluster needs, [num_clusters] (rejection.paths_needed)."""
+        # Mean locations of the reports, within the area.
         scene = self.scene
         size = scene.dimension
         rows = self.groups.rows
@@ -362,23 +414,29 @@ class _Clusters:
         # Links whose arrays both have the place on their front side.
         num_links = np.zeros(len(middle))
         for view in scene.views:
-            if not heard.has_band(view.band):
+            if not received.has_band(view.band):
                 continue
             transmits = _facing(view.transmitters, middle)
             for site in view.receivers:
-                if heard.has_station(site.name):
+                if received.has_station(site.name):
                     linked = list(view.linked_transmitters(site.name))
                     num_links += _facing((site,), middle)[0] * transmits[linked].sum(axis=0)
         return np.where(num_links >= size, size, 1)
 
     def _report(self, row: int) -> EchoReport:
-        """One report as an object."""
+        """One report as an object.
+
+        row: index of the report
+        """
+        # Its paths, band and station.
         reports = self.reports
         links = reports.links
         own = slice(*np.searchsorted(reports.owner, [row, row + 1]))
         first = reports.link[own.start]
         view = self.scene.views[links.view[first]]
         station = links.stations[links.receiver[first]]
+
+        # Paths with transmitters counted within the band, and equal shares of the information.
         share = reports.information[row] / (own.stop - own.start)
         offset = links.first[view.band, station]
         paths = tuple(
@@ -391,21 +449,20 @@ class _Clusters:
 
 
 def _states(scene: Scene, found: Estimates) -> _States:
-    """Estimates in three dimensions; in a plane with the height and accuracy of the scene."""
-    size = scene.dimension
-    count = len(found.position_m)
-    position = np.tile([0.0, 0.0, scene.plane_height_m], (count, 1))
-    velocity = np.zeros((count, 3))
-    position[:, :size] = found.position_m
-    velocity[:, :size] = found.velocity_mps
-    covariance = np.tile(np.diag([scene.height_std_m**2] * 6), (count, 1, 1))
-    axes = STATE_AXES[size]
+    """Estimates in three dimensions; in a plane with the height and its accuracy of the scene."""
+    position_m, velocity_mps = in_space(scene, found)
+    covariance = np.tile(np.diag([scene.height_std_m**2] * 6), (len(position_m), 1, 1))
+    axes = STATE_AXES[scene.dimension]
     covariance[:, axes[:, None], axes] = found.covariance
-    return _States(position, velocity, covariance)
+    return _States(position_m, velocity_mps, covariance)
 
 
 def _facing(sites: tuple[Site, ...], points_m: np.ndarray) -> np.ndarray:
-    """Whether places are on the front sides of arrays, [num_sites, num_points], bool."""
+    """Mask of the points on the front sides of arrays, [num_sites, num_points], bool.
+
+    points_m: [num_points, 3], float64, m, map
+    """
     boresights = np.array([site.boresight for site in sites]).reshape(-1, 3)
-    places = np.array([site.position_m for site in sites]).reshape(-1, 3)
-    return boresights @ points_m.T - np.sum(boresights * places, axis=1)[:, None] >= -EDGE_M
+    positions_m = np.array([site.position_m for site in sites]).reshape(-1, 3)
+    planes_m = np.sum(boresights * positions_m, axis=1)[:, None]
+    return boresights @ points_m.T - planes_m >= -EDGE_M

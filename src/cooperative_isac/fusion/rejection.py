@@ -1,4 +1,4 @@
-"""Which clusters of reports are no targets: ghosts, static clutter, what is impossibly fast."""
+"""Rejection of false alarms: ghosts, static clutter, impossible speeds, parts of bodies."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.special import chdtri
 
+from cooperative_isac.fusion.body import TINY_M
 from cooperative_isac.fusion.detection import Detection
 from cooperative_isac.fusion.estimate import Estimate
 from cooperative_isac.scene.geometry import bistatic_geometry
@@ -15,41 +16,60 @@ from cooperative_isac.scene.model import Body, Scene, Site
 from cooperative_isac.sensing.information import shift_information
 from cooperative_isac.sensing.report import EchoReport, PathReport
 
+# Probability with which the estimated velocity of static clutter passes the test for it.
 STATIC_PROBABILITY = 0.9999
+
+# Standard deviations by which a Doppler shift must exceed the largest one of clutter.
 STATIC_SIGMAS = 3.0
+
+# Standard deviations by which a speed may exceed the scene's maximum.
 SPEED_SIGMAS = 3.0
-SIDE_LOBE = 10.0
-MISPLACED = 4.0
-MISPLACED_BINS = 0.5
-ROUNDING = 1e-15
-TINY = 1e-9  # m, keeps directions defined where a length is zero
-BISECTIONS = 60  # halves of an interval of some hundred, down to rounding
-EDGE_M = 1e-6  # a place in the plane of an array counts as in front of it
-# Largest deviation of a location from fewer paths than dimensions, share of the area's diagonal:
-# what is located worse starts no track that a second detection could confirm.
+
+# Power of a target over its side lobe at the same receiver, at least: 10 dB.
+SIDE_LOBE_RATIO = 10.0
+
+# Power of a target over its echo at a wrong location, at least: 6 dB.
+MISPLACED_RATIO = 4.0
+
+# Difference of their Doppler shifts at most, in resolution cells.
+MISPLACED_CELLS = 0.5
+
+# Least variance over the largest one, above the rounding of double precision.
+LEAST_VARIANCE_SHARE = 1e-15
+
+# Multiplier times largest variance at which the nearest vector is the vector itself to rounding.
+LEAST_MULTIPLIER = 1e-20
+
+# Bisections of an interval of about a hundred, down to rounding.
+BISECTIONS = 60
+
+# Distance behind the plane of an array up to which a point counts as in front of it, m: rounding.
+EDGE_M = 1e-6
+
+# Standard deviation of a location from fewer paths than dimensions at most, over the area's
+# diagonal: a worse one starts no track that a second detection could confirm.
 LOCATED_SHARE = 0.1
 
-# Distance between the middles of two targets that do not collide, m: the size of a small one, some
-# standard deviations of a located one.
+# Distance between the middles of two targets that do not collide, m: the size of a small one, and
+# several standard deviations of its location.
 CLOSEST_M = 1.0
 
-BODY_SIGMAS = (
-    3.0  # standard deviations by which a cluster may lie outside a body that it is a part of
-)
-PART_SPEED_MPS = (
-    3.0  # m/s, speed of points of a turning body against its middle: 2.5 m from it at 70 degrees/s
-)
+# Standard deviations by which a cluster may be outside a body of which it is a part.
+BODY_SIGMAS = 3.0
+
+# Speed of points of a turning body against its middle, m/s: 2.5 m from it at 70 degrees/s.
+PART_SPEED_MPS = 3.0
 
 Cluster = Sequence[EchoReport]
 
 
 @dataclass(frozen=True)
-class Heard:
-    """What the center has of a frame.
+class Received:
+    """Stations and bands of a frame whose packets arrived.
 
-    stations: names of those whose reports arrived, also without a target; None: all
-    bands: names of those on the air; None: all
-    without_reports: names of those whose packets arrived, but carry no reports
+    stations: names of those whose reports arrived, even without a target; None: all
+    bands: names of those that the frame contains; None: all
+    without_reports: names of those whose packets arrived, but contain no reports
     """
 
     stations: Collection[str] | None = None
@@ -57,15 +77,15 @@ class Heard:
     without_reports: Collection[str] = ()
 
     def has_station(self, name: str) -> bool:
-        """Whether the reports of a station arrived."""
+        """True where the reports of a station arrived."""
         return self.stations is None or name in self.stations
 
     def has_band(self, name: str) -> bool:
-        """Whether a band was on the air."""
+        """True where the frame contains a band."""
         return self.bands is None or name in self.bands
 
     def is_incomplete(self, scene: Scene) -> bool:
-        """Whether packets of stations with links on the bands on the air did not arrive."""
+        """True where the packet of a station with links on the frame's bands is missing."""
         return any(
             not self.has_station(site.name) and site.name not in self.without_reports
             for view in scene.views
@@ -77,7 +97,12 @@ class Heard:
 
 @dataclass(frozen=True)
 class Accepted:
-    """A cluster that was accepted as a target, its detection, and the body that explains it."""
+    """Accepted target.
+
+    cluster: its reports
+    detection: of the cluster
+    body: that was fitted to the reports
+    """
 
     cluster: Cluster
     detection: Detection
@@ -88,25 +113,27 @@ def is_ghost(
     scene: Scene,
     cluster: Cluster,
     accepted: Sequence[Accepted],
-    heard: Heard | None = None,
+    received: Received | None = None,
 ) -> bool:
-    """Whether a cluster is no target of its own.
+    """True where a cluster is a ghost: too few paths, or an echo of another target.
 
-    It has fewer paths than its place needs; of bodies, which are often found on single paths, a
-    second receiver is check enough. A cluster of one receiver alone, much weaker than an accepted
-    target and with its Doppler shifts, is
-    an echo of that target: a side lobe where the receiver supports that target as well, else its
-    echo at a wrong place.
+    A target needs paths_needed paths; of bodies, which are often detected on single paths, a second
+    receiver is enough. A cluster of one receiver alone, much weaker than an accepted target and
+    with its Doppler shifts, is an echo of that target: a side lobe where the receiver detects that
+    target as well, else its echo at a wrong location.
 
-    heard: what was heard in the frame; None: all stations on all bands
+    scene: of one or several bands
+    cluster: its reports
+    accepted: targets of the frame
+    received: stations and bands of the frame; None: all
     """
     paths = _paths(cluster)
     sites = {report.receiver for report in cluster}
 
-    # Of a body, a second receiver confirms what few paths show.
+    # Too few paths, or no location. A second receiver confirms a body with few paths.
     is_confirmed = len(sites) > 1 and scene.has_bodies
     if not is_confirmed:
-        if len(paths) < paths_needed(scene, _middle(cluster), heard):
+        if len(paths) < paths_needed(scene, _middle(cluster), received):
             return True
         if len(paths) < scene.dimension and not is_located(scene, cluster):
             return True
@@ -115,14 +142,20 @@ def is_ghost(
 
 
 def is_echo_of_other(scene: Scene, cluster: Cluster, accepted: Sequence[Accepted]) -> bool:
-    """Whether a cluster of one receiver alone is an echo of an accepted target: a side lobe, or
-    misplaced, or at its place with a path that was taken for that of another target.
+    """True where a cluster of one receiver alone is an echo of an accepted target.
+
+    It is a side lobe, a mislocated echo, or an echo at its location with a path that was taken for
+    that of another target.
+
+    scene: of one or several bands
+    cluster: its reports
+    accepted: targets of the frame
     """
     sites = {report.receiver for report in cluster}
     if len(sites) > 1:
         return False
     (receiver,) = sites
-    if any(_is_at_place_of(cluster, other.detection) for other in accepted):
+    if any(_is_at_location_of(cluster, other.detection) for other in accepted):
         return True
     return any(
         _is_side_lobe(scene, cluster, other.cluster)
@@ -132,62 +165,68 @@ def is_echo_of_other(scene: Scene, cluster: Cluster, accepted: Sequence[Accepted
     )
 
 
-def paths_needed(scene: Scene, point_m: np.ndarray, heard: Heard | None = None) -> int:
-    """Number of paths that a target at a place needs to be accepted.
+def paths_needed(scene: Scene, point_m: np.ndarray, received: Received | None = None) -> int:
+    """Number of paths that a target needs to be accepted.
 
-    As many as dimensions, which give the full velocity, where as many links face the place: among
-    many links a cluster of fewer paths is mostly a ghost. Where fewer links face it, one path is
-    enough.
+    As many as dimensions, which give the full velocity, where as many links face the location:
+    among many links a cluster of fewer paths is mostly a ghost. Where fewer links face it, one path
+    is enough.
 
-    point_m: [3], float64, m, map; a place outside the area counts as the nearest one inside
-    heard: what was heard in the frame; None: all stations on all bands
+    scene: of one or several bands
+    point_m: [3], float64, m, map, location; outside the area the nearest one inside is used
+    received: stations and bands of the frame; None: all
     """
-    inside = point_m.copy()
     size = scene.dimension
-    inside[:size] = np.clip(point_m[:size], scene.box.low_m[:size], scene.box.high_m[:size])
+    inside_m = point_m.copy()
+    inside_m[:size] = np.clip(point_m[:size], scene.box.low_m[:size], scene.box.high_m[:size])
     num_links = sum(
-        _num_links(view, inside, heard)
+        _num_links(view, inside_m, received)
         for view in scene.views
-        if heard is None or heard.has_band(view.band)
+        if received is None or received.has_band(view.band)
     )
     return scene.dimension if num_links >= scene.dimension else 1
 
 
-def _num_links(view: Scene, point_m: np.ndarray, heard: Heard | None) -> int:
-    """Number of links of a band whose arrays have a place on their front sides."""
+def _num_links(view: Scene, point_m: np.ndarray, received: Received | None) -> int:
+    """Number of links of a band whose arrays both face a point."""
     facing = [is_facing(site, point_m) for site in view.transmitters]
     return sum(
         sum(facing[index] for index in view.linked_transmitters(site.name))
         for site in view.receivers
-        if (heard is None or heard.has_station(site.name)) and is_facing(site, point_m)
+        if (received is None or received.has_station(site.name)) and is_facing(site, point_m)
     )
 
 
 def is_part_of_body(scene: Scene, cluster: Cluster, detection: Detection, other: Accepted) -> bool:
-    """Whether a cluster is of further points of a body that was detected already.
+    """True where a cluster is of further points of a body that was detected already.
 
-    It lies within the body, as far as its accuracy can tell, and has the Doppler shifts of the
-    body's motion.
+    It is within the body, to its accuracy, and has the Doppler shifts of the body's motion.
+
+    scene: of one or several bands
+    cluster: its reports
+    detection: of the cluster
+    other: target with a body
     """
     if other.body.radius_m == 0:
         return False
     size = scene.dimension
 
-    # Where one body is there cannot be another.
-    apart = np.abs(detection.position_m - other.detection.position_m)
-    if np.linalg.norm(apart[:2]) < other.body.radius_m and apart[2] < other.body.size_m[2]:
+    # Within the body: two bodies cannot be at one location.
+    difference_m = detection.position_m - other.detection.position_m
+    apart_m = np.abs(difference_m)
+    if np.linalg.norm(apart_m[:2]) < other.body.radius_m and apart_m[2] < other.body.size_m[2]:
         return True
 
-    # Two bodies touch, or come so near that the accuracy does not tell.
-    away = (detection.position_m - other.detection.position_m)[:size]
-    distance = np.linalg.norm(away)
-    direction = away / max(distance, TINY)
-    spread = (detection.covariance + other.detection.covariance)[:size, :size]
-    deviation = np.sqrt(direction @ spread @ direction)
-    if distance > 2 * other.body.radius_m + BODY_SIGMAS * deviation:
+    # Beyond the distance of two touching bodies and the accuracy of both locations.
+    difference_m = difference_m[:size]
+    distance_m = np.linalg.norm(difference_m)
+    direction = difference_m / max(distance_m, TINY_M)
+    covariance = (detection.covariance + other.detection.covariance)[:size, :size]
+    std_m = np.sqrt(direction @ covariance @ direction)
+    if distance_m > 2 * other.body.radius_m + BODY_SIGMAS * std_m:
         return False
 
-    # Doppler shifts of the body's motion, which its own turning widens.
+    # Doppler shifts of the body's motion, within those of its turning.
     velocity_std = np.sqrt(np.trace(other.detection.covariance[3:, 3:]))
     for report in cluster:
         view = scene.on(report.band)
@@ -201,45 +240,57 @@ def is_part_of_body(scene: Scene, cluster: Cluster, detection: Detection, other:
 
 
 def is_static(scene: Scene, cluster: Cluster, fitted: Estimate) -> bool:
-    """Whether nothing tells a cluster from clutter, which moves slower than the scene's minimum
-    speed.
+    """True where a cluster is compatible with clutter slower than the scene's minimum speed.
 
-    Several receivers: a velocity that slow agrees with the fitted one. The fit of one receiver
-    alone depends
-    on its location, which nobody confirms: there some path's Doppler shift must exceed clutter's.
+    For several receivers the fitted velocity is tested. That of one receiver alone depends on its
+    location, which no other confirms: there the Doppler shifts are tested.
+
+    scene: of one or several bands
+    cluster: its reports
+    fitted: its estimate
     """
-    limit = scene.sensing.min_speed_mps
-    if limit == 0:
+    limit_mps = scene.sensing.min_speed_mps
+    if limit_mps == 0:
         return False
-    if len({report.receiver for report in cluster}) > 1:
-        size = scene.dimension
-        away = distance_to_ball(fitted.velocity_mps, fitted.covariance[size:, size:], limit)
-        return bool(away < chdtri(size, 1 - STATIC_PROBABILITY))
-    return all(may_be_static(scene, report, limit) for report in cluster)
+    if len({report.receiver for report in cluster}) <= 1:
+        return all(may_be_static(scene, report, limit_mps) for report in cluster)
+
+    size = scene.dimension
+    velocity_covariance = fitted.covariance[size:, size:]
+    distance = distance_to_ball(fitted.velocity_mps, velocity_covariance, limit_mps)
+    return bool(distance < chdtri(size, 1 - STATIC_PROBABILITY))
 
 
 def may_be_static(scene: Scene, report: EchoReport, limit_mps: float) -> bool:
-    """Whether every Doppler shift of a report can be that of something slower than a limit.
+    """True where every Doppler shift of a report can be that of an object slower than a limit.
 
-    Of moving stations, a shift is taken beside that of a point at rest at the report's place.
+    For moving stations, shifts are relative to that of a point at rest at the report's location.
+
+    scene: of one or several bands
+    report: of one receiver
+    limit_mps: speed, m/s
     """
     view = scene.on(report.band)
-    at_rest = _shifts_hz(view, report, report.point_m, np.zeros(3))
-    measured = np.array([path.doppler_hz for path in report.paths])
-    powers = np.array([path.power for path in report.paths])
-    information = shift_information(view.grid, powers, measured, scene.sensing.static_paths)
-    shifts = np.abs(measured - at_rest)
-    limits = 2 * limit_mps / view.grid.wavelength_m + STATIC_SIGMAS / np.sqrt(information)
-    return bool(np.all(shifts < limits))
+    at_rest_hz = _shifts_hz(view, report, report.point_m, np.zeros(3))
+    measured_hz = np.array([path.doppler_hz for path in report.paths])
+    snr = np.array([path.power for path in report.paths])
+    information = shift_information(view.grid, snr, measured_hz, scene.sensing.static_paths)
+
+    # Largest shift of clutter, and the accuracy of the measured ones.
+    shifts_hz = np.abs(measured_hz - at_rest_hz)
+    limits_hz = 2 * limit_mps / view.grid.wavelength_m + STATIC_SIGMAS / np.sqrt(information)
+    return bool(np.all(shifts_hz < limits_hz))
 
 
 def _shifts_hz(
     view: Scene, report: EchoReport, point_m: np.ndarray, velocity_mps: np.ndarray
 ) -> np.ndarray:
-    """Doppler shifts that a target at a place has on the paths of a report, [num_paths], Hz.
+    """Doppler shifts of a target on the paths of a report, [num_paths], float64, Hz.
 
     view: the scene seen on the band of the report
-    point_m, velocity_mps: [3], float64, of the target
+    report: whose paths are used
+    point_m: [3], float64, m, map, location of the target
+    velocity_mps: [3], float64, m/s, map, velocity of the target
     """
     sites = [view.transmitters[path.transmitter] for path in report.paths]
     return _expected_shifts_hz(view, sites, report.receiver, point_m, velocity_mps)
@@ -254,38 +305,53 @@ def _expected_shifts_hz(
 ) -> np.ndarray:
     """Doppler shifts of a target between transmitters and a receiver, [num_transmitters], Hz."""
     site = view.receiver(receiver)
-    is_moving = site.is_moving or any(other.is_moving for other in transmitters)
-    return bistatic_geometry(
-        np.array([other.position_m for other in transmitters]),
+    transmitters_m = np.array([other.position_m for other in transmitters])
+
+    # Velocities of the sites, where one of them moves.
+    transmitters_mps = None
+    receiver_mps = None
+    if site.is_moving or any(other.is_moving for other in transmitters):
+        transmitters_mps = np.array([other.velocity_mps for other in transmitters])
+        receiver_mps = site.velocity_mps
+
+    paths = bistatic_geometry(
+        transmitters_m,
         site.position_m,
         point_m,
         velocity_mps,
         view.grid.wavelength_m,
-        np.array([other.velocity_mps for other in transmitters]) if is_moving else None,
-        site.velocity_mps if is_moving else None,
-    ).doppler_hz
+        transmitters_mps,
+        receiver_mps,
+    )
+    return paths.doppler_hz
 
 
 def is_possible(scene: Scene, detection: Detection) -> bool:
-    """Whether a target of the scene can be as fast as a detection says, within its accuracy.
+    """True where the speed of a detection is within the scene's maximum, to its accuracy.
 
-    Fewer paths than dimensions leave directions of the velocity open: there some velocity that
-    agrees with the measured components must be slow enough.
+    Fewer paths than dimensions leave components of the velocity unobserved: there some velocity
+    that agrees with the measured components must be slow enough.
+
+    scene: of one or several bands
+    detection: to be tested
     """
+    limit_mps = scene.sensing.max_speed_mps
+    covariance = detection.covariance[3:, 3:]
     if detection.num_paths < scene.dimension:
-        away = distance_to_ball(
-            detection.velocity_mps, detection.covariance[3:, 3:], scene.sensing.max_speed_mps
-        )
-        return away <= SPEED_SIGMAS**2
-    speed = np.linalg.norm(detection.velocity_mps)
-    deviation = np.sqrt(np.linalg.eigvalsh(detection.covariance[3:, 3:])[-1])
-    return bool(speed <= scene.sensing.max_speed_mps + SPEED_SIGMAS * deviation)
+        distance = distance_to_ball(detection.velocity_mps, covariance, limit_mps)
+        return distance <= SPEED_SIGMAS**2
+
+    speed_mps = np.linalg.norm(detection.velocity_mps)
+    std_mps = np.sqrt(np.linalg.eigvalsh(covariance)[-1])
+    return bool(speed_mps <= limit_mps + SPEED_SIGMAS * std_mps)
 
 
 def distance_to_ball(vector: np.ndarray, covariance: np.ndarray, radius: float) -> float:
-    """Squared Mahalanobis distance from a vector [n] to the nearest vector no longer than radius.
+    """Squared Mahalanobis distance from a vector to the nearest vector no longer than radius.
 
-    covariance: [n, n], positive definite
+    vector: [n], float64
+    covariance: [n, n], float64, positive definite
+    radius: of the ball about the origin
     """
     return float(distances_to_ball(vector[None], covariance[None], radius)[0])
 
@@ -296,13 +362,17 @@ def distances_to_ball(vectors: np.ndarray, covariances: np.ndarray, radius: floa
     The nearest vector solves (P^-1 + m I) u = P^-1 v with the multiplier m at which its length is
     the radius; the logarithm of m is found by bisection.
 
-    vectors: [k, n], float64
-    covariances: [k, n, n], float64, positive definite
-    Returns [k], float64.
+    vectors: [num_vectors, n], float64
+    covariances: [num_vectors, n, n], float64, positive definite
+    radius: of the ball about the origin
+    Returns [num_vectors], float64.
     """
+    # Components along the axes of each covariance.
     variances, axes = np.linalg.eigh(covariances)
-    variances = np.maximum(variances, ROUNDING * variances[:, -1:])
+    variances = np.maximum(variances, LEAST_VARIANCE_SHARE * variances[:, -1:])
     along = np.einsum("kji,kj->ki", axes, vectors)
+
+    # Vectors outside the ball; the others have no distance.
     lengths = np.linalg.norm(along, axis=1)
     outside = lengths > radius
     distances = np.zeros(len(vectors))
@@ -310,9 +380,8 @@ def distances_to_ball(vectors: np.ndarray, covariances: np.ndarray, radius: floa
     along = along[outside]
     lengths = lengths[outside]
 
-    # At these ends the nearest vector is the vector itself (to rounding), and shorter than the
-    # radius.
-    low = np.log(1e-20 / variances[:, -1])
+    # Bisection between the vector itself (to rounding) and one that is shorter than the radius.
+    low = np.log(LEAST_MULTIPLIER / variances[:, -1])
     high = np.log(lengths / radius / variances[:, 0])
     for _ in range(BISECTIONS):
         middle = (low + high) / 2
@@ -321,6 +390,7 @@ def distances_to_ball(vectors: np.ndarray, covariances: np.ndarray, radius: floa
         low = np.where(is_long, middle, low)
         high = np.where(is_long, high, middle)
 
+    # Distances at the multipliers.
     multiplier = np.exp((low + high) / 2)[:, None]
     share = multiplier * along / (1 + multiplier * variances)
     distances[outside] = np.sum(variances * share**2, axis=1)
@@ -328,6 +398,7 @@ def distances_to_ball(vectors: np.ndarray, covariances: np.ndarray, radius: floa
 
 
 def _paths(cluster: Cluster) -> list[PathReport]:
+    """All paths of a cluster."""
     return [path for report in cluster for path in report.paths]
 
 
@@ -337,26 +408,35 @@ def _middle(cluster: Cluster) -> np.ndarray:
 
 
 def is_facing(site: Site, point_m: np.ndarray) -> bool:
-    """Whether an array has a place on its front side."""
+    """True where a point is on the front side of an array.
+
+    site: station with the array
+    point_m: [3], float64, m, map
+    """
     return bool(site.boresight @ (point_m - site.position_m) >= -EDGE_M)
 
 
 def is_located(scene: Scene, cluster: Cluster) -> bool:
-    """Whether a cluster's location is known along every axis, to a small share of the area."""
+    """True where a cluster has a location along every axis, to a small share of the area.
+
+    scene: of one or several bands
+    cluster: its reports
+    """
     limit_m = LOCATED_SHARE * np.linalg.norm((scene.box.high_m - scene.box.low_m)[:2])
     information = sum(report.information for report in cluster)
     return bool(np.linalg.eigvalsh(information)[0] > limit_m**-2.0)
 
 
-def _is_at_place_of(cluster: Cluster, detection: Detection) -> bool:
-    """Whether a cluster lies where several receivers found a target: two cannot be at one place."""
+def _is_at_location_of(cluster: Cluster, detection: Detection) -> bool:
+    """True where a cluster is at the location of a target that several receivers detected."""
     if len(detection.sites) < 2:
         return False
     return bool(np.linalg.norm(_middle(cluster) - detection.position_m) < CLOSEST_M)
 
 
 def _is_side_lobe(scene: Scene, cluster: Cluster, other: Cluster) -> bool:
-    """Whether a much stronger echo at the same receiver has the Doppler shifts of these paths."""
+    """True where a much stronger target at this receiver has the Doppler shifts of a cluster."""
+    # Paths of both over the same links.
     (receiver,) = {report.receiver for report in cluster}
     stronger = {
         (report.band, path.transmitter): path
@@ -370,36 +450,38 @@ def _is_side_lobe(scene: Scene, cluster: Cluster, other: Cluster) -> bool:
         for path in report.paths
         if (report.band, path.transmitter) in stronger
     ]
-    if not pairs or _power(stronger.values()) <= SIDE_LOBE * _power(_paths(cluster)):
+    if not pairs or _power(stronger.values()) <= SIDE_LOBE_RATIO * _power(_paths(cluster)):
         return False
+
+    # Doppler shifts that the frame does not resolve.
     return all(
-        abs(mine.doppler_hz - its.doppler_hz) < view.grid.doppler_resolution_hz
-        for view, mine, its in pairs
+        abs(weak.doppler_hz - strong.doppler_hz) < view.grid.doppler_resolution_hz
+        for view, weak, strong in pairs
     )
 
 
 def _is_misplaced(scene: Scene, cluster: Cluster, other: Cluster, detection: Detection) -> bool:
-    """Whether these paths have the Doppler shifts of a stronger target that this receiver should
-    hear too.
+    """True where a cluster has the Doppler shifts that its receiver expects of a stronger target.
 
-    A path may be taken for another transmitter's, as all send the same streams.
+    A path may be taken for that of another transmitter, because all send the same streams.
     """
-    if _power(_paths(other)) <= MISPLACED * _power(_paths(cluster)):
+    if _power(_paths(other)) <= MISPLACED_RATIO * _power(_paths(cluster)):
         return False
     for report in cluster:
         view = scene.on(report.band)
-        expected = _expected_shifts_hz(
+        expected_hz = _expected_shifts_hz(
             view,
             view.transmitters,
             report.receiver,
             detection.position_m,
             detection.velocity_mps,
         )
-        nearest = [np.abs(path.doppler_hz - expected).min() for path in report.paths]
-        if max(nearest) >= MISPLACED_BINS * view.grid.doppler_resolution_hz:
+        nearest_hz = [np.abs(path.doppler_hz - expected_hz).min() for path in report.paths]
+        if max(nearest_hz) >= MISPLACED_CELLS * view.grid.doppler_resolution_hz:
             return False
     return True
 
 
 def _power(paths: Iterable[PathReport]) -> float:
+    """Coherent SNR summed over paths, linear."""
     return sum(path.power for path in paths)

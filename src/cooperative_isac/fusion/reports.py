@@ -20,9 +20,11 @@ class Links:
 
     A band's links are counted receiver by receiver, in the order of its sites.
 
-    transmitters_m, receivers_m: [num_links, 3], float64, m
-    transmitters_mps, receivers_mps: [num_links, 3], float64, m/s; None where all sites are at rest
-    wavelength_m: [num_links], float64
+    transmitters_m: [num_links, 3], float64, m, map
+    receivers_m: [num_links, 3], float64, m, map
+    transmitters_mps: [num_links, 3], float64, m/s, map; None where all sites are at rest
+    receivers_mps: [num_links, 3], float64, m/s, map; None where all sites are at rest
+    wavelength_m: [num_links], float64, m
     view: [num_links], int, index of the band among the scene's views
     receiver: [num_links], int, index of the receiving station among `stations`
     stations: names of the stations that receive
@@ -43,9 +45,11 @@ class Links:
 
 
 def links_of(scene: Scene) -> Links:
-    """The links of a scene, with its stations where they are."""
+    """The links of a scene at the present poses of its stations."""
     stations = tuple(sorted({site.name for view in scene.views for site in view.receivers}))
     index = {name: number for number, name in enumerate(stations)}
+
+    # Band by band, receiver by receiver.
     transmitters: list[Site] = []
     receivers: list[Site] = []
     views = []
@@ -60,14 +64,13 @@ def links_of(scene: Scene) -> Links:
             views += [number] * count
             wavelengths += [view.grid.wavelength_m] * count
 
-    is_moving = any(
-        site.is_moving for site in {id(s): s for s in transmitters + receivers}.values()
-    )
+    distinct_sites = {id(site): site for site in transmitters + receivers}
+    is_moving = any(site.is_moving for site in distinct_sites.values())
     return Links(
-        transmitters_m=_places(transmitters),
-        receivers_m=_places(receivers),
-        transmitters_mps=_velocities(transmitters) if is_moving else None,
-        receivers_mps=_velocities(receivers) if is_moving else None,
+        transmitters_m=_positions_m(transmitters),
+        receivers_m=_positions_m(receivers),
+        transmitters_mps=_velocities_mps(transmitters) if is_moving else None,
+        receivers_mps=_velocities_mps(receivers) if is_moving else None,
         wavelength_m=np.array(wavelengths),
         view=np.array(views),
         receiver=np.array([index[site.name] for site in receivers]),
@@ -80,26 +83,28 @@ def links_of(scene: Scene) -> Links:
     )
 
 
-def _places(sites: Sequence[Site]) -> np.ndarray:
+def _positions_m(sites: Sequence[Site]) -> np.ndarray:
+    """Positions of sites, [num_sites, 3], m."""
     return np.array([site.position_m for site in sites]).reshape(-1, 3)
 
 
-def _velocities(sites: Sequence[Site]) -> np.ndarray:
+def _velocities_mps(sites: Sequence[Site]) -> np.ndarray:
+    """Velocities of sites, [num_sites, 3], m/s."""
     return np.array([site.velocity_mps for site in sites]).reshape(-1, 3)
 
 
 @dataclass(frozen=True)
 class Reports:
-    """Reports of targets by stations: n reports with p paths in all, those of a report in a row.
+    """Reports of targets by stations, and their paths, those of a report one after another.
 
-    links: that `link` counts
-    point_m: [n, 3], float64, m in map
-    information: [n, D, D], float64, 1/m^2, of the location, all paths together
-    link: [p], int
-    owner: [p], int, report of each path, rising
-    doppler_hz: [p], float64, Hz
-    snr: [p], float64, coherent, linear
-    shift_information: [p], float64, 1/Hz^2, inverse variance of the Doppler shifts
+    links: all links of the scene
+    point_m: [num_reports, 3], float64, m, map
+    information: [num_reports, D, D], float64, 1/m^2, of the location, all paths together
+    link: [num_paths], int, index of each path's link
+    owner: [num_paths], int, index of each path's report, rising
+    doppler_hz: [num_paths], float64, Hz
+    snr: [num_paths], float64, coherent, linear
+    shift_information: [num_paths], float64, 1/Hz^2, inverse variance of the Doppler shifts
     """
 
     links: Links
@@ -116,33 +121,35 @@ class Reports:
 
     @property
     def station(self) -> np.ndarray:
-        """Index of each report's station among links.stations, [n], int."""
+        """Index of each report's station among links.stations, [num_reports], int."""
         return self.links.receiver[self.link[self._first]]
 
     @property
     def power(self) -> np.ndarray:
-        """Coherent SNR of each report, summed over its paths, [n], float64."""
+        """Coherent SNR of each report, summed over its paths, [num_reports], float64, linear."""
         return np.bincount(self.owner, self.snr, len(self))
 
     @property
     def num_paths(self) -> np.ndarray:
-        """Number of paths of each report, [n], int."""
+        """Number of paths of each report, [num_reports], int."""
         return np.bincount(self.owner, minlength=len(self))
 
     @property
     def _first(self) -> np.ndarray:
-        """First path of each report, [n], int."""
+        """Index of the first path of each report, [num_reports], int."""
         return np.searchsorted(self.owner, np.arange(len(self)))
 
     def take(self, chosen: np.ndarray) -> Reports:
-        """Some of the reports, also several times.
+        """Some of the reports, with repetitions where an index repeats.
 
-        chosen: [m], int, indices in any order
+        chosen: [num_chosen], int, indices in any order
         """
+        # Old index of every path: first path of its report, and its place among them.
         counts = self.num_paths[chosen]
         owner = np.repeat(np.arange(len(chosen)), counts)
-        within = np.arange(len(owner)) - np.repeat(np.cumsum(counts) - counts, counts)
-        path = np.repeat(self._first[chosen], counts) + within
+        new_first = np.cumsum(counts) - counts
+        place = np.arange(len(owner)) - np.repeat(new_first, counts)
+        path = np.repeat(self._first[chosen], counts) + place
         return replace(
             self,
             point_m=self.point_m[chosen],
@@ -155,7 +162,11 @@ class Reports:
         )
 
     def geometry(self, points_m: np.ndarray, velocities_mps: np.ndarray) -> BistaticGeometry:
-        """Geometry of all paths, of one point and velocity each, [p, 3]."""
+        """Geometry of all paths.
+
+        points_m: [num_paths, 3], float64, m, map, reflecting point of each path
+        velocities_mps: [num_paths, 3], float64, m/s, map, its velocity
+        """
         links = self.links
         return bistatic_geometry(
             links.transmitters_m[self.link],
@@ -168,10 +179,11 @@ class Reports:
         )
 
     def shift_gradient(self, paths: BistaticGeometry, velocities_mps: np.ndarray) -> np.ndarray:
-        """Derivative of the Doppler shift of each path with the location, [p, 3], Hz/m.
+        """Derivative of the Doppler shift of each path with the location.
 
         paths: of `geometry`
-        velocities_mps: [3] or [p, 3], float64, of the target
+        velocities_mps: [3] or [num_paths, 3], float64, m/s, map, of the target
+        Returns [num_paths, 3], float64, Hz/m.
         """
         links = self.links
         return paths.doppler_location_gradient(
@@ -183,22 +195,27 @@ class Reports:
 
 
 def _chosen(velocities_mps: np.ndarray | None, link: np.ndarray) -> np.ndarray | None:
+    """Velocities of some links, or None where all sites are at rest."""
     return None if velocities_mps is None else velocities_mps[link]
 
 
 def reports_of(scene: Scene, reports: Sequence[EchoReport], links: Links | None = None) -> Reports:
     """Reports as arrays, in their order.
 
+    scene: of one or several bands
+    reports: of all stations
     links: of the scene, where they are known already
     """
     links = links_of(scene) if links is None else links
     size = scene.dimension
     paths = [path for report in reports for path in report.paths]
     counts = [len(report.paths) for report in reports]
-    first = np.repeat(
-        [links.first[report.band, report.receiver] for report in reports], counts
-    ).astype(int)
-    link = first + np.array([path.transmitter for path in paths], int)
+
+    # Links: the first of each report's receiver, and the transmitter of each path.
+    first = [links.first[report.band, report.receiver] for report in reports]
+    transmitter = np.array([path.transmitter for path in paths], int)
+    link = np.repeat(first, counts).astype(int) + transmitter
+
     doppler_hz = np.array([path.doppler_hz for path in paths], float)
     snr = np.array([path.power for path in paths], float)
     return Reports(
@@ -216,16 +233,20 @@ def reports_of(scene: Scene, reports: Sequence[EchoReport], links: Links | None 
 def shift_weights(
     scene: Scene, view: np.ndarray, snr: np.ndarray, doppler_hz: np.ndarray
 ) -> np.ndarray:
-    """Fisher information of measured Doppler shifts on the grids of their bands, [p], 1/Hz^2.
+    """Fisher information of measured Doppler shifts on the grids of their bands.
 
-    view: [p], int, band of each path among the scene's views
-    snr, doppler_hz: [p], float64
+    scene: of one or several bands
+    view: [num_paths], int, band of each path among the scene's views
+    snr: [num_paths], float64, coherent, linear
+    doppler_hz: [num_paths], float64, Hz
+    Returns [num_paths], float64, 1/Hz^2.
     """
+    static_paths = scene.sensing.static_paths
     weights = np.empty(len(snr))
-    for number, seen in enumerate(scene.views):
+    for number, band_view in enumerate(scene.views):
         own = view == number
         if own.any():
             weights[own] = shift_information(
-                seen.grid, snr[own], doppler_hz[own], scene.sensing.static_paths
+                band_view.grid, snr[own], doppler_hz[own], static_paths
             )
     return weights

@@ -19,7 +19,7 @@ from cooperative_isac.estimation.channel_matrix import ChannelMatrix
 CHUNK = 256
 
 # Steps of Fisher scoring at most, and the length in standard deviations below which they end.
-SCORING_STEPS = 20
+SYMBOL_SCORING_STEPS = 20
 NEGLIGIBLE_STEP = 1e-3
 
 # Doppler cells per resolution cell in the search of the location: the loss between cells is at most
@@ -135,9 +135,9 @@ def steering_vectors(link: LinkChannel, points_m: np.ndarray) -> np.ndarray:
     points_m: [num_points, D], float64, m
     Returns [num_points, num_antennas], complex128, entries of unit modulus.
     """
-    offsets = points_m - link.receiver_m
-    units = offsets / np.linalg.norm(offsets, axis=1, keepdims=True)
-    return np.exp(2j * np.pi / link.wavelength_m * units @ link.elements_m.T)
+    away_m = points_m - link.receiver_m
+    directions = away_m / np.linalg.norm(away_m, axis=1, keepdims=True)
+    return np.exp(2j * np.pi / link.wavelength_m * directions @ link.elements_m.T)
 
 
 def location_statistic(
@@ -233,7 +233,7 @@ def refine_state(
     size = len(position_m)
     state = np.concatenate([position_m, velocity_mps])
     likelihood, gradient, information = _likelihood(links, state)
-    for _ in range(SCORING_STEPS):
+    for _ in range(SYMBOL_SCORING_STEPS):
         # A scoring step, with its length in standard deviations.
         step = np.linalg.pinv(information, hermitian=True) @ gradient
         length = np.sqrt(max(step @ information @ step, 0.0))

@@ -36,7 +36,6 @@ class Encoder(ABC):
         It changes later packets only. A caller may skip it: encode then does it first.
         """
         return
-        return
 
 
 class Decoder(ABC):

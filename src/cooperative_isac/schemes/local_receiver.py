@@ -116,7 +116,7 @@ class LocalReceiver:
         """Correlate a prepared echo with the signals, without a search for paths."""
         sensor = self.sensor(frame)
         signal = self.known.of_frame(frame.on(self.place.band))
-        joint = sensor.listen(echo.samples, signal, static=echo.static)
+        joint = sensor.correlate(echo.samples, signal, static=echo.static)
         return ReceiverFit(sensor, joint, None, self.place.linked)
 
     def sense(self, echo: PreparedEcho, frame: Frame) -> ReceiverFit:
@@ -136,7 +136,7 @@ class LocalReceiver:
         if pending is None:
             return
         fit = pending.sensed.fit
-        if fit is None or pending.sensed.sensor.has_turn(pending.number):
+        if fit is None or pending.sensed.sensor.searches_in(pending.number):
             fit = self._search(pending.sensed)
         self._remember(fit, pending.time_s)
 
@@ -148,7 +148,7 @@ class LocalReceiver:
 
         # Follow the targets of the last frame.
         joint = sensed.joint
-        joint.effort.matches_left = sensed.sensor.budget.follow_matches
+        joint.budget.matches_left = sensed.sensor.search_budget.follow_matches
         followed = sensed.sensor.follow(joint, self._expected(sensed.sensor, frame.time_s))
 
         # Search for others.
@@ -160,15 +160,15 @@ class LocalReceiver:
         """Fit the paths that the last frame predicts."""
         sensor = sensed.sensor
         expected = self._expected(sensor, time_s)
-        if sensor.budget.searches_first and not expected.num_paths:
+        if sensor.search_budget.searches_first and not expected.num_paths:
             # Nothing to follow: the search comes before the packet.
             return replace(sensed, fit=self._search(sensed))
-        sensed.joint.effort.matches_left = sensor.budget.follow_matches
+        sensed.joint.budget.matches_left = sensor.search_budget.follow_matches
         return replace(sensed, fit=sensor.follow(sensed.joint, expected))
 
     def _search(self, sensed: ReceiverFit) -> Fit | None:
         """Search once for targets other than those of the fit."""
-        sensed.joint.effort.matches_left = sensed.sensor.budget.search_matches
+        sensed.joint.budget.matches_left = sensed.sensor.search_budget.search_matches
         return sensed.sensor.find(sensed.joint, sensed.fit, searches=1)
 
     def _expected(self, sensor: LocalMl, time_s: float) -> PathState:
@@ -178,7 +178,7 @@ class LocalReceiver:
             self._memory = None
         if self._memory is None:
             return NO_PATHS
-        return self._memory.recall(sensor.scene, sensor.receiver, time_s)
+        return self._memory.predict(sensor.scene, sensor.receiver, time_s)
 
     def _remember(self, fit: Fit | None, time_s: float) -> None:
         """Keep the paths of a fit, from which the next frame predicts."""

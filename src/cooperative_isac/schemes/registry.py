@@ -135,18 +135,26 @@ def _load(name: str) -> type[Scheme]:
         module, _, attribute = BUILT_IN[name].home.partition(":")
         return getattr(import_module(module), attribute)
     for point in entry_points(group=ENTRY_POINT_GROUP, name=name):
-        return _checked(name, point.value, point.load())
+        return checked_class(name, point.value, point.load())
     known = scheme_names()
     hint = suggestion(name, known)
     raise ValueError(f"scheme '{name}' is not known; {hint}use one of {', '.join(known)}")
 
 
-def _checked(name: str, home: str, loaded: object) -> type[Scheme]:
-    """The class that an entry point names; ValueError where it is not derived from Scheme."""
+def checked_class(name: str, home: str, loaded: object) -> type[Scheme]:
+    """A class of a scheme of one's own, which has the two ends of schemes.contract.
+
+    home: where the class is, for the message
+    Raises ValueError, with the remedy: it is not derived from Scheme, or lacks methods.
+    """
+    fault = "is not derived from cooperative_isac.schemes.contract.Scheme"
     if isinstance(loaded, type) and issubclass(loaded, Scheme):
-        return loaded
+        missing = sorted(loaded.__abstractmethods__)
+        if not missing:
+            return loaded
+        fault = f"has no {', '.join(missing)}"
     raise ValueError(
-        f"scheme '{name}' ({home}) is not derived from cooperative_isac.schemes.contract.Scheme: "
+        f"scheme '{name}' ({home}) {fault}: "
         "schemes have two ends now; instead of encode(echo, frame, receiver) and "
         "decode(packets, frame), give it at(station), which returns an encoder, and center(), "
         "which returns a decoder, as docs/own_scheme.md shows"

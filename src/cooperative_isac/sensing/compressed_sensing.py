@@ -17,7 +17,7 @@ from cooperative_isac.scene.model import Scene, Site
 from cooperative_isac.sensing.correlation import StreamReference
 from cooperative_isac.sensing.path_finder import FoundPath, PathFinder, PathSearch, vertex
 from cooperative_isac.sensing.path_parameters import arrival_direction, beam_width
-from cooperative_isac.sensing.search_grid import AREA_MARGIN, SearchGrid
+from cooperative_isac.sensing.search_grid import AREA_MARGIN, NEAREST_M, SearchGrid
 
 # Delays and angles of the search per resolution cell: 4 lose at most 0.2 dB between two of them.
 DELAY_OVERSAMPLING = 4
@@ -29,10 +29,7 @@ DELAY_CELLS = 0.1
 
 # Eigenvalues of the dictionary's noise below this share of the largest are no column: precoders
 # leave some directions without power.
-RANK_TOLERANCE = 1e-3
-
-# Distance from the receiver within which the ellipse is not searched, m: there angles mean nothing.
-NEAREST_M = 1.0
+COLUMN_TOLERANCE = 1e-3
 
 
 class DelayDictionary:
@@ -67,7 +64,7 @@ class DelayDictionary:
 
         # Columns of each group of subcarriers, whitened by it.
         values, vectors = np.linalg.eigh(noise / reference.num_blocks)
-        kept = values > RANK_TOLERANCE * values[-1]
+        kept = values > COLUMN_TOLERANCE * values[-1]
         whitener = (vectors[:, kept] / np.sqrt(values[kept])).conj().T
         by_group = whitener @ precoders.conj()
         self.columns = np.repeat(by_group, frame.group_size, axis=0).astype(np.complex64)

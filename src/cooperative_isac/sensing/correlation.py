@@ -1,6 +1,4 @@
-"""An echo correlated with the frame's streams: all that the location search needs, at half the
-size.
-"""
+"""Correlation of an echo with the frame's streams: sufficient for the search, at half the size."""
 
 from __future__ import annotations
 
@@ -14,33 +12,40 @@ from cooperative_isac.scene.band import OfdmGrid
 from cooperative_isac.sensing.static_paths import StaticNuisance
 from cooperative_isac.waveform.signal import Signal
 
+# Cycles by which the largest Doppler shift of a target turns the phase over a block of symbols that
+# are summed: the sum loses 2.4 dB then.
 CYCLES_PER_BLOCK = 0.4
 
 
 def block_length(grid: OfdmGrid, max_doppler_hz: float) -> int:
-    """Symbols per block: the strongest Doppler turns CYCLES_PER_BLOCK of a cycle at most over it.
+    """Number of symbols whose correlation is summed to one block.
 
-    As few blocks as the largest such power of two needs, of equal length as far as the number of
-    symbols allows.
+    Over a block the largest Doppler shift turns the phase by CYCLES_PER_BLOCK at most. There are as
+    few blocks as the largest such power of two needs, of equal length as far as possible.
+
+    grid: of the frame
+    max_doppler_hz: largest Doppler shift of a target, Hz
     """
+    # Largest power of two within the limit.
     longest = 1
     while longest * 2 <= grid.num_symbols:
         if 2 * longest * grid.symbol_period_s * max_doppler_hz > CYCLES_PER_BLOCK:
             break
         longest *= 2
 
+    # Equal blocks, rounded up.
     num_blocks = -(-grid.num_symbols // longest)
     return -(-grid.num_symbols // num_blocks)
 
 
 @dataclass(frozen=True)
 class StreamReference:
-    """A known frame as the receiver correlates with it.
+    """Known streams of a frame in the form in which an echo is correlated with them.
 
+    frame: signal that was sent
     streams: [num_subcarriers, num_streams, num_symbols], complex64
-    block: symbols per block; the last block may be shorter, what it lacks counts as zero
-    static: the static paths that were taken out of the echo, and so have to be taken out of
-    replicas, too
+    block: symbols per block; the last block may be shorter, and is padded with zeros
+    static: suppression of static paths in the echo, which replicas need, too; None: none
     """
 
     frame: Signal
@@ -50,37 +55,38 @@ class StreamReference:
 
     @property
     def num_blocks(self) -> int:
-        """Number of blocks, the last one counted in."""
+        """Number of blocks, including a shorter last one."""
         return -(-self.streams.shape[-1] // self.block)
 
     @cached_property
     def block_sizes(self) -> np.ndarray:
-        """Symbols in each block, [num_blocks], int."""
+        """Number of symbols in each block, [num_blocks], int."""
         starts = np.arange(self.num_blocks) * self.block
         return np.minimum(self.streams.shape[-1] - starts, self.block)
 
     @cached_property
     def block_times_s(self) -> np.ndarray:
-        """Center of each block's symbols, [num_blocks], s."""
+        """Center of each block's symbols, [num_blocks], float64, s."""
         times = self.frame.grid.symbol_times_s
         starts = np.arange(self.num_blocks) * self.block
         return np.add.reduceat(times, starts) / self.block_sizes
 
     @cached_property
     def middle_s(self) -> float:
-        """Center of the frame's symbols, s: what Doppler slopes are about."""
+        """Center of the frame's symbols, s, the origin of time for Doppler slopes."""
         return float(self.frame.grid.symbol_times_s.mean())
 
     @cached_property
     def conjugate_blocks(self) -> np.ndarray:
-        """Conjugate streams, [num_subcarriers, num_blocks, block, num_streams]."""
+        """Conjugate streams, [num_subcarriers, num_blocks, block, num_streams], complex64."""
         blocks = self._in_blocks(self.streams.conj())
         return np.ascontiguousarray(blocks.transpose(0, 2, 3, 1))
 
     @cached_property
     def block_grams(self) -> np.ndarray:
-        """Gram matrix of the streams in each block, [num_subcarriers, num_blocks * num_streams,
-        num_streams].
+        """Gram matrices of the streams in each block.
+
+        [num_subcarriers, num_blocks * num_streams, num_streams], complex64.
         """
         num_subcarriers, num_streams, _ = self.streams.shape
         blocks = self._in_blocks(self.streams).transpose(0, 2, 1, 3)
@@ -89,8 +95,9 @@ class StreamReference:
 
     @cached_property
     def responses(self) -> np.ndarray:
-        """Correlation of each stream with all streams in each block, `block_grams` in the order
-        in which waveforms are made of it.
+        """Correlation of each sent stream with all streams in each block.
+
+        The same values as block_grams, in the order in which correlations of paths are summed.
 
         [num_subcarriers, num_streams (sent), num_streams (all) * num_blocks], complex64.
         """
@@ -101,14 +108,16 @@ class StreamReference:
 
     @cached_property
     def gram(self) -> np.ndarray:
-        """Gram matrix of the streams on each subcarrier, [num_subcarriers, num_streams,
-        num_streams].
+        """Gram matrix of the streams on each subcarrier.
+
+        [num_subcarriers, num_streams, num_streams], complex64.
         """
         num_streams = self.streams.shape[1]
-        return self.block_grams.reshape(len(self.streams), -1, num_streams, num_streams).sum(axis=1)
+        by_block = self.block_grams.reshape(len(self.streams), -1, num_streams, num_streams)
+        return by_block.sum(axis=1)
 
     def block_gain(self, doppler_hz: np.ndarray) -> np.ndarray:
-        """What Doppler shifts leave of the coherent sum within each block (Dirichlet kernel).
+        """Gain of the coherent sum over each block at Doppler shifts (Dirichlet kernel).
 
         doppler_hz: [...], float64, Hz
         Returns [..., num_blocks], float64.
@@ -116,7 +125,7 @@ class StreamReference:
         period_s = self.frame.grid.symbol_period_s
         phase_per_symbol = 2 * np.pi * period_s * np.asarray(doppler_hz)[..., None]
 
-        # All blocks are of one size but the last.
+        # All blocks but the last have one size.
         gains = np.empty((*phase_per_symbol.shape[:-1], self.num_blocks))
         gains[...] = _coherence(phase_per_symbol, self.block)[..., None]
         last = int(self.block_sizes[-1])
@@ -134,47 +143,49 @@ class StreamReference:
         spectrum = fft.fft(blocks, num_bins, axis=-1)
         missing = self.block - int(self.block_sizes[-1])
         if missing:
-            # The center of a shorter last block is earlier than that of a whole one.
+            # Phase correction, because the center of a shorter last block is earlier.
             period_s = self.frame.grid.symbol_period_s
             shifts_hz = fft.fftfreq(num_bins, self.block * period_s)
             early_s = missing / 2 * period_s
             nominal_s = (self.num_blocks - 1) * self.block * period_s
-            nominal_turn = np.exp(-2j * np.pi * shifts_hz * nominal_s)
-            turn = nominal_turn * np.expm1(2j * np.pi * shifts_hz * early_s)
-            spectrum += blocks[..., -1:] * turn.astype(spectrum.dtype)
+            nominal = np.exp(-2j * np.pi * shifts_hz * nominal_s)
+            correction = nominal * np.expm1(2j * np.pi * shifts_hz * early_s)
+            spectrum += blocks[..., -1:] * correction.astype(spectrum.dtype)
         return spectrum
 
     def without_static(self, correlation: np.ndarray) -> np.ndarray:
-        """Correlation of P x from that of x (sensing.static_paths); unchanged where nothing is
-        suppressed.
+        """Suppress static paths in a correlation: that of P x from that of x (static_paths).
 
-        correlation: [..., num_subcarriers, num_streams, num_blocks], complex64
+        correlation: [..., num_subcarriers, num_streams, num_blocks], complex64, unchanged where
+            nothing is suppressed
         Returns the same shape, complex64.
         """
         if self.static is None:
             return correlation
-        coefficients = (self.static.weights @ correlation.sum(axis=-1)[..., None])[..., 0]
-        num_subcarriers, num_streams = coefficients.shape[-2:]
 
-        # Sum over streams of the block Gram matrices times the coefficients, one matrix product a
-        # subcarrier.
-        columns = coefficients.reshape(-1, num_subcarriers, num_streams).transpose(1, 2, 0)
-        removed = (self.block_grams @ columns).reshape(
-            num_subcarriers, self.num_blocks, num_streams, -1
-        )
-        return correlation - removed.transpose(3, 0, 2, 1).reshape(correlation.shape)
+        # Amplitudes of the static streams.
+        summed = correlation.sum(axis=-1)
+        amplitudes = (self.static.weights @ summed[..., None])[..., 0]
+        num_subcarriers, num_streams = amplitudes.shape[-2:]
+
+        # Their correlation, one matrix product a subcarrier.
+        columns = amplitudes.reshape(-1, num_subcarriers, num_streams).transpose(1, 2, 0)
+        static = self.block_grams @ columns
+        static = static.reshape(num_subcarriers, self.num_blocks, num_streams, -1)
+        return correlation - static.transpose(3, 0, 2, 1).reshape(correlation.shape)
 
     def static_share(self, doppler_hz: np.ndarray) -> np.ndarray:
-        """Share of a path's energy that the suppression of static paths leaves, for weights that
-        favor no stream.
+        """Share of a path's energy after the suppression of static paths, equal stream weights.
 
         doppler_hz: [num_shifts], float64, Hz
         Returns [num_shifts], float64, 1 where nothing is suppressed.
         """
-        shifts = np.asarray(doppler_hz, float)
+        shifts_hz = np.asarray(doppler_hz, float)
         if self.static is None:
-            return np.ones(shifts.shape)
-        turned = self._turned(shifts)
+            return np.ones(shifts_hz.shape)
+
+        # Energy within the span of the static streams.
+        turned = self._turned(shifts_hz)
         removed = np.einsum(
             "islk,ilm,ismk->s", turned.conj(), self.static.weights, turned, optimize=True
         ).real
@@ -182,8 +193,7 @@ class StreamReference:
         return np.clip(1 - removed / energy, 0.0, 1.0)
 
     def noise_gram(self, doppler_hz: np.ndarray) -> np.ndarray:
-        """Covariance of noise of unit power in the streams' correlation, the mean over Doppler
-        bins.
+        """Covariance of unit noise in the correlation, averaged over Doppler bins.
 
         doppler_hz: [num_bins], float64, Hz
         Returns [num_subcarriers, num_streams, num_streams], complex64; the Gram matrix where
@@ -196,8 +206,9 @@ class StreamReference:
         return self.gram - removed.mean(axis=1)
 
     def _turned(self, doppler_hz: np.ndarray) -> np.ndarray:
-        """Correlation of each stream, turned by Doppler shifts, with all streams.
+        """Correlation of each stream with a Doppler shift with all streams without one.
 
+        doppler_hz: [num_shifts], float64, Hz
         Returns [num_subcarriers, num_shifts, num_streams (all), num_streams (turned)], complex64.
         """
         num_subcarriers, num_streams, _ = self.streams.shape
@@ -206,16 +217,16 @@ class StreamReference:
         return (phases @ grams).reshape(num_subcarriers, -1, num_streams, num_streams)
 
     def correlate(self, signal: np.ndarray) -> np.ndarray:
-        """Sum of signal times conjugate stream over each block.
+        """Correlation with the streams: sums of signal times conjugate stream over each block.
 
-        signal: [num_rx_ant, num_subcarriers, num_symbols], complex64.
+        signal: [num_rx_ant, num_subcarriers, num_symbols], complex64
         Returns [num_rx_ant, num_subcarriers, num_streams, num_blocks], complex64.
         """
         blocks = self._in_blocks(signal).transpose(1, 2, 0, 3)
         return np.ascontiguousarray((blocks @ self.conjugate_blocks).transpose(2, 0, 3, 1))
 
     def _in_blocks(self, values: np.ndarray) -> np.ndarray:
-        """Values over symbols in blocks, what the last one lacks filled with zeros.
+        """Values over symbols, divided into blocks and padded with zeros.
 
         values: [num_first, num_second, num_symbols]
         Returns [num_first, num_second, num_blocks, block].
@@ -227,7 +238,7 @@ class StreamReference:
 
 
 def _coherence(phase_per_symbol: np.ndarray, num_symbols: int) -> np.ndarray:
-    """Mean of a turning phase over symbols about their middle; [..., 1] to [...]."""
+    """Mean of the phasor over symbols about their middle, [..., 1] to [...]."""
     offsets = np.arange(num_symbols) - (num_symbols - 1) / 2
     return np.cos(phase_per_symbol * offsets).mean(axis=-1)
 
@@ -235,9 +246,10 @@ def _coherence(phase_per_symbol: np.ndarray, num_symbols: int) -> np.ndarray:
 def stream_reference(
     frame: Signal, max_doppler_hz: float, static: StaticNuisance | None = None
 ) -> StreamReference:
-    """Prepare a frame for correlation with an echo whose static paths were suppressed, where
-    `static` is given.
+    """Prepare a frame for the correlation of echoes.
 
-    Doppler shifts stay within max_doppler_hz.
+    frame: signal that was sent
+    max_doppler_hz: largest Doppler shift of a target, Hz
+    static: suppression of static paths in these echoes; None: none
     """
     return StreamReference(frame, frame.streams, block_length(frame.grid, max_doppler_hz), static)

@@ -1,8 +1,8 @@
-"""Fisher information of all paths at one receiver together, amplitudes unknown (CF eqs. 22-28).
+"""Joint Fisher information of all paths at one receiver, amplitudes unknown (CF eqs. 22-28).
 
-Targets that are close, or in each other's side lobes, share their echo: what one of them explains
-is no evidence for the other. The matrix is that of all locations and Doppler shifts of a group of
-targets; paths that are hardly coherent are left to groups of their own.
+Targets that are close, or in each other's side lobes, share their echo: the part that one of them
+explains is no evidence of the other. The matrix is that of all locations and Doppler shifts of a
+group of targets; targets whose paths are hardly coherent are in different groups.
 """
 
 from __future__ import annotations
@@ -13,32 +13,48 @@ from dataclasses import replace
 import numpy as np
 
 from cooperative_isac.sensing.fit import Fit
-from cooperative_isac.sensing.information import LEAST_INFORMATION, RIDGE, positive_definite
-from cooperative_isac.sensing.replica import LEAST_SHARE, ReplicaMaker
+from cooperative_isac.sensing.information import (
+    INFORMATION_RIDGE,
+    LEAST_INFORMATION,
+    positive_definite,
+)
+from cooperative_isac.sensing.replica import LEAST_REMAINING_SHARE, ReplicaMaker
 
-# Coherence of two paths from which on their targets are taken together: below it, one costs the
-# other 1 % of its information.
-COUPLED = 0.1
-# Paths of a group: the cost grows with their square, and more than these are rarely coupled
-# closely. A larger group is split where its paths are the least coherent.
-MOST_COUPLED = 24
-# Share of each target's own information that is added for a step: where two targets are hardly told
-# apart, a step along what distinguishes them would be longer than the likelihood is quadratic.
+# Coherence of two paths from which their targets are in one group: below it, each loses less than
+# 1 % of its information to the other.
+COUPLED_COHERENCE = 0.1
+
+# Paths of a group at most: the cost grows with their square, and larger groups are rarely coupled
+# closely. A larger one is split where its paths are the least coherent.
+MAX_COUPLED_PATHS = 24
+
+# Factor of the coherence from one attempt to split a group to the next.
+COHERENCE_STEP = 1.5
+
+# Share of each target's own information that is added for a step: where two targets are hardly
+# resolved, a step along their difference would leave the range of a quadratic likelihood.
 DAMPING = 0.01
+
 # Squared length of the longest step of a location or a Doppler shift, in standard deviations at a
-# unit of twice the SNR: half a resolution cell of Doppler, the half of a main lobe.
+# unit of twice the SNR: half a resolution cell of Doppler, half of a main lobe.
 LONGEST_STEP = 0.8
-# Power that stronger targets leave at a weaker one, over its own, from which on it waits for them.
+
+# Residual of stronger targets at a weaker one, over its own power, from which its step is held.
 HELD_SHARE = 0.5
-STRICTER = 1.5  # factor of the coherence from one attempt to split a group to the next
+
+# Share of the information matrix of a location that is added to its diagonal, so that a step stays
+# finite along an axis that is not measured.
+LOCATION_RIDGE = 1e-6
 
 
-def coupled_targets(fit: Fit, limit: float = COUPLED) -> list[np.ndarray]:
-    """Groups of targets whose paths are coherent, each [num_targets], int, ascending.
+def coupled_targets(fit: Fit, limit: float = COUPLED_COHERENCE) -> list[np.ndarray]:
+    """Groups of targets whose paths are coherent.
 
+    fit: all targets
     limit: coherence of two paths above which their targets are in one group
+    Returns indices [num_members], int, ascending, of each group.
     """
-    # Targets with coherent paths, and those that others connect.
+    # Targets with coherent paths, directly or by way of others.
     state = fit.state
     coherent = np.abs(fit.coherence) > limit
     rows, columns = np.nonzero(coherent)
@@ -53,8 +69,8 @@ def coupled_targets(fit: Fit, limit: float = COUPLED) -> list[np.ndarray]:
     for number in np.unique(first):
         members = np.flatnonzero(first == number)
         paths = paths_of(fit, members)
-        if len(members) > 1 and paths.sum() > MOST_COUPLED:
-            parts = coupled_targets(fit.keep(paths), STRICTER * limit)
+        if len(members) > 1 and paths.sum() > MAX_COUPLED_PATHS:
+            parts = coupled_targets(fit.keep(paths), COHERENCE_STEP * limit)
             groups += [members[part] for part in parts]
         else:
             groups.append(members)
@@ -62,9 +78,10 @@ def coupled_targets(fit: Fit, limit: float = COUPLED) -> list[np.ndarray]:
 
 
 def paths_of(fit: Fit, targets: np.ndarray) -> np.ndarray:
-    """Which paths are of some targets, [num_paths], bool.
+    """Mask of the paths of some targets, [num_paths], bool.
 
-    targets: [n], int
+    fit: all targets
+    targets: [num_chosen], int, indices
     """
     is_chosen = np.zeros(fit.state.num_targets, bool)
     is_chosen[targets] = True
@@ -72,13 +89,27 @@ def paths_of(fit: Fit, targets: np.ndarray) -> np.ndarray:
 
 
 def is_coupled(fit: Fit, targets: np.ndarray) -> bool:
-    """Whether any two paths of some targets are coherent, so that each hides a part of the other.
+    """True where any two paths of some targets are coherent.
 
-    targets: [n], int
+    Paths without power are coherent with none.
+
+    fit: all targets
+    targets: [num_chosen], int, indices
     """
     paths = np.flatnonzero(paths_of(fit, targets))
-    coherent = np.abs(fit.coherence[paths[:, None], paths]) > COUPLED
+    if not _has_power(fit, paths):
+        return False
+    coherent = np.abs(fit.coherence[paths[:, None], paths]) > COUPLED_COHERENCE
     return bool(coherent.sum() > len(paths))
+
+
+def _has_power(fit: Fit, paths: np.ndarray | slice = slice(None)) -> bool:
+    """Whether all of some paths have a power, which is zero in an echo without samples but zeros.
+
+    paths: [n], int; by default all
+    """
+    power = fit.power[paths]
+    return bool(np.all(np.isfinite(power) & (power > 0)))
 
 
 def coupled_information(maker: ReplicaMaker, fit: Fit, targets: np.ndarray) -> np.ndarray:
@@ -86,9 +117,12 @@ def coupled_information(maker: ReplicaMaker, fit: Fit, targets: np.ndarray) -> n
 
     All complex amplitudes of the group are unknown.
 
-    targets: [n], int, ascending
-    Returns [n D + p, n D + p], float64: the locations, target by target, then the Doppler shifts of
-    their p paths in the order of the fit; 1/m^2, 1/(m Hz) and 1/Hz^2.
+    maker: replicas of the receiver
+    fit: all targets
+    targets: [num_members], int, indices of the group, ascending
+    Returns [num_members D + num_paths, num_members D + num_paths], float64: the locations, target
+    by target, then the Doppler shifts of their paths in the order of the fit; 1/m^2, 1/(m Hz) and
+    1/Hz^2.
     """
     state = fit.state
     size = maker.dimension
@@ -98,54 +132,59 @@ def coupled_information(maker: ReplicaMaker, fit: Fit, targets: np.ndarray) -> n
     num_targets = len(targets)
 
     # Inner products of the waveforms and of the arrivals, each with their derivatives.
-    signal = maker.waveform_products(fit.replica.filters[paths], fit.replica.turns[paths])
+    signal = maker.waveform_products(fit.replica.filters[paths], fit.replica.doppler_phases[paths])
     receive = fit.replica.receive[state.owner[paths]]
-    arrival = np.einsum("pim,qjm->piqj", receive.conj(), receive).astype(complex)
+    steering = np.einsum("pim,qjm->piqj", receive.conj(), receive).astype(complex)
 
     # Derivatives of echoes: with the amplitude, with the location by product rule, with the shift.
     axes = slice(1, 1 + size)
-    products = arrival[:, :1, :, :1] * signal
-    products[:, axes] += arrival[:, 1:, :, :1] * signal[:, :1]
-    products[:, :, :, axes] += arrival[:, :1, :, 1:] * signal[:, :, :, :1]
-    products[:, axes, :, axes] += arrival[:, 1:, :, 1:] * signal[:, :1, :, :1]
+    products = steering[:, :1, :, :1] * signal
+    products[:, axes] += steering[:, 1:, :, :1] * signal[:, :1]
+    products[:, :, :, axes] += steering[:, :1, :, 1:] * signal[:, :, :, :1]
+    products[:, axes, :, axes] += steering[:, 1:, :, 1:] * signal[:, :1, :, :1]
 
-    # Echoes in standard deviations of noise, at unit amplitude and as strong as they are.
+    # Echoes at their fitted amplitudes, in standard deviations of noise.
     energy = products[:, 0, :, 0].diagonal().real
-    strength = np.sqrt(2 * fit.power[paths] / energy) * np.exp(1j * np.angle(fit.amplitude[paths]))
-    products *= (strength.conj()[:, None] * strength)[:, None, :, None]
+    phases = np.exp(1j * np.angle(fit.amplitude[paths]))
+    amplitudes = np.sqrt(2 * fit.power[paths] / energy) * phases
+    products *= (amplitudes.conj()[:, None] * amplitudes)[:, None, :, None]
 
-    # Without what unknown amplitudes explain (Schur complement).
+    # Information of location and shift of every path, amplitudes unknown (Schur complement).
     scale = np.sqrt(2 * fit.power[paths])
     overlap = products[:, 0, :, 0] / np.outer(scale, scale)
-    wanted = num_paths * (1 + size)
-    crossed = products[:, 1:, :, 0].reshape(wanted, num_paths) / scale
-    inner = products[:, 1:, :, 1:].reshape(wanted, wanted)
-    explained = np.linalg.solve(overlap + RIDGE * np.eye(num_paths), crossed.conj().T)
-    information = np.real(inner - crossed @ explained)
+    num_parameters = num_paths * (1 + size)
+    cross = products[:, 1:, :, 0].reshape(num_parameters, num_paths) / scale
+    inner = products[:, 1:, :, 1:].reshape(num_parameters, num_parameters)
+    loaded = overlap + INFORMATION_RIDGE * np.eye(num_paths)
+    explained = np.linalg.solve(loaded, cross.conj().T)
+    information = np.real(inner - cross @ explained)
 
-    # The paths of a target share its location.
-    sources = np.zeros((num_paths, 1 + size, num_targets * size + num_paths))
-    every = np.arange(num_paths)
+    # Chain rule: the paths of a target share its location.
+    jacobian = np.zeros((num_paths, 1 + size, num_targets * size + num_paths))
+    all_paths = np.arange(num_paths)
     for axis in range(size):
-        sources[every, axis, owner * size + axis] = 1
-    sources[every, size, num_targets * size + every] = 1
-    sources = sources.reshape(wanted, -1)
-    total = sources.T @ information @ sources
-    return (total + total.T) / 2
+        jacobian[all_paths, axis, owner * size + axis] = 1
+    jacobian[all_paths, size, num_targets * size + all_paths] = 1
+    jacobian = jacobian.reshape(num_parameters, -1)
+    joint = jacobian.T @ information @ jacobian
+    return (joint + joint.T) / 2
 
 
 def with_marginal_information(maker: ReplicaMaker, fit: Fit) -> Fit:
-    """A fit with the information of each target and path that is left with all others unknown.
+    """A fit with the information of each target and path with all others unknown.
 
     The information of a target's paths is transformed such that their sum is that of the location
     with all amplitudes, Doppler shifts and other locations of its group unknown. A fit in which a
-    path has no power is returned as it is.
+    path has no power is returned unchanged.
+
+    maker: replicas of the receiver
+    fit: all targets
     """
-    if not np.all(np.isfinite(fit.power) & (fit.power > 0)):
+    if not _has_power(fit):
         return fit
     size = maker.dimension
     information = fit.information.copy()
-    left = fit.left.copy()
+    marginal_share = fit.marginal_share.copy()
     alone = fit.target_information
     for targets in coupled_targets(fit):
         if not is_coupled(fit, targets):
@@ -154,28 +193,31 @@ def with_marginal_information(maker: ReplicaMaker, fit: Fit) -> Fit:
         # Covariance of all parameters of the group, scaled to unit information of each alone.
         joint = coupled_information(maker, fit, targets)
         scale = np.sqrt(np.maximum(np.diag(joint), LEAST_INFORMATION))
-        ridge = RIDGE * np.eye(len(joint))
-        covariance = np.linalg.inv(joint / np.outer(scale, scale) + ridge) / np.outer(scale, scale)
+        scales = np.outer(scale, scale)
+        ridge = INFORMATION_RIDGE * np.eye(len(joint))
+        covariance = np.linalg.inv(joint / scales + ridge) / scales
 
-        # Locations: a factor that takes the sum over paths to the marginal information.
+        # Locations: a factor that transforms the sum over paths to the marginal information.
         for place, target in enumerate(targets):
             axes = slice(place * size, (place + 1) * size)
             marginal = positive_definite(np.linalg.inv(covariance[axes, axes]))
-            whole = positive_definite(alone[target])
-            factor = np.linalg.cholesky(marginal) @ np.linalg.inv(np.linalg.cholesky(whole))
+            conditional = positive_definite(alone[target])
+            factor = np.linalg.cholesky(marginal) @ np.linalg.inv(np.linalg.cholesky(conditional))
             own = fit.state.owner == target
             information[own] = factor @ fit.information[own] @ factor.T
 
-        # Doppler shifts, which have no more than alone.
+        # Doppler shifts: share of the information that each would have alone.
         paths = np.flatnonzero(paths_of(fit, targets))
-        variances = covariance.diagonal()[len(targets) * size :]
-        shares = 1 / (variances * np.maximum(fit.doppler_information[paths], LEAST_INFORMATION))
-        left[paths] = np.clip(shares, LEAST_SHARE, 1.0)
+        variances_hz2 = covariance.diagonal()[len(targets) * size :]
+        own_information = np.maximum(fit.doppler_information[paths], LEAST_INFORMATION)
+        shares = 1 / (variances_hz2 * own_information)
+        marginal_share[paths] = np.clip(shares, LEAST_REMAINING_SHARE, 1.0)
+
     return replace(
         fit,
         information=information,
-        doppler_information=left * fit.doppler_information,
-        left=left,
+        doppler_information=marginal_share * fit.doppler_information,
+        marginal_share=marginal_share,
     )
 
 
@@ -184,32 +226,34 @@ def scoring_step(
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Newton step of all targets with the Fisher information.
 
-    groups: targets that are taken together; those of the others and of groups that are not coherent
-    are taken one by one
-
+    maker: replicas of the receiver
+    fit: all targets
+    groups: [num_members], int, indices of the targets of each group; those of groups that are not
+        coherent are moved one by one
     Returns the moves of locations [num_targets, 3], m, the moves of Doppler shifts [num_paths], Hz,
-    and the gain in log-likelihood that the group of each target expects, [num_targets], float64.
+    and twice the expected gain of log-likelihood of each target's group, [num_targets], float64.
     """
     information = fit.target_information
     size = information.shape[-1]
 
-    # Locations: a ridge where an axis is not measured.
-    ridge = np.maximum(1e-6 * np.trace(information, axis1=1, axis2=2), LEAST_INFORMATION)
+    # Locations, with a ridge for axes that are not measured.
+    traces = np.trace(information, axis1=1, axis2=2)
+    ridge = np.maximum(LOCATION_RIDGE * traces, LEAST_INFORMATION)
     damped = information + ridge[:, None, None] * np.eye(size)
     moves = np.zeros((fit.state.num_targets, 3))
     moves[:, :size] = np.linalg.solve(damped, fit.location_slope[..., None])[..., 0]
 
-    # Doppler shifts: none where nothing is known.
+    # Doppler shifts, where they are measured.
     shifts = np.zeros(fit.state.num_paths)
-    is_known = fit.doppler_information > 0
-    np.divide(fit.doppler_slope, fit.doppler_information, out=shifts, where=is_known)
+    is_measured = fit.doppler_information > 0
+    np.divide(fit.doppler_slope, fit.doppler_information, out=shifts, where=is_measured)
 
-    # Twice what a quadratic likelihood would gain, over each target's location and paths.
+    # Twice the gain of a quadratic likelihood, over each target's location and paths.
     gain = np.sum(moves[:, :size] * fit.location_slope, axis=1)
     path_gain = shifts * fit.doppler_slope
     gain += np.bincount(fit.state.owner, path_gain, fit.state.num_targets)
 
-    # Together where paths are coherent, the weak ones when the strong ones are fitted.
+    # Joint steps where paths are coherent; weak targets are held until strong ones are fitted.
     held = _is_held(fit, gain)
     for targets in groups:
         if is_coupled(fit, targets):
@@ -224,12 +268,13 @@ def scoring_step(
 
 
 def _is_held(fit: Fit, gain: np.ndarray) -> np.ndarray:
-    """Which targets wait until stronger ones are fitted, [num_targets], bool.
+    """Mask of the targets that are held until stronger ones are fitted, [num_targets], bool.
 
-    What a target that is off its place leaves in the echo is found in all that is coherent with it;
-    where that exceeds a share of a weaker target's own power, a step of that would follow it.
+    The residual of a target that is not at its peak leaks into all coherent paths; where it exceeds
+    a share of a weaker target's own power, the step of the weaker one would follow it.
 
-    gain: [num_targets], float64, in log-likelihood that each expects
+    fit: all targets
+    gain: [num_targets], float64, expected gain of log-likelihood of each
     """
     state = fit.state
     has_path = (state.owner == np.arange(state.num_targets)[:, None]).astype(float)
@@ -243,36 +288,42 @@ def _is_held(fit: Fit, gain: np.ndarray) -> np.ndarray:
 def _coupled_step(
     maker: ReplicaMaker, fit: Fit, targets: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray, float]:
-    """Newton step of a group of targets with the Fisher information of them all.
+    """Newton step of a group of targets with their joint Fisher information.
 
-    Returns the moves of their locations [n, 3], m, those of the Doppler shifts of their paths [p],
-    Hz, and the gain in log-likelihood that they expect.
+    maker: replicas of the receiver
+    fit: all targets
+    targets: [num_members], int, indices of the group, ascending
+    Returns the moves of their locations [num_members, 3], m, those of the Doppler shifts of their
+    paths [num_paths], Hz, and twice the expected gain of log-likelihood.
     """
     size = maker.dimension
     paths = paths_of(fit, targets)
     slopes = np.concatenate([fit.location_slope[targets].ravel(), fit.doppler_slope[paths]])
     joint = coupled_information(maker, fit, targets)
 
-    # Damped by a share of what each location and each shift would have alone.
+    # Damping by a share of the information that each location (all axes) and each shift has alone.
     damping = np.diag(np.diag(joint))
     for place in range(len(targets)):
         axes = slice(place * size, (place + 1) * size)
         damping[axes, axes] = joint[axes, axes]
     diagonal = np.maximum(np.diag(joint), LEAST_INFORMATION)
-    damped = joint + DAMPING * damping + RIDGE * np.diag(diagonal)
+    damped = joint + DAMPING * damping + INFORMATION_RIDGE * np.diag(diagonal)
+
+    # Step, scaled to unit information of each parameter.
     scale = np.sqrt(diagonal)
     step = np.linalg.solve(damped / np.outer(scale, scale), slopes / scale) / scale
     gain = float(step @ slopes)
 
-    # No location and no shift leaves its main lobe.
-    moves = np.zeros((len(targets), 3))
-    moves[:, :size] = step[: len(targets) * size].reshape(-1, size)
-    power = fit.target_power[targets]
+    # Locations: steps within the main lobe.
+    moves_m = np.zeros((len(targets), 3))
+    moves_m[:, :size] = step[: len(targets) * size].reshape(-1, size)
     information = fit.target_information[targets]
-    length = np.einsum("ni,nij,nj->n", moves[:, :size], information, moves[:, :size])
-    longest = 2 * power * LONGEST_STEP
-    moves *= np.sqrt(longest / np.maximum(length, longest))[:, None]
-    known = np.maximum(fit.doppler_information[paths], LEAST_INFORMATION)
-    reach_hz = np.sqrt(2 * fit.power[paths] * LONGEST_STEP / known)
-    shifts = np.clip(step[len(targets) * size :], -reach_hz, reach_hz)
-    return moves, shifts, gain
+    squared = np.einsum("ni,nij,nj->n", moves_m[:, :size], information, moves_m[:, :size])
+    longest = 2 * fit.target_power[targets] * LONGEST_STEP
+    moves_m *= np.sqrt(longest / np.maximum(squared, longest))[:, None]
+
+    # Doppler shifts likewise.
+    own_information = np.maximum(fit.doppler_information[paths], LEAST_INFORMATION)
+    reach_hz = np.sqrt(2 * fit.power[paths] * LONGEST_STEP / own_information)
+    shifts_hz = np.clip(step[len(targets) * size :], -reach_hz, reach_hz)
+    return moves_m, shifts_hz, gain

@@ -1,4 +1,4 @@
-"""A state of paths matched against the echo of one receiver."""
+"""Result of matching paths against the echo of one receiver."""
 
 from __future__ import annotations
 
@@ -12,20 +12,22 @@ from cooperative_isac.sensing.replica import Replica
 
 @dataclass(frozen=True)
 class Fit:
-    """A state matched against a correlation, with the best complex amplitude of every path.
+    """Paths matched against a correlation, with the best complex amplitude of each.
 
-    amplitude: [num_paths], complex, beta sqrt(PL)
-    explained: [num_paths], float64, share of each path in the log-likelihood that all explain
-    power: [num_paths], float64, coherent SNR (matched-filter power in noise variances, the other
-    paths removed)
+    state: locations of the targets, and Doppler shifts of their paths
+    replica: of these paths
+    amplitude: [num_paths], complex128, beta sqrt(PL)
+    explained: [num_paths], float64, share of each path in the joint log-likelihood
+    power: [num_paths], float64, coherent SNR: matched-filter power in noise variances, without the
+        other paths
     location_slope: [num_targets, D], float64, gradient of the log-likelihood with locations, 1/m
-    doppler_slope: [num_paths], float64, with Doppler shifts, 1/Hz
-    information: [num_paths, D, D], float64, of the location, 1/m^2, the path's amplitude unknown
-    doppler_information: [num_paths], float64, 1/Hz^2, likewise
-    left: [num_paths], float64, share of the information of each Doppler shift that is left with all
-    other paths unknown; 1 where they count as known
-    residual: [num_targets, num_subcarriers, num_streams, num_blocks], complex64, what all paths
-    leave behind the beam to each target
+    doppler_slope: [num_paths], float64, gradient with Doppler shifts, 1/Hz
+    information: [num_paths, D, D], float64, of the location, amplitude unknown, 1/m^2
+    doppler_information: [num_paths], float64, of the Doppler shift, amplitude unknown, 1/Hz^2
+    marginal_share: [num_paths], float64, share of the information of each Doppler shift with all
+        other paths unknown; 1 where they count as known
+    residual: [num_targets, num_subcarriers, num_streams, num_blocks], complex64, correlation
+        without all paths, behind the receive beam to each target
     coherence: [num_paths, num_paths], complex, normalized inner products of the paths' waveforms
     """
 
@@ -38,31 +40,32 @@ class Fit:
     doppler_slope: np.ndarray
     information: np.ndarray
     doppler_information: np.ndarray
-    left: np.ndarray
+    marginal_share: np.ndarray
     residual: np.ndarray
     coherence: np.ndarray
 
     @property
     def target_power(self) -> np.ndarray:
-        """Coherent SNR of each target summed over its paths, [num_targets]."""
+        """Coherent SNR of each target summed over its paths, [num_targets], float64."""
         return np.bincount(self.state.owner, self.power, self.state.num_targets)
 
     @property
     def target_information(self) -> np.ndarray:
-        """Information of each target's location, [num_targets, D, D]."""
+        """Information of each target's location, [num_targets, D, D], float64, 1/m^2."""
         return by_owner(self.information, self.state)
 
     def keep(self, paths: np.ndarray) -> Fit:
-        """The fit of chosen paths ([num_paths], bool), as it was beside the others; whole targets
-        only.
+        """The values of some paths, as fitted together with the others.
+
+        paths: mask [num_paths], bool, with all paths of a target or none
         """
         targets = np.unique(self.state.owner[paths])
         replica = Replica(
             receive=self.replica.receive[targets],
             filters=self.replica.filters[paths],
             gram=self.replica.gram[paths],
-            turns=self.replica.turns[paths],
-            own=self.replica.own[paths],
+            doppler_phases=self.replica.doppler_phases[paths],
+            waveforms=self.replica.waveforms[paths],
             doppler_share=self.replica.doppler_share[paths],
         )
         return Fit(
@@ -75,24 +78,30 @@ class Fit:
             doppler_slope=self.doppler_slope[paths],
             information=self.information[paths],
             doppler_information=self.doppler_information[paths],
-            left=self.left[paths],
+            marginal_share=self.marginal_share[paths],
             residual=self.residual[targets],
             coherence=self.coherence[np.ix_(paths, paths)],
         )
 
     @property
     def echoes(self) -> tuple[np.ndarray, np.ndarray]:
-        """Arrival steering [num_paths, num_rx_ant] and waveform of every path, with its
-        amplitude.
+        """Echo of every path as a product of two factors.
+
+        Returns receive steering times amplitude [num_paths, num_rx_ant], complex64, and waveforms
+        [num_paths, num_subcarriers, num_streams, num_blocks], complex64.
         """
-        arrivals = self.replica.receive[self.state.owner, 0] * self.amplitude[:, None].astype(
-            np.complex64
-        )
-        return arrivals, self.replica.own
+        steering = self.replica.receive[self.state.owner, 0]
+        amplitudes = self.amplitude[:, None].astype(np.complex64)
+        return steering * amplitudes, self.replica.waveforms
 
 
 def by_owner(values: np.ndarray, state: PathState) -> np.ndarray:
-    """Sum of the paths' values over each target, [num_targets, ...]."""
+    """Sums of the paths' values over each target.
+
+    values: [num_paths, ...], float64
+    state: the paths
+    Returns [num_targets, ...], float64.
+    """
     total = np.zeros((state.num_targets, *values.shape[1:]))
     np.add.at(total, state.owner, values)
     return total

@@ -1,6 +1,4 @@
-"""Fisher information of a path's location and Doppler shift, its amplitude unknown (CF eqs.
-22-28).
-"""
+"""Fisher information of location and Doppler shift, amplitudes unknown (CF eqs. 22-28)."""
 
 from __future__ import annotations
 
@@ -10,32 +8,42 @@ import numpy as np
 
 from cooperative_isac.scene.band import OfdmGrid
 
-LEAST_INFORMATION = 1e-12  # 1/Hz^2, of a Doppler shift that nothing is known of
-LEAST_LOCATION_INFORMATION = 1e-12  # 1/m^2: a location known to 1000 km
-RIDGE = 1e-6  # share of its diagonal that is added to a matrix: what float32 leaves uncertain
+# Information of a Doppler shift that is not measured, 1/Hz^2: a standard deviation of 1 MHz.
+LEAST_INFORMATION = 1e-12
 
-# Least share of a waveform's energy that the suppression of static paths leaves: below, the average
-# over random streams is no measure of a single frame.
-LEAST_ENERGY = 1e-3
+# Information of a location that is not measured, 1/m^2: a standard deviation of 1000 km.
+LEAST_LOCATION_INFORMATION = 1e-12
 
-# Doppler shifts below this share of a resolution cell are confused with their negative; their
-# standard deviation then is this share of a cell, beside twice the shift.
+# Share of the diagonal that is added to an information matrix: above the rounding of single
+# precision.
+INFORMATION_RIDGE = 1e-6
+
+# Share of a waveform's energy that the suppression of static paths leaves at least: below, the
+# average over random streams does not apply to a single frame.
+LEAST_WAVEFORM_SHARE = 1e-3
+
+# Doppler shift in resolution cells below which both signs give nearly the same waveform, so that a
+# shift may be taken for its negative.
 AMBIGUOUS_CELLS = 0.4
+
+# Standard deviation that is added there to the distance of both signs, in resolution cells.
 AMBIGUOUS_STD_CELLS = 0.1
 
 
 def positive_definite(information: np.ndarray) -> np.ndarray:
-    """The nearest sound matrix to an information matrix that rounding made asymmetric or
-    indefinite.
+    """An information matrix without the asymmetry and negative eigenvalues of rounding.
 
     information: [D, D], float64, 1/m^2
     Returns [D, D], float64, symmetric and positive definite.
     """
+    # Scaled to a diagonal of ones.
     diagonal = np.maximum(np.diag(information), LEAST_LOCATION_INFORMATION)
     scale = np.sqrt(np.outer(diagonal, diagonal))
     correlation = (information + information.T) / 2 / scale
     np.fill_diagonal(correlation, 1.0)
-    ridge = RIDGE + max(-np.linalg.eigvalsh(correlation)[0], 0.0)
+
+    # Shifted eigenvalues.
+    ridge = INFORMATION_RIDGE + max(-np.linalg.eigvalsh(correlation)[0], 0.0)
     return scale * (correlation + ridge * np.eye(len(correlation)))
 
 
@@ -44,9 +52,11 @@ def doppler_information(grid: OfdmGrid, power: float) -> float: ...
 @overload
 def doppler_information(grid: OfdmGrid, power: np.ndarray) -> np.ndarray: ...
 def doppler_information(grid: OfdmGrid, power: float | np.ndarray) -> float | np.ndarray:
-    """Fisher information of paths' Doppler shifts, 1/Hz^2 (CF eq. 23, one unknown path).
+    """Fisher information of the Doppler shift of a path (CF eq. 23, one unknown path).
 
-    power: any shape, float64, coherent SNR
+    grid: of the frame
+    power: [...], float64, coherent SNR, linear
+    Returns [...], float64, 1/Hz^2.
     """
     # Variance of the symbols' times.
     variance_s2 = grid.symbol_period_s**2 * (grid.num_symbols**2 - 1) / 12
@@ -56,12 +66,14 @@ def doppler_information(grid: OfdmGrid, power: float | np.ndarray) -> float | np
 def shift_information(
     grid: OfdmGrid, power: np.ndarray, doppler_hz: np.ndarray, static_paths: str
 ) -> np.ndarray:
-    """Fisher information of measured Doppler shifts, [num_paths], 1/Hz^2.
+    """Fisher information of measured Doppler shifts.
 
-    static_paths: keep | project | learn, of the scene. A packet does not say how much of a
-    background was learned when it was sent: with `learn` the lesser of both others applies.
-    power: [num_paths], float64, coherent SNR
+    grid: of the frame
+    power: [num_paths], float64, coherent SNR, linear
     doppler_hz: [num_paths], float64, Hz
+    static_paths: keep | project | learn, of the scene. A packet does not contain how much of a
+        background was learned when it was sent: with `learn` the lesser of both others applies.
+    Returns [num_paths], float64, 1/Hz^2.
     """
     kept = doppler_information(grid, power)
     if static_paths == "keep":
@@ -73,48 +85,59 @@ def shift_information(
 def suppressed_doppler_information(
     grid: OfdmGrid, power: np.ndarray, doppler_hz: np.ndarray
 ) -> np.ndarray:
-    """Fisher information of Doppler shifts when static paths of unknown amplitude are projected
-    out.
+    """Fisher information of Doppler shifts after the projection of unknown static paths.
 
-    The waveform x = exp(j 2 pi f t) and its slope are projected onto what is orthogonal to a
+    The waveform x = exp(j 2 pi f t) and its slope are projected onto the orthogonal complement of a
     constant, the average of the projection over random streams.
 
-    power: [num_paths], float64, coherent SNR after the projection
+    grid: of the frame
+    power: [num_paths], float64, coherent SNR after the projection, linear
     doppler_hz: [num_paths], float64, Hz
     Returns [num_paths], float64, 1/Hz^2.
     """
-    times = grid.symbol_times_s - grid.symbol_times_s.mean()
-    waveform = np.exp(2j * np.pi * np.asarray(doppler_hz)[:, None] * times)
+    shifts_hz = np.asarray(doppler_hz)
+    times_s = grid.symbol_times_s - grid.symbol_times_s.mean()
+    waveform = np.exp(2j * np.pi * shifts_hz[:, None] * times_s)
 
-    # Projected inner products: energy of the waveform, of its slope, and of both together.
+    # Projected inner products: of the waveform, of its slope, and of one with the other.
     mean = waveform.mean(axis=1)
-    slope_mean = (waveform * times).mean(axis=1)
+    slope_mean = (waveform * times_s).mean(axis=1)
     energy = 1 - np.abs(mean) ** 2
-    slope_energy = np.mean(times**2) - np.abs(slope_mean) ** 2
-    crossed = np.abs(mean * slope_mean) ** 2
-    left = np.maximum(slope_energy * energy - crossed, 0) / np.maximum(energy, LEAST_ENERGY) ** 2
-    information = 2 * power * (2 * np.pi) ** 2 * left
+    slope_energy = np.mean(times_s**2) - np.abs(slope_mean) ** 2
+    squared_cross = np.abs(mean * slope_mean) ** 2
 
-    # Near zero, shifts of either sign leave the same waveform, a ramp: the likelihood has two
-    # peaks.
-    slow = np.abs(doppler_hz) < AMBIGUOUS_CELLS * grid.doppler_resolution_hz
-    between_peaks = np.hypot(
-        2 * np.asarray(doppler_hz), AMBIGUOUS_STD_CELLS * grid.doppler_resolution_hz
-    )
+    # Energy of the slope beside the waveform, whose amplitude is unknown.
+    determinant = np.maximum(slope_energy * energy - squared_cross, 0)
+    variance_s2 = determinant / np.maximum(energy, LEAST_WAVEFORM_SHARE) ** 2
+    information = 2 * power * (2 * np.pi) ** 2 * variance_s2
     information = np.maximum(information, LEAST_INFORMATION)
-    information[slow] = 1 / (1 / information[slow] + between_peaks[slow] ** 2)
+
+    # Near zero, the projected waveforms of both signs are the same ramp: the likelihood has two
+    # peaks, and their distance adds to the error.
+    cell_hz = grid.doppler_resolution_hz
+    is_ambiguous = np.abs(shifts_hz) < AMBIGUOUS_CELLS * cell_hz
+    distance_hz = np.hypot(2 * shifts_hz, AMBIGUOUS_STD_CELLS * cell_hz)
+    information[is_ambiguous] = 1 / (1 / information[is_ambiguous] + distance_hz[is_ambiguous] ** 2)
     return information
 
 
 def location_information(receive: np.ndarray, gram: np.ndarray) -> np.ndarray:
-    """Information of the location per unit of 2 SNR, amplitude and Doppler unknown, [num_paths, D,
-    D].
+    """Information of the location per unit of 2 SNR, with unknown amplitude and Doppler shift.
 
-    receive: [num_paths, 1 + D, num_rx_ant]; gram: [num_paths, 1 + D, 1 + D].
+    A replica is the product of a receive beam and a transmit waveform; the first entry of each is
+    the value, the others are the slopes with the location.
+
+    receive: [num_paths, 1 + D, num_rx_ant], complex64, unit steering vector and its slopes
+    gram: [num_paths, 1 + D, 1 + D], complex64, inner products of waveform and slopes
+    Returns [num_paths, D, D], float, 1/m^2.
     """
     beams = receive.conj() @ receive.swapaxes(1, 2)
     energy = gram[:, 0, 0].real[:, None, None]
-    crossed = beams[:, 1:, :1] * gram[:, :1, 1:]
-    inner = beams[:, 1:, 1:] * energy + crossed + crossed.conj().swapaxes(1, 2) + gram[:, 1:, 1:]
+
+    # Inner products of the slopes of the replica, by the product rule.
+    mixed = beams[:, 1:, :1] * gram[:, :1, 1:]
+    inner = beams[:, 1:, 1:] * energy + mixed + mixed.conj().swapaxes(1, 2) + gram[:, 1:, 1:]
+
+    # Without their components along the replica, which the unknown amplitude explains.
     along = beams[:, 0, 1:] * energy[:, 0] + gram[:, 0, 1:]
     return np.real(inner - along[:, :, None].conj() * along[:, None, :] / energy) / energy

@@ -1,4 +1,4 @@
-"""The joint likelihood of all paths in an echo, and the climb to its peak."""
+"""Joint likelihood of all paths in an echo, and Fisher scoring to its peak."""
 
 from __future__ import annotations
 
@@ -13,26 +13,33 @@ from cooperative_isac.sensing.information import doppler_information, location_i
 from cooperative_isac.sensing.path_state import PathState
 from cooperative_isac.sensing.replica import Replica, ReplicaMaker
 
-# Longest step of a Doppler shift, in resolution cells, while static paths are suppressed: near zero
+# Longest step of a Doppler shift while static paths are suppressed, in resolution cells: near zero
 # the information is small, and a Newton step would leave the main lobe.
-MOST_SHIFT = 0.5
+MAX_SHIFT_CELLS = 0.5
 
 
 @dataclass
-class Effort:
-    """How often states may still be matched in this frame: what it may cost, told without a
-    clock.
+class MatchBudget:
+    """Computation that a frame may still cost, counted without a clock.
+
+    matches_left: number of times that a state may still be matched
     """
 
     matches_left: float = math.inf
 
 
 class JointFit:
-    """Fits paths to one receiver's stream correlation.
+    """Joint fit of paths to the stream correlation of one receiver.
 
-    Every gradient is exact for the joint likelihood. The information of a fit is that of each
-    target's location and of each path's Doppler shift alone; where paths are coherent, Fisher
-    scoring takes their targets together (sensing.coupling).
+    Gradients are exact for the joint likelihood. The information of a fit is that of each target's
+    location and of each path's Doppler shift alone; where paths are coherent, Fisher scoring moves
+    their targets together (sensing.coupling).
+
+    maker: replicas of paths
+    correlation: [num_rx_ant, num_subcarriers, num_streams, num_blocks], complex64
+        (StreamReference.correlate)
+    noise_power_w: per antenna and resource element, W
+    budget: of the frame; None: unlimited
     """
 
     def __init__(
@@ -40,43 +47,49 @@ class JointFit:
         maker: ReplicaMaker,
         correlation: np.ndarray,
         noise_power_w: float,
-        effort: Effort | None = None,
+        budget: MatchBudget | None = None,
     ):
-        self.maker, self.correlation, self.noise_power_w = maker, correlation, noise_power_w
-        self.effort = effort or Effort()
+        self.maker = maker
+        self.correlation = correlation
+        self.noise_power_w = noise_power_w
+        self.budget = budget or MatchBudget()
         self._flat = correlation.reshape(len(correlation), -1)
 
     def match(self, state: PathState) -> Fit:
-        """Match every path of a state, all others removed."""
-        self.effort.matches_left -= 1
+        """Fit the amplitudes of all paths, and evaluate the likelihood's gradient and information.
+
+        state: locations and Doppler shifts
+        """
+        self.budget.matches_left -= 1
         replica = self.maker.make(state)
         num_paths = state.num_paths
-        arrivals = replica.receive[state.owner, 0]
+        steering = replica.receive[state.owner, 0]
 
-        # Waveforms as they are in the correlation, and the filters matched to them.
-        own = replica.own.reshape(num_paths, -1)
-        matched = replica.filters[:, 0].conj()[..., None] * replica.turns[:, None, None, :]
-        matched = matched.reshape(num_paths, -1)
+        # Waveforms in the correlation, and the filters matched to them.
+        waveforms = replica.waveforms.reshape(num_paths, -1)
+        phases = replica.doppler_phases[:, None, None, :]
+        matched_filters = replica.filters[:, 0].conj()[..., None] * phases
+        matched_filters = matched_filters.reshape(num_paths, -1)
 
-        # Gather: the echo behind the beam to each target, and behind each path's filter at each
-        # antenna.
-        behind = replica.receive[:, 0].conj() @ self._flat
-        at_antennas = matched @ self._flat.T
+        # Gather: the correlation behind the beam to each target, and behind each path's filter at
+        # each antenna.
+        in_beams = replica.receive[:, 0].conj() @ self._flat
+        at_antennas = matched_filters @ self._flat.T
 
         # Solve for the complex amplitudes of all paths together.
-        crossed = matched @ own.T
-        overlap = crossed * (arrivals.conj() @ arrivals.T)
-        received = np.sum(arrivals.conj() * at_antennas, axis=1)
+        waveform_products = matched_filters @ waveforms.T
+        overlap = waveform_products * (steering.conj() @ steering.T)
+        received = np.sum(steering.conj() * at_antennas, axis=1)
         amplitude = _amplitudes(overlap.astype(complex), received)
         explained = np.real(amplitude.conj() * received) / self.noise_power_w
 
-        # Subtract all paths: what they leave behind each beam, and at each antenna.
-        weighted = arrivals * amplitude.astype(np.complex64)[:, None]
-        behind -= (replica.receive[:, 0].conj() @ weighted.T) @ own
-        residual = behind.reshape(state.num_targets, *self.correlation.shape[1:])
-        at_antennas -= crossed @ weighted
+        # Subtract all paths behind each beam, and at each antenna.
+        weighted = steering * amplitude.astype(np.complex64)[:, None]
+        in_beams -= (replica.receive[:, 0].conj() @ weighted.T) @ waveforms
+        residual = in_beams.reshape(state.num_targets, *self.correlation.shape[1:])
+        at_antennas -= waveform_products @ weighted
 
-        # Gradient of locations and Doppler shifts.
+        # Gradient with locations and Doppler shifts.
         location_slope, doppler_slope = self._slopes(
             state, replica, amplitude, residual, at_antennas
         )
@@ -84,7 +97,7 @@ class JointFit:
         # Information of locations and Doppler shifts.
         energy = replica.gram[:, 0, 0].real
         power = np.abs(amplitude * np.diag(overlap)) ** 2 / (energy * self.noise_power_w)
-        information = location_information(replica.receive[state.owner], replica.gram)
+        unit_information = location_information(replica.receive[state.owner], replica.gram)
         shift_information = doppler_information(self.maker.reference.frame.grid, power)
 
         return Fit(
@@ -95,42 +108,49 @@ class JointFit:
             power=power,
             location_slope=location_slope,
             doppler_slope=doppler_slope,
-            information=2 * power[:, None, None] * information,
+            information=2 * power[:, None, None] * unit_information,
             doppler_information=replica.doppler_share * shift_information,
-            left=np.ones(num_paths),
+            marginal_share=np.ones(num_paths),
             residual=residual,
             coherence=overlap / np.sqrt(np.outer(energy, energy)),
         )
 
-    def climb(self, fit: Fit, steps: int, tolerance: float, coupled: bool = True) -> Fit:
-        """Fisher scoring until no target expects to gain more log-likelihood than the tolerance.
+    def fisher_scoring(self, fit: Fit, steps: int, tolerance: float, coupled: bool = True) -> Fit:
+        """Ascend the likelihood until no target expects to gain more than the tolerance.
 
-        Targets whose likelihood fell take shorter steps; a step that helped nobody is taken back.
-        The last step, which is small, is taken without matching again. Ends where the frame's
-        effort does.
+        Targets whose likelihood fell take shorter steps; a step by which no target gained is
+        undone. The last step, which is small, is taken without matching again. The ascent ends
+        early where the frame's budget does.
 
-        coupled: whether targets with coherent paths are moved together
+        fit: start
+        steps: number of matches at most
+        tolerance: gain of log-likelihood that is not worth another step
+        coupled: move targets with coherent paths together
         """
-        scale = np.ones(fit.state.num_targets)
+        num_targets = fit.state.num_targets
+        scale = np.ones(num_targets)
         for _ in range(steps):
-            if self.effort.matches_left <= 0:
+            if self.budget.matches_left <= 0:
                 break
 
-            # Step of every group of targets.
-            each = np.arange(fit.state.num_targets)
-            groups = coupled_targets(fit) if coupled else [each[i : i + 1] for i in each]
-            moves, shifts, gain = scoring_step(self.maker, fit, groups)
+            # Newton step of every group of targets.
+            if coupled:
+                groups = coupled_targets(fit)
+            else:
+                groups = [np.array([target]) for target in range(num_targets)]
+            moves_m, shifts_hz, gain = scoring_step(self.maker, fit, groups)
             if self.maker.reference.static is not None:
-                most = MOST_SHIFT * self.maker.reference.frame.grid.doppler_resolution_hz
-                shifts = np.clip(shifts, -most, most)
-            moved = _moved(fit.state, scale[:, None] * moves, scale[fit.state.owner] * shifts)
+                cell_hz = self.maker.reference.frame.grid.doppler_resolution_hz
+                longest_hz = MAX_SHIFT_CELLS * cell_hz
+                shifts_hz = np.clip(shifts_hz, -longest_hz, longest_hz)
+            moved = _moved(fit.state, scale[:, None] * moves_m, scale[fit.state.owner] * shifts_hz)
             if np.all(gain * scale < tolerance):
                 return replace(fit, state=moved)
 
             # Shorter steps of the groups whose likelihood fell.
             tried = self.match(moved)
             rise = by_owner(tried.explained - fit.explained, fit.state)
-            worse = np.zeros(len(scale), bool)
+            worse = np.zeros(num_targets, bool)
             for targets in groups:
                 worse[targets] = rise[targets].sum() < -tolerance
             scale = np.where(worse, scale / 4, np.minimum(2 * scale, 1.0))
@@ -148,40 +168,46 @@ class JointFit:
     ) -> tuple[np.ndarray, np.ndarray]:
         """Gradient of the log-likelihood.
 
-        residual: [num_targets, num_subcarriers, num_streams, num_blocks], complex64, what all paths
-        leave behind the beam to each target
+        state: locations and Doppler shifts
+        replica: of the paths
+        amplitude: [num_paths], complex128
+        residual: [num_targets, num_subcarriers, num_streams, num_blocks], complex64, correlation
+            without all paths, behind the beam to each target
         at_antennas: [num_paths, num_rx_ant], complex64, the same behind each path's filter
-        Returns that with locations [num_targets, D] and with Doppler shifts [num_paths], float64.
+        Returns the gradient with locations [num_targets, D] and with Doppler shifts [num_paths],
+        float64.
         """
         reference = self.maker.reference
         num_paths, num_filters = replica.filters.shape[:2]
         num_blocks = reference.num_blocks
 
-        # Each target's residual summed over blocks with its paths' turns, and with their slopes.
+        # Residual of each path's target, summed over blocks with its phases and with their slopes.
+        phases = replica.doppler_phases
         ramp = -2j * np.pi * (reference.block_times_s - reference.middle_s)
-        turns = np.stack([replica.turns, replica.turns * ramp.astype(np.complex64)], axis=-1)
-        rows = residual.reshape(state.num_targets, -1, num_blocks)
-        summed = rows[state.owner] @ turns
+        with_slopes = np.stack([phases, phases * ramp.astype(np.complex64)], axis=-1)
+        blocks = residual.reshape(state.num_targets, -1, num_blocks)
+        summed = blocks[state.owner] @ with_slopes
 
         # Behind the filters and their location slopes.
         filters = replica.filters.reshape(num_paths, num_filters, -1).conj()
-        behind = filters @ summed
+        filtered = filters @ summed
 
-        # Location moves the filter and the arrival; a Doppler shift the turns.
-        arrival_slopes = replica.receive[state.owner, 1:].conj()
-        location = behind[:, 1:, 0] + (arrival_slopes @ at_antennas[..., None])[..., 0]
+        # The location changes filter and steering, the Doppler shift the phases.
+        steering_slopes = replica.receive[state.owner, 1:].conj()
+        by_steering = (steering_slopes @ at_antennas[..., None])[..., 0]
+        location = filtered[:, 1:, 0] + by_steering
         factor = 2 / self.noise_power_w * amplitude.conj()
         location_slope = np.real(factor[:, None] * location)
-        doppler_slope = np.real(factor * behind[:, 0, 1])
+        doppler_slope = np.real(factor * filtered[:, 0, 1])
         return by_owner(location_slope, state), doppler_slope
 
 
 def _amplitudes(overlap: np.ndarray, received: np.ndarray) -> np.ndarray:
-    """Least-squares amplitudes of paths, [num_paths], complex128; paths that are equal share one
-    echo.
+    """Least-squares amplitudes of paths; identical paths share one echo.
 
     overlap: [num_paths, num_paths], complex128, inner products of their waveforms
     received: [num_paths], complex, inner products with the echo
+    Returns [num_paths], complex128.
     """
     try:
         return np.linalg.solve(overlap, received)
@@ -192,18 +218,22 @@ def _amplitudes(overlap: np.ndarray, received: np.ndarray) -> np.ndarray:
 
 
 def _moved(state: PathState, moves_m: np.ndarray, shifts_hz: np.ndarray) -> PathState:
+    """A state after steps of its locations [num_targets, 3] and Doppler shifts [num_paths]."""
     return replace(
         state, points_m=state.points_m + moves_m, doppler_hz=state.doppler_hz + shifts_hz
     )
 
 
-def without(
+def subtract_paths(
     correlation: np.ndarray, fit: Fit, paths: np.ndarray | slice = slice(None)
 ) -> np.ndarray:
-    """The correlation without the paths of a fit.
+    """Correlation without paths of a fit.
 
     correlation: [num_rx_ant, num_subcarriers, num_streams, num_blocks], complex64
-    paths: [num_paths], bool, which of them are removed; by default all
+    fit: amplitudes and waveforms of its paths
+    paths: mask [num_paths], bool, of those to subtract; by default all
+    Returns the same shape, complex64.
     """
-    arrivals, own = (part[paths] for part in fit.echoes)
-    return correlation - (arrivals.T @ own.reshape(len(own), -1)).reshape(correlation.shape)
+    steering, waveforms = (factor[paths] for factor in fit.echoes)
+    waveforms = waveforms.reshape(len(waveforms), -1)
+    return correlation - (steering.T @ waveforms).reshape(correlation.shape)

@@ -1,4 +1,4 @@
-"""The local maximum-likelihood access point: targets out of one echo."""
+"""Local maximum likelihood: detection of targets in the echo of one receiver."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from cooperative_isac.sensing.correlation import StreamReference, stream_referen
 from cooperative_isac.sensing.coupling import with_marginal_information
 from cooperative_isac.sensing.detector import Detector
 from cooperative_isac.sensing.fit import Fit
-from cooperative_isac.sensing.joint_fit import Effort, JointFit, without
+from cooperative_isac.sensing.joint_fit import JointFit, MatchBudget, subtract_paths
 from cooperative_isac.sensing.path_state import NO_PATHS, PathState, single_path
 from cooperative_isac.sensing.reacquire import doppler_reach_hz, reacquired
 from cooperative_isac.sensing.replica import ReplicaMaker
@@ -28,47 +28,55 @@ from cooperative_isac.sensing.surface import (
 )
 from cooperative_isac.waveform.signal import Signal
 
-MERGE_PROBABILITY = 0.9999  # of two reports of one target to be merged
-MAX_SEARCHES = 2  # of an independent frame: the second finds what stronger targets masked
-PEAK_MATCHES = 6  # joint fits that trying one peak of the surface may take
-STILL_THERE = 0.5  # share of the threshold that a peak must keep when stronger ones are removed
+# Probability with which two locations of one target pass the test for a merge.
+MERGE_PROBABILITY = 0.9999
 
-# Fisher scoring: joint fits, and gain in log-likelihood that is not worth another one.
+# Searches of a frame without a prediction: the second finds targets that stronger ones masked.
+MAX_SEARCHES = 2
+
+# Matches that the fit of one peak of the surface may take; with fewer left in the budget of a frame
+# the search ends.
+PEAK_MATCHES = 6
+
+# Share of the threshold that a peak must still have when stronger ones are subtracted.
+REMAINING_SHARE = 0.5
+
+# Fisher scoring: number of steps, and gain of log-likelihood that is not worth another one; coarse
+# for a peak that is to be subtracted, fine for all paths together.
 ROUGH = {"steps": 4, "tolerance": 6.0, "coupled": False}
 FINE = {"steps": 4, "tolerance": 1.0}
 
-# Coherence of two paths above which they are taken for one echo; between points of one body a joint
-# fit tells more apart.
-UNRESOLVED = 0.6
-SATELLITE = 0.95
+# Coherence of two paths from which they are taken for one echo, and the same for points of one
+# body, which a joint fit resolves better.
+UNRESOLVED_COHERENCE = 0.6
+SATELLITE_COHERENCE = 0.95
 
-# Power of what the replica of a point lacks, over that of its path: errors of 3 % of the amplitude,
-# as calibrated arrays have them. A weaker echo in a path's main lobe is taken for a part of it.
+# Power of the error of a replica over that of its path: 3 % of the amplitude, as of calibrated
+# arrays. A weaker echo in a path's main lobe is taken for a part of it.
 REPLICA_ERROR = 1e-3
 
-# Power of a body's path from another transmitter over its strongest one, from which on they share a
-# location in the fit. Weaker ones are mostly echoes over walls, or what the fit of the strong path
-# leaves; found by themselves, they make reports of their own, and the fusion center joins those
-# that fit.
+# Power of a body's path from another transmitter over its strongest one, from which they share a
+# location in the fit. Weaker ones are mostly echoes over walls, or residuals of the strong path;
+# when found separately they are reported separately, and the fusion center associates those that
+# belong together.
 SHARED_PATH = 0.3
 
-# The same for point targets where static paths are suppressed: a slow path is gone, and what stands
-# in for it is what the fit of the strong path leaves.
+# The same for point targets where static paths are suppressed: a slow path is suppressed with them,
+# and a residual of the strong path would take its place.
 SUPPRESSED_PATH = 0.001
 
 
 @dataclass(frozen=True)
 class SearchBudget:
-    """What a receiver may spend on one frame.
+    """Limits of the computation of one frame.
 
-    max_peaks: peaks of the likelihood surface that are tried in one search
-    follow_matches: joint fits before the packet is sent
-    search_matches: joint fits of the search after it
+    max_peaks: peaks of the likelihood surface that are fitted in one search
+    follow_matches: matches before the packet is sent
+    search_matches: matches of the search after it
     search_every: frames from one search to the next; receivers take turns
-    searches_first: whether a frame is searched before the packet is sent, where there is nothing to
-    follow
-    follow_steps, follow_tolerance: steps of Fisher scoring from where targets are expected, and the
-    gain in log-likelihood that is not worth another one
+    searches_first: search before the packet is sent, in frames without a predicted path
+    follow_steps: steps of Fisher scoring from the prediction
+    follow_tolerance: gain of log-likelihood that is not worth another of these steps
     """
 
     max_peaks: int
@@ -80,20 +88,24 @@ class SearchBudget:
     follow_tolerance: float = 3.0
 
 
-# Points in empty space; points among static paths, where slow paths converge late; bodies, whose
-# points are many. The search before the first packet of a body costs a track its start: what is
-# fitted in a hurry is off by a body's size.
+# Points in empty space.
 POINT_BUDGET = SearchBudget(
     max_peaks=24, follow_matches=10, search_matches=16, search_every=2, searches_first=False
 )
+
+# Points among static paths, where slow paths converge late.
 SUPPRESSED_BUDGET = SearchBudget(
     max_peaks=48, follow_matches=16, search_matches=24, search_every=1, searches_first=True
 )
+
+# Bodies, which have many points. No search before the first packet: a fit within its budget is off
+# by the size of a body, and would start a track there.
 BODY_BUDGET = SearchBudget(
     max_peaks=48, follow_matches=16, search_matches=24, search_every=1, searches_first=False
 )
-# Stations that receive each other and themselves, at a high SNR: what is left of a climb that ends
-# early would exceed the covariances that the reports of several bands are combined with.
+
+# Stations that receive each other and themselves, at a high SNR: errors of scoring that ends early
+# would exceed the covariances with which the reports of several bands are combined.
 NETWORK_BUDGET = SearchBudget(
     max_peaks=24,
     follow_matches=30,
@@ -107,13 +119,15 @@ NETWORK_BUDGET = SearchBudget(
 
 @dataclass(frozen=True)
 class Peak:
-    """A peak of the likelihood surface, and what is matched to it.
+    """Peak of the likelihood surface, and the filters matched to it.
 
-    point_m: [3], float64, m, in map; doppler_hz: Hz
+    transmitter: index of the transmitting site
+    point_m: [3], float64, m, map
+    doppler_hz: Doppler shift, Hz
     beam: [num_rx_ant], complex64, conjugate receive steering
-    filter: [num_subcarriers, num_streams], complex64, stream weights of its transmitter's path
-    turn: [num_blocks], complex64, exp(-j 2 pi f t) at the blocks' centers
-    noise_w: power of noise behind all three, static paths suppressed
+    filter: [num_subcarriers, num_streams], complex64, stream weights of its path
+    doppler_phase: [num_blocks], complex64, exp(-j 2 pi f t) at the blocks' centers
+    noise_w: power of noise after all three, static paths suppressed, W
     """
 
     transmitter: int
@@ -121,34 +135,36 @@ class Peak:
     doppler_hz: float
     beam: np.ndarray
     filter: np.ndarray
-    turn: np.ndarray
+    doppler_phase: np.ndarray
     noise_w: float
 
     def power(self, correlation: np.ndarray) -> float:
-        """Its matched-filter power in noise variances: a peak may be explained away since the
-        surface was made.
+        """Matched-filter power in noise variances.
+
+        It falls when stronger paths are subtracted of which the peak was a side lobe.
 
         correlation: [num_rx_ant, num_subcarriers, num_streams, num_blocks], complex64
         """
-        behind = self.beam @ correlation.reshape(len(self.beam), -1)
-        behind = behind.reshape(-1, len(self.turn)) @ self.turn
-        return float(np.abs(np.vdot(self.filter.ravel(), behind)) ** 2 / self.noise_w)
+        in_beam = self.beam @ correlation.reshape(len(self.beam), -1)
+        in_bin = in_beam.reshape(-1, len(self.doppler_phase)) @ self.doppler_phase
+        return float(np.abs(np.vdot(self.filter.ravel(), in_bin)) ** 2 / self.noise_w)
 
 
 class LocalMl(Detector):
-    """Maximum-likelihood search for targets in the echoes of one receiver that knows the frame."""
+    """Maximum-likelihood detection of targets in the echoes of one receiver, symbols known."""
 
     def shared_path(self, reference: StreamReference) -> float:
-        """Power over a target's strongest path from which on a path of another transmitter shares
-        its location.
+        """Power over a target's strongest path, from which another path shares its location.
+
+        reference: known streams of the frame
         """
         if self.scene.has_bodies:
             return SHARED_PATH
         return SUPPRESSED_PATH if reference.static is not None else 0.0
 
     @property
-    def budget(self) -> SearchBudget:
-        """What the receiver may spend on a frame of its scene."""
+    def search_budget(self) -> SearchBudget:
+        """Limits of the computation of a frame, by the kind of scene."""
         if self.scene.has_bodies:
             return BODY_BUDGET
         if self.scene.sensing.static_paths != "keep":
@@ -156,76 +172,99 @@ class LocalMl(Detector):
         return POINT_BUDGET if self.scene.layout is None else NETWORK_BUDGET
 
     def sense(self, echo: np.ndarray, frame: Signal) -> Fit | None:
-        """Find targets in an echo [num_rx_ant, num_subcarriers, num_symbols], complex64, sqrt(W);
-        None if there is none.
-        """
-        return self.find(self.listen(echo, frame))
+        """Targets in an echo, without a prediction; None where there are none.
 
-    def listen(
+        echo: [num_rx_ant, num_subcarriers, num_symbols], complex64, sqrt(W)
+        frame: signal that was sent
+        """
+        return self.find(self.correlate(echo, frame))
+
+    def correlate(
         self,
         echo: np.ndarray,
         frame: Signal,
-        effort: Effort | None = None,
+        budget: MatchBudget | None = None,
         static: StaticNuisance | None = None,
     ) -> JointFit:
-        """What fits paths to an echo, whose static paths were suppressed if given; effort: what
-        that may cost.
+        """Correlate an echo with the streams of a frame.
+
+        echo: [num_rx_ant, num_subcarriers, num_symbols], complex64, sqrt(W)
+        frame: signal that was sent
+        budget: of the frame; None: unlimited
+        static: suppression of static paths in the echo; None: none
+        Returns the likelihood of paths in it.
         """
         reference = stream_reference(frame, self.max_doppler_hz, static)
         maker = ReplicaMaker(self.scene, self.receiver, reference)
-        return JointFit(
-            maker, reference.correlate(echo), self.scene.propagation.noise_power_w, effort
-        )
+        correlation = reference.correlate(echo)
+        return JointFit(maker, correlation, self.scene.propagation.noise_power_w, budget)
 
     def follow(self, joint: JointFit, expected: PathState) -> Fit | None:
-        """Fit the paths that an earlier frame lets expect, and transmitters' missing paths; None if
-        none is heard.
+        """Fit predicted paths, and missing paths of their targets; None where none is detected.
+
+        joint: likelihood of the echo
+        expected: paths predicted from an earlier frame
         """
         if not expected.num_paths:
             return None
         fit = joint.match(expected)
-        reach_hz = doppler_reach_hz(self.grid, self.frame_stride / self.scene.update_rate_hz)
+
+        # Doppler shifts that left their resolution cell.
+        period_s = self.frame_stride / self.scene.update_rate_hz
+        reach_hz = doppler_reach_hz(self.grid, period_s)
         if reach_hz:
             state = reacquired(joint, fit, reach_hz)
             fit = fit if state is fit.state else joint.match(state)
-        fit = joint.climb(fit, self.budget.follow_steps, self.budget.follow_tolerance)
 
-        # Weaker paths, when the stronger ones are fitted.
+        # All paths together.
+        budget = self.search_budget
+        fit = joint.fisher_scoring(fit, budget.follow_steps, budget.follow_tolerance)
+
+        # The same for weaker paths, when the stronger ones are fitted.
         if reach_hz:
             state = reacquired(joint, fit, reach_hz)
             if state is not fit.state:
-                fit = joint.climb(joint.match(state), **FINE)
-        return self._settle(joint, fit)
+                fit = joint.fisher_scoring(joint.match(state), **FINE)
+        return self._refine(joint, fit)
 
     def find(
         self, joint: JointFit, fit: Fit | None = None, searches: int = MAX_SEARCHES
     ) -> Fit | None:
-        """Search what known targets (those of a fit) leave, and fit all together.
+        """Search the residual of known targets for others, and fit all together.
 
-        Peaks of the likelihood surface are taken strongest first, each fitted roughly and removed;
-        all paths are fitted together, transmitters' missing paths are let in, and what all leave is
-        searched again.
+        Successive interference cancellation: peaks of the likelihood surface, strongest first, are
+        fitted coarsely and subtracted. Then all paths are fitted together, missing paths of their
+        targets are added, and the residual is searched again.
+
+        joint: likelihood of the echo
+        fit: known targets; None: none
+        searches: number of searches at most
         """
         for _ in range(searches):
             found = self._search(joint, fit)
             if not found.num_targets:
                 break
             state = found if fit is None else fit.state.with_target(found)
-            fit = self._settle(joint, joint.climb(joint.match(state), **FINE))
+            fit = self._refine(joint, joint.fisher_scoring(joint.match(state), **FINE))
         return fit
 
-    def has_turn(self, number: int) -> bool:
-        """Whether this receiver searches frame `number` for others than it follows: receivers take
-        turns.
+    def searches_in(self, number: int) -> bool:
+        """True where this receiver searches a frame for new targets; receivers take turns.
+
+        number: of the frame
         """
-        turn = sorted(site.name for site in self.scene.receivers).index(self.receiver.name)
-        return (number // self.frame_stride + turn) % self.budget.search_every == 0
+        names = sorted(site.name for site in self.scene.receivers)
+        place = names.index(self.receiver.name)
+        return (number // self.frame_stride + place) % self.search_budget.search_every == 0
 
     def main_targets(self, fit: Fit | None, maker: ReplicaMaker) -> Fit | None:
         """The targets of a fit without satellites and without residues of a learned background.
 
-        Satellites are further points of a body, for which its strongest point is reported. Both
-        stay in the fit, so that what they scatter is not taken for other targets.
+        Satellites are further points of a body, whose strongest point is reported. Both stay in the
+        fit, so that their echoes are not taken for other targets.
+
+        fit: all targets; None: none
+        maker: replicas of the frame
         """
         if fit is None:
             return None
@@ -240,12 +279,14 @@ class LocalMl(Detector):
     def linked_targets(
         self, joint: JointFit, whole: Fit | None, main: Fit | None, linked: Sequence[int]
     ) -> Fit | None:
-        """The main targets of a fit by the paths of some transmitters alone.
+        """The main targets of a fit, located by the paths of some transmitters alone.
 
-        All transmitters of a band send the same streams, so that every path is fitted and those of
-        the others are subtracted; locations follow from what is left.
+        All transmitters of a band send the same streams: the paths of the others are fitted, too,
+        and subtracted.
 
-        whole, main: the fit of all paths, and its main targets
+        joint: likelihood of the echo
+        whole: fit of all paths; None: no target
+        main: its main targets; None: none
         linked: [num_linked], indices of the transmitters whose paths are used
         """
         if whole is None or main is None or len(linked) == len(self.scene.transmitters):
@@ -254,15 +295,15 @@ class LocalMl(Detector):
         if not own.any():
             return None
 
-        # Subtract the other transmitters' paths, then fit the rest again.
+        # Subtract the paths of the other transmitters, then fit the others again.
         others = ~np.isin(whole.state.transmitter, linked)
-        rest = without(joint.correlation, whole, others)
-        alone = JointFit(joint.maker, rest, joint.noise_power_w)
-        fit = alone.climb(alone.match(main.state.keep(own)), **FINE)
+        residual = subtract_paths(joint.correlation, whole, others)
+        alone = JointFit(joint.maker, residual, joint.noise_power_w)
+        fit = alone.fisher_scoring(alone.match(main.state.keep(own)), **FINE)
         return with_marginal_information(joint.maker, fit)
 
     def _search(self, whole: JointFit, known: Fit | None) -> PathState:
-        """New targets among the peaks of what the known ones leave, strongest first."""
+        """New targets at the peaks of the known ones' residual, strongest first."""
         if not len(self.search.points_m):
             return NO_PATHS
         maker = whole.maker
@@ -270,8 +311,10 @@ class LocalMl(Detector):
         noise_power_w = whole.noise_power_w
         threshold = self.detection_threshold(reference)
 
-        # Likelihood surface of what the known targets leave.
-        residual = whole.correlation if known is None else without(whole.correlation, known)
+        # Likelihood surface of the residual of known targets.
+        residual = whole.correlation
+        if known is not None:
+            residual = subtract_paths(residual, known)
         surface = likelihood_surface(
             self.search, reference, residual, noise_power_w, self.max_doppler_hz
         )
@@ -283,135 +326,146 @@ class LocalMl(Detector):
         num_found = 0
 
         for peak in self._peaks(maker, surface, threshold):
-            if whole.effort.matches_left < PEAK_MATCHES or num_found >= most:
+            if whole.budget.matches_left < PEAK_MATCHES or num_found >= most:
                 break
 
-            # Whether it is still there without the peaks before.
-            if peak.power(residual) < threshold * STILL_THERE:
+            # Side lobes of the peaks before it are subtracted already.
+            if peak.power(residual) < threshold * REMAINING_SHARE:
                 continue
 
             # Fit of its strongest path, then of the missing ones.
-            joint = JointFit(maker, residual, noise_power_w, whole.effort)
+            joint = JointFit(maker, residual, noise_power_w, whole.budget)
             start = single_path(peak.point_m, peak.transmitter, peak.doppler_hz)
-            fit = joint.climb(joint.match(start), **ROUGH)
+            fit = joint.fisher_scoring(joint.match(start), **ROUGH)
             if fit.power[0] >= threshold:
-                grown = self._with_missing_paths(maker, fit, fit.state, np.ones(1, bool))
-                fit = fit if grown is fit.state else joint.climb(joint.match(grown), **ROUGH)
+                extended = self._with_missing_paths(maker, fit, fit.state, np.ones(1, bool))
+                if extended is not fit.state:
+                    fit = joint.fisher_scoring(joint.match(extended), **ROUGH)
 
                 # Subtract it before the next peak.
-                residual = without(residual, fit)
+                residual = subtract_paths(residual, fit)
                 found = found.with_target(fit.state)
                 num_found += int(np.sum(~residues(maker, fit)))
         return found
 
     def _peaks(self, maker: ReplicaMaker, surface: Surface, threshold: float) -> list[Peak]:
-        """Peaks of a likelihood surface above a threshold, the sum over transmitters at its
-        largest first; no two within one main lobe.
+        """Peaks of a likelihood surface, no two within one main lobe.
+
+        They are ordered by the power over all transmitters, largest first.
+
+        maker: replicas of the frame
+        surface: likelihood over the cells
+        threshold: power of the strongest transmitter at a peak
         """
         reference = maker.reference
         power = np.where(surface.power > self.path_threshold(reference), surface.power, 0)
 
-        # Cells in their order, each with its strongest transmitter.
+        # Cells, each with its strongest transmitter.
         cells = []
-        senders = []
-        for _ in range(self.budget.max_peaks):
+        transmitters = []
+        for _ in range(self.search_budget.max_peaks):
             cell = int(power.sum(axis=0).argmax())
-            sender = int(power[:, cell].argmax())
-            if power[sender, cell] < threshold:
+            transmitter = int(power[:, cell].argmax())
+            if power[transmitter, cell] < threshold:
                 break
             cells.append(cell)
-            senders.append(sender)
+            transmitters.append(transmitter)
             power[:, self.search.neighbors(cell)] = 0
 
-        # Matched filters of all of them, and the noise behind these.
+        # Matched filters of all of them, and the noise after these.
         points_m = self.search.points_m[cells]
-        doppler_hz = surface.doppler_hz[senders, cells]
-        turns = phasors(-doppler_hz[:, None] * reference.block_times_s)
-        filters, energy = maker.filters_at(np.array(senders, int), points_m)
+        doppler_hz = surface.doppler_hz[transmitters, cells]
+        doppler_phases = phasors(-doppler_hz[:, None] * reference.block_times_s)
+        filters, energy = maker.filters_at(np.array(transmitters, int), points_m)
         shares = np.maximum(reference.static_share(doppler_hz), LEAST_STATIC_SHARE)
         noise_w = shares * energy * self.scene.propagation.noise_power_w
 
         peaks = []
-        for place, (cell, sender) in enumerate(zip(cells, senders)):
+        for place, (cell, transmitter) in enumerate(zip(cells, transmitters)):
             beam = self.search.beams[self.search.beam_of_cell[cell]]
             peaks.append(
                 Peak(
-                    transmitter=sender,
+                    transmitter=transmitter,
                     point_m=points_m[place],
                     doppler_hz=float(doppler_hz[place]),
                     beam=beam,
                     filter=filters[place],
-                    turn=turns[place],
+                    doppler_phase=doppler_phases[place],
                     noise_w=float(noise_w[place]),
                 )
             )
         return peaks
 
-    def _settle(self, joint: JointFit, fit: Fit) -> Fit | None:
-        """Revise what the echo is made of and fit again, until nothing changes."""
+    def _refine(self, joint: JointFit, fit: Fit) -> Fit | None:
+        """Merge, add and reject paths and fit again, until nothing changes."""
         for _ in range(1 + len(self.scene.transmitters)):
-            heard = self._heard(joint.maker, fit)
-            merged = merge_targets(fit, heard)
-            revised = self._with_missing_paths(joint.maker, fit, merged, heard)
-            if revised is fit.state and heard.all():
+            # Revise the set of paths.
+            detected = self._detected(joint.maker, fit)
+            merged = merge_targets(fit, detected)
+            revised = self._with_missing_paths(joint.maker, fit, merged, detected)
+            if revised is fit.state and detected.all():
                 return fit
-            revised = revised.keep(
-                np.append(heard, np.ones(revised.num_paths - fit.state.num_paths, bool))
-            )
+
+            # Keep detected and new paths.
+            num_new = revised.num_paths - fit.state.num_paths
+            revised = revised.keep(np.append(detected, np.ones(num_new, bool)))
             if not revised.num_paths:
                 return None
-            fit = joint.climb(joint.match(revised), **FINE)
-            if joint.effort.matches_left <= 0:
+            fit = joint.fisher_scoring(joint.match(revised), **FINE)
+            if joint.budget.matches_left <= 0:
                 break
-        heard = self._heard(joint.maker, fit)
-        return joint.match(fit.state.keep(heard)) if heard.any() else None
+        detected = self._detected(joint.maker, fit)
+        return joint.match(fit.state.keep(detected)) if detected.any() else None
 
-    def _heard(self, maker: ReplicaMaker, fit: Fit) -> np.ndarray:
-        """Which paths stand out of the noise and are not another path's double, [num_paths],
-        bool.
-        """
+    def _detected(self, maker: ReplicaMaker, fit: Fit) -> np.ndarray:
+        """Mask of the paths that exceed the noise and are no duplicate of another, [num_paths]."""
         threshold = self.detection_threshold(maker.reference)
-        target_heard = fit.target_power >= threshold
-        is_double = (
-            unresolved(fit, SATELLITE) if self.scene.has_bodies else is_same_echo(fit, threshold)
-        )
-        return (
-            (fit.power >= self.path_threshold(maker.reference))
-            & target_heard[fit.state.owner]
-            & ~is_double
-        )
+        if self.scene.has_bodies:
+            is_duplicate = unresolved(fit, SATELLITE_COHERENCE)
+        else:
+            is_duplicate = is_same_echo(fit, threshold)
+        is_target = fit.target_power >= threshold
+        is_path = fit.power >= self.path_threshold(maker.reference)
+        return is_path & is_target[fit.state.owner] & ~is_duplicate
 
     def _with_missing_paths(
-        self, maker: ReplicaMaker, fit: Fit, state: PathState, heard: np.ndarray
+        self, maker: ReplicaMaker, fit: Fit, state: PathState, detected: np.ndarray
     ) -> PathState:
-        """The state with each target's strongest missing path, where one stands out of what all
-        paths leave.
+        """A state with the strongest missing path of each target, where the residual has one.
+
+        maker: replicas of the frame
+        fit: of all paths
+        state: its paths, possibly with merged targets
+        detected: mask [num_paths], bool, of its detected paths
         """
         # Transmitters of which each target lacks a path.
-        there = {*zip(state.owner[heard].tolist(), state.transmitter[heard].tolist())}
-        targets = np.unique(state.owner[heard]).tolist()
-        every = range(len(self.scene.transmitters))
-        lacking = [(target, index) for index in every for target in targets]
-        lacking = [pair for pair in lacking if pair not in there]
-        if not lacking:
+        present = {*zip(state.owner[detected].tolist(), state.transmitter[detected].tolist())}
+        targets = np.unique(state.owner[detected]).tolist()
+        missing = [
+            (target, transmitter)
+            for transmitter in range(len(self.scene.transmitters))
+            for target in targets
+            if (target, transmitter) not in present
+        ]
+        if not missing:
             return state
-        owners, senders = np.array(lacking).T
+        owners, transmitters = np.array(missing).T
 
-        # What all paths leave, behind the filter of each missing one.
-        filters, energy = maker.filters_at(senders, state.points_m[owners])
+        # Residual behind the filter of each missing path.
+        filters, energy = maker.filters_at(transmitters, state.points_m[owners])
         residual = fit.residual[owners].reshape(len(owners), -1, maker.reference.num_blocks)
         blocks = (filters.conj().reshape(len(owners), 1, -1) @ residual)[:, 0]
 
-        # Its power at every Doppler shift, the strongest one, and that over noise.
+        # Power over noise at every Doppler shift, and its peak.
         _, shifts_hz = doppler_bins(maker.reference, self.max_doppler_hz)
-        turns = phasors(-maker.reference.block_times_s[:, None] * shifts_hz)
+        phases = phasors(-maker.reference.block_times_s[:, None] * shifts_hz)
         weights = static_weights(maker.reference, shifts_hz).astype(float)
-        power = weights * np.abs(blocks @ turns) ** 2
+        power = weights * np.abs(blocks @ phases) ** 2
         power /= energy[:, None] * self.scene.propagation.noise_power_w
         bins = power.argmax(axis=1)
         power = power[np.arange(len(owners)), bins]
 
-        # Each target's strongest missing path, where it stands out.
+        # The strongest missing path of each target, above noise and residuals of its other paths.
         path_threshold = self.path_threshold(maker.reference)
         shared_path = self.shared_path(maker.reference)
         for target in targets:
@@ -419,72 +473,85 @@ class LocalMl(Detector):
             if not len(own):
                 continue
             best = own[power[own].argmax()]
-            strongest = fit.power[heard & (state.owner[: len(heard)] == target)].max()
+            is_own_path = detected & (state.owner[: len(detected)] == target)
+            strongest = fit.power[is_own_path].max()
             if power[best] > max(path_threshold, shared_path * strongest):
-                state = state.with_path(target, int(senders[best]), float(shifts_hz[bins[best]]))
+                shift_hz = float(shifts_hz[bins[best]])
+                state = state.with_path(target, int(transmitters[best]), shift_hz)
         return state
 
 
-def merge_targets(fit: Fit, heard: np.ndarray) -> PathState:
-    """The state with targets made one that lie together and were heard from different
-    transmitters.
+def merge_targets(fit: Fit, detected: np.ndarray) -> PathState:
+    """The state of a fit with targets merged that are one: close, by different transmitters.
+
+    fit: all targets
+    detected: mask [num_paths], bool, of the detected paths
     """
-    state, information = fit.state, fit.target_information
+    state = fit.state
+    information = fit.target_information
     size = information.shape[-1]
     gate = chdtri(size, 1 - MERGE_PROBABILITY)
-    senders = [
-        {*state.transmitter[heard & (state.owner == target)].tolist()}
+    transmitters = [
+        {*state.transmitter[detected & (state.owner == target)].tolist()}
         for target in range(state.num_targets)
     ]
     for first, second in combinations(range(state.num_targets), 2):
-        if not senders[first] or not senders[second]:
+        if not transmitters[first] or not transmitters[second]:
             continue
-        if not senders[first].isdisjoint(senders[second]):
+        if not transmitters[first].isdisjoint(transmitters[second]):
             continue
 
-        # Distance of both locations, in standard deviations of their difference.
-        away = (state.points_m[first] - state.points_m[second])[:size]
-        both = information[first] + information[second]
-        distance = away @ information[first] @ np.linalg.solve(both, information[second] @ away)
+        # Squared Mahalanobis distance of both locations.
+        difference_m = (state.points_m[first] - state.points_m[second])[:size]
+        total = information[first] + information[second]
+        offset_m = np.linalg.solve(total, information[second] @ difference_m)
+        distance = difference_m @ information[first] @ offset_m
         if distance < gate:
-            point = state.points_m[first].copy()
-            point[:size] -= np.linalg.solve(both, information[second] @ away)
-            state = state.merged(first, second, point)
-            senders[first] |= senders[second]
-            senders[second] = set()
+            # Information-weighted mean.
+            point_m = state.points_m[first].copy()
+            point_m[:size] -= offset_m
+            state = state.merged(first, second, point_m)
+            transmitters[first] |= transmitters[second]
+            transmitters[second] = set()
     return state
 
 
-def unresolved(fit: Fit, limit: float = UNRESOLVED) -> np.ndarray:
-    """Which paths stand in the main lobe of a stronger one, [num_paths], bool: two of them explain
-    one echo.
+def unresolved(fit: Fit, limit: float = UNRESOLVED_COHERENCE) -> np.ndarray:
+    """Mask of the paths in the main lobe of a stronger one, [num_paths], bool.
 
-    limit: coherence from which on two paths count as one
+    fit: all paths
+    limit: coherence of two paths from which they are taken for one echo
     """
-    close = np.abs(fit.coherence) > limit
-    return np.any(close & (fit.power[:, None] < fit.power[None, :]), axis=1)
+    is_close = np.abs(fit.coherence) > limit
+    is_stronger = fit.power[:, None] < fit.power[None, :]
+    return np.any(is_close & is_stronger, axis=1)
 
 
 def is_same_echo(fit: Fit, threshold: float) -> np.ndarray:
-    """Which paths of point targets explain nothing beside a stronger one, [num_paths], bool.
+    """Mask of the paths of point targets that explain nothing beside a stronger one.
 
     In the main lobe of the stronger path, a second echo adds the more to the likelihood the less
-    coherent both are; noise, and what the replica of the stronger one lacks, add little.
+    coherent both are; noise, and errors of the stronger one's replica, add little.
 
-    threshold: power that is no noise
+    fit: all paths
+    threshold: power that noise does not exceed
+    Returns [num_paths], bool.
     """
     coherence = np.abs(fit.coherence)
     added = fit.power[:, None] * (1 - coherence**2)
     is_stronger = fit.power[:, None] < fit.power[None, :]
     is_little = added < np.maximum(threshold, REPLICA_ERROR * fit.power[None, :])
-    is_close = (coherence > SATELLITE) | ((coherence > UNRESOLVED) & is_little)
+    is_close = (coherence > SATELLITE_COHERENCE) | ((coherence > UNRESOLVED_COHERENCE) & is_little)
     return np.any(is_close & is_stronger, axis=1)
 
 
 def residues(maker: ReplicaMaker, fit: Fit) -> np.ndarray:
-    """Which targets are what a learned background left by their strongest path
-    (ReplicaMaker.is_residue).
+    """Mask of the targets that are residues of a learned background (ReplicaMaker.is_residue).
 
+    The strongest path of each target decides.
+
+    maker: replicas of the frame
+    fit: all targets
     Returns [num_targets], bool.
     """
     state = fit.state

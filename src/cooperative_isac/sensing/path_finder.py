@@ -13,7 +13,7 @@ from scipy import fft
 from cooperative_isac.scene.arrays import steering_vectors
 from cooperative_isac.scene.model import Scene, Site
 from cooperative_isac.sensing.correlation import StreamReference
-from cooperative_isac.sensing.joint_fit import JointFit, without
+from cooperative_isac.sensing.joint_fit import JointFit, subtract_paths
 from cooperative_isac.sensing.path_state import NO_PATHS, single_path
 from cooperative_isac.sensing.replica import ReplicaMaker
 from cooperative_isac.sensing.search_grid import SearchGrid
@@ -98,7 +98,7 @@ class PathFinder:
         return shifts_hz[np.abs(shifts_hz) <= self.max_doppler_hz]
 
     def powers(self, transmitter: int, points_m: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Largest matched-filter power over Doppler shifts at points, and where it lies.
+        """Largest matched-filter power over Doppler shifts at points, and its shift.
 
         In noise alone the power of a bin is exponential with mean one.
 
@@ -153,7 +153,7 @@ class PathFinder:
         """Cancel a path: the amplitudes of all canceled paths are fitted together anew."""
         canceled = single_path(path.point_m, path.transmitter, path.doppler_hz)
         self._state = self._state.with_target(canceled)
-        self.residual = without(self._joint.correlation, self._joint.match(self._state))
+        self.residual = subtract_paths(self._joint.correlation, self._joint.match(self._state))
 
     def _shifts_hz(self, num_bins: int) -> np.ndarray:
         """Doppler shifts of the bins of a spectrum over blocks, in the order of the FFT, Hz."""
@@ -234,14 +234,19 @@ def cancel_paths(search: PathSearch, most: int) -> list[FoundPath]:
     """
     finder = search.finder
     found: list[FoundPath] = []
+    # Residues of a learned background are canceled without being counted, but not without end.
     for _ in range(2 * most):
         if len(found) == most:
             break
+
+        # The strongest path of the residual.
         path = search.strongest()
         if path is None or path.power < finder.threshold:
             break
         if found and path.power * DYNAMIC_RANGE < found[0].power:
             break
+
+        # Its cancellation.
         if not finder.is_residue(path):
             found.append(path)
         finder.remove(path)

@@ -9,13 +9,10 @@ import numpy as np
 
 from cooperative_isac.scene.geometry import bistatic_geometry, point_on_ray
 from cooperative_isac.scene.model import Scene, Site
+from cooperative_isac.sensing.search_grid import NEAREST_M
 
 # Vertical part of the axis of an array up to which it counts as in the plane: rounding.
 IN_PLANE = 1e-6
-
-# Least distance of a location from the receiver, m: nearer ones come from noise in the range, and
-# their angle means nothing.
-NEAREST_M = 1.0
 
 # Standard deviation of an interpolated peak in resolution cells, and of one that is rounded to the
 # bins of a DFT besides.
@@ -106,11 +103,11 @@ def location_of(scene: Scene, receiver: Site, parameters: PathParameters) -> np.
     """
     transmitter = scene.transmitters[parameters.transmitter]
     direction = arrival_direction(receiver, np.cos(np.array(parameters.angle_rad)))
-    point = point_on_ray(
+    point_m = point_on_ray(
         transmitter.position_m, receiver.position_m, direction, np.array(parameters.range_m)
     )
-    too_near = np.linalg.norm(point - receiver.position_m) < NEAREST_M
-    return receiver.position_m + NEAREST_M * direction if too_near else point
+    is_too_near = np.linalg.norm(point_m - receiver.position_m) < NEAREST_M
+    return receiver.position_m + NEAREST_M * direction if is_too_near else point_m
 
 
 def beam_width(receiver: Site, wavelength_m: float) -> float:
@@ -146,7 +143,14 @@ def on_bins(scene: Scene, parameters: PathParameters) -> PathParameters:
 def location_slopes(
     scene: Scene, receiver: Site, transmitter: int, point_m: np.ndarray
 ) -> np.ndarray:
-    """Derivatives of the cosine of arrival, 1/m, and of the range by the location, [2, 2]."""
+    """Derivatives of the cosine of arrival and of the range with the location in a plane.
+
+    scene: seen on one band
+    receiver: receiving station
+    transmitter: index of the transmitting site
+    point_m: [3], float64, m, map
+    Returns [2, 2], float64, 1/m (cosine) and without unit (range).
+    """
     site = scene.transmitters[transmitter]
     path = bistatic_geometry(site.position_m, receiver.position_m, point_m, np.zeros(3), 1.0)
     across = receiver.axis - (receiver.axis @ path.aoa) * path.aoa
@@ -156,7 +160,15 @@ def location_slopes(
 def location_information(
     scene: Scene, receiver: Site, transmitter: int, point_m: np.ndarray, accuracy: Accuracy
 ) -> np.ndarray:
-    """Information about the location by a cosine and a range of an accuracy, [2, 2], 1/m^2."""
+    """Fisher information of the location by a cosine of arrival and a range.
+
+    scene: seen on one band
+    receiver: receiving station
+    transmitter: index of the transmitting site
+    point_m: [3], float64, m, map
+    accuracy: standard deviations of both
+    Returns [2, 2], float64, 1/m^2.
+    """
     deviations = np.array([[accuracy.cosine], [accuracy.range_m]])
     weighted = location_slopes(scene, receiver, transmitter, point_m) / deviations
     return weighted.T @ weighted

@@ -87,7 +87,12 @@ NO_PATHS = PathState(np.zeros((0, 3)), np.zeros(0, int), np.zeros(0, int), np.ze
 
 
 def single_path(point_m: np.ndarray, transmitter: int, doppler_hz: float) -> PathState:
-    """One target with one path."""
+    """One target with one path.
+
+    point_m: [3], float64, m, map
+    transmitter: index of the transmitting site
+    doppler_hz: Doppler shift, Hz
+    """
     return PathState(
         point_m[None], np.zeros(1, int), np.array([transmitter]), np.array([float(doppler_hz)])
     )

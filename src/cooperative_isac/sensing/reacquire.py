@@ -1,7 +1,7 @@
-"""Doppler shifts of followed paths that left their resolution cell since the last frame.
+"""Reacquisition of Doppler shifts that left their resolution cell since the last frame.
 
 A long frame resolves Doppler shifts finer than a target's acceleration changes them from frame to
-frame. The climb to the peak of the likelihood would then start on a side lobe and stay there.
+frame. Fisher scoring would then start on a side lobe of the likelihood and stay there.
 """
 
 from __future__ import annotations
@@ -15,66 +15,83 @@ from cooperative_isac.sensing.fit import Fit
 from cooperative_isac.sensing.joint_fit import JointFit
 from cooperative_isac.sensing.path_state import PathState
 
-MAX_ACCELERATION_MPS2 = 10.0  # of a target; a car that brakes or turns hard
-# Largest change, in Doppler cells, above which paths are reacquired: the main lobe ends one cell
-# from its peak, and on its flank the climb begins with steps that are too long.
-CELLS_REACHED = 0.7
-OVERSAMPLING = 4  # trial shifts per Doppler cell
-# Least gain in power at another shift, below which the shift is kept: a share of the power at the
-# expected one, beside what noise gains somewhere within reach.
-BETTER_SHARE = 0.2
-BETTER_POWER = 12.0
-# A stronger path that is off its shift leaves its error in all that is coherent with it: a path is
-# moved where its own gain is so many times what stronger ones leave there.
-BEYOND_LEAKAGE = 4.0
+# Largest acceleration of a target, m/s^2: a car that brakes or turns hard.
+MAX_ACCELERATION_MPS2 = 10.0
+
+# Largest change of a Doppler shift, in resolution cells, up to which Fisher scoring finds it: the
+# main lobe ends one cell from its peak, and on its flank the first steps are too long.
+MAX_CHANGE_CELLS = 0.7
+
+# Trial shifts per resolution cell.
+TRIALS_PER_CELL = 4
+
+# Gain of power at another shift, from which it replaces the predicted one: a share of the power at
+# the predicted one, and the gain that noise reaches somewhere in the interval.
+MIN_GAIN_SHARE = 0.2
+MIN_GAIN = 12.0
+
+# The same over the error that stronger paths at a wrong shift may leave at a coherent path.
+GAIN_OVER_LEAKAGE = 4.0
 
 
 def doppler_reach_hz(grid: OfdmGrid, period_s: float) -> float:
-    """How far a Doppler shift may move from frame to frame, Hz; 0 where that is within its cell."""
-    reach = 2 * MAX_ACCELERATION_MPS2 * period_s / grid.wavelength_m
-    return reach if reach > CELLS_REACHED * grid.doppler_resolution_hz else 0.0
+    """Largest change of a Doppler shift from frame to frame, 0 where it stays in its cell, Hz.
+
+    grid: of the frame
+    period_s: time between frames of the band, s
+    """
+    reach_hz = 2 * MAX_ACCELERATION_MPS2 * period_s / grid.wavelength_m
+    return reach_hz if reach_hz > MAX_CHANGE_CELLS * grid.doppler_resolution_hz else 0.0
 
 
 def reacquired(joint: JointFit, fit: Fit, reach_hz: float) -> PathState:
     """The state of a fit, with each path's Doppler shift at the peak of its spectrum within reach.
 
-    The spectrum is that at the path's location, all other paths removed.
+    The spectrum is that at the path's location, without all other paths.
+
+    joint: likelihood of the echo
+    fit: of the predicted paths
+    reach_hz: largest change of a shift, Hz
     """
     reference = joint.maker.reference
-    step_hz = reference.frame.grid.doppler_resolution_hz / OVERSAMPLING
-    count = int(np.ceil(reach_hz / step_hz))
-    offsets = step_hz * np.arange(-count, count + 1)
+    step_hz = reference.frame.grid.doppler_resolution_hz / TRIALS_PER_CELL
+    num_steps = int(np.ceil(reach_hz / step_hz))
+    offsets_hz = step_hz * np.arange(-num_steps, num_steps + 1)
 
-    # Each path's own waveform, and what the fit leaves, behind its filter.
+    # Each path's waveform and the residual of the fit, behind its filter.
     weights = fit.replica.filters[:, 0].conj()
     amplitude = fit.amplitude[:, None, None, None].astype(np.complex64)
-    waveform = amplitude * fit.replica.own + fit.residual[fit.state.owner]
-    blocks = np.einsum("pki,pkib->pb", weights, waveform)
+    waveforms = amplitude * fit.replica.waveforms + fit.residual[fit.state.owner]
+    blocks = np.einsum("pki,pkib->pb", weights, waveforms)
 
-    # Spectrum about the expected shift; the middle trial is that shift.
-    shifts = fit.state.doppler_hz[:, None] + offsets
-    turns = np.exp(-2j * np.pi * shifts[..., None] * reference.block_times_s)
-    power = np.abs(np.einsum("pb,psb->ps", blocks, turns)) ** 2
+    # Spectrum about the predicted shift, which is the middle trial.
+    trials_hz = fit.state.doppler_hz[:, None] + offsets_hz
+    phases = np.exp(-2j * np.pi * trials_hz[..., None] * reference.block_times_s)
+    power = np.abs(np.einsum("pb,psb->ps", blocks, phases)) ** 2
+
+    # Gain at the peak over the predicted shift, in noise variances.
     best = power.argmax(axis=1)
     paths = np.arange(fit.state.num_paths)
     noise_w = fit.replica.gram[:, 0, 0].real * joint.noise_power_w
-    expected = power[:, count] / noise_w
-    gain = power[paths, best] / noise_w - expected
-    is_better = gain > BETTER_SHARE * expected + BETTER_POWER
+    predicted = power[:, num_steps] / noise_w
+    gain = power[paths, best] / noise_w - predicted
+    is_better = gain > MIN_GAIN_SHARE * predicted + MIN_GAIN
 
-    # Not where the gain may be the error of a stronger path, which is found at its own shifts.
-    is_stronger = expected > expected[:, None]
-    wanted = shifts[paths, best]
-    doppler = np.maximum(
-        _coherence_of_shifts(joint, wanted, wanted),
-        _coherence_of_shifts(joint, wanted, fit.state.doppler_hz),
+    # Error of stronger paths at a path, which appears at their own shifts.
+    is_stronger = predicted > predicted[:, None]
+    best_hz = trials_hz[paths, best]
+    coherence_of_shifts = np.maximum(
+        _coherence_of_shifts(joint, best_hz, best_hz),
+        _coherence_of_shifts(joint, best_hz, fit.state.doppler_hz),
     )
-    shared = (_coherence_of_places(fit) * doppler) ** 2
+    shared = (_coherence_of_places(fit) * coherence_of_shifts) ** 2
     leaked = (is_stronger * shared) @ np.where(is_better, gain, 0.0)
-    is_better &= gain > BEYOND_LEAKAGE * leaked
+
+    # Shifts whose gain exceeds that error.
+    is_better &= gain > GAIN_OVER_LEAKAGE * leaked
     if not is_better.any():
         return fit.state
-    return replace(fit.state, doppler_hz=np.where(is_better, wanted, fit.state.doppler_hz))
+    return replace(fit.state, doppler_hz=np.where(is_better, best_hz, fit.state.doppler_hz))
 
 
 def _coherence_of_places(fit: Fit) -> np.ndarray:
@@ -83,8 +100,8 @@ def _coherence_of_places(fit: Fit) -> np.ndarray:
     Streams count as uncorrelated and equally strong.
     """
     filters = fit.replica.filters[:, 0].reshape(fit.state.num_paths, -1)
-    arrivals = fit.replica.receive[fit.state.owner, 0]
-    overlap = np.abs((filters.conj() @ filters.T) * (arrivals.conj() @ arrivals.T))
+    steering = fit.replica.receive[fit.state.owner, 0]
+    overlap = np.abs((filters.conj() @ filters.T) * (steering.conj() @ steering.T))
     energy = overlap.diagonal()
     return overlap / np.sqrt(np.outer(energy, energy))
 

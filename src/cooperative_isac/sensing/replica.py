@@ -1,6 +1,4 @@
-"""What the paths of a state look like in the stream correlation: echoes, and matched filters with
-slopes.
-"""
+"""Replicas of paths in the stream correlation: waveforms, matched filters, and their slopes."""
 
 from __future__ import annotations
 
@@ -15,116 +13,128 @@ from cooperative_isac.sensing.correlation import StreamReference
 from cooperative_isac.sensing.path_state import PathState
 from cooperative_isac.sensing.static_paths import StaticNuisance
 
-RESIDUE_MARGIN = (
-    10.0  # of the mean share that changes of static paths leave of them, for a single one
-)
-# Of a path's energy and Doppler information: the least that the suppression of static paths is said
-# to leave.
-LEAST_SHARE = 1e-3
+# Power of a residue over the mean power that changes of a learned background leave, at most: single
+# static paths change more than the mean.
+RESIDUE_MARGIN = 10.0
+
+# Share of a path's energy and of its Doppler information that is left at least in a computation,
+# after static paths or other paths were removed: below, single precision rounds too much.
+LEAST_REMAINING_SHARE = 1e-3
 
 
 @dataclass(frozen=True)
 class Replica:
-    """All paths of a state at unit amplitude; D the scene's dimension.
+    """All paths of a state at unit amplitude, in D dimensions.
 
-    receive: [num_targets, 1 + D, num_rx_ant], receive steering and its location derivatives;
-    filters: [num_paths, 1 + D, num_subcarriers, num_streams], stream weights and their location
-    derivatives;
-    gram: [num_paths, 1 + D, 1 + D], the filters' inner products over the frame, static paths
-    suppressed;
-    turns: [num_paths, num_blocks], exp(-j 2 pi f t) at the blocks' centers;
-    own: [num_paths, num_subcarriers, num_streams, num_blocks], the waveform correlated with the
-    streams;
-    doppler_share: [num_paths], Doppler information per SNR over what it is without the suppression
-    of static paths.
+    receive: [num_targets, 1 + D, num_rx_ant], complex64, receive steering and its location slopes
+    filters: [num_paths, 1 + D, num_subcarriers, num_streams], complex64, stream weights and their
+        location slopes
+    gram: [num_paths, 1 + D, 1 + D], complex64, inner products of the filters over the frame, static
+        paths suppressed
+    doppler_phases: [num_paths, num_blocks], complex64, exp(-j 2 pi f t) at the blocks' centers
+    waveforms: [num_paths, num_subcarriers, num_streams, num_blocks], complex64, correlation of each
+        path with the streams
+    doppler_share: [num_paths], float64, Doppler information over that without the suppression of
+        static paths, at the same SNR
     """
 
     receive: np.ndarray
     filters: np.ndarray
     gram: np.ndarray
-    turns: np.ndarray
-    own: np.ndarray
+    doppler_phases: np.ndarray
+    waveforms: np.ndarray
     doppler_share: np.ndarray
 
 
 class ReplicaMaker:
-    """Makes replicas for one receiver and one known frame."""
+    """Replicas of paths for one receiver and one known frame.
+
+    scene: seen on one band
+    receiver: receiving station
+    reference: known streams of the frame
+    """
 
     def __init__(self, scene: Scene, receiver: Site, reference: StreamReference):
-        self.scene, self.receiver, self.reference = scene, receiver, reference
+        self.scene = scene
+        self.receiver = receiver
+        self.reference = reference
         self.dimension = scene.dimension
         frame = reference.frame
         num_streams = frame.precoders.shape[-1]
 
-        # Transmitters' places, [num_tx, 3], m.
+        # Positions of the transmitters, [num_tx, 3], m.
         self._transmitters_m = np.array([site.position_m for site in scene.transmitters])
 
-        # Precoders of all groups side by side: [num_tx_ant, num_groups * num_streams] each.
-        self._precoders = [
-            np.ascontiguousarray(frame.precoders[:, antennas].transpose(1, 0, 2)).reshape(
-                antennas.stop - antennas.start, -1
-            )
-            for antennas in frame.antennas
-        ]
+        # Precoders of each transmitter, all groups of subcarriers side by side,
+        # [num_tx_ant, num_groups * num_streams].
+        self._precoders = []
+        for antennas in frame.antennas:
+            by_antenna = np.ascontiguousarray(frame.precoders[:, antennas].transpose(1, 0, 2))
+            self._precoders.append(by_antenna.reshape(len(by_antenna), -1))
 
-        # Column of those, and offset from the carrier, of each subcarrier and stream,
+        # Column of a precoder, and offset from the carrier, of each subcarrier and stream,
         # [num_subcarriers * num_streams].
         groups = np.arange(frame.grid.num_subcarriers) // frame.group_size
         self._columns = (groups[:, None] * num_streams + np.arange(num_streams)).ravel()
         self._offsets_hz = np.repeat(frame.grid.subcarrier_offsets_hz, num_streams)
 
     def make(self, state: PathState) -> Replica:
-        """The replica of every path of a state."""
+        """Replicas of all paths of a state."""
         reference = self.reference
 
         # Stream weights of every path.
         points_m = state.points_m[state.owner]
         filters = self._filters(state.transmitter, points_m, self.dimension)
 
-        # Doppler turn at each block's center, and what it leaves of the sum over a block.
-        turns = phasors(-state.doppler_hz[:, None] * reference.block_times_s)
+        # Doppler phase at each block's center, and the gain of the sum over a block.
+        doppler_phases = phasors(-state.doppler_hz[:, None] * reference.block_times_s)
         gains = reference.block_gain(state.doppler_hz).astype(np.float32)
 
-        # Waveforms as they are in the correlation.
-        own = reference.without_static(self._own(filters[:, 0], turns.conj() * gains))
+        # Waveforms in the correlation.
+        waveforms = self._waveforms(filters[:, 0], doppler_phases.conj() * gains)
+        waveforms = reference.without_static(waveforms)
 
         # Inner products of the filters.
         gram = self._gram(filters)
         doppler_share = np.ones(state.num_paths)
         if reference.static is not None:
-            gram, doppler_share = self._without_static(reference.static, filters, turns, gram)
+            gram, doppler_share = self._without_static(
+                reference.static, filters, doppler_phases, gram
+            )
 
         return Replica(
             receive=self._receive(state.points_m, self.dimension),
             filters=filters,
             gram=gram,
-            turns=turns,
-            own=own,
+            doppler_phases=doppler_phases,
+            waveforms=waveforms,
             doppler_share=doppler_share,
         )
 
     def filters_at(
         self, transmitter: int | np.ndarray, points_m: np.ndarray
     ) -> tuple[np.ndarray, np.ndarray]:
-        """Stream weights of paths over points, and their energies, static paths not yet suppressed
+        """Stream weights of paths over points, and their energies.
+
+        The energies are those before the suppression of static paths
         (StreamReference.static_share).
 
-        transmitter: of all paths, or [num_points], int, of each
-        points_m: [num_points, 3], float64, m, in map
+        transmitter: index of the transmitting site of all paths, or [num_points], int, of each
+        points_m: [num_points, 3], float64, m, map
         Returns [num_points, num_subcarriers, num_streams], complex64, and [num_points], float32.
         """
         transmitters = np.broadcast_to(transmitter, len(points_m))
         filters = self._filters(transmitters, points_m, 0)
         return filters[:, 0], self._gram(filters)[:, 0, 0].real
 
-    def waveform_products(self, filters: np.ndarray, turns: np.ndarray) -> np.ndarray:
+    def waveform_products(self, filters: np.ndarray, doppler_phases: np.ndarray) -> np.ndarray:
         """Inner products of paths' waveforms and of their derivatives over the frame.
 
-        Of waveforms at unit amplitude, of their derivatives with each axis of the location, and of
-        that with the Doppler shift, static paths suppressed.
+        The entries of a path are its waveform at unit amplitude, the derivatives with each axis of
+        the location, and that with the Doppler shift; static paths are suppressed.
 
-        filters: [num_paths, 1 + D, num_subcarriers, num_streams], complex64, as of a Replica
-        turns: [num_paths, num_blocks], complex64, as of a Replica
+        filters: [num_paths, 1 + D, num_subcarriers, num_streams], complex64 (Replica)
+        doppler_phases: [num_paths, num_blocks], complex64 (Replica)
         Returns [num_paths, 2 + D, num_paths, 2 + D], complex128.
         """
         reference = self.reference
@@ -142,7 +152,7 @@ class ReplicaMaker:
 
         # Sums over blocks; each derivative with a Doppler shift is a ramp over time.
         ramp = 2j * np.pi * (reference.block_times_s - reference.middle_s)
-        turned = (turns[:, None] * turns[None].conj()).astype(complex)
+        turned = (doppler_phases[:, None] * doppler_phases[None].conj()).astype(complex)
         powers = np.stack([turned, turned * ramp, turned * np.abs(ramp) ** 2], axis=-1)
         sums = by_block @ powers.astype(np.complex64)
         sums = sums.reshape(num_paths, num_paths, num_filters, num_filters, 3)
@@ -155,13 +165,15 @@ class ReplicaMaker:
         if reference.static is None:
             return products
 
-        # Without what static paths would explain of them.
-        phases = np.repeat(turns.conj(), num_filters, axis=0)
+        # Correlation of each waveform with the streams over the whole frame.
+        phases = np.repeat(doppler_phases.conj(), num_filters, axis=0)
         projected = np.empty((num_paths, num_filters + 1, rows.shape[1]), np.complex64)
         over_frame = (correlated @ phases[..., None])[..., 0]
         projected[:, :-1] = over_frame.reshape(num_paths, num_filters, -1)
-        sloped = turns.conj() * ramp.astype(np.complex64)
+        sloped = doppler_phases.conj() * ramp.astype(np.complex64)
         projected[:, -1] = (correlated[::num_filters] @ sloped[..., None])[..., 0]
+
+        # Inner products without those within the span of static streams.
         whole = projected.reshape(-1, *filters.shape[2:])
         weighted = (reference.static.weights @ whole[..., None])[..., 0]
         flat = whole.reshape(len(whole), -1)
@@ -169,21 +181,28 @@ class ReplicaMaker:
         return products - removed.reshape(products.shape)
 
     def receive_at(self, point_m: np.ndarray) -> np.ndarray:
-        """Receive steering [num_rx_ant], complex64, to a point [3], m, in map."""
+        """Receive steering to a point.
+
+        point_m: [3], float64, m, map
+        Returns [num_rx_ant], complex64.
+        """
         return self._receive(point_m[None], 0)[0, 0]
 
     def is_residue(
         self, transmitter: int, point_m: np.ndarray, doppler_hz: float, power: float
     ) -> bool:
-        """Whether a path without Doppler shift is what small changes of a learned background leave,
-        and no target.
+        """True where a path is a residue of a learned background, and no target.
 
-        A static path that changes by a share of its amplitude leaves that share of its own response
-        everywhere.
+        A static path whose amplitude changes by a share leaves that share of its response, without
+        a Doppler shift.
 
-        point_m: [3], m; power: its coherent SNR
+        transmitter: index of the transmitting site
+        point_m: [3], float64, m, map
+        doppler_hz: Doppler shift, Hz
+        power: coherent SNR, linear
         """
-        static, frame = self.reference.static, self.reference.frame
+        static = self.reference.static
+        frame = self.reference.frame
         if (
             static is None
             or static.mean is None
@@ -192,17 +211,18 @@ class ReplicaMaker:
         ):
             return False
 
-        # The background's response at the same place.
-        behind = np.tensordot(self.receive_at(point_m).conj(), static.mean, axes=1)
+        # Matched-filter power of the background at the same place.
+        in_beam = np.tensordot(self.receive_at(point_m).conj(), static.mean, axes=1)
         filters, energy = self.filters_at(transmitter, point_m[None])
-        matched = np.vdot(filters[0], (self.reference.gram @ behind[..., None])[..., 0])
+        matched = np.vdot(filters[0], (self.reference.gram @ in_beam[..., None])[..., 0])
         background = np.abs(matched) ** 2 / (energy[0] * self.scene.propagation.noise_power_w)
 
         return bool(power < RESIDUE_MARGIN * static.left_share * background)
 
     def _receive(self, points_m: np.ndarray, num_slopes: int) -> np.ndarray:
-        """Receive steering to points and its location derivatives, [num_points, 1 + num_slopes,
-        num_rx_ant], complex64.
+        """Receive steering to points, and its location slopes.
+
+        Returns [num_points, 1 + num_slopes, num_rx_ant], complex64.
         """
         directions, distances_m = _rays(self.receiver.position_m, points_m)
         return steering_with_slopes(
@@ -213,16 +233,16 @@ class ReplicaMaker:
             num_slopes,
         )
 
-    def _own(self, filters: np.ndarray, turns: np.ndarray) -> np.ndarray:
-        """Waveforms correlated with the streams, with the Doppler turn held over each block.
+    def _waveforms(self, filters: np.ndarray, phases: np.ndarray) -> np.ndarray:
+        """Waveforms correlated with the streams, with a constant Doppler phase in each block.
 
         filters: [num_paths, num_subcarriers, num_streams], complex64
-        turns: [num_paths, num_blocks], complex64
+        phases: [num_paths, num_blocks], complex64
         Returns [num_paths, num_subcarriers, num_streams, num_blocks], complex64.
         """
-        own = self._correlated(filters)
-        own *= turns[:, None, None, :]
-        return own
+        waveforms = self._correlated(filters)
+        waveforms *= phases[:, None, None, :]
+        return waveforms
 
     def _correlated(self, filters: np.ndarray) -> np.ndarray:
         """Waveforms without Doppler shift, correlated with the streams in each block.
@@ -233,7 +253,7 @@ class ReplicaMaker:
         responses = self.reference.responses
         num_paths, num_subcarriers, num_streams = filters.shape
 
-        # One matrix product a subcarrier, written where it belongs.
+        # One matrix product a subcarrier, written in place.
         correlated = np.empty((num_paths, num_subcarriers, responses.shape[-1]), np.complex64)
         np.matmul(filters.transpose(1, 0, 2), responses, out=correlated.transpose(1, 0, 2))
         return correlated.reshape(num_paths, num_subcarriers, num_streams, -1)
@@ -241,11 +261,11 @@ class ReplicaMaker:
     def _filters(
         self, transmitter: np.ndarray, points_m: np.ndarray, num_slopes: int
     ) -> np.ndarray:
-        """Stream weights a^T W exp(-j 2 pi f tau) of paths and their derivatives with location.
+        """Stream weights a^T W exp(-j 2 pi f tau) of paths, and their location slopes.
 
-        transmitter: [num_paths], int
-        points_m: [num_paths, 3], float64, m, in map
-        num_slopes: axes of the location to derive with
+        transmitter: [num_paths], int, indices of the transmitting sites
+        points_m: [num_paths, 3], float64, m, map
+        num_slopes: number of axes with slopes
         Returns [num_paths, 1 + num_slopes, num_subcarriers, num_streams], complex64.
         """
         num_paths = len(points_m)
@@ -269,13 +289,13 @@ class ReplicaMaker:
             by_group = by_group.reshape(*steering.shape[:2], -1)
             gains[chosen] = by_group[..., self._columns]
 
-        # Slopes of the delay.
+        # Slopes of the delay phase.
         if num_slopes:
             range_slopes = (departures + arrivals)[:, :num_slopes, None]
             phase_slopes = range_slopes * (-2 * np.pi / SPEED_OF_LIGHT_MPS * self._offsets_hz)
             gains[:, 1:] += phase_slopes.astype(np.float32) * (1j * gains[:, :1])
 
-        # The delay itself.
+        # Delay phase.
         delays_s = (sent_m + received_m) / SPEED_OF_LIGHT_MPS
         gains *= phasors(-delays_s[:, None] * self._offsets_hz)[:, None]
         return gains.reshape(num_paths, 1 + num_slopes, num_subcarriers, num_streams)
@@ -301,23 +321,28 @@ class ReplicaMaker:
         return flat.conj() @ weighted.reshape(flat.shape).swapaxes(1, 2)
 
     def _without_static(
-        self, static: StaticNuisance, filters: np.ndarray, turns: np.ndarray, gram: np.ndarray
+        self,
+        static: StaticNuisance,
+        filters: np.ndarray,
+        doppler_phases: np.ndarray,
+        gram: np.ndarray,
     ) -> tuple[np.ndarray, np.ndarray]:
-        """Inner products of the filters after the suppression of static paths, and
-        `Replica.doppler_share`.
+        """Inner products of the filters after the suppression of static paths.
 
+        static: suppression of static paths
         filters: [num_paths, 1 + D, num_subcarriers, num_streams], complex64
-        turns: [num_paths, num_blocks], complex64
+        doppler_phases: [num_paths, num_blocks], complex64
         gram: [num_paths, 1 + D, 1 + D], complex64, inner products before
-        Returns [num_paths, 1 + D, 1 + D], complex64, and [num_paths], float64.
+        Returns inner products [num_paths, 1 + D, 1 + D], complex64, and the shares of the Doppler
+        information [num_paths], float64 (Replica.doppler_share).
         """
         reference = self.reference
         num_paths, num_slopes, num_subcarriers, num_streams = filters.shape
         times_s = reference.block_times_s - reference.middle_s
 
-        # Streams turned by each path's Doppler shift and by its slope, correlated with all streams.
+        # Streams with each path's Doppler shift, and with its slope, correlated with all streams.
         grams = reference.block_grams.reshape(num_subcarriers, reference.num_blocks, -1)
-        phases = turns.conj()
+        phases = doppler_phases.conj()
         shape = (num_subcarriers, num_paths, num_streams, num_streams)
         turned = (phases @ grams).reshape(shape)
         sloped = ((phases * times_s.astype(np.float32)) @ grams).reshape(shape)
@@ -335,26 +360,29 @@ class ReplicaMaker:
         flat = projected.reshape(num_paths, num_slopes + 1, -1)
         removed = flat.conj() @ weighted.reshape(flat.shape).swapaxes(1, 2)
 
-        # Energy that is left.
-        whole = gram[:, 0, 0].real
-        energy = np.maximum(whole - removed[:, 0, 0].real, LEAST_SHARE * whole)
+        # Energy beside that span.
+        full_energy = gram[:, 0, 0].real
+        remaining = full_energy - removed[:, 0, 0].real
+        energy = np.maximum(remaining, LEAST_REMAINING_SHARE * full_energy)
         suppressed = gram - removed[:, :-1, :-1]
         suppressed[:, 0, 0] = energy
 
-        # Doppler information with an unknown amplitude (Schur complement), over what it is without
+        # Doppler information with an unknown amplitude (Schur complement), over that without
         # suppression.
         spread = np.average(times_s**2, weights=reference.block_sizes)
-        slope_energy = whole * spread - removed[:, -1, -1].real
-        crossed = np.abs(removed[:, 0, -1]) ** 2
-        doppler_share = (slope_energy * energy - crossed) / (energy**2 * spread)
-        return suppressed, np.maximum(doppler_share, LEAST_SHARE)
+        slope_energy = full_energy * spread - removed[:, -1, -1].real
+        squared_cross = np.abs(removed[:, 0, -1]) ** 2
+        doppler_share = (slope_energy * energy - squared_cross) / (energy**2 * spread)
+        return suppressed, np.maximum(doppler_share, LEAST_REMAINING_SHARE)
 
 
 def _rays(origins_m: np.ndarray, points_m: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Unit vectors from origins to points, and their distances.
 
-    origins_m: [3] or [num_points, 3], float64, m; points_m: [num_points, 3], float64, m
-    Returns [num_points, 3] and [num_points], float64, m; zeros and almost nothing at the origin.
+    origins_m: [3] or [num_points, 3], float64, m
+    points_m: [num_points, 3], float64, m
+    Returns [num_points, 3] and [num_points], float64, m; at the origin a zero vector and
+    LEAST_DISTANCE_M.
     """
     away_m = points_m - origins_m
     distances_m = np.sqrt(np.einsum("ij,ij->i", away_m, away_m))

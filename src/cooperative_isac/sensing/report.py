@@ -13,10 +13,12 @@ from cooperative_isac.sensing.fit import Fit
 
 @dataclass(frozen=True)
 class PathReport:
-    """One path transmitter -> target -> receiver.
+    """One path from a transmitter over a target to a receiver.
 
-    power: coherent SNR (linear), less what other paths hide of the Doppler shift
-    information: [dimension, dimension], float64, of the location, 1/m^2, all other paths unknown
+    transmitter: index of the transmitting site
+    doppler_hz: Doppler shift, Hz
+    power: coherent SNR, linear, at which a single path has this accuracy of its Doppler shift
+    information: [D, D], float64, 1/m^2, of the location with all other paths unknown
     """
 
     transmitter: int
@@ -29,8 +31,10 @@ class PathReport:
 class EchoReport:
     """Paths of one target at one receiver on one band, fitted with a shared location.
 
-    point_m: [3], float64, m in map
-    band: name of the band, whose transmitters the paths count
+    receiver: name of the receiving station
+    point_m: [3], float64, m, map
+    paths: over the target
+    band: name of the band, among whose transmitters the paths are counted
     """
 
     receiver: str
@@ -40,32 +44,39 @@ class EchoReport:
 
     @cached_property
     def power(self) -> float:
-        """Coherent SNR summed over the paths."""
+        """Coherent SNR summed over the paths, linear."""
         return sum(path.power for path in self.paths)
 
     @cached_property
     def information(self) -> np.ndarray:
-        """Fisher information of the location, [dimension, dimension], 1/m^2."""
+        """Fisher information of the location, [D, D], float64, 1/m^2."""
         parts = [path.information for path in self.paths]
         return sum(parts, np.zeros_like(parts[0]))
 
     @cached_property
     def covariance(self) -> np.ndarray:
-        """Covariance of the location, [dimension, dimension], m^2."""
+        """Covariance of the location, [D, D], float64, m^2."""
         return np.linalg.inv(self.information)
 
 
 def report_fit(receiver: str, fit: Fit | None, band: str = ONLY_BAND) -> tuple[EchoReport, ...]:
-    """The targets of a fit as reports, strongest first."""
+    """The targets of a fit as reports, strongest first.
+
+    receiver: name of the receiving station
+    fit: of its echo; None: no target
+    band: name of the band
+    """
     if fit is None:
         return ()
+
+    # Paths of each target, in the order of transmitters.
     paths: list[list[PathReport]] = [[] for _ in range(fit.state.num_targets)]
     for index in np.argsort(fit.state.transmitter, kind="stable"):
         paths[fit.state.owner[index]].append(
             PathReport(
                 int(fit.state.transmitter[index]),
                 float(fit.state.doppler_hz[index]),
-                float(fit.left[index] * fit.power[index]),
+                float(fit.marginal_share[index] * fit.power[index]),
                 fit.information[index],
             )
         )

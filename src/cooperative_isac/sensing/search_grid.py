@@ -1,6 +1,4 @@
-"""The cells in which an access point looks for targets: along its beams, through the scene's
-area.
-"""
+"""Grid of the target search: cells along the beams of a receiver, within the scene's area."""
 
 from __future__ import annotations
 
@@ -14,26 +12,48 @@ from cooperative_isac.scene.band import OfdmGrid
 from cooperative_isac.scene.geometry import bistatic_geometry
 from cooperative_isac.scene.model import Box, Scene, Site
 
+# Cells per half of a range cell of the bandwidth, along a beam: a bistatic path changes by up to
+# twice the distance.
 RANGE_OVERSAMPLING = 1.25
+
+# Product of two beams from which they overlap, so that one target is in the main lobes of both.
 BEAM_OVERLAP = 0.5
+
+# Beams per beam width along an axis of the array, by dimension of the scene; fewer in three
+# dimensions, where their number grows with the square.
 BEAM_OVERSAMPLING = {2: 1.5, 3: 1.25}
-# Beams along each axis over the usual number where the scene has fewer links than dimensions: no
-# other receiver would contradict a climb that started on a side lobe.
+
+# Factor of the number of beams along each axis where the scene has fewer links than dimensions: no
+# other receiver would contradict a fit that started on a side lobe.
 FEW_LINKS_FINENESS = 2.0
+
+# Distance of the first cell from the receiver, and least distance of a location from it, m: nearer
+# ones come from noise in the range, and their angle means nothing.
 NEAREST_M = 1.0
-EDGE = 0.999
+
+# Sine of the angle from boresight to which beams beyond the edge of an array are turned: its
+# elements see nothing at exactly 90 degrees.
+EDGE_SINE = 0.999
+
+# Margin around the scene's area within which targets are located, over its size.
 AREA_MARGIN = 0.05
+
+# Decimals to which elements of an array are compared, in m: nanometers, far below a wavelength.
+ELEMENT_DECIMALS = 9
 
 
 @dataclass(frozen=True)
 class SearchGrid:
-    """Cells sorted by beam.
+    """Cells of a search, beam by beam.
 
-    beams: [num_beams, num_rx_ant], conjugate receive steering; starts: [num_beams + 1], first cell
-    of each beam;
-    points_m: [num_cells, 3];
-    ranges_m: [num_cells], distance from the receiver;
-    transmitters, receiver, grid: whose paths over the cells are looked for.
+    beams: [num_beams, num_rx_ant], complex64, conjugate receive steering
+    starts: [num_beams + 1], int, first cell of each beam
+    points_m: [num_cells, 3], float64, m, map
+    ranges_m: [num_cells], float64, m, distance from the receiver
+    range_step_m: distance of neighboring cells of a beam, m
+    transmitters: stations whose paths over the cells are searched for
+    receiver: receiving station
+    grid: resource grid of the known symbols
     """
 
     beams: np.ndarray
@@ -47,82 +67,97 @@ class SearchGrid:
 
     @property
     def delay_phases(self) -> tuple[np.ndarray, ...]:
-        """Per transmitter [num_cells, num_subcarriers], complex64, exp(+j 2 pi f_i tau)."""
+        """Delay phases exp(+j 2 pi f tau), [num_cells, num_subcarriers] for each transmitter."""
         return self._paths[0]
 
     @property
     def departures(self) -> tuple[np.ndarray, ...]:
-        """Per transmitter [num_cells, num_tx_ant], complex64, transmit steering."""
+        """Transmit steering, [num_cells, num_tx_ant], complex64, for each transmitter."""
         return self._paths[1]
 
     @cached_property
     def _paths(self) -> tuple[tuple[np.ndarray, ...], tuple[np.ndarray, ...]]:
-        """Delay phases and departures: a search needs them, the number of cells does not."""
-        delays, departures = zip(
-            *(
-                _from_transmitter(site, self.receiver, self.points_m, self.grid)
-                for site in self.transmitters
-            )
-        )
-        return delays, departures
+        """Delay phases and departures, computed when a search needs them."""
+        paths = [
+            _from_transmitter(site, self.receiver, self.points_m, self.grid)
+            for site in self.transmitters
+        ]
+        delay_phases, departures = zip(*paths)
+        return delay_phases, departures
 
     @cached_property
     def beam_of_cell(self) -> np.ndarray:
-        """Index of each cell's beam, [num_cells]."""
+        """Index of each cell's beam, [num_cells], int."""
         return np.repeat(np.arange(len(self.beams)), np.diff(self.starts))
 
     def neighbors(self, cell: int) -> np.ndarray:
-        """Cells within the main lobe of one: in overlapping beams at about its range, [num_cells],
-        bool.
+        """Mask of the cells within the main lobe of one: overlapping beams at about its range.
+
+        cell: index
+        Returns [num_cells], bool.
         """
         beam = self.beam_of_cell[cell]
         overlapping = np.abs(self.beams.conj() @ self.beams[beam]) > BEAM_OVERLAP
-        near = (
-            np.abs(self.ranges_m - self.ranges_m[cell])
-            <= 2 * RANGE_OVERSAMPLING * self.range_step_m
-        )
+        differences_m = np.abs(self.ranges_m - self.ranges_m[cell])
+        near = differences_m <= 2 * RANGE_OVERSAMPLING * self.range_step_m
         return overlapping[self.beam_of_cell] & near
 
 
 def beam_directions(
     site: Site, dimension: int, wavelength_m: float, fineness: float = 1.0
 ) -> np.ndarray:
-    """Unit vectors of beams over the half space that the array faces, [num_beams, 3].
+    """Directions of beams over the half space that the array faces.
 
     Uniform in direction cosine; in a plane (dimension 2) along the array's line only. Beams whose
-    main lobe reaches over the array's edge are turned onto it.
+    main lobe reaches beyond the half space are turned to its edge.
 
-    fineness: number of beams along each axis over the usual one
+    site: receiving station
+    dimension: of the scene, 2 or 3
+    wavelength_m: of the carrier, m
+    fineness: factor of the number of beams along each axis
+    Returns unit vectors [num_beams, 3], float64, map.
     """
-    cosines = beam_cosines(site, dimension, wavelength_m, fineness)
-    grid = np.stack(np.meshgrid(*cosines, indexing="ij"), axis=-1).reshape(-1, len(cosines))
-    length = np.linalg.norm(grid, axis=1)
-    reaching = length < 1 + max(1 / len(line) for line in cosines)
-    grid = (grid / np.maximum(length / EDGE, 1)[:, None])[reaching]
-    forward = np.sqrt(1 - np.sum(grid**2, axis=1))
-    directions = np.column_stack([forward, grid, np.zeros((len(grid), 3 - dimension))])
+    # Direction cosines with the axes of the array.
+    lines = beam_cosines(site, dimension, wavelength_m, fineness)
+    cosines = np.stack(np.meshgrid(*lines, indexing="ij"), axis=-1).reshape(-1, len(lines))
+
+    # Beams within the half space, and those whose main lobe reaches into it.
+    sines = np.linalg.norm(cosines, axis=1)
+    reaching = sines < 1 + max(1 / len(line) for line in lines)
+    cosines = (cosines / np.maximum(sines / EDGE_SINE, 1)[:, None])[reaching]
+
+    # Unit vectors with the component along the boresight.
+    forward = np.sqrt(1 - np.sum(cosines**2, axis=1))
+    no_height = np.zeros((len(cosines), 3 - dimension))
+    directions = np.column_stack([forward, cosines, no_height])
     return directions @ site.rotation.T
 
 
 def beam_cosines(
     site: Site, dimension: int, wavelength_m: float, fineness: float = 1.0
 ) -> list[np.ndarray]:
-    """Direction cosines of the beams along the array's own y axis and, in three dimensions, its z
-    axis.
+    """Direction cosines of the beams along y of the array and, in three dimensions, along z.
+
+    site: receiving station
+    dimension: of the scene, 2 or 3
+    wavelength_m: of the carrier, m
+    fineness: factor of the number of beams along each axis
+    Returns [num_beams], float64, for each axis.
     """
-    local = site.elements_m @ site.rotation
+    local_m = site.elements_m @ site.rotation
     oversampling = fineness * BEAM_OVERSAMPLING[dimension]
-    counts = [
-        max(int(np.ceil(2 * _aperture(local[:, axis]) / wavelength_m * oversampling)), 1)
-        for axis in (1, 2)[: dimension - 1]
-    ]
-    return [(np.arange(count) + 0.5) * 2 / count - 1 for count in counts]
+    cosines = []
+    for axis in (1, 2)[: dimension - 1]:
+        beams_per_axis = 2 * _aperture_m(local_m[:, axis]) / wavelength_m * oversampling
+        num_beams = max(int(np.ceil(beams_per_axis)), 1)
+        cosines.append((np.arange(num_beams) + 0.5) * 2 / num_beams - 1)
+    return cosines
 
 
-def _aperture(coordinates: np.ndarray) -> float:
-    """Length of a line of elements, one spacing past the last element counted in."""
-    places = np.unique(np.round(coordinates, 9))
-    return float(np.ptp(places) * len(places) / max(len(places) - 1, 1))
+def _aperture_m(coordinates_m: np.ndarray) -> float:
+    """Length of a line of elements with half a spacing beyond each end, m."""
+    places_m = np.unique(np.round(coordinates_m, ELEMENT_DECIMALS))
+    return float(np.ptp(places_m) * len(places_m) / max(len(places_m) - 1, 1))
 
 
 def ray_ranges(
@@ -133,24 +168,38 @@ def ray_ranges(
     step_m: float,
     half_width: float,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Distances along beams, and where the beams touch the area.
+    """Distances along beams at which their main lobes touch the area.
 
-    directions: [num_beams, 3], float64, unit vectors
-    half_width: half of a beam's width [rad].
-    Returns [num_ranges], float64, m, and [num_beams, num_ranges], bool.
+    origin_m: [3], float64, m, map, of the receiver
+    directions: [num_beams, 3], float64, unit vectors, map
+    area: box of the scene
+    dimension: of the scene, 2 or 3
+    step_m: distance of neighboring cells, m
+    half_width: half of a beam's width, rad
+    Returns distances [num_ranges], float64, m, and a mask [num_beams, num_ranges], bool.
     """
-    axes = slice(0, dimension)
-    farthest = np.linalg.norm(
+    # Distances up to the farthest corner.
+    farthest_m = np.linalg.norm(
         np.maximum(np.abs(area.low_m - origin_m), np.abs(area.high_m - origin_m))
     )
-    ranges = np.arange(NEAREST_M, farthest, step_m)
-    points = (origin_m + ranges[:, None] * directions[:, None])[..., axes]
-    outside = np.maximum(np.maximum(area.low_m[axes] - points, points - area.high_m[axes]), 0)
-    return ranges, np.linalg.norm(outside, axis=2) <= half_width * ranges
+    ranges_m = np.arange(NEAREST_M, farthest_m, step_m)
+
+    # Those at which the cross section of a beam reaches into the area.
+    axes = slice(0, dimension)
+    points_m = (origin_m + ranges_m[:, None] * directions[:, None])[..., axes]
+    below_m = area.low_m[axes] - points_m
+    above_m = points_m - area.high_m[axes]
+    outside_m = np.linalg.norm(np.maximum(np.maximum(below_m, above_m), 0), axis=2)
+    return ranges_m, outside_m <= half_width * ranges_m
 
 
 def search_grid(scene: Scene, receiver: Site, grid: OfdmGrid) -> SearchGrid:
-    """Lay the cells of one receiver for a resource grid (the scene's, or a comb of it)."""
+    """Cells of one receiver.
+
+    scene: seen on one band
+    receiver: receiving station
+    grid: resource grid of the known symbols: that of the band, or a comb of it
+    """
     num_links = len(scene.transmitters) * len(scene.receivers)
     fineness = FEW_LINKS_FINENESS if num_links < scene.dimension else 1.0
     directions = beam_directions(receiver, scene.dimension, grid.wavelength_m, fineness)
@@ -158,26 +207,32 @@ def search_grid(scene: Scene, receiver: Site, grid: OfdmGrid) -> SearchGrid:
 
 
 def cells_along(scene: Scene, receiver: Site, grid: OfdmGrid, directions: np.ndarray) -> SearchGrid:
-    """Cells along chosen beams, unit vectors [num_beams, 3]; beams that miss the area have none."""
-    step = grid.range_resolution_m / 2 / RANGE_OVERSAMPLING
-    half_width = max(
-        1 / len(line) for line in beam_cosines(receiver, scene.dimension, grid.wavelength_m)
-    )
-    ranges, touches = ray_ranges(
-        receiver.position_m, directions, scene.box, scene.dimension, step, half_width
+    """Cells along given beams; those that miss the area are left out.
+
+    scene: seen on one band
+    receiver: receiving station
+    grid: resource grid of the known symbols: that of the band, or a comb of it
+    directions: [num_directions, 3], float64, unit vectors, map
+    """
+    # Distances at which each beam touches the area.
+    step_m = grid.range_resolution_m / 2 / RANGE_OVERSAMPLING
+    lines = beam_cosines(receiver, scene.dimension, grid.wavelength_m)
+    half_width = max(1 / len(line) for line in lines)
+    ranges_m, touches = ray_ranges(
+        receiver.position_m, directions, scene.box, scene.dimension, step_m, half_width
     )
 
-    # Beams that touch the area, and their cells.
+    # Beams that touch it anywhere, and their cells.
     used = touches.any(axis=1)
     beam, place = np.nonzero(touches[used])
-    cells = receiver.position_m + ranges[place, None] * directions[used][beam]
+    cells_m = receiver.position_m + ranges_m[place, None] * directions[used][beam]
     beams = steering_vectors(receiver.elements_m, directions[used], grid.wavelength_m).conj()
     return SearchGrid(
         beams=beams.astype(np.complex64),
         starts=np.searchsorted(beam, np.arange(len(beams) + 1)),
-        points_m=cells,
-        ranges_m=np.linalg.norm(cells - receiver.position_m, axis=1),
-        range_step_m=step,
+        points_m=cells_m,
+        ranges_m=np.linalg.norm(cells_m - receiver.position_m, axis=1),
+        range_step_m=step_m,
         transmitters=scene.transmitters,
         receiver=receiver,
         grid=grid,
@@ -187,9 +242,9 @@ def cells_along(scene: Scene, receiver: Site, grid: OfdmGrid, directions: np.nda
 def _from_transmitter(
     site: Site, receiver: Site, cells_m: np.ndarray, grid: OfdmGrid
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Delay phases and departures of SearchGrid for one transmitter.
+    """Delay phases and departures of a SearchGrid for one transmitter.
 
-    cells_m: [num_cells, 3], float64, m, in map
+    cells_m: [num_cells, 3], float64, m, map
     """
     paths = bistatic_geometry(
         site.position_m, receiver.position_m, cells_m, np.zeros(3), grid.wavelength_m

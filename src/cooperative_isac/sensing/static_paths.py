@@ -84,8 +84,12 @@ def without_mean(
 def shrunk(
     by_subcarrier: np.ndarray, correlation: np.ndarray, streams: np.ndarray, inverse: np.ndarray
 ) -> np.ndarray:
-    """P y from what without_mean returns: shrunk least squares on the streams is subtracted.
+    """P y from the results of without_mean: shrunk least squares on the streams is subtracted.
 
+    by_subcarrier: [num_subcarriers, num_rx_ant, num_symbols], complex64, sqrt(W), echo
+    correlation: [num_subcarriers, num_rx_ant, num_streams], complex64, of the echo
+    streams: [num_subcarriers, num_streams, num_symbols], complex64
+    inverse: [num_subcarriers, num_streams, num_streams], complex128, of StaticNuisance
     Returns [num_rx_ant, num_subcarriers, num_symbols], complex64, sqrt(W).
     """
     coefficients = (correlation @ inverse.swapaxes(1, 2)).astype(np.complex64)
@@ -93,10 +97,11 @@ def shrunk(
 
 
 def suppress(echo: np.ndarray, streams: np.ndarray, nuisance: StaticNuisance) -> np.ndarray:
-    """The echo P (y - S^T g_hat) without its static paths.
+    """An echo without its static paths, P (y - S^T g_hat) of StaticNuisance.
 
     echo: [num_rx_ant, num_subcarriers, num_symbols], complex64, sqrt(W)
     streams: [num_subcarriers, num_streams, num_symbols], complex64
+    nuisance: expected static paths g_hat, and the projection P
     Returns [num_rx_ant, num_subcarriers, num_symbols], complex64, sqrt(W).
     """
     by_subcarrier, correlation = without_mean(echo, streams, nuisance.mean)

@@ -1,4 +1,4 @@
-"""The likelihood surface: matched-filter power of every cell, transmitter and Doppler shift."""
+"""Likelihood surface: matched-filter power of every cell, transmitter and Doppler shift."""
 
 from __future__ import annotations
 
@@ -11,18 +11,20 @@ from scipy import fft
 from cooperative_isac.sensing.correlation import StreamReference
 from cooperative_isac.sensing.search_grid import SearchGrid
 
-DOPPLER_OVERSAMPLING = 2
+# Doppler bins per resolution cell of the search: a path between two bins loses 0.9 dB.
+SEARCH_DOPPLER_OVERSAMPLING = 2
 
-# Share of a path's energy that the suppression of static paths must leave at a Doppler shift for it
-# to be searched: below, noise is amplified by the normalization, and single cells differ from the
-# average share.
+# Share of a path's energy that the suppression of static paths must leave, so that it is searched:
+# below, the normalization amplifies noise, and single cells differ from the average share.
 LEAST_STATIC_SHARE = 0.1
 
 
 @dataclass(frozen=True)
 class Surface:
-    """power: [num_tx, num_cells], float32, largest matched-filter power over Doppler, in noise
-    variances (Exp(1) in pure noise); doppler_hz: [num_tx, num_cells], where it lies.
+    """Peaks of the matched-filter power over Doppler shifts.
+
+    power: [num_tx, num_cells], float32, in noise variances; a single bin is Exp(1) in noise
+    doppler_hz: [num_tx, num_cells], float64, Hz, shift of the peak
     """
 
     power: np.ndarray
@@ -32,7 +34,12 @@ class Surface:
 def doppler_bins(
     reference: StreamReference, max_doppler_hz: float
 ) -> tuple[np.ndarray, np.ndarray]:
-    """FFT bins (indices) within +-max_doppler_hz and their Doppler shifts [Hz]."""
+    """FFT bins within the Doppler shifts of targets.
+
+    reference: known streams of the frame
+    max_doppler_hz: largest Doppler shift of a target, Hz
+    Returns indices [num_bins], int, and Doppler shifts [num_bins], float64, Hz; both read-only.
+    """
     period_s = reference.block * reference.frame.grid.symbol_period_s
     return _bins(reference.num_blocks, period_s, max_doppler_hz)
 
@@ -41,28 +48,27 @@ def doppler_bins(
 def _bins(
     num_blocks: int, block_period_s: float, max_doppler_hz: float
 ) -> tuple[np.ndarray, np.ndarray]:
-    """The same of blocks of a length; read-only, since callers share it."""
-    length = num_blocks * DOPPLER_OVERSAMPLING
-    shifts_hz = fft.fftfreq(length, block_period_s)
-    half_a_bin_hz = 0.5 / (length * block_period_s)
-    chosen = np.flatnonzero(np.abs(shifts_hz) <= max_doppler_hz + half_a_bin_hz)
-    chosen_hz = shifts_hz[chosen]
-    chosen.flags.writeable = False
-    chosen_hz.flags.writeable = False
-    return chosen, chosen_hz
+    """Bins for blocks of a length; read-only, because callers share the cached arrays."""
+    num_shifts = num_blocks * SEARCH_DOPPLER_OVERSAMPLING
+    shifts_hz = fft.fftfreq(num_shifts, block_period_s)
+    half_bin_hz = 0.5 / (num_shifts * block_period_s)
+    bins = np.flatnonzero(np.abs(shifts_hz) <= max_doppler_hz + half_bin_hz)
+    bins_hz = shifts_hz[bins]
+    bins.flags.writeable = False
+    bins_hz.flags.writeable = False
+    return bins, bins_hz
 
 
 def static_weights(reference: StreamReference, doppler_hz: np.ndarray) -> np.ndarray:
-    """What matched-filter power is multiplied by because suppression of static paths took a share
-    of the energy.
+    """Factors of the matched-filter power for the energy that static suppression removes.
 
+    reference: known streams of the frame
     doppler_hz: [num_shifts], float64, Hz
     Returns [num_shifts], float32; 0 where too little is left, 1 where nothing is suppressed.
     """
     shares = reference.static_share(doppler_hz).astype(np.float32)
-    return np.where(
-        shares < LEAST_STATIC_SHARE, np.float32(0), 1 / np.maximum(shares, LEAST_STATIC_SHARE)
-    )
+    normalization = 1 / np.maximum(shares, LEAST_STATIC_SHARE)
+    return np.where(shares < LEAST_STATIC_SHARE, np.float32(0), normalization)
 
 
 def likelihood_surface(
@@ -72,10 +78,14 @@ def likelihood_surface(
     noise_power_w: float,
     max_doppler_hz: float,
 ) -> Surface:
-    """Evaluate |u^H y|^2 / (sigma^2 ||u||^2) of single paths over the whole search grid.
+    """Evaluate |u^H y|^2 / (sigma^2 ||u||^2) of single paths u over the whole search grid.
 
-    correlation: [num_rx_ant, num_subcarriers, num_streams, num_blocks], from
-    StreamReference.correlate.
+    grid: cells of the area
+    reference: known streams of the frame
+    correlation: [num_rx_ant, num_subcarriers, num_streams, num_blocks], complex64, of the echo with
+        the streams (StreamReference.correlate)
+    noise_power_w: per antenna and resource element, W
+    max_doppler_hz: largest Doppler shift of a target, Hz
     """
     num_rx_ant, num_subcarriers, num_streams, num_blocks = correlation.shape
     num_cells = len(grid.points_m)
@@ -83,11 +93,11 @@ def likelihood_surface(
     power = np.zeros(shape, np.float32)
     doppler_hz = np.zeros(shape)
 
-    # The echo behind each beam.
+    # Receive beams.
     beams = grid.beams @ correlation.reshape(num_rx_ant, -1)
     beams = beams.reshape(-1, num_subcarriers * num_streams, num_blocks)
 
-    # Doppler shifts that are tried, and what suppression of static paths does to each.
+    # Doppler shifts, and their normalization after the suppression of static paths.
     bins, shifts_hz = doppler_bins(reference, max_doppler_hz)
     weights = static_weights(reference, shifts_hz)
 
@@ -101,11 +111,11 @@ def likelihood_surface(
             np.matmul(replica[start:stop], beams[beam], out=filtered[start:stop])
 
         # Strongest Doppler shift of each cell.
-        spectrum = reference.spectrum(filtered, num_blocks * DOPPLER_OVERSAMPLING)[:, bins]
+        spectrum = reference.spectrum(filtered, num_blocks * SEARCH_DOPPLER_OVERSAMPLING)[:, bins]
         squared = (spectrum.real**2 + spectrum.imag**2) * weights
         best = squared.argmax(axis=1)
-        strongest = np.take_along_axis(squared, best[:, None], 1)[:, 0]
-        power[index] = strongest / (_energy(gains, reference) * noise_power_w)
+        peak = np.take_along_axis(squared, best[:, None], 1)[:, 0]
+        power[index] = peak / (_energy(gains, reference) * noise_power_w)
         doppler_hz[index] = shifts_hz[best]
     return Surface(power, doppler_hz)
 
@@ -129,7 +139,7 @@ def _replica(phases: np.ndarray, gains: np.ndarray) -> np.ndarray:
 
 
 def _energy(gains: np.ndarray, reference: StreamReference) -> np.ndarray:
-    """Energy ||u||^2 of each cell's replica, with the frame's own stream powers.
+    """Energy ||u||^2 of each cell's replica, with the stream powers of this frame.
 
     gains: [num_groups, num_cells, num_streams], complex64, of Signal.stream_gains
     Returns [num_cells], float32.

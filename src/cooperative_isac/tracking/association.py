@@ -1,7 +1,7 @@
-"""Which detection belongs to which track: gating by position, then global nearest neighbor.
+"""Data association: gating by position, then global nearest neighbor.
 
 Tracks and detections that are far apart are never compared: a k-d tree over the positions gives the
-pairs that can be in a chi-square gate, and all that follows works on these pairs.
+pairs that can be in a chi-square gate, and the following steps work on these pairs.
 """
 
 from __future__ import annotations
@@ -18,11 +18,16 @@ from scipy.special import gammaincinv
 from cooperative_isac.scene.geometry import STATE_AXES
 from cooperative_isac.tracking.measurement import Measurements
 
-# Detections whose standard deviations differ by less than this factor are searched together.
+# Ratio of standard deviations up to which detections share a search radius: a larger one searches
+# too far for accurate detections, a smaller one needs more trees.
 SPREAD_CLASS = 4.0
-# Pairs whose matrices are in memory together, 0.3 kB each: vague detections pair with every track.
+
+# Pairs whose matrices are in memory at a time, 0.3 kB each: detections with large covariances pair
+# with every track.
 PAIRS_AT_ONCE = 2**16
-ROUNDING = 1e-9  # share by which the search reaches further than the gate
+
+# Share by which the search radius exceeds the gate, so that rounding loses no pair at its edge.
+RADIUS_MARGIN = 1e-9
 
 
 @dataclass(frozen=True)
@@ -59,10 +64,12 @@ class Pairs:
 
 
 def gate(gate_probability: float, dimension: int) -> float:
-    """Squared distance within which a true detection falls with gate_probability; 4 (2-D) or 6
-    (3-D) dof.
+    """Squared Mahalanobis distance of a chi-square gate of 4 (2-D) or 6 (3-D) degrees of freedom.
+
+    gate_probability: with which a true detection falls into the gate
+    dimension: of the scene, 2 or 3
     """
-    # The quantile of chi-square as scipy.stats has it, which takes half a second to load.
+    # The quantile as in scipy.stats, which takes half a second to load.
     return float(2 * gammaincinv(len(STATE_AXES[dimension]) / 2, gate_probability))
 
 
@@ -76,20 +83,19 @@ def gated_pairs(
 ) -> Pairs:
     """All pairs of a track and a detection within a gate.
 
-    Args:
-        means: [num_tracks, 6], float64, SI, map: predicted states
-        covariances: [num_tracks, 6, 6], float64, SI
-        measurements: detections of the frame
-        dimension: of the scene, 2 or 3; in a plane the vertical axis is not measured and left out
-        largest_squared: Mahalanobis distance squared up to which a pair is in the gate
-        inflation: factor of the detections' covariances
+    means: [num_tracks, 6], float64, SI, map: predicted states
+    covariances: [num_tracks, 6, 6], float64, SI
+    measurements: detections of the frame
+    dimension: of the scene, 2 or 3; in a plane the vertical axis is not measured and left out
+    largest_squared: Mahalanobis distance squared up to which a pair is in the gate
+    inflation: factor of the detections' covariances
     """
-    # The pairs that are near enough
+    # Pairs that are near enough.
     tracks, detections = _near_pairs(
         means, covariances, measurements, dimension, largest_squared, inflation
     )
 
-    # Positions and velocities along the measured axes
+    # Positions and velocities along the measured axes.
     axes = STATE_AXES[dimension]
     block = (slice(None), axes[:, None], axes)
     states = means[:, axes]
@@ -97,7 +103,7 @@ def gated_pairs(
     values = measurements.values[:, axes]
     noise = inflation * measurements.covariances[block]
 
-    # Mahalanobis distance of each innovation, and the volume of its covariance
+    # Mahalanobis distance of each innovation, and the volume of its covariance.
     squared_distances = np.empty(len(tracks))
     log_dets = np.empty(len(tracks))
     for begin in range(0, len(tracks), PAIRS_AT_ONCE):
@@ -113,34 +119,36 @@ def gated_pairs(
 
 
 def nearest_neighbors(pairs: Pairs) -> Pairs:
-    """Pairs of the least total cost, each track and detection in one of them at most.
+    """Pairs of least total cost, each track and detection in one of them at most.
 
     Global nearest neighbor (Blackman and Popoli, Design and Analysis of Modern Tracking Systems,
-    1999, ch. 6). To leave a track alone costs a little more than the worst of the pairs, for every
-    track alike, so that only a better pair can keep it from a detection in its gate.
+    1999, ch. 6). A track without a detection costs a little more than the worst of the pairs, the
+    same for every track, so that only a better pair can keep it from a detection in its gate.
 
-    Args:
-        pairs: those in the gate
+    pairs: in the gate
     """
     if not len(pairs.tracks):
         return pairs
+
+    # Rows and columns of the cost matrix.
     tracks, rows = np.unique(pairs.tracks, return_inverse=True)
     detections, columns = np.unique(pairs.detections, return_inverse=True)
     num_tracks = len(tracks)
     num_detections = len(detections)
 
-    # Every track has a column of its own beside the detections: to stay alone.
-    alone = pairs.costs.max() + 1.0
-    own_rows = np.arange(num_tracks)
-    own_columns = num_detections + own_rows
-    weights = np.concatenate([pairs.costs, np.full(num_tracks, alone)])
-    places = (np.concatenate([rows, own_rows]), np.concatenate([columns, own_columns]))
+    # Beside the detections, every track has a column for none.
+    miss_cost = pairs.costs.max() + 1.0
+    miss_rows = np.arange(num_tracks)
+    miss_columns = num_detections + miss_rows
+    weights = np.concatenate([pairs.costs, np.full(num_tracks, miss_cost)])
+    places = (np.concatenate([rows, miss_rows]), np.concatenate([columns, miss_columns]))
 
-    # The matching takes no edge of weight 0; a constant in each row does not change the best one.
+    # A sparse matrix has no entries of 0; a constant in each row does not change the assignment.
     positive = weights - weights.min() + 1.0
     graph = csr_array((positive, places), shape=(num_tracks, num_detections + num_tracks))
     matched_rows, matched_columns = min_weight_full_bipartite_matching(graph)
 
+    # Pairs that are in the assignment.
     partners = np.empty(num_tracks, int)
     partners[matched_rows] = matched_columns
     return pairs.where(partners[rows] == columns)
@@ -154,8 +162,9 @@ def _near_pairs(
     largest_squared: float,
     inflation: float,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Indices of tracks and detections, each [num_pairs], among which all pairs of the gate are.
+    """Candidates of pairs: indices of tracks and of detections, each [num_pairs], int.
 
+    All pairs in the gate are among them.
     d^2 is at least the squared distance of the positions over the largest variance that their
     difference has in any direction, which is at most the sum of both largest variances.
     """
@@ -164,15 +173,15 @@ def _near_pairs(
     variances = _largest_variances(covariances[:, :dimension, :dimension])
     noise = inflation * _largest_variances(measurements.covariances[:, :dimension, :dimension])
 
-    # A vague detection must not widen the search of all others: one tree for each class of spread.
+    # One tree for each class of spread: an uncertain detection must not widen the search of others.
     classes = np.floor(np.log(noise) / np.log(SPREAD_CLASS**2))
     found_tracks = [np.empty(0, int)]
     found_detections = [np.empty(0, int)]
     for spread_class in np.unique(classes):
         members = np.flatnonzero(classes == spread_class)
-        reach_m = np.sqrt(largest_squared * (variances + noise[members].max()))
+        radii_m = np.sqrt(largest_squared * (variances + noise[members].max()))
         tree = KDTree(measured_m[members])
-        found = tree.query_ball_point(positions_m, (1 + ROUNDING) * reach_m)
+        found = tree.query_ball_point(positions_m, (1 + RADIUS_MARGIN) * radii_m)
         counts = np.array([len(one) for one in found], int)
         found_tracks.append(np.repeat(np.arange(len(means)), counts))
         flat = np.fromiter(chain.from_iterable(found), int, counts.sum())
@@ -185,5 +194,5 @@ def _near_pairs(
 
 
 def _largest_variances(covariances: np.ndarray) -> np.ndarray:
-    """Bound of the variance in any direction, [num], of covariances [num, n, n]: their trace."""
+    """Upper bounds [num] of the variance in any direction of covariances [num, n, n]: traces."""
     return np.trace(covariances, axis1=1, axis2=2)

@@ -1,10 +1,10 @@
-"""A bank of interacting multiple model filters in arrays, one row a target.
+"""Bank of interacting multiple model filters in arrays, one row a target.
 
 Every target has a filter for each of several modes of motion, and a probability of each mode
 (Bar-Shalom, Li and Kirubarajan, Estimation with Applications to Tracking and Navigation, 2001,
 section 11.6.6). A bank of one mode is a bank of plain (extended) Kalman filters. All functions are
 pure: they return another bank. The first six entries of every state are position and velocity, and
-these are what is measured.
+these are measured.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ LEAST_LIKELIHOOD = np.finfo(float).tiny
 
 @dataclass(frozen=True)
 class Bank:
-    """Filters of many targets.
+    """Filters of several targets.
 
     means: [num_targets, num_modes, num_states], float64, SI, map
     covariances: [num_targets, num_modes, num_states, num_states], float64, SI
@@ -46,12 +46,11 @@ class Bank:
 
 
 def start(means: np.ndarray, covariances: np.ndarray, num_modes: int) -> Bank:
-    """Filters whose modes have one state and are equally likely.
+    """New filters, whose modes have the same state and are equally likely.
 
-    Args:
-        means: [num_targets, num_states], float64, SI, map
-        covariances: [num_targets, num_states, num_states], float64, SI
-        num_modes: modes of each filter
+    means: [num_targets, num_states], float64, SI, map
+    covariances: [num_targets, num_states, num_states], float64, SI
+    num_modes: modes of each filter
     """
     return Bank(
         np.repeat(means[:, None], num_modes, axis=1),
@@ -72,10 +71,9 @@ def concatenate(first: Bank, second: Bank) -> Bank:
 def replace_at(bank: Bank, targets: np.ndarray, part: Bank) -> Bank:
     """The bank with other filters for some targets.
 
-    Args:
-        bank: filters of all targets
-        targets: [num], int, indices of those to replace
-        part: their new filters, in this order
+    bank: filters of all targets
+    targets: [num], int, indices of those to replace
+    part: their new filters, in this order
     """
     means = bank.means.copy()
     means[targets] = part.means
@@ -87,26 +85,23 @@ def replace_at(bank: Bank, targets: np.ndarray, part: Bank) -> Bank:
 
 
 def mix(bank: Bank, transition: np.ndarray) -> Bank:
-    """Interaction: what each mode starts its next step from (Bar-Shalom 2001, eq. 11.6.6-6 to 9).
+    """Interaction: the initial state of each mode's next step (Bar-Shalom 2001, eq. 11.6.6-6 to 9).
 
-    Args:
-        bank: filters after an update
-        transition: [num_modes, num_modes], float64, probability of going from a mode (row) to
-            another (column)
-
-    Returns:
-        mixed filters, and the mode probabilities after the transition
+    bank: filters after an update
+    transition: [num_modes, num_modes], float64, probability of going from a mode (row) to
+        another (column)
+    Returns mixed filters with the mode probabilities after the transition.
     """
     predicted = bank.mode_probabilities @ transition
 
-    # Share of the old mode i in the start of mode j, [num_targets, i, j]
+    # Mixing probabilities, share of the old mode i in the new mode j, [num_targets, j, i].
     joint = bank.mode_probabilities[:, :, None] * transition
     shares = np.swapaxes(joint / predicted[:, None, :], 1, 2)
 
-    # A mixture of Gaussians has the mean of their means ...
+    # Mean of the mixture of Gaussians.
     means = shares @ bank.means
 
-    # ... and the mean of their covariances and of the scatter of their means.
+    # Its covariance: the mean covariance and the scatter of the means.
     deviations = bank.means[:, None] - means[:, :, None]
     weighted = shares[..., None] * deviations
     scatter = np.swapaxes(weighted, -1, -2) @ deviations
@@ -116,15 +111,16 @@ def mix(bank: Bank, transition: np.ndarray) -> Bank:
 
 
 def predict(bank: Bank, models: Sequence[MotionModel], transition: np.ndarray, dt_s: float) -> Bank:
-    """Filters dt_s later: interaction, then the prediction of each mode by its own model.
+    """Filters dt_s later: interaction, then prediction of each mode by its own model.
 
-    Args:
-        bank: filters now
-        models: motion of each mode
-        transition: [num_modes, num_modes], float64, mode transition probabilities over dt_s
-        dt_s: duration, s
+    bank: filters now
+    models: motion of each mode
+    transition: [num_modes, num_modes], float64, mode transition probabilities over dt_s
+    dt_s: duration, s
     """
     mixed = mix(bank, transition)
+
+    # Each mode by its model, linearized about its means.
     means = np.empty_like(mixed.means)
     covariances = np.empty_like(mixed.covariances)
     for mode, model in enumerate(models):
@@ -139,34 +135,31 @@ def predict(bank: Bank, models: Sequence[MotionModel], transition: np.ndarray, d
 def update(bank: Bank, measurements: np.ndarray, noise_covars: np.ndarray) -> Bank:
     """Filters after one measured position and velocity of each target.
 
-    Args:
-        bank: predicted filters
-        measurements: [num_targets, 6], float64, SI, map
-        noise_covars: [num_targets, 6, 6], float64, their covariances
-
-    Returns:
-        updated filters; NaN where the covariance of an innovation is singular
+    bank: predicted filters
+    measurements: [num_targets, 6], float64, SI, map
+    noise_covars: [num_targets, 6, 6], float64, their covariances
+    Returns updated filters; NaN where the covariance of an innovation is singular.
     """
-    # Innovation of every mode and its covariance S
+    # Innovation of every mode and its covariance S.
     innovations = measurements[:, None] - bank.means[..., :NUM_OBSERVED]
     cross = bank.covariances[..., :NUM_OBSERVED]
     noise = noise_covars[:, None]
     spreads = cross[..., :NUM_OBSERVED, :] + noise
 
-    # Kalman gain, and the innovations divided by S
+    # Kalman gain, and the innovations divided by S.
     right_sides = np.concatenate([np.swapaxes(cross, -1, -2), innovations[..., None]], axis=-1)
     solved = _solve(spreads, right_sides)
     gains = np.swapaxes(solved[..., :-1], -1, -2)
     whitened = solved[..., -1]
     means = bank.means + (gains @ innovations[..., None])[..., 0]
 
-    # Joseph form: symmetric and positive definite whatever the rounding of the gain
+    # Joseph form: symmetric and positive definite in spite of the rounding of the gain.
     residual = np.zeros_like(bank.covariances)
     residual[...] = np.eye(bank.means.shape[-1])
     residual[..., :NUM_OBSERVED] -= gains
     covariances = _congruence(residual, bank.covariances) + _congruence(gains, noise)
 
-    # A mode is as probable as it was, times the likelihood of its innovation.
+    # Mode probabilities: prior times the likelihood of the innovation.
     squared = np.sum(innovations * whitened, axis=-1)
     log_det = np.linalg.slogdet(spreads)[1]
     log_likelihoods = -0.5 * (squared + log_det + NUM_OBSERVED * math.log(2 * math.pi))
@@ -178,10 +171,8 @@ def update(bank: Bank, measurements: np.ndarray, noise_covars: np.ndarray) -> Ba
 
 def combine(bank: Bank) -> tuple[np.ndarray, np.ndarray]:
     """Mean and covariance of each target over its modes (Bar-Shalom 2001, eq. 11.6.6-15, 16).
-
-    Returns:
-        means: [num_targets, num_states], float64, SI, map
-        covariances: [num_targets, num_states, num_states], float64, symmetric
+    Returns means [num_targets, num_states], float64, SI, map, and covariances [num_targets,
+    num_states, num_states], float64, symmetric.
     """
     probabilities = bank.mode_probabilities
     means = np.sum(probabilities[..., None] * bank.means, axis=1)
@@ -195,7 +186,7 @@ def combine(bank: Bank) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _congruence(factors: np.ndarray, covariances: np.ndarray) -> np.ndarray:
-    """Covariances [..., n, n] of what factors [..., n, m] make of covariances [..., m, m]."""
+    """Products F P F^T [..., n, n] of factors [..., n, m] and covariances [..., m, m]."""
     return factors @ covariances @ np.swapaxes(factors, -1, -2)
 
 
@@ -204,7 +195,7 @@ def _solve(matrices: np.ndarray, right_sides: np.ndarray) -> np.ndarray:
     try:
         return np.linalg.solve(matrices, right_sides)
     except np.linalg.LinAlgError:
-        pass  # of one singular matrix, numpy does not say which
+        pass  # one matrix is singular, and numpy does not report which
 
     solutions = np.full_like(right_sides, np.nan)
     for place in np.ndindex(*matrices.shape[:-2]):

@@ -9,21 +9,24 @@ import numpy as np
 from cooperative_isac.scene.model import Tracking
 from cooperative_isac.tracking.track import ESTABLISHED, TrackStatus
 
-TIME_SLACK_S = 1e-6  # stamps are sums of periods and never exact
-# [s] Without a detection, whatever was observed: a prediction over more time reaches over a whole
-# scene and identifies nothing.
+# Time that is added to limits, s: stamps are sums of periods and not exact.
+TIME_SLACK_S = 1e-6
+
+# Time without a detection after which a track is deleted even if no receiver could observe its
+# target, s: the gate of a longer prediction reaches over a whole scene.
 LONGEST_OUTAGE_S = 10.0
-# Whether a track stands for a target, by the value of its status.
+
+# By the value of a status: True where the track is established.
 IS_ESTABLISHED = np.array([status in ESTABLISHED for status in TrackStatus])
 
 
 @dataclass(frozen=True)
 class Lives:
-    """Lives of many tracks.
+    """Lives of several tracks.
 
     statuses: [num_tracks], int, values of TrackStatus
     num_frames: [num_tracks], int, frames in which a track has been tentative
-    num_hits: [num_tracks], int, those of them that brought a detection
+    num_hits: [num_tracks], int, those of them with a detection
     """
 
     statuses: np.ndarray
@@ -32,12 +35,12 @@ class Lives:
 
     @property
     def established(self) -> np.ndarray:
-        """Which tracks stand for a target, [num_tracks], bool."""
+        """Mask of the confirmed and coasting tracks, [num_tracks], bool."""
         return IS_ESTABLISHED[self.statuses]
 
     @property
     def deleted(self) -> np.ndarray:
-        """Which tracks have ended, [num_tracks], bool."""
+        """Mask of the deleted tracks, [num_tracks], bool."""
         return self.statuses == TrackStatus.DELETED.value
 
     def at(self, tracks: np.ndarray) -> Lives:
@@ -59,10 +62,13 @@ def expired(
     settings: Tracking,
     unobserved_s: np.ndarray | float = 0.0,
 ) -> np.ndarray:
-    """Whether tracks have coasted too long, bool, of the shape of the arguments.
+    """True where tracks have coasted too long.
 
-    since_update_s: age of the last detection, s
-    unobserved_s: the part of that time in which no receiver could have detected the target, s
+    since_update_s: [...], float64, s, age of the last detection
+    settings: of the scene, max_coast_s
+    unobserved_s: [...], float64, s, the part of that time in which no receiver could have detected
+        the target
+    Returns [...], bool.
     """
     longest_s = max(LONGEST_OUTAGE_S, settings.max_coast_s)
     observed_s = np.maximum(
@@ -81,27 +87,28 @@ def advance(
 ) -> Lives:
     """Lives after one more frame.
 
-    A tentative track is confirmed by confirm_hits in confirm_window frames and dies as soon as it
-    cannot be; an established track coasts without detections until max_coast_s of observed time.
+    A tentative track is confirmed by confirm_hits in confirm_window frames and deleted as soon as
+    it cannot be confirmed any more; an established track coasts without detections until
+    max_coast_s of observed time.
 
-    Args:
-        lives: before the frame
-        hit: [num_tracks] or one for all, bool, whether a detection was assigned
-        since_update_s: [num_tracks] or one for all, s, age of the last detection
-        settings: of the scene
-        unobserved_s: [num_tracks] or one for all, s, the part of that age in which no receiver
-            could have detected the target
-        observed: whether this frame could have brought a detection
+    lives: before the frame
+    hit: [num_tracks] or one for all, bool, True where a detection was assigned
+    since_update_s: [num_tracks] or one for all, float64, s, age of the last detection
+    settings: of the scene
+    unobserved_s: [num_tracks] or one for all, float64, s, the part of that age in which no receiver
+        could have detected the target
+    observed: True where enough receivers sent packets of this frame to detect the targets
     """
     hits = np.broadcast_to(hit, lives.statuses.shape)
     tentative = lives.statuses == TrackStatus.TENTATIVE.value
 
-    # A frame that could not have brought a detection says nothing of a tentative track.
+    # Confirmation counts hits, and misses in observed frames only.
     counted = tentative & (hits | observed)
     num_frames = lives.num_frames + counted
     num_hits = lives.num_hits + (counted & hits)
     frames_left = settings.confirm_window - num_frames
 
+    # Transitions, the first that applies.
     ended = lives.deleted | (~hits & expired(since_update_s, settings, unobserved_s))
     confirmed = num_hits >= settings.confirm_hits
     hopeless = num_hits + frames_left < settings.confirm_hits

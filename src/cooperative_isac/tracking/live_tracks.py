@@ -1,4 +1,4 @@
-"""The tracks of a tracker while they live, in arrays: identity, times, life and class."""
+"""Live tracks of a tracker in arrays: identity, times, life and class."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ STATUSES = {status.value: status for status in TrackStatus}
 
 @dataclass(frozen=True)
 class LiveTracks:
-    """All that is known of tracks beside the states of their motion filters.
+    """Attributes of live tracks beside the states of their motion filters.
 
     track_ids: [num_tracks], int, identities
     born_s: [num_tracks], float64, s, stamp of the first detection
@@ -26,8 +26,8 @@ class LiveTracks:
         have detected the target
     num_detections: [num_tracks], int
     log_odds: [num_tracks], float64, of UAV against vehicle
-    former_lives: lives before the present frame
-    lives: lives after what has come of the present frame
+    former_lives: before the present frame
+    lives: after the detections of the present frame so far
     """
 
     track_ids: np.ndarray
@@ -77,19 +77,18 @@ class LiveTracks:
     ) -> LiveTracks:
         """The tracks after a detection of some of them.
 
-        A second detection in the same frame does not count towards confirmation, and a detection
-        in a second list of a frame makes up for the miss in the first.
+        A second detection in the same frame does not count for confirmation, and a detection in a
+        second list of a frame revokes the miss in the first.
 
-        Args:
-            hits: [num_tracks], bool, which tracks have a detection
-            time_s: stamp of the detections, s
-            means: [num_tracks, 6], float64, SI, map: updated states
-            covariances: [num_tracks, 6, 6], float64, SI
-            settings: of the scene
-            dimension: of the scene, 2 or 3
+        hits: [num_tracks], bool, True where a track has a detection
+        time_s: stamp of the detections, s
+        means: [num_tracks, 6], float64, SI, map: updated states
+        covariances: [num_tracks, 6, 6], float64, SI
+        settings: of the scene
+        dimension: of the scene, 2 or 3
         """
         advanced = advance(self.former_lives, True, 0.0, settings)
-        with np.errstate(invalid="ignore"):  # the tracker drops a track whose filter failed
+        with np.errstate(invalid="ignore"):  # states of failed filters, which the tracker drops
             added = frame_log_odds(means, covariances, settings, dimension)
         return replace(
             self,
@@ -105,11 +104,10 @@ class LiveTracks:
     ) -> LiveTracks:
         """The tracks after a frame without a detection of some of them.
 
-        Args:
-            missed: [num_tracks], bool, which tracks have no detection
-            time_s: stamp of the frame, s
-            settings: of the scene
-            observed: whether a detection was to be expected
+        missed: [num_tracks], bool, True where a track has no detection
+        time_s: stamp of the frame, s
+        settings: of the scene
+        observed: True where enough receivers sent packets of the frame to detect the targets
         """
         since_update_s = time_s - self.updated_s
         advanced = advance(
@@ -119,9 +117,10 @@ class LiveTracks:
 
 
 def newborn(track_ids: np.ndarray, time_s: float) -> LiveTracks:
-    """Tracks that are born at time_s and have no detection yet.
+    """New tracks without a detection.
 
-    track_ids: [num_tracks], int
+    track_ids: [num_tracks], int, identities
+    time_s: stamp of their first frame, s
     """
     num_tracks = len(track_ids)
     return LiveTracks(
@@ -137,7 +136,7 @@ def newborn(track_ids: np.ndarray, time_s: float) -> LiveTracks:
 
 
 def concatenate(first: LiveTracks, second: LiveTracks) -> LiveTracks:
-    """The tracks of both."""
+    """The tracks of both, one after the other."""
     return LiveTracks(
         np.concatenate([first.track_ids, second.track_ids]),
         np.concatenate([first.born_s, second.born_s]),
@@ -145,24 +144,31 @@ def concatenate(first: LiveTracks, second: LiveTracks) -> LiveTracks:
         np.concatenate([first.unobserved_s, second.unobserved_s]),
         np.concatenate([first.num_detections, second.num_detections]),
         np.concatenate([first.log_odds, second.log_odds]),
-        _joined(first.former_lives, second.former_lives),
-        _joined(first.lives, second.lives),
+        _concatenated(first.former_lives, second.former_lives),
+        _concatenated(first.lives, second.lives),
     )
 
 
 def restored(tracks: Sequence[Track], time_s: float) -> LiveTracks:
-    """The live tracks that go on from snapshots of established tracks, taken at time_s."""
+    """Live tracks that continue snapshots of established tracks.
+
+    tracks: snapshots
+    time_s: their stamp, s
+    """
+    # Lives without counters: these are established already.
     statuses = np.array([track.status.value for track in tracks], int)
     lives = replace(unborn(len(tracks)), statuses=statuses)
+
+    ages_s = np.array([track.age_s for track in tracks], float)
+    since_update_s = np.array([track.since_update_s for track in tracks], float)
+    log_odds = [log_odds_of(track.target_class, track.class_probability) for track in tracks]
     live = newborn(np.array([track.track_id for track in tracks], int), time_s)
     return replace(
         live,
-        born_s=time_s - np.array([track.age_s for track in tracks], float),
-        updated_s=time_s - np.array([track.since_update_s for track in tracks], float),
+        born_s=time_s - ages_s,
+        updated_s=time_s - since_update_s,
         num_detections=np.array([track.num_detections for track in tracks], int),
-        log_odds=np.array(
-            [log_odds_of(track.target_class, track.class_probability) for track in tracks], float
-        ),
+        log_odds=np.array(log_odds, float),
         former_lives=lives,
         lives=lives,
     )
@@ -171,55 +177,43 @@ def restored(tracks: Sequence[Track], time_s: float) -> LiveTracks:
 def snapshots(
     tracks: LiveTracks, means: np.ndarray, covariances: np.ndarray, time_s: float
 ) -> list[Track]:
-    """The tracks as others see them at time_s.
+    """Snapshots of tracks for other components.
 
-    Args:
-        tracks: to show
-        means: [num_tracks, 6], float64, SI, map; must not be written to afterwards
-        covariances: [num_tracks, 6, 6], float64, SI; must not be written to afterwards
-        time_s: stamp, s
+    tracks: live ones
+    means: [num_tracks, 6], float64, SI, map; snapshots share them, so never write to them later
+    covariances: [num_tracks, 6, 6], float64, SI; likewise
+    time_s: stamp, s
     """
-    classes = [decide(log_odds) for log_odds in tracks.log_odds.tolist()]
-    rows = zip(
-        tracks.track_ids.tolist(),
-        tracks.lives.statuses.tolist(),
-        classes,
-        means[:, :3],
-        means[:, 3:],
-        covariances,
-        (time_s - tracks.born_s).tolist(),
-        (time_s - tracks.updated_s).tolist(),
-        tracks.num_detections.tolist(),
-    )
-    return [
-        Track(
-            track_id=track_id,
-            status=STATUSES[status],
-            target_class=target_class,
-            class_probability=probability,
-            position_m=position_m,
-            velocity_mps=velocity_mps,
-            covariance=covariance,
-            age_s=age_s,
-            since_update_s=since_update_s,
-            num_detections=num_detections,
+    # Lists of Python numbers: to take single entries of arrays is slow.
+    track_ids = tracks.track_ids.tolist()
+    statuses = tracks.lives.statuses.tolist()
+    log_odds = tracks.log_odds.tolist()
+    ages_s = (time_s - tracks.born_s).tolist()
+    since_update_s = (time_s - tracks.updated_s).tolist()
+    num_detections = tracks.num_detections.tolist()
+
+    taken = []
+    for index in range(len(tracks)):
+        target_class, probability = decide(log_odds[index])
+        taken.append(
+            Track(
+                track_id=track_ids[index],
+                status=STATUSES[statuses[index]],
+                target_class=target_class,
+                class_probability=probability,
+                position_m=means[index, :3],
+                velocity_mps=means[index, 3:],
+                covariance=covariances[index],
+                age_s=ages_s[index],
+                since_update_s=since_update_s[index],
+                num_detections=num_detections[index],
+            )
         )
-        for (
-            track_id,
-            status,
-            (target_class, probability),
-            position_m,
-            velocity_mps,
-            covariance,
-            age_s,
-            since_update_s,
-            num_detections,
-        ) in rows
-    ]
+    return taken
 
 
 def _where(chosen: np.ndarray, lives: Lives, others: Lives) -> Lives:
-    """These lives where chosen, [num_tracks], bool, and others elsewhere."""
+    """Lives where a mask [num_tracks], bool, is True, and others elsewhere."""
     return Lives(
         np.where(chosen, lives.statuses, others.statuses),
         np.where(chosen, lives.num_frames, others.num_frames),
@@ -227,8 +221,8 @@ def _where(chosen: np.ndarray, lives: Lives, others: Lives) -> Lives:
     )
 
 
-def _joined(first: Lives, second: Lives) -> Lives:
-    """The lives of both."""
+def _concatenated(first: Lives, second: Lives) -> Lives:
+    """The lives of both, one after the other."""
     return Lives(
         np.concatenate([first.statuses, second.statuses]),
         np.concatenate([first.num_frames, second.num_frames]),

@@ -1,4 +1,4 @@
-"""The detections of one frame as arrays, checked."""
+"""Detections of one frame as validated arrays."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ class Measurements:
 
     values: [num, 6], float64, position and velocity, SI, map
     covariances: [num, 6, 6], float64, SI
-    partial: [num], bool, those that update tracks but start none
+    partial: [num], bool, True for detections that update tracks but start none
     """
 
     values: np.ndarray
@@ -37,25 +37,24 @@ class Measurements:
         )
 
     def speeds_mps(self) -> np.ndarray:
-        """Speed of each, [num], m/s."""
+        """Speed of each detection, [num], float64, m/s."""
         return np.linalg.norm(self.values[:, 3:], axis=1)
 
     def speed_stds_mps(self) -> np.ndarray:
-        """Standard deviation of the velocity of each over all axes, [num], m/s."""
+        """Standard deviation of each velocity over all axes, [num], float64, m/s."""
         return np.sqrt(np.trace(self.covariances[:, 3:, 3:], axis1=1, axis2=2))
 
 
 def stack(detections: Sequence[Detection]) -> Measurements:
     """Detections as arrays.
 
-    Raises:
-        ValueError: a detection is no Gaussian within the limits; names the first
+    Raises ValueError with the index of the first detection that is no Gaussian within the limits.
     """
     positions_m = _stacked(detections, "position_m")
     velocities_mps = _stacked(detections, "velocity_mps")
     covariances = _stacked(detections, "covariance")
     values = np.concatenate([positions_m, velocities_mps], axis=1)
-    partial = np.array([d.is_partial for d in detections], bool)
+    partial = np.array([detection.is_partial for detection in detections], bool)
 
     problems = state_problems(values, covariances)
     if problems:
@@ -65,7 +64,7 @@ def stack(detections: Sequence[Detection]) -> Measurements:
 
 
 def _stacked(detections: Sequence[Detection], name: str) -> np.ndarray:
-    """An array of each detection, [num, ...]; ValueError names the first of another shape."""
+    """One attribute of all detections, [num, ...]; ValueError for the first of another shape."""
     expected = (len(detections), *SHAPES[name])
     try:
         stacked = np.array([getattr(detection, name) for detection in detections], float)

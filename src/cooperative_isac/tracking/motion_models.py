@@ -1,4 +1,4 @@
-"""How tracked targets are believed to move: transition matrices, turns and process noise.
+"""Motion models of targets: transition matrices, coordinated turns and process noise.
 
 States are [x y z vx vy vz] (SI, map), followed by the turn rate [rad/s] about z in the coordinated
 turn. All functions of states broadcast over leading axes, so that they work on one target or on
@@ -13,15 +13,23 @@ from typing import Protocol
 
 import numpy as np
 
-NUM_OBSERVED = 6  # position and velocity, the first entries of every state
+# Position and velocity, the first entries of every state.
+NUM_OBSERVED = 6
+
+# Correlation time of accelerations, s: short against a maneuver, about as long as a frame.
 ACCELERATION_MEMORY_S = 0.25
-TURN_MEMORY_S = 4.0  # s, about as long as a turn: a track that coasts through one keeps its rate
-# [rad] Angle below which the integrals of a turn are a series: the closed forms cancel there.
-SMALL_ANGLE = 1e-3
+
+# Correlation time of the turn rate, s: about as long as a turn, so that a track that coasts through
+# one keeps its rate.
+TURN_MEMORY_S = 4.0
+
+# Angle below which the integrals of a turn are evaluated as series, rad: the closed forms cancel
+# there.
+SMALL_ANGLE_RAD = 1e-3
 
 
 class MotionModel(Protocol):
-    """How targets move in one mode of a bank of filters.
+    """Motion in one mode of a bank of filters.
 
     num_states: entries of a state, the first six of which are position and velocity
     """
@@ -29,13 +37,30 @@ class MotionModel(Protocol):
     num_states: int
 
     def move(self, states: np.ndarray, dt_s: float) -> np.ndarray:
-        """States [..., num_states] after dt_s."""
+        """States after a duration.
+
+        states: [..., num_states], float64, SI, map
+        dt_s: duration, s
+        Returns [..., num_states], float64.
+        """
+        ...
 
     def jacobian(self, states: np.ndarray, dt_s: float) -> np.ndarray:
-        """Jacobian of `move` at these states, [..., num_states, num_states] or broadcast to it."""
+        """Jacobian of `move` at states.
+
+        states: [..., num_states], float64, SI, map
+        dt_s: duration, s
+        Returns [..., num_states, num_states], float64, or one [num_states, num_states] for all.
+        """
+        ...
 
     def noise(self, dt_s: float) -> np.ndarray:
-        """Covariance [num_states, num_states] that the motion adds in dt_s."""
+        """Process noise over a duration.
+
+        dt_s: duration, s
+        Returns covariance [num_states, num_states], float64.
+        """
+        ...
 
 
 @dataclass(frozen=True)
@@ -65,10 +90,10 @@ class ConstantVelocity:
 
 @dataclass(frozen=True)
 class StraightMode:
-    """Constant velocity in the state of the turn.
+    """Constant velocity, with a turn rate in the state as in TurnMode.
 
-    The turn rate has no effect and is drawn anew from its prior at every step, so that mixing hands
-    the turn mode the rate that a turn beginning now would have.
+    The turn rate has no effect and is reset to its prior at every step, so that by mixing the turn
+    mode starts from that prior when a turn begins.
 
     motion: of position and velocity
     turn_rate_std_radps: standard deviation of the prior of the turn rate, rad/s
@@ -93,7 +118,7 @@ class StraightMode:
 
 @dataclass(frozen=True)
 class TurnMode:
-    """Coordinated turn about z, disturbed by white acceleration, with a rate that forgets itself.
+    """Coordinated turn about z with a decaying rate, disturbed by white acceleration.
 
     motion: white acceleration of position and velocity
     turn_rate_std_radps: stationary standard deviation of the turn rate, rad/s
@@ -112,14 +137,12 @@ class TurnMode:
         return coordinated_turn_jacobian(states, dt_s)
 
     def noise(self, dt_s: float) -> np.ndarray:
-        """Process noise [7, 7]: white acceleration, and what the turn rate gains."""
+        """Process noise [7, 7]: white acceleration, and noise of the turn rate."""
         return with_turn_rate(self.motion.noise(dt_s), turn_noise(dt_s, self.turn_rate_std_radps))
 
 
 def constant_velocity_transition(dt_s: float) -> np.ndarray:
-    """Transition [6, 6] of constant velocity over dt_s (Bar-Shalom, Li, Kirubarajan 2001, sec.
-    6.2.2).
-    """
+    """Transition matrix [6, 6] of constant velocity over dt_s (Bar-Shalom 2001, sec. 6.2.2)."""
     transition = np.eye(6)
     transition[:3, 3:] = dt_s * np.eye(3)
     return transition
@@ -130,8 +153,12 @@ def acceleration_noise(
 ) -> np.ndarray:
     """Process noise [6, 6] of continuous white acceleration (Bar-Shalom 2001, sec. 6.2.2).
 
-    Its density 2 a^2 T is that of an acceleration of standard deviation a which is remembered for
+    Its density 2 a^2 T is that of an acceleration of standard deviation a and correlation time
     T = ACCELERATION_MEMORY_S; being continuous, two steps of dt add up to one of 2 dt.
+
+    dt_s: duration, s
+    accel_std_mps2: standard deviation of the acceleration along x and along y, m/s^2
+    vertical_accel_std_mps2: along z, m/s^2
     """
     accel_stds = np.array([accel_std_mps2, accel_std_mps2, vertical_accel_std_mps2])
     densities = np.diag(2 * ACCELERATION_MEMORY_S * accel_stds**2)
@@ -145,7 +172,12 @@ def acceleration_noise(
 
 
 def with_turn_rate(matrices: np.ndarray, rate_entry: float) -> np.ndarray:
-    """Matrices [..., 6, 6] with one more diagonal entry, that of the turn rate: [..., 7, 7]."""
+    """Matrices extended by a diagonal entry for the turn rate.
+
+    matrices: [..., 6, 6], float64, of position and velocity
+    rate_entry: entry of the turn rate
+    Returns [..., 7, 7], float64.
+    """
     extended = np.zeros((*matrices.shape[:-2], 7, 7))
     extended[..., :6, :6] = matrices
     extended[..., 6, 6] = rate_entry
@@ -153,16 +185,12 @@ def with_turn_rate(matrices: np.ndarray, rate_entry: float) -> np.ndarray:
 
 
 def turn_decay(dt_s: float) -> float:
-    """Share of the turn rate that is left after dt_s: the rate forgets itself within
-    TURN_MEMORY_S.
-    """
+    """Factor by which a turn rate decays in dt_s, with time constant TURN_MEMORY_S."""
     return math.exp(-dt_s / TURN_MEMORY_S)
 
 
 def turn_noise(dt_s: float, turn_rate_std_radps: float) -> float:
-    """Variance [rad^2/s^2] that a turn rate of stationary spread turn_rate_std_radps gains in
-    dt_s.
-    """
+    """Process noise of a turn rate over dt_s that keeps its standard deviation, (rad/s)^2."""
     return turn_rate_std_radps**2 * (1 - turn_decay(dt_s) ** 2)
 
 
@@ -171,17 +199,16 @@ def coordinated_turn(states: np.ndarray, dt_s: float) -> np.ndarray:
 
     z keeps its velocity, and the turn rate decays towards 0.
 
-    Args:
-        states: [..., 7], float64, SI
-        dt_s: duration, s
-
-    Returns:
-        [..., 7], float64, SI
+    states: [..., 7], float64, SI
+    dt_s: duration, s
+    Returns [..., 7], float64, SI.
     """
-    vx, vy, vz = states[..., 3], states[..., 4], states[..., 5]
+    vx = states[..., 3]
+    vy = states[..., 4]
+    vz = states[..., 5]
     rates = states[..., 6]
 
-    # Distance along the first heading and to the left of it, per speed.
+    # Distance along the initial heading and to the left of it, per speed.
     along, across = _turn_integrals(rates, dt_s)
     cos = np.cos(rates * dt_s)
     sin = np.sin(rates * dt_s)
@@ -200,15 +227,15 @@ def coordinated_turn(states: np.ndarray, dt_s: float) -> np.ndarray:
 def coordinated_turn_jacobian(states: np.ndarray, dt_s: float) -> np.ndarray:
     """Jacobians of `coordinated_turn` (Bar-Shalom 2001, sec. 11.7.2).
 
-    Args:
-        states: [..., 7], float64, SI
-        dt_s: duration, s
-
-    Returns:
-        [..., 7, 7], float64: derivatives of the moved state (rows) with the state (columns)
+    states: [..., 7], float64, SI
+    dt_s: duration, s
+    Returns [..., 7, 7], float64, derivatives of the moved state (rows) with the state (columns).
     """
-    vx, vy = states[..., 3], states[..., 4]
+    vx = states[..., 3]
+    vy = states[..., 4]
     rates = states[..., 6]
+
+    # Distances and rotation of the turn, and their derivatives with the rate.
     along, across = _turn_integrals(rates, dt_s)
     along_slope, across_slope = _turn_integral_slopes(rates, dt_s)
     cos = np.cos(rates * dt_s)
@@ -217,20 +244,20 @@ def coordinated_turn_jacobian(states: np.ndarray, dt_s: float) -> np.ndarray:
     jacobians = np.zeros((*states.shape, states.shape[-1]))
     jacobians[...] = np.eye(7)
 
-    # Position with velocity
+    # Position with velocity.
     jacobians[..., 0, 3] = along
     jacobians[..., 0, 4] = -across
     jacobians[..., 1, 3] = across
     jacobians[..., 1, 4] = along
     jacobians[..., 2, 5] = dt_s
 
-    # Velocity with velocity
+    # Velocity with velocity.
     jacobians[..., 3, 3] = cos
     jacobians[..., 3, 4] = -sin
     jacobians[..., 4, 3] = sin
     jacobians[..., 4, 4] = cos
 
-    # Position and velocity with the turn rate
+    # Position and velocity with the turn rate.
     jacobians[..., 0, 6] = along_slope * vx - across_slope * vy
     jacobians[..., 1, 6] = across_slope * vx + along_slope * vy
     jacobians[..., 3, 6] = -dt_s * (sin * vx + cos * vy)
@@ -242,7 +269,7 @@ def coordinated_turn_jacobian(states: np.ndarray, dt_s: float) -> np.ndarray:
 def _turn_integrals(rates_radps: np.ndarray, dt_s: float) -> tuple[np.ndarray, np.ndarray]:
     """Integrals of cos and sin of the turned angle over dt_s, each [...], s."""
     angles = rates_radps * dt_s
-    small = np.abs(angles) < SMALL_ANGLE
+    small = np.abs(angles) < SMALL_ANGLE_RAD
     rates = np.where(small, 1.0, rates_radps)
     along = np.where(small, dt_s * (1 - angles**2 / 6), np.sin(angles) / rates)
     across = np.where(small, dt_s * (angles / 2 - angles**3 / 24), (1 - np.cos(angles)) / rates)
@@ -252,7 +279,7 @@ def _turn_integrals(rates_radps: np.ndarray, dt_s: float) -> tuple[np.ndarray, n
 def _turn_integral_slopes(rates_radps: np.ndarray, dt_s: float) -> tuple[np.ndarray, np.ndarray]:
     """Derivatives of `_turn_integrals` with the rate, each [...], s^2."""
     angles = rates_radps * dt_s
-    small = np.abs(angles) < SMALL_ANGLE
+    small = np.abs(angles) < SMALL_ANGLE_RAD
     rates = np.where(small, 1.0, rates_radps)
     along, across = _turn_integrals(rates_radps, dt_s)
     along_slope = np.where(small, -(dt_s**2) * angles / 3, (dt_s * np.cos(angles) - along) / rates)

@@ -1,4 +1,4 @@
-"""Motion filters that a user plugs in: one object a track, such as filterpy's filters."""
+"""Motion filters of a user: one object a track, such as filterpy's filters."""
 
 from __future__ import annotations
 
@@ -10,17 +10,18 @@ import numpy as np
 
 from cooperative_isac.scene.model import Tracking
 from cooperative_isac.scene.motion_filters import load_factory, register_motion_filter
+from cooperative_isac.tracking.filter_bank import Filters
 from cooperative_isac.tracking.motion_models import NUM_OBSERVED
 
 __all__ = ["MotionFilter", "OwnFilters", "register_motion_filter"]
 
 
 class MotionFilter(Protocol):
-    """What the tracker asks of a motion filter of one's own; filterpy's names.
+    """Interface of a user's motion filter, with filterpy's names.
 
-    The first six entries of the state are position (m) and velocity (m/s) along x, y, z of map;
-    what follows is the filter's own. The tracker writes the first six of x and P when a track
-    starts; the others keep what the factory gave them.
+    The first six entries of the state are position (m) and velocity (m/s) along x, y, z of map; the
+    others are free. The tracker writes the first six of x and P when a track starts; the others
+    keep the values from the factory.
 
     x: [num_states] or [num_states, 1], float64, mean of the state
     P: [num_states, num_states], float64, its covariance
@@ -30,20 +31,18 @@ class MotionFilter(Protocol):
     P: np.ndarray
 
     def predict(self, dt: float) -> None:
-        """Go dt seconds into the future, 0 at least."""
+        """Predict the state dt seconds later; dt is 0 or more."""
 
     def update(self, z: np.ndarray, R: np.ndarray) -> None:
-        """Take in a measured position and velocity, z [6], with its covariance, R [6, 6]."""
+        """Update by a measured position and velocity, z [6], with its covariance, R [6, 6]."""
 
 
-class OwnFilters:
-    """Motion filters of a user's class, one for each track; a filter that fails costs its track.
+class OwnFilters(Filters):
+    """Motion filters of a user's class, one for each track; a failing filter ends its track only.
 
-    Raises:
-        ValueError: the factory cannot be found, or what it makes is no motion filter
-
-    means: [num_tracks, 6], float64, position and velocity, SI, map
-    covariances: [num_tracks, 6, 6], float64, SI
+    settings: tracking settings of the scene
+    dimension: of the scene, 2 or 3
+    Raises ValueError where the factory is not found, or where it makes no motion filter.
     """
 
     def __init__(self, settings: Tracking, dimension: int):
@@ -55,7 +54,7 @@ class OwnFilters:
         self.covariances = np.empty((0, NUM_OBSERVED, NUM_OBSERVED))
 
     def start(self, means: np.ndarray, covariances: np.ndarray) -> dict[int, str]:
-        """Append filters with these states; what went wrong, in words, by place among these."""
+        """Append filters (see Filters)."""
         problems: dict[int, str] = {}
         for place, (mean, covariance) in enumerate(zip(means, covariances)):
             self._filters.append(self._template)
@@ -66,14 +65,14 @@ class OwnFilters:
         return problems
 
     def keep(self, tracks: np.ndarray) -> None:
-        """Keep these tracks alone; indices [num], int, or a mask [num_tracks], bool."""
+        """Keep only some tracks (see Filters)."""
         places = np.arange(len(self._filters))[tracks]
         self._filters = [self._filters[place] for place in places]
         self.means = self.means[tracks]
         self.covariances = self.covariances[tracks]
 
     def predict(self, dt_s: float) -> dict[int, str]:
-        """Take all tracks dt_s into the future; what went wrong, in words, by track."""
+        """Predict all tracks (see Filters)."""
         problems: dict[int, str] = {}
         self.means = self.means.copy()
         self.covariances = self.covariances.copy()
@@ -85,13 +84,7 @@ class OwnFilters:
     def update(
         self, tracks: np.ndarray, measurements: np.ndarray, noise_covars: np.ndarray
     ) -> dict[int, str]:
-        """Take in a measurement of each of some tracks; what went wrong, in words, by track.
-
-        Args:
-            tracks: [num], int
-            measurements: [num, 6], float64, SI, map
-            noise_covars: [num, 6, 6], float64, SI
-        """
+        """Update some tracks (see Filters)."""
         problems: dict[int, str] = {}
         self.means = self.means.copy()
         self.covariances = self.covariances.copy()
@@ -101,13 +94,13 @@ class OwnFilters:
         return problems
 
     def _start_last(self, mean: np.ndarray, covariance: np.ndarray) -> None:
-        """Make the filter of the last track and start it."""
+        """Make and start the filter of the last track."""
         filter_ = self._make()
         _set_state(filter_, mean, covariance)
         self._filters[-1] = filter_
 
     def _read(self, track: int) -> None:
-        """Take over position and velocity of a track from its filter."""
+        """Copy position and velocity of a track from its filter."""
         filter_ = self._filters[track]
         covariance = np.asarray(filter_.P, float)[:NUM_OBSERVED, :NUM_OBSERVED]
         self.means[track] = np.asarray(filter_.x, float).reshape(-1)[:NUM_OBSERVED]
@@ -115,7 +108,7 @@ class OwnFilters:
 
 
 def _checked(model: str, make: Callable[[], MotionFilter]) -> MotionFilter:
-    """What a factory makes; ValueError unless it keeps the protocol of a motion filter."""
+    """A filter from a factory; ValueError where it is no motion filter."""
     try:
         made = make()
         num_states = np.size(made.x)
@@ -135,7 +128,7 @@ def _checked(model: str, make: Callable[[], MotionFilter]) -> MotionFilter:
 
 
 def _set_state(filter_: MotionFilter, mean: np.ndarray, covariance: np.ndarray) -> None:
-    """Start a filter: its position and velocity, uncorrelated with its other states."""
+    """Set position and velocity of a filter, uncorrelated with its other states."""
     state = np.array(filter_.x, float)
     state.reshape(-1)[:NUM_OBSERVED] = mean
     filter_.x = state
@@ -150,9 +143,11 @@ def _set_state(filter_: MotionFilter, mean: np.ndarray, covariance: np.ndarray) 
 def _attempt(
     problems: dict[int, str], track: int, step: Callable[..., object], *arguments, **named
 ) -> None:
-    """Do one step of a track's filter unless an earlier one failed; keep what goes wrong.
+    """Run one step of a track's filter unless an earlier one failed, and record its failure.
 
-    A filter that is not ours may raise anything, and one track must not end the others.
+    A user's filter may raise any exception, and one track must not end the others.
+
+    problems: failures in words, by track; a new one is added
     """
     if track in problems:
         return

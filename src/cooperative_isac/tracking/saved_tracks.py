@@ -1,4 +1,4 @@
-"""The established tracks of a tracker as plain values, to be taken up by another process."""
+"""Established tracks as plain values, from which another process can continue."""
 
 from __future__ import annotations
 
@@ -11,9 +11,10 @@ from cooperative_isac.tracking.track import ESTABLISHED, Track, TrackStatus
 
 
 def saved_tracks(tracks: Sequence[Track]) -> list[dict]:
-    """The established ones of some tracks, as values that JSON can hold without loss.
+    """Established tracks as values that JSON stores without loss.
 
-    Tentative ones have one or two detections: they begin anew sooner than they are restored.
+    Tentative ones are left out: they have one or two detections and begin anew sooner than they are
+    restored.
     """
     return [
         {
@@ -34,10 +35,9 @@ def saved_tracks(tracks: Sequence[Track]) -> list[dict]:
 
 
 def loaded_tracks(saved: Sequence[dict]) -> tuple[Track, ...]:
-    """The tracks that `saved_tracks` gave.
+    """Inverse of `saved_tracks`.
 
-    Raises:
-        ValueError: something else was saved, or a track that cannot be
+    Raises ValueError where the values are no tracks, or a track is invalid.
     """
     try:
         tracks = tuple(_track(item) for item in saved)
@@ -47,12 +47,12 @@ def loaded_tracks(saved: Sequence[dict]) -> tuple[Track, ...]:
 
 
 def _track(item: dict) -> Track:
-    """One track, checked."""
+    """One validated track."""
     position_m = np.array(item["position_m"], float).reshape(3)
     velocity_mps = np.array(item["velocity_mps"], float).reshape(3)
     covariance = np.array(item["covariance"], float).reshape(6, 6)
 
-    # What a filter cannot go on from
+    # States from which no filter can continue.
     finite = np.isfinite(position_m).all() and np.isfinite(velocity_mps).all()
     if not finite or not np.isfinite(covariance).all():
         raise ValueError(f"saved track {item['track_id']} is not finite")

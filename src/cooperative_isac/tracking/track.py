@@ -1,4 +1,4 @@
-"""Tracks: the state of one target after one frame."""
+"""Tracks: the state of one target after one frame, with its identity."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from cooperative_isac.scene.model import TargetClass
 
 
 class TrackStatus(Enum):
-    """Track life; the numbers are those of cooperative_isac_msgs/Track."""
+    """Status of a track; the numbers are those of cooperative_isac_msgs/Track."""
 
     TENTATIVE = 0
     CONFIRMED = 1
@@ -19,16 +19,27 @@ class TrackStatus(Enum):
     DELETED = 3
 
 
-# Status of a track that stands for a target: such tracks are scored, shown, published and kept.
+# Status of established tracks: these are scored, shown, published and saved.
 ESTABLISHED = (TrackStatus.CONFIRMED, TrackStatus.COASTING)
-# The same as a Track message and a record hold it.
+
+# Their numbers in Track messages and records.
 ESTABLISHED_NUMBERS = tuple(status.value for status in ESTABLISHED)
 
 
 @dataclass(frozen=True)
 class Track:
-    """A snapshot of one track. position_m, velocity_mps: [3] in map; covariance: [6, 6] of both,
-    SI.
+    """Snapshot of one track.
+
+    track_id: identity, never given to another target
+    status: stage of its life
+    target_class: UAV, vehicle, or unknown
+    class_probability: of the class; of the likelier one where it is unknown
+    position_m: [3], float64, m, map
+    velocity_mps: [3], float64, m/s, map
+    covariance: [6, 6], float64, SI, of position and velocity
+    age_s: time since the first detection, s
+    since_update_s: time since the last detection, s
+    num_detections: number of detections that updated it
     """
 
     track_id: int

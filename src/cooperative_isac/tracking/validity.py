@@ -1,4 +1,4 @@
-"""Which of many states are valid: finite, within limits, with a positive definite covariance."""
+"""Validity of states: finite, within limits, with a positive definite covariance."""
 
 from __future__ import annotations
 
@@ -22,15 +22,14 @@ OTHER_EIGENVALUES = (6 / 5) ** 5
 def state_problems(
     means: np.ndarray, covariances: np.ndarray, margin: float = 1.0
 ) -> dict[int, str]:
-    """What makes states unfit for a filter, in the words of `state_problem`, by their index.
+    """Reasons why states are unfit for a filter, in the words of `state_problem`, by their index.
 
     Most states are found valid by bounds that take one Cholesky factorization of all of them; only
-    the others are looked at one by one.
+    the others are checked one by one.
 
-    Args:
-        means: [num_states, 6], float64, position and velocity, SI, map
-        covariances: [num_states, 6, 6], float64, SI
-        margin: factor by which every limit is exceeded at most
+    means: [num_states, 6], float64, position and velocity, SI, map
+    covariances: [num_states, 6, 6], float64, SI
+    margin: factor by which every limit is exceeded at most
     """
     problems = {}
     for index in np.flatnonzero(~_surely_valid(means, covariances)):
@@ -43,16 +42,18 @@ def state_problems(
 
 def _surely_valid(means: np.ndarray, covariances: np.ndarray) -> np.ndarray:
     """Mask [num_states] of states that are certainly within the limits without margin."""
+    # Positions and velocities.
     finite = np.all(np.isfinite(means), axis=1) & np.all(np.isfinite(covariances), axis=(1, 2))
     states = np.where(finite[:, None], means, 0.0)
     matrices = np.where(finite[:, None, None], covariances, np.eye(6))
     near = (np.abs(states[:, :3]) <= LARGEST_POSITION_M).all(axis=1)
     slow = (np.abs(states[:, 3:]) <= LARGEST_SPEED_MPS).all(axis=1)
 
+    # Symmetry of the covariances.
     asymmetries = np.abs(matrices - np.swapaxes(matrices, 1, 2)).max(axis=(1, 2))
     symmetric = asymmetries <= SYMMETRY_TOLERANCE * np.abs(matrices).max(axis=(1, 2))
 
-    # Scaled to correlations, whose determinant bounds their smallest eigenvalue.
+    # Correlations: their determinant bounds their smallest eigenvalue.
     variances = np.diagonal(matrices, axis1=1, axis2=2)
     scales = np.sqrt(np.where(variances > 0, variances, 1.0))
     correlations = matrices / (scales[:, :, None] * scales[:, None, :])
@@ -62,7 +63,7 @@ def _surely_valid(means: np.ndarray, covariances: np.ndarray) -> np.ndarray:
         return np.zeros(len(means), bool)  # one of them is not positive definite
     determinants = np.prod(np.diagonal(factors, axis1=1, axis2=2), axis=1) ** 2
 
-    # Bounds of the eigenvalues of the covariances
+    # Bounds of the eigenvalues of the covariances.
     smallest = variances.min(axis=1) * determinants / OTHER_EIGENVALUES
     largest = variances.sum(axis=1)
     sized = (smallest >= SMALLEST_VARIANCE) & (largest <= LARGEST_VARIANCE)

@@ -13,13 +13,13 @@ from rich.table import Table
 
 from cooperative_isac.evaluation.run_report import recorded_scene
 from cooperative_isac.scene.model import Scene, Site
-from cooperative_isac.sensing.echo_check import (
+from cooperative_isac.sensing.echo_check.assess import check_echoes
+from cooperative_isac.sensing.echo_check.findings import (
     CANNOT_SAY,
     OK,
     WRONG,
     Check,
     EchoAssessment,
-    check_echoes,
 )
 from cooperative_isac.waveform.signal import Signal
 from cooperative_isac_ros.bag.metadata import BagError

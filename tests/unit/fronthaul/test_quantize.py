@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from scipy.linalg import eigh
 
 from cooperative_isac.fronthaul.quantize import (
-    PARTIAL,
+    PARTIAL_CORRELATION,
     SCALE_DB,
     Quantizer,
     information_fields,
@@ -101,4 +101,4 @@ def test_zero_information_along_an_axis_has_a_code(information):
 
 def test_widths_are_those_of_the_packet():
     assert information_widths(2) == [10, 10, 11] and information_widths(3) == [10] * 3 + [11] * 3
-    assert (SCALE_DB.width, PARTIAL.width) == (10, 11)
+    assert (SCALE_DB.width, PARTIAL_CORRELATION.width) == (10, 11)

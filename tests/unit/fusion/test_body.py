@@ -1,4 +1,4 @@
-"""Targets with a body: where its middle is, and what belongs to it."""
+"""Extended targets: location of the middle, and association of reports to one body."""
 
 from dataclasses import replace
 
@@ -107,7 +107,7 @@ def test_two_bodies_apart_are_two_detections(yard):
     assert len(fuse(yard, reports)) == 2
 
 
-def test_a_path_that_contradicts_is_left_out_and_not_its_report(yard):
+def test_an_outlier_path_is_rejected_and_not_its_report(yard):
     generator = np.random.default_rng(4)
     target = TargetState(
         "", TargetClass.UNKNOWN, np.array([45.0, 40.0, 20.0]), np.array([7.0, 4.0, 0.0])
@@ -133,10 +133,10 @@ def test_errors_of_fused_bodies_agree_with_their_covariance(yard):
         squares.append(error @ np.linalg.solve(detection.covariance[:3, :3], error))
     assert (
         np.mean(squares) < 5.0
-    )  # 3 without the spread of a body, which these points do not use up
+    )  # 3 without the spread of a body, which is wider than that of these points
 
 
-def test_multipath_limits_what_strong_reports_are_worth(yard):
+def test_multipath_limits_the_information_of_strong_reports(yard):
     generator = np.random.default_rng(5)
     target = TargetState(
         "", TargetClass.UNKNOWN, np.array([45.0, 40.0, 20.0]), np.array([7.0, 4.0, 0.0])

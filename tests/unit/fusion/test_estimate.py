@@ -31,7 +31,7 @@ def truth(scene, target):
 def test_exact_reports_give_the_exact_state(scene, truth, reports_of):
     found = estimate(scene, reports_of(scene, truth))
     size = scene.dimension
-    # The prior draws the velocity a little towards zero.
+    # The prior shrinks the velocity a little.
     assert np.allclose(found.position_m, truth.position_m[:size], atol=1e-3)
     assert np.allclose(found.velocity_mps, truth.velocity_mps[:size], atol=0.01)
     assert found.degrees == size * len(scene.receivers) + 2 * len(scene.receivers) - 2 * size
@@ -93,7 +93,7 @@ def test_a_stronger_report_weighs_more(scene, truth, reports_of):
     assert np.linalg.norm(moved.position_m - truth.position_m[: scene.dimension]) < 0.1
 
 
-def test_a_velocity_that_is_not_seen_stays_within_the_maximum_speed(scene, truth, reports_of):
+def test_an_unobserved_velocity_stays_within_the_maximum_speed(scene, truth, reports_of):
     report = reports_of(scene, truth)[0]
     found = estimate(scene, [replace(report, paths=report.paths[:1])])
     spread = np.sqrt(np.linalg.eigvalsh(found.covariance[scene.dimension :, scene.dimension :]))

@@ -1,6 +1,4 @@
-"""Fewer paths than dimensions: accepted where few links face a place, their velocity partly
-open.
-"""
+"""Fewer paths than dimensions: accepted where few links face a place, with a partial velocity."""
 
 from dataclasses import replace
 
@@ -11,7 +9,7 @@ from cooperative_isac.fusion.estimate import estimate
 from cooperative_isac.fusion.fuse import detection_of, fuse
 from cooperative_isac.fusion.rejection import (
     Accepted,
-    Heard,
+    Received,
     is_ghost,
     is_possible,
     is_static,
@@ -78,11 +76,11 @@ def test_a_single_path_of_a_pair_is_a_detection_with_the_measured_velocity(
     along, _ = bistatic_direction(pair, truth.position_m)
     velocity = found.velocity_mps[:size]
     assert velocity @ along == pytest.approx(truth.velocity_mps[:size] @ along, abs=1e-3)
-    # Nothing is made up across: the slowest velocity that explains the shift.
+    # Zero across: the slowest velocity that explains the shift.
     assert np.linalg.norm(velocity - (velocity @ along) * along) < 0.05
 
 
-def test_the_open_directions_have_the_maximum_speed_as_deviation(pair, target, reports_of):
+def test_unobserved_directions_have_the_maximum_speed_as_deviation(pair, target, reports_of):
     truth = truth_of(pair, target)
     size = pair.dimension
     power = 1e4
@@ -160,7 +158,7 @@ def test_the_covariance_is_the_inverse_information_where_rounding_allows_one(
     assert np.allclose(fitted.covariance, np.linalg.inv(normal), rtol=1e-4, atol=1e-6)
 
 
-def test_covariances_stay_positive_definite_however_strong_the_echo(pair, target, reports_of):
+def test_covariances_stay_positive_definite_for_any_echo_power(pair, target, reports_of):
     for power in (1e2, 1e5, 1e8, 1e11):
         covariance = estimate(
             pair, reports_of(pair, truth_of(pair, target), power=power)
@@ -169,7 +167,7 @@ def test_covariances_stay_positive_definite_however_strong_the_echo(pair, target
         np.linalg.cholesky(covariance)
 
 
-def test_detections_of_a_pair_are_as_uncertain_as_they_say(pair, target, reports_of):
+def test_covariances_of_detections_of_a_pair_are_consistent(pair, target, reports_of):
     size = pair.dimension
     generator = np.random.default_rng(3)
     errors = []
@@ -191,21 +189,23 @@ def test_detections_of_a_pair_are_as_uncertain_as_they_say(pair, target, reports
 def test_a_place_needs_as_many_paths_as_dimensions_where_enough_links_face_it(campus, small, pair):
     place = np.array([50.0, 50.0, 10.0])
     assert paths_needed(campus, place) == 3
-    assert paths_needed(campus, place, Heard(["rx1", "rx2"])) == 3
+    assert paths_needed(campus, place, Received(["rx1", "rx2"])) == 3
     assert (
-        paths_needed(campus, place, Heard(["rx1"])) == paths_needed(campus, place, Heard([])) == 1
+        paths_needed(campus, place, Received(["rx1"]))
+        == paths_needed(campus, place, Received([]))
+        == 1
     )
-    # Links of stations that send no reports confirm none; nothing is missing all the same.
-    mixed = Heard(["rx1"], without_reports=["rx2", "rx3"])
+    # Links of stations that send no reports confirm none, and none of their reports is missing.
+    mixed = Received(["rx1"], without_reports=["rx2", "rx3"])
     assert paths_needed(campus, place, mixed) == 1
     assert not mixed.is_incomplete(campus)
-    assert Heard(["rx1"], without_reports=["rx2"]).is_incomplete(campus)
+    assert Received(["rx1"], without_reports=["rx2"]).is_incomplete(campus)
     assert paths_needed(small, np.array([30.0, 30.0, 0.0])) == 2
-    assert paths_needed(small, np.array([30.0, 30.0, 0.0]), Heard(["rx2"])) == 2
+    assert paths_needed(small, np.array([30.0, 30.0, 0.0]), Received(["rx2"])) == 2
     assert paths_needed(pair, np.array([30.0, 30.0, 0.0])) == 1
 
 
-def test_arrays_that_look_away_are_no_links_of_a_place(campus):
+def test_arrays_that_face_away_are_no_links_of_a_place(campus):
     place = np.array([50.0, 50.0, 10.0])
     turned = [replace(site, rotation=-site.rotation) for site in campus.receivers[1:]]
     assert paths_needed(replace(campus, receivers=(campus.receivers[0], *turned)), place) == 1
@@ -221,7 +221,7 @@ def test_beyond_the_edge_of_the_area_the_nearest_place_counts(campus, small):
     assert paths_needed(small, np.array([30.0, -2.9, 0.0])) == 2
 
 
-def test_one_path_among_many_links_stays_a_ghost_until_the_other_receivers_are_silent(
+def test_one_path_among_many_links_is_a_ghost_unless_the_other_receivers_are_missing(
     campus, target, reports_of
 ):
     report = single(campus, reports_of(campus, target((40, 60, 14), (4, -6, 1)))[0])
@@ -245,7 +245,7 @@ def test_without_some_receivers_doubtful_clusters_are_partial_detections(
     assert len(fuse(campus, [*moving, *resting], ["rx1", "rx2", "rx3"])) == 1
 
 
-def test_what_is_located_along_a_line_only_is_no_target(pair, target, reports_of):
+def test_a_location_along_a_line_only_is_no_target(pair, target, reports_of):
     (report,) = reports_of(pair, truth_of(pair, target))
     size = pair.dimension
     line = np.diag([1e4] * (size - 1) + [1e-3])
@@ -253,7 +253,7 @@ def test_what_is_located_along_a_line_only_is_no_target(pair, target, reports_of
     assert len(fuse(pair, [report])) == 1 and fuse(pair, [vague]) == ()
 
 
-def test_a_resting_echo_of_a_pair_is_clutter(pair, target, reports_of):
+def test_a_static_echo_of_a_pair_is_clutter(pair, target, reports_of):
     generator = np.random.default_rng(4)
     size = pair.dimension
     for _ in range(50):
@@ -279,8 +279,8 @@ def test_a_weak_echo_with_the_shift_of_a_strong_one_is_its_side_lobe(pair, targe
     assert not is_ghost(pair, [other], accepted)
 
 
-def test_a_shift_that_only_an_impossible_speed_explains_is_refused(space, target, reports_of):
-    # Near the line between the sites shifts are small: a large one is of elsewhere.
+def test_a_shift_that_only_an_impossible_speed_explains_is_rejected(space, target, reports_of):
+    # Near the line between the sites shifts are small: a large one is from another place.
     place = (30.0, 16.0, 12.0)
     (report,) = reports_of(space, target(place, (0.0, 18.0, 0.0)))
     fastest = report.paths[0].doppler_hz

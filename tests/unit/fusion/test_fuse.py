@@ -1,6 +1,4 @@
-"""Reports to detections: who belongs together, who contradicts, what is a ghost or does not
-move.
-"""
+"""Fusion of reports to detections: association, outliers, ghosts, static clutter."""
 
 from dataclasses import replace
 
@@ -23,7 +21,7 @@ def campus():
 
 
 def quantized(scene, reports):
-    """The reports as the center reads them."""
+    """The reports as the center decodes them."""
     packets = [
         (report.receiver, pack_reports(scene, report.receiver, 0, [report])) for report in reports
     ]
@@ -45,7 +43,7 @@ def test_a_target_is_found_through_the_quantizers(small, target, reports_of):
     assert found.snr_db == pytest.approx(10 * np.log10(4e3), abs=0.1)
 
 
-def test_in_the_plane_height_is_known_as_well_as_the_scene_says(small, target, reports_of):
+def test_in_a_plane_height_has_the_accuracy_of_the_scene(small, target, reports_of):
     raised = replace(small, plane_height_m=1.5, height_std_m=0.3)
     (found,) = fuse(raised, reports_of(raised, target((20, 30, 1.5), (4, -6))))
     assert found.position_m[2] == 1.5 and found.velocity_mps[2] == 0
@@ -54,7 +52,7 @@ def test_in_the_plane_height_is_known_as_well_as_the_scene_says(small, target, r
     assert not found.covariance[2, [0, 1, 3, 4, 5]].any()
 
 
-def test_detections_are_as_uncertain_as_they_say(small, target, reports_of):
+def test_covariances_of_detections_are_consistent(small, target, reports_of):
     truth, generator, axes = target((20, 30), (4, -6)), np.random.default_rng(0), [0, 1, 3, 4]
     errors, covariances = [], []
     for _ in range(200):
@@ -83,7 +81,7 @@ def test_two_close_targets_stay_two(name, request, target, reports_of):
             assert np.linalg.norm(detection.velocity_mps - truth.velocity_mps) < 1.0
 
 
-def test_a_report_that_contradicts_the_others_is_left_out(campus, target, reports_of):
+def test_an_outlier_report_is_rejected(campus, target, reports_of):
     truth = target((40, 60, 14), (4, -6, 0))
     first, second, third = reports_of(campus, truth)
     # Opposite shifts: the same one on both paths could be a velocity.
@@ -110,7 +108,7 @@ def test_a_report_far_away_is_of_another_target(campus, target, reports_of):
 
 
 @pytest.mark.parametrize("missing", [0, 1])
-def test_a_receiver_that_is_missing_is_left_out(small, target, reports_of, missing):
+def test_a_missing_receiver_is_left_out(small, target, reports_of, missing):
     truth = target((40, 30), (7, -6))
     heard = [report for index, report in enumerate(reports_of(small, truth)) if index != missing]
     (found,) = fuse(small, heard)
@@ -120,12 +118,12 @@ def test_a_receiver_that_is_missing_is_left_out(small, target, reports_of, missi
     assert np.trace(found.covariance) > np.trace(everybody.covariance)
 
 
-def test_a_single_path_is_a_ghost_and_not_told(small, target, reports_of):
+def test_a_single_path_is_rejected_as_a_ghost(small, target, reports_of):
     report = reports_of(small, target((20, 30), (4, -6)))[0]
     assert fuse(small, [replace(report, paths=report.paths[1:])]) == ()
 
 
-def test_paths_of_one_pair_of_sites_meet_a_target_only_once(small, target, reports_of):
+def test_one_path_of_each_pair_of_sites_belongs_to_a_target(small, target, reports_of):
     # rx1 reports the target twice over tx1: one of the two is a ghost.
     truth = target((20, 30), (4, -6))
     first, second = reports_of(small, truth)
@@ -134,7 +132,7 @@ def test_paths_of_one_pair_of_sites_meet_a_target_only_once(small, target, repor
     assert len(found) == 1 and found[0].num_paths == 4
 
 
-def test_what_does_not_move_is_clutter_where_the_scene_says_so(small, target, reports_of):
+def test_static_objects_are_clutter_where_the_scene_rejects_them(small, target, reports_of):
     resting = reports_of(small, target((20, 30), (0, 0)))
     moving = reports_of(small, target((40, 20), (4, -6)))
     found = fuse(small, resting + moving)
@@ -164,7 +162,7 @@ def test_no_reports_are_no_detections(small):
 
 
 @given(seed=st.integers(0, 2**32), count=st.integers(1, 12))
-def test_reports_without_any_sense_do_no_harm(campus, seed, count):
+def test_meaningless_reports_raise_no_error(campus, seed, count):
     generator, widths = np.random.default_rng(seed), information_widths(3)
     reports = []
     for _ in range(count):

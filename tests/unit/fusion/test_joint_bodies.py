@@ -1,4 +1,4 @@
-"""Targets with bodies from raw echoes: what single receivers find, and what only the center can."""
+"""Extended targets from raw echoes: found by single receivers, and only by the center."""
 
 from dataclasses import replace
 
@@ -28,7 +28,7 @@ def yard():
 
 @pytest.fixture(scope="module")
 def sensed(yard):
-    """What every receiver finds alone in one frame of the yard."""
+    """Fits of every receiver alone in one frame of the yard."""
     return sense(yard, FRAME)
 
 
@@ -60,7 +60,7 @@ def test_a_body_is_one_detection(yard):
     assert powers == sorted(powers, reverse=True)
 
 
-def test_paths_that_a_receiver_missed_are_found_where_the_others_expect_them(yard, sensed):
+def test_missed_paths_are_found_at_the_prediction_of_the_other_receivers(yard, sensed):
     """One receiver alone determines no velocity; the target's echoes at the others are there."""
     only = "rx2"
     alone = {
@@ -77,7 +77,7 @@ def test_paths_that_a_receiver_missed_are_found_where_the_others_expect_them(yar
 
 
 def test_noise_alone_confirms_no_target(yard, sensed):
-    """The other receivers' echoes are noise: what one receiver finds alone stays in doubt."""
+    """The other receivers' echoes are noise: targets of one receiver alone stay doubtful."""
     only, generator = "rx3", np.random.default_rng(5)
     frame = transmit(yard, FRAME)
     echoes = {only: sensed[only]}
@@ -96,7 +96,7 @@ def test_no_echo_is_no_detection(yard):
     assert detect_bodies(yard, {}) == ()
 
 
-def test_broken_echoes_between_good_ones_end_nothing(yard):
+def test_broken_echoes_do_not_affect_later_frames(yard):
     scheme = Chain("raw_ml", yard, live=True)
     broken = {
         1: lambda echo: np.zeros_like(echo),
@@ -125,7 +125,7 @@ def one_sample(echo, value):
     return spoiled
 
 
-def test_information_that_rounding_spoiled_becomes_sound():
+def test_information_with_rounding_errors_becomes_positive_definite():
     clean = np.array([[4.0, 1.0, 0.5], [1.0, 3.0, 0.2], [0.5, 0.2, 2.0]])
     assert np.allclose(positive_definite(clean), clean, rtol=1e-5)
 

@@ -1,6 +1,4 @@
-"""The joint likelihood of several receivers: gradient, climb, evidence, and what the center
-tells.
-"""
+"""The joint likelihood of several receivers: gradient, Fisher scoring, evidence, detections."""
 
 from dataclasses import replace
 
@@ -29,7 +27,9 @@ class Center:
         self.sensors = {site.name: LocalMl(scene, site, scene.grid) for site in scene.receivers}
         self.search = self.sensors["rx1"]
         echoes = {name: receive_echo(scene, frame, name, targets) for name in self.sensors}
-        joints = {name: sensor.listen(echoes[name], frame) for name, sensor in self.sensors.items()}
+        joints = {
+            name: sensor.correlate(echoes[name], frame) for name, sensor in self.sensors.items()
+        }
         self.reference = joints["rx1"].maker.reference
         self.joint = JointMl(scene, joints)
         self.reports = [
@@ -67,9 +67,7 @@ def true_state(center):
 
 
 def log_likelihood(center, targets):
-    """What the paths explain of all echoes, a^H G a / sigma^2 with the best amplitudes, and the
-    prior.
-    """
+    """Log-likelihood of all echoes, a^H G a / sigma^2 at the best amplitudes, and the prior."""
     match = center.joint.match(targets)
     total = 0.0
     for fit in match.fits.values():
@@ -93,11 +91,11 @@ def test_the_gradient_is_that_of_the_joint_likelihood(center):
             assert slope[target, axis] == pytest.approx(wanted, abs=0.06 * scale)
 
 
-def test_the_climb_ends_at_the_targets_within_the_stated_accuracy(center):
-    size, true = center.scene.dimension, true_state(center)
-    match = center.joint.climb(
-        center.joint.match(true.moved(np.tile(np.repeat([0.5, 1.0], size), (2, 1))))
-    )
+def test_fisher_scoring_ends_at_the_targets_within_their_covariance(center):
+    size = center.scene.dimension
+    true = true_state(center)
+    start = true.moved(np.tile(np.repeat([0.5, 1.0], size), (2, 1)))
+    match = center.joint.fisher_scoring(center.joint.match(start))
     for target in range(2):
         away = np.concatenate(
             [
@@ -109,7 +107,7 @@ def test_the_climb_ends_at_the_targets_within_the_stated_accuracy(center):
     assert np.all(match.evidence > 50)
 
 
-def test_evidence_speaks_against_an_empty_place_and_a_double(center):
+def test_evidence_of_an_empty_place_is_negative(center):
     true = true_state(center)
     empty = Targets(
         np.append(true.points_m, [[50.0, 55.0, true.points_m[0, 2]]], axis=0),
@@ -118,18 +116,19 @@ def test_evidence_speaks_against_an_empty_place_and_a_double(center):
     assert center.joint.match(empty).evidence[2] < 0
 
 
-def test_one_of_two_that_no_echo_tells_apart_is_a_double(center):
-    size, true = center.scene.dimension, true_state(center)
-    assert center.joint.match(true).double() is None
+def test_one_of_two_that_no_echo_separates_is_a_duplicate(center):
+    size = center.scene.dimension
+    true = true_state(center)
+    assert center.joint.match(true).duplicate() is None
     steps = np.zeros((3, 2 * size))
     steps[2, 0] = 0.05
-    assert center.joint.match(true.keep(np.array([0, 1, 1])).moved(steps)).double() == 2
+    assert center.joint.match(true.keep(np.array([0, 1, 1])).moved(steps)).duplicate() == 2
     steps[2, size:] = 5.0
     split = center.joint.match(true.keep(np.array([0, 1, 1])).moved(steps))
-    assert split.double() is None and split.evidence[:2].min() > 50 > split.evidence[2]
+    assert split.duplicate() is None and split.evidence[:2].min() > 50 > split.evidence[2]
 
 
-def test_all_targets_are_told_once_with_all_that_heard_them(center):
+def test_each_target_is_detected_once_with_the_receivers_of_its_paths(center):
     detections = center.detect(center.reports)
     assert len(detections) == 2
     for one in center.targets:
@@ -142,7 +141,7 @@ def test_all_targets_are_told_once_with_all_that_heard_them(center):
     assert detections[0].snr_db >= detections[1].snr_db
 
 
-def test_a_ghost_of_one_receiver_is_not_told(center):
+def test_a_ghost_of_one_receiver_is_rejected(center):
     ghost = replace(center.reports[0], point_m=center.reports[0].point_m + [9.0, 5.0, 0.0])
     assert len(center.detect([*center.reports, ghost])) == 2
     assert center.detect([]) == ()

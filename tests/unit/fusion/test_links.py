@@ -1,4 +1,4 @@
-"""Detections name the links whose paths support them, in whatever way they were fused."""
+"""Links of the paths that support a detection, for every kind of fusion."""
 
 from dataclasses import replace
 

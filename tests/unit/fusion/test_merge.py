@@ -27,7 +27,7 @@ def test_detections_of_one_target_are_weighted_by_their_information(dimension):
     assert found.sites == ("a", "b") and found.num_paths == 6
     assert found.links == (Link("t", "b", "mid"),)
     assert found.snr_db == pytest.approx(10 * np.log10(20))
-    # In a plane both have the height from the scene: it is not known twice.
+    # In a plane both have the height of the scene, which counts once.
     expected = 0.1**2 if dimension == 2 else 1 / (1 / 0.1**2 + 1 / 0.2**2)
     assert found.covariance[2, 2] == pytest.approx(expected)
 

@@ -31,7 +31,7 @@ def campus():
 
 
 def drawn_reports(scene, generator, num_targets, std_m=0.05, snr=1e3, lost=0.3):
-    """Reports of targets anywhere in the area, with errors as large as they say."""
+    """Reports of targets anywhere in the area, with errors of the stated covariance."""
     size = scene.dimension
     reports, targets = [], []
     for _ in range(num_targets):
@@ -98,7 +98,7 @@ def few(request, monkeypatch):
 def test_clusters_are_those_of_plain_loops(name, seed, small, campus, network, few):
     scene = scene_of(name, small, campus, network)
     generator = np.random.default_rng(seed)
-    # Some errors are larger than they say, and some targets lie close together.
+    # Some errors exceed their covariance, and some targets are close together.
     honest, _ = drawn_reports(scene, generator, 8)
     wrong, _ = drawn_reports(scene, generator, 4, std_m=1.0, snr=10.0)
     spoiled = [

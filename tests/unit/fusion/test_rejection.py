@@ -1,4 +1,4 @@
-"""What is not told: clutter that rests, echoes at a wrong place, impossible speeds."""
+"""Rejection of static clutter, of ghosts at a wrong place, and of impossible speeds."""
 
 from dataclasses import replace
 
@@ -36,7 +36,7 @@ def elsewhere(report, away_m, shifts_hz=None):
     return replace(report, point_m=report.point_m + away_m, paths=tuple(paths))
 
 
-def test_a_mover_whose_doppler_shifts_cancel_on_every_path_is_told(small, target, reports_of):
+def test_a_moving_target_with_small_shifts_on_every_path_is_accepted(small, target, reports_of):
     truth, generator = target(BETWEEN, (0.3, 6.0)), np.random.default_rng(0)
     assert (
         max(abs(path.doppler_hz) for report in reports_of(small, truth) for path in report.paths)
@@ -48,19 +48,19 @@ def test_a_mover_whose_doppler_shifts_cancel_on_every_path_is_told(small, target
 
 
 @pytest.mark.parametrize("place", [BETWEEN, (20.0, 40.0)])
-def test_what_rests_or_creeps_is_clutter_wherever_it_is(small, target, reports_of, place):
+def test_static_and_creeping_objects_are_clutter_at_any_place(small, target, reports_of, place):
     generator = np.random.default_rng(1)
     for velocity in [(0, 0), (0.6, -0.7)]:
         for _ in range(100):
             assert static(small, reports_of(small, target(place, velocity), generator))
 
 
-def test_one_receiver_alone_must_hear_a_shift(small, target, reports_of):
+def test_one_receiver_alone_needs_a_doppler_shift(small, target, reports_of):
     assert static(small, reports_of(small, target(BETWEEN, (0.3, 6.0)))[:1])
     assert not static(small, reports_of(small, target(BETWEEN, (6.0, 0.3)))[:1])
 
 
-def test_nothing_is_clutter_in_a_scene_that_keeps_what_rests(small, target, reports_of):
+def test_nothing_is_clutter_in_a_scene_that_keeps_static_objects(small, target, reports_of):
     keeping = replace(small, sensing=replace(small.sensing, min_speed_mps=0.0))
     resting = reports_of(small, target((20, 30), (0, 0)))
     assert static(small, resting) and not static(keeping, resting)
@@ -95,7 +95,7 @@ def both(small, target, reports_of):
 
 
 def ghost(scene, report, told):
-    """Whether a report alone is a ghost beside the one target of other reports."""
+    """True where a report alone is a ghost beside the one target of other reports."""
     (detection,) = fuse(scene, told)
     return is_ghost(scene, [report], [Accepted(told, detection, POINT_BODY)])
 
@@ -103,7 +103,7 @@ def ghost(scene, report, told):
 AWAY_M = (-20.0, 25.0, 0.0)
 
 
-def test_the_echo_of_a_target_that_its_receiver_mislays_is_a_ghost(small, both):
+def test_a_mislocated_echo_of_a_target_is_a_ghost(small, both):
     lost, found = both
     misplaced = weaker(elsewhere(lost, AWAY_M), 10)
     assert ghost(small, misplaced, [found]) and len(fuse(small, [found, misplaced])) == 1
@@ -120,7 +120,7 @@ def test_other_shifts_or_the_same_strength_are_of_another_target(small, both, ta
     assert not ghost(small, weaker(half, 10), [found])
 
 
-def test_a_side_lobe_is_a_ghost_where_the_target_itself_is_heard(small, both):
+def test_a_side_lobe_is_a_ghost_where_the_target_itself_is_detected(small, both):
     lobe = elsewhere(both[0], AWAY_M)
     assert ghost(small, weaker(lobe, 30), both) and not ghost(small, weaker(lobe, 5), both)
     bin_hz = 1 / (small.grid.num_symbols * small.grid.symbol_period_s)
@@ -128,7 +128,7 @@ def test_a_side_lobe_is_a_ghost_where_the_target_itself_is_heard(small, both):
     assert not ghost(small, weaker(apart, 30), both)
 
 
-def test_a_report_at_the_place_of_a_target_of_two_receivers_is_of_that(small, both):
+def test_a_report_at_the_place_of_a_target_of_two_receivers_is_an_echo_of_it(small, both):
     wrong_hz = [path.doppler_hz + 2500 for path in both[0].paths]
     beside = elsewhere(both[0], np.array((0.3, -0.4, 0.0)), wrong_hz)
     assert ghost(small, beside, both)
@@ -139,13 +139,13 @@ def test_a_report_at_the_place_of_a_target_of_two_receivers_is_of_that(small, bo
     assert not ghost(small, beside, [both[1]])
 
 
-def test_what_two_receivers_hear_is_no_ghost_however_weak(small, both):
+def test_detections_of_two_receivers_are_no_ghosts_at_any_power(small, both):
     weak = [weaker(elsewhere(report, AWAY_M), 100) for report in both]
     (detection,) = fuse(small, both)
     assert not is_ghost(small, weak, [Accepted(both, detection, POINT_BODY)])
 
 
-def test_what_is_faster_than_the_scene_allows_is_not_told(small, target, reports_of):
+def test_targets_faster_than_the_scene_allows_are_rejected(small, target, reports_of):
     assert small.sensing.max_speed_mps == 15
     assert len(fuse(small, reports_of(small, target((20, 30), (14, 0))))) == 1
     assert fuse(small, reports_of(small, target((20, 30), (25, 0)))) == ()

@@ -1,6 +1,4 @@
-"""Parameters of known targets become detections: exact, as good as their covariance says, in any
-order.
-"""
+"""Detections from path parameters of known targets: exact, consistent with their covariance."""
 
 from dataclasses import replace
 
@@ -38,7 +36,7 @@ def measure(scene, target, receiver, transmitter, generator=None):
 
 @pytest.fixture
 def plane(small):
-    """A scene whose prior of the velocity is too wide to be felt."""
+    """A scene with a flat prior of the velocity."""
     return replace(small, sensing=replace(small.sensing, max_speed_mps=1e4))
 
 
@@ -57,24 +55,25 @@ def assert_all_found(detections, targets, distance_m, speed_mps):
 
 @pytest.mark.parametrize("transmitters", [(0, 0), (0, 1), (1, 0), (1, 1)])
 def test_exact_parameters_give_the_exact_targets(plane, targets, transmitters):
-    heard = [
+    measurements = [
         measure(plane, target, receiver, transmitter)
         for target in targets
         for receiver, transmitter in zip(plane.receivers, transmitters)
     ]
-    for order in (heard, heard[::-1]):
+    for order in (measurements, measurements[::-1]):
         assert_all_found(triangulate(plane, order), targets, 0.05, 0.3)
 
 
 def test_errors_are_those_of_the_covariance(small, target):
-    generator, squared = np.random.default_rng(4), []
+    generator = np.random.default_rng(4)
+    squared = []
     for _ in range(200):
         true = target(generator.uniform(8, 52, 2), generator.uniform(-8, 8, 2))
-        heard = [
+        measurements = [
             measure(small, true, receiver, int(generator.integers(2)), generator)
             for receiver in small.receivers
         ]
-        fitted = fit(small, heard, (0, 1)).fitted
+        fitted = fit(small, measurements, (0, 1)).fitted
         away = np.concatenate([fitted.position_m, fitted.velocity_mps])
         away -= np.concatenate([true.position_m[:2], true.velocity_mps[:2]])
         squared.append(away @ np.linalg.solve(fitted.covariance, away))
@@ -86,38 +85,43 @@ def test_errors_are_those_of_the_covariance(small, target):
 def test_a_third_receiver_joins(plane, targets):
     third = replace(plane.receivers[0], name="rx3", position_m=np.array([30.0, 62.0, 0.0]))
     scene = replace(plane, receivers=(*plane.receivers, third))
-    heard = [
+    measurements = [
         measure(scene, target, receiver, 1) for target in targets for receiver in scene.receivers
     ]
-    detections = triangulate(scene, heard)
+    detections = triangulate(scene, measurements)
     assert_all_found(detections, targets, 0.05, 0.3)
     assert {detection.sites for detection in detections} == {("rx1", "rx2", "rx3")}
 
 
-def test_what_nobody_confirms_is_no_target(small, targets):
-    heard = [measure(small, one, receiver, 0) for one, receiver in zip(targets, small.receivers)]
+def test_measurements_that_no_other_receiver_confirms_are_rejected(small, targets):
+    measurements = [
+        measure(small, one, receiver, 0) for one, receiver in zip(targets, small.receivers)
+    ]
     assert (
-        triangulate(small, heard) == () == triangulate(small, heard[:1]) == triangulate(small, [])
+        triangulate(small, measurements)
+        == ()
+        == triangulate(small, measurements[:1])
+        == triangulate(small, [])
     )
 
 
-def test_static_and_impossible_targets_are_not_told(small, target):
+def test_static_and_impossible_targets_are_rejected(small, target):
     for velocity in ((0.2, 0.1), (30.0, 40.0)):
-        heard = [
+        measurements = [
             measure(small, target((22.0, 31.0), velocity), receiver, 0)
             for receiver in small.receivers
         ]
-        assert triangulate(small, heard) == ()
+        assert triangulate(small, measurements) == ()
 
 
-def test_a_range_within_the_direct_path_harms_nobody(plane, targets):
+def test_a_range_shorter_than_the_direct_path_leaves_other_targets_alone(plane, targets):
     broken = measure(plane, targets[0], plane.receivers[0], 0)
     broken = replace(broken, parameters=replace(broken.parameters, range_m=1.0))
-    heard = [measure(plane, targets[1], receiver, 1) for receiver in plane.receivers]
-    assert_all_found(triangulate(plane, [broken, *heard]), [targets[1]], 0.05, 0.3)
+    measurements = [measure(plane, targets[1], receiver, 1) for receiver in plane.receivers]
+    assert_all_found(triangulate(plane, [broken, *measurements]), [targets[1]], 0.05, 0.3)
 
 
-def test_one_station_knows_one_component_of_the_velocity(small, targets):
+def test_one_station_measures_one_component_of_the_velocity(small, targets):
     station = replace(small.transmitters[0], name="bs", position_m=np.array([30.0, -2.0, 0.0]))
     scene = replace(small, transmitters=(station,), receivers=(station,))
     detections = locate_each(scene, [measure(scene, one, station, 0) for one in targets])

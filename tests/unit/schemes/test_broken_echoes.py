@@ -89,11 +89,11 @@ def test_samples_that_overflow_become_zero(small):
 def test_two_equal_paths_share_one_echo(small):
     frame, targets = transmit(small, 1), scene_targets(small, 1.0)
     sensor = LocalMl(small, small.receivers[0], small.grid)
-    joint = sensor.listen(receive_echo(small, frame, "rx1", targets), frame)
+    joint = sensor.correlate(receive_echo(small, frame, "rx1", targets), frame)
     point = targets[0].position_m
     one = joint.match(PathState(point[None], np.zeros(1, int), np.zeros(1, int), np.zeros(1)))
     both = PathState(np.array([point, point]), np.arange(2), np.zeros(2, int), np.zeros(2))
     two = joint.match(both)
-    climbed = joint.climb(two, 4, 1.0)
+    climbed = joint.fisher_scoring(two, 4, 1.0)
     assert np.isfinite(climbed.power).all() and np.isfinite(climbed.state.points_m).all()
     assert two.amplitude.sum() == pytest.approx(one.amplitude[0], rel=1e-3)

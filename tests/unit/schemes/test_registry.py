@@ -32,6 +32,10 @@ class Scheme:
     def downlink_bits(self, frame):
         return 8 * len(frame.indices.tobytes())
 """
+# The same, derived from the protocol that the module had then.
+DERIVED = "from cooperative_isac.schemes import contract\n" + BEFORE.replace(
+    "class Scheme:", "class Scheme(contract.Scheme):"
+)
 
 
 def test_the_built_in_scheme_is_there(small):
@@ -47,9 +51,10 @@ def test_an_installed_package_can_bring_a_scheme(small, install_scheme):
     assert scheme.name == "shouting" and scheme.scene is small
 
 
-def test_a_scheme_of_the_previous_contract_is_refused_with_the_remedy(small, install_scheme):
+@pytest.mark.parametrize("text", [BEFORE, DERIVED], ids=["alone", "derived"])
+def test_a_scheme_of_the_previous_contract_is_refused_with_the_remedy(small, install_scheme, text):
     """A scheme of the previous contract: one object with encode and decode."""
-    install_scheme("brightest", BEFORE)
+    install_scheme("brightest", text)
     for make in (make_scheme, scheme_scene):
         with pytest.raises(ValueError, match="scheme 'brightest'") as caught:
             make("brightest", small)

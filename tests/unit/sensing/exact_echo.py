@@ -11,7 +11,7 @@ LIGHT_MPS = 299_792_458.0
 
 
 def sent(frame):
-    """What each transmit antenna sends, [num_tx_ant, num_subcarriers, num_symbols], sqrt(W)."""
+    """Signal of each transmit antenna, [num_tx_ant, num_subcarriers, num_symbols], sqrt(W)."""
     num_subcarriers, _, num_symbols = frame.streams.shape
     group = num_subcarriers // len(frame.precoders)
     signal = np.empty((frame.precoders.shape[1], num_subcarriers, num_symbols), complex)

@@ -209,7 +209,7 @@ def test_a_rewound_number_begins_anew_and_a_gap_does_not(learning, matrix):
         assert share_left(frame, stage.prepare(echo, frame, PERIOD_S * frame.number)[1]) < 1e-3
 
 
-def test_after_a_long_gap_nothing_is_remembered(learning, matrix):
+def test_after_a_long_gap_the_background_begins_anew(learning, matrix):
     stage = StaticStage(learning)
     for number in range(40):
         frame, echo = heard(learning, matrix, number)
@@ -218,7 +218,7 @@ def test_after_a_long_gap_nothing_is_remembered(learning, matrix):
     assert share_left(frame, stage.prepare(echo, frame, PERIOD_S * frame.number)[1]) < 1e-3
 
 
-def test_independent_frames_teach_nothing(learning, matrix):
+def test_independent_frames_give_no_background(learning, matrix):
     stage = StaticStage(learning)
     for number in range(40):
         frame, echo = heard(learning, matrix, number)

@@ -1,4 +1,4 @@
-"""Information of paths that share their echo, and the climb where they do."""
+"""Joint information of coherent paths, and Fisher scoring with it."""
 
 from dataclasses import replace
 
@@ -12,7 +12,7 @@ from cooperative_isac.scene.model import TargetClass, TargetState
 from cooperative_isac.scene.noise import receiver_noise_w
 from cooperative_isac.sensing.correlation import stream_reference
 from cooperative_isac.sensing.coupling import (
-    MOST_COUPLED,
+    MAX_COUPLED_PATHS,
     coupled_targets,
     with_marginal_information,
 )
@@ -73,13 +73,13 @@ def test_the_reported_information_is_the_marginal_one_of_the_bound(listener):
         ratios = np.linalg.eigvals(marginal.target_information[target] @ covariance[axes, axes])
         assert ratios == pytest.approx(np.ones(size), abs=0.08)
 
-    # What each would have alone is more.
+    # Each alone would have more.
     alone = np.linalg.eigvals(fit.target_information[1] @ covariance[size:, size:])
     assert alone.real.max() > 1.15
 
 
 def displaced(truth, size):
-    """A state from which a target is followed: off by what an acceleration brings in a frame."""
+    """A state from which a target is followed: off by the effect of an acceleration in a frame."""
     moves_m = np.array([[0.15, -0.1, 0.1], [-0.2, 0.1, -0.15]]) * (np.arange(3) < size)
     shifts_hz = np.where(truth.owner == 0, 60.0, -60.0)
     return replace(
@@ -92,7 +92,7 @@ def test_reports_of_a_strong_and_a_weak_target_in_its_main_lobe_are_consistent(l
     errors = {"location": [], "shift": []}
     for seed in range(40):
         joint, truth, _ = made(listener, seed)
-        fit = joint.climb(joint.match(displaced(truth, size)), steps=8, tolerance=1.0)
+        fit = joint.fisher_scoring(joint.match(displaced(truth, size)), steps=8, tolerance=1.0)
         fit = with_marginal_information(joint.maker, joint.match(fit.state))
         assert 10 * np.log10(fit.target_power[0]) > 48
         away = (fit.state.points_m - truth.points_m)[:, :size]
@@ -104,12 +104,12 @@ def test_reports_of_a_strong_and_a_weak_target_in_its_main_lobe_are_consistent(l
         assert low < np.mean(errors[name]) < high
 
 
-def test_a_climb_that_takes_targets_one_by_one_ends_elsewhere(listener):
-    # The same steps from the same place, where neither follows what the other does.
+def test_scoring_of_single_targets_ends_at_another_point(listener):
+    # The same steps from the same start, without the coupling of both.
     joint, truth, _ = made(listener)
     start = joint.match(displaced(truth, listener.scene.dimension))
-    together = joint.climb(start, steps=4, tolerance=1.0)
-    alone = joint.climb(start, steps=4, tolerance=1.0, coupled=False)
+    together = joint.fisher_scoring(start, steps=4, tolerance=1.0)
+    alone = joint.fisher_scoring(start, steps=4, tolerance=1.0, coupled=False)
     gain = joint.match(together.state).explained.sum() - joint.match(alone.state).explained.sum()
     assert gain > 3
 
@@ -121,7 +121,7 @@ def test_paths_that_are_not_coherent_keep_their_information(listener):
     assert len(coupled_targets(fit)) == 2
     marginal = with_marginal_information(joint.maker, fit)
     assert np.array_equal(marginal.information, fit.information)
-    assert np.array_equal(marginal.left, np.ones(2))
+    assert np.array_equal(marginal.marginal_share, np.ones(2))
 
 
 def test_groups_are_connected_by_coherent_paths(listener):
@@ -140,16 +140,16 @@ def test_groups_are_connected_by_coherent_paths(listener):
         assert [group.tolist() for group in found] == expected
 
 
-def test_no_group_has_more_paths_than_it_may_cost(listener):
+def test_no_group_exceeds_the_largest_number_of_paths(listener):
     joint, truth, _ = made(listener)
     one = single_path(truth.points_m[0], 0, 0.0)
     state = one
-    for _ in range(MOST_COUPLED + 5):
+    for _ in range(MAX_COUPLED_PATHS + 5):
         state = state.with_target(one)
     fit = joint.match(state.keep(np.ones(len(state.owner), bool)))
     distance = np.abs(np.subtract.outer(np.arange(state.num_targets), np.arange(state.num_targets)))
     groups = coupled_targets(replace(fit, coherence=0.9**distance))
-    assert max(len(group) for group in groups) <= MOST_COUPLED
+    assert max(len(group) for group in groups) <= MAX_COUPLED_PATHS
     assert sorted(np.concatenate(groups)) == list(range(state.num_targets))
 
 
@@ -158,3 +158,14 @@ def test_an_echo_that_is_no_number_has_no_marginal_information(listener):
     fit = joint.match(truth)
     broken = replace(fit, power=np.full_like(fit.power, np.nan))
     assert with_marginal_information(joint.maker, broken) is broken
+
+
+@pytest.mark.filterwarnings("error")
+def test_a_silent_echo_moves_no_target(listener):
+    # The echo of a radio that is muted while its targets are followed.
+    joint, truth, _ = made(listener)
+    silent = JointFit(joint.maker, np.zeros_like(joint.correlation), joint.noise_power_w)
+    start = silent.match(truth)
+    fit = silent.climb(start, steps=4, tolerance=1.0)
+    assert np.array_equal(fit.state.points_m, truth.points_m)
+    assert np.array_equal(fit.state.doppler_hz, truth.doppler_hz)

@@ -1,4 +1,4 @@
-"""Echoes of exact spherical waves, delivered right and in every wrong way that is distinguished."""
+"""Echoes of exact spherical waves, delivered as stated and with every fault that is recognized."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -10,8 +10,10 @@ from unit.sensing.exact_echo import line_of_sight_echo, noise, target_echo
 from cooperative_isac.channel.static import channel_matrix, static_echo
 from cooperative_isac.pipeline import receive_echo, transmit
 from cooperative_isac.scene.file.config import load_scene
-from cooperative_isac.sensing.echo_check import CANNOT_SAY, OK, WRONG, check_echoes
-from cooperative_isac.sensing.echo_hypotheses import element_orders, line_of_sight, sample_orders
+from cooperative_isac.sensing.echo_check.assess import check_echoes
+from cooperative_isac.sensing.echo_check.findings import CANNOT_SAY, OK, WRONG
+from cooperative_isac.sensing.echo_check.matcher import line_of_sight
+from cooperative_isac.sensing.echo_check.orders import element_orders, sample_orders
 
 NUMBERS = (1, 2)
 TARGETS = {
@@ -32,7 +34,7 @@ CONVENTIONS = (
 
 
 class Recorded:
-    """Frames and echoes of one receiver, and the check of what became of them."""
+    """Frames and echoes of one receiver, and their check after a change."""
 
     def __init__(self, scene, late_s=0.0, target=True, direct=True):
         self.scene = scene
@@ -71,13 +73,13 @@ def wrong(assessment):
     return {check.name for check in assessment.checks if check.verdict == WRONG}
 
 
-def test_the_document_names_every_check(recorded):
+def test_the_document_lists_every_check(recorded):
     text = (Path(__file__).resolve().parents[3] / "docs" / "echo_interface.md").read_text()
     for check in recorded.check().checks:
         assert f"`{check.name}`" in text, check.name
 
 
-def test_what_is_delivered_as_stated_is_found_so(recorded):
+def test_echoes_as_stated_pass_every_check(recorded):
     assessment = recorded.check()
     assert assessment.verdict == OK and not wrong(assessment)
     assert all(assessment.check(name).verdict == OK for name in CONVENTIONS)
@@ -105,14 +107,14 @@ MUTATIONS = {
 
 
 @pytest.mark.parametrize("case", MUTATIONS)
-def test_each_wrong_order_is_named_and_nothing_else(recorded, case):
+def test_each_wrong_order_is_reported_and_nothing_else(recorded, case):
     change, name, words = MUTATIONS[case]
     assessment = recorded.check(change)
     assert wrong(assessment) == {name}
     assert words in assessment.check(name).text and assessment.verdict == WRONG
 
 
-def test_two_faults_at_once_are_both_named(recorded):
+def test_two_faults_at_once_are_both_reported(recorded):
     spectrum_inverted = recorded.check(lambda echo: np.roll(echo[:, ::-1], 1, axis=1).conj())
     assert wrong(spectrum_inverted) == {"samples", "subcarriers"}
     assert wrong(recorded.check(lambda echo: echo[::-1, :, ::-1])) == {
@@ -121,7 +123,7 @@ def test_two_faults_at_once_are_both_named(recorded):
     }
 
 
-def test_a_transposed_planar_array_is_named():
+def test_a_transposed_planar_array_is_reported():
     campus = Recorded(load_scene("campus"))
     transposed = campus.check(
         lambda echo: echo.reshape(8, 4, 64, 64).swapaxes(0, 1).reshape(32, 64, 64)
@@ -136,9 +138,10 @@ def test_a_transposed_planar_array_is_named():
     ("mirror", "name"),
     [("rx", "receive elements"), ("tx", "transmit elements"), ("delay", "delay sign")],
 )
-def test_each_wrong_sign_of_a_phase_is_named(recorded, mirror, name):
+def test_each_wrong_sign_of_a_phase_is_reported(recorded, mirror, name):
     """Channels with one sign turned, from closed forms of plane waves in plain loops."""
-    scene, site = recorded.scene, recorded.site
+    scene = recorded.scene
+    site = recorded.site
     echoes = []
     generator = np.random.default_rng(6)
     for frame in recorded.frames:
@@ -220,7 +223,7 @@ def test_two_exchanged_antennas_are_found(recorded):
         (1 / 256, "256 times too small"),
     ],
 )
-def test_a_missing_scale_of_the_fft_is_named(recorded, factor, words):
+def test_a_missing_scale_of_the_fft_is_reported(recorded, factor, words):
     assessment = recorded.check(lambda echo: echo * np.float32(factor))
     assert "noise power" in wrong(assessment) and words in assessment.check("noise power").text
     assert all(assessment.check(name).verdict == OK for name in CONVENTIONS)
@@ -251,7 +254,7 @@ def test_dead_and_silent_antennas_are_counted(recorded):
     )
 
 
-def test_clipping_is_found_and_coarse_steps_are_not_taken_for_it(recorded):
+def test_clipping_is_found_and_coarse_quantization_is_not_clipping(recorded):
     def rounded(echo, top):
         values = np.round(echo.view(np.float32) / (top / 127)).clip(-127, 127)
         return (values * (top / 127)).astype(np.float32).view(np.complex64)
@@ -262,7 +265,7 @@ def test_clipping_is_found_and_coarse_steps_are_not_taken_for_it(recorded):
 
 
 @pytest.mark.parametrize("target", [False, True])
-def test_without_a_line_of_sight_nothing_is_said_of_signs(small, target):
+def test_without_a_line_of_sight_signs_are_not_checked(small, target):
     assessment = Recorded(small, target=target, direct=False).check()
     assert not wrong(assessment) and assessment.check("noise power").verdict == OK
     silent = ["receive elements", "transmit elements", "delay sign", "line of sight"]
@@ -272,7 +275,7 @@ def test_without_a_line_of_sight_nothing_is_said_of_signs(small, target):
     assert assessment.delay_offset_s is None
 
 
-def test_a_mirror_image_that_looks_the_same_from_these_sites_is_no_verdict(small):
+def test_a_mirror_image_with_the_same_samples_is_not_judged(small):
     """Boresight to boresight, a mirrored array gives the same samples."""
     ahead = replace(small, transmitters=small.transmitters[:1], receivers=small.receivers[:1] * 2)
     recorded = Recorded(ahead, target=False)
@@ -304,7 +307,7 @@ def test_the_predicted_line_of_sight_is_the_exact_one(name, small, tilted):
     for site in scene.receivers:
         exact = line_of_sight_echo(scene, site, frame)
         predicted = static_echo(frame, channel_matrix(scene, site, line_of_sight(scene, site)))
-        # Sites are corners or middles of their arrays, plane waves have no curvature: some degrees
+        # The exact waves are spherical, the predicted ones plane: some degrees of phase.
         assert np.linalg.norm(predicted - exact) < 0.1 * np.linalg.norm(exact)
 
 
@@ -321,7 +324,7 @@ def test_orders_restore_what_they_describe():
     assert len(element_orders(load_scene("campus").receivers[0])) == 8
 
 
-def test_reflections_alone_show_the_order_of_samples_and_nothing_of_angles(small):
+def test_reflections_alone_show_the_order_of_samples_but_no_angles(small):
     """Walls, as mirror images of the transmitters, while the direct way is blocked."""
     images = [
         replace(site, position_m=site.position_m * [-1, 1, 1] + [-7, 9, 0])
@@ -344,7 +347,7 @@ def test_reflections_alone_show_the_order_of_samples_and_nothing_of_angles(small
     assert changed.noise_power_w == pytest.approx(recorded.noise_w, rel=0.05)
 
 
-def test_a_receiver_without_a_transmitter_elsewhere_says_so(small):
+def test_a_receiver_without_a_transmitter_elsewhere_cannot_be_checked(small):
     alone = replace(small, transmitters=small.transmitters[:1])
     site = replace(alone.transmitters[0], name="rx2")
     here = replace(alone, receivers=(site, site))

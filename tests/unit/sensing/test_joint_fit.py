@@ -1,4 +1,4 @@
-"""The joint likelihood: its gradient, amplitudes and climb."""
+"""The joint likelihood: its gradient, its amplitudes, and Fisher scoring."""
 
 from dataclasses import replace
 
@@ -34,13 +34,13 @@ def joint(listener):
 
 
 def log_likelihood(joint, state):
-    """What the paths explain of the correlation, from first principles: |m^H H^-1 m| / sigma^2."""
+    """Log-likelihood of paths in the correlation, from first principles: |m^H H^-1 m| / sigma^2."""
     replica = joint.maker.make(state)
     arrivals = replica.receive[state.owner, 0]
     filters = np.einsum(
-        "pr,pik,pb->prikb", arrivals, replica.filters[:, 0], replica.turns.conj()
+        "pr,pik,pb->prikb", arrivals, replica.filters[:, 0], replica.doppler_phases.conj()
     ).astype(complex)
-    own = np.einsum("pr,pikb->prikb", arrivals, replica.own).astype(complex)
+    own = np.einsum("pr,pikb->prikb", arrivals, replica.waveforms).astype(complex)
     flat, model = filters.reshape(state.num_paths, -1), own.reshape(state.num_paths, -1)
     matched = flat.conj() @ joint.correlation.reshape(-1).astype(complex)
     amplitude = np.linalg.solve(flat.conj() @ model.T, matched)
@@ -85,14 +85,14 @@ def test_amplitudes_of_the_true_state_are_the_true_ones(joint):
     assert np.all(error < 5 / np.sqrt(fit.power))
 
 
-def test_the_climb_ends_within_the_stated_accuracy(joint):
+def test_fisher_scoring_ends_within_the_covariance(joint):
     joint, state, paths = joint
     start = replace(
         state,
         points_m=state.points_m + 0.6 * (np.arange(3) < joint.maker.dimension),
         doppler_hz=state.doppler_hz + 120.0,
     )
-    fit = joint.climb(joint.match(start), steps=12, tolerance=0.02)
+    fit = joint.fisher_scoring(joint.match(start), steps=12, tolerance=0.02)
     size = joint.maker.dimension
     for target in range(2):
         away = (fit.state.points_m - state.points_m)[target, :size]
@@ -100,9 +100,9 @@ def test_the_climb_ends_within_the_stated_accuracy(joint):
     assert np.all((fit.state.doppler_hz - paths.doppler_hz) ** 2 * fit.doppler_information < 25)
 
 
-def test_nothing_is_left_behind_the_true_paths(joint):
+def test_the_residual_of_the_true_paths_is_zero(joint):
     joint, state, _ = joint
-    fit = joint.climb(joint.match(state), steps=6, tolerance=0.02)
+    fit = joint.fisher_scoring(joint.match(state), steps=6, tolerance=0.02)
     left, before = (
         np.linalg.norm(fit.residual),
         np.linalg.norm(joint.match(state.keep(fit.state.owner == 0)).residual),
@@ -122,15 +122,15 @@ def test_a_match_is_least_squares_over_all_antennas(joint):
     filters = []
     for path in range(state.num_paths):
         arrival = replica.receive[state.owner[path], 0].astype(complex)
-        turned = replica.filters[path, 0][..., None] * replica.turns[path].conj()
-        models.append(np.multiply.outer(arrival, replica.own[path]).ravel())
+        turned = replica.filters[path, 0][..., None] * replica.doppler_phases[path].conj()
+        models.append(np.multiply.outer(arrival, replica.waveforms[path]).ravel())
         filters.append(np.multiply.outer(arrival, turned).ravel())
     models, filters = np.array(models), np.array(filters)
     echo = joint.correlation.astype(complex).ravel()
     amplitude = np.linalg.solve(filters.conj() @ models.T, filters.conj() @ echo)
     assert np.allclose(fit.amplitude, amplitude, rtol=0, atol=1e-4 * np.abs(amplitude).max())
 
-    # What they leave behind the beam to each target.
+    # Residual behind the beam to each target.
     left = (echo - amplitude @ models).reshape(joint.correlation.shape)
     for target in range(state.num_targets):
         beam = replica.receive[target, 0].astype(complex).conj()

@@ -1,4 +1,4 @@
-"""The access point on echoes whose targets are known."""
+"""Local maximum likelihood on echoes of known targets."""
 
 import math
 from dataclasses import replace
@@ -8,9 +8,9 @@ import pytest
 
 from cooperative_isac.channel.echo import thermal_noise
 from cooperative_isac.scene.geometry import bistatic_geometry
-from cooperative_isac.sensing.joint_fit import Effort, JointFit
+from cooperative_isac.sensing.joint_fit import JointFit, MatchBudget
 from cooperative_isac.sensing.local_ml import LocalMl, is_same_echo
-from cooperative_isac.sensing.memory import LEAST_SINGULAR, Memory, drift
+from cooperative_isac.sensing.memory import LEAST_SINGULAR, Memory, least_squares_velocity
 from cooperative_isac.sensing.path_state import NO_PATHS, PathState, single_path
 
 PLACES = {
@@ -81,20 +81,20 @@ def test_reference_symbols_alone_find_a_target(small, listen):
     assert np.linalg.norm(fit.state.points_m[0] - PLACES["small"][0]) < 0.3
 
 
-def test_memory_expects_targets_where_their_doppler_shifts_carry_them(listener):
+def test_targets_are_predicted_by_their_doppler_shifts(listener):
     scene, place = listener.scene, PLACES[listener.scene.name][:1]
     echo, _ = listener.echo(place, VELOCITIES, 1e-5)
     fit = listener.sensor.sense(echo, listener.frame)
     memory = Memory(3.0, fit.state)
-    expected = memory.recall(scene, listener.site, 3.0 + 1 / scene.update_rate_hz)
+    expected = memory.predict(scene, listener.site, 3.0 + 1 / scene.update_rate_hz)
     moved = np.array(place[0]) + np.array(VELOCITIES[0]) / scene.update_rate_hz
     before = np.linalg.norm(moved - fit.state.points_m[0])
     assert np.linalg.norm(moved - expected.points_m[0]) < before
-    joint = listener.sensor.listen(listener.echo([moved], VELOCITIES, 1e-5)[0], listener.frame)
+    joint = listener.sensor.correlate(listener.echo([moved], VELOCITIES, 1e-5)[0], listener.frame)
     assert_found(listener.sensor.follow(joint, expected), scene, [moved])
 
 
-def test_drift_is_the_least_velocity_that_explains_each_targets_shifts(listener):
+def test_the_velocity_is_the_least_one_that_explains_each_targets_shifts(listener):
     scene, site = listener.scene, listener.site
     points_m = np.array([*PLACES[scene.name], (30.0, 30.0, 0.0)])
     state = PathState(
@@ -103,7 +103,7 @@ def test_drift_is_the_least_velocity_that_explains_each_targets_shifts(listener)
         np.array([1, 0, 0, 1, 1]),
         np.array([200.0, -90.0, 310.0, -150.0, 45.0]),
     )
-    found = drift(scene, site, state)
+    found = least_squares_velocity(scene, site, state)
     size = scene.dimension
     assert np.all(found[:, size:] == 0)
     for target, point_m in enumerate(points_m):
@@ -119,13 +119,13 @@ def test_drift_is_the_least_velocity_that_explains_each_targets_shifts(listener)
 
 
 @pytest.mark.parametrize("later_s", [0.0, -0.6, 1.1, 200.0])
-def test_memory_forgets_across_a_gap_or_a_step_back(listener, later_s):
+def test_nothing_is_predicted_over_a_gap_or_into_the_past(listener, later_s):
     echo, _ = listener.echo(PLACES[listener.scene.name], VELOCITIES, 1e-5)
     memory = Memory(2.0, listener.sensor.sense(echo, listener.frame).state)
-    assert memory.recall(listener.scene, listener.site, 2.0 + later_s).num_targets == 0
+    assert memory.predict(listener.scene, listener.site, 2.0 + later_s).num_targets == 0
 
 
-def test_memory_expects_what_a_moving_receiver_finds_at_rest_to_stay(small):
+def test_a_target_at_rest_is_predicted_to_stay_for_a_moving_receiver(small):
     """The shifts of a target at rest are those of the receiver's own motion."""
     receiver = replace(small.receivers[0], velocity_mps=np.array([12.0, -5.0, 0.0]))
     place = np.array([[22.0, 31.0, 0.0]])
@@ -139,11 +139,11 @@ def test_memory_expects_what_a_moving_receiver_finds_at_rest_to_stay(small):
         receiver_velocity_mps=receiver.velocity_mps,
     ).doppler_hz
     state = PathState(place, np.zeros(2, int), np.arange(2), shifts)
-    expected = Memory(0.0, state).recall(small, receiver, 0.5)
+    expected = Memory(0.0, state).predict(small, receiver, 0.5)
     assert np.allclose(expected.points_m, place, atol=1e-9)
 
 
-def test_what_is_followed_costs_no_more_matches_than_allowed(listener, monkeypatch):
+def test_following_takes_no_more_matches_than_its_budget(listener, monkeypatch):
     places = PLACES[listener.scene.name]
     echo, _ = listener.echo(places, VELOCITIES, 1e-5, seed=1)
     astray = replace(
@@ -154,19 +154,19 @@ def test_what_is_followed_costs_no_more_matches_than_allowed(listener, monkeypat
     monkeypatch.setattr(
         JointFit, "match", lambda joint, state: matches.append(state) or match(joint, state)
     )
-    listener.sensor.follow(listener.sensor.listen(echo, listener.frame, Effort(4)), astray)
+    listener.sensor.follow(listener.sensor.correlate(echo, listener.frame, MatchBudget(4)), astray)
     assert 2 <= len(matches) <= 4 + 3
 
 
-def test_nothing_expected_is_nothing_followed(listener):
+def test_without_a_prediction_nothing_is_followed(listener):
     echo, _ = listener.echo(PLACES[listener.scene.name], VELOCITIES, 1e-5)
-    assert listener.sensor.follow(listener.sensor.listen(echo, listener.frame), NO_PATHS) is None
+    assert listener.sensor.follow(listener.sensor.correlate(echo, listener.frame), NO_PATHS) is None
 
 
-def test_a_search_adds_to_what_is_followed(listener):
+def test_a_search_adds_targets_to_the_followed_ones(listener):
     first, second = PLACES[listener.scene.name]
     alone = listener.sensor.sense(listener.echo([first], VELOCITIES, 1e-5)[0], listener.frame)
-    joint = listener.sensor.listen(
+    joint = listener.sensor.correlate(
         listener.echo([first, second], VELOCITIES, 1e-5)[0], listener.frame
     )
     fit = listener.sensor.follow(joint, alone.state)
@@ -175,7 +175,7 @@ def test_a_search_adds_to_what_is_followed(listener):
 
 
 def test_receivers_take_turns_to_search(listener):
-    turns = [listener.sensor.has_turn(number) for number in range(4)]
+    turns = [listener.sensor.searches_in(number) for number in range(4)]
     assert sorted(turns[:2]) == [False, True] and turns[:2] == turns[2:]
 
 
@@ -184,7 +184,7 @@ def two_echoes(listener, coherence, weak_power, strong_power=1e5):
     places = np.array([[30.0, 40.0, 5.0], [33.0, 41.0, 5.0]])
     state = single_path(places[0], 0, 0.0).with_target(single_path(places[1], 0, 0.0))
     echo, _ = listener.echo(places, np.zeros((2, 3)), 1e-5)
-    fit = listener.sensor.listen(echo, listener.frame).match(state)
+    fit = listener.sensor.correlate(echo, listener.frame).match(state)
     both = np.array([[1.0, coherence], [coherence, 1.0]])
     return replace(fit, coherence=both, power=np.array([strong_power, weak_power]))
 
@@ -199,7 +199,7 @@ def two_echoes(listener, coherence, weak_power, strong_power=1e5):
         (0.3, 20.0, False),  # outside the main lobe
     ],
 )
-def test_a_second_echo_in_a_main_lobe_is_one_if_it_explains_something(
+def test_a_second_echo_in_a_main_lobe_is_kept_if_it_explains_enough(
     listener, coherence, weak_power, is_same
 ):
     fit = two_echoes(listener, coherence, weak_power)

@@ -55,7 +55,7 @@ def test_a_map_is_the_matched_filter_of_every_cell(plane, listen, located):
             assert 10 ** maps[transmitter, 0, cell] - 1 == pytest.approx(plain, rel=0.1)
 
 
-def test_targets_stand_out_where_they_are_with_their_doppler_shift(plane, listen, located):
+def test_targets_are_peaks_at_their_location_and_doppler_shift(plane, listen, located):
     cell = 7 * CELLS + 9
     velocity = np.array([5.0, -3.0, 0.0])
     listener = listen(plane)
@@ -118,7 +118,7 @@ def test_a_scene_in_space_is_refused(tilted):
         LocationMap(tilted, tilted.receivers[0], CELLS)
 
 
-def test_highest_lies_between_columns():
+def test_the_peak_is_interpolated_between_columns():
     columns = np.arange(9.0)
     rows = np.stack([10 - (columns - place) ** 2 for place in (3.0, 4.3, 0.0, 8.0)])
     value, place = highest(rows)

@@ -52,7 +52,7 @@ def strongest(listener, echo):
     return MusicSearch(finder, listener.sensor.search).strongest()
 
 
-def test_paths_lie_along_music_directions(plane, listen):
+def test_paths_are_along_music_directions(plane, listen):
     listener, place = listen(plane), np.array([22.0, 31.0, 0.0])
     echo, paths = listener.echo([place], [(4.0, -6.0, 0.0)], 1e-5)
     found = strongest(listener, echo)

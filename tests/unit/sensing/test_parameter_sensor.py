@@ -1,4 +1,4 @@
-"""An access point's list of targets: one path each, no leftovers, nothing in noise."""
+"""Reported paths of a receiver: one for each target, no residuals, none in noise."""
 
 import numpy as np
 import pytest
@@ -15,7 +15,7 @@ METHODS = [MusicSearch, DelaySearch, BeamScan]
 
 
 @pytest.mark.parametrize("method", METHODS[:2])
-def test_every_target_is_told_once(plane, listen, method):
+def test_every_target_is_reported_once(plane, listen, method):
     listener = listen(plane)
     echo, _ = listener.echo(PLACES, VELOCITIES, 1e-5)
     found = ParameterSensor(plane, listener.site, plane.grid, method).sense(echo, listener.frame)
@@ -34,7 +34,7 @@ def test_paths_of_transmitters_without_a_link_are_canceled_alone(plane, listen):
 
 
 def agree(scene, receiver, parameters, place, velocity):
-    """Whether parameters are those of a target within 0.05 of cosine, 1 m and 1 m/s."""
+    """True where parameters are those of a target within 0.05 of cosine, 1 m and 1 m/s."""
     sender, wavelength = (
         scene.transmitters[parameters.transmitter].position_m,
         scene.grid.wavelength_m,
@@ -64,7 +64,7 @@ def powers(paths):
     return [path.power for path in paths]
 
 
-def test_one_of_two_paths_over_one_place_is_told_strongest_first(plane):
+def test_one_of_two_paths_over_one_location_is_reported_strongest_first(plane):
     paths = [
         path(40, 31, 800.0),
         path(22.2, 31.1, 700.0, transmitter=1),
@@ -74,15 +74,15 @@ def test_one_of_two_paths_over_one_place_is_told_strongest_first(plane):
     assert powers(one_path_per_target(plane, plane.receivers[0], paths[::2])) == [900.0, 800.0]
 
 
-def test_the_path_that_tells_the_place_is_told(plane):
-    # Between transmitter and receiver a range says nothing along the line, however strong the path.
+def test_the_path_with_the_more_accurate_location_is_reported(plane):
+    # Between transmitter and receiver a range does not locate along the line, at any power.
     receiver = plane.receivers[0]
     vague = path(15.0, 30.0, 5000.0, transmitter=0)
     sharp = path(15.1, 41.0, 500.0, transmitter=1)
     assert powers(one_path_per_target(plane, receiver, [vague, sharp])) == [500.0]
 
 
-def test_what_a_strong_path_leaves_in_its_cell_is_no_target(plane):
+def test_the_residual_of_a_strong_path_is_no_target(plane):
     receiver, strong = plane.receivers[0], path(22, 31, 9000.0)
     leftover, other = path(25.5, 31, 100.0), path(45, 31, 101.0)
     assert powers(one_path_per_target(plane, receiver, [strong, leftover, other])) == [

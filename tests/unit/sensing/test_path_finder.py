@@ -65,7 +65,7 @@ def test_powers_are_those_of_a_matched_filter_on_the_echo(heard):
         assert doppler_hz[0] == pytest.approx(paths.doppler_hz[index], abs=100)
 
 
-def test_a_line_is_climbed_to_its_peak(heard):
+def test_the_peak_along_a_line_is_found(heard):
     listener, echo, _ = heard
     finder, place = finder_of(listener, echo), np.array(PLACES[0])
     outwards = (place - listener.site.position_m) / np.linalg.norm(place - listener.site.position_m)

@@ -25,7 +25,7 @@ POINTS = np.array([[22.0, 31, 0], [50, 5, 0], [3, 58, 0]])
 
 
 @pytest.mark.parametrize("transmitter", [0, 1])
-def test_the_location_comes_back(small, transmitter):
+def test_location_and_parameters_are_inverse(small, transmitter):
     for receiver in small.receivers:
         for point in POINTS:
             parameters = parameters_of(small, receiver, transmitter, point, 300.0)
@@ -51,7 +51,7 @@ def test_a_range_within_the_direct_path_is_put_before_the_receiver(small):
     )
 
 
-def test_an_arrival_lies_in_front_of_the_array(small):
+def test_arrivals_are_in_front_of_the_array(small):
     for receiver in small.receivers:
         directions = arrival_direction(receiver, np.linspace(-1, 1, 9))
         assert np.allclose(np.linalg.norm(directions, axis=1), 1)

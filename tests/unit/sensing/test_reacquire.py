@@ -24,7 +24,7 @@ def heard(pair, listen):
     """A listener of the pair, and one target's joint fit and Doppler shift."""
     listener = listen(pair)
     echo, paths = listener.echo([PLACE], [VELOCITY], 3e-7)
-    return listener, listener.sensor.listen(echo, listener.frame), float(paths.doppler_hz[0])
+    return listener, listener.sensor.correlate(echo, listener.frame), float(paths.doppler_hz[0])
 
 
 @pytest.mark.parametrize("cells", [-2.4, -1.6, 1.7, 2.3])
@@ -35,13 +35,13 @@ def test_a_shift_that_left_its_cell_is_found_again(heard, cells, monkeypatch):
     followed = listener.sensor.follow(joint, expected)
     assert abs(followed.state.doppler_hz[0] - shift_hz) < 0.1 * cell_hz
 
-    # Without the search the climb stays on a side lobe.
+    # Without the search Fisher scoring stays on a side lobe.
     monkeypatch.setattr(local_ml, "doppler_reach_hz", lambda grid, period_s: 0.0)
     stuck = listener.sensor.follow(joint, expected)
     assert stuck is None or abs(stuck.state.doppler_hz[0] - shift_hz) > 0.5 * cell_hz
 
 
-def test_a_shift_within_its_main_lobe_is_left_to_the_climb(heard):
+def test_a_shift_within_its_main_lobe_is_left_to_fisher_scoring(heard):
     listener, joint, shift_hz = heard
     expected = single_path(
         np.array(PLACE), 0, shift_hz + 0.2 * listener.scene.grid.doppler_resolution_hz
@@ -56,7 +56,7 @@ def test_a_strong_neighbor_does_not_take_the_shift_of_a_weak_path(pair, listen):
     cell_hz = pair.grid.doppler_resolution_hz
     strong, paths = listener.echo([PLACE], [VELOCITY], 3e-6)
     weak, others = listener.echo([(45.0, 30.0, 5.0)], [(2.0, -5.0, 0.0)], 3e-7, seed=1)
-    joint = listener.sensor.listen(strong + weak, listener.frame)
+    joint = listener.sensor.correlate(strong + weak, listener.frame)
     state = single_path(np.array(PLACE), 0, float(paths.doppler_hz[0]))
     second = single_path(np.array((45.0, 30.0, 5.0)), 0, float(others.doppler_hz[0]))
     both = state.with_target(second)
@@ -70,7 +70,7 @@ def test_a_weak_path_does_not_take_the_error_of_a_strong_one_for_its_own_shift(p
     cell_hz = pair.grid.doppler_resolution_hz
     echo, paths = listener.echo([PLACE], [VELOCITY], 3e-6)
     shift_hz = float(paths.doppler_hz[0])
-    joint = listener.sensor.listen(echo, listener.frame)
+    joint = listener.sensor.correlate(echo, listener.frame)
     strong = single_path(np.array(PLACE), 0, shift_hz + 0.5 * cell_hz)
     weak = single_path(np.array(PLACE) + (0.5, 0.5, 0.0), 0, shift_hz + 1.4 * cell_hz)
     fit = joint.match(strong.with_target(weak))

@@ -74,7 +74,7 @@ def test_filters_are_those_of_a_plain_loop(listener, maker, state):
         assert np.allclose(filters[path, 0], wanted, rtol=0, atol=1e-5 * np.abs(wanted).max())
 
 
-def test_slopes_of_filters_and_arrivals_are_those_of_finite_differences(listener, maker, state):
+def test_slopes_of_filters_and_steering_are_those_of_finite_differences(listener, maker, state):
     scene, site, frame = listener.scene, listener.site, listener.frame
     replica = maker.make(state)
     step_m = 1e-5
@@ -100,7 +100,7 @@ def test_slopes_of_filters_and_arrivals_are_those_of_finite_differences(listener
             assert np.allclose(found, slope, rtol=0, atol=1e-4 * np.abs(slope).max())
 
 
-def test_waveforms_are_what_a_path_sends_correlated_with_the_streams(listener, maker, state):
+def test_waveforms_are_echoes_of_a_path_correlated_with_the_streams(listener, maker, state):
     replica = maker.make(state)
     reference = maker.reference
     block = reference.block
@@ -110,7 +110,7 @@ def test_waveforms_are_what_a_path_sends_correlated_with_the_streams(listener, m
         streams = reference.streams[subcarrier].astype(complex)
         weights = replica.filters[path, 0, subcarrier].astype(complex)
 
-        # The Doppler turn at the block's center, and what turning within it leaves.
+        # Doppler phase at the block's center, and gain of the sum over the block.
         shift_hz = state.doppler_hz[path]
         center_s = np.mean([times_s[symbol] for symbol in symbols])
         turn = cmath.exp(2j * math.pi * shift_hz * center_s)
@@ -122,7 +122,7 @@ def test_waveforms_are_what_a_path_sends_correlated_with_the_streams(listener, m
             for symbol in symbols:
                 wanted += (weights @ streams[:, symbol]) * streams[stream, symbol].conj()
             wanted *= turn * left
-            found = replica.own[path, subcarrier, stream, middle]
+            found = replica.waveforms[path, subcarrier, stream, middle]
             assert found == pytest.approx(wanted, rel=1e-3, abs=1e-5 * np.abs(weights).max())
 
 
@@ -147,7 +147,7 @@ def test_inner_products_of_waveforms_are_those_of_finite_differences(listener, i
     state = PathState(place, np.array([0, 1]), np.array([1, 0]), np.array([-420.0, 130.0]))
     size = listener.scene.dimension
     replica = maker.make(state)
-    found = maker.waveform_products(replica.filters, replica.turns)
+    found = maker.waveform_products(replica.filters, replica.doppler_phases)
 
     def waveforms(step_m, axis, step_hz):
         """Waveforms of both paths with every symbol by itself, static paths suppressed."""

@@ -16,7 +16,7 @@ def test_beams_are_unit_vectors_in_front_of_the_array(listener):
     assert np.all(directions @ listener.site.boresight > 0)
 
 
-def test_every_place_in_the_area_has_a_cell_that_hears_it(listener):
+def test_every_point_of_the_area_is_in_the_main_lobe_of_a_cell(listener):
     scene, site = listener.scene, listener.site
     grid = search_grid(scene, site, scene.grid)
     generator = np.random.default_rng(1)
@@ -41,7 +41,7 @@ def test_neighbors_are_close_in_range_and_direction(listener):
     assert near[cell] and 1 < near.sum() < len(near) / 4
 
 
-def test_beams_are_twice_as_dense_where_one_link_alone_sees_a_place(plane):
+def test_beams_are_twice_as_dense_where_a_single_link_faces_the_area(plane):
     alone = replace(plane, transmitters=plane.transmitters[:1], receivers=plane.receivers[:1])
     site = plane.receivers[0]
     usual = len(search_grid(plane, site, plane.grid).beams)

@@ -57,7 +57,7 @@ def test_suppression_is_the_projection_of_linear_algebra(listener):
         assert np.allclose(found[:, subcarrier], expected, atol=1e-5 * np.abs(expected).max())
 
 
-def test_nothing_static_is_left_whatever_its_delay_and_direction(listener):
+def test_static_paths_of_any_delay_and_direction_are_removed(listener):
     streams = listener.frame.streams
     static = some_static_echo(listener, 1e-3)
     left = suppress(static, streams, unknown_static(streams))
@@ -114,14 +114,14 @@ def test_amplitudes_are_not_biased_by_the_suppression(suppressed):
     )
 
 
-def test_the_climb_from_nearby_ends_at_the_truth(suppressed):
+def test_fisher_scoring_from_nearby_ends_at_the_truth(suppressed):
     joint, state, paths = suppressed
     start = replace(
         state,
         points_m=state.points_m + 0.3 * (np.arange(3) < joint.maker.dimension),
         doppler_hz=state.doppler_hz + 60.0,
     )
-    fit = joint.climb(joint.match(start), steps=15, tolerance=0.02)
+    fit = joint.fisher_scoring(joint.match(start), steps=15, tolerance=0.02)
     size = joint.maker.dimension
     for target in range(2):
         away = (fit.state.points_m - state.points_m)[target, :size]
@@ -153,7 +153,7 @@ def test_energies_of_replicas_are_those_of_projected_waveforms(listener):
         assert found == pytest.approx(max(energy, 1e-3 * whole), rel=1e-3)
 
 
-def test_the_share_left_falls_to_zero_without_doppler(listener):
+def test_the_remaining_share_falls_to_zero_without_doppler(listener):
     static = unknown_static(listener.frame.streams)
     reference = stream_reference(listener.frame, listener.sensor.max_doppler_hz, static)
     cell = listener.frame.grid.doppler_resolution_hz

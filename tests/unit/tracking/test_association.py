@@ -19,7 +19,7 @@ def random_covariances(rng, num):
 
 
 def measured(values, covariances):
-    """Measurements none of which is partial."""
+    """Full measurements, none of them partial."""
     return Measurements(values, covariances, np.zeros(len(values), bool))
 
 
@@ -36,7 +36,7 @@ def chosen(costs, allowed):
 
 
 def dense_nearest_neighbors(costs, allowed):
-    """The same over the whole table: leaving a track alone costs 1 more than the worst pair."""
+    """The same over the whole table, where a miss costs 1 more than the worst pair."""
     alone = costs[allowed].max() + 1.0
     num_tracks, num_detections = costs.shape
     table = np.full((num_tracks, num_detections + num_tracks), alone)
@@ -100,7 +100,7 @@ def test_gated_pairs_are_those_of_a_plain_loop(dimension, inflation, spread, mon
         assert found[pair] == pytest.approx(expected[pair])
 
 
-def test_height_says_nothing_in_a_plane():
+def test_height_is_not_compared_in_a_plane():
     measurements = measured(np.array([[0, 0, 50.0, 0, 0, 9]]), np.eye(6)[None])
     flat = gated_pairs(np.zeros((1, 6)), np.eye(6)[None], measurements, 2, 1e6)
     high = gated_pairs(np.zeros((1, 6)), np.eye(6)[None], measurements, 3, 1e6)
@@ -149,7 +149,7 @@ def test_a_pair_outside_the_gate_is_never_made():
     assert chosen(np.zeros((0, 2)), np.zeros((0, 2), bool)) == []
 
 
-def test_a_lonely_track_takes_whatever_its_gate_allows():
+def test_a_single_track_takes_any_detection_in_its_gate():
     assert chosen(np.array([[500.0]]), np.array([[True]])) == [(0, 0)]
 
 
@@ -157,7 +157,7 @@ def test_the_likelier_of_two_tracks_takes_the_only_detection():
     assert chosen(np.array([[7.0], [3.0]]), np.array([[True], [True]])) == [(1, 0)]
 
 
-def test_a_track_stays_alone_where_two_bad_pairs_would_cost_more():
-    # Alone costs 101: 0 + 101 is less than 100 + 100.
+def test_a_track_gets_no_detection_where_two_bad_pairs_would_cost_more():
+    # A miss costs 101: 0 + 101 is less than 100 + 100.
     costs = np.array([[0.0, 100.0], [100.0, 0.0]])
     assert chosen(costs, np.array([[True, True], [True, False]])) == [(0, 0)]

@@ -66,7 +66,7 @@ def test_an_imm_bank_is_equal_to_the_imm_estimator_of_filterpy(filterpy_imm, see
         filter_.P = covariance
 
     for step, dt_s in enumerate(STEPS_S):
-        # Every third step brings no measurement.
+        # Every third step has no measurement.
         measured = step % 3 != 2
         noise = random_covariances(rng, NUM_TARGETS, 6)
         ours = bank.predict(ours, models, mode_transition(2, dt_s), dt_s)
@@ -153,14 +153,14 @@ def test_modes_are_weighted_by_the_gaussian_likelihood():
         assert np.allclose(after.mode_probabilities[target], weights / np.sum(weights))
 
 
-def test_a_measurement_that_no_mode_explains_leaves_the_modes_as_probable_as_they_were():
+def test_a_measurement_that_no_mode_explains_keeps_the_mode_probabilities():
     before = random_bank(np.random.default_rng(6))
     noise = np.tile(np.eye(6), (NUM_TARGETS, 1, 1))
     after = bank.update(before, np.full((NUM_TARGETS, 6), 1e4), noise)
     assert np.allclose(after.mode_probabilities, before.mode_probabilities)
 
 
-def test_a_singular_innovation_spoils_its_own_target_only():
+def test_a_singular_innovation_affects_its_own_target_only():
     before = random_bank(np.random.default_rng(7))
     noise = np.tile(np.eye(6), (NUM_TARGETS, 1, 1))
     whole = bank.update(before, np.zeros((NUM_TARGETS, 6)), noise)
@@ -173,7 +173,7 @@ def test_a_singular_innovation_spoils_its_own_target_only():
     assert np.allclose(spoiled.covariances[others], whole.covariances[others])
 
 
-def test_targets_are_taken_replaced_and_put_together():
+def test_targets_are_selected_replaced_and_concatenated():
     rng = np.random.default_rng(8)
     first, second = random_bank(rng), random_bank(rng)
     both = bank.concatenate(first, second)

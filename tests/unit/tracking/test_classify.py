@@ -22,7 +22,7 @@ def odds(height=0.0, speed=0.0, climb=0.0, height_std=0.3, dimension=3):
     )
 
 
-def test_height_tells_as_far_as_it_is_known():
+def test_height_counts_by_its_accuracy():
     assert odds(height=10) == FRAME_LIMIT and odds(height=1) == -FRAME_LIMIT
     assert odds(height=4) == 0
     # At the limit the log odds grow by 4 / sqrt(2 pi) per standard deviation.
@@ -30,12 +30,12 @@ def test_height_tells_as_far_as_it_is_known():
     assert odds(height=4.03, height_std=0.3) == pytest.approx(odds(height=5, height_std=10))
 
 
-def test_a_low_climber_is_a_uav_and_a_level_one_is_not_punished():
+def test_climbing_is_evidence_of_a_uav_and_level_motion_is_none():
     assert odds(height=3, climb=3.0) == FRAME_LIMIT and odds(height=3, climb=-3.0) == FRAME_LIMIT
     assert odds(height=10, climb=0.0) == odds(height=10, climb=0.3)
 
 
-def test_in_a_plane_only_a_speed_of_vehicles_tells():
+def test_in_a_plane_only_a_speed_of_vehicles_counts():
     assert odds(height=10, climb=5, dimension=2) == 0
     assert odds(speed=15, dimension=2) == 0
     assert odds(speed=35, dimension=2) == -FRAME_LIMIT
@@ -52,14 +52,14 @@ def test_in_a_plane_only_a_speed_of_vehicles_tells():
         (-0.86, TargetClass.VEHICLE),
     ],
 )
-def test_a_class_is_named_from_seventy_percent_on(log_odds, expected):
+def test_a_class_is_decided_from_seventy_percent_on(log_odds, expected):
     # log(0.7 / 0.3) = 0.847
     target_class, probability = decide(log_odds)
     assert target_class is expected
     assert probability == pytest.approx(np.exp(abs(log_odds)) / (1 + np.exp(abs(log_odds))))
 
 
-def test_old_evidence_is_bounded_so_that_a_landed_uav_is_found_out():
+def test_old_evidence_is_bounded_so_that_a_landed_uav_is_recognized():
     log_odds = 0.0
     for _ in range(1000):
         log_odds = accumulate(log_odds, odds(height=10))

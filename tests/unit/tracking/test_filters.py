@@ -1,4 +1,4 @@
-"""Every filter: consistent algebra, sensible behavior; the IMM against the single model."""
+"""Every filter: consistent algebra, plausible behavior; the IMM against the single model."""
 
 import numpy as np
 import pytest
@@ -52,7 +52,7 @@ class OneFilter:
 
 
 def run(model, states, rng):
-    """The filter after it has seen noisy states, and its means and covariances on the way."""
+    """The filter after updates by noisy states, and its means and covariances on the way."""
     filter_ = OneFilter(Tracking(model=model), rng.multivariate_normal(states[0], NOISE), NOISE)
     means = [filter_.mean]
     covariances = [filter_.covariance]
@@ -122,7 +122,7 @@ def test_prediction_grows_uncertainty_and_two_steps_are_one(model):
     assert np.allclose(np.diag(filters[0].covariance), np.diag(filters[1].covariance), rtol=0.1)
 
 
-def test_the_imm_names_the_motion_and_follows_it_better_than_one_model():
+def test_the_imm_identifies_the_motion_and_follows_it_better_than_one_model():
     for rate, mode, least, gain in ((0.0, 0, 0.6, 0.8), (0.6, 1, 0.8, 0.8)):
         states = turning_states(rate)
         filter_, means, _ = run("imm", states, np.random.default_rng(3))
@@ -140,7 +140,7 @@ def test_the_imm_learns_the_rate_of_a_turn_that_begins_after_a_long_straight():
     assert np.mean([filter_.all.modes.means[0, 1, 6] for filter_ in filters]) > 0.8 / 2
 
 
-def test_a_coasting_imm_keeps_turning_and_forgets_its_mode():
+def test_a_coasting_imm_keeps_turning_while_its_modes_mix():
     states = turning_states(0.6)
     filter_, _, _ = run("imm", states[:50], np.random.default_rng(4))
     single, _, _ = run("cv", states[:50], np.random.default_rng(4))
@@ -173,11 +173,11 @@ def test_filters_are_appended_kept_and_updated_as_each_by_itself():
             alone.update(states[target] + 0.1, NOISE)
         assert np.allclose(together.means[place], alone.mean, rtol=1e-12, atol=1e-12)
         assert np.allclose(together.covariances[place], alone.covariance, rtol=1e-12, atol=1e-14)
-    # What was read before an update stays as it was.
+    # Arrays from before an update do not change.
     assert np.array_equal(before[0], copies[0]) and np.array_equal(before[1], copies[1])
 
 
-def test_modes_last_as_long_whatever_the_steps():
+def test_modes_last_as_long_for_any_step():
     one = mode_transition(2, 0.4)
     assert np.allclose(np.linalg.matrix_power(mode_transition(2, 0.1), 4), one)
     assert np.allclose(one.sum(axis=1), 1)

@@ -1,12 +1,12 @@
-"""Which detections begin a track, against a plain loop; in which state."""
+"""Initiation of tracks against a plain loop, and the states in which they start."""
 
 import numpy as np
 import pytest
 
 from cooperative_isac.scene.geometry import STATE_AXES
 from cooperative_isac.tracking.initiation import (
-    INDISTINGUISHABLE,
-    SPEED_SIGMAS,
+    DUPLICATE_DISTANCE,
+    IMPOSSIBLE_SPEED_SIGMAS,
     beginnings,
     start_states,
 )
@@ -16,7 +16,7 @@ MAX_SPEED_MPS = 20.0
 
 
 def crowd(rng, num=30):
-    """Detections so near each other that many cannot be told apart."""
+    """Detections so close together that many are duplicates."""
     factors = rng.standard_normal((num, 6, 8))
     covariances = factors @ np.swapaxes(factors, 1, 2)
     values = rng.normal(0, 3, (num, 6))
@@ -31,7 +31,7 @@ def plain_beginnings(measurements, spare, explained, dimension):
     for detection in spare:
         speed = np.linalg.norm(measurements.values[detection, 3:])
         std = np.sqrt(np.trace(measurements.covariances[detection, 3:, 3:]))
-        if speed > MAX_SPEED_MPS + SPEED_SIGMAS * std or detection in explained:
+        if speed > MAX_SPEED_MPS + IMPOSSIBLE_SPEED_SIGMAS * std or detection in explained:
             continue
         if measurements.partial[detection]:
             continue
@@ -45,7 +45,7 @@ def plain_beginnings(measurements, spare, explained, dimension):
                 np.ix_(axes, axes)
             ]
             squared = difference @ np.linalg.inv(covariance) @ difference
-            is_another = is_another or squared <= INDISTINGUISHABLE
+            is_another = is_another or squared <= DUPLICATE_DISTANCE
         if not is_another:
             begun.append(detection)
     return begun
@@ -53,7 +53,7 @@ def plain_beginnings(measurements, spare, explained, dimension):
 
 @pytest.mark.parametrize("dimension", [2, 3])
 @pytest.mark.parametrize("seed", range(3))
-def test_beginnings_are_those_of_a_plain_loop(dimension, seed):
+def test_initiation_agrees_with_a_plain_loop(dimension, seed):
     rng = np.random.default_rng(seed)
     measurements = crowd(rng)
     spare = np.flatnonzero(rng.random(30) < 0.8)
@@ -63,7 +63,7 @@ def test_beginnings_are_those_of_a_plain_loop(dimension, seed):
     assert begun.tolist() == expected and 2 < len(expected) < len(spare)
 
 
-def test_nothing_begins_where_nothing_is_spare():
+def test_no_track_begins_without_unassigned_detections():
     measurements = crowd(np.random.default_rng(4))
     none = np.empty(0, int)
     assert len(beginnings(measurements, none, none.astype(bool), MAX_SPEED_MPS, 3)) == 0

@@ -17,7 +17,7 @@ LETTERS = {
 
 
 def lives(frames, settings=SETTINGS, period_s=0.2):
-    """Status letters of a track that sees detections (x) and misses (.) every period_s."""
+    """Status letters of a track with detections (x) and misses (.) every period_s."""
     life = unborn(1)
     silent = 0
     letters = ""
@@ -83,7 +83,7 @@ def test_lives_of_many_tracks_advance_as_each_by_itself():
     assert set(together.statuses) == {1, 2, 3}
 
 
-def test_a_frame_that_could_bring_no_detection_says_nothing_of_a_tentative_track():
+def test_an_unobserved_frame_does_not_count_for_a_tentative_track():
     life = advance(unborn(1), True, 0.0, SETTINGS)
     for _ in range(4):
         life = advance(life, False, 0.2, SETTINGS, observed=False)

@@ -1,4 +1,4 @@
-"""Detections that are no Gaussians are named."""
+"""Detections as arrays; those that are no Gaussians are reported."""
 
 from dataclasses import replace
 
@@ -34,12 +34,12 @@ def test_no_detections_are_empty_arrays():
         ({"covariance": np.eye(6) + np.eye(6, k=1) * 0.1}, "covariance is not symmetric"),
     ],
 )
-def test_an_unfit_detection_is_named_with_its_fault(detect, change, words):
+def test_an_unfit_detection_is_reported_with_its_fault(detect, change, words):
     with pytest.raises(ValueError, match=f"^detection 1: {words}$"):
         stack([detect((0, 0, 0)), replace(detect((0, 0, 0)), **change)])
 
 
 @pytest.mark.parametrize("variance", [1e-12, 1e8])
-def test_a_height_may_be_known_well_or_not_at_all(detect, variance):
+def test_a_height_may_be_exact_or_unknown(detect, variance):
     covariance = np.diag([0.02, 0.02, variance, 0.2, 0.2, variance])
     assert detection_problem(detect((0, 0, 0), covariance=covariance)) is None

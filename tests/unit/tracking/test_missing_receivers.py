@@ -1,4 +1,4 @@
-"""Frames that receivers are missing from: partial detections, and coasting that nobody observed."""
+"""Frames with missing receivers: partial detections, and coasting without observation."""
 
 from dataclasses import replace
 
@@ -28,7 +28,7 @@ def seen(detect):
 
 @pytest.fixture
 def part(seen):
-    """The same by one receiver: located, its velocity open across x."""
+    """The same by one receiver: located, its velocity unobserved across x."""
 
     def build(number):
         covariance = np.diag([0.2, 0.2, 0.2, 0.3, 20.0, 20.0]) ** 2
@@ -63,8 +63,8 @@ def test_partial_detections_confirm_no_track(seen, part):
     assert statuses == {TrackStatus.TENTATIVE, TrackStatus.DELETED}
 
 
-def test_partial_detections_keep_a_track_where_it_would_drift(part):
-    """A turn that begins when all receivers but one fall silent."""
+def test_partial_detections_keep_a_track_that_would_drift(part):
+    """A turn that begins when packets of all receivers but one are lost."""
     errors = {}
     for partial in (True, False):
         tracker = Tracker(SETTINGS, 3)
@@ -88,7 +88,7 @@ def test_partial_detections_keep_a_track_where_it_would_drift(part):
     assert errors[True] < 0.2 and errors[False] > 1.0
 
 
-def test_a_partial_detection_has_no_second_chance(tracker, part):
+def test_a_partial_detection_is_not_associated_with_inflated_covariance(tracker, part):
     away = replace(part(5), position_m=part(5).position_m + [0, 0, 1.5])
     (track,) = tracker.update(PERIOD_S * 5, [away], 1 / 3)
     assert track.status is TrackStatus.COASTING
@@ -102,7 +102,7 @@ def test_a_track_outlives_frames_without_any_packet(tracker, seen):
     assert (track.track_id, track.status) == (1, TrackStatus.CONFIRMED)
 
 
-def test_a_miss_weighs_as_much_as_receivers_answered(tracker):
+def test_a_miss_counts_in_proportion_to_the_packets_that_arrived(tracker):
     lived_s = 0.0
     number = 5
     while any(
@@ -113,7 +113,7 @@ def test_a_miss_weighs_as_much_as_receivers_answered(tracker):
     assert lived_s == pytest.approx(2 * SETTINGS.max_coast_s)
 
 
-def test_no_track_coasts_for_ever(tracker):
+def test_no_track_coasts_longer_than_the_longest_outage(tracker):
     last = int(4 + LONGEST_OUTAGE_S / PERIOD_S)
     for number in range(5, last + 1):
         (track,) = tracker.update(PERIOD_S * number, [], 0.0)

@@ -5,7 +5,7 @@ import pytest
 
 from cooperative_isac.tracking.motion_models import (
     ACCELERATION_MEMORY_S,
-    SMALL_ANGLE,
+    SMALL_ANGLE_RAD,
     ConstantVelocity,
     StraightMode,
     TurnMode,
@@ -40,7 +40,7 @@ def test_two_steps_are_as_noisy_as_one_of_twice_the_length():
     assert np.allclose(transition @ half @ transition.T + half, acceleration_noise(0.4, 2.0, 1.0))
 
 
-def test_the_turn_rate_keeps_its_spread():
+def test_the_turn_rate_keeps_its_standard_deviation():
     assert turn_decay(0.7) ** 2 * 0.3**2 + turn_noise(0.7, 0.3) == pytest.approx(0.3**2)
     assert turn_decay(0.3) * turn_decay(0.4) == pytest.approx(turn_decay(0.7))
 
@@ -76,7 +76,7 @@ def test_the_jacobian_agrees_with_finite_differences(rate):
 def test_series_and_closed_form_meet(function):
     below, above = (
         function(np.array([0, 0, 0, 20, 10, 0, rate]), 1.0)
-        for rate in (SMALL_ANGLE * (1 - 1e-9), SMALL_ANGLE * (1 + 1e-9))
+        for rate in (SMALL_ANGLE_RAD * (1 - 1e-9), SMALL_ANGLE_RAD * (1 + 1e-9))
     )
     assert np.allclose(below, above, atol=1e-8)
 
@@ -98,7 +98,7 @@ def test_many_states_turn_as_each_by_itself(function):
         TurnMode(ConstantVelocity(2.0, 1.0), 0.3),
     ],
 )
-def test_a_model_moves_as_its_jacobian_says_and_adds_a_covariance(model):
+def test_a_model_agrees_with_its_jacobian_and_adds_a_covariance(model):
     rng = np.random.default_rng(1)
     states = rng.normal(0, 1, (4, model.num_states))
     small = 1e-6 * rng.normal(0, 1, states.shape)

@@ -1,4 +1,4 @@
-"""Detections with one component of the velocity: the tracker finds the others over frames."""
+"""Detections with one component of the velocity: the tracker estimates the others over frames."""
 
 import numpy as np
 import pytest
@@ -47,7 +47,7 @@ def follow(detect, model, num_frames, seed, velocity=(7.0, -4.0, 1.0)):
         yield tracks, position, velocity
 
 
-def test_a_track_starts_with_what_was_measured_and_open_directions():
+def test_a_track_starts_with_the_measured_component_and_a_prior_of_the_others():
     value, covariance = measured(
         np.array([10.0, 60.0, 8.0]), np.array([7.0, -4.0, 1.0]), np.random.default_rng(0)
     )
@@ -63,7 +63,7 @@ def test_a_track_starts_with_what_was_measured_and_open_directions():
 
 @pytest.mark.parametrize("model", BUILT_IN)
 @pytest.mark.parametrize("seed", range(3))
-def test_the_full_velocity_becomes_known_over_frames(detect, model, seed):
+def test_the_full_velocity_is_estimated_over_frames(detect, model, seed):
     errors = []
     deviations = []
     for tracks, _, velocity in follow(detect, model, 15, seed):
@@ -77,7 +77,7 @@ def test_the_full_velocity_becomes_known_over_frames(detect, model, seed):
 
 
 @pytest.mark.parametrize("model", BUILT_IN)
-def test_tracks_on_one_component_are_no_more_certain_than_they_are_right(detect, model):
+def test_covariances_of_tracks_on_one_component_are_consistent(detect, model):
     errors = []
     covariances = []
     for seed in range(40):
@@ -90,7 +90,7 @@ def test_tracks_on_one_component_are_no_more_certain_than_they_are_right(detect,
     assert 1.0 < nees(np.array(errors), np.array(covariances)).mean() < 7.0
 
 
-def test_two_targets_in_one_place_are_told_apart_by_the_component_that_is_measured(detect):
+def test_two_targets_in_one_place_are_separated_by_the_measured_component(detect):
     generator = np.random.default_rng(5)
     tracker = Tracker(Tracking(max_speed_mps=MAX_SPEED_MPS), 3)
     velocities = np.array([7.0, -4.0, 1.0]), np.array([-3.0, 6.0, 0.0])

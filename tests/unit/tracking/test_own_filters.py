@@ -1,4 +1,4 @@
-"""Motion filters of a user's own: docs/tracking.md's code, named in each way; faulty ones."""
+"""Motion filters of a user: the code of docs/tracking.md, named in each way; faulty ones."""
 
 import re
 import sys
@@ -43,7 +43,7 @@ def examples(monkeypatch):
 
 @pytest.fixture
 def register(monkeypatch):
-    """`register_motion_filter`, of which nothing is left after the test."""
+    """`register_motion_filter`, undone after the test."""
     monkeypatch.setattr(motion_filters, "_registered", {})
     return register_motion_filter
 
@@ -76,7 +76,7 @@ def test_a_documented_filter_follows_a_turning_target(detect, my_filters, name):
     (last,) = outputs[-1]
     assert last.status is TrackStatus.CONFIRMED
 
-    # Better than its detections, and as good as it says.
+    # Better than its detections, and as good as its covariance.
     positions = np.array([tracks[0].position_m for tracks in outputs])[20:]
     velocities = np.array([tracks[0].velocity_mps for tracks in outputs])[20:]
     covariances = np.array([tracks[0].covariance for tracks in outputs])[20:]
@@ -171,7 +171,7 @@ def test_a_mean_may_be_a_column(detect, register):
 
 
 @pytest.mark.parametrize("step", ["factory", "predict", "update"])
-def test_a_filter_that_fails_costs_its_own_track(detect, register, step):
+def test_a_failing_filter_ends_its_own_track_only(detect, register, step):
     failing = []
 
     class Fragile(Steady):
@@ -235,13 +235,13 @@ def test_filters_keep_the_order_of_the_tracks(register):
         ),
     ],
 )
-def test_what_is_no_motion_filter_is_refused(register, factory, words):
+def test_an_object_that_is_no_motion_filter_is_refused(register, factory, words):
     register("odd", factory)
     with pytest.raises(ValueError, match=f"tracking model 'odd'.*{words}"):
         Tracker(Tracking(model="odd"), 3)
 
 
 @pytest.mark.parametrize("path", ["no_such_module:make", "filterpy_imm:no_such_factory"])
-def test_a_path_that_leads_nowhere_is_refused(examples, path):
+def test_a_path_without_a_filter_is_refused(examples, path):
     with pytest.raises(ValueError, match=f"tracking model '{path}' cannot be imported"):
         Tracker(Tracking(model=path), 3)

@@ -1,4 +1,4 @@
-"""The tracker's promises: identities, life, clock, gates, class, same bytes."""
+"""Guarantees of the tracker: identities, life, clock, gates, class, same bytes."""
 
 import json
 from dataclasses import replace
@@ -23,7 +23,7 @@ SETTINGS = Tracking()
 
 
 def feed(tracker, detect, frames, start_s=0.0, offset=(0, 0, 2), period_s=0.2):
-    """Tracks of each frame of a target that moves along x; a frame that is False brings no
+    """Tracks of each frame of a target that moves along x; a frame that is False has no
     detection.
     """
     outputs = []
@@ -60,7 +60,7 @@ def test_a_track_confirms_coasts_and_is_reported_deleted_once(detect):
     assert np.allclose(outputs[7][0].position_m, [7, 0, 2], atol=0.05)
 
 
-def test_a_coasting_track_takes_its_target_back_under_the_same_identity(detect):
+def test_a_coasting_track_keeps_its_identity_when_its_target_returns(detect):
     outputs = feed(Tracker(SETTINGS, 3), detect, [True] * 5 + [False] * 4 + [True] * 3)
     assert [track.track_id for track in outputs[-1]] == [1]
     assert outputs[-1][0].status is TrackStatus.CONFIRMED
@@ -84,7 +84,7 @@ def test_a_time_without_frames_is_bridged_up_to_a_limit(detect, gap_s, expected)
 
 @pytest.mark.parametrize("model", BUILT_IN)
 @pytest.mark.parametrize("gap_s", [0.2, 4.0])
-def test_another_tracker_goes_on_from_saved_tracks(detect, model, gap_s):
+def test_another_tracker_continues_saved_tracks(detect, model, gap_s):
     settings = Tracking(model=model)
     first, second = Tracker(settings, 3), Tracker(settings, 3)
     tracks = feed(first, detect, [True] * 20, offset=(0, 0, 8))[-1]
@@ -102,7 +102,7 @@ def test_another_tracker_goes_on_from_saved_tracks(detect, model, gap_s):
     assert np.allclose(other[0].position_m, one[0].position_m, atol=0.1)
 
 
-def test_a_track_that_was_taken_up_and_fails_is_reported_deleted(detect):
+def test_a_restored_track_that_fails_is_reported_deleted(detect):
     first, second = Tracker(SETTINGS, 3), Tracker(SETTINGS, 3)
     (track,) = feed(first, detect, [True] * 5)[-1]
     leaving = replace(track, track_id=2, position_m=np.array([9.9e8, 0, 0]))
@@ -133,7 +133,7 @@ def test_tentative_tracks_are_not_saved_but_their_identities_are_used(detect):
         ({"status": 9}, "not a valid TrackStatus"),
     ],
 )
-def test_saved_tracks_that_cannot_be_are_refused(detect, change, words):
+def test_invalid_saved_tracks_are_refused(detect, change, words):
     saved = saved_tracks(feed(Tracker(SETTINGS, 3), detect, [True] * 5)[-1])
     with pytest.raises(ValueError, match=words):
         loaded_tracks([{**saved[0], **change}])
@@ -149,7 +149,7 @@ def test_identities_are_never_used_again(detect):
     assert seen == {1, 2, 3}
 
 
-def test_a_clock_that_goes_backwards_resets_and_says_so(detect):
+def test_a_clock_that_goes_backwards_resets_the_tracker(detect):
     tracker = Tracker(SETTINGS, 3)
     feed(tracker, detect, [True] * 5, start_s=100)
     assert not tracker.was_reset
@@ -163,7 +163,7 @@ def test_a_clock_that_goes_backwards_resets_and_says_so(detect):
 
 
 @pytest.mark.parametrize("time_s", [np.nan, np.inf])
-def test_a_stamp_that_is_none_is_refused_and_changes_nothing(detect, time_s):
+def test_a_stamp_that_is_not_finite_is_refused_and_changes_nothing(detect, time_s):
     tracker, other = Tracker(SETTINGS, 3), Tracker(SETTINGS, 3)
     feed(tracker, detect, [True] * 5)
     feed(other, detect, [True] * 5)
@@ -189,7 +189,7 @@ def test_detections_of_one_stamp_may_come_in_two_lists(detect, model):
         assert np.allclose(ours.covariance, theirs.covariance, atol=1e-12)
 
 
-def test_a_second_look_at_a_frame_sharpens_a_track_and_confirms_none(detect):
+def test_a_second_list_of_a_frame_sharpens_a_track_and_confirms_none(detect):
     tracker = Tracker(SETTINGS, 3)
     once = tracker.update(0.0, [detect((0, 0, 2), VELOCITY)])[0]
     for _ in range(3):
@@ -255,7 +255,7 @@ def test_crossing_targets_keep_their_identities(detect):
     assert headings == expected and len(tracks) == 2
 
 
-def test_a_detection_far_off_neither_costs_an_identity_nor_makes_a_second_track(detect):
+def test_an_outlier_neither_ends_a_track_nor_starts_a_second_one(detect):
     tracker = Tracker(SETTINGS, 3)
     feed(tracker, detect, [True] * 10)
     tracks = tracker.update(2.0, [detect((10, 1.2, 2), VELOCITY)])
@@ -272,7 +272,7 @@ def test_a_second_detection_of_a_known_target_starts_no_track(detect):
     assert len(tracker.update(2.2, apart)) == 2
 
 
-def test_no_track_follows_further_than_a_target_can_go(detect):
+def test_no_track_jumps_further_than_a_target_can_move(detect):
     tracker = Tracker(Tracking(max_speed_mps=40.0), 3)
     feed(tracker, detect, [True] * 10)
     tracks = tracker.update(2.0, [detect((110, 0, 2), VELOCITY, position_std=20)])
@@ -282,7 +282,7 @@ def test_no_track_follows_further_than_a_target_can_go(detect):
     ]
 
 
-def test_a_track_that_knows_little_does_not_take_anothers_detection(detect):
+def test_an_uncertain_track_does_not_take_the_detection_of_another(detect):
     tracker = Tracker(SETTINGS, 3)
     for frame in range(14):
         here = VELOCITY * 0.2 * frame
@@ -301,13 +301,13 @@ def test_false_alarms_confirm_nothing(detect):
     assert statuses == {TrackStatus.TENTATIVE, TrackStatus.DELETED}
 
 
-def test_what_no_target_can_do_starts_no_track(detect):
+def test_an_impossible_speed_starts_no_track(detect):
     tracker = Tracker(Tracking(max_speed_mps=20.0), 3)
     assert tracker.update(0.0, [detect((0, 0, 0), (30, 0, 0))]) == ()
     assert len(tracker.update(0.2, [detect((0, 0, 0), (30, 0, 0), velocity_std=5.0)])) == 1
 
 
-def test_an_unknown_velocity_starts_from_what_targets_can_do(detect):
+def test_an_unknown_velocity_starts_from_the_prior(detect):
     covariance = np.diag([0.02] * 3 + [0.25, 0.25, 1e10])
     tracker = Tracker(Tracking(max_speed_mps=40.0), 3)
     track = tracker.update(0.0, [detect((1, 2, 3), (5, 0, 900), covariance=covariance)])[0]
@@ -318,7 +318,7 @@ def test_an_unknown_velocity_starts_from_what_targets_can_do(detect):
 @pytest.mark.parametrize(
     ("height_m", "expected"), [(12, TargetClass.UAV), (0.5, TargetClass.VEHICLE)]
 )
-def test_the_class_is_unknown_first_and_then_told_by_height(detect, height_m, expected):
+def test_the_class_is_unknown_first_and_then_decided_by_height(detect, height_m, expected):
     outputs = feed(Tracker(SETTINGS, 3), detect, [True] * 6, offset=(0, 0, height_m))
     assert (
         outputs[0][0].target_class is TargetClass.UNKNOWN and outputs[0][0].class_probability < 0.7
@@ -329,7 +329,7 @@ def test_the_class_is_unknown_first_and_then_told_by_height(detect, height_m, ex
 
 
 @pytest.mark.parametrize("variance", [1e-10, 1e6])
-def test_a_height_known_exactly_or_not_at_all_is_tolerated(detect, variance):
+def test_an_exact_or_unknown_height_is_tolerated(detect, variance):
     covariance = np.diag([0.02, 0.02, variance, 0.25, 0.25, variance])
     tracker = Tracker(SETTINGS, 2)
     for frame in range(20):
@@ -349,7 +349,7 @@ def test_equal_detections_make_one_track(detect):
     assert tracks[0].status is TrackStatus.CONFIRMED
 
 
-def test_targets_that_can_be_told_apart_start_two_tracks(detect):
+def test_targets_that_are_far_enough_apart_start_two_tracks(detect):
     tracker = Tracker(SETTINGS, 3)
     assert len(tracker.update(0.0, [detect((0, 0, 2)), detect((0, 0.4, 2))])) == 2
 

@@ -68,13 +68,13 @@ def assert_held(summary, continuity):
 
 @pytest.mark.parametrize("model", BUILT_IN)
 @pytest.mark.parametrize("seed", range(2))
-def test_loops_are_held_through_misses_outliers_and_false_alarms(detect, model, seed):
+def test_loops_are_tracked_through_misses_outliers_and_false_alarms(detect, model, seed):
     times_s = np.arange(0, 60, 0.2)
     states = loops(np.random.default_rng(seed), times_s)
     assert_held(play(states, times_s, Tracking(model=model), detect, seed), 0.97)
 
 
-def test_covariances_stated_at_half_their_size_cost_no_identity(detect):
+def test_covariances_that_are_too_small_end_no_track(detect):
     times_s = np.arange(0, 40, 0.2)
     states = loops(np.random.default_rng(5), times_s)
     assert_held(play(states, times_s, Tracking(), detect, 5, optimism=2.0), 0.95)
@@ -90,13 +90,13 @@ def real_states(name, step):
     return trajectory.times_s[::step], np.hstack([trajectory.positions_m, velocity])[None, ::step]
 
 
-def test_a_real_car_is_held(detect):
+def test_a_real_car_is_tracked(detect):
     times_s, states = real_states("kitti_00_vehicle.tum", 2)
     times_s, states = times_s[:1000], states[:, :1000]
     assert_held(play(states, times_s, Tracking(), detect, 0), 0.98)
 
 
-def test_a_real_uav_indoors_is_held_within_three_decimeters(detect):
+def test_a_real_uav_indoors_is_tracked_within_three_decimeters(detect):
     times_s, states = real_states("euroc_v102_uav.tum", 5)
     settings = Tracking(max_speed_mps=8.0, uav_height_m=0.5)
     summary = play(states, times_s, settings, detect, 0, threshold_m=0.3, stds=(0.03, 0.1))

@@ -1,4 +1,4 @@
-"""Many states at once are as valid as each by itself."""
+"""Validity of many states at once against that of each by itself."""
 
 import numpy as np
 import pytest
@@ -21,7 +21,7 @@ def random_states(rng, num):
 def test_problems_are_those_of_each_state_by_itself(margin, kind):
     means, covariances = random_states(np.random.default_rng(0), 400)
     if kind == "positive definite":
-        # One that is not sends all of them to be looked at one by one.
+        # One that is not positive definite has all of them checked one by one.
         definite = np.linalg.eigvalsh(covariances).min(axis=1) > 0
         means, covariances = means[definite], covariances[definite]
     expected = {}
@@ -34,7 +34,7 @@ def test_problems_are_those_of_each_state_by_itself(margin, kind):
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf])
-def test_a_state_that_is_not_finite_spoils_no_other(value):
+def test_a_state_that_is_not_finite_affects_no_other(value):
     means = np.zeros((3, 6))
     covariances = np.tile(np.eye(6), (3, 1, 1))
     means[0, 4] = value

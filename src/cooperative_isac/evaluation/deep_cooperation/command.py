@@ -12,7 +12,11 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 
 from cooperative_isac.evaluation.deep_cooperation.antennas import sparse_arrays, splicing
-from cooperative_isac.evaluation.deep_cooperation.experiment import Experiment, PointResult
+from cooperative_isac.evaluation.deep_cooperation.experiment import (
+    Experiment,
+    PointResult,
+    Quantity,
+)
 from cooperative_isac.evaluation.deep_cooperation.holes import reference_signals
 from cooperative_isac.evaluation.deep_cooperation.multi_band import multi_band
 from cooperative_isac.evaluation.deep_cooperation.multi_station import multi_station
@@ -104,25 +108,25 @@ def _write(experiment: Experiment, results: list[PointResult], out: Path, consol
     draw_experiment(experiment, results, stem.with_suffix(".png"))
     write_table(experiment, results, stem.with_suffix(".csv"))
 
-    console.print(_shown(experiment, results))
+    for name, quantity in experiment.quantities.items():
+        console.print(_shown(experiment, results, name, quantity))
     files = f"{stem.name}.png, {stem.name}.csv"
     console.print(f"{out}: {files}", markup=False, highlight=False, soft_wrap=True)
 
 
-def _shown(experiment: Experiment, results: list[PointResult]) -> Table:
-    """Errors at each place, and their ratio to the root bound in brackets."""
-    table = Table(title=experiment.title, box=SIMPLE_HEAD)
+def _shown(
+    experiment: Experiment, results: list[PointResult], name: str, quantity: Quantity
+) -> Table:
+    """One quantity at each place, and its ratio to the root bound in brackets."""
+    table = Table(title=f"{experiment.title}\n{quantity.label} (over its bound)", box=SIMPLE_HEAD)
     table.add_column(experiment.axis)
-    columns = [
-        (curve, quantity) for quantity in experiment.quantities for curve in results[0].average
-    ]
-    for curve, quantity in columns:
-        table.add_column(f"{curve}: {quantity} (/ bound)", justify="right")
+    for curve in results[0].average:
+        table.add_column(curve, justify="right")
     for result in results:
         cells = [f"{result.value:g}"]
-        for curve, quantity in columns:
-            average = result.average[curve][quantity]
-            bound = result.bound.get(curve, {}).get(quantity)
+        for curve, averages in result.average.items():
+            average = averages[name]
+            bound = result.bound.get(curve, {}).get(name)
             ratio = f" ({average / bound:.2f})" if bound else ""
             cells.append(f"{average:.3g}{ratio}")
         table.add_row(*cells)

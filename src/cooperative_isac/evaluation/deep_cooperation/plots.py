@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import textwrap
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -20,6 +21,9 @@ STYLES = (
     {"color": "#E69F00", "marker": "D"},
     {"color": "#56B4E9", "marker": "X"},
 )
+
+# Characters of the title above one panel.
+TITLE_WIDTH = 60
 
 
 def draw_experiment(experiment: Experiment, results: Sequence[PointResult], path: Path) -> None:
@@ -48,8 +52,9 @@ def draw_experiment(experiment: Experiment, results: Sequence[PointResult], path
         panel.grid(alpha=0.3, which="both")
 
     handles, labels = panels[0].get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside right upper", fontsize=8)
-    figure.suptitle(f"{experiment.title}; {results[0].num_runs} runs a point, simulated")
+    figure.legend(handles, labels, loc="outside right center", fontsize=8)
+    title = f"{experiment.title}; {results[0].num_runs} runs a point, simulated"
+    figure.suptitle(textwrap.fill(title, TITLE_WIDTH * num_panels))
     figure.savefig(path, dpi=90)
 
 

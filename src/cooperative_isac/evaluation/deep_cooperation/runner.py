@@ -101,7 +101,10 @@ class _RunStore:
 
     def __init__(self, path: Path, experiment: Experiment) -> None:
         self._path = path
-        self._setting = {"values": list(experiment.values), "title": experiment.title}
+        self._setting = {
+            "values": list(experiment.values),
+            "quantities": list(experiment.quantities),
+        }
         self._batches: dict[str, list[Errors]] = {}
         path.parent.mkdir(parents=True, exist_ok=True)
         try:

@@ -1,0 +1,145 @@
+"""Parts of a frame with known streams, and least squares on them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+
+from cooperative_isac.waveform.signal import Signal
+
+# Singular values of Gram matrices below this share of the largest one count as zero: above the
+# rounding of single precision.
+PSEUDO_INVERSE_CUTOFF = 1e-5
+
+# Eigenvalue of a Gram matrix per symbol, from which a stream counts as independent of the others.
+RANK_CUTOFF = 1e-4
+
+# Share of the noise power that least squares must leave in a sample, so that it is used: the
+# residuals of others are mostly rounding.
+LEAST_NOISE_SHARE = 0.1
+
+
+@dataclass(frozen=True)
+class KnownPart:
+    """Resource elements of a frame with known streams: its payload, or its reference symbols.
+
+    frame: signal of these elements
+    streams: [num_subcarriers, num_streams, num_symbols], complex64
+    gram: [num_subcarriers, num_streams, num_streams], complex64, inner products of the streams
+    subcarriers: slice of those of the whole frame
+    symbols: slice of those of the whole frame
+    used: [num_subcarriers, num_symbols], bool, elements that belong to this part
+    """
+
+    frame: Signal
+    streams: np.ndarray
+    gram: np.ndarray
+    subcarriers: slice
+    symbols: slice
+    used: np.ndarray
+
+    @cached_property
+    def inverse(self) -> np.ndarray:
+        """Pseudo-inverse of the Gram matrices."""
+        return np.linalg.pinv(self.gram, rcond=PSEUDO_INVERSE_CUTOFF, hermitian=True)
+
+    @cached_property
+    def rank(self) -> int:
+        """Number of independent streams, summed over the subcarriers."""
+        smallest = RANK_CUTOFF * self.streams.shape[2]
+        return int(np.linalg.matrix_rank(self.gram, tol=smallest, hermitian=True).sum())
+
+    def correlated(self, echo: np.ndarray) -> np.ndarray:
+        """Correlation of an echo with the streams, over symbols.
+
+        echo: [num_rx_ant, num_subcarriers, num_symbols], complex64, of the whole frame
+        Returns [num_subcarriers, num_rx_ant, num_streams], complex64.
+        """
+        part = echo[:, self.subcarriers, self.symbols]
+        return part.transpose(1, 0, 2) @ self.streams.conj().swapaxes(1, 2)
+
+    def residual(self, echo: np.ndarray, max_doppler_hz: float) -> np.ndarray:
+        """Samples of an echo without its static paths and targets, of unit noise gain.
+
+        Least squares over symbols for each antenna and subcarrier, on the streams and on the
+        streams with Doppler shifts up to max_doppler_hz, as long as half of the symbols are left.
+        Each residual is divided by the share of noise that is left in it.
+
+        echo: [num_rx_ant, num_subcarriers, num_symbols], complex64, of the whole frame
+        max_doppler_hz: largest Doppler shift of a target, Hz
+        Returns [num_samples, num_rx_ant], complex64.
+        """
+        # Subcarriers with the most symbols.
+        num_used = self.used.sum(axis=1)
+        fullest = num_used == num_used.max()
+        num_symbols = int(num_used[fullest][0])
+
+        # Doppler shifts of whole cycles in the frame, one more than targets have.
+        grid = self.frame.grid
+        num_streams = self.streams.shape[1]
+        duration_s = grid.num_symbols * grid.symbol_period_s
+        needed = int(np.ceil(max_doppler_hz * duration_s)) + 1
+        affordable = (num_symbols // (2 * num_streams) - 1) // 2
+        highest = min(needed, affordable)
+        cycles = np.arange(-highest, highest + 1) if highest > 0 else np.zeros(1)
+
+        # Streams with these shifts.
+        times = grid.symbol_times_s / duration_s
+        phases = np.exp(2j * np.pi * cycles[:, None] * times)
+        basis = self.streams[fullest][:, :, None] * phases
+        basis = basis.reshape(int(fullest.sum()), -1, len(times))
+
+        # Projection out of their span, and the leverage of each sample on it.
+        gram = basis @ basis.conj().swapaxes(1, 2)
+        inverse = np.linalg.pinv(gram, rcond=PSEUDO_INVERSE_CUTOFF, hermitian=True)
+        leverage = np.einsum("nkt,nkl,nlt->nt", basis.conj(), inverse, basis, optimize=True).real
+        samples = echo[:, self.subcarriers, self.symbols][:, fullest].transpose(1, 0, 2)
+        residual = samples - samples @ basis.conj().swapaxes(1, 2) @ inverse @ basis
+
+        # Unit noise gain.
+        usable = self.used[fullest] & (leverage < 1 - LEAST_NOISE_SHARE)
+        residual /= np.sqrt(np.maximum(1 - leverage, LEAST_NOISE_SHARE))[:, None]
+        return residual.transpose(0, 2, 1)[usable]
+
+    def gains(self, transmitter: int, steering: np.ndarray) -> np.ndarray:
+        """Stream weights in directions.
+
+        transmitter: index of the transmitting site
+        steering: [num_directions, num_ant], complex128, its steering vectors
+        Returns [num_directions, num_subcarriers, num_streams], complex.
+        """
+        gains = self.frame.stream_gains(transmitter, steering)
+        return np.repeat(gains, self.frame.group_size, axis=0).swapaxes(0, 1)
+
+
+def known_parts(frame: Signal, reference_only: bool = False) -> tuple[KnownPart, ...]:
+    """Known parts of a frame: payload, and reference symbols where it has some.
+
+    frame: signal that was sent
+    reference_only: only the reference symbols are known
+    """
+    # Payload, without the elements of reference symbols.
+    parts = []
+    whole = slice(None)
+    if not reference_only:
+        used = np.ones((frame.grid.num_subcarriers, frame.grid.num_symbols), bool)
+        if frame.reference is not None:
+            used[frame.reference_elements[0], frame.reference_elements[2]] = False
+        parts.append(_known_part(frame, whole, whole, used))
+
+    # Reference symbols, on a comb of the frame.
+    if frame.reference is not None:
+        grid = frame.reference.grid
+        used = np.ones((grid.num_subcarriers, grid.num_symbols), bool)
+        subcarriers, _, symbols = frame.reference_elements
+        parts.append(_known_part(frame.reference, subcarriers, symbols, used))
+    return tuple(parts)
+
+
+def _known_part(frame: Signal, subcarriers: slice, symbols: slice, used: np.ndarray) -> KnownPart:
+    """Part with the Gram matrices of its streams."""
+    streams = frame.streams
+    gram = streams @ streams.conj().swapaxes(1, 2)
+    return KnownPart(frame, streams, gram, subcarriers, symbols, used)

@@ -83,7 +83,7 @@ def test_detections_of_stations_with_uncertain_positions_are_consistent():
 
     squares = {name: [] for name in centers}
     num_frames = 0
-    for number in range(24):
+    for number in range(20):
         time_s = number / scene.update_rate_hz
         frame = make_frame(scene, number, time_s)
         targets = scene_targets(scene, time_s)

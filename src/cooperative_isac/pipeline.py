@@ -22,7 +22,7 @@ from cooperative_isac.channel.users import user_channels
 from cooperative_isac.channel.world import moving_static_paths, static_matrix
 from cooperative_isac.fusion.detection import Detection
 from cooperative_isac.scene.columns import joined_rows
-from cooperative_isac.scene.draw import draw_users, frame_generator, scene_targets
+from cooperative_isac.scene.draw import draw_users, frame_generator, scene_targets, true_poses
 from cooperative_isac.scene.model import Scene, TargetState
 from cooperative_isac.scene.noise import receiver_noise_w
 from cooperative_isac.scene.station import Pose, Site
@@ -161,7 +161,7 @@ def receive(
 
     noise: by band, drawn before (noise_ahead); None: none was
     """
-    posed = scene.posed(frame.poses)
+    posed = scene.posed(true_poses(scene, frame.number, frame.poses))
     drawn = noise or {}
     echoes = {}
     for band in frame.bands:
@@ -182,7 +182,7 @@ def noise_ahead(
 
     It is that of `receive` as long as there are as many targets.
     """
-    posed = scene.posed(frame.poses)
+    posed = scene.posed(true_poses(scene, frame.number, frame.poses))
     drawn = {}
     for band in frame.bands:
         view = posed.on(band)

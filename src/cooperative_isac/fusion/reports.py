@@ -7,11 +7,17 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from cooperative_isac.fusion.station_position import displacement_gradient, with_position_error
 from cooperative_isac.scene.geometry import BistaticGeometry, bistatic_geometry
 from cooperative_isac.scene.model import Scene, Site
 from cooperative_isac.scene.station import Link
 from cooperative_isac.sensing.information import shift_information
 from cooperative_isac.sensing.report import EchoReport
+
+# Speed of a target across the direction to a station, over the largest speed of the scene, in the
+# effect of the station's position error on Doppler shifts: the velocity is not known before the
+# fusion. The root mean square of velocities of any direction and of speeds up to the largest.
+USUAL_SPEED_SHARE = 0.5
 
 
 @dataclass(frozen=True)
@@ -218,7 +224,7 @@ def reports_of(scene: Scene, reports: Sequence[EchoReport], links: Links | None 
 
     doppler_hz = np.array([path.doppler_hz for path in paths], float)
     snr = np.array([path.power for path in paths], float)
-    return Reports(
+    arrays = Reports(
         links=links,
         point_m=np.array([report.point_m for report in reports]).reshape(-1, 3),
         information=np.array([report.information for report in reports]).reshape(-1, size, size),
@@ -228,6 +234,37 @@ def reports_of(scene: Scene, reports: Sequence[EchoReport], links: Links | None 
         snr=snr,
         shift_information=shift_weights(scene, links.view[link], snr, doppler_hz),
     )
+
+    # Less information from stations whose position is uncertain.
+    position_std_m = {station.name: station.position_std_m for station in scene.stations}
+    stds_m = np.array([position_std_m[report.receiver] for report in reports])
+    if not stds_m.any():
+        return arrays
+    return _displaced(scene, arrays, stds_m)
+
+
+def _displaced(scene: Scene, reports: Reports, position_std_m: np.ndarray) -> Reports:
+    """Reports with the information that uncertain positions of their stations leave.
+
+    position_std_m: [n], float64, m, of the station of each report
+    """
+    geometry = reports.geometry(reports.point_m[reports.owner], np.zeros(3))
+
+    # Locations move with the station; all paths of a report count alike.
+    size = reports.information.shape[-1]
+    gradients = displacement_gradient(geometry.aod, geometry.aoa)
+    mean = np.zeros((len(reports), 3, 3))
+    np.add.at(mean, reports.owner, gradients)
+    mean /= reports.num_paths[:, None, None]
+    information = with_position_error(reports.information, mean[:, :size, :size], position_std_m)
+
+    # Doppler shifts change with the direction of a target at a usual speed across it.
+    across_mps = USUAL_SPEED_SHARE * scene.sensing.max_speed_mps
+    wavelength_m = reports.links.wavelength_m[reports.link]
+    slope_hz_per_m = across_mps / (wavelength_m * geometry.rx_distance_m)
+    variance_hz2 = (position_std_m[reports.owner] * slope_hz_per_m) ** 2
+    shifts = reports.shift_information / (1 + variance_hz2 * reports.shift_information)
+    return replace(reports, information=information, shift_information=shifts)
 
 
 def shift_weights(

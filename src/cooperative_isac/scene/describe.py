@@ -126,7 +126,9 @@ def _station(station: Station) -> str:
     if station.scheme:
         parts.append(f"scheme {station.scheme}")
 
-    # Residual self-interference and clock offsets.
+    # Position error, residual self-interference and clock offsets.
+    if station.position_std_m:
+        parts.append(f"position known to {station.position_std_m:g} m")
     if station.residual_self_interference_db is not None:
         level_db = station.residual_self_interference_db
         parts.append(f"residual self-interference {level_db:g} dB")

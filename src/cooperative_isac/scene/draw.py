@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping
+from dataclasses import replace
 
 import numpy as np
 
 from cooperative_isac.scene.model import Box, Scene, TargetClass, TargetState
 from cooperative_isac.scene.motion.motion import is_defined
+from cooperative_isac.scene.station import Pose
 from cooperative_isac.scene.world import World
 
 # Attempts to place targets outside of buildings: where a thousandth of the area is free, two of
@@ -63,6 +66,26 @@ def _outside_buildings(
         "the boxes of the world fill the area at the drawn heights; change draw.height_m or the "
         "boxes"
     )
+
+
+def true_poses(scene: Scene, number: int, poses: Mapping[str, Pose]) -> dict[str, Pose]:
+    """Poses of the moving stations in frame `number`, from the ones that they report.
+
+    The position error of a station is a function of the seed, the frame and its name.
+
+    poses: reported, by name of the station
+    """
+    axes = slice(0, scene.dimension)
+    true = dict(poses)
+    for station in scene.stations:
+        if station.position_std_m == 0 or station.name not in poses:
+            continue
+        generator = frame_generator(scene.seed, number, f"position/{station.name}")
+        error_m = np.zeros(3)
+        error_m[axes] = station.position_std_m * generator.standard_normal(scene.dimension)
+        reported = poses[station.name]
+        true[station.name] = replace(reported, position_m=reported.position_m + error_m)
+    return true
 
 
 def draw_users(scene: Scene, generator: np.random.Generator) -> np.ndarray:

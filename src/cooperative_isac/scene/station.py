@@ -186,6 +186,7 @@ class Station:
     residual_self_interference_db: power of its own signal in a full-duplex array after
     cancellation, over the transmitted power, dB; None: cancellation is perfect
     scheme: of its encoder; "": that of the scene
+    position_std_m: standard deviation of the position that it reports, along each axis, m
     """
 
     name: str
@@ -201,6 +202,7 @@ class Station:
     clock: Clock = IDEAL_CLOCK
     residual_self_interference_db: float | None = None
     scheme: str = ""
+    position_std_m: float = 0.0
 
     @property
     def is_tracked(self) -> bool:

@@ -237,6 +237,7 @@ def _station(
         ),
         residual_self_interference_db=entry.residual_self_interference_db,
         scheme=entry.scheme or "",
+        position_std_m=entry.position_std_m,
     )
     station.pose_at(0.0)
     return station
@@ -374,6 +375,21 @@ def _poses(file: schema.NetworkFile) -> Iterator[Problem]:
             fault = point_fault(file.dimension, station.position_m, file.plane_height_m)
             if fault is not None:
                 yield Problem(f"{key}.position_m", fault)
+
+        # An uncertain position is that of a receiver under way.
+        if station.position_std_m > 0:
+            if not sources:
+                yield Problem(
+                    f"{key}.position_std_m",
+                    f"is {station.position_std_m:g}, but the station stands; remove it, or give "
+                    "the station motion, odometry or tf_frame",
+                )
+            if any(Duplex(antenna.duplex).transmits for antenna in station.antennas):
+                yield Problem(
+                    f"{key}.position_std_m",
+                    f"is {station.position_std_m:g}, but the station transmits, and the other "
+                    "stations' reports would depend on its position; give its antennas duplex: rx",
+                )
 
 
 def _sources(station: schema.StationEntry, key: str) -> Iterator[Problem]:

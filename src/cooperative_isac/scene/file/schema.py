@@ -574,6 +574,12 @@ class StationEntry(Section):
     """
     scheme: Name | None = None
     """Scheme by which the station encodes its echoes; by default that of `sensing`."""
+    position_std_m: NotNegative = 0.0
+    """Standard deviation, along each axis, of the position that the station reports; of stations
+    that move and only receive. Simulated echoes arrive at a position that differs from the reported
+    one by an error of this deviation, drawn anew in each frame, and the center adds its effect to
+    the covariances of the station's reports.
+    """
 
 
 class BandEntry(WaveformEntry):

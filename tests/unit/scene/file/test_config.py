@@ -34,10 +34,14 @@ def good_text():
 
 def test_the_shipped_scenes_are_those_of_the_documentation():
     assert SHIPPED == [
+        "bs_ue",
         "campus",
         "cell_free_compact",
         "cell_free_table1",
         "indoor_uav",
+        "macro_micro",
+        "multi_bs",
+        "nr_uav",
         "one_pair",
         "street",
         "two_bands",
@@ -163,8 +167,8 @@ def test_an_unknown_name_suggests_a_shipped_scene():
         scene_path("capus")
     assert str(error.value) == (
         "capus: no scene of that name; did you mean 'campus'? known: "
-        "campus, cell_free_compact, cell_free_table1, indoor_uav, one_pair, "
-        "street, two_bands, yard"
+        "bs_ue, campus, cell_free_compact, cell_free_table1, indoor_uav, macro_micro, multi_bs, "
+        "nr_uav, one_pair, street, two_bands, yard"
     )
 
 

@@ -147,27 +147,29 @@ def solve(scene: Scene, paths: PathMeasurements, rows: np.ndarray, group: np.nda
     state = np.zeros((count, 2 * size))
     state[:, :size] = _solved(normal, np.add.reduceat(weighted, starts))
 
-    for step in range(STEPS + 1):
-        # Errors, and normal equations about the states.
+    def equations(state: np.ndarray) -> tuple[np.ndarray, np.ndarray, Solutions]:
+        """Normal equations about states, and these as solutions."""
         position_m = np.tile([0.0, 0.0, scene.plane_height_m], (count, 1))
         position_m[:, :size] = state[:, :size]
         velocity_mps = np.zeros((count, 3))
         velocity_mps[:, :size] = state[:, size:]
         predicted, slopes = _slopes(scene, paths, rows, position_m[group], velocity_mps[group])
         errors = measured - predicted
+
         scaled = weights[..., None] * slopes
         normal = prior + np.add.reduceat(scaled.swapaxes(1, 2) @ slopes, starts)
+        right = np.add.reduceat(np.einsum("nki,nk->ni", scaled, errors), starts) - state @ prior
         misfit = np.add.reduceat(np.sum(weights * errors**2, axis=1), starts)
         misfit = misfit + np.einsum("ci,ij,cj->c", state, prior, state)
-        if step == STEPS:
-            return Solutions(position_m, velocity_mps, normal, misfit)
+        return normal, right, Solutions(position_m, velocity_mps, normal, misfit)
 
-        # Steps no longer than the curvature of ranges allows.
-        right = np.add.reduceat(np.einsum("nki,nk->ni", scaled, errors), starts) - state @ prior
+    # Steps no longer than the curvature of ranges allows.
+    for _ in range(STEPS):
+        normal, right, _ = equations(state)
         steps = _solved(normal, right)
         length = np.linalg.norm(steps[:, :size], axis=1, keepdims=True)
         state = state + steps * np.minimum(1.0, MOST_STEP_M / np.maximum(length, MOST_STEP_M))
-    raise AssertionError("the last step returns")
+    return equations(state)[2]
 
 
 def _slopes(

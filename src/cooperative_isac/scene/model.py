@@ -142,6 +142,8 @@ class Sensing:
     static_memory_s: time constant with which a learned background forgets, s
     multipath_ratio_db: power of a body's direct echo over its echoes by way of walls, which
     interfere with it, dB; no report counts for more SNR than this
+    candidate_bits: size up to which weak candidates fill the packet of a station and frame, bits;
+    0: none are sent
     """
 
     scheme: str
@@ -154,6 +156,7 @@ class Sensing:
     static_paths: str
     static_memory_s: float = 30.0
     multipath_ratio_db: float = 20.0
+    candidate_bits: int = 0
 
 
 @dataclass(frozen=True)

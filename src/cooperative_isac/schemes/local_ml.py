@@ -5,18 +5,28 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from cooperative_isac.channel.echo import Echo
+from cooperative_isac.fronthaul.candidate_packet import (
+    CANDIDATES_FORMAT,
+    count_fitting,
+    pack_candidates,
+    unpack_candidates,
+)
+from cooperative_isac.fronthaul.envelope import packet_format
 from cooperative_isac.fronthaul.report_packet import (
     FORMATS,
     count_outside,
     pack_reports,
     unpack_reports,
 )
+from cooperative_isac.fusion.detection import Detection, complete
+from cooperative_isac.fusion.soft_fusion import SoftFusion
 from cooperative_isac.scene.model import Scene
 from cooperative_isac.schemes.contract import Encoder, Scheme
 from cooperative_isac.schemes.known_symbols import frame_downlink_bits
-from cooperative_isac.schemes.local_receiver import LocalReceiver
+from cooperative_isac.schemes.local_receiver import LocalReceiver, ReceiverFit
 from cooperative_isac.schemes.reports import ReportDecoder
 from cooperative_isac.schemes.views import receiving_views
+from cooperative_isac.sensing.candidates import NO_CANDIDATES, Candidates, find_candidates
 from cooperative_isac.sensing.report import EchoReport, report_fit
 from cooperative_isac.waveform.frame import Frame
 
@@ -25,10 +35,22 @@ class LocalMlScheme(Scheme):
     """Stations detect targets by themselves and send a few numbers for each path.
 
     With the scene's `symbols: reference_only` they use the public reference symbols alone. On
-    consecutive frames they follow targets (schemes.local_receiver).
+    consecutive frames they follow targets (schemes.local_receiver). With the scene's
+    `candidate_bits` they also send weak candidates, which the center adds up over stations.
+
+    Raises ValueError where weak candidates are asked for in a scene of bodies or of named stations.
     """
 
-    formats = FORMATS
+    formats = (*FORMATS, CANDIDATES_FORMAT)
+
+    def __init__(self, scene: Scene, name: str):
+        is_plain = scene.layout is None and len(scene.bands) == 1 and not scene.has_bodies
+        if scene.sensing.candidate_bits and not is_plain:
+            raise ValueError(
+                "sensing.candidate_bits: weak candidates are for point targets on one band, with "
+                "transmitters and receivers; leave the key out"
+            )
+        super().__init__(scene, name)
 
     def at(self, station: str) -> LocalMlEncoder:
         """A new encoder for one station; see schemes.contract."""
@@ -55,19 +77,38 @@ class LocalMlEncoder(Encoder):
 
     def encode(self, echoes: Mapping[str, Echo], frame: Frame) -> bytes:
         """The packet of the targets that the station detects; see schemes.contract."""
-        reports = self.reports(echoes, frame)
+        sensed = self._sense(echoes, frame)
+        reports = self._reports(sensed)
         self.num_left_out = count_outside(self.scene, reports)
-        return pack_reports(self.scene, self.station, frame.number, reports)
+        packet = pack_reports(self.scene, self.station, frame.number, reports)
+        most_bits = self.scene.sensing.candidate_bits
+        if not most_bits:
+            return packet
+        most = count_fitting(self.scene, packet, most_bits)
+        candidates = NO_CANDIDATES
+        for one in sensed.values():
+            candidates = find_candidates(one.sensor, one.joint, one.fit, most)
+        return pack_candidates(self.scene, self.station, frame.number, packet, candidates)
 
     def reports(self, echoes: Mapping[str, Echo], frame: Frame) -> tuple[EchoReport, ...]:
         """Reports of the targets that the station detects in its echoes, band by band."""
-        reports: list[EchoReport] = []
+        return self._reports(self._sense(echoes, frame))
+
+    def _sense(self, echoes: Mapping[str, Echo], frame: Frame) -> dict[str, ReceiverFit]:
+        """Paths in the echoes, band by band."""
+        sensed = {}
         for band, echo in echoes.items():
             receiver = self.receivers.get(band)
             if receiver is None:
                 continue
-            sensed = receiver.sense(receiver.prepare(echo, frame), frame)
-            reports += report_fit(self.station, sensed.main, band)
+            sensed[band] = receiver.sense(receiver.prepare(echo, frame), frame)
+        return sensed
+
+    def _reports(self, sensed: Mapping[str, ReceiverFit]) -> tuple[EchoReport, ...]:
+        """Reports of the paths in the echoes, band by band."""
+        reports: list[EchoReport] = []
+        for band, one in sensed.items():
+            reports += report_fit(self.station, one.main, band)
         return tuple(reports)
 
     def idle(self) -> None:
@@ -77,8 +118,34 @@ class LocalMlEncoder(Encoder):
 
 
 class LocalMlDecoder(ReportDecoder):
-    """Decoder at the center: unpacks reports and fuses them."""
+    """Decoder at the center: unpacks reports and weak candidates, and fuses them."""
+
+    def __init__(self, scene: Scene):
+        super().__init__(scene)
+        self._soft = SoftFusion(scene) if scene.sensing.candidate_bits else None
 
     def unpack(self, station: str, packet: bytes, frame: Frame) -> tuple[EchoReport, ...]:
         """The reports in the packet of one station; see schemes.reports."""
-        return unpack_reports(self.scene, station, frame.number, packet)
+        return self._contents(station, packet, frame)[0]
+
+    def decode(self, packets: Mapping[str, bytes], frame: Frame) -> tuple[Detection, ...]:
+        """Detections of the reports, then those of weak candidates; see schemes.contract."""
+        detections = super().decode(packets, frame)
+        if self._soft is None:
+            return detections
+        reports: list[EchoReport] = []
+        candidates = {}
+        for station, packet in sorted(packets.items()):
+            own_reports, candidates[station] = self._contents(station, packet, frame)
+            reports += own_reports
+        found = self._soft.fuse(reports, candidates, complete(detections))
+        return (*detections, *found)
+
+    def _contents(
+        self, station: str, packet: bytes, frame: Frame
+    ) -> tuple[tuple[EchoReport, ...], Candidates]:
+        """The reports and the weak candidates in the packet of one station."""
+        candidates = NO_CANDIDATES
+        if packet_format(station, packet) == CANDIDATES_FORMAT:
+            packet, candidates = unpack_candidates(self.scene, station, frame.number, packet)
+        return unpack_reports(self.scene, station, frame.number, packet), candidates

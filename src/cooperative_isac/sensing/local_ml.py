@@ -302,6 +302,10 @@ class LocalMl(Detector):
         fit = alone.fisher_scoring(alone.match(main.state.keep(own)), **FINE)
         return with_marginal_information(joint.maker, fit)
 
+    def strong_paths(self, whole: JointFit, known: Fit | None) -> PathState:
+        """Paths of new targets among the peaks of what the known ones leave."""
+        return self._search(whole, known)
+
     def _search(self, whole: JointFit, known: Fit | None) -> PathState:
         """New targets at the peaks of the known ones' residual, strongest first."""
         if not len(self.search.points_m):

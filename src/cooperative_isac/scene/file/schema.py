@@ -284,6 +284,11 @@ class SensingEntry(Section):
     """Assumed power of the direct echo of a target with a body over its echoes by way of walls,
     which interfere with it; it limits the SNR that the center assigns to a report.
     """
+    candidate_bits: Annotated[int, Field(ge=0)] = later(Sensing.candidate_bits)
+    """Bits up to which weak candidates, below the detection threshold of one access point, fill
+    the packet of `local_ml` for a frame, reports included; the center adds up those of several
+    access points. 0: none. 4000 take about 80. For point targets on one band.
+    """
 
 
 class BodyEntry(Section):

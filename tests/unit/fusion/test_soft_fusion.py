@@ -1,0 +1,178 @@
+"""Weak candidates of several stations: targets that no station detects alone, and the false alarms
+of noise.
+"""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from scipy import integrate
+
+from cooperative_isac.fusion.fuse import fuse
+from cooperative_isac.fusion.path_measurements import PathMeasurements, solve
+from cooperative_isac.fusion.reports import links_of
+from cooperative_isac.fusion.soft_fusion import SoftFusion, path_evidence
+from cooperative_isac.scene.geometry import bistatic_geometry
+from cooperative_isac.sensing.candidates import Candidates
+from cooperative_isac.sensing.information import doppler_information
+
+POSITION_M = np.array([40.0, 60.0, 20.0])
+VELOCITY_MPS = np.array([7.0, -5.0, 1.0])
+# Below the detection threshold of a station, which is 15.
+POWER = 12.0
+
+
+@pytest.fixture(scope="module")
+def campus():
+    from cooperative_isac.scene.file.config import load_scene, with_power
+
+    return with_power(load_scene("campus"), 22.0)
+
+
+def candidates_of(scene, site, position_m, velocity_mps, power=POWER):
+    """A candidate on every link of a station, without errors."""
+    doppler_hz = [
+        float(
+            bistatic_geometry(
+                transmitter.position_m,
+                site.position_m,
+                position_m,
+                velocity_mps,
+                scene.grid.wavelength_m,
+            ).doppler_hz
+        )
+        for transmitter in scene.transmitters
+    ]
+    count = len(scene.transmitters)
+    return Candidates(
+        np.arange(count),
+        np.tile(position_m, (count, 1)),
+        np.array(doppler_hz),
+        np.full(count, power),
+    )
+
+
+def noise_candidates(scene, count, generator):
+    """Candidates all over the box, with exponential power."""
+    limit_hz = 2 * scene.sensing.max_speed_mps / scene.grid.wavelength_m
+    return Candidates(
+        generator.integers(len(scene.transmitters), size=count),
+        generator.uniform(scene.box.low_m, scene.box.high_m, (count, 3)),
+        generator.uniform(-limit_hz, limit_hz, count),
+        6.0 + generator.exponential(size=count),
+    )
+
+
+def test_three_stations_find_what_none_finds_alone(campus):
+    generator = np.random.default_rng(1)
+    soft = SoftFusion(campus)
+    assert fuse(campus, ()) == ()
+    sent = {}
+    for site in campus.receivers:
+        own = candidates_of(campus, site, POSITION_M, VELOCITY_MPS)
+        noise = noise_candidates(campus, 60, generator)
+        sent[site.name] = Candidates(
+            *(
+                np.concatenate([getattr(own, name), getattr(noise, name)])
+                for name in ("transmitter", "point_m", "doppler_hz", "power")
+            )
+        )
+    for name, own in sent.items():
+        assert soft.fuse((), {name: own}) == ()
+
+    (found,) = soft.fuse((), sent)
+    assert np.linalg.norm(found.position_m - POSITION_M) < 1.0
+    assert np.linalg.norm(found.velocity_mps - VELOCITY_MPS) < 3.0
+    assert found.num_paths == len(found.links) == 6
+    assert found.sites == tuple(sorted(site.name for site in campus.receivers))
+
+
+def test_paths_of_different_velocities_are_no_target(campus):
+    soft = SoftFusion(campus)
+    sent = {
+        site.name: candidates_of(campus, site, POSITION_M, VELOCITY_MPS)
+        for site in campus.receivers
+    }
+    turned = sent["rx1"]
+    sent["rx1"] = replace(turned, doppler_hz=turned.doppler_hz + np.array([3000.0, -3000.0]))
+    assert all("rx1" not in found.sites for found in soft.fuse((), sent))
+
+
+def test_static_clutter_is_no_target(campus):
+    soft = SoftFusion(campus)
+    sent = {
+        site.name: candidates_of(campus, site, POSITION_M, np.zeros(3)) for site in campus.receivers
+    }
+    assert soft.fuse((), sent) == ()
+
+
+def test_target_of_the_reports_is_not_detected_twice(campus):
+    soft = SoftFusion(campus)
+    sent = {
+        site.name: candidates_of(campus, site, POSITION_M, VELOCITY_MPS)
+        for site in campus.receivers
+    }
+    (found,) = soft.fuse((), sent)
+    assert soft.fuse((), sent, (found,)) == ()
+
+
+def test_noise_makes_fewer_false_alarms_than_the_bound(campus):
+    generator = np.random.default_rng(5)
+    rate = 5.0
+    soft = SoftFusion(campus, rate)
+    counts = [
+        len(
+            soft.fuse(
+                (),
+                {site.name: noise_candidates(campus, 60, generator) for site in campus.receivers},
+            )
+        )
+        for _ in range(20)
+    ]
+    assert np.mean(counts) <= rate + 3 * np.sqrt(rate / len(counts))
+
+
+@pytest.mark.parametrize("snr", [2.0, 10.0, 50.0])
+def test_evidence_of_a_path_is_the_ratio_of_two_exponentials(snr):
+    """The mean of the ratio over noise is one, for any mean SNR of the target."""
+    ratio = integrate.quad(lambda z: np.exp(path_evidence(z, snr) - z), 0, np.inf, limit=200)[0]
+    assert ratio == pytest.approx(1.0, rel=1e-6)
+
+
+def test_peaks_of_a_random_field_have_the_density_of_the_closed_form():
+    """Upcrossings of the Doppler spectrum of white noise: sqrt(det J / (2 pi)) exp(-u) per Hz."""
+    generator = np.random.default_rng(2)
+    num_symbols, fine, runs, level = 64, 32, 300, 4.0
+    noise = generator.standard_normal((runs, num_symbols, 2)) @ np.array([1, 1j]) / np.sqrt(2)
+    spectrum = np.fft.fft(noise, num_symbols * fine, axis=1) / np.sqrt(num_symbols)
+    power = np.abs(spectrum) ** 2
+    crossings = np.mean(np.sum((power < level) & (np.roll(power, -1, axis=1) >= level), axis=1))
+
+    # Of symbols of unit period, whose spectrum is 1 Hz wide.
+    variance_s2 = (num_symbols**2 - 1) / 12
+    information = 2 * level * (2 * np.pi) ** 2 * variance_s2
+    assert crossings == pytest.approx(np.sqrt(information / (2 * np.pi)) * np.exp(-level), rel=0.05)
+
+
+def test_solution_has_the_errors_that_its_information_states(campus):
+    generator = np.random.default_rng(4)
+    power = 3000.0  # errors so small that ridges are straight
+    links = links_of(campus)
+    link = np.arange(len(links.names))
+    exact = PathMeasurements(
+        links, link, np.tile(POSITION_M, (6, 1)), np.zeros(6), np.full(6, power)
+    )
+    geometry = exact.geometry(link, exact.point_m, np.tile(VELOCITY_MPS, (6, 1)))
+    covariance = np.linalg.inv(exact.location_information(campus))
+    deviation_hz = 1 / np.sqrt(doppler_information(campus.grid, power))
+    distances = []
+    for _ in range(200):
+        away = [generator.multivariate_normal(np.zeros(3), one) for one in covariance]
+        shifts_hz = geometry.doppler_hz + deviation_hz * generator.standard_normal(6)
+        drawn = replace(exact, point_m=exact.point_m + np.array(away), doppler_hz=shifts_hz)
+        found = solve(campus, drawn, link, np.zeros(6, int))
+        error = np.concatenate(
+            [found.position_m[0] - POSITION_M, found.velocity_mps[0] - VELOCITY_MPS]
+        )
+        distances.append(error @ found.normal[0] @ error)
+    assert np.mean(distances) == pytest.approx(6.0, rel=0.25)

@@ -1,0 +1,72 @@
+"""Scheme local_ml with weak candidates: off by default, and beside unchanged reports."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from cooperative_isac.fronthaul.candidate_packet import CANDIDATES_FORMAT, unpack_candidates
+from cooperative_isac.fronthaul.envelope import packet_format
+from cooperative_isac.pipeline import make_frame, receive
+from cooperative_isac.scene.draw import scene_targets
+from cooperative_isac.schemes.registry import make_scheme
+from cooperative_isac.sensing.local_ml import LocalMl
+
+NUM_FRAMES = 4
+BITS = 1200
+
+
+def with_candidates(scene, bits=BITS):
+    return replace(scene, sensing=replace(scene.sensing, candidate_bits=bits))
+
+
+def frames_of(scene, schemes):
+    """Packets and detections of schemes in the same consecutive frames."""
+    ends = [({s.name: one.at(s.name) for s in scene.receivers}, one.center()) for one in schemes]
+    for number in range(NUM_FRAMES):
+        time_s = number / scene.update_rate_hz
+        frame = make_frame(scene, number, time_s)
+        targets = scene_targets(scene, time_s)
+        echoes = {s.name: receive(scene, frame, s.name, targets) for s in scene.receivers}
+        found = []
+        for encoders, decoder in ends:
+            packets = {name: one.encode(echoes[name], frame) for name, one in encoders.items()}
+            found.append((packets, decoder.decode(packets, frame)))
+            for encoder in encoders.values():
+                encoder.idle()
+        yield number, found
+
+
+def test_reports_are_the_same_bytes_with_and_without_candidates(small):
+    assert small.sensing.candidate_bits == 0
+    plain = make_scheme("local_ml", small)
+    soft = make_scheme("local_ml", with_candidates(small))
+    numbers = 0
+    for number, ((alone, before), (both, after)) in frames_of(small, [plain, soft]):
+        for name, packet in both.items():
+            assert packet_format(name, alone[name]) != CANDIDATES_FORMAT
+            reports, candidates = unpack_candidates(small, name, number, packet)
+            assert reports == alone[name]
+            assert 8 * len(packet) <= BITS
+            numbers += len(candidates)
+        for first, second in zip(before, after):
+            np.testing.assert_array_equal(first.position_m, second.position_m)
+    assert numbers > 0
+
+
+def test_candidates_are_peaks_of_the_likelihood(small):
+    scheme = make_scheme("local_ml", with_candidates(small))
+    frame = make_frame(small, 0, 0.0)
+    targets = scene_targets(small, 0.0)
+    station = small.receivers[0].name
+    packet = scheme.at(station).encode(receive(small, frame, station, targets), frame)
+    _, candidates = unpack_candidates(small, station, 0, packet)
+    assert len(candidates) > 5
+    assert np.all(np.diff(candidates.power) <= 0)
+    sensor = LocalMl(small, small.receivers[0], small.grid)
+    assert np.abs(candidates.doppler_hz).max() < 1.2 * sensor.max_doppler_hz
+
+
+def test_scenes_of_stations_have_no_candidates(two_tiny):
+    with pytest.raises(ValueError, match="candidate_bits"):
+        make_scheme("local_ml", with_candidates(two_tiny))

@@ -39,7 +39,7 @@ def motion_filter_names() -> tuple[str, ...]:
 
 
 def is_motion_filter(name: str) -> bool:
-    """Whether a name is valid for a scene's tracking.model.
+    """True where a name is valid for a scene's tracking.model.
 
     name: one of `motion_filter_names`, or module:factory, of which only the form is checked
     """

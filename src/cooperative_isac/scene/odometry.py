@@ -70,12 +70,12 @@ class TargetRegistry:
         samples.append(sample)
         return True
 
-    def forget(self, name: str) -> None:
+    def remove(self, name: str) -> None:
         """Drop the samples of a target that is gone for good."""
         self._samples.pop(name, None)
 
     def is_complete(self, stamp_ns: int) -> bool:
-        """Whether every target that is present at a stamp has a sample at or after it."""
+        """True where every target that is present at a stamp has a sample at or after it."""
         return all(
             samples[-1].stamp_ns >= stamp_ns
             for samples in self._samples.values()

@@ -284,7 +284,7 @@ class _Arrays:
         value = self._arrays[name]
 
         has_shape = len(value.shape) == len(shape) and all(
-            wanted in (None, size) for wanted, size in zip(shape, value.shape)
+            expected in (None, size) for expected, size in zip(shape, value.shape)
         )
         if not has_shape:
             sizes = ", ".join("any" if size is None else str(size) for size in shape)

@@ -84,7 +84,7 @@ class PoseLog:
         return True
 
     def is_complete(self, stamp_ns: int) -> bool:
-        """Whether there is a sample at or after a stamp."""
+        """True where there is a sample at or after a stamp."""
         return self.newest_ns is not None and self.newest_ns >= stamp_ns
 
     def at(self, stamp_ns: int) -> Pose | None:
@@ -153,7 +153,7 @@ class FrameTree:
         return log.add(stamp_ns, position_m, rotation)
 
     def is_complete(self, frame: str, stamp_ns: int) -> bool:
-        """Whether every moving frame from the root to a frame has a sample at or after a stamp."""
+        """True where all moving frames up to the root have a sample at or after a stamp."""
         chain = self._chain(frame)
         return chain is not None and all(
             self._moving[name].newest_ns >= stamp_ns for name in chain if name in self._moving

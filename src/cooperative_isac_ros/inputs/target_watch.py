@@ -236,7 +236,7 @@ class TargetWatch:
                 for subscription in (target.odometry, *target.classes.values()):
                     self._node.destroy_subscription(subscription)
                 del self._targets[name]
-                self.registry.forget(name)
+                self.registry.remove(name)
 
     def _on_odometry(self, name: str, message: Odometry) -> None:
         try:

@@ -547,7 +547,7 @@ def test_an_ambiguous_comb_of_reference_symbols_is_refused():
     )
     assert faults(comb) == [
         ": waveform.subcarrier_stride: leaves delays ambiguous: paths in the area differ by up to "
-        "218.5 m, the comb tells 156.1 m apart; reduce the stride or the area",
+        "218.5 m, the comb resolves 156.1 m; reduce the stride or the area",
         ": waveform.symbol_stride: leaves Doppler ambiguous: it allows speeds below 14.99 m/s, "
         "sensing.max_speed_mps is 30; reduce the stride or the speed",
     ]

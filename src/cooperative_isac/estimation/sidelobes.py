@@ -49,7 +49,7 @@ def sidelobes(mask: np.ndarray, oversampling: int = OVERSAMPLING) -> Sidelobes:
     """
     power = ambiguity(mask, oversampling)
 
-    # The first zero of the main lobe lies at one over the span in use.
+    # The first zero of the main lobe is at one over the span in use.
     main = np.ones((), bool)
     for axis, size in enumerate(power.shape):
         used = np.flatnonzero(mask.any(axis=1 - axis))

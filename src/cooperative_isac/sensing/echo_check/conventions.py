@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from cooperative_isac.sensing.echo_check.findings import CANNOT_SAY, OK, WRONG, Check
+from cooperative_isac.sensing.echo_check.findings import OK, UNDECIDED, WRONG, Check
 from cooperative_isac.sensing.echo_check.hypotheses import STATIC_DEVIATIONS, Choice
 from cooperative_isac.sensing.echo_check.matcher import Matcher
 from cooperative_isac.sensing.echo_check.orders import ONE_WAY_MIRRORS, Order
@@ -116,7 +116,7 @@ def _verdict(
     fault: in words, with {} for a name
     """
     if not choice.visible:
-        return Check(name, CANNOT_SAY, UNSEEN)
+        return Check(name, UNDECIDED, UNSEEN)
     if len(values) < 2:
         return Check(name, OK, "there is only one way")
 
@@ -140,7 +140,7 @@ def _verdict(
     grave = [index for index in twins if values[index] not in ONE_WAY_MIRRORS]
     if grave or not apart_db:
         text = f"cannot be checked: at these sites it looks the same if {same}"
-        return Check(name, CANNOT_SAY, text)
+        return Check(name, UNDECIDED, text)
 
     digits = 0 if min(apart_db) >= 10 else 1
     text = f"as stated; every other way is at least {min(apart_db):.{digits}f} dB weaker"
@@ -168,7 +168,7 @@ def _static_verdict(
 
     # Static paths must be twice as strong as in any other order.
     if best < 2 * max(rival, 1.0):
-        return Check(name, CANNOT_SAY, UNSEEN)
+        return Check(name, UNDECIDED, UNSEEN)
     if found:
         text = f"{fault.format(found)}; static paths are at least {margin_db:.0f} dB stronger so"
         return Check(name, WRONG, text)

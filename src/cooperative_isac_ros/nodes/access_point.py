@@ -96,13 +96,13 @@ class AccessPoint(SceneNode):
 
     def _find_station(self) -> Station:
         """Station of the parameter `site`, or of the last part of the node's namespace."""
-        wanted = self.settings["site"] or self.get_namespace().rpartition("/")[2]
+        site = self.settings["site"] or self.get_namespace().rpartition("/")[2]
         stations = self.scene.receiving_stations
         for station in stations:
-            if station.name == wanted:
+            if station.name == site:
                 return station
         raise ValueError(
-            f"no receiver '{wanted}' in scene '{self.scene.name}'; it has "
+            f"no receiver '{site}' in scene '{self.scene.name}'; it has "
             f"{[station.name for station in stations]}; set parameter 'site'"
         )
 

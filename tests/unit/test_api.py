@@ -114,7 +114,7 @@ def test_a_scheme_may_be_a_class(tiny):
     ("arguments", "sentence"),
     [
         ({"scene": "campos"}, "did you mean 'campus'"),
-        ({"scene": TINY}, "has no end; say how many frames"),
+        ({"scene": TINY}, "has no end; give the number of frames"),
         ({"scene": TINY, "frames": 0}, "frames is 0; must be 1 or more"),
         ({"scene": TINY, "frames": 1, "seed": -1}, "seed is -1; must be 0 or more"),
         ({"scene": TINY, "frames": 1, "scheme": "best"}, "scheme 'best' is not known; use one of"),

@@ -55,7 +55,7 @@ def crlb(
 ) -> Bound:
     """CRLB of all targets from all receivers, with every path's complex reflection unknown.
 
-    signal: the symbols that the receivers know
+    signal: with symbols that are known at the receivers
     paths: each receiver's true paths, by its name
     Source: CF eq. (24).
     """
@@ -74,7 +74,7 @@ def network_crlb(
     Every path's complex reflection is unknown; clocks and poses of the stations are known. The
     information of the bands and links adds up, each with its own wavelength, noise and moving ends.
 
-    frame: the symbols that the receivers know
+    frame: with symbols that are known at the receivers
     paths: true paths by name of the band, then of the receiver
     Source: CF eqs. (22)-(28).
     """

@@ -49,7 +49,7 @@ class StaticPaths:
 
 
 def moves(scene: Scene, site: Site) -> bool:
-    """Whether a site may be elsewhere in another frame, or has a velocity."""
+    """True where the pose of a site may differ between frames, or it has a velocity."""
     if site.is_moving:
         return True
     return scene.layout is not None and scene.station(site.name).is_mobile

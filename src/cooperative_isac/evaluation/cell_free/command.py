@@ -82,24 +82,24 @@ class Made:
     pictures: list[Path]
 
 
-def make_figures(wanted: str, figures: Sequence[str], options: FigureOptions) -> None:
+def make_figures(choice: str, figures: Sequence[str], options: FigureOptions) -> None:
     """Make figures and tables: pictures, a CSV file and a printed table for each.
 
-    wanted: one of figures, or "all"
+    choice: one of figures, or "all"
     figures: names of all figures and tables
 
     Raises ValueError: an option is not valid, or a scheme fails
     """
     # Only the sweeps are made at the scale of the paper's Table I.
-    if wanted != "all":
-        names = (wanted,)
+    if choice != "all":
+        names = (choice,)
     elif options.scale == "compact":
         names = tuple(figures)
     else:
         names = tuple(str(number) for number in SWEEPS)
     if not set(names) <= set(figures) or options.scale not in SCALES:
         raise ValueError(
-            f"--fig {wanted} --scale {options.scale}: figures are {', '.join(figures)}, all; "
+            f"--fig {choice} --scale {options.scale}: figures are {', '.join(figures)}, all; "
             f"scales {', '.join(SCALES)}"
         )
 

@@ -125,7 +125,7 @@ def _trial(snr_db: float, generator: np.random.Generator) -> Errors:
 
 
 def _score(estimates: np.ndarray, cells: np.ndarray) -> dict[str, float]:
-    """Whether the weak target is among the estimates, and how many are of no target."""
+    """Detection of the weak target (0 or 1), and number of estimates of no target."""
     distances = np.abs(estimates[:, None] - cells).max(axis=-1)
     return {
         "weak_found": float(np.any(distances[:, 1] < NEAR_CELLS)),

@@ -98,7 +98,12 @@ def _power_of_frames(values: np.ndarray) -> np.ndarray:
 
 
 def _found(power: np.ndarray, delay_cells: float, num_symbols: int) -> dict[str, float]:
-    """Whether the highest peak of a map is the target's."""
+    """Detection: 1 where the highest peak of a map is near the target, else 0.
+
+    power: [num_delays, num_bins], float64, OVERSAMPLING points per resolution cell
+    delay_cells: delay of the target, resolution cells
+    num_symbols: of the map
+    """
     row, column = np.unravel_index(np.argmax(power), power.shape)
     doppler_hz = CARRIER_HZ * PATH_SPEED_MPS / LIGHT_SPEED_MPS
     doppler_cells = doppler_hz * SYMBOL_S * num_symbols

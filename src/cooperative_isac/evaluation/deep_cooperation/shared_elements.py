@@ -2,7 +2,7 @@
 
 Mutual interference is avoided (orthogonal subcarriers), turned into noise (each station has symbols
 of its own) or suffered (the same reference signal, whose other source is a ghost target). Antennas
-are told apart by code words or by a comb (DC sections III-D, III-E, IV-A).
+are separated by code words or by a comb (DC sections III-D, III-E, IV-A).
 """
 
 from __future__ import annotations
@@ -114,10 +114,10 @@ SEARCH_FAR_S = (0.0, 6e-6)
 
 
 def code_division() -> Experiment:
-    """Range from four transmit antennas that code words or a comb tell apart."""
+    """Range from four transmit antennas that code words or a comb separate."""
     return Experiment(
         name="code_division",
-        title="DC III-D, III-E: four antennas told apart by code words or by a comb, then fused",
+        title="DC III-D, III-E: four antennas separated by code words or by a comb, then fused",
         axis="path speed (m/s)",
         values=(0.0, 10.0, 30.0, 60.0, 90.0),
         quantities={

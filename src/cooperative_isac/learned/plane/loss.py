@@ -63,18 +63,18 @@ def heatmap_loss(heatmap_logits: Tensor, squared: Tensor, present: Tensor) -> Te
     squared: [batch, Q, rows, columns], float32, squared distances to targets in cells
     present: [batch, Q], bool
     """
-    # Wanted heatmap: a spot at each target, exactly 1 in its own cell.
+    # True heatmap: a spot at each target, exactly 1 in its own cell.
     spots = torch.exp(-squared / (2 * SPOT_CELLS**2))
     own_cell = squared.flatten(2).argmin(-1)
     one_hot = torch.zeros_like(spots).flatten(2).scatter_(2, own_cell[..., None], 1.0)
     one_hot = one_hot.view_as(spots)
-    wanted = torch.maximum(spots, one_hot * present[..., None, None]).amax(1)
+    true_heatmap = torch.maximum(spots, one_hot * present[..., None, None]).amax(1)
 
     # Focal cross-entropy in cells of targets and in all others.
     probability = heatmap_logits.sigmoid().clamp(SMALLEST, 1 - SMALLEST)
     hits = (1 - probability) ** 2 * probability.log()
-    misses = (1 - wanted) ** 4 * probability**2 * (1 - probability).log()
-    is_target = wanted == 1
+    misses = (1 - true_heatmap) ** 4 * probability**2 * (1 - probability).log()
+    is_target = true_heatmap == 1
     return -torch.where(is_target, hits, misses).sum() / is_target.sum().clamp_min(1)
 
 

@@ -39,8 +39,8 @@ class SpectraCenter(PlaneCenter):
     """Projects the latents of each receiver onto the plane, once for each transmitter.
 
     Attention heads average the latents around the beam and delay of each cell. Layers for each
-    path, whose modulation depends on where the cell lies in the spectrum, and residual blocks over
-    the plane look for targets in what the heads of all paths found.
+    path, modulated by the place of the cell in the spectrum, and residual blocks over the plane
+    look for targets in what the heads of all paths found.
 
     layout: layout of the latents
     latent_axes: (beams, delays) of the latents
@@ -168,7 +168,7 @@ class SpectraCenter(PlaneCenter):
                 spectrum = torch.cat([measured[:, :, transmitter], context], 1).float()
                 heads = self._at_cells(receiver, transmitter, spectrum)
 
-            # Layers in each cell, modulated by where the cell lies in the spectrum.
+            # Layers in each cell, modulated by the place of the cell in the spectrum.
             path = receiver * self.layout.num_tx + transmitter
             cell_features = self._projection(receiver).cell_features[transmitter]
             scale, shift = self.modulation[path](cell_features).chunk(2, -1)

@@ -35,13 +35,13 @@ FIRST_FRAME_WITHIN_S, END_WITHIN_S = 60.0, 30.0
 SETTLE_S = 3.0
 # In the order of a frame's way.
 STAGES = ("encode", "decode", "track")
-# Of /proc/PID/stat after the name of the program.
+# Fields of /proc/PID/stat after the name of the program.
 PARENT = 1
 COMMAND = "from cooperative_isac.cli import main; main()"
 
 
 class Listener:
-    """What nodes report of the stages of frames."""
+    """Subscriber to the durations of the stages of frames, which nodes report."""
 
     def __init__(self):
         rclpy.init()

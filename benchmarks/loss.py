@@ -4,7 +4,7 @@
 
 Packets of consecutive frames are encoded once, then decoded and tracked under each pattern of loss.
 The first ten frames are complete and not scored. Receivers lose packets independently of each
-other, unless the pattern says otherwise. Patterns with fewer receivers are compared with the
+other, unless the pattern states otherwise. Patterns with fewer receivers are compared with the
 Cramer-Rao bound of these receivers, for targets that are points.
 """
 

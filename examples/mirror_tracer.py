@@ -44,7 +44,7 @@ def main() -> None:
     parser.add_argument("--frames", type=int, default=100)
     options = parser.parse_args()
 
-    # Of the scene file only what a ray tracer must know.
+    # Sites of the scene file; a ray tracer needs no more of it.
     scene = yaml.safe_load(options.scene.read_text(encoding="utf-8"))
     tx = np.array([site["position_m"] for site in scene["transmitters"]], float)
     rx = np.array([site["position_m"] for site in scene["receivers"]], float)

@@ -160,11 +160,16 @@ def _make_sweep(
 def _measured(
     figure: Sweep, options: FigureOptions, store: PointStore, bar: Progress
 ) -> list[dict[str, dict]]:
-    """Figures of each point of a sweep, by name of the scheme."""
+    """Errors and rates at each point of a sweep, measured now unless they are stored.
+
+    Returns one mapping a point, of metrics (PointStore.figures) by name of the scheme.
+    """
+    # Scene of each point, and the schemes that can run in it.
     scenes = [changed_scene(SCALES[options.scale], point.changes) for point in figure.points]
     where = f"Fig. {figure.number} at scale {options.scale}"
     schemes = _runnable(scenes, figure.schemes, options.schemes, where)
 
+    # The progress bar counts frames of the points that are not stored.
     total = sum(store.num_missing(scene, names) for scene, names in zip(scenes, schemes))
     task = bar.add_task(f"Fig. {figure.number}: frames", total=total)
     return [

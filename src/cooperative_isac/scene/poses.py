@@ -228,7 +228,13 @@ class FrameTree:
 
 
 class _FrameLog:
-    """Samples of a frame in its parent: linear in between, and beyond the last one as before it."""
+    """Poses of a coordinate frame in its parent, interpolated between their stamps.
+
+    Beyond the latest sample the position goes on at its last velocity, and the rotation is kept.
+
+    timeout_s: largest age of the latest sample that is used, s
+    max_samples: number of samples that are stored, the latest ones
+    """
 
     def __init__(self, timeout_s: float, max_samples: int = MAX_SAMPLES):
         self._timeout_ns = round(timeout_s * NS_PER_S)
@@ -251,7 +257,12 @@ class _FrameLog:
         return True
 
     def at(self, stamp_ns: int) -> tuple[np.ndarray, np.ndarray] | None:
-        """Position and rotation at a stamp; None where no sample is near enough."""
+        """Position and rotation at a stamp, ns; None before the first sample and after timeout_s.
+
+        Returns origin of the frame [3], float64, m, and its axes as columns [3, 3], float64, both
+        in the parent.
+        """
+        # The latest sample at or before the stamp must not be too old.
         stamps_ns = self._stamps_ns
         following = bisect_right(stamps_ns, stamp_ns)
         if following == 0 or stamp_ns - stamps_ns[following - 1] > self._timeout_ns:

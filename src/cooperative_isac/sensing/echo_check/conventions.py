@@ -11,6 +11,7 @@ from cooperative_isac.sensing.echo_check.hypotheses import STATIC_DEVIATIONS, Ch
 from cooperative_isac.sensing.echo_check.matcher import Matcher
 from cooperative_isac.sensing.echo_check.orders import ONE_WAY_MIRRORS, Order
 
+# Text of a check without a clear line of sight, on which the check of that name reports.
 UNSEEN = "cannot be checked: no clear line of sight (see there)"
 
 # Log-likelihood by which one hypothesis must exceed another: wrong once in 3 million.
@@ -37,17 +38,21 @@ def check_conventions(matcher: Matcher, orders: Sequence[Order], choice: Choice)
     orders: hypotheses of the order of samples
     choice: the most likely hypothesis
     """
+    # Order and conjugation of samples, subcarriers and symbols.
     sample_checks = [
         _check_samples(orders, choice, name, fault, attribute)
         for name, fault, attribute in SAMPLE_CHECKS
     ]
+
+    # Axes 1 to 3 of the hypotheses' powers: name of the check, fault in words with {} for the
+    # alternative that was found, and names of the alternatives, empty for the stated convention.
     axes = (
         (
             "transmit elements",
             "transmit elements are mirrored (phase of the wrong sign, or reverse order)",
-            ["", "1"],
+            ["", "mirrored"],
         ),
-        ("delay sign", "phase rises with delay: exp(+j 2 pi f delay)", ["", "1"]),
+        ("delay sign", "phase rises with delay: exp(+j 2 pi f delay)", ["", "reversed"]),
         (
             "receive elements",
             "receive elements are {}",

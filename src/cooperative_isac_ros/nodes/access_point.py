@@ -141,7 +141,14 @@ class AccessPoint(SceneNode):
         echoes: Mapping[str, Echo],
         simulated: bool,
     ) -> None:
-        """Encode the echoes of a frame and publish the packet; callback of the front end."""
+        """Encode the echoes of a frame and publish the packet; callback of the front end.
+
+        announcement: of the frame, as it was received
+        frame: signals on the air
+        echoes: by name of the band
+        simulated: True where the echoes are not those of a radio
+        """
+        # encode and publish
         began_s = time.perf_counter()
         data = self._encoder.encode(echoes, frame)
         packet = Packet(

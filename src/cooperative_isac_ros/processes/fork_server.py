@@ -315,11 +315,19 @@ def _fork_node(channel: socket.socket, tracer: TraceThreads) -> bool:
 
 
 def _become_node(order: Order, channel: socket.socket, parent: int) -> None:
-    """Set up the process as if it had been started as a program by the client."""
-    # process group, and adoption by the client
+    """Set up the process as if it had been started as a program by the client.
+
+    order: request for the node
+    channel: socket to the client
+    parent: process id of the client
+    """
+    # a process group of its own
     os.setpgid(0, 0)
-    deadline = time.monotonic() + ADOPTED_WITHIN_S
-    while os.getppid() != parent and time.monotonic() < deadline:
+
+    # The kernel makes the client its parent as soon as the intermediate process has ended. A node
+    # whose client has ended, too, is of no use.
+    deadline_s = time.monotonic() + ADOPTED_WITHIN_S
+    while os.getppid() != parent and time.monotonic() < deadline_s:
         time.sleep(LOOK_EVERY_S)
     end_with_parent()
     if os.getppid() != parent:
@@ -334,6 +342,7 @@ def _become_node(order: Order, channel: socket.socket, parent: int) -> None:
     os.environ.clear()
     os.environ.update(order.environment)
 
+    # name in lists of processes: that of the node in `python -m MODULE NODE`; then the answer
     set_title(order.command[3], order.command)
     channel.sendall(ANSWER.pack(os.getpid()))
     channel.close()

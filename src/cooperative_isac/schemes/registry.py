@@ -11,12 +11,12 @@ from cooperative_isac.scene.model import Scene
 from cooperative_isac.schemes.catalog import BUILT_IN
 from cooperative_isac.schemes.contract import Scheme
 
-ENTRY_POINT_GROUP = "cooperative_isac.schemes"
+SCHEMES_GROUP = "cooperative_isac.schemes"
 
 
 def scheme_names() -> tuple[str, ...]:
     """Names of all schemes that can be made."""
-    installed = (point.name for point in entry_points(group=ENTRY_POINT_GROUP))
+    installed = (point.name for point in entry_points(group=SCHEMES_GROUP))
     return tuple(sorted({*BUILT_IN, *installed}))
 
 
@@ -129,7 +129,7 @@ def _load(name: str) -> type[Scheme]:
     if name in BUILT_IN:
         module, _, attribute = BUILT_IN[name].home.partition(":")
         return getattr(import_module(module), attribute)
-    for point in entry_points(group=ENTRY_POINT_GROUP, name=name):
+    for point in entry_points(group=SCHEMES_GROUP, name=name):
         return _checked(name, point.value, point.load())
     raise ValueError(f"scheme '{name}' is not known; use one of {', '.join(scheme_names())}")
 

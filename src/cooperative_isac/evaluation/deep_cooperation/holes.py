@@ -35,7 +35,8 @@ CARRIER_HZ = 24e9
 SPACING_HZ = 120e3
 SYMBOL_S = (1 + 144 / 2048) / SPACING_HZ
 
-# The second target is weaker and a few cells behind the first.
+# The second target is weaker, dB, and a few resolution cells of delay behind the first. Estimates
+# within NEAR_CELLS of a target count as the target.
 WEAKER_DB = -20.0
 CELLS_APART = 3.0
 NEAR_CELLS = 0.75

@@ -21,6 +21,7 @@ from cooperative_isac.estimation import (
 )
 from cooperative_isac.evaluation.deep_cooperation.experiment import Errors, Experiment, Quantity
 
+# Size of a frame, the same in both bands.
 NUM_SUBCARRIERS = 128
 NUM_SYMBOLS = 32
 

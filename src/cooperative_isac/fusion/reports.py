@@ -249,9 +249,9 @@ def shift_weights(
     static_paths = scene.sensing.static_paths
     weights = np.empty(len(snr))
     for number, band_view in enumerate(scene.views):
-        own = view == number
-        if own.any():
-            weights[own] = shift_information(
-                band_view.grid, snr[own], doppler_hz[own], static_paths
+        on_band = view == number
+        if on_band.any():
+            weights[on_band] = shift_information(
+                band_view.grid, snr[on_band], doppler_hz[on_band], static_paths
             )
     return weights

@@ -1,4 +1,4 @@
-"""The scene as every stage sees it: frozen, in SI units and watts, free of file formats."""
+"""Scene of all stages of the processing: frozen, in SI units and watts, free of file formats."""
 
 from __future__ import annotations
 

@@ -24,7 +24,7 @@ VELOCITY_SPAN_S = 0.05
 LONGEST_CHAIN = 32
 # Samples that are kept: at 100 Hz some seconds, more than any frame waits.
 MAX_SAMPLES = 256
-NS_PER_S = 1e9
+NS_PER_S = 1_000_000_000
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from cooperative_isac.learned.plane.latents import LatentLayout
-from cooperative_isac.learned.plane.layers import GROUPS, PlaneResidual
+from cooperative_isac.learned.plane.layers import NORM_GROUPS, PlaneResidual
 from cooperative_isac.learned.plane.network import PlaneCenter
 from cooperative_isac.learned.plane.output import PlaneOutput, cell_centers, channels_last
 from cooperative_isac.learned.plane.path_geometry import PathGeometry
@@ -61,7 +61,7 @@ class MapCenter(PlaneCenter):
 
         # Fine cells: upsampling, and the output channels.
         self.finer = nn.Sequential(
-            nn.GroupNorm(GROUPS, channels),
+            nn.GroupNorm(NORM_GROUPS, channels),
             nn.ReLU(),
             nn.Conv2d(channels, inner * UPSAMPLING**2, 3, padding=1),
             nn.PixelShuffle(UPSAMPLING),

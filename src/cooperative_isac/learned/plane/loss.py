@@ -13,9 +13,9 @@ from cooperative_isac.learned.plane.path_geometry import PathGeometry
 # Standard deviation of the spot that the heatmap shall show at a target, in cells: a target is a
 # peak of one cell.
 SPOT_CELLS = 0.6
-# Cells that learn the state of a target: within NEAR_CELLS of it, weighed by a bell of
+# Cells that learn the state of a target: within STATE_CELLS of it, weighed by a bell of
 # WEIGHT_CELLS standard deviation. They are the cells that can be a peak, and their neighbors.
-NEAR_CELLS = 1.6
+STATE_CELLS = 1.6
 WEIGHT_CELLS = 0.8
 # Weights of the other terms against the focal loss of the heatmap, whose weight is 1: negative
 # log-likelihoods of the first estimate of a location and of path measurements, absolute errors of
@@ -91,7 +91,9 @@ def _state_loss(
     nearest_target: [batch, rows, columns], int64, index of that target
     """
     # Gather the cells near targets, and the true state for each.
-    weight = torch.exp(-nearest_squared / (2 * WEIGHT_CELLS**2)) * (nearest_squared < NEAR_CELLS**2)
+    weight = torch.exp(-nearest_squared / (2 * WEIGHT_CELLS**2)) * (
+        nearest_squared < STATE_CELLS**2
+    )
     cells = torch.nonzero(weight, as_tuple=True)
     batch = cells[0]
     weight = weight[cells]

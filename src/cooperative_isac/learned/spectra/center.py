@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from cooperative_isac.learned.plane.latents import LatentLayout
-from cooperative_isac.learned.plane.layers import GROUPS, PlaneResidual
+from cooperative_isac.learned.plane.layers import NORM_GROUPS, PlaneResidual
 from cooperative_isac.learned.plane.network import PlaneCenter
 from cooperative_isac.learned.plane.output import PlaneOutput, channels_last
 from cooperative_isac.learned.plane.path_geometry import PathGeometry
@@ -102,7 +102,7 @@ class SpectraCenter(PlaneCenter):
         self.cell_bias = nn.Parameter(0.02 * torch.randn(channels, cells, cells))
         self.body = nn.Sequential(
             *(PlaneResidual(channels) for _ in range(residuals)),
-            nn.GroupNorm(GROUPS, channels),
+            nn.GroupNorm(NORM_GROUPS, channels),
             nn.ReLU(),
         )
         self.out = nn.Conv2d(channels + all_path_channels, 5 + (4 + NUM_HEADS) * num_paths, 1)

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
+# Units of stamps, in s.
 TIME_UNITS_S = {"s": 1.0, "ms": 1e-3, "us": 1e-6, "ns": 1e-9}
 KNOWN_FORMATS = (
     "known are TUM (8 columns: time x y z qx qy qz qw), EuRoC (17), KITTI poses (12), or a "

@@ -28,7 +28,7 @@ FORGET_AFTER_S = 60.0
 # Targets that are subscribed to: each subscription costs memory in every node with odometry.
 MAX_TARGETS = 64
 # Largest offset of a clock that a parameter may correct, s.
-LARGEST_OFFSET_S = 1e6
+LARGEST_CORRECTION_S = 1e6
 ODOMETRY_TYPE = "nav_msgs/msg/Odometry"
 CLASS_TYPE = "std_msgs/msg/String"
 
@@ -52,7 +52,7 @@ def offset_fault(pair: str) -> str | None:
     """Description of what is wrong with `name:seconds`; None where it is valid."""
     name, _, seconds = pair.rpartition(":")
     try:
-        is_offset = abs(float(seconds)) <= LARGEST_OFFSET_S
+        is_offset = abs(float(seconds)) <= LARGEST_CORRECTION_S
     except ValueError:
         is_offset = False
     if name and is_offset:

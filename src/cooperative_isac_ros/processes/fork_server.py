@@ -50,7 +50,7 @@ ANSWER_WITHIN_S = 60.0
 # Longest wait of a new node until its parent is the requesting process, s, and the interval of the
 # checks.
 ADOPTED_WITHIN_S = 5.0
-LOOK_EVERY_S = 0.001
+PARENT_CHECK_S = 0.001
 
 # Size of a request in bytes, sent before it.
 HEADER = struct.Struct("!I")
@@ -328,7 +328,7 @@ def _become_node(order: Order, channel: socket.socket, parent: int) -> None:
     # whose client has ended, too, is of no use.
     deadline_s = time.monotonic() + ADOPTED_WITHIN_S
     while os.getppid() != parent and time.monotonic() < deadline_s:
-        time.sleep(LOOK_EVERY_S)
+        time.sleep(PARENT_CHECK_S)
     end_with_parent()
     if os.getppid() != parent:
         os._exit(1)

@@ -45,7 +45,7 @@ class FrontEnd(Protocol):
         """Request the echoes of a frame in which the station receives on at least one band."""
 
     def prepare(self, announcement: Announcement) -> None:
-        """Do what can be done for the next frame before it is on the air.
+        """Prepare signals and noise of the next frame before it is on the air.
 
         announcement: of the last one
         """

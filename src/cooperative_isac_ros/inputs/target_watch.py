@@ -34,7 +34,7 @@ CLASS_TYPE = "std_msgs/msg/String"
 
 
 def class_fault(pair: str) -> str | None:
-    """Description of what is wrong with `name:class`; None where it is valid."""
+    """Fault of a text `name:class`, in words; None where it is valid."""
     name, _, word = pair.partition(":")
     try:
         conversions.class_of_name(word)
@@ -49,7 +49,7 @@ def _check_classes(pairs) -> str | None:
 
 
 def offset_fault(pair: str) -> str | None:
-    """Description of what is wrong with `name:seconds`; None where it is valid."""
+    """Fault of a text `name:seconds`, in words; None where it is valid."""
     name, _, seconds = pair.rpartition(":")
     try:
         is_offset = abs(float(seconds)) <= LARGEST_CORRECTION_S

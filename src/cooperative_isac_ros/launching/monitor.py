@@ -1,4 +1,4 @@
-"""Monitor of a running scene: the live view of `isac run`, and what the supervisor acts on."""
+"""Monitor of a running scene: live view of `isac run`, and reports for the supervisor."""
 
 from __future__ import annotations
 

@@ -269,13 +269,13 @@ def _node_module(name: str) -> str:
 
 
 def _import(module: str) -> None:
-    """Import a module; one that fails does so again in its node, which reports it."""
+    """Import a module; a failure is repeated in its node, which reports it."""
     with suppress(Exception):
         import_module(module)
 
 
 def _prepare(scheme: str, scene: str) -> None:
-    """Load scene and scheme; what fails does so again in each node, which reports it."""
+    """Load scene and scheme; a failure is repeated in each node, which reports it."""
     with suppress(Exception):
         from cooperative_isac.schemes.registry import load_schemes
         from cooperative_isac_ros.processes.held_scenes import hold_scene

@@ -1,4 +1,4 @@
-"""Markers of what changes from frame to frame: truth, detections, tracks and live figures."""
+"""Markers that change from frame to frame: truth, detections, tracks and live figures."""
 
 from __future__ import annotations
 
@@ -149,7 +149,7 @@ def _track(track: Track, layout: SceneLayout, stamp_ns: int, life_s: float) -> l
 
 
 def _track_label(track: Track, flies: bool) -> str:
-    """Two lines: identity, class and speed; height above ground of what flies, and uncertainty."""
+    """Two lines: identity, class and speed; height of flying targets, and uncertainty."""
     speed_mps = float(np.linalg.norm(track.velocity_mps))
     largest_variance_m2 = float(np.linalg.eigvalsh(track.covariance[:3, :3])[-1])
     radius_m = ELLIPSOID_SIGMAS * math.sqrt(max(largest_variance_m2, 0.0))

@@ -208,7 +208,7 @@ def derivative_weights(
 
 
 def _summed_information(parts: Sequence[np.ndarray], num_states: int) -> np.ndarray:
-    """Information of all receivers: they share the states, and each has reflections of its own.
+    """Information of all receivers about common states and about the reflections of each.
 
     parts: [num_states + num_reflections, num_states + num_reflections] of each receiver
     """

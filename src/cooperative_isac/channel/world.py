@@ -256,7 +256,7 @@ def _cached_matrix(
     grid: OfdmGrid,
     seed: int,
 ) -> np.ndarray:
-    """Channel matrix of the links at rest; the arguments are all that it depends on."""
+    """Channel matrix of the links at rest, cached by all arguments on which it depends."""
     paths = _paths_from(scene.value, receiver.value, resting)
     matrix = channel_matrix(scene.value, receiver.value, paths)
     matrix.setflags(write=False)

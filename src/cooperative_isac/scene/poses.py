@@ -246,7 +246,7 @@ class _FrameLog:
         return self._stamps_ns[-1]
 
     def add(self, stamp_ns: int, position_m: np.ndarray, rotation: np.ndarray) -> bool:
-        """Add a sample, and return whether it was used; it is not where it is out of order."""
+        """Add a sample. Returns False where it is out of order, and left out."""
         if self._stamps_ns and stamp_ns <= self._stamps_ns[-1]:
             if self._stamps_ns[-1] - stamp_ns < self._timeout_ns:
                 return False

@@ -138,7 +138,7 @@ def split_numbers(source: Source, name: str, count: int) -> np.ndarray:
 
 
 def sample_scene(scene: Scene, ranges: SampleRanges, number: int) -> Scene:
-    """The scene of one sample: what it draws from the ranges, all else as in the scene."""
+    """Scene of one sample: quantities with a range are drawn, all others are unchanged."""
     # The stream keeps its first name, as its random numbers depend on it.
     generator = frame_generator(scene.seed, number, "variety")
     if ranges.targets is not None:

@@ -141,7 +141,7 @@ def _make(name: str, options: FigureOptions, store: PointStore, console: Console
 
 
 def _is_table(name: str) -> bool:
-    """Return whether a name is that of a table, which have Roman numbers."""
+    """Return whether a name is the Roman number of a table."""
     return not name.isdigit()
 
 

@@ -84,7 +84,7 @@ class MapCenter(PlaneCenter):
 
     @torch.no_grad()
     def init_output(self) -> None:
-        """Begin without targets, and prefer what was measured in the cell itself."""
+        """Initialize with few targets, and with preference for measurements in the cell itself."""
         super().init_output()
         assert self.out.bias is not None
         choice = self.out.bias[-NEIGHBORS * self.paths.num_paths :].view(-1, NEIGHBORS)
